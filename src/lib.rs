@@ -1,0 +1,33 @@
+//! A client for OpenAI-compatible chat APIs that keeps its promise when the provider does not:
+//! one call is the whole answer, each piece once and in order, or a typed error.
+//!
+//! # Where to find what
+//! | question | place |
+//! |---|---|
+//! | Is this failure retried, and where? | [`policy::classify`], [`policy::retry`] |
+//! | When is the next attempt? | [`policy::backoff`], [`policy::retry_after`] |
+//! | Where is a socket read? | `transport::http` |
+//! | Who runs a call and sleeps? | `engine::call` |
+//! | Where is JavaScript called? | `binding::hub` |
+//! | Every default and validation | [`config`] |
+//!
+//! Imports run downwards only:
+//! `binding → engine → {policy, wire, session, transport, store} → {error, config}`.
+
+pub mod config;
+pub mod error;
+pub mod policy;
+pub mod session;
+pub mod store;
+pub mod wire;
+
+#[cfg(feature = "engine")]
+pub mod engine;
+#[cfg(feature = "engine")]
+pub mod transport;
+
+#[cfg(feature = "simulator")]
+pub mod simulator;
+
+#[cfg(feature = "addon")]
+mod binding;
