@@ -1,1 +1,4 @@
+//! What to do. Pure: no clock, no I/O, no randomness of its own; `now` and `rng` are arguments.
 
+pub mod circuit_breaker;
+mod outcomes;
