@@ -1,4 +1,6 @@
 //! What to do. Pure: no clock, no I/O, no randomness of its own; `now` and `rng` are arguments.
 
+pub mod backoff;
 pub mod circuit_breaker;
 mod outcomes;
+pub mod token_bucket;
