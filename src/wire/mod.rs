@@ -1,1 +1,3 @@
+//! What is said. Pure: bytes in, values out, bounded.
 
+pub mod retry_after;
