@@ -1,3 +1,4 @@
 //! What is said. Pure: bytes in, values out, bounded.
 
 pub mod retry_after;
+pub mod sse;
