@@ -2,5 +2,7 @@
 
 pub mod backoff;
 pub mod circuit_breaker;
+pub mod classify;
+pub mod deadline;
 mod outcomes;
 pub mod token_bucket;
