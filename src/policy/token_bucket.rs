@@ -189,6 +189,9 @@ mod tests {
         assert_eq!(bucket.try_take(f64::NAN, T + 100.0), Take::NeverFits);
         assert_eq!(bucket.try_take(-5.0, T + 100.0), Take::Taken);
         assert!(bucket.tokens < 1.0, "a negative take gives nothing back");
+        let mut thirds = Bucket::new(1.0, 3.0, T);
+        thirds.tokens = 0.0;
+        assert_eq!(thirds.try_take(1.0, T), Take::Wait(ms(334)), "never sooner");
     }
 
     #[test]
@@ -252,16 +255,21 @@ mod tests {
         fn it_never_gives_more_than_capacity_and_rate_allow(
             capacity in 0.5..1e6f64,
             rate in 0.0..1e5f64,
-            steps in prop::collection::vec((0.0..1.5f64, 0..5_000u32), 1..80),
+            steps in prop::collection::vec((0.0..1.5f64, 0..5_000u32, any::<bool>()), 1..80),
         ) {
             let mut bucket = Bucket::new(capacity, rate, T);
             let mut now = T;
             let mut given: Vec<(f64, f64)> = Vec::new();
-            for (share, pause) in steps {
+            for (share, pause, waits) in steps {
                 now += f64::from(pause);
                 let n = share * capacity;
                 match bucket.try_take(n, now) {
                     Take::Taken => given.push((now, n)),
+                    Take::Wait(wait) if waits && wait < MAX_WAIT => {
+                        now += wait.as_secs_f64() * 1e3;
+                        prop_assert_eq!(bucket.try_take(n, now), Take::Taken);
+                        given.push((now, n));
+                    }
                     Take::Wait(_) => {}
                     Take::NeverFits => prop_assert!(n > capacity),
                 }
