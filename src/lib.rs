@@ -5,7 +5,7 @@
 //! | question | place |
 //! |---|---|
 //! | Is this failure retried, and where? | [`policy::classify`], [`policy::retry`] |
-//! | When is the next attempt? | [`policy::backoff`], [`policy::retry_after`] |
+//! | When is the next attempt? | [`policy::backoff`], [`wire::retry_after`] |
 //! | Where is a socket read? | `transport::http` |
 //! | Who runs a call and sleeps? | `engine::call` |
 //! | Where is JavaScript called? | `binding::hub` |

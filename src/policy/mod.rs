@@ -1,1 +1,10 @@
+//! What to do. Pure: no clock, no I/O, no randomness of its own; `now` and `rng` are arguments.
 
+pub mod backoff;
+pub mod circuit_breaker;
+pub mod classify;
+pub mod deadline;
+pub mod estimate;
+mod outcomes;
+pub mod plan;
+pub mod token_bucket;

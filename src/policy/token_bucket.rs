@@ -1,0 +1,304 @@
+//! A token bucket as a plain value: `capacity` tokens at most, filled at `refill_per_second`.
+//! Asked for what it does not hold, it answers with the exact wait (after governor, which takes the
+//! time as an argument too and tells "not yet" from "never").
+//!
+//! Times are milliseconds since the epoch, with a fraction where the caller's clock has one.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// What is short by less than this is not short: the rounding of a wait must not cost another one.
+const TOLERANCE_MS: f64 = 1e-3;
+
+/// The longest wait a bucket names: one year. A bucket that does not refill names it too.
+pub const MAX_WAIT: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
+/// The answer to [`Bucket::try_take`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Take {
+    /// The tokens are taken.
+    Taken,
+    /// Nothing is taken. After this wait, in whole milliseconds and at most [`MAX_WAIT`], they are
+    /// there, unless somebody else takes some before.
+    Wait(Duration),
+    /// More than the bucket can ever hold.
+    NeverFits,
+}
+
+/// A token bucket. Over any time `t` it gives at most `capacity + refill_per_second · t` tokens.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Bucket {
+    /// How many tokens it holds when full. May be written; negative or NaN counts as 0.
+    pub capacity: f64,
+    /// Tokens for each second. May be written; negative or NaN counts as 0.
+    pub refill_per_second: f64,
+    /// Tokens there at `last_refill`. May be written; less than 0 after a [`Bucket::correct`].
+    pub tokens: f64,
+    /// When `tokens` was true, in milliseconds since the epoch. May be written.
+    pub last_refill: f64,
+    /// The server's limit where it is below `capacity`.
+    #[serde(default)]
+    server_limit: Option<f64>,
+    /// Nothing is given before this time, in milliseconds since the epoch.
+    #[serde(default)]
+    blocked_until: Option<f64>,
+}
+
+impl Bucket {
+    /// A full bucket.
+    pub fn new(capacity: f64, refill_per_second: f64, now: f64) -> Self {
+        Bucket {
+            capacity,
+            refill_per_second,
+            tokens: capacity,
+            last_refill: now,
+            server_limit: None,
+            blocked_until: None,
+        }
+    }
+
+    /// What the bucket holds when full: `capacity`, or the server's limit where that is less.
+    pub fn effective_capacity(&self) -> f64 {
+        self.server_limit.map_or(self.capacity, |limit| limit.min(self.capacity)).max(0.0)
+    }
+
+    /// Adds what has come since the last refill. A clock that goes back adds nothing: the bucket
+    /// goes on from the new time.
+    pub fn refill(&mut self, now: f64) {
+        let elapsed = now - self.last_refill;
+        if elapsed < 0.0 {
+            self.blocked_until = self.blocked_until.map(|until| until + elapsed);
+        }
+        if self.blocked_until.is_some_and(|until| until <= now) {
+            self.blocked_until = None;
+        }
+        let capacity = self.effective_capacity();
+        let added = if elapsed > 0.0 { self.rate_per_ms() * elapsed } else { 0.0 };
+        self.tokens = (self.tokens + added).max(-capacity).min(capacity);
+        self.last_refill = now;
+    }
+
+    /// Takes `n` tokens, all or none. Zero or less takes nothing and always succeeds; NaN and
+    /// infinities never fit.
+    pub fn try_take(&mut self, n: f64, now: f64) -> Take {
+        self.refill(now);
+        match self.wait_ms(n) {
+            None => Take::NeverFits,
+            Some(0.0) => {
+                self.tokens -= n.max(0.0);
+                Take::Taken
+            }
+            Some(wait) => Take::Wait(milliseconds(wait)),
+        }
+    }
+
+    /// How long until `n` tokens are there: zero when they are, `None` when they can never be.
+    /// Looking changes nothing.
+    pub fn time_until(&self, n: f64, now: f64) -> Option<Duration> {
+        let mut then = self.clone();
+        then.refill(now);
+        then.wait_ms(n).map(milliseconds)
+    }
+
+    /// Gives back tokens that were taken and not used, up to the capacity. Less than 0 is ignored.
+    pub fn put_back(&mut self, n: f64) {
+        self.correct(-n.max(0.0));
+    }
+
+    /// Charges `by` tokens more than was reserved; a negative `by` gives back. The bucket may owe
+    /// up to its capacity, not more, so a wrong estimate never shuts it for longer than two
+    /// fillings.
+    pub fn correct(&mut self, by: f64) {
+        let capacity = self.effective_capacity();
+        if !by.is_nan() {
+            self.tokens = (self.tokens - by).max(-capacity).min(capacity);
+        }
+    }
+
+    /// Follows what the server says in its headers (`x-ratelimit-*`). `limit` lowers the capacity,
+    /// never past `self.capacity`, until another limit comes. `remaining` lowers the tokens, never
+    /// raises them: calls under way are in the bucket and not yet in the header. With nothing
+    /// remaining, nothing is given before `reset_after` is over. Negative values and NaN are
+    /// ignored, and so is a limit of 0.
+    pub fn follow(
+        &mut self,
+        limit: Option<f64>,
+        remaining: Option<f64>,
+        reset_after: Option<Duration>,
+        now: f64,
+    ) {
+        self.refill(now);
+        if let Some(limit) = limit.filter(|limit| *limit > 0.0) {
+            self.server_limit = Some(limit);
+        }
+        self.tokens = self.tokens.min(self.effective_capacity());
+        let Some(remaining) = remaining.filter(|remaining| *remaining >= 0.0) else { return };
+        self.tokens = self.tokens.min(remaining);
+        if let Some(reset) = reset_after.filter(|_| remaining < 1.0) {
+            let until = now + reset.min(MAX_WAIT).as_secs_f64() * 1e3;
+            self.blocked_until = Some(self.blocked_until.map_or(until, |earlier| earlier.max(until)));
+        }
+    }
+
+    fn rate_per_ms(&self) -> f64 {
+        self.refill_per_second.max(0.0) / 1e3
+    }
+
+    /// Milliseconds from `last_refill` on, whole; infinite when nothing is refilled.
+    fn wait_ms(&self, n: f64) -> Option<f64> {
+        if !n.is_finite() || n > self.effective_capacity() {
+            return None;
+        }
+        if n <= 0.0 {
+            return Some(0.0);
+        }
+        let missing = n - self.tokens;
+        let refill = if missing <= 0.0 { 0.0 } else { missing / self.rate_per_ms() };
+        let blocked = self.blocked_until.map_or(0.0, |until| until - self.last_refill);
+        Some((refill.max(blocked) - TOLERANCE_MS).ceil().max(0.0))
+    }
+}
+
+fn milliseconds(wait: f64) -> Duration {
+    let longest = MAX_WAIT.as_secs_f64() * 1e3;
+    Duration::from_millis(wait.min(longest) as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const T: f64 = 1_700_000_000_000.0;
+
+    fn ms(ms: u64) -> Duration {
+        Duration::from_millis(ms)
+    }
+
+    #[test]
+    fn a_full_bucket_gives_its_capacity_and_then_names_the_wait() {
+        let mut bucket = Bucket::new(100.0, 10.0, T);
+        assert_eq!(bucket.try_take(100.0, T), Take::Taken);
+        assert_eq!(bucket.try_take(1.0, T), Take::Wait(ms(100)));
+        assert_eq!(bucket.try_take(1.0, T + 99.0), Take::Wait(ms(1)));
+        assert_eq!(bucket.try_take(1.0, T + 100.0), Take::Taken);
+        assert_eq!(bucket.time_until(2.0, T + 100.0), Some(ms(200)));
+        assert_eq!(bucket.try_take(101.0, T + 100.0), Take::NeverFits);
+        assert_eq!(bucket.try_take(f64::NAN, T + 100.0), Take::NeverFits);
+        assert_eq!(bucket.try_take(-5.0, T + 100.0), Take::Taken);
+        assert!(bucket.tokens < 1.0, "a negative take gives nothing back");
+        let mut thirds = Bucket::new(1.0, 3.0, T);
+        thirds.tokens = 0.0;
+        assert_eq!(thirds.try_take(1.0, T), Take::Wait(ms(334)), "never sooner");
+    }
+
+    #[test]
+    fn a_clock_that_goes_back_adds_nothing_and_does_not_freeze_the_bucket() {
+        let mut bucket = Bucket::new(10.0, 10.0, T);
+        bucket.tokens = 0.0;
+        bucket.refill(T - 3_600_000.0);
+        assert_eq!(bucket.tokens, 0.0);
+        bucket.refill(T - 3_600_000.0 + 500.0);
+        assert_eq!(bucket.tokens, 5.0);
+    }
+
+    #[test]
+    fn a_bucket_that_does_not_refill_names_the_longest_wait() {
+        let mut bucket = Bucket::new(1.0, 0.0, T);
+        assert_eq!(bucket.try_take(1.0, T), Take::Taken);
+        assert_eq!(bucket.try_take(1.0, T), Take::Wait(MAX_WAIT));
+        bucket.put_back(1.0);
+        assert_eq!(bucket.try_take(1.0, T), Take::Taken);
+    }
+
+    #[test]
+    fn a_correction_may_owe_up_to_the_capacity() {
+        let mut bucket = Bucket::new(10.0, 10.0, T);
+        bucket.correct(15.0);
+        assert_eq!(bucket.tokens, -5.0);
+        assert_eq!(bucket.time_until(1.0, T), Some(ms(600)));
+        bucket.correct(f64::INFINITY);
+        assert_eq!(bucket.tokens, -10.0);
+        bucket.correct(-100.0);
+        assert_eq!(bucket.tokens, 10.0);
+        bucket.put_back(f64::NAN);
+        assert_eq!(bucket.tokens, 10.0);
+    }
+
+    #[test]
+    fn the_servers_headers_lower_the_bucket_and_never_raise_it() {
+        let mut bucket = Bucket::new(100.0, 1_000.0, T);
+        bucket.follow(Some(60.0), Some(7.0), Some(ms(5_000)), T);
+        assert_eq!(bucket.tokens, 7.0);
+        assert_eq!(bucket.try_take(61.0, T), Take::NeverFits);
+        bucket.follow(Some(500.0), Some(400.0), None, T);
+        assert_eq!((bucket.tokens, bucket.effective_capacity()), (7.0, 100.0));
+        bucket.follow(None, Some(f64::NAN), None, T);
+        assert_eq!(bucket.tokens, 7.0);
+    }
+
+    #[test]
+    fn with_nothing_remaining_nothing_is_given_before_the_reset() {
+        let mut bucket = Bucket::new(100.0, 1_000.0, T);
+        bucket.follow(None, Some(0.0), Some(ms(5_000)), T);
+        assert_eq!(bucket.try_take(1.0, T), Take::Wait(ms(5_000)));
+        assert_eq!(bucket.try_take(1.0, T + 4_000.0), Take::Wait(ms(1_000)));
+        let mut back = bucket.clone();
+        assert_eq!(bucket.try_take(1.0, T + 5_000.0), Take::Taken);
+        assert_eq!(back.try_take(1.0, T - 9e9), Take::Wait(ms(1_000)), "the clock went back");
+    }
+
+    proptest! {
+        #[test]
+        fn it_never_gives_more_than_capacity_and_rate_allow(
+            capacity in 0.5..1e6f64,
+            rate in 0.0..1e5f64,
+            steps in prop::collection::vec((0.0..1.5f64, 0..5_000u32, any::<bool>()), 1..80),
+        ) {
+            let mut bucket = Bucket::new(capacity, rate, T);
+            let mut now = T;
+            let mut given: Vec<(f64, f64)> = Vec::new();
+            for (share, pause, waits) in steps {
+                now += f64::from(pause);
+                let n = share * capacity;
+                match bucket.try_take(n, now) {
+                    Take::Taken => given.push((now, n)),
+                    Take::Wait(wait) if waits && wait < MAX_WAIT => {
+                        now += wait.as_secs_f64() * 1e3;
+                        prop_assert_eq!(bucket.try_take(n, now), Take::Taken);
+                        given.push((now, n));
+                    }
+                    Take::Wait(_) => {}
+                    Take::NeverFits => prop_assert!(n > capacity),
+                }
+                for (first, (start, _)) in given.iter().enumerate() {
+                    let sum: f64 = given[first..].iter().map(|(_, n)| n).sum();
+                    let allowed = capacity + rate * (now - start) / 1e3;
+                    prop_assert!(sum <= allowed * (1.0 + 1e-9) + rate * 1e-5 + 1e-6);
+                }
+            }
+        }
+
+        #[test]
+        fn a_wait_is_exact(
+            capacity in 0.5..1e6f64,
+            rate in 0.001..1e5f64,
+            taken in 0.0..1.0f64,
+            share in 0.0..1.0f64,
+        ) {
+            let mut bucket = Bucket::new(capacity, rate, T);
+            prop_assert_eq!(bucket.try_take(taken * capacity, T), Take::Taken);
+            let n = share * capacity;
+            let Take::Wait(wait) = bucket.try_take(n, T) else { return Ok(()) };
+            if wait < MAX_WAIT {
+                let end = T + wait.as_secs_f64() * 1e3;
+                if wait > ms(2) {
+                    prop_assert_eq!(bucket.try_take(n, end - 1.0), Take::Wait(ms(1)));
+                }
+                prop_assert_eq!(bucket.try_take(n, end), Take::Taken);
+            }
+        }
+    }
+}

@@ -1,0 +1,261 @@
+use proptest::prelude::*;
+
+use super::*;
+
+type Seen = (Option<String>, String, bool);
+
+fn own(event: &Event<'_>) -> Seen {
+    (event.event.map(str::to_owned), event.data.to_string(), event.at_end)
+}
+
+/// Feeds the parts one after the other and ends the body.
+fn parse_parts(max_line: usize, parts: &[&[u8]]) -> Result<Vec<Seen>, TooLong> {
+    let mut parser = Parser::new(max_line);
+    let mut seen = Vec::new();
+    let mut on_event = |event: Event<'_>| {
+        seen.push(own(&event));
+        ControlFlow::<()>::Continue(())
+    };
+    for part in parts {
+        assert_eq!(parser.feed(part, &mut on_event)?, Fed::All);
+    }
+    parser.finish(&mut on_event)?;
+    Ok(seen)
+}
+
+fn parse(text: &str) -> Vec<Seen> {
+    parse_parts(MAX_LINE, &[text.as_bytes()]).unwrap()
+}
+
+fn data(texts: &[&str]) -> Vec<Seen> {
+    texts.iter().map(|text| (None, (*text).to_owned(), false)).collect()
+}
+
+/// The standard read word by word, on the whole body at once.
+fn reference(body: &[u8]) -> Vec<Seen> {
+    let text = String::from_utf8_lossy(body).into_owned();
+    let text = text.strip_prefix('\u{FEFF}').unwrap_or(&text);
+    let text = text.replace("\r\n", "\n").replace('\r', "\n");
+    let mut lines: Vec<&str> = text.split('\n').collect();
+    let last = lines.pop().unwrap();
+    let (mut seen, mut event, mut data) = (Vec::new(), String::new(), Vec::<String>::new());
+    let mut take = |line: &str, data: &mut Vec<String>, unterminated: bool| {
+        if line.is_empty() {
+            let joined = mem::take(data).join("\n");
+            let event = Some(mem::take(&mut event)).filter(|event| !event.is_empty());
+            if !joined.is_empty() {
+                seen.push((event, joined, unterminated));
+            }
+            return;
+        }
+        let (name, value) = line.split_once(':').unwrap_or((line, ""));
+        let value = value.strip_prefix(' ').unwrap_or(value);
+        if name == "data" && !(unterminated && value.is_empty()) {
+            data.push(value.to_owned());
+        } else if name == "event" {
+            event = value.to_owned();
+        }
+    };
+    for line in lines {
+        take(line, &mut data, false);
+    }
+    if !last.is_empty() {
+        take(last, &mut data, true);
+    }
+    take("", &mut data, true);
+    seen
+}
+
+const CORPUS: &[&str] = &[
+    "data: {\"a\":1}\n\ndata: [DONE]\n\n",
+    "\u{FEFF}data: first\r\n\r\n: ping\r\n\r\ndata:second\r\rdata: third\n\n",
+    "event: error\ndata: một\ndata: hai 🐑\rdata\r\ndata:  ba\n\nevent: x\n\ndata: after\n\n",
+    "id: 7\nretry: 3000\ndata: tiếng Việt 👩‍👩‍👧\n\n\n\ndata\n\ndata:\n\ndata: cut in the mid",
+    "data: one\r\n\r\nda\r\n\r\ndata: two\r\n\ndata: three\r\r\ndata: four\ndata:",
+    "\u{FEFF}\u{FEFF}data: not a field\n\ndata: \u{FEFF}kept\n\n",
+    "\n\u{FEFF}data: the mark is not at the start\n\ndata: x\n\n",
+    "event: first\nevent: second\ndata: named\n\ndata: unnamed\nevent",
+];
+
+#[test]
+fn events_comments_and_the_three_line_ends() {
+    assert_eq!(parse("data: a\n\n: ping\n\ndata:b\r\n\r\ndata:  c\r\r"), data(&["a", "b", " c"]));
+    assert_eq!(parse("\u{FEFF}data: a\n\n"), data(&["a"]));
+    assert_eq!(parse("data: a\ndata: b\ndata\ndata: c\n\n"), data(&["a\nb\n\nc"]));
+    assert_eq!(
+        parse("event: error\nid: 1\nretry: 5\nother: 6\ndata: {}\n\ndata: next\n\n"),
+        [(Some("error".into()), "{}".into(), false), (None, "next".into(), false)]
+    );
+    assert_eq!(parse("data:\n\ndata\n\nevent: x\n\n\n: only a comment\n\n"), []);
+}
+
+#[test]
+fn what_has_no_blank_line_after_it_comes_at_the_end() {
+    let at_end = |text: &str| vec![(None, text.to_owned(), true)];
+    assert_eq!(parse("data: whole line\n"), at_end("whole line"));
+    assert_eq!(parse("data: half a li"), at_end("half a li"));
+    assert_eq!(parse("data: [DONE]\ndata"), at_end("[DONE]"));
+    assert_eq!(parse("data: [DONE]\nda"), at_end("[DONE]"));
+    assert_eq!(parse("da"), []);
+    let mut parser = Parser::default();
+    let stop = |_: Event<'_>| ControlFlow::Break("stop");
+    parser.feed(b"data: x", stop).unwrap();
+    assert_eq!(parser.finish(stop), Ok(Some("stop")));
+    assert_eq!(parser.finish(stop), Ok(None), "it is as new");
+}
+
+#[test]
+fn every_split_in_two_and_three_gives_the_same_events() {
+    for text in CORPUS {
+        let body = text.as_bytes();
+        let whole = parse_parts(MAX_LINE, &[body]).unwrap();
+        assert_eq!(whole, reference(body), "{text:?}");
+        for first in 0..=body.len() {
+            for second in first..=body.len() {
+                let parts = [&body[..first], &body[first..second], &body[second..]];
+                assert_eq!(parse_parts(MAX_LINE, &parts).unwrap(), whole, "{text:?} {first} {second}");
+            }
+        }
+        let bytes: Vec<&[u8]> = body.chunks(1).collect();
+        assert_eq!(parse_parts(MAX_LINE, &bytes).unwrap(), whole, "byte by byte: {text:?}");
+    }
+}
+
+#[test]
+fn invalid_utf8_becomes_replacement_characters() {
+    let body = b"data: a\xFFb\xF0\x9F\x90\n\ndata: \xED\xA0\x80\n\nevent: \xC3\ndata: \xE1\xBA\n\n";
+    let whole = parse_parts(MAX_LINE, &[body]).unwrap();
+    assert_eq!(whole[0].1, "a\u{FFFD}b\u{FFFD}");
+    assert_eq!(whole, reference(body));
+    for cut in 0..body.len() {
+        assert_eq!(parse_parts(MAX_LINE, &[&body[..cut], &body[cut..]]).unwrap(), whole);
+    }
+}
+
+#[test]
+fn an_event_that_is_whole_in_one_read_is_not_copied() {
+    let bytes = b"data: first\n\nevent: e\ndata: second\n\n";
+    let range = bytes.as_ptr_range();
+    let mut count = 0;
+    let mut parser = Parser::default();
+    parser
+        .feed(bytes, |event| {
+            assert!(range.contains(&event.data.as_ptr()));
+            count += 1;
+            ControlFlow::<()>::Continue(())
+        })
+        .unwrap();
+    assert_eq!((count, parser.data.capacity(), parser.line.capacity()), (2, 0, 0));
+}
+
+#[test]
+fn a_callback_can_stop_and_the_rest_is_fed_later() {
+    for text in CORPUS {
+        let whole = parse(text);
+        let mut parser = Parser::default();
+        let mut seen = Vec::new();
+        let mut stop = |event: Event<'_>| {
+            seen.push(own(&event));
+            ControlFlow::Break(())
+        };
+        let mut rest = text.as_bytes();
+        while let Fed::Stopped { consumed, .. } = parser.feed(rest, &mut stop).unwrap() {
+            rest = &rest[consumed..];
+        }
+        parser.finish(&mut stop).unwrap();
+        assert_eq!(seen, whole, "{text:?}");
+    }
+}
+
+#[test]
+fn the_bound_holds_for_a_line_and_for_the_data_of_an_event() {
+    let too_long = Err(TooLong { limit: 16 });
+    let cases: &[(&[u8], bool)] = &[
+        (b"data: 0123456789\n\n", true),
+        (b"data: 0123456789a\n\n", false),
+        (b"data: 0123456789a", false),
+        (b": a comment of more than that\n\n", false),
+        (b"data: 01234567\ndata: 0123456\n\n", true),
+        (b"data: 01234567\ndata: 01234567\n\n", false),
+        (b"data: 01234567\n\ndata: 01234567\n\ndata: 01234567\n\n", true),
+    ];
+    for (body, fits) in cases {
+        for cut in 0..=body.len() {
+            let result = parse_parts(16, &[&body[..cut], &body[cut..]]);
+            assert!(if *fits { result.is_ok() } else { result == too_long }, "{body:?} at {cut}");
+        }
+    }
+}
+
+#[test]
+fn an_endless_line_takes_no_more_memory_than_the_bound() {
+    let mut parser = Parser::new(1_000);
+    let mut result = Ok(Fed::All);
+    while result.is_ok() {
+        result = parser.feed(&[b'x'; 64], |_| ControlFlow::<()>::Continue(()));
+        assert!(parser.line.capacity() <= 2_000);
+    }
+}
+
+#[test]
+fn a_reset_forgets_a_half_read_event() {
+    let mut parser = Parser::default();
+    let mut seen = Vec::new();
+    let mut on_event = |event: Event<'_>| {
+        seen.push(own(&event));
+        ControlFlow::<()>::Continue(())
+    };
+    parser.feed("event: e\ndata: old\ndata: ol".as_bytes(), &mut on_event).unwrap();
+    parser.reset();
+    parser.feed("\u{FEFF}data: new\n\n".as_bytes(), &mut on_event).unwrap();
+    assert_eq!(seen, data(&["new"]));
+}
+
+/// Pieces that make the parser's decisions likely.
+fn piece() -> impl Strategy<Value = Vec<u8>> {
+    let fixed = prop::sample::select(vec![
+        "\n",
+        "\r",
+        "\r\n",
+        "\n\n",
+        "data",
+        "data:",
+        "data: ",
+        "event: ",
+        ":",
+        " ",
+        "x",
+        "é",
+        "🐑",
+        "\u{FEFF}",
+        "id: 1",
+        "{\"a\":1}",
+    ]);
+    prop_oneof![
+        9 => fixed.prop_map(|text| text.as_bytes().to_vec()),
+        1 => prop::collection::vec(any::<u8>(), 0..4),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+    #[test]
+    fn any_body_in_any_parts_reads_as_the_standard_says(
+        pieces in prop::collection::vec(piece(), 0..60),
+        sizes in prop::collection::vec(1..12usize, 1..20),
+    ) {
+        let body = pieces.concat();
+        let mut parts: Vec<&[u8]> = Vec::new();
+        let mut rest = body.as_slice();
+        for size in sizes.iter().cycle() {
+            if rest.is_empty() {
+                break;
+            }
+            let (part, tail) = rest.split_at((*size).min(rest.len()));
+            parts.push(part);
+            rest = tail;
+        }
+        prop_assert_eq!(parse_parts(MAX_LINE, &parts).unwrap(), reference(&body));
+    }
+}
