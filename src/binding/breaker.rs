@@ -1,0 +1,168 @@
+//! `CircuitBreaker`, by hand and shared with clients: one state machine.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use napi_derive::napi;
+use serde_json::json;
+
+use super::errors::{OrThrow, parse, throw};
+use crate::config;
+use crate::engine::breaker::{Guard, SharedBreaker};
+use crate::engine::clock;
+use crate::error::{Error, Kind};
+use crate::policy::circuit_breaker::{Outcome, State};
+
+#[napi]
+pub struct NativeBreaker {
+    pub(super) shared: SharedBreaker,
+    permits: HashMap<u32, Guard>,
+    next_permit: u32,
+}
+
+#[napi]
+impl NativeBreaker {
+    #[napi(constructor, catch_unwind)]
+    pub fn new(options: String) -> napi::Result<Self> {
+        let options = config::breaker("", &parse(&options)?).or_throw()?;
+        Ok(NativeBreaker { shared: SharedBreaker::new(options), permits: HashMap::new(), next_permit: 0 })
+    }
+
+    #[napi(getter)]
+    pub fn state(&self) -> String {
+        self.shared.state().as_str().to_owned()
+    }
+
+    #[napi(setter, catch_unwind)]
+    pub fn set_state(&mut self, state: String) -> napi::Result<()> {
+        let state = [State::Closed, State::Open, State::HalfOpen].into_iter().find(|known| known.as_str() == state);
+        let Some(state) = state else {
+            return Err(throw(&Error::invalid("state", "another value", "'CLOSED', 'OPEN', 'HALF_OPEN'")));
+        };
+        self.shared.update(|inner| inner.breaker.set_state(state));
+        Ok(())
+    }
+
+    #[napi(getter)]
+    pub fn failures(&self) -> u32 {
+        self.shared.update(|inner| inner.breaker.failures)
+    }
+
+    #[napi(setter)]
+    pub fn set_failures(&mut self, failures: u32) {
+        self.shared.update(|inner| inner.breaker.failures = failures);
+    }
+
+    #[napi(getter)]
+    pub fn last_failure_time(&self) -> Option<f64> {
+        self.shared.update(|inner| inner.breaker.last_failure_time.map(|at| at as f64))
+    }
+
+    #[napi(setter)]
+    pub fn set_last_failure_time(&mut self, at: Option<f64>) {
+        self.shared.update(|inner| inner.breaker.last_failure_time = at.map(|at| at.max(0.0) as u64));
+    }
+
+    /// One option by its name, in its JavaScript unit.
+    #[napi(catch_unwind)]
+    pub fn set_option(&mut self, name: String, value: String) -> napi::Result<()> {
+        let value = parse(&value)?;
+        let checked = config::breaker("", &json!({ name.as_str(): value })).or_throw()?;
+        self.shared.update(|inner| match name.as_str() {
+            "failureThreshold" => inner.options.failure_threshold = checked.failure_threshold,
+            "timeout" => inner.options.timeout = checked.timeout,
+            "halfOpenMaxCalls" => inner.options.half_open_max_calls = checked.half_open_max_calls,
+            "successThreshold" => inner.options.success_threshold = checked.success_threshold,
+            _ => {}
+        });
+        Ok(())
+    }
+
+    #[napi(getter)]
+    pub fn failure_threshold(&self) -> u32 {
+        self.shared.update(|inner| inner.options.failure_threshold)
+    }
+
+    #[napi(getter)]
+    pub fn timeout(&self) -> f64 {
+        self.shared.update(|inner| inner.options.timeout.as_millis() as f64)
+    }
+
+    #[napi(getter)]
+    pub fn half_open_max_calls(&self) -> u32 {
+        self.shared.update(|inner| inner.options.half_open_max_calls)
+    }
+
+    #[napi(getter)]
+    pub fn success_threshold(&self) -> u32 {
+        self.shared.update(|inner| inner.options.success_threshold)
+    }
+
+    #[napi]
+    pub fn can_execute(&self) -> bool {
+        self.shared.update(|inner| inner.breaker.can_execute(&inner.options, clock::now()))
+    }
+
+    #[napi]
+    pub fn record_success(&self) {
+        self.shared.update(|inner| inner.breaker.record_success(&inner.options, clock::now()));
+    }
+
+    #[napi]
+    pub fn record_failure(&self) {
+        self.shared.update(|inner| inner.breaker.record_failure(&inner.options, clock::now()));
+    }
+
+    #[napi]
+    pub fn health_score(&self) -> f64 {
+        self.shared.update(|inner| inner.breaker.health_score())
+    }
+
+    #[napi]
+    pub fn open(&self) {
+        self.shared.update(|inner| inner.breaker.open(clock::now()));
+    }
+
+    #[napi]
+    pub fn close(&self) {
+        self.shared.update(|inner| inner.breaker.close());
+    }
+
+    #[napi]
+    pub fn reset(&self) {
+        self.shared.update(|inner| inner.breaker.reset());
+    }
+
+    /// A permit for one call of `execute`; throws where the breaker refuses.
+    #[napi(catch_unwind)]
+    pub fn acquire(&mut self) -> napi::Result<u32> {
+        let (guard, _) = self.shared.acquire().map_err(|denied| {
+            let ms = denied.retry_after.as_millis();
+            let message = format!("the circuit is open; the next try is due in {ms} ms");
+            throw(&Error::new(Kind::CircuitOpen, message).with_retry_after(Some(denied.retry_after)))
+        })?;
+        let id = self.next_permit;
+        self.next_permit = self.next_permit.wrapping_add(1);
+        self.permits.insert(id, guard);
+        Ok(id)
+    }
+
+    /// How a permitted call ended: 0 success, 1 failure, anything else: it counts for nothing.
+    #[napi]
+    pub fn report(&mut self, permit: u32, outcome: u32) {
+        if let Some(guard) = self.permits.remove(&permit) {
+            guard.report(match outcome {
+                0 => Outcome::Success,
+                1 => Outcome::Failure,
+                _ => Outcome::Ignored,
+            });
+        }
+    }
+
+    /// How long until a call may be admitted, in milliseconds; null when one may be now.
+    #[napi]
+    pub fn retry_after_ms(&self) -> Option<f64> {
+        let wait = self.shared.update(|inner| inner.breaker.retry_after(&inner.options, clock::now()));
+        wait.filter(|wait| *wait > Duration::ZERO).map(|wait| wait.as_millis() as f64)
+    }
+}

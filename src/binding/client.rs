@@ -1,0 +1,108 @@
+//! The client's native half.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use futures::FutureExt;
+use napi_derive::napi;
+
+use super::breaker::NativeBreaker;
+use super::errors::{OrThrow, parse};
+use super::hub::NativeHub;
+use super::limiter::NativeLimiter;
+use super::runtime;
+use crate::config::ClientConfig;
+use crate::engine::sink::Wants;
+use crate::engine::{Call, Client};
+use crate::error::{Error, Kind};
+use crate::transport::http;
+use crate::wire::chat::ChatRequest;
+
+#[napi]
+pub struct NativeClient {
+    client: Mutex<Arc<Client>>,
+}
+
+fn read(options: &str) -> napi::Result<ClientConfig> {
+    let config = ClientConfig::read(&parse(options)?).or_throw()?;
+    if let Some(pem) = &config.ca {
+        http::certificates(pem).or_throw()?;
+    }
+    Ok(config)
+}
+
+#[napi]
+impl NativeClient {
+    #[napi(constructor, catch_unwind)]
+    pub fn new(
+        options: String,
+        breaker: Option<&NativeBreaker>,
+        limiter: Option<&NativeLimiter>,
+    ) -> napi::Result<Self> {
+        let config = read(&options)?;
+        let breaker = breaker.map(|breaker| breaker.shared.clone());
+        let limiter = limiter.map(|limiter| Arc::clone(&limiter.limiter));
+        Ok(NativeClient { client: Mutex::new(Arc::new(Client::new(config, http::transport(), breaker, limiter))) })
+    }
+
+    fn current(&self) -> Arc<Client> {
+        Arc::clone(&self.client.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Other options from the next call on. The old ones stay where these are refused.
+    #[napi(catch_unwind)]
+    pub fn configure(&self, options: String) -> napi::Result<()> {
+        let config = read(&options)?;
+        let mut client = self.client.lock().unwrap_or_else(PoisonError::into_inner);
+        *client = Arc::new(client.reconfigured(config));
+        Ok(())
+    }
+
+    /// Starts a call; returns its id. `mode`: 0 text, 1 chunks, 2 nothing before the end, 3 the same
+    /// with the answer in one piece as result.
+    #[napi(catch_unwind)]
+    pub fn start(
+        &self,
+        hub: &NativeHub,
+        request: String,
+        options: String,
+        mode: u32,
+        events: bool,
+    ) -> napi::Result<u32> {
+        let client = self.current();
+        let options = client.config().call.with(&parse(&options)?).or_throw()?;
+        let call = Call { request: ChatRequest::parse(&request).or_throw()?, options };
+        let wants = match mode {
+            0 => Wants::Text,
+            1 => Wants::Chunks,
+            _ => Wants::Nothing,
+        };
+        let outlet = hub.hub.open(wants, events);
+        let id = outlet.id;
+        runtime().spawn(async move {
+            let run = AssertUnwindSafe(client.run(call, &outlet, &outlet.state.cancel)).catch_unwind().await;
+            let result = run.unwrap_or_else(|_| Err(Error::new(Kind::Internal, "a bug in holysheep ended this call")));
+            outlet.end(result.map(|answer| if mode == 3 { answer.completion() } else { answer.result() }));
+        });
+        Ok(id)
+    }
+
+    /// Checks a request without sending it.
+    #[napi(catch_unwind)]
+    pub fn check(&self, request: String, options: String) -> napi::Result<()> {
+        self.current().config().call.with(&parse(&options)?).or_throw()?;
+        ChatRequest::parse(&request).or_throw().map(|_| ())
+    }
+
+    /// Ends what is in flight and refuses what comes later.
+    #[napi]
+    pub fn close(&self) {
+        self.current().close();
+    }
+
+    /// The base URL of the first endpoint, as it is used.
+    #[napi(getter)]
+    pub fn url(&self) -> String {
+        self.current().config().endpoints.first().map(|endpoint| endpoint.url.clone()).unwrap_or_default()
+    }
+}

@@ -1,0 +1,30 @@
+//! Single functions: the same decisions as the engine's, for helpers in JavaScript.
+
+use std::collections::HashMap;
+
+use napi_derive::napi;
+
+use crate::config::defaults;
+use crate::engine::clock;
+use crate::policy::classify;
+use crate::wire::retry_after;
+
+/// The defaults by the names of their options, as JSON.
+#[napi]
+pub fn defaults() -> String {
+    defaults::list().to_string()
+}
+
+/// Whether a failure with this code (Node's, ours, or a status as text) is retried.
+#[napi]
+pub fn is_retryable_code(code: String) -> bool {
+    classify::is_retryable_code(&code)
+}
+
+/// How long a response asks to wait, in milliseconds; null where it says nothing that can be read.
+/// The names of the headers are in lower case.
+#[napi]
+pub fn retry_after_ms(headers: HashMap<String, String>) -> Option<f64> {
+    let header = |name: &str| headers.get(name).cloned();
+    retry_after::parse(&header, clock::now()).map(|wait| wait.as_secs_f64() * 1000.0)
+}

@@ -1,0 +1,116 @@
+//! The limiter of `RateLimitedClient`, by hand and before every attempt: one bucket.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use napi_derive::napi;
+use serde_json::json;
+
+use super::errors::{OrThrow, parse};
+use super::hub::NativeHub;
+use super::runtime;
+use crate::config::RateLimit;
+use crate::engine::clock;
+use crate::engine::limiter::Limiter;
+use crate::engine::sink::Wants;
+use crate::error::{Error, Kind, Phase};
+
+#[napi]
+pub struct NativeLimiter {
+    pub(super) limiter: Arc<Limiter>,
+}
+
+#[napi]
+impl NativeLimiter {
+    #[napi(constructor, catch_unwind)]
+    pub fn new(options: String) -> napi::Result<Self> {
+        let options = RateLimit::read("rateLimit", &parse(&options)?).or_throw()?;
+        Ok(NativeLimiter { limiter: Limiter::new(&options) })
+    }
+
+    #[napi(getter)]
+    pub fn tokens(&self) -> f64 {
+        self.limiter.update(|buckets| buckets.requests.tokens)
+    }
+
+    #[napi(setter)]
+    pub fn set_tokens(&mut self, tokens: f64) {
+        self.limiter.update(|buckets| buckets.requests.tokens = tokens.min(buckets.requests.capacity));
+    }
+
+    #[napi(getter)]
+    pub fn capacity(&self) -> f64 {
+        self.limiter.update(|buckets| buckets.requests.capacity)
+    }
+
+    #[napi(getter)]
+    pub fn refill_rate(&self) -> f64 {
+        self.limiter.update(|buckets| buckets.requests.refill_per_second)
+    }
+
+    #[napi(getter)]
+    pub fn last_refill(&self) -> f64 {
+        self.limiter.update(|buckets| buckets.requests.last_refill)
+    }
+
+    #[napi(setter)]
+    pub fn set_last_refill(&mut self, at: f64) {
+        self.limiter.update(|buckets| buckets.requests.last_refill = at);
+    }
+
+    /// `capacity` or `refillRate`.
+    #[napi(catch_unwind)]
+    pub fn set_option(&mut self, name: String, value: String) -> napi::Result<()> {
+        let checked = RateLimit::read("", &json!({ name.as_str(): parse(&value)? })).or_throw()?;
+        let now = clock::now_exact();
+        self.limiter.update(|buckets| {
+            let bucket = &mut buckets.requests;
+            bucket.refill(now);
+            match name.as_str() {
+                "capacity" => bucket.capacity = checked.capacity,
+                "refillRate" => bucket.refill_per_second = checked.refill_per_second,
+                _ => {}
+            }
+            bucket.tokens = bucket.tokens.min(bucket.capacity);
+        });
+        Ok(())
+    }
+
+    #[napi]
+    pub fn refill(&self) {
+        self.limiter.update(|buckets| buckets.requests.refill(clock::now_exact()));
+    }
+
+    /// Takes one token at once, or none.
+    #[napi]
+    pub fn try_acquire(&self) -> bool {
+        self.limiter.try_acquire(1.0)
+    }
+
+    #[napi(getter)]
+    pub fn waiting(&self) -> u32 {
+        self.limiter.waiting() as u32
+    }
+
+    /// Waits in the queue; ends like a call, with the id that this returns.
+    #[napi(catch_unwind)]
+    pub fn acquire(&self, hub: &NativeHub, tokens: f64, timeout_ms: Option<f64>) -> napi::Result<u32> {
+        let outlet = hub.hub.open(Wants::Nothing, false);
+        let id = outlet.id;
+        let limiter = Arc::clone(&self.limiter);
+        let timeout = timeout_ms.map(|ms| Duration::from_secs_f64(ms.max(0.0) / 1000.0));
+        runtime().spawn(async move {
+            let wait = limiter.acquire(tokens, 0.0, || ());
+            let result = tokio::select! {
+                biased;
+                () = outlet.state.cancel.cancelled() => Err(Error::new(Kind::Aborted, "the wait was aborted")),
+                result = wait => result,
+                () = tokio::time::sleep(timeout.unwrap_or(Duration::MAX)) => {
+                    Err(Error::timeout(Phase::Queue, timeout.unwrap_or_default()))
+                }
+            };
+            outlet.end(result.map(|()| "null".to_owned()));
+        });
+        Ok(id)
+    }
+}
