@@ -1,5 +1,7 @@
 //! What is said. Pure: bytes in, values out, bounded.
 
 pub mod limits;
+pub mod provider_error;
 pub mod retry_after;
+pub mod secrets;
 pub mod sse;
