@@ -105,8 +105,10 @@ pub enum Kind {
     Aborted,
     /// The client was closed.
     Closed,
-    /// An argument or an option is wrong. Becomes a `TypeError` or `RangeError`.
+    /// An argument or an option is of the wrong type or form.
     Invalid,
+    /// A number is outside of its range.
+    OutOfRange,
     /// A bug in this package.
     Internal,
 }
@@ -136,7 +138,7 @@ impl Kind {
             Kind::CostCap => "COST_CAP",
             Kind::Aborted => "ABORTED",
             Kind::Closed => "CLIENT_CLOSED",
-            Kind::Invalid => "INVALID_ARGUMENT",
+            Kind::Invalid | Kind::OutOfRange => "INVALID_ARGUMENT",
             Kind::Internal => "INTERNAL",
         }
     }
@@ -160,6 +162,7 @@ impl Kind {
             Kind::QueueFull | Kind::NeverFits => "QueueFullError",
             Kind::CostCap => "CostCapError",
             Kind::Invalid => "TypeError",
+            Kind::OutOfRange => "RangeError",
             Kind::Aborted | Kind::Closed | Kind::Internal => "HolySheepError",
         }
     }

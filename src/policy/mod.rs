@@ -4,5 +4,7 @@ pub mod backoff;
 pub mod circuit_breaker;
 pub mod classify;
 pub mod deadline;
+pub mod estimate;
 mod outcomes;
+pub mod plan;
 pub mod token_bucket;

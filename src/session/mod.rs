@@ -1,1 +1,3 @@
+//! What was received. Pure: the journal of an answer.
 
+pub mod journal;

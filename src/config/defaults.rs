@@ -1,0 +1,78 @@
+//! Every default of the package, once. `index.d.ts` and the README are tested against [`list`].
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+pub const BASE_URL: &str = "https://api.holysheep.ai/v1";
+pub const MODEL: &str = "gpt-4.1";
+
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+pub const FIRST_TOKEN_TIMEOUT: Duration = Duration::from_secs(60);
+/// The first-token timeout of the last route left, as a multiple: cutting it off has no use where
+/// there is nowhere else to go.
+pub const LAST_ROUTE_STRETCH: u32 = 5;
+pub const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long a finished answer is read on for its usage and to keep the connection.
+pub const DRAIN: Duration = Duration::from_secs(1);
+
+pub const MAX_RETRIES: u32 = 3;
+pub const BASE_DELAY: Duration = Duration::from_secs(1);
+pub const MAX_DELAY: Duration = Duration::from_secs(60);
+pub const MULTIPLIER: f64 = 2.0;
+pub const MAX_RETRY_AFTER: Duration = Duration::from_secs(60);
+
+pub const MAX_QUEUE: usize = 1000;
+
+pub const FAILURE_THRESHOLD: u32 = 5;
+pub const BREAKER_TIMEOUT: Duration = Duration::from_secs(60);
+pub const HALF_OPEN_MAX_CALLS: u32 = 1;
+pub const SUCCESS_THRESHOLD: u32 = 1;
+pub const ERROR_RATE_WINDOW: Duration = Duration::from_secs(30);
+pub const MINIMUM_CALLS: u32 = 10;
+
+pub const CAPACITY: f64 = 100.0;
+pub const REFILL_RATE: f64 = 10.0;
+
+/// The largest line of an event stream, in bytes.
+pub const MAX_LINE: usize = 1024 * 1024;
+/// What is read of the body of an error, in bytes.
+pub const MAX_ERROR_BODY: usize = 64 * 1024;
+
+/// The defaults by the names of their options, as JavaScript sees them.
+pub fn list() -> Value {
+    let ms = |duration: Duration| duration.as_millis() as u64;
+    json!({
+        "baseUrl": BASE_URL,
+        "model": MODEL,
+        "connectTimeoutMs": ms(CONNECT_TIMEOUT),
+        "firstTokenTimeoutMs": ms(FIRST_TOKEN_TIMEOUT),
+        "idleTimeoutMs": ms(IDLE_TIMEOUT),
+        "maxRetries": MAX_RETRIES,
+        "completion": "strict",
+        "coalesce": false,
+        "maxQueue": MAX_QUEUE,
+        "retry": {
+            "backoff": "exponential",
+            "baseDelayMs": ms(BASE_DELAY),
+            "maxDelayMs": ms(MAX_DELAY),
+            "multiplier": MULTIPLIER,
+            "jitter": "full",
+            "maxRetryAfterMs": ms(MAX_RETRY_AFTER),
+        },
+        "circuitBreaker": {
+            "failureThreshold": FAILURE_THRESHOLD,
+            "timeout": ms(BREAKER_TIMEOUT),
+            "halfOpenMaxCalls": HALF_OPEN_MAX_CALLS,
+            "successThreshold": SUCCESS_THRESHOLD,
+            "windowMs": ms(ERROR_RATE_WINDOW),
+            "minimumCalls": MINIMUM_CALLS,
+        },
+        "rateLimit": {
+            "capacity": CAPACITY,
+            "refillRate": REFILL_RATE,
+            "maxQueue": MAX_QUEUE,
+            "followServer": false,
+        },
+    })
+}

@@ -1,0 +1,287 @@
+//! Endpoints: where requests go, with which key, headers, limits and breaker.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::reader::{Reader, show};
+use super::{BreakerChoice, COMPLETIONS, Completion, RateLimit, Secret, api_key, breaker_choice, rate_limit};
+use crate::error::{Error, Result, cut};
+
+pub const BASE_URL_ACCEPTED: &str = "an http or https URL such as https://api.holysheep.ai/v1, or a bare host";
+
+/// One provider. Its key and headers go to it and to no other.
+#[derive(Clone, Debug)]
+pub struct Endpoint {
+    pub name: String,
+    /// Without a slash at the end.
+    pub url: String,
+    pub key: Option<Secret>,
+    pub headers: Vec<(String, String)>,
+    /// The names of models at this endpoint, where they differ.
+    pub models: BTreeMap<String, String>,
+    pub completion: Option<Completion>,
+    pub rate_limit: Option<RateLimit>,
+    pub breaker: BreakerChoice,
+}
+
+impl Endpoint {
+    /// The endpoint of a client that was given nothing but a URL and a key.
+    pub fn single(url: &str, key: Secret) -> Endpoint {
+        Endpoint {
+            name: host(url).to_owned(),
+            url: url.to_owned(),
+            key: Some(key),
+            headers: Vec::new(),
+            models: BTreeMap::new(),
+            completion: None,
+            rate_limit: None,
+            breaker: BreakerChoice::Auto,
+        }
+    }
+
+    /// What the model is called here.
+    pub fn model<'a>(&'a self, model: &'a str) -> &'a str {
+        self.models.get(model).map_or(model, String::as_str)
+    }
+
+    fn read(path: &str, value: &Value, key: Option<&Secret>) -> Result<Endpoint> {
+        if let Value::String(url) = value {
+            let Some(key) = key else {
+                return Err(Error::invalid(
+                    "apiKey",
+                    "nothing",
+                    "a key for the endpoints that are given as plain URLs, or HOLYSHEEP_API_KEY in the environment",
+                ));
+            };
+            return Ok(Endpoint::single(&base_url(path, url)?, key.clone()));
+        }
+        let mut reader = Reader::new(path, value)?;
+        let url = match reader.raw("baseUrl") {
+            Some(Value::String(url)) => base_url(&reader.name("baseUrl"), url)?,
+            other => return reader.bad("baseUrl", other.unwrap_or(&Value::Null), BASE_URL_ACCEPTED),
+        };
+        let key = match reader.raw("apiKey") {
+            None => None,
+            Some(Value::String(key)) => Some(api_key(&reader.name("apiKey"), key)?),
+            Some(_) => {
+                return Err(Error::invalid(&reader.name("apiKey"), "something that is no string", "a string"));
+            }
+        };
+        let endpoint = Endpoint {
+            name: reader.text("name", "a name")?.unwrap_or(host(&url)).to_owned(),
+            key,
+            headers: headers(&mut reader, "headers")?,
+            models: models(&mut reader)?,
+            completion: reader.choice("completion", COMPLETIONS)?,
+            rate_limit: rate_limit(&mut reader, "rateLimit")?,
+            breaker: breaker_choice(&mut reader, "circuitBreaker")?,
+            url,
+        };
+        reader.finish()?;
+        Ok(endpoint)
+    }
+}
+
+/// Reads a list of endpoints. The names must differ: breakers, events and results go by them.
+pub fn read_all(items: &[Value], key: Option<&Secret>) -> Result<Vec<Arc<Endpoint>>> {
+    let mut endpoints: Vec<Arc<Endpoint>> = Vec::new();
+    for (index, item) in items.iter().enumerate() {
+        let path = format!("endpoints[{index}]");
+        let mut endpoint = Endpoint::read(&path, item, key)?;
+        if endpoints.iter().any(|have| have.name == endpoint.name) {
+            if item.get("name").is_some() {
+                let given = format!("'{}', which is there already", cut(&endpoint.name, 60));
+                return Err(Error::invalid(&format!("{path}.name"), given, "a name of its own"));
+            }
+            endpoint.name = format!("{}#{}", endpoint.name, index + 1);
+        }
+        endpoints.push(Arc::new(endpoint));
+    }
+    Ok(endpoints)
+}
+
+fn models(reader: &mut Reader<'_>) -> Result<BTreeMap<String, String>> {
+    let accepted = "an object of model names, ours to the endpoint's";
+    let mut models = BTreeMap::new();
+    match reader.raw("models") {
+        None => {}
+        Some(Value::Object(map)) => {
+            for (ours, theirs) in map {
+                let Some(theirs) = theirs.as_str().filter(|name| !name.is_empty()) else {
+                    return reader.bad("models", theirs, accepted);
+                };
+                models.insert(ours.clone(), theirs.to_owned());
+            }
+        }
+        Some(other) => return reader.bad("models", other, accepted),
+    }
+    Ok(models)
+}
+
+/// The host and port of a URL that [`base_url`] has accepted.
+fn host(url: &str) -> &str {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    rest.split('/').next().unwrap_or(rest)
+}
+
+/// Checks a base URL. A bare host (`api.holysheep.ai`) means `https://HOST/v1`; anything with a scheme
+/// is taken as it is. Credentials, a query or a fragment have no place in it.
+pub fn base_url(name: &str, given: &str) -> Result<String> {
+    let bad = || Error::invalid(name, show(&Value::from(without_secrets(given))), BASE_URL_ACCEPTED);
+    let text = given.trim();
+    let whole = match text.split_once("://") {
+        Some((scheme, _)) if scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https") => {
+            text.to_owned()
+        }
+        Some(_) => return Err(bad()),
+        None if text.contains('/') => return Err(bad()),
+        None => format!("https://{text}/v1"),
+    };
+    let visible = whole.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"<>\\^`{|}".contains(&byte));
+    if !visible || whole.contains(['?', '#', '@']) {
+        return Err(bad());
+    }
+    let name = host(&whole);
+    let (name, port) = match name.rsplit_once(':') {
+        // `[::1]` has colons of its own.
+        Some((name, port)) if !port.ends_with(']') => (name, Some(port)),
+        _ => (name, None),
+    };
+    let name_fits = match name.strip_prefix('[') {
+        Some(rest) => rest.strip_suffix(']').is_some_and(|ip| ip.parse::<std::net::Ipv6Addr>().is_ok()),
+        None => {
+            !name.is_empty()
+                && !name.starts_with(['.', '-'])
+                && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_".contains(&byte))
+        }
+    };
+    if !name_fits || port.is_some_and(|port| port.parse::<u16>().is_err()) {
+        return Err(bad());
+    }
+    Ok(whole.trim_end_matches('/').to_owned())
+}
+
+/// A URL as an error may show it: without user, password and query.
+fn without_secrets(url: &str) -> String {
+    let url = url.split(['?', '#']).next().unwrap_or_default();
+    match (url.split_once("://"), url.rsplit_once('@')) {
+        (Some((scheme, _)), Some((_, host))) => format!("{scheme}://…@{host}"),
+        (None, Some((_, host))) => format!("…@{host}"),
+        _ => url.to_owned(),
+    }
+}
+
+/// Headers that the engine sets itself: replacing one would break the request or the key's safety.
+const OURS: &[&str] = &[
+    "authorization",
+    "proxy-authorization",
+    "content-length",
+    "content-type",
+    "transfer-encoding",
+    "connection",
+    "host",
+    "accept",
+    "accept-encoding",
+    "expect",
+    "upgrade",
+    "te",
+    "trailer",
+    "idempotency-key",
+];
+
+/// Reads an object of headers: names in lower case, values as they are.
+pub fn headers(reader: &mut Reader<'_>, key: &'static str) -> Result<Vec<(String, String)>> {
+    let Some(value) = reader.raw(key) else { return Ok(Vec::new()) };
+    let accepted = "an object of names and strings";
+    let Some(map) = value.as_object().filter(|map| !map.contains_key("$given")) else {
+        return reader.bad(key, value, accepted);
+    };
+    let path = reader.name(key);
+    let mut headers: Vec<(String, String)> = Vec::new();
+    for (given, value) in map {
+        let name = given.to_ascii_lowercase();
+        let full = format!("{path}['{}']", cut(given, 60).escape_debug());
+        let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+        if name.is_empty() || !name.bytes().all(token) {
+            return Err(Error::invalid(&full, "a name that no header can have", "letters, digits and -"));
+        }
+        if OURS.contains(&name.as_str()) {
+            let accepted = "headers other than those that the client sets itself (key: apiKey, idempotency-key: idempotencyKey)";
+            return Err(Error::invalid(&full, "a header that the client sets itself", accepted));
+        }
+        let Some(text) = value.as_str() else {
+            return Err(Error::invalid(&full, show(value), "a string"));
+        };
+        // The value may be a secret: it is not shown.
+        if text.bytes().any(|byte| byte < 0x20 && byte != b'\t' || byte == 0x7f) {
+            return Err(Error::invalid(&full, "a value with a line break or control character", "one line of text"));
+        }
+        if headers.iter().any(|(have, _)| *have == name) {
+            return Err(Error::invalid(&full, "the same name twice", "each name once"));
+        }
+        headers.push((name, text.to_owned()));
+    }
+    Ok(headers)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_bare_host_means_https_and_v1() {
+        assert_eq!(base_url("baseUrl", "api.holysheep.ai").unwrap(), "https://api.holysheep.ai/v1");
+        assert_eq!(base_url("baseUrl", "http://127.0.0.1:8080/v1/").unwrap(), "http://127.0.0.1:8080/v1");
+        assert_eq!(base_url("baseUrl", "http://[::1]:80/x").unwrap(), "http://[::1]:80/x");
+    }
+
+    #[test]
+    fn a_base_url_that_is_none_is_refused_without_its_secrets() {
+        for bad in [
+            "", " ", "not a url", "ftp://x/v1", "https://", "http://a b/", "https://x:99999/v1", "https://x/v1?key=secret",
+            "https://user:secret@x/v1", "x/v1", "https://-x/", "https://x\n/v1", "http://[zz]/", "secret@x",
+        ] {
+            let error = base_url("baseUrl", bad).unwrap_err();
+            assert!(error.message.starts_with("baseUrl: got "), "{bad}: {error}");
+            assert!(!error.message.contains("secret"), "{error}");
+        }
+    }
+
+    #[test]
+    fn headers_that_would_replace_the_key_or_hold_a_line_break_are_refused() {
+        for bad in [
+            json!({"Authorization": "Bearer other"}),
+            json!({"x-a": "1\r\nx-b: 2"}),
+            json!({"x a": "1"}),
+            json!({"x-a": 1}),
+            json!({"x-a": "1", "X-A": "2"}),
+            json!([1]),
+        ] {
+            let options = json!({ "headers": bad });
+            let mut reader = Reader::new("", &options).unwrap();
+            assert!(headers(&mut reader, "headers").is_err(), "{options}");
+        }
+    }
+
+    #[test]
+    fn an_endpoint_gets_its_own_key_and_a_plain_url_the_clients() {
+        let key = api_key("apiKey", "k1").unwrap();
+        let items = [json!("https://a/v1"), json!({"baseUrl": "https://b/v1"}), json!({"baseUrl": "https://c", "apiKey": "k3"})];
+        let endpoints = read_all(&items, Some(&key)).unwrap();
+        let keys: Vec<_> = endpoints.iter().map(|e| e.key.as_ref().map(|key| key.expose().to_owned())).collect();
+        assert_eq!(keys, [Some("k1".into()), None, Some("k3".into())]);
+        assert!(read_all(&items[..1], None).is_err());
+    }
+
+    #[test]
+    fn endpoints_of_one_name_are_told_apart() {
+        let items = [json!({"baseUrl": "https://a/v1"}), json!({"baseUrl": "https://a/v2"})];
+        let endpoints = read_all(&items, None).unwrap();
+        assert_eq!((endpoints[0].name.as_str(), endpoints[1].name.as_str()), ("a", "a#2"));
+        let twice = [json!({"baseUrl": "https://a", "name": "x"}), json!({"baseUrl": "https://b", "name": "x"})];
+        assert!(read_all(&twice, None).is_err());
+    }
+}

@@ -1,0 +1,445 @@
+//! Every default and every validation, here and nowhere else. The vocabulary of the policies
+//! (`Backoff`, breaker and bucket options) is theirs; what they are set to when nobody says
+//! anything, and what is accepted, is said here.
+
+pub mod defaults;
+mod endpoint;
+pub mod reader;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+
+pub use endpoint::{Endpoint, base_url, headers};
+
+use crate::error::{Error, Result};
+use crate::policy::backoff::{Backoff, Jitter, Shape};
+use crate::policy::circuit_breaker;
+use defaults as d;
+use reader::{Reader, show};
+
+/// A key. Its `Debug` form does not show it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(Arc<str>);
+
+impl Secret {
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
+
+/// Checks a key: trimmed, not empty, visible ASCII. What was given is never part of the error.
+pub fn api_key(name: &str, key: &str) -> Result<Secret> {
+    let accepted = "a key without spaces, line breaks or control characters";
+    let key = key.trim();
+    if key.is_empty() {
+        return Err(Error::invalid(name, "an empty string", accepted));
+    }
+    if let Some((place, _)) = key.char_indices().find(|(_, c)| !c.is_ascii_graphic()) {
+        let given = format!("a key with a character at position {place} that no header can hold");
+        return Err(Error::invalid(name, given, accepted));
+    }
+    Ok(Secret(key.into()))
+}
+
+/// When an answer counts as complete.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Completion {
+    /// Every choice needs its finish reason.
+    #[default]
+    Strict,
+    /// `[DONE]` is enough.
+    Lenient,
+}
+
+pub const COMPLETIONS: &[(&str, Completion)] = &[("strict", Completion::Strict), ("lenient", Completion::Lenient)];
+
+/// What holds for one call: the client's values, overridden by those of the call.
+#[derive(Clone, Debug)]
+pub struct CallConfig {
+    pub connect_timeout: Duration,
+    pub first_token_timeout: Duration,
+    pub idle_timeout: Duration,
+    pub total_timeout: Option<Duration>,
+    pub max_retries: u32,
+    pub completion: Completion,
+    /// Headers beside the engine's own: lower-case names.
+    pub headers: Vec<(String, String)>,
+    pub idempotency_key: Option<String>,
+}
+
+impl Default for CallConfig {
+    fn default() -> Self {
+        CallConfig {
+            connect_timeout: d::CONNECT_TIMEOUT,
+            first_token_timeout: d::FIRST_TOKEN_TIMEOUT,
+            idle_timeout: d::IDLE_TIMEOUT,
+            total_timeout: None,
+            max_retries: d::MAX_RETRIES,
+            completion: Completion::Strict,
+            headers: Vec::new(),
+            idempotency_key: None,
+        }
+    }
+}
+
+impl CallConfig {
+    /// The options of one call on top of these.
+    pub fn with(&self, options: &Value) -> Result<CallConfig> {
+        let mut reader = Reader::new("", options)?;
+        let call = self.read(&mut reader)?;
+        reader.finish()?;
+        Ok(call)
+    }
+
+    fn read(&self, reader: &mut Reader<'_>) -> Result<CallConfig> {
+        let mut call = self.clone();
+        let set = |place: &mut Duration, given: Option<Duration>| {
+            if let Some(given) = given {
+                *place = given;
+            }
+        };
+        set(&mut call.connect_timeout, reader.millis("connectTimeoutMs", 1)?);
+        set(&mut call.first_token_timeout, reader.millis("firstTokenTimeoutMs", 1)?);
+        set(&mut call.idle_timeout, reader.millis("idleTimeoutMs", 1)?);
+        call.total_timeout = reader.millis("totalTimeoutMs", 1)?.or(call.total_timeout);
+        if let Some(retries) = reader.whole("maxRetries", 0, 10_000)? {
+            call.max_retries = retries as u32;
+        }
+        call.completion = reader.choice("completion", COMPLETIONS)?.unwrap_or(call.completion);
+        for (name, value) in headers(reader, "headers")? {
+            call.headers.retain(|(have, _)| *have != name);
+            call.headers.push((name, value));
+        }
+        if let Some(key) = reader.text("idempotencyKey", "a string of 1 to 255 visible ASCII characters")? {
+            if key.len() > 255 || !key.bytes().all(|byte| byte.is_ascii_graphic()) {
+                return reader.bad(
+                    "idempotencyKey",
+                    &Value::from(key),
+                    "a string of 1 to 255 visible ASCII characters",
+                );
+            }
+            call.idempotency_key = Some(key.to_owned());
+        }
+        // Said on the JavaScript side, which alone it concerns; validated here like the rest.
+        reader.flag("coalesce")?;
+        Ok(call)
+    }
+}
+
+/// The bucket of a limiter and how many may wait for it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RateLimit {
+    pub capacity: f64,
+    pub refill_per_second: f64,
+    pub tokens_per_minute: Option<f64>,
+    pub max_queue: usize,
+    pub follow_server: bool,
+}
+
+impl Default for RateLimit {
+    fn default() -> Self {
+        RateLimit {
+            capacity: d::CAPACITY,
+            refill_per_second: d::REFILL_RATE,
+            tokens_per_minute: None,
+            max_queue: d::MAX_QUEUE,
+            follow_server: false,
+        }
+    }
+}
+
+impl RateLimit {
+    pub fn read(path: &str, value: &Value) -> Result<RateLimit> {
+        let mut reader = Reader::new(path, value)?;
+        let mut limit = RateLimit::default();
+        let rate = reader.real("refillRate", 0.001, 1e9)?;
+        let capacity = reader.real("capacity", 1.0, 1e9)?;
+        if let Some(per_minute) = reader.real("requestsPerMinute", 0.1, 1e9)? {
+            if let Some(rate) = rate {
+                return reader.bad("requestsPerMinute", &Value::from(rate), "either this or refillRate");
+            }
+            limit.refill_per_second = per_minute / 60.0;
+            // A minute's worth may come at once, as providers count it.
+            limit.capacity = per_minute.max(1.0);
+        }
+        limit.refill_per_second = rate.unwrap_or(limit.refill_per_second);
+        limit.capacity = capacity.unwrap_or(limit.capacity);
+        limit.tokens_per_minute = reader.real("tokensPerMinute", 1.0, 1e12)?;
+        limit.max_queue = reader.whole("maxQueue", 0, 1_000_000)?.map_or(limit.max_queue, |n| n as usize);
+        limit.follow_server = reader.flag("followServer")?.unwrap_or(limit.follow_server);
+        reader.finish()?;
+        Ok(limit)
+    }
+}
+
+/// Whether the routes of a client have breakers.
+#[derive(Clone, Debug, Default)]
+pub enum BreakerChoice {
+    /// Nothing was said: on where there is another route to go to, off where there is none.
+    #[default]
+    Auto,
+    Off,
+    On(circuit_breaker::Options),
+    /// One breaker that the caller made and shares.
+    Shared,
+}
+
+/// The options of a breaker. `isFailure` and `onStateChange` live in JavaScript.
+pub fn breaker(path: &str, value: &Value) -> Result<circuit_breaker::Options> {
+    let mut reader = Reader::new(path, value)?;
+    let options = circuit_breaker::Options {
+        failure_threshold: reader
+            .whole("failureThreshold", 1, 1_000_000)?
+            .map_or(d::FAILURE_THRESHOLD, |n| n as u32),
+        timeout: reader.millis("timeout", 0)?.unwrap_or(d::BREAKER_TIMEOUT),
+        half_open_max_calls: reader
+            .whole("halfOpenMaxCalls", 1, 1000)?
+            .map_or(d::HALF_OPEN_MAX_CALLS, |n| n as u32),
+        success_threshold: reader
+            .whole("successThreshold", 1, 1000)?
+            .map_or(d::SUCCESS_THRESHOLD, |n| n as u32),
+        error_rate: reader.real("errorRate", 0.01, 1.0)?,
+        window: reader.millis("windowMs", 100)?.unwrap_or(d::ERROR_RATE_WINDOW),
+        minimum_calls: reader.whole("minimumCalls", 1, 1_000_000)?.map_or(d::MINIMUM_CALLS, |n| n as u32),
+    };
+    reader.finish()?;
+    Ok(options)
+}
+
+fn breaker_choice(reader: &mut Reader<'_>, key: &'static str) -> Result<BreakerChoice> {
+    Ok(match reader.raw(key) {
+        None => BreakerChoice::Auto,
+        Some(Value::Bool(false)) => BreakerChoice::Off,
+        Some(Value::String(word)) if word == "$shared" => BreakerChoice::Shared,
+        Some(value) => BreakerChoice::On(breaker(&reader.name(key), value)?),
+    })
+}
+
+fn rate_limit(reader: &mut Reader<'_>, key: &'static str) -> Result<Option<RateLimit>> {
+    Ok(match reader.raw(key) {
+        None | Some(Value::Bool(false)) => None,
+        Some(value) => Some(RateLimit::read(&reader.name(key), value)?),
+    })
+}
+
+/// How a call is retried.
+#[derive(Clone, Debug)]
+pub struct RetryConfig {
+    pub backoff: Backoff,
+    /// A server that asks for a longer wait than this is not waited for.
+    pub max_retry_after: Duration,
+}
+
+impl Default for RetryConfig {
+    fn default() -> Self {
+        RetryConfig {
+            backoff: Backoff {
+                shape: Shape::Exponential,
+                base: d::BASE_DELAY,
+                max: d::MAX_DELAY,
+                multiplier: d::MULTIPLIER,
+                jitter: Jitter::Full,
+                min: Duration::ZERO,
+            },
+            max_retry_after: d::MAX_RETRY_AFTER,
+        }
+    }
+}
+
+const JITTERS: &[(&str, Jitter)] = &[
+    ("none", Jitter::None),
+    ("full", Jitter::Full),
+    ("equal", Jitter::Equal),
+    ("proportional", Jitter::Proportional),
+    ("decorrelated", Jitter::Decorrelated),
+];
+
+impl RetryConfig {
+    pub fn read(path: &str, value: &Value) -> Result<RetryConfig> {
+        let mut reader = Reader::new(path, value)?;
+        let mut retry = RetryConfig::default();
+        let backoff = &mut retry.backoff;
+        if let Some(shape) = reader.raw("backoff") {
+            backoff.shape = shape_of(&reader, shape)?;
+        }
+        backoff.base = reader.millis("baseDelayMs", 0)?.unwrap_or(backoff.base);
+        backoff.max = reader.millis("maxDelayMs", 0)?.unwrap_or(backoff.max);
+        backoff.multiplier = reader.real("multiplier", 1.0, 100.0)?.unwrap_or(backoff.multiplier);
+        backoff.jitter = reader.choice("jitter", JITTERS)?.unwrap_or(backoff.jitter);
+        retry.max_retry_after = reader.millis("maxRetryAfterMs", 0)?.unwrap_or(retry.max_retry_after);
+        reader.finish()?;
+        Ok(retry)
+    }
+}
+
+fn shape_of(reader: &Reader<'_>, value: &Value) -> Result<Shape> {
+    let accepted = "'exponential', 'linear', 'constant' or an array of milliseconds";
+    match value {
+        Value::String(word) if word == "exponential" => Ok(Shape::Exponential),
+        Value::String(word) if word == "linear" => Ok(Shape::Linear),
+        Value::String(word) if word == "constant" => Ok(Shape::Constant),
+        Value::Array(items) if !items.is_empty() => {
+            let read = |item: &Value| item.as_u64().filter(|ms| *ms as f64 <= reader::MAX_MS).map(Duration::from_millis);
+            match items.iter().map(read).collect() {
+                Some(schedule) => Ok(Shape::Schedule(schedule)),
+                None => reader.bad("backoff", value, accepted),
+            }
+        }
+        other => reader.bad("backoff", other, accepted),
+    }
+}
+
+/// Everything that a client was told.
+#[derive(Clone, Debug)]
+pub struct ClientConfig {
+    pub endpoints: Vec<Arc<Endpoint>>,
+    pub model: String,
+    pub fallback_models: Vec<String>,
+    pub call: CallConfig,
+    pub retry: RetryConfig,
+    pub breaker: BreakerChoice,
+    pub rate_limit: Option<RateLimit>,
+    pub max_concurrent: Option<usize>,
+    pub max_queue: usize,
+    pub ca: Option<Arc<str>>,
+}
+
+impl ClientConfig {
+    /// Reads and checks the options of a client.
+    pub fn read(options: &Value) -> Result<ClientConfig> {
+        let mut reader = Reader::new("", options)?;
+        let call = CallConfig::default().read(&mut reader)?;
+        let key = match reader.raw("apiKey") {
+            None => None,
+            Some(Value::String(key)) => Some(api_key("apiKey", key)?),
+            // Not `show`: whatever it is, it may be the secret.
+            Some(_) => return Err(Error::invalid("apiKey", "something that is no string", "a string")),
+        };
+        let base = match reader.raw("baseUrl") {
+            None => None,
+            Some(Value::String(url)) => Some(base_url("baseUrl", url)?),
+            Some(other) => return reader.bad("baseUrl", other, endpoint::BASE_URL_ACCEPTED),
+        };
+        let endpoints = match reader.raw("endpoints") {
+            None => {
+                let Some(key) = key else {
+                    return Err(Error::invalid("apiKey", "nothing", "a key, or HOLYSHEEP_API_KEY in the environment"));
+                };
+                vec![Arc::new(Endpoint::single(base.as_deref().unwrap_or(d::BASE_URL), key))]
+            }
+            Some(_) if base.is_some() => {
+                return Err(Error::invalid("baseUrl", "a URL beside `endpoints`", "one of the two"));
+            }
+            Some(Value::Array(items)) if !items.is_empty() => endpoint::read_all(items, key.as_ref())?,
+            Some(other) => return reader.bad("endpoints", other, "an array with at least one endpoint"),
+        };
+        let retry = match reader.raw("retry") {
+            None => RetryConfig::default(),
+            Some(value) => RetryConfig::read("retry", value)?,
+        };
+        let config = ClientConfig {
+            endpoints,
+            model: reader.text("model", "a model's name")?.unwrap_or(d::MODEL).to_owned(),
+            fallback_models: reader.texts("fallbackModels", "an array of models' names")?.unwrap_or_default(),
+            call,
+            retry,
+            breaker: breaker_choice(&mut reader, "circuitBreaker")?,
+            rate_limit: rate_limit(&mut reader, "rateLimit")?,
+            max_concurrent: reader.whole("maxConcurrent", 1, 1_000_000)?.map(|n| n as usize),
+            max_queue: reader.whole("maxQueue", 0, 1_000_000)?.map_or(d::MAX_QUEUE, |n| n as usize),
+            ca: ca(&mut reader)?,
+        };
+        reader.finish()?;
+        Ok(config)
+    }
+}
+
+/// The certificates of the `ca` option, one string or several, as one PEM text. Whether they parse
+/// is the transport's to say.
+fn ca(reader: &mut Reader<'_>) -> Result<Option<Arc<str>>> {
+    let accepted = "certificates in PEM: a string or an array of strings";
+    let Some(value) = reader.raw("ca") else { return Ok(None) };
+    let texts = match value {
+        Value::String(pem) => vec![pem.clone()],
+        Value::Array(_) => reader.texts("ca", accepted)?.unwrap_or_default(),
+        other => return Err(Error::invalid("ca", show(other), accepted)),
+    };
+    let pem = texts.join("\n");
+    if !pem.contains("-----BEGIN CERTIFICATE-----") {
+        return Err(Error::invalid("ca", "a text without a certificate", accepted));
+    }
+    Ok(Some(pem.into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn refused(options: Value) -> String {
+        ClientConfig::read(&options).unwrap_err().message
+    }
+
+    #[test]
+    fn a_client_needs_only_a_key() {
+        let config = ClientConfig::read(&json!({"apiKey": " YOUR_HOLYSHEEP_API_KEY\n"})).unwrap();
+        assert_eq!(config.endpoints[0].url, "https://api.holysheep.ai/v1");
+        assert_eq!(config.endpoints[0].key.as_ref().unwrap().expose(), "YOUR_HOLYSHEEP_API_KEY");
+        assert_eq!(config.call.max_retries, 3);
+    }
+
+    #[test]
+    fn a_key_is_never_part_of_an_error() {
+        for key in ["", "  ", "sk-abc def", "sk-abc\ndef", "sk-\u{0}abc", "sk-ключ"] {
+            let message = refused(json!({"apiKey": key}));
+            assert!(message.starts_with("apiKey: got "), "{message}");
+            assert!(!message.contains("abc") && !message.contains("ключ"), "{message}");
+        }
+        assert!(!refused(json!({"apiKey": 12345})).contains("12345"));
+        assert!(!format!("{:?}", api_key("apiKey", "sk-abc").unwrap()).contains("abc"));
+    }
+
+    #[test]
+    fn options_that_do_not_exist_are_refused() {
+        assert!(refused(json!({"apiKey": "k", "maxRetrys": 3})).starts_with("maxRetrys: unknown option"));
+        assert!(refused(json!({"apiKey": "k", "retry": {"base": 3}})).starts_with("retry.base: unknown option"));
+        let breaker = json!({"apiKey": "k", "circuitBreaker": {"failureThreshold": 0}});
+        assert!(refused(breaker).starts_with("circuitBreaker.failureThreshold: got 0"));
+    }
+
+    #[test]
+    fn the_options_of_a_call_override_those_of_the_client() {
+        let client = ClientConfig::read(&json!({
+            "apiKey": "k", "maxRetries": 7, "idleTimeoutMs": 5, "headers": {"X-A": "1", "x-b": "2"}
+        }))
+        .unwrap();
+        let call = client.call.with(&json!({"maxRetries": 0, "headers": {"x-a": "3"}})).unwrap();
+        assert_eq!((call.max_retries, call.idle_timeout), (0, Duration::from_millis(5)));
+        assert_eq!(call.headers, [("x-b".into(), "2".into()), ("x-a".into(), "3".into())]);
+        assert!(client.call.with(&json!({"model": "x"})).is_err());
+    }
+
+    #[test]
+    fn the_listed_defaults_are_the_ones_in_force() {
+        let list = defaults::list();
+        let mut options = list.clone();
+        options["apiKey"] = json!("k");
+        let listed = format!("{:?}", ClientConfig::read(&options).unwrap().call);
+        assert_eq!(listed, format!("{:?}", CallConfig::default()));
+        let retry = RetryConfig::read("retry", &list["retry"]).unwrap();
+        assert_eq!(format!("{retry:?}"), format!("{:?}", RetryConfig::default()));
+        let limit = RateLimit::read("rateLimit", &list["rateLimit"]).unwrap();
+        assert_eq!(limit, RateLimit::default());
+        let breakers = [breaker("b", &list["circuitBreaker"]).unwrap(), breaker("b", &json!({})).unwrap()];
+        assert_eq!(format!("{:?}", breakers[0]), format!("{:?}", breakers[1]));
+    }
+}

@@ -1,0 +1,67 @@
+//! The result of a call that ended well.
+
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::error::AttemptRecord;
+use crate::session::journal::Journal;
+
+pub struct Answer {
+    pub journal: Journal,
+    /// The endpoint that answered.
+    pub endpoint: String,
+    /// The model that was asked, by our name for it.
+    pub model: String,
+    /// The provider's request id, else ours.
+    pub request_id: String,
+    pub attempts: Vec<AttemptRecord>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct StreamResult<'a> {
+    text: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    reasoning: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    refusal: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tool_calls: Option<Value>,
+    finish_reason: Option<&'a str>,
+    usage: Option<&'a Value>,
+    model: &'a str,
+    endpoint: &'a str,
+    request_id: &'a str,
+    attempts: &'a [AttemptRecord],
+}
+
+impl Answer {
+    /// `ChatStream.result`, as JSON.
+    pub fn result(&self) -> String {
+        let first = self.journal.first();
+        let result = StreamResult {
+            text: &first.text,
+            reasoning: &first.reasoning,
+            refusal: &first.refusal,
+            tool_calls: (!first.tool_calls.is_empty()).then(|| first.tool_calls()),
+            finish_reason: first.finish_reason.as_deref(),
+            usage: self.journal.usage.as_ref(),
+            model: self.journal.identity.model.as_deref().unwrap_or(&self.model),
+            endpoint: &self.endpoint,
+            request_id: &self.request_id,
+            attempts: &self.attempts,
+        };
+        // Strings and numbers always encode.
+        serde_json::to_string(&result).unwrap_or_default()
+    }
+
+    /// The answer in one piece and, beside it, who gave it.
+    pub fn completion(&self) -> String {
+        let about = json!({
+            "endpoint": self.endpoint,
+            "requestId": self.request_id,
+            "attempts": self.attempts,
+        });
+        json!({ "completion": self.journal.completion(), "about": about }).to_string()
+    }
+}

@@ -1,0 +1,61 @@
+//! A breaker that calls share: the state machine of [`circuit_breaker`] in a slot, and permits that
+//! give their place back when nobody reports.
+
+use crate::engine::clock;
+use crate::policy::circuit_breaker::{Breaker, Denied, Options, Outcome, Permit, State, Transition};
+use crate::store::Slot;
+
+pub struct Inner {
+    pub options: Options,
+    pub breaker: Breaker,
+}
+
+#[derive(Clone)]
+pub struct SharedBreaker(Slot<Inner>);
+
+impl SharedBreaker {
+    pub fn new(options: Options) -> Self {
+        SharedBreaker(Slot::new(Inner { options, breaker: Breaker::new() }))
+    }
+
+    /// Runs one decision over the breaker.
+    pub fn update<R>(&self, decide: impl FnOnce(&mut Inner) -> R) -> R {
+        self.0.update(decide)
+    }
+
+    /// Asks for a place. The transition is the one from OPEN to HALF_OPEN, where asking made it.
+    pub fn acquire(&self) -> Result<(Guard, Option<Transition>), Denied> {
+        self.update(|inner| {
+            let before = inner.breaker.state();
+            let permit = inner.breaker.try_acquire(&inner.options, clock::now())?;
+            let transition = inner.breaker.transition_since(before);
+            Ok((Guard { breaker: self.clone(), permit: Some(permit) }, transition))
+        })
+    }
+
+    pub fn state(&self) -> State {
+        self.update(|inner| inner.breaker.state())
+    }
+}
+
+/// One place in a breaker. Dropped without a report it was given up, and counts for nothing.
+pub struct Guard {
+    breaker: SharedBreaker,
+    permit: Option<Permit>,
+}
+
+impl Guard {
+    pub fn report(mut self, outcome: Outcome) -> Option<Transition> {
+        let permit = self.permit.take()?;
+        self.breaker.update(|inner| inner.breaker.report(&inner.options, permit, outcome, clock::now()))
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        if let Some(permit) = self.permit.take() {
+            self.breaker
+                .update(|inner| inner.breaker.report(&inner.options, permit, Outcome::Ignored, clock::now()));
+        }
+    }
+}

@@ -1,0 +1,236 @@
+//! One logical call: the loop over attempts. What comes next is decided by [`crate::policy::plan`];
+//! here it is waited for, and its outcome is turned into an answer or an error. [`super::turn`] runs
+//! and records the single attempt.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rand::rngs::StdRng;
+use tokio::time::Instant;
+
+use super::answer::Answer;
+use super::client::{Call, Client};
+use super::clock;
+use super::event::Event;
+use super::request::Requests;
+use super::route::{EndpointState, Lane};
+use super::sink::Sink;
+use super::turn::Current;
+use crate::error::{AttemptRecord, Error, Kind, Result};
+use crate::policy::classify::classify;
+use crate::policy::plan::{self, Failure, Plan, Step, Stop};
+use crate::session::journal::Journal;
+
+/// One route of this call.
+pub(super) struct Route {
+    pub endpoint: Arc<EndpointState>,
+    /// Our name of the model.
+    pub model: String,
+    pub lane: Lane,
+}
+
+/// The state of a call, outside of the future that runs it: what it has come to stays readable when
+/// that future is dropped.
+pub(super) struct Running<'a> {
+    pub client: &'a Client,
+    pub call: &'a Call,
+    pub sink: &'a dyn Sink,
+    pub id: String,
+    pub started: Instant,
+    pub rng: StdRng,
+    /// Model by model, each at every endpoint.
+    pub routes: Vec<Route>,
+    pub requests: Requests<'a>,
+    pub journal: Journal,
+    pub attempts: Vec<AttemptRecord>,
+    /// The attempt that is under way.
+    pub current: Option<Current>,
+    /// Something has been handed to the consumer: from here on no attempt can start unseen.
+    pub committed: bool,
+    /// How long the call has waited since the last attempt.
+    pub waited: Duration,
+}
+
+impl<'a> Running<'a> {
+    pub fn new(client: &'a Client, call: &'a Call, sink: &'a dyn Sink, id: String, started: Instant, rng: StdRng) -> Self {
+        let config = &client.config;
+        let mut models = vec![call.request.model().unwrap_or_else(|| config.model.clone())];
+        for model in &config.fallback_models {
+            if !models.contains(model) {
+                models.push(model.clone());
+            }
+        }
+        let alone = models.len() * client.endpoints.len() == 1;
+        let mut routes = Vec::with_capacity(models.len() * client.endpoints.len());
+        for model in &models {
+            for endpoint in &client.endpoints {
+                let lane = endpoint.lane(model, &config.breaker, client.shared_breaker.as_ref(), alone);
+                routes.push(Route { endpoint: Arc::clone(endpoint), model: model.clone(), lane });
+            }
+        }
+        Running {
+            client,
+            call,
+            sink,
+            id,
+            started,
+            rng,
+            routes,
+            requests: Requests::new(&call.request, call.options.idempotency_key.as_deref()),
+            journal: Journal::new(call.request.choices()),
+            attempts: Vec::new(),
+            current: None,
+            committed: false,
+            waited: Duration::ZERO,
+        }
+    }
+
+    fn plan(&self) -> Plan {
+        let endpoints = self.client.endpoints.len();
+        let routes = self.routes.iter().enumerate().map(|(place, route)| {
+            let at = plan::Route { place, endpoint: place % endpoints, model: place / endpoints };
+            (at, route.lane.is_cooling())
+        });
+        let settings = plan::Settings {
+            max_retries: self.call.options.max_retries,
+            backoff: self.client.config.retry.backoff.clone(),
+            max_retry_after: self.client.config.retry.max_retry_after,
+        };
+        Plan::new(settings, routes.collect())
+    }
+
+    /// What the deadline leaves.
+    fn remaining(&self) -> Option<Duration> {
+        let total = self.call.options.total_timeout?;
+        Some(total.saturating_sub(clock::instant().saturating_duration_since(self.started)))
+    }
+
+    pub async fn run(&mut self) -> Result<()> {
+        let mut plan = self.plan();
+        let mut step = plan.start(clock::now(), self.remaining(), &mut self.rng);
+        let mut last: Option<Error> = None;
+        loop {
+            let (route, wait, reason) = match step {
+                Step::Try { route, wait, reason } => (route, wait, reason),
+                Step::Stop(stop) => return Err(self.stopped(stop, last)),
+            };
+            self.pause(wait, last.as_ref()).await;
+            let guard = match self.ask_breaker(route.place) {
+                Ok(guard) => guard,
+                Err(retry_after) => {
+                    step = plan.denied(retry_after, clock::now(), self.remaining(), &mut self.rng);
+                    continue;
+                }
+            };
+            let Err(error) = self.turn(route.place, reason, plan.is_last(), guard).await else { return Ok(()) };
+            if matches!(error.kind, Kind::QueueFull | Kind::NeverFits | Kind::Invalid) {
+                return Err(error);
+            }
+            if self.committed {
+                return Err(interrupted(error));
+            }
+            let class = classify(&error);
+            if class.cools {
+                let longest = self.client.config.retry.max_retry_after;
+                let pause = error.retry_after.unwrap_or_default().min(longest);
+                self.routes[route.place].lane.cool_until(clock::now() + pause.as_millis() as u64);
+            }
+            let silent = matches!(error.kind, Kind::Timeout(_));
+            let failure = Failure { class, retry_after: error.retry_after, silent };
+            step = plan.failed(failure, clock::now(), self.remaining(), &mut self.rng);
+            last = Some(error);
+        }
+    }
+
+    async fn pause(&mut self, wait: Duration, last: Option<&Error>) {
+        if wait.is_zero() {
+            return;
+        }
+        let asked = last.and_then(|error| error.retry_after).is_some_and(|asked| asked >= wait);
+        self.wait_event(wait, if asked { "retry-after" } else { "backoff" });
+        let since = clock::instant();
+        tokio::time::sleep(wait).await;
+        self.waited += clock::instant().saturating_duration_since(since);
+    }
+
+    pub fn wait_event(&self, wait: Duration, reason: &'static str) {
+        self.sink.event(Event::Wait { call: self.id.clone(), ms: wait.as_millis() as u64, reason });
+    }
+
+    /// The error of a call for which nothing is left to try.
+    fn stopped(&self, stop: Stop, last: Option<Error>) -> Error {
+        match (stop, last) {
+            (Stop::CircuitOpen(wait), last) => {
+                let ms = wait.as_millis();
+                let mut error = Error::new(Kind::CircuitOpen, format!("the circuit is open; the next try is due in {ms} ms"))
+                    .with_retry_after(Some(wait));
+                error.cause = last.map(Box::new);
+                error
+            }
+            (Stop::WaitTooLong(wait), Some(last)) => last.with_retry_after(Some(wait)),
+            (Stop::Exhausted, Some(last)) if self.attempts.len() > 1 => {
+                let count = self.attempts.len();
+                let mut error =
+                    Error::new(Kind::RetriesExhausted, format!("all {count} attempts failed; the last one: {last}"));
+                error.status = last.status;
+                error.retry_after = last.retry_after;
+                error.request_id.clone_from(&last.request_id);
+                error.with_cause(last)
+            }
+            (_, Some(last)) => last,
+            (_, None) => Error::new(Kind::Internal, "there is no route to try"),
+        }
+    }
+
+    /// Ends the call: closes what is open, tells, and builds the answer or completes the error.
+    pub fn finish(mut self, outcome: Result<()>) -> Result<Answer> {
+        self.close_attempt(outcome.as_ref().err());
+        let duration_ms = clock::instant().saturating_duration_since(self.started).as_millis() as u64;
+        let attempts = self.attempts.len() as u32;
+        match outcome {
+            Ok(()) => {
+                // A call that ended well has a last attempt.
+                let last = self.attempts.last();
+                let (endpoint, model, request_id) =
+                    last.map(|a| (a.endpoint.clone(), a.model.clone(), a.request_id.clone())).unwrap_or_default();
+                self.sink.event(Event::Complete {
+                    call: self.id,
+                    attempts,
+                    endpoint: endpoint.clone(),
+                    model: model.clone(),
+                    duration_ms,
+                });
+                Ok(Answer { journal: self.journal, endpoint, model, request_id, attempts: self.attempts })
+            }
+            Err(mut error) => {
+                self.sink.event(Event::Failed {
+                    call: self.id,
+                    attempts,
+                    code: error.code(),
+                    message: error.message.clone(),
+                    duration_ms,
+                });
+                let partial = &self.journal.first().text;
+                if !partial.is_empty() {
+                    error.partial = Some(partial.clone());
+                }
+                if let Some(last) = self.attempts.last()
+                    && error.request_id.is_none()
+                {
+                    error.request_id = Some(last.request_id.clone());
+                }
+                error.attempts = self.attempts;
+                Err(error)
+            }
+        }
+    }
+}
+
+/// The error of a stream that broke after pieces had been delivered.
+fn interrupted(cause: Error) -> Error {
+    let mut error = Error::new(Kind::Interrupted, format!("the answer was interrupted: {cause}"));
+    error.status = cause.status;
+    error.retry_after = cause.retry_after;
+    error.request_id.clone_from(&cause.request_id);
+    error.with_cause(cause)
+}

@@ -1,0 +1,42 @@
+//! The time of the engine: milliseconds since the epoch that never go backwards. Read once from the
+//! wall clock, counted on with the monotonic one, so that a clock that is set back reopens nothing.
+
+use std::sync::OnceLock;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tokio::time::Instant;
+
+struct Anchor {
+    epoch: Duration,
+    started: Instant,
+}
+
+#[allow(clippy::disallowed_methods)] // The one place where the clocks are read.
+fn anchor() -> &'static Anchor {
+    static ANCHOR: OnceLock<Anchor> = OnceLock::new();
+    ANCHOR.get_or_init(|| Anchor {
+        epoch: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default(),
+        started: Instant::now(),
+    })
+}
+
+#[allow(clippy::disallowed_methods)]
+pub fn instant() -> Instant {
+    Instant::now()
+}
+
+fn since_epoch() -> Duration {
+    let anchor = anchor();
+    // In tests with a paused clock an instant may lie before the anchor of another test.
+    anchor.epoch + instant().saturating_duration_since(anchor.started)
+}
+
+/// Whole milliseconds since the epoch.
+pub fn now() -> u64 {
+    since_epoch().as_millis() as u64
+}
+
+/// Milliseconds since the epoch with their fraction, as a bucket counts.
+pub fn now_exact() -> f64 {
+    since_epoch().as_secs_f64() * 1000.0
+}

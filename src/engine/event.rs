@@ -1,0 +1,36 @@
+//! What the engine reports while a call runs, as data.
+
+use serde::Serialize;
+
+/// One event of a call. `call` is the id of the call; every attempt has a request id of its own.
+#[derive(Clone, Debug, Serialize)]
+#[serde(tag = "type", rename_all = "kebab-case", rename_all_fields = "camelCase")]
+pub enum Event {
+    /// An attempt begins.
+    Attempt { call: String, attempt: u32, endpoint: String, model: String, request_id: String, reason: &'static str },
+    /// The first token of an attempt has come.
+    FirstToken { call: String, attempt: u32, endpoint: String, model: String, after_ms: u64 },
+    /// An attempt has failed.
+    AttemptFailed {
+        call: String,
+        attempt: u32,
+        endpoint: String,
+        model: String,
+        request_id: String,
+        code: &'static str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        status: Option<u16>,
+        message: String,
+        duration_ms: u64,
+    },
+    /// The call waits before the next attempt.
+    Wait { call: String, ms: u64, reason: &'static str },
+    /// The call goes on with another endpoint or model.
+    Fallback { call: String, endpoint: String, model: String, from_endpoint: String, from_model: String },
+    /// A breaker has changed.
+    Circuit { endpoint: String, model: String, from: &'static str, to: &'static str },
+    /// The answer is complete.
+    Complete { call: String, attempts: u32, endpoint: String, model: String, duration_ms: u64 },
+    /// The call has failed for good.
+    Failed { call: String, attempts: u32, code: &'static str, message: String, duration_ms: u64 },
+}

@@ -1,0 +1,157 @@
+//! A limiter that calls wait for: two buckets (requests, model tokens), first in, first out.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tokio::sync::{Mutex, Notify};
+
+use crate::config::RateLimit;
+use crate::engine::clock;
+use crate::error::{Error, Kind, Result};
+use crate::policy::token_bucket::Bucket;
+use crate::store::Slot;
+use crate::wire::limits::Limits;
+
+pub struct Buckets {
+    pub requests: Bucket,
+    /// Model tokens a minute, where that is limited.
+    pub tokens: Option<Bucket>,
+}
+
+pub struct Limiter {
+    buckets: Slot<Buckets>,
+    /// Held by the one whose turn it is; tokio's mutex serves in the order of arrival.
+    turn: Mutex<()>,
+    changed: Notify,
+    waiting: AtomicUsize,
+    max_queue: AtomicUsize,
+    follow_server: bool,
+}
+
+impl Limiter {
+    pub fn new(options: &RateLimit) -> Arc<Self> {
+        let now = clock::now_exact();
+        Arc::new(Limiter {
+            buckets: Slot::new(Buckets {
+                requests: Bucket::new(options.capacity, options.refill_per_second, now),
+                tokens: options.tokens_per_minute.map(|rate| Bucket::new(rate, rate / 60.0, now)),
+            }),
+            turn: Mutex::new(()),
+            changed: Notify::new(),
+            waiting: AtomicUsize::new(0),
+            max_queue: AtomicUsize::new(options.max_queue),
+            follow_server: options.follow_server,
+        })
+    }
+
+    /// Runs one decision over the buckets. Whoever waits looks again afterwards.
+    pub fn update<R>(&self, decide: impl FnOnce(&mut Buckets) -> R) -> R {
+        let result = self.buckets.update(decide);
+        self.changed.notify_one();
+        result
+    }
+
+    /// How many wait.
+    pub fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
+    }
+
+    /// Takes at once or not at all; never ahead of those who wait.
+    pub fn try_acquire(&self, requests: f64) -> bool {
+        self.waiting() == 0 && self.take(requests, 0.0).is_ok_and(|wait| wait.is_none())
+    }
+
+    /// Takes from both buckets, or says how long until both have enough.
+    fn take(&self, requests: f64, tokens: f64) -> Result<Option<Duration>> {
+        let now = clock::now_exact();
+        self.buckets.update(|buckets| {
+            let mut wait = Duration::ZERO;
+            let both = [(Some(&mut buckets.requests), requests, "requests"), (buckets.tokens.as_mut(), tokens, "tokens")];
+            for (bucket, amount, what) in both {
+                let Some(bucket) = bucket else { continue };
+                let Some(until) = bucket.time_until(amount, now) else {
+                    let capacity = bucket.effective_capacity();
+                    let message = format!(
+                        "the call needs {amount} {what} of a limiter that holds at most {capacity}: it can never pass"
+                    );
+                    return Err(Error::new(Kind::NeverFits, message));
+                };
+                wait = wait.max(until);
+            }
+            if !wait.is_zero() {
+                return Ok(Some(wait));
+            }
+            buckets.requests.try_take(requests, now);
+            if let Some(bucket) = &mut buckets.tokens {
+                bucket.try_take(tokens, now);
+            }
+            Ok(None)
+        })
+    }
+
+    /// Waits for its turn and for both amounts. Dropping the future leaves the queue.
+    /// `on_wait` is called once if there is a wait.
+    pub async fn acquire(&self, requests: f64, tokens: f64, on_wait: impl FnOnce()) -> Result<()> {
+        if self.waiting() == 0 && self.take(requests, tokens)?.is_none() {
+            return Ok(());
+        }
+        let max = self.max_queue.load(Ordering::Relaxed);
+        let Some(_place) = Place::take(&self.waiting, max) else {
+            return Err(Error::new(Kind::QueueFull, format!("{max} calls wait for the rate limit already")));
+        };
+        on_wait();
+        let _turn = self.turn.lock().await;
+        while let Some(wait) = self.take(requests, tokens)? {
+            tokio::select! {
+                () = tokio::time::sleep(wait) => {}
+                () = self.changed.notified() => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Corrects the estimate that a call was admitted with by what it has really used.
+    pub fn settle(&self, estimated: f64, used: f64) {
+        self.update(|buckets| {
+            if let Some(bucket) = &mut buckets.tokens {
+                bucket.correct(used - estimated);
+            }
+        });
+    }
+
+    /// Follows what the provider says of its own buckets, where that was asked for.
+    pub fn follow(&self, limits: &Limits) {
+        if !self.follow_server {
+            return;
+        }
+        let now = clock::now_exact();
+        self.update(|buckets| {
+            for (bucket, window) in
+                [(Some(&mut buckets.requests), &limits.requests), (buckets.tokens.as_mut(), &limits.tokens)]
+            {
+                if let (Some(bucket), Some(window)) = (bucket, window) {
+                    bucket.follow(window.limit, window.remaining, window.reset, now);
+                }
+            }
+        });
+    }
+}
+
+/// One place in a bounded queue, given back when it is dropped.
+pub struct Place<'a>(&'a AtomicUsize);
+
+impl<'a> Place<'a> {
+    pub fn take(count: &'a AtomicUsize, max: usize) -> Option<Self> {
+        count
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |have| (have < max).then_some(have + 1))
+            .ok()
+            .map(|_| Place(count))
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}

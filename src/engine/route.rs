@@ -1,0 +1,84 @@
+//! The routes of a client: endpoint × model, each with its breaker, its endpoint's limiter, and
+//! what was learned about the endpoint.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::breaker::SharedBreaker;
+use super::clock;
+use super::limiter::Limiter;
+use crate::config::{BreakerChoice, Endpoint};
+use crate::policy::circuit_breaker;
+
+/// The most breakers that a client keeps. Models are named by callers: the list must have an end.
+const MAX_BREAKERS: usize = 1024;
+
+pub struct EndpointState {
+    pub config: Arc<Endpoint>,
+    pub limiter: Option<Arc<Limiter>>,
+    /// It has refused `stream_options`: not asked again.
+    pub refuses_usage: AtomicBool,
+    breakers: Mutex<HashMap<String, Lane>>,
+}
+
+/// What is known of one model at one endpoint.
+#[derive(Clone)]
+pub struct Lane {
+    pub breaker: Option<SharedBreaker>,
+    cooling_until: Arc<AtomicU64>,
+}
+
+impl Lane {
+    /// The server has asked for a pause: other routes are preferred until then.
+    pub fn cool_until(&self, until: u64) {
+        self.cooling_until.fetch_max(until, Ordering::Relaxed);
+    }
+
+    pub fn is_cooling(&self) -> bool {
+        self.cooling_until.load(Ordering::Relaxed) > clock::now()
+    }
+}
+
+impl EndpointState {
+    pub fn new(config: Arc<Endpoint>) -> Self {
+        EndpointState {
+            limiter: config.rate_limit.as_ref().map(Limiter::new),
+            config,
+            refuses_usage: AtomicBool::new(false),
+            breakers: Mutex::default(),
+        }
+    }
+
+    /// The lane of a model. `choice` and `shared` are the client's; the endpoint's own choice goes
+    /// first. `alone` says that there is no other route.
+    pub fn lane(&self, model: &str, choice: &BreakerChoice, shared: Option<&SharedBreaker>, alone: bool) -> Lane {
+        let mut breakers = self.breakers.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(lane) = breakers.get(model) {
+            return lane.clone();
+        }
+        let choice = match &self.config.breaker {
+            BreakerChoice::Auto => choice,
+            own => own,
+        };
+        let breaker = match choice {
+            BreakerChoice::Off => None,
+            BreakerChoice::Auto if alone => None,
+            BreakerChoice::Auto => Some(SharedBreaker::new(circuit_breaker::Options::default())),
+            BreakerChoice::On(options) => Some(SharedBreaker::new(options.clone())),
+            BreakerChoice::Shared => shared.cloned(),
+        };
+        let lane = Lane { breaker, cooling_until: Arc::default() };
+        if breakers.len() >= MAX_BREAKERS {
+            // The closed ones know little that is worth keeping.
+            breakers.retain(|_, lane| {
+                lane.is_cooling()
+                    || lane.breaker.as_ref().is_some_and(|b| b.state() != circuit_breaker::State::Closed)
+            });
+        }
+        if breakers.len() < MAX_BREAKERS {
+            breakers.insert(model.to_owned(), lane.clone());
+        }
+        lane
+    }
+}

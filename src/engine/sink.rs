@@ -1,0 +1,28 @@
+//! Where the pieces of an answer go.
+
+use futures::future::BoxFuture;
+
+use super::event::Event;
+
+/// What a consumer wants to be handed while the answer comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wants {
+    /// The text of the first choice, piece by piece.
+    Text,
+    /// Every chunk, as JSON.
+    Chunks,
+    /// Nothing before the end.
+    Nothing,
+}
+
+/// A consumer of one call. Handing over never blocks; `ready` is how a slow consumer slows the socket.
+pub trait Sink: Send + Sync {
+    fn wants(&self) -> Wants;
+    /// One piece of text, or one chunk as JSON, as [`Sink::wants`] says.
+    fn piece(&self, piece: &str);
+    /// Every piece has been handed over. The result follows when the usage is there.
+    fn complete(&self);
+    fn event(&self, event: Event);
+    /// Resolves when more may be handed over; `None` when that is now.
+    fn ready(&self) -> Option<BoxFuture<'_, ()>>;
+}

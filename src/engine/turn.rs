@@ -1,0 +1,226 @@
+//! One turn of the loop: a breaker's permit, admission, an attempt, and its record.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::Instant;
+
+use super::attempt::{Attempt, Progress, Settings};
+use super::breaker::Guard;
+use super::call::Running;
+use super::client::random_id;
+use super::clock;
+use super::event::Event;
+use super::limiter::Limiter;
+use super::request;
+use super::route::EndpointState;
+use crate::config::defaults as d;
+use crate::error::{AttemptRecord, Error, Result, cut};
+use crate::policy::circuit_breaker::{Outcome, Transition};
+use crate::policy::classify::{Verdict, classify};
+use crate::policy::estimate;
+use crate::policy::plan::Reason;
+use crate::session::journal::Journal;
+use crate::transport::{Request, TransportOptions};
+
+/// The attempt that is under way.
+pub(super) struct Current {
+    place: usize,
+    request_id: String,
+    started: Instant,
+    waited: Duration,
+    progress: Progress,
+}
+
+impl Running<'_> {
+    /// The breaker's permit for a route, or how long it stays closed to us.
+    pub(super) fn ask_breaker(&self, place: usize) -> std::result::Result<Option<Guard>, Duration> {
+        let Some(breaker) = &self.routes[place].lane.breaker else { return Ok(None) };
+        let (guard, transition) = breaker.acquire().map_err(|denied| denied.retry_after)?;
+        self.report_transition(place, transition);
+        Ok(Some(guard))
+    }
+
+    fn report_transition(&self, place: usize, transition: Option<Transition>) {
+        let Some(Transition { from, to }) = transition else { return };
+        let route = &self.routes[place];
+        self.sink.event(Event::Circuit {
+            endpoint: route.endpoint.config.name.clone(),
+            model: route.model.clone(),
+            from: from.as_str(),
+            to: to.as_str(),
+        });
+    }
+
+    /// One attempt, from its admission to its record. Where the provider refuses only the form of
+    /// the request, it is asked once more in another form.
+    pub(super) async fn turn(&mut self, place: usize, reason: Reason, last: bool, guard: Option<Guard>) -> Result<()> {
+        self.announce_fallback(place, reason);
+        let endpoint = Arc::clone(&self.routes[place].endpoint);
+        let estimated = estimate::tokens(self.call.request.messages(), self.call.request.max_tokens());
+        // Held until the attempt is over.
+        let _permit = self.admit(&endpoint, estimated).await?;
+        let mut result = self.attempt(place, reason, last).await;
+        if let Err(error) = &result
+            && !self.committed
+            && request::refuses_usage(error)
+            && !endpoint.refuses_usage.swap(true, Ordering::Relaxed)
+        {
+            self.close_attempt(Some(error));
+            result = self.attempt(place, reason, last).await;
+        }
+        if let Some(guard) = guard {
+            let verdict = result.as_ref().err().map_or(Verdict::Success, |error| classify(error).breaker);
+            let outcome = match verdict {
+                Verdict::Success => Outcome::Success,
+                Verdict::Failure => Outcome::Failure,
+                Verdict::Ignored => Outcome::Ignored,
+            };
+            self.report_transition(place, guard.report(outcome));
+        }
+        self.learn(&endpoint, estimated);
+        self.close_attempt(result.as_ref().err());
+        result
+    }
+
+    fn announce_fallback(&self, place: usize, reason: Reason) {
+        let (Reason::Fallback, Some(before)) = (reason, self.attempts.last()) else { return };
+        let route = &self.routes[place];
+        self.sink.event(Event::Fallback {
+            call: self.id.clone(),
+            endpoint: route.endpoint.config.name.clone(),
+            model: route.model.clone(),
+            from_endpoint: before.endpoint.clone(),
+            from_model: before.model.clone(),
+        });
+    }
+
+    fn limiters(&self, endpoint: &EndpointState) -> [Option<Arc<Limiter>>; 2] {
+        [self.client.limiter.clone(), endpoint.limiter.clone()]
+    }
+
+    /// The limiters of the client and of the endpoint, then a place among those that run.
+    async fn admit(&mut self, endpoint: &EndpointState, tokens: f64) -> Result<Option<OwnedSemaphorePermit>> {
+        let since = clock::instant();
+        for limiter in self.limiters(endpoint).into_iter().flatten() {
+            limiter.acquire(1.0, tokens, || self.wait_event(Duration::ZERO, "rate-limit")).await?;
+        }
+        let permit = self.client.admission.enter(|| self.wait_event(Duration::ZERO, "queue")).await?;
+        self.waited += clock::instant().saturating_duration_since(since);
+        Ok(permit)
+    }
+
+    /// Corrects the estimate by what was used, and follows what the provider says of its limits.
+    fn learn(&self, endpoint: &EndpointState, estimated: f64) {
+        let limits = self.current.as_ref().and_then(|current| current.progress.limits.as_ref());
+        let used = self.journal.usage.as_ref().and_then(|usage| usage.get("total_tokens")?.as_f64());
+        for limiter in self.limiters(endpoint).into_iter().flatten() {
+            if let Some(used) = used {
+                limiter.settle(estimated, used);
+            }
+            if let Some(limits) = limits {
+                limiter.follow(limits);
+            }
+        }
+    }
+
+    async fn attempt(&mut self, place: usize, reason: Reason, last: bool) -> Result<()> {
+        let route = &self.routes[place];
+        let endpoint = &route.endpoint.config;
+        let options = &self.call.options;
+        let request_id = random_id("req_", &mut self.rng);
+        let number = self.attempts.len() as u32 + 1;
+        let name = endpoint.model(&route.model);
+        let asks_usage = !route.endpoint.refuses_usage.load(Ordering::Relaxed);
+        let encoded = self.requests.encode(place, &endpoint.name, name, asks_usage, &mut self.rng);
+        let headers = request::headers(endpoint, &options.headers, &encoded.key, &request_id, number)?;
+        self.sink.event(Event::Attempt {
+            call: self.id.clone(),
+            attempt: number,
+            endpoint: endpoint.name.clone(),
+            model: route.model.clone(),
+            request_id: request_id.clone(),
+            reason: match reason {
+                Reason::First => "first",
+                Reason::Retry(_) => "retry",
+                Reason::Fallback => "fallback",
+            },
+        });
+        let started = clock::instant();
+        let stretch = if last { d::LAST_ROUTE_STRETCH } else { 1 };
+        let settings = Settings {
+            first_token_timeout: options.first_token_timeout.saturating_mul(stretch),
+            idle_timeout: options.idle_timeout,
+            completion: endpoint.completion.unwrap_or(options.completion),
+            caller_wants_usage: self.call.request.wants_usage(),
+            asked_for_usage: asks_usage,
+        };
+        let (sink, call) = (self.sink, &self.id);
+        let on_first_token = || {
+            sink.event(Event::FirstToken {
+                call: call.clone(),
+                attempt: number,
+                endpoint: endpoint.name.clone(),
+                model: route.model.clone(),
+                after_ms: clock::instant().saturating_duration_since(started).as_millis() as u64,
+            });
+        };
+        let url = format!("{}{}", endpoint.url, crate::wire::chat::PATH);
+        let transport_options =
+            TransportOptions { connect_timeout: options.connect_timeout, ca: self.client.config.ca.clone() };
+        // Nothing of an earlier attempt was delivered: its journal is worth nothing.
+        self.journal = Journal::new(self.call.request.choices());
+        let waited = std::mem::take(&mut self.waited);
+        let current =
+            self.current.insert(Current { place, request_id, started, waited, progress: Progress::default() });
+        let attempt = Attempt {
+            settings,
+            sink,
+            journal: &mut self.journal,
+            progress: &mut current.progress,
+            committed: &mut self.committed,
+            on_first_token: &on_first_token,
+            held: Vec::new(),
+        };
+        let send = |on_sent| Request { url, headers, body: encoded.body, options: transport_options, on_sent };
+        attempt.run(&*self.client.transport, send).await
+    }
+
+    /// Writes the record of the attempt that is under way, if one is.
+    pub(super) fn close_attempt(&mut self, error: Option<&Error>) {
+        let Some(current) = self.current.take() else { return };
+        let route = &self.routes[current.place];
+        let since_start = |at: Instant| at.saturating_duration_since(current.started).as_millis() as u64;
+        let progress = current.progress;
+        let number = self.attempts.len() as u32 + 1;
+        let record = AttemptRecord {
+            attempt: number,
+            endpoint: route.endpoint.config.name.clone(),
+            model: route.model.clone(),
+            request_id: progress.request_id.unwrap_or(current.request_id),
+            outcome: error.map_or("complete", Error::code).to_owned(),
+            status: progress.status,
+            message: error.map(|error| cut(&error.message, 300).to_owned()),
+            waited_ms: current.waited.as_millis() as u64,
+            duration_ms: since_start(clock::instant()),
+            first_token_ms: progress.first_token.map(since_start),
+            pieces: progress.pieces,
+        };
+        if let Some(error) = error {
+            self.sink.event(Event::AttemptFailed {
+                call: self.id.clone(),
+                attempt: number,
+                endpoint: record.endpoint.clone(),
+                model: record.model.clone(),
+                request_id: record.request_id.clone(),
+                code: error.code(),
+                status: record.status,
+                message: record.message.clone().unwrap_or_default(),
+                duration_ms: record.duration_ms,
+            });
+        }
+        self.attempts.push(record);
+    }
+}

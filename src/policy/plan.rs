@@ -1,0 +1,228 @@
+//! Which route is tried next, and when: the retry loop inside the fallback over routes, as a pure
+//! state machine. The engine reports what happened and does what it is told.
+//!
+//! The routes of one model are replicas: the first try of each is free and does not wait, then
+//! retries go round among them with backoff, `max_retries` in all. When they are used up, or none of
+//! these routes can be used any more, the next model follows, with a first try and retries of its own.
+
+use std::time::Duration;
+
+use rand::Rng;
+
+use super::backoff::Backoff;
+use super::classify::{Class, NextRoute};
+
+/// One route of a plan: indexes into the caller's lists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Route {
+    /// The caller's own index of the route.
+    pub place: usize,
+    pub endpoint: usize,
+    pub model: usize,
+}
+
+#[derive(Clone, Debug)]
+pub struct Settings {
+    pub max_retries: u32,
+    pub backoff: Backoff,
+    /// A server that asks for a longer wait is not waited for.
+    pub max_retry_after: Duration,
+}
+
+/// Why the next attempt is made where it is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// The first attempt of the call.
+    First,
+    /// Another try among the routes of the same model; 1-based.
+    Retry(u32),
+    /// The first try of another route.
+    Fallback,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    Try { route: Route, wait: Duration, reason: Reason },
+    /// Nothing is left.
+    Stop(Stop),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// The failure is not one that another attempt could mend.
+    NotRetryable,
+    /// The retries are used up.
+    Exhausted,
+    /// The server asks for a longer wait than is allowed or than the deadline leaves.
+    WaitTooLong(Duration),
+    /// The breaker of every route that is left is open.
+    CircuitOpen(Duration),
+}
+
+/// What a failed attempt said.
+#[derive(Clone, Copy, Debug)]
+pub struct Failure {
+    pub class: Class,
+    pub retry_after: Option<Duration>,
+    /// Nothing came in time: such a route is not tried twice where another exists.
+    pub silent: bool,
+}
+
+#[derive(Clone, Debug)]
+struct State {
+    route: Route,
+    tried: bool,
+    /// Not used again in this call.
+    dead: bool,
+    silent: bool,
+    /// Closed by its breaker until then (milliseconds of the caller's clock).
+    blocked_until: Option<u64>,
+    not_before: u64,
+}
+
+#[derive(Clone, Debug)]
+pub struct Plan {
+    settings: Settings,
+    states: Vec<State>,
+    model: usize,
+    retries: u32,
+    current: Option<usize>,
+    previous_delay: Option<Duration>,
+}
+
+impl Plan {
+    /// A plan over these routes, best first; the routes of one model stand together.
+    /// `cooling` says of a route how long it asks to be left alone: it is used last among its model's.
+    pub fn new(settings: Settings, routes: Vec<(Route, bool)>) -> Self {
+        let mut routes = routes;
+        routes.sort_by_key(|(route, cooling)| (route.model, *cooling));
+        let states = routes
+            .into_iter()
+            .map(|(route, _)| State {
+                route,
+                tried: false,
+                dead: false,
+                silent: false,
+                blocked_until: None,
+                not_before: 0,
+            })
+            .collect();
+        Plan { settings, states, model: 0, retries: 0, current: None, previous_delay: None }
+    }
+
+    /// True when there is no other route to go to than the one that is tried now.
+    pub fn is_last(&self) -> bool {
+        let Some(current) = self.current else { return true };
+        let left = |state: &State| {
+            let same_model = state.route.model == self.model;
+            let turn_is_over = same_model && state.tried && self.retries >= self.settings.max_retries;
+            !state.dead && !state.silent && state.route.model >= self.model && !turn_is_over
+        };
+        !self.states.iter().enumerate().any(|(index, state)| index != current && left(state))
+    }
+
+    /// The first attempt.
+    pub fn start(&mut self, now: u64, remaining: Option<Duration>, rng: &mut dyn Rng) -> Step {
+        self.next(now, remaining, rng, Stop::NotRetryable)
+    }
+
+    /// What follows a failed attempt on the current route.
+    pub fn failed(&mut self, failure: Failure, now: u64, remaining: Option<Duration>, rng: &mut dyn Rng) -> Step {
+        let Some(current) = self.current else { return Step::Stop(Stop::NotRetryable) };
+        let Failure { class, retry_after, silent } = failure;
+        if !class.retry {
+            let endpoint = self.states[current].route.endpoint;
+            match class.next_route {
+                NextRoute::Never => return Step::Stop(Stop::NotRetryable),
+                NextRoute::Allowed => self.states[current].dead = true,
+                NextRoute::OtherKey => {
+                    for state in self.states.iter_mut().filter(|state| state.route.endpoint == endpoint) {
+                        state.dead = true;
+                    }
+                }
+            }
+        }
+        let state = &mut self.states[current];
+        state.silent |= silent;
+        let mut stop = if class.retry { Stop::Exhausted } else { Stop::NotRetryable };
+        if let Some(wait) = retry_after {
+            state.not_before = now.saturating_add(millis_up(wait));
+            if wait > self.settings.max_retry_after || remaining.is_some_and(|left| wait >= left) {
+                state.dead = true;
+                if class.retry {
+                    stop = Stop::WaitTooLong(wait);
+                }
+            }
+        }
+        self.next(now, remaining, rng, stop)
+    }
+
+    /// The breaker of the route that was to be tried refuses.
+    pub fn denied(&mut self, retry_after: Duration, now: u64, remaining: Option<Duration>, rng: &mut dyn Rng) -> Step {
+        let Some(current) = self.current else { return Step::Stop(Stop::NotRetryable) };
+        self.states[current].blocked_until = Some(now.saturating_add(millis_up(retry_after)));
+        let soonest = self.states.iter().filter(|state| !state.dead).filter_map(|state| state.blocked_until).min();
+        let wait = soonest.map_or(retry_after, |until| Duration::from_millis(until.saturating_sub(now)));
+        self.next(now, remaining, rng, Stop::CircuitOpen(wait))
+    }
+
+    fn next(&mut self, now: u64, remaining: Option<Duration>, rng: &mut dyn Rng, stop: Stop) -> Step {
+        loop {
+            if let Some(step) = self.within_model(now, remaining, rng) {
+                return step;
+            }
+            let Some(model) = self.states.iter().map(|state| state.route.model).filter(|m| *m > self.model).min() else {
+                return Step::Stop(stop);
+            };
+            self.model = model;
+            self.retries = 0;
+            self.previous_delay = None;
+        }
+    }
+
+    fn within_model(&mut self, now: u64, remaining: Option<Duration>, rng: &mut dyn Rng) -> Option<Step> {
+        let usable = |state: &State| {
+            state.route.model == self.model && !state.dead && state.blocked_until.is_none_or(|until| until <= now)
+        };
+        let first = self.current.is_none();
+        let untried = self.states.iter().position(|state| usable(state) && !state.tried && state.not_before <= now);
+        if let Some(index) = untried {
+            let reason = if first { Reason::First } else { Reason::Fallback };
+            return Some(self.take(index, Duration::ZERO, reason));
+        }
+        if self.retries >= self.settings.max_retries {
+            return None;
+        }
+        // Somewhere to go instead of asking a silent route again.
+        let elsewhere = self.states.iter().any(|state| !state.dead && !state.silent && state.route.model >= self.model);
+        // Round robin from the one after the current; those whose server asked for a wait come when
+        // their time is there.
+        let start = self.current.map_or(0, |current| current + 1);
+        let count = self.states.len();
+        let index = (0..count)
+            .map(|step| (start + step) % count)
+            .filter(|index| usable(&self.states[*index]) && !(elsewhere && self.states[*index].silent))
+            .min_by_key(|index| self.states[*index].not_before.max(now))?;
+        let backoff = self.settings.backoff.delay(self.retries, self.previous_delay, rng);
+        let asked = Duration::from_millis(self.states[index].not_before.saturating_sub(now));
+        let wait = backoff.max(asked);
+        if remaining.is_some_and(|left| wait >= left) {
+            // It could not even begin before the deadline.
+            return None;
+        }
+        self.retries += 1;
+        self.previous_delay = Some(backoff);
+        Some(self.take(index, wait, Reason::Retry(self.retries)))
+    }
+
+    fn take(&mut self, index: usize, wait: Duration, reason: Reason) -> Step {
+        self.states[index].tried = true;
+        self.current = Some(index);
+        Step::Try { route: self.states[index].route, wait, reason }
+    }
+}
+
+/// Never sooner than asked: a part of a millisecond counts as a whole one.
+fn millis_up(wait: Duration) -> u64 {
+    u64::try_from(wait.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX)
+}

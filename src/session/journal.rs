@@ -1,0 +1,194 @@
+//! The journal of one answer: everything that was received so far, choice by choice. The answer in
+//! one piece, the partial text of an error and the result of a stream are all read from it.
+
+use serde_json::{Map, Value, json};
+
+/// Who answered: taken from the first chunk, and kept for the whole answer.
+#[derive(Clone, Debug, Default)]
+pub struct Identity {
+    pub id: Option<String>,
+    pub created: Option<u64>,
+    pub model: Option<String>,
+    pub system_fingerprint: Option<String>,
+    pub service_tier: Option<String>,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct ToolCall {
+    pub id: String,
+    pub name: String,
+    pub arguments: String,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct Choice {
+    pub text: String,
+    pub reasoning: String,
+    pub refusal: String,
+    pub tool_calls: Vec<ToolCall>,
+    /// `logprobs.content` and `logprobs.refusal`, joined over the chunks.
+    pub logprobs: Option<Map<String, Value>>,
+    pub finish_reason: Option<String>,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct Journal {
+    pub identity: Identity,
+    choices: Vec<Choice>,
+    pub usage: Option<Value>,
+}
+
+/// More choices than a request may ask for, and more tool calls than any model makes at once.
+const MAX_INDEX: usize = 128;
+
+impl Journal {
+    /// A journal for an answer of `choices` choices.
+    pub fn new(choices: usize) -> Self {
+        Journal { choices: vec![Choice::default(); choices.clamp(1, MAX_INDEX)], ..Journal::default() }
+    }
+
+    /// The choice with this index; `None` for one that was not asked for.
+    pub fn choice(&mut self, index: u32) -> Option<&mut Choice> {
+        self.choices.get_mut(index as usize)
+    }
+
+    pub fn first(&self) -> &Choice {
+        &self.choices[0]
+    }
+
+    /// Every choice has its finish reason.
+    pub fn is_complete(&self) -> bool {
+        self.choices.iter().all(|choice| choice.finish_reason.is_some())
+    }
+
+    /// The answer as the provider would have sent it in one piece: `chat.completion`.
+    pub fn completion(&self) -> Value {
+        let choices: Vec<Value> =
+            self.choices.iter().enumerate().map(|(index, choice)| choice.completion(index)).collect();
+        let mut answer = Map::new();
+        answer.insert("id".into(), json!(self.identity.id.as_deref().unwrap_or_default()));
+        answer.insert("object".into(), json!("chat.completion"));
+        answer.insert("created".into(), json!(self.identity.created.unwrap_or_default()));
+        answer.insert("model".into(), json!(self.identity.model.as_deref().unwrap_or_default()));
+        answer.insert("choices".into(), Value::Array(choices));
+        if let Some(usage) = &self.usage {
+            answer.insert("usage".into(), usage.clone());
+        }
+        for (name, value) in [
+            ("service_tier", &self.identity.service_tier),
+            ("system_fingerprint", &self.identity.system_fingerprint),
+        ] {
+            if let Some(value) = value {
+                answer.insert(name.into(), json!(value));
+            }
+        }
+        Value::Object(answer)
+    }
+}
+
+impl Choice {
+    /// The tool call with this index in the answer; calls come in the order of their indexes.
+    pub fn tool_call(&mut self, index: u32) -> Option<&mut ToolCall> {
+        let index = index as usize;
+        if index >= MAX_INDEX {
+            return None;
+        }
+        if self.tool_calls.len() <= index {
+            self.tool_calls.resize_with(index + 1, ToolCall::default);
+        }
+        self.tool_calls.get_mut(index)
+    }
+
+    /// Adds the `logprobs` of one chunk.
+    pub fn add_logprobs(&mut self, logprobs: Map<String, Value>) {
+        let all = self.logprobs.get_or_insert_with(Map::new);
+        for (name, value) in logprobs {
+            match (all.get_mut(&name), value) {
+                (Some(Value::Array(have)), Value::Array(more)) => have.extend(more),
+                (Some(Value::Null) | None, value) => {
+                    all.insert(name, value);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn completion(&self, index: usize) -> Value {
+        let mut message = Map::new();
+        message.insert("role".into(), json!("assistant"));
+        let silent = self.text.is_empty() && (!self.tool_calls.is_empty() || !self.refusal.is_empty());
+        message.insert("content".into(), if silent { Value::Null } else { json!(self.text) });
+        message.insert(
+            "refusal".into(),
+            if self.refusal.is_empty() { Value::Null } else { json!(self.refusal) },
+        );
+        if !self.reasoning.is_empty() {
+            message.insert("reasoning_content".into(), json!(self.reasoning));
+        }
+        if !self.tool_calls.is_empty() {
+            message.insert("tool_calls".into(), self.tool_calls());
+        }
+        json!({
+            "index": index,
+            "message": message,
+            "logprobs": self.logprobs,
+            "finish_reason": self.finish_reason,
+        })
+    }
+
+    /// The tool calls in the shape of an answer in one piece.
+    pub fn tool_calls(&self) -> Value {
+        self.tool_calls
+            .iter()
+            .map(|call| {
+                json!({
+                    "id": call.id,
+                    "type": "function",
+                    "function": { "name": call.name, "arguments": call.arguments },
+                })
+            })
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_is_complete_when_every_choice_has_its_finish_reason() {
+        let mut journal = Journal::new(2);
+        journal.choice(0).unwrap().finish_reason = Some("stop".into());
+        assert!(!journal.is_complete());
+        journal.choice(1).unwrap().finish_reason = Some("length".into());
+        assert!(journal.is_complete());
+    }
+
+    #[test]
+    fn a_choice_that_was_not_asked_for_has_no_place() {
+        assert!(Journal::new(1).choice(1).is_none());
+    }
+
+    #[test]
+    fn tool_calls_leave_the_content_null() {
+        let mut journal = Journal::new(1);
+        let choice = journal.choice(0).unwrap();
+        let call = choice.tool_call(0).unwrap();
+        call.id.push_str("call_1");
+        call.name.push_str("weather");
+        call.arguments.push_str("{}");
+        choice.finish_reason = Some("tool_calls".into());
+        let answer = journal.completion();
+        assert_eq!(answer["choices"][0]["message"]["content"], Value::Null);
+        assert_eq!(answer["choices"][0]["message"]["tool_calls"][0]["function"]["name"], "weather");
+    }
+
+    #[test]
+    fn logprobs_of_the_chunks_are_joined() {
+        let mut choice = Choice::default();
+        for part in [json!({"content": [1], "refusal": null}), json!({"content": [2], "refusal": [3]})] {
+            choice.add_logprobs(part.as_object().unwrap().clone());
+        }
+        assert_eq!(Value::from(choice.logprobs.unwrap()), json!({"content": [1, 2], "refusal": [3]}));
+    }
+}

@@ -1,0 +1,268 @@
+//! HTTP over reqwest: the pool of the process, the request's body that tells when it is sent, and
+//! the translation of its errors.
+
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use futures::{FutureExt, Stream};
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use tokio::sync::oneshot;
+
+use super::{Request, Response, Transport, TransportOptions};
+use crate::error::{Connection, Error, Kind, Phase, Result};
+
+/// How many different transport options keep their own pool; the one that was made first goes first.
+const MAX_POOLS: usize = 16;
+/// The largest response head that is accepted, in bytes.
+pub const MAX_HEAD: usize = 64 * 1024;
+/// What one HTTP/2 stream may send ahead of its reader.
+const STREAM_WINDOW: u32 = 64 * 1024;
+/// What all streams of an HTTP/2 connection may send ahead. Many times the window of one, so that
+/// the readers that are slow cannot use it up for the others.
+const CONNECTION_WINDOW: u32 = 32 * 1024 * 1024;
+
+type Pools = Vec<(TransportOptions, reqwest::Client)>;
+
+/// The transport of the process. All values share one set of pools.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Http;
+
+fn pools() -> &'static Mutex<Pools> {
+    static POOLS: OnceLock<Mutex<Pools>> = OnceLock::new();
+    POOLS.get_or_init(Mutex::default)
+}
+
+fn pooled(options: &TransportOptions) -> Option<reqwest::Client> {
+    let pools = pools().lock().unwrap_or_else(PoisonError::into_inner);
+    pools.iter().find(|(have, _)| have == options).map(|(_, client)| client.clone())
+}
+
+/// The client for these options. The first build loads the system's certificates, which takes tens
+/// of milliseconds: it is done on a thread that may block.
+async fn client(options: TransportOptions) -> Result<reqwest::Client> {
+    if let Some(client) = pooled(&options) {
+        return Ok(client);
+    }
+    let build = move || -> Result<reqwest::Client> {
+        let client = build(&options)?;
+        let mut pools = pools().lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, client)) = pools.iter().find(|(have, _)| *have == options) {
+            return Ok(client.clone());
+        }
+        if pools.len() == MAX_POOLS {
+            pools.remove(0);
+        }
+        pools.push((options, client.clone()));
+        Ok(client)
+    };
+    tokio::task::spawn_blocking(build)
+        .await
+        .map_err(|error| Error::new(Kind::Internal, format!("the HTTP client could not be built: {error}")))?
+}
+
+fn build(options: &TransportOptions) -> Result<reqwest::Client> {
+    // Fails when it is done already, which is what is wanted.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let mut builder = reqwest::Client::builder()
+        .user_agent(concat!("holysheep/", env!("CARGO_PKG_VERSION")))
+        .connect_timeout(options.connect_timeout)
+        // The key never follows a redirect: a redirect is an answer like any other.
+        .redirect(reqwest::redirect::Policy::none())
+        .tcp_nodelay(true)
+        .tcp_keepalive(Duration::from_secs(30))
+        .http2_initial_stream_window_size(STREAM_WINDOW)
+        .http2_initial_connection_window_size(CONNECTION_WINDOW)
+        .http2_max_header_list_size(MAX_HEAD as u32)
+        .retry(reqwest::retry::never());
+    if let Some(pem) = &options.ca {
+        for certificate in certificates(pem)? {
+            builder = builder.add_root_certificate(certificate);
+        }
+    }
+    builder.build().map_err(|error| {
+        let chain = chain(&error);
+        Error::new(Kind::Internal, format!("the HTTP client could not be built: {chain}"))
+    })
+}
+
+/// Reads the certificates of a PEM text; used to validate the `ca` option too.
+pub fn certificates(pem: &str) -> Result<Vec<reqwest::Certificate>> {
+    let bad = |given: &str| Error::invalid("ca", given, "one or more certificates in PEM");
+    let certificates =
+        reqwest::Certificate::from_pem_bundle(pem.as_bytes()).map_err(|_| bad("a text that is no PEM"))?;
+    if certificates.is_empty() {
+        return Err(bad("a text without a certificate"));
+    }
+    Ok(certificates)
+}
+
+impl Transport for Http {
+    fn send(&self, request: Request) -> BoxFuture<'static, Result<Response>> {
+        async move {
+            let connect_timeout = request.options.connect_timeout;
+            let client = client(request.options).await?;
+            let body = SentBody { bytes: Some(request.body), on_sent: Some(request.on_sent) };
+            let mut response = client
+                .post(&request.url)
+                .headers(request.headers)
+                .body(reqwest::Body::wrap(body))
+                .send()
+                .await
+                .map_err(|error| translate(error, connect_timeout))?;
+            let status = response.status().as_u16();
+            let headers = std::mem::take(response.headers_mut());
+            let head: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
+            if head > MAX_HEAD {
+                return Err(head_too_large());
+            }
+            let body = ReadBody { body: response.into(), connect_timeout };
+            Ok(Response { status, headers, body: Box::pin(body) })
+        }
+        .boxed()
+    }
+}
+
+/// A request body that tells when it is first asked for: then the connection stands and the head is
+/// on its way.
+struct SentBody {
+    bytes: Option<Bytes>,
+    on_sent: Option<oneshot::Sender<()>>,
+}
+
+impl HttpBody for SentBody {
+    type Data = Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<std::result::Result<Frame<Bytes>, Self::Error>>> {
+        if let Some(on_sent) = self.on_sent.take() {
+            // Nobody listens when the attempt was given up meanwhile.
+            let _ = on_sent.send(());
+        }
+        Poll::Ready(self.bytes.take().map(|bytes| Ok(Frame::data(bytes))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.bytes.is_none()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
+    }
+}
+
+struct ReadBody {
+    body: reqwest::Body,
+    connect_timeout: Duration,
+}
+
+impl Stream for ReadBody {
+    type Item = Result<Bytes>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Bytes>>> {
+        loop {
+            return Poll::Ready(match std::task::ready!(Pin::new(&mut self.body).poll_frame(context)) {
+                None => None,
+                Some(Ok(frame)) => match frame.into_data() {
+                    Ok(bytes) => Some(Ok(bytes)),
+                    // Trailers say nothing that is needed.
+                    Err(_) => continue,
+                },
+                Some(Err(error)) => Some(Err(translate(error, self.connect_timeout))),
+            });
+        }
+    }
+}
+
+fn head_too_large() -> Error {
+    Error::new(Kind::TooLarge, format!("the response's head is larger than {MAX_HEAD} bytes"))
+}
+
+/// A reqwest error in our words. Its own text may hold the URL: it is never used whole.
+fn translate(error: reqwest::Error, connect_timeout: Duration) -> Error {
+    let error = error.without_url();
+    if error.is_timeout() {
+        return Error::timeout(Phase::Connect, connect_timeout);
+    }
+    let mut kind = Connection::Other;
+    let mut source: Option<&(dyn std::error::Error + 'static)> = Some(&error);
+    while let Some(link) = source {
+        if let Some(io) = link.downcast_ref::<std::io::Error>() {
+            use std::io::ErrorKind as Io;
+            kind = match io.kind() {
+                Io::ConnectionRefused => Connection::Refused,
+                Io::ConnectionReset | Io::ConnectionAborted | Io::BrokenPipe => Connection::Reset,
+                Io::HostUnreachable | Io::NetworkUnreachable | Io::AddrNotAvailable => Connection::Unreachable,
+                Io::TimedOut => return Error::timeout(Phase::Connect, connect_timeout),
+                Io::UnexpectedEof => Connection::Closed,
+                _ => kind,
+            };
+        }
+        if link.is::<rustls::Error>() {
+            kind = Connection::Tls;
+        }
+        if let Some(hyper) = link.downcast_ref::<hyper::Error>() {
+            // hyper has no name for this one in its public interface.
+            if hyper.is_parse() && hyper.to_string().contains("too large") {
+                return head_too_large();
+            }
+            if hyper.is_parse() || hyper.is_parse_status() {
+                return Error::new(Kind::Malformed, format!("the answer is no valid HTTP: {hyper}"));
+            }
+            if hyper.is_incomplete_message() || hyper.is_closed() || hyper.is_canceled() {
+                kind = Connection::Closed;
+            }
+        }
+        source = match link.downcast_ref::<std::io::Error>() {
+            // io::Error::source() skips the error that it wraps.
+            Some(io) => io.get_ref().map(|inner| inner as _),
+            None => link.source(),
+        };
+    }
+    let words = chain(&error);
+    if kind == Connection::Other {
+        if words.contains("dns error") || words.contains("failed to lookup address") {
+            kind = Connection::NotFound;
+        } else if words.contains("certificate") {
+            kind = Connection::Tls;
+        } else if words.contains("stream error") || words.contains("connection error") {
+            // HTTP/2: RST_STREAM, GOAWAY.
+            kind = Connection::Reset;
+        }
+    }
+    let what = match kind {
+        Connection::Refused => "connection refused",
+        Connection::Reset => "connection reset",
+        Connection::NotFound => "the host's name could not be resolved",
+        Connection::Unreachable => "the host cannot be reached",
+        Connection::Tls => "the TLS connection could not be made",
+        Connection::Closed => "the connection was closed before the end",
+        Connection::Other => "the connection failed",
+    };
+    Error::new(Kind::Connection(kind), format!("{what} ({words})"))
+}
+
+/// The messages of an error and its causes, each once.
+fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut words: Vec<String> = Vec::new();
+    let mut source = Some(error);
+    while let Some(link) = source {
+        let text = link.to_string();
+        if !words.iter().any(|have| have.contains(&text)) {
+            words.push(text);
+        }
+        source = link.source();
+    }
+    words.join(": ")
+}
+
+/// Shared by everyone who needs the real transport.
+pub fn transport() -> Arc<dyn Transport> {
+    Arc::new(Http)
+}
