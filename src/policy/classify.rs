@@ -121,6 +121,7 @@ pub fn classify(error: &Error) -> Class {
         | Kind::Aborted
         | Kind::Closed
         | Kind::Invalid
+        | Kind::OutOfRange
         | Kind::Internal => class(false, Ignored, Never),
     };
     if let Some(should_retry) = error.should_retry
