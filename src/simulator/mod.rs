@@ -9,13 +9,14 @@
 //! `POST /__simulator/script` takes an array of scenarios, `POST /__simulator/default` one, and
 //! `GET /__simulator/connections` tells how many are open.
 //!
-//! `answer` and `stream` decide what is sent and when, `play` does it, `http1` puts it on a wire.
+//! `answer` and `stream` decide what is sent and when, `play` does it, `http1` and `http2` put it on a wire.
 
 mod answer;
 mod chat;
 mod check;
 mod continuation;
 mod http1;
+mod http2;
 mod options;
 mod pieces;
 mod play;
@@ -24,6 +25,7 @@ mod reply;
 mod scenario;
 mod server;
 mod stream;
+mod tls;
 
 #[cfg(test)]
 mod tests;
@@ -37,6 +39,7 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpSocket, TcpStream, lookup_host};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
+use tokio_rustls::TlsAcceptor;
 
 pub use options::Options;
 pub use record::{EndedBy, RecordedRequest};
@@ -54,6 +57,7 @@ const BACKLOG: u32 = 16_384;
 pub struct Simulator {
     shared: Arc<Shared>,
     addr: SocketAddr,
+    certificate: Option<String>,
     stop: watch::Sender<bool>,
     listening: Mutex<Option<JoinHandle<()>>>,
 }
@@ -61,15 +65,14 @@ pub struct Simulator {
 impl Simulator {
     /// Binds and listens, on the tokio runtime that it is called in; fails as binding fails.
     pub async fn start(options: Options) -> io::Result<Self> {
-        if options.tls {
-            return Err(io::Error::new(io::ErrorKind::Unsupported, "the simulator does not speak TLS yet"));
-        }
+        let tls = if options.tls { Some(tls::acceptor(&options.host)?) } else { None };
+        let (acceptor, certificate) = tls.unzip();
         let listener = bind(&options.host, options.port).await?;
         let addr = listener.local_addr()?;
         let shared = Arc::new(Shared::new(options));
         let (stop, stopped) = watch::channel(false);
-        let listening = tokio::spawn(listen(listener, Arc::clone(&shared), stopped));
-        Ok(Self { shared, addr, stop, listening: Mutex::new(Some(listening)) })
+        let listening = tokio::spawn(listen(listener, acceptor, Arc::clone(&shared), stopped));
+        Ok(Self { shared, addr, certificate, stop, listening: Mutex::new(Some(listening)) })
     }
 
     /// The address it listens on.
@@ -77,14 +80,15 @@ impl Simulator {
         self.addr
     }
 
-    /// The base URL for a client, `http://127.0.0.1:PORT/v1`.
+    /// The base URL for a client, `http://127.0.0.1:PORT/v1`, or `https:` with TLS.
     pub fn url(&self) -> String {
-        format!("http://{}/v1", self.addr)
+        let scheme = if self.certificate.is_some() { "https" } else { "http" };
+        format!("{scheme}://{}/v1", self.addr)
     }
 
-    /// The certificate to trust, in PEM; none without TLS.
+    /// The certificate authority to trust, in PEM; none without TLS.
     pub fn certificate_pem(&self) -> Option<&str> {
-        None
+        self.certificate.as_deref()
     }
 
     /// Adds scenarios: each next chat request takes one, then come those of the default.
@@ -148,7 +152,12 @@ async fn bind(host: &str, port: u16) -> io::Result<TcpListener> {
     Err(failed)
 }
 
-async fn listen(listener: TcpListener, shared: Arc<Shared>, mut stopped: watch::Receiver<bool>) {
+async fn listen(
+    listener: TcpListener,
+    acceptor: Option<TlsAcceptor>,
+    shared: Arc<Shared>,
+    mut stopped: watch::Receiver<bool>,
+) {
     // Aborts the connections when it is dropped.
     let mut connections = JoinSet::new();
     loop {
@@ -157,7 +166,7 @@ async fn listen(listener: TcpListener, shared: Arc<Shared>, mut stopped: watch::
             Some(_) = connections.join_next() => {}
             accepted = listener.accept() => match accepted {
                 Ok((tcp, _)) => {
-                    connections.spawn(connection(tcp, Arc::clone(&shared), Open::new(&shared)));
+                    connections.spawn(connection(tcp, acceptor.clone(), Arc::clone(&shared), Open::new(&shared)));
                 }
                 // Out of file descriptors, most likely: some come back as connections end.
                 Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
@@ -168,11 +177,18 @@ async fn listen(listener: TcpListener, shared: Arc<Shared>, mut stopped: watch::
     connections.shutdown().await;
 }
 
-async fn connection(tcp: TcpStream, shared: Arc<Shared>, _open: Open) {
+async fn connection(tcp: TcpStream, acceptor: Option<TlsAcceptor>, shared: Arc<Shared>, _open: Open) {
     // Without it, packets of one byte would wait for each other. A failure makes them only slower.
     let _ = tcp.set_nodelay(true);
     let number = shared.connection();
-    http1::serve(tcp, shared, number).await;
+    let Some(acceptor) = acceptor else { return http1::serve(tcp, shared, number).await };
+    // A client that does not trust the certificate goes away here.
+    let Ok(tls) = acceptor.accept(tcp).await else { return };
+    if tls.get_ref().1.alpn_protocol() == Some(b"h2") {
+        http2::serve(tls, shared, number).await;
+    } else {
+        http1::serve(tls, shared, number).await;
+    }
 }
 
 /// Counts an open connection until it is dropped.

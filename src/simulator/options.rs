@@ -15,7 +15,8 @@ pub struct Options {
     pub port: u16,
     /// The seed of ids and piece sizes; default 1.
     pub seed: u64,
-    /// Whether to speak TLS with a certificate of its own, and HTTP/2 to who asks for it; default false.
+    /// Whether to speak TLS with a certificate of its own, and HTTP/2 (100 streams a connection)
+    /// or HTTP/1.1 as the client asks; default false.
     pub tls: bool,
     /// The answer of scenarios that give none; by default two paragraphs about a flock of sheep.
     pub answer: Option<String>,

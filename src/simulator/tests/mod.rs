@@ -2,5 +2,6 @@
 
 mod connection;
 mod cuts;
+mod encrypted;
 mod shape;
 mod support;
