@@ -1,0 +1,99 @@
+//! Reads options and scenarios from JSON, and says which value was wrong, what it was and what is accepted.
+
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
+/// The longest wait that a scenario may ask for, in milliseconds: a day.
+pub(super) const MAX_WAIT_MS: u64 = 86_400_000;
+
+pub(super) fn from_json<T: DeserializeOwned>(what: &str, json: &str) -> Result<T, String> {
+    let value: Value = serde_json::from_str(json).map_err(|e| format!("{what} is not JSON: {e}"))?;
+    from_value(what, value)
+}
+
+pub(super) fn from_value<T: DeserializeOwned>(what: &str, value: Value) -> Result<T, String> {
+    if !value.is_object() {
+        return Err(format!("{what} must be an object; given: {}", excerpt(&value)));
+    }
+    let fails = |candidate: Value| T::deserialize(candidate).err().map(|e| e.to_string());
+    match T::deserialize(&value) {
+        Ok(read) => Ok(read),
+        Err(error) => {
+            let (path, given, why) = culprit(&value, &fails, &|v| v, String::new(), error.to_string());
+            let name = if path.is_empty() { what.to_owned() } else { format!("{what}: {path}") };
+            Err(format!("{name}: {}; given: {}", plain(&why), excerpt(&given)))
+        }
+    }
+}
+
+/// serde names the expected type but not the field. Every field has a default, so an object with
+/// one field alone must be readable: the one that is not is the culprit, and so on inside it.
+fn culprit(
+    value: &Value,
+    fails: &dyn Fn(Value) -> Option<String>,
+    wrap: &dyn Fn(Value) -> Value,
+    path: String,
+    why: String,
+) -> (String, Value, String) {
+    let single = |key: &str, v: Value| Value::Object(Map::from_iter([(key.to_owned(), v)]));
+    match value {
+        Value::Object(fields) => {
+            for (key, inner) in fields {
+                let wrap_inner = |v: Value| wrap(single(key, v));
+                if let Some(why) = fails(wrap_inner(inner.clone())) {
+                    let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+                    return culprit(inner, fails, &wrap_inner, path, why);
+                }
+            }
+        }
+        Value::Array(items) => {
+            for (at, inner) in items.iter().enumerate() {
+                let wrap_inner = |v: Value| wrap(Value::Array(vec![v]));
+                if let Some(why) = fails(wrap_inner(inner.clone())) {
+                    return culprit(inner, fails, &wrap_inner, format!("{path}[{at}]"), why);
+                }
+            }
+        }
+        _ => {}
+    }
+    (path, value.clone(), why)
+}
+
+/// serde's words for Rust types, in words that a JavaScript reader knows.
+fn plain(why: &str) -> String {
+    let mut words = why.to_owned();
+    for (rust, said) in [
+        ("expected u16", "expected a whole number from 0 to 65535"),
+        ("expected u32", "expected a whole number from 0"),
+        ("expected u64", "expected a whole number from 0"),
+        ("expected usize", "expected a whole number from 0"),
+        ("expected f64", "expected a number"),
+        ("expected a boolean", "expected true or false"),
+        ("expected a sequence", "expected an array"),
+    ] {
+        words = words.replace(rust, said);
+    }
+    words
+}
+
+fn excerpt(value: &Value) -> String {
+    let text = value.to_string();
+    match text.char_indices().nth(120) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text,
+    }
+}
+
+/// An error for a value that has the right type and the wrong size.
+pub(super) fn in_range<T: PartialOrd + std::fmt::Display>(
+    name: &str,
+    given: T,
+    from: T,
+    to: T,
+) -> Result<(), String> {
+    if given >= from && given <= to {
+        Ok(())
+    } else {
+        Err(format!("{name} must be from {from} to {to}; given: {given}"))
+    }
+}

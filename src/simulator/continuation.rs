@@ -1,0 +1,157 @@
+//! Recognises a request that asks for the rest of an answer, and where the rest begins.
+
+use memchr::memmem;
+
+use super::chat::Message;
+use super::scenario::OnContinue;
+
+/// A quote of fewer bytes counts only between quotation marks, and only of the answer's beginning.
+const SHORTEST_QUOTE: usize = 24;
+/// How much of a message's end is searched for a quote.
+const SEARCHED: usize = 4096;
+
+/// What the answer `different` says.
+pub(super) const DIFFERENT: &str =
+    "On second thought, let us speak of goats. Goats climb where no sheep would follow.";
+
+/// Whether the request has an assistant message near its end, as a continuation does.
+pub(super) fn is_likely(messages: &[Message]) -> bool {
+    messages.iter().rev().take(3).any(|m| m.role == "assistant")
+}
+
+/// The byte of `answer` at which what the request has of it ends.
+pub(super) fn point(messages: &[Message], answer: &str) -> Option<usize> {
+    let near_end = messages.iter().rev().take(3).enumerate();
+    let assistant = near_end.into_iter().find(|(_, m)| m.role == "assistant");
+    let last = messages.last()?;
+    if let Some((behind, partial)) = assistant {
+        let partial = partial.text.as_str();
+        if !partial.is_empty() && answer.starts_with(partial) {
+            // A whole answer that is followed by a question is a conversation, unless its end is quoted.
+            let open = partial.len() < answer.len() || behind == 0;
+            if open || quoted(&last.text, answer) == Some(answer.len()) {
+                return Some(partial.len());
+            }
+        }
+    }
+    if messages.len() > 1 && matches!(last.role.as_str(), "system" | "developer" | "user") {
+        return quoted(&last.text, answer);
+    }
+    None
+}
+
+/// The byte of `answer` at which the passage ends that `message` quotes from it.
+fn quoted(message: &str, answer: &str) -> Option<usize> {
+    let start = message.len().saturating_sub(SEARCHED);
+    let start = (start..=message.len()).find(|&at| message.is_char_boundary(at)).unwrap_or(0);
+    let tail = &message[start..];
+    let unescaped =
+        tail.replace("\\n", "\n").replace("\\t", "\t").replace("\\\"", "\"").replace("\\\\", "\\");
+    let (plain, other) = (longest_passage(tail, answer), longest_passage(&unescaped, answer));
+    plain.max(other).map(|(_, end)| end).or_else(|| {
+        let marked =
+            [("\"", "\""), ("“", "”"), ("«", "»"), ("`", "`")].into_iter().filter_map(|(open, close)| {
+                let (rest, _) = tail.rsplit_once(close)?;
+                let (_, quote) = rest.rsplit_once(open)?;
+                (!quote.is_empty() && answer.starts_with(quote)).then_some(quote.len())
+            });
+        marked.max()
+    })
+}
+
+/// Length and end in `answer` of the longest passage that both have, of at least `SHORTEST_QUOTE` bytes.
+fn longest_passage(message: &str, answer: &str) -> Option<(usize, usize)> {
+    let (message, searched) = (message.as_bytes(), answer.as_bytes());
+    let mut best: Option<(usize, usize)> = None;
+    let mut at = 0;
+    while at + SHORTEST_QUOTE <= message.len() {
+        let mut next = at + 1;
+        for found in memmem::find_iter(searched, &message[at..at + SHORTEST_QUOTE]) {
+            let same = message[at..].iter().zip(&searched[found..]).take_while(|(a, b)| a == b).count();
+            next = next.max(at + same - SHORTEST_QUOTE + 1);
+            if best.is_none_or(|(length, _)| same > length) {
+                best = Some((same, found + same));
+            }
+        }
+        at = next;
+    }
+    best.map(|(length, end)| (length, (0..=end).rev().find(|&b| answer.is_char_boundary(b)).unwrap_or(0)))
+}
+
+/// The byte of `answer` from which the rest is sent; none for another text.
+pub(super) fn resume(answer: &str, point: usize, style: OnContinue, overlap_chars: usize) -> Option<usize> {
+    match style {
+        OnContinue::Exact => Some(point),
+        OnContinue::Restart => Some(0),
+        OnContinue::Different => None,
+        OnContinue::Overlap => {
+            let earlier = answer[..point].char_indices().rev().map(|(at, _)| at);
+            Some(match overlap_chars {
+                0 => point,
+                n => earlier.into_iter().nth(n - 1).unwrap_or(0),
+            })
+        }
+        OnContinue::Word => {
+            let begins = answer[..point].char_indices().rev().take_while(|(_, c)| !c.is_whitespace());
+            Some(begins.last().map_or(point, |(at, _)| at))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ANSWER: &str =
+        "Zähle die Schafe:\neins, zwei, drei, \"vier\", fünf und dann von vorn, bis du schläfst.";
+
+    fn messages(turns: &[(&str, &str)]) -> Vec<Message> {
+        turns
+            .iter()
+            .map(|(role, text)| Message { role: (*role).to_owned(), text: (*text).to_owned() })
+            .collect()
+    }
+
+    fn at(turns: &[(&str, &str)]) -> Option<usize> {
+        point(&messages(turns), ANSWER)
+    }
+
+    #[test]
+    fn a_partial_answer_near_the_end_is_continued_where_it_ends() {
+        let partial = &ANSWER[..12];
+        assert_eq!(at(&[("user", "count"), ("assistant", partial)]), Some(12));
+        assert_eq!(at(&[("user", "count"), ("assistant", partial), ("user", "go on")]), Some(12));
+        assert_eq!(at(&[("user", "count"), ("assistant", "something else"), ("user", "go on")]), None);
+        assert_eq!(at(&[("user", "count")]), None);
+    }
+
+    #[test]
+    fn a_whole_answer_is_a_turn_of_a_conversation_unless_its_end_is_quoted() {
+        assert_eq!(at(&[("user", "count"), ("assistant", ANSWER), ("user", "thanks, again?")]), None);
+        assert_eq!(at(&[("user", "count"), ("assistant", ANSWER)]), Some(ANSWER.len()));
+        let quote = format!("Go on after: {}", &ANSWER[30..]);
+        assert_eq!(at(&[("user", "count"), ("assistant", ANSWER), ("system", &quote)]), Some(ANSWER.len()));
+    }
+
+    #[test]
+    fn a_quote_alone_is_found_raw_escaped_or_short_between_marks() {
+        let end = ANSWER.find("von").expect("in the answer");
+        let raw = format!("Continue after this: <<{}>>", &ANSWER[5..end]);
+        assert_eq!(at(&[("user", "count"), ("user", &raw)]), Some(end));
+        let escaped = serde_json::to_string(&ANSWER[5..end]).expect("a string");
+        assert_eq!(at(&[("user", "count"), ("system", &format!("The end was {escaped}."))]), Some(end));
+        assert_eq!(at(&[("user", "count"), ("user", "The answer was \"Zähl\" so far.")]), Some(5));
+        assert_eq!(at(&[("user", "The answer was \"Zähl\" so far.")]), None);
+    }
+
+    #[test]
+    fn each_style_begins_where_it_says() {
+        let end = ANSWER.find("nn von").expect("in the answer");
+        assert_eq!(resume(ANSWER, end, OnContinue::Exact, 0), Some(end));
+        assert_eq!(resume(ANSWER, end, OnContinue::Overlap, 5), Some(ANSWER.find("nd da").expect("there")));
+        assert_eq!(resume(ANSWER, 3, OnContinue::Overlap, 60), Some(0));
+        assert_eq!(resume(ANSWER, end, OnContinue::Word, 0), ANSWER.find("dann"));
+        assert_eq!(resume(ANSWER, end, OnContinue::Restart, 0), Some(0));
+        assert_eq!(resume(ANSWER, end, OnContinue::Different, 0), None);
+    }
+}

@@ -1,0 +1,75 @@
+//! What a simulator is started with.
+
+use serde::Deserialize;
+
+use super::check;
+use super::scenario::Scenario;
+
+/// What a simulator is started with; the default serves a healthy answer on a free port of the loopback.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, rename_all = "camelCase", deny_unknown_fields)]
+pub struct Options {
+    /// The address or name to bind to; default `127.0.0.1`.
+    pub host: String,
+    /// The port; default 0, which takes a free one.
+    pub port: u16,
+    /// The seed of ids and piece sizes; default 1.
+    pub seed: u64,
+    /// Whether to speak TLS with a certificate of its own, and HTTP/2 (100 streams a connection)
+    /// or HTTP/1.1 as the client asks; default false.
+    pub tls: bool,
+    /// The answer of scenarios that give none; by default two paragraphs about a flock of sheep.
+    pub answer: Option<String>,
+    /// What `/v1/models` lists; default `simulator-large` and `simulator-small`. Any model is answered.
+    pub models: Vec<String>,
+    /// The one key that is accepted, at least one character; by default any, or none.
+    pub api_key: Option<String>,
+    /// How many requests are kept, the latest; default 10 000. Their bodies are kept up to 256 MiB in all.
+    pub record_limit: usize,
+    /// The scenario of requests for which none was scripted; default a healthy answer.
+    pub default: Scenario,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            host: "127.0.0.1".to_owned(),
+            port: 0,
+            seed: 1,
+            tls: false,
+            answer: None,
+            models: vec!["simulator-large".to_owned(), "simulator-small".to_owned()],
+            api_key: None,
+            record_limit: 10_000,
+            default: Scenario::default(),
+        }
+    }
+}
+
+impl Options {
+    /// Reads options from JSON; the error names the field, what was given and what is accepted.
+    pub fn from_json(json: &str) -> Result<Self, String> {
+        let options: Self = check::from_json("simulator options", json)?;
+        options.default.check().map_err(|why| format!("simulator options: default: {why}"))?;
+        if options.api_key.as_deref() == Some("") {
+            return Err("simulator options: apiKey must have at least one character; given: \"\"".to_owned());
+        }
+        Ok(options)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_have_defaults_and_clear_errors() {
+        let options = Options::from_json(r#"{"apiKey":"k","default":{"status":503}}"#).expect("valid");
+        assert_eq!((options.host.as_str(), options.record_limit), ("127.0.0.1", 10_000));
+        assert_eq!(options.default.status, Some(503));
+        let why = Options::from_json(r#"{"port":70000}"#).expect_err("no such port");
+        assert!(why.contains("port") && why.contains("65535") && why.contains("70000"), "{why}");
+        let why = Options::from_json(r#"{"default":{"cut":{"how":1}}}"#).expect_err("no such cut");
+        assert!(why.contains("default.cut.how"), "{why}");
+    }
+}

@@ -1,0 +1,393 @@
+//! What one request is answered with. Every field is optional and can be combined with the others.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::check::{self, MAX_WAIT_MS, in_range};
+
+/// How one chat request is answered; a default scenario is a healthy answer.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase", deny_unknown_fields)]
+pub struct Scenario {
+    /// A name that the recorded request carries; none by default.
+    pub label: Option<String>,
+    /// The seed for ids and piece sizes of this answer; by default the simulator's.
+    pub seed: Option<u64>,
+
+    /// The status of the reply, 200 to 599; default 200.
+    pub status: Option<u16>,
+    /// Headers that are added, or that replace those of the same name; none by default.
+    pub headers: BTreeMap<String, HeaderValues>,
+    /// The whole body in place of an answer; a string goes out as it is, anything else as JSON.
+    pub body: Option<Value>,
+    /// `retry-after` in seconds; not sent by default.
+    pub retry_after: Option<f64>,
+    /// `retry-after` as the HTTP date that lies so many seconds from now, rounded up to a whole second.
+    pub retry_after_date: Option<f64>,
+    /// `retry-after-ms` in milliseconds; not sent by default.
+    pub retry_after_ms: Option<f64>,
+    /// Whether a gateway's HTML page comes in place of an answer; default false.
+    pub html: bool,
+    /// Whether a plain JSON completion comes where a stream was asked for; default false.
+    pub json_instead: bool,
+    /// The size in bytes to which the response head is padded, at most 1 MiB; no padding by default.
+    pub header_bytes: Option<usize>,
+
+    /// Whether the connection is reset (TCP RST) before any response byte; default false.
+    pub connect_reset: bool,
+    /// Whether the connection is closed (FIN) before any response byte; default false.
+    pub close_before_headers: bool,
+    /// Whether nothing is ever answered; default false.
+    pub silent: bool,
+    /// The wait before the response head, or before a fault in its place, in milliseconds; default 0.
+    pub delay_headers_ms: u64,
+    /// The wait before the first piece, after head and role, in milliseconds; default 0.
+    pub delay_first_token_ms: u64,
+    /// The wait between two pieces in milliseconds; default 0.
+    pub pace_ms: u64,
+
+    /// Whether a chunk with the bare role comes before the first piece; default true.
+    pub role_first: Option<bool>,
+    /// The answer as exact content deltas; excludes `text`.
+    pub pieces: Option<Vec<String>>,
+    /// The answer, which the seed splits into pieces; by default the simulator's answer.
+    pub text: Option<String>,
+    /// The size of a piece in characters; by default the seed chooses 1 to 8 for each.
+    pub piece_chars: Option<usize>,
+    /// The number of pieces, for benchmarks: each is the whole `text`, or the next of `pieces` in
+    /// turn, or a space and its number. Also accepted as `totalPieces`.
+    #[serde(alias = "totalPieces")]
+    pub repeat: Option<u64>,
+    /// Text sent as `reasoning_content` before the answer; none by default.
+    pub reasoning: Option<String>,
+    /// Text sent as `refusal`; then an answer is sent only if the scenario gives one.
+    pub refusal: Option<String>,
+    /// Tool calls sent after the text; then an answer is sent only if the scenario gives one.
+    pub tool_calls: Vec<ToolCall>,
+    /// The finish reason; default `stop`, or `tool_calls` when there are any.
+    pub finish_reason: Option<String>,
+
+    /// Pings while the stream waits or stalls; none by default.
+    pub pings: Option<Pings>,
+    /// Where and how the answer is cut; not by default.
+    pub cut: Option<Cut>,
+    /// Whether `[DONE]` ends the stream; default true.
+    pub done: Option<bool>,
+    /// Whether the choices get a finish reason; default true.
+    pub finish: Option<bool>,
+
+    /// Whether usage is sent, or which; by default when the request includes usage or is not streamed.
+    pub usage: Option<Usage>,
+    /// Whether usage comes in the chunk with the finish reason; default false, in a chunk of its own.
+    pub usage_in_last_chunk: bool,
+    /// The wait before the usage chunk in milliseconds; default 0.
+    pub usage_delay_ms: u64,
+    /// Whether a request with `stream_options` is refused with a 400; default false.
+    pub refuse_stream_options: bool,
+    /// Whether a request whose last message is the assistant's is refused with a 400; default false.
+    pub refuse_prefill: bool,
+    /// Whether a request that ends with a system message, and has others, is refused with a 400; default false.
+    pub refuse_system_tail: bool,
+
+    /// How the lines of the stream end; default `lf`.
+    pub line_end: LineEnd,
+    /// How the bytes are laid out over writes; by default up to 16 KiB a write.
+    pub packets: Option<Packets>,
+    /// Whether a streamed HTTP/1.1 body is chunked, or ends with the connection; default true.
+    pub chunked: Option<bool>,
+    /// Whether the connection stays open after the answer; default true.
+    pub keep_alive: Option<bool>,
+
+    /// What is sent to a request that continues the answer; default `exact`.
+    pub on_continue: OnContinue,
+    /// How many characters `overlap` sends again; default 0.
+    pub overlap_chars: usize,
+}
+
+/// One value of a header, or several lines of it.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(untagged, expecting = "expected a string or an array of strings")]
+pub enum HeaderValues {
+    /// One line.
+    One(String),
+    /// A line for each.
+    Many(Vec<String>),
+}
+
+impl HeaderValues {
+    pub(super) fn lines(&self) -> &[String] {
+        match self {
+            Self::One(value) => std::slice::from_ref(value),
+            Self::Many(values) => values,
+        }
+    }
+}
+
+/// One call of a tool.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase", deny_unknown_fields)]
+pub struct ToolCall {
+    /// The call's id; made from the seed by default.
+    pub id: Option<String>,
+    /// The function's name; default empty.
+    pub name: String,
+    /// The arguments: a string goes out as it is, anything else as JSON; default an empty object.
+    pub arguments: Option<Value>,
+}
+
+/// Signs of life that carry no text.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, rename_all = "camelCase", deny_unknown_fields)]
+pub struct Pings {
+    /// The time between two pings in milliseconds, at least 1; default 1000.
+    pub every_ms: u64,
+    /// What a ping looks like; default `comment`.
+    pub style: PingStyle,
+}
+
+impl Default for Pings {
+    fn default() -> Self {
+        Self { every_ms: 1000, style: PingStyle::Comment }
+    }
+}
+
+/// What a ping looks like.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum PingStyle {
+    /// The comment line `: ping`.
+    #[default]
+    Comment,
+    /// An event named `ping`.
+    Event,
+}
+
+/// Where and how an answer ends before its time; with neither number, before the first piece.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase", deny_unknown_fields)]
+pub struct Cut {
+    /// After so many pieces, counted over all choices; at the latest after the last one.
+    pub after_pieces: Option<u64>,
+    /// After so many bytes of the body (without chunk framing), also inside a character. A cut that
+    /// writes an event waits for the end of the event in which that byte lies.
+    pub after_bytes: Option<u64>,
+    /// How it is cut; default `reset`.
+    pub how: CutHow,
+    /// The error of `errorEvent` and `errorEventNamed`; by default a server error in OpenAI's shape.
+    pub error: Option<Value>,
+}
+
+/// How an answer is cut.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum CutHow {
+    /// The connection is reset (TCP RST), 20 ms after the last byte; in HTTP/2 the stream is.
+    #[default]
+    Reset,
+    /// The connection is closed (FIN) and the body not ended.
+    Close,
+    /// Nothing more comes, and the connection stays open.
+    Stall,
+    /// An event `{"error": …}`, then the end of the body.
+    ErrorEvent,
+    /// The same as an event with the name `error`.
+    ErrorEventNamed,
+    /// An event that is no JSON, then the end of the body.
+    Malformed,
+    /// `[DONE]` without a finish reason.
+    Done,
+    /// The end of the body without a finish reason and `[DONE]`.
+    NoFinish,
+}
+
+impl CutHow {
+    /// Whether the cut falls between bytes, and not between events.
+    pub(super) fn is_raw(self) -> bool {
+        matches!(self, Self::Reset | Self::Close | Self::Stall | Self::NoFinish)
+    }
+}
+
+/// Whether usage is sent, or exactly which.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(untagged, expecting = "expected true, false or a usage object")]
+pub enum Usage {
+    /// Always, or never.
+    Sent(bool),
+    /// Always, and this object.
+    Exactly(serde_json::Map<String, Value>),
+}
+
+/// How the lines of a stream end.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum LineEnd {
+    /// Line feed.
+    #[default]
+    Lf,
+    /// Carriage return and line feed.
+    Crlf,
+    /// Carriage return.
+    Cr,
+}
+
+/// How the bytes of a reply are laid out over writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(untagged, expecting = "expected \"whole\", \"bytes\" or a whole number of bytes from 1")]
+pub enum Packets {
+    /// By name.
+    Named(PacketStyle),
+    /// So many bytes a write.
+    Size(usize),
+}
+
+/// A named layout of bytes over writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum PacketStyle {
+    /// One event a write.
+    Whole,
+    /// One byte a write.
+    Bytes,
+}
+
+impl Packets {
+    /// The bytes of one write; none where writes follow the events.
+    pub(super) fn size(self) -> Option<usize> {
+        match self {
+            Self::Named(PacketStyle::Whole) => None,
+            Self::Named(PacketStyle::Bytes) => Some(1),
+            Self::Size(bytes) => Some(bytes.max(1)),
+        }
+    }
+}
+
+/// What a request that continues a cut answer gets.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum OnContinue {
+    /// The answer from the point where the request's text ends.
+    #[default]
+    Exact,
+    /// The same, beginning `overlapChars` characters earlier.
+    Overlap,
+    /// The answer from its beginning.
+    Restart,
+    /// Another text.
+    Different,
+    /// The same as `exact`, beginning with the first letter of the word that was cut.
+    Word,
+}
+
+impl Scenario {
+    /// Reads a scenario from JSON; the error names the field, what was given and what is accepted.
+    pub fn from_json(json: &str) -> Result<Self, String> {
+        let scenario: Self = check::from_json("scenario", json)?;
+        scenario.check().map_err(|why| format!("scenario: {why}"))?;
+        Ok(scenario)
+    }
+
+    /// Reads an array of scenarios from JSON, with the same errors.
+    pub fn list_from_json(json: &str) -> Result<Vec<Self>, String> {
+        let values: Vec<Value> =
+            serde_json::from_str(json).map_err(|e| format!("scenarios must be a JSON array: {e}"))?;
+        let read = |(at, value): (usize, Value)| {
+            let what = format!("scenarios[{at}]");
+            let scenario: Self = check::from_value(&what, value)?;
+            scenario.check().map_err(|why| format!("{what}: {why}"))?;
+            Ok(scenario)
+        };
+        values.into_iter().enumerate().map(read).collect()
+    }
+
+    pub(super) fn check(&self) -> Result<(), String> {
+        if let Some(status) = self.status {
+            in_range("status", status, 200, 599)?;
+        }
+        for (name, values) in &self.headers {
+            if http::HeaderName::from_bytes(name.as_bytes()).is_err() {
+                return Err(format!("headers: {name:?} is not a header name"));
+            }
+            for value in values.lines() {
+                if http::HeaderValue::from_str(value).is_err() {
+                    return Err(format!(
+                        "headers.{name} must be printable text in one line; given: {value:?}"
+                    ));
+                }
+            }
+        }
+        for (name, wait) in [
+            ("delayHeadersMs", self.delay_headers_ms),
+            ("delayFirstTokenMs", self.delay_first_token_ms),
+            ("paceMs", self.pace_ms),
+            ("usageDelayMs", self.usage_delay_ms),
+        ] {
+            in_range(name, wait, 0, MAX_WAIT_MS)?;
+        }
+        for (name, wait) in [("retryAfter", self.retry_after), ("retryAfterMs", self.retry_after_ms)] {
+            in_range(name, wait.unwrap_or(0.0), 0.0, 1e12)?;
+        }
+        in_range("retryAfterDate", self.retry_after_date.unwrap_or(0.0), -1e9, 1e9)?;
+        in_range("headerBytes", self.header_bytes.unwrap_or(0), 0, 1 << 20)?;
+        in_range("pieceChars", self.piece_chars.unwrap_or(1), 1, 1 << 20)?;
+        in_range("repeat", self.repeat.unwrap_or(0), 0, 100_000_000)?;
+        if let Some(pings) = &self.pings {
+            in_range("pings.everyMs", pings.every_ms, 1, MAX_WAIT_MS)?;
+        }
+        if let Some(Packets::Size(bytes)) = self.packets {
+            in_range("packets", bytes, 1, 1 << 24)?;
+        }
+        if self.text.is_some() && self.pieces.is_some() {
+            return Err("text and pieces exclude each other; give one".to_owned());
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(json: &str) -> String {
+        Scenario::from_json(json).expect_err("this scenario is wrong")
+    }
+
+    #[test]
+    fn an_empty_object_is_a_healthy_answer() {
+        let scenario = Scenario::from_json("{}").expect("all fields have defaults");
+        assert!(scenario.status.is_none() && scenario.cut.is_none() && !scenario.silent);
+    }
+
+    #[test]
+    fn an_error_names_the_field_what_was_given_and_what_is_accepted() {
+        assert_eq!(
+            refusal(r#"{"paceMs":"fast"}"#),
+            "scenario: paceMs: invalid type: string \"fast\", expected a whole number from 0; given: \"fast\""
+        );
+        let why = refusal(r#"{"label":"x","cut":{"afterPieces":2,"how":"gently"}}"#);
+        assert!(why.starts_with("scenario: cut.how: unknown variant `gently`"), "{why}");
+        assert!(why.contains("`noFinish`") && why.ends_with("given: \"gently\""), "{why}");
+        let why = refusal(r#"{"toolCalls":[{"name":"a"},{"name":1}]}"#);
+        assert!(why.starts_with("scenario: toolCalls[1].name"), "{why}");
+        let why = refusal(r#"{"packets":"many"}"#);
+        assert!(why.contains("packets") && why.contains("\"bytes\" or a whole number"), "{why}");
+        let why = refusal(r#"{"colour":1}"#);
+        assert!(why.contains("unknown field `colour`") && why.contains("`delayHeadersMs`"), "{why}");
+    }
+
+    #[test]
+    fn a_value_out_of_range_is_refused_with_the_range() {
+        assert_eq!(refusal(r#"{"status":99}"#), "scenario: status must be from 200 to 599; given: 99");
+        assert!(refusal(r#"{"headers":{"a b":"c"}}"#).contains("not a header name"));
+        assert!(refusal(r#"{"headers":{"a":["c","d\r\nset-cookie: x"]}}"#).contains("headers.a"));
+        assert!(refusal(r#"{"text":"a","pieces":["a"]}"#).contains("exclude each other"));
+        assert!(refusal("[]").contains("must be an object"));
+    }
+
+    #[test]
+    fn a_list_says_which_scenario_is_wrong() {
+        let why = Scenario::list_from_json(r#"[{},{"status":1}]"#).expect_err("the second is wrong");
+        assert!(why.starts_with("scenarios[1]: status"), "{why}");
+    }
+}

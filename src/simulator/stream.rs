@@ -1,0 +1,379 @@
+//! A streamed answer as a script: bytes, waits and an end, the same for every protocol.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use serde_json::{Value, json};
+
+use super::pieces::{Pieces, escape, number};
+use super::play::{Ending, Step};
+use super::scenario::{CutHow, LineEnd, PingStyle, Scenario};
+
+/// What every choice of an answer says.
+pub(super) struct Content {
+    pub(super) reasoning: Pieces,
+    pub(super) text: Pieces,
+    pub(super) refusal: Pieces,
+    pub(super) tools: Vec<Tool>,
+    pub(super) finish: String,
+}
+
+pub(super) struct Tool {
+    pub(super) id: String,
+    pub(super) name: String,
+    pub(super) arguments: Pieces,
+}
+
+impl Content {
+    /// The number of deltas of one choice.
+    pub(super) fn pieces(&self) -> u64 {
+        let tools: u64 = self.tools.iter().map(|tool| 1 + tool.arguments.len()).sum();
+        self.reasoning.len() + self.text.len() + self.refusal.len() + tools
+    }
+}
+
+/// What the chunks of a stream have in common.
+pub(super) struct Identity<'a> {
+    pub(super) id: &'a str,
+    pub(super) model: &'a str,
+    pub(super) created: u64,
+}
+
+pub(super) struct Stream {
+    scenario: Arc<Scenario>,
+    content: Content,
+    choices: u64,
+    total: u64,
+    /// The error event of a cut, or nothing.
+    error: String,
+    usage: Option<String>,
+    eol: &'static [u8],
+    /// A chunk up to the inside of `choices`.
+    open: Vec<u8>,
+    /// The end of a choice without finish reason, and of its chunk.
+    unfinished: Vec<u8>,
+    /// The end of a chunk that follows its choices.
+    close: Vec<u8>,
+    phase: Phase,
+    at: u64,
+    sent: u64,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Phase {
+    Role(u64),
+    FirstWait,
+    Pieces,
+    Finish(u64),
+    UsageWait,
+    Usage,
+    Done,
+    End,
+    Cut,
+    Over(Ending, bool),
+}
+
+impl Stream {
+    pub(super) fn new(
+        scenario: Arc<Scenario>,
+        content: Content,
+        choices: u64,
+        identity: &Identity<'_>,
+        usage: Option<String>,
+        usage_field: bool,
+    ) -> Self {
+        let eol: &'static [u8] = match scenario.line_end {
+            LineEnd::Lf => b"\n",
+            LineEnd::Crlf => b"\r\n",
+            LineEnd::Cr => b"\r",
+        };
+        let mut open = BytesMut::with_capacity(192);
+        open.extend_from_slice(b"data: {\"id\":\"");
+        escape(identity.id, &mut open);
+        open.extend_from_slice(b"\",\"object\":\"chat.completion.chunk\",\"created\":");
+        number(identity.created, &mut open);
+        open.extend_from_slice(b",\"model\":\"");
+        escape(identity.model, &mut open);
+        open.extend_from_slice(b"\",\"system_fingerprint\":\"fp_simulator\",\"choices\":[");
+        let mut close = if usage_field { b"],\"usage\":null}".to_vec() } else { b"]}".to_vec() };
+        close.extend_from_slice(eol);
+        close.extend_from_slice(eol);
+        let unfinished = [b",\"logprobs\":null,\"finish_reason\":null}".as_slice(), &close].concat();
+        let error = scenario.cut.as_ref().map(|cut| {
+            let error = cut.error.clone().unwrap_or_else(|| {
+                json!({"message": "The server had an error while processing your request. Sorry about that!",
+                    "type": "server_error", "param": null, "code": "server_error"})
+            });
+            Value::Object(serde_json::Map::from_iter([("error".to_owned(), error)])).to_string()
+        });
+        Self {
+            total: content.pieces() * choices,
+            phase: if scenario.role_first.unwrap_or(true) { Phase::Role(0) } else { Phase::FirstWait },
+            open: open.to_vec(),
+            error: error.unwrap_or_default(),
+            scenario,
+            content,
+            choices,
+            usage,
+            eol,
+            unfinished,
+            close,
+            at: 0,
+            sent: 0,
+        }
+    }
+
+    pub(super) fn step(&mut self, out: &mut BytesMut) -> Step {
+        let before = out.len();
+        if self.limit() == Some(0) && self.sent == 0 && !matches!(self.phase, Phase::Cut | Phase::Over(..)) {
+            self.phase = Phase::Cut;
+        }
+        let step = self.advance(out);
+        if self.account(before, out) { Step::More } else { step }
+    }
+
+    /// Writes a ping, unless the bytes of the answer are used up.
+    pub(super) fn ping(&mut self, style: PingStyle, out: &mut BytesMut) {
+        let before = out.len();
+        if self.limit().is_some_and(|limit| self.sent >= limit) {
+            return;
+        }
+        match style {
+            PingStyle::Comment => out.extend_from_slice(b": ping"),
+            PingStyle::Event => {
+                out.extend_from_slice(b"event: ping");
+                out.extend_from_slice(self.eol);
+                out.extend_from_slice(b"data: {\"type\":\"ping\"}");
+            }
+        }
+        self.end_event(out);
+        self.account(before, out);
+    }
+
+    fn limit(&self) -> Option<u64> {
+        self.scenario.cut.as_ref().and_then(|cut| cut.after_bytes)
+    }
+
+    fn how(&self) -> CutHow {
+        self.scenario.cut.as_ref().map_or(CutHow::NoFinish, |cut| cut.how)
+    }
+
+    /// Counts what was written, and cuts it off where the scenario says; true if it has just done so.
+    fn account(&mut self, before: usize, out: &mut BytesMut) -> bool {
+        let grown = (out.len() - before) as u64;
+        let over = matches!(self.phase, Phase::Cut | Phase::Over(..));
+        let reached = self.limit().filter(|&limit| grown > 0 && self.sent + grown >= limit);
+        self.sent += grown;
+        match reached {
+            Some(limit) if self.how().is_raw() => {
+                out.truncate(out.len() - (self.sent - limit) as usize);
+                self.sent = limit;
+                if !over {
+                    self.phase = Phase::Cut;
+                }
+                !over
+            }
+            Some(_) if !over => {
+                self.phase = Phase::Cut;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    fn advance(&mut self, out: &mut BytesMut) -> Step {
+        match self.phase {
+            Phase::Role(choice) => {
+                self.begin(choice, out);
+                let bare = self.content.text.len() == 0 && !self.content.tools.is_empty();
+                let content: &[u8] = if bare { b"null" } else { b"\"\"" };
+                out.extend_from_slice(b"\"role\":\"assistant\",\"content\":");
+                out.extend_from_slice(content);
+                out.extend_from_slice(b",\"refusal\":null}");
+                out.extend_from_slice(&self.unfinished);
+                self.phase =
+                    if choice + 1 < self.choices { Phase::Role(choice + 1) } else { Phase::FirstWait };
+                Step::More
+            }
+            Phase::FirstWait => {
+                self.phase = Phase::Pieces;
+                wait(self.scenario.delay_first_token_ms)
+            }
+            Phase::Pieces => self.piece(out),
+            Phase::Finish(choice) => {
+                self.finish(choice, out);
+                self.phase =
+                    if choice + 1 < self.choices { Phase::Finish(choice + 1) } else { Phase::UsageWait };
+                Step::More
+            }
+            Phase::UsageWait => {
+                let chunk = self.usage.is_some() && !self.scenario.usage_in_last_chunk;
+                self.phase = if chunk { Phase::Usage } else { Phase::Done };
+                if chunk { wait(self.scenario.usage_delay_ms) } else { Step::More }
+            }
+            Phase::Usage => {
+                out.extend_from_slice(&self.open);
+                self.close_with_usage(out);
+                self.phase = Phase::Done;
+                Step::More
+            }
+            Phase::Done => {
+                if self.scenario.done.unwrap_or(true) {
+                    self.done(out);
+                }
+                self.phase = Phase::End;
+                Step::More
+            }
+            Phase::End => {
+                let cut = self.limit().is_some() && self.how().is_raw();
+                self.phase = if cut { Phase::Cut } else { Phase::Over(Ending::Clean, false) };
+                Step::More
+            }
+            Phase::Cut => {
+                let ending = self.cut(out);
+                self.phase = Phase::Over(ending, true);
+                Step::More
+            }
+            Phase::Over(ending, cut) => Step::End { ending, cut },
+        }
+    }
+
+    fn piece(&mut self, out: &mut BytesMut) -> Step {
+        let cut_at = self.scenario.cut.as_ref().and_then(|cut| match (cut.after_pieces, cut.after_bytes) {
+            (None, None) => Some(0),
+            (pieces, _) => pieces.map(|pieces| pieces.min(self.total)),
+        });
+        if cut_at.is_some_and(|at| self.at >= at) {
+            self.phase = Phase::Cut;
+            return Step::More;
+        }
+        if self.at == self.total {
+            let finish = self.scenario.finish.unwrap_or(true);
+            self.phase = if finish { Phase::Finish(0) } else { Phase::UsageWait };
+            return Step::More;
+        }
+        let (row, choice) = (self.at / self.choices, self.at % self.choices);
+        self.begin(choice, out);
+        if row == 0 && !self.scenario.role_first.unwrap_or(true) {
+            out.extend_from_slice(b"\"role\":\"assistant\",");
+        }
+        self.delta(row, choice, out);
+        out.extend_from_slice(b"}");
+        out.extend_from_slice(&self.unfinished);
+        self.at += 1;
+        let paced = self.at < self.total && cut_at != Some(self.at);
+        if paced { wait(self.scenario.pace_ms) } else { Step::More }
+    }
+
+    /// Writes the fields of delta number `row` of a choice.
+    fn delta(&self, mut row: u64, choice: u64, out: &mut BytesMut) {
+        for (field, pieces) in [
+            (b"\"reasoning_content\":\"".as_slice(), &self.content.reasoning),
+            (b"\"content\":\"", &self.content.text),
+            (b"\"refusal\":\"", &self.content.refusal),
+        ] {
+            if row < pieces.len() {
+                out.extend_from_slice(field);
+                pieces.write(row, out);
+                out.extend_from_slice(b"\"");
+                return;
+            }
+            row -= pieces.len();
+        }
+        for (index, tool) in self.content.tools.iter().enumerate() {
+            if row > tool.arguments.len() {
+                row -= tool.arguments.len() + 1;
+                continue;
+            }
+            out.extend_from_slice(b"\"tool_calls\":[{\"index\":");
+            number(index as u64, out);
+            if row == 0 {
+                out.extend_from_slice(b",\"id\":\"");
+                escape(&tool.id, out);
+                if choice > 0 {
+                    out.extend_from_slice(b"_");
+                    number(choice, out);
+                }
+                out.extend_from_slice(b"\",\"type\":\"function\",\"function\":{\"name\":\"");
+                escape(&tool.name, out);
+                out.extend_from_slice(b"\",\"arguments\":\"\"}}]");
+            } else {
+                out.extend_from_slice(b",\"function\":{\"arguments\":\"");
+                tool.arguments.write(row - 1, out);
+                out.extend_from_slice(b"\"}}]");
+            }
+            return;
+        }
+    }
+
+    fn begin(&self, choice: u64, out: &mut BytesMut) {
+        out.extend_from_slice(&self.open);
+        out.extend_from_slice(b"{\"index\":");
+        number(choice, out);
+        out.extend_from_slice(b",\"delta\":{");
+    }
+
+    fn finish(&self, choice: u64, out: &mut BytesMut) {
+        self.begin(choice, out);
+        out.extend_from_slice(b"},\"logprobs\":null,\"finish_reason\":\"");
+        escape(&self.content.finish, out);
+        out.extend_from_slice(b"\"}");
+        if choice + 1 == self.choices && self.scenario.usage_in_last_chunk {
+            self.close_with_usage(out);
+        } else {
+            out.extend_from_slice(&self.close);
+        }
+    }
+
+    fn close_with_usage(&self, out: &mut BytesMut) {
+        let Some(usage) = &self.usage else {
+            out.extend_from_slice(&self.close);
+            return;
+        };
+        out.extend_from_slice(b"],\"usage\":");
+        out.extend_from_slice(usage.as_bytes());
+        out.extend_from_slice(b"}");
+        self.end_event(out);
+    }
+
+    fn done(&self, out: &mut BytesMut) {
+        out.extend_from_slice(b"data: [DONE]");
+        self.end_event(out);
+    }
+
+    fn end_event(&self, out: &mut BytesMut) {
+        out.extend_from_slice(self.eol);
+        out.extend_from_slice(self.eol);
+    }
+
+    fn cut(&self, out: &mut BytesMut) -> Ending {
+        let how = self.how();
+        match how {
+            CutHow::Reset => return Ending::Reset,
+            CutHow::Close => return Ending::Close,
+            CutHow::Stall => return Ending::Stall,
+            CutHow::NoFinish => {}
+            CutHow::Done => self.done(out),
+            CutHow::Malformed => {
+                out.extend_from_slice(&self.open);
+                out.extend_from_slice(b"{\"index\":0,\"delta\":{\"content\":\"");
+                self.end_event(out);
+            }
+            CutHow::ErrorEvent | CutHow::ErrorEventNamed => {
+                if how == CutHow::ErrorEventNamed {
+                    out.extend_from_slice(b"event: error");
+                    out.extend_from_slice(self.eol);
+                }
+                out.extend_from_slice(b"data: ");
+                out.extend_from_slice(self.error.as_bytes());
+                self.end_event(out);
+            }
+        }
+        Ending::Clean
+    }
+}
+
+fn wait(ms: u64) -> Step {
+    if ms == 0 { Step::More } else { Step::Wait(Duration::from_millis(ms)) }
+}

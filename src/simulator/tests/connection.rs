@@ -1,0 +1,120 @@
+//! Requests on connections: framing, limits, paths, keys.
+
+use serde_json::json;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+
+use super::support::{STREAM, ask, chat, post, receive, simulator};
+use crate::simulator::{Options, Simulator};
+
+fn get(path: &str) -> String {
+    format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n")
+}
+
+#[tokio::test]
+async fn pipelined_requests_are_answered_in_order_on_one_connection() {
+    let simulator = simulator(r#"{"pieces":["a"],"paceMs":1,"delayFirstTokenMs":1}"#).await;
+    let mut tcp = TcpStream::connect(simulator.addr()).await.expect("it listens");
+    let three = [post(STREAM, ""), post(&STREAM.replace("true", "false"), ""), get("/v1/models")].concat();
+    tcp.write_all(three.as_bytes()).await.expect("it reads");
+    let mut ahead = Vec::new();
+    assert_eq!(receive(&mut tcp, &mut ahead).await.content(0), "a");
+    assert_eq!(receive(&mut tcp, &mut ahead).await.json()["object"], "chat.completion");
+    assert_eq!(receive(&mut tcp, &mut ahead).await.json()["data"][0]["id"], "simulator-large");
+    assert!(simulator.requests().iter().all(|request| request.connection == 1));
+    let closing = post(STREAM, "x-simulate: {\"keepAlive\":false}\r\n");
+    tcp.write_all(closing.as_bytes()).await.expect("it reads");
+    let got = receive(&mut tcp, &mut ahead).await;
+    assert_eq!(got.header("connection"), Some("close"));
+    assert!(got.whole && !receive(&mut tcp, &mut ahead).await.reset);
+}
+
+#[tokio::test]
+async fn a_chunked_request_body_is_read_whatever_its_packets() {
+    let simulator = simulator(r#"{"pieces":["a"]}"#).await;
+    let (left, right) = STREAM.split_at(20);
+    let head = "POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n";
+    let body = format!(
+        "{:x};ext=1\r\n{left}\r\n{:X}\r\n{right}\r\n0\r\ntrailer: x\r\n\r\n",
+        left.len(),
+        right.len()
+    );
+    let mut tcp = TcpStream::connect(simulator.addr()).await.expect("it listens");
+    tcp.set_nodelay(true).expect("a TCP socket");
+    for byte in format!("{head}{body}").as_bytes() {
+        tcp.write_all(&[*byte]).await.expect("it reads");
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(receive(&mut tcp, &mut Vec::new()).await.content(0), "a");
+    assert_eq!(simulator.requests()[0].body, STREAM);
+}
+
+#[tokio::test]
+async fn heads_and_bodies_beyond_their_limits_are_refused() {
+    let simulator = simulator("{}").await;
+    let large = format!("{}x: {}\r\n\r\n", &get("/")[..16], "y".repeat(70_000));
+    assert_eq!(ask(&simulator, &large).await.status(), 431);
+    let large = "POST /v1/chat/completions HTTP/1.1\r\ncontent-length: 99999999\r\n\r\n";
+    assert_eq!(ask(&simulator, large).await.status(), 413);
+    assert_eq!(ask(&simulator, "nonsense\r\n\r\n").await.status(), 400);
+    let body = STREAM.replace("count", &"z".repeat(3_000_000));
+    assert_eq!(ask(&simulator, &post(&body, "")).await.status(), 200);
+}
+
+#[tokio::test]
+async fn wrong_json_wrong_scenarios_and_wrong_paths_say_what_is_wrong() {
+    let simulator = simulator("{}").await;
+    let message = |body: serde_json::Value| body["error"]["message"].as_str().unwrap_or_default().to_owned();
+    let got = ask(&simulator, &post("{", "")).await;
+    assert!(got.status() == 400 && message(got.json()).contains("could not parse"));
+    let got = ask(&simulator, &post(STREAM, "x-simulate: {\"cut\":{\"how\":\"x\"}}\r\n")).await;
+    assert!(got.status() == 400 && message(got.json()).contains("cut.how"), "{}", got.text());
+    let got = ask(&simulator, &get("/v2/nothing?x=1")).await;
+    assert!(got.status() == 404 && message(got.json()) == "Invalid URL (GET /v2/nothing)");
+    assert_eq!(ask(&simulator, &get("/v1/chat/completions")).await.status(), 405);
+    assert_eq!(ask(&simulator, &get("/v1/models/simulator-small")).await.json()["id"], "simulator-small");
+}
+
+#[tokio::test]
+async fn another_key_than_the_simulators_is_refused_and_takes_no_scenario() {
+    let options = Options { api_key: Some("right".to_owned()), ..Options::default() };
+    let simulator = Simulator::start(options).await.expect("a free port");
+    simulator.script(vec![super::support::scenario_of(r#"{"label":"first"}"#)]);
+    for headers in ["", "authorization: Bearer wrong\r\n"] {
+        let got = ask(&simulator, &post(STREAM, headers)).await;
+        assert_eq!((got.status(), &got.json()["error"]["code"]), (401, &json!("invalid_api_key")));
+        assert!(!got.text().contains("wrong"));
+    }
+    assert_eq!(ask(&simulator, &post(STREAM, "authorization: Bearer right\r\n")).await.status(), 200);
+    assert_eq!(simulator.requests()[2].scenario.as_deref(), Some("first"));
+}
+
+#[tokio::test]
+async fn another_process_can_script_and_read_over_the_wire() {
+    let simulator = simulator("{}").await;
+    let own = |path: &str, body: &str| {
+        post(body, "").replacen("/v1/chat/completions", &format!("/__simulator/{path}"), 1)
+    };
+    assert_eq!(ask(&simulator, &own("script", r#"[{"status":503},{"status":429}]"#)).await.status(), 200);
+    assert_eq!(ask(&simulator, &own("script", r#"[{"status":1}]"#)).await.status(), 400);
+    assert_eq!(ask(&simulator, &own("default", r#"{"status":418}"#)).await.status(), 200);
+    for status in [503, 429, 418, 418] {
+        assert_eq!(chat(&simulator).await.status(), status);
+    }
+    let records = ask(&simulator, &get("/__simulator/requests")).await.json();
+    assert_eq!(records.as_array().map(Vec::len), Some(4));
+    assert_eq!((&records[0]["endedBy"], &records[3]["index"]), (&json!("complete"), &json!(3)));
+    assert_eq!(ask(&simulator, &get("/__simulator/requests").replace("GET", "DELETE")).await.status(), 200);
+    assert!(simulator.requests().is_empty());
+}
+
+#[tokio::test]
+async fn only_the_latest_requests_are_kept() {
+    let options = Options { record_limit: 2, ..Options::default() };
+    let simulator = Simulator::start(options).await.expect("a free port");
+    for _ in 0..4 {
+        chat(&simulator).await;
+    }
+    let kept: Vec<_> = simulator.requests().iter().map(|request| request.index).collect();
+    assert_eq!(kept, [2, 3]);
+}

@@ -1,0 +1,144 @@
+//! Answers that end before their time.
+
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use super::support::{STREAM, ask, chat, ended, post, simulator};
+use crate::simulator::EndedBy;
+
+fn with(scenario: &str) -> String {
+    post(STREAM, &format!("x-simulate: {scenario}\r\n"))
+}
+
+#[tokio::test]
+async fn a_reset_or_close_comes_before_any_byte_if_asked_for() {
+    let simulator = simulator("{}").await;
+    let got = ask(&simulator, &with(r#"{"connectReset":true,"delayHeadersMs":2}"#)).await;
+    assert!(got.reset && got.head.is_empty());
+    assert_eq!(ended(&simulator).await.ended_by, EndedBy::Cut);
+    let got = ask(&simulator, &with(r#"{"closeBeforeHeaders":true}"#)).await;
+    assert!(!got.reset && got.head.is_empty());
+}
+
+#[tokio::test]
+async fn a_cut_after_pieces_delivers_them_and_then_resets_or_closes() {
+    let simulator = simulator("{}").await;
+    for how in ["reset", "close"] {
+        let scenario = format!(r#"{{"pieces":["a","b","c"],"cut":{{"afterPieces":2,"how":"{how}"}}}}"#);
+        let got = ask(&simulator, &with(&scenario)).await;
+        assert_eq!((got.content(0).as_str(), got.finish(), got.whole), ("ab", None, false), "{how}");
+        assert_eq!(got.reset, how == "reset");
+        let record = ended(&simulator).await;
+        assert_eq!((record.ended_by, record.bytes_sent as usize), (EndedBy::Cut, got.body.len()));
+    }
+}
+
+#[tokio::test]
+async fn a_cut_after_bytes_falls_exactly_there_even_inside_a_character() {
+    let simulator = simulator("{}").await;
+    let whole = ask(&simulator, &with(r#"{"seed":3,"pieces":["\u00e4","\u00f6"]}"#)).await.body;
+    let inside = memchr::memmem::find(&whole, "ä".as_bytes()).expect("the piece") + 1;
+    for (bytes, how) in [(0, "close"), (1, "reset"), (inside, "noFinish"), (whole.len() + 9, "close")] {
+        let cut = format!(
+            r#"{{"seed":3,"pieces":["\u00e4","\u00f6"],"cut":{{"afterBytes":{bytes},"how":"{how}"}}}}"#
+        );
+        let got = ask(&simulator, &with(&cut)).await;
+        assert_eq!(got.body.len(), bytes.min(whole.len()), "{bytes}");
+        assert_eq!(got.whole, how == "noFinish");
+    }
+    let cut = format!(r#"{{"pieces":["\u00e4","\u00f6"],"cut":{{"afterBytes":{inside},"how":"done"}}}}"#);
+    let got = ask(&simulator, &with(&cut)).await;
+    assert_eq!((got.content(0).as_str(), got.finish()), ("ä", None));
+    assert!(got.whole && got.text().ends_with("data: [DONE]\n\n"));
+}
+
+#[tokio::test]
+async fn a_stream_can_end_in_an_error_a_broken_event_or_without_its_last_words() {
+    let simulator = simulator("{}").await;
+    let cut = |how: &str| with(&format!(r#"{{"pieces":["a","b"],"cut":{{"afterPieces":1,"how":"{how}"}}}}"#));
+    for (request, tail) in [
+        (cut("noFinish"), "\"finish_reason\":null}]}\n\n"),
+        (cut("done"), "\"finish_reason\":null}]}\n\ndata: [DONE]\n\n"),
+        (cut("malformed"), "{\"index\":0,\"delta\":{\"content\":\"\n\n"),
+        (cut("errorEventNamed"), "\"code\":\"server_error\"}}\n\n"),
+        (with(r#"{"pieces":["a"],"done":false}"#), "\"finish_reason\":\"stop\"}]}\n\n"),
+        (with(r#"{"pieces":["a"],"finish":false}"#), "\"finish_reason\":null}]}\n\ndata: [DONE]\n\n"),
+        (
+            with(r#"{"pieces":["a"],"cut":{"afterPieces":9,"how":"noFinish"}}"#),
+            "\"finish_reason\":null}]}\n\n",
+        ),
+    ] {
+        let got = ask(&simulator, &request).await;
+        assert_eq!(got.content(0), "a");
+        assert!(got.whole);
+        assert!(got.text().ends_with(tail), "{}", got.text());
+    }
+    let error = with(r#"{"cut":{"how":"errorEvent","error":{"code":"x"}}}"#);
+    assert!(ask(&simulator, &error).await.text().ends_with("\ndata: {\"error\":{\"code\":\"x\"}}\n\n"));
+    let named = ask(&simulator, &cut("errorEventNamed")).await.text();
+    assert!(named.contains("\n\nevent: error\ndata: {\"error\":{\"message\""));
+}
+
+#[tokio::test]
+async fn an_unstreamed_body_is_cut_in_the_middle() {
+    let simulator = simulator("{}").await;
+    let plain = STREAM.replace("true", "false");
+    let request = |how: &str| post(&plain, &format!("x-simulate: {{\"cut\":{{\"how\":\"{how}\"}}}}\r\n"));
+    let got = ask(&simulator, &request("close")).await;
+    let length: usize = got.header("content-length").and_then(|l| l.parse().ok()).expect("a length");
+    assert_eq!((got.body.len(), got.whole), (length / 2, false));
+    assert!(ask(&simulator, &request("reset")).await.reset);
+    let got = ask(&simulator, &request("malformed")).await;
+    assert!(got.whole && serde_json::from_slice::<serde_json::Value>(&got.body).is_err());
+    assert!(ask(&simulator, &request("noFinish")).await.json()["choices"][0]["finish_reason"].is_null());
+    assert!(ask(&simulator, &request("errorEvent")).await.json()["error"].is_object());
+}
+
+#[tokio::test]
+async fn a_client_that_goes_away_is_seen_in_silence_in_a_stall_in_a_wait_and_in_a_flood() {
+    let simulator = simulator("{}").await;
+    for scenario in [
+        r#"{"silent":true}"#,
+        r#"{"delayHeadersMs":60000}"#,
+        r#"{"delayFirstTokenMs":60000}"#,
+        r#"{"cut":{"afterPieces":2,"how":"stall"}}"#,
+        r#"{"cut":{"how":"stall"},"pings":{"everyMs":1}}"#,
+        r#"{"paceMs":60000}"#,
+        r#"{"repeat":50000000}"#,
+    ] {
+        simulator.clear();
+        let mut tcp = TcpStream::connect(simulator.addr()).await.expect("it listens");
+        tcp.write_all(with(scenario).as_bytes()).await.expect("it reads");
+        if !scenario.contains("silent") && !scenario.contains("Headers") {
+            assert!(tcp.read(&mut [0; 64]).await.expect("a head") > 0, "{scenario}");
+        }
+        while simulator.requests().is_empty() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        assert_eq!(simulator.requests()[0].ended_by, EndedBy::Open, "{scenario}");
+        drop(tcp);
+        assert_eq!(ended(&simulator).await.ended_by, EndedBy::Client, "{scenario}");
+    }
+}
+
+#[tokio::test]
+async fn what_runs_when_the_simulator_closes_counts_as_cut() {
+    let simulator = simulator(r#"{"paceMs":60000}"#).await;
+    let mut tcp = TcpStream::connect(simulator.addr()).await.expect("it listens");
+    tcp.write_all(post(STREAM, "").as_bytes()).await.expect("it reads");
+    assert!(tcp.read(&mut [0; 64]).await.expect("a head") > 0);
+    assert_eq!(simulator.open_connections(), 1);
+    simulator.close().await;
+    assert_eq!((simulator.open_connections(), ended(&simulator).await.ended_by), (0, EndedBy::Cut));
+    assert!(TcpStream::connect(simulator.addr()).await.is_err());
+    simulator.close().await;
+}
+
+#[tokio::test]
+async fn a_healthy_request_after_the_cut_ones_is_answered() {
+    let simulator = simulator("{}").await;
+    assert!(ask(&simulator, &with(r#"{"cut":{}}"#)).await.reset);
+    assert!(chat(&simulator).await.whole);
+}

@@ -1,0 +1,164 @@
+//! A client of bare sockets.
+
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::simulator::{EndedBy, Options, RecordedRequest, Scenario, Simulator};
+
+pub(super) const STREAM: &str =
+    r#"{"model":"m","stream":true,"messages":[{"role":"user","content":"count"}]}"#;
+
+pub(super) async fn simulator(scenario: &str) -> Simulator {
+    let options = Options { default: scenario_of(scenario), ..Options::default() };
+    Simulator::start(options).await.expect("a free port")
+}
+
+pub(super) fn scenario_of(json: &str) -> Scenario {
+    Scenario::from_json(json).expect("a valid scenario")
+}
+
+pub(super) fn post(body: &str, headers: &str) -> String {
+    let length = body.len();
+    format!(
+        "POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\n{headers}content-length: {length}\r\n\r\n{body}"
+    )
+}
+
+/// What a client got: head, body without its framing, and how it ended.
+pub(super) struct Got {
+    pub(super) head: String,
+    pub(super) body: Vec<u8>,
+    pub(super) whole: bool,
+    pub(super) reset: bool,
+}
+
+impl Got {
+    pub(super) fn status(&self) -> u16 {
+        self.head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0)
+    }
+
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
+        let line = self.head.lines().find(|line| line.starts_with(&format!("{name}: ")))?;
+        line.split_once(": ").map(|(_, value)| value)
+    }
+
+    pub(super) fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    pub(super) fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).expect("a JSON body")
+    }
+
+    /// The data of the events.
+    pub(super) fn events(&self) -> Vec<String> {
+        let text = self.text().replace("\r\n", "\n").replace('\r', "\n");
+        let data = text.lines().filter_map(|line| line.strip_prefix("data: "));
+        data.map(str::to_owned).collect()
+    }
+
+    pub(super) fn chunks(&self) -> Vec<Value> {
+        let json = self.events();
+        json.iter().filter_map(|data| serde_json::from_str(data).ok()).collect()
+    }
+
+    /// The content of one choice.
+    pub(super) fn content(&self, choice: u64) -> String {
+        let chunks = self.chunks();
+        let choices =
+            chunks.iter().flat_map(|chunk| chunk["choices"].as_array().cloned().unwrap_or_default());
+        let mine = choices.filter(|c| c["index"] == choice);
+        mine.filter_map(|c| c["delta"]["content"].as_str().map(str::to_owned)).collect()
+    }
+
+    pub(super) fn finish(&self) -> Option<String> {
+        let chunks = self.chunks();
+        chunks.iter().find_map(|chunk| chunk["choices"][0]["finish_reason"].as_str().map(str::to_owned))
+    }
+}
+
+/// One request on a connection of its own.
+pub(super) async fn ask(simulator: &Simulator, request: &str) -> Got {
+    let mut tcp = TcpStream::connect(simulator.addr()).await.expect("it listens");
+    tcp.write_all(request.as_bytes()).await.expect("it reads");
+    receive(&mut tcp, &mut Vec::new()).await
+}
+
+pub(super) async fn chat(simulator: &Simulator) -> Got {
+    ask(simulator, &post(STREAM, "")).await
+}
+
+/// Reads one response; what follows it stays in `ahead`.
+pub(super) async fn receive<S: AsyncReadExt + Unpin>(socket: &mut S, ahead: &mut Vec<u8>) -> Got {
+    let mut got = Got { head: String::new(), body: Vec::new(), whole: false, reset: false };
+    loop {
+        if let Some((head, body, used)) = whole(ahead) {
+            (got.head, got.body, got.whole) = (head, body, true);
+            ahead.drain(..used);
+            return got;
+        }
+        let mut buffer = [0_u8; 4096];
+        match socket.read(&mut buffer).await {
+            Ok(0) => break,
+            Ok(read) => ahead.extend_from_slice(&buffer[..read]),
+            Err(error) => {
+                got.reset = error.kind() == std::io::ErrorKind::ConnectionReset;
+                break;
+            }
+        }
+    }
+    let Some(at) = memchr::memmem::find(ahead, b"\r\n\r\n") else { return got };
+    got.head = String::from_utf8_lossy(&ahead[..at]).into_owned();
+    let rest = &ahead[at + 4..];
+    let chunked = got.head.contains("transfer-encoding: chunked");
+    got.body = if chunked { unchunk(rest).0 } else { rest.to_vec() };
+    got
+}
+
+fn whole(bytes: &[u8]) -> Option<(String, Vec<u8>, usize)> {
+    let at = memchr::memmem::find(bytes, b"\r\n\r\n")?;
+    let head = String::from_utf8_lossy(&bytes[..at]).into_owned();
+    let rest = &bytes[at + 4..];
+    if head.contains("transfer-encoding: chunked") {
+        let (body, used) = unchunk(rest);
+        return used.map(|used| (head, body, at + 4 + used));
+    }
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length: "))?;
+    let length: usize = length.parse().ok()?;
+    (rest.len() >= length).then(|| (head, rest[..length].to_vec(), at + 4 + length))
+}
+
+/// The body so far, and the bytes used if it has ended.
+fn unchunk(mut bytes: &[u8]) -> (Vec<u8>, Option<usize>) {
+    let (mut body, all) = (Vec::new(), bytes.len());
+    loop {
+        let Some(at) = memchr::memmem::find(bytes, b"\r\n") else { return (body, None) };
+        let size =
+            std::str::from_utf8(&bytes[..at]).ok().and_then(|size| usize::from_str_radix(size, 16).ok());
+        let size = size.expect("a chunk size");
+        bytes = &bytes[at + 2..];
+        body.extend_from_slice(&bytes[..size.min(bytes.len())]);
+        if bytes.len() < size + 2 {
+            return (body, None);
+        }
+        bytes = &bytes[size + 2..];
+        if size == 0 {
+            return (body, Some(all - bytes.len()));
+        }
+    }
+}
+
+/// The only record, once its answer has ended.
+pub(super) async fn ended(simulator: &Simulator) -> RecordedRequest {
+    for _ in 0..5000 {
+        let last = simulator.requests().pop().expect("a request");
+        if last.ended_by != EndedBy::Open {
+            return last;
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    panic!("the answer has not ended");
+}
