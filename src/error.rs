@@ -2,6 +2,7 @@
 //! string that JavaScript sees, and the rest is data: nothing has to be parsed out of a message.
 
 use std::fmt;
+use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
 use serde::Serialize;
@@ -195,8 +196,13 @@ pub struct AttemptRecord {
 }
 
 
+/// An error. Its data is behind a box, so that a result is as small as its success.
 #[derive(Clone, Debug)]
-pub struct Error {
+pub struct Error(Box<Data>);
+
+/// What an error says.
+#[derive(Clone, Debug)]
+pub struct Data {
     pub kind: Kind,
     pub message: String,
     pub status: Option<u16>,
@@ -214,12 +220,12 @@ pub struct Error {
     /// The text that had been received for the first choice.
     pub partial: Option<String>,
     pub attempts: Vec<AttemptRecord>,
-    pub cause: Option<Box<Error>>,
+    pub cause: Option<Error>,
 }
 
 impl Error {
     pub fn new(kind: Kind, message: impl Into<String>) -> Self {
-        Error {
+        Error(Box::new(Data {
             kind,
             message: message.into(),
             status: None,
@@ -233,7 +239,7 @@ impl Error {
             partial: None,
             attempts: Vec::new(),
             cause: None,
-        }
+        }))
     }
 
     /// A wrong argument: which, what was given, what is accepted.
@@ -254,7 +260,7 @@ impl Error {
 
     #[must_use]
     pub fn with_cause(mut self, cause: Error) -> Self {
-        self.cause = Some(Box::new(cause));
+        self.cause = Some(cause);
         self
     }
 
@@ -275,6 +281,20 @@ impl Error {
     }
 }
 
+impl Deref for Error {
+    type Target = Data;
+
+    fn deref(&self) -> &Data {
+        &self.0
+    }
+}
+
+impl DerefMut for Error {
+    fn deref_mut(&mut self) -> &mut Data {
+        &mut self.0
+    }
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)
@@ -283,7 +303,7 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        self.cause.as_deref().map(|cause| cause as _)
+        self.cause.as_ref().map(|cause| cause as _)
     }
 }
 

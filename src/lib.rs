@@ -4,7 +4,7 @@
 //! # Where to find what
 //! | question | place |
 //! |---|---|
-//! | Is this failure retried, and where? | [`policy::classify`], [`policy::retry`] |
+//! | Is this failure retried, and where? | [`policy::classify`], [`policy::plan`] |
 //! | When is the next attempt? | [`policy::backoff`], [`wire::retry_after`] |
 //! | Where is a socket read? | `transport::http` |
 //! | Who runs a call and sleeps? | `engine::call` |
@@ -12,7 +12,8 @@
 //! | Every default and validation | [`config`] |
 //!
 //! Imports run downwards only:
-//! `binding → engine → {policy, wire, session, transport, store} → {error, config}`.
+//! `js → binding → engine → config → {policy, wire, session, transport, store} → error`.
+//! The five in the braces do not import each other; `scripts/walls.mjs` holds it.
 
 pub mod config;
 pub mod error;

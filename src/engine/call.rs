@@ -164,7 +164,7 @@ impl<'a> Running<'a> {
                 let ms = wait.as_millis();
                 let mut error = Error::new(Kind::CircuitOpen, format!("the circuit is open; the next try is due in {ms} ms"))
                     .with_retry_after(Some(wait));
-                error.cause = last.map(Box::new);
+                error.cause = last;
                 error
             }
             (Stop::WaitTooLong(wait), Some(last)) => last.with_retry_after(Some(wait)),

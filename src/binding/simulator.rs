@@ -1,0 +1,82 @@
+//! `holysheep/simulator`: the provider that misbehaves on request.
+
+use napi_derive::napi;
+use serde_json::json;
+
+use super::errors::throw;
+use super::runtime;
+use crate::error::{Error, Kind};
+use crate::simulator::{Options, Scenario, Simulator};
+
+#[napi]
+pub struct NativeSimulator {
+    simulator: Simulator,
+}
+
+fn invalid(message: String) -> napi::Error {
+    throw(&Error::new(Kind::Invalid, message))
+}
+
+#[napi]
+impl NativeSimulator {
+    /// Starts listening. Binding a socket takes no time worth leaving the thread for.
+    #[napi(constructor, catch_unwind)]
+    pub fn new(options: String) -> napi::Result<Self> {
+        let options = Options::from_json(&options).map_err(invalid)?;
+        let simulator = runtime().block_on(Simulator::start(options)).map_err(|error| {
+            throw(&Error::new(Kind::Internal, format!("the simulator could not listen: {error}")))
+        })?;
+        Ok(NativeSimulator { simulator })
+    }
+
+    #[napi(getter)]
+    pub fn url(&self) -> String {
+        self.simulator.url()
+    }
+
+    #[napi(getter)]
+    pub fn port(&self) -> u32 {
+        u32::from(self.simulator.addr().port())
+    }
+
+    #[napi(getter)]
+    pub fn certificate(&self) -> Option<String> {
+        self.simulator.certificate_pem().map(str::to_owned)
+    }
+
+    #[napi(getter)]
+    pub fn open_connections(&self) -> u32 {
+        self.simulator.open_connections() as u32
+    }
+
+    /// Scenarios for the next chat requests, one each.
+    #[napi(catch_unwind)]
+    pub fn script(&self, scenarios: String) -> napi::Result<()> {
+        self.simulator.script(Scenario::list_from_json(&scenarios).map_err(invalid)?);
+        Ok(())
+    }
+
+    /// The scenario of every request that no script is left for.
+    #[napi(catch_unwind)]
+    pub fn set_default(&self, scenario: String) -> napi::Result<()> {
+        self.simulator.set_default(Scenario::from_json(&scenario).map_err(invalid)?);
+        Ok(())
+    }
+
+    /// What was asked, as a JSON array.
+    #[napi(catch_unwind)]
+    pub fn requests(&self) -> String {
+        json!(self.simulator.requests()).to_string()
+    }
+
+    #[napi]
+    pub fn clear(&self) {
+        self.simulator.clear();
+    }
+
+    /// Stops listening and drops every connection.
+    #[napi(catch_unwind)]
+    pub fn close(&self) {
+        runtime().block_on(self.simulator.close());
+    }
+}
