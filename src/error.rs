@@ -195,7 +195,6 @@ pub struct AttemptRecord {
     pub pieces: u64,
 }
 
-
 /// An error. Its data is behind a box, so that a result is as small as its success.
 #[derive(Clone, Debug)]
 pub struct Error(Box<Data>);

@@ -35,7 +35,8 @@ impl NativeBreaker {
 
     #[napi(setter, catch_unwind)]
     pub fn set_state(&mut self, state: String) -> napi::Result<()> {
-        let state = [State::Closed, State::Open, State::HalfOpen].into_iter().find(|known| known.as_str() == state);
+        let state =
+            [State::Closed, State::Open, State::HalfOpen].into_iter().find(|known| known.as_str() == state);
         let Some(state) = state else {
             return Err(throw(&Error::invalid("state", "another value", "'CLOSED', 'OPEN', 'HALF_OPEN'")));
         };

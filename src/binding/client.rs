@@ -12,7 +12,6 @@ use super::hub::NativeHub;
 use super::limiter::NativeLimiter;
 use super::runtime;
 use crate::config::ClientConfig;
-use crate::engine::sink::Wants;
 use crate::engine::{Call, Client};
 use crate::error::{Error, Kind};
 use crate::transport::http;
@@ -42,7 +41,9 @@ impl NativeClient {
         let config = read(&options)?;
         let breaker = breaker.map(|breaker| breaker.shared.clone());
         let limiter = limiter.map(|limiter| Arc::clone(&limiter.limiter));
-        Ok(NativeClient { client: Mutex::new(Arc::new(Client::new(config, http::transport(), breaker, limiter))) })
+        Ok(NativeClient {
+            client: Mutex::new(Arc::new(Client::new(config, http::transport(), breaker, limiter))),
+        })
     }
 
     fn current(&self) -> Arc<Client> {
@@ -58,40 +59,36 @@ impl NativeClient {
         Ok(())
     }
 
-    /// Starts a call; returns its id. `mode`: 0 text, 1 chunks, 2 nothing before the end, 3 the same
-    /// with the answer in one piece as result.
+    /// Enters a call; returns its id. It begins with `NativeHub.begin`. `whole`: the result is the
+    /// answer in one piece, not the result of a stream.
     #[napi(catch_unwind)]
     pub fn start(
         &self,
         hub: &NativeHub,
         request: String,
         options: String,
-        mode: u32,
+        whole: bool,
         events: bool,
     ) -> napi::Result<u32> {
         let client = self.current();
         let options = client.config().call.with(&parse(&options)?).or_throw()?;
         let call = Call { request: ChatRequest::parse(&request).or_throw()?, options };
-        let wants = match mode {
-            0 => Wants::Text,
-            1 => Wants::Chunks,
-            _ => Wants::Nothing,
-        };
-        let outlet = hub.hub.open(wants, events);
+        let outlet = hub.hub.open(events);
         let id = outlet.id;
         runtime().spawn(async move {
-            let run = AssertUnwindSafe(client.run(call, &outlet, &outlet.state.cancel)).catch_unwind().await;
-            let result = run.unwrap_or_else(|_| Err(Error::new(Kind::Internal, "a bug in holysheep ended this call")));
-            outlet.end(result.map(|answer| if mode == 3 { answer.completion() } else { answer.result() }));
+            let run = async {
+                tokio::select! {
+                    () = outlet.state.cancel.cancelled() => {}
+                    () = outlet.begin() => {}
+                }
+                client.run(call, &outlet, &outlet.state.cancel).await
+            };
+            let run = AssertUnwindSafe(run).catch_unwind().await;
+            let result =
+                run.unwrap_or_else(|_| Err(Error::new(Kind::Internal, "a bug in holysheep ended this call")));
+            outlet.end(result.map(|answer| if whole { answer.completion() } else { answer.result() }));
         });
         Ok(id)
-    }
-
-    /// Checks a request without sending it.
-    #[napi(catch_unwind)]
-    pub fn check(&self, request: String, options: String) -> napi::Result<()> {
-        self.current().config().call.with(&parse(&options)?).or_throw()?;
-        ChatRequest::parse(&request).or_throw().map(|_| ())
     }
 
     /// Ends what is in flight and refuses what comes later.

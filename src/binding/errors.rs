@@ -48,5 +48,6 @@ impl<T> OrThrow<T> for crate::error::Result<T> {
 
 /// Parses what the JS side has encoded itself.
 pub fn parse(json: &str) -> napi::Result<Value> {
-    serde_json::from_str(json).map_err(|error| throw(&Error::new(Kind::Internal, format!("bad JSON: {error}"))))
+    serde_json::from_str(json)
+        .map_err(|error| throw(&Error::new(Kind::Internal, format!("bad JSON: {error}"))))
 }

@@ -21,7 +21,7 @@ use napi::bindgen_prelude::*;
 use napi::threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode, UnknownReturnValue};
 use napi::{Env, sys};
 use napi_derive::napi;
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, SetOnce, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::runtime;
@@ -89,6 +89,8 @@ pub struct CallState {
     pub cancel: CancellationToken,
     paused: AtomicBool,
     resumed: Notify,
+    /// What JavaScript wants to be handed; the call begins when it is said.
+    wants: SetOnce<Wants>,
 }
 
 impl Hub {
@@ -97,9 +99,10 @@ impl Hub {
         let length = if ascii { text.len() } else { text.encode_utf16().count() };
         let (begun, wake) = {
             let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
-            let full = queue.batches.back().is_none_or(|batch| {
-                batch.records.len() >= 3 * MAX_RECORDS || batch.text.len() >= MAX_TEXT
-            });
+            let full = queue
+                .batches
+                .back()
+                .is_none_or(|batch| batch.records.len() >= 3 * MAX_RECORDS || batch.text.len() >= MAX_TEXT);
             if full {
                 let batch = queue.spare.take().unwrap_or_default();
                 queue.batches.push_back(batch);
@@ -140,15 +143,16 @@ impl Hub {
     }
 
     /// Enters a call. It ends with one record [`Record::End`] or [`Record::Error`].
-    pub fn open(self: &Arc<Self>, wants: Wants, events: bool) -> Outlet {
+    pub fn open(self: &Arc<Self>, events: bool) -> Outlet {
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
         let state = Arc::new(CallState {
             cancel: self.shutdown.child_token(),
             paused: AtomicBool::new(false),
             resumed: Notify::new(),
+            wants: SetOnce::new(),
         });
         self.calls.lock().unwrap_or_else(PoisonError::into_inner).insert(id, Arc::clone(&state));
-        Outlet { hub: Arc::clone(self), id, state, wants, events, ahead: Mutex::new((0, 0)) }
+        Outlet { hub: Arc::clone(self), id, state, events, ahead: Mutex::new((0, 0)) }
     }
 
     fn call(&self, id: u32) -> Option<Arc<CallState>> {
@@ -180,7 +184,6 @@ pub struct Outlet {
     hub: Arc<Hub>,
     pub id: u32,
     pub state: Arc<CallState>,
-    wants: Wants,
     events: bool,
     /// Bytes handed over since it was last known that JavaScript had taken everything, and the batch
     /// that the last of them is in.
@@ -188,6 +191,11 @@ pub struct Outlet {
 }
 
 impl Outlet {
+    /// Resolves when JavaScript has said what it wants.
+    pub async fn begin(&self) {
+        self.state.wants.wait().await;
+    }
+
     /// The last record of the call.
     pub fn end(self, result: std::result::Result<String, crate::error::Error>) {
         self.hub.calls.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.id);
@@ -200,7 +208,7 @@ impl Outlet {
 
 impl Sink for Outlet {
     fn wants(&self) -> Wants {
-        self.wants
+        self.state.wants.get().copied().unwrap_or(Wants::Nothing)
     }
 
     fn piece(&self, piece: &str) {
@@ -210,8 +218,10 @@ impl Sink for Outlet {
         *ahead = (ahead.0 + piece.len() + 16, batch);
     }
 
-    fn complete(&self) {
-        self.hub.push(self.id, Record::Complete, "");
+    fn complete(&self, text: &str) {
+        // Whoever had the pieces has the text.
+        let text = if self.wants() == Wants::Nothing { text } else { "" };
+        self.hub.push(self.id, Record::Complete, text);
     }
 
     fn event(&self, event: Event) {
@@ -333,6 +343,20 @@ impl NativeHub {
             }
         };
         check_status!(status)
+    }
+
+    /// Lets a call begin. `mode`: 0 text, 1 chunks, 2 nothing before the end.
+    #[napi]
+    pub fn begin(&self, id: u32, mode: u32) {
+        let wants = match mode {
+            0 => Wants::Text,
+            1 => Wants::Chunks,
+            _ => Wants::Nothing,
+        };
+        if let Some(call) = self.hub.call(id) {
+            // Said twice, the first one holds.
+            let _ = call.wants.set(wants);
+        }
     }
 
     #[napi]

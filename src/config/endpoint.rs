@@ -9,7 +9,8 @@ use super::reader::{Reader, show};
 use super::{BreakerChoice, COMPLETIONS, Completion, RateLimit, Secret, api_key, breaker_choice, rate_limit};
 use crate::error::{Error, Result, cut};
 
-pub const BASE_URL_ACCEPTED: &str = "an http or https URL such as https://api.holysheep.ai/v1, or a bare host";
+pub const BASE_URL_ACCEPTED: &str =
+    "an http or https URL such as https://api.holysheep.ai/v1, or a bare host";
 
 /// One provider. Its key and headers go to it and to no other.
 #[derive(Clone, Debug)]
@@ -66,7 +67,11 @@ impl Endpoint {
             None => None,
             Some(Value::String(key)) => Some(api_key(&reader.name("apiKey"), key)?),
             Some(_) => {
-                return Err(Error::invalid(&reader.name("apiKey"), "something that is no string", "a string"));
+                return Err(Error::invalid(
+                    &reader.name("apiKey"),
+                    "something that is no string",
+                    "a string",
+                ));
             }
         };
         let endpoint = Endpoint {
@@ -216,7 +221,11 @@ pub fn headers(reader: &mut Reader<'_>, key: &'static str) -> Result<Vec<(String
         };
         // The value may be a secret: it is not shown.
         if text.bytes().any(|byte| byte < 0x20 && byte != b'\t' || byte == 0x7f) {
-            return Err(Error::invalid(&full, "a value with a line break or control character", "one line of text"));
+            return Err(Error::invalid(
+                &full,
+                "a value with a line break or control character",
+                "one line of text",
+            ));
         }
         if headers.iter().any(|(have, _)| *have == name) {
             return Err(Error::invalid(&full, "the same name twice", "each name once"));
@@ -241,8 +250,20 @@ mod tests {
     #[test]
     fn a_base_url_that_is_none_is_refused_without_its_secrets() {
         for bad in [
-            "", " ", "not a url", "ftp://x/v1", "https://", "http://a b/", "https://x:99999/v1", "https://x/v1?key=secret",
-            "https://user:secret@x/v1", "x/v1", "https://-x/", "https://x\n/v1", "http://[zz]/", "secret@x",
+            "",
+            " ",
+            "not a url",
+            "ftp://x/v1",
+            "https://",
+            "http://a b/",
+            "https://x:99999/v1",
+            "https://x/v1?key=secret",
+            "https://user:secret@x/v1",
+            "x/v1",
+            "https://-x/",
+            "https://x\n/v1",
+            "http://[zz]/",
+            "secret@x",
         ] {
             let error = base_url("baseUrl", bad).unwrap_err();
             assert!(error.message.starts_with("baseUrl: got "), "{bad}: {error}");
@@ -269,9 +290,14 @@ mod tests {
     #[test]
     fn an_endpoint_gets_its_own_key_and_a_plain_url_the_clients() {
         let key = api_key("apiKey", "k1").unwrap();
-        let items = [json!("https://a/v1"), json!({"baseUrl": "https://b/v1"}), json!({"baseUrl": "https://c", "apiKey": "k3"})];
+        let items = [
+            json!("https://a/v1"),
+            json!({"baseUrl": "https://b/v1"}),
+            json!({"baseUrl": "https://c", "apiKey": "k3"}),
+        ];
         let endpoints = read_all(&items, Some(&key)).unwrap();
-        let keys: Vec<_> = endpoints.iter().map(|e| e.key.as_ref().map(|key| key.expose().to_owned())).collect();
+        let keys: Vec<_> =
+            endpoints.iter().map(|e| e.key.as_ref().map(|key| key.expose().to_owned())).collect();
         assert_eq!(keys, [Some("k1".into()), None, Some("k3".into())]);
         assert!(read_all(&items[..1], None).is_err());
     }
@@ -281,7 +307,8 @@ mod tests {
         let items = [json!({"baseUrl": "https://a/v1"}), json!({"baseUrl": "https://a/v2"})];
         let endpoints = read_all(&items, None).unwrap();
         assert_eq!((endpoints[0].name.as_str(), endpoints[1].name.as_str()), ("a", "a#2"));
-        let twice = [json!({"baseUrl": "https://a", "name": "x"}), json!({"baseUrl": "https://b", "name": "x"})];
+        let twice =
+            [json!({"baseUrl": "https://a", "name": "x"}), json!({"baseUrl": "https://b", "name": "x"})];
         assert!(read_all(&twice, None).is_err());
     }
 }

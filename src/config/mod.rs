@@ -60,7 +60,8 @@ pub enum Completion {
     Lenient,
 }
 
-pub const COMPLETIONS: &[(&str, Completion)] = &[("strict", Completion::Strict), ("lenient", Completion::Lenient)];
+pub const COMPLETIONS: &[(&str, Completion)] =
+    &[("strict", Completion::Strict), ("lenient", Completion::Lenient)];
 
 /// What holds for one call: the client's values, overridden by those of the call.
 #[derive(Clone, Debug)]
@@ -74,6 +75,8 @@ pub struct CallConfig {
     /// Headers beside the engine's own: lower-case names.
     pub headers: Vec<(String, String)>,
     pub idempotency_key: Option<String>,
+    /// Exactly one attempt, whatever routes there are (`executeStream`).
+    pub single: bool,
 }
 
 impl Default for CallConfig {
@@ -87,6 +90,7 @@ impl Default for CallConfig {
             completion: Completion::Strict,
             headers: Vec::new(),
             idempotency_key: None,
+            single: false,
         }
     }
 }
@@ -129,6 +133,7 @@ impl CallConfig {
             }
             call.idempotency_key = Some(key.to_owned());
         }
+        call.single = reader.flag("$single")?.unwrap_or(false);
         // Said on the JavaScript side, which alone it concerns; validated here like the rest.
         reader.flag("coalesce")?;
         Ok(call)
@@ -288,7 +293,9 @@ fn shape_of(reader: &Reader<'_>, value: &Value) -> Result<Shape> {
         Value::String(word) if word == "linear" => Ok(Shape::Linear),
         Value::String(word) if word == "constant" => Ok(Shape::Constant),
         Value::Array(items) if !items.is_empty() => {
-            let read = |item: &Value| item.as_u64().filter(|ms| *ms as f64 <= reader::MAX_MS).map(Duration::from_millis);
+            let read = |item: &Value| {
+                item.as_u64().filter(|ms| *ms as f64 <= reader::MAX_MS).map(Duration::from_millis)
+            };
             match items.iter().map(read).collect() {
                 Some(schedule) => Ok(Shape::Schedule(schedule)),
                 None => reader.bad("backoff", value, accepted),
@@ -332,7 +339,11 @@ impl ClientConfig {
         let endpoints = match reader.raw("endpoints") {
             None => {
                 let Some(key) = key else {
-                    return Err(Error::invalid("apiKey", "nothing", "a key, or HOLYSHEEP_API_KEY in the environment"));
+                    return Err(Error::invalid(
+                        "apiKey",
+                        "nothing",
+                        "a key, or HOLYSHEEP_API_KEY in the environment",
+                    ));
                 };
                 vec![Arc::new(Endpoint::single(base.as_deref().unwrap_or(d::BASE_URL), key))]
             }
@@ -411,7 +422,9 @@ mod tests {
     #[test]
     fn options_that_do_not_exist_are_refused() {
         assert!(refused(json!({"apiKey": "k", "maxRetrys": 3})).starts_with("maxRetrys: unknown option"));
-        assert!(refused(json!({"apiKey": "k", "retry": {"base": 3}})).starts_with("retry.base: unknown option"));
+        assert!(
+            refused(json!({"apiKey": "k", "retry": {"base": 3}})).starts_with("retry.base: unknown option")
+        );
         let breaker = json!({"apiKey": "k", "circuitBreaker": {"failureThreshold": 0}});
         assert!(refused(breaker).starts_with("circuitBreaker.failureThreshold: got 0"));
     }

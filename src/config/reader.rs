@@ -58,13 +58,20 @@ impl<'a> Reader<'a> {
 
     pub fn bad<T>(&self, key: &str, given: &Value, accepted: &str) -> Result<T> {
         let mut error = Error::invalid(&self.name(key), show(given), accepted);
-        if given.is_number() || given.get("$given").is_some_and(|g| g == "NaN" || g == "Infinity" || g == "-Infinity") {
+        if given.is_number()
+            || given.get("$given").is_some_and(|g| g == "NaN" || g == "Infinity" || g == "-Infinity")
+        {
             error.kind = Kind::OutOfRange;
         }
         Err(error)
     }
 
-    fn number(&mut self, key: &'static str, accepted: &str, fits: impl Fn(f64) -> bool) -> Result<Option<f64>> {
+    fn number(
+        &mut self,
+        key: &'static str,
+        accepted: &str,
+        fits: impl Fn(f64) -> bool,
+    ) -> Result<Option<f64>> {
         match self.raw(key) {
             None => Ok(None),
             Some(value) => match value.as_f64() {
@@ -112,7 +119,8 @@ impl<'a> Reader<'a> {
     /// One of a set of words.
     pub fn choice<T: Copy>(&mut self, key: &'static str, words: &[(&str, T)]) -> Result<Option<T>> {
         let Some(value) = self.raw(key) else { return Ok(None) };
-        if let Some((_, found)) = value.as_str().and_then(|word| words.iter().find(|(have, _)| *have == word)) {
+        if let Some((_, found)) = value.as_str().and_then(|word| words.iter().find(|(have, _)| *have == word))
+        {
             return Ok(Some(*found));
         }
         let accepted: Vec<String> = words.iter().map(|(word, _)| format!("'{word}'")).collect();
@@ -132,10 +140,14 @@ impl<'a> Reader<'a> {
     pub fn finish(self) -> Result<()> {
         match self.map.keys().find(|key| !self.known.contains(&key.as_str())) {
             None => Ok(()),
-            Some(key) => Err(Error::new(
-                Kind::Invalid,
-                format!("{}: unknown option; accepted: {}", self.name(cut(key, 60)), self.known.join(", ")),
-            )),
+            Some(key) => {
+                // Names with a dollar are between our two languages.
+                let accepted: Vec<&str> =
+                    self.known.iter().copied().filter(|name| !name.starts_with('$')).collect();
+                let message =
+                    format!("{}: unknown option; accepted: {}", self.name(cut(key, 60)), accepted.join(", "));
+                Err(Error::new(Kind::Invalid, message))
+            }
         }
     }
 }

@@ -111,7 +111,14 @@ impl Attempt<'_> {
     }
 
     /// A success that is no event stream: an error in disguise, or the wrong kind of server.
-    async fn not_a_stream(&self, status: u16, kind: &str, headers: &HeaderMap, body: Body, until: Instant) -> Error {
+    async fn not_a_stream(
+        &self,
+        status: u16,
+        kind: &str,
+        headers: &HeaderMap,
+        body: Body,
+        until: Instant,
+    ) -> Error {
         let body = self.read_some(body, until).await;
         let value: Option<serde_json::Value> = serde_json::from_slice(&body).ok();
         if let Some(value) = value.as_ref().filter(|value| value.get("error").is_some_and(|e| !e.is_null())) {
@@ -127,7 +134,9 @@ impl Attempt<'_> {
         };
         let mut error = Error::new(
             Kind::Malformed,
-            format!("expected an event stream, got {what} (status {status}): is the base URL that of an API?"),
+            format!(
+                "expected an event stream, got {what} (status {status}): is the base URL that of an API?"
+            ),
         );
         error.status = Some(status);
         error.request_id = text(headers, "x-request-id").map(str::to_owned);
@@ -224,7 +233,7 @@ impl Attempt<'_> {
     /// The answer is whole: whatever is held goes out.
     fn finished(&mut self) -> Result<()> {
         self.release();
-        self.sink.complete();
+        self.sink.complete(&self.journal.first().text);
         Ok(())
     }
 

@@ -52,7 +52,14 @@ pub(super) struct Running<'a> {
 }
 
 impl<'a> Running<'a> {
-    pub fn new(client: &'a Client, call: &'a Call, sink: &'a dyn Sink, id: String, started: Instant, rng: StdRng) -> Self {
+    pub fn new(
+        client: &'a Client,
+        call: &'a Call,
+        sink: &'a dyn Sink,
+        id: String,
+        started: Instant,
+        rng: StdRng,
+    ) -> Self {
         let config = &client.config;
         let mut models = vec![call.request.model().unwrap_or_else(|| config.model.clone())];
         for model in &config.fallback_models {
@@ -91,12 +98,13 @@ impl<'a> Running<'a> {
             let at = plan::Route { place, endpoint: place % endpoints, model: place / endpoints };
             (at, route.lane.is_cooling())
         });
+        let single = self.call.options.single;
         let settings = plan::Settings {
-            max_retries: self.call.options.max_retries,
+            max_retries: if single { 0 } else { self.call.options.max_retries },
             backoff: self.client.config.retry.backoff.clone(),
             max_retry_after: self.client.config.retry.max_retry_after,
         };
-        Plan::new(settings, routes.collect())
+        Plan::new(settings, routes.take(if single { 1 } else { usize::MAX }).collect())
     }
 
     /// What the deadline leaves.
@@ -122,7 +130,9 @@ impl<'a> Running<'a> {
                     continue;
                 }
             };
-            let Err(error) = self.turn(route.place, reason, plan.is_last(), guard).await else { return Ok(()) };
+            let Err(error) = self.turn(route.place, reason, plan.is_last(), guard).await else {
+                return Ok(());
+            };
             if matches!(error.kind, Kind::QueueFull | Kind::NeverFits | Kind::Invalid) {
                 return Err(error);
             }
@@ -162,16 +172,21 @@ impl<'a> Running<'a> {
         match (stop, last) {
             (Stop::CircuitOpen(wait), last) => {
                 let ms = wait.as_millis();
-                let mut error = Error::new(Kind::CircuitOpen, format!("the circuit is open; the next try is due in {ms} ms"))
-                    .with_retry_after(Some(wait));
+                let mut error = Error::new(
+                    Kind::CircuitOpen,
+                    format!("the circuit is open; the next try is due in {ms} ms"),
+                )
+                .with_retry_after(Some(wait));
                 error.cause = last;
                 error
             }
             (Stop::WaitTooLong(wait), Some(last)) => last.with_retry_after(Some(wait)),
             (Stop::Exhausted, Some(last)) if self.attempts.len() > 1 => {
                 let count = self.attempts.len();
-                let mut error =
-                    Error::new(Kind::RetriesExhausted, format!("all {count} attempts failed; the last one: {last}"));
+                let mut error = Error::new(
+                    Kind::RetriesExhausted,
+                    format!("all {count} attempts failed; the last one: {last}"),
+                );
                 error.status = last.status;
                 error.retry_after = last.retry_after;
                 error.request_id.clone_from(&last.request_id);
@@ -191,8 +206,9 @@ impl<'a> Running<'a> {
             Ok(()) => {
                 // A call that ended well has a last attempt.
                 let last = self.attempts.last();
-                let (endpoint, model, request_id) =
-                    last.map(|a| (a.endpoint.clone(), a.model.clone(), a.request_id.clone())).unwrap_or_default();
+                let (endpoint, model, request_id) = last
+                    .map(|a| (a.endpoint.clone(), a.model.clone(), a.request_id.clone()))
+                    .unwrap_or_default();
                 self.sink.event(Event::Complete {
                     call: self.id,
                     attempts,

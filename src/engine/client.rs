@@ -60,7 +60,9 @@ impl Client {
     pub fn reconfigured(&self, config: ClientConfig) -> Self {
         let endpoints = config.endpoints.iter().map(|endpoint| {
             let same = self.endpoints.iter().find(|have| {
-                have.config.name == endpoint.name && have.config.url == endpoint.url && have.config.key == endpoint.key
+                have.config.name == endpoint.name
+                    && have.config.url == endpoint.url
+                    && have.config.key == endpoint.key
             });
             same.map_or_else(|| Arc::new(EndpointState::new(Arc::clone(endpoint))), Arc::clone)
         });
@@ -115,4 +117,3 @@ async fn sleep_until(deadline: Option<Instant>) {
 pub fn random_id(prefix: &str, rng: &mut dyn Rng) -> String {
     format!("{prefix}{:032x}", rng.random::<u128>())
 }
-

@@ -7,7 +7,14 @@ use serde::Serialize;
 #[serde(tag = "type", rename_all = "kebab-case", rename_all_fields = "camelCase")]
 pub enum Event {
     /// An attempt begins.
-    Attempt { call: String, attempt: u32, endpoint: String, model: String, request_id: String, reason: &'static str },
+    Attempt {
+        call: String,
+        attempt: u32,
+        endpoint: String,
+        model: String,
+        request_id: String,
+        reason: &'static str,
+    },
     /// The first token of an attempt has come.
     FirstToken { call: String, attempt: u32, endpoint: String, model: String, after_ms: u64 },
     /// An attempt has failed.

@@ -14,8 +14,5 @@ mod route;
 pub mod sink;
 mod turn;
 
-#[cfg(test)]
-mod tests;
-
 pub use answer::Answer;
 pub use client::{Call, Client};

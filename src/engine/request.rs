@@ -36,7 +36,14 @@ impl<'a> Requests<'a> {
     }
 
     /// The request for a route, encoded at its first use. `model` is the endpoint's name of it.
-    pub fn encode(&mut self, place: usize, endpoint: &str, model: &str, asks_usage: bool, rng: &mut dyn Rng) -> Encoded {
+    pub fn encode(
+        &mut self,
+        place: usize,
+        endpoint: &str,
+        model: &str,
+        asks_usage: bool,
+        rng: &mut dyn Rng,
+    ) -> Encoded {
         let same_body = |known: &&Known| known.model == model && known.asks_usage == asks_usage;
         let mut bodies = self.known.iter().filter(same_body);
         if let Some(known) = bodies.clone().find(|known| known.place == place) {
@@ -69,12 +76,14 @@ pub fn headers(
     let mut headers = HeaderMap::new();
     let value = |text: &str| {
         // The text may be a secret: it is not shown.
-        HeaderValue::from_bytes(text.as_bytes())
-            .map_err(|_| Error::new(Kind::Invalid, "a header's value holds a character that no header can hold"))
+        HeaderValue::from_bytes(text.as_bytes()).map_err(|_| {
+            Error::new(Kind::Invalid, "a header's value holds a character that no header can hold")
+        })
     };
     for (name, text) in endpoint.headers.iter().chain(extra) {
-        let name = HeaderName::from_bytes(name.as_bytes())
-            .map_err(|_| Error::invalid("headers", "a name that no header can have", "letters, digits and -"))?;
+        let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| {
+            Error::invalid("headers", "a name that no header can have", "letters, digits and -")
+        })?;
         headers.insert(name, value(text)?);
     }
     if let Some(key) = &endpoint.key {

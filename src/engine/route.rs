@@ -52,7 +52,13 @@ impl EndpointState {
 
     /// The lane of a model. `choice` and `shared` are the client's; the endpoint's own choice goes
     /// first. `alone` says that there is no other route.
-    pub fn lane(&self, model: &str, choice: &BreakerChoice, shared: Option<&SharedBreaker>, alone: bool) -> Lane {
+    pub fn lane(
+        &self,
+        model: &str,
+        choice: &BreakerChoice,
+        shared: Option<&SharedBreaker>,
+        alone: bool,
+    ) -> Lane {
         let mut breakers = self.breakers.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(lane) = breakers.get(model) {
             return lane.clone();

@@ -20,8 +20,8 @@ pub trait Sink: Send + Sync {
     fn wants(&self) -> Wants;
     /// One piece of text, or one chunk as JSON, as [`Sink::wants`] says.
     fn piece(&self, piece: &str);
-    /// Every piece has been handed over. The result follows when the usage is there.
-    fn complete(&self);
+    /// Every piece has been handed over; this is their sum. The result follows when the usage is there.
+    fn complete(&self, text: &str);
     fn event(&self, event: Event);
     /// Resolves when more may be handed over; `None` when that is now.
     fn ready(&self) -> Option<BoxFuture<'_, ()>>;

@@ -56,7 +56,13 @@ impl Running<'_> {
 
     /// One attempt, from its admission to its record. Where the provider refuses only the form of
     /// the request, it is asked once more in another form.
-    pub(super) async fn turn(&mut self, place: usize, reason: Reason, last: bool, guard: Option<Guard>) -> Result<()> {
+    pub(super) async fn turn(
+        &mut self,
+        place: usize,
+        reason: Reason,
+        last: bool,
+        guard: Option<Guard>,
+    ) -> Result<()> {
         self.announce_fallback(place, reason);
         let endpoint = Arc::clone(&self.routes[place].endpoint);
         let estimated = estimate::tokens(self.call.request.messages(), self.call.request.max_tokens());
@@ -173,8 +179,13 @@ impl Running<'_> {
         // Nothing of an earlier attempt was delivered: its journal is worth nothing.
         self.journal = Journal::new(self.call.request.choices());
         let waited = std::mem::take(&mut self.waited);
-        let current =
-            self.current.insert(Current { place, request_id, started, waited, progress: Progress::default() });
+        let current = self.current.insert(Current {
+            place,
+            request_id,
+            started,
+            waited,
+            progress: Progress::default(),
+        });
         let attempt = Attempt {
             settings,
             sink,
@@ -184,7 +195,8 @@ impl Running<'_> {
             on_first_token: &on_first_token,
             held: Vec::new(),
         };
-        let send = |on_sent| Request { url, headers, body: encoded.body, options: transport_options, on_sent };
+        let send =
+            |on_sent| Request { url, headers, body: encoded.body, options: transport_options, on_sent };
         attempt.run(&*self.client.transport, send).await
     }
 

@@ -42,7 +42,11 @@ pub enum Reason {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
-    Try { route: Route, wait: Duration, reason: Reason },
+    Try {
+        route: Route,
+        wait: Duration,
+        reason: Reason,
+    },
     /// Nothing is left.
     Stop(Stop),
 }
@@ -127,7 +131,13 @@ impl Plan {
     }
 
     /// What follows a failed attempt on the current route.
-    pub fn failed(&mut self, failure: Failure, now: u64, remaining: Option<Duration>, rng: &mut dyn Rng) -> Step {
+    pub fn failed(
+        &mut self,
+        failure: Failure,
+        now: u64,
+        remaining: Option<Duration>,
+        rng: &mut dyn Rng,
+    ) -> Step {
         let Some(current) = self.current else { return Step::Stop(Stop::NotRetryable) };
         let Failure { class, retry_after, silent } = failure;
         if !class.retry {
@@ -158,10 +168,17 @@ impl Plan {
     }
 
     /// The breaker of the route that was to be tried refuses.
-    pub fn denied(&mut self, retry_after: Duration, now: u64, remaining: Option<Duration>, rng: &mut dyn Rng) -> Step {
+    pub fn denied(
+        &mut self,
+        retry_after: Duration,
+        now: u64,
+        remaining: Option<Duration>,
+        rng: &mut dyn Rng,
+    ) -> Step {
         let Some(current) = self.current else { return Step::Stop(Stop::NotRetryable) };
         self.states[current].blocked_until = Some(now.saturating_add(millis_up(retry_after)));
-        let soonest = self.states.iter().filter(|state| !state.dead).filter_map(|state| state.blocked_until).min();
+        let soonest =
+            self.states.iter().filter(|state| !state.dead).filter_map(|state| state.blocked_until).min();
         let wait = soonest.map_or(retry_after, |until| Duration::from_millis(until.saturating_sub(now)));
         self.next(now, remaining, rng, Stop::CircuitOpen(wait))
     }
@@ -171,7 +188,9 @@ impl Plan {
             if let Some(step) = self.within_model(now, remaining, rng) {
                 return step;
             }
-            let Some(model) = self.states.iter().map(|state| state.route.model).filter(|m| *m > self.model).min() else {
+            let Some(model) =
+                self.states.iter().map(|state| state.route.model).filter(|m| *m > self.model).min()
+            else {
                 return Step::Stop(stop);
             };
             self.model = model;
@@ -182,10 +201,13 @@ impl Plan {
 
     fn within_model(&mut self, now: u64, remaining: Option<Duration>, rng: &mut dyn Rng) -> Option<Step> {
         let usable = |state: &State| {
-            state.route.model == self.model && !state.dead && state.blocked_until.is_none_or(|until| until <= now)
+            state.route.model == self.model
+                && !state.dead
+                && state.blocked_until.is_none_or(|until| until <= now)
         };
         let first = self.current.is_none();
-        let untried = self.states.iter().position(|state| usable(state) && !state.tried && state.not_before <= now);
+        let untried =
+            self.states.iter().position(|state| usable(state) && !state.tried && state.not_before <= now);
         if let Some(index) = untried {
             let reason = if first { Reason::First } else { Reason::Fallback };
             return Some(self.take(index, Duration::ZERO, reason));
@@ -194,7 +216,8 @@ impl Plan {
             return None;
         }
         // Somewhere to go instead of asking a silent route again.
-        let elsewhere = self.states.iter().any(|state| !state.dead && !state.silent && state.route.model >= self.model);
+        let elsewhere =
+            self.states.iter().any(|state| !state.dead && !state.silent && state.route.model >= self.model);
         // Round robin from the one after the current; those whose server asked for a wait come when
         // their time is there.
         let start = self.current.map_or(0, |current| current + 1);

@@ -198,7 +198,9 @@ fn translate(error: reqwest::Error, connect_timeout: Duration) -> Error {
             kind = match io.kind() {
                 Io::ConnectionRefused => Connection::Refused,
                 Io::ConnectionReset | Io::ConnectionAborted | Io::BrokenPipe => Connection::Reset,
-                Io::HostUnreachable | Io::NetworkUnreachable | Io::AddrNotAvailable => Connection::Unreachable,
+                Io::HostUnreachable | Io::NetworkUnreachable | Io::AddrNotAvailable => {
+                    Connection::Unreachable
+                }
                 Io::TimedOut => return Error::timeout(Phase::Connect, connect_timeout),
                 Io::UnexpectedEof => Connection::Closed,
                 _ => kind,

@@ -118,7 +118,9 @@ impl Serialize for Body<'_> {
         }
         map.serialize_entry("stream", &true)?;
         let others = stream_options
-            .and_then(|raw| serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(raw.get()).ok())
+            .and_then(|raw| {
+                serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(raw.get()).ok()
+            })
             .unwrap_or_default();
         let mut options = others;
         if self.include_usage {
@@ -340,7 +342,10 @@ mod tests {
     #[test]
     fn the_callers_fields_arrive_unchanged() {
         assert_eq!(
-            body(r#"{"messages":[{"role":"user","content":"é\u00e9"}],"seed":1.50,"x":{"b":1,"a":2},"stream":false}"#, true),
+            body(
+                r#"{"messages":[{"role":"user","content":"é\u00e9"}],"seed":1.50,"x":{"b":1,"a":2},"stream":false}"#,
+                true
+            ),
             r#"{"model":"m","messages":[{"role":"user","content":"é\u00e9"}],"seed":1.50,"x":{"b":1,"a":2},"stream":true,"stream_options":{"include_usage":true}}"#
         );
     }
@@ -348,7 +353,10 @@ mod tests {
     #[test]
     fn usage_is_asked_for_and_the_other_stream_options_stay() {
         let json = r#"{"messages":[1],"stream_options":{"include_obfuscation":false,"include_usage":true}}"#;
-        assert!(body(json, true).ends_with(r#""stream_options":{"include_obfuscation":false,"include_usage":true}}"#));
+        assert!(
+            body(json, true)
+                .ends_with(r#""stream_options":{"include_obfuscation":false,"include_usage":true}}"#)
+        );
         assert!(body(json, false).ends_with(r#""stream_options":{"include_obfuscation":false}}"#));
         assert!(!body(r#"{"messages":[1]}"#, false).contains("stream_options"));
     }
@@ -362,7 +370,8 @@ mod tests {
 
     #[test]
     fn text_without_escapes_is_not_copied() {
-        let Read::Chunk(chunk) = read(None, r#"{"choices":[{"delta":{"content":"xin chào"}}]}"#).unwrap() else {
+        let Read::Chunk(chunk) = read(None, r#"{"choices":[{"delta":{"content":"xin chào"}}]}"#).unwrap()
+        else {
             panic!("no chunk")
         };
         let delta = chunk.choices.unwrap().remove(0).delta.unwrap();
@@ -392,8 +401,10 @@ mod tests {
 
     #[test]
     fn a_list_of_text_parts_is_joined() {
-        let delta: Delta =
-            serde_json::from_str(r#"{"content":[{"type":"thinking","thinking":[]},{"type":"text","text":"a"}]}"#).unwrap();
+        let delta: Delta = serde_json::from_str(
+            r#"{"content":[{"type":"thinking","thinking":[]},{"type":"text","text":"a"}]}"#,
+        )
+        .unwrap();
         assert_eq!(delta.content.unwrap().0, "a");
     }
 }
