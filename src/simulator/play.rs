@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use tokio::time::{Instant, sleep_until};
 
+use super::check;
 use super::record::{EndedBy, Live};
 use super::scenario::{PacketStyle, Packets, Pings};
 use super::stream::Stream;
@@ -237,7 +238,7 @@ async fn idle<W: Wire>(
 ) -> io::Result<()> {
     let mut payload = BytesMut::new();
     loop {
-        let ping = plan.pings.as_ref().map(|pings| *pinged + Duration::from_millis(pings.every_ms.max(1)));
+        let ping = plan.pings.as_ref().map(|pings| *pinged + check::wait(pings.every_ms.max(1)));
         let wake = match (until, ping) {
             (Some(until), Some(ping)) => Some(until.min(ping)),
             (until, ping) => until.or(ping),
@@ -253,7 +254,8 @@ async fn idle<W: Wire>(
         if until == Some(wake) {
             return Ok(());
         }
-        *pinged = wake;
+        // From now: pings that a slow client has missed are not made up for.
+        *pinged = Instant::now();
         if let (Script::Stream(stream), Some(pings)) = (&mut plan.script, &plan.pings) {
             stream.ping(pings.style, &mut payload);
             send(wire, &mut payload, live).await?;

@@ -1,11 +1,11 @@
 //! A streamed answer as a script: bytes, waits and an end, the same for every protocol.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::BytesMut;
 use serde_json::{Value, json};
 
+use super::check;
 use super::pieces::{Pieces, escape, number};
 use super::play::{Ending, Step};
 use super::scenario::{CutHow, LineEnd, PingStyle, Scenario};
@@ -375,5 +375,5 @@ impl Stream {
 }
 
 fn wait(ms: u64) -> Step {
-    if ms == 0 { Step::More } else { Step::Wait(Duration::from_millis(ms)) }
+    if ms == 0 { Step::More } else { Step::Wait(check::wait(ms)) }
 }
