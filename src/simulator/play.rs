@@ -20,12 +20,12 @@ const BATCH: usize = 16 * 1024;
 pub(super) enum Step {
     /// There may be new bytes; go on.
     More,
+    /// A wait from now.
     Wait(Duration),
+    /// A wait from the end of the last one: a timer's lateness must not add up over many pieces.
+    Pace(Duration),
     /// The answer is over; `cut` tells whether before its time.
-    End {
-        ending: Ending,
-        cut: bool,
-    },
+    End { ending: Ending, cut: bool },
 }
 
 /// How a body ends.
@@ -180,10 +180,10 @@ async fn act<W: Wire>(wire: &mut W, mut plan: Plan, live: &Live) -> io::Result<(
                     send(wire, &mut payload, live).await?;
                 }
             }
-            Step::Wait(wait) => {
+            step @ (Step::Wait(wait) | Step::Pace(wait)) => {
                 send(wire, &mut payload, live).await?;
-                // From the last due time, not from now: a timer's lateness must not add up.
-                due = (due + wait).max(Instant::now());
+                let now = Instant::now();
+                due = if matches!(step, Step::Pace(_)) { (due + wait).max(now) } else { now + wait };
                 idle(wire, &mut plan, Some(due), &mut pinged, live).await?;
             }
             Step::End { ending, cut } => {

@@ -263,7 +263,11 @@ impl Stream {
         out.extend_from_slice(&self.unfinished);
         self.at += 1;
         let paced = self.at < self.total && cut_at != Some(self.at);
-        if paced { wait(self.scenario.pace_ms) } else { Step::More }
+        if paced && self.scenario.pace_ms > 0 {
+            Step::Pace(check::wait(self.scenario.pace_ms))
+        } else {
+            Step::More
+        }
     }
 
     /// Writes the fields of delta number `row` of a choice.
