@@ -8,6 +8,7 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 
 use super::chat::ChatRequest;
+use super::check;
 use super::continuation;
 use super::pieces::{Pieces, Seeded};
 use super::play::{Ending, Framing, Head, Plain, Plan, Script, Start};
@@ -65,12 +66,12 @@ pub(super) fn plan(scenario: &Arc<Scenario>, request: &ChatRequest, context: &Co
         .or_else(|| fixed(scenario, model))
         .unwrap_or_else(|| answered(scenario, request, context, &identity, &mut seeded));
     if let Script::Plain(script) = &mut plan.script {
-        script.wait = Duration::from_millis(scenario.delay_first_token_ms);
+        script.wait = check::wait(scenario.delay_first_token_ms);
         if script.cut.is_none() {
             script.cut = cut_of_plain(scenario, script.body.len());
         }
     }
-    plan.delay = Duration::from_millis(scenario.delay_headers_ms);
+    plan.delay = check::wait(scenario.delay_headers_ms);
     plan.start = match scenario {
         s if s.connect_reset => Start::Reset,
         s if s.close_before_headers => Start::Close,
@@ -291,7 +292,7 @@ fn continued(whole: Pieces, scenario: &Scenario, request: &ChatRequest, seeded: 
 fn head(head: &mut Head, scenario: &Scenario, request_id: String) {
     let mut add = |name: &'static str, value: String| head.headers.push((name.into(), value.into()));
     add("x-request-id", request_id);
-    add("openai-processing-ms", (scenario.delay_headers_ms + 1).to_string());
+    add("openai-processing-ms", (scenario.delay_headers_ms.min(check::MAX_WAIT_MS) + 1).to_string());
     if let Some(seconds) = scenario.retry_after {
         add("retry-after", seconds.to_string());
     }

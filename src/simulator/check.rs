@@ -1,10 +1,17 @@
 //! Reads options and scenarios from JSON, and says which value was wrong, what it was and what is accepted.
 
+use std::time::Duration;
+
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 /// The longest wait that a scenario may ask for, in milliseconds: a day.
 pub(super) const MAX_WAIT_MS: u64 = 86_400_000;
+
+/// A wait of a scenario, which may have been made in Rust and not been checked.
+pub(super) fn wait(ms: u64) -> Duration {
+    Duration::from_millis(ms.min(MAX_WAIT_MS))
+}
 
 pub(super) fn from_json<T: DeserializeOwned>(what: &str, json: &str) -> Result<T, String> {
     let value: Value = serde_json::from_str(json).map_err(|e| format!("{what} is not JSON: {e}"))?;

@@ -81,7 +81,6 @@ fn longest_passage(message: &str, answer: &str) -> Option<(usize, usize)> {
 /// The byte of `answer` from which the rest is sent; none for another text.
 pub(super) fn resume(answer: &str, point: usize, style: OnContinue, overlap_chars: usize) -> Option<usize> {
     match style {
-        OnContinue::Exact => Some(point),
         OnContinue::Restart => Some(0),
         OnContinue::Different => None,
         OnContinue::Overlap => {
@@ -91,10 +90,12 @@ pub(super) fn resume(answer: &str, point: usize, style: OnContinue, overlap_char
                 n => earlier.into_iter().nth(n - 1).unwrap_or(0),
             })
         }
-        OnContinue::Word => {
+        OnContinue::Word if answer[point..].starts_with(|c: char| !c.is_whitespace()) => {
             let begins = answer[..point].char_indices().rev().take_while(|(_, c)| !c.is_whitespace());
             Some(begins.last().map_or(point, |(at, _)| at))
         }
+        // The cut fell between two words.
+        OnContinue::Exact | OnContinue::Word => Some(point),
     }
 }
 
@@ -151,6 +152,8 @@ mod tests {
         assert_eq!(resume(ANSWER, end, OnContinue::Overlap, 5), Some(ANSWER.find("nd da").expect("there")));
         assert_eq!(resume(ANSWER, 3, OnContinue::Overlap, 60), Some(0));
         assert_eq!(resume(ANSWER, end, OnContinue::Word, 0), ANSWER.find("dann"));
+        assert_eq!(resume(ANSWER, end + 2, OnContinue::Word, 0), Some(end + 2));
+        assert_eq!(resume(ANSWER, end + 3, OnContinue::Word, 0), Some(end + 3));
         assert_eq!(resume(ANSWER, end, OnContinue::Restart, 0), Some(0));
         assert_eq!(resume(ANSWER, end, OnContinue::Different, 0), None);
     }

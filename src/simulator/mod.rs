@@ -31,7 +31,7 @@ mod tls;
 mod tests;
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -83,7 +83,13 @@ impl Simulator {
     /// The base URL for a client, `http://127.0.0.1:PORT/v1`, or `https:` with TLS.
     pub fn url(&self) -> String {
         let scheme = if self.certificate.is_some() { "https" } else { "http" };
-        format!("{scheme}://{}/v1", self.addr)
+        // Who listens everywhere is reached at home.
+        let ip = match self.addr.ip() {
+            ip if !ip.is_unspecified() => ip,
+            IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+            IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+        };
+        format!("{scheme}://{}/v1", SocketAddr::new(ip, self.addr.port()))
     }
 
     /// The certificate authority to trust, in PEM; none without TLS.

@@ -18,7 +18,8 @@ pub struct Options {
     /// Whether to speak TLS with a certificate of its own, and HTTP/2 (100 streams a connection)
     /// or HTTP/1.1 as the client asks; default false.
     pub tls: bool,
-    /// The answer of scenarios that give none; by default two paragraphs about a flock of sheep.
+    /// The answer of scenarios that give none, where `default` gives none either; by default two
+    /// paragraphs about a flock of sheep.
     pub answer: Option<String>,
     /// What `/v1/models` lists; default `simulator-large` and `simulator-small`. Any model is answered.
     pub models: Vec<String>,

@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use tokio::time::{Instant, sleep_until};
 
+use super::check;
 use super::record::{EndedBy, Live};
 use super::scenario::{PacketStyle, Packets, Pings};
 use super::stream::Stream;
@@ -19,12 +20,12 @@ const BATCH: usize = 16 * 1024;
 pub(super) enum Step {
     /// There may be new bytes; go on.
     More,
+    /// A wait from now.
     Wait(Duration),
+    /// A wait from the end of the last one: a timer's lateness must not add up over many pieces.
+    Pace(Duration),
     /// The answer is over; `cut` tells whether before its time.
-    End {
-        ending: Ending,
-        cut: bool,
-    },
+    End { ending: Ending, cut: bool },
 }
 
 /// How a body ends.
@@ -179,10 +180,10 @@ async fn act<W: Wire>(wire: &mut W, mut plan: Plan, live: &Live) -> io::Result<(
                     send(wire, &mut payload, live).await?;
                 }
             }
-            Step::Wait(wait) => {
+            step @ (Step::Wait(wait) | Step::Pace(wait)) => {
                 send(wire, &mut payload, live).await?;
-                // From the last due time, not from now: a timer's lateness must not add up.
-                due = (due + wait).max(Instant::now());
+                let now = Instant::now();
+                due = if matches!(step, Step::Pace(_)) { (due + wait).max(now) } else { now + wait };
                 idle(wire, &mut plan, Some(due), &mut pinged, live).await?;
             }
             Step::End { ending, cut } => {
@@ -237,7 +238,7 @@ async fn idle<W: Wire>(
 ) -> io::Result<()> {
     let mut payload = BytesMut::new();
     loop {
-        let ping = plan.pings.as_ref().map(|pings| *pinged + Duration::from_millis(pings.every_ms.max(1)));
+        let ping = plan.pings.as_ref().map(|pings| *pinged + check::wait(pings.every_ms.max(1)));
         let wake = match (until, ping) {
             (Some(until), Some(ping)) => Some(until.min(ping)),
             (until, ping) => until.or(ping),
@@ -253,7 +254,8 @@ async fn idle<W: Wire>(
         if until == Some(wake) {
             return Ok(());
         }
-        *pinged = wake;
+        // From now: pings that a slow client has missed are not made up for.
+        *pinged = Instant::now();
         if let (Script::Stream(stream), Some(pings)) = (&mut plan.script, &plan.pings) {
             stream.ping(pings.style, &mut payload);
             send(wire, &mut payload, live).await?;

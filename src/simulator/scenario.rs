@@ -276,7 +276,7 @@ pub enum OnContinue {
     Restart,
     /// Another text.
     Different,
-    /// The same as `exact`, beginning with the first letter of the word that was cut.
+    /// The same as `exact`, but a word that was cut inside begins again.
     Word,
 }
 

@@ -1,11 +1,11 @@
 //! A streamed answer as a script: bytes, waits and an end, the same for every protocol.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::BytesMut;
 use serde_json::{Value, json};
 
+use super::check;
 use super::pieces::{Pieces, escape, number};
 use super::play::{Ending, Step};
 use super::scenario::{CutHow, LineEnd, PingStyle, Scenario};
@@ -263,7 +263,11 @@ impl Stream {
         out.extend_from_slice(&self.unfinished);
         self.at += 1;
         let paced = self.at < self.total && cut_at != Some(self.at);
-        if paced { wait(self.scenario.pace_ms) } else { Step::More }
+        if paced && self.scenario.pace_ms > 0 {
+            Step::Pace(check::wait(self.scenario.pace_ms))
+        } else {
+            Step::More
+        }
     }
 
     /// Writes the fields of delta number `row` of a choice.
@@ -375,5 +379,5 @@ impl Stream {
 }
 
 fn wait(ms: u64) -> Step {
-    if ms == 0 { Step::More } else { Step::Wait(Duration::from_millis(ms)) }
+    if ms == 0 { Step::More } else { Step::Wait(check::wait(ms)) }
 }

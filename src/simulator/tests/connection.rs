@@ -118,3 +118,10 @@ async fn only_the_latest_requests_are_kept() {
     let kept: Vec<_> = simulator.requests().iter().map(|request| request.index).collect();
     assert_eq!(kept, [2, 3]);
 }
+
+#[tokio::test]
+async fn who_listens_everywhere_is_reached_on_the_loopback() {
+    let simulator = Simulator::start(Options { host: "0.0.0.0".to_owned(), ..Options::default() }).await;
+    let simulator = simulator.expect("a free port");
+    assert_eq!(simulator.url(), format!("http://127.0.0.1:{}/v1", simulator.addr().port()));
+}
