@@ -28,3 +28,9 @@ pub fn retry_after_ms(headers: HashMap<String, String>) -> Option<f64> {
     let header = |name: &str| headers.get(name).cloned();
     retry_after::parse(&header, clock::now()).map(|wait| wait.as_secs_f64() * 1000.0)
 }
+
+/// The version of this package.
+#[napi]
+pub fn version() -> String {
+    env!("CARGO_PKG_VERSION").to_owned()
+}

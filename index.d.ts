@@ -1,0 +1,536 @@
+/**
+ * A client for OpenAI-compatible chat APIs that keeps its promise when the provider does not.
+ *
+ * Every default that is named here with `@default` is the one in force; a test compares them.
+ */
+
+// ---------------------------------------------------------------------------------------------
+// Requests and answers: OpenAI's shapes. Fields that are not named here are passed on unchanged.
+// ---------------------------------------------------------------------------------------------
+
+/** One message of a conversation. Any field of the OpenAI API is accepted and passed on. */
+export interface ChatMessage {
+  role: 'developer' | 'system' | 'user' | 'assistant' | 'tool' | 'function' | (string & {})
+  content?: string | null | ReadonlyArray<object>
+  name?: string
+  tool_calls?: ReadonlyArray<object>
+  tool_call_id?: string
+  [field: string]: unknown
+}
+
+/** A chat completion request. Any field of the OpenAI API is accepted and passed on unchanged. */
+export interface ChatRequest {
+  messages: ReadonlyArray<ChatMessage | object>
+  /** The model. Without it: the client's `model`. */
+  model?: string
+  /** Set by the client: `stream()` and `chat()` both stream upstream. */
+  stream?: boolean | null
+  /** Number of choices. */
+  n?: number | null
+  max_tokens?: number | null
+  max_completion_tokens?: number | null
+  stream_options?: { include_usage?: boolean } | null
+  [field: string]: unknown
+}
+
+/** Tokens that a call has used, as the provider counts them. */
+export interface Usage {
+  prompt_tokens: number
+  completion_tokens: number
+  total_tokens: number
+  [field: string]: unknown
+}
+
+export type FinishReason = 'stop' | 'length' | 'tool_calls' | 'content_filter' | 'function_call'
+
+/** A tool call of a complete answer. */
+export interface ToolCall {
+  id: string
+  type: 'function'
+  function: { name: string; arguments: string }
+}
+
+/** The piece of a tool call that one chunk brings. */
+export interface ToolCallDelta {
+  index: number
+  id?: string
+  type?: 'function'
+  function?: { name?: string; arguments?: string }
+}
+
+/** One event of a stream: OpenAI's `chat.completion.chunk`, as the provider sent it. */
+export interface ChatCompletionChunk {
+  id: string
+  object: 'chat.completion.chunk'
+  created: number
+  model: string
+  choices: Array<{
+    index: number
+    delta: {
+      role?: 'developer' | 'system' | 'user' | 'assistant' | 'tool'
+      content?: string | null
+      refusal?: string | null
+      /** Reasoning, where the provider shows it. */
+      reasoning_content?: string | null
+      tool_calls?: ToolCallDelta[]
+    }
+    finish_reason: FinishReason | null
+    logprobs?: any
+  }>
+  usage?: Usage | null
+  system_fingerprint?: string
+}
+
+/** An answer in one piece: OpenAI's `chat.completion`. */
+export interface ChatCompletion {
+  id: string
+  object: 'chat.completion'
+  created: number
+  model: string
+  choices: Array<{
+    index: number
+    message: {
+      role: 'assistant'
+      content: string | null
+      refusal: string | null
+      reasoning_content?: string
+      tool_calls?: ToolCall[]
+    }
+    finish_reason: FinishReason
+    logprobs: any
+  }>
+  usage?: Usage
+  system_fingerprint?: string
+  /** The provider's id of the request that brought the answer. Not enumerable. */
+  readonly _request_id?: string | null
+}
+
+// ---------------------------------------------------------------------------------------------
+// Options
+// ---------------------------------------------------------------------------------------------
+
+/** How much a wait is varied. The clamp to `maxDelayMs` comes after it. */
+export type Jitter = 'none' | 'full' | 'equal' | 'proportional' | 'decorrelated'
+
+/** Options of one call; given to a client, they hold for all its calls. */
+export interface CallOptions {
+  /** Aborts the call at any moment: it rejects with `signal.reason` and its socket is closed. */
+  signal?: AbortSignal
+  /**
+   * Headers beside the client's own. Refused: line breaks, and headers that the client sets itself
+   * (`authorization`, `content-type`, `idempotency-key` …).
+   */
+  headers?: Record<string, string>
+  /** Name lookup, TCP and TLS, in milliseconds. @default 10000 */
+  connectTimeoutMs?: number
+  /**
+   * From the request being sent to the first text, reasoning, refusal or tool call, in milliseconds.
+   * On the last route left (so always, with one endpoint and one model) it is five times as long:
+   * cutting off has no use where there is nowhere else to go. @default 60000
+   */
+  firstTokenTimeoutMs?: number
+  /** Silence between two reads, in milliseconds. Comments and pings end it. @default 60000 */
+  idleTimeoutMs?: number
+  /** The whole call: queue, waits and attempts, in milliseconds. No limit unless it is set. */
+  totalTimeoutMs?: number
+  /**
+   * Retries after the first attempt, among the endpoints of one model. The first try of every further
+   * endpoint or model does not count. @default 3
+   */
+  maxRetries?: number
+  /**
+   * `strict`: an answer is complete when every choice has its finish reason. `lenient`: `[DONE]` is
+   * enough, for a provider that sends no finish reasons. @default 'strict'
+   */
+  completion?: 'strict' | 'lenient'
+  /** Join the pieces that arrive together into one `onChunk` call. @default false */
+  coalesce?: boolean
+  /** The idempotency key of the first request; other endpoints and models get one derived from it. */
+  idempotencyKey?: string
+}
+
+/** How retries are spaced. */
+export interface RetryOptions {
+  /** The form of the waits, or the waits themselves in milliseconds (the last one repeats). @default 'exponential' */
+  backoff?: 'exponential' | 'linear' | 'constant' | number[]
+  /** The first wait, in milliseconds. @default 1000 */
+  baseDelayMs?: number
+  /** No wait is longer, in milliseconds. @default 60000 */
+  maxDelayMs?: number
+  /** Growth of an exponential backoff. @default 2 */
+  multiplier?: number
+  /** @default 'full' */
+  jitter?: Jitter
+  /**
+   * The longest wait that a server may ask for with `retry-after`, in milliseconds. Past it the call
+   * goes to the next route or fails at once, with the wait in the error. @default 60000
+   */
+  maxRetryAfterMs?: number
+}
+
+/** Options of a circuit breaker. */
+export interface CircuitBreakerOptions {
+  /** Consecutive failures that open it. @default 5 */
+  failureThreshold?: number
+  /** How long it stays open before a probe is let through, in milliseconds. @default 60000 */
+  timeout?: number
+  /** Probes at a time while it is half-open. @default 1 */
+  halfOpenMaxCalls?: number
+  /** Successful probes that close it. @default 1 */
+  successThreshold?: number
+  /** Also open when this share of the calls in the window failed (0–1). Off unless set. */
+  errorRate?: number
+  /** The window of `errorRate`, in milliseconds. @default 30000 */
+  windowMs?: number
+  /** Calls in the window below which `errorRate` says nothing. @default 10 */
+  minimumCalls?: number
+  /** For `execute()`: whether an error counts as a failure. Without it every error does. */
+  isFailure?(error: unknown): boolean
+  /** Told of every change of state. */
+  onStateChange?(change: { from: CircuitState; to: CircuitState }): void
+}
+
+export type CircuitState = 'CLOSED' | 'OPEN' | 'HALF_OPEN'
+
+/** Options of a limiter. */
+export interface RateLimitOptions {
+  /** Requests that may come at once. @default 100 */
+  capacity?: number
+  /** Requests a second. @default 10 */
+  refillRate?: number
+  /** Instead of `capacity` and `refillRate`: this many a minute, all of which may come at once. */
+  requestsPerMinute?: number
+  /** Model tokens a minute: estimated before a call, corrected by its usage. Off unless set. */
+  tokensPerMinute?: number
+  /** How many may wait; one more gets a `QueueFullError`. @default 1000 */
+  maxQueue?: number
+  /** Follow the provider's `x-ratelimit-*` and `anthropic-ratelimit-*` headers. @default false */
+  followServer?: boolean
+}
+
+/** A provider. Its key and headers go to it and to no other host. */
+export interface Endpoint {
+  /** How results, errors and events name it; by default the host. */
+  name?: string
+  /** A URL up to and including `/v1`, or a bare host. */
+  baseUrl: string
+  /** Without it no `authorization` header is sent. */
+  apiKey?: string
+  headers?: Record<string, string>
+  /** Names of models here, where they differ: ours to theirs. */
+  models?: Record<string, string>
+  completion?: 'strict' | 'lenient'
+  rateLimit?: RateLimitOptions | false
+  circuitBreaker?: CircuitBreakerOptions | false
+}
+
+/** Options of a client. */
+export interface ClientOptions extends Omit<CallOptions, 'signal' | 'idempotencyKey'> {
+  /** The key; without it `HOLYSHEEP_API_KEY`. */
+  apiKey?: string
+  /**
+   * The endpoint; without it `HOLYSHEEP_BASE_URL`. A bare host means `https://HOST/v1`.
+   * @default 'https://api.holysheep.ai/v1'
+   */
+  baseUrl?: string
+  /** The model of requests that name none. @default 'gpt-4.1' */
+  model?: string
+  /** Several endpoints, best first, instead of `baseUrl`. A plain URL gets the client's `apiKey`; an object only its own. */
+  endpoints?: Array<string | Endpoint>
+  /** Models to fall back to, in order, when the requested one fails everywhere. */
+  fallbackModels?: string[]
+  retry?: RetryOptions
+  /**
+   * A breaker for each route (endpoint × model): options, one breaker of your own for all routes, or
+   * `false`. Without it: on, with default options, where there are several routes; off where there is one.
+   */
+  circuitBreaker?: CircuitBreaker | CircuitBreakerOptions | false
+  /** A limiter before every attempt. Off unless set. */
+  rateLimit?: RateLimitOptions | false
+  /** Attempts at a time; others wait in a queue. No limit unless set. */
+  maxConcurrent?: number
+  /** How many may wait for `maxConcurrent`; one more gets a `QueueFullError`. @default 1000 */
+  maxQueue?: number
+  /** Certificates in PEM that are trusted beside the system's. */
+  ca?: string | string[]
+  /** Told of attempts, waits, fallbacks and breaker changes, as they happen. An error that it throws becomes a process warning. */
+  onEvent?(event: ClientEvent): void
+}
+
+/** What a client reports. `call` names a call; each attempt has a `requestId` of its own. */
+export type ClientEvent =
+  | {
+      type: 'attempt'
+      call: string
+      attempt: number
+      endpoint: string
+      model: string
+      requestId: string
+      reason: 'first' | 'retry' | 'fallback'
+    }
+  | { type: 'first-token'; call: string; attempt: number; endpoint: string; model: string; afterMs: number }
+  | {
+      type: 'attempt-failed'
+      call: string
+      attempt: number
+      endpoint: string
+      model: string
+      requestId: string
+      code: string
+      status?: number
+      message: string
+      durationMs: number
+    }
+  | { type: 'wait'; call: string; ms: number; reason: 'backoff' | 'retry-after' | 'rate-limit' | 'queue' }
+  | { type: 'fallback'; call: string; endpoint: string; model: string; fromEndpoint: string; fromModel: string }
+  | { type: 'circuit'; endpoint: string; model: string; from: CircuitState; to: CircuitState }
+  | { type: 'complete'; call: string; attempts: number; endpoint: string; model: string; durationMs: number }
+  | { type: 'failed'; call: string; attempts: number; code: string; message: string; durationMs: number }
+
+/** What one attempt was and how it ended. */
+export interface AttemptRecord {
+  /** 1-based. */
+  attempt: number
+  endpoint: string
+  model: string
+  /** The provider's id of the request where it sent one, else ours (`x-client-request-id`). */
+  requestId: string
+  /** `complete`, or the code of the error that ended it. */
+  outcome: string
+  status?: number
+  message?: string
+  /** How long the call waited before it, in milliseconds. */
+  waitedMs: number
+  durationMs: number
+  firstTokenMs?: number
+  /** Pieces of text that it brought. */
+  pieces: number
+}
+
+// ---------------------------------------------------------------------------------------------
+// The client
+// ---------------------------------------------------------------------------------------------
+
+/** How `streamWithRetry` ended. `attempts` is how many requests were really made. */
+export type StreamOutcome = { success: true; attempts: number } | { success: false; attempts: number; error: Error }
+
+/**
+ * The client. Every call passes retries, limits, breakers, fallbacks and deadlines in Rust, off the
+ * event loop. An idle client does not keep the process alive; a call in flight does.
+ */
+export class HolySheepStreamingClient implements AsyncDisposable {
+  /**
+   * @param apiKey The key.
+   * @param options Retries after the first attempt, or all options.
+   * @throws TypeError, RangeError with `code: 'INVALID_ARGUMENT'`: the option, what it got, what it takes.
+   */
+  constructor(apiKey: string, options?: number | ClientOptions)
+  constructor(options?: ClientOptions)
+
+  /** The key. Writable; not enumerable, never printed. */
+  get apiKey(): string
+  set apiKey(key: string)
+  /** Retries after the first attempt. Writable; holds from the next call on. */
+  get maxRetries(): number
+  set maxRetries(retries: number)
+  /** The endpoint as it was given: a URL, or a bare host, which means `https://HOST/v1`. Writable. */
+  get baseUrl(): string
+  set baseUrl(url: string)
+  /** The first wait of the backoff, in milliseconds (`retry.baseDelayMs`). Writable. */
+  get baseDelay(): number
+  set baseDelay(ms: number)
+
+  /**
+   * Streams the answer to `messages` with the client's model.
+   * @param onChunk Called once for each piece of text, in order. A promise that it returns is awaited,
+   *   which slows the stream down. What it throws ends the call.
+   * @param onError Called once with the last error, before the promise resolves.
+   * @returns How it ended; rejects only for invalid arguments.
+   */
+  streamWithRetry(
+    messages: ChatRequest['messages'],
+    onChunk?: ((content: string) => unknown) | null,
+    onError?: ((error: Error) => unknown) | null,
+    options?: CallOptions,
+  ): Promise<StreamOutcome>
+
+  /** Exactly one attempt, without retries and fallbacks; rejects on failure. */
+  executeStream(
+    messages: ChatRequest['messages'],
+    onChunk?: ((content: string) => unknown) | null,
+    options?: CallOptions,
+  ): Promise<void>
+
+  /** Whether a failure with this `status` or `code` (number or string) is retried. */
+  isRetryable(error: unknown): boolean
+
+  /** Resolves after `ms` milliseconds. */
+  sleep(ms: number): Promise<void>
+
+  /** Streams an answer. @throws TypeError for a request or options that are none. */
+  stream(request: ChatRequest, options?: CallOptions): ChatStream
+
+  /** An answer in one piece. It is streamed upstream, so that the same limits hold. */
+  chat(request: ChatRequest, options?: CallOptions): Promise<ChatCompletion>
+
+  /** Ends what is in flight (`code: 'CLIENT_CLOSED'`) and refuses what comes later. */
+  close(): Promise<void>
+  [Symbol.asyncDispose](): Promise<void>
+}
+
+/** What `ChatStream.result` resolves to. */
+export interface StreamResult {
+  /** The text of the first choice: the sum of its pieces. */
+  text: string
+  reasoning?: string
+  refusal?: string
+  toolCalls?: ToolCall[]
+  finishReason: FinishReason | null
+  usage: Usage | null
+  /** The model that answered, as the provider names it. */
+  model: string
+  endpoint: string
+  requestId: string
+  attempts: AttemptRecord[]
+}
+
+/**
+ * One streamed answer. It is read once: as chunks (`for await`), as text (`textStream`) or in one
+ * piece (`text()`); `result` goes with each of them. Leaving a loop early aborts the call.
+ */
+export class ChatStream implements AsyncIterable<ChatCompletionChunk> {
+  private constructor()
+  [Symbol.asyncIterator](): AsyncIterator<ChatCompletionChunk, undefined>
+  /** The text of the first choice, piece by piece. */
+  readonly textStream: AsyncIterable<string>
+  /** How it went. Nobody has to listen: a failure causes no `unhandledRejection`. */
+  readonly result: Promise<StreamResult>
+  /** The whole text. */
+  text(): Promise<string>
+  /** Ends the call; everything that waits rejects with `reason` (by default an `AbortError`). */
+  abort(reason?: unknown): void
+}
+
+// ---------------------------------------------------------------------------------------------
+// Circuit breaker and rate limiter
+// ---------------------------------------------------------------------------------------------
+
+/**
+ * A circuit breaker. By hand (`canExecute`, `recordSuccess`, `recordFailure`: synchronous), around a
+ * function (`execute`), or in a client (`circuitBreaker: breaker`): one state machine.
+ */
+export class CircuitBreaker {
+  constructor(failureThreshold?: number, timeout?: number)
+  constructor(options?: CircuitBreakerOptions)
+  /** Consecutive failures that open it. Writable. */
+  failureThreshold: number
+  /** How long it stays open, in milliseconds. Writable. */
+  timeout: number
+  halfOpenMaxCalls: number
+  successThreshold: number
+  /** Consecutive failures so far. Writable. */
+  failures: number
+  /** When the last failure was recorded, in epoch milliseconds. Writable. */
+  lastFailureTime: number | null
+  state: CircuitState
+  /** Told of every change of state. */
+  onStateChange: ((change: { from: CircuitState; to: CircuitState }) => void) | undefined
+  /** Asks for a place. While half-open it admits `halfOpenMaxCalls` at a time. */
+  canExecute(): boolean
+  recordSuccess(): void
+  recordFailure(): void
+  /** Successes among the last 10 calls, 0–100; 100 when there were none. */
+  getHealthScore(): number
+  /**
+   * Runs `fn` if the breaker admits it. A call from before an opening changes nothing when it ends late.
+   * @throws CircuitOpenError with `retryAfterMs` where it does not; else what `fn` throws.
+   */
+  execute<T>(fn: () => T | PromiseLike<T>): Promise<T>
+  open(): void
+  close(): void
+  reset(): void
+}
+
+/** A client every attempt of which passes its bucket, retries included. */
+export class RateLimitedClient extends HolySheepStreamingClient {
+  /** @param options `capacity`, `refillRate` and the other limits may stand beside the client's options. */
+  constructor(apiKey: string, options?: number | (ClientOptions & RateLimitOptions))
+  constructor(options?: ClientOptions & RateLimitOptions)
+  /** What the bucket holds when it is full. Writable. */
+  capacity: number
+  /** What is in the bucket; it starts full. Writable. */
+  tokens: number
+  /** Tokens a second. Writable. */
+  refillRate: number
+  /** When the bucket was last refilled, in epoch milliseconds. Writable. */
+  lastRefill: number
+  /** Takes a token at once: true, or false where there is none or others wait for one. */
+  acquireToken(): Promise<boolean>
+  /** Waits for tokens in a bounded first-in-first-out queue. @throws QueueFullError, TimeoutError. */
+  acquire(options?: { tokens?: number; signal?: AbortSignal; timeoutMs?: number }): Promise<void>
+  /** Adds what has come since the last refill. */
+  refill(): void
+  /**
+   * For a 429: waits as long as it asks (60 s where it does not say) and resolves to true. For any
+   * other status: false, at once.
+   * @param response A fetch `Response`, a Node message, or `{ status, headers }`.
+   */
+  handleRateLimit(response: object): Promise<boolean>
+}
+
+// ---------------------------------------------------------------------------------------------
+// Errors
+// ---------------------------------------------------------------------------------------------
+
+/**
+ * The base of all errors of this package. `code` is stable:
+ * `INVALID_REQUEST`, `CONTEXT_LENGTH_EXCEEDED`, `CONTENT_FILTERED`, `AUTH_FAILED`, `RATE_LIMITED`,
+ * `QUOTA_EXHAUSTED`, `SERVER_ERROR`, `REDIRECTED`, `TIMEOUT`, `ECONNREFUSED`, `ECONNRESET`, `ENOTFOUND`,
+ * `EHOSTUNREACH`, `ERR_TLS`, `ECONNFAILED`, `CIRCUIT_OPEN`, `STREAM_INTERRUPTED`, `STREAM_TRUNCATED`,
+ * `MALFORMED_RESPONSE`, `RESPONSE_TOO_LARGE`, `RETRIES_EXHAUSTED`, `QUEUE_FULL`, `RATE_LIMIT_NEVER_FITS`,
+ * `CLIENT_CLOSED`, `INTERNAL`.
+ */
+export class HolySheepError extends Error {
+  readonly code: string
+  /** The HTTP status, where there was one. */
+  readonly status?: number
+  /** How long to wait before another try, where that is known, in milliseconds. */
+  readonly retryAfterMs?: number
+  /** What was tried. */
+  readonly attempts: AttemptRecord[]
+  /** The text that had been received for the first choice. */
+  readonly partial?: string
+  /** The provider's id of the last request where it sent one, else ours. */
+  readonly requestId?: string
+  /** What the provider said of itself: its `error.type`, `error.code`, `error.param`. */
+  readonly type?: string
+  readonly providerCode?: string
+  readonly param?: string
+  /** The start of the response's body, at most 2 KiB. */
+  readonly body?: string
+}
+/** The provider refused the request or failed: 4xx, 5xx, an error inside a stream. */
+export class APIError extends HolySheepError {}
+/** 401 or 403. */
+export class AuthenticationError extends APIError {}
+/** 429. `code` is `QUOTA_EXHAUSTED` where waiting does not help. */
+export class RateLimitError extends APIError {}
+/** A stage took too long. */
+export class TimeoutError extends HolySheepError {
+  readonly phase: 'connect' | 'first-token' | 'idle' | 'total' | 'queue'
+}
+/** No connection, or it broke before an answer came. `code` is Node's (`ECONNRESET` …). */
+export class ConnectionError extends HolySheepError {}
+/** The breaker of every route that is left is open. */
+export class CircuitOpenError extends HolySheepError {}
+/** The answer broke off; `partial` is what was received. */
+export class StreamInterruptedError extends HolySheepError {}
+/** What came is no answer: HTML, JSON where a stream was asked for, broken or boundless events. */
+export class MalformedResponseError extends HolySheepError {}
+/** Every attempt failed; `cause` is the last error. */
+export class RetriesExhaustedError extends HolySheepError {}
+/** Too many wait already, or the call can never pass the limiter. */
+export class QueueFullError extends HolySheepError {}
+
+/** The version of this package. */
+export const version: string

@@ -1,0 +1,3 @@
+import simulator from './dist/simulator.js'
+
+export const { Simulator, startSimulator } = simulator

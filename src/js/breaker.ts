@@ -1,0 +1,149 @@
+/** `CircuitBreaker`: a face on the state machine in Rust. */
+import type { CircuitBreakerOptions, CircuitState } from '../../index'
+import { invalid, native } from './errors'
+import { addon } from './native'
+import { callback, encode, optionsObject } from './options'
+
+type Change = { from: CircuitState; to: CircuitState }
+
+const SUCCESS = 0
+const FAILURE = 1
+const IGNORED = 2
+
+const natives = new WeakMap<CircuitBreaker, InstanceType<typeof addon.NativeBreaker>>()
+
+/** The native half of a breaker, for a client that shares it. */
+export function nativeBreaker(breaker: CircuitBreaker) {
+  return natives.get(breaker)
+}
+
+export class CircuitBreaker {
+  readonly #native: InstanceType<typeof addon.NativeBreaker>
+  readonly #isFailure: ((error: unknown) => boolean) | undefined
+  #onStateChange: ((change: Change) => void) | undefined
+
+  constructor(failureThreshold?: number | CircuitBreakerOptions, timeout?: number) {
+    const given =
+      typeof failureThreshold === 'object' && failureThreshold !== null
+        ? optionsObject('options', failureThreshold)
+        : { failureThreshold, timeout }
+    const { isFailure, onStateChange, ...options } = given as CircuitBreakerOptions
+    this.#isFailure = callback('isFailure', isFailure)
+    this.#onStateChange = callback('onStateChange', onStateChange)
+    this.#native = native(() => new addon.NativeBreaker(encode(options)))
+    natives.set(this, this.#native)
+  }
+
+  get onStateChange() {
+    return this.#onStateChange
+  }
+  set onStateChange(listener: ((change: Change) => void) | undefined) {
+    this.#onStateChange = callback('onStateChange', listener)
+  }
+
+  get failureThreshold() {
+    return this.#native.failureThreshold
+  }
+  set failureThreshold(value: number) {
+    this.#set('failureThreshold', value)
+  }
+  get timeout() {
+    return this.#native.timeout
+  }
+  set timeout(value: number) {
+    this.#set('timeout', value)
+  }
+  get halfOpenMaxCalls() {
+    return this.#native.halfOpenMaxCalls
+  }
+  set halfOpenMaxCalls(value: number) {
+    this.#set('halfOpenMaxCalls', value)
+  }
+  get successThreshold() {
+    return this.#native.successThreshold
+  }
+  set successThreshold(value: number) {
+    this.#set('successThreshold', value)
+  }
+
+  get failures() {
+    return this.#native.failures
+  }
+  set failures(value: number) {
+    if (!Number.isInteger(value) || value < 0) throw invalid('failures', value, 'a whole number from 0')
+    this.#native.failures = value
+  }
+  get lastFailureTime(): number | null {
+    return this.#native.lastFailureTime ?? null
+  }
+  set lastFailureTime(value: number | null) {
+    if (value !== null && !Number.isFinite(value)) throw invalid('lastFailureTime', value, 'epoch milliseconds or null')
+    this.#native.lastFailureTime = value
+  }
+  get state() {
+    return this.#native.state as CircuitState
+  }
+  set state(value: CircuitState) {
+    this.#change(() =>
+      native(() => {
+        this.#native.state = String(value)
+      }),
+    )
+  }
+
+  canExecute(): boolean {
+    return this.#change(() => this.#native.canExecute())
+  }
+  recordSuccess(): void {
+    this.#change(() => this.#native.recordSuccess())
+  }
+  recordFailure(): void {
+    this.#change(() => this.#native.recordFailure())
+  }
+  getHealthScore(): number {
+    return this.#native.healthScore()
+  }
+  open(): void {
+    this.#change(() => this.#native.open())
+  }
+  close(): void {
+    this.#change(() => this.#native.close())
+  }
+  reset(): void {
+    this.#change(() => this.#native.reset())
+  }
+
+  async execute<T>(fn: () => T | PromiseLike<T>): Promise<T> {
+    if (typeof fn !== 'function') throw invalid('fn', fn, 'a function')
+    const permit = this.#change(() => native(() => this.#native.acquire()))
+    let outcome = IGNORED
+    try {
+      const value = await fn()
+      outcome = SUCCESS
+      return value
+    } catch (error) {
+      // Where the caller's own judgement fails, the call counts for nothing and its place is free.
+      outcome = (this.#isFailure?.(error) ?? true) ? FAILURE : IGNORED
+      throw error
+    } finally {
+      this.#change(() => this.#native.report(permit, outcome))
+    }
+  }
+
+  #set(name: string, value: unknown) {
+    native(() => this.#native.setOption(name, encode(value)))
+  }
+
+  /** Does something that may change the state, and tells of it. */
+  #change<T>(act: () => T): T {
+    const from = this.state
+    const result = act()
+    const to = this.state
+    if (to !== from) this.#onStateChange?.({ from, to })
+    return result
+  }
+
+  [Symbol.for('nodejs.util.inspect.custom')]() {
+    return `CircuitBreaker { state: '${this.state}', failures: ${this.failures} }`
+  }
+}

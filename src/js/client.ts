@@ -1,0 +1,243 @@
+/** `HolySheepStreamingClient`: a face on the engine. It decides nothing. */
+import type {
+  CallOptions,
+  ChatCompletion,
+  ChatRequest,
+  CircuitState,
+  ClientEvent,
+  ClientOptions,
+  StreamOutcome,
+} from '../../index'
+import { CircuitBreaker, nativeBreaker } from './breaker'
+import { HolySheepError, invalid, native, RetriesExhaustedError } from './errors'
+import { type CallHandle, type Consumer, NOTHING, open, TEXT } from './hub'
+import { addon } from './native'
+import { callback, encode, encodeRequest, optionsObject, sleep, splitSignal } from './options'
+import { type ChatStream, createStream } from './stream'
+
+/** Defaults, as Rust has them. */
+const defaults = JSON.parse(addon.defaults()) as { maxRetries: number; retry: { baseDelayMs: number } }
+/** The endpoint as the documents write it. */
+const DEFAULT_HOST = 'api.holysheep.ai'
+
+type Options = Omit<ClientOptions, 'signal'> & { retry?: Record<string, unknown>; $limiter?: unknown }
+type Messages = ChatRequest['messages']
+
+export class HolySheepStreamingClient {
+  readonly #native: InstanceType<typeof addon.NativeClient>
+  readonly #breaker: CircuitBreaker | undefined
+  readonly #onEvent: ((event: ClientEvent) => void) | undefined
+  readonly #inFlight = new Set<Promise<unknown>>()
+  readonly #coalesce: boolean
+  #options: Options
+
+  constructor(apiKey?: string | ClientOptions, options?: number | ClientOptions) {
+    const given = readArguments(apiKey, options)
+    const { onEvent, circuitBreaker, $limiter, ...rest } = given
+    this.#onEvent = callback('onEvent', onEvent)
+    this.#breaker = circuitBreaker instanceof CircuitBreaker ? circuitBreaker : undefined
+    this.#coalesce = rest.coalesce === true
+    this.#options = {
+      ...rest,
+      apiKey: rest.apiKey ?? process.env.HOLYSHEEP_API_KEY,
+      // An empty variable counts as none.
+      baseUrl: rest.baseUrl ?? (rest.endpoints ? undefined : process.env.HOLYSHEEP_BASE_URL || undefined),
+      circuitBreaker: this.#breaker ? ('$shared' as never) : withoutCallbacks(circuitBreaker),
+    }
+    const shared = this.#breaker && nativeBreaker(this.#breaker)
+    this.#native = native(
+      () => new addon.NativeClient(encode(this.#options), shared, $limiter as InstanceType<typeof addon.NativeLimiter>),
+    )
+  }
+
+  get apiKey(): string {
+    return (this.#options.apiKey ?? '').trim()
+  }
+  set apiKey(apiKey: string) {
+    this.#configure({ apiKey })
+  }
+  get maxRetries(): number {
+    return this.#options.maxRetries ?? defaults.maxRetries
+  }
+  set maxRetries(maxRetries: number) {
+    this.#configure({ maxRetries })
+  }
+  get baseUrl(): string {
+    return this.#options.baseUrl ?? (this.#options.endpoints ? this.#native.url : DEFAULT_HOST)
+  }
+  set baseUrl(baseUrl: string) {
+    this.#configure({ baseUrl })
+  }
+  get baseDelay(): number {
+    return this.#options.retry?.baseDelayMs ?? defaults.retry.baseDelayMs
+  }
+  set baseDelay(baseDelayMs: number) {
+    this.#configure({ retry: { ...this.#options.retry, baseDelayMs } })
+  }
+
+  async streamWithRetry(
+    messages: Messages,
+    onChunk?: ((content: string) => unknown) | null,
+    onError?: ((error: Error) => unknown) | null,
+    options?: CallOptions,
+  ): Promise<StreamOutcome> {
+    const told = callback('onError', onError)
+    const run = this.#pieces({ messages }, onChunk, options)
+    try {
+      return { success: true, attempts: await run }
+    } catch (thrown) {
+      const error = lastError(thrown)
+      told?.(error)
+      return { success: false, error, attempts: (error as Partial<HolySheepError>).attempts?.length ?? 0 }
+    }
+  }
+
+  async executeStream(
+    messages: Messages,
+    onChunk?: ((content: string) => unknown) | null,
+    options?: CallOptions,
+  ): Promise<void> {
+    await this.#pieces({ messages }, onChunk, { ...optionsObject('options', options), $single: true } as CallOptions)
+  }
+
+  isRetryable(error: unknown): boolean {
+    if (typeof error !== 'object' || error === null) return false
+    const { code, status, cause } = error as { code?: unknown; status?: unknown; cause?: { code?: unknown } }
+    const own = error instanceof HolySheepError ? [code] : [status, code, cause?.code]
+    const first = own.find((value) => typeof value === 'number' || (typeof value === 'string' && value !== ''))
+    if (first === undefined) return false
+    // No money is left: the status alone does not say so.
+    if (code === 'QUOTA_EXHAUSTED' || code === 'insufficient_quota') return false
+    if (error instanceof HolySheepError && error.status !== undefined) {
+      return addon.isRetryableCode(String(error.status)) && addon.isRetryableCode(String(code))
+    }
+    return addon.isRetryableCode(String(first))
+  }
+
+  sleep(ms: number): Promise<void> {
+    return sleep(ms)
+  }
+
+  stream(request: ChatRequest, options?: CallOptions): ChatStream {
+    return createStream((consumer) => this.#start(request, options, consumer, false))
+  }
+
+  async chat(request: ChatRequest, options?: CallOptions): Promise<ChatCompletion> {
+    const json = await new Promise<string>((end, error) => {
+      this.#start(request, options, { end, error }, true).begin(NOTHING)
+    })
+    const { completion, about } = JSON.parse(json)
+    return Object.defineProperty(completion, '_request_id', { value: about.requestId })
+  }
+
+  async close(): Promise<void> {
+    this.#native.close()
+    await Promise.allSettled(this.#inFlight)
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close()
+  }
+
+  /** Streams text into a callback; resolves to the number of attempts. */
+  #pieces(request: ChatRequest, onChunk: unknown, options: CallOptions | undefined): Promise<number> {
+    const piece = callback('onChunk', onChunk as (content: string) => unknown)
+    return new Promise((resolve, error) => {
+      const end = (json: string) => resolve(JSON.parse(json).attempts.length)
+      this.#start(request, options, { piece, end, error }, false).begin(piece ? TEXT : NOTHING)
+    })
+  }
+
+  /** Enters a call. Throws for invalid arguments; a signal that is aborted already is told at once. */
+  #start(request: ChatRequest, options: CallOptions | undefined, consumer: Consumer, whole: boolean): CallHandle {
+    const { signal, rest } = splitSignal(options)
+    const body = encodeRequest(request)
+    const coalesce = rest.coalesce === undefined ? this.#coalesce : rest.coalesce === true
+    const given = encode(rest)
+    if (signal?.aborted) return refused(consumer, signal.reason)
+    let settle = () => {}
+    const tracked: Consumer = {
+      ...consumer,
+      event: this.#onEvent || this.#breaker ? (json) => this.#tell(JSON.parse(json)) : undefined,
+      end(json) {
+        settle()
+        consumer.end(json)
+      },
+      error(error) {
+        settle()
+        consumer.error(error)
+      },
+    }
+    const enter = (hub: InstanceType<typeof addon.NativeHub>) =>
+      native(() => this.#native.start(hub, body, given, whole, tracked.event !== undefined))
+    const call = open(tracked, { coalesce, signal }, enter)
+    const over = new Promise<void>((resolve) => {
+      settle = resolve
+    })
+    this.#inFlight.add(over)
+    over.then(() => this.#inFlight.delete(over))
+    return call
+  }
+
+  #tell(event: ClientEvent) {
+    try {
+      if (event.type === 'circuit') {
+        this.#breaker?.onStateChange?.({ from: event.from as CircuitState, to: event.to as CircuitState })
+      }
+      this.#onEvent?.(event)
+    } catch (error) {
+      // An observer's fault must not end a call.
+      process.emitWarning(`onEvent threw: ${error}`, { type: 'HolySheepWarning' })
+    }
+  }
+
+  #configure(change: Partial<Options>) {
+    const options = { ...this.#options, ...change }
+    native(() => this.#native.configure(encode(options)))
+    this.#options = options
+  }
+
+  [Symbol.for('nodejs.util.inspect.custom')]() {
+    return `${this.constructor.name} { baseUrl: '${this.baseUrl}', maxRetries: ${this.maxRetries} }`
+  }
+}
+
+/** A call that was aborted before it began. */
+function refused(consumer: Consumer, reason: unknown): CallHandle {
+  queueMicrotask(() => consumer.error(reason))
+  const nothing = () => {}
+  return { begin: nothing, cancel: nothing, pause: nothing, resume: nothing }
+}
+
+/** The error of the last attempt: what the documents' `onError` is told. */
+function lastError(thrown: unknown): Error {
+  if (!(thrown instanceof RetriesExhaustedError) || !(thrown.cause instanceof HolySheepError)) {
+    return thrown instanceof Error ? thrown : Object.assign(new Error(String(thrown)), { cause: thrown })
+  }
+  const { attempts, partial, requestId } = thrown
+  return Object.assign(thrown.cause, { attempts, ...(partial !== undefined && { partial }), requestId })
+}
+
+/** `(apiKey, maxRetries)`, `(apiKey, options)` or `(options)`. */
+function readArguments(apiKey: unknown, options: unknown): Options {
+  if (typeof apiKey === 'object' && apiKey !== null) {
+    if (options !== undefined) throw invalid('options', options, 'nothing after an object of options')
+    return optionsObject('options', apiKey) as Options
+  }
+  if (apiKey !== undefined && typeof apiKey !== 'string') {
+    throw invalid('apiKey', typeof apiKey, 'a string')
+  }
+  const rest =
+    typeof options === 'object' || options === undefined ? optionsObject('options', options) : { maxRetries: options }
+  return { ...rest, ...(apiKey !== undefined && { apiKey }) } as Options
+}
+
+/** The options of a breaker that Rust knows. */
+function withoutCallbacks(breaker: unknown): ClientOptions['circuitBreaker'] {
+  if (typeof breaker !== 'object' || breaker === null) return breaker as ClientOptions['circuitBreaker']
+  const { isFailure, onStateChange, ...options } = breaker as Record<string, unknown>
+  if (isFailure !== undefined || onStateChange !== undefined) {
+    throw invalid('circuitBreaker', 'callbacks', 'options without callbacks, or a CircuitBreaker that has them')
+  }
+  return options as ClientOptions['circuitBreaker']
+}

@@ -1,0 +1,125 @@
+/** The error classes, and how they are made from the records that come out of Rust. */
+import type { AttemptRecord } from '../../index'
+
+interface ErrorRecord {
+  class: string
+  code: string
+  message: string
+  attempts?: AttemptRecord[]
+  cause?: ErrorRecord
+  [field: string]: unknown
+}
+
+class HolySheepError extends Error {
+  declare readonly code: string
+  declare readonly status?: number
+  declare readonly retryAfterMs?: number
+  declare readonly attempts: AttemptRecord[]
+  declare readonly partial?: string
+  declare readonly requestId?: string
+  declare readonly type?: string
+  declare readonly providerCode?: string
+  declare readonly param?: string
+  declare readonly body?: string
+
+  constructor(message: string, options?: ErrorOptions) {
+    super(message, options)
+    Object.defineProperty(this, 'attempts', { value: [], writable: true, configurable: true, enumerable: true })
+  }
+}
+class APIError extends HolySheepError {}
+class AuthenticationError extends APIError {}
+class RateLimitError extends APIError {}
+class TimeoutError extends HolySheepError {
+  declare readonly phase: 'connect' | 'first-token' | 'idle' | 'total' | 'queue'
+}
+class ConnectionError extends HolySheepError {}
+class CircuitOpenError extends HolySheepError {}
+class StreamInterruptedError extends HolySheepError {}
+class MalformedResponseError extends HolySheepError {}
+class RetriesExhaustedError extends HolySheepError {}
+class QueueFullError extends HolySheepError {}
+
+const classes = {
+  HolySheepError,
+  APIError,
+  AuthenticationError,
+  RateLimitError,
+  TimeoutError,
+  ConnectionError,
+  CircuitOpenError,
+  StreamInterruptedError,
+  MalformedResponseError,
+  RetriesExhaustedError,
+  QueueFullError,
+}
+
+// A class's name is on its prototype, as with JavaScript's own errors: it survives minification and
+// stays out of the own properties.
+for (const [name, value] of Object.entries(classes)) {
+  Object.defineProperty(value.prototype, 'name', { value: name, writable: true, configurable: true })
+}
+
+const builtins: Record<string, new (message: string) => Error> = { TypeError, RangeError }
+
+/** Builds the error that a record describes. */
+export function fromRecord(record: ErrorRecord): Error {
+  const { class: name, message, cause, ...data } = record
+  const Builtin = builtins[name]
+  if (Builtin) return Object.assign(new Builtin(message), { code: data.code })
+  const Class = (classes as Record<string, typeof HolySheepError>)[name] ?? HolySheepError
+  const error = cause ? new Class(message, { cause: fromRecord(cause) }) : new Class(message)
+  return Object.assign(error, data)
+}
+
+/** The error of a wrong argument: which, what was given, what is accepted. */
+export function invalid(name: string, given: unknown, accepted: string): TypeError {
+  const error = new TypeError(`${name}: got ${describe(given)}; accepted: ${accepted}`)
+  return Object.assign(error, { code: 'INVALID_ARGUMENT' })
+}
+
+/** A value as a person would write it, short. */
+export function describe(value: unknown): string {
+  switch (typeof value) {
+    case 'string':
+      return `'${value.length > 60 ? `${value.slice(0, 60)}…` : value}' (a string)`
+    case 'function':
+      return 'a function'
+    case 'bigint':
+      return `${value}n`
+    case 'symbol':
+      return 'a symbol'
+    case 'object':
+      if (value === null) return 'null'
+      return Array.isArray(value) ? 'an array' : 'an object'
+    default:
+      return String(value)
+  }
+}
+
+/** Calls into Rust; what it throws carries a record, and becomes the error that the record describes. */
+export function native<T>(call: () => T): T {
+  try {
+    return call()
+  } catch (error) {
+    const message = (error as Error).message
+    if (!message?.startsWith('{"class":')) throw error
+    const made = fromRecord(JSON.parse(message))
+    Error.captureStackTrace?.(made, native)
+    throw made
+  }
+}
+
+export {
+  APIError,
+  AuthenticationError,
+  CircuitOpenError,
+  ConnectionError,
+  HolySheepError,
+  MalformedResponseError,
+  QueueFullError,
+  RateLimitError,
+  RetriesExhaustedError,
+  StreamInterruptedError,
+  TimeoutError,
+}

@@ -1,0 +1,276 @@
+/**
+ * The dispatcher: the JavaScript end of the queue that `src/binding/hub.rs` fills. A wake-up takes
+ * batches, sorts their records by call, and runs each call's share in the async context in which the
+ * call was started, entered once a batch. It stops after a few milliseconds and goes on in the next
+ * turn of the event loop, so that no burst holds the loop.
+ */
+import { AsyncResource } from 'node:async_hooks'
+import { performance } from 'node:perf_hooks'
+import { fromRecord } from './errors'
+import { addon } from './native'
+
+/** The kinds of records; `Record` in `src/binding/hub.rs` has the same numbers. */
+const PIECE = 0
+const COMPLETE = 1
+const END = 2
+const ERROR = 3
+
+/** What a call is handed while its answer comes. */
+export const TEXT = 0
+export const CHUNKS = 1
+export const NOTHING = 2
+
+/** Words before the records in the shared array. */
+const HEADER = 2
+/** How long one turn may take, in milliseconds. */
+const TURN_MS = 4
+/** How many records are handled between two looks at the clock. */
+const STRIDE = 16
+/** How many pieces may wait for a consumer that awaits before its socket is paused. */
+const HIGH_WATER = 64
+
+/** Who is told what comes. What `piece` throws, or its promise rejects with, ends the call. */
+export interface Consumer {
+  piece?(text: string): unknown
+  /** Every piece has come; `text` is their sum where no pieces were wanted. */
+  complete?(text: string): void
+  end(json: string): void
+  error(error: unknown): void
+  event?(json: string): void
+}
+
+export interface CallHandle {
+  /** Lets the call begin; `TEXT`, `CHUNKS` or `NOTHING`. */
+  begin(mode: number): void
+  /** Ends the call; the consumer is told `reason` at once. */
+  cancel(reason: unknown): void
+  pause(): void
+  resume(): void
+}
+
+const calls = new Map<number, InFlight>()
+const ready: InFlight[] = []
+let shared: Uint32Array
+let hub: InstanceType<typeof addon.NativeHub> | undefined
+let scheduled = false
+let more = false
+
+function nativeHub() {
+  if (hub === undefined) {
+    shared = new Uint32Array(addon.NativeHub.sharedWords())
+    hub = new addon.NativeHub(shared, turn)
+  }
+  return hub
+}
+
+/** One call on this side of the boundary. */
+class InFlight extends AsyncResource implements CallHandle {
+  /** Kinds and texts, two entries a record. */
+  private backlog: Array<number | string> = []
+  private head = 0
+  /** A promise of the consumer is awaited. */
+  private blocked = false
+  private paused = false
+  private settled = false
+  queued = false
+
+  constructor(
+    readonly id: number,
+    private readonly consumer: Consumer,
+    private readonly coalesce: boolean,
+  ) {
+    super('HOLYSHEEP')
+  }
+
+  begin(mode: number) {
+    nativeHub().begin(this.id, mode)
+  }
+
+  cancel(reason: unknown) {
+    nativeHub().cancel(this.id)
+    this.fail(reason)
+  }
+
+  pause() {
+    if (this.paused) return
+    this.paused = true
+    nativeHub().pause(this.id)
+  }
+
+  resume() {
+    if (!this.paused) return
+    this.paused = false
+    nativeHub().resume(this.id)
+  }
+
+  add(kind: number, text: string) {
+    this.backlog.push(kind, text)
+    if (!this.queued && !this.blocked) {
+      this.queued = true
+      ready.push(this)
+    }
+    if (this.blocked && this.backlog.length - this.head > 2 * HIGH_WATER) this.pause()
+  }
+
+  /** Handles what has come, until `until`. False when there is something left for the next turn. */
+  run(until: number): boolean {
+    return this.runInAsyncScope(this.drain, this, until)
+  }
+
+  private drain(until: number): boolean {
+    const { backlog } = this
+    let handled = 0
+    while (this.head < backlog.length) {
+      if (++handled % STRIDE === 0 && performance.now() >= until) return false
+      const kind = backlog[this.head] as number
+      let text = backlog[this.head + 1] as string
+      this.head += 2
+      if (kind === PIECE && this.coalesce) {
+        while (backlog[this.head] === PIECE) {
+          text += backlog[this.head + 1] as string
+          this.head += 2
+        }
+      }
+      this.handle(kind, text)
+      if (this.blocked) break
+    }
+    if (this.head === backlog.length) {
+      this.backlog = []
+      this.head = 0
+    }
+    return true
+  }
+
+  private handle(kind: number, text: string) {
+    if (kind === END || kind === ERROR) {
+      calls.delete(this.id)
+      nativeHub().ended()
+    }
+    if (this.settled) return
+    try {
+      if (kind === PIECE) {
+        const returned = this.consumer.piece?.(text) as PromiseLike<unknown> | undefined
+        if (typeof returned?.then === 'function') this.block(returned)
+      } else if (kind === COMPLETE) {
+        this.consumer.complete?.(text)
+      } else if (kind === END) {
+        this.settled = true
+        this.consumer.end(text)
+      } else if (kind === ERROR) {
+        this.fail(fromRecord(JSON.parse(text)))
+      } else {
+        this.consumer.event?.(text)
+      }
+    } catch (error) {
+      // The consumer's own error: it ends this call and nothing else.
+      nativeHub().cancel(this.id)
+      this.fail(error)
+    }
+  }
+
+  private fail(reason: unknown) {
+    if (this.settled) return
+    this.settled = true
+    this.consumer.error(reason)
+    this.unblock()
+  }
+
+  private block(promise: PromiseLike<unknown>) {
+    this.blocked = true
+    promise.then(
+      () => this.unblock(),
+      (error) => this.cancel(error),
+    )
+  }
+
+  private unblock() {
+    if (!this.blocked) return
+    this.blocked = false
+    this.resume()
+    if (this.head < this.backlog.length && !this.queued) {
+      this.queued = true
+      ready.push(this)
+      schedule()
+    }
+  }
+}
+
+function schedule() {
+  if (scheduled) return
+  scheduled = true
+  setImmediate(resumeTurn)
+}
+
+function resumeTurn() {
+  scheduled = false
+  turn()
+}
+
+/** Sorts one batch by calls. */
+function take() {
+  const text = nativeHub().take()
+  const count = shared[0] as number
+  more = shared[1] === 1
+  let position = 0
+  for (let index = 0; index < count; index++) {
+    const at = HEADER + 3 * index
+    const end = position + (shared[at + 2] as number)
+    calls.get(shared[at] as number)?.add(shared[at + 1] as number, text.substring(position, end))
+    position = end
+  }
+}
+
+/** One turn of the dispatcher; never throws. */
+function turn() {
+  const until = performance.now() + TURN_MS
+  // What is left of the last batch goes first: a batch is taken when there is nothing else.
+  if (ready.length === 0) take()
+  for (let index = 0; index < ready.length; index++) {
+    const call = ready[index] as InFlight
+    if (!call.run(until)) {
+      ready.splice(0, index)
+      schedule()
+      return
+    }
+    call.queued = false
+  }
+  ready.length = 0
+  // Taking on disarms the queue only when it is empty; otherwise coming back is our part.
+  if (more) schedule()
+}
+
+/**
+ * Starts a call. `enter` calls into Rust with the hub and returns the id of the call.
+ * The process stays alive until the call has ended.
+ */
+export function open(
+  consumer: Consumer,
+  options: { coalesce?: boolean; signal?: AbortSignal },
+  enter: (hub: InstanceType<typeof addon.NativeHub>) => number,
+): CallHandle {
+  const { signal } = options
+  const wrapped = signal ? listening(consumer, signal, () => call.cancel(signal.reason)) : consumer
+  const call: InFlight = new InFlight(enter(nativeHub()), wrapped, options.coalesce === true)
+  calls.set(call.id, call)
+  nativeHub().begun()
+  return call
+}
+
+/** The consumer, with an abort listener that lasts as long as the call. */
+function listening(consumer: Consumer, signal: AbortSignal, abort: () => void): Consumer {
+  signal.addEventListener('abort', abort, { once: true })
+  const stop = () => signal.removeEventListener('abort', abort)
+  return {
+    piece: consumer.piece && ((text) => consumer.piece?.(text)),
+    complete: (text) => consumer.complete?.(text),
+    event: consumer.event && ((json) => consumer.event?.(json)),
+    end(json) {
+      stop()
+      consumer.end(json)
+    },
+    error(error) {
+      stop()
+      consumer.error(error)
+    },
+  }
+}

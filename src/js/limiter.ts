@@ -1,0 +1,115 @@
+/** `RateLimitedClient`: a client every attempt of which passes its bucket. */
+import type { ClientOptions, RateLimitOptions } from '../../index'
+import { HolySheepStreamingClient } from './client'
+import { invalid, native } from './errors'
+import { NOTHING, open } from './hub'
+import { addon } from './native'
+import { encode, optionsObject, sleep, splitSignal } from './options'
+
+/** How long a 429 that says nothing is waited for. */
+const SILENT_429_MS = 60_000
+
+type Headers = { get(name: string): string | null } | Record<string, string | string[] | undefined>
+
+export class RateLimitedClient extends HolySheepStreamingClient {
+  readonly #limiter: InstanceType<typeof addon.NativeLimiter>
+
+  constructor(
+    apiKey?: string | (ClientOptions & RateLimitOptions),
+    options?: number | (ClientOptions & RateLimitOptions),
+  ) {
+    const both = typeof apiKey === 'object' && apiKey !== null ? [undefined, apiKey] : [apiKey, options]
+    const given = typeof both[1] === 'number' ? { maxRetries: both[1] } : optionsObject('options', both[1])
+    const { capacity, refillRate, requestsPerMinute, tokensPerMinute, followServer, rateLimit, ...rest } =
+      given as ClientOptions & RateLimitOptions
+    if (rateLimit === false) throw invalid('rateLimit', false, 'options of a limiter')
+    const beside = { capacity, refillRate, requestsPerMinute, tokensPerMinute, followServer }
+    const limits = { ...optionsObject('rateLimit', rateLimit), ...defined(beside) }
+    const limiter = native(() => new addon.NativeLimiter(encode(limits)))
+    const key = both[0] as string | undefined
+    super({ ...rest, ...(key !== undefined && { apiKey: key }), $limiter: limiter } as ClientOptions)
+    this.#limiter = limiter
+  }
+
+  get capacity(): number {
+    return this.#limiter.capacity
+  }
+  set capacity(value: number) {
+    this.#set('capacity', value)
+  }
+  get refillRate(): number {
+    return this.#limiter.refillRate
+  }
+  set refillRate(value: number) {
+    this.#set('refillRate', value)
+  }
+  get tokens(): number {
+    return this.#limiter.tokens
+  }
+  set tokens(value: number) {
+    if (!Number.isFinite(value) || value < 0) throw invalid('tokens', value, 'a number from 0')
+    this.#limiter.tokens = value
+  }
+  get lastRefill(): number {
+    return this.#limiter.lastRefill
+  }
+  set lastRefill(value: number) {
+    if (!Number.isFinite(value)) throw invalid('lastRefill', value, 'epoch milliseconds')
+    this.#limiter.lastRefill = value
+  }
+
+  async acquireToken(): Promise<boolean> {
+    return this.#limiter.tryAcquire()
+  }
+
+  async acquire(options?: { tokens?: number; signal?: AbortSignal; timeoutMs?: number }): Promise<void> {
+    const { signal, rest } = splitSignal(options)
+    const { tokens = 1, timeoutMs } = rest as { tokens?: number; timeoutMs?: number }
+    if (typeof tokens !== 'number' || !(tokens > 0)) throw invalid('tokens', tokens, 'a number above 0')
+    if (timeoutMs !== undefined && !(timeoutMs >= 0)) throw invalid('timeoutMs', timeoutMs, 'milliseconds from 0')
+    signal?.throwIfAborted()
+    await new Promise<string>((end, error) => {
+      open({ end, error }, { signal }, (hub) => native(() => this.#limiter.acquire(hub, tokens, timeoutMs))).begin(
+        NOTHING,
+      )
+    })
+  }
+
+  refill(): void {
+    this.#limiter.refill()
+  }
+
+  async handleRateLimit(response: object): Promise<boolean> {
+    const { status, statusCode, headers } = (response ?? {}) as {
+      status?: unknown
+      statusCode?: unknown
+      headers?: Headers
+    }
+    if (Number(status ?? statusCode) !== 429) return false
+    await sleep(addon.retryAfterMs(waitHeaders(headers)) ?? SILENT_429_MS)
+    return true
+  }
+
+  #set(name: string, value: unknown) {
+    native(() => this.#limiter.setOption(name, encode(value)))
+  }
+}
+
+/** The headers that say how long to wait, of a fetch response or of a Node message. */
+function waitHeaders(headers: Headers | undefined): Record<string, string> {
+  const found: Record<string, string> = {}
+  for (const name of ['retry-after-ms', 'retry-after']) {
+    const value = typeof headers?.get === 'function' ? headers.get(name) : plain(headers, name)
+    if (typeof value === 'string' || typeof value === 'number') found[name] = String(value)
+  }
+  return found
+}
+
+function plain(headers: unknown, name: string): unknown {
+  const entry = Object.entries(headers ?? {}).find(([key]) => key.toLowerCase() === name)?.[1]
+  return Array.isArray(entry) ? entry[0] : entry
+}
+
+function defined(options: object): object {
+  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined))
+}

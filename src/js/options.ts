@@ -1,0 +1,70 @@
+/** Options and requests on their way to Rust, which validates them. */
+import { describe, invalid } from './errors'
+
+/**
+ * Encodes options as JSON. What JSON cannot say (`NaN`, functions, big integers) becomes
+ * `{"$given": "NaN"}`, so that the error of the validation can say what was given.
+ */
+export function encode(options: unknown): string {
+  const json: string | undefined = JSON.stringify(options, (_key, value: unknown) => {
+    switch (typeof value) {
+      case 'number':
+        return Number.isFinite(value) ? value : { $given: String(value) }
+      case 'bigint':
+      case 'function':
+      case 'symbol':
+        return { $given: describe(value) }
+      default:
+        return value
+    }
+  })
+  return json ?? 'null'
+}
+
+/** Encodes a request. A cycle or a big integer is told as what it is. */
+export function encodeRequest(request: unknown): string {
+  if (typeof request !== 'object' || request === null || Array.isArray(request)) {
+    throw invalid('request', request, 'an object with `messages`')
+  }
+  try {
+    return JSON.stringify(request)
+  } catch (error) {
+    const why = error instanceof Error ? (error.message.split('\n')[0] as string) : String(error)
+    throw Object.assign(new TypeError(`request: cannot be encoded as JSON (${why})`, { cause: error }), {
+      code: 'INVALID_ARGUMENT',
+    })
+  }
+}
+
+/** Checks that something is an object of options. */
+export function optionsObject(name: string, value: unknown): Record<string, unknown> {
+  if (value === undefined || value === null) return {}
+  if (typeof value !== 'object' || Array.isArray(value)) throw invalid(name, value, 'an object')
+  return value as Record<string, unknown>
+}
+
+/** Checks an optional callback. */
+export function callback<T>(name: string, value: T | null | undefined): T | undefined {
+  if (value === undefined || value === null) return undefined
+  if (typeof value !== 'function') throw invalid(name, value, 'a function')
+  return value
+}
+
+/** Takes the signal out of the options of a call, and checks it. */
+export function splitSignal(options: unknown): { signal?: AbortSignal; rest: Record<string, unknown> } {
+  const { signal, ...rest } = optionsObject('options', options)
+  if (signal === undefined || signal === null) return { rest }
+  if (typeof (signal as AbortSignal).addEventListener !== 'function' || !('aborted' in (signal as object))) {
+    throw invalid('signal', signal, 'an AbortSignal')
+  }
+  return { signal: signal as AbortSignal, rest }
+}
+
+/** Resolves after a time. Longer than one timer can hold is fine. */
+export async function sleep(ms: number): Promise<void> {
+  if (typeof ms !== 'number' || !(ms >= 0)) throw invalid('ms', ms, 'milliseconds from 0')
+  const longest = 2 ** 31 - 1
+  for (let left = ms; left > 0 || left === ms; left -= longest) {
+    await new Promise((resolve) => setTimeout(resolve, Math.min(left, longest)))
+  }
+}

@@ -1,0 +1,206 @@
+/** `ChatStream`: one streamed answer, read as chunks, as text, or in one piece. */
+import type { ChatCompletionChunk, StreamResult } from '../../index'
+import { type CallHandle, CHUNKS, type Consumer, NOTHING, TEXT } from './hub'
+
+/** How many pieces may wait for a reader before the socket is paused, and when it goes on. */
+const HIGH_WATER = 256
+const LOW_WATER = 64
+
+/** What a stream is started with. */
+export type Start = (consumer: Consumer) => CallHandle
+
+class Deferred<T> {
+  readonly promise: Promise<T>
+  resolve!: (value: T) => void
+  reject!: (error: unknown) => void
+  constructor() {
+    this.promise = new Promise((resolve, reject) => {
+      this.resolve = resolve
+      this.reject = reject
+    })
+    // Nobody has to listen.
+    this.promise.catch(() => {})
+  }
+}
+
+/** Made by `HolySheepStreamingClient.stream`. */
+export let createStream: (start: Start) => ChatStream
+
+export class ChatStream implements AsyncIterable<ChatCompletionChunk> {
+  readonly #call: CallHandle
+  readonly #result = new Deferred<StreamResult>()
+  readonly #text = new Deferred<string>()
+  #mode: number | undefined
+  /** Who reads: set once. */
+  #reader: 'chunks' | 'text' | 'whole' | undefined
+  #pieces: string[] = []
+  #head = 0
+  #waiters: Deferred<IteratorResult<string, undefined>>[] = []
+  #complete = false
+  #failure: { error: unknown } | undefined
+  /** A reader has left: what still comes is nobody's. */
+  #left = false
+  /** Somebody waits for the end who does not read: nothing may wait for a reader. */
+  #unbounded = false
+
+  static {
+    createStream = (start) => new ChatStream(start)
+  }
+
+  private constructor(start: Start) {
+    this.#call = start({
+      piece: (text) => this.#onPiece(text),
+      complete: (text) => this.#onComplete(text),
+      end: (json) => this.#onEnd(JSON.parse(json)),
+      error: (error) => this.#onError(error),
+    })
+    // How it is read shows in the same turn, mostly; the call begins when that is known.
+    queueMicrotask(() => this.#begin())
+  }
+
+  get result(): Promise<StreamResult> {
+    this.#unbounded = true
+    this.#call.resume()
+    return this.#result.promise
+  }
+
+  get textStream(): AsyncIterable<string> {
+    return { [Symbol.asyncIterator]: () => this.#iterate('text', (piece) => piece) }
+  }
+
+  [Symbol.asyncIterator](): AsyncIterator<ChatCompletionChunk, undefined> {
+    return this.#iterate('chunks', (json) => JSON.parse(json) as ChatCompletionChunk)
+  }
+
+  text(): Promise<string> {
+    if (this.#reader === undefined) {
+      this.#reader = 'whole'
+      this.#pieces = []
+      this.#head = 0
+    }
+    this.#unbounded = true
+    this.#call.resume()
+    return this.#text.promise
+  }
+
+  abort(reason: unknown = new DOMException('This operation was aborted', 'AbortError')): void {
+    this.#call.cancel(reason)
+  }
+
+  #begin() {
+    if (this.#mode !== undefined) return
+    // Chunks hold everything: what a reader who comes later wants can be made from them.
+    this.#mode = this.#reader === 'text' ? TEXT : this.#reader === 'whole' ? NOTHING : CHUNKS
+    this.#call.begin(this.#mode)
+  }
+
+  #iterate<T>(reader: 'chunks' | 'text', shape: (piece: string) => T): AsyncIterator<T, undefined> {
+    if (this.#reader !== undefined) {
+      throw new TypeError(`this stream is read already (as ${this.#reader}): an answer is read once`)
+    }
+    this.#reader = reader
+    let over = false
+    const next = async (): Promise<IteratorResult<T, undefined>> => {
+      while (!over) {
+        const result = await this.#next()
+        if (result.done) break
+        const text = reader === 'text' && this.#mode === CHUNKS ? textOf(result.value) : result.value
+        if (text !== '') return { value: shape(text), done: false }
+      }
+      return { value: undefined, done: true }
+    }
+    return {
+      next,
+      return: async () => {
+        over = true
+        this.#leave()
+        return { value: undefined, done: true }
+      },
+    }
+  }
+
+  #next(): Promise<IteratorResult<string, undefined>> {
+    const waiter = new Deferred<IteratorResult<string, undefined>>()
+    this.#waiters.push(waiter)
+    this.#serve()
+    return waiter.promise
+  }
+
+  /** Gives those who wait what is there. */
+  #serve() {
+    while (this.#waiters.length > 0) {
+      if (this.#head < this.#pieces.length) {
+        const value = this.#pieces[this.#head++] as string
+        this.#waiters.shift()?.resolve({ value, done: false })
+        if (this.#head === this.#pieces.length) {
+          this.#pieces = []
+          this.#head = 0
+        }
+      } else if (this.#failure) {
+        // Told once; whoever asks again is at the end.
+        const { error } = this.#failure
+        this.#failure = undefined
+        this.#complete = true
+        this.#waiters.shift()?.reject(error)
+      } else if (this.#complete) {
+        this.#waiters.shift()?.resolve({ value: undefined, done: true })
+      } else {
+        break
+      }
+    }
+    if (this.#pieces.length - this.#head <= LOW_WATER) this.#call.resume()
+  }
+
+  #onPiece(piece: string) {
+    if (this.#left || this.#reader === 'whole') return
+    this.#pieces.push(piece)
+    this.#serve()
+    if (this.#pieces.length - this.#head >= HIGH_WATER && !this.#unbounded) this.#call.pause()
+  }
+
+  #onComplete(text: string) {
+    this.#complete = true
+    if (this.#mode === NOTHING) this.#text.resolve(text)
+    this.#serve()
+  }
+
+  #onEnd(result: StreamResult) {
+    this.#complete = true
+    this.#text.resolve(result.text)
+    this.#result.resolve(result)
+    this.#serve()
+  }
+
+  #onError(error: unknown) {
+    this.#text.reject(error)
+    this.#result.reject(error)
+    if (!this.#complete) this.#failure = { error }
+    this.#serve()
+  }
+
+  #leave() {
+    this.#left = true
+    this.#pieces = []
+    this.#head = 0
+    // A finished answer stays finished; anything else ends here.
+    if (!this.#complete) this.abort()
+    this.#complete = true
+    this.#failure = undefined
+    this.#serve()
+  }
+
+  [Symbol.for('nodejs.util.inspect.custom')]() {
+    const state = this.#failure ? 'failed' : this.#complete ? 'complete' : 'streaming'
+    return `ChatStream { ${state} }`
+  }
+}
+
+/** The text of the first choice in a chunk. */
+function textOf(json: string): string {
+  const chunk = JSON.parse(json) as ChatCompletionChunk
+  let text = ''
+  for (const choice of chunk.choices ?? []) {
+    if (choice.index === 0 && typeof choice.delta?.content === 'string') text += choice.delta.content
+  }
+  return text
+}
