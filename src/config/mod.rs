@@ -397,7 +397,7 @@ mod tests {
     use serde_json::json;
 
     fn refused(options: Value) -> String {
-        ClientConfig::read(&options).unwrap_err().message
+        ClientConfig::read(&options).unwrap_err().message.clone()
     }
 
     #[test]

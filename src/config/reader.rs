@@ -159,7 +159,7 @@ mod tests {
 
     fn message(value: Value, read: impl Fn(&mut Reader) -> Result<()>) -> String {
         let mut reader = Reader::new("", &value).unwrap();
-        read(&mut reader).unwrap_err().message
+        read(&mut reader).unwrap_err().message.clone()
     }
 
     #[test]
