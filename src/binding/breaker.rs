@@ -9,9 +9,8 @@ use serde_json::json;
 use super::errors::{OrThrow, parse, throw};
 use crate::config;
 use crate::engine::breaker::{Guard, SharedBreaker};
-use crate::engine::clock;
+use crate::engine::{Outcome, State, clock};
 use crate::error::{Error, Kind};
-use crate::policy::circuit_breaker::{Outcome, State};
 
 #[napi]
 pub struct NativeBreaker {

@@ -12,10 +12,8 @@ use super::hub::NativeHub;
 use super::limiter::NativeLimiter;
 use super::runtime;
 use crate::config::ClientConfig;
-use crate::engine::{Call, Client};
+use crate::engine::{Call, ChatRequest, Client, certificates, transport};
 use crate::error::{Error, Kind};
-use crate::transport::http;
-use crate::wire::chat::ChatRequest;
 
 #[napi]
 pub struct NativeClient {
@@ -25,7 +23,7 @@ pub struct NativeClient {
 fn read(options: &str) -> napi::Result<ClientConfig> {
     let config = ClientConfig::read(&parse(options)?).or_throw()?;
     if let Some(pem) = &config.ca {
-        http::certificates(pem).or_throw()?;
+        certificates(pem).or_throw()?;
     }
     Ok(config)
 }
@@ -41,9 +39,7 @@ impl NativeClient {
         let config = read(&options)?;
         let breaker = breaker.map(|breaker| breaker.shared.clone());
         let limiter = limiter.map(|limiter| Arc::clone(&limiter.limiter));
-        Ok(NativeClient {
-            client: Mutex::new(Arc::new(Client::new(config, http::transport(), breaker, limiter))),
-        })
+        Ok(NativeClient { client: Mutex::new(Arc::new(Client::new(config, transport(), breaker, limiter))) })
     }
 
     fn current(&self) -> Arc<Client> {

@@ -5,9 +5,7 @@ use std::collections::HashMap;
 use napi_derive::napi;
 
 use crate::config::defaults;
-use crate::engine::clock;
-use crate::policy::classify;
-use crate::wire::retry_after;
+use crate::engine::{self, clock, retry_after};
 
 /// The defaults by the names of their options, as JSON.
 #[napi]
@@ -18,7 +16,7 @@ pub fn defaults() -> String {
 /// Whether a failure with this code (Node's, ours, or a status as text) is retried.
 #[napi]
 pub fn is_retryable_code(code: String) -> bool {
-    classify::is_retryable_code(&code)
+    engine::is_retryable_code(&code)
 }
 
 /// How long a response asks to wait, in milliseconds; null where it says nothing that can be read.

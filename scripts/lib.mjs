@@ -1,0 +1,20 @@
+// What the scripts share: running a command, and where things are.
+import { spawnSync } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
+
+export const root = fileURLToPath(new URL('..', import.meta.url))
+
+/** Runs a command in the project and ends the script with its status if it fails. */
+export function run(command, args = [], options = {}) {
+  const { status, error } = spawnSync(command, args, { cwd: root, stdio: 'inherit', ...options })
+  if (error) {
+    console.error(`${command}: ${error.message}`)
+    process.exit(1)
+  }
+  if (status !== 0) process.exit(status ?? 1)
+}
+
+/** A program of node_modules. */
+export function bin(name) {
+  return fileURLToPath(new URL(`../node_modules/.bin/${name}`, import.meta.url))
+}

@@ -1,0 +1,60 @@
+use super::*;
+use serde_json::json;
+
+fn refused(options: Value) -> String {
+    ClientConfig::read(&options).unwrap_err().message.clone()
+}
+
+#[test]
+fn a_client_needs_only_a_key() {
+    let config = ClientConfig::read(&json!({"apiKey": " YOUR_HOLYSHEEP_API_KEY\n"})).unwrap();
+    assert_eq!(config.endpoints[0].url, "https://api.holysheep.ai/v1");
+    assert_eq!(config.endpoints[0].key.as_ref().unwrap().expose(), "YOUR_HOLYSHEEP_API_KEY");
+    assert_eq!(config.call.max_retries, 3);
+}
+
+#[test]
+fn a_key_is_never_part_of_an_error() {
+    for key in ["", "  ", "sk-abc def", "sk-abc\ndef", "sk-\u{0}abc", "sk-ключ"] {
+        let message = refused(json!({"apiKey": key}));
+        assert!(message.starts_with("apiKey: got "), "{message}");
+        assert!(!message.contains("abc") && !message.contains("ключ"), "{message}");
+    }
+    assert!(!refused(json!({"apiKey": 12345})).contains("12345"));
+    assert!(!format!("{:?}", api_key("apiKey", "sk-abc").unwrap()).contains("abc"));
+}
+
+#[test]
+fn options_that_do_not_exist_are_refused() {
+    assert!(refused(json!({"apiKey": "k", "maxRetrys": 3})).starts_with("maxRetrys: unknown option"));
+    assert!(refused(json!({"apiKey": "k", "retry": {"base": 3}})).starts_with("retry.base: unknown option"));
+    let breaker = json!({"apiKey": "k", "circuitBreaker": {"failureThreshold": 0}});
+    assert!(refused(breaker).starts_with("circuitBreaker.failureThreshold: got 0"));
+}
+
+#[test]
+fn the_options_of_a_call_override_those_of_the_client() {
+    let client = ClientConfig::read(&json!({
+        "apiKey": "k", "maxRetries": 7, "idleTimeoutMs": 5, "headers": {"X-A": "1", "x-b": "2"}
+    }))
+    .unwrap();
+    let call = client.call.with(&json!({"maxRetries": 0, "headers": {"x-a": "3"}})).unwrap();
+    assert_eq!((call.max_retries, call.idle_timeout), (0, Duration::from_millis(5)));
+    assert_eq!(call.headers, [("x-b".into(), "2".into()), ("x-a".into(), "3".into())]);
+    assert!(client.call.with(&json!({"model": "x"})).is_err());
+}
+
+#[test]
+fn the_listed_defaults_are_the_ones_in_force() {
+    let list = defaults::list();
+    let mut options = list.clone();
+    options["apiKey"] = json!("k");
+    let listed = format!("{:?}", ClientConfig::read(&options).unwrap().call);
+    assert_eq!(listed, format!("{:?}", CallConfig::default()));
+    let retry = RetryConfig::read("retry", &list["retry"]).unwrap();
+    assert_eq!(format!("{retry:?}"), format!("{:?}", RetryConfig::default()));
+    let limit = RateLimit::read("rateLimit", &list["rateLimit"]).unwrap();
+    assert_eq!(limit, RateLimit::default());
+    let breakers = [breaker("b", &list["circuitBreaker"]).unwrap(), breaker("b", &json!({})).unwrap()];
+    assert_eq!(format!("{:?}", breakers[0]), format!("{:?}", breakers[1]));
+}
