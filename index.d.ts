@@ -159,7 +159,7 @@ export interface RetryOptions {
   maxDelayMs?: number
   /** Growth of an exponential backoff. @default 2 */
   multiplier?: number
-  /** @default 'full' */
+  /** How a wait is varied, so that clients that failed together do not return together. @default 'full' */
   jitter?: Jitter
   /**
    * The longest wait that a server may ask for with `retry-after`, in milliseconds. Past it the call
@@ -239,6 +239,7 @@ export interface ClientOptions extends Omit<CallOptions, 'signal' | 'idempotency
   endpoints?: Array<string | Endpoint>
   /** Models to fall back to, in order, when the requested one fails everywhere. */
   fallbackModels?: string[]
+  /** How retries are spaced: see `retry.*`. */
   retry?: RetryOptions
   /**
    * A breaker for each route (endpoint × model): options, one breaker of your own for all routes, or

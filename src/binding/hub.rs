@@ -161,6 +161,7 @@ impl Hub {
 }
 
 /// Wakes JavaScript when there is something, and not too often.
+#[allow(clippy::disallowed_methods)] // It paces the delivery, not a call.
 async fn pacer(hub: Arc<Hub>) {
     let mut next = clock::instant();
     loop {

@@ -99,13 +99,12 @@ impl NativeLimiter {
         let limiter = Arc::clone(&self.limiter);
         let timeout = timeout_ms.map(|ms| Duration::from_secs_f64(ms.max(0.0) / 1000.0));
         runtime().spawn(async move {
-            let wait = limiter.acquire(tokens, 0.0, || ());
+            let wait = tokio::time::timeout(timeout.unwrap_or(Duration::MAX), limiter.acquire(tokens, 0.0, || ()));
             let result = tokio::select! {
                 biased;
                 () = outlet.state.cancel.cancelled() => Err(Error::new(Kind::Aborted, "the wait was aborted")),
-                result = wait => result,
-                () = tokio::time::sleep(timeout.unwrap_or(Duration::MAX)) => {
-                    Err(Error::timeout(Phase::Queue, timeout.unwrap_or_default()))
+                result = wait => {
+                    result.unwrap_or_else(|_| Err(Error::timeout(Phase::Queue, timeout.unwrap_or_default())))
                 }
             };
             outlet.end(result.map(|()| "null".to_owned()));

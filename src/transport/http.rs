@@ -247,7 +247,19 @@ fn translate(error: reqwest::Error, connect_timeout: Duration) -> Error {
         Connection::Closed => "the connection was closed before the end",
         Connection::Other => "the connection failed",
     };
-    Error::new(Kind::Connection(kind), format!("{what} ({words})"))
+    // The innermost cause says it; what is around it says only through whose hands it went.
+    match innermost(&error) {
+        Some(cause) => Error::new(Kind::Connection(kind), format!("{what} ({cause})")),
+        None => Error::new(Kind::Connection(kind), what),
+    }
+}
+
+fn innermost(error: &(dyn std::error::Error + 'static)) -> Option<String> {
+    let mut link = error.source()?;
+    while let Some(inner) = link.source() {
+        link = inner;
+    }
+    Some(link.to_string())
 }
 
 /// The messages of an error and its causes, each once.
