@@ -184,7 +184,10 @@ export interface CircuitBreakerOptions {
   windowMs?: number
   /** Calls in the window below which `errorRate` says nothing. @default 10 */
   minimumCalls?: number
-  /** For `execute()`: whether an error counts as a failure. Without it every error does. */
+  /**
+   * Whether an error counts as a failure. Without it: every error of a function that `execute()` runs; in a client
+   * timeouts, connection errors, truncations, 5xx and errors in the stream, but no 4xx.
+   */
   isFailure?(error: unknown): boolean
   /** Told of every change of state. */
   onStateChange?(change: { from: CircuitState; to: CircuitState }): void
@@ -434,6 +437,8 @@ export class CircuitBreaker {
   /** When the last failure was recorded, in epoch milliseconds. Writable. */
   lastFailureTime: number | null
   state: CircuitState
+  /** The judgement that it was made with. */
+  readonly isFailure: ((error: unknown) => boolean) | undefined
   /** Told of every change of state. */
   onStateChange: ((change: { from: CircuitState; to: CircuitState }) => void) | undefined
   /** Asks for a place. While half-open it admits `halfOpenMaxCalls` at a time. */

@@ -11,7 +11,11 @@ function step(name, command, args, env = {}) {
   return new Promise((resolve) => {
     console.log(`\n=== ${name}`)
     const started = Date.now()
-    const child = spawn(command, args, { cwd: root, stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...env } })
+    const child = spawn(command, args, {
+      cwd: root,
+      stdio: ['ignore', 'pipe', 'pipe'],
+      env: { ...process.env, ...env },
+    })
     let output = ''
     for (const stream of [child.stdout, child.stderr]) {
       stream.on('data', (data) => {
@@ -48,7 +52,13 @@ if (tests.ok && !(ran > 0)) {
 
 await check('pure part without any feature', 'cargo', ['check', '--locked', '--no-default-features'])
 await check('engine without napi', 'cargo', ['check', '--locked', '--no-default-features', '--features', 'engine'])
-await check('simulator without napi', 'cargo', ['check', '--locked', '--no-default-features', '--features', 'simulator'])
+await check('simulator without napi', 'cargo', [
+  'check',
+  '--locked',
+  '--no-default-features',
+  '--features',
+  'simulator',
+])
 await check('clippy', 'cargo', ['clippy', '--locked', '--all-targets', '--', '-D', 'warnings'])
 await check('rustfmt', 'cargo', ['fmt', '--check'])
 await check('rust docs', 'cargo', ['doc', '--locked', '--no-deps', '--quiet'], { RUSTDOCFLAGS: '-D warnings' })

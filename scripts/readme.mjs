@@ -19,7 +19,10 @@ function members(name) {
   if (!body) throw new Error(`index.d.ts has no interface ${name}`)
   const found = []
   for (const [, comment = '', member] of body.matchAll(/(?:^ {2}\/\*\*([\s\S]*?)\*\/\n)?^ {2}(\w+)\??[:(]/gm)) {
-    const text = comment.replace(/\n\s*\*/g, ' ').replace(/\s+/g, ' ').trim()
+    const text = comment
+      .replace(/\n\s*\*/g, ' ')
+      .replace(/\s+/g, ' ')
+      .trim()
     const [description, preset] = text.split('@default').map((part) => part.trim())
     found.push({ member, description: description.replaceAll('|', '\\|'), preset })
   }
@@ -27,7 +30,10 @@ function members(name) {
 }
 
 const rows = INTERFACES.flatMap(([name, prefix]) =>
-  members(name).map(({ member, description, preset }) => `| \`${prefix}${member}\` | ${preset ? `\`${preset}\`` : ''} | ${description} |`),
+  members(name).map(
+    ({ member, description, preset }) =>
+      `| \`${prefix}${member}\` | ${preset ? `\`${preset}\`` : ''} | ${description} |`,
+  ),
 )
 const table = ['| option | default | what it is |', '| --- | --- | --- |', ...rows].join('\n')
 

@@ -94,7 +94,7 @@ impl NativeLimiter {
     /// Waits in the queue; ends like a call, with the id that this returns.
     #[napi(catch_unwind)]
     pub fn acquire(&self, hub: &NativeHub, tokens: f64, timeout_ms: Option<f64>) -> napi::Result<u32> {
-        let outlet = hub.hub.open(false);
+        let outlet = hub.hub.open(false, false);
         let id = outlet.id;
         let limiter = Arc::clone(&self.limiter);
         let timeout = timeout_ms.map(|ms| Duration::from_secs_f64(ms.max(0.0) / 1000.0));

@@ -78,7 +78,10 @@ impl Running<'_> {
             result = self.attempt(place, reason, last).await;
         }
         if let Some(guard) = guard {
-            let verdict = result.as_ref().err().map_or(Verdict::Success, |error| classify(error).breaker);
+            let verdict = match &result {
+                Ok(()) => Verdict::Success,
+                Err(error) => self.verdict(error).await,
+            };
             let outcome = match verdict {
                 Verdict::Success => Outcome::Success,
                 Verdict::Failure => Outcome::Failure,
@@ -89,6 +92,17 @@ impl Running<'_> {
         self.learn(&endpoint, estimated);
         self.close_attempt(result.as_ref().err());
         result
+    }
+
+    /// What a failed attempt means for the breaker: the caller's judgement where there is one.
+    async fn verdict(&self, error: &Error) -> Verdict {
+        match self.sink.judge(error) {
+            None => classify(error).breaker,
+            Some(judgement) => match judgement.await {
+                true => Verdict::Failure,
+                false => Verdict::Ignored,
+            },
+        }
     }
 
     fn announce_fallback(&self, place: usize, reason: Reason) {
