@@ -16,3 +16,6 @@ mod turn;
 
 pub use answer::Answer;
 pub use client::{Call, Client};
+
+#[cfg(test)]
+mod tests;
