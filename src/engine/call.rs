@@ -96,7 +96,7 @@ impl<'a> Running<'a> {
         let endpoints = self.client.endpoints.len();
         let routes = self.routes.iter().enumerate().map(|(place, route)| {
             let at = plan::Route { place, endpoint: place % endpoints, model: place / endpoints };
-            (at, route.lane.is_cooling())
+            (at, route.lane.cooling())
         });
         let single = self.call.options.single;
         let settings = plan::Settings {
@@ -118,11 +118,11 @@ impl<'a> Running<'a> {
         let mut step = plan.start(clock::now(), self.remaining(), &mut self.rng);
         let mut last: Option<Error> = None;
         loop {
-            let (route, wait, reason) = match step {
-                Step::Try { route, wait, reason } => (route, wait, reason),
+            let (route, wait, asked, reason) = match step {
+                Step::Try { route, wait, asked, reason } => (route, wait, asked, reason),
                 Step::Stop(stop) => return Err(self.stopped(stop, last)),
             };
-            self.pause(wait, last.as_ref()).await;
+            self.pause(wait, if asked { "retry-after" } else { "backoff" }).await;
             let guard = match self.ask_breaker(route.place) {
                 Ok(guard) => guard,
                 Err(retry_after) => {
@@ -143,7 +143,8 @@ impl<'a> Running<'a> {
             if class.cools {
                 let longest = self.client.config.retry.max_retry_after;
                 let pause = error.retry_after.unwrap_or_default().min(longest);
-                self.routes[route.place].lane.cool_until(clock::now() + pause.as_millis() as u64);
+                let ms = pause.as_nanos().div_ceil(1_000_000) as u64;
+                self.routes[route.place].lane.cool_until(clock::now() + ms);
             }
             let silent = matches!(error.kind, Kind::Timeout(_));
             let failure = Failure { class, retry_after: error.retry_after, silent };
@@ -152,12 +153,11 @@ impl<'a> Running<'a> {
         }
     }
 
-    async fn pause(&mut self, wait: Duration, last: Option<&Error>) {
+    async fn pause(&mut self, wait: Duration, reason: &'static str) {
         if wait.is_zero() {
             return;
         }
-        let asked = last.and_then(|error| error.retry_after).is_some_and(|asked| asked >= wait);
-        self.wait_event(wait, if asked { "retry-after" } else { "backoff" });
+        self.wait_event(wait, reason);
         let since = clock::instant();
         tokio::time::sleep(wait).await;
         self.waited += clock::instant().saturating_duration_since(since);

@@ -146,3 +146,34 @@ async fn a_429_does_not_keep_other_calls_from_the_only_endpoint() {
     assert_eq!(scene.call().await.error().kind, Kind::RateLimit);
     assert_eq!((scene.call().await.at, scene.times()), (0, vec![0, 0]));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_429_is_waited_for_at_the_other_endpoint() {
+    let options = json!({ "maxRetries": 4 });
+    let scene = Scene::two(options, vec![limited(10), answer(&["a"])], vec![unavailable(); 4]);
+    scene.call().await;
+    let times = vec![0, 0, 1_000, 3_000, 7_000, 15_000];
+    assert_eq!((scene.went_to().as_str(), scene.times()), ("abbbba", times));
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_call_goes_to_a_cooling_endpoint_sooner_than_it_asked() {
+    let a = vec![limited(10), answer(&["late"])];
+    let scene = Scene::two(json!({ "maxRetries": 4 }), a, vec![answer(&["1"]), unavailable(), unavailable()]);
+    scene.call().await;
+    let ended = scene.ask(Ask { after: 8_500, ..Ask::default() }).await;
+    assert_eq!((ended.text(), scene.went_to().as_str()), ("late", "abbba"));
+    assert_eq!(scene.times()[2..], [8_500, 9_500, 11_500]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_endpoints_that_both_cool_are_tried_all_the_same() {
+    let scene = Scene::two(
+        json!({ "maxRetries": 0 }),
+        vec![limited(10), limited(10)],
+        vec![limited(10), answer(&["a"])],
+    );
+    assert_eq!(scene.call().await.error().kind, Kind::RetriesExhausted);
+    let ended = scene.call().await;
+    assert_eq!((ended.text(), ended.at), ("a", 0));
+}

@@ -172,3 +172,28 @@ async fn the_place_is_free_when_the_attempt_has_failed_whatever_the_reason() {
     }
     assert_eq!(scene.call().await.text(), "a");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_retry_that_the_breaker_denies_is_not_spent() {
+    let options = json!({ "circuitBreaker": { "failureThreshold": 1 }, "maxRetries": 1, "endpoints": [
+        { "name": "a", "baseUrl": "http://a/v1" },
+        { "name": "b", "baseUrl": "http://b/v1", "circuitBreaker": false },
+    ] });
+    let b = vec![unavailable(), answer(&["b"])];
+    let scene = Scene::hosts(options, vec![("a", vec![unavailable()]), ("b", b)]);
+    let ended = scene.call().await;
+    assert_eq!((ended.text(), scene.went_to().as_str(), scene.times()), ("b", "abb", vec![0, 0, 1_000]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_route_is_tried_again_where_the_other_one_is_closed_by_its_breaker() {
+    let options = json!({ "maxRetries": 1, "firstTokenTimeoutMs": 1_000, "endpoints": [
+        { "name": "a", "baseUrl": "http://a/v1", "circuitBreaker": false },
+        { "name": "b", "baseUrl": "http://b/v1", "circuitBreaker": { "failureThreshold": 1 } },
+    ] });
+    let a = vec![unavailable(), answer(&["0"]), stream().never_answers(), answer(&["a"])];
+    let scene = Scene::hosts(options, vec![("a", a), ("b", vec![unavailable()])]);
+    assert_eq!(scene.call().await.text(), "0");
+    let ended = scene.call().await;
+    assert_eq!((ended.text(), scene.went_to().as_str()), ("a", "abaaa"));
+}

@@ -152,3 +152,28 @@ async fn exactly_one_attempt_is_made_where_that_is_asked_for_whatever_routes_the
     let ended = scene.call_with(json!({ "$single": true })).await;
     assert_eq!((ended.error().kind, ended.error().attempts.len()), (Kind::Server, 1));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_429_is_never_retried_sooner_than_it_asks() {
+    let date = |ms| {
+        let then = Duration::from_millis(clock::now() + ms);
+        httpdate::fmt_http_date(std::time::UNIX_EPOCH + then)
+    };
+    for (name, value, least, most) in [
+        ("retry-after", "9".to_owned(), 9_000, 9_000),
+        ("retry-after-ms", "2500.5".to_owned(), 2_501, 2_501),
+        // A date has whole seconds.
+        ("retry-after", String::new(), 11_000, 12_001),
+        // Less than the backoff: the backoff holds.
+        ("retry-after-ms", "5".to_owned(), 1_000, 1_000),
+    ] {
+        let value = if value.is_empty() { date(12_000) } else { value };
+        let scene = Scene::new(json!({}), vec![limited().header(name, &value), answer(&["a"])]);
+        let ended = scene.call().await;
+        let second = scene.times()[1];
+        assert!((least..=most).contains(&second), "{name}: {value}: {second}");
+        assert_eq!(ended.answer().attempts[1].waited_ms, second);
+        let reason = if least == 1_000 { "backoff" } else { "retry-after" };
+        assert_eq!(ended.events("wait")[0]["reason"], reason);
+    }
+}
