@@ -160,18 +160,21 @@ impl Attempt<'_> {
         read
     }
 
-    async fn read_stream(&mut self, mut body: Body, first_token_until: Instant) -> Result<()> {
+    async fn read_stream(&mut self, mut body: Body, mut first_token_until: Instant) -> Result<()> {
         let mut parser = sse::Parser::new(d::MAX_LINE);
         let idle = self.settings.idle_timeout;
-        let mut idle_until = clock::instant() + idle;
+        // Idle is between two reads: many servers send the head at once and then think.
+        let mut idle_until = None;
         loop {
-            let waits_for_token = self.progress.first_token.is_none() && first_token_until <= idle_until;
-            let until = if waits_for_token { first_token_until } else { idle_until };
+            let token_until = self.progress.first_token.is_none().then_some(first_token_until);
+            let (until, phase) = match (token_until, idle_until) {
+                (Some(token), Some(idle)) if idle < token => (idle, Phase::Idle),
+                (Some(token), _) => (token, Phase::FirstToken),
+                (None, idle) => (idle.unwrap_or(first_token_until), Phase::Idle),
+            };
             let Ok(read) = timeout_at(until, body.next()).await else {
-                return Err(match waits_for_token {
-                    true => Error::timeout(Phase::FirstToken, self.settings.first_token_timeout),
-                    false => Error::timeout(Phase::Idle, idle),
-                });
+                let limit = if phase == Phase::Idle { idle } else { self.settings.first_token_timeout };
+                return Err(Error::timeout(phase, limit));
             };
             let end = match read {
                 Some(Ok(bytes)) => match parser.feed(&bytes, |event| self.on_event(&event)) {
@@ -208,10 +211,12 @@ impl Attempt<'_> {
                 return self.drain(parser, body).await;
             }
             if let Some(ready) = self.sink.ready() {
+                let since = clock::instant();
                 ready.await;
+                // The time that a slow consumer took is not the server's.
+                first_token_until += clock::instant().saturating_duration_since(since);
             }
-            // The time that a slow consumer took is not the server's.
-            idle_until = clock::instant() + idle;
+            idle_until = Some(clock::instant() + idle);
         }
     }
 

@@ -94,3 +94,22 @@ async fn a_silent_attempt_is_recorded_as_what_it_was() {
     assert_eq!(record.message.as_deref(), Some("no first token within 500 ms"));
     assert_eq!(scene.requests()[0].closed_at(), Some(500), "the socket is let go of");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_consumer_that_pauses_before_the_first_token_does_not_use_up_its_time() {
+    // The role has been read when the consumer pauses for longer than the first token may take.
+    let reply = stream().role().wait(900).say("a").finish().done();
+    let options = json!({ "maxRetries": 0, "firstTokenTimeoutMs": 200 });
+    let scene = Scene::new(options, vec![reply]);
+    let slow = Some(Duration::from_secs(10));
+    let ended = scene.ask(Ask { slow, paused: true, ..Ask::default() }).await;
+    assert_eq!(ended.text(), "a");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_head_without_a_byte_after_it_waits_for_the_first_token_and_not_for_the_next_byte() {
+    let ended = once(stream().wait(4_000).say("a").finish().done()).await;
+    assert_eq!(ended.text(), "a");
+    let ended = once(stream().stall()).await;
+    assert_eq!((phase(&ended), ended.at), (Kind::Timeout(Phase::FirstToken), 5_000));
+}
