@@ -182,10 +182,6 @@ impl Attempt<'_> {
                     Ok(sse::Fed::Stopped { value, .. }) => Some(value),
                     Err(too_long) => Some(End::Failed(Error::new(Kind::TooLarge, too_long.to_string()))),
                 },
-                Some(Err(error)) if self.journal.is_complete() => {
-                    drop(error);
-                    return self.finished();
-                }
                 Some(Err(error)) => Some(End::Failed(error)),
                 None => {
                     return match parser.finish(|event| self.on_event(&event)) {
@@ -196,6 +192,8 @@ impl Attempt<'_> {
                 }
             };
             match end {
+                // What follows the last finish reason is no error.
+                Some(End::Failed(_)) if self.journal.is_complete() => return self.finished(),
                 Some(End::Failed(error)) => return Err(error),
                 Some(End::Done) => {
                     let result = self.ended(true);
@@ -276,11 +274,20 @@ impl Attempt<'_> {
             Err(_) if event.at_end => return ControlFlow::Continue(()),
             Err(error) => return ControlFlow::Break(End::Failed(error)),
         };
+        let complete = self.journal.is_complete();
         self.identify(&chunk);
         if let Some(usage) = chunk.usage.filter(|usage| usage.get() != "null") {
             self.journal.usage = serde_json::from_str(usage.get()).ok();
         }
         let choices = chunk.choices.as_deref().unwrap_or_default();
+        if complete {
+            // The answer is whole, and its consumer may know: of what follows only the usage counts.
+            if self.settings.caller_wants_usage && choices.is_empty() && self.sink.wants() == Wants::Chunks {
+                self.release();
+                self.hand_over(&event.data);
+            }
+            return ControlFlow::Continue(());
+        }
         // The usage chunk is kept from a caller who did not ask for it.
         let shown = !choices.is_empty() || self.settings.caller_wants_usage || chunk.usage.is_none();
         let token = choices.iter().any(|choice| choice.delta.as_ref().is_some_and(chat::Delta::is_token));

@@ -177,3 +177,44 @@ async fn a_character_cut_by_a_read_arrives_whole() {
     let ended = Scene::new(json!({}), vec![reply.finish().done()]).call().await;
     assert_eq!(ended.pieces(), ["chào 👋"]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn text_after_the_finish_reason_is_no_part_of_the_answer_however_the_reads_are_cut() {
+    let late = chunk(json!({ "content": "late" }), None);
+    let finish = chunk(json!({ "content": "a" }), Some("stop"));
+    let together = stream().raw(&format!("data: {finish}\n\ndata: {late}\n\n"));
+    let apart = stream().event(&finish).wait(5).event(&late).usage(3);
+    for reply in [together.usage(3), apart] {
+        for wants in [Wants::Text, Wants::Chunks] {
+            let scene = Scene::new(json!({}), vec![reply.clone()]);
+            let ended = scene.call_wanting(wants).await;
+            assert_eq!((ended.text(), ended.pieces().len()), ("a", 1));
+            assert_eq!(ended.sink.complete.lock().unwrap()[0].1, "a");
+            assert!(ended.answer().journal.usage.is_some());
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_usage_chunk_of_an_empty_answer_reaches_the_caller_who_asked_for_it() {
+    let scene = Scene::new(json!({}), vec![stream().role().finish().wait(100).usage(5).done()]);
+    let ended = scene.ask(asks_for_usage()).await;
+    assert_eq!(ended.pieces().len(), 3);
+    assert_eq!(ended.pieces()[2], usage_chunk(5).to_string());
+    assert_eq!(ended.text(), "");
+}
+
+#[tokio::test(start_paused = true)]
+async fn whatever_happens_after_the_finish_reason_is_no_error() {
+    let long = "x".repeat(1024 * 1024 + 9);
+    for end in [
+        stream().say("a").finish().wait(5).breaks(),
+        stream().say("a").finish().raw("data: {\"error\":{\"message\":\"late\"}}\n\n"),
+        stream().say("a").finish().wait(5).raw("data: {oops\n\n"),
+        stream().raw(&format!("data: {}\n\ndata: {long}", chunk(json!({ "content": "a" }), Some("stop")))),
+    ] {
+        let scene = Scene::new(json!({}), vec![end]);
+        let ended = scene.call().await;
+        assert_eq!((ended.text(), ended.completed_at().len()), ("a", 1));
+    }
+}
