@@ -13,7 +13,7 @@ use crate::config::{Completion, defaults as d};
 use crate::error::{Error, Kind, Phase, Result};
 use crate::session::journal::Journal;
 use crate::transport::{Body, HeaderMap, Request, Response, Transport};
-use crate::wire::{chat, limits, provider_error, sse};
+use crate::wire::{chat, limits, provider_error, retry_after, sse};
 
 /// What one attempt is told.
 pub struct Settings {
@@ -123,6 +123,8 @@ impl Attempt<'_> {
         let value: Option<serde_json::Value> = serde_json::from_slice(&body).ok();
         if let Some(value) = value.as_ref().filter(|value| value.get("error").is_some_and(|e| !e.is_null())) {
             let mut error = provider_error::from_event(value);
+            let header = |name: &str| text(headers, name).map(str::to_owned);
+            error.retry_after = retry_after::parse(&header, clock::now());
             error.request_id = self.progress.request_id.clone();
             return error;
         }
@@ -331,7 +333,9 @@ impl Attempt<'_> {
                 choice.text.push_str(&content.0);
                 text = Some(&*content.0).filter(|piece| !piece.is_empty() && given.index == 0);
             }
-            if let Some(reasoning) = delta.reasoning_content.as_ref().or(delta.reasoning.as_ref()) {
+            // Some send both names, and the same under both or nothing under one.
+            let names = [&delta.reasoning_content, &delta.reasoning];
+            if let Some(reasoning) = names.into_iter().flatten().find(|text| !text.0.is_empty()) {
                 choice.reasoning.push_str(&reasoning.0);
             }
             if let Some(refusal) = &delta.refusal {

@@ -116,3 +116,12 @@ async fn a_retry_after_in_a_refusal_is_in_the_error() {
     let ended = once(refusal(429, "rate_limit_exceeded", "no").header("retry-after-ms", 1_500)).await;
     assert_eq!(ended.error().retry_after, Some(Duration::from_millis(1_500)));
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_error_in_a_json_document_with_status_200_is_that_error_and_its_wait_is_kept() {
+    let body = json!({ "error": { "message": "slow down", "code": "rate_limit_exceeded" } }).to_string();
+    let reply = status(200).header("content-type", "application/json").header("retry-after", 7).raw(&body);
+    let scene = Scene::new(json!({}), vec![reply, answer(&["a"])]);
+    let ended = scene.call().await;
+    assert_eq!((ended.outcomes()[0].as_str(), scene.times()), ("RATE_LIMITED", vec![0, 7_000]));
+}

@@ -218,3 +218,14 @@ async fn whatever_happens_after_the_finish_reason_is_no_error() {
         assert_eq!((ended.text(), ended.completed_at().len()), ("a", 1));
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn reasoning_is_read_under_both_of_its_names_even_when_one_is_empty() {
+    let reply = stream()
+        .event(&chunk(json!({ "reasoning_content": "h", "reasoning": "h" }), None))
+        .event(&chunk(json!({ "reasoning_content": "", "reasoning": "m" }), None))
+        .finish()
+        .done();
+    let ended = Scene::new(json!({}), vec![reply]).call().await;
+    assert_eq!(ended.answer().journal.first().reasoning, "hm");
+}
