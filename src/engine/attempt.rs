@@ -33,6 +33,8 @@ pub struct Progress {
     pub request_id: Option<String>,
     pub first_token: Option<Instant>,
     pub pieces: u64,
+    /// The consumer was told that the answer is complete.
+    pub complete: bool,
     pub limits: Option<limits::Limits>,
 }
 
@@ -238,6 +240,7 @@ impl Attempt<'_> {
     /// The answer is whole: whatever is held goes out.
     fn finished(&mut self) -> Result<()> {
         self.release();
+        self.progress.complete = true;
         self.sink.complete(&self.journal.first().text);
         Ok(())
     }

@@ -15,7 +15,7 @@ use super::event::Event;
 use super::request::Requests;
 use super::route::{EndpointState, Lane};
 use super::sink::Sink;
-use super::turn::Current;
+use super::turn::{Current, Engaged};
 use crate::error::{AttemptRecord, Error, Kind, Result};
 use crate::policy::classify::classify;
 use crate::policy::plan::{self, Failure, Plan, Step, Stop};
@@ -43,7 +43,8 @@ pub(super) struct Running<'a> {
     pub requests: Requests<'a>,
     pub journal: Journal,
     pub attempts: Vec<AttemptRecord>,
-    /// The attempt that is under way.
+    /// The turn, and in it the attempt, that is under way.
+    pub engaged: Option<Engaged>,
     pub current: Option<Current>,
     /// Something has been handed to the consumer: from here on no attempt can start unseen.
     pub committed: bool,
@@ -86,6 +87,7 @@ impl<'a> Running<'a> {
             requests: Requests::new(&call.request, call.options.idempotency_key.as_deref()),
             journal: Journal::new(call.request.choices()),
             attempts: Vec::new(),
+            engaged: None,
             current: None,
             committed: false,
             waited: Duration::ZERO,
@@ -199,7 +201,9 @@ impl<'a> Running<'a> {
 
     /// Ends the call: closes what is open, tells, and builds the answer or completes the error.
     pub fn finish(mut self, outcome: Result<()>) -> Result<Answer> {
-        self.close_attempt(outcome.as_ref().err());
+        // Cut off while it waited for the usage: the answer is whole all the same.
+        let outcome = if self.is_complete() { Ok(()) } else { outcome };
+        self.close_turn(outcome.as_ref().err());
         let duration_ms = clock::instant().saturating_duration_since(self.started).as_millis() as u64;
         let attempts = self.attempts.len() as u32;
         match outcome {

@@ -17,13 +17,22 @@ use super::limiter::Limiter;
 use super::request;
 use super::route::EndpointState;
 use crate::config::defaults as d;
-use crate::error::{AttemptRecord, Error, Result, cut};
+use crate::error::{AttemptRecord, Error, Kind, Phase, Result, cut};
 use crate::policy::circuit_breaker::{Outcome, Transition};
 use crate::policy::classify::{Verdict, classify};
 use crate::policy::estimate;
 use crate::policy::plan::Reason;
 use crate::session::journal::Journal;
 use crate::transport::{Request, TransportOptions};
+
+/// What a turn holds until it is closed: outside of its future, so that a call whose time runs out in
+/// the middle can still say what was learned.
+pub(super) struct Engaged {
+    place: usize,
+    guard: Option<Guard>,
+    /// What the limiters were told that the call would use.
+    estimated: f64,
+}
 
 /// The attempt that is under way.
 pub(super) struct Current {
@@ -64,8 +73,15 @@ impl Running<'_> {
         guard: Option<Guard>,
     ) -> Result<()> {
         self.announce_fallback(place, reason);
-        let endpoint = Arc::clone(&self.routes[place].endpoint);
         let estimated = estimate::tokens(self.call.request.messages(), self.call.request.max_tokens());
+        self.engaged = Some(Engaged { place, guard, estimated });
+        let result = self.admitted(place, reason, last, estimated).await;
+        self.close_turn(result.as_ref().err());
+        result
+    }
+
+    async fn admitted(&mut self, place: usize, reason: Reason, last: bool, estimated: f64) -> Result<()> {
+        let endpoint = Arc::clone(&self.routes[place].endpoint);
         // Held until the attempt is over.
         let _permit = self.admit(&endpoint, estimated).await?;
         let mut result = self.attempt(place, reason, last).await;
@@ -77,18 +93,42 @@ impl Running<'_> {
             self.close_attempt(Some(error));
             result = self.attempt(place, reason, last).await;
         }
-        if let Some(guard) = guard {
-            let verdict = result.as_ref().err().map_or(Verdict::Success, |error| classify(error).breaker);
-            let outcome = match verdict {
+        result
+    }
+
+    /// Ends the turn that is under way, if one is: tells the breaker and the limiters what was learned,
+    /// and writes the record.
+    pub(super) fn close_turn(&mut self, error: Option<&Error>) {
+        if let Some(Engaged { place, guard, estimated }) = self.engaged.take() {
+            if let Some(guard) = guard {
+                self.report_transition(place, guard.report(self.outcome(error)));
+            }
+            if self.current.is_some() {
+                self.learn(&self.routes[place].endpoint, estimated);
+            }
+        }
+        self.close_attempt(error);
+    }
+
+    /// What the breaker learns.
+    fn outcome(&self, error: Option<&Error>) -> Outcome {
+        // Cut off by the call's own deadline: silence until then is the route's, while an answer that
+        // was coming, or a queue of our own, says nothing against it.
+        let silent = self.current.as_ref().is_some_and(|current| current.progress.first_token.is_none());
+        match error {
+            None => Outcome::Success,
+            Some(error) if error.kind == Kind::Timeout(Phase::Total) && !silent => Outcome::Ignored,
+            Some(error) => match classify(error).breaker {
                 Verdict::Success => Outcome::Success,
                 Verdict::Failure => Outcome::Failure,
                 Verdict::Ignored => Outcome::Ignored,
-            };
-            self.report_transition(place, guard.report(outcome));
+            },
         }
-        self.learn(&endpoint, estimated);
-        self.close_attempt(result.as_ref().err());
-        result
+    }
+
+    /// The consumer has been told that its answer is complete.
+    pub(super) fn is_complete(&self) -> bool {
+        self.current.as_ref().is_some_and(|current| current.progress.complete)
     }
 
     fn announce_fallback(&self, place: usize, reason: Reason) {
@@ -201,7 +241,7 @@ impl Running<'_> {
     }
 
     /// Writes the record of the attempt that is under way, if one is.
-    pub(super) fn close_attempt(&mut self, error: Option<&Error>) {
+    fn close_attempt(&mut self, error: Option<&Error>) {
         let Some(current) = self.current.take() else { return };
         let route = &self.routes[current.place];
         let since_start = |at: Instant| at.saturating_duration_since(current.started).as_millis() as u64;

@@ -88,3 +88,11 @@ async fn close_ends_what_is_in_flight_and_refuses_what_comes_later() {
     assert_eq!((ended.error().kind, ended.at), (Kind::Closed, 50));
     assert_eq!(scene.call().await.error().kind, Kind::Closed);
 }
+
+#[tokio::test(start_paused = true)]
+async fn after_the_last_piece_there_is_nothing_left_to_abort() {
+    let scene = Scene::new(json!({}), vec![stream().say("a").finish().stall()]);
+    let ended = scene.call_aborted_after(400).await;
+    assert_eq!((ended.text(), ended.at), ("a", 400));
+    assert_eq!(scene.requests()[0].closed_at(), Some(400));
+}

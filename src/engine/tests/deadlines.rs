@@ -58,3 +58,23 @@ async fn it_covers_the_wait_for_the_rate_limit() {
     let ended = scene.call_with(json!({ "totalTimeoutMs": 300 })).await;
     assert_eq!((ended.error().kind, ended.at), (TOTAL, 300));
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_is_complete_is_not_lost_to_the_wait_for_its_usage() {
+    let scene = Scene::new(json!({ "totalTimeoutMs": 500 }), vec![stream().say("a").finish().stall()]);
+    let ended = scene.call().await;
+    assert_eq!((ended.text(), ended.at, ended.outcomes()), ("a", 500, vec!["complete".to_owned()]));
+    assert_eq!(ended.completed_at(), [0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_endpoint_that_is_silent_until_the_deadline_has_failed_and_one_that_speaks_has_not() {
+    let breaker = json!({ "failureThreshold": 1, "timeout": 60_000 });
+    let options = json!({ "circuitBreaker": breaker, "totalTimeoutMs": 500 });
+    let scene = Scene::two(options.clone(), vec![stream().never_answers()], vec![answer(&["b"])]);
+    assert_eq!(scene.call().await.error().kind, TOTAL);
+    assert_eq!(scene.call().await.text(), "b", "the silent one is left alone");
+    let scene = Scene::two(options, vec![stream().say("a").wait(900), answer(&["again"])], vec![]);
+    assert_eq!(scene.call().await.error().kind, TOTAL);
+    assert_eq!(scene.call().await.text(), "again");
+}
