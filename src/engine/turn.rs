@@ -40,6 +40,7 @@ pub(super) struct Current {
     request_id: String,
     started: Instant,
     waited: Duration,
+    asked_for_usage: bool,
     progress: Progress,
 }
 
@@ -85,11 +86,14 @@ impl Running<'_> {
         // Held until the attempt is over.
         let _permit = self.admit(&endpoint, estimated).await?;
         let mut result = self.attempt(place, reason, last).await;
+        // Asked of this attempt and not of the endpoint, which another call may have found out meanwhile.
+        let asked = self.current.as_ref().is_some_and(|current| current.asked_for_usage);
         if let Err(error) = &result
+            && asked
             && !self.committed
             && request::refuses_usage(error)
-            && !endpoint.refuses_usage.swap(true, Ordering::Relaxed)
         {
+            endpoint.refuses_usage.store(true, Ordering::Relaxed);
             self.close_attempt(Some(error));
             result = self.attempt(place, reason, last).await;
         }
@@ -224,6 +228,7 @@ impl Running<'_> {
             request_id,
             started,
             waited,
+            asked_for_usage: asks_usage,
             progress: Progress::default(),
         });
         let attempt = Attempt {

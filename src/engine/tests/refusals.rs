@@ -43,3 +43,11 @@ async fn a_refusal_that_has_nothing_to_do_with_usage_is_the_callers() {
     let scene = Scene::new(json!({}), vec![refusal(400, "x", "temperature")]);
     assert_eq!(scene.ask(Ask::default()).await.error().attempts.len(), 1);
 }
+
+#[tokio::test(start_paused = true)]
+async fn two_calls_that_are_refused_at_the_same_time_are_both_asked_again() {
+    let slow = || refuses_usage().head_after(10);
+    let scene = Scene::new(json!({}), vec![slow(), slow(), answer(&["a"]), answer(&["b"])]);
+    let (first, second) = futures::join!(scene.call(), scene.call());
+    assert_eq!((first.text(), second.text()), ("a", "b"));
+}
