@@ -111,6 +111,12 @@ impl Limiter {
         Ok(())
     }
 
+    /// [`Limiter::acquire`] for one request, which gives back what it took unless it is spent.
+    pub async fn reserve(self: &Arc<Self>, tokens: f64, on_wait: impl FnOnce()) -> Result<Reserved> {
+        self.acquire(1.0, tokens, on_wait).await?;
+        Ok(Reserved { limiter: Some(Arc::clone(self)), tokens })
+    }
+
     /// Corrects the estimate that a call was admitted with by what it has really used.
     pub fn settle(&self, estimated: f64, used: f64) {
         self.update(|buckets| {
@@ -135,6 +141,32 @@ impl Limiter {
                 }
             }
         });
+    }
+}
+
+/// What was taken for one request that has not been sent yet.
+pub struct Reserved {
+    limiter: Option<Arc<Limiter>>,
+    tokens: f64,
+}
+
+impl Reserved {
+    /// The request is sent.
+    pub fn spend(mut self) {
+        self.limiter = None;
+    }
+}
+
+impl Drop for Reserved {
+    fn drop(&mut self) {
+        if let Some(limiter) = self.limiter.take() {
+            limiter.update(|buckets| {
+                buckets.requests.put_back(1.0);
+                if let Some(bucket) = &mut buckets.tokens {
+                    bucket.put_back(self.tokens);
+                }
+            });
+        }
     }
 }
 

@@ -13,7 +13,7 @@ use super::call::Running;
 use super::client::random_id;
 use super::clock;
 use super::event::Event;
-use super::limiter::Limiter;
+use super::limiter::{Limiter, Reserved};
 use super::request;
 use super::route::EndpointState;
 use crate::config::defaults as d;
@@ -154,10 +154,12 @@ impl Running<'_> {
     /// The limiters of the client and of the endpoint, then a place among those that run.
     async fn admit(&mut self, endpoint: &EndpointState, tokens: f64) -> Result<Option<OwnedSemaphorePermit>> {
         let since = clock::instant();
+        let mut reserved = Vec::new();
         for limiter in self.limiters(endpoint).into_iter().flatten() {
-            limiter.acquire(1.0, tokens, || self.wait_event(Duration::ZERO, "rate-limit")).await?;
+            reserved.push(limiter.reserve(tokens, || self.wait_event(Duration::ZERO, "rate-limit")).await?);
         }
         let permit = self.client.admission.enter(|| self.wait_event(Duration::ZERO, "queue")).await?;
+        reserved.into_iter().for_each(Reserved::spend);
         self.waited += clock::instant().saturating_duration_since(since);
         Ok(permit)
     }

@@ -96,3 +96,13 @@ async fn after_the_last_piece_there_is_nothing_left_to_abort() {
     assert_eq!((ended.text(), ended.at), ("a", 400));
     assert_eq!(scene.requests()[0].closed_at(), Some(400));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_call_aborted_in_the_queue_gives_its_token_of_the_rate_limit_back() {
+    let options = json!({ "maxConcurrent": 1, "rateLimit": { "capacity": 2, "refillRate": 0.001 } });
+    let busy = stream().say("a").wait(1_000).finish().done();
+    let scene = Scene::new(options, vec![busy, answer(&["c"])]);
+    futures::join!(scene.call(), scene.call_aborted_after(400));
+    let ended = scene.call().await;
+    assert_eq!((ended.text(), ended.at), ("c", 1_000));
+}

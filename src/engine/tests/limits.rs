@@ -197,3 +197,14 @@ async fn a_silent_route_is_tried_again_where_the_other_one_is_closed_by_its_brea
     let ended = scene.call().await;
     assert_eq!((ended.text(), scene.went_to().as_str()), ("a", "abaaa"));
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_waits_for_a_place_and_is_refused_spends_nothing_of_the_rate_limit() {
+    let options = json!({
+        "maxConcurrent": 1, "maxQueue": 0, "rateLimit": { "capacity": 2, "refillRate": 0.001 }
+    });
+    let scene = Scene::new(options, vec![busy(), busy()]);
+    let (first, second) = futures::join!(scene.call(), scene.ask(after(10)));
+    assert_eq!((first.text(), second.error().kind), ("a", Kind::QueueFull));
+    assert_eq!(scene.call().await.at, 200);
+}
