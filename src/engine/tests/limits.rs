@@ -208,3 +208,12 @@ async fn what_waits_for_a_place_and_is_refused_spends_nothing_of_the_rate_limit(
     assert_eq!((first.text(), second.error().kind), ("a", Kind::QueueFull));
     assert_eq!(scene.call().await.at, 200);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_can_never_pass_fails_at_once_even_behind_others() {
+    let options = json!({ "rateLimit": { "capacity": 1, "refillRate": 0.1, "tokensPerMinute": 100 } });
+    let scene = Scene::new(options, vec![answer(&["a"]), answer(&["b"])]);
+    let large = Ask { request: json!({ "messages": [1], "max_tokens": 500 }), ..after(10) };
+    let (_, _, large) = futures::join!(scene.call(), scene.ask(after(1)), scene.ask(large));
+    assert_eq!((large.error().kind, large.at), (Kind::NeverFits, 10));
+}
