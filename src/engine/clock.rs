@@ -25,8 +25,12 @@ pub fn instant() -> Instant {
 
 fn since_epoch() -> Duration {
     let anchor = anchor();
-    // In tests with a paused clock an instant may lie before the anchor of another test.
-    anchor.epoch + instant().saturating_duration_since(anchor.started)
+    let now = instant();
+    match now.checked_duration_since(anchor.started) {
+        Some(since) => anchor.epoch + since,
+        // In tests with a paused clock: another test, whose time was ahead, set the anchor.
+        None => anchor.epoch - (anchor.started - now),
+    }
 }
 
 /// Whole milliseconds since the epoch.
