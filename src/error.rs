@@ -94,6 +94,8 @@ pub enum Kind {
     Truncated,
     /// What came is not what the protocol promises: HTML, JSON for a stream, broken events.
     Malformed,
+    /// A continuation does not fit what was delivered.
+    Contradiction,
     /// Something grew past its bound: a line, a response head.
     TooLarge,
     RetriesExhausted,
@@ -132,6 +134,7 @@ impl Kind {
             Kind::Interrupted => "STREAM_INTERRUPTED",
             Kind::Truncated => "STREAM_TRUNCATED",
             Kind::Malformed => "MALFORMED_RESPONSE",
+            Kind::Contradiction => "CONTINUATION_MISMATCH",
             Kind::TooLarge => "RESPONSE_TOO_LARGE",
             Kind::RetriesExhausted => "RETRIES_EXHAUSTED",
             Kind::QueueFull => "QUEUE_FULL",
@@ -158,7 +161,7 @@ impl Kind {
             Kind::Connection(_) => "ConnectionError",
             Kind::CircuitOpen => "CircuitOpenError",
             Kind::Interrupted | Kind::Truncated => "StreamInterruptedError",
-            Kind::Malformed | Kind::TooLarge => "MalformedResponseError",
+            Kind::Malformed | Kind::Contradiction | Kind::TooLarge => "MalformedResponseError",
             Kind::RetriesExhausted => "RetriesExhaustedError",
             Kind::QueueFull | Kind::NeverFits => "QueueFullError",
             Kind::CostCap => "CostCapError",

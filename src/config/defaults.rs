@@ -22,6 +22,15 @@ pub const MAX_DELAY: Duration = Duration::from_secs(60);
 pub const MULTIPLIER: f64 = 2.0;
 pub const MAX_RETRY_AFTER: Duration = Duration::from_secs(60);
 
+/// How often one answer is taken up again after a break.
+pub const MAX_RECOVERIES: u32 = 5;
+/// The longest tool call that is held until it is whole, in bytes.
+pub const MAX_TOOL_CALL: usize = 256 * 1024;
+/// How much text of a continuation is held at most while it is told what of it is new, in characters,
+/// and for how long.
+pub const MAX_HELD: usize = 2000;
+pub const MAX_HELD_TIME: Duration = Duration::from_secs(2);
+
 pub const MAX_QUEUE: usize = 1000;
 
 pub const FAILURE_THRESHOLD: u32 = 5;
@@ -51,6 +60,14 @@ pub fn list() -> Value {
         "maxRetries": MAX_RETRIES,
         "completion": "strict",
         "coalesce": false,
+        "toolCalls": "hold",
+        "recovery": {
+            "mode": "continue",
+            "style": "dialog",
+            "maxRecoveries": MAX_RECOVERIES,
+            "overlapMin": crate::session::splice::OVERLAP_MIN,
+            "onMalformed": "recover",
+        },
         "maxQueue": MAX_QUEUE,
         "retry": {
             "backoff": "exponential",

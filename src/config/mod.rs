@@ -4,6 +4,7 @@
 
 pub mod defaults;
 mod endpoint;
+mod recovery;
 pub mod reader;
 
 use std::fmt;
@@ -13,6 +14,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 pub use endpoint::{Endpoint, base_url, headers};
+pub use recovery::{Mode, Recovery};
 
 use crate::error::{Error, Result};
 use crate::policy::backoff::{Backoff, Jitter, Shape};
@@ -75,6 +77,9 @@ pub struct CallConfig {
     /// Headers beside the engine's own: lower-case names.
     pub headers: Vec<(String, String)>,
     pub idempotency_key: Option<String>,
+    pub recovery: Recovery,
+    /// Deltas of a tool call are held until it is whole.
+    pub hold_tool_calls: bool,
     /// Exactly one attempt, whatever routes there are (`executeStream`).
     pub single: bool,
 }
@@ -90,6 +95,8 @@ impl Default for CallConfig {
             completion: Completion::Strict,
             headers: Vec::new(),
             idempotency_key: None,
+            recovery: Recovery::default(),
+            hold_tool_calls: true,
             single: false,
         }
     }
@@ -132,6 +139,12 @@ impl CallConfig {
                 );
             }
             call.idempotency_key = Some(key.to_owned());
+        }
+        if let Some(recovery) = reader.raw("recovery") {
+            call.recovery = call.recovery.with("recovery", recovery)?;
+        }
+        if let Some(hold) = reader.choice("toolCalls", &[("hold", true), ("stream", false)])? {
+            call.hold_tool_calls = hold;
         }
         call.single = reader.flag("$single")?.unwrap_or(false);
         // Said on the JavaScript side, which alone it concerns; validated here like the rest.

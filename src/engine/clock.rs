@@ -38,6 +38,11 @@ pub fn now() -> u64 {
     since_epoch().as_millis() as u64
 }
 
+/// The instant of a time in whole milliseconds since the epoch.
+pub fn instant_at(epoch_ms: u64) -> Instant {
+    instant() + Duration::from_millis(epoch_ms.saturating_sub(now()))
+}
+
 /// Milliseconds since the epoch with their fraction, as a bucket counts.
 pub fn now_exact() -> f64 {
     since_epoch().as_secs_f64() * 1000.0

@@ -7,6 +7,7 @@ pub mod breaker;
 mod call;
 mod client;
 pub mod clock;
+mod delivery;
 pub mod event;
 pub mod limiter;
 mod request;

@@ -61,6 +61,31 @@ impl Journal {
         self.choices.iter().all(|choice| choice.finish_reason.is_some())
     }
 
+    /// Forgets what another attempt brings anew: tool calls, finish reasons, usage. The texts stay.
+    pub fn begin_again(&mut self) {
+        for choice in &mut self.choices {
+            choice.tool_calls.clear();
+            choice.finish_reason = None;
+        }
+        self.usage = None;
+    }
+
+    /// A chunk of our own making, with the identity of the answer.
+    pub fn chunk(&self, index: u32, delta: Value, finish_reason: Option<&str>) -> String {
+        let mut chunk = json!({
+            "id": self.identity.id.as_deref().unwrap_or_default(),
+            "object": "chat.completion.chunk",
+            "created": self.identity.created.unwrap_or_default(),
+            "model": self.identity.model.as_deref().unwrap_or_default(),
+        });
+        if let Some(fingerprint) = &self.identity.system_fingerprint {
+            chunk["system_fingerprint"] = json!(fingerprint);
+        }
+        chunk["choices"] =
+            json!([{ "index": index, "delta": delta, "logprobs": null, "finish_reason": finish_reason }]);
+        chunk.to_string()
+    }
+
     /// The answer as the provider would have sent it in one piece: `chat.completion`.
     pub fn completion(&self) -> Value {
         let choices: Vec<Value> =
@@ -134,6 +159,22 @@ impl Choice {
             "logprobs": self.logprobs,
             "finish_reason": self.finish_reason,
         })
+    }
+
+    /// The tool calls in the shape of a chunk, each whole.
+    pub fn tool_call_deltas(&self) -> Value {
+        self.tool_calls
+            .iter()
+            .enumerate()
+            .map(|(index, call)| {
+                json!({
+                    "index": index,
+                    "id": call.id,
+                    "type": "function",
+                    "function": { "name": call.name, "arguments": call.arguments },
+                })
+            })
+            .collect()
     }
 
     /// The tool calls in the shape of an answer in one piece.

@@ -1,3 +1,4 @@
 //! What was received. Pure: the journal of an answer.
 
 pub mod journal;
+pub mod splice;

@@ -268,6 +268,27 @@ pub struct Function<'a> {
     pub arguments: Option<Text<'a>>,
 }
 
+impl ToolCall<'_> {
+    /// The delta as JSON.
+    pub fn value(&self) -> serde_json::Value {
+        let text = |text: &Option<Text<'_>>| text.as_ref().map(|text| text.0.to_string());
+        let mut value = serde_json::json!({ "index": self.index });
+        if let Some(id) = text(&self.id) {
+            value["id"] = id.into();
+            value["type"] = "function".into();
+        }
+        if let Some(function) = &self.function {
+            value["function"] = serde_json::json!({});
+            for (name, part) in [("name", text(&function.name)), ("arguments", text(&function.arguments))] {
+                if let Some(part) = part {
+                    value["function"][name] = part.into();
+                }
+            }
+        }
+        value
+    }
+}
+
 impl Delta<'_> {
     /// True when this is more than a role: text, reasoning, a refusal or a tool call.
     pub fn is_token(&self) -> bool {

@@ -1,0 +1,270 @@
+//! From events to pieces: the journal is written, and what the consumer wants is handed over. What a
+//! continuation repeats is taken off here, and tool calls are held until they are whole.
+
+use serde_json::{Value, json};
+
+use super::attempt::{End, Progress};
+use super::clock;
+use super::sink::{Sink, Wants};
+use crate::config::defaults as d;
+use crate::error::{Error, Kind};
+use crate::session::journal::Journal;
+use crate::session::splice::Splice;
+use crate::wire::chat;
+
+/// More role-only chunks than any provider sends.
+const MAX_HELD_CHUNKS: usize = 64;
+
+type Step = std::result::Result<(), End>;
+
+pub struct Delivery<'a> {
+    pub sink: &'a dyn Sink,
+    pub journal: &'a mut Journal,
+    pub progress: &'a mut Progress,
+    /// Set when something has been handed to the consumer.
+    pub committed: &'a mut bool,
+    /// Called once, with the first token.
+    pub on_first_token: &'a (dyn Fn() + Sync),
+    /// The caller asked for the usage chunk.
+    pub caller_wants_usage: bool,
+    pub hold_tool_calls: bool,
+    /// This attempt goes on with an answer that was begun: its chunks are made anew, with the
+    /// identity of the first one.
+    pub continues: bool,
+    /// A tool call was lost with the last attempt: an answer without one is not this answer.
+    pub expects_tool_call: bool,
+    pub splice: Option<Splice>,
+    /// Chunks before the first token (a bare role): handed over with it, so that until then another
+    /// attempt can take over unseen.
+    pub held: Vec<String>,
+}
+
+impl Delivery<'_> {
+    /// Takes in one chunk. `raw` is its JSON.
+    pub fn chunk(&mut self, chunk: &chat::Chunk<'_>, raw: &str) -> Step {
+        let complete = self.journal.is_complete();
+        self.identify(chunk);
+        if let Some(usage) = chunk.usage.filter(|usage| usage.get() != "null") {
+            self.journal.usage = serde_json::from_str(usage.get()).ok();
+        }
+        let choices = chunk.choices.as_deref().unwrap_or_default();
+        let is_usage = choices.is_empty() && chunk.usage.is_some();
+        if complete || is_usage {
+            // Of what follows the last finish reason only the usage counts, and it is kept from a
+            // caller who did not ask for it.
+            if self.caller_wants_usage && choices.is_empty() && self.sink.wants() == Wants::Chunks {
+                self.release();
+                self.hand_over(raw);
+            }
+            return Ok(());
+        }
+        let token = choices.iter().any(|choice| choice.delta.as_ref().is_some_and(chat::Delta::is_token));
+        if token && self.progress.first_token.is_none() {
+            self.progress.first_token = Some(clock::instant());
+            (self.on_first_token)();
+        }
+        let has_tool_call = |choice: &chat::Choice<'_>| {
+            choice.delta.as_ref().and_then(|delta| delta.tool_calls.as_ref()).is_some_and(|calls| !calls.is_empty())
+        };
+        let verbatim = self.sink.wants() == Wants::Chunks
+            && !self.continues
+            && !(self.hold_tool_calls && choices.iter().any(has_tool_call));
+        if !verbatim {
+            return choices.iter().try_for_each(|choice| self.choice(choice, false));
+        }
+        // A tool call that is whole goes before the chunk that ends its choice.
+        choices.iter().try_for_each(|choice| self.choice(choice, true))?;
+        if token || self.progress.first_token.is_some() || self.held.len() >= MAX_HELD_CHUNKS {
+            self.release();
+            self.hand_over(raw);
+        } else {
+            self.held.push(raw.to_owned());
+        }
+        Ok(())
+    }
+
+    fn identify(&mut self, chunk: &chat::Chunk<'_>) {
+        let identity = &mut self.journal.identity;
+        let take = |place: &mut Option<String>, given: &Option<chat::Text<'_>>| {
+            if let (None, Some(text)) = (&place, given) {
+                *place = Some(text.0.to_string());
+            }
+        };
+        take(&mut identity.id, &chunk.id);
+        take(&mut identity.model, &chunk.model);
+        take(&mut identity.system_fingerprint, &chunk.system_fingerprint);
+        take(&mut identity.service_tier, &chunk.service_tier);
+        identity.created = identity.created.or(chunk.created);
+    }
+
+    /// Takes in what a chunk says of one choice. `verbatim`: the chunk goes out as it is.
+    fn choice(&mut self, given: &chat::Choice<'_>, verbatim: bool) -> Step {
+        let index = given.index;
+        let Some(choice) = self.journal.choice(index) else { return Ok(()) };
+        if let Some(logprobs) = given.logprobs.and_then(|raw| serde_json::from_str(raw.get()).ok()) {
+            choice.add_logprobs(logprobs);
+        }
+        if let Some(delta) = &given.delta {
+            self.delta(index, delta, verbatim)?;
+        }
+        let Some(reason) = given.finish_reason.as_ref().filter(|reason| !reason.0.is_empty()) else { return Ok(()) };
+        self.finish_choice(index, &reason.0, verbatim)
+    }
+
+    fn delta(&mut self, index: u32, delta: &chat::Delta<'_>, verbatim: bool) -> Step {
+        let rewritten = self.sink.wants() == Wants::Chunks && !verbatim;
+        let some = |text: &Option<chat::Text<'_>>| text.as_ref().map(|t| t.0.to_string()).filter(|t| !t.is_empty());
+        // Some send both names, and the same under both or nothing under one. What is thought again
+        // after a break is not shown again.
+        let reasoning = some(&delta.reasoning_content).or_else(|| some(&delta.reasoning)).filter(|_| !self.continues);
+        let refusal = some(&delta.refusal);
+        if let Some(choice) = self.journal.choice(index) {
+            choice.reasoning.push_str(reasoning.as_deref().unwrap_or_default());
+            choice.refusal.push_str(refusal.as_deref().unwrap_or_default());
+        }
+        if rewritten {
+            for (name, text) in [("reasoning_content", reasoning), ("refusal", refusal)] {
+                if let Some(text) = text {
+                    self.hand_over_made(index, json!({ name: text }), None);
+                }
+            }
+        }
+        if let Some(content) = delta.content.as_ref().filter(|content| !content.0.is_empty()) {
+            match &mut self.splice {
+                Some(splice) if index == 0 => {
+                    let new = splice.push(&content.0, clock::now()).map_err(contradiction)?;
+                    self.text(index, &new, verbatim);
+                }
+                _ => self.text(index, &content.0, verbatim),
+            }
+        }
+        for part in delta.tool_calls.iter().flatten() {
+            self.tool_call(index, part)?;
+            if rewritten && !self.hold_tool_calls {
+                self.hand_over_made(index, json!({ "tool_calls": [part.value()] }), None);
+            }
+        }
+        Ok(())
+    }
+
+    /// Text that is new.
+    fn text(&mut self, index: u32, text: &str, verbatim: bool) {
+        if text.is_empty() {
+            return;
+        }
+        if let Some(choice) = self.journal.choice(index) {
+            choice.text.push_str(text);
+        }
+        if index == 0 {
+            self.progress.pieces += 1;
+        }
+        match self.sink.wants() {
+            Wants::Text if index == 0 => self.hand_over(text),
+            Wants::Chunks if !verbatim => self.hand_over_made(index, json!({ "content": text }), None),
+            // The chunk goes out as a whole, or nobody asked.
+            _ => {}
+        }
+    }
+
+    fn tool_call(&mut self, index: u32, part: &chat::ToolCall<'_>) -> Step {
+        let hold = self.hold_tool_calls;
+        let Some(call) = self.journal.choice(index).and_then(|choice| choice.tool_call(part.index)) else {
+            return Ok(());
+        };
+        let function = part.function.as_ref();
+        if let Some(id) = part.id.as_ref().filter(|_| call.id.is_empty()) {
+            call.id.push_str(&id.0);
+        }
+        if let Some(name) = function.and_then(|f| f.name.as_ref()).filter(|_| call.name.is_empty()) {
+            call.name.push_str(&name.0);
+        }
+        if let Some(arguments) = function.and_then(|f| f.arguments.as_ref()) {
+            call.arguments.push_str(&arguments.0);
+        }
+        if hold && call.arguments.len() > d::MAX_TOOL_CALL {
+            let limit = d::MAX_TOOL_CALL;
+            let message = format!("a tool call is longer than {limit} bytes (toolCalls: 'stream' passes it on)");
+            return Err(End::Failed(Error::new(Kind::TooLarge, message)));
+        }
+        Ok(())
+    }
+
+    /// A choice has its finish reason: whatever is held of it goes out before.
+    fn finish_choice(&mut self, index: u32, reason: &str, verbatim: bool) -> Step {
+        if index == 0
+            && let Some(splice) = &mut self.splice
+        {
+            let rest = splice.finish().map_err(contradiction)?;
+            self.text(index, &rest, false);
+        }
+        let Some(choice) = self.journal.choice(index) else { return Ok(()) };
+        let natural = !matches!(reason, "length" | "content_filter");
+        if self.expects_tool_call && natural && choice.tool_calls.is_empty() {
+            let message = "the continuation brought text where a tool call had begun";
+            return Err(End::Failed(Error::new(Kind::Contradiction, message)));
+        }
+        if self.hold_tool_calls && natural {
+            for call in &mut choice.tool_calls {
+                if call.arguments.trim_ascii().is_empty() {
+                    call.arguments = "{}".to_owned();
+                } else if serde_json::from_str::<serde::de::IgnoredAny>(&call.arguments).is_err() {
+                    let message = format!("the arguments of the tool call '{}' are no JSON", call.name);
+                    return Err(End::Failed(Error::new(Kind::Malformed, message)));
+                }
+            }
+        }
+        let held = self.hold_tool_calls && !choice.tool_calls.is_empty();
+        let calls = held.then(|| choice.tool_call_deltas());
+        choice.finish_reason = Some(reason.to_owned());
+        if self.sink.wants() == Wants::Chunks {
+            if let Some(calls) = calls {
+                self.hand_over_made(index, json!({ "tool_calls": calls }), None);
+            }
+            if !verbatim {
+                self.hand_over_made(index, json!({}), Some(reason));
+            }
+        }
+        Ok(())
+    }
+
+    /// The choice about held text cannot wait any longer.
+    pub fn splice_timeout(&mut self) -> Step {
+        let Some(splice) = &mut self.splice else { return Ok(()) };
+        let text = splice.timeout().map_err(contradiction)?;
+        self.text(0, &text, false);
+        Ok(())
+    }
+
+    /// The answer is whole: whatever is held goes out.
+    pub fn finished(&mut self) -> Step {
+        if let Some(splice) = &mut self.splice {
+            let rest = splice.finish().map_err(contradiction)?;
+            self.text(0, &rest, false);
+        }
+        self.release();
+        self.progress.complete = true;
+        self.sink.complete(&self.journal.first().text);
+        Ok(())
+    }
+
+    fn hand_over_made(&mut self, index: u32, delta: Value, finish_reason: Option<&str>) {
+        self.release();
+        let chunk = self.journal.chunk(index, delta, finish_reason);
+        self.hand_over(&chunk);
+    }
+
+    fn hand_over(&mut self, piece: &str) {
+        *self.committed = true;
+        self.sink.piece(piece);
+    }
+
+    fn release(&mut self) {
+        for chunk in std::mem::take(&mut self.held) {
+            self.hand_over(&chunk);
+        }
+    }
+}
+
+fn contradiction<E>(_: E) -> End {
+    End::Failed(Error::new(Kind::Contradiction, "the continuation does not fit what was delivered"))
+}
