@@ -117,7 +117,7 @@ export interface CallOptions {
   /** Aborts the call at any moment: it rejects with `signal.reason` and its socket is closed. */
   signal?: AbortSignal
   /**
-   * Headers beside the client's own. Refused: line breaks, and headers that the client sets itself
+   * Headers beside the client's own, for every endpoint (what belongs to one goes into its `headers`). Refused: line breaks, and headers that the client sets itself
    * (`authorization`, `content-type`, `idempotency-key` …).
    */
   headers?: Record<string, string>

@@ -140,7 +140,7 @@ impl Attempt<'_> {
     /// The start of a body, as far as it comes in time: an error is reported with what is there.
     async fn read_some(&self, mut body: Body, until: Instant) -> Vec<u8> {
         let mut read = Vec::new();
-        let until = until.min(clock::instant() + self.settings.idle_timeout);
+        let until = until.min(clock::instant() + self.settings.idle_timeout.min(d::ERROR_BODY_TIME));
         while let Ok(Some(Ok(bytes))) = timeout_at(until, body.next()).await {
             let room = d::MAX_ERROR_BODY - read.len();
             read.extend_from_slice(&bytes[..bytes.len().min(room)]);

@@ -132,10 +132,12 @@ impl<'a> Running<'a> {
                     continue;
                 }
             };
-            let Err(error) = self.turn(route.place, reason, plan.is_last(), guard).await else {
+            let Err(mut error) = self.turn(route.place, reason, plan.is_last(), guard).await else {
                 return Ok(());
             };
             if matches!(error.kind, Kind::QueueFull | Kind::NeverFits | Kind::Invalid) {
+                // No attempt was made: why another one was needed is the failure before it.
+                error.cause = error.cause.take().or(last);
                 return Err(error);
             }
             if self.committed {

@@ -174,7 +174,13 @@ impl Stream for ReadBody {
                     // Trailers say nothing that is needed.
                     Err(_) => continue,
                 },
-                Some(Err(error)) => Some(Err(translate(error, self.connect_timeout))),
+                // Connecting is over: a timeout here is the system's, of a connection that died.
+                Some(Err(error)) => Some(Err(match translate(error, self.connect_timeout) {
+                    error if matches!(error.kind, Kind::Timeout(_)) => {
+                        Error::new(Kind::Connection(Connection::Reset), "connection reset (timed out)")
+                    }
+                    error => error,
+                })),
             });
         }
     }

@@ -1,6 +1,9 @@
 //! An abort ends a call at once, wherever it is, and gives back what it held.
 
+use std::time::Duration;
+
 use serde_json::json;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::provider::{answer, stream, unavailable};
@@ -68,12 +71,13 @@ async fn a_call_aborted_in_the_queue_leaves_it() {
 async fn an_aborted_probe_gives_its_place_back() {
     let breaker = json!({ "failureThreshold": 1, "timeout": 1_000 });
     let options = json!({ "circuitBreaker": breaker, "maxRetries": 0 });
-    let scene = Scene::new(options, vec![unavailable(), stream().stall(), answer(&["a"])]);
+    let stalls = || stream().stall();
+    let scene = Scene::new(options, vec![unavailable(), stalls(), stalls(), answer(&["a"])]);
     scene.call().await;
-    let probe = scene.ask(Ask { after: 1_000, options: json!({}), ..Ask::default() });
-    drop(probe);
-    tokio::time::sleep(std::time::Duration::from_millis(1_000)).await;
+    sleep(Duration::from_millis(1_000)).await;
     assert_eq!(scene.call_aborted_after(10).await.error().kind, Kind::Aborted);
+    // A call that is not even polled any more.
+    assert!(timeout(Duration::from_millis(10), scene.call()).await.is_err());
     assert_eq!(scene.call().await.text(), "a");
 }
 
@@ -81,7 +85,7 @@ async fn an_aborted_probe_gives_its_place_back() {
 async fn close_ends_what_is_in_flight_and_refuses_what_comes_later() {
     let scene = Scene::new(json!({}), vec![stream().say("a").stall()]);
     let close = async {
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        sleep(Duration::from_millis(50)).await;
         scene.client.close();
     };
     let (ended, ()) = futures::join!(scene.call(), close);

@@ -15,6 +15,7 @@ async fn the_first_try_of_the_next_endpoint_does_not_wait_and_is_no_retry() {
     let scene = Scene::two(json!({ "maxRetries": 0 }), vec![unavailable()], vec![answer(&["a"])]);
     let ended = scene.call().await;
     assert_eq!((ended.at, scene.went_to().as_str()), (0, "ab"));
+    assert_ne!(scene.requests()[0].key(), scene.requests()[1].key());
     assert_eq!((ended.answer().endpoint.as_str(), ended.outcomes().len()), ("b", 2));
     let fallback = &ended.events("fallback")[0];
     assert_eq!((&fallback["endpoint"], &fallback["fromEndpoint"]), (&json!("b"), &json!("a")));

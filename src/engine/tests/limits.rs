@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::provider::{Reply, answer, refusal, status, stream, unavailable};
+use super::provider::{Reply, answer, no_connection, refusal, status, stream, unavailable};
 use super::support::{Ask, Scene};
 use crate::error::Kind;
 
@@ -216,4 +216,38 @@ async fn a_call_that_can_never_pass_fails_at_once_even_behind_others() {
     let large = Ask { request: json!({ "messages": [1], "max_tokens": 500 }), ..after(10) };
     let (_, _, large) = futures::join!(scene.call(), scene.ask(after(1)), scene.ask(large));
     assert_eq!((large.error().kind, large.at), (Kind::NeverFits, 10));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_small_call_does_not_overtake_a_large_one_that_waits_before_it() {
+    let options = json!({ "rateLimit": { "capacity": 100, "tokensPerMinute": 600 } });
+    let scene = Scene::new(options, vec![answer(&["a"]), answer(&["b"]), answer(&["c"])]);
+    let of = |tokens: u64, ms| Ask { request: json!({ "messages": [1], "max_tokens": tokens }), ..after(ms) };
+    let (_, large, small) =
+        futures::join!(scene.ask(of(599, 0)), scene.ask(of(499, 10)), scene.ask(of(9, 20)),);
+    assert_eq!(large.events("wait").len(), 1);
+    assert!((50_000..50_003).contains(&large.at), "{}", large.at);
+    assert!((51_000..51_003).contains(&small.at), "{}", small.at);
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_way_in_which_a_service_fails_opens_a_breaker() {
+    let overloaded = json!({ "error": { "message": "overloaded" } });
+    for failure in [
+        unavailable(),
+        no_connection(),
+        stream().never_answers(),
+        stream().role().stall(),
+        stream().role(),
+        stream().role().breaks(),
+        stream().say("a").breaks(),
+        stream().event(&overloaded),
+        stream().raw("data: {oops\n\n"),
+        status(200).header("content-type", "text/html").raw("<html>"),
+    ] {
+        let options = json!({ "circuitBreaker": { "failureThreshold": 1 }, "maxRetries": 0 });
+        let scene = Scene::new(options, vec![failure]);
+        scene.call().await.error();
+        assert_eq!(scene.call().await.error().kind, Kind::CircuitOpen);
+    }
 }

@@ -177,3 +177,20 @@ async fn a_429_is_never_retried_sooner_than_it_asks() {
         assert_eq!(ended.events("wait")[0]["reason"], reason);
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn any_failure_may_ask_for_a_wait() {
+    let scene = Scene::new(json!({}), vec![unavailable().header("retry-after", 4), answer(&["a"])]);
+    scene.call().await.answer();
+    assert_eq!(scene.times(), [0, 4_000]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_error_after_the_first_attempt_keeps_what_was_tried_before() {
+    let options = json!({ "rateLimit": { "capacity": 1, "refillRate": 0.001, "maxQueue": 0 } });
+    let scene = Scene::new(options, vec![unavailable()]);
+    let ended = scene.call().await;
+    let error = ended.error();
+    assert_eq!((error.kind, error.attempts.len()), (Kind::QueueFull, 1));
+    assert_eq!(error.cause.as_ref().map(|cause| cause.kind), Some(Kind::Server));
+}
