@@ -143,10 +143,42 @@ export interface CallOptions {
    * enough, for a provider that sends no finish reasons. @default 'strict'
    */
   completion?: 'strict' | 'lenient'
+  /** What happens when a stream breaks after pieces were delivered; `false` is `{ mode: 'fail' }`: see `recovery.*`. */
+  recovery?: RecoveryOptions | false
+  /**
+   * `hold`: a tool call arrives whole, once, and a break before that asks for it again. `stream`: its deltas are passed
+   * on, and a break inside a call cannot be mended. @default 'hold'
+   */
+  toolCalls?: 'hold' | 'stream'
   /** Join the pieces that arrive together into one `onChunk` call. @default false */
   coalesce?: boolean
   /** The idempotency key of the first request; other endpoints and models get one derived from it. */
   idempotencyKey?: string
+}
+
+/** How a broken answer is taken up again. */
+export interface RecoveryOptions {
+  /**
+   * `continue`: the provider is asked for the rest, and what it repeats is taken off. `restart`: the answer begins anew,
+   * and `onRestart` tells to drop what was shown. `fail`: a `StreamInterruptedError` with what was received.
+   * @default 'continue'
+   */
+  mode?: 'continue' | 'restart' | 'fail'
+  /**
+   * How the rest is asked for. `dialog`: the partial answer as an assistant turn, then an instruction. `anchored`: the
+   * same, and the last words are to be repeated and are verified. `system`: one system message that quotes the end.
+   * `prefill`: the assistant turn last, for models that take it. A provider that refuses one gets another.
+   * @default 'dialog'
+   */
+  style?: 'dialog' | 'anchored' | 'system' | 'prefill'
+  /** How often one answer is taken up again. @default 5 */
+  maxRecoveries?: number
+  /** Code points of repetition that count as no accident; shorter ones are left in. @default OVERLAP_MIN */
+  overlapMin?: number
+  /** An event that is no JSON: `recover` takes it for a break, `skip` passes it over. @default 'recover' */
+  onMalformed?: 'recover' | 'skip'
+  /** For `mode: 'restart'`: what was delivered so far is void. */
+  onRestart?(): void
 }
 
 /** How retries are spaced. */
@@ -287,6 +319,7 @@ export type ClientEvent =
     }
   | { type: 'wait'; call: string; ms: number; reason: 'backoff' | 'retry-after' | 'rate-limit' | 'queue' }
   | { type: 'fallback'; call: string; endpoint: string; model: string; fromEndpoint: string; fromModel: string }
+  | { type: 'recovery'; call: string; count: number; received: number; endpoint: string; model: string; waitMs: number }
   | { type: 'circuit'; endpoint: string; model: string; from: CircuitState; to: CircuitState }
   | { type: 'complete'; call: string; attempts: number; endpoint: string; model: string; durationMs: number }
   | { type: 'failed'; call: string; attempts: number; code: string; message: string; durationMs: number }
@@ -396,6 +429,22 @@ export interface StreamResult {
   endpoint: string
   requestId: string
   attempts: AttemptRecord[]
+  /** How often the answer was taken up again after a break. */
+  recoveries: number
+  /** Who wrote which part of the text, in order. */
+  parts: Array<{ endpoint: string; model: string; characters: number }>
+  /** How each continuation was joined to what was delivered. */
+  seams: Seam[]
+}
+
+/** How a continuation was joined. */
+export interface Seam {
+  /** What the continuation turned out to be. */
+  kind: 'exact' | 'overlap' | 'word' | 'restart' | 'anchor'
+  /** Code points that were taken off because they were delivered already. */
+  trimmed: number
+  /** The choice was made at the limit of what is held, in characters or in time. */
+  atBound: boolean
 }
 
 /**

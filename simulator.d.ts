@@ -151,8 +151,10 @@ export class Simulator implements AsyncDisposable {
   script(...scenarios: Scenario[]): this
   /** The scenario of requests for which nothing is scripted. */
   setDefault(scenario: Scenario): this
-  /** Forgets the recorded requests. */
+  /** Forgets the recorded requests; what is scripted stays. */
   clear(): void
+  /** Forgets the recorded requests and what is scripted. */
+  reset(): void
   /** Stops listening and drops every connection. */
   close(): Promise<void>
   [Symbol.asyncDispose](): Promise<void>

@@ -8,6 +8,7 @@ const types = readFileSync(join(root, 'index.d.ts'), 'utf8')
 const INTERFACES = [
   ['ClientOptions', ''],
   ['CallOptions', ''],
+  ['RecoveryOptions', 'recovery.'],
   ['RetryOptions', 'retry.'],
   ['CircuitBreakerOptions', 'circuitBreaker.'],
   ['RateLimitOptions', 'rateLimit.'],

@@ -52,6 +52,8 @@ pub enum Record {
     Event = 4,
     /// A question: does this error count as a failure? Answered with `NativeHub.answer`.
     Judge = 5,
+    /// What was handed over is void.
+    Restart = 6,
 }
 
 type Wake = ThreadsafeFunction<(), UnknownReturnValue, (), Status, false, true, 0>;
@@ -230,6 +232,10 @@ impl Sink for Outlet {
         // Whoever had the pieces has the text.
         let text = if self.wants() == Wants::Nothing { text } else { "" };
         self.hub.push(self.id, Record::Complete, text);
+    }
+
+    fn restart(&self) {
+        self.hub.push(self.id, Record::Restart, "");
     }
 
     fn event(&self, event: Event) {

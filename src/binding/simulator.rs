@@ -74,6 +74,11 @@ impl NativeSimulator {
         self.simulator.clear();
     }
 
+    #[napi]
+    pub fn reset(&self) {
+        self.simulator.reset();
+    }
+
     /// Stops listening and drops every connection.
     #[napi(catch_unwind)]
     pub fn close(&self) {

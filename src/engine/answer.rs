@@ -4,7 +4,9 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::error::AttemptRecord;
+use super::recovery::Part;
 use crate::session::journal::Journal;
+use crate::session::splice::Seam;
 
 pub struct Answer {
     pub journal: Journal,
@@ -15,6 +17,9 @@ pub struct Answer {
     /// The provider's request id, else ours.
     pub request_id: String,
     pub attempts: Vec<AttemptRecord>,
+    pub recoveries: u32,
+    pub parts: Vec<Part>,
+    pub seams: Vec<Seam>,
 }
 
 #[derive(Serialize)]
@@ -33,6 +38,9 @@ struct StreamResult<'a> {
     endpoint: &'a str,
     request_id: &'a str,
     attempts: &'a [AttemptRecord],
+    recoveries: u32,
+    parts: &'a [Part],
+    seams: &'a [Seam],
 }
 
 impl Answer {
@@ -50,6 +58,9 @@ impl Answer {
             endpoint: &self.endpoint,
             request_id: &self.request_id,
             attempts: &self.attempts,
+            recoveries: self.recoveries,
+            parts: &self.parts,
+            seams: &self.seams,
         };
         // Strings and numbers always encode.
         serde_json::to_string(&result).unwrap_or_default()

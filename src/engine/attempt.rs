@@ -51,7 +51,7 @@ pub enum End {
 impl Attempt<'_> {
     /// Runs the attempt to the end of the answer.
     pub async fn run(
-        mut self,
+        &mut self,
         transport: &dyn Transport,
         request: impl FnOnce(oneshot::Sender<()>) -> Request,
     ) -> Result<()> {

@@ -12,11 +12,12 @@ use super::answer::Answer;
 use super::client::{Call, Client};
 use super::clock;
 use super::event::Event;
+use super::recovery::Recovery;
 use super::request::Requests;
 use super::route::{EndpointState, Lane};
 use super::sink::Sink;
 use super::turn::{Current, Engaged};
-use crate::error::{AttemptRecord, Error, Kind, Result};
+use crate::error::{AttemptRecord, Error, Kind, Phase, Result};
 use crate::policy::classify::classify;
 use crate::policy::plan::{self, Failure, Plan, Step, Stop};
 use crate::session::journal::Journal;
@@ -48,6 +49,7 @@ pub(super) struct Running<'a> {
     pub current: Option<Current>,
     /// Something has been handed to the consumer: from here on no attempt can start unseen.
     pub committed: bool,
+    pub recovery: Recovery,
     /// How long the call has waited since the last attempt.
     pub waited: Duration,
 }
@@ -90,6 +92,7 @@ impl<'a> Running<'a> {
             engaged: None,
             current: None,
             committed: false,
+            recovery: Recovery::default(),
             waited: Duration::ZERO,
         }
     }
@@ -140,8 +143,9 @@ impl<'a> Running<'a> {
                 error.cause = error.cause.take().or(last);
                 return Err(error);
             }
-            if self.committed {
-                return Err(interrupted(error));
+            let begun = self.has_begun();
+            if begun && let Some(why) = self.obstacle() {
+                return Err(interrupted(error, &why));
             }
             let class = classify(&error);
             if class.cools {
@@ -152,7 +156,14 @@ impl<'a> Running<'a> {
             }
             let silent = matches!(error.kind, Kind::Timeout(_));
             let failure = Failure { class, retry_after: error.retry_after, silent };
+            if self.attempts.last().is_some_and(|attempt| attempt.pieces > 0) {
+                plan.progressed();
+            }
             step = plan.failed(failure, clock::now(), self.remaining(), &mut self.rng);
+            if begun && let Step::Try { wait, .. } = &step {
+                self.recovery.count += 1;
+                self.break_event(*wait);
+            }
             last = Some(error);
         }
     }
@@ -173,6 +184,12 @@ impl<'a> Running<'a> {
 
     /// The error of a call for which nothing is left to try.
     fn stopped(&self, stop: Stop, last: Option<Error>) -> Error {
+        let error = self.given_up(stop, last);
+        // What was delivered cannot be taken back: whatever the reason, the answer was interrupted.
+        if self.committed { interrupted(error, "nothing is left to try") } else { error }
+    }
+
+    fn given_up(&self, stop: Stop, last: Option<Error>) -> Error {
         match (stop, last) {
             (Stop::CircuitOpen(wait), last) => {
                 let ms = wait.as_millis();
@@ -205,6 +222,12 @@ impl<'a> Running<'a> {
     pub fn finish(mut self, outcome: Result<()>) -> Result<Answer> {
         // Cut off while it waited for the usage: the answer is whole all the same.
         let outcome = if self.is_complete() { Ok(()) } else { outcome };
+        let outcome = outcome.map_err(|error| match error.kind {
+            // Delivered text and an error of its own: the class says which, `partial` says what.
+            Kind::Interrupted | Kind::Aborted | Kind::Closed | Kind::Timeout(Phase::Total) => error,
+            _ if self.committed => interrupted(error, "nothing is left to try"),
+            _ => error,
+        });
         self.close_turn(outcome.as_ref().err());
         let duration_ms = clock::instant().saturating_duration_since(self.started).as_millis() as u64;
         let attempts = self.attempts.len() as u32;
@@ -216,13 +239,23 @@ impl<'a> Running<'a> {
                     .map(|a| (a.endpoint.clone(), a.model.clone(), a.request_id.clone()))
                     .unwrap_or_default();
                 self.sink.event(Event::Complete {
-                    call: self.id,
+                    call: self.id.clone(),
                     attempts,
                     endpoint: endpoint.clone(),
                     model: model.clone(),
                     duration_ms,
                 });
-                Ok(Answer { journal: self.journal, endpoint, model, request_id, attempts: self.attempts })
+                self.total_usage();
+                Ok(Answer {
+                    journal: self.journal,
+                    endpoint,
+                    model,
+                    request_id,
+                    attempts: self.attempts,
+                    recoveries: self.recovery.count,
+                    parts: self.recovery.parts,
+                    seams: self.recovery.seams,
+                })
             }
             Err(mut error) => {
                 self.sink.event(Event::Failed {
@@ -249,8 +282,8 @@ impl<'a> Running<'a> {
 }
 
 /// The error of a stream that broke after pieces had been delivered.
-fn interrupted(cause: Error) -> Error {
-    let mut error = Error::new(Kind::Interrupted, format!("the answer was interrupted: {cause}"));
+fn interrupted(cause: Error, why: &str) -> Error {
+    let mut error = Error::new(Kind::Interrupted, format!("the answer was interrupted ({why}): {cause}"));
     error.status = cause.status;
     error.retry_after = cause.retry_after;
     error.request_id.clone_from(&cause.request_id);

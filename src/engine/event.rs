@@ -34,6 +34,8 @@ pub enum Event {
     Wait { call: String, ms: u64, reason: &'static str },
     /// The call goes on with another endpoint or model.
     Fallback { call: String, endpoint: String, model: String, from_endpoint: String, from_model: String },
+    /// The answer broke off after something had been received, and is taken up again.
+    Recovery { call: String, count: u32, received: usize, endpoint: String, model: String, wait_ms: u64 },
     /// A breaker has changed.
     Circuit { endpoint: String, model: String, from: &'static str, to: &'static str },
     /// The answer is complete.

@@ -10,6 +10,7 @@ pub mod clock;
 mod delivery;
 pub mod event;
 pub mod limiter;
+pub mod recovery;
 mod request;
 mod route;
 pub mod sink;

@@ -7,7 +7,7 @@ use super::client::random_id;
 use crate::config::Endpoint;
 use crate::error::{Error, Kind, Result};
 use crate::transport::{HeaderMap, HeaderName, HeaderValue};
-use crate::wire::chat::ChatRequest;
+use crate::wire::chat::{ChatRequest, Instead};
 
 #[derive(Clone)]
 pub struct Encoded {
@@ -28,11 +28,47 @@ pub struct Requests<'a> {
     request: &'a ChatRequest,
     given_key: Option<&'a str>,
     known: Vec<Known>,
+    /// The last continuation, and its route.
+    continuation: Option<(usize, Encoded)>,
+    /// How many keys were given out.
+    keys: usize,
 }
 
 impl<'a> Requests<'a> {
     pub fn new(request: &'a ChatRequest, given_key: Option<&'a str>) -> Self {
-        Requests { request, given_key, known: Vec::new() }
+        Requests { request, given_key, known: Vec::new(), continuation: None, keys: 0 }
+    }
+
+    /// The request for the rest of an answer. Asked again without progress it is the same request.
+    pub fn encode_continuation(
+        &mut self,
+        place: usize,
+        endpoint: &str,
+        model: &str,
+        asks_usage: bool,
+        instead: &Instead<'_>,
+        rng: &mut dyn Rng,
+    ) -> Encoded {
+        let body: Bytes = self.request.encode(model, asks_usage, instead).into();
+        if let Some((last, encoded)) = &self.continuation
+            && *last == place
+            && encoded.body == body
+        {
+            return encoded.clone();
+        }
+        let encoded = Encoded { body, key: self.key(endpoint, rng) };
+        self.continuation = Some((place, encoded.clone()));
+        encoded
+    }
+
+    /// A key that no other request of this call has.
+    fn key(&mut self, endpoint: &str, rng: &mut dyn Rng) -> String {
+        self.keys += 1;
+        match (self.given_key, self.keys) {
+            (None, _) => random_id("key_", rng),
+            (Some(given), 1) => given.to_owned(),
+            (Some(given), count) => format!("{given}-{endpoint}-{count}"),
+        }
     }
 
     /// The request for a route, encoded at its first use. `model` is the endpoint's name of it.
@@ -51,15 +87,9 @@ impl<'a> Requests<'a> {
         }
         let body = match bodies.next() {
             Some(known) => known.encoded.body.clone(),
-            None => self.request.encode(model, asks_usage).into(),
+            None => self.request.encode(model, asks_usage, &Instead::default()).into(),
         };
-        let key = match (self.given_key, self.known.len()) {
-            (None, _) => random_id("key_", rng),
-            (Some(given), 0) => given.to_owned(),
-            // Another request must not carry the same key.
-            (Some(given), count) => format!("{given}-{endpoint}-{}", count + 1),
-        };
-        let encoded = Encoded { body, key };
+        let encoded = Encoded { body, key: self.key(endpoint, rng) };
         self.known.push(Known { place, model: model.to_owned(), asks_usage, encoded: encoded.clone() });
         encoded
     }

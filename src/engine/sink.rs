@@ -23,6 +23,8 @@ pub trait Sink: Send + Sync {
     fn piece(&self, piece: &str);
     /// Every piece has been handed over; this is their sum. The result follows when the usage is there.
     fn complete(&self, text: &str);
+    /// What was handed over so far is void: the answer begins anew (`recovery: { mode: 'restart' }`).
+    fn restart(&self) {}
     fn event(&self, event: Event);
     /// Asks the caller whether an error counts as a failure for the breaker, where the caller has an
     /// opinion (`isFailure`).

@@ -12,18 +12,21 @@ use super::breaker::Guard;
 use super::call::Running;
 use super::client::random_id;
 use super::clock;
+use super::delivery::Delivery;
 use super::event::Event;
 use super::limiter::{Limiter, Reserved};
+use super::recovery::Form;
 use super::request;
 use super::route::EndpointState;
+use super::sink::Wants;
 use crate::config::defaults as d;
 use crate::error::{AttemptRecord, Error, Kind, Phase, Result, cut};
 use crate::policy::circuit_breaker::{Outcome, Transition};
 use crate::policy::classify::{Verdict, classify};
 use crate::policy::estimate;
 use crate::policy::plan::Reason;
-use crate::session::journal::Journal;
 use crate::transport::{Request, TransportOptions};
+use crate::wire::chat::Instead;
 
 /// What a turn holds until it is closed: outside of its future, so that a call whose time runs out in
 /// the middle can still say what was learned.
@@ -93,19 +96,35 @@ impl Running<'_> {
         let endpoint = Arc::clone(&self.routes[place].endpoint);
         // Held until the attempt is over.
         let _permit = self.admit(&endpoint, estimated).await?;
-        let mut result = self.attempt(place, reason, last).await;
-        // Asked of this attempt and not of the endpoint, which another call may have found out meanwhile.
-        let asked = self.current.as_ref().is_some_and(|current| current.asked_for_usage);
-        if let Err(error) = &result
-            && asked
-            && !self.committed
-            && request::refuses_usage(error)
-        {
-            endpoint.refuses_usage.store(true, Ordering::Relaxed);
+        loop {
+            let form = self.form();
+            let style = form.style;
+            if self.ends_by_length(&form) {
+                return self.end_by_length();
+            }
+            let result = self.attempt(place, reason, last, form).await;
+            let Err(error) = &result else { return result };
+            // Asked of this attempt and not of the endpoint, which another call may have found out meanwhile.
+            let asked = self.current.as_ref().is_some_and(|current| current.asked_for_usage);
+            if asked && request::refuses_usage(error) {
+                endpoint.refuses_usage.store(true, Ordering::Relaxed);
+            } else if !self.refuses_style(error, style) {
+                return result;
+            }
             self.close_attempt(Some(error));
-            result = self.attempt(place, reason, last).await;
         }
-        result
+    }
+
+    /// Every token that the caller allowed was received before the break: nothing is left to ask for.
+    fn end_by_length(&mut self) -> Result<()> {
+        if let Some(choice) = self.journal.choice(0) {
+            choice.finish_reason = Some("length".to_owned());
+        }
+        if self.sink.wants() == Wants::Chunks {
+            self.sink.piece(&self.journal.chunk(0, serde_json::json!({}), Some("length")));
+        }
+        self.sink.complete(&self.journal.first().text);
+        Ok(())
     }
 
     /// Ends the turn that is under way, if one is: tells the breaker and the limiters what was learned,
@@ -197,7 +216,7 @@ impl Running<'_> {
         }
     }
 
-    async fn attempt(&mut self, place: usize, reason: Reason, last: bool) -> Result<()> {
+    async fn attempt(&mut self, place: usize, reason: Reason, last: bool, form: Form) -> Result<()> {
         let route = &self.routes[place];
         let endpoint = &route.endpoint.config;
         let options = &self.call.options;
@@ -205,7 +224,14 @@ impl Running<'_> {
         let number = self.attempts.len() as u32 + 1;
         let name = endpoint.model(&route.model);
         let asks_usage = !route.endpoint.refuses_usage.load(Ordering::Relaxed);
-        let encoded = self.requests.encode(place, &endpoint.name, name, asks_usage, &mut self.rng);
+        let encoded = match form.messages.as_deref().map(serde_json::from_str) {
+            Some(Ok(messages)) => {
+                let instead = Instead { messages: Some(messages), max_tokens: form.max_tokens };
+                let (requests, rng) = (&mut self.requests, &mut self.rng);
+                requests.encode_continuation(place, &endpoint.name, name, asks_usage, &instead, rng)
+            }
+            _ => self.requests.encode(place, &endpoint.name, name, asks_usage, &mut self.rng),
+        };
         let headers = request::headers(endpoint, &options.headers, &encoded.key, &request_id, number)?;
         self.sink.event(Event::Attempt {
             call: self.id.clone(),
@@ -225,8 +251,8 @@ impl Running<'_> {
             first_token_timeout: options.first_token_timeout.saturating_mul(stretch),
             idle_timeout: options.idle_timeout,
             completion: endpoint.completion.unwrap_or(options.completion),
-            caller_wants_usage: self.call.request.wants_usage(),
             asked_for_usage: asks_usage,
+            skip_malformed: options.recovery.skip_malformed,
         };
         let (sink, call) = (self.sink, &self.id);
         let on_first_token = || {
@@ -241,8 +267,6 @@ impl Running<'_> {
         let url = format!("{}{}", endpoint.url, crate::wire::chat::PATH);
         let transport_options =
             TransportOptions { connect_timeout: options.connect_timeout, ca: self.client.config.ca.clone() };
-        // Nothing of an earlier attempt was delivered: its journal is worth nothing.
-        self.journal = Journal::new(self.call.request.choices());
         let waited = std::mem::take(&mut self.waited);
         let current = self.current.insert(Current {
             place,
@@ -252,23 +276,35 @@ impl Running<'_> {
             asked_for_usage: asks_usage,
             progress: Progress::default(),
         });
-        let attempt = Attempt {
-            settings,
+        let delivery = Delivery {
             sink,
             journal: &mut self.journal,
             progress: &mut current.progress,
             committed: &mut self.committed,
             on_first_token: &on_first_token,
+            caller_wants_usage: self.call.request.wants_usage(),
+            hold_tool_calls: options.hold_tool_calls,
+            continues: form.continues,
+            expects_tool_call: form.continues && self.recovery.lost_tool_call,
+            splice: form.splice,
             held: Vec::new(),
         };
+        let mut attempt = Attempt { settings, delivery };
         let send =
             |on_sent| Request { url, headers, body: encoded.body, options: transport_options, on_sent };
-        attempt.run(&*self.client.transport, send).await
+        let result = attempt.run(&*self.client.transport, send).await;
+        let seam = attempt.delivery.splice.as_ref().and_then(|splice| splice.seam());
+        let pieces = current.progress.pieces;
+        self.recovery.lost_tool_call = result.is_err() && !self.journal.first().tool_calls.is_empty();
+        let (endpoint, model) = (endpoint.name.clone(), route.model.clone());
+        self.remember_part(&endpoint, &model, pieces, seam);
+        result
     }
 
     /// Writes the record of the attempt that is under way, if one is.
     fn close_attempt(&mut self, error: Option<&Error>) {
         let Some(current) = self.current.take() else { return };
+        self.spend_usage();
         let route = &self.routes[current.place];
         let since_start = |at: Instant| at.saturating_duration_since(current.started).as_millis() as u64;
         let progress = current.progress;

@@ -7,6 +7,7 @@ import type {
   CircuitState,
   ClientEvent,
   ClientOptions,
+  RecoveryOptions,
   StreamOutcome,
 } from '../../index'
 import { CircuitBreaker, nativeBreaker } from './breaker'
@@ -30,6 +31,7 @@ export class HolySheepStreamingClient {
   readonly #onEvent: ((event: ClientEvent) => void) | undefined
   readonly #inFlight = new Set<Promise<unknown>>()
   readonly #coalesce: boolean
+  readonly #onRestart: (() => void) | undefined
   #options: Options
 
   constructor(apiKey?: string | ClientOptions, options?: number | ClientOptions) {
@@ -39,8 +41,9 @@ export class HolySheepStreamingClient {
     const [breaker, observer] = readBreaker(circuitBreaker)
     this.#observer = observer
     this.#coalesce = rest.coalesce === true
+    this.#onRestart = splitRecovery(rest).onRestart
     this.#options = {
-      ...rest,
+      ...splitRecovery(rest).rest,
       apiKey: rest.apiKey ?? process.env.HOLYSHEEP_API_KEY,
       // An empty variable counts as none.
       baseUrl: rest.baseUrl ?? (rest.endpoints ? undefined : process.env.HOLYSHEEP_BASE_URL || undefined),
@@ -152,14 +155,19 @@ export class HolySheepStreamingClient {
 
   /** Enters a call. Throws for invalid arguments; a signal that is aborted already is told at once. */
   #start(request: ChatRequest, options: CallOptions | undefined, consumer: Consumer, whole: boolean): CallHandle {
-    const { signal, rest } = splitSignal(options)
+    const { signal, rest: callOptions } = splitSignal(options)
+    const { onRestart = this.#onRestart, rest } = splitRecovery(callOptions)
     const body = encodeRequest(request)
     const coalesce = rest.coalesce === undefined ? this.#coalesce : rest.coalesce === true
-    const given = encode(rest)
+    const json = encode(rest)
     if (signal?.aborted) return refused(consumer, signal.reason)
     let settle = () => {}
     const tracked: Consumer = {
       ...consumer,
+      restart() {
+        consumer.restart?.()
+        onRestart?.()
+      },
       event: this.#onEvent || this.#observer.onStateChange ? (json) => this.#tell(JSON.parse(json)) : undefined,
       judge: this.#observer.isFailure,
       end(json) {
@@ -173,7 +181,7 @@ export class HolySheepStreamingClient {
     }
     const enter = (hub: InstanceType<typeof addon.NativeHub>) =>
       native(() =>
-        this.#native.start(hub, body, given, whole, tracked.event !== undefined, tracked.judge !== undefined),
+        this.#native.start(hub, body, json, whole, tracked.event !== undefined, tracked.judge !== undefined),
       )
     const call = open(tracked, { coalesce, signal }, enter)
     const over = new Promise<void>((resolve) => {
@@ -205,6 +213,14 @@ export class HolySheepStreamingClient {
   [Symbol.for('nodejs.util.inspect.custom')]() {
     return `${this.constructor.name} { baseUrl: '${this.baseUrl}', maxRetries: ${this.maxRetries} }`
   }
+}
+
+/** Takes `recovery.onRestart` out of options: it stays on this side. */
+function splitRecovery<T extends { recovery?: unknown }>(options: T): { onRestart?: () => void; rest: T } {
+  const { recovery } = options
+  if (typeof recovery !== 'object' || recovery === null) return { rest: options }
+  const { onRestart, ...others } = recovery as RecoveryOptions
+  return { onRestart: callback('recovery.onRestart', onRestart), rest: { ...options, recovery: others } }
 }
 
 /** A call that was aborted before it began. */

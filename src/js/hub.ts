@@ -15,6 +15,7 @@ const COMPLETE = 1
 const END = 2
 const ERROR = 3
 const JUDGE = 5
+const RESTART = 6
 
 /** What a call is handed while its answer comes. */
 export const TEXT = 0
@@ -39,6 +40,8 @@ export interface Consumer {
   end(json: string): void
   error(error: unknown): void
   event?(json: string): void
+  /** What came so far is void: the answer begins anew. */
+  restart?(): void
   /** Whether an error counts as a failure for a breaker. */
   judge?(error: Error): boolean
 }
@@ -179,6 +182,8 @@ class InFlight extends AsyncResource implements CallHandle {
       } else if (kind === JUDGE) {
         const isFailure = this.consumer.judge?.(fromRecord(JSON.parse(text)))
         nativeHub().answer(this.id, Boolean(isFailure))
+      } else if (kind === RESTART) {
+        this.consumer.restart?.()
       } else {
         this.consumer.event?.(text)
       }
@@ -290,6 +295,7 @@ function listening(consumer: Consumer, signal: AbortSignal, abort: () => void): 
     piece: consumer.piece && ((text) => consumer.piece?.(text)),
     complete: (text) => consumer.complete?.(text),
     event: consumer.event && ((json) => consumer.event?.(json)),
+    restart: () => consumer.restart?.(),
     judge: consumer.judge && ((error) => consumer.judge?.(error) ?? true),
     end(json) {
       stop()

@@ -45,6 +45,10 @@ export class Simulator {
     this.#native.clear()
   }
 
+  reset(): void {
+    this.#native.reset()
+  }
+
   async close(): Promise<void> {
     native(() => this.#native.close())
   }

@@ -51,6 +51,7 @@ export class ChatStream implements AsyncIterable<ChatCompletionChunk> {
     this.#call = start({
       piece: (text) => this.#onPiece(text),
       complete: (text) => this.#onComplete(text),
+      restart: () => this.#onRestart(),
       end: (json) => this.#onEnd(JSON.parse(json)),
       error: (error) => this.#onError(error),
     })
@@ -156,6 +157,12 @@ export class ChatStream implements AsyncIterable<ChatCompletionChunk> {
     this.#pieces.push(piece)
     this.#serve()
     if (this.#pieces.length - this.#head >= HIGH_WATER && !this.#unbounded) this.#call.pause()
+  }
+
+  /** What nobody has read yet is void; who has read is told by the caller's `onRestart`. */
+  #onRestart() {
+    this.#pieces = []
+    this.#head = 0
   }
 
   #onComplete(text: string) {

@@ -146,6 +146,16 @@ impl Plan {
         self.next(now, remaining, rng, Stop::NotRetryable)
     }
 
+    /// The attempt brought the answer forward before it failed: its route is not dead, and the retries
+    /// of the call count from here.
+    pub fn progressed(&mut self) {
+        self.retries = 0;
+        self.previous_delay = None;
+        for state in &mut self.states {
+            state.silent = false;
+        }
+    }
+
     /// What follows a failed attempt on the current route.
     pub fn failed(
         &mut self,

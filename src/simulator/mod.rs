@@ -117,6 +117,12 @@ impl Simulator {
         self.shared.records.clear();
     }
 
+    /// Forgets the requests and what is scripted.
+    pub fn reset(&self) {
+        self.shared.unscript();
+        self.clear();
+    }
+
     /// How many connections are open.
     pub fn open_connections(&self) -> usize {
         self.shared.open.load(Ordering::Relaxed)

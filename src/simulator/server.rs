@@ -61,6 +61,10 @@ impl Shared {
         self.queue().scripted.extend(scenarios.into_iter().map(Arc::new));
     }
 
+    pub(super) fn unscript(&self) {
+        self.queue().scripted.clear();
+    }
+
     pub(super) fn set_default(&self, scenario: Scenario) {
         self.queue().default = Arc::new(scenario);
     }

@@ -84,24 +84,48 @@ impl ChatRequest {
         self.read("max_completion_tokens").or_else(|| self.read("max_tokens"))
     }
 
+    /// The caller asked for JSON (`response_format`): an answer that cannot be continued in the middle.
+    pub fn wants_json(&self) -> bool {
+        #[derive(Deserialize)]
+        struct Format {
+            r#type: Option<String>,
+        }
+        let format = self.read::<Format>("response_format").and_then(|format| format.r#type);
+        format.is_some_and(|format| format != "text")
+    }
+
+    /// The caller asked for logprobs.
+    pub fn wants_logprobs(&self) -> bool {
+        self.read("logprobs").unwrap_or(false)
+    }
+
     /// The messages as the caller wrote them.
     pub fn messages(&self) -> &str {
         self.field("messages").map_or("[]", RawValue::get)
     }
 
     /// The body of one attempt: the caller's fields, this model, streamed, with the usage chunk
-    /// where `include_usage` is set.
-    pub fn encode(&self, model: &str, include_usage: bool) -> Vec<u8> {
-        let body = Body { request: self, model, include_usage };
+    /// where `include_usage` is set, and what a continuation asks in place of the caller's own.
+    pub fn encode(&self, model: &str, include_usage: bool, instead: &Instead<'_>) -> Vec<u8> {
+        let body = Body { request: self, model, include_usage, instead };
         // Strings and raw JSON always encode.
         serde_json::to_vec(&body).unwrap_or_default()
     }
+}
+
+/// What a continuation asks in place of the caller's own.
+#[derive(Default)]
+pub struct Instead<'a> {
+    /// A JSON array.
+    pub messages: Option<&'a RawValue>,
+    pub max_tokens: Option<u64>,
 }
 
 struct Body<'a> {
     request: &'a ChatRequest,
     model: &'a str,
     include_usage: bool,
+    instead: &'a Instead<'a>,
 }
 
 impl Serialize for Body<'_> {
@@ -113,6 +137,12 @@ impl Serialize for Body<'_> {
             match key.as_str() {
                 "model" | "stream" => {}
                 "stream_options" => stream_options = Some(value),
+                "messages" if self.instead.messages.is_some() => {
+                    map.serialize_entry(key, &self.instead.messages)?;
+                }
+                "max_tokens" | "max_completion_tokens" if self.instead.max_tokens.is_some() => {
+                    map.serialize_entry(key, &self.instead.max_tokens)?;
+                }
                 _ => map.serialize_entry(key, value)?,
             }
         }
@@ -357,7 +387,7 @@ mod tests {
     use super::*;
 
     fn body(json: &str, usage: bool) -> String {
-        String::from_utf8(ChatRequest::parse(json).unwrap().encode("m", usage)).unwrap()
+        String::from_utf8(ChatRequest::parse(json).unwrap().encode("m", usage, &Instead::default())).unwrap()
     }
 
     #[test]

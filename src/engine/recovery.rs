@@ -1,0 +1,246 @@
+//! A broken answer is taken up again: what is asked next, and what is remembered of it.
+
+use std::time::Duration;
+
+use serde::Serialize;
+use serde_json::Value;
+
+use super::call::Running;
+use super::event::Event;
+use super::sink::Wants;
+use crate::config::{Mode, defaults as d};
+use crate::error::{Error, Kind};
+use crate::session::journal::Journal;
+use crate::session::prompts;
+use crate::session::splice::{Expect, Limits, Seam, Splice, Style};
+
+/// Who wrote which part of an answer.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Part {
+    pub endpoint: String,
+    pub model: String,
+    /// In code points.
+    pub characters: usize,
+}
+
+/// What a call remembers of its breaks.
+#[derive(Default)]
+pub(super) struct Recovery {
+    /// How often the answer was taken up again.
+    pub count: u32,
+    pub parts: Vec<Part>,
+    pub seams: Vec<Seam>,
+    /// Usage of the attempts before the last.
+    pub spent: Option<Value>,
+    /// Pieces of text that were delivered, over all attempts: about the tokens that were received.
+    pub pieces: u64,
+    /// The length of the text when the attempt began, in bytes.
+    pub begun_at: usize,
+    /// A tool call broke off.
+    pub lost_tool_call: bool,
+    /// Styles that a provider has refused.
+    pub refused: Vec<Style>,
+}
+
+/// What the next attempt is.
+pub(super) struct Form {
+    /// It goes on with what was begun.
+    pub continues: bool,
+    /// The messages of a continuation; the caller's own without.
+    pub messages: Option<String>,
+    pub max_tokens: Option<u64>,
+    pub splice: Option<Splice>,
+    pub style: Option<Style>,
+}
+
+impl Form {
+    fn original(continues: bool) -> Self {
+        Form { continues, messages: None, max_tokens: None, splice: None, style: None }
+    }
+}
+
+impl Running<'_> {
+    /// Whether the next attempt has something to go on with.
+    pub(super) fn has_begun(&self) -> bool {
+        if self.committed {
+            return true;
+        }
+        // Nobody has seen anything: what was received is worth going on with where that is safe.
+        self.sink.wants() == Wants::Nothing && !self.journal.first().text.is_empty() && self.can_go_on()
+    }
+
+    fn can_go_on(&self) -> bool {
+        self.obstacle().is_none() && !self.call.request.wants_json()
+    }
+
+    /// Why a broken answer cannot be taken up again; `None` where it can.
+    pub(super) fn obstacle(&self) -> Option<String> {
+        let request = &self.call.request;
+        let options = &self.call.options.recovery;
+        let choice = self.journal.first();
+        if options.mode == Mode::Fail || self.call.options.single {
+            return Some("recovery is off".into());
+        }
+        if self.recovery.count >= options.max {
+            return Some(format!("it was taken up again {} times already (recovery.maxRecoveries)", options.max));
+        }
+        if options.mode == Mode::Restart {
+            return None;
+        }
+        if request.choices() > 1 {
+            return Some("an answer of several choices (n) cannot be continued".into());
+        }
+        if request.wants_logprobs() {
+            return Some("an answer with logprobs cannot be continued".into());
+        }
+        if !choice.refusal.is_empty() {
+            return Some("a refusal cannot be continued".into());
+        }
+        if !self.call.options.hold_tool_calls && !choice.tool_calls.is_empty() {
+            return Some("it broke inside a tool call (toolCalls: 'stream')".into());
+        }
+        None
+    }
+
+    /// What the next attempt asks. `style`: how a continuation is asked for.
+    pub(super) fn form(&mut self) -> Form {
+        if !self.has_begun() {
+            // Nothing of an earlier attempt was delivered: its journal is worth nothing.
+            self.journal = Journal::new(self.call.request.choices());
+            self.recovery.begun_at = 0;
+            return Form::original(false);
+        }
+        let options = &self.call.options.recovery;
+        if options.mode == Mode::Restart {
+            self.sink.restart();
+            self.committed = false;
+            self.journal = Journal::new(self.call.request.choices());
+            self.recovery.begun_at = 0;
+            return Form::original(false);
+        }
+        self.journal.begin_again();
+        let text = &self.journal.first().text;
+        self.recovery.begun_at = text.len();
+        if text.is_empty() {
+            return Form::original(true);
+        }
+        let limits =
+            Limits { overlap_min: options.overlap_min, max_held: d::MAX_HELD, max_wait: d::MAX_HELD_TIME };
+        if self.call.request.wants_json() {
+            // A schema forces the provider to begin anew: what comes must repeat what was delivered.
+            let splice = Splice::new(text, limits, Expect::Restart);
+            return Form { splice: Some(splice), ..Form::original(true) };
+        }
+        let style = self.style();
+        let prompt = prompts::continuation(self.call.request.messages(), text, style);
+        let expect = prompt.anchor.map_or(Expect::Continuation, Expect::Anchor);
+        let received = self.recovery.pieces.max(text.len() as u64 / 16);
+        Form {
+            continues: true,
+            messages: Some(prompt.messages),
+            max_tokens: self.call.request.max_tokens().map(|max| max.saturating_sub(received)),
+            splice: Some(Splice::new(text, limits, expect)),
+            style: Some(style),
+        }
+    }
+
+    /// The style of the next continuation: the caller's, then those that were not refused yet.
+    fn style(&self) -> Style {
+        let first = self.call.options.recovery.style;
+        let order = std::iter::once(first).chain(prompts::fallback(first).iter().copied());
+        order.into_iter().find(|style| !self.recovery.refused.contains(style)).unwrap_or(first)
+    }
+
+    /// A provider that refuses a form of continuation gets another form, once each.
+    pub(super) fn refuses_style(&mut self, error: &Error, style: Option<Style>) -> bool {
+        let Some(style) = style else { return false };
+        if error.kind != Kind::InvalidRequest {
+            return false;
+        }
+        self.recovery.refused.push(style);
+        self.recovery.refused.len() < prompts::STYLES.len()
+    }
+
+    /// The answer had as many tokens as were asked for when it broke: it ends here.
+    pub(super) fn ends_by_length(&self, form: &Form) -> bool {
+        form.continues && form.max_tokens == Some(0)
+    }
+
+    /// Remembers what an attempt has contributed.
+    pub(super) fn remember_part(&mut self, endpoint: &str, model: &str, pieces: u64, seam: Option<Seam>) {
+        self.recovery.pieces += pieces;
+        self.recovery.seams.extend(seam);
+        let text = &self.journal.first().text;
+        let characters = text.get(self.recovery.begun_at..).map_or(0, |new| new.chars().count());
+        if characters > 0 {
+            self.recovery.parts.push(Part { endpoint: endpoint.to_owned(), model: model.to_owned(), characters });
+        }
+        self.recovery.begun_at = text.len();
+    }
+
+    /// An attempt has failed after something was received, and another will go on.
+    pub(super) fn break_event(&self, wait: Duration) {
+        let last = self.attempts.last();
+        self.sink.event(Event::Recovery {
+            call: self.id.clone(),
+            count: self.recovery.count,
+            received: self.journal.first().text.chars().count(),
+            endpoint: last.map(|a| a.endpoint.clone()).unwrap_or_default(),
+            model: last.map(|a| a.model.clone()).unwrap_or_default(),
+            wait_ms: wait.as_millis() as u64,
+        });
+    }
+
+    /// Moves the usage of an attempt that is over to the sum.
+    pub(super) fn spend_usage(&mut self) {
+        if let Some(usage) = self.journal.usage.take() {
+            match &mut self.recovery.spent {
+                Some(spent) => add(spent, &usage),
+                none => *none = Some(usage),
+            }
+        }
+    }
+
+    /// The usage of the whole call.
+    pub(super) fn total_usage(&mut self) {
+        self.spend_usage();
+        self.journal.usage = self.recovery.spent.take();
+    }
+}
+
+/// Adds up two usages, field by field.
+fn add(sum: &mut Value, more: &Value) {
+    match (sum, more) {
+        (Value::Object(sum), Value::Object(more)) => {
+            for (name, value) in more {
+                match sum.get_mut(name) {
+                    Some(have) => add(have, value),
+                    None => {
+                        sum.insert(name.clone(), value.clone());
+                    }
+                }
+            }
+        }
+        (sum, more) => {
+            if let (Some(a), Some(b)) = (sum.as_u64(), more.as_u64()) {
+                *sum = (a + b).into();
+            } else if let (Some(a), Some(b)) = (sum.as_f64(), more.as_f64()) {
+                *sum = (a + b).into();
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn usage_is_added_up_field_by_field() {
+        let mut sum = json!({"total_tokens": 3, "details": {"cached": 1}, "tier": "x"});
+        add(&mut sum, &json!({"total_tokens": 4, "details": {"cached": 2, "audio": 1}, "tier": "y"}));
+        assert_eq!(sum, json!({"total_tokens": 7, "details": {"cached": 3, "audio": 1}, "tier": "x"}));
+    }
+}
