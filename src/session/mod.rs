@@ -1,4 +1,5 @@
-//! What was received. Pure: the journal of an answer.
+//! What was received. Pure: the journal of an answer, and how an interrupted one is taken up again.
 
 pub mod journal;
+pub mod prompts;
 pub mod splice;

@@ -1,0 +1,355 @@
+//! Decides, while the continuation of an interrupted answer streams in, what of it is new.
+//!
+//! A continuation is one of: the exact rest; a text that repeats the tail first (an overlap); one that
+//! begins the cut word again; the whole answer from its beginning (a restart). Text is held only while
+//! a longer repetition is still possible. The longest one wins; a restart is the longest of all.
+//! Lengths are in code points, and no code point is ever split.
+
+mod head;
+mod tail;
+mod terms;
+#[cfg(test)]
+mod tests;
+mod word;
+
+use std::borrow::Cow;
+
+use head::Head;
+use tail::{Cursor, Tail};
+pub use terms::{Contradiction, Expect, Limits, Seam, SeamKind};
+use word::{Word, is_letter, sets_apart};
+
+/// Default of [`Limits::overlap_min`]. `docs/recovery.md` has the figures that it was chosen from.
+pub const OVERLAP_MIN: usize = 16;
+/// How much of the delivered text's end is searched for an overlap, in code points.
+pub const WINDOW: usize = 4_000;
+
+enum State {
+    /// Text is held or suppressed.
+    Open,
+    Decided(Seam),
+    Failed(Contradiction),
+}
+
+/// A repetition, and how much of the continuation it spans.
+#[derive(Clone, Copy)]
+struct Found {
+    kind: SeamKind,
+    bytes: usize,
+    points: usize,
+}
+
+/// Decides, while a continuation streams in, what of it is new.
+pub struct Splice {
+    limits: Limits,
+    state: State,
+    /// Only a restart is accepted.
+    strict: bool,
+    head: Head,
+    tail: Tail,
+    /// The continuation as it comes, and without its leading white space. The second one moves only
+    /// where there is such white space.
+    exact: Cursor,
+    trimmed: Cursor,
+    word: Word,
+    ends_in_letter: bool,
+    /// The words that were asked for once more, and how many bytes of them came.
+    anchor: Option<(String, usize)>,
+    /// The longest repetition so far.
+    found: Option<Found>,
+    /// `found` cannot be surpassed.
+    certain: bool,
+    /// Leading white space of the continuation: bytes, code points, and whether it is over.
+    lead: (usize, usize),
+    begun: bool,
+    /// Earlier pieces; of a restart only the leading white space, because the rest stands in `head`.
+    held: String,
+    suppressing: bool,
+    /// Bytes of the earlier pieces, and code points of all of them.
+    earlier: usize,
+    points: usize,
+    since: Option<u64>,
+}
+
+impl Splice {
+    /// `delivered` is what the consumer has, and is not empty.
+    pub fn new(delivered: &str, limits: Limits, expect: Expect) -> Self {
+        let strict = expect == Expect::Restart;
+        let tail = Tail::new(delivered, if strict { 0 } else { WINDOW.min(limits.max_held) });
+        let head = Head::new(delivered, tail.len());
+        let anchor = match expect {
+            Expect::Anchor(anchor) => {
+                Some((anchor.trim_start().to_owned(), 0)).filter(|(a, _)| !a.is_empty())
+            }
+            _ => None,
+        };
+        Splice {
+            limits,
+            state: State::Open,
+            strict,
+            head,
+            exact: tail.cursor(),
+            trimmed: tail.cursor(),
+            tail,
+            word: Word::new(delivered),
+            ends_in_letter: delivered.chars().next_back().is_some_and(is_letter),
+            anchor,
+            found: None,
+            certain: false,
+            lead: (0, 0),
+            begun: false,
+            held: String::new(),
+            suppressing: strict,
+            earlier: 0,
+            points: 0,
+            since: None,
+        }
+    }
+
+    /// Takes in a piece. Returns what is safe to deliver now: nothing while it is undecided, and the
+    /// piece itself afterwards. `now_ms` is on the clock of [`Splice::deadline`].
+    pub fn push<'p>(&mut self, piece: &'p str, now_ms: u64) -> Result<Cow<'p, str>, Contradiction> {
+        match self.state {
+            State::Decided(_) => return Ok(Cow::Borrowed(piece)),
+            State::Failed(contradiction) => return Err(contradiction),
+            State::Open => {}
+        }
+        if !piece.is_empty() {
+            self.since.get_or_insert(now_ms);
+        }
+        for c in piece.chars() {
+            self.read(c);
+            let at_bound = self.points >= self.limits.max_held && !self.suppressing;
+            if at_bound || !self.is_open() {
+                return self.settle(piece, at_bound && self.is_open(), false);
+            }
+        }
+        self.keep(piece);
+        Ok(Cow::Borrowed(""))
+    }
+
+    /// When [`Splice::timeout`] has to be called: `max_wait` after the first character that is held.
+    /// None while nothing is held, and while a restart is suppressed: that may take its time.
+    pub fn deadline(&self) -> Option<u64> {
+        let open = matches!(self.state, State::Open) && !self.suppressing;
+        let wait = u64::try_from(self.limits.max_wait.as_millis()).unwrap_or(u64::MAX);
+        self.since.filter(|_| open).map(|since| since.saturating_add(wait))
+    }
+
+    /// The time is over: chooses on what is there.
+    pub fn timeout(&mut self) -> Result<String, Contradiction> {
+        if matches!(self.state, State::Open) && (self.suppressing || self.since.is_none()) {
+            return Ok(String::new());
+        }
+        self.close(true)
+    }
+
+    /// The continuation is complete: chooses on what is there. Not for one that broke off in its turn:
+    /// what it held is dropped with the `Splice`, and asked for again.
+    pub fn finish(&mut self) -> Result<String, Contradiction> {
+        self.close(false)
+    }
+
+    /// How the continuation was joined; none before that is decided.
+    pub fn seam(&self) -> Option<Seam> {
+        match self.state {
+            State::Decided(seam) => Some(seam),
+            _ => None,
+        }
+    }
+
+    fn close(&mut self, at_bound: bool) -> Result<String, Contradiction> {
+        match self.state {
+            State::Open => self.settle("", at_bound, !at_bound).map(Cow::into_owned),
+            State::Decided(_) => Ok(String::new()),
+            State::Failed(contradiction) => Err(contradiction),
+        }
+    }
+
+    /// Reads one character of the continuation.
+    fn read(&mut self, c: char) {
+        self.points += 1;
+        if !self.begun && c.is_whitespace() {
+            self.lead = (self.lead.0 + c.len_utf8(), self.lead.1 + 1);
+            if c == '\n' {
+                self.head.at_new_line();
+            }
+            return self.read_exact(c);
+        }
+        if !self.begun {
+            self.begin();
+        }
+        self.read_exact(c);
+        if self.lead.0 > 0 {
+            self.read_trimmed(c);
+        }
+        self.word.step(c);
+        if self.word.is_again() {
+            self.offer(SeamKind::Word, self.word.bytes(), self.word.points());
+        }
+        self.read_anchor(c);
+        self.read_head(c);
+    }
+
+    /// The leading white space is over.
+    fn begin(&mut self) {
+        self.begun = true;
+        if self.lead.0 > 0 {
+            // ` theory` after `the` is the next word.
+            self.word.stop();
+        }
+        if self.strict && self.head.text.is_empty() {
+            self.offer(SeamKind::Restart, self.lead.0, self.lead.1);
+            self.certain = true;
+        }
+    }
+
+    fn read_exact(&mut self, c: char) {
+        if self.tail.places(&self.exact) == 0 || !self.tail.step(&mut self.exact, c) {
+            return;
+        }
+        let (bytes, points) = (self.exact.bytes, self.exact.points);
+        if points >= self.limits.overlap_min {
+            self.offer(SeamKind::Overlap, bytes, points);
+        } else if self.joins(bytes, points) {
+            self.offer(SeamKind::Word, bytes, points);
+        }
+    }
+
+    fn read_trimmed(&mut self, c: char) {
+        if self.tail.places(&self.trimmed) > 0
+            && self.tail.step(&mut self.trimmed, c)
+            && self.trimmed.points >= self.limits.overlap_min
+        {
+            let (bytes, points) = self.lead;
+            self.offer(SeamKind::Overlap, bytes + self.trimmed.bytes, points + self.trimmed.points);
+        }
+    }
+
+    /// A repetition shorter than `overlap_min` that begins where a word does and ends inside one:
+    /// `over the la` and `the lazy dog`. As the exact rest it would make the word `lathe`.
+    fn joins(&self, bytes: usize, points: usize) -> bool {
+        if !self.ends_in_letter || self.lead.0 > 0 || points <= self.word.points() {
+            return false;
+        }
+        match self.tail.around(bytes) {
+            (before, Some(first)) if is_letter(first) => sets_apart(before),
+            (before, _) => points >= 4 && before.is_none_or(char::is_whitespace),
+        }
+    }
+
+    fn read_anchor(&mut self, c: char) {
+        let Some((anchor, at)) = &mut self.anchor else { return };
+        if !anchor[*at..].starts_with(c) {
+            self.anchor = None;
+            return;
+        }
+        *at += c.len_utf8();
+        if *at == anchor.len() {
+            let points = self.lead.1 + anchor.chars().count();
+            let bytes = self.lead.0 + *at;
+            self.found = Some(Found { kind: SeamKind::Anchor, bytes, points });
+            self.certain = true;
+        }
+    }
+
+    fn read_head(&mut self, c: char) {
+        let head = &mut self.head;
+        head.step(c);
+        let cursor = if self.lead.0 > 0 { &self.trimmed } else { &self.exact };
+        if self.tail.places(cursor) > usize::from(head.is_open && head.in_tail) {
+            head.elsewhere = cursor.points;
+        }
+        if !head.is_open {
+            if self.suppressing && !self.strict && self.tail.is_open(cursor) {
+                // The refrain that the answer began with goes on like it did another time.
+                self.held = self.received().into_owned();
+                self.suppressing = false;
+            }
+            return;
+        }
+        self.suppressing |= head.is_no_accident();
+        if head.is_whole() {
+            head.is_open = false;
+            if self.strict || head.is_telling(self.limits.overlap_min) {
+                let (bytes, points) = (self.lead.0 + head.bytes, self.lead.1 + head.points);
+                self.offer(SeamKind::Restart, bytes, points);
+                self.certain = true;
+            }
+        }
+    }
+
+    fn offer(&mut self, kind: SeamKind, bytes: usize, points: usize) {
+        if !self.certain && self.found.is_none_or(|found| bytes >= found.bytes) {
+            self.found = Some(Found { kind, bytes, points });
+        }
+    }
+
+    /// A longer repetition than the one found is still possible.
+    fn is_open(&self) -> bool {
+        if self.certain {
+            return false;
+        }
+        if !self.begun || self.head.is_open {
+            return true;
+        }
+        !self.strict
+            && (self.tail.is_open(&self.exact)
+                || (self.lead.0 > 0 && self.tail.is_open(&self.trimmed))
+                || self.word.is_open()
+                || self.anchor.is_some())
+    }
+
+    /// The earlier pieces.
+    fn received(&self) -> Cow<'_, str> {
+        if self.held.len() == self.earlier {
+            return Cow::Borrowed(&self.held);
+        }
+        let repeated = self.earlier - self.held.len();
+        Cow::Owned([&self.held, &self.head.text[..repeated]].concat())
+    }
+
+    fn keep(&mut self, piece: &str) {
+        if !self.suppressing {
+            self.held.push_str(piece);
+        } else if !self.strict {
+            let lead = self.lead.0.saturating_sub(self.held.len()).min(piece.len());
+            self.held.push_str(&piece[..lead]);
+            self.held.truncate(self.lead.0);
+        }
+        self.earlier += piece.len();
+    }
+
+    fn settle<'p>(
+        &mut self,
+        piece: &'p str,
+        at_bound: bool,
+        ended: bool,
+    ) -> Result<Cow<'p, str>, Contradiction> {
+        let is_overlap = self.found.is_some_and(|found| found.kind == SeamKind::Overlap);
+        let is_restart = self.strict || self.head.is_contradicted(self.limits.overlap_min);
+        if is_restart && !is_overlap && !self.certain {
+            let contradiction = Contradiction { matched: self.head.points, ended };
+            self.state = State::Failed(contradiction);
+            self.free();
+            return Err(contradiction);
+        }
+        let exact = Found { kind: SeamKind::Exact, bytes: 0, points: 0 };
+        let Found { kind, bytes, points } = self.found.unwrap_or(exact);
+        let new = match bytes.checked_sub(self.earlier) {
+            Some(inside) => Cow::Borrowed(&piece[inside..]),
+            None => Cow::Owned([&self.received()[bytes..], piece].concat()),
+        };
+        self.state = State::Decided(Seam { kind, trimmed: points, at_bound });
+        self.free();
+        Ok(new)
+    }
+
+    /// Gives back what is no longer needed.
+    fn free(&mut self) {
+        self.head = Head::default();
+        self.tail = Tail::default();
+        self.held = String::new();
+        self.anchor = None;
+    }
+}

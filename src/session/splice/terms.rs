@@ -1,0 +1,75 @@
+//! What a splice is told, and what it answers.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::Serialize;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Shortest repetition of the tail that is taken for one, in code points.
+    pub overlap_min: usize,
+    /// At most so many characters are held; then the choice is made on what is there.
+    pub max_held: usize,
+    /// At most so long is text held; then the choice is made on what is there.
+    pub max_wait: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits { overlap_min: super::OVERLAP_MIN, max_held: super::WINDOW, max_wait: Duration::from_secs(3) }
+    }
+}
+
+/// What the model was asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Expect {
+    /// The rest.
+    Continuation,
+    /// The rest, with these last words of the delivered text once more before it. A continuation that
+    /// does not begin with them is treated like any other.
+    Anchor(String),
+    /// The original request again: the whole answer, which has to begin with what was delivered.
+    Restart,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum SeamKind {
+    Exact,
+    Overlap,
+    /// The cut word was begun again, or a few words that end in it.
+    Word,
+    /// The words that were asked for once more.
+    Anchor,
+    Restart,
+}
+
+/// How the continuation was joined.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Seam {
+    pub kind: SeamKind,
+    /// How many code points of the continuation were left out.
+    pub trimmed: usize,
+    /// The choice was made at a limit of [`Limits`], before the text had decided it.
+    pub at_bound: bool,
+}
+
+/// The continuation begins like the answer for longer than accident explains, and is not it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Contradiction {
+    /// How many code points agreed.
+    pub matched: usize,
+    /// The continuation ended there, and did not go on otherwise.
+    pub ended: bool,
+}
+
+impl fmt::Display for Contradiction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let how = if self.ended { "ended" } else { "went on otherwise" };
+        write!(f, "the continuation began the answer again and {how} after {} characters", self.matched)
+    }
+}
+
+impl std::error::Error for Contradiction {}

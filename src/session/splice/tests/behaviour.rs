@@ -1,0 +1,163 @@
+//! Seam by seam.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use super::*;
+
+#[test]
+fn an_exact_continuation_passes_whole() {
+    assert_eq!(joined("The quick br", "own fox"), ("own fox".into(), SeamKind::Exact, 0));
+    assert_eq!(joined("The quick", " brown fox"), (" brown fox".into(), SeamKind::Exact, 0));
+    assert_eq!(joined("The quick", ""), (String::new(), SeamKind::Exact, 0));
+}
+
+#[test]
+fn an_overlap_with_the_tail_is_trimmed_also_from_mid_word() {
+    let delivered = "Over the hills and far away the quick brown f";
+    assert_eq!(joined(delivered, "ay the quick brown fox"), ("ox".into(), SeamKind::Overlap, 20));
+    assert_eq!(joined(delivered, "far away the quick brown fox"), ("ox".into(), SeamKind::Overlap, 26));
+}
+
+#[test]
+fn other_white_space_before_an_overlap_is_trimmed_with_it() {
+    let delivered = "Over the hills and far away, the quick brown f";
+    assert_eq!(joined(delivered, "\n\nfar away, the quick brown fox"), ("ox".into(), SeamKind::Overlap, 29));
+}
+
+#[test]
+fn a_stream_cut_in_mid_word_is_continued_without_a_repeated_letter() {
+    assert_eq!(joined("Xin chào, tiế", "tiếng Việt"), ("ng Việt".into(), SeamKind::Word, 3));
+    assert_eq!(joined("Xin chào, t", "tiếng Việt"), ("iếng Việt".into(), SeamKind::Word, 1));
+    assert_eq!(joined("over the laz", "the lazy dog"), ("y dog".into(), SeamKind::Word, 7));
+    assert_eq!(joined("set user_na", "user_name = 1"), ("me = 1".into(), SeamKind::Word, 7));
+    assert_eq!(joined("sagte \"vie", "\"vier\""), ("r\"".into(), SeamKind::Word, 4));
+}
+
+#[test]
+fn the_next_word_is_not_the_cut_word() {
+    assert_eq!(joined("see the", " theory"), (" theory".into(), SeamKind::Exact, 0));
+    assert_eq!(joined("see the ", "theory"), ("theory".into(), SeamKind::Exact, 0));
+}
+
+#[test]
+fn a_restart_is_suppressed_until_it_passes_what_was_delivered() {
+    let answer = "The quick brown fox jumps over the lazy dog.";
+    let mut splice = Splice::new(&answer[..20], Limits::default(), Expect::Continuation);
+    assert_eq!(splice.push(&answer[..18], 0), Ok(Cow::Borrowed("")));
+    assert_eq!(splice.held, "", "what stands in the delivered text is not held again");
+    assert_eq!(splice.deadline(), None);
+    assert_eq!(splice.push(&answer[18..25], 0), Ok(Cow::Borrowed(&answer[20..25])));
+    assert_eq!(splice.seam(), Some(Seam { kind: SeamKind::Restart, trimmed: 20, at_bound: false }));
+    assert_eq!(joined("Sur", "Sure, here").0, "e, here");
+}
+
+#[test]
+fn a_restart_that_diverges_is_a_contradiction() {
+    let delivered = "The quick brown fox jumps over the la";
+    let result = spliced(delivered, &["The quick brown fox sleeps"], Limits::default(), Expect::Continuation);
+    assert_eq!(result.unwrap_err(), Contradiction { matched: 20, ended: false });
+}
+
+#[test]
+fn a_restart_that_ends_too_soon_is_a_contradiction() {
+    let delivered = "The quick brown fox jumps over the la";
+    let result = spliced(delivered, &["The quick brown fox"], Limits::default(), Expect::Continuation);
+    assert_eq!(result.unwrap_err(), Contradiction { matched: 19, ended: true });
+}
+
+#[test]
+fn a_contradiction_stays_one() {
+    let mut splice = Splice::new("The quick brown fox jumps", Limits::default(), Expect::Restart);
+    assert!(splice.push("The slow", 0).is_err());
+    assert!(splice.push(" brown", 0).is_err());
+    assert!(splice.finish().is_err());
+    assert!(splice.timeout().is_err());
+    assert_eq!(splice.seam(), None);
+}
+
+#[test]
+fn a_table_that_begins_like_the_answer_is_no_restart() {
+    let header = "| Name | Status | Cost |\n|------|--------|------|\n";
+    let delivered = format!("{header}| a | ok | 1 |\n| b | ok | 2 |\n\n");
+    let continuation = format!("{header}| c | ok | 3 |\n");
+    assert_eq!(joined(&delivered, &continuation).0, continuation);
+}
+
+#[test]
+fn a_refrain_that_came_before_is_no_restart_however_long_it_is() {
+    let refrain = "Carry me, carry me home again, over the hill and the river.\n".to_owned()
+        + "Sing it low, my dear, and sing it high for the morning sun.\n"
+        + "Carry me, carry me home again, over the hill and the sea.\n";
+    let delivered = format!("{refrain}\nOne verse.\n\n{refrain}\nTwo verses.\n\n");
+    let continuation = format!("{refrain}\nThree verses.\n");
+    assert!(refrain.len() > crate::session::splice::head::HEAD_MIN_LINE);
+    assert_eq!(joined(&delivered, &continuation).0, continuation);
+}
+
+#[test]
+fn the_words_that_were_asked_for_again_are_stripped() {
+    let anchored = |continuation| {
+        let expect = Expect::Anchor("brown f".into());
+        let (out, seam) = spliced("the quick brown f", &[continuation], Limits::default(), expect).unwrap();
+        (out, seam.kind)
+    };
+    assert_eq!(anchored("brown fox"), ("ox".into(), SeamKind::Anchor));
+    assert_eq!(anchored(" brown fox"), ("ox".into(), SeamKind::Anchor));
+    assert_eq!(anchored("ox"), ("ox".into(), SeamKind::Exact));
+    assert_eq!(anchored("the quick brown fox"), ("ox".into(), SeamKind::Restart));
+}
+
+#[test]
+fn an_expected_restart_has_to_repeat_everything() {
+    let restart = |continuation| {
+        spliced("{\"a\": 1, ", &[continuation], Limits::default(), Expect::Restart).map(|(out, _)| out)
+    };
+    assert_eq!(restart("{\"a\": 1, \"b\": 2}"), Ok("\"b\": 2}".into()));
+    assert_eq!(restart("{\"a\": 2, \"b\": 2}"), Err(Contradiction { matched: 6, ended: false }));
+    assert_eq!(restart("{\"a\": 1"), Err(Contradiction { matched: 7, ended: true }));
+    assert_eq!(restart(""), Err(Contradiction { matched: 0, ended: true }));
+}
+
+#[test]
+fn at_the_end_of_the_time_what_is_held_is_delivered() {
+    let limits = Limits { max_wait: Duration::from_millis(80), ..Limits::default() };
+    let mut splice = Splice::new("a list:\n- one item\n- two items\n", limits, Expect::Continuation);
+    assert_eq!(splice.deadline(), None);
+    assert_eq!(splice.push("- ", 1_000), Ok(Cow::Borrowed("")));
+    assert_eq!(splice.push("t", 1_050), Ok(Cow::Borrowed("")));
+    assert_eq!(splice.deadline(), Some(1_080));
+    assert_eq!(splice.timeout(), Ok("- t".into()));
+    assert_eq!(splice.seam(), Some(Seam { kind: SeamKind::Exact, trimmed: 0, at_bound: true }));
+    assert_eq!(splice.push("hree", 1_090), Ok(Cow::Borrowed("hree")));
+    assert_eq!(splice.deadline(), None);
+}
+
+#[test]
+fn what_is_held_is_bounded() {
+    let limits = Limits { max_held: 100, ..Limits::default() };
+    let spaces = " ".repeat(99);
+    let mut splice = Splice::new("a b", limits, Expect::Continuation);
+    assert_eq!(splice.push(&spaces, 0), Ok(Cow::Borrowed("")));
+    assert_eq!(splice.push("  x", 0), Ok(Cow::<str>::Owned(spaces + "  x")));
+    assert_eq!(splice.seam().map(|seam| seam.at_bound), Some(true));
+    let refrain = "La la la, la la li, la la lo, ".repeat(8) + "\n";
+    let mut splice = Splice::new(&refrain, limits, Expect::Continuation);
+    let out = splice.push(&refrain[..150], 0).map(Cow::into_owned);
+    assert_eq!(out.as_deref(), Ok(&refrain[..150]));
+    assert_eq!(splice.seam().map(|seam| seam.at_bound), Some(true));
+}
+
+#[test]
+fn decided_pieces_are_not_copied() {
+    let mut splice = Splice::new("The quick", Limits::default(), Expect::Continuation);
+    assert!(matches!(splice.push("ly", 0), Ok(Cow::Borrowed("ly"))));
+    assert!(matches!(splice.push(" on", 0), Ok(Cow::Borrowed(" on"))));
+}
+
+#[test]
+fn a_seam_is_serialized_in_camel_case() {
+    let seam = Seam { kind: SeamKind::Overlap, trimmed: 21, at_bound: false };
+    let json = serde_json::to_string(&seam).unwrap();
+    assert_eq!(json, r#"{"kind":"overlap","trimmed":21,"atBound":false}"#);
+}

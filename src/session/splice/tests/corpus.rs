@@ -1,0 +1,280 @@
+//! Generated texts of the kinds that models write, with the repetitions that they honestly have.
+
+/// SplitMix64: the same numbers on every machine and with every version of every crate.
+pub struct Dice(pub u64);
+
+impl Dice {
+    pub fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// From 0 to `end`, without it.
+    pub fn below(&mut self, end: usize) -> usize {
+        (self.next() % end as u64) as usize
+    }
+
+    pub fn pick<'a>(&mut self, of: &[&'a str]) -> &'a str {
+        of[self.below(of.len())]
+    }
+
+    /// `count` different ones, in a random order.
+    fn some<'a>(&mut self, of: &[&'a str], count: usize) -> Vec<&'a str> {
+        let mut all = of.to_vec();
+        (0..count.min(of.len())).map(|_| all.swap_remove(self.below(all.len()))).collect()
+    }
+}
+
+/// A kind of text, and what writes one.
+pub type Kind = (&'static str, fn(&mut Dice) -> String);
+
+pub const KINDS: [Kind; 10] = [
+    ("English prose", english),
+    ("Vietnamese prose", vietnamese),
+    ("Chinese prose", chinese),
+    ("emoji", emoji),
+    ("Markdown list", list),
+    ("Markdown table", table),
+    ("JSON", json),
+    ("code", code),
+    ("song", song),
+    ("numbers", numbers),
+];
+
+fn paragraphs(dice: &mut Dice, pool: &[&str], space: &str) -> String {
+    let mut text = String::new();
+    for (at, sentence) in dice.some(pool, 12).into_iter().enumerate() {
+        if at > 0 {
+            text.push_str(if at % 4 == 0 { "\n\n" } else { space });
+        }
+        text.push_str(sentence);
+    }
+    text
+}
+
+fn english(dice: &mut Dice) -> String {
+    paragraphs(dice, &ENGLISH, " ")
+}
+
+fn vietnamese(dice: &mut Dice) -> String {
+    paragraphs(dice, &VIETNAMESE, " ")
+}
+
+fn chinese(dice: &mut Dice) -> String {
+    paragraphs(dice, &CHINESE, "")
+}
+
+fn emoji(dice: &mut Dice) -> String {
+    let mut text = String::new();
+    for at in 0..8 {
+        if at > 0 {
+            text.push_str(dice.pick(&["\n", "\n\n", " "]));
+        }
+        let face = dice.pick(&EMOJI);
+        for _ in 0..=dice.below(3) {
+            text.push_str(face);
+        }
+        text.push(' ');
+        text.push_str(dice.pick(&ENGLISH).split(',').next().unwrap_or_default());
+        text.push_str(dice.pick(&EMOJI));
+        text.push_str(dice.pick(&EMOJI));
+    }
+    text
+}
+
+fn list(dice: &mut Dice) -> String {
+    let starts = ["- **", "- Check that the ", "* [ ] Add ", "1. Use `", "- The client ", "  - "];
+    let start = dice.pick(&starts);
+    let mut text = dice.pick(&["", "", "Steps:\n\n"]).to_owned();
+    for _ in 0..14 {
+        text.push_str(start);
+        text.push_str(dice.pick(&NAMES));
+        text.push_str(match start {
+            "- **" => "**: ",
+            "1. Use `" => "` to ",
+            _ => " ",
+        });
+        text.push_str(dice.pick(&ENDINGS));
+        text.push('\n');
+    }
+    text
+}
+
+fn table(dice: &mut Dice) -> String {
+    let header = "| Name | Status | Cost |\n|------|--------|------|\n";
+    let mut text = dice.pick(&["", "", "## Results\n\n"]).to_owned();
+    for block in 0..3 {
+        if block > 0 {
+            text.push('\n');
+        }
+        text.push_str(header);
+        for _ in 0..5 {
+            let cost = dice.pick(&["0.00", "1.50", "12.00", "n/a"]);
+            let status = dice.pick(&["ok", "ok", "failed", "skipped"]);
+            text.push_str(&format!("| {} | {status} | {cost} |\n", dice.pick(&NAMES)));
+        }
+    }
+    text
+}
+
+fn json(dice: &mut Dice) -> String {
+    let mut rows = Vec::new();
+    for id in 0..9 {
+        let tags = dice.some(&["\"new\"", "\"old\"", "\"hot\""], 2).join(", ");
+        rows.push(format!(
+            "    {{\n      \"id\": {id},\n      \"name\": \"{}\",\n      \"active\": {},\n      \"tags\": [{tags}],\n      \"limits\": {{\n        \"daily\": null,\n        \"total\": null\n      }}\n    }}",
+            dice.pick(&NAMES),
+            dice.pick(&["true", "false"]),
+        ));
+    }
+    format!("{{\n  \"items\": [\n{}\n  ]\n}}\n", rows.join(",\n"))
+}
+
+fn code(dice: &mut Dice) -> String {
+    let mut text = String::new();
+    let header = "```python\nimport json\nimport time\n\n";
+    for block in 0..3 {
+        if block > 0 {
+            text.push_str("```\n\nAnd the next one:\n\n");
+        }
+        text.push_str(header);
+        for _ in 0..2 {
+            let name = dice.pick(&NAMES).to_lowercase().replace(' ', "_");
+            text.push_str(&format!("def {name}(value):\n"));
+            for _ in 0..4 {
+                text.push_str(dice.pick(&[
+                    "    if value is None:\n        return None\n",
+                    "    result.append(value)\n    result.append(value)\n    result.append(value)\n",
+                    "    for item in value:\n        print(item)\n",
+                    "    try:\n        time.sleep(1)\n    except ValueError:\n        pass\n",
+                ]));
+            }
+            text.push_str("    return value\n\n\n");
+        }
+    }
+    text
+}
+
+fn song(dice: &mut Dice) -> String {
+    let lines = dice.some(&LINES, 12);
+    let refrain = lines[..1 + dice.below(4)].join("\n");
+    let hook = dice.pick(&["La la la la la\n", "Oh, oh, oh, my love\n", ""]);
+    let mut text = String::new();
+    for verse in lines[4..].chunks(3) {
+        text.push_str(&refrain);
+        text.push('\n');
+        text.push_str(hook);
+        text.push_str(hook);
+        text.push('\n');
+        text.push_str(&verse.join("\n"));
+        text.push_str("\n\n");
+    }
+    text.push_str(&refrain);
+    text
+}
+
+fn numbers(dice: &mut Dice) -> String {
+    let mut text = String::new();
+    match dice.below(3) {
+        0 => (1..60).for_each(|n| text.push_str(&format!("{n}, "))),
+        1 => {
+            (1..20).for_each(|n| text.push_str(&format!("{n} × {n} = {}\n{n} + {n} = {}\n", n * n, n + n)));
+        }
+        _ => {
+            for _ in 0..30 {
+                text.push_str(&format!("{}.{:02}\t", dice.below(3), dice.below(100)));
+                text.push_str(dice.pick(&["0\n", "0\t0\n", "1000\n", "0000\n"]));
+            }
+        }
+    }
+    text
+}
+
+const NAMES: [&str; 10] = [
+    "retry budget",
+    "retry policy",
+    "circuit breaker",
+    "token bucket",
+    "session",
+    "stream",
+    "Stream name",
+    "deadline",
+    "fallback route",
+    "cost cap",
+];
+const ENDINGS: [&str; 6] = [
+    "is set before the first request",
+    "is set before the last request",
+    "has a limit",
+    "has a limit and a default",
+    "counts every attempt of the call",
+    "counts every attempt",
+];
+const EMOJI: [&str; 7] = ["👨‍👩‍👧‍👦", "👩🏽‍💻", "🏳️‍🌈", "🇻🇳", "👍🏿", "❤️‍🔥", "😀"];
+const LINES: [&str; 12] = [
+    "Oh the river runs so slow tonight",
+    "Oh the river runs to you",
+    "Carry me, carry me home again",
+    "Carry me over the hill",
+    "And the sheep on the meadow are white as snow",
+    "And the sheep on the meadow are few",
+    "Sing it low, sing it low, my dear",
+    "Sing it high for the morning sun",
+    "There was a shepherd who lost his way",
+    "There was a shepherd who found it",
+    "When the day is done, when the day is done",
+    "When the lantern burns on the windowsill",
+];
+const ENGLISH: [&str; 16] = [
+    "A stream that breaks in the middle of a sentence leaves the reader with half an answer.",
+    "The shepherd counted the sheep twice, and then he counted them again because the dog had barked.",
+    "In the morning the international committee met in the interior of the old building.",
+    "It is the case that the theory thereby explains the thing that there was no other way to explain.",
+    "However, the results of the second experiment were not the same as the results of the first experiment.",
+    "Nobody knew why the light in the corridor was on, and nobody asked.",
+    "To be, or not to be, that is the question that every schoolchild has heard too often.",
+    "The cost of a request depends on the number of tokens in the prompt and the number of tokens in the answer.",
+    "We had had enough of what we had had, so we went to the bookkeeper and asked for a refund.",
+    "Again and again the waves broke over the wall, again and again the wall held.",
+    "A llama, an aardvark and an eel went to see the papaya trees on a Saturday in August.",
+    "If the connection is lost, the client waits for a while and asks for the rest of the answer.",
+    "She said that she would come if he came, and he said that he would come if she came.",
+    "The longest journey begins with a single step, or so they told us at the beginning of the longest journey.",
+    "Their cocoa was cold, their murmured complaints were not heard, and the cancan went on.",
+    "On the other hand, there is on the other side of the river a house with a red roof.",
+];
+const VIETNAMESE: [&str; 14] = [
+    "Khi kết nối bị gián đoạn giữa chừng, người dùng chỉ nhận được một nửa câu trả lời.",
+    "Tiếng Việt có nhiều thanh điệu, và mỗi thanh điệu làm thay đổi nghĩa của từ.",
+    "Người chăn cừu đếm đàn cừu hai lần, rồi đếm lại lần nữa vì con chó sủa.",
+    "Nghiên cứu này nghiêng về phía những người nghiêm túc nghĩ đến nghĩa vụ của mình.",
+    "Trong thời gian chờ đợi, chương trình sẽ thử lại với thời gian chờ tăng dần.",
+    "Những người bạn của những người bạn tôi cũng là bạn của tôi.",
+    "Xanh xanh đồng lúa, xa xa núi đồi, trăng trắng mây trôi.",
+    "Chi phí của một yêu cầu phụ thuộc vào số lượng token trong câu hỏi và số lượng token trong câu trả lời.",
+    "Hà Nội mùa thu, cây cơm nguội vàng, cây bàng lá đỏ.",
+    "Nếu nhà cung cấp trả về lỗi, hệ thống tự động chuyển sang nhà cung cấp dự phòng.",
+    "Anh ấy nói rằng anh ấy sẽ đến nếu cô ấy đến, còn cô ấy thì không nói gì.",
+    "Độ trễ trung bình giảm từ bốn trăm hai mươi mili giây xuống còn một trăm tám mươi mili giây.",
+    "Từ từ rồi khoai cũng nhừ, cứ từ từ mà làm.",
+    "Cuối cùng, mọi người cùng nhau cùng hát một bài hát cũ.",
+];
+const CHINESE: [&str; 14] = [
+    "连接中断的时候，用户只能看到一半的回答。",
+    "人人为我，我为人人，这句话大家都听过。",
+    "牧羊人数了两遍羊，然后又数了一遍，因为狗叫了。",
+    "如果服务器返回错误，客户端会等待一段时间再试。",
+    "天天向上，好好学习，慢慢地走，轻轻地说。",
+    "每一个请求的费用取决于输入的长度和输出的长度。",
+    "他说他会来，如果她来的话；她说她会来，如果他来的话。",
+    "在北京的秋天，树叶一片一片地落下来。",
+    "系统会自动切换到备用的服务器，然后继续回答问题。",
+    "第一次实验的结果和第二次实验的结果不一样。",
+    "一步一步地，他们走到了山的另一边。",
+    "哈哈哈哈，他笑着说，没关系没关系。",
+    "这个问题的答案是这个问题本身。",
+    "最后，大家一起唱了一首很老的歌。",
+];

@@ -1,0 +1,40 @@
+//! Behaviour of the splice, seam by seam and over generated texts.
+
+mod behaviour;
+mod corpus;
+mod properties;
+
+use super::{Contradiction, Expect, Limits, Seam, SeamKind, Splice};
+
+/// What the splice lets through of a continuation that comes in these pieces.
+fn spliced(
+    delivered: &str,
+    pieces: &[&str],
+    limits: Limits,
+    expect: Expect,
+) -> Result<(String, Seam), Contradiction> {
+    let mut splice = Splice::new(delivered, limits, expect);
+    let mut out = String::new();
+    for piece in pieces {
+        out.push_str(&splice.push(piece, 0)?);
+        assert!(splice.held.chars().count() <= limits.max_held, "holds more than it may");
+    }
+    out.push_str(&splice.finish()?);
+    Ok((out, splice.seam().expect("decided at the end")))
+}
+
+fn joined(delivered: &str, continuation: &str) -> (String, SeamKind, usize) {
+    let (out, seam) = spliced(delivered, &[continuation], Limits::default(), Expect::Continuation)
+        .expect("no contradiction");
+    (out, seam.kind, seam.trimmed)
+}
+
+/// Byte positions of the characters of a text, without the first.
+fn cuts(text: &str) -> Vec<usize> {
+    text.char_indices().map(|(at, _)| at).skip(1).collect()
+}
+
+/// `text` from `points` code points before the byte `at`.
+fn back(text: &str, at: usize, points: usize) -> usize {
+    text[..at].char_indices().rev().take(points).last().map_or(at, |(at, _)| at)
+}

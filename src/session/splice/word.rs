@@ -1,0 +1,157 @@
+//! The cut word begun again: `inter` was delivered, and the continuation begins with `international`.
+
+/// A letter of a script that puts spaces between words, or a mark on one. A text may come in
+/// decomposed form (NFD), so a cut can fall between a Vietnamese vowel and its tone: marks belong to
+/// the word.
+pub(super) fn is_letter(c: char) -> bool {
+    (c.is_alphabetic() && !is_unspaced(c)) || is_mark(c)
+}
+
+fn is_mark(c: char) -> bool {
+    matches!(c, '\u{300}'..='\u{36f}' | '\u{1ab0}'..='\u{1aff}' | '\u{1dc0}'..='\u{1dff}' | '\u{20d0}'..='\u{20ff}')
+}
+
+/// Scripts in which a character may honestly follow itself, because words are not set apart: Chinese,
+/// Japanese, Thai, Lao, Tibetan, Burmese, Khmer. Korean has spaces, but its syllable blocks repeat
+/// like ideographs.
+fn is_unspaced(c: char) -> bool {
+    matches!(c,
+        '\u{e00}'..='\u{109f}' | '\u{1100}'..='\u{11ff}' | '\u{1780}'..='\u{17ff}' | '\u{1950}'..='\u{19df}'
+        | '\u{2e80}'..='\u{a4cf}' | '\u{a960}'..='\u{a97f}' | '\u{aa60}'..='\u{aa7f}' | '\u{ac00}'..='\u{d7ff}'
+        | '\u{f900}'..='\u{faff}' | '\u{ff66}'..='\u{ffdc}' | '\u{20000}'..='\u{3ffff}')
+}
+
+/// What stands before a word that is whole: not a part of a number or an identifier.
+pub(super) fn sets_apart(before: Option<char>) -> bool {
+    before.is_none_or(|c| !is_letter(c) && !c.is_numeric() && c != '_')
+}
+
+/// Longer runs of letters are no words.
+const LONGEST: usize = 64;
+/// A word of so many letters was begun again even when it does not go on: a text that stops after
+/// `answer` and continues with `answer is` says it twice; words made of a word twice are shorter
+/// and rarer (`haha`, `papa`).
+const WHOLE: usize = 3;
+
+/// Compares the beginning of the continuation with the word that the delivered text ends in.
+pub(super) struct Word {
+    word: Vec<char>,
+    seen: usize,
+    state: State,
+}
+
+#[derive(PartialEq)]
+enum State {
+    Open,
+    Again,
+    No,
+}
+
+impl Word {
+    pub fn new(delivered: &str) -> Self {
+        let mut word: Vec<char> =
+            delivered.chars().rev().take_while(|&c| is_letter(c)).take(LONGEST + 1).collect();
+        word.reverse();
+        let before = delivered.chars().rev().nth(word.len());
+        let fits = !word.is_empty() && word.len() <= LONGEST && sets_apart(before);
+        Word { word, seen: 0, state: if fits { State::Open } else { State::No } }
+    }
+
+    /// Length of the delivered text's last word in code points; 0 when it does not end in one.
+    pub fn points(&self) -> usize {
+        self.word.len()
+    }
+
+    /// Reads one character of the continuation.
+    pub fn step(&mut self, c: char) {
+        if self.state != State::Open {
+            return;
+        }
+        let length = self.word.len();
+        // A word that only repeats itself (`www`, `haha`, `#fff`) may be its own honest rest.
+        let repeats = c == self.word[self.seen % length];
+        self.state = if self.seen < length {
+            if repeats { State::Open } else { State::No }
+        } else if !is_letter(c) {
+            if self.seen == length && length >= WHOLE { State::Again } else { State::No }
+        } else {
+            if repeats { State::Open } else { State::Again }
+        };
+        self.seen += 1;
+    }
+
+    pub fn stop(&mut self) {
+        self.state = State::No;
+    }
+
+    pub fn is_open(&self) -> bool {
+        self.state == State::Open
+    }
+
+    pub fn is_again(&self) -> bool {
+        self.state == State::Again
+    }
+
+    /// Length of the delivered text's last word in bytes.
+    pub fn bytes(&self) -> usize {
+        self.word.iter().map(|c| c.len_utf8()).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn again(delivered: &str, continuation: &str) -> bool {
+        let mut word = Word::new(delivered);
+        continuation.chars().for_each(|c| word.step(c));
+        word.is_again()
+    }
+
+    #[test]
+    fn a_word_that_goes_on_was_begun_again() {
+        assert!(again("an inter", "international law"));
+        assert!(again("học ti", "tiếng Việt"));
+        assert!(again("l'inter", "international"));
+        assert!(again("使用 AP", "API接口"));
+    }
+
+    #[test]
+    fn a_cut_between_a_vowel_and_its_tone_is_inside_the_word() {
+        assert!(again("tie", "tie\u{302}\u{301}ng"));
+        assert!(again("tie\u{302}", "tie\u{302}\u{301}ng"));
+    }
+
+    #[test]
+    fn a_whole_word_was_begun_again_too() {
+        assert!(again("the answer", "answer is"));
+        assert!(again("a cat", "cat."));
+    }
+
+    #[test]
+    fn a_short_word_that_does_not_go_on_is_honest() {
+        assert!(!again("ha", "ha that"));
+        assert!(!again("the", " theory"));
+    }
+
+    #[test]
+    fn a_word_that_only_repeats_itself_is_honest() {
+        for (delivered, continuation) in [("w", "ww.a"), ("ha", "haha!"), ("#f", "ff;"), ("i", "ii) ")] {
+            assert!(!again(delivered, continuation), "{delivered}|{continuation}");
+        }
+    }
+
+    #[test]
+    fn numbers_identifiers_and_unspaced_scripts_are_no_words() {
+        for (delivered, continuation) in [
+            ("20", "2024"),
+            ("x1a", "ab"),
+            ("user_na", "name"),
+            ("人", "人们"),
+            ("か", "かな"),
+            ("가", "가나"),
+        ] {
+            assert!(!again(delivered, continuation), "{delivered}|{continuation}");
+        }
+    }
+}
