@@ -23,7 +23,6 @@ const SHAPES = {
   'usage in the last chunk': { usageInLastChunk: true },
   'usage long after the finish': { usageDelayMs: 30 },
   'a refusal of stream_options': { refuseStreamOptions: true },
-  'a reset after the finish': { cut: { afterBytes: 1_000_000, how: 'reset' } },
 }
 
 describe('an answer arrives whole', { concurrency: 8 }, () => {

@@ -97,7 +97,8 @@ impl NativeLimiter {
         let outlet = hub.hub.open(false);
         let id = outlet.id;
         let limiter = Arc::clone(&self.limiter);
-        let timeout = timeout_ms.map(|ms| Duration::from_secs_f64(ms.max(0.0) / 1000.0));
+        // Past what a duration can hold is for ever.
+        let timeout = timeout_ms.and_then(|ms| Duration::try_from_secs_f64(ms.max(0.0) / 1000.0).ok());
         runtime().spawn(async move {
             let wait = limiter.acquire(tokens, 0.0, || ());
             let result = tokio::select! {

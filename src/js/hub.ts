@@ -109,7 +109,9 @@ class InFlight extends AsyncResource implements CallHandle {
       this.queued = true
       ready.push(this)
     }
-    if (this.blocked && this.backlog.length - this.head > 2 * HIGH_WATER) this.pause()
+    if (!this.blocked) return
+    if (kind === ERROR) this.overrule(text)
+    else if (this.backlog.length - this.head > 2 * HIGH_WATER) this.pause()
   }
 
   /** Handles what has come, until `until`. False when there is something left for the next turn. */
@@ -173,6 +175,12 @@ class InFlight extends AsyncResource implements CallHandle {
     this.settled = true
     this.consumer.error(reason)
     this.unblock()
+  }
+
+  /** The deadline and `close()` do not wait for a consumer. */
+  private overrule(text: string) {
+    const error = fromRecord(JSON.parse(text)) as Error & { code?: string; phase?: string }
+    if (error.code === 'CLIENT_CLOSED' || error.phase === 'total') this.fail(error)
   }
 
   private block(promise: PromiseLike<unknown>) {
@@ -249,8 +257,10 @@ export function open(
   enter: (hub: InstanceType<typeof addon.NativeHub>) => number,
 ): CallHandle {
   const { signal } = options
+  // What throws here throws before anything listens.
+  const id = enter(nativeHub())
   const wrapped = signal ? listening(consumer, signal, () => call.cancel(signal.reason)) : consumer
-  const call: InFlight = new InFlight(enter(nativeHub()), wrapped, options.coalesce === true)
+  const call: InFlight = new InFlight(id, wrapped, options.coalesce === true)
   calls.set(call.id, call)
   nativeHub().begun()
   return call
