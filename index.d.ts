@@ -117,7 +117,7 @@ export interface CallOptions {
   /** Aborts the call at any moment: it rejects with `signal.reason` and its socket is closed. */
   signal?: AbortSignal
   /**
-   * Headers beside the client's own. Refused: line breaks, and headers that the client sets itself
+   * Headers beside the client's own, for every endpoint (what belongs to one goes into its `headers`). Refused: line breaks, and headers that the client sets itself
    * (`authorization`, `content-type`, `idempotency-key` …).
    */
   headers?: Record<string, string>
@@ -159,7 +159,7 @@ export interface RetryOptions {
   maxDelayMs?: number
   /** Growth of an exponential backoff. @default 2 */
   multiplier?: number
-  /** @default 'full' */
+  /** How a wait is varied, so that clients that failed together do not return together. @default 'full' */
   jitter?: Jitter
   /**
    * The longest wait that a server may ask for with `retry-after`, in milliseconds. Past it the call
@@ -184,7 +184,10 @@ export interface CircuitBreakerOptions {
   windowMs?: number
   /** Calls in the window below which `errorRate` says nothing. @default 10 */
   minimumCalls?: number
-  /** For `execute()`: whether an error counts as a failure. Without it every error does. */
+  /**
+   * Whether an error counts as a failure. Without it: every error of a function that `execute()` runs; in a client
+   * timeouts, connection errors, truncations, 5xx and errors in the stream, but no 4xx.
+   */
   isFailure?(error: unknown): boolean
   /** Told of every change of state. */
   onStateChange?(change: { from: CircuitState; to: CircuitState }): void
@@ -239,6 +242,7 @@ export interface ClientOptions extends Omit<CallOptions, 'signal' | 'idempotency
   endpoints?: Array<string | Endpoint>
   /** Models to fall back to, in order, when the requested one fails everywhere. */
   fallbackModels?: string[]
+  /** How retries are spaced: see `retry.*`. */
   retry?: RetryOptions
   /**
    * A breaker for each route (endpoint × model): options, one breaker of your own for all routes, or
@@ -433,6 +437,8 @@ export class CircuitBreaker {
   /** When the last failure was recorded, in epoch milliseconds. Writable. */
   lastFailureTime: number | null
   state: CircuitState
+  /** The judgement that it was made with. */
+  readonly isFailure: ((error: unknown) => boolean) | undefined
   /** Told of every change of state. */
   onStateChange: ((change: { from: CircuitState; to: CircuitState }) => void) | undefined
   /** Asks for a place. While half-open it admits `halfOpenMaxCalls` at a time. */

@@ -66,7 +66,7 @@ describe('a constructor refuses', () => {
     [{ endpoints: ['a.example'], baseUrl: 'b.example' }, 'baseUrl', undefined, 'one of the two'],
     [{ circuitBreaker: { failureThreshold: 0 } }, 'circuitBreaker.failureThreshold', '0'],
     [{ circuitBreaker: 'on' }, 'circuitBreaker', "'on'"],
-    [{ circuitBreaker: { onStateChange() {} } }, 'circuitBreaker', undefined, 'a CircuitBreaker'],
+    [{ circuitBreaker: { onStateChange: 'log' } }, 'onStateChange', "'log'", 'a function'],
     [{ rateLimit: { capacity: 0 } }, 'rateLimit.capacity', '0'],
     [{ maxConcurrent: 0 }, 'maxConcurrent', '0'],
     [{ ca: 'no certificate' }, 'ca'],

@@ -163,8 +163,9 @@ test('a promise that onChunk returns is awaited before the next piece', async (t
 
 test('a slow onChunk slows the provider down', async (t) => {
   const { simulator, client } = await pair(t)
-  const whole = 20_000_000
-  simulator.script({ text: 'x'.repeat(1000), pieceChars: 1000, repeat: whole / 1000 })
+  // Far more than the kernel buffers of two sockets.
+  const whole = 40_000_000
+  simulator.script({ text: 'x'.repeat(10_000), pieceChars: 10_000, repeat: whole / 10_000 })
   let release
   const gate = new Promise((resolve) => {
     release = resolve
@@ -182,7 +183,7 @@ test('a slow onChunk slows the provider down', async (t) => {
   assert.ok(sent < whole / 2, `${sent} bytes were sent to a consumer that sleeps`)
   release()
   assert.deepEqual(await outcome, { success: true, attempts: 1 })
-  assert.equal(pieces, whole / 1000)
+  assert.equal(pieces, whole / 10_000)
 })
 
 test('the deadline and close() end a call whose onChunk never returns', async (t) => {

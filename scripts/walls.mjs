@@ -42,12 +42,16 @@ for (const path of rustFiles(join(root, 'src'))) {
   if (text.split('\n').length > MAX_LINES) problems.push(`${file}: more than ${MAX_LINES} lines`)
   if (module === 'lib') continue
   // Tests may use what they like.
-  const code = /test/.test(file.split('/').slice(2).join('/')) ? '' : text.replace(/^#\[cfg\(test\)\]\nmod \w+ \{[\s\S]*?^\}/gm, '').replace(/^\s*\/\/.*$/gm, '')
+  const code = /test/.test(file.split('/').slice(2).join('/'))
+    ? ''
+    : text.replace(/^#\[cfg\(test\)\]\nmod \w+ \{[\s\S]*?^\}/gm, '').replace(/^\s*\/\/.*$/gm, '')
   for (const [, named] of code.matchAll(/\bcrate::(?:\{)?(\w+)/g)) {
-    if (named !== module && !(allowed[module] ?? []).includes(named)) problems.push(`${file}: ${module} must not import ${named}`)
+    if (named !== module && !(allowed[module] ?? []).includes(named))
+      problems.push(`${file}: ${module} must not import ${named}`)
   }
   for (const [crate, modules] of Object.entries(crates)) {
-    if (new RegExp(`\\b${crate}::`).test(code) && !modules.includes(module)) problems.push(`${file}: ${module} must not know ${crate}`)
+    if (new RegExp(`\\b${crate}::`).test(code) && !modules.includes(module))
+      problems.push(`${file}: ${module} must not know ${crate}`)
   }
 }
 if (problems.length > 0) {

@@ -23,12 +23,14 @@ pub mod store;
 pub mod wire;
 
 #[cfg(feature = "engine")]
+#[allow(clippy::disallowed_methods)] // The only place that sleeps.
 pub mod engine;
 #[cfg(feature = "engine")]
 pub mod transport;
 
 #[cfg(feature = "simulator")]
+#[allow(clippy::disallowed_methods)] // A program of its own, with its own time.
 pub mod simulator;
 
 #[cfg(feature = "addon")]
-mod binding;
+pub mod binding;

@@ -65,11 +65,12 @@ impl NativeClient {
         options: String,
         whole: bool,
         events: bool,
+        judges: bool,
     ) -> napi::Result<u32> {
         let client = self.current();
         let options = client.config().call.with(&parse(&options)?).or_throw()?;
         let call = Call { request: ChatRequest::parse(&request).or_throw()?, options };
-        let outlet = hub.hub.open(events);
+        let outlet = hub.hub.open(events, judges);
         let id = outlet.id;
         runtime().spawn(async move {
             let run = async {

@@ -21,13 +21,14 @@ use napi::bindgen_prelude::*;
 use napi::threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode, UnknownReturnValue};
 use napi::{Env, sys};
 use napi_derive::napi;
-use tokio::sync::{Notify, SetOnce, watch};
+use tokio::sync::{Notify, SetOnce, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::runtime;
 use crate::engine::clock;
 use crate::engine::event::Event;
 use crate::engine::sink::{Sink, Wants};
+use crate::error::Error;
 
 /// The shortest time between two wake-ups.
 const GAP: Duration = Duration::from_millis(1);
@@ -49,6 +50,8 @@ pub enum Record {
     End = 2,
     Error = 3,
     Event = 4,
+    /// A question: does this error count as a failure? Answered with `NativeHub.answer`.
+    Judge = 5,
 }
 
 type Wake = ThreadsafeFunction<(), UnknownReturnValue, (), Status, false, true, 0>;
@@ -91,6 +94,8 @@ pub struct CallState {
     resumed: Notify,
     /// What JavaScript wants to be handed; the call begins when it is said.
     wants: SetOnce<Wants>,
+    /// Who waits for the answer to [`Record::Judge`].
+    answer: Mutex<Option<oneshot::Sender<bool>>>,
 }
 
 impl Hub {
@@ -143,16 +148,17 @@ impl Hub {
     }
 
     /// Enters a call. It ends with one record [`Record::End`] or [`Record::Error`].
-    pub fn open(self: &Arc<Self>, events: bool) -> Outlet {
+    pub fn open(self: &Arc<Self>, events: bool, judges: bool) -> Outlet {
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
         let state = Arc::new(CallState {
             cancel: self.shutdown.child_token(),
             paused: AtomicBool::new(false),
             resumed: Notify::new(),
             wants: SetOnce::new(),
+            answer: Mutex::default(),
         });
         self.calls.lock().unwrap_or_else(PoisonError::into_inner).insert(id, Arc::clone(&state));
-        Outlet { hub: Arc::clone(self), id, state, events, ahead: Mutex::new((0, 0)) }
+        Outlet { hub: Arc::clone(self), id, state, events, judges, ahead: Mutex::new((0, 0)) }
     }
 
     fn call(&self, id: u32) -> Option<Arc<CallState>> {
@@ -161,6 +167,7 @@ impl Hub {
 }
 
 /// Wakes JavaScript when there is something, and not too often.
+#[allow(clippy::disallowed_methods)] // It paces the delivery, not a call.
 async fn pacer(hub: Arc<Hub>) {
     let mut next = clock::instant();
     loop {
@@ -185,6 +192,7 @@ pub struct Outlet {
     pub id: u32,
     pub state: Arc<CallState>,
     events: bool,
+    judges: bool,
     /// Bytes handed over since it was last known that JavaScript had taken everything, and the batch
     /// that the last of them is in.
     ahead: Mutex<(usize, u64)>,
@@ -197,7 +205,7 @@ impl Outlet {
     }
 
     /// The last record of the call.
-    pub fn end(self, result: std::result::Result<String, crate::error::Error>) {
+    pub fn end(self, result: std::result::Result<String, Error>) {
         self.hub.calls.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.id);
         match result {
             Ok(json) => self.hub.push(self.id, Record::End, &json),
@@ -229,6 +237,17 @@ impl Sink for Outlet {
             // Strings and numbers always encode.
             self.hub.push(self.id, Record::Event, &serde_json::to_string(&event).unwrap_or_default());
         }
+    }
+
+    fn judge(&self, error: &Error) -> Option<BoxFuture<'_, bool>> {
+        if !self.judges {
+            return None;
+        }
+        let (sender, answer) = oneshot::channel();
+        *self.state.answer.lock().unwrap_or_else(PoisonError::into_inner) = Some(sender);
+        self.hub.push(self.id, Record::Judge, &super::errors::record(error).to_string());
+        // Without an answer the call is over on the other side: it counts for nothing.
+        Some(async move { answer.await.unwrap_or(false) }.boxed())
     }
 
     fn ready(&self) -> Option<BoxFuture<'_, ()>> {
@@ -269,7 +288,7 @@ impl NativeHub {
     #[napi(constructor, catch_unwind, ts_args_type = "shared: Uint32Array, wake: () => void")]
     pub fn new(env: Env, shared: Uint32Array, wake: Function<(), UnknownReturnValue>) -> Result<Self> {
         if shared.len() < Self::shared_words() as usize {
-            return Err(Error::from_reason("the shared array is too small"));
+            return Err(napi::Error::from_reason("the shared array is too small"));
         }
         let hub = Arc::new(Hub {
             queue: Mutex::default(),
@@ -363,6 +382,19 @@ impl NativeHub {
     pub fn cancel(&self, id: u32) {
         if let Some(call) = self.hub.call(id) {
             call.cancel.cancel();
+        }
+    }
+
+    /// The answer to a question about an error.
+    #[napi]
+    pub fn answer(&self, id: u32, is_failure: bool) {
+        let waiting = self
+            .hub
+            .call(id)
+            .and_then(|call| call.answer.lock().unwrap_or_else(PoisonError::into_inner).take());
+        if let Some(waiting) = waiting {
+            // Nobody waits when the call was ended meanwhile.
+            let _ = waiting.send(is_failure);
         }
     }
 

@@ -94,19 +94,18 @@ impl NativeLimiter {
     /// Waits in the queue; ends like a call, with the id that this returns.
     #[napi(catch_unwind)]
     pub fn acquire(&self, hub: &NativeHub, tokens: f64, timeout_ms: Option<f64>) -> napi::Result<u32> {
-        let outlet = hub.hub.open(false);
+        let outlet = hub.hub.open(false, false);
         let id = outlet.id;
         let limiter = Arc::clone(&self.limiter);
         // Past what a duration can hold is for ever.
         let timeout = timeout_ms.and_then(|ms| Duration::try_from_secs_f64(ms.max(0.0) / 1000.0).ok());
         runtime().spawn(async move {
-            let wait = limiter.acquire(tokens, 0.0, || ());
+            let wait = tokio::time::timeout(timeout.unwrap_or(Duration::MAX), limiter.acquire(tokens, 0.0, || ()));
             let result = tokio::select! {
                 biased;
                 () = outlet.state.cancel.cancelled() => Err(Error::new(Kind::Aborted, "the wait was aborted")),
-                result = wait => result,
-                () = tokio::time::sleep(timeout.unwrap_or(Duration::MAX)) => {
-                    Err(Error::timeout(Phase::Queue, timeout.unwrap_or_default()))
+                result = wait => {
+                    result.unwrap_or_else(|_| Err(Error::timeout(Phase::Queue, timeout.unwrap_or_default())))
                 }
             };
             outlet.end(result.map(|()| "null".to_owned()));

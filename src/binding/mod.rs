@@ -3,7 +3,7 @@
 mod breaker;
 mod client;
 mod errors;
-mod helpers;
+pub mod helpers;
 mod hub;
 mod limiter;
 mod simulator;

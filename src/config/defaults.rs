@@ -36,6 +36,8 @@ pub const REFILL_RATE: f64 = 10.0;
 
 /// The largest line of an event stream, in bytes.
 pub const MAX_LINE: usize = 1024 * 1024;
+/// How long the body of an error is waited for: what it says is not worth holding up a retry.
+pub const ERROR_BODY_TIME: Duration = Duration::from_secs(5);
 /// What is read of the body of an error, in bytes.
 pub const MAX_ERROR_BODY: usize = 64 * 1024;
 

@@ -13,7 +13,7 @@ use crate::config::{Completion, defaults as d};
 use crate::error::{Error, Kind, Phase, Result};
 use crate::session::journal::Journal;
 use crate::transport::{Body, HeaderMap, Request, Response, Transport};
-use crate::wire::{chat, limits, provider_error, sse};
+use crate::wire::{chat, limits, provider_error, retry_after, sse};
 
 /// What one attempt is told.
 pub struct Settings {
@@ -33,6 +33,8 @@ pub struct Progress {
     pub request_id: Option<String>,
     pub first_token: Option<Instant>,
     pub pieces: u64,
+    /// The consumer was told that the answer is complete.
+    pub complete: bool,
     pub limits: Option<limits::Limits>,
 }
 
@@ -123,6 +125,8 @@ impl Attempt<'_> {
         let value: Option<serde_json::Value> = serde_json::from_slice(&body).ok();
         if let Some(value) = value.as_ref().filter(|value| value.get("error").is_some_and(|e| !e.is_null())) {
             let mut error = provider_error::from_event(value);
+            let header = |name: &str| text(headers, name).map(str::to_owned);
+            error.retry_after = retry_after::parse(&header, clock::now());
             error.request_id = self.progress.request_id.clone();
             return error;
         }
@@ -149,7 +153,7 @@ impl Attempt<'_> {
     /// The start of a body, as far as it comes in time: an error is reported with what is there.
     async fn read_some(&self, mut body: Body, until: Instant) -> Vec<u8> {
         let mut read = Vec::new();
-        let until = until.min(clock::instant() + self.settings.idle_timeout);
+        let until = until.min(clock::instant() + self.settings.idle_timeout.min(d::ERROR_BODY_TIME));
         while let Ok(Some(Ok(bytes))) = timeout_at(until, body.next()).await {
             let room = d::MAX_ERROR_BODY - read.len();
             read.extend_from_slice(&bytes[..bytes.len().min(room)]);
@@ -160,18 +164,21 @@ impl Attempt<'_> {
         read
     }
 
-    async fn read_stream(&mut self, mut body: Body, first_token_until: Instant) -> Result<()> {
+    async fn read_stream(&mut self, mut body: Body, mut first_token_until: Instant) -> Result<()> {
         let mut parser = sse::Parser::new(d::MAX_LINE);
         let idle = self.settings.idle_timeout;
-        let mut idle_until = clock::instant() + idle;
+        // Idle is between two reads: many servers send the head at once and then think.
+        let mut idle_until = None;
         loop {
-            let waits_for_token = self.progress.first_token.is_none() && first_token_until <= idle_until;
-            let until = if waits_for_token { first_token_until } else { idle_until };
+            let token_until = self.progress.first_token.is_none().then_some(first_token_until);
+            let (until, phase) = match (token_until, idle_until) {
+                (Some(token), Some(idle)) if idle < token => (idle, Phase::Idle),
+                (Some(token), _) => (token, Phase::FirstToken),
+                (None, idle) => (idle.unwrap_or(first_token_until), Phase::Idle),
+            };
             let Ok(read) = timeout_at(until, body.next()).await else {
-                return Err(match waits_for_token {
-                    true => Error::timeout(Phase::FirstToken, self.settings.first_token_timeout),
-                    false => Error::timeout(Phase::Idle, idle),
-                });
+                let limit = if phase == Phase::Idle { idle } else { self.settings.first_token_timeout };
+                return Err(Error::timeout(phase, limit));
             };
             let end = match read {
                 Some(Ok(bytes)) => match parser.feed(&bytes, |event| self.on_event(&event)) {
@@ -179,10 +186,6 @@ impl Attempt<'_> {
                     Ok(sse::Fed::Stopped { value, .. }) => Some(value),
                     Err(too_long) => Some(End::Failed(Error::new(Kind::TooLarge, too_long.to_string()))),
                 },
-                Some(Err(error)) if self.journal.is_complete() => {
-                    drop(error);
-                    return self.finished();
-                }
                 Some(Err(error)) => Some(End::Failed(error)),
                 None => {
                     return match parser.finish(|event| self.on_event(&event)) {
@@ -193,6 +196,8 @@ impl Attempt<'_> {
                 }
             };
             match end {
+                // What follows the last finish reason is no error.
+                Some(End::Failed(_)) if self.journal.is_complete() => return self.finished(),
                 Some(End::Failed(error)) => return Err(error),
                 Some(End::Done) => {
                     let result = self.ended(true);
@@ -208,10 +213,12 @@ impl Attempt<'_> {
                 return self.drain(parser, body).await;
             }
             if let Some(ready) = self.sink.ready() {
+                let since = clock::instant();
                 ready.await;
+                // The time that a slow consumer took is not the server's.
+                first_token_until += clock::instant().saturating_duration_since(since);
             }
-            // The time that a slow consumer took is not the server's.
-            idle_until = clock::instant() + idle;
+            idle_until = Some(clock::instant() + idle);
         }
     }
 
@@ -233,6 +240,7 @@ impl Attempt<'_> {
     /// The answer is whole: whatever is held goes out.
     fn finished(&mut self) -> Result<()> {
         self.release();
+        self.progress.complete = true;
         self.sink.complete(&self.journal.first().text);
         Ok(())
     }
@@ -271,11 +279,20 @@ impl Attempt<'_> {
             Err(_) if event.at_end => return ControlFlow::Continue(()),
             Err(error) => return ControlFlow::Break(End::Failed(error)),
         };
+        let complete = self.journal.is_complete();
         self.identify(&chunk);
         if let Some(usage) = chunk.usage.filter(|usage| usage.get() != "null") {
             self.journal.usage = serde_json::from_str(usage.get()).ok();
         }
         let choices = chunk.choices.as_deref().unwrap_or_default();
+        if complete {
+            // The answer is whole, and its consumer may know: of what follows only the usage counts.
+            if self.settings.caller_wants_usage && choices.is_empty() && self.sink.wants() == Wants::Chunks {
+                self.release();
+                self.hand_over(&event.data);
+            }
+            return ControlFlow::Continue(());
+        }
         // The usage chunk is kept from a caller who did not ask for it.
         let shown = !choices.is_empty() || self.settings.caller_wants_usage || chunk.usage.is_none();
         let token = choices.iter().any(|choice| choice.delta.as_ref().is_some_and(chat::Delta::is_token));
@@ -319,7 +336,9 @@ impl Attempt<'_> {
                 choice.text.push_str(&content.0);
                 text = Some(&*content.0).filter(|piece| !piece.is_empty() && given.index == 0);
             }
-            if let Some(reasoning) = delta.reasoning_content.as_ref().or(delta.reasoning.as_ref()) {
+            // Some send both names, and the same under both or nothing under one.
+            let names = [&delta.reasoning_content, &delta.reasoning];
+            if let Some(reasoning) = names.into_iter().flatten().find(|text| !text.0.is_empty()) {
                 choice.reasoning.push_str(&reasoning.0);
             }
             if let Some(refusal) = &delta.refusal {

@@ -1,4 +1,4 @@
-//! A breaker that calls share: the state machine of [`circuit_breaker`] in a slot, and permits that
+//! A breaker that calls share: the state machine of [`crate::policy::circuit_breaker`] in a slot, and permits that
 //! give their place back when nobody reports.
 
 use crate::engine::clock;

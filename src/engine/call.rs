@@ -15,7 +15,7 @@ use super::event::Event;
 use super::request::Requests;
 use super::route::{EndpointState, Lane};
 use super::sink::Sink;
-use super::turn::Current;
+use super::turn::{Current, Engaged};
 use crate::error::{AttemptRecord, Error, Kind, Result};
 use crate::policy::classify::classify;
 use crate::policy::plan::{self, Failure, Plan, Step, Stop};
@@ -43,7 +43,8 @@ pub(super) struct Running<'a> {
     pub requests: Requests<'a>,
     pub journal: Journal,
     pub attempts: Vec<AttemptRecord>,
-    /// The attempt that is under way.
+    /// The turn, and in it the attempt, that is under way.
+    pub engaged: Option<Engaged>,
     pub current: Option<Current>,
     /// Something has been handed to the consumer: from here on no attempt can start unseen.
     pub committed: bool,
@@ -86,6 +87,7 @@ impl<'a> Running<'a> {
             requests: Requests::new(&call.request, call.options.idempotency_key.as_deref()),
             journal: Journal::new(call.request.choices()),
             attempts: Vec::new(),
+            engaged: None,
             current: None,
             committed: false,
             waited: Duration::ZERO,
@@ -96,7 +98,7 @@ impl<'a> Running<'a> {
         let endpoints = self.client.endpoints.len();
         let routes = self.routes.iter().enumerate().map(|(place, route)| {
             let at = plan::Route { place, endpoint: place % endpoints, model: place / endpoints };
-            (at, route.lane.is_cooling())
+            (at, route.lane.cooling())
         });
         let single = self.call.options.single;
         let settings = plan::Settings {
@@ -118,11 +120,11 @@ impl<'a> Running<'a> {
         let mut step = plan.start(clock::now(), self.remaining(), &mut self.rng);
         let mut last: Option<Error> = None;
         loop {
-            let (route, wait, reason) = match step {
-                Step::Try { route, wait, reason } => (route, wait, reason),
+            let (route, wait, asked, reason) = match step {
+                Step::Try { route, wait, asked, reason } => (route, wait, asked, reason),
                 Step::Stop(stop) => return Err(self.stopped(stop, last)),
             };
-            self.pause(wait, last.as_ref()).await;
+            self.pause(wait, if asked { "retry-after" } else { "backoff" }).await;
             let guard = match self.ask_breaker(route.place) {
                 Ok(guard) => guard,
                 Err(retry_after) => {
@@ -130,10 +132,12 @@ impl<'a> Running<'a> {
                     continue;
                 }
             };
-            let Err(error) = self.turn(route.place, reason, plan.is_last(), guard).await else {
+            let Err(mut error) = self.turn(route.place, reason, plan.is_last(), guard).await else {
                 return Ok(());
             };
             if matches!(error.kind, Kind::QueueFull | Kind::NeverFits | Kind::Invalid) {
+                // No attempt was made: why another one was needed is the failure before it.
+                error.cause = error.cause.take().or(last);
                 return Err(error);
             }
             if self.committed {
@@ -143,7 +147,8 @@ impl<'a> Running<'a> {
             if class.cools {
                 let longest = self.client.config.retry.max_retry_after;
                 let pause = error.retry_after.unwrap_or_default().min(longest);
-                self.routes[route.place].lane.cool_until(clock::now() + pause.as_millis() as u64);
+                let ms = pause.as_nanos().div_ceil(1_000_000) as u64;
+                self.routes[route.place].lane.cool_until(clock::now() + ms);
             }
             let silent = matches!(error.kind, Kind::Timeout(_));
             let failure = Failure { class, retry_after: error.retry_after, silent };
@@ -152,12 +157,11 @@ impl<'a> Running<'a> {
         }
     }
 
-    async fn pause(&mut self, wait: Duration, last: Option<&Error>) {
+    async fn pause(&mut self, wait: Duration, reason: &'static str) {
         if wait.is_zero() {
             return;
         }
-        let asked = last.and_then(|error| error.retry_after).is_some_and(|asked| asked >= wait);
-        self.wait_event(wait, if asked { "retry-after" } else { "backoff" });
+        self.wait_event(wait, reason);
         let since = clock::instant();
         tokio::time::sleep(wait).await;
         self.waited += clock::instant().saturating_duration_since(since);
@@ -199,7 +203,9 @@ impl<'a> Running<'a> {
 
     /// Ends the call: closes what is open, tells, and builds the answer or completes the error.
     pub fn finish(mut self, outcome: Result<()>) -> Result<Answer> {
-        self.close_attempt(outcome.as_ref().err());
+        // Cut off while it waited for the usage: the answer is whole all the same.
+        let outcome = if self.is_complete() { Ok(()) } else { outcome };
+        self.close_turn(outcome.as_ref().err());
         let duration_ms = clock::instant().saturating_duration_since(self.started).as_millis() as u64;
         let attempts = self.attempts.len() as u32;
         match outcome {

@@ -19,6 +19,26 @@ pub struct Buckets {
     pub tokens: Option<Bucket>,
 }
 
+impl Buckets {
+    /// How long until both have enough.
+    fn time_until(&self, requests: f64, tokens: f64, now: f64) -> Result<Duration> {
+        let mut wait = Duration::ZERO;
+        let both = [(Some(&self.requests), requests, "requests"), (self.tokens.as_ref(), tokens, "tokens")];
+        for (bucket, amount, what) in both {
+            let Some(bucket) = bucket else { continue };
+            let Some(until) = bucket.time_until(amount, now) else {
+                let capacity = bucket.effective_capacity();
+                let message = format!(
+                    "the call needs {amount} {what} of a limiter that holds at most {capacity}: it can never pass"
+                );
+                return Err(Error::new(Kind::NeverFits, message));
+            };
+            wait = wait.max(until);
+        }
+        Ok(wait)
+    }
+}
+
 pub struct Limiter {
     buckets: Slot<Buckets>,
     /// Held by the one whose turn it is; tokio's mutex serves in the order of arrival.
@@ -66,19 +86,7 @@ impl Limiter {
     fn take(&self, requests: f64, tokens: f64) -> Result<Option<Duration>> {
         let now = clock::now_exact();
         self.buckets.update(|buckets| {
-            let mut wait = Duration::ZERO;
-            let both = [(Some(&mut buckets.requests), requests, "requests"), (buckets.tokens.as_mut(), tokens, "tokens")];
-            for (bucket, amount, what) in both {
-                let Some(bucket) = bucket else { continue };
-                let Some(until) = bucket.time_until(amount, now) else {
-                    let capacity = bucket.effective_capacity();
-                    let message = format!(
-                        "the call needs {amount} {what} of a limiter that holds at most {capacity}: it can never pass"
-                    );
-                    return Err(Error::new(Kind::NeverFits, message));
-                };
-                wait = wait.max(until);
-            }
+            let wait = buckets.time_until(requests, tokens, now)?;
             if !wait.is_zero() {
                 return Ok(Some(wait));
             }
@@ -93,8 +101,13 @@ impl Limiter {
     /// Waits for its turn and for both amounts. Dropping the future leaves the queue.
     /// `on_wait` is called once if there is a wait.
     pub async fn acquire(&self, requests: f64, tokens: f64, on_wait: impl FnOnce()) -> Result<()> {
-        if self.waiting() == 0 && self.take(requests, tokens)?.is_none() {
-            return Ok(());
+        if self.waiting() == 0 {
+            if self.take(requests, tokens)?.is_none() {
+                return Ok(());
+            }
+        } else {
+            // What can never pass does not have to wait in order to hear it.
+            self.buckets.update(|buckets| buckets.time_until(requests, tokens, clock::now_exact()))?;
         }
         let max = self.max_queue.load(Ordering::Relaxed);
         let Some(_place) = Place::take(&self.waiting, max) else {
@@ -109,6 +122,12 @@ impl Limiter {
             }
         }
         Ok(())
+    }
+
+    /// [`Limiter::acquire`] for one request, which gives back what it took unless it is spent.
+    pub async fn reserve(self: &Arc<Self>, tokens: f64, on_wait: impl FnOnce()) -> Result<Reserved> {
+        self.acquire(1.0, tokens, on_wait).await?;
+        Ok(Reserved { limiter: Some(Arc::clone(self)), tokens })
     }
 
     /// Corrects the estimate that a call was admitted with by what it has really used.
@@ -135,6 +154,32 @@ impl Limiter {
                 }
             }
         });
+    }
+}
+
+/// What was taken for one request that has not been sent yet.
+pub struct Reserved {
+    limiter: Option<Arc<Limiter>>,
+    tokens: f64,
+}
+
+impl Reserved {
+    /// The request is sent.
+    pub fn spend(mut self) {
+        self.limiter = None;
+    }
+}
+
+impl Drop for Reserved {
+    fn drop(&mut self) {
+        if let Some(limiter) = self.limiter.take() {
+            limiter.update(|buckets| {
+                buckets.requests.put_back(1.0);
+                if let Some(bucket) = &mut buckets.tokens {
+                    bucket.put_back(self.tokens);
+                }
+            });
+        }
     }
 }
 

@@ -23,3 +23,6 @@ pub use crate::policy::classify::is_retryable_code;
 pub use crate::transport::http::{certificates, transport};
 pub use crate::wire::chat::ChatRequest;
 pub use crate::wire::retry_after;
+
+#[cfg(test)]
+mod tests;

@@ -35,8 +35,9 @@ impl Lane {
         self.cooling_until.fetch_max(until, Ordering::Relaxed);
     }
 
-    pub fn is_cooling(&self) -> bool {
-        self.cooling_until.load(Ordering::Relaxed) > clock::now()
+    /// Until when the server wants to be left alone, in milliseconds; `None` when it does not.
+    pub fn cooling(&self) -> Option<u64> {
+        Some(self.cooling_until.load(Ordering::Relaxed)).filter(|until| *until > clock::now())
     }
 }
 
@@ -78,7 +79,7 @@ impl EndpointState {
         if breakers.len() >= MAX_BREAKERS {
             // The closed ones know little that is worth keeping.
             breakers.retain(|_, lane| {
-                lane.is_cooling()
+                lane.cooling().is_some()
                     || lane.breaker.as_ref().is_some_and(|b| b.state() != circuit_breaker::State::Closed)
             });
         }

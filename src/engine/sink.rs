@@ -3,6 +3,7 @@
 use futures::future::BoxFuture;
 
 use super::event::Event;
+use crate::error::Error;
 
 /// What a consumer wants to be handed while the answer comes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +24,11 @@ pub trait Sink: Send + Sync {
     /// Every piece has been handed over; this is their sum. The result follows when the usage is there.
     fn complete(&self, text: &str);
     fn event(&self, event: Event);
+    /// Asks the caller whether an error counts as a failure for the breaker, where the caller has an
+    /// opinion (`isFailure`).
+    fn judge(&self, _error: &Error) -> Option<BoxFuture<'_, bool>> {
+        None
+    }
     /// Resolves when more may be handed over; `None` when that is now.
     fn ready(&self) -> Option<BoxFuture<'_, ()>>;
 }

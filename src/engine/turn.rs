@@ -13,17 +13,29 @@ use super::call::Running;
 use super::client::random_id;
 use super::clock;
 use super::event::Event;
-use super::limiter::Limiter;
+use super::limiter::{Limiter, Reserved};
 use super::request;
 use super::route::EndpointState;
-use crate::config::defaults as d;
-use crate::error::{AttemptRecord, Error, Result, cut};
+use crate::config::{Endpoint, Secret, defaults as d};
+use crate::error::{AttemptRecord, Error, Kind, Phase, Result, cut};
 use crate::policy::circuit_breaker::{Outcome, Transition};
 use crate::policy::classify::{Verdict, classify};
 use crate::policy::estimate;
 use crate::policy::plan::Reason;
 use crate::session::journal::Journal;
 use crate::transport::{Request, TransportOptions};
+use crate::wire::secrets;
+
+/// What a turn holds until it is closed: outside of its future, so that a call whose time runs out in
+/// the middle can still say what was learned.
+pub(super) struct Engaged {
+    place: usize,
+    guard: Option<Guard>,
+    /// What the limiters were told that the call would use.
+    estimated: f64,
+    /// Whether the caller's `isFailure` counts the error as a failure.
+    judged: Option<bool>,
+}
 
 /// The attempt that is under way.
 pub(super) struct Current {
@@ -31,6 +43,7 @@ pub(super) struct Current {
     request_id: String,
     started: Instant,
     waited: Duration,
+    asked_for_usage: bool,
     progress: Progress,
 }
 
@@ -64,31 +77,82 @@ impl Running<'_> {
         guard: Option<Guard>,
     ) -> Result<()> {
         self.announce_fallback(place, reason);
-        let endpoint = Arc::clone(&self.routes[place].endpoint);
         let estimated = estimate::tokens(self.call.request.messages(), self.call.request.max_tokens());
+        self.engaged = Some(Engaged { place, guard, estimated, judged: None });
+        let result = self.admitted(place, reason, last, estimated).await;
+        if let Err(error) = &result {
+            let judged = self.judge(error).await;
+            if let Some(engaged) = &mut self.engaged {
+                engaged.judged = judged;
+            }
+        }
+        self.close_turn(result.as_ref().err());
+        result
+    }
+
+    async fn admitted(&mut self, place: usize, reason: Reason, last: bool, estimated: f64) -> Result<()> {
+        let endpoint = Arc::clone(&self.routes[place].endpoint);
         // Held until the attempt is over.
         let _permit = self.admit(&endpoint, estimated).await?;
         let mut result = self.attempt(place, reason, last).await;
+        // Asked of this attempt and not of the endpoint, which another call may have found out meanwhile.
+        let asked = self.current.as_ref().is_some_and(|current| current.asked_for_usage);
         if let Err(error) = &result
+            && asked
             && !self.committed
             && request::refuses_usage(error)
-            && !endpoint.refuses_usage.swap(true, Ordering::Relaxed)
         {
+            endpoint.refuses_usage.store(true, Ordering::Relaxed);
             self.close_attempt(Some(error));
             result = self.attempt(place, reason, last).await;
         }
-        if let Some(guard) = guard {
-            let verdict = result.as_ref().err().map_or(Verdict::Success, |error| classify(error).breaker);
-            let outcome = match verdict {
+        result
+    }
+
+    /// Ends the turn that is under way, if one is: tells the breaker and the limiters what was learned,
+    /// and writes the record.
+    pub(super) fn close_turn(&mut self, error: Option<&Error>) {
+        if let Some(Engaged { place, guard, estimated, judged }) = self.engaged.take() {
+            if let Some(guard) = guard {
+                self.report_transition(place, guard.report(self.outcome(error, judged)));
+            }
+            if self.current.is_some() {
+                self.learn(&self.routes[place].endpoint, estimated);
+            }
+        }
+        self.close_attempt(error);
+    }
+
+    /// What the breaker learns.
+    fn outcome(&self, error: Option<&Error>, judged: Option<bool>) -> Outcome {
+        match judged {
+            Some(true) => return Outcome::Failure,
+            Some(false) => return Outcome::Ignored,
+            None => {}
+        }
+        // Cut off by the call's own deadline: silence until then is the route's, while an answer that
+        // was coming, or a queue of our own, says nothing against it.
+        let silent = self.current.as_ref().is_some_and(|current| current.progress.first_token.is_none());
+        match error {
+            None => Outcome::Success,
+            Some(error) if error.kind == Kind::Timeout(Phase::Total) && !silent => Outcome::Ignored,
+            Some(error) => match classify(error).breaker {
                 Verdict::Success => Outcome::Success,
                 Verdict::Failure => Outcome::Failure,
                 Verdict::Ignored => Outcome::Ignored,
-            };
-            self.report_transition(place, guard.report(outcome));
+            },
         }
-        self.learn(&endpoint, estimated);
-        self.close_attempt(result.as_ref().err());
-        result
+    }
+
+    /// The consumer has been told that its answer is complete.
+    pub(super) fn is_complete(&self) -> bool {
+        self.current.as_ref().is_some_and(|current| current.progress.complete)
+    }
+
+    /// The caller's own judgement of an error, where there is one and a breaker that listens.
+    async fn judge(&self, error: &Error) -> Option<bool> {
+        self.engaged.as_ref()?.guard.as_ref()?;
+        Some(self.sink.judge(error)?.await)
     }
 
     fn announce_fallback(&self, place: usize, reason: Reason) {
@@ -110,10 +174,12 @@ impl Running<'_> {
     /// The limiters of the client and of the endpoint, then a place among those that run.
     async fn admit(&mut self, endpoint: &EndpointState, tokens: f64) -> Result<Option<OwnedSemaphorePermit>> {
         let since = clock::instant();
+        let mut reserved = Vec::new();
         for limiter in self.limiters(endpoint).into_iter().flatten() {
-            limiter.acquire(1.0, tokens, || self.wait_event(Duration::ZERO, "rate-limit")).await?;
+            reserved.push(limiter.reserve(tokens, || self.wait_event(Duration::ZERO, "rate-limit")).await?);
         }
         let permit = self.client.admission.enter(|| self.wait_event(Duration::ZERO, "queue")).await?;
+        reserved.into_iter().for_each(Reserved::spend);
         self.waited += clock::instant().saturating_duration_since(since);
         Ok(permit)
     }
@@ -184,6 +250,7 @@ impl Running<'_> {
             request_id,
             started,
             waited,
+            asked_for_usage: asks_usage,
             progress: Progress::default(),
         });
         let attempt = Attempt {
@@ -197,11 +264,12 @@ impl Running<'_> {
         };
         let send =
             |on_sent| Request { url, headers, body: encoded.body, options: transport_options, on_sent };
-        attempt.run(&*self.client.transport, send).await
+        let result = attempt.run(&*self.client.transport, send).await;
+        result.map_err(|error| without_key(error, endpoint))
     }
 
     /// Writes the record of the attempt that is under way, if one is.
-    pub(super) fn close_attempt(&mut self, error: Option<&Error>) {
+    fn close_attempt(&mut self, error: Option<&Error>) {
         let Some(current) = self.current.take() else { return };
         let route = &self.routes[current.place];
         let since_start = |at: Instant| at.saturating_duration_since(current.started).as_millis() as u64;
@@ -235,4 +303,17 @@ impl Running<'_> {
         }
         self.attempts.push(record);
     }
+}
+
+/// The error without the key of its endpoint, in whatever form the provider has quoted it back.
+fn without_key(mut error: Error, endpoint: &Endpoint) -> Error {
+    if let Some(key) = endpoint.key.as_ref().map(Secret::expose) {
+        let said = &mut *error;
+        said.message = secrets::without(&said.message, key);
+        let fields = [&mut said.body, &mut said.provider_code, &mut said.provider_type, &mut said.param];
+        for text in fields {
+            *text = text.as_deref().map(|text| secrets::without(text, key));
+        }
+    }
+    error
 }

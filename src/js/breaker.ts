@@ -34,6 +34,11 @@ export class CircuitBreaker {
     natives.set(this, this.#native)
   }
 
+  /** The caller's own judgement of errors. */
+  get isFailure() {
+    return this.#isFailure
+  }
+
   get onStateChange() {
     return this.#onStateChange
   }

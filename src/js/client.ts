@@ -3,6 +3,7 @@ import type {
   CallOptions,
   ChatCompletion,
   ChatRequest,
+  CircuitBreakerOptions,
   CircuitState,
   ClientEvent,
   ClientOptions,
@@ -25,7 +26,7 @@ type Messages = ChatRequest['messages']
 
 export class HolySheepStreamingClient {
   readonly #native: InstanceType<typeof addon.NativeClient>
-  readonly #breaker: CircuitBreaker | undefined
+  readonly #observer: BreakerObserver
   readonly #onEvent: ((event: ClientEvent) => void) | undefined
   readonly #inFlight = new Set<Promise<unknown>>()
   readonly #coalesce: boolean
@@ -35,16 +36,17 @@ export class HolySheepStreamingClient {
     const given = readArguments(apiKey, options)
     const { onEvent, circuitBreaker, $limiter, ...rest } = given
     this.#onEvent = callback('onEvent', onEvent)
-    this.#breaker = circuitBreaker instanceof CircuitBreaker ? circuitBreaker : undefined
+    const [breaker, observer] = readBreaker(circuitBreaker)
+    this.#observer = observer
     this.#coalesce = rest.coalesce === true
     this.#options = {
       ...rest,
       apiKey: rest.apiKey ?? process.env.HOLYSHEEP_API_KEY,
       // An empty variable counts as none.
       baseUrl: rest.baseUrl ?? (rest.endpoints ? undefined : process.env.HOLYSHEEP_BASE_URL || undefined),
-      circuitBreaker: this.#breaker ? ('$shared' as never) : withoutCallbacks(circuitBreaker),
+      circuitBreaker: breaker,
     }
-    const shared = this.#breaker && nativeBreaker(this.#breaker)
+    const shared = circuitBreaker instanceof CircuitBreaker ? nativeBreaker(circuitBreaker) : undefined
     this.#native = native(
       () => new addon.NativeClient(encode(this.#options), shared, $limiter as InstanceType<typeof addon.NativeLimiter>),
     )
@@ -119,7 +121,8 @@ export class HolySheepStreamingClient {
   }
 
   stream(request: ChatRequest, options?: CallOptions): ChatStream {
-    return createStream((consumer) => this.#start(request, options, consumer, false))
+    const withUsage = request?.stream_options?.include_usage === true
+    return createStream((consumer) => this.#start(request, options, consumer, false), withUsage)
   }
 
   async chat(request: ChatRequest, options?: CallOptions): Promise<ChatCompletion> {
@@ -161,7 +164,8 @@ export class HolySheepStreamingClient {
     let settle = () => {}
     const tracked: Consumer = {
       ...consumer,
-      event: this.#onEvent || this.#breaker ? (json) => this.#tell(JSON.parse(json)) : undefined,
+      event: this.#onEvent || this.#observer.onStateChange ? (json) => this.#tell(JSON.parse(json)) : undefined,
+      judge: this.#observer.isFailure,
       end(json) {
         settle()
         consumer.end(json)
@@ -172,7 +176,9 @@ export class HolySheepStreamingClient {
       },
     }
     const enter = (hub: InstanceType<typeof addon.NativeHub>) =>
-      native(() => this.#native.start(hub, body, given, whole, tracked.event !== undefined))
+      native(() =>
+        this.#native.start(hub, body, given, whole, tracked.event !== undefined, tracked.judge !== undefined),
+      )
     const call = open(tracked, { coalesce, signal }, enter)
     const over = new Promise<void>((resolve) => {
       settle = resolve
@@ -185,7 +191,7 @@ export class HolySheepStreamingClient {
   #tell(event: ClientEvent) {
     if (event.type === 'circuit') {
       const change = { from: event.from as CircuitState, to: event.to as CircuitState }
-      tell('onStateChange', this.#breaker?.onStateChange, change)
+      tell('onStateChange', this.#observer.onStateChange, change)
     }
     tell('onEvent', this.#onEvent, event)
   }
@@ -231,12 +237,17 @@ function readArguments(apiKey: unknown, options: unknown): Options {
   return { ...rest, ...(apiKey !== undefined && { apiKey }) } as Options
 }
 
-/** The options of a breaker that Rust knows. */
-function withoutCallbacks(breaker: unknown): ClientOptions['circuitBreaker'] {
-  if (typeof breaker !== 'object' || breaker === null) return breaker as ClientOptions['circuitBreaker']
-  const { isFailure, onStateChange, ...options } = breaker as Record<string, unknown>
-  if (isFailure !== undefined || onStateChange !== undefined) {
-    throw invalid('circuitBreaker', 'callbacks', 'options without callbacks, or a CircuitBreaker that has them')
-  }
-  return options as ClientOptions['circuitBreaker']
+/** What JavaScript has to say to the breakers of a client. */
+type BreakerObserver = Pick<CircuitBreakerOptions, 'isFailure' | 'onStateChange'>
+
+/** The `circuitBreaker` option, as Rust takes it, and what stays on this side. */
+function readBreaker(given: unknown): [ClientOptions['circuitBreaker'], BreakerObserver] {
+  // The breaker's own listener may be set later: it is looked up when it is needed.
+  if (given instanceof CircuitBreaker) return ['$shared' as never, given]
+  if (typeof given !== 'object' || given === null) return [given as ClientOptions['circuitBreaker'], {}]
+  const { isFailure, onStateChange, ...options } = given as CircuitBreakerOptions
+  return [
+    options,
+    { isFailure: callback('isFailure', isFailure), onStateChange: callback('onStateChange', onStateChange) },
+  ]
 }

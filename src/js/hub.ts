@@ -14,6 +14,7 @@ const PIECE = 0
 const COMPLETE = 1
 const END = 2
 const ERROR = 3
+const JUDGE = 5
 
 /** What a call is handed while its answer comes. */
 export const TEXT = 0
@@ -26,8 +27,9 @@ const HEADER = 2
 const TURN_MS = 4
 /** How many records are handled between two looks at the clock. */
 const STRIDE = 16
-/** How many pieces may wait for a consumer that awaits before its socket is paused. */
+/** How many pieces may wait for a consumer that awaits before its socket is paused, and when it goes on. */
 const HIGH_WATER = 64
+const LOW_WATER = 16
 
 /** Who is told what comes. What `piece` throws, or its promise rejects with, ends the call. */
 export interface Consumer {
@@ -37,6 +39,8 @@ export interface Consumer {
   end(json: string): void
   error(error: unknown): void
   event?(json: string): void
+  /** Whether an error counts as a failure for a breaker. */
+  judge?(error: Error): boolean
 }
 
 export interface CallHandle {
@@ -58,7 +62,7 @@ let more = false
 function nativeHub() {
   if (hub === undefined) {
     shared = new Uint32Array(addon.NativeHub.sharedWords())
-    hub = new addon.NativeHub(shared, turn)
+    hub = new addon.NativeHub(shared, wake)
   }
   return hub
 }
@@ -71,6 +75,8 @@ class InFlight extends AsyncResource implements CallHandle {
   /** A promise of the consumer is awaited. */
   private blocked = false
   private paused = false
+  /** Paused because the consumer awaits, not because it said so. */
+  private overrun = false
   private settled = false
   queued = false
 
@@ -111,7 +117,15 @@ class InFlight extends AsyncResource implements CallHandle {
     }
     if (!this.blocked) return
     if (kind === ERROR) this.overrule(text)
-    else if (this.backlog.length - this.head > 2 * HIGH_WATER) this.pause()
+    else if (this.left() > HIGH_WATER) {
+      this.overrun = true
+      this.pause()
+    }
+  }
+
+  /** Records that are not handled yet. */
+  private left() {
+    return (this.backlog.length - this.head) / 2
   }
 
   /** Handles what has come, until `until`. False when there is something left for the next turn. */
@@ -134,6 +148,10 @@ class InFlight extends AsyncResource implements CallHandle {
         }
       }
       this.handle(kind, text)
+      if (this.overrun && this.left() <= LOW_WATER) {
+        this.overrun = false
+        this.resume()
+      }
       if (this.blocked) break
     }
     if (this.head === backlog.length) {
@@ -160,6 +178,9 @@ class InFlight extends AsyncResource implements CallHandle {
         this.consumer.end(text)
       } else if (kind === ERROR) {
         this.fail(fromRecord(JSON.parse(text)))
+      } else if (kind === JUDGE) {
+        const isFailure = this.consumer.judge?.(fromRecord(JSON.parse(text)))
+        nativeHub().answer(this.id, Boolean(isFailure))
       } else {
         this.consumer.event?.(text)
       }
@@ -180,7 +201,7 @@ class InFlight extends AsyncResource implements CallHandle {
   /** The deadline and `close()` do not wait for a consumer. */
   private overrule(text: string) {
     const error = fromRecord(JSON.parse(text)) as Error & { code?: string; phase?: string }
-    if (error.code === 'CLIENT_CLOSED' || error.phase === 'total') this.fail(error)
+    if (error.code === 'CLIENT_CLOSED' || error.phase === 'total') this.runInAsyncScope(this.fail, this, error)
   }
 
   private block(promise: PromiseLike<unknown>) {
@@ -194,7 +215,6 @@ class InFlight extends AsyncResource implements CallHandle {
   private unblock() {
     if (!this.blocked) return
     this.blocked = false
-    this.resume()
     if (this.head < this.backlog.length && !this.queued) {
       this.queued = true
       ready.push(this)
@@ -226,6 +246,12 @@ function take() {
     calls.get(shared[at] as number)?.add(shared[at + 1] as number, text.substring(position, end))
     position = end
   }
+}
+
+/** Rust has something. It may come while something is left of the last batch: then that goes first. */
+function wake() {
+  more = true
+  turn()
 }
 
 /** One turn of the dispatcher; never throws. */
@@ -274,6 +300,7 @@ function listening(consumer: Consumer, signal: AbortSignal, abort: () => void): 
     piece: consumer.piece && ((text) => consumer.piece?.(text)),
     complete: (text) => consumer.complete?.(text),
     event: consumer.event && ((json) => consumer.event?.(json)),
+    judge: consumer.judge && ((error) => consumer.judge?.(error) ?? true),
     end(json) {
       stop()
       consumer.end(json)

@@ -45,6 +45,8 @@ pub enum Step {
     Try {
         route: Route,
         wait: Duration,
+        /// The wait is as long as it is because the server asked for it.
+        asked: bool,
         reason: Reason,
     },
     /// Nothing is left.
@@ -91,27 +93,41 @@ pub struct Plan {
     model: usize,
     retries: u32,
     current: Option<usize>,
+    /// Why the current one was taken.
+    reason: Reason,
     previous_delay: Option<Duration>,
+    /// A backoff has been waited for, and then the breaker denied the attempt.
+    paid: bool,
 }
 
 impl Plan {
     /// A plan over these routes, best first; the routes of one model stand together.
-    /// `cooling` says of a route how long it asks to be left alone: it is used last among its model's.
-    pub fn new(settings: Settings, routes: Vec<(Route, bool)>) -> Self {
+    ///
+    /// Beside each stands until when it asks to be left alone, where it does. It is not used before
+    /// that where its model has a route that does not cool; where all of them do, they are tried all
+    /// the same, the one that cools longest last.
+    pub fn new(settings: Settings, routes: Vec<(Route, Option<u64>)>) -> Self {
         let mut routes = routes;
         routes.sort_by_key(|(route, cooling)| (route.model, *cooling));
-        let states = routes
-            .into_iter()
-            .map(|(route, _)| State {
-                route,
-                tried: false,
-                dead: false,
-                silent: false,
-                blocked_until: None,
-                not_before: 0,
-            })
-            .collect();
-        Plan { settings, states, model: 0, retries: 0, current: None, previous_delay: None }
+        let free = |model| routes.iter().any(|(route, cooling)| route.model == model && cooling.is_none());
+        let state = |&(route, cooling): &(Route, Option<u64>)| State {
+            route,
+            tried: false,
+            dead: false,
+            silent: false,
+            blocked_until: None,
+            not_before: cooling.filter(|_| free(route.model)).unwrap_or(0),
+        };
+        Plan {
+            states: routes.iter().map(state).collect(),
+            settings,
+            model: 0,
+            retries: 0,
+            current: None,
+            reason: Reason::First,
+            previous_delay: None,
+            paid: false,
+        }
     }
 
     /// True when there is no other route to go to than the one that is tried now.
@@ -176,7 +192,16 @@ impl Plan {
         rng: &mut dyn Rng,
     ) -> Step {
         let Some(current) = self.current else { return Step::Stop(Stop::NotRetryable) };
-        self.states[current].blocked_until = Some(now.saturating_add(millis_up(retry_after)));
+        // At least a moment, or the same route would be asked again without end.
+        self.states[current].blocked_until = Some(now.saturating_add(millis_up(retry_after).max(1)));
+        // No attempt was made, so none is counted.
+        match self.reason {
+            Reason::Retry(_) => {
+                self.retries -= 1;
+                self.paid = true;
+            }
+            Reason::First | Reason::Fallback => self.states[current].tried = false,
+        }
         let soonest =
             self.states.iter().filter(|state| !state.dead).filter_map(|state| state.blocked_until).min();
         let wait = soonest.map_or(retry_after, |until| Duration::from_millis(until.saturating_sub(now)));
@@ -196,37 +221,39 @@ impl Plan {
             self.model = model;
             self.retries = 0;
             self.previous_delay = None;
+            self.paid = false;
         }
     }
 
     fn within_model(&mut self, now: u64, remaining: Option<Duration>, rng: &mut dyn Rng) -> Option<Step> {
-        let usable = |state: &State| {
-            state.route.model == self.model
-                && !state.dead
-                && state.blocked_until.is_none_or(|until| until <= now)
-        };
+        let open = |state: &State| !state.dead && state.blocked_until.is_none_or(|until| until <= now);
+        let usable = |state: &State| state.route.model == self.model && open(state);
         let first = self.current.is_none();
         let untried =
             self.states.iter().position(|state| usable(state) && !state.tried && state.not_before <= now);
         if let Some(index) = untried {
             let reason = if first { Reason::First } else { Reason::Fallback };
-            return Some(self.take(index, Duration::ZERO, reason));
+            return Some(self.take(index, Duration::ZERO, false, reason));
         }
         if self.retries >= self.settings.max_retries {
             return None;
         }
         // Somewhere to go instead of asking a silent route again.
         let elsewhere =
-            self.states.iter().any(|state| !state.dead && !state.silent && state.route.model >= self.model);
-        // Round robin from the one after the current; those whose server asked for a wait come when
-        // their time is there.
+            self.states.iter().any(|state| open(state) && !state.silent && state.route.model >= self.model);
+        let backoff = match self.paid {
+            true => Duration::ZERO,
+            false => self.settings.backoff.delay(self.retries, self.previous_delay, rng),
+        };
+        let due = now.saturating_add(millis_up(backoff));
+        // Round robin from the one after the current; those whose server asked for a longer wait come
+        // when their time is there.
         let start = self.current.map_or(0, |current| current + 1);
         let count = self.states.len();
         let index = (0..count)
             .map(|step| (start + step) % count)
             .filter(|index| usable(&self.states[*index]) && !(elsewhere && self.states[*index].silent))
-            .min_by_key(|index| self.states[*index].not_before.max(now))?;
-        let backoff = self.settings.backoff.delay(self.retries, self.previous_delay, rng);
+            .min_by_key(|index| self.states[*index].not_before.max(due))?;
         let asked = Duration::from_millis(self.states[index].not_before.saturating_sub(now));
         let wait = backoff.max(asked);
         if remaining.is_some_and(|left| wait >= left) {
@@ -234,14 +261,18 @@ impl Plan {
             return None;
         }
         self.retries += 1;
-        self.previous_delay = Some(backoff);
-        Some(self.take(index, wait, Reason::Retry(self.retries)))
+        if !self.paid {
+            self.previous_delay = Some(backoff);
+        }
+        self.paid = false;
+        Some(self.take(index, wait, asked > backoff, Reason::Retry(self.retries)))
     }
 
-    fn take(&mut self, index: usize, wait: Duration, reason: Reason) -> Step {
+    fn take(&mut self, index: usize, wait: Duration, asked: bool, reason: Reason) -> Step {
         self.states[index].tried = true;
         self.current = Some(index);
-        Step::Try { route: self.states[index].route, wait, reason }
+        self.reason = reason;
+        Step::Try { route: self.states[index].route, wait, asked, reason }
     }
 }
 
@@ -249,3 +280,7 @@ impl Plan {
 fn millis_up(wait: Duration) -> u64 {
     u64::try_from(wait.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+#[path = "plan_tests.rs"]
+mod tests;

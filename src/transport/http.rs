@@ -174,7 +174,13 @@ impl Stream for ReadBody {
                     // Trailers say nothing that is needed.
                     Err(_) => continue,
                 },
-                Some(Err(error)) => Some(Err(translate(error, self.connect_timeout))),
+                // Connecting is over: a timeout here is the system's, of a connection that died.
+                Some(Err(error)) => Some(Err(match translate(error, self.connect_timeout) {
+                    error if matches!(error.kind, Kind::Timeout(_)) => {
+                        Error::new(Kind::Connection(Connection::Reset), "connection reset (timed out)")
+                    }
+                    error => error,
+                })),
             });
         }
     }
@@ -247,7 +253,19 @@ fn translate(error: reqwest::Error, connect_timeout: Duration) -> Error {
         Connection::Closed => "the connection was closed before the end",
         Connection::Other => "the connection failed",
     };
-    Error::new(Kind::Connection(kind), format!("{what} ({words})"))
+    // The innermost cause says it; what is around it says only through whose hands it went.
+    match innermost(&error) {
+        Some(cause) => Error::new(Kind::Connection(kind), format!("{what} ({cause})")),
+        None => Error::new(Kind::Connection(kind), what),
+    }
+}
+
+fn innermost(error: &(dyn std::error::Error + 'static)) -> Option<String> {
+    let mut link = error.source()?;
+    while let Some(inner) = link.source() {
+        link = inner;
+    }
+    Some(link.to_string())
 }
 
 /// The messages of an error and its causes, each once.

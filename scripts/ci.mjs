@@ -1,0 +1,73 @@
+// The steps of .ci/run. Each counts as one check; the tests count one by one. The last line is
+// `N passed, N failed`.
+import { spawn } from 'node:child_process'
+import { bin, root } from './lib.mjs'
+
+let passed = 0
+let failed = 0
+
+/** Runs a command, shows its output as it comes, and returns it. */
+function step(name, command, args, env = {}) {
+  return new Promise((resolve) => {
+    console.log(`\n=== ${name}`)
+    const started = Date.now()
+    const child = spawn(command, args, {
+      cwd: root,
+      stdio: ['ignore', 'pipe', 'pipe'],
+      env: { ...process.env, ...env },
+    })
+    let output = ''
+    for (const stream of [child.stdout, child.stderr]) {
+      stream.on('data', (data) => {
+        output += data
+        process.stdout.write(data)
+      })
+    }
+    child.on('error', (error) => console.log(error.message))
+    child.on('close', (status) => {
+      console.log(`=== ${name}: ${status === 0 ? 'ok' : 'FAILED'} (${((Date.now() - started) / 1000).toFixed(0)} s)`)
+      resolve({ ok: status === 0, output })
+    })
+  })
+}
+
+const check = async (...step_) => {
+  const { ok } = await step(...step_)
+  if (ok) passed++
+  else failed++
+}
+
+/** Adds up `pattern`'s numbers in a text. */
+const sum = (text, pattern) => [...text.matchAll(pattern)].reduce((total, [, n]) => total + Number(n), 0)
+
+const tests = await step('tests', 'npm', ['test'])
+const ran = sum(tests.output, /(\d+) passed;/g) + sum(tests.output, /^(?:# |ℹ )pass (\d+)$/gm)
+const broke = sum(tests.output, /passed; (\d+) failed/g) + sum(tests.output, /^(?:# |ℹ )fail (\d+)$/gm)
+passed += ran
+failed += tests.ok ? broke : Math.max(broke, 1)
+if (tests.ok && !(ran > 0)) {
+  console.log('no test ran')
+  failed++
+}
+
+await check('pure part without any feature', 'cargo', ['check', '--locked', '--no-default-features'])
+await check('engine without napi', 'cargo', ['check', '--locked', '--no-default-features', '--features', 'engine'])
+await check('simulator without napi', 'cargo', [
+  'check',
+  '--locked',
+  '--no-default-features',
+  '--features',
+  'simulator',
+])
+await check('clippy', 'cargo', ['clippy', '--locked', '--all-targets', '--', '-D', 'warnings'])
+await check('rustfmt', 'cargo', ['fmt', '--check'])
+await check('rust docs', 'cargo', ['doc', '--locked', '--no-deps', '--quiet'], { RUSTDOCFLAGS: '-D warnings' })
+await check('walls between modules', process.execPath, ['scripts/walls.mjs'])
+await check('biome', bin('biome'), ['ci', '.'])
+await check('types of the public interface', bin('tsc'), ['-p', '__test__/types'])
+await check('README: options table is current', process.execPath, ['scripts/readme.mjs', '--check'])
+await check('README: every program runs', process.execPath, ['scripts/docs.mjs'])
+await check('demo', 'npm', ['run', 'demo'])
+
+console.log(`\n${passed} passed, ${failed} failed`)
+process.exitCode = failed === 0 ? 0 : 1

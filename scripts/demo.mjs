@@ -1,0 +1,117 @@
+// The main job in front of your eyes: a provider has a bad day, and the answers arrive whole.
+//   npm run demo                      against the built-in simulator, no key needed
+//   npm run demo -- --live "prompt"   against the real API, with HOLYSHEEP_API_KEY
+import { HolySheepStreamingClient } from 'holysheep'
+import { startSimulator } from 'holysheep/simulator'
+
+const ANSWERS = [
+  {
+    language: 'Tiếng Việt',
+    question: 'Vì sao một câu trả lời phải đến nơi trọn vẹn?',
+    answer:
+      'Vì nửa câu trả lời không phải là câu trả lời. Khi mạng chập chờn, máy chủ quá tải hay kết nối bị đứt, ' +
+      'người đọc vẫn cần từng chữ một, đúng thứ tự, không thừa, không thiếu. 🐑',
+    badDay: [{ status: 429, retryAfter: 1 }, { status: 503 }, { connectReset: true }],
+  },
+  {
+    language: 'English',
+    question: 'What does a good client do on a bad day?',
+    answer:
+      'It waits as long as it is asked to, never sooner. It tries again what can be mended and reports what cannot. ' +
+      'And it hands over the whole answer, each piece once and in order. ✅',
+    badDay: [{ delayFirstTokenMs: 1500, paceMs: 15 }],
+  },
+]
+
+const dim = (text) => (process.stdout.isTTY ? `\x1b[2m${text}\x1b[0m` : text)
+let midLine = false
+const print = (text) => {
+  process.stdout.write(text)
+  midLine = !text.endsWith('\n')
+}
+const note = (text) => {
+  if (midLine) print('\n')
+  print(`${dim(`  · ${text}`)}\n`)
+}
+
+/** One line for what went wrong, one for what the client did. */
+function tell(event) {
+  if (event.type === 'attempt-failed') note(`attempt ${event.attempt} failed: ${event.message}`)
+  if (event.type === 'wait') note(`the client waits ${event.ms} ms (${event.reason}), then tries again`)
+  if (event.type === 'first-token' && event.afterMs > 1000) note(`the first token took ${event.afterMs} ms: waited for`)
+  if (event.type === 'fallback') note(`the client goes on at ${event.endpoint} with ${event.model}`)
+}
+
+async function ask(client, question, language) {
+  print(`\n${language}: ${question}\n`)
+  const stream = client.stream({ messages: [{ role: 'user', content: question }] })
+  let text = ''
+  for await (const piece of stream.textStream) {
+    text += piece
+    print(piece)
+  }
+  print('\n')
+  return { text, ...(await stream.result) }
+}
+
+function table(rows) {
+  const head = ['answer', 'attempt', 'what happened', 'waited', 'pieces']
+  const width = head.map((name, column) => Math.max(name.length, ...rows.map((row) => String(row[column]).length)))
+  const line = (row) => `  ${row.map((cell, column) => String(cell).padEnd(width[column])).join('  ')}`
+  print(`\n${[head, width.map((n) => '-'.repeat(n)), ...rows].map(line).join('\n')}\n`)
+}
+
+const rowsOf = (name, attempts) =>
+  attempts.map(({ attempt, outcome, status, waitedMs, pieces }) => [
+    name,
+    attempt,
+    status === undefined || status === 200 ? outcome : `${status} ${outcome}`,
+    `${waitedMs} ms`,
+    pieces,
+  ])
+
+async function simulated() {
+  const simulator = await startSimulator()
+  const client = new HolySheepStreamingClient('no-key-needed', {
+    baseUrl: simulator.url,
+    retry: { baseDelayMs: 200, maxDelayMs: 2000 },
+    onEvent: tell,
+  })
+  print(`A provider with a bad day listens on ${simulator.url}\n`)
+  const rows = []
+  let complete = true
+  for (const { language, question, answer, badDay } of ANSWERS) {
+    simulator.script(...badDay.map((scenario) => ({ text: answer, ...scenario })))
+    simulator.setDefault({ text: answer, paceMs: 15 })
+    const { text, attempts } = await ask(client, question, language)
+    rows.push(...rowsOf(language, attempts))
+    complete &&= text === answer
+  }
+  table(rows)
+  await client.close()
+  await simulator.close()
+  return complete
+}
+
+async function live(prompt) {
+  if (!process.env.HOLYSHEEP_API_KEY) throw new Error('--live needs HOLYSHEEP_API_KEY in the environment')
+  const client = new HolySheepStreamingClient({ onEvent: tell })
+  const { attempts, finishReason } = await ask(client, prompt, 'live')
+  table(rowsOf('live', attempts))
+  return finishReason !== null
+}
+
+const [flag, prompt] = process.argv.slice(2)
+if (flag !== undefined && (flag !== '--live' || !prompt)) {
+  console.error('usage: npm run demo [-- --live "prompt"]')
+  process.exit(2)
+}
+try {
+  const complete = await (flag ? live(prompt) : simulated())
+  print(`\nanswer complete: ${complete ? 'yes' : 'no'}\n`)
+  process.exitCode = complete ? 0 : 1
+} catch (error) {
+  note(`${error.name}: ${error.message}`)
+  print('\nanswer complete: no\n')
+  process.exitCode = 1
+}

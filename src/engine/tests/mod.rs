@@ -1,0 +1,13 @@
+//! The engine in virtual time: a scripted provider instead of sockets, and a clock that jumps.
+
+mod aborts;
+mod deadlines;
+mod fallbacks;
+mod limits;
+mod malformed;
+mod provider;
+mod refusals;
+mod retries;
+mod streams;
+mod support;
+mod timeouts;
