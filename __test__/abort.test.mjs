@@ -1,7 +1,18 @@
 // A call ends at once when its caller says so, wherever it is.
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { ANSWER, clientOf, FACES, failure, MESSAGES, PIECES, pair, provider, REQUEST, until } from './support/provider.mjs'
+import {
+  ANSWER,
+  clientOf,
+  FACES,
+  failure,
+  MESSAGES,
+  PIECES,
+  pair,
+  provider,
+  REQUEST,
+  until,
+} from './support/provider.mjs'
 
 /** Where a call can be: the client's options, the provider's scenario, and when it has come there. */
 const PLACES = {
@@ -9,8 +20,16 @@ const PLACES = {
   'while it waits for the head': [{}, { silent: true }, (requests) => requests.length === 1],
   'while it waits for the first token': [{}, { delayFirstTokenMs: 60_000 }, (requests) => requests[0]?.bytesSent > 0],
   'in mid-answer': [{}, { pieces: PIECES, paceMs: 10_000 }, (requests) => requests[0]?.bytesSent > 300],
-  'while it backs off': [{ retry: { backoff: [60_000] } }, { status: 500 }, (requests) => requests[0]?.endedBy === 'complete'],
-  'while it waits as the server says': [{}, { status: 429, retryAfter: 50 }, (requests) => requests[0]?.endedBy === 'complete'],
+  'while it backs off': [
+    { retry: { backoff: [60_000] } },
+    { status: 500 },
+    (requests) => requests[0]?.endedBy === 'complete',
+  ],
+  'while it waits as the server says': [
+    {},
+    { status: 429, retryAfter: 50 },
+    (requests) => requests[0]?.endedBy === 'complete',
+  ],
 }
 
 /** A signal that counts its listeners. */

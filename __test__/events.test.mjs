@@ -96,10 +96,16 @@ test('callbacks, loops and events are in the async context of their call', async
       see('after')
       for await (const _ of client.stream(REQUEST).textStream) see('loop')
       await failure(
-        client.streamWithRetry(MESSAGES, () => {
-          see('throws')
-          throw new Error()
-        }, () => see('onError')).then(({ error }) => Promise.reject(error)),
+        client
+          .streamWithRetry(
+            MESSAGES,
+            () => {
+              see('throws')
+              throw new Error()
+            },
+            () => see('onError'),
+          )
+          .then(({ error }) => Promise.reject(error)),
       )
     })
   await Promise.all(['a', 'b', 'c'].map(call))
@@ -117,5 +123,8 @@ test('callbacks, loops and events are in the async context of their call', async
       assert.equal(seen.get(`${name} ${what}`), count, `${name} ${what}`)
     }
   }
-  assert.ok([...seen.keys()].every((key) => /^[abc] /.test(key)), `${[...seen.keys()]}`)
+  assert.ok(
+    [...seen.keys()].every((key) => /^[abc] /.test(key)),
+    `${[...seen.keys()]}`,
+  )
 })

@@ -189,7 +189,13 @@ describe('handleRateLimit', () => {
 
   test('any other status is false at once', async () => {
     const client = new RateLimitedClient(KEY)
-    for (const response of [{ status: 200 }, { statusCode: 503, headers: { 'retry-after': '9' } }, {}, null, undefined]) {
+    for (const response of [
+      { status: 200 },
+      { statusCode: 503, headers: { 'retry-after': '9' } },
+      {},
+      null,
+      undefined,
+    ]) {
       assert.equal(await client.handleRateLimit(response), false)
     }
   })
@@ -215,7 +221,7 @@ describe('calls', () => {
     t.after(() => client.close())
     await Promise.all(Array.from({ length: 4 }, () => client.chat(REQUEST)))
     const [first, ...rest] = simulator.requests.map(({ atMs }) => atMs)
-    rest.forEach((atMs, index) => assert.ok(atMs - first >= (index + 1) * 50 - 5))
+    for (const [index, atMs] of rest.entries()) assert.ok(atMs - first >= (index + 1) * 50 - 5)
     client.refillRate = 0.001
     client.tokens = 0
     const error = await failure(client.chat(REQUEST, { totalTimeoutMs: 20 }))
