@@ -1,7 +1,7 @@
 // Every fault that strikes before the first piece, against every way to ask for an answer.
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import * as holysheep from '../index.mjs'
+import holysheep from '../dist/index.js'
 import { ANSWER, FACES, failure, pair, REQUEST } from './support/provider.mjs'
 
 const { APIError, HolySheepError, RetriesExhaustedError } = holysheep
