@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt;
 use napi_derive::napi;
 use serde_json::json;
 
 use super::errors::{OrThrow, parse};
 use super::hub::NativeHub;
-use super::runtime;
 use crate::config::RateLimit;
 use crate::engine::clock;
 use crate::engine::limiter::Limiter;
@@ -95,11 +95,13 @@ impl NativeLimiter {
     #[napi(catch_unwind)]
     pub fn acquire(&self, hub: &NativeHub, tokens: f64, timeout_ms: Option<f64>) -> napi::Result<u32> {
         let outlet = hub.hub.open(false, false);
-        let id = outlet.id;
+        let (id, state) = (outlet.id, Arc::clone(&outlet.state));
         let limiter = Arc::clone(&self.limiter);
-        let timeout = timeout_ms.map(|ms| Duration::from_secs_f64(ms.max(0.0) / 1000.0));
-        runtime().spawn(async move {
-            let wait = tokio::time::timeout(timeout.unwrap_or(Duration::MAX), limiter.acquire(tokens, 0.0, || ()));
+        // Past what a duration can hold is for ever.
+        let timeout = timeout_ms.and_then(|ms| Duration::try_from_secs_f64(ms.max(0.0) / 1000.0).ok());
+        let run = async move {
+            let wait =
+                tokio::time::timeout(timeout.unwrap_or(Duration::MAX), limiter.acquire(tokens, 0.0, || ()));
             let result = tokio::select! {
                 biased;
                 () = outlet.state.cancel.cancelled() => Err(Error::new(Kind::Aborted, "the wait was aborted")),
@@ -108,7 +110,8 @@ impl NativeLimiter {
                 }
             };
             outlet.end(result.map(|()| "null".to_owned()));
-        });
+        };
+        state.park(run.boxed());
         Ok(id)
     }
 }

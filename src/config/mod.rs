@@ -4,8 +4,8 @@
 
 pub mod defaults;
 mod endpoint;
-mod recovery;
 pub mod reader;
+mod recovery;
 
 use std::fmt;
 use std::sync::Arc;

@@ -5,7 +5,8 @@ use serde_json::Value;
 use super::defaults as d;
 use super::reader::{Reader, show};
 use crate::error::{Error, Result};
-use crate::session::splice::{OVERLAP_MIN, Style};
+use crate::session::prompts::Style;
+use crate::session::splice::OVERLAP_MIN;
 
 /// What happens when a stream breaks after pieces were delivered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,7 +42,8 @@ impl Default for Recovery {
     }
 }
 
-const MODES: &[(&str, Mode)] = &[("continue", Mode::Continue), ("restart", Mode::Restart), ("fail", Mode::Fail)];
+const MODES: &[(&str, Mode)] =
+    &[("continue", Mode::Continue), ("restart", Mode::Restart), ("fail", Mode::Fail)];
 const STYLES: &[(&str, Style)] = &[
     ("dialog", Style::Dialog),
     ("anchored", Style::Anchored),

@@ -3,8 +3,8 @@
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::error::AttemptRecord;
 use super::recovery::Part;
+use crate::error::AttemptRecord;
 use crate::session::journal::Journal;
 use crate::session::splice::Seam;
 

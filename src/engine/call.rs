@@ -143,7 +143,7 @@ impl<'a> Running<'a> {
                 error.cause = error.cause.take().or(last);
                 return Err(error);
             }
-            let begun = self.has_begun();
+            let begun = self.committed;
             if begun && let Some(why) = self.obstacle() {
                 return Err(interrupted(error, &why));
             }

@@ -64,7 +64,11 @@ impl Delivery<'_> {
             (self.on_first_token)();
         }
         let has_tool_call = |choice: &chat::Choice<'_>| {
-            choice.delta.as_ref().and_then(|delta| delta.tool_calls.as_ref()).is_some_and(|calls| !calls.is_empty())
+            choice
+                .delta
+                .as_ref()
+                .and_then(|delta| delta.tool_calls.as_ref())
+                .is_some_and(|calls| !calls.is_empty())
         };
         let verbatim = self.sink.wants() == Wants::Chunks
             && !self.continues
@@ -107,16 +111,20 @@ impl Delivery<'_> {
         if let Some(delta) = &given.delta {
             self.delta(index, delta, verbatim)?;
         }
-        let Some(reason) = given.finish_reason.as_ref().filter(|reason| !reason.0.is_empty()) else { return Ok(()) };
+        let Some(reason) = given.finish_reason.as_ref().filter(|reason| !reason.0.is_empty()) else {
+            return Ok(());
+        };
         self.finish_choice(index, &reason.0, verbatim)
     }
 
     fn delta(&mut self, index: u32, delta: &chat::Delta<'_>, verbatim: bool) -> Step {
         let rewritten = self.sink.wants() == Wants::Chunks && !verbatim;
-        let some = |text: &Option<chat::Text<'_>>| text.as_ref().map(|t| t.0.to_string()).filter(|t| !t.is_empty());
+        let some =
+            |text: &Option<chat::Text<'_>>| text.as_ref().map(|t| t.0.to_string()).filter(|t| !t.is_empty());
         // Some send both names, and the same under both or nothing under one. What is thought again
         // after a break is not shown again.
-        let reasoning = some(&delta.reasoning_content).or_else(|| some(&delta.reasoning)).filter(|_| !self.continues);
+        let reasoning =
+            some(&delta.reasoning_content).or_else(|| some(&delta.reasoning)).filter(|_| !self.continues);
         let refusal = some(&delta.refusal);
         if let Some(choice) = self.journal.choice(index) {
             choice.reasoning.push_str(reasoning.as_deref().unwrap_or_default());
@@ -183,7 +191,8 @@ impl Delivery<'_> {
         }
         if hold && call.arguments.len() > d::MAX_TOOL_CALL {
             let limit = d::MAX_TOOL_CALL;
-            let message = format!("a tool call is longer than {limit} bytes (toolCalls: 'stream' passes it on)");
+            let message =
+                format!("a tool call is longer than {limit} bytes (toolCalls: 'stream' passes it on)");
             return Err(End::Failed(Error::new(Kind::TooLarge, message)));
         }
         Ok(())

@@ -7,12 +7,11 @@ use serde_json::Value;
 
 use super::call::Running;
 use super::event::Event;
-use super::sink::Wants;
 use crate::config::{Mode, defaults as d};
 use crate::error::{Error, Kind};
 use crate::session::journal::Journal;
-use crate::session::prompts;
-use crate::session::splice::{Expect, Limits, Seam, Splice, Style};
+use crate::session::prompts::{self, Style};
+use crate::session::splice::{Expect, Limits, Seam, Splice};
 
 /// Who wrote which part of an answer.
 #[derive(Clone, Debug, Serialize)]
@@ -61,19 +60,6 @@ impl Form {
 }
 
 impl Running<'_> {
-    /// Whether the next attempt has something to go on with.
-    pub(super) fn has_begun(&self) -> bool {
-        if self.committed {
-            return true;
-        }
-        // Nobody has seen anything: what was received is worth going on with where that is safe.
-        self.sink.wants() == Wants::Nothing && !self.journal.first().text.is_empty() && self.can_go_on()
-    }
-
-    fn can_go_on(&self) -> bool {
-        self.obstacle().is_none() && !self.call.request.wants_json()
-    }
-
     /// Why a broken answer cannot be taken up again; `None` where it can.
     pub(super) fn obstacle(&self) -> Option<String> {
         let request = &self.call.request;
@@ -83,7 +69,10 @@ impl Running<'_> {
             return Some("recovery is off".into());
         }
         if self.recovery.count >= options.max {
-            return Some(format!("it was taken up again {} times already (recovery.maxRecoveries)", options.max));
+            return Some(format!(
+                "it was taken up again {} times already (recovery.maxRecoveries)",
+                options.max
+            ));
         }
         if options.mode == Mode::Restart {
             return None;
@@ -105,7 +94,7 @@ impl Running<'_> {
 
     /// What the next attempt asks. `style`: how a continuation is asked for.
     pub(super) fn form(&mut self) -> Form {
-        if !self.has_begun() {
+        if !self.committed {
             // Nothing of an earlier attempt was delivered: its journal is worth nothing.
             self.journal = Journal::new(self.call.request.choices());
             self.recovery.begun_at = 0;
@@ -148,8 +137,8 @@ impl Running<'_> {
     /// The style of the next continuation: the caller's, then those that were not refused yet.
     fn style(&self) -> Style {
         let first = self.call.options.recovery.style;
-        let order = std::iter::once(first).chain(prompts::fallback(first).iter().copied());
-        order.into_iter().find(|style| !self.recovery.refused.contains(style)).unwrap_or(first)
+        let mut order = std::iter::once(first).chain(first.fallbacks().iter().copied());
+        order.find(|style| !self.recovery.refused.contains(style)).unwrap_or(first)
     }
 
     /// A provider that refuses a form of continuation gets another form, once each.
@@ -159,7 +148,7 @@ impl Running<'_> {
             return false;
         }
         self.recovery.refused.push(style);
-        self.recovery.refused.len() < prompts::STYLES.len()
+        !self.recovery.refused.contains(&self.style())
     }
 
     /// The answer had as many tokens as were asked for when it broke: it ends here.
@@ -174,7 +163,11 @@ impl Running<'_> {
         let text = &self.journal.first().text;
         let characters = text.get(self.recovery.begun_at..).map_or(0, |new| new.chars().count());
         if characters > 0 {
-            self.recovery.parts.push(Part { endpoint: endpoint.to_owned(), model: model.to_owned(), characters });
+            self.recovery.parts.push(Part {
+                endpoint: endpoint.to_owned(),
+                model: model.to_owned(),
+                characters,
+            });
         }
         self.recovery.begun_at = text.len();
     }

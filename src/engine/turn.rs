@@ -19,7 +19,7 @@ use super::recovery::Form;
 use super::request;
 use super::route::EndpointState;
 use super::sink::Wants;
-use crate::config::defaults as d;
+use crate::config::{Endpoint, Secret, defaults as d};
 use crate::error::{AttemptRecord, Error, Kind, Phase, Result, cut};
 use crate::policy::circuit_breaker::{Outcome, Transition};
 use crate::policy::classify::{Verdict, classify};
@@ -27,6 +27,7 @@ use crate::policy::estimate;
 use crate::policy::plan::Reason;
 use crate::transport::{Request, TransportOptions};
 use crate::wire::chat::Instead;
+use crate::wire::secrets;
 
 /// What a turn holds until it is closed: outside of its future, so that a call whose time runs out in
 /// the middle can still say what was learned.
@@ -293,10 +294,11 @@ impl Running<'_> {
         let send =
             |on_sent| Request { url, headers, body: encoded.body, options: transport_options, on_sent };
         let result = attempt.run(&*self.client.transport, send).await;
+        let result = result.map_err(|error| without_key(error, endpoint));
         let seam = attempt.delivery.splice.as_ref().and_then(|splice| splice.seam());
         let pieces = current.progress.pieces;
-        self.recovery.lost_tool_call = result.is_err() && !self.journal.first().tool_calls.is_empty();
         let (endpoint, model) = (endpoint.name.clone(), route.model.clone());
+        self.recovery.lost_tool_call = result.is_err() && !self.journal.first().tool_calls.is_empty();
         self.remember_part(&endpoint, &model, pieces, seam);
         result
     }
@@ -337,4 +339,17 @@ impl Running<'_> {
         }
         self.attempts.push(record);
     }
+}
+
+/// The error without the key of its endpoint, in whatever form the provider has quoted it back.
+fn without_key(mut error: Error, endpoint: &Endpoint) -> Error {
+    if let Some(key) = endpoint.key.as_ref().map(Secret::expose) {
+        let said = &mut *error;
+        said.message = secrets::without(&said.message, key);
+        let fields = [&mut said.body, &mut said.provider_code, &mut said.provider_type, &mut said.param];
+        for text in fields {
+            *text = text.as_deref().map(|text| secrets::without(text, key));
+        }
+    }
+    error
 }

@@ -2,7 +2,7 @@
 import type { CircuitBreakerOptions, CircuitState } from '../../index'
 import { invalid, native } from './errors'
 import { addon } from './native'
-import { callback, encode, optionsObject } from './options'
+import { callback, encode, optionsObject, tell } from './options'
 
 type Change = { from: CircuitState; to: CircuitState }
 
@@ -144,7 +144,7 @@ export class CircuitBreaker {
     const from = this.state
     const result = act()
     const to = this.state
-    if (to !== from) this.#onStateChange?.({ from, to })
+    if (to !== from) tell('onStateChange', this.#onStateChange, { from, to })
     return result
   }
 

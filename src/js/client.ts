@@ -14,7 +14,7 @@ import { CircuitBreaker, nativeBreaker } from './breaker'
 import { HolySheepError, invalid, native, RetriesExhaustedError } from './errors'
 import { type CallHandle, type Consumer, NOTHING, open, TEXT } from './hub'
 import { addon } from './native'
-import { callback, encode, encodeRequest, optionsObject, sleep, splitSignal } from './options'
+import { callback, encode, encodeRequest, optionsObject, sleep, splitSignal, tell } from './options'
 import { type ChatStream, createStream } from './stream'
 
 /** Defaults, as Rust has them. */
@@ -92,7 +92,7 @@ export class HolySheepStreamingClient {
       return { success: true, attempts: await run }
     } catch (thrown) {
       const error = lastError(thrown)
-      told?.(error)
+      tell('onError', told, error)
       return { success: false, error, attempts: (error as Partial<HolySheepError>).attempts?.length ?? 0 }
     }
   }
@@ -124,7 +124,8 @@ export class HolySheepStreamingClient {
   }
 
   stream(request: ChatRequest, options?: CallOptions): ChatStream {
-    return createStream((consumer) => this.#start(request, options, consumer, false))
+    const withUsage = request?.stream_options?.include_usage === true
+    return createStream((consumer) => this.#start(request, options, consumer, false), withUsage)
   }
 
   async chat(request: ChatRequest, options?: CallOptions): Promise<ChatCompletion> {
@@ -144,13 +145,16 @@ export class HolySheepStreamingClient {
     await this.close()
   }
 
-  /** Streams text into a callback; resolves to the number of attempts. */
+  /** Streams text into a callback; resolves to the number of attempts. Throws for invalid arguments. */
   #pieces(request: ChatRequest, onChunk: unknown, options: CallOptions | undefined): Promise<number> {
     const piece = callback('onChunk', onChunk as (content: string) => unknown)
-    return new Promise((resolve, error) => {
-      const end = (json: string) => resolve(JSON.parse(json).attempts.length)
-      this.#start(request, options, { piece, end, error }, false).begin(piece ? TEXT : NOTHING)
+    const consumer = { piece } as Consumer
+    const over = new Promise<number>((resolve, error) => {
+      consumer.end = (json) => resolve(JSON.parse(json).attempts.length)
+      consumer.error = error
     })
+    this.#start(request, options, consumer, false).begin(piece ? TEXT : NOTHING)
+    return over
   }
 
   /** Enters a call. Throws for invalid arguments; a signal that is aborted already is told at once. */
@@ -193,15 +197,11 @@ export class HolySheepStreamingClient {
   }
 
   #tell(event: ClientEvent) {
-    try {
-      if (event.type === 'circuit') {
-        this.#observer.onStateChange?.({ from: event.from as CircuitState, to: event.to as CircuitState })
-      }
-      this.#onEvent?.(event)
-    } catch (error) {
-      // An observer's fault must not end a call.
-      process.emitWarning(`onEvent threw: ${error}`, { type: 'HolySheepWarning' })
+    if (event.type === 'circuit') {
+      const change = { from: event.from as CircuitState, to: event.to as CircuitState }
+      tell('onStateChange', this.#observer.onStateChange, change)
     }
+    tell('onEvent', this.#onEvent, event)
   }
 
   #configure(change: Partial<Options>) {
@@ -246,7 +246,7 @@ function readArguments(apiKey: unknown, options: unknown): Options {
     return optionsObject('options', apiKey) as Options
   }
   if (apiKey !== undefined && typeof apiKey !== 'string') {
-    throw invalid('apiKey', typeof apiKey, 'a string')
+    throw invalid('apiKey', undefined, 'a string', apiKey === null ? 'null' : `a ${typeof apiKey}`)
   }
   const rest =
     typeof options === 'object' || options === undefined ? optionsObject('options', options) : { maxRetries: options }

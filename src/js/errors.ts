@@ -72,10 +72,15 @@ export function fromRecord(record: ErrorRecord): Error {
   return Object.assign(error, data)
 }
 
-/** The error of a wrong argument: which, what was given, what is accepted. */
-export function invalid(name: string, given: unknown, accepted: string): TypeError {
-  const error = new TypeError(`${name}: got ${describe(given)}; accepted: ${accepted}`)
+/** The error of a wrong argument: which, what was given (`said`, where that is secret), what is accepted. */
+export function invalid(name: string, given: unknown, accepted: string, said = describe(given)): TypeError {
+  const error = new TypeError(`${name}: got ${said}; accepted: ${accepted}`)
   return Object.assign(error, { code: 'INVALID_ARGUMENT' })
+}
+
+/** The error of an option that does not exist. */
+export function unknown(name: string, accepted: string): TypeError {
+  return Object.assign(new TypeError(`${name}: unknown option; accepted: ${accepted}`), { code: 'INVALID_ARGUMENT' })
 }
 
 /** A value as a person would write it, short. */

@@ -118,7 +118,9 @@ class InFlight extends AsyncResource implements CallHandle {
       this.queued = true
       ready.push(this)
     }
-    if (this.blocked && this.left() > HIGH_WATER) {
+    if (!this.blocked) return
+    if (kind === ERROR) this.overrule(text)
+    else if (this.left() > HIGH_WATER) {
       this.overrun = true
       this.pause()
     }
@@ -201,6 +203,12 @@ class InFlight extends AsyncResource implements CallHandle {
     this.unblock()
   }
 
+  /** The deadline and `close()` do not wait for a consumer. */
+  private overrule(text: string) {
+    const error = fromRecord(JSON.parse(text)) as Error & { code?: string; phase?: string }
+    if (error.code === 'CLIENT_CLOSED' || error.phase === 'total') this.runInAsyncScope(this.fail, this, error)
+  }
+
   private block(promise: PromiseLike<unknown>) {
     this.blocked = true
     promise.then(
@@ -280,8 +288,10 @@ export function open(
   enter: (hub: InstanceType<typeof addon.NativeHub>) => number,
 ): CallHandle {
   const { signal } = options
+  // What throws here throws before anything listens.
+  const id = enter(nativeHub())
   const wrapped = signal ? listening(consumer, signal, () => call.cancel(signal.reason)) : consumer
-  const call: InFlight = new InFlight(enter(nativeHub()), wrapped, options.coalesce === true)
+  const call: InFlight = new InFlight(id, wrapped, options.coalesce === true)
   calls.set(call.id, call)
   nativeHub().begun()
   return call

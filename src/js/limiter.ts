@@ -1,7 +1,7 @@
 /** `RateLimitedClient`: a client every attempt of which passes its bucket. */
 import type { ClientOptions, RateLimitOptions } from '../../index'
 import { HolySheepStreamingClient } from './client'
-import { invalid, native } from './errors'
+import { invalid, native, unknown } from './errors'
 import { NOTHING, open } from './hub'
 import { addon } from './native'
 import { encode, optionsObject, sleep, splitSignal } from './options'
@@ -18,6 +18,9 @@ export class RateLimitedClient extends HolySheepStreamingClient {
     apiKey?: string | (ClientOptions & RateLimitOptions),
     options?: number | (ClientOptions & RateLimitOptions),
   ) {
+    if (typeof apiKey === 'object' && apiKey !== null && options !== undefined) {
+      throw invalid('options', options, 'nothing after an object of options')
+    }
     const both = typeof apiKey === 'object' && apiKey !== null ? [undefined, apiKey] : [apiKey, options]
     const given = typeof both[1] === 'number' ? { maxRetries: both[1] } : optionsObject('options', both[1])
     const { capacity, refillRate, requestsPerMinute, tokensPerMinute, followServer, rateLimit, ...rest } =
@@ -64,9 +67,11 @@ export class RateLimitedClient extends HolySheepStreamingClient {
 
   async acquire(options?: { tokens?: number; signal?: AbortSignal; timeoutMs?: number }): Promise<void> {
     const { signal, rest } = splitSignal(options)
-    const { tokens = 1, timeoutMs } = rest as { tokens?: number; timeoutMs?: number }
+    const { tokens = 1, timeoutMs, ...others } = rest as { tokens?: number; timeoutMs?: number }
+    for (const name of Object.keys(others)) throw unknown(name, 'tokens, signal, timeoutMs')
     if (typeof tokens !== 'number' || !(tokens > 0)) throw invalid('tokens', tokens, 'a number above 0')
-    if (timeoutMs !== undefined && !(timeoutMs >= 0)) throw invalid('timeoutMs', timeoutMs, 'milliseconds from 0')
+    if (timeoutMs !== undefined && !(typeof timeoutMs === 'number' && timeoutMs >= 0))
+      throw invalid('timeoutMs', timeoutMs, 'milliseconds from 0')
     signal?.throwIfAborted()
     await new Promise<string>((end, error) => {
       open({ end, error }, { signal }, (hub) => native(() => this.#limiter.acquire(hub, tokens, timeoutMs))).begin(

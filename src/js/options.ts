@@ -6,19 +6,35 @@ import { describe, invalid } from './errors'
  * `{"$given": "NaN"}`, so that the error of the validation can say what was given.
  */
 export function encode(options: unknown): string {
-  const json: string | undefined = JSON.stringify(options, (_key, value: unknown) => {
-    switch (typeof value) {
-      case 'number':
-        return Number.isFinite(value) ? value : { $given: String(value) }
-      case 'bigint':
-      case 'function':
-      case 'symbol':
-        return { $given: describe(value) }
-      default:
-        return value
-    }
-  })
-  return json ?? 'null'
+  try {
+    return JSON.stringify(options, sayable) ?? 'null'
+  } catch (error) {
+    throw unencodable('options', error)
+  }
+}
+
+function sayable(_key: string, value: unknown): unknown {
+  switch (typeof value) {
+    case 'number':
+      return Number.isFinite(value) ? value : { $given: String(value) }
+    case 'bigint':
+    case 'function':
+    case 'symbol':
+      return { $given: describe(value) }
+    case 'object':
+      // A `Map` or `Headers` would be encoded as an object with nothing in it.
+      return value !== null && !Array.isArray(value) && Symbol.iterator in value
+        ? { $given: `a ${value.constructor?.name ?? 'collection'}` }
+        : value
+    default:
+      return value
+  }
+}
+
+function unencodable(name: string, error: unknown): TypeError {
+  const why = error instanceof Error ? (error.message.split('\n')[0] as string) : String(error)
+  const made = new TypeError(`${name}: cannot be encoded as JSON (${why})`, { cause: error })
+  return Object.assign(made, { code: 'INVALID_ARGUMENT' })
 }
 
 /** Encodes a request. A cycle or a big integer is told as what it is. */
@@ -29,10 +45,7 @@ export function encodeRequest(request: unknown): string {
   try {
     return JSON.stringify(request)
   } catch (error) {
-    const why = error instanceof Error ? (error.message.split('\n')[0] as string) : String(error)
-    throw Object.assign(new TypeError(`request: cannot be encoded as JSON (${why})`, { cause: error }), {
-      code: 'INVALID_ARGUMENT',
-    })
+    throw unencodable('request', error)
   }
 }
 
@@ -48,6 +61,17 @@ export function callback<T>(name: string, value: T | null | undefined): T | unde
   if (value === undefined || value === null) return undefined
   if (typeof value !== 'function') throw invalid(name, value, 'a function')
   return value
+}
+
+/** Tells an observer. Its fault must end nothing: it becomes a process warning. */
+export function tell<T>(name: string, observer: ((what: T) => unknown) | undefined, what: T) {
+  const warn = (error: unknown) => process.emitWarning(`${name} failed: ${error}`, { type: 'HolySheepWarning' })
+  try {
+    const returned = observer?.(what) as PromiseLike<unknown> | undefined
+    if (typeof returned?.then === 'function') returned.then(undefined, warn)
+  } catch (error) {
+    warn(error)
+  }
 }
 
 /** Takes the signal out of the options of a call, and checks it. */

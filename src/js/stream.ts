@@ -24,7 +24,7 @@ class Deferred<T> {
 }
 
 /** Made by `HolySheepStreamingClient.stream`. */
-export let createStream: (start: Start) => ChatStream
+export let createStream: (start: Start, withUsage: boolean) => ChatStream
 
 export class ChatStream implements AsyncIterable<ChatCompletionChunk> {
   readonly #call: CallHandle
@@ -40,14 +40,17 @@ export class ChatStream implements AsyncIterable<ChatCompletionChunk> {
   #failure: { error: unknown } | undefined
   /** A reader has left: what still comes is nobody's. */
   #left = false
+  /** The caller asked for the usage: one more chunk comes after the text. */
+  readonly #withUsage: boolean
   /** Somebody waits for the end who does not read: nothing may wait for a reader. */
   #unbounded = false
 
   static {
-    createStream = (start) => new ChatStream(start)
+    createStream = (start, withUsage) => new ChatStream(start, withUsage)
   }
 
-  private constructor(start: Start) {
+  private constructor(start: Start, withUsage: boolean) {
+    this.#withUsage = withUsage
     this.#call = start({
       piece: (text) => this.#onPiece(text),
       complete: (text) => this.#onComplete(text),
@@ -166,7 +169,7 @@ export class ChatStream implements AsyncIterable<ChatCompletionChunk> {
   }
 
   #onComplete(text: string) {
-    this.#complete = true
+    this.#complete = !(this.#withUsage && this.#reader !== 'text')
     if (this.#mode === NOTHING) this.#text.resolve(text)
     this.#serve()
   }
@@ -189,11 +192,13 @@ export class ChatStream implements AsyncIterable<ChatCompletionChunk> {
     this.#left = true
     this.#pieces = []
     this.#head = 0
-    // A finished answer stays finished; anything else ends here.
-    if (!this.#complete) this.abort()
+    const over = this.#complete
     this.#complete = true
     this.#failure = undefined
+    // Whoever still waits for a piece is at the end, not at an error.
     this.#serve()
+    // A finished answer stays finished; anything else ends here.
+    if (!over) this.abort()
   }
 
   [Symbol.for('nodejs.util.inspect.custom')]() {

@@ -111,6 +111,8 @@ pub fn classify(error: &Error) -> Class {
         Kind::Connection(Connection::Tls) => class(false, Failure, Allowed),
         Kind::Connection(_) | Kind::Interrupted | Kind::Truncated => class(true, Failure, Allowed),
         Kind::Malformed => class(error.should_retry != Some(false), Failure, Allowed),
+        // The service is alive; only what it said does not fit.
+        Kind::Contradiction => class(true, Success, Allowed),
         // It would be as large the next time.
         Kind::TooLarge => class(false, Ignored, Allowed),
         // Their attempts have been counted one by one.

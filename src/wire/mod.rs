@@ -4,5 +4,5 @@ pub mod chat;
 pub mod limits;
 pub mod provider_error;
 pub mod retry_after;
-mod secrets;
+pub mod secrets;
 pub mod sse;

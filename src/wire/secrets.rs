@@ -43,6 +43,17 @@ pub fn mask(text: &str) -> Cow<'_, str> {
     }
 }
 
+/// The text without this key. A cut may have left only its beginning, at the very end.
+pub fn without(text: &str, key: &str) -> String {
+    let masked = text.replace(key, MASK);
+    // Shorter beginnings say nothing.
+    let left = (6..key.len()).rev().filter(|end| key.is_char_boundary(*end)).map(|end| &key[..end]);
+    match left.into_iter().find_map(|left| masked.strip_suffix(left)) {
+        Some(rest) => format!("{rest}{MASK}"),
+        None => masked,
+    }
+}
+
 fn is_key_char(c: char) -> bool {
     c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '*' | '.')
 }
@@ -93,6 +104,14 @@ mod tests {
         ] {
             assert_eq!(mask(text), masked);
         }
+    }
+
+    #[test]
+    fn a_key_is_masked_wherever_it_stands() {
+        assert_eq!(without("key plainkey99, plainkey99!", "plainkey99"), "key …, …!");
+        assert_eq!(without("cut in plaink", "plainkey99"), "cut in …");
+        assert_eq!(without("a plain word", "plainkey99"), "a plain word");
+        assert_eq!(without("", "k"), "");
     }
 
     #[test]

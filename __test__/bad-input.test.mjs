@@ -1,0 +1,286 @@
+// What is wrong with an argument is said at once: which, what was given, what is accepted.
+import assert from 'node:assert/strict'
+import { describe, test } from 'node:test'
+import { CircuitBreaker, HolySheepStreamingClient, RateLimitedClient } from '../index.mjs'
+import { startSimulator } from '../simulator.mjs'
+import { ANSWER, FACES, failure, KEY, MESSAGES, PIECES, pair, REQUEST } from './support/provider.mjs'
+
+/** That an error is the one of a wrong argument, and names `option`. */
+function assertInvalid(error, option, { given, accepted } = {}) {
+  assert.ok(error instanceof TypeError || error instanceof RangeError, `${error?.stack}`)
+  assert.equal(error.code, 'INVALID_ARGUMENT')
+  assert.ok(error.message.startsWith(option), error.message)
+  assert.ok(!error.message.includes(KEY), error.message)
+  if (given !== undefined) assert.ok(error.message.includes(given), `${error.message} says ${given}`)
+  if (accepted !== undefined) assert.ok(error.message.includes(accepted), `${error.message} says ${accepted}`)
+}
+
+function thrown(act) {
+  try {
+    act()
+  } catch (error) {
+    return error
+  }
+  assert.fail('nothing was thrown')
+}
+
+const cycle = { role: 'user' }
+cycle.self = cycle
+
+describe('a constructor refuses', () => {
+  const options = [
+    [{ maxRetries: -1 }, 'maxRetries', '-1', 'a whole number from 0'],
+    [{ maxRetries: Number.NaN }, 'maxRetries', 'NaN'],
+    [{ maxRetries: '3' }, 'maxRetries', "'3' (a string)"],
+    [{ maxRetries: 1.5 }, 'maxRetries', '1.5'],
+    [{ maxRetries: Number.POSITIVE_INFINITY }, 'maxRetries', 'Infinity'],
+    [{ maxRetries: 3n }, 'maxRetries', '3n'],
+    [{ maxRetries: [] }, 'maxRetries', 'an array'],
+    [{ baseUrl: 'not a url' }, 'baseUrl', "'not a url'", 'https://api.holysheep.ai/v1'],
+    [{ baseUrl: 'ftp://host/v1' }, 'baseUrl', 'ftp'],
+    [{ baseUrl: '' }, 'baseUrl'],
+    [{ baseUrl: 7 }, 'baseUrl', '7'],
+    [{ baseUrl: 'http://user:pass@host/v1' }, 'baseUrl'],
+    [{ firstTokenTimeoutMs: 0 }, 'firstTokenTimeoutMs', '0'],
+    [{ idleTimeoutMs: 1e12 }, 'idleTimeoutMs'],
+    [{ totalTimeoutMs: '1s' }, 'totalTimeoutMs'],
+    [{ completion: 'loose' }, 'completion', "'loose'", "'strict', 'lenient'"],
+    [{ coalesce: 1 }, 'coalesce', '1', 'true or false'],
+    [{ headers: 'x: y' }, 'headers'],
+    [{ headers: { 'x-a': 'b\r\nx-c: d' } }, "headers['x-a']"],
+    [{ headers: { 'x-a\n': 'b' } }, 'headers'],
+    [{ headers: { authorization: 'Bearer other' } }, "headers['authorization']", undefined, 'apiKey'],
+    [{ headers: { Authorization: 'Bearer other' } }, "headers['Authorization']"],
+    [{ headers: { 'x-a': 1 } }, "headers['x-a']", '1', 'a string'],
+    [{ headers: new Headers({ 'x-a': 'b' }) }, 'headers'],
+    [{ headers: new Map([['x-a', 'b']]) }, 'headers'],
+    [{ retry: 5 }, 'retry', '5', 'an object'],
+    [{ retry: { backoff: 'random' } }, 'retry.backoff', "'random'", "'exponential'"],
+    [{ retry: { backoff: [] } }, 'retry.backoff'],
+    [{ retry: { jitter: true } }, 'retry.jitter', 'true', "'none'"],
+    [{ retry: { baseDelayMs: -1 } }, 'retry.baseDelayMs', '-1'],
+    [{ retry: { attempts: 3 } }, 'retry.attempts: unknown option', undefined, 'baseDelayMs'],
+    [{ retries: 3 }, 'retries: unknown option', undefined, 'maxRetries'],
+    [{ endpoints: [] }, 'endpoints'],
+    [{ endpoints: [{}] }, 'endpoints[0].baseUrl'],
+    [{ endpoints: ['a.example'], baseUrl: 'b.example' }, 'baseUrl', undefined, 'one of the two'],
+    [{ circuitBreaker: { failureThreshold: 0 } }, 'circuitBreaker.failureThreshold', '0'],
+    [{ circuitBreaker: 'on' }, 'circuitBreaker', "'on'"],
+    [{ circuitBreaker: { onStateChange: 'log' } }, 'onStateChange', "'log'", 'a function'],
+    [{ rateLimit: { capacity: 0 } }, 'rateLimit.capacity', '0'],
+    [{ maxConcurrent: 0 }, 'maxConcurrent', '0'],
+    [{ ca: 'no certificate' }, 'ca'],
+    [{ fallbackModels: 'gpt' }, 'fallbackModels', "'gpt'", 'an array'],
+    [{ model: '' }, 'model'],
+    [{ model: {} }, 'model', 'an object'],
+    [{ onEvent: 'log' }, 'onEvent', "'log'", 'a function'],
+  ]
+  for (const [given, option, shown, accepted] of options) {
+    const [name] = Object.keys(given)
+    test(`${name} ${typeof given[name] === 'object' ? option : String(given[name])}`, () => {
+      for (const Client of [HolySheepStreamingClient, RateLimitedClient]) {
+        const cases = [() => new Client(KEY, given), () => new Client({ apiKey: KEY, ...given })]
+        for (const act of cases) assertInvalid(thrown(act), option, { given: shown, accepted })
+      }
+    })
+  }
+
+  for (const [name, key] of [
+    ['an empty key', ''],
+    ['a key of white space', ' \n'],
+    ['a key with a space inside', 'sk-secret secret'],
+    ['a key with a line break inside', 'sk-secret\nsecret'],
+    ['a key that is a number', 123456],
+    ['a key that is null', null],
+  ]) {
+    test(`${name}, without printing it`, () => {
+      for (const Client of [HolySheepStreamingClient, RateLimitedClient]) {
+        const error = thrown(() => new Client(key))
+        assertInvalid(error, 'apiKey')
+        assert.ok(!/secret|123456/.test(error.stack), error.stack)
+      }
+      if (key === null) return
+      const endpoints = [{ baseUrl: 'a.example', apiKey: key }]
+      assertInvalid(
+        thrown(() => new HolySheepStreamingClient({ endpoints })),
+        'endpoints[0].apiKey',
+      )
+    })
+  }
+
+  test('a second argument that is neither a number nor options', () => {
+    assertInvalid(
+      thrown(() => new HolySheepStreamingClient(KEY, '3')),
+      'maxRetries',
+    )
+    assertInvalid(
+      thrown(() => new HolySheepStreamingClient(KEY, [])),
+      'options',
+    )
+    for (const Client of [HolySheepStreamingClient, RateLimitedClient]) {
+      assertInvalid(
+        thrown(() => new Client({ apiKey: KEY }, 3)),
+        'options',
+      )
+    }
+  })
+
+  test('options with a cycle', () => {
+    assertInvalid(
+      thrown(() => new HolySheepStreamingClient(KEY, { headers: cycle })),
+      'options',
+    )
+  })
+
+  test('a breaker and a simulator with options that are none', async () => {
+    for (const [option, value] of [
+      ['failureThreshold', 0],
+      ['failureThreshold', '5'],
+      ['timeout', -1],
+      ['errorRate', 2],
+      ['threshold', 5],
+      ['isFailure', true],
+      ['onStateChange', 'log'],
+    ]) {
+      assertInvalid(
+        thrown(() => new CircuitBreaker({ [option]: value })),
+        option,
+      )
+    }
+    assertInvalid(
+      thrown(() => new CircuitBreaker('5')),
+      'failureThreshold',
+    )
+    assertInvalid(
+      thrown(() => new CircuitBreaker(5, Number.NaN)),
+      'timeout',
+    )
+    for (const options of [{ port: -1 }, { speed: 1 }, 5]) {
+      const error = await failure(startSimulator(options))
+      assert.equal(error.code, 'INVALID_ARGUMENT')
+    }
+  })
+})
+
+describe('a call refuses', () => {
+  const REQUESTS = [
+    [undefined, 'request'],
+    [null, 'request'],
+    ['Xin chào', 'request'],
+    [MESSAGES, 'request'],
+    [{}, 'request.messages'],
+    [{ messages: 'Xin chào' }, 'request.messages'],
+    [{ messages: [] }, 'request.messages'],
+    [{ messages: [cycle] }, 'request'],
+    [{ messages: [{ role: 'user', content: 1n }] }, 'request'],
+  ]
+  for (const [request, option] of REQUESTS) {
+    test(`the request ${request?.messages?.[0] === cycle ? 'with a cycle' : describeRequest(request)}`, async (t) => {
+      const { simulator, client } = await pair(t)
+      assertInvalid(
+        thrown(() => client.stream(request)),
+        option,
+      )
+      assertInvalid(await failure(client.chat(request)), option)
+      if (typeof request === 'object' && request !== null && !Array.isArray(request)) {
+        assertInvalid(await failure(client.streamWithRetry(request.messages)), option)
+        assertInvalid(await failure(client.executeStream(request.messages)), option)
+      }
+      assert.equal(simulator.requests.length, 0)
+    })
+  }
+
+  const OPTIONS = [
+    [5, 'options'],
+    ['fast', 'options'],
+    [[], 'options'],
+    [{ retries: 1 }, 'retries: unknown option'],
+    [{ apiKey: KEY }, 'apiKey: unknown option'],
+    [{ maxRetries: -1 }, 'maxRetries'],
+    [{ signal: {} }, 'signal'],
+    [{ signal: new AbortController() }, 'signal'],
+    [{ headers: { authorization: 'x' } }, "headers['authorization']"],
+    [{ idempotencyKey: 'a b' }, 'idempotencyKey'],
+    [{ coalesce: 'yes' }, 'coalesce'],
+  ]
+  for (const [options, option] of OPTIONS) {
+    test(`the options ${JSON.stringify(options)}`, async (t) => {
+      const { simulator, client } = await pair(t)
+      assertInvalid(
+        thrown(() => client.stream(REQUEST, options)),
+        option,
+      )
+      assertInvalid(await failure(client.chat(REQUEST, options)), option)
+      assertInvalid(await failure(client.streamWithRetry(MESSAGES, null, null, options)), option)
+      assertInvalid(await failure(client.executeStream(MESSAGES, null, options)), option)
+      assert.equal(simulator.requests.length, 0)
+    })
+  }
+
+  test('a callback that is no function', async (t) => {
+    const { simulator, client } = await pair(t)
+    for (const bad of ['print', 5, {}, true]) {
+      assertInvalid(await failure(client.streamWithRetry(MESSAGES, bad)), 'onChunk', { accepted: 'a function' })
+      assertInvalid(await failure(client.streamWithRetry(MESSAGES, null, bad)), 'onError', { accepted: 'a function' })
+      assertInvalid(await failure(client.executeStream(MESSAGES, bad)), 'onChunk')
+    }
+    assert.equal(simulator.requests.length, 0)
+  })
+
+  test('and the other calls in flight go on', async (t) => {
+    const { simulator, client } = await pair(t)
+    simulator.setDefault({ pieces: PIECES, paceMs: 3 })
+    const pieces = []
+    const others = [FACES.chat(client), FACES.text(client), FACES.streamWithRetry(client, pieces)]
+    for (let i = 0; i < 20; i++) {
+      assertInvalid(await failure(client.chat({ messages: 5 })), 'request.messages')
+      await failure(client.streamWithRetry(MESSAGES, null, null, { x: i }))
+    }
+    for (const { text } of await Promise.all(others)) assert.equal(text, ANSWER)
+  })
+})
+
+function describeRequest(request) {
+  return JSON.stringify(request, (_, value) => (typeof value === 'bigint' ? `${value}n` : value))
+}
+
+test('an abort listener is not left behind by a call that was refused', async (t) => {
+  const { client } = await pair(t)
+  const { signal } = new AbortController()
+  let listeners = 0
+  const add = signal.addEventListener.bind(signal)
+  const remove = signal.removeEventListener.bind(signal)
+  signal.addEventListener = (...given) => {
+    listeners++
+    add(...given)
+  }
+  signal.removeEventListener = (...given) => {
+    listeners--
+    remove(...given)
+  }
+  await failure(client.chat(REQUEST, { signal, maxRetries: -1 }))
+  assert.equal(listeners, 0)
+})
+
+test('a setter that refuses leaves the old value', async (t) => {
+  const { simulator, client } = await pair(t)
+  const before = { apiKey: client.apiKey, maxRetries: 3, baseUrl: simulator.url, baseDelay: 1 }
+  for (const [name, values] of Object.entries({
+    apiKey: ['', 'a b', 5],
+    maxRetries: [-1, Number.NaN, '3', 1.5],
+    baseUrl: ['', 'no url', 5],
+    baseDelay: [-1, Number.NaN, '1'],
+  })) {
+    for (const value of values) {
+      const option = name === 'baseDelay' ? 'retry.baseDelayMs' : name
+      assertInvalid(
+        thrown(() => {
+          client[name] = value
+        }),
+        option,
+      )
+      assert.equal(client[name], before[name])
+    }
+  }
+  assert.equal((await FACES.text(client)).text, ANSWER)
+})

@@ -1,0 +1,95 @@
+// What is declared is what is exported, and the defaults that are written are those in force.
+import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { describe, test } from 'node:test'
+import * as esmNames from '../index.mjs'
+import * as esmSimulator from '../simulator.mjs'
+
+const require = createRequire(import.meta.url)
+const esm = { ...esmNames }
+const read = (name) => readFileSync(new URL(`../${name}`, import.meta.url), 'utf8')
+
+/** The values that a declaration file exports. */
+const declared = (name) =>
+  [...read(name).matchAll(/^export (?:declare )?(?:class|const|function) (\w+)/gm)].map((m) => m[1])
+
+test('the declarations, CommonJS and ESM have the same exports', () => {
+  for (const [types, commonjs, module] of [
+    ['index.d.ts', require('../dist/index.js'), esm],
+    ['simulator.d.ts', require('../dist/simulator.js'), { ...esmSimulator }],
+  ]) {
+    const names = declared(types).sort()
+    assert.ok(names.length >= 2)
+    assert.deepEqual(Object.keys(commonjs).sort(), names)
+    assert.deepEqual(Object.keys(module).sort(), names)
+    for (const name of names) assert.equal(module[name], commonjs[name], name)
+  }
+})
+
+test('every declared member is there, and every public one is declared', () => {
+  const source = read('index.d.ts')
+  for (const name of ['HolySheepStreamingClient', 'ChatStream', 'CircuitBreaker', 'RateLimitedClient']) {
+    const [, body] = source.match(new RegExp(`^export class ${name}\\b[^{]*\\{\\n([\\s\\S]*?)^\\}`, 'm'))
+    const members = new Set(
+      [...body.matchAll(/^ {2}(?:readonly |get |set )?(\w+|\[Symbol\.\w+\])[(<:?]/gm)]
+        .map((m) => m[1])
+        .filter((n) => n !== 'constructor'),
+    )
+    const own = Reflect.ownKeys(esm[name].prototype)
+      .filter((key) => key !== 'constructor' && key !== Symbol.for('nodejs.util.inspect.custom'))
+      .map((key) => (typeof key === 'symbol' ? `[${key.description.replace('nodejs.', 'Symbol.')}]` : key))
+    assert.deepEqual(own.sort(), [...members].sort(), name)
+  }
+})
+
+test('every error has the class, name and ancestors that are declared', () => {
+  const parents = [...read('index.d.ts').matchAll(/^export class (\w*Error) extends (\w+)/gm)]
+  assert.ok(parents.length >= 11)
+  for (const [, name, parent] of parents) {
+    const error = new esm[name]('what happened', { cause: 1 })
+    assert.ok(error instanceof Error && error instanceof (esm[parent] ?? Error))
+    assert.deepEqual([error.name, error.message, error.cause, error.attempts], [name, 'what happened', 1, []])
+    assert.equal(Object.getPrototypeOf(esm[name]).name, parent)
+  }
+})
+
+describe('the defaults', () => {
+  const defaults = JSON.parse(require('../native/index.cjs').defaults())
+  /** The interfaces with defaults, and where theirs are in the list. */
+  const places = {
+    CallOptions: defaults,
+    ClientOptions: defaults,
+    RetryOptions: defaults.retry,
+    CircuitBreakerOptions: defaults.circuitBreaker,
+    RateLimitOptions: defaults.rateLimit,
+  }
+  const found = {}
+  for (const [, name, body] of read('index.d.ts').matchAll(/^export interface (\w+)[^{]*\{\n([\s\S]*?)^\}/gm)) {
+    for (const [, text, option] of body.matchAll(/@default (.*?)\s*\*\/\n {2}(\w+)/g)) {
+      found[name] = { ...found[name], [option]: Function(`return (${text})`)() }
+    }
+  }
+
+  test('that are written are those in force', () => {
+    assert.deepEqual(Object.keys(found).sort(), Object.keys(places).sort())
+    for (const [name, options] of Object.entries(found)) {
+      for (const [option, value] of Object.entries(options))
+        assert.deepEqual(value, places[name][option], `${name}.${option}`)
+    }
+  })
+
+  test('that are in force are written', () => {
+    const written = Object.assign({}, found.CallOptions, found.ClientOptions)
+    for (const [option, value] of Object.entries(defaults)) {
+      if (typeof value !== 'object') assert.deepEqual(written[option], value, option)
+    }
+    for (const [name, place] of [
+      ['RetryOptions', defaults.retry],
+      ['CircuitBreakerOptions', defaults.circuitBreaker],
+      ['RateLimitOptions', defaults.rateLimit],
+    ]) {
+      assert.deepEqual(found[name], place)
+    }
+  })
+})

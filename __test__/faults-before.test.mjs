@@ -1,0 +1,124 @@
+// Every fault that strikes before the first piece, against every way to ask for an answer.
+import assert from 'node:assert/strict'
+import { describe, test } from 'node:test'
+import holysheep from '../dist/index.js'
+import { ANSWER, FACES, failure, pair, REQUEST } from './support/provider.mjs'
+
+const { APIError, HolySheepError, RetriesExhaustedError } = holysheep
+
+// The first-token timeout is five times as long on the last route, which here is the only one.
+const SHORT = { firstTokenTimeoutMs: 10, idleTimeoutMs: 40 }
+const PATIENT = { firstTokenTimeoutMs: 60_000, idleTimeoutMs: 50 }
+
+/** Name → scenario, class, code, and whether it is tried again. */
+const FAULTS = {
+  'a 429': [{ status: 429 }, 'RateLimitError', 'RATE_LIMITED', true],
+  'a 429 with retry-after-ms': [{ status: 429, retryAfterMs: 5 }, 'RateLimitError', 'RATE_LIMITED', true],
+  'a 429 for want of money': [
+    { status: 429, body: { error: { message: 'no money', type: 'insufficient_quota', code: 'insufficient_quota' } } },
+    'RateLimitError',
+    'QUOTA_EXHAUSTED',
+    false,
+  ],
+  'a 408': [{ status: 408 }, 'APIError', 'SERVER_ERROR', true],
+  'a 500': [{ status: 500 }, 'APIError', 'SERVER_ERROR', true],
+  'a 502 with a page': [{ status: 502, html: true }, 'APIError', 'SERVER_ERROR', true],
+  'a 503': [{ status: 503 }, 'APIError', 'SERVER_ERROR', true],
+  'a 529': [{ status: 529 }, 'APIError', 'SERVER_ERROR', true],
+  'a 501': [{ status: 501 }, 'APIError', 'SERVER_ERROR', false],
+  'a 400': [{ status: 400 }, 'APIError', 'INVALID_REQUEST', false],
+  'a 401': [{ status: 401 }, 'AuthenticationError', 'AUTH_FAILED', false],
+  'a 403': [{ status: 403 }, 'AuthenticationError', 'AUTH_FAILED', false],
+  'a 404': [{ status: 404 }, 'APIError', 'INVALID_REQUEST', false],
+  'a 422': [{ status: 422 }, 'APIError', 'INVALID_REQUEST', false],
+  'a redirect': [{ status: 302, headers: { location: 'http://127.0.0.1:1/' } }, 'APIError', 'REDIRECTED', false],
+  'a page': [{ html: true }, 'MalformedResponseError', 'MALFORMED_RESPONSE', false],
+  'a JSON document': [{ jsonInstead: true }, 'MalformedResponseError', 'MALFORMED_RESPONSE', false],
+  'a boundless head': [{ headerBytes: 80_000 }, 'MalformedResponseError', 'RESPONSE_TOO_LARGE', false],
+  'a reset connection': [{ connectReset: true }, 'ConnectionError', 'ECONNRESET', true],
+  'a closed connection': [{ closeBeforeHeaders: true }, 'ConnectionError', 'ECONNRESET', true],
+  silence: [{ silent: true }, 'TimeoutError', 'TIMEOUT', true, SHORT],
+  'a late head': [{ delayHeadersMs: 5000 }, 'TimeoutError', 'TIMEOUT', true, SHORT],
+  'a late first token': [{ delayFirstTokenMs: 5000, pings: { everyMs: 10 } }, 'TimeoutError', 'TIMEOUT', true, SHORT],
+  'a stall': [{ cut: { afterPieces: 0, how: 'stall' } }, 'TimeoutError', 'TIMEOUT', true, PATIENT],
+  'a reset stream': [{ cut: { afterPieces: 0, how: 'reset' } }, 'ConnectionError', 'ECONNRESET', true],
+  'a closed stream': [{ cut: { afterPieces: 0, how: 'close' } }, 'ConnectionError', 'ECONNRESET', true],
+  'an end without an answer': [
+    { cut: { afterPieces: 0, how: 'noFinish' } },
+    'StreamInterruptedError',
+    'STREAM_TRUNCATED',
+    true,
+  ],
+  'a [DONE] without an answer': [
+    { cut: { afterPieces: 0, how: 'done' } },
+    'StreamInterruptedError',
+    'STREAM_TRUNCATED',
+    true,
+  ],
+  'an error event': [{ cut: { afterPieces: 0, how: 'errorEvent' } }, 'APIError', 'SERVER_ERROR', true],
+  'a named error event': [{ cut: { afterPieces: 0, how: 'errorEventNamed' } }, 'APIError', 'SERVER_ERROR', true],
+  'a broken event': [
+    { cut: { afterPieces: 0, how: 'malformed' } },
+    'MalformedResponseError',
+    'MALFORMED_RESPONSE',
+    true,
+  ],
+}
+
+/** That an error is of its class, all the way up, and says what happened. */
+function assertError(error, name, code, status) {
+  assert.ok(error instanceof Error && error instanceof HolySheepError, String(error))
+  assert.equal(error.name, name)
+  assert.ok(error instanceof holysheep[name])
+  assert.equal(error.code, code)
+  if (name === 'AuthenticationError' || name === 'RateLimitError') assert.ok(error instanceof APIError)
+  if (status !== undefined && status >= 300) assert.equal(error.status, status)
+  assert.ok(error.message.length > 5 && !error.message.includes('undefined'), error.message)
+  assert.equal(error.partial, undefined)
+}
+
+describe('a fault before the first piece', { concurrency: 8 }, () => {
+  for (const [fault, [scenario, name, code, retried, options]] of Object.entries(FAULTS)) {
+    for (const [face, ask] of Object.entries(FACES)) {
+      test(`${fault}: ${face} ${retried ? 'tries again and gives the whole answer' : 'fails at once'}`, async (t) => {
+        const { simulator, client } = await pair(t, options)
+        simulator.script(scenario)
+        const pieces = []
+        if (!retried) {
+          const error = await failure(ask(client, pieces))
+          assertError(error, name, code, scenario.status)
+          assert.equal(error.attempts.length, 1)
+          assert.equal(simulator.requests.length, 1)
+          return
+        }
+        const { text, attempts } = await ask(client, pieces)
+        assert.equal(text, ANSWER)
+        assert.equal(attempts ?? 2, 2)
+        assert.equal(simulator.requests.length, 2)
+      })
+    }
+    if (!retried) continue
+    test(`${fault}, again and again: the last one is the cause`, async (t) => {
+      const { simulator, client } = await pair(t, { maxRetries: 1, ...options })
+      simulator.setDefault(scenario)
+      const error = await failure(client.chat(REQUEST))
+      assert.ok(error instanceof RetriesExhaustedError && error instanceof HolySheepError)
+      assert.equal(error.code, 'RETRIES_EXHAUSTED')
+      assertError(error.cause, name, code, scenario.status)
+      assert.equal(error.attempts.length, 2)
+      assert.deepEqual(
+        error.attempts.map(({ attempt, outcome }) => [attempt, outcome]),
+        [1, 2].map((attempt) => [attempt, error.cause.code]),
+      )
+      assert.equal(simulator.requests.length, 2)
+
+      simulator.clear()
+      const pieces = []
+      const last = await failure(FACES.streamWithRetry(client, pieces))
+      assertError(last, name, code, scenario.status)
+      assert.equal(last.attempts.length, 2)
+      assert.deepEqual(pieces, [])
+      assert.equal(simulator.requests.length, 2)
+    })
+  }
+})

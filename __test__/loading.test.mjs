@@ -1,0 +1,41 @@
+// How the package is loaded, and where it cannot be.
+import assert from 'node:assert/strict'
+import { existsSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { test } from 'node:test'
+import * as imported from 'holysheep'
+import * as importedSimulator from 'holysheep/simulator'
+import { node } from './support/child.mjs'
+
+const require = createRequire(import.meta.url)
+
+test('require and import give the same classes', () => {
+  const required = { ...require('holysheep'), ...require('holysheep/simulator') }
+  const both = { ...imported, ...importedSimulator }
+  for (const [name, value] of Object.entries(both)) assert.equal(value, required[name], name)
+  assert.equal(imported.version, require('holysheep/package.json').version)
+})
+
+test('loading it starts no thread', { skip: !existsSync('/proc/self/task') }, async () => {
+  const { code, stdout, stderr } = await node([
+    '-e',
+    `const count = () => require('node:fs').readdirSync('/proc/self/task').length
+    const before = count()
+    const { HolySheepStreamingClient, CircuitBreaker } = require('holysheep')
+    new HolySheepStreamingClient('sk-test')
+    new CircuitBreaker().canExecute()
+    console.log(count() - before)`,
+  ])
+  assert.deepEqual([code, stderr, stdout], [0, '', '0\n'])
+})
+
+for (const condition of ['browser', 'edge-light', 'workerd', 'worker']) {
+  test(`under the condition ${condition} it says what it is and what to do`, async () => {
+    for (const script of [`require('holysheep')`, `import('holysheep')`]) {
+      const { code, stderr } = await node([`--conditions=${condition}`, '-e', script])
+      assert.equal(code, 1)
+      assert.match(stderr, /holysheep is a native addon and runs in Node\.js/)
+      assert.match(stderr, /serverExternalPackages/)
+    }
+  })
+}

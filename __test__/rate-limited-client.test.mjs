@@ -1,0 +1,244 @@
+// RateLimitedClient: a bucket by hand, and before every attempt.
+import assert from 'node:assert/strict'
+import { IncomingMessage } from 'node:http'
+import { describe, test } from 'node:test'
+import { HolySheepStreamingClient, QueueFullError, RateLimitedClient, TimeoutError } from '../index.mjs'
+import { clientOf, failure, KEY, MESSAGES, provider, QUICK, REQUEST, until } from './support/provider.mjs'
+
+/** A client whose bucket is empty and fills at this rate. */
+function empty(refillRate = 0.001, options = {}) {
+  const client = new RateLimitedClient(KEY, { capacity: 10, refillRate, ...options })
+  client.tokens = 0
+  return client
+}
+
+describe('the bucket', () => {
+  test('has the defaults of the document, starts full, and can be changed', () => {
+    const before = Date.now()
+    const client = new RateLimitedClient(KEY)
+    assert.ok(client instanceof HolySheepStreamingClient)
+    assert.deepEqual([client.capacity, client.tokens, client.refillRate], [100, 100, 10])
+    assert.ok(client.lastRefill >= before - 1 && client.lastRefill <= Date.now() + 1)
+    assert.equal(client.maxRetries, 3)
+    assert.equal(new RateLimitedClient(KEY, 5).maxRetries, 5)
+    Object.assign(client, { capacity: 50, refillRate: 2, tokens: 7 })
+    assert.deepEqual([client.capacity, client.refillRate, Math.floor(client.tokens)], [50, 2, 7])
+    client.tokens = 1000
+    assert.equal(client.tokens, 50)
+    for (const [name, bad] of [
+      ['capacity', 0],
+      ['refillRate', '1'],
+      ['tokens', -1],
+      ['lastRefill', Number.NaN],
+    ]) {
+      const kept = client[name]
+      assert.throws(
+        () => {
+          client[name] = bad
+        },
+        { code: 'INVALID_ARGUMENT' },
+      )
+      assert.equal(client[name], kept)
+    }
+  })
+
+  test('takes its limits beside the options of a client, or in rateLimit', () => {
+    for (const options of [{ capacity: 3, refillRate: 2 }, { rateLimit: { capacity: 3, refillRate: 2 } }]) {
+      const client = new RateLimitedClient(KEY, { ...options, maxRetries: 1 })
+      assert.deepEqual([client.capacity, client.refillRate, client.maxRetries], [3, 2, 1])
+    }
+    const minute = new RateLimitedClient({ apiKey: KEY, requestsPerMinute: 120 })
+    assert.deepEqual([minute.capacity, minute.refillRate], [120, 2])
+    assert.throws(() => new RateLimitedClient(KEY, { requestsPerMinute: 60, refillRate: 1 }), {
+      code: 'INVALID_ARGUMENT',
+    })
+  })
+
+  test('acquireToken gives a token at once, or none', async () => {
+    const client = new RateLimitedClient(KEY, { capacity: 2, refillRate: 0.001 })
+    assert.deepEqual(
+      [await client.acquireToken(), await client.acquireToken(), await client.acquireToken()],
+      [true, true, false],
+    )
+    assert.ok(client.tokens < 1)
+  })
+
+  test('refill adds what has come since lastRefill, up to the capacity', () => {
+    const client = empty(10)
+    client.lastRefill = Date.now() - 500
+    client.refill()
+    assert.ok(client.tokens >= 5 && client.tokens < 6, `${client.tokens}`)
+    client.lastRefill = Date.now() - 60_000
+    client.refill()
+    assert.equal(client.tokens, 10)
+    assert.ok(Date.now() - client.lastRefill < 1000)
+  })
+})
+
+describe('acquire', () => {
+  test('waits until there is a token, never sooner', async () => {
+    const client = empty(50)
+    const since = performance.now()
+    await client.acquire()
+    await client.acquire({ tokens: 2 })
+    assert.ok(performance.now() - since >= 58, `${performance.now() - since} ms for three tokens at 50 a second`)
+  })
+
+  test('serves those who wait in their order, and acquireToken does not push in', async () => {
+    const client = empty(200)
+    const order = []
+    const all = [3, 1, 2, 1].map((tokens, index) => client.acquire({ tokens }).then(() => order.push(index)))
+    await new Promise((resolve) => setTimeout(resolve, 8))
+    assert.equal(await client.acquireToken(), false)
+    await Promise.all(all)
+    assert.deepEqual(order, [0, 1, 2, 3])
+  })
+
+  test('gives up after timeoutMs, or with its signal, and lets the next one through', async () => {
+    const client = empty(100)
+    const timeout = failure(client.acquire({ tokens: 10, timeoutMs: 5 }))
+    const controller = new AbortController()
+    const reason = new Error('enough')
+    const aborted = failure(client.acquire({ tokens: 10, signal: controller.signal }))
+    const last = client.acquire()
+    const error = await timeout
+    assert.ok(error instanceof TimeoutError)
+    assert.deepEqual([error.code, error.phase], ['TIMEOUT', 'queue'])
+    controller.abort(reason)
+    assert.equal(await aborted, reason)
+    await last
+    assert.equal(await failure(client.acquire({ signal: controller.signal })), reason)
+  })
+
+  test('refuses what can never fit, and one more than the queue holds', async () => {
+    const client = empty(0.001, { rateLimit: { maxQueue: 1 } })
+    const never = await failure(client.acquire({ tokens: 11 }))
+    assert.ok(never instanceof QueueFullError)
+    assert.equal(never.code, 'RATE_LIMIT_NEVER_FITS')
+    const controller = new AbortController()
+    const waiting = failure(client.acquire({ signal: controller.signal }))
+    await until(async () => (await failure(client.acquire({ timeoutMs: 1 }))).code === 'QUEUE_FULL')
+    controller.abort()
+    await waiting
+  })
+
+  test('refuses arguments that are none', async () => {
+    const client = empty()
+    for (const options of [
+      { tokens: 0 },
+      { tokens: '1' },
+      { timeoutMs: -1 },
+      { timeoutMs: '1' },
+      { timeoutMs: Number.NaN },
+      { timeout: 5 },
+      { signal: {} },
+      5,
+    ]) {
+      assert.equal((await failure(client.acquire(options))).code, 'INVALID_ARGUMENT', JSON.stringify(options))
+    }
+    client.tokens = 5
+    await client.acquire({ timeoutMs: Number.POSITIVE_INFINITY })
+  })
+})
+
+describe('handleRateLimit', () => {
+  const rejected = (headers) => [
+    new Response('', { status: 429, headers }),
+    Object.assign(new IncomingMessage(null), { statusCode: 429, headers }),
+    { status: 429, headers },
+    { status: '429', headers: new Headers(headers) },
+  ]
+
+  test('waits as a response of any kind asks, and resolves to true', async () => {
+    const client = new RateLimitedClient(KEY)
+    for (const response of rejected({ 'retry-after-ms': '25' })) {
+      const since = performance.now()
+      assert.equal(await client.handleRateLimit(response), true)
+      assert.ok(performance.now() - since >= 24)
+    }
+    const since = performance.now()
+    await client.handleRateLimit({ status: 429, headers: { 'Retry-After-Ms': ['25'] } })
+    assert.ok(performance.now() - since >= 24)
+  })
+
+  test('understands seconds, and a date', async () => {
+    const client = new RateLimitedClient(KEY)
+    const since = performance.now()
+    await client.handleRateLimit({ status: 429, headers: { 'retry-after': 0.05 } })
+    assert.ok(performance.now() - since >= 49)
+    const date = new Date(Date.now() + 1000)
+    await client.handleRateLimit(new Response('', { status: 429, headers: { 'retry-after': date.toUTCString() } }))
+    assert.ok(Date.now() >= Math.floor(date.getTime() / 1000) * 1000)
+    await client.handleRateLimit({ status: 429, headers: { 'retry-after': 'Fri, 01 Jan 2010 00:00:00 GMT' } })
+  })
+
+  test('waits a minute where a 429 says nothing', async (t) => {
+    t.mock.timers.enable({ apis: ['setTimeout'] })
+    const client = new RateLimitedClient(KEY)
+    let over = false
+    const waited = Promise.all(rejected({}).map((response) => client.handleRateLimit(response))).then((results) => {
+      over = true
+      return results
+    })
+    t.mock.timers.tick(59_999)
+    await new Promise(setImmediate)
+    assert.equal(over, false)
+    t.mock.timers.tick(1)
+    assert.deepEqual(await waited, [true, true, true, true])
+  })
+
+  test('any other status is false at once', async () => {
+    const client = new RateLimitedClient(KEY)
+    for (const response of [
+      { status: 200 },
+      { statusCode: 503, headers: { 'retry-after': '9' } },
+      {},
+      null,
+      undefined,
+    ]) {
+      assert.equal(await client.handleRateLimit(response), false)
+    }
+  })
+})
+
+describe('calls', () => {
+  test('every attempt takes a token, retries too', async (t) => {
+    const simulator = await provider(t)
+    const client = new RateLimitedClient(KEY, { baseUrl: simulator.url, capacity: 10, refillRate: 0.001, ...QUICK })
+    t.after(() => client.close())
+    simulator.script({ status: 500 }, { status: 500 })
+    await client.chat(REQUEST)
+    assert.equal(Math.ceil(client.tokens), 8 - (client.tokens < 7 ? 1 : 0))
+    assert.ok(client.tokens < 7.01 && client.tokens >= 7, `${client.tokens}`)
+    await client.streamWithRetry(MESSAGES)
+    assert.ok(client.tokens < 6.01)
+  })
+
+  test('a call waits for its token, and its deadline covers the wait', async (t) => {
+    const simulator = await provider(t)
+    const options = { baseUrl: simulator.url, capacity: 1, refillRate: 20, ...QUICK }
+    const client = new RateLimitedClient(KEY, options)
+    t.after(() => client.close())
+    await Promise.all(Array.from({ length: 4 }, () => client.chat(REQUEST)))
+    const [first, ...rest] = simulator.requests.map(({ atMs }) => atMs)
+    for (const [index, atMs] of rest.entries()) assert.ok(atMs - first >= (index + 1) * 50 - 5)
+    client.refillRate = 0.001
+    client.tokens = 0
+    const error = await failure(client.chat(REQUEST, { totalTimeoutMs: 20 }))
+    assert.deepEqual([error.code, error.phase], ['TIMEOUT', 'total'])
+    assert.equal(simulator.requests.length, 4)
+  })
+
+  test('rateLimit of a plain client does the same, and reports the wait', async (t) => {
+    const simulator = await provider(t)
+    const events = []
+    const client = clientOf(t, simulator, {
+      rateLimit: { capacity: 1, refillRate: 20 },
+      onEvent: (event) => events.push(event),
+    })
+    await Promise.all([client.chat(REQUEST), client.chat(REQUEST)])
+    const [first, second] = simulator.requests
+    assert.ok(second.atMs - first.atMs >= 45)
+    assert.ok(events.some(({ type, reason }) => type === 'wait' && reason === 'rate-limit'))
+  })
+})

@@ -1,0 +1,105 @@
+// What most tests need: a provider that misbehaves, and a client that does not wait long.
+import assert from 'node:assert/strict'
+import { HolySheepStreamingClient } from '../../index.mjs'
+import { startSimulator } from '../../simulator.mjs'
+
+export const KEY = 'sk-test-0123456789abcdefghij'
+
+/** An answer whose pieces begin and end inside words, with characters of two, three and four bytes. */
+export const PIECES = ['Xin ch', 'ào, th', 'ế giớ', 'i 🐑', '🐑 — vi', 'ết từng', ' chữ mộ', 't.']
+export const ANSWER = PIECES.join('')
+export const MESSAGES = [{ role: 'user', content: 'Xin chào' }]
+export const REQUEST = { messages: MESSAGES }
+
+/** Retries come at once. */
+export const QUICK = { retry: { baseDelayMs: 1, jitter: 'none' } }
+
+/** A simulator that is closed with the test. */
+export async function provider(t, options = {}) {
+  const simulator = await startSimulator({ default: { pieces: PIECES }, ...options })
+  t.after(() => simulator.close())
+  return simulator
+}
+
+/** A client of this simulator that is closed with the test. */
+export function clientOf(t, simulator, options = {}) {
+  const client = new HolySheepStreamingClient(KEY, { baseUrl: simulator.url, ...QUICK, ...options })
+  t.after(() => client.close())
+  return client
+}
+
+/** Both at once. */
+export async function pair(t, options, simulatorOptions) {
+  const simulator = await provider(t, simulatorOptions)
+  return { simulator, client: clientOf(t, simulator, options) }
+}
+
+/** What a promise rejects with. */
+export async function failure(promise) {
+  let value
+  try {
+    value = await promise
+  } catch (error) {
+    return error
+  }
+  assert.fail(`expected a rejection, got ${JSON.stringify(value)}`)
+}
+
+/** Waits until something is true, a millisecond at a time. */
+export async function until(condition, what = 'the condition') {
+  for (let left = 5000; left > 0; left--) {
+    if (await condition()) return
+    await new Promise((resolve) => setTimeout(resolve, 1))
+  }
+  assert.fail(`${what} did not come true`)
+}
+
+export const contentOf = (chunk) => chunk.choices[0]?.delta.content ?? ''
+
+/**
+ * The ways to ask for an answer. Each resolves to the text and the number of attempts, or rejects
+ * with what the caller would see; `pieces` gets what was delivered on the way.
+ */
+export const FACES = {
+  async chunks(client, pieces, options) {
+    const stream = client.stream(REQUEST, options)
+    for await (const chunk of stream) pieces.push(contentOf(chunk))
+    const { attempts } = await stream.result
+    return { text: pieces.join(''), attempts: attempts.length }
+  },
+  async textStream(client, pieces, options) {
+    const stream = client.stream(REQUEST, options)
+    for await (const text of stream.textStream) pieces.push(text)
+    const { attempts } = await stream.result
+    return { text: pieces.join(''), attempts: attempts.length }
+  },
+  async text(client, _pieces, options) {
+    const stream = client.stream(REQUEST, options)
+    const text = await stream.text()
+    const { attempts } = await stream.result
+    return { text, attempts: attempts.length }
+  },
+  async chat(client, _pieces, options) {
+    const completion = await client.chat(REQUEST, options)
+    return { text: completion.choices[0].message.content }
+  },
+  async streamWithRetry(client, pieces, options) {
+    const told = []
+    const outcome = await client.streamWithRetry(
+      MESSAGES,
+      (piece) => void pieces.push(piece),
+      (error) => void told.push(error),
+      options,
+    )
+    if (outcome.success) {
+      assert.deepEqual(told, [])
+      return { text: pieces.join(''), attempts: outcome.attempts }
+    }
+    assert.deepEqual(told, [outcome.error])
+    assert.equal(outcome.error.attempts.length, outcome.attempts)
+    throw outcome.error
+  },
+}
+
+/** Faces that hand over pieces as they come. */
+export const STREAMING = ['chunks', 'textStream', 'streamWithRetry']
