@@ -18,8 +18,8 @@ export interface ChatMessage {
   [field: string]: unknown
 }
 
-/** A chat completion request. Any field of the OpenAI API is accepted and passed on unchanged. */
-export interface ChatRequest {
+/** The fields of a request that are known here. Other packages' types of requests fit it. */
+export interface ChatRequestFields {
   messages: ReadonlyArray<ChatMessage | object>
   /** The model. Without it: the client's `model`. */
   model?: string
@@ -30,6 +30,10 @@ export interface ChatRequest {
   max_tokens?: number | null
   max_completion_tokens?: number | null
   stream_options?: { include_usage?: boolean } | null
+}
+
+/** A chat completion request. Any field of the OpenAI API is accepted and passed on unchanged. */
+export interface ChatRequest extends ChatRequestFields {
   [field: string]: unknown
 }
 
@@ -405,10 +409,10 @@ export class HolySheepStreamingClient implements AsyncDisposable {
   sleep(ms: number): Promise<void>
 
   /** Streams an answer. @throws TypeError for a request or options that are none. */
-  stream(request: ChatRequest, options?: CallOptions): ChatStream
+  stream(request: ChatRequest | ChatRequestFields, options?: CallOptions): ChatStream
 
   /** An answer in one piece. It is streamed upstream, so that the same limits hold. */
-  chat(request: ChatRequest, options?: CallOptions): Promise<ChatCompletion>
+  chat(request: ChatRequest | ChatRequestFields, options?: CallOptions): Promise<ChatCompletion>
 
   /** Ends what is in flight (`code: 'CLIENT_CLOSED'`) and refuses what comes later. */
   close(): Promise<void>

@@ -2,12 +2,12 @@
 // `--profile dist` makes what is published.
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
-import { bin, root, run } from './lib.mjs'
+import { bin, INSTALL, root, run } from './lib.mjs'
 
 const at = process.argv.indexOf('--profile')
 const profile = at === -1 ? ['--release'] : ['--profile', process.argv[at + 1]]
 
-if (!existsSync(join(root, 'node_modules'))) run('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error'])
+if (!existsSync(join(root, 'node_modules'))) run('npm', INSTALL)
 const where = ['--output-dir', 'native', '--js', 'index.cjs', '--dts', 'index.d.ts']
 run(bin('napi'), ['build', '--platform', ...profile, ...where, '--', '--locked'])
 run(bin('tsc'), ['-p', 'tsconfig.json'])

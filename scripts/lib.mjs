@@ -18,3 +18,9 @@ export function run(command, args = [], options = {}) {
 export function bin(name) {
   return fileURLToPath(new URL(`../node_modules/.bin/${name}`, import.meta.url))
 }
+
+/**
+ * Installs what the lock file names. Not `npm ci`: that refuses a lock file which lacks the optional
+ * packages of other platforms, and npm writes such lock files where a registry does not have them all.
+ */
+export const INSTALL = ['install', '--no-save', '--no-audit', '--no-fund', '--loglevel=error']

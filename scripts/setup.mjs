@@ -2,7 +2,7 @@
 // TypeScript. What is there already and current is left alone.
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { root, run } from './lib.mjs'
+import { INSTALL, root, run } from './lib.mjs'
 
 if (Number(process.versions.node.split('.')[0]) < 20) {
   console.error(`Node.js 20 or later is needed; this is ${process.versions.node}`)
@@ -16,5 +16,5 @@ const current = existsSync(installed) ? JSON.parse(readFileSync(installed, 'utf8
 const missing = Object.entries(wanted).some(
   ([name, { version, optional }]) => name !== '' && !optional && current[name]?.version !== version,
 )
-if (missing) run('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error'])
+if (missing) run('npm', INSTALL)
 run(process.execPath, ['scripts/build.mjs'])

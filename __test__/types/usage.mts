@@ -1,0 +1,47 @@
+// The ways the declarations are meant to be used, and some that they must refuse.
+import {
+  APIError,
+  CircuitBreaker,
+  type ClientOptions,
+  HolySheepError,
+  HolySheepStreamingClient,
+  RateLimitedClient,
+  TimeoutError,
+} from 'holysheep'
+import { type Scenario, startSimulator } from 'holysheep/simulator'
+
+export async function use() {
+  const scenario: Scenario = { status: 429, retryAfterMs: 5 }
+  await using simulator = await startSimulator({ default: scenario })
+  const options: ClientOptions = { baseUrl: simulator.url, circuitBreaker: new CircuitBreaker(5, 1000), maxRetries: 2 }
+  await using client = new HolySheepStreamingClient('sk', options)
+  new HolySheepStreamingClient()
+  new HolySheepStreamingClient('sk', 3)
+  const limited: HolySheepStreamingClient = new RateLimitedClient('sk', { capacity: 5, maxRetries: 1 })
+  limited.baseDelay = 5
+  const stream = client.stream({ messages: [{ role: 'user', content: 'x' }] }, { signal: AbortSignal.timeout(5) })
+  for await (const chunk of stream) {
+    const delta: string | null | undefined = chunk.choices[0]?.delta.content
+    process.stdout.write(delta ?? '')
+  }
+  try {
+    await stream.text()
+  } catch (error) {
+    if (error instanceof TimeoutError) return error.phase satisfies string
+    if (error instanceof APIError) return error.status?.toFixed()
+    if (error instanceof HolySheepError) return error.attempts[0]?.requestId
+  }
+  const { usage, finishReason } = await stream.result
+  return `${usage?.total_tokens} ${finishReason}`
+}
+
+export function refused() {
+  // @ts-expect-error a misspelt option
+  new HolySheepStreamingClient('sk', { maxRetry: 3 })
+  // @ts-expect-error a number is no key
+  new HolySheepStreamingClient(5)
+  // @ts-expect-error a stream is made by a client
+  ;new (null as never as typeof import('holysheep').ChatStream)()
+  // @ts-expect-error no such jitter
+  new HolySheepStreamingClient({ retry: { jitter: 'some' } })
+}
