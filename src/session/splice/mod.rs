@@ -19,7 +19,8 @@ use tail::{Cursor, Tail};
 pub use terms::{Contradiction, Expect, Limits, Seam, SeamKind};
 use word::{Word, is_letter, sets_apart};
 
-/// Default of [`Limits::overlap_min`]. `docs/recovery.md` has the figures that it was chosen from.
+/// Default of [`Limits::overlap_min`], in code points. `docs/recovery.md` has the figures that it was
+/// chosen from.
 pub const OVERLAP_MIN: usize = 16;
 /// How much of the delivered text's end is searched for an overlap, in code points.
 pub const WINDOW: usize = 4_000;
@@ -261,12 +262,7 @@ impl Splice {
             head.elsewhere = cursor.points;
         }
         if !head.is_open {
-            if self.suppressing && !self.strict && self.tail.is_open(cursor) {
-                // The refrain that the answer began with goes on like it did another time.
-                self.held = self.received().into_owned();
-                self.suppressing = false;
-            }
-            return;
+            return self.hold_again();
         }
         self.suppressing |= head.is_no_accident();
         if head.is_whole() {
@@ -276,6 +272,16 @@ impl Splice {
                 self.offer(SeamKind::Restart, bytes, points);
                 self.certain = true;
             }
+            self.hold_again();
+        }
+    }
+
+    /// What was suppressed is no restart, and can still be another repetition: the refrain that the
+    /// answer began with goes on like it did another time.
+    fn hold_again(&mut self) {
+        if self.suppressing && !self.strict && self.is_open() {
+            self.held = self.received().into_owned();
+            self.suppressing = false;
         }
     }
 
