@@ -72,7 +72,7 @@ impl Head {
     }
 
     /// The continuation agreed for longer than accident or known repetition explains.
-    pub fn is_contradicted(&self, overlap_min: usize) -> bool {
-        !self.is_whole() && self.is_no_accident() && self.points >= self.elsewhere + overlap_min
+    pub fn is_contradicted(&self) -> bool {
+        !self.is_whole() && self.is_no_accident() && self.points >= self.elsewhere + HEAD_MIN
     }
 }

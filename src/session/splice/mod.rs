@@ -272,7 +272,6 @@ impl Splice {
                 self.offer(SeamKind::Restart, bytes, points);
                 self.certain = true;
             }
-            self.hold_again();
         }
     }
 
@@ -333,7 +332,7 @@ impl Splice {
         ended: bool,
     ) -> Result<Cow<'p, str>, Contradiction> {
         let is_overlap = self.found.is_some_and(|found| found.kind == SeamKind::Overlap);
-        let is_restart = self.strict || self.head.is_contradicted(self.limits.overlap_min);
+        let is_restart = self.strict || self.head.is_contradicted();
         if is_restart && !is_overlap && !self.certain {
             let contradiction = Contradiction { matched: self.head.points, ended };
             self.state = State::Failed(contradiction);

@@ -12,14 +12,14 @@ pub struct Limits {
     /// At most so many characters are held; then the choice is made on what is there. It bounds the
     /// longest overlap too. Default: `WINDOW`.
     pub max_held: usize,
-    /// At most so long is text held; then the choice is made on what is there. Default: 3 s, which is
+    /// At most so long is text held; then the choice is made on what is there. Default: 5 s, which is
     /// reached only where a slow model repeats what was delivered.
     pub max_wait: Duration,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Limits { overlap_min: super::OVERLAP_MIN, max_held: super::WINDOW, max_wait: Duration::from_secs(3) }
+        Limits { overlap_min: super::OVERLAP_MIN, max_held: super::WINDOW, max_wait: Duration::from_secs(5) }
     }
 }
 
