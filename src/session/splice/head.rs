@@ -67,8 +67,9 @@ impl Head {
     pub fn is_telling(&self, overlap_min: usize) -> bool {
         let Some(first) = self.text.chars().next() else { return false };
         let single = matches!(first, '{' | '|') || (first.is_alphanumeric() && !is_letter(first));
-        let doubled = self.text.chars().all(|c| c == first || !(c.is_ascii() || c.is_alphanumeric()));
-        self.points >= overlap_min || !doubled || (self.points == 1 && single)
+        let varied = self.text.chars().any(|c| c != first);
+        let words = self.text.chars().any(|c| c != first && (c.is_ascii() || c.is_alphanumeric()));
+        (self.points >= overlap_min && varied) || words || (self.points == 1 && single)
     }
 
     /// The continuation agreed for longer than accident or known repetition explains.

@@ -210,7 +210,7 @@ impl Splice {
             return;
         }
         let (bytes, points) = (self.exact.bytes, self.exact.points);
-        if points >= self.limits.overlap_min {
+        if points >= self.limits.overlap_min && self.exact.varied {
             self.offer(SeamKind::Overlap, bytes, points);
         } else if self.joins(bytes, points) {
             self.offer(SeamKind::Word, bytes, points);
@@ -221,6 +221,7 @@ impl Splice {
         if self.tail.places(&self.trimmed) > 0
             && self.tail.step(&mut self.trimmed, c)
             && self.trimmed.points >= self.limits.overlap_min
+            && self.trimmed.varied
         {
             let (bytes, points) = self.lead;
             self.offer(SeamKind::Overlap, bytes + self.trimmed.bytes, points + self.trimmed.points);

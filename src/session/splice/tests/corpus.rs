@@ -108,18 +108,22 @@ fn list(dice: &mut Dice) -> String {
     text
 }
 
+/// Half of the tables are padded to columns.
 fn table(dice: &mut Dice) -> String {
-    let header = "| Name | Status | Cost |\n|------|--------|------|\n";
+    let wide = [18, 0][dice.below(2)];
+    let row = |a: &str, b: &str, c: &str| format!("| {a:<wide$} | {b:<wide$} | {c:<wide$} |\n");
+    let rule = "-".repeat(wide.max(6));
+    let header = row("Name", "Status", "Cost") + &row(&rule, &rule, &rule);
     let mut text = dice.pick(&["", "", "## Results\n\n"]).to_owned();
     for block in 0..3 {
         if block > 0 {
             text.push('\n');
         }
-        text.push_str(header);
+        text.push_str(&header);
         for _ in 0..5 {
             let cost = dice.pick(&["0.00", "1.50", "12.00", "n/a"]);
             let status = dice.pick(&["ok", "ok", "failed", "skipped"]);
-            text.push_str(&format!("| {} | {status} | {cost} |\n", dice.pick(&NAMES)));
+            text.push_str(&row(dice.pick(&NAMES), status, cost));
         }
     }
     text
