@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 /// How much of the partial answer's end an instruction quotes, in code points.
 pub const QUOTED: usize = 200;
-/// The anchor is at least so long where the text allows it, and at most [`QUOTED`].
+/// The anchor is at least so long where the text allows it, and at most [`QUOTED`], in code points.
 const ANCHOR_MIN: usize = 24;
 
 /// In which form the rest of an answer is asked for.
@@ -69,30 +69,37 @@ pub fn remaining_tokens(max_tokens: u64, received: u64) -> Option<u64> {
     max_tokens.checked_sub(received).filter(|&left| left > 0)
 }
 
+/// The instruction asks for the cut word from its first letter, because models go on in whole words
+/// anyway, and because it says what a model otherwise leaves open: whether a space comes first. The
+/// splice knows that case by the word, also where it is short. The quote stands at the end and as it
+/// is, so that nothing comes between it and the answer.
 fn instruction(partial: &str, anchor: Option<&str>) -> String {
-    let quote = json!(last(partial, QUOTED));
     let begin = match anchor {
         Some(anchor) => format!(
-            "Begin your reply with these last words of it, repeated exactly: {}. Then go on.",
-            json!(anchor)
+            "Begin by repeating, character for character, its last words “{anchor}”, and go on from there."
         ),
-        None => "Go on with the very next character after that. Only where the text stops inside a word, \
-                 begin with that whole word again."
+        None => "If it stops in or right after a word that is made of letters, in a language that puts \
+                 spaces between words, begin with that one word again, from its first letter. Otherwise \
+                 begin with the very next character."
             .to_owned(),
     };
+    let quote = last(partial, QUOTED);
     format!(
-        "Your last answer was cut off by a network error. Its last characters, as a JSON string, are: \
-         {quote}. {begin} No greeting, no explanation, no other repetition; do not start over and do not \
-         close or reopen a code block. Keep the language and the formatting."
+        "Your previous answer was cut off. Go on exactly where it stops, as if there had been no break. \
+         {begin} No greeting, no explanation, no other repetition; do not start over, and do not open a \
+         code block, list or table again that is still open. Keep the language and the formatting. The \
+         answer so far ends with: “{quote}”"
     )
 }
 
-/// The last words: from a space on, and so long that they stand only once near the end of the text.
+/// The last words: as few as stand only once in the text, from a word's beginning where there is one.
 fn anchor(partial: &str) -> &str {
-    let quoted = last(partial, QUOTED);
-    let least = quoted.len() - last(quoted, ANCHOR_MIN).len();
-    let from = quoted[..least].rfind(char::is_whitespace).map_or(0, |at| at);
-    quoted[from..].trim_start()
+    let longest = last(partial, QUOTED);
+    let starts = longest.char_indices().rev().map(|(at, _)| at).skip(ANCHOR_MIN - 1);
+    let begins_word = |at: usize| at == 0 || longest[..at].ends_with(char::is_whitespace);
+    let once = |words: &str| partial.find(words).is_some_and(|at| at + words.len() == partial.len());
+    let mut words = starts.filter(|&at| begins_word(at)).map(|at| longest[at..].trim_start());
+    words.find(|words| once(words)).unwrap_or_else(|| last(partial, ANCHOR_MIN).trim_start())
 }
 
 /// The last `points` code points.
@@ -105,7 +112,7 @@ fn last(text: &str, points: usize) -> &str {
 fn append(messages: &str, added: &[Value]) -> String {
     let open = messages.trim_end();
     let open = open.strip_suffix(']').unwrap_or(open);
-    let mut out = String::with_capacity(messages.len() + 512);
+    let mut out = String::with_capacity(messages.len() + 2_048);
     out.push_str(open);
     let mut first = open.trim() == "[";
     for message in added {
@@ -117,4 +124,79 @@ fn append(messages: &str, added: &[Value]) -> String {
     }
     out.push(']');
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ORIGINAL: &str = "[ {\"role\":\"user\", \"content\":\"\\u0048i\", \"n\":1.0} ]\n";
+
+    fn added(partial: &str, style: Style) -> Vec<Value> {
+        let prompt = continuation(ORIGINAL, partial, style);
+        let mut messages: Vec<Value> = serde_json::from_str(&prompt.messages).unwrap();
+        assert!(prompt.messages.starts_with(ORIGINAL.trim_end().trim_end_matches(']')));
+        messages.split_off(1)
+    }
+
+    #[test]
+    fn the_originals_stay_byte_for_byte() {
+        for style in [Style::Dialog, Style::Anchored, Style::System, Style::Prefill] {
+            assert!(!added("half", style).is_empty());
+        }
+        assert!(continuation(" [ ] ", "half", Style::Prefill).messages.starts_with(" [ {"));
+    }
+
+    #[test]
+    fn a_dialog_holds_the_whole_partial_and_quotes_its_last_200_characters() {
+        let partial = format!("ab{}", "👍🏿é\n\"".repeat(100));
+        let messages = added(&partial, Style::Dialog);
+        assert_eq!(messages.len(), 2);
+        assert_eq!(messages[0], json!({ "role": "assistant", "content": partial }));
+        assert_eq!(messages[1]["role"], "user");
+        let quote = "👍🏿é\n\"".repeat(40);
+        assert_eq!(quote.chars().count(), QUOTED);
+        assert!(messages[1]["content"].as_str().unwrap().ends_with(&format!("ends with: “{quote}”")));
+    }
+
+    #[test]
+    fn a_system_message_comes_after_the_originals() {
+        let messages = added("half an ans", Style::System);
+        assert_eq!(messages.len(), 1);
+        assert_eq!(messages[0]["role"], "system");
+        assert!(messages[0]["content"].as_str().unwrap().contains("“half an ans”"));
+        let context: Vec<Value> = serde_json::from_str(&recovery_context(ORIGINAL, "half an ans")).unwrap();
+        assert_eq!(context[1..], messages);
+    }
+
+    #[test]
+    fn a_prefill_ends_with_the_partial() {
+        assert_eq!(added("half ", Style::Prefill), [json!({ "role": "assistant", "content": "half " })]);
+    }
+
+    #[test]
+    fn an_anchor_is_the_shortest_end_that_stands_only_once() {
+        let anchor = |partial: &str| continuation("[]", partial, Style::Anchored).anchor.unwrap();
+        assert_eq!(anchor("short"), "short");
+        assert_eq!(anchor("the quick brown fox jumps over the lazy do"), "fox jumps over the lazy do");
+        let refrain = "sing it low and sing it high again, my dear ";
+        assert_eq!(anchor(&format!("one {refrain}two {refrain}")), format!("two {refrain}"));
+        assert_eq!(anchor(&"羊".repeat(300)), "羊".repeat(ANCHOR_MIN));
+        assert_eq!(continuation("[]", "half", Style::Dialog).anchor, None);
+    }
+
+    #[test]
+    fn no_style_falls_back_to_itself_or_to_a_prefill() {
+        for style in [Style::Dialog, Style::Anchored, Style::System, Style::Prefill] {
+            assert!(!style.fallbacks().is_empty());
+            assert!(!style.fallbacks().contains(&style) && !style.fallbacks().contains(&Style::Prefill));
+        }
+    }
+
+    #[test]
+    fn an_answer_without_tokens_left_is_not_asked_for() {
+        assert_eq!(remaining_tokens(100, 40), Some(60));
+        assert_eq!(remaining_tokens(100, 100), None);
+        assert_eq!(remaining_tokens(100, 140), None);
+    }
 }

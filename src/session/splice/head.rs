@@ -1,10 +1,10 @@
 //! How far a continuation repeats the answer from its beginning.
 
-/// A whole answer that is shorter than `overlap_min` and comes again is a restart from this length on.
-const WHOLE_MIN: usize = 3;
+use super::word::is_letter;
+
 /// So many code points like the answer's beginning are no accident where the delivered text stops
 /// inside a line.
-const HEAD_MIN: usize = 16;
+const HEAD_MIN: usize = 12;
 /// The same where a new line begins: a refrain, the header of a table, the first item of a list and
 /// the imports of a code block honestly begin like the answer did.
 pub(super) const HEAD_MIN_LINE: usize = 120;
@@ -60,16 +60,20 @@ impl Head {
         self.points >= self.least
     }
 
-    /// The whole text came again, and that is a restart: it is long enough, or at least no single
-    /// character that repeats itself (`----`).
+    /// The whole text came again, and that is a restart. Also where it is shorter than `overlap_min`:
+    /// after a few characters a model begins again more often than an answer begins with the same
+    /// characters twice. Not for what is often doubled (`##`, `**`, `----`, one emoji); one letter is
+    /// left to the rule for words.
     pub fn is_telling(&self, overlap_min: usize) -> bool {
-        let mut chars = self.text.chars();
-        let first = chars.next();
-        self.points >= overlap_min || (self.points >= WHOLE_MIN && chars.any(|c| Some(c) != first))
+        let Some(first) = self.text.chars().next() else { return false };
+        let single = matches!(first, '{' | '|') || (first.is_alphanumeric() && !is_letter(first));
+        let varied = self.text.chars().any(|c| c != first);
+        let words = self.text.chars().any(|c| c != first && (c.is_ascii() || c.is_alphanumeric()));
+        (self.points >= overlap_min && varied) || words || (self.points == 1 && single)
     }
 
     /// The continuation agreed for longer than accident or known repetition explains.
-    pub fn is_contradicted(&self, overlap_min: usize) -> bool {
-        !self.is_whole() && self.is_no_accident() && self.points >= self.elsewhere + overlap_min
+    pub fn is_contradicted(&self) -> bool {
+        !self.is_whole() && self.is_no_accident() && self.points >= self.elsewhere + HEAD_MIN
     }
 }

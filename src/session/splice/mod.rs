@@ -19,7 +19,8 @@ use tail::{Cursor, Tail};
 pub use terms::{Contradiction, Expect, Limits, Seam, SeamKind};
 use word::{Word, is_letter, sets_apart};
 
-/// Default of [`Limits::overlap_min`]. `docs/recovery.md` has the figures that it was chosen from.
+/// Default of [`Limits::overlap_min`], in code points. `docs/recovery.md` has the figures that it was
+/// chosen from.
 pub const OVERLAP_MIN: usize = 16;
 /// How much of the delivered text's end is searched for an overlap, in code points.
 pub const WINDOW: usize = 4_000;
@@ -209,7 +210,7 @@ impl Splice {
             return;
         }
         let (bytes, points) = (self.exact.bytes, self.exact.points);
-        if points >= self.limits.overlap_min {
+        if points >= self.limits.overlap_min && self.exact.varied {
             self.offer(SeamKind::Overlap, bytes, points);
         } else if self.joins(bytes, points) {
             self.offer(SeamKind::Word, bytes, points);
@@ -220,6 +221,7 @@ impl Splice {
         if self.tail.places(&self.trimmed) > 0
             && self.tail.step(&mut self.trimmed, c)
             && self.trimmed.points >= self.limits.overlap_min
+            && self.trimmed.varied
         {
             let (bytes, points) = self.lead;
             self.offer(SeamKind::Overlap, bytes + self.trimmed.bytes, points + self.trimmed.points);
@@ -261,12 +263,7 @@ impl Splice {
             head.elsewhere = cursor.points;
         }
         if !head.is_open {
-            if self.suppressing && !self.strict && self.tail.is_open(cursor) {
-                // The refrain that the answer began with goes on like it did another time.
-                self.held = self.received().into_owned();
-                self.suppressing = false;
-            }
-            return;
+            return self.hold_again();
         }
         self.suppressing |= head.is_no_accident();
         if head.is_whole() {
@@ -276,6 +273,15 @@ impl Splice {
                 self.offer(SeamKind::Restart, bytes, points);
                 self.certain = true;
             }
+        }
+    }
+
+    /// What was suppressed is no restart, and can still be another repetition: the refrain that the
+    /// answer began with goes on like it did another time.
+    fn hold_again(&mut self) {
+        if self.suppressing && !self.strict && self.is_open() {
+            self.held = self.received().into_owned();
+            self.suppressing = false;
         }
     }
 
@@ -327,7 +333,7 @@ impl Splice {
         ended: bool,
     ) -> Result<Cow<'p, str>, Contradiction> {
         let is_overlap = self.found.is_some_and(|found| found.kind == SeamKind::Overlap);
-        let is_restart = self.strict || self.head.is_contradicted(self.limits.overlap_min);
+        let is_restart = self.strict || self.head.is_contradicted();
         if is_restart && !is_overlap && !self.certain {
             let contradiction = Contradiction { matched: self.head.points, ended };
             self.state = State::Failed(contradiction);

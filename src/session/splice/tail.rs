@@ -16,6 +16,9 @@ pub(super) struct Cursor {
     /// What was read so far, in bytes and in code points.
     pub bytes: usize,
     pub points: usize,
+    first: Option<char>,
+    /// It is more than one character over and over: padding and rules (`|-----|`) are no evidence.
+    pub varied: bool,
 }
 
 impl Tail {
@@ -34,7 +37,7 @@ impl Tail {
     }
 
     pub fn cursor(&self) -> Cursor {
-        Cursor { low: 0, high: self.suffixes.len(), bytes: 0, points: 0 }
+        Cursor { high: self.suffixes.len(), ..Cursor::default() }
     }
 
     /// Reads one character. True when what was read is a suffix of the tail: an overlap.
@@ -50,6 +53,8 @@ impl Tail {
             high: cursor.low + low + count,
             bytes: cursor.bytes + wanted.len(),
             points: cursor.points + 1,
+            first: cursor.first.or(Some(c)),
+            varied: cursor.varied || cursor.first.is_some_and(|first| first != c),
         };
         self.is_suffix(cursor)
     }

@@ -7,17 +7,19 @@ use serde::Serialize;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Shortest repetition of the tail that is taken for one, in code points.
+    /// Shortest repetition of the tail that is taken for one, in code points. Default: `OVERLAP_MIN`.
     pub overlap_min: usize,
-    /// At most so many characters are held; then the choice is made on what is there.
+    /// At most so many characters are held; then the choice is made on what is there. It bounds the
+    /// longest overlap too. Default: `WINDOW`.
     pub max_held: usize,
-    /// At most so long is text held; then the choice is made on what is there.
+    /// At most so long is text held; then the choice is made on what is there. Default: 5 s, which is
+    /// reached only where a slow model repeats what was delivered.
     pub max_wait: Duration,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Limits { overlap_min: super::OVERLAP_MIN, max_held: super::WINDOW, max_wait: Duration::from_secs(3) }
+        Limits { overlap_min: super::OVERLAP_MIN, max_held: super::WINDOW, max_wait: Duration::from_secs(5) }
     }
 }
 

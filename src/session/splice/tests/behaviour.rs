@@ -149,6 +149,23 @@ fn what_is_held_is_bounded() {
 }
 
 #[test]
+fn one_letter_over_and_over_is_no_restart() {
+    let limits = Limits { overlap_min: 30, ..Limits::default() };
+    let pieces = vec!["a"; 50];
+    let (out, _) = spliced(&"a".repeat(20), &pieces, limits, Expect::Continuation).unwrap();
+    assert_eq!(out, "a".repeat(50));
+}
+
+#[test]
+fn padding_and_rules_are_no_overlap() {
+    for character in [" ", "-", "=", "👍"] {
+        let delivered = format!("| name {}", character.repeat(40));
+        let rest = format!("{}|\n", character.repeat(30));
+        assert_eq!(joined(&delivered, &rest).0, rest);
+    }
+}
+
+#[test]
 fn decided_pieces_are_not_copied() {
     let mut splice = Splice::new("The quick", Limits::default(), Expect::Continuation);
     assert!(matches!(splice.push("ly", 0), Ok(Cow::Borrowed("ly"))));

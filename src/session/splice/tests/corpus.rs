@@ -89,9 +89,14 @@ fn list(dice: &mut Dice) -> String {
     let starts = ["- **", "- Check that the ", "* [ ] Add ", "1. Use `", "- The client ", "  - "];
     let start = dice.pick(&starts);
     let mut text = dice.pick(&["", "", "Steps:\n\n"]).to_owned();
+    let (mut last, mut name) = ("", "");
     for _ in 0..14 {
+        while name == last {
+            name = dice.pick(&NAMES);
+        }
+        last = name;
         text.push_str(start);
-        text.push_str(dice.pick(&NAMES));
+        text.push_str(name);
         text.push_str(match start {
             "- **" => "**: ",
             "1. Use `" => "` to ",
@@ -103,18 +108,22 @@ fn list(dice: &mut Dice) -> String {
     text
 }
 
+/// Half of the tables are padded to columns.
 fn table(dice: &mut Dice) -> String {
-    let header = "| Name | Status | Cost |\n|------|--------|------|\n";
+    let wide = [18, 0][dice.below(2)];
+    let row = |a: &str, b: &str, c: &str| format!("| {a:<wide$} | {b:<wide$} | {c:<wide$} |\n");
+    let rule = "-".repeat(wide.max(6));
+    let header = row("Name", "Status", "Cost") + &row(&rule, &rule, &rule);
     let mut text = dice.pick(&["", "", "## Results\n\n"]).to_owned();
     for block in 0..3 {
         if block > 0 {
             text.push('\n');
         }
-        text.push_str(header);
+        text.push_str(&header);
         for _ in 0..5 {
             let cost = dice.pick(&["0.00", "1.50", "12.00", "n/a"]);
             let status = dice.pick(&["ok", "ok", "failed", "skipped"]);
-            text.push_str(&format!("| {} | {status} | {cost} |\n", dice.pick(&NAMES)));
+            text.push_str(&row(dice.pick(&NAMES), status, cost));
         }
     }
     text
@@ -144,14 +153,11 @@ fn code(dice: &mut Dice) -> String {
         for _ in 0..2 {
             let name = dice.pick(&NAMES).to_lowercase().replace(' ', "_");
             text.push_str(&format!("def {name}(value):\n"));
-            for _ in 0..4 {
-                text.push_str(dice.pick(&[
-                    "    if value is None:\n        return None\n",
-                    "    result.append(value)\n    result.append(value)\n    result.append(value)\n",
-                    "    for item in value:\n        print(item)\n",
-                    "    try:\n        time.sleep(1)\n    except ValueError:\n        pass\n",
-                ]));
+            for part in dice.some(&CODE, 3) {
+                text.push_str(part);
             }
+            text.push_str(&dice.pick(&EQUAL).repeat(2 + dice.below(3)));
+            text.push_str("    }\n  }\n}\n");
             text.push_str("    return value\n\n\n");
         }
     }
@@ -161,7 +167,14 @@ fn code(dice: &mut Dice) -> String {
 fn song(dice: &mut Dice) -> String {
     let lines = dice.some(&LINES, 12);
     let refrain = lines[..1 + dice.below(4)].join("\n");
-    let hook = dice.pick(&["La la la la la\n", "Oh, oh, oh, my love\n", ""]);
+    let hook = dice.pick(&[
+        "",
+        "Hey\n",
+        "La la la\n",
+        "Oh, oh, oh, oh\n",
+        "Oh, oh, oh, my love\n",
+        "Row, row, row your boat, my dear\n",
+    ]);
     let mut text = String::new();
     for verse in lines[4..].chunks(3) {
         text.push_str(&refrain);
@@ -212,6 +225,37 @@ const ENDINGS: [&str; 6] = [
     "has a limit and a default",
     "counts every attempt of the call",
     "counts every attempt",
+];
+const CODE: [&str; 6] = [
+    "    if value is None:\n        return None\n",
+    "    if value is False:\n        return None\n",
+    "    for item in value:\n        print(item)\n",
+    "    try:\n        time.sleep(1)\n    except ValueError:\n        pass\n",
+    "    total += value[0]\n    total += value[1]\n    total += value[2]\n",
+    "    assert value is not None\n    assert value != \"\"\n",
+];
+/// Lines that code honestly has several times in a row: most are short.
+const EQUAL: [&str; 20] = [
+    "\n",
+    "}\n",
+    "  }\n",
+    "0, ",
+    "i++;\n",
+    "    }\n",
+    "<br>\n",
+    "None,\n",
+    "  pass\n",
+    "    nop\n",
+    "  </div>\n",
+    "print()\n",
+    "    yield\n",
+    "    step()\n",
+    "0x00, 0x00,\n",
+    "println!();\n    ",
+    "    w.flush();\n",
+    "    sleep(0.1)\n",
+    "    0, 0, 0, 0, 0, 0, 0, 0,\n",
+    "    result.append(default_value)\n",
 ];
 const EMOJI: [&str; 7] = ["👨‍👩‍👧‍👦", "👩🏽‍💻", "🏳️‍🌈", "🇻🇳", "👍🏿", "❤️‍🔥", "😀"];
 const LINES: [&str; 12] = [

@@ -2,6 +2,7 @@
 
 mod behaviour;
 mod corpus;
+mod figures;
 mod properties;
 
 use super::{Contradiction, Expect, Limits, Seam, SeamKind, Splice};

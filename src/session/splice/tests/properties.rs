@@ -4,6 +4,8 @@ use proptest::prelude::*;
 
 use super::corpus::{Dice, KINDS};
 use super::*;
+use crate::session::splice::OVERLAP_MIN;
+use crate::session::splice::word::is_letter;
 
 /// The continuation of `text` from the byte `from`, after a cut at `at`, gives what is missing.
 fn assert_whole(text: &str, at: usize, from: usize, lead: &str) {
@@ -18,14 +20,70 @@ fn texts(seed: u64) -> Vec<String> {
     KINDS.iter().map(|(_, text)| text(&mut dice)).collect()
 }
 
+/// One text for each kind that a break is tested in, without likenesses as long as `OVERLAP_MIN`.
+const REFERENCES: [&str; 6] = [
+    "A stream that breaks in the middle of a sentence leaves half an answer. That is the theory; in the \
+     interior of the building an international committee counts its sheep twice, 2024 of them.",
+    "Tiếng Việt có nhiều thanh điệu; nghiên cứu này nghiêng về phía những người nghiêm túc nghĩ đến nghĩa \
+     vụ. Xin chào, hẹn gặp lại ở Hà Nội vào mùa thu, khi lá bàng đỏ.",
+    "Cảm ơn 👨‍👩‍👧‍👦! The family 👩🏽‍💻👍🏿 flies 🏳️‍🌈 to 🇻🇳, and ❤️‍🔥 burns: tie\u{302}\u{301}ng Vie\u{323}\u{302}t 😀😀 ok.",
+    "Here it is:\n\n```rust\nfn main() {\n    let sheep = vec![1, 2, 3];\n    for one in &sheep {\n        \
+     if *one > 2 {\n            println!(\"{one}\");\n        }\n    }\n}\n```\n\nRun it with `cargo run`.",
+    "| Name | Status | Cost |\n|------|--------|------|\n| retry | ok | 0.00 |\n| breaker | failed | 1.50 |\n\
+     | bucket | ok | 12.00 |\n\nThe sum is 13.50.",
+    "{\n  \"items\": [\n    { \"id\": 1, \"tags\": [\"new\", \"hot\"], \"left\": null },\n    { \"id\": 22, \
+     \"tags\": [], \"left\": [[1, 2], [3]] }\n  ],\n  \"total\": 2\n}\n",
+];
+
 #[test]
-fn a_restart_is_joined_at_every_character() {
-    for text in texts(1) {
-        for at in cuts(&text) {
-            if text[..at].chars().count() >= crate::session::splice::OVERLAP_MIN {
-                assert_whole(&text, at, 0, "");
+fn an_exact_continuation_is_joined_at_every_character() {
+    for text in REFERENCES {
+        cuts(text).into_iter().for_each(|at| assert_whole(text, at, at, ""));
+    }
+}
+
+#[test]
+fn an_overlap_is_joined_at_every_character() {
+    for text in REFERENCES {
+        for at in cuts(text) {
+            for points in OVERLAP_MIN..text[..at].chars().count() {
+                let from = back(text, at, points);
+                assert_whole(text, at, from, "");
+                let bare = text[from..at].trim_start().chars().count();
+                if bare >= OVERLAP_MIN {
+                    assert_whole(text, at, at - text[from..at].trim_start().len(), "\n \n");
+                }
             }
         }
+    }
+}
+
+#[test]
+fn a_word_begun_again_is_joined_at_every_letter() {
+    for text in REFERENCES {
+        for at in cuts(text) {
+            let letters = text[..at].chars().rev().take_while(|&c| is_letter(c)).count();
+            if letters > 0 && text[at..].starts_with(is_letter) {
+                assert_whole(text, at, back(text, at, letters), "");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_restart_is_joined_at_every_character() {
+    for text in REFERENCES {
+        for at in cuts(text) {
+            assert_whole(text, at, 0, "");
+            // One letter is told by the rule for words, which wants no white space before it.
+            if text[..at].chars().count() > 1 {
+                assert_whole(text, at, 0, "\n\n");
+            }
+        }
+    }
+    for text in texts(1) {
+        let long = |&at: &usize| text[..at].chars().count() >= OVERLAP_MIN;
+        cuts(&text).into_iter().filter(long).for_each(|at| assert_whole(&text, at, 0, ""));
     }
 }
 
