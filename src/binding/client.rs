@@ -10,7 +10,6 @@ use super::breaker::NativeBreaker;
 use super::errors::{OrThrow, parse};
 use super::hub::NativeHub;
 use super::limiter::NativeLimiter;
-use super::runtime;
 use crate::config::ClientConfig;
 use crate::engine::{Call, ChatRequest, Client, certificates, transport};
 use crate::error::{Error, Kind};
@@ -71,20 +70,14 @@ impl NativeClient {
         let options = client.config().call.with(&parse(&options)?).or_throw()?;
         let call = Call { request: ChatRequest::parse(&request).or_throw()?, options };
         let outlet = hub.hub.open(events, judges);
-        let id = outlet.id;
-        runtime().spawn(async move {
-            let run = async {
-                tokio::select! {
-                    () = outlet.state.cancel.cancelled() => {}
-                    () = outlet.begin() => {}
-                }
-                client.run(call, &outlet, &outlet.state.cancel).await
-            };
-            let run = AssertUnwindSafe(run).catch_unwind().await;
+        let (id, state) = (outlet.id, Arc::clone(&outlet.state));
+        let run = async move {
+            let run = AssertUnwindSafe(client.run(call, &outlet, &outlet.state.cancel)).catch_unwind().await;
             let result =
                 run.unwrap_or_else(|_| Err(Error::new(Kind::Internal, "a bug in holysheep ended this call")));
             outlet.end(result.map(|answer| if whole { answer.completion() } else { answer.result() }));
-        });
+        };
+        state.park(run.boxed());
         Ok(id)
     }
 

@@ -21,10 +21,10 @@ use napi::bindgen_prelude::*;
 use napi::threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode, UnknownReturnValue};
 use napi::{Env, sys};
 use napi_derive::napi;
-use tokio::sync::{Notify, SetOnce, oneshot, watch};
+use tokio::sync::{Notify, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::runtime;
+use super::{runtime, start_in_order};
 use crate::engine::clock;
 use crate::engine::event::Event;
 use crate::engine::sink::{Sink, Wants};
@@ -93,7 +93,9 @@ pub struct CallState {
     paused: AtomicBool,
     resumed: Notify,
     /// What JavaScript wants to be handed; the call begins when it is said.
-    wants: SetOnce<Wants>,
+    wants: OnceLock<Wants>,
+    /// The call itself, until then.
+    parked: Mutex<Option<BoxFuture<'static, ()>>>,
     /// Who waits for the answer to [`Record::Judge`].
     answer: Mutex<Option<oneshot::Sender<bool>>>,
 }
@@ -154,7 +156,8 @@ impl Hub {
             cancel: self.shutdown.child_token(),
             paused: AtomicBool::new(false),
             resumed: Notify::new(),
-            wants: SetOnce::new(),
+            wants: OnceLock::new(),
+            parked: Mutex::default(),
             answer: Mutex::default(),
         });
         self.calls.lock().unwrap_or_else(PoisonError::into_inner).insert(id, Arc::clone(&state));
@@ -198,12 +201,14 @@ pub struct Outlet {
     ahead: Mutex<(usize, u64)>,
 }
 
-impl Outlet {
-    /// Resolves when JavaScript has said what it wants.
-    pub async fn begin(&self) {
-        self.state.wants.wait().await;
+impl CallState {
+    /// Keeps the call until JavaScript says what it wants.
+    pub fn park(&self, call: BoxFuture<'static, ()>) {
+        *self.parked.lock().unwrap_or_else(PoisonError::into_inner) = Some(call);
     }
+}
 
+impl Outlet {
     /// The last record of the call.
     pub fn end(self, result: std::result::Result<String, Error>) {
         self.hub.calls.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.id);
@@ -375,6 +380,8 @@ impl NativeHub {
         if let Some(call) = self.hub.call(id) {
             // Said twice, the first one holds.
             let _ = call.wants.set(wants);
+            let parked = call.parked.lock().unwrap_or_else(PoisonError::into_inner).take();
+            parked.into_iter().for_each(start_in_order);
         }
     }
 

@@ -96,7 +96,7 @@ impl NativeLimiter {
     #[napi(catch_unwind)]
     pub fn acquire(&self, hub: &NativeHub, tokens: f64, timeout_ms: Option<f64>) -> napi::Result<u32> {
         let outlet = hub.hub.open(false, false);
-        let id = outlet.id;
+        let (id, state) = (outlet.id, Arc::clone(&outlet.state));
         let limiter = Arc::clone(&self.limiter);
         // Past what a duration can hold is for ever.
         let timeout = timeout_ms.and_then(|ms| Duration::try_from_secs_f64(ms.max(0.0) / 1000.0).ok());
@@ -105,12 +105,13 @@ impl NativeLimiter {
             let waited = tokio::time::timeout(timeout.unwrap_or(Duration::MAX), wait).await;
             waited.unwrap_or_else(|_| Err(Error::timeout(Phase::Queue, timeout.unwrap_or_default())))
         });
-        // It takes its place in the queue here and now: tasks begin in any order.
+        // It takes its place in the queue here and now: `acquireToken()`, which comes next, must not
+        // push in.
         let early = {
             let _context = runtime().enter();
             (&mut wait).now_or_never()
         };
-        runtime().spawn(async move {
+        let run = async move {
             let result = match early {
                 Some(result) => result,
                 None => tokio::select! {
@@ -120,7 +121,8 @@ impl NativeLimiter {
                 },
             };
             outlet.end(result.map(|()| "null".to_owned()));
-        });
+        };
+        state.park(run.boxed());
         Ok(id)
     }
 }

@@ -10,7 +10,9 @@ mod simulator;
 
 use std::sync::OnceLock;
 
+use futures::future::BoxFuture;
 use tokio::runtime::{Builder, Runtime};
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
 /// The runtime of the process: started at the first use, never torn down with one JS environment.
 /// (napi's own starts its threads at `require` and is lost after the last environment closes.)
@@ -27,4 +29,23 @@ fn runtime() -> &'static Runtime {
             // the boundary and becomes a JavaScript error.
             .expect("the tokio runtime starts")
     })
+}
+
+/// Starts a task in the order of the calls: each is polled once, which is when it takes its place in
+/// the queues, before the next one is. (Tasks that are spawned at once race for their first poll.)
+fn start_in_order(task: BoxFuture<'static, ()>) {
+    static STARTER: OnceLock<UnboundedSender<BoxFuture<'static, ()>>> = OnceLock::new();
+    let starter = STARTER.get_or_init(|| {
+        let (sender, mut tasks) = unbounded_channel::<BoxFuture<'static, ()>>();
+        runtime().spawn(async move {
+            while let Some(mut task) = tasks.recv().await {
+                if futures::poll!(&mut task).is_pending() {
+                    tokio::spawn(task);
+                }
+            }
+        });
+        sender
+    });
+    // The receiver lives as long as the runtime, which is as long as the process.
+    let _ = starter.send(task);
 }
