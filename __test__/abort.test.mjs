@@ -109,7 +109,7 @@ describe('an abort', { concurrency: 8 }, () => {
 
   test('of one signal ends all its calls and no other', async (t) => {
     const { simulator, client } = await pair(t)
-    simulator.setDefault({ pieces: PIECES, paceMs: 5 })
+    simulator.setDefault({ pieces: PIECES, paceMs: 60 })
     const controller = new AbortController()
     const other = client.chat(REQUEST)
     const mine = Array.from({ length: 50 }, () => failure(client.chat(REQUEST, { signal: controller.signal })))
@@ -121,7 +121,7 @@ describe('an abort', { concurrency: 8 }, () => {
 
   test('by the stream itself rejects with its reason, or an AbortError', async (t) => {
     const { simulator, client } = await pair(t)
-    simulator.setDefault({ pieces: PIECES, paceMs: 5 })
+    simulator.setDefault({ pieces: PIECES, paceMs: 10_000 })
     for (const reason of [undefined, new Error('mine')]) {
       const stream = client.stream(REQUEST)
       const iterator = stream.textStream[Symbol.asyncIterator]()
@@ -142,7 +142,7 @@ describe('an abort', { concurrency: 8 }, () => {
   })
 
   test('while the call waits in a queue gives its place to the next', async (t) => {
-    const simulator = await provider(t, { default: { pieces: PIECES, paceMs: 4 } })
+    const simulator = await provider(t, { default: { pieces: PIECES, paceMs: 50 } })
     const client = clientOf(t, simulator, { maxConcurrent: 1 })
     const controller = new AbortController()
     const first = client.chat(REQUEST)

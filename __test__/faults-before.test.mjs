@@ -7,8 +7,8 @@ import { ANSWER, FACES, failure, pair, REQUEST } from './support/provider.mjs'
 const { APIError, HolySheepError, RetriesExhaustedError } = holysheep
 
 // The first-token timeout is five times as long on the last route, which here is the only one.
-const SHORT = { firstTokenTimeoutMs: 10, idleTimeoutMs: 40 }
-const PATIENT = { firstTokenTimeoutMs: 60_000, idleTimeoutMs: 50 }
+const SHORT = { firstTokenTimeoutMs: 30, idleTimeoutMs: 5000 }
+const PATIENT = { firstTokenTimeoutMs: 60_000, idleTimeoutMs: 150 }
 
 /** Name → scenario, class, code, and whether it is tried again. */
 const FAULTS = {
@@ -38,8 +38,8 @@ const FAULTS = {
   'a reset connection': [{ connectReset: true }, 'ConnectionError', 'ECONNRESET', true],
   'a closed connection': [{ closeBeforeHeaders: true }, 'ConnectionError', 'ECONNRESET', true],
   silence: [{ silent: true }, 'TimeoutError', 'TIMEOUT', true, SHORT],
-  'a late head': [{ delayHeadersMs: 5000 }, 'TimeoutError', 'TIMEOUT', true, SHORT],
-  'a late first token': [{ delayFirstTokenMs: 5000, pings: { everyMs: 10 } }, 'TimeoutError', 'TIMEOUT', true, SHORT],
+  'a late head': [{ delayHeadersMs: 50_000 }, 'TimeoutError', 'TIMEOUT', true, SHORT],
+  'a late first token': [{ delayFirstTokenMs: 50_000, pings: { everyMs: 10 } }, 'TimeoutError', 'TIMEOUT', true, SHORT],
   'a stall': [{ cut: { afterPieces: 0, how: 'stall' } }, 'TimeoutError', 'TIMEOUT', true, PATIENT],
   'a reset stream': [{ cut: { afterPieces: 0, how: 'reset' } }, 'ConnectionError', 'ECONNRESET', true],
   'a closed stream': [{ cut: { afterPieces: 0, how: 'close' } }, 'ConnectionError', 'ECONNRESET', true],

@@ -14,7 +14,7 @@ const FAULTS = {
   done: 'STREAM_TRUNCATED',
   noFinish: 'STREAM_TRUNCATED',
 }
-const OPTIONS = { idleTimeoutMs: 60 }
+const OPTIONS = { idleTimeoutMs: 150 }
 
 describe('a fault in mid-answer', { concurrency: 8 }, () => {
   for (const [how, code] of Object.entries(FAULTS)) {

@@ -79,12 +79,12 @@ test('the deadline covers the queue, the waits and the answer', async (t) => {
 })
 
 test('a healthy long answer is never cut by the stage timeouts', async (t) => {
-  const { simulator, client } = await pair(t, { firstTokenTimeoutMs: 20, idleTimeoutMs: 60, maxRetries: 0 })
-  simulator.script({ text: 'x'.repeat(30), pieceChars: 1, paceMs: 8 })
+  const { simulator, client } = await pair(t, { firstTokenTimeoutMs: 50, idleTimeoutMs: 300, maxRetries: 0 })
+  simulator.script({ text: 'x'.repeat(30), pieceChars: 1, paceMs: 15 })
   assert.equal((await FACES.text(client)).text, 'x'.repeat(30))
   // Pings end the silence.
   simulator.script({ pieces: PIECES, cut: { afterPieces: 3, how: 'stall' }, pings: { everyMs: 10 } })
-  const error = await failure(client.chat(REQUEST, { totalTimeoutMs: 200 }))
+  const error = await failure(client.chat(REQUEST, { totalTimeoutMs: 600 }))
   assert.equal(error.phase, 'total')
 })
 

@@ -94,9 +94,9 @@ test('an answer that is cut by the limit or the filter is complete, and says so'
 })
 
 test('reasoning is a first token, and comes beside the text', async (t) => {
-  const { simulator, client } = await pair(t, { firstTokenTimeoutMs: 20, maxRetries: 0 })
-  // Five times 20 ms is the limit for the first token; the text comes later than that.
-  simulator.setDefault({ pieces: PIECES, reasoning: 'Ta nghĩ đã nhé, nghĩ cho kỹ, từng bước một', paceMs: 25 })
+  const { simulator, client } = await pair(t, { firstTokenTimeoutMs: 60, maxRetries: 0 })
+  // Five times 60 ms is the limit for the first token; the text comes later than that.
+  simulator.setDefault({ pieces: PIECES, reasoning: 'Ta nghĩ đã nhé, nghĩ cho kỹ, từng bước một', paceMs: 40 })
   const stream = client.stream({ messages: MESSAGES })
   let reasoning = ''
   for await (const chunk of stream) reasoning += chunk.choices[0]?.delta.reasoning_content ?? ''

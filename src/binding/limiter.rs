@@ -9,6 +9,7 @@ use serde_json::json;
 
 use super::errors::{OrThrow, parse};
 use super::hub::NativeHub;
+use super::runtime;
 use crate::config::RateLimit;
 use crate::engine::clock;
 use crate::engine::limiter::Limiter;
@@ -99,15 +100,25 @@ impl NativeLimiter {
         let limiter = Arc::clone(&self.limiter);
         // Past what a duration can hold is for ever.
         let timeout = timeout_ms.and_then(|ms| Duration::try_from_secs_f64(ms.max(0.0) / 1000.0).ok());
+        let mut wait = Box::pin(async move {
+            let wait = limiter.acquire(tokens, 0.0, || ());
+            let waited = tokio::time::timeout(timeout.unwrap_or(Duration::MAX), wait).await;
+            waited.unwrap_or_else(|_| Err(Error::timeout(Phase::Queue, timeout.unwrap_or_default())))
+        });
+        // It takes its place in the queue here and now: `acquireToken()`, which comes next, must not
+        // push in.
+        let early = {
+            let _context = runtime().enter();
+            (&mut wait).now_or_never()
+        };
         let run = async move {
-            let wait =
-                tokio::time::timeout(timeout.unwrap_or(Duration::MAX), limiter.acquire(tokens, 0.0, || ()));
-            let result = tokio::select! {
-                biased;
-                () = outlet.state.cancel.cancelled() => Err(Error::new(Kind::Aborted, "the wait was aborted")),
-                result = wait => {
-                    result.unwrap_or_else(|_| Err(Error::timeout(Phase::Queue, timeout.unwrap_or_default())))
-                }
+            let result = match early {
+                Some(result) => result,
+                None => tokio::select! {
+                    biased;
+                    () = outlet.state.cancel.cancelled() => Err(Error::new(Kind::Aborted, "the wait was aborted")),
+                    result = wait => result,
+                },
             };
             outlet.end(result.map(|()| "null".to_owned()));
         };
