@@ -177,7 +177,7 @@ export interface RecoveryOptions {
   style?: 'dialog' | 'anchored' | 'system' | 'prefill'
   /** How often one answer is taken up again. @default 5 */
   maxRecoveries?: number
-  /** Code points of repetition that count as no accident; shorter ones are left in. @default OVERLAP_MIN */
+  /** Code points of repetition that count as no accident; shorter ones are left in. @default 16 */
   overlapMin?: number
   /** An event that is no JSON: `recover` takes it for a break, `skip` passes it over. @default 'recover' */
   onMalformed?: 'recover' | 'skip'

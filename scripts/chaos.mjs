@@ -40,6 +40,10 @@ const HOWS = ['reset', 'close', 'stall', 'errorEvent', 'errorEventNamed', 'malfo
 const BEFORE = [{ status: 503 }, { status: 429, retryAfterMs: 5 }, { connectReset: true }, { closeBeforeHeaders: true }]
 const FACES = ['textStream', 'chunks', 'streamWithRetry', 'chat']
 
+/** A provider that stalls and pings is alive by its own word: only a deadline ends that. */
+const withoutEndlessPings = ({ pings, ...scenario }) =>
+  scenario.cut?.how === 'stall' || !pings ? scenario : { ...scenario, pings }
+
 /** The script of a seed. */
 export function scriptOf(seed, overlapMin) {
   const r = random(seed)
@@ -69,7 +73,7 @@ export function scriptOf(seed, overlapMin) {
     routes: 1 + int(r, 3),
     face: pick(r, FACES),
     style: pick(r, ['dialog', 'dialog', 'anchored', 'system', 'prefill']),
-    scenarios: [...breaks.map((fault) => ({ ...shape(), ...fault })), shape()],
+    scenarios: [...breaks.map((fault) => withoutEndlessPings({ ...shape(), ...fault })), shape()],
   }
 }
 
@@ -93,6 +97,12 @@ async function ask(client, face) {
   return text
 }
 
+/** No script needs so long: a hang is a failure with a seed. */
+const tooLong = () =>
+  new Promise((_resolve, reject) => {
+    setTimeout(() => reject(new Error('nothing came of it in 20 s')), 20_000).unref()
+  })
+
 /** Plays one script. Resolves to null, or to what is wrong. */
 export async function play(script, simulator) {
   simulator.reset()
@@ -108,7 +118,7 @@ export async function play(script, simulator) {
     retry: { backoff: 'constant', baseDelayMs: 1, jitter: 'none' },
   })
   try {
-    const text = await ask(client, script.face)
+    const text = await Promise.race([ask(client, script.face), tooLong()])
     if (text !== script.text) return `delivered ${JSON.stringify(text)}\n  instead of ${JSON.stringify(script.text)}`
   } catch (error) {
     if (!(error instanceof HolySheepError)) return `${error.stack}`

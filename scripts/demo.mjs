@@ -11,7 +11,13 @@ const ANSWERS = [
     answer:
       'Vì nửa câu trả lời không phải là câu trả lời. Khi mạng chập chờn, máy chủ quá tải hay kết nối bị đứt, ' +
       'người đọc vẫn cần từng chữ một, đúng thứ tự, không thừa, không thiếu. 🐑',
-    badDay: [{ status: 429, retryAfter: 1 }, { status: 503 }, { connectReset: true }],
+    // The last one breaks in the middle of a word.
+    badDay: [
+      { status: 429, retryAfter: 1 },
+      { status: 503 },
+      { connectReset: true },
+      { paceMs: 15, pieceChars: 3, cut: { afterPieces: 22, how: 'reset' } },
+    ],
   },
   {
     language: 'English',
@@ -29,9 +35,15 @@ const print = (text) => {
   process.stdout.write(text)
   midLine = !text.endsWith('\n')
 }
+/** What happens in the middle of an answer is told after it: the answer shows no seam. */
+const later = []
 const note = (text) => {
+  if (midLine) later.push(text)
+  else print(`${dim(`  · ${text}`)}\n`)
+}
+const endAnswer = () => {
   if (midLine) print('\n')
-  print(`${dim(`  · ${text}`)}\n`)
+  for (const text of later.splice(0)) note(text)
 }
 
 /** One line for what went wrong, one for what the client did. */
@@ -39,6 +51,7 @@ function tell(event) {
   if (event.type === 'attempt-failed') note(`attempt ${event.attempt} failed: ${event.message}`)
   if (event.type === 'wait') note(`the client waits ${event.ms} ms (${event.reason}), then tries again`)
   if (event.type === 'first-token' && event.afterMs > 1000) note(`the first token took ${event.afterMs} ms: waited for`)
+  if (event.type === 'recovery') note(`the client asks for the rest after ${event.received} characters`)
   if (event.type === 'fallback') note(`the client goes on at ${event.endpoint} with ${event.model}`)
 }
 
@@ -50,7 +63,7 @@ async function ask(client, question, language) {
     text += piece
     print(piece)
   }
-  print('\n')
+  endAnswer()
   return { text, ...(await stream.result) }
 }
 
@@ -82,7 +95,7 @@ async function simulated() {
   let complete = true
   for (const { language, question, answer, badDay } of ANSWERS) {
     simulator.script(...badDay.map((scenario) => ({ text: answer, ...scenario })))
-    simulator.setDefault({ text: answer, paceMs: 15 })
+    simulator.setDefault({ text: answer, paceMs: 15, onContinue: 'word' })
     const { text, attempts } = await ask(client, question, language)
     rows.push(...rowsOf(language, attempts))
     complete &&= text === answer
@@ -111,6 +124,7 @@ try {
   print(`\nanswer complete: ${complete ? 'yes' : 'no'}\n`)
   process.exitCode = complete ? 0 : 1
 } catch (error) {
+  endAnswer()
   note(`${error.name}: ${error.message}`)
   print('\nanswer complete: no\n')
   process.exitCode = 1

@@ -10,7 +10,7 @@ const allowed = {
   policy: ['error'],
   wire: ['error'],
   session: ['error'],
-  config: ['error', 'policy'],
+  config: ['error', 'policy', 'session'],
   transport: ['error'],
   engine: ['error', 'config', 'policy', 'wire', 'session', 'transport', 'store'],
   simulator: [],

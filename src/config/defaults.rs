@@ -26,10 +26,6 @@ pub const MAX_RETRY_AFTER: Duration = Duration::from_secs(60);
 pub const MAX_RECOVERIES: u32 = 5;
 /// The longest tool call that is held until it is whole, in bytes.
 pub const MAX_TOOL_CALL: usize = 256 * 1024;
-/// How much text of a continuation is held at most while it is told what of it is new, in characters,
-/// and for how long.
-pub const MAX_HELD: usize = 2000;
-pub const MAX_HELD_TIME: Duration = Duration::from_secs(2);
 
 pub const MAX_QUEUE: usize = 1000;
 

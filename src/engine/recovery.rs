@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::call::Running;
 use super::event::Event;
-use crate::config::{Mode, defaults as d};
+use crate::config::Mode;
 use crate::error::{Error, Kind};
 use crate::session::journal::Journal;
 use crate::session::prompts::{self, Style};
@@ -114,8 +114,7 @@ impl Running<'_> {
         if text.is_empty() {
             return Form::original(true);
         }
-        let limits =
-            Limits { overlap_min: options.overlap_min, max_held: d::MAX_HELD, max_wait: d::MAX_HELD_TIME };
+        let limits = Limits { overlap_min: options.overlap_min, ..Limits::default() };
         if self.call.request.wants_json() {
             // A schema forces the provider to begin anew: what comes must repeat what was delivered.
             let splice = Splice::new(text, limits, Expect::Restart);

@@ -90,13 +90,18 @@ pub(super) fn resume(answer: &str, point: usize, style: OnContinue, overlap_char
                 n => earlier.into_iter().nth(n - 1).unwrap_or(0),
             })
         }
-        OnContinue::Word if answer[point..].starts_with(|c: char| !c.is_whitespace()) => {
-            let begins = answer[..point].char_indices().rev().take_while(|(_, c)| !c.is_whitespace());
+        OnContinue::Word if answer[point..].starts_with(is_letter) => {
+            let begins = answer[..point].char_indices().rev().take_while(|(_, c)| is_letter(*c));
             Some(begins.last().map_or(point, |(at, _)| at))
         }
         // The cut fell between two words.
         OnContinue::Exact | OnContinue::Word => Some(point),
     }
+}
+
+/// A letter, or a mark on one: a text may come in decomposed form.
+fn is_letter(c: char) -> bool {
+    c.is_alphabetic() || matches!(c, '\u{300}'..='\u{36f}')
 }
 
 #[cfg(test)]

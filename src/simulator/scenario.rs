@@ -276,7 +276,7 @@ pub enum OnContinue {
     Restart,
     /// Another text.
     Different,
-    /// The same as `exact`, but a word that was cut inside begins again.
+    /// The same as `exact`, but a word (a run of letters) that was cut inside begins again.
     Word,
 }
 

@@ -6,6 +6,7 @@ mod fallbacks;
 mod limits;
 mod malformed;
 mod provider;
+mod recovery;
 mod refusals;
 mod retries;
 mod streams;

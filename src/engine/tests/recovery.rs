@@ -1,0 +1,225 @@
+//! A broken answer is taken up again.
+
+use serde_json::{Value, json};
+
+use super::provider::{Reply, answer, chunk, refusal, status, stream, unavailable, usage_chunk};
+use super::support::{Ask, Ended, Scene};
+use crate::engine::sink::Wants;
+use crate::error::Kind;
+
+fn options() -> Value {
+    json!({ "retry": { "baseDelayMs": 10 } })
+}
+
+fn broken(text: &str) -> Reply {
+    stream().say(text).breaks()
+}
+
+fn text(ended: &Ended) -> String {
+    ended.pieces().concat()
+}
+
+fn messages(scene: &Scene, index: usize) -> Vec<Value> {
+    scene.requests()[index].json()["messages"].as_array().unwrap().clone()
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_rest_is_asked_for_and_what_it_repeats_is_taken_off() {
+    for (rest, kind) in [
+        (" fox jumps.", "exact"),
+        ("time: the quick brown fox jumps.", "overlap"),
+        ("brown fox jumps.", "word"),
+        ("Once upon a time: the quick brown fox jumps.", "restart"),
+    ] {
+        let first = broken("Once upon a time: the quick brown");
+        let scene = Scene::new(options(), vec![first, answer(&[rest])]);
+        let ended = scene.call().await;
+        assert_eq!(text(&ended), "Once upon a time: the quick brown fox jumps.", "{kind}");
+        let result: Value = serde_json::from_str(&ended.answer().result()).unwrap();
+        assert_eq!((&result["recoveries"], &result["seams"][0]["kind"]), (&json!(1), &json!(kind)));
+        assert_eq!(result["text"], text(&ended));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_request_is_built_from_the_original_messages() {
+    let script = vec![broken("one "), broken("two "), answer(&["three"])];
+    let scene = Scene::new(options(), script);
+    assert_eq!(text(&scene.call().await), "one two three");
+    let second = messages(&scene, 1);
+    let third = messages(&scene, 2);
+    assert_eq!(second[0], json!({ "role": "user", "content": "hi" }));
+    assert_eq!(second[1], json!({ "role": "assistant", "content": "one " }));
+    assert_eq!(third[1], json!({ "role": "assistant", "content": "one two " }));
+    assert_eq!((second.len(), third.len()), (3, 3));
+    assert!(third[2]["content"].as_str().unwrap().contains("one two "));
+    let requests = scene.requests();
+    let keys: Vec<_> = requests.iter().map(|seen| seen.key()).collect();
+    assert!(keys[0] != keys[1] && keys[1] != keys[2]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_style_that_is_refused_gives_way_to_another_at_once() {
+    let refused = refusal(400, "invalid", "the last message must be the user's");
+    let scene = Scene::new(options(), vec![broken("half "), refused, answer(&["whole"])]);
+    let ended = scene.call().await;
+    assert_eq!(text(&ended), "half whole");
+    assert_eq!(messages(&scene, 2)[1]["role"], "system");
+    let times = scene.times();
+    assert_eq!(times[2], times[1]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_refusal_of_every_style_ends_as_an_interruption() {
+    let refused = || refusal(400, "invalid", "no");
+    let scene = Scene::new(options(), vec![broken("half "), refused(), refused()]);
+    let ended = scene.call().await;
+    let error = ended.error();
+    assert_eq!((error.kind, error.partial.as_deref()), (Kind::Interrupted, Some("half ")));
+    assert_eq!(error.cause.as_ref().unwrap().kind, Kind::InvalidRequest);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_restart_that_diverges_is_not_joined() {
+    let other = answer(&["Once upon a time there was nobody."]);
+    let whole = answer(&["Once upon a time: the end."]);
+    let scene = Scene::new(options(), vec![broken("Once upon a time: the"), other, whole]);
+    assert_eq!(text(&scene.call().await), "Once upon a time: the end.");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_to_serve_in_between_is_a_retry_like_any_other() {
+    let scene = Scene::new(options(), vec![broken("a "), unavailable(), answer(&["b"])]);
+    let ended = scene.call().await;
+    assert_eq!((text(&ended).as_str(), scene.requests().len()), ("a b", 3));
+}
+
+#[tokio::test(start_paused = true)]
+async fn retries_count_from_the_last_progress_and_recoveries_have_a_limit() {
+    let parts = ["one ", "two ", "three ", "four ", "five ", "six ", "seven "];
+    let script = || parts.iter().map(|part| broken(part)).chain([answer(&["end"])]).collect::<Vec<_>>();
+    let mut unlimited = options();
+    unlimited["maxRetries"] = json!(1);
+    unlimited["recovery"] = json!({ "maxRecoveries": 9 });
+    let all = parts.concat() + "end";
+    assert_eq!(text(&Scene::new(unlimited, script()).call().await), all);
+    let scene = Scene::new(options(), script());
+    let ended = scene.call().await;
+    assert_eq!((ended.error().kind, text(&ended)), (Kind::Interrupted, parts[..6].concat()));
+    assert_eq!(scene.requests().len(), 6);
+}
+
+#[tokio::test(start_paused = true)]
+async fn chunks_after_a_break_have_the_identity_of_the_first() {
+    let mut second = stream();
+    for (delta, finish) in [(json!({ "role": "assistant" }), None), (json!({ "content": "b" }), Some("stop"))]
+    {
+        let mut event = chunk(delta, finish);
+        event["id"] = json!("chatcmpl-2");
+        event["model"] = json!("other");
+        second = second.event(&event);
+    }
+    let scene = Scene::new(options(), vec![broken("a "), second.done()]);
+    let ended = scene.call_wanting(Wants::Chunks).await;
+    let chunks: Vec<Value> = ended.pieces().iter().map(|json| serde_json::from_str(json).unwrap()).collect();
+    assert!(chunks.iter().all(|chunk| chunk["id"] == "chatcmpl-1" && chunk["model"] == "m-2025"));
+    let joined: String =
+        chunks.iter().filter_map(|chunk| chunk["choices"][0]["delta"]["content"].as_str()).collect();
+    assert_eq!(joined, "a b");
+    assert_eq!(chunks.last().unwrap()["choices"][0]["finish_reason"], "stop");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_tool_call_arrives_whole_once_and_a_break_inside_asks_for_it_again() {
+    let part = |arguments: &str, first: bool| {
+        let mut call = json!({ "index": 0, "function": { "arguments": arguments } });
+        if first {
+            call["id"] = json!("call_1");
+            call["function"]["name"] = json!("weather");
+        }
+        chunk(json!({ "tool_calls": [call] }), None)
+    };
+    let cut = stream().event(&part("{\"ci", true)).breaks();
+    let whole = stream()
+        .event(&part("{\"city\":", true))
+        .event(&part("\"Huế\"}", false))
+        .event(&chunk(json!({}), Some("tool_calls")))
+        .done();
+    let scene = Scene::new(options(), vec![cut, whole]);
+    let ended = scene.call_wanting(Wants::Chunks).await;
+    let chunks: Vec<Value> = ended.pieces().iter().map(|json| serde_json::from_str(json).unwrap()).collect();
+    let calls: Vec<&Value> =
+        chunks.iter().map(|c| &c["choices"][0]["delta"]["tool_calls"]).filter(|c| !c.is_null()).collect();
+    assert_eq!(calls.len(), 1);
+    assert_eq!(calls[0][0]["function"], json!({ "name": "weather", "arguments": "{\"city\":\"Huế\"}" }));
+}
+
+#[tokio::test(start_paused = true)]
+async fn max_tokens_are_reduced_by_what_was_received_and_none_left_ends_with_length() {
+    let request = |max: u64| json!({ "messages": [{ "role": "user", "content": "hi" }], "max_tokens": max });
+    let cut = || stream().say("a ").say("b ").breaks();
+    let scene = Scene::new(options(), vec![cut(), answer(&["c"])]);
+    let ended = scene.ask(Ask { request: request(10), ..Ask::default() }).await;
+    assert_eq!((text(&ended).as_str(), &scene.requests()[1].json()["max_tokens"]), ("a b c", &json!(8)));
+    let scene = Scene::new(options(), vec![cut()]);
+    let ended = scene.ask(Ask { request: request(2), ..Ask::default() }).await;
+    assert_eq!(scene.requests().len(), 1);
+    assert_eq!(ended.answer().journal.first().finish_reason.as_deref(), Some("length"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn json_is_asked_for_anew_and_must_repeat_what_was_delivered() {
+    let request = json!({
+        "messages": [{ "role": "user", "content": "hi" }], "response_format": { "type": "json_object" }
+    });
+    let script = vec![broken("{\"a\":"), answer(&["{\"b\":2}"]), answer(&["{\"a\":1}"])];
+    let scene = Scene::new(options(), script);
+    let ended = scene.ask(Ask { request, ..Ask::default() }).await;
+    assert_eq!(text(&ended), "{\"a\":1}");
+    assert_eq!(messages(&scene, 1).len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn several_choices_and_logprobs_are_not_continued() {
+    for field in [json!({ "n": 2 }), json!({ "logprobs": true })] {
+        let mut request = json!({ "messages": [{ "role": "user", "content": "hi" }] });
+        request.as_object_mut().unwrap().extend(field.as_object().unwrap().clone());
+        let scene = Scene::new(options(), vec![broken("half")]);
+        let ended = scene.ask(Ask { request, ..Ask::default() }).await;
+        assert_eq!((ended.error().kind, scene.requests().len()), (Kind::Interrupted, 1));
+        assert!(ended.error().message.contains("cannot be continued"));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn usage_is_added_up_over_the_attempts_that_reported_it() {
+    let first = stream().say("a ").event(&usage_chunk(3)).breaks();
+    let second = stream().say("b").finish().event(&usage_chunk(4)).done();
+    let scene = Scene::new(options(), vec![first, second]);
+    let ended = scene.call().await;
+    assert_eq!(ended.answer().journal.usage.as_ref().unwrap()["total_tokens"], 7);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_next_model_goes_on_and_the_result_says_who_wrote_what() {
+    let mut options = options();
+    options["fallbackModels"] = json!(["m2"]);
+    options["maxRetries"] = json!(0);
+    let scene = Scene::new(options, vec![broken("ab "), answer(&["cde"])]);
+    let ended = scene.call().await;
+    let result: Value = serde_json::from_str(&ended.answer().result()).unwrap();
+    let parts: Vec<_> = result["parts"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|p| (p["model"].clone(), p["characters"].clone()))
+        .collect();
+    assert_eq!(parts, [(json!("gpt-4.1"), json!(3)), (json!("m2"), json!(3))]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_that_is_refused_in_mid_answer_ends_as_an_interruption() {
+    let scene = Scene::new(options(), vec![broken("half "), status(401)]);
+    let ended = scene.call().await;
+    assert_eq!((ended.error().kind, ended.error().status), (Kind::Interrupted, Some(401)));
+}
