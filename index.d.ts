@@ -165,7 +165,7 @@ export interface RecoveryOptions {
   /**
    * `continue`: the provider is asked for the rest, and what it repeats is taken off. `restart`: the answer begins anew,
    * and `onRestart` tells to drop what was shown. `fail`: a `StreamInterruptedError` with what was received.
-   * @default 'continue'
+   * @default 'fail'
    */
   mode?: 'continue' | 'restart' | 'fail'
   /**

@@ -63,6 +63,7 @@ describe('the defaults', () => {
     RetryOptions: defaults.retry,
     CircuitBreakerOptions: defaults.circuitBreaker,
     RateLimitOptions: defaults.rateLimit,
+    RecoveryOptions: defaults.recovery,
   }
   const found = {}
   for (const [, name, body] of read('index.d.ts').matchAll(/^export interface (\w+)[^{]*\{\n([\s\S]*?)^\}/gm)) {
@@ -88,6 +89,7 @@ describe('the defaults', () => {
       ['RetryOptions', defaults.retry],
       ['CircuitBreakerOptions', defaults.circuitBreaker],
       ['RateLimitOptions', defaults.rateLimit],
+      ['RecoveryOptions', defaults.recovery],
     ]) {
       assert.deepEqual(found[name], place)
     }

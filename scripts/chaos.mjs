@@ -6,8 +6,13 @@ import { HolySheepError, HolySheepStreamingClient } from 'holysheep'
 import { startSimulator } from 'holysheep/simulator'
 
 const WORDS = {
-  english: 'the quick brown fox jumps over a lazy dog while three llamas keep humming their happy morning song'.split(' '),
-  vietnamese: 'khi mạng chập chờn và máy chủ quá tải người đọc vẫn cần từng chữ một đúng thứ tự không thừa không thiếu nghiêng'.split(' '),
+  english: 'the quick brown fox jumps over a lazy dog while three llamas keep humming their happy morning song'.split(
+    ' ',
+  ),
+  vietnamese:
+    'khi mạng chập chờn và máy chủ quá tải người đọc vẫn cần từng chữ một đúng thứ tự không thừa không thiếu nghiêng'.split(
+      ' ',
+    ),
   emoji: ['👩‍👩‍👧‍👦', '🐑', '👍🏽', 'ok', '🏳️‍🌈', 'tốt', '✅', '🇻🇳', 'go'],
 }
 
@@ -28,8 +33,14 @@ const TEXTS = {
   emoji: (r) => sentence(r, WORDS.emoji),
   code: (r) => `\`\`\`js\n${lines(r, (i) => `const value${i} = compute(${i}, ${int(r, 1000)})`)}\n\`\`\`\nDone.`,
   list: (r) => lines(r, (i) => `${i + 1}. ${sentence(r, WORDS.vietnamese, 6)}`),
-  table: (r) => `| name | count |\n| --- | --- |\n${lines(r, (i) => `| row ${i} ${pick(r, WORDS.english)} | ${int(r, 100)} |`)}`,
-  json: (r) => JSON.stringify(Array.from({ length: 2 + int(r, 12) }, (_, i) => ({ id: i, name: pick(r, WORDS.english) })), null, 1),
+  table: (r) =>
+    `| name | count |\n| --- | --- |\n${lines(r, (i) => `| row ${i} ${pick(r, WORDS.english)} | ${int(r, 100)} |`)}`,
+  json: (r) =>
+    JSON.stringify(
+      Array.from({ length: 2 + int(r, 12) }, (_, i) => ({ id: i, name: pick(r, WORDS.english) })),
+      null,
+      1,
+    ),
 }
 const int = (r, below) => Math.floor(r() * below)
 const pick = (r, list) => list[int(r, list.length)]
@@ -114,7 +125,7 @@ export async function play(script, simulator) {
     idleTimeoutMs: 150,
     firstTokenTimeoutMs: 5000,
     circuitBreaker: false,
-    recovery: { style: script.style, maxRecoveries: 10 },
+    recovery: { mode: 'continue', style: script.style, maxRecoveries: 10 },
     retry: { backoff: 'constant', baseDelayMs: 1, jitter: 'none' },
   })
   try {

@@ -156,7 +156,8 @@ impl<'a> Running<'a> {
             }
             let silent = matches!(error.kind, Kind::Timeout(_));
             let failure = Failure { class, retry_after: error.retry_after, silent };
-            if self.attempts.last().is_some_and(|attempt| attempt.pieces > 0) {
+            // Progress is what the consumer has: what it has not seen is asked for from the beginning.
+            if begun && self.attempts.last().is_some_and(|attempt| attempt.pieces > 0) {
                 plan.progressed();
             }
             step = plan.failed(failure, clock::now(), self.remaining(), &mut self.rng);

@@ -161,6 +161,10 @@ export class HolySheepStreamingClient {
   #start(request: ChatRequest, options: CallOptions | undefined, consumer: Consumer, whole: boolean): CallHandle {
     const { signal, rest: callOptions } = splitSignal(options)
     const { onRestart = this.#onRestart, rest } = splitRecovery(callOptions)
+    const effective = (rest.recovery ?? this.#options.recovery) as RecoveryOptions | undefined
+    if (effective?.mode === 'restart' && !onRestart && !whole) {
+      throw invalid('recovery.onRestart', undefined, "a function that drops what was shown, for mode: 'restart'")
+    }
     const body = encodeRequest(request)
     const coalesce = rest.coalesce === undefined ? this.#coalesce : rest.coalesce === true
     const json = encode(rest)
@@ -184,9 +188,7 @@ export class HolySheepStreamingClient {
       },
     }
     const enter = (hub: InstanceType<typeof addon.NativeHub>) =>
-      native(() =>
-        this.#native.start(hub, body, json, whole, tracked.event !== undefined, tracked.judge !== undefined),
-      )
+      native(() => this.#native.start(hub, body, json, whole, tracked.event !== undefined, tracked.judge !== undefined))
     const call = open(tracked, { coalesce, signal }, enter)
     const over = new Promise<void>((resolve) => {
       settle = resolve

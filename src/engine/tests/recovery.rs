@@ -8,7 +8,7 @@ use crate::engine::sink::Wants;
 use crate::error::Kind;
 
 fn options() -> Value {
-    json!({ "retry": { "baseDelayMs": 10 } })
+    json!({ "retry": { "baseDelayMs": 10 }, "recovery": { "mode": "continue" } })
 }
 
 fn broken(text: &str) -> Reply {
@@ -100,13 +100,20 @@ async fn retries_count_from_the_last_progress_and_recoveries_have_a_limit() {
     let script = || parts.iter().map(|part| broken(part)).chain([answer(&["end"])]).collect::<Vec<_>>();
     let mut unlimited = options();
     unlimited["maxRetries"] = json!(1);
-    unlimited["recovery"] = json!({ "maxRecoveries": 9 });
+    unlimited["recovery"]["maxRecoveries"] = json!(9);
     let all = parts.concat() + "end";
     assert_eq!(text(&Scene::new(unlimited, script()).call().await), all);
     let scene = Scene::new(options(), script());
     let ended = scene.call().await;
     assert_eq!((ended.error().kind, text(&ended)), (Kind::Interrupted, parts[..6].concat()));
     assert_eq!(scene.requests().len(), 6);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_nobody_has_seen_is_no_progress_so_the_retries_run_out() {
+    let scene = Scene::new(options(), (0..4).map(|_| broken("half")).collect());
+    let ended = scene.call_wanting(Wants::Nothing).await;
+    assert_eq!((ended.error().kind, scene.requests().len()), (Kind::RetriesExhausted, 4));
 }
 
 #[tokio::test(start_paused = true)]

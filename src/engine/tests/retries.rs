@@ -120,7 +120,7 @@ async fn a_stream_cut_before_its_first_piece_is_asked_again_in_silence() {
 #[tokio::test(start_paused = true)]
 async fn a_stream_cut_after_a_piece_is_interrupted_with_the_exact_text_and_asked_no_more() {
     for cut in [stream().say("xin ").say("ch").breaks(), stream().say("xin ").say("ch")] {
-        let scene = Scene::new(json!({ "recovery": false }), vec![cut.header("x-request-id", "p-1")]);
+        let scene = Scene::new(json!({}), vec![cut.header("x-request-id", "p-1")]);
         let ended = scene.call().await;
         let error = ended.error();
         assert_eq!((error.kind, error.partial.as_deref()), (Kind::Interrupted, Some("xin ch")));

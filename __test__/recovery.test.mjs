@@ -1,0 +1,68 @@
+// A stream that breaks is taken up again: random bad days, and what the result says of them.
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { HolySheepStreamingClient, StreamInterruptedError } from 'holysheep'
+import { startSimulator } from 'holysheep/simulator'
+import { chaos } from '../scripts/chaos.mjs'
+
+test('random breaks, ways of continuing and routes: every answer arrives byte for byte', async () => {
+  const { count, failures } = await chaos(200, 1, 16)
+  assert.equal(count, 200)
+  assert.deepEqual(failures, [], 'replay one with: npm run chaos -- --only SEED')
+})
+
+test('an answer cut in the middle of a Vietnamese word is delivered without a seam', async () => {
+  const text = 'Một dòng suối nghiêng mình qua thung lũng. 🐑'
+  const simulator = await startSimulator({ answer: text, default: { onContinue: 'word' } })
+  const cut = Buffer.byteLength('Một dòng suối ngh')
+  simulator.script({ pieces: [text.slice(0, 17), text.slice(17)], cut: { afterPieces: 1, how: 'reset' } })
+  const client = new HolySheepStreamingClient('key', {
+    baseUrl: simulator.url,
+    recovery: { mode: 'continue' },
+    retry: { baseDelayMs: 1 },
+  })
+  const stream = client.stream({ messages: [{ role: 'user', content: 'Hi' }] })
+  let delivered = ''
+  for await (const piece of stream.textStream) delivered += piece
+  assert.equal(delivered, text)
+  const { recoveries, seams, parts } = await stream.result
+  assert.deepEqual([recoveries, seams[0].kind, parts.length], [1, 'word', 2])
+  assert.equal(simulator.requests.length, 2)
+  assert.equal(simulator.requests[1].json.messages[1].content, Buffer.from(text).subarray(0, cut).toString())
+  await simulator.close()
+})
+
+test('restart tells to drop what was shown, and begins anew', async () => {
+  const simulator = await startSimulator({ answer: 'Xin chào' })
+  simulator.script({ pieces: ['Xin ', 'chào'], cut: { afterPieces: 1, how: 'close' } })
+  const client = new HolySheepStreamingClient('key', { baseUrl: simulator.url, retry: { baseDelayMs: 1 } })
+  let shown = ''
+  const recovery = {
+    mode: 'restart',
+    onRestart() {
+      shown = '[again]'
+    },
+  }
+  const messages = [{ role: 'user', content: 'Hi' }]
+  const show = (piece) => {
+    shown += piece
+  }
+  const outcome = await client.streamWithRetry(messages, show, null, { recovery })
+  assert.deepEqual([outcome.success, shown], [true, '[again]Xin chào'])
+  assert.deepEqual(simulator.requests[1].json.messages, messages)
+  const silent = { recovery: { mode: 'restart' } }
+  assert.throws(() => client.stream({ messages }, silent), { code: 'INVALID_ARGUMENT', message: /onRestart/ })
+  await simulator.close()
+})
+
+test('without it a break is an interruption with exactly what was received', async () => {
+  const simulator = await startSimulator({ default: { pieces: ['a ', 'b ', 'c'], cut: { afterPieces: 2 } } })
+  const client = new HolySheepStreamingClient('key', { baseUrl: simulator.url })
+  const stream = client.stream({ messages: [{ role: 'user', content: 'Hi' }] })
+  await assert.rejects(async () => {
+    for await (const piece of stream.textStream) assert.ok(piece)
+  }, StreamInterruptedError)
+  await assert.rejects(stream.result, { partial: 'a b ', code: 'STREAM_INTERRUPTED' })
+  assert.equal(simulator.requests.length, 1)
+  await simulator.close()
+})
