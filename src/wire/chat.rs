@@ -6,186 +6,16 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use serde::de::{self, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
-use serde::{Deserialize, Serialize, Serializer, ser::SerializeMap};
+use serde::Deserialize;
+use serde::de::{self, Deserializer, IgnoredAny, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::error::{Error, Kind, Result, cut};
 
+pub use super::chat_request::{ChatRequest, Instead};
+
 /// The path below the base URL.
 pub const PATH: &str = "/chat/completions";
-
-/// A chat request: the caller's own object, field by field and byte by byte. Only what the engine
-/// has to set is replaced, so that a field this package has never heard of arrives unchanged.
-#[derive(Clone, Debug)]
-pub struct ChatRequest {
-    fields: Vec<(String, Box<RawValue>)>,
-}
-
-impl ChatRequest {
-    /// Reads the caller's JSON. Refuses what is no object and an object without messages.
-    pub fn parse(json: &str) -> Result<Self> {
-        let Fields(fields) = serde_json::from_str(json)
-            .map_err(|_| Error::invalid("request", cut(json, 40), "an object with `messages`"))?;
-        let request = ChatRequest { fields };
-        match request.field("messages") {
-            None => return Err(Error::invalid("request.messages", "nothing", "an array of messages")),
-            Some(raw) if !raw.get().starts_with('[') => {
-                return Err(Error::invalid("request.messages", cut(raw.get(), 40), "an array of messages"));
-            }
-            Some(raw) if raw.get()[1..].trim_start().starts_with(']') => {
-                return Err(Error::invalid("request.messages", "an empty array", "at least one message"));
-            }
-            Some(_) => {}
-        }
-        if let Some(raw) = request.field("model")
-            && !raw.get().starts_with('"')
-        {
-            return Err(Error::invalid("request.model", cut(raw.get(), 40), "a model's name"));
-        }
-        if let Some(raw) = request.field("n")
-            && !matches!(serde_json::from_str::<u32>(raw.get()), Ok(1..=128))
-        {
-            return Err(Error::invalid("request.n", cut(raw.get(), 40), "a whole number from 1 to 128"));
-        }
-        Ok(request)
-    }
-
-    fn field(&self, name: &str) -> Option<&RawValue> {
-        let raw = self.fields.iter().find(|(key, _)| key == name).map(|(_, value)| &**value)?;
-        (raw.get() != "null").then_some(raw)
-    }
-
-    fn read<'a, T: Deserialize<'a>>(&'a self, name: &str) -> Option<T> {
-        serde_json::from_str(self.field(name)?.get()).ok()
-    }
-
-    /// The model that the caller named.
-    pub fn model(&self) -> Option<String> {
-        self.read("model")
-    }
-
-    /// How many choices the answer will have (`n`, default 1).
-    pub fn choices(&self) -> usize {
-        self.read("n").unwrap_or(1)
-    }
-
-    /// True when the caller asked for the usage chunk.
-    pub fn wants_usage(&self) -> bool {
-        #[derive(Deserialize)]
-        struct StreamOptions {
-            include_usage: Option<bool>,
-        }
-        self.read::<StreamOptions>("stream_options").and_then(|o| o.include_usage).unwrap_or(false)
-    }
-
-    /// The most tokens that the answer may have, where the caller said so.
-    pub fn max_tokens(&self) -> Option<u64> {
-        self.read("max_completion_tokens").or_else(|| self.read("max_tokens"))
-    }
-
-    /// The caller asked for JSON (`response_format`): an answer that cannot be continued in the middle.
-    pub fn wants_json(&self) -> bool {
-        #[derive(Deserialize)]
-        struct Format {
-            r#type: Option<String>,
-        }
-        let format = self.read::<Format>("response_format").and_then(|format| format.r#type);
-        format.is_some_and(|format| format != "text")
-    }
-
-    /// The caller asked for logprobs.
-    pub fn wants_logprobs(&self) -> bool {
-        self.read("logprobs").unwrap_or(false)
-    }
-
-    /// The messages as the caller wrote them.
-    pub fn messages(&self) -> &str {
-        self.field("messages").map_or("[]", RawValue::get)
-    }
-
-    /// The body of one attempt: the caller's fields, this model, streamed, with the usage chunk
-    /// where `include_usage` is set, and what a continuation asks in place of the caller's own.
-    pub fn encode(&self, model: &str, include_usage: bool, instead: &Instead<'_>) -> Vec<u8> {
-        let body = Body { request: self, model, include_usage, instead };
-        // Strings and raw JSON always encode.
-        serde_json::to_vec(&body).unwrap_or_default()
-    }
-}
-
-/// What a continuation asks in place of the caller's own.
-#[derive(Default)]
-pub struct Instead<'a> {
-    /// A JSON array.
-    pub messages: Option<&'a RawValue>,
-    pub max_tokens: Option<u64>,
-}
-
-struct Body<'a> {
-    request: &'a ChatRequest,
-    model: &'a str,
-    include_usage: bool,
-    instead: &'a Instead<'a>,
-}
-
-impl Serialize for Body<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("model", self.model)?;
-        let mut stream_options = None;
-        for (key, value) in &self.request.fields {
-            match key.as_str() {
-                "model" | "stream" => {}
-                "stream_options" => stream_options = Some(value),
-                "messages" if self.instead.messages.is_some() => {
-                    map.serialize_entry(key, &self.instead.messages)?;
-                }
-                "max_tokens" | "max_completion_tokens" if self.instead.max_tokens.is_some() => {
-                    map.serialize_entry(key, &self.instead.max_tokens)?;
-                }
-                _ => map.serialize_entry(key, value)?,
-            }
-        }
-        map.serialize_entry("stream", &true)?;
-        let others = stream_options
-            .and_then(|raw| {
-                serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(raw.get()).ok()
-            })
-            .unwrap_or_default();
-        let mut options = others;
-        if self.include_usage {
-            options.insert("include_usage".into(), true.into());
-        } else {
-            options.remove("include_usage");
-        }
-        if !options.is_empty() {
-            map.serialize_entry("stream_options", &options)?;
-        }
-        map.end()
-    }
-}
-
-struct Fields(Vec<(String, Box<RawValue>)>);
-
-impl<'de> Deserialize<'de> for Fields {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
-        struct Read;
-        impl<'de> Visitor<'de> for Read {
-            type Value = Fields;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> std::result::Result<Fields, A::Error> {
-                let mut fields = Vec::new();
-                while let Some(entry) = map.next_entry()? {
-                    fields.push(entry);
-                }
-                Ok(Fields(fields))
-            }
-        }
-        deserializer.deserialize_map(Read)
-    }
-}
 
 /// A string that borrows from the event where it holds no escape. Some providers send a list of
 /// parts where OpenAI sends a string: their texts are joined.
@@ -385,39 +215,6 @@ fn malformed(data: &str, error: &serde_json::Error) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn body(json: &str, usage: bool) -> String {
-        String::from_utf8(ChatRequest::parse(json).unwrap().encode("m", usage, &Instead::default())).unwrap()
-    }
-
-    #[test]
-    fn the_callers_fields_arrive_unchanged() {
-        assert_eq!(
-            body(
-                r#"{"messages":[{"role":"user","content":"é\u00e9"}],"seed":1.50,"x":{"b":1,"a":2},"stream":false}"#,
-                true
-            ),
-            r#"{"model":"m","messages":[{"role":"user","content":"é\u00e9"}],"seed":1.50,"x":{"b":1,"a":2},"stream":true,"stream_options":{"include_usage":true}}"#
-        );
-    }
-
-    #[test]
-    fn usage_is_asked_for_and_the_other_stream_options_stay() {
-        let json = r#"{"messages":[1],"stream_options":{"include_obfuscation":false,"include_usage":true}}"#;
-        assert!(
-            body(json, true)
-                .ends_with(r#""stream_options":{"include_obfuscation":false,"include_usage":true}}"#)
-        );
-        assert!(body(json, false).ends_with(r#""stream_options":{"include_obfuscation":false}}"#));
-        assert!(!body(r#"{"messages":[1]}"#, false).contains("stream_options"));
-    }
-
-    #[test]
-    fn a_request_without_messages_is_refused() {
-        for bad in ["[]", "3", "{}", r#"{"messages":"hi"}"#, r#"{"messages":[ ]}"#, r#"{"messages":null}"#] {
-            assert_eq!(ChatRequest::parse(bad).unwrap_err().kind, Kind::Invalid, "{bad}");
-        }
-    }
 
     #[test]
     fn text_without_escapes_is_not_copied() {

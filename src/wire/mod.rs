@@ -1,6 +1,7 @@
 //! What is said. Pure: bytes in, values out, bounded.
 
 pub mod chat;
+mod chat_request;
 pub mod limits;
 pub mod provider_error;
 pub mod retry_after;
