@@ -181,7 +181,7 @@ export interface RecoveryOptions {
   overlapMin?: number
   /** An event that is no JSON: `recover` takes it for a break, `skip` passes it over. @default 'recover' */
   onMalformed?: 'recover' | 'skip'
-  /** For `mode: 'restart'`: what was delivered so far is void. */
+  /** Needed by `mode: 'restart'` (except in `chat`): what was delivered so far is void. */
   onRestart?(): void
 }
 
@@ -333,6 +333,7 @@ export interface AttemptRecord {
   /** 1-based. */
   attempt: number
   endpoint: string
+  /** The model that was asked, by our name for it. */
   model: string
   /** The provider's id of the request where it sent one, else ours (`x-client-request-id`). */
   requestId: string
@@ -368,7 +369,7 @@ export class HolySheepStreamingClient implements AsyncDisposable {
   constructor(apiKey: string, options?: number | ClientOptions)
   constructor(options?: ClientOptions)
 
-  /** The key. Writable; not enumerable, never printed. */
+  /** The key, without white space around it. Writable; not enumerable, never printed. */
   get apiKey(): string
   set apiKey(key: string)
   /** Retries after the first attempt. Writable; holds from the next call on. */
@@ -580,7 +581,7 @@ export class TimeoutError extends HolySheepError {
 }
 /** No connection, or it broke before an answer came. `code` is Node's (`ECONNRESET` …). */
 export class ConnectionError extends HolySheepError {}
-/** The breaker of every route that is left is open. */
+/** The breaker of every route that is left is open; `cause` is the failure that opened it during the call, if one did. */
 export class CircuitOpenError extends HolySheepError {}
 /** The answer broke off; `partial` is what was received. */
 export class StreamInterruptedError extends HolySheepError {}

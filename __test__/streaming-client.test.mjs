@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { HolySheepError, HolySheepStreamingClient, StreamInterruptedError } from '../index.mjs'
+import { startSimulator } from '../simulator.mjs'
 import {
   ANSWER,
   clientOf,
@@ -301,4 +302,21 @@ test('its properties hold from the next call on', async (t) => {
   client.apiKey = ' sk-second '
   assert.deepEqual([client.baseUrl, client.apiKey], [second.url, 'sk-second'])
   assert.deepEqual(await client.streamWithRetry(MESSAGES), { success: true, attempts: 1 })
+})
+
+test('attempts are those that were made, also when the callback throws or the call is aborted', async () => {
+  const simulator = await startSimulator({ answer: 'one two three' })
+  const client = new HolySheepStreamingClient('key', { baseUrl: simulator.url, retry: { baseDelayMs: 1 } })
+  const messages = [{ role: 'user', content: 'Hi' }]
+  simulator.script({ status: 503 }, { status: 503 })
+  const thrown = await client.streamWithRetry(messages, () => {
+    throw new Error('enough')
+  })
+  assert.deepEqual([thrown.success, thrown.attempts, simulator.requests.length], [false, 3, 3])
+  simulator.clear()
+  simulator.script({ status: 429, retryAfter: 9 })
+  const signal = AbortSignal.timeout(200)
+  const aborted = await client.streamWithRetry(messages, () => {}, null, { signal })
+  assert.deepEqual([aborted.success, aborted.attempts, simulator.requests.length], [false, 1, 1])
+  await simulator.close()
 })

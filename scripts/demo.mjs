@@ -43,7 +43,7 @@ const note = (text) => {
 }
 const endAnswer = () => {
   if (midLine) print('\n')
-  for (const text of later.splice(0)) note(text)
+  for (const text of later.splice(0)) note(`meanwhile, in mid-answer: ${text}`)
 }
 
 /** One line for what went wrong, one for what the client did. */

@@ -9,8 +9,8 @@ use super::reader::{Reader, show};
 use super::{BreakerChoice, COMPLETIONS, Completion, RateLimit, Secret, api_key, breaker_choice, rate_limit};
 use crate::error::{Error, Result, cut};
 
-pub const BASE_URL_ACCEPTED: &str =
-    "an http or https URL such as https://api.holysheep.ai/v1, or a bare host";
+pub const BASE_URL_ACCEPTED: &str = "an http or https URL up to and including /v1, such as https://api.holysheep.ai/v1, without user, query or \
+     fragment; or a bare host";
 
 /// One provider. Its key and headers go to it and to no other.
 #[derive(Clone, Debug)]
@@ -145,7 +145,9 @@ pub fn base_url(name: &str, given: &str) -> Result<String> {
         None => format!("https://{text}/v1"),
     };
     let visible = whole.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"<>\\^`{|}".contains(&byte));
-    if !visible || whole.contains(['?', '#', '@']) {
+    // What is copied most often instead of the base URL.
+    let is_request_url = whole.trim_end_matches('/').ends_with("/chat/completions");
+    if !visible || is_request_url || whole.contains(['?', '#', '@']) {
         return Err(bad());
     }
     let name = host(&whole);
@@ -259,6 +261,7 @@ mod tests {
             "https://x:99999/v1",
             "https://x/v1?key=secret",
             "https://user:secret@x/v1",
+            "https://x/v1/chat/completions",
             "x/v1",
             "https://-x/",
             "https://x\n/v1",

@@ -107,6 +107,7 @@ impl CallConfig {
     pub fn with(&self, options: &Value) -> Result<CallConfig> {
         let mut reader = Reader::new("", options)?;
         let call = self.read(&mut reader)?;
+        reader.also(&["signal"]);
         reader.finish()?;
         Ok(call)
     }
@@ -182,8 +183,9 @@ impl RateLimit {
         let rate = reader.real("refillRate", 0.001, 1e9)?;
         let capacity = reader.real("capacity", 1.0, 1e9)?;
         if let Some(per_minute) = reader.real("requestsPerMinute", 0.1, 1e9)? {
-            if let Some(rate) = rate {
-                return reader.bad("requestsPerMinute", &Value::from(rate), "either this or refillRate");
+            if rate.or(capacity).is_some() {
+                let given = "a value beside capacity or refillRate";
+                return Err(Error::invalid(&reader.name("requestsPerMinute"), given, "one of the two"));
             }
             limit.refill_per_second = per_minute / 60.0;
             // A minute's worth may come at once, as providers count it.
@@ -229,6 +231,7 @@ pub fn breaker(path: &str, value: &Value) -> Result<circuit_breaker::Options> {
         window: reader.millis("windowMs", 100)?.unwrap_or(d::ERROR_RATE_WINDOW),
         minimum_calls: reader.whole("minimumCalls", 1, 1_000_000)?.map_or(d::MINIMUM_CALLS, |n| n as u32),
     };
+    reader.also(&["isFailure", "onStateChange"]);
     reader.finish()?;
     Ok(options)
 }
@@ -382,6 +385,7 @@ impl ClientConfig {
             max_queue: reader.whole("maxQueue", 0, 1_000_000)?.map_or(d::MAX_QUEUE, |n| n as usize),
             ca: ca(&mut reader)?,
         };
+        reader.also(&["onEvent"]);
         reader.finish()?;
         Ok(config)
     }

@@ -136,6 +136,11 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Options that are handled in JavaScript: accepted, and never here.
+    pub fn also(&mut self, names: &[&'static str]) {
+        self.known.extend_from_slice(names);
+    }
+
     /// Refuses any option that was not asked for by now.
     pub fn finish(self) -> Result<()> {
         match self.map.keys().find(|key| !self.known.contains(&key.as_str())) {

@@ -96,16 +96,14 @@ impl Running<'_> {
     pub(super) fn form(&mut self) -> Form {
         if !self.committed {
             // Nothing of an earlier attempt was delivered: its journal is worth nothing.
-            self.journal = Journal::new(self.call.request.choices());
-            self.recovery.begun_at = 0;
+            self.begin_anew();
             return Form::original(false);
         }
         let options = &self.call.options.recovery;
         if options.mode == Mode::Restart {
             self.sink.restart();
             self.committed = false;
-            self.journal = Journal::new(self.call.request.choices());
-            self.recovery.begun_at = 0;
+            self.begin_anew();
             return Form::original(false);
         }
         self.journal.begin_again();
@@ -131,6 +129,15 @@ impl Running<'_> {
             splice: Some(Splice::new(text, limits, expect)),
             style: Some(style),
         }
+    }
+
+    fn begin_anew(&mut self) {
+        self.journal = Journal::new(self.call.request.choices());
+        let recovery = &mut self.recovery;
+        recovery.begun_at = 0;
+        recovery.pieces = 0;
+        recovery.parts.clear();
+        recovery.seams.clear();
     }
 
     /// The style of the next continuation: the caller's, then those that were not refused yet.

@@ -87,13 +87,16 @@ export class HolySheepStreamingClient {
     options?: CallOptions,
   ): Promise<StreamOutcome> {
     const told = callback('onError', onError)
-    const run = this.#pieces({ messages }, onChunk, options)
+    // Counted as they begin: a callback that throws or an abort ends the call before its own account.
+    const made = { attempts: 0 }
+    const run = this.#pieces({ messages }, onChunk, options, made)
     try {
-      return { success: true, attempts: await run }
+      await run
+      return { success: true, ...made }
     } catch (thrown) {
       const error = lastError(thrown)
       tell('onError', told, error)
-      return { success: false, error, attempts: (error as Partial<HolySheepError>).attempts?.length ?? 0 }
+      return { success: false, error, ...made }
     }
   }
 
@@ -102,7 +105,8 @@ export class HolySheepStreamingClient {
     onChunk?: ((content: string) => unknown) | null,
     options?: CallOptions,
   ): Promise<void> {
-    await this.#pieces({ messages }, onChunk, { ...optionsObject('options', options), $single: true } as CallOptions)
+    const once = { ...optionsObject('options', options), $single: true } as CallOptions
+    await this.#pieces({ messages }, onChunk, once, { attempts: 0 })
   }
 
   isRetryable(error: unknown): boolean {
@@ -145,12 +149,20 @@ export class HolySheepStreamingClient {
     await this.close()
   }
 
-  /** Streams text into a callback; resolves to the number of attempts. Throws for invalid arguments. */
-  #pieces(request: ChatRequest, onChunk: unknown, options: CallOptions | undefined): Promise<number> {
+  /** Streams text into a callback and counts the attempts in `made`. Throws for invalid arguments. */
+  #pieces(
+    request: ChatRequest,
+    onChunk: unknown,
+    options: CallOptions | undefined,
+    made: { attempts: number },
+  ): Promise<void> {
     const piece = callback('onChunk', onChunk as (content: string) => unknown)
     const consumer = { piece } as Consumer
-    const over = new Promise<number>((resolve, error) => {
-      consumer.end = (json) => resolve(JSON.parse(json).attempts.length)
+    consumer.event = (json) => {
+      if ((JSON.parse(json) as ClientEvent).type === 'attempt') made.attempts++
+    }
+    const over = new Promise<void>((resolve, error) => {
+      consumer.end = () => resolve()
       consumer.error = error
     })
     this.#start(request, options, consumer, false).begin(piece ? TEXT : NOTHING)
@@ -176,7 +188,7 @@ export class HolySheepStreamingClient {
         consumer.restart?.()
         onRestart?.()
       },
-      event: this.#onEvent || this.#observer.onStateChange ? (json) => this.#tell(JSON.parse(json)) : undefined,
+      event: this.#listener(consumer.event),
       judge: this.#observer.isFailure,
       end(json) {
         settle()
@@ -196,6 +208,15 @@ export class HolySheepStreamingClient {
     this.#inFlight.add(over)
     over.then(() => this.#inFlight.delete(over))
     return call
+  }
+
+  /** Who hears of events: the call itself, and the observers where there are any. */
+  #listener(own: Consumer['event']): Consumer['event'] {
+    if (!this.#onEvent && !this.#observer.onStateChange) return own
+    return (json) => {
+      own?.(json)
+      this.#tell(JSON.parse(json))
+    }
   }
 
   #tell(event: ClientEvent) {

@@ -114,6 +114,11 @@ async fn what_nobody_has_seen_is_no_progress_so_the_retries_run_out() {
     let scene = Scene::new(options(), (0..4).map(|_| broken("half")).collect());
     let ended = scene.call_wanting(Wants::Nothing).await;
     assert_eq!((ended.error().kind, scene.requests().len()), (Kind::RetriesExhausted, 4));
+    let scene = Scene::new(options(), vec![broken("half"), answer(&["whole"])]);
+    let ended = scene.call_wanting(Wants::Nothing).await;
+    let result: Value = serde_json::from_str(&ended.answer().result()).unwrap();
+    assert_eq!(result["parts"].as_array().unwrap().len(), 1);
+    assert_eq!(result["parts"][0]["characters"], 5);
 }
 
 #[tokio::test(start_paused = true)]
