@@ -213,23 +213,53 @@ pub enum BreakerChoice {
     Shared,
 }
 
+// The policies name what can be set; what it is set to when nobody says anything is said here.
+
+impl Default for Backoff {
+    fn default() -> Self {
+        Backoff {
+            shape: Shape::Exponential,
+            base: d::BASE_DELAY,
+            max: d::MAX_DELAY,
+            multiplier: d::MULTIPLIER,
+            jitter: Jitter::Full,
+            min: Duration::ZERO,
+        }
+    }
+}
+
+impl Default for circuit_breaker::Options {
+    fn default() -> Self {
+        circuit_breaker::Options {
+            failure_threshold: d::FAILURE_THRESHOLD,
+            timeout: d::BREAKER_TIMEOUT,
+            half_open_max_calls: d::HALF_OPEN_MAX_CALLS,
+            success_threshold: d::SUCCESS_THRESHOLD,
+            error_rate: None,
+            window: d::ERROR_RATE_WINDOW,
+            minimum_calls: d::MINIMUM_CALLS,
+        }
+    }
+}
+
 /// The options of a breaker. `isFailure` and `onStateChange` live in JavaScript.
 pub fn breaker(path: &str, value: &Value) -> Result<circuit_breaker::Options> {
     let mut reader = Reader::new(path, value)?;
+    let preset = circuit_breaker::Options::default();
     let options = circuit_breaker::Options {
         failure_threshold: reader
             .whole("failureThreshold", 1, 1_000_000)?
-            .map_or(d::FAILURE_THRESHOLD, |n| n as u32),
-        timeout: reader.millis("timeout", 0)?.unwrap_or(d::BREAKER_TIMEOUT),
+            .map_or(preset.failure_threshold, |n| n as u32),
+        timeout: reader.millis("timeout", 0)?.unwrap_or(preset.timeout),
         half_open_max_calls: reader
             .whole("halfOpenMaxCalls", 1, 1000)?
-            .map_or(d::HALF_OPEN_MAX_CALLS, |n| n as u32),
+            .map_or(preset.half_open_max_calls, |n| n as u32),
         success_threshold: reader
             .whole("successThreshold", 1, 1000)?
-            .map_or(d::SUCCESS_THRESHOLD, |n| n as u32),
+            .map_or(preset.success_threshold, |n| n as u32),
         error_rate: reader.real("errorRate", 0.01, 1.0)?,
-        window: reader.millis("windowMs", 100)?.unwrap_or(d::ERROR_RATE_WINDOW),
-        minimum_calls: reader.whole("minimumCalls", 1, 1_000_000)?.map_or(d::MINIMUM_CALLS, |n| n as u32),
+        window: reader.millis("windowMs", 100)?.unwrap_or(preset.window),
+        minimum_calls: reader.whole("minimumCalls", 1, 1_000_000)?.map_or(preset.minimum_calls, |n| n as u32),
     };
     reader.also(&["isFailure", "onStateChange"]);
     reader.finish()?;
@@ -262,17 +292,7 @@ pub struct RetryConfig {
 
 impl Default for RetryConfig {
     fn default() -> Self {
-        RetryConfig {
-            backoff: Backoff {
-                shape: Shape::Exponential,
-                base: d::BASE_DELAY,
-                max: d::MAX_DELAY,
-                multiplier: d::MULTIPLIER,
-                jitter: Jitter::Full,
-                min: Duration::ZERO,
-            },
-            max_retry_after: d::MAX_RETRY_AFTER,
-        }
+        RetryConfig { backoff: Backoff::default(), max_retry_after: d::MAX_RETRY_AFTER }
     }
 }
 

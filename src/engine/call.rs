@@ -185,12 +185,6 @@ impl<'a> Running<'a> {
 
     /// The error of a call for which nothing is left to try.
     fn stopped(&self, stop: Stop, last: Option<Error>) -> Error {
-        let error = self.given_up(stop, last);
-        // What was delivered cannot be taken back: whatever the reason, the answer was interrupted.
-        if self.committed { interrupted(error, "nothing is left to try") } else { error }
-    }
-
-    fn given_up(&self, stop: Stop, last: Option<Error>) -> Error {
         match (stop, last) {
             (Stop::CircuitOpen(wait), last) => {
                 let ms = wait.as_millis();

@@ -80,19 +80,6 @@ pub struct Backoff {
     pub min: Duration,
 }
 
-impl Default for Backoff {
-    fn default() -> Self {
-        Backoff {
-            shape: Shape::Exponential,
-            base: Duration::from_secs(1),
-            max: Duration::from_secs(60),
-            multiplier: 2.0,
-            jitter: Jitter::Full,
-            min: Duration::ZERO,
-        }
-    }
-}
-
 impl Backoff {
     /// The wait before retry number `retry`, counted from 0. `previous` is the wait before that
     /// one, which only [`Jitter::Decorrelated`] looks at. Never panics: what is too large is `max`.

@@ -41,20 +41,6 @@ pub struct Options {
     pub minimum_calls: u32,
 }
 
-impl Default for Options {
-    fn default() -> Self {
-        Options {
-            failure_threshold: 5,
-            timeout: Duration::from_secs(60),
-            half_open_max_calls: 1,
-            success_threshold: 1,
-            error_rate: None,
-            window: Duration::from_secs(30),
-            minimum_calls: 10,
-        }
-    }
-}
-
 impl Options {
     fn timeout_ms(&self) -> u64 {
         u64::try_from(self.timeout.as_millis()).unwrap_or(u64::MAX)

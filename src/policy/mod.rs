@@ -3,7 +3,6 @@
 pub mod backoff;
 pub mod circuit_breaker;
 pub mod classify;
-pub mod deadline;
 pub mod estimate;
 mod outcomes;
 pub mod plan;

@@ -63,12 +63,6 @@ pub fn recovery_context(messages: &str, partial: &str) -> String {
     continuation(messages, partial, Style::System).messages
 }
 
-/// What is left of a request's `max_tokens` after so many were received; none when nothing is: the
-/// answer ends there with `length`.
-pub fn remaining_tokens(max_tokens: u64, received: u64) -> Option<u64> {
-    max_tokens.checked_sub(received).filter(|&left| left > 0)
-}
-
 /// The instruction asks for the cut word from its first letter, because models go on in whole words
 /// anyway, and because it says what a model otherwise leaves open: whether a space comes first. The
 /// splice knows that case by the word, also where it is short. The quote stands at the end and as it
@@ -191,12 +185,5 @@ mod tests {
             assert!(!style.fallbacks().is_empty());
             assert!(!style.fallbacks().contains(&style) && !style.fallbacks().contains(&Style::Prefill));
         }
-    }
-
-    #[test]
-    fn an_answer_without_tokens_left_is_not_asked_for() {
-        assert_eq!(remaining_tokens(100, 40), Some(60));
-        assert_eq!(remaining_tokens(100, 100), None);
-        assert_eq!(remaining_tokens(100, 140), None);
     }
 }

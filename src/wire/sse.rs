@@ -13,9 +13,6 @@ use std::ops::ControlFlow;
 
 use memchr::{memchr, memchr2};
 
-/// The default bound of a line and of an event's data: 1 MiB.
-pub const MAX_LINE: usize = 1 << 20;
-
 const BOM: &[u8] = b"\xEF\xBB\xBF";
 
 /// One event.
@@ -74,12 +71,6 @@ pub struct Parser {
     after_cr: bool,
     /// No line has ended yet, so a byte order mark may stand before it.
     at_start: bool,
-}
-
-impl Default for Parser {
-    fn default() -> Self {
-        Parser::new(MAX_LINE)
-    }
 }
 
 impl Parser {

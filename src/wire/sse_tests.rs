@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::config::defaults::MAX_LINE;
 
 type Seen = (Option<String>, String, bool);
 
@@ -97,7 +98,7 @@ fn what_has_no_blank_line_after_it_comes_at_the_end() {
     assert_eq!(parse("data: [DONE]\ndata"), at_end("[DONE]"));
     assert_eq!(parse("data: [DONE]\nda"), at_end("[DONE]"));
     assert_eq!(parse("da"), []);
-    let mut parser = Parser::default();
+    let mut parser = Parser::new(MAX_LINE);
     let stop = |_: Event<'_>| ControlFlow::Break("stop");
     parser.feed(b"data: x", stop).unwrap();
     assert_eq!(parser.finish(stop), Ok(Some("stop")));
@@ -137,7 +138,7 @@ fn an_event_that_is_whole_in_one_read_is_not_copied() {
     let bytes = b"data: first\n\nevent: e\ndata: second\n\n";
     let range = bytes.as_ptr_range();
     let mut count = 0;
-    let mut parser = Parser::default();
+    let mut parser = Parser::new(MAX_LINE);
     parser
         .feed(bytes, |event| {
             assert!(range.contains(&event.data.as_ptr()));
@@ -152,7 +153,7 @@ fn an_event_that_is_whole_in_one_read_is_not_copied() {
 fn a_callback_can_stop_and_the_rest_is_fed_later() {
     for text in CORPUS {
         let whole = parse(text);
-        let mut parser = Parser::default();
+        let mut parser = Parser::new(MAX_LINE);
         let mut seen = Vec::new();
         let mut stop = |event: Event<'_>| {
             seen.push(own(&event));
@@ -199,7 +200,7 @@ fn an_endless_line_takes_no_more_memory_than_the_bound() {
 
 #[test]
 fn a_reset_forgets_a_half_read_event() {
-    let mut parser = Parser::default();
+    let mut parser = Parser::new(MAX_LINE);
     let mut seen = Vec::new();
     let mut on_event = |event: Event<'_>| {
         seen.push(own(&event));
