@@ -158,6 +158,11 @@ export interface CallOptions {
   coalesce?: boolean
   /** The idempotency key of the first request; other endpoints and models get one derived from it. */
   idempotencyKey?: string
+  /**
+   * The session that the attempts of a call belong to, as `x-session-id` and, for HolySheep's hosts, `session_id` in
+   * the body. Without it each call has a new one.
+   */
+  sessionId?: string
 }
 
 /** How a broken answer is taken up again. */
@@ -165,7 +170,7 @@ export interface RecoveryOptions {
   /**
    * `continue`: the provider is asked for the rest, and what it repeats is taken off. `restart`: the answer begins anew,
    * and `onRestart` tells to drop what was shown. `fail`: a `StreamInterruptedError` with what was received.
-   * @default 'fail'
+   * @default 'continue'
    */
   mode?: 'continue' | 'restart' | 'fail'
   /**
@@ -259,12 +264,14 @@ export interface Endpoint {
   /** Names of models here, where they differ: ours to theirs. */
   models?: Record<string, string>
   completion?: 'strict' | 'lenient'
+  /** Whether the body carries `session_id`; without it that of the client. */
+  sessionField?: boolean
   rateLimit?: RateLimitOptions | false
   circuitBreaker?: CircuitBreakerOptions | false
 }
 
 /** Options of a client. */
-export interface ClientOptions extends Omit<CallOptions, 'signal' | 'idempotencyKey'> {
+export interface ClientOptions extends Omit<CallOptions, 'signal' | 'idempotencyKey' | 'sessionId'> {
   /** The key; without it `HOLYSHEEP_API_KEY`. */
   apiKey?: string
   /**
@@ -291,6 +298,11 @@ export interface ClientOptions extends Omit<CallOptions, 'signal' | 'idempotency
   maxConcurrent?: number
   /** How many may wait for `maxConcurrent`; one more gets a `QueueFullError`. @default 1000 */
   maxQueue?: number
+  /**
+   * Whether the body carries `session_id`. Without it: to hosts of holysheep.ai, and to no others, because a strict
+   * provider refuses a field that it does not know.
+   */
+  sessionField?: boolean
   /** Certificates in PEM that are trusted beside the system's. */
   ca?: string | string[]
   /** Told of attempts, waits, fallbacks and breaker changes, as they happen. An error that it throws becomes a process warning. */
@@ -412,12 +424,80 @@ export class HolySheepStreamingClient implements AsyncDisposable {
   /** Streams an answer. @throws TypeError for a request or options that are none. */
   stream(request: ChatRequest | ChatRequestFields, options?: CallOptions): ChatStream
 
+  /**
+   * Goes on with an answer from its snapshot. The stream brings the rest; `result.text` and `text()` are the whole
+   * answer, `result.attempts` and the other accounts include what the snapshot has. Of an answer that was whole it
+   * brings nothing more.
+   * @param request Needed where the snapshot holds only a hash of the messages; other messages are refused.
+   * @throws TypeError for a snapshot that is none or of another version.
+   */
+  resume(snapshot: Snapshot, request?: ChatRequest | ChatRequestFields, options?: CallOptions): ChatStream
+
   /** An answer in one piece. It is streamed upstream, so that the same limits hold. */
   chat(request: ChatRequest | ChatRequestFields, options?: CallOptions): Promise<ChatCompletion>
 
   /** Ends what is in flight (`code: 'CLIENT_CLOSED'`) and refuses what comes later. */
   close(): Promise<void>
   [Symbol.asyncDispose](): Promise<void>
+}
+
+/** Options of `smartStreamWithRecovery`. */
+export interface SmartStreamOptions {
+  /** Attempts in all, breaks included. @default 5 */
+  maxRetries?: number
+  /** Silence before the first token and between two reads, in milliseconds; a long healthy answer is not cut. @default 30000 */
+  timeout?: number
+  /** Told of each piece of text, once and in order; a promise that it returns is awaited. */
+  onProgress?(content: string): unknown
+  /** Told of the whole answer. */
+  onComplete?(response: string): unknown
+  /** Told of the error, once, when the call has failed. */
+  onError?(error: Error): unknown
+}
+
+/** How `smartStreamWithRecovery` ended. `response` is what was received, `attempts` how many requests were made. */
+export type SmartStreamOutcome =
+  | { success: true; response: string; attempts: number }
+  | {
+      success: false
+      /** `Max retries exceeded` where all attempts were used up (`cause` is the last error), else the error. */
+      error: Error | 'Max retries exceeded'
+      cause?: Error
+      response: string
+      attempts: number
+    }
+
+/**
+ * A client that finishes interrupted answers, in the form of the documents. Its waits are 2, 4, 8 and then 10 s; its
+ * requests carry `session_id` unless `sessionField` is false.
+ */
+export class ResilientStreamingClient extends HolySheepStreamingClient {
+  constructor(apiKey: string, options?: number | ClientOptions)
+  constructor(options?: ClientOptions)
+  /** The id of the last chunk of the call that last received something; `null` before. */
+  lastReceivedId: string | null
+  /** The text so far of the call that last received something. */
+  accumulatedContent: string
+  /** An answer with recovery. Rejects only for invalid arguments. */
+  smartStreamWithRecovery(
+    model: string,
+    messages: ChatRequest['messages'],
+    options?: SmartStreamOptions,
+  ): Promise<SmartStreamOutcome>
+  /** Exactly one attempt; resolves to its text. `timeout` as in `SmartStreamOptions`. */
+  streamSession(
+    model: string,
+    messages: ChatRequest['messages'],
+    sessionId: string,
+    timeout?: number,
+    onProgress?: (content: string) => unknown,
+  ): Promise<string>
+  /** The messages with one system message more, which asks for the rest and quotes the last 200 characters. */
+  buildRecoveryContext(messages: ChatRequest['messages'], partialResponse: string): ChatRequest['messages']
+  /** `session_<ms>_<9 of base 36>`. */
+  generateSessionId(): string
+  /** False for the codes `INVALID_REQUEST`, `AUTH_FAILED` and `CONTENT_FILTERED`. */
+  isRecoverable(error: unknown): boolean
 }
 
 /** What `ChatStream.result` resolves to. */
@@ -429,6 +509,9 @@ export interface StreamResult {
   toolCalls?: ToolCall[]
   finishReason: FinishReason | null
   usage: Usage | null
+  /** The provider's id of the answer, and when it was made (epoch seconds): those of its first chunk. */
+  id: string | null
+  created: number | null
   /** The model that answered, as the provider names it. */
   model: string
   endpoint: string
@@ -437,9 +520,61 @@ export interface StreamResult {
   /** How often the answer was taken up again after a break. */
   recoveries: number
   /** Who wrote which part of the text, in order. */
-  parts: Array<{ endpoint: string; model: string; characters: number }>
+  parts: Part[]
   /** How each continuation was joined to what was delivered. */
   seams: Seam[]
+  /** The session that every attempt belonged to (`x-session-id`). */
+  sessionId: string
+}
+
+/** Who wrote a part of an answer, and how long it is in code points. */
+export interface Part {
+  endpoint: string
+  model: string
+  characters: number
+}
+
+/**
+ * What a stream has come to: plain data, to be stored as JSON and taken up again with `client.resume`, in this
+ * process or another. It holds no key.
+ */
+export interface Snapshot {
+  version: 1
+  /** Every attempt of the answer belongs to it, the resumed ones too. */
+  sessionId: string
+  /** The request, unless the snapshot was taken with `{ messages: 'hash' }`. */
+  request?: ChatRequest
+  /** SHA-256 of the JSON of the messages: an answer is resumed with the messages that it answers. */
+  messagesSha256: string
+  /** What was received. From `stream.snapshot()` its text ends with the last piece that the reader has taken. */
+  answer: {
+    id?: string
+    created?: number
+    model?: string
+    systemFingerprint?: string
+    serviceTier?: string
+    text: string
+    reasoning?: string
+    refusal?: string
+    /** Set when the answer is whole: to resume it asks nobody. */
+    finishReason?: FinishReason
+    pieces: number
+  }
+  /** The sum over the attempts that reported it. */
+  usage?: Usage
+  attempts: AttemptRecord[]
+  recoveries: number
+  parts: Part[]
+  seams: Seam[]
+}
+
+export interface SnapshotOptions {
+  /**
+   * `full`: the request is part of the snapshot. `hash`: only a hash of its messages is, and `resume` needs the
+   * request again.
+   * @default 'full'
+   */
+  messages?: 'full' | 'hash'
 }
 
 /** How a continuation was joined. */
@@ -448,6 +583,8 @@ export interface Seam {
   kind: 'exact' | 'overlap' | 'word' | 'restart' | 'anchor'
   /** Code points that were taken off because they were delivered already. */
   trimmed: number
+  /** From the first character of the continuation to the choice, in milliseconds. */
+  heldMs: number
   /** The choice was made at the limit of what is held, in characters or in time. */
   atBound: boolean
 }
@@ -467,6 +604,11 @@ export class ChatStream implements AsyncIterable<ChatCompletionChunk> {
   text(): Promise<string>
   /** Ends the call; everything that waits rejects with `reason` (by default an `AbortError`). */
   abort(reason?: unknown): void
+  /**
+   * What the stream has come to, at any moment, also after it was aborted or has failed. Its text is what the reader
+   * has taken; where nobody reads pieces (`text()`, `result`), all that was received.
+   */
+  snapshot(options?: SnapshotOptions): Snapshot
 }
 
 // ---------------------------------------------------------------------------------------------
@@ -560,6 +702,8 @@ export class HolySheepError extends Error {
   readonly attempts: AttemptRecord[]
   /** The text that had been received for the first choice. */
   readonly partial?: string
+  /** What `client.resume` goes on from, where something had been received. Not enumerable: logs do not spread it. */
+  readonly snapshot?: Snapshot
   /** The provider's id of the last request where it sent one, else ours. */
   readonly requestId?: string
   /** What the provider said of itself: its `error.type`, `error.code`, `error.param`. */

@@ -14,6 +14,7 @@ export const {
   QueueFullError,
   RateLimitError,
   RateLimitedClient,
+  ResilientStreamingClient,
   RetriesExhaustedError,
   StreamInterruptedError,
   TimeoutError,

@@ -1,4 +1,4 @@
-// Every fault that strikes in mid-answer, against every way to ask for one.
+// Every fault that strikes in mid-answer, against every way to ask for one, where nothing is to be taken up again.
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { HolySheepError, StreamInterruptedError } from '../index.mjs'
@@ -14,7 +14,7 @@ const FAULTS = {
   done: 'STREAM_TRUNCATED',
   noFinish: 'STREAM_TRUNCATED',
 }
-const OPTIONS = { idleTimeoutMs: 150 }
+const OPTIONS = { idleTimeoutMs: 150, recovery: false }
 
 describe('a fault in mid-answer', { concurrency: 8 }, () => {
   for (const [how, code] of Object.entries(FAULTS)) {
@@ -51,7 +51,7 @@ describe('a fault in mid-answer', { concurrency: 8 }, () => {
   const sheep = { pieces: ['a🐑', '🐑b'] }
   for (const how of ['reset', 'close']) {
     test(`${how} at any byte: what is delivered is whole characters, and partial is their sum`, async (t) => {
-      const { simulator, client } = await pair(t)
+      const { simulator, client } = await pair(t, { recovery: false })
       simulator.script(sheep)
       await client.chat(REQUEST)
       const size = simulator.requests[0].bytesSent
@@ -75,7 +75,7 @@ describe('a fault in mid-answer', { concurrency: 8 }, () => {
 })
 
 test('chat() and text() tell what was received when every attempt broke off', async (t) => {
-  const { simulator, client } = await pair(t, { maxRetries: 1 })
+  const { simulator, client } = await pair(t, { maxRetries: 1, recovery: false })
   simulator.setDefault({ pieces: PIECES, cut: { afterPieces: 3, how: 'reset' } })
   for (const face of ['chat', 'text']) {
     const error = await failure(FACES[face](client, []))
@@ -90,7 +90,7 @@ test('chat() and text() tell what was received when every attempt broke off', as
 })
 
 test('an error inside the stream says what the provider said', async (t) => {
-  const { simulator, client } = await pair(t)
+  const { simulator, client } = await pair(t, { recovery: false })
   const error = { message: 'the upstream is gone', type: 'upstream_error', code: 'gone' }
   simulator.script({ pieces: PIECES, cut: { afterPieces: 2, how: 'errorEvent', error } })
   const { cause } = await failure(FACES.textStream(client, []))

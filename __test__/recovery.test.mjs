@@ -8,7 +8,7 @@ import { chaos } from '../scripts/chaos.mjs'
 test('random breaks, ways of continuing and routes: every answer arrives byte for byte', async () => {
   const { count, failures } = await chaos(200, 1, 16)
   assert.equal(count, 200)
-  assert.deepEqual(failures, [], 'replay one with: npm run chaos -- --only SEED')
+  assert.deepEqual(failures, [], 'replay one with: npm run chaos -- --seed SEED')
 })
 
 test('an answer cut in the middle of a Vietnamese word is delivered without a seam', async () => {
@@ -18,7 +18,6 @@ test('an answer cut in the middle of a Vietnamese word is delivered without a se
   simulator.script({ pieces: [text.slice(0, 17), text.slice(17)], cut: { afterPieces: 1, how: 'reset' } })
   const client = new HolySheepStreamingClient('key', {
     baseUrl: simulator.url,
-    recovery: { mode: 'continue' },
     retry: { baseDelayMs: 1 },
   })
   const stream = client.stream({ messages: [{ role: 'user', content: 'Hi' }] })
@@ -55,9 +54,9 @@ test('restart tells to drop what was shown, and begins anew', async () => {
   await simulator.close()
 })
 
-test('without it a break is an interruption with exactly what was received', async () => {
+test('where it is turned off a break is an interruption with exactly what was received', async () => {
   const simulator = await startSimulator({ default: { pieces: ['a ', 'b ', 'c'], cut: { afterPieces: 2 } } })
-  const client = new HolySheepStreamingClient('key', { baseUrl: simulator.url })
+  const client = new HolySheepStreamingClient('key', { baseUrl: simulator.url, recovery: false })
   const stream = client.stream({ messages: [{ role: 'user', content: 'Hi' }] })
   await assert.rejects(async () => {
     for await (const piece of stream.textStream) assert.ok(piece)

@@ -1,6 +1,12 @@
 // Random bad days: seeded fault scripts against the simulator, every answer compared byte for byte.
-//   npm run chaos -- --scripts 10000 [--seed N]     N scripts from a seed
-//   npm run chaos -- --only SEED                    one script, told step by step
+//   npm run chaos -- --scripts 10000             so many scripts, from a random seed
+//   npm run chaos -- --scripts 10000 --seed N    so many, from this seed on
+//   npm run chaos -- --seed N                    one script, told step by step
+//
+// In most scripts the provider gives the rest in the end: then what was delivered must be the answer, byte for
+// byte, with one request for each break and one more for each refusal of a style. In the others it never does:
+// then the outcome must be a typed error whose `partial` is exactly what was delivered and a prefix of the answer,
+// and the rest must follow when the provider is well again and the error's snapshot is resumed.
 import { parseArgs } from 'node:util'
 import { HolySheepError, HolySheepStreamingClient } from 'holysheep'
 import { startSimulator } from 'holysheep/simulator'
@@ -25,6 +31,24 @@ function random(seed) {
     t ^= t + Math.imul(t ^ (t >>> 7), t | 61)
     return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32
   }
+}
+
+/**
+ * A text with two readings: where the same letters come twice in a row at its beginning or at that of a word (`l`, then
+ * `lamas`), or 16 characters and more come twice in a row anywhere. Cut between the two, the exact rest is the same
+ * bytes as the last ones said again, so nobody can tell them apart.
+ */
+function isAmbiguous(text) {
+  const twice = (word, least) => {
+    const points = [...word]
+    for (let n = least; 2 * n <= points.length; n++) {
+      if (points.slice(0, n).join('') === points.slice(n, 2 * n).join('')) return true
+    }
+    return false
+  }
+  const words = text.match(/[\p{L}\p{M}]+/gu) ?? []
+  // One sign that comes again at the beginning is a longer run: the fence of a code block.
+  return twice(text.slice(0, 200), 2) || words.some((word) => twice(word, 1)) || /(.{16,})\1/su.test(text)
 }
 
 const TEXTS = {
@@ -59,7 +83,8 @@ const withoutEndlessPings = ({ pings, ...scenario }) =>
 export function scriptOf(seed, overlapMin) {
   const r = random(seed)
   const kind = pick(r, Object.keys(TEXTS))
-  const text = TEXTS[kind](r)
+  let text = TEXTS[kind](r)
+  while (isAmbiguous(text)) text = TEXTS[kind](r)
   const bytes = Buffer.byteLength(text)
   const breaks = Array.from({ length: int(r, 5) }, () => {
     if (r() < 0.15) return pick(r, BEFORE)
@@ -85,27 +110,34 @@ export function scriptOf(seed, overlapMin) {
     face: pick(r, FACES),
     style: pick(r, ['dialog', 'dialog', 'anchored', 'system', 'prefill']),
     scenarios: [...breaks.map((fault) => withoutEndlessPings({ ...shape(), ...fault })), shape()],
+    /** What the provider does after the script instead of giving the rest. */
+    never: r() < 0.1 ? pick(r, [{ status: 503 }, { status: 401 }, { connectReset: true }]) : undefined,
   }
 }
 
-/** Asks through one face; resolves to the text that was delivered. */
-async function ask(client, face) {
-  const request = { messages: [{ role: 'user', content: 'Tell me.' }] }
-  let text = ''
-  if (face === 'chat') return (await client.chat(request)).choices[0].message.content
+const REQUEST = { messages: [{ role: 'user', content: 'Tell me.' }] }
+
+/** Asks through one face. `told.text` grows with what is delivered; `held` takes how long seams were held. */
+async function ask(client, face, told, held) {
+  if (face === 'chat') {
+    told.text = (await client.chat(REQUEST)).choices[0].message.content
+    return
+  }
   if (face === 'streamWithRetry') {
-    const outcome = await client.streamWithRetry(request.messages, (piece) => {
-      text += piece
+    const outcome = await client.streamWithRetry(REQUEST.messages, (piece) => {
+      told.text += piece
     })
     if (!outcome.success) throw outcome.error
-    return text
+    return
   }
-  const stream = client.stream(request)
-  if (face === 'textStream') for await (const piece of stream.textStream) text += piece
-  else for await (const chunk of stream) text += chunk.choices[0]?.delta.content ?? ''
-  const result = await stream.result
-  if (result.text !== text) throw new Error('result.text is not the sum of the pieces')
-  return text
+  const stream = client.stream(REQUEST)
+  if (face === 'textStream') for await (const piece of stream.textStream) told.text += piece
+  else for await (const chunk of stream) told.text += chunk.choices[0]?.delta.content ?? ''
+  const { text, seams, parts } = await stream.result
+  if (text !== told.text) throw new Error('result.text is not the sum of the pieces')
+  const written = parts.reduce((sum, part) => sum + part.characters, 0)
+  if (written !== [...text].length) throw new Error('result.parts are not the whole text')
+  held.push(...seams.map((seam) => seam.heldMs))
 }
 
 /** No script needs so long: a hang is a failure with a seed. */
@@ -114,64 +146,95 @@ const tooLong = () =>
     setTimeout(() => reject(new Error('nothing came of it in 20 s')), 20_000).unref()
   })
 
+const difference = (text, wanted) => `delivered ${JSON.stringify(text)}\n  instead of ${JSON.stringify(wanted)}`
+
 /** Plays one script. Resolves to null, or to what is wrong. */
-export async function play(script, simulator) {
+export async function play(script, simulator, held = []) {
+  const healthy = script.scenarios.at(-1)
   simulator.reset()
-  simulator.script(...script.scenarios)
-  simulator.setDefault(script.scenarios.at(-1))
+  simulator.script(...(script.never ? script.scenarios.slice(0, -1) : script.scenarios))
+  simulator.setDefault(script.never ?? healthy)
   const client = new HolySheepStreamingClient({
     endpoints: Array.from({ length: script.routes }, (_, i) => ({ name: `route${i}`, baseUrl: simulator.url })),
-    maxRetries: 10,
+    maxRetries: script.never ? 2 : 10,
     idleTimeoutMs: 150,
     firstTokenTimeoutMs: 5000,
     circuitBreaker: false,
-    recovery: { mode: 'continue', style: script.style, maxRecoveries: 10 },
+    recovery: { style: script.style, maxRecoveries: 10 },
     retry: { backoff: 'constant', baseDelayMs: 1, jitter: 'none' },
   })
+  const told = { text: '' }
   try {
-    const text = await Promise.race([ask(client, script.face), tooLong()])
-    if (text !== script.text) return `delivered ${JSON.stringify(text)}\n  instead of ${JSON.stringify(script.text)}`
+    await Promise.race([ask(client, script.face, told, held), tooLong()])
+    // Also where the provider was to give up: a break may lie past the end of the answer.
+    if (told.text !== script.text) return difference(told.text, script.text)
+    return tooMany(script, simulator.requests)
   } catch (error) {
     if (!(error instanceof HolySheepError)) return `${error.stack}`
-    const exact = script.text.startsWith(error.partial ?? '')
-    return `${error.code} ${error.message}${exact ? '' : '\n  and its partial text is no prefix of the answer'}`
+    const said = `${error.code} ${error.message}`
+    if (!script.text.startsWith(error.partial ?? ''))
+      return `${said}\n  and its partial text is no prefix of the answer`
+    if (!script.never) return said
+    if (script.face !== 'chat' && (error.partial ?? '') !== told.text)
+      return `${said}\n  and partial is not what was delivered`
+    return error.partial ? await resumed(script, simulator, client, error) : null
   } finally {
     await client.close()
   }
-  return null
+}
+
+/** A break costs one request, and one more for each style that is refused. */
+function tooMany(script, requests) {
+  const refused = requests.filter(({ json }, index) => index > 0 && refusal(script, json.messages)).length
+  const most = script.scenarios.length + refused
+  return requests.length > most ? `${requests.length} requests, where ${most} are enough` : null
+}
+
+const refusal = (script, messages) =>
+  messages.at(-1).role === 'assistant' && script.scenarios.some(({ refusePrefill }) => refusePrefill)
+
+/** The provider is well again: the snapshot brings the rest. */
+async function resumed(script, simulator, client, error) {
+  simulator.setDefault(script.scenarios.at(-1))
+  const stream = client.resume(JSON.parse(JSON.stringify(error.snapshot)))
+  let rest = ''
+  for await (const piece of stream.textStream) rest += piece
+  const whole = error.partial + rest
+  if (whole !== script.text) return `resumed: ${difference(whole, script.text)}`
+  return (await stream.result).text === whole ? null : 'result.text of the resumed stream is not the whole answer'
 }
 
 /** Plays many scripts, some at a time. */
 export async function chaos(count, first, overlapMin, workers = 4) {
   const failures = []
   const kinds = {}
+  const held = []
   let next = 0
   const work = async () => {
     const simulator = await startSimulator()
     while (next < count) {
       const script = scriptOf(first + next++, overlapMin)
-      const wrong = await play(script, simulator)
+      const wrong = await play(script, simulator, held)
       kinds[script.kind] = (kinds[script.kind] ?? 0) + 1
       if (wrong) failures.push({ seed: script.seed, kind: script.kind, wrong })
     }
     await simulator.close()
   }
   await Promise.all(Array.from({ length: workers }, work))
-  return { count, failures, kinds }
+  return { count, failures, kinds, held: held.sort((a, b) => a - b) }
 }
 
 if (process.argv[1] === import.meta.filename) {
   const { values } = parseArgs({
     options: {
-      scripts: { type: 'string', default: '1000' },
+      scripts: { type: 'string' },
       seed: { type: 'string' },
-      only: { type: 'string' },
       overlap: { type: 'string' },
     },
   })
   const overlapMin = Number(values.overlap ?? 16)
-  if (values.only) {
-    const script = scriptOf(Number(values.only), overlapMin)
+  if (values.seed && !values.scripts) {
+    const script = scriptOf(Number(values.seed), overlapMin)
     console.log(JSON.stringify(script, null, 2))
     const simulator = await startSimulator()
     const wrong = await play(script, simulator)
@@ -182,8 +245,12 @@ if (process.argv[1] === import.meta.filename) {
   } else {
     const first = values.seed ? Number(values.seed) : Math.floor(Math.random() * 2 ** 30)
     const started = Date.now()
-    const { count, failures, kinds } = await chaos(Number(values.scripts), first, overlapMin)
+    const { count, failures, kinds, held } = await chaos(Number(values.scripts ?? 1000), first, overlapMin)
     for (const { seed, kind, wrong } of failures.slice(0, 20)) console.log(`seed ${seed} (${kind}): ${wrong}\n`)
+    const at = (share) => held[Math.floor(share * (held.length - 1))]
+    console.log(
+      `${held.length} seams; the text was held ${at(0.5)} ms at the median, ${at(0.99)} at p99, ${at(1)} at most`,
+    )
     console.log(`seeds ${first} to ${first + count - 1}; ${JSON.stringify(kinds)}; ${Date.now() - started} ms`)
     console.log(`${count - failures.length} passed, ${failures.length} failed`)
     process.exitCode = failures.length === 0 ? 0 : 1

@@ -5,7 +5,7 @@ use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// How much of a response body an error keeps, in bytes.
 pub const BODY_LIMIT: usize = 2048;
@@ -173,8 +173,8 @@ impl Kind {
 }
 
 /// What one attempt was and how it ended.
-#[derive(Clone, Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
 pub struct AttemptRecord {
     /// 1-based.
     pub attempt: u32,
@@ -221,6 +221,8 @@ pub struct Data {
     pub body: Option<String>,
     /// The text that had been received for the first choice.
     pub partial: Option<String>,
+    /// The JSON of what the call can be taken up again from.
+    pub snapshot: Option<String>,
     pub attempts: Vec<AttemptRecord>,
     pub cause: Option<Error>,
 }
@@ -239,6 +241,7 @@ impl Error {
             should_retry: None,
             body: None,
             partial: None,
+            snapshot: None,
             attempts: Vec::new(),
             cause: None,
         }))

@@ -11,7 +11,7 @@ use super::errors::{OrThrow, parse};
 use super::hub::NativeHub;
 use super::limiter::NativeLimiter;
 use crate::config::ClientConfig;
-use crate::engine::{Call, ChatRequest, Client, certificates, transport};
+use crate::engine::{Call, ChatRequest, Client, Snapshot, certificates, transport};
 use crate::error::{Error, Kind};
 
 #[napi]
@@ -55,7 +55,7 @@ impl NativeClient {
     }
 
     /// Enters a call; returns its id. It begins with `NativeHub.begin`. `whole`: the result is the
-    /// answer in one piece, not the result of a stream.
+    /// answer in one piece, not the result of a stream. `resumes`: the JSON of a snapshot to go on from.
     #[napi(catch_unwind)]
     pub fn start(
         &self,
@@ -65,12 +65,16 @@ impl NativeClient {
         whole: bool,
         events: bool,
         judges: bool,
+        resumes: Option<String>,
     ) -> napi::Result<u32> {
         let client = self.current();
         let options = client.config().call.with(&parse(&options)?).or_throw()?;
-        let call = Call { request: ChatRequest::parse(&request).or_throw()?, options };
+        let resumes = resumes.as_deref().map(Snapshot::parse).transpose().or_throw()?;
+        let call = Call::new(ChatRequest::parse(&request).or_throw()?, options, resumes);
         let outlet = hub.hub.open(events, judges);
         let (id, state) = (outlet.id, Arc::clone(&outlet.state));
+        // Nobody has set it before.
+        let _ = state.live.set(Arc::clone(&call.live));
         let run = async move {
             let run = AssertUnwindSafe(client.run(call, &outlet, &outlet.state.cancel)).catch_unwind().await;
             let result =

@@ -26,6 +26,7 @@ pub fn record(error: &Error) -> Value {
     put("requestId", error.request_id.clone().map(Value::from));
     put("body", error.body.clone().map(Value::from));
     put("partial", error.partial.clone().map(Value::from));
+    put("snapshot", error.snapshot.clone().map(Value::from));
     put("cause", error.cause.as_ref().map(record));
     map.insert("attempts".into(), json!(error.attempts));
     Value::Object(map)

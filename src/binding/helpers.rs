@@ -27,6 +27,18 @@ pub fn retry_after_ms(headers: HashMap<String, String>) -> Option<f64> {
     retry_after::parse(&header, clock::now()).map(|wait| wait.as_secs_f64() * 1000.0)
 }
 
+/// A new name for a session.
+#[napi]
+pub fn session_id() -> String {
+    engine::session_id(&mut rand::rng())
+}
+
+/// Messages (a JSON array) with a system message that asks for the rest of `partial` and quotes its end.
+#[napi]
+pub fn recovery_context(messages: String, partial: String) -> String {
+    engine::recovery_context(&messages, &partial)
+}
+
 /// The version of this package.
 #[napi]
 pub fn version() -> String {

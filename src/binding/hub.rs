@@ -27,6 +27,7 @@ use tokio_util::sync::CancellationToken;
 use super::{runtime, start_in_order};
 use crate::engine::clock;
 use crate::engine::event::Event;
+use crate::engine::live::Live;
 use crate::engine::sink::{Sink, Wants};
 use crate::error::Error;
 
@@ -98,6 +99,8 @@ pub struct CallState {
     wants: OnceLock<Wants>,
     /// The call itself, until then.
     parked: Mutex<Option<BoxFuture<'static, ()>>>,
+    /// What the call has come to, where it is one whose answer can be taken up again.
+    pub live: OnceLock<Arc<Live>>,
     /// Who waits for the answer to [`Record::Judge`].
     answer: Mutex<Option<oneshot::Sender<bool>>>,
 }
@@ -160,6 +163,7 @@ impl Hub {
             resumed: Notify::new(),
             wants: OnceLock::new(),
             parked: Mutex::default(),
+            live: OnceLock::new(),
             answer: Mutex::default(),
         });
         self.calls.lock().unwrap_or_else(PoisonError::into_inner).insert(id, Arc::clone(&state));
@@ -396,6 +400,12 @@ impl NativeHub {
         if let Some(call) = self.hub.call(id) {
             call.cancel.cancel();
         }
+    }
+
+    /// The snapshot of a call that is under way, as JSON.
+    #[napi]
+    pub fn snapshot(&self, id: u32) -> Option<String> {
+        Some(self.hub.call(id)?.live.get()?.json())
     }
 
     /// The answer to a question about an error.

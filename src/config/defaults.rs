@@ -60,7 +60,7 @@ pub fn list() -> Value {
         "coalesce": false,
         "toolCalls": "hold",
         "recovery": {
-            "mode": "fail",
+            "mode": "continue",
             "style": "dialog",
             "maxRecoveries": MAX_RECOVERIES,
             "overlapMin": crate::session::splice::OVERLAP_MIN,

@@ -23,13 +23,15 @@ pub struct Endpoint {
     /// The names of models at this endpoint, where they differ.
     pub models: BTreeMap<String, String>,
     pub completion: Option<Completion>,
+    /// The body carries `session_id`: HolySheep's own field, which a strict provider would refuse.
+    pub session_field: bool,
     pub rate_limit: Option<RateLimit>,
     pub breaker: BreakerChoice,
 }
 
 impl Endpoint {
     /// The endpoint of a client that was given nothing but a URL and a key.
-    pub fn single(url: &str, key: Secret) -> Endpoint {
+    pub fn single(url: &str, key: Secret, session_field: Option<bool>) -> Endpoint {
         Endpoint {
             name: host(url).to_owned(),
             url: url.to_owned(),
@@ -37,6 +39,7 @@ impl Endpoint {
             headers: Vec::new(),
             models: BTreeMap::new(),
             completion: None,
+            session_field: session_field.unwrap_or_else(|| is_holysheep(url)),
             rate_limit: None,
             breaker: BreakerChoice::Auto,
         }
@@ -47,7 +50,12 @@ impl Endpoint {
         self.models.get(model).map_or(model, String::as_str)
     }
 
-    fn read(path: &str, value: &Value, key: Option<&Secret>) -> Result<Endpoint> {
+    fn read(
+        path: &str,
+        value: &Value,
+        key: Option<&Secret>,
+        session_field: Option<bool>,
+    ) -> Result<Endpoint> {
         if let Value::String(url) = value {
             let Some(key) = key else {
                 return Err(Error::invalid(
@@ -56,7 +64,7 @@ impl Endpoint {
                     "a key for the endpoints that are given as plain URLs, or HOLYSHEEP_API_KEY in the environment",
                 ));
             };
-            return Ok(Endpoint::single(&base_url(path, url)?, key.clone()));
+            return Ok(Endpoint::single(&base_url(path, url)?, key.clone(), session_field));
         }
         let mut reader = Reader::new(path, value)?;
         let url = match reader.raw("baseUrl") {
@@ -80,6 +88,10 @@ impl Endpoint {
             headers: headers(&mut reader, "headers")?,
             models: models(&mut reader)?,
             completion: reader.choice("completion", COMPLETIONS)?,
+            session_field: reader
+                .flag("sessionField")?
+                .or(session_field)
+                .unwrap_or_else(|| is_holysheep(&url)),
             rate_limit: rate_limit(&mut reader, "rateLimit")?,
             breaker: breaker_choice(&mut reader, "circuitBreaker")?,
             url,
@@ -90,11 +102,15 @@ impl Endpoint {
 }
 
 /// Reads a list of endpoints. The names must differ: breakers, events and results go by them.
-pub fn read_all(items: &[Value], key: Option<&Secret>) -> Result<Vec<Arc<Endpoint>>> {
+pub fn read_all(
+    items: &[Value],
+    key: Option<&Secret>,
+    session_field: Option<bool>,
+) -> Result<Vec<Arc<Endpoint>>> {
     let mut endpoints: Vec<Arc<Endpoint>> = Vec::new();
     for (index, item) in items.iter().enumerate() {
         let path = format!("endpoints[{index}]");
-        let mut endpoint = Endpoint::read(&path, item, key)?;
+        let mut endpoint = Endpoint::read(&path, item, key, session_field)?;
         if endpoints.iter().any(|have| have.name == endpoint.name) {
             if item.get("name").is_some() {
                 let given = format!("'{}', which is there already", cut(&endpoint.name, 60));
@@ -129,6 +145,13 @@ fn models(reader: &mut Reader<'_>) -> Result<BTreeMap<String, String>> {
 fn host(url: &str) -> &str {
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
     rest.split('/').next().unwrap_or(rest)
+}
+
+/// True for HolySheep's own hosts.
+fn is_holysheep(url: &str) -> bool {
+    let host = host(url);
+    let name = host.rsplit_once(':').map_or(host, |(name, _)| name).to_ascii_lowercase();
+    name == "holysheep.ai" || name.ends_with(".holysheep.ai")
 }
 
 /// Checks a base URL. A bare host (`api.holysheep.ai`) means `https://HOST/v1`; anything with a scheme
@@ -196,6 +219,7 @@ const OURS: &[&str] = &[
     "te",
     "trailer",
     "idempotency-key",
+    "x-session-id",
 ];
 
 /// Reads an object of headers: names in lower case, values as they are.
@@ -215,7 +239,7 @@ pub fn headers(reader: &mut Reader<'_>, key: &'static str) -> Result<Vec<(String
             return Err(Error::invalid(&full, "a name that no header can have", "letters, digits and -"));
         }
         if OURS.contains(&name.as_str()) {
-            let accepted = "headers other than those that the client sets itself (key: apiKey, idempotency-key: idempotencyKey)";
+            let accepted = "headers other than those that the client sets itself (key: apiKey, idempotency-key: idempotencyKey, x-session-id: sessionId)";
             return Err(Error::invalid(&full, "a header that the client sets itself", accepted));
         }
         let Some(text) = value.as_str() else {
@@ -298,20 +322,34 @@ mod tests {
             json!({"baseUrl": "https://b/v1"}),
             json!({"baseUrl": "https://c", "apiKey": "k3"}),
         ];
-        let endpoints = read_all(&items, Some(&key)).unwrap();
+        let endpoints = read_all(&items, Some(&key), None).unwrap();
         let keys: Vec<_> =
             endpoints.iter().map(|e| e.key.as_ref().map(|key| key.expose().to_owned())).collect();
         assert_eq!(keys, [Some("k1".into()), None, Some("k3".into())]);
-        assert!(read_all(&items[..1], None).is_err());
+        assert!(read_all(&items[..1], None, None).is_err());
+    }
+
+    #[test]
+    fn the_session_field_is_for_holysheeps_hosts_unless_said_otherwise() {
+        let items =
+            ["https://api.holysheep.ai/v1", "https://holysheep.ai:8443/v1", "https://notholysheep.ai/v1"];
+        let items: Vec<Value> = items.iter().map(|url| json!({ "baseUrl": url })).collect();
+        let fields = |given| -> Vec<bool> {
+            read_all(&items, None, given).unwrap().iter().map(|e| e.session_field).collect()
+        };
+        assert_eq!(fields(None), [true, true, false]);
+        assert_eq!(fields(Some(false)), [false; 3]);
+        let own = [json!({ "baseUrl": "https://x/v1", "sessionField": true })];
+        assert!(read_all(&own, None, Some(false)).unwrap()[0].session_field);
     }
 
     #[test]
     fn endpoints_of_one_name_are_told_apart() {
         let items = [json!({"baseUrl": "https://a/v1"}), json!({"baseUrl": "https://a/v2"})];
-        let endpoints = read_all(&items, None).unwrap();
+        let endpoints = read_all(&items, None, None).unwrap();
         assert_eq!((endpoints[0].name.as_str(), endpoints[1].name.as_str()), ("a", "a#2"));
         let twice =
             [json!({"baseUrl": "https://a", "name": "x"}), json!({"baseUrl": "https://b", "name": "x"})];
-        assert!(read_all(&twice, None).is_err());
+        assert!(read_all(&twice, None, None).is_err());
     }
 }

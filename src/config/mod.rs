@@ -80,6 +80,12 @@ pub struct CallConfig {
     pub recovery: Recovery,
     /// Deltas of a tool call are held until it is whole.
     pub hold_tool_calls: bool,
+    /// The caller's name of the session; made for each call without.
+    pub session_id: Option<String>,
+    /// At most so many attempts in all, whatever retries and recoveries are left (the documents' classes).
+    pub max_attempts: Option<u32>,
+    /// The first-token timeout is as long on the last route as on any other (the documents' classes).
+    pub unstretched: bool,
     /// Exactly one attempt, whatever routes there are (`executeStream`).
     pub single: bool,
 }
@@ -97,6 +103,9 @@ impl Default for CallConfig {
             idempotency_key: None,
             recovery: Recovery::default(),
             hold_tool_calls: true,
+            session_id: None,
+            max_attempts: None,
+            unstretched: false,
             single: false,
         }
     }
@@ -131,16 +140,8 @@ impl CallConfig {
             call.headers.retain(|(have, _)| *have != name);
             call.headers.push((name, value));
         }
-        if let Some(key) = reader.text("idempotencyKey", "a string of 1 to 255 visible ASCII characters")? {
-            if key.len() > 255 || !key.bytes().all(|byte| byte.is_ascii_graphic()) {
-                return reader.bad(
-                    "idempotencyKey",
-                    &Value::from(key),
-                    "a string of 1 to 255 visible ASCII characters",
-                );
-            }
-            call.idempotency_key = Some(key.to_owned());
-        }
+        call.idempotency_key = header_text(reader, "idempotencyKey")?.or(call.idempotency_key);
+        call.session_id = header_text(reader, "sessionId")?.or(call.session_id);
         if let Some(recovery) = reader.raw("recovery") {
             call.recovery = call.recovery.with("recovery", recovery)?;
         }
@@ -148,10 +149,24 @@ impl CallConfig {
             call.hold_tool_calls = hold;
         }
         call.single = reader.flag("$single")?.unwrap_or(false);
+        call.unstretched = reader.flag("$unstretched")?.unwrap_or(call.unstretched);
+        if let Some(attempts) = reader.whole("$maxAttempts", 1, 10_000)? {
+            call.max_attempts = Some(attempts as u32);
+        }
         // Said on the JavaScript side, which alone it concerns; validated here like the rest.
         reader.flag("coalesce")?;
         Ok(call)
     }
+}
+
+/// A text that is sent as a header of its own.
+fn header_text(reader: &mut Reader<'_>, key: &'static str) -> Result<Option<String>> {
+    const ACCEPTED: &str = "a string of 1 to 255 visible ASCII characters";
+    let Some(text) = reader.text(key, ACCEPTED)? else { return Ok(None) };
+    if text.len() > 255 || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return reader.bad(key, &Value::from(text), ACCEPTED);
+    }
+    Ok(Some(text.to_owned()))
 }
 
 /// The bucket of a limiter and how many may wait for it.
@@ -372,6 +387,7 @@ impl ClientConfig {
             Some(Value::String(url)) => Some(base_url("baseUrl", url)?),
             Some(other) => return reader.bad("baseUrl", other, endpoint::BASE_URL_ACCEPTED),
         };
+        let session_field = reader.flag("sessionField")?;
         let endpoints = match reader.raw("endpoints") {
             None => {
                 let Some(key) = key else {
@@ -381,12 +397,14 @@ impl ClientConfig {
                         "a key, or HOLYSHEEP_API_KEY in the environment",
                     ));
                 };
-                vec![Arc::new(Endpoint::single(base.as_deref().unwrap_or(d::BASE_URL), key))]
+                vec![Arc::new(Endpoint::single(base.as_deref().unwrap_or(d::BASE_URL), key, session_field))]
             }
             Some(_) if base.is_some() => {
                 return Err(Error::invalid("baseUrl", "a URL beside `endpoints`", "one of the two"));
             }
-            Some(Value::Array(items)) if !items.is_empty() => endpoint::read_all(items, key.as_ref())?,
+            Some(Value::Array(items)) if !items.is_empty() => {
+                endpoint::read_all(items, key.as_ref(), session_field)?
+            }
             Some(other) => return reader.bad("endpoints", other, "an array with at least one endpoint"),
         };
         let retry = match reader.raw("retry") {

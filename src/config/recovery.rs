@@ -33,7 +33,7 @@ pub struct Recovery {
 impl Default for Recovery {
     fn default() -> Self {
         Recovery {
-            mode: Mode::Fail,
+            mode: Mode::Continue,
             style: Style::Dialog,
             max: d::MAX_RECOVERIES,
             overlap_min: OVERLAP_MIN,

@@ -3,9 +3,9 @@
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::recovery::Part;
 use crate::error::AttemptRecord;
 use crate::session::journal::Journal;
+use crate::session::snapshot::Part;
 use crate::session::splice::Seam;
 
 pub struct Answer {
@@ -20,6 +20,7 @@ pub struct Answer {
     pub recoveries: u32,
     pub parts: Vec<Part>,
     pub seams: Vec<Seam>,
+    pub session_id: String,
 }
 
 #[derive(Serialize)]
@@ -34,6 +35,8 @@ struct StreamResult<'a> {
     tool_calls: Option<Value>,
     finish_reason: Option<&'a str>,
     usage: Option<&'a Value>,
+    id: Option<&'a str>,
+    created: Option<u64>,
     model: &'a str,
     endpoint: &'a str,
     request_id: &'a str,
@@ -41,6 +44,7 @@ struct StreamResult<'a> {
     recoveries: u32,
     parts: &'a [Part],
     seams: &'a [Seam],
+    session_id: &'a str,
 }
 
 impl Answer {
@@ -54,6 +58,8 @@ impl Answer {
             tool_calls: (!first.tool_calls.is_empty()).then(|| first.tool_calls()),
             finish_reason: first.finish_reason.as_deref(),
             usage: self.journal.usage.as_ref(),
+            id: self.journal.identity.id.as_deref(),
+            created: self.journal.identity.created,
             model: self.journal.identity.model.as_deref().unwrap_or(&self.model),
             endpoint: &self.endpoint,
             request_id: &self.request_id,
@@ -61,6 +67,7 @@ impl Answer {
             recoveries: self.recoveries,
             parts: &self.parts,
             seams: &self.seams,
+            session_id: &self.session_id,
         };
         // Strings and numbers always encode.
         serde_json::to_string(&result).unwrap_or_default()
@@ -72,6 +79,8 @@ impl Answer {
             "endpoint": self.endpoint,
             "requestId": self.request_id,
             "attempts": self.attempts,
+            "sessionId": self.session_id,
+            "recoveries": self.recoveries,
         });
         json!({ "completion": self.journal.completion(), "about": about }).to_string()
     }

@@ -17,6 +17,7 @@ use super::request::Requests;
 use super::route::{EndpointState, Lane};
 use super::sink::Sink;
 use super::turn::{Current, Engaged};
+use crate::config::Mode;
 use crate::error::{AttemptRecord, Error, Kind, Phase, Result};
 use crate::policy::classify::classify;
 use crate::policy::plan::{self, Failure, Plan, Step, Stop};
@@ -78,7 +79,7 @@ impl<'a> Running<'a> {
                 routes.push(Route { endpoint: Arc::clone(endpoint), model: model.clone(), lane });
             }
         }
-        Running {
+        let mut running = Running {
             client,
             call,
             sink,
@@ -94,7 +95,11 @@ impl<'a> Running<'a> {
             committed: false,
             recovery: Recovery::default(),
             waited: Duration::ZERO,
+        };
+        if let Some(snapshot) = &call.resumes {
+            running.restore(snapshot.clone());
         }
+        running
     }
 
     fn plan(&self) -> Plan {
@@ -119,6 +124,16 @@ impl<'a> Running<'a> {
     }
 
     pub async fn run(&mut self) -> Result<()> {
+        if self.recovery.goes_on {
+            if self.journal.is_complete() {
+                return self.was_complete();
+            }
+            if let Some(why) = self.hindrance() {
+                return Err(Error::new(Kind::Interrupted, format!("the answer cannot be resumed: {why}")));
+            }
+            self.break_event(Duration::ZERO);
+        }
+        let first = self.attempts.len();
         let mut plan = self.plan();
         let mut step = plan.start(clock::now(), self.remaining(), &mut self.rng);
         let mut last: Option<Error> = None;
@@ -143,9 +158,16 @@ impl<'a> Running<'a> {
                 error.cause = error.cause.take().or(last);
                 return Err(error);
             }
-            let begun = self.committed;
-            if begun && let Some(why) = self.obstacle() {
+            let obstacle = self.obstacle();
+            if self.committed
+                && let Some(why) = obstacle
+            {
                 return Err(interrupted(error, &why));
+            }
+            let begun = self.has_begun() && obstacle.is_none();
+            self.recovery.goes_on = begun && self.call.options.recovery.mode == Mode::Continue;
+            if self.call.options.max_attempts.is_some_and(|max| self.attempts.len() - first >= max as usize) {
+                return Err(self.stopped(Stop::Exhausted, Some(error)));
             }
             let class = classify(&error);
             if class.cools {
@@ -163,6 +185,7 @@ impl<'a> Running<'a> {
             step = plan.failed(failure, clock::now(), self.remaining(), &mut self.rng);
             if begun && let Step::Try { wait, .. } = &step {
                 self.recovery.count += 1;
+                self.publish();
                 self.break_event(*wait);
             }
             last = Some(error);
@@ -220,7 +243,7 @@ impl<'a> Running<'a> {
         let outcome = outcome.map_err(|error| match error.kind {
             // Delivered text and an error of its own: the class says which, `partial` says what.
             Kind::Interrupted | Kind::Aborted | Kind::Closed | Kind::Timeout(Phase::Total) => error,
-            _ if self.committed => interrupted(error, "nothing is left to try"),
+            _ if self.has_begun() => interrupted(error, "nothing is left to try"),
             _ => error,
         });
         self.close_turn(outcome.as_ref().err());
@@ -250,6 +273,7 @@ impl<'a> Running<'a> {
                     recoveries: self.recovery.count,
                     parts: self.recovery.parts,
                     seams: self.recovery.seams,
+                    session_id: self.call.session_id.clone(),
                 })
             }
             Err(mut error) => {
@@ -263,6 +287,7 @@ impl<'a> Running<'a> {
                 let partial = &self.journal.first().text;
                 if !partial.is_empty() {
                     error.partial = Some(partial.clone());
+                    error.snapshot = Some(self.call.live.json());
                 }
                 if let Some(last) = self.attempts.last()
                     && error.request_id.is_none()

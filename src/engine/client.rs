@@ -12,10 +12,12 @@ use super::breaker::SharedBreaker;
 use super::call::Running;
 use super::clock;
 use super::limiter::Limiter;
+use super::live::Live;
 use super::route::EndpointState;
 use super::sink::Sink;
 use crate::config::{CallConfig, ClientConfig};
 use crate::error::{Error, Kind, Phase, Result};
+use crate::session::snapshot::Snapshot;
 use crate::transport::Transport;
 use crate::wire::chat::ChatRequest;
 
@@ -34,6 +36,20 @@ pub struct Client {
 pub struct Call {
     pub request: ChatRequest,
     pub options: CallConfig,
+    /// The caller's name of the session, that of the snapshot, or a new one.
+    pub session_id: String,
+    pub live: Arc<Live>,
+    /// What the answer goes on from.
+    pub resumes: Option<Snapshot>,
+}
+
+impl Call {
+    pub fn new(request: ChatRequest, options: CallConfig, resumes: Option<Snapshot>) -> Self {
+        let given = options.session_id.clone().or_else(|| resumes.as_ref().map(|s| s.session_id.clone()));
+        let session_id = given.unwrap_or_else(|| session_id(&mut rand::rng()));
+        let live = Arc::new(Live::new(session_id.clone()));
+        Call { request, options, session_id, live, resumes }
+    }
 }
 
 impl Client {
@@ -111,6 +127,14 @@ async fn sleep_until(deadline: Option<Instant>) {
         Some(deadline) => tokio::time::sleep_until(deadline).await,
         None => std::future::pending().await,
     }
+}
+
+/// A new name for a session: `session_`, the milliseconds since the epoch, `_` and nine characters of
+/// base 36, as the documents make them.
+pub fn session_id(rng: &mut dyn Rng) -> String {
+    const DIGITS: &[u8; 36] = b"0123456789abcdefghijklmnopqrstuvwxyz";
+    let random: String = (0..9).map(|_| char::from(DIGITS[rng.random_range(0..36)])).collect();
+    format!("session_{}_{random}", clock::now())
 }
 
 /// 128 random bits in hexadecimal.

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::attempt::{End, Progress};
 use super::clock;
+use super::live::Live;
 use super::sink::{Sink, Wants};
 use crate::config::defaults as d;
 use crate::error::{Error, Kind};
@@ -23,6 +24,8 @@ pub struct Delivery<'a> {
     pub progress: &'a mut Progress,
     /// Set when something has been handed to the consumer.
     pub committed: &'a mut bool,
+    /// What [`Live`] shows grows with each piece.
+    pub live: &'a Live,
     /// Called once, with the first token.
     pub on_first_token: &'a (dyn Fn() + Sync),
     /// The caller asked for the usage chunk.
@@ -61,6 +64,7 @@ impl Delivery<'_> {
         let token = choices.iter().any(|choice| choice.delta.as_ref().is_some_and(chat::Delta::is_token));
         if token && self.progress.first_token.is_none() {
             self.progress.first_token = Some(clock::instant());
+            self.live.update(|live| live.answer.identity.clone_from(&self.journal.identity));
             (self.on_first_token)();
         }
         let has_tool_call = |choice: &chat::Choice<'_>| {
@@ -130,6 +134,12 @@ impl Delivery<'_> {
             choice.reasoning.push_str(reasoning.as_deref().unwrap_or_default());
             choice.refusal.push_str(refusal.as_deref().unwrap_or_default());
         }
+        if index == 0 && (reasoning.is_some() || refusal.is_some()) {
+            self.live.update(|live| {
+                live.answer.reasoning.push_str(reasoning.as_deref().unwrap_or_default());
+                live.answer.refusal.push_str(refusal.as_deref().unwrap_or_default());
+            });
+        }
         if rewritten {
             for (name, text) in [("reasoning_content", reasoning), ("refusal", refusal)] {
                 if let Some(text) = text {
@@ -165,6 +175,10 @@ impl Delivery<'_> {
         }
         if index == 0 {
             self.progress.pieces += 1;
+            self.live.update(|live| {
+                live.answer.text.push_str(text);
+                live.answer.pieces += 1;
+            });
         }
         match self.sink.wants() {
             Wants::Text if index == 0 => self.hand_over(text),
@@ -203,7 +217,7 @@ impl Delivery<'_> {
         if index == 0
             && let Some(splice) = &mut self.splice
         {
-            let rest = splice.finish().map_err(contradiction)?;
+            let rest = splice.finish(clock::now()).map_err(contradiction)?;
             self.text(index, &rest, false);
         }
         let Some(choice) = self.journal.choice(index) else { return Ok(()) };
@@ -239,7 +253,7 @@ impl Delivery<'_> {
     /// The choice about held text cannot wait any longer.
     pub fn splice_timeout(&mut self) -> Step {
         let Some(splice) = &mut self.splice else { return Ok(()) };
-        let text = splice.timeout().map_err(contradiction)?;
+        let text = splice.timeout(clock::now()).map_err(contradiction)?;
         self.text(0, &text, false);
         Ok(())
     }
@@ -247,7 +261,7 @@ impl Delivery<'_> {
     /// The answer is whole: whatever is held goes out.
     pub fn finished(&mut self) -> Step {
         if let Some(splice) = &mut self.splice {
-            let rest = splice.finish().map_err(contradiction)?;
+            let rest = splice.finish(clock::now()).map_err(contradiction)?;
             self.text(0, &rest, false);
         }
         self.release();

@@ -10,6 +10,7 @@ pub mod clock;
 mod delivery;
 pub mod event;
 pub mod limiter;
+pub mod live;
 pub mod recovery;
 mod request;
 mod route;
@@ -17,11 +18,13 @@ pub mod sink;
 mod turn;
 
 pub use answer::Answer;
-pub use client::{Call, Client};
+pub use client::{Call, Client, session_id};
 
 // What the binding needs of the modules below: it sees the engine alone.
 pub use crate::policy::circuit_breaker::{Outcome, State};
 pub use crate::policy::classify::is_retryable_code;
+pub use crate::session::prompts::recovery_context;
+pub use crate::session::snapshot::Snapshot;
 pub use crate::transport::http::{certificates, transport};
 pub use crate::wire::chat::ChatRequest;
 pub use crate::wire::retry_after;

@@ -2,32 +2,24 @@
 
 use std::time::Duration;
 
-use serde::Serialize;
 use serde_json::Value;
 
 use super::call::Running;
 use super::event::Event;
+use super::sink::Wants;
 use crate::config::Mode;
-use crate::error::{Error, Kind};
 use crate::session::journal::Journal;
 use crate::session::prompts::{self, Style};
+use crate::session::snapshot::{Part, Snapshot};
 use crate::session::splice::{Expect, Limits, Seam, Splice};
-
-/// Who wrote which part of an answer.
-#[derive(Clone, Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Part {
-    pub endpoint: String,
-    pub model: String,
-    /// In code points.
-    pub characters: usize,
-}
 
 /// What a call remembers of its breaks.
 #[derive(Default)]
 pub(super) struct Recovery {
     /// How often the answer was taken up again.
     pub count: u32,
+    /// How many of these were made before this call, which goes on from a snapshot.
+    pub earlier: u32,
     pub parts: Vec<Part>,
     pub seams: Vec<Seam>,
     /// Usage of the attempts before the last.
@@ -38,8 +30,10 @@ pub(super) struct Recovery {
     pub begun_at: usize,
     /// A tool call broke off.
     pub lost_tool_call: bool,
-    /// Styles that a provider has refused.
-    pub refused: Vec<Style>,
+    /// Styles that were refused, and by which route.
+    pub refused: Vec<(usize, Style)>,
+    /// The next attempt goes on with what was received.
+    pub goes_on: bool,
 }
 
 /// What the next attempt is.
@@ -60,23 +54,36 @@ impl Form {
 }
 
 impl Running<'_> {
-    /// Why a broken answer cannot be taken up again; `None` where it can.
+    /// Something of an answer is there that another attempt can go on with: the consumer has it, or
+    /// waits for the whole and nothing was lost.
+    pub(super) fn has_begun(&self) -> bool {
+        let whole = self.sink.wants() == Wants::Nothing
+            && self.call.options.recovery.mode == Mode::Continue
+            && !self.call.request.wants_json()
+            && self.hindrance().is_none()
+            && !self.journal.first().text.is_empty();
+        self.committed || whole
+    }
+
+    /// Why a broken answer is not taken up again; `None` where it is.
     pub(super) fn obstacle(&self) -> Option<String> {
-        let request = &self.call.request;
         let options = &self.call.options.recovery;
-        let choice = self.journal.first();
         if options.mode == Mode::Fail || self.call.options.single {
             return Some("recovery is off".into());
         }
-        if self.recovery.count >= options.max {
+        if self.recovery.count - self.recovery.earlier >= options.max {
             return Some(format!(
                 "it was taken up again {} times already (recovery.maxRecoveries)",
                 options.max
             ));
         }
-        if options.mode == Mode::Restart {
-            return None;
-        }
+        if options.mode == Mode::Restart { None } else { self.hindrance() }
+    }
+
+    /// Why this answer cannot be continued; `None` where it can.
+    pub(super) fn hindrance(&self) -> Option<String> {
+        let request = &self.call.request;
+        let choice = self.journal.first();
         if request.choices() > 1 {
             return Some("an answer of several choices (n) cannot be continued".into());
         }
@@ -92,20 +99,19 @@ impl Running<'_> {
         None
     }
 
-    /// What the next attempt asks. `style`: how a continuation is asked for.
-    pub(super) fn form(&mut self) -> Form {
-        if !self.committed {
-            // Nothing of an earlier attempt was delivered: its journal is worth nothing.
+    /// What the next attempt asks of a route.
+    pub(super) fn form(&mut self, place: usize) -> Form {
+        if !self.recovery.goes_on {
+            // Nothing of an earlier attempt was delivered, or all of it is taken back: what the
+            // journal has is worth nothing.
+            if self.committed {
+                self.sink.restart();
+                self.committed = false;
+            }
             self.begin_anew();
             return Form::original(false);
         }
         let options = &self.call.options.recovery;
-        if options.mode == Mode::Restart {
-            self.sink.restart();
-            self.committed = false;
-            self.begin_anew();
-            return Form::original(false);
-        }
         self.journal.begin_again();
         let text = &self.journal.first().text;
         self.recovery.begun_at = text.len();
@@ -118,7 +124,7 @@ impl Running<'_> {
             let splice = Splice::new(text, limits, Expect::Restart);
             return Form { splice: Some(splice), ..Form::original(true) };
         }
-        let style = self.style();
+        let style = self.style(place);
         let prompt = prompts::continuation(self.call.request.messages(), text, style);
         let expect = prompt.anchor.map_or(Expect::Continuation, Expect::Anchor);
         let received = self.recovery.pieces.max(text.len() as u64 / 16);
@@ -138,23 +144,62 @@ impl Running<'_> {
         recovery.pieces = 0;
         recovery.parts.clear();
         recovery.seams.clear();
+        self.publish();
     }
 
-    /// The style of the next continuation: the caller's, then those that were not refused yet.
-    fn style(&self) -> Style {
+    /// The style of the next continuation: the caller's, then those that this route has not refused.
+    fn style(&self, place: usize) -> Style {
         let first = self.call.options.recovery.style;
         let mut order = std::iter::once(first).chain(first.fallbacks().iter().copied());
-        order.find(|style| !self.recovery.refused.contains(style)).unwrap_or(first)
+        order.find(|style| !self.recovery.refused.contains(&(place, *style))).unwrap_or(first)
     }
 
     /// A provider that refuses a form of continuation gets another form, once each.
-    pub(super) fn refuses_style(&mut self, error: &Error, style: Option<Style>) -> bool {
-        let Some(style) = style else { return false };
-        if error.kind != Kind::InvalidRequest {
-            return false;
-        }
-        self.recovery.refused.push(style);
-        !self.recovery.refused.contains(&self.style())
+    pub(super) fn has_another_style(&mut self, place: usize, refused: Option<Style>) -> bool {
+        self.recovery.refused.extend(refused.map(|style| (place, style)));
+        !self.recovery.refused.contains(&(place, self.style(place)))
+    }
+
+    /// Puts what is known between two pieces where [`super::Live`] shows it.
+    pub(super) fn publish(&self) {
+        let choice = self.journal.first();
+        let usage = match (self.recovery.spent.clone(), &self.journal.usage) {
+            (Some(mut sum), Some(more)) => {
+                add(&mut sum, more);
+                Some(sum)
+            }
+            (spent, more) => spent.or_else(|| more.clone()),
+        };
+        self.call.live.update(|live| {
+            // What was taken back is gone; what grew has been written piece by piece.
+            if live.answer.text.len() != choice.text.len() {
+                live.answer.text.clone_from(&choice.text);
+            }
+            live.answer.identity.clone_from(&self.journal.identity);
+            live.answer.reasoning.clone_from(&choice.reasoning);
+            live.answer.refusal.clone_from(&choice.refusal);
+            live.answer.pieces = self.recovery.pieces;
+            live.usage = usage;
+            live.attempts.clone_from(&self.attempts);
+            live.recoveries = self.recovery.count;
+            live.parts.clone_from(&self.recovery.parts);
+            live.seams.clone_from(&self.recovery.seams);
+        });
+    }
+
+    /// Goes on from a snapshot: what it holds has been delivered.
+    pub(super) fn restore(&mut self, snapshot: Snapshot) {
+        self.committed = snapshot.has_begun();
+        self.journal = snapshot.journal(self.call.request.choices());
+        self.attempts = snapshot.attempts;
+        self.recovery.goes_on = self.committed;
+        self.recovery.earlier = snapshot.recoveries + u32::from(self.committed);
+        self.recovery.count = self.recovery.earlier;
+        self.recovery.parts = snapshot.parts;
+        self.recovery.seams = snapshot.seams;
+        self.recovery.spent = snapshot.usage;
+        self.recovery.pieces = snapshot.answer.pieces;
+        self.publish();
     }
 
     /// The answer had as many tokens as were asked for when it broke: it ends here.

@@ -20,7 +20,20 @@ struct Known {
     place: usize,
     model: String,
     asks_usage: bool,
+    has_session: bool,
     encoded: Encoded,
+}
+
+/// What a body depends on beside the caller's request.
+#[derive(Clone, Copy)]
+pub struct Target<'t> {
+    pub place: usize,
+    pub endpoint: &'t str,
+    /// The endpoint's name of the model.
+    pub model: &'t str,
+    pub asks_usage: bool,
+    /// Where the body is to name the session.
+    pub session_id: Option<&'t str>,
 }
 
 /// The distinct requests of one call.
@@ -42,22 +55,20 @@ impl<'a> Requests<'a> {
     /// The request for the rest of an answer. Asked again without progress it is the same request.
     pub fn encode_continuation(
         &mut self,
-        place: usize,
-        endpoint: &str,
-        model: &str,
-        asks_usage: bool,
-        instead: &Instead<'_>,
+        target: Target<'_>,
+        instead: Instead<'_>,
         rng: &mut dyn Rng,
     ) -> Encoded {
-        let body: Bytes = self.request.encode(model, asks_usage, instead).into();
+        let instead = Instead { session_id: target.session_id, ..instead };
+        let body: Bytes = self.request.encode(target.model, target.asks_usage, &instead).into();
         if let Some((last, encoded)) = &self.continuation
-            && *last == place
+            && *last == target.place
             && encoded.body == body
         {
             return encoded.clone();
         }
-        let encoded = Encoded { body, key: self.key(endpoint, rng) };
-        self.continuation = Some((place, encoded.clone()));
+        let encoded = Encoded { body, key: self.key(target.endpoint, rng) };
+        self.continuation = Some((target.place, encoded.clone()));
         encoded
     }
 
@@ -71,26 +82,32 @@ impl<'a> Requests<'a> {
         }
     }
 
-    /// The request for a route, encoded at its first use. `model` is the endpoint's name of it.
-    pub fn encode(
-        &mut self,
-        place: usize,
-        endpoint: &str,
-        model: &str,
-        asks_usage: bool,
-        rng: &mut dyn Rng,
-    ) -> Encoded {
-        let same_body = |known: &&Known| known.model == model && known.asks_usage == asks_usage;
+    /// The request for a route, encoded at its first use.
+    pub fn encode(&mut self, target: Target<'_>, rng: &mut dyn Rng) -> Encoded {
+        let Target { place, endpoint, model, asks_usage, session_id } = target;
+        let has_session = session_id.is_some();
+        let same_body = |known: &&Known| {
+            known.model == model && known.asks_usage == asks_usage && known.has_session == has_session
+        };
         let mut bodies = self.known.iter().filter(same_body);
         if let Some(known) = bodies.clone().find(|known| known.place == place) {
             return known.encoded.clone();
         }
         let body = match bodies.next() {
             Some(known) => known.encoded.body.clone(),
-            None => self.request.encode(model, asks_usage, &Instead::default()).into(),
+            None => {
+                let instead = Instead { session_id, ..Instead::default() };
+                self.request.encode(model, asks_usage, &instead).into()
+            }
         };
         let encoded = Encoded { body, key: self.key(endpoint, rng) };
-        self.known.push(Known { place, model: model.to_owned(), asks_usage, encoded: encoded.clone() });
+        self.known.push(Known {
+            place,
+            model: model.to_owned(),
+            asks_usage,
+            has_session,
+            encoded: encoded.clone(),
+        });
         encoded
     }
 }
@@ -101,6 +118,7 @@ pub fn headers(
     extra: &[(String, String)],
     idempotency_key: &str,
     request_id: &str,
+    session_id: &str,
     attempt: u32,
 ) -> Result<HeaderMap> {
     let mut headers = HeaderMap::new();
@@ -125,6 +143,7 @@ pub fn headers(
     headers.insert("accept", HeaderValue::from_static("text/event-stream"));
     headers.insert("idempotency-key", value(idempotency_key)?);
     headers.insert("x-client-request-id", value(request_id)?);
+    headers.insert("x-session-id", value(session_id)?);
     headers.insert("x-holysheep-attempt", attempt.into());
     Ok(headers)
 }

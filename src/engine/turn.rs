@@ -16,7 +16,7 @@ use super::delivery::Delivery;
 use super::event::Event;
 use super::limiter::{Limiter, Reserved};
 use super::recovery::Form;
-use super::request;
+use super::request::{self, Target};
 use super::route::EndpointState;
 use super::sink::Wants;
 use crate::config::{Endpoint, Secret, defaults as d};
@@ -98,7 +98,7 @@ impl Running<'_> {
         // Held until the attempt is over.
         let _permit = self.admit(&endpoint, estimated).await?;
         loop {
-            let form = self.form();
+            let form = self.form(place);
             let style = form.style;
             if self.ends_by_length(&form) {
                 return self.end_by_length();
@@ -109,11 +109,19 @@ impl Running<'_> {
             let asked = self.current.as_ref().is_some_and(|current| current.asked_for_usage);
             if asked && request::refuses_usage(error) {
                 endpoint.refuses_usage.store(true, Ordering::Relaxed);
-            } else if !self.refuses_style(error, style) {
+            } else if error.kind != Kind::InvalidRequest || style.is_none() {
                 return result;
+            } else if !self.has_another_style(place, style) {
+                return Err(refuses_to_continue(error));
             }
             self.close_attempt(Some(error));
         }
+    }
+
+    /// The snapshot that the call goes on from was whole already.
+    pub(super) fn was_complete(&mut self) -> Result<()> {
+        self.sink.complete(&self.journal.first().text);
+        Ok(())
     }
 
     /// Every token that the caller allowed was received before the break: nothing is left to ask for.
@@ -225,15 +233,24 @@ impl Running<'_> {
         let number = self.attempts.len() as u32 + 1;
         let name = endpoint.model(&route.model);
         let asks_usage = !route.endpoint.refuses_usage.load(Ordering::Relaxed);
+        let session = self.call.session_id.as_str();
+        let target = Target {
+            place,
+            endpoint: &endpoint.name,
+            model: name,
+            asks_usage,
+            session_id: endpoint.session_field.then_some(session),
+        };
         let encoded = match form.messages.as_deref().map(serde_json::from_str) {
             Some(Ok(messages)) => {
-                let instead = Instead { messages: Some(messages), max_tokens: form.max_tokens };
-                let (requests, rng) = (&mut self.requests, &mut self.rng);
-                requests.encode_continuation(place, &endpoint.name, name, asks_usage, &instead, rng)
+                let max_tokens = form.max_tokens;
+                let instead = Instead { messages: Some(messages), max_tokens, ..Instead::default() };
+                self.requests.encode_continuation(target, instead, &mut self.rng)
             }
-            _ => self.requests.encode(place, &endpoint.name, name, asks_usage, &mut self.rng),
+            _ => self.requests.encode(target, &mut self.rng),
         };
-        let headers = request::headers(endpoint, &options.headers, &encoded.key, &request_id, number)?;
+        let headers =
+            request::headers(endpoint, &options.headers, &encoded.key, &request_id, session, number)?;
         self.sink.event(Event::Attempt {
             call: self.id.clone(),
             attempt: number,
@@ -247,7 +264,7 @@ impl Running<'_> {
             },
         });
         let started = clock::instant();
-        let stretch = if last { d::LAST_ROUTE_STRETCH } else { 1 };
+        let stretch = if last && !options.unstretched { d::LAST_ROUTE_STRETCH } else { 1 };
         let settings = Settings {
             first_token_timeout: options.first_token_timeout.saturating_mul(stretch),
             idle_timeout: options.idle_timeout,
@@ -268,6 +285,7 @@ impl Running<'_> {
         let url = format!("{}{}", endpoint.url, crate::wire::chat::PATH);
         let transport_options =
             TransportOptions { connect_timeout: options.connect_timeout, ca: self.client.config.ca.clone() };
+        self.call.live.update(|live| live.writer = Some((endpoint.name.clone(), route.model.clone())));
         let waited = std::mem::take(&mut self.waited);
         let current = self.current.insert(Current {
             place,
@@ -282,6 +300,7 @@ impl Running<'_> {
             journal: &mut self.journal,
             progress: &mut current.progress,
             committed: &mut self.committed,
+            live: &self.call.live,
             on_first_token: &on_first_token,
             caller_wants_usage: self.call.request.wants_usage(),
             hold_tool_calls: options.hold_tool_calls,
@@ -338,7 +357,19 @@ impl Running<'_> {
             });
         }
         self.attempts.push(record);
+        self.publish();
     }
+}
+
+/// A provider that takes none of the forms in which the rest of an answer can be asked for: another
+/// route may, and the refusal is no fault of the caller's request.
+fn refuses_to_continue(refusal: &Error) -> Error {
+    let message = format!("the provider refuses to continue an answer: {}", refusal.message);
+    let mut error = Error::new(Kind::Contradiction, message);
+    error.status = refusal.status;
+    error.should_retry = Some(false);
+    error.request_id.clone_from(&refusal.request_id);
+    error.with_cause(refusal.clone())
 }
 
 /// The error without the key of its endpoint, in whatever form the provider has quoted it back.

@@ -8,13 +8,15 @@ import type {
   ClientEvent,
   ClientOptions,
   RecoveryOptions,
+  Snapshot,
   StreamOutcome,
 } from '../../index'
 import { CircuitBreaker, nativeBreaker } from './breaker'
 import { HolySheepError, invalid, native, RetriesExhaustedError } from './errors'
-import { type CallHandle, type Consumer, NOTHING, open, TEXT } from './hub'
+import { type CallHandle, type Consumer, emptySnapshot, NOTHING, open, TEXT } from './hub'
 import { addon } from './native'
 import { callback, encode, encodeRequest, optionsObject, sleep, splitSignal, tell } from './options'
+import { ofError, toResume } from './snapshot'
 import { type ChatStream, createStream } from './stream'
 
 /** Defaults, as Rust has them. */
@@ -25,7 +27,19 @@ const DEFAULT_HOST = 'api.holysheep.ai'
 type Options = Omit<ClientOptions, 'signal'> & { retry?: Record<string, unknown>; $limiter?: unknown }
 type Messages = ChatRequest['messages']
 
+/** `client.stream`, and `onAttempt` is told of each attempt that begins. */
+export let openStream: (
+  client: HolySheepStreamingClient,
+  request: ChatRequest,
+  options: CallOptions,
+  onAttempt: () => void,
+) => ChatStream
+
 export class HolySheepStreamingClient {
+  static {
+    openStream = (client, request, options, onAttempt) => client.#stream(request, options, undefined, onAttempt)
+  }
+
   readonly #native: InstanceType<typeof addon.NativeClient>
   readonly #observer: BreakerObserver
   readonly #onEvent: ((event: ClientEvent) => void) | undefined
@@ -128,13 +142,33 @@ export class HolySheepStreamingClient {
   }
 
   stream(request: ChatRequest, options?: CallOptions): ChatStream {
-    const withUsage = request?.stream_options?.include_usage === true
-    return createStream((consumer) => this.#start(request, options, consumer, false), withUsage)
+    return this.#stream(request, options)
+  }
+
+  resume(snapshot: Snapshot, request?: ChatRequest, options?: CallOptions): ChatStream {
+    const { request: full, json } = toResume(snapshot, request)
+    return this.#stream(full, options, { json, length: snapshot.answer?.text?.length ?? 0 })
+  }
+
+  #stream(
+    request: ChatRequest,
+    options?: CallOptions,
+    resumed?: { json: string; length: number },
+    onAttempt?: () => void,
+  ): ChatStream {
+    const body = encodeRequest(request)
+    const event = onAttempt && attempts(onAttempt)
+    return createStream({
+      enter: (consumer) => this.#start(body, options, { ...consumer, event }, false, resumed?.json),
+      body,
+      withUsage: request.stream_options?.include_usage === true,
+      earlier: resumed?.length ?? 0,
+    })
   }
 
   async chat(request: ChatRequest, options?: CallOptions): Promise<ChatCompletion> {
     const json = await new Promise<string>((end, error) => {
-      this.#start(request, options, { end, error }, true).begin(NOTHING)
+      this.#start(encodeRequest(request), options, { end, error }, true).begin(NOTHING)
     })
     const { completion, about } = JSON.parse(json)
     return Object.defineProperty(completion, '_request_id', { value: about.requestId })
@@ -158,26 +192,31 @@ export class HolySheepStreamingClient {
   ): Promise<void> {
     const piece = callback('onChunk', onChunk as (content: string) => unknown)
     const consumer = { piece } as Consumer
-    consumer.event = (json) => {
-      if ((JSON.parse(json) as ClientEvent).type === 'attempt') made.attempts++
-    }
+    consumer.event = attempts(() => {
+      made.attempts++
+    })
     const over = new Promise<void>((resolve, error) => {
       consumer.end = () => resolve()
       consumer.error = error
     })
-    this.#start(request, options, consumer, false).begin(piece ? TEXT : NOTHING)
+    this.#start(encodeRequest(request), options, consumer, false).begin(piece ? TEXT : NOTHING)
     return over
   }
 
   /** Enters a call. Throws for invalid arguments; a signal that is aborted already is told at once. */
-  #start(request: ChatRequest, options: CallOptions | undefined, consumer: Consumer, whole: boolean): CallHandle {
+  #start(
+    body: string,
+    options: CallOptions | undefined,
+    consumer: Consumer,
+    whole: boolean,
+    resumed?: string,
+  ): CallHandle {
     const { signal, rest: callOptions } = splitSignal(options)
     const { onRestart = this.#onRestart, rest } = splitRecovery(callOptions)
     const effective = (rest.recovery ?? this.#options.recovery) as RecoveryOptions | undefined
     if (effective?.mode === 'restart' && !onRestart && !whole) {
       throw invalid('recovery.onRestart', undefined, "a function that drops what was shown, for mode: 'restart'")
     }
-    const body = encodeRequest(request)
     const coalesce = rest.coalesce === undefined ? this.#coalesce : rest.coalesce === true
     const json = encode(rest)
     if (signal?.aborted) return refused(consumer, signal.reason)
@@ -196,11 +235,14 @@ export class HolySheepStreamingClient {
       },
       error(error) {
         settle()
-        consumer.error(error)
+        consumer.error(ofError(error, body))
       },
     }
     const enter = (hub: InstanceType<typeof addon.NativeHub>) =>
-      native(() => this.#native.start(hub, body, json, whole, tracked.event !== undefined, tracked.judge !== undefined))
+      native(() => {
+        const { event, judge } = tracked
+        return this.#native.start(hub, body, json, whole, event !== undefined, judge !== undefined, resumed)
+      })
     const call = open(tracked, { coalesce, signal }, enter)
     const over = new Promise<void>((resolve) => {
       settle = resolve
@@ -238,6 +280,13 @@ export class HolySheepStreamingClient {
   }
 }
 
+/** Who hears of the events of a call and tells of the attempts. */
+function attempts(onAttempt: () => void): (json: string) => void {
+  return (json) => {
+    if ((JSON.parse(json) as ClientEvent).type === 'attempt') onAttempt()
+  }
+}
+
 /** Takes `recovery.onRestart` out of options: it stays on this side. */
 function splitRecovery<T extends { recovery?: unknown }>(options: T): { onRestart?: () => void; rest: T } {
   const { recovery } = options
@@ -250,11 +299,11 @@ function splitRecovery<T extends { recovery?: unknown }>(options: T): { onRestar
 function refused(consumer: Consumer, reason: unknown): CallHandle {
   queueMicrotask(() => consumer.error(reason))
   const nothing = () => {}
-  return { begin: nothing, cancel: nothing, pause: nothing, resume: nothing }
+  return { begin: nothing, cancel: nothing, pause: nothing, resume: nothing, snapshot: emptySnapshot }
 }
 
 /** The error of the last attempt: what the documents' `onError` is told. */
-function lastError(thrown: unknown): Error {
+export function lastError(thrown: unknown): Error {
   if (!(thrown instanceof RetriesExhaustedError) || !(thrown.cause instanceof HolySheepError)) {
     return thrown instanceof Error ? thrown : Object.assign(new Error(String(thrown)), { cause: thrown })
   }
@@ -263,7 +312,7 @@ function lastError(thrown: unknown): Error {
 }
 
 /** `(apiKey, maxRetries)`, `(apiKey, options)` or `(options)`. */
-function readArguments(apiKey: unknown, options: unknown): Options {
+export function readArguments(apiKey: unknown, options: unknown): Options {
   if (typeof apiKey === 'object' && apiKey !== null) {
     if (options !== undefined) throw invalid('options', options, 'nothing after an object of options')
     return optionsObject('options', apiKey) as Options

@@ -1,5 +1,5 @@
 /** The error classes, and how they are made from the records that come out of Rust. */
-import type { AttemptRecord } from '../../index'
+import type { AttemptRecord, Snapshot } from '../../index'
 
 interface ErrorRecord {
   class: string
@@ -16,6 +16,7 @@ class HolySheepError extends Error {
   declare readonly retryAfterMs?: number
   declare readonly attempts: AttemptRecord[]
   declare readonly partial?: string
+  declare readonly snapshot?: Snapshot
   declare readonly requestId?: string
   declare readonly type?: string
   declare readonly providerCode?: string
@@ -64,11 +65,12 @@ const builtins: Record<string, new (message: string) => Error> = { TypeError, Ra
 
 /** Builds the error that a record describes. */
 export function fromRecord(record: ErrorRecord): Error {
-  const { class: name, message, cause, ...data } = record
+  const { class: name, message, cause, snapshot, ...data } = record
   const Builtin = builtins[name]
   if (Builtin) return Object.assign(new Builtin(message), { code: data.code })
   const Class = (classes as Record<string, typeof HolySheepError>)[name] ?? HolySheepError
   const error = cause ? new Class(message, { cause: fromRecord(cause) }) : new Class(message)
+  if (snapshot !== undefined) Object.defineProperty(error, 'snapshot', { value: snapshot, configurable: true })
   return Object.assign(error, data)
 }
 

@@ -26,6 +26,17 @@ export const NOTHING = 2
 const HEADER = 2
 /** How long one turn may take, in milliseconds. */
 const TURN_MS = 4
+/** The snapshot of a call that Rust does not know: it was refused, or has ended, before anything came. */
+export const emptySnapshot = () =>
+  JSON.stringify({
+    version: 1,
+    sessionId: addon.sessionId(),
+    answer: { text: '', pieces: 0 },
+    attempts: [],
+    recoveries: 0,
+    parts: [],
+    seams: [],
+  })
 /** How many records are handled between two looks at the clock. */
 const STRIDE = 16
 /** How many pieces may wait for a consumer that awaits before its socket is paused, and when it goes on. */
@@ -53,6 +64,8 @@ export interface CallHandle {
   cancel(reason: unknown): void
   pause(): void
   resume(): void
+  /** What the call has come to, as JSON. */
+  snapshot(): string
 }
 
 const calls = new Map<number, InFlight>()
@@ -81,6 +94,8 @@ class InFlight extends AsyncResource implements CallHandle {
   /** Paused because the consumer awaits, not because it said so. */
   private overrun = false
   private settled = false
+  /** What it had come to when it was cancelled. */
+  private last: string | undefined
   queued = false
 
   constructor(
@@ -96,8 +111,18 @@ class InFlight extends AsyncResource implements CallHandle {
   }
 
   cancel(reason: unknown) {
-    nativeHub().cancel(this.id)
+    this.stop()
     this.fail(reason)
+  }
+
+  /** Ends the call in Rust, which forgets it then. */
+  private stop() {
+    this.last ??= this.snapshot()
+    nativeHub().cancel(this.id)
+  }
+
+  snapshot(): string {
+    return this.last ?? nativeHub().snapshot(this.id) ?? emptySnapshot()
   }
 
   pause() {
@@ -191,7 +216,7 @@ class InFlight extends AsyncResource implements CallHandle {
       }
     } catch (error) {
       // The consumer's own error: it ends this call and nothing else.
-      nativeHub().cancel(this.id)
+      this.stop()
       this.fail(error)
     }
   }

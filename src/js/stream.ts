@@ -1,13 +1,22 @@
 /** `ChatStream`: one streamed answer, read as chunks, as text, or in one piece. */
-import type { ChatCompletionChunk, StreamResult } from '../../index'
+import type { ChatCompletionChunk, Snapshot, SnapshotOptions, StreamResult } from '../../index'
 import { type CallHandle, CHUNKS, type Consumer, NOTHING, TEXT } from './hub'
+import { clip, complete, ofResult, readOptions } from './snapshot'
 
 /** How many pieces may wait for a reader before the socket is paused, and when it goes on. */
 const HIGH_WATER = 256
 const LOW_WATER = 64
 
 /** What a stream is started with. */
-export type Start = (consumer: Consumer) => CallHandle
+export interface Start {
+  enter(consumer: Consumer): CallHandle
+  /** The JSON of the request. */
+  body: string
+  /** The caller asked for the usage: one more chunk comes after the text. */
+  withUsage: boolean
+  /** How much of the text was delivered before this call, in UTF-16 units. */
+  earlier: number
+}
 
 class Deferred<T> {
   readonly promise: Promise<T>
@@ -24,7 +33,7 @@ class Deferred<T> {
 }
 
 /** Made by `HolySheepStreamingClient.stream`. */
-export let createStream: (start: Start, withUsage: boolean) => ChatStream
+export let createStream: (start: Start) => ChatStream
 
 export class ChatStream implements AsyncIterable<ChatCompletionChunk> {
   readonly #call: CallHandle
@@ -40,18 +49,23 @@ export class ChatStream implements AsyncIterable<ChatCompletionChunk> {
   #failure: { error: unknown } | undefined
   /** A reader has left: what still comes is nobody's. */
   #left = false
-  /** The caller asked for the usage: one more chunk comes after the text. */
-  readonly #withUsage: boolean
+  readonly #start: Start
+  /** How much of the text the reader has, in UTF-16 units. */
+  #taken: number
+  /** How it ended: what a snapshot is made of when Rust has forgotten the call. */
+  #ended: StreamResult | undefined
+  #error: { snapshot?: Snapshot } | undefined
   /** Somebody waits for the end who does not read: nothing may wait for a reader. */
   #unbounded = false
 
   static {
-    createStream = (start, withUsage) => new ChatStream(start, withUsage)
+    createStream = (start) => new ChatStream(start)
   }
 
-  private constructor(start: Start, withUsage: boolean) {
-    this.#withUsage = withUsage
-    this.#call = start({
+  private constructor(start: Start) {
+    this.#start = start
+    this.#taken = start.earlier
+    this.#call = start.enter({
       piece: (text) => this.#onPiece(text),
       complete: (text) => this.#onComplete(text),
       restart: () => this.#onRestart(),
@@ -69,11 +83,19 @@ export class ChatStream implements AsyncIterable<ChatCompletionChunk> {
   }
 
   get textStream(): AsyncIterable<string> {
-    return { [Symbol.asyncIterator]: () => this.#iterate('text', (piece) => piece) }
+    const take = (piece: string) => {
+      this.#taken += piece.length
+      return piece
+    }
+    return { [Symbol.asyncIterator]: () => this.#iterate('text', take) }
   }
 
   [Symbol.asyncIterator](): AsyncIterator<ChatCompletionChunk, undefined> {
-    return this.#iterate('chunks', (json) => JSON.parse(json) as ChatCompletionChunk)
+    return this.#iterate('chunks', (json) => {
+      const chunk = JSON.parse(json) as ChatCompletionChunk
+      this.#taken += textOf(chunk).length
+      return chunk
+    })
   }
 
   text(): Promise<string> {
@@ -89,6 +111,16 @@ export class ChatStream implements AsyncIterable<ChatCompletionChunk> {
 
   abort(reason: unknown = new DOMException('This operation was aborted', 'AbortError')): void {
     this.#call.cancel(reason)
+  }
+
+  snapshot(options?: SnapshotOptions): Snapshot {
+    const messages = readOptions(options)
+    const { body } = this.#start
+    const ended = this.#error?.snapshot ?? (this.#ended && ofResult(this.#ended))
+    const native = ended ?? JSON.parse(this.#call.snapshot())
+    // Who waits for the whole has all of it.
+    const taken = this.#reader === 'whole' || (this.#reader === undefined && this.#unbounded) ? Infinity : this.#taken
+    return complete(clip(native, taken), body, messages)
   }
 
   #begin() {
@@ -108,7 +140,7 @@ export class ChatStream implements AsyncIterable<ChatCompletionChunk> {
       while (!over) {
         const result = await this.#next()
         if (result.done) break
-        const text = reader === 'text' && this.#mode === CHUNKS ? textOf(result.value) : result.value
+        const text = reader === 'text' && this.#mode === CHUNKS ? textOf(JSON.parse(result.value)) : result.value
         if (text !== '') return { value: shape(text), done: false }
       }
       return { value: undefined, done: true }
@@ -166,22 +198,25 @@ export class ChatStream implements AsyncIterable<ChatCompletionChunk> {
   #onRestart() {
     this.#pieces = []
     this.#head = 0
+    this.#taken = 0
   }
 
   #onComplete(text: string) {
-    this.#complete = !(this.#withUsage && this.#reader !== 'text')
+    this.#complete = !(this.#start.withUsage && this.#reader !== 'text')
     if (this.#mode === NOTHING) this.#text.resolve(text)
     this.#serve()
   }
 
   #onEnd(result: StreamResult) {
     this.#complete = true
+    this.#ended = result
     this.#text.resolve(result.text)
     this.#result.resolve(result)
     this.#serve()
   }
 
   #onError(error: unknown) {
+    this.#error = error as { snapshot?: Snapshot } | undefined
     this.#text.reject(error)
     this.#result.reject(error)
     if (!this.#complete) this.#failure = { error }
@@ -208,8 +243,7 @@ export class ChatStream implements AsyncIterable<ChatCompletionChunk> {
 }
 
 /** The text of the first choice in a chunk. */
-function textOf(json: string): string {
-  const chunk = JSON.parse(json) as ChatCompletionChunk
+function textOf(chunk: ChatCompletionChunk): string {
   let text = ''
   for (const choice of chunk.choices ?? []) {
     if (choice.index === 0 && typeof choice.delta?.content === 'string') text += choice.delta.content

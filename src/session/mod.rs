@@ -2,4 +2,5 @@
 
 pub mod journal;
 pub mod prompts;
+pub mod snapshot;
 pub mod splice;

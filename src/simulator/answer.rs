@@ -62,12 +62,15 @@ pub(super) fn plan(scenario: &Arc<Scenario>, request: &ChatRequest, context: &Co
     let created = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
     let identity = Identity { id: &id, model, created };
 
-    let mut plan = refusal(scenario, request)
+    let refusal = refusal(scenario, request);
+    // A cut is one of the answer, and a refusal is none.
+    let is_refused = refusal.is_some();
+    let mut plan = refusal
         .or_else(|| fixed(scenario, model))
         .unwrap_or_else(|| answered(scenario, request, context, &identity, &mut seeded));
     if let Script::Plain(script) = &mut plan.script {
         script.wait = check::wait(scenario.delay_first_token_ms);
-        if script.cut.is_none() {
+        if script.cut.is_none() && !is_refused {
             script.cut = cut_of_plain(scenario, script.body.len());
         }
     }

@@ -106,12 +106,14 @@ impl ChatRequest {
     }
 }
 
-/// What a continuation asks in place of the caller's own.
-#[derive(Default)]
+/// What the engine says in place of the caller's own, or beside it.
+#[derive(Clone, Copy, Default)]
 pub struct Instead<'a> {
     /// A JSON array.
     pub messages: Option<&'a RawValue>,
     pub max_tokens: Option<u64>,
+    /// `session_id`, where the caller has not said one.
+    pub session_id: Option<&'a str>,
 }
 
 struct Body<'a> {
@@ -138,6 +140,10 @@ impl Serialize for Body<'_> {
                 }
                 _ => map.serialize_entry(key, value)?,
             }
+        }
+        if let Some(session) = self.instead.session_id.filter(|_| self.request.field("session_id").is_none())
+        {
+            map.serialize_entry("session_id", session)?;
         }
         map.serialize_entry("stream", &true)?;
         let others = stream_options
@@ -209,6 +215,20 @@ mod tests {
         );
         assert!(body(json, false).ends_with(r#""stream_options":{"include_obfuscation":false}}"#));
         assert!(!body(r#"{"messages":[1]}"#, false).contains("stream_options"));
+    }
+
+    #[test]
+    fn a_session_goes_into_the_body_once_and_the_callers_own_stays() {
+        let body = |json: &str| {
+            let instead = Instead { session_id: Some("s1"), ..Instead::default() };
+            String::from_utf8(ChatRequest::parse(json).unwrap().encode("m", false, &instead)).unwrap()
+        };
+        assert_eq!(
+            body(r#"{"messages":[1]}"#),
+            r#"{"model":"m","messages":[1],"session_id":"s1","stream":true}"#
+        );
+        let own = body(r#"{"messages":[1],"session_id":"mine"}"#);
+        assert!(own.contains(r#""session_id":"mine""#) && !own.contains("s1"), "{own}");
     }
 
     #[test]

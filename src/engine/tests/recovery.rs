@@ -8,7 +8,7 @@ use crate::engine::sink::Wants;
 use crate::error::Kind;
 
 fn options() -> Value {
-    json!({ "retry": { "baseDelayMs": 10 }, "recovery": { "mode": "continue" } })
+    json!({ "retry": { "baseDelayMs": 10 } })
 }
 
 fn broken(text: &str) -> Reply {
@@ -76,7 +76,20 @@ async fn the_refusal_of_every_style_ends_as_an_interruption() {
     let ended = scene.call().await;
     let error = ended.error();
     assert_eq!((error.kind, error.partial.as_deref()), (Kind::Interrupted, Some("half ")));
-    assert_eq!(error.cause.as_ref().unwrap().kind, Kind::InvalidRequest);
+    let cause = error.cause.as_ref().unwrap();
+    assert_eq!((cause.kind, cause.status), (Kind::Contradiction, Some(400)));
+    assert!(error.message.contains("refuses to continue an answer"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_provider_that_refuses_every_style_is_left_for_the_next_one_which_is_asked_in_the_first() {
+    let refused = || refusal(400, "invalid", "no");
+    let scene = Scene::two(options(), vec![broken("half "), answer(&["whole"])], vec![refused(), refused()]);
+    let ended = scene.call().await;
+    assert_eq!((text(&ended).as_str(), scene.went_to().as_str()), ("half whole", "abba"));
+    assert_eq!(messages(&scene, 2)[1]["role"], "system");
+    let last = messages(&scene, 3);
+    assert_eq!((last.len(), &last[1]["role"]), (3, &json!("assistant")));
 }
 
 #[tokio::test(start_paused = true)]
@@ -100,7 +113,7 @@ async fn retries_count_from_the_last_progress_and_recoveries_have_a_limit() {
     let script = || parts.iter().map(|part| broken(part)).chain([answer(&["end"])]).collect::<Vec<_>>();
     let mut unlimited = options();
     unlimited["maxRetries"] = json!(1);
-    unlimited["recovery"]["maxRecoveries"] = json!(9);
+    unlimited["recovery"] = json!({ "maxRecoveries": 9 });
     let all = parts.concat() + "end";
     assert_eq!(text(&Scene::new(unlimited, script()).call().await), all);
     let scene = Scene::new(options(), script());
@@ -110,15 +123,35 @@ async fn retries_count_from_the_last_progress_and_recoveries_have_a_limit() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_nobody_has_seen_is_no_progress_so_the_retries_run_out() {
+async fn who_wants_the_whole_gets_it_continued_too() {
+    let scene = Scene::new(options(), vec![broken("one half, "), answer(&["and the other"])]);
+    let ended = scene.call_wanting(Wants::Nothing).await;
+    assert_eq!(ended.text(), "one half, and the other");
+    assert_eq!(messages(&scene, 1)[1], json!({ "role": "assistant", "content": "one half, " }));
+    let result: Value = serde_json::from_str(&ended.answer().result()).unwrap();
+    assert_eq!((&result["recoveries"], result["parts"].as_array().unwrap().len()), (&json!(1), 2));
+    // An attempt that brings nothing new is no progress: the retries run out.
     let scene = Scene::new(options(), (0..4).map(|_| broken("half")).collect());
     let ended = scene.call_wanting(Wants::Nothing).await;
-    assert_eq!((ended.error().kind, scene.requests().len()), (Kind::RetriesExhausted, 4));
-    let scene = Scene::new(options(), vec![broken("half"), answer(&["whole"])]);
-    let ended = scene.call_wanting(Wants::Nothing).await;
-    let result: Value = serde_json::from_str(&ended.answer().result()).unwrap();
-    assert_eq!(result["parts"].as_array().unwrap().len(), 1);
-    assert_eq!(result["parts"][0]["characters"], 5);
+    assert_eq!((ended.error().kind, scene.requests().len()), (Kind::Interrupted, 4));
+    assert_eq!(ended.error().partial.as_deref(), Some("half"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_wants_the_whole_of_what_cannot_be_continued_gets_it_anew() {
+    for field in [json!({ "n": 2 }), json!({ "response_format": { "type": "json_object" } })] {
+        let mut request = json!({ "messages": [{ "role": "user", "content": "hi" }] });
+        request.as_object_mut().unwrap().extend(field.as_object().unwrap().clone());
+        let mut second = stream().say("whole").finish();
+        if field.get("n").is_some() {
+            let mut other = chunk(json!({ "content": "other" }), Some("stop"));
+            other["choices"][0]["index"] = json!(1);
+            second = second.event(&other);
+        }
+        let scene = Scene::new(options(), vec![broken("half"), second.done()]);
+        let ended = scene.ask(Ask { request, wants: Wants::Nothing, ..Ask::default() }).await;
+        assert_eq!((ended.text(), messages(&scene, 1).len()), ("whole", 1));
+    }
 }
 
 #[tokio::test(start_paused = true)]

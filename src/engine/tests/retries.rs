@@ -118,9 +118,9 @@ async fn a_stream_cut_before_its_first_piece_is_asked_again_in_silence() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_cut_after_a_piece_is_interrupted_with_the_exact_text_and_asked_no_more() {
+async fn without_recovery_a_stream_cut_after_a_piece_is_interrupted_with_the_exact_text_and_asked_no_more() {
     for cut in [stream().say("xin ").say("ch").breaks(), stream().say("xin ").say("ch")] {
-        let scene = Scene::new(json!({}), vec![cut.header("x-request-id", "p-1")]);
+        let scene = Scene::new(json!({ "recovery": false }), vec![cut.header("x-request-id", "p-1")]);
         let ended = scene.call().await;
         let error = ended.error();
         assert_eq!((error.kind, error.partial.as_deref()), (Kind::Interrupted, Some("xin ch")));
@@ -132,8 +132,9 @@ async fn a_stream_cut_after_a_piece_is_interrupted_with_the_exact_text_and_asked
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_wants_nothing_before_the_end_has_seen_nothing_so_a_cut_answer_is_asked_for_again() {
-    let scene = Scene::new(json!({}), vec![stream().say("half").breaks(), answer(&["whole"])]);
+async fn without_recovery_who_wants_nothing_before_the_end_is_answered_anew() {
+    let scene =
+        Scene::new(json!({ "recovery": false }), vec![stream().say("half").breaks(), answer(&["whole"])]);
     let ended = scene.call_wanting(Wants::Nothing).await;
     assert_eq!(ended.text(), "whole");
     assert_eq!(ended.sink.complete.lock().unwrap()[0].1, "whole");

@@ -15,6 +15,7 @@ use crate::engine::event::Event;
 use crate::engine::sink::{Sink, Wants};
 use crate::engine::{Answer, Call, Client};
 use crate::error::{Error, Result};
+use crate::session::snapshot::Snapshot;
 use crate::transport::Transport;
 use crate::wire::chat::ChatRequest;
 
@@ -120,6 +121,7 @@ pub struct Ask {
     pub cancel: CancellationToken,
     /// When it begins, in milliseconds from now.
     pub after: u64,
+    pub resumes: Option<Snapshot>,
 }
 
 impl Default for Ask {
@@ -132,6 +134,7 @@ impl Default for Ask {
             paused: false,
             cancel: CancellationToken::new(),
             after: 0,
+            resumes: None,
         }
     }
 }
@@ -207,7 +210,7 @@ impl Scene {
         });
         let request = ChatRequest::parse(&ask.request.to_string()).unwrap();
         let options = self.client.config().call.with(&ask.options).unwrap();
-        let result = self.client.run(Call { request, options }, &*sink, &ask.cancel).await;
+        let result = self.client.run(Call::new(request, options, ask.resumes), &*sink, &ask.cancel).await;
         Ended { at: self.now(), result, sink }
     }
 

@@ -23,6 +23,9 @@ pub(super) struct Head {
     /// The longest beginning of the continuation that also stands somewhere else in the tail: that the
     /// answer repeats itself so far is known.
     pub elsewhere: usize,
+    /// The delivered text is one sign over and over, and so is the continuation so far: how often it
+    /// has come.
+    run: Option<usize>,
 }
 
 impl Head {
@@ -60,20 +63,62 @@ impl Head {
         self.points >= self.least
     }
 
-    /// The whole text came again, and that is a restart. Also where it is shorter than `overlap_min`:
-    /// after a few characters a model begins again more often than an answer begins with the same
-    /// characters twice. Not for what is often doubled (`##`, `**`, `----`, one emoji); one letter is
+    /// The whole text came again: whether that is a restart; none while a run of one sign goes on. Also
+    /// where the text is shorter than an overlap has to be: after a few characters a model begins again
+    /// more often than an answer begins with the same characters twice. Letters that repeat (`ww`) are
     /// left to the rule for words.
-    pub fn is_telling(&self, overlap_min: usize) -> bool {
-        let Some(first) = self.text.chars().next() else { return false };
-        let single = matches!(first, '{' | '|') || (first.is_alphanumeric() && !is_letter(first));
-        let varied = self.text.chars().any(|c| c != first);
-        let words = self.text.chars().any(|c| c != first && (c.is_ascii() || c.is_alphanumeric()));
-        (self.points >= overlap_min && varied) || words || (self.points == 1 && single)
+    pub fn is_restart(&mut self) -> Option<bool> {
+        let first = self.text.chars().next()?;
+        if self.text.chars().any(|c| c != first) {
+            return Some(true);
+        }
+        if likeliness(first, 1, None).is_some() {
+            self.run = Some(self.points);
+            return None;
+        }
+        Some(self.points == 1 && !is_letter(first))
+    }
+
+    pub fn in_run(&self) -> bool {
+        self.run.is_some()
+    }
+
+    /// Reads what follows a run so far: whether it was a restart, when the run is over.
+    pub fn step_run(&mut self, c: Option<char>) -> Option<bool> {
+        let (seen, sign) = (self.run?, self.text.chars().next()?);
+        if c == Some(sign) {
+            self.run = Some(seen + 1);
+            return None;
+        }
+        self.run = None;
+        Some(likeliness(sign, seen, c) > likeliness(sign, self.points + seen, c))
     }
 
     /// The continuation agreed for longer than accident or known repetition explains.
     pub fn is_contradicted(&self) -> bool {
         !self.is_whole() && self.is_no_accident() && self.points >= self.elsewhere + HEAD_MIN
     }
+}
+
+/// How likely an answer begins with a run of so many of this sign before `next`, on a scale of its own;
+/// none for a sign that is not doubled as a rule. Runs mean something in Markdown and in code: what
+/// was delivered and came again (`` ` `` and ```` ``` ````) is either a longer run or the same one anew.
+fn likeliness(sign: char, length: usize, next: Option<char>) -> Option<u8> {
+    let spaced = next.is_some_and(char::is_whitespace);
+    Some(match (sign, length) {
+        ('`' | '~', 3) => 3,
+        ('`', 1) => 2,
+        ('*' | '_', 1 | 2) if spaced == (length == 1) => 3,
+        ('*' | '_', 1) => 2,
+        ('-', 1) if spaced => 3,
+        ('-', 3) => 2,
+        ('#', 1..=3) => 3,
+        ('#', 4..=6) => 1,
+        ('=' | '.', 3) => 3,
+        ('$' | '/', 2) => 3,
+        ('$' | '/', 1) => 2,
+        ('!' | '?', 1) => 1,
+        ('`' | '~' | '*' | '_' | '-' | '#' | '=' | '.' | '$' | '/' | '!' | '?', _) => 0,
+        _ => return None,
+    })
 }

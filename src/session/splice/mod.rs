@@ -122,7 +122,7 @@ impl Splice {
             self.read(c);
             let at_bound = self.points >= self.limits.max_held && !self.suppressing;
             if at_bound || !self.is_open() {
-                return self.settle(piece, at_bound && self.is_open(), false);
+                return self.settle(piece, now_ms, at_bound && self.is_open(), false);
             }
         }
         self.keep(piece);
@@ -138,17 +138,17 @@ impl Splice {
     }
 
     /// The time is over: chooses on what is there.
-    pub fn timeout(&mut self) -> Result<String, Contradiction> {
+    pub fn timeout(&mut self, now_ms: u64) -> Result<String, Contradiction> {
         if matches!(self.state, State::Open) && (self.suppressing || self.since.is_none()) {
             return Ok(String::new());
         }
-        self.close(true)
+        self.close(now_ms, true)
     }
 
     /// The continuation is complete: chooses on what is there. Not for one that broke off in its turn:
     /// what it held is dropped with the `Splice`, and asked for again.
-    pub fn finish(&mut self) -> Result<String, Contradiction> {
-        self.close(false)
+    pub fn finish(&mut self, now_ms: u64) -> Result<String, Contradiction> {
+        self.close(now_ms, false)
     }
 
     /// How the continuation was joined; none before that is decided.
@@ -159,9 +159,9 @@ impl Splice {
         }
     }
 
-    fn close(&mut self, at_bound: bool) -> Result<String, Contradiction> {
+    fn close(&mut self, now_ms: u64, at_bound: bool) -> Result<String, Contradiction> {
         match self.state {
-            State::Open => self.settle("", at_bound, !at_bound).map(Cow::into_owned),
+            State::Open => self.settle("", now_ms, at_bound, !at_bound).map(Cow::into_owned),
             State::Decided(_) => Ok(String::new()),
             State::Failed(contradiction) => Err(contradiction),
         }
@@ -231,7 +231,8 @@ impl Splice {
     /// A repetition shorter than `overlap_min` that begins where a word does and ends inside one:
     /// `over the la` and `the lazy dog`. As the exact rest it would make the word `lathe`.
     fn joins(&self, bytes: usize, points: usize) -> bool {
-        if !self.ends_in_letter || self.lead.0 > 0 || points <= self.word.points() {
+        // The cut word itself, begun again, explains more than a few words that end in it.
+        if self.word.is_again() || !self.ends_in_letter || self.lead.0 > 0 || points <= self.word.points() {
             return false;
         }
         match self.tail.around(bytes) {
@@ -256,6 +257,9 @@ impl Splice {
     }
 
     fn read_head(&mut self, c: char) {
+        if self.head.in_run() {
+            return self.read_run(Some(c));
+        }
         let head = &mut self.head;
         head.step(c);
         let cursor = if self.lead.0 > 0 { &self.trimmed } else { &self.exact };
@@ -268,11 +272,21 @@ impl Splice {
         self.suppressing |= head.is_no_accident();
         if head.is_whole() {
             head.is_open = false;
-            if self.strict || head.is_telling(self.limits.overlap_min) {
-                let (bytes, points) = (self.lead.0 + head.bytes, self.lead.1 + head.points);
-                self.offer(SeamKind::Restart, bytes, points);
-                self.certain = true;
+            if self.strict || head.is_restart() == Some(true) {
+                self.restart();
             }
+        }
+    }
+
+    fn restart(&mut self) {
+        let (bytes, points) = (self.lead.0 + self.head.bytes, self.lead.1 + self.head.points);
+        self.offer(SeamKind::Restart, bytes, points);
+        self.certain = true;
+    }
+
+    fn read_run(&mut self, c: Option<char>) {
+        if self.head.step_run(c) == Some(true) {
+            self.restart();
         }
     }
 
@@ -296,7 +310,7 @@ impl Splice {
         if self.certain {
             return false;
         }
-        if !self.begun || self.head.is_open {
+        if !self.begun || self.head.is_open || self.head.in_run() {
             return true;
         }
         !self.strict
@@ -329,9 +343,13 @@ impl Splice {
     fn settle<'p>(
         &mut self,
         piece: &'p str,
+        now_ms: u64,
         at_bound: bool,
         ended: bool,
     ) -> Result<Cow<'p, str>, Contradiction> {
+        if ended {
+            self.read_run(None);
+        }
         let is_overlap = self.found.is_some_and(|found| found.kind == SeamKind::Overlap);
         let is_restart = self.strict || self.head.is_contradicted();
         if is_restart && !is_overlap && !self.certain {
@@ -346,7 +364,8 @@ impl Splice {
             Some(inside) => Cow::Borrowed(&piece[inside..]),
             None => Cow::Owned([&self.received()[bytes..], piece].concat()),
         };
-        self.state = State::Decided(Seam { kind, trimmed: points, at_bound });
+        let held_ms = self.since.map_or(0, |since| now_ms.saturating_sub(since));
+        self.state = State::Decided(Seam { kind, trimmed: points, held_ms, at_bound });
         self.free();
         Ok(new)
     }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -35,7 +35,7 @@ pub enum Expect {
     Restart,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum SeamKind {
     Exact,
@@ -48,12 +48,14 @@ pub enum SeamKind {
 }
 
 /// How the continuation was joined.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Seam {
     pub kind: SeamKind,
     /// How many code points of the continuation were left out.
     pub trimmed: usize,
+    /// From the first character of the continuation to the choice, in milliseconds.
+    pub held_ms: u64,
     /// The choice was made at a limit of [`Limits`], before the text had decided it.
     pub at_bound: bool,
 }

@@ -78,13 +78,16 @@ impl Word {
                 false => State::No,
             };
         } else if is_letter(c) {
-            // A short word that only repeats itself (`www`, `haha`, `#fff`) may be its own honest rest.
+            // A short word that only repeats itself (`www`, `haha`, `#fff`) may be its own honest rest; one that
+            // stops in the middle of it (`tố` and `tốt`) was begun again.
             let repeats = c == self.word[self.seen % length];
             self.state = if repeats { State::Open } else { State::Again };
         } else {
             // `to the` after `to`; `a cat` after `a`, but not `f;` after `#f`.
             let alone = length > 1 || (self.after_space && c.is_whitespace());
-            self.state = if self.seen == length && alone { State::Again } else { State::No };
+            let in_the_middle = !self.seen.is_multiple_of(length);
+            let again = (self.seen == length && alone) || in_the_middle;
+            self.state = if again { State::Again } else { State::No };
         }
         self.seen += 1;
     }
@@ -125,6 +128,7 @@ mod tests {
     fn a_word_that_goes_on_was_begun_again() {
         assert!(again("an inter", "international law"));
         assert!(again("học ti", "tiếng Việt"));
+        assert!(again("rất tố", "tốt lắm"));
         assert!(again("l'inter", "international"));
         assert!(again("使用 AP", "API接口"));
     }

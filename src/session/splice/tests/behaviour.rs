@@ -30,6 +30,8 @@ fn a_stream_cut_in_mid_word_is_continued_without_a_repeated_letter() {
     assert_eq!(joined("Xin chào, tiế", "tiếng Việt"), ("ng Việt".into(), SeamKind::Word, 3));
     assert_eq!(joined("Xin chào, t", "tiếng Việt"), ("iếng Việt".into(), SeamKind::Word, 1));
     assert_eq!(joined("over the laz", "the lazy dog"), ("y dog".into(), SeamKind::Word, 7));
+    // The cut word goes before a few words that end in it.
+    assert_eq!(joined("từng cần c", "cần chủ"), ("ần chủ".into(), SeamKind::Word, 1));
     assert_eq!(joined("set user_na", "user_name = 1"), ("me = 1".into(), SeamKind::Word, 7));
     assert_eq!(joined("sagte \"vie", "\"vier\""), ("r\"".into(), SeamKind::Word, 4));
 }
@@ -48,8 +50,35 @@ fn a_restart_is_suppressed_until_it_passes_what_was_delivered() {
     assert_eq!(splice.held, "", "what stands in the delivered text is not held again");
     assert_eq!(splice.deadline(), None);
     assert_eq!(splice.push(&answer[18..25], 0), Ok(Cow::Borrowed(&answer[20..25])));
-    assert_eq!(splice.seam(), Some(Seam { kind: SeamKind::Restart, trimmed: 20, at_bound: false }));
+    assert_eq!(
+        splice.seam(),
+        Some(Seam { kind: SeamKind::Restart, trimmed: 20, held_ms: 0, at_bound: false })
+    );
     assert_eq!(joined("Sur", "Sure, here").0, "e, here");
+}
+
+#[test]
+fn a_restart_after_one_sign_is_told_from_a_longer_run_of_it() {
+    for (delivered, rest, out) in [
+        // Begun anew.
+        ("`", "```js\n", "``js\n"),
+        ("``", "```js\n", "`js\n"),
+        ("*", "**Bold** words", "*Bold** words"),
+        ("*", "* one\n* two", " one\n* two"),
+        ("-", "- one\n- two", " one\n- two"),
+        ("[", "[\n 1", "\n 1"),
+        ("##", "## Title", " Title"),
+        ("🐑", "🐑 go", " go"),
+        ("👩\u{200d}", "👩\u{200d}👩\u{200d}👧", "👩\u{200d}👧"),
+        ("1", "1. First", ". First"),
+        // A longer run.
+        ("`", "``js\n", "``js\n"),
+        ("*", "*Bold** words", "*Bold** words"),
+        ("-", "--\n\ntitle: x", "--\n\ntitle: x"),
+        ("#", "# Title", "# Title"),
+    ] {
+        assert_eq!(joined(delivered, rest).0, out, "{delivered:?} | {rest:?}");
+    }
 }
 
 #[test]
@@ -71,8 +100,8 @@ fn a_contradiction_stays_one() {
     let mut splice = Splice::new("The quick brown fox jumps", Limits::default(), Expect::Restart);
     assert!(splice.push("The slow", 0).is_err());
     assert!(splice.push(" brown", 0).is_err());
-    assert!(splice.finish().is_err());
-    assert!(splice.timeout().is_err());
+    assert!(splice.finish(0).is_err());
+    assert!(splice.timeout(0).is_err());
     assert_eq!(splice.seam(), None);
 }
 
@@ -127,8 +156,8 @@ fn at_the_end_of_the_time_what_is_held_is_delivered() {
     assert_eq!(splice.push("- ", 1_000), Ok(Cow::Borrowed("")));
     assert_eq!(splice.push("t", 1_050), Ok(Cow::Borrowed("")));
     assert_eq!(splice.deadline(), Some(1_080));
-    assert_eq!(splice.timeout(), Ok("- t".into()));
-    assert_eq!(splice.seam(), Some(Seam { kind: SeamKind::Exact, trimmed: 0, at_bound: true }));
+    assert_eq!(splice.timeout(1_080), Ok("- t".into()));
+    assert_eq!(splice.seam(), Some(Seam { kind: SeamKind::Exact, trimmed: 0, held_ms: 80, at_bound: true }));
     assert_eq!(splice.push("hree", 1_090), Ok(Cow::Borrowed("hree")));
     assert_eq!(splice.deadline(), None);
 }
@@ -174,7 +203,7 @@ fn decided_pieces_are_not_copied() {
 
 #[test]
 fn a_seam_is_serialized_in_camel_case() {
-    let seam = Seam { kind: SeamKind::Overlap, trimmed: 21, at_bound: false };
+    let seam = Seam { kind: SeamKind::Overlap, trimmed: 21, held_ms: 0, at_bound: false };
     let json = serde_json::to_string(&seam).unwrap();
-    assert_eq!(json, r#"{"kind":"overlap","trimmed":21,"atBound":false}"#);
+    assert_eq!(json, r#"{"kind":"overlap","trimmed":21,"heldMs":0,"atBound":false}"#);
 }

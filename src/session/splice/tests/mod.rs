@@ -20,7 +20,7 @@ fn spliced(
         out.push_str(&splice.push(piece, 0)?);
         assert!(splice.held.chars().count() <= limits.max_held, "holds more than it may");
     }
-    out.push_str(&splice.finish()?);
+    out.push_str(&splice.finish(0)?);
     Ok((out, splice.seam().expect("decided at the end")))
 }
 

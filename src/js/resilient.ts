@@ -1,0 +1,119 @@
+/** `ResilientStreamingClient`: the documents' face of an answer that is finished. */
+import type { CallOptions, ChatRequest, ClientOptions, SmartStreamOptions, SmartStreamOutcome } from '../../index'
+import { HolySheepStreamingClient, lastError, openStream, readArguments } from './client'
+import { invalid, StreamInterruptedError, unknown } from './errors'
+import { addon } from './native'
+import { callback, optionsObject, tell } from './options'
+
+type Messages = ChatRequest['messages']
+
+const MAX_ATTEMPTS = 5
+const TIMEOUT_MS = 30_000
+const EXHAUSTED = 'Max retries exceeded'
+/** min(1000 · 2^attempt, 10000), the first after one attempt. */
+const WAITS = { baseDelayMs: 2000, multiplier: 2, maxDelayMs: 10_000, jitter: 'none' } as const
+/** What asking again cannot mend. */
+const FINAL = ['INVALID_REQUEST', 'AUTH_FAILED', 'CONTENT_FILTERED']
+
+export class ResilientStreamingClient extends HolySheepStreamingClient {
+  lastReceivedId: string | null = null
+  accumulatedContent = ''
+
+  constructor(apiKey?: string | ClientOptions, options?: number | ClientOptions) {
+    const given = readArguments(apiKey, options)
+    super({ sessionField: true, ...given, retry: { ...WAITS, ...given.retry } } as ClientOptions)
+  }
+
+  async smartStreamWithRecovery(
+    model: string,
+    messages: Messages,
+    options?: SmartStreamOptions,
+  ): Promise<SmartStreamOutcome> {
+    const { maxRetries, timeout, onProgress, onComplete, onError, ...others } = optionsObject(
+      'options',
+      options,
+    ) as SmartStreamOptions
+    for (const name of Object.keys(others)) throw unknown(name, 'maxRetries, timeout, onProgress, onComplete, onError')
+    const attempts = maxRetries ?? MAX_ATTEMPTS
+    if (!Number.isInteger(attempts) || attempts < 1) throw invalid('maxRetries', maxRetries, 'a whole number from 1')
+    const told = callback('onError', onError)
+    const completed = callback('onComplete', onComplete)
+    // The total is what ends it: neither the retries on a route nor the recoveries end before.
+    const limits = { maxRetries: attempts, recovery: { maxRecoveries: attempts }, $maxAttempts: attempts }
+    const run = this.#run(model, messages, this.generateSessionId(), timeout, onProgress, limits)
+    try {
+      await run.over
+      tell('onComplete', completed, run.text)
+      return { success: true, response: run.text, attempts: run.attempts }
+    } catch (thrown) {
+      const last = lastError(thrown)
+      const outcome = { success: false as const, response: run.text, attempts: run.attempts }
+      if (run.attempts < attempts || !this.isRecoverable(root(last))) {
+        tell('onError', told, last)
+        return { ...outcome, error: last }
+      }
+      tell('onError', told, new Error(EXHAUSTED, { cause: last }))
+      return { ...outcome, error: EXHAUSTED, cause: last }
+    }
+  }
+
+  async streamSession(
+    model: string,
+    messages: Messages,
+    sessionId: string,
+    timeout?: number,
+    onProgress?: (content: string) => unknown,
+  ): Promise<string> {
+    const run = this.#run(model, messages, sessionId, timeout, onProgress, { $single: true })
+    await run.over
+    return run.text
+  }
+
+  buildRecoveryContext(messages: Messages, partialResponse: string): Messages {
+    if (!Array.isArray(messages)) throw invalid('messages', messages, 'an array of messages')
+    if (typeof partialResponse !== 'string') throw invalid('partialResponse', partialResponse, 'a string')
+    return JSON.parse(addon.recoveryContext(JSON.stringify(messages), partialResponse))
+  }
+
+  generateSessionId(): string {
+    return addon.sessionId()
+  }
+
+  isRecoverable(error: unknown): boolean {
+    return !FINAL.includes((error as { code?: string } | undefined)?.code as string)
+  }
+
+  /** One call, whose text and attempts grow while it runs. Throws for invalid arguments. */
+  #run(
+    model: string,
+    messages: Messages,
+    sessionId: string,
+    timeout = TIMEOUT_MS,
+    onProgress: ((content: string) => unknown) | undefined,
+    others: object,
+  ) {
+    const progress = callback('onProgress', onProgress)
+    const silence = { firstTokenTimeoutMs: timeout, idleTimeoutMs: timeout, $unstretched: true }
+    const run = { text: '', attempts: 0, over: Promise.resolve() }
+    const callOptions = { ...silence, ...others, sessionId } as CallOptions
+    const stream = openStream(this, { model, messages }, callOptions, () => {
+      run.attempts++
+    })
+    const read = async () => {
+      for await (const chunk of stream) {
+        run.text += chunk.choices[0]?.delta.content ?? ''
+        this.lastReceivedId = chunk.id
+        this.accumulatedContent = run.text
+        const content = chunk.choices[0]?.delta.content
+        if (content) await progress?.(content)
+      }
+    }
+    run.over = read()
+    return run
+  }
+}
+
+/** What ended an interrupted answer. */
+function root(error: Error): unknown {
+  return error instanceof StreamInterruptedError ? (error.cause ?? error) : error
+}

@@ -1,0 +1,86 @@
+/** Snapshots: what a stream has come to, as a plain object that another process can go on from. */
+import { createHash } from 'node:crypto'
+import type { ChatRequest, Snapshot, SnapshotOptions, StreamResult } from '../../index'
+import { describe, HolySheepError, invalid, unknown } from './errors'
+import { optionsObject } from './options'
+
+/** A snapshot as Rust knows it: without the request. */
+type Native = Omit<Snapshot, 'request' | 'messagesSha256'>
+
+const sha256 = (messages: unknown) => createHash('sha256').update(JSON.stringify(messages)).digest('hex')
+
+/** Adds the request to what Rust gave. `body` is the JSON of the request. */
+export function complete(from: Native, body: string, messages: 'full' | 'hash' = 'full'): Snapshot {
+  const { request: _, ...native } = from as Snapshot
+  const request = JSON.parse(body) as ChatRequest
+  const hashed = { ...native, messagesSha256: sha256(request.messages) }
+  return messages === 'full' ? { ...hashed, request } : hashed
+}
+
+export function readOptions(options: SnapshotOptions | undefined): 'full' | 'hash' {
+  const { messages = 'full', ...others } = optionsObject('options', options) as SnapshotOptions
+  for (const name of Object.keys(others)) throw unknown(name, 'messages')
+  if (messages !== 'full' && messages !== 'hash') throw invalid('messages', messages, "'full' or 'hash'")
+  return messages
+}
+
+/** The snapshot of a stream that has ended well. */
+export function ofResult(result: StreamResult, version: 1 = 1): Native {
+  const { text, reasoning, refusal, finishReason, usage, sessionId, attempts, recoveries, parts, seams } = result
+  const pieces = attempts.reduce((sum, attempt) => sum + attempt.pieces, 0)
+  const identity = { id: result.id ?? undefined, created: result.created ?? undefined, model: result.model }
+  const answer = { ...identity, text, reasoning, refusal, finishReason: finishReason ?? undefined, pieces }
+  return { version, sessionId, answer, usage: usage ?? undefined, attempts, recoveries, parts, seams }
+}
+
+/** A snapshot that holds only so much of the text, in UTF-16 units: what a reader has. */
+export function clip(snapshot: Native, taken: number): Native {
+  const { answer } = snapshot
+  if (taken >= answer.text.length) return snapshot
+  const text = answer.text.slice(0, taken)
+  let left = [...text].length
+  const parts = snapshot.parts.map((part) => {
+    const characters = Math.min(part.characters, left)
+    left -= characters
+    return { ...part, characters }
+  })
+  return {
+    ...snapshot,
+    answer: { ...answer, text, finishReason: undefined },
+    parts: parts.filter((part) => part.characters > 0),
+  }
+}
+
+/**
+ * Makes of the snapshot that Rust has put into an error what the caller can keep, when it is asked for.
+ * Not enumerable: a logged error does not spread the conversation.
+ */
+export function ofError(error: unknown, body: string): unknown {
+  const json = (error as { snapshot?: unknown } | undefined)?.snapshot
+  if (!(error instanceof HolySheepError) || typeof json !== 'string') return error
+  let snapshot: Snapshot | undefined
+  return Object.defineProperty(error, 'snapshot', {
+    get() {
+      snapshot ??= complete(JSON.parse(json), body)
+      return snapshot
+    },
+  })
+}
+
+/** The request and the JSON that a call goes on with. Rust checks the rest of the snapshot. */
+export function toResume(snapshot: unknown, request: ChatRequest | undefined): { request: ChatRequest; json: string } {
+  const accepted = 'what `stream.snapshot()` or `error.snapshot` gave'
+  if (typeof snapshot !== 'object' || snapshot === null || Array.isArray(snapshot)) {
+    // Not what it says: a snapshot holds a conversation.
+    throw invalid('snapshot', snapshot, accepted, typeof snapshot === 'string' ? 'a string' : describe(snapshot))
+  }
+  const { request: kept, messagesSha256, ...native } = snapshot as Partial<Snapshot>
+  const full = request ?? kept
+  if (full === undefined) {
+    throw invalid('request', undefined, 'the request that the snapshot was made of (it holds only a hash of it)')
+  }
+  if (messagesSha256 !== undefined && messagesSha256 !== sha256(full?.messages)) {
+    throw invalid('request.messages', full?.messages, 'the messages of the snapshot', 'other messages')
+  }
+  return { request: full, json: JSON.stringify(native) }
+}
