@@ -88,7 +88,6 @@ async function simulated() {
   const client = new HolySheepStreamingClient('no-key-needed', {
     baseUrl: simulator.url,
     retry: { baseDelayMs: 200, maxDelayMs: 2000 },
-    recovery: { mode: 'continue' },
     onEvent: tell,
   })
   print(`A provider with a bad day listens on ${simulator.url}\n`)
@@ -109,7 +108,7 @@ async function simulated() {
 
 async function live(prompt) {
   if (!process.env.HOLYSHEEP_API_KEY) throw new Error('--live needs HOLYSHEEP_API_KEY in the environment')
-  const client = new HolySheepStreamingClient({ onEvent: tell, recovery: { mode: 'continue' } })
+  const client = new HolySheepStreamingClient({ onEvent: tell })
   const { attempts, finishReason } = await ask(client, prompt, 'live')
   table(rowsOf('live', attempts))
   return finishReason !== null

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { startSimulator } from 'holysheep/simulator'
 import { root } from './lib.mjs'
 
-const FILES = ['README.md']
+const FILES = ['README.md', 'docs/recovery.md']
 let count = 0
 let failed = 0
 for (const file of FILES) {

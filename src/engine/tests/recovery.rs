@@ -1,11 +1,14 @@
 //! A broken answer is taken up again.
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 
-use super::provider::{Reply, answer, chunk, refusal, status, stream, unavailable, usage_chunk};
+use super::provider::{Reply, Seen, answer, chunk, refusal, status, stream, unavailable, usage_chunk};
 use super::support::{Ask, Ended, Scene};
 use crate::engine::sink::Wants;
 use crate::error::Kind;
+use crate::session::snapshot::Snapshot;
 
 fn options() -> Value {
     json!({ "retry": { "baseDelayMs": 10 } })
@@ -267,4 +270,64 @@ async fn a_key_that_is_refused_in_mid_answer_ends_as_an_interruption() {
     let scene = Scene::new(options(), vec![broken("half "), status(401)]);
     let ended = scene.call().await;
     assert_eq!((ended.error().kind, ended.error().status), (Kind::Interrupted, Some(401)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_break_costs_one_request_and_no_text_waits_for_a_timer() {
+    let delivered = "Once upon a time: the quick brown f";
+    for rest in [
+        "ox jumps.",
+        "a time: the quick brown fox jumps.",
+        "fox jumps.",
+        "Once upon a time: the quick brown fox jumps.",
+    ] {
+        let pieces: Vec<String> = rest.chars().map(String::from).collect();
+        let pieces: Vec<&str> = pieces.iter().map(String::as_str).collect();
+        let scene = Scene::new(options(), vec![broken(delivered), answer(&pieces)]);
+        let ended = scene.call().await;
+        assert_eq!(text(&ended), "Once upon a time: the quick brown fox jumps.");
+        let result: Value = serde_json::from_str(&ended.answer().result()).unwrap();
+        assert_eq!((scene.requests().len(), &result["seams"][0]["heldMs"]), (2, &json!(0)), "{rest}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_attempt_names_the_session_and_the_body_where_the_endpoint_wants_it() {
+    let mut options = options();
+    options["endpoints"] = json!([
+        { "name": "a", "baseUrl": "http://a/v1", "sessionField": true }, { "name": "b", "baseUrl": "http://b/v1" },
+    ]);
+    let scene = Scene::hosts(options, vec![("a", vec![broken("half ")]), ("b", vec![answer(&["whole"])])]);
+    let ended = scene.call_with(json!({ "sessionId": "mine" })).await;
+    assert_eq!(text(&ended), "half whole");
+    let named = |r: &Arc<Seen>| (r.header("x-session-id") == Some("mine"), r.json()["session_id"].clone());
+    let seen: Vec<_> = scene.requests().iter().map(named).collect();
+    assert_eq!(seen, [(true, json!("mine")), (true, Value::Null)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_snapshot_goes_on_where_it_was_taken_even_if_breaks_are_not_to_be_mended() {
+    for recovery in [json!({}), json!(false), json!({ "mode": "restart" })] {
+        let scene = Scene::new(options(), vec![broken("one "), status(401)]);
+        let ended = scene.call().await;
+        let snapshot = Snapshot::parse(ended.error().snapshot.as_deref().unwrap()).unwrap();
+        let scene = Scene::new(json!({ "recovery": recovery }), vec![answer(&["two"])]);
+        let ended = scene.ask(Ask { resumes: Some(snapshot), ..Ask::default() }).await;
+        assert_eq!((text(&ended).as_str(), ended.text()), ("two", "one two"), "{recovery}");
+        let result: Value = serde_json::from_str(&ended.answer().result()).unwrap();
+        assert_eq!((&result["recoveries"], result["attempts"].as_array().unwrap().len()), (&json!(1), 3));
+        assert_eq!(result["attempts"][2]["attempt"], 3);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_continued_cannot_be_resumed_and_says_so_before_anybody_is_asked() {
+    let mut snapshot = Snapshot::new("s".into());
+    snapshot.answer.text = "half".into();
+    let request = json!({ "messages": [{ "role": "user", "content": "hi" }], "n": 2 });
+    let scene = Scene::new(options(), vec![]);
+    let ended = scene.ask(Ask { request, resumes: Some(snapshot), ..Ask::default() }).await;
+    assert_eq!((ended.error().kind, scene.requests().len()), (Kind::Interrupted, 0));
+    assert!(ended.error().message.contains("several choices"));
+    assert_eq!(ended.error().partial.as_deref(), Some("half"));
 }
