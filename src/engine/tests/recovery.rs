@@ -315,7 +315,7 @@ async fn a_snapshot_goes_on_where_it_was_taken_even_if_breaks_are_not_to_be_mend
         let ended = scene.ask(Ask { resumes: Some(snapshot), ..Ask::default() }).await;
         assert_eq!((text(&ended).as_str(), ended.text()), ("two", "one two"), "{recovery}");
         let result: Value = serde_json::from_str(&ended.answer().result()).unwrap();
-        assert_eq!((&result["recoveries"], result["attempts"].as_array().unwrap().len()), (&json!(1), 3));
+        assert_eq!((&result["recoveries"], result["attempts"].as_array().unwrap().len()), (&json!(2), 3));
         assert_eq!(result["attempts"][2]["attempt"], 3);
     }
 }
