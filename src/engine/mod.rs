@@ -4,6 +4,7 @@ pub mod admission;
 mod answer;
 mod attempt;
 pub mod breaker;
+pub mod budget;
 mod call;
 mod client;
 pub mod clock;
@@ -14,6 +15,7 @@ pub mod recovery;
 mod request;
 mod route;
 pub mod sink;
+mod spent;
 mod turn;
 
 pub use answer::Answer;
