@@ -16,7 +16,7 @@ use serde_json::Value;
 
 pub use endpoint::{Endpoint, base_url, headers};
 pub use recovery::{Mode, Recovery};
-pub use retry::RetryConfig;
+pub use retry::{RetryConfig, decisions};
 
 use crate::error::{Error, Result};
 use crate::policy::backoff::{Backoff, Jitter, Shape};

@@ -8,6 +8,7 @@ pub mod budget;
 mod call;
 mod client;
 pub mod clock;
+pub mod decide;
 mod delivery;
 pub mod event;
 pub mod limiter;

@@ -47,6 +47,19 @@ const NARROW: [Kind; 13] = [
     Kind::TooLarge,
 ];
 
+/// Our codes about which nothing can be decided: ends of a call, whatever status came before them.
+const OUTSIDE: [Kind; 9] = [
+    Kind::CircuitOpen,
+    Kind::RetriesExhausted,
+    Kind::QueueFull,
+    Kind::NeverFits,
+    Kind::CostCap,
+    Kind::Aborted,
+    Kind::Closed,
+    Kind::Invalid,
+    Kind::Internal,
+];
+
 /// The names of classes that a row may have beside `4xx` and `5xx`.
 pub const CLASSES: [&str; 7] =
     ["connection", "timeout", "rate-limit", "quota", "auth", "context-length", "content-filter"];
@@ -131,20 +144,32 @@ impl Table {
         self.row(error.code(), error.status).filter(|_| open)
     }
 
-    /// The decision about a failure that is known by its code (ours, Node's, or a status as text)
-    /// and perhaps its status: the table's, or the default. For helpers outside of the engine.
+    /// What the table says of a failure that is known by its code (ours, Node's, or a status as text)
+    /// and perhaps its status; `None` where it has no row. For helpers outside of the engine.
+    pub fn of_code(&self, code: &str, status: Option<u16>) -> Option<&Decision> {
+        let (code, status) = code_and_status(code, status);
+        self.row(code, status).filter(|_| !OUTSIDE.iter().any(|kind| kind.code() == code))
+    }
+
+    /// [`Table::of_code`], or the default.
     pub fn decide(&self, code: &str, status: Option<u16>) -> Decision {
-        let (code, status) = match code.parse() {
-            Ok(number) => ("", Some(number)),
-            Err(_) => (code, status),
-        };
-        self.row(code, status).cloned().unwrap_or_else(|| default(code, status))
+        let (code, status) = code_and_status(code, status);
+        self.of_code(code, status).cloned().unwrap_or_else(|| default(code, status))
+    }
+}
+
+/// A code may be a status as text.
+fn code_and_status(code: &str, status: Option<u16>) -> (&str, Option<u16>) {
+    match code.parse() {
+        Ok(number) => ("", Some(number)),
+        Err(_) => (code, status),
     }
 }
 
 /// The default decision about a code and a status.
 fn default(code: &str, status: Option<u16>) -> Decision {
-    let kind = kinds().find(|kind| kind.code() == code).or(match status {
+    let named = kinds().chain(OUTSIDE).find(|kind| kind.code() == code);
+    let kind = named.or(match status {
         _ if code == "insufficient_quota" => Some(Kind::QuotaExhausted),
         Some(status) => kind_of(status),
         None => None,
@@ -155,6 +180,7 @@ fn default(code: &str, status: Option<u16>) -> Decision {
             error.status = status;
             let class = classify(&error);
             match class.next_route {
+                _ if OUTSIDE.contains(&kind) => Decision::Never,
                 _ if class.retry => Decision::Retry,
                 NextRoute::Never => Decision::Never,
                 _ => Decision::Fallback,

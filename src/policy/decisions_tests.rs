@@ -87,7 +87,7 @@ fn a_decision_says_where_else_may_be_asked_and_leaves_the_breaker_as_it_was() {
         let class = decision.apply(classify(&error(kind, None)), kind);
         (class.retry, class.next_route)
     };
-    assert_eq!(of(Kind::InvalidRequest, Decision::Retry).0, true);
+    assert!(of(Kind::InvalidRequest, Decision::Retry).0);
     assert_eq!(of(Kind::Server, Decision::Never), (false, NextRoute::Never));
     assert_eq!(of(Kind::Server, Decision::Fallback), (false, NextRoute::Allowed));
     assert_eq!(of(Kind::ContentFiltered, Decision::Fallback), (false, NextRoute::Allowed));
@@ -124,7 +124,11 @@ fn without_a_row_a_code_is_decided_as_the_engine_decides() {
     }
     assert_eq!(none.decide("QUOTA_EXHAUSTED", Some(429)), Decision::Fallback);
     assert_eq!(none.decide("insufficient_quota", Some(429)), Decision::Fallback);
-    assert_eq!(none.decide("CIRCUIT_OPEN", None), Decision::Never);
+    for kind in OUTSIDE {
+        assert_eq!(none.decide(kind.code(), Some(503)), Decision::Never, "{kind:?}");
+        assert_eq!(table(&[("503", Decision::Retry)]).of_code(kind.code(), Some(503)), None, "{kind:?}");
+    }
+    assert_eq!(none.of_code("503", None), None);
     assert_eq!(none.decide("200", None), Decision::Never);
     assert_eq!(none.decide("", None), Decision::Never);
     let table = table(&[("408", after(&[1_000, 2_000])), ("connection", Decision::Never)]);
