@@ -304,7 +304,11 @@ export interface RateLimitOptions {
   tokensPerMinute?: number
   /** How many may wait; one more gets a `QueueFullError`. @default 1000 */
   maxQueue?: number
-  /** Follow the provider's `x-ratelimit-*` and `anthropic-ratelimit-*` headers. @default false */
+  /**
+   * Follow the provider's `x-ratelimit-*` and `anthropic-ratelimit-*` headers: they lower the limits, never raise them. A
+   * provider whose limit comes back bit by bit is followed at its rate, another is waited for until its reset.
+   * @default false
+   */
   followServer?: boolean
 }
 

@@ -37,11 +37,12 @@ pub struct Progress {
     pub pieces: u64,
     /// The consumer was told that the answer is complete.
     pub complete: bool,
-    pub limits: Option<limits::Limits>,
 }
 
 pub struct Attempt<'a> {
     pub settings: Settings,
+    /// Told at once what the head says of the provider's limits: it is old by the end of the answer.
+    pub on_limits: &'a (dyn Fn(&limits::Limits) + Sync),
     pub delivery: Delivery<'a>,
 }
 
@@ -98,7 +99,7 @@ impl Attempt<'_> {
         let id = ["x-request-id", "request-id"].iter().find_map(|name| text(&response.headers, name));
         self.delivery.progress.request_id = id.map(str::to_owned);
         let header = |name: &str| text(&response.headers, name).map(str::to_owned);
-        self.delivery.progress.limits = Some(limits::parse(&header, clock::now()));
+        (self.on_limits)(&limits::parse(&header, clock::now()));
     }
 
     /// The error of a response that is no success.

@@ -29,6 +29,7 @@ use crate::policy::estimate;
 use crate::policy::plan::Reason;
 use crate::transport::{Request, TransportOptions};
 use crate::wire::chat::Instead;
+use crate::wire::limits::Limits;
 use crate::wire::secrets;
 
 /// What a turn holds until it is closed: outside of its future, so that a call whose time runs out in
@@ -207,16 +208,12 @@ impl Running<'_> {
         Ok(permit)
     }
 
-    /// Corrects the estimate by what was used, and follows what the provider says of its limits.
+    /// Corrects the estimate by what was used.
     fn learn(&self, endpoint: &EndpointState, estimated: f64) {
-        let limits = self.current.as_ref().and_then(|current| current.progress.limits.as_ref());
         let used = self.journal.usage.as_ref().and_then(|usage| usage.get("total_tokens")?.as_f64());
         for limiter in self.limiters(endpoint).into_iter().flatten() {
             if let Some(used) = used {
                 limiter.settle(estimated, used);
-            }
-            if let Some(limits) = limits {
-                limiter.follow(limits);
             }
         }
     }
@@ -273,6 +270,7 @@ impl Running<'_> {
         let url = format!("{}{}", endpoint.url, crate::wire::chat::PATH);
         let transport_options =
             TransportOptions { connect_timeout: options.connect_timeout, ca: self.client.config.ca.clone() };
+        let limiters = self.limiters(&route.endpoint);
         let waited = std::mem::take(&mut self.waited);
         let current = self.current.insert(Current {
             place,
@@ -295,7 +293,9 @@ impl Running<'_> {
             splice: form.splice,
             held: Vec::new(),
         };
-        let mut attempt = Attempt { settings, delivery };
+        let on_limits =
+            |limits: &Limits| limiters.iter().flatten().for_each(|limiter| limiter.follow(limits));
+        let mut attempt = Attempt { settings, on_limits: &on_limits, delivery };
         let send =
             |on_sent| Request { url, headers, body: encoded.body, options: transport_options, on_sent };
         let result = attempt.run(&*self.client.transport, send).await;
