@@ -111,6 +111,16 @@ export interface SimulatorOptions {
   models?: string[]
   /** When set, another key gets a 401. */
   apiKey?: string
+  /**
+   * A bucket of chat requests for each key. Every answer tells what is left (`x-ratelimit-*`); beyond it comes a 429 with
+   * `retry-after-ms`, which takes no scenario and is recorded as `rate-limit`. Off unless set.
+   */
+  rateLimit?: {
+    /** Requests that may come at once; default 100. */
+    capacity?: number
+    /** Requests a second; default 10. */
+    refillPerSecond?: number
+  }
   /** How many requests are recorded; default 10000. */
   recordLimit?: number
   /** The scenario of requests for which nothing is scripted. */

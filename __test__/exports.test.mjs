@@ -61,6 +61,8 @@ describe('the defaults', () => {
     CallOptions: defaults,
     ClientOptions: defaults,
     RetryOptions: defaults.retry,
+    ConnectionResetOptions: defaults.connectionReset,
+    RetryBudgetOptions: defaults.retryBudget,
     CircuitBreakerOptions: defaults.circuitBreaker,
     RateLimitOptions: defaults.rateLimit,
     RecoveryOptions: defaults.recovery,
@@ -90,6 +92,8 @@ describe('the defaults', () => {
     }
     for (const [name, place] of [
       ['RetryOptions', defaults.retry],
+      ['ConnectionResetOptions', defaults.connectionReset],
+      ['RetryBudgetOptions', defaults.retryBudget],
       ['CircuitBreakerOptions', defaults.circuitBreaker],
       ['RateLimitOptions', defaults.rateLimit],
       ['RecoveryOptions', defaults.recovery],

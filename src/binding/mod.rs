@@ -39,7 +39,9 @@ fn start_in_order(task: BoxFuture<'static, ()>) {
         let (sender, mut tasks) = unbounded_channel::<BoxFuture<'static, ()>>();
         runtime().spawn(async move {
             while let Some(mut task) = tasks.recv().await {
-                if futures::poll!(&mut task).is_pending() {
+                // With tokio's budget every hundredth lock would pretend to be taken, and its call
+                // would lose its place in the queue.
+                if futures::poll!(tokio::task::unconstrained(&mut task)).is_pending() {
                     tokio::spawn(task);
                 }
             }

@@ -19,14 +19,17 @@ use super::recovery::Form;
 use super::request::{self, Target};
 use super::route::EndpointState;
 use super::sink::Wants;
+use super::spent::Stage;
 use crate::config::{Endpoint, Secret, defaults as d};
 use crate::error::{AttemptRecord, Error, Kind, Phase, Result, cut};
 use crate::policy::circuit_breaker::{Outcome, Transition};
 use crate::policy::classify::{Verdict, classify};
+use crate::policy::deadline;
 use crate::policy::estimate;
 use crate::policy::plan::Reason;
 use crate::transport::{Request, TransportOptions};
 use crate::wire::chat::Instead;
+use crate::wire::limits::Limits;
 use crate::wire::secrets;
 
 /// What a turn holds until it is closed: outside of its future, so that a call whose time runs out in
@@ -201,26 +204,24 @@ impl Running<'_> {
     /// The limiters of the client and of the endpoint, then a place among those that run.
     async fn admit(&mut self, endpoint: &EndpointState, tokens: f64) -> Result<Option<OwnedSemaphorePermit>> {
         let since = clock::instant();
+        self.stopwatch.begin(Stage::Queue);
         let mut reserved = Vec::new();
         for limiter in self.limiters(endpoint).into_iter().flatten() {
             reserved.push(limiter.reserve(tokens, || self.wait_event(Duration::ZERO, "rate-limit")).await?);
         }
         let permit = self.client.admission.enter(|| self.wait_event(Duration::ZERO, "queue")).await?;
         reserved.into_iter().for_each(Reserved::spend);
+        self.stopwatch.end();
         self.waited += clock::instant().saturating_duration_since(since);
         Ok(permit)
     }
 
-    /// Corrects the estimate by what was used, and follows what the provider says of its limits.
+    /// Corrects the estimate by what was used.
     fn learn(&self, endpoint: &EndpointState, estimated: f64) {
-        let limits = self.current.as_ref().and_then(|current| current.progress.limits.as_ref());
         let used = self.journal.usage.as_ref().and_then(|usage| usage.get("total_tokens")?.as_f64());
         for limiter in self.limiters(endpoint).into_iter().flatten() {
             if let Some(used) = used {
                 limiter.settle(estimated, used);
-            }
-            if let Some(limits) = limits {
-                limiter.follow(limits);
             }
         }
     }
@@ -267,6 +268,7 @@ impl Running<'_> {
         let stretch = if last && !options.unstretched { d::LAST_ROUTE_STRETCH } else { 1 };
         let settings = Settings {
             first_token_timeout: options.first_token_timeout.saturating_mul(stretch),
+            share: self.share(),
             idle_timeout: options.idle_timeout,
             completion: endpoint.completion.unwrap_or(options.completion),
             asked_for_usage: asks_usage,
@@ -286,6 +288,7 @@ impl Running<'_> {
         let transport_options =
             TransportOptions { connect_timeout: options.connect_timeout, ca: self.client.config.ca.clone() };
         self.call.live.update(|live| live.writer = Some((endpoint.name.clone(), route.model.clone())));
+        let limiters = self.limiters(&route.endpoint);
         let waited = std::mem::take(&mut self.waited);
         let current = self.current.insert(Current {
             place,
@@ -309,7 +312,9 @@ impl Running<'_> {
             splice: form.splice,
             held: Vec::new(),
         };
-        let mut attempt = Attempt { settings, delivery };
+        let on_limits =
+            |limits: &Limits| limiters.iter().flatten().for_each(|limiter| limiter.follow(limits));
+        let mut attempt = Attempt { settings, on_limits: &on_limits, delivery };
         let send =
             |on_sent| Request { url, headers, body: encoded.body, options: transport_options, on_sent };
         let result = attempt.run(&*self.client.transport, send).await;
@@ -320,6 +325,13 @@ impl Running<'_> {
         self.recovery.lost_tool_call = result.is_err() && !self.journal.first().tool_calls.is_empty();
         self.remember_part(&endpoint, &model, pieces, seam);
         result
+    }
+
+    /// What the deadline leaves the next attempt to its first token, where other routes are to have
+    /// time after it.
+    fn share(&self) -> Option<Duration> {
+        let remaining = self.remaining().filter(|_| self.others > 0)?;
+        Some(deadline::share(remaining, self.others))
     }
 
     /// Writes the record of the attempt that is under way, if one is.

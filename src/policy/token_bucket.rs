@@ -43,6 +43,48 @@ pub struct Bucket {
     /// Nothing is given before this time, in milliseconds since the epoch.
     #[serde(default)]
     blocked_until: Option<f64>,
+    /// What the server's headers have told of how its limit comes back.
+    #[serde(default)]
+    server: Server,
+}
+
+/// How the server's limit comes back.
+///
+/// A bucket is full again the sooner the less was taken: what is missing over the time of the reset
+/// is its rate, however much is missing. A fixed window comes back at once, at the same moment,
+/// however much was taken. Two looks with different amounts missing tell which it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+struct Server {
+    /// What was missing at the first look, and its quotient with the time of the reset.
+    seen: Option<(f64, f64)>,
+    /// It is a bucket: its tokens for each millisecond.
+    rate: Option<f64>,
+}
+
+/// Below so many missing, the rounding of the headers is too much of the quotient.
+const LEAST_MISSING: f64 = 4.0;
+
+impl Server {
+    fn look(&mut self, limit: f64, remaining: f64, reset: Duration) {
+        let (missing, ms) = (limit - remaining, reset.as_secs_f64() * 1e3);
+        if missing < LEAST_MISSING || ms <= 0.0 {
+            return;
+        }
+        let quotient = missing / ms;
+        let Some((first, before)) = self.seen else {
+            self.seen = Some((missing, quotient));
+            return;
+        };
+        if missing.max(first) < 2.0 * missing.min(first) {
+            return;
+        }
+        let same = (0.75..1.33).contains(&(quotient / before));
+        // The more is missing, the less the rounding counts.
+        self.rate = same.then_some(if missing > first { quotient } else { before });
+        if !same {
+            self.seen = Some((missing, quotient));
+        }
+    }
 }
 
 impl Bucket {
@@ -55,6 +97,7 @@ impl Bucket {
             last_refill: now,
             server_limit: None,
             blocked_until: None,
+            server: Server::default(),
         }
     }
 
@@ -118,9 +161,11 @@ impl Bucket {
 
     /// Follows what the server says in its headers (`x-ratelimit-*`). `limit` lowers the capacity,
     /// never past `self.capacity`, until another limit comes. `remaining` lowers the tokens, never
-    /// raises them: calls under way are in the bucket and not yet in the header. With nothing
-    /// remaining, nothing is given before `reset_after` is over. Negative values and NaN are
-    /// ignored, and so is a limit of 0.
+    /// raises them: calls under way are in the bucket and not yet in the header. A server whose
+    /// limit comes back bit by bit is known by its quotients after a few answers: the bucket is then
+    /// filled at the server's rate where that is the slower. Before that, and where the limit comes
+    /// back at once, nothing is given before `reset_after` is over when nothing remains. Negative
+    /// values and NaN are ignored, and so is a limit of 0.
     pub fn follow(
         &mut self,
         limit: Option<f64>,
@@ -135,6 +180,13 @@ impl Bucket {
         self.tokens = self.tokens.min(self.effective_capacity());
         let Some(remaining) = remaining.filter(|remaining| *remaining >= 0.0) else { return };
         self.tokens = self.tokens.min(remaining);
+        if let (Some(limit), Some(reset)) = (limit, reset_after) {
+            self.server.look(limit, remaining, reset);
+        }
+        if self.server.rate.is_some() {
+            self.blocked_until = None;
+            return;
+        }
         if let Some(reset) = reset_after.filter(|_| remaining < 1.0) {
             let until = now + reset.min(MAX_WAIT).as_secs_f64() * 1e3;
             self.blocked_until = Some(self.blocked_until.map_or(until, |earlier| earlier.max(until)));
@@ -142,7 +194,8 @@ impl Bucket {
     }
 
     fn rate_per_ms(&self) -> f64 {
-        self.refill_per_second.max(0.0) / 1e3
+        let own = self.refill_per_second.max(0.0) / 1e3;
+        self.server.rate.map_or(own, |rate| rate.min(own))
     }
 
     /// Milliseconds from `last_refill` on, whole; infinite when nothing is refilled.
@@ -248,6 +301,49 @@ mod tests {
         let mut back = bucket.clone();
         assert_eq!(bucket.try_take(1.0, T + 5_000.0), Take::Taken);
         assert_eq!(back.try_take(1.0, T - 9e9), Take::Wait(ms(1_000)), "the clock went back");
+    }
+
+    /// What a server tells whose own bucket holds so many of 100, at 100 a second.
+    fn told_by_a_bucket(bucket: &mut Bucket, remaining: f64, now: f64) {
+        let reset = Duration::from_secs_f64((100.0 - remaining) / 100.0);
+        bucket.follow(Some(100.0), Some(remaining.floor()), Some(reset), now);
+    }
+
+    #[test]
+    fn a_server_whose_limit_comes_back_bit_by_bit_is_followed_at_its_rate() {
+        let mut bucket = Bucket::new(1_000.0, 1_000.0, T);
+        for remaining in (0..100).rev() {
+            told_by_a_bucket(&mut bucket, f64::from(remaining), T);
+        }
+        assert_eq!(bucket.try_take(1.0, T), Take::Wait(ms(10)), "its rate, and not the whole reset");
+        bucket.refill(T + 500.0);
+        assert!((bucket.tokens - 50.0).abs() < 1.0, "{}", bucket.tokens);
+        let mut slow = Bucket::new(1_000.0, 10.0, T);
+        for remaining in (0..100).rev() {
+            told_by_a_bucket(&mut slow, f64::from(remaining), T);
+        }
+        assert_eq!(slow.try_take(1.0, T), Take::Wait(ms(100)), "its own rate is the slower");
+    }
+
+    #[test]
+    fn a_server_whose_limit_comes_back_at_once_is_waited_for() {
+        let mut bucket = Bucket::new(60.0, 1.0, T);
+        for (at, remaining) in (0..60).rev().enumerate() {
+            let now = T + at as f64;
+            bucket.follow(Some(60.0), Some(f64::from(remaining)), Some(ms(50_000 - at as u64)), now);
+        }
+        assert_eq!(bucket.try_take(1.0, T + 59.0), Take::Wait(ms(50_000 - 59)));
+    }
+
+    #[test]
+    fn a_server_that_turns_out_to_be_no_bucket_is_one_no_longer() {
+        let mut bucket = Bucket::new(100.0, 100.0, T);
+        for remaining in (0..100).rev() {
+            told_by_a_bucket(&mut bucket, f64::from(remaining), T);
+        }
+        bucket.follow(Some(100.0), Some(90.0), Some(ms(60_000)), T);
+        bucket.follow(Some(100.0), Some(0.0), Some(ms(60_000)), T);
+        assert_eq!(bucket.try_take(1.0, T), Take::Wait(ms(60_000)));
     }
 
     proptest! {

@@ -20,6 +20,7 @@ mod http2;
 mod options;
 mod pieces;
 mod play;
+mod quota;
 mod record;
 mod reply;
 mod scenario;
@@ -42,6 +43,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio_rustls::TlsAcceptor;
 
 pub use options::Options;
+pub use quota::RateLimit;
 pub use record::{EndedBy, RecordedRequest};
 pub use scenario::{
     Cut, CutHow, HeaderValues, LineEnd, OnContinue, PacketStyle, Packets, PingStyle, Pings, Scenario,

@@ -3,6 +3,7 @@
 use serde::Deserialize;
 
 use super::check;
+use super::quota::RateLimit;
 use super::scenario::Scenario;
 
 /// What a simulator is started with; the default serves a healthy answer on a free port of the loopback.
@@ -25,6 +26,8 @@ pub struct Options {
     pub models: Vec<String>,
     /// The one key that is accepted, at least one character; by default any, or none.
     pub api_key: Option<String>,
+    /// A bucket of chat requests for each key; beyond it a 429. Default none.
+    pub rate_limit: Option<RateLimit>,
     /// How many requests are kept, the latest; default 10 000. Their bodies are kept up to 256 MiB in all.
     pub record_limit: usize,
     /// The scenario of requests for which none was scripted; default a healthy answer.
@@ -41,6 +44,7 @@ impl Default for Options {
             answer: None,
             models: vec!["simulator-large".to_owned(), "simulator-small".to_owned()],
             api_key: None,
+            rate_limit: None,
             record_limit: 10_000,
             default: Scenario::default(),
         }
@@ -54,6 +58,9 @@ impl Options {
         options.default.check().map_err(|why| format!("simulator options: default: {why}"))?;
         if options.api_key.as_deref() == Some("") {
             return Err("simulator options: apiKey must have at least one character; given: \"\"".to_owned());
+        }
+        if let Some(limit) = &options.rate_limit {
+            limit.check().map_err(|why| format!("simulator options: {why}"))?;
         }
         Ok(options)
     }
@@ -70,6 +77,8 @@ mod tests {
         assert_eq!(options.default.status, Some(503));
         let why = Options::from_json(r#"{"port":70000}"#).expect_err("no such port");
         assert!(why.contains("port") && why.contains("65535") && why.contains("70000"), "{why}");
+        let why = Options::from_json(r#"{"rateLimit":{"capacity":0}}"#).expect_err("no capacity");
+        assert!(why.contains("rateLimit.capacity must be from 1"), "{why}");
         let why = Options::from_json(r#"{"default":{"cut":{"how":1}}}"#).expect_err("no such cut");
         assert!(why.contains("default.cut.how"), "{why}");
     }

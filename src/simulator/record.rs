@@ -33,7 +33,7 @@ pub struct RecordedRequest {
     /// The body as JSON, or null.
     pub json: Value,
     /// The scenario it was answered with: its label, or `script[n]` counted from 0, `default` or
-    /// `x-simulate`; null for a request that takes none.
+    /// `x-simulate`, or `rate-limit` for a 429 of the simulator's own; null for a request that takes none.
     pub scenario: Option<String>,
     /// `http/1.1` or `h2`.
     pub protocol: &'static str,

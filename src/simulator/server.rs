@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use bytes::Bytes;
 use serde_json::json;
@@ -11,6 +12,7 @@ use super::answer::{self, Context};
 use super::chat::ChatRequest;
 use super::options::Options;
 use super::play::Plan;
+use super::quota::Quota;
 use super::record::{Incoming, Live, Records};
 use super::reply;
 use super::scenario::Scenario;
@@ -29,6 +31,7 @@ pub(super) struct Shared {
     pub(super) records: Records,
     pub(super) open: AtomicUsize,
     pub(super) connections: AtomicU64,
+    quota: Option<Quota>,
     queue: Mutex<Queue>,
 }
 
@@ -42,6 +45,7 @@ impl Shared {
     pub(super) fn new(options: Options) -> Self {
         Self {
             records: Records::new(options.record_limit),
+            quota: options.rate_limit.map(Quota::new),
             open: AtomicUsize::new(0),
             connections: AtomicU64::new(0),
             queue: Mutex::new(Queue {
@@ -99,7 +103,7 @@ impl Shared {
             (answer::json(401, reply::error_of(401, "")), None)
         } else if path.ends_with("/chat/completions") {
             if request.method == "POST" {
-                self.chat(&request, index)
+                self.limited(&request, index)
             } else {
                 let message = format!("Not allowed to {} on {path}. (HINT: use POST)", request.method);
                 (answer::json(405, reply::error(&message, "invalid_request_error", None, None)), None)
@@ -125,6 +129,18 @@ impl Shared {
         let Some(key) = &self.options.api_key else { return false };
         let given = request.header("authorization").and_then(|value| value.split_once(' '));
         !given.is_some_and(|(kind, given)| kind.eq_ignore_ascii_case("bearer") && given.trim() == key)
+    }
+
+    /// The answer to a chat request that its key's bucket admits, else a 429; both tell what is left.
+    fn limited(&self, request: &Incoming, index: u64) -> (Plan, Option<String>) {
+        let Some(quota) = &self.quota else { return self.chat(request, index) };
+        let told = quota.take(request.header("authorization").unwrap_or_default(), Instant::now());
+        if !told.admitted {
+            return (told.refusal(), Some("rate-limit".to_owned()));
+        }
+        let (mut plan, name) = self.chat(request, index);
+        told.tell(&mut plan);
+        (plan, name)
     }
 
     fn chat(&self, request: &Incoming, index: u64) -> (Plan, Option<String>) {

@@ -251,3 +251,16 @@ async fn every_way_in_which_a_service_fails_opens_a_breaker() {
         assert_eq!(scene.call().await.error().kind, Kind::CircuitOpen);
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_a_head_says_of_the_limits_holds_before_its_answer_has_ended() {
+    let options = json!({ "rateLimit": { "capacity": 10, "refillRate": 10, "followServer": true } });
+    let told = stream()
+        .header("x-ratelimit-limit-requests", 10)
+        .header("x-ratelimit-remaining-requests", 0)
+        .header("x-ratelimit-reset-requests", "5s");
+    let slow = told.say("a").wait(30_000).say("b").finish().done();
+    let scene = Scene::new(options, vec![slow, answer(&["c"])]);
+    let (first, second) = futures::join!(scene.call(), scene.ask(after(1_000)));
+    assert_eq!((first.text(), second.text(), scene.times()), ("ab", "c", vec![0, 5_000]));
+}
