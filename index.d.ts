@@ -137,6 +137,10 @@ export interface CallOptions {
   idleTimeoutMs?: number
   /** The whole call: queue, waits and attempts, in milliseconds. No limit unless it is set. */
   totalTimeoutMs?: number
+  /** One attempt, to the end of its answer, in milliseconds: cuts healthy long answers too. No limit unless it is set. */
+  attemptTimeoutMs?: number
+  /** Models to fall back to, in order, when the requested one fails everywhere. */
+  fallbackModels?: string[]
   /**
    * Retries after the first attempt, among the endpoints of one model. The first try of every further
    * endpoint or model does not count. @default 3
@@ -276,8 +280,6 @@ export interface ClientOptions extends Omit<CallOptions, 'signal' | 'idempotency
   model?: string
   /** Several endpoints, best first, instead of `baseUrl`. A plain URL gets the client's `apiKey`; an object only its own. */
   endpoints?: Array<string | Endpoint>
-  /** Models to fall back to, in order, when the requested one fails everywhere. */
-  fallbackModels?: string[]
   /** How retries are spaced: see `retry.*`. */
   retry?: RetryOptions
   /**
@@ -316,6 +318,8 @@ export type ClientEvent =
       endpoint: string
       model: string
       requestId: string
+      /** The name of the error's class. */
+      class: string
       code: string
       status?: number
       message: string
@@ -577,7 +581,7 @@ export class AuthenticationError extends APIError {}
 export class RateLimitError extends APIError {}
 /** A stage took too long. */
 export class TimeoutError extends HolySheepError {
-  readonly phase: 'connect' | 'first-token' | 'idle' | 'total' | 'queue'
+  readonly phase: 'connect' | 'first-token' | 'idle' | 'attempt' | 'total' | 'queue'
 }
 /** No connection, or it broke before an answer came. `code` is Node's (`ECONNRESET` …). */
 export class ConnectionError extends HolySheepError {}
@@ -591,6 +595,8 @@ export class MalformedResponseError extends HolySheepError {}
 export class RetriesExhaustedError extends HolySheepError {}
 /** Too many wait already, or the call can never pass the limiter. */
 export class QueueFullError extends HolySheepError {}
+
+export * from './systems'
 
 /** The version of this package. */
 export const version: string

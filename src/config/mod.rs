@@ -72,6 +72,8 @@ pub struct CallConfig {
     pub first_token_timeout: Duration,
     pub idle_timeout: Duration,
     pub total_timeout: Option<Duration>,
+    /// One attempt, to the end of its answer.
+    pub attempt_timeout: Option<Duration>,
     pub max_retries: u32,
     pub completion: Completion,
     /// Headers beside the engine's own: lower-case names.
@@ -82,6 +84,13 @@ pub struct CallConfig {
     pub hold_tool_calls: bool,
     /// Exactly one attempt, whatever routes there are (`executeStream`).
     pub single: bool,
+    /// Models to go to, in order, when the requested one fails everywhere.
+    pub fallback_models: Vec<String>,
+    /// The first-token timeout holds on the last route too (`createClientWithTimeout`).
+    pub firm: bool,
+    /// Every attempt after a model's first is a retry: it waits, it counts, and it goes to the next
+    /// endpoint (`HolySheepAIClient`).
+    pub rotate: bool,
 }
 
 impl Default for CallConfig {
@@ -91,6 +100,7 @@ impl Default for CallConfig {
             first_token_timeout: d::FIRST_TOKEN_TIMEOUT,
             idle_timeout: d::IDLE_TIMEOUT,
             total_timeout: None,
+            attempt_timeout: None,
             max_retries: d::MAX_RETRIES,
             completion: Completion::Strict,
             headers: Vec::new(),
@@ -98,6 +108,9 @@ impl Default for CallConfig {
             recovery: Recovery::default(),
             hold_tool_calls: true,
             single: false,
+            fallback_models: Vec::new(),
+            firm: false,
+            rotate: false,
         }
     }
 }
@@ -123,6 +136,7 @@ impl CallConfig {
         set(&mut call.first_token_timeout, reader.millis("firstTokenTimeoutMs", 1)?);
         set(&mut call.idle_timeout, reader.millis("idleTimeoutMs", 1)?);
         call.total_timeout = reader.millis("totalTimeoutMs", 1)?.or(call.total_timeout);
+        call.attempt_timeout = reader.millis("attemptTimeoutMs", 1)?.or(call.attempt_timeout);
         if let Some(retries) = reader.whole("maxRetries", 0, 10_000)? {
             call.max_retries = retries as u32;
         }
@@ -147,7 +161,12 @@ impl CallConfig {
         if let Some(hold) = reader.choice("toolCalls", &[("hold", true), ("stream", false)])? {
             call.hold_tool_calls = hold;
         }
+        if let Some(models) = reader.texts("fallbackModels", "an array of models' names")? {
+            call.fallback_models = models;
+        }
         call.single = reader.flag("$single")?.unwrap_or(false);
+        call.firm = reader.flag("$firm")?.unwrap_or(call.firm);
+        call.rotate = reader.flag("$rotate")?.unwrap_or(call.rotate);
         // Said on the JavaScript side, which alone it concerns; validated here like the rest.
         reader.flag("coalesce")?;
         Ok(call)
@@ -346,7 +365,6 @@ fn shape_of(reader: &Reader<'_>, value: &Value) -> Result<Shape> {
 pub struct ClientConfig {
     pub endpoints: Vec<Arc<Endpoint>>,
     pub model: String,
-    pub fallback_models: Vec<String>,
     pub call: CallConfig,
     pub retry: RetryConfig,
     pub breaker: BreakerChoice,
@@ -396,7 +414,6 @@ impl ClientConfig {
         let config = ClientConfig {
             endpoints,
             model: reader.text("model", "a model's name")?.unwrap_or(d::MODEL).to_owned(),
-            fallback_models: reader.texts("fallbackModels", "an array of models' names")?.unwrap_or_default(),
             call,
             retry,
             breaker: breaker_choice(&mut reader, "circuitBreaker")?,

@@ -65,7 +65,7 @@ impl<'a> Running<'a> {
     ) -> Self {
         let config = &client.config;
         let mut models = vec![call.request.model().unwrap_or_else(|| config.model.clone())];
-        for model in &config.fallback_models {
+        for model in &call.options.fallback_models {
             if !models.contains(model) {
                 models.push(model.clone());
             }
@@ -110,6 +110,7 @@ impl<'a> Running<'a> {
             max_retry_after: self.client.config.retry.max_retry_after,
         };
         Plan::new(settings, routes.take(if single { 1 } else { usize::MAX }).collect())
+            .rotating(self.call.options.rotate)
     }
 
     /// What the deadline leaves.

@@ -22,6 +22,7 @@ pub use client::{Call, Client};
 // What the binding needs of the modules below: it sees the engine alone.
 pub use crate::policy::circuit_breaker::{Outcome, State};
 pub use crate::policy::classify::is_retryable_code;
+pub use crate::session::prompts::{Style, continuation};
 pub use crate::transport::http::{certificates, transport};
 pub use crate::wire::chat::ChatRequest;
 pub use crate::wire::retry_after;

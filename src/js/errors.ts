@@ -31,7 +31,7 @@ class APIError extends HolySheepError {}
 class AuthenticationError extends APIError {}
 class RateLimitError extends APIError {}
 class TimeoutError extends HolySheepError {
-  declare readonly phase: 'connect' | 'first-token' | 'idle' | 'total' | 'queue'
+  declare readonly phase: 'connect' | 'first-token' | 'idle' | 'attempt' | 'total' | 'queue'
 }
 class ConnectionError extends HolySheepError {}
 class CircuitOpenError extends HolySheepError {}

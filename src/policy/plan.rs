@@ -98,6 +98,8 @@ pub struct Plan {
     previous_delay: Option<Duration>,
     /// A backoff has been waited for, and then the breaker denied the attempt.
     paid: bool,
+    /// See [`Plan::rotating`].
+    rotates: bool,
 }
 
 impl Plan {
@@ -127,7 +129,16 @@ impl Plan {
             reason: Reason::First,
             previous_delay: None,
             paid: false,
+            rotates: false,
         }
+    }
+
+    /// Whether every attempt after the first of a model is a retry: it waits, it counts, and it goes to
+    /// the next route.
+    #[must_use]
+    pub fn rotating(mut self, rotates: bool) -> Self {
+        self.rotates = rotates;
+        self
     }
 
     /// True when there is no other route to go to than the one that is tried now.
@@ -135,7 +146,8 @@ impl Plan {
         let Some(current) = self.current else { return true };
         let left = |state: &State| {
             let same_model = state.route.model == self.model;
-            let turn_is_over = same_model && state.tried && self.retries >= self.settings.max_retries;
+            let turn_is_over =
+                same_model && (state.tried || self.rotates) && self.retries >= self.settings.max_retries;
             !state.dead && !state.silent && state.route.model >= self.model && !turn_is_over
         };
         !self.states.iter().enumerate().any(|(index, state)| index != current && left(state))
@@ -239,9 +251,10 @@ impl Plan {
         let open = |state: &State| !state.dead && state.blocked_until.is_none_or(|until| until <= now);
         let usable = |state: &State| state.route.model == self.model && open(state);
         let first = self.current.is_none();
+        let begun = self.states.iter().any(|state| state.route.model == self.model && state.tried);
         let untried =
             self.states.iter().position(|state| usable(state) && !state.tried && state.not_before <= now);
-        if let Some(index) = untried {
+        if let Some(index) = untried.filter(|_| !(self.rotates && begun)) {
             let reason = if first { Reason::First } else { Reason::Fallback };
             return Some(self.take(index, Duration::ZERO, false, reason));
         }

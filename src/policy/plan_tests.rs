@@ -388,3 +388,21 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_rotating_plan_waits_and_counts_on_its_way_to_the_next_endpoint() {
+    let mut walk = Walk::new(settings(2), grid(1, 3), None);
+    walk.plan = Plan::new(settings(2), grid(1, 3)).rotating(true);
+    walk.step = walk.plan.start(NOW, None, &mut walk.rng);
+    assert_eq!(walk.tries(), (0, 0, Reason::First));
+    assert_eq!(walk.fails(failure()).tries(), (1, 1_000, Reason::Retry(1)));
+    assert!(!walk.plan.is_last());
+    assert_eq!(walk.fails(failure()).tries(), (2, 2_000, Reason::Retry(2)));
+    assert!(walk.plan.is_last());
+    assert_eq!(walk.fails(failure()).stop(), Stop::Exhausted);
+    // Another model begins at once.
+    walk.plan = Plan::new(settings(1), grid(2, 2)).rotating(true);
+    walk.step = walk.plan.start(NOW, None, &mut walk.rng);
+    walk.fails(failure());
+    assert_eq!(walk.fails(failure()).tries(), (2, 0, Reason::Fallback));
+}
