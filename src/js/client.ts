@@ -14,7 +14,7 @@ import { CircuitBreaker, nativeBreaker } from './breaker'
 import { HolySheepError, invalid, native, RetriesExhaustedError } from './errors'
 import { type CallHandle, type Consumer, NOTHING, open, TEXT } from './hub'
 import { addon } from './native'
-import { callback, encode, encodeRequest, optionsObject, sleep, splitSignal, tell } from './options'
+import { callback, EVENTS, encode, encodeRequest, type Heard, optionsObject, sleep, splitSignal, tell } from './options'
 import { type ChatStream, createStream } from './stream'
 
 /** Defaults, as Rust has them. */
@@ -188,7 +188,7 @@ export class HolySheepStreamingClient {
         consumer.restart?.()
         onRestart?.()
       },
-      event: this.#listener(consumer.event),
+      event: this.#listener(consumer.event, (options as Heard | undefined)?.[EVENTS]),
       judge: this.#observer.isFailure,
       end(json) {
         settle()
@@ -211,10 +211,11 @@ export class HolySheepStreamingClient {
   }
 
   /** Who hears of events: the call itself, and the observers where there are any. */
-  #listener(own: Consumer['event']): Consumer['event'] {
-    if (!this.#onEvent && !this.#observer.onStateChange) return own
+  #listener(own: Consumer['event'], heard: Heard[typeof EVENTS]): Consumer['event'] {
+    if (!this.#onEvent && !this.#observer.onStateChange && !heard) return own
     return (json) => {
       own?.(json)
+      heard?.(JSON.parse(json))
       this.#tell(JSON.parse(json))
     }
   }
@@ -254,7 +255,7 @@ function refused(consumer: Consumer, reason: unknown): CallHandle {
 }
 
 /** The error of the last attempt: what the documents' `onError` is told. */
-function lastError(thrown: unknown): Error {
+export function lastError(thrown: unknown): Error {
   if (!(thrown instanceof RetriesExhaustedError) || !(thrown.cause instanceof HolySheepError)) {
     return thrown instanceof Error ? thrown : Object.assign(new Error(String(thrown)), { cause: thrown })
   }

@@ -1,0 +1,135 @@
+/** `BoundedRetryQueue` of document 000: tasks with a bounded number of attempts, in a bounded queue. */
+import type { ClientOptions, Prompt, QueueOptions, QueueResult } from '../../../index'
+import { invalid, QueueFullError } from '../errors'
+import { optionsObject, splitSignal } from '../options'
+import { type Asks, Circuit, complete, PRESET, requestOf, wholeNumber } from './prompts'
+import { clientOf, defined } from './shared'
+
+const DEFAULTS = { maxRetries: 3, maxSize: 1000, concurrency: 10, model: 'gpt-4.1' }
+
+export class BoundedRetryQueue {
+  readonly maxRetries: number
+  readonly maxSize: number
+  readonly #client: Asks
+  readonly #concurrency: number
+  readonly #model: string
+  readonly #request: object
+  /** What is not finished, by id, in order of arrival; `started` while a reader works on it. */
+  readonly #tasks = new Map<string, { prompt: Prompt; started: boolean }>()
+  #reading = false
+  #arrived = () => {}
+
+  constructor(maxRetries?: number | QueueOptions, maxSize?: number, options?: QueueOptions) {
+    const given =
+      typeof maxRetries === 'object' && maxRetries !== null
+        ? optionsObject('options', maxRetries)
+        : { ...optionsObject('options', options), ...defined({ maxRetries, maxSize }) }
+    const { client, request, concurrency, model, ...rest } = { ...DEFAULTS, ...defined(given) } as typeof DEFAULTS &
+      QueueOptions
+    this.maxRetries = wholeNumber('maxRetries', rest.maxRetries, 1)
+    this.maxSize = wholeNumber('maxSize', rest.maxSize, 1)
+    this.#concurrency = wholeNumber('concurrency', concurrency, 1)
+    this.#model = model
+    this.#request = optionsObject('request', request)
+    const { maxRetries: _retries, maxSize: _size, ...others } = rest
+    // No more attempts at a time, also when tasks come back from their waits.
+    const limits = { maxConcurrent: this.#concurrency, maxQueue: this.maxSize }
+    this.#client = client ?? clientOf(undefined, { ...PRESET, ...limits }, others as ClientOptions)
+  }
+
+  /** Tasks that are not finished. */
+  get size(): number {
+    return this.#tasks.size
+  }
+
+  async addTask(taskId: string, prompt: Prompt): Promise<void> {
+    if (typeof taskId !== 'string' || taskId === '') throw invalid('taskId', taskId, 'a string')
+    requestOf(prompt, this.#model, this.#request)
+    if (this.#tasks.has(taskId)) throw invalid('taskId', taskId, 'an id that is not in the queue')
+    if (this.#tasks.size >= this.maxSize) {
+      const error = new QueueFullError('Queue is full, cannot add more tasks')
+      throw Object.assign(error, { code: 'QUEUE_FULL' })
+    }
+    this.#tasks.set(taskId, { prompt, started: false })
+    this.#arrived()
+  }
+
+  async *processWithRetry(options?: { signal?: AbortSignal }): AsyncGenerator<QueueResult, void> {
+    const { signal } = splitSignal(options)
+    signal?.throwIfAborted()
+    if (this.#reading) throw invalid('processWithRetry', 'a second reader', 'one reader at a time')
+    this.#reading = true
+    const stop = new AbortController()
+    const circuit = new Circuit()
+    const ready: QueueResult[] = []
+    let active = 0
+    let wake = () => {}
+    const abort = () => stop.abort(signal?.reason)
+    signal?.addEventListener('abort', abort, { once: true })
+    stop.signal.addEventListener('abort', () => wake(), { once: true })
+    const turns = {
+      // One that waits for its retry makes room for the others.
+      idle() {
+        active--
+        pump()
+      },
+      busy() {
+        active++
+      },
+    }
+    const work = async (taskId: string, task: { prompt: Prompt; started: boolean }) => {
+      task.started = true
+      active++
+      const request = requestOf(task.prompt, this.#model, this.#request)
+      try {
+        const response = await complete(this.#client, request, this.maxRetries, stop.signal, circuit, turns)
+        ready.push({ taskId, response })
+      } catch (cause) {
+        // Stopped, not failed: it stays in the queue.
+        if (stop.signal.aborted) task.started = false
+        else ready.push({ taskId, error: cause instanceof Error ? cause.message : String(cause), cause })
+      }
+      active--
+      wake()
+      pump()
+    }
+    const pump = () => {
+      if (stop.signal.aborted) return
+      for (const [taskId, task] of this.#tasks) {
+        // Finished ones that nobody has read hold their places.
+        if (active + ready.length >= this.#concurrency) break
+        if (!task.started) void work(taskId, task)
+      }
+    }
+    this.#arrived = () => {
+      pump()
+      wake()
+    }
+    try {
+      for (;;) {
+        pump()
+        const result = ready.shift()
+        if (result) {
+          this.#tasks.delete(result.taskId)
+          yield result
+          continue
+        }
+        if (stop.signal.aborted) throw stop.signal.reason
+        if (this.#tasks.size === 0) return
+        await new Promise<void>((resolve) => {
+          wake = resolve
+        })
+      }
+    } finally {
+      signal?.removeEventListener('abort', abort)
+      this.#arrived = () => {}
+      this.#reading = false
+      // The reader has left: what runs ends, and its tasks wait for the next reader.
+      if (!stop.signal.aborted) stop.abort()
+      for (const { taskId } of ready) {
+        const task = this.#tasks.get(taskId)
+        if (task) task.started = false
+      }
+    }
+  }
+}
