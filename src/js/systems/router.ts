@@ -16,6 +16,12 @@ const HISTORY = 100
 const HEALTH_WEIGHT = 0.7
 const LATENCY_WEIGHT = 0.3
 
+/** 0–100. Failures older than the breaker's timeout say nothing: or an endpoint that was left would never be tried again. */
+function health(breaker: CircuitBreaker): number {
+  const { lastFailureTime, timeout } = breaker
+  return lastFailureTime !== null && Date.now() - lastFailureTime >= timeout ? 100 : breaker.getHealthScore()
+}
+
 export class MultiProviderRouter {
   readonly endpoints: Readonly<Record<string, string>>
   readonly breakers: Readonly<Record<string, CircuitBreaker>>
@@ -44,7 +50,7 @@ export class MultiProviderRouter {
     const score = (name: string) => {
       const average = averages.get(name) ?? 0
       const latency = average > 0 ? (100 * fastest) / average : 100
-      return HEALTH_WEIGHT * this.#breaker(name).getHealthScore() + LATENCY_WEIGHT * latency
+      return HEALTH_WEIGHT * health(this.#breaker(name)) + LATENCY_WEIGHT * latency
     }
     const names = Object.keys(this.endpoints)
     const ranked = names

@@ -32,7 +32,6 @@ export function defined<T extends object>(options: T): Partial<T> {
 export interface Attempted {
   endpoint: string
   model: string
-  startedAt: number
   /** Why it failed; undefined while it has not. */
   error?: Error
 }
@@ -43,6 +42,7 @@ export interface Account {
   /** The error of the last attempt. */
   error?: HolySheepError & Error
   attempts: Attempted[]
+  /** Of the last attempt. */
   latencyMs: number
 }
 
@@ -56,7 +56,7 @@ export function errorOf(event: ClientEvent & { type: 'attempt-failed' }): Error 
 export function keepAccount(attempts: Attempted[], also?: (event: ClientEvent) => void): (event: ClientEvent) => void {
   return (event) => {
     if (event.type === 'attempt') {
-      attempts.push({ endpoint: event.endpoint, model: event.model, startedAt: performance.now() })
+      attempts.push({ endpoint: event.endpoint, model: event.model })
     } else if (event.type === 'attempt-failed') {
       const last = attempts.at(-1)
       if (last) last.error = errorOf(event)
@@ -76,15 +76,23 @@ export async function ask(
   also?: (event: ClientEvent) => void,
 ): Promise<Account> {
   const attempts: Attempted[] = []
-  const heard: Heard = { [EVENTS]: keepAccount(attempts, also) }
   const started = performance.now()
+  // Events may come together with the end, so their arrival says nothing about time.
+  let before = 0
+  const time = (event: ClientEvent) => {
+    if (event.type === 'attempt-failed') before += event.durationMs
+    else if (event.type === 'wait') before += event.ms
+    also?.(event)
+  }
+  const latency = () => Math.max(0, performance.now() - started - before)
+  const heard: Heard = { [EVENTS]: keepAccount(attempts, time) }
   try {
     const data = await client.chat(request, { ...options, ...heard })
-    return { data, attempts, latencyMs: performance.now() - (attempts.at(-1)?.startedAt ?? started) }
+    return { data, attempts, latencyMs: latency() }
   } catch (thrown) {
     if (!(thrown instanceof HolySheepError)) throw thrown
     const error = lastError(thrown) as HolySheepError & Error
-    return { error, attempts, latencyMs: performance.now() - started }
+    return { error, attempts, latencyMs: latency() }
   }
 }
 
