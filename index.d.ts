@@ -135,7 +135,11 @@ export interface CallOptions {
   firstTokenTimeoutMs?: number
   /** Silence between two reads, in milliseconds. Comments and pings end it. @default 60000 */
   idleTimeoutMs?: number
-  /** The whole call: queue, waits and attempts, in milliseconds. No limit unless it is set. */
+  /**
+   * The whole call: queue, waits and attempts, in milliseconds. No limit unless it is set. A retry that would have less
+   * than 250 ms left (or a tenth of the deadline, where that is less) is not started; while other routes are left, an
+   * attempt may take a share of what remains until its first token. The error says what the time went into (`spent`).
+   */
   totalTimeoutMs?: number
   /** One attempt, to the end of its answer, in milliseconds: cuts healthy long answers too. No limit unless it is set. */
   attemptTimeoutMs?: number
@@ -160,6 +164,11 @@ export interface CallOptions {
   toolCalls?: 'hold' | 'stream'
   /** Join the pieces that arrive together into one `onChunk` call. @default false */
   coalesce?: boolean
+  /**
+   * Whose retry budget the call spends beside the client's: a user, a feature. 1 to 255 characters; the 1024 keys that
+   * were used last are remembered.
+   */
+  budgetKey?: string
   /** The idempotency key of the first request; other endpoints and models get one derived from it. */
   idempotencyKey?: string
 }
@@ -195,7 +204,9 @@ export interface RetryOptions {
   backoff?: 'exponential' | 'linear' | 'constant' | number[]
   /** The first wait, in milliseconds. @default 1000 */
   baseDelayMs?: number
-  /** No wait is longer, in milliseconds. @default 60000 */
+  /** No wait is shorter, in milliseconds; at most `maxDelayMs`. @default 0 */
+  minDelayMs?: number
+  /** No wait is longer, in milliseconds; it holds after the jitter. @default 60000 */
   maxDelayMs?: number
   /** Growth of an exponential backoff. @default 2 */
   multiplier?: number
@@ -206,6 +217,56 @@ export interface RetryOptions {
    * goes to the next route or fails at once, with the wait in the error. @default 60000
    */
   maxRetryAfterMs?: number
+  /**
+   * What is done about a failure, laid over the default table (docs/retries.md): from a status (`429`), a code of ours or
+   * of Node (`'TIMEOUT'`, `'ECONNRESET'`) or a class (`'5xx'`, `'rate-limit'`) to a decision. The most exact name wins.
+   */
+  retryOn?: RetryDecisionTable
+  /**
+   * The wait after ECONNRESET, in place of the backoff: any within a range, evenly. `true`: 1 to 3 s. Off unless set.
+   */
+  connectionReset?: ConnectionResetOptions | boolean
+}
+
+/** The wait after a reset connection. */
+export interface ConnectionResetOptions {
+  /** At least this, in milliseconds; at most `maxDelayMs`. @default 1000 */
+  minDelayMs?: number
+  /** At most this, in milliseconds. @default 3000 */
+  maxDelayMs?: number
+}
+
+/**
+ * What is done about a failure. `retry`: another attempt, with the configured backoff. `never`: the call fails now.
+ * `fallback`: not this route again in this call; the next one. `delaysMs`, or the array alone: another attempt, with the
+ * n-th of these waits before the n-th retry, the last one repeated, without jitter; never sooner than `retry-after`.
+ * For `quota` only `never` and `fallback`: a key without money is not asked again.
+ */
+export type RetryDecision = 'retry' | 'never' | 'fallback' | number[] | { delaysMs: number[] }
+
+/** The classes of failures that a decision table knows beside statuses and codes. */
+export type FailureClass =
+  | '4xx'
+  | '5xx'
+  | 'connection'
+  | 'timeout'
+  | 'rate-limit'
+  | 'quota'
+  | 'auth'
+  | 'context-length'
+  | 'content-filter'
+
+/** Decisions by status (400–599), code or class. */
+export type RetryDecisionTable = { [failure in FailureClass | (string & {}) | number]?: RetryDecision }
+
+/** How many retries there may be, as a share of the calls: an outage is not multiplied by those who meet it. */
+export interface RetryBudgetOptions {
+  /** Retries for each call. @default 0.2 */
+  ratio?: number
+  /** Retries a second that are there without any call. @default 10 */
+  minPerSecond?: number
+  /** How long calls and retries are remembered, in milliseconds. @default 10000 */
+  windowMs?: number
 }
 
 /** Options of a circuit breaker. */
@@ -280,8 +341,14 @@ export interface ClientOptions extends Omit<CallOptions, 'signal' | 'idempotency
   model?: string
   /** Several endpoints, best first, instead of `baseUrl`. A plain URL gets the client's `apiKey`; an object only its own. */
   endpoints?: Array<string | Endpoint>
-  /** How retries are spaced: see `retry.*`. */
+  /** How retries are spaced, and which failures are retried: see `retry.*`. */
   retry?: RetryOptions
+  /**
+   * The budget of retries, of the client and of each `budgetKey`: spent by retries on a route, hedges and recoveries; the
+   * first try of another endpoint or model is free. Beyond it a call fails with its last attempt's error. `false`: none.
+   * See `retryBudget.*`.
+   */
+  retryBudget?: RetryBudgetOptions | false
   /**
    * A breaker for each route (endpoint × model): options, one breaker of your own for all routes, or
    * `false`. Without it: on, with default options, where there are several routes; off where there is one.
@@ -326,6 +393,7 @@ export type ClientEvent =
       durationMs: number
     }
   | { type: 'wait'; call: string; ms: number; reason: 'backoff' | 'retry-after' | 'rate-limit' | 'queue' }
+  | { type: 'retry-budget'; call: string; budget: 'client' | 'key' }
   | { type: 'fallback'; call: string; endpoint: string; model: string; fromEndpoint: string; fromModel: string }
   | { type: 'recovery'; call: string; count: number; received: number; endpoint: string; model: string; waitMs: number }
   | { type: 'circuit'; endpoint: string; model: string; from: CircuitState; to: CircuitState }
@@ -407,7 +475,7 @@ export class HolySheepStreamingClient implements AsyncDisposable {
     options?: CallOptions,
   ): Promise<void>
 
-  /** Whether a failure with this `status` or `code` (number or string) is retried. */
+  /** Whether a failure with this `status` or `code` (number or string) is retried; `retry.retryOn` counts. */
   isRetryable(error: unknown): boolean
 
   /** Resolves after `ms` milliseconds. */
@@ -582,6 +650,8 @@ export class RateLimitError extends APIError {}
 /** A stage took too long. */
 export class TimeoutError extends HolySheepError {
   readonly phase: 'connect' | 'first-token' | 'idle' | 'attempt' | 'total' | 'queue'
+  /** With `phase: 'total'`: what the time of the call went into, in milliseconds. */
+  readonly spent?: { queueMs: number; waitMs: number; attemptMs: number }
 }
 /** No connection, or it broke before an answer came. `code` is Node's (`ECONNRESET` …). */
 export class ConnectionError extends HolySheepError {}

@@ -158,13 +158,13 @@ export class RetryConfig {
   calculateDelay(attempt: number): number
 }
 
-export type RetryDecision = 'immediate' | 'delayed' | 'never' | 'fallback'
+export type StatusDecision = 'immediate' | 'delayed' | 'never' | 'fallback'
 
 /** A status and what is done about it. `code` is `RETRYABLE`. */
 export class RetryableError extends HolySheepError {
-  constructor(statusCode: number, message: string, decision: RetryDecision)
+  constructor(statusCode: number, message: string, decision: StatusDecision)
   readonly statusCode: number
-  readonly decision: RetryDecision
+  readonly decision: StatusDecision
 }
 
 export type RetryResult =
@@ -202,7 +202,7 @@ export interface RetryStats {
  * has no retries left, is followed by the next of `fallbackModels`.
  */
 export class RetryAIManager implements AsyncDisposable {
-  static readonly RETRY_STATUS_MAP: Readonly<Record<number, RetryDecision>>
+  static readonly RETRY_STATUS_MAP: Readonly<Record<number, StatusDecision>>
   constructor(apiKey?: string, config?: RetryConfig | RetryConfigOptions, options?: ClientOptions)
   get apiKey(): string
   get baseUrl(): string

@@ -58,6 +58,8 @@ describe('a constructor refuses', () => {
     [{ retry: { backoff: 'random' } }, 'retry.backoff', "'random'", "'exponential'"],
     [{ retry: { backoff: [] } }, 'retry.backoff'],
     [{ retry: { jitter: true } }, 'retry.jitter', 'true', "'none'"],
+    [{ retry: { retryOn: 5 } }, 'retry.retryOn', '5', 'an object'],
+    [{ retry: { connectionReset: 'on' } }, 'retry.connectionReset', "'on'", 'true, false or an object'],
     [{ retry: { baseDelayMs: -1 } }, 'retry.baseDelayMs', '-1'],
     [{ retry: { attempts: 3 } }, 'retry.attempts: unknown option', undefined, 'baseDelayMs'],
     [{ retries: 3 }, 'retries: unknown option', undefined, 'maxRetries'],

@@ -62,6 +62,8 @@ describe('the defaults', () => {
     CallOptions: defaults,
     ClientOptions: defaults,
     RetryOptions: defaults.retry,
+    ConnectionResetOptions: defaults.connectionReset,
+    RetryBudgetOptions: defaults.retryBudget,
     CircuitBreakerOptions: defaults.circuitBreaker,
     RateLimitOptions: defaults.rateLimit,
     RecoveryOptions: defaults.recovery,
@@ -88,6 +90,8 @@ describe('the defaults', () => {
     }
     for (const [name, place] of [
       ['RetryOptions', defaults.retry],
+      ['ConnectionResetOptions', defaults.connectionReset],
+      ['RetryBudgetOptions', defaults.retryBudget],
       ['CircuitBreakerOptions', defaults.circuitBreaker],
       ['RateLimitOptions', defaults.rateLimit],
       ['RecoveryOptions', defaults.recovery],

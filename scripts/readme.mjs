@@ -10,6 +10,8 @@ const INTERFACES = [
   ['CallOptions', ''],
   ['RecoveryOptions', 'recovery.'],
   ['RetryOptions', 'retry.'],
+  ['ConnectionResetOptions', 'retry.connectionReset.'],
+  ['RetryBudgetOptions', 'retryBudget.'],
   ['CircuitBreakerOptions', 'circuitBreaker.'],
   ['RateLimitOptions', 'rateLimit.'],
 ]

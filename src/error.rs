@@ -201,6 +201,18 @@ pub struct AttemptRecord {
     pub pieces: u64,
 }
 
+/// What the time of a call went into, in milliseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Spent {
+    /// Waiting for a place or for the rate limit.
+    pub queue_ms: u64,
+    /// Waiting between attempts: backoff and `retry-after`.
+    pub wait_ms: u64,
+    /// In attempts.
+    pub attempt_ms: u64,
+}
+
 /// An error. Its data is behind a box, so that a result is as small as its success.
 #[derive(Clone, Debug)]
 pub struct Error(Box<Data>);
@@ -225,6 +237,8 @@ pub struct Data {
     /// The text that had been received for the first choice.
     pub partial: Option<String>,
     pub attempts: Vec<AttemptRecord>,
+    /// What the time of a call went into whose deadline has passed.
+    pub spent: Option<Spent>,
     pub cause: Option<Error>,
 }
 
@@ -243,6 +257,7 @@ impl Error {
             body: None,
             partial: None,
             attempts: Vec::new(),
+            spent: None,
             cause: None,
         }))
     }

@@ -19,6 +19,10 @@ export async function use() {
   new HolySheepStreamingClient('sk', 3)
   const limited: HolySheepStreamingClient = new RateLimitedClient('sk', { capacity: 5, maxRetries: 1 })
   limited.baseDelay = 5
+  new HolySheepStreamingClient('sk', {
+    retry: { retryOn: { 429: [5000], '5xx': 'retry', ECONNRESET: 'fallback', quota: 'never', 503: { delaysMs: [1] } } },
+    retryBudget: { ratio: 0.1 },
+  })
   const stream = client.stream({ messages: [{ role: 'user', content: 'x' }] }, { signal: AbortSignal.timeout(5) })
   for await (const chunk of stream) {
     const delta: string | null | undefined = chunk.choices[0]?.delta.content

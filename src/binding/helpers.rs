@@ -1,11 +1,16 @@
 //! Single functions: the same decisions as the engine's, for helpers in JavaScript.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use napi_derive::napi;
+use serde_json::Value;
 
-use crate::config::defaults;
+use super::errors::{OrThrow, parse};
+use crate::config::{RetryConfig, decisions, defaults};
+use crate::engine::decide::{self, Table};
 use crate::engine::{self, clock, retry_after};
+use crate::error::Error;
 
 /// The defaults by the names of their options, as JSON.
 #[napi]
@@ -25,6 +30,43 @@ pub fn is_retryable_code(code: String) -> bool {
 pub fn retry_after_ms(headers: HashMap<String, String>) -> Option<f64> {
     let header = |name: &str| headers.get(name).cloned();
     retry_after::parse(&header, clock::now()).map(|wait| wait.as_secs_f64() * 1000.0)
+}
+
+/// The wait before retry number `retry`, counted from 0, in milliseconds, under these options (`retry` of a client).
+/// `previous_ms` is the wait before that one, which decorrelated jitter looks at.
+#[napi(catch_unwind)]
+pub fn backoff_delay(options: String, retry: u32, previous_ms: Option<f64>) -> napi::Result<f64> {
+    let options = RetryConfig::read("retry", &parse(&options)?).or_throw()?;
+    let previous = previous_ms.map(|ms| {
+        let bad = || Error::invalid("previousMs", ms, "milliseconds from 0");
+        Duration::try_from_secs_f64(ms / 1000.0).map_err(|_| bad())
+    });
+    let wait = decide::backoff_delay(&options.backoff, retry, previous.transpose().or_throw()?);
+    Ok(wait.as_secs_f64() * 1000.0)
+}
+
+/// What is done about a failure with this code (Node's, ours, or a status as text) and perhaps this status, under
+/// this table (`retry.retryOn`; `null` is the default one), as JSON: a `RetryDecision`.
+#[napi(catch_unwind)]
+pub fn decide(retry_on: String, code: String, status: Option<u32>) -> napi::Result<String> {
+    Ok(decide::decide(&table(&retry_on)?, &code, as_status(status)).to_string())
+}
+
+/// What this table itself says of a failure; null where it has no row for it.
+#[napi(catch_unwind)]
+pub fn decision_row(retry_on: String, code: String, status: Option<u32>) -> napi::Result<Option<String>> {
+    Ok(decide::row(&table(&retry_on)?, &code, as_status(status)).map(|decision| decision.to_string()))
+}
+
+fn table(retry_on: &str) -> napi::Result<Table> {
+    match parse(retry_on)? {
+        Value::Null => Ok(Table::default()),
+        rows => decisions("retry.retryOn", &rows).or_throw(),
+    }
+}
+
+fn as_status(status: Option<u32>) -> Option<u16> {
+    status.and_then(|status| u16::try_from(status).ok())
 }
 
 /// The version of this package.

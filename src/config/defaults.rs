@@ -20,7 +20,20 @@ pub const MAX_RETRIES: u32 = 3;
 pub const BASE_DELAY: Duration = Duration::from_secs(1);
 pub const MAX_DELAY: Duration = Duration::from_secs(60);
 pub const MULTIPLIER: f64 = 2.0;
+/// A retry that the deadline leaves less time than this, or than a tenth of it, is not made.
+pub const MIN_ATTEMPT: Duration = Duration::from_millis(250);
+pub const MIN_DELAY: Duration = Duration::ZERO;
 pub const MAX_RETRY_AFTER: Duration = Duration::from_secs(60);
+/// The wait after a reset connection, where `retry.connectionReset` asks for one of its own.
+pub const RESET_MIN_DELAY: Duration = Duration::from_secs(1);
+pub const RESET_MAX_DELAY: Duration = Duration::from_secs(3);
+
+/// The retry budget: Finagle's defaults, but for the window's name.
+pub const BUDGET_RATIO: f64 = 0.2;
+pub const BUDGET_MIN_PER_SECOND: f64 = 10.0;
+pub const BUDGET_WINDOW: Duration = Duration::from_secs(10);
+/// How many `budgetKey`s a client keeps; the one that was not used for longest is forgotten.
+pub const MAX_BUDGET_KEYS: usize = 1024;
 
 /// How often one answer is taken up again after a break.
 pub const MAX_RECOVERIES: u32 = 5;
@@ -70,10 +83,20 @@ pub fn list() -> Value {
         "retry": {
             "backoff": "exponential",
             "baseDelayMs": ms(BASE_DELAY),
+            "minDelayMs": ms(MIN_DELAY),
             "maxDelayMs": ms(MAX_DELAY),
             "multiplier": MULTIPLIER,
             "jitter": "full",
             "maxRetryAfterMs": ms(MAX_RETRY_AFTER),
+        },
+        "connectionReset": {
+            "minDelayMs": ms(RESET_MIN_DELAY),
+            "maxDelayMs": ms(RESET_MAX_DELAY),
+        },
+        "retryBudget": {
+            "ratio": BUDGET_RATIO,
+            "minPerSecond": BUDGET_MIN_PER_SECOND,
+            "windowMs": ms(BUDGET_WINDOW),
         },
         "circuitBreaker": {
             "failureThreshold": FAILURE_THRESHOLD,

@@ -6,6 +6,7 @@ pub mod defaults;
 mod endpoint;
 pub mod reader;
 mod recovery;
+mod retry;
 
 use std::fmt;
 use std::sync::Arc;
@@ -15,10 +16,11 @@ use serde_json::Value;
 
 pub use endpoint::{Endpoint, base_url, headers};
 pub use recovery::{Mode, Recovery};
+pub use retry::{RetryConfig, decisions};
 
 use crate::error::{Error, Result};
 use crate::policy::backoff::{Backoff, Jitter, Shape};
-use crate::policy::circuit_breaker;
+use crate::policy::{circuit_breaker, retry_budget};
 use defaults as d;
 use reader::{Reader, show};
 
@@ -79,6 +81,8 @@ pub struct CallConfig {
     /// Headers beside the engine's own: lower-case names.
     pub headers: Vec<(String, String)>,
     pub idempotency_key: Option<String>,
+    /// Whose retry budget the call spends beside the client's: a user, a feature.
+    pub budget_key: Option<String>,
     pub recovery: Recovery,
     /// Deltas of a tool call are held until it is whole.
     pub hold_tool_calls: bool,
@@ -105,6 +109,7 @@ impl Default for CallConfig {
             completion: Completion::Strict,
             headers: Vec::new(),
             idempotency_key: None,
+            budget_key: None,
             recovery: Recovery::default(),
             hold_tool_calls: true,
             single: false,
@@ -154,6 +159,9 @@ impl CallConfig {
                 );
             }
             call.idempotency_key = Some(key.to_owned());
+        }
+        if let Some(key) = reader.text("budgetKey", retry::BUDGET_KEY_ACCEPTED)? {
+            call.budget_key = Some(retry::budget_key(reader, key)?);
         }
         if let Some(recovery) = reader.raw("recovery") {
             call.recovery = call.recovery.with("recovery", recovery)?;
@@ -242,7 +250,7 @@ impl Default for Backoff {
             max: d::MAX_DELAY,
             multiplier: d::MULTIPLIER,
             jitter: Jitter::Full,
-            min: Duration::ZERO,
+            min: d::MIN_DELAY,
         }
     }
 }
@@ -301,65 +309,6 @@ fn rate_limit(reader: &mut Reader<'_>, key: &'static str) -> Result<Option<RateL
     })
 }
 
-/// How a call is retried.
-#[derive(Clone, Debug)]
-pub struct RetryConfig {
-    pub backoff: Backoff,
-    /// A server that asks for a longer wait than this is not waited for.
-    pub max_retry_after: Duration,
-}
-
-impl Default for RetryConfig {
-    fn default() -> Self {
-        RetryConfig { backoff: Backoff::default(), max_retry_after: d::MAX_RETRY_AFTER }
-    }
-}
-
-const JITTERS: &[(&str, Jitter)] = &[
-    ("none", Jitter::None),
-    ("full", Jitter::Full),
-    ("equal", Jitter::Equal),
-    ("proportional", Jitter::Proportional),
-    ("decorrelated", Jitter::Decorrelated),
-];
-
-impl RetryConfig {
-    pub fn read(path: &str, value: &Value) -> Result<RetryConfig> {
-        let mut reader = Reader::new(path, value)?;
-        let mut retry = RetryConfig::default();
-        let backoff = &mut retry.backoff;
-        if let Some(shape) = reader.raw("backoff") {
-            backoff.shape = shape_of(&reader, shape)?;
-        }
-        backoff.base = reader.millis("baseDelayMs", 0)?.unwrap_or(backoff.base);
-        backoff.max = reader.millis("maxDelayMs", 0)?.unwrap_or(backoff.max);
-        backoff.multiplier = reader.real("multiplier", 1.0, 100.0)?.unwrap_or(backoff.multiplier);
-        backoff.jitter = reader.choice("jitter", JITTERS)?.unwrap_or(backoff.jitter);
-        retry.max_retry_after = reader.millis("maxRetryAfterMs", 0)?.unwrap_or(retry.max_retry_after);
-        reader.finish()?;
-        Ok(retry)
-    }
-}
-
-fn shape_of(reader: &Reader<'_>, value: &Value) -> Result<Shape> {
-    let accepted = "'exponential', 'linear', 'constant' or an array of milliseconds";
-    match value {
-        Value::String(word) if word == "exponential" => Ok(Shape::Exponential),
-        Value::String(word) if word == "linear" => Ok(Shape::Linear),
-        Value::String(word) if word == "constant" => Ok(Shape::Constant),
-        Value::Array(items) if !items.is_empty() => {
-            let read = |item: &Value| {
-                item.as_u64().filter(|ms| *ms as f64 <= reader::MAX_MS).map(Duration::from_millis)
-            };
-            match items.iter().map(read).collect() {
-                Some(schedule) => Ok(Shape::Schedule(schedule)),
-                None => reader.bad("backoff", value, accepted),
-            }
-        }
-        other => reader.bad("backoff", other, accepted),
-    }
-}
-
 /// Everything that a client was told.
 #[derive(Clone, Debug)]
 pub struct ClientConfig {
@@ -367,6 +316,7 @@ pub struct ClientConfig {
     pub model: String,
     pub call: CallConfig,
     pub retry: RetryConfig,
+    pub retry_budget: Option<retry_budget::Options>,
     pub breaker: BreakerChoice,
     pub rate_limit: Option<RateLimit>,
     pub max_concurrent: Option<usize>,
@@ -416,6 +366,7 @@ impl ClientConfig {
             model: reader.text("model", "a model's name")?.unwrap_or(d::MODEL).to_owned(),
             call,
             retry,
+            retry_budget: retry::budget(&mut reader, "retryBudget")?,
             breaker: breaker_choice(&mut reader, "circuitBreaker")?,
             rate_limit: rate_limit(&mut reader, "rateLimit")?,
             max_concurrent: reader.whole("maxConcurrent", 1, 1_000_000)?.map(|n| n as usize),

@@ -49,6 +49,15 @@ fn the_listed_defaults_are_the_ones_in_force() {
     let list = defaults::list();
     let mut options = list.clone();
     options["apiKey"] = json!("k");
+    // Off unless it is asked for: these are its defaults then.
+    let reset = options.as_object_mut().unwrap().remove("connectionReset").unwrap();
+    let reset = RetryConfig::read("retry", &json!({ "connectionReset": reset })).unwrap();
+    let preset = RetryConfig::read("retry", &json!({ "connectionReset": true })).unwrap();
+    assert_eq!(reset.connection_reset, preset.connection_reset);
+    assert_eq!(
+        ClientConfig::read(&options).unwrap().retry_budget,
+        ClientConfig::read(&json!({"apiKey": "k"})).unwrap().retry_budget
+    );
     let listed = format!("{:?}", ClientConfig::read(&options).unwrap().call);
     assert_eq!(listed, format!("{:?}", CallConfig::default()));
     let retry = RetryConfig::read("retry", &list["retry"]).unwrap();

@@ -7,6 +7,7 @@ use futures::StreamExt;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
+use super::client::sleep_until;
 use super::clock;
 use super::delivery::Delivery;
 use crate::config::{Completion, defaults as d};
@@ -17,6 +18,8 @@ use crate::wire::{chat, limits, provider_error, retry_after, sse};
 /// What one attempt is told.
 pub struct Settings {
     pub first_token_timeout: Duration,
+    /// All the time to the first token, connection included, where a deadline divides it.
+    pub share: Option<Duration>,
     pub idle_timeout: Duration,
     pub completion: Completion,
     /// The request asks for the usage chunk.
@@ -56,14 +59,20 @@ impl Attempt<'_> {
         request: impl FnOnce(oneshot::Sender<()>) -> Request,
     ) -> Result<()> {
         let (on_sent, mut sent) = oneshot::channel();
+        let give_up_at = self.settings.share.map(|share| clock::instant() + share);
         let mut send = transport.send(request(on_sent));
         // The server's time starts when the request is on its way, not while a connection is made.
-        let first_token = self.settings.first_token_timeout;
         let early = tokio::select! {
             biased;
             response = &mut send => Some(response?),
             _ = &mut sent => None,
+            () = sleep_until(give_up_at) => {
+                return Err(Error::timeout(Phase::Connect, self.settings.share.unwrap_or_default()));
+            }
         };
+        let left = give_up_at.map(|at| at.saturating_duration_since(clock::instant()));
+        let first_token = self.settings.first_token_timeout.min(left.unwrap_or(Duration::MAX));
+        self.settings.first_token_timeout = first_token;
         let until = clock::instant() + first_token;
         let response = match early {
             Some(response) => response,

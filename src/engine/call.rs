@@ -16,9 +16,14 @@ use super::recovery::Recovery;
 use super::request::Requests;
 use super::route::{EndpointState, Lane};
 use super::sink::Sink;
+use super::spent::{Stage, Stopwatch};
 use super::turn::{Current, Engaged};
-use crate::error::{AttemptRecord, Error, Kind, Phase, Result};
+use crate::config::defaults as d;
+use crate::error::{AttemptRecord, Connection, Error, Kind, Phase, Result};
+use crate::policy::backoff::Waits;
 use crate::policy::classify::classify;
+use crate::policy::deadline;
+use crate::policy::decisions::Decision;
 use crate::policy::plan::{self, Failure, Plan, Step, Stop};
 use crate::session::journal::Journal;
 
@@ -52,6 +57,9 @@ pub(super) struct Running<'a> {
     pub recovery: Recovery,
     /// How long the call has waited since the last attempt.
     pub waited: Duration,
+    pub stopwatch: Stopwatch,
+    /// How many other routes are left to go to when this one fails.
+    pub others: usize,
 }
 
 impl<'a> Running<'a> {
@@ -94,13 +102,18 @@ impl<'a> Running<'a> {
             committed: false,
             recovery: Recovery::default(),
             waited: Duration::ZERO,
+            stopwatch: Stopwatch::default(),
+            others: 0,
         }
     }
 
     fn plan(&self) -> Plan {
         let endpoints = self.client.endpoints.len();
         let routes = self.routes.iter().enumerate().map(|(place, route)| {
-            let at = plan::Route { place, endpoint: place % endpoints, model: place / endpoints };
+            let endpoint = place % endpoints;
+            let key = self.client.same_key(endpoint);
+            let context = (self.client.contexts)(&route.model);
+            let at = plan::Route { place, endpoint, model: place / endpoints, key, context };
             (at, route.lane.cooling())
         });
         let single = self.call.options.single;
@@ -108,18 +121,20 @@ impl<'a> Running<'a> {
             max_retries: if single { 0 } else { self.call.options.max_retries },
             backoff: self.client.config.retry.backoff.clone(),
             max_retry_after: self.client.config.retry.max_retry_after,
+            min_attempt: deadline::least(self.call.options.total_timeout, d::MIN_ATTEMPT),
         };
         Plan::new(settings, routes.take(if single { 1 } else { usize::MAX }).collect())
             .rotating(self.call.options.rotate)
     }
 
     /// What the deadline leaves.
-    fn remaining(&self) -> Option<Duration> {
+    pub(super) fn remaining(&self) -> Option<Duration> {
         let total = self.call.options.total_timeout?;
         Some(total.saturating_sub(clock::instant().saturating_duration_since(self.started)))
     }
 
     pub async fn run(&mut self) -> Result<()> {
+        self.client.budget.deposit(self.budget_key());
         let mut plan = self.plan();
         let mut step = plan.start(clock::now(), self.remaining(), &mut self.rng);
         let mut last: Option<Error> = None;
@@ -132,10 +147,13 @@ impl<'a> Running<'a> {
             let guard = match self.ask_breaker(route.place) {
                 Ok(guard) => guard,
                 Err(retry_after) => {
+                    self.unpay(reason);
                     step = plan.denied(retry_after, clock::now(), self.remaining(), &mut self.rng);
+                    step = self.pay(step, &mut plan);
                     continue;
                 }
             };
+            self.others = plan.others();
             let Err(mut error) = self.turn(route.place, reason, plan.is_last(), guard).await else {
                 return Ok(());
             };
@@ -148,20 +166,34 @@ impl<'a> Running<'a> {
             if begun && let Some(why) = self.obstacle() {
                 return Err(interrupted(error, &why));
             }
+            let retry = &self.client.config.retry;
+            let decision = retry.decisions.of(&error);
             let class = classify(&error);
+            let class = decision.map_or(class, |decision| decision.apply(class, error.kind));
             if class.cools {
                 let longest = self.client.config.retry.max_retry_after;
                 let pause = error.retry_after.unwrap_or_default().min(longest);
                 let ms = pause.as_nanos().div_ceil(1_000_000) as u64;
                 self.routes[route.place].lane.cool_until(clock::now() + ms);
             }
-            let silent = matches!(error.kind, Kind::Timeout(_));
-            let failure = Failure { class, retry_after: error.retry_after, silent };
+            let failure = Failure {
+                class,
+                retry_after: error.retry_after,
+                silent: matches!(error.kind, Kind::Timeout(_)),
+                // Unless the caller has said what is done about it.
+                limited: class.cools && decision.is_none(),
+                waits: match decision {
+                    Some(Decision::After(waits)) => Some(Waits::Schedule(Arc::clone(waits))),
+                    _ if is_reset(&error) => retry.connection_reset.clone().map(Waits::Between),
+                    _ => None,
+                },
+            };
             // Progress is what the consumer has: what it has not seen is asked for from the beginning.
             if begun && self.attempts.last().is_some_and(|attempt| attempt.pieces > 0) {
                 plan.progressed();
             }
             step = plan.failed(failure, clock::now(), self.remaining(), &mut self.rng);
+            step = self.pay(step, &mut plan);
             if begun && let Step::Try { wait, .. } = &step {
                 self.recovery.count += 1;
                 self.break_event(*wait);
@@ -176,7 +208,9 @@ impl<'a> Running<'a> {
         }
         self.wait_event(wait, reason);
         let since = clock::instant();
+        self.stopwatch.begin(Stage::Wait);
         tokio::time::sleep(wait).await;
+        self.stopwatch.end();
         self.waited += clock::instant().saturating_duration_since(since);
     }
 
@@ -196,6 +230,9 @@ impl<'a> Running<'a> {
                 .with_retry_after(Some(wait));
                 error.cause = last;
                 error
+            }
+            (Stop::NoBudget, Some(last)) if self.committed => {
+                interrupted(last, "the retry budget is used up")
             }
             (Stop::WaitTooLong(wait), Some(last)) => last.with_retry_after(Some(wait)),
             (Stop::Exhausted, Some(last)) if self.attempts.len() > 1 => {
@@ -254,6 +291,9 @@ impl<'a> Running<'a> {
                 })
             }
             Err(mut error) => {
+                if error.kind == Kind::Timeout(Phase::Total) {
+                    self.stopwatch.explain(&mut error, &self.attempts);
+                }
                 self.sink.event(Event::Failed {
                     call: self.id,
                     attempts,
@@ -275,6 +315,11 @@ impl<'a> Running<'a> {
             }
         }
     }
+}
+
+/// ECONNRESET, before an answer or in the middle of it.
+fn is_reset(error: &Error) -> bool {
+    matches!(error.kind, Kind::Connection(Connection::Reset | Connection::Closed))
 }
 
 /// The error of a stream that broke after pieces had been delivered.

@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::admission::Admission;
 use super::answer::Answer;
 use super::breaker::SharedBreaker;
+use super::budget::RetryBudget;
 use super::call::Running;
 use super::clock;
 use super::limiter::Limiter;
@@ -19,6 +20,9 @@ use crate::error::{Error, Kind, Phase, Result};
 use crate::transport::Transport;
 use crate::wire::chat::ChatRequest;
 
+/// The largest prompt of a model in tokens, where it is known.
+pub type Contexts = fn(&str) -> Option<u64>;
+
 /// A client: its options, and the state that its calls share.
 pub struct Client {
     pub(super) config: ClientConfig,
@@ -26,6 +30,8 @@ pub struct Client {
     pub(super) shared_breaker: Option<SharedBreaker>,
     pub(super) limiter: Option<Arc<Limiter>>,
     pub(super) admission: Arc<Admission>,
+    pub(super) budget: RetryBudget,
+    pub(super) contexts: Contexts,
     pub(super) transport: Arc<dyn Transport>,
     closed: CancellationToken,
 }
@@ -51,6 +57,8 @@ impl Client {
             limiter: limiter.or_else(|| config.rate_limit.as_ref().map(Limiter::new)),
             admission: Arc::new(Admission::new(config.max_concurrent, config.max_queue)),
             transport,
+            budget: RetryBudget::new(config.retry_budget),
+            contexts: |_| None,
             closed: CancellationToken::new(),
             config,
         }
@@ -72,13 +80,30 @@ impl Client {
             limiter: self.limiter.clone(),
             admission: Arc::clone(&self.admission),
             transport: Arc::clone(&self.transport),
+            budget: self.budget.with(config.retry_budget),
+            contexts: self.contexts,
             closed: self.closed.clone(),
             config,
         }
     }
 
+    /// This client with a catalogue of the models' contexts: a prompt that is too long for one model
+    /// is not sent to another that is known to hold no more.
+    #[must_use]
+    pub fn with_contexts(mut self, contexts: Contexts) -> Self {
+        self.contexts = contexts;
+        self
+    }
+
     pub fn config(&self) -> &ClientConfig {
         &self.config
+    }
+
+    /// The first endpoint that has the same key as this one: itself where it has none.
+    pub(super) fn same_key(&self, endpoint: usize) -> usize {
+        let key = |state: &EndpointState| state.config.key.clone();
+        let Some(own) = self.endpoints.get(endpoint).and_then(|state| key(state)) else { return endpoint };
+        self.endpoints.iter().position(|state| key(state).as_ref() == Some(&own)).unwrap_or(endpoint)
     }
 
     /// Ends what is in flight; calls that come later are refused.
@@ -106,7 +131,8 @@ impl Client {
     }
 }
 
-async fn sleep_until(deadline: Option<Instant>) {
+/// Sleeps until then; without a time, for ever.
+pub(super) async fn sleep_until(deadline: Option<Instant>) {
     match deadline {
         Some(deadline) => tokio::time::sleep_until(deadline).await,
         None => std::future::pending().await,

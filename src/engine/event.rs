@@ -34,6 +34,9 @@ pub enum Event {
     },
     /// The call waits before the next attempt.
     Wait { call: String, ms: u64, reason: &'static str },
+    /// A retry or recovery that was due is not made: the budget of the client, or of the call's
+    /// `budgetKey`, is used up.
+    RetryBudget { call: String, budget: &'static str },
     /// The call goes on with another endpoint or model.
     Fallback { call: String, endpoint: String, model: String, from_endpoint: String, from_model: String },
     /// The answer broke off after something had been received, and is taken up again.

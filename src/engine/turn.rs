@@ -19,10 +19,12 @@ use super::recovery::Form;
 use super::request;
 use super::route::EndpointState;
 use super::sink::Wants;
+use super::spent::Stage;
 use crate::config::{Endpoint, Secret, defaults as d};
 use crate::error::{AttemptRecord, Error, Kind, Phase, Result, cut};
 use crate::policy::circuit_breaker::{Outcome, Transition};
 use crate::policy::classify::{Verdict, classify};
+use crate::policy::deadline;
 use crate::policy::estimate;
 use crate::policy::plan::Reason;
 use crate::transport::{Request, TransportOptions};
@@ -193,12 +195,14 @@ impl Running<'_> {
     /// The limiters of the client and of the endpoint, then a place among those that run.
     async fn admit(&mut self, endpoint: &EndpointState, tokens: f64) -> Result<Option<OwnedSemaphorePermit>> {
         let since = clock::instant();
+        self.stopwatch.begin(Stage::Queue);
         let mut reserved = Vec::new();
         for limiter in self.limiters(endpoint).into_iter().flatten() {
             reserved.push(limiter.reserve(tokens, || self.wait_event(Duration::ZERO, "rate-limit")).await?);
         }
         let permit = self.client.admission.enter(|| self.wait_event(Duration::ZERO, "queue")).await?;
         reserved.into_iter().for_each(Reserved::spend);
+        self.stopwatch.end();
         self.waited += clock::instant().saturating_duration_since(since);
         Ok(permit)
     }
@@ -250,6 +254,7 @@ impl Running<'_> {
         let stretch = if last && !options.firm { d::LAST_ROUTE_STRETCH } else { 1 };
         let settings = Settings {
             first_token_timeout: options.first_token_timeout.saturating_mul(stretch),
+            share: self.share(),
             idle_timeout: options.idle_timeout,
             completion: endpoint.completion.unwrap_or(options.completion),
             asked_for_usage: asks_usage,
@@ -310,6 +315,13 @@ impl Running<'_> {
         self.recovery.lost_tool_call = result.is_err() && !self.journal.first().tool_calls.is_empty();
         self.remember_part(&endpoint, &model, pieces, seam);
         result
+    }
+
+    /// What the deadline leaves the next attempt to its first token, where other routes are to have
+    /// time after it.
+    fn share(&self) -> Option<Duration> {
+        let remaining = self.remaining().filter(|_| self.others > 0)?;
+        Some(deadline::share(remaining, self.others))
     }
 
     /// Writes the record of the attempt that is under way, if one is.

@@ -113,14 +113,18 @@ export class HolySheepStreamingClient {
     if (typeof error !== 'object' || error === null) return false
     const { code, status, cause } = error as { code?: unknown; status?: unknown; cause?: { code?: unknown } }
     const own = error instanceof HolySheepError ? [code] : [status, code, cause?.code]
-    const first = own.find((value) => typeof value === 'number' || (typeof value === 'string' && value !== ''))
-    if (first === undefined) return false
-    // No money is left: the status alone does not say so.
-    if (code === 'QUOTA_EXHAUSTED' || code === 'insufficient_quota') return false
-    if (error instanceof HolySheepError && error.status !== undefined) {
-      return addon.isRetryableCode(String(error.status)) && addon.isRetryableCode(String(code))
-    }
-    return addon.isRetryableCode(String(first))
+    const row = this.#decided(error instanceof HolySheepError ? code : (own[1] ?? own[2]), status)
+    if (row) return row !== 'never' && row !== 'fallback'
+    return isRetryable(error)
+  }
+
+  /** What the client's own decision table says of a failure, where it has a row for it. */
+  #decided(code: unknown, status: unknown): unknown {
+    const { retryOn } = this.#options.retry ?? {}
+    if (!retryOn) return undefined
+    const number = Number(status)
+    const row = addon.decisionRow(encode(retryOn), String(code ?? ''), Number.isInteger(number) ? number : undefined)
+    return row && JSON.parse(row)
   }
 
   sleep(ms: number): Promise<void> {
@@ -237,6 +241,21 @@ export class HolySheepStreamingClient {
   [Symbol.for('nodejs.util.inspect.custom')]() {
     return `${this.constructor.name} { baseUrl: '${this.baseUrl}', maxRetries: ${this.maxRetries} }`
   }
+}
+
+/** Whether a failure is retried where no table says otherwise. */
+export function isRetryable(error: unknown): boolean {
+  if (typeof error !== 'object' || error === null) return false
+  const { code, status, cause } = error as { code?: unknown; status?: unknown; cause?: { code?: unknown } }
+  const own = error instanceof HolySheepError ? [code] : [status, code, cause?.code]
+  const first = own.find((value) => typeof value === 'number' || (typeof value === 'string' && value !== ''))
+  if (first === undefined) return false
+  // No money is left: the status alone does not say so.
+  if (code === 'QUOTA_EXHAUSTED' || code === 'insufficient_quota') return false
+  if (error instanceof HolySheepError && error.status !== undefined) {
+    return addon.isRetryableCode(String(error.status)) && addon.isRetryableCode(String(code))
+  }
+  return addon.isRetryableCode(String(first))
 }
 
 /** Takes `recovery.onRestart` out of options: it stays on this side. */

@@ -1,7 +1,9 @@
 //! How long to wait before a retry. Jitter after Brooker, "Exponential Backoff and Jitter" (AWS
 //! Architecture Blog, 2015); the limit is applied after the jitter, so that no wait passes it.
 
+use std::ops::RangeInclusive;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rand::{Rng, RngExt};
@@ -119,6 +121,31 @@ impl Backoff {
     }
 }
 
+/// The waits that a failure has of its own, in place of the backoff and its limits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Waits {
+    /// The n-th of these before the n-th retry; the last one repeats. An empty one does not wait.
+    Schedule(Arc<[Duration]>),
+    /// Any of these, evenly.
+    Between(RangeInclusive<Duration>),
+}
+
+impl Waits {
+    /// The wait before retry number `retry`, counted from 0.
+    pub fn delay(&self, retry: u32, rng: &mut dyn Rng) -> Duration {
+        match self {
+            Waits::Schedule(waits) => {
+                let index = (retry as usize).min(waits.len().saturating_sub(1));
+                waits.get(index).copied().unwrap_or_default()
+            }
+            Waits::Between(range) => {
+                let width = range.end().saturating_sub(*range.start());
+                range.start().saturating_add(width.mul_f64(rng.random::<f64>())).min(*range.end())
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -186,6 +213,20 @@ mod tests {
         assert_eq!("Full".parse::<Jitter>(), Err(()));
     }
 
+    #[test]
+    fn a_failures_own_waits_are_taken_as_they_are() {
+        let mut rng = StdRng::seed_from_u64(5);
+        let own = Waits::Schedule([5, 10, 20].map(Duration::from_secs).into());
+        let waits: Vec<u64> = (0..5).map(|retry| own.delay(retry, &mut rng).as_secs()).collect();
+        assert_eq!(waits, [5, 10, 20, 20, 20]);
+        let (from, to) = (Duration::from_secs(1), Duration::from_secs(3));
+        let between = Waits::Between(from..=to);
+        let waits: Vec<Duration> = (0..200).map(|retry| between.delay(retry, &mut rng)).collect();
+        assert!(waits.iter().all(|wait| (from..=to).contains(wait)));
+        assert!(waits.iter().any(|wait| *wait < from * 5 / 4) && waits.iter().any(|wait| *wait > to * 5 / 6));
+        assert_eq!(Waits::Between(to..=to).delay(0, &mut rng), to);
+    }
+
     proptest! {
         #[test]
         fn no_wait_leaves_its_bounds_whatever_the_numbers(
@@ -223,6 +264,29 @@ mod tests {
                 let wait = Backoff { max, jitter, ..plain() }.delay(retry, None, &mut rng);
                 prop_assert!(wait >= d * from / 2 && wait <= (d * to / 2).min(max));
             }
+        }
+
+        #[test]
+        fn decorrelated_jitter_lies_between_the_base_and_three_times_the_wait_before(
+            base in 0..5_000u64,
+            previous in prop::option::of(0..100_000u64),
+            max in 0..100_000u64,
+            seed in any::<u64>(),
+        ) {
+            let (base, max) = (Duration::from_millis(base), Duration::from_millis(max));
+            let previous = previous.map(Duration::from_millis);
+            let backoff = Backoff { base, max, jitter: Jitter::Decorrelated, ..plain() };
+            let wait = backoff.delay(3, previous, &mut StdRng::seed_from_u64(seed));
+            let widest = (previous.unwrap_or(base) * 3).max(base);
+            prop_assert!(wait >= base.min(max) && wait <= widest.min(max));
+        }
+
+        #[test]
+        fn a_linear_wait_is_the_base_times_the_number_of_the_attempt(base in 0..5_000u64, retry in 0..50u32) {
+            let (base, max) = (Duration::from_millis(base), Duration::from_secs(60));
+            let backoff = Backoff { base, max, shape: Shape::Linear, ..plain() };
+            let wait = backoff.delay(retry, None, &mut StdRng::seed_from_u64(1));
+            prop_assert_eq!(wait, (base * (retry + 1)).min(max));
         }
     }
 }

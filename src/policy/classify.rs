@@ -20,8 +20,12 @@ pub enum Verdict {
 pub enum NextRoute {
     /// Any.
     Allowed,
-    /// Only one with another endpoint, hence another key: this key is refused, or has no money.
+    /// Only one at another endpoint: this one refuses the key.
+    OtherEndpoint,
+    /// Only one with another key, wherever it is: this one has no money.
     OtherKey,
+    /// Only another model, and none whose context is known to be no larger.
+    LargerContext,
     /// None: the request itself is refused, or the call is over.
     Never,
 }
@@ -45,6 +49,28 @@ pub fn is_retryable_status(status: u16) -> bool {
     matches!(status, 408 | 429 | 500 | 502 | 503 | 504 | 520..=524 | 529)
 }
 
+/// The codes of Node's connection errors and of undici's timeouts and broken sockets.
+pub const NODE_CODES: [&str; 18] = [
+    "ECONNRESET",
+    "ECONNREFUSED",
+    "ECONNABORTED",
+    "ETIMEDOUT",
+    "ESOCKETTIMEDOUT",
+    "ENOTFOUND",
+    "EAI_AGAIN",
+    "EPIPE",
+    "EHOSTUNREACH",
+    "EHOSTDOWN",
+    "ENETUNREACH",
+    "ENETDOWN",
+    "ENETRESET",
+    "UND_ERR_CONNECT_TIMEOUT",
+    "UND_ERR_HEADERS_TIMEOUT",
+    "UND_ERR_BODY_TIMEOUT",
+    "UND_ERR_SOCKET",
+    "UND_ERR_RES_CONTENT_LENGTH_MISMATCH",
+];
+
 /// Whether an error with this code may be tried again: HTTP statuses as text, the codes of Node's
 /// connection errors, of undici's timeouts and broken sockets, and this package's own. Compared
 /// exactly; an unknown code may not.
@@ -61,34 +87,13 @@ pub fn is_retryable_code(code: &str) -> bool {
         Kind::Truncated,
         Kind::Malformed,
     ];
-    ours.iter().any(|kind| kind.code() == code)
-        || matches!(
-            code,
-            "ECONNRESET"
-                | "ECONNREFUSED"
-                | "ECONNABORTED"
-                | "ETIMEDOUT"
-                | "ESOCKETTIMEDOUT"
-                | "ENOTFOUND"
-                | "EAI_AGAIN"
-                | "EPIPE"
-                | "EHOSTUNREACH"
-                | "EHOSTDOWN"
-                | "ENETUNREACH"
-                | "ENETDOWN"
-                | "ENETRESET"
-                | "UND_ERR_CONNECT_TIMEOUT"
-                | "UND_ERR_HEADERS_TIMEOUT"
-                | "UND_ERR_BODY_TIMEOUT"
-                | "UND_ERR_SOCKET"
-                | "UND_ERR_RES_CONTENT_LENGTH_MISMATCH"
-        )
+    ours.iter().any(|kind| kind.code() == code) || NODE_CODES.contains(&code)
 }
 
 /// What this error means. `should_retry` (the header `x-should-retry`) overrides `retry` for
 /// answers with a status of 400 and more, and `Some(false)` for a malformed answer.
 pub fn classify(error: &Error) -> Class {
-    use NextRoute::{Allowed, Never, OtherKey};
+    use NextRoute::{Allowed, LargerContext, Never, OtherEndpoint, OtherKey};
     use Verdict::{Failure, Ignored, Success};
 
     let class = |retry, breaker, next_route| Class { retry, breaker, cools: false, next_route };
@@ -97,8 +102,9 @@ pub fn classify(error: &Error) -> Class {
         Kind::InvalidRequest if matches!(error.status, Some(404 | 405 | 410)) => {
             class(false, Success, Allowed)
         }
-        Kind::InvalidRequest | Kind::ContextLength | Kind::ContentFiltered => class(false, Success, Never),
-        Kind::Authentication => class(false, Success, OtherKey),
+        Kind::InvalidRequest | Kind::ContentFiltered => class(false, Success, Never),
+        Kind::ContextLength => class(false, Success, LargerContext),
+        Kind::Authentication => class(false, Success, OtherEndpoint),
         Kind::QuotaExhausted => Class { cools: true, ..class(false, Ignored, OtherKey) },
         Kind::RateLimit => Class { cools: true, ..class(true, Ignored, Allowed) },
         Kind::Server => class(error.status.is_none_or(is_retryable_status), Failure, Allowed),
@@ -162,12 +168,9 @@ mod tests {
 
     #[test]
     fn a_client_error_proves_that_the_service_is_alive_and_goes_nowhere_else() {
-        for (kind, status) in [
-            (Kind::InvalidRequest, 400),
-            (Kind::InvalidRequest, 422),
-            (Kind::ContextLength, 400),
-            (Kind::ContentFiltered, 400),
-        ] {
+        for (kind, status) in
+            [(Kind::InvalidRequest, 400), (Kind::InvalidRequest, 422), (Kind::ContentFiltered, 400)]
+        {
             let class = of(kind, Some(status));
             assert_eq!(
                 (class.retry, class.breaker, class.next_route),
@@ -178,7 +181,12 @@ mod tests {
         let class = of(Kind::Authentication, Some(401));
         assert_eq!(
             (class.retry, class.breaker, class.next_route),
-            (false, Verdict::Success, NextRoute::OtherKey)
+            (false, Verdict::Success, NextRoute::OtherEndpoint)
+        );
+        let class = of(Kind::ContextLength, Some(400));
+        assert_eq!(
+            (class.retry, class.breaker, class.next_route),
+            (false, Verdict::Success, NextRoute::LargerContext)
         );
     }
 

@@ -3,7 +3,10 @@
 pub mod backoff;
 pub mod circuit_breaker;
 pub mod classify;
+pub mod deadline;
+pub mod decisions;
 pub mod estimate;
 mod outcomes;
 pub mod plan;
+pub mod retry_budget;
 pub mod token_bucket;

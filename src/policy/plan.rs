@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use rand::Rng;
 
-use super::backoff::Backoff;
+use super::backoff::{Backoff, Waits};
 use super::classify::{Class, NextRoute};
 
 /// One route of a plan: indexes into the caller's lists.
@@ -19,6 +19,10 @@ pub struct Route {
     pub place: usize,
     pub endpoint: usize,
     pub model: usize,
+    /// Routes with the same key have the same number.
+    pub key: usize,
+    /// The largest prompt of the model in tokens, where it is known.
+    pub context: Option<u64>,
 }
 
 #[derive(Clone, Debug)]
@@ -27,6 +31,8 @@ pub struct Settings {
     pub backoff: Backoff,
     /// A server that asks for a longer wait is not waited for.
     pub max_retry_after: Duration,
+    /// A retry after whose wait the deadline leaves less is not made.
+    pub min_attempt: Duration,
 }
 
 /// Why the next attempt is made where it is made.
@@ -63,15 +69,21 @@ pub enum Stop {
     WaitTooLong(Duration),
     /// The breaker of every route that is left is open.
     CircuitOpen(Duration),
+    /// The retry budget is used up.
+    NoBudget,
 }
 
 /// What a failed attempt said.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Failure {
     pub class: Class,
     pub retry_after: Option<Duration>,
     /// Nothing came in time: such a route is not tried twice where another exists.
     pub silent: bool,
+    /// Too much was asked of it: a model that was not tried yet is asked before this route is again.
+    pub limited: bool,
+    /// How long a retry waits, in place of the backoff.
+    pub waits: Option<Waits>,
 }
 
 #[derive(Clone, Debug)]
@@ -81,6 +93,7 @@ struct State {
     /// Not used again in this call.
     dead: bool,
     silent: bool,
+    limited: bool,
     /// Closed by its breaker until then (milliseconds of the caller's clock).
     blocked_until: Option<u64>,
     not_before: u64,
@@ -96,6 +109,10 @@ pub struct Plan {
     /// Why the current one was taken.
     reason: Reason,
     previous_delay: Option<Duration>,
+    /// The waits of the last failure's own.
+    waits: Option<Waits>,
+    /// The retry budget is used up: only first tries are made.
+    broke: bool,
     /// A backoff has been waited for, and then the breaker denied the attempt.
     paid: bool,
     /// See [`Plan::rotating`].
@@ -117,6 +134,7 @@ impl Plan {
             tried: false,
             dead: false,
             silent: false,
+            limited: false,
             blocked_until: None,
             not_before: cooling.filter(|_| free(route.model)).unwrap_or(0),
         };
@@ -128,13 +146,15 @@ impl Plan {
             current: None,
             reason: Reason::First,
             previous_delay: None,
+            waits: None,
+            broke: false,
             paid: false,
             rotates: false,
         }
     }
 
-    /// Whether every attempt after the first of a model is a retry: it waits, it counts, and it goes to
-    /// the next route.
+    /// Whether the routes of a model take turns: every attempt after its first one waits, counts as one of
+    /// `max_retries`, and goes to the next route.
     #[must_use]
     pub fn rotating(mut self, rotates: bool) -> Self {
         self.rotates = rotates;
@@ -143,14 +163,22 @@ impl Plan {
 
     /// True when there is no other route to go to than the one that is tried now.
     pub fn is_last(&self) -> bool {
-        let Some(current) = self.current else { return true };
+        self.others() == 0
+    }
+
+    /// How many other routes than the one that is tried now are left to go to.
+    pub fn others(&self) -> usize {
+        let Some(current) = self.current else { return 0 };
         let left = |state: &State| {
             let same_model = state.route.model == self.model;
-            let turn_is_over =
-                same_model && (state.tried || self.rotates) && self.retries >= self.settings.max_retries;
+            let turn_is_over = same_model && (state.tried || self.rotates) && !self.may_retry();
             !state.dead && !state.silent && state.route.model >= self.model && !turn_is_over
         };
-        !self.states.iter().enumerate().any(|(index, state)| index != current && left(state))
+        self.states.iter().enumerate().filter(|(index, state)| *index != current && left(state)).count()
+    }
+
+    fn may_retry(&self) -> bool {
+        !self.broke && self.retries < self.settings.max_retries
     }
 
     /// The first attempt.
@@ -165,6 +193,7 @@ impl Plan {
         self.previous_delay = None;
         for state in &mut self.states {
             state.silent = false;
+            state.limited = false;
         }
     }
 
@@ -177,25 +206,38 @@ impl Plan {
         rng: &mut dyn Rng,
     ) -> Step {
         let Some(current) = self.current else { return Step::Stop(Stop::NotRetryable) };
-        let Failure { class, retry_after, silent } = failure;
+        let Failure { class, retry_after, silent, limited, waits } = failure;
+        self.waits = waits;
         if !class.retry {
-            let endpoint = self.states[current].route.endpoint;
-            match class.next_route {
-                NextRoute::Never => return Step::Stop(Stop::NotRetryable),
-                NextRoute::Allowed => self.states[current].dead = true,
-                NextRoute::OtherKey => {
-                    for state in self.states.iter_mut().filter(|state| state.route.endpoint == endpoint) {
-                        state.dead = true;
-                    }
+            let of = self.states[current].route;
+            let gone = |route: &Route| match class.next_route {
+                NextRoute::Never => true,
+                NextRoute::Allowed => route.place == of.place,
+                NextRoute::OtherEndpoint => route.endpoint == of.endpoint,
+                NextRoute::OtherKey => route.key == of.key,
+                NextRoute::LargerContext => {
+                    let no_larger = route.context.zip(of.context).is_some_and(|(its, ours)| its <= ours);
+                    route.model == of.model || no_larger
                 }
+            };
+            if class.next_route == NextRoute::Never {
+                return Step::Stop(Stop::NotRetryable);
+            }
+            for state in self.states.iter_mut().filter(|state| gone(&state.route)) {
+                state.dead = true;
             }
         }
         let state = &mut self.states[current];
         state.silent |= silent;
-        let mut stop = if class.retry { Stop::Exhausted } else { Stop::NotRetryable };
+        state.limited |= limited;
+        let mut stop = match class.retry {
+            true if self.broke => Stop::NoBudget,
+            true => Stop::Exhausted,
+            false => Stop::NotRetryable,
+        };
         if let Some(wait) = retry_after {
             state.not_before = now.saturating_add(millis_up(wait));
-            if wait > self.settings.max_retry_after || remaining.is_some_and(|left| wait >= left) {
+            if wait > self.settings.max_retry_after || !fits(wait, remaining, self.settings.min_attempt) {
                 state.dead = true;
                 if class.retry {
                     stop = Stop::WaitTooLong(wait);
@@ -222,12 +264,28 @@ impl Plan {
                 self.retries -= 1;
                 self.paid = true;
             }
-            Reason::First | Reason::Fallback => self.states[current].tried = false,
+            Reason::First | Reason::Fallback => {
+                self.states[current].tried = false;
+                // On its way round it has waited and was counted.
+                if self.rotates && self.retries > 0 {
+                    self.retries -= 1;
+                    self.paid = true;
+                }
+            }
         }
         let soonest =
             self.states.iter().filter(|state| !state.dead).filter_map(|state| state.blocked_until).min();
         let wait = soonest.map_or(retry_after, |until| Duration::from_millis(until.saturating_sub(now)));
         self.next(now, remaining, rng, Stop::CircuitOpen(wait))
+    }
+
+    /// The retry that was to be made is one too many for the budget, and so is any other.
+    pub fn unaffordable(&mut self, now: u64, remaining: Option<Duration>, rng: &mut dyn Rng) -> Step {
+        if let Reason::Retry(_) = self.reason {
+            self.retries -= 1;
+        }
+        self.broke = true;
+        self.next(now, remaining, rng, Stop::NoBudget)
     }
 
     fn next(&mut self, now: u64, remaining: Option<Duration>, rng: &mut dyn Rng, stop: Stop) -> Step {
@@ -243,6 +301,7 @@ impl Plan {
             self.model = model;
             self.retries = 0;
             self.previous_delay = None;
+            self.waits = None;
             self.paid = false;
         }
     }
@@ -254,19 +313,27 @@ impl Plan {
         let begun = self.states.iter().any(|state| state.route.model == self.model && state.tried);
         let untried =
             self.states.iter().position(|state| usable(state) && !state.tried && state.not_before <= now);
-        if let Some(index) = untried.filter(|_| !(self.rotates && begun)) {
+        let rotating = self.rotates && begun;
+        if let Some(index) = untried.filter(|_| !rotating) {
             let reason = if first { Reason::First } else { Reason::Fallback };
             return Some(self.take(index, Duration::ZERO, false, reason));
         }
-        if self.retries >= self.settings.max_retries {
+        // The next endpoint costs no budget, though it waits for its turn.
+        let free = self.broke && rotating && untried.is_some();
+        if !self.may_retry() && !(free && self.retries < self.settings.max_retries) {
             return None;
         }
         // Somewhere to go instead of asking a silent route again.
         let elsewhere =
             self.states.iter().any(|state| open(state) && !state.silent && state.route.model >= self.model);
-        let backoff = match self.paid {
-            true => Duration::ZERO,
-            false => self.settings.backoff.delay(self.retries, self.previous_delay, rng),
+        // Somewhere to go instead of waiting for a rate limit.
+        let fresh =
+            self.states.iter().any(|state| open(state) && !state.tried && state.route.model > self.model);
+        let avoided = |state: &State| (elsewhere && state.silent) || (fresh && state.limited);
+        let backoff = match (self.paid, &self.waits) {
+            (true, _) => Duration::ZERO,
+            (false, Some(own)) => own.delay(self.retries, rng),
+            (false, None) => self.settings.backoff.delay(self.retries, self.previous_delay, rng),
         };
         let due = now.saturating_add(millis_up(backoff));
         // Round robin from the one after the current; those whose server asked for a longer wait come
@@ -275,12 +342,12 @@ impl Plan {
         let count = self.states.len();
         let index = (0..count)
             .map(|step| (start + step) % count)
-            .filter(|index| usable(&self.states[*index]) && !(elsewhere && self.states[*index].silent))
+            .filter(|index| usable(&self.states[*index]) && !avoided(&self.states[*index]))
+            .filter(|index| !free || !self.states[*index].tried)
             .min_by_key(|index| self.states[*index].not_before.max(due))?;
         let asked = Duration::from_millis(self.states[index].not_before.saturating_sub(now));
         let wait = backoff.max(asked);
-        if remaining.is_some_and(|left| wait >= left) {
-            // It could not even begin before the deadline.
+        if !fits(wait, remaining, self.settings.min_attempt) {
             return None;
         }
         self.retries += 1;
@@ -288,7 +355,11 @@ impl Plan {
             self.previous_delay = Some(backoff);
         }
         self.paid = false;
-        Some(self.take(index, wait, asked > backoff, Reason::Retry(self.retries)))
+        let reason = match rotating && !self.states[index].tried {
+            true => Reason::Fallback,
+            false => Reason::Retry(self.retries),
+        };
+        Some(self.take(index, wait, asked > backoff, reason))
     }
 
     fn take(&mut self, index: usize, wait: Duration, asked: bool, reason: Reason) -> Step {
@@ -297,6 +368,11 @@ impl Plan {
         self.reason = reason;
         Step::Try { route: self.states[index].route, wait, asked, reason }
     }
+}
+
+/// Whether there is time for an attempt after this wait.
+fn fits(wait: Duration, remaining: Option<Duration>, min_attempt: Duration) -> bool {
+    remaining.is_none_or(|left| wait < left && wait.saturating_add(min_attempt) <= left)
 }
 
 /// Never sooner than asked: a part of a millisecond counts as a whole one.

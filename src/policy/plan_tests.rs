@@ -6,6 +6,9 @@ use super::*;
 use crate::policy::backoff::{Jitter, Shape};
 use crate::policy::classify::Verdict;
 
+#[path = "plan_causes_tests.rs"]
+mod causes;
+
 const NOW: u64 = 1_700_000_000_000;
 
 fn ms(ms: u64) -> Duration {
@@ -14,12 +17,15 @@ fn ms(ms: u64) -> Duration {
 
 fn settings(max_retries: u32) -> Settings {
     let backoff = Backoff { jitter: Jitter::None, ..Backoff::default() };
-    Settings { max_retries, backoff, max_retry_after: ms(60_000) }
+    Settings { max_retries, backoff, max_retry_after: ms(60_000), min_attempt: Duration::ZERO }
 }
 
 /// `models` × `endpoints`, none of which cools.
 fn grid(models: usize, endpoints: usize) -> Vec<(Route, Option<u64>)> {
-    let route = |place| Route { place, endpoint: place % endpoints, model: place / endpoints };
+    let route = |place| {
+        let endpoint = place % endpoints;
+        Route { place, endpoint, model: place / endpoints, key: endpoint, context: None }
+    };
     (0..models * endpoints).map(|place| (route(place), None)).collect()
 }
 
@@ -28,7 +34,8 @@ fn class(retry: bool, next_route: NextRoute) -> Class {
 }
 
 fn failure() -> Failure {
-    Failure { class: class(true, NextRoute::Allowed), retry_after: None, silent: false }
+    let class = class(true, NextRoute::Allowed);
+    Failure { class, retry_after: None, silent: false, limited: false, waits: None }
 }
 
 fn silence() -> Failure {
@@ -147,7 +154,7 @@ fn a_refusal_of_the_request_ends_the_call_and_one_of_the_route_only_the_route() 
 #[test]
 fn a_refused_key_takes_every_model_of_its_endpoint_along() {
     let mut walk = Walk::new(settings(0), grid(2, 2), None);
-    assert_eq!(walk.fails(refusal(NextRoute::OtherKey)).tries().0, 1);
+    assert_eq!(walk.fails(refusal(NextRoute::OtherEndpoint)).tries().0, 1);
     assert_eq!(walk.fails(failure()).tries(), (3, 0, Reason::Fallback));
     assert_eq!(walk.fails(failure()).stop(), Stop::Exhausted);
 }
@@ -272,20 +279,27 @@ fn without_a_route_there_is_nothing_to_do() {
 enum Happening {
     Fails(Failure),
     Denied(u64),
+    /// What is due is more than the retry budget holds.
+    Refused,
 }
 
 fn happening() -> impl Strategy<Value = Happening> {
     let next_route = prop_oneof![
         9 => Just(NextRoute::Allowed),
-        2 => Just(NextRoute::OtherKey),
+        1 => Just(NextRoute::OtherKey),
+        1 => Just(NextRoute::OtherEndpoint),
+        1 => Just(NextRoute::LargerContext),
         1 => Just(NextRoute::Never)
     ];
-    let fails = (prop::bool::weighted(0.8), next_route, prop::option::of(0..90_000u64), any::<bool>())
-        .prop_map(|(retry, next_route, wait, silent)| {
-            let retry_after = wait.map(ms);
-            Happening::Fails(Failure { class: class(retry, next_route), retry_after, silent })
-        });
-    prop_oneof![4 => fails, 1 => (0..90_000u64).prop_map(Happening::Denied)]
+    let fails =
+        (prop::bool::weighted(0.8), next_route, prop::option::of(0..90_000u64), any::<bool>(), any::<bool>())
+            .prop_map(|(retry, next_route, wait, silent, limited)| {
+                let retry_after = wait.map(ms);
+                let class = class(retry, next_route);
+                Happening::Fails(Failure { class, retry_after, silent, limited, waits: None })
+            });
+    let denied = (0..90_000u64).prop_map(Happening::Denied);
+    prop_oneof![30 => fails, 7 => denied, 1 => Just(Happening::Refused)]
 }
 
 proptest! {
@@ -293,6 +307,8 @@ proptest! {
     fn whatever_happens_a_plan_keeps_its_rules_and_comes_to_an_end(
         models in 1..4usize,
         endpoints in 1..4usize,
+        keys in prop::collection::vec(0..3usize, 3),
+        contexts in prop::collection::vec(prop::option::of(1..4u64), 3),
         cooling in prop::collection::vec(prop::option::weighted(0.3, 1..90_000u64), 9),
         max_retries in 0..5u32,
         total in prop::option::of(1..300_000u64),
@@ -303,6 +319,7 @@ proptest! {
         let mut routes = grid(models, endpoints);
         for (route, cooling) in routes.iter_mut().zip(&cooling) {
             route.1 = cooling.map(|cooling| NOW + cooling);
+            (route.0.key, route.0.context) = (keys[route.0.endpoint], contexts[route.0.model]);
         }
         let backoff = Backoff { base: ms(base), ..Backoff { shape: Shape::Exponential, ..Backoff::default() } };
         let settings = Settings { backoff, ..settings(max_retries) };
@@ -323,6 +340,7 @@ proptest! {
         let mut blocked = vec![0u64; count];
         let (mut dead, mut silent) = (vec![false; count], vec![false; count]);
         let mut attempts = vec![0u32; models];
+        let mut refused = false;
         let mut step = plan.start(now, left(now), &mut rng);
         let mut stopped = false;
         for (event, passes) in events {
@@ -336,6 +354,7 @@ proptest! {
             let counted = matches!(reason, Reason::Retry(_));
             prop_assert!(counted || wait.is_zero(), "a first try waits for nothing");
             if let Reason::Retry(number) = reason {
+                prop_assert!(!refused, "a retry beyond the budget");
                 prop_assert!(number <= max_retries && number >= 1);
             }
             if counted && silent[place] {
@@ -344,6 +363,11 @@ proptest! {
                 };
                 prop_assert!(!routes.iter().any(|(r, _)| other(r)), "silent, and there is another");
             }
+            if matches!((&event, reason), (Happening::Refused, Reason::Retry(_))) {
+                refused = true;
+                step = plan.unaffordable(now, left(now), &mut rng);
+                continue;
+            }
             now += millis_up(wait);
             prop_assert!(not_before[place] <= now, "sooner than it was asked");
             match event {
@@ -351,6 +375,8 @@ proptest! {
                     blocked[place] = now + wait.max(1);
                     step = plan.denied(ms(wait), now, left(now), &mut rng);
                 }
+                // A first try costs nothing.
+                Happening::Refused => step = plan.failed(failure(), now, left(now), &mut rng),
                 Happening::Fails(failure) => {
                     attempts[route.model] += 1;
                     prop_assert!(attempts[route.model] <= endpoints as u32 + max_retries);
@@ -358,18 +384,23 @@ proptest! {
                     silent[place] |= failure.silent;
                     if !failure.class.retry {
                         dead[place] = true;
-                        if failure.class.next_route == NextRoute::OtherKey {
-                            for (r, _) in routes.iter().filter(|(r, _)| r.endpoint == route.endpoint) {
-                                dead[r.place] = true;
-                            }
+                        let no_larger = |r: &Route| r.context.zip(route.context).is_some_and(|(a, b)| a <= b);
+                        for (r, _) in &routes {
+                            dead[r.place] |= match failure.class.next_route {
+                                NextRoute::OtherKey => r.key == route.key,
+                                NextRoute::OtherEndpoint => r.endpoint == route.endpoint,
+                                NextRoute::LargerContext => r.model == route.model || no_larger(r),
+                                NextRoute::Allowed | NextRoute::Never => false,
+                            };
                         }
                     }
                     if let Some(wait) = failure.retry_after {
                         not_before[place] = now + millis_up(wait);
                         dead[place] |= wait > longest || left(now).is_some_and(|left| wait >= left);
                     }
+                    let class = failure.class;
                     step = plan.failed(failure, now, left(now), &mut rng);
-                    if !failure.class.retry && failure.class.next_route == NextRoute::Never {
+                    if !class.retry && class.next_route == NextRoute::Never {
                         prop_assert_eq!(step, Step::Stop(Stop::NotRetryable));
                     }
                 }
@@ -395,11 +426,24 @@ fn a_rotating_plan_waits_and_counts_on_its_way_to_the_next_endpoint() {
     walk.plan = Plan::new(settings(2), grid(1, 3)).rotating(true);
     walk.step = walk.plan.start(NOW, None, &mut walk.rng);
     assert_eq!(walk.tries(), (0, 0, Reason::First));
-    assert_eq!(walk.fails(failure()).tries(), (1, 1_000, Reason::Retry(1)));
+    assert_eq!(walk.fails(failure()).tries(), (1, 1_000, Reason::Fallback));
     assert!(!walk.plan.is_last());
-    assert_eq!(walk.fails(failure()).tries(), (2, 2_000, Reason::Retry(2)));
+    assert_eq!(walk.fails(failure()).tries(), (2, 2_000, Reason::Fallback));
     assert!(walk.plan.is_last());
     assert_eq!(walk.fails(failure()).stop(), Stop::Exhausted);
+    // Round again: that is a retry. And a breaker that denies a turn takes none.
+    walk.plan = Plan::new(settings(3), grid(1, 2)).rotating(true);
+    walk.step = walk.plan.start(NOW, None, &mut walk.rng);
+    assert_eq!(walk.fails(failure()).tries(), (1, 1_000, Reason::Fallback));
+    assert_eq!(walk.denied(60_000).tries(), (0, 0, Reason::Retry(1)));
+    assert_eq!(walk.fails(failure()).tries(), (0, 2_000, Reason::Retry(2)));
+    // Without a budget the next endpoint is asked all the same, and none twice.
+    walk.plan = Plan::new(settings(9), grid(1, 3)).rotating(true);
+    walk.step = walk.plan.start(NOW, None, &mut walk.rng);
+    walk.fails(failure()).fails(failure()).fails(failure());
+    assert_eq!(walk.tries().2, Reason::Retry(3));
+    walk.plan.unaffordable(NOW, None, &mut walk.rng);
+    assert_eq!(walk.plan.unaffordable(NOW, None, &mut walk.rng), Step::Stop(Stop::NoBudget));
     // Another model begins at once.
     walk.plan = Plan::new(settings(1), grid(2, 2)).rotating(true);
     walk.step = walk.plan.start(NOW, None, &mut walk.rng);

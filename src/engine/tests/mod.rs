@@ -1,7 +1,9 @@
 //! The engine in virtual time: a scripted provider instead of sockets, and a clock that jumps.
 
 mod aborts;
+mod budgets;
 mod deadlines;
+mod decisions;
 mod fallbacks;
 mod limits;
 mod malformed;

@@ -3,9 +3,9 @@ import type {
   CallOptions,
   ClientOptions,
   RetryConfigOptions,
-  RetryDecision,
   RetryResult,
   RetryStats,
+  StatusDecision,
 } from '../../../index'
 import type { HolySheepStreamingClient } from '../client'
 import { ConnectionError, HolySheepError, invalid, TimeoutError } from '../errors'
@@ -53,16 +53,16 @@ export class RetryConfig {
 /** An error and what is done about it. */
 export class RetryableError extends HolySheepError {
   declare readonly statusCode: number
-  declare readonly decision: RetryDecision
+  declare readonly decision: StatusDecision
 
-  constructor(statusCode: number, message: string, decision: RetryDecision) {
+  constructor(statusCode: number, message: string, decision: StatusDecision) {
     super(`[${statusCode}] ${message}`)
     Object.assign(this, { code: 'RETRYABLE', statusCode, status: statusCode, decision })
   }
 }
 Object.defineProperty(RetryableError.prototype, 'name', { value: 'RetryableError', writable: true, configurable: true })
 
-const DECISIONS: Record<number, RetryDecision> = {
+const DECISIONS: Record<number, StatusDecision> = {
   408: 'immediate',
   429: 'delayed',
   500: 'immediate',
@@ -77,7 +77,7 @@ const DECISIONS: Record<number, RetryDecision> = {
 }
 
 export class RetryAIManager {
-  static readonly RETRY_STATUS_MAP: Readonly<Record<number, RetryDecision>> = Object.freeze({ ...DECISIONS })
+  static readonly RETRY_STATUS_MAP: Readonly<Record<number, StatusDecision>> = Object.freeze({ ...DECISIONS })
 
   readonly config: RetryConfig
   readonly #client: HolySheepStreamingClient

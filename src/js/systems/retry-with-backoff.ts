@@ -1,6 +1,6 @@
 /** `retryWithBackoff`: any function, tried again as documents 000 and 001 do it. */
 import type { Jitter, RetryWithBackoffOptions } from '../../../index'
-import { HolySheepStreamingClient } from '../client'
+import { isRetryable } from '../client'
 import { HolySheepError, invalid, unknown } from '../errors'
 import { waitHeaders } from '../limiter'
 import { addon } from '../native'
@@ -31,7 +31,7 @@ export async function retryWithBackoff<T>(
   const { retryable, onRetry, ...numbers } = rest as RetryWithBackoffOptions
   for (const name of Object.keys(numbers)) if (!(name in DEFAULTS)) throw unknown(name, ACCEPTED)
   const told = callback('onRetry', onRetry)
-  const mends = judgement(retryable)
+  const again = judgement(retryable)
   const { maxAttempts, baseDelay, maxDelay, minDelay, jitter, backoff, multiplier, maxRetryAfterMs } = {
     ...DEFAULTS,
     ...defined(numbers),
@@ -56,7 +56,7 @@ export async function retryWithBackoff<T>(
     } catch (error) {
       if (signal?.aborted) throw signal.reason
       const asked = retryAfterOf(error)
-      if (attempt >= maxAttempts || !mends(error) || (asked ?? 0) > maxRetryAfterMs) throw error
+      if (attempt >= maxAttempts || !again(error) || (asked ?? 0) > maxRetryAfterMs) throw error
       previous = backoffDelay(form, attempt - 1, previous)
       const delay = Math.max(previous, asked ?? 0)
       if (told) tell('onRetry', () => told(attempt, error, delay), undefined)
@@ -67,7 +67,7 @@ export async function retryWithBackoff<T>(
 
 /** Which errors another attempt may mend. */
 function judgement(retryable: RetryWithBackoffOptions['retryable']): (error: unknown) => boolean {
-  if (retryable === undefined) return isRetryable
+  if (retryable === undefined) return mends
   if (Array.isArray(retryable) && retryable.every((known) => typeof known === 'function')) {
     return (error) => retryable.some((known) => error instanceof (known as ErrorClass))
   }
@@ -76,8 +76,8 @@ function judgement(retryable: RetryWithBackoffOptions['retryable']): (error: unk
 }
 
 /** As the engine judges; and other packages' timeouts and broken connections, which have neither status nor code. */
-function isRetryable(error: unknown): boolean {
-  if (HolySheepStreamingClient.prototype.isRetryable(error)) return true
+function mends(error: unknown): boolean {
+  if (isRetryable(error)) return true
   if (error instanceof HolySheepError || typeof error !== 'object' || error === null) return false
   const { name, status } = error as { name?: unknown; status?: unknown }
   if (status !== undefined) return false

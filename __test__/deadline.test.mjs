@@ -1,0 +1,49 @@
+// One deadline for the whole call, shared out among its attempts.
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { TimeoutError } from '../index.mjs'
+import { ANSWER, clientOf, failure, PIECES, pair, provider, REQUEST, until } from './support/provider.mjs'
+
+test('a silent route leaves the next one its share of the deadline', async (t) => {
+  const [a, b] = [await provider(t), await provider(t)]
+  const client = clientOf(t, a, { baseUrl: undefined, endpoints: [a.url, b.url], totalTimeoutMs: 4000 })
+  a.setDefault({ silent: true })
+  const stream = client.stream(REQUEST)
+  assert.equal(await stream.text(), ANSWER)
+  const [silent, answered] = (await stream.result).attempts
+  assert.equal(silent.outcome, 'TIMEOUT')
+  assert.match(silent.message, /^no first token within (1\d\d\d|2000) ms$/)
+  assert.equal(answered.outcome, 'complete')
+})
+
+test('the error says what the time went into', async (t) => {
+  const { simulator, client } = await pair(t, {
+    totalTimeoutMs: 400,
+    maxConcurrent: 1,
+    retry: { backoff: [100], jitter: 'none' },
+  })
+  simulator.script({ pieces: PIECES, paceMs: 10 }, { status: 503 }, { silent: true })
+  const first = client.chat(REQUEST, { totalTimeoutMs: 60_000 })
+  await until(() => simulator.requests.length === 1)
+  const error = await failure(client.chat(REQUEST))
+  await first
+  assert.ok(error instanceof TimeoutError, error.stack)
+  assert.equal(error.phase, 'total')
+  const { queueMs, waitMs, attemptMs } = error.spent
+  assert.ok(queueMs > 0 && waitMs >= 100 && attemptMs > 0, JSON.stringify(error.spent))
+  const sum = queueMs + waitMs + attemptMs
+  // Each is cut to whole milliseconds.
+  assert.ok(sum > 300 && sum <= 410, `${sum} of 400 ms`)
+  const said = `(in queues ${queueMs} ms, between attempts ${waitMs} ms, in 2 attempts ${attemptMs} ms)`
+  assert.ok(error.message.endsWith(said), error.message)
+})
+
+test('a retry that could not finish before it is not started', async (t) => {
+  const { simulator, client } = await pair(t, {
+    totalTimeoutMs: 10_000,
+    retry: { backoff: [9800], jitter: 'none' },
+  })
+  simulator.script({ status: 503 })
+  const error = await failure(client.chat(REQUEST))
+  assert.deepEqual([error.status, error.attempts.length, simulator.requests.length], [503, 1, 1])
+})
