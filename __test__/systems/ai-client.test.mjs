@@ -141,6 +141,7 @@ test('the metrics before the first call, and wrong arguments', async (t) => {
   const reason = new Error('enough')
   assert.equal(await failure(ask(client, { signal: AbortSignal.abort(reason) })), reason)
   assert.deepEqual(counts(), [0, 0, 0])
+  assert.equal(client.getMetrics().totalRequests, 0)
   for (const options of [
     { maxRetries: 0 },
     { retryDelay: -1 },

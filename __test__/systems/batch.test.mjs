@@ -240,6 +240,8 @@ test('wrong arguments are told at once; a wrong prompt fails alone', async () =>
     [[], { maxRetries: 0 }],
     [[], { onProgress: 1 }],
     [[], { nonsense: 1, apiKey: KEY }],
+    [[], { client, apiKey: KEY }],
+    [[], { client: {} }],
   ]) {
     assert.equal((await failure(batchProcess(prompts, options))).code, 'INVALID_ARGUMENT')
   }

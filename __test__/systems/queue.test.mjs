@@ -61,7 +61,7 @@ test('a task that waits for its retry does not hold up the others', async (t) =>
   assert.deepEqual(order, ['b', 'c', 'd', 'waits'])
 })
 
-test('no more attempts run at a time than it was told', async (t) => {
+test('no more attempts run at a time than it was told', async () => {
   let now = 0
   let most = 0
   const client = {
@@ -72,7 +72,7 @@ test('no more attempts run at a time than it was told', async (t) => {
       return { choices: [{ message: { content: 'ok' } }] }
     },
   }
-  const { queue } = await pair(t, { client, concurrency: 3 })
+  const queue = new BoundedRetryQueue({ client, concurrency: 3 })
   for (let i = 0; i < 100; i++) await queue.addTask(`${i}`, 'x')
   assert.equal((await all(queue.processWithRetry())).length, 100)
   assert.equal(most, 3)
@@ -84,6 +84,16 @@ test('while the circuit is open tasks wait and none is dropped', async (t) => {
   for (let i = 0; i < 8; i++) await queue.addTask(`${i}`, 'x')
   const results = await all(queue.processWithRetry())
   assert.equal(results.filter(({ response }) => response === ANSWER).length, 8)
+})
+
+test('the next reader takes over at once what the last one left', async (t) => {
+  const { simulator, queue } = await pair(t, { concurrency: 2 })
+  simulator.script({}, { silent: true })
+  for (const id of ['a', 'b']) await queue.addTask(id, id)
+  for await (const _ of queue.processWithRetry()) break
+  const [rest] = await all(queue.processWithRetry())
+  assert.equal(rest.response, ANSWER)
+  assert.equal(simulator.requests.length, 3)
 })
 
 test('tasks may be added while it is processed', async (t) => {

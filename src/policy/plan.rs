@@ -320,7 +320,7 @@ impl Plan {
         }
         // The next endpoint costs no budget, though it waits for its turn.
         let free = self.broke && rotating && untried.is_some();
-        if !self.may_retry() && !(free && self.retries < self.settings.max_retries) {
+        if self.retries >= self.settings.max_retries || (self.broke && !free) {
             return None;
         }
         // Somewhere to go instead of asking a silent route again.

@@ -58,12 +58,13 @@ export class HolySheepAIClient {
     const request = { model, messages, temperature, max_tokens: maxTokens }
     const counts = this.#counts
     try {
-      const answer = this.#client.chat(request, { ...call, [EVENTS]: keepAccount(attempts) } as typeof call)
       counts.totalRequests++
-      const completion = await answer
+      const completion = await this.#client.chat(request, { ...call, [EVENTS]: keepAccount(attempts) } as typeof call)
       counts.successfulRequests++
       return completion
     } catch (thrown) {
+      // Wrong arguments, or aborted before it began: there was no request.
+      if (attempts.length === 0 && !(thrown instanceof HolySheepError)) counts.totalRequests--
       if (!(thrown instanceof RetriesExhaustedError)) throw thrown
       const last = lastError(thrown) as HolySheepError & Error
       const message = `All endpoints failed after ${thrown.attempts.length} attempts. Last error: ${last.message}`

@@ -1,9 +1,9 @@
 /** `batchProcess` and `batchStream`: many prompts, some at a time (document 000). */
-import type { BatchOptions, BatchProgress, BatchResult, ClientOptions, Prompt } from '../../../index'
+import type { BatchOptions, BatchProgress, BatchResult, Prompt } from '../../../index'
 import { invalid } from '../errors'
 import { callback, optionsObject, splitSignal, tell } from '../options'
-import { type Asks, Circuit, complete, PRESET, requestOf, wholeNumber } from './prompts'
-import { clientOf, defined } from './shared'
+import { asksOf, Circuit, complete, PRESET, requestOf, wholeNumber } from './prompts'
+import { defined } from './shared'
 
 const DEFAULTS = { model: 'gemini-2.5-flash', maxRetries: 3, concurrency: 10 }
 
@@ -11,15 +11,15 @@ type Source = Iterable<Prompt> | AsyncIterable<Prompt>
 
 export async function batchProcess(prompts: Source, options?: BatchOptions): Promise<BatchResult[]> {
   const total = Array.isArray(prompts) ? { total: prompts.length } : {}
-  const results: BatchResult[] = []
-  for await (const result of batchStream(prompts, { ...total, ...options })) results[result.index] = result
+  const done: BatchResult[] = []
+  for await (const result of batchStream(prompts, { ...total, ...options })) done[result.index] = result
   // Stopped before their turn: they have a result all the same.
   if (Array.isArray(prompts)) {
     for (let index = 0; index < prompts.length; index++) {
-      results[index] ??= failed(index, options?.signal?.reason)
+      done[index] ??= failed(index, options?.signal?.reason)
     }
   }
-  return results
+  return done
 }
 
 export function batchStream(prompts: Source, options?: BatchOptions): AsyncGenerator<BatchResult, void> {
@@ -37,15 +37,15 @@ export function batchStream(prompts: Source, options?: BatchOptions): AsyncGener
   wholeNumber('maxRetries', maxRetries, 1)
   if (total !== undefined) wholeNumber('total', total, 0)
   const fields = optionsObject('request', request)
-  const asks: Asks = client ?? clientOf(undefined, PRESET, others as ClientOptions)
+  const asks = asksOf(client, PRESET, others)
   const circuit = new Circuit()
   const run = async (prompt: Prompt, stop: AbortSignal) =>
     complete(asks, requestOf(prompt, model, fields), maxRetries, stop, circuit)
-  return process_(iterable, run, concurrency, signal, progress(total, callback('onProgress', onProgress)))
+  return results(iterable, run, concurrency, signal, progress(total, callback('onProgress', onProgress)))
 }
 
 /** Reads a prompt when there is a place for it: what runs and what waits to be read are `concurrency` in all. */
-async function* process_(
+async function* results(
   prompts: Partial<AsyncIterable<Prompt> & Iterable<Prompt>>,
   run: (prompt: Prompt, stop: AbortSignal) => Promise<string>,
   concurrency: number,
@@ -60,6 +60,7 @@ async function* process_(
   let exhausted = false
   let fault: { error: unknown } | undefined
   let reading = false
+  let left = false
   let wake = () => {}
   const onAbort = () => {
     exhausted = true
@@ -77,7 +78,8 @@ async function* process_(
       result = failed(at, error)
     }
     running--
-    count(result)
+    // Nobody listens any more.
+    if (!left) count(result)
     ready.push(result)
     wake()
     void read()
@@ -119,7 +121,7 @@ async function* process_(
     }
   } finally {
     signal?.removeEventListener('abort', onAbort)
-    exhausted = true
+    exhausted = left = true
     // The reader has left, or all is done: what runs is nobody's.
     stop.abort()
     // A source that waits in `next()` answers when it likes: nobody waits for it here.

@@ -3,6 +3,7 @@ import type { CallOptions, ChatCompletion, ChatMessage, ChatRequest, ClientOptio
 import { lastError } from '../client'
 import { CircuitOpenError, HolySheepError, invalid } from '../errors'
 import { EVENTS, type Heard } from '../options'
+import { clientOf } from './shared'
 
 /** The breaker of document 000. */
 export const BREAKER = { failureThreshold: 5, timeout: 30_000 }
@@ -18,6 +19,15 @@ export interface Asks {
 
 /** A client's options for prompts, where the caller says nothing else. */
 export const PRESET: ClientOptions = { circuitBreaker: BREAKER, retry: { maxDelayMs: MAX_WAIT_MS } }
+
+/** The caller's own client, or one that is made of the options. */
+export function asksOf(own: unknown, preset: ClientOptions, options: object): Asks {
+  if (own === undefined) return clientOf(undefined, preset, options)
+  if (typeof (own as Asks | null)?.chat !== 'function') throw invalid('client', own, 'a client')
+  const [beside] = Object.keys(options)
+  if (beside !== undefined) throw invalid(beside, (options as never)[beside], 'nothing beside a client of your own')
+  return own as Asks
+}
 
 export function wholeNumber(name: string, value: unknown, from: number): number {
   if (!Number.isInteger(value) || (value as number) < from) throw invalid(name, value, `a whole number from ${from}`)

@@ -1,9 +1,15 @@
 /** `BoundedRetryQueue` of document 000: tasks with a bounded number of attempts, in a bounded queue. */
-import type { ClientOptions, Prompt, QueueOptions, QueueResult } from '../../../index'
+import type { Prompt, QueueOptions, QueueResult } from '../../../index'
 import { invalid, QueueFullError } from '../errors'
 import { optionsObject, splitSignal } from '../options'
-import { type Asks, Circuit, complete, PRESET, requestOf, wholeNumber } from './prompts'
-import { clientOf, defined } from './shared'
+import { type Asks, asksOf, Circuit, complete, PRESET, requestOf, wholeNumber } from './prompts'
+import { defined } from './shared'
+
+interface Task {
+  prompt: Prompt
+  /** The reader that works on it. */
+  reader?: object
+}
 
 const DEFAULTS = { maxRetries: 3, maxSize: 1000, concurrency: 10, model: 'gpt-4.1' }
 
@@ -14,8 +20,8 @@ export class BoundedRetryQueue {
   readonly #concurrency: number
   readonly #model: string
   readonly #request: object
-  /** What is not finished, by id, in order of arrival; `started` while a reader works on it. */
-  readonly #tasks = new Map<string, { prompt: Prompt; started: boolean }>()
+  /** What is not finished, by id, in order of arrival. */
+  readonly #tasks = new Map<string, Task>()
   #reading = false
   #arrived = () => {}
 
@@ -34,7 +40,7 @@ export class BoundedRetryQueue {
     const { maxRetries: _retries, maxSize: _size, ...others } = rest
     // No more attempts at a time, also when tasks come back from their waits.
     const limits = { maxConcurrent: this.#concurrency, maxQueue: this.maxSize }
-    this.#client = client ?? clientOf(undefined, { ...PRESET, ...limits }, others as ClientOptions)
+    this.#client = asksOf(client, { ...PRESET, ...limits }, others)
   }
 
   /** Tasks that are not finished. */
@@ -50,7 +56,7 @@ export class BoundedRetryQueue {
       const error = new QueueFullError('Queue is full, cannot add more tasks')
       throw Object.assign(error, { code: 'QUEUE_FULL' })
     }
-    this.#tasks.set(taskId, { prompt, started: false })
+    this.#tasks.set(taskId, { prompt })
     this.#arrived()
   }
 
@@ -77,8 +83,8 @@ export class BoundedRetryQueue {
         active++
       },
     }
-    const work = async (taskId: string, task: { prompt: Prompt; started: boolean }) => {
-      task.started = true
+    const work = async (taskId: string, task: Task) => {
+      task.reader = stop
       active++
       const request = requestOf(task.prompt, this.#model, this.#request)
       try {
@@ -86,8 +92,8 @@ export class BoundedRetryQueue {
         ready.push({ taskId, response })
       } catch (cause) {
         // Stopped, not failed: it stays in the queue.
-        if (stop.signal.aborted) task.started = false
-        else ready.push({ taskId, error: cause instanceof Error ? cause.message : String(cause), cause })
+        if (!stop.signal.aborted)
+          ready.push({ taskId, error: cause instanceof Error ? cause.message : String(cause), cause })
       }
       active--
       wake()
@@ -98,7 +104,7 @@ export class BoundedRetryQueue {
       for (const [taskId, task] of this.#tasks) {
         // Finished ones that nobody has read hold their places.
         if (active + ready.length >= this.#concurrency) break
-        if (!task.started) void work(taskId, task)
+        if (!task.reader) void work(taskId, task)
       }
     }
     this.#arrived = () => {
@@ -126,10 +132,7 @@ export class BoundedRetryQueue {
       this.#reading = false
       // The reader has left: what runs ends, and its tasks wait for the next reader.
       if (!stop.signal.aborted) stop.abort()
-      for (const { taskId } of ready) {
-        const task = this.#tasks.get(taskId)
-        if (task) task.started = false
-      }
+      for (const task of this.#tasks.values()) task.reader = undefined
     }
   }
 }

@@ -19,7 +19,9 @@ export function clientOf(
   preset: ClientOptions & Internal,
   given: unknown,
 ): HolySheepStreamingClient {
-  const options = { ...preset, ...defined(optionsObject('options', given)) }
+  const own = defined(optionsObject('options', given)) as ClientOptions
+  const retry = preset.retry && { retry: { ...preset.retry, ...own.retry } }
+  const options = { ...preset, ...own, ...retry }
   return new HolySheepStreamingClient({ ...options, ...(apiKey !== undefined && { apiKey }) } as ClientOptions)
 }
 

@@ -54,6 +54,7 @@ export async function streamWithTimeout(
   const abort = () => controller.abort(theirs?.reason)
   const timer = setTimeout(
     () => {
+      over()
       const error = new TimeoutError('Request timeout')
       controller.abort(Object.assign(error, { code: 'TIMEOUT', phase: 'total', partialData: received.data() }))
     },
