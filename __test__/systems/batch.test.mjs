@@ -89,6 +89,14 @@ test('an open circuit is no attempt, but the prompt’s own probes are: a long o
   assert.equal(simulator.requests.length, 9)
 })
 
+test('attempts before and after an open circuit are counted together', async (t) => {
+  const simulator = await provider(t, { default: { status: 429, retryAfterMs: 1 } })
+  simulator.script({ status: 503 }, { status: 503 })
+  const circuitBreaker = { failureThreshold: 2, timeout: 20 }
+  const [{ cause }] = await batchProcess(['a'], optionsOf(simulator, { circuitBreaker }))
+  assert.deepEqual([cause.status, cause.attempts.length, simulator.requests.length], [429, 3, 3])
+})
+
 test('prompts that wait for the circuit go on when one has got through, not when their time is up', async () => {
   let down = true
   const { client } = stub(async (text) => {
