@@ -133,6 +133,8 @@ export interface CallOptions {
    * cutting off has no use where there is nowhere else to go. @default 60000
    */
   firstTokenTimeoutMs?: number
+  /** Whether `firstTokenTimeoutMs` is five times as long on the last route left. @default true */
+  stretchLastRoute?: boolean
   /** Silence between two reads, in milliseconds. Comments and pings end it. @default 60000 */
   idleTimeoutMs?: number
   /**
@@ -141,6 +143,11 @@ export interface CallOptions {
    * attempt may take a share of what remains until its first token. The error says what the time went into (`spent`).
    */
   totalTimeoutMs?: number
+  /**
+   * Endpoints take turns: every attempt after a model's first waits as a retry does, counts as one of `maxRetries`, and
+   * goes to the next endpoint. Otherwise the first try of each is free and does not wait. @default false
+   */
+  rotateEndpoints?: boolean
   /** One attempt, to the end of its answer, in milliseconds: cuts healthy long answers too. No limit unless it is set. */
   attemptTimeoutMs?: number
   /** Models to fall back to, in order, when the requested one fails everywhere. */

@@ -89,6 +89,26 @@ test('an open circuit is no attempt, but the prompt’s own probes are: a long o
   assert.equal(simulator.requests.length, 9)
 })
 
+test('a provider that limits every prompt once makes none fail: no budget is shared', async (t) => {
+  const prompts = Array.from({ length: 150 }, (_, i) => `${i}`)
+  const simulator = await provider(t)
+  simulator.script(...prompts.flatMap(() => [{ status: 429, retryAfterMs: 1 }, {}]))
+  const results = await batchProcess(prompts, optionsOf(simulator, { concurrency: 1 }))
+  assert.equal(results.filter(({ success }) => success).length, 150)
+})
+
+test('many prompts at a time are no reason for a warning', async (t) => {
+  const warnings = []
+  const listen = (warning) => warnings.push(warning.message)
+  process.on('warning', listen)
+  t.after(() => process.off('warning', listen))
+  const simulator = await provider(t)
+  const prompts = Array.from({ length: 200 }, (_, i) => `${i}`)
+  await batchProcess(prompts, optionsOf(simulator, { concurrency: 50, signal: new AbortController().signal }))
+  await new Promise(setImmediate)
+  assert.deepEqual(warnings, [])
+})
+
 test('attempts before and after an open circuit are counted together', async (t) => {
   const simulator = await provider(t, { default: { status: 429, retryAfterMs: 1 } })
   simulator.script({ status: 503 }, { status: 503 })

@@ -90,11 +90,10 @@ pub struct CallConfig {
     pub single: bool,
     /// Models to go to, in order, when the requested one fails everywhere.
     pub fallback_models: Vec<String>,
-    /// The first-token timeout holds on the last route too (`createClientWithTimeout`).
-    pub firm: bool,
-    /// Every attempt after a model's first is a retry: it waits, it counts, and it goes to the next
-    /// endpoint (`HolySheepAIClient`).
-    pub rotate: bool,
+    /// The first-token timeout is longer on the last route left.
+    pub stretch_last_route: bool,
+    /// Every attempt after a model's first waits, counts as a retry, and goes to the next endpoint.
+    pub rotate_endpoints: bool,
 }
 
 impl Default for CallConfig {
@@ -114,8 +113,8 @@ impl Default for CallConfig {
             hold_tool_calls: true,
             single: false,
             fallback_models: Vec::new(),
-            firm: false,
-            rotate: false,
+            stretch_last_route: d::STRETCH_LAST_ROUTE,
+            rotate_endpoints: d::ROTATE_ENDPOINTS,
         }
     }
 }
@@ -173,8 +172,8 @@ impl CallConfig {
             call.fallback_models = models;
         }
         call.single = reader.flag("$single")?.unwrap_or(false);
-        call.firm = reader.flag("$firm")?.unwrap_or(call.firm);
-        call.rotate = reader.flag("$rotate")?.unwrap_or(call.rotate);
+        call.stretch_last_route = reader.flag("stretchLastRoute")?.unwrap_or(call.stretch_last_route);
+        call.rotate_endpoints = reader.flag("rotateEndpoints")?.unwrap_or(call.rotate_endpoints);
         // Said on the JavaScript side, which alone it concerns; validated here like the rest.
         reader.flag("coalesce")?;
         Ok(call)

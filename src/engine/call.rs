@@ -124,7 +124,7 @@ impl<'a> Running<'a> {
             min_attempt: deadline::least(self.call.options.total_timeout, d::MIN_ATTEMPT),
         };
         Plan::new(settings, routes.take(if single { 1 } else { usize::MAX }).collect())
-            .rotating(self.call.options.rotate)
+            .rotating(self.call.options.rotate_endpoints)
     }
 
     /// What the deadline leaves.

@@ -251,7 +251,7 @@ impl Running<'_> {
             },
         });
         let started = clock::instant();
-        let stretch = if last && !options.firm { d::LAST_ROUTE_STRETCH } else { 1 };
+        let stretch = if last && options.stretch_last_route { d::LAST_ROUTE_STRETCH } else { 1 };
         let settings = Settings {
             first_token_timeout: options.first_token_timeout.saturating_mul(stretch),
             share: self.share(),

@@ -128,8 +128,8 @@ async fn an_attempt_that_takes_too_long_is_cut_off_though_it_goes_on_talking() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_firm_first_token_timeout_holds_on_the_only_route_too() {
-    let options = json!({ "maxRetries": 0, "firstTokenTimeoutMs": 1_000, "$firm": true });
+async fn the_first_token_timeout_holds_on_the_only_route_too_where_that_is_asked_for() {
+    let options = json!({ "maxRetries": 0, "firstTokenTimeoutMs": 1_000, "stretchLastRoute": false });
     let ended = Scene::new(options, vec![stream().never_answers()]).call().await;
     assert_eq!((phase(&ended), ended.at), (Kind::Timeout(Phase::FirstToken), 1_000));
 }

@@ -39,8 +39,8 @@ export class HolySheepAIClient {
       firstTokenTimeoutMs: timeout,
       idleTimeoutMs: timeout,
       connectTimeoutMs: timeout,
-      $firm: true,
-      $rotate: true,
+      stretchLastRoute: false,
+      rotateEndpoints: true,
       ...(healthCheck !== undefined && { healthCheckMs: healthCheck }),
     }
     this.#client = clientOf(apiKey, preset, { ...rest, retry, endpoints: endpoints ?? named })

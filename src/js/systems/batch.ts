@@ -1,4 +1,5 @@
 /** `batchProcess` and `batchStream`: many prompts, some at a time (document 000). */
+import { setMaxListeners } from 'node:events'
 import type { BatchOptions, BatchProgress, BatchResult, Prompt } from '../../../index'
 import { invalid } from '../errors'
 import { callback, optionsObject, splitSignal, tell } from '../options'
@@ -54,6 +55,8 @@ async function* results(
 ): AsyncGenerator<BatchResult, void> {
   const source = (prompts[Symbol.asyncIterator]?.() ?? prompts[Symbol.iterator]?.()) as AsyncIterator<Prompt>
   const stop = new AbortController()
+  // Every call that runs listens to it.
+  setMaxListeners(0, stop.signal)
   const ready: BatchResult[] = []
   let running = 0
   let index = 0

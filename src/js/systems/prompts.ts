@@ -18,7 +18,12 @@ export interface Asks {
 }
 
 /** A client's options for prompts, where the caller says nothing else. */
-export const PRESET: ClientOptions = { circuitBreaker: BREAKER, retry: { maxDelayMs: MAX_WAIT_MS } }
+export const PRESET: ClientOptions = {
+  circuitBreaker: BREAKER,
+  retry: { maxDelayMs: MAX_WAIT_MS },
+  // Each prompt has its attempts, and nobody waits for it: a budget would fail prompts for their neighbours.
+  retryBudget: false,
+}
 
 /** The caller's own client, or one that is made of the options. */
 export function asksOf(own: unknown, preset: ClientOptions, options: object): Asks {

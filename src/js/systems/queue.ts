@@ -1,4 +1,5 @@
 /** `BoundedRetryQueue` of document 000: tasks with a bounded number of attempts, in a bounded queue. */
+import { setMaxListeners } from 'node:events'
 import type { Prompt, QueueOptions, QueueResult } from '../../../index'
 import { invalid, QueueFullError } from '../errors'
 import { optionsObject, splitSignal } from '../options'
@@ -66,6 +67,8 @@ export class BoundedRetryQueue {
     if (this.#reading) throw invalid('processWithRetry', 'a second reader', 'one reader at a time')
     this.#reading = true
     const stop = new AbortController()
+    // Every call that runs listens to it.
+    setMaxListeners(0, stop.signal)
     const circuit = new Circuit()
     const ready: QueueResult[] = []
     let active = 0

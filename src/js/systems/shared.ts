@@ -7,10 +7,15 @@ import { EVENTS, encode, type Heard, optionsObject } from '../options'
 /** What documents 003 send where nothing else is said. */
 export const REQUEST_DEFAULTS = { temperature: 0.7, max_tokens: 500 }
 /** How long documents 003 wait for a connection, and in silence. */
-export const SILENCE = { connectTimeoutMs: 10_000, firstTokenTimeoutMs: 8000, idleTimeoutMs: 8000, $firm: true }
+export const SILENCE = {
+  connectTimeoutMs: 10_000,
+  firstTokenTimeoutMs: 8000,
+  idleTimeoutMs: 8000,
+  stretchLastRoute: false,
+}
 
 /** Options that the engine knows and the declarations do not name. */
-export type Internal = { $single?: boolean; $firm?: boolean; $rotate?: boolean }
+export type Internal = { $single?: boolean }
 export type Messages = ChatRequest['messages']
 
 /** A client with a document's options where the caller says nothing else. */

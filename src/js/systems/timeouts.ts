@@ -11,6 +11,6 @@ export function createClientWithTimeout(taskType = 'medium', options?: ClientOpt
   if (typeof taskType !== 'string') throw invalid('taskType', taskType, "'short', 'medium', 'long'")
   const known = Object.hasOwn(TIMEOUTS, taskType) ? (taskType as keyof typeof TIMEOUTS) : 'medium'
   const [silence, connect] = TIMEOUTS[known]
-  const limits = { connectTimeoutMs: connect, firstTokenTimeoutMs: silence, idleTimeoutMs: silence, $firm: true }
-  return clientOf(undefined, { maxRetries: 2, ...limits }, options)
+  const limits = { connectTimeoutMs: connect, firstTokenTimeoutMs: silence, idleTimeoutMs: silence }
+  return clientOf(undefined, { maxRetries: 2, stretchLastRoute: false, ...limits }, options)
 }
