@@ -133,6 +133,8 @@ export interface CallOptions {
    * cutting off has no use where there is nowhere else to go. @default 60000
    */
   firstTokenTimeoutMs?: number
+  /** Whether `firstTokenTimeoutMs` is five times as long on the last route left. @default true */
+  stretchLastRoute?: boolean
   /** Silence between two reads, in milliseconds. Comments and pings end it. @default 60000 */
   idleTimeoutMs?: number
   /**
@@ -141,6 +143,15 @@ export interface CallOptions {
    * attempt may take a share of what remains until its first token. The error says what the time went into (`spent`).
    */
   totalTimeoutMs?: number
+  /**
+   * Endpoints take turns: every attempt after a model's first waits as a retry does, counts as one of `maxRetries`, and
+   * goes to the next endpoint. Otherwise the first try of each is free and does not wait. @default false
+   */
+  rotateEndpoints?: boolean
+  /** One attempt, to the end of its answer, in milliseconds: cuts healthy long answers too. No limit unless it is set. */
+  attemptTimeoutMs?: number
+  /** Models to fall back to, in order, when the requested one fails everywhere. */
+  fallbackModels?: string[]
   /**
    * Retries after the first attempt, among the endpoints of one model. The first try of every further
    * endpoint or model does not count. @default 3
@@ -348,8 +359,6 @@ export interface ClientOptions extends Omit<CallOptions, 'signal' | 'idempotency
   model?: string
   /** Several endpoints, best first, instead of `baseUrl`. A plain URL gets the client's `apiKey`; an object only its own. */
   endpoints?: Array<string | Endpoint>
-  /** Models to fall back to, in order, when the requested one fails everywhere. */
-  fallbackModels?: string[]
   /** How retries are spaced, and which failures are retried: see `retry.*`. */
   retry?: RetryOptions
   /**
@@ -399,6 +408,8 @@ export type ClientEvent =
       endpoint: string
       model: string
       requestId: string
+      /** The name of the error's class. */
+      class: string
       code: string
       status?: number
       message: string
@@ -511,65 +522,6 @@ export class HolySheepStreamingClient implements AsyncDisposable {
   /** Ends what is in flight (`code: 'CLIENT_CLOSED'`) and refuses what comes later. */
   close(): Promise<void>
   [Symbol.asyncDispose](): Promise<void>
-}
-
-/** Options of `smartStreamWithRecovery`. */
-export interface SmartStreamOptions {
-  /** Attempts in all, breaks included. @default 5 */
-  maxRetries?: number
-  /** Silence before the first token and between two reads, in milliseconds; a long healthy answer is not cut. @default 30000 */
-  timeout?: number
-  /** Told of each piece of text, once and in order; a promise that it returns is awaited. */
-  onProgress?(content: string): unknown
-  /** Told of the whole answer. */
-  onComplete?(response: string): unknown
-  /** Told of the error, once, when the call has failed. */
-  onError?(error: Error): unknown
-}
-
-/** How `smartStreamWithRecovery` ended. `response` is what was received, `attempts` how many requests were made. */
-export type SmartStreamOutcome =
-  | { success: true; response: string; attempts: number }
-  | {
-      success: false
-      /** `Max retries exceeded` where all attempts were used up (`cause` is the last error), else the error. */
-      error: Error | 'Max retries exceeded'
-      cause?: Error
-      response: string
-      attempts: number
-    }
-
-/**
- * A client that finishes interrupted answers, in the form of the documents. Its waits are 2, 4, 8 and then 10 s; its
- * requests carry `session_id` unless `sessionField` is false.
- */
-export class ResilientStreamingClient extends HolySheepStreamingClient {
-  constructor(apiKey: string, options?: number | ClientOptions)
-  constructor(options?: ClientOptions)
-  /** The id of the last chunk of the call that last received something; `null` before. */
-  lastReceivedId: string | null
-  /** The text so far of the call that last received something. */
-  accumulatedContent: string
-  /** An answer with recovery. Rejects only for invalid arguments. */
-  smartStreamWithRecovery(
-    model: string,
-    messages: ChatRequest['messages'],
-    options?: SmartStreamOptions,
-  ): Promise<SmartStreamOutcome>
-  /** Exactly one attempt; resolves to its text. `timeout` as in `SmartStreamOptions`. */
-  streamSession(
-    model: string,
-    messages: ChatRequest['messages'],
-    sessionId: string,
-    timeout?: number,
-    onProgress?: (content: string) => unknown,
-  ): Promise<string>
-  /** The messages with one system message more, which asks for the rest and quotes the last 200 characters. */
-  buildRecoveryContext(messages: ChatRequest['messages'], partialResponse: string): ChatRequest['messages']
-  /** `session_<ms>_<9 of base 36>`. */
-  generateSessionId(): string
-  /** False for the codes `INVALID_REQUEST`, `AUTH_FAILED` and `CONTENT_FILTERED`. */
-  isRecoverable(error: unknown): boolean
 }
 
 /** What `ChatStream.result` resolves to. */
@@ -793,7 +745,7 @@ export class AuthenticationError extends APIError {}
 export class RateLimitError extends APIError {}
 /** A stage took too long. */
 export class TimeoutError extends HolySheepError {
-  readonly phase: 'connect' | 'first-token' | 'idle' | 'total' | 'queue'
+  readonly phase: 'connect' | 'first-token' | 'idle' | 'attempt' | 'total' | 'queue'
   /** With `phase: 'total'`: what the time of the call went into, in milliseconds. */
   readonly spent?: { queueMs: number; waitMs: number; attemptMs: number }
 }
@@ -809,6 +761,8 @@ export class MalformedResponseError extends HolySheepError {}
 export class RetriesExhaustedError extends HolySheepError {}
 /** Too many wait already, or the call can never pass the limiter. */
 export class QueueFullError extends HolySheepError {}
+
+export * from './systems'
 
 /** The version of this package. */
 export const version: string

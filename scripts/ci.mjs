@@ -67,6 +67,7 @@ await check('biome', bin('biome'), ['ci', '.'])
 await check('types of the public interface', bin('tsc'), ['-p', '__test__/types'])
 await check('README: options table is current', process.execPath, ['scripts/readme.mjs', '--check'])
 await check('README: every program runs', process.execPath, ['scripts/docs.mjs'])
+await check('examples of the systems', process.execPath, ['scripts/examples.mjs'])
 await check('demo', 'npm', ['run', 'demo'])
 
 console.log(`\n${passed} passed, ${failed} failed`)

@@ -7,8 +7,10 @@ const which = process.argv[2] ?? 'all'
 // The profile of the addon, so that dependencies are built once.
 if (which !== 'js') run('cargo', ['test', '--release', '--locked', '--lib', '--quiet'])
 if (which !== 'rust') {
-  const files = readdirSync(join(root, '__test__'))
-    .filter((name) => name.endsWith('.test.mjs'))
-    .map((name) => join('__test__', name))
+  const files = ['__test__', '__test__/systems'].flatMap((folder) =>
+    readdirSync(join(root, folder))
+      .filter((name) => name.endsWith('.test.mjs'))
+      .map((name) => join(folder, name)),
+  )
   run(process.execPath, ['--test', '--test-concurrency=2', ...files])
 }

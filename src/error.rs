@@ -20,6 +20,8 @@ pub enum Phase {
     FirstToken,
     /// Between two reads of bytes.
     Idle,
+    /// One attempt, from its beginning to the end of the answer.
+    Attempt,
     /// The deadline of the whole call.
     Total,
     /// Waiting for a place or for tokens before the call, `acquire({ timeoutMs })`.
@@ -32,6 +34,7 @@ impl Phase {
             Phase::Connect => "connect",
             Phase::FirstToken => "first-token",
             Phase::Idle => "idle",
+            Phase::Attempt => "attempt",
             Phase::Total => "total",
             Phase::Queue => "queue",
         }
@@ -272,6 +275,7 @@ impl Error {
             Phase::Connect => "no connection",
             Phase::FirstToken => "no first token",
             Phase::Idle => "no byte received",
+            Phase::Attempt => "the attempt was not finished",
             Phase::Total => "the call was not finished",
             Phase::Queue => "no place was free",
         };

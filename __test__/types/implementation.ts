@@ -27,3 +27,21 @@ export const makesBreaker: new (
   ...given: ConstructorParameters<typeof Declared.CircuitBreaker>
 ) => Declared.CircuitBreaker = Built.CircuitBreaker
 export const isError: new (message: string, options?: ErrorOptions) => Declared.APIError = Built.APIError
+
+// The same of the documents' systems.
+type Face =
+  | 'BoundedRetryQueue'
+  | 'HolySheepAIClient'
+  | 'HolySheepRetryManager'
+  | 'ModelDegradationManager'
+  | 'MultiProviderRouter'
+  | 'RetryAIManager'
+  | 'RetryConfig'
+  | 'RetryableError'
+  | 'TimeoutAIManager'
+type Constructors = {
+  [Name in Face]: new (
+    ...given: ConstructorParameters<(typeof Declared)[Name]>
+  ) => InstanceType<(typeof Declared)[Name]>
+}
+export const makesFaces: Constructors = Built

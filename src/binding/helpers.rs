@@ -38,12 +38,6 @@ pub fn session_id() -> String {
     engine::session_id(&mut rand::rng())
 }
 
-/// Messages (a JSON array) with a system message that asks for the rest of `partial` and quotes its end.
-#[napi]
-pub fn recovery_context(messages: String, partial: String) -> String {
-    engine::recovery_context(&messages, &partial)
-}
-
 /// The wait before retry number `retry`, counted from 0, in milliseconds, under these options (`retry` of a client).
 /// `previous_ms` is the wait before that one, which decorrelated jitter looks at.
 #[napi(catch_unwind)]

@@ -3,6 +3,7 @@
 mod breaker;
 mod client;
 mod errors;
+pub mod faces;
 pub mod helpers;
 mod hub;
 mod limiter;

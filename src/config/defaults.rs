@@ -12,6 +12,8 @@ pub const FIRST_TOKEN_TIMEOUT: Duration = Duration::from_secs(60);
 /// The first-token timeout of the last route left, as a multiple: cutting it off has no use where
 /// there is nowhere else to go.
 pub const LAST_ROUTE_STRETCH: u32 = 5;
+pub const STRETCH_LAST_ROUTE: bool = true;
+pub const ROTATE_ENDPOINTS: bool = false;
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long a finished answer is read on for its usage and to keep the connection.
 pub const DRAIN: Duration = Duration::from_secs(1);
@@ -68,6 +70,8 @@ pub fn list() -> Value {
         "connectTimeoutMs": ms(CONNECT_TIMEOUT),
         "firstTokenTimeoutMs": ms(FIRST_TOKEN_TIMEOUT),
         "idleTimeoutMs": ms(IDLE_TIMEOUT),
+        "stretchLastRoute": STRETCH_LAST_ROUTE,
+        "rotateEndpoints": ROTATE_ENDPOINTS,
         "maxRetries": MAX_RETRIES,
         "completion": "strict",
         "coalesce": false,

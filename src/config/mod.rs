@@ -76,6 +76,8 @@ pub struct CallConfig {
     pub first_token_timeout: Duration,
     pub idle_timeout: Duration,
     pub total_timeout: Option<Duration>,
+    /// One attempt, to the end of its answer.
+    pub attempt_timeout: Option<Duration>,
     pub max_retries: u32,
     pub completion: Completion,
     /// Headers beside the engine's own: lower-case names.
@@ -90,10 +92,14 @@ pub struct CallConfig {
     pub session_id: Option<String>,
     /// At most so many attempts in all, whatever retries and recoveries are left (the documents' classes).
     pub max_attempts: Option<u32>,
-    /// The first-token timeout is as long on the last route as on any other (the documents' classes).
-    pub unstretched: bool,
     /// Exactly one attempt, whatever routes there are (`executeStream`).
     pub single: bool,
+    /// Models to go to, in order, when the requested one fails everywhere.
+    pub fallback_models: Vec<String>,
+    /// The first-token timeout is longer on the last route left.
+    pub stretch_last_route: bool,
+    /// Every attempt after a model's first waits, counts as a retry, and goes to the next endpoint.
+    pub rotate_endpoints: bool,
 }
 
 impl Default for CallConfig {
@@ -103,6 +109,7 @@ impl Default for CallConfig {
             first_token_timeout: d::FIRST_TOKEN_TIMEOUT,
             idle_timeout: d::IDLE_TIMEOUT,
             total_timeout: None,
+            attempt_timeout: None,
             max_retries: d::MAX_RETRIES,
             completion: Completion::Strict,
             headers: Vec::new(),
@@ -112,8 +119,10 @@ impl Default for CallConfig {
             hold_tool_calls: true,
             session_id: None,
             max_attempts: None,
-            unstretched: false,
             single: false,
+            fallback_models: Vec::new(),
+            stretch_last_route: d::STRETCH_LAST_ROUTE,
+            rotate_endpoints: d::ROTATE_ENDPOINTS,
         }
     }
 }
@@ -139,6 +148,7 @@ impl CallConfig {
         set(&mut call.first_token_timeout, reader.millis("firstTokenTimeoutMs", 1)?);
         set(&mut call.idle_timeout, reader.millis("idleTimeoutMs", 1)?);
         call.total_timeout = reader.millis("totalTimeoutMs", 1)?.or(call.total_timeout);
+        call.attempt_timeout = reader.millis("attemptTimeoutMs", 1)?.or(call.attempt_timeout);
         if let Some(retries) = reader.whole("maxRetries", 0, 10_000)? {
             call.max_retries = retries as u32;
         }
@@ -158,11 +168,15 @@ impl CallConfig {
         if let Some(hold) = reader.choice("toolCalls", &[("hold", true), ("stream", false)])? {
             call.hold_tool_calls = hold;
         }
+        if let Some(models) = reader.texts("fallbackModels", "an array of models' names")? {
+            call.fallback_models = models;
+        }
         call.single = reader.flag("$single")?.unwrap_or(false);
-        call.unstretched = reader.flag("$unstretched")?.unwrap_or(call.unstretched);
         if let Some(attempts) = reader.whole("$maxAttempts", 1, 10_000)? {
             call.max_attempts = Some(attempts as u32);
         }
+        call.stretch_last_route = reader.flag("stretchLastRoute")?.unwrap_or(call.stretch_last_route);
+        call.rotate_endpoints = reader.flag("rotateEndpoints")?.unwrap_or(call.rotate_endpoints);
         // Said on the JavaScript side, which alone it concerns; validated here like the rest.
         reader.flag("coalesce")?;
         Ok(call)
@@ -265,7 +279,6 @@ fn rate_limit(reader: &mut Reader<'_>, key: &'static str) -> Result<Option<RateL
 pub struct ClientConfig {
     pub endpoints: Vec<Arc<Endpoint>>,
     pub model: String,
-    pub fallback_models: Vec<String>,
     pub call: CallConfig,
     pub retry: RetryConfig,
     pub retry_budget: Option<retry_budget::Options>,
@@ -319,7 +332,6 @@ impl ClientConfig {
         let config = ClientConfig {
             endpoints,
             model: reader.text("model", "a model's name")?.unwrap_or(d::MODEL).to_owned(),
-            fallback_models: reader.texts("fallbackModels", "an array of models' names")?.unwrap_or_default(),
             call,
             retry,
             retry_budget: retry::budget(&mut reader, "retryBudget")?,

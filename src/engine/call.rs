@@ -73,7 +73,7 @@ impl<'a> Running<'a> {
     ) -> Self {
         let config = &client.config;
         let mut models = vec![call.request.model().unwrap_or_else(|| config.model.clone())];
-        for model in &config.fallback_models {
+        for model in &call.options.fallback_models {
             if !models.contains(model) {
                 models.push(model.clone());
             }
@@ -128,6 +128,7 @@ impl<'a> Running<'a> {
             min_attempt: deadline::least(self.call.options.total_timeout, d::MIN_ATTEMPT),
         };
         Plan::new(settings, routes.take(if single { 1 } else { usize::MAX }).collect())
+            .rotating(self.call.options.rotate_endpoints)
     }
 
     /// What the deadline leaves.

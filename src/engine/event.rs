@@ -24,6 +24,8 @@ pub enum Event {
         endpoint: String,
         model: String,
         request_id: String,
+        /// The name of the error's class in JavaScript.
+        class: &'static str,
         code: &'static str,
         #[serde(skip_serializing_if = "Option::is_none")]
         status: Option<u16>,

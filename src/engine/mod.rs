@@ -26,7 +26,7 @@ pub use client::{Call, Client, session_id};
 // What the binding needs of the modules below: it sees the engine alone.
 pub use crate::policy::circuit_breaker::{Outcome, State};
 pub use crate::policy::classify::is_retryable_code;
-pub use crate::session::prompts::recovery_context;
+pub use crate::session::prompts::{Style, continuation};
 pub use crate::session::snapshot::Snapshot;
 pub use crate::transport::http::{certificates, transport};
 pub use crate::wire::chat::ChatRequest;

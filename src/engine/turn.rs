@@ -265,7 +265,7 @@ impl Running<'_> {
             },
         });
         let started = clock::instant();
-        let stretch = if last && !options.unstretched { d::LAST_ROUTE_STRETCH } else { 1 };
+        let stretch = if last && options.stretch_last_route { d::LAST_ROUTE_STRETCH } else { 1 };
         let settings = Settings {
             first_token_timeout: options.first_token_timeout.saturating_mul(stretch),
             share: self.share(),
@@ -317,7 +317,16 @@ impl Running<'_> {
         let mut attempt = Attempt { settings, on_limits: &on_limits, delivery };
         let send =
             |on_sent| Request { url, headers, body: encoded.body, options: transport_options, on_sent };
-        let result = attempt.run(&*self.client.transport, send).await;
+        let run = attempt.run(&*self.client.transport, send);
+        let result = match options.attempt_timeout {
+            None => run.await,
+            Some(limit) => match tokio::time::timeout(limit, run).await {
+                Ok(result) => result,
+                // Only its usage was waited for.
+                Err(_) if attempt.delivery.progress.complete => Ok(()),
+                Err(_) => Err(Error::timeout(Phase::Attempt, limit)),
+            },
+        };
         let result = result.map_err(|error| without_key(error, endpoint));
         let seam = attempt.delivery.splice.as_ref().and_then(|splice| splice.seam());
         let pieces = current.progress.pieces;
@@ -362,6 +371,7 @@ impl Running<'_> {
                 endpoint: record.endpoint.clone(),
                 model: record.model.clone(),
                 request_id: record.request_id.clone(),
+                class: error.kind.class(),
                 code: error.code(),
                 status: record.status,
                 message: record.message.clone().unwrap_or_default(),

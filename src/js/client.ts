@@ -15,7 +15,7 @@ import { CircuitBreaker, nativeBreaker } from './breaker'
 import { HolySheepError, invalid, native, RetriesExhaustedError } from './errors'
 import { type CallHandle, type Consumer, emptySnapshot, NOTHING, open, TEXT } from './hub'
 import { addon } from './native'
-import { callback, encode, encodeRequest, optionsObject, sleep, splitSignal, tell } from './options'
+import { callback, EVENTS, encode, encodeRequest, type Heard, optionsObject, sleep, splitSignal, tell } from './options'
 import { ofError, toResume } from './snapshot'
 import { type ChatStream, createStream } from './stream'
 
@@ -27,19 +27,7 @@ const DEFAULT_HOST = 'api.holysheep.ai'
 type Options = Omit<ClientOptions, 'signal'> & { retry?: Record<string, unknown>; $limiter?: unknown }
 type Messages = ChatRequest['messages']
 
-/** `client.stream`, and `onAttempt` is told of each attempt that begins. */
-export let openStream: (
-  client: HolySheepStreamingClient,
-  request: ChatRequest,
-  options: CallOptions,
-  onAttempt: () => void,
-) => ChatStream
-
 export class HolySheepStreamingClient {
-  static {
-    openStream = (client, request, options, onAttempt) => client.#stream(request, options, undefined, onAttempt)
-  }
-
   readonly #native: InstanceType<typeof addon.NativeClient>
   readonly #observer: BreakerObserver
   readonly #onEvent: ((event: ClientEvent) => void) | undefined
@@ -129,14 +117,7 @@ export class HolySheepStreamingClient {
     const own = error instanceof HolySheepError ? [code] : [status, code, cause?.code]
     const row = this.#decided(error instanceof HolySheepError ? code : (own[1] ?? own[2]), status)
     if (row) return row !== 'never' && row !== 'fallback'
-    const first = own.find((value) => typeof value === 'number' || (typeof value === 'string' && value !== ''))
-    if (first === undefined) return false
-    // No money is left: the status alone does not say so.
-    if (code === 'QUOTA_EXHAUSTED' || code === 'insufficient_quota') return false
-    if (error instanceof HolySheepError && error.status !== undefined) {
-      return addon.isRetryableCode(String(error.status)) && addon.isRetryableCode(String(code))
-    }
-    return addon.isRetryableCode(String(first))
+    return isRetryable(error)
   }
 
   /** What the client's own decision table says of a failure, where it has a row for it. */
@@ -161,16 +142,10 @@ export class HolySheepStreamingClient {
     return this.#stream(full, options, { json, length: snapshot.answer?.text?.length ?? 0 })
   }
 
-  #stream(
-    request: ChatRequest,
-    options?: CallOptions,
-    resumed?: { json: string; length: number },
-    onAttempt?: () => void,
-  ): ChatStream {
+  #stream(request: ChatRequest, options?: CallOptions, resumed?: { json: string; length: number }): ChatStream {
     const body = encodeRequest(request)
-    const event = onAttempt && attempts(onAttempt)
     return createStream({
-      enter: (consumer) => this.#start(body, options, { ...consumer, event }, false, resumed?.json),
+      enter: (consumer) => this.#start(body, options, consumer, false, resumed?.json),
       body,
       withUsage: request.stream_options?.include_usage === true,
       earlier: resumed?.length ?? 0,
@@ -203,9 +178,9 @@ export class HolySheepStreamingClient {
   ): Promise<void> {
     const piece = callback('onChunk', onChunk as (content: string) => unknown)
     const consumer = { piece } as Consumer
-    consumer.event = attempts(() => {
-      made.attempts++
-    })
+    consumer.event = (json) => {
+      if ((JSON.parse(json) as ClientEvent).type === 'attempt') made.attempts++
+    }
     const over = new Promise<void>((resolve, error) => {
       consumer.end = () => resolve()
       consumer.error = error
@@ -238,7 +213,7 @@ export class HolySheepStreamingClient {
         consumer.restart?.()
         onRestart?.()
       },
-      event: this.#listener(consumer.event),
+      event: this.#listener(consumer.event, (options as Heard | undefined)?.[EVENTS]),
       judge: this.#observer.isFailure,
       end(json) {
         settle()
@@ -264,10 +239,11 @@ export class HolySheepStreamingClient {
   }
 
   /** Who hears of events: the call itself, and the observers where there are any. */
-  #listener(own: Consumer['event']): Consumer['event'] {
-    if (!this.#onEvent && !this.#observer.onStateChange) return own
+  #listener(own: Consumer['event'], heard: Heard[typeof EVENTS]): Consumer['event'] {
+    if (!this.#onEvent && !this.#observer.onStateChange && !heard) return own
     return (json) => {
       own?.(json)
+      heard?.(JSON.parse(json))
       this.#tell(JSON.parse(json))
     }
   }
@@ -291,11 +267,19 @@ export class HolySheepStreamingClient {
   }
 }
 
-/** Who hears of the events of a call and tells of the attempts. */
-function attempts(onAttempt: () => void): (json: string) => void {
-  return (json) => {
-    if ((JSON.parse(json) as ClientEvent).type === 'attempt') onAttempt()
+/** Whether a failure is retried where no table says otherwise. */
+export function isRetryable(error: unknown): boolean {
+  if (typeof error !== 'object' || error === null) return false
+  const { code, status, cause } = error as { code?: unknown; status?: unknown; cause?: { code?: unknown } }
+  const own = error instanceof HolySheepError ? [code] : [status, code, cause?.code]
+  const first = own.find((value) => typeof value === 'number' || (typeof value === 'string' && value !== ''))
+  if (first === undefined) return false
+  // No money is left: the status alone does not say so.
+  if (code === 'QUOTA_EXHAUSTED' || code === 'insufficient_quota') return false
+  if (error instanceof HolySheepError && error.status !== undefined) {
+    return addon.isRetryableCode(String(error.status)) && addon.isRetryableCode(String(code))
   }
+  return addon.isRetryableCode(String(first))
 }
 
 /** Takes `recovery.onRestart` out of options: it stays on this side. */

@@ -32,7 +32,7 @@ class APIError extends HolySheepError {}
 class AuthenticationError extends APIError {}
 class RateLimitError extends APIError {}
 class TimeoutError extends HolySheepError {
-  declare readonly phase: 'connect' | 'first-token' | 'idle' | 'total' | 'queue'
+  declare readonly phase: 'connect' | 'first-token' | 'idle' | 'attempt' | 'total' | 'queue'
   declare readonly spent?: { queueMs: number; waitMs: number; attemptMs: number }
 }
 class ConnectionError extends HolySheepError {}

@@ -101,7 +101,7 @@ export class RateLimitedClient extends HolySheepStreamingClient {
 }
 
 /** The headers that say how long to wait, of a fetch response or of a Node message. */
-function waitHeaders(headers: Headers | undefined): Record<string, string> {
+export function waitHeaders(headers: Headers | undefined): Record<string, string> {
   const found: Record<string, string> = {}
   for (const name of ['retry-after-ms', 'retry-after']) {
     const value = typeof headers?.get === 'function' ? headers.get(name) : plain(headers, name)

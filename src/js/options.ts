@@ -1,5 +1,12 @@
 /** Options and requests on their way to Rust, which validates them. */
+import type { ClientEvent } from '../../index'
 import { describe, invalid } from './errors'
+
+/** Among the options of a call: who hears of its events. For the faces; a symbol is never encoded. */
+export const EVENTS = Symbol('events')
+export interface Heard {
+  [EVENTS]?: (event: ClientEvent) => void
+}
 
 /**
  * Encodes options as JSON. What JSON cannot say (`NaN`, functions, big integers) becomes

@@ -110,7 +110,9 @@ pub fn classify(error: &Error) -> Class {
         Kind::Server => class(error.status.is_none_or(is_retryable_status), Failure, Allowed),
         // The proxy that sent it is not the service.
         Kind::Redirect => class(false, Ignored, Allowed),
-        Kind::Timeout(Phase::Connect | Phase::FirstToken | Phase::Idle) => class(true, Failure, Allowed),
+        Kind::Timeout(Phase::Connect | Phase::FirstToken | Phase::Idle | Phase::Attempt) => {
+            class(true, Failure, Allowed)
+        }
         // An attempt that was under way when the call's time ran out is as silent as any other.
         Kind::Timeout(Phase::Total) => class(false, Failure, Never),
         Kind::Timeout(Phase::Queue) => class(false, Ignored, Never),

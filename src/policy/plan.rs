@@ -115,6 +115,8 @@ pub struct Plan {
     broke: bool,
     /// A backoff has been waited for, and then the breaker denied the attempt.
     paid: bool,
+    /// See [`Plan::rotating`].
+    rotates: bool,
 }
 
 impl Plan {
@@ -147,7 +149,16 @@ impl Plan {
             waits: None,
             broke: false,
             paid: false,
+            rotates: false,
         }
+    }
+
+    /// Whether the routes of a model take turns: every attempt after its first one waits, counts as one of
+    /// `max_retries`, and goes to the next route.
+    #[must_use]
+    pub fn rotating(mut self, rotates: bool) -> Self {
+        self.rotates = rotates;
+        self
     }
 
     /// True when there is no other route to go to than the one that is tried now.
@@ -160,7 +171,7 @@ impl Plan {
         let Some(current) = self.current else { return 0 };
         let left = |state: &State| {
             let same_model = state.route.model == self.model;
-            let turn_is_over = same_model && state.tried && !self.may_retry();
+            let turn_is_over = same_model && (state.tried || self.rotates) && !self.may_retry();
             !state.dead && !state.silent && state.route.model >= self.model && !turn_is_over
         };
         self.states.iter().enumerate().filter(|(index, state)| *index != current && left(state)).count()
@@ -253,7 +264,14 @@ impl Plan {
                 self.retries -= 1;
                 self.paid = true;
             }
-            Reason::First | Reason::Fallback => self.states[current].tried = false,
+            Reason::First | Reason::Fallback => {
+                self.states[current].tried = false;
+                // On its way round it has waited and was counted.
+                if self.rotates && self.retries > 0 {
+                    self.retries -= 1;
+                    self.paid = true;
+                }
+            }
         }
         let soonest =
             self.states.iter().filter(|state| !state.dead).filter_map(|state| state.blocked_until).min();
@@ -292,13 +310,17 @@ impl Plan {
         let open = |state: &State| !state.dead && state.blocked_until.is_none_or(|until| until <= now);
         let usable = |state: &State| state.route.model == self.model && open(state);
         let first = self.current.is_none();
+        let begun = self.states.iter().any(|state| state.route.model == self.model && state.tried);
         let untried =
             self.states.iter().position(|state| usable(state) && !state.tried && state.not_before <= now);
-        if let Some(index) = untried {
+        let rotating = self.rotates && begun;
+        if let Some(index) = untried.filter(|_| !rotating) {
             let reason = if first { Reason::First } else { Reason::Fallback };
             return Some(self.take(index, Duration::ZERO, false, reason));
         }
-        if !self.may_retry() {
+        // The next endpoint costs no budget, though it waits for its turn.
+        let free = self.broke && rotating && untried.is_some();
+        if self.retries >= self.settings.max_retries || (self.broke && !free) {
             return None;
         }
         // Somewhere to go instead of asking a silent route again.
@@ -321,6 +343,7 @@ impl Plan {
         let index = (0..count)
             .map(|step| (start + step) % count)
             .filter(|index| usable(&self.states[*index]) && !avoided(&self.states[*index]))
+            .filter(|index| !free || !self.states[*index].tried)
             .min_by_key(|index| self.states[*index].not_before.max(due))?;
         let asked = Duration::from_millis(self.states[index].not_before.saturating_sub(now));
         let wait = backoff.max(asked);
@@ -332,7 +355,11 @@ impl Plan {
             self.previous_delay = Some(backoff);
         }
         self.paid = false;
-        Some(self.take(index, wait, asked > backoff, Reason::Retry(self.retries)))
+        let reason = match rotating && !self.states[index].tried {
+            true => Reason::Fallback,
+            false => Reason::Retry(self.retries),
+        };
+        Some(self.take(index, wait, asked > backoff, reason))
     }
 
     fn take(&mut self, index: usize, wait: Duration, asked: bool, reason: Reason) -> Step {

@@ -419,3 +419,6 @@ proptest! {
         }
     }
 }
+
+#[path = "plan_rotation_tests.rs"]
+mod rotation;

@@ -57,12 +57,6 @@ pub fn continuation(messages: &str, partial: &str, style: Style) -> Prompt {
     Prompt { messages: append(messages, &added), anchor }
 }
 
-/// The documents' `buildRecoveryContext`: the originals and one system message that quotes the last 200
-/// characters.
-pub fn recovery_context(messages: &str, partial: &str) -> String {
-    continuation(messages, partial, Style::System).messages
-}
-
 /// The instruction asks for the cut word from its first letter, because models go on in whole words
 /// anyway, and because it says what a model otherwise leaves open: whether a space comes first. The
 /// splice knows that case by the word, also where it is short. The quote stands at the end and as it
@@ -159,7 +153,8 @@ mod tests {
         assert_eq!(messages.len(), 1);
         assert_eq!(messages[0]["role"], "system");
         assert!(messages[0]["content"].as_str().unwrap().contains("“half an ans”"));
-        let context: Vec<Value> = serde_json::from_str(&recovery_context(ORIGINAL, "half an ans")).unwrap();
+        let context: Vec<Value> =
+            serde_json::from_str(&continuation(ORIGINAL, "half an ans", Style::System).messages).unwrap();
         assert_eq!(context[1..], messages);
     }
 

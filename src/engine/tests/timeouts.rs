@@ -113,3 +113,23 @@ async fn a_head_without_a_byte_after_it_waits_for_the_first_token_and_not_for_th
     let ended = once(stream().stall()).await;
     assert_eq!((phase(&ended), ended.at), (Kind::Timeout(Phase::FirstToken), 5_000));
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_attempt_that_takes_too_long_is_cut_off_though_it_goes_on_talking() {
+    let slow = || (0..40).fold(stream().say("a"), |reply, _| reply.wait(150).say("b"));
+    let options = json!({ "maxRetries": 0, "attemptTimeoutMs": 1_000, "recovery": false });
+    let ended = Scene::new(options.clone(), vec![slow()]).call().await;
+    assert_eq!((phase(&ended), ended.at), (Kind::Timeout(Phase::Attempt), 1_000));
+    assert_eq!(ended.error().partial.as_deref().map(str::len), Some(7));
+    // One attempt, not the call: the next route has its own time.
+    let options = json!({ "maxRetries": 0, "attemptTimeoutMs": 1_000 });
+    let ended = Scene::two(options, vec![stream().never_answers()], vec![answer(&["b"]).head_after(900)]);
+    assert_eq!(ended.call().await.at, 1_900);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_first_token_timeout_holds_on_the_only_route_too_where_that_is_asked_for() {
+    let options = json!({ "maxRetries": 0, "firstTokenTimeoutMs": 1_000, "stretchLastRoute": false });
+    let ended = Scene::new(options, vec![stream().never_answers()]).call().await;
+    assert_eq!((phase(&ended), ended.at), (Kind::Timeout(Phase::FirstToken), 1_000));
+}

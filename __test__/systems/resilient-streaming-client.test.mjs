@@ -1,8 +1,8 @@
 // The documents' ResilientStreamingClient, and the faults of theirs that this one does not have.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { ResilientStreamingClient, StreamInterruptedError } from '../index.mjs'
-import { ANSWER, failure, KEY, MESSAGES, PIECES, provider } from './support/provider.mjs'
+import { ResilientStreamingClient, StreamInterruptedError } from '../../index.mjs'
+import { ANSWER, failure, KEY, MESSAGES, PIECES, provider } from '../support/provider.mjs'
 
 /** A client of a simulator, whose waits are short. */
 async function resilient(t, options = {}) {

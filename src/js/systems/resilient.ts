@@ -1,9 +1,9 @@
 /** `ResilientStreamingClient`: the documents' face of an answer that is finished. */
-import type { CallOptions, ChatRequest, ClientOptions, SmartStreamOptions, SmartStreamOutcome } from '../../index'
-import { HolySheepStreamingClient, lastError, openStream, readArguments } from './client'
-import { invalid, StreamInterruptedError, unknown } from './errors'
-import { addon } from './native'
-import { callback, optionsObject, tell } from './options'
+import type { CallOptions, ChatRequest, ClientOptions, SmartStreamOptions, SmartStreamOutcome } from '../../../index'
+import { HolySheepStreamingClient, lastError, readArguments } from '../client'
+import { invalid, StreamInterruptedError, unknown } from '../errors'
+import { addon } from '../native'
+import { callback, EVENTS, type Heard, optionsObject, tell } from '../options'
 
 type Messages = ChatRequest['messages']
 
@@ -72,7 +72,7 @@ export class ResilientStreamingClient extends HolySheepStreamingClient {
   buildRecoveryContext(messages: Messages, partialResponse: string): Messages {
     if (!Array.isArray(messages)) throw invalid('messages', messages, 'an array of messages')
     if (typeof partialResponse !== 'string') throw invalid('partialResponse', partialResponse, 'a string')
-    return JSON.parse(addon.recoveryContext(JSON.stringify(messages), partialResponse))
+    return JSON.parse(addon.continuationMessages(JSON.stringify(messages), partialResponse, true))
   }
 
   generateSessionId(): string {
@@ -93,12 +93,15 @@ export class ResilientStreamingClient extends HolySheepStreamingClient {
     others: object,
   ) {
     const progress = callback('onProgress', onProgress)
-    const silence = { firstTokenTimeoutMs: timeout, idleTimeoutMs: timeout, $unstretched: true }
+    const silence = { firstTokenTimeoutMs: timeout, idleTimeoutMs: timeout, stretchLastRoute: false }
     const run = { text: '', attempts: 0, over: Promise.resolve() }
     const callOptions = { ...silence, ...others, sessionId } as CallOptions
-    const stream = openStream(this, { model, messages }, callOptions, () => {
-      run.attempts++
-    })
+    const heard: Heard = {
+      [EVENTS](event) {
+        if (event.type === 'attempt') run.attempts++
+      },
+    }
+    const stream = this.stream({ model, messages }, { ...callOptions, ...heard })
     const read = async () => {
       for await (const chunk of stream) {
         run.text += chunk.choices[0]?.delta.content ?? ''

@@ -1,0 +1,176 @@
+// HolySheepAIClient (document 004).
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { HolySheepAIClient, HolySheepError, RetriesExhaustedError } from '../../index.mjs'
+import { ANSWER, failure, KEY, MESSAGES, provider, until } from '../support/provider.mjs'
+
+async function three(t, options = {}) {
+  const simulators = [await provider(t), await provider(t), await provider(t)]
+  const waits = []
+  const onEvent = (event) => event.type === 'wait' && waits.push(event.ms)
+  const endpoints = simulators.map(({ url }) => url)
+  const client = new HolySheepAIClient(KEY, { endpoints, retryDelay: 4, onEvent, ...options })
+  t.after(() => client.close())
+  const counts = () => simulators.map(({ requests }) => requests.length)
+  return { simulators, client, counts, waits }
+}
+const ask = (client, options) => client.chatCompletion('gpt-4.1', MESSAGES, options)
+
+test('the request has the defaults of the document, or what is said', async (t) => {
+  const { simulators, client } = await three(t)
+  const completion = await ask(client)
+  assert.equal(completion.choices[0].message.content, ANSWER)
+  await ask(client, { temperature: 0, maxTokens: 5 })
+  const [first, second] = simulators[0].requests.map(({ json }) => json)
+  assert.deepEqual([first.model, first.temperature, first.max_tokens], ['gpt-4.1', 0.7, 1000])
+  assert.deepEqual([second.temperature, second.max_tokens], [0, 5])
+})
+
+test('a 429 goes to the next endpoint after waits that grow', async (t) => {
+  const { simulators, client, counts, waits } = await three(t)
+  simulators[0].script({ status: 429 })
+  simulators[1].script({ status: 429 })
+  assert.equal((await ask(client)).choices[0].message.content, ANSWER)
+  assert.deepEqual(
+    [counts(), waits],
+    [
+      [1, 1, 1],
+      [8, 16],
+    ],
+  )
+  assert.deepEqual(client.getMetrics(), {
+    totalRequests: 1,
+    successfulRequests: 1,
+    errors429: 2,
+    otherErrors: 0,
+    fallbackCount: 2,
+    successRate: '100.00%',
+  })
+})
+
+test('a timeout, a 408 and a 5xx go to the next endpoint after the plain wait', async (t) => {
+  const { simulators, client, counts, waits } = await three(t, { timeout: 80 })
+  for (const scenario of [{ silent: true }, { status: 408 }, { status: 503 }, { connectReset: true }]) {
+    for (const simulator of simulators) simulator.reset()
+    for (const simulator of simulators) simulator.setDefault({ text: ANSWER })
+    waits.length = 0
+    simulators[0].script(scenario)
+    assert.equal((await ask(client)).choices[0].message.content, ANSWER)
+    assert.deepEqual([counts(), waits], [[1, 1, 0], [4]], JSON.stringify(scenario))
+  }
+})
+
+test('400, 401 and 403 are thrown at once', async (t) => {
+  const { simulators, client, counts } = await three(t)
+  for (const status of [400, 401, 403]) {
+    simulators[0].script({ status })
+    const error = await failure(ask(client))
+    assert.ok(error instanceof HolySheepError)
+    assert.equal(error.status, status)
+  }
+  assert.deepEqual(counts(), [3, 0, 0])
+  assert.equal(client.getMetrics().otherErrors, 3)
+})
+
+test('three attempts are three requests, and the last error is not lost', async (t) => {
+  const { simulators, client, counts } = await three(t)
+  for (const simulator of simulators) simulator.setDefault({ status: 500 })
+  const error = await failure(ask(client))
+  assert.ok(error instanceof RetriesExhaustedError)
+  assert.match(error.message, /^All endpoints failed after 3 attempts\. Last error: 500 /)
+  assert.deepEqual([error.status, error.cause.status, error.attempts.length], [500, 500, 3])
+  assert.deepEqual(counts(), [1, 1, 1])
+})
+
+test('the attempts are counted in all, over however many endpoints', async (t) => {
+  const { simulators, client, counts } = await three(t, { maxRetries: 5 })
+  for (const simulator of simulators) simulator.setDefault({ status: 429 })
+  assert.equal((await failure(ask(client))).attempts.length, 5)
+  assert.deepEqual(counts(), [2, 2, 1])
+  const single = new HolySheepAIClient(KEY, { endpoints: [simulators[0].url], maxRetries: 1 })
+  simulators[0].clear()
+  assert.equal((await failure(ask(single))).status, 429)
+  assert.deepEqual(simulators[0].requests.length, 1)
+})
+
+test('the next call begins at the primary again, and concurrent calls do not push each other', async (t) => {
+  const { simulators, client, counts } = await three(t)
+  simulators[0].script({ status: 500 })
+  await ask(client)
+  await ask(client)
+  assert.deepEqual(counts(), [2, 1, 0])
+  for (const simulator of simulators) simulator.clear()
+  simulators[0].script(...Array.from({ length: 4 }, () => ({ status: 500 })))
+  await Promise.all(Array.from({ length: 4 }, () => ask(client)))
+  assert.deepEqual(counts(), [4, 4, 0])
+})
+
+test('an endpoint that is down is left alone, and used again when its breaker lets it be tried', async (t) => {
+  const { simulators, client, counts } = await three(t, { circuitBreaker: { failureThreshold: 2, timeout: 300 } })
+  simulators[0].setDefault({ status: 503 })
+  for (let i = 0; i < 6; i++) await ask(client)
+  assert.deepEqual(counts(), [2, 6, 0])
+  simulators[0].setDefault({ text: 'back' })
+  await until(async () => (await ask(client)).choices[0].message.content === 'back', 'the return')
+})
+
+test('the digits in a message say nothing', async (t) => {
+  const { simulators, client } = await three(t)
+  simulators[0].script({ status: 500, body: { error: { message: 'order 429 timeout 401' } } })
+  await ask(client)
+  const { errors429, otherErrors } = client.getMetrics()
+  assert.deepEqual([errors429, otherErrors], [0, 1])
+})
+
+test('the three hosts are defaults of this class; HOLYSHEEP_BASE_URL takes their place', async (t) => {
+  const simulator = await provider(t)
+  const before = process.env.HOLYSHEEP_BASE_URL
+  process.env.HOLYSHEEP_BASE_URL = simulator.url
+  t.after(() => {
+    if (before === undefined) delete process.env.HOLYSHEEP_BASE_URL
+    else process.env.HOLYSHEEP_BASE_URL = before
+  })
+  await ask(new HolySheepAIClient(KEY))
+  assert.equal(simulator.requests.length, 1)
+})
+
+test('the metrics before the first call, and wrong arguments', async (t) => {
+  const { client, counts } = await three(t)
+  assert.equal(client.getMetrics().successRate, '0.00%')
+  assert.equal((await failure(client.chatCompletion('m', 'no messages'))).code, 'INVALID_ARGUMENT')
+  const reason = new Error('enough')
+  assert.equal(await failure(ask(client, { signal: AbortSignal.abort(reason) })), reason)
+  assert.deepEqual(counts(), [0, 0, 0])
+  assert.equal(client.getMetrics().totalRequests, 0)
+  for (const options of [
+    { maxRetries: 0 },
+    { retryDelay: -1 },
+    { exponentialBackoff: 0 },
+    { timeout: 'x' },
+    { endpoints: [] },
+    { nonsense: 1 },
+  ]) {
+    assert.throws(() => new HolySheepAIClient(KEY, options), { code: 'INVALID_ARGUMENT' })
+  }
+})
+
+/** Whether the engine of this tree probes endpoints. */
+const probes = (() => {
+  try {
+    return Boolean(new HolySheepAIClient(KEY, { healthCheck: 60_000 }))
+  } catch {
+    return false
+  }
+})()
+
+test('health checks bring an endpoint back before the time of its breaker is over', {
+  skip: !probes && 'the engine does not probe endpoints yet',
+}, async (t) => {
+  const circuitBreaker = { failureThreshold: 1, timeout: 600_000 }
+  const { simulators, client } = await three(t, { healthCheck: 20, circuitBreaker })
+  simulators[0].script({ status: 503 })
+  await ask(client)
+  const chats = () => simulators[0].requests.filter(({ path }) => path.endsWith('/chat/completions')).length
+  await until(async () => (await ask(client)) && chats() > 1, 'the return')
+  assert.ok(simulators[1].requests.some(({ path }) => path === '/v1/models'))
+})

@@ -1,0 +1,167 @@
+// ModelDegradationManager (document 003).
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { ModelDegradationManager } from '../../index.mjs'
+import { ANSWER, failure, KEY, provider, until } from '../support/provider.mjs'
+
+const user = (content) => [{ role: 'user', content }]
+const SIMPLE = user('Cửa hàng mở cửa mấy giờ?')
+const MODERATE = user('Giải thích chính sách đổi trả')
+const COMPLEX = user('Phân tích và so sánh doanh thu của hai quý')
+const CHAIN = ['gpt-4.1', 'claude-sonnet-4.5', 'gemini-2.5-flash', 'deepseek-v3.2']
+
+async function pair(t, options, simulatorOptions) {
+  const simulator = await provider(t, simulatorOptions)
+  const manager = new ModelDegradationManager(KEY, undefined, { baseUrl: simulator.url, ...options })
+  t.after(() => manager.close())
+  const models = () => simulator.requests.map(({ json }) => json.model)
+  return { simulator, manager, models }
+}
+
+test('the chain is the document’s, and its prices are per million tokens', () => {
+  const chain = ModelDegradationManager.DEFAULT_MODEL_CHAIN
+  assert.deepEqual(
+    chain.map((m) => [m.name, m.costPerMillionTokens, m.avgLatencyMs, m.capability, m.priority]),
+    [
+      ['gpt-4.1', 8, 800, 'complex', 1],
+      ['claude-sonnet-4.5', 15, 1200, 'complex', 2],
+      ['gemini-2.5-flash', 2.5, 400, 'moderate', 3],
+      ['deepseek-v3.2', 0.42, 200, 'simple', 4],
+    ],
+  )
+})
+
+test('each complexity has its candidates; a simple question climbs to the stronger models last', () => {
+  const manager = new ModelDegradationManager(KEY)
+  assert.deepEqual(manager.candidates('complex'), CHAIN)
+  assert.deepEqual(manager.candidates('moderate'), CHAIN.slice(0, 3))
+  assert.deepEqual(manager.candidates('simple'), ['deepseek-v3.2', 'gemini-2.5-flash', 'gpt-4.1', 'claude-sonnet-4.5'])
+})
+
+test('a simple question goes to the cheapest model, and that is no fallback', async (t) => {
+  const { simulator, manager, models } = await pair(t)
+  const result = await manager.callWithDegradation(SIMPLE)
+  const { success, data, modelUsed, fallbackTriggered, originalComplexity, latencyMs } = result
+  assert.deepEqual([success, data.choices[0].message.content], [true, ANSWER])
+  assert.deepEqual([modelUsed, fallbackTriggered, originalComplexity], ['deepseek-v3.2', false, 'simple'])
+  assert.ok(latencyMs > 0)
+  assert.deepEqual(models(), ['deepseek-v3.2'])
+  const { temperature, max_tokens } = simulator.requests[0].json
+  assert.deepEqual([temperature, max_tokens], [0.7, 500])
+})
+
+test('the complexity is that of the user’s text: keywords in any normal form, length, parts, no system prompt', async (t) => {
+  const { manager } = await pair(t)
+  for (const [messages, complexity] of [
+    [SIMPLE, 'simple'],
+    [MODERATE, 'moderate'],
+    [COMPLEX, 'complex'],
+    [user('PHÂN TÍCH và SO SÁNH'.normalize('NFD')), 'complex'],
+    [user('Analyze and compare'), 'complex'],
+    [user('a'.repeat(151)), 'moderate'],
+    [user('a'.repeat(501)), 'complex'],
+    [[{ role: 'system', content: 'phân tích so sánh '.repeat(100) }, ...SIMPLE], 'simple'],
+    [
+      user([
+        { type: 'text', text: 'Tổng hợp và đánh giá' },
+        { type: 'image_url', image_url: { url: 'x' } },
+      ]),
+      'complex',
+    ],
+  ]) {
+    const { originalComplexity } = await manager.callWithDegradation(messages)
+    assert.equal(originalComplexity, complexity, JSON.stringify(messages).slice(0, 80))
+  }
+})
+
+test('where a model cannot answer the next one does, and the result says so', async (t) => {
+  const { simulator, manager, models } = await pair(t)
+  simulator.script({ status: 503 }, { status: 429 })
+  const result = await manager.callWithDegradation(COMPLEX)
+  assert.deepEqual([result.modelUsed, result.fallbackTriggered], ['gemini-2.5-flash', true])
+  assert.deepEqual(models(), CHAIN.slice(0, 3))
+})
+
+test('the latency is that of the model that answered, not of those before it', async (t) => {
+  const { simulator, manager } = await pair(t)
+  simulator.script({ status: 503, delayHeadersMs: 400 }, { delayHeadersMs: 100 })
+  const { latencyMs } = await manager.callWithDegradation(COMPLEX)
+  assert.ok(latencyMs >= 90 && latencyMs < 400, `${latencyMs}`)
+})
+
+test('a simple question climbs to a healthy stronger model', async (t) => {
+  const { simulator, manager } = await pair(t)
+  simulator.script({ status: 500 }, { status: 500 })
+  const result = await manager.callWithDegradation(SIMPLE)
+  assert.deepEqual([result.modelUsed, result.fallbackTriggered], ['gpt-4.1', true])
+})
+
+test('the preferred model is asked first', async (t) => {
+  const { simulator, manager, models } = await pair(t)
+  const result = await manager.callWithDegradation(SIMPLE, 'claude-sonnet-4.5')
+  assert.deepEqual([result.modelUsed, result.fallbackTriggered], ['claude-sonnet-4.5', false])
+  simulator.reset()
+  simulator.script({ status: 500 })
+  assert.equal((await manager.callWithDegradation(SIMPLE, 'my-own-model')).modelUsed, 'deepseek-v3.2')
+  assert.deepEqual(models(), ['my-own-model', 'deepseek-v3.2'])
+})
+
+test('five failures in a row open the breaker of a model, and it is tried again after its time', async (t) => {
+  const circuitBreaker = { failureThreshold: 5, timeout: 300 }
+  const { simulator, manager, models } = await pair(t, { circuitBreaker })
+  for (let i = 0; i < 5; i++) {
+    simulator.script({ status: 500 })
+    assert.equal((await manager.callWithDegradation(COMPLEX)).modelUsed, 'claude-sonnet-4.5')
+  }
+  assert.equal(manager.getDegradationStats().circuitBreakers['gpt-4.1'], 5)
+  simulator.clear()
+  const { modelUsed } = await manager.callWithDegradation(COMPLEX)
+  assert.equal(modelUsed, 'claude-sonnet-4.5')
+  assert.deepEqual(models(), ['claude-sonnet-4.5'])
+  await until(async () => (await manager.callWithDegradation(COMPLEX)).modelUsed === 'gpt-4.1', 'the return')
+  assert.equal(manager.getDegradationStats().circuitBreakers['gpt-4.1'], 0)
+})
+
+test('where every model fails the result names those that were asked, and has the last error', async (t) => {
+  const { manager, models } = await pair(t, {}, { default: { status: 500 } })
+  const { cause, ...shown } = await manager.callWithDegradation(MODERATE)
+  const candidatesTried = CHAIN.slice(0, 3)
+  assert.deepEqual(shown, { success: false, error: 'All models in chain failed', candidatesTried })
+  assert.deepEqual([cause.name, cause.status, cause.attempts.length], ['APIError', 500, 3])
+  assert.deepEqual(models(), candidatesTried)
+})
+
+test('a request that is wrong is wrong for every model: it is asked once, and no model’s failure', async (t) => {
+  const { manager, models } = await pair(t, {}, { default: { status: 400 } })
+  const { error, cause, candidatesTried } = await manager.callWithDegradation(COMPLEX)
+  assert.deepEqual([cause.status, error, candidatesTried], [400, cause.message, ['gpt-4.1']])
+  assert.deepEqual(models(), ['gpt-4.1'])
+  assert.deepEqual(manager.getDegradationStats().circuitBreakers, {})
+})
+
+test('the statistics have the shape of the document, and do not grow with the calls', async (t) => {
+  const { manager } = await pair(t)
+  assert.deepEqual(manager.getDegradationStats(), { usageByModel: {}, circuitBreakers: {}, avgLatency: {} })
+  for (let i = 0; i < 3; i++) await manager.callWithDegradation(SIMPLE)
+  await manager.callWithDegradation(COMPLEX)
+  const { usageByModel, avgLatency } = manager.getDegradationStats()
+  assert.deepEqual(usageByModel, { 'deepseek-v3.2': 3, 'gpt-4.1': 1 })
+  assert.ok(avgLatency['gpt-4.1'] > 0)
+})
+
+test('a chain and a classifier of your own are used', async (t) => {
+  const simulator = await provider(t)
+  const chain = [
+    { name: 'large', costPerMillionTokens: 9, priority: 1 },
+    { name: 'small', costPerMillionTokens: 1, priority: 3 },
+  ]
+  const classify = () => 'simple'
+  const manager = new ModelDegradationManager(KEY, chain, { baseUrl: simulator.url, classify })
+  assert.equal((await manager.callWithDegradation(COMPLEX)).modelUsed, 'small')
+  assert.throws(() => new ModelDegradationManager(KEY, []), { code: 'INVALID_ARGUMENT' })
+  assert.throws(() => new ModelDegradationManager(KEY, [{}]), { code: 'INVALID_ARGUMENT' })
+  assert.throws(() => new ModelDegradationManager(KEY, null, { classify: 5 }), { code: 'INVALID_ARGUMENT' })
+  const reason = new Error('enough')
+  const signal = AbortSignal.abort(reason)
+  assert.equal(await failure(manager.callWithDegradation(SIMPLE, null, { signal })), reason)
+})

@@ -1,0 +1,144 @@
+// BoundedRetryQueue (document 000).
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { BoundedRetryQueue, QueueFullError } from '../../index.mjs'
+import { ANSWER, failure, KEY, provider, until } from '../support/provider.mjs'
+
+async function pair(t, options, simulatorOptions) {
+  const simulator = await provider(t, simulatorOptions)
+  const retry = { baseDelayMs: 1, jitter: 'none' }
+  const queue = new BoundedRetryQueue({ apiKey: KEY, baseUrl: simulator.url, retry, ...options })
+  return { simulator, queue }
+}
+async function all(iterator) {
+  const results = []
+  for await (const result of iterator) results.push(result)
+  return results
+}
+
+test('every task has a result, and then nothing of it is left', async (t) => {
+  const { simulator, queue } = await pair(t)
+  assert.deepEqual([queue.maxRetries, queue.maxSize], [3, 1000])
+  for (const id of ['a', 'b', 'c']) await queue.addTask(id, `prompt ${id}`)
+  assert.equal(queue.size, 3)
+  const results = await all(queue.processWithRetry())
+  assert.deepEqual(results.map(({ taskId }) => taskId).sort(), ['a', 'b', 'c'])
+  assert.ok(results.every(({ response }) => response === ANSWER))
+  assert.deepEqual([queue.size, simulator.requests.length], [0, 3])
+  await queue.addTask('a', 'again')
+  assert.equal((await all(queue.processWithRetry())).length, 1)
+})
+
+test('a task has three attempts in all, and its error is told with what was tried', async (t) => {
+  const { simulator, queue } = await pair(t, { concurrency: 1 })
+  simulator.script({ status: 500 }, { status: 500 }, { status: 500 })
+  await queue.addTask('bad', 'x')
+  const [bad, ...none] = await all(queue.processWithRetry())
+  assert.deepEqual([bad.taskId, none], ['bad', []])
+  assert.deepEqual([bad.cause.name, bad.cause.status, bad.cause.attempts.length], ['APIError', 500, 3])
+  assert.equal(bad.error, bad.cause.message)
+  await queue.addTask('good', 'y')
+  assert.deepEqual(await all(queue.processWithRetry()), [{ taskId: 'good', response: ANSWER }])
+})
+
+test('it is bounded, and an id that is there already is refused', async () => {
+  const queue = new BoundedRetryQueue(3, 2, { apiKey: KEY })
+  await queue.addTask('a', 'x')
+  const twice = await failure(queue.addTask('a', 'y'))
+  assert.equal(twice.code, 'INVALID_ARGUMENT')
+  await queue.addTask('b', 'x')
+  const full = await failure(queue.addTask('c', 'x'))
+  assert.ok(full instanceof QueueFullError)
+  assert.deepEqual([full.code, full.message], ['QUEUE_FULL', 'Queue is full, cannot add more tasks'])
+  assert.equal(queue.size, 2)
+})
+
+test('a task that waits for its retry does not hold up the others', async (t) => {
+  const { simulator, queue } = await pair(t, { concurrency: 1 })
+  simulator.script({ status: 429, retryAfterMs: 400 })
+  for (const id of ['waits', 'b', 'c', 'd']) await queue.addTask(id, id)
+  const order = (await all(queue.processWithRetry())).map(({ taskId }) => taskId)
+  assert.deepEqual(order, ['b', 'c', 'd', 'waits'])
+})
+
+test('no more attempts run at a time than it was told', async () => {
+  let now = 0
+  let most = 0
+  const client = {
+    async chat() {
+      most = Math.max(most, ++now)
+      await new Promise(setImmediate)
+      now--
+      return { choices: [{ message: { content: 'ok' } }] }
+    },
+  }
+  const queue = new BoundedRetryQueue({ client, concurrency: 3 })
+  for (let i = 0; i < 100; i++) await queue.addTask(`${i}`, 'x')
+  assert.equal((await all(queue.processWithRetry())).length, 100)
+  assert.equal(most, 3)
+})
+
+test('while the circuit is open tasks wait and none is dropped', async (t) => {
+  const { simulator, queue } = await pair(t, { circuitBreaker: { failureThreshold: 2, timeout: 150 }, concurrency: 4 })
+  simulator.script({ status: 503 }, { status: 503 })
+  for (let i = 0; i < 8; i++) await queue.addTask(`${i}`, 'x')
+  const results = await all(queue.processWithRetry())
+  assert.equal(results.filter(({ response }) => response === ANSWER).length, 8)
+})
+
+test('the next reader takes over at once what the last one left', async (t) => {
+  const { simulator, queue } = await pair(t, { concurrency: 2 })
+  simulator.script({}, { silent: true })
+  for (const id of ['a', 'b']) await queue.addTask(id, id)
+  for await (const _ of queue.processWithRetry()) break
+  const [rest] = await all(queue.processWithRetry())
+  assert.equal(rest.response, ANSWER)
+  assert.equal(simulator.requests.length, 3)
+})
+
+test('tasks may be added while it is processed', async (t) => {
+  const { queue } = await pair(t)
+  await queue.addTask('first', 'x')
+  const seen = []
+  for await (const { taskId } of queue.processWithRetry()) {
+    seen.push(taskId)
+    if (seen.length < 3) await queue.addTask(`more ${seen.length}`, 'x')
+  }
+  assert.deepEqual(seen, ['first', 'more 1', 'more 2'])
+})
+
+test('a reader that leaves, or an abort, stops what runs, and what is not finished stays', async (t) => {
+  const { simulator, queue } = await pair(t, { concurrency: 3 })
+  simulator.script({ text: 'one' }, { silent: true }, { silent: true })
+  for (const id of ['a', 'b', 'c', 'd']) await queue.addTask(id, id)
+  for await (const { response } of queue.processWithRetry()) {
+    assert.equal(response, 'one')
+    break
+  }
+  assert.equal(queue.size, 3)
+  await until(() => simulator.requests.every(({ endedBy }) => endedBy !== 'open'), 'the end of the requests')
+
+  simulator.setDefault({ silent: true })
+  const controller = new AbortController()
+  const reason = new Error('enough')
+  setTimeout(() => controller.abort(reason), 20)
+  assert.equal(await failure(all(queue.processWithRetry({ signal: controller.signal }))), reason)
+  assert.equal(queue.size, 3)
+
+  simulator.setDefault({ text: 'late' })
+  assert.equal((await all(queue.processWithRetry())).length, 3)
+})
+
+test('there is one reader at a time, and wrong options are refused', async (t) => {
+  const { queue } = await pair(t, {}, { default: { silent: true } })
+  await queue.addTask('a', 'x')
+  const reader = queue.processWithRetry()
+  const pending = reader.next()
+  assert.equal((await failure(queue.processWithRetry().next())).code, 'INVALID_ARGUMENT')
+  for (const options of [{ maxRetries: 0 }, { maxSize: 0 }, { concurrency: 1.5 }, { nonsense: 1, apiKey: KEY }]) {
+    assert.throws(() => new BoundedRetryQueue(options), { code: 'INVALID_ARGUMENT' })
+  }
+  assert.equal((await failure(queue.addTask('', 'x'))).code, 'INVALID_ARGUMENT')
+  assert.equal((await failure(queue.addTask('z', 5))).code, 'INVALID_ARGUMENT')
+  pending.catch(() => {})
+})

@@ -1,0 +1,124 @@
+// MultiProviderRouter (document 004).
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { MultiProviderRouter } from '../../index.mjs'
+import { until } from '../support/provider.mjs'
+
+const [PRIMARY, BACKUP1, BACKUP2] = ['api', 'backup1', 'backup2'].map((host) => `https://${host}.holysheep.ai/v1`)
+const times = (n, act) => Array.from({ length: n }, act)
+
+test('breakers and endpoints are the document’s, and the primary is first', () => {
+  const router = new MultiProviderRouter()
+  assert.deepEqual(router.endpoints, { primary: PRIMARY, backup1: BACKUP1, backup2: BACKUP2 })
+  const limits = Object.values(router.breakers).map((b) => [b.failureThreshold, b.timeout, b.successThreshold])
+  assert.deepEqual(limits, [
+    [3, 30_000, 3],
+    [5, 60_000, 3],
+    [5, 60_000, 3],
+  ])
+  assert.equal(router.selectEndpoint(), PRIMARY)
+})
+
+test('an endpoint whose breaker is open is left for the next, and the primary stands in where none is available', () => {
+  const router = new MultiProviderRouter()
+  times(3, () => router.recordFailure('primary'))
+  assert.equal(router.selectEndpoint(), BACKUP1)
+  times(5, () => router.recordFailure('backup1'))
+  assert.equal(router.selectEndpoint(), BACKUP2)
+  times(5, () => router.recordFailure('backup2'))
+  assert.equal(router.selectEndpoint(), PRIMARY)
+})
+
+test('latency counts by its ratio to the fastest, also for answers of seconds', () => {
+  const router = new MultiProviderRouter()
+  router.recordLatency('primary', 9000)
+  router.recordLatency('backup1', 3000)
+  router.recordLatency('backup2', 6000)
+  assert.equal(router.selectEndpoint(), BACKUP1)
+  // 100 at 0 ms: an endpoint that nothing is known of counts like that.
+  const fresh = new MultiProviderRouter()
+  fresh.recordLatency('primary', 0)
+  assert.equal(fresh.selectEndpoint(), PRIMARY)
+})
+
+test('health counts more than latency', () => {
+  const router = new MultiProviderRouter()
+  router.recordLatency('primary', 100)
+  for (const name of ['backup1', 'backup2']) router.recordLatency(name, 300)
+  assert.equal(router.selectEndpoint(), PRIMARY)
+  // Half of the calls fail: 0.7·50 + 0.3·100 = 65 is less than 0.7·100 + 0.3·33 = 80.
+  for (let i = 0; i < 5; i++) {
+    router.recordFailure('primary')
+    router.recordSuccess('primary')
+  }
+  assert.equal(router.selectEndpoint(), BACKUP1)
+})
+
+test('the last 100 latencies count', () => {
+  const router = new MultiProviderRouter()
+  for (const name of ['backup1', 'backup2']) router.recordLatency(name, 50)
+  times(1000, () => router.recordLatency('primary', 10_000))
+  assert.equal(router.selectEndpoint(), BACKUP1)
+  times(100, () => router.recordLatency('primary', 10))
+  assert.equal(router.selectEndpoint(), PRIMARY)
+})
+
+test('an endpoint that is only looked at spends nothing of its half-open place', async () => {
+  const router = new MultiProviderRouter()
+  for (const [name, breaker] of Object.entries(router.breakers)) {
+    breaker.timeout = 20
+    times(5, () => router.recordFailure(name))
+  }
+  await until(() => {
+    router.selectEndpoint()
+    return router.breakers.primary.state === 'HALF_OPEN'
+  })
+  // One has been chosen; the others were looked at, and their places are there still.
+  assert.deepEqual([router.breakers.backup1.state, router.breakers.backup2.state], ['OPEN', 'OPEN'])
+  assert.equal(router.breakers.backup1.canExecute(), true)
+})
+
+test('an endpoint that was down is used again when its time has come', async () => {
+  const router = new MultiProviderRouter()
+  router.breakers.primary.timeout = 20
+  times(10, () => router.recordFailure('primary'))
+  assert.equal(router.selectEndpoint(), BACKUP1)
+  for (let probe = 0; probe < 3; probe++) {
+    await until(() => router.selectEndpoint() === PRIMARY)
+    router.recordSuccess('primary')
+  }
+  assert.equal(router.breakers.primary.state, 'CLOSED')
+  assert.equal(router.selectEndpoint(), PRIMARY)
+})
+
+test('after three good probes an endpoint is back', async () => {
+  const router = new MultiProviderRouter({ endpoints: { only: 'http://127.0.0.1:1/v1' } })
+  router.breakers.only.timeout = 10
+  times(3, () => router.recordFailure('only'))
+  assert.equal(router.breakers.only.state, 'OPEN')
+  for (let i = 0; i < 3; i++) {
+    await until(() => {
+      router.selectEndpoint()
+      return router.breakers.only.state === 'HALF_OPEN'
+    })
+    router.recordSuccess('only')
+  }
+  assert.equal(router.breakers.only.state, 'CLOSED')
+})
+
+test('a name that is not known is passed over', () => {
+  const router = new MultiProviderRouter()
+  assert.equal(router.getEndpointName(`${BACKUP1}/chat/completions`), 'backup1')
+  assert.equal(router.getEndpointName(PRIMARY), 'primary')
+  for (const url of ['https://api.holysheep.ai/v10', `https://evil.example/?${PRIMARY}`, '', undefined]) {
+    assert.equal(router.getEndpointName(url), 'unknown')
+  }
+  for (const name of ['unknown', 'toString', '__proto__']) {
+    router.recordSuccess(name)
+    router.recordFailure(name)
+    router.recordLatency(name, 5)
+  }
+  assert.throws(() => router.recordLatency('primary', Number.NaN), { code: 'INVALID_ARGUMENT' })
+  assert.throws(() => new MultiProviderRouter({ endpoints: {} }), { code: 'INVALID_ARGUMENT' })
+  assert.throws(() => new MultiProviderRouter({ endpoints: { a: 'no url' } }), { code: 'INVALID_ARGUMENT' })
+})

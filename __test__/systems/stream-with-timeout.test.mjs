@@ -1,0 +1,96 @@
+// streamWithTimeout (document 002): the faults that the document's own has, and ours has not.
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { HolySheepError, streamWithTimeout, TimeoutError } from '../../index.mjs'
+import { failure, MESSAGES, provider, until } from '../support/provider.mjs'
+
+const init = (extra) => ({
+  method: 'POST',
+  headers: { 'content-type': 'application/json' },
+  body: JSON.stringify({ model: 'gpt-4.1', messages: MESSAGES, stream: true }),
+  ...extra,
+})
+const at = (simulator) => `${simulator.url}/chat/completions`
+/** Reads a body to its end or its error. */
+async function readAll(response) {
+  let text = ''
+  const decoder = new TextDecoder()
+  try {
+    for await (const chunk of response.body) text += decoder.decode(chunk, { stream: true })
+  } catch (error) {
+    return { text, error }
+  }
+  return { text }
+}
+
+test('a response that comes in time is the response', async (t) => {
+  const simulator = await provider(t)
+  const response = await streamWithTimeout(at(simulator), init(), 5000)
+  assert.deepEqual([response.status, response.ok, response.url], [200, true, at(simulator)])
+  assert.match(response.headers.get('content-type'), /event-stream/)
+  const { text, error } = await readAll(response)
+  assert.equal(error, undefined)
+  assert.match(text, /\[DONE\]/)
+})
+
+test('a server that does not answer is an error with the code TIMEOUT, and the connection is closed', async (t) => {
+  const simulator = await provider(t, { default: { silent: true } })
+  const error = await failure(streamWithTimeout(at(simulator), init({ partialBuffer: 'what I had' }), 50))
+  assert.ok(error instanceof TimeoutError && error instanceof HolySheepError)
+  assert.deepEqual([error.code, error.phase, error.message], ['TIMEOUT', 'total', 'Request timeout'])
+  assert.equal(error.partialData, 'what I had')
+  await until(() => simulator.requests[0].endedBy === 'client', 'the end of the request')
+})
+
+test('a body that stalls after the headers is cut off too, and partialData is what was received', async (t) => {
+  const simulator = await provider(t, { default: { text: 'Xin chào', cut: { afterPieces: 2, how: 'stall' } } })
+  const response = await streamWithTimeout(at(simulator), init({ partialBuffer: 'before ' }), 1000)
+  const { text, error } = await readAll(response)
+  assert.ok(error instanceof TimeoutError)
+  assert.match(text, /"content"/)
+  assert.equal(error.partialData, `before ${text}`)
+  await until(() => simulator.requests[0].endedBy === 'client', 'the end of the request')
+})
+
+test('a buffer of bytes is answered with bytes', async (t) => {
+  const simulator = await provider(t, { default: { cut: { afterPieces: 1, how: 'stall' } } })
+  const before = new Uint8Array([1, 2])
+  const response = await streamWithTimeout(at(simulator), init({ partialBuffer: before }), 1000)
+  const { text, error } = await readAll(response)
+  assert.deepEqual([...error.partialData.subarray(0, 2)], [1, 2])
+  assert.equal(Buffer.from(error.partialData.subarray(2)).toString(), text)
+})
+
+test("the caller's own signal goes on working, before and after the headers", async (t) => {
+  const simulator = await provider(t, { default: { silent: true } })
+  const reason = new Error('my reason')
+  const controller = new AbortController()
+  setTimeout(() => controller.abort(reason), 20)
+  assert.equal(await failure(streamWithTimeout(at(simulator), init({ signal: controller.signal }), 5000)), reason)
+
+  simulator.setDefault({ cut: { afterPieces: 1, how: 'stall' } })
+  const second = new AbortController()
+  const response = await streamWithTimeout(at(simulator), init({ signal: second.signal }), 5000)
+  setTimeout(() => second.abort(reason), 20)
+  assert.equal((await readAll(response)).error, reason)
+  assert.equal(await failure(streamWithTimeout(at(simulator), { signal: AbortSignal.abort(reason) })), reason)
+})
+
+test('a reader that leaves early closes the connection and ends the timer', async (t) => {
+  const simulator = await provider(t, { default: { repeat: 1_000_000 } })
+  const response = await streamWithTimeout(at(simulator), init(), 60_000)
+  for await (const chunk of response.body) {
+    assert.ok(chunk.length > 0)
+    break
+  }
+  await until(() => simulator.requests[0].endedBy === 'client', 'the end of the request')
+})
+
+test('another failure stays what it is', async (t) => {
+  const simulator = await provider(t)
+  await simulator.close()
+  const error = await failure(streamWithTimeout(at(simulator), init(), 5000))
+  assert.equal(error.cause.code, 'ECONNREFUSED')
+  await assert.rejects(streamWithTimeout('http://x', {}, 0), { code: 'INVALID_ARGUMENT' })
+  await assert.rejects(streamWithTimeout('http://x', { partialBuffer: 5 }), { code: 'INVALID_ARGUMENT' })
+})

@@ -1,0 +1,106 @@
+// TimeoutAIManager (document 003).
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { TimeoutAIManager, TimeoutError } from '../../index.mjs'
+import { ANSWER, failure, KEY, MESSAGES, provider } from '../support/provider.mjs'
+
+const TIERS = { FAST: 300, NORMAL: 600, DEEP: 900 }
+
+async function pair(t, options, simulatorOptions) {
+  const simulator = await provider(t, simulatorOptions)
+  const manager = new TimeoutAIManager(KEY, { baseUrl: simulator.url, connectTimeoutMs: 5000, ...options })
+  t.after(() => manager.close())
+  return { simulator, manager }
+}
+
+test('a request is really sent, with the defaults of the document, and the result has its shape', async (t) => {
+  const { simulator, manager } = await pair(t)
+  assert.deepEqual(manager.getTimeoutStats(), { message: 'No data yet' })
+  const { success, data, latencyMs, timeoutTier, fallbackTriggered } = await manager.callWithTimeout(MESSAGES, 'faq')
+  assert.equal(data.choices[0].message.content, ANSWER)
+  assert.deepEqual([success, timeoutTier, fallbackTriggered], [true, 'FAST', false])
+  assert.ok(latencyMs > 0 && latencyMs < 1000)
+  const { model, temperature, max_tokens, messages } = simulator.requests[0].json
+  assert.deepEqual([model, temperature, max_tokens, messages], ['gpt-4.1', 0.7, 500, MESSAGES])
+})
+
+test('each kind of question has its tier', async (t) => {
+  const { manager } = await pair(t)
+  for (const [type, tier] of [
+    ['faq', 'FAST'],
+    ['simple', 'FAST'],
+    ['normal', 'NORMAL'],
+    [undefined, 'NORMAL'],
+    ['complex', 'DEEP'],
+    ['analysis', 'DEEP'],
+    ['anything', 'NORMAL'],
+    ['toString', 'NORMAL'],
+  ]) {
+    assert.equal((await manager.callWithTimeout(MESSAGES, type)).timeoutTier, tier)
+  }
+})
+
+test('a FAST question is given up after one second, and the result says so and has the error', async (t) => {
+  const { simulator, manager } = await pair(t, {}, { default: { silent: true } })
+  const started = performance.now()
+  const result = await manager.callWithTimeout(MESSAGES, 'faq')
+  assert.ok(performance.now() - started >= 999)
+  const { cause, ...shown } = result
+  assert.deepEqual(shown, {
+    success: false,
+    error: 'Timeout after 1.0s for faq query',
+    timeoutTier: 'FAST',
+    fallbackTriggered: false,
+    suggestion: 'Fall back to a faster model, or to a cache',
+  })
+  assert.ok(cause instanceof TimeoutError)
+  assert.deepEqual([cause.phase, cause.attempts.length, simulator.requests.length], ['attempt', 1, 1])
+})
+
+test('an answer that goes on talking beyond its time is cut off too', async (t) => {
+  const { manager } = await pair(t, { tiers: TIERS }, { default: { repeat: 100, paceMs: 50 } })
+  const { success, cause } = await manager.callWithTimeout(MESSAGES, 'faq')
+  assert.deepEqual([success, cause.code, cause.phase], [false, 'TIMEOUT', 'attempt'])
+})
+
+test('with fallback models it really falls back, and only then says so', async (t) => {
+  const { simulator, manager } = await pair(t, { tiers: TIERS, fallbackModels: ['deepseek-v3.2'] })
+  simulator.script({ silent: true })
+  const result = await manager.callWithTimeout(MESSAGES, 'faq')
+  assert.deepEqual([result.success, result.fallbackTriggered, result.modelUsed], [true, true, 'deepseek-v3.2'])
+  assert.equal(result.data.choices[0].message.content, ANSWER)
+  assert.deepEqual(
+    simulator.requests.map(({ json }) => json.model),
+    ['gpt-4.1', 'deepseek-v3.2'],
+  )
+  simulator.setDefault({ silent: true })
+  const failed = await manager.callWithTimeout(MESSAGES, 'faq')
+  assert.deepEqual([failed.success, failed.fallbackTriggered], [false, true])
+})
+
+test('another failure is told as what it is', async (t) => {
+  const { manager } = await pair(t, {}, { default: { status: 401 } })
+  const { success, error, cause, fallbackTriggered, suggestion } = await manager.callWithTimeout(MESSAGES)
+  assert.deepEqual([success, fallbackTriggered, suggestion], [false, false, undefined])
+  assert.deepEqual([cause.name, cause.status, error], ['AuthenticationError', 401, cause.message])
+})
+
+test('the statistics count failures too, and hold no log', async (t) => {
+  const { simulator, manager } = await pair(t)
+  simulator.script({}, { status: 500 }, {}, { status: 400 })
+  for (let i = 0; i < 4; i++) await manager.callWithTimeout(MESSAGES)
+  const { totalRequests, successRate, avgLatency } = manager.getTimeoutStats()
+  assert.deepEqual([totalRequests, successRate], [4, 50])
+  assert.ok(avgLatency > 0)
+})
+
+test('wrong arguments reject, and an abort rejects with its reason', async (t) => {
+  const { manager } = await pair(t)
+  assert.throws(() => new TimeoutAIManager(KEY, { tiers: { FAST: 0 } }), { code: 'INVALID_ARGUMENT' })
+  assert.throws(() => new TimeoutAIManager(KEY, { tiers: { SLOW: 1 } }), { code: 'INVALID_ARGUMENT' })
+  assert.equal((await failure(manager.callWithTimeout('hello'))).code, 'INVALID_ARGUMENT')
+  const reason = new Error('enough')
+  const signal = AbortSignal.abort(reason)
+  assert.equal(await failure(manager.callWithTimeout(MESSAGES, 'faq', 'gpt-4.1', { signal })), reason)
+  assert.deepEqual(manager.getTimeoutStats(), { message: 'No data yet' })
+})

@@ -1,0 +1,100 @@
+/** `HolySheepAIClient` of document 004: the next endpoint answers where one cannot. */
+import type { AIClientMetrics, AIClientOptions, ChatCompletion, ChatCompletionOptions } from '../../../index'
+import { type HolySheepStreamingClient, lastError } from '../client'
+import { HolySheepError, invalid, RetriesExhaustedError } from '../errors'
+import { EVENTS, optionsObject } from '../options'
+import { type Attempted, clientOf, defined, keepAccount, type Messages, percent } from './shared'
+
+/** Defaults of this class only: nowhere else is a key sent to a backup host unasked. */
+const ENDPOINTS = ['https://api.holysheep.ai/v1', 'https://backup1.holysheep.ai/v1', 'https://backup2.holysheep.ai/v1']
+const DEFAULTS = { maxRetries: 3, retryDelay: 500, exponentialBackoff: 2, timeout: 30_000 }
+const REQUEST = { temperature: 0.7, maxTokens: 1000 }
+/** Waits that are written out; the last one repeats. */
+const MAX_STEPS = 64
+
+export class HolySheepAIClient {
+  readonly #client: HolySheepStreamingClient
+  readonly #counts = { totalRequests: 0, successfulRequests: 0, errors429: 0, otherErrors: 0, fallbackCount: 0 }
+
+  constructor(apiKey?: string, options?: AIClientOptions) {
+    const given = { ...DEFAULTS, ...defined(optionsObject('options', options)) } as typeof DEFAULTS & AIClientOptions
+    const { maxRetries, retryDelay, exponentialBackoff, timeout, endpoints, healthCheck, ...rest } = given
+    if (!Number.isInteger(maxRetries) || maxRetries < 1)
+      throw invalid('maxRetries', maxRetries, 'a whole number from 1')
+    if (!Number.isInteger(retryDelay) || retryDelay < 0)
+      throw invalid('retryDelay', retryDelay, 'whole milliseconds from 0')
+    if (!(exponentialBackoff >= 1 && exponentialBackoff <= 100))
+      throw invalid('exponentialBackoff', exponentialBackoff, 'a number from 1 to 100')
+    if (!Number.isInteger(timeout) || timeout < 1) throw invalid('timeout', timeout, 'whole milliseconds from 1')
+    const once = { delaysMs: [retryDelay] }
+    const growing = Array.from({ length: Math.min(maxRetries, MAX_STEPS) }, (_, n) =>
+      Math.round(Math.min(retryDelay * exponentialBackoff ** (n + 1), 86_400_000)),
+    )
+    const retryOn = { 400: 'never', 401: 'never', 403: 'never', 429: { delaysMs: growing }, 408: once, '5xx': once }
+    const retry = { backoff: 'constant', baseDelayMs: retryDelay, jitter: 'none', retryOn, ...rest.retry } as const
+    const named = process.env.HOLYSHEEP_BASE_URL ? [process.env.HOLYSHEEP_BASE_URL] : ENDPOINTS
+    const preset = {
+      // The first attempt is one of them.
+      maxRetries: maxRetries - 1,
+      firstTokenTimeoutMs: timeout,
+      idleTimeoutMs: timeout,
+      connectTimeoutMs: timeout,
+      stretchLastRoute: false,
+      rotateEndpoints: true,
+      ...(healthCheck !== undefined && { healthCheckMs: healthCheck }),
+    }
+    this.#client = clientOf(apiKey, preset, { ...rest, retry, endpoints: endpoints ?? named })
+  }
+
+  get apiKey(): string {
+    return this.#client.apiKey
+  }
+
+  async chatCompletion(model: string, messages: Messages, options?: ChatCompletionOptions): Promise<ChatCompletion> {
+    const given = { ...REQUEST, ...defined(optionsObject('options', options)) } as typeof REQUEST &
+      ChatCompletionOptions
+    const { temperature, maxTokens, ...call } = given
+    const attempts: Attempted[] = []
+    const request = { model, messages, temperature, max_tokens: maxTokens }
+    const counts = this.#counts
+    try {
+      counts.totalRequests++
+      const completion = await this.#client.chat(request, { ...call, [EVENTS]: keepAccount(attempts) } as typeof call)
+      counts.successfulRequests++
+      return completion
+    } catch (thrown) {
+      // Wrong arguments, or aborted before it began: there was no request.
+      if (attempts.length === 0 && !(thrown instanceof HolySheepError)) counts.totalRequests--
+      if (!(thrown instanceof RetriesExhaustedError)) throw thrown
+      const last = lastError(thrown) as HolySheepError & Error
+      const message = `All endpoints failed after ${thrown.attempts.length} attempts. Last error: ${last.message}`
+      const { code, status, retryAfterMs, requestId, partial } = thrown
+      const error = new RetriesExhaustedError(message, { cause: last })
+      throw Object.assign(error, defined({ code, status, retryAfterMs, requestId, partial, attempts: thrown.attempts }))
+    } finally {
+      this.#count(attempts)
+    }
+  }
+
+  getMetrics(): AIClientMetrics {
+    const { totalRequests, successfulRequests } = this.#counts
+    return { ...this.#counts, successRate: percent(successfulRequests, totalRequests, 2) }
+  }
+
+  async close(): Promise<void> {
+    await this.#client.close()
+  }
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close()
+  }
+
+  /** By status, never by what a message says. */
+  #count(attempts: Attempted[]) {
+    for (const [index, { error, endpoint }] of attempts.entries()) {
+      if (index > 0 && endpoint !== attempts[index - 1]?.endpoint) this.#counts.fallbackCount++
+      if (!error) continue
+      if (error instanceof HolySheepError && error.status === 429) this.#counts.errors429++
+      else this.#counts.otherErrors++
+    }
+  }
+}

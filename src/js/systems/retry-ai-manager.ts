@@ -1,0 +1,181 @@
+/** `RetryAIManager` of document 003: which error is tried again, and how long that waits. */
+import type {
+  CallOptions,
+  ClientOptions,
+  RetryConfigOptions,
+  RetryResult,
+  RetryStats,
+  StatusDecision,
+} from '../../../index'
+import type { HolySheepStreamingClient } from '../client'
+import { ConnectionError, HolySheepError, invalid, TimeoutError } from '../errors'
+import { optionsObject } from '../options'
+import { backoffDelay } from './backoff'
+import { ask, clientOf, defined, type Messages, percent, REQUEST_DEFAULTS, SILENCE } from './shared'
+
+const DEFAULTS = { maxRetries: 3, baseDelay: 1000, maxDelay: 30_000, exponentialBase: 2, jitter: true }
+/** What a 429 waits for is so many times what the others do: 5, 10, 20 s. */
+const RATE_LIMIT_FACTOR = 5
+/** Waits that are written out; the last one repeats. */
+const MAX_STEPS = 64
+
+export class RetryConfig {
+  readonly maxRetries: number
+  readonly baseDelay: number
+  readonly maxDelay: number
+  readonly exponentialBase: number
+  readonly jitter: boolean
+
+  constructor(options?: RetryConfigOptions) {
+    const given = { ...DEFAULTS, ...defined(optionsObject('options', options)) } as typeof DEFAULTS
+    if (!Number.isInteger(given.maxRetries) || given.maxRetries < 0)
+      throw invalid('maxRetries', given.maxRetries, 'a whole number from 0')
+    for (const name of ['baseDelay', 'maxDelay'] as const) {
+      if (!Number.isInteger(given[name]) || given[name] < 0)
+        throw invalid(name, given[name], 'whole milliseconds from 0')
+    }
+    if (!(given.exponentialBase >= 1 && given.exponentialBase <= 100))
+      throw invalid('exponentialBase', given.exponentialBase, 'a number from 1 to 100')
+    this.maxRetries = given.maxRetries
+    this.baseDelay = given.baseDelay
+    this.maxDelay = given.maxDelay
+    this.exponentialBase = given.exponentialBase
+    this.jitter = Boolean(given.jitter)
+  }
+
+  calculateDelay(attempt: number): number {
+    const { baseDelay: baseDelayMs, maxDelay: maxDelayMs, exponentialBase: multiplier } = this
+    const jitter = this.jitter ? 'proportional' : 'none'
+    return backoffDelay({ backoff: 'exponential', baseDelayMs, maxDelayMs, multiplier, jitter }, attempt)
+  }
+}
+
+/** An error and what is done about it. */
+export class RetryableError extends HolySheepError {
+  declare readonly statusCode: number
+  declare readonly decision: StatusDecision
+
+  constructor(statusCode: number, message: string, decision: StatusDecision) {
+    super(`[${statusCode}] ${message}`)
+    Object.assign(this, { code: 'RETRYABLE', statusCode, status: statusCode, decision })
+  }
+}
+Object.defineProperty(RetryableError.prototype, 'name', { value: 'RetryableError', writable: true, configurable: true })
+
+const DECISIONS: Record<number, StatusDecision> = {
+  408: 'immediate',
+  429: 'delayed',
+  500: 'immediate',
+  502: 'immediate',
+  503: 'delayed',
+  504: 'immediate',
+  400: 'never',
+  401: 'never',
+  403: 'never',
+  404: 'never',
+  422: 'never',
+}
+
+export class RetryAIManager {
+  static readonly RETRY_STATUS_MAP: Readonly<Record<number, StatusDecision>> = Object.freeze({ ...DECISIONS })
+
+  readonly config: RetryConfig
+  readonly #client: HolySheepStreamingClient
+  readonly #counts = { totalRequests: 0, successful: 0, retried: 0, failedPermanently: 0, totalRetryCost: 0 }
+
+  constructor(apiKey?: string, config?: RetryConfig | RetryConfigOptions, options?: ClientOptions) {
+    this.config = config instanceof RetryConfig ? config : new RetryConfig(config)
+    const given = optionsObject('options', options) as ClientOptions
+    const retry = { ...this.#retry(), ...given.retry }
+    this.#client = clientOf(apiKey, { maxRetries: this.config.maxRetries, ...SILENCE }, { ...given, retry })
+  }
+
+  get apiKey(): string {
+    return this.#client.apiKey
+  }
+  get baseUrl(): string {
+    return this.#client.baseUrl
+  }
+
+  async callWithRetry(
+    messages: Messages,
+    model = 'gpt-4.1',
+    fallbackModels: readonly string[] = [],
+    options?: CallOptions,
+  ): Promise<RetryResult> {
+    const request = { ...REQUEST_DEFAULTS, model, messages }
+    const call = { ...optionsObject('options', options), fallbackModels: [...fallbackModels] } as CallOptions
+    let waitedMs = 0
+    const { data, error, attempts } = await ask(this.#client, request, call, (event) => {
+      if (event.type === 'wait' && (event.reason === 'backoff' || event.reason === 'retry-after')) waitedMs += event.ms
+    })
+    const counts = this.#counts
+    counts.totalRequests++
+    counts.retried += Math.max(0, attempts.length - 1)
+    counts.totalRetryCost += waitedMs / 1000
+    if (data) {
+      counts.successful++
+      return { success: true, data, modelUsed: attempts.at(-1)?.model ?? model }
+    }
+    counts.failedPermanently++
+    const cause = error as HolySheepError & Error
+    return {
+      success: false,
+      ...(cause.status !== undefined && { statusCode: cause.status }),
+      error: this.#message(cause),
+      finalAttempt: attempts.length,
+      retried: attempts.length > 1,
+      cause,
+    }
+  }
+
+  /** What is done about a status: `never` where the table has no row. */
+  classifyError(statusCode: number, message: string): RetryableError {
+    return new RetryableError(statusCode, message, DECISIONS[statusCode] ?? 'never')
+  }
+
+  getRetryStats(): RetryStats {
+    const { totalRequests, retried, successful, totalRetryCost } = this.#counts
+    return {
+      ...this.#counts,
+      retryRate: percent(retried, totalRequests, 1),
+      successRate: percent(successful, totalRequests, 1),
+      estimatedWaitTime: `${totalRetryCost.toFixed(1)}s`,
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.#client.close()
+  }
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close()
+  }
+
+  #message(cause: HolySheepError & Error): string {
+    if (this.#client.isRetryable(cause)) return `Max retries (${this.config.maxRetries}) exceeded`
+    return cause instanceof ConnectionError || cause instanceof TimeoutError
+      ? `Network error: ${cause.message}`
+      : cause.message
+  }
+
+  /** The document's table of waits, in the engine's terms. */
+  #retry() {
+    const { baseDelay, maxDelay, exponentialBase, maxRetries, jitter } = this.config
+    const steps = Math.min(Math.max(1, maxRetries), MAX_STEPS)
+    const waits = (base: number) => ({
+      delaysMs: Array.from({ length: steps }, (_, n) => Math.round(Math.min(base * exponentialBase ** n, maxDelay))),
+    })
+    const rows = Object.entries(DECISIONS).map(([status, decision]) => [
+      status,
+      decision === 'never' ? 'never' : decision === 'delayed' ? 'retry' : waits(baseDelay),
+    ])
+    return {
+      backoff: 'exponential' as const,
+      baseDelayMs: baseDelay,
+      maxDelayMs: maxDelay,
+      multiplier: exponentialBase,
+      jitter: jitter ? ('proportional' as const) : ('none' as const),
+      retryOn: { ...Object.fromEntries(rows), 429: waits(RATE_LIMIT_FACTOR * baseDelay) },
+    }
+  }
+}

@@ -1,0 +1,92 @@
+/** `MultiProviderRouter` of document 004: the endpoint with the best health and latency. */
+import type { RouterEndpointName, RouterOptions } from '../../../index'
+import { CircuitBreaker, nativeBreaker } from '../breaker'
+import { invalid } from '../errors'
+import { optionsObject } from '../options'
+
+const ENDPOINTS = {
+  primary: 'https://api.holysheep.ai/v1',
+  backup1: 'https://backup1.holysheep.ai/v1',
+  backup2: 'https://backup2.holysheep.ai/v1',
+}
+const PRIMARY = { failureThreshold: 3, timeout: 30_000, successThreshold: 3 }
+const BACKUP = { failureThreshold: 5, timeout: 60_000, successThreshold: 3 }
+/** How many latencies are kept for each endpoint, the latest. */
+const HISTORY = 100
+const HEALTH_WEIGHT = 0.7
+const LATENCY_WEIGHT = 0.3
+
+/** 0–100. Failures older than the breaker's timeout say nothing: or an endpoint that was left would never be tried again. */
+function health(breaker: CircuitBreaker): number {
+  const { lastFailureTime, timeout } = breaker
+  return lastFailureTime !== null && Date.now() - lastFailureTime >= timeout ? 100 : breaker.getHealthScore()
+}
+
+export class MultiProviderRouter {
+  readonly endpoints: Readonly<Record<string, string>>
+  readonly breakers: Readonly<Record<string, CircuitBreaker>>
+  readonly #latencies = new Map<string, number[]>()
+
+  constructor(options?: RouterOptions) {
+    const { endpoints = ENDPOINTS } = optionsObject('options', options) as RouterOptions
+    const entries = Object.entries(optionsObject('endpoints', endpoints)) as Array<[string, string]>
+    if (entries.length === 0) throw invalid('endpoints', endpoints, 'an object with at least one name and URL')
+    for (const [name, url] of entries) {
+      if (typeof url !== 'string' || !URL.canParse(url)) throw invalid(`endpoints.${name}`, url, 'a URL')
+    }
+    this.endpoints = Object.freeze(Object.fromEntries(entries))
+    this.breakers = Object.freeze(
+      Object.fromEntries(entries.map(([name], at) => [name, new CircuitBreaker(at === 0 ? PRIMARY : BACKUP)])),
+    )
+    for (const [name] of entries) this.#latencies.set(name, [])
+  }
+
+  selectEndpoint(): string {
+    const averages = new Map<string, number>()
+    for (const [name, known] of this.#latencies) {
+      if (known.length > 0) averages.set(name, known.reduce((sum, ms) => sum + ms, 0) / known.length)
+    }
+    const fastest = Math.min(...averages.values())
+    const score = (name: string) => {
+      const average = averages.get(name) ?? 0
+      const latency = average > 0 ? (100 * fastest) / average : 100
+      return HEALTH_WEIGHT * health(this.#breaker(name)) + LATENCY_WEIGHT * latency
+    }
+    const names = Object.keys(this.endpoints)
+    const ranked = names
+      .map((name) => ({ name, score: score(name) }))
+      // The sort is stable: of equals the first one named.
+      .sort((a, b) => b.score - a.score)
+    // Only looked at: whether a call would be admitted. The one that is chosen takes its place.
+    const open = ({ name }: { name: string }) => nativeBreaker(this.#breaker(name))?.retryAfterMs() == null
+    const best = ranked.find((candidate) => open(candidate) && this.#breaker(candidate.name).canExecute())
+    return this.endpoints[best?.name ?? (names[0] as string)] as string
+  }
+
+  getEndpointName(url: string): RouterEndpointName {
+    const given = String(url)
+    const within = (base: string) => given === base || given.startsWith(base.endsWith('/') ? base : `${base}/`)
+    return Object.entries(this.endpoints).find(([, base]) => within(base))?.[0] ?? 'unknown'
+  }
+
+  /** A name that is not known, such as `'unknown'`, is passed over: here and below. */
+  recordLatency(name: RouterEndpointName, ms: number): void {
+    if (typeof ms !== 'number' || !(ms >= 0)) throw invalid('ms', ms, 'milliseconds from 0')
+    const known = this.#latencies.get(name)
+    if (!known) return
+    known.push(ms)
+    if (known.length > HISTORY) known.shift()
+  }
+
+  recordSuccess(name: RouterEndpointName): void {
+    if (Object.hasOwn(this.breakers, name)) this.#breaker(name).recordSuccess()
+  }
+
+  recordFailure(name: RouterEndpointName): void {
+    if (Object.hasOwn(this.breakers, name)) this.#breaker(name).recordFailure()
+  }
+
+  #breaker(name: string): CircuitBreaker {
+    return this.breakers[name] as CircuitBreaker
+  }
+}

@@ -1,0 +1,131 @@
+/** What the faces of the documents share: one call to the engine, and an account of what happened on the way. */
+import type { CallOptions, ChatCompletion, ChatRequest, ClientEvent, ClientOptions } from '../../../index'
+import { HolySheepStreamingClient, lastError } from '../client'
+import { fromRecord, HolySheepError } from '../errors'
+import { EVENTS, encode, type Heard, optionsObject } from '../options'
+
+/** What documents 003 send where nothing else is said. */
+export const REQUEST_DEFAULTS = { temperature: 0.7, max_tokens: 500 }
+/** How long documents 003 wait for a connection, and in silence. */
+export const SILENCE = {
+  connectTimeoutMs: 10_000,
+  firstTokenTimeoutMs: 8000,
+  idleTimeoutMs: 8000,
+  stretchLastRoute: false,
+}
+
+/** Options that the engine knows and the declarations do not name. */
+export type Internal = { $single?: boolean }
+export type Messages = ChatRequest['messages']
+
+/** A client with a document's options where the caller says nothing else. */
+export function clientOf(
+  apiKey: string | undefined,
+  preset: ClientOptions & Internal,
+  given: unknown,
+): HolySheepStreamingClient {
+  const own = defined(optionsObject('options', given)) as ClientOptions
+  const retry = preset.retry && { retry: { ...preset.retry, ...own.retry } }
+  const options = { ...preset, ...own, ...retry }
+  return new HolySheepStreamingClient({ ...options, ...(apiKey !== undefined && { apiKey }) } as ClientOptions)
+}
+
+/** Without the members that are undefined: they say nothing. */
+export function defined<T extends object>(options: T): Partial<T> {
+  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as Partial<T>
+}
+
+/** One attempt of a call. */
+export interface Attempted {
+  endpoint: string
+  model: string
+  /** Why it failed; undefined while it has not. */
+  error?: Error
+}
+
+/** How a call went: `data` or `error`, and what was really tried. */
+export interface Account {
+  data?: ChatCompletion
+  /** The error of the last attempt. */
+  error?: HolySheepError & Error
+  attempts: Attempted[]
+  /** Of the last attempt. */
+  latencyMs: number
+}
+
+/** The error that an event tells of. */
+export function errorOf(event: ClientEvent & { type: 'attempt-failed' }): Error {
+  const { class: name, code, message, status, requestId } = event
+  return fromRecord({ class: name, code, message, requestId, ...(status !== undefined && { status }) })
+}
+
+/** Keeps the account of a call from its events. */
+export function keepAccount(attempts: Attempted[], also?: (event: ClientEvent) => void): (event: ClientEvent) => void {
+  return (event) => {
+    if (event.type === 'attempt') {
+      attempts.push({ endpoint: event.endpoint, model: event.model })
+    } else if (event.type === 'attempt-failed') {
+      const last = attempts.at(-1)
+      if (last) last.error = errorOf(event)
+    }
+    also?.(event)
+  }
+}
+
+/**
+ * Asks for an answer and tells how it went. Rejects for what is no failure of the call: invalid
+ * arguments, and the caller's abort.
+ */
+export async function ask(
+  client: HolySheepStreamingClient,
+  request: ChatRequest,
+  options: CallOptions & Internal,
+  also?: (event: ClientEvent) => void,
+): Promise<Account> {
+  const attempts: Attempted[] = []
+  const started = performance.now()
+  // Events may come together with the end, so their arrival says nothing about time.
+  let before = 0
+  const time = (event: ClientEvent) => {
+    if (event.type === 'attempt-failed') before += event.durationMs
+    else if (event.type === 'wait') before += event.ms
+    also?.(event)
+  }
+  const latency = () => Math.max(0, performance.now() - started - before)
+  const heard: Heard = { [EVENTS]: keepAccount(attempts, time) }
+  try {
+    const data = await client.chat(request, { ...options, ...heard })
+    return { data, attempts, latencyMs: latency() }
+  } catch (thrown) {
+    if (!(thrown instanceof HolySheepError)) throw thrown
+    const error = lastError(thrown) as HolySheepError & Error
+    return { error, attempts, latencyMs: latency() }
+  }
+}
+
+/** A share in per cent with so many digits: `'66.7%'`. */
+export function percent(part: number, whole: number, digits: number): string {
+  return `${(whole > 0 ? (part / whole) * 100 : 0).toFixed(digits)}%`
+}
+
+/** Waits; an abort rejects with the signal's reason and ends the timer. */
+export function pause(ms: number, signal?: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    if (signal?.aborted) return reject(signal.reason)
+    const timer = setTimeout(
+      () => {
+        signal?.removeEventListener('abort', abort)
+        resolve()
+      },
+      Math.min(ms, 2 ** 31 - 1),
+    )
+    const abort = () => {
+      clearTimeout(timer)
+      reject(signal?.reason)
+    }
+    signal?.addEventListener('abort', abort, { once: true })
+  })
+}
+
+/** A key for options: the same where they say the same. */
+export const keyOf = (options: object): string => encode(options)

@@ -1,0 +1,94 @@
+/** `TimeoutAIManager` of document 003: a time for each kind of question. */
+import type {
+  CallOptions,
+  ClientOptions,
+  TimeoutManagerOptions,
+  TimeoutResult,
+  TimeoutStats,
+  TimeoutTier,
+} from '../../../index'
+import type { HolySheepStreamingClient } from '../client'
+import { invalid, TimeoutError } from '../errors'
+import { optionsObject } from '../options'
+import { ask, clientOf, defined, type Messages, REQUEST_DEFAULTS } from './shared'
+
+/** How long an answer may take, in milliseconds. */
+const TIERS: Record<TimeoutTier, number> = { FAST: 1000, NORMAL: 3000, DEEP: 8000 }
+const CONNECT_MS = 500
+const TIER_OF: Record<string, TimeoutTier> = {
+  faq: 'FAST',
+  simple: 'FAST',
+  normal: 'NORMAL',
+  complex: 'DEEP',
+  analysis: 'DEEP',
+}
+
+export class TimeoutAIManager {
+  readonly #client: HolySheepStreamingClient
+  readonly #tiers: Record<TimeoutTier, number>
+  #requests = 0
+  #successes = 0
+  #latencyMs = 0
+
+  constructor(apiKey?: string, options?: TimeoutManagerOptions) {
+    const { tiers, ...rest } = optionsObject('options', options) as TimeoutManagerOptions
+    this.#tiers = { ...TIERS, ...defined(optionsObject('tiers', tiers)) }
+    for (const [name, ms] of Object.entries(this.#tiers)) {
+      if (!(name in TIERS)) throw invalid(`tiers.${name}`, ms, Object.keys(TIERS).join(', '))
+      if (!Number.isInteger(ms) || ms < 1) throw invalid(`tiers.${name}`, ms, 'whole milliseconds from 1')
+    }
+    const preset: ClientOptions = { connectTimeoutMs: CONNECT_MS, maxRetries: 0 }
+    this.#client = clientOf(apiKey, preset, rest)
+  }
+
+  get apiKey(): string {
+    return this.#client.apiKey
+  }
+  get baseUrl(): string {
+    return this.#client.baseUrl
+  }
+
+  async callWithTimeout(
+    messages: Messages,
+    queryType = 'normal',
+    model = 'gpt-4.1',
+    options?: CallOptions,
+  ): Promise<TimeoutResult> {
+    const timeoutTier = (Object.hasOwn(TIER_OF, queryType) && TIER_OF[queryType]) || 'NORMAL'
+    const limit = this.#tiers[timeoutTier]
+    const request = { ...REQUEST_DEFAULTS, model, messages }
+    const call = { attemptTimeoutMs: limit, ...optionsObject('options', options) }
+    const { data, error, attempts, latencyMs } = await ask(this.#client, request, call)
+    this.#requests++
+    const modelUsed = attempts.at(-1)?.model ?? model
+    const fallbackTriggered = modelUsed !== model
+    if (data) {
+      this.#successes++
+      this.#latencyMs += latencyMs
+      return { success: true, data, latencyMs, timeoutTier, modelUsed, fallbackTriggered }
+    }
+    const failed = { success: false as const, timeoutTier, fallbackTriggered, cause: error as Error }
+    if (!(error instanceof TimeoutError)) return { ...failed, error: (error as Error).message }
+    return {
+      ...failed,
+      error: `Timeout after ${(limit / 1000).toFixed(1)}s for ${queryType} query`,
+      suggestion: 'Fall back to a faster model, or to a cache',
+    }
+  }
+
+  getTimeoutStats(): TimeoutStats {
+    if (this.#requests === 0) return { message: 'No data yet' }
+    return {
+      totalRequests: this.#requests,
+      successRate: (this.#successes / this.#requests) * 100,
+      avgLatency: this.#successes > 0 ? this.#latencyMs / this.#successes : 0,
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.#client.close()
+  }
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close()
+  }
+}
