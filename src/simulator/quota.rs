@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
-use bytes::Bytes;
 use serde::Deserialize;
 
 use super::answer;
@@ -104,7 +103,7 @@ impl Told {
 
     /// The answer of a request that finds no token.
     pub(super) fn refusal(&self) -> Plan {
-        let mut plan = answer::json(429, Bytes::from(reply::error_of(429, "")));
+        let mut plan = answer::json(429, reply::error_of(429, ""));
         self.tell(&mut plan);
         plan
     }

@@ -141,6 +141,15 @@ async fn a_rate_limit_is_not_waited_for_while_another_model_is_there() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_rate_limit_that_the_caller_has_decided_about_is_retried_where_it_was() {
+    let mut options = table(json!({ "429": [5000] }));
+    options["fallbackModels"] = json!(["m2"]);
+    let scene = Scene::new(options, vec![limited(), answer(&["a"])]);
+    scene.call().await.answer();
+    assert_eq!((scene.times(), models(&scene)[0] == models(&scene)[1]), (vec![0, 5_000], true));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_wait_after_a_reset_is_within_the_range_that_was_asked_for() {
     let retry =
         json!({ "connectionReset": { "minDelayMs": 2000, "maxDelayMs": 2500 }, "baseDelayMs": 60_000 });
