@@ -57,7 +57,8 @@ export class TimeoutAIManager {
     const timeoutTier = (Object.hasOwn(TIER_OF, queryType) && TIER_OF[queryType]) || 'NORMAL'
     const limit = this.#tiers[timeoutTier]
     const request = { ...REQUEST_DEFAULTS, model, messages }
-    const call = { attemptTimeoutMs: limit, ...optionsObject('options', options) }
+    // A tier is a limit in time: what it cuts off is not taken up again.
+    const call = { attemptTimeoutMs: limit, recovery: false, ...optionsObject('options', options) }
     const { data, error, attempts, latencyMs } = await ask(this.#client, request, call)
     this.#requests++
     const modelUsed = attempts.at(-1)?.model ?? model
