@@ -263,6 +263,24 @@ export interface Endpoint {
   circuitBreaker?: CircuitBreakerOptions | false
 }
 
+/** What is known of a model. What is not there is not known. */
+export interface ModelInfo {
+  /** Prompt and answer together, in tokens. */
+  contextTokens?: number | null
+  /** The longest answer, in tokens. */
+  maxOutputTokens?: number | null
+  /** USD for a million tokens of the prompt. */
+  inputUsdPerMillion?: number | null
+  /** USD for a million tokens of the answer. */
+  outputUsdPerMillion?: number | null
+}
+
+/** A model as its provider lists it. */
+export interface ProviderModel {
+  id: string
+  [field: string]: unknown
+}
+
 /** Options of a client. */
 export interface ClientOptions extends Omit<CallOptions, 'signal' | 'idempotencyKey'> {
   /** The key; without it `HOLYSHEEP_API_KEY`. */
@@ -293,6 +311,16 @@ export interface ClientOptions extends Omit<CallOptions, 'signal' | 'idempotency
   maxQueue?: number
   /** Certificates in PEM that are trusted beside the system's. */
   ca?: string | string[]
+  /**
+   * What is known of models, by their exact names, on top of `catalogue()`. It bounds what calls can cost and tells
+   * which model has the larger context; it refuses no call by itself.
+   */
+  models?: Record<string, ModelInfo>
+  /**
+   * Refuse a request whose model is neither in the catalogue nor among those that `client.models()` has told, with
+   * the nearest known names in the error. @default false
+   */
+  validateModel?: boolean
   /** Told of attempts, waits, fallbacks and breaker changes, as they happen. An error that it throws becomes a process warning. */
   onEvent?(event: ClientEvent): void
 }
@@ -414,6 +442,12 @@ export class HolySheepStreamingClient implements AsyncDisposable {
 
   /** An answer in one piece. It is streamed upstream, so that the same limits hold. */
   chat(request: ChatRequest | ChatRequestFields, options?: CallOptions): Promise<ChatCompletion>
+
+  /**
+   * Asks for the models of the first endpoint that tells them (`GET /models`), and remembers their names for
+   * `validateModel`. One try an endpoint. @throws the error of the last endpoint.
+   */
+  models(options?: { signal?: AbortSignal }): Promise<ProviderModel[]>
 
   /** Ends what is in flight (`code: 'CLIENT_CLOSED'`) and refuses what comes later. */
   close(): Promise<void>
@@ -591,6 +625,12 @@ export class MalformedResponseError extends HolySheepError {}
 export class RetriesExhaustedError extends HolySheepError {}
 /** Too many wait already, or the call can never pass the limiter. */
 export class QueueFullError extends HolySheepError {}
+
+/**
+ * The built-in catalogue: context and output limits and prices by model. It ages; the `models` option adds to it.
+ * Each call gives a copy of its own.
+ */
+export function catalogue(): Record<string, ModelInfo>
 
 /** The version of this package. */
 export const version: string

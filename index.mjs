@@ -17,5 +17,6 @@ export const {
   RetriesExhaustedError,
   StreamInterruptedError,
   TimeoutError,
+  catalogue,
   version,
 } = holysheep

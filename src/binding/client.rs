@@ -69,6 +69,7 @@ impl NativeClient {
         let client = self.current();
         let options = client.config().call.with(&parse(&options)?).or_throw()?;
         let call = Call { request: ChatRequest::parse(&request).or_throw()?, options };
+        client.check_model(&call.request).or_throw()?;
         let outlet = hub.hub.open(events, judges);
         let (id, state) = (outlet.id, Arc::clone(&outlet.state));
         let run = async move {
@@ -76,6 +77,20 @@ impl NativeClient {
             let result =
                 run.unwrap_or_else(|_| Err(Error::new(Kind::Internal, "a bug in holysheep ended this call")));
             outlet.end(result.map(|answer| if whole { answer.completion() } else { answer.result() }));
+        };
+        state.park(run.boxed());
+        Ok(id)
+    }
+
+    /// Asks for the models; ends like a call, with the list as JSON.
+    #[napi(catch_unwind)]
+    pub fn models(&self, hub: &NativeHub) -> napi::Result<u32> {
+        let client = self.current();
+        let outlet = hub.hub.open(false, false);
+        let (id, state) = (outlet.id, Arc::clone(&outlet.state));
+        let run = async move {
+            let models = client.models(&outlet.state.cancel).await;
+            outlet.end(models.map(|models| serde_json::Value::from(models).to_string()));
         };
         state.park(run.boxed());
         Ok(id)

@@ -5,12 +5,19 @@ use std::collections::HashMap;
 use napi_derive::napi;
 
 use crate::config::defaults;
-use crate::engine::{self, clock, retry_after};
+use crate::engine::{self, catalogue, clock, retry_after};
 
 /// The defaults by the names of their options, as JSON.
 #[napi]
 pub fn defaults() -> String {
     defaults::list().to_string()
+}
+
+/// The built-in catalogue of models, as JSON.
+#[napi]
+pub fn catalogue() -> String {
+    // Strings and numbers always encode.
+    serde_json::to_string(&catalogue::Catalogue::default()).unwrap_or_default()
 }
 
 /// Whether a failure with this code (Node's, ours, or a status as text) is retried.

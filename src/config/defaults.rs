@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 pub const BASE_URL: &str = "https://api.holysheep.ai/v1";
 pub const MODEL: &str = "gpt-4.1";
+pub const VALIDATE_MODEL: bool = false;
 
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 pub const FIRST_TOKEN_TIMEOUT: Duration = Duration::from_secs(60);
@@ -52,6 +53,7 @@ pub fn list() -> Value {
     json!({
         "baseUrl": BASE_URL,
         "model": MODEL,
+        "validateModel": VALIDATE_MODEL,
         "connectTimeoutMs": ms(CONNECT_TIMEOUT),
         "firstTokenTimeoutMs": ms(FIRST_TOKEN_TIMEOUT),
         "idleTimeoutMs": ms(IDLE_TIMEOUT),

@@ -2,6 +2,7 @@
 //! (`Backoff`, breaker and bucket options) is theirs; what they are set to when nobody says
 //! anything, and what is accepted, is said here.
 
+mod cost;
 pub mod defaults;
 mod endpoint;
 pub mod reader;
@@ -18,6 +19,7 @@ pub use recovery::{Mode, Recovery};
 
 use crate::error::{Error, Result};
 use crate::policy::backoff::{Backoff, Jitter, Shape};
+use crate::policy::catalogue::Catalogue;
 use crate::policy::circuit_breaker;
 use defaults as d;
 use reader::{Reader, show};
@@ -354,6 +356,8 @@ pub struct ClientConfig {
     pub max_concurrent: Option<usize>,
     pub max_queue: usize,
     pub ca: Option<Arc<str>>,
+    pub catalogue: Arc<Catalogue>,
+    pub validate_model: bool,
 }
 
 impl ClientConfig {
@@ -404,6 +408,8 @@ impl ClientConfig {
             max_concurrent: reader.whole("maxConcurrent", 1, 1_000_000)?.map(|n| n as usize),
             max_queue: reader.whole("maxQueue", 0, 1_000_000)?.map_or(d::MAX_QUEUE, |n| n as usize),
             ca: ca(&mut reader)?,
+            catalogue: cost::catalogue(&mut reader)?,
+            validate_model: reader.flag("validateModel")?.unwrap_or(d::VALIDATE_MODEL),
         };
         reader.also(&["onEvent"]);
         reader.finish()?;

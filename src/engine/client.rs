@@ -12,10 +12,12 @@ use super::breaker::SharedBreaker;
 use super::call::Running;
 use super::clock;
 use super::limiter::Limiter;
+use super::models::Told;
 use super::route::EndpointState;
 use super::sink::Sink;
 use crate::config::{CallConfig, ClientConfig};
 use crate::error::{Error, Kind, Phase, Result};
+use crate::store::Slot;
 use crate::transport::Transport;
 use crate::wire::chat::ChatRequest;
 
@@ -27,7 +29,8 @@ pub struct Client {
     pub(super) limiter: Option<Arc<Limiter>>,
     pub(super) admission: Arc<Admission>,
     pub(super) transport: Arc<dyn Transport>,
-    closed: CancellationToken,
+    pub(super) closed: CancellationToken,
+    pub(super) told: Slot<Told>,
 }
 
 /// One call.
@@ -52,6 +55,7 @@ impl Client {
             admission: Arc::new(Admission::new(config.max_concurrent, config.max_queue)),
             transport,
             closed: CancellationToken::new(),
+            told: Slot::new(Told::default()),
             config,
         }
     }
@@ -73,6 +77,7 @@ impl Client {
             admission: Arc::clone(&self.admission),
             transport: Arc::clone(&self.transport),
             closed: self.closed.clone(),
+            told: self.told.clone(),
             config,
         }
     }

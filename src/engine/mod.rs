@@ -10,6 +10,7 @@ pub mod clock;
 mod delivery;
 pub mod event;
 pub mod limiter;
+mod models;
 pub mod recovery;
 mod request;
 mod route;
@@ -20,6 +21,7 @@ pub use answer::Answer;
 pub use client::{Call, Client};
 
 // What the binding needs of the modules below: it sees the engine alone.
+pub use crate::policy::catalogue;
 pub use crate::policy::circuit_breaker::{Outcome, State};
 pub use crate::policy::classify::is_retryable_code;
 pub use crate::transport::http::{certificates, transport};

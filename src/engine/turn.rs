@@ -25,7 +25,7 @@ use crate::policy::circuit_breaker::{Outcome, Transition};
 use crate::policy::classify::{Verdict, classify};
 use crate::policy::estimate;
 use crate::policy::plan::Reason;
-use crate::transport::{Request, TransportOptions};
+use crate::transport::{Method, Request, TransportOptions};
 use crate::wire::chat::Instead;
 use crate::wire::secrets;
 
@@ -291,8 +291,14 @@ impl Running<'_> {
             held: Vec::new(),
         };
         let mut attempt = Attempt { settings, delivery };
-        let send =
-            |on_sent| Request { url, headers, body: encoded.body, options: transport_options, on_sent };
+        let send = |on_sent| Request {
+            method: Method::POST,
+            url,
+            headers,
+            body: encoded.body,
+            options: transport_options,
+            on_sent,
+        };
         let result = attempt.run(&*self.client.transport, send).await;
         let result = result.map_err(|error| without_key(error, endpoint));
         let seam = attempt.delivery.splice.as_ref().and_then(|splice| splice.seam());

@@ -7,11 +7,12 @@ import type {
   CircuitState,
   ClientEvent,
   ClientOptions,
+  ProviderModel,
   RecoveryOptions,
   StreamOutcome,
 } from '../../index'
 import { CircuitBreaker, nativeBreaker } from './breaker'
-import { HolySheepError, invalid, native, RetriesExhaustedError } from './errors'
+import { HolySheepError, invalid, native, RetriesExhaustedError, unknown } from './errors'
 import { type CallHandle, type Consumer, NOTHING, open, TEXT } from './hub'
 import { addon } from './native'
 import { callback, encode, encodeRequest, optionsObject, sleep, splitSignal, tell } from './options'
@@ -138,6 +139,19 @@ export class HolySheepStreamingClient {
     })
     const { completion, about } = JSON.parse(json)
     return Object.defineProperty(completion, '_request_id', { value: about.requestId })
+  }
+
+  async models(options?: { signal?: AbortSignal }): Promise<ProviderModel[]> {
+    const { signal, rest } = splitSignal(options)
+    for (const name of Object.keys(rest)) throw unknown(name, 'signal')
+    signal?.throwIfAborted()
+    const asked = new Promise<string>((end, error) => {
+      open({ end, error }, { signal }, (hub) => native(() => this.#native.models(hub))).begin(NOTHING)
+    })
+    const over = asked.catch(() => {})
+    this.#inFlight.add(over)
+    over.then(() => this.#inFlight.delete(over))
+    return JSON.parse(await asked)
   }
 
   async close(): Promise<void> {

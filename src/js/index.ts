@@ -15,6 +15,7 @@ export {
   TimeoutError,
 } from './errors'
 export { RateLimitedClient } from './limiter'
+export { catalogue } from './models'
 export { ChatStream } from './stream'
 
 import { addon } from './native'

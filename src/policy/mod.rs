@@ -1,6 +1,7 @@
 //! What to do. Pure: no clock, no I/O, no randomness of its own; `now` and `rng` are arguments.
 
 pub mod backoff;
+pub mod catalogue;
 pub mod circuit_breaker;
 pub mod classify;
 pub mod estimate;
