@@ -198,6 +198,18 @@ pub struct AttemptRecord {
     pub pieces: u64,
 }
 
+/// The figures of a call that does not fit under a cap, in USD.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CostCap {
+    pub cap_usd: f64,
+    pub spent_usd: f64,
+    /// By calls under way, this one too where it was cut off.
+    pub reserved_usd: f64,
+    pub needed_usd: f64,
+    pub window: &'static str,
+}
+
 /// An error. Its data is behind a box, so that a result is as small as its success.
 #[derive(Clone, Debug)]
 pub struct Error(Box<Data>);
@@ -222,6 +234,7 @@ pub struct Data {
     /// The text that had been received for the first choice.
     pub partial: Option<String>,
     pub attempts: Vec<AttemptRecord>,
+    pub cost_cap: Option<CostCap>,
     pub cause: Option<Error>,
 }
 
@@ -240,6 +253,7 @@ impl Error {
             body: None,
             partial: None,
             attempts: Vec::new(),
+            cost_cap: None,
             cause: None,
         }))
     }

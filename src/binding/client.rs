@@ -82,6 +82,12 @@ impl NativeClient {
         Ok(id)
     }
 
+    /// What was spent in the window that is now, as JSON.
+    #[napi]
+    pub fn cost(&self) -> String {
+        self.current().cost().to_string()
+    }
+
     /// Asks for the models; ends like a call, with the list as JSON.
     #[napi(catch_unwind)]
     pub fn models(&self, hub: &NativeHub) -> napi::Result<u32> {

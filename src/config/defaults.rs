@@ -4,7 +4,14 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::policy::ledger::Window;
+
 pub const BASE_URL: &str = "https://api.holysheep.ai/v1";
+/// The window of a cost cap.
+pub const COST_WINDOW: Window = Window::Day;
+/// The least answer for which a call is let in, in tokens, where its bound is reduced to what is left.
+pub const MIN_OUTPUT_TOKENS: u64 = 16;
+
 pub const MODEL: &str = "gpt-4.1";
 pub const VALIDATE_MODEL: bool = false;
 
@@ -85,6 +92,7 @@ pub fn list() -> Value {
             "windowMs": ms(ERROR_RATE_WINDOW),
             "minimumCalls": MINIMUM_CALLS,
         },
+        "cost": { "window": COST_WINDOW.as_str() },
         "rateLimit": {
             "capacity": CAPACITY,
             "refillRate": REFILL_RATE,

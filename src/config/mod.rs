@@ -8,12 +8,15 @@ mod endpoint;
 pub mod reader;
 mod recovery;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
 
+pub use cost::{Cost, unpriced};
+use endpoint::certificates;
 pub use endpoint::{Endpoint, base_url, headers};
 pub use recovery::{Mode, Recovery};
 
@@ -22,7 +25,7 @@ use crate::policy::backoff::{Backoff, Jitter, Shape};
 use crate::policy::catalogue::Catalogue;
 use crate::policy::circuit_breaker;
 use defaults as d;
-use reader::{Reader, show};
+use reader::Reader;
 
 /// A key. Its `Debug` form does not show it.
 #[derive(Clone, PartialEq, Eq)]
@@ -82,6 +85,10 @@ pub struct CallConfig {
     pub recovery: Recovery,
     /// Deltas of a tool call are held until it is whole.
     pub hold_tool_calls: bool,
+    /// Whose money the call spends.
+    pub budget_key: Option<String>,
+    /// How many tokens the text of the prompt has, by model, where the caller has counted.
+    pub prompt_tokens: BTreeMap<String, u64>,
     /// Exactly one attempt, whatever routes there are (`executeStream`).
     pub single: bool,
 }
@@ -99,6 +106,8 @@ impl Default for CallConfig {
             idempotency_key: None,
             recovery: Recovery::default(),
             hold_tool_calls: true,
+            budget_key: None,
+            prompt_tokens: BTreeMap::new(),
             single: false,
         }
     }
@@ -149,6 +158,7 @@ impl CallConfig {
         if let Some(hold) = reader.choice("toolCalls", &[("hold", true), ("stream", false)])? {
             call.hold_tool_calls = hold;
         }
+        cost::read_call(reader, &mut call)?;
         call.single = reader.flag("$single")?.unwrap_or(false);
         // Said on the JavaScript side, which alone it concerns; validated here like the rest.
         reader.flag("coalesce")?;
@@ -357,6 +367,7 @@ pub struct ClientConfig {
     pub max_queue: usize,
     pub ca: Option<Arc<str>>,
     pub catalogue: Arc<Catalogue>,
+    pub cost: Option<Cost>,
     pub validate_model: bool,
 }
 
@@ -397,41 +408,27 @@ impl ClientConfig {
             None => RetryConfig::default(),
             Some(value) => RetryConfig::read("retry", value)?,
         };
+        let models = reader.texts("fallbackModels", "an array of models' names")?.unwrap_or_default();
+        let (catalogue, cost) = cost::read(&mut reader, &models)?;
         let config = ClientConfig {
             endpoints,
             model: reader.text("model", "a model's name")?.unwrap_or(d::MODEL).to_owned(),
-            fallback_models: reader.texts("fallbackModels", "an array of models' names")?.unwrap_or_default(),
+            fallback_models: models,
             call,
             retry,
             breaker: breaker_choice(&mut reader, "circuitBreaker")?,
             rate_limit: rate_limit(&mut reader, "rateLimit")?,
             max_concurrent: reader.whole("maxConcurrent", 1, 1_000_000)?.map(|n| n as usize),
             max_queue: reader.whole("maxQueue", 0, 1_000_000)?.map_or(d::MAX_QUEUE, |n| n as usize),
-            ca: ca(&mut reader)?,
-            catalogue: cost::catalogue(&mut reader)?,
+            ca: certificates(&mut reader)?,
+            catalogue,
+            cost,
             validate_model: reader.flag("validateModel")?.unwrap_or(d::VALIDATE_MODEL),
         };
         reader.also(&["onEvent"]);
         reader.finish()?;
         Ok(config)
     }
-}
-
-/// The certificates of the `ca` option, one string or several, as one PEM text. Whether they parse
-/// is the transport's to say.
-fn ca(reader: &mut Reader<'_>) -> Result<Option<Arc<str>>> {
-    let accepted = "certificates in PEM: a string or an array of strings";
-    let Some(value) = reader.raw("ca") else { return Ok(None) };
-    let texts = match value {
-        Value::String(pem) => vec![pem.clone()],
-        Value::Array(_) => reader.texts("ca", accepted)?.unwrap_or_default(),
-        other => return Err(Error::invalid("ca", show(other), accepted)),
-    };
-    let pem = texts.join("\n");
-    if !pem.contains("-----BEGIN CERTIFICATE-----") {
-        return Err(Error::invalid("ca", "a text without a certificate", accepted));
-    }
-    Ok(Some(pem.into()))
 }
 
 #[cfg(test)]

@@ -20,6 +20,8 @@ pub struct Answer {
     pub recoveries: u32,
     pub parts: Vec<Part>,
     pub seams: Vec<Seam>,
+    /// What all attempts have cost together; `None` where a price is not known.
+    pub cost_usd: Option<f64>,
 }
 
 #[derive(Serialize)]
@@ -41,6 +43,7 @@ struct StreamResult<'a> {
     recoveries: u32,
     parts: &'a [Part],
     seams: &'a [Seam],
+    cost_usd: Option<f64>,
 }
 
 impl Answer {
@@ -61,6 +64,7 @@ impl Answer {
             recoveries: self.recoveries,
             parts: &self.parts,
             seams: &self.seams,
+            cost_usd: self.cost_usd,
         };
         // Strings and numbers always encode.
         serde_json::to_string(&result).unwrap_or_default()
@@ -72,6 +76,7 @@ impl Answer {
             "endpoint": self.endpoint,
             "requestId": self.request_id,
             "attempts": self.attempts,
+            "costUsd": self.cost_usd,
         });
         json!({ "completion": self.journal.completion(), "about": about }).to_string()
     }

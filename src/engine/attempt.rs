@@ -8,6 +8,7 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
 use super::clock;
+use super::cost::Bill;
 use super::delivery::Delivery;
 use crate::config::{Completion, defaults as d};
 use crate::error::{Error, Kind, Phase, Result};
@@ -35,6 +36,8 @@ pub struct Progress {
     /// The consumer was told that the answer is complete.
     pub complete: bool,
     pub limits: Option<limits::Limits>,
+    /// What is reserved for it, and what it has come to.
+    pub bill: Bill,
 }
 
 pub struct Attempt<'a> {
@@ -61,12 +64,15 @@ impl Attempt<'_> {
         let first_token = self.settings.first_token_timeout;
         let early = tokio::select! {
             biased;
-            response = &mut send => Some(response?),
+            response = &mut send => Some(response),
             _ = &mut sent => None,
         };
+        if matches!(early, None | Some(Ok(_))) || sent.try_recv().is_ok() {
+            self.delivery.progress.bill.sent();
+        }
         let until = clock::instant() + first_token;
         let response = match early {
-            Some(response) => response,
+            Some(response) => response?,
             None => timeout_at(until, send)
                 .await
                 .map_err(|_| Error::timeout(Phase::FirstToken, first_token))??,
@@ -274,9 +280,13 @@ impl Attempt<'_> {
             Err(_) if event.at_end || self.settings.skip_malformed => return ControlFlow::Continue(()),
             Err(error) => return ControlFlow::Break(End::Failed(error)),
         };
-        match self.delivery.chunk(&chunk, &event.data) {
-            Ok(()) => ControlFlow::Continue(()),
-            Err(end) => ControlFlow::Break(end),
+        if let Err(end) = self.delivery.chunk(&chunk, &event.data) {
+            return ControlFlow::Break(end);
+        }
+        // After it was handed over: it is paid for.
+        match self.delivery.progress.bill.count(&chunk) {
+            Err(error) if !self.delivery.journal.is_complete() => ControlFlow::Break(End::Failed(error)),
+            _ => ControlFlow::Continue(()),
         }
     }
 }

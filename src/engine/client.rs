@@ -11,6 +11,7 @@ use super::answer::Answer;
 use super::breaker::SharedBreaker;
 use super::call::Running;
 use super::clock;
+use super::cost::Costs;
 use super::limiter::Limiter;
 use super::models::Told;
 use super::route::EndpointState;
@@ -31,6 +32,7 @@ pub struct Client {
     pub(super) transport: Arc<dyn Transport>,
     pub(super) closed: CancellationToken,
     pub(super) told: Slot<Told>,
+    pub(super) costs: Arc<Costs>,
 }
 
 /// One call.
@@ -55,7 +57,8 @@ impl Client {
             admission: Arc::new(Admission::new(config.max_concurrent, config.max_queue)),
             transport,
             closed: CancellationToken::new(),
-            told: Slot::new(Told::default()),
+            told: Slot::default(),
+            costs: Costs::new(),
             config,
         }
     }
@@ -78,12 +81,18 @@ impl Client {
             transport: Arc::clone(&self.transport),
             closed: self.closed.clone(),
             told: self.told.clone(),
+            costs: Arc::clone(&self.costs),
             config,
         }
     }
 
     pub fn config(&self) -> &ClientConfig {
         &self.config
+    }
+
+    /// What was spent in the window that is now, as JSON.
+    pub fn cost(&self) -> serde_json::Value {
+        self.costs.report(&self.config)
     }
 
     /// Ends what is in flight; calls that come later are refused.

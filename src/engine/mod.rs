@@ -7,6 +7,7 @@ pub mod breaker;
 mod call;
 mod client;
 pub mod clock;
+mod cost;
 mod delivery;
 pub mod event;
 pub mod limiter;

@@ -23,7 +23,6 @@ use crate::config::{Endpoint, Secret, defaults as d};
 use crate::error::{AttemptRecord, Error, Kind, Phase, Result, cut};
 use crate::policy::circuit_breaker::{Outcome, Transition};
 use crate::policy::classify::{Verdict, classify};
-use crate::policy::estimate;
 use crate::policy::plan::Reason;
 use crate::transport::{Method, Request, TransportOptions};
 use crate::wire::chat::Instead;
@@ -79,8 +78,9 @@ impl Running<'_> {
         last: bool,
         guard: Option<Guard>,
     ) -> Result<()> {
+        self.check_cost(place)?;
         self.announce_fallback(place, reason);
-        let estimated = estimate::tokens(self.call.request.messages(), self.call.request.max_tokens());
+        let estimated = self.estimated(place);
         self.engaged = Some(Engaged { place, guard, estimated, judged: None });
         let result = self.admitted(place, reason, last, estimated).await;
         if let Err(error) = &result {
@@ -218,6 +218,7 @@ impl Running<'_> {
     }
 
     async fn attempt(&mut self, place: usize, reason: Reason, last: bool, form: Form) -> Result<()> {
+        let bill = self.open_bill(place, form.messages.as_deref(), form.max_tokens)?;
         let route = &self.routes[place];
         let endpoint = &route.endpoint.config;
         let options = &self.call.options;
@@ -275,7 +276,7 @@ impl Running<'_> {
             started,
             waited,
             asked_for_usage: asks_usage,
-            progress: Progress::default(),
+            progress: Progress { bill, ..Progress::default() },
         });
         let delivery = Delivery {
             sink,
@@ -311,7 +312,8 @@ impl Running<'_> {
 
     /// Writes the record of the attempt that is under way, if one is.
     fn close_attempt(&mut self, error: Option<&Error>) {
-        let Some(current) = self.current.take() else { return };
+        let Some(mut current) = self.current.take() else { return };
+        self.settle_bill(current.place, &mut current.progress);
         self.spend_usage();
         let route = &self.routes[current.place];
         let since_start = |at: Instant| at.saturating_duration_since(current.started).as_millis() as u64;

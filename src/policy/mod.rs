@@ -5,6 +5,7 @@ pub mod catalogue;
 pub mod circuit_breaker;
 pub mod classify;
 pub mod estimate;
+pub mod ledger;
 mod outcomes;
 pub mod plan;
 pub mod token_bucket;
