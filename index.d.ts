@@ -107,6 +107,8 @@ export interface ChatCompletion {
   system_fingerprint?: string
   /** The provider's id of the request that brought the answer. Not enumerable. */
   readonly _request_id?: string | null
+  /** What all attempts have cost together, in USD; null where a price is not known. Not enumerable. */
+  readonly _cost_usd?: number | null
 }
 
 // ---------------------------------------------------------------------------------------------
@@ -156,6 +158,8 @@ export interface CallOptions {
   toolCalls?: 'hold' | 'stream'
   /** Join the pieces that arrive together into one `onChunk` call. @default false */
   coalesce?: boolean
+  /** Whose money the call spends (a user, a feature): see `cost.keyCapUsd` and `client.cost()`. At most 200 characters. */
+  budgetKey?: string
   /** The idempotency key of the first request; other endpoints and models get one derived from it. */
   idempotencyKey?: string
 }
@@ -247,6 +251,47 @@ export interface RateLimitOptions {
   followServer?: boolean
 }
 
+/** What the calls of a client may cost. An upper bound is reserved before each attempt: see docs/cost.md. */
+export interface CostOptions {
+  /** Prices in USD for a million tokens, by model, beside those of the catalogue. */
+  prices?: Record<string, { input: number; output: number }>
+  /**
+   * What all calls together may cost in a window, in USD. A call whose bound does not fit gets a `CostCapError` before
+   * anything is sent; one without `max_tokens` runs against what is left, and is cut there. No cap unless set.
+   */
+  hardCapUsd?: number
+  /** The same for the calls of each `budgetKey`, in USD. No cap unless set. */
+  keyCapUsd?: number
+  /**
+   * When this much is spent in a window, in USD: a `soft-limit` event, and from then on the cheapest of the requested
+   * model and `fallbackModels` is tried first. Off unless set.
+   */
+  softLimitUsd?: number
+  /** The windows, which begin at UTC boundaries; `total` never ends. @default 'day' */
+  window?: 'minute' | 'hour' | 'day' | 'month' | 'total'
+  /**
+   * Counts the tokens of a prompt's text, instead of the rule by script. Called once a call for each model of its
+   * chain, synchronously. What it throws, the call throws.
+   */
+  countTokens?(model: string, text: string): number
+  /** Told when `softLimitUsd` is reached, once a window. */
+  onSoftLimit?(event: Extract<ClientEvent, { type: 'soft-limit' }>): void
+}
+
+/** What was spent, as `client.cost()` reports it. */
+export interface CostReport {
+  window: 'minute' | 'hour' | 'day' | 'month' | 'total'
+  /** When the window began, in epoch milliseconds; of `total`, when the client was made. */
+  since: number
+  spentUsd: number
+  /** By calls under way, where `cost` is set. */
+  reservedUsd: number
+  capUsd: number | null
+  /** Past 10,000 keys and 256 models the rest shares one line, `(others)`. */
+  byKey: Record<string, { spentUsd: number; reservedUsd: number }>
+  byModel: Record<string, { spentUsd: number; reservedUsd: number }>
+}
+
 /** A provider. Its key and headers go to it and to no other host. */
 export interface Endpoint {
   /** How results, errors and events name it; by default the host. */
@@ -316,6 +361,8 @@ export interface ClientOptions extends Omit<CallOptions, 'signal' | 'idempotency
    * which model has the larger context; it refuses no call by itself.
    */
   models?: Record<string, ModelInfo>
+  /** What calls may cost: see `cost.*`. Without it their cost is counted, and nothing is refused. */
+  cost?: CostOptions
   /**
    * Refuse a request whose model is neither in the catalogue nor among those that `client.models()` has told, with
    * the nearest known names in the error. @default false
@@ -353,6 +400,7 @@ export type ClientEvent =
   | { type: 'fallback'; call: string; endpoint: string; model: string; fromEndpoint: string; fromModel: string }
   | { type: 'recovery'; call: string; count: number; received: number; endpoint: string; model: string; waitMs: number }
   | { type: 'circuit'; endpoint: string; model: string; from: CircuitState; to: CircuitState }
+  | { type: 'soft-limit'; call: string; window: string; since: number; softLimitUsd: number; spentUsd: number }
   | { type: 'complete'; call: string; attempts: number; endpoint: string; model: string; durationMs: number }
   | { type: 'failed'; call: string; attempts: number; code: string; message: string; durationMs: number }
 
@@ -443,6 +491,9 @@ export class HolySheepStreamingClient implements AsyncDisposable {
   /** An answer in one piece. It is streamed upstream, so that the same limits hold. */
   chat(request: ChatRequest | ChatRequestFields, options?: CallOptions): Promise<ChatCompletion>
 
+  /** What was spent in the window that is now. */
+  cost(): CostReport
+
   /**
    * Asks for the models of the first endpoint that tells them (`GET /models`), and remembers their names for
    * `validateModel`. One try an endpoint. @throws the error of the last endpoint.
@@ -474,6 +525,11 @@ export interface StreamResult {
   parts: Array<{ endpoint: string; model: string; characters: number }>
   /** How each continuation was joined to what was delivered. */
   seams: Seam[]
+  /**
+   * What all attempts have cost together, in USD: by their usage, and where none came by what was sent and received,
+   * reckoned high. Null where the price of a model is not known.
+   */
+  costUsd: number | null
 }
 
 /** How a continuation was joined. */
@@ -582,7 +638,7 @@ export class RateLimitedClient extends HolySheepStreamingClient {
  * `QUOTA_EXHAUSTED`, `SERVER_ERROR`, `REDIRECTED`, `TIMEOUT`, `ECONNREFUSED`, `ECONNRESET`, `ENOTFOUND`,
  * `EHOSTUNREACH`, `ERR_TLS`, `ECONNFAILED`, `CIRCUIT_OPEN`, `STREAM_INTERRUPTED`, `STREAM_TRUNCATED`,
  * `MALFORMED_RESPONSE`, `RESPONSE_TOO_LARGE`, `RETRIES_EXHAUSTED`, `QUEUE_FULL`, `RATE_LIMIT_NEVER_FITS`,
- * `CLIENT_CLOSED`, `INTERNAL`.
+ * `COST_CAP`, `CLIENT_CLOSED`, `INTERNAL`.
  */
 export class HolySheepError extends Error {
   readonly code: string
@@ -623,6 +679,15 @@ export class StreamInterruptedError extends HolySheepError {}
 export class MalformedResponseError extends HolySheepError {}
 /** Every attempt failed; `cause` is the last error. */
 export class RetriesExhaustedError extends HolySheepError {}
+/** The call does not fit under a cap, or was cut off there; `partial` is what was received. Figures in USD. */
+export class CostCapError extends HolySheepError {
+  readonly capUsd: number
+  readonly spentUsd: number
+  /** By calls under way, this one too where it was cut off. */
+  readonly reservedUsd: number
+  readonly neededUsd: number
+  readonly window: 'minute' | 'hour' | 'day' | 'month' | 'total'
+}
 /** Too many wait already, or the call can never pass the limiter. */
 export class QueueFullError extends HolySheepError {}
 

@@ -8,6 +8,7 @@ export const {
   CircuitBreaker,
   CircuitOpenError,
   ConnectionError,
+  CostCapError,
   HolySheepError,
   HolySheepStreamingClient,
   MalformedResponseError,

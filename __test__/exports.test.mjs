@@ -64,6 +64,7 @@ describe('the defaults', () => {
     CircuitBreakerOptions: defaults.circuitBreaker,
     RateLimitOptions: defaults.rateLimit,
     RecoveryOptions: defaults.recovery,
+    CostOptions: defaults.cost,
   }
   const found = {}
   for (const [, name, body] of read('index.d.ts').matchAll(/^export interface (\w+)[^{]*\{\n([\s\S]*?)^\}/gm)) {
@@ -90,6 +91,7 @@ describe('the defaults', () => {
       ['CircuitBreakerOptions', defaults.circuitBreaker],
       ['RateLimitOptions', defaults.rateLimit],
       ['RecoveryOptions', defaults.recovery],
+      ['CostOptions', defaults.cost],
     ]) {
       assert.deepEqual(found[name], place)
     }

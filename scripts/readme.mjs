@@ -12,6 +12,7 @@ const INTERFACES = [
   ['RetryOptions', 'retry.'],
   ['CircuitBreakerOptions', 'circuitBreaker.'],
   ['RateLimitOptions', 'rateLimit.'],
+  ['CostOptions', 'cost.'],
 ]
 
 /** The members of an interface with their comments, in order. */

@@ -7,8 +7,8 @@ use futures::StreamExt;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
+use super::bill::Bill;
 use super::clock;
-use super::cost::Bill;
 use super::delivery::Delivery;
 use crate::config::{Completion, defaults as d};
 use crate::error::{Error, Kind, Phase, Result};

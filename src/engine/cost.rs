@@ -1,59 +1,28 @@
-//! The money of calls: reserved before an attempt, counted while its answer comes, settled after it.
-//!
-//! A [`Bill`] is what an attempt has reserved. It is settled when the attempt is closed; one that is
-//! dropped instead (a panic) settles itself, and gives back what was not used.
+//! The money of calls: reserved before an attempt, counted while its answer comes ([`super::bill`]), and
+//! settled after it.
 
 use std::sync::Arc;
 
 use serde_json::{Value, json};
 
 use super::attempt::Progress;
+use super::bill::{Bill, Meter, Open, Price, cap_error, is_refusal};
 use super::call::Running;
 use super::clock;
 use super::event::Event;
 use crate::config::{ClientConfig, Cost, defaults as d, unpriced};
-use crate::error::{CostCap, Error, Kind, Result};
+use crate::error::Result;
 use crate::policy::estimate::{self, Ratios, Tally};
-use crate::policy::ledger::{self, Ledger, Limits, Pico, Refusal, Reservation};
+use crate::policy::ledger::{self, Ledger, Limits, Pico};
 use crate::store::Slot;
-use crate::wire::chat;
 
 /// What the calls of a client share.
 #[derive(Default)]
 pub struct Costs {
-    ledger: Slot<Ledger>,
+    pub(super) ledger: Slot<Ledger>,
     ratios: Slot<Ratios>,
     /// When the client was made, in milliseconds since the epoch.
     since: u64,
-}
-
-/// What the price of a model is, for one token.
-#[derive(Clone, Copy, Debug)]
-struct Price {
-    input: Pico,
-    output: Pico,
-}
-
-impl Price {
-    fn of(config: &ClientConfig, model: &str) -> Option<Price> {
-        let (input, output) = config.catalogue.price(model)?;
-        Some(Price { input: ledger::price_of_token(input), output: ledger::price_of_token(output) })
-    }
-
-    fn times(self, input: u64, output: u64) -> Pico {
-        self.input.saturating_mul(input).saturating_add(self.output.saturating_mul(output))
-    }
-
-    /// What this usage costs, where it says enough. Tokens that are only told in total count at the
-    /// dearer price.
-    fn usage(self, usage: &Value) -> Option<Pico> {
-        let tokens = |name: &str| usage.get(name).and_then(Value::as_u64);
-        match (tokens("prompt_tokens"), tokens("completion_tokens"), tokens("total_tokens")) {
-            (Some(input), Some(output), _) => Some(self.times(input, output)),
-            (_, _, Some(total)) => Some(self.input.max(self.output).saturating_mul(total)),
-            _ => None,
-        }
-    }
 }
 
 fn limits(config: &ClientConfig) -> Limits {
@@ -107,146 +76,6 @@ impl Tab {
     pub fn usd(&self) -> Option<f64> {
         (!self.unknown).then(|| ledger::usd(self.spent))
     }
-}
-
-/// What one attempt has reserved, and what it has come to so far.
-#[derive(Default)]
-pub struct Bill(Option<Open>);
-
-struct Open {
-    costs: Arc<Costs>,
-    limits: Limits,
-    reservation: Reservation,
-    price: Option<Price>,
-    /// The bound of the prompt in tokens, where it was reckoned.
-    prompt: Option<u64>,
-    meter: Meter,
-    /// The request is on its way.
-    sent: bool,
-    received: Tally,
-}
-
-/// When an answer is cut.
-#[derive(Clone, Copy)]
-enum Meter {
-    Off,
-    /// All that the request allows is reserved: so many tokens. Only a provider that does not keep to
-    /// `max_tokens` comes to twice as much.
-    Full(u64),
-    /// Less than the bound of the answer is reserved: the ledger is asked for more, up to this amount.
-    Reduced(Pico),
-}
-
-impl Bill {
-    /// The request is on its way: from here on it costs.
-    pub fn sent(&mut self) {
-        if let Some(open) = &mut self.0 {
-            open.sent = true;
-        }
-    }
-
-    /// Counts what a chunk brings. An error when what is reserved is used up, and nothing is left.
-    pub fn count(&mut self, chunk: &chat::Chunk<'_>) -> std::result::Result<(), Error> {
-        let Some(open) = self.0.as_mut().filter(|open| open.price.is_some()) else { return Ok(()) };
-        for delta in chunk.choices.iter().flatten().filter_map(|choice| choice.delta.as_ref()) {
-            let reasoning = delta.reasoning_content.as_ref().or(delta.reasoning.as_ref());
-            for text in [delta.content.as_ref(), reasoning, delta.refusal.as_ref()].into_iter().flatten() {
-                open.received.text(&text.0);
-            }
-            for function in delta.tool_calls.iter().flatten().filter_map(|call| call.function.as_ref()) {
-                for text in [function.name.as_ref(), function.arguments.as_ref()].into_iter().flatten() {
-                    open.received.text(&text.0);
-                }
-            }
-        }
-        open.measure()
-    }
-}
-
-impl Open {
-    fn measure(&mut self) -> Result<()> {
-        let refusal = match self.meter {
-            Meter::Off => return Ok(()),
-            Meter::Full(tokens) if self.received.likely() / 2 <= tokens => return Ok(()),
-            Meter::Full(_) => {
-                let (key, needed) = (self.reservation.key(), self.reckoned());
-                let refused = |ledger: &mut Ledger| ledger.fits(&self.limits, key, Pico::MAX, clock::now());
-                match self.costs.ledger.update(refused) {
-                    Ok(()) => return Ok(()),
-                    Err(refusal) => Refusal { needed, ..refusal },
-                }
-            }
-            Meter::Reduced(bound) => {
-                // The next token would not be covered any more.
-                if self.reckoned() < self.reservation.amount() || self.reservation.amount() >= bound {
-                    return Ok(());
-                }
-                let more = bound - self.reservation.amount();
-                let (held, limits) = (&mut self.reservation, &self.limits);
-                match self.costs.ledger.update(|ledger| ledger.grow(limits, held, more)) {
-                    Ok(()) => return Ok(()),
-                    Err(refusal) => refusal,
-                }
-            }
-        };
-        let mut error = cap_error(&refusal, &self.limits);
-        error.message = format!("the answer was cut off: {}", error.message);
-        Err(error)
-    }
-
-    /// What was sent and received, reckoned high.
-    fn reckoned(&self) -> Pico {
-        let prompt = self.prompt.filter(|_| self.sent).unwrap_or(0);
-        self.price.map_or(0, |price| price.times(prompt, self.received.most()))
-    }
-
-    /// What an attempt costs of which no usage is known: never more than was reserved for it.
-    fn charge(&self) -> Pico {
-        match self.meter {
-            Meter::Off => self.reckoned(),
-            Meter::Full(_) | Meter::Reduced(_) => self.reckoned().min(self.reservation.amount()),
-        }
-    }
-
-    fn settle(self, cost: Pico) {
-        self.costs.ledger.update(|ledger| ledger.settle(self.reservation, cost));
-    }
-}
-
-impl Drop for Bill {
-    fn drop(&mut self) {
-        if let Some(open) = self.0.take() {
-            let cost = open.charge();
-            open.settle(cost);
-        }
-    }
-}
-
-/// True for an answer that says that nothing was done, so that nothing is billed.
-fn is_refusal(status: Option<u16>) -> bool {
-    status.is_some_and(|status| (300..500).contains(&status) && !matches!(status, 408 | 499))
-}
-
-fn cap_error(refusal: &Refusal, limits: &Limits) -> Error {
-    let usd = ledger::usd;
-    let cap = CostCap {
-        cap_usd: usd(refusal.cap),
-        spent_usd: usd(refusal.spent),
-        reserved_usd: usd(refusal.reserved),
-        needed_usd: usd(refusal.needed),
-        window: limits.window.as_str(),
-    };
-    let per = match limits.window {
-        ledger::Window::Total => String::new(),
-        window => format!(" a {}", window.as_str()),
-    };
-    let message = format!(
-        "it needs up to {} USD of a cap of {} USD{per}, of which {} are spent and {} reserved by calls under way",
-        cap.needed_usd, cap.cap_usd, cap.spent_usd, cap.reserved_usd
-    );
-    let mut error = Error::new(Kind::CostCap, message);
-    error.cost_cap = Some(cap);
-    error
 }
 
 /// The bound of an attempt.
@@ -361,9 +190,15 @@ impl Running<'_> {
         rest: Option<u64>,
     ) -> Result<Bill> {
         let bound = self.bound(place, messages, rest)?;
-        let config = &self.client.config;
-        let limits = limits(config);
-        let model = self.routes[place].model.as_str();
+        let model = self.routes[place].model.clone();
+        let price = Price::of(&self.client.config, &model);
+        let prompt = match (&bound, messages) {
+            (Some(bound), _) => Some(bound.prompt),
+            (None, Some(_)) if price.is_some() => Some(self.most_of_prompt(&model, messages)),
+            // Reckoned when it is needed: for an attempt that brings no usage.
+            _ => None,
+        };
+        let limits = limits(&self.client.config);
         let key = self.call.options.budget_key.as_deref();
         let capped = limits.caps(key);
         let range = match &bound {
@@ -372,7 +207,7 @@ impl Running<'_> {
             Some(bound) if !capped && bound.output.is_none() => (bound.least(), bound.least()),
             Some(bound) => (bound.least(), bound.most()),
         };
-        let reserve = |ledger: &mut Ledger| ledger.reserve(&limits, key, model, range, clock::now());
+        let reserve = |ledger: &mut Ledger| ledger.reserve(&limits, key, &model, range, clock::now());
         let reservation =
             self.client.costs.ledger.update(reserve).map_err(|refusal| cap_error(&refusal, &limits))?;
         let meter = match &bound {
@@ -386,8 +221,9 @@ impl Running<'_> {
             costs: Arc::clone(&self.client.costs),
             limits,
             reservation,
-            price: Price::of(config, model),
-            prompt: bound.map(|bound| bound.prompt),
+            price,
+            prompt,
+            own: messages.is_none(),
             meter,
             sent: false,
             received: Tally::default(),
@@ -398,7 +234,7 @@ impl Running<'_> {
     pub(super) fn settle_bill(&mut self, place: usize, progress: &mut Progress) {
         let Some(mut open) = progress.bill.0.take() else { return };
         let model = self.routes[place].model.clone();
-        let usage = self.journal.usage.clone();
+        let (usage, own) = (self.journal.usage.clone(), open.own);
         let nothing = !open.sent || (is_refusal(progress.status) && open.received == Tally::default());
         let Some(price) = open.price else {
             self.tab.unknown |= !nothing;
@@ -416,16 +252,17 @@ impl Running<'_> {
         };
         self.tab.spent = self.tab.spent.saturating_add(cost);
         open.settle(cost);
-        self.learn_ratio(&model, usage.as_ref());
+        if own {
+            self.learn_ratio(&model, usage.as_ref());
+        }
         self.tell_soft_limit();
     }
 
     /// Corrects the rule by what the provider has counted, where the prompt was reckoned.
     fn learn_ratio(&mut self, model: &str, usage: Option<&Value>) {
-        let continues = self.recovery.begun_at > 0;
         let counted = self.call.options.prompt_tokens.contains_key(model);
         let prompt = usage.and_then(|usage| usage.get("prompt_tokens")?.as_u64());
-        if let (Some(reckoned), Some(actual), false, false) = (&self.tab.prompt, prompt, continues, counted) {
+        if let (Some(reckoned), Some(actual), false) = (&self.tab.prompt, prompt, counted) {
             self.client.costs.ratios.update(|ratios| ratios.observe(model, reckoned, actual));
         }
     }

@@ -3,6 +3,7 @@
 pub mod admission;
 mod answer;
 mod attempt;
+mod bill;
 pub mod breaker;
 mod call;
 mod client;

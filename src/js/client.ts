@@ -7,11 +7,13 @@ import type {
   CircuitState,
   ClientEvent,
   ClientOptions,
+  CostReport,
   ProviderModel,
   RecoveryOptions,
   StreamOutcome,
 } from '../../index'
 import { CircuitBreaker, nativeBreaker } from './breaker'
+import { countPrompt, type SoftLimitEvent, splitCost } from './cost'
 import { HolySheepError, invalid, native, RetriesExhaustedError, unknown } from './errors'
 import { type CallHandle, type Consumer, NOTHING, open, TEXT } from './hub'
 import { addon } from './native'
@@ -19,7 +21,11 @@ import { callback, encode, encodeRequest, optionsObject, sleep, splitSignal, tel
 import { type ChatStream, createStream } from './stream'
 
 /** Defaults, as Rust has them. */
-const defaults = JSON.parse(addon.defaults()) as { maxRetries: number; retry: { baseDelayMs: number } }
+const defaults = JSON.parse(addon.defaults()) as {
+  maxRetries: number
+  model: string
+  retry: { baseDelayMs: number }
+}
 /** The endpoint as the documents write it. */
 const DEFAULT_HOST = 'api.holysheep.ai'
 
@@ -33,6 +39,7 @@ export class HolySheepStreamingClient {
   readonly #inFlight = new Set<Promise<unknown>>()
   readonly #coalesce: boolean
   readonly #onRestart: (() => void) | undefined
+  readonly #cost: ReturnType<typeof splitCost>['functions']
   #options: Options
 
   constructor(apiKey?: string | ClientOptions, options?: number | ClientOptions) {
@@ -43,8 +50,10 @@ export class HolySheepStreamingClient {
     this.#observer = observer
     this.#coalesce = rest.coalesce === true
     this.#onRestart = splitRecovery(rest).onRestart
+    const { functions, rest: withoutFunctions } = splitCost(splitRecovery(rest).rest)
+    this.#cost = functions
     this.#options = {
-      ...splitRecovery(rest).rest,
+      ...withoutFunctions,
       apiKey: rest.apiKey ?? process.env.HOLYSHEEP_API_KEY,
       // An empty variable counts as none.
       baseUrl: rest.baseUrl ?? (rest.endpoints ? undefined : process.env.HOLYSHEEP_BASE_URL || undefined),
@@ -138,7 +147,14 @@ export class HolySheepStreamingClient {
       this.#start(request, options, { end, error }, true).begin(NOTHING)
     })
     const { completion, about } = JSON.parse(json)
-    return Object.defineProperty(completion, '_request_id', { value: about.requestId })
+    return Object.defineProperties(completion, {
+      _request_id: { value: about.requestId },
+      _cost_usd: { value: about.costUsd },
+    })
+  }
+
+  cost(): CostReport {
+    return JSON.parse(this.#native.cost())
   }
 
   async models(options?: { signal?: AbortSignal }): Promise<ProviderModel[]> {
@@ -193,7 +209,7 @@ export class HolySheepStreamingClient {
     }
     const body = encodeRequest(request)
     const coalesce = rest.coalesce === undefined ? this.#coalesce : rest.coalesce === true
-    const json = encode(rest)
+    const json = encode(this.#counted(request, rest))
     if (signal?.aborted) return refused(consumer, signal.reason)
     let settle = () => {}
     const tracked: Consumer = {
@@ -224,9 +240,19 @@ export class HolySheepStreamingClient {
     return call
   }
 
+  /** The options of a call, and the prompt as the caller's own function counts it. */
+  #counted(request: ChatRequest, options: Record<string, unknown>): Record<string, unknown> {
+    const { countTokens } = this.#cost
+    // What is no request is refused where requests are read.
+    if (!countTokens || !Array.isArray(request.messages)) return options
+    const named = request.model ?? this.#options.model ?? defaults.model
+    const models = [named, ...(this.#options.fallbackModels ?? [])]
+    return { ...options, $promptTokens: countPrompt(countTokens, models, request) }
+  }
+
   /** Who hears of events: the call itself, and the observers where there are any. */
   #listener(own: Consumer['event']): Consumer['event'] {
-    if (!this.#onEvent && !this.#observer.onStateChange) return own
+    if (!this.#onEvent && !this.#observer.onStateChange && !this.#cost.onSoftLimit) return own
     return (json) => {
       own?.(json)
       this.#tell(JSON.parse(json))
@@ -238,6 +264,7 @@ export class HolySheepStreamingClient {
       const change = { from: event.from as CircuitState, to: event.to as CircuitState }
       tell('onStateChange', this.#observer.onStateChange, change)
     }
+    if (event.type === 'soft-limit') tell('cost.onSoftLimit', this.#cost.onSoftLimit, event as SoftLimitEvent)
     tell('onEvent', this.#onEvent, event)
   }
 

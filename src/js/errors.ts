@@ -39,6 +39,13 @@ class StreamInterruptedError extends HolySheepError {}
 class MalformedResponseError extends HolySheepError {}
 class RetriesExhaustedError extends HolySheepError {}
 class QueueFullError extends HolySheepError {}
+class CostCapError extends HolySheepError {
+  declare readonly capUsd: number
+  declare readonly spentUsd: number
+  declare readonly reservedUsd: number
+  declare readonly neededUsd: number
+  declare readonly window: 'minute' | 'hour' | 'day' | 'month' | 'total'
+}
 
 const classes = {
   HolySheepError,
@@ -52,6 +59,7 @@ const classes = {
   MalformedResponseError,
   RetriesExhaustedError,
   QueueFullError,
+  CostCapError,
 }
 
 // A class's name is on its prototype, as with JavaScript's own errors: it survives minification and
@@ -120,6 +128,7 @@ export {
   AuthenticationError,
   CircuitOpenError,
   ConnectionError,
+  CostCapError,
   HolySheepError,
   MalformedResponseError,
   QueueFullError,

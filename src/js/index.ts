@@ -6,6 +6,7 @@ export {
   AuthenticationError,
   CircuitOpenError,
   ConnectionError,
+  CostCapError,
   HolySheepError,
   MalformedResponseError,
   QueueFullError,

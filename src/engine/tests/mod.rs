@@ -1,6 +1,7 @@
 //! The engine in virtual time: a scripted provider instead of sockets, and a clock that jumps.
 
 mod aborts;
+mod cost;
 mod deadlines;
 mod fallbacks;
 mod limits;
