@@ -697,5 +697,15 @@ export class QueueFullError extends HolySheepError {}
  */
 export function catalogue(): Record<string, ModelInfo>
 
+export type Complexity = 'simple' | 'moderate' | 'complex'
+
+/**
+ * How hard a question is, from what the user says (system and assistant messages do not count): `complex` with two of
+ * the keywords ("phân tích", "so sánh", "analyze", "compare" …) or more than 500 characters, `moderate` with one or more
+ * than 150, else `simple`. Case and the Unicode form of accents do not matter. @throws TypeError for what is no array
+ * of messages.
+ */
+export function classifyComplexity(messages: ChatRequest['messages']): Complexity
+
 /** The version of this package. */
 export const version: string

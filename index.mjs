@@ -19,5 +19,6 @@ export const {
   StreamInterruptedError,
   TimeoutError,
   catalogue,
+  classifyComplexity,
   version,
 } = holysheep

@@ -1,7 +1,7 @@
 // The catalogue of models, and what is asked of the provider.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { AuthenticationError, catalogue, HolySheepStreamingClient } from '../index.mjs'
+import { AuthenticationError, catalogue, classifyComplexity, HolySheepStreamingClient } from '../index.mjs'
 import { failure, KEY, MESSAGES, PIECES, pair, provider } from './support/provider.mjs'
 
 test('the catalogue has the limits and prices of the documents, and each caller has a copy', () => {
@@ -76,4 +76,32 @@ test('an endpoint that does not tell its models is an error, or the next one is 
   assert.equal(await failure(both.models({ signal: AbortSignal.abort('no') })), 'no')
   await alone.close()
   assert.equal((await failure(alone.models())).code, 'CLIENT_CLOSED')
+})
+
+test('a question is as hard as its words and its length say, in any form of Unicode', () => {
+  const of = (content) =>
+    classifyComplexity([
+      { role: 'system', content: 'analyze, compare '.repeat(50) },
+      { role: 'user', content },
+    ])
+  assert.equal(of('Cửa hàng mở cửa mấy giờ?'), 'simple')
+  for (const form of ['NFC', 'NFD']) {
+    assert.equal(of('GIẢI THÍCH chính sách đổi trả'.normalize(form)), 'moderate')
+    assert.equal(of('Phân tích và so sánh hai sản phẩm'.normalize(form)), 'complex')
+    assert.equal(of('ế'.repeat(150).normalize(form)), 'simple')
+  }
+  assert.equal(
+    of([
+      { type: 'text', text: 'Compare' },
+      { type: 'text', text: 'and evaluate' },
+    ]),
+    'complex',
+  )
+  for (const bad of [undefined, null, 'compare', {}, [5]]) {
+    assert.throws(() => classifyComplexity(bad), {
+      name: 'TypeError',
+      code: 'INVALID_ARGUMENT',
+      message: /^messages: got /,
+    })
+  }
 })

@@ -4,8 +4,9 @@ use std::collections::HashMap;
 
 use napi_derive::napi;
 
+use super::errors::OrThrow;
 use crate::config::defaults;
-use crate::engine::{self, catalogue, clock, retry_after};
+use crate::engine::{self, catalogue, clock, complexity, retry_after};
 
 /// The defaults by the names of their options, as JSON.
 #[napi]
@@ -18,6 +19,12 @@ pub fn defaults() -> String {
 pub fn catalogue() -> String {
     // Strings and numbers always encode.
     serde_json::to_string(&catalogue::Catalogue::default()).unwrap_or_default()
+}
+
+/// How hard a conversation is: 'simple', 'moderate' or 'complex'. Throws for what is none.
+#[napi(catch_unwind)]
+pub fn classify_complexity(messages: String) -> napi::Result<String> {
+    Ok(complexity::of_messages(&messages).or_throw()?.as_str().to_owned())
 }
 
 /// Whether a failure with this code (Node's, ours, or a status as text) is retried.

@@ -26,6 +26,7 @@ pub use client::{Call, Client};
 pub use crate::policy::catalogue;
 pub use crate::policy::circuit_breaker::{Outcome, State};
 pub use crate::policy::classify::is_retryable_code;
+pub use crate::policy::complexity;
 pub use crate::transport::http::{certificates, transport};
 pub use crate::wire::chat::ChatRequest;
 pub use crate::wire::retry_after;

@@ -16,7 +16,7 @@ export {
   TimeoutError,
 } from './errors'
 export { RateLimitedClient } from './limiter'
-export { catalogue } from './models'
+export { catalogue, classifyComplexity } from './models'
 export { ChatStream } from './stream'
 
 import { addon } from './native'

@@ -4,6 +4,7 @@ pub mod backoff;
 pub mod catalogue;
 pub mod circuit_breaker;
 pub mod classify;
+pub mod complexity;
 pub mod estimate;
 pub mod ledger;
 mod outcomes;
