@@ -17,7 +17,7 @@ use crate::wire::chat;
 #[derive(Clone, Copy, Debug)]
 pub struct Price {
     input: Pico,
-    output: Pico,
+    pub output: Pico,
 }
 
 impl Price {

@@ -90,7 +90,11 @@ struct Bound {
 
 impl Bound {
     fn most(&self) -> Pico {
-        self.output.map_or(Pico::MAX, |output| self.price.times(self.prompt, output))
+        match self.output {
+            Some(output) => self.price.times(self.prompt, output),
+            None if self.price.output == 0 => self.price.times(self.prompt, 0),
+            None => Pico::MAX,
+        }
     }
 
     /// The least that has to fit: all of it, or where the bound is large only because nobody said how
