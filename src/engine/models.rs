@@ -12,12 +12,13 @@ use tokio_util::sync::CancellationToken;
 use super::client::{Client, random_id};
 use super::clock;
 use super::request;
+use super::turn::without_key;
 use crate::config::{Endpoint, defaults as d};
 use crate::error::{Error, Kind, Phase, Result};
 use crate::policy::catalogue::nearest;
 use crate::transport::{HeaderValue, Method, Request, Response, TransportOptions};
 use crate::wire::chat::ChatRequest;
-use crate::wire::{provider_error, secrets};
+use crate::wire::provider_error;
 
 /// The path below the base URL.
 const PATH: &str = "/models";
@@ -61,13 +62,7 @@ impl Client {
                     self.told.update(|told| told.learn(&models));
                     return Ok(models);
                 }
-                Err(mut error) => {
-                    if let Some(key) = &endpoint.config.key {
-                        error.message = secrets::without(&error.message, key.expose());
-                        error.body = error.body.as_deref().map(|body| secrets::without(body, key.expose()));
-                    }
-                    last = error;
-                }
+                Err(error) => last = without_key(error, &endpoint.config),
             }
         }
         Err(last)

@@ -350,7 +350,7 @@ impl Running<'_> {
 }
 
 /// The error without the key of its endpoint, in whatever form the provider has quoted it back.
-fn without_key(mut error: Error, endpoint: &Endpoint) -> Error {
+pub(super) fn without_key(mut error: Error, endpoint: &Endpoint) -> Error {
     if let Some(key) = endpoint.key.as_ref().map(Secret::expose) {
         let said = &mut *error;
         said.message = secrets::without(&said.message, key);

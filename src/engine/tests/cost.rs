@@ -114,6 +114,18 @@ async fn a_call_that_does_not_fit_is_refused_before_anything_is_sent() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_call_that_does_not_fit_neither_waits_for_a_place_nor_takes_one() {
+    let mut options = capped(150.0);
+    options["rateLimit"] = json!({ "capacity": 2, "refillRate": 0.001 });
+    let scene = Scene::new(options, vec![used(stream().say("a"), 1, 1), used(stream().say("b"), 1, 1)]);
+    scene.ask(asking(1)).await.answer();
+    assert_eq!(scene.ask(asking(1_000)).await.error().kind, Kind::CostCap);
+    assert_eq!(scene.ask(asking(1)).await.text(), "b");
+    let refused = scene.ask(asking(1_000)).await;
+    assert_eq!((refused.error().kind, refused.at), (Kind::CostCap, 0));
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_a_call_under_way_has_reserved_is_nobody_elses() {
     let slow = used(stream().say("a").wait(100), 1, 1);
     let scene = Scene::new(capped(150.0), vec![slow, used(stream().say("b"), 1, 1)]);
