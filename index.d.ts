@@ -107,6 +107,8 @@ export interface ChatCompletion {
   system_fingerprint?: string
   /** The provider's id of the request that brought the answer. Not enumerable. */
   readonly _request_id?: string | null
+  /** What all attempts have cost together, in USD; null where a price is not known. Not enumerable. */
+  readonly _cost_usd?: number | null
 }
 
 // ---------------------------------------------------------------------------------------------
@@ -172,8 +174,8 @@ export interface CallOptions {
   /** Join the pieces that arrive together into one `onChunk` call. @default false */
   coalesce?: boolean
   /**
-   * Whose retry budget the call spends beside the client's: a user, a feature. 1 to 255 characters; the 1024 keys that
-   * were used last are remembered.
+   * Whose call it is, a user or a feature: whose retry budget it spends beside the client's, and whose money
+   * (`cost.keyCapUsd`, `client.cost()`). 1 to 255 characters; the retry budget remembers the 1024 keys that were used last.
    */
   budgetKey?: string
   /** The idempotency key of the first request; other endpoints and models get one derived from it. */
@@ -328,6 +330,47 @@ export interface RateLimitOptions {
   followServer?: boolean
 }
 
+/** What the calls of a client may cost. An upper bound is reserved before each attempt: see docs/cost.md. */
+export interface CostOptions {
+  /** Prices in USD for a million tokens, by model, beside those of the catalogue. */
+  prices?: Record<string, { input: number; output: number }>
+  /**
+   * What all calls together may cost in a window, in USD. A call whose bound does not fit gets a `CostCapError` before
+   * anything is sent; one without `max_tokens` runs against what is left, and is cut there. No cap unless set.
+   */
+  hardCapUsd?: number
+  /** The same for the calls of each `budgetKey`, in USD. No cap unless set. */
+  keyCapUsd?: number
+  /**
+   * When this much is spent in a window, in USD: a `soft-limit` event, and from then on the cheapest of the requested
+   * model and `fallbackModels` is tried first. Off unless set.
+   */
+  softLimitUsd?: number
+  /** The windows, which begin at UTC boundaries; `total` never ends. @default 'day' */
+  window?: 'minute' | 'hour' | 'day' | 'month' | 'total'
+  /**
+   * Counts the tokens of a prompt's text, instead of the rule by script. Called once a call for each model of its
+   * chain, synchronously. What it throws, the call throws.
+   */
+  countTokens?(model: string, text: string): number
+  /** Told when `softLimitUsd` is reached, once a window. */
+  onSoftLimit?(event: Extract<ClientEvent, { type: 'soft-limit' }>): void
+}
+
+/** What was spent, as `client.cost()` reports it. */
+export interface CostReport {
+  window: 'minute' | 'hour' | 'day' | 'month' | 'total'
+  /** When the window began, in epoch milliseconds; of `total`, when the client was made. */
+  since: number
+  spentUsd: number
+  /** By calls under way, where `cost` is set. */
+  reservedUsd: number
+  capUsd: number | null
+  /** Past 10,000 keys and 256 models the rest shares one line, `(others)`. */
+  byKey: Record<string, { spentUsd: number; reservedUsd: number }>
+  byModel: Record<string, { spentUsd: number; reservedUsd: number }>
+}
+
 /** A provider. Its key and headers go to it and to no other host. */
 export interface Endpoint {
   /** How results, errors and events name it; by default the host. */
@@ -344,6 +387,24 @@ export interface Endpoint {
   sessionField?: boolean
   rateLimit?: RateLimitOptions | false
   circuitBreaker?: CircuitBreakerOptions | false
+}
+
+/** What is known of a model. What is not there is not known. */
+export interface ModelInfo {
+  /** Prompt and answer together, in tokens. */
+  contextTokens?: number | null
+  /** The longest answer, in tokens. */
+  maxOutputTokens?: number | null
+  /** USD for a million tokens of the prompt. */
+  inputUsdPerMillion?: number | null
+  /** USD for a million tokens of the answer. */
+  outputUsdPerMillion?: number | null
+}
+
+/** A model as its provider lists it. */
+export interface ProviderModel {
+  id: string
+  [field: string]: unknown
 }
 
 /** Options of a client. */
@@ -385,6 +446,18 @@ export interface ClientOptions extends Omit<CallOptions, 'signal' | 'idempotency
   sessionField?: boolean
   /** Certificates in PEM that are trusted beside the system's. */
   ca?: string | string[]
+  /**
+   * What is known of models, by their exact names, on top of `catalogue()`. It bounds what calls can cost and tells
+   * which model has the larger context; it refuses no call by itself.
+   */
+  models?: Record<string, ModelInfo>
+  /** What calls may cost: see `cost.*`. Without it their cost is counted, and nothing is refused. */
+  cost?: CostOptions
+  /**
+   * Refuse a request whose model is neither in the catalogue nor among those that `client.models()` has told, with
+   * the nearest known names in the error. @default false
+   */
+  validateModel?: boolean
   /** Told of attempts, waits, fallbacks and breaker changes, as they happen. An error that it throws becomes a process warning. */
   onEvent?(event: ClientEvent): void
 }
@@ -420,6 +493,7 @@ export type ClientEvent =
   | { type: 'fallback'; call: string; endpoint: string; model: string; fromEndpoint: string; fromModel: string }
   | { type: 'recovery'; call: string; count: number; received: number; endpoint: string; model: string; waitMs: number }
   | { type: 'circuit'; endpoint: string; model: string; from: CircuitState; to: CircuitState }
+  | { type: 'soft-limit'; call: string; window: string; since: number; softLimitUsd: number; spentUsd: number }
   | { type: 'complete'; call: string; attempts: number; endpoint: string; model: string; durationMs: number }
   | { type: 'failed'; call: string; attempts: number; code: string; message: string; durationMs: number }
 
@@ -519,6 +593,15 @@ export class HolySheepStreamingClient implements AsyncDisposable {
   /** An answer in one piece. It is streamed upstream, so that the same limits hold. */
   chat(request: ChatRequest | ChatRequestFields, options?: CallOptions): Promise<ChatCompletion>
 
+  /** What was spent in the window that is now. */
+  cost(): CostReport
+
+  /**
+   * Asks for the models of the first endpoint that tells them (`GET /models`), and remembers their names for
+   * `validateModel`. One try an endpoint. @throws the error of the last endpoint.
+   */
+  models(options?: { signal?: AbortSignal }): Promise<ProviderModel[]>
+
   /** Ends what is in flight (`code: 'CLIENT_CLOSED'`) and refuses what comes later. */
   close(): Promise<void>
   [Symbol.asyncDispose](): Promise<void>
@@ -549,6 +632,11 @@ export interface StreamResult {
   seams: Seam[]
   /** The session that every attempt belonged to (`x-session-id`). */
   sessionId: string
+  /**
+   * What all attempts have cost together, in USD: by their usage, and where none came by what was sent and received,
+   * reckoned high. Null where the price of a model is not known.
+   */
+  costUsd: number | null
 }
 
 /** Who wrote a part of an answer, and how long it is in code points. */
@@ -714,7 +802,7 @@ export class RateLimitedClient extends HolySheepStreamingClient {
  * `QUOTA_EXHAUSTED`, `SERVER_ERROR`, `REDIRECTED`, `TIMEOUT`, `ECONNREFUSED`, `ECONNRESET`, `ENOTFOUND`,
  * `EHOSTUNREACH`, `ERR_TLS`, `ECONNFAILED`, `CIRCUIT_OPEN`, `STREAM_INTERRUPTED`, `STREAM_TRUNCATED`,
  * `MALFORMED_RESPONSE`, `RESPONSE_TOO_LARGE`, `RETRIES_EXHAUSTED`, `QUEUE_FULL`, `RATE_LIMIT_NEVER_FITS`,
- * `CLIENT_CLOSED`, `INTERNAL`.
+ * `COST_CAP`, `CLIENT_CLOSED`, `INTERNAL`.
  */
 export class HolySheepError extends Error {
   readonly code: string
@@ -759,8 +847,33 @@ export class StreamInterruptedError extends HolySheepError {}
 export class MalformedResponseError extends HolySheepError {}
 /** Every attempt failed; `cause` is the last error. */
 export class RetriesExhaustedError extends HolySheepError {}
+/** The call does not fit under a cap, or was cut off there; `partial` is what was received. Figures in USD. */
+export class CostCapError extends HolySheepError {
+  readonly capUsd: number
+  readonly spentUsd: number
+  /** By calls under way, this one too where it was cut off. */
+  readonly reservedUsd: number
+  readonly neededUsd: number
+  readonly window: 'minute' | 'hour' | 'day' | 'month' | 'total'
+}
 /** Too many wait already, or the call can never pass the limiter. */
 export class QueueFullError extends HolySheepError {}
+
+/**
+ * The built-in catalogue: context and output limits and prices by model. It ages; the `models` option adds to it.
+ * Each call gives a copy of its own.
+ */
+export function catalogue(): Record<string, ModelInfo>
+
+export type Complexity = 'simple' | 'moderate' | 'complex'
+
+/**
+ * How hard a question is, from what the user says (system and assistant messages do not count): `complex` with two of
+ * the keywords ("phân tích", "so sánh", "analyze", "compare" …) or more than 500 characters, `moderate` with one or more
+ * than 150, else `simple`. Case and the Unicode form of accents do not matter. @throws TypeError for what is no array
+ * of messages.
+ */
+export function classifyComplexity(messages: ChatRequest['messages']): Complexity
 
 export * from './systems'
 

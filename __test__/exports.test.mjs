@@ -67,6 +67,7 @@ describe('the defaults', () => {
     CircuitBreakerOptions: defaults.circuitBreaker,
     RateLimitOptions: defaults.rateLimit,
     RecoveryOptions: defaults.recovery,
+    CostOptions: defaults.cost,
   }
   /** Whose defaults are those of a document's class: its own tests hold them. */
   const elsewhere = ['SnapshotOptions']
@@ -98,6 +99,7 @@ describe('the defaults', () => {
       ['CircuitBreakerOptions', defaults.circuitBreaker],
       ['RateLimitOptions', defaults.rateLimit],
       ['RecoveryOptions', defaults.recovery],
+      ['CostOptions', defaults.cost],
     ]) {
       assert.deepEqual(found[name], place)
     }

@@ -14,6 +14,7 @@ const INTERFACES = [
   ['RetryBudgetOptions', 'retryBudget.'],
   ['CircuitBreakerOptions', 'circuitBreaker.'],
   ['RateLimitOptions', 'rateLimit.'],
+  ['CostOptions', 'cost.'],
 ]
 
 /** The members of an interface with their comments, in order. */

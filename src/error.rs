@@ -213,6 +213,18 @@ pub struct Spent {
     pub attempt_ms: u64,
 }
 
+/// The figures of a call that does not fit under a cap, in USD.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CostCap {
+    pub cap_usd: f64,
+    pub spent_usd: f64,
+    /// By calls under way, this one too where it was cut off.
+    pub reserved_usd: f64,
+    pub needed_usd: f64,
+    pub window: &'static str,
+}
+
 /// An error. Its data is behind a box, so that a result is as small as its success.
 #[derive(Clone, Debug)]
 pub struct Error(Box<Data>);
@@ -241,6 +253,7 @@ pub struct Data {
     pub attempts: Vec<AttemptRecord>,
     /// What the time of a call went into whose deadline has passed.
     pub spent: Option<Spent>,
+    pub cost_cap: Option<CostCap>,
     pub cause: Option<Error>,
 }
 
@@ -261,6 +274,7 @@ impl Error {
             snapshot: None,
             attempts: Vec::new(),
             spent: None,
+            cost_cap: None,
             cause: None,
         }))
     }

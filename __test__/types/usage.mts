@@ -3,6 +3,9 @@ import {
   APIError,
   CircuitBreaker,
   type ClientOptions,
+  CostCapError,
+  catalogue,
+  classifyComplexity,
   HolySheepError,
   HolySheepStreamingClient,
   RateLimitedClient,
@@ -31,6 +34,7 @@ export async function use() {
   try {
     await stream.text()
   } catch (error) {
+    if (error instanceof CostCapError) return error.neededUsd.toFixed(error.window === 'day' ? 2 : 3)
     if (error instanceof TimeoutError) return error.phase satisfies string
     if (error instanceof APIError) return error.status?.toFixed()
     if (error instanceof HolySheepError) return error.attempts[0]?.requestId
@@ -39,7 +43,18 @@ export async function use() {
   return `${usage?.total_tokens} ${finishReason}`
 }
 
+export async function money(client: HolySheepStreamingClient) {
+  const cost: ClientOptions['cost'] = { hardCapUsd: 1, countTokens: (_model, text) => text.length / 4 }
+  new HolySheepStreamingClient({ cost, models: { mine: { contextTokens: 9 } }, validateModel: true })
+  const [model] = await client.models()
+  const known: number = catalogue()[model?.id ?? 'gpt-4.1']?.contextTokens ?? 0
+  const level: 'simple' | 'moderate' | 'complex' = classifyComplexity([{ role: 'user', content: 'Hi' }])
+  return [known, level, client.cost().byKey.ann?.spentUsd, (await client.chat({ messages: [] }))._cost_usd]
+}
+
 export function refused() {
+  // @ts-expect-error no such window
+  new HolySheepStreamingClient({ cost: { window: 'week' } })
   // @ts-expect-error a misspelt option
   new HolySheepStreamingClient('sk', { maxRetry: 3 })
   // @ts-expect-error a number is no key

@@ -71,6 +71,7 @@ impl NativeClient {
         let options = client.config().call.with(&parse(&options)?).or_throw()?;
         let resumes = resumes.as_deref().map(Snapshot::parse).transpose().or_throw()?;
         let call = Call::new(ChatRequest::parse(&request).or_throw()?, options, resumes);
+        client.check_model(&call.request).or_throw()?;
         let outlet = hub.hub.open(events, judges);
         let (id, state) = (outlet.id, Arc::clone(&outlet.state));
         // Nobody has set it before.
@@ -80,6 +81,26 @@ impl NativeClient {
             let result =
                 run.unwrap_or_else(|_| Err(Error::new(Kind::Internal, "a bug in holysheep ended this call")));
             outlet.end(result.map(|answer| if whole { answer.completion() } else { answer.result() }));
+        };
+        state.park(run.boxed());
+        Ok(id)
+    }
+
+    /// What was spent in the window that is now, as JSON.
+    #[napi]
+    pub fn cost(&self) -> String {
+        self.current().cost().to_string()
+    }
+
+    /// Asks for the models; ends like a call, with the list as JSON.
+    #[napi(catch_unwind)]
+    pub fn models(&self, hub: &NativeHub) -> napi::Result<u32> {
+        let client = self.current();
+        let outlet = hub.hub.open(false, false);
+        let (id, state) = (outlet.id, Arc::clone(&outlet.state));
+        let run = async move {
+            let models = client.models(&outlet.state.cancel).await;
+            outlet.end(models.map(|models| serde_json::Value::from(models).to_string()));
         };
         state.park(run.boxed());
         Ok(id)

@@ -28,6 +28,9 @@ pub fn record(error: &Error) -> Value {
     put("body", error.body.clone().map(Value::from));
     put("partial", error.partial.clone().map(Value::from));
     put("snapshot", error.snapshot.clone().map(Value::from));
+    if let Some(Value::Object(cap)) = error.cost_cap.as_ref().and_then(|cap| serde_json::to_value(cap).ok()) {
+        cap.into_iter().for_each(|(name, value)| put(&name, Some(value)));
+    }
     put("cause", error.cause.as_ref().map(record));
     map.insert("attempts".into(), json!(error.attempts));
     Value::Object(map)

@@ -9,13 +9,26 @@ use serde_json::Value;
 use super::errors::{OrThrow, parse};
 use crate::config::{RetryConfig, decisions, defaults};
 use crate::engine::decide::{self, Table};
-use crate::engine::{self, clock, retry_after};
+use crate::engine::{self, catalogue, clock, complexity, retry_after};
 use crate::error::Error;
 
 /// The defaults by the names of their options, as JSON.
 #[napi]
 pub fn defaults() -> String {
     defaults::list().to_string()
+}
+
+/// The built-in catalogue of models, as JSON.
+#[napi]
+pub fn catalogue() -> String {
+    // Strings and numbers always encode.
+    serde_json::to_string(&catalogue::Catalogue::default()).unwrap_or_default()
+}
+
+/// How hard a conversation is: 'simple', 'moderate' or 'complex'. Throws for what is none.
+#[napi(catch_unwind)]
+pub fn classify_complexity(messages: String) -> napi::Result<String> {
+    Ok(complexity::of_messages(&messages).or_throw()?.as_str().to_owned())
 }
 
 /// Whether a failure with this code (Node's, ours, or a status as text) is retried.

@@ -4,8 +4,16 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::policy::ledger::Window;
+
 pub const BASE_URL: &str = "https://api.holysheep.ai/v1";
+/// The window of a cost cap.
+pub const COST_WINDOW: Window = Window::Day;
+/// The least answer for which a call is let in, in tokens, where its bound is reduced to what is left.
+pub const MIN_OUTPUT_TOKENS: u64 = 16;
+
 pub const MODEL: &str = "gpt-4.1";
+pub const VALIDATE_MODEL: bool = false;
 
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 pub const FIRST_TOKEN_TIMEOUT: Duration = Duration::from_secs(60);
@@ -67,6 +75,7 @@ pub fn list() -> Value {
     json!({
         "baseUrl": BASE_URL,
         "model": MODEL,
+        "validateModel": VALIDATE_MODEL,
         "connectTimeoutMs": ms(CONNECT_TIMEOUT),
         "firstTokenTimeoutMs": ms(FIRST_TOKEN_TIMEOUT),
         "idleTimeoutMs": ms(IDLE_TIMEOUT),
@@ -110,6 +119,7 @@ pub fn list() -> Value {
             "windowMs": ms(ERROR_RATE_WINDOW),
             "minimumCalls": MINIMUM_CALLS,
         },
+        "cost": { "window": COST_WINDOW.as_str() },
         "rateLimit": {
             "capacity": CAPACITY,
             "refillRate": REFILL_RATE,

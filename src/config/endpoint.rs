@@ -261,6 +261,23 @@ pub fn headers(reader: &mut Reader<'_>, key: &'static str) -> Result<Vec<(String
     Ok(headers)
 }
 
+/// The certificates of the `ca` option, one string or several, as one PEM text. Whether they parse
+/// is the transport's to say.
+pub fn certificates(reader: &mut Reader<'_>) -> Result<Option<Arc<str>>> {
+    let accepted = "certificates in PEM: a string or an array of strings";
+    let Some(value) = reader.raw("ca") else { return Ok(None) };
+    let texts = match value {
+        Value::String(pem) => vec![pem.clone()],
+        Value::Array(_) => reader.texts("ca", accepted)?.unwrap_or_default(),
+        other => return Err(Error::invalid("ca", show(other), accepted)),
+    };
+    let pem = texts.join("\n");
+    if !pem.contains("-----BEGIN CERTIFICATE-----") {
+        return Err(Error::invalid("ca", "a text without a certificate", accepted));
+    }
+    Ok(Some(pem.into()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

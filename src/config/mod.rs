@@ -2,6 +2,7 @@
 //! (`Backoff`, breaker and bucket options) is theirs; what they are set to when nobody says
 //! anything, and what is accepted, is said here.
 
+mod cost;
 pub mod defaults;
 mod endpoint;
 mod rate_limit;
@@ -9,12 +10,15 @@ pub mod reader;
 mod recovery;
 mod retry;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
 
+pub use cost::{Cost, unpriced};
+use endpoint::certificates;
 pub use endpoint::{Endpoint, base_url, headers};
 pub use rate_limit::RateLimit;
 pub use recovery::{Mode, Recovery};
@@ -22,9 +26,10 @@ pub use retry::{RetryConfig, decisions};
 
 use crate::error::{Error, Result};
 use crate::policy::backoff::{Backoff, Jitter, Shape};
+use crate::policy::catalogue::Catalogue;
 use crate::policy::{circuit_breaker, retry_budget};
 use defaults as d;
-use reader::{Reader, show};
+use reader::Reader;
 
 /// A key. Its `Debug` form does not show it.
 #[derive(Clone, PartialEq, Eq)]
@@ -92,6 +97,8 @@ pub struct CallConfig {
     pub session_id: Option<String>,
     /// At most so many attempts in all, whatever retries and recoveries are left (the documents' classes).
     pub max_attempts: Option<u32>,
+    /// How many tokens the text of the prompt has, by model, where the caller has counted.
+    pub prompt_tokens: BTreeMap<String, u64>,
     /// Exactly one attempt, whatever routes there are (`executeStream`).
     pub single: bool,
     /// Models to go to, in order, when the requested one fails everywhere.
@@ -119,6 +126,7 @@ impl Default for CallConfig {
             hold_tool_calls: true,
             session_id: None,
             max_attempts: None,
+            prompt_tokens: BTreeMap::new(),
             single: false,
             fallback_models: Vec::new(),
             stretch_last_route: d::STRETCH_LAST_ROUTE,
@@ -171,6 +179,7 @@ impl CallConfig {
         if let Some(models) = reader.texts("fallbackModels", "an array of models' names")? {
             call.fallback_models = models;
         }
+        cost::read_call(reader, &mut call)?;
         call.single = reader.flag("$single")?.unwrap_or(false);
         if let Some(attempts) = reader.whole("$maxAttempts", 1, 10_000)? {
             call.max_attempts = Some(attempts as u32);
@@ -287,6 +296,9 @@ pub struct ClientConfig {
     pub max_concurrent: Option<usize>,
     pub max_queue: usize,
     pub ca: Option<Arc<str>>,
+    pub catalogue: Arc<Catalogue>,
+    pub cost: Option<Cost>,
+    pub validate_model: bool,
 }
 
 impl ClientConfig {
@@ -329,6 +341,7 @@ impl ClientConfig {
             None => RetryConfig::default(),
             Some(value) => RetryConfig::read("retry", value)?,
         };
+        let (catalogue, cost) = cost::read(&mut reader, &call.fallback_models)?;
         let config = ClientConfig {
             endpoints,
             model: reader.text("model", "a model's name")?.unwrap_or(d::MODEL).to_owned(),
@@ -339,29 +352,15 @@ impl ClientConfig {
             rate_limit: rate_limit(&mut reader, "rateLimit")?,
             max_concurrent: reader.whole("maxConcurrent", 1, 1_000_000)?.map(|n| n as usize),
             max_queue: reader.whole("maxQueue", 0, 1_000_000)?.map_or(d::MAX_QUEUE, |n| n as usize),
-            ca: ca(&mut reader)?,
+            ca: certificates(&mut reader)?,
+            catalogue,
+            cost,
+            validate_model: reader.flag("validateModel")?.unwrap_or(d::VALIDATE_MODEL),
         };
         reader.also(&["onEvent"]);
         reader.finish()?;
         Ok(config)
     }
-}
-
-/// The certificates of the `ca` option, one string or several, as one PEM text. Whether they parse
-/// is the transport's to say.
-fn ca(reader: &mut Reader<'_>) -> Result<Option<Arc<str>>> {
-    let accepted = "certificates in PEM: a string or an array of strings";
-    let Some(value) = reader.raw("ca") else { return Ok(None) };
-    let texts = match value {
-        Value::String(pem) => vec![pem.clone()],
-        Value::Array(_) => reader.texts("ca", accepted)?.unwrap_or_default(),
-        other => return Err(Error::invalid("ca", show(other), accepted)),
-    };
-    let pem = texts.join("\n");
-    if !pem.contains("-----BEGIN CERTIFICATE-----") {
-        return Err(Error::invalid("ca", "a text without a certificate", accepted));
-    }
-    Ok(Some(pem.into()))
 }
 
 #[cfg(test)]

@@ -21,6 +21,8 @@ pub struct Answer {
     pub parts: Vec<Part>,
     pub seams: Vec<Seam>,
     pub session_id: String,
+    /// What all attempts have cost together; `None` where a price is not known.
+    pub cost_usd: Option<f64>,
 }
 
 #[derive(Serialize)]
@@ -45,6 +47,7 @@ struct StreamResult<'a> {
     parts: &'a [Part],
     seams: &'a [Seam],
     session_id: &'a str,
+    cost_usd: Option<f64>,
 }
 
 impl Answer {
@@ -68,6 +71,7 @@ impl Answer {
             parts: &self.parts,
             seams: &self.seams,
             session_id: &self.session_id,
+            cost_usd: self.cost_usd,
         };
         // Strings and numbers always encode.
         serde_json::to_string(&result).unwrap_or_default()
@@ -81,6 +85,7 @@ impl Answer {
             "attempts": self.attempts,
             "sessionId": self.session_id,
             "recoveries": self.recoveries,
+            "costUsd": self.cost_usd,
         });
         json!({ "completion": self.journal.completion(), "about": about }).to_string()
     }

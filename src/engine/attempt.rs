@@ -7,6 +7,7 @@ use futures::StreamExt;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
+use super::bill::Bill;
 use super::client::sleep_until;
 use super::clock;
 use super::delivery::Delivery;
@@ -37,6 +38,8 @@ pub struct Progress {
     pub pieces: u64,
     /// The consumer was told that the answer is complete.
     pub complete: bool,
+    /// What is reserved for it, and what it has come to.
+    pub bill: Bill,
 }
 
 pub struct Attempt<'a> {
@@ -65,18 +68,21 @@ impl Attempt<'_> {
         // The server's time starts when the request is on its way, not while a connection is made.
         let early = tokio::select! {
             biased;
-            response = &mut send => Some(response?),
+            response = &mut send => Some(response),
             _ = &mut sent => None,
             () = sleep_until(give_up_at) => {
                 return Err(Error::timeout(Phase::Connect, self.settings.share.unwrap_or_default()));
             }
         };
+        if matches!(early, None | Some(Ok(_))) || sent.try_recv().is_ok() {
+            self.delivery.progress.bill.sent();
+        }
         let left = give_up_at.map(|at| at.saturating_duration_since(clock::instant()));
         let first_token = self.settings.first_token_timeout.min(left.unwrap_or(Duration::MAX));
         self.settings.first_token_timeout = first_token;
         let until = clock::instant() + first_token;
         let response = match early {
-            Some(response) => response,
+            Some(response) => response?,
             None => timeout_at(until, send)
                 .await
                 .map_err(|_| Error::timeout(Phase::FirstToken, first_token))??,
@@ -284,9 +290,13 @@ impl Attempt<'_> {
             Err(_) if event.at_end || self.settings.skip_malformed => return ControlFlow::Continue(()),
             Err(error) => return ControlFlow::Break(End::Failed(error)),
         };
-        match self.delivery.chunk(&chunk, &event.data) {
-            Ok(()) => ControlFlow::Continue(()),
-            Err(end) => ControlFlow::Break(end),
+        if let Err(end) = self.delivery.chunk(&chunk, &event.data) {
+            return ControlFlow::Break(end);
+        }
+        // After it was handed over: it is paid for.
+        match self.delivery.progress.bill.count(&chunk) {
+            Err(error) if !self.delivery.journal.is_complete() => ControlFlow::Break(End::Failed(error)),
+            _ => ControlFlow::Continue(()),
         }
     }
 }

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use super::answer::Answer;
 use super::client::{Call, Client};
 use super::clock;
+use super::cost::{self, Tab};
 use super::event::Event;
 use super::recovery::Recovery;
 use super::request::Requests;
@@ -55,6 +56,7 @@ pub(super) struct Running<'a> {
     /// Something has been handed to the consumer: from here on no attempt can start unseen.
     pub committed: bool,
     pub recovery: Recovery,
+    pub tab: Tab,
     /// How long the call has waited since the last attempt.
     pub waited: Duration,
     pub stopwatch: Stopwatch,
@@ -78,6 +80,7 @@ impl<'a> Running<'a> {
                 models.push(model.clone());
             }
         }
+        cost::in_order(&mut models, &client.costs, config);
         let alone = models.len() * client.endpoints.len() == 1;
         let mut routes = Vec::with_capacity(models.len() * client.endpoints.len());
         for model in &models {
@@ -101,6 +104,7 @@ impl<'a> Running<'a> {
             current: None,
             committed: false,
             recovery: Recovery::default(),
+            tab: Tab::default(),
             waited: Duration::ZERO,
             stopwatch: Stopwatch::default(),
             others: 0,
@@ -116,7 +120,7 @@ impl<'a> Running<'a> {
         let routes = self.routes.iter().enumerate().map(|(place, route)| {
             let endpoint = place % endpoints;
             let key = self.client.same_key(endpoint);
-            let context = (self.client.contexts)(&route.model);
+            let context = self.client.config.catalogue.context_tokens(&route.model);
             let at = plan::Route { place, endpoint, model: place / endpoints, key, context };
             (at, route.lane.cooling())
         });
@@ -171,7 +175,7 @@ impl<'a> Running<'a> {
             let Err(mut error) = self.turn(route.place, reason, plan.is_last(), guard).await else {
                 return Ok(());
             };
-            if matches!(error.kind, Kind::QueueFull | Kind::NeverFits | Kind::Invalid) {
+            if matches!(error.kind, Kind::QueueFull | Kind::NeverFits | Kind::CostCap | Kind::Invalid) {
                 // No attempt was made: why another one was needed is the failure before it.
                 error.cause = error.cause.take().or(last);
                 return Err(error);
@@ -279,7 +283,11 @@ impl<'a> Running<'a> {
         let outcome = if self.is_complete() { Ok(()) } else { outcome };
         let outcome = outcome.map_err(|error| match error.kind {
             // Delivered text and an error of its own: the class says which, `partial` says what.
-            Kind::Interrupted | Kind::Aborted | Kind::Closed | Kind::Timeout(Phase::Total) => error,
+            Kind::Interrupted
+            | Kind::Aborted
+            | Kind::Closed
+            | Kind::CostCap
+            | Kind::Timeout(Phase::Total) => error,
             _ if self.has_begun() => interrupted(error, "nothing is left to try"),
             _ => error,
         });
@@ -303,6 +311,7 @@ impl<'a> Running<'a> {
                 self.total_usage();
                 Ok(Answer {
                     journal: self.journal,
+                    cost_usd: self.tab.usd(),
                     endpoint,
                     model,
                     request_id,

@@ -12,18 +12,18 @@ use super::breaker::SharedBreaker;
 use super::budget::RetryBudget;
 use super::call::Running;
 use super::clock;
+use super::cost::Costs;
 use super::limiter::Limiter;
 use super::live::Live;
+use super::models::Told;
 use super::route::EndpointState;
 use super::sink::Sink;
 use crate::config::{CallConfig, ClientConfig};
 use crate::error::{Error, Kind, Phase, Result};
 use crate::session::snapshot::Snapshot;
+use crate::store::Slot;
 use crate::transport::Transport;
 use crate::wire::chat::ChatRequest;
-
-/// The largest prompt of a model in tokens, where it is known.
-pub type Contexts = fn(&str) -> Option<u64>;
 
 /// A client: its options, and the state that its calls share.
 pub struct Client {
@@ -33,9 +33,10 @@ pub struct Client {
     pub(super) limiter: Option<Arc<Limiter>>,
     pub(super) admission: Arc<Admission>,
     pub(super) budget: RetryBudget,
-    pub(super) contexts: Contexts,
     pub(super) transport: Arc<dyn Transport>,
-    closed: CancellationToken,
+    pub(super) closed: CancellationToken,
+    pub(super) told: Slot<Told>,
+    pub(super) costs: Arc<Costs>,
 }
 
 /// One call.
@@ -74,8 +75,9 @@ impl Client {
             admission: Arc::new(Admission::new(config.max_concurrent, config.max_queue)),
             transport,
             budget: RetryBudget::new(config.retry_budget),
-            contexts: |_| None,
             closed: CancellationToken::new(),
+            told: Slot::default(),
+            costs: Costs::new(),
             config,
         }
     }
@@ -97,18 +99,11 @@ impl Client {
             admission: Arc::clone(&self.admission),
             transport: Arc::clone(&self.transport),
             budget: self.budget.with(config.retry_budget),
-            contexts: self.contexts,
             closed: self.closed.clone(),
+            told: self.told.clone(),
+            costs: Arc::clone(&self.costs),
             config,
         }
-    }
-
-    /// This client with a catalogue of the models' contexts: a prompt that is too long for one model
-    /// is not sent to another that is known to hold no more.
-    #[must_use]
-    pub fn with_contexts(mut self, contexts: Contexts) -> Self {
-        self.contexts = contexts;
-        self
     }
 
     pub fn config(&self) -> &ClientConfig {
@@ -120,6 +115,11 @@ impl Client {
         let key = |state: &EndpointState| state.config.key.clone();
         let Some(own) = self.endpoints.get(endpoint).and_then(|state| key(state)) else { return endpoint };
         self.endpoints.iter().position(|state| key(state).as_ref() == Some(&own)).unwrap_or(endpoint)
+    }
+
+    /// What was spent in the window that is now, as JSON.
+    pub fn cost(&self) -> serde_json::Value {
+        self.costs.report(&self.config)
     }
 
     /// Ends what is in flight; calls that come later are refused.

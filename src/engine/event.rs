@@ -43,6 +43,8 @@ pub enum Event {
     Recovery { call: String, count: u32, received: usize, endpoint: String, model: String, wait_ms: u64 },
     /// A breaker has changed.
     Circuit { endpoint: String, model: String, from: &'static str, to: &'static str },
+    /// The soft limit of the cost is reached: told once a window.
+    SoftLimit { call: String, window: &'static str, since: u64, soft_limit_usd: f64, spent_usd: f64 },
     /// The answer is complete.
     Complete { call: String, attempts: u32, endpoint: String, model: String, duration_ms: u64 },
     /// The call has failed for good.

@@ -3,16 +3,19 @@
 pub mod admission;
 mod answer;
 mod attempt;
+mod bill;
 pub mod breaker;
 pub mod budget;
 mod call;
 mod client;
 pub mod clock;
+mod cost;
 pub mod decide;
 mod delivery;
 pub mod event;
 pub mod limiter;
 pub mod live;
+mod models;
 pub mod recovery;
 mod request;
 mod route;
@@ -24,8 +27,10 @@ pub use answer::Answer;
 pub use client::{Call, Client, session_id};
 
 // What the binding needs of the modules below: it sees the engine alone.
+pub use crate::policy::catalogue;
 pub use crate::policy::circuit_breaker::{Outcome, State};
 pub use crate::policy::classify::is_retryable_code;
+pub use crate::policy::complexity;
 pub use crate::session::prompts::{Style, continuation};
 pub use crate::session::snapshot::Snapshot;
 pub use crate::transport::http::{certificates, transport};

@@ -112,22 +112,20 @@ impl<'a> Requests<'a> {
     }
 }
 
-/// The headers of one attempt: ours, the endpoint's, the call's.
-pub fn headers(
+fn value(text: &str) -> Result<HeaderValue> {
+    // The text may be a secret: it is not shown.
+    HeaderValue::from_bytes(text.as_bytes())
+        .map_err(|_| Error::new(Kind::Invalid, "a header's value holds a character that no header can hold"))
+}
+
+/// The headers of every request to an endpoint: its own, the call's, its key.
+pub fn common_headers(
     endpoint: &Endpoint,
     extra: &[(String, String)],
-    idempotency_key: &str,
+    accept: &'static str,
     request_id: &str,
-    session_id: &str,
-    attempt: u32,
 ) -> Result<HeaderMap> {
     let mut headers = HeaderMap::new();
-    let value = |text: &str| {
-        // The text may be a secret: it is not shown.
-        HeaderValue::from_bytes(text.as_bytes()).map_err(|_| {
-            Error::new(Kind::Invalid, "a header's value holds a character that no header can hold")
-        })
-    };
     for (name, text) in endpoint.headers.iter().chain(extra) {
         let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| {
             Error::invalid("headers", "a name that no header can have", "letters, digits and -")
@@ -139,10 +137,23 @@ pub fn headers(
         bearer.set_sensitive(true);
         headers.insert("authorization", bearer);
     }
-    headers.insert("content-type", HeaderValue::from_static("application/json"));
-    headers.insert("accept", HeaderValue::from_static("text/event-stream"));
-    headers.insert("idempotency-key", value(idempotency_key)?);
+    headers.insert("accept", HeaderValue::from_static(accept));
     headers.insert("x-client-request-id", value(request_id)?);
+    Ok(headers)
+}
+
+/// The headers of one attempt.
+pub fn headers(
+    endpoint: &Endpoint,
+    extra: &[(String, String)],
+    idempotency_key: &str,
+    request_id: &str,
+    session_id: &str,
+    attempt: u32,
+) -> Result<HeaderMap> {
+    let mut headers = common_headers(endpoint, extra, "text/event-stream", request_id)?;
+    headers.insert("content-type", HeaderValue::from_static("application/json"));
+    headers.insert("idempotency-key", value(idempotency_key)?);
     headers.insert("x-session-id", value(session_id)?);
     headers.insert("x-holysheep-attempt", attempt.into());
     Ok(headers)

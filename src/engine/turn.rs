@@ -25,9 +25,8 @@ use crate::error::{AttemptRecord, Error, Kind, Phase, Result, cut};
 use crate::policy::circuit_breaker::{Outcome, Transition};
 use crate::policy::classify::{Verdict, classify};
 use crate::policy::deadline;
-use crate::policy::estimate;
 use crate::policy::plan::Reason;
-use crate::transport::{Request, TransportOptions};
+use crate::transport::{Method, Request, TransportOptions};
 use crate::wire::chat::Instead;
 use crate::wire::limits::Limits;
 use crate::wire::secrets;
@@ -82,8 +81,9 @@ impl Running<'_> {
         last: bool,
         guard: Option<Guard>,
     ) -> Result<()> {
+        self.check_cost(place)?;
         self.announce_fallback(place, reason);
-        let estimated = estimate::tokens(self.call.request.messages(), self.call.request.max_tokens());
+        let estimated = self.estimated(place);
         self.engaged = Some(Engaged { place, guard, estimated, judged: None });
         let result = self.admitted(place, reason, last, estimated).await;
         if let Err(error) = &result {
@@ -227,6 +227,7 @@ impl Running<'_> {
     }
 
     async fn attempt(&mut self, place: usize, reason: Reason, last: bool, form: Form) -> Result<()> {
+        let bill = self.open_bill(place, form.messages.as_deref(), form.max_tokens)?;
         let route = &self.routes[place];
         let endpoint = &route.endpoint.config;
         let options = &self.call.options;
@@ -296,7 +297,7 @@ impl Running<'_> {
             started,
             waited,
             asked_for_usage: asks_usage,
-            progress: Progress::default(),
+            progress: Progress { bill, ..Progress::default() },
         });
         let delivery = Delivery {
             sink,
@@ -315,8 +316,14 @@ impl Running<'_> {
         let on_limits =
             |limits: &Limits| limiters.iter().flatten().for_each(|limiter| limiter.follow(limits));
         let mut attempt = Attempt { settings, on_limits: &on_limits, delivery };
-        let send =
-            |on_sent| Request { url, headers, body: encoded.body, options: transport_options, on_sent };
+        let send = |on_sent| Request {
+            method: Method::POST,
+            url,
+            headers,
+            body: encoded.body,
+            options: transport_options,
+            on_sent,
+        };
         let run = attempt.run(&*self.client.transport, send);
         let result = match options.attempt_timeout {
             None => run.await,
@@ -345,7 +352,8 @@ impl Running<'_> {
 
     /// Writes the record of the attempt that is under way, if one is.
     fn close_attempt(&mut self, error: Option<&Error>) {
-        let Some(current) = self.current.take() else { return };
+        let Some(mut current) = self.current.take() else { return };
+        self.settle_bill(current.place, &mut current.progress);
         self.spend_usage();
         let route = &self.routes[current.place];
         let since_start = |at: Instant| at.saturating_duration_since(current.started).as_millis() as u64;
@@ -395,7 +403,7 @@ fn refuses_to_continue(refusal: &Error) -> Error {
 }
 
 /// The error without the key of its endpoint, in whatever form the provider has quoted it back.
-fn without_key(mut error: Error, endpoint: &Endpoint) -> Error {
+pub(super) fn without_key(mut error: Error, endpoint: &Endpoint) -> Error {
     if let Some(key) = endpoint.key.as_ref().map(Secret::expose) {
         let said = &mut *error;
         said.message = secrets::without(&said.message, key);

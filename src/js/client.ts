@@ -7,12 +7,15 @@ import type {
   CircuitState,
   ClientEvent,
   ClientOptions,
+  CostReport,
+  ProviderModel,
   RecoveryOptions,
   Snapshot,
   StreamOutcome,
 } from '../../index'
 import { CircuitBreaker, nativeBreaker } from './breaker'
-import { HolySheepError, invalid, native, RetriesExhaustedError } from './errors'
+import { countPrompt, type SoftLimitEvent, splitCost } from './cost'
+import { HolySheepError, invalid, native, RetriesExhaustedError, unknown } from './errors'
 import { type CallHandle, type Consumer, emptySnapshot, NOTHING, open, TEXT } from './hub'
 import { addon } from './native'
 import { callback, EVENTS, encode, encodeRequest, type Heard, optionsObject, sleep, splitSignal, tell } from './options'
@@ -20,7 +23,11 @@ import { ofError, toResume } from './snapshot'
 import { type ChatStream, createStream } from './stream'
 
 /** Defaults, as Rust has them. */
-const defaults = JSON.parse(addon.defaults()) as { maxRetries: number; retry: { baseDelayMs: number } }
+const defaults = JSON.parse(addon.defaults()) as {
+  maxRetries: number
+  model: string
+  retry: { baseDelayMs: number }
+}
 /** The endpoint as the documents write it. */
 const DEFAULT_HOST = 'api.holysheep.ai'
 
@@ -34,6 +41,7 @@ export class HolySheepStreamingClient {
   readonly #inFlight = new Set<Promise<unknown>>()
   readonly #coalesce: boolean
   readonly #onRestart: (() => void) | undefined
+  readonly #cost: ReturnType<typeof splitCost>['functions']
   #options: Options
 
   constructor(apiKey?: string | ClientOptions, options?: number | ClientOptions) {
@@ -44,8 +52,10 @@ export class HolySheepStreamingClient {
     this.#observer = observer
     this.#coalesce = rest.coalesce === true
     this.#onRestart = splitRecovery(rest).onRestart
+    const { functions, rest: withoutFunctions } = splitCost(splitRecovery(rest).rest)
+    this.#cost = functions
     this.#options = {
-      ...splitRecovery(rest).rest,
+      ...withoutFunctions,
       apiKey: rest.apiKey ?? process.env.HOLYSHEEP_API_KEY,
       // An empty variable counts as none.
       baseUrl: rest.baseUrl ?? (rest.endpoints ? undefined : process.env.HOLYSHEEP_BASE_URL || undefined),
@@ -157,7 +167,27 @@ export class HolySheepStreamingClient {
       this.#start(encodeRequest(request), options, { end, error }, true).begin(NOTHING)
     })
     const { completion, about } = JSON.parse(json)
-    return Object.defineProperty(completion, '_request_id', { value: about.requestId })
+    return Object.defineProperties(completion, {
+      _request_id: { value: about.requestId },
+      _cost_usd: { value: about.costUsd },
+    })
+  }
+
+  cost(): CostReport {
+    return JSON.parse(this.#native.cost())
+  }
+
+  async models(options?: { signal?: AbortSignal }): Promise<ProviderModel[]> {
+    const { signal, rest } = splitSignal(options)
+    for (const name of Object.keys(rest)) throw unknown(name, 'signal')
+    signal?.throwIfAborted()
+    const asked = new Promise<string>((end, error) => {
+      open({ end, error }, { signal }, (hub) => native(() => this.#native.models(hub))).begin(NOTHING)
+    })
+    const over = asked.catch(() => {})
+    this.#inFlight.add(over)
+    over.then(() => this.#inFlight.delete(over))
+    return JSON.parse(await asked)
   }
 
   async close(): Promise<void> {
@@ -204,7 +234,7 @@ export class HolySheepStreamingClient {
       throw invalid('recovery.onRestart', undefined, "a function that drops what was shown, for mode: 'restart'")
     }
     const coalesce = rest.coalesce === undefined ? this.#coalesce : rest.coalesce === true
-    const json = encode(rest)
+    const json = encode(this.#counted(body, rest))
     if (signal?.aborted) return refused(consumer, signal.reason)
     let settle = () => {}
     const tracked: Consumer = {
@@ -238,9 +268,22 @@ export class HolySheepStreamingClient {
     return call
   }
 
+  /** The options of a call, and the prompt as the caller's own function counts it. */
+  #counted(body: string, options: Record<string, unknown>): Record<string, unknown> {
+    const { countTokens } = this.#cost
+    if (!countTokens) return options
+    const request = JSON.parse(body) as ChatRequest
+    // What is no request is refused where requests are read.
+    if (!Array.isArray(request.messages)) return options
+    const named = request.model ?? this.#options.model ?? defaults.model
+    const fallbacks = (options.fallbackModels ?? this.#options.fallbackModels ?? []) as string[]
+    const models = [named, ...fallbacks]
+    return { ...options, $promptTokens: countPrompt(countTokens, models, request) }
+  }
+
   /** Who hears of events: the call itself, and the observers where there are any. */
   #listener(own: Consumer['event'], heard: Heard[typeof EVENTS]): Consumer['event'] {
-    if (!this.#onEvent && !this.#observer.onStateChange && !heard) return own
+    if (!this.#onEvent && !this.#observer.onStateChange && !this.#cost.onSoftLimit && !heard) return own
     return (json) => {
       own?.(json)
       heard?.(JSON.parse(json))
@@ -253,6 +296,7 @@ export class HolySheepStreamingClient {
       const change = { from: event.from as CircuitState, to: event.to as CircuitState }
       tell('onStateChange', this.#observer.onStateChange, change)
     }
+    if (event.type === 'soft-limit') tell('cost.onSoftLimit', this.#cost.onSoftLimit, event as SoftLimitEvent)
     tell('onEvent', this.#onEvent, event)
   }
 

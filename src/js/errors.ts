@@ -41,6 +41,13 @@ class StreamInterruptedError extends HolySheepError {}
 class MalformedResponseError extends HolySheepError {}
 class RetriesExhaustedError extends HolySheepError {}
 class QueueFullError extends HolySheepError {}
+class CostCapError extends HolySheepError {
+  declare readonly capUsd: number
+  declare readonly spentUsd: number
+  declare readonly reservedUsd: number
+  declare readonly neededUsd: number
+  declare readonly window: 'minute' | 'hour' | 'day' | 'month' | 'total'
+}
 
 const classes = {
   HolySheepError,
@@ -54,6 +61,7 @@ const classes = {
   MalformedResponseError,
   RetriesExhaustedError,
   QueueFullError,
+  CostCapError,
 }
 
 // A class's name is on its prototype, as with JavaScript's own errors: it survives minification and
@@ -123,6 +131,7 @@ export {
   AuthenticationError,
   CircuitOpenError,
   ConnectionError,
+  CostCapError,
   HolySheepError,
   MalformedResponseError,
   QueueFullError,

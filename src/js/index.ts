@@ -6,6 +6,7 @@ export {
   AuthenticationError,
   CircuitOpenError,
   ConnectionError,
+  CostCapError,
   HolySheepError,
   MalformedResponseError,
   QueueFullError,
@@ -15,6 +16,7 @@ export {
   TimeoutError,
 } from './errors'
 export { RateLimitedClient } from './limiter'
+export { catalogue, classifyComplexity } from './models'
 export { ChatStream } from './stream'
 export { HolySheepAIClient } from './systems/ai-client'
 export { batchProcess, batchStream } from './systems/batch'

@@ -13,6 +13,12 @@ impl<S> Clone for Slot<S> {
     }
 }
 
+impl<S: Default> Default for Slot<S> {
+    fn default() -> Self {
+        Slot::new(S::default())
+    }
+}
+
 impl<S> Slot<S> {
     pub fn new(state: S) -> Self {
         Slot(Arc::new(Mutex::new(state)))

@@ -97,6 +97,12 @@ impl ChatRequest {
         self.field("messages").map_or("[]", RawValue::get)
     }
 
+    /// The other fields that the model reads, as the caller wrote them.
+    pub fn beside_messages(&self) -> impl Iterator<Item = &str> {
+        let read = ["tools", "functions", "response_format"];
+        read.into_iter().filter_map(|name| self.field(name)).map(RawValue::get)
+    }
+
     /// The body of one attempt: the caller's fields, this model, streamed, with the usage chunk
     /// where `include_usage` is set, and what a continuation asks in place of the caller's own.
     pub fn encode(&self, model: &str, include_usage: bool, instead: &Instead<'_>) -> Vec<u8> {

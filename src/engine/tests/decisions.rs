@@ -93,14 +93,10 @@ async fn a_filtered_prompt_goes_elsewhere_only_where_that_was_asked_for() {
 
 /// One endpoint, the model `m8` of 8000 tokens, and these to fall back to.
 async fn prompt_too_long(fallbacks: Value, script: Vec<Reply>) -> (Ended, Vec<Value>) {
-    let options = json!({ "model": "m8", "fallbackModels": fallbacks });
-    let mut scene = Scene::new(options, script);
-    scene.client = scene.client.with_contexts(|model| match model {
-        "m4" => Some(4_000),
-        "m8" => Some(8_000),
-        "m32" => Some(32_000),
-        _ => None,
-    });
+    let context = |tokens: u64| json!({ "contextTokens": tokens });
+    let known = json!({ "m4": context(4_000), "m8": context(8_000), "m32": context(32_000) });
+    let options = json!({ "model": "m8", "fallbackModels": fallbacks, "models": known });
+    let scene = Scene::new(options, script);
     let ended = scene.call().await;
     (ended, models(&scene))
 }

@@ -2,6 +2,7 @@
 
 mod aborts;
 mod budgets;
+mod cost;
 mod deadlines;
 mod decisions;
 mod fallbacks;

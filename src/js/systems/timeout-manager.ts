@@ -58,7 +58,7 @@ export class TimeoutAIManager {
     const limit = this.#tiers[timeoutTier]
     const request = { ...REQUEST_DEFAULTS, model, messages }
     // A tier is a limit in time: what it cuts off is not taken up again.
-    const call = { attemptTimeoutMs: limit, recovery: false, ...optionsObject('options', options) }
+    const call = { attemptTimeoutMs: limit, recovery: false as const, ...optionsObject('options', options) }
     const { data, error, attempts, latencyMs } = await ask(this.#client, request, call)
     this.#requests++
     const modelUsed = attempts.at(-1)?.model ?? model

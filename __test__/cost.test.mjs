@@ -1,0 +1,227 @@
+// What calls cost, and the caps that hold it. Prices: a token is a millionth of a dollar.
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { CostCapError, HolySheepStreamingClient } from '../index.mjs'
+import {
+  clientOf,
+  FACES,
+  failure,
+  KEY,
+  MESSAGES,
+  PIECES,
+  pair,
+  provider,
+  QUICK,
+  REQUEST,
+  until,
+} from './support/provider.mjs'
+
+const PRICES = {
+  'gpt-4.1': { input: 1, output: 1 },
+  dear: { input: 10, output: 10 },
+  cheap: { input: 0.1, output: 0.1 },
+}
+const usage = (prompt_tokens, completion_tokens) => ({
+  prompt_tokens,
+  completion_tokens,
+  total_tokens: prompt_tokens + completion_tokens,
+})
+const tokens = (usd) => Math.round(usd * 1e6)
+const capped = (count, cost) => ({ cost: { hardCapUsd: count / 1e6, prices: PRICES, ...cost } })
+
+test('a result says what its call has cost, and the client what all have', async (t) => {
+  const { simulator, client } = await pair(t, { cost: { prices: PRICES } })
+  simulator.setDefault({ pieces: PIECES, usage: usage(30, 12) })
+  const stream = client.stream(REQUEST, { budgetKey: 'ann' })
+  await stream.text()
+  assert.equal(tokens((await stream.result).costUsd), 42)
+  const completion = await client.chat(REQUEST)
+  assert.equal(tokens(completion._cost_usd), 42)
+  assert.ok(!Object.keys(completion).includes('_cost_usd'))
+  const report = client.cost()
+  assert.deepEqual([report.window, report.capUsd, report.reservedUsd], ['day', null, 0])
+  assert.equal(report.since % 86_400_000, 0)
+  assert.equal(tokens(report.spentUsd), 84)
+  assert.equal(tokens(report.byKey.ann.spentUsd), 42)
+  assert.equal(tokens(report.byModel['gpt-4.1'].spentUsd), 84)
+})
+
+test("without options the catalogue's prices are counted; a model without a price costs null", async (t) => {
+  const { simulator, client } = await pair(t)
+  simulator.setDefault({ pieces: PIECES, usage: usage(1_000_000, 0) })
+  assert.equal((await client.chat(REQUEST))._cost_usd, 8)
+  assert.equal((await client.chat({ model: 'strange', messages: MESSAGES }))._cost_usd, null)
+  assert.equal(client.cost().spentUsd, 8)
+})
+
+test('a call that does not fit is refused before anything is sent, with the figures', async (t) => {
+  const { simulator, client } = await pair(t, capped(100))
+  for (const [face, ask] of Object.entries({
+    stream: () => client.stream({ ...REQUEST, max_tokens: 1000 }).text(),
+    chat: () => client.chat({ ...REQUEST, max_completion_tokens: 1000 }),
+  })) {
+    const error = await failure(ask())
+    assert.ok(error instanceof CostCapError, `${face}: ${error.stack}`)
+    assert.deepEqual([error.code, error.capUsd, error.spentUsd, error.window], ['COST_CAP', 0.0001, 0, 'day'])
+    assert.ok(error.neededUsd > 0.001 && error.neededUsd < 0.0011, `${error.neededUsd}`)
+    assert.equal(error.partial, undefined)
+  }
+  assert.equal(simulator.requests.length, 0)
+})
+
+test('the cap holds however many calls run at once', async (t) => {
+  const simulator = await provider(t)
+  let most = 0
+  const client = clientOf(t, simulator, {
+    ...capped(2000),
+    maxRetries: 1,
+    onEvent() {
+      const { spentUsd, reservedUsd } = client.cost()
+      most = Math.max(most, tokens(spentUsd + reservedUsd))
+    },
+  })
+  const fates = [
+    { usage: usage(5, 20) },
+    { usage: false },
+    { status: 500 },
+    { cut: { afterPieces: 3, how: 'reset' } },
+    { cut: { afterPieces: 2, how: 'stall' } },
+  ]
+  for (let index = 0; index < 1000; index++)
+    simulator.script({ pieces: PIECES, paceMs: index % 3, ...fates[index % 5] })
+  const ends = []
+  const one = async () => {
+    for (let index = 0; index < 10; index++) {
+      // Every fifth has no bound of its own, and may hold all that is left.
+      const request = index % 5 === 4 ? REQUEST : { ...REQUEST, max_tokens: 30 }
+      ends.push(...(await Promise.allSettled([client.chat(request, { totalTimeoutMs: 300 })])))
+    }
+  }
+  await Promise.all(Array.from({ length: 20 }, one))
+  const { spentUsd, reservedUsd } = client.cost()
+  assert.ok(tokens(spentUsd) <= most && most <= 2000, `${spentUsd} ${most}`)
+  assert.equal(reservedUsd, 0)
+  assert.ok(ends.some(({ reason }) => reason instanceof CostCapError))
+  assert.ok(ends.some(({ status }) => status === 'fulfilled'))
+})
+
+test('a stream that reaches the cap is cut there, with what was received', async (t) => {
+  const { simulator, client } = await pair(t, capped(60))
+  for (const face of ['chunks', 'textStream', 'streamWithRetry']) {
+    const own = clientOf(t, simulator, capped(60))
+    simulator.script({ pieces: Array(500).fill('word '), paceMs: 1 })
+    const pieces = []
+    const error = await failure(FACES[face](own, pieces))
+    assert.ok(error instanceof CostCapError, `${face}: ${error.stack}`)
+    assert.ok(error.partial.length > 50 && error.partial.length < 200, error.partial)
+    assert.equal(error.partial, pieces.join(''))
+    assert.equal(tokens(own.cost().spentUsd), 60)
+  }
+  await until(() => simulator.requests.every(({ endedBy }) => endedBy === 'client'))
+  assert.equal(client.cost().spentUsd, 0)
+})
+
+test('what an aborted call has not used is given back', async (t) => {
+  const { simulator, client } = await pair(t, capped(10_000))
+  simulator.script({ pieces: PIECES, paceMs: 10_000 })
+  const stream = client.stream({ ...REQUEST, max_tokens: 5000 })
+  const text = failure(stream.text())
+  await until(() => simulator.requests.length === 1)
+  assert.ok(tokens(client.cost().reservedUsd) > 5000)
+  stream.abort()
+  await text
+  await until(() => client.cost().reservedUsd === 0)
+  const spent = tokens(client.cost().spentUsd)
+  assert.ok(spent > 5 && spent < 40, `${spent}`)
+})
+
+test('past the soft limit the cheapest model of the chain answers, and it is told once', async (t) => {
+  const told = []
+  const events = []
+  const { simulator, client } = await pair(t, {
+    model: 'dear',
+    fallbackModels: ['gpt-4.1', 'cheap'],
+    cost: { prices: PRICES, softLimitUsd: 0.0005, onSoftLimit: (event) => told.push(event) },
+    onEvent: ({ type }) => events.push(type),
+  })
+  simulator.setDefault({ pieces: PIECES, usage: usage(40, 20) })
+  const models = []
+  for (let index = 0; index < 3; index++) {
+    const { result } = client.stream(REQUEST)
+    models.push((await result).attempts[0].model)
+  }
+  assert.deepEqual(models, ['dear', 'cheap', 'cheap'])
+  assert.equal(told.length, 1)
+  assert.equal(events.filter((type) => type === 'soft-limit').length, 1)
+  const [{ type, window, softLimitUsd, spentUsd }] = told
+  assert.deepEqual([type, window, softLimitUsd, tokens(spentUsd)], ['soft-limit', 'day', 0.0005, 600])
+})
+
+test("the caller's own count of tokens holds, and its fault is the caller's", async (t) => {
+  const asked = []
+  const countTokens = (model, text) => {
+    asked.push([model, text])
+    return 900
+  }
+  const { simulator, client } = await pair(t, { ...capped(1000, { countTokens }), fallbackModels: ['cheap'] })
+  const content = [
+    { type: 'text', text: 'Xin' },
+    { type: 'image_url', image_url: { url: 'data:,' } },
+  ]
+  const messages = [
+    { role: 'system', content: 'Be brief.' },
+    { role: 'user', content },
+  ]
+  await failure(client.chat({ messages, max_tokens: 200 }))
+  assert.deepEqual(asked, [
+    ['gpt-4.1', 'Be brief.\nXin'],
+    ['cheap', 'Be brief.\nXin'],
+  ])
+  assert.ok((await failure(client.chat({ ...REQUEST, max_tokens: 100 }))) instanceof CostCapError)
+  await client.chat({ ...REQUEST, max_tokens: 80 })
+  assert.equal(simulator.requests.length, 1)
+  for (const bad of [Number.NaN, -1, '5', undefined]) {
+    const wrong = clientOf(t, simulator, capped(1000, { countTokens: () => bad }))
+    const error = await failure(wrong.chat(REQUEST))
+    assert.match(error.message, /^cost\.countTokens: got /)
+  }
+  const thrown = new Error('mine')
+  const throwing = clientOf(t, simulator, capped(1000, { countTokens: () => assert.fail(thrown) }))
+  assert.equal(await failure(throwing.chat(REQUEST)), thrown)
+})
+
+test('each budget key has its own cap', async (t) => {
+  const { simulator, client } = await pair(t, { cost: { prices: PRICES, keyCapUsd: 100 / 1e6 } })
+  simulator.setDefault({ pieces: PIECES, usage: usage(30, 30) })
+  const ask = (budgetKey) => client.chat({ ...REQUEST, max_tokens: 50 }, { budgetKey })
+  await ask('ann')
+  const error = await failure(ask('ann'))
+  assert.ok(error instanceof CostCapError)
+  assert.deepEqual([tokens(error.capUsd), tokens(error.spentUsd)], [100, 60])
+  await ask('bob')
+  await client.chat(REQUEST)
+})
+
+test('a cost that is none is refused where it is given', async (t) => {
+  const simulator = await provider(t)
+  const refused = (options, message) => {
+    assert.throws(() => new HolySheepStreamingClient(KEY, { baseUrl: simulator.url, ...QUICK, ...options }), {
+      code: 'INVALID_ARGUMENT',
+      message,
+    })
+  }
+  refused({ cost: { hardCapUsd: Number.NaN } }, /^cost\.hardCapUsd: got NaN/)
+  refused({ cost: 5 }, /^cost: got 5/)
+  refused({ cost: { countTokens: 5 } }, /^cost\.countTokens: got 5/)
+  refused({ cost: { hardCap: 5 } }, /^cost\.hardCap: unknown option; accepted: .*onSoftLimit/)
+  refused({ cost: { prices: { m: 1 } } }, /^cost\.prices\['m'\]: got 1/)
+  refused(
+    { cost: { hardCapUsd: 1 }, fallbackModels: ['strange'] },
+    /^fallbackModels: got 'strange', which has no price/,
+  )
+  refused({ budgetKey: 'x'.repeat(256) }, /^budgetKey: got /)
+  const client = clientOf(t, simulator, { cost: { hardCapUsd: 1 } })
+  const error = await failure(client.chat({ model: 'strange', messages: MESSAGES }))
+  assert.match(error.message, /^request\.model: got 'strange', which has no price/)
+  assert.equal(simulator.requests.length, 0)
+})

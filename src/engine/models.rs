@@ -1,0 +1,143 @@
+//! The models of the providers: asked for with `GET /models`, remembered, and what a call's model is
+//! checked against where that was asked for.
+
+use std::collections::BTreeSet;
+
+use futures::StreamExt;
+use serde_json::Value;
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use super::client::{Client, random_id};
+use super::clock;
+use super::request;
+use super::turn::without_key;
+use crate::config::{Endpoint, defaults as d};
+use crate::error::{Error, Kind, Phase, Result};
+use crate::policy::catalogue::nearest;
+use crate::transport::{Method, Request, Response, TransportOptions};
+use crate::wire::chat::ChatRequest;
+use crate::wire::provider_error;
+
+/// The path below the base URL.
+const PATH: &str = "/models";
+/// The largest list that is read, in bytes.
+const MAX_BODY: usize = 4 * 1024 * 1024;
+/// How many names are remembered, and how long one may be, in bytes.
+const MAX_NAMES: usize = 10_000;
+const MAX_NAME: usize = 200;
+
+/// The names that the providers have told.
+#[derive(Default, Debug)]
+pub(super) struct Told(BTreeSet<String>);
+
+impl Told {
+    fn learn(&mut self, models: &[Value]) {
+        for id in models.iter().filter_map(|model| model.get("id")?.as_str()) {
+            if id.len() <= MAX_NAME && self.0.len() < MAX_NAMES {
+                self.0.insert(id.to_owned());
+            }
+        }
+    }
+}
+
+impl Client {
+    /// The models of the first endpoint that tells them, as it tells them. Their names are remembered.
+    /// Errors: that of the last endpoint.
+    pub async fn models(&self, cancel: &CancellationToken) -> Result<Vec<Value>> {
+        tokio::select! {
+            biased;
+            () = self.closed.cancelled() => Err(Error::new(Kind::Closed, "the client was closed")),
+            () = cancel.cancelled() => Err(Error::new(Kind::Aborted, "the call was aborted")),
+            models = self.ask_each() => models,
+        }
+    }
+
+    async fn ask_each(&self) -> Result<Vec<Value>> {
+        let mut last = Error::new(Kind::Internal, "there is no endpoint to ask");
+        for endpoint in &self.endpoints {
+            match self.ask(&endpoint.config).await {
+                Ok(models) => {
+                    self.told.update(|told| told.learn(&models));
+                    return Ok(models);
+                }
+                Err(error) => last = without_key(error, &endpoint.config),
+            }
+        }
+        Err(last)
+    }
+
+    async fn ask(&self, endpoint: &Endpoint) -> Result<Vec<Value>> {
+        let call = &self.config.call;
+        let id = random_id("req_", &mut rand::rng());
+        let headers = request::common_headers(endpoint, &call.headers, "application/json", &id)?;
+        let (on_sent, _sent) = oneshot::channel();
+        let request = Request {
+            method: Method::GET,
+            url: format!("{}{PATH}", endpoint.url),
+            headers,
+            body: bytes::Bytes::new(),
+            options: TransportOptions { connect_timeout: call.connect_timeout, ca: self.config.ca.clone() },
+            on_sent,
+        };
+        let limit = call.total_timeout.unwrap_or(call.first_token_timeout);
+        timeout(limit, self.exchange(request)).await.map_err(|_| Error::timeout(Phase::Total, limit))?
+    }
+
+    async fn exchange(&self, request: Request) -> Result<Vec<Value>> {
+        let Response { status, headers, mut body } = self.transport.send(request).await?;
+        let text = |name: &str| headers.get(name)?.to_str().ok().map(str::to_owned);
+        let most = if (200..300).contains(&status) { MAX_BODY } else { d::MAX_ERROR_BODY };
+        let mut read = Vec::new();
+        while let Some(bytes) = body.next().await {
+            let bytes = bytes?;
+            if read.len() + bytes.len() > most {
+                if most == MAX_BODY {
+                    let message = format!("the list of models is longer than {MAX_BODY} bytes");
+                    return Err(Error::new(Kind::TooLarge, message));
+                }
+                break;
+            }
+            read.extend_from_slice(&bytes);
+        }
+        if !(200..300).contains(&status) {
+            let kind = text("content-type");
+            return Err(provider_error::from_response(status, kind.as_deref(), &read, &text, clock::now()));
+        }
+        let list = serde_json::from_slice(&read).ok().and_then(|mut list: Value| match list["data"].take() {
+            Value::Array(models) => Some(models),
+            _ => None,
+        });
+        list.ok_or_else(|| {
+            let message = "the answer to GET /models is no list of models: is the base URL that of an API?";
+            Error::new(Kind::Malformed, message).with_status(status)
+        })
+    }
+
+    /// Refuses a model that neither the catalogue nor an endpoint has named, where that was asked for.
+    pub fn check_model(&self, request: &ChatRequest) -> Result<()> {
+        if !self.config.validate_model {
+            return Ok(());
+        }
+        let name = request.model().unwrap_or_else(|| self.config.model.clone());
+        if self.config.catalogue.get(&name).is_some() {
+            return Ok(());
+        }
+        self.told.update(|told| {
+            if told.0.contains(&name) {
+                return Ok(());
+            }
+            let known = self.config.catalogue.names().chain(told.0.iter().map(String::as_str));
+            let near: Vec<String> = nearest(&name, known).iter().map(|name| format!("'{name}'")).collect();
+            let accepted = match near.is_empty() {
+                true => {
+                    "a model of the catalogue (`catalogue()`, `models`) or of `client.models()`".to_owned()
+                }
+                false => format!("a known model; the nearest: {}", near.join(", ")),
+            };
+            let given = format!("'{}', which is not known", crate::error::cut(&name, 60));
+            Err(Error::invalid("request.model", given, &accepted))
+        })
+    }
+}

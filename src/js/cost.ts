@@ -1,0 +1,54 @@
+/** The part of `cost` that stays on this side: the caller's functions. */
+import type { ChatRequest, ClientEvent, CostOptions } from '../../index'
+import { invalid } from './errors'
+import { callback } from './options'
+
+export type SoftLimitEvent = Extract<ClientEvent, { type: 'soft-limit' }>
+
+type Functions = Pick<CostOptions, 'countTokens' | 'onSoftLimit'>
+
+/** Takes the functions out of `cost`. */
+export function splitCost<T extends { cost?: unknown }>(options: T): { functions: Functions; rest: T } {
+  const { cost } = options
+  if (typeof cost !== 'object' || cost === null || Array.isArray(cost)) return { functions: {}, rest: options }
+  const { countTokens, onSoftLimit, ...others } = cost as CostOptions
+  const functions = {
+    countTokens: callback('cost.countTokens', countTokens),
+    onSoftLimit: callback('cost.onSoftLimit', onSoftLimit),
+  }
+  return { functions, rest: { ...options, cost: others } }
+}
+
+/** The tokens of a request's text, by model, as the caller counts them. */
+export function countPrompt(
+  countTokens: (model: string, text: string) => number,
+  models: string[],
+  request: ChatRequest,
+): Record<string, number> {
+  const text = promptText(request)
+  const counts: Record<string, number> = {}
+  for (const model of models) {
+    const count = countTokens(model, text)
+    if (typeof count !== 'number' || !(count >= 0) || count > Number.MAX_SAFE_INTEGER) {
+      throw invalid('cost.countTokens', count, 'a function that returns a number of tokens from 0')
+    }
+    counts[model] = Math.ceil(count)
+  }
+  return counts
+}
+
+/** What the model reads of a request as text: contents, calls of tools and definitions of tools. */
+function promptText(request: ChatRequest): string {
+  const texts: unknown[] = []
+  for (const message of request.messages as Array<Record<string, unknown> | null>) {
+    const { content, name, tool_calls: calls } = message ?? {}
+    if (Array.isArray(content)) texts.push(...content.map((part) => part?.text ?? part?.refusal))
+    else texts.push(content)
+    texts.push(name)
+    if (calls !== undefined) texts.push(JSON.stringify(calls))
+  }
+  for (const field of [request.tools, request.functions, request.response_format]) {
+    if (field) texts.push(JSON.stringify(field))
+  }
+  return texts.filter((text) => typeof text === 'string' && text !== '').join('\n')
+}

@@ -1,0 +1,13 @@
+/** What is known of models, and which one a question needs. */
+import type { ChatRequest, Complexity, ModelInfo } from '../../index'
+import { invalid, native } from './errors'
+import { addon } from './native'
+
+export function catalogue(): Record<string, ModelInfo> {
+  return JSON.parse(addon.catalogue())
+}
+
+export function classifyComplexity(messages: ChatRequest['messages']): Complexity {
+  if (!Array.isArray(messages)) throw invalid('messages', messages, 'an array of messages')
+  return native(() => addon.classifyComplexity(JSON.stringify(messages))) as Complexity
+}

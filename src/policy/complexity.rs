@@ -1,0 +1,192 @@
+//! How hard a question is, from its words: which model is enough for it.
+//!
+//! The rule: two of the keywords, or more than 500 characters, are complex; one keyword, or more than
+//! 150 characters, moderate; anything else simple. Only what the user says counts. Characters are code
+//! points in NFC, and words are compared in NFC without regard to case: Vietnamese is typed composed
+//! on one keyboard and decomposed on another.
+
+use serde::Deserialize;
+use unicode_normalization::UnicodeNormalization;
+
+use crate::error::{Error, Result};
+
+/// More characters than this are complex.
+const COMPLEX: usize = 500;
+/// More characters than this are at least moderate.
+const MODERATE: usize = 150;
+
+/// Words that ask for thought, in NFC and lower case.
+const KEYWORDS: &[&str] = &[
+    "phân tích",
+    "tổng hợp",
+    "so sánh",
+    "đánh giá",
+    "analyze",
+    "synthesize",
+    "compare",
+    "evaluate",
+    "tại sao",
+    "vì sao",
+    "giải thích",
+    "báo cáo",
+];
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Complexity {
+    /// Short questions, FAQ.
+    Simple,
+    /// Ordinary conversation.
+    Moderate,
+    /// Analysis, synthesis.
+    Complex,
+}
+
+impl Complexity {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Complexity::Simple => "simple",
+            Complexity::Moderate => "moderate",
+            Complexity::Complex => "complex",
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct Message {
+    #[serde(default)]
+    role: Option<String>,
+    #[serde(default)]
+    content: Content,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(untagged)]
+enum Content {
+    Text(String),
+    Parts(Vec<Part>),
+    /// `null`, or what nobody knows.
+    #[default]
+    Nothing,
+    Other(serde::de::IgnoredAny),
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Part {
+    Text { text: String },
+    Other(serde::de::IgnoredAny),
+}
+
+/// Classifies a conversation, given as a JSON array of messages. Errors: what is none.
+pub fn of_messages(messages: &str) -> Result<Complexity> {
+    let messages: Vec<Message> = serde_json::from_str(messages)
+        .map_err(|_| Error::invalid("messages", "something else", "an array of messages"))?;
+    let mut texts = Vec::new();
+    for message in messages.into_iter().filter(|message| message.role.as_deref() == Some("user")) {
+        match message.content {
+            Content::Text(text) => texts.push(text),
+            Content::Parts(parts) => texts.extend(parts.into_iter().filter_map(|part| match part {
+                Part::Text { text } => Some(text),
+                Part::Other(_) => None,
+            })),
+            Content::Nothing | Content::Other(_) => {}
+        }
+    }
+    Ok(of_texts(texts.iter().map(String::as_str)))
+}
+
+/// Classifies what the user says.
+pub fn of_texts<'a>(texts: impl Iterator<Item = &'a str>) -> Complexity {
+    let mut characters = 0;
+    let mut said = String::new();
+    for text in texts {
+        for c in text.nfc() {
+            characters += 1;
+            if characters > COMPLEX {
+                return Complexity::Complex;
+            }
+            said.extend(c.to_lowercase());
+        }
+        // No word goes over the edge of a text.
+        said.push('\n');
+    }
+    match KEYWORDS.iter().filter(|word| said.contains(**word)).count() {
+        0 if characters <= MODERATE => Complexity::Simple,
+        0 | 1 => Complexity::Moderate,
+        _ => Complexity::Complex,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn of(text: &str) -> &'static str {
+        of_texts(std::iter::once(text)).as_str()
+    }
+
+    #[test]
+    fn the_documents_own_questions() {
+        assert_eq!(of("Cửa hàng mở cửa mấy giờ?"), "simple");
+        assert_eq!(of("Giải thích chính sách đổi trả"), "moderate");
+        assert_eq!(of("Phân tích và so sánh hai sản phẩm"), "complex");
+        assert_eq!(of("Please ANALYZE and Compare them"), "complex");
+    }
+
+    #[test]
+    fn a_keyword_counts_in_any_form_and_case_and_once() {
+        for word in KEYWORDS {
+            for said in
+                [word.to_uppercase(), word.nfd().collect(), word.nfd().collect::<String>().to_uppercase()]
+            {
+                assert_eq!(of(&said), "moderate", "{said}");
+                assert_eq!(of(&format!("{said} {said}")), "moderate", "{said}");
+            }
+        }
+        let half = "t\u{f4}\u{309}ng h\u{1a1}\u{323}p";
+        assert_eq!(of(half), "moderate", "composed by half");
+        assert_eq!(of("so sanh"), "simple", "without its tone it is another word");
+    }
+
+    #[test]
+    fn the_limits_are_in_characters() {
+        for (length, expected) in [(150, "simple"), (151, "moderate"), (500, "moderate"), (501, "complex")] {
+            assert_eq!(of(&"ế".repeat(length)), expected, "{length}");
+            assert_eq!(of(&"ế".nfd().collect::<String>().repeat(length)), expected, "{length} in NFD");
+            assert_eq!(of(&"🐑".repeat(length)), expected, "{length} sheep");
+        }
+    }
+
+    #[test]
+    fn only_what_the_user_says_counts() {
+        let complexity = |messages| of_messages(&serde_json::Value::to_string(&messages)).unwrap().as_str();
+        let long = "x".repeat(600);
+        assert_eq!(
+            complexity(json!([{ "role": "system", "content": long }, { "role": "user", "content": "hi" }])),
+            "simple"
+        );
+        assert_eq!(complexity(json!([{ "role": "assistant", "content": "analyze and compare" }])), "simple");
+        assert_eq!(
+            complexity(json!([
+                { "role": "user", "content": [{ "type": "text", "text": "compare" }, { "type": "image_url", "image_url": {} }] },
+                { "role": "user", "content": "evaluate" },
+            ])),
+            "complex"
+        );
+        assert_eq!(
+            complexity(json!([
+                { "role": "user", "content": [{ "type": "text", "text": "com" }, { "type": "text", "text": "pare" }] },
+            ])),
+            "simple"
+        );
+        assert_eq!(
+            complexity(
+                json!([{ "role": "user", "content": null }, { "role": "user" }, { "content": "compare" }])
+            ),
+            "simple"
+        );
+        assert_eq!(complexity(json!([{ "role": "user", "content": 5 }])), "simple");
+        assert!(of_messages("{}").is_err() && of_messages("[5]").is_err() && of_messages("oops").is_err());
+    }
+}

@@ -1,0 +1,163 @@
+use super::*;
+use proptest::prelude::*;
+
+/// Texts, and what two of OpenAI's tokenizers make of them (cl100k_base and o200k_base, counted with
+/// gpt-tokenizer 3).
+const COUNTED: &[(&str, u64, u64)] = &[
+    (
+        "Explain retry logic in two sentences, and why a client must never deliver the same text twice.",
+        20,
+        19,
+    ),
+    (
+        "Hãy giải thích cơ chế thử lại của ứng dụng khi kết nối bị gián đoạn giữa chừng, và so sánh hai phương án.",
+        53,
+        30,
+    ),
+    (
+        "Ha\u{303}y gia\u{309}i thi\u{301}ch co\u{31b} che\u{302}\u{301} thu\u{31b}\u{309} la\u{323}i cu\u{309}a u\u{31b}\u{301}ng du\u{323}ng khi ke\u{302}\u{301}t no\u{302}\u{301}i bi\u{323} gia\u{301}n đoa\u{323}n giu\u{31b}\u{303}a chu\u{31b}\u{300}ng.",
+        75,
+        62,
+    ),
+    ("人工智能应用程序接口的流式传输在网络中断时需要恢复机制，以保证用户得到完整的回答。", 40, 26),
+    ("ストリーミング応答が途中で切れた場合、クライアントは残りの部分を要求します。", 38, 28),
+    ("스트리밍 응답이 중간에 끊기면 클라이언트는 나머지를 요청합니다.", 35, 24),
+    ("Если поток ответа прерывается, клиент запрашивает остаток и передаёт его пользователю.", 32, 21),
+    ("إذا انقطع تدفق الإجابة فإن العميل يطلب الباقي ويحذف النص المكرر.", 46, 20),
+    ("अगर उत्तर की धारा टूट जाती है तो क्लाइंट शेष भाग माँगता है।", 63, 20),
+    ("หากสตรีมคำตอบขาดหาย ไคลเอนต์จะขอส่วนที่เหลือ", 42, 23),
+    ("Donaudampfschifffahrtsgesellschaft überprüft die Größe des Flusses.", 23, 18),
+    ("👩\u{200d}👩\u{200d}👧\u{200d}👦🏳\u{fe0f}\u{200d}🌈👍🏽🐑🎉🤷\u{200d}♂\u{fe0f}🇻🇳✨❤\u{fe0f}", 58, 35),
+    ("const wait = Math.min(maxDelay, baseDelay * 2 ** attempt)\n        await sleep(wait)\n", 21, 21),
+    (
+        "{\"id\":\"call_9f8e7d\",\"type\":\"function\",\"function\":{\"name\":\"getWeather\",\"arguments\":\"{\\\"city\\\":\\\"Hà Nội\\\"}\"}}",
+        36,
+        34,
+    ),
+    ("aGVsbG8gd29ybGQgdGhpcyBpcyBhIHRlc3Qgb2YgYmFzZTY0IGVuY29kaW5n", 44, 40),
+    ("3.14159265358979 2024-11-24T19:42:40Z +84 90 123 45 67", 31, 31),
+    ("THE QUICK BROWN FOX JUMPS OVER THE LAZY DOG. RETRY_AFTER_MS", 19, 18),
+    ("!@#$%^&*()_+{}|:\"<>?~`-=[]\\;',./", 21, 21),
+    ("∀x∈ℝ: ⌈x⌉ = −⌊−x⌋, π²/6 → α ∧ ¬β", 35, 33),
+    ("a b c d e f g h i j k l m n o p", 16, 16),
+];
+
+fn tally(text: &str) -> Tally {
+    let mut tally = Tally::default();
+    tally.text(text);
+    tally
+}
+
+fn message(content: &serde_json::Value) -> Tally {
+    prompt(&serde_json::json!([{ "role": "user", "content": content }]).to_string(), std::iter::empty())
+}
+
+#[test]
+fn the_bound_is_not_below_real_tokenizers_in_any_script() {
+    for (text, older, newer) in COUNTED {
+        let most = tally(text).most();
+        assert!(most >= *older.max(newer), "{most} for {older} and {newer}: {text}");
+        assert!(most <= 4 * older.max(newer), "{most} for {older} and {newer}: {text}");
+    }
+}
+
+#[test]
+fn what_is_likely_is_near_for_prose_in_the_scripts_of_the_documents() {
+    for (text, _, newer) in &COUNTED[..5] {
+        let (likely, real) = (tally(text).likely() as f64, *newer as f64);
+        assert!((0.6..1.6).contains(&(likely / real)), "{likely} for {real}: {text}");
+    }
+}
+
+#[test]
+fn the_rule_is_the_one_that_is_written() {
+    for (text, most, likely) in [
+        ("", 0, 0),
+        ("hello", 3, 2),
+        ("hello world", 6, 3),
+        ("HTTP", 3, 1),
+        ("12.5", 4, 1),
+        ("a    b", 3, 2),
+        ("é", 1, 1),
+        ("ж", 1, 1),
+        ("ế", 2, 1),
+        ("你好", 4, 2),
+        ("ไ", 3, 1),
+        ("🐑", 4, 1),
+    ] {
+        assert_eq!((tally(text).most(), tally(text).likely()), (most, likely), "{text:?}");
+    }
+}
+
+#[test]
+fn messages_tools_and_images_have_a_price_of_their_own() {
+    let hello = message(&"hello".into());
+    assert_eq!((hello.most(), hello.likely()), (3 + 8, 2 + 4));
+    let parts = serde_json::json!([
+        { "type": "text", "text": "hello" },
+        { "type": "image_url", "image_url": { "url": format!("data:image/png;base64,{}", "A".repeat(1_000_000)) } },
+    ]);
+    assert_eq!(message(&parts).most(), hello.most() + 4000);
+    let audio = serde_json::json!([{ "type": "input_audio", "input_audio": { "data": "A".repeat(10_000), "format": "mp3" } }]);
+    assert_eq!(message(&audio).most(), 8 + 100 + 1);
+    let tool = r#"[{"type":"function","function":{"name":"weather","parameters":{"city":"string"}}}]"#;
+    let with = prompt("[1]", [tool].into_iter());
+    assert!(with.most() > 40 && with.likely() > 20, "{with:?}");
+}
+
+#[test]
+fn what_is_no_json_counts_as_text() {
+    assert_eq!(prompt("[{oops", std::iter::empty()), tally("[{oops"));
+    assert_eq!(prompt("[1]", std::iter::empty()).likely(), 1);
+}
+
+#[test]
+fn the_callers_own_count_replaces_the_text_and_nothing_else() {
+    let counted = message(&"hello".into()).counted(70);
+    assert_eq!((counted.most(), counted.likely()), (70 + 8, 70 + 4));
+    let (shorter, longer) = (message(&"hello".into()), message(&"hello you".into()));
+    assert_eq!(counted.extended(&shorter, &longer).most(), 78 + 2);
+}
+
+#[test]
+fn a_bound_that_was_too_low_is_raised_at_once_and_never_goes_below_the_rule() {
+    let mut ratios = Ratios::default();
+    let reckoned = tally(&"hello ".repeat(100));
+    assert_eq!(ratios.most("m", &reckoned), 300);
+    ratios.observe("m", &reckoned, 360);
+    assert_eq!(ratios.most("m", &reckoned), 360);
+    assert_eq!(ratios.most("other", &reckoned), 300);
+    ratios.observe("m", &reckoned, 100_000);
+    assert_eq!(ratios.most("m", &reckoned), 600, "no more tokens than bytes");
+    for _ in 0..1000 {
+        ratios.observe("m", &reckoned, 100);
+    }
+    assert_eq!(ratios.most("m", &reckoned), 301, "the rule, rounded up");
+    assert!((ratios.likely("m", &reckoned) - 100.0).abs() < 1.0);
+}
+
+#[test]
+fn the_models_that_are_learned_have_an_end() {
+    let mut ratios = Ratios::default();
+    for index in 0..2 * MAX_MODELS {
+        ratios.observe(&index.to_string(), &tally("a"), 3);
+    }
+    assert_eq!(ratios.0.len(), MAX_MODELS);
+}
+
+proptest! {
+    #[test]
+    fn a_bound_is_at_most_the_bytes_and_at_least_what_is_likely(text in any::<String>()) {
+        let tally = tally(&text);
+        prop_assert!(tally.most() <= text.len() as u64);
+        prop_assert!(tally.likely() <= text.chars().count() as u64);
+    }
+
+    #[test]
+    fn pieces_come_to_no_less_than_their_sum(pieces in proptest::collection::vec(any::<String>(), 0..8)) {
+        let mut apart = Tally::default();
+        pieces.iter().for_each(|piece| apart.text(piece));
+        // The first space of a run is free: two pieces may cut a run of spaces into two.
+        prop_assert!(apart.most() + pieces.len() as u64 >= tally(&pieces.concat()).most());
+    }
+}
