@@ -297,7 +297,10 @@ export interface ClientOptions extends Omit<CallOptions, 'signal' | 'idempotency
   onEvent?(event: ClientEvent): void
 }
 
-/** What a client reports. `call` names a call; each attempt has a `requestId` of its own. */
+/**
+ * What a client reports. `call` names a call. `requestId` is the id of an attempt as it was sent (`x-client-request-id`):
+ * of the one that the event is about, or of the last one before it; without one there was none yet.
+ */
 export type ClientEvent =
   | {
       type: 'attempt'
@@ -308,7 +311,15 @@ export type ClientEvent =
       requestId: string
       reason: 'first' | 'retry' | 'fallback'
     }
-  | { type: 'first-token'; call: string; attempt: number; endpoint: string; model: string; afterMs: number }
+  | {
+      type: 'first-token'
+      call: string
+      attempt: number
+      endpoint: string
+      model: string
+      requestId: string
+      afterMs: number
+    }
   | {
       type: 'attempt-failed'
       call: string
@@ -316,17 +327,62 @@ export type ClientEvent =
       endpoint: string
       model: string
       requestId: string
+      /** The provider's own id of the request, where it sent one. */
+      providerRequestId?: string
       code: string
       status?: number
       message: string
       durationMs: number
     }
-  | { type: 'wait'; call: string; ms: number; reason: 'backoff' | 'retry-after' | 'rate-limit' | 'queue' }
-  | { type: 'fallback'; call: string; endpoint: string; model: string; fromEndpoint: string; fromModel: string }
-  | { type: 'recovery'; call: string; count: number; received: number; endpoint: string; model: string; waitMs: number }
-  | { type: 'circuit'; endpoint: string; model: string; from: CircuitState; to: CircuitState }
-  | { type: 'complete'; call: string; attempts: number; endpoint: string; model: string; durationMs: number }
-  | { type: 'failed'; call: string; attempts: number; code: string; message: string; durationMs: number }
+  | { type: 'wait'; call: string; requestId?: string; ms: number; reason: WaitReason }
+  | {
+      type: 'fallback'
+      call: string
+      requestId?: string
+      endpoint: string
+      model: string
+      fromEndpoint: string
+      fromModel: string
+    }
+  | {
+      type: 'recovery'
+      call: string
+      requestId?: string
+      count: number
+      received: number
+      endpoint: string
+      model: string
+      waitMs: number
+    }
+  | {
+      type: 'circuit'
+      call: string
+      requestId?: string
+      endpoint: string
+      model: string
+      from: CircuitState
+      to: CircuitState
+    }
+  | {
+      type: 'complete'
+      call: string
+      requestId?: string
+      attempts: number
+      endpoint: string
+      model: string
+      durationMs: number
+    }
+  | {
+      type: 'failed'
+      call: string
+      requestId?: string
+      attempts: number
+      code: string
+      message: string
+      durationMs: number
+    }
+
+export type WaitReason = 'backoff' | 'retry-after' | 'rate-limit' | 'queue'
 
 /** What one attempt was and how it ended. */
 export interface AttemptRecord {
@@ -347,6 +403,74 @@ export interface AttemptRecord {
   firstTokenMs?: number
   /** Pieces of text that it brought. */
   pieces: number
+}
+
+/** What a client has counted since it was made. */
+export interface Metrics {
+  /** Calls that have begun: `successes + failures + aborted + inFlight`. */
+  calls: number
+  inFlight: number
+  successes: number
+  failures: number
+  /** Calls that their caller ended. */
+  aborted: number
+  /** Answers that took more than one attempt. */
+  successAfterRetry: number
+  /** Failed calls by the `code` of their error. */
+  failuresByCode: Record<string, number>
+  /** Requests that were sent. */
+  attempts: number
+  /** Tries on a route that had its first try in the same call. */
+  retries: number
+  /** Retries by the code of the failure before them. */
+  retriesByCause: Record<string, number>
+  /** Changes to another endpoint or model within a call. */
+  fallbacks: number
+  /** Broken answers that were taken up again. */
+  recoveries: number
+  /** Second requests beside a slow first one. */
+  hedges: number
+  circuitOpenings: number
+  /** Waits by reason. */
+  waits: Partial<Record<WaitReason, number>>
+  /** Time that calls waited before their attempts, in milliseconds. */
+  waitedMs: number
+  /** Tokens as the providers counted them. */
+  tokensIn: number
+  tokensOut: number
+  costUsd: number
+  /** At most 256; what comes later is counted in one route whose endpoint and model are `other`. */
+  routes: RouteMetrics[]
+  /** The breakers of the models that were asked for, at most 256. */
+  breakers: Array<{ endpoint: string; model: string; state: CircuitState }>
+}
+
+/** What was counted for one model at one endpoint. */
+export interface RouteMetrics {
+  endpoint: string
+  model: string
+  attempts: number
+  failures: number
+  /** Failed attempts by the `code` of their error; `ABORTED` is the caller's doing. */
+  failuresByCode: Record<string, number>
+  tokensIn: number
+  tokensOut: number
+  costUsd: number
+  /** From the beginning of an attempt to its first token. */
+  firstTokenMs: TimeHistogram
+  /** How long attempts took, failed ones too. */
+  durationMs: TimeHistogram
+}
+
+/** Times in milliseconds. The quantiles are estimated from the buckets; null without a time. */
+export interface TimeHistogram {
+  count: number
+  sum: number
+  p50: number | null
+  p95: number | null
+  p99: number | null
+  /** How many times were at most `le`, in ascending order. What is above the last bound is only in `count`. */
+  buckets: Array<{ le: number; count: number }>
 }
 
 // ---------------------------------------------------------------------------------------------
@@ -414,6 +538,12 @@ export class HolySheepStreamingClient implements AsyncDisposable {
 
   /** An answer in one piece. It is streamed upstream, so that the same limits hold. */
   chat(request: ChatRequest | ChatRequestFields, options?: CallOptions): Promise<ChatCompletion>
+
+  /** What the client has counted since it was made. */
+  metrics(): Metrics
+
+  /** The same in Prometheus' text format 0.0.4 (`content-type: text/plain; version=0.0.4`). */
+  metricsText(): string
 
   /** Ends what is in flight (`code: 'CLIENT_CLOSED'`) and refuses what comes later. */
   close(): Promise<void>

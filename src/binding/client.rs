@@ -81,6 +81,19 @@ impl NativeClient {
         Ok(id)
     }
 
+    /// The counters, as JSON.
+    #[napi]
+    pub fn metrics(&self) -> String {
+        // Strings and numbers always encode.
+        serde_json::to_string(&self.current().metrics()).unwrap_or_default()
+    }
+
+    /// The counters in Prometheus' text format.
+    #[napi]
+    pub fn metrics_text(&self) -> String {
+        self.current().metrics().text()
+    }
+
     /// Ends what is in flight and refuses what comes later.
     #[napi]
     pub fn close(&self) {

@@ -30,6 +30,12 @@ pub(super) struct Route {
     pub lane: Lane,
 }
 
+/// The attempt before: its id, as we sent it, and the code of its error.
+pub(super) struct Previous {
+    pub request_id: String,
+    pub code: Option<&'static str>,
+}
+
 /// The state of a call, outside of the future that runs it: what it has come to stays readable when
 /// that future is dropped.
 pub(super) struct Running<'a> {
@@ -44,6 +50,7 @@ pub(super) struct Running<'a> {
     pub requests: Requests<'a>,
     pub journal: Journal,
     pub attempts: Vec<AttemptRecord>,
+    pub previous: Option<Previous>,
     /// The turn, and in it the attempt, that is under way.
     pub engaged: Option<Engaged>,
     pub current: Option<Current>,
@@ -89,6 +96,7 @@ impl<'a> Running<'a> {
             requests: Requests::new(&call.request, call.options.idempotency_key.as_deref()),
             journal: Journal::new(call.request.choices()),
             attempts: Vec::new(),
+            previous: None,
             engaged: None,
             current: None,
             committed: false,
@@ -180,7 +188,18 @@ impl<'a> Running<'a> {
     }
 
     pub fn wait_event(&self, wait: Duration, reason: &'static str) {
-        self.sink.event(Event::Wait { call: self.id.clone(), ms: wait.as_millis() as u64, reason });
+        let (call, request_id) = (self.id.clone(), self.previous_request());
+        self.emit(Event::Wait { call, request_id, ms: wait.as_millis() as u64, reason });
+    }
+
+    /// Every event passes here: it is counted, and then told.
+    pub fn emit(&self, event: Event) {
+        self.client.metrics.observe(&event);
+        self.sink.event(event);
+    }
+
+    pub fn previous_request(&self) -> Option<String> {
+        self.previous.as_ref().map(|previous| previous.request_id.clone())
     }
 
     /// The error of a call for which nothing is left to try.
@@ -233,8 +252,9 @@ impl<'a> Running<'a> {
                 let (endpoint, model, request_id) = last
                     .map(|a| (a.endpoint.clone(), a.model.clone(), a.request_id.clone()))
                     .unwrap_or_default();
-                self.sink.event(Event::Complete {
+                self.emit(Event::Complete {
                     call: self.id.clone(),
+                    request_id: self.previous_request(),
                     attempts,
                     endpoint: endpoint.clone(),
                     model: model.clone(),
@@ -253,8 +273,9 @@ impl<'a> Running<'a> {
                 })
             }
             Err(mut error) => {
-                self.sink.event(Event::Failed {
-                    call: self.id,
+                self.emit(Event::Failed {
+                    call: self.id.clone(),
+                    request_id: self.previous_request(),
                     attempts,
                     code: error.code(),
                     message: error.message.clone(),

@@ -12,6 +12,7 @@ use super::breaker::SharedBreaker;
 use super::call::Running;
 use super::clock;
 use super::limiter::Limiter;
+use super::metrics::Metrics;
 use super::route::EndpointState;
 use super::sink::Sink;
 use crate::config::{CallConfig, ClientConfig};
@@ -27,6 +28,7 @@ pub struct Client {
     pub(super) limiter: Option<Arc<Limiter>>,
     pub(super) admission: Arc<Admission>,
     pub(super) transport: Arc<dyn Transport>,
+    pub(super) metrics: Metrics,
     closed: CancellationToken,
 }
 
@@ -51,6 +53,7 @@ impl Client {
             limiter: limiter.or_else(|| config.rate_limit.as_ref().map(Limiter::new)),
             admission: Arc::new(Admission::new(config.max_concurrent, config.max_queue)),
             transport,
+            metrics: Metrics::default(),
             closed: CancellationToken::new(),
             config,
         }
@@ -72,6 +75,7 @@ impl Client {
             limiter: self.limiter.clone(),
             admission: Arc::clone(&self.admission),
             transport: Arc::clone(&self.transport),
+            metrics: self.metrics.clone(),
             closed: self.closed.clone(),
             config,
         }
@@ -92,6 +96,7 @@ impl Client {
         let id = random_id("call_", &mut rng);
         let started = clock::instant();
         let total = call.options.total_timeout;
+        self.metrics.begun();
         let mut running = Running::new(self, &call, sink, id, started, rng);
         let outcome = tokio::select! {
             biased;

@@ -10,6 +10,8 @@ pub mod clock;
 mod delivery;
 pub mod event;
 pub mod limiter;
+pub mod metrics;
+mod metrics_report;
 pub mod recovery;
 mod request;
 mod route;

@@ -51,6 +51,15 @@ impl EndpointState {
         }
     }
 
+    /// The models that have been asked for here, and the states of their breakers.
+    pub fn circuits(&self) -> Vec<(String, circuit_breaker::State)> {
+        let breakers = self.breakers.lock().unwrap_or_else(PoisonError::into_inner);
+        let state = |(model, lane): (&String, &Lane)| Some((model.clone(), lane.breaker.as_ref()?.state()));
+        let mut circuits: Vec<_> = breakers.iter().filter_map(state).collect();
+        circuits.sort_by(|a, b| a.0.cmp(&b.0));
+        circuits
+    }
+
     /// The lane of a model. `choice` and `shared` are the client's; the endpoint's own choice goes
     /// first. `alone` says that there is no other route.
     pub fn lane(

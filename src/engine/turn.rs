@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::attempt::{Attempt, Progress, Settings};
 use super::breaker::Guard;
-use super::call::Running;
+use super::call::{Previous, Running};
 use super::client::random_id;
 use super::clock;
 use super::delivery::Delivery;
@@ -62,7 +62,9 @@ impl Running<'_> {
     fn report_transition(&self, place: usize, transition: Option<Transition>) {
         let Some(Transition { from, to }) = transition else { return };
         let route = &self.routes[place];
-        self.sink.event(Event::Circuit {
+        self.emit(Event::Circuit {
+            call: self.id.clone(),
+            request_id: self.previous_request(),
             endpoint: route.endpoint.config.name.clone(),
             model: route.model.clone(),
             from: from.as_str(),
@@ -80,6 +82,9 @@ impl Running<'_> {
         guard: Option<Guard>,
     ) -> Result<()> {
         self.announce_fallback(place, reason);
+        if let (Reason::Retry(_), Some(previous)) = (reason, &self.previous) {
+            self.client.metrics.retried(previous.code.unwrap_or("complete"));
+        }
         let estimated = estimate::tokens(self.call.request.messages(), self.call.request.max_tokens());
         self.engaged = Some(Engaged { place, guard, estimated, judged: None });
         let result = self.admitted(place, reason, last, estimated).await;
@@ -177,8 +182,9 @@ impl Running<'_> {
     fn announce_fallback(&self, place: usize, reason: Reason) {
         let (Reason::Fallback, Some(before)) = (reason, self.attempts.last()) else { return };
         let route = &self.routes[place];
-        self.sink.event(Event::Fallback {
+        self.emit(Event::Fallback {
             call: self.id.clone(),
+            request_id: self.previous_request(),
             endpoint: route.endpoint.config.name.clone(),
             model: route.model.clone(),
             from_endpoint: before.endpoint.clone(),
@@ -234,7 +240,7 @@ impl Running<'_> {
             _ => self.requests.encode(place, &endpoint.name, name, asks_usage, &mut self.rng),
         };
         let headers = request::headers(endpoint, &options.headers, &encoded.key, &request_id, number)?;
-        self.sink.event(Event::Attempt {
+        self.emit(Event::Attempt {
             call: self.id.clone(),
             attempt: number,
             endpoint: endpoint.name.clone(),
@@ -255,13 +261,14 @@ impl Running<'_> {
             asked_for_usage: asks_usage,
             skip_malformed: options.recovery.skip_malformed,
         };
-        let (sink, call) = (self.sink, &self.id);
+        let (sink, call, sent_id) = (self.sink, &self.id, request_id.clone());
         let on_first_token = || {
             sink.event(Event::FirstToken {
                 call: call.clone(),
                 attempt: number,
                 endpoint: endpoint.name.clone(),
                 model: route.model.clone(),
+                request_id: sent_id.clone(),
                 after_ms: clock::instant().saturating_duration_since(started).as_millis() as u64,
             });
         };
@@ -306,6 +313,7 @@ impl Running<'_> {
     /// Writes the record of the attempt that is under way, if one is.
     fn close_attempt(&mut self, error: Option<&Error>) {
         let Some(current) = self.current.take() else { return };
+        let usage = self.journal.usage.clone();
         self.spend_usage();
         let route = &self.routes[current.place];
         let since_start = |at: Instant| at.saturating_duration_since(current.started).as_millis() as u64;
@@ -315,7 +323,7 @@ impl Running<'_> {
             attempt: number,
             endpoint: route.endpoint.config.name.clone(),
             model: route.model.clone(),
-            request_id: progress.request_id.unwrap_or(current.request_id),
+            request_id: progress.request_id.clone().unwrap_or_else(|| current.request_id.clone()),
             outcome: error.map_or("complete", Error::code).to_owned(),
             status: progress.status,
             message: error.map(|error| cut(&error.message, 300).to_owned()),
@@ -324,13 +332,16 @@ impl Running<'_> {
             first_token_ms: progress.first_token.map(since_start),
             pieces: progress.pieces,
         };
+        let code = error.map(Error::code);
+        self.client.metrics.ended(&record, code, usage.as_ref());
         if let Some(error) = error {
-            self.sink.event(Event::AttemptFailed {
+            self.emit(Event::AttemptFailed {
                 call: self.id.clone(),
                 attempt: number,
                 endpoint: record.endpoint.clone(),
                 model: record.model.clone(),
-                request_id: record.request_id.clone(),
+                request_id: current.request_id.clone(),
+                provider_request_id: progress.request_id,
                 code: error.code(),
                 status: record.status,
                 message: record.message.clone().unwrap_or_default(),
@@ -338,6 +349,7 @@ impl Running<'_> {
             });
         }
         self.attempts.push(record);
+        self.previous = Some(Previous { request_id: current.request_id, code });
     }
 }
 

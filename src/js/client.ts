@@ -7,6 +7,7 @@ import type {
   CircuitState,
   ClientEvent,
   ClientOptions,
+  Metrics,
   RecoveryOptions,
   StreamOutcome,
 } from '../../index'
@@ -138,6 +139,14 @@ export class HolySheepStreamingClient {
     })
     const { completion, about } = JSON.parse(json)
     return Object.defineProperty(completion, '_request_id', { value: about.requestId })
+  }
+
+  metrics(): Metrics {
+    return JSON.parse(this.#native.metrics())
+  }
+
+  metricsText(): string {
+    return this.#native.metricsText()
   }
 
   async close(): Promise<void> {

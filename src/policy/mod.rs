@@ -4,6 +4,7 @@ pub mod backoff;
 pub mod circuit_breaker;
 pub mod classify;
 pub mod estimate;
+pub mod histogram;
 mod outcomes;
 pub mod plan;
 pub mod token_bucket;

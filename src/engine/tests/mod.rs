@@ -5,6 +5,7 @@ mod deadlines;
 mod fallbacks;
 mod limits;
 mod malformed;
+mod metrics;
 mod provider;
 mod recovery;
 mod refusals;
