@@ -258,6 +258,8 @@ export interface Endpoint {
   headers?: Record<string, string>
   /** Names of models here, where they differ: ours to theirs. */
   models?: Record<string, string>
+  /** Its share of the calls against the other endpoints' (`routing`), more than 0; 1 unless set. */
+  weight?: number
   completion?: 'strict' | 'lenient'
   rateLimit?: RateLimitOptions | false
   circuitBreaker?: CircuitBreakerOptions | false
@@ -276,6 +278,14 @@ export interface ClientOptions extends Omit<CallOptions, 'signal' | 'idempotency
   model?: string
   /** Several endpoints, best first, instead of `baseUrl`. A plain URL gets the client's `apiKey`; an object only its own. */
   endpoints?: Array<string | Endpoint>
+  /**
+   * In which order a call tries the endpoints of a model. `ordered`: as they are given; a later one is used only while
+   * those before it fail. `weighted`: at random, in proportion to their `weight`. `score`: the best of 0.7 × health (the
+   * last 10 attempts) + 0.3 × speed (median of the last 100 first-token times, relative to the fastest) first; one that
+   * is not used is forgiven half of what it lacks every 10 s. `least-busy`: the one with the fewest attempts under way.
+   * One whose limiter has no room now comes after those that have. @default 'ordered'
+   */
+  routing?: 'ordered' | 'weighted' | 'score' | 'least-busy'
   /** Models to fall back to, in order, when the requested one fails everywhere. */
   fallbackModels?: string[]
   /** How retries are spaced: see `retry.*`. */

@@ -29,6 +29,8 @@ pub const MAX_TOOL_CALL: usize = 256 * 1024;
 
 pub const MAX_QUEUE: usize = 1000;
 
+pub const WEIGHT: f64 = 1.0;
+
 pub const FAILURE_THRESHOLD: u32 = 5;
 pub const BREAKER_TIMEOUT: Duration = Duration::from_secs(60);
 pub const HALF_OPEN_MAX_CALLS: u32 = 1;
@@ -67,6 +69,7 @@ pub fn list() -> Value {
             "onMalformed": "recover",
         },
         "maxQueue": MAX_QUEUE,
+        "routing": "ordered",
         "retry": {
             "backoff": "exponential",
             "baseDelayMs": ms(BASE_DELAY),

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use super::defaults as d;
 use super::reader::{Reader, show};
+use super::routing;
 use super::{BreakerChoice, COMPLETIONS, Completion, RateLimit, Secret, api_key, breaker_choice, rate_limit};
 use crate::error::{Error, Result, cut};
 
@@ -22,6 +24,8 @@ pub struct Endpoint {
     pub headers: Vec<(String, String)>,
     /// The names of models at this endpoint, where they differ.
     pub models: BTreeMap<String, String>,
+    /// Its share of the calls, against the other endpoints' weights.
+    pub weight: f64,
     pub completion: Option<Completion>,
     pub rate_limit: Option<RateLimit>,
     pub breaker: BreakerChoice,
@@ -36,6 +40,7 @@ impl Endpoint {
             key: Some(key),
             headers: Vec::new(),
             models: BTreeMap::new(),
+            weight: d::WEIGHT,
             completion: None,
             rate_limit: None,
             breaker: BreakerChoice::Auto,
@@ -79,6 +84,7 @@ impl Endpoint {
             key,
             headers: headers(&mut reader, "headers")?,
             models: models(&mut reader)?,
+            weight: routing::weight(&mut reader)?,
             completion: reader.choice("completion", COMPLETIONS)?,
             rate_limit: rate_limit(&mut reader, "rateLimit")?,
             breaker: breaker_choice(&mut reader, "circuitBreaker")?,

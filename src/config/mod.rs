@@ -6,6 +6,7 @@ pub mod defaults;
 mod endpoint;
 pub mod reader;
 mod recovery;
+mod routing;
 
 use std::fmt;
 use std::sync::Arc;
@@ -19,6 +20,7 @@ pub use recovery::{Mode, Recovery};
 use crate::error::{Error, Result};
 use crate::policy::backoff::{Backoff, Jitter, Shape};
 use crate::policy::circuit_breaker;
+use crate::policy::route::Strategy;
 use defaults as d;
 use reader::{Reader, show};
 
@@ -347,6 +349,7 @@ pub struct ClientConfig {
     pub endpoints: Vec<Arc<Endpoint>>,
     pub model: String,
     pub fallback_models: Vec<String>,
+    pub routing: Strategy,
     pub call: CallConfig,
     pub retry: RetryConfig,
     pub breaker: BreakerChoice,
@@ -397,6 +400,7 @@ impl ClientConfig {
             endpoints,
             model: reader.text("model", "a model's name")?.unwrap_or(d::MODEL).to_owned(),
             fallback_models: reader.texts("fallbackModels", "an array of models' names")?.unwrap_or_default(),
+            routing: routing::strategy(&mut reader)?,
             call,
             retry,
             breaker: breaker_choice(&mut reader, "circuitBreaker")?,

@@ -33,6 +33,13 @@ impl SharedBreaker {
         })
     }
 
+    /// It is no longer closed, and would admit a call: one that finds out. Looking spends nothing.
+    pub fn is_due(&self) -> bool {
+        self.update(|inner| {
+            inner.breaker.state() != State::Closed && inner.breaker.would_admit(&inner.options, clock::now())
+        })
+    }
+
     pub fn state(&self) -> State {
         self.update(|inner| inner.breaker.state())
     }

@@ -19,7 +19,9 @@ use super::sink::Sink;
 use super::turn::{Current, Engaged};
 use crate::error::{AttemptRecord, Error, Kind, Phase, Result};
 use crate::policy::classify::classify;
+use crate::policy::estimate;
 use crate::policy::plan::{self, Failure, Plan, Step, Stop};
+use crate::policy::route;
 use crate::session::journal::Journal;
 
 /// One route of this call.
@@ -105,12 +107,13 @@ impl<'a> Running<'a> {
         }
     }
 
-    fn plan(&self) -> Plan {
+    fn plan(&mut self) -> Plan {
         let endpoints = self.client.endpoints.len();
-        let routes = self.routes.iter().enumerate().map(|(place, route)| {
-            let at = plan::Route { place, endpoint: place % endpoints, model: place / endpoints };
-            (at, route.lane.cooling())
-        });
+        let routes =
+            self.order().into_iter().map(|place| (place, &self.routes[place])).map(|(place, route)| {
+                let at = plan::Route { place, endpoint: place % endpoints, model: place / endpoints };
+                (at, route.lane.cooling())
+            });
         let single = self.call.options.single;
         let settings = plan::Settings {
             max_retries: if single { 0 } else { self.call.options.max_retries },
@@ -118,6 +121,25 @@ impl<'a> Running<'a> {
             max_retry_after: self.client.config.retry.max_retry_after,
         };
         Plan::new(settings, routes.take(if single { 1 } else { usize::MAX }).collect())
+    }
+
+    /// The places of the routes, model by model, each model's endpoints as the routing says.
+    fn order(&mut self) -> Vec<usize> {
+        let endpoints = self.client.endpoints.len();
+        if endpoints == 1 {
+            return (0..self.routes.len()).collect();
+        }
+        let request = &self.call.request;
+        let tokens = || estimate::tokens(request.messages(), request.max_tokens());
+        let strategy = self.client.config.routing;
+        let mut places = Vec::with_capacity(self.routes.len());
+        for (model, routes) in self.routes.chunks(endpoints).enumerate() {
+            let look = |route: &Route| route.endpoint.candidate(&route.lane, strategy, tokens);
+            let candidates: Vec<_> = routes.iter().map(look).collect();
+            let order = route::order(strategy, &candidates, &mut self.rng);
+            places.extend(order.into_iter().map(|index| model * endpoints + index));
+        }
+        places
     }
 
     /// What the deadline leaves.

@@ -17,7 +17,7 @@ use super::event::Event;
 use super::limiter::{Limiter, Reserved};
 use super::recovery::Form;
 use super::request;
-use super::route::EndpointState;
+use super::route::{Busy, EndpointState};
 use super::sink::Wants;
 use crate::config::{Endpoint, Secret, defaults as d};
 use crate::error::{AttemptRecord, Error, Kind, Phase, Result, cut};
@@ -38,6 +38,7 @@ pub(super) struct Engaged {
     estimated: f64,
     /// Whether the caller's `isFailure` counts the error as a failure.
     judged: Option<bool>,
+    _busy: Busy,
 }
 
 /// The attempt that is under way.
@@ -86,7 +87,8 @@ impl Running<'_> {
             self.client.metrics.retried(previous.code.unwrap_or("complete"));
         }
         let estimated = estimate::tokens(self.call.request.messages(), self.call.request.max_tokens());
-        self.engaged = Some(Engaged { place, guard, estimated, judged: None });
+        let _busy = Busy::at(&self.routes[place].endpoint);
+        self.engaged = Some(Engaged { place, guard, estimated, judged: None, _busy });
         let result = self.admitted(place, reason, last, estimated).await;
         if let Err(error) = &result {
             let judged = self.judge(error).await;
@@ -136,9 +138,14 @@ impl Running<'_> {
     /// Ends the turn that is under way, if one is: tells the breaker and the limiters what was learned,
     /// and writes the record.
     pub(super) fn close_turn(&mut self, error: Option<&Error>) {
-        if let Some(Engaged { place, guard, estimated, judged }) = self.engaged.take() {
+        if let Some(Engaged { place, guard, estimated, judged, _busy }) = self.engaged.take() {
+            let outcome = self.outcome(error, judged);
+            if self.current.is_some() && outcome != Outcome::Ignored {
+                let success = outcome == Outcome::Success;
+                self.routes[place].lane.record.update(|record| record.ended(success, clock::now()));
+            }
             if let Some(guard) = guard {
-                self.report_transition(place, guard.report(self.outcome(error, judged)));
+                self.report_transition(place, guard.report(outcome));
             }
             if self.current.is_some() {
                 self.learn(&self.routes[place].endpoint, estimated);
@@ -332,6 +339,9 @@ impl Running<'_> {
             first_token_ms: progress.first_token.map(since_start),
             pieces: progress.pieces,
         };
+        if let Some(ms) = record.first_token_ms {
+            route.lane.record.update(|known| known.first_token(ms));
+        }
         let code = error.map(Error::code);
         self.client.metrics.ended(&record, code, usage.as_ref());
         if let Some(error) = error {

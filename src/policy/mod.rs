@@ -7,4 +7,5 @@ pub mod estimate;
 pub mod histogram;
 mod outcomes;
 pub mod plan;
+pub mod route;
 pub mod token_bucket;

@@ -10,6 +10,7 @@ mod provider;
 mod recovery;
 mod refusals;
 mod retries;
+mod routing;
 mod streams;
 mod support;
 mod timeouts;
