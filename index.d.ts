@@ -286,6 +286,11 @@ export interface ClientOptions extends Omit<CallOptions, 'signal' | 'idempotency
    * One whose limiter has no room now comes after those that have. @default 'ordered'
    */
   routing?: 'ordered' | 'weighted' | 'score' | 'least-busy'
+  /**
+   * How often the endpoints are probed (`healthCheck()`), in milliseconds, ±20 %. Off unless set. An endpoint that
+   * answers is used again at once, without waiting for its breaker's `timeout`.
+   */
+  healthCheckMs?: number
   /** Models to fall back to, in order, when the requested one fails everywhere. */
   fallbackModels?: string[]
   /** How retries are spaced: see `retry.*`. */
@@ -366,7 +371,8 @@ export type ClientEvent =
     }
   | {
       type: 'circuit'
-      call: string
+      /** None where a probe (`healthCheckMs`) did it: that is told with the next call. */
+      call?: string
       requestId?: string
       endpoint: string
       model: string
@@ -413,6 +419,18 @@ export interface AttemptRecord {
   firstTokenMs?: number
   /** Pieces of text that it brought. */
   pieces: number
+}
+
+/** What a probe of an endpoint has found. */
+export interface EndpointHealth {
+  endpoint: string
+  /** It answered with success, or does not know the path (404, 405, 501), which not every endpoint has. */
+  healthy: boolean
+  status?: number
+  latencyMs: number
+  /** The `code` and the message of the error. */
+  code?: string
+  error?: string
 }
 
 /** What a client has counted since it was made. */
@@ -548,6 +566,12 @@ export class HolySheepStreamingClient implements AsyncDisposable {
 
   /** An answer in one piece. It is streamed upstream, so that the same limits hold. */
   chat(request: ChatRequest | ChatRequestFields, options?: CallOptions): Promise<ChatCompletion>
+
+  /**
+   * Probes each endpoint now, one after the other: `GET /models` with its own key, within 5 s. What it answers counts
+   * for the health of its routes (`routing: 'score'`), and closes a breaker that was open.
+   */
+  healthCheck(): Promise<EndpointHealth[]>
 
   /** What the client has counted since it was made. */
   metrics(): Metrics

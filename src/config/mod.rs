@@ -350,6 +350,8 @@ pub struct ClientConfig {
     pub model: String,
     pub fallback_models: Vec<String>,
     pub routing: Strategy,
+    /// How often the endpoints are probed.
+    pub health_check: Option<Duration>,
     pub call: CallConfig,
     pub retry: RetryConfig,
     pub breaker: BreakerChoice,
@@ -401,6 +403,7 @@ impl ClientConfig {
             model: reader.text("model", "a model's name")?.unwrap_or(d::MODEL).to_owned(),
             fallback_models: reader.texts("fallbackModels", "an array of models' names")?.unwrap_or_default(),
             routing: routing::strategy(&mut reader)?,
+            health_check: reader.millis("healthCheckMs", 10)?,
             call,
             retry,
             breaker: breaker_choice(&mut reader, "circuitBreaker")?,

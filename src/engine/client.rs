@@ -1,8 +1,10 @@
 //! A client: its options, the state that its calls share, and the frame of a call (deadline, abort).
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use rand::{Rng, RngExt, SeedableRng, rngs::StdRng};
+use tokio::sync::Mutex;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -11,12 +13,14 @@ use super::answer::Answer;
 use super::breaker::SharedBreaker;
 use super::call::Running;
 use super::clock;
+use super::event::Event;
 use super::limiter::Limiter;
 use super::metrics::Metrics;
 use super::route::EndpointState;
 use super::sink::Sink;
 use crate::config::{CallConfig, ClientConfig};
 use crate::error::{Error, Kind, Phase, Result};
+use crate::store::Slot;
 use crate::transport::Transport;
 use crate::wire::chat::ChatRequest;
 
@@ -29,7 +33,11 @@ pub struct Client {
     pub(super) admission: Arc<Admission>,
     pub(super) transport: Arc<dyn Transport>,
     pub(super) metrics: Metrics,
-    closed: CancellationToken,
+    /// Held by the one who probes.
+    pub(super) probing: Arc<Mutex<()>>,
+    /// What happened outside of calls, to be told with the next one.
+    pub(super) untold: Slot<VecDeque<Event>>,
+    pub(super) closed: CancellationToken,
 }
 
 /// One call.
@@ -54,6 +62,8 @@ impl Client {
             admission: Arc::new(Admission::new(config.max_concurrent, config.max_queue)),
             transport,
             metrics: Metrics::default(),
+            probing: Arc::default(),
+            untold: Slot::new(VecDeque::new()),
             closed: CancellationToken::new(),
             config,
         }
@@ -76,6 +86,8 @@ impl Client {
             admission: Arc::clone(&self.admission),
             transport: Arc::clone(&self.transport),
             metrics: self.metrics.clone(),
+            probing: Arc::clone(&self.probing),
+            untold: self.untold.clone(),
             closed: self.closed.clone(),
             config,
         }
@@ -97,6 +109,7 @@ impl Client {
         let started = clock::instant();
         let total = call.options.total_timeout;
         self.metrics.begun();
+        self.untold.update(std::mem::take).into_iter().for_each(|event| sink.event(event));
         let mut running = Running::new(self, &call, sink, id, started, rng);
         let outcome = tokio::select! {
             biased;

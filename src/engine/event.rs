@@ -70,9 +70,10 @@ pub enum Event {
         model: String,
         wait_ms: u64,
     },
-    /// A breaker has changed.
+    /// A breaker has changed: in this call, or by a probe before it.
     Circuit {
-        call: String,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        call: Option<String>,
         #[serde(skip_serializing_if = "Option::is_none")]
         request_id: Option<String>,
         endpoint: String,

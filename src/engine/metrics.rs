@@ -115,7 +115,8 @@ impl Metrics {
             }
             Event::Failed { code, .. } if *code == Kind::Aborted.code() => state.aborted += 1,
             Event::Failed { code, .. } => count(&mut state.failures, code),
-            Event::FirstToken { .. } | Event::AttemptFailed { .. } | Event::Circuit { .. } => {}
+            // The attempt's record says more.
+            _ => {}
         });
     }
 

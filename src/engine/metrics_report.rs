@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::client::Client;
 use super::metrics::{Counts, MAX_ROUTES, RouteState};
+use super::route::Lane;
 use crate::policy::circuit_breaker::State as Circuit;
 use crate::policy::histogram::Histogram;
 use crate::wire::prometheus::{Exposition, Type};
@@ -119,12 +120,11 @@ impl Client {
         let failures = sum(&state.failures);
         let over = state.successes + failures + state.aborted;
         let breakers = self.endpoints.iter().flat_map(|endpoint| {
-            let of = |(model, circuit): (String, Circuit)| Breaker {
-                endpoint: endpoint.config.name.clone(),
-                model,
-                state: circuit.as_str(),
+            let of = |(model, lane): (String, Lane)| {
+                let state = lane.breaker?.state().as_str();
+                Some(Breaker { endpoint: endpoint.config.name.clone(), model, state })
             };
-            endpoint.circuits().into_iter().map(of)
+            endpoint.lanes().into_iter().filter_map(of)
         });
         let total = |of: fn(&RouteState) -> u64| state.routes.iter().map(of).sum();
         Report {

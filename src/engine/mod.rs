@@ -9,6 +9,7 @@ mod client;
 pub mod clock;
 mod delivery;
 pub mod event;
+pub mod health;
 pub mod limiter;
 pub mod metrics;
 mod metrics_report;

@@ -71,13 +71,12 @@ impl EndpointState {
         }
     }
 
-    /// The models that have been asked for here, and the states of their breakers.
-    pub fn circuits(&self) -> Vec<(String, circuit_breaker::State)> {
+    /// The models that have been asked for here, by name, and what is known of each.
+    pub fn lanes(&self) -> Vec<(String, Lane)> {
         let breakers = self.breakers.lock().unwrap_or_else(PoisonError::into_inner);
-        let state = |(model, lane): (&String, &Lane)| Some((model.clone(), lane.breaker.as_ref()?.state()));
-        let mut circuits: Vec<_> = breakers.iter().filter_map(state).collect();
-        circuits.sort_by(|a, b| a.0.cmp(&b.0));
-        circuits
+        let mut lanes: Vec<_> = breakers.iter().map(|(model, lane)| (model.clone(), lane.clone())).collect();
+        lanes.sort_by(|a, b| a.0.cmp(&b.0));
+        lanes
     }
 
     /// The lane of a model. `choice` and `shared` are the client's; the endpoint's own choice goes

@@ -25,7 +25,7 @@ use crate::policy::circuit_breaker::{Outcome, Transition};
 use crate::policy::classify::{Verdict, classify};
 use crate::policy::estimate;
 use crate::policy::plan::Reason;
-use crate::transport::{Request, TransportOptions};
+use crate::transport::{Method, Request, TransportOptions};
 use crate::wire::chat::Instead;
 use crate::wire::secrets;
 
@@ -64,7 +64,7 @@ impl Running<'_> {
         let Some(Transition { from, to }) = transition else { return };
         let route = &self.routes[place];
         self.emit(Event::Circuit {
-            call: self.id.clone(),
+            call: Some(self.id.clone()),
             request_id: self.previous_request(),
             endpoint: route.endpoint.config.name.clone(),
             model: route.model.clone(),
@@ -305,8 +305,14 @@ impl Running<'_> {
             held: Vec::new(),
         };
         let mut attempt = Attempt { settings, delivery };
-        let send =
-            |on_sent| Request { url, headers, body: encoded.body, options: transport_options, on_sent };
+        let send = |on_sent| Request {
+            method: Method::POST,
+            url,
+            headers,
+            body: encoded.body,
+            options: transport_options,
+            on_sent,
+        };
         let result = attempt.run(&*self.client.transport, send).await;
         let result = result.map_err(|error| without_key(error, endpoint));
         let seam = attempt.delivery.splice.as_ref().and_then(|splice| splice.seam());

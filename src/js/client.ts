@@ -7,6 +7,7 @@ import type {
   CircuitState,
   ClientEvent,
   ClientOptions,
+  EndpointHealth,
   Metrics,
   RecoveryOptions,
   StreamOutcome,
@@ -139,6 +140,13 @@ export class HolySheepStreamingClient {
     })
     const { completion, about } = JSON.parse(json)
     return Object.defineProperty(completion, '_request_id', { value: about.requestId })
+  }
+
+  async healthCheck(): Promise<EndpointHealth[]> {
+    const json = await new Promise<string>((end, error) => {
+      open({ end, error }, {}, (hub) => native(() => this.#native.checkHealth(hub))).begin(NOTHING)
+    })
+    return JSON.parse(json)
   }
 
   metrics(): Metrics {

@@ -107,7 +107,7 @@ impl Transport for Http {
             let client = client(request.options).await?;
             let body = SentBody { bytes: Some(request.body), on_sent: Some(request.on_sent) };
             let mut response = client
-                .post(&request.url)
+                .request(request.method, &request.url)
                 .headers(request.headers)
                 .body(reqwest::Body::wrap(body))
                 .send()

@@ -11,6 +11,7 @@ use futures::Stream;
 use futures::future::BoxFuture;
 use tokio::sync::oneshot;
 
+pub use reqwest::Method;
 pub use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::error::Result;
@@ -24,8 +25,9 @@ pub struct TransportOptions {
     pub ca: Option<Arc<str>>,
 }
 
-/// One HTTP POST.
+/// One HTTP request. A GET has no body.
 pub struct Request {
+    pub method: Method,
     pub url: String,
     pub headers: HeaderMap,
     pub body: Bytes,

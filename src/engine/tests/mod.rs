@@ -3,6 +3,7 @@
 mod aborts;
 mod deadlines;
 mod fallbacks;
+mod health;
 mod limits;
 mod malformed;
 mod metrics;
