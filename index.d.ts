@@ -456,8 +456,6 @@ export interface Metrics {
   fallbacks: number
   /** Broken answers that were taken up again. */
   recoveries: number
-  /** Second requests beside a slow first one. */
-  hedges: number
   circuitOpenings: number
   /** Waits by reason. */
   waits: Partial<Record<WaitReason, number>>

@@ -35,7 +35,6 @@ pub struct State {
     pub retries: Counts,
     pub fallbacks: u64,
     pub recoveries: u64,
-    pub hedges: u64,
     pub circuit_openings: u64,
     /// Waits, by reason.
     pub waits: Counts,

@@ -25,7 +25,6 @@ pub struct Report {
     retries_by_cause: Counts,
     fallbacks: u64,
     recoveries: u64,
-    hedges: u64,
     circuit_openings: u64,
     waits: Counts,
     waited_ms: u64,
@@ -140,7 +139,6 @@ impl Client {
             retries_by_cause: state.retries,
             fallbacks: state.fallbacks,
             recoveries: state.recoveries,
-            hedges: state.hedges,
             circuit_openings: state.circuit_openings,
             waits: state.waits,
             waited_ms: state.waited_ms,
@@ -190,12 +188,6 @@ impl Report {
             Counter,
             "Broken answers that were taken up again.",
             self.recoveries as f64,
-        );
-        single(
-            "holysheep_hedges_total",
-            Counter,
-            "Second requests beside a slow first one.",
-            self.hedges as f64,
         );
         single(
             "holysheep_circuit_openings_total",
