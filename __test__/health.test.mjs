@@ -1,8 +1,13 @@
 // Probes of the endpoints, over real sockets.
 import assert from 'node:assert/strict'
+import { join } from 'node:path'
 import { test } from 'node:test'
-import { run } from './support/child.mjs'
-import { clientOf, failure, provider, REQUEST, until } from './support/provider.mjs'
+import { Worker } from 'node:worker_threads'
+import { HolySheepStreamingClient } from '../index.mjs'
+import { root, run } from './support/child.mjs'
+import { clientOf, failure, KEY, provider, REQUEST, until } from './support/provider.mjs'
+
+const later = (ms) => new Promise((resolve) => setTimeout(resolve, ms))
 
 /** How often the models were asked for. */
 const probes = ({ requests }) => requests.filter(({ path }) => path === '/v1/models').length
@@ -65,8 +70,17 @@ test('a closed client probes no more, and a probe under way ends with it', async
   assert.equal((await failure(check)).code, 'CLIENT_CLOSED')
   assert.equal((await failure(client.healthCheck())).code, 'CLIENT_CLOSED')
   const before = probes(a)
-  await new Promise((resolve) => setTimeout(resolve, 100))
+  await later(100)
   assert.equal(probes(a), before)
+})
+
+test('an interval that is too short is refused by name', () => {
+  for (const healthCheckMs of [0, 9, NaN]) {
+    assert.throws(() => new HolySheepStreamingClient(KEY, { healthCheckMs }), {
+      name: 'RangeError',
+      message: `healthCheckMs: got ${healthCheckMs}; accepted: whole milliseconds from 10 to 604800000`,
+    })
+  }
 })
 
 test('probes do not keep a process alive', async () => {
@@ -96,4 +110,20 @@ test('a client that is forgotten is collected, and probes no more', async () => 
     console.log(forgotten.deref() === undefined, simulator.requests.length - before)
   `)
   assert.deepEqual([code, stdout, stderr], [0, 'true 0\n', ''])
+})
+
+test('the probes of a worker end with it', async (t) => {
+  const simulator = await provider(t)
+  const script = `
+    const { HolySheepStreamingClient } = require(${JSON.stringify(join(root, 'dist/index.js'))})
+    globalThis.client = new HolySheepStreamingClient('sk-test', { baseUrl: '${simulator.url}', healthCheckMs: 10 })
+    setInterval(() => {}, 1000)
+  `
+  const worker = new Worker(script, { eval: true })
+  await until(() => probes(simulator) > 2, 'the third probe')
+  await worker.terminate()
+  await later(50)
+  const before = probes(simulator)
+  await later(150)
+  assert.equal(probes(simulator), before)
 })

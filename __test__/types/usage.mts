@@ -5,6 +5,7 @@ import {
   type ClientOptions,
   HolySheepError,
   HolySheepStreamingClient,
+  type Metrics,
   RateLimitedClient,
   TimeoutError,
 } from 'holysheep'
@@ -17,6 +18,11 @@ export async function use() {
   await using client = new HolySheepStreamingClient('sk', options)
   new HolySheepStreamingClient()
   new HolySheepStreamingClient('sk', 3)
+  const routed: ClientOptions = { endpoints: [{ baseUrl: 'a', weight: 2 }], routing: 'least-busy', healthCheckMs: 1000 }
+  const { routes, waits }: Metrics = new HolySheepStreamingClient(routed).metrics()
+  const [p95, backoffs]: [number | null | undefined, number | undefined] = [routes[0]?.firstTokenMs.p95, waits.backoff]
+  const [health] = await client.healthCheck()
+  if (health && !health.healthy) return `${health.error} ${p95} ${backoffs} ${client.metricsText()}`
   const limited: HolySheepStreamingClient = new RateLimitedClient('sk', { capacity: 5, maxRetries: 1 })
   limited.baseDelay = 5
   const stream = client.stream({ messages: [{ role: 'user', content: 'x' }] }, { signal: AbortSignal.timeout(5) })
@@ -36,6 +42,8 @@ export async function use() {
 }
 
 export function refused() {
+  // @ts-expect-error a strategy that there is not
+  new HolySheepStreamingClient('sk', { routing: 'fastest' })
   // @ts-expect-error a misspelt option
   new HolySheepStreamingClient('sk', { maxRetry: 3 })
   // @ts-expect-error a number is no key
