@@ -9,8 +9,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::provider::{Reply, answer, no_connection, refusal, status, unavailable};
 use super::support::{Ask, Scene};
+use crate::config::BreakerChoice;
 use crate::engine::Client;
+use crate::engine::breaker::SharedBreaker;
 use crate::engine::health::watch;
+use crate::policy::circuit_breaker::{Options, State};
 
 fn list() -> Reply {
     status(200).header("content-type", "application/json").raw("{\"data\":[]}")
@@ -186,4 +189,21 @@ async fn the_watch_ends_at_once_when_it_is_stopped() {
     stop.cancel();
     task.await.unwrap();
     assert_eq!(scene.now(), 100);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_breaker_that_all_routes_share_is_not_one_endpoints_to_close() {
+    let mut scene = Scene::two(json!({}), vec![unavailable(), list()], vec![list()]);
+    let options = Options { failure_threshold: 1, ..Options::default() };
+    let shared = SharedBreaker::new(options);
+    let mut config = scene.client.config().clone();
+    config.breaker = BreakerChoice::Shared;
+    config.call.max_retries = 0;
+    let transport = Arc::clone(&scene.client.transport);
+    scene.client = Client::new(config, transport, Some(shared.clone()), None);
+    scene.call().await;
+    assert_eq!((shared.state(), scene.went_to().as_str()), (State::Open, "a"));
+    let found = scene.client.check_health(&CancellationToken::new()).await.unwrap();
+    assert_eq!(found.len(), 2);
+    assert_eq!(shared.state(), State::Open);
 }
