@@ -1,7 +1,7 @@
 // What a client counts, as numbers and as Prometheus reads it.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { clientOf, failure, pair, provider, REQUEST } from './support/provider.mjs'
+import { clientOf, failure, pair, provider, REQUEST, until } from './support/provider.mjs'
 
 test('calls, attempts and retries by cause are counted, and tokens and times by route', async (t) => {
   const { simulator, client } = await pair(t)
@@ -39,8 +39,10 @@ test('an aborted call is no failure', async (t) => {
   const { simulator, client } = await pair(t)
   simulator.setDefault({ silent: true })
   await failure(client.chat(REQUEST, { signal: AbortSignal.timeout(20) }))
-  const { aborted, failures, inFlight } = client.metrics()
-  assert.deepEqual([aborted, failures, inFlight], [1, 0, 0])
+  // The caller is told at once, before the engine has put everything away.
+  await until(() => client.metrics().inFlight === 0, 'the end of the call')
+  const { aborted, failures } = client.metrics()
+  assert.deepEqual([aborted, failures], [1, 0])
 })
 
 /** Reads the text as Prometheus does: families in one piece, every sample of a declared one. */
