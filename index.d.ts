@@ -382,6 +382,8 @@ export interface Endpoint {
   headers?: Record<string, string>
   /** Names of models here, where they differ: ours to theirs. */
   models?: Record<string, string>
+  /** Its share of the calls against the other endpoints' (`routing`), more than 0; 1 unless set. */
+  weight?: number
   completion?: 'strict' | 'lenient'
   /** Whether the body carries `session_id`; without it that of the client. */
   sessionField?: boolean
@@ -420,6 +422,19 @@ export interface ClientOptions extends Omit<CallOptions, 'signal' | 'idempotency
   model?: string
   /** Several endpoints, best first, instead of `baseUrl`. A plain URL gets the client's `apiKey`; an object only its own. */
   endpoints?: Array<string | Endpoint>
+  /**
+   * In which order a call tries the endpoints of a model. `ordered`: as they are given; a later one is used only while
+   * those before it fail. `weighted`: at random, in proportion to their `weight`. `score`: the best of 0.7 × health (the
+   * last 10 attempts) + 0.3 × speed (median of the last 100 first-token times, relative to the fastest) first; one that
+   * is not used is forgiven half of what it lacks every 10 s. `least-busy`: the one with the fewest attempts under way.
+   * One whose limiter has no room now comes after those that have. @default 'ordered'
+   */
+  routing?: 'ordered' | 'weighted' | 'score' | 'least-busy'
+  /**
+   * How often the endpoints are probed (`healthCheck()`), in milliseconds, ±20 %. Off unless set. An endpoint that
+   * answers is used again at once, without waiting for its breaker's `timeout`.
+   */
+  healthCheckMs?: number
   /** How retries are spaced, and which failures are retried: see `retry.*`. */
   retry?: RetryOptions
   /**
@@ -462,7 +477,10 @@ export interface ClientOptions extends Omit<CallOptions, 'signal' | 'idempotency
   onEvent?(event: ClientEvent): void
 }
 
-/** What a client reports. `call` names a call; each attempt has a `requestId` of its own. */
+/**
+ * What a client reports. `call` names a call. `requestId` is the id of an attempt as it was sent (`x-client-request-id`):
+ * of the one that the event is about, or of the last one before it; without one there was none yet.
+ */
 export type ClientEvent =
   | {
       type: 'attempt'
@@ -473,7 +491,15 @@ export type ClientEvent =
       requestId: string
       reason: 'first' | 'retry' | 'fallback'
     }
-  | { type: 'first-token'; call: string; attempt: number; endpoint: string; model: string; afterMs: number }
+  | {
+      type: 'first-token'
+      call: string
+      attempt: number
+      endpoint: string
+      model: string
+      requestId: string
+      afterMs: number
+    }
   | {
       type: 'attempt-failed'
       call: string
@@ -483,19 +509,73 @@ export type ClientEvent =
       requestId: string
       /** The name of the error's class. */
       class: string
+      /** The provider's own id of the request, where it sent one. */
+      providerRequestId?: string
       code: string
       status?: number
       message: string
       durationMs: number
     }
-  | { type: 'wait'; call: string; ms: number; reason: 'backoff' | 'retry-after' | 'rate-limit' | 'queue' }
-  | { type: 'retry-budget'; call: string; budget: 'client' | 'key' }
-  | { type: 'fallback'; call: string; endpoint: string; model: string; fromEndpoint: string; fromModel: string }
-  | { type: 'recovery'; call: string; count: number; received: number; endpoint: string; model: string; waitMs: number }
-  | { type: 'circuit'; endpoint: string; model: string; from: CircuitState; to: CircuitState }
-  | { type: 'soft-limit'; call: string; window: string; since: number; softLimitUsd: number; spentUsd: number }
-  | { type: 'complete'; call: string; attempts: number; endpoint: string; model: string; durationMs: number }
-  | { type: 'failed'; call: string; attempts: number; code: string; message: string; durationMs: number }
+  | { type: 'wait'; call: string; requestId?: string; ms: number; reason: WaitReason }
+  | { type: 'retry-budget'; call: string; requestId?: string; budget: 'client' | 'key' }
+  | {
+      type: 'fallback'
+      call: string
+      requestId?: string
+      endpoint: string
+      model: string
+      fromEndpoint: string
+      fromModel: string
+    }
+  | {
+      type: 'recovery'
+      call: string
+      requestId?: string
+      count: number
+      received: number
+      endpoint: string
+      model: string
+      waitMs: number
+    }
+  | {
+      type: 'circuit'
+      /** None where a probe (`healthCheckMs`) did it: that is told with the next call. */
+      call?: string
+      requestId?: string
+      endpoint: string
+      model: string
+      from: CircuitState
+      to: CircuitState
+    }
+  | {
+      type: 'soft-limit'
+      call: string
+      requestId?: string
+      window: string
+      since: number
+      softLimitUsd: number
+      spentUsd: number
+    }
+  | {
+      type: 'complete'
+      call: string
+      requestId?: string
+      attempts: number
+      endpoint: string
+      model: string
+      durationMs: number
+    }
+  | {
+      type: 'failed'
+      call: string
+      requestId?: string
+      attempts: number
+      code: string
+      message: string
+      durationMs: number
+    }
+
+export type WaitReason = 'backoff' | 'retry-after' | 'rate-limit' | 'queue'
 
 /** What one attempt was and how it ended. */
 export interface AttemptRecord {
@@ -516,6 +596,84 @@ export interface AttemptRecord {
   firstTokenMs?: number
   /** Pieces of text that it brought. */
   pieces: number
+}
+
+/** What a probe of an endpoint has found. */
+export interface EndpointHealth {
+  endpoint: string
+  /** It answered with success, or does not know the path (404, 405, 501), which not every endpoint has. */
+  healthy: boolean
+  status?: number
+  latencyMs: number
+  /** The `code` and the message of the error. */
+  code?: string
+  error?: string
+}
+
+/** What a client has counted since it was made. */
+export interface Metrics {
+  /** Calls that have begun: `successes + failures + aborted + inFlight`. */
+  calls: number
+  inFlight: number
+  successes: number
+  failures: number
+  /** Calls that their caller ended. */
+  aborted: number
+  /** Answers that took more than one attempt. */
+  successAfterRetry: number
+  /** Failed calls by the `code` of their error. */
+  failuresByCode: Record<string, number>
+  /** Requests that were sent. */
+  attempts: number
+  /** Tries on a route that had its first try in the same call. */
+  retries: number
+  /** Retries by the code of the failure before them. */
+  retriesByCause: Record<string, number>
+  /** Changes to another endpoint or model within a call. */
+  fallbacks: number
+  /** Broken answers that were taken up again. */
+  recoveries: number
+  circuitOpenings: number
+  /** Waits by reason. */
+  waits: Partial<Record<WaitReason, number>>
+  /** Time that calls waited before their attempts, in milliseconds. */
+  waitedMs: number
+  /** Tokens as the providers counted them. */
+  tokensIn: number
+  tokensOut: number
+  costUsd: number
+  /** At most 256; what comes later is counted in one route whose endpoint and model are `other`. */
+  routes: RouteMetrics[]
+  /** The breakers of the models that were asked for, at most 256. */
+  breakers: Array<{ endpoint: string; model: string; state: CircuitState }>
+}
+
+/** What was counted for one model at one endpoint. */
+export interface RouteMetrics {
+  endpoint: string
+  model: string
+  attempts: number
+  failures: number
+  /** Failed attempts by the `code` of their error; `ABORTED` is the caller's doing. */
+  failuresByCode: Record<string, number>
+  tokensIn: number
+  tokensOut: number
+  costUsd: number
+  /** From the beginning of an attempt to its first token. */
+  firstTokenMs: TimeHistogram
+  /** How long attempts took, failed ones too. */
+  durationMs: TimeHistogram
+}
+
+/** Times in milliseconds. The quantiles are estimated from the buckets; null without a time. */
+export interface TimeHistogram {
+  count: number
+  sum: number
+  p50: number | null
+  p95: number | null
+  p99: number | null
+  /** How many times were at most `le`, in ascending order. What is above the last bound is only in `count`. */
+  buckets: Array<{ le: number; count: number }>
 }
 
 // ---------------------------------------------------------------------------------------------
@@ -601,6 +759,18 @@ export class HolySheepStreamingClient implements AsyncDisposable {
    * `validateModel`. One try an endpoint. @throws the error of the last endpoint.
    */
   models(options?: { signal?: AbortSignal }): Promise<ProviderModel[]>
+
+  /**
+   * Probes each endpoint now, one after the other: `GET /models` with its own key, within 5 s. What it answers counts
+   * for the health of its routes (`routing: 'score'`), and closes a breaker that was open.
+   */
+  healthCheck(): Promise<EndpointHealth[]>
+
+  /** What the client has counted since it was made. */
+  metrics(): Metrics
+
+  /** The same in Prometheus' text format 0.0.4 (`content-type: text/plain; version=0.0.4`). */
+  metricsText(): string
 
   /** Ends what is in flight (`code: 'CLIENT_CLOSED'`) and refuses what comes later. */
   close(): Promise<void>

@@ -8,6 +8,7 @@ import {
   classifyComplexity,
   HolySheepError,
   HolySheepStreamingClient,
+  type Metrics,
   RateLimitedClient,
   TimeoutError,
 } from 'holysheep'
@@ -20,6 +21,11 @@ export async function use() {
   await using client = new HolySheepStreamingClient('sk', options)
   new HolySheepStreamingClient()
   new HolySheepStreamingClient('sk', 3)
+  const routed: ClientOptions = { endpoints: [{ baseUrl: 'a', weight: 2 }], routing: 'least-busy', healthCheckMs: 1000 }
+  const { routes, waits }: Metrics = new HolySheepStreamingClient(routed).metrics()
+  const [p95, backoffs]: [number | null | undefined, number | undefined] = [routes[0]?.firstTokenMs.p95, waits.backoff]
+  const [health] = await client.healthCheck()
+  if (health && !health.healthy) return `${health.error} ${p95} ${backoffs} ${client.metricsText()}`
   const limited: HolySheepStreamingClient = new RateLimitedClient('sk', { capacity: 5, maxRetries: 1 })
   limited.baseDelay = 5
   new HolySheepStreamingClient('sk', {
@@ -55,6 +61,8 @@ export async function money(client: HolySheepStreamingClient) {
 export function refused() {
   // @ts-expect-error no such window
   new HolySheepStreamingClient({ cost: { window: 'week' } })
+  // @ts-expect-error a strategy that there is not
+  new HolySheepStreamingClient('sk', { routing: 'fastest' })
   // @ts-expect-error a misspelt option
   new HolySheepStreamingClient('sk', { maxRetry: 3 })
   // @ts-expect-error a number is no key

@@ -5,18 +5,22 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::FutureExt;
 use napi_derive::napi;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::breaker::NativeBreaker;
 use super::errors::{OrThrow, parse};
 use super::hub::NativeHub;
 use super::limiter::NativeLimiter;
+use super::runtime;
 use crate::config::ClientConfig;
-use crate::engine::{Call, ChatRequest, Client, Snapshot, certificates, transport};
+use crate::engine::{Call, ChatRequest, Client, Snapshot, certificates, health, transport};
 use crate::error::{Error, Kind};
 
 #[napi]
 pub struct NativeClient {
-    client: Mutex<Arc<Client>>,
+    client: Arc<Mutex<Arc<Client>>>,
+    /// Ends the probes when this goes away.
+    _watch: Option<DropGuard>,
 }
 
 fn read(options: &str) -> napi::Result<ClientConfig> {
@@ -25,6 +29,10 @@ fn read(options: &str) -> napi::Result<ClientConfig> {
         certificates(pem).or_throw()?;
     }
     Ok(config)
+}
+
+fn current(client: &Mutex<Arc<Client>>) -> Arc<Client> {
+    Arc::clone(&client.lock().unwrap_or_else(PoisonError::into_inner))
 }
 
 #[napi]
@@ -38,11 +46,19 @@ impl NativeClient {
         let config = read(&options)?;
         let breaker = breaker.map(|breaker| breaker.shared.clone());
         let limiter = limiter.map(|limiter| Arc::clone(&limiter.limiter));
-        Ok(NativeClient { client: Mutex::new(Arc::new(Client::new(config, transport(), breaker, limiter))) })
+        let probes = config.health_check.is_some();
+        let client = Arc::new(Mutex::new(Arc::new(Client::new(config, transport(), breaker, limiter))));
+        let _watch = probes.then(|| {
+            let (stop, weak) = (CancellationToken::new(), Arc::downgrade(&client));
+            let find = move || weak.upgrade().map(|client| current(&client));
+            runtime().spawn(health::watch(find, stop.clone()));
+            stop.drop_guard()
+        });
+        Ok(NativeClient { client, _watch })
     }
 
     fn current(&self) -> Arc<Client> {
-        Arc::clone(&self.client.lock().unwrap_or_else(PoisonError::into_inner))
+        current(&self.client)
     }
 
     /// Other options from the next call on. The old ones stay where these are refused.
@@ -104,6 +120,33 @@ impl NativeClient {
         };
         state.park(run.boxed());
         Ok(id)
+    }
+
+    /// Probes the endpoints now. Ends like a call, with the id that this returns.
+    #[napi(catch_unwind)]
+    pub fn check_health(&self, hub: &NativeHub) -> u32 {
+        let client = self.current();
+        let outlet = hub.hub.open(false, false);
+        let (id, state) = (outlet.id, Arc::clone(&outlet.state));
+        let run = async move {
+            let found = client.check_health(&outlet.state.cancel).await;
+            outlet.end(found.map(|found| serde_json::to_string(&found).unwrap_or_default()));
+        };
+        state.park(run.boxed());
+        id
+    }
+
+    /// The counters, as JSON.
+    #[napi]
+    pub fn metrics(&self) -> String {
+        // Strings and numbers always encode.
+        serde_json::to_string(&self.current().metrics()).unwrap_or_default()
+    }
+
+    /// The counters in Prometheus' text format.
+    #[napi]
+    pub fn metrics_text(&self) -> String {
+        self.current().metrics().text()
     }
 
     /// Ends what is in flight and refuses what comes later.

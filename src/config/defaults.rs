@@ -52,6 +52,12 @@ pub const MAX_TOOL_CALL: usize = 256 * 1024;
 
 pub const MAX_QUEUE: usize = 1000;
 
+pub const WEIGHT: f64 = 1.0;
+/// How long a probe of an endpoint may take.
+pub const HEALTH_CHECK_TIMEOUT: Duration = Duration::from_secs(5);
+/// How many events outside of calls are kept for the next one; the oldest go first.
+pub const MAX_UNTOLD: usize = 100;
+
 pub const FAILURE_THRESHOLD: u32 = 5;
 pub const BREAKER_TIMEOUT: Duration = Duration::from_secs(60);
 pub const HALF_OPEN_MAX_CALLS: u32 = 1;
@@ -93,6 +99,7 @@ pub fn list() -> Value {
             "onMalformed": "recover",
         },
         "maxQueue": MAX_QUEUE,
+        "routing": "ordered",
         "retry": {
             "backoff": "exponential",
             "baseDelayMs": ms(BASE_DELAY),

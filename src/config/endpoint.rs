@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use super::defaults as d;
 use super::reader::{Reader, show};
+use super::routing;
 use super::{BreakerChoice, COMPLETIONS, Completion, RateLimit, Secret, api_key, breaker_choice, rate_limit};
 use crate::error::{Error, Result, cut};
 
@@ -22,6 +24,8 @@ pub struct Endpoint {
     pub headers: Vec<(String, String)>,
     /// The names of models at this endpoint, where they differ.
     pub models: BTreeMap<String, String>,
+    /// Its share of the calls, against the other endpoints' weights.
+    pub weight: f64,
     pub completion: Option<Completion>,
     /// The body carries `session_id`: HolySheep's own field, which a strict provider would refuse.
     pub session_field: bool,
@@ -38,6 +42,7 @@ impl Endpoint {
             key: Some(key),
             headers: Vec::new(),
             models: BTreeMap::new(),
+            weight: d::WEIGHT,
             completion: None,
             session_field: session_field.unwrap_or_else(|| is_holysheep(url)),
             rate_limit: None,
@@ -87,6 +92,7 @@ impl Endpoint {
             key,
             headers: headers(&mut reader, "headers")?,
             models: models(&mut reader)?,
+            weight: routing::weight(&mut reader)?,
             completion: reader.choice("completion", COMPLETIONS)?,
             session_field: reader
                 .flag("sessionField")?

@@ -9,6 +9,7 @@ mod rate_limit;
 pub mod reader;
 mod recovery;
 mod retry;
+mod routing;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -27,6 +28,7 @@ pub use retry::{RetryConfig, decisions};
 use crate::error::{Error, Result};
 use crate::policy::backoff::{Backoff, Jitter, Shape};
 use crate::policy::catalogue::Catalogue;
+use crate::policy::route::Strategy;
 use crate::policy::{circuit_breaker, retry_budget};
 use defaults as d;
 use reader::Reader;
@@ -288,6 +290,9 @@ fn rate_limit(reader: &mut Reader<'_>, key: &'static str) -> Result<Option<RateL
 pub struct ClientConfig {
     pub endpoints: Vec<Arc<Endpoint>>,
     pub model: String,
+    pub routing: Strategy,
+    /// How often the endpoints are probed.
+    pub health_check: Option<Duration>,
     pub call: CallConfig,
     pub retry: RetryConfig,
     pub retry_budget: Option<retry_budget::Options>,
@@ -345,6 +350,8 @@ impl ClientConfig {
         let config = ClientConfig {
             endpoints,
             model: reader.text("model", "a model's name")?.unwrap_or(d::MODEL).to_owned(),
+            routing: routing::strategy(&mut reader)?,
+            health_check: reader.millis("healthCheckMs", 10)?,
             call,
             retry,
             retry_budget: retry::budget(&mut reader, "retryBudget")?,

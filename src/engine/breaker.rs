@@ -33,6 +33,27 @@ impl SharedBreaker {
         })
     }
 
+    /// A place in a breaker that is no longer closed, for the one that finds out; none where that is
+    /// not due. The transition is the one from OPEN to HALF_OPEN, where asking made it.
+    pub fn acquire_if_due(&self) -> Option<(Guard, Option<Transition>)> {
+        self.update(|inner| {
+            let before = inner.breaker.state();
+            if before == State::Closed {
+                return None;
+            }
+            let permit = inner.breaker.try_acquire(&inner.options, clock::now()).ok()?;
+            let transition = inner.breaker.transition_since(before);
+            Some((Guard { breaker: self.clone(), permit: Some(permit) }, transition))
+        })
+    }
+
+    /// It is no longer closed, and would admit a call: one that finds out. Looking spends nothing.
+    pub fn is_due(&self) -> bool {
+        self.update(|inner| {
+            inner.breaker.state() != State::Closed && inner.breaker.would_admit(&inner.options, clock::now())
+        })
+    }
+
     pub fn state(&self) -> State {
         self.update(|inner| inner.breaker.state())
     }

@@ -136,7 +136,11 @@ impl Running<'_> {
             return step;
         }
         let Err(exhausted) = self.client.budget.withdraw(self.budget_key()) else { return step };
-        self.sink.event(Event::RetryBudget { call: self.id.clone(), budget: exhausted.as_str() });
+        self.emit(Event::RetryBudget {
+            call: self.id.clone(),
+            request_id: self.previous_request(),
+            budget: exhausted.as_str(),
+        });
         if self.committed {
             return Step::Stop(Stop::NoBudget);
         }

@@ -26,6 +26,7 @@ use crate::policy::classify::classify;
 use crate::policy::deadline;
 use crate::policy::decisions::Decision;
 use crate::policy::plan::{self, Failure, Plan, Step, Stop};
+use crate::policy::route;
 use crate::session::journal::Journal;
 
 /// One route of this call.
@@ -34,6 +35,12 @@ pub(super) struct Route {
     /// Our name of the model.
     pub model: String,
     pub lane: Lane,
+}
+
+/// The attempt before: its id, as we sent it, and the code of its error.
+pub(super) struct Previous {
+    pub request_id: String,
+    pub code: Option<&'static str>,
 }
 
 /// The state of a call, outside of the future that runs it: what it has come to stays readable when
@@ -50,6 +57,7 @@ pub(super) struct Running<'a> {
     pub requests: Requests<'a>,
     pub journal: Journal,
     pub attempts: Vec<AttemptRecord>,
+    pub previous: Option<Previous>,
     /// The turn, and in it the attempt, that is under way.
     pub engaged: Option<Engaged>,
     pub current: Option<Current>,
@@ -100,6 +108,7 @@ impl<'a> Running<'a> {
             requests: Requests::new(&call.request, call.options.idempotency_key.as_deref()),
             journal: Journal::new(call.request.choices()),
             attempts: Vec::new(),
+            previous: None,
             engaged: None,
             current: None,
             committed: false,
@@ -115,9 +124,11 @@ impl<'a> Running<'a> {
         running
     }
 
-    fn plan(&self) -> Plan {
+    fn plan(&mut self) -> Plan {
         let endpoints = self.client.endpoints.len();
-        let routes = self.routes.iter().enumerate().map(|(place, route)| {
+        let order = self.order();
+        let routes = order.into_iter().map(|place| {
+            let route = &self.routes[place];
             let endpoint = place % endpoints;
             let key = self.client.same_key(endpoint);
             let context = self.client.config.catalogue.context_tokens(&route.model);
@@ -133,6 +144,26 @@ impl<'a> Running<'a> {
         };
         Plan::new(settings, routes.take(if single { 1 } else { usize::MAX }).collect())
             .rotating(self.call.options.rotate_endpoints)
+    }
+
+    /// The places of the routes, model by model, each model's endpoints as the routing says.
+    fn order(&mut self) -> Vec<usize> {
+        let endpoints = self.client.endpoints.len();
+        if endpoints == 1 {
+            return (0..self.routes.len()).collect();
+        }
+        let tokens: Vec<f64> = (0..self.routes.len()).map(|place| self.estimated(place)).collect();
+        let strategy = self.client.config.routing;
+        let mut places = Vec::with_capacity(self.routes.len());
+        for (model, routes) in self.routes.chunks(endpoints).enumerate() {
+            let tokens = &tokens[model * endpoints..];
+            let look =
+                |(route, tokens): (&Route, &f64)| route.endpoint.candidate(&route.lane, strategy, *tokens);
+            let candidates: Vec<_> = routes.iter().zip(tokens).map(look).collect();
+            let order = route::order(strategy, &candidates, &mut self.rng);
+            places.extend(order.into_iter().map(|index| model * endpoints + index));
+        }
+        places
     }
 
     /// What the deadline leaves.
@@ -241,7 +272,18 @@ impl<'a> Running<'a> {
     }
 
     pub fn wait_event(&self, wait: Duration, reason: &'static str) {
-        self.sink.event(Event::Wait { call: self.id.clone(), ms: wait.as_millis() as u64, reason });
+        let (call, request_id) = (self.id.clone(), self.previous_request());
+        self.emit(Event::Wait { call, request_id, ms: wait.as_millis() as u64, reason });
+    }
+
+    /// Every event passes here: it is counted, and then told.
+    pub fn emit(&self, event: Event) {
+        self.client.metrics.observe(&event);
+        self.sink.event(event);
+    }
+
+    pub fn previous_request(&self) -> Option<String> {
+        self.previous.as_ref().map(|previous| previous.request_id.clone())
     }
 
     /// The error of a call for which nothing is left to try.
@@ -301,8 +343,9 @@ impl<'a> Running<'a> {
                 let (endpoint, model, request_id) = last
                     .map(|a| (a.endpoint.clone(), a.model.clone(), a.request_id.clone()))
                     .unwrap_or_default();
-                self.sink.event(Event::Complete {
+                self.emit(Event::Complete {
                     call: self.id.clone(),
+                    request_id: self.previous_request(),
                     attempts,
                     endpoint: endpoint.clone(),
                     model: model.clone(),
@@ -326,8 +369,9 @@ impl<'a> Running<'a> {
                 if error.kind == Kind::Timeout(Phase::Total) {
                     self.stopwatch.explain(&mut error, &self.attempts);
                 }
-                self.sink.event(Event::Failed {
-                    call: self.id,
+                self.emit(Event::Failed {
+                    call: self.id.clone(),
+                    request_id: self.previous_request(),
                     attempts,
                     code: error.code(),
                     message: error.message.clone(),

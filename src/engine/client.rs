@@ -1,8 +1,10 @@
 //! A client: its options, the state that its calls share, and the frame of a call (deadline, abort).
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use rand::{Rng, RngExt, SeedableRng, rngs::StdRng};
+use tokio::sync::Mutex;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -13,8 +15,10 @@ use super::budget::RetryBudget;
 use super::call::Running;
 use super::clock;
 use super::cost::Costs;
+use super::event::Event;
 use super::limiter::Limiter;
 use super::live::Live;
+use super::metrics::Metrics;
 use super::models::Told;
 use super::route::EndpointState;
 use super::sink::Sink;
@@ -37,6 +41,11 @@ pub struct Client {
     pub(super) closed: CancellationToken,
     pub(super) told: Slot<Told>,
     pub(super) costs: Arc<Costs>,
+    pub(super) metrics: Metrics,
+    /// Held by the one who probes.
+    pub(super) probing: Arc<Mutex<()>>,
+    /// What happened outside of calls, to be told with the next one.
+    pub(super) untold: Slot<VecDeque<Event>>,
 }
 
 /// One call.
@@ -75,6 +84,9 @@ impl Client {
             admission: Arc::new(Admission::new(config.max_concurrent, config.max_queue)),
             transport,
             budget: RetryBudget::new(config.retry_budget),
+            metrics: Metrics::default(),
+            probing: Arc::default(),
+            untold: Slot::new(VecDeque::new()),
             closed: CancellationToken::new(),
             told: Slot::default(),
             costs: Costs::new(),
@@ -99,6 +111,9 @@ impl Client {
             admission: Arc::clone(&self.admission),
             transport: Arc::clone(&self.transport),
             budget: self.budget.with(config.retry_budget),
+            metrics: self.metrics.clone(),
+            probing: Arc::clone(&self.probing),
+            untold: self.untold.clone(),
             closed: self.closed.clone(),
             told: self.told.clone(),
             costs: Arc::clone(&self.costs),
@@ -133,6 +148,8 @@ impl Client {
         let id = random_id("call_", &mut rng);
         let started = clock::instant();
         let total = call.options.total_timeout;
+        self.metrics.begun();
+        self.untold.update(std::mem::take).into_iter().for_each(|event| sink.event(event));
         let mut running = Running::new(self, &call, sink, id, started, rng);
         let outcome = tokio::select! {
             biased;

@@ -255,6 +255,8 @@ impl Running<'_> {
             None => open.charge(),
         };
         self.tab.spent = self.tab.spent.saturating_add(cost);
+        let endpoint = &self.routes[place].endpoint.config.name;
+        self.client.metrics.charge(endpoint, &model, ledger::usd(cost));
         open.settle(cost);
         if own {
             self.learn_ratio(&model, usage.as_ref());
@@ -275,8 +277,9 @@ impl Running<'_> {
         let limits = limits(&self.client.config);
         let told = self.client.costs.ledger.update(|ledger| ledger.tell_soft(&limits, clock::now()));
         if let (Some((since, spent)), Some(limit)) = (told, limits.soft_limit) {
-            self.sink.event(Event::SoftLimit {
+            self.emit(Event::SoftLimit {
                 call: self.id.clone(),
+                request_id: self.previous_request(),
                 window: limits.window.as_str(),
                 since,
                 soft_limit_usd: ledger::usd(limit),

@@ -2,7 +2,8 @@
 
 use serde::Serialize;
 
-/// One event of a call. `call` is the id of the call; every attempt has a request id of its own.
+/// One event of a call. `call` is the id of the call. `request_id` is our id of the attempt that the
+/// event is about (`x-client-request-id`), or of the one before it where it comes between two.
 #[derive(Clone, Debug, Serialize)]
 #[serde(tag = "type", rename_all = "kebab-case", rename_all_fields = "camelCase")]
 pub enum Event {
@@ -16,7 +17,14 @@ pub enum Event {
         reason: &'static str,
     },
     /// The first token of an attempt has come.
-    FirstToken { call: String, attempt: u32, endpoint: String, model: String, after_ms: u64 },
+    FirstToken {
+        call: String,
+        attempt: u32,
+        endpoint: String,
+        model: String,
+        request_id: String,
+        after_ms: u64,
+    },
     /// An attempt has failed.
     AttemptFailed {
         call: String,
@@ -26,6 +34,9 @@ pub enum Event {
         request_id: String,
         /// The name of the error's class in JavaScript.
         class: &'static str,
+        /// The provider's own id of the request.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        provider_request_id: Option<String>,
         code: &'static str,
         #[serde(skip_serializing_if = "Option::is_none")]
         status: Option<u16>,
@@ -33,20 +44,81 @@ pub enum Event {
         duration_ms: u64,
     },
     /// The call waits before the next attempt.
-    Wait { call: String, ms: u64, reason: &'static str },
+    Wait {
+        call: String,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        request_id: Option<String>,
+        ms: u64,
+        reason: &'static str,
+    },
     /// A retry or recovery that was due is not made: the budget of the client, or of the call's
     /// `budgetKey`, is used up.
-    RetryBudget { call: String, budget: &'static str },
+    RetryBudget {
+        call: String,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        request_id: Option<String>,
+        budget: &'static str,
+    },
     /// The call goes on with another endpoint or model.
-    Fallback { call: String, endpoint: String, model: String, from_endpoint: String, from_model: String },
+    Fallback {
+        call: String,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        request_id: Option<String>,
+        endpoint: String,
+        model: String,
+        from_endpoint: String,
+        from_model: String,
+    },
     /// The answer broke off after something had been received, and is taken up again.
-    Recovery { call: String, count: u32, received: usize, endpoint: String, model: String, wait_ms: u64 },
-    /// A breaker has changed.
-    Circuit { endpoint: String, model: String, from: &'static str, to: &'static str },
+    Recovery {
+        call: String,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        request_id: Option<String>,
+        count: u32,
+        received: usize,
+        endpoint: String,
+        model: String,
+        wait_ms: u64,
+    },
+    /// A breaker has changed: in this call, or by a probe before it.
+    Circuit {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        call: Option<String>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        request_id: Option<String>,
+        endpoint: String,
+        model: String,
+        from: &'static str,
+        to: &'static str,
+    },
     /// The soft limit of the cost is reached: told once a window.
-    SoftLimit { call: String, window: &'static str, since: u64, soft_limit_usd: f64, spent_usd: f64 },
+    SoftLimit {
+        call: String,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        request_id: Option<String>,
+        window: &'static str,
+        since: u64,
+        soft_limit_usd: f64,
+        spent_usd: f64,
+    },
     /// The answer is complete.
-    Complete { call: String, attempts: u32, endpoint: String, model: String, duration_ms: u64 },
+    Complete {
+        call: String,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        request_id: Option<String>,
+        attempts: u32,
+        endpoint: String,
+        model: String,
+        duration_ms: u64,
+    },
     /// The call has failed for good.
-    Failed { call: String, attempts: u32, code: &'static str, message: String, duration_ms: u64 },
+    Failed {
+        call: String,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        request_id: Option<String>,
+        attempts: u32,
+        code: &'static str,
+        message: String,
+        duration_ms: u64,
+    },
 }

@@ -77,6 +77,13 @@ impl Limiter {
         self.waiting.load(Ordering::Relaxed)
     }
 
+    /// Whether a call that needs so much would pass at once. Looking takes nothing.
+    pub fn has_room(&self, requests: f64, tokens: f64) -> bool {
+        let now = clock::now_exact();
+        let until = || self.buckets.update(|buckets| buckets.time_until(requests, tokens, now));
+        self.waiting() == 0 && until().is_ok_and(|wait| wait.is_zero())
+    }
+
     /// Takes at once or not at all; never ahead of those who wait.
     pub fn try_acquire(&self, requests: f64) -> bool {
         self.waiting() == 0 && self.take(requests, 0.0).is_ok_and(|wait| wait.is_none())

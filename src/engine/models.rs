@@ -69,20 +69,24 @@ impl Client {
     }
 
     async fn ask(&self, endpoint: &Endpoint) -> Result<Vec<Value>> {
+        let request = self.models_request(endpoint)?;
+        let limit = self.config.call.total_timeout.unwrap_or(self.config.call.first_token_timeout);
+        timeout(limit, self.exchange(request)).await.map_err(|_| Error::timeout(Phase::Total, limit))?
+    }
+
+    /// Asks an endpoint for its models, with its own key: also how its health is probed.
+    pub(super) fn models_request(&self, endpoint: &Endpoint) -> Result<Request> {
         let call = &self.config.call;
         let id = random_id("req_", &mut rand::rng());
-        let headers = request::common_headers(endpoint, &call.headers, "application/json", &id)?;
         let (on_sent, _sent) = oneshot::channel();
-        let request = Request {
+        Ok(Request {
             method: Method::GET,
             url: format!("{}{PATH}", endpoint.url),
-            headers,
+            headers: request::common_headers(endpoint, &call.headers, "application/json", &id)?,
             body: bytes::Bytes::new(),
             options: TransportOptions { connect_timeout: call.connect_timeout, ca: self.config.ca.clone() },
             on_sent,
-        };
-        let limit = call.total_timeout.unwrap_or(call.first_token_timeout);
-        timeout(limit, self.exchange(request)).await.map_err(|_| Error::timeout(Phase::Total, limit))?
+        })
     }
 
     async fn exchange(&self, request: Request) -> Result<Vec<Value>> {

@@ -226,8 +226,9 @@ impl Running<'_> {
     /// An attempt has failed after something was received, and another will go on.
     pub(super) fn break_event(&self, wait: Duration) {
         let last = self.attempts.last();
-        self.sink.event(Event::Recovery {
+        self.emit(Event::Recovery {
             call: self.id.clone(),
+            request_id: self.previous_request(),
             count: self.recovery.count,
             received: self.journal.first().text.chars().count(),
             endpoint: last.map(|a| a.endpoint.clone()).unwrap_or_default(),

@@ -2,7 +2,7 @@
 //! what was learned about the endpoint.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::breaker::SharedBreaker;
@@ -10,6 +10,8 @@ use super::clock;
 use super::limiter::Limiter;
 use crate::config::{BreakerChoice, Endpoint};
 use crate::policy::circuit_breaker;
+use crate::policy::route::{Candidate, Record, Shown, Strategy};
+use crate::store::Slot;
 
 /// The most breakers that a client keeps. Models are named by callers: the list must have an end.
 const MAX_BREAKERS: usize = 1024;
@@ -19,6 +21,8 @@ pub struct EndpointState {
     pub limiter: Option<Arc<Limiter>>,
     /// It has refused `stream_options`: not asked again.
     pub refuses_usage: AtomicBool,
+    /// Attempts under way, those that wait for its limiter too.
+    in_flight: AtomicUsize,
     breakers: Mutex<HashMap<String, Lane>>,
 }
 
@@ -27,6 +31,7 @@ pub struct EndpointState {
 pub struct Lane {
     pub breaker: Option<SharedBreaker>,
     cooling_until: Arc<AtomicU64>,
+    pub record: Slot<Record>,
 }
 
 impl Lane {
@@ -47,8 +52,31 @@ impl EndpointState {
             limiter: config.rate_limit.as_ref().map(Limiter::new),
             config,
             refuses_usage: AtomicBool::new(false),
+            in_flight: AtomicUsize::new(0),
             breakers: Mutex::default(),
         }
+    }
+
+    /// This endpoint as routing sees it, for a call that needs so many tokens of its limiter.
+    pub fn candidate(&self, lane: &Lane, strategy: Strategy, tokens: f64) -> Candidate {
+        Candidate {
+            weight: self.config.weight,
+            in_flight: self.in_flight.load(Ordering::Relaxed),
+            shown: match strategy {
+                Strategy::Score => lane.record.update(|record| record.shown(clock::now())),
+                _ => Shown::default(),
+            },
+            due: lane.breaker.as_ref().is_some_and(SharedBreaker::is_due),
+            free: self.limiter.as_ref().is_none_or(|limiter| limiter.has_room(1.0, tokens)),
+        }
+    }
+
+    /// The models that have been asked for here, by name, and what is known of each.
+    pub fn lanes(&self) -> Vec<(String, Lane)> {
+        let breakers = self.breakers.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut lanes: Vec<_> = breakers.iter().map(|(model, lane)| (model.clone(), lane.clone())).collect();
+        lanes.sort_by(|a, b| a.0.cmp(&b.0));
+        lanes
     }
 
     /// The lane of a model. `choice` and `shared` are the client's; the endpoint's own choice goes
@@ -75,7 +103,7 @@ impl EndpointState {
             BreakerChoice::On(options) => Some(SharedBreaker::new(options.clone())),
             BreakerChoice::Shared => shared.cloned(),
         };
-        let lane = Lane { breaker, cooling_until: Arc::default() };
+        let lane = Lane { breaker, cooling_until: Arc::default(), record: Slot::new(Record::default()) };
         if breakers.len() >= MAX_BREAKERS {
             // The closed ones know little that is worth keeping.
             breakers.retain(|_, lane| {
@@ -87,5 +115,21 @@ impl EndpointState {
             breakers.insert(model.to_owned(), lane.clone());
         }
         lane
+    }
+}
+
+/// One attempt under way at an endpoint, until it is dropped.
+pub struct Busy(Arc<EndpointState>);
+
+impl Busy {
+    pub fn at(endpoint: &Arc<EndpointState>) -> Self {
+        endpoint.in_flight.fetch_add(1, Ordering::Relaxed);
+        Busy(Arc::clone(endpoint))
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
     }
 }

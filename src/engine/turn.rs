@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::attempt::{Attempt, Progress, Settings};
 use super::breaker::Guard;
-use super::call::Running;
+use super::call::{Previous, Running};
 use super::client::random_id;
 use super::clock;
 use super::delivery::Delivery;
@@ -17,7 +17,7 @@ use super::event::Event;
 use super::limiter::{Limiter, Reserved};
 use super::recovery::Form;
 use super::request::{self, Target};
-use super::route::EndpointState;
+use super::route::{Busy, EndpointState};
 use super::sink::Wants;
 use super::spent::Stage;
 use crate::config::{Endpoint, Secret, defaults as d};
@@ -40,6 +40,7 @@ pub(super) struct Engaged {
     estimated: f64,
     /// Whether the caller's `isFailure` counts the error as a failure.
     judged: Option<bool>,
+    _busy: Busy,
 }
 
 /// The attempt that is under way.
@@ -64,7 +65,9 @@ impl Running<'_> {
     fn report_transition(&self, place: usize, transition: Option<Transition>) {
         let Some(Transition { from, to }) = transition else { return };
         let route = &self.routes[place];
-        self.sink.event(Event::Circuit {
+        self.emit(Event::Circuit {
+            call: Some(self.id.clone()),
+            request_id: self.previous_request(),
             endpoint: route.endpoint.config.name.clone(),
             model: route.model.clone(),
             from: from.as_str(),
@@ -83,8 +86,12 @@ impl Running<'_> {
     ) -> Result<()> {
         self.check_cost(place)?;
         self.announce_fallback(place, reason);
+        if let (Reason::Retry(_), Some(previous)) = (reason, &self.previous) {
+            self.client.metrics.retried(previous.code.unwrap_or("complete"));
+        }
         let estimated = self.estimated(place);
-        self.engaged = Some(Engaged { place, guard, estimated, judged: None });
+        let _busy = Busy::at(&self.routes[place].endpoint);
+        self.engaged = Some(Engaged { place, guard, estimated, judged: None, _busy });
         let result = self.admitted(place, reason, last, estimated).await;
         if let Err(error) = &result {
             let judged = self.judge(error).await;
@@ -142,9 +149,14 @@ impl Running<'_> {
     /// Ends the turn that is under way, if one is: tells the breaker and the limiters what was learned,
     /// and writes the record.
     pub(super) fn close_turn(&mut self, error: Option<&Error>) {
-        if let Some(Engaged { place, guard, estimated, judged }) = self.engaged.take() {
+        if let Some(Engaged { place, guard, estimated, judged, _busy }) = self.engaged.take() {
+            let outcome = self.outcome(error, judged);
+            if self.current.is_some() && outcome != Outcome::Ignored {
+                let success = outcome == Outcome::Success;
+                self.routes[place].lane.record.update(|record| record.ended(success, clock::now()));
+            }
             if let Some(guard) = guard {
-                self.report_transition(place, guard.report(self.outcome(error, judged)));
+                self.report_transition(place, guard.report(outcome));
             }
             if self.current.is_some() {
                 self.learn(&self.routes[place].endpoint, estimated);
@@ -188,8 +200,9 @@ impl Running<'_> {
     fn announce_fallback(&self, place: usize, reason: Reason) {
         let (Reason::Fallback, Some(before)) = (reason, self.attempts.last()) else { return };
         let route = &self.routes[place];
-        self.sink.event(Event::Fallback {
+        self.emit(Event::Fallback {
             call: self.id.clone(),
+            request_id: self.previous_request(),
             endpoint: route.endpoint.config.name.clone(),
             model: route.model.clone(),
             from_endpoint: before.endpoint.clone(),
@@ -253,7 +266,7 @@ impl Running<'_> {
         };
         let headers =
             request::headers(endpoint, &options.headers, &encoded.key, &request_id, session, number)?;
-        self.sink.event(Event::Attempt {
+        self.emit(Event::Attempt {
             call: self.id.clone(),
             attempt: number,
             endpoint: endpoint.name.clone(),
@@ -275,13 +288,14 @@ impl Running<'_> {
             asked_for_usage: asks_usage,
             skip_malformed: options.recovery.skip_malformed,
         };
-        let (sink, call) = (self.sink, &self.id);
+        let (sink, call, sent_id) = (self.sink, &self.id, request_id.clone());
         let on_first_token = || {
             sink.event(Event::FirstToken {
                 call: call.clone(),
                 attempt: number,
                 endpoint: endpoint.name.clone(),
                 model: route.model.clone(),
+                request_id: sent_id.clone(),
                 after_ms: clock::instant().saturating_duration_since(started).as_millis() as u64,
             });
         };
@@ -354,6 +368,7 @@ impl Running<'_> {
     fn close_attempt(&mut self, error: Option<&Error>) {
         let Some(mut current) = self.current.take() else { return };
         self.settle_bill(current.place, &mut current.progress);
+        let usage = self.journal.usage.clone();
         self.spend_usage();
         let route = &self.routes[current.place];
         let since_start = |at: Instant| at.saturating_duration_since(current.started).as_millis() as u64;
@@ -363,7 +378,7 @@ impl Running<'_> {
             attempt: number,
             endpoint: route.endpoint.config.name.clone(),
             model: route.model.clone(),
-            request_id: progress.request_id.unwrap_or(current.request_id),
+            request_id: progress.request_id.clone().unwrap_or_else(|| current.request_id.clone()),
             outcome: error.map_or("complete", Error::code).to_owned(),
             status: progress.status,
             message: error.map(|error| cut(&error.message, 300).to_owned()),
@@ -372,14 +387,20 @@ impl Running<'_> {
             first_token_ms: progress.first_token.map(since_start),
             pieces: progress.pieces,
         };
+        if let Some(ms) = record.first_token_ms {
+            route.lane.record.update(|known| known.first_token(ms));
+        }
+        let code = error.map(Error::code);
+        self.client.metrics.ended(&record, code, usage.as_ref());
         if let Some(error) = error {
-            self.sink.event(Event::AttemptFailed {
+            self.emit(Event::AttemptFailed {
                 call: self.id.clone(),
                 attempt: number,
                 endpoint: record.endpoint.clone(),
                 model: record.model.clone(),
-                request_id: record.request_id.clone(),
+                request_id: current.request_id.clone(),
                 class: error.kind.class(),
+                provider_request_id: progress.request_id,
                 code: error.code(),
                 status: record.status,
                 message: record.message.clone().unwrap_or_default(),
@@ -387,6 +408,7 @@ impl Running<'_> {
             });
         }
         self.attempts.push(record);
+        self.previous = Some(Previous { request_id: current.request_id, code });
         self.publish();
     }
 }

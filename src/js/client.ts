@@ -8,6 +8,8 @@ import type {
   ClientEvent,
   ClientOptions,
   CostReport,
+  EndpointHealth,
+  Metrics,
   ProviderModel,
   RecoveryOptions,
   Snapshot,
@@ -188,6 +190,21 @@ export class HolySheepStreamingClient {
     this.#inFlight.add(over)
     over.then(() => this.#inFlight.delete(over))
     return JSON.parse(await asked)
+  }
+
+  async healthCheck(): Promise<EndpointHealth[]> {
+    const json = await new Promise<string>((end, error) => {
+      open({ end, error }, {}, (hub) => native(() => this.#native.checkHealth(hub))).begin(NOTHING)
+    })
+    return JSON.parse(json)
+  }
+
+  metrics(): Metrics {
+    return JSON.parse(this.#native.metrics())
+  }
+
+  metricsText(): string {
+    return this.#native.metricsText()
   }
 
   async close(): Promise<void> {

@@ -3,6 +3,7 @@
 pub mod chat;
 mod chat_request;
 pub mod limits;
+pub mod prometheus;
 pub mod provider_error;
 pub mod retry_after;
 pub mod secrets;

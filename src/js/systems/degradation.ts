@@ -9,8 +9,8 @@ import type {
 } from '../../../index'
 import type { HolySheepStreamingClient } from '../client'
 import { invalid } from '../errors'
+import { classifyComplexity } from '../models'
 import { optionsObject } from '../options'
-import { classifyComplexity } from './complexity'
 import { ask, clientOf, type Messages, REQUEST_DEFAULTS, SILENCE } from './shared'
 
 const CHAIN: readonly ModelConfig[] = [

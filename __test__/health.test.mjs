@@ -1,0 +1,129 @@
+// Probes of the endpoints, over real sockets.
+import assert from 'node:assert/strict'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { Worker } from 'node:worker_threads'
+import { HolySheepStreamingClient } from '../index.mjs'
+import { root, run } from './support/child.mjs'
+import { clientOf, failure, KEY, provider, REQUEST, until } from './support/provider.mjs'
+
+const later = (ms) => new Promise((resolve) => setTimeout(resolve, ms))
+
+/** How often the models were asked for. */
+const probes = ({ requests }) => requests.filter(({ path }) => path === '/v1/models').length
+
+async function pairOf(t, options) {
+  const [a, b] = [await provider(t, { apiKey: 'key-of-a' }), await provider(t)]
+  const endpoints = [
+    { name: 'a', baseUrl: a.url, apiKey: 'key-of-a' },
+    { name: 'b', baseUrl: b.url },
+  ]
+  return { a, b, client: clientOf(t, a, { baseUrl: undefined, endpoints, ...options }) }
+}
+
+test('healthCheck tells of each endpoint whether it answers', async (t) => {
+  const { b, client } = await pairOf(t)
+  const both = await client.healthCheck()
+  assert.deepEqual(
+    both.map(({ latencyMs, ...rest }) => ({ ...rest, timed: latencyMs >= 0 && latencyMs < 5000 })),
+    [
+      { endpoint: 'a', healthy: true, status: 200, timed: true },
+      { endpoint: 'b', healthy: true, status: 200, timed: true },
+    ],
+  )
+  const { headers } = b.requests[0]
+  for (const name of ['authorization', 'content-type', 'idempotency-key']) assert.equal(headers[name], undefined, name)
+  await b.close()
+  const [, dead] = await client.healthCheck()
+  assert.deepEqual([dead.healthy, dead.code, dead.status], [false, 'ECONNREFUSED', undefined])
+  assert.match(dead.error, /refused/)
+})
+
+test('a probe brings an endpoint back before the time of its breaker is over', async (t) => {
+  const events = []
+  const circuitBreaker = { failureThreshold: 1, timeout: 600_000 }
+  const { a, client } = await pairOf(t, {
+    healthCheckMs: 20,
+    circuitBreaker,
+    onEvent: (event) => events.push(event),
+  })
+  a.script({ status: 503 })
+  const stream = client.stream(REQUEST)
+  await stream.text()
+  assert.equal((await stream.result).endpoint, 'b')
+  await until(() => client.metrics().breakers[0].state === 'CLOSED', 'the closing')
+  const next = client.stream(REQUEST)
+  await next.text()
+  assert.equal((await next.result).endpoint, 'a')
+  const told = events.filter(({ type }) => type === 'circuit').map(({ from, to, call }) => [from, to, typeof call])
+  assert.deepEqual(told, [
+    ['CLOSED', 'OPEN', 'string'],
+    ['OPEN', 'CLOSED', 'undefined'],
+  ])
+})
+
+test('a closed client probes no more, and a probe under way ends with it', async (t) => {
+  const { a, b, client } = await pairOf(t, { healthCheckMs: 10 })
+  await until(() => probes(b) > 2, 'the third probe')
+  const check = client.healthCheck()
+  await client.close()
+  assert.equal((await failure(check)).code, 'CLIENT_CLOSED')
+  assert.equal((await failure(client.healthCheck())).code, 'CLIENT_CLOSED')
+  const before = probes(a)
+  await later(100)
+  assert.equal(probes(a), before)
+})
+
+test('an interval that is too short is refused by name', () => {
+  for (const healthCheckMs of [0, 9, NaN]) {
+    assert.throws(() => new HolySheepStreamingClient(KEY, { healthCheckMs }), {
+      name: 'RangeError',
+      message: `healthCheckMs: got ${healthCheckMs}; accepted: whole milliseconds from 10 to 604800000`,
+    })
+  }
+})
+
+test('probes do not keep a process alive', async () => {
+  const { code, stdout, stderr } = await run(`
+    const probed = new HolySheepStreamingClient('sk-test', { baseUrl: simulator.url, healthCheckMs: 10 })
+    while (simulator.requests.length < 3) await new Promise((resolve) => setTimeout(resolve, 5))
+    console.log('probed')
+  `)
+  assert.deepEqual([code, stdout, stderr], [0, 'probed\n', ''])
+})
+
+test('a client that is forgotten is collected, and probes no more', async () => {
+  const { code, stdout, stderr } = await run(`
+    import { setFlagsFromString } from 'node:v8'
+    import { runInNewContext } from 'node:vm'
+    setFlagsFromString('--expose-gc')
+    const gc = runInNewContext('gc')
+    const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms))
+    const make = () => new WeakRef(new HolySheepStreamingClient('sk-test', { baseUrl: simulator.url, healthCheckMs: 10 }))
+    const forgotten = make()
+    while (simulator.requests.length < 3) await pause(5)
+    for (let i = 0; forgotten.deref() && i < 100; i++) { await pause(10); gc() }
+    // A probe that was under way may still be answered.
+    await pause(50)
+    const before = simulator.requests.length
+    await pause(150)
+    console.log(forgotten.deref() === undefined, simulator.requests.length - before)
+  `)
+  assert.deepEqual([code, stdout, stderr], [0, 'true 0\n', ''])
+})
+
+test('the probes of a worker end with it', async (t) => {
+  const simulator = await provider(t)
+  const script = `
+    const { HolySheepStreamingClient } = require(${JSON.stringify(join(root, 'dist/index.js'))})
+    globalThis.client = new HolySheepStreamingClient('sk-test', { baseUrl: '${simulator.url}', healthCheckMs: 10 })
+    setInterval(() => {}, 1000)
+  `
+  const worker = new Worker(script, { eval: true })
+  await until(() => probes(simulator) > 2, 'the third probe')
+  await worker.terminate()
+  await later(50)
+  const before = probes(simulator)
+  await later(150)
+  assert.equal(probes(simulator), before)
+})

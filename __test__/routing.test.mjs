@@ -1,0 +1,74 @@
+// Which endpoint answers, over real sockets.
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { HolySheepStreamingClient } from '../index.mjs'
+import { clientOf, KEY, PIECES, provider, REQUEST } from './support/provider.mjs'
+
+/** Two simulators and a client of both. */
+async function twoOf(t, options, [a = {}, b = {}] = [], scenarios = [{}, {}]) {
+  const simulators = [
+    await provider(t, { default: { pieces: PIECES, ...scenarios[0] } }),
+    await provider(t, { default: { pieces: PIECES, ...scenarios[1] } }),
+  ]
+  const [one, two] = simulators
+  const endpoints = [
+    { name: 'a', baseUrl: one.url, ...a },
+    { name: 'b', baseUrl: two.url, ...b },
+  ]
+  const client = clientOf(t, one, { baseUrl: undefined, endpoints, ...options })
+  return { client, counts: () => simulators.map(({ requests }) => requests.length), simulators }
+}
+
+test('without a strategy the first endpoint answers as long as it is up', async (t) => {
+  const { client, counts, simulators } = await twoOf(t, { circuitBreaker: { failureThreshold: 1, timeout: 50 } })
+  await client.chat(REQUEST)
+  simulators[0].script({ status: 503 })
+  for (let call = 0; call < 3; call++) await client.chat(REQUEST)
+  assert.deepEqual(counts(), [2, 3])
+  await client.sleep(60)
+  await client.chat(REQUEST)
+  assert.deepEqual(counts(), [3, 3])
+})
+
+test('weights are the shares of the calls', async (t) => {
+  const { client, counts } = await twoOf(t, { routing: 'weighted' }, [{ weight: 3 }, { weight: 1 }])
+  await Promise.all(Array.from({ length: 400 }, () => client.chat(REQUEST)))
+  const [a, b] = counts()
+  assert.equal(a + b, 400)
+  // 300 and nine standard deviations.
+  assert.ok(a > 220 && a < 380, `${a}`)
+})
+
+test('the faster endpoint has the better score', async (t) => {
+  const { client, counts } = await twoOf(t, { routing: 'score' }, undefined, [{ delayFirstTokenMs: 150 }, {}])
+  for (let call = 0; call < 8; call++) await client.chat(REQUEST)
+  assert.deepEqual(counts(), [1, 7])
+})
+
+test('calls go to the endpoint that is least busy', async (t) => {
+  const { client, counts } = await twoOf(t, { routing: 'least-busy' }, undefined, [
+    { delayFirstTokenMs: 200 },
+    { delayFirstTokenMs: 200 },
+  ])
+  await Promise.all(Array.from({ length: 20 }, () => client.chat(REQUEST)))
+  assert.deepEqual(counts(), [10, 10])
+})
+
+test('an endpoint whose limiter is full is left for one that has room', async (t) => {
+  const rateLimit = { capacity: 2, refillRate: 0.001 }
+  const { client, counts } = await twoOf(t, {}, [{ rateLimit }])
+  for (let call = 0; call < 5; call++) await client.chat(REQUEST)
+  assert.deepEqual(counts(), [2, 3])
+})
+
+test('a strategy or a weight that there is not is refused by name', () => {
+  const make = (options) => () => new HolySheepStreamingClient(KEY, options)
+  assert.throws(make({ routing: 'fastest' }), /routing: got 'fastest'.*accepted: 'ordered', 'weighted', 'score'/)
+  for (const weight of [0, -1, NaN, 1e9]) {
+    const endpoints = [{ baseUrl: 'http://127.0.0.1:1', weight }]
+    assert.throws(make({ endpoints }), {
+      name: 'RangeError',
+      message: new RegExp(`endpoints\\[0\\].weight: got ${weight}; accepted: a number from 0.001 to 1000000`),
+    })
+  }
+})
