@@ -175,6 +175,9 @@ impl Kind {
     }
 }
 
+/// The outcome of an attempt that was given up because the one beside it had its first token first.
+pub const HEDGE_LOST: &str = "hedge-lost";
+
 /// What one attempt was and how it ended.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -185,7 +188,7 @@ pub struct AttemptRecord {
     pub model: String,
     /// The provider's id of the request where it sent one, else ours.
     pub request_id: String,
-    /// `complete`, or the code of the error that ended it.
+    /// `complete`, [`HEDGE_LOST`], or the code of the error that ended it.
     pub outcome: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub status: Option<u16>,
@@ -199,6 +202,13 @@ pub struct AttemptRecord {
     pub first_token_ms: Option<u64>,
     /// Pieces of text that this attempt delivered.
     pub pieces: u64,
+}
+
+impl AttemptRecord {
+    /// It was given up for the sake of another one, and did not fail.
+    pub fn has_lost(&self) -> bool {
+        self.outcome == HEDGE_LOST
+    }
 }
 
 /// What the time of a call went into, in milliseconds.

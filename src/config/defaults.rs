@@ -70,6 +70,12 @@ pub const REFILL_RATE: f64 = 10.0;
 
 /// The largest line of an event stream, in bytes.
 pub const MAX_LINE: usize = 1024 * 1024;
+/// How many bytes before its first token are kept of an answer that races with another.
+pub const MAX_PEEK: usize = 256 * 1024;
+/// How many first-token times of a model are needed before their 95th percentile means something.
+pub const HEDGE_MINIMUM_CALLS: u64 = 20;
+/// The share of first-token times after which a hedge is due.
+pub const HEDGE_QUANTILE: f64 = 0.95;
 /// How long the body of an error is waited for: what it says is not worth holding up a retry.
 pub const ERROR_BODY_TIME: Duration = Duration::from_secs(5);
 /// What is read of the body of an error, in bytes.
@@ -87,6 +93,8 @@ pub fn list() -> Value {
         "idleTimeoutMs": ms(IDLE_TIMEOUT),
         "stretchLastRoute": STRETCH_LAST_ROUTE,
         "rotateEndpoints": ROTATE_ENDPOINTS,
+        "hedge": false,
+        "hedging": { "afterMs": "p95" },
         "maxRetries": MAX_RETRIES,
         "completion": "strict",
         "coalesce": false,

@@ -5,6 +5,7 @@
 mod cost;
 pub mod defaults;
 mod endpoint;
+mod hedge;
 mod rate_limit;
 pub mod reader;
 mod recovery;
@@ -21,6 +22,7 @@ use serde_json::Value;
 pub use cost::{Cost, unpriced};
 use endpoint::certificates;
 pub use endpoint::{Endpoint, base_url, headers};
+pub use hedge::Hedge;
 pub use rate_limit::RateLimit;
 pub use recovery::{Mode, Recovery};
 pub use retry::{RetryConfig, decisions};
@@ -109,6 +111,8 @@ pub struct CallConfig {
     pub stretch_last_route: bool,
     /// Every attempt after a model's first waits, counts as a retry, and goes to the next endpoint.
     pub rotate_endpoints: bool,
+    /// When a second request is made on another route; never without.
+    pub hedge: Option<Hedge>,
 }
 
 impl Default for CallConfig {
@@ -133,6 +137,7 @@ impl Default for CallConfig {
             fallback_models: Vec::new(),
             stretch_last_route: d::STRETCH_LAST_ROUTE,
             rotate_endpoints: d::ROTATE_ENDPOINTS,
+            hedge: None,
         }
     }
 }
@@ -188,6 +193,9 @@ impl CallConfig {
         }
         call.stretch_last_route = reader.flag("stretchLastRoute")?.unwrap_or(call.stretch_last_route);
         call.rotate_endpoints = reader.flag("rotateEndpoints")?.unwrap_or(call.rotate_endpoints);
+        if let Some(hedge) = reader.raw("hedge") {
+            call.hedge = Hedge::read(&reader.name("hedge"), hedge)?;
+        }
         // Said on the JavaScript side, which alone it concerns; validated here like the rest.
         reader.flag("coalesce")?;
         Ok(call)

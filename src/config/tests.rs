@@ -54,6 +54,8 @@ fn the_listed_defaults_are_the_ones_in_force() {
     let reset = RetryConfig::read("retry", &json!({ "connectionReset": reset })).unwrap();
     let preset = RetryConfig::read("retry", &json!({ "connectionReset": true })).unwrap();
     assert_eq!(reset.connection_reset, preset.connection_reset);
+    let hedge = options.as_object_mut().unwrap().remove("hedging").unwrap();
+    assert_eq!(Hedge::read("hedge", &hedge).unwrap(), Hedge::read("hedge", &json!({})).unwrap());
     assert_eq!(
         ClientConfig::read(&options).unwrap().retry_budget,
         ClientConfig::read(&json!({"apiKey": "k"})).unwrap().retry_budget

@@ -39,6 +39,14 @@ impl Admission {
         let place = Arc::clone(places).acquire_owned().await;
         place.map(Some).map_err(|_| Error::new(Kind::Closed, "the client was closed"))
     }
+
+    /// [`Admission::enter`] without a wait. The outer `None` says that no place is free.
+    pub fn try_enter(&self) -> Option<Option<OwnedSemaphorePermit>> {
+        match &self.places {
+            None => Some(None),
+            Some(places) => Arc::clone(places).try_acquire_owned().ok().map(Some),
+        }
+    }
 }
 
 #[cfg(test)]

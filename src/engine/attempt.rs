@@ -1,22 +1,23 @@
-//! One attempt: a request sent, a head checked, a stream read to its end.
+//! One attempt: a stream read to its end. Before that it was opened ([`super::opening`]).
 
 use std::ops::ControlFlow;
 use std::time::Duration;
 
-use futures::StreamExt;
-use tokio::sync::oneshot;
+use bytes::Bytes;
+use futures::{Stream, StreamExt};
 use tokio::time::{Instant, timeout_at};
 
 use super::bill::Bill;
-use super::client::sleep_until;
 use super::clock;
 use super::delivery::Delivery;
+use super::opening::Opened;
 use crate::config::{Completion, defaults as d};
 use crate::error::{Error, Kind, Phase, Result};
-use crate::transport::{Body, HeaderMap, Request, Response, Transport};
-use crate::wire::{chat, limits, provider_error, retry_after, sse};
+use crate::transport::Body;
+use crate::wire::{chat, provider_error, sse};
 
 /// What one attempt is told.
+#[derive(Clone, Copy)]
 pub struct Settings {
     pub first_token_timeout: Duration,
     /// All the time to the first token, connection included, where a deadline divides it.
@@ -44,130 +45,46 @@ pub struct Progress {
 
 pub struct Attempt<'a> {
     pub settings: Settings,
-    /// Told at once what the head says of the provider's limits: it is old by the end of the answer.
-    pub on_limits: &'a (dyn Fn(&limits::Limits) + Sync),
     pub delivery: Delivery<'a>,
+    /// It only looks for the first token.
+    pub peeks: bool,
+}
+
+/// What is left of a body when the answer has been read.
+pub(super) enum Rest {
+    /// The usage may come yet.
+    Usage(sse::Parser),
+    /// A connection that is worth keeping.
+    Connection,
+    Nothing,
 }
 
 /// Why reading an event broke off.
 pub enum End {
     Done,
+    /// See [`Attempt::peeks`].
+    FirstToken,
     Failed(Error),
 }
 
 impl Attempt<'_> {
-    /// Runs the attempt to the end of the answer.
-    pub async fn run(
+    /// Reads the answer to its end.
+    pub async fn read(&mut self, opened: Opened) -> Result<()> {
+        let Opened { mut body, first_token_until, .. } = opened;
+        match self.read_stream(&mut body, first_token_until).await? {
+            Rest::Usage(parser) => self.drain(parser, body).await,
+            Rest::Connection => keep_connection(body),
+            Rest::Nothing => {}
+        }
+        Ok(())
+    }
+
+    /// Reads until the answer is whole, or, where it only peeks, until its first token.
+    pub(super) async fn read_stream(
         &mut self,
-        transport: &dyn Transport,
-        request: impl FnOnce(oneshot::Sender<()>) -> Request,
-    ) -> Result<()> {
-        let (on_sent, mut sent) = oneshot::channel();
-        let give_up_at = self.settings.share.map(|share| clock::instant() + share);
-        let mut send = transport.send(request(on_sent));
-        // The server's time starts when the request is on its way, not while a connection is made.
-        let early = tokio::select! {
-            biased;
-            response = &mut send => Some(response),
-            _ = &mut sent => None,
-            () = sleep_until(give_up_at) => {
-                return Err(Error::timeout(Phase::Connect, self.settings.share.unwrap_or_default()));
-            }
-        };
-        if matches!(early, None | Some(Ok(_))) || sent.try_recv().is_ok() {
-            self.delivery.progress.bill.sent();
-        }
-        let left = give_up_at.map(|at| at.saturating_duration_since(clock::instant()));
-        let first_token = self.settings.first_token_timeout.min(left.unwrap_or(Duration::MAX));
-        self.settings.first_token_timeout = first_token;
-        let until = clock::instant() + first_token;
-        let response = match early {
-            Some(response) => response?,
-            None => timeout_at(until, send)
-                .await
-                .map_err(|_| Error::timeout(Phase::FirstToken, first_token))??,
-        };
-        self.look_at_head(&response);
-        let Response { status, headers, body } = response;
-        if !(200..300).contains(&status) {
-            return Err(self.refused(status, &headers, body, until).await);
-        }
-        let content_type = text(&headers, "content-type").unwrap_or_default().to_ascii_lowercase();
-        let kind = content_type.split(';').next().unwrap_or_default().trim();
-        if !matches!(kind, "" | "text/event-stream" | "text/plain" | "application/octet-stream") {
-            return Err(self.not_a_stream(status, kind, &headers, body, until).await);
-        }
-        self.read_stream(body, until).await
-    }
-
-    fn look_at_head(&mut self, response: &Response) {
-        self.delivery.progress.status = Some(response.status);
-        let id = ["x-request-id", "request-id"].iter().find_map(|name| text(&response.headers, name));
-        self.delivery.progress.request_id = id.map(str::to_owned);
-        let header = |name: &str| text(&response.headers, name).map(str::to_owned);
-        (self.on_limits)(&limits::parse(&header, clock::now()));
-    }
-
-    /// The error of a response that is no success.
-    async fn refused(&self, status: u16, headers: &HeaderMap, body: Body, until: Instant) -> Error {
-        let body = self.read_some(body, until).await;
-        let header = |name: &str| text(headers, name).map(str::to_owned);
-        provider_error::from_response(status, text(headers, "content-type"), &body, &header, clock::now())
-    }
-
-    /// A success that is no event stream: an error in disguise, or the wrong kind of server.
-    async fn not_a_stream(
-        &self,
-        status: u16,
-        kind: &str,
-        headers: &HeaderMap,
-        body: Body,
-        until: Instant,
-    ) -> Error {
-        let body = self.read_some(body, until).await;
-        let value: Option<serde_json::Value> = serde_json::from_slice(&body).ok();
-        if let Some(value) = value.as_ref().filter(|value| value.get("error").is_some_and(|e| !e.is_null())) {
-            let mut error = provider_error::from_event(value);
-            let header = |name: &str| text(headers, name).map(str::to_owned);
-            error.retry_after = retry_after::parse(&header, clock::now());
-            error.request_id = self.delivery.progress.request_id.clone();
-            return error;
-        }
-        let text_of_body = String::from_utf8_lossy(&body);
-        let what = match kind {
-            "text/html" => "an HTML page",
-            "application/json" => "a JSON document",
-            other => other,
-        };
-        let mut error = Error::new(
-            Kind::Malformed,
-            format!(
-                "expected an event stream, got {what} (status {status}): is the base URL that of an API?"
-            ),
-        );
-        error.status = Some(status);
-        error.request_id = text(headers, "x-request-id").map(str::to_owned);
-        error.body = Some(crate::error::cut(&text_of_body, crate::error::BODY_LIMIT).to_owned());
-        // Asking the same server again would bring the same page.
-        error.should_retry = Some(false);
-        error
-    }
-
-    /// The start of a body, as far as it comes in time: an error is reported with what is there.
-    async fn read_some(&self, mut body: Body, until: Instant) -> Vec<u8> {
-        let mut read = Vec::new();
-        let until = until.min(clock::instant() + self.settings.idle_timeout.min(d::ERROR_BODY_TIME));
-        while let Ok(Some(Ok(bytes))) = timeout_at(until, body.next()).await {
-            let room = d::MAX_ERROR_BODY - read.len();
-            read.extend_from_slice(&bytes[..bytes.len().min(room)]);
-            if read.len() == d::MAX_ERROR_BODY {
-                break;
-            }
-        }
-        read
-    }
-
-    async fn read_stream(&mut self, mut body: Body, mut first_token_until: Instant) -> Result<()> {
+        body: &mut (impl Stream<Item = Result<Bytes>> + Unpin),
+        mut first_token_until: Instant,
+    ) -> Result<Rest> {
         let mut parser = sse::Parser::new(d::MAX_LINE);
         let idle = self.settings.idle_timeout;
         // Idle is between two reads: many servers send the head at once and then think.
@@ -200,29 +117,32 @@ impl Attempt<'_> {
                 },
                 Some(Err(error)) => Some(End::Failed(error)),
                 None => {
-                    return match parser.finish(|event| self.on_event(&event)) {
-                        Ok(Some(End::Failed(error))) => Err(error),
-                        Ok(Some(End::Done)) => self.ended(true),
-                        _ => self.ended(false),
-                    };
+                    match parser.finish(|event| self.on_event(&event)) {
+                        Ok(Some(End::Failed(error))) => return Err(error),
+                        Ok(Some(End::FirstToken)) => {}
+                        Ok(Some(End::Done)) => self.ended(true)?,
+                        _ => self.ended(false)?,
+                    }
+                    return Ok(Rest::Nothing);
                 }
             };
             match end {
                 // What follows the last finish reason is no error.
-                Some(End::Failed(_)) if self.delivery.journal.is_complete() => return self.finished(),
+                Some(End::Failed(_)) if self.delivery.journal.is_complete() => {
+                    self.finished()?;
+                    return Ok(Rest::Nothing);
+                }
                 Some(End::Failed(error)) => return Err(error),
+                Some(End::FirstToken) => return Ok(Rest::Nothing),
                 Some(End::Done) => {
-                    let result = self.ended(true);
-                    if result.is_ok() {
-                        keep_connection(body);
-                    }
-                    return result;
+                    self.ended(true)?;
+                    return Ok(Rest::Connection);
                 }
                 None => {}
             }
             if self.delivery.journal.is_complete() {
                 self.finished()?;
-                return self.drain(parser, body).await;
+                return Ok(Rest::Usage(parser));
             }
             if let Some(ready) = self.delivery.sink.ready() {
                 let since = clock::instant();
@@ -252,13 +172,15 @@ impl Attempt<'_> {
     fn finished(&mut self) -> Result<()> {
         self.delivery.finished().map_err(|end| match end {
             End::Failed(error) => error,
-            End::Done => Error::new(Kind::Internal, "an answer that is whole has ended twice"),
+            End::Done | End::FirstToken => {
+                Error::new(Kind::Internal, "an answer that is whole has ended twice")
+            }
         })
     }
 
     /// After the last finish reason: usage comes here, and the connection is worth keeping. The text
     /// has been handed over; nothing that happens here is an error.
-    async fn drain(&mut self, mut parser: sse::Parser, mut body: Body) -> Result<()> {
+    async fn drain(&mut self, mut parser: sse::Parser, mut body: Body) {
         let until = clock::instant() + d::DRAIN;
         while self.settings.asked_for_usage && self.delivery.journal.usage.is_none() {
             match timeout_at(until, body.next()).await {
@@ -266,11 +188,10 @@ impl Attempt<'_> {
                     Ok(sse::Fed::All) => {}
                     _ => break,
                 },
-                _ => return Ok(()),
+                _ => return,
             }
         }
         keep_connection(body);
-        Ok(())
     }
 
     /// Takes in one event.
@@ -293,6 +214,9 @@ impl Attempt<'_> {
         if let Err(end) = self.delivery.chunk(&chunk, &event.data) {
             return ControlFlow::Break(end);
         }
+        if self.peeks && self.delivery.progress.first_token.is_some() {
+            return ControlFlow::Break(End::FirstToken);
+        }
         // After it was handed over: it is paid for.
         match self.delivery.progress.bill.count(&chunk) {
             Err(error) if !self.delivery.journal.is_complete() => ControlFlow::Break(End::Failed(error)),
@@ -305,8 +229,4 @@ impl Attempt<'_> {
 fn keep_connection(mut body: Body) {
     let read = async move { while let Some(Ok(_)) = body.next().await {} };
     tokio::spawn(tokio::time::timeout(d::DRAIN, read));
-}
-
-fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
-    headers.get(name)?.to_str().ok()
 }

@@ -54,6 +54,11 @@ impl SharedBreaker {
         })
     }
 
+    /// It would admit a call now. Looking spends nothing.
+    pub fn would_admit(&self) -> bool {
+        self.update(|inner| inner.breaker.would_admit(&inner.options, clock::now()))
+    }
+
     pub fn state(&self) -> State {
         self.update(|inner| inner.breaker.state())
     }

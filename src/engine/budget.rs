@@ -135,16 +135,24 @@ impl Running<'_> {
         if !self.costs(reason) {
             return step;
         }
-        let Err(exhausted) = self.client.budget.withdraw(self.budget_key()) else { return step };
+        if self.afford() {
+            return step;
+        }
+        if self.committed {
+            return Step::Stop(Stop::NoBudget);
+        }
+        plan.unaffordable(clock::now(), self.remaining(), &mut self.rng)
+    }
+
+    /// Withdraws one retry, or tells which budget has no room for it.
+    pub(super) fn afford(&self) -> bool {
+        let Err(exhausted) = self.client.budget.withdraw(self.budget_key()) else { return true };
         self.emit(Event::RetryBudget {
             call: self.id.clone(),
             request_id: self.previous_request(),
             budget: exhausted.as_str(),
         });
-        if self.committed {
-            return Step::Stop(Stop::NoBudget);
-        }
-        plan.unaffordable(clock::now(), self.remaining(), &mut self.rng)
+        false
     }
 
     /// The attempt that was due for this reason is not made.

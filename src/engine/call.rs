@@ -13,6 +13,7 @@ use super::client::{Call, Client};
 use super::clock;
 use super::cost::{self, Tab};
 use super::event::Event;
+use super::hedge::Hedging;
 use super::recovery::Recovery;
 use super::request::Requests;
 use super::route::{EndpointState, Lane};
@@ -70,6 +71,7 @@ pub(super) struct Running<'a> {
     pub stopwatch: Stopwatch,
     /// How many other routes are left to go to when this one fails.
     pub others: usize,
+    pub hedging: Hedging,
 }
 
 impl<'a> Running<'a> {
@@ -117,6 +119,7 @@ impl<'a> Running<'a> {
             waited: Duration::ZERO,
             stopwatch: Stopwatch::default(),
             others: 0,
+            hedging: Hedging::default(),
         };
         if let Some(snapshot) = &call.resumes {
             running.restore(snapshot.clone());
@@ -203,9 +206,11 @@ impl<'a> Running<'a> {
                 }
             };
             self.others = plan.others();
+            self.prepare_hedge(first, &plan);
             let Err(mut error) = self.turn(route.place, reason, plan.is_last(), guard).await else {
                 return Ok(());
             };
+            let place = self.after_hedge(route.place, &mut plan);
             if matches!(error.kind, Kind::QueueFull | Kind::NeverFits | Kind::CostCap | Kind::Invalid) {
                 // No attempt was made: why another one was needed is the failure before it.
                 error.cause = error.cause.take().or(last);
@@ -222,28 +227,7 @@ impl<'a> Running<'a> {
             if self.call.options.max_attempts.is_some_and(|max| self.attempts.len() - first >= max as usize) {
                 return Err(self.stopped(Stop::Exhausted, Some(error)));
             }
-            let retry = &self.client.config.retry;
-            let decision = retry.decisions.of(&error);
-            let class = classify(&error);
-            let class = decision.map_or(class, |decision| decision.apply(class, error.kind));
-            if class.cools {
-                let longest = self.client.config.retry.max_retry_after;
-                let pause = error.retry_after.unwrap_or_default().min(longest);
-                let ms = pause.as_nanos().div_ceil(1_000_000) as u64;
-                self.routes[route.place].lane.cool_until(clock::now() + ms);
-            }
-            let failure = Failure {
-                class,
-                retry_after: error.retry_after,
-                silent: matches!(error.kind, Kind::Timeout(_)),
-                // Unless the caller has said what is done about it.
-                limited: class.cools && decision.is_none(),
-                waits: match decision {
-                    Some(Decision::After(waits)) => Some(Waits::Schedule(Arc::clone(waits))),
-                    _ if is_reset(&error) => retry.connection_reset.clone().map(Waits::Between),
-                    _ => None,
-                },
-            };
+            let failure = self.failure(place, &error);
             // Progress is what the consumer has: what it has not seen is asked for from the beginning.
             if begun && self.attempts.last().is_some_and(|attempt| attempt.pieces > 0) {
                 plan.progressed();
@@ -256,6 +240,32 @@ impl<'a> Running<'a> {
                 self.break_event(*wait);
             }
             last = Some(error);
+        }
+    }
+
+    /// What a failure means for the plan. A route that asks for a pause cools from here on.
+    pub(super) fn failure(&self, place: usize, error: &Error) -> Failure {
+        let retry = &self.client.config.retry;
+        let decision = retry.decisions.of(error);
+        let class = classify(error);
+        let class = decision.map_or(class, |decision| decision.apply(class, error.kind));
+        if class.cools {
+            let longest = self.client.config.retry.max_retry_after;
+            let pause = error.retry_after.unwrap_or_default().min(longest);
+            let ms = pause.as_nanos().div_ceil(1_000_000) as u64;
+            self.routes[place].lane.cool_until(clock::now() + ms);
+        }
+        Failure {
+            class,
+            retry_after: error.retry_after,
+            silent: matches!(error.kind, Kind::Timeout(_)),
+            // Unless the caller has said what is done about it.
+            limited: class.cools && decision.is_none(),
+            waits: match decision {
+                Some(Decision::After(waits)) => Some(Waits::Schedule(Arc::clone(waits))),
+                _ if is_reset(error) => retry.connection_reset.clone().map(Waits::Between),
+                _ => None,
+            },
         }
     }
 
@@ -303,8 +313,8 @@ impl<'a> Running<'a> {
                 interrupted(last, "the retry budget is used up")
             }
             (Stop::WaitTooLong(wait), Some(last)) => last.with_retry_after(Some(wait)),
-            (Stop::Exhausted, Some(last)) if self.attempts.len() > 1 => {
-                let count = self.attempts.len();
+            (Stop::Exhausted, Some(last)) if self.failed_attempts() > 1 => {
+                let count = self.failed_attempts();
                 let mut error = Error::new(
                     Kind::RetriesExhausted,
                     format!("all {count} attempts failed; the last one: {last}"),
@@ -317,6 +327,10 @@ impl<'a> Running<'a> {
             (_, Some(last)) => last,
             (_, None) => Error::new(Kind::Internal, "there is no route to try"),
         }
+    }
+
+    fn failed_attempts(&self) -> usize {
+        self.attempts.iter().filter(|attempt| !attempt.has_lost()).count()
     }
 
     /// Ends the call: closes what is open, tells, and builds the answer or completes the error.
@@ -333,7 +347,7 @@ impl<'a> Running<'a> {
             _ if self.has_begun() => interrupted(error, "nothing is left to try"),
             _ => error,
         });
-        self.close_turn(outcome.as_ref().err());
+        self.close_turns(outcome.as_ref().err());
         let duration_ms = clock::instant().saturating_duration_since(self.started).as_millis() as u64;
         let attempts = self.attempts.len() as u32;
         match outcome {
@@ -347,6 +361,7 @@ impl<'a> Running<'a> {
                     call: self.id.clone(),
                     request_id: self.previous_request(),
                     attempts,
+                    after_retry: self.failed_attempts() > 1,
                     endpoint: endpoint.clone(),
                     model: model.clone(),
                     duration_ms,

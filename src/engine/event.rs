@@ -43,6 +43,17 @@ pub enum Event {
         message: String,
         duration_ms: u64,
     },
+    /// An attempt was given up: another one, which ran beside it, had its first token first.
+    HedgeLost {
+        call: String,
+        attempt: u32,
+        endpoint: String,
+        model: String,
+        request_id: String,
+        /// The hedge itself has lost; otherwise the attempt that it was begun for.
+        hedge: bool,
+        duration_ms: u64,
+    },
     /// The call waits before the next attempt.
     Wait {
         call: String,
@@ -51,7 +62,7 @@ pub enum Event {
         ms: u64,
         reason: &'static str,
     },
-    /// A retry or recovery that was due is not made: the budget of the client, or of the call's
+    /// A retry, hedge or recovery that was due is not made: the budget of the client, or of the call's
     /// `budgetKey`, is used up.
     RetryBudget {
         call: String,
@@ -107,6 +118,9 @@ pub enum Event {
         #[serde(skip_serializing_if = "Option::is_none")]
         request_id: Option<String>,
         attempts: u32,
+        /// An attempt has failed before; for the counters.
+        #[serde(skip)]
+        after_retry: bool,
         endpoint: String,
         model: String,
         duration_ms: u64,

@@ -137,6 +137,12 @@ impl Limiter {
         Ok(Reserved { limiter: Some(Arc::clone(self)), tokens })
     }
 
+    /// [`Limiter::reserve`] without a wait: at once or not at all, and never ahead of those who wait.
+    pub fn try_reserve(self: &Arc<Self>, tokens: f64) -> Option<Reserved> {
+        let has_taken = self.waiting() == 0 && self.take(1.0, tokens).is_ok_and(|wait| wait.is_none());
+        has_taken.then(|| Reserved { limiter: Some(Arc::clone(self)), tokens })
+    }
+
     /// Corrects the estimate that a call was admitted with by what it has really used.
     pub fn settle(&self, estimated: f64, used: f64) {
         self.update(|buckets| {

@@ -2,6 +2,7 @@
 //! capped, codes and reasons are ours. A call costs a few short locks, a piece nothing.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -26,7 +27,7 @@ pub struct Metrics(Slot<State>);
 pub struct State {
     pub calls: u64,
     pub successes: u64,
-    /// Answers that took more than one attempt.
+    /// Answers before which an attempt failed.
     pub successes_after_retry: u64,
     pub aborted: u64,
     /// Calls that failed, by code.
@@ -34,6 +35,9 @@ pub struct State {
     /// Retries, by the code of the failure before them.
     pub retries: Counts,
     pub fallbacks: u64,
+    pub hedges: u64,
+    /// Hedges whose first token came first.
+    pub hedge_wins: u64,
     pub recoveries: u64,
     pub circuit_openings: u64,
     /// Waits, by reason.
@@ -103,14 +107,17 @@ impl Metrics {
     /// Counts what the engine reports.
     pub fn observe(&self, event: &Event) {
         self.0.update(|state| match event {
-            Event::Attempt { endpoint, model, .. } => state.route(endpoint, model).attempts += 1,
+            Event::Attempt { endpoint, model, reason, .. } => {
+                state.route(endpoint, model).attempts += 1;
+                state.hedges += u64::from(*reason == "hedge");
+            }
             Event::Wait { reason, .. } => count(&mut state.waits, reason),
             Event::Fallback { .. } => state.fallbacks += 1,
             Event::Recovery { .. } => state.recoveries += 1,
             Event::Circuit { to: "OPEN", .. } => state.circuit_openings += 1,
-            Event::Complete { attempts, .. } => {
+            Event::Complete { after_retry, .. } => {
                 state.successes += 1;
-                state.successes_after_retry += u64::from(*attempts > 1);
+                state.successes_after_retry += u64::from(*after_retry);
             }
             Event::Failed { code, .. } if *code == Kind::Aborted.code() => state.aborted += 1,
             Event::Failed { code, .. } => count(&mut state.failures, code),
@@ -124,15 +131,39 @@ impl Metrics {
         self.0.update(|state| count(&mut state.retries, code));
     }
 
-    /// An attempt is over; `code` is that of its error, `usage` what the provider counted.
-    pub fn ended(&self, record: &AttemptRecord, code: Option<&'static str>, usage: Option<&Value>) {
+    /// A hedge has had its first token first.
+    pub fn hedge_won(&self) {
+        self.0.update(|state| state.hedge_wins += 1);
+    }
+
+    /// The time after which so large a share of a model's first tokens had come, over all endpoints; `None` as
+    /// long as fewer than `at_least` are known.
+    pub fn first_token_quantile(&self, model: &str, q: f64, at_least: u64) -> Option<Duration> {
+        let mut times = Histogram::default();
+        self.0.update(|state| {
+            let of_model = state.routes.iter().filter(|route| route.model == model);
+            of_model.for_each(|route| times.merge(&route.first_token));
+        });
+        let ms = times.quantile_ms(q).filter(|_| times.count() >= at_least)?;
+        Some(Duration::from_millis(ms.ceil() as u64))
+    }
+
+    /// An attempt is over; `first_token_ms` is what counts as the time to its first token, `code` that of
+    /// its error, `usage` what the provider counted.
+    pub fn ended(
+        &self,
+        record: &AttemptRecord,
+        first_token_ms: Option<u64>,
+        code: Option<&'static str>,
+        usage: Option<&Value>,
+    ) {
         let tokens = |name| usage.and_then(|usage| usage.get(name)?.as_u64()).unwrap_or_default();
         let (tokens_in, tokens_out) = (tokens("prompt_tokens"), tokens("completion_tokens"));
         self.0.update(|state| {
             state.waited_ms += record.waited_ms;
             let route = state.route(&record.endpoint, &record.model);
             route.duration.add(record.duration_ms);
-            if let Some(ms) = record.first_token_ms {
+            if let Some(ms) = first_token_ms {
                 route.first_token.add(ms);
             }
             if let Some(code) = code {

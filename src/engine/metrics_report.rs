@@ -24,6 +24,8 @@ pub struct Report {
     retries: u64,
     retries_by_cause: Counts,
     fallbacks: u64,
+    hedges: u64,
+    hedge_wins: u64,
     recoveries: u64,
     circuit_openings: u64,
     waits: Counts,
@@ -138,6 +140,8 @@ impl Client {
             retries: sum(&state.retries),
             retries_by_cause: state.retries,
             fallbacks: state.fallbacks,
+            hedges: state.hedges,
+            hedge_wins: state.hedge_wins,
             recoveries: state.recoveries,
             circuit_openings: state.circuit_openings,
             waits: state.waits,
@@ -183,6 +187,10 @@ impl Report {
             "Changes to another route within a call.",
             self.fallbacks as f64,
         );
+        let hedges = self.hedges as f64;
+        single("holysheep_hedges_total", Counter, "Second requests beside a slow first one.", hedges);
+        let wins = self.hedge_wins as f64;
+        single("holysheep_hedge_wins_total", Counter, "Hedges whose first token came first.", wins);
         single(
             "holysheep_recoveries_total",
             Counter,

@@ -48,7 +48,7 @@ pub(super) struct Form {
 }
 
 impl Form {
-    fn original(continues: bool) -> Self {
+    pub(super) fn original(continues: bool) -> Self {
         Form { continues, messages: None, max_tokens: None, splice: None, style: None }
     }
 }

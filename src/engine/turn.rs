@@ -4,75 +4,97 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use tokio::sync::OwnedSemaphorePermit;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 use super::attempt::{Attempt, Progress, Settings};
 use super::breaker::Guard;
-use super::call::{Previous, Running};
+use super::call::Running;
 use super::client::random_id;
 use super::clock;
+use super::closing::Ending;
 use super::delivery::Delivery;
 use super::event::Event;
+use super::hedge::HEDGE;
 use super::limiter::{Limiter, Reserved};
+use super::opening::{Head, Opened, Opening, Peek};
 use super::recovery::Form;
 use super::request::{self, Target};
 use super::route::{Busy, EndpointState};
 use super::sink::Wants;
 use super::spent::Stage;
 use crate::config::{Endpoint, Secret, defaults as d};
-use crate::error::{AttemptRecord, Error, Kind, Phase, Result, cut};
-use crate::policy::circuit_breaker::{Outcome, Transition};
-use crate::policy::classify::{Verdict, classify};
+use crate::error::{Error, Kind, Phase, Result};
 use crate::policy::deadline;
 use crate::policy::plan::Reason;
+use crate::store::Slot;
 use crate::transport::{Method, Request, TransportOptions};
 use crate::wire::chat::Instead;
-use crate::wire::limits::Limits;
 use crate::wire::secrets;
 
 /// What a turn holds until it is closed: outside of its future, so that a call whose time runs out in
 /// the middle can still say what was learned.
 pub(super) struct Engaged {
-    place: usize,
-    guard: Option<Guard>,
+    pub place: usize,
+    pub guard: Option<Guard>,
     /// What the limiters were told that the call would use.
-    estimated: f64,
+    pub estimated: f64,
     /// Whether the caller's `isFailure` counts the error as a failure.
-    judged: Option<bool>,
-    _busy: Busy,
+    pub judged: Option<bool>,
+    /// Its place among those that run, until the attempt is over.
+    pub permit: Option<OwnedSemaphorePermit>,
+    pub _busy: Busy,
 }
 
 /// The attempt that is under way.
 pub(super) struct Current {
-    place: usize,
-    request_id: String,
-    started: Instant,
-    waited: Duration,
-    asked_for_usage: bool,
-    progress: Progress,
+    pub place: usize,
+    /// 1-based.
+    pub number: u32,
+    pub request_id: String,
+    pub started: Instant,
+    pub waited: Duration,
+    pub asked_for_usage: bool,
+    pub is_hedge: bool,
+    /// What its opening finds out.
+    pub head: Slot<Head>,
+    pub progress: Progress,
 }
 
-impl Running<'_> {
+impl Current {
+    /// Takes over what the opening has found out.
+    pub fn take_head(&mut self) {
+        let Head { sent, status, request_id } = self.head.update(|head| head.clone());
+        if sent {
+            self.progress.bill.sent();
+        }
+        self.progress.status = status;
+        self.progress.request_id = request_id;
+    }
+}
+
+/// What an attempt begins with.
+pub(super) struct Start<'s> {
+    pub place: usize,
+    /// The reason in its event.
+    pub why: &'static str,
+    pub others: usize,
+    pub form: &'s Form,
+    pub peeks: bool,
+}
+
+/// The opening of an attempt. It borrows nothing of the call's state.
+pub(super) type Beginning<'a> = BoxFuture<'a, Result<Opened>>;
+
+impl<'a> Running<'a> {
     /// The breaker's permit for a route, or how long it stays closed to us.
     pub(super) fn ask_breaker(&self, place: usize) -> std::result::Result<Option<Guard>, Duration> {
         let Some(breaker) = &self.routes[place].lane.breaker else { return Ok(None) };
         let (guard, transition) = breaker.acquire().map_err(|denied| denied.retry_after)?;
         self.report_transition(place, transition);
         Ok(Some(guard))
-    }
-
-    fn report_transition(&self, place: usize, transition: Option<Transition>) {
-        let Some(Transition { from, to }) = transition else { return };
-        let route = &self.routes[place];
-        self.emit(Event::Circuit {
-            call: Some(self.id.clone()),
-            request_id: self.previous_request(),
-            endpoint: route.endpoint.config.name.clone(),
-            model: route.model.clone(),
-            from: from.as_str(),
-            to: to.as_str(),
-        });
     }
 
     /// One attempt, from its admission to its record. Where the provider refuses only the form of
@@ -91,22 +113,28 @@ impl Running<'_> {
         }
         let estimated = self.estimated(place);
         let _busy = Busy::at(&self.routes[place].endpoint);
-        self.engaged = Some(Engaged { place, guard, estimated, judged: None, _busy });
+        self.engaged = Some(Engaged { place, guard, estimated, judged: None, permit: None, _busy });
         let result = self.admitted(place, reason, last, estimated).await;
+        if let Some(engaged) = &mut self.engaged {
+            engaged.permit = None;
+        }
         if let Err(error) = &result {
             let judged = self.judge(error).await;
             if let Some(engaged) = &mut self.engaged {
                 engaged.judged = judged;
             }
         }
-        self.close_turn(result.as_ref().err());
+        self.close_turn(Ending::of(result.as_ref().err()));
         result
     }
 
     async fn admitted(&mut self, place: usize, reason: Reason, last: bool, estimated: f64) -> Result<()> {
         let endpoint = Arc::clone(&self.routes[place].endpoint);
-        // Held until the attempt is over.
-        let _permit = self.admit(&endpoint, estimated).await?;
+        let permit = self.admit(&endpoint, estimated).await?;
+        if let Some(engaged) = &mut self.engaged {
+            engaged.permit = permit;
+        }
+        let mut place = place;
         loop {
             let form = self.form(place);
             let style = form.style;
@@ -115,17 +143,28 @@ impl Running<'_> {
             }
             let result = self.attempt(place, reason, last, form).await;
             let Err(error) = &result else { return result };
-            // Asked of this attempt and not of the endpoint, which another call may have found out meanwhile.
-            let asked = self.current.as_ref().is_some_and(|current| current.asked_for_usage);
-            if asked && request::refuses_usage(error) {
-                endpoint.refuses_usage.store(true, Ordering::Relaxed);
+            // The hedge may have taken its place.
+            place = self.current.as_ref().map_or(place, |current| current.place);
+            if self.refused_usage(error) {
+                // Asked once more, without it.
             } else if error.kind != Kind::InvalidRequest || style.is_none() {
                 return result;
             } else if !self.has_another_style(place, style) {
                 return Err(refuses_to_continue(error));
             }
-            self.close_attempt(Some(error));
+            self.close_attempt(Ending::Failed(error));
         }
+    }
+
+    /// True for a provider that does not know `stream_options`: it is not asked for usage again.
+    pub(super) fn refused_usage(&self, error: &Error) -> bool {
+        let Some(current) = &self.current else { return false };
+        // Asked of this attempt and not of the endpoint, which another call may have found out meanwhile.
+        let refused = current.asked_for_usage && request::refuses_usage(error);
+        if refused {
+            self.routes[current.place].endpoint.refuses_usage.store(true, Ordering::Relaxed);
+        }
+        refused
     }
 
     /// The snapshot that the call goes on from was whole already.
@@ -146,53 +185,13 @@ impl Running<'_> {
         Ok(())
     }
 
-    /// Ends the turn that is under way, if one is: tells the breaker and the limiters what was learned,
-    /// and writes the record.
-    pub(super) fn close_turn(&mut self, error: Option<&Error>) {
-        if let Some(Engaged { place, guard, estimated, judged, _busy }) = self.engaged.take() {
-            let outcome = self.outcome(error, judged);
-            if self.current.is_some() && outcome != Outcome::Ignored {
-                let success = outcome == Outcome::Success;
-                self.routes[place].lane.record.update(|record| record.ended(success, clock::now()));
-            }
-            if let Some(guard) = guard {
-                self.report_transition(place, guard.report(outcome));
-            }
-            if self.current.is_some() {
-                self.learn(&self.routes[place].endpoint, estimated);
-            }
-        }
-        self.close_attempt(error);
-    }
-
-    /// What the breaker learns.
-    fn outcome(&self, error: Option<&Error>, judged: Option<bool>) -> Outcome {
-        match judged {
-            Some(true) => return Outcome::Failure,
-            Some(false) => return Outcome::Ignored,
-            None => {}
-        }
-        // Cut off by the call's own deadline: silence until then is the route's, while an answer that
-        // was coming, or a queue of our own, says nothing against it.
-        let silent = self.current.as_ref().is_some_and(|current| current.progress.first_token.is_none());
-        match error {
-            None => Outcome::Success,
-            Some(error) if error.kind == Kind::Timeout(Phase::Total) && !silent => Outcome::Ignored,
-            Some(error) => match classify(error).breaker {
-                Verdict::Success => Outcome::Success,
-                Verdict::Failure => Outcome::Failure,
-                Verdict::Ignored => Outcome::Ignored,
-            },
-        }
-    }
-
     /// The consumer has been told that its answer is complete.
     pub(super) fn is_complete(&self) -> bool {
         self.current.as_ref().is_some_and(|current| current.progress.complete)
     }
 
     /// The caller's own judgement of an error, where there is one and a breaker that listens.
-    async fn judge(&self, error: &Error) -> Option<bool> {
+    pub(super) async fn judge(&self, error: &Error) -> Option<bool> {
         self.engaged.as_ref()?.guard.as_ref()?;
         Some(self.sink.judge(error)?.await)
     }
@@ -210,7 +209,7 @@ impl Running<'_> {
         });
     }
 
-    fn limiters(&self, endpoint: &EndpointState) -> [Option<Arc<Limiter>>; 2] {
+    pub(super) fn limiters(&self, endpoint: &EndpointState) -> [Option<Arc<Limiter>>; 2] {
         [self.client.limiter.clone(), endpoint.limiter.clone()]
     }
 
@@ -229,23 +228,16 @@ impl Running<'_> {
         Ok(permit)
     }
 
-    /// Corrects the estimate by what was used.
-    fn learn(&self, endpoint: &EndpointState, estimated: f64) {
-        let used = self.journal.usage.as_ref().and_then(|usage| usage.get("total_tokens")?.as_f64());
-        for limiter in self.limiters(endpoint).into_iter().flatten() {
-            if let Some(used) = used {
-                limiter.settle(estimated, used);
-            }
-        }
-    }
-
-    async fn attempt(&mut self, place: usize, reason: Reason, last: bool, form: Form) -> Result<()> {
+    /// What an attempt holds before it is sent: what it may cost, its name, and the future that opens it.
+    /// `others` is how many routes are left after it; `peeks` says that it races.
+    pub(super) fn begin(&mut self, start: Start<'_>) -> Result<(Current, Beginning<'a>)> {
+        let Start { place, why, others, form, peeks } = start;
         let bill = self.open_bill(place, form.messages.as_deref(), form.max_tokens)?;
         let route = &self.routes[place];
-        let endpoint = &route.endpoint.config;
+        let endpoint = Arc::clone(&route.endpoint.config);
         let options = &self.call.options;
         let request_id = random_id("req_", &mut self.rng);
-        let number = self.attempts.len() as u32 + 1;
+        let number = (self.attempts.len() + usize::from(self.current.is_some())) as u32 + 1;
         let name = endpoint.model(&route.model);
         let asks_usage = !route.endpoint.refuses_usage.load(Ordering::Relaxed);
         let session = self.call.session_id.as_str();
@@ -265,71 +257,31 @@ impl Running<'_> {
             _ => self.requests.encode(target, &mut self.rng),
         };
         let headers =
-            request::headers(endpoint, &options.headers, &encoded.key, &request_id, session, number)?;
+            request::headers(&endpoint, &options.headers, &encoded.key, &request_id, session, number)?;
         self.emit(Event::Attempt {
             call: self.id.clone(),
             attempt: number,
             endpoint: endpoint.name.clone(),
             model: route.model.clone(),
             request_id: request_id.clone(),
-            reason: match reason {
-                Reason::First => "first",
-                Reason::Retry(_) => "retry",
-                Reason::Fallback => "fallback",
-            },
+            reason: why,
         });
         let started = clock::instant();
-        let stretch = if last && options.stretch_last_route { d::LAST_ROUTE_STRETCH } else { 1 };
+        let stretch = if others == 0 && options.stretch_last_route { d::LAST_ROUTE_STRETCH } else { 1 };
         let settings = Settings {
             first_token_timeout: options.first_token_timeout.saturating_mul(stretch),
-            share: self.share(),
+            share: self.share(others),
             idle_timeout: options.idle_timeout,
             completion: endpoint.completion.unwrap_or(options.completion),
             asked_for_usage: asks_usage,
             skip_malformed: options.recovery.skip_malformed,
         };
-        let (sink, call, sent_id) = (self.sink, &self.id, request_id.clone());
-        let on_first_token = || {
-            sink.event(Event::FirstToken {
-                call: call.clone(),
-                attempt: number,
-                endpoint: endpoint.name.clone(),
-                model: route.model.clone(),
-                request_id: sent_id.clone(),
-                after_ms: clock::instant().saturating_duration_since(started).as_millis() as u64,
-            });
-        };
         let url = format!("{}{}", endpoint.url, crate::wire::chat::PATH);
         let transport_options =
             TransportOptions { connect_timeout: options.connect_timeout, ca: self.client.config.ca.clone() };
-        self.call.live.update(|live| live.writer = Some((endpoint.name.clone(), route.model.clone())));
+        let head = Slot::<Head>::default();
         let limiters = self.limiters(&route.endpoint);
-        let waited = std::mem::take(&mut self.waited);
-        let current = self.current.insert(Current {
-            place,
-            request_id,
-            started,
-            waited,
-            asked_for_usage: asks_usage,
-            progress: Progress { bill, ..Progress::default() },
-        });
-        let delivery = Delivery {
-            sink,
-            journal: &mut self.journal,
-            progress: &mut current.progress,
-            committed: &mut self.committed,
-            live: &self.call.live,
-            on_first_token: &on_first_token,
-            caller_wants_usage: self.call.request.wants_usage(),
-            hold_tool_calls: options.hold_tool_calls,
-            continues: form.continues,
-            expects_tool_call: form.continues && self.recovery.lost_tool_call,
-            splice: form.splice,
-            held: Vec::new(),
-        };
-        let on_limits =
-            |limits: &Limits| limiters.iter().flatten().for_each(|limiter| limiter.follow(limits));
-        let mut attempt = Attempt { settings, on_limits: &on_limits, delivery };
+        let opening = Opening { settings, head: head.clone(), limiters };
         let send = |on_sent| Request {
             method: Method::POST,
             url,
@@ -338,18 +290,113 @@ impl Running<'_> {
             options: transport_options,
             on_sent,
         };
-        let run = attempt.run(&*self.client.transport, send);
-        let result = match options.attempt_timeout {
-            None => run.await,
-            Some(limit) => match tokio::time::timeout(limit, run).await {
-                Ok(result) => result,
-                // Only its usage was waited for.
-                Err(_) if attempt.delivery.progress.complete => Ok(()),
-                Err(_) => Err(Error::timeout(Phase::Attempt, limit)),
-            },
+        let current = Current {
+            place,
+            number,
+            request_id,
+            started,
+            waited: std::mem::take(&mut self.waited),
+            asked_for_usage: asks_usage,
+            is_hedge: why == HEDGE,
+            head: head.clone(),
+            progress: Progress { bill, ..Progress::default() },
         };
-        let result = result.map_err(|error| without_key(error, endpoint));
-        let seam = attempt.delivery.splice.as_ref().and_then(|splice| splice.seam());
+        let transport = &*self.client.transport;
+        let limit = options.attempt_timeout;
+        let choices = self.call.request.choices();
+        let peek = peeks.then_some(Peek { choices, hold_tool_calls: options.hold_tool_calls });
+        let open = async move {
+            let opened = opening.open(transport, send).await?;
+            match peek {
+                None => Ok(opened),
+                Some(peek) => opened.peek(peek, head.update(|head| head.request_id.clone())).await,
+            }
+        };
+        let beginning = async move {
+            let result = match limit {
+                None => open.await,
+                Some(limit) => timeout_at(started + limit, open)
+                    .await
+                    .unwrap_or_else(|_| Err(Error::timeout(Phase::Attempt, limit))),
+            };
+            result.map_err(|error| without_key(error, &endpoint))
+        };
+        Ok((current, beginning.boxed()))
+    }
+
+    async fn attempt(&mut self, place: usize, reason: Reason, last: bool, form: Form) -> Result<()> {
+        let hedge_after = self.hedge_after(place, &form);
+        let why = match reason {
+            Reason::First => "first",
+            Reason::Retry(_) => "retry",
+            Reason::Fallback => "fallback",
+        };
+        let others = if last { 0 } else { self.others };
+        let peeks = hedge_after.is_some();
+        let (current, beginning) = self.begin(Start { place, why, others, form: &form, peeks })?;
+        let due = hedge_after.map(|after| current.started + after);
+        self.current = Some(current);
+        self.tell_writer();
+        let opened = match due {
+            None => beginning.await,
+            Some(due) => self.race(beginning, due).await,
+        };
+        self.deliver(opened, form).await
+    }
+
+    /// Hands over what an attempt that was opened brings, to its end.
+    async fn deliver(&mut self, opened: Result<Opened>, form: Form) -> Result<()> {
+        let Some(current) = &mut self.current else {
+            return Err(Error::new(Kind::Internal, "an attempt was delivered that has not begun"));
+        };
+        current.take_head();
+        let Current { place, number, started, .. } = *current;
+        let route = &self.routes[place];
+        let endpoint = &route.endpoint.config;
+        let options = &self.call.options;
+        let (result, seam) = match opened {
+            Err(error) => (Err(error), None),
+            Ok(opened) => {
+                let (sink, call, sent_id) = (self.sink, &self.id, current.request_id.clone());
+                let on_first_token = || {
+                    sink.event(Event::FirstToken {
+                        call: call.clone(),
+                        attempt: number,
+                        endpoint: endpoint.name.clone(),
+                        model: route.model.clone(),
+                        request_id: sent_id.clone(),
+                        after_ms: clock::instant().saturating_duration_since(started).as_millis() as u64,
+                    });
+                };
+                let delivery = Delivery {
+                    sink,
+                    journal: &mut self.journal,
+                    progress: &mut current.progress,
+                    committed: &mut self.committed,
+                    live: &self.call.live,
+                    on_first_token: &on_first_token,
+                    caller_wants_usage: self.call.request.wants_usage(),
+                    hold_tool_calls: options.hold_tool_calls,
+                    continues: form.continues,
+                    expects_tool_call: form.continues && self.recovery.lost_tool_call,
+                    splice: form.splice,
+                    held: Vec::new(),
+                };
+                let mut attempt = Attempt { settings: opened.settings, delivery, peeks: false };
+                let read = attempt.read(opened);
+                let result = match options.attempt_timeout {
+                    None => read.await,
+                    Some(limit) => match timeout_at(started + limit, read).await {
+                        Ok(result) => result,
+                        // Only its usage was waited for.
+                        Err(_) if attempt.delivery.progress.complete => Ok(()),
+                        Err(_) => Err(Error::timeout(Phase::Attempt, limit)),
+                    },
+                };
+                let seam = attempt.delivery.splice.as_ref().and_then(|splice| splice.seam());
+                (result.map_err(|error| without_key(error, endpoint)), seam)
+            }
+        };
         let pieces = current.progress.pieces;
         let (endpoint, model) = (endpoint.name.clone(), route.model.clone());
         self.recovery.lost_tool_call = result.is_err() && !self.journal.first().tool_calls.is_empty();
@@ -357,59 +404,19 @@ impl Running<'_> {
         result
     }
 
-    /// What the deadline leaves the next attempt to its first token, where other routes are to have
-    /// time after it.
-    fn share(&self) -> Option<Duration> {
-        let remaining = self.remaining().filter(|_| self.others > 0)?;
-        Some(deadline::share(remaining, self.others))
+    /// Says where the answer comes from that is under way.
+    pub(super) fn tell_writer(&self) {
+        let Some(current) = &self.current else { return };
+        let route = &self.routes[current.place];
+        let writer = (route.endpoint.config.name.clone(), route.model.clone());
+        self.call.live.update(|live| live.writer = Some(writer));
     }
 
-    /// Writes the record of the attempt that is under way, if one is.
-    fn close_attempt(&mut self, error: Option<&Error>) {
-        let Some(mut current) = self.current.take() else { return };
-        self.settle_bill(current.place, &mut current.progress);
-        let usage = self.journal.usage.clone();
-        self.spend_usage();
-        let route = &self.routes[current.place];
-        let since_start = |at: Instant| at.saturating_duration_since(current.started).as_millis() as u64;
-        let progress = current.progress;
-        let number = self.attempts.len() as u32 + 1;
-        let record = AttemptRecord {
-            attempt: number,
-            endpoint: route.endpoint.config.name.clone(),
-            model: route.model.clone(),
-            request_id: progress.request_id.clone().unwrap_or_else(|| current.request_id.clone()),
-            outcome: error.map_or("complete", Error::code).to_owned(),
-            status: progress.status,
-            message: error.map(|error| cut(&error.message, 300).to_owned()),
-            waited_ms: current.waited.as_millis() as u64,
-            duration_ms: since_start(clock::instant()),
-            first_token_ms: progress.first_token.map(since_start),
-            pieces: progress.pieces,
-        };
-        if let Some(ms) = record.first_token_ms {
-            route.lane.record.update(|known| known.first_token(ms));
-        }
-        let code = error.map(Error::code);
-        self.client.metrics.ended(&record, code, usage.as_ref());
-        if let Some(error) = error {
-            self.emit(Event::AttemptFailed {
-                call: self.id.clone(),
-                attempt: number,
-                endpoint: record.endpoint.clone(),
-                model: record.model.clone(),
-                request_id: current.request_id.clone(),
-                class: error.kind.class(),
-                provider_request_id: progress.request_id,
-                code: error.code(),
-                status: record.status,
-                message: record.message.clone().unwrap_or_default(),
-                duration_ms: record.duration_ms,
-            });
-        }
-        self.attempts.push(record);
-        self.previous = Some(Previous { request_id: current.request_id, code });
-        self.publish();
+    /// What the deadline leaves the next attempt to its first token, where other routes are to have
+    /// time after it.
+    fn share(&self, others: usize) -> Option<Duration> {
+        let remaining = self.remaining().filter(|_| others > 0)?;
+        Some(deadline::share(remaining, others))
     }
 }
 

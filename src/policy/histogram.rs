@@ -27,6 +27,15 @@ impl Histogram {
         self.sum_ms = self.sum_ms.saturating_add(ms);
     }
 
+    /// Adds what another one has counted.
+    pub fn merge(&mut self, other: &Histogram) {
+        for (bucket, more) in self.buckets.iter_mut().zip(other.buckets) {
+            *bucket += more;
+        }
+        self.count += other.count;
+        self.sum_ms = self.sum_ms.saturating_add(other.sum_ms);
+    }
+
     /// How many times were counted.
     pub fn count(&self) -> u64 {
         self.count

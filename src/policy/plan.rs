@@ -177,6 +177,49 @@ impl Plan {
         self.states.iter().enumerate().filter(|(index, state)| *index != current && left(state)).count()
     }
 
+    /// The routes beside the one that is tried now that this call has not tried yet and may, best first: those
+    /// of the same model, then those of the next ones.
+    pub fn spare(&self, now: u64) -> Vec<Route> {
+        let free = |state: &State| {
+            let open = !state.dead && state.blocked_until.is_none_or(|until| until <= now);
+            open && !state.tried && state.not_before <= now && state.route.model >= self.model
+        };
+        self.states.iter().filter(|state| free(state)).map(|state| state.route).collect()
+    }
+
+    /// A spare route was tried beside the current one.
+    pub fn hedged(&mut self, place: usize) {
+        if let Some(state) = self.states.iter_mut().find(|state| state.route.place == place) {
+            state.tried = true;
+        }
+    }
+
+    /// One of two attempts that ran beside each other has failed: what follows is that of the other one.
+    pub fn fell(&mut self, place: usize, failure: &Failure, now: u64, remaining: Option<Duration>) {
+        if let Some(index) = self.states.iter().position(|state| state.route.place == place) {
+            self.mark(index, failure, now, remaining);
+        }
+    }
+
+    /// The current route is this one from now on. Where it has brought a first token the call goes on with its
+    /// model, whose retries are not used yet.
+    pub fn moved(&mut self, place: usize, brought: bool) {
+        let Some(index) = self.states.iter().position(|state| state.route.place == place) else { return };
+        self.current = Some(index);
+        let model = self.states[index].route.model;
+        if brought && model != self.model {
+            self.enter(model);
+        }
+    }
+
+    fn enter(&mut self, model: usize) {
+        self.model = model;
+        self.retries = 0;
+        self.previous_delay = None;
+        self.waits = None;
+        self.paid = false;
+    }
+
     fn may_retry(&self) -> bool {
         !self.broke && self.retries < self.settings.max_retries
     }
@@ -206,8 +249,17 @@ impl Plan {
         rng: &mut dyn Rng,
     ) -> Step {
         let Some(current) = self.current else { return Step::Stop(Stop::NotRetryable) };
-        let Failure { class, retry_after, silent, limited, waits } = failure;
-        self.waits = waits;
+        let stop = self.mark(current, &failure, now, remaining);
+        self.waits = failure.waits;
+        match failure.class {
+            Class { retry: false, next_route: NextRoute::Never, .. } => Step::Stop(stop),
+            _ => self.next(now, remaining, rng, stop),
+        }
+    }
+
+    /// Remembers what a failure says of its route and of others, and why the call would end with it.
+    fn mark(&mut self, current: usize, failure: &Failure, now: u64, remaining: Option<Duration>) -> Stop {
+        let Failure { class, retry_after, silent, limited, .. } = *failure;
         if !class.retry {
             let of = self.states[current].route;
             let gone = |route: &Route| match class.next_route {
@@ -220,9 +272,6 @@ impl Plan {
                     route.model == of.model || no_larger
                 }
             };
-            if class.next_route == NextRoute::Never {
-                return Step::Stop(Stop::NotRetryable);
-            }
             for state in self.states.iter_mut().filter(|state| gone(&state.route)) {
                 state.dead = true;
             }
@@ -244,7 +293,7 @@ impl Plan {
                 }
             }
         }
-        self.next(now, remaining, rng, stop)
+        stop
     }
 
     /// The breaker of the route that was to be tried refuses.
@@ -298,11 +347,7 @@ impl Plan {
             else {
                 return Step::Stop(stop);
             };
-            self.model = model;
-            self.retries = 0;
-            self.previous_delay = None;
-            self.waits = None;
-            self.paid = false;
+            self.enter(model);
         }
     }
 

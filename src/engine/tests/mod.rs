@@ -7,6 +7,7 @@ mod deadlines;
 mod decisions;
 mod fallbacks;
 mod health;
+mod hedging;
 mod limits;
 mod malformed;
 mod metrics;
