@@ -150,6 +150,11 @@ export interface CallOptions {
    * goes to the next endpoint. Otherwise the first try of each is free and does not wait. @default false
    */
   rotateEndpoints?: boolean
+  /**
+   * A second request on another route where the first token is slow to come: the first token wins, and the other request
+   * is ended. It spends `retryBudget`, and costs what a request costs. See `hedge.*`. @default false
+   */
+  hedge?: HedgeOptions | false
   /** One attempt, to the end of its answer, in milliseconds: cuts healthy long answers too. No limit unless it is set. */
   attemptTimeoutMs?: number
   /** Models to fall back to, in order, when the requested one fails everywhere. */
@@ -272,6 +277,15 @@ export type FailureClass =
 
 /** Decisions by status (400–599), code or class. */
 export type RetryDecisionTable = { [failure in FailureClass | (string & {}) | number]?: RetryDecision }
+
+/** When a second request is made beside a slow first one. */
+export interface HedgeOptions {
+  /**
+   * How long the first token is waited for before that, in milliseconds from the beginning of the attempt; `'p95'`: as
+   * long as 95 % of the model's first tokens took, and never before 20 of them are known. @default 'p95'
+   */
+  afterMs?: number | 'p95'
+}
 
 /** How many retries there may be, as a share of the calls: an outage is not multiplied by those who meet it. */
 export interface RetryBudgetOptions {
@@ -489,7 +503,7 @@ export type ClientEvent =
       endpoint: string
       model: string
       requestId: string
-      reason: 'first' | 'retry' | 'fallback'
+      reason: 'first' | 'retry' | 'fallback' | 'hedge'
     }
   | {
       type: 'first-token'
@@ -514,6 +528,18 @@ export type ClientEvent =
       code: string
       status?: number
       message: string
+      durationMs: number
+    }
+  /** Two attempts ran beside each other (`hedge`), and the other one had its first token first. */
+  | {
+      type: 'hedge-lost'
+      call: string
+      attempt: number
+      endpoint: string
+      model: string
+      requestId: string
+      /** The hedge has lost; otherwise the attempt that it was made for. */
+      hedge: boolean
       durationMs: number
     }
   | { type: 'wait'; call: string; requestId?: string; ms: number; reason: WaitReason }
@@ -586,7 +612,10 @@ export interface AttemptRecord {
   model: string
   /** The provider's id of the request where it sent one, else ours (`x-client-request-id`). */
   requestId: string
-  /** `complete`, or the code of the error that ended it. */
+  /**
+   * `complete`, the code of the error that ended it, or `hedge-lost`: given up because the attempt beside it had its first
+   * token first (`hedge`). Attempts stand in the order in which they ended.
+   */
   outcome: string
   status?: number
   message?: string
@@ -619,7 +648,7 @@ export interface Metrics {
   failures: number
   /** Calls that their caller ended. */
   aborted: number
-  /** Answers that took more than one attempt. */
+  /** Answers before which an attempt failed. */
   successAfterRetry: number
   /** Failed calls by the `code` of their error. */
   failuresByCode: Record<string, number>
@@ -631,6 +660,9 @@ export interface Metrics {
   retriesByCause: Record<string, number>
   /** Changes to another endpoint or model within a call. */
   fallbacks: number
+  /** Second requests beside a slow first one, and those of them whose first token came first. */
+  hedges: number
+  hedgeWins: number
   /** Broken answers that were taken up again. */
   recoveries: number
   circuitOpenings: number
@@ -659,7 +691,7 @@ export interface RouteMetrics {
   tokensIn: number
   tokensOut: number
   costUsd: number
-  /** From the beginning of an attempt to its first token. */
+  /** From the beginning of an attempt to its first token; one that lost to its hedge counts with the time it had waited. */
   firstTokenMs: TimeHistogram
   /** How long attempts took, failed ones too. */
   durationMs: TimeHistogram

@@ -63,6 +63,7 @@ describe('the defaults', () => {
     ClientOptions: defaults,
     RetryOptions: defaults.retry,
     ConnectionResetOptions: defaults.connectionReset,
+    HedgeOptions: defaults.hedging,
     RetryBudgetOptions: defaults.retryBudget,
     CircuitBreakerOptions: defaults.circuitBreaker,
     RateLimitOptions: defaults.rateLimit,
@@ -95,6 +96,7 @@ describe('the defaults', () => {
     for (const [name, place] of [
       ['RetryOptions', defaults.retry],
       ['ConnectionResetOptions', defaults.connectionReset],
+      ['HedgeOptions', defaults.hedging],
       ['RetryBudgetOptions', defaults.retryBudget],
       ['CircuitBreakerOptions', defaults.circuitBreaker],
       ['RateLimitOptions', defaults.rateLimit],

@@ -11,6 +11,7 @@ const INTERFACES = [
   ['RecoveryOptions', 'recovery.'],
   ['RetryOptions', 'retry.'],
   ['ConnectionResetOptions', 'retry.connectionReset.'],
+  ['HedgeOptions', 'hedge.'],
   ['RetryBudgetOptions', 'retryBudget.'],
   ['CircuitBreakerOptions', 'circuitBreaker.'],
   ['RateLimitOptions', 'rateLimit.'],

@@ -1,0 +1,104 @@
+// A second request beside a slow first one, over real sockets.
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { ANSWER, clientOf, FACES, failure, PIECES, provider, REQUEST, until } from './support/provider.mjs'
+
+const SLOW = { pieces: PIECES, delayFirstTokenMs: 60_000 }
+
+/** A slow simulator, a fast one, and a client of both. */
+async function twoOf(t, options, [a, b] = [SLOW, { pieces: PIECES }]) {
+  const [slow, fast] = [await provider(t, { default: a }), await provider(t, { default: b })]
+  const endpoints = [
+    { name: 'slow', baseUrl: slow.url },
+    { name: 'fast', baseUrl: fast.url },
+  ]
+  const client = clientOf(t, slow, { baseUrl: undefined, endpoints, hedge: { afterMs: 30 }, ...options })
+  return { client, slow, fast }
+}
+
+for (const [face, ask] of Object.entries(FACES)) {
+  test(`${face}: the faster of two answers, whole and once, and the other socket is closed`, async (t) => {
+    const events = []
+    const { client, slow, fast } = await twoOf(t, { onEvent: (event) => events.push(event) })
+    const { text } = await ask(client, [])
+    assert.equal(text, ANSWER)
+    assert.deepEqual([slow.requests.length, fast.requests.length], [1, 1])
+    await until(() => slow.requests[0].endedBy === 'client', 'the end of the slow request')
+    await until(() => slow.openConnections === 0, 'the end of its connection')
+    const numbers = [slow, fast].map(({ requests }) => requests[0].headers['x-holysheep-attempt'])
+    assert.deepEqual(numbers, ['1', '2'])
+    const lost = events.filter(({ type }) => type === 'hedge-lost')
+    assert.deepEqual(
+      lost.map(({ attempt, endpoint, hedge }) => [attempt, endpoint, hedge]),
+      [[1, 'slow', false]],
+    )
+    assert.deepEqual([client.metrics().hedges, client.metrics().hedgeWins], [1, 1])
+  })
+}
+
+test('the result says who answered and who lost', async (t) => {
+  const { client } = await twoOf(t)
+  const stream = client.stream(REQUEST)
+  await stream.text()
+  const { endpoint, attempts } = await stream.result
+  assert.equal(endpoint, 'fast')
+  assert.deepEqual(
+    attempts.map(({ attempt, outcome }) => [attempt, outcome]),
+    [
+      [1, 'hedge-lost'],
+      [2, 'complete'],
+    ],
+  )
+})
+
+test('without the option there is one request', async (t) => {
+  const { client, fast } = await twoOf(t, { hedge: false }, [{ ...SLOW, delayFirstTokenMs: 80 }, {}])
+  await client.chat(REQUEST)
+  assert.deepEqual([fast.requests.length, client.metrics().hedges], [0, 0])
+})
+
+test('where the first one dies meanwhile nobody sees it', async (t) => {
+  const slow = { status: 503, delayHeadersMs: 90 }
+  const { client, fast } = await twoOf(t, {}, [slow, { pieces: PIECES, delayFirstTokenMs: 200 }])
+  const stream = client.stream(REQUEST)
+  assert.equal(await stream.text(), ANSWER)
+  const { attempts } = await stream.result
+  assert.deepEqual(
+    attempts.map(({ outcome }) => outcome),
+    ['SERVER_ERROR', 'complete'],
+  )
+  assert.equal(fast.requests.length, 1)
+})
+
+test('an abort closes both sockets', async (t) => {
+  const { client, slow, fast } = await twoOf(t, {}, [SLOW, SLOW])
+  const abort = new AbortController()
+  const call = failure(client.chat(REQUEST, { signal: abort.signal }))
+  await until(() => fast.requests.length === 1, 'the hedge')
+  abort.abort()
+  await call
+  await until(() => slow.openConnections + fast.openConnections === 0, 'the end of both connections')
+  assert.deepEqual([slow.requests[0].endedBy, fast.requests[0].endedBy], ['client', 'client'])
+})
+
+test('isFailure is asked about the one that failed, while the other one goes on', async (t) => {
+  const judged = []
+  const isFailure = (error) => judged.push(error.status) > 0
+  const slow = { status: 503, delayHeadersMs: 60 }
+  const circuitBreaker = { failureThreshold: 1, isFailure }
+  const { client } = await twoOf(t, { circuitBreaker }, [slow, { pieces: PIECES, delayFirstTokenMs: 150 }])
+  await client.chat(REQUEST)
+  assert.deepEqual(judged, [503])
+  assert.deepEqual(
+    client.metrics().breakers.map(({ state }) => state),
+    ['OPEN', 'CLOSED'],
+  )
+})
+
+test('an option that makes no sense is refused by its name', async (t) => {
+  const { client } = await twoOf(t)
+  for (const hedge of [true, { afterMs: 'p99' }, { afterMs: 0 }, { afterMs: Number.NaN }, { after: 1 }]) {
+    const error = await failure((async () => client.chat(REQUEST, { hedge }))())
+    assert.match(error.message, /^hedge/)
+  }
+})
