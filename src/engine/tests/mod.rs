@@ -8,6 +8,7 @@ mod decisions;
 mod fallbacks;
 mod health;
 mod hedging;
+mod hedging_spends;
 mod limits;
 mod malformed;
 mod metrics;
