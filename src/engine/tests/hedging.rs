@@ -303,6 +303,18 @@ async fn an_answer_that_has_begun_is_not_hedged_and_goes_on_from_the_winner() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_continues_a_broken_answer_is_not_hedged_though_a_route_is_free() {
+    for wants in [Wants::Text, Wants::Chunks, Wants::Nothing] {
+        let broken = stream().say("Hello wide, wide world of").breaks();
+        let options = json!({ "fallbackModels": ["m2"] });
+        let scene = two(options, vec![broken], vec![after(700, " letters")]);
+        let ended = scene.call_wanting(wants).await;
+        assert_eq!((ended.text(), scene.went_to().as_str()), ("Hello wide, wide world of letters", "ab"));
+        assert_eq!(counts(&scene, &["hedges", "recoveries"]), [0, 1]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_retry_is_hedged_too_where_a_route_has_not_been_tried() {
     let options = json!({ "fallbackModels": ["m2"] });
     let scene = Scene::new(with(options), vec![unavailable(), after(500, "slow"), after(10, "m2")]);
