@@ -274,7 +274,8 @@ export class HolySheepStreamingClient {
     const enter = (hub: InstanceType<typeof addon.NativeHub>) =>
       native(() => {
         const { event, judge } = tracked
-        return this.#native.start(hub, body, json, whole, event !== undefined, judge !== undefined, resumed)
+        const terms = { whole, events: event !== undefined, judges: judge !== undefined, resumes: resumed }
+        return this.#native.start(hub, body, json, terms)
       })
     const call = open(tracked, { coalesce, signal }, enter)
     const over = new Promise<void>((resolve) => {

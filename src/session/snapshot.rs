@@ -72,7 +72,7 @@ impl Snapshot {
         let value: Value =
             serde_json::from_str(json).map_err(|_| Error::invalid("snapshot", "no JSON", ACCEPTED))?;
         let version = value.get("version").unwrap_or(&Value::Null);
-        if *version != Value::from(VERSION) {
+        if version.as_u64() != Some(u64::from(VERSION)) {
             return Err(Error::invalid("snapshot.version", version, "1"));
         }
         let snapshot: Snapshot = serde_json::from_value(value)
