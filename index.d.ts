@@ -629,7 +629,7 @@ export interface Metrics {
   retries: number
   /** Retries by the code of the failure before them. */
   retriesByCause: Record<string, number>
-  /** Changes to another endpoint or model within a call. */
+  /** First tries of another endpoint or model within a call. */
   fallbacks: number
   /** Broken answers that were taken up again. */
   recoveries: number
