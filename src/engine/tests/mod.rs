@@ -18,3 +18,4 @@ mod routing;
 mod streams;
 mod support;
 mod timeouts;
+mod tool_calls;
