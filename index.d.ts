@@ -373,21 +373,25 @@ export interface CostReport {
 
 /** A provider. Its key and headers go to it and to no other host. */
 export interface Endpoint {
-  /** How results, errors and events name it; by default the host. */
+  /** How results, errors and events name it; by default its host and port. */
   name?: string
   /** A URL up to and including `/v1`, or a bare host. */
   baseUrl: string
-  /** Without it no `authorization` header is sent. */
+  /** Without it no `authorization` header is sent: the client's own key goes to no endpoint that is an object. */
   apiKey?: string
+  /** Beside the client's, for this endpoint alone. */
   headers?: Record<string, string>
   /** Names of models here, where they differ: ours to theirs. */
   models?: Record<string, string>
   /** Its share of the calls against the other endpoints' (`routing`), more than 0; 1 unless set. */
   weight?: number
+  /** Instead of the call's. */
   completion?: 'strict' | 'lenient'
   /** Whether the body carries `session_id`; without it that of the client. */
   sessionField?: boolean
+  /** A limiter of this endpoint, which an attempt passes after the client's. Off unless set. */
   rateLimit?: RateLimitOptions | false
+  /** As for the client, whose it is unless set; `false`: none here. */
   circuitBreaker?: CircuitBreakerOptions | false
 }
 
@@ -629,7 +633,7 @@ export interface Metrics {
   retries: number
   /** Retries by the code of the failure before them. */
   retriesByCause: Record<string, number>
-  /** Changes to another endpoint or model within a call. */
+  /** First tries of another endpoint or model within a call. */
   fallbacks: number
   /** Broken answers that were taken up again. */
   recoveries: number

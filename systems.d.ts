@@ -183,7 +183,7 @@ export type RetryResult =
 export interface RetryStats {
   totalRequests: number
   successful: number
-  /** Attempts after the first one of a call. */
+  /** Retries, and first tries of further models. */
   retried: number
   failedPermanently: number
   /** Seconds that calls have waited before retries. */
@@ -383,6 +383,8 @@ export interface AIClientMetrics {
 export class HolySheepAIClient implements AsyncDisposable {
   constructor(apiKey?: string, options?: AIClientOptions)
   get apiKey(): string
+  /** Of the first endpoint. */
+  get baseUrl(): string
   /** @throws RetriesExhaustedError, whose `cause` is the last error; or what the only attempt failed with. */
   chatCompletion(
     model: string,

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { HolySheepError, RetryAIManager, RetryableError, RetryConfig } from '../../index.mjs'
-import { ANSWER, failure, KEY, MESSAGES, provider } from '../support/provider.mjs'
+import { ANSWER, failure, KEY, MESSAGES, provider, until } from '../support/provider.mjs'
 
 const QUICK = { baseDelay: 4, maxDelay: 1000, jitter: false }
 
@@ -137,6 +137,7 @@ test('a model that does not answer in time, or has no retries left, is followed 
   simulator.script({ silent: true })
   assert.equal((await manager.callWithRetry(MESSAGES, 'gpt-4.1', fallbacks)).modelUsed, 'gemini-2.5-flash')
   assert.deepEqual(models(), ['gpt-4.1', 'gemini-2.5-flash'])
+  assert.equal(manager.getRetryStats().retried, 1)
   simulator.reset()
   simulator.script(...Array.from({ length: 8 }, () => ({ status: 500 })))
   const result = await manager.callWithRetry(MESSAGES, 'gpt-4.1', fallbacks)
@@ -164,6 +165,20 @@ test('the statistics are those of the document, and count every failure', async 
   simulator.setDefault({ status: 500 })
   await manager.callWithRetry(MESSAGES)
   assert.equal(manager.getRetryStats().failedPermanently, 2)
+})
+
+test('what its caller has ended, and a wait for the rate limit, are no part of the statistics', async (t) => {
+  const { simulator, manager } = await pair(t, QUICK, { rateLimit: { capacity: 1, refillRate: 20 } })
+  await manager.callWithRetry(MESSAGES)
+  await manager.callWithRetry(MESSAGES)
+  simulator.setDefault({ silent: true })
+  const enough = new AbortController()
+  const aborted = failure(manager.callWithRetry(MESSAGES, 'm', [], { signal: enough.signal }))
+  await until(() => simulator.requests.length === 3)
+  enough.abort()
+  await aborted
+  const { totalRequests, totalRetryCost } = manager.getRetryStats()
+  assert.deepEqual([totalRequests, totalRetryCost], [2, 0])
 })
 
 test('wrong arguments reject, and an abort rejects with its reason', async (t) => {

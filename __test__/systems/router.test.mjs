@@ -63,6 +63,14 @@ test('the last 100 latencies count', () => {
   assert.equal(router.selectEndpoint(), PRIMARY)
 })
 
+test('one slow answer says little of an endpoint', () => {
+  const router = new MultiProviderRouter()
+  times(5, () => router.recordLatency('primary', 100))
+  router.recordLatency('primary', 60_000)
+  for (const name of ['backup1', 'backup2']) router.recordLatency(name, 300)
+  assert.equal(router.selectEndpoint(), PRIMARY)
+})
+
 test('an endpoint that is only looked at spends nothing of its half-open place', async () => {
   const router = new MultiProviderRouter()
   for (const [name, breaker] of Object.entries(router.breakers)) {

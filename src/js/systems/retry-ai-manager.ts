@@ -7,11 +7,10 @@ import type {
   RetryStats,
   StatusDecision,
 } from '../../../index'
-import type { HolySheepStreamingClient } from '../client'
 import { ConnectionError, HolySheepError, invalid, TimeoutError } from '../errors'
 import { optionsObject } from '../options'
 import { backoffDelay } from './backoff'
-import { ask, clientOf, defined, type Messages, percent, REQUEST_DEFAULTS, SILENCE } from './shared'
+import { ask, clientOf, defined, Face, type Messages, percent, REQUEST_DEFAULTS, SILENCE } from './shared'
 
 const DEFAULTS = { maxRetries: 3, baseDelay: 1000, maxDelay: 30_000, exponentialBase: 2, jitter: true }
 /** What a 429 waits for is so many times what the others do: 5, 10, 20 s. */
@@ -76,25 +75,19 @@ const DECISIONS: Record<number, StatusDecision> = {
   422: 'never',
 }
 
-export class RetryAIManager {
+export class RetryAIManager extends Face {
   static readonly RETRY_STATUS_MAP: Readonly<Record<number, StatusDecision>> = Object.freeze({ ...DECISIONS })
 
   readonly config: RetryConfig
-  readonly #client: HolySheepStreamingClient
-  readonly #counts = { totalRequests: 0, successful: 0, retried: 0, failedPermanently: 0, totalRetryCost: 0 }
+  /** Before retries: the metrics' `waitedMs` has the waits for the rate limit and in the queue too. */
+  #waitedMs = 0
 
   constructor(apiKey?: string, config?: RetryConfig | RetryConfigOptions, options?: ClientOptions) {
-    this.config = config instanceof RetryConfig ? config : new RetryConfig(config)
+    const read = config instanceof RetryConfig ? config : new RetryConfig(config)
     const given = optionsObject('options', options) as ClientOptions
-    const retry = { ...this.#retry(), ...given.retry }
-    this.#client = clientOf(apiKey, { maxRetries: this.config.maxRetries, ...SILENCE }, { ...given, retry })
-  }
-
-  get apiKey(): string {
-    return this.#client.apiKey
-  }
-  get baseUrl(): string {
-    return this.#client.baseUrl
+    const retry = { ...retryOf(read), ...given.retry }
+    super(clientOf(apiKey, { maxRetries: read.maxRetries, ...SILENCE }, { ...given, retry }))
+    this.config = read
   }
 
   async callWithRetry(
@@ -105,19 +98,12 @@ export class RetryAIManager {
   ): Promise<RetryResult> {
     const request = { ...REQUEST_DEFAULTS, model, messages }
     const call = { ...optionsObject('options', options), fallbackModels: [...fallbackModels] } as CallOptions
-    let waitedMs = 0
-    const { data, error, attempts } = await ask(this.#client, request, call, (event) => {
-      if (event.type === 'wait' && (event.reason === 'backoff' || event.reason === 'retry-after')) waitedMs += event.ms
+    const { data, error, attempts } = await ask(this.client, request, call, (event) => {
+      if (event.type === 'wait' && (event.reason === 'backoff' || event.reason === 'retry-after')) {
+        this.#waitedMs += event.ms
+      }
     })
-    const counts = this.#counts
-    counts.totalRequests++
-    counts.retried += Math.max(0, attempts.length - 1)
-    counts.totalRetryCost += waitedMs / 1000
-    if (data) {
-      counts.successful++
-      return { success: true, data, modelUsed: attempts.at(-1)?.model ?? model }
-    }
-    counts.failedPermanently++
+    if (data) return { success: true, data, modelUsed: attempts.at(-1)?.model ?? model }
     const cause = error as HolySheepError & Error
     return {
       success: false,
@@ -135,47 +121,47 @@ export class RetryAIManager {
   }
 
   getRetryStats(): RetryStats {
-    const { totalRequests, retried, successful, totalRetryCost } = this.#counts
+    const { successes: successful, failures: failedPermanently, retries, fallbacks } = this.client.metrics()
+    const totalRequests = successful + failedPermanently
+    const retried = retries + fallbacks
+    const totalRetryCost = this.#waitedMs / 1000
     return {
-      ...this.#counts,
+      totalRequests,
+      successful,
+      retried,
+      failedPermanently,
+      totalRetryCost,
       retryRate: percent(retried, totalRequests, 1),
       successRate: percent(successful, totalRequests, 1),
       estimatedWaitTime: `${totalRetryCost.toFixed(1)}s`,
     }
   }
 
-  async close(): Promise<void> {
-    await this.#client.close()
-  }
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.close()
-  }
-
   #message(cause: HolySheepError & Error): string {
-    if (this.#client.isRetryable(cause)) return `Max retries (${this.config.maxRetries}) exceeded`
+    if (this.client.isRetryable(cause)) return `Max retries (${this.config.maxRetries}) exceeded`
     return cause instanceof ConnectionError || cause instanceof TimeoutError
       ? `Network error: ${cause.message}`
       : cause.message
   }
+}
 
-  /** The document's table of waits, in the engine's terms. */
-  #retry() {
-    const { baseDelay, maxDelay, exponentialBase, maxRetries, jitter } = this.config
-    const steps = Math.min(Math.max(1, maxRetries), MAX_STEPS)
-    const waits = (base: number) => ({
-      delaysMs: Array.from({ length: steps }, (_, n) => Math.round(Math.min(base * exponentialBase ** n, maxDelay))),
-    })
-    const rows = Object.entries(DECISIONS).map(([status, decision]) => [
-      status,
-      decision === 'never' ? 'never' : decision === 'delayed' ? 'retry' : waits(baseDelay),
-    ])
-    return {
-      backoff: 'exponential' as const,
-      baseDelayMs: baseDelay,
-      maxDelayMs: maxDelay,
-      multiplier: exponentialBase,
-      jitter: jitter ? ('proportional' as const) : ('none' as const),
-      retryOn: { ...Object.fromEntries(rows), 429: waits(RATE_LIMIT_FACTOR * baseDelay) },
-    }
+/** The document's table of waits, in the engine's terms. */
+function retryOf(config: RetryConfig) {
+  const { baseDelay, maxDelay, exponentialBase, maxRetries, jitter } = config
+  const steps = Math.min(Math.max(1, maxRetries), MAX_STEPS)
+  const waits = (base: number) => ({
+    delaysMs: Array.from({ length: steps }, (_, n) => Math.round(Math.min(base * exponentialBase ** n, maxDelay))),
+  })
+  const rows = Object.entries(DECISIONS).map(([status, decision]) => [
+    status,
+    decision === 'never' ? 'never' : decision === 'delayed' ? 'retry' : waits(baseDelay),
+  ])
+  return {
+    backoff: 'exponential' as const,
+    baseDelayMs: baseDelay,
+    maxDelayMs: maxDelay,
+    multiplier: exponentialBase,
+    jitter: jitter ? ('proportional' as const) : ('none' as const),
+    retryOn: { ...Object.fromEntries(rows), 429: waits(RATE_LIMIT_FACTOR * baseDelay) },
   }
 }

@@ -11,7 +11,7 @@ import { CircuitBreaker } from '../breaker'
 import { type HolySheepStreamingClient, lastError } from '../client'
 import { CircuitOpenError, invalid, QueueFullError } from '../errors'
 import { callback, EVENTS, type Heard, optionsObject, tell } from '../options'
-import { type Attempted, clientOf, defined, type Internal, keepAccount, keyOf } from './shared'
+import { type Attempted, clientOf, defined, type Internal, keepAccount, keyOf, retold } from './shared'
 
 const FAILURE_THRESHOLD = 5
 const OPEN_MS = 30_000
@@ -87,9 +87,7 @@ export class HolySheepRetryManager {
     } catch (thrown) {
       if (!(thrown instanceof CircuitOpenError)) throw lastError(thrown)
       if (refused) tell('onCircuitOpen', () => refused(), undefined)
-      const { code, retryAfterMs, attempts, status, requestId } = thrown
-      const error = new CircuitOpenError('Circuit breaker is OPEN - service unavailable', { cause: thrown })
-      throw Object.assign(error, defined({ code, retryAfterMs, attempts, status, requestId }))
+      throw retold(thrown, 'Circuit breaker is OPEN - service unavailable', thrown)
     }
   }
 
