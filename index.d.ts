@@ -159,6 +159,8 @@ export interface CallOptions {
    * endpoint or model does not count. @default 3
    */
   maxRetries?: number
+  /** How retries are spaced, and which failures are retried: see `retry.*`. A call's lie on top of the client's. */
+  retry?: RetryOptions
   /**
    * `strict`: an answer is complete when every choice has its finish reason. `lenient`: `[DONE]` is
    * enough, for a provider that sends no finish reasons. @default 'strict'
@@ -439,8 +441,6 @@ export interface ClientOptions extends Omit<CallOptions, 'signal' | 'idempotency
    * answers is used again at once, without waiting for its breaker's `timeout`.
    */
   healthCheckMs?: number
-  /** How retries are spaced, and which failures are retried: see `retry.*`. */
-  retry?: RetryOptions
   /**
    * The budget of retries, of the client and of each `budgetKey`: spent by retries on a route, hedges and recoveries; the
    * first try of another endpoint or model is free. Beyond it a call fails with its last attempt's error. `false`: none.

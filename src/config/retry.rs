@@ -45,18 +45,21 @@ const JITTERS: &[(&str, Jitter)] = &[
 
 impl RetryConfig {
     pub fn read(path: &str, value: &Value) -> Result<RetryConfig> {
+        RetryConfig::default().with(path, value)
+    }
+
+    /// These, on top of which `value` says otherwise. A decision table replaces the one that was.
+    pub fn with(&self, path: &str, value: &Value) -> Result<RetryConfig> {
         let mut reader = Reader::new(path, value)?;
-        let mut retry = RetryConfig::default();
+        let mut retry = self.clone();
         let backoff = &mut retry.backoff;
         if let Some(shape) = reader.raw("backoff") {
             backoff.shape = shape_of(&reader, shape)?;
         }
         backoff.base = reader.millis("baseDelayMs", 0)?.unwrap_or(backoff.base);
         backoff.max = reader.millis("maxDelayMs", 0)?.unwrap_or(backoff.max);
-        if let Some(min) = reader.millis("minDelayMs", 0)? {
-            at_most(&reader, "minDelayMs", min, "maxDelayMs", backoff.max)?;
-            backoff.min = min;
-        }
+        backoff.min = reader.millis("minDelayMs", 0)?.unwrap_or(backoff.min);
+        at_most(&reader, "minDelayMs", backoff.min, "maxDelayMs", backoff.max)?;
         backoff.multiplier = reader.real("multiplier", 1.0, 100.0)?.unwrap_or(backoff.multiplier);
         backoff.jitter = reader.choice("jitter", JITTERS)?.unwrap_or(backoff.jitter);
         retry.max_retry_after = reader.millis("maxRetryAfterMs", 0)?.unwrap_or(retry.max_retry_after);

@@ -20,7 +20,18 @@ import { countPrompt, type SoftLimitEvent, splitCost } from './cost'
 import { HolySheepError, invalid, native, RetriesExhaustedError, unknown } from './errors'
 import { type CallHandle, type Consumer, emptySnapshot, NOTHING, open, TEXT } from './hub'
 import { addon } from './native'
-import { callback, EVENTS, encode, encodeRequest, type Heard, optionsObject, sleep, splitSignal, tell } from './options'
+import {
+  BREAKER,
+  callback,
+  EVENTS,
+  encode,
+  encodeRequest,
+  type Heard,
+  optionsObject,
+  sleep,
+  splitSignal,
+  tell,
+} from './options'
 import { ofError, toResume } from './snapshot'
 import { type ChatStream, createStream } from './stream'
 
@@ -38,7 +49,7 @@ type Messages = ChatRequest['messages']
 
 export class HolySheepStreamingClient {
   readonly #native: InstanceType<typeof addon.NativeClient>
-  readonly #observer: BreakerObserver
+  #observer: BreakerObserver
   readonly #onEvent: ((event: ClientEvent) => void) | undefined
   readonly #inFlight = new Set<Promise<unknown>>()
   readonly #coalesce: boolean
@@ -316,6 +327,11 @@ export class HolySheepStreamingClient {
     }
     if (event.type === 'soft-limit') tell('cost.onSoftLimit', this.#cost.onSoftLimit, event as SoftLimitEvent)
     tell('onEvent', this.#onEvent, event)
+  }
+
+  [BREAKER](breaker: CircuitBreaker) {
+    this.#native.setBreaker(nativeBreaker(breaker) as InstanceType<typeof addon.NativeBreaker>)
+    this.#observer = breaker
   }
 
   #configure(change: Partial<Options>) {

@@ -2,6 +2,8 @@
 import type { ClientEvent } from '../../index'
 import { describe, invalid } from './errors'
 
+/** The method of a client that sets another breaker in place of its own. For the faces. */
+export const BREAKER = Symbol('breaker')
 /** Among the options of a call: who hears of its events. For the faces; a symbol is never encoded. */
 export const EVENTS = Symbol('events')
 export interface Heard {
@@ -61,6 +63,22 @@ export function optionsObject(name: string, value: unknown): Record<string, unkn
   if (value === undefined || value === null) return {}
   if (typeof value !== 'object' || Array.isArray(value)) throw invalid(name, value, 'an object')
   return value as Record<string, unknown>
+}
+
+/** The longest time that an option may name, seven days: as Rust has it. */
+const LONGEST_MS = 604_800_000
+
+/** Checks a whole number. */
+export function wholeNumber(name: string, value: unknown, from: number): number {
+  if (!Number.isInteger(value) || (value as number) < from) throw invalid(name, value, `a whole number from ${from}`)
+  return value as number
+}
+
+/** Checks a time. */
+export function wholeMs(name: string, value: unknown, from = 0): number {
+  if (!Number.isInteger(value) || (value as number) < from || (value as number) > LONGEST_MS)
+    throw invalid(name, value, `whole milliseconds from ${from} to ${LONGEST_MS}`)
+  return value as number
 }
 
 /** Checks an optional callback. */

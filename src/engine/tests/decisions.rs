@@ -163,7 +163,7 @@ async fn a_wait_after_a_reset_is_within_the_range_that_was_asked_for() {
 
 #[test]
 fn a_bare_status_is_decided_as_its_response_is() {
-    let none = ClientConfig::read(&json!({ "apiKey": "k" })).unwrap().retry.decisions;
+    let none = ClientConfig::read(&json!({ "apiKey": "k" })).unwrap().call.retry.decisions;
     for status in 400..600u16 {
         let error = crate::wire::provider_error::from_response(status, None, b"", &|_| None, 0);
         let by_error = none.decide(error.code(), error.status);

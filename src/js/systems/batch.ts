@@ -2,8 +2,8 @@
 import { setMaxListeners } from 'node:events'
 import type { BatchOptions, BatchProgress, BatchResult, Prompt } from '../../../index'
 import { invalid } from '../errors'
-import { callback, optionsObject, splitSignal, tell } from '../options'
-import { asksOf, Circuit, complete, PRESET, requestOf, wholeNumber } from './prompts'
+import { callback, optionsObject, splitSignal, tell, wholeNumber } from '../options'
+import { asksOf, Circuit, complete, PRESET, requestOf } from './prompts'
 import { defined } from './shared'
 
 const DEFAULTS = { model: 'gemini-2.5-flash', maxRetries: 3, concurrency: 10 }

@@ -2,8 +2,8 @@
 import { setMaxListeners } from 'node:events'
 import type { Prompt, QueueOptions, QueueResult } from '../../../index'
 import { invalid, QueueFullError } from '../errors'
-import { optionsObject, splitSignal } from '../options'
-import { type Asks, asksOf, Circuit, complete, PRESET, requestOf, wholeNumber } from './prompts'
+import { optionsObject, splitSignal, wholeNumber } from '../options'
+import { type Asks, asksOf, Circuit, complete, PRESET, requestOf } from './prompts'
 import { defined } from './shared'
 
 interface Task {
