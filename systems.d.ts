@@ -213,7 +213,10 @@ export class RetryAIManager implements AsyncDisposable {
     fallbackModels?: readonly string[],
     options?: CallOptions,
   ): Promise<RetryResult>
-  /** What is done about a status; one without a row is not tried again. */
+  /**
+   * What a call does about a status; `delayed` where only the client's own rules know it (520–524, 529 …). With a
+   * `retry.retryOn` of your own: by that.
+   */
   classifyError(statusCode: number, message: string): RetryableError
   getRetryStats(): RetryStats
   close(): Promise<void>

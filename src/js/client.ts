@@ -305,7 +305,8 @@ export class HolySheepStreamingClient {
     // What is no request is refused where requests are read.
     if (!Array.isArray(request.messages)) return options
     const named = request.model ?? this.#options.model ?? defaults.model
-    const fallbacks = (options.fallbackModels ?? this.#options.fallbackModels ?? []) as string[]
+    const fallbacks = options.fallbackModels ?? this.#options.fallbackModels ?? []
+    if (!Array.isArray(fallbacks)) return options
     const models = [named, ...fallbacks]
     return { ...options, $promptTokens: countPrompt(countTokens, models, request) }
   }

@@ -1,6 +1,6 @@
 /** Options and requests on their way to Rust, which validates them. */
 import type { ClientEvent } from '../../index'
-import { describe, invalid } from './errors'
+import { describe, invalid, unknown } from './errors'
 
 /** The method of a client that sets another breaker in place of its own. For the faces. */
 export const BREAKER = Symbol('breaker')
@@ -63,6 +63,29 @@ export function optionsObject(name: string, value: unknown): Record<string, unkn
   if (value === undefined || value === null) return {}
   if (typeof value !== 'object' || Array.isArray(value)) throw invalid(name, value, 'an object')
   return value as Record<string, unknown>
+}
+
+/** Checks that only these options are there. */
+export function onlyThese(options: object, known: readonly string[]): void {
+  for (const name of Object.keys(options)) if (!known.includes(name)) throw unknown(name, known.join(', '))
+}
+
+/** Checks a text that must say something. */
+export function nonEmpty(name: string, value: unknown, accepted: string): string {
+  if (typeof value !== 'string' || value === '') throw invalid(name, value, accepted)
+  return value
+}
+
+/** Checks a number within bounds. */
+export function numberIn(name: string, value: unknown, from: number, to = Number.MAX_VALUE): number {
+  if (typeof value === 'number' && value >= from && value <= to) return value
+  throw invalid(name, value, to === Number.MAX_VALUE ? `a number from ${from}` : `a number from ${from} to ${to}`)
+}
+
+/** Checks one of a set of words. */
+export function oneOf<T extends string>(name: string, value: unknown, words: readonly T[]): T {
+  if (!words.includes(value as T)) throw invalid(name, value, words.map((word) => `'${word}'`).join(', '))
+  return value as T
 }
 
 /** The longest time that an option may name, seven days: as Rust has it. */
