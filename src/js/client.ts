@@ -20,18 +20,7 @@ import { countPrompt, type SoftLimitEvent, splitCost } from './cost'
 import { HolySheepError, invalid, native, RetriesExhaustedError, unknown } from './errors'
 import { type CallHandle, type Consumer, emptySnapshot, NOTHING, open, TEXT } from './hub'
 import { addon } from './native'
-import {
-  BREAKER,
-  callback,
-  EVENTS,
-  encode,
-  encodeRequest,
-  type Heard,
-  optionsObject,
-  sleep,
-  splitSignal,
-  tell,
-} from './options'
+import { callback, EVENTS, encode, encodeRequest, type Heard, optionsObject, sleep, splitSignal, tell } from './options'
 import { ofError, toResume } from './snapshot'
 import { type ChatStream, createStream } from './stream'
 
@@ -47,7 +36,17 @@ const DEFAULT_HOST = 'api.holysheep.ai'
 type Options = Omit<ClientOptions, 'signal'> & { retry?: Record<string, unknown>; $limiter?: unknown }
 type Messages = ChatRequest['messages']
 
+/** Sets another breaker of a client, in place of one of the caller's own. For the faces. */
+export let setBreaker: (client: HolySheepStreamingClient, breaker: CircuitBreaker) => void
+
 export class HolySheepStreamingClient {
+  static {
+    setBreaker = (client, breaker) => {
+      client.#native.setBreaker(nativeBreaker(breaker) as InstanceType<typeof addon.NativeBreaker>)
+      client.#observer = breaker
+    }
+  }
+
   readonly #native: InstanceType<typeof addon.NativeClient>
   #observer: BreakerObserver
   readonly #onEvent: ((event: ClientEvent) => void) | undefined
@@ -328,11 +327,6 @@ export class HolySheepStreamingClient {
     }
     if (event.type === 'soft-limit') tell('cost.onSoftLimit', this.#cost.onSoftLimit, event as SoftLimitEvent)
     tell('onEvent', this.#onEvent, event)
-  }
-
-  [BREAKER](breaker: CircuitBreaker) {
-    this.#native.setBreaker(nativeBreaker(breaker) as InstanceType<typeof addon.NativeBreaker>)
-    this.#observer = breaker
   }
 
   #configure(change: Partial<Options>) {

@@ -2,8 +2,6 @@
 import type { ClientEvent } from '../../index'
 import { describe, invalid, unknown } from './errors'
 
-/** The method of a client that sets another breaker in place of its own. For the faces. */
-export const BREAKER = Symbol('breaker')
 /** Among the options of a call: who hears of its events. For the faces; a symbol is never encoded. */
 export const EVENTS = Symbol('events')
 export interface Heard {

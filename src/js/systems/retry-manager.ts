@@ -8,19 +8,9 @@ import type {
   StreamResult,
 } from '../../../index'
 import { CircuitBreaker } from '../breaker'
-import { type HolySheepStreamingClient, lastError } from '../client'
+import { type HolySheepStreamingClient, lastError, setBreaker } from '../client'
 import { CircuitOpenError, invalid, QueueFullError } from '../errors'
-import {
-  BREAKER,
-  callback,
-  EVENTS,
-  type Heard,
-  optionsObject,
-  splitSignal,
-  tell,
-  wholeMs,
-  wholeNumber,
-} from '../options'
+import { callback, EVENTS, type Heard, optionsObject, splitSignal, tell, wholeMs, wholeNumber } from '../options'
 import { type Attempted, clientOf, defined, Face, type Internal, keepAccount, retold } from './shared'
 
 const BREAKER_DEFAULTS = { failureThreshold: 5, timeout: 30_000 }
@@ -61,7 +51,7 @@ export class HolySheepRetryManager extends Face {
   }
   set circuitBreaker(breaker: CircuitBreaker) {
     if (!(breaker instanceof CircuitBreaker)) throw invalid('circuitBreaker', breaker, 'a CircuitBreaker')
-    this.client[BREAKER](breaker)
+    setBreaker(this.client, breaker)
     this.#circuitBreaker = breaker
   }
 
