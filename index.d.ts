@@ -109,6 +109,14 @@ export interface ChatCompletion {
   readonly _request_id?: string | null
   /** What all attempts have cost together, in USD; null where a price is not known. Not enumerable. */
   readonly _cost_usd?: number | null
+  /** The endpoint that answered; of a continued answer, the one that finished it. Not enumerable. */
+  readonly _endpoint?: string
+  /** The model that was asked last, by our name for it: another than the requested one after a fallback. Not enumerable. */
+  readonly _model?: string
+  /** What was tried, the attempt that answered included. Not enumerable. */
+  readonly _attempts?: AttemptRecord[]
+  /** The session that every attempt belonged to (`x-session-id`). Not enumerable. */
+  readonly _session_id?: string
 }
 
 // ---------------------------------------------------------------------------------------------

@@ -182,6 +182,10 @@ export class HolySheepStreamingClient {
     return Object.defineProperties(completion, {
       _request_id: { value: about.requestId },
       _cost_usd: { value: about.costUsd },
+      _endpoint: { value: about.endpoint },
+      _model: { value: about.model },
+      _attempts: { value: about.attempts },
+      _session_id: { value: about.sessionId },
     })
   }
 
