@@ -263,10 +263,11 @@ export interface ConnectionResetOptions {
 /**
  * What is done about a failure. `retry`: another attempt, with the configured backoff. `never`: the call fails now.
  * `fallback`: not this route again in this call; the next one. `delaysMs`, or the array alone: another attempt, with the
- * n-th of these waits before the n-th retry, the last one repeated, without jitter; never sooner than `retry-after`.
+ * n-th of these waits before the n-th retry, the last one repeated, without jitter; never sooner than `retry-after`. With
+ * `repeat: false` the call fails instead once so many attempts have been followed by another one.
  * For `quota` only `never` and `fallback`: a key without money is not asked again.
  */
-export type RetryDecision = 'retry' | 'never' | 'fallback' | number[] | { delaysMs: number[] }
+export type RetryDecision = 'retry' | 'never' | 'fallback' | number[] | { delaysMs: number[]; repeat?: boolean }
 
 /** The classes of failures that a decision table knows beside statuses and codes. */
 export type FailureClass =

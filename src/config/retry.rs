@@ -160,14 +160,15 @@ fn decision(name: &str, key: &str, value: &Value) -> Result<Decision> {
         Value::Object(map) if !map.contains_key("$given") => {
             let mut reader = Reader::new(name, value)?;
             let given = reader.raw("delaysMs");
+            let repeat = reader.flag("repeat")?.unwrap_or(true);
             reader.finish()?;
-            let items = given.and_then(Value::as_array).and_then(|items| waits(items));
-            Decision::After(items.ok_or_else(bad)?.into())
+            let items = given.and_then(Value::as_array).and_then(|items| waits(items)).ok_or_else(bad)?;
+            if repeat { Decision::After(items.into()) } else { Decision::Only(items.into()) }
         }
         _ => return Err(bad()),
     };
     let no_money = matches!(key, "quota" | "QUOTA_EXHAUSTED" | "402");
-    if no_money && matches!(decision, Decision::Retry | Decision::After(_)) {
+    if no_money && matches!(decision, Decision::Retry | Decision::After(_) | Decision::Only(_)) {
         let accepted = "'never' or 'fallback': a key without money is not asked again";
         return Err(Error::invalid(name, show(value), accepted));
     }

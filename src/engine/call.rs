@@ -223,7 +223,7 @@ impl<'a> Running<'a> {
                 return Err(self.stopped(Stop::Exhausted, Some(error)));
             }
             let retry = &self.call.options.retry;
-            let decision = retry.decisions.of(&error);
+            let decision = retry.decisions.of(&error).map(|row| row.after(self.attempts.len() - first));
             let class = classify(&error);
             let class = decision.map_or(class, |decision| decision.apply(class, error.kind));
             if class.cools {
@@ -239,7 +239,9 @@ impl<'a> Running<'a> {
                 // Unless the caller has said what is done about it.
                 limited: class.cools && decision.is_none(),
                 waits: match decision {
-                    Some(Decision::After(waits)) => Some(Waits::Schedule(Arc::clone(waits))),
+                    Some(Decision::After(waits) | Decision::Only(waits)) => {
+                        Some(Waits::Schedule(Arc::clone(waits)))
+                    }
                     _ if is_reset(&error) => retry.connection_reset.clone().map(Waits::Between),
                     _ => None,
                 },
