@@ -851,12 +851,19 @@ export interface Snapshot {
     text: string
     reasoning?: string
     refusal?: string
-    /** Set when the answer is whole: to resume it asks nobody. */
     finishReason?: FinishReason
+    /** The answer is whole: to resume it asks nobody. */
+    complete?: boolean
+    /** The tool calls of an answer that is whole. */
+    toolCalls?: Array<{ id: string; name: string; arguments: string }>
+    /** A tool call had begun and broke off: it is asked for again. */
+    lostToolCall?: boolean
     pieces: number
   }
   /** The sum over the attempts that reported it. */
   usage?: Usage
+  /** What these attempts have cost, in USD; null where a price is not known. */
+  costUsd: number | null
   attempts: AttemptRecord[]
   recoveries: number
   parts: Part[]

@@ -28,6 +28,7 @@ use crate::policy::decisions::Decision;
 use crate::policy::plan::{self, Failure, Plan, Step, Stop};
 use crate::policy::route;
 use crate::session::journal::Journal;
+use crate::session::snapshot::Snapshot;
 
 /// One route of this call.
 pub(super) struct Route {
@@ -97,6 +98,7 @@ impl<'a> Running<'a> {
                 routes.push(Route { endpoint: Arc::clone(endpoint), model: model.clone(), lane });
             }
         }
+        let goes_on = call.resumes.as_ref().is_some_and(Snapshot::has_begun);
         let mut running = Running {
             client,
             call,
@@ -105,7 +107,7 @@ impl<'a> Running<'a> {
             started,
             rng,
             routes,
-            requests: Requests::new(&call.request, call.options.idempotency_key.as_deref()),
+            requests: Requests::new(&call.request, call.options.idempotency_key.as_deref(), goes_on),
             journal: Journal::new(call.request.choices()),
             attempts: Vec::new(),
             previous: None,
@@ -174,11 +176,14 @@ impl<'a> Running<'a> {
 
     pub async fn run(&mut self) -> Result<()> {
         if self.recovery.goes_on {
-            if self.journal.is_complete() {
+            if self.call.resumes.as_ref().is_some_and(|snapshot| snapshot.answer.complete) {
                 return self.was_complete();
             }
             if let Some(why) = self.hindrance() {
                 return Err(Error::new(Kind::Interrupted, format!("the answer cannot be resumed: {why}")));
+            }
+            if self.is_used_up() {
+                return self.end_by_length();
             }
             self.break_event(Duration::ZERO);
         }
@@ -211,13 +216,13 @@ impl<'a> Running<'a> {
                 error.cause = error.cause.take().or(last);
                 return Err(error);
             }
-            let obstacle = self.obstacle();
-            if self.committed
-                && let Some(why) = obstacle
-            {
+            if self.is_used_up() {
+                return self.end_by_length();
+            }
+            let begun = self.has_begun();
+            if begun && let Some(why) = self.obstacle() {
                 return Err(interrupted(error, &why));
             }
-            let begun = self.has_begun() && obstacle.is_none();
             self.recovery.goes_on = begun && self.call.options.recovery.mode == Mode::Continue;
             if self.call.options.max_attempts.is_some_and(|max| self.attempts.len() - first >= max as usize) {
                 return Err(self.stopped(Stop::Exhausted, Some(error)));
@@ -380,8 +385,10 @@ impl<'a> Running<'a> {
                     duration_ms,
                 });
                 let partial = &self.journal.first().text;
-                if !partial.is_empty() {
+                if !partial.is_empty() || error.kind == Kind::Interrupted {
                     error.partial = Some(partial.clone());
+                }
+                if self.call.live.has_begun() {
                     error.snapshot = Some(self.call.live.json());
                 }
                 if let Some(last) = self.attempts.last()

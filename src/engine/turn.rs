@@ -50,6 +50,9 @@ pub(super) struct Current {
     started: Instant,
     waited: Duration,
     asked_for_usage: bool,
+    named_session: bool,
+    /// Its part of the answer is written down.
+    remembered: bool,
     progress: Progress,
 }
 
@@ -110,15 +113,15 @@ impl Running<'_> {
         loop {
             let form = self.form(place);
             let style = form.style;
-            if self.ends_by_length(&form) {
-                return self.end_by_length();
-            }
             let result = self.attempt(place, reason, last, form).await;
             let Err(error) = &result else { return result };
             // Asked of this attempt and not of the endpoint, which another call may have found out meanwhile.
-            let asked = self.current.as_ref().is_some_and(|current| current.asked_for_usage);
-            if asked && request::refuses_usage(error) {
+            let asked = self.current.as_ref().map(|current| (current.asked_for_usage, current.named_session));
+            let (asked_for_usage, named_session) = asked.unwrap_or_default();
+            if asked_for_usage && request::refuses_usage(error) {
                 endpoint.refuses_usage.store(true, Ordering::Relaxed);
+            } else if named_session && request::refuses_session(error) {
+                endpoint.refuses_session.store(true, Ordering::Relaxed);
             } else if error.kind != Kind::InvalidRequest || style.is_none() {
                 return result;
             } else if !self.has_another_style(place, style) {
@@ -135,14 +138,20 @@ impl Running<'_> {
     }
 
     /// Every token that the caller allowed was received before the break: nothing is left to ask for.
-    fn end_by_length(&mut self) -> Result<()> {
+    pub(super) fn end_by_length(&mut self) -> Result<()> {
         if let Some(choice) = self.journal.choice(0) {
             choice.finish_reason = Some("length".to_owned());
+            choice.tool_calls.clear();
         }
         if self.sink.wants() == Wants::Chunks {
             self.sink.piece(&self.journal.chunk(0, serde_json::json!({}), Some("length")));
+            if let Some(usage) = self.recovery.spent.as_ref().filter(|_| self.call.request.wants_usage()) {
+                self.sink.piece(&self.journal.usage_chunk(usage));
+            }
         }
-        self.sink.complete(&self.journal.first().text);
+        let first = self.journal.first();
+        self.call.live.update(|live| live.answer.finish(first));
+        self.sink.complete(&first.text);
         Ok(())
     }
 
@@ -240,7 +249,9 @@ impl Running<'_> {
     }
 
     async fn attempt(&mut self, place: usize, reason: Reason, last: bool, form: Form) -> Result<()> {
-        let bill = self.open_bill(place, form.messages.as_deref(), form.max_tokens)?;
+        let limit = self.call.request.max_tokens().filter(|_| form.received > 0);
+        let rest = limit.map(|max| max.saturating_sub(form.received));
+        let bill = self.open_bill(place, form.messages.as_deref(), rest)?;
         let route = &self.routes[place];
         let endpoint = &route.endpoint.config;
         let options = &self.call.options;
@@ -249,17 +260,18 @@ impl Running<'_> {
         let name = endpoint.model(&route.model);
         let asks_usage = !route.endpoint.refuses_usage.load(Ordering::Relaxed);
         let session = self.call.session_id.as_str();
+        let named_session = endpoint.session_field && !route.endpoint.refuses_session.load(Ordering::Relaxed);
         let target = Target {
             place,
             endpoint: &endpoint.name,
             model: name,
             asks_usage,
-            session_id: endpoint.session_field.then_some(session),
+            session_id: named_session.then_some(session),
         };
         let encoded = match form.messages.as_deref().map(serde_json::from_str) {
             Some(Ok(messages)) => {
-                let max_tokens = form.max_tokens;
-                let instead = Instead { messages: Some(messages), max_tokens, ..Instead::default() };
+                let received = form.received;
+                let instead = Instead { messages: Some(messages), received, ..Instead::default() };
                 self.requests.encode_continuation(target, instead, &mut self.rng)
             }
             _ => self.requests.encode(target, &mut self.rng),
@@ -311,6 +323,8 @@ impl Running<'_> {
             started,
             waited,
             asked_for_usage: asks_usage,
+            named_session,
+            remembered: false,
             progress: Progress { bill, ..Progress::default() },
         });
         let delivery = Delivery {
@@ -323,7 +337,9 @@ impl Running<'_> {
             caller_wants_usage: self.call.request.wants_usage(),
             hold_tool_calls: options.hold_tool_calls,
             continues: form.continues,
-            expects_tool_call: form.continues && self.recovery.lost_tool_call,
+            expects_tool_call: form.continues && self.recovery.lost_tool_call && options.hold_tool_calls,
+            awaited: String::new(),
+            spent: self.recovery.spent.clone(),
             splice: form.splice,
             held: Vec::new(),
         };
@@ -352,8 +368,10 @@ impl Running<'_> {
         let seam = attempt.delivery.splice.as_ref().and_then(|splice| splice.seam());
         let pieces = current.progress.pieces;
         let (endpoint, model) = (endpoint.name.clone(), route.model.clone());
-        self.recovery.lost_tool_call = result.is_err() && !self.journal.first().tool_calls.is_empty();
         self.remember_part(&endpoint, &model, pieces, seam);
+        if let Some(current) = &mut self.current {
+            current.remembered = true;
+        }
         result
     }
 
@@ -368,6 +386,12 @@ impl Running<'_> {
     fn close_attempt(&mut self, error: Option<&Error>) {
         let Some(mut current) = self.current.take() else { return };
         self.settle_bill(current.place, &mut current.progress);
+        if !current.remembered {
+            let route = &self.routes[current.place];
+            let (endpoint, model) = (route.endpoint.config.name.clone(), route.model.clone());
+            self.remember_part(&endpoint, &model, current.progress.pieces, None);
+        }
+        self.recovery.lost_tool_call |= error.is_some() && !self.journal.first().tool_calls.is_empty();
         let usage = self.journal.usage.clone();
         self.spend_usage();
         let route = &self.routes[current.place];

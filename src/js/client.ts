@@ -21,7 +21,7 @@ import { HolySheepError, invalid, native, RetriesExhaustedError, unknown } from 
 import { type CallHandle, type Consumer, emptySnapshot, NOTHING, open, TEXT } from './hub'
 import { addon } from './native'
 import { callback, EVENTS, encode, encodeRequest, type Heard, optionsObject, sleep, splitSignal, tell } from './options'
-import { ofError, toResume } from './snapshot'
+import { ofError, type Taken, toResume } from './snapshot'
 import { type ChatStream, createStream } from './stream'
 
 /** Defaults, as Rust has them. */
@@ -161,16 +161,17 @@ export class HolySheepStreamingClient {
 
   resume(snapshot: Snapshot, request?: ChatRequest, options?: CallOptions): ChatStream {
     const { request: full, json } = toResume(snapshot, request)
-    return this.#stream(full, options, { json, length: snapshot.answer?.text?.length ?? 0 })
+    const { text = '', pieces = 0 } = snapshot.answer ?? {}
+    return this.#stream(full, options, { json, taken: { length: text.length, pieces } })
   }
 
-  #stream(request: ChatRequest, options?: CallOptions, resumed?: { json: string; length: number }): ChatStream {
+  #stream(request: ChatRequest, options?: CallOptions, resumed?: { json: string; taken: Taken }): ChatStream {
     const body = encodeRequest(request)
     return createStream({
       enter: (consumer) => this.#start(body, options, consumer, false, resumed?.json),
       body,
       withUsage: request.stream_options?.include_usage === true,
-      earlier: resumed?.length ?? 0,
+      earlier: resumed?.taken ?? { length: 0, pieces: 0 },
     })
   }
 
@@ -260,8 +261,9 @@ export class HolySheepStreamingClient {
   ): CallHandle {
     const { signal, rest: callOptions } = splitSignal(options)
     const { onRestart = this.#onRestart, rest } = splitRecovery(callOptions)
-    const effective = (rest.recovery ?? this.#options.recovery) as RecoveryOptions | undefined
-    if (effective?.mode === 'restart' && !onRestart && !whole) {
+    const [own, general] = [rest.recovery, this.#options.recovery] as (RecoveryOptions | false | undefined)[]
+    const mode = own === false ? 'fail' : (own?.mode ?? (general ? general.mode : undefined))
+    if (mode === 'restart' && !onRestart && !whole) {
       throw invalid('recovery.onRestart', undefined, "a function that drops what was shown, for mode: 'restart'")
     }
     const coalesce = rest.coalesce === undefined ? this.#coalesce : rest.coalesce === true

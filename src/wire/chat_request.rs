@@ -15,6 +15,9 @@ pub struct ChatRequest {
     fields: Vec<(String, Box<RawValue>)>,
 }
 
+/// The fields that limit the tokens of an answer.
+const TOKEN_LIMITS: [&str; 2] = ["max_tokens", "max_completion_tokens"];
+
 impl ChatRequest {
     /// Reads the caller's JSON. Refuses what is no object and an object without messages.
     pub fn parse(json: &str) -> Result<Self> {
@@ -81,9 +84,19 @@ impl ChatRequest {
         self.read::<StreamOptions>("stream_options").and_then(|o| o.include_usage).unwrap_or(false)
     }
 
-    /// The most tokens that the answer may have, where the caller said so.
+    /// The most tokens that the answer may have, where the caller said so: the larger one where there
+    /// are two limits.
     pub fn max_tokens(&self) -> Option<u64> {
-        self.read("max_completion_tokens").or_else(|| self.read("max_tokens"))
+        self.token_limits().max()
+    }
+
+    /// Nothing is left of a limit when so many tokens were received.
+    pub fn is_used_up(&self, received: u64) -> bool {
+        self.token_limits().min().is_some_and(|least| least <= received)
+    }
+
+    fn token_limits(&self) -> impl Iterator<Item = u64> {
+        TOKEN_LIMITS.iter().filter_map(|name| self.read(name))
     }
 
     /// The caller asked for JSON (`response_format`): an answer that cannot be continued in the middle.
@@ -126,7 +139,8 @@ impl ChatRequest {
 pub struct Instead<'a> {
     /// A JSON array.
     pub messages: Option<&'a RawValue>,
-    pub max_tokens: Option<u64>,
+    /// How many tokens of the answer were received before: the limits are reduced by so many.
+    pub received: u64,
     /// `session_id`, where the caller has not said one.
     pub session_id: Option<&'a str>,
 }
@@ -150,8 +164,13 @@ impl Serialize for Body<'_> {
                 "messages" if self.instead.messages.is_some() => {
                     map.serialize_entry(key, &self.instead.messages)?;
                 }
-                "max_tokens" | "max_completion_tokens" if self.instead.max_tokens.is_some() => {
-                    map.serialize_entry(key, &self.instead.max_tokens)?;
+                name if self.instead.received > 0 && TOKEN_LIMITS.contains(&name) => {
+                    match serde_json::from_str::<u64>(value.get()) {
+                        Ok(limit) => {
+                            map.serialize_entry(key, &limit.saturating_sub(self.instead.received))?
+                        }
+                        Err(_) => map.serialize_entry(key, value)?,
+                    }
                 }
                 _ => map.serialize_entry(key, value)?,
             }
@@ -272,6 +291,19 @@ mod tests {
             assert!(error.kind == Kind::Invalid && error.message.starts_with(name), "{error}");
         }
         ChatRequest::parse(r#"{"messages":[{}],"model":null,"max_tokens":null}"#).unwrap();
+    }
+
+    #[test]
+    fn each_limit_is_reduced_by_what_was_received() {
+        let json = r#"{"messages":[{}],"max_tokens":20,"max_completion_tokens":50}"#;
+        let request = ChatRequest::parse(json).unwrap();
+        let instead = Instead { received: 2, ..Instead::default() };
+        let body = String::from_utf8(request.encode("m", false, &instead)).unwrap();
+        assert!(body.contains(r#""max_tokens":18,"max_completion_tokens":48"#), "{body}");
+        assert_eq!(
+            (request.max_tokens(), request.is_used_up(19), request.is_used_up(20)),
+            (Some(50), false, true)
+        );
     }
 
     #[test]
