@@ -109,6 +109,14 @@ export interface ChatCompletion {
   readonly _request_id?: string | null
   /** What all attempts have cost together, in USD; null where a price is not known. Not enumerable. */
   readonly _cost_usd?: number | null
+  /** The endpoint that answered; of a continued answer, the one that finished it. Not enumerable. */
+  readonly _endpoint?: string
+  /** The model that was asked last, by our name for it: another than the requested one after a fallback. Not enumerable. */
+  readonly _model?: string
+  /** What was tried, the attempt that answered included. Not enumerable. */
+  readonly _attempts?: AttemptRecord[]
+  /** The session that every attempt belonged to (`x-session-id`). Not enumerable. */
+  readonly _session_id?: string
 }
 
 // ---------------------------------------------------------------------------------------------
@@ -159,6 +167,8 @@ export interface CallOptions {
    * endpoint or model does not count. @default 3
    */
   maxRetries?: number
+  /** How retries are spaced, and which failures are retried: see `retry.*`. A call's lie on top of the client's. */
+  retry?: RetryOptions
   /**
    * `strict`: an answer is complete when every choice has its finish reason. `lenient`: `[DONE]` is
    * enough, for a provider that sends no finish reasons. @default 'strict'
@@ -253,10 +263,11 @@ export interface ConnectionResetOptions {
 /**
  * What is done about a failure. `retry`: another attempt, with the configured backoff. `never`: the call fails now.
  * `fallback`: not this route again in this call; the next one. `delaysMs`, or the array alone: another attempt, with the
- * n-th of these waits before the n-th retry, the last one repeated, without jitter; never sooner than `retry-after`.
+ * n-th of these waits before the n-th retry, the last one repeated, without jitter; never sooner than `retry-after`. With
+ * `repeat: false` the call fails instead once so many attempts have been followed by another one.
  * For `quota` only `never` and `fallback`: a key without money is not asked again.
  */
-export type RetryDecision = 'retry' | 'never' | 'fallback' | number[] | { delaysMs: number[] }
+export type RetryDecision = 'retry' | 'never' | 'fallback' | number[] | { delaysMs: number[]; repeat?: boolean }
 
 /** The classes of failures that a decision table knows beside statuses and codes. */
 export type FailureClass =
@@ -439,8 +450,6 @@ export interface ClientOptions extends Omit<CallOptions, 'signal' | 'idempotency
    * answers is used again at once, without waiting for its breaker's `timeout`.
    */
   healthCheckMs?: number
-  /** How retries are spaced, and which failures are retried: see `retry.*`. */
-  retry?: RetryOptions
   /**
    * The budget of retries, of the client and of each `budgetKey`: spent by retries on a route, hedges and recoveries; the
    * first try of another endpoint or model is free. Beyond it a call fails with its last attempt's error. `false`: none.

@@ -72,6 +72,29 @@ test('400, 401 and 403 are thrown at once', async (t) => {
   assert.equal(client.getMetrics().otherErrors, 3)
 })
 
+test('another refusal is tried once more, and then thrown as it is', async (t) => {
+  const { simulators, client, counts, waits } = await three(t, { maxRetries: 5 })
+  for (const status of [404, 409, 418, 422]) {
+    for (const simulator of simulators) simulator.reset()
+    for (const simulator of simulators) simulator.setDefault({ status })
+    waits.length = 0
+    const error = await failure(ask(client))
+    assert.deepEqual([error.status, error.attempts.length, waits], [status, 2, [4]])
+    assert.deepEqual(counts(), [1, 1, 0])
+  }
+  for (const simulator of simulators) simulator.reset()
+  simulators[0].script({ status: 422 })
+  for (const simulator of simulators) simulator.setDefault({ text: ANSWER })
+  assert.equal((await ask(client)).choices[0].message.content, ANSWER)
+})
+
+test('a key without quota is not asked again', async (t) => {
+  const { simulators, client, counts } = await three(t)
+  for (const simulator of simulators) simulator.setDefault({ status: 402 })
+  assert.equal((await failure(ask(client))).code, 'QUOTA_EXHAUSTED')
+  assert.deepEqual(counts(), [1, 0, 0])
+})
+
 test('three attempts are three requests, and the last error is not lost', async (t) => {
   const { simulators, client, counts } = await three(t)
   for (const simulator of simulators) simulator.setDefault({ status: 500 })
@@ -147,10 +170,12 @@ test('the metrics before the first call, and wrong arguments', async (t) => {
     { retryDelay: -1 },
     { exponentialBackoff: 0 },
     { timeout: 'x' },
+    { healthCheck: 5 },
     { endpoints: [] },
     { nonsense: 1 },
   ]) {
-    assert.throws(() => new HolySheepAIClient(KEY, options), { code: 'INVALID_ARGUMENT' })
+    const message = new RegExp(`^${Object.keys(options)[0]}: `)
+    assert.throws(() => new HolySheepAIClient(KEY, options), { code: 'INVALID_ARGUMENT', message })
   }
 })
 

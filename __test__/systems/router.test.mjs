@@ -130,3 +130,10 @@ test('a name that is not known is passed over', () => {
   assert.throws(() => new MultiProviderRouter({ endpoints: {} }), { code: 'INVALID_ARGUMENT' })
   assert.throws(() => new MultiProviderRouter({ endpoints: { a: 'no url' } }), { code: 'INVALID_ARGUMENT' })
 })
+
+test('what is no option, and a latency that is no number of milliseconds, are refused', () => {
+  assert.throws(() => new MultiProviderRouter({ foo: 1 }), /^TypeError: foo: unknown option/)
+  for (const ms of [Number.POSITIVE_INFINITY, Number.NaN, -1, '5']) {
+    assert.throws(() => new MultiProviderRouter().recordLatency('primary', ms), /^TypeError: ms: got /)
+  }
+})

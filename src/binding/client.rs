@@ -83,6 +83,13 @@ impl NativeClient {
         Ok(())
     }
 
+    /// Another breaker of the caller's own from the next call on.
+    #[napi]
+    pub fn set_breaker(&self, breaker: &NativeBreaker) {
+        let mut client = self.client.lock().unwrap_or_else(PoisonError::into_inner);
+        *client = Arc::new(client.with_breaker(breaker.shared.clone()));
+    }
+
     /// Enters a call; returns its id. It begins with `NativeHub.begin`.
     #[napi(catch_unwind)]
     pub fn start(

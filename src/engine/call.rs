@@ -140,8 +140,8 @@ impl<'a> Running<'a> {
         let single = self.call.options.single;
         let settings = plan::Settings {
             max_retries: if single { 0 } else { self.call.options.max_retries },
-            backoff: self.client.config.retry.backoff.clone(),
-            max_retry_after: self.client.config.retry.max_retry_after,
+            backoff: self.call.options.retry.backoff.clone(),
+            max_retry_after: self.call.options.retry.max_retry_after,
             min_attempt: deadline::least(self.call.options.total_timeout, d::MIN_ATTEMPT),
         };
         Plan::new(settings, routes.take(if single { 1 } else { usize::MAX }).collect())
@@ -227,12 +227,12 @@ impl<'a> Running<'a> {
             if self.call.options.max_attempts.is_some_and(|max| self.attempts.len() - first >= max as usize) {
                 return Err(self.stopped(Stop::Exhausted, Some(error)));
             }
-            let retry = &self.client.config.retry;
-            let decision = retry.decisions.of(&error);
+            let retry = &self.call.options.retry;
+            let decision = retry.decisions.of(&error).map(|row| row.after(self.attempts.len() - first));
             let class = classify(&error);
             let class = decision.map_or(class, |decision| decision.apply(class, error.kind));
             if class.cools {
-                let longest = self.client.config.retry.max_retry_after;
+                let longest = self.call.options.retry.max_retry_after;
                 let pause = error.retry_after.unwrap_or_default().min(longest);
                 let ms = pause.as_nanos().div_ceil(1_000_000) as u64;
                 self.routes[route.place].lane.cool_until(clock::now() + ms);
@@ -244,7 +244,9 @@ impl<'a> Running<'a> {
                 // Unless the caller has said what is done about it.
                 limited: class.cools && decision.is_none(),
                 waits: match decision {
-                    Some(Decision::After(waits)) => Some(Waits::Schedule(Arc::clone(waits))),
+                    Some(Decision::After(waits) | Decision::Only(waits)) => {
+                        Some(Waits::Schedule(Arc::clone(waits)))
+                    }
                     _ if is_reset(&error) => retry.connection_reset.clone().map(Waits::Between),
                     _ => None,
                 },

@@ -92,13 +92,17 @@ impl EndpointState {
         alone: bool,
     ) -> Lane {
         let mut breakers = self.breakers.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(lane) = breakers.get(model) {
-            return lane.clone();
-        }
         let choice = match &self.config.breaker {
             BreakerChoice::Auto => choice,
             own => own,
         };
+        if let Some(lane) = breakers.get_mut(model) {
+            // The caller's own may be another one by now.
+            if matches!(choice, BreakerChoice::Shared) {
+                lane.breaker = shared.cloned();
+            }
+            return lane.clone();
+        }
         let breaker = match choice {
             BreakerChoice::Off => None,
             BreakerChoice::Auto if alone => None,

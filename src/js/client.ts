@@ -36,9 +36,19 @@ const DEFAULT_HOST = 'api.holysheep.ai'
 type Options = Omit<ClientOptions, 'signal'> & { retry?: Record<string, unknown>; $limiter?: unknown }
 type Messages = ChatRequest['messages']
 
+/** Sets another breaker of a client, in place of one of the caller's own. For the faces. */
+export let setBreaker: (client: HolySheepStreamingClient, breaker: CircuitBreaker) => void
+
 export class HolySheepStreamingClient {
+  static {
+    setBreaker = (client, breaker) => {
+      client.#native.setBreaker(nativeBreaker(breaker) as InstanceType<typeof addon.NativeBreaker>)
+      client.#observer = breaker
+    }
+  }
+
   readonly #native: InstanceType<typeof addon.NativeClient>
-  readonly #observer: BreakerObserver
+  #observer: BreakerObserver
   readonly #onEvent: ((event: ClientEvent) => void) | undefined
   readonly #inFlight = new Set<Promise<unknown>>()
   readonly #coalesce: boolean
@@ -173,6 +183,10 @@ export class HolySheepStreamingClient {
     return Object.defineProperties(completion, {
       _request_id: { value: about.requestId },
       _cost_usd: { value: about.costUsd },
+      _endpoint: { value: about.endpoint },
+      _model: { value: about.model },
+      _attempts: { value: about.attempts },
+      _session_id: { value: about.sessionId },
     })
   }
 
@@ -296,7 +310,8 @@ export class HolySheepStreamingClient {
     // What is no request is refused where requests are read.
     if (!Array.isArray(request.messages)) return options
     const named = request.model ?? this.#options.model ?? defaults.model
-    const fallbacks = (options.fallbackModels ?? this.#options.fallbackModels ?? []) as string[]
+    const fallbacks = options.fallbackModels ?? this.#options.fallbackModels ?? []
+    if (!Array.isArray(fallbacks)) return options
     const models = [named, ...fallbacks]
     return { ...options, $promptTokens: countPrompt(countTokens, models, request) }
   }

@@ -1,8 +1,8 @@
 /** `HolySheepAIClient` of document 004: the next endpoint answers where one cannot. */
 import type { AIClientMetrics, AIClientOptions, ChatCompletion, ChatCompletionOptions } from '../../../index'
 import { lastError } from '../client'
-import { HolySheepError, invalid, RetriesExhaustedError } from '../errors'
-import { EVENTS, optionsObject } from '../options'
+import { HolySheepError, RetriesExhaustedError } from '../errors'
+import { EVENTS, numberIn, optionsObject, wholeMs, wholeNumber } from '../options'
 import { type Attempted, clientOf, defined, Face, keepAccount, type Messages, percent, retold } from './shared'
 
 /** Defaults of this class only: nowhere else is a key sent to a backup host unasked. */
@@ -22,18 +22,25 @@ export class HolySheepAIClient extends Face {
   constructor(apiKey?: string, options?: AIClientOptions) {
     const given = { ...DEFAULTS, ...defined(optionsObject('options', options)) } as typeof DEFAULTS & AIClientOptions
     const { maxRetries, retryDelay, exponentialBackoff, timeout, endpoints, healthCheck, ...rest } = given
-    if (!Number.isInteger(maxRetries) || maxRetries < 1)
-      throw invalid('maxRetries', maxRetries, 'a whole number from 1')
-    if (!Number.isInteger(retryDelay) || retryDelay < 0)
-      throw invalid('retryDelay', retryDelay, 'whole milliseconds from 0')
-    if (!(exponentialBackoff >= 1 && exponentialBackoff <= 100))
-      throw invalid('exponentialBackoff', exponentialBackoff, 'a number from 1 to 100')
-    if (!Number.isInteger(timeout) || timeout < 1) throw invalid('timeout', timeout, 'whole milliseconds from 1')
-    const once = { delaysMs: [retryDelay] }
+    wholeNumber('maxRetries', maxRetries, 1)
+    wholeMs('retryDelay', retryDelay)
+    numberIn('exponentialBackoff', exponentialBackoff, 1, 100)
+    wholeMs('timeout', timeout, 1)
+    if (healthCheck !== undefined) wholeMs('healthCheck', healthCheck, 10)
+    const plain = { delaysMs: [retryDelay] }
+    const once = { ...plain, repeat: false }
     const growing = Array.from({ length: Math.min(maxRetries, MAX_STEPS) }, (_, n) =>
       Math.round(Math.min(retryDelay * exponentialBackoff ** (n + 1), 86_400_000)),
     )
-    const retryOn = { 400: 'never', 401: 'never', 403: 'never', 429: { delaysMs: growing }, 408: once, '5xx': once }
+    const retryOn = {
+      400: 'never',
+      401: 'never',
+      403: 'never',
+      408: plain,
+      429: { delaysMs: growing },
+      '4xx': once,
+      '5xx': plain,
+    }
     const retry = { backoff: 'constant', baseDelayMs: retryDelay, jitter: 'none', retryOn, ...rest.retry } as const
     const named = process.env.HOLYSHEEP_BASE_URL ? [process.env.HOLYSHEEP_BASE_URL] : ENDPOINTS
     const preset = {

@@ -9,7 +9,7 @@ import type {
 } from '../../../index'
 import { invalid } from '../errors'
 import { classifyComplexity } from '../models'
-import { optionsObject } from '../options'
+import { callback, nonEmpty, numberIn, oneOf, optionsObject } from '../options'
 import { ask, clientOf, Face, Mean, type Messages, REQUEST_DEFAULTS, SILENCE } from './shared'
 
 const CHAIN: readonly ModelConfig[] = [
@@ -23,6 +23,17 @@ const LIGHT_PRIORITY = 3
 const BREAKER = { failureThreshold: 5, timeout: 60_000 }
 /** Models that statistics are kept of. */
 const MAX_MODELS = 1000
+
+const COMPLEXITIES: readonly QueryComplexity[] = ['simple', 'moderate', 'complex']
+
+function checkModel(path: string, model: ModelConfig) {
+  if (typeof model !== 'object' || model === null) throw invalid(path, model, 'a model: { name, priority … }')
+  nonEmpty(`${path}.name`, model.name, "a model's name")
+  numberIn(`${path}.priority`, model.priority, 0)
+  numberIn(`${path}.costPerMillionTokens`, model.costPerMillionTokens, 0)
+  if (model.avgLatencyMs !== undefined) numberIn(`${path}.avgLatencyMs`, model.avgLatencyMs, 0)
+  if (model.capability !== undefined) oneOf(`${path}.capability`, model.capability, COMPLEXITIES)
+}
 
 /** The service has answered: no breaker counts it. */
 const isClientError = ({ status = 500 }: Error & { status?: number }) => status < 500 && status !== 408
@@ -50,13 +61,14 @@ export class ModelDegradationManager extends Face {
   ) {
     const { classify, ...rest } = optionsObject('options', options) as NonNullable<typeof options>
     const chain = modelChain ?? ModelDegradationManager.DEFAULT_MODEL_CHAIN
-    if (!Array.isArray(chain) || chain.length === 0 || !chain.every((model) => typeof model?.name === 'string')) {
+    if (!Array.isArray(chain) || chain.length === 0) {
       throw invalid('modelChain', modelChain, 'an array of models, at least one')
     }
-    if (classify !== undefined && typeof classify !== 'function') throw invalid('classify', classify, 'a function')
+    for (const [at, model] of chain.entries()) checkModel(`modelChain[${at}]`, model)
+    const judge = callback('classify', classify)
     super(clientOf(apiKey, { maxRetries: 0, circuitBreaker: BREAKER, ...SILENCE }, rest))
     this.modelChain = chain
-    this.#classify = classify ?? classifyComplexity
+    this.#classify = judge ?? classifyComplexity
   }
 
   async callWithDegradation(
@@ -64,9 +76,9 @@ export class ModelDegradationManager extends Face {
     preferredModel?: string | null,
     options?: CallOptions,
   ): Promise<DegradationResult> {
-    const originalComplexity = this.#classify(messages)
+    const originalComplexity = oneOf('classify()', this.#classify(messages), COMPLEXITIES)
     const candidates = this.candidates(originalComplexity)
-    if (preferredModel) candidates.unshift(preferredModel)
+    if (preferredModel) candidates.unshift(nonEmpty('preferredModel', preferredModel, "a model's name"))
     const [first, ...fallbackModels] = [...new Set(candidates)] as [string, ...string[]]
     const request = { ...REQUEST_DEFAULTS, model: first, messages }
     const call = { ...optionsObject('options', options), fallbackModels } as CallOptions
@@ -89,6 +101,7 @@ export class ModelDegradationManager extends Face {
 
   /** The models for a question of this complexity, best first. */
   candidates(complexity: QueryComplexity): string[] {
+    oneOf('complexity', complexity, COMPLEXITIES)
     const names = (models: readonly ModelConfig[]) => models.map(({ name }) => name)
     if (complexity === 'complex') return names(this.modelChain)
     if (complexity === 'moderate') {

@@ -3,7 +3,7 @@ import type { RouterEndpointName, RouterOptions } from '../../../index'
 import { CircuitBreaker, nativeBreaker } from '../breaker'
 import { invalid } from '../errors'
 import { addon } from '../native'
-import { optionsObject } from '../options'
+import { numberIn, onlyThese, optionsObject } from '../options'
 
 const ENDPOINTS = {
   primary: 'https://api.holysheep.ai/v1',
@@ -28,7 +28,9 @@ export class MultiProviderRouter {
   readonly #scores: InstanceType<typeof addon.NativeScores>
 
   constructor(options?: RouterOptions) {
-    const { endpoints = ENDPOINTS } = optionsObject('options', options) as RouterOptions
+    const given = optionsObject('options', options) as RouterOptions
+    onlyThese(given, ['endpoints'])
+    const { endpoints = ENDPOINTS } = given
     const entries = Object.entries(optionsObject('endpoints', endpoints)) as Array<[string, string]>
     if (entries.length === 0) throw invalid('endpoints', endpoints, 'an object with at least one name and URL')
     for (const [name, url] of entries) {
@@ -62,7 +64,7 @@ export class MultiProviderRouter {
 
   /** A name that is not known, such as `'unknown'`, is passed over: here and below. */
   recordLatency(name: RouterEndpointName, ms: number): void {
-    if (typeof ms !== 'number' || !(ms >= 0)) throw invalid('ms', ms, 'milliseconds from 0')
+    numberIn('ms', ms, 0)
     const at = this.#names.indexOf(name)
     if (at >= 0) this.#scores.recordLatency(at, ms)
   }

@@ -2,7 +2,7 @@
 import type { CallOptions, ChatCompletion, ChatRequest, ClientEvent, ClientOptions } from '../../../index'
 import { HolySheepStreamingClient, lastError } from '../client'
 import { fromRecord, HolySheepError } from '../errors'
-import { EVENTS, encode, type Heard, optionsObject } from '../options'
+import { EVENTS, type Heard, optionsObject } from '../options'
 
 /** What documents 003 send where nothing else is said. */
 export const REQUEST_DEFAULTS = { temperature: 0.7, max_tokens: 500 }
@@ -178,6 +178,3 @@ export function pause(ms: number, signal?: AbortSignal): Promise<void> {
     signal?.addEventListener('abort', abort, { once: true })
   })
 }
-
-/** A key for options: the same where they say the same. */
-export const keyOf = (options: object): string => encode(options)
