@@ -18,10 +18,11 @@ export async function footprint(node) {
   }
   const addon = readdirSync(`${root}native`).find((name) => name.endsWith('.node'))
   // What `cargo build --profile dist` leaves: the profile that is published.
-  const dist = `${root}target/dist/libholysheep.so`
+  const names = ['libholysheep.so', 'libholysheep.dylib', 'holysheep.dll'].map((name) => `${root}target/dist/${name}`)
+  const dist = names.find(existsSync)
   return {
     requireMs: median(times),
     addonMb: statSync(`${root}native/${addon}`).size / 1e6,
-    distMb: existsSync(dist) ? statSync(dist).size / 1e6 : undefined,
+    distMb: dist && statSync(dist).size / 1e6,
   }
 }

@@ -29,7 +29,10 @@ const WIDTH = 300
 const FULL = 760
 const height = TOP + bars.length * ROW + 34
 const text = (x, y, content, more = '') => `<text x="${x}" y="${y}"${more}>${content}</text>`
-const ms = (value) => (value === undefined ? '' : value < 10 ? `${value.toFixed(1)} ms` : `${value.toFixed(0)} ms`)
+const ms = (value) => {
+  if (value === undefined) return '–'
+  return value < 1000 ? `${value.toFixed(value < 10 ? 1 : 0)} ms` : `${(value / 1000).toFixed(0)} s`
+}
 
 const rows = bars.map(({ client, figures }, index) => {
   const y = TOP + index * ROW
@@ -43,7 +46,7 @@ const rows = bars.map(({ client, figures }, index) => {
     `<rect x="${LEFT}" y="${y + 4}" width="${width.toFixed(1)}" height="18" rx="2" class="${ours ? 'ours' : 'peer'}"/>`,
     text(LEFT + WIDTH + 10, y + 17, `${figures.mainCpu.toFixed(1)} %${late && ' *'}`),
     text(LEFT + WIDTH + 150, y + 17, ms(figures.loopP99), ' text-anchor="end"'),
-    text(LEFT + WIDTH + 240, y + 17, ms(figures.latencyP99) || '–', ' text-anchor="end"'),
+    text(LEFT + WIDTH + 240, y + 17, ms(figures.latencyP99), ' text-anchor="end"'),
     late && `<title>${CLIENTS[client].label}${late}</title>`,
   ]
     .filter(Boolean)
@@ -53,7 +56,7 @@ const behind = bars.some(({ figures }) => figures.piecesPerSecond < 47_500)
 
 const svg = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${FULL} ${height}" width="${FULL}" height="${height}" role="img" aria-label="CPU time of the main thread with 1000 streams">
 <style>
-  text { font: 13px system-ui, -apple-system, "Segoe UI", sans-serif; fill: #57606a }
+  text { font: 13px system-ui, -apple-system, "Segoe UI", sans-serif; fill: #6e7781 }
   .title { font-size: 15px; font-weight: 600 }
   .small { font-size: 11px }
   .ours-text { font-weight: 600 }
@@ -67,7 +70,7 @@ ${text(LEFT, 50, 'CPU time of the main thread', ' class="small"')}
 ${text(LEFT + WIDTH + 150, 50, 'event loop p99', ' class="small" text-anchor="end"')}
 ${text(LEFT + WIDTH + 240, 50, 'delivery p99', ' class="small" text-anchor="end"')}
   ${rows.join('\n  ')}
-${text(10, height - 10, `Node.js ${node}, 2 cores, simulator on the same machine; median of ${bars[0].rounds}.${behind ? ' * does not keep up.' : ''} bench/README.md says how to read it.`, ' class="small"')}
+${text(10, height - 10, `Node.js ${node}, 2 cores, simulator on the same machine; median of ${bars[0].rounds} runs.${behind ? ' * does not keep up.' : ''} bench/README.md says how to read it.`, ' class="small"')}
 </svg>
 `
 const target = fileURLToPath(new URL('w2.svg', import.meta.url))

@@ -53,7 +53,10 @@ function choose(only, all) {
     const named = names.filter((name) => only?.includes(name))
     return named.length > 0 ? named : names
   }
-  return { works: of([...Object.keys(all), 'size']), clients: of(Object.keys(CLIENTS)) }
+  const works = of([...Object.keys(all), 'size'])
+  // The delay of a loop is read against an idle one's.
+  if (works.some((name) => all[name]?.kind === 'paced') && !works.includes('idle')) works.unshift('idle')
+  return { works, clients: of(Object.keys(CLIENTS)) }
 }
 
 /** A simulator in its own process that answers with `scenario` when the warm-up is over. */

@@ -10,7 +10,7 @@ const work = JSON.parse(json)
 const { module, open, countsBytes } = CLIENTS[name]
 const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms))
 /** One piece in so many is looked at for its age: to look costs the thread that is measured. */
-const SAMPLE = 17
+const SAMPLE = 67
 /** How long the streams of a workload may take to begin. */
 const BEGIN_MS = 60_000
 

@@ -161,8 +161,8 @@ async fn start(
                 if std::mem::take(&mut first) {
                     counters.begun.fetch_add(1, Relaxed);
                 }
-                // As in worker.mjs: one piece in 17 is looked at.
-                if count % 17 == 0 {
+                // As in worker.mjs: one piece in 67 is looked at.
+                if count % 67 == 0 {
                     let _ = ages.send(age(piece).unwrap_or(f64::NAN));
                 }
             });
