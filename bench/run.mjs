@@ -74,13 +74,13 @@ async function simulator(scenario, warm) {
 }
 
 /** Runs one cell once. What fails is told, and has no figures. */
-async function cell(node, client, { scenario, ...work }) {
+async function cell(node, client, { scenario, flags = [], ...work }) {
   const server = await simulator(scenario, work.kind !== 'idle')
   const name = client === 'idle' ? 'undici-bytes' : client
   const args = [JSON.stringify(work), server.url]
   const [command, given] = CLIENTS[name].binary
     ? [ceilingPath(), args]
-    : [node.path, ['--expose-gc', here('worker.mjs'), name, ...args]]
+    : [node.path, ['--expose-gc', ...flags, here('worker.mjs'), name, ...args]]
   const env = { ...process.env, NODE_ENV: 'production', NODE_NO_WARNINGS: '1' }
   try {
     const { stdout } = await exec(command, given, { timeout: 300_000, killSignal: 'SIGKILL', env })

@@ -1,6 +1,9 @@
 //! The same requests from Rust alone, with reqwest and serde_json: the ceiling. It takes the workload
 //! that `bench/worker.mjs` takes and prints the same figures; there is no main thread to measure.
 
+// A measurement reads the clock.
+#![allow(clippy::disallowed_methods)]
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant, SystemTime};
