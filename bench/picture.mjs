@@ -52,6 +52,8 @@ const rows = bars.map(({ client, figures }, index) => {
     .filter(Boolean)
     .join('\n  ')
 })
+const [fewest, most] = [Math.min, Math.max].map((of) => of(...bars.map((bar) => bar.rounds)))
+const rounds = fewest === most ? (most === 1 ? '1 run' : `${most} runs`) : `${fewest} to ${most} runs`
 const behind = bars.some(({ figures }) => figures.piecesPerSecond < 47_500)
 
 const svg = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${FULL} ${height}" width="${FULL}" height="${height}" role="img" aria-label="CPU time of the main thread with 1000 streams">
@@ -70,7 +72,7 @@ ${text(LEFT, 50, 'CPU time of the main thread', ' class="small"')}
 ${text(LEFT + WIDTH + 150, 50, 'event loop p99', ' class="small" text-anchor="end"')}
 ${text(LEFT + WIDTH + 240, 50, 'delivery p99', ' class="small" text-anchor="end"')}
   ${rows.join('\n  ')}
-${text(10, height - 10, `Node.js ${node}, 2 cores, simulator on the same machine; median of ${bars[0].rounds} runs.${behind ? ' * does not keep up.' : ''} bench/README.md says how to read it.`, ' class="small"')}
+${text(10, height - 10, `Node.js ${node}, 2 cores, simulator on the same machine; medians of ${rounds}.${behind ? ' * does not keep up.' : ''}`, ' class="small"')}
 </svg>
 `
 const target = fileURLToPath(new URL('w2.svg', import.meta.url))
