@@ -8,6 +8,7 @@ use super::call::Running;
 use super::event::Event;
 use super::sink::Wants;
 use crate::config::Mode;
+use crate::error::{Error, Kind, Result};
 use crate::session::journal::Journal;
 use crate::session::prompts::{self, Style};
 use crate::session::snapshot::{Part, Snapshot};
@@ -224,6 +225,30 @@ impl Running<'_> {
             && request.is_used_up(received(text, self.recovery.pieces))
     }
 
+    /// The snapshot that the call goes on from was whole already.
+    pub(super) fn was_complete(&mut self) -> Result<()> {
+        self.sink.complete(&self.journal.first().text);
+        Ok(())
+    }
+
+    /// Every token that the caller allowed was received before the break: nothing is left to ask for.
+    pub(super) fn end_by_length(&mut self) -> Result<()> {
+        if let Some(choice) = self.journal.choice(0) {
+            choice.finish_reason = Some("length".to_owned());
+            choice.tool_calls.clear();
+        }
+        if self.sink.wants() == Wants::Chunks {
+            self.sink.piece(&self.journal.chunk(0, serde_json::json!({}), Some("length")));
+            if let Some(usage) = self.recovery.spent.as_ref().filter(|_| self.call.request.wants_usage()) {
+                self.sink.piece(&self.journal.usage_chunk(usage));
+            }
+        }
+        let first = self.journal.first();
+        self.call.live.update(|live| live.answer.finish(first));
+        self.sink.complete(&first.text);
+        Ok(())
+    }
+
     /// Remembers what an attempt has contributed.
     pub(super) fn remember_part(&mut self, endpoint: &str, model: &str, pieces: u64, seam: Option<Seam>) {
         self.recovery.pieces += pieces;
@@ -266,6 +291,17 @@ impl Running<'_> {
         self.spend_usage();
         self.journal.usage = self.recovery.spent.take();
     }
+}
+
+/// A provider that takes none of the forms in which the rest of an answer can be asked for: another
+/// route may, and the refusal is no fault of the caller's request.
+pub(super) fn refuses_to_continue(refusal: &Error) -> Error {
+    let message = format!("the provider refuses to continue an answer: {}", refusal.message);
+    let mut error = Error::new(Kind::Contradiction, message);
+    error.status = refusal.status;
+    error.should_retry = Some(false);
+    error.request_id.clone_from(&refusal.request_id);
+    error.with_cause(refusal.clone())
 }
 
 /// About how many tokens this text is, which came in so many pieces: a piece is a token, unless the

@@ -15,7 +15,7 @@ use super::clock;
 use super::delivery::Delivery;
 use super::event::Event;
 use super::limiter::{Limiter, Reserved};
-use super::recovery::Form;
+use super::recovery::{Form, refuses_to_continue};
 use super::request::{self, Target};
 use super::route::{Busy, EndpointState};
 use super::sink::Wants;
@@ -129,30 +129,6 @@ impl Running<'_> {
             }
             self.close_attempt(Some(error));
         }
-    }
-
-    /// The snapshot that the call goes on from was whole already.
-    pub(super) fn was_complete(&mut self) -> Result<()> {
-        self.sink.complete(&self.journal.first().text);
-        Ok(())
-    }
-
-    /// Every token that the caller allowed was received before the break: nothing is left to ask for.
-    pub(super) fn end_by_length(&mut self) -> Result<()> {
-        if let Some(choice) = self.journal.choice(0) {
-            choice.finish_reason = Some("length".to_owned());
-            choice.tool_calls.clear();
-        }
-        if self.sink.wants() == Wants::Chunks {
-            self.sink.piece(&self.journal.chunk(0, serde_json::json!({}), Some("length")));
-            if let Some(usage) = self.recovery.spent.as_ref().filter(|_| self.call.request.wants_usage()) {
-                self.sink.piece(&self.journal.usage_chunk(usage));
-            }
-        }
-        let first = self.journal.first();
-        self.call.live.update(|live| live.answer.finish(first));
-        self.sink.complete(&first.text);
-        Ok(())
     }
 
     /// Ends the turn that is under way, if one is: tells the breaker and the limiters what was learned,
@@ -435,17 +411,6 @@ impl Running<'_> {
         self.previous = Some(Previous { request_id: current.request_id, code });
         self.publish();
     }
-}
-
-/// A provider that takes none of the forms in which the rest of an answer can be asked for: another
-/// route may, and the refusal is no fault of the caller's request.
-fn refuses_to_continue(refusal: &Error) -> Error {
-    let message = format!("the provider refuses to continue an answer: {}", refusal.message);
-    let mut error = Error::new(Kind::Contradiction, message);
-    error.status = refusal.status;
-    error.should_retry = Some(false);
-    error.request_id.clone_from(&refusal.request_id);
-    error.with_cause(refusal.clone())
 }
 
 /// The error without the key of its endpoint, in whatever form the provider has quoted it back.
