@@ -18,7 +18,6 @@ use super::limiter::{Limiter, Reserved};
 use super::recovery::{Form, refuses_to_continue};
 use super::request::{self, Target};
 use super::route::{Busy, EndpointState};
-use super::sink::Wants;
 use super::spent::Stage;
 use crate::config::{Endpoint, Secret, defaults as d};
 use crate::error::{AttemptRecord, Error, Kind, Phase, Result, cut};
