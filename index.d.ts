@@ -109,6 +109,14 @@ export interface ChatCompletion {
   readonly _request_id?: string | null
   /** What all attempts have cost together, in USD; null where a price is not known. Not enumerable. */
   readonly _cost_usd?: number | null
+  /** The endpoint that answered; of a continued answer, the one that finished it. Not enumerable. */
+  readonly _endpoint?: string
+  /** The model that was asked last, by our name for it: another than the requested one after a fallback. Not enumerable. */
+  readonly _model?: string
+  /** What was tried, the attempt that answered included. Not enumerable. */
+  readonly _attempts?: AttemptRecord[]
+  /** The session that every attempt belonged to (`x-session-id`). Not enumerable. */
+  readonly _session_id?: string
 }
 
 // ---------------------------------------------------------------------------------------------
@@ -164,6 +172,8 @@ export interface CallOptions {
    * endpoint or model does not count. @default 3
    */
   maxRetries?: number
+  /** How retries are spaced, and which failures are retried: see `retry.*`. A call's lie on top of the client's. */
+  retry?: RetryOptions
   /**
    * `strict`: an answer is complete when every choice has its finish reason. `lenient`: `[DONE]` is
    * enough, for a provider that sends no finish reasons. @default 'strict'
@@ -258,10 +268,11 @@ export interface ConnectionResetOptions {
 /**
  * What is done about a failure. `retry`: another attempt, with the configured backoff. `never`: the call fails now.
  * `fallback`: not this route again in this call; the next one. `delaysMs`, or the array alone: another attempt, with the
- * n-th of these waits before the n-th retry, the last one repeated, without jitter; never sooner than `retry-after`.
+ * n-th of these waits before the n-th retry, the last one repeated, without jitter; never sooner than `retry-after`. With
+ * `repeat: false` the call fails instead once so many attempts have been followed by another one.
  * For `quota` only `never` and `fallback`: a key without money is not asked again.
  */
-export type RetryDecision = 'retry' | 'never' | 'fallback' | number[] | { delaysMs: number[] }
+export type RetryDecision = 'retry' | 'never' | 'fallback' | number[] | { delaysMs: number[]; repeat?: boolean }
 
 /** The classes of failures that a decision table knows beside statuses and codes. */
 export type FailureClass =
@@ -387,21 +398,25 @@ export interface CostReport {
 
 /** A provider. Its key and headers go to it and to no other host. */
 export interface Endpoint {
-  /** How results, errors and events name it; by default the host. */
+  /** How results, errors and events name it; by default its host and port. */
   name?: string
   /** A URL up to and including `/v1`, or a bare host. */
   baseUrl: string
-  /** Without it no `authorization` header is sent. */
+  /** Without it no `authorization` header is sent: the client's own key goes to no endpoint that is an object. */
   apiKey?: string
+  /** Beside the client's, for this endpoint alone. */
   headers?: Record<string, string>
   /** Names of models here, where they differ: ours to theirs. */
   models?: Record<string, string>
   /** Its share of the calls against the other endpoints' (`routing`), more than 0; 1 unless set. */
   weight?: number
+  /** Instead of the call's. */
   completion?: 'strict' | 'lenient'
   /** Whether the body carries `session_id`; without it that of the client. */
   sessionField?: boolean
+  /** A limiter of this endpoint, which an attempt passes after the client's. Off unless set. */
   rateLimit?: RateLimitOptions | false
+  /** As for the client, whose it is unless set; `false`: none here. */
   circuitBreaker?: CircuitBreakerOptions | false
 }
 
@@ -449,8 +464,6 @@ export interface ClientOptions extends Omit<CallOptions, 'signal' | 'idempotency
    * answers is used again at once, without waiting for its breaker's `timeout`.
    */
   healthCheckMs?: number
-  /** How retries are spaced, and which failures are retried: see `retry.*`. */
-  retry?: RetryOptions
   /**
    * The budget of retries, of the client and of each `budgetKey`: spent by retries on a route, hedges and recoveries; the
    * first try of another endpoint or model is free. Beyond it a call fails with its last attempt's error. `false`: none.
@@ -658,7 +671,7 @@ export interface Metrics {
   retries: number
   /** Retries by the code of the failure before them. */
   retriesByCause: Record<string, number>
-  /** Changes to another endpoint or model within a call. */
+  /** First tries of another endpoint or model within a call. */
   fallbacks: number
   /** Second requests beside a slow first one, and those of them whose first token came first. */
   hedges: number
@@ -870,12 +883,19 @@ export interface Snapshot {
     text: string
     reasoning?: string
     refusal?: string
-    /** Set when the answer is whole: to resume it asks nobody. */
     finishReason?: FinishReason
+    /** The answer is whole: to resume it asks nobody. */
+    complete?: boolean
+    /** The tool calls of an answer that is whole. */
+    toolCalls?: Array<{ id: string; name: string; arguments: string }>
+    /** A tool call had begun and broke off: it is asked for again. */
+    lostToolCall?: boolean
     pieces: number
   }
   /** The sum over the attempts that reported it. */
   usage?: Usage
+  /** What these attempts have cost, in USD; null where a price is not known. */
+  costUsd: number | null
   attempts: AttemptRecord[]
   recoveries: number
   parts: Part[]

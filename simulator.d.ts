@@ -50,6 +50,11 @@ export interface Scenario {
   pieceChars?: number
   /** The number of pieces, for benchmarks. */
   repeat?: number
+  /**
+   * Each piece of `repeat` is the time at which it is written: the last nine digits of the microseconds since 1970,
+   * and a space; default false.
+   */
+  stamp?: boolean
   /** Sent as `reasoning_content` before the answer. */
   reasoning?: string
   /** Sent as `refusal`. */

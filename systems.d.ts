@@ -183,7 +183,7 @@ export type RetryResult =
 export interface RetryStats {
   totalRequests: number
   successful: number
-  /** Attempts after the first one of a call. */
+  /** Retries, and first tries of further models. */
   retried: number
   failedPermanently: number
   /** Seconds that calls have waited before retries. */
@@ -213,7 +213,10 @@ export class RetryAIManager implements AsyncDisposable {
     fallbackModels?: readonly string[],
     options?: CallOptions,
   ): Promise<RetryResult>
-  /** What is done about a status; one without a row is not tried again. */
+  /**
+   * What a call does about a status; `delayed` where only the client's own rules know it (520–524, 529 …). With a
+   * `retry.retryOn` of your own: by that.
+   */
   classifyError(statusCode: number, message: string): RetryableError
   getRetryStats(): RetryStats
   close(): Promise<void>
@@ -376,13 +379,16 @@ export interface AIClientMetrics {
 }
 
 /**
- * Goes to the next endpoint after a 429, a timeout, a broken connection or a 5xx; 400, 401 and 403 are thrown at once.
+ * Goes to the next endpoint after a 429, a timeout, a broken connection or a 5xx; 400, 401 and 403 are thrown at once, and
+ * any other 4xx is tried once more. A key without quota (402, or as the provider says it) goes on only to another key.
  * Every call begins at the first endpoint whose breaker is closed. Without `endpoints`: `HOLYSHEEP_BASE_URL` where it is
  * set, else the provider's address and its two backups.
  */
 export class HolySheepAIClient implements AsyncDisposable {
   constructor(apiKey?: string, options?: AIClientOptions)
   get apiKey(): string
+  /** Of the first endpoint. */
+  get baseUrl(): string
   /** @throws RetriesExhaustedError, whose `cause` is the last error; or what the only attempt failed with. */
   chatCompletion(
     model: string,

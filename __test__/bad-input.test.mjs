@@ -173,6 +173,7 @@ describe('a call refuses', () => {
     [{}, 'request.messages'],
     [{ messages: 'Xin chào' }, 'request.messages'],
     [{ messages: [] }, 'request.messages'],
+    [{ messages: [null] }, 'request.messages[0]'],
     [{ messages: [cycle] }, 'request'],
     [{ messages: [{ role: 'user', content: 1n }] }, 'request'],
   ]
@@ -191,6 +192,25 @@ describe('a call refuses', () => {
       assert.equal(simulator.requests.length, 0)
     })
   }
+
+  test('fields of a request that no provider takes', async (t) => {
+    const { simulator, client } = await pair(t)
+    for (const [field, value] of [
+      ['model', ''],
+      ['model', 5],
+      ['max_tokens', -5],
+      ['max_completion_tokens', 0.5],
+      ['n', 0],
+    ]) {
+      const request = { ...REQUEST, [field]: value }
+      assertInvalid(
+        thrown(() => client.stream(request)),
+        `request.${field}: `,
+      )
+      assertInvalid(await failure(client.chat(request)), `request.${field}: `)
+    }
+    assert.equal(simulator.requests.length, 0)
+  })
 
   const OPTIONS = [
     [5, 'options'],

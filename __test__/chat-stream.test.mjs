@@ -74,6 +74,22 @@ test('chat gives a completion of OpenAI', async (t) => {
   assert.ok(!Object.keys(completion).includes('_request_id'))
 })
 
+test('a completion says who gave it and what was tried, beside what OpenAI has', async (t) => {
+  const { simulator, client } = await pair(t, { fallbackModels: ['second'], maxRetries: 0 })
+  simulator.script({ status: 500 })
+  const completion = await client.chat(REQUEST, { sessionId: 'mine' })
+  const { _endpoint, _model, _attempts, _session_id } = completion
+  assert.deepEqual([_endpoint, _model, _session_id], [new URL(simulator.url).host, 'second', 'mine'])
+  assert.deepEqual(
+    _attempts.map(({ model, outcome }) => [model, outcome]),
+    [
+      ['gpt-4.1', 'SERVER_ERROR'],
+      ['second', 'complete'],
+    ],
+  )
+  assert.ok(Object.keys(completion).every((name) => !name.startsWith('_')))
+})
+
 test('what the caller asks for is passed on as it is', async (t) => {
   const { simulator, client } = await pair(t)
   const extra = {

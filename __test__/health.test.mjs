@@ -1,5 +1,7 @@
 // Probes of the endpoints, over real sockets.
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { Worker } from 'node:worker_threads'
@@ -65,13 +67,20 @@ test('a probe brings an endpoint back before the time of its breaker is over', a
 test('a closed client probes no more, and a probe under way ends with it', async (t) => {
   const { a, b, client } = await pairOf(t, { healthCheckMs: 10 })
   await until(() => probes(b) > 2, 'the third probe')
-  const check = client.healthCheck()
   await client.close()
-  assert.equal((await failure(check)).code, 'CLIENT_CLOSED')
   assert.equal((await failure(client.healthCheck())).code, 'CLIENT_CLOSED')
   const before = probes(a)
   await later(100)
   assert.equal(probes(a), before)
+  // An endpoint that takes connections and says nothing.
+  const silent = createServer((socket) => t.after(() => socket.destroy())).listen(0, '127.0.0.1')
+  t.after(() => silent.close())
+  await once(silent, 'listening')
+  const waiting = new HolySheepStreamingClient(KEY, { baseUrl: `http://127.0.0.1:${silent.address().port}/v1` })
+  const check = waiting.healthCheck()
+  await once(silent, 'connection')
+  await waiting.close()
+  assert.equal((await failure(check)).code, 'CLIENT_CLOSED')
 })
 
 test('an interval that is too short is refused by name', () => {

@@ -15,6 +15,7 @@ import {
   PIECES,
   pair,
   REQUEST,
+  until,
 } from './support/provider.mjs'
 
 /** Reads so many pieces of a stream and leaves it as a process does that dies: nothing is closed. */
@@ -168,6 +169,42 @@ describe('a snapshot', () => {
     assert.equal(snapshot.answer.text, '')
     assert.equal(await client.resume(snapshot).text(), ANSWER)
     assert.deepEqual(simulator.requests.at(-1).json.messages, MESSAGES)
+  })
+
+  test('stays true while this thread is busy, and after an abort in that time', async (t) => {
+    for (const fault of [{}, { cut: { afterPieces: 5, how: 'reset' } }]) {
+      const { simulator, client } = await pair(t, { maxRetries: 0 })
+      simulator.script({ pieces: PIECES, ...fault })
+      const stream = client.stream(REQUEST, { sessionId: 'mine' })
+      const before = await readSome(stream, 1)
+      // Rust is done with the call long before this loop ends.
+      await until(() => simulator.requests[0]?.endedBy !== 'open', 'the end of the answer')
+      for (const until = Date.now() + 60; Date.now() < until; );
+      for (const when of ['at once', 'after an abort']) {
+        const { sessionId, answer } = stream.snapshot()
+        assert.deepEqual([sessionId, answer.text, answer.pieces, answer.complete], ['mine', before, 1, undefined], when)
+        stream.abort(Object.assign(new Error('mine'), { snapshot: { answer: { text: 'not mine' } } }))
+        await new Promise((resolve) => setTimeout(resolve, 20))
+      }
+    }
+  })
+
+  test('of a reader that lags is reduced in its tokens by what the reader has', async (t) => {
+    const { simulator, client } = await pair(t)
+    simulator.script({ text: 'a b c d e f g h ', pieceChars: 2, cut: { afterPieces: 8, how: 'stall' } })
+    const stream = client.stream({ ...REQUEST, max_tokens: 8 })
+    await readSome(stream, 3)
+    await until(() => simulator.requests[0].bytesSent > 1500, 'the whole answer')
+    const snapshot = stream.snapshot()
+    stream.abort()
+    assert.equal(snapshot.answer.pieces, 3)
+    simulator.setDefault({ text: 'a b c d e f g h ', pieceChars: 2 })
+    const resumed = client.resume(snapshot)
+    assert.equal(await resumed.text(), 'a b c d e f g h ')
+    assert.equal(simulator.requests.at(-1).json.max_tokens, 5)
+    const again = resumed.snapshot()
+    assert.deepEqual([again.answer.complete, again.answer.text], [true, 'a b c d e f g h '])
+    assert.equal(typeof again.costUsd, 'number')
   })
 
   test('that is none, or of another version, is refused by name', async (t) => {

@@ -8,6 +8,7 @@ const types = readFileSync(join(root, 'index.d.ts'), 'utf8')
 const INTERFACES = [
   ['ClientOptions', ''],
   ['CallOptions', ''],
+  ['Endpoint', 'endpoints[].'],
   ['RecoveryOptions', 'recovery.'],
   ['RetryOptions', 'retry.'],
   ['ConnectionResetOptions', 'retry.connectionReset.'],

@@ -72,6 +72,29 @@ test('400, 401 and 403 are thrown at once', async (t) => {
   assert.equal(client.getMetrics().otherErrors, 3)
 })
 
+test('another refusal is tried once more, and then thrown as it is', async (t) => {
+  const { simulators, client, counts, waits } = await three(t, { maxRetries: 5 })
+  for (const status of [404, 409, 418, 422]) {
+    for (const simulator of simulators) simulator.reset()
+    for (const simulator of simulators) simulator.setDefault({ status })
+    waits.length = 0
+    const error = await failure(ask(client))
+    assert.deepEqual([error.status, error.attempts.length, waits], [status, 2, [4]])
+    assert.deepEqual(counts(), [1, 1, 0])
+  }
+  for (const simulator of simulators) simulator.reset()
+  simulators[0].script({ status: 422 })
+  for (const simulator of simulators) simulator.setDefault({ text: ANSWER })
+  assert.equal((await ask(client)).choices[0].message.content, ANSWER)
+})
+
+test('a key without quota is not asked again', async (t) => {
+  const { simulators, client, counts } = await three(t)
+  for (const simulator of simulators) simulator.setDefault({ status: 402 })
+  assert.equal((await failure(ask(client))).code, 'QUOTA_EXHAUSTED')
+  assert.deepEqual(counts(), [1, 0, 0])
+})
+
 test('three attempts are three requests, and the last error is not lost', async (t) => {
   const { simulators, client, counts } = await three(t)
   for (const simulator of simulators) simulator.setDefault({ status: 500 })
@@ -147,30 +170,21 @@ test('the metrics before the first call, and wrong arguments', async (t) => {
     { retryDelay: -1 },
     { exponentialBackoff: 0 },
     { timeout: 'x' },
+    { healthCheck: 5 },
     { endpoints: [] },
     { nonsense: 1 },
   ]) {
-    assert.throws(() => new HolySheepAIClient(KEY, options), { code: 'INVALID_ARGUMENT' })
+    const message = new RegExp(`^${Object.keys(options)[0]}: `)
+    assert.throws(() => new HolySheepAIClient(KEY, options), { code: 'INVALID_ARGUMENT', message })
   }
 })
 
-/** Whether the engine of this tree probes endpoints. */
-const probes = (() => {
-  try {
-    return Boolean(new HolySheepAIClient(KEY, { healthCheck: 60_000 }))
-  } catch {
-    return false
-  }
-})()
-
-test('health checks bring an endpoint back before the time of its breaker is over', {
-  skip: !probes && 'the engine does not probe endpoints yet',
-}, async (t) => {
+test('health checks bring an endpoint back before the time of its breaker is over', async (t) => {
   const circuitBreaker = { failureThreshold: 1, timeout: 600_000 }
   const { simulators, client } = await three(t, { healthCheck: 20, circuitBreaker })
   simulators[0].script({ status: 503 })
   await ask(client)
   const chats = () => simulators[0].requests.filter(({ path }) => path.endsWith('/chat/completions')).length
   await until(async () => (await ask(client)) && chats() > 1, 'the return')
-  assert.ok(simulators[1].requests.some(({ path }) => path === '/v1/models'))
+  await until(() => simulators[1].requests.some(({ path }) => path === '/v1/models'), 'a probe of the next endpoint')
 })

@@ -153,6 +153,9 @@ test('the progress counts, and estimates the time that is left', async (t) => {
   }
   told.length = 0
   const { client } = stub()
+  await batchProcess(['x'], { client, onProgress, total: undefined })
+  assert.equal(told[0].total, 1)
+  told.length = 0
   async function* source() {
     yield* PROMPTS
   }
@@ -268,6 +271,9 @@ test('wrong arguments are told at once; a wrong prompt fails alone', async () =>
     [[], { maxRetries: 0 }],
     [[], { onProgress: 1 }],
     [[], { nonsense: 1, apiKey: KEY }],
+    [['a'], 5],
+    [['a'], 'zz'],
+    [['a'], { client, model: 5 }],
     [[], { client, apiKey: KEY }],
     [[], { client: {} }],
   ]) {

@@ -165,3 +165,27 @@ test('a chain and a classifier of your own are used', async (t) => {
   const signal = AbortSignal.abort(reason)
   assert.equal(await failure(manager.callWithDegradation(SIMPLE, null, { signal })), reason)
 })
+
+test('a chain that could not be used, and a judgement that is none, are refused by name', async (t) => {
+  const model = { name: 'a', priority: 1, costPerMillionTokens: 1 }
+  for (const [chain, name] of [
+    [[], 'modelChain'],
+    ['a', 'modelChain'],
+    [[model, null], 'modelChain[1]'],
+    [[{ ...model, name: '' }], 'modelChain[0].name'],
+    [[{ name: 'a', costPerMillionTokens: 1 }], 'modelChain[0].priority'],
+    [[{ ...model, priority: 'x' }], 'modelChain[0].priority'],
+    [[{ ...model, costPerMillionTokens: 'q' }], 'modelChain[0].costPerMillionTokens'],
+    [[{ ...model, avgLatencyMs: -1 }], 'modelChain[0].avgLatencyMs'],
+    [[{ ...model, capability: 'weird' }], 'modelChain[0].capability'],
+  ]) {
+    const made = () => new ModelDegradationManager(KEY, chain)
+    assert.throws(made, (error) => error.code === 'INVALID_ARGUMENT' && error.message.startsWith(`${name}: got `))
+  }
+  const { manager, models } = await pair(t, { classify: () => 'weird' })
+  assert.match((await failure(manager.callWithDegradation(SIMPLE))).message, /^classify\(\): got 'weird'/)
+  assert.throws(() => manager.candidates('weird'), /^TypeError: complexity: got 'weird'/)
+  const fine = await pair(t)
+  assert.match((await failure(fine.manager.callWithDegradation(SIMPLE, 5))).message, /^preferredModel: got 5/)
+  assert.deepEqual(models(), [])
+})

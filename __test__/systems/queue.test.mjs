@@ -107,6 +107,27 @@ test('tasks may be added while it is processed', async (t) => {
   assert.deepEqual(seen, ['first', 'more 1', 'more 2'])
 })
 
+test('what is finished and unread when a reader leaves is handed to the next one, not asked again', async () => {
+  const asked = []
+  const chat = async ({ messages }) => {
+    asked.push(messages[0].content)
+    return { choices: [{ message: { content: 'done' } }] }
+  }
+  const queue = new BoundedRetryQueue({ client: { chat }, concurrency: 3 })
+  for (const id of ['a', 'b', 'c']) await queue.addTask(id, id)
+  const seen = []
+  for await (const { taskId } of queue.processWithRetry()) {
+    seen.push(taskId)
+    // The other two have their answers by now.
+    await new Promise(setImmediate)
+    break
+  }
+  assert.equal(queue.size, 2)
+  for (const { taskId, response } of await all(queue.processWithRetry())) seen.push(taskId, response)
+  assert.deepEqual(seen, ['a', 'b', 'done', 'c', 'done'])
+  assert.deepEqual([asked, queue.size], [['a', 'b', 'c'], 0])
+})
+
 test('a reader that leaves, or an abort, stops what runs, and what is not finished stays', async (t) => {
   const { simulator, queue } = await pair(t, { concurrency: 3 })
   simulator.script({ text: 'one' }, { silent: true }, { silent: true })

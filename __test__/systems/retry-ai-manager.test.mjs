@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { HolySheepError, RetryAIManager, RetryableError, RetryConfig } from '../../index.mjs'
-import { ANSWER, failure, KEY, MESSAGES, provider } from '../support/provider.mjs'
+import { ANSWER, failure, KEY, MESSAGES, provider, until } from '../support/provider.mjs'
 
 const QUICK = { baseDelay: 4, maxDelay: 1000, jitter: false }
 
@@ -45,10 +45,17 @@ describe('RetryConfig', () => {
       { baseDelay: 'x' },
       { maxDelay: Number.NaN },
       { exponentialBase: 0 },
+      { jitter: 'x' },
+      { baseDelayMs: 5 },
       5,
     ]) {
       assert.throws(() => new RetryConfig(options), { code: 'INVALID_ARGUMENT' })
+      assert.throws(() => new RetryAIManager(KEY, options), { code: 'INVALID_ARGUMENT' })
     }
+    for (const attempt of [-1, 'x', 0.5]) {
+      assert.throws(() => new RetryConfig().calculateDelay(attempt), /^TypeError: attempt: got /)
+    }
+    assert.equal(new RetryConfig({ jitter: false }).calculateDelay(1e12), 30_000)
   })
 })
 
@@ -56,7 +63,8 @@ test('a status has its decision', () => {
   const manager = new RetryAIManager(KEY)
   for (const [decision, statuses] of [
     ['immediate', [408, 500, 502, 504]],
-    ['delayed', [429, 503]],
+    ['delayed', [429, 503, 520, 529]],
+    ['fallback', [402]],
     ['never', [400, 401, 403, 404, 422, 418]],
   ]) {
     for (const status of statuses) {
@@ -67,6 +75,40 @@ test('a status has its decision', () => {
     }
   }
   assert.equal(RetryAIManager.RETRY_STATUS_MAP[429], 'delayed')
+})
+
+test('what a status is said to be is what a call does about it', async (t) => {
+  const retryOn = { 418: [1], 500: 'never', 503: 'retry' }
+  const own = await pair(t, QUICK, { retry: { retryOn } })
+  for (const { simulator, manager } of [await pair(t), own]) {
+    for (const status of [418, 500, 503, 520, 529, 404]) {
+      simulator.reset()
+      simulator.setDefault({ status })
+      const { finalAttempt } = await manager.callWithRetry(MESSAGES)
+      const { decision } = manager.classifyError(status, '')
+      // There is nowhere else to go.
+      assert.equal(finalAttempt > 1, decision !== 'never' && decision !== 'fallback', `${status}`)
+    }
+  }
+  assert.equal(own.manager.classifyError(418, '').decision, 'immediate')
+})
+
+test('the message names the retries that the call had, and only where they were used up', async (t) => {
+  const { simulator, manager } = await pair(t)
+  simulator.setDefault({ status: 500 })
+  const none = await manager.callWithRetry(MESSAGES, undefined, undefined, { maxRetries: 0 })
+  assert.deepEqual([none.error, none.finalAttempt, none.retried], ['Max retries (0) exceeded', 1, false])
+  simulator.setDefault({ status: 429, retryAfter: 90 })
+  const early = await manager.callWithRetry(MESSAGES)
+  assert.deepEqual([early.error, early.finalAttempt], [early.cause.message, 1])
+})
+
+test("the client's fallback models hold where a call names none", async (t) => {
+  const { simulator, manager } = await pair(t, { ...QUICK, maxRetries: 0 }, { fallbackModels: ['second'] })
+  simulator.script({ status: 500 }, {}, { status: 500 }, {})
+  assert.equal((await manager.callWithRetry(MESSAGES)).modelUsed, 'second')
+  const options = { fallbackModels: ['third'] }
+  assert.equal((await manager.callWithRetry(MESSAGES, undefined, undefined, options)).modelUsed, 'third')
 })
 
 test('an answer has the shape of the document, and the request its defaults', async (t) => {
@@ -137,6 +179,7 @@ test('a model that does not answer in time, or has no retries left, is followed 
   simulator.script({ silent: true })
   assert.equal((await manager.callWithRetry(MESSAGES, 'gpt-4.1', fallbacks)).modelUsed, 'gemini-2.5-flash')
   assert.deepEqual(models(), ['gpt-4.1', 'gemini-2.5-flash'])
+  assert.equal(manager.getRetryStats().retried, 1)
   simulator.reset()
   simulator.script(...Array.from({ length: 8 }, () => ({ status: 500 })))
   const result = await manager.callWithRetry(MESSAGES, 'gpt-4.1', fallbacks)
@@ -166,10 +209,30 @@ test('the statistics are those of the document, and count every failure', async 
   assert.equal(manager.getRetryStats().failedPermanently, 2)
 })
 
+test('what its caller has ended, and a wait for the rate limit, are no part of the statistics', async (t) => {
+  const { simulator, manager } = await pair(t, QUICK, { rateLimit: { capacity: 1, refillRate: 20 } })
+  await manager.callWithRetry(MESSAGES)
+  await manager.callWithRetry(MESSAGES)
+  simulator.setDefault({ silent: true })
+  const enough = new AbortController()
+  const aborted = failure(manager.callWithRetry(MESSAGES, 'm', [], { signal: enough.signal }))
+  await until(() => simulator.requests.length === 3)
+  enough.abort()
+  await aborted
+  const { totalRequests, totalRetryCost } = manager.getRetryStats()
+  assert.deepEqual([totalRequests, totalRetryCost], [2, 0])
+})
+
 test('wrong arguments reject, and an abort rejects with its reason', async (t) => {
   const { manager } = await pair(t)
   assert.equal((await failure(manager.callWithRetry(5))).code, 'INVALID_ARGUMENT')
-  assert.equal((await failure(manager.callWithRetry(MESSAGES, 'm', [5]))).code, 'INVALID_ARGUMENT')
+  const counting = await pair(t, QUICK, { cost: { countTokens: () => 1 } })
+  for (const one of [manager, counting.manager]) {
+    for (const fallbackModels of [[5], 'notarray', 5]) {
+      const error = await failure(one.callWithRetry(MESSAGES, 'm', fallbackModels))
+      assert.match(`${error.code} ${error.message}`, /^INVALID_ARGUMENT fallbackModels: got /)
+    }
+  }
   const reason = new Error('enough')
   const options = { signal: AbortSignal.abort(reason) }
   assert.equal(await failure(manager.callWithRetry(MESSAGES, 'm', [], options)), reason)

@@ -86,11 +86,73 @@ test('the breaker is asked before every attempt, and not only before the first',
 
 test('a breaker that is set by hand holds from then on, whatever the waits of the calls', async (t) => {
   const { simulator, manager } = await pair(t, {}, { default: { status: 503 } })
+  await failure(manager.executeWithRetry(REQUEST, { ...QUICK, maxRetries: 0 }))
+  simulator.reset()
   manager.circuitBreaker = new CircuitBreaker(2, 60_000)
   await failure(manager.executeWithRetry(REQUEST, { ...QUICK, maxRetries: 0 }))
   await failure(manager.executeWithRetry(REQUEST, { baseDelay: 2, maxRetries: 0 }))
   assert.equal((await failure(manager.executeWithRetry(REQUEST))).code, 'CIRCUIT_OPEN')
   assert.equal(simulator.requests.length, 2)
+})
+
+test('a breaker that is set by hand brings its own judgement and its own listener', async (t) => {
+  const { simulator, manager } = await pair(t, {}, { default: { status: 400 } })
+  const changes = []
+  const isFailure = ({ status }) => status === 400
+  manager.circuitBreaker = new CircuitBreaker({ failureThreshold: 1, isFailure, onStateChange: (c) => changes.push(c) })
+  await failure(manager.executeWithRetry(REQUEST, QUICK))
+  assert.deepEqual([changes, simulator.requests.length], [[{ from: 'CLOSED', to: 'OPEN' }], 1])
+  assert.throws(() => {
+    manager.circuitBreaker = null
+  }, /circuitBreaker: got null/)
+})
+
+test('calls with waits of their own are under one cost cap and one limiter', async (t) => {
+  // A dollar a token of the answer: while one is under way there is no room for the bound of a second.
+  const cost = { hardCapUsd: 300, prices: { 'gpt-4.1': { input: 0, output: 1e6 } } }
+  const rateLimit = { capacity: 2, refillRate: 0.01, maxQueue: 0 }
+  const capped = await pair(t, { cost }, { default: { pieces: PIECES, delayHeadersMs: 300 } })
+  const limited = await pair(t, { rateLimit })
+  const ask = (manager, request) =>
+    Promise.allSettled(
+      Array.from({ length: 5 }, (_, n) => manager.executeWithRetry(request, { baseDelay: 1000 + n, maxDelay: 2000 })),
+    )
+  const codes = (settled) => settled.map(({ status, reason }) => reason?.code ?? status).sort()
+  const bought = await ask(capped.manager, { ...REQUEST, max_tokens: 200 })
+  assert.deepEqual(codes(bought), [...Array(4).fill('COST_CAP'), 'fulfilled'])
+  assert.equal(capped.simulator.requests.length, 1)
+  assert.deepEqual(codes(await ask(limited.manager, REQUEST)), [
+    ...Array(3).fill('QUEUE_FULL'),
+    'fulfilled',
+    'fulfilled',
+  ])
+  assert.equal(limited.simulator.requests.length, 2)
+})
+
+test('close ends every call, also after another breaker was set, and refuses what comes later', async (t) => {
+  const { simulator, manager } = await pair(t, {}, { default: { pieces: PIECES, delayHeadersMs: 60_000 } })
+  const calls = [manager.executeWithRetry(REQUEST), manager.executeWithRetry(REQUEST, { baseDelay: 5 })].map(failure)
+  await until(() => simulator.requests.length === 2)
+  manager.circuitBreaker = new CircuitBreaker()
+  calls.push(failure(manager.executeWithRetry(REQUEST)))
+  await until(() => simulator.requests.length === 3)
+  await manager.close()
+  const late = failure(manager.executeWithRetry(REQUEST, { baseDelay: 77 }))
+  const closed = (await Promise.all([...calls, late])).map(({ code }) => code)
+  assert.deepEqual(closed, Array(4).fill('CLIENT_CLOSED'))
+})
+
+test('a client-wide option holds where a call says nothing', async (t) => {
+  const { simulator, manager } = await pair(
+    t,
+    { maxRetries: 1, retry: { baseDelayMs: 2 } },
+    { default: { status: 500 } },
+  )
+  const told = []
+  const onRetry = (_attempt, _error, delay) => void told.push(delay)
+  await failure(manager.executeWithRetry(REQUEST, { onRetry }))
+  await failure(manager.executeWithRetry(REQUEST, { onRetry, baseDelay: 3 }))
+  assert.deepEqual([told, simulator.requests.length], [[2, 3], 4])
 })
 
 test('calls beyond the limit wait in the queue, in their order, and leave it when they are aborted', async (t) => {
@@ -133,6 +195,16 @@ test('a request with stream: true hands over its pieces', async (t) => {
   assert.equal('onChunk' in simulator.requests[0].json, false)
 })
 
+test('executeRequest takes one of the places, and waits for it', async (t) => {
+  const { simulator, manager } = await pair(t, { maxConcurrent: 1 }, { default: { pieces: PIECES } })
+  simulator.script({ pieces: PIECES, delayHeadersMs: 100 })
+  const calls = ['a', 'b', 'c'].map((user) => manager.executeRequest({ ...REQUEST, user }))
+  assert.deepEqual([manager.requestQueue.length, manager.isProcessing], [2, true])
+  await Promise.all(calls)
+  const sent = simulator.requests.map(({ json }) => json.user)
+  assert.deepEqual(sent, ['a', 'b', 'c'])
+})
+
 test('executeRequest makes exactly one attempt', async (t) => {
   const { simulator, manager } = await pair(t)
   simulator.script({ status: 503 })
@@ -148,6 +220,7 @@ test('wrong options are refused', async (t) => {
   for (const options of [{ maxRetries: -1 }, { baseDelay: 'x' }, { onRetry: 1 }, { nonsense: 1 }]) {
     const error = await failure(manager.executeWithRetry(REQUEST, options))
     assert.equal(error.code, 'INVALID_ARGUMENT', JSON.stringify(options))
+    assert.ok(error.message.startsWith(Object.keys(options)[0]), error.message)
   }
   assert.equal(manager.isProcessing, false)
 })

@@ -98,6 +98,20 @@ test('never sooner than the server says, wherever it says it', async () => {
   assert.deepEqual([calls, error.retryAfterMs], [1, 61_000])
 })
 
+test('retryAfter may be a date, as text or as it is', async () => {
+  const later = new Date(Date.now() + 3600_000)
+  for (const retryAfter of [later.toUTCString(), later]) {
+    let calls = 0
+    await failure(
+      retryWithBackoff(() => {
+        calls++
+        throw fails(429, { retryAfter })
+      }, QUICK),
+    )
+    assert.equal(calls, 1, `${retryAfter}`)
+  }
+})
+
 test('which errors are tried again can be said by class or by a function', async () => {
   let calls = 0
   const throwing = (error) => () => {
@@ -129,6 +143,9 @@ test('wrong options are told before the first attempt', async () => {
     { maxAttempts: 0 },
     { baseDelay: -1 },
     { jitter: 'some' },
+    { jitter: 5 },
+    { maxRetryAfterMs: 'x' },
+    { maxDelay: 1e12 },
     { backoff: 'cubic' },
     { retryable: 5 },
     { retries: 1 },
@@ -141,6 +158,7 @@ test('wrong options are told before the first attempt', async () => {
       }, options),
     )
     assert.deepEqual([error.code, called], ['INVALID_ARGUMENT', false], JSON.stringify(options))
+    assert.match(error.message, new RegExp(`(^|\\.)${Object.keys(options)[0]}: `))
   }
 })
 

@@ -63,6 +63,14 @@ test('the last 100 latencies count', () => {
   assert.equal(router.selectEndpoint(), PRIMARY)
 })
 
+test('one slow answer says little of an endpoint', () => {
+  const router = new MultiProviderRouter()
+  times(5, () => router.recordLatency('primary', 100))
+  router.recordLatency('primary', 60_000)
+  for (const name of ['backup1', 'backup2']) router.recordLatency(name, 300)
+  assert.equal(router.selectEndpoint(), PRIMARY)
+})
+
 test('an endpoint that is only looked at spends nothing of its half-open place', async () => {
   const router = new MultiProviderRouter()
   for (const [name, breaker] of Object.entries(router.breakers)) {
@@ -121,4 +129,11 @@ test('a name that is not known is passed over', () => {
   assert.throws(() => router.recordLatency('primary', Number.NaN), { code: 'INVALID_ARGUMENT' })
   assert.throws(() => new MultiProviderRouter({ endpoints: {} }), { code: 'INVALID_ARGUMENT' })
   assert.throws(() => new MultiProviderRouter({ endpoints: { a: 'no url' } }), { code: 'INVALID_ARGUMENT' })
+})
+
+test('what is no option, and a latency that is no number of milliseconds, are refused', () => {
+  assert.throws(() => new MultiProviderRouter({ foo: 1 }), /^TypeError: foo: unknown option/)
+  for (const ms of [Number.POSITIVE_INFINITY, Number.NaN, -1, '5']) {
+    assert.throws(() => new MultiProviderRouter().recordLatency('primary', ms), /^TypeError: ms: got /)
+  }
 })

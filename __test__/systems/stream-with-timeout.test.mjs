@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { HolySheepError, streamWithTimeout, TimeoutError } from '../../index.mjs'
+import { run } from '../support/child.mjs'
 import { failure, MESSAGES, provider, until } from '../support/provider.mjs'
 
 const init = (extra) => ({
@@ -52,6 +53,33 @@ test('a body that stalls after the headers is cut off too, and partialData is wh
   await until(() => simulator.requests[0].endedBy === 'client', 'the end of the request')
 })
 
+test('what came while nobody read counts as received', async (t) => {
+  const simulator = await provider(t, { default: { text: 'Xin chào', cut: { afterPieces: 2, how: 'stall' } } })
+  const response = await streamWithTimeout(at(simulator), init(), 300)
+  await new Promise((resolve) => setTimeout(resolve, 600))
+  const { text, error } = await readAll(response)
+  assert.deepEqual([text, error.code], ['', 'TIMEOUT'])
+  assert.match(error.partialData, /"content"/)
+})
+
+test('a body that nobody reads does not keep the process; one that is waited for does', async () => {
+  const script = `
+    const respond = process.env.STALLS ? (q, r) => r.writeHead(200).write('hi') : (q, r) => r.end('hi')
+    const server = (await import('node:http')).createServer(respond).listen(0)
+    await new Promise((resolve) => server.on('listening', resolve))
+    const url = 'http://127.0.0.1:' + server.address().port
+    const response = await holysheep.streamWithTimeout(url, {}, process.env.STALLS ? 300 : 30_000)
+    await simulator.close()
+    server.unref()
+    if (!process.env.STALLS) server.closeAllConnections()
+    const started = performance.now()
+    process.on('exit', () => console.log(performance.now() - started < 20_000 ? 'soon' : 'late'))
+    if (process.env.STALLS) await response.text().catch(({ code }) => console.log(code))
+  `
+  assert.equal((await run(script)).stdout, 'soon\n')
+  assert.equal((await run(script, { env: { STALLS: '1' } })).stdout, 'TIMEOUT\nsoon\n')
+})
+
 test('a buffer of bytes is answered with bytes', async (t) => {
   const simulator = await provider(t, { default: { cut: { afterPieces: 1, how: 'stall' } } })
   const before = new Uint8Array([1, 2])
@@ -93,4 +121,8 @@ test('another failure stays what it is', async (t) => {
   assert.equal(error.cause.code, 'ECONNREFUSED')
   await assert.rejects(streamWithTimeout('http://x', {}, 0), { code: 'INVALID_ARGUMENT' })
   await assert.rejects(streamWithTimeout('http://x', { partialBuffer: 5 }), { code: 'INVALID_ARGUMENT' })
+  await assert.rejects(streamWithTimeout('http://x', { signal: 5 }), { code: 'INVALID_ARGUMENT', message: /^signal: / })
+  for (const url of [undefined, '/relative', 5]) {
+    await assert.rejects(streamWithTimeout(url), { code: 'INVALID_ARGUMENT', message: /^url: got / })
+  }
 })

@@ -23,6 +23,19 @@ pub struct NativeClient {
     _watch: Option<DropGuard>,
 }
 
+/// What the JavaScript side wants of a call beside the answer.
+#[napi(object)]
+pub struct Terms {
+    /// The result is the answer in one piece, not the result of a stream.
+    pub whole: bool,
+    /// Its events are heard.
+    pub events: bool,
+    /// The caller judges its errors for the breaker.
+    pub judges: bool,
+    /// The JSON of a snapshot to go on from.
+    pub resumes: Option<String>,
+}
+
 fn read(options: &str) -> napi::Result<ClientConfig> {
     let config = ClientConfig::read(&parse(options)?).or_throw()?;
     if let Some(pem) = &config.ca {
@@ -70,19 +83,23 @@ impl NativeClient {
         Ok(())
     }
 
-    /// Enters a call; returns its id. It begins with `NativeHub.begin`. `whole`: the result is the
-    /// answer in one piece, not the result of a stream. `resumes`: the JSON of a snapshot to go on from.
+    /// Another breaker of the caller's own from the next call on.
+    #[napi]
+    pub fn set_breaker(&self, breaker: &NativeBreaker) {
+        let mut client = self.client.lock().unwrap_or_else(PoisonError::into_inner);
+        *client = Arc::new(client.with_breaker(breaker.shared.clone()));
+    }
+
+    /// Enters a call; returns its id. It begins with `NativeHub.begin`.
     #[napi(catch_unwind)]
     pub fn start(
         &self,
         hub: &NativeHub,
         request: String,
         options: String,
-        whole: bool,
-        events: bool,
-        judges: bool,
-        resumes: Option<String>,
+        terms: Terms,
     ) -> napi::Result<u32> {
+        let Terms { whole, events, judges, resumes } = terms;
         let client = self.current();
         let options = client.config().call.with(&parse(&options)?).or_throw()?;
         let resumes = resumes.as_deref().map(Snapshot::parse).transpose().or_throw()?;

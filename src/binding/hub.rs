@@ -215,9 +215,9 @@ impl CallState {
 }
 
 impl Outlet {
-    /// The last record of the call.
+    /// The last record of the call. Its state stays until JavaScript has taken that: a snapshot may
+    /// still be asked for.
     pub fn end(self, result: std::result::Result<String, Error>) {
-        self.hub.calls.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.id);
         match result {
             Ok(json) => self.hub.push(self.id, Record::End, &json),
             Err(error) => self.hub.push(self.id, Record::Error, &super::errors::record(&error).to_string()),
@@ -360,9 +360,10 @@ impl NativeHub {
         if self.in_flight == 1 { self.set_ref(env, true) } else { Ok(()) }
     }
 
-    /// A call has ended.
+    /// JavaScript has been told the end of a call: what is known of it can go.
     #[napi]
-    pub fn ended(&mut self, env: &Env) -> Result<()> {
+    pub fn ended(&mut self, env: &Env, id: u32) -> Result<()> {
+        self.hub.calls.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
         self.in_flight = self.in_flight.saturating_sub(1);
         if self.in_flight == 0 { self.set_ref(env, false) } else { Ok(()) }
     }

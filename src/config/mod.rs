@@ -88,6 +88,7 @@ pub struct CallConfig {
     /// One attempt, to the end of its answer.
     pub attempt_timeout: Option<Duration>,
     pub max_retries: u32,
+    pub retry: Arc<RetryConfig>,
     pub completion: Completion,
     /// Headers beside the engine's own: lower-case names.
     pub headers: Vec<(String, String)>,
@@ -124,6 +125,7 @@ impl Default for CallConfig {
             total_timeout: None,
             attempt_timeout: None,
             max_retries: d::MAX_RETRIES,
+            retry: Arc::default(),
             completion: Completion::Strict,
             headers: Vec::new(),
             idempotency_key: None,
@@ -166,6 +168,9 @@ impl CallConfig {
         call.attempt_timeout = reader.millis("attemptTimeoutMs", 1)?.or(call.attempt_timeout);
         if let Some(retries) = reader.whole("maxRetries", 0, 10_000)? {
             call.max_retries = retries as u32;
+        }
+        if let Some(retry) = reader.raw("retry") {
+            call.retry = Arc::new(call.retry.with("retry", retry)?);
         }
         call.completion = reader.choice("completion", COMPLETIONS)?.unwrap_or(call.completion);
         for (name, value) in headers(reader, "headers")? {
@@ -302,7 +307,6 @@ pub struct ClientConfig {
     /// How often the endpoints are probed.
     pub health_check: Option<Duration>,
     pub call: CallConfig,
-    pub retry: RetryConfig,
     pub retry_budget: Option<retry_budget::Options>,
     pub breaker: BreakerChoice,
     pub rate_limit: Option<RateLimit>,
@@ -350,10 +354,6 @@ impl ClientConfig {
             }
             Some(other) => return reader.bad("endpoints", other, "an array with at least one endpoint"),
         };
-        let retry = match reader.raw("retry") {
-            None => RetryConfig::default(),
-            Some(value) => RetryConfig::read("retry", value)?,
-        };
         let (catalogue, cost) = cost::read(&mut reader, &call.fallback_models)?;
         let config = ClientConfig {
             endpoints,
@@ -361,7 +361,6 @@ impl ClientConfig {
             routing: routing::strategy(&mut reader)?,
             health_check: reader.millis("healthCheckMs", 10)?,
             call,
-            retry,
             retry_budget: retry::budget(&mut reader, "retryBudget")?,
             breaker: breaker_choice(&mut reader, "circuitBreaker")?,
             rate_limit: rate_limit(&mut reader, "rateLimit")?,

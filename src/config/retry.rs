@@ -45,18 +45,21 @@ const JITTERS: &[(&str, Jitter)] = &[
 
 impl RetryConfig {
     pub fn read(path: &str, value: &Value) -> Result<RetryConfig> {
+        RetryConfig::default().with(path, value)
+    }
+
+    /// These, on top of which `value` says otherwise. A decision table replaces the one that was.
+    pub fn with(&self, path: &str, value: &Value) -> Result<RetryConfig> {
         let mut reader = Reader::new(path, value)?;
-        let mut retry = RetryConfig::default();
+        let mut retry = self.clone();
         let backoff = &mut retry.backoff;
         if let Some(shape) = reader.raw("backoff") {
             backoff.shape = shape_of(&reader, shape)?;
         }
         backoff.base = reader.millis("baseDelayMs", 0)?.unwrap_or(backoff.base);
         backoff.max = reader.millis("maxDelayMs", 0)?.unwrap_or(backoff.max);
-        if let Some(min) = reader.millis("minDelayMs", 0)? {
-            at_most(&reader, "minDelayMs", min, "maxDelayMs", backoff.max)?;
-            backoff.min = min;
-        }
+        backoff.min = reader.millis("minDelayMs", 0)?.unwrap_or(backoff.min);
+        at_most(&reader, "minDelayMs", backoff.min, "maxDelayMs", backoff.max)?;
         backoff.multiplier = reader.real("multiplier", 1.0, 100.0)?.unwrap_or(backoff.multiplier);
         backoff.jitter = reader.choice("jitter", JITTERS)?.unwrap_or(backoff.jitter);
         retry.max_retry_after = reader.millis("maxRetryAfterMs", 0)?.unwrap_or(retry.max_retry_after);
@@ -157,14 +160,15 @@ fn decision(name: &str, key: &str, value: &Value) -> Result<Decision> {
         Value::Object(map) if !map.contains_key("$given") => {
             let mut reader = Reader::new(name, value)?;
             let given = reader.raw("delaysMs");
+            let repeat = reader.flag("repeat")?.unwrap_or(true);
             reader.finish()?;
-            let items = given.and_then(Value::as_array).and_then(|items| waits(items));
-            Decision::After(items.ok_or_else(bad)?.into())
+            let items = given.and_then(Value::as_array).and_then(|items| waits(items)).ok_or_else(bad)?;
+            if repeat { Decision::After(items.into()) } else { Decision::Only(items.into()) }
         }
         _ => return Err(bad()),
     };
     let no_money = matches!(key, "quota" | "QUOTA_EXHAUSTED" | "402");
-    if no_money && matches!(decision, Decision::Retry | Decision::After(_)) {
+    if no_money && matches!(decision, Decision::Retry | Decision::After(_) | Decision::Only(_)) {
         let accepted = "'never' or 'fallback': a key without money is not asked again";
         return Err(Error::invalid(name, show(value), accepted));
     }

@@ -15,6 +15,22 @@ fn after(ms: &[u64]) -> Decision {
 }
 
 #[test]
+fn the_last_wait_is_repeated_unless_it_is_said_otherwise() {
+    let options = json!({ "retryOn": {
+        "500": { "delaysMs": [1] }, "502": { "delaysMs": [1], "repeat": true }, "503": { "delaysMs": [1], "repeat": false },
+    } });
+    let table = read(&options).unwrap().decisions;
+    let only = Decision::Only([Duration::from_millis(1)].into());
+    assert_eq!(
+        ["500", "502", "503"].map(|status| table.decide(status, None)),
+        [after(&[1]), after(&[1]), only]
+    );
+    assert!(
+        refused(json!({ "retryOn": { "500": { "delaysMs": [1], "repeat": 1 } } })).contains(".repeat: got 1")
+    );
+}
+
+#[test]
 fn the_documents_table_can_be_said() {
     let options = json!({ "retryOn": {
         "408": [1000, 2000, 4000], "500": [1000, 2000, 4000], "502": [1000, 2000, 4000], "504": [1000, 2000, 4000],

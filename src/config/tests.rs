@@ -45,6 +45,23 @@ fn the_options_of_a_call_override_those_of_the_client() {
 }
 
 #[test]
+fn the_waits_of_a_call_lie_on_top_of_the_clients() {
+    let client =
+        json!({"apiKey": "k", "retry": {"baseDelayMs": 7, "minDelayMs": 5, "retryOn": {"500": "never"}}});
+    let client = ClientConfig::read(&client).unwrap();
+    let call = client.call.with(&json!({"retry": {"maxDelayMs": 9, "jitter": "none"}})).unwrap().retry;
+    let Backoff { base, max, min, jitter, .. } = &call.backoff;
+    let ms = Duration::from_millis;
+    assert_eq!((*base, *max, *min, *jitter), (ms(7), ms(9), ms(5), Jitter::None));
+    assert_eq!(call.decisions, client.call.retry.decisions);
+    let refused = client.call.with(&json!({"retry": {"maxDelayMs": 4}})).unwrap_err();
+    assert!(
+        refused.message.starts_with("retry.minDelayMs: got 5; accepted: at most maxDelayMs"),
+        "{refused}"
+    );
+}
+
+#[test]
 fn the_listed_defaults_are_the_ones_in_force() {
     let list = defaults::list();
     let mut options = list.clone();

@@ -81,6 +81,7 @@ impl Answer {
     pub fn completion(&self) -> String {
         let about = json!({
             "endpoint": self.endpoint,
+            "model": self.model,
             "requestId": self.request_id,
             "attempts": self.attempts,
             "sessionId": self.session_id,

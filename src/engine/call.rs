@@ -29,6 +29,7 @@ use crate::policy::decisions::Decision;
 use crate::policy::plan::{self, Failure, Plan, Step, Stop};
 use crate::policy::route;
 use crate::session::journal::Journal;
+use crate::session::snapshot::Snapshot;
 
 /// One route of this call.
 pub(super) struct Route {
@@ -99,6 +100,7 @@ impl<'a> Running<'a> {
                 routes.push(Route { endpoint: Arc::clone(endpoint), model: model.clone(), lane });
             }
         }
+        let goes_on = call.resumes.as_ref().is_some_and(Snapshot::has_begun);
         let mut running = Running {
             client,
             call,
@@ -107,7 +109,7 @@ impl<'a> Running<'a> {
             started,
             rng,
             routes,
-            requests: Requests::new(&call.request, call.options.idempotency_key.as_deref()),
+            requests: Requests::new(&call.request, call.options.idempotency_key.as_deref(), goes_on),
             journal: Journal::new(call.request.choices()),
             attempts: Vec::new(),
             previous: None,
@@ -141,8 +143,8 @@ impl<'a> Running<'a> {
         let single = self.call.options.single;
         let settings = plan::Settings {
             max_retries: if single { 0 } else { self.call.options.max_retries },
-            backoff: self.client.config.retry.backoff.clone(),
-            max_retry_after: self.client.config.retry.max_retry_after,
+            backoff: self.call.options.retry.backoff.clone(),
+            max_retry_after: self.call.options.retry.max_retry_after,
             min_attempt: deadline::least(self.call.options.total_timeout, d::MIN_ATTEMPT),
         };
         Plan::new(settings, routes.take(if single { 1 } else { usize::MAX }).collect())
@@ -177,11 +179,14 @@ impl<'a> Running<'a> {
 
     pub async fn run(&mut self) -> Result<()> {
         if self.recovery.goes_on {
-            if self.journal.is_complete() {
+            if self.call.resumes.as_ref().is_some_and(|snapshot| snapshot.answer.complete) {
                 return self.was_complete();
             }
             if let Some(why) = self.hindrance() {
                 return Err(Error::new(Kind::Interrupted, format!("the answer cannot be resumed: {why}")));
+            }
+            if self.is_used_up() {
+                return self.end_by_length();
             }
             self.break_event(Duration::ZERO);
         }
@@ -216,13 +221,13 @@ impl<'a> Running<'a> {
                 error.cause = error.cause.take().or(last);
                 return Err(error);
             }
-            let obstacle = self.obstacle();
-            if self.committed
-                && let Some(why) = obstacle
-            {
+            if self.is_used_up() {
+                return self.end_by_length();
+            }
+            let begun = self.has_begun();
+            if begun && let Some(why) = self.obstacle() {
                 return Err(interrupted(error, &why));
             }
-            let begun = self.has_begun() && obstacle.is_none();
             self.recovery.goes_on = begun && self.call.options.recovery.mode == Mode::Continue;
             if self.call.options.max_attempts.is_some_and(|max| self.attempts.len() - first >= max as usize) {
                 return Err(self.stopped(Stop::Exhausted, Some(error)));
@@ -245,12 +250,13 @@ impl<'a> Running<'a> {
 
     /// What a failure means for the plan. A route that asks for a pause cools from here on.
     pub(super) fn failure(&self, place: usize, error: &Error) -> Failure {
-        let retry = &self.client.config.retry;
-        let decision = retry.decisions.of(error);
+        let retry = &self.call.options.retry;
+        let earlier = self.call.resumes.as_ref().map_or(0, |snapshot| snapshot.attempts.len());
+        let decision = retry.decisions.of(error).map(|row| row.after(self.attempts.len() - earlier));
         let class = classify(error);
         let class = decision.map_or(class, |decision| decision.apply(class, error.kind));
         if class.cools {
-            let longest = self.client.config.retry.max_retry_after;
+            let longest = retry.max_retry_after;
             let pause = error.retry_after.unwrap_or_default().min(longest);
             let ms = pause.as_nanos().div_ceil(1_000_000) as u64;
             self.routes[place].lane.cool_until(clock::now() + ms);
@@ -262,7 +268,9 @@ impl<'a> Running<'a> {
             // Unless the caller has said what is done about it.
             limited: class.cools && decision.is_none(),
             waits: match decision {
-                Some(Decision::After(waits)) => Some(Waits::Schedule(Arc::clone(waits))),
+                Some(Decision::After(waits) | Decision::Only(waits)) => {
+                    Some(Waits::Schedule(Arc::clone(waits)))
+                }
                 _ if is_reset(error) => retry.connection_reset.clone().map(Waits::Between),
                 _ => None,
             },
@@ -393,8 +401,10 @@ impl<'a> Running<'a> {
                     duration_ms,
                 });
                 let partial = &self.journal.first().text;
-                if !partial.is_empty() {
+                if !partial.is_empty() || error.kind == Kind::Interrupted {
                     error.partial = Some(partial.clone());
+                }
+                if self.call.live.has_begun() {
                     error.snapshot = Some(self.call.live.json());
                 }
                 if let Some(last) = self.attempts.last()

@@ -121,6 +121,11 @@ impl Client {
         }
     }
 
+    /// This client with another breaker of the caller's own, where its options name one.
+    pub fn with_breaker(&self, breaker: SharedBreaker) -> Self {
+        Client { shared_breaker: Some(breaker), ..self.reconfigured(self.config.clone()) }
+    }
+
     pub fn config(&self) -> &ClientConfig {
         &self.config
     }

@@ -109,6 +109,12 @@ impl Running<'_> {
             Ending::Complete | Ending::Lost => None,
         };
         self.settle_bill(current.place, &mut current.progress);
+        if !current.remembered {
+            let route = &self.routes[current.place];
+            let (endpoint, model) = (route.endpoint.config.name.clone(), route.model.clone());
+            self.remember_part(&endpoint, &model, current.progress.pieces, None);
+        }
+        self.recovery.lost_tool_call |= error.is_some() && !self.journal.first().tool_calls.is_empty();
         let usage = self.journal.usage.clone();
         self.spend_usage();
         let route = &self.routes[current.place];

@@ -72,6 +72,14 @@ pub(super) struct Tab {
 }
 
 impl Tab {
+    /// Goes on from what earlier attempts have cost.
+    pub fn restore(&mut self, usd: Option<f64>) {
+        match usd {
+            Some(usd) => self.spent = ledger::pico(usd.clamp(0.0, 1e6)),
+            None => self.unknown = true,
+        }
+    }
+
     /// In USD; `None` where the price of a model is not known.
     pub fn usd(&self) -> Option<f64> {
         (!self.unknown).then(|| ledger::usd(self.spent))

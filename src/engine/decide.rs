@@ -29,9 +29,11 @@ fn say(decision: &Decision) -> Value {
         Decision::Retry => json!("retry"),
         Decision::Never => json!("never"),
         Decision::Fallback => json!("fallback"),
-        Decision::After(waits) => {
-            let ms: Vec<u64> = waits.iter().map(|wait| wait.as_millis() as u64).collect();
-            json!({ "delaysMs": ms })
-        }
+        Decision::After(waits) => json!({ "delaysMs": millis(waits) }),
+        Decision::Only(waits) => json!({ "delaysMs": millis(waits), "repeat": false }),
     }
+}
+
+fn millis(waits: &[Duration]) -> Vec<u64> {
+    waits.iter().map(|wait| wait.as_millis() as u64).collect()
 }

@@ -6,11 +6,12 @@ use serde_json::{Value, json};
 use super::attempt::{End, Progress};
 use super::clock;
 use super::live::Live;
+use super::recovery::add_usage;
 use super::sink::{Sink, Wants};
 use crate::config::defaults as d;
 use crate::error::{Error, Kind};
 use crate::session::journal::Journal;
-use crate::session::splice::Splice;
+use crate::session::splice::{Contradiction, Splice};
 use crate::wire::chat;
 
 /// More role-only chunks than any provider sends.
@@ -34,8 +35,12 @@ pub struct Delivery<'a> {
     /// This attempt goes on with an answer that was begun: its chunks are made anew, with the
     /// identity of the first one.
     pub continues: bool,
-    /// A tool call was lost with the last attempt: an answer without one is not this answer.
+    /// A tool call was lost with an earlier attempt: an answer without one is not this answer, and its
+    /// text is held in `awaited` until one comes.
     pub expects_tool_call: bool,
+    pub awaited: String,
+    /// The usage of the attempts before this one.
+    pub spent: Option<Value>,
     pub splice: Option<Splice>,
     /// Chunks before the first token (a bare role): handed over with it, so that until then another
     /// attempt can take over unseen.
@@ -57,7 +62,15 @@ impl Delivery<'_> {
             // caller who did not ask for it.
             if self.caller_wants_usage && choices.is_empty() && self.sink.wants() == Wants::Chunks {
                 self.release();
-                self.hand_over(raw);
+                match (self.continues, &self.journal.usage) {
+                    // That of the whole answer, which is the one that was asked for.
+                    (true, Some(usage)) => {
+                        let total = add_usage(self.spent.clone(), usage);
+                        let made = self.journal.usage_chunk(&total);
+                        self.hand_over(&made);
+                    }
+                    _ => self.hand_over(raw),
+                }
             }
             return Ok(());
         }
@@ -118,7 +131,7 @@ impl Delivery<'_> {
         let Some(reason) = given.finish_reason.as_ref().filter(|reason| !reason.0.is_empty()) else {
             return Ok(());
         };
-        self.finish_choice(index, &reason.0, verbatim)
+        self.finish_choice(index, Some(&reason.0), verbatim)
     }
 
     fn delta(&mut self, index: u32, delta: &chat::Delta<'_>, verbatim: bool) -> Step {
@@ -150,11 +163,20 @@ impl Delivery<'_> {
         if let Some(content) = delta.content.as_ref().filter(|content| !content.0.is_empty()) {
             match &mut self.splice {
                 Some(splice) if index == 0 => {
-                    let new = splice.push(&content.0, clock::now()).map_err(contradiction)?;
-                    self.text(index, &new, verbatim);
+                    let new = splice.push(&content.0, clock::now()).map_err(|e| contradiction(&e))?;
+                    self.new_text(index, &new, verbatim)?;
                 }
-                _ => self.text(index, &content.0, verbatim),
+                _ => self.new_text(index, &content.0, verbatim)?,
             }
+        }
+        let calls = delta.tool_calls.as_ref().is_some_and(|calls| !calls.is_empty());
+        if index == 0 && (calls || delta.function_call.is_some()) {
+            // The text before a call is over.
+            self.end_text()?;
+            self.let_through();
+        }
+        if let Some(part) = &delta.function_call {
+            self.function_call(index, part, rewritten);
         }
         for part in delta.tool_calls.iter().flatten() {
             self.tool_call(index, part)?;
@@ -163,6 +185,44 @@ impl Delivery<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Text of a continuation, or of a first attempt.
+    fn new_text(&mut self, index: u32, text: &str, verbatim: bool) -> Step {
+        if !(self.expects_tool_call && index == 0) {
+            self.text(index, text, verbatim);
+            return Ok(());
+        }
+        self.awaited.push_str(text);
+        if self.awaited.len() > d::MAX_TOOL_CALL { Err(no_tool_call()) } else { Ok(()) }
+    }
+
+    /// The tool call that was lost has come, or the answer ends without one and may: what was held
+    /// for it goes out.
+    fn let_through(&mut self) {
+        self.expects_tool_call = false;
+        let awaited = std::mem::take(&mut self.awaited);
+        self.text(0, &awaited, false);
+    }
+
+    /// Whatever the splice still holds is decided and goes on.
+    fn end_text(&mut self) -> Step {
+        let Some(splice) = &mut self.splice else { return Ok(()) };
+        let rest = splice.finish(clock::now()).map_err(|e| contradiction(&e))?;
+        self.new_text(0, &rest, false)
+    }
+
+    fn function_call(&mut self, index: u32, part: &chat::Function<'_>, rewritten: bool) {
+        let Some(choice) = self.journal.choice(index) else { return };
+        let call = choice.function_call.get_or_insert_default();
+        let text = |text: &Option<chat::Text<'_>>| text.as_ref().map(|t| t.0.to_string()).unwrap_or_default();
+        let (name, arguments) = (text(&part.name), text(&part.arguments));
+        call.name.push_str(&name);
+        call.arguments.push_str(&arguments);
+        if rewritten {
+            let call = json!({ "name": name, "arguments": arguments });
+            self.hand_over_made(index, json!({ "function_call": call }), None);
+        }
     }
 
     /// Text that is new.
@@ -190,6 +250,9 @@ impl Delivery<'_> {
 
     fn tool_call(&mut self, index: u32, part: &chat::ToolCall<'_>) -> Step {
         let hold = self.hold_tool_calls;
+        if index == 0 {
+            self.live.update(|live| live.answer.lost_tool_call = true);
+        }
         let Some(call) = self.journal.choice(index).and_then(|choice| choice.tool_call(part.index)) else {
             return Ok(());
         };
@@ -212,40 +275,40 @@ impl Delivery<'_> {
         Ok(())
     }
 
-    /// A choice has its finish reason: whatever is held of it goes out before.
-    fn finish_choice(&mut self, index: u32, reason: &str, verbatim: bool) -> Step {
-        if index == 0
-            && let Some(splice) = &mut self.splice
-        {
-            let rest = splice.finish(clock::now()).map_err(contradiction)?;
-            self.text(index, &rest, false);
+    /// A choice has its finish reason, or none comes any more: whatever is held of it goes out before.
+    fn finish_choice(&mut self, index: u32, reason: Option<&str>, verbatim: bool) -> Step {
+        let natural = !matches!(reason, Some("length" | "content_filter"));
+        if index == 0 {
+            self.end_text()?;
+            if self.expects_tool_call && natural {
+                return Err(no_tool_call());
+            }
+            self.let_through();
         }
+        let hold = self.hold_tool_calls;
         let Some(choice) = self.journal.choice(index) else { return Ok(()) };
-        let natural = !matches!(reason, "length" | "content_filter");
-        if self.expects_tool_call && natural && choice.tool_calls.is_empty() {
-            let message = "the continuation brought text where a tool call had begun";
-            return Err(End::Failed(Error::new(Kind::Contradiction, message)));
+        choice.settle_tool_calls(hold && natural).map_err(|name| {
+            let message = format!("the arguments of the tool call '{name}' are no JSON");
+            End::Failed(Error::new(Kind::Malformed, message))
+        })?;
+        let calls = (hold && !choice.tool_calls.is_empty()).then(|| choice.tool_call_deltas());
+        if let Some(reason) = reason {
+            choice.finish_reason = Some(reason.to_owned());
         }
-        if self.hold_tool_calls && natural {
-            for call in &mut choice.tool_calls {
-                if call.arguments.trim_ascii().is_empty() {
-                    call.arguments = "{}".to_owned();
-                } else if serde_json::from_str::<serde::de::IgnoredAny>(&call.arguments).is_err() {
-                    let message = format!("the arguments of the tool call '{}' are no JSON", call.name);
-                    return Err(End::Failed(Error::new(Kind::Malformed, message)));
-                }
-            }
+        if self.sink.wants() != Wants::Chunks {
+            return Ok(());
         }
-        let held = self.hold_tool_calls && !choice.tool_calls.is_empty();
-        let calls = held.then(|| choice.tool_call_deltas());
-        choice.finish_reason = Some(reason.to_owned());
-        if self.sink.wants() == Wants::Chunks {
-            if let Some(calls) = calls {
-                self.hand_over_made(index, json!({ "tool_calls": calls }), None);
+        if let Some(calls) = calls {
+            let mut delta = json!({ "tool_calls": calls });
+            if !*self.committed && self.held.is_empty() {
+                // It came with the first part of the call, which was held.
+                delta["role"] = json!("assistant");
+                delta["content"] = Value::Null;
             }
-            if !verbatim {
-                self.hand_over_made(index, json!({}), Some(reason));
-            }
+            self.hand_over_made(index, delta, None);
+        }
+        if !verbatim && reason.is_some() {
+            self.hand_over_made(index, json!({}), reason);
         }
         Ok(())
     }
@@ -253,20 +316,23 @@ impl Delivery<'_> {
     /// The choice about held text cannot wait any longer.
     pub fn splice_timeout(&mut self) -> Step {
         let Some(splice) = &mut self.splice else { return Ok(()) };
-        let text = splice.timeout(clock::now()).map_err(contradiction)?;
-        self.text(0, &text, false);
-        Ok(())
+        let text = splice.timeout(clock::now()).map_err(|e| contradiction(&e))?;
+        self.new_text(0, &text, false)
     }
 
     /// The answer is whole: whatever is held goes out.
     pub fn finished(&mut self) -> Step {
-        if let Some(splice) = &mut self.splice {
-            let rest = splice.finish(clock::now()).map_err(contradiction)?;
-            self.text(0, &rest, false);
+        // Some choices have no finish reason where none is asked for (`completion: 'lenient'`).
+        for index in 0..self.journal.len() as u32 {
+            if self.journal.choice(index).is_some_and(|choice| choice.finish_reason.is_none()) {
+                self.finish_choice(index, None, false)?;
+            }
         }
         self.release();
         self.progress.complete = true;
-        self.sink.complete(&self.journal.first().text);
+        let first = self.journal.first();
+        self.live.update(|live| live.answer.finish(first));
+        self.sink.complete(&first.text);
         Ok(())
     }
 
@@ -288,6 +354,12 @@ impl Delivery<'_> {
     }
 }
 
-fn contradiction<E>(_: E) -> End {
-    End::Failed(Error::new(Kind::Contradiction, "the continuation does not fit what was delivered"))
+fn contradiction(contradiction: &Contradiction) -> End {
+    let message = format!("the continuation does not fit what was delivered: {contradiction}");
+    End::Failed(Error::new(Kind::Contradiction, message))
+}
+
+fn no_tool_call() -> End {
+    let message = "the continuation brought text where a tool call had begun";
+    End::Failed(Error::new(Kind::Contradiction, message))
 }

@@ -158,7 +158,7 @@ impl<'a> Running<'a> {
         }
         // What it refused was only the form of the request: the plan may come back to it.
         if let Some(place) = self.current.as_ref().map(|current| current.place)
-            && !self.refused_usage(error)
+            && !self.refused_field(error)
         {
             let failure = self.failure(place, error);
             let (at, remaining) = (clock::now(), self.remaining());

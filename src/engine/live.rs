@@ -17,6 +17,11 @@ impl Live {
         change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// The consumer has something of the answer.
+    pub fn has_begun(&self) -> bool {
+        self.update(|snapshot| snapshot.has_begun())
+    }
+
     /// The snapshot as JSON.
     pub fn json(&self) -> String {
         self.update(|snapshot| snapshot.json())

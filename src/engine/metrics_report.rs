@@ -184,7 +184,7 @@ impl Report {
         single(
             "holysheep_fallbacks_total",
             Counter,
-            "Changes to another route within a call.",
+            "First tries of another route within a call.",
             self.fallbacks as f64,
         );
         let hedges = self.hedges as f64;

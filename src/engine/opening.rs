@@ -204,6 +204,8 @@ impl Opened {
             hold_tool_calls: peek.hold_tool_calls,
             continues: false,
             expects_tool_call: false,
+            awaited: String::new(),
+            spent: None,
             splice: None,
             held: Vec::new(),
         };

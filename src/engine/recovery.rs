@@ -8,6 +8,7 @@ use super::call::Running;
 use super::event::Event;
 use super::sink::Wants;
 use crate::config::Mode;
+use crate::error::{Error, Kind, Result};
 use crate::session::journal::Journal;
 use crate::session::prompts::{self, Style};
 use crate::session::snapshot::{Part, Snapshot};
@@ -28,7 +29,7 @@ pub(super) struct Recovery {
     pub pieces: u64,
     /// The length of the text when the attempt began, in bytes.
     pub begun_at: usize,
-    /// A tool call broke off.
+    /// A tool call has begun and broke off, and none has come since.
     pub lost_tool_call: bool,
     /// Styles that were refused, and by which route.
     pub refused: Vec<(usize, Style)>,
@@ -42,14 +43,15 @@ pub(super) struct Form {
     pub continues: bool,
     /// The messages of a continuation; the caller's own without.
     pub messages: Option<String>,
-    pub max_tokens: Option<u64>,
+    /// About how many tokens of the answer are there already.
+    pub received: u64,
     pub splice: Option<Splice>,
     pub style: Option<Style>,
 }
 
 impl Form {
     pub(super) fn original(continues: bool) -> Self {
-        Form { continues, messages: None, max_tokens: None, splice: None, style: None }
+        Form { continues, messages: None, received: 0, splice: None, style: None }
     }
 }
 
@@ -93,7 +95,11 @@ impl Running<'_> {
         if !choice.refusal.is_empty() {
             return Some("a refusal cannot be continued".into());
         }
-        if !self.call.options.hold_tool_calls && !choice.tool_calls.is_empty() {
+        if choice.function_call.is_some() {
+            return Some("a function_call cannot be continued".into());
+        }
+        let in_tool_call = self.recovery.lost_tool_call || !choice.tool_calls.is_empty();
+        if !self.call.options.hold_tool_calls && in_tool_call {
             return Some("it broke inside a tool call (toolCalls: 'stream')".into());
         }
         None
@@ -127,11 +133,11 @@ impl Running<'_> {
         let style = self.style(place);
         let prompt = prompts::continuation(self.call.request.messages(), text, style);
         let expect = prompt.anchor.map_or(Expect::Continuation, Expect::Anchor);
-        let received = self.recovery.pieces.max(text.len() as u64 / 16);
+        let received = received(text, self.recovery.pieces);
         Form {
             continues: true,
             messages: Some(prompt.messages),
-            max_tokens: self.call.request.max_tokens().map(|max| max.saturating_sub(received)),
+            received,
             splice: Some(Splice::new(text, limits, expect)),
             style: Some(style),
         }
@@ -142,6 +148,7 @@ impl Running<'_> {
         let recovery = &mut self.recovery;
         recovery.begun_at = 0;
         recovery.pieces = 0;
+        recovery.lost_tool_call = false;
         recovery.parts.clear();
         recovery.seams.clear();
         self.publish();
@@ -163,12 +170,10 @@ impl Running<'_> {
     /// Puts what is known between two pieces where [`super::Live`] shows it.
     pub(super) fn publish(&self) {
         let choice = self.journal.first();
-        let usage = match (self.recovery.spent.clone(), &self.journal.usage) {
-            (Some(mut sum), Some(more)) => {
-                add(&mut sum, more);
-                Some(sum)
-            }
-            (spent, more) => spent.or_else(|| more.clone()),
+        let spent = self.recovery.spent.clone();
+        let usage = match &self.journal.usage {
+            Some(more) => Some(add_usage(spent, more)),
+            None => spent,
         };
         self.call.live.update(|live| {
             // What was taken back is gone; what grew has been written piece by piece.
@@ -179,7 +184,9 @@ impl Running<'_> {
             live.answer.reasoning.clone_from(&choice.reasoning);
             live.answer.refusal.clone_from(&choice.refusal);
             live.answer.pieces = self.recovery.pieces;
+            live.answer.lost_tool_call = self.recovery.lost_tool_call;
             live.usage = usage;
+            live.cost_usd = self.tab.usd();
             live.attempts.clone_from(&self.attempts);
             live.recoveries = self.recovery.count;
             live.parts.clone_from(&self.recovery.parts);
@@ -192,8 +199,12 @@ impl Running<'_> {
         self.committed = snapshot.has_begun();
         self.journal = snapshot.journal(self.call.request.choices());
         self.attempts = snapshot.attempts;
+        self.tab.restore(snapshot.cost_usd);
         self.recovery.goes_on = self.committed;
-        self.recovery.earlier = snapshot.recoveries + u32::from(self.committed);
+        self.recovery.lost_tool_call = snapshot.answer.lost_tool_call;
+        // To resume what is not whole is to take it up again.
+        let again = self.committed && !snapshot.answer.complete;
+        self.recovery.earlier = snapshot.recoveries + u32::from(again);
         self.recovery.count = self.recovery.earlier;
         self.recovery.parts = snapshot.parts;
         self.recovery.seams = snapshot.seams;
@@ -202,9 +213,40 @@ impl Running<'_> {
         self.publish();
     }
 
-    /// The answer had as many tokens as were asked for when it broke: it ends here.
-    pub(super) fn ends_by_length(&self, form: &Form) -> bool {
-        form.continues && form.max_tokens == Some(0)
+    /// The answer that goes on had as many tokens as were asked for when it broke: it ends here.
+    pub(super) fn is_used_up(&self) -> bool {
+        let request = &self.call.request;
+        let text = &self.journal.first().text;
+        let continues = self.call.options.recovery.mode == Mode::Continue && self.has_begun();
+        continues
+            && !text.is_empty()
+            && !request.wants_json()
+            && self.hindrance().is_none()
+            && request.is_used_up(received(text, self.recovery.pieces))
+    }
+
+    /// The snapshot that the call goes on from was whole already.
+    pub(super) fn was_complete(&mut self) -> Result<()> {
+        self.sink.complete(&self.journal.first().text);
+        Ok(())
+    }
+
+    /// Every token that the caller allowed was received before the break: nothing is left to ask for.
+    pub(super) fn end_by_length(&mut self) -> Result<()> {
+        if let Some(choice) = self.journal.choice(0) {
+            choice.finish_reason = Some("length".to_owned());
+            choice.tool_calls.clear();
+        }
+        if self.sink.wants() == Wants::Chunks {
+            self.sink.piece(&self.journal.chunk(0, serde_json::json!({}), Some("length")));
+            if let Some(usage) = self.recovery.spent.as_ref().filter(|_| self.call.request.wants_usage()) {
+                self.sink.piece(&self.journal.usage_chunk(usage));
+            }
+        }
+        let first = self.journal.first();
+        self.call.live.update(|live| live.answer.finish(first));
+        self.sink.complete(&first.text);
+        Ok(())
     }
 
     /// Remembers what an attempt has contributed.
@@ -240,10 +282,7 @@ impl Running<'_> {
     /// Moves the usage of an attempt that is over to the sum.
     pub(super) fn spend_usage(&mut self) {
         if let Some(usage) = self.journal.usage.take() {
-            match &mut self.recovery.spent {
-                Some(spent) => add(spent, &usage),
-                none => *none = Some(usage),
-            }
+            self.recovery.spent = Some(add_usage(self.recovery.spent.take(), &usage));
         }
     }
 
@@ -251,6 +290,36 @@ impl Running<'_> {
     pub(super) fn total_usage(&mut self) {
         self.spend_usage();
         self.journal.usage = self.recovery.spent.take();
+    }
+}
+
+/// A provider that takes none of the forms in which the rest of an answer can be asked for: another
+/// route may, and the refusal is no fault of the caller's request.
+pub(super) fn refuses_to_continue(refusal: &Error) -> Error {
+    let message = format!("the provider refuses to continue an answer: {}", refusal.message);
+    let mut error = Error::new(Kind::Contradiction, message);
+    error.status = refusal.status;
+    error.should_retry = Some(false);
+    error.request_id.clone_from(&refusal.request_id);
+    error.with_cause(refusal.clone())
+}
+
+/// About how many tokens this text is, which came in so many pieces: a piece is a token, unless the
+/// provider sends single letters.
+fn received(text: &str, pieces: u64) -> u64 {
+    let letters = text.bytes().filter(u8::is_ascii).count() as u64;
+    let split = letters == text.len() as u64 && 2 * letters < 3 * pieces;
+    if split { letters.div_ceil(4) } else { pieces.max(text.len() as u64 / 16) }
+}
+
+/// The sum of two usages.
+pub(super) fn add_usage(sum: Option<Value>, more: &Value) -> Value {
+    match sum {
+        Some(mut sum) => {
+            add(&mut sum, more);
+            sum
+        }
+        None => more.clone(),
     }
 }
 

@@ -48,8 +48,10 @@ pub struct Requests<'a> {
 }
 
 impl<'a> Requests<'a> {
-    pub fn new(request: &'a ChatRequest, given_key: Option<&'a str>) -> Self {
-        Requests { request, given_key, known: Vec::new(), continuation: None, keys: 0 }
+    /// `goes_on`: the first request is one for the rest of an answer, and not the one that the caller's
+    /// key was given for.
+    pub fn new(request: &'a ChatRequest, given_key: Option<&'a str>, goes_on: bool) -> Self {
+        Requests { request, given_key, known: Vec::new(), continuation: None, keys: usize::from(goes_on) }
     }
 
     /// The request for the rest of an answer. Asked again without progress it is the same request.
@@ -161,7 +163,16 @@ pub fn headers(
 
 /// True for the error of a provider that does not know `stream_options`.
 pub fn refuses_usage(error: &Error) -> bool {
-    let names_it = |text: &str| text.contains("stream_options") || text.contains("include_usage");
+    refuses(error, &["stream_options", "include_usage"])
+}
+
+/// True for the error of a provider that does not know `session_id`.
+pub fn refuses_session(error: &Error) -> bool {
+    refuses(error, &["session_id"])
+}
+
+fn refuses(error: &Error, fields: &[&str]) -> bool {
+    let names_it = |text: &str| fields.iter().any(|field| text.contains(field));
     error.kind == Kind::InvalidRequest
         && (names_it(&error.message) || error.body.as_deref().is_some_and(names_it))
 }

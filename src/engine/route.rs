@@ -21,6 +21,8 @@ pub struct EndpointState {
     pub limiter: Option<Arc<Limiter>>,
     /// It has refused `stream_options`: not asked again.
     pub refuses_usage: AtomicBool,
+    /// It has refused `session_id`: not sent again.
+    pub refuses_session: AtomicBool,
     /// Attempts under way, those that wait for its limiter too.
     in_flight: AtomicUsize,
     breakers: Mutex<HashMap<String, Lane>>,
@@ -52,6 +54,7 @@ impl EndpointState {
             limiter: config.rate_limit.as_ref().map(Limiter::new),
             config,
             refuses_usage: AtomicBool::new(false),
+            refuses_session: AtomicBool::new(false),
             in_flight: AtomicUsize::new(0),
             breakers: Mutex::default(),
         }
@@ -89,13 +92,17 @@ impl EndpointState {
         alone: bool,
     ) -> Lane {
         let mut breakers = self.breakers.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(lane) = breakers.get(model) {
-            return lane.clone();
-        }
         let choice = match &self.config.breaker {
             BreakerChoice::Auto => choice,
             own => own,
         };
+        if let Some(lane) = breakers.get_mut(model) {
+            // The caller's own may be another one by now.
+            if matches!(choice, BreakerChoice::Shared) {
+                lane.breaker = shared.cloned();
+            }
+            return lane.clone();
+        }
         let breaker = match choice {
             BreakerChoice::Off => None,
             BreakerChoice::Auto if alone => None,

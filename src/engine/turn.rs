@@ -20,10 +20,9 @@ use super::event::Event;
 use super::hedge::HEDGE;
 use super::limiter::{Limiter, Reserved};
 use super::opening::{Head, Opened, Opening, Peek};
-use super::recovery::Form;
+use super::recovery::{Form, refuses_to_continue};
 use super::request::{self, Target};
 use super::route::{Busy, EndpointState};
-use super::sink::Wants;
 use super::spent::Stage;
 use crate::config::{Endpoint, Secret, defaults as d};
 use crate::error::{Error, Kind, Phase, Result};
@@ -57,6 +56,9 @@ pub(super) struct Current {
     pub started: Instant,
     pub waited: Duration,
     pub asked_for_usage: bool,
+    pub named_session: bool,
+    /// Its part of the answer is written down.
+    pub remembered: bool,
     pub is_hedge: bool,
     /// What its opening finds out.
     pub head: Slot<Head>,
@@ -138,14 +140,11 @@ impl<'a> Running<'a> {
         loop {
             let form = self.form(place);
             let style = form.style;
-            if self.ends_by_length(&form) {
-                return self.end_by_length();
-            }
             let result = self.attempt(place, reason, last, form).await;
             let Err(error) = &result else { return result };
             // The hedge may have taken its place.
             place = self.current.as_ref().map_or(place, |current| current.place);
-            if self.refused_usage(error) {
+            if self.refused_field(error) {
                 // Asked once more, without it.
             } else if error.kind != Kind::InvalidRequest || style.is_none() {
                 return result;
@@ -156,33 +155,19 @@ impl<'a> Running<'a> {
         }
     }
 
-    /// True for a provider that does not know `stream_options`: it is not asked for usage again.
-    pub(super) fn refused_usage(&self, error: &Error) -> bool {
+    /// True for a provider that does not know a field of ours: it is not sent to it again.
+    pub(super) fn refused_field(&self, error: &Error) -> bool {
         let Some(current) = &self.current else { return false };
+        let endpoint = &self.routes[current.place].endpoint;
         // Asked of this attempt and not of the endpoint, which another call may have found out meanwhile.
-        let refused = current.asked_for_usage && request::refuses_usage(error);
-        if refused {
-            self.routes[current.place].endpoint.refuses_usage.store(true, Ordering::Relaxed);
+        let usage = current.asked_for_usage && request::refuses_usage(error);
+        let session = current.named_session && request::refuses_session(error);
+        for (refused, known) in [(usage, &endpoint.refuses_usage), (session, &endpoint.refuses_session)] {
+            if refused {
+                known.store(true, Ordering::Relaxed);
+            }
         }
-        refused
-    }
-
-    /// The snapshot that the call goes on from was whole already.
-    pub(super) fn was_complete(&mut self) -> Result<()> {
-        self.sink.complete(&self.journal.first().text);
-        Ok(())
-    }
-
-    /// Every token that the caller allowed was received before the break: nothing is left to ask for.
-    fn end_by_length(&mut self) -> Result<()> {
-        if let Some(choice) = self.journal.choice(0) {
-            choice.finish_reason = Some("length".to_owned());
-        }
-        if self.sink.wants() == Wants::Chunks {
-            self.sink.piece(&self.journal.chunk(0, serde_json::json!({}), Some("length")));
-        }
-        self.sink.complete(&self.journal.first().text);
-        Ok(())
+        usage || session
     }
 
     /// The consumer has been told that its answer is complete.
@@ -232,7 +217,9 @@ impl<'a> Running<'a> {
     /// `others` is how many routes are left after it; `peeks` says that it races.
     pub(super) fn begin(&mut self, start: Start<'_>) -> Result<(Current, Beginning<'a>)> {
         let Start { place, why, others, form, peeks } = start;
-        let bill = self.open_bill(place, form.messages.as_deref(), form.max_tokens)?;
+        let limit = self.call.request.max_tokens().filter(|_| form.received > 0);
+        let rest = limit.map(|max| max.saturating_sub(form.received));
+        let bill = self.open_bill(place, form.messages.as_deref(), rest)?;
         let route = &self.routes[place];
         let endpoint = Arc::clone(&route.endpoint.config);
         let options = &self.call.options;
@@ -241,17 +228,18 @@ impl<'a> Running<'a> {
         let name = endpoint.model(&route.model);
         let asks_usage = !route.endpoint.refuses_usage.load(Ordering::Relaxed);
         let session = self.call.session_id.as_str();
+        let named_session = endpoint.session_field && !route.endpoint.refuses_session.load(Ordering::Relaxed);
         let target = Target {
             place,
             endpoint: &endpoint.name,
             model: name,
             asks_usage,
-            session_id: endpoint.session_field.then_some(session),
+            session_id: named_session.then_some(session),
         };
         let encoded = match form.messages.as_deref().map(serde_json::from_str) {
             Some(Ok(messages)) => {
-                let max_tokens = form.max_tokens;
-                let instead = Instead { messages: Some(messages), max_tokens, ..Instead::default() };
+                let received = form.received;
+                let instead = Instead { messages: Some(messages), received, ..Instead::default() };
                 self.requests.encode_continuation(target, instead, &mut self.rng)
             }
             _ => self.requests.encode(target, &mut self.rng),
@@ -297,6 +285,8 @@ impl<'a> Running<'a> {
             started,
             waited: std::mem::take(&mut self.waited),
             asked_for_usage: asks_usage,
+            named_session,
+            remembered: false,
             is_hedge: why == HEDGE,
             head: head.clone(),
             progress: Progress { bill, ..Progress::default() },
@@ -378,7 +368,11 @@ impl<'a> Running<'a> {
                     caller_wants_usage: self.call.request.wants_usage(),
                     hold_tool_calls: options.hold_tool_calls,
                     continues: form.continues,
-                    expects_tool_call: form.continues && self.recovery.lost_tool_call,
+                    expects_tool_call: form.continues
+                        && self.recovery.lost_tool_call
+                        && options.hold_tool_calls,
+                    awaited: String::new(),
+                    spent: self.recovery.spent.clone(),
                     splice: form.splice,
                     held: Vec::new(),
                 };
@@ -399,8 +393,10 @@ impl<'a> Running<'a> {
         };
         let pieces = current.progress.pieces;
         let (endpoint, model) = (endpoint.name.clone(), route.model.clone());
-        self.recovery.lost_tool_call = result.is_err() && !self.journal.first().tool_calls.is_empty();
         self.remember_part(&endpoint, &model, pieces, seam);
+        if let Some(current) = &mut self.current {
+            current.remembered = true;
+        }
         result
     }
 
@@ -418,17 +414,6 @@ impl<'a> Running<'a> {
         let remaining = self.remaining().filter(|_| others > 0)?;
         Some(deadline::share(remaining, others))
     }
-}
-
-/// A provider that takes none of the forms in which the rest of an answer can be asked for: another
-/// route may, and the refusal is no fault of the caller's request.
-fn refuses_to_continue(refusal: &Error) -> Error {
-    let message = format!("the provider refuses to continue an answer: {}", refusal.message);
-    let mut error = Error::new(Kind::Contradiction, message);
-    error.status = refusal.status;
-    error.should_retry = Some(false);
-    error.request_id.clone_from(&refusal.request_id);
-    error.with_cause(refusal.clone())
 }
 
 /// The error without the key of its endpoint, in whatever form the provider has quoted it back.

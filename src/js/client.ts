@@ -21,7 +21,7 @@ import { HolySheepError, invalid, native, RetriesExhaustedError, unknown } from 
 import { type CallHandle, type Consumer, emptySnapshot, NOTHING, open, TEXT } from './hub'
 import { addon } from './native'
 import { callback, EVENTS, encode, encodeRequest, type Heard, optionsObject, sleep, splitSignal, tell } from './options'
-import { ofError, toResume } from './snapshot'
+import { ofError, type Taken, toResume } from './snapshot'
 import { type ChatStream, createStream } from './stream'
 
 /** Defaults, as Rust has them. */
@@ -36,9 +36,19 @@ const DEFAULT_HOST = 'api.holysheep.ai'
 type Options = Omit<ClientOptions, 'signal'> & { retry?: Record<string, unknown>; $limiter?: unknown }
 type Messages = ChatRequest['messages']
 
+/** Sets another breaker of a client, in place of one of the caller's own. For the faces. */
+export let setBreaker: (client: HolySheepStreamingClient, breaker: CircuitBreaker) => void
+
 export class HolySheepStreamingClient {
+  static {
+    setBreaker = (client, breaker) => {
+      client.#native.setBreaker(nativeBreaker(breaker) as InstanceType<typeof addon.NativeBreaker>)
+      client.#observer = breaker
+    }
+  }
+
   readonly #native: InstanceType<typeof addon.NativeClient>
-  readonly #observer: BreakerObserver
+  #observer: BreakerObserver
   readonly #onEvent: ((event: ClientEvent) => void) | undefined
   readonly #inFlight = new Set<Promise<unknown>>()
   readonly #coalesce: boolean
@@ -151,16 +161,17 @@ export class HolySheepStreamingClient {
 
   resume(snapshot: Snapshot, request?: ChatRequest, options?: CallOptions): ChatStream {
     const { request: full, json } = toResume(snapshot, request)
-    return this.#stream(full, options, { json, length: snapshot.answer?.text?.length ?? 0 })
+    const { text = '', pieces = 0 } = snapshot.answer ?? {}
+    return this.#stream(full, options, { json, taken: { length: text.length, pieces } })
   }
 
-  #stream(request: ChatRequest, options?: CallOptions, resumed?: { json: string; length: number }): ChatStream {
+  #stream(request: ChatRequest, options?: CallOptions, resumed?: { json: string; taken: Taken }): ChatStream {
     const body = encodeRequest(request)
     return createStream({
       enter: (consumer) => this.#start(body, options, consumer, false, resumed?.json),
       body,
       withUsage: request.stream_options?.include_usage === true,
-      earlier: resumed?.length ?? 0,
+      earlier: resumed?.taken ?? { length: 0, pieces: 0 },
     })
   }
 
@@ -172,6 +183,10 @@ export class HolySheepStreamingClient {
     return Object.defineProperties(completion, {
       _request_id: { value: about.requestId },
       _cost_usd: { value: about.costUsd },
+      _endpoint: { value: about.endpoint },
+      _model: { value: about.model },
+      _attempts: { value: about.attempts },
+      _session_id: { value: about.sessionId },
     })
   }
 
@@ -246,8 +261,9 @@ export class HolySheepStreamingClient {
   ): CallHandle {
     const { signal, rest: callOptions } = splitSignal(options)
     const { onRestart = this.#onRestart, rest } = splitRecovery(callOptions)
-    const effective = (rest.recovery ?? this.#options.recovery) as RecoveryOptions | undefined
-    if (effective?.mode === 'restart' && !onRestart && !whole) {
+    const [own, general] = [rest.recovery, this.#options.recovery] as (RecoveryOptions | false | undefined)[]
+    const mode = own === false ? 'fail' : (own?.mode ?? (general ? general.mode : undefined))
+    if (mode === 'restart' && !onRestart && !whole) {
       throw invalid('recovery.onRestart', undefined, "a function that drops what was shown, for mode: 'restart'")
     }
     const coalesce = rest.coalesce === undefined ? this.#coalesce : rest.coalesce === true
@@ -274,7 +290,8 @@ export class HolySheepStreamingClient {
     const enter = (hub: InstanceType<typeof addon.NativeHub>) =>
       native(() => {
         const { event, judge } = tracked
-        return this.#native.start(hub, body, json, whole, event !== undefined, judge !== undefined, resumed)
+        const terms = { whole, events: event !== undefined, judges: judge !== undefined, resumes: resumed }
+        return this.#native.start(hub, body, json, terms)
       })
     const call = open(tracked, { coalesce, signal }, enter)
     const over = new Promise<void>((resolve) => {
@@ -293,7 +310,8 @@ export class HolySheepStreamingClient {
     // What is no request is refused where requests are read.
     if (!Array.isArray(request.messages)) return options
     const named = request.model ?? this.#options.model ?? defaults.model
-    const fallbacks = (options.fallbackModels ?? this.#options.fallbackModels ?? []) as string[]
+    const fallbacks = options.fallbackModels ?? this.#options.fallbackModels ?? []
+    if (!Array.isArray(fallbacks)) return options
     const models = [named, ...fallbacks]
     return { ...options, $promptTokens: countPrompt(countTokens, models, request) }
   }

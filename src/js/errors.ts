@@ -1,12 +1,13 @@
 /** The error classes, and how they are made from the records that come out of Rust. */
 import type { AttemptRecord, Snapshot } from '../../index'
 
-interface ErrorRecord {
+export interface ErrorRecord {
   class: string
   code: string
   message: string
   attempts?: AttemptRecord[]
   cause?: ErrorRecord
+  snapshot?: string
   [field: string]: unknown
 }
 

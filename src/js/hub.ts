@@ -6,7 +6,7 @@
  */
 import { AsyncResource } from 'node:async_hooks'
 import { performance } from 'node:perf_hooks'
-import { fromRecord } from './errors'
+import { type ErrorRecord, fromRecord } from './errors'
 import { addon } from './native'
 
 /** The kinds of records; `Record` in `src/binding/hub.rs` has the same numbers. */
@@ -164,10 +164,14 @@ class InFlight extends AsyncResource implements CallHandle {
   private drain(until: number): boolean {
     const { backlog } = this
     let handled = 0
+    let delivered = false
     while (this.head < backlog.length) {
       if (++handled % STRIDE === 0 && performance.now() >= until) return false
       const kind = backlog[this.head] as number
       let text = backlog[this.head + 1] as string
+      // What was just handed over is void: whoever awaits it gets his turn before he is told so.
+      if (kind === RESTART && delivered) return false
+      delivered ||= kind === PIECE
       this.head += 2
       if (kind === PIECE && this.coalesce) {
         while (backlog[this.head] === PIECE) {
@@ -190,9 +194,11 @@ class InFlight extends AsyncResource implements CallHandle {
   }
 
   private handle(kind: number, text: string) {
+    const record = kind === ERROR ? (JSON.parse(text) as ErrorRecord) : undefined
     if (kind === END || kind === ERROR) {
+      if (record) this.last ??= record.snapshot ?? this.snapshot()
       calls.delete(this.id)
-      nativeHub().ended()
+      nativeHub().ended(this.id)
     }
     if (this.settled) return
     try {
@@ -205,7 +211,7 @@ class InFlight extends AsyncResource implements CallHandle {
         this.settled = true
         this.consumer.end(text)
       } else if (kind === ERROR) {
-        this.fail(fromRecord(JSON.parse(text)))
+        this.fail(fromRecord(record as ErrorRecord))
       } else if (kind === JUDGE) {
         const isFailure = this.consumer.judge?.(fromRecord(JSON.parse(text)))
         nativeHub().answer(this.id, Boolean(isFailure))

@@ -1,6 +1,6 @@
 /** Options and requests on their way to Rust, which validates them. */
 import type { ClientEvent } from '../../index'
-import { describe, invalid } from './errors'
+import { describe, invalid, unknown } from './errors'
 
 /** Among the options of a call: who hears of its events. For the faces; a symbol is never encoded. */
 export const EVENTS = Symbol('events')
@@ -61,6 +61,45 @@ export function optionsObject(name: string, value: unknown): Record<string, unkn
   if (value === undefined || value === null) return {}
   if (typeof value !== 'object' || Array.isArray(value)) throw invalid(name, value, 'an object')
   return value as Record<string, unknown>
+}
+
+/** Checks that only these options are there. */
+export function onlyThese(options: object, known: readonly string[]): void {
+  for (const name of Object.keys(options)) if (!known.includes(name)) throw unknown(name, known.join(', '))
+}
+
+/** Checks a text that must say something. */
+export function nonEmpty(name: string, value: unknown, accepted: string): string {
+  if (typeof value !== 'string' || value === '') throw invalid(name, value, accepted)
+  return value
+}
+
+/** Checks a number within bounds. */
+export function numberIn(name: string, value: unknown, from: number, to = Number.MAX_VALUE): number {
+  if (typeof value === 'number' && value >= from && value <= to) return value
+  throw invalid(name, value, to === Number.MAX_VALUE ? `a number from ${from}` : `a number from ${from} to ${to}`)
+}
+
+/** Checks one of a set of words. */
+export function oneOf<T extends string>(name: string, value: unknown, words: readonly T[]): T {
+  if (!words.includes(value as T)) throw invalid(name, value, words.map((word) => `'${word}'`).join(', '))
+  return value as T
+}
+
+/** The longest time that an option may name, seven days: as Rust has it. */
+const LONGEST_MS = 604_800_000
+
+/** Checks a whole number. */
+export function wholeNumber(name: string, value: unknown, from: number): number {
+  if (!Number.isInteger(value) || (value as number) < from) throw invalid(name, value, `a whole number from ${from}`)
+  return value as number
+}
+
+/** Checks a time. */
+export function wholeMs(name: string, value: unknown, from = 0): number {
+  if (!Number.isInteger(value) || (value as number) < from || (value as number) > LONGEST_MS)
+    throw invalid(name, value, `whole milliseconds from ${from} to ${LONGEST_MS}`)
+  return value as number
 }
 
 /** Checks an optional callback. */

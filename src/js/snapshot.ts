@@ -28,16 +28,37 @@ export function readOptions(options: SnapshotOptions | undefined): 'full' | 'has
 export function ofResult(result: StreamResult, version: 1 = 1): Native {
   const { text, reasoning, refusal, finishReason, usage, sessionId, attempts, recoveries, parts, seams } = result
   const pieces = attempts.reduce((sum, attempt) => sum + attempt.pieces, 0)
+  const toolCalls = result.toolCalls?.map(({ id, function: { name, arguments: text } }) => ({
+    id,
+    name,
+    arguments: text,
+  }))
   const identity = { id: result.id ?? undefined, created: result.created ?? undefined, model: result.model }
-  const answer = { ...identity, text, reasoning, refusal, finishReason: finishReason ?? undefined, pieces }
-  return { version, sessionId, answer, usage: usage ?? undefined, attempts, recoveries, parts, seams }
+  const answer = {
+    ...identity,
+    text,
+    reasoning,
+    refusal,
+    finishReason: finishReason ?? undefined,
+    toolCalls,
+    complete: true,
+    pieces,
+  }
+  const costUsd = result.costUsd
+  return { version, sessionId, answer, usage: usage ?? undefined, costUsd, attempts, recoveries, parts, seams }
 }
 
-/** A snapshot that holds only so much of the text, in UTF-16 units: what a reader has. */
-export function clip(snapshot: Native, taken: number): Native {
+/** What a reader has of a text: UTF-16 units, and pieces. */
+export interface Taken {
+  length: number
+  pieces: number
+}
+
+/** A snapshot that holds only so much of the text as a reader has. */
+export function clip(snapshot: Native, taken: Taken): Native {
   const { answer } = snapshot
-  if (taken >= answer.text.length) return snapshot
-  const text = answer.text.slice(0, taken)
+  if (taken.length >= answer.text.length) return snapshot
+  const text = answer.text.slice(0, taken.length)
   let left = [...text].length
   const parts = snapshot.parts.map((part) => {
     const characters = Math.min(part.characters, left)
@@ -46,7 +67,14 @@ export function clip(snapshot: Native, taken: number): Native {
   })
   return {
     ...snapshot,
-    answer: { ...answer, text, finishReason: undefined },
+    answer: {
+      ...answer,
+      text,
+      pieces: taken.pieces,
+      finishReason: undefined,
+      complete: undefined,
+      toolCalls: undefined,
+    },
     parts: parts.filter((part) => part.characters > 0),
   }
 }

@@ -1,7 +1,7 @@
 /** `ChatStream`: one streamed answer, read as chunks, as text, or in one piece. */
 import type { ChatCompletionChunk, Snapshot, SnapshotOptions, StreamResult } from '../../index'
 import { type CallHandle, CHUNKS, type Consumer, NOTHING, TEXT } from './hub'
-import { clip, complete, ofResult, readOptions } from './snapshot'
+import { clip, complete, ofResult, readOptions, type Taken } from './snapshot'
 
 /** How many pieces may wait for a reader before the socket is paused, and when it goes on. */
 const HIGH_WATER = 256
@@ -14,8 +14,8 @@ export interface Start {
   body: string
   /** The caller asked for the usage: one more chunk comes after the text. */
   withUsage: boolean
-  /** How much of the text was delivered before this call, in UTF-16 units. */
-  earlier: number
+  /** What was delivered before this call. */
+  earlier: Taken
 }
 
 class Deferred<T> {
@@ -50,11 +50,10 @@ export class ChatStream implements AsyncIterable<ChatCompletionChunk> {
   /** A reader has left: what still comes is nobody's. */
   #left = false
   readonly #start: Start
-  /** How much of the text the reader has, in UTF-16 units. */
-  #taken: number
+  /** What the reader has. */
+  #taken: Taken
   /** How it ended: what a snapshot is made of when Rust has forgotten the call. */
   #ended: StreamResult | undefined
-  #error: { snapshot?: Snapshot } | undefined
   /** Somebody waits for the end who does not read: nothing may wait for a reader. */
   #unbounded = false
 
@@ -64,7 +63,7 @@ export class ChatStream implements AsyncIterable<ChatCompletionChunk> {
 
   private constructor(start: Start) {
     this.#start = start
-    this.#taken = start.earlier
+    this.#taken = { ...start.earlier }
     this.#call = start.enter({
       piece: (text) => this.#onPiece(text),
       complete: (text) => this.#onComplete(text),
@@ -84,7 +83,7 @@ export class ChatStream implements AsyncIterable<ChatCompletionChunk> {
 
   get textStream(): AsyncIterable<string> {
     const take = (piece: string) => {
-      this.#taken += piece.length
+      this.#take(piece)
       return piece
     }
     return { [Symbol.asyncIterator]: () => this.#iterate('text', take) }
@@ -93,7 +92,7 @@ export class ChatStream implements AsyncIterable<ChatCompletionChunk> {
   [Symbol.asyncIterator](): AsyncIterator<ChatCompletionChunk, undefined> {
     return this.#iterate('chunks', (json) => {
       const chunk = JSON.parse(json) as ChatCompletionChunk
-      this.#taken += textOf(chunk).length
+      this.#take(textOf(chunk))
       return chunk
     })
   }
@@ -116,11 +115,16 @@ export class ChatStream implements AsyncIterable<ChatCompletionChunk> {
   snapshot(options?: SnapshotOptions): Snapshot {
     const messages = readOptions(options)
     const { body } = this.#start
-    const ended = this.#error?.snapshot ?? (this.#ended && ofResult(this.#ended))
-    const native = ended ?? JSON.parse(this.#call.snapshot())
+    const native = this.#ended ? ofResult(this.#ended) : JSON.parse(this.#call.snapshot())
     // Who waits for the whole has all of it.
-    const taken = this.#reader === 'whole' || (this.#reader === undefined && this.#unbounded) ? Infinity : this.#taken
-    return complete(clip(native, taken), body, messages)
+    const whole = this.#reader === 'whole' || (this.#reader === undefined && this.#unbounded)
+    return complete(whole ? native : clip(native, this.#taken), body, messages)
+  }
+
+  #take(text: string) {
+    if (text === '') return
+    this.#taken.length += text.length
+    this.#taken.pieces++
   }
 
   #begin() {
@@ -198,7 +202,7 @@ export class ChatStream implements AsyncIterable<ChatCompletionChunk> {
   #onRestart() {
     this.#pieces = []
     this.#head = 0
-    this.#taken = 0
+    this.#taken = { length: 0, pieces: 0 }
   }
 
   #onComplete(text: string) {
@@ -216,7 +220,6 @@ export class ChatStream implements AsyncIterable<ChatCompletionChunk> {
   }
 
   #onError(error: unknown) {
-    this.#error = error as { snapshot?: Snapshot } | undefined
     this.#text.reject(error)
     this.#result.reject(error)
     if (!this.#complete) this.#failure = { error }

@@ -21,6 +21,8 @@ pub enum Decision {
     /// Another attempt, with the n-th of these waits before the n-th retry; the last one repeats.
     /// Neither jitter nor the backoff's limits apply. Never empty.
     After(Arc<[Duration]>),
+    /// The same, and no attempt after the one that follows the last of these waits.
+    Only(Arc<[Duration]>),
 }
 
 /// Causes that a status does not tell: a refusal with one of these codes goes by it alone, or a row
@@ -206,6 +208,14 @@ fn kind_of(status: u16) -> Option<Kind> {
 }
 
 impl Decision {
+    /// What it comes to after so many attempts.
+    pub fn after(&self, attempts: usize) -> &Decision {
+        match self {
+            Decision::Only(waits) if attempts > waits.len() => &Decision::Never,
+            other => other,
+        }
+    }
+
     /// The meaning of a failure after this decision about it. What its breaker learns stays.
     pub fn apply(&self, class: Class, kind: Kind) -> Class {
         let next_route = match kind {
@@ -215,7 +225,9 @@ impl Decision {
             _ => NextRoute::Allowed,
         };
         match self {
-            Decision::Retry | Decision::After(_) => Class { retry: true, next_route, ..class },
+            Decision::Retry | Decision::After(_) | Decision::Only(_) => {
+                Class { retry: true, next_route, ..class }
+            }
             Decision::Fallback => Class { retry: false, next_route, ..class },
             Decision::Never => Class { retry: false, next_route: NextRoute::Never, ..class },
         }

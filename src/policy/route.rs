@@ -111,6 +111,12 @@ pub fn score(health: f64, latency_ms: Option<u64>, fastest_ms: Option<u64>) -> f
     HEALTH_SHARE * health.clamp(0.0, 100.0) + LATENCY_SHARE * latency_score
 }
 
+/// The [`score`] of each of these routes, in their order.
+pub fn scores(routes: &[Shown]) -> Vec<f64> {
+    let fastest = routes.iter().filter_map(|shown| shown.latency_ms).min();
+    routes.iter().map(|shown| score(shown.health, shown.latency_ms, fastest)).collect()
+}
+
 /// One endpoint of a model, as it stands now.
 #[derive(Clone, Debug)]
 pub struct Candidate {
@@ -142,11 +148,12 @@ pub fn order(strategy: Strategy, candidates: &[Candidate], rng: &mut dyn Rng) ->
             order.sort_by_key(|index| Ordered(rings[*index]));
         }
         Strategy::Score => {
-            let fastest = candidates.iter().filter_map(|candidate| candidate.shown.latency_ms).min();
-            let scores: Vec<f64> = candidates
-                .iter()
-                .map(|Candidate { shown, .. }| {
-                    let lacks = 100.0 - score(shown.health, shown.latency_ms, fastest);
+            let shown: Vec<Shown> = candidates.iter().map(|candidate| candidate.shown).collect();
+            let scores: Vec<f64> = scores(&shown)
+                .into_iter()
+                .zip(&shown)
+                .map(|(score, shown)| {
+                    let lacks = 100.0 - score;
                     let halves = shown.idle.as_secs_f64() / FORGIVEN_HALF.as_secs_f64();
                     100.0 - lacks * 0.5_f64.powf(halves)
                 })

@@ -20,7 +20,8 @@ pub struct Identity {
     pub service_tier: Option<String>,
 }
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct ToolCall {
     pub id: String,
     pub name: String,
@@ -33,6 +34,8 @@ pub struct Choice {
     pub reasoning: String,
     pub refusal: String,
     pub tool_calls: Vec<ToolCall>,
+    /// `function_call`, the form before tool calls.
+    pub function_call: Option<ToolCall>,
     /// `logprobs.content` and `logprobs.refusal`, joined over the chunks.
     pub logprobs: Option<Map<String, Value>>,
     pub finish_reason: Option<String>,
@@ -59,6 +62,12 @@ impl Journal {
         self.choices.get_mut(index as usize)
     }
 
+    /// How many choices the answer has.
+    #[allow(clippy::len_without_is_empty)] // At least one.
+    pub fn len(&self) -> usize {
+        self.choices.len()
+    }
+
     pub fn first(&self) -> &Choice {
         &self.choices[0]
     }
@@ -72,6 +81,7 @@ impl Journal {
     pub fn begin_again(&mut self) {
         for choice in &mut self.choices {
             choice.tool_calls.clear();
+            choice.function_call = None;
             choice.finish_reason = None;
         }
         self.usage = None;
@@ -90,6 +100,14 @@ impl Journal {
         }
         chunk["choices"] =
             json!([{ "index": index, "delta": delta, "logprobs": null, "finish_reason": finish_reason }]);
+        chunk.to_string()
+    }
+
+    /// The chunk that tells the usage, with the identity of the answer.
+    pub fn usage_chunk(&self, usage: &Value) -> String {
+        let mut chunk: Value = serde_json::from_str(&self.chunk(0, Value::Null, None)).unwrap_or_default();
+        chunk["choices"] = json!([]);
+        chunk["usage"] = usage.clone();
         chunk.to_string()
     }
 
@@ -131,6 +149,27 @@ impl Choice {
         self.tool_calls.get_mut(index)
     }
 
+    /// Makes the held tool calls whole: those that nothing was said of are none (a provider may count
+    /// from one), and one without arguments has an empty object. `strict`: arguments that are no JSON
+    /// are an error, the name of their call; otherwise such a call was cut off and is left out.
+    pub fn settle_tool_calls(&mut self, strict: bool) -> std::result::Result<(), String> {
+        self.tool_calls.retain(|call| *call != ToolCall::default());
+        for call in &mut self.tool_calls {
+            if call.arguments.trim_ascii().is_empty() {
+                call.arguments = "{}".to_owned();
+            }
+        }
+        let parses = |call: &ToolCall| serde_json::from_str::<serde::de::IgnoredAny>(&call.arguments).is_ok();
+        if !strict {
+            self.tool_calls.retain(parses);
+            return Ok(());
+        }
+        match self.tool_calls.iter().find(|call| !parses(call)) {
+            Some(call) => Err(call.name.clone()),
+            None => Ok(()),
+        }
+    }
+
     /// Adds the `logprobs` of one chunk.
     pub fn add_logprobs(&mut self, logprobs: Map<String, Value>) {
         let all = self.logprobs.get_or_insert_with(Map::new);
@@ -148,7 +187,8 @@ impl Choice {
     fn completion(&self, index: usize) -> Value {
         let mut message = Map::new();
         message.insert("role".into(), json!("assistant"));
-        let silent = self.text.is_empty() && (!self.tool_calls.is_empty() || !self.refusal.is_empty());
+        let calls = !self.tool_calls.is_empty() || self.function_call.is_some();
+        let silent = self.text.is_empty() && (calls || !self.refusal.is_empty());
         message.insert("content".into(), if silent { Value::Null } else { json!(self.text) });
         message.insert(
             "refusal".into(),
@@ -159,6 +199,9 @@ impl Choice {
         }
         if !self.tool_calls.is_empty() {
             message.insert("tool_calls".into(), self.tool_calls());
+        }
+        if let Some(call) = &self.function_call {
+            message.insert("function_call".into(), json!({ "name": call.name, "arguments": call.arguments }));
         }
         json!({
             "index": index,

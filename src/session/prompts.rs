@@ -45,7 +45,9 @@ pub struct Prompt {
 /// Asks for the rest of `partial`. `messages` is the JSON array of the caller's original messages.
 pub fn continuation(messages: &str, partial: &str, style: Style) -> Prompt {
     let turn = json!({ "role": "assistant", "content": partial });
-    let anchor = (style == Style::Anchored).then(|| anchor(partial).to_owned());
+    // Of a few words the rest can honestly begin with the same: they are no anchor.
+    let long = partial.chars().nth(ANCHOR_MIN - 1).is_some();
+    let anchor = (style == Style::Anchored && long).then(|| anchor(partial).to_owned());
     let added = match style {
         Style::Prefill => vec![turn],
         Style::System => vec![json!({ "role": "system", "content": instruction(partial, None) })],
@@ -166,12 +168,12 @@ mod tests {
     #[test]
     fn an_anchor_is_the_shortest_end_that_stands_only_once() {
         let anchor = |partial: &str| continuation("[]", partial, Style::Anchored).anchor.unwrap();
-        assert_eq!(anchor("short"), "short");
         assert_eq!(anchor("the quick brown fox jumps over the lazy do"), "fox jumps over the lazy do");
         let refrain = "sing it low and sing it high again, my dear ";
         assert_eq!(anchor(&format!("one {refrain}two {refrain}")), format!("two {refrain}"));
         assert_eq!(anchor(&"羊".repeat(300)), "羊".repeat(ANCHOR_MIN));
         assert_eq!(continuation("[]", "half", Style::Dialog).anchor, None);
+        assert_eq!(continuation("[]", "too short", Style::Anchored).anchor, None);
     }
 
     #[test]

@@ -4,12 +4,15 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::journal::{Identity, Journal};
+use super::journal::{Choice, Identity, Journal, ToolCall};
 use super::splice::Seam;
 use crate::error::{AttemptRecord, Error, Result};
 
 /// The version of the form below. Another number is refused.
 pub const VERSION: u32 = 1;
+
+/// More than any answer has of anything: what is counted on from a snapshot cannot overflow.
+const MAX_COUNT: u64 = 1_000_000_000;
 
 /// Who wrote which part of an answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,6 +35,8 @@ pub struct Snapshot {
     /// The sum over the attempts that are over and reported it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub usage: Option<Value>,
+    /// What these attempts have cost, in USD; none where a price is not known.
+    pub cost_usd: Option<f64>,
     pub attempts: Vec<AttemptRecord>,
     /// How often the answer was taken up again.
     pub recoveries: u32,
@@ -53,17 +58,35 @@ pub struct Received {
     pub reasoning: String,
     #[serde(skip_serializing_if = "String::is_empty")]
     pub refusal: String,
-    /// Set when the answer is whole.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub finish_reason: Option<String>,
+    /// The answer is whole: to go on with it asks nobody.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub complete: bool,
+    /// The tool calls of an answer that is whole.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tool_calls: Vec<ToolCall>,
+    /// A tool call has begun and broke off: the answer needs one.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub lost_tool_call: bool,
     /// In how many pieces the text came: about its tokens.
     pub pieces: u64,
+}
+
+impl Received {
+    /// The answer is whole.
+    pub fn finish(&mut self, choice: &Choice) {
+        self.complete = true;
+        self.lost_tool_call = false;
+        self.finish_reason.clone_from(&choice.finish_reason);
+        self.tool_calls.clone_from(&choice.tool_calls);
+    }
 }
 
 impl Snapshot {
     /// The snapshot of a call of which nothing has come yet.
     pub fn new(session_id: String) -> Self {
-        Snapshot { version: VERSION, session_id, ..Snapshot::default() }
+        Snapshot { version: VERSION, session_id, cost_usd: Some(0.0), ..Snapshot::default() }
     }
 
     /// Reads what [`serde_json`] wrote of one.
@@ -72,13 +95,18 @@ impl Snapshot {
         let value: Value =
             serde_json::from_str(json).map_err(|_| Error::invalid("snapshot", "no JSON", ACCEPTED))?;
         let version = value.get("version").unwrap_or(&Value::Null);
-        if *version != Value::from(VERSION) {
+        if version.as_u64() != Some(u64::from(VERSION)) {
             return Err(Error::invalid("snapshot.version", version, "1"));
         }
         let snapshot: Snapshot = serde_json::from_value(value)
             .map_err(|error| Error::invalid("snapshot", format!("one with a fault ({error})"), ACCEPTED))?;
         if snapshot.session_id.is_empty() {
             return Err(Error::invalid("snapshot.sessionId", "nothing", ACCEPTED));
+        }
+        let counts = snapshot.parts.iter().map(|part| part.characters as u64);
+        let counts = counts.chain([u64::from(snapshot.recoveries), snapshot.answer.pieces]);
+        if let Some(count) = counts.max().filter(|count| *count > MAX_COUNT) {
+            return Err(Error::invalid("snapshot", format!("one that counts to {count}"), ACCEPTED));
         }
         Ok(snapshot)
     }
@@ -92,6 +120,7 @@ impl Snapshot {
             choice.reasoning.clone_from(&self.answer.reasoning);
             choice.refusal.clone_from(&self.answer.refusal);
             choice.finish_reason.clone_from(&self.answer.finish_reason);
+            choice.tool_calls.clone_from(&self.answer.tool_calls);
         }
         journal
     }
@@ -110,8 +139,8 @@ impl Snapshot {
 
     /// The consumer has something of the answer.
     pub fn has_begun(&self) -> bool {
-        let Received { text, reasoning, refusal, .. } = &self.answer;
-        !(text.is_empty() && reasoning.is_empty() && refusal.is_empty())
+        let Received { text, reasoning, refusal, complete, lost_tool_call, .. } = &self.answer;
+        *complete || *lost_tool_call || !(text.is_empty() && reasoning.is_empty() && refusal.is_empty())
     }
 }
 
@@ -143,6 +172,7 @@ mod tests {
             (r#"{"version":2,"sessionId":"s"}"#, "got 2; accepted: 1"),
             (r#"{"version":1,"sessionId":"s","attempts":3}"#, "one with a fault"),
             (r#"{"version":1}"#, "snapshot.sessionId"),
+            (r#"{"version":1,"sessionId":"s","recoveries":4294967295}"#, "counts to 4294967295"),
         ] {
             let error = Snapshot::parse(given).unwrap_err();
             assert!(error.message.contains(said), "{error}");

@@ -264,6 +264,7 @@ fn text(scenario: &Scenario, context: &Context<'_>, seeded: &mut Seeded) -> Piec
     match (scenario.repeat, &scenario.pieces, &scenario.text) {
         (Some(count), Some(pieces), _) => Pieces::Cycle { units: pieces.clone(), count },
         (Some(count), None, Some(text)) => Pieces::Cycle { units: vec![text.clone()], count },
+        (Some(count), None, None) if scenario.stamp => Pieces::Stamped { count },
         (Some(count), None, None) => Pieces::Numbered { count },
         (None, Some(pieces), _) => Pieces::exact(pieces),
         (None, None, Some(text)) => Pieces::split(text.clone(), scenario.piece_chars, seeded),

@@ -1,5 +1,7 @@
 //! Text in pieces, split the same way for the same seed, and written as JSON without a tree.
 
+use std::time::SystemTime;
+
 use bytes::{BufMut, BytesMut};
 
 /// A small generator with a fixed sequence (SplitMix64, Steele et al. 2014), so that an answer
@@ -35,7 +37,12 @@ pub(super) enum Pieces {
     Cycle { units: Vec<String>, count: u64 },
     /// So many pieces, each a space and its number.
     Numbered { count: u64 },
+    /// So many pieces, each the time at which it is written.
+    Stamped { count: u64 },
 }
+
+/// The digits of a stamp; a space follows them.
+const STAMP_DIGITS: usize = 9;
 
 impl Pieces {
     pub(super) fn none() -> Self {
@@ -79,7 +86,7 @@ impl Pieces {
                     *count
                 }
             }
-            Self::Numbered { count } => *count,
+            Self::Numbered { count } | Self::Stamped { count } => *count,
         }
     }
 
@@ -96,6 +103,7 @@ impl Pieces {
                 out.put_u8(b' ');
                 number(at, out);
             }
+            Self::Stamped { .. } => stamp(SystemTime::now(), out),
         }
     }
 
@@ -107,6 +115,8 @@ impl Pieces {
                 units.iter().cycle().take(*count as usize).map(String::as_str).collect()
             }
             Self::Numbered { count } => (0..*count).map(|at| format!(" {at}")).collect(),
+            // Of its pieces only the length is known beforehand.
+            Self::Stamped { count } => " ".repeat((STAMP_DIGITS + 1) * *count as usize),
         }
     }
 
@@ -135,6 +145,7 @@ impl Pieces {
             }
             Self::Cycle { units, .. } => units[(at % units.len() as u64) as usize].len(),
             Self::Numbered { .. } => 2 + at.checked_ilog10().unwrap_or(0) as usize,
+            Self::Stamped { .. } => STAMP_DIGITS + 1,
         }
     }
 }
@@ -164,6 +175,17 @@ pub(super) fn escape(text: &str, out: &mut BytesMut) {
         }
     }
     out.extend_from_slice(&bytes[written..]);
+}
+
+/// Writes the last digits of a time in microseconds since 1970, and a space: always the same length.
+fn stamp(time: SystemTime, out: &mut BytesMut) {
+    let mut micros = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_micros();
+    let mut text = [b' '; STAMP_DIGITS + 1];
+    for digit in text[..STAMP_DIGITS].iter_mut().rev() {
+        *digit = b'0' + (micros % 10) as u8;
+        micros /= 10;
+    }
+    out.extend_from_slice(&text);
 }
 
 /// Writes a number in decimal.
@@ -208,6 +230,13 @@ mod tests {
         }
         assert_ne!(Seeded::new(1, 1).id(8), Seeded::new(1, 2).id(8));
         assert_eq!(Pieces::split(String::new(), None, &mut Seeded::new(1, 1)).len(), 0);
+    }
+
+    #[test]
+    fn a_stamp_is_the_last_nine_digits_of_the_microseconds_and_a_space() {
+        let mut out = BytesMut::new();
+        stamp(SystemTime::UNIX_EPOCH + std::time::Duration::from_micros(1_234_000_000_042), &mut out);
+        assert_eq!(&out[..], b"000000042 ");
     }
 
     #[test]

@@ -60,6 +60,9 @@ pub struct Scenario {
     /// turn, or a space and its number. Also accepted as `totalPieces`.
     #[serde(alias = "totalPieces")]
     pub repeat: Option<u64>,
+    /// Whether each piece of `repeat` is the time at which it is written in place of a number: the last
+    /// nine digits of the microseconds since 1970, and a space; default false. Measures delivery.
+    pub stamp: bool,
     /// Text sent as `reasoning_content` before the answer; none by default.
     pub reasoning: Option<String>,
     /// Text sent as `refusal`; then an answer is sent only if the scenario gives one.
@@ -341,6 +344,9 @@ impl Scenario {
         if self.text.is_some() && self.pieces.is_some() {
             return Err("text and pieces exclude each other; give one".to_owned());
         }
+        if self.stamp && (self.repeat.is_none() || self.text.is_some() || self.pieces.is_some()) {
+            return Err("stamp needs repeat, and neither text nor pieces".to_owned());
+        }
         Ok(())
     }
 }
@@ -382,6 +388,8 @@ mod tests {
         assert!(refusal(r#"{"headers":{"a b":"c"}}"#).contains("not a header name"));
         assert!(refusal(r#"{"headers":{"a":["c","d\r\nset-cookie: x"]}}"#).contains("headers.a"));
         assert!(refusal(r#"{"text":"a","pieces":["a"]}"#).contains("exclude each other"));
+        assert!(refusal(r#"{"stamp":true}"#).contains("stamp needs repeat"));
+        assert!(refusal(r#"{"stamp":true,"repeat":2,"text":"a"}"#).contains("neither text nor pieces"));
         assert!(refusal("[]").contains("must be an object"));
     }
 

@@ -36,6 +36,13 @@ impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
             fn visit_str<E: de::Error>(self, text: &str) -> std::result::Result<Self::Value, E> {
                 Ok(Text(Cow::Owned(text.to_owned())))
             }
+            // Some send numbers where OpenAI sends text (`id`).
+            fn visit_u64<E: de::Error>(self, number: u64) -> std::result::Result<Self::Value, E> {
+                Ok(Text(Cow::Owned(number.to_string())))
+            }
+            fn visit_i64<E: de::Error>(self, number: i64) -> std::result::Result<Self::Value, E> {
+                Ok(Text(Cow::Owned(number.to_string())))
+            }
             fn visit_string<E: de::Error>(self, text: String) -> std::result::Result<Self::Value, E> {
                 Ok(Text(Cow::Owned(text)))
             }
@@ -65,7 +72,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
 pub struct Chunk<'a> {
     #[serde(borrow, default)]
     pub id: Option<Text<'a>>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "seconds")]
     pub created: Option<u64>,
     #[serde(borrow, default)]
     pub model: Option<Text<'a>>,
@@ -85,7 +92,7 @@ pub struct Chunk<'a> {
 
 #[derive(Debug, Default, Deserialize)]
 pub struct Choice<'a> {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_zero")]
     pub index: u32,
     #[serde(borrow, default)]
     pub delta: Option<Delta<'a>>,
@@ -108,11 +115,23 @@ pub struct Delta<'a> {
     pub refusal: Option<Text<'a>>,
     #[serde(borrow, default)]
     pub tool_calls: Option<Vec<ToolCall<'a>>>,
+    /// What came before `tool_calls`; some still send it.
+    #[serde(borrow, default)]
+    pub function_call: Option<Function<'a>>,
+}
+
+/// Epoch seconds, of which some send a fraction.
+fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Option<u64>, D::Error> {
+    Ok(Option::<f64>::deserialize(deserializer)?.map(|seconds| seconds as u64))
+}
+
+fn or_zero<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<u32, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
 #[derive(Debug, Default, Deserialize)]
 pub struct ToolCall<'a> {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_zero")]
     pub index: u32,
     #[serde(borrow, default)]
     pub id: Option<Text<'a>>,
@@ -158,6 +177,7 @@ impl Delta<'_> {
             || some(&self.reasoning)
             || some(&self.refusal)
             || self.tool_calls.as_ref().is_some_and(|calls| !calls.is_empty())
+            || self.function_call.is_some()
     }
 }
 
@@ -187,6 +207,10 @@ pub fn read<'a>(event: Option<&str>, data: &'a str) -> Result<Read<'a>> {
         return Ok(Read::Error(value));
     }
     let chunk: Chunk<'a> = serde_json::from_str(data).map_err(|error| malformed(data, &error))?;
+    if !data.starts_with('{') {
+        // An array can be read field by field, and is no chunk all the same.
+        return Err(malformed(data, &serde::de::Error::custom("expected an object")));
+    }
     if chunk.error.is_some_and(|raw| raw.get() != "null") {
         // Parsed again as a tree: it happens once in a stream.
         return Ok(Read::Error(serde_json::from_str(data).unwrap_or_default()));

@@ -15,6 +15,9 @@ pub struct ChatRequest {
     fields: Vec<(String, Box<RawValue>)>,
 }
 
+/// The fields that limit the tokens of an answer.
+const TOKEN_LIMITS: [&str; 2] = ["max_tokens", "max_completion_tokens"];
+
 impl ChatRequest {
     /// Reads the caller's JSON. Refuses what is no object and an object without messages.
     pub fn parse(json: &str) -> Result<Self> {
@@ -29,12 +32,21 @@ impl ChatRequest {
             Some(raw) if raw.get()[1..].trim_start().starts_with(']') => {
                 return Err(Error::invalid("request.messages", "an empty array", "at least one message"));
             }
-            Some(_) => {}
+            Some(raw) => each_is_an_object(raw)?,
         }
         if let Some(raw) = request.field("model")
-            && !raw.get().starts_with('"')
+            && (!raw.get().starts_with('"') || raw.get() == "\"\"")
         {
             return Err(Error::invalid("request.model", cut(raw.get(), 40), "a model's name"));
+        }
+        for (name, path) in
+            [("max_tokens", "request.max_tokens"), ("max_completion_tokens", "request.max_completion_tokens")]
+        {
+            if let Some(raw) = request.field(name)
+                && !matches!(serde_json::from_str::<u64>(raw.get()), Ok(1..))
+            {
+                return Err(Error::invalid(path, cut(raw.get(), 40), "a whole number from 1"));
+            }
         }
         if let Some(raw) = request.field("n")
             && !matches!(serde_json::from_str::<u32>(raw.get()), Ok(1..=128))
@@ -72,9 +84,19 @@ impl ChatRequest {
         self.read::<StreamOptions>("stream_options").and_then(|o| o.include_usage).unwrap_or(false)
     }
 
-    /// The most tokens that the answer may have, where the caller said so.
+    /// The most tokens that the answer may have, where the caller said so: the larger one where there
+    /// are two limits.
     pub fn max_tokens(&self) -> Option<u64> {
-        self.read("max_completion_tokens").or_else(|| self.read("max_tokens"))
+        self.token_limits().max()
+    }
+
+    /// Nothing is left of a limit when so many tokens were received.
+    pub fn is_used_up(&self, received: u64) -> bool {
+        self.token_limits().min().is_some_and(|least| least <= received)
+    }
+
+    fn token_limits(&self) -> impl Iterator<Item = u64> {
+        TOKEN_LIMITS.iter().filter_map(|name| self.read(name))
     }
 
     /// The caller asked for JSON (`response_format`): an answer that cannot be continued in the middle.
@@ -117,7 +139,8 @@ impl ChatRequest {
 pub struct Instead<'a> {
     /// A JSON array.
     pub messages: Option<&'a RawValue>,
-    pub max_tokens: Option<u64>,
+    /// How many tokens of the answer were received before: the limits are reduced by so many.
+    pub received: u64,
     /// `session_id`, where the caller has not said one.
     pub session_id: Option<&'a str>,
 }
@@ -141,8 +164,13 @@ impl Serialize for Body<'_> {
                 "messages" if self.instead.messages.is_some() => {
                     map.serialize_entry(key, &self.instead.messages)?;
                 }
-                "max_tokens" | "max_completion_tokens" if self.instead.max_tokens.is_some() => {
-                    map.serialize_entry(key, &self.instead.max_tokens)?;
+                name if self.instead.received > 0 && TOKEN_LIMITS.contains(&name) => {
+                    match serde_json::from_str::<u64>(value.get()) {
+                        Ok(limit) => {
+                            map.serialize_entry(key, &limit.saturating_sub(self.instead.received))?
+                        }
+                        Err(_) => map.serialize_entry(key, value)?,
+                    }
                 }
                 _ => map.serialize_entry(key, value)?,
             }
@@ -167,6 +195,19 @@ impl Serialize for Body<'_> {
             map.serialize_entry("stream_options", &options)?;
         }
         map.end()
+    }
+}
+
+/// Refuses an array in which something is no message.
+fn each_is_an_object(messages: &RawValue) -> Result<()> {
+    // It was read as JSON before.
+    let items: Vec<&RawValue> = serde_json::from_str(messages.get()).unwrap_or_default();
+    match items.iter().position(|item| !item.get().starts_with('{')) {
+        None => Ok(()),
+        Some(place) => {
+            let name = format!("request.messages[{place}]");
+            Err(Error::invalid(&name, cut(items[place].get(), 40), "a message, an object"))
+        }
     }
 }
 
@@ -214,13 +255,13 @@ mod tests {
 
     #[test]
     fn usage_is_asked_for_and_the_other_stream_options_stay() {
-        let json = r#"{"messages":[1],"stream_options":{"include_obfuscation":false,"include_usage":true}}"#;
+        let json = r#"{"messages":[{}],"stream_options":{"include_obfuscation":false,"include_usage":true}}"#;
         assert!(
             body(json, true)
                 .ends_with(r#""stream_options":{"include_obfuscation":false,"include_usage":true}}"#)
         );
         assert!(body(json, false).ends_with(r#""stream_options":{"include_obfuscation":false}}"#));
-        assert!(!body(r#"{"messages":[1]}"#, false).contains("stream_options"));
+        assert!(!body(r#"{"messages":[{}]}"#, false).contains("stream_options"));
     }
 
     #[test]
@@ -230,11 +271,39 @@ mod tests {
             String::from_utf8(ChatRequest::parse(json).unwrap().encode("m", false, &instead)).unwrap()
         };
         assert_eq!(
-            body(r#"{"messages":[1]}"#),
-            r#"{"model":"m","messages":[1],"session_id":"s1","stream":true}"#
+            body(r#"{"messages":[{}]}"#),
+            r#"{"model":"m","messages":[{}],"session_id":"s1","stream":true}"#
         );
-        let own = body(r#"{"messages":[1],"session_id":"mine"}"#);
+        let own = body(r#"{"messages":[{}],"session_id":"mine"}"#);
         assert!(own.contains(r#""session_id":"mine""#) && !own.contains("s1"), "{own}");
+    }
+
+    #[test]
+    fn what_no_provider_takes_is_refused_by_its_name() {
+        for (bad, name) in [
+            (r#"{"messages":[{},null]}"#, "request.messages[1]: got null"),
+            (r#"{"messages":["hi"]}"#, "request.messages[0]: got \"hi\""),
+            (r#"{"messages":[{}],"model":""}"#, "request.model: got \"\""),
+            (r#"{"messages":[{}],"max_tokens":-5}"#, "request.max_tokens: got -5"),
+            (r#"{"messages":[{}],"max_completion_tokens":0.5}"#, "request.max_completion_tokens: got 0.5"),
+        ] {
+            let error = ChatRequest::parse(bad).unwrap_err();
+            assert!(error.kind == Kind::Invalid && error.message.starts_with(name), "{error}");
+        }
+        ChatRequest::parse(r#"{"messages":[{}],"model":null,"max_tokens":null}"#).unwrap();
+    }
+
+    #[test]
+    fn each_limit_is_reduced_by_what_was_received() {
+        let json = r#"{"messages":[{}],"max_tokens":20,"max_completion_tokens":50}"#;
+        let request = ChatRequest::parse(json).unwrap();
+        let instead = Instead { received: 2, ..Instead::default() };
+        let body = String::from_utf8(request.encode("m", false, &instead)).unwrap();
+        assert!(body.contains(r#""max_tokens":18,"max_completion_tokens":48"#), "{body}");
+        assert_eq!(
+            (request.max_tokens(), request.is_used_up(19), request.is_used_up(20)),
+            (Some(50), false, true)
+        );
     }
 
     #[test]

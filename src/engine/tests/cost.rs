@@ -71,7 +71,7 @@ async fn without_the_option_the_catalogues_prices_hold_and_nothing_is_refused() 
     let script = vec![used(stream().say("a"), 1_000_000, 0), used(stream().say("a"), 1, 1)];
     let scene = Scene::new(json!({}), script);
     assert_eq!(result(&scene.call().await)["costUsd"], 8.0);
-    let strange = Ask { request: json!({ "model": "strange", "messages": [1] }), ..Ask::default() };
+    let strange = Ask { request: json!({ "model": "strange", "messages": [{}] }), ..Ask::default() };
     assert_eq!(result(&scene.ask(strange).await)["costUsd"], Value::Null);
     assert_eq!(scene.client.cost()["spentUsd"], 8.0);
 }
@@ -277,7 +277,7 @@ async fn each_key_has_its_own_cap() {
 #[tokio::test(start_paused = true)]
 async fn a_model_without_a_price_is_refused_where_there_is_a_cap() {
     let scene = Scene::new(capped(10.0), vec![]);
-    let strange = Ask { request: json!({ "model": "strange", "messages": [1] }), ..Ask::default() };
+    let strange = Ask { request: json!({ "model": "strange", "messages": [{}] }), ..Ask::default() };
     let error = scene.ask(strange).await.error().clone();
     assert_eq!(error.kind, Kind::Invalid);
     assert!(error.message.starts_with("request.model: got 'strange', which has no price"), "{error}");

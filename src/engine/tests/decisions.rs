@@ -52,6 +52,14 @@ async fn the_documents_waits_are_kept_for_each_status() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn waits_that_are_not_repeated_bound_the_attempts() {
+    let rows = json!({ "4xx": { "delaysMs": [1000, 2000], "repeat": false } });
+    let scene = Scene::new(table(rows), vec![refusal(422, "x", "x"); 4]);
+    assert_eq!(scene.call().await.error().status, Some(422));
+    assert_eq!(scene.times(), [0, 1_000, 3_000]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn never_fails_now_with_the_error_itself() {
     let scene = Scene::two(table(json!({ "5xx": "never" })), vec![unavailable()], vec![]);
     let ended = scene.call().await;
@@ -163,7 +171,7 @@ async fn a_wait_after_a_reset_is_within_the_range_that_was_asked_for() {
 
 #[test]
 fn a_bare_status_is_decided_as_its_response_is() {
-    let none = ClientConfig::read(&json!({ "apiKey": "k" })).unwrap().retry.decisions;
+    let none = ClientConfig::read(&json!({ "apiKey": "k" })).unwrap().call.retry.decisions.clone();
     for status in 400..600u16 {
         let error = crate::wire::provider_error::from_response(status, None, b"", &|_| None, 0);
         let by_error = none.decide(error.code(), error.status);

@@ -34,7 +34,7 @@ async fn retries_go_round_the_endpoints_after_the_first_tries() {
 async fn the_next_model_comes_after_the_retries_and_without_a_wait() {
     let options = json!({ "maxRetries": 1, "fallbackModels": ["m2", "m1"] });
     let scene = Scene::new(options, vec![unavailable(), unavailable(), unavailable(), answer(&["a"])]);
-    let request = json!({ "messages": [1], "model": "m1" });
+    let request = json!({ "messages": [{}], "model": "m1" });
     let ended = scene.ask(Ask { request, ..Ask::default() }).await;
     let models: Vec<Value> = scene.requests().iter().map(|seen| seen.json()["model"].clone()).collect();
     assert_eq!(models, ["m1", "m1", "m2", "m2"]);

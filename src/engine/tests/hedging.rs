@@ -242,7 +242,7 @@ async fn the_95th_percentile_is_that_of_the_model_once_20_first_tokens_are_known
     let began = scene.now();
     // 20 of 21 were between 80 and 160 ms, as the histogram has it.
     assert_eq!((scene.call().await.text(), scene.now() - began), ("b", 170));
-    let other = Ask { request: json!({ "model": "m2", "messages": [1] }), ..Ask::default() };
+    let other = Ask { request: json!({ "model": "m2", "messages": [{}] }), ..Ask::default() };
     assert_eq!(scene.ask(other).await.text(), "slow", "of another model none are known");
 }
 

@@ -134,9 +134,9 @@ async fn the_estimate_of_tokens_is_corrected_by_what_was_used() {
     let options = json!({ "rateLimit": { "tokensPerMinute": 600 } });
     let reply = || stream().say("a").finish().usage(10).done();
     let scene = Scene::new(options, vec![reply(), reply(), reply()]);
-    let large = || Ask { request: json!({ "messages": [1], "max_tokens": 500 }), ..Ask::default() };
+    let large = || Ask { request: json!({ "messages": [{}], "max_tokens": 500 }), ..Ask::default() };
     for _ in 0..2 {
-        assert_eq!(scene.ask(large()).await.at, 0, "501 were reserved and 10 used");
+        assert_eq!(scene.ask(large()).await.at, 0, "504 were reserved and 10 used");
     }
     let greedy = stream().say("a").finish().usage(1_000).done();
     let scene = Scene::new(json!({ "rateLimit": { "tokensPerMinute": 600 } }), vec![greedy, reply()]);
@@ -213,7 +213,7 @@ async fn what_waits_for_a_place_and_is_refused_spends_nothing_of_the_rate_limit(
 async fn a_call_that_can_never_pass_fails_at_once_even_behind_others() {
     let options = json!({ "rateLimit": { "capacity": 1, "refillRate": 0.1, "tokensPerMinute": 100 } });
     let scene = Scene::new(options, vec![answer(&["a"]), answer(&["b"])]);
-    let large = Ask { request: json!({ "messages": [1], "max_tokens": 500 }), ..after(10) };
+    let large = Ask { request: json!({ "messages": [{}], "max_tokens": 500 }), ..after(10) };
     let (_, _, large) = futures::join!(scene.call(), scene.ask(after(1)), scene.ask(large));
     assert_eq!((large.error().kind, large.at), (Kind::NeverFits, 10));
 }
@@ -222,9 +222,10 @@ async fn a_call_that_can_never_pass_fails_at_once_even_behind_others() {
 async fn a_small_call_does_not_overtake_a_large_one_that_waits_before_it() {
     let options = json!({ "rateLimit": { "capacity": 100, "tokensPerMinute": 600 } });
     let scene = Scene::new(options, vec![answer(&["a"]), answer(&["b"]), answer(&["c"])]);
-    let of = |tokens: u64, ms| Ask { request: json!({ "messages": [1], "max_tokens": tokens }), ..after(ms) };
+    let of =
+        |tokens: u64, ms| Ask { request: json!({ "messages": [{}], "max_tokens": tokens }), ..after(ms) };
     let (_, large, small) =
-        futures::join!(scene.ask(of(599, 0)), scene.ask(of(499, 10)), scene.ask(of(9, 20)),);
+        futures::join!(scene.ask(of(596, 0)), scene.ask(of(496, 10)), scene.ask(of(6, 20)),);
     assert_eq!(large.events("wait").len(), 1);
     assert!((50_000..50_003).contains(&large.at), "{}", large.at);
     assert!((51_000..51_003).contains(&small.at), "{}", small.at);

@@ -20,3 +20,4 @@ mod routing;
 mod streams;
 mod support;
 mod timeouts;
+mod tool_calls;

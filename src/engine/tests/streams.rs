@@ -58,7 +58,7 @@ async fn the_usage_chunk_is_kept_from_a_caller_who_did_not_ask_for_it() {
 }
 
 fn asks_for_usage() -> Ask {
-    let request = json!({ "messages": [1], "stream_options": { "include_usage": true } });
+    let request = json!({ "messages": [{}], "stream_options": { "include_usage": true } });
     Ask { request, wants: Wants::Chunks, ..Ask::default() }
 }
 
@@ -113,7 +113,7 @@ async fn an_answer_of_two_choices_is_complete_when_both_have_their_finish_reason
         .event(&part(1, "!", Some("length")))
         .done();
     let scene = Scene::new(json!({}), vec![reply.clone()]);
-    let request = json!({ "messages": [1], "n": 2 });
+    let request = json!({ "messages": [{}], "n": 2 });
     let ended = scene.ask(Ask { request, ..Ask::default() }).await;
     assert_eq!((ended.pieces(), ended.completed_at()), (vec!["zero".to_owned()], vec![2_000]));
     let completion = ended.answer().journal.completion();

@@ -2,8 +2,8 @@
 import { setMaxListeners } from 'node:events'
 import type { BatchOptions, BatchProgress, BatchResult, Prompt } from '../../../index'
 import { invalid } from '../errors'
-import { callback, optionsObject, splitSignal, tell } from '../options'
-import { asksOf, Circuit, complete, PRESET, requestOf, wholeNumber } from './prompts'
+import { callback, nonEmpty, optionsObject, splitSignal, tell, wholeNumber } from '../options'
+import { asksOf, Circuit, complete, PRESET, requestOf } from './prompts'
 import { defined } from './shared'
 
 const DEFAULTS = { model: 'gemini-2.5-flash', maxRetries: 3, concurrency: 10 }
@@ -12,8 +12,9 @@ type Source = Iterable<Prompt> | AsyncIterable<Prompt>
 
 export async function batchProcess(prompts: Source, options?: BatchOptions): Promise<BatchResult[]> {
   const total = Array.isArray(prompts) ? { total: prompts.length } : {}
+  const given = { ...total, ...defined(optionsObject('options', options)) }
   const done: BatchResult[] = []
-  for await (const result of batchStream(prompts, { ...total, ...options })) done[result.index] = result
+  for await (const result of batchStream(prompts, given)) done[result.index] = result
   // Stopped before their turn: they have a result all the same.
   if (Array.isArray(prompts)) {
     for (let index = 0; index < prompts.length; index++) {
@@ -37,6 +38,7 @@ export function batchStream(prompts: Source, options?: BatchOptions): AsyncGener
   wholeNumber('concurrency', concurrency, 1)
   wholeNumber('maxRetries', maxRetries, 1)
   if (total !== undefined) wholeNumber('total', total, 0)
+  nonEmpty('model', model, "a model's name")
   const fields = optionsObject('request', request)
   const asks = asksOf(client, PRESET, others)
   const circuit = new Circuit()

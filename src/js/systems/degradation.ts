@@ -7,11 +7,10 @@ import type {
   ModelConfig,
   QueryComplexity,
 } from '../../../index'
-import type { HolySheepStreamingClient } from '../client'
 import { invalid } from '../errors'
 import { classifyComplexity } from '../models'
-import { optionsObject } from '../options'
-import { ask, clientOf, type Messages, REQUEST_DEFAULTS, SILENCE } from './shared'
+import { callback, nonEmpty, numberIn, oneOf, optionsObject } from '../options'
+import { ask, clientOf, Face, Mean, type Messages, REQUEST_DEFAULTS, SILENCE } from './shared'
 
 const CHAIN: readonly ModelConfig[] = [
   { name: 'gpt-4.1', costPerMillionTokens: 8, avgLatencyMs: 800, capability: 'complex', priority: 1 },
@@ -25,23 +24,33 @@ const BREAKER = { failureThreshold: 5, timeout: 60_000 }
 /** Models that statistics are kept of. */
 const MAX_MODELS = 1000
 
+const COMPLEXITIES: readonly QueryComplexity[] = ['simple', 'moderate', 'complex']
+
+function checkModel(path: string, model: ModelConfig) {
+  if (typeof model !== 'object' || model === null) throw invalid(path, model, 'a model: { name, priority … }')
+  nonEmpty(`${path}.name`, model.name, "a model's name")
+  numberIn(`${path}.priority`, model.priority, 0)
+  numberIn(`${path}.costPerMillionTokens`, model.costPerMillionTokens, 0)
+  if (model.avgLatencyMs !== undefined) numberIn(`${path}.avgLatencyMs`, model.avgLatencyMs, 0)
+  if (model.capability !== undefined) oneOf(`${path}.capability`, model.capability, COMPLEXITIES)
+}
+
 /** The service has answered: no breaker counts it. */
 const isClientError = ({ status = 500 }: Error & { status?: number }) => status < 500 && status !== 408
 
+/** What the metrics do not tell of a model. */
 interface Counts {
-  answers: number
-  latencyMs: number
+  latency: Mean
   /** In a row. */
   failures: number
 }
 
-export class ModelDegradationManager {
+export class ModelDegradationManager extends Face {
   static readonly DEFAULT_MODEL_CHAIN: readonly ModelConfig[] = Object.freeze(
     CHAIN.map((model) => Object.freeze({ ...model })),
   )
 
   readonly modelChain: readonly ModelConfig[]
-  readonly #client: HolySheepStreamingClient
   readonly #classify: (messages: Messages) => QueryComplexity
   readonly #models = new Map<string, Counts>()
 
@@ -52,20 +61,14 @@ export class ModelDegradationManager {
   ) {
     const { classify, ...rest } = optionsObject('options', options) as NonNullable<typeof options>
     const chain = modelChain ?? ModelDegradationManager.DEFAULT_MODEL_CHAIN
-    if (!Array.isArray(chain) || chain.length === 0 || !chain.every((model) => typeof model?.name === 'string')) {
+    if (!Array.isArray(chain) || chain.length === 0) {
       throw invalid('modelChain', modelChain, 'an array of models, at least one')
     }
-    if (classify !== undefined && typeof classify !== 'function') throw invalid('classify', classify, 'a function')
+    for (const [at, model] of chain.entries()) checkModel(`modelChain[${at}]`, model)
+    const judge = callback('classify', classify)
+    super(clientOf(apiKey, { maxRetries: 0, circuitBreaker: BREAKER, ...SILENCE }, rest))
     this.modelChain = chain
-    this.#classify = classify ?? classifyComplexity
-    this.#client = clientOf(apiKey, { maxRetries: 0, circuitBreaker: BREAKER, ...SILENCE }, rest)
-  }
-
-  get apiKey(): string {
-    return this.#client.apiKey
-  }
-  get baseUrl(): string {
-    return this.#client.baseUrl
+    this.#classify = judge ?? classifyComplexity
   }
 
   async callWithDegradation(
@@ -73,21 +76,20 @@ export class ModelDegradationManager {
     preferredModel?: string | null,
     options?: CallOptions,
   ): Promise<DegradationResult> {
-    const originalComplexity = this.#classify(messages)
+    const originalComplexity = oneOf('classify()', this.#classify(messages), COMPLEXITIES)
     const candidates = this.candidates(originalComplexity)
-    if (preferredModel) candidates.unshift(preferredModel)
+    if (preferredModel) candidates.unshift(nonEmpty('preferredModel', preferredModel, "a model's name"))
     const [first, ...fallbackModels] = [...new Set(candidates)] as [string, ...string[]]
     const request = { ...REQUEST_DEFAULTS, model: first, messages }
     const call = { ...optionsObject('options', options), fallbackModels } as CallOptions
-    const { data, error, attempts, latencyMs } = await ask(this.#client, request, call)
+    const { data, error, attempts, latencyMs } = await ask(this.client, request, call)
     for (const attempt of attempts) {
       if (attempt.error && !isClientError(attempt.error)) this.#of(attempt.model).failures += 1
     }
     const modelUsed = attempts.at(-1)?.model ?? first
     if (data) {
       const counts = this.#of(modelUsed)
-      counts.answers++
-      counts.latencyMs += latencyMs
+      counts.latency.add(latencyMs)
       counts.failures = 0
       return { success: true, data, modelUsed, fallbackTriggered: modelUsed !== first, originalComplexity, latencyMs }
     }
@@ -99,6 +101,7 @@ export class ModelDegradationManager {
 
   /** The models for a question of this complexity, best first. */
   candidates(complexity: QueryComplexity): string[] {
+    oneOf('complexity', complexity, COMPLEXITIES)
     const names = (models: readonly ModelConfig[]) => models.map(({ name }) => name)
     if (complexity === 'complex') return names(this.modelChain)
     if (complexity === 'moderate') {
@@ -113,20 +116,15 @@ export class ModelDegradationManager {
 
   getDegradationStats(): DegradationStats {
     const stats: DegradationStats = { usageByModel: {}, circuitBreakers: {}, avgLatency: {} }
-    for (const [model, { answers, latencyMs, failures }] of this.#models) {
+    for (const { model, durationMs, failures } of this.client.metrics().routes) {
+      const answers = durationMs.count - failures
+      if (answers > 0) stats.usageByModel[model] = (stats.usageByModel[model] ?? 0) + answers
+    }
+    for (const [model, { latency, failures }] of this.#models) {
       stats.circuitBreakers[model] = failures
-      if (answers === 0) continue
-      stats.usageByModel[model] = answers
-      stats.avgLatency[model] = latencyMs / answers
+      if (latency.value > 0) stats.avgLatency[model] = latency.value
     }
     return stats
-  }
-
-  async close(): Promise<void> {
-    await this.#client.close()
-  }
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.close()
   }
 
   #of(model: string): Counts {
@@ -134,7 +132,7 @@ export class ModelDegradationManager {
     if (known) return known
     // Callers name models: the list must have an end.
     if (this.#models.size >= MAX_MODELS) this.#models.delete(this.#models.keys().next().value as string)
-    const made = { answers: 0, latencyMs: 0, failures: 0 }
+    const made = { latency: new Mean(), failures: 0 }
     this.#models.set(model, made)
     return made
   }

@@ -34,11 +34,6 @@ export function asksOf(own: unknown, preset: ClientOptions, options: object): As
   return own as Asks
 }
 
-export function wholeNumber(name: string, value: unknown, from: number): number {
-  if (!Number.isInteger(value) || (value as number) < from) throw invalid(name, value, `a whole number from ${from}`)
-  return value as number
-}
-
 export function requestOf(prompt: Prompt, model: string, fields: object | undefined): ChatRequest {
   const messages: ReadonlyArray<ChatMessage | object> =
     typeof prompt === 'string' ? [{ role: 'user', content: prompt }] : prompt

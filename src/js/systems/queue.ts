@@ -2,13 +2,13 @@
 import { setMaxListeners } from 'node:events'
 import type { Prompt, QueueOptions, QueueResult } from '../../../index'
 import { invalid, QueueFullError } from '../errors'
-import { optionsObject, splitSignal } from '../options'
-import { type Asks, asksOf, Circuit, complete, PRESET, requestOf, wholeNumber } from './prompts'
+import { nonEmpty, optionsObject, splitSignal, wholeNumber } from '../options'
+import { type Asks, asksOf, Circuit, complete, PRESET, requestOf } from './prompts'
 import { defined } from './shared'
 
 interface Task {
   prompt: Prompt
-  /** The reader that works on it. */
+  /** The reader that works on it, or that has brought it to its end. */
   reader?: object
 }
 
@@ -23,6 +23,8 @@ export class BoundedRetryQueue {
   readonly #request: object
   /** What is not finished, by id, in order of arrival. */
   readonly #tasks = new Map<string, Task>()
+  /** Results that nobody has read yet; their tasks hold their places. */
+  readonly #ready: QueueResult[] = []
   #reading = false
   #arrived = () => {}
 
@@ -36,7 +38,7 @@ export class BoundedRetryQueue {
     this.maxRetries = wholeNumber('maxRetries', rest.maxRetries, 1)
     this.maxSize = wholeNumber('maxSize', rest.maxSize, 1)
     this.#concurrency = wholeNumber('concurrency', concurrency, 1)
-    this.#model = model
+    this.#model = nonEmpty('model', model, "a model's name")
     this.#request = optionsObject('request', request)
     const { maxRetries: _retries, maxSize: _size, ...others } = rest
     // No more attempts at a time, also when tasks come back from their waits.
@@ -70,7 +72,7 @@ export class BoundedRetryQueue {
     // Every call that runs listens to it.
     setMaxListeners(0, stop.signal)
     const circuit = new Circuit()
-    const ready: QueueResult[] = []
+    const ready = this.#ready
     let active = 0
     let wake = () => {}
     const abort = () => stop.abort(signal?.reason)
@@ -92,7 +94,12 @@ export class BoundedRetryQueue {
       const request = requestOf(task.prompt, this.#model, this.#request)
       try {
         const response = await complete(this.#client, request, this.maxRetries, stop.signal, circuit, turns)
-        ready.push({ taskId, response })
+        // Unless the next reader has taken it over meanwhile.
+        if (task.reader === undefined || task.reader === stop) {
+          task.reader = stop
+          ready.push({ taskId, response })
+          this.#arrived()
+        }
       } catch (cause) {
         // Stopped, not failed: it stays in the queue.
         if (!stop.signal.aborted)
@@ -135,7 +142,8 @@ export class BoundedRetryQueue {
       this.#reading = false
       // The reader has left: what runs ends, and its tasks wait for the next reader.
       if (!stop.signal.aborted) stop.abort()
-      for (const task of this.#tasks.values()) task.reader = undefined
+      const finished = new Set(ready.map(({ taskId }) => taskId))
+      for (const [taskId, task] of this.#tasks) if (!finished.has(taskId)) task.reader = undefined
     }
   }
 }

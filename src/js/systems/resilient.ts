@@ -1,7 +1,7 @@
 /** `ResilientStreamingClient`: the documents' face of an answer that is finished. */
 import type { CallOptions, ChatRequest, ClientOptions, SmartStreamOptions, SmartStreamOutcome } from '../../../index'
 import { HolySheepStreamingClient, lastError, readArguments } from '../client'
-import { invalid, StreamInterruptedError, unknown } from '../errors'
+import { invalid, RetriesExhaustedError, StreamInterruptedError, unknown } from '../errors'
 import { addon } from '../native'
 import { callback, EVENTS, type Heard, optionsObject, tell } from '../options'
 
@@ -39,7 +39,11 @@ export class ResilientStreamingClient extends HolySheepStreamingClient {
     const told = callback('onError', onError)
     const completed = callback('onComplete', onComplete)
     // The total is what ends it: neither the retries on a route nor the recoveries end before.
-    const limits = { maxRetries: attempts, recovery: { maxRecoveries: attempts }, $maxAttempts: attempts }
+    const limits = {
+      maxRetries: attempts,
+      recovery: { mode: 'continue', maxRecoveries: attempts },
+      $maxAttempts: attempts,
+    }
     const run = this.#run(model, messages, this.generateSessionId(), timeout, onProgress, limits)
     try {
       await run.over
@@ -116,7 +120,8 @@ export class ResilientStreamingClient extends HolySheepStreamingClient {
   }
 }
 
-/** What ended an interrupted answer. */
-function root(error: Error): unknown {
-  return error instanceof StreamInterruptedError ? (error.cause ?? error) : error
+/** What ended an answer, below the errors that say only that it was tried again. */
+function root(error: unknown): unknown {
+  const wrapped = error instanceof StreamInterruptedError || error instanceof RetriesExhaustedError
+  return wrapped && error.cause ? root(error.cause) : error
 }

@@ -3,15 +3,16 @@ import type {
   CallOptions,
   ClientOptions,
   RetryConfigOptions,
+  RetryDecisionTable,
   RetryResult,
   RetryStats,
   StatusDecision,
 } from '../../../index'
-import type { HolySheepStreamingClient } from '../client'
 import { ConnectionError, HolySheepError, invalid, TimeoutError } from '../errors'
-import { optionsObject } from '../options'
+import { addon } from '../native'
+import { encode, numberIn, onlyThese, optionsObject, wholeMs, wholeNumber } from '../options'
 import { backoffDelay } from './backoff'
-import { ask, clientOf, defined, type Messages, percent, REQUEST_DEFAULTS, SILENCE } from './shared'
+import { ask, clientOf, defined, Face, type Messages, percent, REQUEST_DEFAULTS, SILENCE } from './shared'
 
 const DEFAULTS = { maxRetries: 3, baseDelay: 1000, maxDelay: 30_000, exponentialBase: 2, jitter: true }
 /** What a 429 waits for is so many times what the others do: 5, 10, 20 s. */
@@ -28,22 +29,17 @@ export class RetryConfig {
 
   constructor(options?: RetryConfigOptions) {
     const given = { ...DEFAULTS, ...defined(optionsObject('options', options)) } as typeof DEFAULTS
-    if (!Number.isInteger(given.maxRetries) || given.maxRetries < 0)
-      throw invalid('maxRetries', given.maxRetries, 'a whole number from 0')
-    for (const name of ['baseDelay', 'maxDelay'] as const) {
-      if (!Number.isInteger(given[name]) || given[name] < 0)
-        throw invalid(name, given[name], 'whole milliseconds from 0')
-    }
-    if (!(given.exponentialBase >= 1 && given.exponentialBase <= 100))
-      throw invalid('exponentialBase', given.exponentialBase, 'a number from 1 to 100')
-    this.maxRetries = given.maxRetries
-    this.baseDelay = given.baseDelay
-    this.maxDelay = given.maxDelay
-    this.exponentialBase = given.exponentialBase
-    this.jitter = Boolean(given.jitter)
+    onlyThese(given, Object.keys(DEFAULTS))
+    this.maxRetries = wholeNumber('maxRetries', given.maxRetries, 0)
+    this.baseDelay = wholeMs('baseDelay', given.baseDelay)
+    this.maxDelay = wholeMs('maxDelay', given.maxDelay)
+    this.exponentialBase = numberIn('exponentialBase', given.exponentialBase, 1, 100)
+    if (typeof given.jitter !== 'boolean') throw invalid('jitter', given.jitter, 'true or false')
+    this.jitter = given.jitter
   }
 
   calculateDelay(attempt: number): number {
+    wholeNumber('attempt', attempt, 0)
     const { baseDelay: baseDelayMs, maxDelay: maxDelayMs, exponentialBase: multiplier } = this
     const jitter = this.jitter ? 'proportional' : 'none'
     return backoffDelay({ backoff: 'exponential', baseDelayMs, maxDelayMs, multiplier, jitter }, attempt)
@@ -76,106 +72,105 @@ const DECISIONS: Record<number, StatusDecision> = {
   422: 'never',
 }
 
-export class RetryAIManager {
+export class RetryAIManager extends Face {
   static readonly RETRY_STATUS_MAP: Readonly<Record<number, StatusDecision>> = Object.freeze({ ...DECISIONS })
 
   readonly config: RetryConfig
-  readonly #client: HolySheepStreamingClient
-  readonly #counts = { totalRequests: 0, successful: 0, retried: 0, failedPermanently: 0, totalRetryCost: 0 }
+  /** The caller's own table, in place of the document's. */
+  readonly #retryOn: RetryDecisionTable | undefined
+  /** Before retries: the metrics' `waitedMs` has the waits for the rate limit and in the queue too. */
+  #waitedMs = 0
 
   constructor(apiKey?: string, config?: RetryConfig | RetryConfigOptions, options?: ClientOptions) {
-    this.config = config instanceof RetryConfig ? config : new RetryConfig(config)
+    const read = config instanceof RetryConfig ? config : new RetryConfig(config)
     const given = optionsObject('options', options) as ClientOptions
-    const retry = { ...this.#retry(), ...given.retry }
-    this.#client = clientOf(apiKey, { maxRetries: this.config.maxRetries, ...SILENCE }, { ...given, retry })
-  }
-
-  get apiKey(): string {
-    return this.#client.apiKey
-  }
-  get baseUrl(): string {
-    return this.#client.baseUrl
+    const retry = { ...retryOf(read), ...given.retry }
+    super(clientOf(apiKey, { maxRetries: read.maxRetries, ...SILENCE }, { ...given, retry }))
+    this.config = read
+    this.#retryOn = given.retry?.retryOn
   }
 
   async callWithRetry(
     messages: Messages,
     model = 'gpt-4.1',
-    fallbackModels: readonly string[] = [],
+    fallbackModels?: readonly string[],
     options?: CallOptions,
   ): Promise<RetryResult> {
     const request = { ...REQUEST_DEFAULTS, model, messages }
-    const call = { ...optionsObject('options', options), fallbackModels: [...fallbackModels] } as CallOptions
-    let waitedMs = 0
-    const { data, error, attempts } = await ask(this.#client, request, call, (event) => {
-      if (event.type === 'wait' && (event.reason === 'backoff' || event.reason === 'retry-after')) waitedMs += event.ms
+    const call = { ...optionsObject('options', options), ...defined({ fallbackModels }) } as CallOptions
+    const { data, error, attempts } = await ask(this.client, request, call, (event) => {
+      if (event.type === 'wait' && (event.reason === 'backoff' || event.reason === 'retry-after')) {
+        this.#waitedMs += event.ms
+      }
     })
-    const counts = this.#counts
-    counts.totalRequests++
-    counts.retried += Math.max(0, attempts.length - 1)
-    counts.totalRetryCost += waitedMs / 1000
-    if (data) {
-      counts.successful++
-      return { success: true, data, modelUsed: attempts.at(-1)?.model ?? model }
-    }
-    counts.failedPermanently++
+    if (data) return { success: true, data, modelUsed: attempts.at(-1)?.model ?? model }
     const cause = error as HolySheepError & Error
     return {
       success: false,
       ...(cause.status !== undefined && { statusCode: cause.status }),
-      error: this.#message(cause),
+      error: this.#message(cause, attempts.length, call.maxRetries ?? this.client.maxRetries),
       finalAttempt: attempts.length,
       retried: attempts.length > 1,
       cause,
     }
   }
 
-  /** What is done about a status: `never` where the table has no row. */
+  /** What a call does about a status, also where the document's table has no row for it. */
   classifyError(statusCode: number, message: string): RetryableError {
-    return new RetryableError(statusCode, message, DECISIONS[statusCode] ?? 'never')
+    const known = this.#retryOn ? undefined : DECISIONS[statusCode]
+    return new RetryableError(statusCode, message, known ?? decided(statusCode, this.#retryOn))
   }
 
   getRetryStats(): RetryStats {
-    const { totalRequests, retried, successful, totalRetryCost } = this.#counts
+    const { successes: successful, failures: failedPermanently, retries, fallbacks } = this.client.metrics()
+    const totalRequests = successful + failedPermanently
+    const retried = retries + fallbacks
+    const totalRetryCost = this.#waitedMs / 1000
     return {
-      ...this.#counts,
+      totalRequests,
+      successful,
+      retried,
+      failedPermanently,
+      totalRetryCost,
       retryRate: percent(retried, totalRequests, 1),
       successRate: percent(successful, totalRequests, 1),
       estimatedWaitTime: `${totalRetryCost.toFixed(1)}s`,
     }
   }
 
-  async close(): Promise<void> {
-    await this.#client.close()
-  }
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.close()
-  }
-
-  #message(cause: HolySheepError & Error): string {
-    if (this.#client.isRetryable(cause)) return `Max retries (${this.config.maxRetries}) exceeded`
+  #message(cause: HolySheepError & Error, attempts: number, maxRetries: number): string {
+    // Where the wait was too long or the budget empty there were fewer.
+    if (attempts > maxRetries && this.client.isRetryable(cause)) return `Max retries (${maxRetries}) exceeded`
     return cause instanceof ConnectionError || cause instanceof TimeoutError
       ? `Network error: ${cause.message}`
       : cause.message
   }
+}
 
-  /** The document's table of waits, in the engine's terms. */
-  #retry() {
-    const { baseDelay, maxDelay, exponentialBase, maxRetries, jitter } = this.config
-    const steps = Math.min(Math.max(1, maxRetries), MAX_STEPS)
-    const waits = (base: number) => ({
-      delaysMs: Array.from({ length: steps }, (_, n) => Math.round(Math.min(base * exponentialBase ** n, maxDelay))),
-    })
-    const rows = Object.entries(DECISIONS).map(([status, decision]) => [
-      status,
-      decision === 'never' ? 'never' : decision === 'delayed' ? 'retry' : waits(baseDelay),
-    ])
-    return {
-      backoff: 'exponential' as const,
-      baseDelayMs: baseDelay,
-      maxDelayMs: maxDelay,
-      multiplier: exponentialBase,
-      jitter: jitter ? ('proportional' as const) : ('none' as const),
-      retryOn: { ...Object.fromEntries(rows), 429: waits(RATE_LIMIT_FACTOR * baseDelay) },
-    }
+/** The engine's decision about a status, in the document's words. */
+function decided(statusCode: number, table?: RetryDecisionTable): StatusDecision {
+  const decision = JSON.parse(addon.decide(encode(table ?? null), String(statusCode)))
+  if (decision === 'retry') return 'delayed'
+  return decision === 'never' || decision === 'fallback' ? decision : 'immediate'
+}
+
+/** The document's table of waits, in the engine's terms. */
+function retryOf(config: RetryConfig) {
+  const { baseDelay, maxDelay, exponentialBase, maxRetries, jitter } = config
+  const steps = Math.min(Math.max(1, maxRetries), MAX_STEPS)
+  const waits = (base: number) => ({
+    delaysMs: Array.from({ length: steps }, (_, n) => Math.round(Math.min(base * exponentialBase ** n, maxDelay))),
+  })
+  const rows = Object.entries(DECISIONS).map(([status, decision]) => [
+    status,
+    decision === 'never' ? 'never' : decision === 'delayed' ? 'retry' : waits(baseDelay),
+  ])
+  return {
+    backoff: 'exponential' as const,
+    baseDelayMs: baseDelay,
+    maxDelayMs: maxDelay,
+    multiplier: exponentialBase,
+    jitter: jitter ? ('proportional' as const) : ('none' as const),
+    retryOn: { ...Object.fromEntries(rows), 429: waits(RATE_LIMIT_FACTOR * baseDelay) },
   }
 }

@@ -8,66 +8,51 @@ import type {
   StreamResult,
 } from '../../../index'
 import { CircuitBreaker } from '../breaker'
-import { type HolySheepStreamingClient, lastError } from '../client'
+import { type HolySheepStreamingClient, lastError, setBreaker } from '../client'
 import { CircuitOpenError, invalid, QueueFullError } from '../errors'
-import { callback, EVENTS, type Heard, optionsObject, tell } from '../options'
-import { type Attempted, clientOf, defined, type Internal, keepAccount, keyOf } from './shared'
+import { callback, EVENTS, type Heard, optionsObject, splitSignal, tell, wholeMs, wholeNumber } from '../options'
+import { type Attempted, clientOf, defined, Face, type Internal, keepAccount, retold } from './shared'
 
-const FAILURE_THRESHOLD = 5
-const OPEN_MS = 30_000
-const DEFAULTS = { maxRetries: 3, baseDelay: 1000, maxDelay: 10_000 }
-const MAX_CONCURRENT = 100
-const MAX_QUEUE = 1000
-/** Forms of waiting for which a client is kept. */
-const MAX_CLIENTS = 16
+const BREAKER_DEFAULTS = { failureThreshold: 5, timeout: 30_000 }
+const LIMITS = { maxConcurrent: 100, maxQueue: 1000 }
+const PRESET: ClientOptions = { maxRetries: 3, retry: { baseDelayMs: 1000, maxDelayMs: 10_000, jitter: 'none' } }
 
 interface Waiting {
   request: ManagedRequest
   enter: () => void
 }
 
-export class HolySheepRetryManager {
-  circuitBreaker = new CircuitBreaker(FAILURE_THRESHOLD, OPEN_MS)
+export class HolySheepRetryManager extends Face {
   /** Calls that wait for one of `maxConcurrent` places, first in, first out. */
   readonly requestQueue: Waiting[] = []
-  readonly #apiKey: string | undefined
-  readonly #options: ClientOptions
   readonly #maxConcurrent: number
   readonly #maxQueue: number
+  #circuitBreaker: CircuitBreaker
   #running = 0
-  /** One client for each form of waiting, all on one breaker. */
-  readonly #clients = new Map<string, HolySheepStreamingClient>()
-  #breaker: CircuitBreaker | undefined
 
   constructor(apiKey?: string, options?: ClientOptions) {
-    const {
-      maxConcurrent = MAX_CONCURRENT,
-      maxQueue = MAX_QUEUE,
-      circuitBreaker,
-      ...rest
-    } = optionsObject('options', options) as ClientOptions
-    for (const [name, value, from] of [
-      ['maxConcurrent', maxConcurrent, 1],
-      ['maxQueue', maxQueue, 0],
-    ] as const) {
-      if (!Number.isInteger(value) || value < from) throw invalid(name, value, `a whole number from ${from}`)
-    }
+    const { circuitBreaker, ...given } = optionsObject('options', options) as ClientOptions
+    const { maxConcurrent, maxQueue, ...rest } = { ...LIMITS, ...defined(given) }
+    wholeNumber('maxConcurrent', maxConcurrent, 1)
+    wholeNumber('maxQueue', maxQueue, 0)
     if (circuitBreaker === false) throw invalid('circuitBreaker', false, 'a CircuitBreaker or its options')
-    if (circuitBreaker instanceof CircuitBreaker) this.circuitBreaker = circuitBreaker
-    else if (circuitBreaker) {
-      const preset = { failureThreshold: FAILURE_THRESHOLD, timeout: OPEN_MS }
-      this.circuitBreaker = new CircuitBreaker({ ...preset, ...circuitBreaker })
-    }
-    this.#apiKey = apiKey
-    this.#options = rest
+    const breaker =
+      circuitBreaker instanceof CircuitBreaker
+        ? circuitBreaker
+        : new CircuitBreaker({ ...BREAKER_DEFAULTS, ...optionsObject('circuitBreaker', circuitBreaker) })
+    super(clientOf(apiKey, PRESET, { ...rest, circuitBreaker: breaker }))
+    this.#circuitBreaker = breaker
     this.#maxConcurrent = maxConcurrent
     this.#maxQueue = maxQueue
-    // Wrong options are told now.
-    this.#client(DEFAULTS.baseDelay, DEFAULTS.maxDelay)
   }
 
-  get apiKey(): string {
-    return this.#client(DEFAULTS.baseDelay, DEFAULTS.maxDelay).apiKey
+  get circuitBreaker(): CircuitBreaker {
+    return this.#circuitBreaker
+  }
+  set circuitBreaker(breaker: CircuitBreaker) {
+    if (!(breaker instanceof CircuitBreaker)) throw invalid('circuitBreaker', breaker, 'a CircuitBreaker')
+    setBreaker(this.client, breaker)
+    this.#circuitBreaker = breaker
   }
 
   /** Whether calls run. */
@@ -77,55 +62,32 @@ export class HolySheepRetryManager {
 
   // Which of the two comes is said by `request.stream`: the declaration has overloads.
   async executeWithRetry(request: ManagedRequest, options?: ExecuteOptions): Promise<any> {
-    const { baseDelay, maxDelay, onRetry, onCircuitOpen, ...rest } = optionsObject('options', options) as ExecuteOptions
+    const { signal, rest } = splitSignal(options)
+    const { baseDelay, maxDelay, onRetry, onCircuitOpen, ...others } = rest as ExecuteOptions
     const retried = callback('onRetry', onRetry)
     const refused = callback('onCircuitOpen', onCircuitOpen)
-    const client = this.#client(baseDelay ?? DEFAULTS.baseDelay, maxDelay ?? DEFAULTS.maxDelay)
-    const call = { maxRetries: DEFAULTS.maxRetries, ...defined(rest) }
+    const call = { ...others, ...(signal && { signal }), retry: waits(others.retry, { baseDelay, maxDelay }) }
     try {
-      return await this.#place(request, call.signal, () => send(client, request, call, announcing(retried)))
+      return await this.#place(request, signal, () => send(this.client, request, call, announcing(retried)))
     } catch (thrown) {
       if (!(thrown instanceof CircuitOpenError)) throw lastError(thrown)
       if (refused) tell('onCircuitOpen', () => refused(), undefined)
-      const { code, retryAfterMs, attempts, status, requestId } = thrown
-      const error = new CircuitOpenError('Circuit breaker is OPEN - service unavailable', { cause: thrown })
-      throw Object.assign(error, defined({ code, retryAfterMs, attempts, status, requestId }))
+      throw retold(thrown, 'Circuit breaker is OPEN - service unavailable', thrown)
     }
   }
 
   async executeRequest(request: ManagedRequest, options?: CallOptions): Promise<any> {
-    const client = this.#client(DEFAULTS.baseDelay, DEFAULTS.maxDelay)
-    return send(client, request, { ...optionsObject('options', options), $single: true }, undefined)
+    const { signal, rest } = splitSignal(options)
+    const call = { ...rest, ...(signal && { signal }), $single: true }
+    return this.#place(request, signal, () => send(this.client, request, call, undefined))
   }
 
   shouldRetry(error: unknown): boolean {
-    return this.#client(DEFAULTS.baseDelay, DEFAULTS.maxDelay).isRetryable(error)
+    return this.client.isRetryable(error)
   }
 
   sleep(ms: number): Promise<void> {
-    return this.#client(DEFAULTS.baseDelay, DEFAULTS.maxDelay).sleep(ms)
-  }
-
-  /** Ends what is in flight. */
-  async close(): Promise<void> {
-    await Promise.all([...this.#clients.values()].map((client) => client.close()))
-  }
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.close()
-  }
-
-  #client(baseDelayMs: number, maxDelayMs: number): HolySheepStreamingClient {
-    // Another breaker, set by hand: the clients on the old one are not used again.
-    if (this.#breaker !== this.circuitBreaker) this.#clients.clear()
-    this.#breaker = this.circuitBreaker
-    const retry = { baseDelayMs, maxDelayMs, jitter: 'none' as const, ...this.#options.retry }
-    const key = keyOf(retry)
-    const known = this.#clients.get(key)
-    if (known) return known
-    const made = clientOf(this.#apiKey, {}, { ...this.#options, retry, circuitBreaker: this.circuitBreaker })
-    if (this.#clients.size >= MAX_CLIENTS) this.#clients.delete(this.#clients.keys().next().value as string)
-    this.#clients.set(key, made)
-    return made
+    return this.client.sleep(ms)
   }
 
   /** Runs when there is a place; an abort leaves the queue. */
@@ -164,6 +126,14 @@ export class HolySheepRetryManager {
       signal?.addEventListener('abort', abort, { once: true })
     })
   }
+}
+
+/** The waits of one call, by the document's names, on top of what it says of retries otherwise. */
+function waits(retry: CallOptions['retry'], given: { baseDelay?: number; maxDelay?: number }): CallOptions['retry'] {
+  const named = defined(given)
+  for (const [name, value] of Object.entries(named)) wholeMs(name, value)
+  const { baseDelay: baseDelayMs, maxDelay: maxDelayMs } = named
+  return { ...optionsObject('retry', retry), ...defined({ baseDelayMs, maxDelayMs }) }
 }
 
 /** One call: streamed into the request's `onChunk` where it says `stream: true`. */

@@ -4,7 +4,7 @@ import { isRetryable } from '../client'
 import { HolySheepError, invalid, unknown } from '../errors'
 import { waitHeaders } from '../limiter'
 import { addon } from '../native'
-import { callback, splitSignal, tell } from '../options'
+import { callback, numberIn, splitSignal, tell, wholeNumber } from '../options'
 import { backoffDelay } from './backoff'
 import { defined, pause } from './shared'
 
@@ -36,8 +36,10 @@ export async function retryWithBackoff<T>(
     ...DEFAULTS,
     ...defined(numbers),
   }
-  if (!Number.isInteger(maxAttempts) || maxAttempts < 1)
-    throw invalid('maxAttempts', maxAttempts, 'a whole number from 1')
+  wholeNumber('maxAttempts', maxAttempts, 1)
+  numberIn('maxRetryAfterMs', maxRetryAfterMs, 0, Number.POSITIVE_INFINITY)
+  if (typeof jitter !== 'string' && typeof jitter !== 'boolean')
+    throw invalid('jitter', jitter, "true, false or one of 'none', 'full', 'equal', 'proportional', 'decorrelated'")
   const form = {
     backoff,
     multiplier,
@@ -91,8 +93,12 @@ function retryAfterOf(error: unknown): number | undefined {
   if (typeof error !== 'object' || error === null) return undefined
   const { retryAfterMs, retryAfter, retry_after, headers, response } = error as Record<string, unknown>
   if (typeof retryAfterMs === 'number' && retryAfterMs >= 0) return retryAfterMs
-  const seconds = Number(retryAfter ?? retry_after ?? Number.NaN)
+  const own = retryAfter ?? retry_after
+  if (own instanceof Date) return Math.max(0, own.getTime() - Date.now())
+  const seconds = Number(own ?? Number.NaN)
   if (seconds >= 0) return seconds * 1000
-  const said = headers ?? (response as { headers?: unknown } | undefined)?.headers
+  // A text that is no number is what the header said.
+  const header = typeof own === 'string' ? { 'retry-after': own } : undefined
+  const said = header ?? headers ?? (response as { headers?: unknown } | undefined)?.headers
   return addon.retryAfterMs(waitHeaders(said as Parameters<typeof waitHeaders>[0])) ?? undefined
 }

@@ -2,7 +2,8 @@
 import type { RouterEndpointName, RouterOptions } from '../../../index'
 import { CircuitBreaker, nativeBreaker } from '../breaker'
 import { invalid } from '../errors'
-import { optionsObject } from '../options'
+import { addon } from '../native'
+import { numberIn, onlyThese, optionsObject } from '../options'
 
 const ENDPOINTS = {
   primary: 'https://api.holysheep.ai/v1',
@@ -11,10 +12,6 @@ const ENDPOINTS = {
 }
 const PRIMARY = { failureThreshold: 3, timeout: 30_000, successThreshold: 3 }
 const BACKUP = { failureThreshold: 5, timeout: 60_000, successThreshold: 3 }
-/** How many latencies are kept for each endpoint, the latest. */
-const HISTORY = 100
-const HEALTH_WEIGHT = 0.7
-const LATENCY_WEIGHT = 0.3
 
 /** 0–100. Failures older than the breaker's timeout say nothing: or an endpoint that was left would never be tried again. */
 function health(breaker: CircuitBreaker): number {
@@ -25,10 +22,15 @@ function health(breaker: CircuitBreaker): number {
 export class MultiProviderRouter {
   readonly endpoints: Readonly<Record<string, string>>
   readonly breakers: Readonly<Record<string, CircuitBreaker>>
-  readonly #latencies = new Map<string, number[]>()
+  /** Their order is that of the endpoints. */
+  readonly #names: string[]
+  /** The rule of `routing: 'score'`, over the medians of the last 100 latencies. */
+  readonly #scores: InstanceType<typeof addon.NativeScores>
 
   constructor(options?: RouterOptions) {
-    const { endpoints = ENDPOINTS } = optionsObject('options', options) as RouterOptions
+    const given = optionsObject('options', options) as RouterOptions
+    onlyThese(given, ['endpoints'])
+    const { endpoints = ENDPOINTS } = given
     const entries = Object.entries(optionsObject('endpoints', endpoints)) as Array<[string, string]>
     if (entries.length === 0) throw invalid('endpoints', endpoints, 'an object with at least one name and URL')
     for (const [name, url] of entries) {
@@ -38,29 +40,20 @@ export class MultiProviderRouter {
     this.breakers = Object.freeze(
       Object.fromEntries(entries.map(([name], at) => [name, new CircuitBreaker(at === 0 ? PRIMARY : BACKUP)])),
     )
-    for (const [name] of entries) this.#latencies.set(name, [])
+    this.#names = Object.keys(this.endpoints)
+    this.#scores = new addon.NativeScores(this.#names.length)
   }
 
   selectEndpoint(): string {
-    const averages = new Map<string, number>()
-    for (const [name, known] of this.#latencies) {
-      if (known.length > 0) averages.set(name, known.reduce((sum, ms) => sum + ms, 0) / known.length)
-    }
-    const fastest = Math.min(...averages.values())
-    const score = (name: string) => {
-      const average = averages.get(name) ?? 0
-      const latency = average > 0 ? (100 * fastest) / average : 100
-      return HEALTH_WEIGHT * health(this.#breaker(name)) + LATENCY_WEIGHT * latency
-    }
-    const names = Object.keys(this.endpoints)
-    const ranked = names
-      .map((name) => ({ name, score: score(name) }))
+    const scores = this.#scores.scores(this.#names.map((name) => health(this.#breaker(name))))
+    const ranked = this.#names
+      .map((name, at) => ({ name, score: scores[at] as number }))
       // The sort is stable: of equals the first one named.
       .sort((a, b) => b.score - a.score)
     // Only looked at: whether a call would be admitted. The one that is chosen takes its place.
     const open = ({ name }: { name: string }) => nativeBreaker(this.#breaker(name))?.retryAfterMs() == null
     const best = ranked.find((candidate) => open(candidate) && this.#breaker(candidate.name).canExecute())
-    return this.endpoints[best?.name ?? (names[0] as string)] as string
+    return this.endpoints[best?.name ?? (this.#names[0] as string)] as string
   }
 
   getEndpointName(url: string): RouterEndpointName {
@@ -71,11 +64,9 @@ export class MultiProviderRouter {
 
   /** A name that is not known, such as `'unknown'`, is passed over: here and below. */
   recordLatency(name: RouterEndpointName, ms: number): void {
-    if (typeof ms !== 'number' || !(ms >= 0)) throw invalid('ms', ms, 'milliseconds from 0')
-    const known = this.#latencies.get(name)
-    if (!known) return
-    known.push(ms)
-    if (known.length > HISTORY) known.shift()
+    numberIn('ms', ms, 0)
+    const at = this.#names.indexOf(name)
+    if (at >= 0) this.#scores.recordLatency(at, ms)
   }
 
   recordSuccess(name: RouterEndpointName): void {

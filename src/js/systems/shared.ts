@@ -2,7 +2,7 @@
 import type { CallOptions, ChatCompletion, ChatRequest, ClientEvent, ClientOptions } from '../../../index'
 import { HolySheepStreamingClient, lastError } from '../client'
 import { fromRecord, HolySheepError } from '../errors'
-import { EVENTS, encode, type Heard, optionsObject } from '../options'
+import { EVENTS, type Heard, optionsObject } from '../options'
 
 /** What documents 003 send where nothing else is said. */
 export const REQUEST_DEFAULTS = { temperature: 0.7, max_tokens: 500 }
@@ -35,6 +35,48 @@ export function defined<T extends object>(options: T): Partial<T> {
   return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as Partial<T>
 }
 
+/** A face with a client of its own, so that the client's counters are the face's too. */
+export abstract class Face {
+  readonly #client: HolySheepStreamingClient
+
+  protected constructor(client: HolySheepStreamingClient) {
+    this.#client = client
+  }
+
+  protected get client(): HolySheepStreamingClient {
+    return this.#client
+  }
+  get apiKey(): string {
+    return this.#client.apiKey
+  }
+  get baseUrl(): string {
+    return this.#client.baseUrl
+  }
+
+  async close(): Promise<void> {
+    await this.#client.close()
+  }
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close()
+  }
+}
+
+/** The mean of latencies: of the metrics' times nobody can tell those of answers from those of failures. */
+export class Mean {
+  #count = 0
+  #sum = 0
+
+  add(ms: number) {
+    this.#count++
+    this.#sum += ms
+  }
+
+  /** 0 of none. */
+  get value(): number {
+    return this.#count > 0 ? this.#sum / this.#count : 0
+  }
+}
+
 /** One attempt of a call. */
 export interface Attempted {
   endpoint: string
@@ -51,6 +93,16 @@ export interface Account {
   attempts: Attempted[]
   /** Of the last attempt. */
   latencyMs: number
+}
+
+/** The same failure in a document's words. */
+export function retold<E extends HolySheepError & Error>(thrown: E, message: string, cause: unknown): E {
+  const { code, status, retryAfterMs, requestId, partial, attempts } = thrown
+  const Class = thrown.constructor as new (message: string, options: ErrorOptions) => E
+  return Object.assign(
+    new Class(message, { cause }),
+    defined({ code, status, retryAfterMs, requestId, partial, attempts }),
+  )
 }
 
 /** The error that an event tells of. */
@@ -126,6 +178,3 @@ export function pause(ms: number, signal?: AbortSignal): Promise<void> {
     signal?.addEventListener('abort', abort, { once: true })
   })
 }
-
-/** A key for options: the same where they say the same. */
-export const keyOf = (options: object): string => encode(options)

@@ -1,8 +1,10 @@
 /** `streamWithTimeout`: a fetch whose deadline holds for the headers and for the body (document 002). */
 import { invalid, TimeoutError } from '../errors'
-import { optionsObject } from '../options'
+import { splitSignal } from '../options'
 
 const TIMEOUT_MS = 30_000
+/** How much of the body is read before anybody asks for it, in bytes: so that it counts as received. */
+const READ_AHEAD = 64 * 1024
 /** How much of the body an error keeps, in bytes: the first of it. */
 const KEPT = 8 * 1024 * 1024
 
@@ -42,7 +44,10 @@ export async function streamWithTimeout(
   options?: Options,
   timeout = TIMEOUT_MS,
 ): Promise<Response> {
-  const { partialBuffer, signal, ...init } = optionsObject('options', options) as Options
+  const { signal, rest } = splitSignal(options)
+  const { partialBuffer, ...init } = rest as Options
+  if (!(url instanceof Request) && !URL.canParse(url as string))
+    throw invalid('url', url, 'an absolute URL or a Request')
   if (typeof timeout !== 'number' || !(timeout > 0)) throw invalid('timeout', timeout, 'milliseconds above 0')
   if (partialBuffer !== undefined && typeof partialBuffer !== 'string' && !(partialBuffer instanceof Uint8Array)) {
     throw invalid('partialBuffer', partialBuffer, 'a string or a Uint8Array')
@@ -67,6 +72,8 @@ export async function streamWithTimeout(
   }
   try {
     const response = await fetch(url, { ...init, signal: controller.signal })
+    // A body that nobody reads is no reason for the process to stay: what is read waits on its connection.
+    timer.unref()
     if (response.body) return watched(response, response.body, received, controller.signal, over)
     over()
     return response
@@ -106,7 +113,7 @@ function watched(
         return reader.cancel(reason)
       },
     },
-    { highWaterMark: 0 },
+    new ByteLengthQueuingStrategy({ highWaterMark: READ_AHEAD }),
   )
   const { status, statusText, headers, url, redirected } = response
   const made = new Response(stream, { status, statusText, headers })

@@ -7,10 +7,9 @@ import type {
   TimeoutStats,
   TimeoutTier,
 } from '../../../index'
-import type { HolySheepStreamingClient } from '../client'
 import { invalid, TimeoutError } from '../errors'
 import { optionsObject } from '../options'
-import { ask, clientOf, defined, type Messages, REQUEST_DEFAULTS } from './shared'
+import { ask, clientOf, defined, Face, Mean, type Messages, REQUEST_DEFAULTS } from './shared'
 
 /** How long an answer may take, in milliseconds. */
 const TIERS: Record<TimeoutTier, number> = { FAST: 1000, NORMAL: 3000, DEEP: 8000 }
@@ -23,29 +22,20 @@ const TIER_OF: Record<string, TimeoutTier> = {
   analysis: 'DEEP',
 }
 
-export class TimeoutAIManager {
-  readonly #client: HolySheepStreamingClient
+export class TimeoutAIManager extends Face {
   readonly #tiers: Record<TimeoutTier, number>
-  #requests = 0
-  #successes = 0
-  #latencyMs = 0
+  readonly #latency = new Mean()
 
   constructor(apiKey?: string, options?: TimeoutManagerOptions) {
     const { tiers, ...rest } = optionsObject('options', options) as TimeoutManagerOptions
-    this.#tiers = { ...TIERS, ...defined(optionsObject('tiers', tiers)) }
-    for (const [name, ms] of Object.entries(this.#tiers)) {
+    const all = { ...TIERS, ...defined(optionsObject('tiers', tiers)) }
+    for (const [name, ms] of Object.entries(all)) {
       if (!(name in TIERS)) throw invalid(`tiers.${name}`, ms, Object.keys(TIERS).join(', '))
       if (!Number.isInteger(ms) || ms < 1) throw invalid(`tiers.${name}`, ms, 'whole milliseconds from 1')
     }
     const preset: ClientOptions = { connectTimeoutMs: CONNECT_MS, maxRetries: 0 }
-    this.#client = clientOf(apiKey, preset, rest)
-  }
-
-  get apiKey(): string {
-    return this.#client.apiKey
-  }
-  get baseUrl(): string {
-    return this.#client.baseUrl
+    super(clientOf(apiKey, preset, rest))
+    this.#tiers = all
   }
 
   async callWithTimeout(
@@ -59,13 +49,11 @@ export class TimeoutAIManager {
     const request = { ...REQUEST_DEFAULTS, model, messages }
     // A tier is a limit in time: what it cuts off is not taken up again.
     const call = { attemptTimeoutMs: limit, recovery: false as const, ...optionsObject('options', options) }
-    const { data, error, attempts, latencyMs } = await ask(this.#client, request, call)
-    this.#requests++
+    const { data, error, attempts, latencyMs } = await ask(this.client, request, call)
     const modelUsed = attempts.at(-1)?.model ?? model
     const fallbackTriggered = modelUsed !== model
     if (data) {
-      this.#successes++
-      this.#latencyMs += latencyMs
+      this.#latency.add(latencyMs)
       return { success: true, data, latencyMs, timeoutTier, modelUsed, fallbackTriggered }
     }
     const failed = { success: false as const, timeoutTier, fallbackTriggered, cause: error as Error }
@@ -78,18 +66,9 @@ export class TimeoutAIManager {
   }
 
   getTimeoutStats(): TimeoutStats {
-    if (this.#requests === 0) return { message: 'No data yet' }
-    return {
-      totalRequests: this.#requests,
-      successRate: (this.#successes / this.#requests) * 100,
-      avgLatency: this.#successes > 0 ? this.#latencyMs / this.#successes : 0,
-    }
-  }
-
-  async close(): Promise<void> {
-    await this.#client.close()
-  }
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.close()
+    const { successes, failures } = this.client.metrics()
+    const totalRequests = successes + failures
+    if (totalRequests === 0) return { message: 'No data yet' }
+    return { totalRequests, successRate: (successes / totalRequests) * 100, avgLatency: this.#latency.value }
   }
 }

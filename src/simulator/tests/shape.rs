@@ -203,6 +203,17 @@ async fn repeat_sends_as_many_pieces_as_asked_for() {
 }
 
 #[tokio::test]
+async fn a_stamped_answer_says_in_each_piece_when_it_was_written() {
+    let simulator = simulator(r#"{"repeat":3,"stamp":true}"#).await;
+    let text = chat(&simulator).await.content(0);
+    let stamps: Vec<u64> = text.split_ascii_whitespace().filter_map(|stamp| stamp.parse().ok()).collect();
+    assert_eq!((text.len(), stamps.len()), (30, 3), "{text}");
+    let first = stamps[0];
+    // In order, and within a second of each other: the digits can have begun again in between.
+    assert!(stamps.iter().all(|stamp| (stamp + 1_000_000_000 - first) % 1_000_000_000 < 1_000_000), "{text}");
+}
+
+#[tokio::test]
 async fn a_cut_answer_is_continued_by_the_next_request() {
     let answer = "one two three four five six seven eight nine ten";
     for (style, expected) in [

@@ -1,0 +1,17 @@
+// OpenAI's SDK on Node's own fetch: keep-alive and no limit on connections are its defaults.
+import OpenAI from 'openai'
+import { MESSAGES, MODEL } from './request.mjs'
+
+export function sdk({ url }) {
+  const client = new OpenAI({ apiKey: 'bench', baseURL: url, maxRetries: 0 })
+  const ask = (stream) => client.chat.completions.create({ model: MODEL, messages: MESSAGES, stream })
+  return {
+    async stream(onPiece) {
+      for await (const chunk of await ask(true)) {
+        const content = chunk.choices[0]?.delta.content
+        if (content) onPiece(content)
+      }
+    },
+    whole: async () => (await ask(false)).choices[0].message.content,
+  }
+}

@@ -1,0 +1,61 @@
+// What a client's process measures of itself.
+import { readFileSync } from 'node:fs'
+import { monitorEventLoopDelay, performance } from 'node:perf_hooks'
+
+/** The length of a stamped piece: nine digits and a space. */
+export const STAMP = 10
+const TURN = 1e9
+
+/** The age of a stamped piece in milliseconds, or NaN where it has no stamp. */
+export function age(piece) {
+  const now = ((performance.timeOrigin + performance.now()) * 1000) % TURN
+  const age = (now - Number(piece.slice(0, STAMP - 1)) + TURN) % TURN
+  // The two clocks can differ by microseconds.
+  return age > TURN / 2 ? 0 : age / 1000
+}
+
+/** CPU time of the calling thread in milliseconds: Linux counts in nanoseconds, and on every version of Node. */
+function threadCpuMs() {
+  try {
+    return Number(readFileSync(`/proc/self/task/${process.pid}/schedstat`, 'latin1').split(' ')[0]) / 1e6
+  } catch {
+    if (!process.threadCpuUsage) return Number.NaN
+    const { user, system } = process.threadCpuUsage()
+    return (user + system) / 1000
+  }
+}
+
+function processCpuMs() {
+  const { user, system } = process.cpuUsage()
+  return (user + system) / 1000
+}
+
+/** Starts to measure; the returned function tells what has passed, in milliseconds. */
+export function clock() {
+  const [main, cpu, wall] = [threadCpuMs(), processCpuMs(), performance.now()]
+  return () => ({ main: threadCpuMs() - main, process: processCpuMs() - cpu, wall: performance.now() - wall })
+}
+
+export function quantile(values, share) {
+  const sorted = values.filter(Number.isFinite).sort((a, b) => a - b)
+  return sorted[Math.min(Math.floor(sorted.length * share), sorted.length - 1)]
+}
+
+/** The 99th percentile of the event loop's delay over so many milliseconds; the timer's own millisecond is in it. */
+export async function loopDelayP99(ms) {
+  const histogram = monitorEventLoopDelay({ resolution: 1 })
+  const began = performance.now()
+  histogram.enable()
+  await new Promise((resolve) => setTimeout(resolve, ms))
+  histogram.disable()
+  const elapsed = performance.now() - began
+  const recorded = (histogram.count * histogram.mean) / 1e6
+  // A loop that hardly came round to the monitor's timer was late all the time.
+  return recorded >= elapsed / 2 ? histogram.percentile(99) / 1e6 : elapsed
+}
+
+/** Resident memory in KiB, after a collection where `--expose-gc` allows one. */
+export function rssKb() {
+  globalThis.gc?.()
+  return process.memoryUsage.rss() / 1024
+}
