@@ -90,7 +90,11 @@ test('the next reader takes over at once what the last one left', async (t) => {
   const { simulator, queue } = await pair(t, { concurrency: 2 })
   simulator.script({}, { silent: true })
   for (const id of ['a', 'b']) await queue.addTask(id, id)
-  for await (const _ of queue.processWithRetry()) break
+  for await (const _ of queue.processWithRetry()) {
+    // Both have been asked for: the one that is not answered is given up, and not the next one.
+    await until(() => simulator.requests.length === 2, 'the second request')
+    break
+  }
   const [rest] = await all(queue.processWithRetry())
   assert.equal(rest.response, ANSWER)
   assert.equal(simulator.requests.length, 3)
