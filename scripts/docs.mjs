@@ -1,11 +1,12 @@
 // Runs every JavaScript program of the README and the docs as it stands there, against the simulator.
 import { spawnSync } from 'node:child_process'
-import { readFileSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { startSimulator } from 'holysheep/simulator'
 import { root } from './lib.mjs'
 
-const FILES = ['README.md', 'docs/recovery.md', 'docs/retries.md', 'docs/cost.md']
+const guides = readdirSync(join(root, 'docs')).filter((name) => name.endsWith('.md'))
+const FILES = ['README.md', ...guides.map((name) => `docs/${name}`)]
 let count = 0
 let failed = 0
 for (const file of FILES) {
