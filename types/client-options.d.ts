@@ -12,7 +12,7 @@ export interface Endpoint {
   name?: string
   /** A URL up to and including `/v1`, or a bare host. */
   baseUrl: string
-  /** Without it no `authorization` header is sent: the client's own key goes to no endpoint that is an object. */
+  /** Without it no `authorization` header is sent, and a 401 says so: the client's own key goes to no endpoint that is an object. */
   apiKey?: string
   /** Beside the client's, for this endpoint alone. */
   headers?: Record<string, string>

@@ -15,7 +15,7 @@ export interface CostOptions {
   keyCapUsd?: number
   /**
    * When this much is spent in a window, in USD: a `soft-limit` event, and from then on the cheapest of the requested
-   * model and `fallbackModels` is tried first. Off unless set.
+   * model and `fallbackModels` is tried first. At most `hardCapUsd`. Off unless set.
    */
   softLimitUsd?: number
   /** The windows, which begin at UTC boundaries; `total` never ends. @default 'day' */

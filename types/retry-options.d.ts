@@ -67,7 +67,7 @@ export type RetryDecisionTable = { [failure in FailureClass | (string & {}) | nu
 
 /** How many retries there may be, as a share of the calls: an outage is not multiplied by those who meet it. */
 export interface RetryBudgetOptions {
-  /** Retries for each call. @default 0.2 */
+  /** Retries for each call, as a share from 0 to 1: 0.2 is 20 %. @default 0.2 */
   ratio?: number
   /** Retries a second that are there without any call. @default 10 */
   minPerSecond?: number

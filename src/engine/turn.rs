@@ -416,8 +416,15 @@ impl<'a> Running<'a> {
     }
 }
 
-/// The error without the key of its endpoint, in whatever form the provider has quoted it back.
+/// The error without the key of its endpoint, in whatever form the provider has quoted it back. Where none was sent, that
+/// is said.
 pub(super) fn without_key(mut error: Error, endpoint: &Endpoint) -> Error {
+    if error.status == Some(401) && endpoint.key.is_none() && endpoint.headers.is_empty() {
+        let name = &endpoint.name;
+        error.message += &format!(
+            " (no key was sent: endpoint '{name}' has no apiKey of its own, and the client's is not for it)"
+        );
+    }
     if let Some(key) = endpoint.key.as_ref().map(Secret::expose) {
         let said = &mut *error;
         said.message = secrets::without(&said.message, key);

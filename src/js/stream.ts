@@ -1,5 +1,6 @@
 /** `ChatStream`: one streamed answer, read as chunks, as text, or in one piece. */
 import type { ChatCompletionChunk, Snapshot, SnapshotOptions, StreamResult } from '../../index'
+import { following, traced } from './errors'
 import { type CallHandle, CHUNKS, type Consumer, NOTHING, TEXT } from './hub'
 import { clip, complete, ofResult, readOptions, type Taken } from './snapshot'
 
@@ -105,7 +106,7 @@ export class ChatStream implements AsyncIterable<ChatCompletionChunk> {
     }
     this.#unbounded = true
     this.#call.resume()
-    return this.#text.promise
+    return following(this.#text.promise)
   }
 
   abort(reason: unknown = new DOMException('This operation was aborted', 'AbortError')): void {
@@ -141,11 +142,15 @@ export class ChatStream implements AsyncIterable<ChatCompletionChunk> {
     this.#reader = reader
     let over = false
     const next = async (): Promise<IteratorResult<T, undefined>> => {
-      while (!over) {
-        const result = await this.#next()
-        if (result.done) break
-        const text = reader === 'text' && this.#mode === CHUNKS ? textOf(JSON.parse(result.value)) : result.value
-        if (text !== '') return { value: shape(text), done: false }
+      try {
+        while (!over) {
+          const result = await this.#next()
+          if (result.done) break
+          const text = reader === 'text' && this.#mode === CHUNKS ? textOf(JSON.parse(result.value)) : result.value
+          if (text !== '') return { value: shape(text), done: false }
+        }
+      } catch (error) {
+        throw traced(error, next)
       }
       return { value: undefined, done: true }
     }
