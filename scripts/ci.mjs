@@ -67,6 +67,9 @@ await check('biome', bin('biome'), ['ci', '.'])
 await check('types of the public interface', bin('tsc'), ['-p', '__test__/types'])
 await check('README: options table is current', process.execPath, ['scripts/readme.mjs', '--check'])
 await check('README: every program runs', process.execPath, ['scripts/docs.mjs'])
+await check('API reference: every type is exported, every link leads somewhere', process.execPath, [
+  'scripts/reference.mjs',
+])
 await check('examples of the systems', process.execPath, ['scripts/examples.mjs'])
 await check('demo', 'npm', ['run', 'demo'])
 await check('bench: every client delivers every piece', process.execPath, ['bench/run.mjs', '--smoke', '--no-install'])
