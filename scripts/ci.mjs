@@ -65,6 +65,11 @@ await check('rust docs', 'cargo', ['doc', '--locked', '--no-deps', '--quiet'], {
 await check('walls between modules', process.execPath, ['scripts/walls.mjs'])
 await check('biome', bin('biome'), ['ci', '.'])
 await check('types of the public interface', bin('tsc'), ['-p', '__test__/types'])
+for (const resolution of ['nodenext', 'bundler'])
+  await check(`types in a strict project (${resolution})`, bin('tsc'), [
+    '-p',
+    `__test__/types/consumer/tsconfig.${resolution}.json`,
+  ])
 await check('README: options table is current', process.execPath, ['scripts/readme.mjs', '--check'])
 await check('README: every program runs', process.execPath, ['scripts/docs.mjs'])
 await check('API reference: every type is exported, every link leads somewhere', process.execPath, [

@@ -1,4 +1,4 @@
-//! Every default of the package, once. `index.d.ts` and the README are tested against [`list`].
+//! Every default of the package, once. `types/` and the README are tested against [`list`].
 
 use std::time::Duration;
 
