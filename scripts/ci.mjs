@@ -70,8 +70,11 @@ for (const resolution of ['nodenext', 'bundler'])
     '-p',
     `__test__/types/consumer/tsconfig.${resolution}.json`,
   ])
-await check('README: options table is current', process.execPath, ['scripts/readme.mjs', '--check'])
-await check('README: every program runs', process.execPath, ['scripts/docs.mjs'])
+await check('docs/options.md is current', process.execPath, ['scripts/options.mjs', '--check'])
+await check('README and guides: every program runs', process.execPath, ['scripts/docs.mjs'])
+await check('API reference: every type is exported, every link leads somewhere', process.execPath, [
+  'scripts/reference.mjs',
+])
 await check('examples of the systems', process.execPath, ['scripts/examples.mjs'])
 await check('demo', 'npm', ['run', 'demo'])
 await check('bench: every client delivers every piece', process.execPath, ['bench/run.mjs', '--smoke', '--no-install'])
