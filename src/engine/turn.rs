@@ -95,7 +95,7 @@ impl<'a> Running<'a> {
     pub(super) fn ask_breaker(&self, place: usize) -> std::result::Result<Option<Guard>, Duration> {
         let Some(breaker) = &self.routes[place].lane.breaker else { return Ok(None) };
         let (guard, transition) = breaker.acquire().map_err(|denied| denied.retry_after)?;
-        self.report_transition(place, transition);
+        self.report_transition(place, transition, self.previous_request());
         Ok(Some(guard))
     }
 
@@ -269,7 +269,7 @@ impl<'a> Running<'a> {
             TransportOptions { connect_timeout: options.connect_timeout, ca: self.client.config.ca.clone() };
         let head = Slot::<Head>::default();
         let limiters = self.limiters(&route.endpoint);
-        let opening = Opening { settings, head: head.clone(), limiters };
+        let opening = Opening { settings, head: head.clone(), key: endpoint.key.clone(), limiters };
         let send = |on_sent| Request {
             method: Method::POST,
             url,
@@ -429,7 +429,7 @@ pub(super) fn without_key(mut error: Error, endpoint: &Endpoint) -> Error {
         let said = &mut *error;
         said.message = secrets::without(&said.message, key);
         let fields = [&mut said.body, &mut said.provider_code, &mut said.provider_type, &mut said.param];
-        for text in fields {
+        for text in fields.into_iter().chain([&mut said.request_id]) {
             *text = text.as_deref().map(|text| secrets::without(text, key));
         }
     }
