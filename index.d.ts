@@ -4,6 +4,8 @@
  * Every default that is named here with `@default` is the one in force; a test compares them.
  */
 
+import type { WebStream } from './web'
+
 // ---------------------------------------------------------------------------------------------
 // Requests and answers: OpenAI's shapes. Fields that are not named here are passed on unchanged.
 // ---------------------------------------------------------------------------------------------
@@ -941,10 +943,12 @@ export class ChatStream implements AsyncIterable<ChatCompletionChunk> {
   abort(reason?: unknown): void
   /**
    * What the stream has come to, at any moment, also after it was aborted or has failed. Its text is what the reader
-   * has taken; where nobody reads pieces (`text()`, `result`), all that was received.
+   * has taken; where nobody reads pieces here (`text()`, `result`, `pipe`, `toSSEResponse`), all that was received.
    */
   snapshot(options?: SnapshotOptions): Snapshot
 }
+// The ways to a browser.
+export interface ChatStream extends WebStream {}
 
 // ---------------------------------------------------------------------------------------------
 // Circuit breaker and rate limiter
@@ -1099,6 +1103,7 @@ export type Complexity = 'simple' | 'moderate' | 'complex'
 export function classifyComplexity(messages: ChatRequest['messages']): Complexity
 
 export * from './systems'
+export * from './web'
 
 /** The version of this package. */
 export const version: string

@@ -31,7 +31,9 @@ test('the declarations, CommonJS and ESM have the same exports', () => {
 test('every declared member is there, and every public one is declared', () => {
   const source = read('index.d.ts')
   for (const name of ['HolySheepStreamingClient', 'ChatStream', 'CircuitBreaker', 'RateLimitedClient']) {
-    const [, body] = source.match(new RegExp(`^export class ${name}\\b[^{]*\\{\\n([\\s\\S]*?)^\\}`, 'm'))
+    const bodyOf = (text, head) => text.match(new RegExp(`^export ${head}\\b[^{]*\\{\\n([\\s\\S]*?)^\\}`, 'm'))[1]
+    const [, parent] = source.match(new RegExp(`^export interface ${name} extends (\\w+)`, 'm')) ?? []
+    const body = bodyOf(source, `class ${name}`) + (parent ? bodyOf(read('web.d.ts'), `interface ${parent}`) : '')
     const members = new Set(
       [...body.matchAll(/^ {2}(?:readonly |get |set )?(\w+|\[Symbol\.\w+\])[(<:?]/gm)]
         .map((m) => m[1])
