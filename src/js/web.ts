@@ -322,7 +322,9 @@ class Outlet {
     res.setHeader('content-type', 'application/json; charset=utf-8')
     res.setHeader('cache-control', 'no-store')
     if (told.retryAfterMs !== undefined) res.setHeader('retry-after', String(Math.ceil(told.retryAfterMs / 1000)))
-    res.write(JSON.stringify(told.body))
+    const json = JSON.stringify(told.body)
+    res.setHeader('content-length', String(Buffer.byteLength(json)))
+    res.write(json)
   }
 
   /** Ends the response, and waits until it has been handed to the socket. */
