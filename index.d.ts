@@ -17,6 +17,7 @@ export * from './types/retry-options.js'
 export * from './types/snapshot.js'
 export * from './types/stream.js'
 export * from './types/systems/index.js'
+export * from './types/web.js'
 
 /** The version of this package. */
 export const version: string

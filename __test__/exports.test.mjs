@@ -34,7 +34,9 @@ test('the declarations, CommonJS and ESM have the same exports', () => {
 
 test('every declared member is there, and every public one is declared', () => {
   for (const name of ['HolySheepStreamingClient', 'ChatStream', 'CircuitBreaker', 'RateLimitedClient']) {
-    const [, body] = types.match(new RegExp(`^export class ${name}\\b[^{]*\\{\\n([\\s\\S]*?)^\\}`, 'm'))
+    const bodyOf = (head) => types.match(new RegExp(`^export ${head}\\b[^{]*\\{\\n([\\s\\S]*?)^\\}`, 'm'))[1]
+    const [, parent] = types.match(new RegExp(`^export interface ${name} extends (\\w+)`, 'm')) ?? []
+    const body = bodyOf(`class ${name}`) + (parent ? bodyOf(`interface ${parent}`) : '')
     const members = new Set(
       [...body.matchAll(/^ {2}(?:readonly |get |set )?(\w+|\[Symbol\.\w+\])[(<:?]/gm)]
         .map((m) => m[1])

@@ -2,6 +2,7 @@
 import type { ChatCompletionChunk, FinishReason, ToolCall, Usage } from './chat.js'
 import type { AttemptRecord } from './events.js'
 import type { Seam, Snapshot, SnapshotOptions } from './snapshot.js'
+import type { WebStream } from './web.js'
 
 /** What `ChatStream.result` resolves to. */
 export interface StreamResult {
@@ -59,7 +60,9 @@ export class ChatStream implements AsyncIterable<ChatCompletionChunk> {
   abort(reason?: unknown): void
   /**
    * What the stream has come to, at any moment, also after it was aborted or has failed. Its text is what the reader
-   * has taken; where nobody reads pieces (`text()`, `result`), all that was received.
+   * has taken; where nobody reads pieces here (`text()`, `result`, `pipe`, `toSSEResponse`), all that was received.
    */
   snapshot(options?: SnapshotOptions): Snapshot
 }
+// The ways to a browser.
+export interface ChatStream extends WebStream {}
