@@ -527,6 +527,8 @@ export type ClientEvent =
       model: string
       requestId: string
       afterMs: number
+      /** The response's headers that say something of the request and of limits; absent where there are none. */
+      headers?: Record<string, string>
     }
   | {
       type: 'attempt-failed'
@@ -1047,6 +1049,11 @@ export class HolySheepError extends Error {
   readonly param?: string
   /** The start of the response's body, at most 2 KiB. */
   readonly body?: string
+  /**
+   * The response's headers that say something of the request, of limits and of waits (`x-ratelimit-*`, `retry-after`,
+   * `x-request-id` …); names in lower case. Not enumerable.
+   */
+  readonly headers?: Record<string, string>
 }
 /** The provider refused the request or failed: 4xx, 5xx, an error inside a stream. */
 export class APIError extends HolySheepError {}
