@@ -30,6 +30,11 @@ export class HolySheepError extends Error {
   readonly param?: string
   /** The start of the response's body, at most 2 KiB. */
   readonly body?: string
+  /**
+   * The response's headers that say something of the request, of limits and of waits (`x-ratelimit-*`, `retry-after`,
+   * `x-request-id` …); names in lower case. Not enumerable.
+   */
+  readonly headers?: Record<string, string>
 }
 
 /** The provider refused the request or failed: 4xx, 5xx, an error inside a stream. */

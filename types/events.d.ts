@@ -23,6 +23,8 @@ export type ClientEvent =
       model: string
       requestId: string
       afterMs: number
+      /** The response's headers that say something of the request and of limits; absent where there are none. */
+      headers?: Record<string, string>
     }
   | {
       type: 'attempt-failed'

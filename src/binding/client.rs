@@ -14,7 +14,7 @@ use super::errors::{OrThrow, parse, throw};
 use super::hub::NativeHub;
 use super::limiter::NativeLimiter;
 use super::runtime;
-use crate::config::{BreakerChoice, ClientConfig};
+use crate::config::{BreakerChoice, ClientConfig, Own};
 use crate::engine::{Call, ChatRequest, Client, Snapshot, certificates, health, transport};
 use crate::error::{Error, Kind};
 
@@ -50,6 +50,8 @@ struct Aside {
     max_attempts: Option<u32>,
     /// The prompt as the caller's own function counts it, by model.
     prompt_tokens: BTreeMap<String, u64>,
+    /// What is said to the first endpoint alone: `{ headers, query }`.
+    own: Option<serde_json::Value>,
     /// Options that were read already: errors name them among the accepted ones.
     also: Vec<String>,
 }
@@ -144,6 +146,7 @@ impl NativeClient {
         options.single = aside.single;
         options.max_attempts = aside.max_attempts;
         options.prompt_tokens = aside.prompt_tokens;
+        options.own = aside.own.as_ref().map(Own::of);
         let resumes = resumes.as_deref().map(Snapshot::parse).transpose().or_throw()?;
         let call = Call::new(ChatRequest::parse(&request).or_throw()?, options, resumes);
         client.check_model(&call.request).or_throw()?;

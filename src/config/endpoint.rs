@@ -213,7 +213,7 @@ fn without_secrets(url: &str) -> String {
 }
 
 /// Headers that the engine sets itself: replacing one would break the request or the key's safety.
-const OURS: &[&str] = &[
+pub(super) const OURS: &[&str] = &[
     "authorization",
     "proxy-authorization",
     "content-length",

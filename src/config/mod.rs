@@ -6,6 +6,7 @@ mod cost;
 pub mod defaults;
 mod endpoint;
 mod hedge;
+mod own;
 mod rate_limit;
 pub mod reader;
 mod recovery;
@@ -24,6 +25,7 @@ pub use cost::{Cost, unpriced};
 use endpoint::certificates;
 pub use endpoint::{Endpoint, base_url, headers};
 pub use hedge::Hedge;
+pub use own::Own;
 pub use rate_limit::RateLimit;
 pub use recovery::{Mode, Recovery};
 pub use retry::{RetryConfig, decisions};
@@ -119,6 +121,8 @@ pub struct CallConfig {
     pub rotate_endpoints: bool,
     /// When a second request is made on another route; never without.
     pub hedge: Option<Hedge>,
+    /// What is said to the first endpoint alone.
+    pub own: Option<Own>,
 }
 
 impl Default for CallConfig {
@@ -145,6 +149,7 @@ impl Default for CallConfig {
             stretch_last_route: d::STRETCH_LAST_ROUTE,
             rotate_endpoints: d::ROTATE_ENDPOINTS,
             hedge: None,
+            own: None,
         }
     }
 }

@@ -21,17 +21,16 @@ use super::hedge::HEDGE;
 use super::limiter::{Limiter, Reserved};
 use super::opening::{Head, Opened, Opening, Peek};
 use super::recovery::{Form, refuses_to_continue};
-use super::request::{self, Target};
+use super::request::{self, Target, own, without_key};
 use super::route::{Busy, EndpointState};
 use super::spent::Stage;
-use crate::config::{Endpoint, Secret, defaults as d};
+use crate::config::defaults as d;
 use crate::error::{Error, Kind, Phase, Result};
 use crate::policy::deadline;
 use crate::policy::plan::Reason;
 use crate::store::Slot;
 use crate::transport::{Method, Request, TransportOptions};
 use crate::wire::chat::Instead;
-use crate::wire::secrets;
 
 /// What a turn holds until it is closed: outside of its future, so that a call whose time runs out in
 /// the middle can still say what was learned.
@@ -68,7 +67,7 @@ pub(super) struct Current {
 impl Current {
     /// Takes over what the opening has found out.
     pub fn take_head(&mut self) {
-        let Head { sent, status, request_id } = self.head.update(|head| head.clone());
+        let Head { sent, status, request_id, .. } = self.head.update(|head| head.clone());
         if sent {
             self.progress.bill.sent();
         }
@@ -244,8 +243,13 @@ impl<'a> Running<'a> {
             }
             _ => self.requests.encode(target, &mut self.rng),
         };
-        let headers =
+        let own = own(self.client, self.call, place);
+        let mut headers =
             request::headers(&endpoint, &options.headers, &encoded.key, &request_id, session, number)?;
+        let mut url = format!("{}{}", endpoint.url, crate::wire::chat::PATH);
+        if let Some(own) = own {
+            request::add_own(&mut headers, &mut url, own)?;
+        }
         self.emit(Event::Attempt {
             call: self.id.clone(),
             attempt: number,
@@ -264,7 +268,6 @@ impl<'a> Running<'a> {
             asked_for_usage: asks_usage,
             skip_malformed: options.recovery.skip_malformed,
         };
-        let url = format!("{}{}", endpoint.url, crate::wire::chat::PATH);
         let transport_options =
             TransportOptions { connect_timeout: options.connect_timeout, ca: self.client.config.ca.clone() };
         let head = Slot::<Head>::default();
@@ -309,7 +312,7 @@ impl<'a> Running<'a> {
                     .await
                     .unwrap_or_else(|_| Err(Error::timeout(Phase::Attempt, limit))),
             };
-            result.map_err(|error| without_key(error, &endpoint))
+            result.map_err(|error| without_key(error, &endpoint, own))
         };
         Ok((current, beginning.boxed()))
     }
@@ -341,6 +344,7 @@ impl<'a> Running<'a> {
         };
         current.take_head();
         let Current { place, number, started, .. } = *current;
+        let own = own(self.client, self.call, place);
         let route = &self.routes[place];
         let endpoint = &route.endpoint.config;
         let options = &self.call.options;
@@ -348,6 +352,7 @@ impl<'a> Running<'a> {
             Err(error) => (Err(error), None),
             Ok(opened) => {
                 let (sink, call, sent_id) = (self.sink, &self.id, current.request_id.clone());
+                let head = current.head.clone();
                 let on_first_token = || {
                     sink.event(Event::FirstToken {
                         call: call.clone(),
@@ -356,6 +361,7 @@ impl<'a> Running<'a> {
                         model: route.model.clone(),
                         request_id: sent_id.clone(),
                         after_ms: clock::instant().saturating_duration_since(started).as_millis() as u64,
+                        headers: head.update(|head| head.headers.iter().cloned().collect()),
                     });
                 };
                 let delivery = Delivery {
@@ -388,7 +394,7 @@ impl<'a> Running<'a> {
                     },
                 };
                 let seam = attempt.delivery.splice.as_ref().and_then(|splice| splice.seam());
-                (result.map_err(|error| without_key(error, endpoint)), seam)
+                (result.map_err(|error| without_key(error, endpoint, own)), seam)
             }
         };
         let pieces = current.progress.pieces;
@@ -414,24 +420,4 @@ impl<'a> Running<'a> {
         let remaining = self.remaining().filter(|_| others > 0)?;
         Some(deadline::share(remaining, others))
     }
-}
-
-/// The error without the key of its endpoint, in whatever form the provider has quoted it back. Where none was sent, that
-/// is said.
-pub(super) fn without_key(mut error: Error, endpoint: &Endpoint) -> Error {
-    if error.status == Some(401) && endpoint.key.is_none() && endpoint.headers.is_empty() {
-        let name = &endpoint.name;
-        error.message += &format!(
-            " (no key was sent: endpoint '{name}' has no apiKey of its own, and the client's is not for it)"
-        );
-    }
-    if let Some(key) = endpoint.key.as_ref().map(Secret::expose) {
-        let said = &mut *error;
-        said.message = secrets::without(&said.message, key);
-        let fields = [&mut said.body, &mut said.provider_code, &mut said.provider_type, &mut said.param];
-        for text in fields.into_iter().chain([&mut said.request_id]) {
-            *text = text.as_deref().map(|text| secrets::without(text, key));
-        }
-    }
-    error
 }

@@ -55,8 +55,18 @@ type Messages = ChatRequest['messages']
 /** Sets another breaker of a client, in place of one of the caller's own. For the faces. */
 export let setBreaker: (client: HolySheepStreamingClient, breaker: CircuitBreaker) => void
 
+/** Starts a call with the JSON of a request as it is. For `holysheep/fetch`. */
+export let startCall: (
+  client: HolySheepStreamingClient,
+  body: string,
+  options: CallOptions,
+  consumer: Consumer,
+  whole: boolean,
+) => CallHandle
+
 export class HolySheepStreamingClient {
   static {
+    startCall = (client, ...rest) => client.#start(...rest)
     setBreaker = (client, breaker) => {
       client.#native.setBreaker(nativeBreaker(breaker) as InstanceType<typeof addon.NativeBreaker>)
       client.#observer = breaker

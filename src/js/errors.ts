@@ -24,6 +24,7 @@ class HolySheepError extends Error {
   declare readonly providerCode?: string
   declare readonly param?: string
   declare readonly body?: string
+  declare readonly headers?: Record<string, string>
 
   constructor(message: string, options?: ErrorOptions) {
     super(message, options)
@@ -99,13 +100,14 @@ export async function following<T>(promise: Promise<T>): Promise<T> {
 
 /** Builds the error that a record describes. */
 export function fromRecord(record: ErrorRecord): Error {
-  const { class: name, message, cause, snapshot, ...data } = record
+  const { class: name, message, cause, snapshot, headers, ...data } = record
   const Builtin = builtins[name]
   if (Builtin) return Object.assign(new Builtin(message), { code: data.code })
   const Class = (classes as Record<string, typeof HolySheepError>)[name] ?? HolySheepError
   const error = cause ? new Class(message, { cause: fromRecord(cause) }) : new Class(message)
   if (snapshot !== undefined) Object.defineProperty(error, 'snapshot', { value: snapshot, configurable: true })
   rootless.add(error)
+  if (headers !== undefined) Object.defineProperty(error, 'headers', { value: headers, configurable: true })
   return Object.assign(error, data)
 }
 

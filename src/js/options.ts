@@ -17,6 +17,8 @@ export interface Aside {
   maxAttempts?: number
   /** Of a call: the prompt as the caller's own function counts it, by model. */
   promptTokens?: Record<string, number>
+  /** Of a call: what goes to the first endpoint alone. */
+  own?: { headers: Record<string, string>; query: string }
   /** Options that a face has read itself: errors name them among the accepted ones. */
   also?: string[]
 }
