@@ -89,7 +89,10 @@ describe('it says platform, package and remedy', () => {
   test('where the addon is there and the system refuses it', async () => {
     const { code, message } = await loaded(app({ put: (path) => writeFileSync(path, 'no shared object') }))
     assert.equal(code, 'ADDON_NOT_LOADED')
-    assert.match(message, new RegExp(`the package holysheep-${here} was found, but cannot be loaded: .+ run 'npm install'`))
+    assert.match(
+      message,
+      new RegExp(`the package holysheep-${here} was found, but cannot be loaded: .+ run 'npm install'`),
+    )
   })
 
   test('where addon and package are of two versions', async () => {
