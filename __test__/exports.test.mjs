@@ -63,7 +63,7 @@ test('every error has the class, name and ancestors that are declared', () => {
 })
 
 describe('the defaults', () => {
-  const defaults = JSON.parse(require('../native/index.cjs').defaults())
+  const defaults = JSON.parse(require('../dist/native.js').addon.defaults())
   /** The interfaces with defaults, and where theirs are in the list. */
   const places = {
     CallOptions: defaults,

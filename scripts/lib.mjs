@@ -6,14 +6,33 @@ import { fileURLToPath } from 'node:url'
 
 export const root = fileURLToPath(new URL('..', import.meta.url))
 
+/** On Windows npm and the programs of node_modules are scripts, which only a shell runs. */
+const shell = (command) => process.platform === 'win32' && !command.endsWith('.exe')
+
 /** Runs a command in the project and ends the script with its status if it fails. */
 export function run(command, args = [], options = {}) {
-  const { status, error } = spawnSync(command, args, { cwd: root, stdio: 'inherit', ...options })
+  const { status, error } = spawnSync(command, args, { cwd: root, stdio: 'inherit', shell: shell(command), ...options })
   if (error) {
     console.error(`${command}: ${error.message}`)
     process.exit(1)
   }
   if (status !== 0) process.exit(status ?? 1)
+}
+
+/** Runs a command in the project and returns what it prints; if it fails, the script ends with its status. */
+export function output(command, args = [], options = {}) {
+  const { status, error, stdout } = spawnSync(command, args, {
+    cwd: root,
+    encoding: 'utf8',
+    stdio: ['ignore', 'pipe', 'inherit'],
+    shell: shell(command),
+    ...options,
+  })
+  if (error || status !== 0) {
+    console.error(`${command} ${args[0]}: ${error?.message ?? `ended with ${status}`}`)
+    process.exit(status || 1)
+  }
+  return stdout
 }
 
 /** A program of node_modules. */
