@@ -39,7 +39,7 @@ pub struct Terms {
 fn read(options: &str) -> napi::Result<ClientConfig> {
     let config = ClientConfig::read(&parse(options)?).or_throw()?;
     if let Some(pem) = &config.ca {
-        certificates(pem).or_throw()?;
+        certificates("ca", pem).or_throw()?;
     }
     Ok(config)
 }

@@ -6,6 +6,7 @@ mod cost;
 pub mod defaults;
 mod endpoint;
 mod hedge;
+mod proxy;
 mod rate_limit;
 pub mod reader;
 mod recovery;
@@ -23,6 +24,7 @@ pub use cost::{Cost, unpriced};
 use endpoint::certificates;
 pub use endpoint::{Endpoint, base_url, headers};
 pub use hedge::Hedge;
+pub use proxy::ProxyConfig;
 pub use rate_limit::RateLimit;
 pub use recovery::{Mode, Recovery};
 pub use retry::{RetryConfig, decisions};
@@ -313,6 +315,7 @@ pub struct ClientConfig {
     pub max_concurrent: Option<usize>,
     pub max_queue: usize,
     pub ca: Option<Arc<str>>,
+    pub proxy: ProxyConfig,
     pub catalogue: Arc<Catalogue>,
     pub cost: Option<Cost>,
     pub validate_model: bool,
@@ -367,6 +370,7 @@ impl ClientConfig {
             max_concurrent: reader.whole("maxConcurrent", 1, 1_000_000)?.map(|n| n as usize),
             max_queue: reader.whole("maxQueue", 0, 1_000_000)?.map_or(d::MAX_QUEUE, |n| n as usize),
             ca: certificates(&mut reader)?,
+            proxy: proxy::read(&mut reader)?,
             catalogue,
             cost,
             validate_model: reader.flag("validateModel")?.unwrap_or(d::VALIDATE_MODEL),

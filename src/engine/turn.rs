@@ -29,7 +29,7 @@ use crate::error::{Error, Kind, Phase, Result};
 use crate::policy::deadline;
 use crate::policy::plan::Reason;
 use crate::store::Slot;
-use crate::transport::{Method, Request, TransportOptions};
+use crate::transport::{Method, Request};
 use crate::wire::chat::Instead;
 use crate::wire::secrets;
 
@@ -265,8 +265,7 @@ impl<'a> Running<'a> {
             skip_malformed: options.recovery.skip_malformed,
         };
         let url = format!("{}{}", endpoint.url, crate::wire::chat::PATH);
-        let transport_options =
-            TransportOptions { connect_timeout: options.connect_timeout, ca: self.client.config.ca.clone() };
+        let transport_options = self.client.transport_options(options.connect_timeout);
         let head = Slot::<Head>::default();
         let limiters = self.limiters(&route.endpoint);
         let opening = Opening { settings, head: head.clone(), limiters };

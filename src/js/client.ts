@@ -20,6 +20,7 @@ import { countPrompt, type SoftLimitEvent, splitCost } from './cost'
 import { HolySheepError, invalid, native, RetriesExhaustedError, unknown } from './errors'
 import { type CallHandle, type Consumer, emptySnapshot, NOTHING, open, TEXT } from './hub'
 import { addon } from './native'
+import { proxyEnvironment, readCa, trustEnvironment } from './network'
 import { callback, EVENTS, encode, encodeRequest, type Heard, optionsObject, sleep, splitSignal, tell } from './options'
 import { ofError, type Taken, toResume } from './snapshot'
 import { type ChatStream, createStream } from './stream'
@@ -33,7 +34,11 @@ const defaults = JSON.parse(addon.defaults()) as {
 /** The endpoint as the documents write it. */
 const DEFAULT_HOST = 'api.holysheep.ai'
 
-type Options = Omit<ClientOptions, 'signal'> & { retry?: Record<string, unknown>; $limiter?: unknown }
+type Options = Omit<ClientOptions, 'signal'> & {
+  retry?: Record<string, unknown>
+  $limiter?: unknown
+  $proxy?: ReturnType<typeof proxyEnvironment>
+}
 type Messages = ChatRequest['messages']
 
 /** Sets another breaker of a client, in place of one of the caller's own. For the faces. */
@@ -66,8 +71,11 @@ export class HolySheepStreamingClient {
     this.#onRestart = splitRecovery(rest).onRestart
     const { functions, rest: withoutFunctions } = splitCost(splitRecovery(rest).rest)
     this.#cost = functions
+    trustEnvironment()
     this.#options = {
       ...withoutFunctions,
+      ca: readCa(rest.ca) as string | string[] | undefined,
+      $proxy: proxyEnvironment(),
       apiKey: rest.apiKey ?? process.env.HOLYSHEEP_API_KEY,
       // An empty variable counts as none.
       baseUrl: rest.baseUrl ?? (rest.endpoints ? undefined : process.env.HOLYSHEEP_BASE_URL || undefined),
