@@ -78,8 +78,13 @@ export interface ClientOptions extends Omit<CallOptions, 'signal' | 'idempotency
    * provider refuses a field that it does not know.
    */
   sessionField?: boolean
-  /** Certificates in PEM that are trusted beside the system's. */
-  ca?: string | string[]
+  /** Certificates in PEM that are trusted beside the system's and those of `NODE_EXTRA_CA_CERTS`. */
+  ca?: string | Uint8Array | Array<string | Uint8Array>
+  /**
+   * The proxy of every request (`http`, `https`, `socks4`, `socks4a`, `socks5`, `socks5h`; user and password may stand in
+   * the URL), or `false`. Without it: `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY` of the environment.
+   */
+  proxy?: string | URL | false
   /**
    * What is known of models, by their exact names, on top of `catalogue()`. It bounds what calls can cost and tells
    * which model has the larger context; it refuses no call by itself.

@@ -71,7 +71,7 @@ fn read(options: &str, shared: bool, also: &[&str]) -> napi::Result<ClientConfig
         config.breaker = BreakerChoice::Shared;
     }
     if let Some(pem) = &config.ca {
-        certificates(pem).or_throw()?;
+        certificates("ca", pem).or_throw()?;
     }
     Ok(config)
 }

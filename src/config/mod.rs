@@ -7,6 +7,7 @@ pub mod defaults;
 mod endpoint;
 mod hedge;
 mod own;
+mod proxy;
 mod rate_limit;
 pub mod reader;
 mod recovery;
@@ -26,6 +27,7 @@ use endpoint::certificates;
 pub use endpoint::{Endpoint, base_url, headers};
 pub use hedge::Hedge;
 pub use own::Own;
+pub use proxy::ProxyConfig;
 pub use rate_limit::RateLimit;
 pub use recovery::{Mode, Recovery};
 pub use retry::{RetryConfig, decisions};
@@ -335,6 +337,7 @@ pub struct ClientConfig {
     pub max_concurrent: Option<usize>,
     pub max_queue: usize,
     pub ca: Option<Arc<str>>,
+    pub proxy: ProxyConfig,
     pub catalogue: Arc<Catalogue>,
     pub cost: Option<Cost>,
     pub validate_model: bool,
@@ -395,6 +398,7 @@ impl ClientConfig {
             max_concurrent: reader.whole("maxConcurrent", 1, 1_000_000)?.map(|n| n as usize),
             max_queue: reader.whole("maxQueue", 0, 1_000_000)?.map_or(d::MAX_QUEUE, |n| n as usize),
             ca: certificates(&mut reader)?,
+            proxy: proxy::read(&mut reader)?,
             catalogue,
             cost,
             validate_model: reader.flag("validateModel")?.unwrap_or(d::VALIDATE_MODEL),

@@ -160,7 +160,10 @@ impl<'a> Reader<'a> {
                     false => format!("unknown option{}", did_you_mean(key, &self.known)),
                 };
                 let name = self.name(cut(key, 60));
-                let message = format!("{name}: {what}; accepted: {}", self.known.join(", "));
+                // Names with a dollar are between our two languages.
+                let known: Vec<&str> =
+                    self.known.iter().copied().filter(|name| !name.starts_with('$')).collect();
+                let message = format!("{name}: {what}; accepted: {}", known.join(", "));
                 Err(Error::new(Kind::Invalid, message))
             }
         }

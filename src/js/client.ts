@@ -20,6 +20,7 @@ import { countPrompt, type SoftLimitEvent, splitCost } from './cost'
 import { following, HolySheepError, invalid, native, RetriesExhaustedError, unknown } from './errors'
 import { type CallHandle, type Consumer, emptySnapshot, NOTHING, open, TEXT } from './hub'
 import { addon } from './native'
+import { proxyEnvironment, readCa, trustEnvironment } from './network'
 import {
   ASIDE,
   callback,
@@ -49,7 +50,12 @@ const DEFAULT_HOST = 'api.holysheep.ai'
 export const LIMITER = Symbol('limiter')
 type Limiter = InstanceType<typeof addon.NativeLimiter>
 
-type Options = ClientOptions & WithAside & { retry?: Record<string, unknown>; [LIMITER]?: Limiter }
+type Options = ClientOptions &
+  WithAside & {
+    retry?: Record<string, unknown>
+    [LIMITER]?: Limiter
+    $proxy?: ReturnType<typeof proxyEnvironment>
+  }
 type Messages = ChatRequest['messages']
 
 /** Sets another breaker of a client, in place of one of the caller's own. For the faces. */
@@ -92,8 +98,11 @@ export class HolySheepStreamingClient {
     this.#onRestart = splitRecovery(rest).onRestart
     const { functions, rest: withoutFunctions } = splitCost(splitRecovery(rest).rest)
     this.#cost = functions
+    trustEnvironment()
     this.#options = {
       ...withoutFunctions,
+      ca: readCa(rest.ca) as string | string[] | undefined,
+      $proxy: proxyEnvironment(),
       apiKey: rest.apiKey ?? process.env.HOLYSHEEP_API_KEY,
       // An empty variable counts as none.
       baseUrl: rest.baseUrl ?? (rest.endpoints ? undefined : process.env.HOLYSHEEP_BASE_URL || undefined),
