@@ -59,7 +59,7 @@ test('a stream that is cut is one stream: one identity, one role, one finish, ea
 })
 
 test('usage is there when it was asked for, and not otherwise', async (t) => {
-  const { openai } = await sdk(t)
+  const { openai, simulator } = await sdk(t)
   const without = await collect(await openai.chat.completions.create(STREAM))
   assert.ok(without.every((chunk) => !chunk.usage && chunk.choices.length === 1))
   const chunks = await collect(
@@ -67,6 +67,11 @@ test('usage is there when it was asked for, and not otherwise', async (t) => {
   )
   assert.deepEqual(chunks.at(-1).choices, [])
   assert.ok(chunks.at(-1).usage.total_tokens > 0)
+  simulator.script({ pieces: PIECES, usageDelayMs: 20 })
+  const late = await collect(
+    await openai.chat.completions.create({ ...STREAM, stream_options: { include_usage: true } }),
+  )
+  assert.ok(late.at(-1).usage.total_tokens > 0)
 })
 
 describe('a provider that cuts every stream once', () => {
@@ -186,6 +191,15 @@ describe('errors', () => {
       }
     })
   }
+
+  test('over which the circuit opened say when it is tried again', async (t) => {
+    const { openai, simulator } = await sdk(t, { circuitBreaker: { failureThreshold: 1 } }, { status: 500 })
+    const thrown = await failure(openai.chat.completions.create(REQUEST))
+    assert.ok(thrown instanceof OpenAI.InternalServerError)
+    assert.ok(Number(thrown.headers.get('retry-after-ms')) > 50_000)
+    assert.equal(thrown.headers.get('retry-after'), '60')
+    assert.equal(simulator.requests.length, 1)
+  })
 
   test('whose body is too long to be kept are in shape all the same', async (t) => {
     const body = { error: { message: 'x'.repeat(5000), code: 'long' } }
