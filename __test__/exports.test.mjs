@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { describe, test } from 'node:test'
+import * as esmAi from '../ai-sdk.mjs'
 import * as esmFetch from '../fetch.mjs'
 import * as esmNames from '../index.mjs'
 import * as esmSimulator from '../simulator.mjs'
@@ -20,6 +21,7 @@ test('the declarations, CommonJS and ESM have the same exports', () => {
   for (const [types, commonjs, module] of [
     [['index.d.ts', 'systems.d.ts'], require('../dist/index.js'), esm],
     [['simulator.d.ts'], require('../dist/simulator.js'), { ...esmSimulator }],
+    [['ai-sdk.d.ts'], require('../dist/ai-sdk/index.js'), { ...esmAi }],
     [['fetch.d.ts'], require('../dist/fetch/index.js'), { ...esmFetch }],
   ]) {
     const names = types.flatMap(declared).sort()
