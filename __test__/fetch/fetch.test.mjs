@@ -315,7 +315,7 @@ test('wrong options are told at once', () => {
   for (const [options, name] of [
     [{ maxRetries: -1 }, 'maxRetries'],
     [{ baseUrl: 'http://x/v1' }, 'baseUrl'],
-    [{ heartbeatMs: 0 }, 'heartbeatMs'],
+    [{ heartbeatMs: -1 }, 'heartbeatMs'],
     [{ fetch: 3 }, 'fetch'],
     [{ recovery: { mode: 'restart' } }, 'recovery.mode'],
     [{ endpoints: [{ name: 'a' }] }, 'endpoints[0].baseUrl'],

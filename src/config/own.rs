@@ -3,10 +3,8 @@
 
 use serde_json::Value;
 
+use super::Secret;
 use super::endpoint::OURS;
-use super::reader::Reader;
-use super::{CallConfig, Secret};
-use crate::error::Result;
 
 /// Headers that belong to a connection, beside those that the engine sets itself.
 const OF_THE_CONNECTION: &[&str] = &["keep-alive", "proxy-connection"];
@@ -39,19 +37,19 @@ impl Own {
     }
 }
 
-/// Reads `$own: { headers, query }`, which the JavaScript side has made of a request.
-pub fn read(reader: &mut Reader<'_>, call: &mut CallConfig) -> Result<()> {
-    let Some(value) = reader.raw("$own") else { return Ok(()) };
-    let is_ours = |name: &str| name != "authorization" && OURS.contains(&name);
-    let given = value.get("headers").and_then(Value::as_object);
-    let headers = given.into_iter().flatten().filter_map(|(name, value)| {
-        let name = name.to_ascii_lowercase();
-        let skipped = is_ours(&name) || OF_THE_CONNECTION.contains(&name.as_str());
-        (!skipped).then_some((name, Secret(value.as_str()?.into())))
-    });
-    let query = value.get("query").and_then(Value::as_str).filter(|query| !query.is_empty());
-    call.own = Some(Own { headers: headers.collect(), query: query.map(|query| Secret(query.into())) });
-    Ok(())
+impl Own {
+    /// Of `{ headers, query }`, which the JavaScript side has made of a request.
+    pub fn of(value: &Value) -> Own {
+        let is_ours = |name: &str| name != "authorization" && OURS.contains(&name);
+        let given = value.get("headers").and_then(Value::as_object);
+        let headers = given.into_iter().flatten().filter_map(|(name, value)| {
+            let name = name.to_ascii_lowercase();
+            let skipped = is_ours(&name) || OF_THE_CONNECTION.contains(&name.as_str());
+            (!skipped).then_some((name, Secret(value.as_str()?.into())))
+        });
+        let query = value.get("query").and_then(Value::as_str).filter(|query| !query.is_empty());
+        Own { headers: headers.collect(), query: query.map(|query| Secret(query.into())) }
+    }
 }
 
 #[cfg(test)]
@@ -62,11 +60,11 @@ mod tests {
 
     #[test]
     fn what_belongs_to_a_connection_or_to_the_engine_is_left_out_and_the_key_is_kept() {
-        let options = json!({ "$own": { "query": "api-version=1", "headers": {
+        let given = json!({ "query": "api-version=1", "headers": {
             "Authorization": "Bearer sk-0123456789", "content-length": "3", "Connection": "close",
             "keep-alive": "timeout=5", "idempotency-key": "k", "user-agent": "sdk", "x-api-key": "short",
-        } } });
-        let own = CallConfig::default().with(&options).unwrap().own.unwrap();
+        } });
+        let own = Own::of(&given);
         let names: Vec<_> = own.headers.iter().map(|(name, _)| name.as_str()).collect();
         assert_eq!(names, ["authorization", "user-agent", "x-api-key"]);
         assert_eq!(own.secrets().collect::<Vec<_>>(), ["sk-0123456789", "api-version=1"]);

@@ -15,7 +15,7 @@ use super::request::{self, without_key};
 use crate::config::{Endpoint, defaults as d};
 use crate::error::{Error, Kind, Phase, Result};
 use crate::policy::catalogue::nearest;
-use crate::transport::{Method, Request, Response, TransportOptions};
+use crate::transport::{Method, Request, Response};
 use crate::wire::chat::ChatRequest;
 use crate::wire::provider_error;
 
@@ -83,7 +83,7 @@ impl Client {
             url: format!("{}{PATH}", endpoint.url),
             headers: request::common_headers(endpoint, &call.headers, "application/json", &id)?,
             body: bytes::Bytes::new(),
-            options: TransportOptions { connect_timeout: call.connect_timeout, ca: self.config.ca.clone() },
+            options: self.transport_options(call.connect_timeout),
             on_sent,
         })
     }

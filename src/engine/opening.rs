@@ -21,13 +21,13 @@ use super::event::Event;
 use super::limiter::Limiter;
 use super::live::Live;
 use super::sink::{Sink, Wants};
-use crate::config::defaults as d;
+use crate::config::{Secret, defaults as d};
 use crate::error::{Error, Kind, Phase, Result};
 use crate::session::journal::Journal;
 use crate::store::Slot;
 use crate::transport::{Body, HeaderMap, Request, Response, Transport};
 use crate::wire::telling::telling;
-use crate::wire::{limits, provider_error, retry_after};
+use crate::wire::{limits, provider_error, retry_after, secrets};
 
 /// What an opening has found out so far; readable when its future was dropped.
 #[derive(Clone, Default)]
@@ -45,6 +45,8 @@ pub struct Head {
 pub struct Opening {
     pub settings: Settings,
     pub head: Slot<Head>,
+    /// It may be quoted back where nobody expects it.
+    pub key: Option<Secret>,
     /// Told at once what the head says of the provider's limits: it is old by the end of the answer.
     pub limiters: [Option<Arc<Limiter>>; 2],
 }
@@ -109,7 +111,10 @@ impl Opening {
         let id = ["x-request-id", "request-id"].iter().find_map(|name| text(&response.headers, name));
         self.head.update(|head| {
             head.status = Some(response.status);
-            head.request_id = id.map(str::to_owned);
+            head.request_id = id.map(|id| match &self.key {
+                Some(key) => secrets::without(id, key.expose()),
+                None => id.to_owned(),
+            });
             let pairs = response.headers.iter();
             let pairs = pairs.filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)));
             head.headers = telling(pairs);
@@ -163,7 +168,7 @@ impl Opening {
             ),
         );
         error.status = Some(status);
-        error.request_id = text(headers, "x-request-id").map(str::to_owned);
+        error.request_id = self.request_id();
         error.body = Some(crate::error::cut(&text_of_body, crate::error::BODY_LIMIT).to_owned());
         // Asking the same server again would bring the same page.
         error.should_retry = Some(false);

@@ -184,14 +184,21 @@ pub fn add_own(headers: &mut HeaderMap, url: &mut String, own: &Own) -> Result<(
     Ok(())
 }
 
-/// The error without the key of its endpoint, in whatever form the provider has quoted it back.
+/// The error without the key of its endpoint, in whatever form the provider has quoted it back. Where none was sent, that
+/// is said.
 pub fn without_key(mut error: Error, endpoint: &Endpoint, own: Option<&Own>) -> Error {
+    if error.status == Some(401) && endpoint.key.is_none() && endpoint.headers.is_empty() && own.is_none() {
+        let name = &endpoint.name;
+        error.message += &format!(
+            " (no key was sent: endpoint '{name}' has no apiKey of its own, and the client's is not for it)"
+        );
+    }
     let keys = endpoint.key.as_ref().map(Secret::expose).into_iter();
     for key in keys.chain(own.into_iter().flat_map(Own::secrets)) {
         let said = &mut *error;
         said.message = secrets::without(&said.message, key);
         let fields = [&mut said.body, &mut said.provider_code, &mut said.provider_type, &mut said.param];
-        for text in fields {
+        for text in fields.into_iter().chain([&mut said.request_id]) {
             *text = text.as_deref().map(|text| secrets::without(text, key));
         }
     }

@@ -29,7 +29,7 @@ use crate::error::{Error, Kind, Phase, Result};
 use crate::policy::deadline;
 use crate::policy::plan::Reason;
 use crate::store::Slot;
-use crate::transport::{Method, Request, TransportOptions};
+use crate::transport::{Method, Request};
 use crate::wire::chat::Instead;
 
 /// What a turn holds until it is closed: outside of its future, so that a call whose time runs out in
@@ -94,7 +94,7 @@ impl<'a> Running<'a> {
     pub(super) fn ask_breaker(&self, place: usize) -> std::result::Result<Option<Guard>, Duration> {
         let Some(breaker) = &self.routes[place].lane.breaker else { return Ok(None) };
         let (guard, transition) = breaker.acquire().map_err(|denied| denied.retry_after)?;
-        self.report_transition(place, transition);
+        self.report_transition(place, transition, self.previous_request());
         Ok(Some(guard))
     }
 
@@ -268,11 +268,10 @@ impl<'a> Running<'a> {
             asked_for_usage: asks_usage,
             skip_malformed: options.recovery.skip_malformed,
         };
-        let transport_options =
-            TransportOptions { connect_timeout: options.connect_timeout, ca: self.client.config.ca.clone() };
+        let transport_options = self.client.transport_options(options.connect_timeout);
         let head = Slot::<Head>::default();
         let limiters = self.limiters(&route.endpoint);
-        let opening = Opening { settings, head: head.clone(), limiters };
+        let opening = Opening { settings, head: head.clone(), key: endpoint.key.clone(), limiters };
         let send = |on_sent| Request {
             method: Method::POST,
             url,

@@ -2,7 +2,7 @@
 import type { CallOptions, ChatCompletion, ClientEvent } from '../../../index'
 import { type HolySheepStreamingClient, startCall } from '../client'
 import { CHUNKS, type Consumer, NOTHING } from '../hub'
-import { EVENTS, type Heard } from '../options'
+import { ASIDE, EVENTS, type Heard, type WithAside } from '../options'
 import { broken, refusal } from './errors'
 import { EventStream } from './event-stream'
 import type { Asked } from './request'
@@ -12,16 +12,11 @@ export interface Terms {
   client: HolySheepStreamingClient
   asked: Asked
   url: URL
-  heartbeatMs: number | false
+  heartbeatMs: number
   /** The options name a model for requests without one. */
   hasModel: boolean
   /** The options ask for a check of the model's name here. */
   validatesModel: boolean
-}
-
-/** Beside `CallOptions`: what goes to the first endpoint alone. */
-interface Own {
-  $own: { headers: Record<string, string>; query: string }
 }
 
 /** Answers a request; undefined for one that only the provider can judge. */
@@ -31,8 +26,8 @@ export async function chat(terms: Terms): Promise<Response | undefined> {
   if (!wish) return undefined
   const head = new Head()
   const key = asked.headers.get('idempotency-key')
-  const options: CallOptions & Own & Heard = {
-    $own: { headers: Object.fromEntries(asked.headers), query: terms.url.search.slice(1) },
+  const options: CallOptions & WithAside & Heard = {
+    [ASIDE]: { own: { headers: Object.fromEntries(asked.headers), query: terms.url.search.slice(1) } },
     [EVENTS]: head.hear,
     ...(asked.signal && { signal: asked.signal }),
     // Another one is no key that the engine could vary.
@@ -119,7 +114,7 @@ function inOnePiece(start: StartCall, head: Head): Promise<Response> {
  * The response begins with the first piece: until then every failure is retried in silence, and one that is final has
  * its own status. Where a tool call is held it begins with the first heartbeat.
  */
-function streamed(start: StartCall, head: Head, wish: Wish, heartbeatMs: number | false): Promise<Response> {
+function streamed(start: StartCall, head: Head, wish: Wish, heartbeatMs: number): Promise<Response> {
   return new Promise((resolve, reject) => {
     const stream = new EventStream()
     let begun = false
@@ -139,7 +134,7 @@ function streamed(start: StartCall, head: Head, wish: Wish, heartbeatMs: number 
       stream.end()
     }
     head.onToken = () => {
-      if (heartbeatMs !== false) stream.keepAlive(heartbeatMs, begin)
+      if (heartbeatMs > 0) stream.keepAlive(heartbeatMs, begin)
     }
     const call = start(
       {
