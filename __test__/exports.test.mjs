@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { describe, test } from 'node:test'
+import * as esmAi from '../ai-sdk.mjs'
 import * as esmFetch from '../fetch.mjs'
 import * as esmNames from '../index.mjs'
 import { declarations } from '../scripts/lib.mjs'
@@ -24,6 +25,7 @@ test('the declarations, CommonJS and ESM have the same exports', () => {
   for (const [text, commonjs, module] of [
     [types, require('../dist/index.js'), esm],
     [read('simulator.d.ts'), require('../dist/simulator.js'), { ...esmSimulator }],
+    [read('ai-sdk.d.ts'), require('../dist/ai-sdk/index.js'), { ...esmAi }],
     [read('fetch.d.ts'), require('../dist/fetch/index.js'), { ...esmFetch }],
   ]) {
     const names = declared(text).sort()
