@@ -1,5 +1,7 @@
 // What the scripts share: running a command, and where things are.
 import { spawnSync } from 'node:child_process'
+import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 export const root = fileURLToPath(new URL('..', import.meta.url))
@@ -43,3 +45,11 @@ export function bin(name) {
  * packages of other platforms, and npm writes such lock files where a registry does not have them all.
  */
 export const INSTALL = ['install', '--no-save', '--no-audit', '--no-fund', '--loglevel=error']
+
+/** The texts of the declaration files of the main entry: the client's, or those in a folder of `types/`. */
+export function declarations(folder = '') {
+  const at = join(root, 'types', folder)
+  const names = readdirSync(at).filter((name) => name.endsWith('.d.ts'))
+  const texts = names.sort().map((name) => readFileSync(join(at, name), 'utf8'))
+  return folder ? texts : [readFileSync(join(root, 'index.d.ts'), 'utf8'), ...texts]
+}

@@ -40,7 +40,8 @@ pub use crate::policy::complexity;
 pub use crate::policy::route::{Record, Shown, scores};
 pub use crate::session::prompts::{Style, continuation};
 pub use crate::session::snapshot::Snapshot;
-pub use crate::transport::http::{certificates, transport};
+pub use crate::transport::http::transport;
+pub use crate::transport::trust::{self, certificates};
 pub use crate::wire::chat::ChatRequest;
 pub use crate::wire::retry_after;
 
