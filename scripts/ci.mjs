@@ -69,6 +69,7 @@ await check('README: options table is current', process.execPath, ['scripts/read
 await check('README: every program runs', process.execPath, ['scripts/docs.mjs'])
 await check('examples of the systems', process.execPath, ['scripts/examples.mjs'])
 await check('demo', 'npm', ['run', 'demo'])
+await check('example apps, in a browser', process.execPath, ['scripts/apps.mjs'])
 await check('bench: every client delivers every piece', process.execPath, ['bench/run.mjs', '--smoke', '--no-install'])
 
 console.log(`\n${passed} passed, ${failed} failed`)
