@@ -2,9 +2,9 @@
 // starts them, and looks at them in a browser. Takes the addon and dist/ as they are.
 //   node scripts/apps.mjs [express|nextjs]
 import { spawnSync } from 'node:child_process'
-import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { basename, join } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import { INSTALL, root, run } from './lib.mjs'
 
 const only = process.argv[2]
@@ -40,6 +40,15 @@ function copy(app, folder, tarball) {
   return to
 }
 
+/** Writes the programs of the guide that name their file on the first line into the app. */
+function addGuide(guide, to) {
+  const text = readFileSync(join(root, guide), 'utf8')
+  for (const [, program, name] of text.matchAll(/^```ts\n(\/\/ (\S+)\n[\s\S]*?)^```$/gm)) {
+    mkdirSync(join(to, dirname(name)), { recursive: true })
+    writeFileSync(join(to, name), program)
+  }
+}
+
 const folder = mkdtempSync(join(tmpdir(), 'holysheep-apps-'))
 process.on('exit', () => rmSync(folder, { recursive: true, force: true }))
 
@@ -47,6 +56,7 @@ run('npm', ['pack', '--silent', '--pack-destination', folder], { stdio: ['ignore
 const [packed] = readdirSync(folder)
 for (const app of apps) {
   const cwd = copy(app, folder, join(folder, packed))
+  addGuide(`docs/${app}.md`, cwd)
   run('npm', INSTALL, { cwd })
   if (app === 'nextjs') run('npm', ['run', 'build'], { cwd, env: { ...process.env, NEXT_TELEMETRY_DISABLED: '1' } })
 }

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, beforeEach, describe, test } from 'node:test'
 import { chromium } from 'playwright-core'
+import { startSimulator } from '../../simulator.mjs'
 import { APPS, freePort, start, until } from './support.mjs'
 
 const BROWSER = {
@@ -26,6 +27,13 @@ const ANSWER = /^This answer comes from a simulator .* without a seam\.\n\nWhen 
 const cleanUps = []
 const context = { after: (fn) => cleanUps.push(fn) }
 
+/** The server of the moved build. */
+async function serve(env = {}) {
+  const all = { PORT: await freePort(), HOSTNAME: '127.0.0.1', NODE_ENV: 'production', ...env }
+  return start(context, process.execPath, ['server.js'], { cwd: moved, env: all })
+}
+
+let moved
 let app
 let url
 let browser
@@ -36,11 +44,10 @@ before(async () => {
   // A server that is there already, for work on the page: NEXT_URL=http://127.0.0.1:3000
   url = process.env.NEXT_URL
   if (!url) {
-    const moved = mkdtempSync(join(tmpdir(), 'holysheep-moved-'))
+    moved = mkdtempSync(join(tmpdir(), 'holysheep-moved-'))
     context.after(() => rmSync(moved, { recursive: true, force: true }))
     cpSync(join(APPS, 'nextjs/.next/standalone'), moved, { recursive: true, verbatimSymlinks: true })
-    const env = { PORT: await freePort(), HOSTNAME: '127.0.0.1', NODE_ENV: 'production' }
-    app = await start(context, process.execPath, ['server.js'], { cwd: moved, env })
+    app = await serve()
     url = app.url
   }
   browser = await chromium.launch(BROWSER)
@@ -234,4 +241,23 @@ test('the API refuses what cannot be right', async () => {
     assert.equal(response.status, 400, body)
   }
   assert.equal((await fetch(`${url}/api/fault`, { method: 'PUT', body: '{"fault":"x"}' })).status, 400)
+})
+
+test('the routes of docs/nextjs.md run as they stand there', async (t) => {
+  if (!process.env.APPS_DIR) return t.skip('they are built by scripts/apps.mjs')
+  const simulator = await startSimulator({ answer: 'Xin chào 🐑' })
+  context.after(() => simulator.close())
+  const guide = await serve({ HOLYSHEEP_API_KEY: 'no-key-needed', HOLYSHEEP_BASE_URL: simulator.url })
+  const ask = async (path) => {
+    const body = JSON.stringify({ messages: [{ role: 'user', content: 'Hi' }] })
+    return (await fetch(`${guide.url}/guide/${path}`, { method: 'POST', body })).text()
+  }
+  assert.equal(await ask('text'), 'Xin chào 🐑')
+  assert.equal(await ask('shout'), 'XIN CHÀO 🐑')
+  assert.match(await ask('events'), /^data: \{"id":[\s\S]*\n\ndata: \[DONE\]\n\n$/)
+
+  // With a key the page talks to that provider, and has no switch.
+  await page.goto(guide.url)
+  await page.getByText('HolySheep', { exact: true }).last().waitFor()
+  assert.equal(await page.getByRole('radio').count(), 0)
 })

@@ -87,7 +87,8 @@ async function start(): Promise<Backend> {
           url: simulators ? baseUrl : '',
           circuit: breakers.find(({ endpoint }) => endpoint === name)?.state ?? 'CLOSED',
           attempts: route?.attempts ?? 0,
-          failures: route?.failures ?? 0,
+          // An answer that the reader stopped is no failure.
+          failures: (route?.failures ?? 0) - (route?.failuresByCode.ABORTED ?? 0),
         }
       }),
       counters: { calls, inFlight, retries, fallbacks, recoveries },

@@ -30,9 +30,18 @@ export function useChat() {
     return () => running.current?.abort()
   }, [])
 
+  // Kept when an answer begins or ends, and when the page is left: not with every word.
+  const state = messages.at(-1)?.state
+  const latest = useRef(messages)
+  latest.current = messages
+  // biome-ignore lint/correctness/useExhaustiveDependencies: it is to run when the state changes
   useEffect(() => {
-    if (ready) sessionStorage.setItem(KEPT, JSON.stringify(messages))
-  }, [messages, ready])
+    if (!ready) return
+    const keep = () => sessionStorage.setItem(KEPT, JSON.stringify(latest.current))
+    keep()
+    addEventListener('pagehide', keep)
+    return () => removeEventListener('pagehide', keep)
+  }, [ready, state, messages.length])
 
   const ask = useCallback(async (history: Message[]) => {
     const controller = new AbortController()
@@ -79,6 +88,5 @@ export function useChat() {
     stop()
     setMessages([])
   }
-  const state = messages.at(-1)?.state
   return { messages, ready, busy: state === 'waiting' || state === 'writing', send, again, stop, clear }
 }
