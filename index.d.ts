@@ -343,7 +343,10 @@ export interface RateLimitOptions {
   refillRate?: number
   /** Instead of `capacity` and `refillRate`: this many a minute, all of which may come at once. */
   requestsPerMinute?: number
-  /** Model tokens a minute: estimated before a call, corrected by its usage. Off unless set. */
+  /**
+   * Model tokens a minute: estimated before a call, corrected by its usage. An answer without `max_tokens` counts as the
+   * longest of its model lately, before there was one as the catalogue's output limit. Off unless set.
+   */
   tokensPerMinute?: number
   /** How many may wait; one more gets a `QueueFullError`. @default 1000 */
   maxQueue?: number
@@ -462,7 +465,7 @@ export interface ClientOptions extends Omit<CallOptions, 'signal' | 'idempotency
   routing?: 'ordered' | 'weighted' | 'score' | 'least-busy'
   /**
    * How often the endpoints are probed (`healthCheck()`), in milliseconds, ±20 %. Off unless set. An endpoint that
-   * answers is used again at once, without waiting for its breaker's `timeout`.
+   * answers is tried again by the next call, without waiting for its breaker's `timeout`.
    */
   healthCheckMs?: number
   /**
@@ -807,8 +810,8 @@ export class HolySheepStreamingClient implements AsyncDisposable {
   models(options?: { signal?: AbortSignal }): Promise<ProviderModel[]>
 
   /**
-   * Probes each endpoint now, one after the other: `GET /models` with its own key, within 5 s. What it answers counts
-   * for the health of its routes (`routing: 'score'`), and closes a breaker that was open.
+   * Probes each endpoint now, one after the other: `GET /models` with its own key, within 5 s (and `healthCheckMs`).
+   * What it answers counts for the health of its routes (`routing: 'score'`), and makes a breaker that was open half-open.
    */
   healthCheck(): Promise<EndpointHealth[]>
 
