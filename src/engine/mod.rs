@@ -28,6 +28,7 @@ mod route;
 pub mod sink;
 mod spent;
 mod turn;
+mod waits;
 
 pub use answer::Answer;
 pub use client::{Call, Client, session_id};

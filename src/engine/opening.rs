@@ -26,7 +26,7 @@ use crate::error::{Error, Kind, Phase, Result};
 use crate::session::journal::Journal;
 use crate::store::Slot;
 use crate::transport::{Body, HeaderMap, Request, Response, Transport};
-use crate::wire::{limits, provider_error, retry_after};
+use crate::wire::{chat, limits, provider_error, retry_after};
 
 /// What an opening has found out so far; readable when its future was dropped.
 #[derive(Clone, Default)]
@@ -208,8 +208,10 @@ impl Opened {
             spent: None,
             splice: None,
             held: Vec::new(),
+            collected: 0,
+            shown: 0,
         };
-        let mut attempt = Attempt { settings, delivery, peeks: true };
+        let mut attempt = Attempt { settings, delivery, peeks: true, reader: chat::Reader::default() };
         let result = attempt.read_stream(&mut tee, first_token_until).await;
         if !tee.is_full {
             result?;
