@@ -30,6 +30,7 @@ pub mod sink;
 mod spent;
 mod stopping;
 mod turn;
+mod waits;
 
 pub use answer::Answer;
 pub use client::{Call, Client, session_id};

@@ -27,7 +27,7 @@ use crate::session::journal::Journal;
 use crate::store::Slot;
 use crate::transport::{Body, HeaderMap, Request, Response, Transport};
 use crate::wire::telling::telling;
-use crate::wire::{limits, provider_error, retry_after, secrets};
+use crate::wire::{chat, limits, provider_error, retry_after, secrets};
 
 /// What an opening has found out so far; readable when its future was dropped.
 #[derive(Clone, Default)]
@@ -225,8 +225,10 @@ impl Opened {
             spent: None,
             splice: None,
             held: Vec::new(),
+            collected: 0,
+            shown: 0,
         };
-        let mut attempt = Attempt { settings, delivery, peeks: true };
+        let mut attempt = Attempt { settings, delivery, peeks: true, reader: chat::Reader::default() };
         let result = attempt.read_stream(&mut tee, first_token_until).await;
         if !tee.is_full {
             result?;

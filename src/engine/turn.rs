@@ -29,7 +29,7 @@ use crate::policy::deadline;
 use crate::policy::plan::Reason;
 use crate::store::Slot;
 use crate::transport::{Method, Request};
-use crate::wire::chat::Instead;
+use crate::wire::chat::{self, Instead};
 
 /// What a turn holds until it is closed: outside of its future, so that a call whose time runs out in
 /// the middle can still say what was learned.
@@ -361,8 +361,15 @@ impl<'a> Running<'a> {
                     spent: self.recovery.spent.clone(),
                     splice: form.splice,
                     held: Vec::new(),
+                    collected: 0,
+                    shown: 0,
                 };
-                let mut attempt = Attempt { settings: opened.settings, delivery, peeks: false };
+                let mut attempt = Attempt {
+                    settings: opened.settings,
+                    delivery,
+                    peeks: false,
+                    reader: chat::Reader::default(),
+                };
                 let read = attempt.read(opened);
                 let result = match options.attempt_timeout {
                     None => read.await,

@@ -9,3 +9,4 @@ pub mod retry_after;
 pub mod secrets;
 pub mod sse;
 pub mod telling;
+mod template;
