@@ -13,7 +13,7 @@ use super::hub::NativeHub;
 use super::limiter::NativeLimiter;
 use super::runtime;
 use crate::config::ClientConfig;
-use crate::engine::{Call, ChatRequest, Client, Snapshot, certificates, health, transport};
+use crate::engine::{Call, ChatRequest, Client, Dialect, Snapshot, certificates, health, transport};
 use crate::error::{Error, Kind};
 
 #[napi]
@@ -34,6 +34,8 @@ pub struct Terms {
     pub judges: bool,
     /// The JSON of a snapshot to go on from.
     pub resumes: Option<String>,
+    /// `responses` or `messages`; without, chat completions.
+    pub dialect: Option<String>,
 }
 
 fn read(options: &str) -> napi::Result<ClientConfig> {
@@ -99,11 +101,12 @@ impl NativeClient {
         options: String,
         terms: Terms,
     ) -> napi::Result<u32> {
-        let Terms { whole, events, judges, resumes } = terms;
+        let Terms { whole, events, judges, resumes, dialect } = terms;
         let client = self.current();
         let options = client.config().call.with(&parse(&options)?).or_throw()?;
         let resumes = resumes.as_deref().map(Snapshot::parse).transpose().or_throw()?;
-        let call = Call::new(ChatRequest::parse(&request).or_throw()?, options, resumes);
+        let dialect = dialect.as_deref().map_or(Ok(Dialect::Chat), Dialect::named).or_throw()?;
+        let call = Call::new(ChatRequest::parse_as(dialect, &request).or_throw()?, options, resumes);
         client.check_model(&call.request).or_throw()?;
         let outlet = hub.hub.open(events, judges);
         let (id, state) = (outlet.id, Arc::clone(&outlet.state));

@@ -26,6 +26,7 @@ use crate::error::{Error, Kind, Phase, Result};
 use crate::session::journal::Journal;
 use crate::store::Slot;
 use crate::transport::{Body, HeaderMap, Request, Response, Transport};
+use crate::wire::dialect::Dialect;
 use crate::wire::{limits, provider_error, retry_after};
 
 /// What an opening has found out so far; readable when its future was dropped.
@@ -92,7 +93,11 @@ impl Opening {
         }
         let content_type = text(&headers, "content-type").unwrap_or_default().to_ascii_lowercase();
         let kind = content_type.split(';').next().unwrap_or_default().trim();
-        if !matches!(kind, "" | "text/event-stream" | "text/plain" | "application/octet-stream") {
+        let expected: &[&str] = match self.settings.whole.is_some() {
+            true => &["", "application/json"],
+            false => &["", "text/event-stream", "text/plain", "application/octet-stream"],
+        };
+        if !expected.contains(&kind) {
             return Err(self.not_a_stream(status, kind, &headers, body, until).await);
         }
         Ok(Opened { settings: self.settings, body, first_token_until: until })
@@ -142,13 +147,13 @@ impl Opening {
         let what = match kind {
             "text/html" => "an HTML page",
             "application/json" => "a JSON document",
+            "text/event-stream" => "an event stream",
             other => other,
         };
+        let expected = if self.settings.whole.is_some() { "a JSON document" } else { "an event stream" };
         let mut error = Error::new(
             Kind::Malformed,
-            format!(
-                "expected an event stream, got {what} (status {status}): is the base URL that of an API?"
-            ),
+            format!("expected {expected}, got {what} (status {status}): is the base URL that of an API?"),
         );
         error.status = Some(status);
         error.request_id = text(headers, "x-request-id").map(str::to_owned);
@@ -180,6 +185,7 @@ fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
 /// What a look at an answer has to know of its call.
 #[derive(Clone, Copy)]
 pub struct Peek {
+    pub dialect: Dialect,
     pub choices: usize,
     pub hold_tool_calls: bool,
 }
@@ -192,6 +198,7 @@ impl Opened {
         let Opened { settings, body, first_token_until } = self;
         let mut tee = Tee { body: body.fuse(), read: Vec::new(), bytes: 0, is_full: false };
         let mut journal = Journal::new(peek.choices);
+        let mut events = peek.dialect.events();
         let mut progress = Progress { request_id, ..Progress::default() };
         let delivery = Delivery {
             sink: &Nowhere,
@@ -208,6 +215,7 @@ impl Opened {
             spent: None,
             splice: None,
             held: Vec::new(),
+            events: events.as_mut(),
         };
         let mut attempt = Attempt { settings, delivery, peeks: true };
         let result = attempt.read_stream(&mut tee, first_token_until).await;

@@ -39,8 +39,19 @@ type Messages = ChatRequest['messages']
 /** Sets another breaker of a client, in place of one of the caller's own. For the faces. */
 export let setBreaker: (client: HolySheepStreamingClient, breaker: CircuitBreaker) => void
 
+/** Starts a call in another dialect, with the JSON of a request as it is. For `dialect.ts`. */
+export let startDialect: (
+  client: HolySheepStreamingClient,
+  dialect: string,
+  body: string,
+  options: CallOptions | undefined,
+  consumer: Consumer,
+) => CallHandle
+
 export class HolySheepStreamingClient {
   static {
+    startDialect = (client, dialect, body, options, consumer) =>
+      client.#start(body, options, consumer, false, undefined, dialect)
     setBreaker = (client, breaker) => {
       client.#native.setBreaker(nativeBreaker(breaker) as InstanceType<typeof addon.NativeBreaker>)
       client.#observer = breaker
@@ -258,6 +269,7 @@ export class HolySheepStreamingClient {
     consumer: Consumer,
     whole: boolean,
     resumed?: string,
+    dialect?: string,
   ): CallHandle {
     const { signal, rest: callOptions } = splitSignal(options)
     const { onRestart = this.#onRestart, rest } = splitRecovery(callOptions)
@@ -290,7 +302,7 @@ export class HolySheepStreamingClient {
     const enter = (hub: InstanceType<typeof addon.NativeHub>) =>
       native(() => {
         const { event, judge } = tracked
-        const terms = { whole, events: event !== undefined, judges: judge !== undefined, resumes: resumed }
+        const terms = { whole, events: event !== undefined, judges: judge !== undefined, resumes: resumed, dialect }
         return this.#native.start(hub, body, json, terms)
       })
     const call = open(tracked, { coalesce, signal }, enter)
