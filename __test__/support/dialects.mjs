@@ -1,48 +1,17 @@
-// The SDKs of the dialects that pass through the engine, and a bare `fetch` on the engine for them.
-import { createRequire } from 'node:module'
+// The SDKs of the dialects that pass through the engine, and their usual programs.
 import { createAnthropic } from '@ai-sdk/anthropic'
 import { createOpenAI } from '@ai-sdk/openai'
 import Anthropic from '@anthropic-ai/sdk'
 import { streamText } from 'ai'
 import OpenAI from 'openai'
-import { KEY } from './provider.mjs'
+import { createFetch } from '../../fetch.mjs'
+import { KEY, QUICK } from './provider.mjs'
 
-const { dialectOf, passOn } = createRequire(import.meta.url)('../../dist/dialect.js')
-
-/** A `fetch` whose calls run on this client, as `holysheep/fetch` does it, but for errors, which reject. */
-export function fetchOf(client, options) {
-  return async (input, init) => {
-    const url = new URL(typeof input === 'string' ? input : (input.url ?? input))
-    const body = String(init.body)
-    return new Promise((resolve, reject) => {
-      let controller
-      let begun = false
-      const readable = new ReadableStream({
-        start(given) {
-          controller = given
-        },
-      })
-      const type = JSON.parse(body).stream ? 'text/event-stream' : 'application/json'
-      const begin = () => {
-        if (!begun) resolve(new Response(readable, { headers: { 'content-type': type } }))
-        begun = true
-      }
-      passOn(
-        client,
-        dialectOf(url.pathname),
-        body,
-        { ...options, signal: init.signal ?? undefined },
-        {
-          piece(text) {
-            begin()
-            controller.enqueue(new TextEncoder().encode(text))
-          },
-          end: () => controller.close(),
-          error: (error) => (begun ? controller.error(error) : reject(error)),
-        },
-      )
-    })
-  }
+/** A `fetch` on the engine that is closed with the test. */
+export function fetchOf(t, options = {}) {
+  const fetch = createFetch({ ...QUICK, ...options })
+  t.after(() => fetch.close())
+  return fetch
 }
 
 /** Random or of the clock: another in every answer. */
@@ -90,7 +59,7 @@ export const PROGRAMS = {
         if (event.type === 'response.output_text.delta') text += event.delta
       }
       const unbroken = numbers.every((number, at) => number === at)
-      return { unbroken, text, ...alike(await stream.finalResponse()) }
+      return { unbroken, said: text, ...alike(await stream.finalResponse()) }
     },
     async 'openai: responses.create, streamed'(url, fetch) {
       let last
@@ -105,11 +74,11 @@ export const PROGRAMS = {
   messages: {
     async '@anthropic-ai/sdk: messages.stream'(url, fetch) {
       const stream = anthropic(url, fetch).messages.stream({ model: 'm', max_tokens: 1000, messages: MESSAGES })
-      let text = ''
-      stream.on('text', (delta) => {
-        text += delta
-      })
-      return { text, ...alike(await stream.finalMessage()), said: await stream.finalText() }
+      let said = ''
+      for await (const { type, delta } of stream) {
+        if (type === 'content_block_delta') said += delta.text ?? delta.partial_json ?? delta.thinking ?? ''
+      }
+      return { said, ...alike(await stream.finalMessage()) }
     },
     async '@anthropic-ai/sdk: messages.create, streamed'(url, fetch) {
       const kinds = []

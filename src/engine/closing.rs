@@ -46,7 +46,8 @@ impl Running<'_> {
                 self.routes[place].lane.record.update(|record| record.ended(success, clock::now()));
             }
             if let Some(guard) = guard {
-                self.report_transition(place, guard.report(outcome));
+                let by = self.current.as_ref().map(|current| current.request_id.clone());
+                self.report_transition(place, guard.report(outcome), by.or_else(|| self.previous_request()));
             }
             if self.current.is_some() {
                 self.learn(&self.routes[place].endpoint, estimated);
@@ -87,12 +88,18 @@ impl Running<'_> {
         }
     }
 
-    pub(super) fn report_transition(&self, place: usize, transition: Option<Transition>) {
+    /// Tells of a breaker that has changed, and the request that has changed it.
+    pub(super) fn report_transition(
+        &self,
+        place: usize,
+        transition: Option<Transition>,
+        request_id: Option<String>,
+    ) {
         let Some(Transition { from, to }) = transition else { return };
         let route = &self.routes[place];
         self.emit(Event::Circuit {
             call: Some(self.id.clone()),
-            request_id: self.previous_request(),
+            request_id,
             endpoint: route.endpoint.config.name.clone(),
             model: route.model.clone(),
             from: from.as_str(),

@@ -71,7 +71,8 @@ impl Client {
             self.tell(endpoint, model, permit.as_ref().and_then(|(_, transition)| *transition));
             due.push(permit);
         }
-        let limit = d::HEALTH_CHECK_TIMEOUT;
+        // A silent endpoint may not hold up the next round.
+        let limit = d::HEALTH_CHECK_TIMEOUT.min(self.config.health_check.unwrap_or(Duration::MAX));
         let started = clock::instant();
         let (status, answer) = match timeout(limit, self.ask_health(endpoint)).await {
             Ok(answered) => answered,

@@ -21,17 +21,16 @@ use super::hedge::HEDGE;
 use super::limiter::{Limiter, Reserved};
 use super::opening::{Head, Opened, Opening, Peek};
 use super::recovery::{Form, refuses_to_continue};
-use super::request::{self, Target};
+use super::request::{self, Target, own, without_key};
 use super::route::{Busy, EndpointState};
 use super::spent::Stage;
-use crate::config::{Endpoint, Secret, defaults as d};
+use crate::config::defaults as d;
 use crate::error::{Error, Kind, Phase, Result};
 use crate::policy::deadline;
 use crate::policy::plan::Reason;
 use crate::store::Slot;
-use crate::transport::{Method, Request, TransportOptions};
+use crate::transport::{Method, Request};
 use crate::wire::chat::Instead;
-use crate::wire::secrets;
 
 /// What a turn holds until it is closed: outside of its future, so that a call whose time runs out in
 /// the middle can still say what was learned.
@@ -68,7 +67,7 @@ pub(super) struct Current {
 impl Current {
     /// Takes over what the opening has found out.
     pub fn take_head(&mut self) {
-        let Head { sent, status, request_id } = self.head.update(|head| head.clone());
+        let Head { sent, status, request_id, .. } = self.head.update(|head| head.clone());
         if sent {
             self.progress.bill.sent();
         }
@@ -95,7 +94,7 @@ impl<'a> Running<'a> {
     pub(super) fn ask_breaker(&self, place: usize) -> std::result::Result<Option<Guard>, Duration> {
         let Some(breaker) = &self.routes[place].lane.breaker else { return Ok(None) };
         let (guard, transition) = breaker.acquire().map_err(|denied| denied.retry_after)?;
-        self.report_transition(place, transition);
+        self.report_transition(place, transition, self.previous_request());
         Ok(Some(guard))
     }
 
@@ -247,7 +246,12 @@ impl<'a> Running<'a> {
             }
             _ => self.requests.encode(target, &mut self.rng),
         };
-        let headers = request::headers(&endpoint, &self.call, &encoded.key, &request_id, number)?;
+        let own = own(self.client, self.call, place);
+        let mut headers = request::headers(&endpoint, self.call, &encoded.key, &request_id, number)?;
+        let mut url = format!("{}{}", endpoint.url, dialect.path());
+        if let Some(own) = own {
+            request::add_own(&mut headers, &mut url, own)?;
+        }
         self.emit(Event::Attempt {
             call: self.id.clone(),
             attempt: number,
@@ -269,12 +273,10 @@ impl<'a> Running<'a> {
             skip_malformed: options.recovery.skip_malformed,
             whole: whole.then_some(dialect),
         };
-        let url = format!("{}{}", endpoint.url, dialect.path());
-        let transport_options =
-            TransportOptions { connect_timeout: options.connect_timeout, ca: self.client.config.ca.clone() };
+        let transport_options = self.client.transport_options(options.connect_timeout);
         let head = Slot::<Head>::default();
         let limiters = self.limiters(&route.endpoint);
-        let opening = Opening { settings, head: head.clone(), limiters };
+        let opening = Opening { settings, head: head.clone(), key: endpoint.key.clone(), limiters };
         let send = |on_sent| Request {
             method: Method::POST,
             url,
@@ -315,7 +317,7 @@ impl<'a> Running<'a> {
                     .await
                     .unwrap_or_else(|_| Err(Error::timeout(Phase::Attempt, limit))),
             };
-            result.map_err(|error| without_key(error, &endpoint))
+            result.map_err(|error| without_key(error, &endpoint, own))
         };
         Ok((current, beginning.boxed()))
     }
@@ -347,6 +349,7 @@ impl<'a> Running<'a> {
         };
         current.take_head();
         let Current { place, number, started, .. } = *current;
+        let own = own(self.client, self.call, place);
         let route = &self.routes[place];
         let endpoint = &route.endpoint.config;
         let options = &self.call.options;
@@ -354,6 +357,7 @@ impl<'a> Running<'a> {
             Err(error) => (Err(error), None),
             Ok(opened) => {
                 let (sink, call, sent_id) = (self.sink, &self.id, current.request_id.clone());
+                let head = current.head.clone();
                 let on_first_token = || {
                     sink.event(Event::FirstToken {
                         call: call.clone(),
@@ -362,6 +366,7 @@ impl<'a> Running<'a> {
                         model: route.model.clone(),
                         request_id: sent_id.clone(),
                         after_ms: clock::instant().saturating_duration_since(started).as_millis() as u64,
+                        headers: head.update(|head| head.headers.iter().cloned().collect()),
                     });
                 };
                 let delivery = Delivery {
@@ -395,7 +400,7 @@ impl<'a> Running<'a> {
                     },
                 };
                 let seam = attempt.delivery.splice.as_ref().and_then(|splice| splice.seam());
-                (result.map_err(|error| without_key(error, endpoint)), seam)
+                (result.map_err(|error| without_key(error, endpoint, own)), seam)
             }
         };
         let pieces = current.progress.pieces;
@@ -421,17 +426,4 @@ impl<'a> Running<'a> {
         let remaining = self.remaining().filter(|_| others > 0)?;
         Some(deadline::share(remaining, others))
     }
-}
-
-/// The error without the key of its endpoint, in whatever form the provider has quoted it back.
-pub(super) fn without_key(mut error: Error, endpoint: &Endpoint) -> Error {
-    if let Some(key) = endpoint.key.as_ref().map(Secret::expose) {
-        let said = &mut *error;
-        said.message = secrets::without(&said.message, key);
-        let fields = [&mut said.body, &mut said.provider_code, &mut said.provider_type, &mut said.param];
-        for text in fields {
-            *text = text.as_deref().map(|text| secrets::without(text, key));
-        }
-    }
-    error
 }

@@ -138,7 +138,8 @@ impl Shared {
     /// The answer to a chat request that its key's bucket admits, else a 429; both tell what is left.
     fn limited(&self, request: &Incoming, index: u64) -> (Plan, Option<String>) {
         let Some(quota) = &self.quota else { return self.chat(request, index) };
-        let told = quota.take(request.header("authorization").unwrap_or_default(), Instant::now());
+        let key = request.header("authorization").or_else(|| request.header("x-api-key"));
+        let told = quota.take(key.unwrap_or_default(), Instant::now());
         if !told.admitted {
             return (told.refusal(), Some("rate-limit".to_owned()));
         }

@@ -11,3 +11,4 @@ pub mod responses;
 pub mod retry_after;
 pub mod secrets;
 pub mod sse;
+pub mod telling;

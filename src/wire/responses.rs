@@ -292,7 +292,8 @@ impl Events for Answer {
             }
             _ => self.another(&read, data),
         };
-        if !self.continues && !matches!(said, Said::Frame) {
+        // An error is told in another way, and a frame has not gone out yet.
+        if !self.continues && !matches!(said, Said::Frame | Said::Failed(_)) {
             self.next_sequence = read.sequence_number.map_or(self.next_sequence, |number| number + 1);
         }
         Ok(said)

@@ -69,6 +69,9 @@ fn text_is_read_and_what_stands_around_it_is_frame() {
 #[test]
 fn a_continuation_goes_on_counting_and_ends_the_first_response() {
     let mut answer = broken("half");
+    // An error that was not passed on has no number either.
+    let error = event("error", 5, json!({ "code": "server_error", "message": "sorry" }));
+    assert!(matches!(read(&mut answer, &error), Said::Failed(_)));
     // Held, as it has to be: nothing came after it.
     let done = event("response.output_text.done", 5, json!({ "output_index": 0, "text": "half" }));
     assert!(matches!(read(&mut answer, &done), Said::Frame));

@@ -288,6 +288,21 @@ async fn an_answer_that_has_all_its_tokens_when_it_breaks_is_ended_here() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_structured_answer_is_asked_for_again_and_goes_on_where_it_broke() {
+    for dialect in BOTH {
+        let (first, all) = (r#"{"name":"Dolly the first","#, r#"{"name":"Dolly the first","age":6}"#);
+        let broken = say(dialect, begun(dialect, "a"), first).breaks();
+        let scene = Scene::new(options(), vec![broken, answer(dialect, "b", all)]);
+        let mut request = request(dialect, true);
+        let format = json!({ "format": { "type": "json_schema" } });
+        request[if dialect == Messages { "output_config" } else { "text" }] = format;
+        let ended = ask_with(&scene, dialect, request.clone(), json!({})).await;
+        assert_eq!(text(&ended), all);
+        assert_eq!(scene.requests()[1].json(), request);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_refusal_of_the_request_is_the_callers_at_once() {
     let refused = refusal(400, "invalid_request_error", "no such field");
     for dialect in BOTH {

@@ -61,6 +61,13 @@ async fn an_endpoint_that_has_no_list_of_models_is_healthy_and_one_that_is_silen
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_silent_endpoint_is_waited_for_no_longer_than_the_interval() {
+    let scene = Scene::two(json!({ "healthCheckMs": 300 }), vec![list().never_answers()], vec![list()]);
+    probe(&scene).await;
+    assert_eq!(scene.times(), [0, 300]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_probe_that_quotes_the_key_back_does_not_tell_it() {
     let quoting = refusal(401, "invalid_api_key", "wrong key: key-a");
     let scene = Scene::two(json!({}), vec![quoting], vec![no_connection()]);

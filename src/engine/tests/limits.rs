@@ -232,6 +232,27 @@ async fn a_small_call_does_not_overtake_a_large_one_that_waits_before_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_event_of_an_opening_names_the_attempt_that_opened_it() {
+    let options = json!({ "circuitBreaker": { "failureThreshold": 2 } });
+    let ended = Scene::new(options, vec![unavailable(), unavailable()]).call().await;
+    assert_eq!(ended.events("circuit")[0]["requestId"], ended.events("attempt")[1]["requestId"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_id_that_quotes_the_key_does_not_tell_it() {
+    let quotes = |reply: Reply| reply.header("x-request-id", "of key-of-the-client");
+    let page = || status(200).header("content-type", "text/html").raw("<html>");
+    let replies = [unavailable(), page(), stream().event(&json!({ "error": { "message": "no" } }))];
+    for reply in replies.map(quotes) {
+        let ended = Scene::new(json!({ "maxRetries": 0 }), vec![reply]).call().await;
+        let said = format!("{:?} {:?}", ended.error(), ended.sink.events.lock().unwrap());
+        assert!(said.contains("of ") && !said.contains("key-of-the-client"), "{said}");
+    }
+    let ended = Scene::new(json!({}), vec![quotes(answer(&["a"]))]).call().await;
+    assert!(!format!("{:?}", ended.answer().attempts).contains("key-of-the-client"));
+}
+
+#[tokio::test(start_paused = true)]
 async fn every_way_in_which_a_service_fails_opens_a_breaker() {
     let overloaded = json!({ "error": { "message": "overloaded" } });
     for failure in [
