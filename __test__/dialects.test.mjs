@@ -102,6 +102,22 @@ for (const [dialect, run] of Object.entries(WHOLE)) {
   })
 }
 
+test('a prefill goes on wherever in white space the cut falls', async (t) => {
+  const pieces = ['One ', 'two.\n', '\n  Three ', ' four', '\n']
+  const simulator = await provider(t, { default: { pieces } })
+  const fetch = fetchOf(t, { recovery: { style: 'prefill' }, retryBudget: false })
+  const run = Object.values(PROGRAMS.messages)[0]
+  const whole = await run(simulator.url)
+  for (let afterPieces = 1; afterPieces <= pieces.length; afterPieces++) {
+    simulator.clear()
+    simulator.script({ pieces, cut: { afterPieces, how: 'noFinish' } })
+    assert.deepEqual(await run(simulator.url, fetch), whole, `cut after ${afterPieces} pieces`)
+    const { messages } = simulator.requests[1].json
+    assert.deepEqual(messages[1], { role: 'assistant', content: pieces.slice(0, afterPieces).join('').trimEnd() })
+    assert.equal(messages.length, 2)
+  }
+})
+
 test('an abort ends the call upstream', async (t) => {
   const simulator = await provider(t, { default: { pieces: PIECES, paceMs: 50 } })
   const abort = new AbortController()

@@ -110,11 +110,13 @@ impl Delivery<'_> {
     fn event(&mut self, said: &Said<'_>, given: &sse::Event<'_>) -> Step {
         let raw = || dialect::sse(given.event, &given.data);
         match said {
+            Said::Nothing => {}
             Said::Ping => {
-                if *self.committed {
-                    self.hand_over(&raw());
-                } else if (1..MAX_HELD_CHUNKS).contains(&self.held.len()) {
-                    self.held.push(raw());
+                // Not before what is held; and too many of them are nothing that is missed.
+                match self.held.len() {
+                    0 if *self.committed => self.hand_over(&raw()),
+                    1..MAX_HELD_CHUNKS => self.held.push(raw()),
+                    _ => {}
                 }
             }
             Said::Frame => {

@@ -32,6 +32,8 @@ pub enum Dialect {
 /// What one event says.
 #[derive(Debug)]
 pub enum Said<'a> {
+    /// Nothing that a consumer needs.
+    Nothing,
     /// A sign of life.
     Ping,
     /// The frame around what is said: worth nothing without what follows.

@@ -83,9 +83,14 @@ enum Kind {
 
 /// A frame that the consumer gets with what comes after it.
 enum Frame {
-    Message { id: Option<String>, model: Option<String> },
+    Message {
+        id: Option<String>,
+        model: Option<String>,
+    },
     Start(u64),
     Stop,
+    /// What changes nothing: text of no length, say.
+    Empty,
 }
 
 /// One answer, over all its attempts.
@@ -128,6 +133,7 @@ impl Answer {
                     self.next = self.next.max(index + 1);
                 }
                 Frame::Stop => self.open = None,
+                Frame::Empty => {}
             }
         }
     }
@@ -166,7 +172,7 @@ impl Answer {
 
     fn text_delta<'a>(&mut self, index: u64, text: Text<'a>) -> Said<'a> {
         if text.0.is_empty() {
-            return Said::Frame;
+            return self.frame(Frame::Empty);
         }
         if self.continues {
             return Said::Text(self.untrimmed(text));
@@ -254,7 +260,10 @@ impl Events for Answer {
     fn read<'a>(&mut self, event: Option<&str>, data: &'a str) -> Result<Said<'a>> {
         self.last = None;
         let data = data.trim_ascii();
-        if event == Some("ping") || data == "[DONE]" {
+        if data == "[DONE]" {
+            return Ok(Said::Nothing);
+        }
+        if event == Some("ping") {
             return Ok(Said::Ping);
         }
         if event == Some("error") {
@@ -297,7 +306,7 @@ impl Events for Answer {
             }
             ("message_delta", ..) => {
                 self.report(usage);
-                Said::Ping
+                self.frame(Frame::Empty)
             }
             ("message_stop", ..) => {
                 self.stop_reason.get_or_insert_with(|| "end_turn".to_owned());

@@ -170,3 +170,13 @@ fn an_answer_that_has_all_its_tokens_is_ended_here() {
     assert_eq!(names(&made), ["content_block_stop", "message_delta", "message_stop"]);
     assert_eq!(made[1].data["delta"]["stop_reason"], "max_tokens");
 }
+
+#[test]
+fn so_many_frames_that_nothing_follows_are_handed_on_and_bounded() {
+    let mut answer = broken("half");
+    let empty = text(0, "");
+    let frames = (1..MAX_PENDING).filter(|_| matches!(read(&mut answer, &empty), Said::Frame)).count();
+    assert_eq!(frames, MAX_PENDING - 1);
+    assert!(matches!(read(&mut answer, &empty), Said::Other(_)));
+    assert!(answer.hindrance().is_some());
+}

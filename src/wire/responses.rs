@@ -168,11 +168,14 @@ impl Answer {
         }
     }
 
-    fn text_delta<'a>(&mut self, event: &Event<'a>) -> Said<'a> {
+    fn text_delta<'a>(&mut self, event: &Event<'a>, data: &str) -> Said<'a> {
         let text = event.delta.and_then(|raw| serde_json::from_str::<Text<'a>>(raw.get()).ok());
         let text = text.unwrap_or_default().0;
-        if text.is_empty() || self.continues {
-            return if text.is_empty() { Said::Frame } else { Said::Text(text) };
+        if text.is_empty() {
+            return self.frame(data);
+        }
+        if self.continues {
+            return Said::Text(text);
         }
         self.settle();
         let open = self.open.get_or_insert_with(|| {
@@ -257,12 +260,17 @@ impl Events for Answer {
     fn read<'a>(&mut self, event: Option<&str>, data: &'a str) -> Result<Said<'a>> {
         self.last = None;
         let data = data.trim_ascii();
-        if matches!(event, Some("ping" | "keepalive")) || data == "[DONE]" {
+        if event == Some("keepalive") || data == "[DONE]" {
+            // One with a number, which the answer would have to go on from.
+            return Ok(Said::Nothing);
+        }
+        if event == Some("ping") {
             return Ok(Said::Ping);
         }
         let read: Event<'a> = serde_json::from_str(data).map_err(|error| malformed(data, &error))?;
         let said = match &*read.r#type.0 {
-            "ping" | "keepalive" => return Ok(Said::Ping),
+            "ping" => return Ok(Said::Ping),
+            "keepalive" => return Ok(Said::Nothing),
             "error" => Said::Failed(failure(&serde_json::from_str(data).unwrap_or_default())),
             "response.failed" => {
                 let event: Value = serde_json::from_str(data).unwrap_or_default();
@@ -279,7 +287,7 @@ impl Events for Answer {
             {
                 self.frame(data)
             }
-            "response.output_text.delta" => self.text_delta(&read),
+            "response.output_text.delta" => self.text_delta(&read, data),
             "response.completed" | "response.incomplete" => {
                 let event: Value = serde_json::from_str(data).unwrap_or_default();
                 self.ending = ending(&event["response"]);
@@ -324,7 +332,7 @@ impl Events for Answer {
         if self.open.is_none() {
             let index = self.next_item;
             self.next_item += 1;
-            let id = format!("{}_{index}", self.response["id"].as_str().unwrap_or("msg"));
+            let id = format!("msg_{}_{index}", self.response["id"].as_str().unwrap_or_default());
             let item = json!({ "id": id, "type": "message", "status": "in_progress", "content": [], "role": "assistant" });
             let part = json!({ "type": "output_text", "annotations": [], "logprobs": [], "text": "" });
             let added = json!({ "type": "response.output_item.added", "sequence_number": 0, "output_index": index, "item": item });
