@@ -75,7 +75,10 @@ test('what a shared object asks of the system is read out of it', { skip: proces
   )
   const { glibcVersionRuntime: runs } = process.report.getReport().header
   if (runs === undefined) return
-  assert.ok(versions['libc.so.6'].some((name) => /^GLIBC_2\.\d+/.test(name)), versions['libc.so.6'].join())
+  assert.ok(
+    versions['libc.so.6'].some((name) => /^GLIBC_2\.\d+/.test(name)),
+    versions['libc.so.6'].join(),
+  )
   const newest = newestGlibc(process.execPath)
   assert.ok(compare(newest, [2, 14]) >= 0 && compare(newest, runs.split('.').map(Number)) <= 0, newest.join('.'))
 })

@@ -116,13 +116,15 @@ impl Opening {
         let id = ["x-request-id", "request-id"].iter().find_map(|name| text(&response.headers, name));
         self.head.update(|head| {
             head.status = Some(response.status);
-            head.request_id = id.map(|id| match &self.key {
-                Some(key) => secrets::without(id, key.expose()),
-                None => id.to_owned(),
-            });
+            let masked = |text: &str| match &self.key {
+                Some(key) => secrets::without(text, key.expose()),
+                None => text.to_owned(),
+            };
+            head.request_id = id.map(masked);
             let pairs = response.headers.iter();
             let pairs = pairs.filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)));
             head.headers = telling(pairs);
+            head.headers.iter_mut().for_each(|(_, text)| *text = masked(text));
         });
         let header = |name: &str| text(&response.headers, name).map(str::to_owned);
         let limits = limits::parse(&header, clock::now());

@@ -208,6 +208,7 @@ pub fn without_key(mut error: Error, endpoint: &Endpoint, own: Option<&Own>) -> 
         for text in fields.into_iter().chain([&mut said.request_id]) {
             *text = text.as_deref().map(|text| secrets::without(text, key));
         }
+        said.headers.iter_mut().for_each(|(_, text)| *text = secrets::without(text, key));
     }
     error
 }
