@@ -17,6 +17,7 @@ use super::waits::Deadline;
 use crate::config::{Completion, defaults as d};
 use crate::error::{Error, Kind, Phase, Result};
 use crate::transport::Body;
+use crate::wire::dialect::Dialect;
 use crate::wire::{chat, provider_error, sse};
 
 /// What one attempt is told.
@@ -31,6 +32,8 @@ pub struct Settings {
     pub asked_for_usage: bool,
     /// An event that is no JSON is passed over.
     pub skip_malformed: bool,
+    /// The answer comes in one piece, in this dialect.
+    pub whole: Option<Dialect>,
 }
 
 /// What one attempt has come to so far; readable when its future was dropped.
@@ -75,6 +78,9 @@ impl Attempt<'_> {
     /// Reads the answer to its end.
     pub async fn read(&mut self, opened: Opened) -> Result<()> {
         let Opened { mut body, first_token_until, .. } = opened;
+        if let Some(dialect) = self.settings.whole {
+            return self.read_whole(dialect, body).await;
+        }
         match self.read_stream(&mut body, first_token_until).await? {
             Rest::Usage(parser) => self.drain(parser, body).await,
             Rest::Connection => keep_connection(body),
@@ -180,6 +186,9 @@ impl Attempt<'_> {
         if self.delivery.journal.is_complete() || (done && self.settings.completion == Completion::Lenient) {
             return self.finished();
         }
+        if let Some(events) = &self.delivery.events {
+            return Err(super::dialect::truncated(events.terminal()));
+        }
         let what = if done { "sent [DONE]" } else { "ended" };
         Err(Error::new(
             Kind::Truncated,
@@ -190,7 +199,7 @@ impl Attempt<'_> {
         ))
     }
 
-    fn finished(&mut self) -> Result<()> {
+    pub(super) fn finished(&mut self) -> Result<()> {
         self.delivery.finished().map_err(|end| match end {
             End::Failed(error) => error,
             End::Done | End::FirstToken => {
@@ -216,6 +225,9 @@ impl Attempt<'_> {
 
     /// Takes in one event.
     fn on_event(&mut self, event: &sse::Event<'_>) -> ControlFlow<End> {
+        if self.delivery.events.is_some() {
+            return self.on_passed_event(event);
+        }
         let chunk = match self.reader.read(event.event, &event.data) {
             Ok(chat::Read::Chunk(chunk)) => chunk,
             Ok(chat::Read::Other) => return ControlFlow::Continue(()),

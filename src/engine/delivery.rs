@@ -13,13 +13,14 @@ use crate::error::{Error, Kind};
 use crate::session::journal::Journal;
 use crate::session::splice::{Contradiction, Splice};
 use crate::wire::chat;
+use crate::wire::dialect::Events;
 
 /// More role-only chunks than any provider sends.
-const MAX_HELD_CHUNKS: usize = 64;
+pub(super) const MAX_HELD_CHUNKS: usize = 64;
 /// How many chunks are collected before they are handed over, where as many come at once.
 const MAX_COLLECTED: u32 = 64;
 
-type Step = std::result::Result<(), End>;
+pub(super) type Step = std::result::Result<(), End>;
 
 pub struct Delivery<'a> {
     pub sink: &'a dyn Sink,
@@ -50,6 +51,8 @@ pub struct Delivery<'a> {
     /// Chunks since [`Delivery::flush`], and pieces that [`Live`] shows.
     pub collected: u32,
     pub shown: u64,
+    /// In a dialect whose events are handed on as they are.
+    pub events: Option<&'a mut Box<dyn Events>>,
 }
 
 impl Delivery<'_> {
@@ -227,7 +230,7 @@ impl Delivery<'_> {
     }
 
     /// Text of a continuation, or of a first attempt.
-    fn new_text(&mut self, index: u32, text: &str, verbatim: bool) -> Step {
+    pub(super) fn new_text(&mut self, index: u32, text: &str, verbatim: bool) -> Step {
         if !(self.expects_tool_call && index == 0) {
             self.text(index, text, verbatim);
             return Ok(());
@@ -245,7 +248,7 @@ impl Delivery<'_> {
     }
 
     /// Whatever the splice still holds is decided and goes on.
-    fn end_text(&mut self) -> Step {
+    pub(super) fn end_text(&mut self) -> Step {
         let Some(splice) = &mut self.splice else { return Ok(()) };
         let rest = splice.finish(clock::now()).map_err(|e| contradiction(&e))?;
         self.new_text(0, &rest, false)
@@ -277,6 +280,7 @@ impl Delivery<'_> {
         }
         match self.sink.wants() {
             Wants::Text if index == 0 => self.hand_over(text),
+            Wants::Chunks if !verbatim && self.events.is_some() => self.hand_over_text(text),
             Wants::Chunks if !verbatim => self.hand_over_made(index, json!({ "content": text }), None),
             // The chunk goes out as a whole, or nobody asked.
             _ => {}
@@ -381,19 +385,19 @@ impl Delivery<'_> {
         self.hand_over(&chunk);
     }
 
-    fn hand_over(&mut self, piece: &str) {
+    pub(super) fn hand_over(&mut self, piece: &str) {
         *self.committed = true;
         self.sink.piece(piece);
     }
 
-    fn release(&mut self) {
+    pub(super) fn release(&mut self) {
         for chunk in std::mem::take(&mut self.held) {
             self.hand_over(&chunk);
         }
     }
 }
 
-fn contradiction(contradiction: &Contradiction) -> End {
+pub(super) fn contradiction(contradiction: &Contradiction) -> End {
     let message = format!("the continuation does not fit what was delivered: {contradiction}");
     End::Failed(Error::new(Kind::Contradiction, message))
 }
