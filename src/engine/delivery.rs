@@ -58,8 +58,13 @@ pub struct Delivery<'a> {
 impl Delivery<'_> {
     /// Takes in one chunk. `raw` is its JSON.
     pub fn chunk(&mut self, chunk: &chat::Chunk<'_>, raw: &str) -> Step {
+        self.collect(|delivery| delivery.take_in(chunk, raw))
+    }
+
+    /// Takes in one of many: what it becomes is handed over with the next ones, until [`Delivery::flush`].
+    pub(super) fn collect(&mut self, take_in: impl FnOnce(&mut Self) -> Step) -> Step {
         self.collected += 1;
-        let step = self.take_in(chunk, raw);
+        let step = take_in(self);
         if self.collected >= MAX_COLLECTED {
             self.flush();
         }
