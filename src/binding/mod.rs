@@ -7,6 +7,8 @@ pub mod faces;
 pub mod helpers;
 mod hub;
 mod limiter;
+pub mod network;
+mod queue;
 mod simulator;
 
 use std::sync::OnceLock;

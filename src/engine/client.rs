@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rand::{Rng, RngExt, SeedableRng, rngs::StdRng};
 use tokio::sync::Mutex;
@@ -22,11 +23,12 @@ use super::metrics::Metrics;
 use super::models::Told;
 use super::route::EndpointState;
 use super::sink::Sink;
+use super::waits::within;
 use crate::config::{CallConfig, ClientConfig, RateLimit};
 use crate::error::{Error, Kind, Phase, Result};
 use crate::session::snapshot::Snapshot;
 use crate::store::Slot;
-use crate::transport::Transport;
+use crate::transport::{Proxies, Transport, TransportOptions};
 use crate::wire::chat::ChatRequest;
 
 /// A client: its options, and the state that its calls share.
@@ -144,6 +146,14 @@ impl Client {
         self.endpoints.iter().position(|state| key(state).as_ref() == Some(&own)).unwrap_or(endpoint)
     }
 
+    /// How the requests of this client travel.
+    pub(super) fn transport_options(&self, connect_timeout: Duration) -> TransportOptions {
+        let ClientConfig { ca, proxy, .. } = &self.config;
+        let proxies =
+            Proxies { http: proxy.http.clone(), https: proxy.https.clone(), no: Arc::clone(&proxy.no) };
+        TransportOptions { connect_timeout, ca: ca.clone(), proxies }
+    }
+
     /// What was spent in the window that is now, as JSON.
     pub fn cost(&self) -> serde_json::Value {
         self.costs.report(&self.config)
@@ -163,15 +173,17 @@ impl Client {
         self.metrics.begun();
         self.untold.update(std::mem::take).into_iter().for_each(|event| sink.event(event));
         let mut running = Running::new(self, &call, sink, id, started, rng);
-        let outcome = tokio::select! {
-            biased;
-            () = self.closed.cancelled() => Err(Error::new(Kind::Closed, "the client was closed")),
-            () = cancel.cancelled() => Err(Error::new(Kind::Aborted, "the call was aborted")),
-            () = sleep_until(total.map(|total| started + total)) => {
-                Err(Error::timeout(Phase::Total, total.unwrap_or_default()))
-            }
-            outcome = running.run() => outcome,
+        let frame = async {
+            Err(tokio::select! {
+                biased;
+                () = self.closed.cancelled() => Error::new(Kind::Closed, "the client was closed"),
+                () = cancel.cancelled() => Error::new(Kind::Aborted, "the call was aborted"),
+                () = sleep_until(total.map(|total| started + total)) => {
+                    Error::timeout(Phase::Total, total.unwrap_or_default())
+                }
+            })
         };
+        let outcome = within(frame, running.run()).await;
         running.finish(outcome)
     }
 }

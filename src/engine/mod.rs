@@ -13,6 +13,7 @@ mod closing;
 mod cost;
 pub mod decide;
 mod delivery;
+mod dialect;
 pub mod event;
 pub mod health;
 mod hedge;
@@ -31,6 +32,7 @@ pub mod sink;
 mod spent;
 mod stopping;
 mod turn;
+mod waits;
 
 pub use answer::Answer;
 pub use client::{Call, Client, session_id};
@@ -43,8 +45,10 @@ pub use crate::policy::complexity;
 pub use crate::policy::route::{Record, Shown, scores};
 pub use crate::session::prompts::{Style, continuation};
 pub use crate::session::snapshot::Snapshot;
-pub use crate::transport::http::{certificates, transport};
+pub use crate::transport::http::transport;
+pub use crate::transport::trust::{self, certificates};
 pub use crate::wire::chat::ChatRequest;
+pub use crate::wire::dialect::Dialect;
 pub use crate::wire::retry_after;
 
 #[cfg(test)]

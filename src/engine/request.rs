@@ -3,11 +3,13 @@
 use bytes::Bytes;
 use rand::Rng;
 
-use super::client::random_id;
-use crate::config::Endpoint;
+use super::client::{Call, Client, random_id};
+use crate::config::{Endpoint, Own, Secret};
 use crate::error::{Error, Kind, Result};
 use crate::transport::{HeaderMap, HeaderName, HeaderValue};
 use crate::wire::chat::{ChatRequest, Instead};
+use crate::wire::dialect::Dialect;
+use crate::wire::secrets;
 
 #[derive(Clone)]
 pub struct Encoded {
@@ -122,6 +124,7 @@ fn value(text: &str) -> Result<HeaderValue> {
 
 /// The headers of every request to an endpoint: its own, the call's, its key.
 pub fn common_headers(
+    dialect: Dialect,
     endpoint: &Endpoint,
     extra: &[(String, String)],
     accept: &'static str,
@@ -134,10 +137,14 @@ pub fn common_headers(
         })?;
         headers.insert(name, value(text)?);
     }
+    for (name, text) in dialect.headers() {
+        headers.entry(*name).or_insert(HeaderValue::from_static(text));
+    }
     if let Some(key) = &endpoint.key {
-        let mut bearer = value(&format!("Bearer {}", key.expose()))?;
-        bearer.set_sensitive(true);
-        headers.insert("authorization", bearer);
+        let (name, scheme) = dialect.key_header();
+        let mut secret = value(&format!("{scheme}{}", key.expose()))?;
+        secret.set_sensitive(true);
+        headers.insert(name, secret);
     }
     headers.insert("accept", HeaderValue::from_static(accept));
     headers.insert("x-client-request-id", value(request_id)?);
@@ -147,18 +154,63 @@ pub fn common_headers(
 /// The headers of one attempt.
 pub fn headers(
     endpoint: &Endpoint,
-    extra: &[(String, String)],
+    call: &Call,
     idempotency_key: &str,
     request_id: &str,
-    session_id: &str,
     attempt: u32,
 ) -> Result<HeaderMap> {
-    let mut headers = common_headers(endpoint, extra, "text/event-stream", request_id)?;
+    let accept = if call.request.is_streamed() { "text/event-stream" } else { "application/json" };
+    let mut headers =
+        common_headers(call.request.dialect(), endpoint, &call.options.headers, accept, request_id)?;
     headers.insert("content-type", HeaderValue::from_static("application/json"));
     headers.insert("idempotency-key", value(idempotency_key)?);
-    headers.insert("x-session-id", value(session_id)?);
+    headers.insert("x-session-id", value(&call.session_id)?);
     headers.insert("x-holysheep-attempt", attempt.into());
     Ok(headers)
+}
+
+/// What a call says to the endpoint of a route and to no other.
+pub fn own<'a>(client: &Client, call: &'a Call, place: usize) -> Option<&'a Own> {
+    call.options.own.as_ref().filter(|_| place.is_multiple_of(client.endpoints.len()))
+}
+
+/// Adds what the call says to this endpoint alone.
+pub fn add_own(headers: &mut HeaderMap, url: &mut String, own: &Own) -> Result<()> {
+    for (name, text) in &own.headers {
+        let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| {
+            Error::invalid("headers", "a name that no header can have", "letters, digits and -")
+        })?;
+        let mut text = value(text.expose())?;
+        text.set_sensitive(true);
+        headers.insert(name, text);
+    }
+    if let Some(query) = &own.query {
+        url.push('?');
+        url.push_str(query.expose());
+    }
+    Ok(())
+}
+
+/// The error without the key of its endpoint, in whatever form the provider has quoted it back. Where none was sent, that
+/// is said.
+pub fn without_key(mut error: Error, endpoint: &Endpoint, own: Option<&Own>) -> Error {
+    if error.status == Some(401) && endpoint.key.is_none() && endpoint.headers.is_empty() && own.is_none() {
+        let name = &endpoint.name;
+        error.message += &format!(
+            " (no key was sent: endpoint '{name}' has no apiKey of its own, and the client's is not for it)"
+        );
+    }
+    let keys = endpoint.key.as_ref().map(Secret::expose).into_iter();
+    for key in keys.chain(own.into_iter().flat_map(Own::secrets)) {
+        let said = &mut *error;
+        said.message = secrets::without(&said.message, key);
+        let fields = [&mut said.body, &mut said.provider_code, &mut said.provider_type, &mut said.param];
+        for text in fields.into_iter().chain([&mut said.request_id]) {
+            *text = text.as_deref().map(|text| secrets::without(text, key));
+        }
+        said.headers.iter_mut().for_each(|(_, text)| *text = secrets::without(text, key));
+    }
+    error
 }
 
 /// True for the error of a provider that does not know `stream_options`.

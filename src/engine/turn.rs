@@ -20,17 +20,16 @@ use super::event::Event;
 use super::hedge::HEDGE;
 use super::opening::{Head, Opened, Opening, Peek};
 use super::recovery::{Form, refuses_to_continue};
-use super::request::{self, Target};
+use super::request::{self, Target, own, without_key};
 use super::room::Reservations;
 use super::route::Busy;
-use crate::config::{Endpoint, Secret, defaults as d};
+use crate::config::defaults as d;
 use crate::error::{Error, Kind, Phase, Result};
 use crate::policy::deadline;
 use crate::policy::plan::Reason;
 use crate::store::Slot;
-use crate::transport::{Method, Request, TransportOptions};
-use crate::wire::chat::Instead;
-use crate::wire::secrets;
+use crate::transport::{Method, Request};
+use crate::wire::chat::{self, Instead};
 
 /// What a turn holds until it is closed: outside of its future, so that a call whose time runs out in
 /// the middle can still say what was learned.
@@ -67,7 +66,7 @@ pub(super) struct Current {
 impl Current {
     /// Takes over what the opening has found out.
     pub fn take_head(&mut self) {
-        let Head { sent, status, request_id } = self.head.update(|head| head.clone());
+        let Head { sent, status, request_id, .. } = self.head.update(|head| head.clone());
         if sent {
             self.progress.bill.sent();
         }
@@ -213,9 +212,12 @@ impl<'a> Running<'a> {
         let request_id = random_id("req_", &mut self.rng);
         let number = (self.attempts.len() + usize::from(self.current.is_some())) as u32 + 1;
         let name = endpoint.model(&route.model);
-        let asks_usage = !route.endpoint.refuses_usage.load(Ordering::Relaxed);
+        let dialect = self.call.request.dialect();
+        let whole = !self.call.request.is_streamed();
+        let asks_usage = !dialect.is_passed_on() && !route.endpoint.refuses_usage.load(Ordering::Relaxed);
         let session = self.call.session_id.as_str();
-        let named_session = endpoint.session_field && !route.endpoint.refuses_session.load(Ordering::Relaxed);
+        let names_session = endpoint.session_field && !dialect.is_passed_on();
+        let named_session = names_session && !route.endpoint.refuses_session.load(Ordering::Relaxed);
         let target = Target {
             place,
             endpoint: &endpoint.name,
@@ -231,8 +233,12 @@ impl<'a> Running<'a> {
             }
             _ => self.requests.encode(target, &mut self.rng),
         };
-        let headers =
-            request::headers(&endpoint, &options.headers, &encoded.key, &request_id, session, number)?;
+        let own = own(self.client, self.call, place);
+        let mut headers = request::headers(&endpoint, self.call, &encoded.key, &request_id, number)?;
+        let mut url = format!("{}{}", endpoint.url, dialect.path());
+        if let Some(own) = own {
+            request::add_own(&mut headers, &mut url, own)?;
+        }
         self.emit(Event::Attempt {
             call: self.id.clone(),
             attempt: number,
@@ -242,7 +248,9 @@ impl<'a> Running<'a> {
             reason: why,
         });
         let started = clock::instant();
-        let stretch = if others == 0 && options.stretch_last_route { d::LAST_ROUTE_STRETCH } else { 1 };
+        // The head of an answer in one piece comes when all of it is written.
+        let long = whole || (others == 0 && options.stretch_last_route);
+        let stretch = if long { d::LAST_ROUTE_STRETCH } else { 1 };
         let settings = Settings {
             first_token_timeout: options.first_token_timeout.saturating_mul(stretch),
             share: self.share(others),
@@ -250,10 +258,9 @@ impl<'a> Running<'a> {
             completion: endpoint.completion.unwrap_or(options.completion),
             asked_for_usage: asks_usage,
             skip_malformed: options.recovery.skip_malformed,
+            whole: whole.then_some(dialect),
         };
-        let url = format!("{}{}", endpoint.url, crate::wire::chat::PATH);
-        let transport_options =
-            TransportOptions { connect_timeout: options.connect_timeout, ca: self.client.config.ca.clone() };
+        let transport_options = self.client.transport_options(options.connect_timeout);
         let head = Slot::<Head>::default();
         let limiters = self.limiters(&route.endpoint);
         let opening = Opening { settings, head: head.clone(), key: endpoint.key.clone(), limiters };
@@ -281,7 +288,8 @@ impl<'a> Running<'a> {
         let transport = &*self.client.transport;
         let limit = options.attempt_timeout;
         let choices = self.call.request.choices();
-        let peek = peeks.then_some(Peek { choices, hold_tool_calls: options.hold_tool_calls });
+        let peek =
+            (peeks && !whole).then_some(Peek { dialect, choices, hold_tool_calls: options.hold_tool_calls });
         let open = async move {
             let opened = opening.open(transport, send).await?;
             match peek {
@@ -296,7 +304,7 @@ impl<'a> Running<'a> {
                     .await
                     .unwrap_or_else(|_| Err(Error::timeout(Phase::Attempt, limit))),
             };
-            result.map_err(|error| without_key(error, &endpoint))
+            result.map_err(|error| without_key(error, &endpoint, own))
         };
         Ok((current, beginning.boxed()))
     }
@@ -328,6 +336,7 @@ impl<'a> Running<'a> {
         };
         current.take_head();
         let Current { place, number, started, .. } = *current;
+        let own = own(self.client, self.call, place);
         let route = &self.routes[place];
         let endpoint = &route.endpoint.config;
         let options = &self.call.options;
@@ -335,6 +344,7 @@ impl<'a> Running<'a> {
             Err(error) => (Err(error), None),
             Ok(opened) => {
                 let (sink, call, sent_id) = (self.sink, &self.id, current.request_id.clone());
+                let head = current.head.clone();
                 let on_first_token = || {
                     sink.event(Event::FirstToken {
                         call: call.clone(),
@@ -343,6 +353,7 @@ impl<'a> Running<'a> {
                         model: route.model.clone(),
                         request_id: sent_id.clone(),
                         after_ms: clock::instant().saturating_duration_since(started).as_millis() as u64,
+                        headers: head.update(|head| head.headers.iter().cloned().collect()),
                     });
                 };
                 let delivery = Delivery {
@@ -362,8 +373,16 @@ impl<'a> Running<'a> {
                     spent: self.recovery.spent.clone(),
                     splice: form.splice,
                     held: Vec::new(),
+                    collected: 0,
+                    shown: 0,
+                    events: self.events.as_mut(),
                 };
-                let mut attempt = Attempt { settings: opened.settings, delivery, peeks: false };
+                let mut attempt = Attempt {
+                    settings: opened.settings,
+                    delivery,
+                    peeks: false,
+                    reader: chat::Reader::default(),
+                };
                 let read = attempt.read(opened);
                 let result = match options.attempt_timeout {
                     None => read.await,
@@ -375,7 +394,7 @@ impl<'a> Running<'a> {
                     },
                 };
                 let seam = attempt.delivery.splice.as_ref().and_then(|splice| splice.seam());
-                (result.map_err(|error| without_key(error, endpoint)), seam)
+                (result.map_err(|error| without_key(error, endpoint, own)), seam)
             }
         };
         let pieces = current.progress.pieces;
@@ -401,17 +420,4 @@ impl<'a> Running<'a> {
         let remaining = self.remaining().filter(|_| others > 0)?;
         Some(deadline::share(remaining, others))
     }
-}
-
-/// The error without the key of its endpoint, in whatever form the provider has quoted it back.
-pub(super) fn without_key(mut error: Error, endpoint: &Endpoint) -> Error {
-    if let Some(key) = endpoint.key.as_ref().map(Secret::expose) {
-        let said = &mut *error;
-        said.message = secrets::without(&said.message, key);
-        let fields = [&mut said.body, &mut said.provider_code, &mut said.provider_type, &mut said.param];
-        for text in fields.into_iter().chain([&mut said.request_id]) {
-            *text = text.as_deref().map(|text| secrets::without(text, key));
-        }
-    }
-    error
 }

@@ -43,7 +43,7 @@ export class BoundedRetryQueue {
     const { maxRetries: _retries, maxSize: _size, ...others } = rest
     // No more attempts at a time, also when tasks come back from their waits.
     const limits = { maxConcurrent: this.#concurrency, maxQueue: this.maxSize }
-    this.#client = asksOf(client, { ...PRESET, ...limits }, others)
+    this.#client = asksOf(client, { ...PRESET, ...limits }, others, ['maxSize', 'concurrency', 'client', 'request'])
   }
 
   /** Tasks that are not finished. */
@@ -66,7 +66,7 @@ export class BoundedRetryQueue {
   async *processWithRetry(options?: { signal?: AbortSignal }): AsyncGenerator<QueueResult, void> {
     const { signal } = splitSignal(options)
     signal?.throwIfAborted()
-    if (this.#reading) throw invalid('processWithRetry', 'a second reader', 'one reader at a time')
+    if (this.#reading) throw invalid('processWithRetry', undefined, 'one reader at a time', 'a second reader')
     this.#reading = true
     const stop = new AbortController()
     // Every call that runs listens to it.
