@@ -64,15 +64,28 @@ describe('no attempt starts sooner than allowed', { concurrency: 8 }, () => {
   }
 
   test('a wait past maxRetryAfterMs is not waited for: the error says how long', async (t) => {
-    const { simulator, client } = await pair(t, { retry: { maxRetryAfterMs: 500 } })
-    simulator.setDefault({ status: 429, retryAfter: 3600 })
     for (const face of ['chunks', 'chat', 'streamWithRetry']) {
-      simulator.clear()
+      const { simulator, client } = await pair(t, { retry: { maxRetryAfterMs: 500 } })
+      simulator.setDefault({ status: 429, retryAfter: 3600 })
       const error = await failure(FACES[face](client, []))
       assert.equal(error.name, 'RateLimitError')
       assert.equal(error.retryAfterMs, 3_600_000)
       assert.equal(simulator.requests.length, 1)
+      // Nor does another call ask before that: it is told the same at once.
+      const next = await failure(FACES[face](client, []))
+      assert.deepEqual([next.name, next.status, next.retryAfterMs], ['RateLimitError', 429, 3_600_000])
+      assert.equal(simulator.requests.length, 1)
     }
+  })
+
+  test('what one call is asked to wait holds for all calls, which keep their order', async (t) => {
+    const { simulator, client } = await pair(t, { maxRetries: 0 })
+    simulator.script({ status: 429, retryAfterMs: 300 })
+    await failure(client.chat(REQUEST))
+    await Promise.all(Array.from({ length: 20 }, (_, user) => client.chat({ ...REQUEST, user: `${user}` })))
+    const [refused, ...rest] = simulator.requests
+    assert.ok(rest[0].atMs - refused.atMs >= 300)
+    assert.equal(rest.length, 20)
   })
 
   test('a wait past the deadline is not begun', async (t) => {

@@ -6,9 +6,10 @@ export interface CostOptions {
   /** Prices in USD for a million tokens, by model, beside those of the catalogue. */
   prices?: Record<string, { input: number; output: number }>
   /**
-   * What all calls together may cost in a window, in USD. A call whose bound does not fit gets a `CostCapError` before
-   * anything is sent; one without `max_tokens` runs against what is left, and is cut there. The one exception: a provider that counts more tokens
-   * than the bound allows for can put the ledger past it. No cap unless set.
+   * What all calls together may cost in a window, in USD. A call whose bound does not fit, nor that of a
+   * cheaper model of `fallbackModels`, gets a `CostCapError` before anything is sent; one without `max_tokens` runs
+   * against what is left, and is cut there. The one exception: a provider that counts more tokens than the bound allows
+   * for can put the ledger past it. No cap unless set.
    */
   hardCapUsd?: number
   /** The same for the calls of each `budgetKey`, in USD. No cap unless set. */

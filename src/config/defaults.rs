@@ -34,6 +34,12 @@ pub const MULTIPLIER: f64 = 2.0;
 pub const MIN_ATTEMPT: Duration = Duration::from_millis(250);
 pub const MIN_DELAY: Duration = Duration::ZERO;
 pub const MAX_RETRY_AFTER: Duration = Duration::from_secs(60);
+/// How long a provider can keep all calls from a route by the pause that it asks one for.
+pub const MAX_PAUSE: Duration = Duration::from_secs(60 * 60);
+/// How long a route comes after the others when it was limited and nobody said for how long.
+pub const LIMITED_REST: Duration = Duration::from_secs(1);
+/// How long a key without quota is not asked where there is another route; then one call asks.
+pub const QUOTA_REST: Duration = Duration::from_secs(60);
 /// The wait after a reset connection, where `retry.connectionReset` asks for one of its own.
 pub const RESET_MIN_DELAY: Duration = Duration::from_secs(1);
 pub const RESET_MAX_DELAY: Duration = Duration::from_secs(3);

@@ -16,6 +16,7 @@ use super::event::Event;
 use super::hedge::Hedging;
 use super::recovery::Recovery;
 use super::request::Requests;
+use super::room::no_room;
 use super::route::{EndpointState, Lane};
 use super::sink::Sink;
 use super::spent::{Stage, Stopwatch};
@@ -137,13 +138,16 @@ impl<'a> Running<'a> {
     fn plan(&mut self) -> Plan {
         let endpoints = self.client.endpoints.len();
         let order = self.order();
+        let now = clock::now();
         let routes = order.into_iter().map(|place| {
             let route = &self.routes[place];
             let endpoint = place % endpoints;
             let key = self.client.same_key(endpoint);
             let context = self.client.config.catalogue.context_tokens(&route.model);
             let at = plan::Route { place, endpoint, model: place / endpoints, key, context };
-            (at, route.lane.cooling())
+            // Nothing is told of a part of a millisecond: the whole one is waited for.
+            let left = route.lane.line.pause().map(|pause| pause.left.as_nanos().div_ceil(1_000_000) as u64);
+            (at, left.map(|left| now + left))
         });
         let single = self.call.options.single;
         let settings = plan::Settings {
@@ -200,12 +204,25 @@ impl<'a> Running<'a> {
         let mut plan = self.plan();
         let mut step = plan.start(clock::now(), self.remaining(), &mut self.rng);
         let mut last: Option<Error> = None;
+        let mut refused: Option<Error> = None;
         loop {
             let (route, wait, asked, reason) = match step {
                 Step::Try { route, wait, asked, reason } => (route, wait, asked, reason),
+                Step::Stop(Stop::NoRoom) if refused.is_some() => return Err(no_room(refused, last)),
                 Step::Stop(stop) => return Err(self.stopped(stop, last)),
             };
             self.pause(wait, if asked { "retry-after" } else { "backoff" }).await;
+            let looked = self.look(route.place, &plan);
+            let reserved = match looked {
+                Ok(reserved) => reserved,
+                Err(why) => match self.pass_over(why, reason, &mut plan, &mut refused) {
+                    Ok(next) => {
+                        step = next;
+                        continue;
+                    }
+                    Err(error) => return Err(no_room(Some(error), last)),
+                },
+            };
             let guard = match self.ask_breaker(route.place) {
                 Ok(guard) => guard,
                 Err(retry_after) => {
@@ -217,9 +234,21 @@ impl<'a> Running<'a> {
             };
             self.others = plan.others();
             self.prepare_hedge(first, &plan);
-            let Err(mut error) = self.turn(route.place, reason, plan.is_last(), guard).await else {
+            let made = self.attempts.len();
+            let turn = self.turn(route.place, reason, plan.is_last(), guard, reserved);
+            let Err(mut error) = turn.await else {
                 return Ok(());
             };
+            if self.attempts.len() == made {
+                let why = self.unmade(route.place, error);
+                match self.pass_over(why, reason, &mut plan, &mut refused) {
+                    Ok(next) => {
+                        step = next;
+                        continue;
+                    }
+                    Err(error) => return Err(no_room(Some(error), last)),
+                }
+            }
             let place = self.after_hedge(route.place, &mut plan);
             if matches!(error.kind, Kind::QueueFull | Kind::NeverFits | Kind::CostCap | Kind::Invalid) {
                 // No attempt was made: why another one was needed is the failure before it.
@@ -260,12 +289,7 @@ impl<'a> Running<'a> {
         let decision = retry.decisions.of(error).map(|row| row.after(self.attempts.len() - earlier));
         let class = classify(error);
         let class = decision.map_or(class, |decision| decision.apply(class, error.kind));
-        if class.cools {
-            let longest = retry.max_retry_after;
-            let pause = error.retry_after.unwrap_or_default().min(longest);
-            let ms = pause.as_nanos().div_ceil(1_000_000) as u64;
-            self.routes[place].lane.cool_until(clock::now() + ms);
-        }
+        self.quieten(place, error, class.cools);
         Failure {
             class,
             retry_after: error.retry_after,

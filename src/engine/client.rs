@@ -24,7 +24,7 @@ use super::models::Told;
 use super::route::EndpointState;
 use super::sink::Sink;
 use super::waits::within;
-use crate::config::{CallConfig, ClientConfig};
+use crate::config::{CallConfig, ClientConfig, RateLimit};
 use crate::error::{Error, Kind, Phase, Result};
 use crate::session::snapshot::Snapshot;
 use crate::store::Slot;
@@ -79,10 +79,16 @@ impl Client {
         breaker: Option<SharedBreaker>,
         limiter: Option<Arc<Limiter>>,
     ) -> Self {
+        let follows = followed(&config);
+        let endpoints = config.endpoints.iter();
+        let own = config
+            .rate_limit
+            .clone()
+            .map(|limit| RateLimit { follow_server: limit.follow_server && follows.is_none(), ..limit });
         Client {
-            endpoints: config.endpoints.iter().map(|e| Arc::new(EndpointState::new(Arc::clone(e)))).collect(),
+            endpoints: endpoints.map(|e| Arc::new(EndpointState::new(Arc::clone(e), follows))).collect(),
             shared_breaker: breaker,
-            limiter: limiter.or_else(|| config.rate_limit.as_ref().map(Limiter::new)),
+            limiter: limiter.or_else(|| own.as_ref().map(Limiter::new)),
             admission: Arc::new(Admission::new(config.max_concurrent, config.max_queue)),
             transport,
             budget: RetryBudget::new(config.retry_budget),
@@ -104,7 +110,8 @@ impl Client {
                     && have.config.url == endpoint.url
                     && have.config.key == endpoint.key
             });
-            same.map_or_else(|| Arc::new(EndpointState::new(Arc::clone(endpoint))), Arc::clone)
+            let new = || Arc::new(EndpointState::new(Arc::clone(endpoint), followed(&config)));
+            same.map_or_else(new, Arc::clone)
         });
         Client {
             endpoints: endpoints.collect(),
@@ -179,6 +186,11 @@ impl Client {
         let outcome = within(frame, running.run()).await;
         running.finish(outcome)
     }
+}
+
+/// The client's limit where it follows the headers of several endpoints: each tells of its own bucket.
+fn followed(config: &ClientConfig) -> Option<&RateLimit> {
+    config.rate_limit.as_ref().filter(|limit| limit.follow_server && config.endpoints.len() > 1)
 }
 
 /// Sleeps until then; without a time, for ever.

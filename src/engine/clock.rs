@@ -33,6 +33,11 @@ fn since_epoch() -> Duration {
     }
 }
 
+/// Nanoseconds since the epoch: enough until 2554.
+pub fn nanos() -> u64 {
+    since_epoch().as_nanos() as u64
+}
+
 /// Whole milliseconds since the epoch.
 pub fn now() -> u64 {
     since_epoch().as_millis() as u64

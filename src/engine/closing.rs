@@ -50,6 +50,7 @@ impl Running<'_> {
             }
             if let Ending::Complete = ending {
                 self.learn_length(place);
+                self.regain_quota(place);
             }
             let used = self.used();
             reserved.into_iter().flatten().for_each(|reserved| reserved.settle(used));

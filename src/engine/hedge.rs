@@ -187,7 +187,7 @@ impl<'a> Running<'a> {
         let tokens = self.estimated(place);
         let route = &self.routes[place];
         let limiters = self.limiters(&route.endpoint);
-        route.lane.cooling().is_none()
+        route.lane.line.is_free()
             && route.lane.breaker.as_ref().is_none_or(|breaker| breaker.would_admit())
             && limiters.iter().flatten().all(|limiter| limiter.has_room(1.0, tokens))
             && self.check_cost(place).is_ok()

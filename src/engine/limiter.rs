@@ -9,6 +9,7 @@ use tokio::sync::{Mutex, Notify};
 use crate::config::RateLimit;
 use crate::engine::clock;
 use crate::error::{Error, Kind, Result};
+use crate::policy::plan::Crowded;
 use crate::policy::token_bucket::Bucket;
 use crate::store::Slot;
 use crate::wire::limits::Limits;
@@ -36,6 +37,13 @@ impl Buckets {
             wait = wait.max(until);
         }
         Ok(wait)
+    }
+
+    /// How long one call that needs so many tokens stays behind another one, where both are empty.
+    fn time_between(&self, tokens: f64) -> Duration {
+        let both = [(Some(&self.requests), 1.0), (self.tokens.as_ref(), tokens)];
+        let waits = both.into_iter().filter_map(|(bucket, amount)| Some(bucket?.time_for(amount)));
+        waits.max().unwrap_or_default()
     }
 }
 
@@ -116,11 +124,19 @@ impl Limiter {
             // What can never pass does not have to wait in order to hear it.
             self.buckets.update(|buckets| buckets.time_until(requests, tokens, clock::now_exact()))?;
         }
-        let max = self.max_queue.load(Ordering::Relaxed);
-        let Some(_place) = Place::take(&self.waiting, max) else {
-            return Err(Error::new(Kind::QueueFull, format!("{max} calls wait for the rate limit already")));
-        };
+        let _place = self.place()?;
         on_wait();
+        self.wait(requests, tokens).await
+    }
+
+    /// A place among those who may wait.
+    fn place(&self) -> Result<Place<'_>> {
+        let max = self.max_queue.load(Ordering::Relaxed);
+        let full = || Error::new(Kind::QueueFull, format!("{max} calls wait for the rate limit already"));
+        Place::take(&self.waiting, max).ok_or_else(full)
+    }
+
+    async fn wait(&self, requests: f64, tokens: f64) -> Result<()> {
         let _turn = self.turn.lock().await;
         while let Some(wait) = self.take(requests, tokens)? {
             tokio::select! {
@@ -131,16 +147,46 @@ impl Limiter {
         Ok(())
     }
 
-    /// [`Limiter::acquire`] for one request, which is settled when its attempt is over.
-    pub async fn reserve(self: &Arc<Self>, tokens: f64, on_wait: impl FnOnce()) -> Result<Reserved> {
-        self.acquire(1.0, tokens, on_wait).await?;
+    /// A place for a request that waits in the line of its route, unless it can never pass.
+    pub fn stand_in_line(&self, tokens: f64) -> Result<Place<'_>> {
+        self.buckets.update(|buckets| buckets.time_until(1.0, tokens, clock::now_exact()))?;
+        self.place()
+    }
+
+    /// Waits for one request that has its place already, and is the first of its line. What is taken is settled
+    /// when its attempt is over.
+    pub async fn reserve(self: &Arc<Self>, tokens: f64) -> Result<Reserved> {
+        self.wait(1.0, tokens).await?;
         Ok(Reserved { limiter: Some(Arc::clone(self)), tokens })
     }
 
-    /// [`Limiter::reserve`] without a wait: at once or not at all, and never ahead of those who wait.
+    /// [`Limiter::reserve`] for one that does not wait: at once or not at all, and never ahead of those who wait.
     pub fn try_reserve(self: &Arc<Self>, tokens: f64) -> Option<Reserved> {
-        let has_taken = self.waiting() == 0 && self.take(1.0, tokens).is_ok_and(|wait| wait.is_none());
-        has_taken.then(|| Reserved { limiter: Some(Arc::clone(self)), tokens })
+        self.reserve_now(tokens).ok()
+    }
+
+    /// [`Limiter::try_reserve`], or how crowded it is, and the error where it takes no more.
+    pub fn reserve_now(
+        self: &Arc<Self>,
+        tokens: f64,
+    ) -> std::result::Result<Reserved, (Crowded, Option<Error>)> {
+        let ahead = self.waiting();
+        let now = clock::now_exact();
+        let taken = match ahead {
+            0 => self.take(1.0, tokens),
+            _ => self.buckets.update(|buckets| buckets.time_until(1.0, tokens, now)).map(Some),
+        };
+        let wait = match taken {
+            Ok(None) => return Ok(Reserved { limiter: Some(Arc::clone(self)), tokens }),
+            Ok(Some(wait)) => wait,
+            Err(error) => return Err((Crowded::Never, Some(error))),
+        };
+        if let Err(full) = self.place() {
+            return Err((Crowded::Never, Some(full)));
+        }
+        // Those ahead are taken to need as much as this one.
+        let each = self.buckets.update(|buckets| buckets.time_between(tokens));
+        Err((Crowded::For(wait.saturating_add(each.saturating_mul(ahead as u32))), None))
     }
 
     /// How many model tokens it holds when full, where it counts them.

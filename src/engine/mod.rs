@@ -18,6 +18,7 @@ pub mod event;
 pub mod health;
 mod hedge;
 pub mod limiter;
+mod line;
 pub mod live;
 pub mod metrics;
 mod metrics_report;

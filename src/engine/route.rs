@@ -8,7 +8,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::breaker::SharedBreaker;
 use super::clock;
 use super::limiter::Limiter;
-use crate::config::{BreakerChoice, Endpoint};
+use super::line::Line;
+use crate::config::{BreakerChoice, Endpoint, RateLimit, defaults as d};
 use crate::policy::circuit_breaker;
 use crate::policy::route::{Candidate, Record, Shown, Strategy};
 use crate::store::Slot;
@@ -23,6 +24,8 @@ pub struct EndpointState {
     pub refuses_usage: AtomicBool,
     /// It has refused `session_id`: not sent again.
     pub refuses_session: AtomicBool,
+    /// Its key has no quota until then, in milliseconds since the epoch; 0 where that is not known.
+    spent_until: AtomicU64,
     /// Attempts under way, those that wait for its limiter too.
     in_flight: AtomicUsize,
     breakers: Mutex<HashMap<String, Lane>>,
@@ -32,32 +35,55 @@ pub struct EndpointState {
 #[derive(Clone)]
 pub struct Lane {
     pub breaker: Option<SharedBreaker>,
-    cooling_until: Arc<AtomicU64>,
+    /// Where its attempts wait.
+    pub line: Arc<Line>,
     pub record: Slot<Record>,
 }
 
-impl Lane {
-    /// The server has asked for a pause: other routes are preferred until then.
-    pub fn cool_until(&self, until: u64) {
-        self.cooling_until.fetch_max(until, Ordering::Relaxed);
-    }
-
-    /// Until when the server wants to be left alone, in milliseconds; `None` when it does not.
-    pub fn cooling(&self) -> Option<u64> {
-        Some(self.cooling_until.load(Ordering::Relaxed)).filter(|until| *until > clock::now())
-    }
-}
-
 impl EndpointState {
-    pub fn new(config: Arc<Endpoint>) -> Self {
+    /// `follows`: the client's own limit, where it follows the provider's headers at each endpoint.
+    pub fn new(config: Arc<Endpoint>, follows: Option<&RateLimit>) -> Self {
+        let limit = config
+            .rate_limit
+            .clone()
+            .map(|limit| RateLimit { follow_server: limit.follow_server || follows.is_some(), ..limit });
         EndpointState {
-            limiter: config.rate_limit.as_ref().map(Limiter::new),
+            limiter: limit.as_ref().or(follows).map(Limiter::new),
             config,
+            spent_until: AtomicU64::new(0),
             refuses_usage: AtomicBool::new(false),
             refuses_session: AtomicBool::new(false),
             in_flight: AtomicUsize::new(0),
             breakers: Mutex::default(),
         }
+    }
+
+    /// Its key has no quota.
+    pub fn spend_quota(&self) {
+        self.spent_until.store(clock::now() + d::QUOTA_REST.as_millis() as u64, Ordering::Relaxed);
+    }
+
+    /// Its key has no quota, and its rest is not over.
+    pub fn is_spent(&self) -> bool {
+        let until = self.spent_until.load(Ordering::Relaxed);
+        until != 0 && until > clock::now()
+    }
+
+    /// It has answered: if its key had no quota, it has some again. False where it was not known to have none.
+    pub fn regain_quota(&self) -> bool {
+        self.spent_until.load(Ordering::Relaxed) != 0 && self.spent_until.swap(0, Ordering::Relaxed) != 0
+    }
+
+    /// Whether its key may have quota. Of those who ask when its rest is over, one alone is told that it may.
+    pub fn may_have_quota(&self) -> bool {
+        let until = self.spent_until.load(Ordering::Relaxed);
+        if until == 0 {
+            return true;
+        }
+        let now = clock::now();
+        let next = now + d::QUOTA_REST.as_millis() as u64;
+        let relaxed = Ordering::Relaxed;
+        until <= now && self.spent_until.compare_exchange(until, next, relaxed, relaxed).is_ok()
     }
 
     /// This endpoint as routing sees it, for a call that needs so many tokens of its limiter.
@@ -70,7 +96,8 @@ impl EndpointState {
                 _ => Shown::default(),
             },
             due: lane.breaker.as_ref().is_some_and(SharedBreaker::is_due),
-            free: self.limiter.as_ref().is_none_or(|limiter| limiter.has_room(1.0, tokens)),
+            free: !lane.line.rests()
+                && self.limiter.as_ref().is_none_or(|limiter| limiter.has_room(1.0, tokens)),
         }
     }
 
@@ -110,11 +137,11 @@ impl EndpointState {
             BreakerChoice::On(options) => Some(SharedBreaker::new(options.clone())),
             BreakerChoice::Shared => shared.cloned(),
         };
-        let lane = Lane { breaker, cooling_until: Arc::default(), record: Slot::new(Record::default()) };
+        let lane = Lane { breaker, line: Arc::default(), record: Slot::new(Record::default()) };
         if breakers.len() >= MAX_BREAKERS {
             // The closed ones know little that is worth keeping.
             breakers.retain(|_, lane| {
-                lane.cooling().is_some()
+                !lane.line.is_free()
                     || lane.breaker.as_ref().is_some_and(|b| b.state() != circuit_breaker::State::Closed)
             });
         }

@@ -1,6 +1,7 @@
 //! The errors of calls for which nothing is left to try.
 
 use super::call::Running;
+use super::room::{asked_to_pause, no_room};
 use crate::error::{Error, Kind};
 use crate::policy::plan::Stop;
 
@@ -21,8 +22,16 @@ impl Running<'_> {
             (Stop::NoBudget, Some(last)) if self.committed => {
                 interrupted(last, "the retry budget is used up")
             }
-            (Stop::WaitTooLong(wait), Some(last)) => last.with_retry_after(Some(wait)),
-            (Stop::Exhausted, Some(last)) => self.exhausted(last),
+            (Stop::WaitTooLong(wait), Some(last)) if last.retry_after == Some(wait) => last,
+            (Stop::WaitTooLong(_), last) => {
+                let pauses = self.routes.iter().filter_map(|route| route.lane.line.pause());
+                match pauses.min_by_key(|pause| pause.left) {
+                    Some(pause) => no_room(Some(asked_to_pause(&pause)), last),
+                    None => no_room(None, last),
+                }
+            }
+            // What is left is a key without quota.
+            (Stop::Exhausted | Stop::NoRoom, Some(last)) => self.exhausted(last),
             (Stop::Deadline, Some(last)) => {
                 let mut error = self.exhausted(last);
                 error.message.push_str("; the deadline leaves no time for another attempt");

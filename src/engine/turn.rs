@@ -105,8 +105,8 @@ impl<'a> Running<'a> {
         reason: Reason,
         last: bool,
         guard: Option<Guard>,
+        reserved: Reservations,
     ) -> Result<()> {
-        self.check_cost(place)?;
         self.announce_fallback(place, reason);
         if let (Reason::Retry(_), Some(previous)) = (reason, &self.previous) {
             self.client.metrics.retried(previous.code.unwrap_or("complete"));
@@ -115,7 +115,7 @@ impl<'a> Running<'a> {
         let _busy = Busy::at(&self.routes[place].endpoint);
         self.engaged =
             Some(Engaged { place, guard, reserved: [None, None], judged: None, permit: None, _busy });
-        let result = self.admitted(place, reason, last, estimated).await;
+        let result = self.admitted(place, reason, last, estimated, reserved).await;
         if let Some(engaged) = &mut self.engaged {
             engaged.permit = None;
         }
@@ -129,9 +129,15 @@ impl<'a> Running<'a> {
         result
     }
 
-    async fn admitted(&mut self, place: usize, reason: Reason, last: bool, estimated: f64) -> Result<()> {
-        let endpoint = Arc::clone(&self.routes[place].endpoint);
-        let permit = self.admit(&endpoint, estimated).await?;
+    async fn admitted(
+        &mut self,
+        place: usize,
+        reason: Reason,
+        last: bool,
+        estimated: f64,
+        reserved: Reservations,
+    ) -> Result<()> {
+        let permit = self.admit(place, estimated, reserved).await?;
         if let Some(engaged) = &mut self.engaged {
             engaged.permit = permit;
         }

@@ -12,6 +12,12 @@ use rand::Rng;
 use super::backoff::{Backoff, Waits};
 use super::classify::{Class, NextRoute};
 
+#[path = "plan_hedge.rs"]
+mod hedge;
+#[path = "plan_room.rs"]
+mod room;
+pub use room::Crowded;
+
 /// One route of a plan: indexes into the caller's lists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Route {
@@ -71,6 +77,8 @@ pub enum Stop {
     WaitTooLong(Duration),
     /// The breaker of every route that is left is open.
     CircuitOpen(Duration),
+    /// No route that is left takes the call: it never fits, or as many wait as may.
+    NoRoom,
     /// The retry budget is used up.
     NoBudget,
 }
@@ -98,7 +106,28 @@ struct State {
     limited: bool,
     /// Closed by its breaker until then (milliseconds of the caller's clock).
     blocked_until: Option<u64>,
+    /// When it can take an attempt, where at the last look it could not.
+    room_at: Option<u64>,
     not_before: u64,
+}
+
+impl State {
+    /// Its breaker was not seen to refuse.
+    fn is_open(&self, now: u64) -> bool {
+        self.blocked_until.is_none_or(|until| until <= now)
+    }
+
+    /// It was not seen to have no room.
+    fn has_room(&self, now: u64) -> bool {
+        self.room_at.is_none_or(|at| at <= now)
+    }
+}
+
+impl Settings {
+    /// Whether a pause that a server asks for is not waited for.
+    fn is_too_long(&self, wait: Duration, remaining: Option<Duration>) -> bool {
+        wait > self.max_retry_after || !fits(wait, remaining, self.min_attempt)
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -107,6 +136,8 @@ pub struct Plan {
     states: Vec<State>,
     model: usize,
     retries: u32,
+    /// The models before it, and how many retries each had made.
+    left: Vec<(usize, u32)>,
     current: Option<usize>,
     /// Why the current one was taken.
     reason: Reason,
@@ -121,32 +152,34 @@ pub struct Plan {
     rotates: bool,
     /// A retry was due that the deadline leaves no time for.
     late: bool,
+    /// See [`Plan::queues`].
+    queues: bool,
 }
 
 impl Plan {
     /// A plan over these routes, best first; the routes of one model stand together.
     ///
-    /// Beside each stands until when it asks to be left alone, where it does. It is not used before
-    /// that where its model has a route that does not cool; where all of them do, they are tried all
-    /// the same, the one that cools longest last.
+    /// Beside each stands until when its provider has asked for a pause, where it has: it is not used before
+    /// that. Where all of them pause, the first that is free again is waited for.
     pub fn new(settings: Settings, routes: Vec<(Route, Option<u64>)>) -> Self {
         let mut routes = routes;
         routes.sort_by_key(|(route, cooling)| (route.model, *cooling));
-        let free = |model| routes.iter().any(|(route, cooling)| route.model == model && cooling.is_none());
-        let state = |&(route, cooling): &(Route, Option<u64>)| State {
+        let state = |&(route, room_at): &(Route, Option<u64>)| State {
             route,
             tried: false,
             dead: false,
             silent: false,
             limited: false,
             blocked_until: None,
-            not_before: cooling.filter(|_| free(route.model)).unwrap_or(0),
+            room_at,
+            not_before: 0,
         };
         Plan {
             states: routes.iter().map(state).collect(),
             settings,
             model: 0,
             retries: 0,
+            left: Vec::new(),
             current: None,
             reason: Reason::First,
             previous_delay: None,
@@ -155,6 +188,7 @@ impl Plan {
             paid: false,
             rotates: false,
             late: false,
+            queues: false,
         }
     }
 
@@ -182,42 +216,8 @@ impl Plan {
         self.states.iter().enumerate().filter(|(index, state)| *index != current && left(state)).count()
     }
 
-    /// The routes beside the one that is tried now that this call has not tried yet and may, best first: those
-    /// of the same model, then those of the next ones.
-    pub fn spare(&self, now: u64) -> Vec<Route> {
-        let free = |state: &State| {
-            let open = !state.dead && state.blocked_until.is_none_or(|until| until <= now);
-            open && !state.tried && state.not_before <= now && state.route.model >= self.model
-        };
-        self.states.iter().filter(|state| free(state)).map(|state| state.route).collect()
-    }
-
-    /// A spare route was tried beside the current one.
-    pub fn hedged(&mut self, place: usize) {
-        if let Some(state) = self.states.iter_mut().find(|state| state.route.place == place) {
-            state.tried = true;
-        }
-    }
-
-    /// One of two attempts that ran beside each other has failed: what follows is that of the other one.
-    pub fn fell(&mut self, place: usize, failure: &Failure, now: u64, remaining: Option<Duration>) {
-        if let Some(index) = self.states.iter().position(|state| state.route.place == place) {
-            self.mark(index, failure, now, remaining);
-        }
-    }
-
-    /// The current route is this one from now on. Where it has brought a first token the call goes on with its
-    /// model, whose retries are not used yet.
-    pub fn moved(&mut self, place: usize, brought: bool) {
-        let Some(index) = self.states.iter().position(|state| state.route.place == place) else { return };
-        self.current = Some(index);
-        let model = self.states[index].route.model;
-        if brought && model != self.model {
-            self.enter(model);
-        }
-    }
-
     fn enter(&mut self, model: usize) {
+        self.left.push((self.model, self.retries));
         self.model = model;
         self.retries = 0;
         self.previous_delay = None;
@@ -231,7 +231,8 @@ impl Plan {
 
     /// The first attempt.
     pub fn start(&mut self, now: u64, remaining: Option<Duration>, rng: &mut dyn Rng) -> Step {
-        self.next(now, remaining, rng, Stop::NotRetryable)
+        let too_long = self.give_up_long_pauses(now, remaining);
+        self.next(now, remaining, rng, too_long.map_or(Stop::NotRetryable, Stop::WaitTooLong))
     }
 
     /// The attempt brought the answer forward before it failed: its route is not dead, and the retries
@@ -291,7 +292,7 @@ impl Plan {
         };
         if let Some(wait) = retry_after {
             state.not_before = now.saturating_add(millis_up(wait));
-            if wait > self.settings.max_retry_after || !fits(wait, remaining, self.settings.min_attempt) {
+            if self.settings.is_too_long(wait, remaining) {
                 state.dead = true;
                 if class.retry {
                     stop = Stop::WaitTooLong(wait);
@@ -312,21 +313,7 @@ impl Plan {
         let Some(current) = self.current else { return Step::Stop(Stop::NotRetryable) };
         // At least a moment, or the same route would be asked again without end.
         self.states[current].blocked_until = Some(now.saturating_add(millis_up(retry_after).max(1)));
-        // No attempt was made, so none is counted.
-        match self.reason {
-            Reason::Retry(_) => {
-                self.retries -= 1;
-                self.paid = true;
-            }
-            Reason::First | Reason::Fallback => {
-                self.states[current].tried = false;
-                // On its way round it has waited and was counted.
-                if self.rotates && self.retries > 0 {
-                    self.retries -= 1;
-                    self.paid = true;
-                }
-            }
-        }
+        self.uncount();
         let soonest =
             self.states.iter().filter(|state| !state.dead).filter_map(|state| state.blocked_until).min();
         let wait = soonest.map_or(retry_after, |until| Duration::from_millis(until.saturating_sub(now)));
@@ -343,6 +330,20 @@ impl Plan {
     }
 
     fn next(&mut self, now: u64, remaining: Option<Duration>, rng: &mut dyn Rng, stop: Stop) -> Step {
+        let Some((later, at)) = self.first_later(now) else {
+            return self.next_open(now, remaining, rng, stop);
+        };
+        let before = self.clone();
+        let step = self.next_open(now, remaining, rng, stop);
+        if matches!(step, Step::Try { wait, .. } if now.saturating_add(millis_up(wait)) <= at) {
+            return step;
+        }
+        *self = before;
+        self.wait_at(later)
+    }
+
+    /// The next one among the routes that need not be waited for.
+    fn next_open(&mut self, now: u64, remaining: Option<Duration>, rng: &mut dyn Rng, stop: Stop) -> Step {
         self.late = false;
         loop {
             if let Some(step) = self.within_model(now, remaining, rng) {
@@ -361,15 +362,14 @@ impl Plan {
     }
 
     fn within_model(&mut self, now: u64, remaining: Option<Duration>, rng: &mut dyn Rng) -> Option<Step> {
-        let open = |state: &State| !state.dead && state.blocked_until.is_none_or(|until| until <= now);
+        let open = |state: &State| !state.dead && state.is_open(now);
         let usable = |state: &State| state.route.model == self.model && open(state);
-        let first = self.current.is_none();
-        let begun = self.states.iter().any(|state| state.route.model == self.model && state.tried);
-        let untried =
-            self.states.iter().position(|state| usable(state) && !state.tried && state.not_before <= now);
+        let begun = self.begun();
+        let free = |state: &State| state.has_room(now) && state.not_before <= now;
+        let untried = self.states.iter().position(|state| usable(state) && !state.tried && free(state));
         let rotating = self.rotates && begun;
         if let Some(index) = untried.filter(|_| !rotating) {
-            let reason = if first { Reason::First } else { Reason::Fallback };
+            let reason = self.first_or_fallback();
             return Some(self.take(index, Duration::ZERO, false, reason));
         }
         // The next endpoint costs no budget, though it waits for its turn.
@@ -398,6 +398,8 @@ impl Plan {
             .map(|step| (start + step) % count)
             .filter(|index| usable(&self.states[*index]) && !avoided(&self.states[*index]))
             .filter(|index| !free || !self.states[*index].tried)
+            // After its backoff it is looked at again.
+            .filter(|index| self.states[*index].has_room(now) || (self.states[*index].tried && !self.paid))
             .min_by_key(|index| self.states[*index].not_before.max(due))?;
         let asked = Duration::from_millis(self.states[index].not_before.saturating_sub(now));
         let wait = backoff.max(asked);
@@ -421,6 +423,7 @@ impl Plan {
         self.states[index].tried = true;
         self.current = Some(index);
         self.reason = reason;
+        self.queues = false;
         Step::Try { route: self.states[index].route, wait, asked, reason }
     }
 }

@@ -80,7 +80,17 @@ impl Walk {
     fn wait(&mut self) {
         if let Step::Try { wait, .. } = self.step {
             self.now += millis_up(wait);
+            if self.plan.queues() {
+                let at = self.plan.current.and_then(|current| self.plan.states[current].room_at);
+                self.now = self.now.max(at.unwrap_or(0));
+            }
         }
+    }
+
+    fn crowded(&mut self, crowded: Crowded) -> &mut Self {
+        self.step = self.plan.crowded(crowded, self.now, self.remaining(), &mut self.rng);
+        self.wait();
+        self
     }
 
     fn fails(&mut self, failure: Failure) -> &mut Self {
@@ -238,7 +248,7 @@ fn the_last_route_is_the_one_with_nowhere_to_go_from() {
 #[test]
 fn a_route_that_its_breaker_denies_is_left_until_its_time() {
     let mut walk = Walk::new(settings(1), grid(1, 2), None);
-    assert_eq!(walk.denied(800).tries(), (1, 0, Reason::Fallback));
+    assert_eq!(walk.denied(800).tries(), (1, 0, Reason::First));
     walk.now += 900;
     assert_eq!(walk.fails(failure()).tries(), (0, 0, Reason::Fallback), "its first try is still free");
     let mut walk = Walk::new(settings(1), grid(1, 2), None);
@@ -253,19 +263,6 @@ fn a_retry_that_is_denied_is_neither_counted_nor_waited_for_twice() {
     assert_eq!(walk.tries(), (0, 1_000, Reason::Retry(1)));
     assert_eq!(walk.denied(60_000).tries(), (1, 0, Reason::Retry(1)));
     assert_eq!(walk.fails(failure()).stop(), Stop::Exhausted);
-}
-
-#[test]
-fn a_route_that_cools_is_used_last_and_not_before_its_time() {
-    let mut routes = grid(1, 2);
-    routes[0].1 = Some(NOW + 2_500);
-    let mut walk = Walk::new(settings(3), routes.clone(), None);
-    assert_eq!(walk.tries(), (1, 0, Reason::First));
-    assert_eq!(walk.fails(failure()).tries(), (1, 1_000, Reason::Retry(1)));
-    assert_eq!(walk.fails(failure()).tries(), (0, 2_000, Reason::Retry(2)));
-    routes[1].1 = Some(NOW + 1_000);
-    let walk = Walk::new(settings(3), routes, None);
-    assert_eq!(walk.tries(), (1, 0, Reason::First), "all of them cool: that keeps nobody out");
 }
 
 #[test]
@@ -332,13 +329,17 @@ proptest! {
         let (mut now, mut last_model) = (NOW, 0);
         let mut not_before = vec![0u64; count];
         for (route, cooling) in &routes {
-            let free = |(r, c): &(Route, Option<u64>)| r.model == route.model && c.is_none();
-            if routes.iter().any(free) {
-                not_before[route.place] = cooling.unwrap_or(0);
-            }
+            not_before[route.place] = cooling.unwrap_or(0);
         }
+        // What pauses for longer than is waited for is given up at the start.
+        let longer = |until: u64| {
+            let wait = ms(until - NOW);
+            wait > longest || left(NOW).is_some_and(|left| wait >= left)
+        };
         let mut blocked = vec![0u64; count];
-        let (mut dead, mut silent) = (vec![false; count], vec![false; count]);
+        let mut dead: Vec<bool> =
+            routes.iter().map(|(_, until)| until.is_some_and(|until| until > NOW && longer(until))).collect();
+        let mut silent = vec![false; count];
         let mut attempts = vec![0u32; models];
         let mut refused = false;
         let mut step = plan.start(now, left(now), &mut rng);
@@ -347,7 +348,6 @@ proptest! {
             let Step::Try { route, wait, reason, .. } = step else { stopped = true; break };
             let place = route.place;
             prop_assert!(route.model >= last_model, "a model that was left comes back");
-            last_model = route.model;
             prop_assert!(!dead[place], "a route that was given up comes back");
             prop_assert!(left(now).is_none_or(|left| wait.is_zero() || wait < left), "past the deadline");
             prop_assert!(blocked[place] <= now, "its breaker was known to be open");
@@ -369,6 +369,9 @@ proptest! {
                 continue;
             }
             now += millis_up(wait);
+            if plan.queues() {
+                now = now.max(not_before[place]);
+            }
             prop_assert!(not_before[place] <= now, "sooner than it was asked");
             match event {
                 Happening::Denied(wait) => {
@@ -376,8 +379,12 @@ proptest! {
                     step = plan.denied(ms(wait), now, left(now), &mut rng);
                 }
                 // A first try costs nothing.
-                Happening::Refused => step = plan.failed(failure(), now, left(now), &mut rng),
+                Happening::Refused => {
+                    last_model = route.model;
+                    step = plan.failed(failure(), now, left(now), &mut rng);
+                }
                 Happening::Fails(failure) => {
+                    last_model = route.model;
                     attempts[route.model] += 1;
                     prop_assert!(attempts[route.model] <= endpoints as u32 + max_retries);
                     now += passes;
@@ -422,3 +429,6 @@ proptest! {
 
 #[path = "plan_rotation_tests.rs"]
 mod rotation;
+
+#[path = "plan_room_tests.rs"]
+mod room;

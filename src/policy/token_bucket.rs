@@ -147,6 +147,11 @@ impl Bucket {
         then.wait_ms(n).map(milliseconds)
     }
 
+    /// How long `n` tokens take to come, at most [`MAX_WAIT`].
+    pub fn time_for(&self, n: f64) -> Duration {
+        if n > 0.0 { milliseconds((n / self.rate_per_ms()).ceil()) } else { Duration::ZERO }
+    }
+
     /// Gives back tokens that were taken and not used, up to the capacity. Less than 0 is ignored.
     pub fn put_back(&mut self, n: f64) {
         self.correct(-n.max(0.0));

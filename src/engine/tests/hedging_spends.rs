@@ -54,7 +54,7 @@ async fn a_route_that_could_not_take_it_at_once_gets_none_and_nothing_is_spent()
     let call = scene.call();
     let cools = async {
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-        lane.cool_until(crate::engine::clock::now() + 1_000);
+        lane.line.pause_for(std::time::Duration::from_secs(1));
     };
     assert_eq!(futures::join!(call, cools).0.text(), "a");
 }
