@@ -60,10 +60,8 @@ for (const app of apps) {
   run('npm', INSTALL, { cwd })
   if (app === 'nextjs') run('npm', ['run', 'build'], { cwd, env: { ...process.env, NEXT_TELEMETRY_DISABLED: '1' } })
 }
-if (apps.includes('nextjs')) {
-  installBrowser()
-  run('npm', INSTALL, { cwd: join(root, '__test__/apps') })
-}
+run('npm', INSTALL, { cwd: join(root, '__test__/apps') })
+if (apps.includes('nextjs')) installBrowser()
 const tests = apps.map((app) => `__test__/apps/${app}.test.mjs`)
 const { status } = spawnSync(process.execPath, ['--test', '--test-concurrency=1', ...tests], {
   cwd: root,
