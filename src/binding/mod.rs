@@ -7,6 +7,7 @@ pub mod faces;
 pub mod helpers;
 mod hub;
 mod limiter;
+pub mod network;
 mod simulator;
 
 use std::sync::OnceLock;

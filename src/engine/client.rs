@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rand::{Rng, RngExt, SeedableRng, rngs::StdRng};
 use tokio::sync::Mutex;
@@ -26,7 +27,7 @@ use crate::config::{CallConfig, ClientConfig};
 use crate::error::{Error, Kind, Phase, Result};
 use crate::session::snapshot::Snapshot;
 use crate::store::Slot;
-use crate::transport::Transport;
+use crate::transport::{Proxies, Transport, TransportOptions};
 use crate::wire::chat::ChatRequest;
 
 /// A client: its options, and the state that its calls share.
@@ -135,6 +136,14 @@ impl Client {
         let key = |state: &EndpointState| state.config.key.clone();
         let Some(own) = self.endpoints.get(endpoint).and_then(|state| key(state)) else { return endpoint };
         self.endpoints.iter().position(|state| key(state).as_ref() == Some(&own)).unwrap_or(endpoint)
+    }
+
+    /// How the requests of this client travel.
+    pub(super) fn transport_options(&self, connect_timeout: Duration) -> TransportOptions {
+        let ClientConfig { ca, proxy, .. } = &self.config;
+        let proxies =
+            Proxies { http: proxy.http.clone(), https: proxy.https.clone(), no: Arc::clone(&proxy.no) };
+        TransportOptions { connect_timeout, ca: ca.clone(), proxies }
     }
 
     /// What was spent in the window that is now, as JSON.

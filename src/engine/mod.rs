@@ -24,9 +24,11 @@ mod models;
 mod opening;
 pub mod recovery;
 mod request;
+mod room;
 mod route;
 pub mod sink;
 mod spent;
+mod stopping;
 mod turn;
 
 pub use answer::Answer;
@@ -40,7 +42,8 @@ pub use crate::policy::complexity;
 pub use crate::policy::route::{Record, Shown, scores};
 pub use crate::session::prompts::{Style, continuation};
 pub use crate::session::snapshot::Snapshot;
-pub use crate::transport::http::{certificates, transport};
+pub use crate::transport::http::transport;
+pub use crate::transport::trust::{self, certificates};
 pub use crate::wire::chat::ChatRequest;
 pub use crate::wire::retry_after;
 

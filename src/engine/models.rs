@@ -11,12 +11,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::client::{Client, random_id};
 use super::clock;
-use super::request;
-use super::turn::without_key;
+use super::request::{self, without_key};
 use crate::config::{Endpoint, defaults as d};
 use crate::error::{Error, Kind, Phase, Result};
 use crate::policy::catalogue::nearest;
-use crate::transport::{Method, Request, Response, TransportOptions};
+use crate::transport::{Method, Request, Response};
 use crate::wire::chat::ChatRequest;
 use crate::wire::provider_error;
 
@@ -62,7 +61,7 @@ impl Client {
                     self.told.update(|told| told.learn(&models));
                     return Ok(models);
                 }
-                Err(error) => last = without_key(error, &endpoint.config),
+                Err(error) => last = without_key(error, &endpoint.config, None),
             }
         }
         Err(last)
@@ -84,7 +83,7 @@ impl Client {
             url: format!("{}{PATH}", endpoint.url),
             headers: request::common_headers(endpoint, &call.headers, "application/json", &id)?,
             body: bytes::Bytes::new(),
-            options: TransportOptions { connect_timeout: call.connect_timeout, ca: self.config.ca.clone() },
+            options: self.transport_options(call.connect_timeout),
             on_sent,
         })
     }

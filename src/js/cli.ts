@@ -100,6 +100,8 @@ async function main(args: string[]) {
 main(process.argv.slice(2)).catch((error: Error & { code?: string }) => {
   const users =
     error instanceof UsageError || error.code === 'INVALID_ARGUMENT' || error.code?.startsWith('ERR_PARSE_ARGS')
-  process.stderr.write(users ? `holysheep: ${error.message.split('\n')[0]}\n` : `holysheep: ${error.stack}\n`)
+  // The system's: a port that is taken, a file that is not there.
+  const plain = users || /^E[A-Z]+$/.test(error.code ?? '')
+  process.stderr.write(plain ? `holysheep: ${error.message.split('\n')[0]}\n` : `holysheep: ${error.stack}\n`)
   process.exitCode = users ? 2 : 1
 })

@@ -1,13 +1,17 @@
 /** `ChatStream`: one streamed answer, read as chunks, as text, or in one piece. */
-import type { ChatCompletionChunk, Snapshot, SnapshotOptions, StreamResult } from '../../index'
 import type {
+  ChatCompletionChunk,
   PipeOptions,
   PipeOutcome,
   ReadableStreamOptions,
   ServerResponseLike,
+  Snapshot,
+  SnapshotOptions,
   SSEResponseInit,
+  StreamResult,
   TextResponseInit,
-} from '../../web'
+} from '../../index'
+import { following, traced } from './errors'
 import { type CallHandle, CHUNKS, type Consumer, NOTHING, TEXT } from './hub'
 import { clip, complete, ofResult, readOptions, type Taken } from './snapshot'
 import * as web from './web'
@@ -116,7 +120,7 @@ export class ChatStream implements AsyncIterable<ChatCompletionChunk> {
     }
     this.#unbounded = true
     this.#call.resume()
-    return this.#text.promise
+    return following(this.#text.promise)
   }
 
   abort(reason: unknown = new DOMException('This operation was aborted', 'AbortError')): void {
@@ -166,11 +170,15 @@ export class ChatStream implements AsyncIterable<ChatCompletionChunk> {
     this.#claim(reader)
     let over = false
     const next = async (): Promise<IteratorResult<T, undefined>> => {
-      while (!over) {
-        const result = await this.#next()
-        if (result.done) break
-        const text = this.#shape(result.value)
-        if (text !== '') return { value: shape(text), done: false }
+      try {
+        while (!over) {
+          const result = await this.#next()
+          if (result.done) break
+          const text = this.#shape(result.value)
+          if (text !== '') return { value: shape(text), done: false }
+        }
+      } catch (error) {
+        throw traced(error, next)
       }
       return { value: undefined, done: true }
     }

@@ -10,9 +10,10 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 use futures::{FutureExt, Stream};
 use http_body::{Body as HttpBody, Frame, SizeHint};
+use rustls::pki_types::CertificateDer;
 use tokio::sync::oneshot;
 
-use super::{Request, Response, Transport, TransportOptions};
+use super::{Proxies, Request, Response, Transport, TransportOptions, proxy, trust};
 use crate::error::{Connection, Error, Kind, Phase, Result};
 
 /// How many different transport options keep their own pool; the one that was made first goes first.
@@ -67,7 +68,35 @@ async fn client(options: TransportOptions) -> Result<reqwest::Client> {
 fn build(options: &TransportOptions) -> Result<reqwest::Client> {
     // Fails when it is done already, which is what is wanted.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let mut builder = reqwest::Client::builder()
+    let environment = trust::environment();
+    let mut own = environment.extra.clone();
+    if let Some(pem) = &options.ca {
+        own.extend(trust::certificates("ca", pem)?);
+    }
+    let Some(mut instead) = environment.instead() else {
+        let merged = builder(options)?.tls_certs_merge(roots(&own)?).build();
+        return match merged {
+            // Only its text tells it apart.
+            Err(error) if chain(&error).contains("No CA certificates") => {
+                let bundled: Vec<_> = environment.bundled.iter().chain(&own).cloned().collect();
+                if bundled.is_empty() {
+                    return Err(environment.nobody());
+                }
+                builder(options)?.tls_certs_only(roots(&bundled)?).build().map_err(unbuilt)
+            }
+            merged => merged.map_err(unbuilt),
+        };
+    };
+    instead.extend(own);
+    if instead.is_empty() {
+        return Err(environment.nobody());
+    }
+    builder(options)?.tls_certs_only(roots(&instead)?).build().map_err(unbuilt)
+}
+
+/// Everything but whom it trusts.
+fn builder(options: &TransportOptions) -> Result<reqwest::ClientBuilder> {
+    let builder = reqwest::Client::builder()
         .user_agent(concat!("holysheep/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(options.connect_timeout)
         // The key never follows a redirect: a redirect is an answer like any other.
@@ -77,33 +106,29 @@ fn build(options: &TransportOptions) -> Result<reqwest::Client> {
         .http2_initial_stream_window_size(STREAM_WINDOW)
         .http2_initial_connection_window_size(CONNECTION_WINDOW)
         .http2_max_header_list_size(MAX_HEAD as u32)
-        .retry(reqwest::retry::never());
-    if let Some(pem) = &options.ca {
-        for certificate in certificates(pem)? {
-            builder = builder.add_root_certificate(certificate);
-        }
-    }
-    builder.build().map_err(|error| {
-        let chain = chain(&error);
-        Error::new(Kind::Internal, format!("the HTTP client could not be built: {chain}"))
+        .retry(reqwest::retry::never())
+        // The environment is read where clients are made, and not here, on another thread.
+        .no_proxy();
+    Ok(match options.proxies.rule()? {
+        Some(rule) => builder.proxy(rule),
+        None => builder,
     })
 }
 
-/// Reads the certificates of a PEM text; used to validate the `ca` option too.
-pub fn certificates(pem: &str) -> Result<Vec<reqwest::Certificate>> {
-    let bad = |given: &str| Error::invalid("ca", given, "one or more certificates in PEM");
-    let certificates =
-        reqwest::Certificate::from_pem_bundle(pem.as_bytes()).map_err(|_| bad("a text that is no PEM"))?;
-    if certificates.is_empty() {
-        return Err(bad("a text without a certificate"));
-    }
-    Ok(certificates)
+fn roots(certificates: &[CertificateDer<'static>]) -> Result<Vec<reqwest::Certificate>> {
+    certificates.iter().map(|der| reqwest::Certificate::from_der(der).map_err(unbuilt)).collect()
+}
+
+fn unbuilt(error: reqwest::Error) -> Error {
+    Error::new(Kind::Internal, format!("the HTTP client could not be built: {}", chain(&error)))
 }
 
 impl Transport for Http {
     fn send(&self, request: Request) -> BoxFuture<'static, Result<Response>> {
         async move {
             let connect_timeout = request.options.connect_timeout;
+            let address: Arc<str> = address(&request.url).into();
+            let proxy = through(&request.options.proxies, &request.url);
             let client = client(request.options).await?;
             let body = SentBody { bytes: Some(request.body), on_sent: Some(request.on_sent) };
             let mut response = client
@@ -112,14 +137,20 @@ impl Transport for Http {
                 .body(reqwest::Body::wrap(body))
                 .send()
                 .await
-                .map_err(|error| translate(error, connect_timeout))?;
+                .map_err(|error| match (translate(error, connect_timeout, &address), proxy) {
+                    (mut error, Some(proxy)) => {
+                        error.message = format!("{} (through the proxy {proxy})", error.message);
+                        error
+                    }
+                    (error, None) => error,
+                })?;
             let status = response.status().as_u16();
             let headers = std::mem::take(response.headers_mut());
             let head: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
             if head > MAX_HEAD {
                 return Err(head_too_large());
             }
-            let body = ReadBody { body: response.into(), connect_timeout };
+            let body = ReadBody { body: response.into(), connect_timeout, address };
             Ok(Response { status, headers, body: Box::pin(body) })
         }
         .boxed()
@@ -160,6 +191,7 @@ impl HttpBody for SentBody {
 struct ReadBody {
     body: reqwest::Body,
     connect_timeout: Duration,
+    address: Arc<str>,
 }
 
 impl Stream for ReadBody {
@@ -175,9 +207,10 @@ impl Stream for ReadBody {
                     Err(_) => continue,
                 },
                 // Connecting is over: a timeout here is the system's, of a connection that died.
-                Some(Err(error)) => Some(Err(match translate(error, self.connect_timeout) {
+                Some(Err(error)) => Some(Err(match translate(error, self.connect_timeout, &self.address) {
                     error if matches!(error.kind, Kind::Timeout(_)) => {
-                        Error::new(Kind::Connection(Connection::Reset), "connection reset (timed out)")
+                        let message = format!("connection reset by {} (timed out)", self.address);
+                        Error::new(Kind::Connection(Connection::Reset), message)
                     }
                     error => error,
                 })),
@@ -186,15 +219,35 @@ impl Stream for ReadBody {
     }
 }
 
+/// The proxy of a request, as its error may show it.
+fn through(proxies: &Proxies, url: &str) -> Option<String> {
+    if proxies.http.is_none() && proxies.https.is_none() {
+        return None;
+    }
+    proxies.for_url(&reqwest::Url::parse(url).ok()?).map(proxy::without_credentials)
+}
+
 fn head_too_large() -> Error {
     Error::new(Kind::TooLarge, format!("the response's head is larger than {MAX_HEAD} bytes"))
 }
 
+/// The host and port of a URL, which is all of it that an error may show.
+fn address(url: &str) -> String {
+    let parsed = reqwest::Url::parse(url).ok();
+    let parts = parsed.as_ref().and_then(|url| Some((url.host_str()?, url.port_or_known_default()?)));
+    parts.map_or_else(|| "the provider".to_owned(), |(host, port)| format!("{host}:{port}"))
+}
+
 /// A reqwest error in our words. Its own text may hold the URL: it is never used whole.
-fn translate(error: reqwest::Error, connect_timeout: Duration) -> Error {
+fn translate(error: reqwest::Error, connect_timeout: Duration, address: &str) -> Error {
     let error = error.without_url();
+    let timeout = || {
+        let mut error = Error::timeout(Phase::Connect, connect_timeout);
+        error.message = format!("{} ({address})", error.message);
+        error
+    };
     if error.is_timeout() {
-        return Error::timeout(Phase::Connect, connect_timeout);
+        return timeout();
     }
     let mut kind = Connection::Other;
     let mut source: Option<&(dyn std::error::Error + 'static)> = Some(&error);
@@ -207,7 +260,7 @@ fn translate(error: reqwest::Error, connect_timeout: Duration) -> Error {
                 Io::HostUnreachable | Io::NetworkUnreachable | Io::AddrNotAvailable => {
                     Connection::Unreachable
                 }
-                Io::TimedOut => return Error::timeout(Phase::Connect, connect_timeout),
+                Io::TimedOut => return timeout(),
                 Io::UnexpectedEof => Connection::Closed,
                 _ => kind,
             };
@@ -245,16 +298,29 @@ fn translate(error: reqwest::Error, connect_timeout: Duration) -> Error {
         }
     }
     let what = match kind {
-        Connection::Refused => "connection refused",
-        Connection::Reset => "connection reset",
-        Connection::NotFound => "the host's name could not be resolved",
-        Connection::Unreachable => "the host cannot be reached",
-        Connection::Tls => "the TLS connection could not be made",
-        Connection::Closed => "the connection was closed before the end",
-        Connection::Other => "the connection failed",
+        Connection::Refused => format!("connection refused by {address}"),
+        Connection::Reset => format!("connection reset by {address}"),
+        Connection::NotFound => format!("the host's name could not be resolved: {address}"),
+        Connection::Unreachable => format!("{address} cannot be reached"),
+        // Mostly an authority that only a company knows.
+        Connection::Tls if words.contains("UnknownIssuer") => format!(
+            "the TLS connection to {address} could not be made: the server's certificate is of an authority that \
+             is not trusted here; name its certificate in `ca` or NODE_EXTRA_CA_CERTS"
+        ),
+        Connection::Tls => format!("the TLS connection to {address} could not be made"),
+        Connection::Closed => format!("{address} closed the connection before the end"),
+        Connection::Other => format!("the connection to {address} failed"),
     };
-    // The innermost cause says it; what is around it says only through whose hands it went.
-    match innermost(&error) {
+    // The innermost cause says it; what is around it says only through whose hands it went. Of these two it says no more.
+    let told = matches!(kind, Connection::Refused | Connection::Reset) && words.contains("os error");
+    match innermost(&error).filter(|_| !told) {
+        Some(cause) if cause.starts_with("tunnel error") => {
+            let said = cause.trim_start_matches("tunnel error: ");
+            Error::new(
+                Kind::Connection(kind),
+                format!("the proxy has made no connection to {address} ({said})"),
+            )
+        }
         Some(cause) => Error::new(Kind::Connection(kind), format!("{what} ({cause})")),
         None => Error::new(Kind::Connection(kind), what),
     }

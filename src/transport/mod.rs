@@ -1,6 +1,8 @@
 //! How bytes travel. The engine knows only this trait; [`http`] is the one place that knows reqwest.
 
 pub mod http;
+pub mod proxy;
+pub mod trust;
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -15,6 +17,7 @@ pub use reqwest::Method;
 pub use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::error::Result;
+pub use proxy::Proxies;
 
 /// What a pool of connections depends on: two calls with equal options share their connections.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -23,6 +26,7 @@ pub struct TransportOptions {
     pub connect_timeout: Duration,
     /// Certificates in PEM that are trusted beside the system's.
     pub ca: Option<Arc<str>>,
+    pub proxies: Proxies,
 }
 
 /// One HTTP request. A GET has no body.
@@ -49,4 +53,14 @@ pub type Body = Pin<Box<dyn Stream<Item = Result<Bytes>> + Send>>;
 pub trait Transport: Send + Sync + 'static {
     /// Sends the request and resolves when the response's head is there. Dropping the future ends it.
     fn send(&self, request: Request) -> BoxFuture<'static, Result<Response>>;
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_host_name_in_punycode_is_taken_as_it_is() {
+        // Cargo.toml leaves the tables of Unicode host names out of the build.
+        let url = reqwest::Url::parse("https://xn--bcher-kva.example/v1").unwrap();
+        assert_eq!(url.host_str(), Some("xn--bcher-kva.example"));
+    }
 }
