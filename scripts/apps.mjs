@@ -9,7 +9,7 @@ import { tmpdir } from 'node:os'
 import { basename, dirname, join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { INSTALL, root, run } from './lib.mjs'
-import { makePackages, manifest, platformOf } from './platforms.mjs'
+import { manifest, platformOf } from './platforms.mjs'
 import { startRegistry } from './registry.mjs'
 
 const APPS = ['express', 'nextjs']
@@ -29,7 +29,7 @@ const packed = (name) => join(root, 'pack', `${name}-${manifest.version}.tgz`)
 
 /** Makes the tarballs without building anything. */
 function packQuickly() {
-  makePackages()
+  mkdirSync(dirname(here.path), { recursive: true })
   copyFileSync(join(root, 'native', here.addon), here.path)
   run(process.execPath, ['scripts/pack.mjs', '--built'], { stdio: ['ignore', 'ignore', 'inherit'] })
 }
