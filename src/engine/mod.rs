@@ -13,6 +13,7 @@ mod closing;
 mod cost;
 pub mod decide;
 mod delivery;
+mod dialect;
 pub mod event;
 pub mod health;
 mod hedge;
@@ -30,6 +31,7 @@ pub mod sink;
 mod spent;
 mod stopping;
 mod turn;
+mod waits;
 
 pub use answer::Answer;
 pub use client::{Call, Client, session_id};
@@ -45,6 +47,7 @@ pub use crate::session::snapshot::Snapshot;
 pub use crate::transport::http::transport;
 pub use crate::transport::trust::{self, certificates};
 pub use crate::wire::chat::ChatRequest;
+pub use crate::wire::dialect::Dialect;
 pub use crate::wire::retry_after;
 
 #[cfg(test)]
