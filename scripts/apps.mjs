@@ -1,20 +1,40 @@
-// The example apps as a user has them: in a folder of their own, with the package from its tarball. Installs, builds and
-// starts them, and looks at them in a browser. Takes the addon and dist/ as they are.
-//   node scripts/apps.mjs [express|nextjs]
-import { spawnSync } from 'node:child_process'
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+// The example apps as a user has them: in a folder of their own, with the package from its tarballs, installed with
+// `npm install holysheep` from a registry on loopback.
+//   node scripts/apps.mjs [express|nextjs]     installs, builds and starts them, and looks at them in a browser
+//   node scripts/apps.mjs --run express|nextjs starts one, in target/apps/
+// Takes what `npm run pack` made; with --quick the tarballs are made of native/ and dist/ as they are.
+import { spawn, spawnSync } from 'node:child_process'
+import { copyFileSync, cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { basename, dirname, join } from 'node:path'
+import { parseArgs } from 'node:util'
 import { INSTALL, root, run } from './lib.mjs'
+import { manifest, platformOf } from './platforms.mjs'
+import { startRegistry } from './registry.mjs'
 
-const only = process.argv[2]
-const apps = ['express', 'nextjs'].filter((app) => only === undefined || app === only)
-if (apps.length === 0) {
-  console.error(`no example '${only}'`)
+const APPS = ['express', 'nextjs']
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: { quick: { type: 'boolean' }, run: { type: 'boolean' } },
+})
+const apps = positionals.length > 0 ? positionals : APPS
+if (!apps.every((app) => APPS.includes(app)) || (values.run && apps.length !== 1)) {
+  console.error(`got '${positionals.join(' ')}'; accepted: ${APPS.join(' or ')}`)
   process.exit(2)
 }
+process.env.NEXT_TELEMETRY_DISABLED = '1'
 
-/** Debian's browser, where there is none. Every part of it that phones home is switched off where it is started. */
+const here = platformOf()
+const packed = (name) => join(root, 'pack', `${name}-${manifest.version}.tgz`)
+
+/** Makes the tarballs without building anything. */
+function packQuickly() {
+  mkdirSync(dirname(here.path), { recursive: true })
+  copyFileSync(join(root, 'native', here.addon), here.path)
+  run(process.execPath, ['scripts/pack.mjs', '--built'], { stdio: ['ignore', 'ignore', 'inherit'] })
+}
+
+/** Debian's browser, where there is none. */
 function installBrowser() {
   if (process.env.CHROMIUM || existsSync('/usr/bin/chromium')) return
   run('apt-get', ['update', '-qq'])
@@ -24,20 +44,29 @@ function installBrowser() {
   })
 }
 
-/** Copies an example out of the repository, and lets it take the package from `tarball`. */
-function copy(app, folder, tarball) {
+/** Copies an example out of the repository, without the package that it takes from here. */
+function copy(app, folder) {
   const to = join(folder, app)
   const left = ['node_modules', '.next']
   cpSync(join(root, 'examples', app), to, { recursive: true, filter: (from) => !left.includes(basename(from)) })
   for (const name of ['package.json', 'package-lock.json']) {
     const json = JSON.parse(readFileSync(join(to, name), 'utf8'))
-    const own = json.packages?.[''] ?? json
-    own.dependencies.holysheep = `file:${tarball}`
-    // What is locked is everything else.
-    if (json.packages) delete json.packages['node_modules/holysheep']
-    writeFileSync(join(to, name), JSON.stringify(json, null, 2))
+    delete (json.packages?.[''] ?? json).dependencies.holysheep
+    for (const path of ['node_modules/holysheep', '../..']) delete json.packages?.[path]
+    writeFileSync(join(to, name), `${JSON.stringify(json, null, 2)}\n`)
   }
   return to
+}
+
+/** `npm install holysheep`. Not blocking: the registry is in this process. */
+async function addPackage(cwd, folder) {
+  const registry = await startRegistry(JSON.parse(readFileSync(join(root, 'pack/packages.json'), 'utf8')))
+  // The cache is its own: what npm knows of a version that was packed before is wrong.
+  const from = [`--registry=${registry.url}`, '--cache', join(folder, 'cache')]
+  const args = ['install', 'holysheep', '--no-audit', '--no-fund', '--loglevel=error', ...from]
+  const status = await new Promise((resolve) => spawn('npm', args, { cwd, stdio: 'inherit' }).on('close', resolve))
+  registry.close()
+  if (status !== 0) process.exit(status ?? 1)
 }
 
 /** Writes the programs of the guide that name their file on the first line into the app. */
@@ -49,25 +78,41 @@ function addGuide(guide, to) {
   }
 }
 
-const folder = mkdtempSync(join(tmpdir(), 'holysheep-apps-'))
-process.on('exit', () => rmSync(folder, { recursive: true, force: true }))
-
-run('npm', ['pack', '--silent', '--pack-destination', folder], { stdio: ['ignore', 'ignore', 'inherit'] })
-const [packed] = readdirSync(folder)
-for (const app of apps) {
-  const cwd = copy(app, folder, join(folder, packed))
-  addGuide(`docs/${app}.md`, cwd)
+/** Sets an app up in a folder, from its lock file. */
+async function install(app, folder) {
+  const cwd = copy(app, folder)
   run('npm', INSTALL, { cwd })
-  if (app === 'nextjs') run('npm', ['run', 'build'], { cwd, env: { ...process.env, NEXT_TELEMETRY_DISABLED: '1' } })
+  await addPackage(cwd, folder)
+  return cwd
 }
-if (apps.includes('nextjs')) {
-  installBrowser()
+
+if (values.quick) packQuickly()
+for (const name of [manifest.name, here.packageName]) {
+  if (existsSync(packed(name))) continue
+  console.error(`${packed(name)} is not there: run 'npm run pack' first, or use --quick`)
+  process.exit(1)
+}
+
+if (values.run) {
+  const folder = join(root, 'target/apps')
+  rmSync(join(folder, apps[0]), { recursive: true, force: true })
+  const cwd = await install(apps[0], folder)
+  run('npm', ['run', apps[0] === 'nextjs' ? 'dev' : 'start'], { cwd })
+} else {
+  const folder = mkdtempSync(join(tmpdir(), 'holysheep-apps-'))
+  process.on('exit', () => rmSync(folder, { recursive: true, force: true }))
   run('npm', INSTALL, { cwd: join(root, '__test__/apps') })
+  if (apps.includes('nextjs')) installBrowser()
+  for (const app of apps) {
+    const cwd = await install(app, folder)
+    addGuide(`docs/${app}.md`, cwd)
+    if (app === 'nextjs') run('npm', ['run', 'build'], { cwd })
+  }
+  const tests = apps.map((app) => `__test__/apps/${app}.test.mjs`)
+  const { status } = spawnSync(process.execPath, ['--test', '--test-concurrency=1', ...tests], {
+    cwd: root,
+    stdio: 'inherit',
+    env: { ...process.env, APPS_DIR: folder },
+  })
+  process.exitCode = status ?? 1
 }
-const tests = apps.map((app) => `__test__/apps/${app}.test.mjs`)
-const { status } = spawnSync(process.execPath, ['--test', '--test-concurrency=1', ...tests], {
-  cwd: root,
-  stdio: 'inherit',
-  env: { ...process.env, APPS_DIR: folder },
-})
-process.exitCode = status ?? 1

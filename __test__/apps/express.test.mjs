@@ -1,9 +1,13 @@
 // examples/express, started as a user would start it.
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
+import { createServer } from 'node:http'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import compression from 'compression'
 import OpenAI from 'openai'
+import { HolySheepStreamingClient } from '../../index.mjs'
 import { startSimulator } from '../../simulator.mjs'
 import { APPS, start, until } from './support.mjs'
 
@@ -136,5 +140,40 @@ for (const [index, [, program]] of [...GUIDE.matchAll(/^```js\n([\s\S]*?)^```$/g
     const args = ['--input-type=module', '-e', program]
     const { url } = await start(t, process.execPath, args, { cwd: join(APPS, 'express'), env })
     assert.equal((await read(await post(url, { messages: MESSAGES }))).text, 'Xin chào 🐑')
+  })
+}
+
+for (const [name, cacheControl, encoding] of [
+  ['leaves events alone', undefined, null],
+  ['is flushed where the app allows it to compress them', 'no-cache', 'gzip'],
+]) {
+  test(`the compression middleware ${name}`, async (t) => {
+    const simulator = await startSimulator({
+      default: { pieces: ['Xin ', 'chào'], cut: { afterPieces: 1, how: 'stall' } },
+    })
+    t.after(() => simulator.close())
+    const client = new HolySheepStreamingClient('no-key-needed', { baseUrl: simulator.url })
+    const outcomes = []
+    const server = createServer((req, res) => {
+      compression({ threshold: 0 })(req, res, async () => {
+        if (cacheControl) res.setHeader('cache-control', cacheControl)
+        outcomes.push(await client.stream({ messages: MESSAGES }).pipe(res))
+      })
+    }).listen(0, '127.0.0.1')
+    t.after(() => server.close())
+    await once(server, 'listening')
+    const response = await fetch(`http://127.0.0.1:${server.address().port}`)
+    assert.equal(response.headers.get('content-encoding'), encoding)
+    const reader = response.body.pipeThrough(new TextDecoderStream()).getReader()
+    for (let body = ''; !body.includes('Xin '); ) body += (await reader.read()).value
+    await reader.cancel()
+    await until(() => outcomes.length === 1)
+    assert.deepEqual(outcomes, [{ outcome: 'disconnected' }])
+
+    simulator.setDefault({ pieces: ['Xin ', 'chào'] })
+    const whole = await fetch(`http://127.0.0.1:${server.address().port}`)
+    assert.equal((await read(whole)).text, 'Xin chào')
+    await until(() => outcomes.length === 2)
+    assert.equal(outcomes[1].outcome, 'complete')
   })
 }

@@ -15,6 +15,19 @@ export interface Message {
 
 const KEPT = 'holysheep-chat'
 
+// `crypto.randomUUID` is there on secure origins only, and somebody may look at this from another machine.
+let count = 0
+const newId = () => `${Date.now()}-${++count}`
+
+/** The conversation of this tab before the page was loaded. */
+function kept(): Message[] {
+  try {
+    return JSON.parse(sessionStorage.getItem(KEPT) ?? '[]') as Message[]
+  } catch {
+    return []
+  }
+}
+
 /** A conversation that is kept while the tab is open, with plain `fetch`. */
 export function useChat() {
   const [messages, setMessages] = useState<Message[]>([])
@@ -22,10 +35,9 @@ export function useChat() {
   const running = useRef<AbortController | null>(null)
 
   useEffect(() => {
-    const kept = JSON.parse(sessionStorage.getItem(KEPT) ?? '[]') as Message[]
     // What was under way when the page was left has ended with it, here and at the provider.
     const isOpen = ({ state }: Message) => state === 'waiting' || state === 'writing'
-    setMessages(kept.map((message) => (isOpen(message) ? { ...message, state: 'left' } : message)))
+    setMessages(kept().map((message) => (isOpen(message) ? { ...message, state: 'left' } : message)))
     setReady(true)
     return () => running.current?.abort()
   }, [])
@@ -33,7 +45,9 @@ export function useChat() {
   // Kept when an answer begins or ends, and when the page is left: not with every word.
   const state = messages.at(-1)?.state
   const latest = useRef(messages)
-  latest.current = messages
+  useEffect(() => {
+    latest.current = messages
+  })
   // biome-ignore lint/correctness/useExhaustiveDependencies: it is to run when the state changes
   useEffect(() => {
     if (!ready) return
@@ -46,7 +60,7 @@ export function useChat() {
   const ask = useCallback(async (history: Message[]) => {
     const controller = new AbortController()
     running.current = controller
-    const answer: Message = { id: crypto.randomUUID(), role: 'assistant', text: '', state: 'waiting' }
+    const answer: Message = { id: newId(), role: 'assistant', text: '', state: 'waiting' }
     setMessages([...history, answer])
     const change = (how: (message: Message) => Partial<Message>) =>
       setMessages((all) => all.map((message) => (message.id === answer.id ? { ...message, ...how(message) } : message)))
@@ -80,7 +94,7 @@ export function useChat() {
     }
   }, [])
 
-  const send = (text: string) => ask([...messages, { id: crypto.randomUUID(), role: 'user', text }])
+  const send = (text: string) => ask([...messages, { id: newId(), role: 'user', text }])
   /** Asks the last question again, in place of its answer. */
   const again = () => ask(messages.slice(0, messages.findLastIndex(({ role }) => role === 'user') + 1))
   const stop = () => running.current?.abort()
