@@ -4,6 +4,8 @@
  * Every default that is named here with `@default` is the one in force; a test compares them.
  */
 
+import type { Logger } from './types/observability'
+
 // ---------------------------------------------------------------------------------------------
 // Requests and answers: OpenAI's shapes. Fields that are not named here are passed on unchanged.
 // ---------------------------------------------------------------------------------------------
@@ -506,6 +508,11 @@ export interface ClientOptions extends Omit<CallOptions, 'signal' | 'idempotency
    * the nearest known names in the error. @default false
    */
   validateModel?: boolean
+  /**
+   * Where events are logged: `console`, pino or the like. Attempts at `debug`, waits at `info`, failed attempts,
+   * fallbacks, recoveries and opening breakers at `warn`, failed calls at `error`. What it throws becomes a process warning.
+   */
+  logger?: Logger | false
   /** Told of attempts, waits, fallbacks and breaker changes, as they happen. An error that it throws becomes a process warning. */
   onEvent?(event: ClientEvent): void
 }
@@ -1104,6 +1111,7 @@ export type Complexity = 'simple' | 'moderate' | 'complex'
 export function classifyComplexity(messages: ChatRequest['messages']): Complexity
 
 export * from './systems'
+export type { AttemptTrace, CallTrace, Logger, TracedResult } from './types/observability'
 
 /** The version of this package. */
 export const version: string

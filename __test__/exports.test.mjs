@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { describe, test } from 'node:test'
 import * as esmNames from '../index.mjs'
+import * as esmOpenTelemetry from '../opentelemetry.mjs'
 import * as esmSimulator from '../simulator.mjs'
 
 const require = createRequire(import.meta.url)
@@ -19,6 +20,7 @@ test('the declarations, CommonJS and ESM have the same exports', () => {
   for (const [types, commonjs, module] of [
     [['index.d.ts', 'systems.d.ts'], require('../dist/index.js'), esm],
     [['simulator.d.ts'], require('../dist/simulator.js'), { ...esmSimulator }],
+    [['opentelemetry.d.ts'], require('../dist/opentelemetry.js'), { ...esmOpenTelemetry }],
   ]) {
     const names = types.flatMap(declared).sort()
     assert.ok(names.length >= 2)
