@@ -181,7 +181,7 @@ impl Client {
 /// Sleeps until then; without a time, for ever.
 pub(super) async fn sleep_until(deadline: Option<Instant>) {
     match deadline {
-        Some(deadline) => tokio::time::sleep_until(deadline).await,
+        Some(deadline) => clock::sleep_until(deadline).await,
         None => std::future::pending().await,
     }
 }

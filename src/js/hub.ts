@@ -70,6 +70,9 @@ export interface CallHandle {
 
 const calls = new Map<number, InFlight>()
 const ready: InFlight[] = []
+/** How many calls have not been told their end. */
+export const underWay = () => calls.size
+
 let shared: Uint32Array
 let hub: InstanceType<typeof addon.NativeHub> | undefined
 let scheduled = false

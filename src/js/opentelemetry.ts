@@ -69,7 +69,8 @@ export class HolySheepInstrumentation {
   #config: InstrumentationConfig = {}
   #tracers: Api.TracerProvider | undefined
   #meters: Api.MeterProvider | undefined
-  #instruments: ReturnType<HolySheepInstrumentation['makeInstruments']> | undefined
+  /** Made at the first measurement: a provider may be registered after this was made. */
+  #instruments: ReturnType<typeof makeInstruments> | undefined
   #enabled = false
   readonly #open = new Map<CallTrace, Open>()
   /** By the id of the call, for events. */
@@ -123,23 +124,6 @@ export class HolySheepInstrumentation {
 
   get #tracer(): Api.Tracer {
     return (this.#tracers ?? api.trace).getTracer(NAME, this.instrumentationVersion)
-  }
-
-  /** @internal Made at the first measurement: a provider may be registered after this was made. */
-  private makeInstruments() {
-    const meter = (this.#meters ?? api.metrics).getMeter(NAME, this.instrumentationVersion)
-    const histogram = (name: string, unit: string, description: string, explicitBucketBoundaries: number[]) =>
-      meter.createHistogram(name, { unit, description, advice: { explicitBucketBoundaries } })
-    return {
-      duration: histogram('gen_ai.client.operation.duration', 's', 'GenAI operation duration.', SECONDS),
-      tokens: histogram('gen_ai.client.token.usage', '{token}', 'Number of input and output tokens used.', TOKENS),
-      firstChunk: histogram(
-        'gen_ai.client.operation.time_to_first_chunk',
-        's',
-        'Time to receive the first chunk of a streamed answer.',
-        SECONDS,
-      ),
-    }
   }
 
   /** What spans and metrics of a call have in common. */
@@ -307,7 +291,8 @@ export class HolySheepInstrumentation {
     context: Api.Context,
     firstChunk: number | undefined,
   ) {
-    this.#instruments ??= this.makeInstruments()
+    const meters = this.#meters ?? api.metrics
+    this.#instruments ??= makeInstruments(meters.getMeter(NAME, this.instrumentationVersion))
     const { duration, tokens, firstChunk: chunks } = this.#instruments
     duration.record(durationMs / 1000, ended, context)
     if (operation === 'stream' && firstChunk !== undefined) chunks.record(firstChunk, common, context)
@@ -317,6 +302,17 @@ export class HolySheepInstrumentation {
     ] as const) {
       if (count !== undefined) tokens.record(count, { ...common, 'gen_ai.token.type': type }, context)
     }
+  }
+}
+
+function makeInstruments(meter: Api.Meter) {
+  const histogram = (name: string, unit: string, description: string, explicitBucketBoundaries: number[]) =>
+    meter.createHistogram(name, { unit, description, advice: { explicitBucketBoundaries } })
+  const first = 'Time to receive the first chunk of a streamed answer.'
+  return {
+    duration: histogram('gen_ai.client.operation.duration', 's', 'GenAI operation duration.', SECONDS),
+    tokens: histogram('gen_ai.client.token.usage', '{token}', 'Number of input and output tokens used.', TOKENS),
+    firstChunk: histogram('gen_ai.client.operation.time_to_first_chunk', 's', first, SECONDS),
   }
 }
 
