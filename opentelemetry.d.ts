@@ -1,6 +1,6 @@
 /** `holysheep/opentelemetry`: spans and metrics of every client of this process (docs/observability.md). */
 import type { Attributes, MeterProvider, TracerProvider } from '@opentelemetry/api'
-import type { CallTrace } from './index'
+import type { CallTrace } from './index.js'
 
 export interface InstrumentationConfig {
   /** Whether it begins at once; default true. */

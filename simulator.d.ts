@@ -1,3 +1,4 @@
+/// <reference lib="esnext.disposable" />
 /**
  * An OpenAI-compatible provider that misbehaves on request: for the demo, for tests of applications,
  * and for benchmarks. It listens on loopback unless told otherwise. A request can bring a scenario of its own, as JSON

@@ -211,9 +211,13 @@ test('a cost that is none is refused where it is given', async (t) => {
     })
   }
   refused({ cost: { hardCapUsd: Number.NaN } }, /^cost\.hardCapUsd: got NaN/)
+  refused({ cost: { hardCapUsd: 1, softLimitUsd: 2 } }, /^cost\.softLimitUsd: got 2; accepted: at most hardCapUsd, 1/)
   refused({ cost: 5 }, /^cost: got 5/)
   refused({ cost: { countTokens: 5 } }, /^cost\.countTokens: got 5/)
-  refused({ cost: { hardCap: 5 } }, /^cost\.hardCap: unknown option; accepted: .*onSoftLimit/)
+  refused(
+    { cost: { hardCap: 5 } },
+    /^cost\.hardCap: unknown option .did you mean hardCapUsd\?.; accepted: .*onSoftLimit/,
+  )
   refused({ cost: { prices: { m: 1 } } }, /^cost\.prices\['m'\]: got 1/)
   refused(
     { cost: { hardCapUsd: 1 }, fallbackModels: ['strange'] },

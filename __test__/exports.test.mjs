@@ -3,27 +3,35 @@ import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { describe, test } from 'node:test'
+import * as esmAi from '../ai-sdk.mjs'
+import * as esmFetch from '../fetch.mjs'
 import * as esmNames from '../index.mjs'
 import * as esmOpenTelemetry from '../opentelemetry.mjs'
+import { declarations } from '../scripts/lib.mjs'
 import * as esmSimulator from '../simulator.mjs'
 
 const require = createRequire(import.meta.url)
 const esm = { ...esmNames }
 const read = (name) => readFileSync(new URL(`../${name}`, import.meta.url), 'utf8')
+const faces = declarations('systems').join('\n')
+const client = declarations().join('\n')
+const types = `${client}\n${faces}`
 
-/** The values that a declaration file exports. */
-const declared = (name) => [
-  ...new Set([...read(name).matchAll(/^export (?:declare )?(?:class|const|function) (\w+)/gm)].map((m) => m[1])),
+/** The values that declarations export. */
+const declared = (text) => [
+  ...new Set([...text.matchAll(/^export (?:declare )?(?:class|const|function) (\w+)/gm)].map((m) => m[1])),
 ]
 
 test('the declarations, CommonJS and ESM have the same exports', () => {
-  for (const [types, commonjs, module] of [
-    [['index.d.ts', 'systems.d.ts'], require('../dist/index.js'), esm],
-    [['simulator.d.ts'], require('../dist/simulator.js'), { ...esmSimulator }],
-    [['opentelemetry.d.ts'], require('../dist/opentelemetry.js'), { ...esmOpenTelemetry }],
+  for (const [text, commonjs, module] of [
+    [types, require('../dist/index.js'), esm],
+    [read('simulator.d.ts'), require('../dist/simulator.js'), { ...esmSimulator }],
+    [read('ai-sdk.d.ts'), require('../dist/ai-sdk/index.js'), { ...esmAi }],
+    [read('fetch.d.ts'), require('../dist/fetch/index.js'), { ...esmFetch }],
+    [read('opentelemetry.d.ts'), require('../dist/opentelemetry.js'), { ...esmOpenTelemetry }],
   ]) {
-    const names = types.flatMap(declared).sort()
-    assert.ok(names.length >= 2)
+    const names = declared(text).sort()
+    assert.ok(names.length >= 1)
     assert.deepEqual(Object.keys(commonjs).sort(), names)
     assert.deepEqual(Object.keys(module).sort(), names)
     for (const name of names) assert.equal(module[name], commonjs[name], name)
@@ -31,9 +39,10 @@ test('the declarations, CommonJS and ESM have the same exports', () => {
 })
 
 test('every declared member is there, and every public one is declared', () => {
-  const source = read('index.d.ts')
   for (const name of ['HolySheepStreamingClient', 'ChatStream', 'CircuitBreaker', 'RateLimitedClient']) {
-    const [, body] = source.match(new RegExp(`^export class ${name}\\b[^{]*\\{\\n([\\s\\S]*?)^\\}`, 'm'))
+    const bodyOf = (head) => types.match(new RegExp(`^export ${head}\\b[^{]*\\{\\n([\\s\\S]*?)^\\}`, 'm'))[1]
+    const [, parent] = types.match(new RegExp(`^export interface ${name} extends (\\w+)`, 'm')) ?? []
+    const body = bodyOf(`class ${name}`) + (parent ? bodyOf(`interface ${parent}`) : '')
     const members = new Set(
       [...body.matchAll(/^ {2}(?:readonly |get |set )?(\w+|\[Symbol\.\w+\])[(<:?]/gm)]
         .map((m) => m[1])
@@ -47,7 +56,7 @@ test('every declared member is there, and every public one is declared', () => {
 })
 
 test('every error has the class, name and ancestors that are declared', () => {
-  const parents = [...read('index.d.ts').matchAll(/^export class (\w*Error) extends (\w+)/gm)]
+  const parents = [...client.matchAll(/^export class (\w*Error) extends (\w+)/gm)]
   assert.ok(parents.length >= 11)
   for (const [, name, parent] of parents) {
     const error = new esm[name]('what happened', { cause: 1 })
@@ -58,7 +67,7 @@ test('every error has the class, name and ancestors that are declared', () => {
 })
 
 describe('the defaults', () => {
-  const defaults = JSON.parse(require('../native/index.cjs').defaults())
+  const defaults = JSON.parse(require('../dist/native.js').addon.defaults())
   /** The interfaces with defaults, and where theirs are in the list. */
   const places = {
     CallOptions: defaults,
@@ -72,10 +81,10 @@ describe('the defaults', () => {
     RecoveryOptions: defaults.recovery,
     CostOptions: defaults.cost,
   }
-  /** Whose defaults are those of a document's class: its own tests hold them. */
-  const elsewhere = ['SnapshotOptions']
+  /** Whose defaults are no option's of a client: their own tests hold them. */
+  const elsewhere = ['SnapshotOptions', 'ReadableStreamOptions', 'TextResponseInit', 'PipeOptions']
   const found = {}
-  for (const [, name, body] of read('index.d.ts').matchAll(/^export interface (\w+)[^{]*\{\n([\s\S]*?)^\}/gm)) {
+  for (const [, name, body] of client.matchAll(/^export interface (\w+)[^{]*\{\n([\s\S]*?)^\}/gm)) {
     if (elsewhere.includes(name)) continue
     for (const [, text, option] of body.matchAll(/@default (.*?)\s*\*\/\n {2}(\w+)/g)) {
       found[name] = { ...found[name], [option]: Function(`return (${text})`)() }

@@ -5,7 +5,7 @@ import { describe, test } from 'node:test'
 import { APIError, HolySheepStreamingClient, RateLimitError } from '../index.mjs'
 import { ANSWER, clientOf, failure, KEY, PIECES, pair, provider, REQUEST } from './support/provider.mjs'
 
-const addon = createRequire(import.meta.url)('../native/index.cjs')
+const addon = createRequire(import.meta.url)('../dist/native.js').addon
 const gaps = ({ requests }) => requests.slice(1).map((request, index) => request.atMs - requests[index].atMs)
 const textOf = (completion) => completion.choices[0].message.content
 const refusal = (status, code) => ({ status, body: { error: { message: 'no', code } } })

@@ -212,7 +212,8 @@ describe('a snapshot', () => {
     for (const [given, message] of [
       [undefined, /^snapshot: got undefined/],
       ['{}', /^snapshot: got a string/],
-      [{}, /^request: got undefined/],
+      [{}, /^snapshot: got an object without a version/],
+      [{ version: 1 }, /^request: got undefined/],
       [{ version: 2, request: REQUEST }, /^snapshot\.version: got 2; accepted: 1/],
       [{ version: 1, request: REQUEST, sessionId: 's', attempts: 'many' }, /^snapshot: got one with a fault/],
     ]) {

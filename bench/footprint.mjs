@@ -3,6 +3,7 @@ import { execFile } from 'node:child_process'
 import { existsSync, readdirSync, statSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
+import { platformOf } from '../scripts/platforms.mjs'
 import { median } from './table.mjs'
 
 const exec = promisify(execFile)
@@ -17,9 +18,9 @@ export async function footprint(node) {
     times.push(Number(stdout))
   }
   const addon = readdirSync(`${root}native`).find((name) => name.endsWith('.node'))
-  // What `cargo build --profile dist` leaves: the profile that is published.
+  // What `npm run pack` leaves: the addon that is published. Or what the same profile makes without zig.
   const names = ['libholysheep.so', 'libholysheep.dylib', 'holysheep.dll'].map((name) => `${root}target/dist/${name}`)
-  const dist = names.find(existsSync)
+  const dist = [platformOf().path, ...names].find(existsSync)
   return {
     requireMs: median(times),
     addonMb: statSync(`${root}native/${addon}`).size / 1e6,

@@ -8,6 +8,6 @@ const at = process.argv.indexOf('--profile')
 const profile = at === -1 ? ['--release'] : ['--profile', process.argv[at + 1]]
 
 if (!existsSync(join(root, 'node_modules'))) run('npm', INSTALL)
-const where = ['--output-dir', 'native', '--js', 'index.cjs', '--dts', 'index.d.ts']
+const where = ['--output-dir', 'native', '--no-js', '--dts', 'index.d.ts']
 run(bin('napi'), ['build', '--platform', ...profile, ...where, '--', '--locked'])
 run(bin('tsc'), ['-p', 'tsconfig.json'])

@@ -65,11 +65,22 @@ await check('rust docs', 'cargo', ['doc', '--locked', '--no-deps', '--quiet'], {
 await check('walls between modules', process.execPath, ['scripts/walls.mjs'])
 await check('biome', bin('biome'), ['ci', '.'])
 await check('types of the public interface', bin('tsc'), ['-p', '__test__/types'])
-await check('README: options table is current', process.execPath, ['scripts/readme.mjs', '--check'])
-await check('README: every program runs', process.execPath, ['scripts/docs.mjs'])
+for (const resolution of ['nodenext', 'bundler'])
+  await check(`types in a strict project (${resolution})`, bin('tsc'), [
+    '-p',
+    `__test__/types/consumer/tsconfig.${resolution}.json`,
+  ])
+await check('docs/options.md is current', process.execPath, ['scripts/options.mjs', '--check'])
+await check('README and guides: every program runs', process.execPath, ['scripts/docs.mjs'])
+await check('API reference: every type is exported, every link leads somewhere', process.execPath, [
+  'scripts/reference.mjs',
+])
 await check('examples of the systems', process.execPath, ['scripts/examples.mjs'])
 await check('demo', 'npm', ['run', 'demo'])
+await check('example apps, in a browser', process.execPath, ['scripts/apps.mjs'])
 await check('bench: every client delivers every piece', process.execPath, ['bench/run.mjs', '--smoke', '--no-install'])
+await check('packages: the addon that is published, its size, the glibc it needs', 'npm', ['run', 'pack'])
+await check('packages: installed in an empty app, without a compiler', process.execPath, ['scripts/packed.mjs'])
 
 console.log(`\n${passed} passed, ${failed} failed`)
 process.exitCode = failed === 0 ? 0 : 1

@@ -1,17 +1,38 @@
 // What the scripts share: running a command, and where things are.
 import { spawnSync } from 'node:child_process'
+import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 export const root = fileURLToPath(new URL('..', import.meta.url))
 
+/** On Windows npm and the programs of node_modules are scripts, which only a shell runs. */
+const shell = (command) => process.platform === 'win32' && !command.endsWith('.exe')
+
 /** Runs a command in the project and ends the script with its status if it fails. */
 export function run(command, args = [], options = {}) {
-  const { status, error } = spawnSync(command, args, { cwd: root, stdio: 'inherit', ...options })
+  const { status, error } = spawnSync(command, args, { cwd: root, stdio: 'inherit', shell: shell(command), ...options })
   if (error) {
     console.error(`${command}: ${error.message}`)
     process.exit(1)
   }
   if (status !== 0) process.exit(status ?? 1)
+}
+
+/** Runs a command in the project and returns what it prints; if it fails, the script ends with its status. */
+export function output(command, args = [], options = {}) {
+  const { status, error, stdout } = spawnSync(command, args, {
+    cwd: root,
+    encoding: 'utf8',
+    stdio: ['ignore', 'pipe', 'inherit'],
+    shell: shell(command),
+    ...options,
+  })
+  if (error || status !== 0) {
+    console.error(`${command} ${args[0]}: ${error?.message ?? `ended with ${status}`}`)
+    process.exit(status || 1)
+  }
+  return stdout
 }
 
 /** A program of node_modules. */
@@ -24,3 +45,11 @@ export function bin(name) {
  * packages of other platforms, and npm writes such lock files where a registry does not have them all.
  */
 export const INSTALL = ['install', '--no-save', '--no-audit', '--no-fund', '--loglevel=error']
+
+/** The texts of the declaration files of the main entry: the client's, or those in a folder of `types/`. */
+export function declarations(folder = '') {
+  const at = join(root, 'types', folder)
+  const names = readdirSync(at).filter((name) => name.endsWith('.d.ts'))
+  const texts = names.sort().map((name) => readFileSync(join(at, name), 'utf8'))
+  return folder ? texts : [readFileSync(join(root, 'index.d.ts'), 'utf8'), ...texts]
+}

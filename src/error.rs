@@ -254,6 +254,8 @@ pub struct Data {
     pub retry_after: Option<Duration>,
     /// `x-should-retry`, where the server sent it.
     pub should_retry: Option<bool>,
+    /// The response's headers that a caller is told ([`crate::wire::telling`]); names in lower case.
+    pub headers: Vec<(String, String)>,
     /// The start of the response's body, at most [`BODY_LIMIT`] bytes.
     pub body: Option<String>,
     /// The text that had been received for the first choice.
@@ -279,6 +281,7 @@ impl Error {
             request_id: None,
             retry_after: None,
             should_retry: None,
+            headers: Vec::new(),
             body: None,
             partial: None,
             snapshot: None,

@@ -1,5 +1,5 @@
 /** What can be heard of calls: `logger`, and the channels of `node:diagnostics_channel` (docs/observability.md). */
-import type { AttemptRecord, ChatRequest, Usage } from '../index'
+import type { AttemptRecord, ChatRequest, Usage } from '../index.js'
 
 /** Whatever logs: `console`, pino, winston … Levels that it lacks are left out. */
 export interface Logger {

@@ -1,19 +1,21 @@
 //! The client's native half.
 
+use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::FutureExt;
 use napi_derive::napi;
+use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::breaker::NativeBreaker;
-use super::errors::{OrThrow, parse};
+use super::errors::{OrThrow, parse, throw};
 use super::hub::NativeHub;
 use super::limiter::NativeLimiter;
 use super::runtime;
-use crate::config::{ClientConfig, Endpoint};
+use crate::config::{BreakerChoice, ClientConfig, Endpoint, Own};
 use crate::engine::test_clock::{following, in_background};
 use crate::engine::{Call, ChatRequest, Client, Snapshot, certificates, health, transport};
 use crate::error::{Error, Kind};
@@ -36,14 +38,48 @@ pub struct Terms {
     pub judges: bool,
     /// The JSON of a snapshot to go on from.
     pub resumes: Option<String>,
+    /// The JSON of an [`Aside`], where there is something to say.
+    pub aside: Option<String>,
 }
 
-fn read(options: &str) -> napi::Result<ClientConfig> {
-    let config = ClientConfig::read(&parse(options)?).or_throw()?;
+/// What the package itself says of a call: out of the reach of a caller's object of options.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+struct Aside {
+    /// Exactly one attempt.
+    single: bool,
+    /// At most so many attempts in all.
+    max_attempts: Option<u32>,
+    /// The prompt as the caller's own function counts it, by model.
+    prompt_tokens: BTreeMap<String, u64>,
+    /// What is said to the first endpoint alone: `{ headers, query }`.
+    own: Option<serde_json::Value>,
+    /// Options that were read already: errors name them among the accepted ones.
+    also: Vec<String>,
+}
+
+impl Aside {
+    fn parse(json: Option<&str>) -> napi::Result<Aside> {
+        let read = json.map(serde_json::from_str).transpose();
+        let bad = |error| throw(&Error::new(Kind::Internal, format!("a bad aside: {error}")));
+        Ok(read.map_err(bad)?.unwrap_or_default())
+    }
+}
+
+/// `shared`: the breaker of all routes is the caller's own.
+fn read(options: &str, shared: bool, also: &[&str]) -> napi::Result<ClientConfig> {
+    let mut config = ClientConfig::read_also(&parse(options)?, also).or_throw()?;
+    if shared {
+        config.breaker = BreakerChoice::Shared;
+    }
     if let Some(pem) = &config.ca {
         certificates("ca", pem).or_throw()?;
     }
     Ok(config)
+}
+
+fn strs(names: &[String]) -> Vec<&str> {
+    names.iter().map(String::as_str).collect()
 }
 
 fn current(client: &Mutex<Arc<Client>>) -> Arc<Client> {
@@ -57,8 +93,10 @@ impl NativeClient {
         options: String,
         breaker: Option<&NativeBreaker>,
         limiter: Option<&NativeLimiter>,
+        also: Option<Vec<String>>,
     ) -> napi::Result<Self> {
-        let config = read(&options)?;
+        let also = also.unwrap_or_default();
+        let config = read(&options, breaker.is_some(), &strs(&also))?;
         let breaker = breaker.map(|breaker| breaker.shared.clone());
         let limiter = limiter.map(|limiter| Arc::clone(&limiter.limiter));
         let probes = config.health_check.is_some();
@@ -79,7 +117,8 @@ impl NativeClient {
     /// Other options from the next call on. The old ones stay where these are refused.
     #[napi(catch_unwind)]
     pub fn configure(&self, options: String) -> napi::Result<()> {
-        let config = read(&options)?;
+        let shared = matches!(self.current().config().breaker, BreakerChoice::Shared);
+        let config = read(&options, shared, &[])?;
         let mut client = self.client.lock().unwrap_or_else(PoisonError::into_inner);
         *client = Arc::new(client.reconfigured(config));
         Ok(())
@@ -101,9 +140,15 @@ impl NativeClient {
         options: String,
         terms: Terms,
     ) -> napi::Result<u32> {
-        let Terms { whole, events, judges, resumes } = terms;
+        let Terms { whole, events, judges, resumes, aside } = terms;
         let client = self.current();
-        let options = client.config().call.with(&parse(&options)?).or_throw()?;
+        let aside = Aside::parse(aside.as_deref())?;
+        let given = parse(&options)?;
+        let mut options = client.config().call.with_also(&given, &strs(&aside.also)).or_throw()?;
+        options.single = aside.single;
+        options.max_attempts = aside.max_attempts;
+        options.prompt_tokens = aside.prompt_tokens;
+        options.own = aside.own.as_ref().map(Own::of);
         let resumes = resumes.as_deref().map(Snapshot::parse).transpose().or_throw()?;
         let call = Call::new(ChatRequest::parse(&request).or_throw()?, options, resumes);
         client.check_model(&call.request).or_throw()?;

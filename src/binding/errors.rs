@@ -25,6 +25,8 @@ pub fn record(error: &Error) -> Value {
     put("providerCode", error.provider_code.clone().map(Value::from));
     put("param", error.param.clone().map(Value::from));
     put("requestId", error.request_id.clone().map(Value::from));
+    let headers: Map<_, _> = error.headers.iter().map(|(name, value)| (name.clone(), json!(value))).collect();
+    put("headers", (!headers.is_empty()).then_some(Value::Object(headers)));
     put("body", error.body.clone().map(Value::from));
     put("partial", error.partial.clone().map(Value::from));
     put("snapshot", error.snapshot.clone().map(Value::from));

@@ -7,7 +7,7 @@ use napi_derive::napi;
 use serde_json::Value;
 
 use super::errors::{OrThrow, parse};
-use crate::config::{RetryConfig, decisions, defaults};
+use crate::config::{self, RetryConfig, decisions, defaults};
 use crate::engine::decide::{self, Table};
 use crate::engine::{self, catalogue, clock, complexity, retry_after};
 use crate::error::Error;
@@ -86,6 +86,12 @@ fn table(retry_on: &str) -> napi::Result<Table> {
 
 fn as_status(status: Option<u32>) -> Option<u16> {
     status.and_then(|status| u16::try_from(status).ok())
+}
+
+/// ` (did you mean …?)`, where a name of `known` is near to `name`; else nothing.
+#[napi]
+pub fn did_you_mean(name: String, known: Vec<String>) -> String {
+    config::did_you_mean(&name, &known.iter().map(String::as_str).collect::<Vec<_>>())
 }
 
 /// The version of this package.

@@ -23,9 +23,15 @@ pub struct NativeLimiter {
 
 #[napi]
 impl NativeLimiter {
+    /// `beside` are options that stood beside the client's: they come first, and errors name them so.
     #[napi(constructor, catch_unwind)]
-    pub fn new(options: String) -> napi::Result<Self> {
-        let options = RateLimit::read("rateLimit", &parse(&options)?).or_throw()?;
+    pub fn new(options: String, beside: String) -> napi::Result<Self> {
+        let (mut options, beside) = (parse(&options)?, parse(&beside)?);
+        RateLimit::read("", &beside).or_throw()?;
+        if let (Some(all), serde_json::Value::Object(beside)) = (options.as_object_mut(), beside) {
+            all.extend(beside.into_iter().filter(|(_, given)| !given.is_null()));
+        }
+        let options = RateLimit::read("rateLimit", &options).or_throw()?;
         Ok(NativeLimiter { limiter: Limiter::new(&options) })
     }
 

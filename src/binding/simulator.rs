@@ -1,9 +1,11 @@
 //! `holysheep/simulator`: the provider that misbehaves on request.
 
+use std::io::ErrorKind;
+
 use napi_derive::napi;
 use serde_json::json;
 
-use super::errors::throw;
+use super::errors::{record, throw};
 use super::runtime;
 use crate::error::{Error, Kind};
 use crate::simulator::{Options, Scenario, Simulator};
@@ -23,8 +25,19 @@ impl NativeSimulator {
     #[napi(constructor, catch_unwind)]
     pub fn new(options: String) -> napi::Result<Self> {
         let options = Options::from_json(&options).map_err(invalid)?;
+        let place = format!("{}:{}", options.host, options.port);
         let simulator = runtime().block_on(Simulator::start(options)).map_err(|error| {
-            throw(&Error::new(Kind::Internal, format!("the simulator could not listen: {error}")))
+            let what = format!("the simulator cannot listen on {place}: {error}");
+            let mut record = record(&Error::new(Kind::Internal, what));
+            // Node's own name, where it has one for it.
+            record["code"] = match error.kind() {
+                ErrorKind::AddrInUse => "EADDRINUSE",
+                ErrorKind::AddrNotAvailable => "EADDRNOTAVAIL",
+                ErrorKind::PermissionDenied => "EACCES",
+                _ => "ECONNFAILED",
+            }
+            .into();
+            napi::Error::from_reason(record.to_string())
         })?;
         Ok(NativeSimulator { simulator })
     }

@@ -2,12 +2,9 @@
 
 use std::sync::Arc;
 
-use serde_json::Value;
-
-use super::CallConfig;
 use super::defaults as d;
 use super::reader::Reader;
-use crate::error::{Error, Result, cut};
+use crate::error::{Error, Kind, Result, cut};
 use crate::policy::catalogue::{Catalogue, Model};
 use crate::policy::ledger::{Limits, Window, pico};
 
@@ -90,6 +87,15 @@ impl Cost {
         limits.hard_cap = reader.real("hardCapUsd", 0.0, MAX_USD)?.map(pico);
         limits.key_cap = reader.real("keyCapUsd", 0.0, MAX_USD)?.map(pico);
         limits.soft_limit = reader.real("softLimitUsd", 0.0, MAX_USD)?.map(pico);
+        if let (Some(soft), Some(hard)) = (limits.soft_limit, limits.hard_cap)
+            && soft > hard
+        {
+            let [soft, hard] = ["softLimitUsd", "hardCapUsd"].map(|key| value[key].to_string());
+            let accepted = format!("at most hardCapUsd, {hard}: past the cap there is nothing to warn of");
+            let mut error = Error::invalid("cost.softLimitUsd", soft, &accepted);
+            error.kind = Kind::OutOfRange;
+            return Err(error);
+        }
         reader.also(&["countTokens", "onSoftLimit"]);
         reader.finish()?;
         if cost.is_capped()
@@ -119,16 +125,6 @@ pub fn read(reader: &mut Reader<'_>, models: &[String]) -> Result<(Arc<Catalogue
     Ok((Arc::new(catalogue), cost))
 }
 
-/// What a call says of its cost.
-pub fn read_call(reader: &mut Reader<'_>, call: &mut CallConfig) -> Result<()> {
-    // Counted on the JavaScript side, with the caller's own function.
-    if let Some(counts) = reader.raw("$promptTokens").and_then(Value::as_object) {
-        let counts = counts.iter().filter_map(|(model, count)| Some((model.clone(), count.as_u64()?)));
-        call.prompt_tokens = counts.collect();
-    }
-    Ok(())
-}
-
 /// The built-in catalogue, and `models` on top of it.
 fn catalogue(reader: &mut Reader<'_>) -> Result<Catalogue> {
     let mut catalogue = Catalogue::default();
@@ -149,6 +145,7 @@ fn catalogue(reader: &mut Reader<'_>) -> Result<Catalogue> {
 mod tests {
     use super::*;
     use crate::config::ClientConfig;
+    use serde_json::Value;
     use serde_json::json;
 
     fn read(mut options: Value) -> Result<ClientConfig> {

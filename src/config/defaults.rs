@@ -1,4 +1,4 @@
-//! Every default of the package, once. `index.d.ts` and the README are tested against [`list`].
+//! Every default of the package, once. `types/` and the README are tested against [`list`].
 
 use std::time::Duration;
 
@@ -53,7 +53,7 @@ pub const MAX_TOOL_CALL: usize = 256 * 1024;
 pub const MAX_QUEUE: usize = 1000;
 
 pub const WEIGHT: f64 = 1.0;
-/// How long a probe of an endpoint may take.
+/// How long a probe of an endpoint may take, where the interval of the probes is no shorter.
 pub const HEALTH_CHECK_TIMEOUT: Duration = Duration::from_secs(5);
 /// How many events outside of calls are kept for the next one; the oldest go first.
 pub const MAX_UNTOLD: usize = 100;

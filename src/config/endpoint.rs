@@ -74,7 +74,10 @@ impl Endpoint {
         let mut reader = Reader::new(path, value)?;
         let url = match reader.raw("baseUrl") {
             Some(Value::String(url)) => base_url(&reader.name("baseUrl"), url)?,
-            other => return reader.bad("baseUrl", other.unwrap_or(&Value::Null), BASE_URL_ACCEPTED),
+            // Refused below, with what was meant.
+            None if value.get("url").is_some() => String::new(),
+            None => return Err(Error::invalid(&reader.name("baseUrl"), "nothing", BASE_URL_ACCEPTED)),
+            Some(other) => return reader.bad("baseUrl", other, BASE_URL_ACCEPTED),
         };
         let key = match reader.raw("apiKey") {
             None => None,
@@ -99,7 +102,7 @@ impl Endpoint {
                 .or(session_field)
                 .unwrap_or_else(|| is_holysheep(&url)),
             rate_limit: rate_limit(&mut reader, "rateLimit")?,
-            breaker: breaker_choice(&mut reader, "circuitBreaker")?,
+            breaker: breaker_choice(&mut reader, "circuitBreaker", "options of a breaker or false")?,
             url,
         };
         reader.finish()?;
@@ -210,7 +213,7 @@ fn without_secrets(url: &str) -> String {
 }
 
 /// Headers that the engine sets itself: replacing one would break the request or the key's safety.
-const OURS: &[&str] = &[
+pub(super) const OURS: &[&str] = &[
     "authorization",
     "proxy-authorization",
     "content-length",

@@ -22,7 +22,7 @@ impl Hedge {
             return Ok(None);
         }
         if !value.is_object() {
-            return Err(Error::invalid(path, show(value), "false or an object"));
+            return Err(Error::invalid(path, show(value), "options ({} for the defaults) or false"));
         }
         let mut reader = Reader::new(path, value)?;
         let hedge = match reader.raw("afterMs") {
@@ -60,14 +60,14 @@ mod tests {
     #[test]
     fn anything_else_is_refused_by_its_name() {
         for (given, said) in [
-            (json!(true), "hedge: got true; accepted: false or an object"),
+            (json!(true), "hedge: got true; accepted: options ({} for the defaults) or false"),
             (
                 json!({ "afterMs": 0 }),
                 "hedge.afterMs: got 0; accepted: whole milliseconds from 1 to 604800000",
             ),
             (json!({ "afterMs": 1.5 }), "hedge.afterMs: got 1.5; accepted: whole"),
             (json!({ "afterMs": "p99" }), "hedge.afterMs: got 'p99' (a string); accepted: 'p95' or whole"),
-            (json!({ "after": 1 }), "hedge.after: unknown option; accepted: afterMs"),
+            (json!({ "after": 1 }), "hedge.after: unknown option (did you mean afterMs?); accepted: afterMs"),
         ] {
             let message = read(given).unwrap_err();
             assert!(message.starts_with(said), "{message}");

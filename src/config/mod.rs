@@ -6,12 +6,14 @@ mod cost;
 pub mod defaults;
 mod endpoint;
 mod hedge;
+mod own;
 mod proxy;
 mod rate_limit;
 pub mod reader;
 mod recovery;
 mod retry;
 mod routing;
+mod suggest;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -24,10 +26,12 @@ pub use cost::{Cost, unpriced};
 use endpoint::certificates;
 pub use endpoint::{Endpoint, base_url, headers};
 pub use hedge::Hedge;
+pub use own::Own;
 pub use proxy::ProxyConfig;
 pub use rate_limit::RateLimit;
 pub use recovery::{Mode, Recovery};
 pub use retry::{RetryConfig, decisions};
+pub use suggest::did_you_mean;
 
 use crate::error::{Error, Result};
 use crate::policy::backoff::{Backoff, Jitter, Shape};
@@ -59,6 +63,9 @@ pub fn api_key(name: &str, key: &str) -> Result<Secret> {
     let key = key.trim();
     if key.is_empty() {
         return Err(Error::invalid(name, "an empty string", accepted));
+    }
+    if key.get(..7).is_some_and(|start| start.eq_ignore_ascii_case("bearer ")) {
+        return Err(Error::invalid(name, "a key with 'Bearer ' before it", "the key alone"));
     }
     if let Some((place, _)) = key.char_indices().find(|(_, c)| !c.is_ascii_graphic()) {
         let given = format!("a key with a character at position {place} that no header can hold");
@@ -116,6 +123,8 @@ pub struct CallConfig {
     pub rotate_endpoints: bool,
     /// When a second request is made on another route; never without.
     pub hedge: Option<Hedge>,
+    /// What is said to the first endpoint alone.
+    pub own: Option<Own>,
 }
 
 impl Default for CallConfig {
@@ -142,6 +151,7 @@ impl Default for CallConfig {
             stretch_last_route: d::STRETCH_LAST_ROUTE,
             rotate_endpoints: d::ROTATE_ENDPOINTS,
             hedge: None,
+            own: None,
         }
     }
 }
@@ -149,9 +159,17 @@ impl Default for CallConfig {
 impl CallConfig {
     /// The options of one call on top of these.
     pub fn with(&self, options: &Value) -> Result<CallConfig> {
+        self.with_also(options, &[])
+    }
+
+    /// The same. `also` are options that were read already: named in errors.
+    pub fn with_also(&self, options: &Value, also: &[&str]) -> Result<CallConfig> {
         let mut reader = Reader::new("", options)?;
-        let call = self.read(&mut reader)?;
+        let mut call = self.read(&mut reader)?;
+        call.idempotency_key = header_text(&mut reader, "idempotencyKey")?;
+        call.session_id = header_text(&mut reader, "sessionId")?;
         reader.also(&["signal"]);
+        reader.also(also);
         reader.finish()?;
         Ok(call)
     }
@@ -179,8 +197,6 @@ impl CallConfig {
             call.headers.retain(|(have, _)| *have != name);
             call.headers.push((name, value));
         }
-        call.idempotency_key = header_text(reader, "idempotencyKey")?.or(call.idempotency_key);
-        call.session_id = header_text(reader, "sessionId")?.or(call.session_id);
         if let Some(key) = reader.text("budgetKey", retry::BUDGET_KEY_ACCEPTED)? {
             call.budget_key = Some(retry::budget_key(reader, key)?);
         }
@@ -192,11 +208,6 @@ impl CallConfig {
         }
         if let Some(models) = reader.texts("fallbackModels", "an array of models' names")? {
             call.fallback_models = models;
-        }
-        cost::read_call(reader, &mut call)?;
-        call.single = reader.flag("$single")?.unwrap_or(false);
-        if let Some(attempts) = reader.whole("$maxAttempts", 1, 10_000)? {
-            call.max_attempts = Some(attempts as u32);
         }
         call.stretch_last_route = reader.flag("stretchLastRoute")?.unwrap_or(call.stretch_last_route);
         call.rotate_endpoints = reader.flag("rotateEndpoints")?.unwrap_or(call.rotate_endpoints);
@@ -260,6 +271,8 @@ impl Default for circuit_breaker::Options {
     }
 }
 
+const BREAKER_ACCEPTED: &str = "options of a breaker ({} for the defaults), a CircuitBreaker, or false";
+
 /// The options of a breaker. `isFailure` and `onStateChange` live in JavaScript.
 pub fn breaker(path: &str, value: &Value) -> Result<circuit_breaker::Options> {
     let mut reader = Reader::new(path, value)?;
@@ -284,19 +297,28 @@ pub fn breaker(path: &str, value: &Value) -> Result<circuit_breaker::Options> {
     Ok(options)
 }
 
-fn breaker_choice(reader: &mut Reader<'_>, key: &'static str) -> Result<BreakerChoice> {
+fn breaker_choice(reader: &mut Reader<'_>, key: &'static str, accepted: &str) -> Result<BreakerChoice> {
     Ok(match reader.raw(key) {
         None => BreakerChoice::Auto,
         Some(Value::Bool(false)) => BreakerChoice::Off,
-        Some(Value::String(word)) if word == "$shared" => BreakerChoice::Shared,
-        Some(value) => BreakerChoice::On(breaker(&reader.name(key), value)?),
+        Some(value @ Value::Object(map)) if !map.contains_key("$given") => {
+            BreakerChoice::On(breaker(&reader.name(key), value)?)
+        }
+        Some(other) => return reader.bad(key, other, accepted),
     })
 }
 
 fn rate_limit(reader: &mut Reader<'_>, key: &'static str) -> Result<Option<RateLimit>> {
     Ok(match reader.raw(key) {
         None | Some(Value::Bool(false)) => None,
-        Some(value) => Some(RateLimit::read(&reader.name(key), value)?),
+        Some(value @ Value::Object(_)) => Some(RateLimit::read(&reader.name(key), value)?),
+        Some(other) => {
+            return reader.bad(
+                key,
+                other,
+                "options of a limiter, such as { requestsPerMinute: 100 }, or false",
+            );
+        }
     })
 }
 
@@ -324,7 +346,13 @@ pub struct ClientConfig {
 impl ClientConfig {
     /// Reads and checks the options of a client.
     pub fn read(options: &Value) -> Result<ClientConfig> {
+        ClientConfig::read_also(options, &[])
+    }
+
+    /// The same. `also` are options that were read already: named in errors.
+    pub fn read_also(options: &Value, also: &[&str]) -> Result<ClientConfig> {
         let mut reader = Reader::new("", options)?;
+        reader.elsewhere(&["signal", "idempotencyKey", "sessionId"], "a call, not of a client");
         let call = CallConfig::default().read(&mut reader)?;
         let key = match reader.raw("apiKey") {
             None => None,
@@ -365,7 +393,7 @@ impl ClientConfig {
             health_check: reader.millis("healthCheckMs", 10)?,
             call,
             retry_budget: retry::budget(&mut reader, "retryBudget")?,
-            breaker: breaker_choice(&mut reader, "circuitBreaker")?,
+            breaker: breaker_choice(&mut reader, "circuitBreaker", BREAKER_ACCEPTED)?,
             rate_limit: rate_limit(&mut reader, "rateLimit")?,
             max_concurrent: reader.whole("maxConcurrent", 1, 1_000_000)?.map(|n| n as usize),
             max_queue: reader.whole("maxQueue", 0, 1_000_000)?.map_or(d::MAX_QUEUE, |n| n as usize),
@@ -376,6 +404,7 @@ impl ClientConfig {
             validate_model: reader.flag("validateModel")?.unwrap_or(d::VALIDATE_MODEL),
         };
         reader.also(&["onEvent"]);
+        reader.also(also);
         reader.finish()?;
         Ok(config)
     }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
+use super::suggest::did_you_mean;
 use crate::error::{Error, Kind, Result, cut};
 
 /// The longest time that an option may name: seven days.
@@ -15,7 +16,9 @@ pub const MAX_MS: f64 = 604_800_000.0;
 pub struct Reader<'a> {
     path: String,
     map: &'a Map<String, Value>,
-    known: Vec<&'static str>,
+    known: Vec<&'a str>,
+    /// Options that belong elsewhere, and where.
+    elsewhere: (&'static [&'static str], &'static str),
 }
 
 /// A value as a person would write it, short.
@@ -36,7 +39,7 @@ impl<'a> Reader<'a> {
     pub fn new(path: &str, value: &'a Value) -> Result<Self> {
         match value {
             Value::Object(map) if !map.contains_key("$given") => {
-                Ok(Reader { path: path.to_owned(), map, known: Vec::new() })
+                Ok(Reader { path: path.to_owned(), map, known: Vec::new(), elsewhere: (&[], "") })
             }
             other => {
                 let name = if path.is_empty() { "options" } else { path };
@@ -137,8 +140,13 @@ impl<'a> Reader<'a> {
     }
 
     /// Options that are handled in JavaScript: accepted, and never here.
-    pub fn also(&mut self, names: &[&'static str]) {
+    pub fn also(&mut self, names: &[&'a str]) {
         self.known.extend_from_slice(names);
+    }
+
+    /// Options that are not for here, and whose they are: said when one of them is met.
+    pub fn elsewhere(&mut self, names: &'static [&'static str], whose: &'static str) {
+        self.elsewhere = (names, whose);
     }
 
     /// Refuses any option that was not asked for by now.
@@ -146,11 +154,16 @@ impl<'a> Reader<'a> {
         match self.map.keys().find(|key| !self.known.contains(&key.as_str())) {
             None => Ok(()),
             Some(key) => {
+                let (names, whose) = self.elsewhere;
+                let what = match names.contains(&key.as_str()) {
+                    true => format!("unknown option here, it is one of {whose}"),
+                    false => format!("unknown option{}", did_you_mean(key, &self.known)),
+                };
+                let name = self.name(cut(key, 60));
                 // Names with a dollar are between our two languages.
-                let accepted: Vec<&str> =
+                let known: Vec<&str> =
                     self.known.iter().copied().filter(|name| !name.starts_with('$')).collect();
-                let message =
-                    format!("{}: unknown option; accepted: {}", self.name(cut(key, 60)), accepted.join(", "));
+                let message = format!("{name}: {what}; accepted: {}", known.join(", "));
                 Err(Error::new(Kind::Invalid, message))
             }
         }

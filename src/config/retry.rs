@@ -194,14 +194,26 @@ pub fn budget(reader: &mut Reader<'_>, key: &'static str) -> Result<Option<retry
         Some(value @ Value::Object(_)) => {
             let mut reader = Reader::new(&reader.name(key), value)?;
             let options = retry_budget::Options {
-                ratio: reader.real("ratio", 0.0, 1000.0)?.unwrap_or(preset.ratio),
+                ratio: match reader.raw("ratio") {
+                    None => preset.ratio,
+                    Some(given) => match given.as_f64().filter(|ratio| (0.0..=1.0).contains(ratio)) {
+                        Some(ratio) => ratio,
+                        None => {
+                            return reader.bad(
+                                "ratio",
+                                given,
+                                "a share of the calls from 0 to 1 (0.2 is 20 %)",
+                            );
+                        }
+                    },
+                },
                 min_per_second: reader.real("minPerSecond", 0.0, 1e6)?.unwrap_or(preset.min_per_second),
                 window: reader.millis("windowMs", 100)?.unwrap_or(preset.window),
             };
             reader.finish()?;
             Ok(Some(options))
         }
-        Some(other) => reader.bad(key, other, "an object or false"),
+        Some(other) => reader.bad(key, other, "options of the budget, or false for none"),
     }
 }
 

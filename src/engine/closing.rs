@@ -5,7 +5,6 @@ use tokio::time::Instant;
 use super::call::{Previous, Running};
 use super::clock;
 use super::event::Event;
-use super::route::EndpointState;
 use super::turn::Engaged;
 use crate::error::{AttemptRecord, Error, HEDGE_LOST, Kind, Phase, cut};
 use crate::policy::circuit_breaker::{Outcome, Transition};
@@ -39,18 +38,21 @@ impl Running<'_> {
     /// Ends the turn that is under way, if one is: tells the breaker and the limiters what was learned,
     /// and writes the record.
     pub(super) fn close_turn(&mut self, ending: Ending<'_>) {
-        if let Some(Engaged { place, guard, estimated, judged, .. }) = self.engaged.take() {
+        if let Some(Engaged { place, guard, reserved, judged, .. }) = self.engaged.take() {
             let outcome = self.outcome(ending, judged);
             if self.current.is_some() && outcome != Outcome::Ignored {
                 let success = outcome == Outcome::Success;
                 self.routes[place].lane.record.update(|record| record.ended(success, clock::now()));
             }
             if let Some(guard) = guard {
-                self.report_transition(place, guard.report(outcome));
+                let by = self.current.as_ref().map(|current| current.request_id.clone());
+                self.report_transition(place, guard.report(outcome), by.or_else(|| self.previous_request()));
             }
-            if self.current.is_some() {
-                self.learn(&self.routes[place].endpoint, estimated);
+            if let Ending::Complete = ending {
+                self.learn_length(place);
             }
+            let used = self.used();
+            reserved.into_iter().flatten().for_each(|reserved| reserved.settle(used));
         }
         self.close_attempt(ending);
     }
@@ -77,22 +79,18 @@ impl Running<'_> {
         }
     }
 
-    /// Corrects the estimate by what was used.
-    fn learn(&self, endpoint: &EndpointState, estimated: f64) {
-        let used = self.journal.usage.as_ref().and_then(|usage| usage.get("total_tokens")?.as_f64());
-        for limiter in self.limiters(endpoint).into_iter().flatten() {
-            if let Some(used) = used {
-                limiter.settle(estimated, used);
-            }
-        }
-    }
-
-    pub(super) fn report_transition(&self, place: usize, transition: Option<Transition>) {
+    /// Tells of a breaker that has changed, and the request that has changed it.
+    pub(super) fn report_transition(
+        &self,
+        place: usize,
+        transition: Option<Transition>,
+        request_id: Option<String>,
+    ) {
         let Some(Transition { from, to }) = transition else { return };
         let route = &self.routes[place];
         self.emit(Event::Circuit {
             call: Some(self.id.clone()),
-            request_id: self.previous_request(),
+            request_id,
             endpoint: route.endpoint.config.name.clone(),
             model: route.model.clone(),
             from: from.as_str(),

@@ -1,5 +1,7 @@
 //! What the engine reports while a call runs, as data.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 /// One event of a call. `call` is the id of the call. `request_id` is our id of the attempt that the
@@ -24,6 +26,9 @@ pub enum Event {
         model: String,
         request_id: String,
         after_ms: u64,
+        /// What the response's head says of the request and of limits.
+        #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+        headers: BTreeMap<String, String>,
     },
     /// An attempt has failed.
     AttemptFailed {

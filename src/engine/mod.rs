@@ -25,9 +25,11 @@ mod models;
 mod opening;
 pub mod recovery;
 mod request;
+mod room;
 mod route;
 pub mod sink;
 mod spent;
+mod stopping;
 #[allow(clippy::disallowed_methods)] // It stands in for time.
 pub mod test_clock;
 mod turn;

@@ -10,8 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::client::{Client, random_id};
 use super::clock::{self, timeout};
-use super::request;
-use super::turn::without_key;
+use super::request::{self, without_key};
 use crate::config::{Endpoint, defaults as d};
 use crate::error::{Error, Kind, Phase, Result};
 use crate::policy::catalogue::nearest;
@@ -61,7 +60,7 @@ impl Client {
                     self.told.update(|told| told.learn(&models));
                     return Ok(models);
                 }
-                Err(error) => last = without_key(error, &endpoint.config),
+                Err(error) => last = without_key(error, &endpoint.config, None),
             }
         }
         Err(last)

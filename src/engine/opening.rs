@@ -21,12 +21,13 @@ use super::event::Event;
 use super::limiter::Limiter;
 use super::live::Live;
 use super::sink::{Sink, Wants};
-use crate::config::defaults as d;
+use crate::config::{Secret, defaults as d};
 use crate::error::{Error, Kind, Phase, Result};
 use crate::session::journal::Journal;
 use crate::store::Slot;
 use crate::transport::{Body, HeaderMap, Request, Response, Transport};
-use crate::wire::{limits, provider_error, retry_after};
+use crate::wire::telling::telling;
+use crate::wire::{limits, provider_error, retry_after, secrets};
 
 /// What an opening has found out so far; readable when its future was dropped.
 #[derive(Clone, Default)]
@@ -36,12 +37,16 @@ pub struct Head {
     pub status: Option<u16>,
     /// The provider's own id of the request.
     pub request_id: Option<String>,
+    /// Headers that a caller is told.
+    pub headers: Vec<(String, String)>,
 }
 
 /// What opens an attempt. It borrows nothing of its call, so that two can be under way.
 pub struct Opening {
     pub settings: Settings,
     pub head: Slot<Head>,
+    /// It may be quoted back where nobody expects it.
+    pub key: Option<Secret>,
     /// Told at once what the head says of the provider's limits: it is old by the end of the answer.
     pub limiters: [Option<Arc<Limiter>>; 2],
 }
@@ -88,12 +93,12 @@ impl Opening {
         self.look_at_head(&response);
         let Response { status, headers, body } = response;
         if !(200..300).contains(&status) {
-            return Err(self.refused(status, &headers, body, until).await);
+            return Err(self.told(self.refused(status, &headers, body, until).await));
         }
         let content_type = text(&headers, "content-type").unwrap_or_default().to_ascii_lowercase();
         let kind = content_type.split(';').next().unwrap_or_default().trim();
         if !matches!(kind, "" | "text/event-stream" | "text/plain" | "application/octet-stream") {
-            return Err(self.not_a_stream(status, kind, &headers, body, until).await);
+            return Err(self.told(self.not_a_stream(status, kind, &headers, body, until).await));
         }
         Ok(Opened { settings: self.settings, body, first_token_until: until })
     }
@@ -106,11 +111,23 @@ impl Opening {
         let id = ["x-request-id", "request-id"].iter().find_map(|name| text(&response.headers, name));
         self.head.update(|head| {
             head.status = Some(response.status);
-            head.request_id = id.map(str::to_owned);
+            head.request_id = id.map(|id| match &self.key {
+                Some(key) => secrets::without(id, key.expose()),
+                None => id.to_owned(),
+            });
+            let pairs = response.headers.iter();
+            let pairs = pairs.filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)));
+            head.headers = telling(pairs);
         });
         let header = |name: &str| text(&response.headers, name).map(str::to_owned);
         let limits = limits::parse(&header, clock::now());
         self.limiters.iter().flatten().for_each(|limiter| limiter.follow(&limits));
+    }
+
+    /// The error, with the headers of the response.
+    fn told(&self, mut error: Error) -> Error {
+        error.headers = self.head.update(|head| head.headers.clone());
+        error
     }
 
     /// The error of a response that is no success.
@@ -151,7 +168,7 @@ impl Opening {
             ),
         );
         error.status = Some(status);
-        error.request_id = text(headers, "x-request-id").map(str::to_owned);
+        error.request_id = self.request_id();
         error.body = Some(crate::error::cut(&text_of_body, crate::error::BODY_LIMIT).to_owned());
         // Asking the same server again would bring the same page.
         error.should_retry = Some(false);

@@ -3,11 +3,12 @@
 use bytes::Bytes;
 use rand::Rng;
 
-use super::client::random_id;
-use crate::config::Endpoint;
+use super::client::{Call, Client, random_id};
+use crate::config::{Endpoint, Own, Secret};
 use crate::error::{Error, Kind, Result};
 use crate::transport::{HeaderMap, HeaderName, HeaderValue};
 use crate::wire::chat::{ChatRequest, Instead};
+use crate::wire::secrets;
 
 #[derive(Clone)]
 pub struct Encoded {
@@ -159,6 +160,49 @@ pub fn headers(
     headers.insert("x-session-id", value(session_id)?);
     headers.insert("x-holysheep-attempt", attempt.into());
     Ok(headers)
+}
+
+/// What a call says to the endpoint of a route and to no other.
+pub fn own<'a>(client: &Client, call: &'a Call, place: usize) -> Option<&'a Own> {
+    call.options.own.as_ref().filter(|_| place.is_multiple_of(client.endpoints.len()))
+}
+
+/// Adds what the call says to this endpoint alone.
+pub fn add_own(headers: &mut HeaderMap, url: &mut String, own: &Own) -> Result<()> {
+    for (name, text) in &own.headers {
+        let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| {
+            Error::invalid("headers", "a name that no header can have", "letters, digits and -")
+        })?;
+        let mut text = value(text.expose())?;
+        text.set_sensitive(true);
+        headers.insert(name, text);
+    }
+    if let Some(query) = &own.query {
+        url.push('?');
+        url.push_str(query.expose());
+    }
+    Ok(())
+}
+
+/// The error without the key of its endpoint, in whatever form the provider has quoted it back. Where none was sent, that
+/// is said.
+pub fn without_key(mut error: Error, endpoint: &Endpoint, own: Option<&Own>) -> Error {
+    if error.status == Some(401) && endpoint.key.is_none() && endpoint.headers.is_empty() && own.is_none() {
+        let name = &endpoint.name;
+        error.message += &format!(
+            " (no key was sent: endpoint '{name}' has no apiKey of its own, and the client's is not for it)"
+        );
+    }
+    let keys = endpoint.key.as_ref().map(Secret::expose).into_iter();
+    for key in keys.chain(own.into_iter().flat_map(Own::secrets)) {
+        let said = &mut *error;
+        said.message = secrets::without(&said.message, key);
+        let fields = [&mut said.body, &mut said.provider_code, &mut said.provider_type, &mut said.param];
+        for text in fields.into_iter().chain([&mut said.request_id]) {
+            *text = text.as_deref().map(|text| secrets::without(text, key));
+        }
+    }
+    error
 }
 
 /// True for the error of a provider that does not know `stream_options`.

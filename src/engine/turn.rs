@@ -18,28 +18,26 @@ use super::closing::Ending;
 use super::delivery::Delivery;
 use super::event::Event;
 use super::hedge::HEDGE;
-use super::limiter::{Limiter, Reserved};
 use super::opening::{Head, Opened, Opening, Peek};
 use super::recovery::{Form, refuses_to_continue};
-use super::request::{self, Target};
-use super::route::{Busy, EndpointState};
-use super::spent::Stage;
-use crate::config::{Endpoint, Secret, defaults as d};
+use super::request::{self, Target, own, without_key};
+use super::room::Reservations;
+use super::route::Busy;
+use crate::config::defaults as d;
 use crate::error::{Error, Kind, Phase, Result};
 use crate::policy::deadline;
 use crate::policy::plan::Reason;
 use crate::store::Slot;
 use crate::transport::{Method, Request};
 use crate::wire::chat::Instead;
-use crate::wire::secrets;
 
 /// What a turn holds until it is closed: outside of its future, so that a call whose time runs out in
 /// the middle can still say what was learned.
 pub(super) struct Engaged {
     pub place: usize,
     pub guard: Option<Guard>,
-    /// What the limiters were told that the call would use.
-    pub estimated: f64,
+    /// What the limiters have given, from the admission on.
+    pub reserved: Reservations,
     /// Whether the caller's `isFailure` counts the error as a failure.
     pub judged: Option<bool>,
     /// Its place among those that run, until the attempt is over.
@@ -68,7 +66,7 @@ pub(super) struct Current {
 impl Current {
     /// Takes over what the opening has found out.
     pub fn take_head(&mut self) {
-        let Head { sent, status, request_id } = self.head.update(|head| head.clone());
+        let Head { sent, status, request_id, .. } = self.head.update(|head| head.clone());
         if sent {
             self.progress.bill.sent();
         }
@@ -95,7 +93,7 @@ impl<'a> Running<'a> {
     pub(super) fn ask_breaker(&self, place: usize) -> std::result::Result<Option<Guard>, Duration> {
         let Some(breaker) = &self.routes[place].lane.breaker else { return Ok(None) };
         let (guard, transition) = breaker.acquire().map_err(|denied| denied.retry_after)?;
-        self.report_transition(place, transition);
+        self.report_transition(place, transition, self.previous_request());
         Ok(Some(guard))
     }
 
@@ -115,7 +113,8 @@ impl<'a> Running<'a> {
         }
         let estimated = self.estimated(place);
         let _busy = Busy::at(&self.routes[place].endpoint);
-        self.engaged = Some(Engaged { place, guard, estimated, judged: None, permit: None, _busy });
+        self.engaged =
+            Some(Engaged { place, guard, reserved: [None, None], judged: None, permit: None, _busy });
         let result = self.admitted(place, reason, last, estimated).await;
         if let Some(engaged) = &mut self.engaged {
             engaged.permit = None;
@@ -194,25 +193,6 @@ impl<'a> Running<'a> {
         });
     }
 
-    pub(super) fn limiters(&self, endpoint: &EndpointState) -> [Option<Arc<Limiter>>; 2] {
-        [self.client.limiter.clone(), endpoint.limiter.clone()]
-    }
-
-    /// The limiters of the client and of the endpoint, then a place among those that run.
-    async fn admit(&mut self, endpoint: &EndpointState, tokens: f64) -> Result<Option<OwnedSemaphorePermit>> {
-        let since = clock::instant();
-        self.stopwatch.begin(Stage::Queue);
-        let mut reserved = Vec::new();
-        for limiter in self.limiters(endpoint).into_iter().flatten() {
-            reserved.push(limiter.reserve(tokens, || self.wait_event(Duration::ZERO, "rate-limit")).await?);
-        }
-        let permit = self.client.admission.enter(|| self.wait_event(Duration::ZERO, "queue")).await?;
-        reserved.into_iter().for_each(Reserved::spend);
-        self.stopwatch.end();
-        self.waited += clock::instant().saturating_duration_since(since);
-        Ok(permit)
-    }
-
     /// What an attempt holds before it is sent: what it may cost, its name, and the future that opens it.
     /// `others` is how many routes are left after it; `peeks` says that it races.
     pub(super) fn begin(&mut self, start: Start<'_>) -> Result<(Current, Beginning<'a>)> {
@@ -244,8 +224,13 @@ impl<'a> Running<'a> {
             }
             _ => self.requests.encode(target, &mut self.rng),
         };
-        let headers =
+        let own = own(self.client, self.call, place);
+        let mut headers =
             request::headers(&endpoint, &options.headers, &encoded.key, &request_id, session, number)?;
+        let mut url = format!("{}{}", endpoint.url, crate::wire::chat::PATH);
+        if let Some(own) = own {
+            request::add_own(&mut headers, &mut url, own)?;
+        }
         self.emit(Event::Attempt {
             call: self.id.clone(),
             attempt: number,
@@ -264,11 +249,10 @@ impl<'a> Running<'a> {
             asked_for_usage: asks_usage,
             skip_malformed: options.recovery.skip_malformed,
         };
-        let url = format!("{}{}", endpoint.url, crate::wire::chat::PATH);
         let transport_options = self.client.transport_options(options.connect_timeout);
         let head = Slot::<Head>::default();
         let limiters = self.limiters(&route.endpoint);
-        let opening = Opening { settings, head: head.clone(), limiters };
+        let opening = Opening { settings, head: head.clone(), key: endpoint.key.clone(), limiters };
         let send = |on_sent| Request {
             method: Method::POST,
             url,
@@ -308,7 +292,7 @@ impl<'a> Running<'a> {
                     .await
                     .unwrap_or_else(|_| Err(Error::timeout(Phase::Attempt, limit))),
             };
-            result.map_err(|error| without_key(error, &endpoint))
+            result.map_err(|error| without_key(error, &endpoint, own))
         };
         Ok((current, beginning.boxed()))
     }
@@ -340,6 +324,7 @@ impl<'a> Running<'a> {
         };
         current.take_head();
         let Current { place, number, started, .. } = *current;
+        let own = own(self.client, self.call, place);
         let route = &self.routes[place];
         let endpoint = &route.endpoint.config;
         let options = &self.call.options;
@@ -347,6 +332,7 @@ impl<'a> Running<'a> {
             Err(error) => (Err(error), None),
             Ok(opened) => {
                 let (sink, call, sent_id) = (self.sink, &self.id, current.request_id.clone());
+                let head = current.head.clone();
                 let on_first_token = || {
                     sink.event(Event::FirstToken {
                         call: call.clone(),
@@ -355,6 +341,7 @@ impl<'a> Running<'a> {
                         model: route.model.clone(),
                         request_id: sent_id.clone(),
                         after_ms: clock::instant().saturating_duration_since(started).as_millis() as u64,
+                        headers: head.update(|head| head.headers.iter().cloned().collect()),
                     });
                 };
                 let delivery = Delivery {
@@ -387,7 +374,7 @@ impl<'a> Running<'a> {
                     },
                 };
                 let seam = attempt.delivery.splice.as_ref().and_then(|splice| splice.seam());
-                (result.map_err(|error| without_key(error, endpoint)), seam)
+                (result.map_err(|error| without_key(error, endpoint, own)), seam)
             }
         };
         let pieces = current.progress.pieces;
@@ -413,17 +400,4 @@ impl<'a> Running<'a> {
         let remaining = self.remaining().filter(|_| others > 0)?;
         Some(deadline::share(remaining, others))
     }
-}
-
-/// The error without the key of its endpoint, in whatever form the provider has quoted it back.
-pub(super) fn without_key(mut error: Error, endpoint: &Endpoint) -> Error {
-    if let Some(key) = endpoint.key.as_ref().map(Secret::expose) {
-        let said = &mut *error;
-        said.message = secrets::without(&said.message, key);
-        let fields = [&mut said.body, &mut said.provider_code, &mut said.provider_type, &mut said.param];
-        for text in fields {
-            *text = text.as_deref().map(|text| secrets::without(text, key));
-        }
-    }
-    error
 }

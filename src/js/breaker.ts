@@ -2,7 +2,7 @@
 import type { CircuitBreakerOptions, CircuitState } from '../../index'
 import { invalid, native } from './errors'
 import { addon } from './native'
-import { callback, encode, optionsObject, tell } from './options'
+import { callback, encode, notOptions, optionsObject, tell } from './options'
 
 type Change = { from: CircuitState; to: CircuitState }
 
@@ -32,6 +32,7 @@ export class CircuitBreaker {
     this.#onStateChange = callback('onStateChange', onStateChange)
     this.#native = native(() => new addon.NativeBreaker(encode(options)))
     natives.set(this, this.#native)
+    notOptions(this, 'a CircuitBreaker')
   }
 
   /** The caller's own judgement of errors. */

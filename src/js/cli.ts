@@ -68,7 +68,7 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
 main(process.argv.slice(2)).catch((error: Error & { code?: string }) => {
   const isUsage = error instanceof UsageError || error.code === 'INVALID_ARGUMENT'
   process.exitCode = isUsage ? 2 : 1
-  // An error of ours says what happened; anything else is a bug, and its stack says where.
+  // An error of ours, or of the system, says what happened; anything else is a bug, and its stack says where.
   const isKnown = isUsage || (typeof error.code === 'string' && error.code !== 'INTERNAL')
   const { message, remedy } = explain(error)
   process.stderr.write(

@@ -17,13 +17,25 @@ import type {
 } from '../../index'
 import { CircuitBreaker, nativeBreaker } from './breaker'
 import { countPrompt, type SoftLimitEvent, splitCost } from './cost'
-import { HolySheepError, invalid, native, RetriesExhaustedError, unknown } from './errors'
+import { following, HolySheepError, invalid, native, RetriesExhaustedError, unknown } from './errors'
 import { type CallHandle, type Consumer, emptySnapshot, NOTHING, open, TEXT } from './hub'
 import { readLogger } from './logger'
 import { addon } from './native'
 import { proxyEnvironment, readCa, trustEnvironment } from './network'
 import { type CallObserver, observe } from './observe'
-import { callback, EVENTS, encode, encodeRequest, type Heard, optionsObject, sleep, splitSignal, tell } from './options'
+import {
+  ASIDE,
+  callback,
+  EVENTS,
+  encode,
+  encodeRequest,
+  type Heard,
+  optionsObject,
+  sleep,
+  splitSignal,
+  tell,
+  type WithAside,
+} from './options'
 import { ofError, type Taken, toResume } from './snapshot'
 import { type ChatStream, createStream } from './stream'
 
@@ -36,18 +48,33 @@ const defaults = JSON.parse(addon.defaults()) as {
 /** The endpoint as the documents write it. */
 const DEFAULT_HOST = 'api.holysheep.ai'
 
-type Options = Omit<ClientOptions, 'signal'> & {
-  retry?: Record<string, unknown>
-  $limiter?: unknown
-  $proxy?: ReturnType<typeof proxyEnvironment>
-}
+/** Among the options of a client: its limiter, which its subclass has made. */
+export const LIMITER = Symbol('limiter')
+type Limiter = InstanceType<typeof addon.NativeLimiter>
+
+type Options = ClientOptions &
+  WithAside & {
+    retry?: Record<string, unknown>
+    [LIMITER]?: Limiter
+    $proxy?: ReturnType<typeof proxyEnvironment>
+  }
 type Messages = ChatRequest['messages']
 
 /** Sets another breaker of a client, in place of one of the caller's own. For the faces. */
 export let setBreaker: (client: HolySheepStreamingClient, breaker: CircuitBreaker) => void
 
+/** Starts a call with the JSON of a request as it is. For `holysheep/fetch`. */
+export let startCall: (
+  client: HolySheepStreamingClient,
+  body: string,
+  options: CallOptions,
+  consumer: Consumer,
+  whole: boolean,
+) => CallHandle
+
 export class HolySheepStreamingClient {
   static {
+    startCall = (client, ...rest) => client.#start(...rest)
     setBreaker = (client, breaker) => {
       client.#native.setBreaker(nativeBreaker(breaker) as InstanceType<typeof addon.NativeBreaker>)
       client.#observer = breaker
@@ -66,7 +93,7 @@ export class HolySheepStreamingClient {
 
   constructor(apiKey?: string | ClientOptions, options?: number | ClientOptions) {
     const given = readArguments(apiKey, options)
-    const { onEvent, logger, circuitBreaker, $limiter, ...rest } = given
+    const { onEvent, logger, circuitBreaker, ...rest } = given
     this.#onEvent = callback('onEvent', onEvent)
     this.#log = readLogger(logger)
     const [breaker, observer] = readBreaker(circuitBreaker)
@@ -87,7 +114,7 @@ export class HolySheepStreamingClient {
     }
     const shared = circuitBreaker instanceof CircuitBreaker ? nativeBreaker(circuitBreaker) : undefined
     this.#native = native(
-      () => new addon.NativeClient(encode(this.#options), shared, $limiter as InstanceType<typeof addon.NativeLimiter>),
+      () => new addon.NativeClient(encode(this.#options), shared, given[LIMITER], given[ASIDE]?.also),
     )
   }
 
@@ -127,7 +154,7 @@ export class HolySheepStreamingClient {
     const made = { attempts: 0 }
     const run = this.#pieces({ messages }, onChunk, options, made)
     try {
-      await run
+      await following(run)
       return { success: true, ...made }
     } catch (thrown) {
       const error = lastError(thrown)
@@ -141,8 +168,8 @@ export class HolySheepStreamingClient {
     onChunk?: ((content: string) => unknown) | null,
     options?: CallOptions,
   ): Promise<void> {
-    const once = { ...optionsObject('options', options), $single: true } as CallOptions
-    await this.#pieces({ messages }, onChunk, once, { attempts: 0 })
+    const once: CallOptions & WithAside = { ...optionsObject('options', options), [ASIDE]: { single: true } }
+    await following(this.#pieces({ messages }, onChunk, once, { attempts: 0 }))
   }
 
   isRetryable(error: unknown): boolean {
@@ -188,9 +215,10 @@ export class HolySheepStreamingClient {
   }
 
   async chat(request: ChatRequest, options?: CallOptions): Promise<ChatCompletion> {
-    const json = await new Promise<string>((end, error) => {
+    const asked = new Promise<string>((end, error) => {
       this.#start(encodeRequest(request), options, { end, error }, true).begin(NOTHING)
     })
+    const json = await following(asked)
     const { completion, about } = JSON.parse(json)
     return Object.defineProperties(completion, {
       _request_id: { value: about.requestId },
@@ -216,14 +244,14 @@ export class HolySheepStreamingClient {
     const over = asked.catch(() => {})
     this.#inFlight.add(over)
     over.then(() => this.#inFlight.delete(over))
-    return JSON.parse(await asked)
+    return JSON.parse(await following(asked))
   }
 
   async healthCheck(): Promise<EndpointHealth[]> {
-    const json = await new Promise<string>((end, error) => {
+    const asked = new Promise<string>((end, error) => {
       open({ end, error }, {}, (hub) => native(() => this.#native.checkHealth(hub))).begin(NOTHING)
     })
-    return JSON.parse(json)
+    return JSON.parse(await following(asked))
   }
 
   metrics(): Metrics {
@@ -279,7 +307,8 @@ export class HolySheepStreamingClient {
       throw invalid('recovery.onRestart', undefined, "a function that drops what was shown, for mode: 'restart'")
     }
     const coalesce = rest.coalesce === undefined ? this.#coalesce : rest.coalesce === true
-    const json = encode(this.#counted(body, rest))
+    const json = encode(rest)
+    const aside = this.#aside(body, rest)
     if (signal?.aborted) return refused(consumer, signal.reason)
     const observer = observe({
       operation: whole ? 'chat' : 'stream',
@@ -313,7 +342,7 @@ export class HolySheepStreamingClient {
     const enter = (hub: InstanceType<typeof addon.NativeHub>) =>
       native(() => {
         const { event, judge } = tracked
-        const terms = { whole, events: event !== undefined, judges: judge !== undefined, resumes: resumed }
+        const terms = { whole, events: event !== undefined, judges: judge !== undefined, resumes: resumed, aside }
         return this.#native.start(hub, body, json, terms)
       })
     const call = open(tracked, { coalesce, signal }, enter)
@@ -326,18 +355,23 @@ export class HolySheepStreamingClient {
     return call
   }
 
-  /** The options of a call, and the prompt as the caller's own function counts it. */
-  #counted(body: string, options: Record<string, unknown>): Record<string, unknown> {
+  /** What is said of a call beside its options: by a face, and by the caller's own function that counts the prompt. */
+  #aside(body: string, options: CallOptions & WithAside): string | undefined {
+    const promptTokens = this.#counted(body, options)
+    const aside = options[ASIDE]
+    return aside || promptTokens ? JSON.stringify({ ...aside, promptTokens }) : undefined
+  }
+
+  #counted(body: string, options: CallOptions): Record<string, number> | undefined {
     const { countTokens } = this.#cost
-    if (!countTokens) return options
+    if (!countTokens) return undefined
     const request = JSON.parse(body) as ChatRequest
     // What is no request is refused where requests are read.
-    if (!Array.isArray(request.messages)) return options
+    if (!Array.isArray(request.messages)) return undefined
     const named = request.model ?? this.#options.model ?? defaults.model
     const fallbacks = options.fallbackModels ?? this.#options.fallbackModels ?? []
-    if (!Array.isArray(fallbacks)) return options
-    const models = [named, ...fallbacks]
-    return { ...options, $promptTokens: countPrompt(countTokens, models, request) }
+    if (!Array.isArray(fallbacks)) return undefined
+    return countPrompt(countTokens, [named, ...fallbacks], request)
   }
 
   /** Who hears of events: the call itself, and the observers where there are any. */
@@ -432,7 +466,7 @@ type BreakerObserver = Pick<CircuitBreakerOptions, 'isFailure' | 'onStateChange'
 /** The `circuitBreaker` option, as Rust takes it, and what stays on this side. */
 function readBreaker(given: unknown): [ClientOptions['circuitBreaker'], BreakerObserver] {
   // The breaker's own listener may be set later: it is looked up when it is needed.
-  if (given instanceof CircuitBreaker) return ['$shared' as never, given]
+  if (given instanceof CircuitBreaker) return [undefined, given]
   if (typeof given !== 'object' || given === null) return [given as ClientOptions['circuitBreaker'], {}]
   const { isFailure, onStateChange, ...options } = given as CircuitBreakerOptions
   return [

@@ -1,5 +1,6 @@
 /** The error classes, and how they are made from the records that come out of Rust. */
 import type { AttemptRecord, Snapshot } from '../../index'
+import { addon } from './native'
 
 export interface ErrorRecord {
   class: string
@@ -23,6 +24,7 @@ class HolySheepError extends Error {
   declare readonly providerCode?: string
   declare readonly param?: string
   declare readonly body?: string
+  declare readonly headers?: Record<string, string>
 
   constructor(message: string, options?: ErrorOptions) {
     super(message, options)
@@ -73,14 +75,39 @@ for (const [name, value] of Object.entries(classes)) {
 
 const builtins: Record<string, new (message: string) => Error> = { TypeError, RangeError }
 
+/** Errors that were made while nobody's call was on the stack. */
+const rootless = new WeakSet<object>()
+
+/**
+ * Gives an error that the dispatcher has made the stack of the call that failed. For the continuation of an async function:
+ * V8 finds there who awaits it, at no cost as long as nothing fails. Frames down to `below` are left out.
+ */
+export function traced(error: unknown, below: (...given: never[]) => unknown = traced): unknown {
+  for (let link = error; link instanceof Error && rootless.delete(link); link = link.cause) {
+    Error.captureStackTrace?.(link, below)
+  }
+  return error
+}
+
+/** Waits for a promise; its error gets the stack of who waits. */
+export async function following<T>(promise: Promise<T>): Promise<T> {
+  try {
+    return await promise
+  } catch (error) {
+    throw traced(error, following)
+  }
+}
+
 /** Builds the error that a record describes. */
 export function fromRecord(record: ErrorRecord): Error {
-  const { class: name, message, cause, snapshot, ...data } = record
+  const { class: name, message, cause, snapshot, headers, ...data } = record
   const Builtin = builtins[name]
   if (Builtin) return Object.assign(new Builtin(message), { code: data.code })
   const Class = (classes as Record<string, typeof HolySheepError>)[name] ?? HolySheepError
   const error = cause ? new Class(message, { cause: fromRecord(cause) }) : new Class(message)
   if (snapshot !== undefined) Object.defineProperty(error, 'snapshot', { value: snapshot, configurable: true })
+  rootless.add(error)
+  if (headers !== undefined) Object.defineProperty(error, 'headers', { value: headers, configurable: true })
   return Object.assign(error, data)
 }
 
@@ -90,9 +117,11 @@ export function invalid(name: string, given: unknown, accepted: string, said = d
   return Object.assign(error, { code: 'INVALID_ARGUMENT' })
 }
 
-/** The error of an option that does not exist. */
+/** The error of an option that does not exist. `accepted` are names with commas between them. */
 export function unknown(name: string, accepted: string): TypeError {
-  return Object.assign(new TypeError(`${name}: unknown option; accepted: ${accepted}`), { code: 'INVALID_ARGUMENT' })
+  const meant = addon.didYouMean(name, accepted.split(', '))
+  const error = new TypeError(`${name}: unknown option${meant}; accepted: ${accepted}`)
+  return Object.assign(error, { code: 'INVALID_ARGUMENT' })
 }
 
 /** A value as a person would write it, short. */

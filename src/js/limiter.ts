@@ -1,10 +1,10 @@
 /** `RateLimitedClient`: a client every attempt of which passes its bucket. */
 import type { ClientOptions, RateLimitOptions } from '../../index'
-import { HolySheepStreamingClient } from './client'
-import { invalid, native, unknown } from './errors'
+import { HolySheepStreamingClient, LIMITER } from './client'
+import { following, invalid, native, unknown } from './errors'
 import { NOTHING, open } from './hub'
 import { addon } from './native'
-import { encode, optionsObject, sleep, splitSignal } from './options'
+import { ASIDE, encode, optionsObject, sleep, splitSignal } from './options'
 
 /** How long a 429 that says nothing is waited for. */
 const SILENT_429_MS = 60_000
@@ -26,11 +26,15 @@ export class RateLimitedClient extends HolySheepStreamingClient {
     const { capacity, refillRate, requestsPerMinute, tokensPerMinute, followServer, rateLimit, ...rest } =
       given as ClientOptions & RateLimitOptions
     if (rateLimit === false) throw invalid('rateLimit', false, 'options of a limiter')
-    const beside = { capacity, refillRate, requestsPerMinute, tokensPerMinute, followServer }
-    const limits = { ...optionsObject('rateLimit', rateLimit), ...defined(beside) }
-    const limiter = native(() => new addon.NativeLimiter(encode(limits)))
+    const limits = optionsObject('rateLimit', rateLimit)
+    // One bound for both queues of the client, unless the limiter has its own.
+    const maxQueue = limits.maxQueue ?? rest.maxQueue
+    const beside = { capacity, refillRate, requestsPerMinute, tokensPerMinute, followServer, maxQueue }
+    const limiter = native(() => new addon.NativeLimiter(encode(limits), encode(beside)))
     const key = both[0] as string | undefined
-    super({ ...rest, ...(key !== undefined && { apiKey: key }), $limiter: limiter } as ClientOptions)
+    const also = Object.keys(beside).filter((name) => name !== 'maxQueue')
+    const client = { ...rest, ...(key !== undefined && { apiKey: key }), [LIMITER]: limiter, [ASIDE]: { also } }
+    super(client as ClientOptions)
     this.#limiter = limiter
   }
 
@@ -73,11 +77,12 @@ export class RateLimitedClient extends HolySheepStreamingClient {
     if (timeoutMs !== undefined && !(typeof timeoutMs === 'number' && timeoutMs >= 0))
       throw invalid('timeoutMs', timeoutMs, 'milliseconds from 0')
     signal?.throwIfAborted()
-    await new Promise<string>((end, error) => {
-      open({ end, error }, { signal }, (hub) => native(() => this.#limiter.acquire(hub, tokens, timeoutMs))).begin(
-        NOTHING,
-      )
+    const asked = new Promise<string>((end, error) => {
+      const enter = (hub: InstanceType<typeof addon.NativeHub>) =>
+        native(() => this.#limiter.acquire(hub, tokens, timeoutMs))
+      open({ end, error }, { signal }, enter).begin(NOTHING)
     })
+    await following(asked)
   }
 
   refill(): void {
@@ -113,8 +118,4 @@ export function waitHeaders(headers: Headers | undefined): Record<string, string
 function plain(headers: unknown, name: string): unknown {
   const entry = Object.entries(headers ?? {}).find(([key]) => key.toLowerCase() === name)?.[1]
   return Array.isArray(entry) ? entry[0] : entry
-}
-
-function defined(options: object): object {
-  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined))
 }

@@ -1,4 +1,5 @@
-/** The addon. `native/` is made by the build. */
+/** The addon. Its types in `native/` are made by the build. */
 import type * as Addon from '../../native/index'
+import { load } from './load'
 
-export const addon: typeof Addon = require('../native/index.cjs')
+export const addon = load() as typeof Addon

@@ -8,6 +8,32 @@ export interface Heard {
   [EVENTS]?: (event: ClientEvent) => void
 }
 
+/** Among options: what the package itself has to say, where no object of a caller can say it. */
+export const ASIDE = Symbol('aside')
+export interface Aside {
+  /** Of a call: exactly one attempt. */
+  single?: boolean
+  /** Of a call: at most so many attempts in all. */
+  maxAttempts?: number
+  /** Of a call: the prompt as the caller's own function counts it, by model. */
+  promptTokens?: Record<string, number>
+  /** Of a call: what goes to the first endpoint alone. */
+  own?: { headers: Record<string, string>; query: string }
+  /** Options that a face has read itself: errors name them among the accepted ones. */
+  also?: string[]
+}
+export interface WithAside {
+  [ASIDE]?: Aside
+}
+
+/** What is no object of options, though it is an object: how it is called in errors. */
+const named = new WeakMap<object, string>()
+
+/** Lets an object be refused by its name where options are expected. */
+export function notOptions(object: object, name: string): void {
+  named.set(object, name)
+}
+
 /**
  * Encodes options as JSON. What JSON cannot say (`NaN`, functions, big integers) becomes
  * `{"$given": "NaN"}`, so that the error of the validation can say what was given.
@@ -29,7 +55,8 @@ function sayable(_key: string, value: unknown): unknown {
     case 'symbol':
       return { $given: describe(value) }
     case 'object':
-      // A `Map` or `Headers` would be encoded as an object with nothing in it.
+      // It would be encoded as an object with nothing in it; so would a `Map` or `Headers`.
+      if (value !== null && named.has(value)) return { $given: named.get(value) }
       return value !== null && !Array.isArray(value) && Symbol.iterator in value
         ? { $given: `a ${value.constructor?.name ?? 'collection'}` }
         : value
@@ -81,7 +108,7 @@ export function nonEmpty(name: string, value: unknown, accepted: string): string
 /** Checks a number within bounds. */
 export function numberIn(name: string, value: unknown, from: number, to = Number.MAX_VALUE): number {
   if (typeof value === 'number' && value >= from && value <= to) return value
-  throw invalid(name, value, to === Number.MAX_VALUE ? `a number from ${from}` : `a number from ${from} to ${to}`)
+  throw invalid(name, value, to >= Number.MAX_VALUE ? `a number from ${from}` : `a number from ${from} to ${to}`)
 }
 
 /** Checks one of a set of words. */

@@ -103,6 +103,7 @@ export function toResume(snapshot: unknown, request: ChatRequest | undefined): {
     throw invalid('snapshot', snapshot, accepted, typeof snapshot === 'string' ? 'a string' : describe(snapshot))
   }
   const { request: kept, messagesSha256, ...native } = snapshot as Partial<Snapshot>
+  if (native.version === undefined) throw invalid('snapshot', snapshot, accepted, 'an object without a version')
   const full = request ?? kept
   if (full === undefined) {
     throw invalid('request', undefined, 'the request that the snapshot was made of (it holds only a hash of it)')

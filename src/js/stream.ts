@@ -1,7 +1,20 @@
 /** `ChatStream`: one streamed answer, read as chunks, as text, or in one piece. */
-import type { ChatCompletionChunk, Snapshot, SnapshotOptions, StreamResult } from '../../index'
+import type {
+  ChatCompletionChunk,
+  PipeOptions,
+  PipeOutcome,
+  ReadableStreamOptions,
+  ServerResponseLike,
+  Snapshot,
+  SnapshotOptions,
+  SSEResponseInit,
+  StreamResult,
+  TextResponseInit,
+} from '../../index'
+import { following, traced } from './errors'
 import { type CallHandle, CHUNKS, type Consumer, NOTHING, TEXT } from './hub'
 import { clip, complete, ofResult, readOptions, type Taken } from './snapshot'
+import * as web from './web'
 
 /** How many pieces may wait for a reader before the socket is paused, and when it goes on. */
 const HIGH_WATER = 256
@@ -56,6 +69,8 @@ export class ChatStream implements AsyncIterable<ChatCompletionChunk> {
   #ended: StreamResult | undefined
   /** Somebody waits for the end who does not read: nothing may wait for a reader. */
   #unbounded = false
+  /** Nobody counts what the reader has: a snapshot holds all that was received. */
+  #uncounted = false
 
   static {
     createStream = (start) => new ChatStream(start)
@@ -105,7 +120,7 @@ export class ChatStream implements AsyncIterable<ChatCompletionChunk> {
     }
     this.#unbounded = true
     this.#call.resume()
-    return this.#text.promise
+    return following(this.#text.promise)
   }
 
   abort(reason: unknown = new DOMException('This operation was aborted', 'AbortError')): void {
@@ -117,8 +132,25 @@ export class ChatStream implements AsyncIterable<ChatCompletionChunk> {
     const { body } = this.#start
     const native = this.#ended ? ofResult(this.#ended) : JSON.parse(this.#call.snapshot())
     // Who waits for the whole has all of it.
-    const whole = this.#reader === 'whole' || (this.#reader === undefined && this.#unbounded)
+    const whole = this.#uncounted || this.#reader === 'whole' || (this.#reader === undefined && this.#unbounded)
     return complete(whole ? native : clip(native, this.#taken), body, messages)
+  }
+
+  toReadableStream(options?: ReadableStreamOptions): ReadableStream<string> {
+    return web.toReadableStream(options, () => this.#source('text'))
+  }
+
+  toTextResponse(init?: TextResponseInit): Response {
+    return web.toTextResponse(init, () => this.#source('text'))
+  }
+
+  toSSEResponse(init?: SSEResponseInit): Response {
+    return web.toSSEResponse(init, () => this.#source('chunks'))
+  }
+
+  pipe(res: ServerResponseLike, options?: PipeOptions): Promise<PipeOutcome> {
+    const open = () => this.#source('chunks')
+    return web.pipe(res, options, open, () => this.result)
   }
 
   #take(text: string) {
@@ -135,17 +167,18 @@ export class ChatStream implements AsyncIterable<ChatCompletionChunk> {
   }
 
   #iterate<T>(reader: 'chunks' | 'text', shape: (piece: string) => T): AsyncIterator<T, undefined> {
-    if (this.#reader !== undefined) {
-      throw new TypeError(`this stream is read already (as ${this.#reader}): an answer is read once`)
-    }
-    this.#reader = reader
+    this.#claim(reader)
     let over = false
     const next = async (): Promise<IteratorResult<T, undefined>> => {
-      while (!over) {
-        const result = await this.#next()
-        if (result.done) break
-        const text = reader === 'text' && this.#mode === CHUNKS ? textOf(JSON.parse(result.value)) : result.value
-        if (text !== '') return { value: shape(text), done: false }
+      try {
+        while (!over) {
+          const result = await this.#next()
+          if (result.done) break
+          const text = this.#shape(result.value)
+          if (text !== '') return { value: shape(text), done: false }
+        }
+      } catch (error) {
+        throw traced(error, next)
       }
       return { value: undefined, done: true }
     }
@@ -159,6 +192,59 @@ export class ChatStream implements AsyncIterable<ChatCompletionChunk> {
     }
   }
 
+  #claim(reader: 'chunks' | 'text') {
+    if (this.#reader !== undefined) {
+      throw new TypeError(`this stream is read already (as ${this.#reader}): an answer is read once`)
+    }
+    this.#reader = reader
+  }
+
+  /** Text for a reader of text who came after chunks were asked for. */
+  #shape(piece: string): string {
+    return this.#reader === 'text' && this.#mode === CHUNKS ? textOf(JSON.parse(piece)) : piece
+  }
+
+  /** The stream for `web.ts`: text, or chunks as the JSON that they came as. */
+  #source(reader: 'chunks' | 'text'): web.Source {
+    this.#claim(reader)
+    this.#uncounted = reader === 'chunks'
+    const taken = (piece: string) => {
+      const text = this.#shape(piece)
+      if (reader === 'text') this.#take(text)
+      return text
+    }
+    return {
+      next: async () => {
+        for (;;) {
+          const result = await this.#next()
+          if (result.done) return undefined
+          const text = taken(result.value)
+          if (text !== '') return text
+        }
+      },
+      ready: () => {
+        const piece = this.#shift()
+        if (piece === undefined) return undefined
+        this.#serve()
+        return taken(piece)
+      },
+      leave: (how) => {
+        this.#uncounted ||= how === 'finish'
+        this.#leave(how)
+      },
+    }
+  }
+
+  #shift(): string | undefined {
+    if (this.#head >= this.#pieces.length) return undefined
+    const piece = this.#pieces[this.#head++]
+    if (this.#head === this.#pieces.length) {
+      this.#pieces = []
+      this.#head = 0
+    }
+    return piece
+  }
+
   #next(): Promise<IteratorResult<string, undefined>> {
     const waiter = new Deferred<IteratorResult<string, undefined>>()
     this.#waiters.push(waiter)
@@ -169,13 +255,9 @@ export class ChatStream implements AsyncIterable<ChatCompletionChunk> {
   /** Gives those who wait what is there. */
   #serve() {
     while (this.#waiters.length > 0) {
-      if (this.#head < this.#pieces.length) {
-        const value = this.#pieces[this.#head++] as string
+      const value = this.#shift()
+      if (value !== undefined) {
         this.#waiters.shift()?.resolve({ value, done: false })
-        if (this.#head === this.#pieces.length) {
-          this.#pieces = []
-          this.#head = 0
-        }
       } else if (this.#failure) {
         // Told once; whoever asks again is at the end.
         const { error } = this.#failure
@@ -226,7 +308,7 @@ export class ChatStream implements AsyncIterable<ChatCompletionChunk> {
     this.#serve()
   }
 
-  #leave() {
+  #leave(how: 'abort' | 'finish' = 'abort') {
     this.#left = true
     this.#pieces = []
     this.#head = 0
@@ -235,8 +317,8 @@ export class ChatStream implements AsyncIterable<ChatCompletionChunk> {
     this.#failure = undefined
     // Whoever still waits for a piece is at the end, not at an error.
     this.#serve()
-    // A finished answer stays finished; anything else ends here.
-    if (!over) this.abort()
+    // A finished answer stays finished; anything else ends here, unless it is wanted all the same.
+    if (!over && how === 'abort') this.abort()
   }
 
   [Symbol.for('nodejs.util.inspect.custom')]() {

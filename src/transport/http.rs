@@ -127,6 +127,7 @@ impl Transport for Http {
     fn send(&self, request: Request) -> BoxFuture<'static, Result<Response>> {
         async move {
             let connect_timeout = request.options.connect_timeout;
+            let address: Arc<str> = address(&request.url).into();
             let proxy = through(&request.options.proxies, &request.url);
             let client = client(request.options).await?;
             let body = SentBody { bytes: Some(request.body), on_sent: Some(request.on_sent) };
@@ -136,7 +137,7 @@ impl Transport for Http {
                 .body(reqwest::Body::wrap(body))
                 .send()
                 .await
-                .map_err(|error| match (translate(error, connect_timeout), proxy) {
+                .map_err(|error| match (translate(error, connect_timeout, &address), proxy) {
                     (mut error, Some(proxy)) => {
                         error.message = format!("{} (through the proxy {proxy})", error.message);
                         error
@@ -149,7 +150,7 @@ impl Transport for Http {
             if head > MAX_HEAD {
                 return Err(head_too_large());
             }
-            let body = ReadBody { body: response.into(), connect_timeout };
+            let body = ReadBody { body: response.into(), connect_timeout, address };
             Ok(Response { status, headers, body: Box::pin(body) })
         }
         .boxed()
@@ -190,6 +191,7 @@ impl HttpBody for SentBody {
 struct ReadBody {
     body: reqwest::Body,
     connect_timeout: Duration,
+    address: Arc<str>,
 }
 
 impl Stream for ReadBody {
@@ -205,9 +207,10 @@ impl Stream for ReadBody {
                     Err(_) => continue,
                 },
                 // Connecting is over: a timeout here is the system's, of a connection that died.
-                Some(Err(error)) => Some(Err(match translate(error, self.connect_timeout) {
+                Some(Err(error)) => Some(Err(match translate(error, self.connect_timeout, &self.address) {
                     error if matches!(error.kind, Kind::Timeout(_)) => {
-                        Error::new(Kind::Connection(Connection::Reset), "connection reset (timed out)")
+                        let message = format!("connection reset by {} (timed out)", self.address);
+                        Error::new(Kind::Connection(Connection::Reset), message)
                     }
                     error => error,
                 })),
@@ -228,11 +231,23 @@ fn head_too_large() -> Error {
     Error::new(Kind::TooLarge, format!("the response's head is larger than {MAX_HEAD} bytes"))
 }
 
+/// The host and port of a URL, which is all of it that an error may show.
+fn address(url: &str) -> String {
+    let parsed = reqwest::Url::parse(url).ok();
+    let parts = parsed.as_ref().and_then(|url| Some((url.host_str()?, url.port_or_known_default()?)));
+    parts.map_or_else(|| "the provider".to_owned(), |(host, port)| format!("{host}:{port}"))
+}
+
 /// A reqwest error in our words. Its own text may hold the URL: it is never used whole.
-fn translate(error: reqwest::Error, connect_timeout: Duration) -> Error {
+fn translate(error: reqwest::Error, connect_timeout: Duration, address: &str) -> Error {
     let error = error.without_url();
+    let timeout = || {
+        let mut error = Error::timeout(Phase::Connect, connect_timeout);
+        error.message = format!("{} ({address})", error.message);
+        error
+    };
     if error.is_timeout() {
-        return Error::timeout(Phase::Connect, connect_timeout);
+        return timeout();
     }
     let mut kind = Connection::Other;
     let mut source: Option<&(dyn std::error::Error + 'static)> = Some(&error);
@@ -245,7 +260,7 @@ fn translate(error: reqwest::Error, connect_timeout: Duration) -> Error {
                 Io::HostUnreachable | Io::NetworkUnreachable | Io::AddrNotAvailable => {
                     Connection::Unreachable
                 }
-                Io::TimedOut => return Error::timeout(Phase::Connect, connect_timeout),
+                Io::TimedOut => return timeout(),
                 Io::UnexpectedEof => Connection::Closed,
                 _ => kind,
             };
@@ -283,24 +298,28 @@ fn translate(error: reqwest::Error, connect_timeout: Duration) -> Error {
         }
     }
     let what = match kind {
-        Connection::Refused => "connection refused",
-        Connection::Reset => "connection reset",
-        Connection::NotFound => "the host's name could not be resolved",
-        Connection::Unreachable => "the host cannot be reached",
+        Connection::Refused => format!("connection refused by {address}"),
+        Connection::Reset => format!("connection reset by {address}"),
+        Connection::NotFound => format!("the host's name could not be resolved: {address}"),
+        Connection::Unreachable => format!("{address} cannot be reached"),
         // Mostly an authority that only a company knows.
-        Connection::Tls if words.contains("UnknownIssuer") => {
-            "the TLS connection could not be made: the server's certificate is of an authority that is not \
-             trusted here; name its certificate in `ca` or NODE_EXTRA_CA_CERTS"
-        }
-        Connection::Tls => "the TLS connection could not be made",
-        Connection::Closed => "the connection was closed before the end",
-        Connection::Other => "the connection failed",
+        Connection::Tls if words.contains("UnknownIssuer") => format!(
+            "the TLS connection to {address} could not be made: the server's certificate is of an authority that \
+             is not trusted here; name its certificate in `ca` or NODE_EXTRA_CA_CERTS"
+        ),
+        Connection::Tls => format!("the TLS connection to {address} could not be made"),
+        Connection::Closed => format!("{address} closed the connection before the end"),
+        Connection::Other => format!("the connection to {address} failed"),
     };
-    // The innermost cause says it; what is around it says only through whose hands it went.
-    match innermost(&error) {
+    // The innermost cause says it; what is around it says only through whose hands it went. Of these two it says no more.
+    let told = matches!(kind, Connection::Refused | Connection::Reset) && words.contains("os error");
+    match innermost(&error).filter(|_| !told) {
         Some(cause) if cause.starts_with("tunnel error") => {
             let said = cause.trim_start_matches("tunnel error: ");
-            Error::new(Kind::Connection(kind), format!("the proxy has made no connection ({said})"))
+            Error::new(
+                Kind::Connection(kind),
+                format!("the proxy has made no connection to {address} ({said})"),
+            )
         }
         Some(cause) => Error::new(Kind::Connection(kind), format!("{what} ({cause})")),
         None => Error::new(Kind::Connection(kind), what),

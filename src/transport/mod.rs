@@ -54,3 +54,13 @@ pub trait Transport: Send + Sync + 'static {
     /// Sends the request and resolves when the response's head is there. Dropping the future ends it.
     fn send(&self, request: Request) -> BoxFuture<'static, Result<Response>>;
 }
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_host_name_in_punycode_is_taken_as_it_is() {
+        // Cargo.toml leaves the tables of Unicode host names out of the build.
+        let url = reqwest::Url::parse("https://xn--bcher-kva.example/v1").unwrap();
+        assert_eq!(url.host_str(), Some("xn--bcher-kva.example"));
+    }
+}

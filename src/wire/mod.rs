@@ -8,3 +8,4 @@ pub mod provider_error;
 pub mod retry_after;
 pub mod secrets;
 pub mod sse;
+pub mod telling;

@@ -78,8 +78,8 @@ async fn the_hedge_is_given_up_where_the_first_one_is_faster_after_all() {
 
 #[tokio::test(start_paused = true)]
 async fn a_hedge_is_an_attempt_with_a_number_and_names_of_its_own() {
-    let scene = two(json!({ "sessionId": "s1" }), vec![after(1_000, "a")], vec![after(10, "b")]);
-    let ended = scene.call_with(json!({ "idempotencyKey": "k" })).await;
+    let scene = two(json!({}), vec![after(1_000, "a")], vec![after(10, "b")]);
+    let ended = scene.call_with(json!({ "idempotencyKey": "k", "sessionId": "s1" })).await;
     let [a, b] = &scene.requests()[..] else { panic!("two requests") };
     assert_eq!((a.key(), b.key()), ("k", "k-b-2"));
     let header = |name: &str| (a.header(name).unwrap().to_owned(), b.header(name).unwrap().to_owned());

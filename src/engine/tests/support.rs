@@ -209,7 +209,14 @@ impl Scene {
             events: Mutex::default(),
         });
         let request = ChatRequest::parse(&ask.request.to_string()).unwrap();
-        let options = self.client.config().call.with(&ask.options).unwrap();
+        // What no object of a caller can say is not read with the rest.
+        let mut given = ask.options;
+        let mut aside = |name| given.as_object_mut().and_then(|options| options.remove(name));
+        let (single, tokens) = (aside("$single").is_some(), aside("$promptTokens"));
+        let mut options = self.client.config().call.with(&given).unwrap();
+        options.single = single;
+        options.prompt_tokens =
+            tokens.map(|tokens| serde_json::from_value(tokens).unwrap()).unwrap_or_default();
         let result = self.client.run(Call::new(request, options, ask.resumes), &*sink, &ask.cancel).await;
         Ended { at: self.now(), result, sink }
     }

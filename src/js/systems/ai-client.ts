@@ -2,7 +2,7 @@
 import type { AIClientMetrics, AIClientOptions, ChatCompletion, ChatCompletionOptions } from '../../../index'
 import { lastError } from '../client'
 import { HolySheepError, RetriesExhaustedError } from '../errors'
-import { EVENTS, numberIn, optionsObject, wholeMs, wholeNumber } from '../options'
+import { ASIDE, EVENTS, numberIn, optionsObject, wholeMs, wholeNumber } from '../options'
 import { type Attempted, clientOf, defined, Face, keepAccount, type Messages, percent, retold } from './shared'
 
 /** Defaults of this class only: nowhere else is a key sent to a backup host unasked. */
@@ -53,7 +53,8 @@ export class HolySheepAIClient extends Face {
       rotateEndpoints: true,
       ...(healthCheck !== undefined && { healthCheckMs: healthCheck }),
     }
-    super(clientOf(apiKey, preset, { ...rest, retry, endpoints: endpoints ?? named }))
+    const also = ['retryDelay', 'exponentialBackoff', 'timeout', 'healthCheck']
+    super(clientOf(apiKey, preset, { ...rest, retry, endpoints: endpoints ?? named }, also))
   }
 
   async chatCompletion(model: string, messages: Messages, options?: ChatCompletionOptions): Promise<ChatCompletion> {
@@ -63,7 +64,8 @@ export class HolySheepAIClient extends Face {
     const attempts: Attempted[] = []
     const request = { model, messages, temperature, max_tokens: maxTokens }
     try {
-      return await this.client.chat(request, { ...call, [EVENTS]: keepAccount(attempts) } as typeof call)
+      const heard = { [EVENTS]: keepAccount(attempts), [ASIDE]: { also: Object.keys(REQUEST) } }
+      return await this.client.chat(request, { ...call, ...heard } as typeof call)
     } catch (thrown) {
       if (!(thrown instanceof RetriesExhaustedError)) throw thrown
       const last = lastError(thrown) as HolySheepError & Error

@@ -40,7 +40,7 @@ export function batchStream(prompts: Source, options?: BatchOptions): AsyncGener
   if (total !== undefined) wholeNumber('total', total, 0)
   nonEmpty('model', model, "a model's name")
   const fields = optionsObject('request', request)
-  const asks = asksOf(client, PRESET, others)
+  const asks = asksOf(client, PRESET, others, ['client', 'concurrency', 'total', 'request', 'onProgress', 'signal'])
   const circuit = new Circuit()
   const run = async (prompt: Prompt, stop: AbortSignal) =>
     complete(asks, requestOf(prompt, model, fields), maxRetries, stop, circuit)

@@ -66,7 +66,7 @@ export class ModelDegradationManager extends Face {
     }
     for (const [at, model] of chain.entries()) checkModel(`modelChain[${at}]`, model)
     const judge = callback('classify', classify)
-    super(clientOf(apiKey, { maxRetries: 0, circuitBreaker: BREAKER, ...SILENCE }, rest))
+    super(clientOf(apiKey, { maxRetries: 0, circuitBreaker: BREAKER, ...SILENCE }, rest, ['classify']))
     this.modelChain = chain
     this.#classify = judge ?? classifyComplexity
   }

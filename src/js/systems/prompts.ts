@@ -26,8 +26,8 @@ export const PRESET: ClientOptions = {
 }
 
 /** The caller's own client, or one that is made of the options. */
-export function asksOf(own: unknown, preset: ClientOptions, options: object): Asks {
-  if (own === undefined) return clientOf(undefined, preset, options)
+export function asksOf(own: unknown, preset: ClientOptions, options: object, also: string[]): Asks {
+  if (own === undefined) return clientOf(undefined, preset, options, also)
   if (typeof (own as Asks | null)?.chat !== 'function') throw invalid('client', own, 'a client')
   const [beside] = Object.keys(options)
   if (beside !== undefined) throw invalid(beside, (options as never)[beside], 'nothing beside a client of your own')

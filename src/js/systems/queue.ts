@@ -43,7 +43,7 @@ export class BoundedRetryQueue {
     const { maxRetries: _retries, maxSize: _size, ...others } = rest
     // No more attempts at a time, also when tasks come back from their waits.
     const limits = { maxConcurrent: this.#concurrency, maxQueue: this.maxSize }
-    this.#client = asksOf(client, { ...PRESET, ...limits }, others)
+    this.#client = asksOf(client, { ...PRESET, ...limits }, others, ['maxSize', 'concurrency', 'client', 'request'])
   }
 
   /** Tasks that are not finished. */

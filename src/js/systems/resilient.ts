@@ -3,7 +3,7 @@ import type { CallOptions, ChatRequest, ClientOptions, SmartStreamOptions, Smart
 import { HolySheepStreamingClient, lastError, readArguments } from '../client'
 import { invalid, RetriesExhaustedError, StreamInterruptedError, unknown } from '../errors'
 import { addon } from '../native'
-import { callback, EVENTS, type Heard, optionsObject, tell } from '../options'
+import { ASIDE, type Aside, callback, EVENTS, type Heard, optionsObject, tell } from '../options'
 
 type Messages = ChatRequest['messages']
 
@@ -42,7 +42,7 @@ export class ResilientStreamingClient extends HolySheepStreamingClient {
     const limits = {
       maxRetries: attempts,
       recovery: { mode: 'continue', maxRecoveries: attempts },
-      $maxAttempts: attempts,
+      [ASIDE]: { maxAttempts: attempts } satisfies Aside,
     }
     const run = this.#run(model, messages, this.generateSessionId(), timeout, onProgress, limits)
     try {
@@ -68,7 +68,9 @@ export class ResilientStreamingClient extends HolySheepStreamingClient {
     timeout?: number,
     onProgress?: (content: string) => unknown,
   ): Promise<string> {
-    const run = this.#run(model, messages, sessionId, timeout, onProgress, { $single: true })
+    const run = this.#run(model, messages, sessionId, timeout, onProgress, {
+      [ASIDE]: { single: true } satisfies Aside,
+    })
     await run.over
     return run.text
   }

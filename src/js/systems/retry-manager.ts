@@ -10,12 +10,26 @@ import type {
 import { CircuitBreaker } from '../breaker'
 import { type HolySheepStreamingClient, lastError, setBreaker } from '../client'
 import { CircuitOpenError, invalid, QueueFullError } from '../errors'
-import { callback, EVENTS, type Heard, optionsObject, splitSignal, tell, wholeMs, wholeNumber } from '../options'
-import { type Attempted, clientOf, defined, Face, type Internal, keepAccount, retold } from './shared'
+import {
+  ASIDE,
+  callback,
+  EVENTS,
+  type Heard,
+  optionsObject,
+  splitSignal,
+  tell,
+  type WithAside,
+  wholeMs,
+  wholeNumber,
+} from '../options'
+import { type Attempted, clientOf, defined, Face, keepAccount, retold } from './shared'
 
 const BREAKER_DEFAULTS = { failureThreshold: 5, timeout: 30_000 }
 const LIMITS = { maxConcurrent: 100, maxQueue: 1000 }
 const PRESET: ClientOptions = { maxRetries: 3, retry: { baseDelayMs: 1000, maxDelayMs: 10_000, jitter: 'none' } }
+
+/** What `executeWithRetry` takes beside the options of a call. */
+const OWN = ['baseDelay', 'maxDelay', 'onRetry', 'onCircuitOpen']
 
 interface Waiting {
   request: ManagedRequest
@@ -66,7 +80,8 @@ export class HolySheepRetryManager extends Face {
     const { baseDelay, maxDelay, onRetry, onCircuitOpen, ...others } = rest as ExecuteOptions
     const retried = callback('onRetry', onRetry)
     const refused = callback('onCircuitOpen', onCircuitOpen)
-    const call = { ...others, ...(signal && { signal }), retry: waits(others.retry, { baseDelay, maxDelay }) }
+    const retry = waits(others.retry, { baseDelay, maxDelay })
+    const call = { ...others, ...(signal && { signal }), retry, [ASIDE]: { also: OWN } }
     try {
       return await this.#place(request, signal, () => send(this.client, request, call, announcing(retried)))
     } catch (thrown) {
@@ -78,7 +93,7 @@ export class HolySheepRetryManager extends Face {
 
   async executeRequest(request: ManagedRequest, options?: CallOptions): Promise<any> {
     const { signal, rest } = splitSignal(options)
-    const call = { ...rest, ...(signal && { signal }), $single: true }
+    const call = { ...rest, ...(signal && { signal }), [ASIDE]: { single: true } }
     return this.#place(request, signal, () => send(this.client, request, call, undefined))
   }
 
@@ -140,7 +155,7 @@ function waits(retry: CallOptions['retry'], given: { baseDelay?: number; maxDela
 async function send(
   client: HolySheepStreamingClient,
   request: ManagedRequest,
-  options: CallOptions & Internal,
+  options: CallOptions & WithAside,
   heard: Heard[typeof EVENTS],
 ): Promise<ChatCompletion | StreamResult> {
   const { onChunk, ...body } = optionsObject('request', request) as ManagedRequest

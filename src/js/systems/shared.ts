@@ -2,7 +2,7 @@
 import type { CallOptions, ChatCompletion, ChatRequest, ClientEvent, ClientOptions } from '../../../index'
 import { HolySheepStreamingClient, lastError } from '../client'
 import { fromRecord, HolySheepError } from '../errors'
-import { EVENTS, type Heard, optionsObject } from '../options'
+import { ASIDE, EVENTS, type Heard, optionsObject, type WithAside } from '../options'
 
 /** What documents 003 send where nothing else is said. */
 export const REQUEST_DEFAULTS = { temperature: 0.7, max_tokens: 500 }
@@ -14,20 +14,19 @@ export const SILENCE = {
   stretchLastRoute: false,
 }
 
-/** Options that the engine knows and the declarations do not name. */
-export type Internal = { $single?: boolean }
 export type Messages = ChatRequest['messages']
 
-/** A client with a document's options where the caller says nothing else. */
+/** A client with a document's options where the caller says nothing else. `also`: what the face has read itself. */
 export function clientOf(
   apiKey: string | undefined,
-  preset: ClientOptions & Internal,
+  preset: ClientOptions,
   given: unknown,
+  also: string[] = [],
 ): HolySheepStreamingClient {
   const own = defined(optionsObject('options', given)) as ClientOptions
   const retry = preset.retry && { retry: { ...preset.retry, ...own.retry } }
-  const options = { ...preset, ...own, ...retry }
-  return new HolySheepStreamingClient({ ...options, ...(apiKey !== undefined && { apiKey }) } as ClientOptions)
+  const options = { ...preset, ...own, ...retry, ...(apiKey !== undefined && { apiKey }), [ASIDE]: { also } }
+  return new HolySheepStreamingClient(options as ClientOptions)
 }
 
 /** Without the members that are undefined: they say nothing. */
@@ -136,7 +135,7 @@ export function keepAccount(attempts: Attempted[], also?: (event: ClientEvent) =
 export async function ask(
   client: HolySheepStreamingClient,
   request: ChatRequest,
-  options: CallOptions & Internal,
+  options: CallOptions & WithAside,
   also?: (event: ClientEvent) => void,
 ): Promise<Account> {
   const attempts: Attempted[] = []

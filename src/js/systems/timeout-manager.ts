@@ -34,7 +34,7 @@ export class TimeoutAIManager extends Face {
       if (!Number.isInteger(ms) || ms < 1) throw invalid(`tiers.${name}`, ms, 'whole milliseconds from 1')
     }
     const preset: ClientOptions = { connectTimeoutMs: CONNECT_MS, maxRetries: 0 }
-    super(clientOf(apiKey, preset, rest))
+    super(clientOf(apiKey, preset, rest, ['tiers']))
     this.#tiers = all
   }
 

@@ -1,10 +1,10 @@
-// Writes the table of options into the README out of the comments in index.d.ts, between its markers.
+// Writes the table of options into docs/options.md out of the comments in types/, between its markers.
 // `--check` only compares.
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { root } from './lib.mjs'
+import { declarations, root } from './lib.mjs'
 
-const types = readFileSync(join(root, 'index.d.ts'), 'utf8')
+const types = declarations().join('\n')
 const INTERFACES = [
   ['ClientOptions', ''],
   ['CallOptions', ''],
@@ -22,7 +22,7 @@ const INTERFACES = [
 /** The members of an interface with their comments, in order. */
 function members(name) {
   const body = types.match(new RegExp(`export interface ${name}[^{]*\\{\\n([\\s\\S]*?)\\n\\}`))?.[1]
-  if (!body) throw new Error(`index.d.ts has no interface ${name}`)
+  if (!body) throw new Error(`types/ has no interface ${name}`)
   const found = []
   for (const [, comment = '', member] of body.matchAll(/(?:^ {2}\/\*\*([\s\S]*?)\*\/\n)?^ {2}(\w+)\??[:(]/gm)) {
     const text = comment
@@ -43,15 +43,15 @@ const rows = INTERFACES.flatMap(([name, prefix]) =>
 )
 const table = ['| option | default | what it is |', '| --- | --- | --- |', ...rows].join('\n')
 
-const path = join(root, 'README.md')
-const readme = readFileSync(path, 'utf8')
-const between = /(<!-- options: made from index.d.ts by scripts\/readme.mjs -->\n)[\s\S]*?(<!-- end of options -->)/
-if (!between.test(readme)) throw new Error('README.md has no markers for the options')
-const current = readme.replace(between, (_all, start, end) => `${start}\n${table}\n\n${end}`)
+const path = join(root, 'docs/options.md')
+const page = readFileSync(path, 'utf8')
+const between = /(<!-- options: made from types\/ by scripts\/options.mjs -->\n)[\s\S]*?(<!-- end of options -->)/
+if (!between.test(page)) throw new Error('docs/options.md has no markers for the options')
+const current = page.replace(between, (_all, start, end) => `${start}\n${table}\n\n${end}`)
 
 if (process.argv.includes('--check')) {
-  if (current !== readme) {
-    console.error('README.md: the table of options is old; run node scripts/readme.mjs')
+  if (current !== page) {
+    console.error('docs/options.md is old; run node scripts/options.mjs')
     process.exit(1)
   }
 } else {

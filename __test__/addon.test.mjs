@@ -1,0 +1,104 @@
+// Which addon is loaded, and what is said where there is none: an app is laid out as npm would, less what is missing.
+import assert from 'node:assert/strict'
+import { copyFileSync, cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, describe, test } from 'node:test'
+import { platforms } from '../scripts/platforms.mjs'
+import { node, root } from './support/child.mjs'
+
+const { platformName, supported } = createRequire(import.meta.url)('../dist/load.js')
+const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
+const here = platformName()
+const addon = join(root, `native/holysheep.${here}.node`)
+const apps = []
+after(() => {
+  for (const app of apps) rmSync(app, { recursive: true, force: true })
+})
+
+/** An app with the main package, and with a package for `platform` whose addon `put` places. */
+function app({ platform = here, put, change } = {}) {
+  const folder = mkdtempSync(join(tmpdir(), 'holysheep-'))
+  apps.push(folder)
+  const main = join(folder, 'node_modules/holysheep')
+  for (const name of ['dist', 'index.mjs']) cpSync(join(root, name), join(main, name), { recursive: true })
+  const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
+  writeFileSync(join(main, 'package.json'), JSON.stringify({ ...manifest, ...change }))
+  if (put) {
+    const other = join(folder, `node_modules/holysheep-${platform}`)
+    mkdirSync(other)
+    writeFileSync(join(other, 'package.json'), JSON.stringify({ name: `holysheep-${platform}`, main: 'addon.node' }))
+    put(join(other, 'addon.node'))
+  }
+  return folder
+}
+
+/** Loads the package in an app, as a process that takes itself for another one. */
+async function loaded(folder, { platform = process.platform, arch = process.arch } = {}) {
+  const { code, stdout, stderr } = await node(
+    [
+      '-e',
+      `Object.defineProperty(process, 'platform', { value: '${platform}' })
+      Object.defineProperty(process, 'arch', { value: '${arch}' })
+      try { console.log(require('holysheep').version) }
+      catch ({ code, message }) { console.log(JSON.stringify({ code, message })) }`,
+    ],
+    { cwd: folder },
+  )
+  assert.deepEqual([code, stderr], [0, ''])
+  return JSON.parse(stdout.startsWith('{') ? stdout : `"${stdout.trim()}"`)
+}
+
+test('the platforms that are looked for are those that there are packages for', () => {
+  assert.deepEqual([...supported].sort(), platforms.map(({ name }) => name).sort())
+})
+
+test('the addon of the package for this platform is loaded', async () => {
+  assert.equal(await loaded(app({ put: (path) => copyFileSync(addon, path) })), version)
+})
+
+describe('it says platform, package and remedy', () => {
+  test('where the package for this platform is not installed', async () => {
+    const { code, message } = await loaded(app())
+    assert.equal(code, 'ADDON_NOT_LOADED')
+    assert.ok(message.startsWith(`holysheep ${version} on ${here} (Node.js ${process.versions.node}): `), message)
+    assert.match(message, new RegExp(`the package holysheep-${here}, .* is not installed`))
+    assert.match(message, /optional/)
+    assert.ok(message.endsWith(`npm install holysheep-${here}@${version}`), message)
+  })
+
+  test('where only the package for another platform is', async () => {
+    const other = here === 'linux-arm64-gnu' ? 'linux-x64-gnu' : 'linux-arm64-gnu'
+    const { message } = await loaded(app({ platform: other, put: (path) => copyFileSync(addon, path) }))
+    assert.match(message, new RegExp(`the package holysheep-${here}, .* is not installed`))
+  })
+
+  test('where there is none for this platform', async () => {
+    for (const [platform, arch, name] of [
+      ['sunos', 'x64', 'sunos-x64'],
+      ['win32', 'arm64', 'win32-arm64-msvc'],
+    ]) {
+      const { code, message } = await loaded(app(), { platform, arch })
+      assert.equal(code, 'ADDON_NOT_LOADED')
+      assert.match(message, new RegExp(`on ${name} .* there is no native addon for this platform.* holysheep-${name}`))
+      for (const { name } of platforms) assert.ok(message.includes(name), name)
+    }
+  })
+
+  test('where the addon is there and the system refuses it', async () => {
+    const { code, message } = await loaded(app({ put: (path) => writeFileSync(path, 'no shared object') }))
+    assert.equal(code, 'ADDON_NOT_LOADED')
+    assert.match(
+      message,
+      new RegExp(`the package holysheep-${here} was found, but cannot be loaded: .+ run 'npm install'`),
+    )
+  })
+
+  test('where addon and package are of two versions', async () => {
+    const put = (path) => copyFileSync(addon, path)
+    const { code, message } = await loaded(app({ put, change: { version: '9.9.9' } }))
+    assert.equal(code, 'ADDON_NOT_LOADED')
+    assert.match(message, new RegExp(`holysheep 9\\.9\\.9 on ${here} .* is of version ${version}`))
+  })
+})

@@ -1,0 +1,140 @@
+// examples/express, started as a user would start it.
+import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import OpenAI from 'openai'
+import { startSimulator } from '../../simulator.mjs'
+import { APPS, start, until } from './support.mjs'
+
+const MESSAGES = [{ role: 'user', content: 'Hi' }]
+const ANSWER = /^A provider that breaks off .* without a seam\. Xin chào! 🐑$/
+
+const run = (t, env) =>
+  start(t, process.execPath, ['server.mjs'], { cwd: join(APPS, 'express'), env: { PORT: '0', ...env } })
+
+const post = (url, body) =>
+  fetch(`${url}/chat`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: typeof body === 'string' ? body : JSON.stringify(body),
+  })
+
+/** The text of an event stream, and in how many reads it came. */
+async function read(response) {
+  let [body, reads] = ['', 0]
+  for await (const text of response.body.pipeThrough(new TextDecoderStream())) {
+    body += text
+    reads++
+  }
+  const text = [...body.matchAll(/^data: (\{.*)$/gm)]
+    .map(([, json]) => JSON.parse(json).choices?.[0]?.delta.content ?? '')
+    .join('')
+  return { body, text, reads }
+}
+
+const metric = async (url, name) =>
+  Number((await (await fetch(`${url}/metrics`)).text()).match(new RegExp(`^${name}(?:\\{.*\\})? (\\S+)$`, 'm'))?.[1])
+
+test('a chat streams, and the openai package reads it', async (t) => {
+  const { url } = await run(t)
+  const response = await post(url, { messages: MESSAGES })
+  assert.equal(response.headers.get('content-type'), 'text/event-stream; charset=utf-8')
+  const { body, text, reads } = await read(response)
+  assert.match(text, ANSWER)
+  assert.ok(reads > 5, `it came in ${reads} reads`)
+  assert.ok(body.endsWith('data: [DONE]\n\n'))
+
+  const openai = new OpenAI({
+    apiKey: 'none',
+    baseURL: url,
+    fetch: (address, init) => fetch(String(address).replace('/chat/completions', '/chat'), init),
+  })
+  let heard = ''
+  for await (const chunk of await openai.chat.completions.create({ model: 'x', messages: MESSAGES, stream: true })) {
+    heard += chunk.choices[0]?.delta.content ?? ''
+  }
+  assert.equal(heard, text)
+})
+
+test('an answer that breaks off arrives whole, and the metrics tell', async (t) => {
+  const { url } = await run(t, { FAULT: 'cut' })
+  const answers = await Promise.all([1, 2, 3].map(async () => read(await post(url, { messages: MESSAGES }))))
+  for (const { text } of answers) assert.match(text, ANSWER)
+  assert.ok((await metric(url, 'holysheep_recoveries_total')) >= 1)
+})
+
+test('the switch makes the provider fail, and the client is told with a status', async (t) => {
+  const { url } = await run(t)
+  for (const [fault, status] of [
+    ['busy', 429],
+    ['outage', 502],
+  ]) {
+    await fetch(`${url}/fault/${fault}`, { method: 'PUT' })
+    const response = await post(url, { messages: MESSAGES })
+    assert.equal(response.status, status)
+    assert.equal(typeof (await response.json()).error.message, 'string')
+  }
+  assert.equal((await fetch(`${url}/fault/nonsense`, { method: 'PUT' })).status, 404)
+})
+
+test('what cannot be right is a 400 that says why', async (t) => {
+  const { url } = await run(t)
+  for (const body of [{ messages: 5 }, {}, '{"mess', '[]']) {
+    const response = await post(url, body)
+    assert.equal(response.status, 400, JSON.stringify(body))
+    assert.equal((await response.json()).error.type, 'invalid_request_error')
+  }
+})
+
+test('a browser that leaves ends the call', async (t) => {
+  const { url } = await run(t)
+  const response = await post(url, { messages: MESSAGES })
+  const reader = response.body.getReader()
+  await reader.read()
+  assert.equal((await (await fetch(`${url}/health`)).json()).inFlight, 1)
+  await reader.cancel()
+  await until(async () => (await (await fetch(`${url}/health`)).json()).inFlight === 0, 'the end of the call')
+  assert.equal(await metric(url, 'holysheep_calls_total\\{outcome="aborted"\\}'), 1)
+})
+
+test('on SIGTERM it takes no more requests, lets its streams finish, and ends with 0', async (t) => {
+  const { url, child, exited } = await run(t, { FAULT: 'cut' })
+  const response = await post(url, { messages: MESSAGES })
+  child.kill('SIGTERM')
+  await until(
+    () =>
+      fetch(`${url}/health`, { headers: { connection: 'close' } }).then(
+        () => false,
+        () => true,
+      ),
+    'the end of listening',
+  )
+  const { text, body } = await read(response)
+  assert.match(text, ANSWER)
+  assert.ok(body.endsWith('data: [DONE]\n\n'))
+  assert.deepEqual(await exited, [0, null])
+})
+
+test('streams that do not finish within the grace are told, and it ends with 0', async (t) => {
+  const { url, child, exited } = await run(t, { FAULT: 'slow', GRACE_MS: '300' })
+  const answered = post(url, { messages: MESSAGES })
+  await until(async () => (await (await fetch(`${url}/health`)).json()).inFlight === 1)
+  child.kill('SIGTERM')
+  const response = await answered
+  assert.equal(response.status, 503)
+  assert.equal((await response.json()).error.code, 'CLIENT_CLOSED')
+  assert.deepEqual(await exited, [0, null])
+})
+
+const GUIDE = readFileSync(new URL('../../docs/express.md', import.meta.url), 'utf8')
+for (const [index, [, program]] of [...GUIDE.matchAll(/^```js\n([\s\S]*?)^```$/gm)].entries()) {
+  test(`program ${index + 1} of docs/express.md runs as it stands there`, async (t) => {
+    const simulator = await startSimulator({ answer: 'Xin chào 🐑' })
+    t.after(() => simulator.close())
+    const env = { PORT: '0', HOLYSHEEP_API_KEY: 'no-key-needed', HOLYSHEEP_BASE_URL: simulator.url }
+    const args = ['--input-type=module', '-e', program]
+    const { url } = await start(t, process.execPath, args, { cwd: join(APPS, 'express'), env })
+    assert.equal((await read(await post(url, { messages: MESSAGES }))).text, 'Xin chào 🐑')
+  })
+}

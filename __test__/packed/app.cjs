@@ -1,0 +1,16 @@
+// A streamed call with a retry and a cut in the middle, against the simulator of the package.
+const { HolySheepStreamingClient } = require('holysheep')
+const { startSimulator } = require('holysheep/simulator')
+
+async function main() {
+  const simulator = await startSimulator({ answer: 'one two three four five' })
+  simulator.script({ status: 503 }, { cut: { afterPieces: 3, how: 'reset' } })
+  const client = new HolySheepStreamingClient('sk-packed', { baseUrl: simulator.url, retry: { baseDelayMs: 1 } })
+  let text = ''
+  const stream = client.stream({ model: 'gpt-4.1', messages: [{ role: 'user', content: 'Count.' }] })
+  for await (const piece of stream.textStream) text += piece
+  await simulator.close()
+  console.log(text)
+}
+
+module.exports = main()

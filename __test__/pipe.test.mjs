@@ -1,0 +1,408 @@
+// stream.pipe(res): a stream on its way into a response of Node.
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import http from 'node:http'
+import http2 from 'node:http2'
+import { test } from 'node:test'
+import OpenAI from 'openai'
+import {
+  ANSWER,
+  clientOf,
+  contentOf,
+  failure,
+  KEY,
+  PIECES,
+  pair,
+  provider,
+  REQUEST,
+  until,
+} from './support/provider.mjs'
+
+/** An HTTP server whose handler pipes; resolves to its URL and what the pipes came to. */
+async function serve(t, handler, server = http.createServer()) {
+  const outcomes = []
+  server.on('request', async (req, res) => {
+    // A request is read before it is answered.
+    for await (const _ of req);
+    outcomes.push(await handler(res, req).catch((error) => error))
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  t.after(() => {
+    server.closeAllConnections?.()
+    return server.close()
+  })
+  return { url: `http://127.0.0.1:${server.address().port}`, outcomes }
+}
+
+/** The events of a body: `{ event, data }`, comments as `{ comment }`. */
+const eventsOf = (body) =>
+  body
+    .split('\n\n')
+    .filter((block) => block !== '')
+    .map((block) =>
+      Object.fromEntries(
+        block.split('\n').map((line) => {
+          const [, name, value] = line.match(/^(\w*): ?(.*)$/)
+          return [name || 'comment', value]
+        }),
+      ),
+    )
+
+const textOf = (events) =>
+  events
+    .filter(({ data, event }) => data && data !== '[DONE]' && !event)
+    .map(({ data }) => contentOf(JSON.parse(data)))
+    .join('')
+
+/** A request whose client leaves after the first bytes, or at once. */
+async function leave(url, afterBytes) {
+  const request = http.get(url)
+  request.on('error', () => {})
+  if (afterBytes) {
+    const [response] = await once(request, 'response')
+    response.on('error', () => {})
+    await once(response, 'data')
+  }
+  return request
+}
+
+/** An HTTP/2 session that ends with the test. */
+function over2(t, url) {
+  const session = http2.connect(url)
+  t.after(() => session.destroy())
+  return session
+}
+
+test('a piped stream has the wire shape of OpenAI, chunk by chunk as the provider sent it', async (t) => {
+  const { client } = await pair(t)
+  const { url, outcomes } = await serve(t, (res) => client.stream(REQUEST).pipe(res))
+  const response = await fetch(url)
+  const events = eventsOf(await response.text())
+  assert.equal(response.status, 200)
+  assert.equal(response.headers.get('content-type'), 'text/event-stream; charset=utf-8')
+  assert.equal(response.headers.get('cache-control'), 'no-cache, no-transform')
+  assert.equal(response.headers.get('x-accel-buffering'), 'no')
+  assert.equal(events.at(-1).data, '[DONE]')
+  assert.equal(textOf(events), ANSWER)
+  const chunks = events.slice(0, -1).map(({ data }) => JSON.parse(data))
+  assert.equal(chunks[0].choices[0].delta.role, 'assistant')
+  assert.equal(chunks.at(-1).choices[0].finish_reason, 'stop')
+  assert.deepEqual(outcomes, [{ outcome: 'complete' }])
+})
+
+test('the openai package reads it, and sees no seam where the provider cut it', async (t) => {
+  const { simulator, client } = await pair(t)
+  simulator.script({ pieces: PIECES, cut: { afterPieces: 3, how: 'reset' } })
+  const { url } = await serve(t, (res) => client.stream(REQUEST).pipe(res))
+  const openai = new OpenAI({ baseURL: url, apiKey: 'none', maxRetries: 0 })
+  let text = ''
+  for await (const chunk of await openai.chat.completions.create({ ...REQUEST, model: 'x', stream: true })) {
+    text += contentOf(chunk)
+  }
+  assert.equal(text, ANSWER)
+  assert.equal(simulator.requests.length, 2)
+})
+
+test('text arrives while the provider still writes', async (t) => {
+  const { simulator, client } = await pair(t)
+  simulator.script({ pieces: PIECES, cut: { afterPieces: 2, how: 'stall' } })
+  const { url } = await serve(t, (res) => client.stream(REQUEST).pipe(res))
+  const reader = (await fetch(url)).body.pipeThrough(new TextDecoderStream()).getReader()
+  let body = ''
+  while (!body.includes('ào, th')) body += (await reader.read()).value
+  assert.equal(simulator.requests[0].endedBy, 'open')
+  await reader.cancel()
+})
+
+for (const [name, scenario, status, type, options] of [
+  ['a refused request', { status: 400 }, 400, 'invalid_request_error'],
+  [
+    'a context that is too long',
+    { status: 400, body: { error: { code: 'context_length_exceeded', message: 'x' } } },
+    400,
+    'invalid_request_error',
+  ],
+  ['a model that is not there', { status: 404 }, 502, 'upstream_error'],
+  ['a refused key', { status: 401 }, 502, 'upstream_error'],
+  ['a rate limit', { status: 429, retryAfter: 7 }, 429, 'rate_limit_error'],
+  [
+    'an empty account',
+    { status: 429, body: { error: { code: 'insufficient_quota', message: 'x' } } },
+    503,
+    'service_unavailable',
+  ],
+  ['a server error', { status: 500 }, 502, 'upstream_error'],
+  ['a reset', { connectReset: true }, 502, 'upstream_error'],
+  ['silence', { silent: true }, 504, 'timeout', { firstTokenTimeoutMs: 20 }],
+  ['a page', { html: true }, 502, 'upstream_error'],
+]) {
+  test(`${name} before the first chunk is told with ${status}, as JSON without hosts or keys`, async (t) => {
+    const simulator = await provider(t, { default: scenario })
+    const client = clientOf(t, simulator, { maxRetries: 0, ...options })
+    const { url, outcomes } = await serve(t, (res) => client.stream(REQUEST).pipe(res))
+    const response = await fetch(url)
+    const text = await response.text()
+    assert.equal(response.status, status)
+    assert.equal(response.headers.get('content-type'), 'application/json; charset=utf-8')
+    assert.equal(response.headers.get('cache-control'), 'no-store')
+    assert.equal(response.headers.get('retry-after'), scenario.retryAfter ? '7' : null)
+    const { error } = JSON.parse(text)
+    assert.deepEqual(Object.keys(error), ['message', 'type', 'code', 'param'])
+    assert.equal(error.type, type)
+    assert.ok(!text.includes(String(simulator.port)) && !text.includes('127.0.0.1') && !text.includes(KEY))
+    assert.equal(outcomes[0].outcome, 'failed')
+    assert.equal(outcomes[0].error.code, error.code)
+  })
+}
+
+test('what failed last says what the status is when every attempt failed', async (t) => {
+  const simulator = await provider(t, { default: { status: 429, retryAfterMs: 1 } })
+  const client = clientOf(t, simulator, { maxRetries: 2 })
+  const { url, outcomes } = await serve(t, (res) => client.stream(REQUEST).pipe(res))
+  const response = await fetch(url)
+  assert.equal(response.status, 429)
+  assert.equal((await response.json()).error.code, 'RATE_LIMITED')
+  await until(() => outcomes.length === 1)
+  assert.equal(outcomes[0].error.code, 'RETRIES_EXHAUSTED')
+})
+
+test('a failure after the first chunk is an error event, and no [DONE] follows', async (t) => {
+  const { simulator, client } = await pair(t, { recovery: false })
+  simulator.setDefault({ pieces: PIECES, cut: { afterPieces: 3, how: 'reset' } })
+  const { url, outcomes } = await serve(t, (res) => client.stream(REQUEST).pipe(res))
+  const response = await fetch(url)
+  const events = eventsOf(await response.text())
+  assert.equal(response.status, 200)
+  assert.equal(textOf(events), PIECES.slice(0, 3).join(''))
+  const { event, data } = events.at(-1)
+  assert.equal(event, 'error')
+  assert.deepEqual(JSON.parse(data).error, {
+    message: 'The model could not answer; try again later.',
+    type: 'upstream_error',
+    code: 'STREAM_INTERRUPTED',
+    param: null,
+  })
+  assert.equal(outcomes[0].error.partial, PIECES.slice(0, 3).join(''))
+
+  const openai = new OpenAI({ baseURL: url, apiKey: 'none', maxRetries: 0 })
+  const stream = await openai.chat.completions.create({ ...REQUEST, model: 'x', stream: true })
+  const error = await failure(
+    stream.controller &&
+      (async () => {
+        for await (const _ of stream);
+      })(),
+  )
+  assert.ok(error instanceof OpenAI.APIError)
+  assert.equal(error.code, 'STREAM_INTERRUPTED')
+})
+
+test("the caller's own words reach the client; a fault in finding them costs nothing", async (t) => {
+  const { simulator, client } = await pair(t, { maxRetries: 0 })
+  simulator.setDefault({ status: 500 })
+  const words = [(error) => `Sorry (${error.status}).`, () => assert.fail('x'), () => 5]
+  const { url } = await serve(t, (res) => client.stream(REQUEST).pipe(res, { errorMessage: words.shift() }))
+  const said = []
+  const warned = once(process, 'warning')
+  while (words.length > 0) said.push((await (await fetch(url)).json()).error.message)
+  const standard = 'The model could not answer; try again later.'
+  assert.deepEqual(said, ['Sorry (500).', standard, standard])
+  assert.match((await warned)[0].message, /^errorMessage failed: /)
+})
+
+test('heartbeats fill the silence, and send the head', async (t) => {
+  const { simulator, client } = await pair(t, { maxRetries: 0 })
+  simulator.script({ pieces: PIECES, delayHeadersMs: 200 }, { status: 500, delayHeadersMs: 200 })
+  const { url, outcomes } = await serve(t, (res) => client.stream(REQUEST).pipe(res, { heartbeatMs: 10 }))
+  const events = eventsOf(await (await fetch(url)).text())
+  assert.deepEqual(events[0], { comment: 'heartbeat' })
+  assert.equal(textOf(events), ANSWER)
+  // After a heartbeat no status can be set any more.
+  const response = await fetch(url)
+  assert.equal(response.status, 200)
+  assert.equal(eventsOf(await response.text()).at(-1).event, 'error')
+  assert.deepEqual(
+    outcomes.map(({ outcome }) => outcome),
+    ['complete', 'failed'],
+  )
+})
+
+test('heartbeatMs: 0 sends none', async (t) => {
+  const { simulator, client } = await pair(t)
+  simulator.script({ pieces: PIECES, delayHeadersMs: 50 })
+  const { url } = await serve(t, (res) => client.stream(REQUEST).pipe(res, { heartbeatMs: 0 }))
+  assert.ok(eventsOf(await (await fetch(url)).text()).every(({ comment }) => comment === undefined))
+})
+
+for (const [when, scenario, afterBytes] of [
+  ['before the first token', { silent: true }, false],
+  ['in mid-answer', { pieces: PIECES, cut: { afterPieces: 2, how: 'stall' } }, true],
+]) {
+  test(`a client that goes away ${when} ends the call at the provider`, async (t) => {
+    const { simulator, client } = await pair(t)
+    simulator.script(scenario)
+    let stream
+    const { url, outcomes } = await serve(t, (res) => {
+      stream = client.stream(REQUEST)
+      return stream.pipe(res)
+    })
+    const request = await leave(url, afterBytes)
+    await until(() => simulator.requests.length === 1, 'the request')
+    request.destroy()
+    await until(() => simulator.requests[0].endedBy === 'client', 'the end of the call')
+    assert.deepEqual(outcomes, [{ outcome: 'disconnected' }])
+    assert.equal((await failure(stream.result)).name, 'AbortError')
+    assert.equal(simulator.requests.length, 1)
+    if (afterBytes) assert.equal(stream.snapshot().answer.text, PIECES.slice(0, 2).join(''))
+  })
+}
+
+test("onDisconnect: 'finish' lets the call run to its end, and its result is there", async (t) => {
+  const { simulator, client } = await pair(t)
+  // More pieces than may wait for a reader.
+  const text = 'word '.repeat(1000)
+  simulator.script({ text, pieceChars: 1, delayFirstTokenMs: 0, paceMs: 0 })
+  let stream
+  const { url, outcomes } = await serve(t, (res) => {
+    stream = client.stream(REQUEST)
+    return stream.pipe(res, { onDisconnect: 'finish' })
+  })
+  ;(await leave(url, true)).destroy()
+  await until(() => outcomes.length === 1)
+  assert.equal(outcomes[0].error, undefined)
+  assert.equal((await stream.result).text, text)
+  assert.equal(stream.snapshot().answer.text, text)
+  assert.equal(simulator.requests[0].endedBy, 'complete')
+})
+
+for (const [protocol, server, open] of [
+  ['HTTP/1.1', () => http.createServer(), async (url) => (await once(http.get(url), 'response'))[0]],
+  ['HTTP/2', () => http2.createServer(), async (url, t) => over2(t, url).request({ ':path': '/' })],
+]) {
+  test(`over ${protocol} a client that reads slowly slows the provider down`, async (t) => {
+    const { simulator, client } = await pair(t)
+    // Far more than the kernel buffers of three sockets.
+    simulator.script({ text: 'y'.repeat(20_000), pieceChars: 20_000, repeat: 6000 })
+    const { url, outcomes } = await serve(t, (res) => client.stream(REQUEST).pipe(res), server())
+    const response = await open(url, t)
+    response.pause()
+    await until(() => simulator.requests.length === 1)
+    // It stands still when everything between is full.
+    let before = -1
+    await until(async () => {
+      const sent = simulator.requests[0].bytesSent
+      const still = sent === before
+      before = sent
+      await new Promise((resolve) => setTimeout(resolve, 100))
+      return still && sent > 0
+    }, 'a stop')
+    assert.ok(before < 100_000_000, `${before} bytes were sent`)
+    assert.equal(simulator.requests[0].endedBy, 'open')
+    let received = 0
+    for await (const data of response) received += data.length
+    assert.ok(received > 120_000_000)
+    await until(() => outcomes.length === 1)
+    assert.deepEqual(outcomes, [{ outcome: 'complete' }])
+  })
+}
+
+test('what the caller has set stays, and middleware that compresses is flushed', async (t) => {
+  const { client } = await pair(t)
+  let flushed = 0
+  const { url } = await serve(t, (res) => {
+    res.statusCode = 201
+    res.setHeader('cache-control', 'private')
+    res.flush = () => flushed++
+    return client.stream(REQUEST).pipe(res)
+  })
+  const response = await fetch(url)
+  assert.equal(textOf(eventsOf(await response.text())), ANSWER)
+  assert.deepEqual([response.status, response.headers.get('cache-control')], [201, 'private'])
+  assert.ok(flushed > 0)
+})
+
+test('events of the caller may go before', async (t) => {
+  const { client } = await pair(t)
+  const { url } = await serve(t, (res) => {
+    res.writeHead(200, { 'content-type': 'text/event-stream' })
+    res.write('event: hello\ndata: {}\n\n')
+    return client.stream(REQUEST).pipe(res)
+  })
+  const events = eventsOf(await (await fetch(url)).text())
+  assert.equal(events[0].event, 'hello')
+  assert.equal(textOf(events), ANSWER)
+})
+
+test('it works over HTTP/2', async (t) => {
+  const { simulator, client } = await pair(t)
+  const { url, outcomes } = await serve(t, (res) => client.stream(REQUEST).pipe(res), http2.createServer())
+  const session = over2(t, url)
+  const request = session.request({ ':path': '/' })
+  let body = ''
+  for await (const data of request.setEncoding('utf8')) body += data
+  assert.equal(textOf(eventsOf(body)), ANSWER)
+
+  simulator.script({ pieces: PIECES, cut: { afterPieces: 2, how: 'stall' } })
+  const second = session.request({ ':path': '/' })
+  await once(second, 'data')
+  second.close(http2.constants.NGHTTP2_CANCEL)
+  await until(() => simulator.requests[1].endedBy === 'client', 'the end of the call')
+  assert.deepEqual(
+    outcomes.map(({ outcome }) => outcome),
+    ['complete', 'disconnected'],
+  )
+})
+
+test('what is wrong is refused with its name, and the stream is still to be read', async (t) => {
+  const { client } = await pair(t)
+  const { url, outcomes } = await serve(t, async (res) => {
+    const stream = client.stream(REQUEST)
+    const messages = []
+    for (const [target, options] of [
+      [{}, {}],
+      [undefined, {}],
+      [new Response('x'), {}],
+      [res, { heartbeatMs: -1 }],
+      [res, { onDisconnect: 'wait' }],
+      [res, { errorMessage: 'x' }],
+      [res, { timeout: 1 }],
+      [res, 5],
+    ]) {
+      const error = await failure(stream.pipe(target, options))
+      assert.ok(error instanceof TypeError)
+      assert.equal(error.code, 'INVALID_ARGUMENT')
+      messages.push(error.message.split(':')[0])
+    }
+    assert.deepEqual(messages, [
+      'res',
+      'res',
+      'res',
+      'heartbeatMs',
+      'onDisconnect',
+      'errorMessage',
+      'timeout',
+      'options',
+    ])
+    await stream.pipe(res)
+    assert.match((await failure(stream.pipe(res))).message, /has been ended/)
+    return 'fine'
+  })
+  assert.equal(textOf(eventsOf(await (await fetch(url)).text())), ANSWER)
+  await until(() => outcomes.length === 1)
+  assert.deepEqual(outcomes, ['fine'])
+})
+
+test('a client who left before the call began costs the provider nothing more', async (t) => {
+  const { simulator, client } = await pair(t)
+  const { url, outcomes } = await serve(t, async (res) => {
+    if (!res.destroyed) await once(res, 'close')
+    return client.stream(REQUEST).pipe(res)
+  })
+  const request = await leave(url, false)
+  await new Promise((resolve) => request.on('socket', (socket) => socket.once('connect', resolve)))
+  await new Promise((resolve) => setTimeout(resolve, 50))
+  request.destroy()
+  await until(() => outcomes.length === 1)
+  assert.deepEqual(outcomes, [{ outcome: 'disconnected' }])
+  assert.ok(simulator.requests.length <= 1)
+})

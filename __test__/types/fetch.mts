@@ -1,0 +1,23 @@
+// The SDKs' own types accept the fetch that is made here.
+import { createOpenAICompatible } from '@ai-sdk/openai-compatible'
+import { CircuitBreaker } from 'holysheep'
+import { createFetch, type FetchOptions, type HolySheepFetch } from 'holysheep/fetch'
+import OpenAI from 'openai'
+
+const options: FetchOptions = {
+  maxRetries: 2,
+  endpoints: [{ name: 'spare', baseUrl: 'https://spare.example/v1', apiKey: 'sk-spare' }],
+  fallbackModels: ['deepseek-v3.2'],
+  circuitBreaker: new CircuitBreaker(),
+  heartbeatMs: 0,
+  fetch: globalThis.fetch,
+}
+const fetch: HolySheepFetch = createFetch(options)
+
+export const openai = new OpenAI({ fetch, maxRetries: 0 })
+export const compatible = createOpenAICompatible({ name: 'x', baseURL: 'https://x.example/v1', fetch })
+export const standard: typeof globalThis.fetch = fetch
+export const spent = () => [...fetch.clients.values()].map((client) => client.cost().spentUsd)
+
+// @ts-expect-error: the base URL is the request's.
+createFetch({ baseUrl: 'https://x.example/v1' })

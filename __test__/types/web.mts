@@ -1,0 +1,29 @@
+// The ways to a browser, as they are meant to be used, and what they must refuse.
+import { createServer, type ServerResponse } from 'node:http'
+import { createSecureServer } from 'node:http2'
+import type { ChatStream, PipeOutcome } from 'holysheep'
+
+export async function pipes(stream: ChatStream, res: ServerResponse) {
+  createServer(async (_, response) => void (await stream.pipe(response)))
+  createSecureServer(async (_, response) => void (await stream.pipe(response)))
+  const { outcome, error }: PipeOutcome = await stream.pipe(res, {
+    heartbeatMs: 5000,
+    onDisconnect: 'finish',
+    errorMessage: (error) => `${error}`,
+  })
+  // @ts-expect-error: a web response is not written to
+  await stream.pipe(new Response())
+  // @ts-expect-error: no such word
+  await stream.pipe(res, { onDisconnect: 'wait' })
+  return outcome === 'failed' ? error : undefined
+}
+
+export function responds(stream: ChatStream): Response {
+  const text: ReadableStream<string> = stream.toReadableStream({ onDisconnect: 'abort' })
+  // @ts-expect-error: plain text has no comments
+  stream.toTextResponse({ heartbeatMs: 5 })
+  stream.toTextResponse({ status: 201, headers: new Headers() })
+  return text.locked
+    ? stream.toSSEResponse()
+    : stream.toSSEResponse({ headers: { 'x-a': 'b' }, heartbeatMs: 0, errorMessage: String })
+}

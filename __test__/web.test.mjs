@@ -1,0 +1,193 @@
+// A stream as a web `ReadableStream` or `Response`.
+import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
+import { test } from 'node:test'
+import { ANSWER, clientOf, contentOf, failure, PIECES, pair, provider, REQUEST, until } from './support/provider.mjs'
+
+const STALLED = { pieces: PIECES, cut: { afterPieces: 2, how: 'stall' } }
+const CUT = { pieces: PIECES, cut: { afterPieces: 3, how: 'reset' } }
+const BEFORE_CUT = PIECES.slice(0, 3).join('')
+
+/** The text in the chunks of a body of events. */
+const textOf = (body) =>
+  [...body.matchAll(/^data: (\{"id.*)$/gm)].map(([, json]) => contentOf(JSON.parse(json))).join('')
+
+/** The three ways to a body: what makes it, and the text in what it holds. */
+const WAYS = {
+  toReadableStream: { body: (stream, options) => stream.toReadableStream(options), text: (body) => body },
+  toTextResponse: { body: (stream, init) => decoded(stream.toTextResponse(init)), text: (body) => body },
+  toSSEResponse: { body: (stream, init) => decoded(stream.toSSEResponse(init)), text: textOf },
+}
+const decoded = (response) => response.body.pipeThrough(new TextDecoderStream())
+
+async function collect(body) {
+  let all = ''
+  for await (const text of body) all += text
+  return all
+}
+
+for (const [name, { body, text }] of Object.entries(WAYS)) {
+  test(`${name}() has the whole answer, without a seam where the provider cut it`, async (t) => {
+    const { simulator, client } = await pair(t)
+    simulator.script(CUT)
+    assert.equal(text(await collect(body(client.stream(REQUEST)))), ANSWER)
+    assert.equal(simulator.requests.length, 2)
+  })
+
+  test(`${name}() has the whole answer when it is made later than the stream`, async (t) => {
+    const { client } = await pair(t)
+    const stream = client.stream(REQUEST)
+    await new Promise((resolve) => setTimeout(resolve, 30))
+    assert.equal(text(await collect(body(stream))), ANSWER)
+  })
+
+  test(`${name}(): cancelling the body ends the call at the provider`, async (t) => {
+    const { simulator, client } = await pair(t)
+    simulator.script(STALLED)
+    const stream = client.stream(REQUEST)
+    const reader = body(stream).getReader()
+    await reader.read()
+    await reader.cancel()
+    await until(() => simulator.requests[0].endedBy === 'client', 'the end of the call')
+    assert.equal((await failure(stream.result)).name, 'AbortError')
+  })
+
+  test(`${name}({ onDisconnect: 'finish' }): a cancelled body lets the call run to its end`, async (t) => {
+    const { simulator, client } = await pair(t)
+    simulator.script({ text: 'word '.repeat(1000), pieceChars: 1 })
+    const stream = client.stream(REQUEST)
+    const reader = body(stream, { onDisconnect: 'finish' }).getReader()
+    await reader.read()
+    await reader.cancel()
+    assert.equal((await stream.result).text, 'word '.repeat(1000))
+    assert.equal(stream.snapshot().answer.text, 'word '.repeat(1000))
+    assert.equal(simulator.requests[0].endedBy, 'complete')
+  })
+
+  test(`${name}() slows the provider down for a reader who does not read`, async (t) => {
+    const { simulator, client } = await pair(t)
+    simulator.script({ text: 'y'.repeat(20_000), pieceChars: 20_000, repeat: 4000 })
+    const reader = body(client.stream(REQUEST)).getReader()
+    await reader.read()
+    let before = -1
+    await until(async () => {
+      const sent = simulator.requests[0].bytesSent
+      const still = sent === before
+      before = sent
+      await new Promise((resolve) => setTimeout(resolve, 100))
+      return still && sent > 0
+    }, 'a stop')
+    assert.ok(before < 75_000_000, `${before} bytes were sent`)
+    await reader.cancel()
+  })
+
+  test(`${name}() takes the stream: it is not read twice, and wrong options do not take it`, async (t) => {
+    const { client } = await pair(t)
+    const stream = client.stream(REQUEST)
+    for (const [options, named] of [
+      [{ onDisconnect: 'stop' }, 'onDisconnect'],
+      [{ heartbeat: 1 }, 'heartbeat'],
+      ['x', name === 'toReadableStream' ? 'options' : 'init'],
+    ]) {
+      assert.throws(() => body(stream, options), { code: 'INVALID_ARGUMENT', message: new RegExp(`^${named}: `) })
+    }
+    const first = body(stream)
+    assert.throws(() => stream.textStream[Symbol.asyncIterator](), /read already/)
+    assert.throws(() => body(stream), /read already/)
+    assert.equal(text(await collect(first)), ANSWER)
+  })
+}
+
+test('a text response is plain text that nothing on the way may hold back', async (t) => {
+  const { client } = await pair(t)
+  const response = client.stream(REQUEST).toTextResponse()
+  assert.equal(response.status, 200)
+  assert.equal(response.headers.get('content-type'), 'text/plain; charset=utf-8')
+  assert.equal(response.headers.get('cache-control'), 'no-cache, no-transform')
+  assert.equal(await response.text(), ANSWER)
+})
+
+test('an event response ends with [DONE], and its first chunk has the role', async (t) => {
+  const { client } = await pair(t)
+  const response = client.stream(REQUEST).toSSEResponse()
+  assert.equal(response.headers.get('content-type'), 'text/event-stream; charset=utf-8')
+  assert.equal(response.headers.get('x-accel-buffering'), 'no')
+  const body = await response.text()
+  assert.match(body, /^data: \{.*"role":"assistant"/)
+  assert.match(body, /"finish_reason":"stop".*\n\ndata: \[DONE\]\n\n$/)
+})
+
+test("status and headers are the caller's, who may replace ours", async (t) => {
+  const { client } = await pair(t)
+  const headers = { 'x-trace': 'a', 'Cache-Control': 'private' }
+  for (const make of ['toTextResponse', 'toSSEResponse']) {
+    const response = client.stream(REQUEST)[make]({ status: 202, statusText: 'Fine', headers })
+    const { status, statusText } = response
+    assert.deepEqual([status, statusText], [202, 'Fine'])
+    assert.deepEqual([response.headers.get('x-trace'), response.headers.get('cache-control')], ['a', 'private'])
+    await response.body.cancel()
+  }
+})
+
+test('an event response tells every failure in its body, before the first chunk and after', async (t) => {
+  const simulator = await provider(t)
+  const client = clientOf(t, simulator, { maxRetries: 0, recovery: false })
+  for (const [scenario, code, text] of [
+    [{ status: 429, retryAfter: 90 }, 'RATE_LIMITED', ''],
+    [CUT, 'STREAM_INTERRUPTED', BEFORE_CUT],
+  ]) {
+    simulator.script(scenario)
+    const body = await client
+      .stream(REQUEST)
+      .toSSEResponse({ errorMessage: (error) => `told: ${error.code}` })
+      .text()
+    assert.equal(textOf(body), text)
+    const [, json] = body.match(/\n?event: error\ndata: (.*)\n\n$/)
+    const { message, code: told } = JSON.parse(json).error
+    assert.deepEqual([message, told], [`told: ${code}`, code])
+  }
+})
+
+test('a text body breaks off with the failure', async (t) => {
+  const { simulator, client } = await pair(t, { recovery: false })
+  simulator.script(CUT, CUT)
+  const reader = client.stream(REQUEST).toReadableStream().getReader()
+  let text = ''
+  const error = await failure(
+    (async () => {
+      for (let { done, value } = await reader.read(); !done; { done, value } = await reader.read()) text += value
+    })(),
+  )
+  assert.equal(error.code, 'STREAM_INTERRUPTED')
+  assert.equal(text, BEFORE_CUT)
+  const broken = await failure(client.stream(REQUEST).toTextResponse().text())
+  assert.equal(broken.code, 'STREAM_INTERRUPTED')
+})
+
+test('heartbeats fill the silence of an event response', async (t) => {
+  const { simulator, client } = await pair(t)
+  simulator.script({ pieces: PIECES, delayHeadersMs: 100 })
+  const body = await client.stream(REQUEST).toSSEResponse({ heartbeatMs: 10 }).text()
+  assert.ok(body.startsWith(': heartbeat\n\n'))
+  assert.equal(textOf(body), ANSWER)
+})
+
+test('heartbeats do not pile up for who does not read', async (t) => {
+  const { simulator, client } = await pair(t)
+  simulator.script({ silent: true })
+  const reader = client.stream(REQUEST).toSSEResponse({ heartbeatMs: 5 }).body.getReader()
+  await new Promise((resolve) => setTimeout(resolve, 400))
+  let waiting = 0
+  const turn = () => new Promise((resolve) => setImmediate(resolve, 'empty'))
+  while ((await Promise.race([reader.read(), turn()])) !== 'empty') waiting++
+  assert.ok(waiting > 0 && waiting < 10, `${waiting} were waiting`)
+  await reader.cancel()
+})
+
+test('what is documented as a default is the one in force', () => {
+  const read = (name) => readFileSync(new URL(`../${name}`, import.meta.url), 'utf8')
+  const [types, source] = [read('web.d.ts'), read('src/js/web.ts')]
+  const documented = (name) => types.match(new RegExp(`@default (\\S+)\\s*\\*/\\n  ${name}\\?`))[1]
+  assert.equal(documented('heartbeatMs'), source.match(/HEARTBEAT_MS = (\S+)/)[1].replace('_', ''))
+  assert.equal(documented('onDisconnect'), source.match(/ON_DISCONNECT = (\S+)/)[1])
+})

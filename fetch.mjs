@@ -1,0 +1,3 @@
+import fetch from './dist/fetch/index.js'
+
+export const { createFetch } = fetch

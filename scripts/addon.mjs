@@ -1,0 +1,47 @@
+// Builds the addon that is published into the package of its platform, and checks what it asks of the system:
+// `node scripts/addon.mjs [PLATFORM]`, by default this machine's. A platform is named as its package is:
+// linux-x64-gnu. The addons for Linux are linked by zig, on any machine; the others are built on their own system.
+import { copyFileSync, existsSync, mkdirSync, statSync } from 'node:fs'
+import { join } from 'node:path'
+import { compare, newestGlibc, requirements } from './elf.mjs'
+import { bin, INSTALL, root, run } from './lib.mjs'
+import { GLIBC, makePackages, platformOf } from './platforms.mjs'
+import { withZig } from './zig.mjs'
+
+const MAX_BYTES = 7e6
+
+const platform = platformOf(process.argv[2])
+const [linux, gnu] = [platform.name.startsWith('linux-'), platform.name.endsWith('-gnu')]
+if (!existsSync(join(root, 'node_modules'))) run('npm', INSTALL)
+makePackages()
+const out = join('target/addons', platform.name)
+const target = gnu ? `${platform.triple}.${GLIBC}` : platform.triple
+run(
+  bin('napi'),
+  [
+    ...['build', '--platform', '--profile', 'dist', '--target', target, ...(linux ? ['--cross-compile'] : [])],
+    ...['--no-js', '--output-dir', out, '--dts', 'index.d.ts', '--', '--locked', '--lib'],
+  ],
+  { env: linux ? withZig() : process.env },
+)
+copyFileSync(join(root, out, platform.addon), platform.path)
+// The types of the addon are the same on every platform, and the TypeScript is compiled against them.
+mkdirSync(join(root, 'native'), { recursive: true })
+copyFileSync(join(root, out, 'index.d.ts'), join(root, 'native/index.d.ts'))
+
+const problems = []
+const { size } = statSync(platform.path)
+console.log(`${platform.addon}: ${(size / 1e6).toFixed(2)} MB`)
+if (size > MAX_BYTES) problems.push(`has ${size} bytes; at most ${MAX_BYTES}`)
+if (linux) {
+  // What every system with that C library has.
+  const known = gnu ? /^(lib(c|m|dl|rt|pthread)\.so\.\d|ld-linux-.*)$/ : /^libc\.(musl-.*\.)?so/
+  const { libraries } = requirements(platform.path)
+  const glibc = newestGlibc(platform.path)
+  console.log(`needs ${libraries.join(', ')}; newest glibc: ${glibc.join('.')}`)
+  for (const library of libraries) if (!known.test(library)) problems.push(`needs ${library}`)
+  if (compare(glibc, GLIBC.split('.').map(Number)) > 0)
+    problems.push(`needs glibc ${glibc.join('.')}; at most ${GLIBC}`)
+}
+for (const problem of problems) console.error(`${platform.addon} ${problem}`)
+if (problems.length > 0) process.exit(1)

@@ -1,0 +1,45 @@
+// The platforms that there is a package for, and where their packages are put together.
+import { copyFileSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { bin, root, run } from './lib.mjs'
+
+export const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
+
+/** The oldest glibc that an addon may ask for: that of Debian 10 and RHEL 8. */
+export const GLIBC = '2.28'
+
+const SYSTEMS = { linux: 'linux', darwin: 'darwin', windows: 'win32' }
+const ARCHITECTURES = { x86_64: 'x64', aarch64: 'arm64' }
+
+/**
+ * Every platform of `napi.targets`, under the name that napi-rs gives it; `path` is where its addon is once it is
+ * built.
+ */
+export const platforms = manifest.napi.targets.map((triple) => {
+  const [architecture, , system, abi] = triple.split('-')
+  const name = [SYSTEMS[system], ARCHITECTURES[architecture], abi].filter(Boolean).join('-')
+  const addon = `${manifest.napi.binaryName}.${name}.node`
+  const folder = join(root, 'npm', name)
+  return { triple, name, packageName: `${manifest.name}-${name}`, addon, folder, path: join(folder, addon) }
+})
+
+/** The platform of a name; without one, this machine's. */
+export function platformOf(name = platformHere()) {
+  const found = platforms.find((platform) => platform.name === name)
+  if (!found) throw new Error(`got '${name}'; accepted: ${platforms.map((platform) => platform.name).join(', ')}`)
+  return found
+}
+
+function platformHere() {
+  const { platform, arch } = process
+  if (platform === 'linux') {
+    return `linux-${arch}-${process.report.getReport().header.glibcVersionRuntime ? 'gnu' : 'musl'}`
+  }
+  return platform === 'win32' ? `win32-${arch}-msvc` : `${platform}-${arch}`
+}
+
+/** Makes npm/PLATFORM/package.json of every platform. */
+export function makePackages() {
+  run(bin('napi'), ['create-npm-dirs', '--npm-dir', 'npm'], { stdio: ['ignore', 'ignore', 'inherit'] })
+  for (const { folder } of platforms) copyFileSync(join(root, 'LICENSE'), join(folder, 'LICENSE'))
+}

@@ -1,0 +1,45 @@
+// A registry on loopback that has the packages which were just packed, and no others.
+import { createHash } from 'node:crypto'
+import { existsSync, readFileSync } from 'node:fs'
+import { createServer } from 'node:http'
+import { join } from 'node:path'
+import { root } from './lib.mjs'
+
+/**
+ * Serves the packages of these manifests out of pack/. `taken` has the names of the tarballs that were asked for,
+ * `unknown` the names of packages that it does not have.
+ */
+export async function startRegistry(manifests) {
+  const taken = []
+  const unknown = []
+  const server = createServer((request, response) => {
+    const [, name, , file] = decodeURIComponent(request.url).split('/')
+    const tarball = (manifest) => join(root, 'pack', `${manifest.name}-${manifest.version}.tgz`)
+    const manifest = manifests.find((one) => one.name === name)
+    if (file) taken.push(name)
+    if (!manifest || (file && !existsSync(tarball(manifest)))) {
+      if (!manifest) unknown.push(name)
+      response.writeHead(404, { 'content-type': 'application/json' }).end('{}')
+    } else if (file) {
+      response.end(readFileSync(tarball(manifest)))
+    } else {
+      // Of a platform that was not packed here there is no more than the entry; npm must not want more either.
+      const bytes = existsSync(tarball(manifest)) ? readFileSync(tarball(manifest)) : Buffer.alloc(0)
+      const dist = {
+        tarball: `${url}${name}/-/${name}-${manifest.version}.tgz`,
+        integrity: `sha512-${createHash('sha512').update(bytes).digest('base64')}`,
+      }
+      response.writeHead(200, { 'content-type': 'application/json' })
+      response.end(
+        JSON.stringify({
+          name,
+          'dist-tags': { latest: manifest.version },
+          versions: { [manifest.version]: { ...manifest, dist } },
+        }),
+      )
+    }
+  })
+  await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const url = `http://127.0.0.1:${server.address().port}/`
+  return { url, taken, unknown, close: () => server.close() }
+}
