@@ -54,10 +54,7 @@ export async function simulate(args: string[]): Promise<void> {
     apiKey: values.key,
     default: values.default === undefined ? undefined : (json('default', values.default) as object),
   })
-  const simulator = await startSimulator(options).catch((error: Error & { code?: string }) => {
-    // An address that is taken or not there is no fault of the program.
-    throw error.code === 'INTERNAL' ? new UsageError(error.message) : error
-  })
+  const simulator = await startSimulator(options)
   simulator.script(...script)
   process.stdout.write(`listening on ${simulator.url}\n`)
   if (simulator.certificate) process.stdout.write(simulator.certificate)
