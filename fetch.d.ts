@@ -1,7 +1,8 @@
 /**
  * A WHATWG `fetch` that runs on the engine: `new OpenAI({ fetch, maxRetries: 0 })` and
  * `createOpenAICompatible({ fetch })` get retries, limits, breakers, fallbacks, stage timeouts and mid-stream recovery
- * with no other change. docs/sdks.md says what holds for which request.
+ * with no other change; so do `createOpenAI({ fetch })` (Responses) and `new Anthropic({ fetch })`
+ * (Messages). docs/sdks.md says what holds for which request.
  */
 import type { ClientOptions, HolySheepStreamingClient } from './index'
 

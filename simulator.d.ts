@@ -1,8 +1,9 @@
 /// <reference lib="esnext.disposable" />
 /**
  * An OpenAI-compatible provider that misbehaves on request: for the demo, for tests of applications,
- * and for benchmarks. It listens on loopback unless told otherwise. A request can bring a scenario of its own, as JSON
- * in the header `x-simulate`.
+ * and for benchmarks. It answers chat completions, OpenAI's Responses and Anthropic's Messages, and
+ * listens on loopback unless told otherwise. A request can bring a scenario of its own, as JSON in the
+ * header `x-simulate`.
  */
 
 /** One request's script. Everything is optional and can be combined. */

@@ -186,7 +186,7 @@ test('heartbeats do not pile up for who does not read', async (t) => {
 
 test('what is documented as a default is the one in force', () => {
   const read = (name) => readFileSync(new URL(`../${name}`, import.meta.url), 'utf8')
-  const [types, source] = [read('web.d.ts'), read('src/js/web.ts')]
+  const [types, source] = [read('types/web.d.ts'), read('src/js/web.ts')]
   const documented = (name) => types.match(new RegExp(`@default (\\S+)\\s*\\*/\\n  ${name}\\?`))[1]
   assert.equal(documented('heartbeatMs'), source.match(/HEARTBEAT_MS = (\S+)/)[1].replace('_', ''))
   assert.equal(documented('onDisconnect'), source.match(/ON_DISCONNECT = (\S+)/)[1])

@@ -17,7 +17,7 @@ use super::limiter::NativeLimiter;
 use super::runtime;
 use crate::config::{BreakerChoice, ClientConfig, Endpoint, Own};
 use crate::engine::test_clock::{following, in_background};
-use crate::engine::{Call, ChatRequest, Client, Snapshot, certificates, health, transport};
+use crate::engine::{Call, ChatRequest, Client, Dialect, Snapshot, certificates, health, transport};
 use crate::error::{Error, Kind};
 
 #[napi]
@@ -40,6 +40,8 @@ pub struct Terms {
     pub resumes: Option<String>,
     /// The JSON of an [`Aside`], where there is something to say.
     pub aside: Option<String>,
+    /// `responses` or `messages`; without, chat completions.
+    pub dialect: Option<String>,
 }
 
 /// What the package itself says of a call: out of the reach of a caller's object of options.
@@ -140,7 +142,7 @@ impl NativeClient {
         options: String,
         terms: Terms,
     ) -> napi::Result<u32> {
-        let Terms { whole, events, judges, resumes, aside } = terms;
+        let Terms { whole, events, judges, resumes, aside, dialect } = terms;
         let client = self.current();
         let aside = Aside::parse(aside.as_deref())?;
         let given = parse(&options)?;
@@ -150,7 +152,8 @@ impl NativeClient {
         options.prompt_tokens = aside.prompt_tokens;
         options.own = aside.own.as_ref().map(Own::of);
         let resumes = resumes.as_deref().map(Snapshot::parse).transpose().or_throw()?;
-        let call = Call::new(ChatRequest::parse(&request).or_throw()?, options, resumes);
+        let dialect = dialect.as_deref().map_or(Ok(Dialect::Chat), Dialect::named).or_throw()?;
+        let call = Call::new(ChatRequest::parse_as(dialect, &request).or_throw()?, options, resumes);
         client.check_model(&call.request).or_throw()?;
         let outlet = hub.hub.open(events, judges);
         let (id, state) = (outlet.id, Arc::clone(&outlet.state));

@@ -55,7 +55,7 @@ pub fn session_id() -> String {
 /// `previous_ms` is the wait before that one, which decorrelated jitter looks at.
 #[napi(catch_unwind)]
 pub fn backoff_delay(options: String, retry: u32, previous_ms: Option<f64>) -> napi::Result<f64> {
-    let options = RetryConfig::read("retry", &parse(&options)?).or_throw()?;
+    let options = RetryConfig::read("", &parse(&options)?).or_throw()?;
     let previous = previous_ms.map(|ms| {
         let bad = || Error::invalid("previousMs", ms, "milliseconds from 0");
         Duration::try_from_secs_f64(ms / 1000.0).map_err(|_| bad())

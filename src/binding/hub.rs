@@ -1,19 +1,19 @@
 //! Delivery to one JavaScript thread: pieces, ends and errors of all its calls in one queue, and at
 //! most one wake-up under way.
 //!
-//! Tokio tasks append records. The first one arms the queue; a pacer wakes JavaScript, the first
-//! time at once and then at most once a millisecond. JavaScript takes a bounded batch, and as long as
-//! there is more it comes back for it by itself (`setImmediate`), so that a burst cannot hold the
+//! Tokio tasks append records ([`super::queue`]). The first one arms the queue: JavaScript is woken at
+//! once, or, while many calls stream, at most once a millisecond. It takes a bounded batch, and as long
+//! as there is more it comes back for it by itself (`setImmediate`), so that a burst cannot hold the
 //! event loop. A call that is far ahead of JavaScript waits, and with it its socket.
 //!
 //! Facts behind this shape: many wake-ups cost more than any format; a ThreadsafeFunction (TSFN)
 //! looked at by the loop costs at every turn, so there is one; ends travel with the pieces because
 //! with separate TSFNs a promise can resolve before its last pieces.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
+use std::mem;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -24,6 +24,7 @@ use napi_derive::napi;
 use tokio::sync::{Notify, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
+use super::queue::{Batch, MAX_RECORDS, Pending, Queue, Record, WORDS, Wake};
 use super::{runtime, start_in_order};
 use crate::engine::clock;
 use crate::engine::event::Event;
@@ -31,51 +32,12 @@ use crate::engine::live::Live;
 use crate::engine::sink::{Sink, Wants};
 use crate::error::Error;
 
-/// The shortest time between two wake-ups.
-const GAP: Duration = Duration::from_millis(1);
-/// The most records of one batch; the shared array has room for as many.
-const MAX_RECORDS: usize = 4096;
-/// A batch is closed when its text has reached this many bytes. Small, because a piece of text that
-/// JavaScript keeps can pin its whole batch.
-const MAX_TEXT: usize = 32 * 1024;
 /// How far, in bytes, one call may be ahead of JavaScript before it waits.
 const MAX_AHEAD: usize = 64 * 1024;
 /// Words before the records in the shared array: their number, and whether there is more.
 const HEADER: usize = 2;
 
-/// What a record is. `src/js/hub.ts` has the same numbers.
-#[derive(Clone, Copy)]
-pub enum Record {
-    Piece = 0,
-    Complete = 1,
-    End = 2,
-    Error = 3,
-    Event = 4,
-    /// A question: does this error count as a failure? Answered with `NativeHub.answer`.
-    Judge = 5,
-    /// What was handed over is void.
-    Restart = 6,
-}
-
-type Wake = ThreadsafeFunction<(), UnknownReturnValue, (), Status, false, true, 0>;
-
-#[derive(Default)]
-struct Batch {
-    text: String,
-    /// Call, kind, length in UTF-16 units; three words a record.
-    records: Vec<u32>,
-    non_ascii: bool,
-}
-
-#[derive(Default)]
-struct Queue {
-    batches: VecDeque<Batch>,
-    /// JavaScript has been or will be woken, or comes by itself.
-    armed: bool,
-    /// How many batches were begun.
-    begun: u64,
-    spare: Option<Batch>,
-}
+type Waker = ThreadsafeFunction<(), UnknownReturnValue, (), Status, false, true, 0>;
 
 /// The queue of one JavaScript thread.
 pub struct Hub {
@@ -85,7 +47,7 @@ pub struct Hub {
     notify: Notify,
     /// How many batches JavaScript has taken.
     taken: watch::Sender<u64>,
-    wake: OnceLock<Wake>,
+    wake: OnceLock<Waker>,
     /// The environment is going away.
     shutdown: CancellationToken,
 }
@@ -106,52 +68,28 @@ pub struct CallState {
 }
 
 impl Hub {
-    fn push(&self, id: u32, record: Record, text: &str) -> u64 {
-        let ascii = text.is_ascii();
-        let length = if ascii { text.len() } else { text.encode_utf16().count() };
-        let (begun, wake) = {
-            let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
-            let full = queue
-                .batches
-                .back()
-                .is_none_or(|batch| batch.records.len() >= 3 * MAX_RECORDS || batch.text.len() >= MAX_TEXT);
-            if full {
-                let batch = queue.spare.take().unwrap_or_default();
-                queue.batches.push_back(batch);
-                queue.begun += 1;
-            }
-            if let Some(batch) = queue.batches.back_mut() {
-                batch.text.push_str(text);
-                batch.records.extend_from_slice(&[id, record as u32, length as u32]);
-                batch.non_ascii |= !ascii;
-            }
-            (queue.begun, !std::mem::replace(&mut queue.armed, true))
-        };
-        if wake {
-            self.notify.notify_one();
+    /// Hands over what a call has collected, and wakes JavaScript where that is due. Returns the batch
+    /// that it is in.
+    fn push(&self, pending: &mut Pending, ends: bool) -> u64 {
+        let (batch, wake) = self.queue().push(pending, ends, clock::instant);
+        match wake {
+            Wake::No => {}
+            Wake::Now => self.wake(),
+            Wake::Later => self.notify.notify_one(),
         }
-        begun
+        batch
     }
 
-    fn take(&self) -> Option<(Batch, bool)> {
-        let (batch, more, taken) = {
-            let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
-            let batch = queue.batches.pop_front();
-            let more = !queue.batches.is_empty();
-            queue.armed = more;
-            (batch, more, queue.begun - queue.batches.len() as u64)
-        };
-        self.taken.send_replace(taken);
-        batch.map(|batch| (batch, more))
+    fn wake(&self) {
+        let Some(wake) = self.wake.get() else { return };
+        if wake.call((), ThreadsafeFunctionCallMode::NonBlocking) != Status::Ok {
+            // The environment is closing: nobody will take anything any more.
+            self.shutdown.cancel();
+        }
     }
 
-    fn recycle(&self, mut batch: Batch) {
-        if batch.text.capacity() <= 2 * MAX_TEXT {
-            batch.text.clear();
-            batch.records.clear();
-            batch.non_ascii = false;
-            self.queue.lock().unwrap_or_else(PoisonError::into_inner).spare = Some(batch);
-        }
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Enters a call. It ends with one record [`Record::End`] or [`Record::Error`].
@@ -167,7 +105,7 @@ impl Hub {
             answer: Mutex::default(),
         });
         self.calls.lock().unwrap_or_else(PoisonError::into_inner).insert(id, Arc::clone(&state));
-        Outlet { hub: Arc::clone(self), id, state, events, judges, ahead: Mutex::new((0, 0)) }
+        Outlet { hub: Arc::clone(self), id, state, events, judges, collected: Mutex::default() }
     }
 
     fn call(&self, id: u32) -> Option<Arc<CallState>> {
@@ -175,23 +113,18 @@ impl Hub {
     }
 }
 
-/// Wakes JavaScript when there is something, and not too often.
+/// Wakes JavaScript where that has to wait.
 #[allow(clippy::disallowed_methods)] // It paces the delivery, not a call.
 async fn pacer(hub: Arc<Hub>) {
-    let mut next = clock::instant();
     loop {
         tokio::select! {
             () = hub.notify.notified() => {}
             () = hub.shutdown.cancelled() => return,
         }
-        tokio::time::sleep_until(next).await;
-        next = clock::instant() + GAP;
-        let Some(wake) = hub.wake.get() else { continue };
-        if wake.call((), ThreadsafeFunctionCallMode::NonBlocking) != Status::Ok {
-            // The environment is closing: nobody will take anything any more.
-            hub.shutdown.cancel();
-            return;
-        }
+        let due = hub.queue().due();
+        tokio::time::sleep_until(due).await;
+        hub.queue().wakes(clock::instant());
+        hub.wake();
     }
 }
 
@@ -202,9 +135,17 @@ pub struct Outlet {
     pub state: Arc<CallState>,
     events: bool,
     judges: bool,
+    collected: Mutex<Collected>,
+}
+
+/// What a call has for JavaScript, and how far it is ahead of it.
+#[derive(Default)]
+struct Collected {
+    pending: Pending,
     /// Bytes handed over since it was last known that JavaScript had taken everything, and the batch
     /// that the last of them is in.
-    ahead: Mutex<(usize, u64)>,
+    ahead: usize,
+    batch: u64,
 }
 
 impl CallState {
@@ -219,9 +160,20 @@ impl Outlet {
     /// still be asked for.
     pub fn end(self, result: std::result::Result<String, Error>) {
         match result {
-            Ok(json) => self.hub.push(self.id, Record::End, &json),
-            Err(error) => self.hub.push(self.id, Record::Error, &super::errors::record(&error).to_string()),
+            Ok(json) => self.push(Record::End, &json, true),
+            Err(error) => self.push(Record::Error, &super::errors::record(&error).to_string(), true),
         };
+    }
+
+    fn collected(&self) -> MutexGuard<'_, Collected> {
+        self.collected.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Hands over a record, behind what was collected.
+    fn push(&self, record: Record, text: &str, ends: bool) {
+        let mut collected = self.collected();
+        collected.pending.batch.push(self.id, record, text);
+        collected.batch = self.hub.push(&mut collected.pending, ends);
     }
 }
 
@@ -231,26 +183,33 @@ impl Sink for Outlet {
     }
 
     fn piece(&self, piece: &str) {
-        let batch = self.hub.push(self.id, Record::Piece, piece);
-        let mut ahead = self.ahead.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut collected = self.collected();
+        collected.pending.batch.push(self.id, Record::Piece, piece);
         // A record costs more than its bytes.
-        *ahead = (ahead.0 + piece.len() + 16, batch);
+        collected.ahead += piece.len() + 16;
+    }
+
+    fn flush(&self) {
+        let mut collected = self.collected();
+        if !collected.pending.batch.is_empty() {
+            collected.batch = self.hub.push(&mut collected.pending, false);
+        }
     }
 
     fn complete(&self, text: &str) {
         // Whoever had the pieces has the text.
         let text = if self.wants() == Wants::Nothing { text } else { "" };
-        self.hub.push(self.id, Record::Complete, text);
+        self.push(Record::Complete, text, false);
     }
 
     fn restart(&self) {
-        self.hub.push(self.id, Record::Restart, "");
+        self.push(Record::Restart, "", false);
     }
 
     fn event(&self, event: Event) {
         if self.events {
             // Strings and numbers always encode.
-            self.hub.push(self.id, Record::Event, &serde_json::to_string(&event).unwrap_or_default());
+            self.push(Record::Event, &serde_json::to_string(&event).unwrap_or_default(), false);
         }
     }
 
@@ -260,22 +219,23 @@ impl Sink for Outlet {
         }
         let (sender, answer) = oneshot::channel();
         *self.state.answer.lock().unwrap_or_else(PoisonError::into_inner) = Some(sender);
-        self.hub.push(self.id, Record::Judge, &super::errors::record(error).to_string());
+        self.push(Record::Judge, &super::errors::record(error).to_string(), false);
         // Without an answer the call is over on the other side: it counts for nothing.
         Some(async move { answer.await.unwrap_or(false) }.boxed())
     }
 
     fn ready(&self) -> Option<BoxFuture<'_, ()>> {
-        let (bytes, batch) = *self.ahead.lock().unwrap_or_else(PoisonError::into_inner);
-        if bytes < MAX_AHEAD && !self.state.paused.load(Ordering::Acquire) {
+        let ahead = self.collected().ahead;
+        if ahead < MAX_AHEAD && !self.state.paused.load(Ordering::Acquire) {
             return None;
         }
         let wait = async move {
-            if bytes >= MAX_AHEAD {
+            if ahead >= MAX_AHEAD {
                 let mut taken = self.hub.taken.subscribe();
+                let batch = self.collected().batch;
                 // An error means that the hub is gone, and then nothing waits any more.
                 let _ = taken.wait_for(|taken| *taken >= batch).await;
-                self.ahead.lock().unwrap_or_else(PoisonError::into_inner).0 = 0;
+                self.collected().ahead = 0;
             }
             loop {
                 let resumed = self.state.resumed.notified();
@@ -295,6 +255,8 @@ pub struct NativeHub {
     pub(super) hub: Arc<Hub>,
     shared: Uint32Array,
     in_flight: u32,
+    /// The batch that was taken last, for its memory.
+    spare: Batch,
 }
 
 #[napi]
@@ -306,7 +268,7 @@ impl NativeHub {
             return Err(napi::Error::from_reason("the shared array is too small"));
         }
         let hub = Arc::new(Hub {
-            queue: Mutex::default(),
+            queue: Mutex::new(Queue::new(clock::instant())),
             calls: Mutex::default(),
             next_id: AtomicU32::new(1),
             notify: Notify::new(),
@@ -315,42 +277,40 @@ impl NativeHub {
             shutdown: CancellationToken::new(),
         });
         // The TSFN holds nothing of ours: no cycle keeps the process alive.
-        let wake: Wake = wake.build_threadsafe_function::<()>().weak::<true>().build()?;
+        let wake: Waker = wake.build_threadsafe_function::<()>().weak::<true>().build()?;
         let _ = hub.wake.set(wake);
         // `worker.terminate()` and `process.exit()`: every task of this environment ends.
         env.add_env_cleanup_hook(hub.shutdown.clone(), |shutdown| shutdown.cancel())?;
         runtime().spawn(pacer(Arc::clone(&hub)));
-        Ok(NativeHub { hub, shared, in_flight: 0 })
+        Ok(NativeHub { hub, shared, in_flight: 0, spare: Batch::default() })
     }
 
     /// How many words the shared array needs.
     #[napi]
     pub fn shared_words() -> u32 {
-        (HEADER + 3 * MAX_RECORDS) as u32
+        (HEADER + WORDS * MAX_RECORDS) as u32
     }
 
-    /// Takes a batch: its text, with its records in the shared array.
-    #[napi(ts_return_type = "string")]
-    pub fn take<'env>(&mut self, env: &'env Env) -> Result<Unknown<'env>> {
-        let (batch, more) = self.hub.take().unwrap_or_default();
+    /// Takes a batch: the text of its short records joined, those of the others as strings of their own
+    /// into `own`, and the records into the shared array.
+    #[napi(ts_return_type = "string", ts_args_type = "own: string[]")]
+    pub fn take<'env>(&mut self, env: &'env Env, own: Unknown<'env>) -> Result<Unknown<'env>> {
+        let (batch, more, taken) = self.hub.queue().take(mem::take(&mut self.spare));
+        self.hub.taken.send_replace(taken);
         // SAFETY: JavaScript reads the array on this thread only, after this call.
         let shared = unsafe { self.shared.as_mut() };
-        shared[0] = (batch.records.len() / 3) as u32;
+        shared[0] = (batch.words.len() / WORDS) as u32;
         shared[1] = u32::from(more);
-        shared[HEADER..HEADER + batch.records.len()].copy_from_slice(&batch.records);
-        let mut text = std::ptr::null_mut();
-        // SAFETY: the pointer and the length are those of a live string, which both calls copy.
-        let status = unsafe {
-            let (bytes, length) = (batch.text.as_ptr().cast(), batch.text.len() as isize);
-            match batch.non_ascii {
-                true => sys::napi_create_string_utf8(env.raw(), bytes, length, &mut text),
-                false => sys::napi_create_string_latin1(env.raw(), bytes, length, &mut text),
-            }
-        };
-        check_status!(status)?;
-        self.hub.recycle(batch);
-        // SAFETY: a value that was just made in this environment.
-        Ok(unsafe { Unknown::from_raw_unchecked(env.raw(), text) })
+        shared[HEADER..HEADER + batch.words.len()].copy_from_slice(&batch.words);
+        for (index, text) in batch.own().enumerate() {
+            let text = string(env, text, text.is_ascii())?;
+            // SAFETY: two values of this environment.
+            let status = unsafe { sys::napi_set_element(env.raw(), own.raw(), index as u32, text.raw()) };
+            check_status!(status)?;
+        }
+        let text = string(env, &batch.text, !batch.non_ascii)?;
+        self.spare = batch;
+        Ok(text)
     }
 
     /// A call has begun: the process stays alive until it has ended.
@@ -437,4 +397,19 @@ impl NativeHub {
             call.resumed.notify_waiters();
         }
     }
+}
+
+fn string<'env>(env: &'env Env, text: &str, ascii: bool) -> Result<Unknown<'env>> {
+    let mut made = std::ptr::null_mut();
+    // SAFETY: the pointer and the length are those of a live string, which both calls copy.
+    let status = unsafe {
+        let (bytes, length) = (text.as_ptr().cast(), text.len() as isize);
+        match ascii {
+            true => sys::napi_create_string_latin1(env.raw(), bytes, length, &mut made),
+            false => sys::napi_create_string_utf8(env.raw(), bytes, length, &mut made),
+        }
+    };
+    check_status!(status)?;
+    // SAFETY: a value that was just made in this environment.
+    Ok(unsafe { Unknown::from_raw_unchecked(env.raw(), made) })
 }

@@ -9,6 +9,7 @@ pub mod helpers;
 mod hub;
 mod limiter;
 pub mod network;
+mod queue;
 mod simulator;
 
 use std::sync::OnceLock;

@@ -70,6 +70,8 @@ pub const REFILL_RATE: f64 = 10.0;
 
 /// The largest line of an event stream, in bytes.
 pub const MAX_LINE: usize = 1024 * 1024;
+/// The longest answer in one piece that is passed on, in bytes.
+pub const MAX_WHOLE: usize = 64 * 1024 * 1024;
 /// How many bytes before its first token are kept of an answer that races with another.
 pub const MAX_PEEK: usize = 256 * 1024;
 /// How many first-token times of a model are needed before their 95th percentile means something.

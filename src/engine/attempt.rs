@@ -1,6 +1,8 @@
 //! One attempt: a stream read to its end. Before that it was opened ([`super::opening`]).
 
+use std::future::poll_fn;
 use std::ops::ControlFlow;
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,9 +13,11 @@ use super::bill::Bill;
 use super::clock::{self, timeout_at};
 use super::delivery::Delivery;
 use super::opening::Opened;
+use super::waits::Deadline;
 use crate::config::{Completion, defaults as d};
 use crate::error::{Error, Kind, Phase, Result};
 use crate::transport::Body;
+use crate::wire::dialect::Dialect;
 use crate::wire::{chat, provider_error, sse};
 
 /// What one attempt is told.
@@ -28,6 +32,8 @@ pub struct Settings {
     pub asked_for_usage: bool,
     /// An event that is no JSON is passed over.
     pub skip_malformed: bool,
+    /// The answer comes in one piece, in this dialect.
+    pub whole: Option<Dialect>,
 }
 
 /// What one attempt has come to so far; readable when its future was dropped.
@@ -48,6 +54,7 @@ pub struct Attempt<'a> {
     pub delivery: Delivery<'a>,
     /// It only looks for the first token.
     pub peeks: bool,
+    pub reader: chat::Reader,
 }
 
 /// What is left of a body when the answer has been read.
@@ -71,6 +78,9 @@ impl Attempt<'_> {
     /// Reads the answer to its end.
     pub async fn read(&mut self, opened: Opened) -> Result<()> {
         let Opened { mut body, first_token_until, .. } = opened;
+        if let Some(dialect) = self.settings.whole {
+            return self.read_whole(dialect, body).await;
+        }
         match self.read_stream(&mut body, first_token_until).await? {
             Rest::Usage(parser) => self.drain(parser, body).await,
             Rest::Connection => keep_connection(body),
@@ -89,6 +99,7 @@ impl Attempt<'_> {
         let idle = self.settings.idle_timeout;
         // Idle is between two reads: many servers send the head at once and then think.
         let mut idle_until = None;
+        let mut deadline = Deadline::new(first_token_until);
         loop {
             let token_until = self.delivery.progress.first_token.is_none().then_some(first_token_until);
             let (until, phase) = match (token_until, idle_until) {
@@ -99,7 +110,17 @@ impl Attempt<'_> {
             // Held text may not wait for the next read.
             let splice_until = self.delivery.splice.as_ref().and_then(|splice| splice.deadline());
             let splice_until = splice_until.map(clock::instant_at).filter(|at| *at < until);
-            let Ok(read) = timeout_at(splice_until.unwrap_or(until), body.next()).await else {
+            let until = splice_until.unwrap_or(until);
+            let delivery = &mut self.delivery;
+            let next = poll_fn(|context| {
+                if let Poll::Ready(read) = body.poll_next_unpin(context) {
+                    return Poll::Ready(Some(read));
+                }
+                // All that has come is taken in: now it is handed over.
+                delivery.flush();
+                deadline.poll(until, context).map(|()| None)
+            });
+            let Some(read) = next.await else {
                 if splice_until.is_some() {
                     if let Err(End::Failed(error)) = self.delivery.splice_timeout() {
                         return Err(error);
@@ -117,7 +138,9 @@ impl Attempt<'_> {
                 },
                 Some(Err(error)) => Some(End::Failed(error)),
                 None => {
-                    match parser.finish(|event| self.on_event(&event)) {
+                    let finished = parser.finish(|event| self.on_event(&event));
+                    self.delivery.flush();
+                    match finished {
                         Ok(Some(End::Failed(error))) => return Err(error),
                         Ok(Some(End::FirstToken)) => {}
                         Ok(Some(End::Done)) => self.ended(true)?,
@@ -126,6 +149,9 @@ impl Attempt<'_> {
                     return Ok(Rest::Nothing);
                 }
             };
+            if end.is_some() {
+                self.delivery.flush();
+            }
             match end {
                 // What follows the last finish reason is no error.
                 Some(End::Failed(_)) if self.delivery.journal.is_complete() => {
@@ -146,6 +172,7 @@ impl Attempt<'_> {
             }
             if let Some(ready) = self.delivery.sink.ready() {
                 let since = clock::instant();
+                self.delivery.flush();
                 ready.await;
                 // The time that a slow consumer took is not the server's.
                 first_token_until += clock::instant().saturating_duration_since(since);
@@ -159,6 +186,9 @@ impl Attempt<'_> {
         if self.delivery.journal.is_complete() || (done && self.settings.completion == Completion::Lenient) {
             return self.finished();
         }
+        if let Some(events) = &self.delivery.events {
+            return Err(super::dialect::truncated(events.terminal()));
+        }
         let what = if done { "sent [DONE]" } else { "ended" };
         Err(Error::new(
             Kind::Truncated,
@@ -169,7 +199,7 @@ impl Attempt<'_> {
         ))
     }
 
-    fn finished(&mut self) -> Result<()> {
+    pub(super) fn finished(&mut self) -> Result<()> {
         self.delivery.finished().map_err(|end| match end {
             End::Failed(error) => error,
             End::Done | End::FirstToken => {
@@ -183,12 +213,11 @@ impl Attempt<'_> {
     async fn drain(&mut self, mut parser: sse::Parser, mut body: Body) {
         let until = clock::instant() + d::DRAIN;
         while self.settings.asked_for_usage && self.delivery.journal.usage.is_none() {
-            match timeout_at(until, body.next()).await {
-                Ok(Some(Ok(bytes))) => match parser.feed(&bytes, |event| self.on_event(&event)) {
-                    Ok(sse::Fed::All) => {}
-                    _ => break,
-                },
-                _ => return,
+            let Ok(Some(Ok(bytes))) = timeout_at(until, body.next()).await else { return };
+            let fed = parser.feed(&bytes, |event| self.on_event(&event));
+            self.delivery.flush();
+            if !matches!(fed, Ok(sse::Fed::All)) {
+                break;
             }
         }
         keep_connection(body);
@@ -196,7 +225,10 @@ impl Attempt<'_> {
 
     /// Takes in one event.
     fn on_event(&mut self, event: &sse::Event<'_>) -> ControlFlow<End> {
-        let chunk = match chat::read(event.event, &event.data) {
+        if self.delivery.events.is_some() {
+            return self.on_passed_event(event);
+        }
+        let chunk = match self.reader.read(event.event, &event.data) {
             Ok(chat::Read::Chunk(chunk)) => chunk,
             Ok(chat::Read::Other) => return ControlFlow::Continue(()),
             Ok(chat::Read::Done) => return ControlFlow::Break(End::Done),

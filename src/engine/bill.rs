@@ -98,6 +98,15 @@ impl Bill {
     }
 }
 
+impl Bill {
+    /// Counts text that an event in another dialect brings.
+    pub fn count_text(&mut self, text: &str) -> std::result::Result<(), Error> {
+        let Some(open) = self.0.as_mut().filter(|open| open.price.is_some()) else { return Ok(()) };
+        open.received.text(text);
+        open.measure()
+    }
+}
+
 impl Open {
     fn measure(&mut self) -> Result<()> {
         let refusal = match self.meter {

@@ -31,6 +31,7 @@ use crate::policy::plan::{self, Failure, Plan, Step, Stop};
 use crate::policy::route;
 use crate::session::journal::Journal;
 use crate::session::snapshot::Snapshot;
+use crate::wire::dialect::Events;
 
 /// One route of this call.
 pub(super) struct Route {
@@ -59,6 +60,8 @@ pub(super) struct Running<'a> {
     pub routes: Vec<Route>,
     pub requests: Requests<'a>,
     pub journal: Journal,
+    /// In a dialect whose events are handed on as they are.
+    pub events: Option<Box<dyn Events>>,
     pub attempts: Vec<AttemptRecord>,
     pub previous: Option<Previous>,
     /// The turn, and in it the attempt, that is under way.
@@ -112,6 +115,7 @@ impl<'a> Running<'a> {
             routes,
             requests: Requests::new(&call.request, call.options.idempotency_key.as_deref(), goes_on),
             journal: Journal::new(call.request.choices()),
+            events: call.request.dialect().events(),
             attempts: Vec::new(),
             previous: None,
             engaged: None,
@@ -368,7 +372,8 @@ impl<'a> Running<'a> {
                 if !partial.is_empty() || error.kind == Kind::Interrupted {
                     error.partial = Some(partial.clone());
                 }
-                if self.call.live.has_begun() {
+                // What goes on elsewhere is taken apart here: events that only pass are not.
+                if self.events.is_none() && self.call.live.has_begun() {
                     error.snapshot = Some(self.call.live.json());
                 }
                 if let Some(last) = self.attempts.last()

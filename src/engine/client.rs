@@ -23,6 +23,7 @@ use super::metrics::Metrics;
 use super::models::Told;
 use super::route::EndpointState;
 use super::sink::Sink;
+use super::waits::within;
 use crate::config::{CallConfig, ClientConfig};
 use crate::error::{Error, Kind, Phase, Result};
 use crate::session::snapshot::Snapshot;
@@ -165,15 +166,17 @@ impl Client {
         self.metrics.begun();
         self.untold.update(std::mem::take).into_iter().for_each(|event| sink.event(event));
         let mut running = Running::new(self, &call, sink, id, started, rng);
-        let outcome = tokio::select! {
-            biased;
-            () = self.closed.cancelled() => Err(Error::new(Kind::Closed, "the client was closed")),
-            () = cancel.cancelled() => Err(Error::new(Kind::Aborted, "the call was aborted")),
-            () = sleep_until(total.map(|total| started + total)) => {
-                Err(Error::timeout(Phase::Total, total.unwrap_or_default()))
-            }
-            outcome = running.run() => outcome,
+        let frame = async {
+            Err(tokio::select! {
+                biased;
+                () = self.closed.cancelled() => Error::new(Kind::Closed, "the client was closed"),
+                () = cancel.cancelled() => Error::new(Kind::Aborted, "the call was aborted"),
+                () = sleep_until(total.map(|total| started + total)) => {
+                    Error::timeout(Phase::Total, total.unwrap_or_default())
+                }
+            })
         };
+        let outcome = within(frame, running.run()).await;
         running.finish(outcome)
     }
 }

@@ -13,11 +13,14 @@ use crate::error::{Error, Kind};
 use crate::session::journal::Journal;
 use crate::session::splice::{Contradiction, Splice};
 use crate::wire::chat;
+use crate::wire::dialect::Events;
 
 /// More role-only chunks than any provider sends.
-const MAX_HELD_CHUNKS: usize = 64;
+pub(super) const MAX_HELD_CHUNKS: usize = 64;
+/// How many chunks are collected before they are handed over, where as many come at once.
+const MAX_COLLECTED: u32 = 64;
 
-type Step = std::result::Result<(), End>;
+pub(super) type Step = std::result::Result<(), End>;
 
 pub struct Delivery<'a> {
     pub sink: &'a dyn Sink,
@@ -45,11 +48,50 @@ pub struct Delivery<'a> {
     /// Chunks before the first token (a bare role): handed over with it, so that until then another
     /// attempt can take over unseen.
     pub held: Vec<String>,
+    /// Chunks since [`Delivery::flush`], and pieces that [`Live`] shows.
+    pub collected: u32,
+    pub shown: u64,
+    /// In a dialect whose events are handed on as they are.
+    pub events: Option<&'a mut Box<dyn Events>>,
 }
 
 impl Delivery<'_> {
     /// Takes in one chunk. `raw` is its JSON.
     pub fn chunk(&mut self, chunk: &chat::Chunk<'_>, raw: &str) -> Step {
+        self.collected += 1;
+        let step = self.take_in(chunk, raw);
+        if self.collected >= MAX_COLLECTED {
+            self.flush();
+        }
+        step
+    }
+
+    /// Hands over what was collected. To be called before anything is waited for.
+    pub fn flush(&mut self) {
+        if self.collected == 0 {
+            return;
+        }
+        self.collected = 0;
+        // First: what the consumer has is never more than the snapshot.
+        self.show();
+        self.sink.flush();
+    }
+
+    /// Brings the text that [`Live`] shows up to date. While an attempt runs it only grows.
+    fn show(&mut self) {
+        let new = self.progress.pieces - std::mem::replace(&mut self.shown, self.progress.pieces);
+        if new == 0 {
+            return;
+        }
+        let text = &self.journal.first().text;
+        self.live.update(|live| {
+            let from = live.answer.text.len();
+            live.answer.text.push_str(text.get(from..).unwrap_or_default());
+            live.answer.pieces += new;
+        });
+    }
+
+    fn take_in(&mut self, chunk: &chat::Chunk<'_>, raw: &str) -> Step {
         let complete = self.journal.is_complete();
         self.identify(chunk);
         if let Some(usage) = chunk.usage.filter(|usage| usage.get() != "null") {
@@ -188,7 +230,7 @@ impl Delivery<'_> {
     }
 
     /// Text of a continuation, or of a first attempt.
-    fn new_text(&mut self, index: u32, text: &str, verbatim: bool) -> Step {
+    pub(super) fn new_text(&mut self, index: u32, text: &str, verbatim: bool) -> Step {
         if !(self.expects_tool_call && index == 0) {
             self.text(index, text, verbatim);
             return Ok(());
@@ -206,7 +248,7 @@ impl Delivery<'_> {
     }
 
     /// Whatever the splice still holds is decided and goes on.
-    fn end_text(&mut self) -> Step {
+    pub(super) fn end_text(&mut self) -> Step {
         let Some(splice) = &mut self.splice else { return Ok(()) };
         let rest = splice.finish(clock::now()).map_err(|e| contradiction(&e))?;
         self.new_text(0, &rest, false)
@@ -235,13 +277,10 @@ impl Delivery<'_> {
         }
         if index == 0 {
             self.progress.pieces += 1;
-            self.live.update(|live| {
-                live.answer.text.push_str(text);
-                live.answer.pieces += 1;
-            });
         }
         match self.sink.wants() {
             Wants::Text if index == 0 => self.hand_over(text),
+            Wants::Chunks if !verbatim && self.events.is_some() => self.hand_over_text(text),
             Wants::Chunks if !verbatim => self.hand_over_made(index, json!({ "content": text }), None),
             // The chunk goes out as a whole, or nobody asked.
             _ => {}
@@ -317,7 +356,10 @@ impl Delivery<'_> {
     pub fn splice_timeout(&mut self) -> Step {
         let Some(splice) = &mut self.splice else { return Ok(()) };
         let text = splice.timeout(clock::now()).map_err(|e| contradiction(&e))?;
-        self.new_text(0, &text, false)
+        self.collected += 1;
+        let step = self.new_text(0, &text, false);
+        self.flush();
+        step
     }
 
     /// The answer is whole: whatever is held goes out.
@@ -330,6 +372,7 @@ impl Delivery<'_> {
         }
         self.release();
         self.progress.complete = true;
+        self.show();
         let first = self.journal.first();
         self.live.update(|live| live.answer.finish(first));
         self.sink.complete(&first.text);
@@ -342,19 +385,19 @@ impl Delivery<'_> {
         self.hand_over(&chunk);
     }
 
-    fn hand_over(&mut self, piece: &str) {
+    pub(super) fn hand_over(&mut self, piece: &str) {
         *self.committed = true;
         self.sink.piece(piece);
     }
 
-    fn release(&mut self) {
+    pub(super) fn release(&mut self) {
         for chunk in std::mem::take(&mut self.held) {
             self.hand_over(&chunk);
         }
     }
 }
 
-fn contradiction(contradiction: &Contradiction) -> End {
+pub(super) fn contradiction(contradiction: &Contradiction) -> End {
     let message = format!("the continuation does not fit what was delivered: {contradiction}");
     End::Failed(Error::new(Kind::Contradiction, message))
 }

@@ -14,6 +14,7 @@ mod closing;
 mod cost;
 pub mod decide;
 mod delivery;
+mod dialect;
 pub mod event;
 pub mod health;
 mod hedge;
@@ -33,6 +34,7 @@ mod stopping;
 #[allow(clippy::disallowed_methods)] // It stands in for time.
 pub mod test_clock;
 mod turn;
+mod waits;
 
 pub use answer::Answer;
 pub use client::{Call, Client, session_id};
@@ -48,6 +50,7 @@ pub use crate::session::snapshot::Snapshot;
 pub use crate::transport::http::transport;
 pub use crate::transport::trust::{self, certificates};
 pub use crate::wire::chat::ChatRequest;
+pub use crate::wire::dialect::Dialect;
 pub use crate::wire::retry_after;
 
 #[cfg(test)]

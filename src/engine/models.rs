@@ -16,6 +16,7 @@ use crate::error::{Error, Kind, Phase, Result};
 use crate::policy::catalogue::nearest;
 use crate::transport::{Method, Request, Response};
 use crate::wire::chat::ChatRequest;
+use crate::wire::dialect::Dialect;
 use crate::wire::provider_error;
 
 /// The path below the base URL.
@@ -80,7 +81,13 @@ impl Client {
         Ok(Request {
             method: Method::GET,
             url: format!("{}{PATH}", endpoint.url),
-            headers: request::common_headers(endpoint, &call.headers, "application/json", &id)?,
+            headers: request::common_headers(
+                Dialect::Chat,
+                endpoint,
+                &call.headers,
+                "application/json",
+                &id,
+            )?,
             body: bytes::Bytes::new(),
             options: self.transport_options(call.connect_timeout),
             on_sent,

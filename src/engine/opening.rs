@@ -26,8 +26,9 @@ use crate::error::{Error, Kind, Phase, Result};
 use crate::session::journal::Journal;
 use crate::store::Slot;
 use crate::transport::{Body, HeaderMap, Request, Response, Transport};
+use crate::wire::dialect::Dialect;
 use crate::wire::telling::telling;
-use crate::wire::{limits, provider_error, retry_after, secrets};
+use crate::wire::{chat, limits, provider_error, retry_after, secrets};
 
 /// What an opening has found out so far; readable when its future was dropped.
 #[derive(Clone, Default)]
@@ -97,7 +98,11 @@ impl Opening {
         }
         let content_type = text(&headers, "content-type").unwrap_or_default().to_ascii_lowercase();
         let kind = content_type.split(';').next().unwrap_or_default().trim();
-        if !matches!(kind, "" | "text/event-stream" | "text/plain" | "application/octet-stream") {
+        let expected: &[&str] = match self.settings.whole.is_some() {
+            true => &["", "application/json"],
+            false => &["", "text/event-stream", "text/plain", "application/octet-stream"],
+        };
+        if !expected.contains(&kind) {
             return Err(self.told(self.not_a_stream(status, kind, &headers, body, until).await));
         }
         Ok(Opened { settings: self.settings, body, first_token_until: until })
@@ -111,13 +116,15 @@ impl Opening {
         let id = ["x-request-id", "request-id"].iter().find_map(|name| text(&response.headers, name));
         self.head.update(|head| {
             head.status = Some(response.status);
-            head.request_id = id.map(|id| match &self.key {
-                Some(key) => secrets::without(id, key.expose()),
-                None => id.to_owned(),
-            });
+            let masked = |text: &str| match &self.key {
+                Some(key) => secrets::without(text, key.expose()),
+                None => text.to_owned(),
+            };
+            head.request_id = id.map(masked);
             let pairs = response.headers.iter();
             let pairs = pairs.filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)));
             head.headers = telling(pairs);
+            head.headers.iter_mut().for_each(|(_, text)| *text = masked(text));
         });
         let header = |name: &str| text(&response.headers, name).map(str::to_owned);
         let limits = limits::parse(&header, clock::now());
@@ -159,13 +166,13 @@ impl Opening {
         let what = match kind {
             "text/html" => "an HTML page",
             "application/json" => "a JSON document",
+            "text/event-stream" => "an event stream",
             other => other,
         };
+        let expected = if self.settings.whole.is_some() { "a JSON document" } else { "an event stream" };
         let mut error = Error::new(
             Kind::Malformed,
-            format!(
-                "expected an event stream, got {what} (status {status}): is the base URL that of an API?"
-            ),
+            format!("expected {expected}, got {what} (status {status}): is the base URL that of an API?"),
         );
         error.status = Some(status);
         error.request_id = self.request_id();
@@ -197,6 +204,7 @@ fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
 /// What a look at an answer has to know of its call.
 #[derive(Clone, Copy)]
 pub struct Peek {
+    pub dialect: Dialect,
     pub choices: usize,
     pub hold_tool_calls: bool,
 }
@@ -209,6 +217,7 @@ impl Opened {
         let Opened { settings, body, first_token_until } = self;
         let mut tee = Tee { body: body.fuse(), read: Vec::new(), bytes: 0, is_full: false };
         let mut journal = Journal::new(peek.choices);
+        let mut events = peek.dialect.events();
         let mut progress = Progress { request_id, ..Progress::default() };
         let delivery = Delivery {
             sink: &Nowhere,
@@ -225,8 +234,11 @@ impl Opened {
             spent: None,
             splice: None,
             held: Vec::new(),
+            collected: 0,
+            shown: 0,
+            events: events.as_mut(),
         };
-        let mut attempt = Attempt { settings, delivery, peeks: true };
+        let mut attempt = Attempt { settings, delivery, peeks: true, reader: chat::Reader::default() };
         let result = attempt.read_stream(&mut tee, first_token_until).await;
         if !tee.is_full {
             result?;

@@ -13,6 +13,7 @@ use crate::session::journal::Journal;
 use crate::session::prompts::{self, Style};
 use crate::session::snapshot::{Part, Snapshot};
 use crate::session::splice::{Expect, Limits, Seam, Splice};
+use crate::wire::dialect::Dialect;
 
 /// What a call remembers of its breaks.
 #[derive(Default)]
@@ -85,6 +86,10 @@ impl Running<'_> {
     /// Why this answer cannot be continued; `None` where it can.
     pub(super) fn hindrance(&self) -> Option<String> {
         let request = &self.call.request;
+        if let Some(events) = &self.events {
+            let why = events.hindrance().or_else(|| request.dialect().hindrance(request));
+            return why.map(str::to_owned);
+        }
         let choice = self.journal.first();
         if request.choices() > 1 {
             return Some("an answer of several choices (n) cannot be continued".into());
@@ -119,6 +124,13 @@ impl Running<'_> {
         }
         let options = &self.call.options.recovery;
         self.journal.begin_again();
+        let style = self.style(place);
+        // Nothing can follow white space at the end of a prefill.
+        let trims = style == Style::Prefill && self.call.request.dialect() == Dialect::Messages;
+        if let Some(events) = &mut self.events {
+            let text = &self.journal.first().text;
+            events.begin_again(if trims { &text[text.trim_end().len()..] } else { "" });
+        }
         let text = &self.journal.first().text;
         self.recovery.begun_at = text.len();
         if text.is_empty() {
@@ -130,8 +142,8 @@ impl Running<'_> {
             let splice = Splice::new(text, limits, Expect::Restart);
             return Form { splice: Some(splice), ..Form::original(true) };
         }
-        let style = self.style(place);
-        let prompt = prompts::continuation(self.call.request.messages(), text, style);
+        let partial: &str = if trims { text.trim_end() } else { text };
+        let prompt = prompts::continuation(&self.call.request.conversation(), partial, style);
         let expect = prompt.anchor.map_or(Expect::Continuation, Expect::Anchor);
         let received = received(text, self.recovery.pieces);
         Form {
@@ -145,6 +157,7 @@ impl Running<'_> {
 
     fn begin_anew(&mut self) {
         self.journal = Journal::new(self.call.request.choices());
+        self.events = self.call.request.dialect().events();
         let recovery = &mut self.recovery;
         recovery.begun_at = 0;
         recovery.pieces = 0;
@@ -156,8 +169,9 @@ impl Running<'_> {
 
     /// The style of the next continuation: the caller's, then those that this route has not refused.
     fn style(&self, place: usize) -> Style {
-        let first = self.call.options.recovery.style;
-        let mut order = std::iter::once(first).chain(first.fallbacks().iter().copied());
+        let asked = self.call.options.recovery.style;
+        let (first, others) = super::dialect::styles(self.call.request.dialect(), asked);
+        let mut order = std::iter::once(first).chain(others.iter().copied());
         order.find(|style| !self.recovery.refused.contains(&(place, *style))).unwrap_or(first)
     }
 
@@ -237,7 +251,9 @@ impl Running<'_> {
             choice.finish_reason = Some("length".to_owned());
             choice.tool_calls.clear();
         }
-        if self.sink.wants() == Wants::Chunks {
+        if let Some(events) = &mut self.events {
+            events.cut_short().iter().for_each(|event| self.sink.piece(&event.sse()));
+        } else if self.sink.wants() == Wants::Chunks {
             self.sink.piece(&self.journal.chunk(0, serde_json::json!({}), Some("length")));
             if let Some(usage) = self.recovery.spent.as_ref().filter(|_| self.call.request.wants_usage()) {
                 self.sink.piece(&self.journal.usage_chunk(usage));

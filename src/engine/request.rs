@@ -8,6 +8,7 @@ use crate::config::{Endpoint, Own, Secret};
 use crate::error::{Error, Kind, Result};
 use crate::transport::{HeaderMap, HeaderName, HeaderValue};
 use crate::wire::chat::{ChatRequest, Instead};
+use crate::wire::dialect::Dialect;
 use crate::wire::secrets;
 
 #[derive(Clone)]
@@ -123,6 +124,7 @@ fn value(text: &str) -> Result<HeaderValue> {
 
 /// The headers of every request to an endpoint: its own, the call's, its key.
 pub fn common_headers(
+    dialect: Dialect,
     endpoint: &Endpoint,
     extra: &[(String, String)],
     accept: &'static str,
@@ -135,10 +137,14 @@ pub fn common_headers(
         })?;
         headers.insert(name, value(text)?);
     }
+    for (name, text) in dialect.headers() {
+        headers.entry(*name).or_insert(HeaderValue::from_static(text));
+    }
     if let Some(key) = &endpoint.key {
-        let mut bearer = value(&format!("Bearer {}", key.expose()))?;
-        bearer.set_sensitive(true);
-        headers.insert("authorization", bearer);
+        let (name, scheme) = dialect.key_header();
+        let mut secret = value(&format!("{scheme}{}", key.expose()))?;
+        secret.set_sensitive(true);
+        headers.insert(name, secret);
     }
     headers.insert("accept", HeaderValue::from_static(accept));
     headers.insert("x-client-request-id", value(request_id)?);
@@ -148,16 +154,17 @@ pub fn common_headers(
 /// The headers of one attempt.
 pub fn headers(
     endpoint: &Endpoint,
-    extra: &[(String, String)],
+    call: &Call,
     idempotency_key: &str,
     request_id: &str,
-    session_id: &str,
     attempt: u32,
 ) -> Result<HeaderMap> {
-    let mut headers = common_headers(endpoint, extra, "text/event-stream", request_id)?;
+    let accept = if call.request.is_streamed() { "text/event-stream" } else { "application/json" };
+    let mut headers =
+        common_headers(call.request.dialect(), endpoint, &call.options.headers, accept, request_id)?;
     headers.insert("content-type", HeaderValue::from_static("application/json"));
     headers.insert("idempotency-key", value(idempotency_key)?);
-    headers.insert("x-session-id", value(session_id)?);
+    headers.insert("x-session-id", value(&call.session_id)?);
     headers.insert("x-holysheep-attempt", attempt.into());
     Ok(headers)
 }
@@ -201,6 +208,7 @@ pub fn without_key(mut error: Error, endpoint: &Endpoint, own: Option<&Own>) -> 
         for text in fields.into_iter().chain([&mut said.request_id]) {
             *text = text.as_deref().map(|text| secrets::without(text, key));
         }
+        said.headers.iter_mut().for_each(|(_, text)| *text = secrets::without(text, key));
     }
     error
 }

@@ -21,6 +21,8 @@ pub trait Sink: Send + Sync {
     fn wants(&self) -> Wants;
     /// One piece of text, or one chunk as JSON, as [`Sink::wants`] says.
     fn piece(&self, piece: &str);
+    /// What [`Sink::piece`] was given may be collected until here: called before the engine waits.
+    fn flush(&self) {}
     /// Every piece has been handed over; this is their sum. The result follows when the usage is there.
     fn complete(&self, text: &str);
     /// What was handed over so far is void: the answer begins anew (`recovery: { mode: 'restart' }`).

@@ -29,7 +29,7 @@ use crate::policy::deadline;
 use crate::policy::plan::Reason;
 use crate::store::Slot;
 use crate::transport::{Method, Request};
-use crate::wire::chat::Instead;
+use crate::wire::chat::{self, Instead};
 
 /// What a turn holds until it is closed: outside of its future, so that a call whose time runs out in
 /// the middle can still say what was learned.
@@ -206,9 +206,12 @@ impl<'a> Running<'a> {
         let request_id = random_id("req_", &mut self.rng);
         let number = (self.attempts.len() + usize::from(self.current.is_some())) as u32 + 1;
         let name = endpoint.model(&route.model);
-        let asks_usage = !route.endpoint.refuses_usage.load(Ordering::Relaxed);
+        let dialect = self.call.request.dialect();
+        let whole = !self.call.request.is_streamed();
+        let asks_usage = !dialect.is_passed_on() && !route.endpoint.refuses_usage.load(Ordering::Relaxed);
         let session = self.call.session_id.as_str();
-        let named_session = endpoint.session_field && !route.endpoint.refuses_session.load(Ordering::Relaxed);
+        let names_session = endpoint.session_field && !dialect.is_passed_on();
+        let named_session = names_session && !route.endpoint.refuses_session.load(Ordering::Relaxed);
         let target = Target {
             place,
             endpoint: &endpoint.name,
@@ -225,9 +228,8 @@ impl<'a> Running<'a> {
             _ => self.requests.encode(target, &mut self.rng),
         };
         let own = own(self.client, self.call, place);
-        let mut headers =
-            request::headers(&endpoint, &options.headers, &encoded.key, &request_id, session, number)?;
-        let mut url = format!("{}{}", endpoint.url, crate::wire::chat::PATH);
+        let mut headers = request::headers(&endpoint, self.call, &encoded.key, &request_id, number)?;
+        let mut url = format!("{}{}", endpoint.url, dialect.path());
         if let Some(own) = own {
             request::add_own(&mut headers, &mut url, own)?;
         }
@@ -240,7 +242,9 @@ impl<'a> Running<'a> {
             reason: why,
         });
         let started = clock::instant();
-        let stretch = if others == 0 && options.stretch_last_route { d::LAST_ROUTE_STRETCH } else { 1 };
+        // The head of an answer in one piece comes when all of it is written.
+        let long = whole || (others == 0 && options.stretch_last_route);
+        let stretch = if long { d::LAST_ROUTE_STRETCH } else { 1 };
         let settings = Settings {
             first_token_timeout: options.first_token_timeout.saturating_mul(stretch),
             share: self.share(others),
@@ -248,6 +252,7 @@ impl<'a> Running<'a> {
             completion: endpoint.completion.unwrap_or(options.completion),
             asked_for_usage: asks_usage,
             skip_malformed: options.recovery.skip_malformed,
+            whole: whole.then_some(dialect),
         };
         let transport_options = self.client.transport_options(options.connect_timeout);
         let head = Slot::<Head>::default();
@@ -277,7 +282,8 @@ impl<'a> Running<'a> {
         let transport = &*self.client.transport;
         let limit = options.attempt_timeout;
         let choices = self.call.request.choices();
-        let peek = peeks.then_some(Peek { choices, hold_tool_calls: options.hold_tool_calls });
+        let peek =
+            (peeks && !whole).then_some(Peek { dialect, choices, hold_tool_calls: options.hold_tool_calls });
         let open = async move {
             let opened = opening.open(transport, send).await?;
             match peek {
@@ -361,8 +367,16 @@ impl<'a> Running<'a> {
                     spent: self.recovery.spent.clone(),
                     splice: form.splice,
                     held: Vec::new(),
+                    collected: 0,
+                    shown: 0,
+                    events: self.events.as_mut(),
                 };
-                let mut attempt = Attempt { settings: opened.settings, delivery, peeks: false };
+                let mut attempt = Attempt {
+                    settings: opened.settings,
+                    delivery,
+                    peeks: false,
+                    reader: chat::Reader::default(),
+                };
                 let read = attempt.read(opened);
                 let result = match options.attempt_timeout {
                     None => read.await,

@@ -63,13 +63,15 @@ type Messages = ChatRequest['messages']
 /** Sets another breaker of a client, in place of one of the caller's own. For the faces. */
 export let setBreaker: (client: HolySheepStreamingClient, breaker: CircuitBreaker) => void
 
-/** Starts a call with the JSON of a request as it is. For `holysheep/fetch`. */
+/** Starts a call with the JSON of a request as it is, in a dialect. For `holysheep/fetch`. */
 export let startCall: (
   client: HolySheepStreamingClient,
   body: string,
   options: CallOptions,
   consumer: Consumer,
   whole: boolean,
+  resumed?: undefined,
+  dialect?: string,
 ) => CallHandle
 
 export class HolySheepStreamingClient {
@@ -298,6 +300,7 @@ export class HolySheepStreamingClient {
     consumer: Consumer,
     whole: boolean,
     resumed?: string,
+    dialect?: string,
   ): CallHandle {
     const { signal, rest: callOptions } = splitSignal(options)
     const { onRestart = this.#onRestart, rest } = splitRecovery(callOptions)
@@ -342,7 +345,14 @@ export class HolySheepStreamingClient {
     const enter = (hub: InstanceType<typeof addon.NativeHub>) =>
       native(() => {
         const { event, judge } = tracked
-        const terms = { whole, events: event !== undefined, judges: judge !== undefined, resumes: resumed, aside }
+        const terms = {
+          whole,
+          events: event !== undefined,
+          judges: judge !== undefined,
+          resumes: resumed,
+          aside,
+          dialect,
+        }
         return this.#native.start(hub, body, json, terms)
       })
     const call = open(tracked, { coalesce, signal }, enter)

@@ -16,6 +16,8 @@ const END = 2
 const ERROR = 3
 const JUDGE = 5
 const RESTART = 6
+/** The bit in a kind that says: the text is a string of its own. */
+const OWN = 8
 
 /** What a call is handed while its answer comes. */
 export const TEXT = 0
@@ -24,6 +26,8 @@ export const NOTHING = 2
 
 /** Words before the records in the shared array. */
 const HEADER = 2
+/** And words of a record: call, kind, length. */
+const WORDS = 3
 /** How long one turn may take, in milliseconds. */
 const TURN_MS = 4
 /** The snapshot of a call that Rust does not know: it was refused, or has ended, before anything came. */
@@ -38,10 +42,12 @@ export const emptySnapshot = () =>
     seams: [],
   })
 /** How many records are handled between two looks at the clock. */
-const STRIDE = 16
+const STRIDE = 8
 /** How many pieces may wait for a consumer that awaits before its socket is paused, and when it goes on. */
 const HIGH_WATER = 64
 const LOW_WATER = 16
+/** How many handled records a list may hold before they are taken out of it. */
+const MAX_HANDLED = 256
 
 /** Who is told what comes. What `piece` throws, or its promise rejects with, ends the call. */
 export interface Consumer {
@@ -68,8 +74,18 @@ export interface CallHandle {
   snapshot(): string
 }
 
+/** A record that is no piece. */
+interface Note {
+  readonly kind: number
+  readonly text: string
+}
+/** What waits for its call: pieces are plain strings. */
+type Item = string | Note
+
 const calls = new Map<number, InFlight>()
 const ready: InFlight[] = []
+/** The strings of a batch that are not cut out of its text. */
+const own: string[] = []
 /** How many calls have not been told their end. */
 export const underWay = () => calls.size
 
@@ -77,6 +93,9 @@ let shared: Uint32Array
 let hub: InstanceType<typeof addon.NativeHub> | undefined
 let scheduled = false
 let more = false
+/** When this turn has to end, and how many records it has handled. */
+let until = 0
+let handled = 0
 
 function nativeHub() {
   if (hub === undefined) {
@@ -86,10 +105,14 @@ function nativeHub() {
   return hub
 }
 
+/** Shared by the calls for which no list of items waits; never written to. */
+const NOTHING_WAITS: Item[] = []
+
 /** One call on this side of the boundary. */
 class InFlight extends AsyncResource implements CallHandle {
-  /** Kinds and texts, two entries a record. */
-  private backlog: Array<number | string> = []
+  /** What waits: mostly it is one item, which needs no list. */
+  private first: Item | undefined
+  private rest: Item[] = NOTHING_WAITS
   private head = 0
   /** A promise of the consumer is awaited. */
   private blocked = false
@@ -141,59 +164,86 @@ class InFlight extends AsyncResource implements CallHandle {
   }
 
   add(kind: number, text: string) {
-    this.backlog.push(kind, text)
-    if (!this.queued && !this.blocked) {
+    const item = kind === PIECE ? text : { kind, text }
+    if (this.first === undefined) this.first = item
+    else if (this.rest === NOTHING_WAITS) this.rest = [item]
+    else this.rest.push(item)
+    if (!this.blocked) {
+      if (this.queued) return
       this.queued = true
       ready.push(this)
-    }
-    if (!this.blocked) return
-    if (kind === ERROR) this.overrule(text)
+    } else if (kind === ERROR) this.overrule(text)
     else if (this.left() > HIGH_WATER) {
       this.overrun = true
       this.pause()
     }
   }
 
-  /** Records that are not handled yet. */
+  /** How many records are not handled yet. */
   private left() {
-    return (this.backlog.length - this.head) / 2
+    return this.first === undefined ? 0 : 1 + this.rest.length - this.head
   }
 
-  /** Handles what has come, until `until`. False when there is something left for the next turn. */
-  run(until: number): boolean {
-    return this.runInAsyncScope(this.drain, this, until)
-  }
-
-  private drain(until: number): boolean {
-    const { backlog } = this
-    let handled = 0
-    let delivered = false
-    while (this.head < backlog.length) {
-      if (++handled % STRIDE === 0 && performance.now() >= until) return false
-      const kind = backlog[this.head] as number
-      let text = backlog[this.head + 1] as string
-      // What was just handed over is void: whoever awaits it gets his turn before he is told so.
-      if (kind === RESTART && delivered) return false
-      delivered ||= kind === PIECE
-      this.head += 2
-      if (kind === PIECE && this.coalesce) {
-        while (backlog[this.head] === PIECE) {
-          text += backlog[this.head + 1] as string
-          this.head += 2
-        }
+  private shift() {
+    if (this.head < this.rest.length) {
+      this.first = this.rest[this.head++]
+      // Of a call that is never quite up to date: what is handled must not pile up.
+      if (this.head >= MAX_HANDLED && 2 * this.head >= this.rest.length) {
+        this.rest = this.rest.slice(this.head)
+        this.head = 0
       }
-      this.handle(kind, text)
+    } else {
+      this.first = undefined
+      this.rest = NOTHING_WAITS
+      this.head = 0
+    }
+  }
+
+  /** Handles what has come. False when there is something left for the next turn. */
+  run(): boolean {
+    return this.runInAsyncScope(this.drain, this)
+  }
+
+  private drain(): boolean {
+    let delivered = false
+    for (let item = this.first; item !== undefined; item = this.first) {
+      if (++handled % STRIDE === 0 && performance.now() >= until) return false
+      if (typeof item === 'string') {
+        delivered = true
+        this.shift()
+        this.piece(this.coalesce ? this.join(item) : item)
+      } else {
+        // What was just handed over is void: whoever awaits it gets his turn before he is told so.
+        if (item.kind === RESTART && delivered) return false
+        this.shift()
+        this.handle(item.kind, item.text)
+      }
       if (this.overrun && this.left() <= LOW_WATER) {
         this.overrun = false
         this.resume()
       }
       if (this.blocked) break
     }
-    if (this.head === backlog.length) {
-      this.backlog = []
-      this.head = 0
-    }
     return true
+  }
+
+  private join(text: string): string {
+    let joined = text
+    for (let next = this.first; typeof next === 'string'; next = this.first) {
+      joined += next
+      this.shift()
+    }
+    return joined
+  }
+
+  private piece(text: string) {
+    if (this.settled) return
+    try {
+      const returned = this.consumer.piece?.(text) as PromiseLike<unknown> | undefined
+      if (typeof returned?.then === 'function') this.block(returned)
+    } catch (error) {
+      this.broke(error)
+    }
   }
 
   private handle(kind: number, text: string) {
@@ -205,10 +255,7 @@ class InFlight extends AsyncResource implements CallHandle {
     }
     if (this.settled) return
     try {
-      if (kind === PIECE) {
-        const returned = this.consumer.piece?.(text) as PromiseLike<unknown> | undefined
-        if (typeof returned?.then === 'function') this.block(returned)
-      } else if (kind === COMPLETE) {
+      if (kind === COMPLETE) {
         this.consumer.complete?.(text)
       } else if (kind === END) {
         this.settled = true
@@ -224,10 +271,14 @@ class InFlight extends AsyncResource implements CallHandle {
         this.consumer.event?.(text)
       }
     } catch (error) {
-      // The consumer's own error: it ends this call and nothing else.
-      this.stop()
-      this.fail(error)
+      this.broke(error)
     }
+  }
+
+  /** The consumer's own error: it ends this call and nothing else. */
+  private broke(error: unknown) {
+    this.stop()
+    this.fail(error)
   }
 
   private fail(reason: unknown) {
@@ -254,7 +305,7 @@ class InFlight extends AsyncResource implements CallHandle {
   private unblock() {
     if (!this.blocked) return
     this.blocked = false
-    if (this.head < this.backlog.length && !this.queued) {
+    if (this.first !== undefined && !this.queued) {
       this.queued = true
       ready.push(this)
       schedule()
@@ -275,16 +326,25 @@ function resumeTurn() {
 
 /** Sorts one batch by calls. */
 function take() {
-  const text = nativeHub().take()
-  const count = shared[0] as number
+  const text = nativeHub().take(own)
+  const end = HEADER + WORDS * (shared[0] as number)
   more = shared[1] === 1
   let position = 0
-  for (let index = 0; index < count; index++) {
-    const at = HEADER + 3 * index
-    const end = position + (shared[at + 2] as number)
-    calls.get(shared[at] as number)?.add(shared[at + 1] as number, text.substring(position, end))
-    position = end
+  let owned = 0
+  for (let at = HEADER; at < end; at += WORDS) {
+    let kind = shared[at + 1] as number
+    let piece: string
+    if (kind >= OWN) {
+      kind -= OWN
+      piece = own[owned++] as string
+    } else {
+      const from = position
+      position += shared[at + 2] as number
+      piece = text.substring(from, position)
+    }
+    calls.get(shared[at] as number)?.add(kind, piece)
   }
+  if (owned > 0) own.length = 0
 }
 
 /** Rust has something. It may come while something is left of the last batch: then that goes first. */
@@ -295,12 +355,13 @@ function wake() {
 
 /** One turn of the dispatcher; never throws. */
 function turn() {
-  const until = performance.now() + TURN_MS
+  until = performance.now() + TURN_MS
+  handled = 0
   // What is left of the last batch goes first: a batch is taken when there is nothing else.
   if (ready.length === 0) take()
   for (let index = 0; index < ready.length; index++) {
     const call = ready[index] as InFlight
-    if (!call.run(until)) {
+    if (!call.run()) {
       ready.splice(0, index)
       schedule()
       return

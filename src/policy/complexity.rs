@@ -79,8 +79,9 @@ enum Part {
 
 /// Classifies a conversation, given as a JSON array of messages. Errors: what is none.
 pub fn of_messages(messages: &str) -> Result<Complexity> {
-    let messages: Vec<Message> = serde_json::from_str(messages)
-        .map_err(|_| Error::invalid("messages", "something else", "an array of messages"))?;
+    let messages: Vec<Message> = serde_json::from_str(messages).map_err(|_| {
+        Error::invalid("messages", "an array with something that is no message", "an array of messages")
+    })?;
     let mut texts = Vec::new();
     for message in messages.into_iter().filter(|message| message.role.as_deref() == Some("user")) {
         match message.content {

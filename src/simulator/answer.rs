@@ -10,14 +10,20 @@ use serde_json::{Value, json};
 use super::chat::ChatRequest;
 use super::check;
 use super::continuation;
+use super::dialect::{Dialect, Spoken};
+use super::events::Events;
+use super::messages;
 use super::pieces::{Pieces, Seeded};
 use super::play::{Ending, Framing, Head, Plain, Plan, Script, Start};
 use super::reply;
+use super::responses;
 use super::scenario::{CutHow, Scenario, Usage};
 use super::stream::{Content, Identity, Stream, Tool};
 
 /// What an answer depends on besides its request and its scenario.
 pub(super) struct Context<'a> {
+    /// Another than chat completions.
+    pub(super) dialect: Option<Dialect>,
     pub(super) seed: u64,
     pub(super) index: u64,
     /// The default answer as exact pieces, if that is how it was given.
@@ -56,7 +62,11 @@ pub(super) fn refuse(message: &str, param: Option<&str>, code: Option<&str>) -> 
 /// The answer of `scenario` to a chat request.
 pub(super) fn plan(scenario: &Arc<Scenario>, request: &ChatRequest, context: &Context<'_>) -> Plan {
     let mut seeded = Seeded::new(scenario.seed.unwrap_or(context.seed), context.index);
-    let id = format!("chatcmpl-{}", seeded.id(29));
+    let id = match context.dialect {
+        None => format!("chatcmpl-{}", seeded.id(29)),
+        Some(Dialect::Responses) => format!("resp_{}", seeded.id(48)),
+        Some(Dialect::Messages) => format!("msg_{}", seeded.id(24)),
+    };
     let request_id = format!("req_{:016x}{:016x}", seeded.next(), seeded.next());
     let model = request.model.as_deref().unwrap_or(context.model);
     let created = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
@@ -68,6 +78,9 @@ pub(super) fn plan(scenario: &Arc<Scenario>, request: &ChatRequest, context: &Co
     let mut plan = refusal
         .or_else(|| fixed(scenario, model))
         .unwrap_or_else(|| answered(scenario, request, context, &identity, &mut seeded));
+    if scenario.body.is_none() && !scenario.html {
+        reshape(&mut plan, context.dialect);
+    }
     if let Script::Plain(script) = &mut plan.script {
         script.wait = check::wait(scenario.delay_first_token_ms);
         if script.cut.is_none() && !is_refused {
@@ -87,7 +100,24 @@ pub(super) fn plan(scenario: &Arc<Scenario>, request: &ChatRequest, context: &Co
     let ends_with_connection = plan.head.framing == Framing::UntilClose;
     plan.head.keep_alive = scenario.keep_alive.unwrap_or(true) && !ends_with_connection;
     head(&mut plan.head, scenario, request_id);
+    if context.dialect == Some(Dialect::Messages) {
+        // As Anthropic names it.
+        let headers = &mut plan.head.headers;
+        headers.retain(|(name, _)| name != "openai-processing-ms");
+        headers
+            .iter_mut()
+            .filter(|(name, _)| name == "x-request-id")
+            .for_each(|(name, _)| *name = "request-id".into());
+    }
     plan
+}
+
+/// Gives an error the shape that it has in this dialect.
+pub(super) fn reshape(plan: &mut Plan, dialect: Option<Dialect>) {
+    if let (Some(dialect), Script::Plain(script), 400..) = (dialect, &mut plan.script, plan.head.status) {
+        script.body = dialect.error(plan.head.status, &script.body);
+        plan.head.framing = Framing::Length(script.body.len());
+    }
 }
 
 /// The 400 of a provider that does not take this form of request.
@@ -138,6 +168,9 @@ fn answered(
 ) -> Plan {
     let content = content(scenario, request, context, seeded);
     let streamed = request.stream && !scenario.json_instead;
+    if let Some(dialect) = context.dialect {
+        return spoken(dialect, scenario, request, &content, identity, streamed, seeded);
+    }
     let usage = match &scenario.usage {
         Some(Usage::Exactly(usage)) => Some(Value::Object(usage.clone()).to_string()),
         Some(Usage::Sent(false)) => None,
@@ -161,21 +194,48 @@ fn answered(
         let body = reply::completion(&content, request.choices, identity, usage.as_deref(), finish);
         return json_answer(scenario, status, body);
     }
+    let stream =
+        Stream::new(Arc::clone(scenario), content, request.choices, identity, usage, request.include_usage);
+    event_stream(scenario, Script::Stream(Box::new(stream)))
+}
+
+fn event_stream(scenario: &Scenario, script: Script) -> Plan {
     let headers = vec![
         (Cow::Borrowed("content-type"), Cow::Borrowed("text/event-stream; charset=utf-8")),
         (Cow::Borrowed("cache-control"), Cow::Borrowed("no-cache")),
     ];
     let framing = if scenario.chunked.unwrap_or(true) { Framing::Chunked } else { Framing::UntilClose };
-    let stream =
-        Stream::new(Arc::clone(scenario), content, request.choices, identity, usage, request.include_usage);
+    let status = scenario.status.unwrap_or(200);
     Plan {
         delay: Duration::ZERO,
         start: Start::Reply,
         head: Head { status, headers, framing, size: 0, keep_alive: true },
-        script: Script::Stream(Box::new(stream)),
+        script,
         packets: None,
         pings: None,
     }
+}
+
+/// An answer in another dialect.
+fn spoken(
+    dialect: Dialect,
+    scenario: &Arc<Scenario>,
+    request: &ChatRequest,
+    content: &Content,
+    identity: &Identity<'_>,
+    streamed: bool,
+    seeded: &mut Seeded,
+) -> Plan {
+    let finish = scenario.finish.unwrap_or(true);
+    let speak = match dialect {
+        Dialect::Responses => responses::speak,
+        Dialect::Messages => messages::speak,
+    };
+    let Spoken { events, whole } = speak(content, identity, request.prompt_tokens(), finish, seeded);
+    if !streamed {
+        return json_answer(scenario, scenario.status.unwrap_or(200), Bytes::from(whole.to_string()));
+    }
+    event_stream(scenario, Script::Events(Box::new(Events::new(dialect, Arc::clone(scenario), events))))
 }
 
 /// A whole answer, with those cuts that change what it says.

@@ -1,6 +1,7 @@
 //! The built-in provider that misbehaves on request: for the demo, for tests, for benchmarks.
 //!
-//! A [`Simulator`] speaks OpenAI's chat API on a socket of its own. Every chat request takes the
+//! A [`Simulator`] speaks OpenAI's chat API on a socket of its own, and in the same scenarios OpenAI's
+//! Responses and Anthropic's Messages. Every chat request takes the
 //! next scripted [`Scenario`], else the default one; a request may bring its own in the header
 //! `x-simulate`. Ids, piece sizes and everything else but the clock follow from the seed and the
 //! number of the request.
@@ -15,14 +16,18 @@ mod answer;
 mod chat;
 mod check;
 mod continuation;
+mod dialect;
+mod events;
 mod http1;
 mod http2;
+mod messages;
 mod options;
 mod pieces;
 mod play;
 mod quota;
 mod record;
 mod reply;
+mod responses;
 mod scenario;
 mod server;
 mod stream;

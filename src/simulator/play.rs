@@ -9,6 +9,7 @@ use bytes::{Bytes, BytesMut};
 use tokio::time::{Instant, sleep_until};
 
 use super::check;
+use super::events::Events;
 use super::record::{EndedBy, Live};
 use super::scenario::{PacketStyle, Packets, Pings};
 use super::stream::Stream;
@@ -65,6 +66,7 @@ pub(super) struct Head {
 pub(super) enum Script {
     Plain(Plain),
     Stream(Box<Stream>),
+    Events(Box<Events>),
 }
 
 /// A body that is known before it is sent.
@@ -79,6 +81,7 @@ impl Script {
     fn step(&mut self, out: &mut BytesMut) -> Step {
         match self {
             Self::Stream(stream) => stream.step(out),
+            Self::Events(events) => events.step(out),
             Self::Plain(plain) => {
                 if !plain.wait.is_zero() {
                     return Step::Wait(std::mem::take(&mut plain.wait));
@@ -256,8 +259,12 @@ async fn idle<W: Wire>(
         }
         // From now: pings that a slow client has missed are not made up for.
         *pinged = Instant::now();
-        if let (Script::Stream(stream), Some(pings)) = (&mut plan.script, &plan.pings) {
-            stream.ping(pings.style, &mut payload);
+        if let Some(pings) = &plan.pings {
+            match &mut plan.script {
+                Script::Stream(stream) => stream.ping(pings.style, &mut payload),
+                Script::Events(events) => events.ping(pings.style, &mut payload),
+                Script::Plain(_) => continue,
+            }
             send(wire, &mut payload, live).await?;
         }
     }

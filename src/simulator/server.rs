@@ -10,6 +10,7 @@ use serde_json::json;
 
 use super::answer::{self, Context};
 use super::chat::ChatRequest;
+use super::dialect::Dialect;
 use super::options::Options;
 use super::play::Plan;
 use super::quota::Quota;
@@ -101,7 +102,7 @@ impl Shared {
         let index = self.records.number();
         let (plan, scenario) = if self.refuses_key(&request) {
             (answer::json(401, reply::error_of(401, "")), None)
-        } else if path.ends_with("/chat/completions") {
+        } else if path.ends_with("/chat/completions") || Dialect::of(path).is_some() {
             if request.method == "POST" {
                 self.limited(&request, index)
             } else {
@@ -127,6 +128,9 @@ impl Shared {
 
     fn refuses_key(&self, request: &Incoming) -> bool {
         let Some(key) = &self.options.api_key else { return false };
+        if request.header("x-api-key").is_some_and(|given| given == key) {
+            return false;
+        }
         let given = request.header("authorization").and_then(|value| value.split_once(' '));
         !given.is_some_and(|(kind, given)| kind.eq_ignore_ascii_case("bearer") && given.trim() == key)
     }
@@ -134,7 +138,8 @@ impl Shared {
     /// The answer to a chat request that its key's bucket admits, else a 429; both tell what is left.
     fn limited(&self, request: &Incoming, index: u64) -> (Plan, Option<String>) {
         let Some(quota) = &self.quota else { return self.chat(request, index) };
-        let told = quota.take(request.header("authorization").unwrap_or_default(), Instant::now());
+        let key = request.header("authorization").or_else(|| request.header("x-api-key"));
+        let told = quota.take(key.unwrap_or_default(), Instant::now());
         if !told.admitted {
             return (told.refusal(), Some("rate-limit".to_owned()));
         }
@@ -155,12 +160,22 @@ impl Shared {
             None => self.take(),
         };
         let name = scenario.label.clone().unwrap_or(name);
-        let chat = match ChatRequest::read(&request.body) {
+        let dialect = Dialect::of(request.path.split('?').next().unwrap_or_default());
+        let read = match dialect {
+            Some(dialect) => dialect.read(request),
+            None => ChatRequest::read(&request.body),
+        };
+        let chat = match read {
             Ok(chat) => chat,
-            Err(why) => return (answer::refuse(&why.message, why.param, None), Some(name)),
+            Err(why) => {
+                let mut plan = answer::refuse(&why.message, why.param, None);
+                answer::reshape(&mut plan, dialect);
+                return (plan, Some(name));
+            }
         };
         let text = default.text.as_deref().or(self.options.answer.as_deref()).unwrap_or(ANSWER);
         let context = Context {
+            dialect,
             seed: self.options.seed,
             index,
             pieces: default.pieces.as_deref(),

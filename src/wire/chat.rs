@@ -10,6 +10,7 @@ use serde::Deserialize;
 use serde::de::{self, Deserializer, IgnoredAny, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
+use super::template::Template;
 use crate::error::{Error, Kind, Result, cut};
 
 pub use super::chat_request::{ChatRequest, Instead};
@@ -191,6 +192,34 @@ pub enum Read<'a> {
     Error(serde_json::Value),
     /// JSON that is no part of an answer (a provider's own event): skipped.
     Other,
+}
+
+/// Reads the events of one stream.
+#[derive(Debug, Default)]
+pub struct Reader {
+    template: Template,
+}
+
+impl Reader {
+    /// Reads one event, as [`read`] does, and faster where it is like the one before.
+    ///
+    /// # Errors
+    /// As [`read`].
+    pub fn read<'a>(&mut self, event: Option<&str>, data: &'a str) -> Result<Read<'a>> {
+        let data = data.trim_ascii();
+        if event.is_some() {
+            return read(event, data);
+        }
+        if let Some(chunk) = self.template.read(data) {
+            self.template.fits();
+            return Ok(Read::Chunk(chunk));
+        }
+        let event = read(event, data)?;
+        if let Read::Chunk(chunk) = &event {
+            self.template.remember(data, chunk);
+        }
+        Ok(event)
+    }
 }
 
 /// Reads one event. An event that is no JSON is an error of kind [`Kind::Malformed`].

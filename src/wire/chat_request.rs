@@ -6,25 +6,37 @@ use serde::de::{Deserializer, MapAccess, Visitor};
 use serde::{Deserialize, Serialize, Serializer, ser::SerializeMap};
 use serde_json::value::RawValue;
 
+use super::dialect::{self, Dialect};
 use crate::error::{Error, Result, cut};
 
 /// A chat request: the caller's own object, field by field and byte by byte. Only what the engine
 /// has to set is replaced, so that a field this package has never heard of arrives unchanged.
 #[derive(Clone, Debug)]
 pub struct ChatRequest {
+    dialect: Dialect,
     fields: Vec<(String, Box<RawValue>)>,
 }
-
-/// The fields that limit the tokens of an answer.
-const TOKEN_LIMITS: [&str; 2] = ["max_tokens", "max_completion_tokens"];
 
 impl ChatRequest {
     /// Reads the caller's JSON. Refuses what is no object and an object without messages.
     pub fn parse(json: &str) -> Result<Self> {
+        Self::parse_as(Dialect::Chat, json)
+    }
+
+    /// Reads a request in a dialect.
+    pub fn parse_as(dialect: Dialect, json: &str) -> Result<Self> {
         let Fields(fields) = serde_json::from_str(json)
             .map_err(|_| Error::invalid("request", cut(json, 40), "an object with `messages`"))?;
-        let request = ChatRequest { fields };
-        match request.field("messages") {
+        let request = ChatRequest { dialect, fields };
+        match request.field(dialect.conversation()) {
+            // Text, or none where the conversation is kept by the provider.
+            None if dialect == Dialect::Responses => {}
+            Some(raw) if dialect == Dialect::Responses => {
+                if !raw.get().starts_with(['"', '[']) {
+                    let given = cut(raw.get(), 40);
+                    return Err(Error::invalid("request.input", given, "a string or an array of items"));
+                }
+            }
             None => return Err(Error::invalid("request.messages", "nothing", "an array of messages")),
             Some(raw) if !raw.get().starts_with('[') => {
                 return Err(Error::invalid("request.messages", cut(raw.get(), 40), "an array of messages"));
@@ -39,14 +51,19 @@ impl ChatRequest {
         {
             return Err(Error::invalid("request.model", cut(raw.get(), 40), "a model's name"));
         }
-        for (name, path) in
-            [("max_tokens", "request.max_tokens"), ("max_completion_tokens", "request.max_completion_tokens")]
-        {
+        for name in dialect.token_limits() {
             if let Some(raw) = request.field(name)
                 && !matches!(serde_json::from_str::<u64>(raw.get()), Ok(1..))
             {
-                return Err(Error::invalid(path, cut(raw.get(), 40), "a whole number from 1"));
+                let path = format!("request.{name}");
+                return Err(Error::invalid(&path, cut(raw.get(), 40), "a whole number from 1"));
             }
+        }
+        if dialect.is_passed_on()
+            && let Some(raw) = request.field("stream")
+            && !matches!(raw.get(), "true" | "false")
+        {
+            return Err(Error::invalid("request.stream", cut(raw.get(), 40), "true or false"));
         }
         if let Some(raw) = request.field("n")
             && !matches!(serde_json::from_str::<u32>(raw.get()), Ok(1..=128))
@@ -56,12 +73,16 @@ impl ChatRequest {
         Ok(request)
     }
 
-    fn field(&self, name: &str) -> Option<&RawValue> {
+    pub fn dialect(&self) -> Dialect {
+        self.dialect
+    }
+
+    pub(super) fn field(&self, name: &str) -> Option<&RawValue> {
         let raw = self.fields.iter().find(|(key, _)| key == name).map(|(_, value)| &**value)?;
         (raw.get() != "null").then_some(raw)
     }
 
-    fn read<'a, T: Deserialize<'a>>(&'a self, name: &str) -> Option<T> {
+    pub(super) fn read<'a, T: Deserialize<'a>>(&'a self, name: &str) -> Option<T> {
         serde_json::from_str(self.field(name)?.get()).ok()
     }
 
@@ -72,7 +93,7 @@ impl ChatRequest {
 
     /// How many choices the answer will have (`n`, default 1).
     pub fn choices(&self) -> usize {
-        self.read("n").unwrap_or(1)
+        if self.dialect.is_passed_on() { 1 } else { self.read("n").unwrap_or(1) }
     }
 
     /// True when the caller asked for the usage chunk.
@@ -96,16 +117,15 @@ impl ChatRequest {
     }
 
     fn token_limits(&self) -> impl Iterator<Item = u64> {
-        TOKEN_LIMITS.iter().filter_map(|name| self.read(name))
+        self.dialect.token_limits().iter().filter_map(|name| self.read(name))
     }
 
     /// The caller asked for JSON (`response_format`): an answer that cannot be continued in the middle.
     pub fn wants_json(&self) -> bool {
-        #[derive(Deserialize)]
-        struct Format {
-            r#type: Option<String>,
-        }
-        let format = self.read::<Format>("response_format").and_then(|format| format.r#type);
+        let path = self.dialect.format();
+        let (name, inside) = path[1..].split_once('/').unwrap_or((&path[1..], ""));
+        let value: Option<serde_json::Value> = self.read(name);
+        let format = value.as_ref().and_then(|value| value.pointer(&format!("/{inside}"))?.as_str());
         format.is_some_and(|format| format != "text")
     }
 
@@ -116,18 +136,22 @@ impl ChatRequest {
 
     /// The messages as the caller wrote them.
     pub fn messages(&self) -> &str {
-        self.field("messages").map_or("[]", RawValue::get)
+        self.field(self.dialect.conversation()).map_or("[]", RawValue::get)
     }
 
     /// The other fields that the model reads, as the caller wrote them.
     pub fn beside_messages(&self) -> impl Iterator<Item = &str> {
-        let read = ["tools", "functions", "response_format"];
-        read.into_iter().filter_map(|name| self.field(name)).map(RawValue::get)
+        let read = self.dialect.beside_conversation();
+        read.iter().filter_map(|name| self.field(name)).map(RawValue::get)
     }
 
     /// The body of one attempt: the caller's fields, this model, streamed, with the usage chunk
     /// where `include_usage` is set, and what a continuation asks in place of the caller's own.
     pub fn encode(&self, model: &str, include_usage: bool, instead: &Instead<'_>) -> Vec<u8> {
+        if self.dialect.is_passed_on() {
+            let body = dialect::Body { dialect: self.dialect, fields: &self.fields, model, instead };
+            return serde_json::to_vec(&body).unwrap_or_default();
+        }
         let body = Body { request: self, model, include_usage, instead };
         // Strings and raw JSON always encode.
         serde_json::to_vec(&body).unwrap_or_default()
@@ -164,7 +188,7 @@ impl Serialize for Body<'_> {
                 "messages" if self.instead.messages.is_some() => {
                     map.serialize_entry(key, &self.instead.messages)?;
                 }
-                name if self.instead.received > 0 && TOKEN_LIMITS.contains(&name) => {
+                name if self.instead.received > 0 && self.request.dialect.token_limits().contains(&name) => {
                     match serde_json::from_str::<u64>(value.get()) {
                         Ok(limit) => {
                             map.serialize_entry(key, &limit.saturating_sub(self.instead.received))?

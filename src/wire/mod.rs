@@ -2,10 +2,14 @@
 
 pub mod chat;
 mod chat_request;
+pub mod dialect;
 pub mod limits;
+pub mod messages;
 pub mod prometheus;
 pub mod provider_error;
+pub mod responses;
 pub mod retry_after;
 pub mod secrets;
 pub mod sse;
 pub mod telling;
+mod template;

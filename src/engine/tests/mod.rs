@@ -5,6 +5,7 @@ mod budgets;
 mod cost;
 mod deadlines;
 mod decisions;
+mod dialects;
 mod fallbacks;
 mod health;
 mod hedging;

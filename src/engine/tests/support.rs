@@ -18,6 +18,7 @@ use crate::error::{Error, Result};
 use crate::session::snapshot::Snapshot;
 use crate::transport::Transport;
 use crate::wire::chat::ChatRequest;
+use crate::wire::dialect::Dialect;
 
 /// A consumer that writes down what it gets, and when.
 pub struct Recorder {
@@ -111,6 +112,7 @@ impl Ended {
 
 /// What a call is: everything that a test does not name is as usual.
 pub struct Ask {
+    pub dialect: Dialect,
     pub request: Value,
     pub options: Value,
     pub wants: Wants,
@@ -127,6 +129,7 @@ pub struct Ask {
 impl Default for Ask {
     fn default() -> Self {
         Ask {
+            dialect: Dialect::Chat,
             request: json!({ "messages": [{ "role": "user", "content": "hi" }] }),
             options: json!({}),
             wants: Wants::Text,
@@ -208,7 +211,7 @@ impl Scene {
             complete: Mutex::default(),
             events: Mutex::default(),
         });
-        let request = ChatRequest::parse(&ask.request.to_string()).unwrap();
+        let request = ChatRequest::parse_as(ask.dialect, &ask.request.to_string()).unwrap();
         // What no object of a caller can say is not read with the rest.
         let mut given = ask.options;
         let mut aside = |name| given.as_object_mut().and_then(|options| options.remove(name));

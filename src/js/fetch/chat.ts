@@ -25,14 +25,7 @@ export async function chat(terms: Terms): Promise<Response | undefined> {
   const wish = wishOf(asked.text, terms.hasModel)
   if (!wish) return undefined
   const head = new Head()
-  const key = asked.headers.get('idempotency-key')
-  const options: CallOptions & WithAside & Heard = {
-    [ASIDE]: { own: { headers: Object.fromEntries(asked.headers), query: terms.url.search.slice(1) } },
-    [EVENTS]: head.hear,
-    ...(asked.signal && { signal: asked.signal }),
-    // Another one is no key that the engine could vary.
-    ...(key && /^[!-~]{1,255}$/.test(key) && { idempotencyKey: key }),
-  }
+  const options = optionsOf(terms, head)
   const start = (consumer: Consumer, whole: boolean) =>
     startCall(terms.client, asked.text as string, options, consumer, whole)
   try {
@@ -40,6 +33,18 @@ export async function chat(terms: Terms): Promise<Response | undefined> {
   } catch (error) {
     if (isRequests(error, terms.validatesModel)) return undefined
     return refusal(error)
+  }
+}
+
+/** The options of the call that stands in for a request. */
+export function optionsOf({ asked, url }: Terms, head: Head): CallOptions & WithAside & Heard {
+  const key = asked.headers.get('idempotency-key')
+  return {
+    [ASIDE]: { own: { headers: Object.fromEntries(asked.headers), query: url.search.slice(1) } },
+    [EVENTS]: head.hear,
+    ...(asked.signal && { signal: asked.signal }),
+    // Another one is no key that the engine could vary.
+    ...(key && /^[!-~]{1,255}$/.test(key) && { idempotencyKey: key }),
   }
 }
 
@@ -68,14 +73,14 @@ function wishOf(text: string | undefined, hasModel: boolean): Wish | undefined {
 }
 
 /** The engine's own word on a request is none of the provider's: that is asked. */
-function isRequests(error: unknown, validatesModel: boolean): boolean {
+export function isRequests(error: unknown, validatesModel: boolean): boolean {
   if (!(error instanceof TypeError) || (error as { code?: unknown }).code !== 'INVALID_ARGUMENT') return false
   if (validatesModel && error.message.startsWith('request.model')) return false
   return error.message.startsWith('request')
 }
 
 /** What the head of the provider's response says, as far as a caller is told. */
-class Head {
+export class Head {
   #headers: Record<string, string> = {}
   #requestId: string | undefined
   /** Told of the first token. */

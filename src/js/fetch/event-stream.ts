@@ -77,6 +77,12 @@ export class EventStream {
     if (this.#text.length >= HIGH_WATER) this.#call?.pause()
   }
 
+  /** One event, as it goes over the wire. */
+  pass(event: string) {
+    this.#push(event)
+    if (this.#text.length >= HIGH_WATER) this.#call?.pause()
+  }
+
   end() {
     this.#stop()
     this.#hand()

@@ -7,6 +7,7 @@ import { callback, optionsObject, wholeMs } from '../options'
 import { HEARTBEAT_MS } from '../web'
 import { chat, type Terms } from './chat'
 import { once, pass, policyOf } from './pass'
+import { passed } from './passed'
 import { look, read, type Target } from './request'
 
 /**
@@ -15,6 +16,8 @@ import { look, read, type Target } from './request'
  */
 const DIALECTS: ReadonlyArray<{ path: string; answer(terms: Terms): Promise<Response | undefined> }> = [
   { path: '/chat/completions', answer: chat },
+  { path: '/responses', answer: passed('responses') },
+  { path: '/messages', answer: passed('messages') },
 ]
 
 /** The most base URLs whose clients are kept; beyond it the one that was not used for longest is let go. */

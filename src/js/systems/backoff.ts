@@ -1,6 +1,6 @@
 /** The waits of a backoff, for what retries outside of the engine. */
 import type { RetryOptions } from '../../../index'
-import { native } from '../errors'
+import { invalid, native } from '../errors'
 import { addon } from '../native'
 import { encode, wholeMs } from '../options'
 
@@ -16,5 +16,8 @@ export function backoffDelay(form: RetryOptions, retry: number, previousMs?: num
     const value = form[name as keyof typeof NAMES]
     if (value !== undefined) wholeMs(theirs, value)
   }
+  const { minDelayMs = 0, maxDelayMs } = form
+  if (maxDelayMs !== undefined && minDelayMs > maxDelayMs)
+    throw invalid('minDelay', minDelayMs, `at most maxDelay, ${maxDelayMs} ms`)
   return native(() => addon.backoffDelay(encode(form), Math.min(retry, MAX_RETRY), previousMs))
 }

@@ -66,7 +66,7 @@ export class BoundedRetryQueue {
   async *processWithRetry(options?: { signal?: AbortSignal }): AsyncGenerator<QueueResult, void> {
     const { signal } = splitSignal(options)
     signal?.throwIfAborted()
-    if (this.#reading) throw invalid('processWithRetry', 'a second reader', 'one reader at a time')
+    if (this.#reading) throw invalid('processWithRetry', undefined, 'one reader at a time', 'a second reader')
     this.#reading = true
     const stop = new AbortController()
     // Every call that runs listens to it.

@@ -1,0 +1,173 @@
+// Responses and Messages, as their own SDKs see them: through the engine, a provider that breaks off is none.
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { fetchOf, PROGRAMS, raw, WHOLE } from './support/dialects.mjs'
+import { ANSWER, failure, KEY, PIECES, provider } from './support/provider.mjs'
+
+const metricsOf = (fetch) => [...fetch.clients.values()][0].metrics()
+
+for (const [dialect, programs] of Object.entries(PROGRAMS)) {
+  for (const [name, run] of Object.entries(programs)) {
+    test(`${name}: what the simulator sends is what the SDK expects, and the engine changes none of it`, async (t) => {
+      const simulator = await provider(t)
+      const fetch = fetchOf(t)
+      const direct = await run(simulator.url)
+      assert.ok(JSON.stringify(direct).includes('text') || direct.length > 0)
+      assert.deepEqual(await run(simulator.url, fetch), direct)
+      assert.equal(simulator.requests.length, 2)
+    })
+
+    test(`${name}: an answer that is cut at any event is the uncut one`, async (t) => {
+      const simulator = await provider(t)
+      const fetch = fetchOf(t, { retryBudget: false })
+      const whole = await run(simulator.url)
+      const bytes = await raw(simulator.url, dialect)
+      const ends = []
+      for (let at = bytes.indexOf('\n\n'); at !== -1; at = bytes.indexOf('\n\n', at + 2)) ends.push(at + 2)
+      assert.ok(ends.length > PIECES.length)
+      for (const afterBytes of [0, ...ends.slice(0, -1)]) {
+        simulator.script({ cut: { afterBytes, how: 'noFinish' } })
+        assert.deepEqual(await run(simulator.url, fetch), whole, `cut after ${afterBytes} bytes`)
+      }
+    })
+
+    test(`${name}: an answer that is cut twice, and whose rest repeats some of it, is the uncut one`, async (t) => {
+      const simulator = await provider(t)
+      const fetch = fetchOf(t)
+      const whole = await run(simulator.url)
+      simulator.script(
+        { cut: { afterPieces: 4, how: 'errorEvent' } },
+        { cut: { afterPieces: 2, how: 'reset' }, onContinue: 'overlap', overlapChars: 14 },
+        { onContinue: 'word' },
+      )
+      assert.deepEqual(await run(simulator.url, fetch), whole)
+      assert.equal(metricsOf(fetch).recoveries, 2)
+    })
+  }
+}
+
+for (const [dialect, run] of Object.entries(WHOLE)) {
+  test(`${dialect}: an answer in one piece is retried and passes as it is`, async (t) => {
+    const simulator = await provider(t)
+    const fetch = fetchOf(t)
+    const direct = await run(simulator.url)
+    assert.ok(JSON.stringify(direct).includes(JSON.stringify(ANSWER).slice(1, -1)))
+    simulator.script({ status: 529 }, { status: 500 }, { cut: { how: 'reset' } })
+    assert.deepEqual(await run(simulator.url, fetch), direct)
+    assert.equal(simulator.requests.length, 5)
+  })
+
+  test(`${dialect}: overload, limits and errors in the stream are retried before the first text`, async (t) => {
+    const simulator = await provider(t)
+    const fetch = fetchOf(t, { maxRetries: 5 })
+    const run = Object.values(PROGRAMS[dialect])[0]
+    const direct = await run(simulator.url)
+    const named = { cut: { afterPieces: 0, how: 'errorEventNamed' } }
+    simulator.script({ status: 529 }, { status: 429, retryAfterMs: 5 }, named, {
+      cut: { afterPieces: 0, how: 'errorEvent' },
+    })
+    assert.deepEqual(await run(simulator.url, fetch), direct)
+    assert.equal(metricsOf(fetch).attempts, 5)
+  })
+
+  test(`${dialect}: a tool call passes, and a break inside it is an error that says so`, async (t) => {
+    const toolCalls = [{ id: 'call_1', name: 'weather', arguments: { city: 'Huế' } }]
+    const simulator = await provider(t, { default: { text: 'One moment.', toolCalls } })
+    const fetch = fetchOf(t)
+    const run = Object.values(PROGRAMS[dialect])[0]
+    const direct = await run(simulator.url)
+    assert.ok(JSON.stringify(direct).includes('weather'))
+    assert.deepEqual(await run(simulator.url, fetch), direct)
+    const bytes = String(await raw(simulator.url, dialect))
+    const inside = bytes.search(
+      /event: (response.function_call_arguments.done|content_block_stop)\ndata: .*(Hu|"index":1)/,
+    )
+    simulator.script({
+      text: 'One moment.',
+      toolCalls,
+      cut: { afterBytes: Buffer.byteLength(bytes.slice(0, inside)), how: 'noFinish' },
+    })
+    const error = await failure(run(simulator.url, fetch))
+    const chain = []
+    for (let link = error; link; link = link.cause) chain.push(link.message)
+    assert.match(chain.join('; '), /more than text was sent/)
+  })
+
+  test(`${dialect}: reasoning passes`, async (t) => {
+    const simulator = await provider(t, { default: { pieces: PIECES, reasoning: 'Let me see.' } })
+    const fetch = fetchOf(t)
+    for (const run of Object.values(PROGRAMS[dialect])) {
+      assert.deepEqual(await run(simulator.url, fetch), await run(simulator.url))
+    }
+  })
+}
+
+test('a prefill goes on wherever in white space the cut falls', async (t) => {
+  const pieces = ['One ', 'two.\n', '\n  Three ', ' four', '\n']
+  const simulator = await provider(t, { default: { pieces } })
+  const fetch = fetchOf(t, { recovery: { style: 'prefill' }, retryBudget: false })
+  const run = Object.values(PROGRAMS.messages)[0]
+  const whole = await run(simulator.url)
+  for (let afterPieces = 1; afterPieces <= pieces.length; afterPieces++) {
+    simulator.clear()
+    simulator.script({ pieces, cut: { afterPieces, how: 'noFinish' } })
+    assert.deepEqual(await run(simulator.url, fetch), whole, `cut after ${afterPieces} pieces`)
+    const { messages } = simulator.requests[1].json
+    assert.deepEqual(messages[1], { role: 'assistant', content: pieces.slice(0, afterPieces).join('').trimEnd() })
+    assert.equal(messages.length, 2)
+  }
+})
+
+test('an abort ends the call upstream', async (t) => {
+  const simulator = await provider(t, { default: { pieces: PIECES, paceMs: 50 } })
+  const abort = new AbortController()
+  const body = JSON.stringify({ model: 'm', input: 'hi', stream: true })
+  const response = await fetchOf(t)(`${simulator.url}/responses`, { method: 'POST', body, signal: abort.signal })
+  const reader = response.body.getReader()
+  await reader.read()
+  abort.abort()
+  await assert.rejects(async () => {
+    while (!(await reader.read()).done);
+  }, /abort/)
+  assert.equal(simulator.requests.length, 1)
+})
+
+test('what a call in another dialect costs is in the same ledger', async (t) => {
+  const simulator = await provider(t)
+  const fetch = fetchOf(t, { cost: { prices: { m: { input: 1, output: 1 } } } })
+  await PROGRAMS.messages['@anthropic-ai/sdk: messages.stream'](simulator.url, fetch)
+  const [client] = fetch.clients.values()
+  const first = client.cost().spentUsd
+  assert.ok(first > 0)
+  await PROGRAMS.responses['openai: responses.stream'](simulator.url, fetch)
+  assert.ok(client.cost().spentUsd > first)
+})
+
+test('the key of an SDK goes to its own host, and an endpoint to fall back to has its own', async (t) => {
+  const down = await provider(t, { default: { status: 401 } })
+  const up = await provider(t)
+  const fetch = fetchOf(t, { endpoints: [{ name: 'other', baseUrl: up.url, apiKey: 'sk-of-the-other-0123456789' }] })
+  for (const run of Object.values(PROGRAMS.messages).toReversed()) {
+    down.clear()
+    up.clear()
+    const healthy = await run(up.url)
+    assert.deepEqual(await run(down.url, fetch), healthy)
+    const [direct, fallback] = up.requests.map(({ headers }) => headers)
+    assert.deepEqual(down.requests[0].headers['x-api-key'], direct['x-api-key'])
+    assert.deepEqual(down.requests[0].headers.authorization, direct.authorization)
+    assert.equal(fallback['x-api-key'], 'sk-of-the-other-0123456789')
+    assert.ok(!JSON.stringify(fallback).includes(KEY))
+    assert.equal(fallback['anthropic-version'], direct['anthropic-version'])
+  }
+})
+
+test('an error is the SDK’s own class, and is not asked again', async (t) => {
+  const simulator = await provider(t, { default: { status: 529 } })
+  const fetch = fetchOf(t, { maxRetries: 1 })
+  const anthropic = await failure(Object.values(PROGRAMS.messages)[0](simulator.url, fetch))
+  assert.equal(anthropic.status, 529)
+  assert.match(anthropic.message, /overloaded_error/)
+  const openai = await failure(Object.values(PROGRAMS.responses)[0](simulator.url, fetch))
+  assert.equal(openai.status, 529)
+  assert.equal(simulator.requests.length, 4)
+})

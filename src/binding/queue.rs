@@ -1,0 +1,224 @@
+//! The queue between the calls and one JavaScript thread: records in batches, and the decision when
+//! JavaScript is woken. Pure but for its lock: the time is an argument.
+
+use std::collections::VecDeque;
+use std::mem;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// The shortest time between two wake-ups while many calls stream.
+const GAP: Duration = Duration::from_millis(1);
+/// Up to so many calls that stream within [`GAP`], JavaScript is woken at once: so few cost little, and
+/// a caller who waits for one answer waits for nothing else.
+const FEW: u32 = 2;
+/// The most records of one batch; the shared array has room for as many.
+pub const MAX_RECORDS: usize = 4096;
+/// A batch is closed when its text has reached this many bytes.
+const MAX_TEXT: usize = 32 * 1024;
+/// Text of this length or more goes as a string of its own. V8 cuts shorter text out of a batch by
+/// copying it; from 13 characters on it makes a slice, which keeps the whole batch in memory as long
+/// as somebody keeps the piece (`SlicedString::kMinLength`).
+const OWN_LENGTH: usize = 13;
+/// The bit in the kind of a record that says so; `src/js/hub.ts` has the same number.
+const OWN: u32 = 8;
+/// What a buffer may keep for its next use.
+const MAX_SPARE: usize = 2 * MAX_TEXT;
+/// Words of a record: call, kind, length in UTF-16 units. The length of text of its own is in bytes,
+/// and nobody's but ours.
+pub const WORDS: usize = 3;
+
+/// What a record is. `src/js/hub.ts` has the same numbers.
+#[derive(Clone, Copy)]
+pub enum Record {
+    Piece = 0,
+    Complete = 1,
+    End = 2,
+    Error = 3,
+    Event = 4,
+    /// A question: does this error count as a failure? Answered with `NativeHub.answer`.
+    Judge = 5,
+    /// What was handed over is void.
+    Restart = 6,
+}
+
+/// Records and their text, in order.
+#[derive(Default)]
+pub struct Batch {
+    /// The text of the records whose text is short, joined.
+    pub text: String,
+    /// That of the others.
+    long: String,
+    pub words: Vec<u32>,
+    pub non_ascii: bool,
+}
+
+impl Batch {
+    pub fn is_empty(&self) -> bool {
+        self.words.is_empty()
+    }
+
+    pub fn push(&mut self, id: u32, record: Record, text: &str) {
+        let kind = record as u32;
+        if text.len() >= OWN_LENGTH {
+            self.long.push_str(text);
+            self.words.extend_from_slice(&[id, kind | OWN, text.len() as u32]);
+        } else {
+            let ascii = text.is_ascii();
+            let length = if ascii { text.len() } else { text.encode_utf16().count() };
+            self.text.push_str(text);
+            self.words.extend_from_slice(&[id, kind, length as u32]);
+            self.non_ascii |= !ascii;
+        }
+    }
+
+    /// The texts that go as strings of their own.
+    pub fn own(&self) -> impl Iterator<Item = &str> {
+        let lengths = self.words.chunks_exact(WORDS).filter(|record| record[1] & OWN != 0);
+        lengths.scan(0, |at, record| {
+            let from = mem::replace(at, *at + record[2] as usize);
+            self.long.get(from..*at)
+        })
+    }
+
+    fn append(&mut self, other: &mut Batch) {
+        self.text.push_str(&other.text);
+        self.long.push_str(&other.long);
+        self.words.extend_from_slice(&other.words);
+        self.non_ascii |= other.non_ascii;
+        other.clear(MAX_PENDING);
+    }
+
+    fn is_full(&self) -> bool {
+        self.text.len() + self.long.len() >= MAX_TEXT
+    }
+
+    /// Empties it, and keeps no more memory than this.
+    fn clear(&mut self, most: usize) {
+        if self.text.capacity() + self.long.capacity() + 4 * self.words.capacity() > most {
+            *self = Batch::default();
+        } else {
+            self.text.clear();
+            self.long.clear();
+            self.words.clear();
+            self.non_ascii = false;
+        }
+    }
+}
+
+/// What a call's buffer may keep when it is empty, in bytes.
+const MAX_PENDING: usize = 1024;
+
+/// What a call has collected and not yet handed over.
+#[derive(Default)]
+pub struct Pending {
+    pub batch: Batch,
+    /// The window in which the call was counted last.
+    window: u64,
+}
+
+/// When JavaScript is to be woken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wake {
+    /// It has been woken already, or comes by itself.
+    No,
+    Now,
+    /// At [`Queue::due`].
+    Later,
+}
+
+pub struct Queue {
+    batches: VecDeque<Batch>,
+    /// JavaScript has been or will be woken, or comes by itself.
+    armed: bool,
+    /// How many batches were begun.
+    begun: u64,
+    woken: Instant,
+    /// The load is measured in windows of at least [`GAP`]: the number of this one, its beginning, and
+    /// how many calls have streamed in it that go on.
+    window: u64,
+    since: Instant,
+    streaming: u32,
+    /// In the window before there were more than [`FEW`] in a gap.
+    busy: bool,
+    /// An empty batch that has memory.
+    spare: Batch,
+}
+
+impl Queue {
+    pub fn new(now: Instant) -> Self {
+        Queue {
+            batches: VecDeque::new(),
+            armed: false,
+            begun: 0,
+            woken: now,
+            // No call was counted in it: they begin with 0.
+            window: 1,
+            since: now,
+            streaming: 0,
+            busy: false,
+            spare: Batch::default(),
+        }
+    }
+
+    /// Takes what a call has collected. `ends`: it is the last of the call. Returns the batch that it
+    /// is in, and when JavaScript is to be woken for it.
+    pub fn push(&mut self, pending: &mut Pending, ends: bool, now: impl FnOnce() -> Instant) -> (u64, Wake) {
+        let records = pending.batch.words.len();
+        let full = |batch: &Batch| batch.is_full() || batch.words.len() + records > WORDS * MAX_RECORDS;
+        if self.batches.back().is_none_or(full) {
+            self.batches.push_back(mem::take(&mut self.spare));
+            self.begun += 1;
+        }
+        if let Some(batch) = self.batches.back_mut() {
+            batch.append(&mut pending.batch);
+        }
+        let wake = if mem::replace(&mut self.armed, true) { Wake::No } else { self.wake(now()) };
+        // A call that ends leaves: one after the other is no load.
+        match (pending.window == self.window, ends) {
+            (false, false) => {
+                pending.window = self.window;
+                self.streaming += 1;
+            }
+            (true, true) => self.streaming -= 1,
+            _ => {}
+        }
+        (self.begun, wake)
+    }
+
+    fn wake(&mut self, now: Instant) -> Wake {
+        let passed = now.saturating_duration_since(self.since);
+        if passed >= GAP {
+            self.busy = GAP.mul_f64(f64::from(self.streaming) / f64::from(FEW)) > passed;
+            self.window += 1;
+            self.since = now;
+            self.streaming = 0;
+        }
+        if (self.busy || self.streaming > FEW) && self.due() > now {
+            return Wake::Later;
+        }
+        self.woken = now;
+        Wake::Now
+    }
+
+    /// The earliest time at which JavaScript is woken while many calls stream.
+    pub fn due(&self) -> Instant {
+        self.woken + GAP
+    }
+
+    /// It is woken now, as [`Wake::Later`] has said.
+    pub fn wakes(&mut self, now: Instant) {
+        self.woken = now;
+    }
+
+    /// The next batch, whether there is more, and how many were taken. `spare` is one that is done with.
+    pub fn take(&mut self, mut spare: Batch) -> (Batch, bool, u64) {
+        let batch = self.batches.pop_front();
+        let more = !self.batches.is_empty();
+        self.armed = more;
+        let taken = self.begun - self.batches.len() as u64;
+        spare.clear(MAX_SPARE);
+        self.spare = spare;
+        (batch.unwrap_or_default(), more, taken)
+    }
+}

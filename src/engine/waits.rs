@@ -1,0 +1,129 @@
+//! Two waits for the hot path, which is polled once for each piece: what seldom happens is not asked
+//! for each time.
+
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, ready};
+
+use futures::task::{ArcWake, AtomicWaker, waker};
+use tokio::time::{Instant, Sleep, sleep_until};
+
+/// Runs `work` until it is done or `frame` is, which then goes first. The frame is polled only when it
+/// has woken us: polling it (two cancellation tokens, a timer) takes locks that all calls share.
+pub async fn within<T>(frame: impl Future<Output = T>, work: impl Future<Output = T>) -> T {
+    let bell = Arc::new(Bell { rung: AtomicBool::new(true), task: AtomicWaker::new() });
+    let ring = waker(Arc::clone(&bell));
+    let (mut frame, mut work) = (pin!(frame), pin!(work));
+    poll_fn(|context| {
+        // Before the look at the bell: a ring between the two wakes this task again.
+        bell.task.register(context.waker());
+        if bell.rung.swap(false, Ordering::AcqRel)
+            && let Poll::Ready(over) = frame.as_mut().poll(&mut Context::from_waker(&ring))
+        {
+            return Poll::Ready(over);
+        }
+        work.as_mut().poll(context)
+    })
+    .await
+}
+
+struct Bell {
+    rung: AtomicBool,
+    task: AtomicWaker,
+}
+
+impl ArcWake for Bell {
+    fn wake_by_ref(bell: &Arc<Self>) {
+        bell.rung.store(true, Ordering::Release);
+        bell.task.wake();
+    }
+}
+
+/// A deadline that is put off for each piece and seldom reached. The timer behind it is set anew only
+/// when it goes off too early, or would go off too late.
+pub struct Deadline(Pin<Box<Sleep>>);
+
+impl Deadline {
+    pub fn new(first: Instant) -> Self {
+        Deadline(Box::pin(sleep_until(first)))
+    }
+
+    /// Ready when it is `until`.
+    pub fn poll(&mut self, until: Instant, context: &mut Context<'_>) -> Poll<()> {
+        if until < self.0.deadline() {
+            self.0.as_mut().reset(until);
+        }
+        loop {
+            ready!(self.0.as_mut().poll(context));
+            if self.0.deadline() >= until {
+                return Poll::Ready(());
+            }
+            self.0.as_mut().reset(until);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::sync::oneshot;
+    use tokio::time::{sleep, timeout};
+
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    #[tokio::test(start_paused = true)]
+    async fn work_that_is_done_ends_the_wait() {
+        assert_eq!(within(std::future::pending(), async { 1 }).await, 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_frame_that_is_over_goes_first() {
+        assert_eq!(within(async { 1 }, async { 2 }).await, 1);
+        let (sender, over) = oneshot::channel();
+        let work = async {
+            sleep(MS).await;
+            // Both are ready at the next poll.
+            sender.send(1).unwrap();
+            tokio::task::yield_now().await;
+            2
+        };
+        assert_eq!(within(async { over.await.unwrap() }, work).await, 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_frame_is_polled_only_when_it_has_rung() {
+        let mut polls = 0;
+        let frame = poll_fn(|_| {
+            polls += 1;
+            Poll::<()>::Pending
+        });
+        let work = async {
+            for _ in 0..10 {
+                sleep(MS).await;
+            }
+        };
+        within(frame, work).await;
+        assert_eq!(polls, 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_deadline_can_be_put_off_and_drawn_near() {
+        let began = Instant::now();
+        let mut deadline = Deadline::new(began + 10 * MS);
+        // It is put off before it is reached: what was set first does not end it.
+        poll_fn(|context| deadline.poll(began + 25 * MS, context)).await;
+        assert_eq!(began.elapsed(), 25 * MS);
+        let early = timeout(MS, poll_fn(|context| deadline.poll(began + 90 * MS, context))).await;
+        assert!(early.is_err());
+        poll_fn(|context| deadline.poll(began + 40 * MS, context)).await;
+        assert_eq!(began.elapsed(), 40 * MS);
+        // One that has passed is reached at once.
+        poll_fn(|context| deadline.poll(began, context)).await;
+        assert_eq!(began.elapsed(), 40 * MS);
+    }
+}

@@ -1,0 +1,123 @@
+//! A streamed answer whose events are known before it begins: waits, pace and cuts.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use bytes::BytesMut;
+
+use super::check;
+use super::dialect::{Dialect, Event};
+use super::play::{Ending, Step};
+use super::scenario::{Cut, CutHow, LineEnd, PingStyle, Scenario};
+
+pub(super) struct Events {
+    dialect: Dialect,
+    scenario: Arc<Scenario>,
+    events: VecDeque<Event>,
+    total: u64,
+    /// Pieces, events and bytes that were sent.
+    pieces: u64,
+    count: usize,
+    bytes: u64,
+    waited: bool,
+    over: Option<(Ending, bool)>,
+}
+
+impl Events {
+    pub(super) fn new(dialect: Dialect, scenario: Arc<Scenario>, events: Vec<Event>) -> Self {
+        let total = events.iter().filter(|event| event.piece).count() as u64;
+        let events = VecDeque::from(events);
+        Self { dialect, scenario, events, total, pieces: 0, count: 0, bytes: 0, waited: false, over: None }
+    }
+
+    fn cut(&self) -> Option<&Cut> {
+        self.scenario.cut.as_ref()
+    }
+
+    /// The answer is to be cut before its next event.
+    fn is_due(&self, next: Option<&Event>) -> bool {
+        let Some(cut) = self.cut() else { return false };
+        if cut.after_bytes.is_some_and(|bytes| self.bytes >= bytes) {
+            return true;
+        }
+        match (cut.after_pieces, cut.after_bytes) {
+            (None, None) | (Some(0), _) => next.is_none_or(|event| event.piece),
+            (Some(pieces), _) => self.pieces >= pieces.min(self.total),
+            (None, Some(_)) => next.is_none(),
+        }
+    }
+
+    pub(super) fn step(&mut self, out: &mut BytesMut) -> Step {
+        if let Some((ending, cut)) = self.over {
+            return Step::End { ending, cut };
+        }
+        if self.is_due(self.events.front()) {
+            let ending = self.end(out);
+            self.over = Some((ending, true));
+            return Step::More;
+        }
+        if self.events.front().is_some_and(|event| event.piece) && !self.waited {
+            self.waited = true;
+            return match self.scenario.delay_first_token_ms {
+                0 => Step::More,
+                ms => Step::Wait(check::wait(ms)),
+            };
+        }
+        let Some(event) = self.events.pop_front() else {
+            self.over = Some((Ending::Clean, false));
+            return Step::More;
+        };
+        let before = out.len();
+        self.write(&event, out);
+        let grown = (out.len() - before) as u64;
+        if let Some(limit) = self.cut().filter(|cut| cut.how.is_raw()).and_then(|cut| cut.after_bytes)
+            && self.bytes + grown > limit
+        {
+            out.truncate(before + limit.saturating_sub(self.bytes) as usize);
+        }
+        self.bytes += grown;
+        self.count += 1;
+        self.pieces += u64::from(event.piece);
+        let paced = event.piece && self.pieces < self.total && !self.is_due(self.events.front());
+        match self.scenario.pace_ms {
+            ms if paced && ms > 0 => Step::Pace(check::wait(ms)),
+            _ => Step::More,
+        }
+    }
+
+    pub(super) fn ping(&mut self, style: PingStyle, out: &mut BytesMut) {
+        match style {
+            PingStyle::Comment => self.lines(": ping\n\n", out),
+            PingStyle::Event => self.lines("event: ping\ndata: {\"type\": \"ping\"}\n\n", out),
+        }
+    }
+
+    fn write(&self, event: &Event, out: &mut BytesMut) {
+        self.lines(&format!("event: {}\ndata: {}\n\n", event.name, event.data), out);
+    }
+
+    fn lines(&self, text: &str, out: &mut BytesMut) {
+        match self.scenario.line_end {
+            LineEnd::Lf => out.extend_from_slice(text.as_bytes()),
+            LineEnd::Crlf => out.extend_from_slice(text.replace('\n', "\r\n").as_bytes()),
+            LineEnd::Cr => out.extend_from_slice(text.replace('\n', "\r").as_bytes()),
+        }
+    }
+
+    fn end(&self, out: &mut BytesMut) -> Ending {
+        let Some(Cut { how, error, .. }) = self.cut() else { return Ending::Clean };
+        match how {
+            CutHow::Reset => return Ending::Reset,
+            CutHow::Close => return Ending::Close,
+            CutHow::Stall => return Ending::Stall,
+            CutHow::NoFinish => {}
+            CutHow::Done => self.lines("data: [DONE]\n\n", out),
+            CutHow::Malformed => self.lines("data: {\"type\":\"\n\n", out),
+            CutHow::ErrorEvent | CutHow::ErrorEventNamed => {
+                let named = *how == CutHow::ErrorEventNamed;
+                self.write(&self.dialect.error_event(error.as_ref(), named, self.count), out);
+            }
+        }
+        Ending::Clean
+    }
+}
