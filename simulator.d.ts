@@ -180,3 +180,37 @@ export class Simulator implements AsyncDisposable {
 
 /** Starts a simulator in this process, off the event loop. It does not keep the process alive. */
 export function startSimulator(options?: SimulatorOptions): Promise<Simulator>
+
+export interface TestClockOptions {
+  /**
+   * How long nothing must have happened before a call that waits for its socket counts as at rest, in real milliseconds;
+   * default 250. A call that waits for time alone counts so at once.
+   */
+  settleMs?: number
+}
+
+/**
+ * The time of the clients of this JavaScript thread, standing still until a test moves it: waits between attempts, limits,
+ * breakers, timeouts, deadlines, windows of costs. Sockets have their own time, and so have the simulator's own delays and
+ * JavaScript's timers.
+ */
+export class TestClock implements Disposable {
+  private constructor()
+  /** How far it was moved, in milliseconds. */
+  readonly elapsedMs: number
+  /** What it shows, in epoch milliseconds. It begins at the present. */
+  readonly now: number
+  /**
+   * Moves on by so many milliseconds, from one wait's end to the next: calls that come to something in between run until
+   * they are at rest again, also before the first step and after the last.
+   */
+  advance(ms: number): Promise<void>
+  /** Moves on to the end of the next wait, again and again, until the promise is settled. Resolves or rejects as it does. */
+  runUntil<T>(promise: PromiseLike<T>): Promise<T>
+  /** Lets time go on by itself: calls that wait go on in real time. Clients that have followed the clock are best made anew. */
+  restore(): void
+  [Symbol.dispose](): void
+}
+
+/** Stops the time of this thread's clients, breakers and limiters. One that was there before is restored. */
+export function testClock(options?: TestClockOptions): TestClock

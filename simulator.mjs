@@ -1,3 +1,3 @@
 import simulator from './dist/simulator.js'
 
-export const { Simulator, startSimulator } = simulator
+export const { Simulator, TestClock, startSimulator, testClock } = simulator

@@ -6,6 +6,7 @@ import { describe, test } from 'node:test'
 import * as esmAi from '../ai-sdk.mjs'
 import * as esmFetch from '../fetch.mjs'
 import * as esmNames from '../index.mjs'
+import * as esmOpenTelemetry from '../opentelemetry.mjs'
 import { declarations } from '../scripts/lib.mjs'
 import * as esmSimulator from '../simulator.mjs'
 
@@ -27,6 +28,7 @@ test('the declarations, CommonJS and ESM have the same exports', () => {
     [read('simulator.d.ts'), require('../dist/simulator.js'), { ...esmSimulator }],
     [read('ai-sdk.d.ts'), require('../dist/ai-sdk/index.js'), { ...esmAi }],
     [read('fetch.d.ts'), require('../dist/fetch/index.js'), { ...esmFetch }],
+    [read('opentelemetry.d.ts'), require('../dist/opentelemetry.js'), { ...esmOpenTelemetry }],
   ]) {
     const names = declared(text).sort()
     assert.ok(names.length >= 1)

@@ -24,7 +24,6 @@ pub mod store;
 pub mod wire;
 
 #[cfg(feature = "engine")]
-#[allow(clippy::disallowed_methods)] // The only place that sleeps.
 pub mod engine;
 #[cfg(feature = "engine")]
 pub mod transport;

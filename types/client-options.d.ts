@@ -4,6 +4,7 @@ import type { CostOptions } from './cost.js'
 import type { ClientEvent } from './events.js'
 import type { CircuitBreaker, CircuitBreakerOptions, RateLimitOptions } from './limits.js'
 import type { ModelInfo } from './models.js'
+import type { Logger } from './observability.js'
 import type { RetryBudgetOptions } from './retry-options.js'
 
 /** A provider. Its key and headers go to it and to no other host. */
@@ -97,6 +98,11 @@ export interface ClientOptions extends Omit<CallOptions, 'signal' | 'idempotency
    * the nearest known names in the error. @default false
    */
   validateModel?: boolean
+  /**
+   * Where events are logged: `console`, pino or the like. Attempts at `debug`, waits at `info`, failed attempts,
+   * fallbacks, recoveries and opening breakers at `warn`, failed calls at `error`. What it throws becomes a process warning.
+   */
+  logger?: Logger | false
   /** Told of attempts, waits, fallbacks and breaker changes, as they happen. An error that it throws becomes a process warning. */
   onEvent?(event: ClientEvent): void
 }

@@ -4,6 +4,12 @@ import { connect, createServer as createSocketServer } from 'node:net'
 
 const listen = (server) => new Promise((resolve) => server.listen(0, '127.0.0.1', () => resolve(server.address().port)))
 
+/** What ends on one side ends on the other. */
+function tie(a, b) {
+  a.on('error', () => {}).on('close', () => b.destroy())
+  b.on('error', () => {}).on('close', () => a.destroy())
+}
+
 /**
  * An HTTP proxy: `{ url, seen }`. `target` is where everything goes, whatever its name; without it to where it says.
  * With `password` others get a 407; with `refuse` everybody gets that status.
@@ -22,13 +28,7 @@ export async function httpProxy(t, { target, password, refuse } = {}) {
       socket.write('HTTP/1.1 200 Connection Established\r\n\r\n')
       socket.pipe(upstream).pipe(socket)
     })
-    for (const end of [socket, upstream])
-      end
-        .on('error', () => {})
-        .on('close', () => {
-          socket.destroy()
-          upstream.destroy()
-        })
+    tie(socket, upstream)
   })
   server.on('request', (asked, answer) => {
     seen.push(`${asked.method} ${asked.url}`)
@@ -65,13 +65,7 @@ export async function socksProxy(t, { target }) {
           socket.write(Buffer.from([5, 0, 0, 1, 127, 0, 0, 1, 0, 0]))
           socket.pipe(upstream).pipe(socket)
         })
-        for (const end of [socket, upstream])
-          end
-            .on('error', () => {})
-            .on('close', () => {
-              socket.destroy()
-              upstream.destroy()
-            })
+        tie(socket, upstream)
       })
     })
   })

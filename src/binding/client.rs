@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use futures::FutureExt;
 use napi_derive::napi;
 use serde::Deserialize;
+use serde_json::{Value, json};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::breaker::NativeBreaker;
@@ -14,7 +15,8 @@ use super::errors::{OrThrow, parse, throw};
 use super::hub::NativeHub;
 use super::limiter::NativeLimiter;
 use super::runtime;
-use crate::config::{BreakerChoice, ClientConfig, Own};
+use crate::config::{BreakerChoice, ClientConfig, Endpoint, Own};
+use crate::engine::test_clock::{following, in_background};
 use crate::engine::{Call, ChatRequest, Client, Dialect, Snapshot, certificates, health, transport};
 use crate::error::{Error, Kind};
 
@@ -104,7 +106,7 @@ impl NativeClient {
         let _watch = probes.then(|| {
             let (stop, weak) = (CancellationToken::new(), Arc::downgrade(&client));
             let find = move || weak.upgrade().map(|client| current(&client));
-            runtime().spawn(health::watch(find, stop.clone()));
+            runtime().spawn(in_background(health::watch(find, stop.clone()).boxed()));
             stop.drop_guard()
         });
         Ok(NativeClient { client, _watch })
@@ -163,7 +165,7 @@ impl NativeClient {
                 run.unwrap_or_else(|_| Err(Error::new(Kind::Internal, "a bug in holysheep ended this call")));
             outlet.end(result.map(|answer| if whole { answer.completion() } else { answer.result() }));
         };
-        state.park(run.boxed());
+        state.park(following(run.boxed()));
         Ok(id)
     }
 
@@ -183,7 +185,7 @@ impl NativeClient {
             let models = client.models(&outlet.state.cancel).await;
             outlet.end(models.map(|models| serde_json::Value::from(models).to_string()));
         };
-        state.park(run.boxed());
+        state.park(following(run.boxed()));
         Ok(id)
     }
 
@@ -197,7 +199,7 @@ impl NativeClient {
             let found = client.check_health(&outlet.state.cancel).await;
             outlet.end(found.map(|found| serde_json::to_string(&found).unwrap_or_default()));
         };
-        state.park(run.boxed());
+        state.park(following(run.boxed()));
         id
     }
 
@@ -218,6 +220,15 @@ impl NativeClient {
     #[napi]
     pub fn close(&self) {
         self.current().close();
+    }
+
+    /// The endpoints, by their names and base URLs, as JSON.
+    #[napi]
+    pub fn endpoints(&self) -> String {
+        let client = self.current();
+        let of = |endpoint: &Arc<Endpoint>| json!({ "name": endpoint.name, "url": endpoint.url });
+        let endpoints: Vec<Value> = client.config().endpoints.iter().map(of).collect();
+        Value::from(endpoints).to_string()
     }
 
     /// The base URL of the first endpoint, as it is used.

@@ -13,6 +13,7 @@ use super::runtime;
 use crate::config::RateLimit;
 use crate::engine::clock;
 use crate::engine::limiter::Limiter;
+use crate::engine::test_clock::following;
 use crate::error::{Error, Kind, Phase};
 
 #[napi]
@@ -108,7 +109,7 @@ impl NativeLimiter {
         let timeout = timeout_ms.and_then(|ms| Duration::try_from_secs_f64(ms.max(0.0) / 1000.0).ok());
         let mut wait = Box::pin(async move {
             let wait = limiter.acquire(tokens, 0.0, || ());
-            let waited = tokio::time::timeout(timeout.unwrap_or(Duration::MAX), wait).await;
+            let waited = clock::timeout(timeout.unwrap_or(Duration::MAX), wait).await;
             waited.unwrap_or_else(|_| Err(Error::timeout(Phase::Queue, timeout.unwrap_or_default())))
         });
         // It takes its place in the queue here and now: `acquireToken()`, which comes next, must not
@@ -128,7 +129,7 @@ impl NativeLimiter {
             };
             outlet.end(result.map(|()| "null".to_owned()));
         };
-        state.park(run.boxed());
+        state.park(following(run.boxed()));
         Ok(id)
     }
 }

@@ -2,6 +2,7 @@
 
 mod breaker;
 mod client;
+mod clock;
 mod errors;
 pub mod faces;
 pub mod helpers;

@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::{Stream, StreamExt};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
 use super::bill::Bill;
-use super::clock;
+use super::clock::{self, timeout_at};
 use super::delivery::Delivery;
 use super::opening::Opened;
 use super::waits::Deadline;
@@ -258,6 +258,7 @@ impl Attempt<'_> {
 }
 
 /// Reads a finished body to its end in the background, so that its connection can be used again.
+#[allow(clippy::disallowed_methods)] // Its time is the socket's, whatever clock the call follows.
 fn keep_connection(mut body: Body) {
     let read = async move { while let Some(Ok(_)) = body.next().await {} };
     tokio::spawn(tokio::time::timeout(d::DRAIN, read));

@@ -313,7 +313,7 @@ impl<'a> Running<'a> {
         self.wait_event(wait, reason);
         let since = clock::instant();
         self.stopwatch.begin(Stage::Wait);
-        tokio::time::sleep(wait).await;
+        clock::sleep(wait).await;
         self.stopwatch.end();
         self.waited += clock::instant().saturating_duration_since(since);
     }

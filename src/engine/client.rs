@@ -196,7 +196,7 @@ fn followed(config: &ClientConfig) -> Option<&RateLimit> {
 /// Sleeps until then; without a time, for ever.
 pub(super) async fn sleep_until(deadline: Option<Instant>) {
     match deadline {
-        Some(deadline) => tokio::time::sleep_until(deadline).await,
+        Some(deadline) => clock::sleep_until(deadline).await,
         None => std::future::pending().await,
     }
 }

@@ -4,10 +4,9 @@
 use std::ops::ControlFlow;
 
 use futures::StreamExt;
-use tokio::time::timeout_at;
 
 use super::attempt::{Attempt, End};
-use super::clock;
+use super::clock::{self, timeout_at};
 use super::delivery::{Delivery, MAX_HELD_CHUNKS, Step, contradiction};
 use crate::config::defaults as d;
 use crate::error::{Error, Kind, Phase, Result, cut};

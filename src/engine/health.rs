@@ -7,12 +7,11 @@ use std::time::Duration;
 use futures::StreamExt;
 use rand::RngExt;
 use serde::Serialize;
-use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::breaker::{Guard, SharedBreaker};
 use super::client::Client;
-use super::clock;
+use super::clock::{self, timeout};
 use super::event::Event;
 use super::route::{EndpointState, Lane};
 use crate::config::{BreakerChoice, Secret, defaults as d};
@@ -185,7 +184,7 @@ pub async fn watch(find: impl Fn() -> Option<Arc<Client>> + Send, stop: Cancella
             biased;
             () = stop.cancelled() => return,
             () = closed.cancelled() => return,
-            () = tokio::time::sleep_until(next) => {}
+            () = clock::sleep_until(next) => {}
         }
         // The time of the probes is part of the interval, but missed rounds are not made up for.
         next = clock::instant();

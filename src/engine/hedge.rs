@@ -10,10 +10,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::OwnedSemaphorePermit;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 
 use super::call::Running;
-use super::clock;
+use super::clock::{self, sleep_until};
 use super::closing::Ending;
 use super::opening::Opened;
 use super::recovery::Form;

@@ -140,7 +140,7 @@ impl Limiter {
         let _turn = self.turn.lock().await;
         while let Some(wait) = self.take(requests, tokens)? {
             tokio::select! {
-                () = tokio::time::sleep(wait) => {}
+                () = clock::sleep(wait) => {}
                 () = self.changed.notified() => {}
             }
         }

@@ -8,6 +8,7 @@ pub mod breaker;
 pub mod budget;
 mod call;
 mod client;
+#[allow(clippy::disallowed_methods)] // The only place that sleeps.
 pub mod clock;
 mod closing;
 mod cost;
@@ -31,6 +32,8 @@ mod route;
 pub mod sink;
 mod spent;
 mod stopping;
+#[allow(clippy::disallowed_methods)] // It stands in for time.
+pub mod test_clock;
 mod turn;
 mod waits;
 
@@ -52,4 +55,5 @@ pub use crate::wire::dialect::Dialect;
 pub use crate::wire::retry_after;
 
 #[cfg(test)]
+#[allow(clippy::disallowed_methods)] // Their time is tokio's, paused.
 mod tests;

@@ -6,11 +6,10 @@ use std::collections::BTreeSet;
 use futures::StreamExt;
 use serde_json::Value;
 use tokio::sync::oneshot;
-use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::client::{Client, random_id};
-use super::clock;
+use super::clock::{self, timeout};
 use super::request::{self, without_key};
 use crate::config::{Endpoint, defaults as d};
 use crate::error::{Error, Kind, Phase, Result};

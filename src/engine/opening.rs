@@ -11,11 +11,11 @@ use futures::future::BoxFuture;
 use futures::stream::{self, Fuse};
 use futures::{Stream, StreamExt};
 use tokio::sync::oneshot;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
 use super::attempt::{Attempt, Progress, Settings};
 use super::client::sleep_until;
-use super::clock;
+use super::clock::{self, timeout_at};
 use super::delivery::Delivery;
 use super::event::Event;
 use super::limiter::Limiter;

@@ -7,13 +7,13 @@ use std::time::Duration;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use tokio::sync::OwnedSemaphorePermit;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
 use super::attempt::{Attempt, Progress, Settings};
 use super::breaker::Guard;
 use super::call::Running;
 use super::client::random_id;
-use super::clock;
+use super::clock::{self, timeout_at};
 use super::closing::Ending;
 use super::delivery::Delivery;
 use super::event::Event;

@@ -1,107 +1,77 @@
-/** The command line: `npx holysheep simulate`. */
-import { readFileSync } from 'node:fs'
-import { parseArgs } from 'node:util'
-import { version } from './index'
-import { startSimulator } from './simulator'
+/** The command line: `npx holysheep chat | doctor | simulate`. */
+import { explain, nearest, UsageError } from './cli/args'
+
+/** Each command is loaded when it is asked for: `doctor` runs where the addon does not load. */
+const COMMANDS: Record<string, () => { HELP: string; run(args: string[]): Promise<void> }> = {
+  chat: () => {
+    const { HELP, chat } = require('./cli/chat') as typeof import('./cli/chat')
+    return { HELP, run: chat }
+  },
+  doctor: () => {
+    const { HELP, doctor } = require('./cli/doctor') as typeof import('./cli/doctor')
+    return { HELP, run: doctor }
+  },
+  simulate: () => {
+    const { HELP, simulate } = require('./cli/simulate') as typeof import('./cli/simulate')
+    return { HELP, run: simulate }
+  },
+}
+
+const { version } = require('../package.json') as { version: string }
 
 const HELP = `holysheep ${version}
 
-  holysheep simulate [options]   an OpenAI-compatible provider that misbehaves on request
+  holysheep chat [options] [PROMPT]   asks a model; the answer comes on stdout as it is written
+  holysheep doctor [options]          looks at what a call needs: addon, certificates, proxy, key, endpoint, clock
+  holysheep simulate [options]        an OpenAI-compatible provider that misbehaves on request
 
-    --port N          the port; by default any free one
-    --host HOST       the address; 127.0.0.1 by default
-    --tls             TLS with HTTP/2; the certificate to trust is printed
-    --seed N          makes ids and piece sizes; 1 by default
-    --answer TEXT     what it answers
-    --key KEY         refuse every other key
-    --default JSON    the scenario of every request, e.g. '{"status":503}'
-    --script JSON     an array of scenarios for the first requests, one each; @FILE reads a file
-
-  Scenarios are described in the types of holysheep/simulator. A request can bring its own in the
-  header x-simulate.
+  holysheep COMMAND --help            the options of a command
+  holysheep --version
 `
-
-/** A mistake of the user: told in one line, without a stack. */
-class UsageError extends Error {}
-
-function json(name: string, text: string): unknown {
-  const source = text.startsWith('@') ? readFileSync(text.slice(1), 'utf8') : text
-  try {
-    return JSON.parse(source)
-  } catch {
-    throw new UsageError(`--${name}: no valid JSON`)
-  }
-}
-
-function whole(name: string, text: string | undefined): number | undefined {
-  if (text === undefined) return undefined
-  if (!/^\d+$/.test(text)) throw new UsageError(`--${name}: got '${text}'; accepted: a whole number`)
-  return Number(text)
-}
-
-async function simulate(args: string[]) {
-  const { values } = parseArgs({
-    args,
-    options: {
-      port: { type: 'string' },
-      host: { type: 'string' },
-      tls: { type: 'boolean' },
-      seed: { type: 'string' },
-      answer: { type: 'string' },
-      key: { type: 'string' },
-      default: { type: 'string' },
-      script: { type: 'string' },
-    },
-  })
-  const simulator = await startSimulator(
-    Object.fromEntries(
-      Object.entries({
-        port: whole('port', values.port),
-        host: values.host,
-        tls: values.tls,
-        seed: whole('seed', values.seed),
-        answer: values.answer,
-        apiKey: values.key,
-        default: values.default && json('default', values.default),
-      }).filter(([, value]) => value !== undefined),
-    ),
-  )
-  if (values.script) {
-    const scenarios = json('script', values.script)
-    if (!Array.isArray(scenarios)) throw new UsageError('--script: accepted: an array of scenarios')
-    simulator.script(...scenarios)
-  }
-  process.stdout.write(`listening on ${simulator.url}\n`)
-  if (simulator.certificate) process.stdout.write(simulator.certificate)
-  // The simulator itself does not keep a process alive.
-  const alive = setInterval(() => {}, 2 ** 30)
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-    process.once(signal, async () => {
-      clearInterval(alive)
-      await simulator.close()
-    })
-  }
-}
 
 async function main(args: string[]) {
   const [command, ...rest] = args
-  if (command === undefined || command === 'help' || args.includes('--help') || args.includes('-h')) {
+  if (command === undefined || command === '--help' || command === '-h') {
     process.stdout.write(HELP)
     if (command === undefined) process.exitCode = 2
-  } else if (command === '--version' || command === '-v') {
+    return
+  }
+  if (command === '--version' || command === '-v') {
     process.stdout.write(`${version}\n`)
-  } else if (command === 'simulate') {
-    await simulate(rest)
+    return
+  }
+  const name = command === 'help' ? rest[0] : command
+  const load = name === undefined ? undefined : Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined
+  if (name === undefined) {
+    process.stdout.write(HELP)
+  } else if (!load) {
+    const near = nearest(name, Object.keys(COMMANDS))
+    throw new UsageError(`unknown command '${name}'${near ? `; did you mean ${near}?` : '; see holysheep --help'}`)
+  } else if (command === 'help' || asksForHelp(rest)) {
+    process.stdout.write(load().HELP)
   } else {
-    throw new UsageError(`unknown command '${command}'; see holysheep --help`)
+    await load().run(rest)
   }
 }
 
+/** What comes after `--` is no option. */
+function asksForHelp(args: string[]): boolean {
+  const end = args.indexOf('--')
+  return (end === -1 ? args : args.slice(0, end)).some((arg) => arg === '--help' || arg === '-h')
+}
+
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  // The reader has gone, and with it whoever would care.
+  if (error.code !== 'EPIPE') throw error
+})
+
 main(process.argv.slice(2)).catch((error: Error & { code?: string }) => {
-  const users =
-    error instanceof UsageError || error.code === 'INVALID_ARGUMENT' || error.code?.startsWith('ERR_PARSE_ARGS')
-  // The system's: a port that is taken, a file that is not there.
-  const plain = users || /^E[A-Z]+$/.test(error.code ?? '')
-  process.stderr.write(plain ? `holysheep: ${error.message.split('\n')[0]}\n` : `holysheep: ${error.stack}\n`)
-  process.exitCode = users ? 2 : 1
+  const isUsage = error instanceof UsageError || error.code === 'INVALID_ARGUMENT'
+  process.exitCode = isUsage ? 2 : 1
+  // An error of ours, or of the system, says what happened; anything else is a bug, and its stack says where.
+  const isKnown = isUsage || (typeof error.code === 'string' && error.code !== 'INTERNAL')
+  const { message, remedy } = explain(error)
+  process.stderr.write(
+    isKnown ? `holysheep: ${message}\n${remedy ? `  ${remedy}\n` : ''}` : `holysheep: ${error.stack}\n`,
+  )
 })

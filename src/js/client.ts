@@ -19,8 +19,10 @@ import { CircuitBreaker, nativeBreaker } from './breaker'
 import { countPrompt, type SoftLimitEvent, splitCost } from './cost'
 import { following, HolySheepError, invalid, native, RetriesExhaustedError, unknown } from './errors'
 import { type CallHandle, type Consumer, emptySnapshot, NOTHING, open, TEXT } from './hub'
+import { readLogger } from './logger'
 import { addon } from './native'
 import { proxyEnvironment, readCa, trustEnvironment } from './network'
+import { type CallObserver, observe } from './observe'
 import {
   ASIDE,
   callback,
@@ -84,6 +86,7 @@ export class HolySheepStreamingClient {
   readonly #native: InstanceType<typeof addon.NativeClient>
   #observer: BreakerObserver
   readonly #onEvent: ((event: ClientEvent) => void) | undefined
+  readonly #log: ((event: ClientEvent) => void) | undefined
   readonly #inFlight = new Set<Promise<unknown>>()
   readonly #coalesce: boolean
   readonly #onRestart: (() => void) | undefined
@@ -92,8 +95,9 @@ export class HolySheepStreamingClient {
 
   constructor(apiKey?: string | ClientOptions, options?: number | ClientOptions) {
     const given = readArguments(apiKey, options)
-    const { onEvent, circuitBreaker, ...rest } = given
+    const { onEvent, logger, circuitBreaker, ...rest } = given
     this.#onEvent = callback('onEvent', onEvent)
+    this.#log = readLogger(logger)
     const [breaker, observer] = readBreaker(circuitBreaker)
     this.#observer = observer
     this.#coalesce = rest.coalesce === true
@@ -105,8 +109,8 @@ export class HolySheepStreamingClient {
       ...withoutFunctions,
       ca: readCa(rest.ca) as string | string[] | undefined,
       $proxy: proxyEnvironment(),
-      apiKey: rest.apiKey ?? process.env.HOLYSHEEP_API_KEY,
       // An empty variable counts as none.
+      apiKey: rest.apiKey ?? (process.env.HOLYSHEEP_API_KEY || undefined),
       baseUrl: rest.baseUrl ?? (rest.endpoints ? undefined : process.env.HOLYSHEEP_BASE_URL || undefined),
       circuitBreaker: breaker,
     }
@@ -309,6 +313,14 @@ export class HolySheepStreamingClient {
     const json = encode(rest)
     const aside = this.#aside(body, rest)
     if (signal?.aborted) return refused(consumer, signal.reason)
+    const observer = observe({
+      operation: whole ? 'chat' : 'stream',
+      body,
+      model: this.#options.model ?? defaults.model,
+      sessionId: rest.sessionId as string | undefined,
+      budgetKey: (rest.budgetKey ?? this.#options.budgetKey) as string | undefined,
+      endpoints: () => JSON.parse(this.#native.endpoints()),
+    })
     let settle = () => {}
     const tracked: Consumer = {
       ...consumer,
@@ -316,15 +328,18 @@ export class HolySheepStreamingClient {
         consumer.restart?.()
         onRestart?.()
       },
-      event: this.#listener(consumer.event, (options as Heard | undefined)?.[EVENTS]),
+      event: this.#listener(consumer.event, (options as Heard | undefined)?.[EVENTS], observer),
       judge: this.#observer.isFailure,
       end(json) {
         settle()
+        observer?.end(json)
         consumer.end(json)
       },
       error(error) {
         settle()
-        consumer.error(ofError(error, body))
+        const completed = ofError(error, body)
+        observer?.error(completed)
+        consumer.error(completed)
       },
     }
     const enter = (hub: InstanceType<typeof addon.NativeHub>) =>
@@ -341,6 +356,7 @@ export class HolySheepStreamingClient {
         return this.#native.start(hub, body, json, terms)
       })
     const call = open(tracked, { coalesce, signal }, enter)
+    observer?.start()
     const over = new Promise<void>((resolve) => {
       settle = resolve
     })
@@ -369,11 +385,14 @@ export class HolySheepStreamingClient {
   }
 
   /** Who hears of events: the call itself, and the observers where there are any. */
-  #listener(own: Consumer['event'], heard: Heard[typeof EVENTS]): Consumer['event'] {
-    if (!this.#onEvent && !this.#observer.onStateChange && !this.#cost.onSoftLimit && !heard) return own
+  #listener(own: Consumer['event'], heard: Heard[typeof EVENTS], observer?: CallObserver): Consumer['event'] {
+    const others = this.#onEvent ?? this.#observer.onStateChange ?? this.#cost.onSoftLimit ?? this.#log ?? observer
+    if (!others && !heard) return own
     return (json) => {
       own?.(json)
       heard?.(JSON.parse(json))
+      this.#log?.(JSON.parse(json))
+      observer?.event(JSON.parse(json))
       this.#tell(JSON.parse(json))
     }
   }

@@ -86,6 +86,9 @@ const calls = new Map<number, InFlight>()
 const ready: InFlight[] = []
 /** The strings of a batch that are not cut out of its text. */
 const own: string[] = []
+/** How many calls have not been told their end. */
+export const underWay = () => calls.size
+
 let shared: Uint32Array
 let hub: InstanceType<typeof addon.NativeHub> | undefined
 let scheduled = false

@@ -86,6 +86,10 @@ export function encodeRequest(request: unknown): string {
 /** Checks that something is an object of options. */
 export function optionsObject(name: string, value: unknown): Record<string, unknown> {
   if (value === undefined || value === null) return {}
+  if (typeof value === 'string') {
+    // Most likely a key that stands in the wrong place: it is not shown.
+    throw invalid(name, undefined, 'an object', 'a string')
+  }
   if (typeof value !== 'object' || Array.isArray(value)) throw invalid(name, value, 'an object')
   return value as Record<string, unknown>
 }

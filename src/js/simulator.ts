@@ -65,3 +65,5 @@ export class Simulator {
 export async function startSimulator(options?: SimulatorOptions): Promise<Simulator> {
   return create(optionsObject('options', options))
 }
+
+export { TestClock, testClock } from './test-clock'

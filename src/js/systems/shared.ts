@@ -52,6 +52,11 @@ export abstract class Face {
     return this.#client.baseUrl
   }
 
+  /** Short, and without the key: a getter would show it to an inspector that calls them. */
+  [Symbol.for('nodejs.util.inspect.custom')]() {
+    return `${this.constructor.name} { baseUrl: '${this.baseUrl}' }`
+  }
+
   async close(): Promise<void> {
     await this.#client.close()
   }

@@ -1,0 +1,233 @@
+// The channels of node:diagnostics_channel, and the logger option.
+import assert from 'node:assert/strict'
+import { AsyncLocalStorage } from 'node:async_hooks'
+import { channel, subscribe, tracingChannel, unsubscribe } from 'node:diagnostics_channel'
+import { test } from 'node:test'
+import { inspect } from 'node:util'
+import pino from 'pino'
+import { HolySheepStreamingClient } from '../index.mjs'
+import { failure, KEY, MESSAGES, pair, provider, QUICK, REQUEST } from './support/provider.mjs'
+
+/** Everything that a tracing channel tells, until the test is over. */
+function traced(t, name) {
+  const told = []
+  const on = (kind) => (message) => told.push([kind, message])
+  const kinds = ['start', 'end', 'asyncStart', 'asyncEnd', 'error']
+  const subscribers = Object.fromEntries(kinds.map((kind) => [kind, on(kind)]))
+  tracingChannel(`holysheep:${name}`).subscribe(subscribers)
+  t.after(() => tracingChannel(`holysheep:${name}`).unsubscribe(subscribers))
+  return told
+}
+
+test('a call is told as a tracing channel tells it: one object from its start to its end', async (t) => {
+  const told = traced(t, 'call')
+  const { simulator, client } = await pair(t)
+  const storage = new AsyncLocalStorage()
+  const seen = []
+  const listener = () => seen.push(storage.getStore())
+  for (const kind of ['start', 'asyncEnd']) subscribe(`tracing:holysheep:call:${kind}`, listener)
+  t.after(() => {
+    for (const kind of ['start', 'asyncEnd']) unsubscribe(`tracing:holysheep:call:${kind}`, listener)
+  })
+  simulator.script({ status: 500 }, {})
+  const request = { ...REQUEST, model: 'deepseek-v3.2' }
+  await storage.run('mine', () => client.chat(request, { budgetKey: 'user-1', sessionId: 'session-1' }))
+  assert.deepEqual(
+    told.map(([kind]) => kind),
+    ['start', 'end', 'asyncStart', 'asyncEnd'],
+  )
+  assert.equal(new Set(told.map(([, trace]) => trace)).size, 1)
+  const [[, trace]] = told
+  const { operation, model, budgetKey, sessionId, server, result } = trace
+  assert.deepEqual([operation, model, budgetKey, sessionId], ['chat', 'deepseek-v3.2', 'user-1', 'session-1'])
+  assert.deepEqual(server, { address: '127.0.0.1', port: simulator.port })
+  assert.deepEqual([result.attempts.length, result.recoveries, result.finishReasons], [2, 0, ['stop']])
+  assert.ok(trace.firstTokenMs >= 0 && trace.durationMs >= trace.firstTokenMs)
+  assert.match(trace.call, /^call_/)
+  assert.deepEqual(seen, ['mine', 'mine'])
+})
+
+test('a failed call is told its error, a broken one its recovery, and a stream its own operation', async (t) => {
+  const told = traced(t, 'call')
+  const { simulator, client } = await pair(t)
+  simulator.script({ status: 400 }, { cut: { afterPieces: 3 } }, {})
+  const error = await failure(client.stream(REQUEST).text())
+  assert.deepEqual(
+    told.map(([kind]) => kind),
+    ['start', 'end', 'error', 'asyncStart', 'asyncEnd'],
+  )
+  assert.equal(told[0][1].error, error)
+  await client.stream(REQUEST).text()
+  const [, { operation, result }] = told.at(-1)
+  assert.deepEqual([operation, result.recoveries, result.attempts.length], ['stream', 1, 2])
+})
+
+test('each attempt is told with its end, and events as they are', async (t) => {
+  const told = traced(t, 'attempt')
+  const events = []
+  const listener = (event) => events.push(event.type)
+  subscribe('holysheep:event', listener)
+  t.after(() => unsubscribe('holysheep:event', listener))
+  const { simulator, client } = await pair(t)
+  simulator.script({ status: 503 }, {})
+  await client.chat(REQUEST)
+  assert.deepEqual(
+    told.map(([kind, { attempt }]) => `${kind} ${attempt}`),
+    ['start 1', 'end 1', 'error 1', 'asyncStart 1', 'asyncEnd 1', 'start 2', 'end 2', 'asyncStart 2', 'asyncEnd 2'],
+  )
+  const [first, second] = [told[0][1], told.at(-1)[1]]
+  assert.deepEqual([first.outcome, first.status, first.reason], ['SERVER_ERROR', 503, 'first'])
+  assert.deepEqual([second.outcome, second.status, second.reason], ['complete', 200, 'retry'])
+  assert.equal(second.parent.result.attempts.length, 2)
+  assert.equal(second.requestId, simulator.requests[1].headers['x-client-request-id'])
+  assert.ok(second.firstTokenMs >= 0)
+  assert.deepEqual(events, ['attempt', 'attempt-failed', 'wait', 'attempt', 'first-token', 'complete'])
+})
+
+test('an attempt that its caller aborts is told to be over', async (t) => {
+  const told = traced(t, 'attempt')
+  const { simulator, client } = await pair(t)
+  simulator.setDefault({ cut: { afterPieces: 2, how: 'stall' } })
+  const stream = client.stream(REQUEST)
+  for await (const _ of stream.textStream) break
+  assert.deepEqual(
+    told.map(([kind, { outcome }]) => [kind, outcome]),
+    ['start', 'end', 'asyncStart', 'asyncEnd'].map((kind) => [kind, 'ABORTED']),
+  )
+})
+
+test('a trace prints neither prompts nor keys; the request is there for whoever asks', async (t) => {
+  const told = traced(t, 'call')
+  const attempts = traced(t, 'attempt')
+  const { client } = await pair(t)
+  const messages = [{ role: 'user', content: 'a private matter' }]
+  await client.chat({ messages })
+  for (const [, trace] of [...told, ...attempts]) {
+    const shown = inspect(trace, { depth: 9 }) + JSON.stringify(trace)
+    assert.ok(!shown.includes('private') && !shown.includes(KEY), shown)
+  }
+  assert.deepEqual(told[0][1].request.messages, messages)
+})
+
+test('without a subscriber nothing is made of a call', async (t) => {
+  const { client } = await pair(t)
+  const parse = JSON.parse
+  let parsed = 0
+  JSON.parse = (...given) => {
+    parsed++
+    return parse(...given)
+  }
+  t.after(() => {
+    JSON.parse = parse
+  })
+  assert.equal(channel('holysheep:event').hasSubscribers, false)
+  await client.stream(REQUEST).text()
+  // The result itself.
+  assert.equal(parsed, 1)
+})
+
+/** A logger that remembers, with the message at this place. */
+function remembering(objectFirst) {
+  const lines = []
+  const logger = objectFirst ? { bindings: () => ({}) } : {}
+  for (const level of ['debug', 'info', 'warn', 'error']) {
+    logger[level] = (a, b) => void lines.push([level, ...(objectFirst ? [b, a] : [a, b])])
+  }
+  return { lines, logger }
+}
+
+for (const objectFirst of [true, false]) {
+  test(`a logger that takes the ${objectFirst ? 'object' : 'message'} first gets each event at its level`, async (t) => {
+    const { lines, logger } = remembering(objectFirst)
+    const { simulator, client } = await pair(t, {
+      logger,
+      maxRetries: 1,
+      fallbackModels: ['small'],
+      circuitBreaker: { failureThreshold: 2 },
+    })
+    simulator.script({ status: 503 }, { status: 503 }, { cut: { afterPieces: 3 } }, {})
+    await client.stream(REQUEST).text()
+    assert.deepEqual(
+      lines.map(([level, , fields]) => `${level} ${fields.event}`),
+      [
+        'debug attempt',
+        'warn attempt-failed',
+        'info wait',
+        'debug attempt',
+        'warn circuit',
+        'warn attempt-failed',
+        'warn fallback',
+        'debug attempt',
+        'debug first-token',
+        'warn attempt-failed',
+        'warn recovery',
+        'info wait',
+        'debug attempt',
+        'debug first-token',
+        'debug complete',
+      ],
+    )
+    const circuit = lines.find(([, , { event }]) => event === 'circuit')
+    assert.match(circuit[1], /^holysheep: circuit CLOSED → OPEN at 127\.0\.0\.1:\d+ \(gpt-4\.1\)$/)
+    assert.ok(!inspect(lines, { depth: 9 }).includes(KEY))
+    simulator.setDefault({ status: 400 })
+    await failure(client.chat(REQUEST))
+    const [level, message, fields] = lines.at(-1)
+    assert.deepEqual([level, fields.event, fields.code], ['error', 'failed', 'INVALID_REQUEST'])
+    assert.match(message, /^holysheep: failed after \d+ ms: INVALID_REQUEST: /)
+  })
+}
+
+test('pino and console are taken as they are', async (t) => {
+  const written = []
+  const logger = pino({ level: 'debug' }, { write: (line) => written.push(JSON.parse(line)) })
+  const { client } = await pair(t, { logger })
+  await client.chat(REQUEST)
+  assert.deepEqual(
+    written.map(({ level, event }) => [level, event]),
+    [
+      [20, 'attempt'],
+      [20, 'first-token'],
+      [20, 'complete'],
+    ],
+  )
+  assert.match(written[0].msg, /^holysheep: attempt 1 \(first\) at /)
+  new HolySheepStreamingClient(KEY, { logger: console })
+  new HolySheepStreamingClient(KEY, { logger: false })
+})
+
+test('a logger that throws, rejects or lacks a level does no harm', async (t) => {
+  const warnings = []
+  const listener = ({ message }) => warnings.push(message)
+  process.on('warning', listener)
+  t.after(() => process.off('warning', listener))
+  const broken = () => {
+    throw new Error('disk full')
+  }
+  for (const logger of [{ debug: broken }, { debug: async () => broken() }, { error: broken }]) {
+    const { client } = await pair(t, { logger })
+    await client.chat(REQUEST)
+  }
+  await new Promise((resolve) => setImmediate(resolve))
+  assert.ok(warnings.length >= 6 && warnings.every((message) => message === 'logger failed: Error: disk full'))
+})
+
+test('a logger that is none is refused', () => {
+  for (const logger of [1, 'console', {}, [], true]) {
+    assert.throws(() => new HolySheepStreamingClient(KEY, { logger }), /^TypeError: logger: got .*console or pino/)
+  }
+})
+
+test('a subscriber that throws does not touch the call', async (t) => {
+  const simulator = await provider(t)
+  const script = `
+    import { subscribe } from 'node:diagnostics_channel'
+    import { HolySheepStreamingClient } from './index.mjs'
+    process.on('uncaughtException', (error) => console.log('uncaught', error.message))
+    subscribe('holysheep:event', () => { throw new Error('mine') })
+    const client = new HolySheepStreamingClient('sk-test', { baseUrl: '${simulator.url}', retry: ${JSON.stringify(QUICK.retry)} })
+    console.log((await client.chat({ messages: ${JSON.stringify(MESSAGES)} })).choices[0].finish_reason)`
+  const { node } = await import('./support/child.mjs')
+  const { stdout } = await node(['--input-type=module', '-e', script])
+  assert.deepEqual(new Set(stdout.trim().split('\n')), new Set(['uncaught mine', 'stop']))
+})

@@ -1,0 +1,173 @@
+// The test clock: what would take minutes is over at once, and at the same times.
+import assert from 'node:assert/strict'
+import { afterEach, beforeEach, test } from 'node:test'
+import { CircuitBreaker, HolySheepStreamingClient, RateLimitedClient } from '../index.mjs'
+import { testClock } from '../simulator.mjs'
+import { run } from './support/child.mjs'
+import { ANSWER, failure, KEY, pair, provider, REQUEST, until } from './support/provider.mjs'
+
+let clock
+beforeEach(() => {
+  clock = testClock()
+})
+afterEach(() => clock.restore())
+
+test('a retry after 30 seconds comes after 30 seconds and not before', async (t) => {
+  const { simulator, client } = await pair(t, { retry: {} })
+  simulator.script({ status: 429, retryAfterMs: 30_000 })
+  const answer = client.chat(REQUEST)
+  await clock.advance(29_999)
+  assert.equal(simulator.requests.length, 1)
+  await clock.advance(1)
+  assert.equal((await answer).choices[0].message.content, ANSWER)
+  assert.deepEqual([simulator.requests.length, clock.elapsedMs], [2, 30_000])
+})
+
+test('one advance passes through every wait in its time', async (t) => {
+  const events = []
+  const retry = { baseDelayMs: 1000, jitter: 'none' }
+  const { simulator, client } = await pair(t, { retry, onEvent: (event) => events.push([event.type, clock.elapsedMs]) })
+  simulator.script({ status: 503 }, { status: 503 }, { status: 503 })
+  const answer = client.chat(REQUEST)
+  await clock.advance(60_000)
+  await answer
+  assert.deepEqual(
+    events.filter(([type]) => type === 'attempt').map(([, at]) => at),
+    [0, 1000, 3000, 7000],
+  )
+  assert.equal(clock.elapsedMs, 60_000)
+})
+
+test('runUntil moves on as far as the answer needs, and rejects as it does', async (t) => {
+  const { simulator, client } = await pair(t, { retry: { baseDelayMs: 10_000, jitter: 'none' } })
+  simulator.script({ status: 503 }, { status: 503 })
+  const completion = await clock.runUntil(client.chat(REQUEST))
+  assert.equal(completion._attempts.length, 3)
+  assert.equal(completion._attempts[2].waitedMs, 20_000)
+  assert.equal(clock.elapsedMs, 30_000)
+  simulator.setDefault({ status: 503 })
+  const error = await failure(clock.runUntil(client.chat(REQUEST)))
+  assert.equal(error.code, 'RETRIES_EXHAUSTED')
+  assert.equal(clock.elapsedMs, 30_000 + 10_000 + 20_000 + 40_000)
+})
+
+test('a circuit opens again after its minute', async (t) => {
+  const changes = []
+  const { simulator, client } = await pair(t, {
+    maxRetries: 0,
+    circuitBreaker: {
+      failureThreshold: 2,
+      timeout: 60_000,
+      onStateChange: ({ to }) => changes.push([to, clock.elapsedMs]),
+    },
+  })
+  simulator.setDefault({ status: 500 })
+  for (let call = 0; call < 2; call++) await failure(client.chat(REQUEST))
+  assert.equal((await failure(client.chat(REQUEST))).code, 'CIRCUIT_OPEN')
+  await clock.advance(59_999)
+  assert.equal((await failure(client.chat(REQUEST))).retryAfterMs, 1)
+  await clock.advance(1)
+  simulator.setDefault({})
+  await client.chat(REQUEST)
+  assert.deepEqual(changes, [
+    ['OPEN', 0],
+    ['HALF_OPEN', 60_000],
+    ['CLOSED', 60_000],
+  ])
+})
+
+test('a breaker and a bucket by hand follow it', async () => {
+  const breaker = new CircuitBreaker(1, 60_000)
+  breaker.recordFailure()
+  assert.equal(breaker.canExecute(), false)
+  const limited = new RateLimitedClient(KEY, { capacity: 2, refillRate: 0.1 })
+  assert.deepEqual([await limited.acquireToken(), await limited.acquireToken()], [true, true])
+  assert.equal(await limited.acquireToken(), false)
+  const waits = limited.acquire()
+  await clock.advance(10_000)
+  await waits
+  const late = failure(limited.acquire({ timeoutMs: 3000 }))
+  await clock.advance(3000)
+  assert.equal((await late).code, 'TIMEOUT')
+  await clock.advance(47_000)
+  assert.equal(breaker.canExecute(), true)
+})
+
+test('timeouts and deadlines are those of the clock, though the socket is silent for real', async (t) => {
+  clock.restore()
+  clock = testClock({ settleMs: 30 })
+  const { simulator, client } = await pair(t, { maxRetries: 0, stretchLastRoute: false, idleTimeoutMs: 45_000 })
+  simulator.setDefault({ delayHeadersMs: 600_000 })
+  const silent = failure(client.chat(REQUEST))
+  await until(() => simulator.requests.length === 1)
+  await clock.advance(60_000)
+  assert.deepEqual(await silent.then(({ phase }) => phase), 'first-token')
+  simulator.setDefault({ cut: { afterPieces: 2, how: 'stall' } })
+  const stalled = await failure(clock.runUntil(client.chat(REQUEST, { recovery: false })))
+  assert.deepEqual([stalled.phase, clock.elapsedMs], ['idle', 105_000])
+  const deadline = await failure(clock.runUntil(client.chat(REQUEST, { totalTimeoutMs: 20_000 })))
+  assert.deepEqual([deadline.phase, clock.elapsedMs], ['total', 125_000])
+})
+
+test('what a callback begins when it is its turn begins at its time', async (t) => {
+  const { simulator, client } = await pair(t, { retry: {} })
+  simulator.script({ status: 429, retryAfterMs: 10_000 }, {}, { status: 429, retryAfterMs: 10_000 })
+  const both = client.chat(REQUEST).then(() => client.chat(REQUEST))
+  await clock.advance(20_000)
+  await both
+  assert.equal(simulator.requests.length, 4)
+})
+
+test('a cost window ends with its day', async (t) => {
+  const { client } = await pair(t, { cost: { hardCapUsd: 0.01, window: 'day' } })
+  const request = { ...REQUEST, max_tokens: 1000 }
+  let calls = 0
+  for (; calls < 100; calls++) {
+    const refused = await client.chat(request).then(
+      () => undefined,
+      ({ code }) => code,
+    )
+    if (refused) break
+  }
+  assert.ok(calls > 0 && calls < 100)
+  await clock.advance(86_400_000)
+  assert.equal(client.cost().spentUsd, 0)
+  await client.chat(request)
+})
+
+test('after restore calls go on in real time, and others have never noticed', async (t) => {
+  const { simulator, client } = await pair(t, { retry: {} })
+  simulator.script({ status: 429, retryAfterMs: 1050 })
+  const answer = client.chat(REQUEST)
+  await clock.advance(1000)
+  clock.restore()
+  await answer
+  simulator.script({ status: 429, retryAfterMs: 20 })
+  const other = new HolySheepStreamingClient(KEY, { baseUrl: simulator.url })
+  t.after(() => other.close())
+  const before = performance.now()
+  await other.chat(REQUEST)
+  assert.ok(performance.now() - before >= 20)
+})
+
+test('another thread keeps its own time', async (t) => {
+  const simulator = await provider(t)
+  simulator.script({ status: 429, retryAfterMs: 30 })
+  const script = `
+    import { Worker } from 'node:worker_threads'
+    import { testClock } from './simulator.mjs'
+    testClock()
+    const code = \`
+      const { HolySheepStreamingClient } = await import("${new URL('../index.mjs', import.meta.url)}")
+      const client = new HolySheepStreamingClient('sk-test', { baseUrl: '${simulator.url}' })
+      client.chat({ messages: [{ role: 'user', content: 'x' }] }).then(({ _attempts }) => console.log(_attempts.length))\`
+    new Worker(code, { eval: true })`
+  const { stdout, stderr } = await run(script)
+  assert.equal(stdout, '2\n', stderr)
+})
+
+test('arguments that are none are refused', async () => {
+  assert.throws(() => testClock({ settle: 1 }), /settle: unknown option/)
+  assert.throws(() => testClock({ settleMs: -1 }), /settleMs: got -1/)
+  for (const ms of [-1, Number.NaN, '5']) assert.throws(() => clock.advance(ms), /^RangeError|^TypeError/)
+})

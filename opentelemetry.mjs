@@ -1,0 +1,3 @@
+import opentelemetry from './dist/opentelemetry.js'
+
+export const { HolySheepInstrumentation, instrument } = opentelemetry

@@ -1,0 +1,69 @@
+/** `holysheep simulate`: the simulator on a port of its own. */
+import { readFileSync } from 'node:fs'
+import { startSimulator } from '../simulator'
+import { given, parse, UsageError, whole } from './args'
+
+export const HELP = `holysheep simulate [options]   an OpenAI-compatible provider that misbehaves on request
+
+  --port N          the port; by default any free one
+  --host HOST       the address; 127.0.0.1 by default
+  --tls             TLS with HTTP/2; the certificate to trust is printed
+  --seed N          makes ids and piece sizes; 1 by default
+  --answer TEXT     what it answers
+  --key KEY         refuse every other key
+  --default JSON    the scenario of every request, e.g. '{"status":503}'
+  --script JSON     an array of scenarios for the first requests, one each; @FILE reads a file
+
+  Scenarios are described in the types of holysheep/simulator. A request can bring its own in the
+  header x-simulate.
+`
+
+function json(name: string, text: string): unknown {
+  let source = text
+  try {
+    if (text.startsWith('@')) source = readFileSync(text.slice(1), 'utf8')
+  } catch (error) {
+    throw new UsageError(`--${name}: ${(error as Error).message}`)
+  }
+  try {
+    return JSON.parse(source)
+  } catch {
+    throw new UsageError(`--${name}: no valid JSON`)
+  }
+}
+
+export async function simulate(args: string[]): Promise<void> {
+  const { values } = parse(args, {
+    port: { type: 'string' },
+    host: { type: 'string' },
+    tls: { type: 'boolean' },
+    seed: { type: 'string' },
+    answer: { type: 'string' },
+    key: { type: 'string' },
+    default: { type: 'string' },
+    script: { type: 'string' },
+  })
+  const script = values.script === undefined ? [] : json('script', values.script)
+  if (!Array.isArray(script)) throw new UsageError('--script: accepted: an array of scenarios')
+  const options = given({
+    port: whole('port', values.port),
+    host: values.host,
+    tls: values.tls,
+    seed: whole('seed', values.seed),
+    answer: values.answer,
+    apiKey: values.key,
+    default: values.default === undefined ? undefined : (json('default', values.default) as object),
+  })
+  const simulator = await startSimulator(options)
+  simulator.script(...script)
+  process.stdout.write(`listening on ${simulator.url}\n`)
+  if (simulator.certificate) process.stdout.write(simulator.certificate)
+  // The simulator itself does not keep a process alive.
+  const alive = setInterval(() => {}, 2 ** 30)
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    process.once(signal, async () => {
+      clearInterval(alive)
+      await simulator.close()
+    })
+  }
+}

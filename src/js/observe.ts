@@ -1,0 +1,153 @@
+/**
+ * What is told of calls beside `onEvent`: the channels of `node:diagnostics_channel`. Without a subscriber nothing is
+ * made, parsed or asked of Rust.
+ */
+import { type Channel, channel } from 'node:diagnostics_channel'
+import { performance } from 'node:perf_hooks'
+import type { ChatRequest, ClientEvent } from '../../index'
+import type { AttemptTrace, CallTrace, TracedResult } from '../../types/observability'
+
+// Named as `diagnostics_channel.tracingChannel('holysheep:call')` names them, so that its `subscribe` fits.
+const tracing = (name: string) => ({
+  start: channel(`tracing:holysheep:${name}:start`),
+  end: channel(`tracing:holysheep:${name}:end`),
+  asyncStart: channel(`tracing:holysheep:${name}:asyncStart`),
+  asyncEnd: channel(`tracing:holysheep:${name}:asyncEnd`),
+  error: channel(`tracing:holysheep:${name}:error`),
+})
+const calls = tracing('call')
+const attempts = tracing('attempt')
+const events = channel('holysheep:event')
+const ALL: Channel[] = [...Object.values(calls), ...Object.values(attempts), events]
+
+/** What a call is, as the client that makes it knows. */
+export interface About {
+  operation: CallTrace['operation']
+  /** The JSON of the request. */
+  body: string
+  /** The model of requests that name none. */
+  model: string
+  sessionId?: string
+  budgetKey?: string
+  /** The endpoints of the client, by the names that events give them; the first is first. */
+  endpoints(): Array<{ name: string; url: string }>
+}
+
+/** An observer of the call, where somebody listens. */
+export function observe(about: About): CallObserver | undefined {
+  return ALL.some((each) => each.hasSubscribers) ? new CallObserver(about) : undefined
+}
+
+export class CallObserver {
+  readonly #trace: CallTrace
+  readonly #servers: Map<string, { address: string; port: number }>
+  readonly #open = new Map<number, AttemptTrace>()
+  readonly #started = performance.now()
+
+  constructor({ operation, body, model, sessionId, budgetKey, endpoints }: About) {
+    const known = endpoints().map(({ name, url }) => [name, serverOf(url)] as const)
+    this.#servers = new Map(known)
+    let request: ChatRequest | undefined
+    const read = () => {
+      request ??= JSON.parse(body) as ChatRequest
+      return request
+    }
+    const trace = { operation, model: read().model ?? model, sessionId, budgetKey, server: known[0]?.[1] }
+    // Prompts are there for whoever asks, and in nothing that prints or copies the trace.
+    this.#trace = Object.defineProperty(trace, 'request', { get: read }) as CallTrace
+  }
+
+  /** The call was entered; in the context of the caller. */
+  start() {
+    publish(calls.start, this.#trace)
+    publish(calls.end, this.#trace)
+  }
+
+  event(event: ClientEvent) {
+    if (event.call !== undefined) this.#trace.call ??= event.call
+    publish(events, event)
+    if (event.type === 'attempt') {
+      const { call, attempt, endpoint, model, requestId, reason } = event
+      const trace: AttemptTrace = { call, attempt, endpoint, model, requestId, reason, parent: this.#trace }
+      // For who prints an attempt the call is noise.
+      Object.defineProperty(trace, 'parent', { enumerable: false })
+      trace.server = this.#servers.get(endpoint)
+      if (trace.server) this.#trace.server = trace.server
+      this.#open.set(attempt, trace)
+      publish(attempts.start, trace)
+      publish(attempts.end, trace)
+    } else if (event.type === 'first-token') {
+      this.#trace.firstTokenMs ??= performance.now() - this.#started
+      const trace = this.#open.get(event.attempt)
+      if (trace) trace.firstTokenMs = event.afterMs
+    } else if (event.type === 'attempt-failed') {
+      const { code, status, message, durationMs } = event
+      this.#close(event.attempt, { outcome: code, status, message, durationMs }, true)
+    } else if (event.type === 'hedge-lost') {
+      this.#close(event.attempt, { outcome: 'hedge-lost', durationMs: event.durationMs }, false)
+    }
+  }
+
+  end(json: string) {
+    const result = resultOf(JSON.parse(json))
+    this.#trace.result = result
+    for (const number of [...this.#open.keys()]) {
+      const { status, durationMs } = result.attempts.find(({ attempt }) => attempt === number) ?? {}
+      this.#close(number, { outcome: 'complete', status, durationMs }, false)
+    }
+    this.#finish()
+  }
+
+  error(error: unknown) {
+    this.#trace.error = error
+    // Given up with the call, before it was told how it ended.
+    for (const number of [...this.#open.keys()]) this.#close(number, { outcome: 'ABORTED' }, false)
+    publish(calls.error, this.#trace)
+    this.#finish()
+  }
+
+  #finish() {
+    this.#trace.durationMs = performance.now() - this.#started
+    publish(calls.asyncStart, this.#trace)
+    publish(calls.asyncEnd, this.#trace)
+  }
+
+  #close(number: number, how: Partial<AttemptTrace>, failed: boolean) {
+    const trace = this.#open.get(number)
+    if (!trace) return
+    this.#open.delete(number)
+    Object.assign(trace, how)
+    if (failed) publish(attempts.error, trace)
+    publish(attempts.asyncStart, trace)
+    publish(attempts.asyncEnd, trace)
+  }
+}
+
+/** Node turns what a subscriber throws into an uncaughtException of its own; the call is none the worse. */
+function publish(to: Channel, message: unknown) {
+  if (to.hasSubscribers) to.publish(message)
+}
+
+/** The host and port of a base URL. */
+function serverOf(url: string): { address: string; port: number } {
+  const { hostname, port, protocol } = new URL(url)
+  return { address: hostname.replace(/^\[|\]$/g, ''), port: Number(port) || (protocol === 'http:' ? 80 : 443) }
+}
+
+/** What both kinds of results have in common. */
+function resultOf(whole: any): TracedResult {
+  const { completion, about = whole } = whole
+  const finished = completion?.choices.map((choice: { finish_reason: string }) => choice.finish_reason)
+  const { attempts = [], recoveries = 0, costUsd = null, endpoint, sessionId } = about
+  return {
+    id: completion?.id ?? about.id ?? undefined,
+    model: completion?.model ?? about.model,
+    endpoint,
+    finishReasons: finished ?? (about.finishReason ? [about.finishReason] : []),
+    usage: completion?.usage ?? about.usage ?? undefined,
+    attempts,
+    recoveries,
+    costUsd,
+    sessionId,
+  }
+}
