@@ -125,6 +125,7 @@ for (const name of [manifest.name, here.packageName]) {
 }
 const registry = await startRegistry(readJson(join(root, 'pack/packages.json')))
 
+const names = Object.keys(manifest.exports).map((name) => `${manifest.name}${name.slice(1)}`)
 for (const { version, path: node } of nodes()) {
   const folder = join(work, version)
   const app = join(folder, 'app')
@@ -163,7 +164,6 @@ for (const { version, path: node } of nodes()) {
   await check(at('CommonJS'), () => answers('app.cjs'))
   await check(at('ESM'), () => answers('app.mjs'))
   await check(at('every subpath can be required and imported'), async () => {
-    const names = Object.keys(manifest.exports).map((name) => `holysheep${name.slice(1)}`)
     const each = names.map(
       (name) => `await import('${name}', ${name.endsWith('.json') ? '{ with: { type: "json" } }' : '{}'})`,
     )
@@ -206,9 +206,16 @@ for (const { version, path: node } of nodes()) {
       skipLibCheck: false,
       types: ['node'],
     }
+    // Every subpath has types. Those of an optional peer, which is not here, are not looked into.
+    const every = names.filter((name) => !name.endsWith('.json'))
+    writeFileSync(join(app, 'subpaths.mts'), every.map((name, at) => `export * as s${at} from '${name}'`).join('\n'))
     const configs = {
       nodenext: [{ module: 'nodenext', moduleResolution: 'nodenext', outDir: 'out' }, ['app.mts', 'app.cts']],
       bundler: [{ module: 'esnext', moduleResolution: 'bundler', noEmit: true }, ['app.mts']],
+      subpaths: [
+        { module: 'nodenext', moduleResolution: 'nodenext', noEmit: true, skipLibCheck: true },
+        ['subpaths.mts'],
+      ],
     }
     for (const [name, [more, files]] of Object.entries(configs)) {
       writeFileSync(join(app, `${name}.json`), JSON.stringify({ compilerOptions: { ...options, ...more }, files }))
