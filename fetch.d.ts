@@ -13,9 +13,9 @@ export interface FetchOptions
   extends Omit<ClientOptions, 'baseUrl' | 'signal' | 'coalesce' | 'idempotencyKey' | 'sessionId' | 'healthCheckMs'> {
   /**
    * How long an event stream may be silent before a `: heartbeat` comment is sent, in milliseconds: while a tool call
-   * is held, say. SDKs pass comments over. `false`: none. 15000 unless set.
+   * is held, say. SDKs pass comments over. 0: none. 15000 unless set.
    */
-  heartbeatMs?: number | false
+  heartbeatMs?: number
   /** What requests are passed on to that the engine does not speak; the platform's `fetch` unless set. */
   fetch?: (input: string | URL | Request, init?: RequestInit) => Promise<Response>
 }

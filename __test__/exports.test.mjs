@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { describe, test } from 'node:test'
+import * as esmAi from '../ai-sdk.mjs'
 import * as esmFetch from '../fetch.mjs'
 import * as esmNames from '../index.mjs'
 import { declarations } from '../scripts/lib.mjs'
@@ -10,7 +11,7 @@ import * as esmSimulator from '../simulator.mjs'
 
 const require = createRequire(import.meta.url)
 const esm = { ...esmNames }
-const simulatorTypes = readFileSync(new URL('../simulator.d.ts', import.meta.url), 'utf8')
+const read = (name) => readFileSync(new URL(`../${name}`, import.meta.url), 'utf8')
 const faces = declarations('systems').join('\n')
 const client = declarations().join('\n')
 const types = `${client}\n${faces}`
@@ -23,7 +24,8 @@ const declared = (text) => [
 test('the declarations, CommonJS and ESM have the same exports', () => {
   for (const [text, commonjs, module] of [
     [types, require('../dist/index.js'), esm],
-    [simulatorTypes, require('../dist/simulator.js'), { ...esmSimulator }],
+    [read('simulator.d.ts'), require('../dist/simulator.js'), { ...esmSimulator }],
+    [read('ai-sdk.d.ts'), require('../dist/ai-sdk/index.js'), { ...esmAi }],
     [read('fetch.d.ts'), require('../dist/fetch/index.js'), { ...esmFetch }],
   ]) {
     const names = declared(text).sort()
@@ -78,7 +80,7 @@ describe('the defaults', () => {
     CostOptions: defaults.cost,
   }
   /** Whose defaults are no option's of a client: their own tests hold them. */
-  const elsewhere = ['SnapshotOptions']
+  const elsewhere = ['SnapshotOptions', 'ReadableStreamOptions', 'TextResponseInit', 'PipeOptions']
   const found = {}
   for (const [, name, body] of client.matchAll(/^export interface (\w+)[^{]*\{\n([\s\S]*?)^\}/gm)) {
     if (elsewhere.includes(name)) continue

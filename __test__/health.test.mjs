@@ -53,14 +53,15 @@ test('a probe brings an endpoint back before the time of its breaker is over', a
   const stream = client.stream(REQUEST)
   await stream.text()
   assert.equal((await stream.result).endpoint, 'b')
-  await until(() => client.metrics().breakers[0].state === 'CLOSED', 'the closing')
+  await until(() => client.metrics().breakers[0].state === 'HALF_OPEN', 'the probe')
   const next = client.stream(REQUEST)
   await next.text()
   assert.equal((await next.result).endpoint, 'a')
   const told = events.filter(({ type }) => type === 'circuit').map(({ from, to, call }) => [from, to, typeof call])
   assert.deepEqual(told, [
     ['CLOSED', 'OPEN', 'string'],
-    ['OPEN', 'CLOSED', 'undefined'],
+    ['OPEN', 'HALF_OPEN', 'undefined'],
+    ['HALF_OPEN', 'CLOSED', 'string'],
   ])
 })
 

@@ -112,8 +112,8 @@ test('a proxy that refuses or is not there is named, without its password', asyn
   const refuses = await httpProxy(t, { refuse: 503 })
   for (const [{ port }, words] of [
     [{ port: 1 }, /connection refused .*through the proxy http:\/\/…@127\.0\.0\.1:1\)/],
-    [asks, /the proxy has made no connection \(proxy authorization required\)/],
-    [refuses, /the proxy has made no connection \(unsuccessful\)/],
+    [asks, /the proxy has made no connection to 127\.0\.0\.1:\d+ \(proxy authorization required\)/],
+    [refuses, /the proxy has made no connection to 127\.0\.0\.1:\d+ \(unsuccessful\)/],
   ]) {
     const proxy = `http://user:wrong-secret@127.0.0.1:${port}`
     const client = clientOf(t, simulator, { proxy, ca: simulator.certificate, maxRetries: 0 })

@@ -53,7 +53,7 @@ export interface ClientOptions extends Omit<CallOptions, 'signal' | 'idempotency
   routing?: 'ordered' | 'weighted' | 'score' | 'least-busy'
   /**
    * How often the endpoints are probed (`healthCheck()`), in milliseconds, ±20 %. Off unless set. An endpoint that
-   * answers is used again at once, without waiting for its breaker's `timeout`.
+   * answers is tried again by the next call, without waiting for its breaker's `timeout`.
    */
   healthCheckMs?: number
   /**

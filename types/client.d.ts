@@ -90,8 +90,8 @@ export class HolySheepStreamingClient implements AsyncDisposable {
   models(options?: { signal?: AbortSignal }): Promise<ProviderModel[]>
 
   /**
-   * Probes each endpoint now, one after the other: `GET /models` with its own key, within 5 s. What it answers counts
-   * for the health of its routes (`routing: 'score'`), and closes a breaker that was open.
+   * Probes each endpoint now, one after the other: `GET /models` with its own key, within 5 s (and `healthCheckMs`).
+   * What it answers counts for the health of its routes (`routing: 'score'`), and makes a breaker that was open half-open.
    */
   healthCheck(): Promise<EndpointHealth[]>
 

@@ -37,7 +37,10 @@ export interface RateLimitOptions {
   refillRate?: number
   /** Instead of `capacity` and `refillRate`: this many a minute, all of which may come at once. */
   requestsPerMinute?: number
-  /** Model tokens a minute: estimated before a call, corrected by its usage. Off unless set. */
+  /**
+   * Model tokens a minute: estimated before a call, corrected by its usage. An answer without `max_tokens` counts as the
+   * longest of its model lately, before there was one as the catalogue's output limit. Off unless set.
+   */
   tokensPerMinute?: number
   /** How many may wait; one more gets a `QueueFullError`. @default 1000 */
   maxQueue?: number

@@ -1,8 +1,10 @@
 // examples/express, started as a user would start it.
 import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import OpenAI from 'openai'
+import { startSimulator } from '../../simulator.mjs'
 import { APPS, start, until } from './support.mjs'
 
 const MESSAGES = [{ role: 'user', content: 'Hi' }]
@@ -124,3 +126,15 @@ test('streams that do not finish within the grace are told, and it ends with 0',
   assert.equal((await response.json()).error.code, 'CLIENT_CLOSED')
   assert.deepEqual(await exited, [0, null])
 })
+
+const GUIDE = readFileSync(new URL('../../docs/express.md', import.meta.url), 'utf8')
+for (const [index, [, program]] of [...GUIDE.matchAll(/^```js\n([\s\S]*?)^```$/gm)].entries()) {
+  test(`program ${index + 1} of docs/express.md runs as it stands there`, async (t) => {
+    const simulator = await startSimulator({ answer: 'Xin chào 🐑' })
+    t.after(() => simulator.close())
+    const env = { PORT: '0', HOLYSHEEP_API_KEY: 'no-key-needed', HOLYSHEEP_BASE_URL: simulator.url }
+    const args = ['--input-type=module', '-e', program]
+    const { url } = await start(t, process.execPath, args, { cwd: join(APPS, 'express'), env })
+    assert.equal((await read(await post(url, { messages: MESSAGES }))).text, 'Xin chào 🐑')
+  })
+}

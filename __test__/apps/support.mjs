@@ -1,6 +1,7 @@
 // Starts an app in a process of its own, as a user would.
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { createServer } from 'node:net'
 import { fileURLToPath } from 'node:url'
 
 /** Where the apps are installed: `scripts/apps.mjs` says it, else where they are written. */
@@ -8,7 +9,9 @@ export const APPS = process.env.APPS_DIR ?? fileURLToPath(new URL('../../example
 
 /** A process that prints the address it listens on. It is killed with the test. */
 export async function start(t, command, args, { cwd, env = {} }) {
-  const child = spawn(command, args, { cwd, env: { ...process.env, HOLYSHEEP_API_KEY: '', ...env } })
+  // Without a key the examples bring their own provider.
+  const { HOLYSHEEP_API_KEY: _, ...inherited } = process.env
+  const child = spawn(command, args, { cwd, env: { ...inherited, ...env } })
   const app = { child, output: '', exited: once(child, 'exit') }
   t.after(() => child.kill('SIGKILL'))
   app.url = await new Promise((resolve, reject) => {
@@ -32,4 +35,14 @@ export async function until(condition, what = 'the condition') {
     await new Promise((resolve) => setTimeout(resolve, 20))
   }
   throw new Error(`${what} did not come true`)
+}
+
+/** A port that is free at the moment: for a server that cannot choose one itself. */
+export async function freePort() {
+  const server = createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const { port } = server.address()
+  server.close()
+  await once(server, 'close')
+  return String(port)
 }

@@ -23,7 +23,12 @@ export async function httpProxy(t, { target, password, refuse } = {}) {
       socket.pipe(upstream).pipe(socket)
     })
     for (const end of [socket, upstream])
-      end.on('error', () => {}).on('close', () => (socket.destroy(), upstream.destroy()))
+      end
+        .on('error', () => {})
+        .on('close', () => {
+          socket.destroy()
+          upstream.destroy()
+        })
   })
   server.on('request', (asked, answer) => {
     seen.push(`${asked.method} ${asked.url}`)
@@ -39,7 +44,10 @@ export async function httpProxy(t, { target, password, refuse } = {}) {
     asked.pipe(upstream)
   })
   const port = await listen(server)
-  t.after(() => (server.close(), server.closeAllConnections()))
+  t.after(() => {
+    server.close()
+    server.closeAllConnections()
+  })
   return { url: `http://127.0.0.1:${port}`, port, seen }
 }
 
@@ -58,7 +66,12 @@ export async function socksProxy(t, { target }) {
           socket.pipe(upstream).pipe(socket)
         })
         for (const end of [socket, upstream])
-          end.on('error', () => {}).on('close', () => (socket.destroy(), upstream.destroy()))
+          end
+            .on('error', () => {})
+            .on('close', () => {
+              socket.destroy()
+              upstream.destroy()
+            })
       })
     })
   })

@@ -9,7 +9,7 @@ const options: FetchOptions = {
   endpoints: [{ name: 'spare', baseUrl: 'https://spare.example/v1', apiKey: 'sk-spare' }],
   fallbackModels: ['deepseek-v3.2'],
   circuitBreaker: new CircuitBreaker(),
-  heartbeatMs: false,
+  heartbeatMs: 0,
   fetch: globalThis.fetch,
 }
 const fetch: HolySheepFetch = createFetch(options)

@@ -19,6 +19,7 @@ use super::request::Requests;
 use super::route::{EndpointState, Lane};
 use super::sink::Sink;
 use super::spent::{Stage, Stopwatch};
+use super::stopping::interrupted;
 use super::turn::{Current, Engaged};
 use crate::config::{Mode, defaults as d};
 use crate::error::{AttemptRecord, Connection, Error, Kind, Phase, Result};
@@ -304,43 +305,6 @@ impl<'a> Running<'a> {
         self.previous.as_ref().map(|previous| previous.request_id.clone())
     }
 
-    /// The error of a call for which nothing is left to try.
-    fn stopped(&self, stop: Stop, last: Option<Error>) -> Error {
-        match (stop, last) {
-            (Stop::CircuitOpen(wait), last) => {
-                let ms = wait.as_millis();
-                let mut error = Error::new(
-                    Kind::CircuitOpen,
-                    format!("the circuit is open; the next try is due in {ms} ms"),
-                )
-                .with_retry_after(Some(wait));
-                error.cause = last;
-                error
-            }
-            (Stop::NoBudget, Some(last)) if self.committed => {
-                interrupted(last, "the retry budget is used up")
-            }
-            (Stop::WaitTooLong(wait), Some(last)) => last.with_retry_after(Some(wait)),
-            (Stop::Exhausted, Some(last)) if self.failed_attempts() > 1 => {
-                let count = self.failed_attempts();
-                let mut error = Error::new(
-                    Kind::RetriesExhausted,
-                    format!("all {count} attempts failed; the last one: {last}"),
-                );
-                error.status = last.status;
-                error.retry_after = last.retry_after;
-                error.request_id.clone_from(&last.request_id);
-                error.with_cause(last)
-            }
-            (_, Some(last)) => last,
-            (_, None) => Error::new(Kind::Internal, "there is no route to try"),
-        }
-    }
-
-    fn failed_attempts(&self) -> usize {
-        self.attempts.iter().filter(|attempt| !attempt.has_lost()).count()
-    }
-
     /// Ends the call: closes what is open, tells, and builds the answer or completes the error.
     pub fn finish(mut self, outcome: Result<()>) -> Result<Answer> {
         // Cut off while it waited for the usage: the answer is whole all the same.
@@ -422,13 +386,4 @@ impl<'a> Running<'a> {
 /// ECONNRESET, before an answer or in the middle of it.
 fn is_reset(error: &Error) -> bool {
     matches!(error.kind, Kind::Connection(Connection::Reset | Connection::Closed))
-}
-
-/// The error of a stream that broke after pieces had been delivered.
-fn interrupted(cause: Error, why: &str) -> Error {
-    let mut error = Error::new(Kind::Interrupted, format!("the answer was interrupted ({why}): {cause}"));
-    error.status = cause.status;
-    error.retry_after = cause.retry_after;
-    error.request_id.clone_from(&cause.request_id);
-    error.with_cause(cause)
 }

@@ -5,7 +5,6 @@ use tokio::time::Instant;
 use super::call::{Previous, Running};
 use super::clock;
 use super::event::Event;
-use super::route::EndpointState;
 use super::turn::Engaged;
 use crate::error::{AttemptRecord, Error, HEDGE_LOST, Kind, Phase, cut};
 use crate::policy::circuit_breaker::{Outcome, Transition};
@@ -39,7 +38,7 @@ impl Running<'_> {
     /// Ends the turn that is under way, if one is: tells the breaker and the limiters what was learned,
     /// and writes the record.
     pub(super) fn close_turn(&mut self, ending: Ending<'_>) {
-        if let Some(Engaged { place, guard, estimated, judged, .. }) = self.engaged.take() {
+        if let Some(Engaged { place, guard, reserved, judged, .. }) = self.engaged.take() {
             let outcome = self.outcome(ending, judged);
             if self.current.is_some() && outcome != Outcome::Ignored {
                 let success = outcome == Outcome::Success;
@@ -49,9 +48,11 @@ impl Running<'_> {
                 let by = self.current.as_ref().map(|current| current.request_id.clone());
                 self.report_transition(place, guard.report(outcome), by.or_else(|| self.previous_request()));
             }
-            if self.current.is_some() {
-                self.learn(&self.routes[place].endpoint, estimated);
+            if let Ending::Complete = ending {
+                self.learn_length(place);
             }
+            let used = self.used();
+            reserved.into_iter().flatten().for_each(|reserved| reserved.settle(used));
         }
         self.close_attempt(ending);
     }
@@ -75,16 +76,6 @@ impl Running<'_> {
                 Verdict::Failure => Outcome::Failure,
                 Verdict::Ignored => Outcome::Ignored,
             },
-        }
-    }
-
-    /// Corrects the estimate by what was used.
-    fn learn(&self, endpoint: &EndpointState, estimated: f64) {
-        let used = self.journal.usage.as_ref().and_then(|usage| usage.get("total_tokens")?.as_f64());
-        for limiter in self.limiters(endpoint).into_iter().flatten() {
-            if let Some(used) = used {
-                limiter.settle(estimated, used);
-            }
         }
     }
 

@@ -12,7 +12,7 @@ use super::clock;
 use super::event::Event;
 use crate::config::{ClientConfig, Cost, defaults as d, unpriced};
 use crate::error::Result;
-use crate::policy::estimate::{self, Ratios, Tally};
+use crate::policy::estimate::{self, Lengths, Ratios, Tally};
 use crate::policy::ledger::{self, Ledger, Limits, Pico};
 use crate::store::Slot;
 
@@ -21,6 +21,7 @@ use crate::store::Slot;
 pub struct Costs {
     pub(super) ledger: Slot<Ledger>,
     ratios: Slot<Ratios>,
+    lengths: Slot<Lengths>,
     /// When the client was made, in milliseconds since the epoch.
     since: u64,
 }
@@ -139,7 +140,9 @@ impl Running<'_> {
         }
     }
 
-    /// The tokens that an attempt is likely to need, for the limiters of its route.
+    /// The tokens that an attempt is likely to need, for the limiters of its route. An answer of which
+    /// nobody has said how long it may be counts as the longest of its model lately, and before there was
+    /// one as the catalogue's limit, but never for more than the limiters hold.
     pub(super) fn estimated(&mut self, place: usize) -> f64 {
         let route = &self.routes[place];
         if self.client.limiter.is_none() && route.endpoint.limiter.is_none() {
@@ -151,7 +154,20 @@ impl Running<'_> {
             true => tally.likely() as f64,
             false => self.client.costs.ratios.update(|ratios| ratios.likely(&model, &tally)),
         };
-        prompt + self.call.request.max_tokens().unwrap_or(0) as f64
+        let choices = self.call.request.choices() as f64;
+        match self.call.request.max_tokens() {
+            Some(most) => prompt + most as f64 * choices,
+            None => {
+                let seen = self.client.costs.lengths.update(|lengths| lengths.likely(&model));
+                let limit = || self.client.config.catalogue.max_output_tokens(&model);
+                let answer = seen.or_else(|| limit().map(|limit| limit as f64)).unwrap_or(0.0);
+                // Nobody has said that it will be that long: no reason for it never to pass.
+                let limiters = self.limiters(&self.routes[place].endpoint);
+                let holds = limiters.iter().flatten().filter_map(|limiter| limiter.token_capacity());
+                let holds = holds.fold(f64::INFINITY, f64::min);
+                (prompt + answer * choices).min(holds).max(prompt)
+            }
+        }
     }
 
     fn most_of_prompt(&mut self, model: &str, messages: Option<&str>) -> u64 {
@@ -278,6 +294,15 @@ impl Running<'_> {
         let prompt = usage.and_then(|usage| usage.get("prompt_tokens")?.as_u64());
         if let (Some(reckoned), Some(actual), false) = (&self.tab.prompt, prompt, counted) {
             self.client.costs.ratios.update(|ratios| ratios.observe(model, reckoned, actual));
+        }
+    }
+
+    /// Remembers how long a whole answer was that could be as long as it liked.
+    pub(super) fn learn_length(&self, place: usize) {
+        let tokens = self.journal.usage.as_ref().and_then(|usage| usage.get("completion_tokens")?.as_u64());
+        if let (Some(tokens), None) = (tokens, self.call.request.max_tokens()) {
+            let each = tokens.div_ceil(self.call.request.choices().max(1) as u64);
+            self.client.costs.lengths.update(|lengths| lengths.observe(&self.routes[place].model, each));
         }
     }
 

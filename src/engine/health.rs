@@ -85,8 +85,9 @@ impl Client {
                 lane.record.update(|record| record.ended(verdict == Verdict::Success, clock::now()));
             }
             let transition = match (permit, verdict) {
-                (Some((guard, _)), Verdict::Success) => guard.report(Outcome::Success),
                 (Some((guard, _)), Verdict::Failure) => guard.report(Outcome::Failure),
+                // Its place is free again, for the call that decides.
+                (Some((guard, _)), Verdict::Success) => guard.report(Outcome::Ignored),
                 (None, Verdict::Success) => watched(lane).and_then(|breaker| revive(&breaker)),
                 (_, Verdict::Ignored) | (None, Verdict::Failure) => None,
             };
@@ -154,8 +155,8 @@ impl Client {
     }
 }
 
-/// An open breaker whose service has answered need not wait for its time: it becomes half-open now,
-/// and this answer is its first probe.
+/// An open breaker whose service has answered need not wait for its time: it becomes half-open now. A list of
+/// models is no answer of a model, so what closes it is the next call.
 fn revive(breaker: &SharedBreaker) -> Option<Transition> {
     breaker.update(|inner| {
         let before = inner.breaker.state();
@@ -164,7 +165,7 @@ fn revive(breaker: &SharedBreaker) -> Option<Transition> {
         }
         inner.breaker.last_failure_time = None;
         let permit = inner.breaker.try_acquire(&inner.options, clock::now()).ok()?;
-        inner.breaker.report(&inner.options, permit, Outcome::Success, clock::now());
+        inner.breaker.report(&inner.options, permit, Outcome::Ignored, clock::now());
         inner.breaker.transition_since(before)
     })
 }

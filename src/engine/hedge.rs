@@ -15,7 +15,6 @@ use tokio::time::{Instant, sleep_until};
 use super::call::Running;
 use super::clock;
 use super::closing::Ending;
-use super::limiter::Reserved;
 use super::opening::Opened;
 use super::recovery::Form;
 use super::route::Busy;
@@ -198,9 +197,11 @@ impl<'a> Running<'a> {
     fn begin_hedge(&mut self, place: usize, permit: Option<OwnedSemaphorePermit>) -> Option<Beginning<'a>> {
         let estimated = self.estimated(place);
         let endpoint = Arc::clone(&self.routes[place].endpoint);
-        let mut reserved = Vec::new();
-        for limiter in self.limiters(&endpoint).into_iter().flatten() {
-            reserved.push(limiter.try_reserve(estimated)?);
+        let mut reserved = [None, None];
+        for (limiter, reserved) in self.limiters(&endpoint).into_iter().zip(&mut reserved) {
+            if let Some(limiter) = limiter {
+                *reserved = Some(limiter.try_reserve(estimated)?);
+            }
         }
         let guard = self.ask_breaker(place).ok()?;
         // Beside the one that is under way.
@@ -208,9 +209,8 @@ impl<'a> Running<'a> {
         let form = Form::original(false);
         let start = Start { place, why: HEDGE, others, form: &form, peeks: true };
         let (current, beginning) = self.begin(start).ok()?;
-        reserved.into_iter().for_each(Reserved::spend);
         let _busy = Busy::at(&endpoint);
-        self.hedging.engaged = Some(Engaged { place, guard, estimated, judged: None, permit, _busy });
+        self.hedging.engaged = Some(Engaged { place, guard, reserved, judged: None, permit, _busy });
         self.hedging.current = Some(current);
         self.hedging.sent_to = Some(place);
         Some(beginning)

@@ -131,7 +131,7 @@ impl Limiter {
         Ok(())
     }
 
-    /// [`Limiter::acquire`] for one request, which gives back what it took unless it is spent.
+    /// [`Limiter::acquire`] for one request, which is settled when its attempt is over.
     pub async fn reserve(self: &Arc<Self>, tokens: f64, on_wait: impl FnOnce()) -> Result<Reserved> {
         self.acquire(1.0, tokens, on_wait).await?;
         Ok(Reserved { limiter: Some(Arc::clone(self)), tokens })
@@ -143,13 +143,9 @@ impl Limiter {
         has_taken.then(|| Reserved { limiter: Some(Arc::clone(self)), tokens })
     }
 
-    /// Corrects the estimate that a call was admitted with by what it has really used.
-    pub fn settle(&self, estimated: f64, used: f64) {
-        self.update(|buckets| {
-            if let Some(bucket) = &mut buckets.tokens {
-                bucket.correct(used - estimated);
-            }
-        });
+    /// How many model tokens it holds when full, where it counts them.
+    pub fn token_capacity(&self) -> Option<f64> {
+        self.buckets.update(|buckets| buckets.tokens.as_ref().map(Bucket::effective_capacity))
     }
 
     /// Follows what the provider says of its own buckets, where that was asked for.
@@ -170,16 +166,38 @@ impl Limiter {
     }
 }
 
-/// What was taken for one request that has not been sent yet.
+/// What an attempt has used of what was taken for it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Used {
+    /// It has not reached the provider.
+    Nothing,
+    /// A request and so many tokens.
+    Tokens(f64),
+    /// A request, and nobody knows how many tokens: as many as were taken.
+    Unknown,
+}
+
+/// What was taken for one request. Dropped, it is given back.
 pub struct Reserved {
     limiter: Option<Arc<Limiter>>,
     tokens: f64,
 }
 
 impl Reserved {
-    /// The request is sent.
-    pub fn spend(mut self) {
-        self.limiter = None;
+    /// Gives back what was not used, and charges what was used beyond it.
+    pub fn settle(mut self, used: Used) {
+        let used = match used {
+            // As when it is dropped.
+            Used::Nothing => return,
+            Used::Tokens(used) => used,
+            Used::Unknown => self.tokens,
+        };
+        let Some(limiter) = self.limiter.take() else { return };
+        limiter.update(|buckets| {
+            if let Some(bucket) = &mut buckets.tokens {
+                bucket.correct(used - self.tokens);
+            }
+        });
     }
 }
 

@@ -24,9 +24,11 @@ mod models;
 mod opening;
 pub mod recovery;
 mod request;
+mod room;
 mod route;
 pub mod sink;
 mod spent;
+mod stopping;
 mod turn;
 
 pub use answer::Answer;

@@ -18,12 +18,11 @@ use super::closing::Ending;
 use super::delivery::Delivery;
 use super::event::Event;
 use super::hedge::HEDGE;
-use super::limiter::{Limiter, Reserved};
 use super::opening::{Head, Opened, Opening, Peek};
 use super::recovery::{Form, refuses_to_continue};
 use super::request::{self, Target, own, without_key};
-use super::route::{Busy, EndpointState};
-use super::spent::Stage;
+use super::room::Reservations;
+use super::route::Busy;
 use crate::config::defaults as d;
 use crate::error::{Error, Kind, Phase, Result};
 use crate::policy::deadline;
@@ -37,8 +36,8 @@ use crate::wire::chat::Instead;
 pub(super) struct Engaged {
     pub place: usize,
     pub guard: Option<Guard>,
-    /// What the limiters were told that the call would use.
-    pub estimated: f64,
+    /// What the limiters have given, from the admission on.
+    pub reserved: Reservations,
     /// Whether the caller's `isFailure` counts the error as a failure.
     pub judged: Option<bool>,
     /// Its place among those that run, until the attempt is over.
@@ -114,7 +113,8 @@ impl<'a> Running<'a> {
         }
         let estimated = self.estimated(place);
         let _busy = Busy::at(&self.routes[place].endpoint);
-        self.engaged = Some(Engaged { place, guard, estimated, judged: None, permit: None, _busy });
+        self.engaged =
+            Some(Engaged { place, guard, reserved: [None, None], judged: None, permit: None, _busy });
         let result = self.admitted(place, reason, last, estimated).await;
         if let Some(engaged) = &mut self.engaged {
             engaged.permit = None;
@@ -191,25 +191,6 @@ impl<'a> Running<'a> {
             from_endpoint: before.endpoint.clone(),
             from_model: before.model.clone(),
         });
-    }
-
-    pub(super) fn limiters(&self, endpoint: &EndpointState) -> [Option<Arc<Limiter>>; 2] {
-        [self.client.limiter.clone(), endpoint.limiter.clone()]
-    }
-
-    /// The limiters of the client and of the endpoint, then a place among those that run.
-    async fn admit(&mut self, endpoint: &EndpointState, tokens: f64) -> Result<Option<OwnedSemaphorePermit>> {
-        let since = clock::instant();
-        self.stopwatch.begin(Stage::Queue);
-        let mut reserved = Vec::new();
-        for limiter in self.limiters(endpoint).into_iter().flatten() {
-            reserved.push(limiter.reserve(tokens, || self.wait_event(Duration::ZERO, "rate-limit")).await?);
-        }
-        let permit = self.client.admission.enter(|| self.wait_event(Duration::ZERO, "queue")).await?;
-        reserved.into_iter().for_each(Reserved::spend);
-        self.stopwatch.end();
-        self.waited += clock::instant().saturating_duration_since(since);
-        Ok(permit)
     }
 
     /// What an attempt holds before it is sent: what it may cost, its name, and the future that opens it.

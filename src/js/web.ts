@@ -19,10 +19,10 @@ export interface Source {
 type Open = () => Source
 
 /** The defaults that `web.d.ts` names. */
-const HEARTBEAT_MS = 15_000
+export const HEARTBEAT_MS = 15_000
 const ON_DISCONNECT = 'abort'
 
-const HEARTBEAT = ': heartbeat\n\n'
+export const HEARTBEAT = ': heartbeat\n\n'
 const DONE = 'data: [DONE]\n\n'
 /** How much is joined into one write, in UTF-16 units. */
 const JOIN_LIMIT = 65_536

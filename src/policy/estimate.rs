@@ -344,6 +344,28 @@ impl Ratios {
     }
 }
 
+/// How long the answers of each model have been that nobody had limited, in tokens.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Lengths(BTreeMap<String, f64>);
+
+impl Lengths {
+    /// A whole answer has come to so many tokens. The length jumps to one that is longer, and goes back
+    /// slowly.
+    pub fn observe(&mut self, model: &str, tokens: u64) {
+        let tokens = tokens as f64;
+        if let Some(length) = self.0.get_mut(model) {
+            *length = tokens.max(*length + (tokens - *length) * DECAY);
+        } else if self.0.len() < MAX_MODELS {
+            self.0.insert(model.to_owned(), tokens);
+        }
+    }
+
+    /// How long an answer of this model may well be, where one was seen.
+    pub fn likely(&self, model: &str) -> Option<f64> {
+        self.0.get(model).copied()
+    }
+}
+
 #[cfg(test)]
 #[path = "estimate_tests.rs"]
 mod tests;

@@ -161,3 +161,14 @@ proptest! {
         prop_assert!(apart.most() + pieces.len() as u64 >= tally(&pieces.concat()).most());
     }
 }
+
+#[test]
+fn the_likely_length_of_an_answer_jumps_to_a_longer_one_and_goes_back_slowly() {
+    let mut lengths = Lengths::default();
+    assert_eq!(lengths.likely("m"), None);
+    lengths.observe("m", 100);
+    lengths.observe("m", 900);
+    assert_eq!((lengths.likely("m"), lengths.likely("other")), (Some(900.0), None));
+    lengths.observe("m", 100);
+    assert_eq!(lengths.likely("m"), Some(875.0));
+}

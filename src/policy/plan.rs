@@ -65,6 +65,8 @@ pub enum Stop {
     NotRetryable,
     /// The retries are used up.
     Exhausted,
+    /// A retry is left, and the deadline leaves no time for it.
+    Deadline,
     /// The server asks for a longer wait than is allowed or than the deadline leaves.
     WaitTooLong(Duration),
     /// The breaker of every route that is left is open.
@@ -117,6 +119,8 @@ pub struct Plan {
     paid: bool,
     /// See [`Plan::rotating`].
     rotates: bool,
+    /// A retry was due that the deadline leaves no time for.
+    late: bool,
 }
 
 impl Plan {
@@ -150,6 +154,7 @@ impl Plan {
             broke: false,
             paid: false,
             rotates: false,
+            late: false,
         }
     }
 
@@ -338,6 +343,7 @@ impl Plan {
     }
 
     fn next(&mut self, now: u64, remaining: Option<Duration>, rng: &mut dyn Rng, stop: Stop) -> Step {
+        self.late = false;
         loop {
             if let Some(step) = self.within_model(now, remaining, rng) {
                 return step;
@@ -345,7 +351,10 @@ impl Plan {
             let Some(model) =
                 self.states.iter().map(|state| state.route.model).filter(|m| *m > self.model).min()
             else {
-                return Step::Stop(stop);
+                return Step::Stop(match stop {
+                    Stop::Exhausted | Stop::NotRetryable if self.late => Stop::Deadline,
+                    stop => stop,
+                });
             };
             self.enter(model);
         }
@@ -393,6 +402,7 @@ impl Plan {
         let asked = Duration::from_millis(self.states[index].not_before.saturating_sub(now));
         let wait = backoff.max(asked);
         if !fits(wait, remaining, self.settings.min_attempt) {
+            self.late = true;
             return None;
         }
         self.retries += 1;

@@ -95,7 +95,7 @@ fn a_retry_that_the_deadline_leaves_no_time_is_not_made() {
     let mut walk = Walk::new(settings.clone(), grid(1, 1), Some(1_250));
     assert_eq!(walk.fails(failure()).tries().1, 1_000);
     let mut walk = Walk::new(settings.clone(), grid(1, 1), Some(1_249));
-    assert_eq!(walk.fails(failure()).stop(), Stop::Exhausted);
+    assert_eq!(walk.fails(failure()).stop(), Stop::Deadline);
     let mut walk = Walk::new(settings, grid(1, 1), Some(5_200));
     assert_eq!(walk.fails(asks(5_000)).stop(), Stop::WaitTooLong(ms(5_000)));
 }

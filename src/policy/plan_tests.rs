@@ -185,7 +185,7 @@ fn a_wait_past_the_longest_or_the_deadline_is_not_waited_for() {
 fn a_backoff_that_does_not_fit_before_the_deadline_ends_the_plan() {
     let mut walk = Walk::new(settings(3), grid(1, 1), Some(3_000));
     walk.fails(failure());
-    assert_eq!(walk.fails(failure()).stop(), Stop::Exhausted, "1 s is over, 2 s would end on the deadline");
+    assert_eq!(walk.fails(failure()).stop(), Stop::Deadline, "1 s is over, 2 s would end on the deadline");
 }
 
 #[test]

@@ -14,6 +14,9 @@ const TOLERANCE_MS: f64 = 1e-3;
 /// The longest wait a bucket names: one year. A bucket that does not refill names it too.
 pub const MAX_WAIT: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
+/// How many fillings a bucket may owe.
+const MAX_DEBT: f64 = 60.0;
+
 /// The answer to [`Bucket::try_take`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Take {
@@ -118,7 +121,7 @@ impl Bucket {
         }
         let capacity = self.effective_capacity();
         let added = if elapsed > 0.0 { self.rate_per_ms() * elapsed } else { 0.0 };
-        self.tokens = (self.tokens + added).max(-capacity).min(capacity);
+        self.tokens = (self.tokens + added).max(-MAX_DEBT * capacity).min(capacity);
         self.last_refill = now;
     }
 
@@ -149,13 +152,13 @@ impl Bucket {
         self.correct(-n.max(0.0));
     }
 
-    /// Charges `by` tokens more than was reserved; a negative `by` gives back. The bucket may owe
-    /// up to its capacity, not more, so a wrong estimate never shuts it for longer than two
-    /// fillings.
+    /// Charges `by` tokens more than was reserved; a negative `by` gives back. What the bucket owes is
+    /// paid back before it gives again, up to 60 fillings: a usage that is no usage does not shut it
+    /// for ever.
     pub fn correct(&mut self, by: f64) {
         let capacity = self.effective_capacity();
         if !by.is_nan() {
-            self.tokens = (self.tokens - by).max(-capacity).min(capacity);
+            self.tokens = (self.tokens - by).max(-MAX_DEBT * capacity).min(capacity);
         }
     }
 
@@ -267,14 +270,16 @@ mod tests {
     }
 
     #[test]
-    fn a_correction_may_owe_up_to_the_capacity() {
+    fn what_a_correction_charges_is_paid_back_up_to_sixty_fillings() {
         let mut bucket = Bucket::new(10.0, 10.0, T);
-        bucket.correct(15.0);
-        assert_eq!(bucket.tokens, -5.0);
-        assert_eq!(bucket.time_until(1.0, T), Some(ms(600)));
+        bucket.correct(45.0);
+        assert_eq!(bucket.tokens, -35.0);
+        assert_eq!(bucket.time_until(1.0, T), Some(ms(3_600)));
+        bucket.refill(T + 1_000.0);
+        assert_eq!(bucket.tokens, -25.0);
         bucket.correct(f64::INFINITY);
-        assert_eq!(bucket.tokens, -10.0);
-        bucket.correct(-100.0);
+        assert_eq!(bucket.tokens, -600.0);
+        bucket.correct(-1_000.0);
         assert_eq!(bucket.tokens, 10.0);
         bucket.put_back(f64::NAN);
         assert_eq!(bucket.tokens, 10.0);

@@ -38,9 +38,16 @@ async fn a_retry_whose_wait_does_not_fit_is_not_made() {
     let scene = Scene::new(json!({ "totalTimeoutMs": 3_000 }), vec![unavailable(), unavailable()]);
     let ended = scene.call().await;
     assert_eq!((ended.error().kind, ended.at), (Kind::RetriesExhausted, 1_000));
+    let why = "; the deadline leaves no time for another attempt (in queues 0 ms, between attempts 1000 ms, in 2 \
+               attempts 0 ms)";
+    assert!(ended.error().message.ends_with(why), "{}", ended.error());
+    assert_eq!(ended.error().spent, Some(Spent { queue_ms: 0, wait_ms: 1_000, attempt_ms: 0 }));
     let scene = Scene::new(json!({ "totalTimeoutMs": 1_000 }), vec![unavailable()]);
     let ended = scene.call().await;
     assert_eq!((ended.error().kind, ended.at), (Kind::Server, 0));
+    assert!(ended.error().message.contains("no time for another"), "{}", ended.error());
+    let scene = Scene::new(json!({ "totalTimeoutMs": 9_000, "maxRetries": 0 }), vec![unavailable()]);
+    assert_eq!(scene.call().await.error().spent, None, "it was not the deadline");
 }
 
 #[tokio::test(start_paused = true)]

@@ -144,6 +144,73 @@ async fn the_estimate_of_tokens_is_corrected_by_what_was_used() {
     assert!(scene.ask(large()).await.at > 60_000, "1 was reserved and 1000 used");
 }
 
+fn tokens(request: Value) -> Ask {
+    Ask { request, ..Ask::default() }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_never_reached_the_provider_is_given_back_to_the_limiter() {
+    let options = |limit: Value| json!({ "maxRetries": 0, "rateLimit": limit });
+    let large = || tokens(json!({ "messages": [{}], "max_tokens": 400 }));
+    let mut script = vec![no_connection(); 3];
+    script.push(answer(&["a"]));
+    let scene = Scene::new(options(json!({ "capacity": 3, "refillRate": 0.001 })), script);
+    for _ in 0..3 {
+        scene.call().await;
+    }
+    assert_eq!((scene.call().await.text(), scene.now()), ("a", 0), "requests");
+    for failure in [no_connection(), refusal(400, "x", "no")] {
+        let script = vec![failure.clone(), failure.clone(), failure, answer(&["a"])];
+        let scene = Scene::new(options(json!({ "tokensPerMinute": 1_000 })), script);
+        for _ in 0..3 {
+            scene.ask(large()).await;
+        }
+        assert_eq!((scene.ask(large()).await.text(), scene.now()), ("a", 0), "tokens");
+    }
+    let limit = json!({ "capacity": 1, "refillRate": 0.1 });
+    let scene = Scene::new(options(limit), vec![refusal(400, "x", "no"), answer(&["a"])]);
+    scene.call().await;
+    assert!(scene.call().await.at >= 10_000, "a refused request is a request");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_sent_and_then_aborted_is_not_given_back() {
+    let options = json!({ "rateLimit": { "capacity": 1, "refillRate": 0.1 } });
+    let scene = Scene::new(options, vec![stream().never_answers(), answer(&["a"])]);
+    scene.call_aborted_after(100).await;
+    assert!(scene.call().await.at >= 10_000);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_whose_length_nobody_limits_counts_as_the_catalogues_limit_until_one_was_seen() {
+    let reply = || {
+        let usage = json!({ "prompt_tokens": 10, "completion_tokens": 90, "total_tokens": 100 });
+        stream()
+            .say("a")
+            .wait(100)
+            .finish()
+            .event(&json!({ "id": "1", "choices": [], "usage": usage }))
+            .done()
+    };
+    let scene = Scene::new(json!({ "rateLimit": { "tokensPerMinute": 1_000 } }), vec![reply(); 10]);
+    let (first, second) = futures::join!(scene.call(), scene.call());
+    assert_eq!((first.at, second.events("wait").len()), (100, 1), "the first holds all that there is");
+    assert!(second.at < 7_000, "{}", second.at);
+    let began = scene.now();
+    let both = futures::join!(scene.call(), scene.call());
+    assert_eq!((both.0.at, both.1.at), (began + 100, began + 100), "90 each");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_used_beyond_the_estimate_is_paid_back() {
+    let greedy = stream().say("a").finish().usage(3_000).done();
+    let options = json!({ "rateLimit": { "tokensPerMinute": 600 } });
+    let scene = Scene::new(options, vec![greedy, answer(&["b"])]);
+    scene.ask(tokens(json!({ "messages": [{}], "max_tokens": 1 }))).await;
+    let at = scene.ask(tokens(json!({ "messages": [{}], "max_tokens": 1 }))).await.at;
+    assert!((240_000..242_000).contains(&at), "2400 are owed at 10 a second: {at}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_servers_own_limits_are_followed_where_that_is_asked_for() {
     let options = json!({ "rateLimit": { "followServer": true } });

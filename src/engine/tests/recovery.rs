@@ -96,6 +96,16 @@ async fn a_provider_that_refuses_every_style_is_left_for_the_next_one_which_is_a
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_style_that_one_route_refuses_is_still_asked_of_another() {
+    let b = vec![refusal(400, "invalid", "no"), unavailable()];
+    let scene = Scene::two(options(), vec![broken("half "), answer(&["whole"])], b);
+    let ended = scene.call().await;
+    assert_eq!((text(&ended).as_str(), scene.went_to().as_str()), ("half whole", "abba"));
+    let first = |index: usize| messages(&scene, index)[1]["role"].clone();
+    assert_eq!([first(1), first(2), first(3)], ["assistant", "system", "assistant"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_restart_that_diverges_is_not_joined() {
     let other = answer(&["Once upon a time there was nobody."]);
     let whole = answer(&["Once upon a time: the end."]);
@@ -318,6 +328,16 @@ async fn a_snapshot_goes_on_where_it_was_taken_even_if_breaks_are_not_to_be_mend
         assert_eq!((&result["recoveries"], result["attempts"].as_array().unwrap().len()), (&json!(2), 3));
         assert_eq!(result["attempts"][2]["attempt"], 3);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_usage_of_an_answer_that_was_resumed_holds_that_of_its_beginning() {
+    let mut snapshot = Snapshot::new("s".into());
+    snapshot.answer.text = "one ".into();
+    snapshot.usage = Some(json!({ "total_tokens": 10 }));
+    let scene = Scene::new(options(), vec![stream().say("two").finish().usage(5).done()]);
+    let ended = scene.ask(Ask { resumes: Some(snapshot), ..Ask::default() }).await;
+    assert_eq!(ended.answer().journal.usage, Some(json!({ "total_tokens": 15 })));
 }
 
 #[tokio::test(start_paused = true)]

@@ -12,7 +12,7 @@ export interface Terms {
   client: HolySheepStreamingClient
   asked: Asked
   url: URL
-  heartbeatMs: number | false
+  heartbeatMs: number
   /** The options name a model for requests without one. */
   hasModel: boolean
   /** The options ask for a check of the model's name here. */
@@ -114,7 +114,7 @@ function inOnePiece(start: StartCall, head: Head): Promise<Response> {
  * The response begins with the first piece: until then every failure is retried in silence, and one that is final has
  * its own status. Where a tool call is held it begins with the first heartbeat.
  */
-function streamed(start: StartCall, head: Head, wish: Wish, heartbeatMs: number | false): Promise<Response> {
+function streamed(start: StartCall, head: Head, wish: Wish, heartbeatMs: number): Promise<Response> {
   return new Promise((resolve, reject) => {
     const stream = new EventStream()
     let begun = false
@@ -134,7 +134,7 @@ function streamed(start: StartCall, head: Head, wish: Wish, heartbeatMs: number 
       stream.end()
     }
     head.onToken = () => {
-      if (heartbeatMs !== false) stream.keepAlive(heartbeatMs, begin)
+      if (heartbeatMs > 0) stream.keepAlive(heartbeatMs, begin)
     }
     const call = start(
       {

@@ -4,10 +4,10 @@
  * paused.
  */
 import type { CallHandle } from '../hub'
+import { HEARTBEAT } from '../web'
 
 /** How many characters may wait for the reader before the socket waits. */
 const HIGH_WATER = 64 * 1024
-const HEARTBEAT = ': heartbeat\n\n'
 
 const encoder = new TextEncoder()
 

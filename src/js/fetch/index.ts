@@ -4,6 +4,7 @@ import type { ClientOptions } from '../../../index'
 import { HolySheepStreamingClient } from '../client'
 import { fromRecord, invalid, unknown } from '../errors'
 import { callback, optionsObject, wholeMs } from '../options'
+import { HEARTBEAT_MS } from '../web'
 import { chat, type Terms } from './chat'
 import { once, pass, policyOf } from './pass'
 import { look, read, type Target } from './request'
@@ -18,7 +19,6 @@ const DIALECTS: ReadonlyArray<{ path: string; answer(terms: Terms): Promise<Resp
 
 /** The most base URLs whose clients are kept; beyond it the one that was not used for longest is let go. */
 const MAX_CLIENTS = 64
-const HEARTBEAT_MS = 15_000
 
 /** Options of a client that a request says itself, or that have no meaning here. A probe would have no key. */
 const NOT_HERE = ['baseUrl', 'signal', 'coalesce', 'idempotencyKey', 'sessionId', 'healthCheckMs']
@@ -32,7 +32,7 @@ export function createFetch(options?: FetchOptions): HolySheepFetch {
   if (typeof general.recovery === 'object' && general.recovery?.mode === 'restart') {
     throw invalid('recovery.mode', 'restart', "'continue' or 'fail': what an SDK was handed cannot be taken back")
   }
-  const beat = heartbeatMs === false ? false : wholeMs('heartbeatMs', heartbeatMs ?? HEARTBEAT_MS, 1)
+  const beat = wholeMs('heartbeatMs', heartbeatMs ?? HEARTBEAT_MS)
   const platform = callback('fetch', given) ?? ((input, init) => globalThis.fetch(input, init))
   // Wrong options are told now. It also judges what is passed on, and is asked for nothing else.
   const endpoints = general.endpoints ?? [{ name: 'none', baseUrl: 'http://localhost' }]

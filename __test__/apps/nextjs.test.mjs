@@ -1,0 +1,263 @@
+// examples/nextjs as it is deployed: the traced output of the production build, moved to another folder, in a browser.
+import assert from 'node:assert/strict'
+import { cpSync, mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, before, beforeEach, describe, test } from 'node:test'
+import { chromium } from 'playwright-core'
+import { startSimulator } from '../../simulator.mjs'
+import { APPS, freePort, start, until } from './support.mjs'
+
+const BROWSER = {
+  executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
+  args: [
+    '--no-sandbox',
+    '--headless',
+    '--disable-gpu',
+    '--disable-quic',
+    '--no-first-run',
+    '--disable-background-networking',
+    '--disable-component-update',
+    '--disable-sync',
+  ],
+}
+const ANSWER = /^This answer comes from a simulator .* without a seam\.\n\nWhen a provider .* Xin chào! 🐑$/s
+
+/** Hooks as a test context, so that what starts an app in a test starts it here. */
+const cleanUps = []
+const context = { after: (fn) => cleanUps.push(fn) }
+
+/** The server of the moved build. */
+async function serve(env = {}) {
+  const all = { PORT: await freePort(), HOSTNAME: '127.0.0.1', NODE_ENV: 'production', ...env }
+  return start(context, process.execPath, ['server.js'], { cwd: moved, env: all })
+}
+
+let moved
+let app
+let url
+let browser
+let page
+let problems
+
+before(async () => {
+  // A server that is there already, for work on the page: NEXT_URL=http://127.0.0.1:3000
+  url = process.env.NEXT_URL
+  if (!url) {
+    moved = mkdtempSync(join(tmpdir(), 'holysheep-moved-'))
+    context.after(() => rmSync(moved, { recursive: true, force: true }))
+    cpSync(join(APPS, 'nextjs/.next/standalone'), moved, { recursive: true, verbatimSymlinks: true })
+    app = await serve()
+    url = app.url
+  }
+  browser = await chromium.launch(BROWSER)
+})
+after(async () => {
+  await browser?.close()
+  if (process.exitCode) console.error(app?.output)
+  for (const cleanUp of cleanUps.reverse()) await cleanUp()
+})
+
+beforeEach(async (t) => {
+  const tab = await browser.newContext({ viewport: { width: 1280, height: 800 } })
+  t.after?.(() => tab.close())
+  page = await tab.newPage()
+  problems = []
+  page.on('pageerror', (error) => problems.push(error.message))
+  page.on('console', (message) => message.type() === 'error' && problems.push(message.text()))
+  page.on('request', (request) => {
+    if (!request.url().startsWith(url)) problems.push(`asked ${request.url()}`)
+  })
+  await setFault('none')
+  await page.goto(url)
+  await page.getByText('Main', { exact: true }).waitFor()
+})
+
+const api = async (path, init) => (await fetch(`${url}/api/${path}`, init)).json()
+const setFault = (fault) =>
+  api('fault', { method: 'PUT', headers: { 'content-type': 'application/json' }, body: JSON.stringify({ fault }) })
+/** What a simulated provider has seen. */
+async function seen(index) {
+  const { endpoints } = await api('status')
+  return (await fetch(new URL('/__simulator/requests', endpoints[index].url))).json()
+}
+
+/** Chooses a fault in the panel, and waits until the server knows. */
+async function choose(name, fault) {
+  await page.getByText(name, { exact: true }).click()
+  await until(async () => (await api('status')).fault === fault, `the fault ${fault}`)
+}
+async function ask(text = 'Hi') {
+  await page.getByLabel('Your message').fill(text)
+  await page.getByRole('button', { name: 'Send' }).click()
+}
+const answer = () => page.locator('.answer').last()
+const text = () => answer().locator('.text')
+const written = () => page.getByRole('button', { name: 'Stop' }).waitFor({ state: 'detached', timeout: 30_000 })
+
+/** Every text that the answer has on its way. */
+async function watch() {
+  await page.evaluate(() => {
+    globalThis.texts = []
+    new MutationObserver(() => {
+      const now = [...document.querySelectorAll('.answer .text')].at(-1)?.textContent ?? ''
+      if (now !== globalThis.texts.at(-1)) globalThis.texts.push(now)
+    }).observe(document.body, { subtree: true, childList: true, characterData: true })
+  })
+  return () => page.evaluate(() => globalThis.texts)
+}
+
+describe('the page', () => {
+  test('shows the text as it arrives, in many steps, each longer than the last', async () => {
+    const texts = await watch()
+    await ask()
+    await written()
+    const steps = await texts()
+    assert.ok(steps.length > 10, `${steps.length} steps`)
+    assert.match(steps.at(-1), ANSWER)
+    for (const step of steps) assert.ok(steps.at(-1).startsWith(step))
+    assert.equal(await answer().locator('.note').count(), 0)
+    assert.deepEqual(problems, [])
+  })
+
+  test('shows no seam where the provider broke off, and says discreetly that it was mended', async () => {
+    await choose('Breaks off', 'cut')
+    const texts = await watch()
+    await ask()
+    await written()
+    const steps = await texts()
+    assert.match(steps.at(-1), ANSWER)
+    for (const step of steps) assert.ok(steps.at(-1).startsWith(step), step)
+    await answer().getByText('was mended').waitFor()
+    assert.equal((await seen(0))[0].endedBy, 'cut')
+    await page.locator('.log').getByText('Broke off after').first().waitFor()
+    assert.deepEqual(problems, [])
+  })
+
+  test("ends the provider's stream when the reader stops the answer, and keeps what was written", async () => {
+    await ask()
+    await text().waitFor()
+    await page.getByRole('button', { name: 'Stop' }).click()
+    await answer().getByText('You stopped this answer.').waitFor()
+    await until(async () => (await seen(0))[0].endedBy === 'client', 'the end of the stream')
+    const kept = await text().textContent()
+    assert.ok(kept.length > 0 && !ANSWER.test(kept))
+    await page.waitForTimeout(200)
+    assert.equal(await text().textContent(), kept)
+    assert.equal((await api('status')).counters.inFlight, 0)
+    assert.deepEqual(problems, [])
+  })
+
+  test('takes no harm from a reload in mid-answer: the conversation is there, the stream has ended', async () => {
+    await ask('A question')
+    await text().waitFor()
+    await page.reload()
+    await answer().getByText('The page was left').waitFor()
+    await page.getByText('A question').waitFor()
+    await until(async () => (await seen(0))[0].endedBy === 'client', 'the end of the stream')
+    await page.getByRole('button', { name: 'Try again' }).click()
+    await page.getByRole('button', { name: 'Stop' }).waitFor()
+    await written()
+    assert.match(await text().textContent(), ANSWER)
+    assert.deepEqual(problems, [])
+  })
+
+  test('shows how another provider takes over in an outage, and how the breaker opens', async () => {
+    await choose('Outage', 'outage')
+    for (let round = 1; round <= 3; round++) {
+      await ask(`Question ${round}`)
+      await text().waitFor()
+      if (round < 3) await page.getByRole('button', { name: 'Stop' }).click()
+    }
+    await page.locator('.endpoints li').filter({ hasText: 'Main' }).getByText('breaker open').waitFor()
+    await written()
+    await answer().getByText('Answered by Spare').waitFor()
+    assert.match(await text().textContent(), ANSWER)
+    assert.ok((await api('status')).counters.fallbacks >= 3)
+    assert.deepEqual(problems, [])
+  })
+
+  test('tells in its own words that nobody answers, and goes on when somebody does', async () => {
+    await choose('All down', 'all-down')
+    await ask()
+    const notice = answer().getByRole('alert')
+    await notice.waitFor({ timeout: 30_000 })
+    assert.match(await notice.textContent(), /^(No provider can answer|The answer could not)/)
+    assert.ok((await api('status')).counters.retries > 0)
+    await choose('Healthy', 'none')
+    // The breakers let a request through when their time has come.
+    await until(async () => {
+      await page.getByRole('button', { name: 'Try again' }).click()
+      await until(async () => (await text().count()) > 0 || (await notice.count()) > 0, 'an answer or a notice')
+      return (await text().count()) > 0
+    }, 'an answer')
+    await written()
+    assert.match(await text().textContent(), ANSWER)
+    assert.deepEqual(problems, [])
+  })
+
+  for (const [width, colorScheme] of [
+    [360, 'dark'],
+    [768, 'light'],
+    [1600, 'dark'],
+  ]) {
+    test(`fits ${width} pixels, ${colorScheme}`, async () => {
+      await page.setViewportSize({ width, height: 780 })
+      await page.emulateMedia({ colorScheme })
+      await ask('a'.repeat(300))
+      await text().waitFor()
+      const provider = page.getByRole('button', { name: 'Provider' })
+      if (await provider.isVisible()) await provider.click()
+      assert.ok(await page.locator('#panel').isVisible())
+      const [inner, wide] = await page.evaluate(() => [innerWidth, document.documentElement.scrollWidth])
+      assert.ok(wide <= inner, `${wide} pixels wide`)
+      const { y, height } = await page.locator('.composer').boundingBox()
+      assert.ok(y + height <= 780)
+      assert.deepEqual(problems, [])
+    })
+  }
+
+  test('can be used with the keyboard alone', async () => {
+    await page.getByLabel('Your message').focus()
+    await page.keyboard.type('One line')
+    await page.keyboard.press('Shift+Enter')
+    await page.keyboard.type('and another')
+    await page.keyboard.press('Enter')
+    assert.equal(await page.locator('.question p').textContent(), 'One line\nand another')
+    await text().waitFor()
+    await page.keyboard.press('Tab')
+    await page.keyboard.press('Enter')
+    await answer().getByText('You stopped this answer.').waitFor()
+    await page.getByRole('radio', { name: 'Healthy' }).focus()
+    await page.keyboard.press('ArrowRight')
+    await until(async () => (await api('status')).fault === 'cut')
+    assert.deepEqual(problems, [])
+  })
+})
+
+test('the API refuses what cannot be right', async () => {
+  for (const body of ['{"mess', '{}', '{"messages":[]}', '{"messages":5}']) {
+    const response = await fetch(`${url}/api/chat`, { method: 'POST', body })
+    assert.equal(response.status, 400, body)
+  }
+  assert.equal((await fetch(`${url}/api/fault`, { method: 'PUT', body: '{"fault":"x"}' })).status, 400)
+})
+
+test('the routes of docs/nextjs.md run as they stand there', async (t) => {
+  if (!process.env.APPS_DIR) return t.skip('they are built by scripts/apps.mjs')
+  const simulator = await startSimulator({ answer: 'Xin chào 🐑' })
+  context.after(() => simulator.close())
+  const guide = await serve({ HOLYSHEEP_API_KEY: 'no-key-needed', HOLYSHEEP_BASE_URL: simulator.url })
+  const ask = async (path) => {
+    const body = JSON.stringify({ messages: [{ role: 'user', content: 'Hi' }] })
+    return (await fetch(`${guide.url}/guide/${path}`, { method: 'POST', body })).text()
+  }
+  assert.equal(await ask('text'), 'Xin chào 🐑')
+  assert.equal(await ask('shout'), 'XIN CHÀO 🐑')
+  assert.match(await ask('events'), /^data: \{"id":[\s\S]*\n\ndata: \[DONE\]\n\n$/)
+
+  // With a key the page talks to that provider, and has no switch.
+  await page.goto(guide.url)
+  await page.getByText('HolySheep', { exact: true }).last().waitFor()
+  assert.equal(await page.getByRole('radio').count(), 0)
+})

@@ -1,0 +1,446 @@
+// `holysheep/ai-sdk` under the AI SDK itself.
+import assert from 'node:assert/strict'
+import { readdirSync, readFileSync } from 'node:fs'
+import { describe, test } from 'node:test'
+import {
+  createProviderRegistry,
+  generateText,
+  NoSuchModelError,
+  Output,
+  readUIMessageStream,
+  stepCountIs,
+  streamText,
+  tool,
+} from 'ai'
+import { z } from 'zod'
+import { createHolySheep } from '../../ai-sdk.mjs'
+import {
+  HolySheepStreamingClient,
+  RateLimitError,
+  RetriesExhaustedError,
+  StreamInterruptedError,
+} from '../../index.mjs'
+import { ANSWER, failure, KEY, PIECES, provider, QUICK, until } from '../support/provider.mjs'
+
+const DIST = new URL('../../dist/ai-sdk/', import.meta.url)
+const CUT = { afterPieces: 2, how: 'reset' }
+const CALLS = {
+  pieces: ['I will ', 'look.'],
+  toolCalls: [
+    { id: 'call_1', name: 'weather', arguments: { city: 'Huế' } },
+    { id: 'call_2', name: 'weather', arguments: { city: 'Hà Nội' } },
+  ],
+}
+
+async function setup(t, options, scenario = { pieces: PIECES }) {
+  const simulator = await provider(t, { default: scenario })
+  const holysheep = createHolySheep({ apiKey: KEY, baseUrl: simulator.url, ...QUICK, ...options })
+  t.after(() => holysheep.client.close())
+  return { simulator, holysheep, model: holysheep('gpt-4.1') }
+}
+
+const weather = (more) =>
+  tool({
+    description: 'The weather',
+    inputSchema: z.object({ city: z.string() }),
+    execute: async ({ city }) => ({ city, degrees: 31 }),
+    ...more,
+  })
+
+async function partsOf(stream) {
+  const parts = []
+  for await (const part of stream.fullStream) parts.push(part)
+  return parts
+}
+
+test('an answer in one piece has its text, reason, usage and how it came about', async (t) => {
+  const { model, simulator } = await setup(t, {}, { pieces: PIECES, headers: { 'x-ratelimit-limit-requests': '5' } })
+  simulator.script({ status: 503 })
+  const { text, finishReason, usage, providerMetadata, response } = await generateText({ model, prompt: 'x' })
+  assert.deepEqual([text, finishReason], [ANSWER, 'stop'])
+  assert.ok(usage.inputTokens > 0 && usage.totalTokens === usage.inputTokens + usage.outputTokens)
+  const { attempts, endpoint, model: by, requestId } = providerMetadata.holysheep
+  assert.deepEqual([attempts, by, endpoint], [2, 'gpt-4.1', new URL(simulator.url).host])
+  assert.equal(response.headers['x-request-id'], requestId)
+  assert.equal(response.headers['x-ratelimit-limit-requests'], '5')
+  assert.match(response.id, /^chatcmpl-/)
+})
+
+describe('a provider that cuts every stream once', () => {
+  test('gives whole texts', async (t) => {
+    const { model, simulator } = await setup(t)
+    simulator.script({ pieces: PIECES, cut: CUT })
+    const stream = streamText({ model, prompt: 'x' })
+    const pieces = []
+    for await (const piece of stream.textStream) pieces.push(piece)
+    assert.equal(pieces.join(''), ANSWER)
+    assert.ok(pieces.length > 2)
+    assert.equal(await stream.finishReason, 'stop')
+    assert.ok((await stream.usage).totalTokens > 0)
+    assert.equal((await stream.providerMetadata).holysheep.attempts, 2)
+    assert.equal(simulator.requests.length, 2)
+  })
+
+  test('gives whole tool calls, and the answer after them', async (t) => {
+    const { model, simulator } = await setup(t)
+    for (let run = 0; run < 2; run++) {
+      simulator.script({ ...CALLS, cut: CUT }, CALLS, { pieces: PIECES, cut: CUT }, { pieces: PIECES })
+    }
+    const options = { model, prompt: 'x', tools: { weather: weather() }, stopWhen: stepCountIs(2) }
+    const whole = await generateText(options)
+    const streamed = streamText(options)
+    await streamed.consumeStream()
+    for (const { text, steps } of [whole, { text: await streamed.text, steps: await streamed.steps }]) {
+      assert.equal(text, ANSWER)
+      assert.equal(steps[0].text, 'I will look.')
+      assert.equal(steps[0].finishReason, 'tool-calls')
+      assert.deepEqual(
+        steps[0].toolResults.map(({ output }) => output.city),
+        ['Huế', 'Hà Nội'],
+      )
+    }
+    const { messages } = simulator.requests[2].json
+    assert.deepEqual(
+      messages.map(({ role }) => role),
+      ['user', 'assistant', 'tool', 'tool'],
+    )
+    assert.deepEqual(JSON.parse(messages[2].content), { city: 'Huế', degrees: 31 })
+    assert.equal(messages[1].tool_calls[1].id, messages[3].tool_call_id)
+  })
+
+  test('gives structured output that fits its schema', async (t) => {
+    const pieces = ['{"city":', '"Huế","deg', 'rees":31}']
+    const { model, simulator } = await setup(t)
+    const whole = { pieces, onContinue: 'restart' }
+    simulator.script({ pieces, cut: CUT }, whole, { pieces, cut: CUT }, whole)
+    const schema = z.object({ city: z.string(), degrees: z.number() })
+    const options = { model, prompt: 'x', output: Output.object({ schema }) }
+    assert.deepEqual((await generateText(options)).output, { city: 'Huế', degrees: 31 })
+    const stream = streamText(options)
+    await stream.consumeStream()
+    assert.deepEqual(await stream.output, { city: 'Huế', degrees: 31 })
+    const { response_format } = simulator.requests[0].json
+    assert.deepEqual(Object.keys(response_format.json_schema.schema.properties), ['city', 'degrees'])
+  })
+})
+
+test('the input of a tool is streamed where that is asked for', async (t) => {
+  const { model } = await setup(t, {}, CALLS)
+  const deltas = []
+  const tools = {
+    weather: weather({ execute: undefined, onInputDelta: ({ inputTextDelta }) => deltas.push(inputTextDelta) }),
+  }
+  const held = await partsOf(streamText({ model, prompt: 'x', tools }))
+  assert.equal(held.filter(({ type }) => type === 'tool-input-delta').length, 2)
+  deltas.length = 0
+  const providerOptions = { holysheep: { call: { toolCalls: 'stream' } } }
+  const parts = await partsOf(streamText({ model, prompt: 'x', tools, providerOptions }))
+  assert.ok(deltas.length > 2)
+  assert.deepEqual(
+    parts.filter(({ type }) => type === 'tool-call').map(({ toolCallId, input }) => [toolCallId, input]),
+    CALLS.toolCalls.map(({ id, arguments: input }) => [id, input]),
+  )
+})
+
+test('reasoning comes before the text, each in a block of its own', async (t) => {
+  const { model } = await setup(t, {}, { pieces: PIECES, reasoning: 'hm, well' })
+  const { text, reasoningText } = await generateText({ model, prompt: 'x' })
+  assert.deepEqual([text, reasoningText], [ANSWER, 'hm, well'])
+  const stream = streamText({ model, prompt: 'x' })
+  const kinds = (await partsOf(stream)).map(({ type }) => type).filter((type) => /-(start|end)$/.test(type))
+  assert.deepEqual(kinds, ['reasoning-start', 'reasoning-end', 'text-start', 'text-end'])
+  assert.deepEqual([await stream.text, await stream.reasoningText], [ANSWER, 'hm, well'])
+})
+
+describe('the model itself', () => {
+  const user = (text) => ({ role: 'user', content: [{ type: 'text', text }] })
+  const read = async (stream) => {
+    const parts = []
+    for await (const part of stream) parts.push(part)
+    return parts
+  }
+
+  test('tells each part once, and raw chunks where they are asked for', async (t) => {
+    const { model } = await setup(t, {}, { pieces: ['a', 'b'] })
+    const { stream, request } = await model.doStream({ prompt: [user('x')], includeRawChunks: true })
+    const parts = await read(stream)
+    const types = parts.map(({ type }) => type)
+    assert.deepEqual(
+      types.filter((type) => type !== 'raw'),
+      ['stream-start', 'response-metadata', 'text-start', 'text-delta', 'text-delta', 'text-end', 'finish'],
+    )
+    // The role, two pieces, the reason.
+    assert.equal(types.filter((type) => type === 'raw').length, 4)
+    assert.equal(request.body.model, 'gpt-4.1')
+    const silent = await read((await model.doStream({ prompt: [user('x')] })).stream)
+    assert.deepEqual(
+      silent.map(({ type }) => type),
+      types.filter((type) => type !== 'raw'),
+    )
+  })
+
+  test('reads on where a chunk has nothing to tell', async (t) => {
+    const { model } = await setup(t, {}, { pieces: ['a', '', '', 'b'] })
+    const { stream } = await model.doStream({ prompt: [user('x')] })
+    const reader = stream.getReader()
+    const parts = []
+    for (let result = await reader.read(); !result.done; result = await reader.read()) parts.push(result.value)
+    assert.equal(parts.map(({ delta = '' }) => delta).join(''), 'ab')
+    assert.equal(parts.at(-1).type, 'finish')
+  })
+
+  test('fails with the reason of an abort, and not with a part', async (t) => {
+    const { model } = await setup(t, {}, { pieces: PIECES, cut: { afterPieces: 1, how: 'stall' } })
+    const controller = new AbortController()
+    const { stream } = await model.doStream({ prompt: [user('x')], abortSignal: controller.signal })
+    const reason = new Error('enough')
+    controller.abort(reason)
+    assert.equal(await failure(read(stream)), reason)
+  })
+
+  test('has no tool call that was cut off', async (t) => {
+    const scenario = { pieces: [], toolCalls: [{ id: 'c', name: 'n', arguments: { a: 'long enough' } }] }
+    const { model } = await setup(t, { toolCalls: 'stream' }, { ...scenario, cut: { afterPieces: 2, how: 'reset' } })
+    const types = (await read((await model.doStream({ prompt: [user('x')] })).stream)).map(({ type }) => type)
+    assert.ok(types.includes('tool-input-delta') && types.includes('error'), String(types))
+    assert.equal(types.includes('tool-call'), false)
+  })
+
+  test('says what was cached and what was thought', async (t) => {
+    const usage = {
+      prompt_tokens: 10,
+      completion_tokens: 7,
+      total_tokens: 17,
+      prompt_tokens_details: { cached_tokens: 4 },
+      completion_tokens_details: { reasoning_tokens: 3 },
+    }
+    const { model } = await setup(t, {}, { pieces: PIECES, usage })
+    const expected = {
+      inputTokens: { total: 10, noCache: 6, cacheRead: 4, cacheWrite: undefined },
+      outputTokens: { total: 7, text: 4, reasoning: 3 },
+      raw: usage,
+    }
+    assert.deepEqual((await model.doGenerate({ prompt: [user('x')] })).usage, expected)
+    assert.deepEqual((await read((await model.doStream({ prompt: [user('x')] })).stream)).at(-1).usage, expected)
+  })
+
+  test('tells a conversation with tools in the provider’s words', async (t) => {
+    const { model, simulator } = await setup(t)
+    const call = (id, input) => ({ type: 'tool-call', toolCallId: id, toolName: 'n', input })
+    const result = (id, output) => ({ type: 'tool-result', toolCallId: id, toolName: 'n', output })
+    await model.doGenerate({
+      prompt: [
+        user('x'),
+        { role: 'assistant', content: [{ type: 'reasoning', text: 'hm' }, call('1', { a: 1 }), call('2', '{"b":2}')] },
+        {
+          role: 'tool',
+          content: [
+            result('1', { type: 'json', value: { ok: true } }),
+            result('2', { type: 'execution-denied', reason: 'no' }),
+            result('3', { type: 'error-text', value: 'failed' }),
+            { type: 'tool-approval-response', approvalId: 'a', approved: true },
+          ],
+        },
+        { role: 'assistant', content: [{ type: 'text', text: 'done' }] },
+        { role: 'user', content: [{ type: 'file', mediaType: 'image/*', data: { type: 'data', data: '/9j/AAAA' } }] },
+      ],
+      tools: [{ type: 'function', name: 'n', inputSchema: { type: 'object' } }],
+      toolChoice: { type: 'tool', toolName: 'n' },
+    })
+    const { messages, tool_choice } = simulator.requests[0].json
+    const called = (id, json) => ({ id, type: 'function', function: { name: 'n', arguments: json } })
+    assert.deepEqual(messages.slice(1), [
+      {
+        role: 'assistant',
+        content: null,
+        reasoning_content: 'hm',
+        tool_calls: [called('1', '{"a":1}'), called('2', '{"b":2}')],
+      },
+      { role: 'tool', tool_call_id: '1', content: '{"ok":true}' },
+      { role: 'tool', tool_call_id: '2', content: 'no' },
+      { role: 'tool', tool_call_id: '3', content: 'failed' },
+      { role: 'assistant', content: 'done' },
+      { role: 'user', content: [{ type: 'image_url', image_url: { url: 'data:image/jpeg;base64,/9j/AAAA' } }] },
+    ])
+    assert.deepEqual(tool_choice, { type: 'function', function: { name: 'n' } })
+  })
+
+  test('asks for any JSON where schemas are off, and says so', async (t) => {
+    const { model, simulator } = await setup(t, { structuredOutputs: false })
+    const responseFormat = { type: 'json', schema: { type: 'object' } }
+    const { warnings } = await model.doGenerate({ prompt: [user('x')], responseFormat })
+    assert.deepEqual(simulator.requests[0].json.response_format, { type: 'json_object' })
+    assert.equal(warnings[0].feature, 'responseFormat')
+  })
+})
+
+test('a refusal is text, and its reason says what it is', async (t) => {
+  const { model } = await setup(t, {}, { pieces: [], refusal: 'I cannot.' })
+  const { text, finishReason } = await generateText({ model, prompt: 'x' })
+  assert.deepEqual([text, finishReason], ['I cannot.', 'content-filter'])
+  const stream = streamText({ model, prompt: 'x' })
+  await stream.consumeStream()
+  assert.deepEqual([await stream.text, await stream.finishReason], ['I cannot.', 'content-filter'])
+})
+
+test('settings, files and options of the provider are on the wire', async (t) => {
+  const { model, simulator } = await setup(t)
+  const png = new Uint8Array([0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a])
+  const { warnings } = await generateText({
+    model,
+    instructions: 'Be short.',
+    messages: [
+      {
+        role: 'user',
+        content: [
+          { type: 'text', text: 'What is this?' },
+          { type: 'file', data: png, mediaType: 'image' },
+          { type: 'file', data: new URL('https://example.com/a.png'), mediaType: 'image/png' },
+          { type: 'file', data: new TextEncoder().encode('%PDF'), mediaType: 'application/pdf', filename: 'a.pdf' },
+        ],
+      },
+    ],
+    maxOutputTokens: 50,
+    temperature: 0,
+    topK: 3,
+    stopSequences: ['END'],
+    reasoning: 'low',
+    headers: { 'x-tenant': 'seven' },
+    providerOptions: { holysheep: { call: { idempotencyKey: 'mine' }, body: { user: 'u-1', temperature: 0.5 } } },
+  })
+  const { json, headers } = simulator.requests[0]
+  assert.deepEqual(json.messages[0], { role: 'system', content: 'Be short.' })
+  assert.deepEqual(json.messages[1].content, [
+    { type: 'text', text: 'What is this?' },
+    { type: 'image_url', image_url: { url: `data:image/png;base64,${Buffer.from(png).toString('base64')}` } },
+    { type: 'image_url', image_url: { url: 'https://example.com/a.png' } },
+    { type: 'file', file: { filename: 'a.pdf', file_data: 'data:application/pdf;base64,JVBERg==' } },
+  ])
+  const { max_tokens, temperature, stop, reasoning_effort, user } = json
+  assert.deepEqual([max_tokens, temperature, stop, reasoning_effort, user], [50, 0.5, ['END'], 'low', 'u-1'])
+  assert.deepEqual([headers['x-tenant'], headers['idempotency-key']], ['seven', 'mine'])
+  assert.deepEqual(warnings, [{ type: 'unsupported', feature: 'topK' }])
+})
+
+test('useChat gets its message, tool and all, from a stream that was cut', async (t) => {
+  const { model, simulator } = await setup(t)
+  simulator.script({ ...CALLS, cut: CUT }, CALLS, { pieces: PIECES, cut: CUT }, { pieces: PIECES })
+  const stream = streamText({ model, prompt: 'x', tools: { weather: weather() }, stopWhen: stepCountIs(2) })
+  const response = stream.toUIMessageStreamResponse()
+  assert.equal(response.headers.get('content-type'), 'text/event-stream')
+  const events = (await response.text())
+    .split('\n\n')
+    .filter((event) => event.startsWith('data: {'))
+    .map((event) => JSON.parse(event.slice(6)))
+  let message
+  const chunks = new ReadableStream({
+    start(controller) {
+      for (const event of events) controller.enqueue(event)
+      controller.close()
+    },
+  })
+  for await (message of readUIMessageStream({ stream: chunks }));
+  const said = message.parts.filter(({ type }) => type !== 'step-start').map(({ text, output }) => text ?? output.city)
+  assert.deepEqual(said, ['I will look.', 'Huế', 'Hà Nội', ANSWER])
+})
+
+describe('an abort', () => {
+  test('ends the stream upstream', async (t) => {
+    const { model, simulator } = await setup(t, {}, { pieces: PIECES, cut: { afterPieces: 2, how: 'stall' } })
+    const controller = new AbortController()
+    const stream = streamText({ model, prompt: 'x', abortSignal: controller.signal })
+    for await (const part of stream.fullStream) {
+      if (part.type === 'text-delta') controller.abort()
+      assert.notEqual(part.type, 'error')
+    }
+    await until(() => simulator.requests[0].endedBy === 'client', 'the end of the request')
+  })
+
+  test('before the answer rejects with its reason', async (t) => {
+    const { model, simulator } = await setup(t, {}, { silent: true })
+    const controller = new AbortController()
+    const asked = failure(generateText({ model, prompt: 'x', abortSignal: controller.signal }))
+    await until(() => simulator.requests.length === 1)
+    controller.abort()
+    assert.equal((await asked).name, 'AbortError')
+    await until(() => simulator.requests[0].endedBy === 'client')
+  })
+
+  test('of who reads ends the request', async (t) => {
+    const { model, simulator } = await setup(t, {}, { pieces: PIECES, cut: { afterPieces: 2, how: 'stall' } })
+    const { stream } = await model.doStream({ prompt: [{ role: 'user', content: [{ type: 'text', text: 'x' }] }] })
+    await stream.cancel()
+    await until(() => simulator.requests[0].endedBy === 'client')
+  })
+})
+
+describe('errors', () => {
+  test('are the typed ones, and the AI SDK does not ask again', async (t) => {
+    const { model, simulator } = await setup(t, { maxRetries: 1 }, { status: 429, retryAfterMs: 1 })
+    const thrown = await failure(generateText({ model, prompt: 'x' }))
+    assert.ok(thrown instanceof RetriesExhaustedError && thrown.cause instanceof RateLimitError)
+    const told = []
+    const stream = streamText({ model, prompt: 'x', onError: ({ error }) => told.push(error) })
+    await stream.consumeStream()
+    assert.ok(told[0] instanceof RetriesExhaustedError)
+    assert.equal(simulator.requests.length, 4)
+  })
+
+  test('in the middle of a stream come after what was received', async (t) => {
+    const { model } = await setup(t, { recovery: false }, { pieces: PIECES, cut: CUT })
+    const parts = await partsOf(streamText({ model, prompt: 'x', onError: () => {} }))
+    const text = parts.map((part) => (part.type === 'text-delta' ? part.text : '')).join('')
+    assert.equal(text, PIECES.slice(0, 2).join(''))
+    const { error } = parts.find(({ type }) => type === 'error')
+    assert.ok(error instanceof StreamInterruptedError)
+    assert.equal(error.partial, text)
+    assert.equal(parts.at(-1).finishReason, 'error')
+  })
+
+  test('of wrong options and of files that cannot be sent name what is wrong', async () => {
+    const client = new HolySheepStreamingClient(KEY)
+    for (const [options, name] of [
+      [{ client: 3 }, 'client'],
+      [{ client, maxRetries: 1 }, 'maxRetries'],
+      [{ structuredOutputs: 'yes' }, 'structuredOutputs'],
+      [{ apiKey: KEY, nonsense: 1 }, 'nonsense'],
+    ]) {
+      assert.throws(
+        () => createHolySheep(options),
+        (error) => error.code === 'INVALID_ARGUMENT' && error.message.startsWith(`${name}: `),
+        name,
+      )
+    }
+    const model = createHolySheep({ client })('gpt-4.1')
+    const content = [{ type: 'file', data: new Uint8Array(3), mediaType: 'video/mp4' }]
+    const thrown = await failure(generateText({ model, messages: [{ role: 'user', content }] }))
+    assert.match(thrown.message, /video\/mp4/)
+    const providerOptions = { holysheep: { user: 'x' } }
+    assert.match(
+      (await failure(generateText({ model, prompt: 'x', providerOptions }))).message,
+      /^user: unknown option/,
+    )
+  })
+})
+
+test('nothing of the AI SDK is needed to load it', () => {
+  for (const name of readdirSync(DIST)) {
+    assert.equal(/require\(["'](?:ai|@ai-sdk)/.test(readFileSync(new URL(name, DIST), 'utf8')), false, name)
+  }
+})
+
+test('a client that is there already is used, and its counters count', async (t) => {
+  const { simulator } = await setup(t)
+  const client = new HolySheepStreamingClient(KEY, { baseUrl: simulator.url })
+  t.after(() => client.close())
+  const holysheep = createHolySheep({ client })
+  const registry = createProviderRegistry({ holysheep })
+  const { text } = await generateText({ model: registry.languageModel('holysheep:gpt-4.1'), prompt: 'x' })
+  assert.equal(text, ANSWER)
+  assert.equal(holysheep.client, client)
+  assert.equal(client.metrics().successes, 1)
+  assert.throws(
+    () => registry.embeddingModel('holysheep:any'),
+    (error) => NoSuchModelError.isInstance(error),
+  )
+})

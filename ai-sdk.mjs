@@ -1,0 +1,3 @@
+import ai from './dist/ai-sdk/index.js'
+
+export const { createHolySheep } = ai

@@ -1,0 +1,230 @@
+'use client'
+import { type KeyboardEvent, type SubmitEvent, useEffect, useRef, useState } from 'react'
+import { type Message, useChat } from '@/lib/use-chat'
+import { CheckIcon, Logo, PanelIcon, PlusIcon, SendIcon, StopIcon } from './icons'
+import { Panel } from './panel'
+
+const SUGGESTIONS = [
+  'What happens when the connection breaks in mid-answer?',
+  'Why not simply ask again from the beginning?',
+  'When does another provider take over?',
+]
+
+export function Chat() {
+  const { messages, ready, busy, send, again, stop, clear } = useChat()
+  const [panel, setPanel] = useState(false)
+  const input = useRef<HTMLTextAreaElement>(null)
+  const scroller = useRef<HTMLDivElement>(null)
+  const last = messages.at(-1)
+
+  // Follows the text, unless the reader has scrolled up.
+  const following = useRef(true)
+  // biome-ignore lint/correctness/useExhaustiveDependencies: it is to run when the text grows
+  useEffect(() => {
+    const element = scroller.current
+    if (element && following.current) element.scrollTop = element.scrollHeight
+  }, [messages])
+
+  const ask = (text: string) => {
+    if (busy || text.trim() === '') return
+    following.current = true
+    void send(text.trim())
+    input.current?.focus()
+  }
+
+  return (
+    <div className="app" data-panel={panel}>
+      <header className="bar">
+        <h1 className="brand">
+          <Logo /> HolySheep <span>Chat</span>
+        </h1>
+        <div className="actions">
+          <button
+            type="button"
+            className="quiet"
+            aria-label="New chat"
+            onClick={clear}
+            disabled={messages.length === 0}
+          >
+            <PlusIcon /> <span>New chat</span>
+          </button>
+          <button
+            type="button"
+            className="quiet toggle"
+            aria-expanded={panel}
+            aria-controls="panel"
+            onClick={() => setPanel(!panel)}
+          >
+            <PanelIcon /> <span>Provider</span>
+          </button>
+        </div>
+      </header>
+
+      <main className="chat">
+        <div
+          className="scroller"
+          ref={scroller}
+          onScroll={({ currentTarget: { scrollHeight, scrollTop, clientHeight } }) => {
+            following.current = scrollHeight - scrollTop - clientHeight < 80
+          }}
+        >
+          {ready && messages.length === 0 ? (
+            <Welcome onAsk={ask} />
+          ) : (
+            <ol className="messages" aria-label="Conversation">
+              {messages.map((message) => (
+                <Item key={message.id} message={message} onAgain={message === last && !busy ? again : undefined} />
+              ))}
+            </ol>
+          )}
+        </div>
+        <p className="visually-hidden" role="status">
+          {announcement(last)}
+        </p>
+        <Composer input={input} busy={busy} onAsk={ask} onStop={stop} />
+      </main>
+
+      <Panel busy={busy} />
+    </div>
+  )
+}
+
+/** What a screen reader is told: the beginning and the end, not every word. */
+function announcement(last: Message | undefined): string {
+  if (last?.role !== 'assistant') return ''
+  if (last.state === 'waiting' || last.state === 'writing') return 'The answer is being written.'
+  return last.state === 'done' ? `The answer is complete. ${last.text}` : ''
+}
+
+function Welcome({ onAsk }: { onAsk: (text: string) => void }) {
+  return (
+    <section className="welcome">
+      <h2>Ask, and the whole answer arrives.</h2>
+      <p>
+        Give the provider a bad day in the panel, and watch what you do not notice: breaks that are mended, retries, and
+        another provider that takes over.
+      </p>
+      <ul>
+        {SUGGESTIONS.map((text) => (
+          <li key={text}>
+            <button type="button" onClick={() => onAsk(text)}>
+              {text}
+            </button>
+          </li>
+        ))}
+      </ul>
+    </section>
+  )
+}
+
+function Item({ message, onAgain }: { message: Message; onAgain?: () => void }) {
+  const { role, text, state, error } = message
+  if (role === 'user') {
+    return (
+      <li className="question">
+        <span className="visually-hidden">You: </span>
+        <p>{text}</p>
+      </li>
+    )
+  }
+  return (
+    <li className="answer" data-state={state}>
+      <span className="visually-hidden">Answer: </span>
+      {state === 'waiting' ? (
+        <p className="thinking" aria-hidden="true">
+          <i />
+          <i />
+          <i />
+        </p>
+      ) : (
+        text !== '' && <p className="text">{text}</p>
+      )}
+      {state === 'done' && <Note message={message} />}
+      {(state === 'stopped' || state === 'left' || state === 'failed') && (
+        <div
+          className="note"
+          data-kind={state === 'failed' ? 'bad' : 'plain'}
+          role={state === 'failed' ? 'alert' : undefined}
+        >
+          {state === 'failed'
+            ? error
+            : state === 'stopped'
+              ? 'You stopped this answer.'
+              : 'The page was left while this was written.'}
+          {onAgain && (
+            <button type="button" onClick={onAgain}>
+              Try again
+            </button>
+          )}
+        </div>
+      )}
+    </li>
+  )
+}
+
+/** How an answer came about, where there is something to tell. */
+function Note({ message: { summary } }: { message: Message }) {
+  if (!summary || summary.attempts === 1) return null
+  const { recoveries, endpoints, attempts } = summary
+  const by = [...new Set(endpoints)].join(', then ')
+  const what =
+    recoveries === 0
+      ? `Answered by ${by} at attempt ${attempts}`
+      : `The connection broke${recoveries > 1 ? ` ${recoveries} times` : ''} and was mended · ${by}`
+  return (
+    <p className="note" data-kind="good">
+      <CheckIcon /> {what}
+    </p>
+  )
+}
+
+function Composer({
+  input,
+  busy,
+  onAsk,
+  onStop,
+}: {
+  input: React.RefObject<HTMLTextAreaElement | null>
+  busy: boolean
+  onAsk: (text: string) => void
+  onStop: () => void
+}) {
+  const [text, setText] = useState('')
+  const submit = (event?: SubmitEvent<HTMLFormElement>) => {
+    event?.preventDefault()
+    if (busy || text.trim() === '') return
+    onAsk(text)
+    setText('')
+  }
+  const onKeyDown = (event: KeyboardEvent) => {
+    // Not while an input method is composing a word.
+    if (event.key !== 'Enter' || event.shiftKey || event.nativeEvent.isComposing) return
+    event.preventDefault()
+    submit()
+  }
+  return (
+    <form className="composer" onSubmit={submit}>
+      <label className="visually-hidden" htmlFor="message">
+        Your message
+      </label>
+      <textarea
+        id="message"
+        ref={input}
+        rows={1}
+        value={text}
+        placeholder="Write a message"
+        onChange={(event) => setText(event.target.value)}
+        onKeyDown={onKeyDown}
+      />
+      {busy ? (
+        <button type="button" className="round" aria-label="Stop" title="Stop" onClick={onStop}>
+          <StopIcon />
+        </button>
+      ) : (
+        <button type="submit" className="round" aria-label="Send" title="Send" disabled={text.trim() === ''}>
+          <SendIcon />
+        </button>
+      )}
+    </form>
+  )
+}
