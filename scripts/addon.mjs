@@ -8,7 +8,8 @@ import { bin, INSTALL, root, run } from './lib.mjs'
 import { GLIBC, makePackages, platformOf } from './platforms.mjs'
 import { withZig } from './zig.mjs'
 
-const MAX_BYTES = 7e6
+/** So that it does not grow unseen: CONTRIBUTING.md says what the size is made of. */
+const MAX_BYTES = 6.5e6
 
 const platform = platformOf(process.argv[2])
 const [linux, gnu] = [platform.name.startsWith('linux-'), platform.name.endsWith('-gnu')]

@@ -13,7 +13,7 @@ export async function startRegistry(manifests) {
   const taken = []
   const unknown = []
   const server = createServer((request, response) => {
-    const [, name, , file] = decodeURIComponent(request.url).split('/')
+    const [, name, file] = decodeURIComponent(request.url).match(/^\/((?:@[^/]+\/)?[^/]+)(?:\/-\/(.+))?$/) ?? []
     const tarball = (manifest) => join(root, 'pack', `${manifest.name}-${manifest.version}.tgz`)
     const manifest = manifests.find((one) => one.name === name)
     if (file) taken.push(name)
