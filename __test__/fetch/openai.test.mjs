@@ -278,9 +278,13 @@ test('a provider that quotes the key gets it masked', async (t) => {
   // Of a form that nobody would take for a key.
   const apiKey = 'a-private-word-of-ours'
   const error = { message: `Incorrect: ${apiKey} is none` }
-  const { openai } = await sdk(t, { maxRetries: 0 }, { status: 400, body: { error } }, { apiKey })
+  const { openai, simulator } = await sdk(t, { maxRetries: 0 }, { status: 400, body: { error } }, { apiKey })
   const thrown = await failure(openai.chat.completions.create(REQUEST))
   assert.match(thrown.message, /Incorrect: … is none/)
+  const headers = { 'x-request-id': `of ${apiKey}`, 'x-ratelimit-note': apiKey }
+  simulator.script({ status: 400, headers })
+  const told = (await failure(openai.chat.completions.create(STREAM))).headers
+  assert.deepEqual([told.get('x-request-id'), told.get('x-ratelimit-note')], ['of *', '*'])
 })
 
 test('another model answers where the first one fails', async (t) => {

@@ -3,7 +3,7 @@ import type { CallOptions, ChatCompletion, ClientEvent } from '../../../index'
 import { type HolySheepStreamingClient, startCall } from '../client'
 import { CHUNKS, type Consumer, NOTHING } from '../hub'
 import { ASIDE, EVENTS, type Heard, type WithAside } from '../options'
-import { broken, refusal } from './errors'
+import { broken, headersOf, refusal } from './errors'
 import { EventStream } from './event-stream'
 import type { Asked } from './request'
 
@@ -94,9 +94,8 @@ export class Head {
   }
 
   headers(contentType: string, requestId = this.#requestId): Headers {
-    const headers = new Headers(this.#headers)
+    const headers = headersOf(this.#headers, requestId)
     headers.set('content-type', contentType)
-    if (requestId !== undefined && !headers.has('x-request-id')) headers.set('x-request-id', requestId)
     return headers
   }
 }

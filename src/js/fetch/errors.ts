@@ -39,9 +39,19 @@ export function broken(thrown: unknown): unknown {
   return thrown instanceof HolySheepError ? new TypeError('terminated', { cause: thrown }) : thrown
 }
 
+/** The headers that the engine tells of, in a form that a response can have. */
+export function headersOf(told: Record<string, string> | undefined, requestId: string | undefined): Headers {
+  const headers = new Headers()
+  for (const [name, value] of Object.entries({ ...(requestId && { 'x-request-id': requestId }), ...told })) {
+    // A key that the provider quotes is masked with a character that no header can hold.
+    headers.set(name, value.replace(/[^\t\x20-\x7e]/g, '*'))
+  }
+  return headers
+}
+
 function responseOf(error: HolySheepError, retryAfterMs: number | undefined): Response {
   const { status = 0, code, requestId } = error
-  const headers = new Headers(error.headers)
+  const headers = headersOf(error.headers, requestId)
   const json = isJson(error.body)
   const said = headers.get('content-type')
   const raw = error.body !== undefined && (json || !said?.includes('json'))
@@ -51,7 +61,6 @@ function responseOf(error: HolySheepError, retryAfterMs: number | undefined): Re
     headers.set('retry-after-ms', String(retryAfterMs))
     headers.set('retry-after', String(Math.ceil(retryAfterMs / 1000)))
   }
-  if (requestId !== undefined && !headers.has('x-request-id')) headers.set('x-request-id', requestId)
   // What can be tried was tried: the SDK's own retries would multiply it.
   headers.set('x-should-retry', 'false')
   const fits = status >= 300 ? status : (STATUS[code] ?? 500)
