@@ -133,8 +133,8 @@ test('an event response tells every failure in its body, before the first chunk 
   const simulator = await provider(t)
   const client = clientOf(t, simulator, { maxRetries: 0, recovery: false })
   for (const [scenario, code, text] of [
-    [{ status: 429, retryAfter: 90 }, 'RATE_LIMITED', ''],
     [CUT, 'STREAM_INTERRUPTED', BEFORE_CUT],
+    [{ status: 429, retryAfter: 90 }, 'RATE_LIMITED', ''],
   ]) {
     simulator.script(scenario)
     const body = await client

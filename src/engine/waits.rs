@@ -7,8 +7,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use futures::task::{ArcWake, AtomicWaker, waker};
 use tokio::time::{Instant, Sleep, sleep_until};
+
+use super::clock;
 
 /// Runs `work` until it is done or `frame` is, which then goes first. The frame is polled only when it
 /// has woken us: polling it (two cancellation tokens, a timer) takes locks that all calls share.
@@ -43,24 +47,48 @@ impl ArcWake for Bell {
 
 /// A deadline that is put off for each piece and seldom reached. The timer behind it is set anew only
 /// when it goes off too early, or would go off too late.
-pub struct Deadline(Pin<Box<Sleep>>);
+pub struct Deadline {
+    at: Instant,
+    timer: Timer,
+}
+
+enum Timer {
+    Time(Pin<Box<Sleep>>),
+    /// Of a call that follows a test clock.
+    Clock(BoxFuture<'static, ()>),
+}
 
 impl Deadline {
     pub fn new(first: Instant) -> Self {
-        Deadline(Box::pin(sleep_until(first)))
+        let timer = match clock::is_real() {
+            true => Timer::Time(Box::pin(sleep_until(first))),
+            false => Timer::Clock(clock::sleep_until(first).boxed()),
+        };
+        Deadline { at: first, timer }
+    }
+
+    fn reset(&mut self, at: Instant) {
+        self.at = at;
+        match &mut self.timer {
+            Timer::Time(sleep) => sleep.as_mut().reset(at),
+            Timer::Clock(wait) => *wait = clock::sleep_until(at).boxed(),
+        }
     }
 
     /// Ready when it is `until`.
     pub fn poll(&mut self, until: Instant, context: &mut Context<'_>) -> Poll<()> {
-        if until < self.0.deadline() {
-            self.0.as_mut().reset(until);
+        if until < self.at {
+            self.reset(until);
         }
         loop {
-            ready!(self.0.as_mut().poll(context));
-            if self.0.deadline() >= until {
+            match &mut self.timer {
+                Timer::Time(sleep) => ready!(sleep.as_mut().poll(context)),
+                Timer::Clock(wait) => ready!(wait.as_mut().poll(context)),
+            }
+            if self.at >= until {
                 return Poll::Ready(());
             }
-            self.0.as_mut().reset(until);
+            self.reset(until);
         }
     }
 }
