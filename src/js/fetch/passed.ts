@@ -79,7 +79,7 @@ function streamed(terms: Terms, dialect: string): Promise<Response> {
       begun = true
       const headers = head.headers('text/event-stream; charset=utf-8')
       headers.set('cache-control', 'no-cache')
-      if (terms.heartbeatMs !== false) stream.keepAlive(terms.heartbeatMs, () => {})
+      if (terms.heartbeatMs > 0) stream.keepAlive(terms.heartbeatMs, () => {})
       resolve(new Response(stream.readable, { headers }))
     }
     const consumer = {
