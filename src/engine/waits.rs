@@ -7,8 +7,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use futures::task::{ArcWake, AtomicWaker, waker};
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::{Instant, Sleep};
+
+use super::clock;
+use super::test_clock::followed;
 
 /// Runs `work` until it is done or `frame` is, which then goes first. The frame is polled only when it
 /// has woken us: polling it (two cancellation tokens, a timer) takes locks that all calls share.
@@ -43,29 +48,55 @@ impl ArcWake for Bell {
 
 /// A deadline that is put off for each piece and seldom reached. The timer behind it is set anew only
 /// when it goes off too early, or would go off too late.
-pub struct Deadline(Pin<Box<Sleep>>);
+pub struct Deadline {
+    at: Instant,
+    timer: Timer,
+}
+
+enum Timer {
+    Real(Pin<Box<Sleep>>),
+    /// On a test clock.
+    Followed(BoxFuture<'static, ()>),
+}
 
 impl Deadline {
+    #[allow(clippy::disallowed_methods)] // A timer that can be set anew; a test clock has its own.
     pub fn new(first: Instant) -> Self {
-        Deadline(Box::pin(sleep_until(first)))
+        let timer = match followed() {
+            None => Timer::Real(Box::pin(tokio::time::sleep_until(first))),
+            Some(_) => Timer::Followed(clock::sleep_until(first).boxed()),
+        };
+        Deadline { at: first, timer }
+    }
+
+    fn set(&mut self, at: Instant) {
+        self.at = at;
+        match &mut self.timer {
+            Timer::Real(timer) => timer.as_mut().reset(at),
+            Timer::Followed(timer) => *timer = clock::sleep_until(at).boxed(),
+        }
     }
 
     /// Ready when it is `until`.
     pub fn poll(&mut self, until: Instant, context: &mut Context<'_>) -> Poll<()> {
-        if until < self.0.deadline() {
-            self.0.as_mut().reset(until);
+        if until < self.at {
+            self.set(until);
         }
         loop {
-            ready!(self.0.as_mut().poll(context));
-            if self.0.deadline() >= until {
+            match &mut self.timer {
+                Timer::Real(timer) => ready!(timer.as_mut().poll(context)),
+                Timer::Followed(timer) => ready!(timer.as_mut().poll(context)),
+            }
+            if self.at >= until {
                 return Poll::Ready(());
             }
-            self.0.as_mut().reset(until);
+            self.set(until);
         }
     }
 }
 
 #[cfg(test)]
+#[allow(clippy::disallowed_methods)] // Their time is tokio's, paused.
 mod tests {
     use std::time::Duration;
 
