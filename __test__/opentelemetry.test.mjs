@@ -210,6 +210,34 @@ test('metrics are measured as the conventions name them', async (t) => {
   assert.deepEqual(tokens.dataPoints[0].value.buckets.boundaries.at(-1), 67108864)
 })
 
+test('a call of another dialect, through createFetch, is measured as well', async (t) => {
+  const { createServer } = await import('node:http')
+  const { createFetch } = await import('../fetch.mjs')
+  const usage = { input_tokens: 3, output_tokens: 5, total_tokens: 8 }
+  const response = { id: 'resp_1', object: 'response', status: 'completed', model: 'gpt-4.1', output: [], usage }
+  const events = [
+    { type: 'response.created', response: { ...response, status: 'in_progress', usage: null } },
+    { type: 'response.output_text.delta', output_index: 0, content_index: 0, item_id: 'msg_1', delta: 'Hello.' },
+    { type: 'response.completed', response },
+  ]
+  const server = createServer((_, answer) => {
+    answer.setHeader('content-type', 'text/event-stream')
+    answer.end(events.map((event) => `event: ${event.type}\ndata: ${JSON.stringify(event)}\n\n`).join(''))
+  })
+  await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve))
+  t.after(() => server.close())
+  const answer = await createFetch()(`http://127.0.0.1:${server.address().port}/v1/responses`, {
+    method: 'POST',
+    headers: { authorization: `Bearer ${KEY}`, 'content-type': 'application/json' },
+    body: JSON.stringify({ model: 'gpt-4.1', input: 'Hi', stream: true, max_output_tokens: 9 }),
+  })
+  assert.match(await answer.text(), /response\.completed/)
+  const { calls, attempts } = ended()
+  assert.deepEqual([calls.length, attempts.length, calls[0].name], [1, 1, 'chat gpt-4.1'])
+  assert.equal(calls[0].attributes['gen_ai.request.max_tokens'], 9)
+  assert.equal(calls[0].status.code, SpanStatusCode.UNSET)
+})
+
 test('neither prompts, answers nor keys are recorded', async (t) => {
   const { simulator, client } = await pair(t)
   const messages = [{ role: 'user', content: 'a private matter' }]

@@ -10,9 +10,10 @@ use std::task::{Context, Poll, ready};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use futures::task::{ArcWake, AtomicWaker, waker};
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::{Instant, Sleep};
 
 use super::clock;
+use super::test_clock::followed;
 
 /// Runs `work` until it is done or `frame` is, which then goes first. The frame is polled only when it
 /// has woken us: polling it (two cancellation tokens, a timer) takes locks that all calls share.
@@ -53,47 +54,49 @@ pub struct Deadline {
 }
 
 enum Timer {
-    Time(Pin<Box<Sleep>>),
-    /// Of a call that follows a test clock.
-    Clock(BoxFuture<'static, ()>),
+    Real(Pin<Box<Sleep>>),
+    /// On a test clock.
+    Followed(BoxFuture<'static, ()>),
 }
 
 impl Deadline {
+    #[allow(clippy::disallowed_methods)] // A timer that can be set anew; a test clock has its own.
     pub fn new(first: Instant) -> Self {
-        let timer = match clock::is_real() {
-            true => Timer::Time(Box::pin(sleep_until(first))),
-            false => Timer::Clock(clock::sleep_until(first).boxed()),
+        let timer = match followed() {
+            None => Timer::Real(Box::pin(tokio::time::sleep_until(first))),
+            Some(_) => Timer::Followed(clock::sleep_until(first).boxed()),
         };
         Deadline { at: first, timer }
     }
 
-    fn reset(&mut self, at: Instant) {
+    fn set(&mut self, at: Instant) {
         self.at = at;
         match &mut self.timer {
-            Timer::Time(sleep) => sleep.as_mut().reset(at),
-            Timer::Clock(wait) => *wait = clock::sleep_until(at).boxed(),
+            Timer::Real(timer) => timer.as_mut().reset(at),
+            Timer::Followed(timer) => *timer = clock::sleep_until(at).boxed(),
         }
     }
 
     /// Ready when it is `until`.
     pub fn poll(&mut self, until: Instant, context: &mut Context<'_>) -> Poll<()> {
         if until < self.at {
-            self.reset(until);
+            self.set(until);
         }
         loop {
             match &mut self.timer {
-                Timer::Time(sleep) => ready!(sleep.as_mut().poll(context)),
-                Timer::Clock(wait) => ready!(wait.as_mut().poll(context)),
+                Timer::Real(timer) => ready!(timer.as_mut().poll(context)),
+                Timer::Followed(timer) => ready!(timer.as_mut().poll(context)),
             }
             if self.at >= until {
                 return Poll::Ready(());
             }
-            self.reset(until);
+            self.set(until);
         }
     }
 }
 
 #[cfg(test)]
+#[allow(clippy::disallowed_methods)] // Their time is tokio's, paused.
 mod tests {
     use std::time::Duration;
 

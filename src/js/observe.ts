@@ -136,15 +136,15 @@ function serverOf(url: string): { address: string; port: number } {
 
 /** What both kinds of results have in common. */
 function resultOf(whole: any): TracedResult {
-  const { completion, about = whole } = whole
-  const finished = completion?.choices.map((choice: { finish_reason: string }) => choice.finish_reason)
-  const { attempts = [], recoveries = 0, costUsd = null, endpoint, sessionId } = about
+  const { completion, about = whole } = whole ?? {}
+  const finished = completion?.choices?.map((choice: { finish_reason: string }) => choice.finish_reason)
+  const { attempts = [], recoveries = 0, costUsd = null, endpoint, sessionId } = about ?? {}
   return {
-    id: completion?.id ?? about.id ?? undefined,
-    model: completion?.model ?? about.model,
+    id: completion?.id ?? about?.id ?? undefined,
+    model: completion?.model ?? about?.model,
     endpoint,
-    finishReasons: finished ?? (about.finishReason ? [about.finishReason] : []),
-    usage: completion?.usage ?? about.usage ?? undefined,
+    finishReasons: finished ?? (about?.finishReason ? [about.finishReason] : []),
+    usage: completion?.usage ?? about?.usage ?? undefined,
     attempts,
     recoveries,
     costUsd,

@@ -150,7 +150,9 @@ export class HolySheepInstrumentation {
       'gen_ai.conversation.id': sessionId,
       'gen_ai.output.type': type?.startsWith('json') ? 'json' : type === 'text' ? 'text' : undefined,
       'gen_ai.request.choice.count': choices === 1 ? undefined : choices,
-      'gen_ai.request.max_tokens': number(request.max_completion_tokens ?? request.max_tokens),
+      'gen_ai.request.max_tokens': number(
+        request.max_completion_tokens ?? request.max_output_tokens ?? request.max_tokens,
+      ),
       'gen_ai.request.temperature': number(request.temperature),
       'gen_ai.request.top_p': number(request.top_p),
       'gen_ai.request.frequency_penalty': number(request.frequency_penalty),
@@ -256,6 +258,7 @@ export class HolySheepInstrumentation {
     if (trace.call !== undefined) this.#byId.delete(trace.call)
     for (const attempt of open.attempts.values()) attempt.end()
     const { result, error } = trace
+    const { input, output } = tokensOf(trace)
     const usage = result?.usage
     const common = { ...this.#common(trace), ...known({ 'gen_ai.response.model': result?.model }) }
     const failure = error === undefined ? undefined : typeOf(error)
@@ -266,8 +269,8 @@ export class HolySheepInstrumentation {
         'gen_ai.response.id': result?.id,
         'gen_ai.response.finish_reasons': result?.finishReasons,
         'gen_ai.response.time_to_first_chunk': firstChunk,
-        'gen_ai.usage.input_tokens': usage?.prompt_tokens,
-        'gen_ai.usage.output_tokens': usage?.completion_tokens,
+        'gen_ai.usage.input_tokens': input,
+        'gen_ai.usage.output_tokens': output,
         'gen_ai.usage.cache_read.input_tokens': detail(usage?.prompt_tokens_details, 'cached_tokens'),
         'gen_ai.usage.reasoning.output_tokens': detail(usage?.completion_tokens_details, 'reasoning_tokens'),
         'error.type': failure,
@@ -285,7 +288,7 @@ export class HolySheepInstrumentation {
   }
 
   #measure(
-    { durationMs = 0, operation, result }: CallTrace,
+    trace: CallTrace,
     ended: Api.Attributes,
     common: Api.Attributes,
     context: Api.Context,
@@ -294,12 +297,10 @@ export class HolySheepInstrumentation {
     const meters = this.#meters ?? api.metrics
     this.#instruments ??= makeInstruments(meters.getMeter(NAME, this.instrumentationVersion))
     const { duration, tokens, firstChunk: chunks } = this.#instruments
+    const { durationMs = 0, operation } = trace
     duration.record(durationMs / 1000, ended, context)
     if (operation === 'stream' && firstChunk !== undefined) chunks.record(firstChunk, common, context)
-    for (const [type, count] of [
-      ['input', result?.usage?.prompt_tokens],
-      ['output', result?.usage?.completion_tokens],
-    ] as const) {
+    for (const [type, count] of Object.entries(tokensOf(trace))) {
       if (count !== undefined) tokens.record(count, { ...common, 'gen_ai.token.type': type }, context)
     }
   }
@@ -314,6 +315,15 @@ function makeInstruments(meter: Api.Meter) {
     tokens: histogram('gen_ai.client.token.usage', '{token}', 'Number of input and output tokens used.', TOKENS),
     firstChunk: histogram('gen_ai.client.operation.time_to_first_chunk', 's', first, SECONDS),
   }
+}
+
+/** The tokens of a call, by the names of OpenAI's chat completions or of the other dialects. */
+function tokensOf({ result }: CallTrace): { input?: number; output?: number } {
+  const { prompt_tokens, completion_tokens, input_tokens, output_tokens } = (result?.usage ?? {}) as Record<
+    string,
+    unknown
+  >
+  return { input: number(prompt_tokens ?? input_tokens), output: number(completion_tokens ?? output_tokens) }
 }
 
 /** The code of an error of ours, and the name of any other: of an abort, that of its reason. */
