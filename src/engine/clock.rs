@@ -62,7 +62,6 @@ pub fn now_exact() -> f64 {
     since_epoch().as_secs_f64() * 1000.0
 }
 
-
 /// Waits, with nothing else under way that could end the wait or change what it is for.
 pub async fn sleep(wait: Duration) {
     match followed() {

@@ -1,5 +1,7 @@
 //! What is sent: each distinct request is encoded once and has one idempotency key.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use rand::Rng;
 
@@ -200,8 +202,7 @@ pub fn without_key(mut error: Error, endpoint: &Endpoint, own: Option<&Own>) -> 
             " (no key was sent: endpoint '{name}' has no apiKey of its own, and the client's is not for it)"
         );
     }
-    let keys = endpoint.key.as_ref().map(Secret::expose).into_iter();
-    for key in keys.chain(own.into_iter().flat_map(Own::secrets)) {
+    for key in keys(endpoint, own) {
         let said = &mut *error;
         said.message = secrets::without(&said.message, key);
         let fields = [&mut said.body, &mut said.provider_code, &mut said.provider_type, &mut said.param];
@@ -211,6 +212,22 @@ pub fn without_key(mut error: Error, endpoint: &Endpoint, own: Option<&Own>) -> 
         said.headers.iter_mut().for_each(|(_, text)| *text = secrets::without(text, key));
     }
     error
+}
+
+fn keys<'a>(endpoint: &'a Endpoint, own: Option<&'a Own>) -> impl Iterator<Item = &'a str> {
+    let key = endpoint.key.as_ref().map(Secret::expose);
+    key.into_iter().chain(own.into_iter().flat_map(Own::secrets))
+}
+
+/// The headers of a response as an event tells them: without the key, where the provider has quoted it.
+pub fn told(
+    headers: &[(String, String)],
+    endpoint: &Endpoint,
+    own: Option<&Own>,
+) -> BTreeMap<String, String> {
+    let without =
+        |text: &String| keys(endpoint, own).fold(text.clone(), |text, key| secrets::without(&text, key));
+    headers.iter().map(|(name, text)| (name.clone(), without(text))).collect()
 }
 
 /// True for the error of a provider that does not know `stream_options`.

@@ -20,7 +20,7 @@ use super::event::Event;
 use super::hedge::HEDGE;
 use super::opening::{Head, Opened, Opening, Peek};
 use super::recovery::{Form, refuses_to_continue};
-use super::request::{self, Target, own, without_key};
+use super::request::{self, Target, own, told, without_key};
 use super::room::Reservations;
 use super::route::Busy;
 use crate::config::defaults as d;
@@ -353,7 +353,7 @@ impl<'a> Running<'a> {
                         model: route.model.clone(),
                         request_id: sent_id.clone(),
                         after_ms: clock::instant().saturating_duration_since(started).as_millis() as u64,
-                        headers: head.update(|head| head.headers.iter().cloned().collect()),
+                        headers: head.update(|head| told(&head.headers, endpoint, own)),
                     });
                 };
                 let delivery = Delivery {
