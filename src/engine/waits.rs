@@ -5,10 +5,12 @@ use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker};
 
 use futures::task::{ArcWake, AtomicWaker, waker};
 use tokio::time::{Instant, Sleep, sleep_until};
+
+use super::clock;
 
 /// Runs `work` until it is done or `frame` is, which then goes first. The frame is polled only when it
 /// has woken us: polling it (two cancellation tokens, a timer) takes locks that all calls share.
@@ -42,26 +44,43 @@ impl ArcWake for Bell {
 }
 
 /// A deadline that is put off for each piece and seldom reached. The timer behind it is set anew only
-/// when it goes off too early, or would go off too late.
-pub struct Deadline(Pin<Box<Sleep>>);
+/// when it goes off too early, or would go off too late; until then it is not looked at.
+pub struct Deadline {
+    timer: Pin<Box<Sleep>>,
+    /// When the timer goes off, and whom it wakes then.
+    at: Instant,
+    wakes: Option<Waker>,
+}
 
 impl Deadline {
     pub fn new(first: Instant) -> Self {
-        Deadline(Box::pin(sleep_until(first)))
+        Deadline { timer: Box::pin(sleep_until(first)), at: first, wakes: None }
     }
 
     /// Ready when it is `until`.
     pub fn poll(&mut self, until: Instant, context: &mut Context<'_>) -> Poll<()> {
-        if until < self.0.deadline() {
-            self.0.as_mut().reset(until);
+        let known = self.wakes.as_ref().is_some_and(|waker| waker.will_wake(context.waker()));
+        if known && until >= self.at && clock::instant() < self.at {
+            return Poll::Pending;
+        }
+        if until < self.at {
+            self.set(until);
         }
         loop {
-            ready!(self.0.as_mut().poll(context));
-            if self.0.deadline() >= until {
+            if self.timer.as_mut().poll(context).is_pending() {
+                self.wakes = Some(context.waker().clone());
+                return Poll::Pending;
+            }
+            if self.at >= until {
                 return Poll::Ready(());
             }
-            self.0.as_mut().reset(until);
+            self.set(until);
         }
+    }
+
+    fn set(&mut self, at: Instant) {
+        self.timer.as_mut().reset(at);
+        self.at = at;
     }
 }
 

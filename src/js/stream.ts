@@ -32,6 +32,12 @@ class Deferred<T> {
   }
 }
 
+/** Who waits for a piece: the two ends of the one promise that a piece costs. */
+interface Waiter {
+  resolve(result: IteratorResult<unknown, undefined>): void
+  reject(error: unknown): void
+}
+
 /** Made by `HolySheepStreamingClient.stream`. */
 export let createStream: (start: Start) => ChatStream
 
@@ -44,7 +50,8 @@ export class ChatStream implements AsyncIterable<ChatCompletionChunk> {
   #reader: 'chunks' | 'text' | 'whole' | undefined
   #pieces: string[] = []
   #head = 0
-  #waiters: Deferred<IteratorResult<string, undefined>>[] = []
+  #waiters: Waiter[] = []
+  #shape: (piece: string) => unknown = (piece) => piece
   #complete = false
   #failure: { error: unknown } | undefined
   /** A reader has left: what still comes is nobody's. */
@@ -83,8 +90,10 @@ export class ChatStream implements AsyncIterable<ChatCompletionChunk> {
 
   get textStream(): AsyncIterable<string> {
     const take = (piece: string) => {
-      this.#take(piece)
-      return piece
+      // What was begun as chunks, before it was known that only the text is read.
+      const text = this.#mode === CHUNKS ? textOf(JSON.parse(piece)) : piece
+      this.#take(text)
+      return text === '' ? undefined : text
     }
     return { [Symbol.asyncIterator]: () => this.#iterate('text', take) }
   }
@@ -134,23 +143,21 @@ export class ChatStream implements AsyncIterable<ChatCompletionChunk> {
     this.#call.begin(this.#mode)
   }
 
-  #iterate<T>(reader: 'chunks' | 'text', shape: (piece: string) => T): AsyncIterator<T, undefined> {
+  /** `shape` makes of a piece what the reader gets; nothing where the piece has nothing for it. */
+  #iterate<T>(reader: 'chunks' | 'text', shape: (piece: string) => T | undefined): AsyncIterator<T, undefined> {
     if (this.#reader !== undefined) {
       throw new TypeError(`this stream is read already (as ${this.#reader}): an answer is read once`)
     }
     this.#reader = reader
+    this.#shape = shape
     let over = false
-    const next = async (): Promise<IteratorResult<T, undefined>> => {
-      while (!over) {
-        const result = await this.#next()
-        if (result.done) break
-        const text = reader === 'text' && this.#mode === CHUNKS ? textOf(JSON.parse(result.value)) : result.value
-        if (text !== '') return { value: shape(text), done: false }
-      }
-      return { value: undefined, done: true }
-    }
     return {
-      next,
+      next: () =>
+        new Promise((resolve, reject) => {
+          if (over) return resolve({ value: undefined, done: true })
+          this.#waiters.push({ resolve: resolve as Waiter['resolve'], reject })
+          this.#serve()
+        }),
       return: async () => {
         over = true
         this.#leave()
@@ -159,23 +166,17 @@ export class ChatStream implements AsyncIterable<ChatCompletionChunk> {
     }
   }
 
-  #next(): Promise<IteratorResult<string, undefined>> {
-    const waiter = new Deferred<IteratorResult<string, undefined>>()
-    this.#waiters.push(waiter)
-    this.#serve()
-    return waiter.promise
-  }
-
   /** Gives those who wait what is there. */
   #serve() {
     while (this.#waiters.length > 0) {
       if (this.#head < this.#pieces.length) {
-        const value = this.#pieces[this.#head++] as string
-        this.#waiters.shift()?.resolve({ value, done: false })
+        const piece = this.#pieces[this.#head++] as string
         if (this.#head === this.#pieces.length) {
           this.#pieces = []
           this.#head = 0
         }
+        const value = this.#shape(piece)
+        if (value !== undefined) this.#waiters.shift()?.resolve({ value, done: false })
       } else if (this.#failure) {
         // Told once; whoever asks again is at the end.
         const { error } = this.#failure
