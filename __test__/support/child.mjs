@@ -31,6 +31,6 @@ export function node(args, { env = {}, onOutput, cwd = root } = {}) {
 }
 
 /** A module with the prelude. */
-export function run(script, options) {
-  return node(['--input-type=module', '-e', PRELUDE + script], options)
+export function run(script, { flags = [], ...options } = {}) {
+  return node([...flags, '--input-type=module', '-e', PRELUDE + script], options)
 }

@@ -10,6 +10,7 @@
 //! looked at by the loop costs at every turn, so there is one; ends travel with the pieces because
 //! with separate TSFNs a promise can resolve before its last pieces.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::mem;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -24,7 +25,7 @@ use napi_derive::napi;
 use tokio::sync::{Notify, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::queue::{Batch, MAX_RECORDS, Pending, Queue, Record, WORDS, Wake};
+use super::queue::{Batch, MAX_RECORDS, Queue, Record, WORDS, Wake};
 use super::{runtime, start_in_order};
 use crate::engine::clock;
 use crate::engine::event::Event;
@@ -70,8 +71,8 @@ pub struct CallState {
 impl Hub {
     /// Hands over what a call has collected, and wakes JavaScript where that is due. Returns the batch
     /// that it is in.
-    fn push(&self, pending: &mut Pending, ends: bool) -> u64 {
-        let (batch, wake) = self.queue().push(pending, ends, clock::instant);
+    fn push(&self, collected: &mut Batch, counted: &mut u64, ends: bool) -> u64 {
+        let (batch, wake) = self.queue().push(collected, counted, ends, clock::instant);
         match wake {
             Wake::No => {}
             Wake::Now => self.wake(),
@@ -105,7 +106,7 @@ impl Hub {
             answer: Mutex::default(),
         });
         self.calls.lock().unwrap_or_else(PoisonError::into_inner).insert(id, Arc::clone(&state));
-        Outlet { hub: Arc::clone(self), id, state, events, judges, collected: Mutex::default() }
+        Outlet { hub: Arc::clone(self), id, state, events, judges, ahead: Mutex::default() }
     }
 
     fn call(&self, id: u32) -> Option<Arc<CallState>> {
@@ -135,17 +136,24 @@ pub struct Outlet {
     pub state: Arc<CallState>,
     events: bool,
     judges: bool,
-    collected: Mutex<Collected>,
+    ahead: Mutex<Ahead>,
 }
 
-/// What a call has for JavaScript, and how far it is ahead of it.
+/// How far a call is ahead of JavaScript.
 #[derive(Default)]
-struct Collected {
-    pending: Pending,
+struct Ahead {
     /// Bytes handed over since it was last known that JavaScript had taken everything, and the batch
     /// that the last of them is in.
-    ahead: usize,
+    bytes: usize,
     batch: u64,
+    /// The window in which the call was counted last.
+    counted: u64,
+}
+
+thread_local! {
+    /// The pieces of the call that this thread polls: they are handed over before the poll ends, so one
+    /// buffer is enough for all calls, and it is always in the cache.
+    static COLLECTED: RefCell<Batch> = RefCell::default();
 }
 
 impl CallState {
@@ -165,15 +173,23 @@ impl Outlet {
         };
     }
 
-    fn collected(&self) -> MutexGuard<'_, Collected> {
-        self.collected.lock().unwrap_or_else(PoisonError::into_inner)
+    fn ahead(&self) -> MutexGuard<'_, Ahead> {
+        self.ahead.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Hands over a record, behind what was collected.
     fn push(&self, record: Record, text: &str, ends: bool) {
-        let mut collected = self.collected();
-        collected.pending.batch.push(self.id, record, text);
-        collected.batch = self.hub.push(&mut collected.pending, ends);
+        COLLECTED.with_borrow_mut(|collected| {
+            collected.push(self.id, record, text);
+            self.hand_over(collected, ends);
+        });
+    }
+
+    fn hand_over(&self, collected: &mut Batch, ends: bool) {
+        let mut ahead = self.ahead();
+        // A record costs more than its bytes.
+        ahead.bytes += collected.bytes() + 16 * collected.words.len() / WORDS;
+        ahead.batch = self.hub.push(collected, &mut ahead.counted, ends);
     }
 }
 
@@ -183,17 +199,15 @@ impl Sink for Outlet {
     }
 
     fn piece(&self, piece: &str) {
-        let mut collected = self.collected();
-        collected.pending.batch.push(self.id, Record::Piece, piece);
-        // A record costs more than its bytes.
-        collected.ahead += piece.len() + 16;
+        COLLECTED.with_borrow_mut(|collected| collected.push(self.id, Record::Piece, piece));
     }
 
     fn flush(&self) {
-        let mut collected = self.collected();
-        if !collected.pending.batch.is_empty() {
-            collected.batch = self.hub.push(&mut collected.pending, false);
-        }
+        COLLECTED.with_borrow_mut(|collected| {
+            if !collected.is_empty() {
+                self.hand_over(collected, false);
+            }
+        });
     }
 
     fn complete(&self, text: &str) {
@@ -225,17 +239,17 @@ impl Sink for Outlet {
     }
 
     fn ready(&self) -> Option<BoxFuture<'_, ()>> {
-        let ahead = self.collected().ahead;
-        if ahead < MAX_AHEAD && !self.state.paused.load(Ordering::Acquire) {
+        let bytes = self.ahead().bytes;
+        if bytes < MAX_AHEAD && !self.state.paused.load(Ordering::Acquire) {
             return None;
         }
         let wait = async move {
-            if ahead >= MAX_AHEAD {
+            if bytes >= MAX_AHEAD {
                 let mut taken = self.hub.taken.subscribe();
-                let batch = self.collected().batch;
+                let batch = self.ahead().batch;
                 // An error means that the hub is gone, and then nothing waits any more.
                 let _ = taken.wait_for(|taken| *taken >= batch).await;
-                self.collected().ahead = 0;
+                self.ahead().bytes = 0;
             }
             loop {
                 let resumed = self.state.resumed.notified();

@@ -86,11 +86,12 @@ impl Batch {
         self.long.push_str(&other.long);
         self.words.extend_from_slice(&other.words);
         self.non_ascii |= other.non_ascii;
-        other.clear(MAX_PENDING);
+        other.clear(MAX_SPARE);
     }
 
-    fn is_full(&self) -> bool {
-        self.text.len() + self.long.len() >= MAX_TEXT
+    /// The length of its text.
+    pub fn bytes(&self) -> usize {
+        self.text.len() + self.long.len()
     }
 
     /// Empties it, and keeps no more memory than this.
@@ -104,17 +105,6 @@ impl Batch {
             self.non_ascii = false;
         }
     }
-}
-
-/// What a call's buffer may keep when it is empty, in bytes.
-const MAX_PENDING: usize = 1024;
-
-/// What a call has collected and not yet handed over.
-#[derive(Default)]
-pub struct Pending {
-    pub batch: Batch,
-    /// The window in which the call was counted last.
-    window: u64,
 }
 
 /// When JavaScript is to be woken.
@@ -152,7 +142,6 @@ impl Queue {
             armed: false,
             begun: 0,
             woken: now,
-            // No call was counted in it: they begin with 0.
             window: 1,
             since: now,
             streaming: 0,
@@ -161,23 +150,31 @@ impl Queue {
         }
     }
 
-    /// Takes what a call has collected. `ends`: it is the last of the call. Returns the batch that it
-    /// is in, and when JavaScript is to be woken for it.
-    pub fn push(&mut self, pending: &mut Pending, ends: bool, now: impl FnOnce() -> Instant) -> (u64, Wake) {
-        let records = pending.batch.words.len();
-        let full = |batch: &Batch| batch.is_full() || batch.words.len() + records > WORDS * MAX_RECORDS;
+    /// Takes what a call has collected. `counted` is the window in which the call was counted last, at
+    /// first 0; `ends`: it is the last of the call. Returns the batch that it is in, and when JavaScript
+    /// is to be woken for it.
+    pub fn push(
+        &mut self,
+        collected: &mut Batch,
+        counted: &mut u64,
+        ends: bool,
+        now: impl FnOnce() -> Instant,
+    ) -> (u64, Wake) {
+        let records = collected.words.len();
+        let full =
+            |batch: &Batch| batch.bytes() >= MAX_TEXT || batch.words.len() + records > WORDS * MAX_RECORDS;
         if self.batches.back().is_none_or(full) {
             self.batches.push_back(mem::take(&mut self.spare));
             self.begun += 1;
         }
         if let Some(batch) = self.batches.back_mut() {
-            batch.append(&mut pending.batch);
+            batch.append(collected);
         }
         let wake = if mem::replace(&mut self.armed, true) { Wake::No } else { self.wake(now()) };
         // A call that ends leaves: one after the other is no load.
-        match (pending.window == self.window, ends) {
+        match (*counted == self.window, ends) {
             (false, false) => {
-                pending.window = self.window;
+                *counted = self.window;
                 self.streaming += 1;
             }
             (true, true) => self.streaming -= 1,
@@ -222,3 +219,7 @@ impl Queue {
         (batch.unwrap_or_default(), more, taken)
     }
 }
+
+#[cfg(test)]
+#[path = "queue_tests.rs"]
+mod tests;

@@ -17,13 +17,17 @@ use crate::wire::dialect::Events;
 
 /// More role-only chunks than any provider sends.
 pub(super) const MAX_HELD_CHUNKS: usize = 64;
-/// How many chunks are collected before they are handed over, where as many come at once.
-const MAX_COLLECTED: u32 = 64;
+/// About how many bytes are collected before they are handed over, where as many come at once; and what
+/// a chunk counts beside its own.
+const MAX_COLLECTED: usize = 16 * 1024;
+const CHUNK: usize = 64;
 
 pub(super) type Step = std::result::Result<(), End>;
 
 pub struct Delivery<'a> {
     pub sink: &'a dyn Sink,
+    /// What the consumer wants: it has said so before the call began.
+    pub wants: Wants,
     pub journal: &'a mut Journal,
     pub progress: &'a mut Progress,
     /// Set when something has been handed to the consumer.
@@ -48,8 +52,8 @@ pub struct Delivery<'a> {
     /// Chunks before the first token (a bare role): handed over with it, so that until then another
     /// attempt can take over unseen.
     pub held: Vec<String>,
-    /// Chunks since [`Delivery::flush`], and pieces that [`Live`] shows.
-    pub collected: u32,
+    /// About the bytes since [`Delivery::flush`], and how many pieces [`Live`] shows.
+    pub collected: usize,
     pub shown: u64,
     /// In a dialect whose events are handed on as they are.
     pub events: Option<&'a mut Box<dyn Events>>,
@@ -58,12 +62,12 @@ pub struct Delivery<'a> {
 impl Delivery<'_> {
     /// Takes in one chunk. `raw` is its JSON.
     pub fn chunk(&mut self, chunk: &chat::Chunk<'_>, raw: &str) -> Step {
-        self.collect(|delivery| delivery.take_in(chunk, raw))
+        self.collect(raw, |delivery| delivery.take_in(chunk, raw))
     }
 
     /// Takes in one of many: what it becomes is handed over with the next ones, until [`Delivery::flush`].
-    pub(super) fn collect(&mut self, take_in: impl FnOnce(&mut Self) -> Step) -> Step {
-        self.collected += 1;
+    pub(super) fn collect(&mut self, raw: &str, take_in: impl FnOnce(&mut Self) -> Step) -> Step {
+        self.collected += CHUNK + raw.len();
         let step = take_in(self);
         if self.collected >= MAX_COLLECTED {
             self.flush();
@@ -107,7 +111,7 @@ impl Delivery<'_> {
         if complete || is_usage {
             // Of what follows the last finish reason only the usage counts, and it is kept from a
             // caller who did not ask for it.
-            if self.caller_wants_usage && choices.is_empty() && self.sink.wants() == Wants::Chunks {
+            if self.caller_wants_usage && choices.is_empty() && self.wants == Wants::Chunks {
                 self.release();
                 match (self.continues, &self.journal.usage) {
                     // That of the whole answer, which is the one that was asked for.
@@ -134,7 +138,7 @@ impl Delivery<'_> {
                 .and_then(|delta| delta.tool_calls.as_ref())
                 .is_some_and(|calls| !calls.is_empty())
         };
-        let verbatim = self.sink.wants() == Wants::Chunks
+        let verbatim = self.wants == Wants::Chunks
             && !self.continues
             && !(self.hold_tool_calls && choices.iter().any(has_tool_call));
         if !verbatim {
@@ -182,7 +186,7 @@ impl Delivery<'_> {
     }
 
     fn delta(&mut self, index: u32, delta: &chat::Delta<'_>, verbatim: bool) -> Step {
-        let rewritten = self.sink.wants() == Wants::Chunks && !verbatim;
+        let rewritten = self.wants == Wants::Chunks && !verbatim;
         let some =
             |text: &Option<chat::Text<'_>>| text.as_ref().map(|t| t.0.to_string()).filter(|t| !t.is_empty());
         // Some send both names, and the same under both or nothing under one. What is thought again
@@ -283,7 +287,7 @@ impl Delivery<'_> {
         if index == 0 {
             self.progress.pieces += 1;
         }
-        match self.sink.wants() {
+        match self.wants {
             Wants::Text if index == 0 => self.hand_over(text),
             Wants::Chunks if !verbatim && self.events.is_some() => self.hand_over_text(text),
             Wants::Chunks if !verbatim => self.hand_over_made(index, json!({ "content": text }), None),
@@ -339,7 +343,7 @@ impl Delivery<'_> {
         if let Some(reason) = reason {
             choice.finish_reason = Some(reason.to_owned());
         }
-        if self.sink.wants() != Wants::Chunks {
+        if self.wants != Wants::Chunks {
             return Ok(());
         }
         if let Some(calls) = calls {
@@ -361,7 +365,7 @@ impl Delivery<'_> {
     pub fn splice_timeout(&mut self) -> Step {
         let Some(splice) = &mut self.splice else { return Ok(()) };
         let text = splice.timeout(clock::now()).map_err(|e| contradiction(&e))?;
-        self.collected += 1;
+        self.collected += CHUNK;
         let step = self.new_text(0, &text, false);
         self.flush();
         step

@@ -107,7 +107,7 @@ impl Attempt<'_> {
 impl Delivery<'_> {
     /// Takes in what one event says. `given` is the event itself.
     fn event(&mut self, said: &Said<'_>, given: &sse::Event<'_>) -> Step {
-        self.collect(|delivery| delivery.take_in_event(said, given))
+        self.collect(&given.data, |delivery| delivery.take_in_event(said, given))
     }
 
     fn take_in_event(&mut self, said: &Said<'_>, given: &sse::Event<'_>) -> Step {

@@ -221,6 +221,7 @@ impl Opened {
         let mut progress = Progress { request_id, ..Progress::default() };
         let delivery = Delivery {
             sink: &Nowhere,
+            wants: Wants::Nothing,
             journal: &mut journal,
             progress: &mut progress,
             committed: &mut false,

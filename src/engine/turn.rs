@@ -358,6 +358,7 @@ impl<'a> Running<'a> {
                 };
                 let delivery = Delivery {
                     sink,
+                    wants: sink.wants(),
                     journal: &mut self.journal,
                     progress: &mut current.progress,
                     committed: &mut self.committed,

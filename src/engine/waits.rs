@@ -5,7 +5,7 @@ use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker};
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -47,10 +47,12 @@ impl ArcWake for Bell {
 }
 
 /// A deadline that is put off for each piece and seldom reached. The timer behind it is set anew only
-/// when it goes off too early, or would go off too late.
+/// when it goes off too early, or would go off too late; until then it is not looked at.
 pub struct Deadline {
-    at: Instant,
     timer: Timer,
+    /// When the timer goes off, and whom it wakes then.
+    at: Instant,
+    wakes: Option<Waker>,
 }
 
 enum Timer {
@@ -66,7 +68,32 @@ impl Deadline {
             None => Timer::Real(Box::pin(tokio::time::sleep_until(first))),
             Some(_) => Timer::Followed(clock::sleep_until(first).boxed()),
         };
-        Deadline { at: first, timer }
+        Deadline { timer, at: first, wakes: None }
+    }
+
+    /// Ready when it is `until`.
+    pub fn poll(&mut self, until: Instant, context: &mut Context<'_>) -> Poll<()> {
+        let known = self.wakes.as_ref().is_some_and(|waker| waker.will_wake(context.waker()));
+        if known && until >= self.at && clock::instant() < self.at {
+            return Poll::Pending;
+        }
+        if until < self.at {
+            self.set(until);
+        }
+        loop {
+            let polled = match &mut self.timer {
+                Timer::Real(timer) => timer.as_mut().poll(context),
+                Timer::Followed(timer) => timer.as_mut().poll(context),
+            };
+            if polled.is_pending() {
+                self.wakes = Some(context.waker().clone());
+                return Poll::Pending;
+            }
+            if self.at >= until {
+                return Poll::Ready(());
+            }
+            self.set(until);
+        }
     }
 
     fn set(&mut self, at: Instant) {
@@ -75,23 +102,7 @@ impl Deadline {
             Timer::Real(timer) => timer.as_mut().reset(at),
             Timer::Followed(timer) => *timer = clock::sleep_until(at).boxed(),
         }
-    }
-
-    /// Ready when it is `until`.
-    pub fn poll(&mut self, until: Instant, context: &mut Context<'_>) -> Poll<()> {
-        if until < self.at {
-            self.set(until);
-        }
-        loop {
-            match &mut self.timer {
-                Timer::Real(timer) => ready!(timer.as_mut().poll(context)),
-                Timer::Followed(timer) => ready!(timer.as_mut().poll(context)),
-            }
-            if self.at >= until {
-                return Poll::Ready(());
-            }
-            self.set(until);
-        }
+        self.wakes = None;
     }
 }
 

@@ -123,6 +123,8 @@ class InFlight extends AsyncResource implements CallHandle {
   /** What it had come to when it was cancelled. */
   private last: string | undefined
   queued = false
+  /** The consumer's own: what is touched for each piece is kept short. */
+  private readonly onPiece: ((text: string) => unknown) | undefined
 
   constructor(
     readonly id: number,
@@ -130,6 +132,7 @@ class InFlight extends AsyncResource implements CallHandle {
     private readonly coalesce: boolean,
   ) {
     super('HOLYSHEEP')
+    this.onPiece = consumer.piece
   }
 
   begin(mode: number) {
@@ -238,8 +241,10 @@ class InFlight extends AsyncResource implements CallHandle {
 
   private piece(text: string) {
     if (this.settled) return
+    // Not as a method: the caller's function gets no `this` of ours.
+    const { onPiece } = this
     try {
-      const returned = this.consumer.piece?.(text) as PromiseLike<unknown> | undefined
+      const returned = onPiece?.(text) as PromiseLike<unknown> | undefined
       if (typeof returned?.then === 'function') this.block(returned)
     } catch (error) {
       this.broke(error)
@@ -397,11 +402,7 @@ function listening(consumer: Consumer, signal: AbortSignal, abort: () => void): 
   signal.addEventListener('abort', abort, { once: true })
   const stop = () => signal.removeEventListener('abort', abort)
   return {
-    piece: consumer.piece && ((text) => consumer.piece?.(text)),
-    complete: (text) => consumer.complete?.(text),
-    event: consumer.event && ((json) => consumer.event?.(json)),
-    restart: () => consumer.restart?.(),
-    judge: consumer.judge && ((error) => consumer.judge?.(error) ?? true),
+    ...consumer,
     end(json) {
       stop()
       consumer.end(json)

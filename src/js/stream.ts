@@ -45,6 +45,11 @@ class Deferred<T> {
   }
 }
 
+/** Who waits for a piece: the two ends of the one promise that a piece costs. */
+interface Waiter {
+  resolve(result: IteratorResult<unknown, undefined> | Promise<never>): void
+}
+
 /** Made by `HolySheepStreamingClient.stream`. */
 export let createStream: (start: Start) => ChatStream
 
@@ -57,7 +62,8 @@ export class ChatStream implements AsyncIterable<ChatCompletionChunk> {
   #reader: 'chunks' | 'text' | 'whole' | undefined
   #pieces: string[] = []
   #head = 0
-  #waiters: Deferred<IteratorResult<string, undefined>>[] = []
+  #waiters: Waiter[] = []
+  #shape: (piece: string) => unknown = (piece) => piece
   #complete = false
   #failure: { error: unknown } | undefined
   /** A reader has left: what still comes is nobody's. */
@@ -97,11 +103,7 @@ export class ChatStream implements AsyncIterable<ChatCompletionChunk> {
   }
 
   get textStream(): AsyncIterable<string> {
-    const take = (piece: string) => {
-      this.#take(piece)
-      return piece
-    }
-    return { [Symbol.asyncIterator]: () => this.#iterate('text', take) }
+    return { [Symbol.asyncIterator]: () => this.#iterate('text', (piece) => this.#textIn(piece)) }
   }
 
   [Symbol.asyncIterator](): AsyncIterator<ChatCompletionChunk, undefined> {
@@ -166,24 +168,17 @@ export class ChatStream implements AsyncIterable<ChatCompletionChunk> {
     this.#call.begin(this.#mode)
   }
 
-  #iterate<T>(reader: 'chunks' | 'text', shape: (piece: string) => T): AsyncIterator<T, undefined> {
-    this.#claim(reader)
+  /** `shape` makes of a piece what the reader gets; nothing where the piece has nothing for it. */
+  #iterate<T>(reader: 'chunks' | 'text', shape: (piece: string) => T | undefined): AsyncIterator<T, undefined> {
+    this.#claim(reader, shape)
     let over = false
-    const next = async (): Promise<IteratorResult<T, undefined>> => {
-      try {
-        while (!over) {
-          const result = await this.#next()
-          if (result.done) break
-          const text = this.#shape(result.value)
-          if (text !== '') return { value: shape(text), done: false }
-        }
-      } catch (error) {
-        throw traced(error, next)
-      }
-      return { value: undefined, done: true }
-    }
     return {
-      next,
+      next: () =>
+        new Promise((resolve) => {
+          if (over) return resolve({ value: undefined, done: true })
+          this.#waiters.push({ resolve: resolve as Waiter['resolve'] })
+          this.#serve()
+        }),
       return: async () => {
         over = true
         this.#leave()
@@ -192,41 +187,41 @@ export class ChatStream implements AsyncIterable<ChatCompletionChunk> {
     }
   }
 
-  #claim(reader: 'chunks' | 'text') {
+  #claim(reader: 'chunks' | 'text', shape: (piece: string) => unknown) {
     if (this.#reader !== undefined) {
       throw new TypeError(`this stream is read already (as ${this.#reader}): an answer is read once`)
     }
     this.#reader = reader
+    this.#shape = shape
   }
 
-  /** Text for a reader of text who came after chunks were asked for. */
-  #shape(piece: string): string {
-    return this.#reader === 'text' && this.#mode === CHUNKS ? textOf(JSON.parse(piece)) : piece
+  /** The text that a piece brings to a reader of text. */
+  #textIn(piece: string): string | undefined {
+    // What was begun as chunks, before it was known that only the text is read.
+    const text = this.#mode === CHUNKS ? textOf(JSON.parse(piece)) : piece
+    this.#take(text)
+    return text === '' ? undefined : text
   }
 
   /** The stream for `web.ts`: text, or chunks as the JSON that they came as. */
   #source(reader: 'chunks' | 'text'): web.Source {
-    this.#claim(reader)
+    const shape = reader === 'text' ? (piece: string) => this.#textIn(piece) : (json: string) => json
+    this.#claim(reader, shape)
     this.#uncounted = reader === 'chunks'
-    const taken = (piece: string) => {
-      const text = this.#shape(piece)
-      if (reader === 'text') this.#take(text)
-      return text
-    }
     return {
-      next: async () => {
-        for (;;) {
-          const result = await this.#next()
-          if (result.done) return undefined
-          const text = taken(result.value)
-          if (text !== '') return text
-        }
-      },
+      next: () =>
+        new Promise<IteratorResult<string, undefined>>((resolve) => {
+          this.#waiters.push({ resolve: resolve as Waiter['resolve'] })
+          this.#serve()
+        }).then(({ value }) => value),
       ready: () => {
-        const piece = this.#shift()
-        if (piece === undefined) return undefined
-        this.#serve()
-        return taken(piece)
+        for (;;) {
+          const piece = this.#shift()
+          const text = piece === undefined ? undefined : shape(piece)
+          if (piece !== undefined && text === undefined) continue
+          if (piece !== undefined) this.#serve()
+          return text
+        }
       },
       leave: (how) => {
         this.#uncounted ||= how === 'finish'
@@ -245,25 +240,20 @@ export class ChatStream implements AsyncIterable<ChatCompletionChunk> {
     return piece
   }
 
-  #next(): Promise<IteratorResult<string, undefined>> {
-    const waiter = new Deferred<IteratorResult<string, undefined>>()
-    this.#waiters.push(waiter)
-    this.#serve()
-    return waiter.promise
-  }
-
   /** Gives those who wait what is there. */
   #serve() {
     while (this.#waiters.length > 0) {
-      const value = this.#shift()
-      if (value !== undefined) {
-        this.#waiters.shift()?.resolve({ value, done: false })
+      const piece = this.#shift()
+      if (piece !== undefined) {
+        const value = this.#shape(piece)
+        if (value !== undefined) this.#waiters.shift()?.resolve({ value, done: false })
       } else if (this.#failure) {
         // Told once; whoever asks again is at the end.
         const { error } = this.#failure
         this.#failure = undefined
         this.#complete = true
-        this.#waiters.shift()?.reject(error)
+        // Through an async function, from where V8 finds who waits for the piece.
+        this.#waiters.shift()?.resolve(failing(error))
       } else if (this.#complete) {
         this.#waiters.shift()?.resolve({ value: undefined, done: true })
       } else {
@@ -325,6 +315,11 @@ export class ChatStream implements AsyncIterable<ChatCompletionChunk> {
     const state = this.#failure ? 'failed' : this.#complete ? 'complete' : 'streaming'
     return `ChatStream { ${state} }`
   }
+}
+
+async function failing(error: unknown): Promise<never> {
+  await undefined
+  throw traced(error, failing)
 }
 
 /** The text of the first choice in a chunk. */
