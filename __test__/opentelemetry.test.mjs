@@ -61,6 +61,12 @@ async function measured() {
   return Object.fromEntries(all.map(({ descriptor, dataPoints }) => [descriptor.name, { ...descriptor, dataPoints }]))
 }
 
+/** The text, when the call has ended too: its usage may come after the text. */
+async function textOf(stream) {
+  await stream.result
+  return stream.text()
+}
+
 test('a call is one client span with the attributes of the conventions', async (t) => {
   const { simulator, client } = await pair(t)
   const request = {
@@ -110,7 +116,7 @@ test('its parent is the span of the caller, and each attempt is a span below it'
   simulator.script({ status: 503 }, {})
   const tracer = tracers.getTracer('app')
   const outer = tracer.startSpan('request')
-  await context.with(trace.setSpan(context.active(), outer), () => client.stream(REQUEST).text())
+  await context.with(trace.setSpan(context.active(), outer), () => textOf(client.stream(REQUEST)))
   outer.end()
   const { calls, attempts } = ended()
   const call = calls.find(({ name }) => name === 'chat gpt-4.1')
@@ -144,7 +150,7 @@ test('retries, fallbacks, recoveries and breakers are events of the span', async
     circuitBreaker: { failureThreshold: 2 },
   })
   simulator.script({ status: 503 }, { status: 503 }, { cut: { afterPieces: 3 } }, {})
-  assert.equal(await client.stream(REQUEST).text(), ANSWER)
+  assert.equal(await textOf(client.stream(REQUEST)), ANSWER)
   const [{ events, attributes }] = ended().calls
   const names = events.map(({ name }) => name.replace('holysheep.', ''))
   for (const name of ['attempt_failed', 'wait', 'retry', 'circuit', 'fallback', 'recovery']) {
@@ -181,7 +187,7 @@ test('an aborted call ends its spans, with the name of the reason', async (t) =>
 test('metrics are measured as the conventions name them', async (t) => {
   const { simulator, client } = await pair(t)
   const { usage } = await client.chat(REQUEST)
-  await client.stream(REQUEST).text()
+  await textOf(client.stream(REQUEST))
   const all = await measured()
   assert.deepEqual(Object.keys(all).sort(), [
     'gen_ai.client.operation.duration',

@@ -89,6 +89,17 @@ export function traced(error: unknown, below: (...given: never[]) => unknown = t
   return error
 }
 
+/** The same with the stack of an object that was made where the call was. */
+export function rooted(error: unknown, { stack }: { stack?: string }): unknown {
+  const frames = stack?.slice(stack.indexOf('\n'))
+  for (let link = error; link instanceof Error && rootless.delete(link); link = link.cause) {
+    if (!frames) continue
+    const head = `${link.name}${link.message && ': '}${link.message}`
+    Object.defineProperty(link, 'stack', { value: head + frames, configurable: true, writable: true })
+  }
+  return error
+}
+
 /** Waits for a promise; its error gets the stack of who waits. */
 export async function following<T>(promise: Promise<T>): Promise<T> {
   try {

@@ -11,7 +11,7 @@ import type {
   StreamResult,
   TextResponseInit,
 } from '../../index'
-import { following, traced } from './errors'
+import { following, rooted } from './errors'
 import { type CallHandle, CHUNKS, type Consumer, NOTHING, TEXT } from './hub'
 import { clip, complete, ofResult, readOptions, type Taken } from './snapshot'
 import * as web from './web'
@@ -47,7 +47,8 @@ class Deferred<T> {
 
 /** Who waits for a piece: the two ends of the one promise that a piece costs. */
 interface Waiter {
-  resolve(result: IteratorResult<unknown, undefined> | Promise<never>): void
+  resolve(result: IteratorResult<unknown, undefined>): void
+  reject(error: unknown): void
 }
 
 /** Made by `HolySheepStreamingClient.stream`. */
@@ -64,6 +65,8 @@ export class ChatStream implements AsyncIterable<ChatCompletionChunk> {
   #head = 0
   #waiters: Waiter[] = []
   #shape: (piece: string) => unknown = (piece) => piece
+  /** Its stack is that of who began to read. */
+  readonly #origin: { stack?: string } = {}
   #complete = false
   #failure: { error: unknown } | undefined
   /** A reader has left: what still comes is nobody's. */
@@ -103,15 +106,20 @@ export class ChatStream implements AsyncIterable<ChatCompletionChunk> {
   }
 
   get textStream(): AsyncIterable<string> {
-    return { [Symbol.asyncIterator]: () => this.#iterate('text', (piece) => this.#textIn(piece)) }
+    const begin = () => this.#iterate('text', (piece) => this.#textIn(piece), begin)
+    return { [Symbol.asyncIterator]: begin }
   }
 
   [Symbol.asyncIterator](): AsyncIterator<ChatCompletionChunk, undefined> {
-    return this.#iterate('chunks', (json) => {
-      const chunk = JSON.parse(json) as ChatCompletionChunk
-      this.#take(textOf(chunk))
-      return chunk
-    })
+    return this.#iterate(
+      'chunks',
+      (json) => {
+        const chunk = JSON.parse(json) as ChatCompletionChunk
+        this.#take(textOf(chunk))
+        return chunk
+      },
+      this[Symbol.asyncIterator],
+    )
   }
 
   text(): Promise<string> {
@@ -169,14 +177,20 @@ export class ChatStream implements AsyncIterable<ChatCompletionChunk> {
   }
 
   /** `shape` makes of a piece what the reader gets; nothing where the piece has nothing for it. */
-  #iterate<T>(reader: 'chunks' | 'text', shape: (piece: string) => T | undefined): AsyncIterator<T, undefined> {
+  #iterate<T>(
+    reader: 'chunks' | 'text',
+    shape: (piece: string) => T | undefined,
+    below: () => unknown,
+  ): AsyncIterator<T, undefined> {
     this.#claim(reader, shape)
+    // Once a stream: a piece has but one promise, through which V8 does not find who waits for it.
+    Error.captureStackTrace?.(this.#origin, below)
     let over = false
     return {
       next: () =>
-        new Promise((resolve) => {
+        new Promise((resolve, reject) => {
           if (over) return resolve({ value: undefined, done: true })
-          this.#waiters.push({ resolve: resolve as Waiter['resolve'] })
+          this.#waiters.push({ resolve: resolve as Waiter['resolve'], reject })
           this.#serve()
         }),
       return: async () => {
@@ -210,8 +224,8 @@ export class ChatStream implements AsyncIterable<ChatCompletionChunk> {
     this.#uncounted = reader === 'chunks'
     return {
       next: () =>
-        new Promise<IteratorResult<string, undefined>>((resolve) => {
-          this.#waiters.push({ resolve: resolve as Waiter['resolve'] })
+        new Promise<IteratorResult<string, undefined>>((resolve, reject) => {
+          this.#waiters.push({ resolve: resolve as Waiter['resolve'], reject })
           this.#serve()
         }).then(({ value }) => value),
       ready: () => {
@@ -252,8 +266,7 @@ export class ChatStream implements AsyncIterable<ChatCompletionChunk> {
         const { error } = this.#failure
         this.#failure = undefined
         this.#complete = true
-        // Through an async function, from where V8 finds who waits for the piece.
-        this.#waiters.shift()?.resolve(failing(error))
+        this.#waiters.shift()?.reject(rooted(error, this.#origin))
       } else if (this.#complete) {
         this.#waiters.shift()?.resolve({ value: undefined, done: true })
       } else {
@@ -315,11 +328,6 @@ export class ChatStream implements AsyncIterable<ChatCompletionChunk> {
     const state = this.#failure ? 'failed' : this.#complete ? 'complete' : 'streaming'
     return `ChatStream { ${state} }`
   }
-}
-
-async function failing(error: unknown): Promise<never> {
-  await undefined
-  throw traced(error, failing)
 }
 
 /** The text of the first choice in a chunk. */
