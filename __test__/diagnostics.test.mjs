@@ -57,7 +57,7 @@ test('a failed call is told its error, a broken one its recovery, and a stream i
     ['start', 'end', 'error', 'asyncStart', 'asyncEnd'],
   )
   assert.equal(told[0][1].error, error)
-  await client.stream(REQUEST).text()
+  await client.stream(REQUEST).result
   const [, { operation, result }] = told.at(-1)
   assert.deepEqual([operation, result.recoveries, result.attempts.length], ['stream', 1, 2])
 })
@@ -121,7 +121,7 @@ test('without a subscriber nothing is made of a call', async (t) => {
     JSON.parse = parse
   })
   assert.equal(channel('holysheep:event').hasSubscribers, false)
-  await client.stream(REQUEST).text()
+  await client.stream(REQUEST).result
   // The result itself.
   assert.equal(parsed, 1)
 })
@@ -146,7 +146,7 @@ for (const objectFirst of [true, false]) {
       circuitBreaker: { failureThreshold: 2 },
     })
     simulator.script({ status: 503 }, { status: 503 }, { cut: { afterPieces: 3 } }, {})
-    await client.stream(REQUEST).text()
+    await client.stream(REQUEST).result
     assert.deepEqual(
       lines.map(([level, , fields]) => `${level} ${fields.event}`),
       [

@@ -13,7 +13,7 @@ import {
 import { BasicTracerProvider, InMemorySpanExporter, SimpleSpanProcessor } from '@opentelemetry/sdk-trace-base'
 import { HolySheepInstrumentation, instrument } from '../opentelemetry.mjs'
 import { node } from './support/child.mjs'
-import { ANSWER, failure, KEY, pair, provider, QUICK, REQUEST } from './support/provider.mjs'
+import { ANSWER, failure, KEY, pair, provider, QUICK, REQUEST, until } from './support/provider.mjs'
 
 const storage = new AsyncLocalStorage()
 /** As @opentelemetry/context-async-hooks has it. */
@@ -238,6 +238,7 @@ test('a call of another dialect, through createFetch, is measured as well', asyn
     body: JSON.stringify({ model: 'gpt-4.1', input: 'Hi', stream: true, max_output_tokens: 9 }),
   })
   assert.match(await answer.text(), /response\.completed/)
+  await until(() => ended().calls.length > 0)
   const { calls, attempts } = ended()
   assert.deepEqual([calls.length, attempts.length, calls[0].name], [1, 1, 'chat gpt-4.1'])
   assert.equal(calls[0].attributes['gen_ai.request.max_tokens'], 9)
