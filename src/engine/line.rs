@@ -179,10 +179,10 @@ mod tests {
         assert!(line.pause().is_none());
         line.pause_for(Duration::from_secs(10));
         line.pause_for(Duration::from_secs(5));
-        tokio::time::sleep(Duration::from_secs(4)).await;
+        clock::sleep(Duration::from_secs(4)).await;
         let pause = line.pause().unwrap();
         assert_eq!((pause.left.as_secs(), pause.said.as_secs(), line.is_free()), (6, 10, false));
-        tokio::time::sleep(pause.left).await;
+        clock::sleep(pause.left).await;
         assert!(line.is_free());
     }
 }

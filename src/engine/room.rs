@@ -170,7 +170,7 @@ impl Running<'_> {
                 if self.is_too_long(&pause) {
                     return Err(asked_to_pause(&pause));
                 }
-                tokio::time::sleep(pause.left).await;
+                clock::sleep(pause.left).await;
             }
             let taken = match wait_for(&limiters, tokens).await {
                 // The provider has told of a lower limit meanwhile: less is reckoned for an answer that may
