@@ -1,7 +1,9 @@
 // The command line, as a shell runs it.
 import assert from 'node:assert/strict'
 import { spawn, spawnSync } from 'node:child_process'
+import { once } from 'node:events'
 import { createServer } from 'node:http'
+import { createServer as createSocketServer } from 'node:net'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import { root } from './support/child.mjs'
@@ -97,7 +99,19 @@ describe('chat', () => {
     const { code, stdout, stderr } = await run(['chat', '-v', 'Hi'], { env: of(simulator) })
     assert.deepEqual([code, stdout], [0, `${ANSWER}\n`])
     assert.match(stderr, /^holysheep: attempt 1 \(first\)[\s\S]*broke off after/)
+    assert.match(stderr, /complete after \d+ ms and 2 attempts at/)
     assert.ok(!stderr.includes(KEY))
+    assert.match((await run(['chat', '-v', 'Hi'], { env: of(simulator) })).stderr, /and 1 attempt at/)
+  })
+
+  test('--verbose tells retries, and after three seconds without an answer what is waited for', async (t) => {
+    const simulator = await provider(t)
+    simulator.script({ status: 503, retryAfterMs: 1 }, { delayFirstTokenMs: 3500 })
+    const { stdout, stderr } = await run(['chat', '-v', 'Hi'], { env: of(simulator) })
+    assert.equal(stdout, `${ANSWER}\n`)
+    assert.match(stderr, /attempt 1 .* failed: SERVER_ERROR[\s\S]*waiting \d+ ms/)
+    assert.equal(stderr.match(/attempt 2: no answer yet from \S+ \(\S+\); still waiting/g)?.length, 1, stderr)
+    assert.ok(!(await run(['chat', '-v', 'Hi'], { env: of(simulator) })).stderr.includes('no answer yet'))
   })
 
   test('a failure is a line or two on stderr: what it is, and what can be done', async (t) => {
@@ -179,7 +193,8 @@ describe('doctor', () => {
     const missing = await checksOf(['-e', simulator.url], {})
     assert.deepEqual([missing.key.ok, missing.key.detail], [false, 'HOLYSHEEP_API_KEY is not set'])
     const strange = await checksOf(['-e', simulator.url], { HOLYSHEEP_API_KEY: 'another-key' })
-    assert.deepEqual([strange.key.ok, strange.endpoint.ok], [null, true])
+    assert.deepEqual([strange.key.ok, strange.key.remedy, strange.endpoint.ok], [true, undefined, true])
+    assert.match(strange.key.detail, /^HOLYSHEEP_API_KEY is set, 11 characters; not in the form of HolySheep's/)
     assert.ok(!JSON.stringify(strange).includes('another-key'))
   })
 
@@ -194,6 +209,34 @@ describe('doctor', () => {
       assert.equal(endpoint.ok, false)
       assert.ok(endpoint.detail.includes(word) && endpoint.remedy, endpoint.detail)
     }
+  })
+
+  test('tells a server that speaks plain HTTP, and one that is silent, by the step that failed', async (t) => {
+    const simulator = await provider(t)
+    const silent = createSocketServer().listen(0, '127.0.0.1')
+    const open = []
+    silent.on('connection', (socket) => open.push(socket.on('error', () => {})))
+    await once(silent, 'listening')
+    t.after(() => {
+      for (const socket of open) socket.destroy()
+      silent.close()
+    })
+    const { port } = silent.address()
+    for (const [place, words] of [
+      [`127.0.0.1:${simulator.port}`, `write http://127.0.0.1:${simulator.port}/v1`],
+      [`127.0.0.1:${port}`, 'TIMEOUT: no connection within 4000 ms'],
+      [`127.0.0.1:${port}`, `write http://127.0.0.1:${port}/v1`],
+    ]) {
+      const { endpoint } = await checksOf(['-e', place], { HOLYSHEEP_API_KEY: KEY })
+      assert.ok(endpoint.detail.includes(words), endpoint.detail)
+      assert.equal(endpoint.remedy, undefined)
+    }
+    const { endpoint } = await checksOf(['-e', `http://127.0.0.1:${port}/v1`], { HOLYSHEEP_API_KEY: KEY })
+    assert.match(endpoint.detail, /TIMEOUT: no answer within 5000 ms$/)
+    assert.match(endpoint.remedy, /^Nothing answers in time/)
+    const nowhere = await checksOf(['-e', 'http://nowhere.invalid/v1'], { HOLYSHEEP_API_KEY: KEY })
+    assert.match(nowhere.endpoint.detail, /ENOTFOUND/)
+    assert.match(nowhere.endpoint.remedy, /DNS of this machine/)
   })
 
   test('tells a clock that is wrong', async (t) => {
@@ -241,7 +284,12 @@ describe('simulate', () => {
     const { port } = await provider(t)
     for (const [args, words] of [
       [['--script', '{}'], /--script: accepted: an array/],
-      [['--script', 'nonsense'], /--script: no valid JSON/],
+      [['--script', 'nonsense'], /--script: no valid JSON: .*nonsense/],
+      [['--script', '[{'], /--script: no valid JSON: .*position 2/],
+      [
+        ['--script', '[{"statsu":503}]'],
+        /statsu.*\(did you mean status\?\), expected one of .*`overlapChars`; given: 503$/m,
+      ],
       [['--script', '@/nowhere.json'], /--script: ENOENT/],
       [['--default', '{"staus":1}'], /unknown field `staus`/],
       [['--port', 'x'], /--port: got 'x'; accepted: a whole number/],

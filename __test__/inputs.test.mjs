@@ -253,3 +253,26 @@ test('a simulator on a port that is taken says so in one line', async (t) => {
   const { startSimulator } = await import('../simulator.mjs')
   assert.equal((await failure(startSimulator({ port }))).code, 'EADDRINUSE')
 })
+
+test("a field of a request in camelCase is passed on, and told once a process with the provider's name for it", async (t) => {
+  const simulator = await provider(t)
+  const script = `
+    import { HolySheepStreamingClient } from './index.mjs'
+    const client = new HolySheepStreamingClient('sk-test', { baseUrl: ${JSON.stringify(simulator.url)} })
+    for (const field of [{ maxTokens: 5 }, { maxTokens: 6, topP: 1 }, { top_k: 3, ownField: 1, max_tokens: 7 }]) {
+      await client.chat({ messages: [{ role: 'user', content: 'x' }], ...field })
+    }`
+  const { stderr } = await node(['--input-type=module', '-e', script])
+  const told = stderr.split('\n').filter((line) => line.includes('HolySheepWarning'))
+  assert.equal(told.length, 2, stderr)
+  assert.match(told[0], /request\.maxTokens is passed on as it is.*did you mean max_tokens\?/)
+  assert.match(told[1], /request\.topP .*did you mean top_p\?/)
+  assert.deepEqual(
+    simulator.requests.map(({ json }) => [json.maxTokens, json.topP, json.ownField]),
+    [
+      [5, undefined, undefined],
+      [6, 1, undefined],
+      [undefined, undefined, 1],
+    ],
+  )
+})

@@ -111,3 +111,9 @@ test('the body in an error is cut at 2 KiB', async (t) => {
   assert.ok(Buffer.byteLength(body) <= 2048)
   assert.ok(!body.includes('\ufffd'))
 })
+
+test('a key of a few letters is no secret: it garbles no error', async (t) => {
+  const client = new HolySheepStreamingClient('o', { baseUrl: 'http://127.0.0.1:1/v1', maxRetries: 0 })
+  t.after(() => client.close())
+  assert.match((await failure(client.chat(REQUEST))).message, /connection refused by 127\.0\.0\.1:1/)
+})

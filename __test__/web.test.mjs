@@ -92,8 +92,9 @@ for (const [name, { body, text }] of Object.entries(WAYS)) {
       assert.throws(() => body(stream, options), { code: 'INVALID_ARGUMENT', message: new RegExp(`^${named}: `) })
     }
     const first = body(stream)
-    assert.throws(() => stream.textStream[Symbol.asyncIterator](), /read already/)
-    assert.throws(() => body(stream), /read already/)
+    const told = { name: 'TypeError', code: 'INVALID_STATE', message: /^this stream was read already \(as \w+\)/ }
+    assert.throws(() => stream.textStream[Symbol.asyncIterator](), told)
+    assert.throws(() => body(stream), told)
     assert.equal(text(await collect(first)), ANSWER)
   })
 }

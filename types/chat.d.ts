@@ -16,7 +16,7 @@ export interface ChatRequestFields {
   messages: ReadonlyArray<ChatMessage | object>
   /** The model. Without it: the client's `model`. */
   model?: string
-  /** Set by the client: `stream()` and `chat()` both stream upstream. */
+  /** Set by the client, whatever is given here: `stream()` and `chat()` both stream upstream. */
   stream?: boolean | null
   /** Number of choices. */
   n?: number | null
@@ -25,7 +25,10 @@ export interface ChatRequestFields {
   stream_options?: { include_usage?: boolean } | null
 }
 
-/** A chat completion request. Any field of the OpenAI API is accepted and passed on unchanged. */
+/**
+ * A chat completion request. Any field of the OpenAI API is accepted and passed on unchanged. A field of it in
+ * camelCase (`maxTokens`), which no provider knows, is passed on too: a process warning (`HolySheepWarning`) tells it once.
+ */
 export interface ChatRequest extends ChatRequestFields {
   [field: string]: unknown
 }

@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::errors::{record, throw};
 use super::runtime;
+use crate::config;
 use crate::error::{Error, Kind};
 use crate::simulator::{Options, Scenario, Simulator};
 
@@ -15,8 +16,19 @@ pub struct NativeSimulator {
     simulator: Simulator,
 }
 
+/// The error of a scenario or an option. A name that does not exist gets the one that was probably meant.
 fn invalid(message: String) -> napi::Error {
-    throw(&Error::new(Kind::Invalid, message))
+    throw(&Error::new(Kind::Invalid, with_meant(&message).unwrap_or(message)))
+}
+
+fn with_meant(message: &str) -> Option<String> {
+    let (before, rest) = message.split_once("unknown field `")?;
+    let (name, rest) = rest.split_once('`')?;
+    // The names that are accepted, each in backquotes.
+    let (accepted, _) = rest.split_once("; given: ")?;
+    let known: Vec<&str> = accepted.split('`').skip(1).step_by(2).collect();
+    let meant = config::did_you_mean(name, &known);
+    Some(format!("{before}unknown field `{name}`{meant}{rest}"))
 }
 
 #[napi]

@@ -9,9 +9,6 @@ use super::endpoint::OURS;
 /// Headers that belong to a connection, beside those that the engine sets itself.
 const OF_THE_CONNECTION: &[&str] = &["keep-alive", "proxy-connection"];
 
-/// Shorter values are no secrets, and masking them would garble what an error says.
-const SHORTEST_SECRET: usize = 8;
-
 #[derive(Clone, Debug, Default)]
 pub struct Own {
     /// Names in lower case; none that the engine sets itself but the key.
@@ -26,14 +23,11 @@ impl Own {
         let is_secret =
             |name: &str| ["auth", "key", "token", "secret", "cookie"].iter().any(|w| name.contains(w));
         let headers = self.headers.iter().filter(move |(name, _)| is_secret(name)).map(|(_, value)| value);
-        headers
-            .chain(&self.query)
-            .map(|secret| {
-                let text = secret.expose();
-                // A scheme is none.
-                text.split_once(' ').map_or(text, |(_, credentials)| credentials)
-            })
-            .filter(|text| text.len() >= SHORTEST_SECRET)
+        headers.chain(&self.query).map(|secret| {
+            let text = secret.expose();
+            // A scheme is none.
+            text.split_once(' ').map_or(text, |(_, credentials)| credentials)
+        })
     }
 }
 
@@ -67,7 +61,7 @@ mod tests {
         let own = Own::of(&given);
         let names: Vec<_> = own.headers.iter().map(|(name, _)| name.as_str()).collect();
         assert_eq!(names, ["authorization", "user-agent", "x-api-key"]);
-        assert_eq!(own.secrets().collect::<Vec<_>>(), ["sk-0123456789", "api-version=1"]);
+        assert_eq!(own.secrets().collect::<Vec<_>>(), ["sk-0123456789", "short", "api-version=1"]);
         assert!(!format!("{own:?}").contains("sk-"));
     }
 }

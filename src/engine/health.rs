@@ -75,7 +75,10 @@ impl Client {
         let started = clock::instant();
         let (status, answer) = match timeout(limit, self.ask_health(endpoint)).await {
             Ok(answered) => answered,
-            Err(_) => (None, Err(Error::timeout(Phase::FirstToken, limit))),
+            Err(_) => {
+                let message = format!("no answer within {} ms", limit.as_millis());
+                (None, Err(Error::new(Kind::Timeout(Phase::FirstToken), message)))
+            }
         };
         let latency_ms = clock::instant().saturating_duration_since(started).as_millis() as u64;
         let verdict = answer.as_ref().err().map_or(Verdict::Success, |error| classify(error).breaker);

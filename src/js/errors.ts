@@ -128,6 +128,11 @@ export function invalid(name: string, given: unknown, accepted: string, said = d
   return Object.assign(error, { code: 'INVALID_ARGUMENT' })
 }
 
+/** The error of a call that comes when it cannot be served any more. */
+export function invalidState(message: string): TypeError {
+  return Object.assign(new TypeError(message), { code: 'INVALID_STATE' })
+}
+
 /** The error of an option that does not exist. `accepted` are names with commas between them. */
 export function unknown(name: string, accepted: string): TypeError {
   const meant = addon.didYouMean(name, accepted.split(', '))

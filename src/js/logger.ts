@@ -59,13 +59,17 @@ function line(event: ClientEvent): [Level, string] {
     case 'soft-limit':
       return ['warn', `holysheep: ${event.spentUsd} USD spent, past the soft limit of ${event.softLimitUsd} USD`]
     case 'complete':
-      return ['debug', `holysheep: complete after ${event.durationMs} ms and ${event.attempts} attempts ${at(event)}`]
+      return ['debug', `holysheep: complete after ${event.durationMs} ms and ${counted(event.attempts)} ${at(event)}`]
     case 'failed':
       return ['error', `holysheep: failed after ${event.durationMs} ms: ${event.code}: ${event.message}`]
     default:
       // A type of event that this version does not know.
       return ['debug', `holysheep: ${(event as { type: string }).type}`]
   }
+}
+
+function counted(attempts: number): string {
+  return `${attempts} ${attempts === 1 ? 'attempt' : 'attempts'}`
 }
 
 function at({ endpoint, model }: { endpoint: string; model: string }): string {

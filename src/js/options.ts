@@ -71,11 +71,42 @@ function unencodable(name: string, error: unknown): TypeError {
   return Object.assign(made, { code: 'INVALID_ARGUMENT' })
 }
 
+/** Fields of a request that are easily written in the way of this package's options, and how they are named. */
+const MISSPELT = new Map(
+  [
+    'max_tokens',
+    'max_completion_tokens',
+    'top_p',
+    'top_logprobs',
+    'tool_choice',
+    'parallel_tool_calls',
+    'response_format',
+    'stream_options',
+    'presence_penalty',
+    'frequency_penalty',
+    'logit_bias',
+    'reasoning_effort',
+  ].map((name) => [name.replace(/_./g, ([, letter]) => (letter as string).toUpperCase()), name]),
+)
+
+/** Warns of a field that no provider knows by this name, once a process. It is passed on like any other. */
+function warnOfMisspelt(request: object) {
+  if (MISSPELT.size === 0) return
+  for (const name of Object.keys(request)) {
+    const meant = MISSPELT.get(name)
+    if (meant === undefined) continue
+    MISSPELT.delete(name)
+    const message = `request.${name} is passed on as it is, and most providers ignore it; did you mean ${meant}?`
+    process.emitWarning(message, { type: 'HolySheepWarning' })
+  }
+}
+
 /** Encodes a request. A cycle or a big integer is told as what it is. */
 export function encodeRequest(request: unknown): string {
   if (typeof request !== 'object' || request === null || Array.isArray(request)) {
     throw invalid('request', request, 'an object with `messages`')
   }
+  warnOfMisspelt(request)
   try {
     return JSON.stringify(request)
   } catch (error) {

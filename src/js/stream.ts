@@ -11,7 +11,7 @@ import type {
   StreamResult,
   TextResponseInit,
 } from '../../index'
-import { following, rooted } from './errors'
+import { following, invalidState, rooted } from './errors'
 import { type CallHandle, CHUNKS, type Consumer, NOTHING, TEXT } from './hub'
 import { clip, complete, ofResult, readOptions, type Taken } from './snapshot'
 import * as web from './web'
@@ -19,6 +19,9 @@ import * as web from './web'
 /** How many pieces may wait for a reader before the socket is paused, and when it goes on. */
 const HIGH_WATER = 256
 const LOW_WATER = 64
+
+/** How a stream was read, for whom it is too late. */
+const READ_AS = { chunks: 'as chunks', text: 'as text', whole: 'in one piece' }
 
 /** What a stream is started with. */
 export interface Start {
@@ -203,7 +206,9 @@ export class ChatStream implements AsyncIterable<ChatCompletionChunk> {
 
   #claim(reader: 'chunks' | 'text', shape: (piece: string) => unknown) {
     if (this.#reader !== undefined) {
-      throw new TypeError(`this stream is read already (as ${this.#reader}): an answer is read once`)
+      throw invalidState(
+        `this stream was read already (${READ_AS[this.#reader]}) and can be read only once: call stream() again for another`,
+      )
     }
     this.#reader = reader
     this.#shape = shape

@@ -200,7 +200,15 @@ async fn connection(tcp: TcpStream, acceptor: Option<TlsAcceptor>, shared: Arc<S
     // Without it, packets of one byte would wait for each other. A failure makes them only slower.
     let _ = tcp.set_nodelay(true);
     let number = shared.connection();
-    let Some(acceptor) = acceptor else { return http1::serve(tcp, shared, number).await };
+    let Some(acceptor) = acceptor else {
+        if !is_tls(&tcp).await {
+            http1::serve(tcp, shared, number).await;
+        } else {
+            // What is left unread would make the close a reset.
+            let _ = tcp.try_read(&mut [0; 16 * 1024]);
+        }
+        return;
+    };
     // A client that does not trust the certificate goes away here.
     let Ok(tls) = acceptor.accept(tcp).await else { return };
     if tls.get_ref().1.alpn_protocol() == Some(b"h2") {
@@ -208,6 +216,12 @@ async fn connection(tcp: TcpStream, acceptor: Option<TlsAcceptor>, shared: Arc<S
     } else {
         http1::serve(tls, shared, number).await;
     }
+}
+
+/// Whether the first byte is that of a TLS handshake: no request follows, and whoever waits for one waits for ever.
+async fn is_tls(tcp: &TcpStream) -> bool {
+    let mut first = [0];
+    matches!(tcp.peek(&mut first).await, Ok(1)) && first[0] == 0x16
 }
 
 /// Counts an open connection until it is dropped.

@@ -13,7 +13,7 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 use rustls::pki_types::CertificateDer;
 use tokio::sync::oneshot;
 
-use super::{Proxies, Request, Response, Transport, TransportOptions, proxy, trust};
+use super::{Proxies, Request, Response, Transport, TransportOptions, handshake, proxy, trust};
 use crate::error::{Connection, Error, Kind, Phase, Result};
 
 /// How many different transport options keep their own pool; the one that was made first goes first.
@@ -129,21 +129,35 @@ impl Transport for Http {
             let connect_timeout = request.options.connect_timeout;
             let address: Arc<str> = address(&request.url).into();
             let proxy = through(&request.options.proxies, &request.url);
+            // Through a proxy, it is not the server that ends a handshake.
+            let encrypted = proxy.is_none() && request.url.starts_with("https:");
             let client = client(request.options).await?;
             let body = SentBody { bytes: Some(request.body), on_sent: Some(request.on_sent) };
-            let mut response = client
+            let sent = client
                 .request(request.method, &request.url)
                 .headers(request.headers)
                 .body(reqwest::Body::wrap(body))
                 .send()
-                .await
-                .map_err(|error| match (translate(error, connect_timeout, &address), proxy) {
-                    (mut error, Some(proxy)) => {
+                .await;
+            let mut response = match sent {
+                Ok(response) => response,
+                Err(error) => {
+                    let mut error = translate(error, connect_timeout, &address, encrypted);
+                    if let Some(proxy) = proxy {
                         error.message = format!("{} (through the proxy {proxy})", error.message);
-                        error
+                    } else if encrypted
+                        && error.kind == Kind::Timeout(Phase::Connect)
+                        && handshake::accepts(&address, connect_timeout).await
+                    {
+                        error.message = format!(
+                            "{}: TCP connects, but the TLS handshake did not come to an end; {}",
+                            error.message,
+                            handshake::hint(&address)
+                        );
                     }
-                    (error, None) => error,
-                })?;
+                    return Err(error);
+                }
+            };
             let status = response.status().as_u16();
             let headers = std::mem::take(response.headers_mut());
             let head: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
@@ -207,13 +221,15 @@ impl Stream for ReadBody {
                     Err(_) => continue,
                 },
                 // Connecting is over: a timeout here is the system's, of a connection that died.
-                Some(Err(error)) => Some(Err(match translate(error, self.connect_timeout, &self.address) {
-                    error if matches!(error.kind, Kind::Timeout(_)) => {
-                        let message = format!("connection reset by {} (timed out)", self.address);
-                        Error::new(Kind::Connection(Connection::Reset), message)
-                    }
-                    error => error,
-                })),
+                Some(Err(error)) => {
+                    Some(Err(match translate(error, self.connect_timeout, &self.address, false) {
+                        error if matches!(error.kind, Kind::Timeout(_)) => {
+                            let message = format!("connection reset by {} (timed out)", self.address);
+                            Error::new(Kind::Connection(Connection::Reset), message)
+                        }
+                        error => error,
+                    }))
+                }
             });
         }
     }
@@ -238,8 +254,9 @@ fn address(url: &str) -> String {
     parts.map_or_else(|| "the provider".to_owned(), |(host, port)| format!("{host}:{port}"))
 }
 
-/// A reqwest error in our words. Its own text may hold the URL: it is never used whole.
-fn translate(error: reqwest::Error, connect_timeout: Duration, address: &str) -> Error {
+/// A reqwest error in our words. Its own text may hold the URL: it is never used whole. `encrypted` where a TLS
+/// handshake with the server itself may have failed.
+fn translate(error: reqwest::Error, connect_timeout: Duration, address: &str, encrypted: bool) -> Error {
     let error = error.without_url();
     let timeout = || {
         let mut error = Error::timeout(Phase::Connect, connect_timeout);
@@ -250,6 +267,7 @@ fn translate(error: reqwest::Error, connect_timeout: Duration, address: &str) ->
         return timeout();
     }
     let mut kind = Connection::Other;
+    let mut no_tls = false;
     let mut source: Option<&(dyn std::error::Error + 'static)> = Some(&error);
     while let Some(link) = source {
         if let Some(io) = link.downcast_ref::<std::io::Error>() {
@@ -265,8 +283,9 @@ fn translate(error: reqwest::Error, connect_timeout: Duration, address: &str) ->
                 _ => kind,
             };
         }
-        if link.is::<rustls::Error>() {
+        if let Some(tls) = link.downcast_ref::<rustls::Error>() {
             kind = Connection::Tls;
+            no_tls = encrypted && matches!(tls, rustls::Error::InvalidMessage(_));
         }
         if let Some(hyper) = link.downcast_ref::<hyper::Error>() {
             // hyper has no name for this one in its public interface.
@@ -297,7 +316,11 @@ fn translate(error: reqwest::Error, connect_timeout: Duration, address: &str) ->
             kind = Connection::Reset;
         }
     }
+    let ended = matches!(kind, Connection::Reset | Connection::Closed);
+    let in_handshake = ended && encrypted && error.is_connect() && !words.contains("tcp connect error");
     let what = match kind {
+        _ if no_tls => format!("{address} answered the TLS handshake with something that is no TLS"),
+        _ if in_handshake => format!("{address} closed the connection in the TLS handshake"),
         Connection::Refused => format!("connection refused by {address}"),
         Connection::Reset => format!("connection reset by {address}"),
         Connection::NotFound => format!("the host's name could not be resolved: {address}"),
@@ -313,6 +336,7 @@ fn translate(error: reqwest::Error, connect_timeout: Duration, address: &str) ->
     };
     // The innermost cause says it; what is around it says only through whose hands it went. Of these two it says no more.
     let told = matches!(kind, Connection::Refused | Connection::Reset) && words.contains("os error");
+    let hint = if no_tls || in_handshake { format!("; {}", handshake::hint(address)) } else { String::new() };
     match innermost(&error).filter(|_| !told) {
         Some(cause) if cause.starts_with("tunnel error") => {
             let said = cause.trim_start_matches("tunnel error: ");
@@ -321,8 +345,8 @@ fn translate(error: reqwest::Error, connect_timeout: Duration, address: &str) ->
                 format!("the proxy has made no connection to {address} ({said})"),
             )
         }
-        Some(cause) => Error::new(Kind::Connection(kind), format!("{what} ({cause})")),
-        None => Error::new(Kind::Connection(kind), what),
+        Some(cause) => Error::new(Kind::Connection(kind), format!("{what} ({cause}){hint}")),
+        None => Error::new(Kind::Connection(kind), format!("{what}{hint}")),
     }
 }
 

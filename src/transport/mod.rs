@@ -1,5 +1,6 @@
 //! How bytes travel. The engine knows only this trait; [`http`] is the one place that knows reqwest.
 
+mod handshake;
 pub mod http;
 pub mod proxy;
 pub mod trust;

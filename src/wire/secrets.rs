@@ -6,6 +6,9 @@ use std::borrow::Cow;
 /// What is written in the place of a secret.
 const MASK: &str = "…";
 
+/// Shorter values are no secrets, and masking them would garble what an error says. In bytes.
+const SHORTEST_SECRET: usize = 8;
+
 /// How the keys of known providers begin. What follows is masked.
 const PREFIXES: &[&str] = &["sk-", "sk_", "gsk_", "xai-", "AIza", "pplx-", "hf_", "r8_", "nvapi-", "eyJ"];
 
@@ -43,8 +46,12 @@ pub fn mask(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// The text without this key. A cut may have left only its beginning, at the very end.
+/// The text without this key. A cut may have left only its beginning, at the very end. What is too short to be a
+/// secret (`none`, say) stays.
 pub fn without(text: &str, key: &str) -> String {
+    if key.len() < SHORTEST_SECRET {
+        return text.to_owned();
+    }
     let masked = text.replace(key, MASK);
     // Shorter beginnings say nothing.
     let left = (6..key.len()).rev().filter(|end| key.is_char_boundary(*end)).map(|end| &key[..end]);
@@ -111,7 +118,15 @@ mod tests {
         assert_eq!(without("key plainkey99, plainkey99!", "plainkey99"), "key …, …!");
         assert_eq!(without("cut in plaink", "plainkey99"), "cut in …");
         assert_eq!(without("a plain word", "plainkey99"), "a plain word");
-        assert_eq!(without("", "k"), "");
+        assert_eq!(without("", "plainkey99"), "");
+    }
+
+    #[test]
+    fn what_is_too_short_for_a_secret_garbles_no_text() {
+        assert_eq!(without("failed to look it up", "k"), "failed to look it up");
+        assert_eq!(without("none of 7 chars", "7 chars"), "none of 7 chars");
+        assert_eq!(without("none of 8 letters", "letters8"), "none of 8 letters");
+        assert_eq!(without("not letters8", "letters8"), "not …");
     }
 
     #[test]

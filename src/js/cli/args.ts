@@ -69,7 +69,7 @@ export function clientOptions(endpoints: string[] | undefined) {
   return { endpoints: urls.map((baseUrl) => given({ baseUrl, apiKey }) as { baseUrl: string; apiKey?: string }) }
 }
 
-const REMEDIES: Record<string, string> = {
+export const REMEDIES: Record<string, string> = {
   AUTH_FAILED: 'The provider does not accept the key: check HOLYSHEEP_API_KEY, and that it belongs to this endpoint.',
   QUOTA_EXHAUSTED: 'No credit is left for this key: waiting does not help.',
   RATE_LIMITED: 'Too many requests for this key: try again later.',
@@ -87,10 +87,23 @@ const REMEDIES: Record<string, string> = {
   STREAM_INTERRUPTED: 'The answer broke off, and could not be taken up again: what came is above.',
 }
 
-/** What happened and what can be done, in at most two lines. */
-export function explain(error: unknown): { code?: string; message: string; remedy?: string } {
-  const { code, message, cause } = error as Error & { code?: string; cause?: Error & { code?: string } }
-  const root = code === 'RETRIES_EXHAUSTED' && cause ? cause : { code, message }
+interface Told extends Error {
+  code?: string
+  phase?: string
+}
+
+/** What happened and what can be done, in at most two lines. A wrong argument is told whole, with all that is accepted. */
+export function explain(error: unknown, remedies = REMEDIES): { code?: string; message: string; remedy?: string } {
+  const { code, message, phase, cause } = error as Told & { cause?: Told }
+  const root = code === 'RETRIES_EXHAUSTED' && cause ? cause : { code, message, phase }
   const line = String(message ?? error).split('\n')[0] as string
-  return { code, message: line.length > 300 ? `${line.slice(0, 299)}…` : line, remedy: REMEDIES[root.code ?? ''] }
+  const isLong = line.length > 400 && code !== 'INVALID_ARGUMENT'
+  return { code, message: isLong ? `${line.slice(0, 399)}…` : line, remedy: remedyOf(root, remedies) }
+}
+
+function remedyOf({ code = '', phase, message }: Partial<Told>, remedies: Record<string, string>) {
+  // It says itself what to write.
+  if (message?.includes('speak plain HTTP?')) return undefined
+  if (code === 'TIMEOUT' && phase === 'connect') return remedies.EHOSTUNREACH
+  return remedies[code]
 }

@@ -1,4 +1,5 @@
 /** `holysheep chat`: one question, its answer on stdout as it comes. */
+import type { ClientEvent } from '../../../index'
 import { HolySheepStreamingClient } from '../client'
 import { clientOptions, explain, given, parse, UsageError, whole } from './args'
 
@@ -12,11 +13,14 @@ export const HELP = `holysheep chat [options] [PROMPT]   asks a model; the answe
       --max-tokens N   the longest answer
       --json           one JSON object a line: {"type":"text","text"} for each piece, then {"type":"result"} or
                        {"type":"error"}
-  -v, --verbose     attempts, waits and recoveries on stderr
+  -v, --verbose     attempts, waits and recoveries on stderr; a terminal is told anyway what a late answer waits for
 
   The key is read from HOLYSHEEP_API_KEY, the endpoint also from HOLYSHEEP_BASE_URL.
   Exit code: 0, 1 where there was no answer, 2 for a wrong option, 130 after Ctrl-C.
 `
+
+/** How long nothing is said of an answer that does not come. */
+const SILENCE_MS = 3000
 
 async function readStdin(): Promise<string> {
   process.stdin.setEncoding('utf8')
@@ -51,8 +55,14 @@ export async function chat(args: string[]): Promise<void> {
   if (!('endpoints' in options) && !options.apiKey) {
     throw new UsageError('no key: set HOLYSHEEP_API_KEY, or name an --endpoint that needs none')
   }
-  const logger = values.verbose ? { debug: note, info: note, warn: note, error: note } : undefined
-  const client = new HolySheepStreamingClient({ ...options, logger })
+  const wait = new Wait()
+  const logger = values.verbose
+    ? { debug: note, info: note, warn: note, error: note }
+    : // Where answer and notes share a terminal, only before the answer.
+      process.stderr.isTTY && { warn: (message: string) => wait.isOver || note(message) }
+  const isTold = values.verbose || process.stderr.isTTY
+  const onEvent = isTold ? (event: ClientEvent) => wait.hear(event) : undefined
+  const client = new HolySheepStreamingClient({ ...options, logger, onEvent })
   const content = await promptOf(positionals)
   const system = values.system === undefined ? [] : [{ role: 'system', content: values.system }]
   const request = given({
@@ -79,6 +89,7 @@ export async function chat(args: string[]): Promise<void> {
   try {
     const stream = client.stream(request, { signal: interrupted.signal })
     for await (const text of stream.textStream) {
+      wait.end()
       last = text
       await (values.json ? line({ type: 'text', text }) : say(text))
     }
@@ -91,9 +102,29 @@ export async function chat(args: string[]): Promise<void> {
     if (values.json) await line({ type: 'error', ...told })
     else throw error
   } finally {
+    wait.end()
     // The prompt of the shell begins on a line of its own.
     if (!values.json && !last.endsWith('\n')) await say('\n')
     await client.close()
+  }
+}
+
+/** Says what is waited for while an attempt has brought nothing, once for each attempt. */
+class Wait {
+  isOver = false
+  #timer: NodeJS.Timeout | undefined
+
+  hear(event: ClientEvent) {
+    clearTimeout(this.#timer)
+    if (event.type !== 'attempt' || this.isOver) return
+    const { attempt, endpoint, model } = event
+    const message = `holysheep: attempt ${attempt}: no answer yet from ${endpoint} (${model}); still waiting`
+    this.#timer = setTimeout(note, SILENCE_MS, message)
+  }
+
+  end() {
+    this.isOver = true
+    clearTimeout(this.#timer)
   }
 }
 

@@ -4,7 +4,7 @@ import { delimiter } from 'node:path'
 import type * as Client from '../client'
 import type * as Network from '../network'
 import type * as Key from '../systems/key'
-import { clientOptions, parse } from './args'
+import { clientOptions, explain, parse, REMEDIES } from './args'
 
 export const HELP = `holysheep doctor [options]   looks at what a call needs: addon, Node.js, certificates, proxy, key, endpoint, clock
 
@@ -22,6 +22,9 @@ interface Check {
   detail: string
   remedy?: string
 }
+
+/** An endpoint that is probed is given up after 5 s: why no connection came about is to be known before. */
+const CONNECT_TIMEOUT_MS = 4000
 
 /** How far clocks may differ before it matters for certificates and `retry-after` dates. */
 const MAX_SKEW_MS = 60_000
@@ -97,19 +100,38 @@ function proxy({ proxyEnvironment }: typeof Network): Check {
   return { name: 'proxy', ok: true, detail: `${[...new Set(shown)].join(', ')}${no}` }
 }
 
-function key({ validateApiKey }: typeof Key): Check {
+function key({ validateApiKey }: typeof Key, ofHolySheep: boolean): Check {
   const name = 'key'
   const given = process.env.HOLYSHEEP_API_KEY
   if (!given) {
     return { name, ok: false, detail: 'HOLYSHEEP_API_KEY is not set', remedy: 'Set it to the key of your provider.' }
   }
+  const length = given.trim().length
+  if (!ofHolySheep && !given.trim().startsWith('sk-')) {
+    return {
+      name,
+      ok: true,
+      detail: `HOLYSHEEP_API_KEY is set, ${length} characters; not in the form of HolySheep's (sk-…)`,
+    }
+  }
   try {
     validateApiKey(given)
-    return { name, ok: true, detail: `HOLYSHEEP_API_KEY is set, ${given.trim().length} characters` }
+    return { name, ok: true, detail: `HOLYSHEEP_API_KEY is set, ${length} characters` }
   } catch (error) {
     const detail = `HOLYSHEEP_API_KEY does not look like a key of HolySheep: ${(error as Error).message.split('\n')[0]}`
     return { name, ok: null, detail: detail.replaceAll(given, '…'), remedy: 'That is fine for another provider.' }
   }
+}
+
+/** What can be done about an endpoint, for whom the doctor is asked already. */
+const PROBED = {
+  ENOTFOUND: 'The name is not known: check how it is written, and the DNS of this machine.',
+  ECONNRESET: 'The connection was cut: look at the proxy and at firewalls on the way.',
+  EHOSTUNREACH: 'There is no way to the host: look at the network, the proxy and firewalls on the way.',
+  ECONNFAILED: 'The connection failed: look at the network, the proxy and firewalls on the way.',
+  TIMEOUT: 'Nothing answers in time: check --endpoint, and whether the server is overloaded.',
+  SERVER_ERROR: "The fault is the provider's: try again later, or another --endpoint.",
+  INVALID_REQUEST: 'Check --endpoint: the base URL, up to and including /v1.',
 }
 
 async function endpoint(client: Client.HolySheepStreamingClient, url: string): Promise<Check> {
@@ -119,8 +141,7 @@ async function endpoint(client: Client.HolySheepStreamingClient, url: string): P
   const { healthy, status, latencyMs, code, error } = health
   const how = `${url}: ${status === undefined ? 'not reached' : `HTTP ${status}`} after ${latencyMs} ms`
   if (healthy) return { name, ok: true, detail: how }
-  const { explain } = require('./args') as typeof import('./args')
-  const { message, remedy } = explain(Object.assign(new Error(error), { code }))
+  const { message, remedy } = explain(Object.assign(new Error(error), { code }), { ...REMEDIES, ...PROBED })
   return { name, ok: false, detail: `${how}: ${code}: ${message}`, remedy }
 }
 
@@ -151,9 +172,9 @@ export async function doctor(args: string[]): Promise<void> {
   if (checks[0]?.ok) {
     const network = require('../network') as typeof Network
     const { HolySheepStreamingClient } = require('../client') as typeof Client
-    checks.push(...authorities(network), proxy(network), key(require('../systems/key')))
     const options = clientOptions(values.endpoint === undefined ? undefined : [values.endpoint])
-    const client = new HolySheepStreamingClient({ apiKey: 'none', ...options })
+    checks.push(...authorities(network), proxy(network), key(require('../systems/key'), !('endpoints' in options)))
+    const client = new HolySheepStreamingClient({ apiKey: 'none', connectTimeoutMs: CONNECT_TIMEOUT_MS, ...options })
     try {
       const url = client.baseUrl.includes('://') ? client.baseUrl : `https://${client.baseUrl}/v1`
       checks.push(await endpoint(client, url), await clock(url))

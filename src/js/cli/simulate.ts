@@ -27,8 +27,10 @@ function json(name: string, text: string): unknown {
   }
   try {
     return JSON.parse(source)
-  } catch {
-    throw new UsageError(`--${name}: no valid JSON`)
+  } catch (error) {
+    // V8 says where, or shows the place; a part of the text that it shows may have lines of its own.
+    const where = (error as Error).message.replace(/\s+/g, ' ')
+    throw new UsageError(`--${name}: no valid JSON: ${where}`)
   }
 }
 
