@@ -49,7 +49,7 @@ async fn an_endpoint_gets_its_own_key_and_headers_and_never_anothers() {
     scene.call().await;
     let seen = scene.requests();
     let key = |index: usize| seen[index].header("authorization");
-    assert_eq!((key(0), key(1)), (Some("Bearer key-a"), Some("Bearer key-b")));
+    assert_eq!((key(0), key(1)), (Some("Bearer key-of-a"), Some("Bearer key-of-b")));
     assert_eq!((seen[0].header("x-of"), seen[1].header("x-of")), (Some("a"), None));
     assert_eq!(seen[1].header("x-all"), Some("1"));
     assert!(seen[0].headers["authorization"].is_sensitive());

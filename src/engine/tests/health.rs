@@ -47,7 +47,7 @@ async fn each_endpoint_is_asked_for_its_models_with_its_own_key_one_after_the_ot
     let seen = scene.requests();
     assert_eq!((seen[0].url.as_str(), seen[0].body.len()), ("http://a/v1/models", 0));
     let keys: Vec<_> = seen.iter().map(|seen| seen.header("authorization").unwrap()).collect();
-    assert_eq!(keys, ["Bearer key-a", "Bearer key-b"]);
+    assert_eq!(keys, ["Bearer key-of-a", "Bearer key-of-b"]);
     assert_eq!((seen[0].header("x-of"), seen[1].header("x-of")), (Some("a"), None));
 }
 
@@ -69,11 +69,11 @@ async fn a_silent_endpoint_is_waited_for_no_longer_than_the_interval() {
 
 #[tokio::test(start_paused = true)]
 async fn a_probe_that_quotes_the_key_back_does_not_tell_it() {
-    let quoting = refusal(401, "invalid_api_key", "wrong key: key-a");
+    let quoting = refusal(401, "invalid_api_key", "wrong key: key-of-a");
     let scene = Scene::two(json!({}), vec![quoting], vec![no_connection()]);
     let found = probe(&scene).await;
     assert_eq!((&found[0]["healthy"], &found[0]["code"]), (&json!(false), &json!("AUTH_FAILED")));
-    assert!(!found[0].to_string().contains("key-a"), "{}", found[0]);
+    assert!(!found[0].to_string().contains("key-of-a"), "{}", found[0]);
     assert_eq!((&found[1]["code"], found[1].get("status")), (&json!("ECONNREFUSED"), None));
 }
 

@@ -85,7 +85,7 @@ async fn a_hedge_is_an_attempt_with_a_number_and_names_of_its_own() {
     let header = |name: &str| (a.header(name).unwrap().to_owned(), b.header(name).unwrap().to_owned());
     assert_eq!(header("x-holysheep-attempt"), ("1".into(), "2".into()));
     assert_eq!(header("x-session-id"), ("s1".into(), "s1".into()));
-    assert_eq!(header("authorization"), ("Bearer key-a".into(), "Bearer key-b".into()));
+    assert_eq!(header("authorization"), ("Bearer key-of-a".into(), "Bearer key-of-b".into()));
     let (first, second) = header("x-client-request-id");
     assert_ne!(first, second);
     let attempts = ended.events("attempt");

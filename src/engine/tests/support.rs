@@ -176,8 +176,8 @@ impl Scene {
     /// Two endpoints, `a` and `b`, with a script each.
     pub fn two(mut options: Value, a: Vec<Reply>, b: Vec<Reply>) -> Self {
         options["endpoints"] = json!([
-            { "name": "a", "baseUrl": "http://a/v1", "apiKey": "key-a", "headers": { "x-of": "a" } },
-            { "name": "b", "baseUrl": "http://b/v1", "apiKey": "key-b" },
+            { "name": "a", "baseUrl": "http://a/v1", "apiKey": "key-of-a", "headers": { "x-of": "a" } },
+            { "name": "b", "baseUrl": "http://b/v1", "apiKey": "key-of-b" },
         ]);
         Scene::hosts(options, vec![("a", a), ("b", b)])
     }
