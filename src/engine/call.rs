@@ -5,11 +5,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use rand::SeedableRng;
 use rand::rngs::StdRng;
 use tokio::time::Instant;
 
 use super::answer::Answer;
-use super::client::{Call, Client};
+use super::client::{Call, Client, random_id};
 use super::clock;
 use super::cost::{self, Tab};
 use super::event::Event;
@@ -81,15 +82,10 @@ pub(super) struct Running<'a> {
 }
 
 impl<'a> Running<'a> {
-    pub fn new(
-        client: &'a Client,
-        call: &'a Call,
-        sink: &'a dyn Sink,
-        id: String,
-        started: Instant,
-        rng: StdRng,
-    ) -> Self {
+    pub fn new(client: &'a Client, call: &'a Call, sink: &'a dyn Sink, started: Instant) -> Self {
         let config = &client.config;
+        let mut rng = StdRng::from_rng(&mut rand::rng());
+        let id = random_id("call_", &mut rng);
         let mut models = vec![call.request.model().unwrap_or_else(|| config.model.clone())];
         for model in &call.options.fallback_models {
             if !models.contains(model) {

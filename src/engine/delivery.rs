@@ -48,7 +48,7 @@ pub struct Delivery<'a> {
     pub awaited: String,
     /// The usage of the attempts before this one.
     pub spent: Option<Value>,
-    pub splice: Option<Splice>,
+    pub splice: Option<Box<Splice>>,
     /// Chunks before the first token (a bare role): handed over with it, so that until then another
     /// attempt can take over unseen.
     pub held: Vec<String>,
