@@ -63,6 +63,31 @@ describe('a stream', () => {
     assert.equal(text, `data: ${chunk}\n\n${middle}data: ${last}\n\ndata: [DONE]\n\n`)
   })
 
+  test('in one piece, or of a tool call that was held, has the fields that only its provider knows', async (t) => {
+    const event = (delta, more) =>
+      `data: ${JSON.stringify({ id: 'c', citations: ['a'], choices: [{ index: 0, delta, ...more }] })}\n\n`
+    const call = { id: 'call_1', type: 'function', function: { name: 'f', arguments: '{}' } }
+    const signed = { ...call, extra_content: { google: { thought_signature: 's' } } }
+    const { base } = await server(t, (response) => {
+      response.writeHead(200, { 'content-type': 'text/event-stream' })
+      response.write(event({ role: 'assistant', tool_calls: [{ index: 0, ...signed }] }))
+      response.write(event({ annotations: [{ type: 'url_citation' }] }))
+      response.end(`${event({}, { finish_reason: 'tool_calls', native_finish_reason: 'x' })}data: [DONE]\n\n`)
+    })
+    const ask = (body) => createFetch(QUICK)(`${base}/v1/chat/completions`, { method: 'POST', body })
+    const { citations, choices } = await (await ask(JSON.stringify(REQUEST))).json()
+    assert.deepEqual([citations, choices[0].native_finish_reason], [['a'], 'x'])
+    assert.deepEqual(choices[0].message.tool_calls, [signed])
+    assert.deepEqual(choices[0].message.annotations, [{ type: 'url_citation' }])
+    const chunks = eventsOf(await (await ask(STREAM)).text())
+      .slice(0, -1)
+      .map((data) => JSON.parse(data).choices[0].delta)
+    assert.deepEqual(
+      chunks.flatMap(({ tool_calls }) => tool_calls ?? []),
+      [{ index: 0, ...signed }],
+    )
+  })
+
   test('begins with the first token: until then another attempt takes over unseen', async (t) => {
     const { ask, simulator } = await setup(t)
     simulator.script({ status: 503 }, { pieces: PIECES, cut: { afterPieces: 0, how: 'reset' } })
@@ -230,6 +255,7 @@ describe('what is passed on', () => {
     ['a GET', '/v1/models', {}, 2],
     ['embeddings', '/v1/embeddings', JSON_POST, 2],
     ['moderations', '/v1/moderations', JSON_POST, 2],
+    ['a count of tokens', '/v1/messages/count_tokens', JSON_POST, 2],
     ['an upload', '/v1/files', { method: 'POST', body: new URLSearchParams({ a: '1' }) }, 1],
     ['the making of an image', '/v1/images/generations', JSON_POST, 1],
     ['a response', '/v1/responses', JSON_POST, 1],
@@ -254,6 +280,16 @@ describe('what is passed on', () => {
     const request = new Request(`${base}/v1/embeddings`, JSON_POST)
     assert.equal((await createFetch(QUICK)(request)).status, 200)
     assert.equal(asked.length, 2)
+  })
+
+  test('messages of a thread are none of a conversation, whatever model the options name', async (t) => {
+    const { base, asked } = await server(t, (response) =>
+      response.writeHead(200, { 'content-type': 'application/json' }).end('{"object":"thread.message"}'),
+    )
+    const init = { method: 'POST', headers: HEADERS, body: '{"role":"user","content":"x"}' }
+    const response = await createFetch({ model: 'gpt-4.1', ...QUICK })(`${base}/v1/threads/t/messages`, init)
+    assert.deepEqual(await response.json(), { object: 'thread.message' })
+    assert.equal(asked[0].body, init.body)
   })
 
   test('what fails for good comes back as it was, with a word to the SDK', async (t) => {
