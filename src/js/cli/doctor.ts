@@ -11,7 +11,8 @@ export const HELP = `holysheep doctor [options]   looks at what a call needs: ad
   -e, --endpoint URL   a base URL up to and including /v1, or a host; by default HOLYSHEEP_BASE_URL or HolySheep's own
       --json           one JSON object: {"ok", "checks": [{"name", "ok", "detail", "remedy"}]}
 
-  The key is read from HOLYSHEEP_API_KEY and never shown. One request is sent: GET /models.
+  The key is read from HOLYSHEEP_API_KEY and never shown. Two requests are sent: GET /models, and a HEAD for the
+  clock that is without the key.
   Exit code: 0 where all is well, 1 where something is not, 2 for a wrong option.
 `
 
