@@ -283,16 +283,6 @@ describe('what is passed on', () => {
     assert.equal(asked.length, 2)
   })
 
-  test('messages of a thread are none of a conversation, whatever model the options name', async (t) => {
-    const { base, asked } = await server(t, (response) =>
-      response.writeHead(200, { 'content-type': 'application/json' }).end('{"object":"thread.message"}'),
-    )
-    const init = { method: 'POST', headers: HEADERS, body: '{"role":"user","content":"x"}' }
-    const response = await createFetch({ model: 'gpt-4.1', ...QUICK })(`${base}/v1/threads/t/messages`, init)
-    assert.deepEqual(await response.json(), { object: 'thread.message' })
-    assert.equal(asked[0].body, init.body)
-  })
-
   test('what fails for good comes back as it was, with a word to the SDK', async (t) => {
     const { base, asked } = await flaky(t, 9)
     const response = await createFetch({ ...QUICK, maxRetries: 2 })(`${base}/v1/models`)

@@ -1,7 +1,6 @@
 // `holysheep/ai-sdk` under the AI SDK itself.
 import assert from 'node:assert/strict'
 import { readdirSync, readFileSync } from 'node:fs'
-import { createServer } from 'node:http'
 import { describe, test } from 'node:test'
 import {
   createProviderRegistry,
@@ -107,34 +106,6 @@ describe('a provider that cuts every stream once', () => {
     )
     assert.deepEqual(JSON.parse(messages[2].content), { city: 'Huế', degrees: 31 })
     assert.equal(messages[1].tool_calls[1].id, messages[3].tool_call_id)
-  })
-
-  test('gets back what it has said of a tool call', async (t) => {
-    const extra_content = { google: { thought_signature: 'abc' } }
-    const seen = []
-    const listening = createServer(async (request, response) => {
-      let body = ''
-      for await (const part of request) body += part
-      const { messages } = JSON.parse(body)
-      seen.push(messages)
-      response.writeHead(200, { 'content-type': 'text/event-stream' })
-      const event = (delta, finish_reason = null) =>
-        response.write(`data: ${JSON.stringify({ choices: [{ index: 0, delta, finish_reason }] })}\n\n`)
-      const asks = messages.at(-1).role === 'user'
-      const call = { index: 0, id: 'c', function: { name: 'weather', arguments: '{"city":"Huế"}' }, extra_content }
-      event(asks ? { tool_calls: [call] } : { content: 'Sunny.' })
-      event({}, asks ? 'tool_calls' : 'stop')
-      response.end('data: [DONE]\n\n')
-    })
-    await new Promise((resolve) => listening.listen(0, '127.0.0.1', resolve))
-    t.after(() => listening.close())
-    const holysheep = createHolySheep({ apiKey: KEY, baseUrl: `http://127.0.0.1:${listening.address().port}/v1` })
-    t.after(() => holysheep.client.close())
-    const tools = { weather: weather() }
-    const options = { model: holysheep('gemini-3-pro'), prompt: 'x', tools, stopWhen: stepCountIs(2) }
-    assert.equal((await generateText(options)).text, 'Sunny.')
-    assert.equal(await streamText(options).text, 'Sunny.')
-    for (const messages of [seen[1], seen[3]]) assert.deepEqual(messages[1].tool_calls[0].extra_content, extra_content)
   })
 
   test('gives structured output that fits its schema', async (t) => {

@@ -11,7 +11,7 @@ import { EventStream } from './event-stream'
 /** Answers the requests of a dialect; undefined for one that only the provider can judge. */
 export function passed(dialect: 'responses' | 'messages') {
   return async (terms: Terms): Promise<Response | undefined> => {
-    const wish = wishOf(terms, dialect)
+    const wish = wishOf(terms)
     if (!wish) return undefined
     try {
       return await (wish.stream ? streamed(terms, dialect) : inOnePiece(terms, dialect))
@@ -22,11 +22,9 @@ export function passed(dialect: 'responses' | 'messages') {
   }
 }
 
-function wishOf({ asked, hasModel }: Terms, dialect: string): { stream: boolean } | undefined {
+function wishOf({ asked, hasModel }: Terms): { stream: boolean } | undefined {
   try {
     const body = JSON.parse(asked.text ?? '')
-    // Of the same path are the messages of a thread (`/v1/threads/ID/messages`), which nothing answers.
-    if (dialect === 'messages' && !Array.isArray(body.messages)) return undefined
     // A stored prompt may name the model: ours would overrule it.
     return hasModel || typeof body.model === 'string' ? { stream: body.stream === true } : undefined
   } catch {
