@@ -54,8 +54,9 @@ test('it is bounded, and an id that is there already is refused', async () => {
 })
 
 test('a task that waits for its retry does not hold up the others', async (t) => {
-  const { simulator, queue } = await pair(t, { concurrency: 1 })
-  simulator.script({ status: 429, retryAfterMs: 400 })
+  // A pause that the provider asked for would be everybody's.
+  const { simulator, queue } = await pair(t, { concurrency: 1, retry: { baseDelayMs: 2000, jitter: 'none' } })
+  simulator.script({ status: 503 })
   for (const id of ['waits', 'b', 'c', 'd']) await queue.addTask(id, id)
   const order = (await all(queue.processWithRetry())).map(({ taskId }) => taskId)
   assert.deepEqual(order, ['b', 'c', 'd', 'waits'])

@@ -3,7 +3,6 @@ import type {
   CallOptions,
   ChatCompletion,
   ChatRequest,
-  CircuitBreakerOptions,
   CircuitState,
   ClientEvent,
   ClientOptions,
@@ -15,9 +14,10 @@ import type {
   Snapshot,
   StreamOutcome,
 } from '../../index'
+import { type BreakerObserver, LIMITER, type Options, readArguments, readBreaker, splitRecovery } from './arguments'
 import { CircuitBreaker, nativeBreaker } from './breaker'
 import { countPrompt, type SoftLimitEvent, splitCost } from './cost'
-import { following, HolySheepError, invalid, native, RetriesExhaustedError, unknown } from './errors'
+import { following, HolySheepError, invalid, isRetryable, lastError, native, unknown } from './errors'
 import { type CallHandle, type Consumer, emptySnapshot, NOTHING, open, TEXT } from './hub'
 import { readLogger } from './logger'
 import { addon } from './native'
@@ -48,16 +48,6 @@ const defaults = JSON.parse(addon.defaults()) as {
 /** The endpoint as the documents write it. */
 const DEFAULT_HOST = 'api.holysheep.ai'
 
-/** Among the options of a client: its limiter, which its subclass has made. */
-export const LIMITER = Symbol('limiter')
-type Limiter = InstanceType<typeof addon.NativeLimiter>
-
-type Options = ClientOptions &
-  WithAside & {
-    retry?: Record<string, unknown>
-    [LIMITER]?: Limiter
-    $proxy?: ReturnType<typeof proxyEnvironment>
-  }
 type Messages = ChatRequest['messages']
 
 /** Sets another breaker of a client, in place of one of the caller's own. For the faces. */
@@ -417,70 +407,9 @@ export class HolySheepStreamingClient {
   }
 }
 
-/** Whether a failure is retried where no table says otherwise. */
-export function isRetryable(error: unknown): boolean {
-  if (typeof error !== 'object' || error === null) return false
-  const { code, status, cause } = error as { code?: unknown; status?: unknown; cause?: { code?: unknown } }
-  const own = error instanceof HolySheepError ? [code] : [status, code, cause?.code]
-  const first = own.find((value) => typeof value === 'number' || (typeof value === 'string' && value !== ''))
-  if (first === undefined) return false
-  // No money is left: the status alone does not say so.
-  if (code === 'QUOTA_EXHAUSTED' || code === 'insufficient_quota') return false
-  if (error instanceof HolySheepError && error.status !== undefined) {
-    return addon.isRetryableCode(String(error.status)) && addon.isRetryableCode(String(code))
-  }
-  return addon.isRetryableCode(String(first))
-}
-
-/** Takes `recovery.onRestart` out of options: it stays on this side. */
-function splitRecovery<T extends { recovery?: unknown }>(options: T): { onRestart?: () => void; rest: T } {
-  const { recovery } = options
-  if (typeof recovery !== 'object' || recovery === null) return { rest: options }
-  const { onRestart, ...others } = recovery as RecoveryOptions
-  return { onRestart: callback('recovery.onRestart', onRestart), rest: { ...options, recovery: others } }
-}
-
 /** A call that was aborted before it began. */
 function refused(consumer: Consumer, reason: unknown): CallHandle {
   queueMicrotask(() => consumer.error(reason))
   const nothing = () => {}
   return { begin: nothing, cancel: nothing, pause: nothing, resume: nothing, snapshot: emptySnapshot }
-}
-
-/** The error of the last attempt: what the documents' `onError` is told. */
-export function lastError(thrown: unknown): Error {
-  if (!(thrown instanceof RetriesExhaustedError) || !(thrown.cause instanceof HolySheepError)) {
-    return thrown instanceof Error ? thrown : Object.assign(new Error(String(thrown)), { cause: thrown })
-  }
-  const { attempts, partial, requestId } = thrown
-  return Object.assign(thrown.cause, { attempts, ...(partial !== undefined && { partial }), requestId })
-}
-
-/** `(apiKey, maxRetries)`, `(apiKey, options)` or `(options)`. */
-export function readArguments(apiKey: unknown, options: unknown): Options {
-  if (typeof apiKey === 'object' && apiKey !== null) {
-    if (options !== undefined) throw invalid('options', options, 'nothing after an object of options')
-    return optionsObject('options', apiKey) as Options
-  }
-  if (apiKey !== undefined && typeof apiKey !== 'string') {
-    throw invalid('apiKey', undefined, 'a string', apiKey === null ? 'null' : `a ${typeof apiKey}`)
-  }
-  const rest =
-    typeof options === 'object' || options === undefined ? optionsObject('options', options) : { maxRetries: options }
-  return { ...rest, ...(apiKey !== undefined && { apiKey }) } as Options
-}
-
-/** What JavaScript has to say to the breakers of a client. */
-type BreakerObserver = Pick<CircuitBreakerOptions, 'isFailure' | 'onStateChange'>
-
-/** The `circuitBreaker` option, as Rust takes it, and what stays on this side. */
-function readBreaker(given: unknown): [ClientOptions['circuitBreaker'], BreakerObserver] {
-  // The breaker's own listener may be set later: it is looked up when it is needed.
-  if (given instanceof CircuitBreaker) return [undefined, given]
-  if (typeof given !== 'object' || given === null) return [given as ClientOptions['circuitBreaker'], {}]
-  const { isFailure, onStateChange, ...options } = given as CircuitBreakerOptions
-  return [
-    options,
-    { isFailure: callback('isFailure', isFailure), onStateChange: callback('onStateChange', onStateChange) },
-  ]
 }

@@ -40,7 +40,10 @@ class TimeoutError extends HolySheepError {
 }
 class ConnectionError extends HolySheepError {}
 class CircuitOpenError extends HolySheepError {}
-class StreamInterruptedError extends HolySheepError {}
+class StreamInterruptedError extends HolySheepError {
+  declare readonly partial: string
+  declare readonly snapshot: Snapshot
+}
 class MalformedResponseError extends HolySheepError {}
 class RetriesExhaustedError extends HolySheepError {}
 class QueueFullError extends HolySheepError {}
@@ -180,4 +183,28 @@ export {
   RetriesExhaustedError,
   StreamInterruptedError,
   TimeoutError,
+}
+
+/** Whether a failure is retried where no table says otherwise. */
+export function isRetryable(error: unknown): boolean {
+  if (typeof error !== 'object' || error === null) return false
+  const { code, status, cause } = error as { code?: unknown; status?: unknown; cause?: { code?: unknown } }
+  const own = error instanceof HolySheepError ? [code] : [status, code, cause?.code]
+  const first = own.find((value) => typeof value === 'number' || (typeof value === 'string' && value !== ''))
+  if (first === undefined) return false
+  // No money is left: the status alone does not say so.
+  if (code === 'QUOTA_EXHAUSTED' || code === 'insufficient_quota') return false
+  if (error instanceof HolySheepError && error.status !== undefined) {
+    return addon.isRetryableCode(String(error.status)) && addon.isRetryableCode(String(code))
+  }
+  return addon.isRetryableCode(String(first))
+}
+
+/** The error of the last attempt: what the documents' `onError` is told. */
+export function lastError(thrown: unknown): Error {
+  if (!(thrown instanceof RetriesExhaustedError) || !(thrown.cause instanceof HolySheepError)) {
+    return thrown instanceof Error ? thrown : Object.assign(new Error(String(thrown)), { cause: thrown })
+  }
+  const { attempts, partial, requestId } = thrown
+  return Object.assign(thrown.cause, { attempts, ...(partial !== undefined && { partial }), requestId })
 }

@@ -1,6 +1,7 @@
 /** `RateLimitedClient`: a client every attempt of which passes its bucket. */
 import type { ClientOptions, RateLimitOptions } from '../../index'
-import { HolySheepStreamingClient, LIMITER } from './client'
+import { LIMITER } from './arguments'
+import { HolySheepStreamingClient } from './client'
 import { following, invalid, native, unknown } from './errors'
 import { NOTHING, open } from './hub'
 import { addon } from './native'

@@ -4,8 +4,7 @@
  * error itself where nothing was sent by our own decision. `cause` leads to the typed error.
  */
 import { STATUS_CODES } from 'node:http'
-import { lastError } from '../client'
-import { APIError, CircuitOpenError, HolySheepError } from '../errors'
+import { APIError, CircuitOpenError, HolySheepError, lastError } from '../errors'
 
 /** The status of an error that came without one: inside a stream that had begun with 200. */
 const STATUS: Record<string, number> = {

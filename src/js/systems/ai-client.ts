@@ -1,7 +1,6 @@
 /** `HolySheepAIClient` of document 004: the next endpoint answers where one cannot. */
 import type { AIClientMetrics, AIClientOptions, ChatCompletion, ChatCompletionOptions } from '../../../index'
-import { lastError } from '../client'
-import { HolySheepError, RetriesExhaustedError } from '../errors'
+import { HolySheepError, lastError, RetriesExhaustedError } from '../errors'
 import { ASIDE, EVENTS, numberIn, optionsObject, wholeMs, wholeNumber } from '../options'
 import { type Attempted, clientOf, defined, Face, keepAccount, type Messages, percent, retold } from './shared'
 

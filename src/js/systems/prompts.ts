@@ -1,7 +1,6 @@
 /** One prompt of a batch or a queue, to its end: an open circuit is waited for, and counts as no attempt. */
 import type { CallOptions, ChatCompletion, ChatMessage, ChatRequest, ClientOptions, Prompt } from '../../../index'
-import { lastError } from '../client'
-import { CircuitOpenError, HolySheepError, invalid } from '../errors'
+import { CircuitOpenError, HolySheepError, invalid, lastError } from '../errors'
 import { EVENTS, type Heard } from '../options'
 import { clientOf } from './shared'
 

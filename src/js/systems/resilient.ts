@@ -1,7 +1,8 @@
 /** `ResilientStreamingClient`: the documents' face of an answer that is finished. */
 import type { CallOptions, ChatRequest, ClientOptions, SmartStreamOptions, SmartStreamOutcome } from '../../../index'
-import { HolySheepStreamingClient, lastError, readArguments } from '../client'
-import { invalid, RetriesExhaustedError, StreamInterruptedError, unknown } from '../errors'
+import { readArguments } from '../arguments'
+import { HolySheepStreamingClient } from '../client'
+import { invalid, lastError, RetriesExhaustedError, StreamInterruptedError, unknown } from '../errors'
 import { addon } from '../native'
 import { ASIDE, type Aside, callback, EVENTS, type Heard, optionsObject, tell } from '../options'
 

@@ -8,8 +8,8 @@ import type {
   StreamResult,
 } from '../../../index'
 import { CircuitBreaker } from '../breaker'
-import { type HolySheepStreamingClient, lastError, setBreaker } from '../client'
-import { CircuitOpenError, invalid, QueueFullError } from '../errors'
+import { type HolySheepStreamingClient, setBreaker } from '../client'
+import { CircuitOpenError, invalid, lastError, QueueFullError } from '../errors'
 import {
   ASIDE,
   callback,

@@ -1,7 +1,6 @@
 /** `retryWithBackoff`: any function, tried again as documents 000 and 001 do it. */
 import type { Jitter, RetryWithBackoffOptions } from '../../../index'
-import { isRetryable } from '../client'
-import { HolySheepError, invalid, unknown } from '../errors'
+import { HolySheepError, invalid, isRetryable, unknown } from '../errors'
 import { waitHeaders } from '../limiter'
 import { addon } from '../native'
 import { callback, numberIn, splitSignal, tell, wholeNumber } from '../options'

@@ -1,7 +1,7 @@
 /** What the faces of the documents share: one call to the engine, and an account of what happened on the way. */
 import type { CallOptions, ChatCompletion, ChatRequest, ClientEvent, ClientOptions } from '../../../index'
-import { HolySheepStreamingClient, lastError } from '../client'
-import { fromRecord, HolySheepError } from '../errors'
+import { HolySheepStreamingClient } from '../client'
+import { fromRecord, HolySheepError, lastError } from '../errors'
 import { ASIDE, EVENTS, type Heard, optionsObject, type WithAside } from '../options'
 
 /** What documents 003 send where nothing else is said. */
