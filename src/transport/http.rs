@@ -139,7 +139,13 @@ impl Transport for Http {
                 .await
                 .map_err(|error| match (translate(error, connect_timeout, &address), proxy) {
                     (mut error, Some(proxy)) => {
-                        error.message = format!("{} (through the proxy {proxy})", error.message);
+                        error.message = match error.kind {
+                            // Nobody else was connected to from here.
+                            Kind::Connection(Connection::Refused) => {
+                                format!("connection refused by the proxy {proxy} (on the way to {address})")
+                            }
+                            _ => format!("{} (through the proxy {proxy})", error.message),
+                        };
                         error
                     }
                     (error, None) => error,
