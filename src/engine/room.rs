@@ -114,16 +114,32 @@ impl Running<'_> {
         let since = clock::instant();
         self.stopwatch.begin(Stage::Queue);
         let line = Arc::clone(&self.routes[place].lane.line);
-        let ticket = line.ticket();
-        let mut reserved = reserved;
+        // A call that was sent back by its provider stands where it stood, before those that came after it.
+        let ticket = *self.routes[place].ticket.get_or_insert_with(|| line.ticket());
+        let mut reserved = self.let_through(place, tokens, &line, ticket, reserved, false).await?;
         let permit = loop {
-            reserved = self.let_through(place, tokens, &line, ticket, reserved).await?;
-            let permit = self.client.admission.enter(|| self.wait_event(Duration::ZERO, "queue")).await?;
-            if line.pause().is_none() {
+            let mut had = true;
+            let permit = match self.client.admission.try_enter() {
+                Some(permit) => permit,
+                None => {
+                    // What the calls that wait for a place had kept would be sent in one burst.
+                    drop(std::mem::replace(&mut reserved, [None, None]));
+                    let permit =
+                        self.client.admission.enter(|| self.wait_event(Duration::ZERO, "queue")).await?;
+                    let tokens = self.estimated(place).min(tokens);
+                    let again =
+                        take(&self.limiters(&self.routes[place].endpoint), tokens, Limiter::reserve_again);
+                    had = again.is_some();
+                    reserved = again.unwrap_or_default();
+                    permit
+                }
+            };
+            if had && line.pause().is_none() {
                 break permit;
             }
-            // Asked for meanwhile: back to where it stood.
-            reserved = [None, None];
+            // A pause was asked for meanwhile, or the limiters are empty: back to where it stood.
+            drop(permit);
+            reserved = self.let_through(place, tokens, &line, ticket, [None, None], true).await?;
         };
         if let Some(engaged) = &mut self.engaged {
             engaged.reserved = reserved;
@@ -140,6 +156,7 @@ impl Running<'_> {
         line: &Arc<Line>,
         ticket: u64,
         reserved: Reservations,
+        again: bool,
     ) -> Result<Reservations> {
         let limiters = self.limiters(&self.routes[place].endpoint);
         if line.is_free() {
@@ -148,7 +165,7 @@ impl Running<'_> {
                 return Ok(reserved);
             }
             drop(reserved);
-            if let Some(taken) = take_now(&limiters, tokens) {
+            if let Some(taken) = take(&limiters, tokens, Limiter::try_reserve) {
                 return Ok(taken);
             }
         } else {
@@ -157,7 +174,11 @@ impl Running<'_> {
         let mut places = [None, None];
         for (limiter, place) in limiters.iter().zip(&mut places) {
             if let Some(limiter) = limiter {
-                *place = Some(limiter.stand_in_line(tokens)?);
+                match limiter.stand_in_line(tokens) {
+                    // It was let in already.
+                    Err(error) if again && error.kind == Kind::QueueFull => {}
+                    stands => *place = Some(stands?),
+                }
             }
         }
         match line.pause() {
@@ -239,11 +260,15 @@ impl Running<'_> {
     }
 }
 
-fn take_now(limiters: &Limiters, tokens: f64) -> Option<Reservations> {
+fn take(
+    limiters: &Limiters,
+    tokens: f64,
+    from: impl Fn(&Arc<Limiter>, f64) -> Option<Reserved>,
+) -> Option<Reservations> {
     let mut taken = [None, None];
     for (limiter, taken) in limiters.iter().zip(&mut taken) {
         if let Some(limiter) = limiter {
-            *taken = Some(limiter.try_reserve(tokens)?);
+            *taken = Some(from(limiter, tokens)?);
         }
     }
     Some(taken)

@@ -107,3 +107,28 @@ async fn a_cap_that_is_too_small_for_one_model_lets_a_cheaper_one_answer() {
     let ended = scene.ask(long()).await;
     assert_eq!(ended.answer().model, "cheap");
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_waits_for_a_place_keeps_nothing_of_the_limit_that_would_be_sent_in_one_burst() {
+    let slow = answer(&["a"]).head_after(10_000);
+    let mut script = vec![answer(&["a"]); 8];
+    script[..2].fill(slow);
+    let limit = json!({ "capacity": 2, "refillRate": 1 });
+    let scene = Scene::new(json!({ "maxConcurrent": 2, "rateLimit": limit }), script);
+    let ended = futures::future::join_all((0..8).map(|_| scene.call())).await;
+    assert!(ended.iter().all(|ended| ended.text() == "a"));
+    let seconds: Vec<u64> = scene.times().iter().map(|ms| ms / 1_000).collect();
+    assert_eq!(seconds, [0, 0, 10, 10, 11, 12, 13, 14]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_queue_that_has_filled_up_does_not_turn_away_a_call_that_was_let_in() {
+    let slow = answer(&["a"]).head_after(1_000);
+    let limit = json!({ "capacity": 1, "refillRate": 1, "maxQueue": 1 });
+    let scene = Scene::new(json!({ "maxConcurrent": 1, "rateLimit": limit }), vec![slow; 4]);
+    let call = |after| scene.ask(Ask { after, ..Ask::default() });
+    // The second is in both queues before the others come.
+    let ended = futures::future::join_all([call(0), call(10), call(1_500), call(1_600)]).await;
+    let refused = ended.iter().filter(|ended| ended.result.is_err()).count();
+    assert_eq!((ended[0].text(), ended[1].text(), refused), ("a", "a", 1));
+}
