@@ -123,7 +123,7 @@ impl Running<'_> {
                 Some(permit) => permit,
                 None => {
                     // What the calls that wait for a place had kept would be sent in one burst.
-                    drop(std::mem::replace(&mut reserved, [None, None]));
+                    drop(std::mem::take(&mut reserved));
                     let permit =
                         self.client.admission.enter(|| self.wait_event(Duration::ZERO, "queue")).await?;
                     let tokens = self.estimated(place).min(tokens);
@@ -139,6 +139,7 @@ impl Running<'_> {
             }
             // A pause was asked for meanwhile, or the limiters are empty: back to where it stood.
             drop(permit);
+            drop(std::mem::take(&mut reserved));
             reserved = self.let_through(place, tokens, &line, ticket, [None, None], true).await?;
         };
         if let Some(engaged) = &mut self.engaged {

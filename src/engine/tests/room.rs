@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::provider::{Reply, answer, unavailable};
+use super::provider::{Reply, answer, refusal, unavailable};
 use super::support::{Ask, Scene};
 use crate::error::Kind;
 
@@ -131,4 +131,14 @@ async fn a_queue_that_has_filled_up_does_not_turn_away_a_call_that_was_let_in() 
     let ended = futures::future::join_all([call(0), call(10), call(1_500), call(1_600)]).await;
     let refused = ended.iter().filter(|ended| ended.result.is_err()).count();
     assert_eq!((ended[0].text(), ended[1].text(), refused), ("a", "a", 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_goes_back_to_the_line_for_a_pause_gives_back_what_it_had() {
+    let refused = refusal(429, "rate_limit_exceeded", "no").header("retry-after", 5).head_after(1_000);
+    let limit = json!({ "capacity": 2, "refillRate": 0.01 });
+    let options = json!({ "maxConcurrent": 1, "maxRetries": 0, "rateLimit": limit });
+    let scene = Scene::new(options, vec![refused, answer(&["a"])]);
+    let (first, second) = futures::join!(scene.call(), scene.ask(Ask { after: 10, ..Ask::default() }));
+    assert_eq!((first.error().kind, second.text(), second.at), (Kind::RateLimit, "a", 6_000));
 }
