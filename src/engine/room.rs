@@ -20,6 +20,8 @@ use crate::policy::plan::{Crowded, Plan, Reason, Step};
 /// What the limiters of the client and of an endpoint have given for one attempt.
 pub(super) type Reservations = [Option<Reserved>; 2];
 type Limiters = [Option<Arc<Limiter>>; 2];
+/// What the limiters have given, and a place among the attempts that run.
+type Through = (Reservations, Option<OwnedSemaphorePermit>);
 
 /// Why no attempt was made.
 pub(super) enum NoRoom {
@@ -116,32 +118,7 @@ impl Running<'_> {
         let line = Arc::clone(&self.routes[place].lane.line);
         // A call that was sent back by its provider stands where it stood, before those that came after it.
         let ticket = *self.routes[place].ticket.get_or_insert_with(|| line.ticket());
-        let mut reserved = self.let_through(place, tokens, &line, ticket, reserved, false).await?;
-        let permit = loop {
-            let mut had = true;
-            let permit = match self.client.admission.try_enter() {
-                Some(permit) => permit,
-                None => {
-                    // What the calls that wait for a place had kept would be sent in one burst.
-                    drop(std::mem::take(&mut reserved));
-                    let permit =
-                        self.client.admission.enter(|| self.wait_event(Duration::ZERO, "queue")).await?;
-                    let tokens = self.estimated(place).min(tokens);
-                    let again =
-                        take(&self.limiters(&self.routes[place].endpoint), tokens, Limiter::reserve_again);
-                    had = again.is_some();
-                    reserved = again.unwrap_or_default();
-                    permit
-                }
-            };
-            if had && line.pause().is_none() {
-                break permit;
-            }
-            // A pause was asked for meanwhile, or the limiters are empty: back to where it stood.
-            drop(permit);
-            drop(std::mem::take(&mut reserved));
-            reserved = self.let_through(place, tokens, &line, ticket, [None, None], true).await?;
-        };
+        let (reserved, permit) = self.let_through(place, tokens, &line, ticket, reserved).await?;
         if let Some(engaged) = &mut self.engaged {
             engaged.reserved = reserved;
         }
@@ -157,17 +134,23 @@ impl Running<'_> {
         line: &Arc<Line>,
         ticket: u64,
         reserved: Reservations,
-        again: bool,
-    ) -> Result<Reservations> {
+    ) -> Result<Through> {
         let limiters = self.limiters(&self.routes[place].endpoint);
+        let mut was_in = false;
         if line.is_free() {
             let given = |(limiter, given): (&Option<_>, &Option<_>)| limiter.is_none() || given.is_some();
-            if limiters.iter().zip(&reserved).all(given) {
-                return Ok(reserved);
-            }
-            drop(reserved);
-            if let Some(taken) = take(&limiters, tokens, Limiter::try_reserve) {
-                return Ok(taken);
+            let taken = match limiters.iter().zip(&reserved).all(given) {
+                true => Some(reserved),
+                false => {
+                    drop(reserved);
+                    take(&limiters, tokens, Limiter::try_reserve)
+                }
+            };
+            if let Some(taken) = taken {
+                if let Some(through) = self.find_place(line, &limiters, tokens, taken).await? {
+                    return Ok(through);
+                }
+                was_in = true;
             }
         } else {
             drop(reserved);
@@ -177,7 +160,7 @@ impl Running<'_> {
             if let Some(limiter) = limiter {
                 match limiter.stand_in_line(tokens) {
                     // It was let in already.
-                    Err(error) if again && error.kind == Kind::QueueFull => {}
+                    Err(error) if was_in && error.kind == Kind::QueueFull => {}
                     stands => *place = Some(stands?),
                 }
             }
@@ -203,10 +186,33 @@ impl Running<'_> {
                 }
                 taken => taken?,
             };
-            if line.pause().is_none() {
-                return Ok(taken);
+            if line.pause().is_none()
+                && let Some(through) = self.find_place(line, &limiters, tokens, taken).await?
+            {
+                return Ok(through);
             }
         }
+    }
+
+    /// A place among those that run. What the calls that wait for one kept of a limit would be sent in one
+    /// burst: it is given back meanwhile. Nothing where the limit has no more of it afterwards, or where the
+    /// provider has asked for a pause.
+    async fn find_place(
+        &self,
+        line: &Line,
+        limiters: &Limiters,
+        tokens: f64,
+        reserved: Reservations,
+    ) -> Result<Option<Through>> {
+        let (reserved, permit) = match self.client.admission.try_enter() {
+            Some(permit) => (Some(reserved), permit),
+            None => {
+                drop(reserved);
+                let permit = self.client.admission.enter(|| self.wait_event(Duration::ZERO, "queue")).await?;
+                (take(limiters, tokens, Limiter::reserve_again), permit)
+            }
+        };
+        Ok(reserved.filter(|_| line.pause().is_none()).map(|reserved| (reserved, permit)))
     }
 
     fn is_too_long(&self, pause: &Pause) -> bool {
