@@ -41,6 +41,8 @@ pub(super) struct Route {
     /// Our name of the model.
     pub model: String,
     pub lane: Lane,
+    /// The call's place in the order of arrival at the route's line, once it has come to it.
+    pub ticket: Option<u64>,
 }
 
 /// The attempt before: its id, as we sent it, and the code of its error.
@@ -98,7 +100,8 @@ impl<'a> Running<'a> {
         for model in &models {
             for endpoint in &client.endpoints {
                 let lane = endpoint.lane(model, &config.breaker, client.shared_breaker.as_ref(), alone);
-                routes.push(Route { endpoint: Arc::clone(endpoint), model: model.clone(), lane });
+                let (endpoint, model) = (Arc::clone(endpoint), model.clone());
+                routes.push(Route { endpoint, model, lane, ticket: None });
             }
         }
         let goes_on = call.resumes.as_ref().is_some_and(Snapshot::has_begun);
