@@ -142,3 +142,16 @@ async fn what_goes_back_to_the_line_for_a_pause_gives_back_what_it_had() {
     let (first, second) = futures::join!(scene.call(), scene.ask(Ask { after: 10, ..Ask::default() }));
     assert_eq!((first.error().kind, second.text(), second.at), (Kind::RateLimit, "a", 6_000));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_call_whose_limit_is_spent_when_its_place_comes_goes_to_a_route_with_room() {
+    let limit = json!({ "capacity": 1, "refillRate": 0.01 });
+    let script = vec![answer(&["a"]).head_after(100)];
+    let options = json!({ "maxConcurrent": 1 });
+    let scene = scene(
+        options,
+        vec![("a", limit.clone(), script), ("b", limit, vec![answer(&["b"]).head_after(100)])],
+    );
+    let (first, second) = futures::join!(scene.call(), scene.call());
+    assert_eq!((first.text(), second.text(), second.at), ("a", "b", 200));
+}
