@@ -198,6 +198,19 @@ describe('doctor', () => {
     assert.ok(!JSON.stringify(strange).includes('another-key'))
   })
 
+  test('tells a web server that is no API, whatever its status', async (t) => {
+    const server = createServer((_, response) => {
+      response.writeHead(200, { 'content-type': 'text/html' }).end('<html></html>')
+    })
+    await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve))
+    t.after(() => server.close())
+    const url = `http://127.0.0.1:${server.address().port}`
+    const { endpoint } = await checksOf(['-e', url], { HOLYSHEEP_API_KEY: KEY })
+    assert.equal(endpoint.ok, false)
+    assert.match(endpoint.detail, /HTTP 200 .*no list of models/)
+    assert.match(endpoint.remedy, /base URL/)
+  })
+
   test('tells what kind of failure an endpoint has', async (t) => {
     const tls = await provider(t, { tls: true })
     const env = { HOLYSHEEP_API_KEY: KEY }

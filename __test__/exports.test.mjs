@@ -118,3 +118,19 @@ describe('the defaults', () => {
     }
   })
 })
+
+test('where it cannot run, every name is there and the message is what is seen', () => {
+  const { exports } = JSON.parse(read('package.json'))
+  const unsupported = read('unsupported.js')
+  for (const [subpath, entry] of Object.entries(exports)) {
+    if (typeof entry === 'string') continue
+    for (const condition of ['browser', 'edge-light', 'workerd', 'worker']) {
+      assert.equal(entry[condition], './unsupported.js', `${subpath} ${condition}`)
+      assert.ok(Object.keys(entry).indexOf(condition) < Object.keys(entry).indexOf('import'))
+    }
+    for (const name of Object.keys(require(`.${entry.require.default}`))) {
+      assert.match(unsupported, new RegExp(`^exports\\.${name} = undefined$`, 'm'))
+    }
+  }
+  assert.throws(() => require('../unsupported.js'), /runs in Node\.js 20 or later/)
+})

@@ -111,7 +111,7 @@ test('a proxy that refuses or is not there is named, without its password', asyn
   const asks = await httpProxy(t, { password: 'user:right' })
   const refuses = await httpProxy(t, { refuse: 503 })
   for (const [{ port }, words] of [
-    [{ port: 1 }, /connection refused .*through the proxy http:\/\/…@127\.0\.0\.1:1\)/],
+    [{ port: 1 }, /connection refused by the proxy http:\/\/…@127\.0\.0\.1:1 \(on the way to 127\.0\.0\.1:\d+\)/],
     [asks, /the proxy has made no connection to 127\.0\.0\.1:\d+ \(proxy authorization required\)/],
     [refuses, /the proxy has made no connection to 127\.0\.0\.1:\d+ \(unsuccessful\)/],
   ]) {

@@ -48,6 +48,8 @@ export interface ToolCall {
   id: string
   type: 'function'
   function: { name: string; arguments: string }
+  /** What the provider wants to have back with the call, such as Gemini's thought signature. */
+  extra_content?: unknown
 }
 
 /** The piece of a tool call that one chunk brings. */
@@ -56,6 +58,8 @@ export interface ToolCallDelta {
   id?: string
   type?: 'function'
   function?: { name?: string; arguments?: string }
+  /** What the provider wants to have back with the call, such as Gemini's thought signature. */
+  extra_content?: unknown
 }
 
 /** One event of a stream: OpenAI's `chat.completion.chunk`, as the provider sent it. */

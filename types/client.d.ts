@@ -22,7 +22,7 @@ export class HolySheepStreamingClient implements AsyncDisposable {
    * @param options Retries after the first attempt, or all options.
    * @throws TypeError, RangeError with `code: 'INVALID_ARGUMENT'`: the option, what it got, what it takes.
    */
-  constructor(apiKey: string, options?: number | ClientOptions)
+  constructor(apiKey: string | undefined, options?: number | ClientOptions)
   constructor(options?: ClientOptions)
 
   /** The key, without white space around it. Writable; not enumerable, never printed. */

@@ -60,7 +60,10 @@ export class ConnectionError extends HolySheepError {}
 export class CircuitOpenError extends HolySheepError {}
 
 /** The answer broke off; `partial` is what was received. */
-export class StreamInterruptedError extends HolySheepError {}
+export class StreamInterruptedError extends HolySheepError {
+  readonly partial: string
+  readonly snapshot: Snapshot
+}
 
 /** What came is no answer: HTML, JSON where a stream was asked for, broken or boundless events. */
 export class MalformedResponseError extends HolySheepError {}

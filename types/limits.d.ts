@@ -96,7 +96,7 @@ export class RateLimitedClient extends HolySheepStreamingClient {
    * @param options `capacity`, `refillRate` and the other limits may stand beside the client's options. `maxQueue` bounds both
    *   queues then, the limiter's and that of `maxConcurrent`; `rateLimit.maxQueue` the limiter's alone.
    */
-  constructor(apiKey: string, options?: number | (ClientOptions & RateLimitOptions))
+  constructor(apiKey: string | undefined, options?: number | (ClientOptions & RateLimitOptions))
   constructor(options?: ClientOptions & RateLimitOptions)
   /** What the bucket holds when it is full. Writable. */
   capacity: number

@@ -63,6 +63,31 @@ describe('a stream', () => {
     assert.equal(text, `data: ${chunk}\n\n${middle}data: ${last}\n\ndata: [DONE]\n\n`)
   })
 
+  test('in one piece, or of a tool call that was held, has the fields that only its provider knows', async (t) => {
+    const event = (delta, more) =>
+      `data: ${JSON.stringify({ id: 'c', citations: ['a'], choices: [{ index: 0, delta, ...more }] })}\n\n`
+    const call = { id: 'call_1', type: 'function', function: { name: 'f', arguments: '{}' } }
+    const signed = { ...call, extra_content: { google: { thought_signature: 's' } } }
+    const { base } = await server(t, (response) => {
+      response.writeHead(200, { 'content-type': 'text/event-stream' })
+      response.write(event({ role: 'assistant', tool_calls: [{ index: 0, ...signed }] }))
+      response.write(event({ annotations: [{ type: 'url_citation' }] }))
+      response.end(`${event({}, { finish_reason: 'tool_calls', native_finish_reason: 'x' })}data: [DONE]\n\n`)
+    })
+    const ask = (body) => createFetch(QUICK)(`${base}/v1/chat/completions`, { method: 'POST', body })
+    const { citations, choices } = await (await ask(JSON.stringify(REQUEST))).json()
+    assert.deepEqual([citations, choices[0].native_finish_reason], [['a'], 'x'])
+    assert.deepEqual(choices[0].message.tool_calls, [signed])
+    assert.deepEqual(choices[0].message.annotations, [{ type: 'url_citation' }])
+    const chunks = eventsOf(await (await ask(STREAM)).text())
+      .slice(0, -1)
+      .map((data) => JSON.parse(data).choices[0].delta)
+    assert.deepEqual(
+      chunks.flatMap(({ tool_calls }) => tool_calls ?? []),
+      [{ index: 0, ...signed }],
+    )
+  })
+
   test('begins with the first token: until then another attempt takes over unseen', async (t) => {
     const { ask, simulator } = await setup(t)
     simulator.script({ status: 503 }, { pieces: PIECES, cut: { afterPieces: 0, how: 'reset' } })
@@ -214,7 +239,8 @@ describe('a request', () => {
       assert.equal(simulator.requests.at(-1).headers.authorization, key)
     }
     assert.deepEqual([...fetch.clients.keys()], [simulator.url])
-    assert.equal(fetch.clients.get(simulator.url).metrics().successes, 2)
+    // Counted when the call ends, which is a little after its last event.
+    await until(() => fetch.clients.get(simulator.url).metrics().successes === 2, 'the second success')
   })
 })
 
@@ -230,6 +256,7 @@ describe('what is passed on', () => {
     ['a GET', '/v1/models', {}, 2],
     ['embeddings', '/v1/embeddings', JSON_POST, 2],
     ['moderations', '/v1/moderations', JSON_POST, 2],
+    ['a count of tokens', '/v1/messages/count_tokens', JSON_POST, 2],
     ['an upload', '/v1/files', { method: 'POST', body: new URLSearchParams({ a: '1' }) }, 1],
     ['the making of an image', '/v1/images/generations', JSON_POST, 1],
     ['a response', '/v1/responses', JSON_POST, 1],

@@ -160,7 +160,7 @@ impl NativeClient {
         // Nobody has set it before.
         let _ = state.live.set(Arc::clone(&call.live));
         let run = async move {
-            let run = AssertUnwindSafe(client.run(call, &outlet, &outlet.state.cancel)).catch_unwind().await;
+            let run = AssertUnwindSafe(client.run(&call, &outlet, &outlet.state.cancel)).catch_unwind().await;
             let result =
                 run.unwrap_or_else(|_| Err(Error::new(Kind::Internal, "a bug in holysheep ended this call")));
             outlet.end(result.map(|answer| if whole { answer.completion() } else { answer.result() }));

@@ -88,9 +88,9 @@ impl Bill {
             for text in [delta.content.as_ref(), reasoning, delta.refusal.as_ref()].into_iter().flatten() {
                 open.received.text(&text.0);
             }
-            for function in delta.tool_calls.iter().flatten().filter_map(|call| call.function.as_ref()) {
-                for text in [function.name.as_ref(), function.arguments.as_ref()].into_iter().flatten() {
-                    open.received.text(&text.0);
+            for (name, arguments) in delta.tool_calls.iter().flatten().map(chat::ToolCall::said) {
+                for text in [name, arguments].into_iter().flatten() {
+                    open.received.text(text);
                 }
             }
         }

@@ -5,11 +5,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use rand::SeedableRng;
 use rand::rngs::StdRng;
 use tokio::time::Instant;
 
 use super::answer::Answer;
-use super::client::{Call, Client};
+use super::client::{Call, Client, random_id};
 use super::clock;
 use super::cost::{self, Tab};
 use super::event::Event;
@@ -40,6 +41,8 @@ pub(super) struct Route {
     /// Our name of the model.
     pub model: String,
     pub lane: Lane,
+    /// The call's place in the order of arrival at the route's line, once it has come to it.
+    pub ticket: Option<u64>,
 }
 
 /// The attempt before: its id, as we sent it, and the code of its error.
@@ -81,15 +84,10 @@ pub(super) struct Running<'a> {
 }
 
 impl<'a> Running<'a> {
-    pub fn new(
-        client: &'a Client,
-        call: &'a Call,
-        sink: &'a dyn Sink,
-        id: String,
-        started: Instant,
-        rng: StdRng,
-    ) -> Self {
+    pub fn new(client: &'a Client, call: &'a Call, sink: &'a dyn Sink, started: Instant) -> Self {
         let config = &client.config;
+        let mut rng = StdRng::from_rng(&mut rand::rng());
+        let id = random_id("call_", &mut rng);
         let mut models = vec![call.request.model().unwrap_or_else(|| config.model.clone())];
         for model in &call.options.fallback_models {
             if !models.contains(model) {
@@ -102,7 +100,8 @@ impl<'a> Running<'a> {
         for model in &models {
             for endpoint in &client.endpoints {
                 let lane = endpoint.lane(model, &config.breaker, client.shared_breaker.as_ref(), alone);
-                routes.push(Route { endpoint: Arc::clone(endpoint), model: model.clone(), lane });
+                let (endpoint, model) = (Arc::clone(endpoint), model.clone());
+                routes.push(Route { endpoint, model, lane, ticket: None });
             }
         }
         let goes_on = call.resumes.as_ref().is_some_and(Snapshot::has_begun);

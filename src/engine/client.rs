@@ -1,10 +1,11 @@
 //! A client: its options, the state that its calls share, and the frame of a call (deadline, abort).
 
 use std::collections::VecDeque;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rand::{Rng, RngExt, SeedableRng, rngs::StdRng};
+use rand::{Rng, RngExt};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -165,25 +166,27 @@ impl Client {
     }
 
     /// Runs a call to its end. Cancelling ends it at once, wherever it is.
-    pub async fn run(&self, call: Call, sink: &dyn Sink, cancel: &CancellationToken) -> Result<Answer> {
-        let mut rng = StdRng::from_rng(&mut rand::rng());
-        let id = random_id("call_", &mut rng);
+    pub async fn run(&self, call: &Call, sink: &dyn Sink, cancel: &CancellationToken) -> Result<Answer> {
         let started = clock::instant();
         let total = call.options.total_timeout;
         self.metrics.begun();
         self.untold.update(std::mem::take).into_iter().for_each(|event| sink.event(event));
-        let mut running = Running::new(self, &call, sink, id, started, rng);
-        let frame = async {
-            Err(tokio::select! {
-                biased;
-                () = self.closed.cancelled() => Error::new(Kind::Closed, "the client was closed"),
-                () = cancel.cancelled() => Error::new(Kind::Aborted, "the call was aborted"),
-                () = sleep_until(total.map(|total| started + total)) => {
-                    Error::timeout(Phase::Total, total.unwrap_or_default())
-                }
-            })
+        let mut running = Running::new(self, call, sink, started);
+        let outcome = {
+            // Pinned here: what is handed on by value takes its room twice, in every call that is open.
+            let frame = pin!(async {
+                Err(tokio::select! {
+                    biased;
+                    () = self.closed.cancelled() => Error::new(Kind::Closed, "the client was closed"),
+                    () = cancel.cancelled() => Error::new(Kind::Aborted, "the call was aborted"),
+                    () = sleep_until(total.map(|total| started + total)) => {
+                        Error::timeout(Phase::Total, total.unwrap_or_default())
+                    }
+                })
+            });
+            let work = pin!(running.run());
+            within(frame, work).await
         };
-        let outcome = within(frame, running.run()).await;
         running.finish(outcome)
     }
 }

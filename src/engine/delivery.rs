@@ -11,6 +11,7 @@ use super::sink::{Sink, Wants};
 use crate::config::defaults as d;
 use crate::error::{Error, Kind};
 use crate::session::journal::Journal;
+use crate::session::merge::merge;
 use crate::session::splice::{Contradiction, Splice};
 use crate::wire::chat;
 use crate::wire::dialect::Events;
@@ -48,7 +49,7 @@ pub struct Delivery<'a> {
     pub awaited: String,
     /// The usage of the attempts before this one.
     pub spent: Option<Value>,
-    pub splice: Option<Splice>,
+    pub splice: Option<Box<Splice>>,
     /// Chunks before the first token (a bare role): handed over with it, so that until then another
     /// attempt can take over unseen.
     pub held: Vec<String>,
@@ -103,6 +104,9 @@ impl Delivery<'_> {
     fn take_in(&mut self, chunk: &chat::Chunk<'_>, raw: &str) -> Step {
         let complete = self.journal.is_complete();
         self.identify(chunk);
+        if self.wants == Wants::Nothing && !chunk.repeats {
+            self.extras(raw);
+        }
         if let Some(usage) = chunk.usage.filter(|usage| usage.get() != "null") {
             self.journal.usage = serde_json::from_str(usage.get()).ok();
         }
@@ -142,6 +146,9 @@ impl Delivery<'_> {
             && !self.continues
             && !(self.hold_tool_calls && choices.iter().any(has_tool_call));
         if !verbatim {
+            if self.wants == Wants::Chunks && !chunk.repeats {
+                self.extras(raw);
+            }
             return choices.iter().try_for_each(|choice| self.choice(choice, false));
         }
         // A tool call that is whole goes before the chunk that ends its choice.
@@ -232,7 +239,11 @@ impl Delivery<'_> {
         for part in delta.tool_calls.iter().flatten() {
             self.tool_call(index, part)?;
             if rewritten && !self.hold_tool_calls {
-                self.hand_over_made(index, json!({ "tool_calls": [part.value()] }), None);
+                let at = self
+                    .journal
+                    .choice(index)
+                    .map_or(0, |choice| choice.tool_call_index(part.index, id_of(part)));
+                self.hand_over_made(index, json!({ "tool_calls": [part.value(at)] }), None);
             }
         }
         Ok(())
@@ -301,19 +312,19 @@ impl Delivery<'_> {
         if index == 0 {
             self.live.update(|live| live.answer.lost_tool_call = true);
         }
-        let Some(call) = self.journal.choice(index).and_then(|choice| choice.tool_call(part.index)) else {
-            return Ok(());
-        };
-        let function = part.function.as_ref();
-        if let Some(id) = part.id.as_ref().filter(|_| call.id.is_empty()) {
-            call.id.push_str(&id.0);
+        let Some(choice) = self.journal.choice(index) else { return Ok(()) };
+        let at = choice.tool_call_index(part.index, id_of(part));
+        let Some(call) = choice.tool_call(at) else { return Ok(()) };
+        let (name, arguments) = part.said();
+        if let Some(id) = id_of(part).filter(|_| call.id.is_empty()) {
+            call.id.push_str(id);
         }
-        if let Some(name) = function.and_then(|f| f.name.as_ref()).filter(|_| call.name.is_empty()) {
-            call.name.push_str(&name.0);
+        if let Some(name) = name.filter(|_| call.name.is_empty()) {
+            call.name.push_str(name);
         }
-        if let Some(arguments) = function.and_then(|f| f.arguments.as_ref()) {
-            call.arguments.push_str(&arguments.0);
-        }
+        call.arguments.push_str(arguments.unwrap_or_default());
+        call.custom |= part.is_custom();
+        merge(&mut call.extra, part.extra.clone());
         if hold && call.arguments.len() > d::MAX_TOOL_CALL {
             let limit = d::MAX_TOOL_CALL;
             let message =
@@ -388,7 +399,7 @@ impl Delivery<'_> {
         Ok(())
     }
 
-    fn hand_over_made(&mut self, index: u32, delta: Value, finish_reason: Option<&str>) {
+    pub(super) fn hand_over_made(&mut self, index: u32, delta: Value, finish_reason: Option<&str>) {
         self.release();
         let chunk = self.journal.chunk(index, delta, finish_reason);
         self.hand_over(&chunk);
@@ -404,6 +415,10 @@ impl Delivery<'_> {
             self.hand_over(&chunk);
         }
     }
+}
+
+fn id_of<'a>(part: &'a chat::ToolCall<'_>) -> Option<&'a str> {
+    part.id.as_ref().map(|id| &*id.0)
 }
 
 pub(super) fn contradiction(contradiction: &Contradiction) -> End {

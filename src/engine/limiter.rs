@@ -165,6 +165,12 @@ impl Limiter {
         self.reserve_now(tokens).ok()
     }
 
+    /// [`Limiter::try_reserve`] for one that has had its turn and gave it back: those who wait came after it.
+    pub fn reserve_again(self: &Arc<Self>, tokens: f64) -> Option<Reserved> {
+        let taken = self.take(1.0, tokens).is_ok_and(|wait| wait.is_none());
+        taken.then(|| Reserved { limiter: Some(Arc::clone(self)), tokens })
+    }
+
     /// [`Limiter::try_reserve`], or how crowded it is, and the error where it takes no more.
     pub fn reserve_now(
         self: &Arc<Self>,

@@ -16,6 +16,7 @@ pub mod decide;
 mod delivery;
 mod dialect;
 pub mod event;
+mod extras;
 pub mod health;
 mod hedge;
 pub mod limiter;

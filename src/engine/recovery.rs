@@ -46,7 +46,8 @@ pub(super) struct Form {
     pub messages: Option<String>,
     /// About how many tokens of the answer are there already.
     pub received: u64,
-    pub splice: Option<Splice>,
+    /// Boxed: few answers are continued, and it would take its room in every one.
+    pub splice: Option<Box<Splice>>,
     pub style: Option<Style>,
 }
 
@@ -140,7 +141,7 @@ impl Running<'_> {
         if self.call.request.wants_json() {
             // A schema forces the provider to begin anew: what comes must repeat what was delivered.
             let splice = Splice::new(text, limits, Expect::Restart);
-            return Form { splice: Some(splice), ..Form::original(true) };
+            return Form { splice: Some(Box::new(splice)), ..Form::original(true) };
         }
         let partial: &str = if trims { text.trim_end() } else { text };
         let prompt = prompts::continuation(&self.call.request.conversation(), partial, style);
@@ -150,7 +151,7 @@ impl Running<'_> {
             continues: true,
             messages: Some(prompt.messages),
             received,
-            splice: Some(Splice::new(text, limits, expect)),
+            splice: Some(Box::new(Splice::new(text, limits, expect))),
             style: Some(style),
         }
     }

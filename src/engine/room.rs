@@ -20,6 +20,8 @@ use crate::policy::plan::{Crowded, Plan, Reason, Step};
 /// What the limiters of the client and of an endpoint have given for one attempt.
 pub(super) type Reservations = [Option<Reserved>; 2];
 type Limiters = [Option<Arc<Limiter>>; 2];
+/// What the limiters have given, and a place among the attempts that run.
+type Through = (Reservations, Option<OwnedSemaphorePermit>);
 
 /// Why no attempt was made.
 pub(super) enum NoRoom {
@@ -114,17 +116,12 @@ impl Running<'_> {
         let since = clock::instant();
         self.stopwatch.begin(Stage::Queue);
         let line = Arc::clone(&self.routes[place].lane.line);
-        let ticket = line.ticket();
-        let mut reserved = reserved;
-        let permit = loop {
-            reserved = self.let_through(place, tokens, &line, ticket, reserved).await?;
-            let permit = self.client.admission.enter(|| self.wait_event(Duration::ZERO, "queue")).await?;
-            if line.pause().is_none() {
-                break permit;
-            }
-            // Asked for meanwhile: back to where it stood.
-            reserved = [None, None];
-        };
+        // A call that was sent back by its provider stands where it stood, before those that came after it.
+        let had = self.routes[place].ticket;
+        let ticket = had.unwrap_or_else(|| line.ticket());
+        self.routes[place].ticket = Some(ticket);
+        let (reserved, permit) =
+            self.let_through(place, tokens, &line, (ticket, had.is_some()), reserved).await?;
         if let Some(engaged) = &mut self.engaged {
             engaged.reserved = reserved;
         }
@@ -138,18 +135,27 @@ impl Running<'_> {
         place: usize,
         mut tokens: f64,
         line: &Arc<Line>,
-        ticket: u64,
+        (ticket, was_in): (u64, bool),
         reserved: Reservations,
-    ) -> Result<Reservations> {
+    ) -> Result<Through> {
         let limiters = self.limiters(&self.routes[place].endpoint);
         if line.is_free() {
             let given = |(limiter, given): (&Option<_>, &Option<_>)| limiter.is_none() || given.is_some();
-            if limiters.iter().zip(&reserved).all(given) {
-                return Ok(reserved);
-            }
-            drop(reserved);
-            if let Some(taken) = take_now(&limiters, tokens) {
-                return Ok(taken);
+            let taken = match limiters.iter().zip(&reserved).all(given) {
+                true => Some(reserved),
+                false => {
+                    drop(reserved);
+                    take(&limiters, tokens, Limiter::try_reserve)
+                }
+            };
+            if let Some(taken) = taken {
+                if let Some(through) = self.find_place(line, &limiters, tokens, taken).await? {
+                    return Ok(through);
+                }
+                // Another route may have room at once; where none has, the plan comes back here.
+                if self.routes.len() > 1 && line.pause().is_none() {
+                    return Err(Error::new(Kind::RateLimit, "the rate limit of the route has no room"));
+                }
             }
         } else {
             drop(reserved);
@@ -157,7 +163,11 @@ impl Running<'_> {
         let mut places = [None, None];
         for (limiter, place) in limiters.iter().zip(&mut places) {
             if let Some(limiter) = limiter {
-                *place = Some(limiter.stand_in_line(tokens)?);
+                match limiter.stand_in_line(tokens) {
+                    // It was let in already.
+                    Err(error) if was_in && error.kind == Kind::QueueFull => {}
+                    stands => *place = Some(stands?),
+                }
             }
         }
         match line.pause() {
@@ -181,10 +191,33 @@ impl Running<'_> {
                 }
                 taken => taken?,
             };
-            if line.pause().is_none() {
-                return Ok(taken);
+            if line.pause().is_none()
+                && let Some(through) = self.find_place(line, &limiters, tokens, taken).await?
+            {
+                return Ok(through);
             }
         }
+    }
+
+    /// A place among those that run. What the calls that wait for one kept of a limit would be sent in one
+    /// burst: it is given back meanwhile. Nothing where the limit has no more of it afterwards, or where the
+    /// provider has asked for a pause.
+    async fn find_place(
+        &self,
+        line: &Line,
+        limiters: &Limiters,
+        tokens: f64,
+        reserved: Reservations,
+    ) -> Result<Option<Through>> {
+        let (reserved, permit) = match self.client.admission.try_enter() {
+            Some(permit) => (Some(reserved), permit),
+            None => {
+                drop(reserved);
+                let permit = self.client.admission.enter(|| self.wait_event(Duration::ZERO, "queue")).await?;
+                (take(limiters, tokens, Limiter::reserve_again), permit)
+            }
+        };
+        Ok(reserved.filter(|_| line.pause().is_none()).map(|reserved| (reserved, permit)))
     }
 
     fn is_too_long(&self, pause: &Pause) -> bool {
@@ -239,11 +272,15 @@ impl Running<'_> {
     }
 }
 
-fn take_now(limiters: &Limiters, tokens: f64) -> Option<Reservations> {
+fn take(
+    limiters: &Limiters,
+    tokens: f64,
+    from: impl Fn(&Arc<Limiter>, f64) -> Option<Reserved>,
+) -> Option<Reservations> {
     let mut taken = [None, None];
     for (limiter, taken) in limiters.iter().zip(&mut taken) {
         if let Some(limiter) = limiter {
-            *taken = Some(limiter.try_reserve(tokens)?);
+            *taken = Some(from(limiter, tokens)?);
         }
     }
     Some(taken)

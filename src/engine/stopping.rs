@@ -22,7 +22,13 @@ impl Running<'_> {
             (Stop::NoBudget, Some(last)) if self.committed => {
                 interrupted(last, "the retry budget is used up")
             }
-            (Stop::WaitTooLong(wait), Some(last)) if last.retry_after == Some(wait) => last,
+            (Stop::WaitTooLong(wait), Some(mut last)) if last.retry_after == Some(wait) => {
+                if wait <= self.call.options.retry.max_retry_after {
+                    last.message.push_str("; the deadline leaves no time for the wait that it asks for");
+                    self.stopwatch.explain(&mut last, &self.attempts);
+                }
+                last
+            }
             (Stop::WaitTooLong(_), last) => {
                 let pauses = self.routes.iter().filter_map(|route| route.lane.line.pause());
                 match pauses.min_by_key(|pause| pause.left) {

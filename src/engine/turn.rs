@@ -1,5 +1,6 @@
 //! One turn of the loop: a breaker's permit, admission, an attempt, and its record.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -290,14 +291,17 @@ impl<'a> Running<'a> {
         let choices = self.call.request.choices();
         let peek =
             (peeks && !whole).then_some(Peek { dialect, choices, hold_tool_calls: options.hold_tool_calls });
-        let open = async move {
-            let opened = opening.open(transport, send).await?;
-            match peek {
-                None => Ok(opened),
-                Some(peek) => opened.peek(peek, head.update(|head| head.request_id.clone())).await,
-            }
-        };
         let beginning = async move {
+            // What is pinned, and what is boxed because it is rare, takes no room a second time.
+            let open = pin!(async move {
+                let opened = opening.open(transport, send).await?;
+                match peek {
+                    None => Ok(opened),
+                    Some(peek) => {
+                        opened.peek(peek, head.update(|head| head.request_id.clone())).boxed().await
+                    }
+                }
+            });
             let result = match limit {
                 None => open.await,
                 Some(limit) => timeout_at(started + limit, open)
@@ -384,15 +388,18 @@ impl<'a> Running<'a> {
                     peeks: false,
                     reader: chat::Reader::default(),
                 };
-                let read = attempt.read(opened);
-                let result = match options.attempt_timeout {
-                    None => read.await,
-                    Some(limit) => match timeout_at(started + limit, read).await {
-                        Ok(result) => result,
-                        // Only its usage was waited for.
-                        Err(_) if attempt.delivery.progress.complete => Ok(()),
-                        Err(_) => Err(Error::timeout(Phase::Attempt, limit)),
-                    },
+                let read = {
+                    let read = pin!(attempt.read(opened));
+                    match options.attempt_timeout {
+                        None => Ok(read.await),
+                        Some(limit) => timeout_at(started + limit, read).await.map_err(|_| limit),
+                    }
+                };
+                let result = match read {
+                    Ok(result) => result,
+                    // Only its usage was waited for.
+                    Err(_) if attempt.delivery.progress.complete => Ok(()),
+                    Err(limit) => Err(Error::timeout(Phase::Attempt, limit)),
                 };
                 let seam = attempt.delivery.splice.as_ref().and_then(|splice| splice.seam());
                 (result.map_err(|error| without_key(error, endpoint, own)), seam)

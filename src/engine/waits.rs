@@ -3,28 +3,34 @@
 
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use futures::task::{ArcWake, AtomicWaker, waker};
+use futures::task::{ArcWake, waker};
 use tokio::time::{Instant, Sleep};
 
 use super::clock;
 use super::test_clock::followed;
 
 /// Runs `work` until it is done or `frame` is, which then goes first. The frame is polled only when it
-/// has woken us: polling it (two cancellation tokens, a timer) takes locks that all calls share.
+/// has woken us: polling it (two cancellation tokens, a timer) takes locks that all calls share. Both are
+/// best handed on pinned (`pin!`): a future that is moved into another one takes its room twice.
 pub async fn within<T>(frame: impl Future<Output = T>, work: impl Future<Output = T>) -> T {
-    let bell = Arc::new(Bell { rung: AtomicBool::new(true), task: AtomicWaker::new() });
+    let bell = Arc::new(Bell { rung: AtomicBool::new(true), task: Mutex::default() });
     let ring = waker(Arc::clone(&bell));
     let (mut frame, mut work) = (pin!(frame), pin!(work));
+    let mut known: Option<Waker> = None;
     poll_fn(|context| {
-        // Before the look at the bell: a ring between the two wakes this task again.
-        bell.task.register(context.waker());
-        if bell.rung.swap(false, Ordering::AcqRel)
+        if known.as_ref().is_none_or(|waker| !waker.will_wake(context.waker())) {
+            known = Some(context.waker().clone());
+            // Before the look at the bell: a ring between the two wakes this task again.
+            bell.task().clone_from(&known);
+        }
+        if bell.rung.load(Ordering::Acquire)
+            && bell.rung.swap(false, Ordering::AcqRel)
             && let Poll::Ready(over) = frame.as_mut().poll(&mut Context::from_waker(&ring))
         {
             return Poll::Ready(over);
@@ -36,13 +42,22 @@ pub async fn within<T>(frame: impl Future<Output = T>, work: impl Future<Output 
 
 struct Bell {
     rung: AtomicBool,
-    task: AtomicWaker,
+    /// Whom it wakes, for as long as it rings.
+    task: Mutex<Option<Waker>>,
+}
+
+impl Bell {
+    fn task(&self) -> MutexGuard<'_, Option<Waker>> {
+        self.task.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl ArcWake for Bell {
     fn wake_by_ref(bell: &Arc<Self>) {
         bell.rung.store(true, Ordering::Release);
-        bell.task.wake();
+        if let Some(task) = &*bell.task() {
+            task.wake_by_ref();
+        }
     }
 }
 

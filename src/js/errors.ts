@@ -40,7 +40,10 @@ class TimeoutError extends HolySheepError {
 }
 class ConnectionError extends HolySheepError {}
 class CircuitOpenError extends HolySheepError {}
-class StreamInterruptedError extends HolySheepError {}
+class StreamInterruptedError extends HolySheepError {
+  declare readonly partial: string
+  declare readonly snapshot: Snapshot
+}
 class MalformedResponseError extends HolySheepError {}
 class RetriesExhaustedError extends HolySheepError {}
 class QueueFullError extends HolySheepError {}

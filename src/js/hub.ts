@@ -336,6 +336,9 @@ function take() {
   more = shared[1] === 1
   let position = 0
   let owned = 0
+  /** Whose the record before was; no call is number 0. */
+  let id = 0
+  let call: InFlight | undefined
   for (let at = HEADER; at < end; at += WORDS) {
     let kind = shared[at + 1] as number
     let piece: string
@@ -347,7 +350,12 @@ function take() {
       position += shared[at + 2] as number
       piece = text.substring(from, position)
     }
-    calls.get(shared[at] as number)?.add(kind, piece)
+    // Pieces that came together lie together.
+    if (shared[at] !== id) {
+      id = shared[at] as number
+      call = calls.get(id)
+    }
+    call?.add(kind, piece)
   }
   if (owned > 0) own.length = 0
 }

@@ -25,7 +25,13 @@ pub struct Identity {
 pub struct ToolCall {
     pub id: String,
     pub name: String,
+    /// Of a call of `type: "custom"`, its input.
     pub arguments: String,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub custom: bool,
+    /// What else the provider says of it.
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    pub extra: Map<String, Value>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -39,6 +45,9 @@ pub struct Choice {
     /// `logprobs.content` and `logprobs.refusal`, joined over the chunks.
     pub logprobs: Option<Map<String, Value>>,
     pub finish_reason: Option<String>,
+    /// What else the provider says of the choice, and of its message.
+    pub extra: Map<String, Value>,
+    pub message: Map<String, Value>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -46,6 +55,8 @@ pub struct Journal {
     pub identity: Identity,
     choices: Vec<Choice>,
     pub usage: Option<Value>,
+    /// What else the provider says of the answer: of each field the last word.
+    pub extra: Map<String, Value>,
 }
 
 /// More choices than a request may ask for, and more tool calls than any model makes at once.
@@ -95,8 +106,13 @@ impl Journal {
             "created": self.identity.created.unwrap_or_default(),
             "model": self.identity.model.as_deref().unwrap_or_default(),
         });
-        if let Some(fingerprint) = &self.identity.system_fingerprint {
-            chunk["system_fingerprint"] = json!(fingerprint);
+        for (name, value) in [
+            ("service_tier", &self.identity.service_tier),
+            ("system_fingerprint", &self.identity.system_fingerprint),
+        ] {
+            if let Some(value) = value {
+                chunk[name] = json!(value);
+            }
         }
         chunk["choices"] =
             json!([{ "index": index, "delta": delta, "logprobs": null, "finish_reason": finish_reason }]);
@@ -132,11 +148,32 @@ impl Journal {
                 answer.insert(name.into(), json!(value));
             }
         }
+        fill(&mut answer, &self.extra);
         Value::Object(answer)
     }
 }
 
+/// Adds what is not there.
+fn fill(fields: &mut Map<String, Value>, extra: &Map<String, Value>) {
+    for (name, value) in extra {
+        fields.entry(name.as_str()).or_insert_with(|| value.clone());
+    }
+}
+
 impl Choice {
+    /// The index of the tool call that a delta belongs to. Where the provider sends none, another id is
+    /// another call, and no id goes on with the last one.
+    pub fn tool_call_index(&self, given: Option<u32>, id: Option<&str>) -> u32 {
+        let calls = &self.tool_calls;
+        let last = calls.len().saturating_sub(1);
+        let place = match (given, id.filter(|id| !id.is_empty())) {
+            (Some(index), _) => return index,
+            (None, Some(id)) => calls.iter().position(|call| call.id == id).unwrap_or(calls.len()),
+            (None, None) => last,
+        };
+        place as u32
+    }
+
     /// The tool call with this index in the answer; calls come in the order of their indexes.
     pub fn tool_call(&mut self, index: u32) -> Option<&mut ToolCall> {
         let index = index as usize;
@@ -155,11 +192,13 @@ impl Choice {
     pub fn settle_tool_calls(&mut self, strict: bool) -> std::result::Result<(), String> {
         self.tool_calls.retain(|call| *call != ToolCall::default());
         for call in &mut self.tool_calls {
-            if call.arguments.trim_ascii().is_empty() {
+            if call.arguments.trim_ascii().is_empty() && !call.custom {
                 call.arguments = "{}".to_owned();
             }
         }
-        let parses = |call: &ToolCall| serde_json::from_str::<serde::de::IgnoredAny>(&call.arguments).is_ok();
+        let parses = |call: &ToolCall| {
+            call.custom || serde_json::from_str::<serde::de::IgnoredAny>(&call.arguments).is_ok()
+        };
         if !strict {
             self.tool_calls.retain(parses);
             return Ok(());
@@ -203,42 +242,47 @@ impl Choice {
         if let Some(call) = &self.function_call {
             message.insert("function_call".into(), json!({ "name": call.name, "arguments": call.arguments }));
         }
-        json!({
-            "index": index,
-            "message": message,
-            "logprobs": self.logprobs,
-            "finish_reason": self.finish_reason,
-        })
+        fill(&mut message, &self.message);
+        let mut choice = Map::new();
+        choice.insert("index".into(), json!(index));
+        choice.insert("message".into(), message.into());
+        choice.insert("logprobs".into(), json!(self.logprobs));
+        choice.insert("finish_reason".into(), json!(self.finish_reason));
+        fill(&mut choice, &self.extra);
+        choice.into()
     }
 
     /// The tool calls in the shape of a chunk, each whole.
     pub fn tool_call_deltas(&self) -> Value {
-        self.tool_calls
-            .iter()
-            .enumerate()
-            .map(|(index, call)| {
-                json!({
-                    "index": index,
-                    "id": call.id,
-                    "type": "function",
-                    "function": { "name": call.name, "arguments": call.arguments },
-                })
-            })
-            .collect()
+        let call = |(index, call): (usize, &ToolCall)| {
+            let mut delta = Map::new();
+            delta.insert("index".into(), json!(index));
+            delta.extend(call.value());
+            Value::Object(delta)
+        };
+        self.tool_calls.iter().enumerate().map(call).collect()
     }
 
     /// The tool calls in the shape of an answer in one piece.
     pub fn tool_calls(&self) -> Value {
-        self.tool_calls
-            .iter()
-            .map(|call| {
-                json!({
-                    "id": call.id,
-                    "type": "function",
-                    "function": { "name": call.name, "arguments": call.arguments },
-                })
-            })
-            .collect()
+        self.tool_calls.iter().map(|call| Value::Object(call.value())).collect()
+    }
+}
+
+impl ToolCall {
+    fn value(&self) -> Map<String, Value> {
+        let Self { id, name, arguments, .. } = self;
+        let mut call = Map::new();
+        call.insert("id".into(), json!(id));
+        if self.custom {
+            call.insert("type".into(), json!("custom"));
+            call.insert("custom".into(), json!({ "name": name, "input": arguments }));
+        } else {
+            call.insert("type".into(), json!("function"));
+            call.insert("function".into(), json!({ "name": name, "arguments": arguments }));
+        }
+        fill(&mut call, &self.extra);
+        call
     }
 }
 

@@ -144,7 +144,13 @@ impl Transport for Http {
                 Err(error) => {
                     let mut error = translate(error, connect_timeout, &address, encrypted);
                     if let Some(proxy) = proxy {
-                        error.message = format!("{} (through the proxy {proxy})", error.message);
+                        error.message = match error.kind {
+                            // Nobody else was connected to from here.
+                            Kind::Connection(Connection::Refused) => {
+                                format!("connection refused by the proxy {proxy} (on the way to {address})")
+                            }
+                            _ => format!("{} (through the proxy {proxy})", error.message),
+                        };
                     } else if encrypted
                         && error.kind == Kind::Timeout(Phase::Connect)
                         && handshake::accepts(&address, connect_timeout).await

@@ -9,6 +9,7 @@ use std::fmt;
 use serde::Deserialize;
 use serde::de::{self, Deserializer, IgnoredAny, SeqAccess, Visitor};
 use serde_json::value::RawValue;
+use serde_json::{Map, Value, json};
 
 use super::template::Template;
 use crate::error::{Error, Kind, Result, cut};
@@ -89,6 +90,9 @@ pub struct Chunk<'a> {
     pub error: Option<&'a RawValue>,
     #[serde(default)]
     pub object: Option<Text<'a>>,
+    /// It differs from the chunk before in nothing but its text.
+    #[serde(skip)]
+    pub repeats: bool,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -132,12 +136,29 @@ fn or_zero<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<u3
 
 #[derive(Debug, Default, Deserialize)]
 pub struct ToolCall<'a> {
-    #[serde(default, deserialize_with = "or_zero")]
-    pub index: u32,
+    /// Some send none.
+    #[serde(default)]
+    pub index: Option<u32>,
     #[serde(borrow, default)]
     pub id: Option<Text<'a>>,
     #[serde(borrow, default)]
+    pub r#type: Option<Text<'a>>,
+    #[serde(borrow, default)]
     pub function: Option<Function<'a>>,
+    /// What stands in for `function` in a call of `type: "custom"`.
+    #[serde(borrow, default)]
+    pub custom: Option<Custom<'a>>,
+    /// What else it says: Gemini's `extra_content` has to be sent back with the call.
+    #[serde(flatten)]
+    pub extra: Map<String, Value>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+pub struct Custom<'a> {
+    #[serde(borrow, default)]
+    pub name: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    pub input: Option<Text<'a>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -149,21 +170,43 @@ pub struct Function<'a> {
 }
 
 impl ToolCall<'_> {
-    /// The delta as JSON.
-    pub fn value(&self) -> serde_json::Value {
+    /// It is no call of a function, but one of text in the model's own form.
+    pub fn is_custom(&self) -> bool {
+        self.custom.is_some() || self.r#type.as_ref().is_some_and(|kind| kind.0 == "custom")
+    }
+
+    /// What it says of the name, and of the arguments or the input.
+    pub fn said(&self) -> (Option<&str>, Option<&str>) {
+        let (name, arguments) = match (&self.function, &self.custom) {
+            (_, Some(custom)) => (&custom.name, &custom.input),
+            (Some(function), _) => (&function.name, &function.arguments),
+            _ => return (None, None),
+        };
+        (name.as_ref().map(|text| &*text.0), arguments.as_ref().map(|text| &*text.0))
+    }
+
+    /// The delta as JSON, of the call at this index.
+    pub fn value(&self, index: u32) -> Value {
         let text = |text: &Option<Text<'_>>| text.as_ref().map(|text| text.0.to_string());
-        let mut value = serde_json::json!({ "index": self.index });
+        let mut value = json!({ "index": index });
         if let Some(id) = text(&self.id) {
             value["id"] = id.into();
-            value["type"] = "function".into();
+            value["type"] = json!(if self.is_custom() { "custom" } else { "function" });
         }
-        if let Some(function) = &self.function {
-            value["function"] = serde_json::json!({});
-            for (name, part) in [("name", text(&function.name)), ("arguments", text(&function.arguments))] {
-                if let Some(part) = part {
-                    value["function"][name] = part.into();
-                }
+        let (of, parts) = match (&self.function, &self.custom) {
+            (_, Some(custom)) => ("custom", [("name", &custom.name), ("input", &custom.input)]),
+            (Some(function), _) => {
+                ("function", [("name", &function.name), ("arguments", &function.arguments)])
             }
+            _ => ("", [("", &None), ("", &None)]),
+        };
+        for (name, part) in parts {
+            if let Some(part) = text(part) {
+                value[of][name] = part.into();
+            }
+        }
+        for (name, more) in &self.extra {
+            value[name] = more.clone();
         }
         value
     }
@@ -189,7 +232,7 @@ pub enum Read<'a> {
     /// `[DONE]`.
     Done,
     /// An error inside the stream, as JSON, or as the bare text of an `event: error`.
-    Error(serde_json::Value),
+    Error(Value),
     /// JSON that is no part of an answer (a provider's own event): skipped.
     Other,
 }

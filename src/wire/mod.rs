@@ -3,6 +3,7 @@
 pub mod chat;
 mod chat_request;
 pub mod dialect;
+pub mod extras;
 pub mod limits;
 pub mod messages;
 pub mod prometheus;

@@ -80,6 +80,7 @@ impl Template {
                 ..Choice::default()
             }]),
             object: text(&shape.object),
+            repeats: true,
             ..Chunk::default()
         })
     }
@@ -106,7 +107,8 @@ impl Template {
 }
 
 fn shape(data: &str, chunk: &Chunk<'_>) -> Option<(Shape, Range<usize>)> {
-    let Chunk { id, created, model, system_fingerprint, service_tier, choices, usage, error, object } = chunk;
+    let Chunk { id, created, model, system_fingerprint, service_tier, choices, usage, error, object, .. } =
+        chunk;
     let [choice] = choices.as_deref()? else { return None };
     let Choice { index, delta, finish_reason, logprobs } = choice;
     let Delta { content, reasoning_content, reasoning, refusal, tool_calls, function_call } =

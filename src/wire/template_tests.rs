@@ -55,6 +55,8 @@ fn stream() -> impl Strategy<Value = Vec<String>> {
 
 fn shown(read: crate::error::Result<Read<'_>>) -> String {
     match read {
+        // How it was read may differ: nothing else.
+        Ok(Read::Chunk(chunk)) => format!("{:?}", Chunk { repeats: false, ..chunk }),
         Ok(read) => format!("{read:?}"),
         Err(error) => format!("{:?} {}", error.kind, error.message),
     }

@@ -34,7 +34,7 @@ export type SmartStreamOutcome =
  * requests carry `session_id` unless `sessionField` is false.
  */
 export class ResilientStreamingClient extends HolySheepStreamingClient {
-  constructor(apiKey: string, options?: number | ClientOptions)
+  constructor(apiKey: string | undefined, options?: number | ClientOptions)
   constructor(options?: ClientOptions)
   /** The id of the last chunk of the call that last received something; `null` before. */
   lastReceivedId: string | null

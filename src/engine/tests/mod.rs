@@ -6,6 +6,7 @@ mod cost;
 mod deadlines;
 mod decisions;
 mod dialects;
+mod extras;
 mod fallbacks;
 mod health;
 mod hedging;

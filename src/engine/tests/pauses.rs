@@ -201,3 +201,26 @@ async fn an_endpoint_that_limits_without_a_time_comes_last_for_a_second() {
     }
     assert_eq!(scene.went_to(), "abba");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_is_sent_back_goes_before_those_that_came_after_it() {
+    let mut script = vec![answer(&["a"]); 7];
+    script[1] = limited(1);
+    let options = json!({ "rateLimit": { "capacity": 3, "refillRate": 1 } });
+    let scene = Scene::new(options, script);
+    join_all((0..6).map(|user| scene.ask(named(user, user)))).await;
+    assert_eq!(users(&scene), [0, 1, 2, 1, 3, 4, 5]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pause_that_the_deadline_leaves_no_time_for_is_told_with_what_the_time_went_into() {
+    let scene = Scene::new(json!({}), vec![limited(30).head_after(100)]);
+    let hurried = scene.call_with(json!({ "totalTimeoutMs": 20_000 })).await;
+    let error = hurried.error();
+    assert_eq!((error.kind, error.retry_after.unwrap().as_secs(), hurried.at), (Kind::RateLimit, 30, 100));
+    assert!(error.message.contains("; the deadline leaves no time for the wait that it asks for"), "{error}");
+    assert_eq!(error.spent.map(|spent| spent.attempt_ms), Some(100));
+    let scene = Scene::new(json!({}), vec![limited(3_600)]);
+    let ended = scene.call_with(json!({ "totalTimeoutMs": 20_000 })).await;
+    assert!(!ended.error().message.contains("deadline"), "it is longer than any call waits");
+}

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::provider::{Reply, answer, unavailable};
+use super::provider::{Reply, answer, refusal, unavailable};
 use super::support::{Ask, Scene};
 use crate::error::Kind;
 
@@ -106,4 +106,52 @@ async fn a_cap_that_is_too_small_for_one_model_lets_a_cheaper_one_answer() {
     let scene = Scene::new(options, vec![answer(&["a"])]);
     let ended = scene.ask(long()).await;
     assert_eq!(ended.answer().model, "cheap");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_waits_for_a_place_keeps_nothing_of_the_limit_that_would_be_sent_in_one_burst() {
+    let slow = answer(&["a"]).head_after(10_000);
+    let mut script = vec![answer(&["a"]); 8];
+    script[..2].fill(slow);
+    let limit = json!({ "capacity": 2, "refillRate": 1 });
+    let scene = Scene::new(json!({ "maxConcurrent": 2, "rateLimit": limit }), script);
+    let ended = futures::future::join_all((0..8).map(|_| scene.call())).await;
+    assert!(ended.iter().all(|ended| ended.text() == "a"));
+    let seconds: Vec<u64> = scene.times().iter().map(|ms| ms / 1_000).collect();
+    assert_eq!(seconds, [0, 0, 10, 10, 11, 12, 13, 14]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_queue_that_has_filled_up_does_not_turn_away_a_call_that_was_let_in() {
+    let slow = answer(&["a"]).head_after(1_000);
+    let limit = json!({ "capacity": 1, "refillRate": 1, "maxQueue": 1 });
+    let scene = Scene::new(json!({ "maxConcurrent": 1, "rateLimit": limit }), vec![slow; 4]);
+    let call = |after| scene.ask(Ask { after, ..Ask::default() });
+    // The second is in both queues before the others come.
+    let ended = futures::future::join_all([call(0), call(10), call(1_500), call(1_600)]).await;
+    let refused = ended.iter().filter(|ended| ended.result.is_err()).count();
+    assert_eq!((ended[0].text(), ended[1].text(), refused), ("a", "a", 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_goes_back_to_the_line_for_a_pause_gives_back_what_it_had() {
+    let refused = refusal(429, "rate_limit_exceeded", "no").header("retry-after", 5).head_after(1_000);
+    let limit = json!({ "capacity": 2, "refillRate": 0.01 });
+    let options = json!({ "maxConcurrent": 1, "maxRetries": 0, "rateLimit": limit });
+    let scene = Scene::new(options, vec![refused, answer(&["a"])]);
+    let (first, second) = futures::join!(scene.call(), scene.ask(Ask { after: 10, ..Ask::default() }));
+    assert_eq!((first.error().kind, second.text(), second.at), (Kind::RateLimit, "a", 6_000));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_whose_limit_is_spent_when_its_place_comes_goes_to_a_route_with_room() {
+    let limit = json!({ "capacity": 1, "refillRate": 0.01 });
+    let script = vec![answer(&["a"]).head_after(100)];
+    let options = json!({ "maxConcurrent": 1 });
+    let scene = scene(
+        options,
+        vec![("a", limit.clone(), script), ("b", limit, vec![answer(&["b"]).head_after(100)])],
+    );
+    let (first, second) = futures::join!(scene.call(), scene.call());
+    assert_eq!((first.text(), second.text(), second.at), ("a", "b", 200));
 }

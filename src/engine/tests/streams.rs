@@ -229,3 +229,11 @@ async fn reasoning_is_read_under_both_of_its_names_even_when_one_is_empty() {
     let ended = Scene::new(json!({}), vec![reply]).call().await;
     assert_eq!(ended.answer().journal.first().reasoning, "hm");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_is_open_takes_little_room() {
+    // A thousand may be open at once: what one of them moves about by value, or holds for a rare case, counts
+    // a thousand times.
+    let room = Scene::new(json!({}), vec![]).room_of_a_call();
+    assert!(room < 7 * 1024, "{room} bytes");
+}

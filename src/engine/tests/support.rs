@@ -220,8 +220,25 @@ impl Scene {
         options.single = single;
         options.prompt_tokens =
             tokens.map(|tokens| serde_json::from_value(tokens).unwrap()).unwrap_or_default();
-        let result = self.client.run(Call::new(request, options, ask.resumes), &*sink, &ask.cancel).await;
+        let result = self.client.run(&Call::new(request, options, ask.resumes), &*sink, &ask.cancel).await;
         Ended { at: self.now(), result, sink }
+    }
+
+    /// The size in bytes of what runs a plain call.
+    pub fn room_of_a_call(&self) -> usize {
+        let ask = Ask::default();
+        let request = ChatRequest::parse_as(ask.dialect, &ask.request.to_string()).unwrap();
+        let call = Call::new(request, self.client.config().call.clone(), None);
+        let sink = Recorder {
+            wants: ask.wants,
+            began: self.fake.began,
+            slow: ask.slow,
+            owed: Mutex::new(ask.paused),
+            pieces: Mutex::default(),
+            complete: Mutex::default(),
+            events: Mutex::default(),
+        };
+        size_of_val(&self.client.run(&call, &sink, &ask.cancel))
     }
 
     /// A plain call for text.

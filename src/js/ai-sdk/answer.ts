@@ -1,5 +1,6 @@
 /** What the engine answers, in the AI SDK's words. */
 import type {
+  JSONObject,
   LanguageModelV4Content,
   LanguageModelV4FinishReason,
   LanguageModelV4ResponseMetadata,
@@ -71,8 +72,17 @@ export function contentOf(message: ChatCompletion['choices'][number]['message'])
   if (reasoning) content.push({ type: 'reasoning', text: reasoning })
   const text = `${message.content ?? ''}${message.refusal ?? ''}`
   if (text !== '') content.push({ type: 'text', text })
-  for (const { id, function: called } of calls ?? []) {
-    content.push({ type: 'tool-call', toolCallId: id, toolName: called.name, input: called.arguments })
+  for (const call of calls ?? []) {
+    // A custom tool is none that the AI SDK could have asked for.
+    if (!call.function) continue
+    const { name: toolName, arguments: input } = call.function
+    content.push({ type: 'tool-call', toolCallId: call.id, toolName, input, ...extraOf(call.extra_content) })
   }
   return content
+}
+
+/** What a provider wants to have back with a tool call (Gemini's thought signature): it goes along with it. */
+export function extraOf(extra_content: unknown): { providerMetadata?: SharedV4ProviderMetadata } {
+  if (typeof extra_content !== 'object' || extra_content === null) return {}
+  return { providerMetadata: { holysheep: { extra_content: extra_content as JSONObject } } }
 }

@@ -1,7 +1,7 @@
 /** Chunks as parts of the AI SDK's stream. Pure: one chunk in, its parts out. */
 import type { LanguageModelV4StreamPart } from '@ai-sdk/provider'
 import type { ChatCompletionChunk } from '../../../index'
-import { finishReasonOf, responseOf } from './answer'
+import { extraOf, finishReasonOf, responseOf } from './answer'
 
 type Delta = ChatCompletionChunk['choices'][number]['delta'] & { reasoning?: string | null }
 
@@ -9,6 +9,7 @@ interface Call {
   id: string
   name: string
   input: string
+  extra?: unknown
 }
 
 export class Parts {
@@ -75,6 +76,7 @@ export class Parts {
       this.#call = { index, id: id || `call_${index}`, name, input: '' }
       this.out({ type: 'tool-input-start', id: this.#call.id, toolName: name })
     }
+    this.#call.extra ??= given.extra_content
     const delta = called?.arguments ?? ''
     if (delta === '') return
     this.#call.input += delta
@@ -84,9 +86,10 @@ export class Parts {
   /** The call that was under way is whole. */
   #whole() {
     if (!this.#call) return
-    const { id, name, input } = this.#call
+    const { id, name, input, extra } = this.#call
     this.#call = undefined
     this.out({ type: 'tool-input-end', id })
-    this.out({ type: 'tool-call', toolCallId: id, toolName: name, input: input.trim() === '' ? '{}' : input })
+    const whole = input.trim() === '' ? '{}' : input
+    this.out({ type: 'tool-call', toolCallId: id, toolName: name, input: whole, ...extraOf(extra) })
   }
 }

@@ -36,7 +36,13 @@ function assistant({ content }: Turn<'assistant'>): Message {
     else if (part.type === 'reasoning') reasoning += part.text
     else if (part.type === 'tool-call') {
       const json = typeof part.input === 'string' && isJson(part.input) ? part.input : JSON.stringify(part.input ?? {})
-      calls.push({ id: part.toolCallId, type: 'function', function: { name: part.toolName, arguments: json } })
+      const extra_content = part.providerOptions?.holysheep?.extra_content
+      calls.push({
+        id: part.toolCallId,
+        type: 'function',
+        function: { name: part.toolName, arguments: json },
+        ...(extra_content !== undefined && { extra_content }),
+      })
     }
   }
   return {

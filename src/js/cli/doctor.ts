@@ -11,7 +11,8 @@ export const HELP = `holysheep doctor [options]   looks at what a call needs: ad
   -e, --endpoint URL   a base URL up to and including /v1, or a host; by default HOLYSHEEP_BASE_URL or HolySheep's own
       --json           one JSON object: {"ok", "checks": [{"name", "ok", "detail", "remedy"}]}
 
-  The key is read from HOLYSHEEP_API_KEY and never shown. One request is sent: GET /models.
+  The key is read from HOLYSHEEP_API_KEY and never shown. What is sent is GET /models, and a HEAD without
+  the key for the clock.
   Exit code: 0 where all is well, 1 where something is not, 2 for a wrong option.
 `
 
@@ -140,7 +141,16 @@ async function endpoint(client: Client.HolySheepStreamingClient, url: string): P
   if (!health) return { name, ok: false, detail: `${url}: not known` }
   const { healthy, status, latencyMs, code, error } = health
   const how = `${url}: ${status === undefined ? 'not reached' : `HTTP ${status}`} after ${latencyMs} ms`
-  if (healthy) return { name, ok: true, detail: how }
+  if (healthy) {
+    // Any web server says 200: an API says which models it has.
+    const wrong = await client.models().then(
+      () => undefined,
+      (error) => (error.code === 'MALFORMED_RESPONSE' ? error : undefined),
+    )
+    if (!wrong) return { name, ok: true, detail: how }
+    const { message, remedy } = explain(wrong, { ...REMEDIES, ...PROBED })
+    return { name, ok: false, detail: `${how}: ${message}`, remedy }
+  }
   const { message, remedy } = explain(Object.assign(new Error(error), { code }), { ...REMEDIES, ...PROBED })
   return { name, ok: false, detail: `${how}: ${code}: ${message}`, remedy }
 }

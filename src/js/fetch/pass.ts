@@ -7,7 +7,7 @@ import { defined } from '../systems/shared'
 import type { Target } from './request'
 
 /** POSTs that change nothing at the provider. */
-const IDEMPOTENT = ['/embeddings', '/moderations']
+const IDEMPOTENT = ['/embeddings', '/moderations', '/messages/count_tokens', '/responses/input_tokens']
 
 /** No money is left: waiting does not help. As the engine reads it in a 429. */
 const NO_MONEY = /"(?:insufficient_quota|billing_hard_limit_reached)"/
