@@ -141,6 +141,14 @@ for (const [index, [, program]] of [...GUIDE.matchAll(/^```js\n([\s\S]*?)^```$/g
     const args = ['--input-type=module', '-e', program]
     const { url } = await start(t, process.execPath, args, { cwd: join(APPS, 'express'), env })
     assert.equal((await read(await post(url, { messages: MESSAGES }))).text, 'Xin chào 🐑')
+    const plain = await fetch(`${url}/chat`, { method: 'POST', body: 'no JSON' })
+    for (const response of [
+      plain,
+      ...(await Promise.all([{ messages: 'x' }, {}, '{"mess'].map((body) => post(url, body)))),
+    ]) {
+      assert.equal(response.status, 400)
+      assert.equal((await response.json()).error.type, 'invalid_request_error')
+    }
   })
 }
 

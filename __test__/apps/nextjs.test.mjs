@@ -84,7 +84,7 @@ async function seen(index) {
 
 /** Chooses a fault in the panel, and waits until the server knows. */
 async function choose(name, fault) {
-  await page.getByText(name, { exact: true }).click()
+  await page.locator('#panel').getByText(name, { exact: true }).click()
   await until(async () => (await api('status')).fault === fault, `the fault ${fault}`)
 }
 async function ask(text = 'Hi') {
@@ -95,15 +95,18 @@ const answer = () => page.locator('.answer').last()
 const text = () => answer().locator('.text')
 const written = () => page.getByRole('button', { name: 'Stop' }).waitFor({ state: 'detached', timeout: 30_000 })
 
-/** Every text that the answer has on its way. */
-async function watch() {
-  await page.evaluate(() => {
+/** What the panel tells of the last question. */
+const lines = async () => (await api('status')).courses[0].happenings.map(({ text }) => text)
+
+/** Every text that the answer has on its way, or a part of it. */
+async function watch(part = '.text') {
+  await page.evaluate((part) => {
     globalThis.texts = []
     new MutationObserver(() => {
-      const now = [...document.querySelectorAll('.answer .text')].at(-1)?.textContent ?? ''
+      const now = [...document.querySelectorAll(`.answer ${part}`)].at(-1)?.textContent ?? ''
       if (now !== globalThis.texts.at(-1)) globalThis.texts.push(now)
     }).observe(document.body, { subtree: true, childList: true, characterData: true })
-  })
+  }, part)
   return () => page.evaluate(() => globalThis.texts)
 }
 
@@ -130,7 +133,15 @@ describe('the page', () => {
     for (const step of steps) assert.ok(steps.at(-1).startsWith(step), step)
     await answer().getByText('was mended').waitFor()
     assert.equal((await seen(0))[0].endedBy, 'cut')
-    await page.locator('.log').getByText('Broke off after').first().waitFor()
+    assert.deepEqual(await lines(), [
+      'Main is asked',
+      'Main answers',
+      'Main loses the connection',
+      '305 characters are there; only the rest is needed',
+      'Spare is asked for the rest',
+      'Spare answers',
+      'The answer is complete',
+    ])
     assert.deepEqual(problems, [])
   })
 
@@ -145,6 +156,7 @@ describe('the page', () => {
     await page.waitForTimeout(200)
     assert.equal(await text().textContent(), kept)
     assert.equal((await api('status')).counters.inFlight, 0)
+    await until(async () => (await lines()).at(-1) === 'Stopped by the reader', 'the line of the panel')
     assert.deepEqual(problems, [])
   })
 
@@ -162,14 +174,14 @@ describe('the page', () => {
     assert.deepEqual(problems, [])
   })
 
-  test('shows how another provider takes over in an outage, and how the breaker opens', async () => {
+  test('shows how another provider takes over in an outage, and how the breaker lets the first rest', async () => {
     await choose('Outage', 'outage')
     for (let round = 1; round <= 3; round++) {
       await ask(`Question ${round}`)
       await text().waitFor()
       if (round < 3) await page.getByRole('button', { name: 'Stop' }).click()
     }
-    await page.locator('.endpoints li').filter({ hasText: 'Main' }).getByText('breaker open').waitFor()
+    await page.locator('.endpoints li').filter({ hasText: 'Main' }).getByText('resting').waitFor()
     await written()
     await answer().getByText('Answered by Spare').waitFor()
     assert.match(await text().textContent(), ANSWER)
@@ -179,10 +191,18 @@ describe('the page', () => {
 
   test('tells in its own words that nobody answers, and goes on when somebody does', async () => {
     await choose('All down', 'all-down')
+    const waits = await watch('.thinking span')
     await ask()
     const notice = answer().getByRole('alert')
     await notice.waitFor({ timeout: 30_000 })
-    assert.match(await notice.textContent(), /^(No provider can answer|The answer could not)/)
+    assert.match(await notice.textContent(), /^No provider can answer/)
+    assert.ok((await waits()).some((text) => /^Trying again in \d s …$/.test(text)))
+    const told = await lines()
+    assert.match(told.at(-1), /^Given up/)
+    // A breaker that opens is told after the failure that it opens for.
+    for (const [index, line] of told.entries()) {
+      if (line.endsWith('it rests')) assert.match(told[index - 1], /fails with status 503$/)
+    }
     assert.ok((await api('status')).counters.retries > 0)
     await choose('Healthy', 'none')
     // The breakers let a request through when their time has come.
@@ -207,7 +227,11 @@ describe('the page', () => {
       await ask('a'.repeat(300))
       await text().waitFor()
       const provider = page.getByRole('button', { name: 'Provider' })
-      if (await provider.isVisible()) await provider.click()
+      if (await provider.isVisible()) {
+        const { x, width: own } = await provider.boundingBox()
+        assert.ok(x + own <= width && (await provider.textContent()).endsWith('Healthy'))
+        await provider.click()
+      }
       assert.ok(await page.locator('#panel').isVisible())
       const [inner, wide] = await page.evaluate(() => [innerWidth, document.documentElement.scrollWidth])
       assert.ok(wide <= inner, `${wide} pixels wide`)
@@ -235,8 +259,18 @@ describe('the page', () => {
   })
 })
 
+test('the page lives in development too where it is opened by its address', async (t) => {
+  if (!process.env.APPS_DIR) return t.skip('the app is installed by scripts/apps.mjs')
+  const next = ['node_modules/next/dist/bin/next', 'dev', '--port', await freePort()]
+  const { url, child, exited } = await start(context, process.execPath, next, { cwd: join(APPS, 'nextjs') })
+  // It has a server of its own, which ends with it only if it is asked to.
+  context.after(() => child.kill('SIGTERM') && exited)
+  await page.goto(url.replace('localhost', '127.0.0.1'))
+  await page.locator('#panel').getByText('Main', { exact: true }).waitFor({ timeout: 60_000 })
+})
+
 test('the API refuses what cannot be right', async () => {
-  for (const body of ['{"mess', '{}', '{"messages":[]}', '{"messages":5}']) {
+  for (const body of ['{"mess', '{}', 'null', '{"messages":[]}', '{"messages":5}', '{"messages":["x"]}']) {
     const response = await fetch(`${url}/api/chat`, { method: 'POST', body })
     assert.equal(response.status, 400, body)
   }
@@ -248,10 +282,21 @@ test('the routes of docs/nextjs.md run as they stand there', async (t) => {
   const simulator = await startSimulator({ answer: 'Xin chào 🐑' })
   context.after(() => simulator.close())
   const guide = await serve({ HOLYSHEEP_API_KEY: 'no-key-needed', HOLYSHEEP_BASE_URL: simulator.url })
+  const post = (path, body) => fetch(`${guide.url}/guide/${path}`, { method: 'POST', body })
   const ask = async (path) => {
     const body = JSON.stringify({ messages: [{ role: 'user', content: 'Hi' }] })
-    return (await fetch(`${guide.url}/guide/${path}`, { method: 'POST', body })).text()
+    return (await post(path, body)).text()
   }
+  for (const path of ['events', 'text', 'shout']) {
+    for (const body of ['{"mess', 'null', '{"messages":"x"}']) {
+      const response = await post(path, body)
+      assert.equal(response.status, 400, `${path} ${body}`)
+      assert.equal((await response.json()).error.type, 'invalid_request_error')
+    }
+  }
+  const { headers } = await post('shout', '{"messages":[{"role":"user","content":"Hi"}]}')
+  assert.equal(headers.get('content-type'), 'text/plain; charset=utf-8')
+  assert.equal(headers.get('x-accel-buffering'), 'no')
   assert.equal(await ask('text'), 'Xin chào 🐑')
   assert.equal(await ask('shout'), 'XIN CHÀO 🐑')
   assert.match(await ask('events'), /^data: \{"id":[\s\S]*\n\ndata: \[DONE\]\n\n$/)

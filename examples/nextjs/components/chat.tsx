@@ -1,8 +1,9 @@
 'use client'
 import { type KeyboardEvent, type SubmitEvent, useEffect, useRef, useState } from 'react'
 import { type Message, useChat } from '@/lib/use-chat'
+import { useStatus } from '@/lib/use-status'
 import { CheckIcon, Logo, PanelIcon, PlusIcon, SendIcon, StopIcon } from './icons'
-import { Panel } from './panel'
+import { nameOf, Panel } from './panel'
 
 const SUGGESTIONS = [
   'What happens when the connection breaks in mid-answer?',
@@ -12,6 +13,7 @@ const SUGGESTIONS = [
 
 export function Chat() {
   const { messages, ready, busy, send, again, stop, clear } = useChat()
+  const { status, lost, choose } = useStatus(busy)
   const [panel, setPanel] = useState(false)
   const input = useRef<HTMLTextAreaElement>(null)
   const scroller = useRef<HTMLDivElement>(null)
@@ -55,7 +57,13 @@ export function Chat() {
             aria-controls="panel"
             onClick={() => setPanel(!panel)}
           >
-            <PanelIcon /> <span>Provider</span>
+            <PanelIcon /> <span className={panel ? undefined : 'word'}>{panel ? 'Back' : 'Provider'}</span>
+            {!panel && status?.fault && (
+              <b data-fault={status.fault}>
+                <span className="visually-hidden">: </span>
+                {nameOf(status.fault)}
+              </b>
+            )}
           </button>
         </div>
       </header>
@@ -84,7 +92,7 @@ export function Chat() {
         <Composer input={input} busy={busy} onAsk={ask} onStop={stop} />
       </main>
 
-      <Panel busy={busy} />
+      <Panel status={status} lost={lost} onChoose={choose} />
     </div>
   )
 }
@@ -92,7 +100,7 @@ export function Chat() {
 /** What a screen reader is told: the beginning and the end, not every word. */
 function announcement(last: Message | undefined): string {
   if (last?.role !== 'assistant') return ''
-  if (last.state === 'waiting' || last.state === 'writing') return 'The answer is being written.'
+  if (last.state === 'waiting' || last.state === 'writing') return last.progress?.text ?? 'The answer is being written.'
   return last.state === 'done' ? `The answer is complete. ${last.text}` : ''
 }
 
@@ -130,14 +138,14 @@ function Item({ message, onAgain }: { message: Message; onAgain?: () => void }) 
   return (
     <li className="answer" data-state={state}>
       <span className="visually-hidden">Answer: </span>
-      {state === 'waiting' ? (
+      {text !== '' && <p className="text">{text}</p>}
+      {(state === 'waiting' || (state === 'writing' && message.progress)) && (
         <p className="thinking" aria-hidden="true">
           <i />
           <i />
           <i />
+          {message.progress && <Waiting {...message.progress} />}
         </p>
-      ) : (
-        text !== '' && <p className="text">{text}</p>
       )}
       {state === 'done' && <Note message={message} />}
       {(state === 'stopped' || state === 'left' || state === 'failed') && (
@@ -162,6 +170,24 @@ function Item({ message, onAgain }: { message: Message; onAgain?: () => void }) 
   )
 }
 
+/** What an answer waits for, with the seconds that are left of a pause. */
+function Waiting({ text, until }: { text: string; until?: number }) {
+  const [now, setNow] = useState(Date.now)
+  useEffect(() => {
+    if (until === undefined) return
+    setNow(Date.now())
+    const timer = setInterval(() => setNow(Date.now()), 250)
+    return () => clearInterval(timer)
+  }, [until])
+  const seconds = until === undefined ? 0 : Math.ceil((until - now) / 1000)
+  return (
+    <span>
+      {text}
+      {seconds > 0 && ` in ${seconds} s`} …
+    </span>
+  )
+}
+
 /** How an answer came about, where there is something to tell. */
 function Note({ message: { summary } }: { message: Message }) {
   if (!summary || summary.attempts === 1) return null
@@ -173,7 +199,7 @@ function Note({ message: { summary } }: { message: Message }) {
       : `The connection broke${recoveries > 1 ? ` ${recoveries} times` : ''} and was mended · ${by}`
   return (
     <p className="note" data-kind="good">
-      <CheckIcon /> {what}
+      <CheckIcon /> <span>{what}</span>
     </p>
   )
 }

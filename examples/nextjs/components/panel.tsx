@@ -1,5 +1,3 @@
-'use client'
-import { useCallback, useEffect, useState } from 'react'
 import type { Fault, Status } from '@/lib/types'
 
 const CHOICES: Array<{ fault: Fault; name: string; what: string }> = [
@@ -7,43 +5,28 @@ const CHOICES: Array<{ fault: Fault; name: string; what: string }> = [
   { fault: 'cut', name: 'Breaks off', what: 'Main cuts every answer in the middle.' },
   { fault: 'busy', name: 'Rate limit', what: 'Main says: too many requests.' },
   { fault: 'outage', name: 'Outage', what: 'Main is down; Spare is well.' },
-  { fault: 'all-down', name: 'All down', what: 'Neither answers: retries, then an error.' },
+  { fault: 'all-down', name: 'All down', what: 'Both are down: a few tries, then “No provider can answer”.' },
 ]
 
-const CIRCUITS = { CLOSED: 'closed', OPEN: 'open', HALF_OPEN: 'half-open' }
+/** The states of a circuit breaker, for who does not know the word: a closed one lets requests through. */
+const CIRCUITS = {
+  CLOSED: { name: 'working', term: 'circuit breaker: closed' },
+  OPEN: { name: 'resting', term: 'circuit breaker: open' },
+  HALF_OPEN: { name: 'trying again', term: 'circuit breaker: half-open' },
+}
+
+export const nameOf = (fault: Fault) => CHOICES.find((choice) => choice.fault === fault)?.name
 
 /** The provider from inside: what is wrong with it, and what the client does about it. */
-export function Panel({ busy }: { busy: boolean }) {
-  const [status, setStatus] = useState<Status>()
-  const [lost, setLost] = useState(false)
-
-  const load = useCallback(async (init?: RequestInit & { path?: string }) => {
-    try {
-      const response = await fetch(init?.path ?? '/api/status', init)
-      if (!response.ok) throw new Error(response.statusText)
-      setStatus((await response.json()) as Status)
-      setLost(false)
-    } catch {
-      setLost(true)
-    }
-  }, [])
-
-  useEffect(() => {
-    void load()
-    const timer = setInterval(() => document.hidden || void load(), busy ? 250 : 1500)
-    return () => clearInterval(timer)
-  }, [busy, load])
-
-  const choose = (fault: Fault) => {
-    if (status) setStatus({ ...status, fault })
-    void load({
-      path: '/api/fault',
-      method: 'PUT',
-      headers: { 'content-type': 'application/json' },
-      body: JSON.stringify({ fault }),
-    })
-  }
-
+export function Panel({
+  status,
+  lost,
+  onChoose,
+}: {
+  status: Status | undefined
+  lost: boolean
+  onChoose: (fault: Fault) => void
+}) {
   return (
     <aside id="panel" className="panel" aria-label="Provider">
       {status?.fault && (
@@ -52,7 +35,7 @@ export function Panel({ busy }: { busy: boolean }) {
           <div className="choices">
             {CHOICES.map(({ fault, name }) => (
               <label key={fault} data-on={status.fault === fault}>
-                <input type="radio" name="fault" checked={status.fault === fault} onChange={() => choose(fault)} />
+                <input type="radio" name="fault" checked={status.fault === fault} onChange={() => onChoose(fault)} />
                 {name}
               </label>
             ))}
@@ -72,8 +55,8 @@ export function Panel({ busy }: { busy: boolean }) {
                 {attempts} {attempts === 1 ? 'try' : 'tries'}
                 {failures > 0 && `, ${failures} failed`}
               </span>
-              <span className="circuit" data-circuit={circuit}>
-                breaker {CIRCUITS[circuit]}
+              <span className="circuit" data-circuit={circuit} title={CIRCUITS[circuit].term}>
+                {CIRCUITS[circuit].name}
               </span>
             </li>
           ))}
@@ -84,23 +67,32 @@ export function Panel({ busy }: { busy: boolean }) {
         {(['recoveries', 'retries', 'fallbacks'] as const).map((name) => (
           <div key={name}>
             <dd>{status?.counters[name] ?? 0}</dd>
-            <dt>{{ recoveries: 'mended', retries: 'retries', fallbacks: 'fallbacks' }[name]}</dt>
+            <dt>{{ recoveries: 'mended', retries: 'tried again', fallbacks: 'passed on' }[name]}</dt>
           </div>
         ))}
       </dl>
 
       <section className="log">
         <h2>What happens</h2>
+        <p className="shared">On the server: every tab and visitor shares this, and the switch.</p>
         {lost && <p className="empty">The server cannot be reached.</p>}
-        {status && status.happenings.length === 0 && <p className="empty">Nothing yet. Ask something.</p>}
-        <ol>
-          {status?.happenings.toReversed().map(({ id, at, kind, text }) => (
-            <li key={id} data-kind={kind}>
+        {status && status.courses.length === 0 && <p className="empty">Nothing yet. Ask something.</p>}
+        {status?.courses.map(({ number, at, happenings }) => (
+          <section key={number}>
+            <h3>
+              Question {number}{' '}
               <time dateTime={new Date(at).toISOString()}>{new Date(at).toLocaleTimeString('en-GB')}</time>
-              {text}
-            </li>
-          ))}
-        </ol>
+            </h3>
+            <ol>
+              {happenings.map(({ id, afterMs, kind, text }) => (
+                <li key={id} data-kind={kind}>
+                  <span>{(afterMs / 1000).toFixed(1)} s</span>
+                  {text}
+                </li>
+              ))}
+            </ol>
+          </section>
+        ))}
       </section>
     </aside>
   )

@@ -1,8 +1,9 @@
-// One client for the whole server, its log for the panel, and, where there is no key, the providers themselves: two
-// simulators in this process. The first can be given a bad day.
-import { type ClientEvent, type Endpoint, HolySheepStreamingClient } from 'holysheep'
+// One client for the whole server and, where there is no key, the providers themselves: two simulators in this process.
+// The first can be given a bad day.
+import { type Endpoint, HolySheepStreamingClient } from 'holysheep'
 import { type Scenario, type Simulator, startSimulator } from 'holysheep/simulator'
-import type { Fault, Happening, Status } from './types'
+import { Courses } from './course'
+import type { Fault, Status } from './types'
 
 const ANSWER = [
   'This answer comes from a simulator inside this app, so it is the same for every question. What happens to it on the ' +
@@ -18,11 +19,9 @@ const HEALTHY: Scenario = { text: ANSWER, pieceChars: 5, paceMs: 24, delayFirstT
 const DOWN: Scenario = { status: 503 }
 const CUT: Scenario = { ...HEALTHY, cut: { afterPieces: 61, how: 'reset' } }
 
-/** How many lines the panel can go back. */
-const HAPPENINGS = 40
-
 interface Backend {
   client: HolySheepStreamingClient
+  courses: Courses
   /** Before each answer: one that is to break off does so once. */
   prepare(): void
   status(): Status
@@ -30,13 +29,6 @@ interface Backend {
 }
 
 async function start(): Promise<Backend> {
-  const happenings: Happening[] = []
-  let count = 0
-  const tell = (line: Omit<Happening, 'id' | 'at'>) => {
-    happenings.push({ id: ++count, at: Date.now(), ...line })
-    if (happenings.length > HAPPENINGS) happenings.shift()
-  }
-
   const key = process.env.HOLYSHEEP_API_KEY || undefined
   const simulators = key ? undefined : await Promise.all([startSimulator({ seed: 1 }), startSimulator({ seed: 2 })])
   const endpoints: Endpoint[] = simulators
@@ -47,16 +39,14 @@ async function start(): Promise<Backend> {
       }))
     : [{ name: 'HolySheep', baseUrl: process.env.HOLYSHEEP_BASE_URL || 'api.holysheep.ai', apiKey: key }]
 
+  const courses = new Courses()
   const client = new HolySheepStreamingClient({
     endpoints,
     maxRetries: 3,
     totalTimeoutMs: 120_000,
     retry: { baseDelayMs: 400, maxDelayMs: 4000 },
     circuitBreaker: { failureThreshold: 3, timeout: 6000 },
-    onEvent: (event) => {
-      const line = lineOf(event)
-      if (line) tell(line)
-    },
+    onEvent: courses.onEvent,
   })
 
   let fault: Fault = 'none'
@@ -92,40 +82,10 @@ async function start(): Promise<Backend> {
         }
       }),
       counters: { calls, inFlight, retries, fallbacks, recoveries },
-      happenings,
+      courses: courses.list(),
     }
   }
-  return { client, prepare, status, setFault: simulators ? setFault : null }
-}
-
-/** What the panel says of an event, if anything. */
-function lineOf(event: ClientEvent): Omit<Happening, 'id' | 'at'> | undefined {
-  switch (event.type) {
-    case 'first-token':
-      return { kind: 'good', text: `${event.endpoint} answers after ${event.afterMs} ms` }
-    case 'attempt-failed':
-      return { kind: 'bad', text: `${event.endpoint} ${failureOf(event)}` }
-    case 'wait':
-      return { kind: 'wait', text: `Waiting ${event.ms} ms, then another try` }
-    case 'fallback':
-      return { kind: 'info', text: `Going on with ${event.endpoint}` }
-    case 'recovery':
-      return {
-        kind: 'info',
-        text: `Broke off after ${event.received} characters; asking ${event.endpoint} for the rest`,
-      }
-    case 'circuit':
-      return {
-        kind: event.to === 'CLOSED' ? 'good' : event.to === 'OPEN' ? 'bad' : 'info',
-        text: `${event.endpoint}: breaker ${event.to.toLowerCase().replace('_', '-')}`,
-      }
-  }
-}
-
-function failureOf({ status, code }: Extract<ClientEvent, { type: 'attempt-failed' }>): string {
-  if (status === 429) return 'asks to wait: too many requests'
-  if (status !== undefined && status >= 400) return `failed with status ${status}`
-  return code === 'TIMEOUT' ? 'took too long' : 'lost the connection'
+  return { client, courses, prepare, status, setFault: simulators ? setFault : null }
 }
 
 // Each route is a bundle of its own, and a reload in development makes new ones: the process has one backend.

@@ -6,10 +6,19 @@ export type Fault = (typeof FAULTS)[number]
 /** A line of the panel. */
 export interface Happening {
   id: number
-  /** Epoch milliseconds. */
-  at: number
+  /** Since the question, in milliseconds. */
+  afterMs: number
   kind: 'good' | 'bad' | 'wait' | 'info'
   text: string
+}
+
+/** What happened to one question. */
+export interface Course {
+  /** 1-based, since the server started. */
+  number: number
+  /** Epoch milliseconds. */
+  at: number
+  happenings: Happening[]
 }
 
 export interface Status {
@@ -23,7 +32,15 @@ export interface Status {
     failures: number
   }>
   counters: { calls: number; inFlight: number; retries: number; fallbacks: number; recoveries: number }
-  happenings: Happening[]
+  /** The latest first. */
+  courses: Course[]
+}
+
+/** What an answer waits for while none of it arrives. */
+export interface Progress {
+  text: string
+  /** It is a pause, and that is how long it lasts. */
+  waitMs?: number
 }
 
 /** The last event of an answer: how it came about. */

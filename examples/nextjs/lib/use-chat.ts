@@ -1,7 +1,7 @@
 'use client'
 import { useCallback, useEffect, useRef, useState } from 'react'
 import { events } from './sse'
-import type { Summary } from './types'
+import type { Progress, Summary } from './types'
 
 export interface Message {
   id: string
@@ -9,6 +9,8 @@ export interface Message {
   text: string
   /** Of an answer. `stopped`: by the reader. `left`: the page was left while it came. */
   state?: 'waiting' | 'writing' | 'done' | 'stopped' | 'left' | 'failed'
+  /** What it waits for; `until`: epoch milliseconds, of a pause. */
+  progress?: { text: string; until?: number }
   summary?: Summary
   error?: string
 }
@@ -77,10 +79,13 @@ export function useChat() {
           change(() => ({ state: 'done' }))
           if (running.current === controller) running.current = null
         } else if (event === 'error') throw new Error(JSON.parse(data).error.message)
-        else if (event === 'summary') change(() => ({ summary: JSON.parse(data) as Summary }))
+        else if (event === 'progress') {
+          const { text, waitMs } = JSON.parse(data) as Progress
+          change(() => ({ progress: { text, until: waitMs === undefined ? undefined : Date.now() + waitMs } }))
+        } else if (event === 'summary') change(() => ({ summary: JSON.parse(data) as Summary }))
         else {
           const text: string = JSON.parse(data).choices?.[0]?.delta?.content ?? ''
-          if (text !== '') change((message) => ({ text: message.text + text, state: 'writing' }))
+          if (text !== '') change((message) => ({ text: message.text + text, state: 'writing', progress: undefined }))
         }
       }
       change(({ state }) =>
