@@ -43,6 +43,8 @@ pub(super) struct Route {
     pub lane: Lane,
     /// The call's place in the order of arrival at the route's line, once it has come to it.
     pub ticket: Option<u64>,
+    /// It had been let in there, and the limit was spent when its place came: no full queue turns it away.
+    pub was_in: bool,
 }
 
 /// The attempt before: its id, as we sent it, and the code of its error.
@@ -101,7 +103,7 @@ impl<'a> Running<'a> {
             for endpoint in &client.endpoints {
                 let lane = endpoint.lane(model, &config.breaker, client.shared_breaker.as_ref(), alone);
                 let (endpoint, model) = (Arc::clone(endpoint), model.clone());
-                routes.push(Route { endpoint, model, lane, ticket: None });
+                routes.push(Route { endpoint, model, lane, ticket: None, was_in: false });
             }
         }
         let goes_on = call.resumes.as_ref().is_some_and(Snapshot::has_begun);

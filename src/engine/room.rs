@@ -117,11 +117,8 @@ impl Running<'_> {
         self.stopwatch.begin(Stage::Queue);
         let line = Arc::clone(&self.routes[place].lane.line);
         // A call that was sent back by its provider stands where it stood, before those that came after it.
-        let had = self.routes[place].ticket;
-        let ticket = had.unwrap_or_else(|| line.ticket());
-        self.routes[place].ticket = Some(ticket);
-        let (reserved, permit) =
-            self.let_through(place, tokens, &line, (ticket, had.is_some()), reserved).await?;
+        let ticket = *self.routes[place].ticket.get_or_insert_with(|| line.ticket());
+        let (reserved, permit) = self.let_through(place, tokens, &line, ticket, reserved).await?;
         if let Some(engaged) = &mut self.engaged {
             engaged.reserved = reserved;
         }
@@ -135,10 +132,11 @@ impl Running<'_> {
         place: usize,
         mut tokens: f64,
         line: &Arc<Line>,
-        (ticket, was_in): (u64, bool),
+        ticket: u64,
         reserved: Reservations,
     ) -> Result<Through> {
         let limiters = self.limiters(&self.routes[place].endpoint);
+        let mut was_in = std::mem::take(&mut self.routes[place].was_in);
         if line.is_free() {
             let given = |(limiter, given): (&Option<_>, &Option<_>)| limiter.is_none() || given.is_some();
             let taken = match limiters.iter().zip(&reserved).all(given) {
@@ -152,8 +150,10 @@ impl Running<'_> {
                 if let Some(through) = self.find_place(line, &limiters, tokens, taken).await? {
                     return Ok(through);
                 }
+                was_in = true;
                 // Another route may have room at once; where none has, the plan comes back here.
                 if self.routes.len() > 1 && line.pause().is_none() {
+                    self.routes[place].was_in = true;
                     return Err(Error::new(Kind::RateLimit, "the rate limit of the route has no room"));
                 }
             }
