@@ -46,15 +46,6 @@ async fn a_pause_that_comes_while_a_call_stands_in_line_and_outlasts_its_deadlin
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_that_is_sent_back_has_its_place_where_the_queue_has_filled_up_meanwhile() {
-    let limit = json!({ "capacity": 1, "refillRate": 0.1, "maxQueue": 1 });
-    let scene = Scene::new(json!({ "rateLimit": limit }), vec![limited(1), answer(&["1"]), answer(&["0"])]);
-    let (first, second) = futures::join!(scene.ask(named(0, 0, 5)), scene.ask(named(10, 1, 5)));
-    assert_eq!((first.text(), second.text()), ("0", "1"));
-    assert_eq!(users(&scene), [0, 1, 0]);
-}
-
-#[tokio::test(start_paused = true)]
 async fn a_limit_that_is_lowered_below_what_a_call_was_reckoned_for_lets_it_through_with_less() {
     let limit = json!({ "capacity": 10, "tokensPerMinute": 6_000, "followServer": true });
     let told = stream().header("x-ratelimit-limit-tokens", 1_000).head_after(500);
