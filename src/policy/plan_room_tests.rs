@@ -68,3 +68,29 @@ fn a_retry_that_finds_no_room_waits_in_line_and_is_neither_counted_nor_waited_fo
     walk.fails(failure());
     assert_eq!(walk.crowded(Crowded::Asked(ms(61_000))).stop(), Stop::WaitTooLong(ms(61_000)));
 }
+
+#[test]
+fn a_model_that_is_come_back_to_has_made_the_retries_that_it_had_made() {
+    let mut walk = Walk::new(settings(1), grid(2, 2), None);
+    assert_eq!(walk.fails(failure()).tries(), (1, 0, Reason::Fallback));
+    assert_eq!(walk.crowded(Crowded::For(ms(5_000))).tries(), (0, 1_000, Reason::Retry(1)));
+    assert_eq!(walk.fails(failure()).tries(), (2, 0, Reason::Fallback));
+    assert_eq!(walk.crowded(Crowded::For(ms(9_000))).tries(), (3, 0, Reason::Fallback));
+    let back = walk.crowded(Crowded::For(ms(9_000)));
+    assert_eq!((back.tries(), back.now), ((1, 0, Reason::Fallback), NOW + 5_000));
+    let on = walk.fails(failure());
+    assert_eq!((on.tries(), on.now), ((2, 0, Reason::Fallback), NOW + 10_000), "no retry was left");
+}
+
+#[test]
+fn a_model_that_is_come_back_to_twice_has_made_the_retries_of_both_times() {
+    let mut walk = Walk::new(settings(1), grid(2, 2), None);
+    walk.crowded(Crowded::For(ms(500))).crowded(Crowded::For(ms(3_000)));
+    assert_eq!(walk.crowded(Crowded::For(ms(1_500))).tries(), (3, 0, Reason::First));
+    assert_eq!(walk.crowded(Crowded::Never).tries(), (0, 0, Reason::First), "once");
+    assert_eq!(walk.fails(failure()).tries(), (0, 1_000, Reason::Retry(1)));
+    assert_eq!((walk.now, walk.fails(failure()).tries()), (NOW + 1_500, (2, 0, Reason::Fallback)));
+    assert_eq!(walk.crowded(Crowded::For(ms(5_000))).tries(), (1, 0, Reason::Fallback), "twice");
+    let on = walk.fails(failure());
+    assert_eq!((on.tries(), on.now), ((2, 0, Reason::Fallback), NOW + 6_500), "no retry was left");
+}
