@@ -79,3 +79,20 @@ async fn a_call_that_comes_after_a_pause_does_not_overtake_those_that_still_stan
     assert_eq!(users(&scene), [0, 1, 2, 3, 4]);
     assert_eq!(scene.times(), [0, 1_000, 1_500, 2_000, 2_500]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_call_whose_limit_is_gone_when_its_place_comes_is_not_turned_away_by_a_queue_that_has_filled_up() {
+    let limit = json!({ "capacity": 2, "refillRate": 1, "maxQueue": 1, "followServer": true });
+    let told = stream()
+        .header("x-ratelimit-remaining-requests", 0)
+        .header("x-ratelimit-reset-requests", "5s")
+        .head_after(500);
+    let told = told.say("0").wait(500).finish().done();
+    let options = json!({ "maxConcurrent": 1, "rateLimit": limit });
+    let scene = Scene::new(options, vec![told, answer(&["1"]), answer(&["2"])]);
+    // The second waits for a place when the third takes the only one in the queue of the limit.
+    let calls = [named(0, 0, 5), named(10, 1, 5), named(600, 2, 5)];
+    let [a, b, c] = calls.map(|call| scene.ask(call));
+    let ended = <[_; 3]>::from(futures::join!(a, b, c));
+    assert_eq!(ended.map(|ended| ended.text().to_owned()), ["0", "2", "1"]);
+}
