@@ -54,6 +54,19 @@ export async function until(condition, what = 'the condition') {
   assert.fail(`${what} did not come true`)
 }
 
+/** The bytes that a request's answer has sent when it stands still: everything between is full. */
+export async function sentAtStop(request) {
+  let before = -1
+  await until(async () => {
+    const sent = request.bytesSent
+    const still = sent === before
+    before = sent
+    await new Promise((resolve) => setTimeout(resolve, 100))
+    return still && sent > 0
+  }, 'a stop')
+  return before
+}
+
 export const contentOf = (chunk) => chunk.choices[0]?.delta.content ?? ''
 
 /**

@@ -17,6 +17,9 @@ use super::chat::{ChatRequest, Instead};
 use super::{messages, responses};
 use crate::error::{Error, Kind, Result, cut};
 
+/// More frames in a row than any provider sends.
+pub(super) const MAX_PENDING: usize = 64;
+
 /// In which words a provider is spoken to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Dialect {

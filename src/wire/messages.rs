@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::chat::Text;
-use super::dialect::{Ending, Events, Made, Said, add, counted, malformed, unspliced};
+use super::dialect::{Ending, Events, MAX_PENDING, Made, Said, add, counted, malformed, unspliced};
 use super::provider_error;
 use crate::error::Result;
 
@@ -18,8 +18,6 @@ pub const PATH: &str = "/messages";
 /// `anthropic-version`, where the caller has not said one.
 pub const VERSION: &str = "2023-06-01";
 
-/// More frames in a row than any provider sends.
-const MAX_PENDING: usize = 64;
 /// More blocks than any answer has.
 const MAX_BLOCKS: usize = 1024;
 

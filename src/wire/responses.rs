@@ -10,15 +10,13 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::chat::{ChatRequest, Text};
-use super::dialect::{Ending, Events, Made, Said, counted, malformed, unspliced};
+use super::dialect::{Ending, Events, MAX_PENDING, Made, Said, counted, malformed, unspliced};
 use super::provider_error;
 use crate::error::{Error, Kind, Result};
 
 /// The path below the base URL.
 pub const PATH: &str = "/responses";
 
-/// More frames in a row than any provider sends.
-const MAX_PENDING: usize = 64;
 /// More items than any answer has.
 const MAX_ITEMS: usize = 1024;
 

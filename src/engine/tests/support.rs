@@ -33,6 +33,18 @@ pub struct Recorder {
 }
 
 impl Recorder {
+    fn of(ask: &Ask, began: Instant) -> Self {
+        Recorder {
+            wants: ask.wants,
+            began,
+            slow: ask.slow,
+            owed: Mutex::new(ask.paused),
+            pieces: Mutex::default(),
+            complete: Mutex::default(),
+            events: Mutex::default(),
+        }
+    }
+
     fn now(&self) -> u64 {
         self.began.elapsed().as_millis() as u64
     }
@@ -202,15 +214,7 @@ impl Scene {
 
     pub async fn ask(&self, ask: Ask) -> Ended {
         sleep(Duration::from_millis(ask.after)).await;
-        let sink = Arc::new(Recorder {
-            wants: ask.wants,
-            began: self.fake.began,
-            slow: ask.slow,
-            owed: Mutex::new(ask.paused),
-            pieces: Mutex::default(),
-            complete: Mutex::default(),
-            events: Mutex::default(),
-        });
+        let sink = Arc::new(Recorder::of(&ask, self.fake.began));
         let request = ChatRequest::parse_as(ask.dialect, &ask.request.to_string()).unwrap();
         // What no object of a caller can say is not read with the rest.
         let mut given = ask.options;
@@ -229,15 +233,7 @@ impl Scene {
         let ask = Ask::default();
         let request = ChatRequest::parse_as(ask.dialect, &ask.request.to_string()).unwrap();
         let call = Call::new(request, self.client.config().call.clone(), None);
-        let sink = Recorder {
-            wants: ask.wants,
-            began: self.fake.began,
-            slow: ask.slow,
-            owed: Mutex::new(ask.paused),
-            pieces: Mutex::default(),
-            complete: Mutex::default(),
-            events: Mutex::default(),
-        };
+        let sink = Recorder::of(&ask, self.fake.began);
         size_of_val(&self.client.run(&call, &sink, &ask.cancel))
     }
 

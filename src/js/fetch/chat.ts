@@ -98,6 +98,13 @@ export class Head {
     headers.set('content-type', contentType)
     return headers
   }
+
+  /** The response that a stream is the body of. */
+  eventStream(stream: EventStream): Response {
+    const headers = this.headers('text/event-stream; charset=utf-8')
+    headers.set('cache-control', 'no-cache')
+    return new Response(stream.readable, { headers })
+  }
 }
 
 function inOnePiece(start: StartCall, head: Head): Promise<Response> {
@@ -125,9 +132,7 @@ function streamed(start: StartCall, head: Head, wish: Wish, heartbeatMs: number)
     const begin = () => {
       if (begun) return
       begun = true
-      const headers = head.headers('text/event-stream; charset=utf-8')
-      headers.set('cache-control', 'no-cache')
-      resolve(new Response(stream.readable, { headers }))
+      resolve(head.eventStream(stream))
     }
     let done = false
     const finish = () => {

@@ -77,10 +77,8 @@ function streamed(terms: Terms, dialect: string): Promise<Response> {
     const begin = () => {
       if (begun) return
       begun = true
-      const headers = head.headers('text/event-stream; charset=utf-8')
-      headers.set('cache-control', 'no-cache')
       if (terms.heartbeatMs > 0) stream.keepAlive(terms.heartbeatMs, () => {})
-      resolve(new Response(stream.readable, { headers }))
+      resolve(head.eventStream(stream))
     }
     const consumer = {
       piece(event: string) {
