@@ -1,19 +1,18 @@
 //! Delivery to one JavaScript thread: pieces, ends and errors of all its calls in one queue, and at
 //! most one wake-up under way.
 //!
-//! Tokio tasks append records ([`super::queue`]). The first one arms the queue: JavaScript is woken at
-//! once, or, while many calls stream, at most once a millisecond. It takes a bounded batch, and as long
-//! as there is more it comes back for it by itself (`setImmediate`), so that a burst cannot hold the
-//! event loop. A call that is far ahead of JavaScript waits, and with it its socket.
+//! Tokio tasks append records ([`super::queue`]). The first one wakes JavaScript, which takes a bounded
+//! batch. As long as there is more it comes back for it by itself (`setImmediate`), so that a burst
+//! cannot hold the event loop; and while many calls stream it comes every two milliseconds by itself,
+//! without being woken. A call that is far ahead of JavaScript waits, and with it its socket.
 //!
 //! Facts behind this shape: many wake-ups cost more than any format; a ThreadsafeFunction (TSFN)
 //! looked at by the loop costs at every turn, so there is one; ends travel with the pieces because
 //! with separate TSFNs a promise can resolve before its last pieces.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
 use std::mem;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use futures::FutureExt;
@@ -25,8 +24,8 @@ use napi_derive::napi;
 use tokio::sync::{Notify, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::queue::{Batch, MAX_RECORDS, Queue, Record, WORDS, Wake};
-use super::{runtime, start_in_order};
+use super::queue::{Batch, MAX_RECORDS, PACE_MS, Queue, Record, WORDS};
+use super::start_in_order;
 use crate::engine::clock;
 use crate::engine::event::Event;
 use crate::engine::live::Live;
@@ -35,7 +34,8 @@ use crate::error::Error;
 
 /// How far, in bytes, one call may be ahead of JavaScript before it waits.
 const MAX_AHEAD: usize = 64 * 1024;
-/// Words before the records in the shared array: their number, and whether there is more.
+/// Words before the records in the shared array: their number, and when the next batch is taken
+/// ([`super::queue::Next`]).
 const HEADER: usize = 2;
 
 type Waker = ThreadsafeFunction<(), UnknownReturnValue, (), Status, false, true, 0>;
@@ -43,14 +43,43 @@ type Waker = ThreadsafeFunction<(), UnknownReturnValue, (), Status, false, true,
 /// The queue of one JavaScript thread.
 pub struct Hub {
     queue: Mutex<Queue>,
-    calls: Mutex<HashMap<u32, Arc<CallState>>>,
-    next_id: AtomicU32,
-    notify: Notify,
+    calls: Mutex<Calls>,
     /// How many batches JavaScript has taken.
     taken: watch::Sender<u64>,
     wake: OnceLock<Waker>,
     /// The environment is going away.
     shutdown: CancellationToken,
+}
+
+/// The calls by their number. A number is given anew when JavaScript has been told the end of its call:
+/// so it finds a call in an array.
+#[derive(Default)]
+struct Calls {
+    /// That of number 1 first: no call is number 0.
+    states: Vec<Option<Arc<CallState>>>,
+    free: Vec<u32>,
+}
+
+impl Calls {
+    fn enter(&mut self, state: Arc<CallState>) -> u32 {
+        if let Some(id) = self.free.pop() {
+            self.states[id as usize - 1] = Some(state);
+            return id;
+        }
+        self.states.push(Some(state));
+        self.states.len() as u32
+    }
+
+    fn get(&self, id: u32) -> Option<&Arc<CallState>> {
+        self.states.get((id as usize).checked_sub(1)?)?.as_ref()
+    }
+
+    fn leave(&mut self, id: u32) {
+        let place = (id as usize).checked_sub(1).and_then(|at| self.states.get_mut(at));
+        if place.and_then(Option::take).is_some() {
+            self.free.push(id);
+        }
+    }
 }
 
 /// What both sides know of one call.
@@ -72,11 +101,9 @@ impl Hub {
     /// Hands over what a call has collected, and wakes JavaScript where that is due. Returns the batch
     /// that it is in.
     fn push(&self, collected: &mut Batch, counted: &mut u64, ends: bool) -> u64 {
-        let (batch, wake) = self.queue().push(collected, counted, ends, clock::instant);
-        match wake {
-            Wake::No => {}
-            Wake::Now => self.wake(),
-            Wake::Later => self.notify.notify_one(),
+        let (batch, wakes) = self.queue().push(collected, counted, ends, clock::instant);
+        if wakes {
+            self.wake();
         }
         batch
     }
@@ -95,7 +122,6 @@ impl Hub {
 
     /// Enters a call. It ends with one record [`Record::End`] or [`Record::Error`].
     pub fn open(self: &Arc<Self>, events: bool, judges: bool) -> Outlet {
-        let id = self.next_id.fetch_add(1, Ordering::Relaxed);
         let state = Arc::new(CallState {
             cancel: self.shutdown.child_token(),
             paused: AtomicBool::new(false),
@@ -105,27 +131,16 @@ impl Hub {
             live: OnceLock::new(),
             answer: Mutex::default(),
         });
-        self.calls.lock().unwrap_or_else(PoisonError::into_inner).insert(id, Arc::clone(&state));
+        let id = self.calls().enter(Arc::clone(&state));
         Outlet { hub: Arc::clone(self), id, state, events, judges, ahead: Mutex::default() }
     }
 
-    fn call(&self, id: u32) -> Option<Arc<CallState>> {
-        self.calls.lock().unwrap_or_else(PoisonError::into_inner).get(&id).cloned()
+    fn calls(&self) -> MutexGuard<'_, Calls> {
+        self.calls.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
 
-/// Wakes JavaScript where that has to wait.
-#[allow(clippy::disallowed_methods)] // It paces the delivery, not a call.
-async fn pacer(hub: Arc<Hub>) {
-    loop {
-        tokio::select! {
-            () = hub.notify.notified() => {}
-            () = hub.shutdown.cancelled() => return,
-        }
-        let due = hub.queue().due();
-        tokio::time::sleep_until(due).await;
-        hub.queue().wakes(clock::instant());
-        hub.wake();
+    fn call(&self, id: u32) -> Option<Arc<CallState>> {
+        self.calls().get(id).cloned()
     }
 }
 
@@ -284,8 +299,6 @@ impl NativeHub {
         let hub = Arc::new(Hub {
             queue: Mutex::new(Queue::new(clock::instant())),
             calls: Mutex::default(),
-            next_id: AtomicU32::new(1),
-            notify: Notify::new(),
             taken: watch::Sender::new(0),
             wake: OnceLock::new(),
             shutdown: CancellationToken::new(),
@@ -295,7 +308,6 @@ impl NativeHub {
         let _ = hub.wake.set(wake);
         // `worker.terminate()` and `process.exit()`: every task of this environment ends.
         env.add_env_cleanup_hook(hub.shutdown.clone(), |shutdown| shutdown.cancel())?;
-        runtime().spawn(pacer(Arc::clone(&hub)));
         Ok(NativeHub { hub, shared, in_flight: 0, spare: Batch::default() })
     }
 
@@ -305,16 +317,22 @@ impl NativeHub {
         (HEADER + WORDS * MAX_RECORDS) as u32
     }
 
+    /// How long it waits, in milliseconds, while it takes batches without being woken.
+    #[napi]
+    pub fn pace_ms() -> u32 {
+        PACE_MS
+    }
+
     /// Takes a batch: the text of its short records joined, those of the others as strings of their own
     /// into `own`, and the records into the shared array.
     #[napi(ts_return_type = "string", ts_args_type = "own: string[]")]
     pub fn take<'env>(&mut self, env: &'env Env, own: Unknown<'env>) -> Result<Unknown<'env>> {
-        let (batch, more, taken) = self.hub.queue().take(mem::take(&mut self.spare));
+        let (batch, next, taken) = self.hub.queue().take(mem::take(&mut self.spare), clock::instant);
         self.hub.taken.send_replace(taken);
         // SAFETY: JavaScript reads the array on this thread only, after this call.
         let shared = unsafe { self.shared.as_mut() };
         shared[0] = (batch.words.len() / WORDS) as u32;
-        shared[1] = u32::from(more);
+        shared[1] = next as u32;
         shared[HEADER..HEADER + batch.words.len()].copy_from_slice(&batch.words);
         for (index, text) in batch.own().enumerate() {
             let text = string(env, text, text.is_ascii())?;
@@ -334,10 +352,11 @@ impl NativeHub {
         if self.in_flight == 1 { self.set_ref(env, true) } else { Ok(()) }
     }
 
-    /// JavaScript has been told the end of a call: what is known of it can go.
+    /// JavaScript has been told the end of a call: what is known of it can go, and its number can be
+    /// another's.
     #[napi]
     pub fn ended(&mut self, env: &Env, id: u32) -> Result<()> {
-        self.hub.calls.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+        self.hub.calls().leave(id);
         self.in_flight = self.in_flight.saturating_sub(1);
         if self.in_flight == 0 { self.set_ref(env, false) } else { Ok(()) }
     }

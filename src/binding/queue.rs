@@ -7,11 +7,13 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// The shortest time between two wake-ups while many calls stream.
+/// Up to [`FEW`] calls that stream within this time, JavaScript is woken for each piece at once: so few
+/// cost little, and a caller who waits for one answer waits for nothing else.
 const GAP: Duration = Duration::from_millis(1);
-/// Up to so many calls that stream within [`GAP`], JavaScript is woken at once: so few cost little, and
-/// a caller who waits for one answer waits for nothing else.
 const FEW: u32 = 2;
+/// How often JavaScript comes by itself while more calls stream, in milliseconds. A timer of its loop
+/// costs half of what waking it from another thread does, and falls together with its other timers.
+pub const PACE_MS: u32 = 2;
 /// The most records of one batch; the shared array has room for as many.
 pub const MAX_RECORDS: usize = 4096;
 /// A batch is closed when its text has reached this many bytes.
@@ -22,8 +24,9 @@ const MAX_TEXT: usize = 32 * 1024;
 const OWN_LENGTH: usize = 13;
 /// The bit in the kind of a record that says so; `src/js/hub.ts` has the same number.
 const OWN: u32 = 8;
-/// What a buffer may keep for its next use.
-const MAX_SPARE: usize = 2 * MAX_TEXT;
+/// What a buffer may keep for its next use: a full batch has a little more text than [`MAX_TEXT`], and
+/// up to 48 KiB of words.
+const MAX_SPARE: usize = 6 * MAX_TEXT;
 /// Words of a record: call, kind, length in UTF-16 units. The length of text of its own is in bytes,
 /// and nobody's but ours.
 pub const WORDS: usize = 3;
@@ -107,30 +110,30 @@ impl Batch {
     }
 }
 
-/// When JavaScript is to be woken.
+/// When JavaScript takes the next batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wake {
-    /// It has been woken already, or comes by itself.
-    No,
-    Now,
-    /// At [`Queue::due`].
-    Later,
+pub enum Next {
+    /// When it is woken.
+    Woken = 0,
+    /// By itself, after [`PACE_MS`].
+    Paced = 1,
+    /// By itself, as soon as others had their turn: there is more.
+    AtOnce = 2,
 }
 
 pub struct Queue {
     batches: VecDeque<Batch>,
-    /// JavaScript has been or will be woken, or comes by itself.
+    /// JavaScript has been woken, or comes by itself.
     armed: bool,
+    /// It comes by itself as long as many calls stream.
+    paced: bool,
     /// How many batches were begun.
     begun: u64,
-    woken: Instant,
-    /// The load is measured in windows of at least [`GAP`]: the number of this one, its beginning, and
-    /// how many calls have streamed in it that go on.
+    /// The load is measured in windows: the number of this one, its beginning, and how many calls have
+    /// streamed in it that go on.
     window: u64,
     since: Instant,
     streaming: u32,
-    /// In the window before there were more than [`FEW`] in a gap.
-    busy: bool,
     /// An empty batch that has memory.
     spare: Batch,
 }
@@ -140,26 +143,25 @@ impl Queue {
         Queue {
             batches: VecDeque::new(),
             armed: false,
+            paced: false,
             begun: 0,
-            woken: now,
             window: 1,
             since: now,
             streaming: 0,
-            busy: false,
             spare: Batch::default(),
         }
     }
 
     /// Takes what a call has collected. `counted` is the window in which the call was counted last, at
-    /// first 0; `ends`: it is the last of the call. Returns the batch that it is in, and when JavaScript
-    /// is to be woken for it.
+    /// first 0; `ends`: it is the last of the call. Returns the batch that it is in, and whether
+    /// JavaScript is to be woken for it.
     pub fn push(
         &mut self,
         collected: &mut Batch,
         counted: &mut u64,
         ends: bool,
         now: impl FnOnce() -> Instant,
-    ) -> (u64, Wake) {
+    ) -> (u64, bool) {
         let records = collected.words.len();
         let full =
             |batch: &Batch| batch.bytes() >= MAX_TEXT || batch.words.len() + records > WORDS * MAX_RECORDS;
@@ -170,7 +172,10 @@ impl Queue {
         if let Some(batch) = self.batches.back_mut() {
             batch.append(collected);
         }
-        let wake = if mem::replace(&mut self.armed, true) { Wake::No } else { self.wake(now()) };
+        let wakes = !mem::replace(&mut self.armed, true);
+        if wakes {
+            self.measure(now());
+        }
         // A call that ends leaves: one after the other is no load.
         match (*counted == self.window, ends) {
             (false, false) => {
@@ -180,43 +185,56 @@ impl Queue {
             (true, true) => self.streaming -= 1,
             _ => {}
         }
-        (self.begun, wake)
+        (self.begun, wakes)
     }
 
-    fn wake(&mut self, now: Instant) -> Wake {
+    /// JavaScript is being woken: whether it comes by itself from now on.
+    fn measure(&mut self, now: Instant) {
         let passed = now.saturating_duration_since(self.since);
+        self.paced = self.is_busy(passed);
         if passed >= GAP {
-            self.busy = GAP.mul_f64(f64::from(self.streaming) / f64::from(FEW)) > passed;
-            self.window += 1;
-            self.since = now;
-            self.streaming = 0;
+            self.next_window(now);
         }
-        if (self.busy || self.streaming > FEW) && self.due() > now {
-            return Wake::Later;
-        }
-        self.woken = now;
-        Wake::Now
     }
 
-    /// The earliest time at which JavaScript is woken while many calls stream.
-    pub fn due(&self) -> Instant {
-        self.woken + GAP
+    /// More than [`FEW`] calls have streamed in a gap.
+    fn is_busy(&self, passed: Duration) -> bool {
+        GAP.mul_f64(f64::from(self.streaming) / f64::from(FEW)) > passed.max(GAP)
     }
 
-    /// It is woken now, as [`Wake::Later`] has said.
-    pub fn wakes(&mut self, now: Instant) {
-        self.woken = now;
+    fn next_window(&mut self, now: Instant) {
+        self.window += 1;
+        self.since = now;
+        self.streaming = 0;
     }
 
-    /// The next batch, whether there is more, and how many were taken. `spare` is one that is done with.
-    pub fn take(&mut self, mut spare: Batch) -> (Batch, bool, u64) {
+    /// The next batch, when JavaScript takes the one after it, and how many were taken. `spare` is one
+    /// that is done with.
+    pub fn take(&mut self, mut spare: Batch, now: impl FnOnce() -> Instant) -> (Batch, Next, u64) {
         let batch = self.batches.pop_front();
-        let more = !self.batches.is_empty();
-        self.armed = more;
         let taken = self.begun - self.batches.len() as u64;
         spare.clear(MAX_SPARE);
         self.spare = spare;
-        (batch.unwrap_or_default(), more, taken)
+        let next = self.next(now);
+        self.armed = next != Next::Woken;
+        (batch.unwrap_or_default(), next, taken)
+    }
+
+    fn next(&mut self, now: impl FnOnce() -> Instant) -> Next {
+        if !self.batches.is_empty() {
+            return Next::AtOnce;
+        }
+        if !self.paced {
+            return Next::Woken;
+        }
+        let now = now();
+        let passed = now.saturating_duration_since(self.since);
+        // It may come sooner than it was asked to.
+        if passed >= GAP {
+            self.paced = self.is_busy(passed);
+            self.next_window(now);
+        }
+        if self.paced { Next::Paced } else { Next::Woken }
     }
 }
 

@@ -1,12 +1,14 @@
 /**
- * The dispatcher: the JavaScript end of the queue that `src/binding/hub.rs` fills. A wake-up takes
- * batches, sorts their records by call, and runs each call's share in the async context in which the
- * call was started, entered once a batch. It stops after a few milliseconds and goes on in the next
- * turn of the event loop, so that no burst holds the loop.
+ * The dispatcher: the JavaScript end of the queue that `src/binding/hub.rs` fills. A turn takes a batch
+ * and hands its records over, those of one call that lie together in one go, in the async context in
+ * which the call was started. What cannot be handed over yet is kept with its call. A turn ends after a
+ * few milliseconds and goes on in the next turn of the event loop, so that no burst holds the loop.
  */
 import { AsyncResource } from 'node:async_hooks'
 import { performance } from 'node:perf_hooks'
+import { type CallHandle, type Consumer, emptySnapshot, listening } from './call-handle'
 import { type ErrorRecord, fromRecord } from './errors'
+import { Kept } from './kept'
 import { addon } from './native'
 
 /** The kinds of records; `Record` in `src/binding/hub.rs` has the same numbers. */
@@ -19,10 +21,12 @@ const RESTART = 6
 /** The bit in a kind that says: the text is a string of its own. */
 const OWN = 8
 
-/** What a call is handed while its answer comes. */
-export const TEXT = 0
-export const CHUNKS = 1
-export const NOTHING = 2
+/** When the next batch is taken; `Next` in `src/binding/queue.rs` has the same numbers. */
+const PACED = 1
+const AT_ONCE = 2
+
+// Held on to: whoever fakes timers in a test does not mean ours.
+const { setImmediate, setTimeout } = globalThis
 
 /** Words before the records in the shared array. */
 const HEADER = 2
@@ -30,113 +34,83 @@ const HEADER = 2
 const WORDS = 3
 /** How long one turn may take, in milliseconds. */
 const TURN_MS = 4
-/** The snapshot of a call that Rust does not know: it was refused, or has ended, before anything came. */
-export const emptySnapshot = () =>
-  JSON.stringify({
-    version: 1,
-    sessionId: addon.sessionId(),
-    answer: { text: '', pieces: 0 },
-    attempts: [],
-    recoveries: 0,
-    parts: [],
-    seams: [],
-  })
 /** How many records are handled between two looks at the clock. */
 const STRIDE = 8
 /** How many pieces may wait for a consumer that awaits before its socket is paused, and when it goes on. */
 const HIGH_WATER = 64
 const LOW_WATER = 16
-/** How many handled records a list may hold before they are taken out of it. */
-const MAX_HANDLED = 256
-
-/** Who is told what comes. What `piece` throws, or its promise rejects with, ends the call. */
-export interface Consumer {
-  piece?(text: string): unknown
-  /** Every piece has come; `text` is their sum where no pieces were wanted. */
-  complete?(text: string): void
-  end(json: string): void
-  error(error: unknown): void
-  event?(json: string): void
-  /** What came so far is void: the answer begins anew. */
-  restart?(): void
-  /** Whether an error counts as a failure for a breaker. */
-  judge?(error: Error): boolean
-}
-
-export interface CallHandle {
-  /** Lets the call begin; `TEXT`, `CHUNKS` or `NOTHING`. */
-  begin(mode: number): void
-  /** Ends the call; the consumer is told `reason` at once. */
-  cancel(reason: unknown): void
-  pause(): void
-  resume(): void
-  /** What the call has come to, as JSON. */
-  snapshot(): string
-}
-
-/** A record that is no piece. */
-interface Note {
-  readonly kind: number
-  readonly text: string
-}
-/** What waits for its call: pieces are plain strings. */
-type Item = string | Note
-
-const calls = new Map<number, InFlight>()
-const ready: InFlight[] = []
-/** The strings of a batch that are not cut out of its text. */
-const own: string[] = []
+/** By their numbers. An array, and numbers that are given anew: to find a call is to touch little. */
+const calls: (InFlight | undefined)[] = []
+let inFlight = 0
 /** How many calls have not been told their end. */
-export const underWay = () => calls.size
+export const underWay = () => inFlight
+/** Calls that keep something which they can be handed. */
+const ready: InFlight[] = []
+
+// The batch: its joined text and the strings that are not cut out of that, and how far each was read.
+let text = ''
+let position = 0
+const own: string[] = []
+let owned = 0
+/** The record that is next, and where they end. */
+let at = 0
+let end = 0
 
 let shared: Uint32Array
 let hub: InstanceType<typeof addon.NativeHub> | undefined
+let pace = 0
+/** A turn follows as soon as the others had theirs, or when the pace's timer rings. */
 let scheduled = false
-let more = false
+let timed = false
+/** What the last batch has said of the next one. */
+let next = 0
 /** When this turn has to end, and how many records it has handled. */
 let until = 0
 let handled = 0
 
+/** The context in which turns run: that of a caller would be kept alive by the next turn's timer. */
+const NOBODY = new AsyncResource('HOLYSHEEP')
+
 function nativeHub() {
   if (hub === undefined) {
-    shared = new Uint32Array(addon.NativeHub.sharedWords())
-    hub = new addon.NativeHub(shared, wake)
+    const words = new Uint32Array(addon.NativeHub.sharedWords())
+    hub = NOBODY.runInAsyncScope(() => new addon.NativeHub(words, wake))
+    shared = words
+    pace = addon.NativeHub.paceMs()
   }
   return hub
 }
 
-/** Shared by the calls for which no list of items waits; never written to. */
-const NOTHING_WAITS: Item[] = []
-
 /** One call on this side of the boundary. */
-class InFlight extends AsyncResource implements CallHandle {
-  /** What waits: mostly it is one item, which needs no list. */
-  private first: Item | undefined
-  private rest: Item[] = NOTHING_WAITS
-  private head = 0
+class InFlight extends Kept implements CallHandle {
+  // First what each piece touches: with a thousand calls none of it is in the cache.
+  /** The consumer's own. */
+  private readonly onPiece: ((text: string) => unknown) | undefined
+  readonly id: number
   /** A promise of the consumer is awaited. */
   private blocked = false
+  private settled = false
+  private readonly coalesce: boolean
   private paused = false
   /** Paused because the consumer awaits, not because it said so. */
   private overrun = false
-  private settled = false
+  /** Rust knows it. After that its number may be another's. */
+  private known = true
   /** What it had come to when it was cancelled. */
   private last: string | undefined
   queued = false
-  /** The consumer's own: what is touched for each piece is kept short. */
-  private readonly onPiece: ((text: string) => unknown) | undefined
+  private readonly consumer: Consumer
 
-  constructor(
-    readonly id: number,
-    private readonly consumer: Consumer,
-    private readonly coalesce: boolean,
-  ) {
-    super('HOLYSHEEP')
+  constructor(id: number, consumer: Consumer, coalesce: boolean) {
+    super()
+    this.id = id
+    this.consumer = consumer
     this.onPiece = consumer.piece
+    this.coalesce = coalesce
   }
 
   begin(mode: number) {
-    nativeHub().begin(this.id, mode)
+    if (this.known) nativeHub().begin(this.id, mode)
   }
 
   cancel(reason: unknown) {
@@ -147,30 +121,55 @@ class InFlight extends AsyncResource implements CallHandle {
   /** Ends the call in Rust, which forgets it then. */
   private stop() {
     this.last ??= this.snapshot()
-    nativeHub().cancel(this.id)
+    if (this.known) nativeHub().cancel(this.id)
   }
 
   snapshot(): string {
-    return this.last ?? nativeHub().snapshot(this.id) ?? emptySnapshot()
+    return this.last ?? (this.known ? nativeHub().snapshot(this.id) : undefined) ?? emptySnapshot()
   }
 
   pause() {
-    if (this.paused) return
+    if (this.paused || !this.known) return
     this.paused = true
     nativeHub().pause(this.id)
   }
 
   resume() {
-    if (!this.paused) return
+    if (!this.paused || !this.known) return
     this.paused = false
     nativeHub().resume(this.id)
   }
 
+  /** What comes can be handed over as it is: nothing waits before it, and nothing is joined with it. */
+  isDirect() {
+    return this.first === undefined && !this.blocked && !this.coalesce
+  }
+
+  /** Hands over the records from `at` on that are this call's. False when the rest is for the next turn. */
+  handOver(): boolean {
+    return this.runInAsyncScope(this.readOn, this)
+  }
+
+  private readOn(): boolean {
+    const { id } = this
+    let delivered = false
+    while (at < end && shared[at] === id && !this.blocked) {
+      const kind = (shared[at + 1] as number) & ~OWN
+      // What was just handed over is void: whoever awaits it gets his turn before he is told so.
+      if (isLate() || (kind === RESTART && delivered)) return false
+      if (kind === PIECE) {
+        delivered = true
+        this.piece(read())
+      } else {
+        this.handle(kind, read())
+      }
+    }
+    return true
+  }
+
+  /** Keeps a record until the call can be handed it. */
   add(kind: number, text: string) {
-    const item = kind === PIECE ? text : { kind, text }
-    if (this.first === undefined) this.first = item
-    else if (this.rest === NOTHING_WAITS) this.rest = [item]
-    else this.rest.push(item)
+    this.keep(kind === PIECE ? text : { kind, text })
     if (!this.blocked) {
       if (this.queued) return
       this.queued = true
@@ -182,26 +181,6 @@ class InFlight extends AsyncResource implements CallHandle {
     }
   }
 
-  /** How many records are not handled yet. */
-  private left() {
-    return this.first === undefined ? 0 : 1 + this.rest.length - this.head
-  }
-
-  private shift() {
-    if (this.head < this.rest.length) {
-      this.first = this.rest[this.head++]
-      // Of a call that is never quite up to date: what is handled must not pile up.
-      if (this.head >= MAX_HANDLED && 2 * this.head >= this.rest.length) {
-        this.rest = this.rest.slice(this.head)
-        this.head = 0
-      }
-    } else {
-      this.first = undefined
-      this.rest = NOTHING_WAITS
-      this.head = 0
-    }
-  }
-
   /** Handles what has come. False when there is something left for the next turn. */
   run(): boolean {
     return this.runInAsyncScope(this.drain, this)
@@ -210,13 +189,13 @@ class InFlight extends AsyncResource implements CallHandle {
   private drain(): boolean {
     let delivered = false
     for (let item = this.first; item !== undefined; item = this.first) {
-      if (++handled % STRIDE === 0 && performance.now() >= until) return false
+      if (isLate()) return false
       if (typeof item === 'string') {
         delivered = true
         this.shift()
         this.piece(this.coalesce ? this.join(item) : item)
       } else {
-        // What was just handed over is void: whoever awaits it gets his turn before he is told so.
+        // As above.
         if (item.kind === RESTART && delivered) return false
         this.shift()
         this.handle(item.kind, item.text)
@@ -228,15 +207,6 @@ class InFlight extends AsyncResource implements CallHandle {
       if (this.blocked) break
     }
     return true
-  }
-
-  private join(text: string): string {
-    let joined = text
-    for (let next = this.first; typeof next === 'string'; next = this.first) {
-      joined += next
-      this.shift()
-    }
-    return joined
   }
 
   private piece(text: string) {
@@ -255,7 +225,9 @@ class InFlight extends AsyncResource implements CallHandle {
     const record = kind === ERROR ? (JSON.parse(text) as ErrorRecord) : undefined
     if (kind === END || kind === ERROR) {
       if (record) this.last ??= record.snapshot ?? this.snapshot()
-      calls.delete(this.id)
+      calls[this.id] = undefined
+      inFlight--
+      this.known = false
       nativeHub().ended(this.id)
     }
     if (this.settled) return
@@ -269,7 +241,7 @@ class InFlight extends AsyncResource implements CallHandle {
         this.fail(fromRecord(record as ErrorRecord))
       } else if (kind === JUDGE) {
         const isFailure = this.consumer.judge?.(fromRecord(JSON.parse(text)))
-        nativeHub().answer(this.id, Boolean(isFailure))
+        if (this.known) nativeHub().answer(this.id, Boolean(isFailure))
       } else if (kind === RESTART) {
         this.consumer.restart?.()
       } else {
@@ -313,7 +285,7 @@ class InFlight extends AsyncResource implements CallHandle {
     if (this.first !== undefined && !this.queued) {
       this.queued = true
       ready.push(this)
-      schedule()
+      NOBODY.runInAsyncScope(schedule)
     }
   }
 }
@@ -329,61 +301,92 @@ function resumeTurn() {
   turn()
 }
 
-/** Sorts one batch by calls. */
+/** Takes a batch. */
 function take() {
-  const text = nativeHub().take(own)
-  const end = HEADER + WORDS * (shared[0] as number)
-  more = shared[1] === 1
-  let position = 0
-  let owned = 0
-  /** Whose the record before was; no call is number 0. */
-  let id = 0
-  let call: InFlight | undefined
-  for (let at = HEADER; at < end; at += WORDS) {
-    let kind = shared[at + 1] as number
-    let piece: string
-    if (kind >= OWN) {
-      kind -= OWN
-      piece = own[owned++] as string
-    } else {
-      const from = position
-      position += shared[at + 2] as number
-      piece = text.substring(from, position)
-    }
-    // Pieces that came together lie together.
-    if (shared[at] !== id) {
-      id = shared[at] as number
-      call = calls.get(id)
-    }
-    call?.add(kind, piece)
-  }
-  if (owned > 0) own.length = 0
+  text = nativeHub().take(own)
+  position = 0
+  owned = 0
+  at = HEADER
+  end = HEADER + WORDS * (shared[0] as number)
+  next = shared[1] as number
+}
+
+/** The text of the record that is next; the one after it is next then. */
+function read(): string {
+  const from = position
+  const isOwn = (shared[at + 1] as number) >= OWN
+  if (!isOwn) position += shared[at + 2] as number
+  at += WORDS
+  return isOwn ? (own[owned++] as string) : text.substring(from, position)
+}
+
+/** The turn's time is over. */
+function isLate() {
+  return ++handled % STRIDE === 0 && performance.now() >= until
 }
 
 /** Rust has something. It may come while something is left of the last batch: then that goes first. */
 function wake() {
-  more = true
+  next = AT_ONCE
   turn()
 }
 
-/** One turn of the dispatcher; never throws. */
+/** While many calls stream, a timer costs the loop less than being woken. */
+function pause() {
+  if (timed) return
+  timed = true
+  setTimeout(ring, pace)
+}
+
+function ring() {
+  timed = false
+  turn()
+}
+
+/** One turn of the dispatcher. */
 function turn() {
+  let done = false
+  try {
+    done = deliver()
+  } finally {
+    // Unless Rust has said that it wakes us, coming back is our part.
+    if (!done || next === AT_ONCE) schedule()
+    else if (next === PACED) pause()
+  }
+}
+
+/** False when something is left for the next turn. */
+function deliver(): boolean {
   until = performance.now() + TURN_MS
   handled = 0
-  // What is left of the last batch goes first: a batch is taken when there is nothing else.
-  if (ready.length === 0) take()
+  // What is left of the last batch goes first: one is taken when there is nothing else.
+  if (at === end && ready.length === 0) take()
+  while (at < end) {
+    const call = calls[shared[at] as number]
+    if (call?.isDirect()) {
+      if (!call.handOver()) return false
+    } else if (isLate()) {
+      return false
+    } else {
+      const kind = (shared[at + 1] as number) & ~OWN
+      const record = read()
+      call?.add(kind, record)
+    }
+  }
+  if (owned > 0) {
+    own.length = 0
+    owned = 0
+  }
   for (let index = 0; index < ready.length; index++) {
     const call = ready[index] as InFlight
     if (!call.run()) {
       ready.splice(0, index)
-      schedule()
-      return
+      return false
     }
     call.queued = false
   }
   ready.length = 0
-  // Taking on disarms the queue only when it is empty; otherwise coming back is our part.
-  if (more) schedule()
+  return true
 }
 
 /**
@@ -400,24 +403,8 @@ export function open(
   const id = enter(nativeHub())
   const wrapped = signal ? listening(consumer, signal, () => call.cancel(signal.reason)) : consumer
   const call: InFlight = new InFlight(id, wrapped, options.coalesce === true)
-  calls.set(call.id, call)
+  calls[id] = call
+  inFlight++
   nativeHub().begun()
   return call
-}
-
-/** The consumer, with an abort listener that lasts as long as the call. */
-function listening(consumer: Consumer, signal: AbortSignal, abort: () => void): Consumer {
-  signal.addEventListener('abort', abort, { once: true })
-  const stop = () => signal.removeEventListener('abort', abort)
-  return {
-    ...consumer,
-    end(json) {
-      stop()
-      consumer.end(json)
-    },
-    error(error) {
-      stop()
-      consumer.error(error)
-    },
-  }
 }

@@ -1,9 +1,10 @@
 /** `RateLimitedClient`: a client every attempt of which passes its bucket. */
 import type { ClientOptions, RateLimitOptions } from '../../index'
 import { LIMITER } from './arguments'
+import { NOTHING } from './call-handle'
 import { HolySheepStreamingClient } from './client'
 import { following, invalid, native, unknown } from './errors'
-import { NOTHING, open } from './hub'
+import { open } from './hub'
 import { addon } from './native'
 import { ASIDE, encode, optionsObject, sleep, splitSignal } from './options'
 

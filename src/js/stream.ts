@@ -11,8 +11,8 @@ import type {
   StreamResult,
   TextResponseInit,
 } from '../../index'
+import { type CallHandle, CHUNKS, type Consumer, NOTHING, TEXT } from './call-handle'
 import { following, invalidState, rooted } from './errors'
-import { type CallHandle, CHUNKS, type Consumer, NOTHING, TEXT } from './hub'
 import { clip, complete, ofResult, readOptions, type Taken } from './snapshot'
 import * as web from './web'
 

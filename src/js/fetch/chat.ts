@@ -1,7 +1,7 @@
 /** Chat completions, streamed or not, on the engine. */
 import type { CallOptions, ChatCompletion, ClientEvent } from '../../../index'
+import { CHUNKS, type Consumer, NOTHING } from '../call-handle'
 import { type HolySheepStreamingClient, startCall } from '../client'
-import { CHUNKS, type Consumer, NOTHING } from '../hub'
 import { ASIDE, EVENTS, type Heard, type WithAside } from '../options'
 import { broken, headersOf, refusal } from './errors'
 import { EventStream } from './event-stream'

@@ -3,7 +3,7 @@
  * here until somebody reads, pieces that wait are handed over together, and a call that is far ahead of its reader is
  * paused.
  */
-import type { CallHandle } from '../hub'
+import type { CallHandle } from '../call-handle'
 import { HEARTBEAT } from '../web'
 
 /** How many characters may wait for the reader before the socket waits. */

@@ -2,8 +2,9 @@
  * Responses and Messages, streamed or not, on the engine. What it hands over is the wire's own: server-sent events, each
  * whole and with its blank line, or the JSON of an answer that was not streamed, as one piece.
  */
+
+import { type CallHandle, CHUNKS, type Consumer } from '../call-handle'
 import { startCall } from '../client'
-import { type CallHandle, CHUNKS, type Consumer } from '../hub'
 import { Head, isRequests, optionsOf, type Terms } from './chat'
 import { broken, refusal } from './errors'
 import { EventStream } from './event-stream'

@@ -1,0 +1,61 @@
+/** One call as the faces see it: who is told of it, and what can be done with it. */
+import { addon } from './native'
+
+/** What a call is handed while its answer comes. */
+export const TEXT = 0
+export const CHUNKS = 1
+export const NOTHING = 2
+
+/** Who is told what comes. What `piece` throws, or its promise rejects with, ends the call. */
+export interface Consumer {
+  piece?(text: string): unknown
+  /** Every piece has come; `text` is their sum where no pieces were wanted. */
+  complete?(text: string): void
+  end(json: string): void
+  error(error: unknown): void
+  event?(json: string): void
+  /** What came so far is void: the answer begins anew. */
+  restart?(): void
+  /** Whether an error counts as a failure for a breaker. */
+  judge?(error: Error): boolean
+}
+
+export interface CallHandle {
+  /** Lets the call begin; `TEXT`, `CHUNKS` or `NOTHING`. */
+  begin(mode: number): void
+  /** Ends the call; the consumer is told `reason` at once. */
+  cancel(reason: unknown): void
+  pause(): void
+  resume(): void
+  /** What the call has come to, as JSON. */
+  snapshot(): string
+}
+
+/** The snapshot of a call that Rust does not know: it was refused, or has ended, before anything came. */
+export const emptySnapshot = () =>
+  JSON.stringify({
+    version: 1,
+    sessionId: addon.sessionId(),
+    answer: { text: '', pieces: 0 },
+    attempts: [],
+    recoveries: 0,
+    parts: [],
+    seams: [],
+  })
+
+/** The consumer, with an abort listener that lasts as long as the call. */
+export function listening(consumer: Consumer, signal: AbortSignal, abort: () => void): Consumer {
+  signal.addEventListener('abort', abort, { once: true })
+  const stop = () => signal.removeEventListener('abort', abort)
+  return {
+    ...consumer,
+    end(json) {
+      stop()
+      consumer.end(json)
+    },
+    error(error) {
+      stop()
+      consumer.error(error)
+    },
+  }
+}
