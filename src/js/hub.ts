@@ -34,8 +34,13 @@ const HEADER = 2
 const WORDS = 3
 /** How long one turn may take, in milliseconds. */
 const TURN_MS = 4
-/** How many records are handled between two looks at the clock. */
+/**
+ * How many records are handled between two looks at the clock, and how many where the last ones took no
+ * time worth speaking of: a look costs as much as a record.
+ */
 const STRIDE = 8
+const LONG_STRIDE = 32
+const QUICK_MS = 0.05
 /** How many pieces may wait for a consumer that awaits before its socket is paused, and when it goes on. */
 const HIGH_WATER = 64
 const LOW_WATER = 16
@@ -64,9 +69,10 @@ let scheduled = false
 let timed = false
 /** What the last batch has said of the next one. */
 let next = 0
-/** When this turn has to end, and how many records it has handled. */
+/** When this turn has to end; when the clock was last looked at, and after how many records it is again. */
 let until = 0
-let handled = 0
+let seen = 0
+let unseen = 0
 
 /** The context in which turns run: that of a caller would be kept alive by the next turn's timer. */
 const NOBODY = new AsyncResource('HOLYSHEEP')
@@ -152,16 +158,18 @@ class InFlight extends Kept implements CallHandle {
 
   private readOn(): boolean {
     const { id } = this
+    const words = shared
     let delivered = false
-    while (at < end && shared[at] === id && !this.blocked) {
-      const kind = (shared[at + 1] as number) & ~OWN
+    while (at < end && words[at] === id && !this.blocked) {
+      const kind = (words[at + 1] as number) & ~OWN
       // What was just handed over is void: whoever awaits it gets his turn before he is told so.
       if (isLate() || (kind === RESTART && delivered)) return false
+      const text = read(words)
       if (kind === PIECE) {
         delivered = true
-        this.piece(read())
+        this.piece(text)
       } else {
-        this.handle(kind, read())
+        this.handle(kind, text)
       }
     }
     return true
@@ -312,17 +320,22 @@ function take() {
 }
 
 /** The text of the record that is next; the one after it is next then. */
-function read(): string {
+function read(words: Uint32Array): string {
+  const here = at
+  at = here + WORDS
+  if ((words[here + 1] as number) >= OWN) return own[owned++] as string
   const from = position
-  const isOwn = (shared[at + 1] as number) >= OWN
-  if (!isOwn) position += shared[at + 2] as number
-  at += WORDS
-  return isOwn ? (own[owned++] as string) : text.substring(from, position)
+  position = from + (words[here + 2] as number)
+  return text.substring(from, position)
 }
 
 /** The turn's time is over. */
 function isLate() {
-  return ++handled % STRIDE === 0 && performance.now() >= until
+  if (--unseen > 0) return false
+  const now = performance.now()
+  unseen = now - seen < QUICK_MS ? LONG_STRIDE : STRIDE
+  seen = now
+  return now >= until
 }
 
 /** Rust has something. It may come while something is left of the last batch: then that goes first. */
@@ -357,8 +370,9 @@ function turn() {
 
 /** False when something is left for the next turn. */
 function deliver(): boolean {
-  until = performance.now() + TURN_MS
-  handled = 0
+  seen = performance.now()
+  until = seen + TURN_MS
+  unseen = STRIDE
   // What is left of the last batch goes first: one is taken when there is nothing else.
   if (at === end && ready.length === 0) take()
   while (at < end) {
@@ -369,7 +383,7 @@ function deliver(): boolean {
       return false
     } else {
       const kind = (shared[at + 1] as number) & ~OWN
-      const record = read()
+      const record = read(shared)
       call?.add(kind, record)
     }
   }
