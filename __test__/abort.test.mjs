@@ -1,5 +1,6 @@
 // A call ends at once when its caller says so, wherever it is.
 import assert from 'node:assert/strict'
+import { getMaxListeners } from 'node:events'
 import { describe, test } from 'node:test'
 import {
   ANSWER,
@@ -105,6 +106,19 @@ describe('an abort', { concurrency: 8 }, () => {
     const error = await failure(client.chat(REQUEST, { signal: AbortSignal.timeout(20) }))
     assert.ok(error instanceof DOMException)
     assert.equal(error.name, 'TimeoutError')
+  })
+
+  test('of one signal for many calls warns of no leak, and leaves its limit as it was', async (t) => {
+    const { client } = await pair(t)
+    const { signal } = new AbortController()
+    const warnings = []
+    const note = (warning) => warnings.push(warning.name)
+    process.on('warning', note)
+    t.after(() => process.off('warning', note))
+    const most = getMaxListeners(signal)
+    await Promise.all(Array.from({ length: 20 }, () => client.chat(REQUEST, { signal })))
+    await new Promise((resolve) => setImmediate(resolve))
+    assert.deepEqual([warnings, getMaxListeners(signal)], [[], most])
   })
 
   test('of one signal ends all its calls and no other', async (t) => {

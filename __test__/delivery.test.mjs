@@ -93,3 +93,70 @@ test('callbacks that are slow share turns that end in time', async (t) => {
   // Four milliseconds, looked at after every eighth record.
   assert.ok(Math.max(...most) <= 24, `${Math.max(...most)} calls of a millisecond in one turn of ${turns}`)
 })
+
+test('what is done with a call that has ended touches no other', async (t) => {
+  const { simulator, client } = await pair(t)
+  simulator.setDefault({ text: 'one two three', pieceChars: 4 })
+  const over = client.stream({ messages: MESSAGES })
+  assert.equal(await over.text(), 'one two three')
+  await over.result
+  // It takes the place in which the other one was.
+  simulator.setDefault({ text: 'four five six', pieceChars: 4, paceMs: 20 })
+  const next = client.stream({ messages: MESSAGES })
+  const pieces = []
+  for await (const piece of next.textStream) {
+    pieces.push(piece)
+    over.abort()
+    assert.equal(over.snapshot().answer.text, 'one two three')
+  }
+  assert.equal(pieces.join(''), 'four five six')
+})
+
+test('under load it needs no timer that a test may have replaced', async () => {
+  const ended = await run(`
+    simulator.setDefault({ text: 'ab', pieceChars: 1, repeat: 200, paceMs: 1 })
+    const never = () => { throw new Error('a replaced timer was asked for') }
+    Object.assign(globalThis, { setTimeout: never, setImmediate: never, setInterval: never })
+    const answers = await Promise.all(Array.from({ length: 100 }, async () => {
+      let text = ''
+      for await (const piece of client.stream({ messages }).textStream) text += piece
+      return text
+    }))
+    console.log(answers.filter((text) => text === 'ab'.repeat(200)).length)
+  `)
+  assert.deepEqual([ended.stderr, ended.stdout], ['', '100\n'])
+})
+
+test('the context of a call that has ended is let go, be it the first one or one under load', async () => {
+  const ended = await run(
+    `
+    import { AsyncLocalStorage } from 'node:async_hooks'
+    const storage = new AsyncLocalStorage()
+    const kept = []
+    const calls = async () => {
+      for (let index = 0; index < 20; index++) {
+        const store = { index }
+        kept.push(new WeakRef(store))
+        // Its promises take the call up again, in its context.
+        await storage.run(store, () => client.streamWithRetry(messages, async () => { await null }))
+      }
+    }
+    simulator.setDefault({ text: 'x', pieceChars: 1, repeat: 20 })
+    await calls()
+    const stop = new AbortController()
+    simulator.setDefault({ text: 'ab', pieceChars: 1, repeat: 100_000, paceMs: 1 })
+    const load = Array.from({ length: 100 }, () => client.streamWithRetry(messages, () => {}, null, { signal: stop.signal }))
+    await new Promise((resolve) => setTimeout(resolve, 100))
+    simulator.setDefault({ text: 'x', pieceChars: 1, repeat: 20 })
+    await calls()
+    await new Promise((resolve) => setTimeout(resolve, 50))
+    gc()
+    // The last one may be at hand yet.
+    console.log(kept.slice(0, -1).filter((ref) => ref.deref() !== undefined).length)
+    stop.abort()
+    await Promise.all(load)
+  `,
+    { flags: ['--expose-gc'] },
+  )
+  assert.deepEqual([ended.stderr, ended.stdout], ['', '0\n'])
+})

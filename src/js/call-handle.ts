@@ -1,4 +1,5 @@
 /** One call as the faces see it: who is told of it, and what can be done with it. */
+import { getMaxListeners, setMaxListeners } from 'node:events'
 import { addon } from './native'
 
 /** What a call is handed while its answer comes. */
@@ -45,8 +46,12 @@ export const emptySnapshot = () =>
 
 /** The consumer, with an abort listener that lasts as long as the call. */
 export function listening(consumer: Consumer, signal: AbortSignal, abort: () => void): Consumer {
+  allow(signal, 1)
   signal.addEventListener('abort', abort, { once: true })
-  const stop = () => signal.removeEventListener('abort', abort)
+  const stop = () => {
+    signal.removeEventListener('abort', abort)
+    allow(signal, -1)
+  }
   return {
     ...consumer,
     end(json) {
@@ -58,4 +63,11 @@ export function listening(consumer: Consumer, signal: AbortSignal, abort: () => 
       consumer.error(error)
     },
   }
+}
+
+/** Many calls may share a signal: our listeners, which all go, do not count for Node's warning of a leak. */
+function allow(signal: AbortSignal, more: number) {
+  const most = signal instanceof EventTarget ? getMaxListeners(signal) : 0
+  // 0 is without a limit.
+  if (most > 0 && most + more > 0) setMaxListeners(most + more, signal)
 }
