@@ -49,34 +49,42 @@ class Deferred<T> {
 }
 
 /** Who waits for a piece: the two ends of the one promise that a piece costs. */
-interface Waiter {
-  resolve(result: IteratorResult<unknown, undefined>): void
-  reject(error: unknown): void
-}
+type Resolve = (result: IteratorResult<unknown, undefined>) => void
+type Reject = (error: unknown) => void
+
+/** What a reader gets of a piece; nothing where the piece has nothing for him. */
+type Shape = (stream: ChatStream, piece: string) => unknown
 
 /** Made by `HolySheepStreamingClient.stream`. */
 export let createStream: (start: Start) => ChatStream
 
 export class ChatStream implements AsyncIterable<ChatCompletionChunk> {
+  // First what each piece touches: with a thousand streams none of it is in the cache.
+  /** Who waits first. */
+  #resolve: Resolve | undefined
+  #reject: Reject | undefined
+  #shape: Shape = asItIs
+  #mode: number | undefined
+  /** A reader has left: what still comes is nobody's. */
+  #left = false
+  /** Who reads: set once. */
+  #reader: 'chunks' | 'text' | 'whole' | undefined
+  /** What the reader has: UTF-16 units, and pieces. */
+  #takenLength: number
+  #takenPieces: number
+  /** What nobody has asked for yet. */
+  #pieces: string[] = []
+  #head = 0
+  /** Who waits behind the first one. */
+  readonly #others: [Resolve, Reject][] = []
   readonly #call: CallHandle
   readonly #result = new Deferred<StreamResult>()
   readonly #text = new Deferred<string>()
-  #mode: number | undefined
-  /** Who reads: set once. */
-  #reader: 'chunks' | 'text' | 'whole' | undefined
-  #pieces: string[] = []
-  #head = 0
-  #waiters: Waiter[] = []
-  #shape: (piece: string) => unknown = (piece) => piece
   /** Its stack is that of who began to read. */
   readonly #origin: { stack?: string } = {}
   #complete = false
   #failure: { error: unknown } | undefined
-  /** A reader has left: what still comes is nobody's. */
-  #left = false
   readonly #start: Start
-  /** What the reader has. */
-  #taken: Taken
   /** How it ended: what a snapshot is made of when Rust has forgotten the call. */
   #ended: StreamResult | undefined
   /** Somebody waits for the end who does not read: nothing may wait for a reader. */
@@ -90,7 +98,8 @@ export class ChatStream implements AsyncIterable<ChatCompletionChunk> {
 
   private constructor(start: Start) {
     this.#start = start
-    this.#taken = { ...start.earlier }
+    this.#takenLength = start.earlier.length
+    this.#takenPieces = start.earlier.pieces
     this.#call = start.enter({
       piece: (text) => this.#onPiece(text),
       complete: (text) => this.#onComplete(text),
@@ -109,20 +118,12 @@ export class ChatStream implements AsyncIterable<ChatCompletionChunk> {
   }
 
   get textStream(): AsyncIterable<string> {
-    const begin = () => this.#iterate('text', (piece) => this.#textIn(piece), begin)
+    const begin = () => this.#iterate<string>('text', ChatStream.#asText, begin)
     return { [Symbol.asyncIterator]: begin }
   }
 
   [Symbol.asyncIterator](): AsyncIterator<ChatCompletionChunk, undefined> {
-    return this.#iterate(
-      'chunks',
-      (json) => {
-        const chunk = JSON.parse(json) as ChatCompletionChunk
-        this.#take(textOf(chunk))
-        return chunk
-      },
-      this[Symbol.asyncIterator],
-    )
+    return this.#iterate<ChatCompletionChunk>('chunks', ChatStream.#asChunk, this[Symbol.asyncIterator])
   }
 
   text(): Promise<string> {
@@ -146,7 +147,11 @@ export class ChatStream implements AsyncIterable<ChatCompletionChunk> {
     const native = this.#ended ? ofResult(this.#ended) : JSON.parse(this.#call.snapshot())
     // Who waits for the whole has all of it.
     const whole = this.#uncounted || this.#reader === 'whole' || (this.#reader === undefined && this.#unbounded)
-    return complete(whole ? native : clip(native, this.#taken), body, messages)
+    return complete(
+      whole ? native : clip(native, { length: this.#takenLength, pieces: this.#takenPieces }),
+      body,
+      messages,
+    )
   }
 
   toReadableStream(options?: ReadableStreamOptions): ReadableStream<string> {
@@ -168,8 +173,8 @@ export class ChatStream implements AsyncIterable<ChatCompletionChunk> {
 
   #take(text: string) {
     if (text === '') return
-    this.#taken.length += text.length
-    this.#taken.pieces++
+    this.#takenLength += text.length
+    this.#takenPieces++
   }
 
   #begin() {
@@ -179,23 +184,14 @@ export class ChatStream implements AsyncIterable<ChatCompletionChunk> {
     this.#call.begin(this.#mode)
   }
 
-  /** `shape` makes of a piece what the reader gets; nothing where the piece has nothing for it. */
-  #iterate<T>(
-    reader: 'chunks' | 'text',
-    shape: (piece: string) => T | undefined,
-    below: () => unknown,
-  ): AsyncIterator<T, undefined> {
+  #iterate<T>(reader: 'chunks' | 'text', shape: Shape, below: () => unknown): AsyncIterator<T, undefined> {
     this.#claim(reader, shape)
     // Once a stream: a piece has but one promise, through which V8 does not find who waits for it.
     Error.captureStackTrace?.(this.#origin, below)
     let over = false
     return {
       next: () =>
-        new Promise((resolve, reject) => {
-          if (over) return resolve({ value: undefined, done: true })
-          this.#waiters.push({ resolve: resolve as Waiter['resolve'], reject })
-          this.#serve()
-        }),
+        over ? Promise.resolve({ value: undefined, done: true }) : (this.#next() as Promise<IteratorResult<T>>),
       return: async () => {
         over = true
         this.#leave()
@@ -204,7 +200,38 @@ export class ChatStream implements AsyncIterable<ChatCompletionChunk> {
     }
   }
 
-  #claim(reader: 'chunks' | 'text', shape: (piece: string) => unknown) {
+  #next(): Promise<IteratorResult<unknown, undefined>> {
+    const value = this.#resolve === undefined ? this.#ready() : undefined
+    if (value !== undefined) return Promise.resolve({ value, done: false })
+    return new Promise((resolve, reject) => {
+      if (this.#resolve === undefined) {
+        this.#resolve = resolve
+        this.#reject = reject
+      } else {
+        this.#others.push([resolve, reject])
+      }
+      this.#serve()
+    })
+  }
+
+  /** What can be had at once. */
+  #ready(): unknown {
+    for (let piece = this.#shift(); piece !== undefined; piece = this.#shift()) {
+      const value = this.#shape(this, piece)
+      if (value === undefined) continue
+      this.#serve()
+      return value
+    }
+  }
+
+  /** Whoever waited first has something; the next one is first now. */
+  #served() {
+    const next = this.#others.length > 0 ? this.#others.shift() : undefined
+    this.#resolve = next?.[0]
+    this.#reject = next?.[1]
+  }
+
+  #claim(reader: 'chunks' | 'text', shape: Shape) {
     if (this.#reader !== undefined) {
       throw invalidState(
         `this stream was read already (${READ_AS[this.#reader]}) and can be read only once: call stream() again for another`,
@@ -215,33 +242,26 @@ export class ChatStream implements AsyncIterable<ChatCompletionChunk> {
   }
 
   /** The text that a piece brings to a reader of text. */
-  #textIn(piece: string): string | undefined {
+  static #asText(stream: ChatStream, piece: string): string | undefined {
     // What was begun as chunks, before it was known that only the text is read.
-    const text = this.#mode === CHUNKS ? textOf(JSON.parse(piece)) : piece
-    this.#take(text)
+    const text = stream.#mode === CHUNKS ? textOf(JSON.parse(piece)) : piece
+    stream.#take(text)
     return text === '' ? undefined : text
+  }
+
+  static #asChunk(stream: ChatStream, json: string): ChatCompletionChunk {
+    const chunk = JSON.parse(json) as ChatCompletionChunk
+    stream.#take(textOf(chunk))
+    return chunk
   }
 
   /** The stream for `web.ts`: text, or chunks as the JSON that they came as. */
   #source(reader: 'chunks' | 'text'): web.Source {
-    const shape = reader === 'text' ? (piece: string) => this.#textIn(piece) : (json: string) => json
-    this.#claim(reader, shape)
+    this.#claim(reader, reader === 'text' ? ChatStream.#asText : asItIs)
     this.#uncounted = reader === 'chunks'
     return {
-      next: () =>
-        new Promise<IteratorResult<string, undefined>>((resolve, reject) => {
-          this.#waiters.push({ resolve: resolve as Waiter['resolve'], reject })
-          this.#serve()
-        }).then(({ value }) => value),
-      ready: () => {
-        for (;;) {
-          const piece = this.#shift()
-          const text = piece === undefined ? undefined : shape(piece)
-          if (piece !== undefined && text === undefined) continue
-          if (piece !== undefined) this.#serve()
-          return text
-        }
-      },
+      next: async () => (await (this.#next() as Promise<IteratorResult<string>>)).value,
+      ready: () => this.#ready() as string | undefined,
       leave: (how) => {
         this.#uncounted ||= how === 'finish'
         this.#leave(how)
@@ -261,19 +281,20 @@ export class ChatStream implements AsyncIterable<ChatCompletionChunk> {
 
   /** Gives those who wait what is there. */
   #serve() {
-    while (this.#waiters.length > 0) {
+    while (this.#resolve !== undefined) {
       const piece = this.#shift()
       if (piece !== undefined) {
-        const value = this.#shape(piece)
-        if (value !== undefined) this.#waiters.shift()?.resolve({ value, done: false })
+        this.#give(piece)
       } else if (this.#failure) {
         // Told once; whoever asks again is at the end.
         const { error } = this.#failure
         this.#failure = undefined
         this.#complete = true
-        this.#waiters.shift()?.reject(rooted(error, this.#origin))
+        this.#reject?.(rooted(error, this.#origin))
+        this.#served()
       } else if (this.#complete) {
-        this.#waiters.shift()?.resolve({ value: undefined, done: true })
+        this.#resolve({ value: undefined, done: true })
+        this.#served()
       } else {
         break
       }
@@ -281,10 +302,19 @@ export class ChatStream implements AsyncIterable<ChatCompletionChunk> {
     if (this.#pieces.length - this.#head <= LOW_WATER) this.#call.resume()
   }
 
+  /** Gives a piece to whoever waits first. */
+  #give(piece: string) {
+    const value = this.#shape(this, piece)
+    if (value === undefined) return
+    this.#resolve?.({ value, done: false })
+    this.#served()
+  }
+
   #onPiece(piece: string) {
     if (this.#left || this.#reader === 'whole') return
+    // Who waits has had everything before it.
+    if (this.#resolve !== undefined) return this.#give(piece)
     this.#pieces.push(piece)
-    this.#serve()
     if (this.#pieces.length - this.#head >= HIGH_WATER && !this.#unbounded) this.#call.pause()
   }
 
@@ -292,7 +322,8 @@ export class ChatStream implements AsyncIterable<ChatCompletionChunk> {
   #onRestart() {
     this.#pieces = []
     this.#head = 0
-    this.#taken = { length: 0, pieces: 0 }
+    this.#takenLength = 0
+    this.#takenPieces = 0
   }
 
   #onComplete(text: string) {
@@ -333,6 +364,11 @@ export class ChatStream implements AsyncIterable<ChatCompletionChunk> {
     const state = this.#failure ? 'failed' : this.#complete ? 'complete' : 'streaming'
     return `ChatStream { ${state} }`
   }
+}
+
+/** What the adapters of `web.ts` get. */
+function asItIs(_stream: ChatStream, piece: string) {
+  return piece
 }
 
 /** The text of the first choice in a chunk. */
