@@ -275,6 +275,28 @@ test('coalesce joins what comes together, and loses nothing', async (t) => {
   assert.equal(single.length, 400)
 })
 
+test('coalesce is about text: chunks come one by one, and text in one or many pieces is the same', async (t) => {
+  const { simulator, client } = await pair(t, { coalesce: true })
+  const scenario = { text: 'lời này '.repeat(50), pieceChars: 1 }
+  simulator.setDefault(scenario)
+  let chunks = 0
+  let text = ''
+  for await (const chunk of client.stream({ messages: MESSAGES })) {
+    chunks++
+    text += chunk.choices[0]?.delta?.content ?? ''
+  }
+  assert.deepEqual([text, chunks >= 400], [scenario.text, true])
+  const stream = client.stream({ messages: MESSAGES })
+  let joined = ''
+  let pieces = 0
+  for await (const piece of stream.textStream) {
+    joined += piece
+    pieces++
+  }
+  assert.deepEqual([joined, (await stream.result).text], [scenario.text, scenario.text])
+  assert.ok(pieces < 200, `${pieces} pieces for 400`)
+})
+
 test('a thousand streams at once are all whole and in order', async (t) => {
   const { simulator, client } = await pair(t)
   simulator.setDefault({ pieces: PIECES })

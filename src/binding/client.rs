@@ -14,6 +14,7 @@ use super::breaker::NativeBreaker;
 use super::errors::{OrThrow, parse, throw};
 use super::hub::NativeHub;
 use super::limiter::NativeLimiter;
+use super::outlet::Told;
 use super::runtime;
 use crate::config::{BreakerChoice, ClientConfig, Endpoint, Own};
 use crate::engine::test_clock::{following, in_background};
@@ -36,6 +37,8 @@ pub struct Terms {
     pub events: bool,
     /// The caller judges its errors for the breaker.
     pub judges: bool,
+    /// Pieces of text that come together are joined.
+    pub coalesce: bool,
     /// The JSON of a snapshot to go on from.
     pub resumes: Option<String>,
     /// The JSON of an [`Aside`], where there is something to say.
@@ -142,7 +145,7 @@ impl NativeClient {
         options: String,
         terms: Terms,
     ) -> napi::Result<u32> {
-        let Terms { whole, events, judges, resumes, aside, dialect } = terms;
+        let Terms { whole, events, judges, coalesce, resumes, aside, dialect } = terms;
         let client = self.current();
         let aside = Aside::parse(aside.as_deref())?;
         let given = parse(&options)?;
@@ -155,7 +158,7 @@ impl NativeClient {
         let dialect = dialect.as_deref().map_or(Ok(Dialect::Chat), Dialect::named).or_throw()?;
         let call = Call::new(ChatRequest::parse_as(dialect, &request).or_throw()?, options, resumes);
         client.check_model(&call.request).or_throw()?;
-        let outlet = hub.hub.open(events, judges);
+        let outlet = hub.hub.open(Told { events, judges, coalesce });
         let (id, state) = (outlet.id, Arc::clone(&outlet.state));
         // Nobody has set it before.
         let _ = state.live.set(Arc::clone(&call.live));
@@ -179,7 +182,7 @@ impl NativeClient {
     #[napi(catch_unwind)]
     pub fn models(&self, hub: &NativeHub) -> napi::Result<u32> {
         let client = self.current();
-        let outlet = hub.hub.open(false, false);
+        let outlet = hub.hub.open(Told::default());
         let (id, state) = (outlet.id, Arc::clone(&outlet.state));
         let run = async move {
             let models = client.models(&outlet.state.cancel).await;
@@ -193,7 +196,7 @@ impl NativeClient {
     #[napi(catch_unwind)]
     pub fn check_health(&self, hub: &NativeHub) -> u32 {
         let client = self.current();
-        let outlet = hub.hub.open(false, false);
+        let outlet = hub.hub.open(Told::default());
         let (id, state) = (outlet.id, Arc::clone(&outlet.state));
         let run = async move {
             let found = client.check_health(&outlet.state.cancel).await;

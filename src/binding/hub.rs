@@ -10,12 +10,10 @@
 //! looked at by the loop costs at every turn, so there is one; ends travel with the pieces because
 //! with separate TSFNs a promise can resolve before its last pieces.
 
-use std::cell::RefCell;
 use std::mem;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use futures::FutureExt;
 use futures::future::BoxFuture;
 use napi::bindgen_prelude::*;
 use napi::threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode, UnknownReturnValue};
@@ -24,16 +22,13 @@ use napi_derive::napi;
 use tokio::sync::{Notify, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::queue::{Batch, MAX_RECORDS, PACE_MS, Queue, Record, WORDS};
+use super::outlet::{Outlet, Told};
+use super::queue::{Batch, MAX_RECORDS, PACE_MS, Queue, WORDS};
 use super::start_in_order;
 use crate::engine::clock;
-use crate::engine::event::Event;
 use crate::engine::live::Live;
-use crate::engine::sink::{Sink, Wants};
-use crate::error::Error;
+use crate::engine::sink::Wants;
 
-/// How far, in bytes, one call may be ahead of JavaScript before it waits.
-const MAX_AHEAD: usize = 64 * 1024;
 /// Words before the records in the shared array: their number, and when the next batch is taken
 /// ([`super::queue::Next`]).
 const HEADER: usize = 2;
@@ -45,7 +40,7 @@ pub struct Hub {
     queue: Mutex<Queue>,
     calls: Mutex<Calls>,
     /// How many batches JavaScript has taken.
-    taken: watch::Sender<u64>,
+    pub(super) taken: watch::Sender<u64>,
     wake: OnceLock<Waker>,
     /// The environment is going away.
     shutdown: CancellationToken,
@@ -85,22 +80,22 @@ impl Calls {
 /// What both sides know of one call.
 pub struct CallState {
     pub cancel: CancellationToken,
-    paused: AtomicBool,
-    resumed: Notify,
+    pub(super) paused: AtomicBool,
+    pub(super) resumed: Notify,
     /// What JavaScript wants to be handed; the call begins when it is said.
-    wants: OnceLock<Wants>,
+    pub(super) wants: OnceLock<Wants>,
     /// The call itself, until then.
     parked: Mutex<Option<BoxFuture<'static, ()>>>,
     /// What the call has come to, where it is one whose answer can be taken up again.
     pub live: OnceLock<Arc<Live>>,
     /// Who waits for the answer to [`Record::Judge`].
-    answer: Mutex<Option<oneshot::Sender<bool>>>,
+    pub(super) answer: Mutex<Option<oneshot::Sender<bool>>>,
 }
 
 impl Hub {
     /// Hands over what a call has collected, and wakes JavaScript where that is due. Returns the batch
     /// that it is in.
-    fn push(&self, collected: &mut Batch, counted: &mut u64, ends: bool) -> u64 {
+    pub(super) fn push(&self, collected: &mut Batch, counted: &mut u64, ends: bool) -> u64 {
         let (batch, wakes) = self.queue().push(collected, counted, ends, clock::instant);
         if wakes {
             self.wake();
@@ -121,7 +116,7 @@ impl Hub {
     }
 
     /// Enters a call. It ends with one record [`Record::End`] or [`Record::Error`].
-    pub fn open(self: &Arc<Self>, events: bool, judges: bool) -> Outlet {
+    pub fn open(self: &Arc<Self>, told: Told) -> Outlet {
         let state = Arc::new(CallState {
             cancel: self.shutdown.child_token(),
             paused: AtomicBool::new(false),
@@ -132,7 +127,7 @@ impl Hub {
             answer: Mutex::default(),
         });
         let id = self.calls().enter(Arc::clone(&state));
-        Outlet { hub: Arc::clone(self), id, state, events, judges, ahead: Mutex::default() }
+        Outlet::new(Arc::clone(self), id, state, told)
     }
 
     fn calls(&self) -> MutexGuard<'_, Calls> {
@@ -144,137 +139,10 @@ impl Hub {
     }
 }
 
-/// The engine's side of one call.
-pub struct Outlet {
-    hub: Arc<Hub>,
-    pub id: u32,
-    pub state: Arc<CallState>,
-    events: bool,
-    judges: bool,
-    ahead: Mutex<Ahead>,
-}
-
-/// How far a call is ahead of JavaScript.
-#[derive(Default)]
-struct Ahead {
-    /// Bytes handed over since it was last known that JavaScript had taken everything, and the batch
-    /// that the last of them is in.
-    bytes: usize,
-    batch: u64,
-    /// The window in which the call was counted last.
-    counted: u64,
-}
-
-thread_local! {
-    /// The pieces of the call that this thread polls: they are handed over before the poll ends, so one
-    /// buffer is enough for all calls, and it is always in the cache.
-    static COLLECTED: RefCell<Batch> = RefCell::default();
-}
-
 impl CallState {
     /// Keeps the call until JavaScript says what it wants.
     pub fn park(&self, call: BoxFuture<'static, ()>) {
         *self.parked.lock().unwrap_or_else(PoisonError::into_inner) = Some(call);
-    }
-}
-
-impl Outlet {
-    /// The last record of the call. Its state stays until JavaScript has taken that: a snapshot may
-    /// still be asked for.
-    pub fn end(self, result: std::result::Result<String, Error>) {
-        match result {
-            Ok(json) => self.push(Record::End, &json, true),
-            Err(error) => self.push(Record::Error, &super::errors::record(&error).to_string(), true),
-        };
-    }
-
-    fn ahead(&self) -> MutexGuard<'_, Ahead> {
-        self.ahead.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Hands over a record, behind what was collected.
-    fn push(&self, record: Record, text: &str, ends: bool) {
-        COLLECTED.with_borrow_mut(|collected| {
-            collected.push(self.id, record, text);
-            self.hand_over(collected, ends);
-        });
-    }
-
-    fn hand_over(&self, collected: &mut Batch, ends: bool) {
-        let mut ahead = self.ahead();
-        // A record costs more than its bytes.
-        ahead.bytes += collected.bytes() + 16 * collected.words.len() / WORDS;
-        ahead.batch = self.hub.push(collected, &mut ahead.counted, ends);
-    }
-}
-
-impl Sink for Outlet {
-    fn wants(&self) -> Wants {
-        self.state.wants.get().copied().unwrap_or(Wants::Nothing)
-    }
-
-    fn piece(&self, piece: &str) {
-        COLLECTED.with_borrow_mut(|collected| collected.push(self.id, Record::Piece, piece));
-    }
-
-    fn flush(&self) {
-        COLLECTED.with_borrow_mut(|collected| {
-            if !collected.is_empty() {
-                self.hand_over(collected, false);
-            }
-        });
-    }
-
-    fn complete(&self, text: &str) {
-        // Whoever had the pieces has the text.
-        let text = if self.wants() == Wants::Nothing { text } else { "" };
-        self.push(Record::Complete, text, false);
-    }
-
-    fn restart(&self) {
-        self.push(Record::Restart, "", false);
-    }
-
-    fn event(&self, event: Event) {
-        if self.events {
-            // Strings and numbers always encode.
-            self.push(Record::Event, &serde_json::to_string(&event).unwrap_or_default(), false);
-        }
-    }
-
-    fn judge(&self, error: &Error) -> Option<BoxFuture<'_, bool>> {
-        if !self.judges {
-            return None;
-        }
-        let (sender, answer) = oneshot::channel();
-        *self.state.answer.lock().unwrap_or_else(PoisonError::into_inner) = Some(sender);
-        self.push(Record::Judge, &super::errors::record(error).to_string(), false);
-        // Without an answer the call is over on the other side: it counts for nothing.
-        Some(async move { answer.await.unwrap_or(false) }.boxed())
-    }
-
-    fn ready(&self) -> Option<BoxFuture<'_, ()>> {
-        let bytes = self.ahead().bytes;
-        if bytes < MAX_AHEAD && !self.state.paused.load(Ordering::Acquire) {
-            return None;
-        }
-        let wait = async move {
-            if bytes >= MAX_AHEAD {
-                let mut taken = self.hub.taken.subscribe();
-                let batch = self.ahead().batch;
-                // An error means that the hub is gone, and then nothing waits any more.
-                let _ = taken.wait_for(|taken| *taken >= batch).await;
-                self.ahead().bytes = 0;
-            }
-            loop {
-                let resumed = self.state.resumed.notified();
-                if !self.state.paused.load(Ordering::Acquire) {
-                    return;
-                }
-                resumed.await;
-            }
-        };
-        Some(wait.boxed())
     }
 }
 

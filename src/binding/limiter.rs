@@ -9,6 +9,7 @@ use serde_json::json;
 
 use super::errors::{OrThrow, parse};
 use super::hub::NativeHub;
+use super::outlet::Told;
 use super::runtime;
 use crate::config::RateLimit;
 use crate::engine::clock;
@@ -102,7 +103,7 @@ impl NativeLimiter {
     /// Waits in the queue; ends like a call, with the id that this returns.
     #[napi(catch_unwind)]
     pub fn acquire(&self, hub: &NativeHub, tokens: f64, timeout_ms: Option<f64>) -> napi::Result<u32> {
-        let outlet = hub.hub.open(false, false);
+        let outlet = hub.hub.open(Told::default());
         let (id, state) = (outlet.id, Arc::clone(&outlet.state));
         let limiter = Arc::clone(&self.limiter);
         // Past what a duration can hold is for ever.

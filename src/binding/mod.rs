@@ -9,6 +9,7 @@ pub mod helpers;
 mod hub;
 mod limiter;
 pub mod network;
+mod outlet;
 mod queue;
 mod simulator;
 

@@ -340,6 +340,7 @@ export class HolySheepStreamingClient {
           whole,
           events: event !== undefined,
           judges: judge !== undefined,
+          coalesce,
           resumes: resumed,
           aside,
           dialect,

@@ -6,7 +6,7 @@
  */
 import { AsyncResource } from 'node:async_hooks'
 import { performance } from 'node:perf_hooks'
-import { type CallHandle, type Consumer, emptySnapshot, listening } from './call-handle'
+import { type CallHandle, type Consumer, emptySnapshot, listening, TEXT } from './call-handle'
 import { type ErrorRecord, fromRecord } from './errors'
 import { Kept } from './kept'
 import { addon } from './native'
@@ -96,7 +96,7 @@ class InFlight extends Kept implements CallHandle {
   /** A promise of the consumer is awaited. */
   private blocked = false
   private settled = false
-  private readonly coalesce: boolean
+  private coalesce: boolean
   private paused = false
   /** Paused because the consumer awaits, not because it said so. */
   private overrun = false
@@ -116,6 +116,8 @@ class InFlight extends Kept implements CallHandle {
   }
 
   begin(mode: number) {
+    // Chunks are not text: each is a piece of its own.
+    this.coalesce &&= mode === TEXT
     if (this.known) nativeHub().begin(this.id, mode)
   }
 
