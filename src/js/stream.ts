@@ -14,7 +14,10 @@ import type {
 import { following, invalidState, rooted } from './errors'
 import { type CallHandle, CHUNKS, type Consumer, NOTHING, TEXT } from './hub'
 import { clip, complete, ofResult, readOptions, type Taken } from './snapshot'
-import * as web from './web'
+import type * as Web from './web'
+
+/** Loaded when an answer is first sent to a browser. */
+const web = () => require('./web') as typeof Web
 
 /** How many pieces may wait for a reader before the socket is paused, and when it goes on. */
 const HIGH_WATER = 256
@@ -150,20 +153,20 @@ export class ChatStream implements AsyncIterable<ChatCompletionChunk> {
   }
 
   toReadableStream(options?: ReadableStreamOptions): ReadableStream<string> {
-    return web.toReadableStream(options, () => this.#source('text'))
+    return web().toReadableStream(options, () => this.#source('text'))
   }
 
   toTextResponse(init?: TextResponseInit): Response {
-    return web.toTextResponse(init, () => this.#source('text'))
+    return web().toTextResponse(init, () => this.#source('text'))
   }
 
   toSSEResponse(init?: SSEResponseInit): Response {
-    return web.toSSEResponse(init, () => this.#source('chunks'))
+    return web().toSSEResponse(init, () => this.#source('chunks'))
   }
 
   pipe(res: ServerResponseLike, options?: PipeOptions): Promise<PipeOutcome> {
     const open = () => this.#source('chunks')
-    return web.pipe(res, options, open, () => this.result)
+    return web().pipe(res, options, open, () => this.result)
   }
 
   #take(text: string) {
@@ -223,7 +226,7 @@ export class ChatStream implements AsyncIterable<ChatCompletionChunk> {
   }
 
   /** The stream for `web.ts`: text, or chunks as the JSON that they came as. */
-  #source(reader: 'chunks' | 'text'): web.Source {
+  #source(reader: 'chunks' | 'text'): Web.Source {
     const shape = reader === 'text' ? (piece: string) => this.#textIn(piece) : (json: string) => json
     this.#claim(reader, shape)
     this.#uncounted = reader === 'chunks'
