@@ -29,6 +29,18 @@ test('loading it starts no thread', { skip: !existsSync('/proc/self/task') }, as
   assert.deepEqual([code, stderr, stdout], [0, '', '0\n'])
 })
 
+test('loading it loads neither the cryptography nor the TLS of Node, which a client may never need', async () => {
+  const { code, stdout, stderr } = await node([
+    '-e',
+    `const before = new Set(process.moduleLoadList)
+    const { HolySheepStreamingClient } = require('holysheep')
+    new HolySheepStreamingClient('sk-test')
+    console.log(process.moduleLoadList.filter((name) => !before.has(name)).join())`,
+  ])
+  assert.deepEqual([code, stderr], [0, ''])
+  assert.doesNotMatch(stdout, /NativeModule (crypto|tls)\b/)
+})
+
 for (const condition of ['browser', 'edge-light', 'workerd', 'worker']) {
   test(`under the condition ${condition} it says what it is and what to do`, async () => {
     for (const script of [`require('holysheep')`, `import('holysheep')`]) {

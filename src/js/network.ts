@@ -1,7 +1,6 @@
 /** What the environment says of proxies and certificates, read where a Node user expects it to be read. */
 import { existsSync, readFileSync } from 'node:fs'
 import { delimiter } from 'node:path'
-import { rootCertificates } from 'node:tls'
 import { invalid } from './errors'
 import { addon } from './native'
 
@@ -36,7 +35,7 @@ export function trustEnvironment(): void {
   const authorities = {
     file,
     dirs,
-    ...(isBare && !file && dirs.length === 0 && { bundled: rootCertificates.join('\n') }),
+    ...(isBare && !file && dirs.length === 0 && { bundled: bundledRoots() }),
   }
   if (NODE_EXTRA_CA_CERTS) {
     try {
@@ -50,6 +49,12 @@ export function trustEnvironment(): void {
     }
   }
   addon.trustAuthorities(authorities)
+}
+
+/** The authorities that Node brings. Loading `node:tls` takes longer than the rest of this package: only where it is needed. */
+function bundledRoots(): string {
+  const { rootCertificates } = require('node:tls') as typeof import('node:tls')
+  return rootCertificates.join('\n')
 }
 
 /** Why the file could not be used: of an error that Rust has thrown, the message in its record. */

@@ -1,5 +1,4 @@
 /** Snapshots: what a stream has come to, as a plain object that another process can go on from. */
-import { createHash } from 'node:crypto'
 import type { ChatRequest, Snapshot, SnapshotOptions, StreamResult } from '../../index'
 import { describe, HolySheepError, invalid, unknown } from './errors'
 import { optionsObject } from './options'
@@ -7,7 +6,11 @@ import { optionsObject } from './options'
 /** A snapshot as Rust knows it: without the request. */
 type Native = Omit<Snapshot, 'request' | 'messagesSha256'>
 
-const sha256 = (messages: unknown) => createHash('sha256').update(JSON.stringify(messages)).digest('hex')
+function sha256(messages: unknown): string {
+  // Loaded with the first snapshot: it takes milliseconds, of which `require` of this package would be the half.
+  const { createHash } = require('node:crypto') as typeof import('node:crypto')
+  return createHash('sha256').update(JSON.stringify(messages)).digest('hex')
+}
 
 /** Adds the request to what Rust gave. `body` is the JSON of the request. */
 export function complete(from: Native, body: string, messages: 'full' | 'hash' = 'full'): Snapshot {

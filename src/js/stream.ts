@@ -14,7 +14,10 @@ import type {
 import { type CallHandle, CHUNKS, type Consumer, NOTHING, TEXT } from './call-handle'
 import { following, invalidState, rooted } from './errors'
 import { clip, complete, ofResult, readOptions, type Taken } from './snapshot'
-import * as web from './web'
+import type * as Web from './web'
+
+/** Loaded when an answer is first sent to a browser. */
+const web = () => require('./web') as typeof Web
 
 /** How many pieces may wait for a reader before the socket is paused, and when it goes on. */
 const HIGH_WATER = 256
@@ -155,20 +158,20 @@ export class ChatStream implements AsyncIterable<ChatCompletionChunk> {
   }
 
   toReadableStream(options?: ReadableStreamOptions): ReadableStream<string> {
-    return web.toReadableStream(options, () => this.#source('text'))
+    return web().toReadableStream(options, () => this.#source('text'))
   }
 
   toTextResponse(init?: TextResponseInit): Response {
-    return web.toTextResponse(init, () => this.#source('text'))
+    return web().toTextResponse(init, () => this.#source('text'))
   }
 
   toSSEResponse(init?: SSEResponseInit): Response {
-    return web.toSSEResponse(init, () => this.#source('chunks'))
+    return web().toSSEResponse(init, () => this.#source('chunks'))
   }
 
   pipe(res: ServerResponseLike, options?: PipeOptions): Promise<PipeOutcome> {
     const open = () => this.#source('chunks')
-    return web.pipe(res, options, open, () => this.result)
+    return web().pipe(res, options, open, () => this.result)
   }
 
   #take(text: string) {
@@ -256,7 +259,7 @@ export class ChatStream implements AsyncIterable<ChatCompletionChunk> {
   }
 
   /** The stream for `web.ts`: text, or chunks as the JSON that they came as. */
-  #source(reader: 'chunks' | 'text'): web.Source {
+  #source(reader: 'chunks' | 'text'): Web.Source {
     this.#claim(reader, reader === 'text' ? ChatStream.#asText : asItIs)
     this.#uncounted = reader === 'chunks'
     return {
