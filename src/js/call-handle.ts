@@ -67,7 +67,16 @@ export function listening(consumer: Consumer, signal: AbortSignal, abort: () => 
 
 /** Many calls may share a signal: our listeners, which all go, do not count for Node's warning of a leak. */
 function allow(signal: AbortSignal, more: number) {
-  const most = signal instanceof EventTarget ? getMaxListeners(signal) : 0
+  const most = limitOf(signal)
   // 0 is without a limit.
   if (most > 0 && most + more > 0) setMaxListeners(most + more, signal)
+}
+
+function limitOf(signal: AbortSignal): number {
+  try {
+    return getMaxListeners(signal)
+  } catch {
+    // Not one of Node's, or one of `AbortSignal.any`, whose limit of 0 Node 20 takes for none at all.
+    return 0
+  }
 }
