@@ -6,7 +6,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures::{Stream, StreamExt};
+use futures::{FutureExt, Stream, StreamExt};
 use tokio::time::Instant;
 
 use super::bill::Bill;
@@ -79,10 +79,10 @@ impl Attempt<'_> {
     pub async fn read(&mut self, opened: Opened) -> Result<()> {
         let Opened { mut body, first_token_until, .. } = opened;
         if let Some(dialect) = self.settings.whole {
-            return self.read_whole(dialect, body).await;
+            return self.read_whole(dialect, body).boxed().await;
         }
         match self.read_stream(&mut body, first_token_until).await? {
-            Rest::Usage(parser) => self.drain(parser, body).await,
+            Rest::Usage(parser) => self.drain(parser, body).boxed().await,
             Rest::Connection => keep_connection(body),
             Rest::Nothing => {}
         }

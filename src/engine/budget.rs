@@ -141,7 +141,7 @@ impl Running<'_> {
         if self.committed {
             return Step::Stop(Stop::NoBudget);
         }
-        plan.unaffordable(clock::now(), self.remaining(), &mut self.rng)
+        plan.unaffordable(clock::now(), self.remaining(), &mut rand::rng())
     }
 
     /// Withdraws one retry, or tells which budget has no room for it.

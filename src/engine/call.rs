@@ -5,8 +5,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use rand::SeedableRng;
-use rand::rngs::StdRng;
 use tokio::time::Instant;
 
 use super::answer::Answer;
@@ -61,7 +59,6 @@ pub(super) struct Running<'a> {
     pub sink: &'a dyn Sink,
     pub id: String,
     pub started: Instant,
-    pub rng: StdRng,
     /// Model by model, each at every endpoint.
     pub routes: Vec<Route>,
     pub requests: Requests<'a>,
@@ -88,8 +85,7 @@ pub(super) struct Running<'a> {
 impl<'a> Running<'a> {
     pub fn new(client: &'a Client, call: &'a Call, sink: &'a dyn Sink, started: Instant) -> Self {
         let config = &client.config;
-        let mut rng = StdRng::from_rng(&mut rand::rng());
-        let id = random_id("call_", &mut rng);
+        let id = random_id("call_", &mut rand::rng());
         let mut models = vec![call.request.model().unwrap_or_else(|| config.model.clone())];
         for model in &call.options.fallback_models {
             if !models.contains(model) {
@@ -106,14 +102,13 @@ impl<'a> Running<'a> {
                 routes.push(Route { endpoint, model, lane, ticket: None, was_in: false });
             }
         }
-        let goes_on = call.resumes.as_ref().is_some_and(Snapshot::has_begun);
+        let goes_on = call.resumes.as_deref().is_some_and(Snapshot::has_begun);
         let mut running = Running {
             client,
             call,
             sink,
             id,
             started,
-            rng,
             routes,
             requests: Requests::new(&call.request, call.options.idempotency_key.as_deref(), goes_on),
             journal: Journal::new(call.request.choices()),
@@ -131,7 +126,7 @@ impl<'a> Running<'a> {
             hedging: Hedging::default(),
         };
         if let Some(snapshot) = &call.resumes {
-            running.restore(snapshot.clone());
+            running.restore(Snapshot::clone(snapshot));
         }
         running
     }
@@ -175,7 +170,7 @@ impl<'a> Running<'a> {
             let look =
                 |(route, tokens): (&Route, &f64)| route.endpoint.candidate(&route.lane, strategy, *tokens);
             let candidates: Vec<_> = routes.iter().zip(tokens).map(look).collect();
-            let order = route::order(strategy, &candidates, &mut self.rng);
+            let order = route::order(strategy, &candidates, &mut rand::rng());
             places.extend(order.into_iter().map(|index| model * endpoints + index));
         }
         places
@@ -203,7 +198,7 @@ impl<'a> Running<'a> {
         let first = self.attempts.len();
         self.client.budget.deposit(self.budget_key());
         let mut plan = self.plan();
-        let mut step = plan.start(clock::now(), self.remaining(), &mut self.rng);
+        let mut step = plan.start(clock::now(), self.remaining(), &mut rand::rng());
         let mut last: Option<Error> = None;
         let mut refused: Option<Error> = None;
         loop {
@@ -228,7 +223,7 @@ impl<'a> Running<'a> {
                 Ok(guard) => guard,
                 Err(retry_after) => {
                     self.unpay(reason);
-                    step = plan.denied(retry_after, clock::now(), self.remaining(), &mut self.rng);
+                    step = plan.denied(retry_after, clock::now(), self.remaining(), &mut rand::rng());
                     step = self.pay(step, &mut plan);
                     continue;
                 }
@@ -272,7 +267,7 @@ impl<'a> Running<'a> {
             if begun && self.attempts.last().is_some_and(|attempt| attempt.pieces > 0) {
                 plan.progressed();
             }
-            step = plan.failed(failure, clock::now(), self.remaining(), &mut self.rng);
+            step = plan.failed(failure, clock::now(), self.remaining(), &mut rand::rng());
             step = self.pay(step, &mut plan);
             if begun && let Step::Try { wait, .. } = &step {
                 self.recovery.count += 1;

@@ -59,7 +59,7 @@ pub struct Call {
     pub session_id: String,
     pub live: Arc<Live>,
     /// What the answer goes on from.
-    pub resumes: Option<Snapshot>,
+    pub resumes: Option<Box<Snapshot>>,
 }
 
 impl Call {
@@ -67,7 +67,7 @@ impl Call {
         let given = options.session_id.clone().or_else(|| resumes.as_ref().map(|s| s.session_id.clone()));
         let session_id = given.unwrap_or_else(|| session_id(&mut rand::rng()));
         let live = Arc::new(Live::new(session_id.clone()));
-        Call { request, options, session_id, live, resumes }
+        Call { request, options, session_id, live, resumes: resumes.map(Box::new) }
     }
 }
 

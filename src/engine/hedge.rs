@@ -31,14 +31,18 @@ pub(super) const HEDGE: &str = "hedge";
 pub(super) struct Hedging {
     /// The routes that it may go to, best first.
     spare: Vec<usize>,
-    /// The one of two that are under way which is not the call's current one.
-    engaged: Option<Engaged>,
-    current: Option<Current>,
+    /// The one of two that are under way which is not the call's current one. Boxed, as most calls have none.
+    other: Option<Box<Other>>,
     /// Where it went.
     sent_to: Option<usize>,
-    fallen: Option<Fallen>,
+    fallen: Option<Box<Fallen>>,
     /// Where the attempt is that is left, and whether it has brought a first token.
     left: Option<(usize, bool)>,
+}
+
+struct Other {
+    engaged: Option<Engaged>,
+    current: Option<Current>,
 }
 
 /// The one of two that failed while the other one was under way.
@@ -68,7 +72,7 @@ impl<'a> Running<'a> {
         let Hedging { sent_to, fallen, left, .. } = mem::take(&mut self.hedging);
         let (Some(sent_to), Some((left, brought))) = (sent_to, left) else { return place };
         plan.hedged(sent_to);
-        if let Some(Fallen { place, failure, at, remaining }) = &fallen {
+        if let Some(Fallen { place, failure, at, remaining }) = fallen.as_deref() {
             plan.fell(*place, failure, *at, *remaining);
         }
         plan.moved(left, brought);
@@ -161,7 +165,7 @@ impl<'a> Running<'a> {
         {
             let failure = self.failure(place, error);
             let (at, remaining) = (clock::now(), self.remaining());
-            self.hedging.fallen = Some(Fallen { place, failure, at, remaining });
+            self.hedging.fallen = Some(Box::new(Fallen { place, failure, at, remaining }));
         }
         self.close_turn(Ending::Failed(error));
         early
@@ -210,16 +214,17 @@ impl<'a> Running<'a> {
         let start = Start { place, why: HEDGE, others, form: &form, peeks: true };
         let (current, beginning) = self.begin(start).ok()?;
         let _busy = Busy::at(&endpoint);
-        self.hedging.engaged = Some(Engaged { place, guard, reserved, judged: None, permit, _busy });
-        self.hedging.current = Some(current);
+        let engaged = Engaged { place, guard, reserved, judged: None, permit, _busy };
+        self.hedging.other = Some(Box::new(Other { engaged: Some(engaged), current: Some(current) }));
         self.hedging.sent_to = Some(place);
         Some(beginning)
     }
 
-    /// Makes the other one of two attempts the current one.
+    /// Makes the other one of two attempts the current one, where there is one.
     fn swap(&mut self) {
-        mem::swap(&mut self.engaged, &mut self.hedging.engaged);
-        mem::swap(&mut self.current, &mut self.hedging.current);
+        let Some(other) = &mut self.hedging.other else { return };
+        mem::swap(&mut self.engaged, &mut other.engaged);
+        mem::swap(&mut self.current, &mut other.current);
     }
 
     /// Ends whatever is under way.

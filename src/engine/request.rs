@@ -107,6 +107,8 @@ impl<'a> Requests<'a> {
             }
         };
         let encoded = Encoded { body, key: self.key(endpoint, rng) };
+        // Mostly it stays the only one.
+        self.known.reserve_exact(1);
         self.known.push(Known {
             place,
             model: model.to_owned(),

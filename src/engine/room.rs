@@ -85,7 +85,7 @@ impl Running<'_> {
             NoRoom::Here(crowded, error) => {
                 self.unpay(reason);
                 *refused = error.or(refused.take());
-                let step = plan.crowded(crowded, clock::now(), self.remaining(), &mut self.rng);
+                let step = plan.crowded(crowded, clock::now(), self.remaining(), &mut rand::rng());
                 Ok(self.pay(step, plan))
             }
         }

@@ -1,5 +1,6 @@
 //! One turn of the loop: a breaker's permit, admission, an attempt, and its record.
 
+use std::mem;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -67,7 +68,8 @@ pub(super) struct Current {
 impl Current {
     /// Takes over what the opening has found out.
     pub fn take_head(&mut self) {
-        let Head { sent, status, request_id, .. } = self.head.update(|head| head.clone());
+        let taken = |head: &mut Head| (head.sent, head.status, head.request_id.clone());
+        let (sent, status, request_id) = self.head.update(taken);
         if sent {
             self.progress.bill.sent();
         }
@@ -210,7 +212,7 @@ impl<'a> Running<'a> {
         let route = &self.routes[place];
         let endpoint = Arc::clone(&route.endpoint.config);
         let options = &self.call.options;
-        let request_id = random_id("req_", &mut self.rng);
+        let request_id = random_id("req_", &mut rand::rng());
         let number = (self.attempts.len() + usize::from(self.current.is_some())) as u32 + 1;
         let name = endpoint.model(&route.model);
         let dialect = self.call.request.dialect();
@@ -230,9 +232,9 @@ impl<'a> Running<'a> {
             Some(Ok(messages)) => {
                 let received = form.received;
                 let instead = Instead { messages: Some(messages), received, ..Instead::default() };
-                self.requests.encode_continuation(target, instead, &mut self.rng)
+                self.requests.encode_continuation(target, instead, &mut rand::rng())
             }
-            _ => self.requests.encode(target, &mut self.rng),
+            _ => self.requests.encode(target, &mut rand::rng()),
         };
         let own = own(self.client, self.call, place);
         let mut headers = request::headers(&endpoint, self.call, &encoded.key, &request_id, number)?;
@@ -278,7 +280,7 @@ impl<'a> Running<'a> {
             number,
             request_id,
             started,
-            waited: std::mem::take(&mut self.waited),
+            waited: mem::take(&mut self.waited),
             asked_for_usage: asks_usage,
             named_session,
             remembered: false,
@@ -305,6 +307,7 @@ impl<'a> Running<'a> {
             let result = match limit {
                 None => open.await,
                 Some(limit) => timeout_at(started + limit, open)
+                    .boxed()
                     .await
                     .unwrap_or_else(|_| Err(Error::timeout(Phase::Attempt, limit))),
             };
@@ -322,13 +325,17 @@ impl<'a> Running<'a> {
         };
         let others = if last { 0 } else { self.others };
         let peeks = hedge_after.is_some();
-        let (current, beginning) = self.begin(Start { place, why, others, form: &form, peeks })?;
-        let due = hedge_after.map(|after| current.started + after);
-        self.current = Some(current);
+        // In a block: what lives on to an await has a place in the future for as long as that lasts.
+        let (due, beginning) = {
+            let (current, beginning) = self.begin(Start { place, why, others, form: &form, peeks })?;
+            let due = hedge_after.map(|after| current.started + after);
+            self.current = Some(current);
+            (due, beginning)
+        };
         self.tell_writer();
         let opened = match due {
             None => beginning.await,
-            Some(due) => self.race(beginning, due).await,
+            Some(due) => self.race(beginning, due).boxed().await,
         };
         self.deliver(opened, form).await
     }
@@ -357,7 +364,7 @@ impl<'a> Running<'a> {
                         model: route.model.clone(),
                         request_id: sent_id.clone(),
                         after_ms: clock::instant().saturating_duration_since(started).as_millis() as u64,
-                        headers: head.update(|head| told(&head.headers, endpoint, own)),
+                        headers: head.update(|head| told(&mem::take(&mut head.headers), endpoint, own)),
                     });
                 };
                 let delivery = Delivery {
@@ -392,7 +399,7 @@ impl<'a> Running<'a> {
                     let read = pin!(attempt.read(opened));
                     match options.attempt_timeout {
                         None => Ok(read.await),
-                        Some(limit) => timeout_at(started + limit, read).await.map_err(|_| limit),
+                        Some(limit) => timeout_at(started + limit, read).boxed().await.map_err(|_| limit),
                     }
                 };
                 let result = match read {

@@ -41,7 +41,7 @@ pub struct Choice {
     pub refusal: String,
     pub tool_calls: Vec<ToolCall>,
     /// `function_call`, the form before tool calls.
-    pub function_call: Option<ToolCall>,
+    pub function_call: Option<Box<ToolCall>>,
     /// `logprobs.content` and `logprobs.refusal`, joined over the chunks.
     pub logprobs: Option<Map<String, Value>>,
     pub finish_reason: Option<String>,

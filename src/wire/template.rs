@@ -9,8 +9,21 @@ use std::ops::Range;
 
 use super::chat::{Choice, Chunk, Delta, Text};
 
-/// Where a text stands in the chunk.
-type Place = Option<Range<usize>>;
+/// Where a text stands in the chunk, as long as that can be counted so. Every open stream has eight of them.
+type Place = Option<Span>;
+
+#[derive(Clone, Copy, Debug)]
+struct Span {
+    start: u32,
+    length: u32,
+}
+
+impl Span {
+    fn range(self) -> Range<usize> {
+        let start = self.start as usize;
+        start..start + self.length as usize
+    }
+}
 
 /// How often in a row a template may fail before no more is made: some providers send something new
 /// with each chunk.
@@ -56,7 +69,7 @@ impl Template {
         }
         let from = self.before.len();
         let text = |place: &Place| {
-            let place = place.clone()?;
+            let place = place.as_ref()?.range();
             // What stands behind the text has moved with its length.
             let at = if place.start < from { place.start } else { place.start + content.len() - self.length };
             data.get(at..at + place.len()).map(|text| Text(Cow::Borrowed(text)))
@@ -118,7 +131,10 @@ fn shape(data: &str, chunk: &Chunk<'_>) -> Option<(Shape, Range<usize>)> {
         || tool_calls.is_some()
         || function_call.is_some();
     // An empty text may be borrowed from anywhere.
-    let content = place(data, content).ok()?.filter(|place| !place.is_empty())?;
+    let content = place(data, content).ok()??.range();
+    if content.is_empty() {
+        return None;
+    }
     let quoted = |at: usize| data.as_bytes().get(at) == Some(&b'"');
     if rare || content.start == 0 || !quoted(content.start - 1) || !quoted(content.end) {
         return None;
@@ -143,7 +159,11 @@ fn place(data: &str, text: &Option<Text<'_>>) -> Result<Place, ()> {
     let Some(text) = text else { return Ok(None) };
     let Cow::Borrowed(text) = &text.0 else { return Err(()) };
     let start = (text.as_ptr() as usize).checked_sub(data.as_ptr() as usize).ok_or(())?;
-    if start + text.len() <= data.len() { Ok(Some(start..start + text.len())) } else { Err(()) }
+    if start + text.len() > data.len() {
+        return Err(());
+    }
+    let count = |bytes: usize| u32::try_from(bytes).map_err(drop);
+    Ok(Some(Span { start: count(start)?, length: count(text.len())? }))
 }
 
 /// The inside of a JSON string without an escape.
