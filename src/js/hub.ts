@@ -6,6 +6,7 @@
  */
 import { AsyncResource } from 'node:async_hooks'
 import { performance } from 'node:perf_hooks'
+import * as timers from 'node:timers'
 import { type CallHandle, type Consumer, emptySnapshot, listening, TEXT } from './call-handle'
 import { type ErrorRecord, fromRecord } from './errors'
 import { Kept } from './kept'
@@ -26,7 +27,7 @@ const PACED = 1
 const AT_ONCE = 2
 
 // Held on to: whoever fakes timers in a test does not mean ours.
-const { setImmediate, setTimeout } = globalThis
+const { setImmediate, setTimeout } = timers
 
 /** Words before the records in the shared array. */
 const HEADER = 2
