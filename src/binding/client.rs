@@ -1,7 +1,9 @@
 //! The client's native half.
 
 use std::collections::BTreeMap;
+use std::future::poll_fn;
 use std::panic::AssertUnwindSafe;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::FutureExt;
@@ -17,6 +19,7 @@ use super::limiter::NativeLimiter;
 use super::outlet::Told;
 use super::runtime;
 use crate::config::{BreakerChoice, ClientConfig, Endpoint, Own};
+use crate::engine::sink::Sink as _;
 use crate::engine::test_clock::{following, in_background};
 use crate::engine::{Call, ChatRequest, Client, Dialect, Snapshot, certificates, health, transport};
 use crate::error::{Error, Kind};
@@ -163,7 +166,17 @@ impl NativeClient {
         // Nobody has set it before.
         let _ = state.live.set(Arc::clone(&call.live));
         let run = async move {
-            let run = AssertUnwindSafe(client.run(&call, &outlet, &outlet.state.cancel)).catch_unwind().await;
+            let run = {
+                let run = AssertUnwindSafe(client.run(&call, &outlet, &outlet.state.cancel)).catch_unwind();
+                let mut run = pin!(run);
+                // What was collected is this call's: the next poll may be another's, or on another thread.
+                poll_fn(|context| {
+                    let polled = run.as_mut().poll(context);
+                    outlet.flush();
+                    polled
+                })
+                .await
+            };
             let result =
                 run.unwrap_or_else(|_| Err(Error::new(Kind::Internal, "a bug in holysheep ended this call")));
             outlet.end(result.map(|answer| if whole { answer.completion() } else { answer.result() }));

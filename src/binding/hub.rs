@@ -20,12 +20,12 @@ use napi::threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode, 
 use napi::{Env, sys};
 use napi_derive::napi;
 use tokio::sync::{Notify, oneshot, watch};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::outlet::{Outlet, Told};
 use super::queue::{Batch, MAX_RECORDS, PACE_MS, Queue, WORDS};
 use super::start_in_order;
-use crate::engine::clock;
 use crate::engine::live::Live;
 use crate::engine::sink::Wants;
 
@@ -96,7 +96,7 @@ impl Hub {
     /// Hands over what a call has collected, and wakes JavaScript where that is due. Returns the batch
     /// that it is in.
     pub(super) fn push(&self, collected: &mut Batch, counted: &mut u64, ends: bool) -> u64 {
-        let (batch, wakes) = self.queue().push(collected, counted, ends, clock::instant);
+        let (batch, wakes) = self.queue().push(collected, counted, ends, now);
         if wakes {
             self.wake();
         }
@@ -165,7 +165,7 @@ impl NativeHub {
             return Err(napi::Error::from_reason("the shared array is too small"));
         }
         let hub = Arc::new(Hub {
-            queue: Mutex::new(Queue::new(clock::instant())),
+            queue: Mutex::new(Queue::new(now())),
             calls: Mutex::default(),
             taken: watch::Sender::new(0),
             wake: OnceLock::new(),
@@ -193,9 +193,9 @@ impl NativeHub {
 
     /// Takes a batch: the text of its short records joined, those of the others as strings of their own
     /// into `own`, and the records into the shared array.
-    #[napi(ts_return_type = "string", ts_args_type = "own: string[]")]
+    #[napi(catch_unwind, ts_return_type = "string", ts_args_type = "own: string[]")]
     pub fn take<'env>(&mut self, env: &'env Env, own: Unknown<'env>) -> Result<Unknown<'env>> {
-        let (batch, next, taken) = self.hub.queue().take(mem::take(&mut self.spare), clock::instant);
+        let (batch, next, taken) = self.hub.queue().take(mem::take(&mut self.spare), now);
         self.hub.taken.send_replace(taken);
         // SAFETY: JavaScript reads the array on this thread only, after this call.
         let shared = unsafe { self.shared.as_mut() };
@@ -298,6 +298,12 @@ impl NativeHub {
             call.resumed.notify_waiters();
         }
     }
+}
+
+/// The load is one of this process, whatever time a test clock tells the calls.
+#[allow(clippy::disallowed_methods)]
+fn now() -> Instant {
+    Instant::now()
 }
 
 fn string<'env>(env: &'env Env, text: &str, ascii: bool) -> Result<Unknown<'env>> {

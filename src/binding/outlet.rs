@@ -56,15 +56,24 @@ thread_local! {
 #[derive(Default)]
 struct Collected {
     batch: Batch,
-    /// The piece that others are joined with.
+    /// The piece that others are joined with, and whose it is.
     joined: String,
+    owner: u32,
 }
 
 impl Collected {
+    fn join(&mut self, id: u32, piece: &str) {
+        if self.owner != id {
+            self.close();
+            self.owner = id;
+        }
+        self.joined.push_str(piece);
+    }
+
     /// Nothing more is joined with the last piece.
-    fn close(&mut self, id: u32) {
+    fn close(&mut self) {
         if !self.joined.is_empty() {
-            self.batch.push(id, Record::Piece, &self.joined);
+            self.batch.push(self.owner, Record::Piece, &self.joined);
             self.joined.clear();
         }
     }
@@ -91,7 +100,7 @@ impl Outlet {
     /// Hands over a record, behind what was collected.
     fn push(&self, record: Record, text: &str, ends: bool) {
         COLLECTED.with_borrow_mut(|collected| {
-            collected.close(self.id);
+            collected.close();
             collected.batch.push(self.id, record, text);
             self.hand_over(&mut collected.batch, ends);
         });
@@ -113,7 +122,7 @@ impl Sink for Outlet {
     fn piece(&self, piece: &str) {
         COLLECTED.with_borrow_mut(|collected| {
             if self.told.coalesce && self.wants() == Wants::Text {
-                collected.joined.push_str(piece);
+                collected.join(self.id, piece);
             } else {
                 collected.batch.push(self.id, Record::Piece, piece);
             }
@@ -122,7 +131,7 @@ impl Sink for Outlet {
 
     fn flush(&self) {
         COLLECTED.with_borrow_mut(|collected| {
-            collected.close(self.id);
+            collected.close();
             if !collected.batch.is_empty() {
                 self.hand_over(&mut collected.batch, false);
             }

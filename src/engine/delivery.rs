@@ -19,9 +19,10 @@ use crate::wire::dialect::Events;
 /// More role-only chunks than any provider sends.
 pub(super) const MAX_HELD_CHUNKS: usize = 64;
 /// About how many bytes are collected before they are handed over, where as many come at once; and what
-/// a chunk counts beside its own.
+/// a chunk and a piece count beside their own.
 const MAX_COLLECTED: usize = 16 * 1024;
 const CHUNK: usize = 64;
+const PIECE: usize = 16;
 
 pub(super) type Step = std::result::Result<(), End>;
 
@@ -387,7 +388,13 @@ impl Delivery<'_> {
         // Some choices have no finish reason where none is asked for (`completion: 'lenient'`).
         for index in 0..self.journal.len() as u32 {
             if self.journal.choice(index).is_some_and(|choice| choice.finish_reason.is_none()) {
-                self.finish_choice(index, None, false)?;
+                let step = self.finish_choice(index, None, false);
+                if step.is_err() {
+                    // A choice before it may have handed over something.
+                    self.collected += CHUNK;
+                    self.flush();
+                    return step;
+                }
             }
         }
         self.release();
@@ -408,6 +415,11 @@ impl Delivery<'_> {
     pub(super) fn hand_over(&mut self, piece: &str) {
         *self.committed = true;
         self.sink.piece(piece);
+        // One chunk may become any number of pieces.
+        self.collected += PIECE;
+        if self.collected >= MAX_COLLECTED {
+            self.flush();
+        }
     }
 
     pub(super) fn release(&mut self) {

@@ -46,11 +46,11 @@ export const emptySnapshot = () =>
 
 /** The consumer, with an abort listener that lasts as long as the call. */
 export function listening(consumer: Consumer, signal: AbortSignal, abort: () => void): Consumer {
-  allow(signal, 1)
+  makeRoom(signal)
   signal.addEventListener('abort', abort, { once: true })
   const stop = () => {
     signal.removeEventListener('abort', abort)
-    allow(signal, -1)
+    leave(signal)
   }
   return {
     ...consumer,
@@ -65,11 +65,27 @@ export function listening(consumer: Consumer, signal: AbortSignal, abort: () => 
   }
 }
 
-/** Many calls may share a signal: our listeners, which all go, do not count for Node's warning of a leak. */
-function allow(signal: AbortSignal, more: number) {
+/** How many of our listeners a signal has, and for how many its limit was raised. */
+const listeners = new WeakMap<AbortSignal, { now: number; room: number }>()
+
+/**
+ * Many calls may share a signal: our listeners, which all go, do not count for Node's warning of a leak. Its limit is
+ * raised seldom and never lowered: on Node 20 each change makes it warn anew of a caller's own listeners.
+ */
+function makeRoom(signal: AbortSignal) {
+  const ours = listeners.get(signal) ?? { now: 0, room: 0 }
+  listeners.set(signal, ours)
+  if (++ours.now <= ours.room) return
+  const more = Math.max(16, ours.room)
+  ours.room += more
   const most = limitOf(signal)
   // 0 is without a limit.
-  if (most > 0 && most + more > 0) setMaxListeners(most + more, signal)
+  if (most > 0) setMaxListeners(most + more, signal)
+}
+
+function leave(signal: AbortSignal) {
+  const ours = listeners.get(signal)
+  if (ours) ours.now--
 }
 
 function limitOf(signal: AbortSignal): number {

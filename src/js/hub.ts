@@ -70,12 +70,14 @@ let scheduled = false
 let timed = false
 /** What the last batch has said of the next one. */
 let next = 0
+/** The number of this turn. */
+let turns = 0
 /** When this turn has to end; when the clock was last looked at, and after how many records it is again. */
 let until = 0
 let seen = 0
 let unseen = 0
 
-/** The context in which turns run: that of a caller would be kept alive by the next turn's timer. */
+/** The context in which turns run, that of whoever loads this: a caller's would be kept alive by turn after turn. */
 const NOBODY = new AsyncResource('HOLYSHEEP')
 
 function nativeHub() {
@@ -105,6 +107,8 @@ class InFlight extends Kept implements CallHandle {
   private known = true
   /** What it had come to when it was cancelled. */
   private last: string | undefined
+  /** The turn in which it was handed a piece last. */
+  private deliveredIn = 0
   queued = false
   private readonly consumer: Consumer
 
@@ -162,14 +166,13 @@ class InFlight extends Kept implements CallHandle {
   private readOn(): boolean {
     const { id } = this
     const words = shared
-    let delivered = false
     while (at < end && words[at] === id && !this.blocked) {
       const kind = (words[at + 1] as number) & ~OWN
       // What was just handed over is void: whoever awaits it gets his turn before he is told so.
-      if (isLate() || (kind === RESTART && delivered)) return false
+      if (isLate() || (kind === RESTART && this.deliveredIn === turns)) return false
       const text = read(words)
       if (kind === PIECE) {
-        delivered = true
+        this.deliveredIn = turns
         this.piece(text)
       } else {
         this.handle(kind, text)
@@ -198,16 +201,15 @@ class InFlight extends Kept implements CallHandle {
   }
 
   private drain(): boolean {
-    let delivered = false
     for (let item = this.first; item !== undefined; item = this.first) {
       if (isLate()) return false
       if (typeof item === 'string') {
-        delivered = true
+        this.deliveredIn = turns
         this.shift()
         this.piece(this.coalesce ? this.join(item) : item)
       } else {
         // As above.
-        if (item.kind === RESTART && delivered) return false
+        if (item.kind === RESTART && this.deliveredIn === turns) return false
         this.shift()
         this.handle(item.kind, item.text)
       }
@@ -351,7 +353,8 @@ function wake() {
 function pause() {
   if (timed) return
   timed = true
-  setTimeout(ring, pace)
+  // The call that streams holds the process, and not the timer.
+  setTimeout(ring, pace).unref()
 }
 
 function ring() {
@@ -373,6 +376,7 @@ function turn() {
 
 /** False when something is left for the next turn. */
 function deliver(): boolean {
+  turns++
   seen = performance.now()
   until = seen + TURN_MS
   unseen = STRIDE
