@@ -1,7 +1,9 @@
 // How pieces come to JavaScript: in bounded turns, in bounded memory, each on its own.
 import assert from 'node:assert/strict'
+import { createServer } from 'node:http'
 import { test } from 'node:test'
-import { run } from './support/child.mjs'
+import { HolySheepStreamingClient } from 'holysheep'
+import { node, run } from './support/child.mjs'
 import { MESSAGES, pair, until } from './support/provider.mjs'
 
 test('a piece that is kept keeps no other in memory', async () => {
@@ -160,3 +162,122 @@ test('the context of a call that has ended is let go, be it the first one or one
   )
   assert.deepEqual([ended.stderr, ended.stdout], ['', '0\n'])
 })
+
+test('loaded while timers are faked, it delivers without them', async () => {
+  const ended = await node([
+    '--input-type=module',
+    '-e',
+    `
+    import { mock } from 'node:test'
+    const exit = process.exit
+    mock.timers.enable({ apis: ['setTimeout', 'setImmediate', 'setInterval'] })
+    const { HolySheepStreamingClient } = await import('./index.mjs')
+    const { startSimulator } = await import('./simulator.mjs')
+    const simulator = await startSimulator()
+    simulator.setDefault({ text: 'ab', pieceChars: 1, repeat: 200, paceMs: 1 })
+    const client = new HolySheepStreamingClient('sk-test', { baseUrl: simulator.url })
+    const read = async (repeat) => {
+      let text = ''
+      for await (const piece of client.stream({ messages: [{ role: 'user', content: 'x' }] }).textStream) text += piece
+      return text === 'ab'.repeat(repeat)
+    }
+    const paced = await Promise.all(Array.from({ length: 50 }, () => read(200)))
+    simulator.setDefault({ text: 'ab', pieceChars: 1, repeat: 10_000 })
+    const burst = await Promise.all(Array.from({ length: 8 }, () => read(10_000)))
+    console.log([...paced, ...burst].every(Boolean))
+    exit()
+  `,
+  ])
+  assert.deepEqual([ended.stdout, ended.code], ['true\n', 0])
+})
+
+test('a chunk that becomes more pieces than a batch holds is delivered', async (t) => {
+  const choices = Array.from({ length: 6000 }, () => ({ index: 0, delta: { content: 'x' } }))
+  const last = [{ index: 0, delta: {}, finish_reason: 'stop' }]
+  const url = await serve(t, (response) => {
+    for (const of of [choices, last]) response.write(`data: ${JSON.stringify({ id: 'a', choices: of })}\n\n`)
+    response.end('data: [DONE]\n\n')
+  })
+  const client = new HolySheepStreamingClient('sk-test', { baseUrl: url })
+  let pieces = 0
+  for await (const _ of client.stream({ messages: MESSAGES }).textStream) pieces++
+  assert.equal(pieces, 6000)
+})
+
+test('what a failing end had handed over comes before its restart, and to nobody else', async (t) => {
+  const asked = new Set()
+  const url = await serve(t, (response, { messages }) => {
+    const name = messages[0].content
+    const tell = (...choices) => response.write(`data: ${JSON.stringify({ id: 'a', choices })}\n\n`)
+    const call = (index, args) => ({
+      index,
+      delta: { tool_calls: [{ index: 0, id: name, type: 'function', function: { name: 'f', arguments: args } }] },
+    })
+    if (asked.has(name)) {
+      for (const index of [0, 1]) tell({ index, delta: { content: 'good' }, finish_reason: 'stop' })
+    } else {
+      asked.add(name)
+      for (const index of [0, 1]) tell({ index, delta: { content: 'void' } })
+      tell(call(0, '{}'))
+      tell(call(1, '{bad'))
+    }
+    response.end('data: [DONE]\n\n')
+  })
+  const client = new HolySheepStreamingClient('sk-test', {
+    baseUrl: url,
+    completion: 'lenient',
+    retry: { baseDelayMs: 100, maxDelayMs: 100 },
+    retryBudget: false,
+  })
+  const wrong = []
+  const one = async (name) => {
+    let restarted = false
+    let told = 0
+    const recovery = { mode: 'restart', onRestart: () => (restarted = true) }
+    const request = { n: 2, messages: [{ role: 'user', content: name }] }
+    for await (const chunk of client.stream(request, { recovery })) {
+      const calls = chunk.choices.flatMap(({ delta }) => delta.tool_calls ?? [])
+      told += calls.length
+      if (calls.some(({ id }) => id !== name) || (restarted && calls.length > 0)) wrong.push(name)
+    }
+    if (told !== 1) wrong.push(`${name}: ${told}`)
+  }
+  await Promise.all(
+    Array.from({ length: 40 }, async (_, index) => {
+      await new Promise((resolve) => setTimeout(resolve, 10 * index))
+      await one(`call-${index}`)
+    }),
+  )
+  assert.deepEqual(wrong, [])
+})
+
+test('after a test clock was ahead the process ends when its calls have ended', async () => {
+  const ended = await run(`
+    import { testClock } from './simulator.mjs'
+    const clock = testClock()
+    simulator.setDefault({ text: 'ab', pieceChars: 1, repeat: 20 })
+    await clock.advance(3_600_000)
+    clock.restore()
+    await Promise.all(Array.from({ length: 30 }, () => client.streamWithRetry(messages, () => {})))
+    await client.close()
+    await simulator.close()
+    console.log('over')
+  `)
+  assert.deepEqual([ended.stderr, ended.stdout, ended.code], ['', 'over\n', 0])
+})
+
+/** An endpoint whose answers are written by hand. */
+async function serve(t, answer) {
+  const server = createServer(async (request, response) => {
+    let body = ''
+    for await (const part of request) body += part
+    response.writeHead(200, { 'content-type': 'text/event-stream' })
+    answer(response, JSON.parse(body))
+  })
+  await new Promise((resolve) => server.listen(0, resolve))
+  t.after(() => {
+    server.close()
+    server.closeAllConnections()
+  })
+  return `http://127.0.0.1:${server.address().port}/v1`
+}

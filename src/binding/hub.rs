@@ -159,13 +159,18 @@ pub struct NativeHub {
 #[napi]
 impl NativeHub {
     /// `shared` takes the records of a batch; `wake` is called when there is one.
-    #[napi(constructor, catch_unwind, ts_args_type = "shared: Uint32Array, wake: () => void")]
-    pub fn new(env: Env, shared: Uint32Array, wake: Function<(), UnknownReturnValue>) -> Result<Self> {
+    #[napi(constructor, catch_unwind, ts_args_type = "shared: Uint32Array, wake: () => void, paces: boolean")]
+    pub fn new(
+        env: Env,
+        shared: Uint32Array,
+        wake: Function<(), UnknownReturnValue>,
+        paces: bool,
+    ) -> Result<Self> {
         if shared.len() < Self::shared_words() as usize {
             return Err(napi::Error::from_reason("the shared array is too small"));
         }
         let hub = Arc::new(Hub {
-            queue: Mutex::new(Queue::new(now())),
+            queue: Mutex::new(Queue::new(now(), paces)),
             calls: Mutex::default(),
             taken: watch::Sender::new(0),
             wake: OnceLock::new(),
@@ -183,6 +188,12 @@ impl NativeHub {
     #[napi]
     pub fn shared_words() -> u32 {
         (HEADER + WORDS * MAX_RECORDS) as u32
+    }
+
+    /// Wakes JavaScript in the next turn of its loop: for one that has no timers of its own.
+    #[napi]
+    pub fn again(&self) {
+        self.hub.wake();
     }
 
     /// How long it waits, in milliseconds, while it takes batches without being woken.

@@ -125,8 +125,9 @@ pub struct Queue {
     batches: VecDeque<Batch>,
     /// JavaScript has been woken, or comes by itself.
     armed: bool,
-    /// It comes by itself as long as many calls stream.
+    /// It comes by itself as long as many calls stream, where it can.
     paced: bool,
+    paces: bool,
     /// How many batches were begun.
     begun: u64,
     /// The load is measured in windows: the number of this one, its beginning, and how many calls have
@@ -139,11 +140,13 @@ pub struct Queue {
 }
 
 impl Queue {
-    pub fn new(now: Instant) -> Self {
+    /// `paces`: JavaScript has a timer to come by.
+    pub fn new(now: Instant, paces: bool) -> Self {
         Queue {
             batches: VecDeque::new(),
             armed: false,
             paced: false,
+            paces,
             begun: 0,
             window: 1,
             since: now,
@@ -191,7 +194,7 @@ impl Queue {
     /// JavaScript is being woken: whether it comes by itself from now on.
     fn measure(&mut self, now: Instant) {
         let passed = now.saturating_duration_since(self.since);
-        self.paced = self.is_busy(passed);
+        self.paced = self.paces && self.is_busy(passed);
         if passed >= GAP {
             self.next_window(now);
         }

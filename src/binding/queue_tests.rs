@@ -13,7 +13,7 @@ struct Scene {
 #[allow(clippy::disallowed_methods)] // A beginning, from which the tests count on.
 fn scene() -> Scene {
     let now = Instant::now();
-    Scene { queue: Queue::new(now), now: now + 10 * GAP, counted: vec![0; 100] }
+    Scene { queue: Queue::new(now, true), now: now + 10 * GAP, counted: vec![0; 100] }
 }
 
 impl Scene {

@@ -27,7 +27,9 @@ const PACED = 1
 const AT_ONCE = 2
 
 // Held on to: whoever fakes timers in a test does not mean ours.
-const { setImmediate, setTimeout } = timers
+const { clearImmediate, clearTimeout, setImmediate, setTimeout } = timers
+/** Whether they are Node's: who loads this while timers are faked has none that ring, and is woken for everything. */
+const RING = areReal()
 
 /** Words before the records in the shared array. */
 const HEADER = 2
@@ -83,7 +85,7 @@ const NOBODY = new AsyncResource('HOLYSHEEP')
 function nativeHub() {
   if (hub === undefined) {
     const words = new Uint32Array(addon.NativeHub.sharedWords())
-    hub = NOBODY.runInAsyncScope(() => new addon.NativeHub(words, wake))
+    hub = NOBODY.runInAsyncScope(() => new addon.NativeHub(words, wake, RING))
     shared = words
     pace = addon.NativeHub.paceMs()
   }
@@ -303,7 +305,16 @@ class InFlight extends Kept implements CallHandle {
   }
 }
 
+function areReal() {
+  const [timer, immediate] = [setTimeout(() => {}, 1), setImmediate(() => {})]
+  clearTimeout(timer)
+  clearImmediate(immediate)
+  // What Node's own have; a fake in their place need not be an object.
+  return '_idleTimeout' in Object(timer) && '_onImmediate' in Object(immediate)
+}
+
 function schedule() {
+  if (!RING) return nativeHub().again()
   if (scheduled) return
   scheduled = true
   setImmediate(resumeTurn)
