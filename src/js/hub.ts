@@ -360,7 +360,7 @@ function wake() {
   turn()
 }
 
-/** While many calls stream, a timer costs the loop less than being woken. */
+/** While many calls stream nobody wakes us: our timer falls together with the others of the loop. */
 function pause() {
   if (timed) return
   timed = true
