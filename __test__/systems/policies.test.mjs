@@ -1,8 +1,9 @@
 // The policies of documents 000 and 001, as options of a client and of `retryWithBackoff`.
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { HolySheepStreamingClient, retryWithBackoff } from '../../index.mjs'
-import { clientOf, failure, KEY, pair, provider, REQUEST } from '../support/provider.mjs'
+import { retryWithBackoff } from '../../index.mjs'
+import { run } from '../support/child.mjs'
+import { clientOf, failure, pair, provider, REQUEST } from '../support/provider.mjs'
 
 const fail = () => Promise.reject(Object.assign(new Error('busy'), { status: 503 }))
 /** The waits of `retryWithBackoff` between so many attempts. */
@@ -71,29 +72,29 @@ describe('backoff', () => {
   })
 })
 
-test('memory does not grow with the number of retries: the body is encoded once and shared', async (t) => {
-  const simulator = await provider(t, { default: { status: 503 }, recordLimit: 1 })
-  const retries = 40
-  const client = new HolySheepStreamingClient(KEY, {
-    baseUrl: simulator.url,
-    maxRetries: retries,
-    retry: { backoff: 'constant', baseDelayMs: 0 },
-    retryBudget: false,
-  })
-  t.after(() => client.close())
+test('memory does not grow with the number of retries: the body is encoded once and shared', async () => {
   const megabytes = 8
-  const url = `data:image/png;base64,${'A'.repeat(megabytes * 2 ** 20)}`
-  const request = { messages: [{ role: 'user', content: [{ type: 'image_url', image_url: { url } }] }] }
-  let most = 0
-  const before = process.memoryUsage.rss()
-  const timer = setInterval(() => {
-    most = Math.max(most, process.memoryUsage.rss())
-  }, 5)
-  const error = await failure(client.chat(request))
-  clearInterval(timer)
-  assert.equal(error.attempts.length, retries + 1)
-  const grown = (Math.max(most, process.memoryUsage.rss()) - before) / 2 ** 20
-  assert.ok(grown < (megabytes * retries) / 2, `${grown.toFixed()} MiB for ${megabytes} MiB sent ${retries} times`)
+  const more = 80
+  // A process of its own, whose peak is that of these calls; the first one brings what any number of retries takes.
+  const ended = await run(`
+    const provider = await startSimulator({ default: { status: 503 }, recordLimit: 1 })
+    const url = 'data:image/png;base64,' + 'A'.repeat(${megabytes} * 2 ** 20)
+    const request = { messages: [{ role: 'user', content: [{ type: 'image_url', image_url: { url } }] }] }
+    const retry = { backoff: 'constant', baseDelayMs: 0 }
+    const peaks = []
+    for (const maxRetries of [10, ${more}]) {
+      const options = { baseUrl: provider.url, maxRetries, retry, retryBudget: false }
+      const error = await new HolySheepStreamingClient('sk-test', options).chat(request).catch((error) => error)
+      peaks.push(error.attempts.length, process.resourceUsage().maxRSS / 1024)
+    }
+    console.log(JSON.stringify(peaks))
+    process.exit()
+  `)
+  assert.equal(ended.stderr, '')
+  const [few, before, many, after] = JSON.parse(ended.stdout)
+  assert.deepEqual([few, many], [11, more + 1])
+  const grown = after - before
+  assert.ok(grown < (megabytes * more) / 4, `${grown.toFixed()} MiB for ${megabytes} MiB sent ${more} times more`)
 })
 
 test('an error rate opens the circuit though no failures come in a row, and then another provider answers', async (t) => {
