@@ -251,6 +251,36 @@ test('what a failing end had handed over comes before its restart, and to nobody
   assert.deepEqual(wrong, [])
 })
 
+test('between the pieces of others too, a restart is told a turn after what it makes void', async (t) => {
+  const faces = {
+    textStream: async (client, told, options) => {
+      for await (const piece of client.stream({ messages: MESSAGES }, options).textStream) told.push(piece)
+    },
+    callback: (client, told, options) =>
+      client.streamWithRetry(MESSAGES, (piece) => void told.push(piece), null, options),
+  }
+  for (const [face, read] of Object.entries(faces)) {
+    for (const coalesce of [false, true]) {
+      // One request at a time: between the break of one answer and its restart the other one has its pieces.
+      const { simulator, client } = await pair(t, { maxConcurrent: 1, coalesce }, { default: { pieces: ['good'] } })
+      const broken = { pieces: ['void ', 'too ', 'never'], packets: 'whole', cut: { afterPieces: 2, how: 'reset' } }
+      simulator.script(broken, broken)
+      const one = async () => {
+        const told = []
+        const options = { recovery: { mode: 'restart', onRestart: () => told.push('RESTART') } }
+        await read(client, told, options)
+        return told
+      }
+      const both = [one(), one()]
+      await null
+      // Nothing is handed over until both have begun anew, and then all of it is in one batch.
+      untilWithoutTurns(() => simulator.requests.length === 4)
+      const told = [...(coalesce ? ['void too '] : ['void ', 'too ']), 'RESTART', 'good']
+      assert.deepEqual(await Promise.all(both), [told, told], `${face}, coalesce: ${coalesce}`)
+    }
+  }
+})
+
 test('after a test clock was ahead the process ends when its calls have ended', async () => {
   const ended = await run(`
     import { testClock } from './simulator.mjs'
@@ -265,6 +295,16 @@ test('after a test clock was ahead the process ends when its calls have ended', 
   `)
   assert.deepEqual([ended.stderr, ended.stdout, ended.code], ['', 'over\n', 0])
 })
+
+/** Waits while this thread does nothing else: what comes meanwhile piles up. */
+function untilWithoutTurns(condition) {
+  const nobody = new Int32Array(new SharedArrayBuffer(4))
+  for (let left = 5000; left > 0; left--) {
+    if (condition()) return
+    Atomics.wait(nobody, 0, 0, 1)
+  }
+  assert.fail('the condition did not come true')
+}
 
 /** An endpoint whose answers are written by hand. */
 async function serve(t, answer) {
