@@ -17,6 +17,14 @@ export function installPeers() {
   run('npm', INSTALL, here('.'))
 }
 
+/** What the error of a peer says of its absence; undefined where it is another error. */
+export function absence(why) {
+  // A path is a file of ours, which has to be there.
+  const [, name] = /^Cannot find (?:package|module) '([^./'][^']*)'/.exec(why) ?? []
+  if (name) return `not installed: ${name}`
+  return /native binding/.test(why) ? `does not load here: ${why}` : undefined
+}
+
 export const ceilingPath = () => here('../target/bench/release/ceiling')
 
 export function buildCeiling() {

@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url'
 import { parseArgs, promisify } from 'node:util'
 import { CLIENTS } from './clients/index.mjs'
 import { footprint } from './footprint.mjs'
-import { buildCeiling, ceilingPath, installPeers, nodes } from './install.mjs'
+import { absence, buildCeiling, ceilingPath, installPeers, nodes } from './install.mjs'
 import { median, table } from './table.mjs'
 import { judge } from './targets.mjs'
 import { SMOKE, WARM_UP, workloads } from './workloads.mjs'
@@ -17,7 +17,8 @@ const HELP = `npm run bench -- [options]
   --node LIST     Node.js versions by their major, e.g. 20,24; by default this one and the LTS
   --rounds N      3 by default
   --quick         shorter workloads: a look, no measurement
-  --smoke         no measurement: each client delivers every piece, or the status is 1
+  --smoke         no measurement: the status is 1 unless each client delivers every piece; a peer that is not
+                  installed, built or loadable here is told, and is a failure only where --only names it
   --json          one line of JSON a cell in place of the tables
   --no-install    use what is installed and built
 `
@@ -73,10 +74,11 @@ async function simulator(scenario, warm) {
   return { url, stop: () => child.kill('SIGKILL') }
 }
 
-/** Runs one cell once. What fails is told, and has no figures. */
+/** Runs one cell once. What fails is told, and has no figures; `absent`: it is a peer that is not here. */
 async function cell(node, client, { scenario, flags = [], ...work }) {
-  const server = await simulator(scenario, work.kind !== 'idle')
   const name = client === 'idle' ? 'undici-bytes' : client
+  if (CLIENTS[name].binary && !existsSync(ceilingPath())) return { error: 'not built', absent: true }
+  const server = await simulator(scenario, work.kind !== 'idle')
   const args = [JSON.stringify(work), server.url]
   const [command, given] = CLIENTS[name].binary
     ? [ceilingPath(), args]
@@ -87,7 +89,9 @@ async function cell(node, client, { scenario, flags = [], ...work }) {
     return JSON.parse(stdout.trim().split('\n').at(-1))
   } catch (error) {
     const why = /^\w*Error(?: \[\w+\])?: (.*)$/m.exec(error.stderr)?.[1] ?? error.stderr?.trim().split('\n').at(-1)
-    return { error: (error.killed ? 'took longer than 300 s' : why || error.message).slice(0, 200) }
+    if (error.killed) return { error: 'took longer than 300 s' }
+    const missing = name.startsWith('ours-') ? undefined : absence(why)
+    return { error: (missing ?? (why || error.message)).slice(0, 200), absent: missing !== undefined }
   } finally {
     server.stop()
   }
@@ -108,16 +112,16 @@ function summary(runs) {
   return Object.fromEntries(Object.keys(good[0]).map((name) => [name, median(good.map((run) => run[name]))]))
 }
 
-async function smoke(clients) {
-  let failed = 0
+async function smoke(clients, only) {
+  let [delivered, failed] = [0, 0]
   for (const client of clients) {
-    if (CLIENTS[client].binary && !existsSync(ceilingPath())) continue
-    const { error } = await cell({ path: process.execPath }, client, SMOKE)
-    // A peer that is not installed, or that this machine cannot load, is no fault of the bench.
-    const absent = !client.startsWith('ours-') && /native binding|Cannot find (package|module)/.test(error)
-    if (error && !absent) failed++
+    const { error, absent } = await cell({ path: process.execPath }, client, SMOKE)
     console.log(`${client}: ${error ?? 'every piece'}`)
+    if (!error) delivered++
+    // A machine that cannot have a peer is no fault of the bench, unless it is that peer that was asked for.
+    else if (!absent || only?.includes(client)) failed++
   }
+  console.log(`${delivered} delivered every piece, ${failed} failed, ${clients.length - delivered - failed} not here`)
   process.exitCode = failed === 0 ? 0 : 1
 }
 
@@ -159,7 +163,7 @@ async function main() {
     installPeers()
     if (clients.includes('ceiling')) buildCeiling()
   }
-  if (given.smoke) return smoke(clients)
+  if (given.smoke) return smoke(clients, given.only)
   const results = await measure({ ...given, works, clients, all })
   if (given.json) for (const result of results) console.log(JSON.stringify(result))
   else console.log(table(results))
