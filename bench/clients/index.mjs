@@ -1,6 +1,5 @@
 // The clients by name: the module and the function in it that opens one. A client is
 // `{ stream(onPiece), whole() }`; `stream` resolves when the answer is whole.
-// `minimum` is the oldest major version of Node that the client runs on.
 export const CLIENTS = {
   'ours-onchunk': { module: './ours.mjs', open: 'onChunk', label: 'holysheep, onChunk' },
   'ours-textstream': { module: './ours.mjs', open: 'textStream', label: 'holysheep, textStream' },
