@@ -96,6 +96,78 @@ test('callbacks that are slow share turns that end in time', async (t) => {
   assert.ok(Math.max(...most) <= 24, `${Math.max(...most)} calls of a millisecond in one turn of ${turns}`)
 })
 
+for (const [read, of] of Object.entries({ text: (stream) => stream.textStream, chunks: (stream) => stream })) {
+  const spin = () => {
+    for (const end = performance.now() + 0.5; performance.now() < end; );
+  }
+  /** How many pieces of half a millisecond were read in the round of the loop that had most, and in all. */
+  async function mostInOneRound(streams, whenRead) {
+    const counts = [0]
+    let over = false
+    const look = () => {
+      counts.push(0)
+      if (!over) setImmediate(look)
+    }
+    setImmediate(look)
+    const readers = streams.map(async (stream) => {
+      for await (const _ of of(stream)) {
+        counts[counts.length - 1]++
+        spin()
+      }
+    })
+    await whenRead?.()
+    await Promise.all(readers)
+    over = true
+    return [Math.max(...counts), counts.reduce((sum, count) => sum + count)]
+  }
+  // A turn has four milliseconds, and so has what is read on by itself, each with the stride in which the clock is looked at.
+  const BOUND = 40
+
+  test(`readers of ${read} who are slow share turns that end in time`, async (t) => {
+    const { simulator, client } = await pair(t)
+    simulator.setDefault({ pieces: ['ab', 'cd'] })
+    const streams = Array.from({ length: 300 }, () => client.stream({ messages: MESSAGES }))
+    const [most, all] = await mostInOneRound(streams, async () => {
+      // The calls begin; then the loop is held until all of their answers are there.
+      await new Promise((resolve) => setImmediate(resolve))
+      const answered = () => simulator.requests.filter(({ endedBy }) => endedBy !== 'open').length
+      for (const end = performance.now() + 20_000; answered() < 300; ) {
+        assert.ok(performance.now() < end, 'the answers do not come')
+      }
+    })
+    assert.ok(all >= 600, `${all} pieces`)
+    assert.ok(most <= BOUND, `${most} pieces of half a millisecond in one round`)
+  })
+
+  test(`readers of ${read} who are slow leave the loop time for others, be everything there already`, async (t) => {
+    const { simulator, client } = await pair(t)
+    simulator.setDefault({ pieces: ['ab'], repeat: 50 })
+    const streams = Array.from({ length: 10 }, () => client.stream({ messages: MESSAGES }))
+    await Promise.all(streams.map(({ result }) => result))
+    const [most, all] = await mostInOneRound(streams)
+    assert.ok(all >= 500, `${all} pieces`)
+    assert.ok(most <= BOUND, `${most} pieces of half a millisecond in one round`)
+  })
+}
+
+test('whoever aborts a stream is given nothing more, though it is there', async (t) => {
+  const { simulator, client } = await pair(t)
+  simulator.setDefault({ pieces: ['a', 'b', 'c', 'd', 'e'], cut: { afterPieces: 4, how: 'stall' } })
+  for (const how of ['abort', 'signal']) {
+    const controller = new AbortController()
+    const reason = new Error('enough')
+    const stream = client.stream({ messages: MESSAGES }, { signal: controller.signal })
+    const reader = stream.textStream[Symbol.asyncIterator]()
+    assert.equal((await reader.next()).value, 'a')
+    await new Promise((resolve) => setTimeout(resolve, 50))
+    assert.equal((await reader.next()).value, 'b')
+    if (how === 'abort') stream.abort(reason)
+    else controller.abort(reason)
+    await assert.rejects(reader.next(), reason)
+    assert.equal(stream.snapshot().answer.text, 'ab')
+  }
+})
+
 test('what is done with a call that has ended touches no other', async (t) => {
   const { simulator, client } = await pair(t)
   simulator.setDefault({ text: 'one two three', pieceChars: 4 })
