@@ -5,11 +5,12 @@
  * few milliseconds and goes on in the next turn of the event loop, so that no burst holds the loop.
  */
 import { AsyncResource } from 'node:async_hooks'
+import { performance } from 'node:perf_hooks'
+import * as timers from 'node:timers'
 import { type CallHandle, type Consumer, emptySnapshot, listening, TEXT } from './call-handle'
 import { type ErrorRecord, fromRecord } from './errors'
 import { Kept } from './kept'
 import { addon } from './native'
-import { beginTurn, goOn, isLate, RING, setImmediate, setTimeout, woke } from './turn'
 
 /** The kinds of records; `Record` in `src/binding/hub.rs` has the same numbers. */
 const PIECE = 0
@@ -25,10 +26,24 @@ const OWN = 8
 const PACED = 1
 const AT_ONCE = 2
 
+// Held on to: whoever fakes timers in a test does not mean ours.
+const { clearImmediate, clearTimeout, setImmediate, setTimeout } = timers
+/** Whether they are Node's: who loads this while timers are faked has none that ring, and is woken for everything. */
+const RING = areReal()
+
 /** Words before the records in the shared array. */
 const HEADER = 2
 /** And words of a record: call, kind, length. */
 const WORDS = 3
+/** How long one turn may take, in milliseconds. */
+const TURN_MS = 4
+/**
+ * How many records are handled between two looks at the clock, and how many where the last ones took no
+ * time worth speaking of: a look costs as much as a record.
+ */
+const STRIDE = 8
+const LONG_STRIDE = 32
+const QUICK_MS = 0.05
 /** How many pieces may wait for a consumer that awaits before its socket is paused, and when it goes on. */
 const HIGH_WATER = 64
 const LOW_WATER = 16
@@ -59,6 +74,10 @@ let timed = false
 let next = 0
 /** The number of this turn. */
 let turns = 0
+/** When this turn has to end; when the clock was last looked at, and after how many records it is again. */
+let until = 0
+let seen = 0
+let unseen = 0
 
 /** The context in which turns run, that of whoever loads this: a caller's would be kept alive by turn after turn. */
 const NOBODY = new AsyncResource('HOLYSHEEP')
@@ -92,8 +111,6 @@ class InFlight extends Kept implements CallHandle {
   private last: string | undefined
   /** The turn in which it was handed a piece last. */
   private deliveredIn = 0
-  /** Its reader waits for a turn. */
-  private asked = false
   queued = false
   private readonly consumer: Consumer
 
@@ -113,7 +130,7 @@ class InFlight extends Kept implements CallHandle {
 
   cancel(reason: unknown) {
     this.stop()
-    this.fail(reason, true)
+    this.fail(reason)
   }
 
   /** Ends the call in Rust, which forgets it then. */
@@ -143,18 +160,6 @@ class InFlight extends Kept implements CallHandle {
     return this.first === undefined && !this.blocked && !this.coalesce
   }
 
-  again() {
-    this.asked = true
-    this.queue()
-    NOBODY.runInAsyncScope(schedule)
-  }
-
-  private queue() {
-    if (this.queued) return
-    this.queued = true
-    ready.push(this)
-  }
-
   /** Hands over the records from `at` on that are this call's. False when the rest is for the next turn. */
   handOver(): boolean {
     return this.runInAsyncScope(this.readOn, this)
@@ -181,8 +186,11 @@ class InFlight extends Kept implements CallHandle {
   /** Keeps a record until the call can be handed it. */
   add(kind: number, text: string) {
     this.keep(kind === PIECE ? text : { kind, text })
-    if (!this.blocked) this.queue()
-    else if (kind === ERROR) this.overrule(text)
+    if (!this.blocked) {
+      if (this.queued) return
+      this.queued = true
+      ready.push(this)
+    } else if (kind === ERROR) this.overrule(text)
     else if (this.left() > HIGH_WATER) {
       this.overrun = true
       this.pause()
@@ -195,11 +203,6 @@ class InFlight extends Kept implements CallHandle {
   }
 
   private drain(): boolean {
-    if (this.asked) {
-      if (isLate()) return false
-      this.asked = false
-      this.consumer.again?.()
-    }
     for (let item = this.first; item !== undefined; item = this.first) {
       if (isLate()) return false
       if (typeof item === 'string') {
@@ -243,7 +246,6 @@ class InFlight extends Kept implements CallHandle {
       nativeHub().ended(this.id)
     }
     if (this.settled) return
-    if (kind === COMPLETE || record || kind === END) woke()
     try {
       if (kind === COMPLETE) {
         this.consumer.complete?.(text)
@@ -271,10 +273,10 @@ class InFlight extends Kept implements CallHandle {
     this.fail(error)
   }
 
-  private fail(reason: unknown, cancelled = false) {
+  private fail(reason: unknown) {
     if (this.settled) return
     this.settled = true
-    this.consumer.error(reason, cancelled)
+    this.consumer.error(reason)
     this.unblock()
   }
 
@@ -296,10 +298,19 @@ class InFlight extends Kept implements CallHandle {
     if (!this.blocked) return
     this.blocked = false
     if (this.first !== undefined && !this.queued) {
-      this.queue()
+      this.queued = true
+      ready.push(this)
       NOBODY.runInAsyncScope(schedule)
     }
   }
+}
+
+function areReal() {
+  const [timer, immediate] = [setTimeout(() => {}, 1), setImmediate(() => {})]
+  clearTimeout(timer)
+  clearImmediate(immediate)
+  // What Node's own have; a fake in their place need not be an object.
+  return '_idleTimeout' in Object(timer) && '_onImmediate' in Object(immediate)
 }
 
 function schedule() {
@@ -334,6 +345,15 @@ function read(words: Uint32Array): string {
   return text.substring(from, position)
 }
 
+/** The turn's time is over. */
+function isLate() {
+  if (--unseen > 0) return false
+  const now = performance.now()
+  unseen = now - seen < QUICK_MS ? LONG_STRIDE : STRIDE
+  seen = now
+  return now >= until
+}
+
 /** Rust has something. It may come while something is left of the last batch: then that goes first. */
 function wake() {
   next = AT_ONCE
@@ -355,25 +375,22 @@ function ring() {
 
 /** One turn of the dispatcher. */
 function turn() {
-  turns++
-  beginTurn()
-  handOn()
-}
-
-function handOn() {
   let done = false
   try {
     done = deliver()
   } finally {
     // Unless Rust has said that it wakes us, coming back is our part.
-    if (!done) goOn(handOn, schedule)
-    else if (next === AT_ONCE) schedule()
+    if (!done || next === AT_ONCE) schedule()
     else if (next === PACED) pause()
   }
 }
 
-/** False when something is left: for this turn, if others come first, or for the next one. */
+/** False when something is left for the next turn. */
 function deliver(): boolean {
+  turns++
+  seen = performance.now()
+  until = seen + TURN_MS
+  unseen = STRIDE
   // What is left of the last batch goes first: one is taken when there is nothing else.
   if (at === end && ready.length === 0) take()
   while (at < end) {

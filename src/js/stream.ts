@@ -14,7 +14,6 @@ import type {
 import { type CallHandle, CHUNKS, type Consumer, NOTHING, TEXT } from './call-handle'
 import { following, invalidState, rooted } from './errors'
 import { clip, complete, ofResult, readOptions, type Taken } from './snapshot'
-import { mayRead, woke } from './turn'
 import type * as Web from './web'
 
 /** Loaded when an answer is first sent to a browser. */
@@ -69,8 +68,6 @@ export class ChatStream implements AsyncIterable<ChatCompletionChunk> {
   #reject: Reject | undefined
   #shape: Shape = asItIs
   #mode: number | undefined
-  /** Who waits first waits for a turn: what he asks for is there. */
-  #deferred = false
   /** A reader has left: what still comes is nobody's. */
   #left = false
   /** Who reads: set once. */
@@ -111,8 +108,7 @@ export class ChatStream implements AsyncIterable<ChatCompletionChunk> {
       complete: (text) => this.#onComplete(text),
       restart: () => this.#onRestart(),
       end: (json) => this.#onEnd(JSON.parse(json)),
-      error: (error, cancelled) => this.#onError(error, cancelled),
-      again: () => this.#onTurn(),
+      error: (error) => this.#onError(error),
     })
     // How it is read shows in the same turn, mostly; the call begins when that is known.
     queueMicrotask(() => this.#begin())
@@ -208,15 +204,8 @@ export class ChatStream implements AsyncIterable<ChatCompletionChunk> {
   }
 
   #next(): Promise<IteratorResult<unknown, undefined>> {
-    if (this.#resolve === undefined && this.#head < this.#pieces.length) {
-      if (mayRead()) {
-        const value = this.#ready()
-        if (value !== undefined) return Promise.resolve({ value, done: false })
-      } else {
-        this.#deferred = true
-        this.#call.again()
-      }
-    }
+    const value = this.#resolve === undefined ? this.#ready() : undefined
+    if (value !== undefined) return Promise.resolve({ value, done: false })
     return new Promise((resolve, reject) => {
       if (this.#resolve === undefined) {
         this.#resolve = resolve
@@ -224,7 +213,7 @@ export class ChatStream implements AsyncIterable<ChatCompletionChunk> {
       } else {
         this.#others.push([resolve, reject])
       }
-      if (!this.#deferred) this.#serve()
+      this.#serve()
     })
   }
 
@@ -322,20 +311,14 @@ export class ChatStream implements AsyncIterable<ChatCompletionChunk> {
     if (value === undefined) return
     this.#resolve?.({ value, done: false })
     this.#served()
-    woke()
   }
 
   #onPiece(piece: string) {
     if (this.#left || this.#reader === 'whole') return
-    // Who waits has had everything before it, or has a turn coming.
-    if (this.#resolve !== undefined && !this.#deferred) return this.#give(piece)
+    // Who waits has had everything before it.
+    if (this.#resolve !== undefined) return this.#give(piece)
     this.#pieces.push(piece)
     if (this.#pieces.length - this.#head >= HIGH_WATER && !this.#unbounded) this.#call.pause()
-  }
-
-  #onTurn() {
-    this.#deferred = false
-    this.#serve()
   }
 
   /** What nobody has read yet is void; who has read is told by the caller's `onRestart`. */
@@ -360,11 +343,7 @@ export class ChatStream implements AsyncIterable<ChatCompletionChunk> {
     this.#serve()
   }
 
-  #onError(error: unknown, cancelled: boolean) {
-    if (cancelled) {
-      this.#pieces = []
-      this.#head = 0
-    }
+  #onError(error: unknown) {
     this.#text.reject(error)
     this.#result.reject(error)
     if (!this.#complete) this.#failure = { error }
