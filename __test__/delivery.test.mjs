@@ -1,10 +1,10 @@
-// How pieces come to JavaScript: in bounded turns, in bounded memory, each on its own.
+// How pieces come to JavaScript: in bounded memory, each on its own, with nobody's timers.
 import assert from 'node:assert/strict'
 import { createServer } from 'node:http'
 import { test } from 'node:test'
 import { HolySheepStreamingClient } from 'holysheep'
 import { node, run } from './support/child.mjs'
-import { MESSAGES, pair, until } from './support/provider.mjs'
+import { MESSAGES, pair, untilWithoutTurns } from './support/provider.mjs'
 
 test('a piece that is kept keeps no other in memory', async () => {
   for (const text of ['twenty characters ok', 'hai mươi ký tự đó 🐑']) {
@@ -62,38 +62,6 @@ test('a thousand streams whose consumers sleep take no more memory the longer th
     { flags: ['--expose-gc'] },
   )
   assert.deepEqual([ended.stderr, ended.stdout], ['', 'true true true\n'])
-})
-
-test('callbacks that are slow share turns that end in time', async (t) => {
-  const { simulator, client } = await pair(t)
-  simulator.setDefault({ pieces: ['a'] })
-  let turns = 0
-  let calls = 0
-  const most = []
-  let inTurn = 0
-  const spin = (ms) => {
-    for (const end = performance.now() + ms; performance.now() < end; );
-  }
-  const streams = Array.from({ length: 300 }, () =>
-    client.streamWithRetry(MESSAGES, () => {
-      calls++
-      inTurn++
-      spin(1)
-    }),
-  )
-  let over = false
-  const look = () => {
-    turns++
-    most.push(inTurn)
-    inTurn = 0
-    if (!over) setImmediate(look)
-  }
-  setImmediate(look)
-  await Promise.all(streams)
-  over = true
-  await until(() => calls === 300)
-  // Four milliseconds, looked at after every eighth record.
-  assert.ok(Math.max(...most) <= 24, `${Math.max(...most)} calls of a millisecond in one turn of ${turns}`)
 })
 
 test('what is done with a call that has ended touches no other', async (t) => {
@@ -295,16 +263,6 @@ test('after a test clock was ahead the process ends when its calls have ended', 
   `)
   assert.deepEqual([ended.stderr, ended.stdout, ended.code], ['', 'over\n', 0])
 })
-
-/** Waits while this thread does nothing else: what comes meanwhile piles up. */
-function untilWithoutTurns(condition) {
-  const nobody = new Int32Array(new SharedArrayBuffer(4))
-  for (let left = 5000; left > 0; left--) {
-    if (condition()) return
-    Atomics.wait(nobody, 0, 0, 1)
-  }
-  assert.fail('the condition did not come true')
-}
 
 /** An endpoint whose answers are written by hand. */
 async function serve(t, answer) {

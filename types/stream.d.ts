@@ -56,7 +56,10 @@ export class ChatStream implements AsyncIterable<ChatCompletionChunk> {
   readonly result: Promise<StreamResult>
   /** The whole text. */
   text(): Promise<string>
-  /** Ends the call; everything that waits rejects with `reason` (by default an `AbortError`). */
+  /**
+   * Ends the call; everything that waits rejects with `reason` (by default an `AbortError`). What has come and was not
+   * read yet is not given any more; so too where the call's `signal` is aborted.
+   */
   abort(reason?: unknown): void
   /**
    * What the stream has come to, at any moment, also after it was aborted or has failed. Its text is what the reader

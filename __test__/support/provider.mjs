@@ -54,6 +54,16 @@ export async function until(condition, what = 'the condition') {
   assert.fail(`${what} did not come true`)
 }
 
+/** Waits while this thread does nothing else: what comes meanwhile piles up. */
+export function untilWithoutTurns(condition) {
+  const nobody = new Int32Array(new SharedArrayBuffer(4))
+  for (let left = 5000; left > 0; left--) {
+    if (condition()) return
+    Atomics.wait(nobody, 0, 0, 1)
+  }
+  assert.fail('the condition did not come true')
+}
+
 /** The bytes that a request's answer has sent when it stands still: everything between is full. */
 export async function sentAtStop(request) {
   let before = -1

@@ -13,12 +13,15 @@ export interface Consumer {
   /** Every piece has come; `text` is their sum where no pieces were wanted. */
   complete?(text: string): void
   end(json: string): void
-  error(error: unknown): void
+  /** `cancelled`: the caller has ended it, and wants nothing more of it. */
+  error(error: unknown, cancelled: boolean): void
   event?(json: string): void
   /** What came so far is void: the answer begins anew. */
   restart?(): void
   /** Whether an error counts as a failure for a breaker. */
   judge?(error: Error): boolean
+  /** The turn that was asked for. */
+  again?(): void
 }
 
 export interface CallHandle {
@@ -28,6 +31,8 @@ export interface CallHandle {
   cancel(reason: unknown): void
   pause(): void
   resume(): void
+  /** Asks for `again` in a turn of its own. */
+  again(): void
   /** What the call has come to, as JSON. */
   snapshot(): string
 }
@@ -58,9 +63,9 @@ export function listening(consumer: Consumer, signal: AbortSignal, abort: () => 
       stop()
       consumer.end(json)
     },
-    error(error) {
+    error(error, cancelled) {
       stop()
-      consumer.error(error)
+      consumer.error(error, cancelled)
     },
   }
 }

@@ -326,11 +326,11 @@ export class HolySheepStreamingClient {
         observer?.end(json)
         consumer.end(json)
       },
-      error(error) {
+      error(error, cancelled) {
         settle()
         const completed = ofError(error, body)
         observer?.error(completed)
-        consumer.error(completed)
+        consumer.error(completed, cancelled)
       },
     }
     const enter = (hub: InstanceType<typeof addon.NativeHub>) =>
@@ -411,7 +411,7 @@ export class HolySheepStreamingClient {
 
 /** A call that was aborted before it began. */
 function refused(consumer: Consumer, reason: unknown): CallHandle {
-  queueMicrotask(() => consumer.error(reason))
+  queueMicrotask(() => consumer.error(reason, true))
   const nothing = () => {}
-  return { begin: nothing, cancel: nothing, pause: nothing, resume: nothing, snapshot: emptySnapshot }
+  return { begin: nothing, cancel: nothing, pause: nothing, resume: nothing, again: nothing, snapshot: emptySnapshot }
 }

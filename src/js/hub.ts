@@ -4,13 +4,24 @@
  * which the call was started. What cannot be handed over yet is kept with its call. A turn ends after a
  * few milliseconds and goes on in the next turn of the event loop, so that no burst holds the loop.
  */
-import { AsyncResource } from 'node:async_hooks'
-import { performance } from 'node:perf_hooks'
-import * as timers from 'node:timers'
 import { type CallHandle, type Consumer, emptySnapshot, listening, TEXT } from './call-handle'
 import { type ErrorRecord, fromRecord } from './errors'
 import { Kept } from './kept'
 import { addon } from './native'
+import {
+  beginTurn,
+  goOn,
+  holdRound,
+  inNextRound,
+  isLate,
+  lookSoon,
+  NOBODY,
+  oncePerRound,
+  RING,
+  setTimeout,
+  unlessHeld,
+  woke,
+} from './turn'
 
 /** The kinds of records; `Record` in `src/binding/hub.rs` has the same numbers. */
 const PIECE = 0
@@ -26,24 +37,10 @@ const OWN = 8
 const PACED = 1
 const AT_ONCE = 2
 
-// Held on to: whoever fakes timers in a test does not mean ours.
-const { clearImmediate, clearTimeout, setImmediate, setTimeout } = timers
-/** Whether they are Node's: who loads this while timers are faked has none that ring, and is woken for everything. */
-const RING = areReal()
-
 /** Words before the records in the shared array. */
 const HEADER = 2
 /** And words of a record: call, kind, length. */
 const WORDS = 3
-/** How long one turn may take, in milliseconds. */
-const TURN_MS = 4
-/**
- * How many records are handled between two looks at the clock, and how many where the last ones took no
- * time worth speaking of: a look costs as much as a record.
- */
-const STRIDE = 8
-const LONG_STRIDE = 32
-const QUICK_MS = 0.05
 /** How many pieces may wait for a consumer that awaits before its socket is paused, and when it goes on. */
 const HIGH_WATER = 64
 const LOW_WATER = 16
@@ -52,8 +49,13 @@ const calls: (InFlight | undefined)[] = []
 let inFlight = 0
 /** How many calls have not been told their end. */
 export const underWay = () => inFlight
-/** Calls that keep something which they can be handed. */
-const ready: InFlight[] = []
+/**
+ * Calls that keep something which they can be handed: those whose turn it is, the first of them that has not had
+ * it, and those who come after the next batch, so that neither waits for ever for the other.
+ */
+let ready: InFlight[] = []
+let first = 0
+let queued: InFlight[] = []
 
 // The batch: its joined text and the strings that are not cut out of that, and how far each was read.
 let text = ''
@@ -67,20 +69,12 @@ let end = 0
 let shared: Uint32Array
 let hub: InstanceType<typeof addon.NativeHub> | undefined
 let pace = 0
-/** A turn follows as soon as the others had theirs, or when the pace's timer rings. */
-let scheduled = false
+/** A turn follows when the pace's timer rings. */
 let timed = false
 /** What the last batch has said of the next one. */
 let next = 0
 /** The number of this turn. */
 let turns = 0
-/** When this turn has to end; when the clock was last looked at, and after how many records it is again. */
-let until = 0
-let seen = 0
-let unseen = 0
-
-/** The context in which turns run, that of whoever loads this: a caller's would be kept alive by turn after turn. */
-const NOBODY = new AsyncResource('HOLYSHEEP')
 
 function nativeHub() {
   if (hub === undefined) {
@@ -111,6 +105,8 @@ class InFlight extends Kept implements CallHandle {
   private last: string | undefined
   /** The turn in which it was handed a piece last. */
   private deliveredIn = 0
+  /** Its reader waits for a turn. */
+  private asked = false
   queued = false
   private readonly consumer: Consumer
 
@@ -130,7 +126,7 @@ class InFlight extends Kept implements CallHandle {
 
   cancel(reason: unknown) {
     this.stop()
-    this.fail(reason)
+    this.fail(reason, true)
   }
 
   /** Ends the call in Rust, which forgets it then. */
@@ -160,6 +156,18 @@ class InFlight extends Kept implements CallHandle {
     return this.first === undefined && !this.blocked && !this.coalesce
   }
 
+  again() {
+    this.asked = true
+    this.queue()
+    schedule()
+  }
+
+  private queue() {
+    if (this.queued) return
+    this.queued = true
+    queued.push(this)
+  }
+
   /** Hands over the records from `at` on that are this call's. False when the rest is for the next turn. */
   handOver(): boolean {
     return this.runInAsyncScope(this.readOn, this)
@@ -186,11 +194,8 @@ class InFlight extends Kept implements CallHandle {
   /** Keeps a record until the call can be handed it. */
   add(kind: number, text: string) {
     this.keep(kind === PIECE ? text : { kind, text })
-    if (!this.blocked) {
-      if (this.queued) return
-      this.queued = true
-      ready.push(this)
-    } else if (kind === ERROR) this.overrule(text)
+    if (!this.blocked) this.queue()
+    else if (kind === ERROR) this.overrule(text)
     else if (this.left() > HIGH_WATER) {
       this.overrun = true
       this.pause()
@@ -203,7 +208,13 @@ class InFlight extends Kept implements CallHandle {
   }
 
   private drain(): boolean {
-    for (let item = this.first; item !== undefined; item = this.first) {
+    if (this.asked) {
+      if (isLate()) return false
+      this.asked = false
+      this.deliveredIn = turns
+      this.serve()
+    }
+    for (let item = this.first; item !== undefined && !this.blocked; item = this.first) {
       if (isLate()) return false
       if (typeof item === 'string') {
         this.deliveredIn = turns
@@ -219,7 +230,6 @@ class InFlight extends Kept implements CallHandle {
         this.overrun = false
         this.resume()
       }
-      if (this.blocked) break
     }
     return true
   }
@@ -236,6 +246,16 @@ class InFlight extends Kept implements CallHandle {
     }
   }
 
+  /** Its reader goes on with what he has: that is all of it that this round of the loop has time for. */
+  private serve() {
+    holdRound()
+    try {
+      this.consumer.again?.()
+    } catch (error) {
+      this.broke(error)
+    }
+  }
+
   private handle(kind: number, text: string) {
     const record = kind === ERROR ? (JSON.parse(text) as ErrorRecord) : undefined
     if (kind === END || kind === ERROR) {
@@ -246,6 +266,7 @@ class InFlight extends Kept implements CallHandle {
       nativeHub().ended(this.id)
     }
     if (this.settled) return
+    if (kind === COMPLETE || record || kind === END) woke()
     try {
       if (kind === COMPLETE) {
         this.consumer.complete?.(text)
@@ -273,11 +294,14 @@ class InFlight extends Kept implements CallHandle {
     this.fail(error)
   }
 
-  private fail(reason: unknown) {
+  private fail(reason: unknown, cancelled = false) {
     if (this.settled) return
     this.settled = true
-    this.consumer.error(reason)
-    this.unblock()
+    try {
+      this.consumer.error(reason, cancelled)
+    } finally {
+      this.unblock()
+    }
   }
 
   /** The deadline and `close()` do not wait for a consumer. */
@@ -298,31 +322,15 @@ class InFlight extends Kept implements CallHandle {
     if (!this.blocked) return
     this.blocked = false
     if (this.first !== undefined && !this.queued) {
-      this.queued = true
-      ready.push(this)
-      NOBODY.runInAsyncScope(schedule)
+      this.queue()
+      schedule()
     }
   }
 }
 
-function areReal() {
-  const [timer, immediate] = [setTimeout(() => {}, 1), setImmediate(() => {})]
-  clearTimeout(timer)
-  clearImmediate(immediate)
-  // What Node's own have; a fake in their place need not be an object.
-  return '_idleTimeout' in Object(timer) && '_onImmediate' in Object(immediate)
-}
-
 function schedule() {
-  if (!RING) return nativeHub().again()
-  if (scheduled) return
-  scheduled = true
-  setImmediate(resumeTurn)
-}
-
-function resumeTurn() {
-  scheduled = false
-  turn()
+  if (RING) inNextRound(turn)
+  else nativeHub().again()
 }
 
 /** Takes a batch. */
@@ -345,19 +353,10 @@ function read(words: Uint32Array): string {
   return text.substring(from, position)
 }
 
-/** The turn's time is over. */
-function isLate() {
-  if (--unseen > 0) return false
-  const now = performance.now()
-  unseen = now - seen < QUICK_MS ? LONG_STRIDE : STRIDE
-  seen = now
-  return now >= until
-}
-
 /** Rust has something. It may come while something is left of the last batch: then that goes first. */
 function wake() {
   next = AT_ONCE
-  turn()
+  oncePerRound(turn)
 }
 
 /** While many calls stream nobody wakes us: our timer falls together with the others of the loop. */
@@ -370,28 +369,31 @@ function pause() {
 
 function ring() {
   timed = false
-  turn()
+  unlessHeld(turn)
 }
 
 /** One turn of the dispatcher. */
 function turn() {
+  turns++
+  beginTurn()
+  handOn()
+}
+
+function handOn() {
   let done = false
   try {
     done = deliver()
   } finally {
     // Unless Rust has said that it wakes us, coming back is our part.
-    if (!done || next === AT_ONCE) schedule()
+    if (!done) goOn(handOn, schedule)
+    else if (next === AT_ONCE) schedule()
     else if (next === PACED) pause()
   }
 }
 
-/** False when something is left for the next turn. */
+/** False when something is left: for this turn, if others come first, or for the next one. */
 function deliver(): boolean {
-  turns++
-  seen = performance.now()
-  until = seen + TURN_MS
-  unseen = STRIDE
-  // What is left of the last batch goes first: one is taken when there is nothing else.
+  // What is left of the last batch goes first, and then who was ready for it: only then there is another one.
   if (at === end && ready.length === 0) take()
   while (at < end) {
     const call = calls[shared[at] as number]
@@ -409,16 +411,19 @@ function deliver(): boolean {
     own.length = 0
     owned = 0
   }
-  for (let index = 0; index < ready.length; index++) {
-    const call = ready[index] as InFlight
-    if (!call.run()) {
-      ready.splice(0, index)
-      return false
-    }
+  if (ready.length === 0 && queued.length > 0) {
+    ;[ready, queued] = [queued, ready]
+    lookSoon()
+  }
+  for (; first < ready.length; first++) {
+    const call = ready[first] as InFlight
+    // Before it runs: it may ask for another turn in this one.
     call.queued = false
+    if (!call.run()) return false
   }
   ready.length = 0
-  return true
+  first = 0
+  return queued.length === 0
 }
 
 /**

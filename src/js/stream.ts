@@ -14,6 +14,7 @@ import type {
 import { type CallHandle, CHUNKS, type Consumer, NOTHING, TEXT } from './call-handle'
 import { following, invalidState, rooted } from './errors'
 import { clip, complete, ofResult, readOptions, type Taken } from './snapshot'
+import { mayRead, woke } from './turn'
 import type * as Web from './web'
 
 /** Loaded when an answer is first sent to a browser. */
@@ -68,6 +69,8 @@ export class ChatStream implements AsyncIterable<ChatCompletionChunk> {
   #reject: Reject | undefined
   #shape: Shape = asItIs
   #mode: number | undefined
+  /** Who waits first waits for a turn: what he asks for is there. */
+  #deferred = false
   /** A reader has left: what still comes is nobody's. */
   #left = false
   /** Who reads: set once. */
@@ -108,7 +111,8 @@ export class ChatStream implements AsyncIterable<ChatCompletionChunk> {
       complete: (text) => this.#onComplete(text),
       restart: () => this.#onRestart(),
       end: (json) => this.#onEnd(JSON.parse(json)),
-      error: (error) => this.#onError(error),
+      error: (error, cancelled) => this.#onError(error, cancelled),
+      again: () => this.#onTurn(),
     })
     // How it is read shows in the same turn, mostly; the call begins when that is known.
     queueMicrotask(() => this.#begin())
@@ -204,8 +208,15 @@ export class ChatStream implements AsyncIterable<ChatCompletionChunk> {
   }
 
   #next(): Promise<IteratorResult<unknown, undefined>> {
-    const value = this.#resolve === undefined ? this.#ready() : undefined
-    if (value !== undefined) return Promise.resolve({ value, done: false })
+    if (this.#resolve === undefined && this.#head < this.#pieces.length) {
+      if (mayRead()) {
+        const value = this.#ready()
+        if (value !== undefined) return Promise.resolve({ value, done: false })
+      } else {
+        this.#deferred = true
+        this.#call.again()
+      }
+    }
     return new Promise((resolve, reject) => {
       if (this.#resolve === undefined) {
         this.#resolve = resolve
@@ -213,7 +224,7 @@ export class ChatStream implements AsyncIterable<ChatCompletionChunk> {
       } else {
         this.#others.push([resolve, reject])
       }
-      this.#serve()
+      if (!this.#deferred) this.#serve()
     })
   }
 
@@ -311,14 +322,20 @@ export class ChatStream implements AsyncIterable<ChatCompletionChunk> {
     if (value === undefined) return
     this.#resolve?.({ value, done: false })
     this.#served()
+    woke()
   }
 
   #onPiece(piece: string) {
     if (this.#left || this.#reader === 'whole') return
-    // Who waits has had everything before it.
-    if (this.#resolve !== undefined) return this.#give(piece)
+    // Who waits has had everything before it, or has a turn coming.
+    if (this.#resolve !== undefined && !this.#deferred) return this.#give(piece)
     this.#pieces.push(piece)
     if (this.#pieces.length - this.#head >= HIGH_WATER && !this.#unbounded) this.#call.pause()
+  }
+
+  #onTurn() {
+    this.#deferred = false
+    this.#serve()
   }
 
   /** What nobody has read yet is void; who has read is told by the caller's `onRestart`. */
@@ -343,10 +360,16 @@ export class ChatStream implements AsyncIterable<ChatCompletionChunk> {
     this.#serve()
   }
 
-  #onError(error: unknown) {
+  #onError(error: unknown, cancelled: boolean) {
+    // A reader who has been told that all has come, and not given it, has not had the answer.
+    const dropped = cancelled && this.#head < this.#pieces.length
+    if (dropped) {
+      this.#pieces = []
+      this.#head = 0
+    }
     this.#text.reject(error)
     this.#result.reject(error)
-    if (!this.#complete) this.#failure = { error }
+    if (!this.#complete || dropped) this.#failure = { error }
     this.#serve()
   }
 
