@@ -2,8 +2,9 @@
 // time, between two rounds of the loop.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { createFetch } from 'holysheep/fetch'
 import { node } from './support/child.mjs'
-import { failure, MESSAGES, pair, untilWithoutTurns } from './support/provider.mjs'
+import { failure, KEY, MESSAGES, pair, untilWithoutTurns } from './support/provider.mjs'
 
 const CALLBACK = (client, onPiece, options) => client.streamWithRetry(MESSAGES, onPiece, null, options)
 const reading = (of) => async (client, onPiece, options) => {
@@ -94,6 +95,92 @@ for (const [who, read] of Object.entries(ALL)) {
   })
 }
 
+test('a slow call whose pieces lie together holds the loop for no longer where others are quick', async (t) => {
+  const { simulator, client } = await pair(t)
+  simulator.setDefault({ pieces: ['ab'], repeat: 30 })
+  const { most, all } = await mostInOneRound(async (count) => {
+    const calls = Array.from({ length: 20 }, (_, index) =>
+      CALLBACK(client, () => {
+        if (index % 4 < 3) return
+        count()
+        spin(5)
+      }),
+    )
+    await new Promise((resolve) => setImmediate(resolve))
+    allIsThere(simulator, 20)
+    await Promise.all(calls)
+  })
+  assert.equal(all, 150)
+  assert.ok(most <= 8, `${most} pieces of five milliseconds in one round`)
+})
+
+test('what async callbacks do when they have awaited something counts too', async (t) => {
+  const { simulator, client } = await pair(t)
+  simulator.setDefault({ pieces: ['ab'], repeat: 10, paceMs: 2 })
+  const { most, all } = await mostInOneRound((count) =>
+    Promise.all(
+      Array.from({ length: 40 }, () =>
+        CALLBACK(client, async () => {
+          await null
+          count()
+          spin(2)
+        }),
+      ),
+    ),
+  )
+  assert.equal(all, 400)
+  assert.ok(most <= 20, `${most} pieces of two milliseconds in one round`)
+})
+
+test('an async callback that is slower than its pieces holds the provider back', async (t) => {
+  const { simulator, client } = await pair(t)
+  simulator.setDefault({ pieces: ['x'.repeat(2000)], repeat: 100_000 })
+  const stop = new AbortController()
+  let handled = 0
+  const call = CALLBACK(
+    client,
+    async () => {
+      spin(1)
+      await null
+      if (++handled === 1500) stop.abort()
+    },
+    { signal: stop.signal },
+  )
+  await call
+  const { bytesSent } = simulator.requests[0]
+  // What the sockets hold, and the pieces that may wait.
+  assert.ok(bytesSent < 30e6, `${bytesSent} bytes sent, ${handled} pieces of 2 kB handled`)
+})
+
+test('many slow readers of bodies share turns that end in time', async (t) => {
+  const { simulator } = await pair(t)
+  simulator.setDefault({ pieces: ['ab'], repeat: 10, paceMs: 5 })
+  const fetch = createFetch()
+  t.after(() => fetch.close())
+  const init = {
+    method: 'POST',
+    headers: { 'content-type': 'application/json', authorization: `Bearer ${KEY}` },
+    body: JSON.stringify({ model: 'x', stream: true, messages: MESSAGES }),
+  }
+  const texts = []
+  const { most } = await mostInOneRound((count) =>
+    Promise.all(
+      Array.from({ length: 40 }, async () => {
+        const response = await fetch(`${simulator.url}/chat/completions`, init)
+        let text = ''
+        for await (const chunk of response.body.pipeThrough(new TextDecoderStream())) {
+          text += chunk
+          count()
+          spin(4)
+        }
+        texts.push(text)
+      }),
+    ),
+  )
+  assert.ok(texts.every((text) => text.split('"ab"').length === 11 && text.endsWith('data: [DONE]\n\n')))
+  assert.ok(most <= 20, `${most} chunks of four milliseconds in one round`)
+})
+
 for (const [who, of] of Object.entries({ text: (stream) => stream.textStream, chunks: (stream) => stream })) {
   /** Streams whose answers are there as a whole before anybody reads. */
   async function there(t, streams, scenario) {
@@ -170,6 +257,31 @@ test('whoever aborts a stream is given nothing more, though it is there', async 
       assert.equal((await reader.next()).done, true)
       assert.equal(stream.snapshot().answer.text, 'ab')
     }
+  }
+})
+
+test('what has come as a whole is dropped by abort, and left to its reader by the signal', async (t) => {
+  const { simulator, client } = await pair(t)
+  simulator.setDefault({ pieces: ['a', 'b', 'c'] })
+  const reason = new Error('enough')
+  for (const how of ['abort', 'signal']) {
+    const controller = new AbortController()
+    const stream = client.stream({ messages: MESSAGES }, { signal: controller.signal })
+    const reader = stream.textStream[Symbol.asyncIterator]()
+    assert.equal((await reader.next()).value, 'a')
+    assert.equal((await stream.result).text, 'abc')
+    if (how === 'abort') {
+      stream.abort(reason)
+      assert.equal(await failure(reader.next()), reason)
+    } else {
+      controller.abort(reason)
+      assert.equal((await reader.next()).value, 'b')
+      assert.equal((await reader.next()).value, 'c')
+    }
+    assert.equal((await reader.next()).done, true)
+    // A second one says nothing.
+    stream.abort(reason)
+    assert.equal((await reader.next()).done, true)
   }
 })
 

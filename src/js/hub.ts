@@ -73,8 +73,9 @@ let pace = 0
 let timed = false
 /** What the last batch has said of the next one. */
 let next = 0
-/** The number of this turn. */
+/** The number of this turn; and it is running: what is queued in it has its turn, or another one follows. */
 let turns = 0
+let turning = false
 
 function nativeHub() {
   if (hub === undefined) {
@@ -159,7 +160,7 @@ class InFlight extends Kept implements CallHandle {
   again() {
     this.asked = true
     this.queue()
-    schedule()
+    if (!turning) schedule()
   }
 
   private queue() {
@@ -176,7 +177,10 @@ class InFlight extends Kept implements CallHandle {
   private readOn(): boolean {
     const { id } = this
     const words = shared
+    let handled = 0
     while (at < end && words[at] === id && !this.blocked) {
+      // There may be many of them, each as slow as the first one, where the calls before were quick.
+      if (handled++ === 1) lookSoon()
       const kind = (words[at + 1] as number) & ~OWN
       // What was just handed over is void: whoever awaits it gets his turn before he is told so.
       if (isLate() || (kind === RESTART && this.deliveredIn === turns)) return false
@@ -196,7 +200,8 @@ class InFlight extends Kept implements CallHandle {
     this.keep(kind === PIECE ? text : { kind, text })
     if (!this.blocked) this.queue()
     else if (kind === ERROR) this.overrule(text)
-    else if (this.left() > HIGH_WATER) {
+    // What is joined does not pile up, unless it waits for a promise.
+    if (this.left() > HIGH_WATER && (this.blocked || !this.coalesce)) {
       this.overrun = true
       this.pause()
     }
@@ -312,6 +317,8 @@ class InFlight extends Kept implements CallHandle {
 
   private block(promise: PromiseLike<unknown>) {
     this.blocked = true
+    // What it does when it has awaited something is to count too.
+    woke()
     promise.then(
       () => this.unblock(),
       (error) => this.cancel(error),
@@ -381,9 +388,11 @@ function turn() {
 
 function handOn() {
   let done = false
+  turning = true
   try {
     done = deliver()
   } finally {
+    turning = false
     // Unless Rust has said that it wakes us, coming back is our part.
     if (!done) goOn(handOn, schedule)
     else if (next === AT_ONCE) schedule()
@@ -413,7 +422,7 @@ function deliver(): boolean {
   }
   if (ready.length === 0 && queued.length > 0) {
     ;[ready, queued] = [queued, ready]
-    lookSoon()
+    lookSoon(2)
   }
   for (; first < ready.length; first++) {
     const call = ready[first] as InFlight

@@ -146,6 +146,17 @@ export class ChatStream implements AsyncIterable<ChatCompletionChunk> {
 
   abort(reason: unknown = new DOMException('This operation was aborted', 'AbortError')): void {
     this.#call.cancel(reason)
+    // Of a call that is over nobody else says so.
+    if (this.#ended) this.#drop(reason)
+  }
+
+  /** A reader who has been told that all has come, or will be, and is not given it, has not had the answer. */
+  #drop(error: unknown) {
+    if (this.#head === this.#pieces.length) return
+    this.#pieces = []
+    this.#head = 0
+    this.#failure = { error }
+    this.#serve()
   }
 
   snapshot(options?: SnapshotOptions): Snapshot {
@@ -361,15 +372,10 @@ export class ChatStream implements AsyncIterable<ChatCompletionChunk> {
   }
 
   #onError(error: unknown, cancelled: boolean) {
-    // A reader who has been told that all has come, and not given it, has not had the answer.
-    const dropped = cancelled && this.#head < this.#pieces.length
-    if (dropped) {
-      this.#pieces = []
-      this.#head = 0
-    }
     this.#text.reject(error)
     this.#result.reject(error)
-    if (!this.#complete || dropped) this.#failure = { error }
+    if (!this.#complete) this.#failure = { error }
+    if (cancelled) this.#drop(error)
     this.#serve()
   }
 

@@ -21,7 +21,7 @@ export const NOBODY = new AsyncResource('HOLYSHEEP')
 const TURN_MS = 4
 /**
  * How many records are handled between two looks at the clock, at most: a look costs as much as a record. It is
- * one after the other where they took their time, and twice as many each time they did not.
+ * one after the other where they took their time, and four times as many each time they did not.
  */
 const LONGEST_STRIDE = 32
 const QUICK_MS = 0.25
@@ -63,16 +63,16 @@ export function isLate() {
   return --unseen <= 0 && (woken || isOver())
 }
 
-/** What comes now is of another kind: how quick the last records were says nothing of it. */
-export function lookSoon() {
+/** What comes now is of another kind, of which how quick the last ones were says nothing: the clock is looked at before `nth`. */
+export function lookSoon(nth = 1) {
   stride = 1
-  unseen = 1
+  unseen = nth
 }
 
 function isOver() {
   const now = performance.now()
   const over = now >= until
-  stride = now - seen < QUICK_MS ? Math.min(2 * stride, LONGEST_STRIDE) : 1
+  stride = now - seen < QUICK_MS ? Math.min(4 * stride, LONGEST_STRIDE) : 1
   // Once it is over it is over for everybody.
   unseen = over ? 0 : stride
   seen = now

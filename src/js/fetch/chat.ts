@@ -3,6 +3,7 @@ import type { CallOptions, ChatCompletion, ClientEvent } from '../../../index'
 import { CHUNKS, type Consumer, NOTHING } from '../call-handle'
 import { type HolySheepStreamingClient, startCall } from '../client'
 import { ASIDE, EVENTS, type Heard, type WithAside } from '../options'
+import { woke } from '../turn'
 import { broken, headersOf, refusal } from './errors'
 import { EventStream } from './event-stream'
 import type { Asked } from './request'
@@ -103,6 +104,8 @@ export class Head {
   eventStream(stream: EventStream): Response {
     const headers = this.headers('text/event-stream; charset=utf-8')
     headers.set('cache-control', 'no-cache')
+    // Who waits for it runs before others are given theirs.
+    woke()
     return new Response(stream.readable, { headers })
   }
 }
@@ -151,6 +154,7 @@ function streamed(start: StartCall, head: Head, wish: Wish, heartbeatMs: number)
           begin()
           stream.send(json)
         },
+        again: () => stream.again(),
         complete() {
           // The usage may come yet.
           if (!wish.usage) finish()

@@ -1,9 +1,10 @@
 /**
  * The body of a streamed answer: server-sent events out of the pieces of a call. The reader is the clock: a piece waits
- * here until somebody reads, pieces that wait are handed over together, and a call that is far ahead of its reader is
- * paused.
+ * here until somebody reads, pieces that wait are handed over together when it is the call's turn, and a call that is far
+ * ahead of its reader is paused.
  */
 import type { CallHandle } from '../call-handle'
+import { mayRead, woke } from '../turn'
 import { HEARTBEAT } from '../web'
 
 /** How many characters may wait for the reader before the socket waits. */
@@ -20,7 +21,8 @@ export class EventStream {
   #text = ''
   /** A reader waits for what comes. */
   #wanted = false
-  #scheduled = false
+  /** And has a turn coming. */
+  #asked = false
   #ended = false
   #failure: { error: unknown } | undefined
   #lastMs = performance.now()
@@ -34,7 +36,8 @@ export class EventStream {
         },
         pull: () => {
           this.#wanted = true
-          this.#hand()
+          if (this.#text === '' || mayRead()) this.#hand()
+          else this.#ask()
         },
         cancel: (reason) => {
           this.#stop()
@@ -83,6 +86,12 @@ export class EventStream {
     if (this.#text.length >= HIGH_WATER) this.#call?.pause()
   }
 
+  /** The turn that was asked for. */
+  again() {
+    this.#asked = false
+    this.#hand()
+  }
+
   end() {
     this.#stop()
     this.#hand()
@@ -98,13 +107,14 @@ export class EventStream {
   #push(text: string) {
     if (this.#ended) return
     this.#text += text
-    if (!this.#wanted || this.#scheduled) return
-    // All pieces of one wake-up go together.
-    this.#scheduled = true
-    queueMicrotask(() => {
-      this.#scheduled = false
-      this.#hand()
-    })
+    // All pieces of one batch go together.
+    if (this.#wanted) this.#ask()
+  }
+
+  #ask() {
+    if (this.#asked) return
+    this.#asked = true
+    this.#call?.again()
   }
 
   #hand() {
@@ -114,6 +124,7 @@ export class EventStream {
       this.#wanted = false
       this.#lastMs = performance.now()
       this.#controller.enqueue(encoder.encode(text))
+      woke()
       this.#call?.resume()
     }
     if (!this.#ended || this.#text !== '') return

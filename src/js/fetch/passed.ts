@@ -86,6 +86,7 @@ function streamed(terms: Terms, dialect: string): Promise<Response> {
         begin()
         stream.pass(event)
       },
+      again: () => stream.again(),
       // Nothing follows the event that ends an answer.
       complete: () => stream.end(),
       end() {
