@@ -101,7 +101,10 @@ export class HolySheepStreamingClient implements AsyncDisposable {
   /** The same in Prometheus' text format 0.0.4 (`content-type: text/plain; version=0.0.4`). */
   metricsText(): string
 
-  /** Ends what is in flight (`code: 'CLIENT_CLOSED'`) and refuses what comes later. */
+  /**
+   * Ends what is in flight (`code: 'CLIENT_CLOSED'`) and refuses what comes later. An answer that has come in full is still
+   * handed over to a callback that is at work on it.
+   */
   close(): Promise<void>
   [Symbol.asyncDispose](): Promise<void>
 }

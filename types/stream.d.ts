@@ -58,8 +58,7 @@ export class ChatStream implements AsyncIterable<ChatCompletionChunk> {
   text(): Promise<string>
   /**
    * Ends the call; everything that waits rejects with `reason` (by default an `AbortError`). What has come and was not
-   * read yet is not given any more. The call's `signal` does the same while the call is under way; an answer that is there
-   * as a whole it leaves to its reader.
+   * read yet is not given any more, though it be the rest of a whole answer; so too where the call's `signal` is aborted.
    */
   abort(reason?: unknown): void
   /**

@@ -204,6 +204,7 @@ export class HolySheepStreamingClient {
       body,
       withUsage: request.stream_options?.include_usage === true,
       earlier: resumed?.taken ?? { length: 0, pieces: 0 },
+      signal: options?.signal,
     })
   }
 

@@ -36,6 +36,8 @@ export interface Start {
   withUsage: boolean
   /** What was delivered before this call. */
   earlier: Taken
+  /** The caller's. */
+  signal: AbortSignal | undefined
 }
 
 class Deferred<T> {
@@ -219,6 +221,9 @@ export class ChatStream implements AsyncIterable<ChatCompletionChunk> {
   }
 
   #next(): Promise<IteratorResult<unknown, undefined>> {
+    const { signal } = this.#start
+    // Nobody listens to it any more when the call is over: who still reads what came looks himself.
+    if (this.#ended && signal?.aborted) this.#drop(signal.reason)
     if (this.#resolve === undefined && this.#head < this.#pieces.length) {
       if (mayRead()) {
         const value = this.#ready()
