@@ -12,14 +12,13 @@ import {
   beginTurn,
   goOn,
   holdRound,
+  inMs,
   inNextRound,
   isLate,
   lookSoon,
   NOBODY,
   oncePerRound,
   RING,
-  setTimeout,
-  unlessHeld,
   woke,
 } from './turn'
 
@@ -69,8 +68,6 @@ let end = 0
 let shared: Uint32Array
 let hub: InstanceType<typeof addon.NativeHub> | undefined
 let pace = 0
-/** A turn follows when the pace's timer rings. */
-let timed = false
 /** What the last batch has said of the next one. */
 let next = 0
 /** The number of this turn; and it is running: what is queued in it has its turn, or another one follows. */
@@ -366,19 +363,6 @@ function wake() {
   oncePerRound(turn)
 }
 
-/** While many calls stream nobody wakes us: our timer falls together with the others of the loop. */
-function pause() {
-  if (timed) return
-  timed = true
-  // The call that streams holds the process, and not the timer.
-  setTimeout(ring, pace).unref()
-}
-
-function ring() {
-  timed = false
-  unlessHeld(turn)
-}
-
 /** One turn of the dispatcher. */
 function turn() {
   turns++
@@ -396,7 +380,8 @@ function handOn() {
     // Unless Rust has said that it wakes us, coming back is our part.
     if (!done) goOn(handOn, schedule)
     else if (next === AT_ONCE) schedule()
-    else if (next === PACED) pause()
+    // Nobody wakes us while many calls stream: our timer falls together with the others of the loop.
+    else if (next === PACED) inMs(pace, turn)
   }
 }
 

@@ -138,8 +138,7 @@ export class ChatStream implements AsyncIterable<ChatCompletionChunk> {
   text(): Promise<string> {
     if (this.#reader === undefined) {
       this.#reader = 'whole'
-      this.#pieces = []
-      this.#head = 0
+      this.#clear()
     }
     this.#unbounded = true
     this.#call.resume()
@@ -152,11 +151,10 @@ export class ChatStream implements AsyncIterable<ChatCompletionChunk> {
     if (this.#ended) this.#drop(reason)
   }
 
-  /** A reader who has been told that all has come, or will be, and is not given it, has not had the answer. */
+  /** Drops what nobody has read. Who is not given it has not had the answer, though it came as a whole. */
   #drop(error: unknown) {
     if (this.#head === this.#pieces.length) return
-    this.#pieces = []
-    this.#head = 0
+    this.#clear()
     this.#failure = { error }
     this.#serve()
   }
@@ -221,16 +219,13 @@ export class ChatStream implements AsyncIterable<ChatCompletionChunk> {
   }
 
   #next(): Promise<IteratorResult<unknown, undefined>> {
-    const { signal } = this.#start
-    // Nobody listens to it any more when the call is over: who still reads what came looks himself.
-    if (this.#ended && signal?.aborted) this.#drop(signal.reason)
-    if (this.#resolve === undefined && this.#head < this.#pieces.length) {
-      if (mayRead()) {
-        const value = this.#ready()
+    if (this.#head < this.#pieces.length) {
+      const { signal } = this.#start
+      // Nobody listens to it any more when the call is over: who still reads what came looks himself.
+      if (this.#ended && signal?.aborted) this.#drop(signal.reason)
+      else if (this.#resolve === undefined) {
+        const value = mayRead() ? this.#ready() : this.#defer()
         if (value !== undefined) return Promise.resolve({ value, done: false })
-      } else {
-        this.#deferred = true
-        this.#call.again()
       }
     }
     return new Promise((resolve, reject) => {
@@ -242,6 +237,11 @@ export class ChatStream implements AsyncIterable<ChatCompletionChunk> {
       }
       if (!this.#deferred) this.#serve()
     })
+  }
+
+  #defer(): undefined {
+    this.#deferred = true
+    this.#call.again()
   }
 
   /** What can be had at once. */
@@ -302,11 +302,13 @@ export class ChatStream implements AsyncIterable<ChatCompletionChunk> {
   #shift(): string | undefined {
     if (this.#head >= this.#pieces.length) return undefined
     const piece = this.#pieces[this.#head++]
-    if (this.#head === this.#pieces.length) {
-      this.#pieces = []
-      this.#head = 0
-    }
+    if (this.#head === this.#pieces.length) this.#clear()
     return piece
+  }
+
+  #clear() {
+    this.#pieces = []
+    this.#head = 0
   }
 
   /** Gives those who wait what is there. */
@@ -356,8 +358,7 @@ export class ChatStream implements AsyncIterable<ChatCompletionChunk> {
 
   /** What nobody has read yet is void; who has read is told by the caller's `onRestart`. */
   #onRestart() {
-    this.#pieces = []
-    this.#head = 0
+    this.#clear()
     this.#takenLength = 0
     this.#takenPieces = 0
   }
@@ -386,8 +387,7 @@ export class ChatStream implements AsyncIterable<ChatCompletionChunk> {
 
   #leave(how: 'abort' | 'finish' = 'abort') {
     this.#left = true
-    this.#pieces = []
-    this.#head = 0
+    this.#clear()
     const over = this.#complete
     this.#complete = true
     this.#failure = undefined

@@ -9,8 +9,7 @@ import { performance } from 'node:perf_hooks'
 import * as timers from 'node:timers'
 
 // Held on to: whoever fakes timers in a test does not mean ours.
-const { clearImmediate, clearTimeout, setImmediate } = timers
-export const { setTimeout } = timers
+const { clearImmediate, clearTimeout, setImmediate, setTimeout } = timers
 const { nextTick } = process
 /** Whether they are Node's: who loads this while timers are faked has none that ring, and is woken for everything. */
 export const RING = areReal()
@@ -39,8 +38,9 @@ let held = false
 /** In this round readers were given what was there already; those who were given it before the last look have run. */
 let reading = false
 let haveRun = true
-/** The turn that the next round begins with. */
+/** The turn that the next round begins with, and the one that the timer brings. */
 let wanted: (() => void) | undefined
+let timed: (() => void) | undefined
 /** The rest of a turn, which waits for those who were woken, and what is done when there is no time left for it. */
 let rest: (() => void) | undefined
 let instead: (() => void) | undefined
@@ -107,8 +107,16 @@ export function inNextRound(turn: () => void) {
   holdRound()
 }
 
-/** Runs `turn`, or in the next round where this one is held. */
-export function unlessHeld(turn: () => void) {
+/** Has `turn` run when `ms` have passed, or in the next round where that one is held. One timer at a time; it holds no process. */
+export function inMs(ms: number, turn: () => void) {
+  if (timed !== undefined) return
+  timed = turn
+  setTimeout(ring, ms).unref()
+}
+
+function ring() {
+  const turn = timed as () => void
+  timed = undefined
   if (held) inNextRound(turn)
   else turn()
 }
