@@ -1,0 +1,177 @@
+// The contract with the source documents: every class, method, option, property, result field, default and fixed string
+// that they name is there, and is what they say. The lists are in `golden/`; whatever else the package has, and whatever it
+// is called, is not the business of this test.
+import './golden/environment.mjs'
+import assert from 'node:assert/strict'
+import { describe, test } from 'node:test'
+import { inspect } from 'node:util'
+import * as names from '../index.mjs'
+import { declarations } from '../scripts/lib.mjs'
+import { CALLS, METHOD_OPTIONS } from './golden/calls.mjs'
+import { CLASSES, FUNCTIONS, KEY } from './golden/classes.mjs'
+import { differences, outcome, same } from './golden/match.mjs'
+import { startProvider } from './golden/provider.mjs'
+// The tests of rules and of times: they are registered as they are imported.
+import './golden/breaker-and-router.mjs'
+import './golden/rules.mjs'
+import './golden/times.mjs'
+
+const H = { ...names }
+const isRefusal = { code: 'INVALID_ARGUMENT' }
+/** Options of a constructor at their place among its arguments. */
+const withOptions = (at, options) => [...[KEY, undefined].slice(0, at), options]
+
+for (const [name, golden] of Object.entries(CLASSES)) {
+  describe(name, () => {
+    const {
+      properties = {},
+      writable = {},
+      methods,
+      constructs = [],
+      options = {},
+      optionsAt = 1,
+      refuses = [],
+    } = golden
+    const args = golden.args ?? [KEY]
+    const make = (given = args) => new H[name](...given)
+
+    test(`${name} is exported and declared`, () => {
+      assert.equal(typeof H[name], 'function', `${name} is not exported`)
+      assert.match(
+        declarations('systems').concat(declarations()).join('\n'),
+        new RegExp(`^export class ${name}\\b`, 'm'),
+      )
+    })
+
+    for (const method of methods) {
+      test(`${name}.${method}() is a method`, () => {
+        assert.equal(typeof H[name].prototype[method], 'function', `${name}.${method}() is missing`)
+      })
+    }
+
+    for (const [property, value] of Object.entries(properties)) {
+      test(`${name}.${property} has the document’s default`, () => same(`${name}.${property}`, make()[property], value))
+    }
+
+    for (const property of golden.hidden ?? []) {
+      test(`${name}.${property} is not enumerable and never printed`, () => {
+        const made = make()
+        assert.ok(!Object.keys(made).includes(property), `${name}.${property} is enumerable`)
+        assert.ok(!inspect(made, { showHidden: true, depth: 9 }).includes(KEY), `${name}.${property} is printed`)
+        assert.ok(!JSON.stringify(made).includes(KEY), `${name}.${property} is in its JSON`)
+      })
+    }
+
+    for (const [property, [good, bad]] of Object.entries(writable)) {
+      test(`${name}.${property} is writable and validated`, () => {
+        const made = make()
+        made[property] = good
+        if (typeof good === 'object') assert.equal(made[property], good)
+        else same(`${name}.${property}`, property === 'tokens' ? Math.floor(made[property]) : made[property], good)
+        const set = () => {
+          made[property] = bad
+        }
+        assert.throws(set, isRefusal, `${name}.${property} takes ${inspect(bad)}`)
+      })
+    }
+
+    for (const form of constructs) {
+      test(`new ${name}(${form.args.map((arg) => inspect(arg)).join(', ')})`, () => {
+        same(`new ${name}(…)`, make(form.args), form.properties)
+      })
+    }
+
+    for (const [option, value] of Object.entries(options)) {
+      test(`${name} takes the option ${option}, and no other spelling of it`, () => {
+        assert.doesNotThrow(
+          () => make(withOptions(optionsAt, { [option]: value })),
+          `${name} refuses the option ${option}`,
+        )
+        assert.throws(
+          () => make(withOptions(optionsAt, { [`${option}Golden`]: value })),
+          isRefusal,
+          `${name} takes an option that does not exist`,
+        )
+      })
+    }
+
+    for (const given of refuses) {
+      test(`new ${name}(${given.map((arg) => inspect(arg)).join(', ')}) is refused`, () => {
+        assert.throws(
+          () => make(given),
+          (error) => !differences('', error, isRefusal).length && !/sk-a/.test(error.message),
+        )
+      })
+    }
+  })
+}
+
+for (const [entry, functions] of Object.entries(FUNCTIONS)) {
+  for (const name of functions) {
+    test(`${name}() is exported by ${entry}`, async () => {
+      assert.equal(typeof (await import(`../${entry}`))[name], 'function', `${name}() is missing in ${entry}`)
+    })
+  }
+}
+
+describe('calls', { concurrency: 8 }, () => {
+  for (const [name, golden] of Object.entries(CALLS)) {
+    test(name, async (t) => {
+      const provider = await startProvider(t, golden)
+      const told = []
+      const tell =
+        (callback) =>
+        (...args) =>
+          void told.push([callback, ...args])
+      const { resolved, rejected } = await outcome((async () => golden.run({ H, url: provider.url, tell }))())
+      if (golden.rejects) {
+        same('the error', rejected, golden.rejects)
+        same('the error', rejected, Error)
+      } else {
+        assert.equal(rejected, undefined, `it rejects: ${rejected?.stack}`)
+        same('the result', resolved, golden.resolves)
+      }
+      if (golden.asked !== undefined) same('the number of requests', provider.requests.length, golden.asked)
+      if (golden.sent) same('the requests', provider.requests, golden.sent)
+      if (golden.told) same('the callbacks', told, golden.told)
+      if (golden.last) same('the last callback', told.at(-1), golden.last)
+      if (golden.text !== undefined) {
+        const pieces = told.filter(([callback]) => callback === 'onProgress').map(([, content]) => content)
+        same('the pieces', pieces.join(''), golden.text)
+      }
+      if (typeof resolved?.error === 'object') assert.ok(resolved.error instanceof Error, 'result.error is no Error')
+      if (resolved?.success === false && typeof resolved.error === 'string') same('result.cause', resolved.cause, Error)
+    })
+  }
+})
+
+test('every result field and option of the documents is declared', () => {
+  const types = declarations('systems').concat(declarations()).join('\n')
+  const named = new Set()
+  const name = (fields) => {
+    if (Object.getPrototypeOf(fields ?? '') === Object.prototype) for (const key of Object.keys(fields)) named.add(key)
+  }
+  for (const { resolves } of Object.values(CALLS)) for (const result of [resolves].flat()) name(result)
+  for (const { options } of Object.values(METHOD_OPTIONS)) name(options)
+  for (const { properties, options } of Object.values(CLASSES)) for (const fields of [properties, options]) name(fields)
+  // Names of models, of the error's own fields, and what the calls above put together themselves.
+  const others = ['name', 'message', 'body', 'text']
+  const missing = [...named].filter(
+    (field) => !others.includes(field) && !new RegExp(`\\b${field}\\b[?(:]`).test(types),
+  )
+  assert.deepEqual(missing, [])
+})
+
+describe('options of methods', { concurrency: 8 }, () => {
+  for (const [name, { call, options }] of Object.entries(METHOD_OPTIONS)) {
+    for (const [option, value] of Object.entries(options)) {
+      test(`${name} takes the option ${option}, and no other spelling of it`, async (t) => {
+        const provider = await startProvider(t)
+        const taken = await outcome((async () => call(H, provider.url, { [option]: value }))())
+        assert.equal(taken.rejected, undefined, `${name} refuses the option ${option}: ${taken.rejected?.message}`)
+        const refused = await outcome((async () => call(H, provider.url, { [`${option}Golden`]: value }))())
+        same(`${name} with an option that does not exist`, refused.rejected, isRefusal)
+      })
+    }
+  }
+})

@@ -1,0 +1,8 @@
+// Nothing of the machine's environment is heard of; document 004 reads the key there.
+import { KEY } from './classes.mjs'
+
+process.env.HOLYSHEEP_API_KEY = KEY
+for (const name of ['HOLYSHEEP_BASE_URL', 'HTTPS_PROXY', 'HTTP_PROXY', 'ALL_PROXY']) {
+  delete process.env[name]
+  delete process.env[name.toLowerCase()]
+}

@@ -1,0 +1,196 @@
+// The documents' default waits and timeouts, without waiting for them.
+import assert from 'node:assert/strict'
+import { createServer } from 'node:net'
+import { describe, test } from 'node:test'
+import { inspect } from 'node:util'
+import * as H from '../../index.mjs'
+import { testClock } from '../../simulator.mjs'
+import { KEY } from './classes.mjs'
+import { outcome, same } from './match.mjs'
+import { startProvider } from './provider.mjs'
+import * as tables from './tables.mjs'
+import { SILENCE, WAITS } from './waits.mjs'
+
+const turn = () => new Promise((resolve) => setImmediate(resolve))
+const user = (content) => [{ role: 'user', content }]
+
+describe('retryWithBackoff', () => {
+  /** The wait after the first attempt, which is then left. */
+  async function firstWait(error, options) {
+    const controller = new AbortController()
+    let wait
+    const onRetry = (_attempt, _error, delay) => {
+      wait = delay
+      controller.abort()
+    }
+    await outcome(H.retryWithBackoff(() => Promise.reject(error), { ...options, onRetry, signal: controller.signal }))
+    return wait
+  }
+  const busy = Object.assign(new Error('busy'), { status: 503 })
+
+  test('baseDelay is 1000, maxDelay 60000', async () => {
+    same('baseDelay', await firstWait(busy, { jitter: false }), 1000)
+    same('maxDelay', await firstWait(busy, { jitter: false, baseDelay: 1_000_000 }), 60_000)
+  })
+  for (const { backoff, first } of tables.BACKOFFS) {
+    test(`backoff ${inspect(backoff)}`, async () =>
+      same('delay', await firstWait(busy, { backoff, jitter: false }), first))
+  }
+  for (const { jitter, from, to } of [{ jitter: undefined, from: 0, to: 1000 }, ...tables.JITTERS]) {
+    test(`jitter ${jitter}: ${from} to ${to}`, async () => {
+      const waits = await Promise.all(Array.from({ length: 50 }, () => firstWait(busy, { jitter, maxDelay: 1200 })))
+      assert.ok(
+        waits.every((ms) => ms >= from && ms <= to),
+        `${jitter}: ${waits}`,
+      )
+      assert.equal(new Set(waits).size > 1, from !== to, `${jitter}: ${waits}`)
+    })
+  }
+  for (const [form, asks] of Object.entries({
+    retryAfter: { retryAfter: 30 },
+    retry_after: { retry_after: 30 },
+    'the header': { headers: { 'retry-after': '30' } },
+    'the header of response': { response: { headers: { 'Retry-After': '30' } } },
+  })) {
+    test(`never sooner than ${form} says`, async () => {
+      const error = Object.assign(new Error('busy'), { status: 429 }, asks)
+      same('delay', await firstWait(error, { baseDelay: 1 }), 30_000)
+    })
+  }
+})
+
+test('RetryConfig.calculateDelay: 1, 2, 4 … 30 s, and 50 to 150 % of it with jitter, never past maxDelay', () => {
+  const plain = new H.RetryConfig({ jitter: false })
+  same(
+    'calculateDelay',
+    [0, 1, 2, 3, 4, 5].map((n) => plain.calculateDelay(n)),
+    [1000, 2000, 4000, 8000, 16_000, 30_000],
+  )
+  const jittered = Array.from({ length: 200 }, () => new H.RetryConfig().calculateDelay(1))
+  assert.ok(
+    jittered.every((ms) => ms >= 1000 && ms <= 3000),
+    'jitter is 50 to 150 %',
+  )
+  assert.ok(Math.min(...jittered) < 1500 && Math.max(...jittered) > 2500, 'jitter is 50 to 150 %')
+  for (let i = 0; i < 200; i++) assert.ok(new H.RetryConfig().calculateDelay(9) <= 30_000, 'never past maxDelay')
+})
+
+describe('waits of JavaScript’s own timers', () => {
+  /** Whether a promise is still pending so long after its beginning. */
+  async function lasts(t, promise, { notBefore, latest = notBefore }) {
+    let over = false
+    const end = () => {
+      over = true
+    }
+    promise.then(end, end)
+    for (let i = 0; i < 20; i++) await turn()
+    t.mock.timers.tick(notBefore - 1)
+    for (let i = 0; i < 20; i++) await turn()
+    assert.equal(over, false, `it is over before ${notBefore} ms`)
+    t.mock.timers.tick(latest - notBefore + 1)
+    return promise
+  }
+
+  test('handleConnectionReset: true after a random 1 to 3 s, and the request asks for the rest', async (t) => {
+    t.mock.timers.enable({ apis: ['setTimeout'] })
+    const reset = Object.assign(new Error('socket hang up'), { code: 'ECONNRESET' })
+    const request = { messages: user('x'), partialResponse: 'Xin ch' }
+    const limits = { notBefore: 1000, latest: 3000 }
+    same('handleConnectionReset', await lasts(t, H.handleConnectionReset(reset, request, 1, 3), limits), true)
+    assert.match(JSON.stringify(request.messages), /Xin ch/, 'the partial answer is not used')
+  })
+
+  for (const [form, response, limits] of [
+    ['nothing: 60 s', { status: 429, headers: {} }, { notBefore: 60_000 }],
+    ['retry-after in seconds', { status: 429, headers: { 'retry-after': '7' } }, { notBefore: 7000 }],
+    ['retry-after-ms', { status: 429, headers: { 'retry-after-ms': '70' } }, { notBefore: 70 }],
+    ['a Response', new Response('', { status: 429, headers: { 'retry-after': '7' } }), { notBefore: 7000 }],
+    ['a Node message', { statusCode: 429, headers: { 'retry-after': '7' } }, { notBefore: 7000 }],
+    [
+      'a date',
+      { status: 429, headers: { 'retry-after': new Date(Date.now() + 3_600_000).toUTCString() } },
+      { notBefore: 3_000_000, latest: 3_600_001 },
+    ],
+  ]) {
+    test(`RateLimitedClient.handleRateLimit: ${form}`, async (t) => {
+      t.mock.timers.enable({ apis: ['setTimeout'] })
+      same('handleRateLimit', await lasts(t, new H.RateLimitedClient(KEY).handleRateLimit(response), limits), true)
+    })
+  }
+
+  test('streamWithTimeout: 30 s for headers and body, and partialData is what was received', async (t) => {
+    const provider = await startProvider(t, { reply: { stall: 'Xin ch' } })
+    t.mock.timers.enable({ apis: ['setTimeout'] })
+    const options = { method: 'POST', partialBuffer: 'before ' }
+    const response = await H.streamWithTimeout(provider.url, options)
+    const reader = response.body.getReader()
+    await reader.read()
+    const { rejected } = await outcome(lasts(t, reader.read(), { notBefore: 30_000 }))
+    same('the error', rejected, { code: 'TIMEOUT', message: 'Request timeout', partialData: 'before Xin ch' })
+  })
+})
+
+describe('waits and timeouts of calls', () => {
+  /** Runs calls to their end on the test clock; each has a provider of its own, which `ready` waits for. */
+  async function run(t, cases, start, ready) {
+    const clock = testClock()
+    t.after(() => clock.restore())
+    const calls = await Promise.all(
+      Object.entries(cases).map(async ([name, golden]) => ({ name, golden, ...(await start(golden, clock)) })),
+    )
+    const ends = calls.map(async (call) => {
+      await outcome(Promise.resolve(call.golden.run(H, call.url)))
+      call.end = clock.elapsedMs
+    })
+    while (!calls.every(ready)) await turn()
+    await clock.runUntil(Promise.all(ends))
+    return calls
+  }
+  test('the waits between the attempts', async (t) => {
+    const start = ({ reply }, clock) => startProvider(t, { reply, now: () => clock.elapsedMs })
+    const calls = await run(t, WAITS, start, () => true)
+    for (const { name, golden, requests } of calls) {
+      await t.test(name, { todo: golden.todo ?? false }, () => {
+        const waits = requests.slice(1).map(({ at }, n) => at - requests[n].at)
+        assert.equal(waits.length, golden.waits.length, `the attempts after the first: ${waits}`)
+        for (const [n, wait] of golden.waits.entries()) {
+          const [from, to] = [wait].flat().length === 2 ? wait : [wait, wait]
+          // Two sums of the same times may differ in the last digits.
+          const fits = waits[n] >= from - 1e-3 && waits[n] <= to + 1e-3
+          assert.ok(fits, `wait ${n + 1} is ${waits[n]} ms, expected ${wait}`)
+        }
+      })
+    }
+  })
+
+  test('how long silence is waited for', async (t) => {
+    const start = () => startProvider(t, { reply: { hang: true } })
+    const calls = await run(t, SILENCE, start, ({ requests }) => requests.length > 0)
+    for (const { name, golden, end } of calls) {
+      await t.test(name, () => same('ends after', end, golden.after))
+    }
+  })
+
+  test('TimeoutAIManager waits half a second for a connection', async (t) => {
+    // A host that accepts and never says a word of TLS. This limit is not on the clock, on which the others stand still.
+    const clock = testClock()
+    t.after(() => clock.restore())
+    const sockets = []
+    const server = createServer((socket) => void sockets.push(socket.on('error', () => {})))
+    await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve))
+    t.after(() => {
+      for (const socket of sockets) socket.destroy()
+      server.close()
+    })
+    const baseUrl = `https://127.0.0.1:${server.address().port}/v1`
+    const longer = new H.TimeoutAIManager(KEY, { baseUrl, connectTimeoutMs: 4000 })
+    t.after(() => longer.close())
+    const since = performance.now()
+    const ends = [longer, new H.TimeoutAIManager(KEY, { baseUrl })].map(async (manager, n) => {
+      await manager.callWithTimeout(user('x'), 'complex')
+      return n
+    })
+    same('the one that ends first', await Promise.race(ends), 1)
+    assert.ok(performance.now() - since >= 499, 'it ends before half a second')
+  })
+})
