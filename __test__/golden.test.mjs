@@ -116,7 +116,7 @@ for (const [entry, functions] of Object.entries(FUNCTIONS)) {
 
 describe('calls', { concurrency: 8 }, () => {
   for (const [name, golden] of Object.entries(CALLS)) {
-    test(name, async (t) => {
+    test(name, { timeout: 30_000 }, async (t) => {
       const provider = await startProvider(t, golden)
       const told = []
       const tell =

@@ -73,7 +73,8 @@ describe('CircuitBreaker by hand', () => {
     same('where the window is over', slow.state, 'CLOSED')
     const within = new H.CircuitBreaker({ errorRate: 0.5 })
     for (let i = 0; i < 4; i++) half(within)
-    await clock.advance(29_000)
+    // The window moves on in steps, of which the last may be cut.
+    await clock.advance(20_000)
     half(within)
     same('where it is not', within.state, 'OPEN')
   })

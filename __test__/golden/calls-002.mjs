@@ -1,16 +1,5 @@
 // Document 002: see `calls.mjs`.
-import {
-  COMPLETION,
-  fail,
-  HEADERS,
-  MESSAGES,
-  manager,
-  REQUEST,
-  resilient,
-  retries,
-  SENT,
-  streaming,
-} from './callers.mjs'
+import { COMPLETION, fail, HEADERS, MESSAGES, manager, REQUEST, resilient, SENT, streaming } from './callers.mjs'
 import { KEY } from './classes.mjs'
 import { ANSWER, PIECES } from './provider.mjs'
 import { SESSION_ID } from './tables.mjs'

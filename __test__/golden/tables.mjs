@@ -119,13 +119,13 @@ export const BACKOFFS = [
   { backoff: 'constant', first: 1000 },
   { backoff: [1, 2, 4], first: 1 },
 ]
-/** Jitter of a wait of 1000 ms that may not be above 1200: from, to. */
+/** Jitter of a wait of 1000 ms that may not be above 2000: from, to. */
 export const JITTERS = [
   { jitter: true, from: 0, to: 1000 },
   { jitter: false, from: 1000, to: 1000 },
   { jitter: 'none', from: 1000, to: 1000 },
   { jitter: 'full', from: 0, to: 1000 },
   { jitter: 'equal', from: 500, to: 1000 },
-  { jitter: 'proportional', from: 500, to: 1200 },
-  { jitter: 'decorrelated', from: 0, to: 1200 },
+  { jitter: 'proportional', from: 500, to: 1500 },
+  { jitter: 'decorrelated', from: 0, to: 2000 },
 ]

@@ -38,12 +38,18 @@ describe('retryWithBackoff', () => {
   }
   for (const { jitter, from, to } of [{ jitter: undefined, from: 0, to: 1000 }, ...tables.JITTERS]) {
     test(`jitter ${jitter}: ${from} to ${to}`, async () => {
-      const waits = await Promise.all(Array.from({ length: 50 }, () => firstWait(busy, { jitter, maxDelay: 1200 })))
+      const waits = (maxDelay) => Promise.all(Array.from({ length: 100 }, () => firstWait(busy, { jitter, maxDelay })))
+      const long = await waits(2000)
       assert.ok(
-        waits.every((ms) => ms >= from && ms <= to),
-        `${jitter}: ${waits}`,
+        long.every((ms) => ms >= from && ms <= to),
+        `${jitter}: ${long}`,
       )
-      assert.equal(new Set(waits).size > 1, from !== to, `${jitter}: ${waits}`)
+      assert.equal(new Set(long).size > 1, from !== to, `${jitter}: ${long}`)
+      const short = await waits(300)
+      assert.ok(
+        short.every((ms) => ms <= 300),
+        `${jitter}, past maxDelay: ${short}`,
+      )
     })
   }
   for (const [form, asks] of Object.entries({
@@ -88,6 +94,8 @@ describe('waits of JavaScript’s own timers', () => {
     for (let i = 0; i < 20; i++) await turn()
     assert.equal(over, false, `it is over before ${notBefore} ms`)
     t.mock.timers.tick(latest - notBefore + 1)
+    for (let i = 0; i < 20; i++) await turn()
+    assert.equal(over, true, `it is not over after ${latest} ms`)
     return promise
   }
 
@@ -95,8 +103,22 @@ describe('waits of JavaScript’s own timers', () => {
     t.mock.timers.enable({ apis: ['setTimeout'] })
     const reset = Object.assign(new Error('socket hang up'), { code: 'ECONNRESET' })
     const request = { messages: user('x'), partialResponse: 'Xin ch' }
-    const limits = { notBefore: 1000, latest: 3000 }
-    same('handleConnectionReset', await lasts(t, H.handleConnectionReset(reset, request, 1, 3), limits), true)
+    let over = 0
+    const waits = Array.from({ length: 50 }, async (_, n) => {
+      const result = await H.handleConnectionReset(reset, n ? { ...request } : request, 1, 3)
+      over++
+      return result
+    })
+    const tick = async (ms) => {
+      t.mock.timers.tick(ms)
+      for (let i = 0; i < 20; i++) await turn()
+      return over
+    }
+    same('over before 1 s', await tick(999), 0)
+    const early = await tick(1001)
+    assert.ok(early > 0 && early < 50, `over after 2 s: ${early} of 50`)
+    same('over after 3 s', await tick(1000), 50)
+    for (const result of await Promise.all(waits)) same('handleConnectionReset', result, true)
     assert.match(JSON.stringify(request.messages), /Xin ch/, 'the partial answer is not used')
   })
 
