@@ -123,7 +123,7 @@ describe('calls', { concurrency: 8 }, () => {
         (callback) =>
         (...args) =>
           void told.push([callback, ...args])
-      const { resolved, rejected } = await outcome((async () => golden.run({ H, url: provider.url, tell }))())
+      const { resolved, rejected } = await outcome((async () => golden.run({ H, url: provider.url, provider, tell }))())
       if (golden.rejects) {
         same('the error', rejected, golden.rejects)
         same('the error', rejected, Error)
@@ -155,7 +155,7 @@ test('every result field and option of the documents is declared', () => {
   for (const { options } of Object.values(METHOD_OPTIONS)) name(options)
   for (const { properties, options } of Object.values(CLASSES)) for (const fields of [properties, options]) name(fields)
   // Names of models, of the error's own fields, and what the calls above put together themselves.
-  const others = ['name', 'message', 'body', 'text']
+  const others = ['name', 'message', 'body', 'text', 'first', 'same', 'other']
   const missing = [...named].filter(
     (field) => !others.includes(field) && !new RegExp(`\\b${field}\\b[?(:]`).test(types),
   )

@@ -26,6 +26,29 @@ export const CALLS_002 = {
     resolves: { success: false, attempts: 1, error: { code: 'AUTH_FAILED', status: 401 } },
     told: [['onError', { status: 401 }]],
   },
+  'HolySheepStreamingClient.streamWithRetry: a callback that throws ends the call with its error': {
+    run: ({ H, url }) =>
+      streaming(H, url).streamWithRetry(MESSAGES, () => {
+        throw new Error('mine')
+      }),
+    resolves: { success: false, attempts: 1, error: { message: 'mine' } },
+  },
+  'HolySheepStreamingClient.streamWithRetry rejects for invalid arguments': {
+    run: ({ H, url }) => streaming(H, url).streamWithRetry('no messages'),
+    rejects: { code: 'INVALID_ARGUMENT' },
+    asked: 0,
+  },
+  'HolySheepStreamingClient: one idempotency key for each body, the same on its retries': {
+    replies: [fail(503), fail(404)],
+    run: async ({ H, url, provider }) => {
+      const client = new H.HolySheepStreamingClient(KEY, { baseUrl: url, fallbackModels: ['gemini-2.5-flash'] })
+      await Object.assign(client, { baseDelay: 0 }).chat(REQUEST)
+      const [first, second, third] = provider.requests.map(({ headers }) => headers['idempotency-key'])
+      return { first, same: second === first, other: third !== first }
+    },
+    resolves: { first: String, same: true, other: true },
+    asked: 3,
+  },
   'HolySheepStreamingClient.executeStream: success': {
     run: ({ H, url, tell }) => streaming(H, url).executeStream(MESSAGES, tell('onChunk')),
     resolves: undefined,

@@ -1,7 +1,7 @@
 // What each method of the documents resolves to, rejects with, sends and tells. The calls are really made.
 //
 // replies      what the provider answers, in order; `reply` is the rest
-// run          the call: `H` is the package, `url` the provider's, `tell(name)` a callback whose arguments are kept
+// run          the call: `H` is the package, `tell(name)` a callback whose arguments are kept
 // resolves     the fields of the result; `rejects` those of the error
 // asked        how many requests were made; `sent` what they held
 // told         what the callbacks were called with

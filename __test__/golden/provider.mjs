@@ -10,7 +10,7 @@ export const ANSWER = PIECES.join('')
  * `{ status, headers, error }` refuses, `{ reset: true }` resets before any byte, `{ hang: true }` never answers,
  * `{ stall: text }` sends this much of a body and no more.
  */
-export async function startProvider(t, { replies = [], reply: rest = { text: PIECES }, now = () => 0 } = {}) {
+export async function startProvider(t, { replies = [], reply: rest = { text: PIECES } } = {}) {
   const requests = []
   const queue = [...replies]
   const server = createServer((request, response) => {
@@ -19,7 +19,7 @@ export async function startProvider(t, { replies = [], reply: rest = { text: PIE
     request.on('end', () => {
       const { method, url: path, headers } = request
       const text = Buffer.concat(chunks).toString()
-      requests.push({ method, path, headers, body: text ? JSON.parse(text) : undefined, at: now() })
+      requests.push({ method, path, headers, body: text ? JSON.parse(text) : undefined })
       play(queue.shift() ?? rest, request, response)
     })
   })

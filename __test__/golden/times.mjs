@@ -9,7 +9,7 @@ import { KEY } from './classes.mjs'
 import { outcome, same } from './match.mjs'
 import { startProvider } from './provider.mjs'
 import * as tables from './tables.mjs'
-import { SILENCE, WAITS } from './waits.mjs'
+import { ATTEMPTS, SILENCE, WAITS } from './waits.mjs'
 
 const turn = () => new Promise((resolve) => setImmediate(resolve))
 const user = (content) => [{ role: 'user', content }]
@@ -153,41 +153,75 @@ describe('waits of JavaScript’s own timers', () => {
 })
 
 describe('waits and timeouts of calls', () => {
-  /** Runs calls to their end on the test clock; each has a provider of its own, which `ready` waits for. */
-  async function run(t, cases, start, ready) {
+  /** Starts calls on the test clock, each with a provider of its own, and waits until each has its first request. */
+  async function begin(t, cases, replyOf) {
     const clock = testClock()
     t.after(() => clock.restore())
     const calls = await Promise.all(
-      Object.entries(cases).map(async ([name, golden]) => ({ name, golden, ...(await start(golden, clock)) })),
+      Object.entries(cases).map(async ([name, golden]) => {
+        const provider = await startProvider(t, { reply: replyOf(golden) })
+        return { name, golden, ...provider, problems: [] }
+      }),
     )
     const ends = calls.map(async (call) => {
       await outcome(Promise.resolve(call.golden.run(H, call.url)))
       call.end = clock.elapsedMs
     })
-    while (!calls.every(ready)) await turn()
-    await clock.runUntil(Promise.all(ends))
-    return calls
+    await arrived(() => calls.every(({ requests }) => requests.length > 0))
+    return { clock, calls, ends: Promise.all(ends) }
   }
+
+  /** Waits in real time, on a busy machine long enough. */
+  async function arrived(condition) {
+    for (const since = performance.now(); !condition() && performance.now() - since < 10_000; ) await turn()
+  }
+
   test('the waits between the attempts', async (t) => {
-    const start = ({ reply }, clock) => startProvider(t, { reply, now: () => clock.elapsedMs })
-    const calls = await run(t, WAITS, start, () => true)
-    for (const { name, golden, requests } of calls) {
+    const { clock, calls, ends } = await begin(t, WAITS, ({ reply }) => reply)
+    // When each further request is due: not before, and at the latest.
+    for (const call of calls) {
+      const { waits, range } = call.golden
+      const sum = (n) => waits.slice(0, n + 1).reduce((a, b) => a + b)
+      call.due = range ? [{ from: range[0], to: range[1] + 1 }] : waits.map((_, n) => ({ from: sum(n), to: sum(n) }))
+    }
+    const times = new Set(calls.flatMap(({ due }) => due.flatMap(({ from, to }) => [from, to])))
+    const isWell = ({ problems }) => problems.length === 0
+    // The clock stands still until what is due has really come: how fast the machine is makes no difference.
+    for (const time of [...times].sort((a, b) => a - b)) {
+      await clock.advance(time - clock.elapsedMs - 1)
+      for (const call of calls.filter(isWell)) {
+        const allowed = 1 + call.due.filter(({ from }) => from < time).length
+        const made = call.requests.length
+        if (made > allowed) call.problems.push(`wait ${allowed} is over before ${time - 1} ms after the start`)
+      }
+      await clock.advance(1)
+      const needed = ({ due }) => 1 + due.filter(({ to }) => to <= time).length
+      await arrived(() => calls.filter(isWell).every((call) => call.requests.length >= needed(call)))
+      for (const call of calls.filter(isWell)) {
+        const made = call.requests.length
+        if (made < needed(call)) call.problems.push(`wait ${made} is not over ${time} ms after the start`)
+      }
+    }
+    await clock.runUntil(ends)
+    for (const { name, golden, due, requests, problems } of calls) {
       await t.test(name, { todo: golden.todo ?? false }, () => {
-        const waits = requests.slice(1).map(({ at }, n) => at - requests[n].at)
-        assert.equal(waits.length, golden.waits.length, `the attempts after the first: ${waits}`)
-        for (const [n, wait] of golden.waits.entries()) {
-          const [from, to] = [wait].flat().length === 2 ? wait : [wait, wait]
-          // Two sums of the same times may differ in the last digits.
-          const fits = waits[n] >= from - 1e-3 && waits[n] <= to + 1e-3
-          assert.ok(fits, `wait ${n + 1} is ${waits[n]} ms, expected ${wait}`)
-        }
+        assert.deepEqual(problems, [], `expected waits: ${golden.waits ?? golden.range.join(' to ')}`)
+        assert.equal(requests.length, due.length + 1, 'the number of attempts')
       })
     }
   })
 
+  test('the attempts in all', async (t) => {
+    const { clock, calls, ends } = await begin(t, ATTEMPTS, () => ({ status: 503 }))
+    await clock.runUntil(ends)
+    for (const { name, golden, requests } of calls) {
+      await t.test(name, () => same('attempts', requests.length, golden.attempts))
+    }
+  })
+
   test('how long silence is waited for', async (t) => {
-    const start = () => startProvider(t, { reply: { hang: true } })
-    const calls = await run(t, SILENCE, start, ({ requests }) => requests.length > 0)
+    const { clock, calls, ends } = await begin(t, SILENCE, () => ({ hang: true }))
+    await clock.runUntil(ends)
     for (const { name, golden, end } of calls) {
       await t.test(name, () => same('ends after', end, golden.after))
     }

@@ -6,7 +6,10 @@ const MESSAGES = [{ role: 'user', content: 'Xin chào' }]
 const REQUEST = { model: 'gpt-4.1', messages: MESSAGES }
 const fail = (status, headers) => ({ status, headers })
 
-/** Between the requests of a call whose provider answers with `reply`: a time, or from and to. */
+/**
+ * The waits between the requests of a call whose provider answers with `reply`. `range`: the only wait is random, from
+ * and to.
+ */
 export const WAITS = {
   'HolySheepStreamingClient.streamWithRetry': {
     reply: fail(503),
@@ -25,13 +28,15 @@ export const WAITS = {
     run: (H, url) =>
       new H.HolySheepStreamingClient(KEY, {
         baseUrl: url,
-        maxRetries: 2,
+        maxRetries: 1,
         retry: { connectionReset: true },
       }).streamWithRetry(MESSAGES),
-    waits: [
-      [1000, 3000],
-      [1000, 3000],
-    ],
+    range: [1000, 3000],
+  },
+  'HolySheepStreamingClient.streamWithRetry, Retry-After': {
+    reply: fail(429, { 'retry-after': '7' }),
+    run: (H, url) => new H.HolySheepStreamingClient(KEY, { baseUrl: url, maxRetries: 1 }).streamWithRetry(MESSAGES),
+    waits: [7000],
   },
   'ResilientStreamingClient.smartStreamWithRecovery': {
     reply: fail(503),
@@ -70,12 +75,19 @@ export const WAITS = {
   },
   'RetryAIManager.callWithRetry, 503 DELAYED': {
     reply: fail(503),
-    run: (H, url) => new H.RetryAIManager(KEY, undefined, { baseUrl: url }).callWithRetry(MESSAGES),
-    waits: [
-      [500, 1500],
-      [1000, 3000],
-      [2000, 6000],
-    ],
+    run: (H, url) => new H.RetryAIManager(KEY, { maxRetries: 1 }, { baseUrl: url }).callWithRetry(MESSAGES),
+    range: [500, 1500],
+  },
+  'RetryAIManager.callWithRetry, 503 DELAYED without jitter': {
+    reply: fail(503),
+    run: (H, url) => new H.RetryAIManager(KEY, { jitter: false }, { baseUrl: url }).callWithRetry(MESSAGES),
+    waits: [1000, 2000, 4000],
+  },
+  'HolySheepAIClient.chatCompletion, 429 with Retry-After': {
+    reply: fail(429, { 'retry-after': '7' }),
+    run: (H, url) =>
+      new H.HolySheepAIClient(KEY, { endpoints: [url], maxRetries: 2 }).chatCompletion('gpt-4.1', MESSAGES),
+    waits: [7000],
   },
   'HolySheepAIClient.chatCompletion, 429': {
     reply: fail(429),
@@ -92,33 +104,26 @@ export const WAITS = {
       },
     ]),
   ),
-  'BoundedRetryQueue.processWithRetry makes three attempts': {
-    reply: fail(503),
+}
+
+/** The attempts in all, where the waits are random. */
+export const ATTEMPTS = {
+  'BoundedRetryQueue.processWithRetry': {
     run: async (H, url) => {
       const queue = new H.BoundedRetryQueue({ baseUrl: url })
       await queue.addTask('one', 'a')
       return queue.processWithRetry().next()
     },
-    waits: [
-      [0, 32_000],
-      [0, 32_000],
-    ],
+    attempts: 3,
   },
-  'batchProcess makes three attempts': {
-    reply: fail(503),
-    run: (H, url) => H.batchProcess(['a'], { baseUrl: url }),
-    waits: [
-      [0, 32_000],
-      [0, 32_000],
-    ],
-  },
-  'createClientWithTimeout retries twice': {
-    reply: fail(503),
+  batchProcess: { run: (H, url) => H.batchProcess(['a'], { baseUrl: url }), attempts: 3 },
+  createClientWithTimeout: {
     run: (H, url) => H.createClientWithTimeout('short', { baseUrl: url }).chat(REQUEST),
-    waits: [
-      [0, 1000],
-      [0, 2000],
-    ],
+    attempts: 3,
+  },
+  'RetryAIManager.callWithRetry': {
+    run: (H, url) => new H.RetryAIManager(KEY, undefined, { baseUrl: url }).callWithRetry(MESSAGES),
+    attempts: 4,
   },
 }
 
