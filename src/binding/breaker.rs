@@ -8,14 +8,14 @@ use serde_json::json;
 
 use super::errors::{OrThrow, parse, throw};
 use crate::config;
-use crate::engine::breaker::{Guard, SharedBreaker};
+use crate::engine::breaker::{BreakerPermit, SharedBreaker};
 use crate::engine::{Outcome, State, clock};
 use crate::error::{Error, Kind};
 
 #[napi]
 pub struct NativeBreaker {
     pub(super) shared: SharedBreaker,
-    permits: HashMap<u32, Guard>,
+    permits: HashMap<u32, BreakerPermit>,
     next_permit: u32,
 }
 

@@ -20,8 +20,8 @@ use super::outlet::Told;
 use super::runtime;
 use crate::config::{BreakerChoice, ClientConfig, Endpoint, Own};
 use crate::engine::sink::Sink as _;
-use crate::engine::test_clock::{following, in_background};
-use crate::engine::{Call, ChatRequest, Client, Dialect, Snapshot, certificates, health, transport};
+use crate::engine::test_clock::{bind, bind_background};
+use crate::engine::{CallRequest, ChatRequest, Client, Dialect, Snapshot, certificates, health, transport};
 use crate::error::{Error, Kind};
 
 #[napi]
@@ -112,7 +112,7 @@ impl NativeClient {
         let _watch = probes.then(|| {
             let (stop, weak) = (CancellationToken::new(), Arc::downgrade(&client));
             let find = move || weak.upgrade().map(|client| current(&client));
-            runtime().spawn(in_background(health::watch(find, stop.clone()).boxed()));
+            runtime().spawn(bind_background(health::watch(find, stop.clone()).boxed()));
             stop.drop_guard()
         });
         Ok(NativeClient { client, _watch })
@@ -159,8 +159,8 @@ impl NativeClient {
         options.own = aside.own.as_ref().map(Own::of);
         let resumes = resumes.as_deref().map(Snapshot::parse).transpose().or_throw()?;
         let dialect = dialect.as_deref().map_or(Ok(Dialect::Chat), Dialect::named).or_throw()?;
-        let call = Call::new(ChatRequest::parse_as(dialect, &request).or_throw()?, options, resumes);
-        client.check_model(&call.request).or_throw()?;
+        let call = CallRequest::new(ChatRequest::parse_as(dialect, &request).or_throw()?, options, resumes);
+        client.check_model(&call.chat).or_throw()?;
         let outlet = hub.hub.open(Told { events, judges, coalesce });
         let (id, state) = (outlet.id, Arc::clone(&outlet.state));
         // Nobody has set it before.
@@ -181,7 +181,7 @@ impl NativeClient {
                 run.unwrap_or_else(|_| Err(Error::new(Kind::Internal, "a bug in holysheep ended this call")));
             outlet.end(result.map(|answer| if whole { answer.completion() } else { answer.result() }));
         };
-        state.park(following(run.boxed()));
+        state.park(bind(run.boxed()));
         Ok(id)
     }
 
@@ -201,7 +201,7 @@ impl NativeClient {
             let models = client.models(&outlet.state.cancel).await;
             outlet.end(models.map(|models| serde_json::Value::from(models).to_string()));
         };
-        state.park(following(run.boxed()));
+        state.park(bind(run.boxed()));
         Ok(id)
     }
 
@@ -215,7 +215,7 @@ impl NativeClient {
             let found = client.check_health(&outlet.state.cancel).await;
             outlet.end(found.map(|found| serde_json::to_string(&found).unwrap_or_default()));
         };
-        state.park(following(run.boxed()));
+        state.park(bind(run.boxed()));
         id
     }
 

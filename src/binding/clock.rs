@@ -63,7 +63,7 @@ impl NativeClock {
         let activity = self.clock.activity();
         ClockActivity {
             calls: activity.calls as u32,
-            resting: activity.resting as u32,
+            resting: activity.sleeping as u32,
             quiet_ms: ms(activity.quiet),
         }
     }

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::errors::{OrThrow, parse};
 use crate::config::{self, RetryConfig, decisions, defaults};
-use crate::engine::decide::{self, Table};
+use crate::engine::decisions::{self, Table};
 use crate::engine::{self, catalogue, clock, complexity, retry_after};
 use crate::error::Error;
 
@@ -60,7 +60,7 @@ pub fn backoff_delay(options: String, retry: u32, previous_ms: Option<f64>) -> n
         let bad = || Error::invalid("previousMs", ms, "milliseconds from 0");
         Duration::try_from_secs_f64(ms / 1000.0).map_err(|_| bad())
     });
-    let wait = decide::backoff_delay(&options.backoff, retry, previous.transpose().or_throw()?);
+    let wait = decisions::backoff_delay(&options.backoff, retry, previous.transpose().or_throw()?);
     Ok(wait.as_secs_f64() * 1000.0)
 }
 
@@ -68,13 +68,13 @@ pub fn backoff_delay(options: String, retry: u32, previous_ms: Option<f64>) -> n
 /// this table (`retry.retryOn`; `null` is the default one), as JSON: a `RetryDecision`.
 #[napi(catch_unwind)]
 pub fn decide(retry_on: String, code: String, status: Option<u32>) -> napi::Result<String> {
-    Ok(decide::decide(&table(&retry_on)?, &code, as_status(status)).to_string())
+    Ok(decisions::decide(&table(&retry_on)?, &code, as_status(status)).to_string())
 }
 
 /// What this table itself says of a failure; null where it has no row for it.
 #[napi(catch_unwind)]
 pub fn decision_row(retry_on: String, code: String, status: Option<u32>) -> napi::Result<Option<String>> {
-    Ok(decide::row(&table(&retry_on)?, &code, as_status(status)).map(|decision| decision.to_string()))
+    Ok(decisions::row(&table(&retry_on)?, &code, as_status(status)).map(|decision| decision.to_string()))
 }
 
 fn table(retry_on: &str) -> napi::Result<Table> {

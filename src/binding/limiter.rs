@@ -14,7 +14,7 @@ use super::runtime;
 use crate::config::RateLimit;
 use crate::engine::clock;
 use crate::engine::limiter::Limiter;
-use crate::engine::test_clock::following;
+use crate::engine::test_clock::bind;
 use crate::error::{Error, Kind, Phase};
 
 #[napi]
@@ -130,7 +130,7 @@ impl NativeLimiter {
             };
             outlet.end(result.map(|()| "null".to_owned()));
         };
-        state.park(following(run.boxed()));
+        state.park(bind(run.boxed()));
         Ok(id)
     }
 }

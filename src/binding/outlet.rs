@@ -119,7 +119,7 @@ impl Sink for Outlet {
         self.state.wants.get().copied().unwrap_or(Wants::Nothing)
     }
 
-    fn piece(&self, piece: &str) {
+    fn delta(&self, piece: &str) {
         COLLECTED.with_borrow_mut(|collected| {
             if self.told.coalesce && self.wants() == Wants::Text {
                 collected.join(self.id, piece);
@@ -155,7 +155,7 @@ impl Sink for Outlet {
         }
     }
 
-    fn judge(&self, error: &Error) -> Option<BoxFuture<'_, bool>> {
+    fn is_failure(&self, error: &Error) -> Option<BoxFuture<'_, bool>> {
         if !self.told.judges {
             return None;
         }

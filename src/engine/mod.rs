@@ -1,45 +1,29 @@
-//! One logical call from admission to the last piece. The only place that sleeps.
+//! The engine runs calls. It is the only place that sleeps.
+//!
+//! Its floors, in the order in which a request walks through them from below; each imports only those before it:
+//!
+//! | floor | what it decides |
+//! |---|---|
+//! | [`time`] | nothing: the clock, the test clock, timers |
+//! | [`shared`] | nothing: what the calls of a client share, a type each |
+//! | [`admission`] | may this attempt run now? It yields a [`admission::Permit`], which settles itself when dropped |
+//! | [`attempt`] | one attempt: open, read, deliver; it owns its permit, and its result is a value |
+//! | [`call`] | one call: the loop that does what the plan says, hedging, recovery, the outcome |
+//! | [`client`] | the door: starts calls, closes, lists models, checks health |
 
 pub mod admission;
-mod answer;
-mod attempt;
-mod bill;
-pub mod breaker;
-pub mod budget;
-mod call;
-mod client;
-#[allow(clippy::disallowed_methods)] // The only place that sleeps.
-pub mod clock;
-mod closing;
-mod cost;
-pub mod decide;
-mod delivery;
-mod dialect;
-pub mod event;
-mod extras;
-pub mod health;
-mod hedge;
-pub mod limiter;
-mod line;
-pub mod live;
-pub mod metrics;
-mod metrics_report;
-mod models;
-mod opening;
-pub mod recovery;
-mod request;
-mod room;
-mod route;
-pub mod sink;
-mod spent;
-mod stopping;
-#[allow(clippy::disallowed_methods)] // It stands in for time.
-pub mod test_clock;
-mod turn;
-mod waits;
+pub mod attempt;
+pub mod call;
+pub mod client;
+pub mod shared;
+pub mod time;
 
-pub use answer::Answer;
-pub use client::{Call, Client, session_id};
+pub use call::Answer;
+pub use client::{Client, decisions, health};
+pub use shared::call_request::CallRequest;
+pub use shared::ids::session_id;
+pub use shared::{breaker, event, limiter, live, retry_budget, sink};
+pub use time::{clock, test_clock};
 
 // What the binding needs of the modules below: it sees the engine alone.
 pub use crate::policy::catalogue;

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::provider::{Reply, answer, stream, unavailable};
 use super::support::{Ended, Scene};
 use crate::config::ClientConfig;
-use crate::engine::budget::{Exhausted, RetryBudget};
+use crate::engine::retry_budget::{Exhausted, RetryBudget};
 use crate::error::Kind;
 
 /// A budget of so many retries in the ten seconds of its window, whatever the calls.
@@ -57,18 +57,18 @@ async fn a_key_has_a_budget_of_its_own_beside_the_clients() {
     assert_eq!(budget(&scene.call_with(json!({ "budgetKey": "u2" })).await), ["client"]);
     let shared = RetryBudget::new(ClientConfig::read(&with_key(options)).unwrap().retry_budget);
     // Two keys have a retry each, and the client has one for both.
-    assert_eq!(shared.withdraw(Some("u1")), Ok(()));
-    assert_eq!(shared.withdraw(Some("u2")), Err(Exhausted::Client));
+    assert_eq!(shared.try_spend(Some("u1")), Ok(()));
+    assert_eq!(shared.try_spend(Some("u2")), Err(Exhausted::Client));
     let half = json!({ "retryBudget": { "ratio": 0.5, "minPerSecond": 0 } });
     let shared = RetryBudget::new(ClientConfig::read(&with_key(half)).unwrap().retry_budget);
     for _ in 0..10 {
         shared.deposit(None);
     }
     shared.deposit(Some("u1"));
-    assert_eq!(shared.withdraw(Some("u1")), Err(Exhausted::Key), "half a retry");
+    assert_eq!(shared.try_spend(Some("u1")), Err(Exhausted::Key), "half a retry");
     shared.deposit(Some("u1"));
-    assert_eq!(shared.withdraw(Some("u1")), Ok(()));
-    assert_eq!(shared.withdraw(None), Ok(()), "what was refused has spent nothing of the client's");
+    assert_eq!(shared.try_spend(Some("u1")), Ok(()));
+    assert_eq!(shared.try_spend(None), Ok(()), "what was refused has spent nothing of the client's");
 }
 
 fn with_key(mut options: Value) -> Value {
@@ -93,8 +93,8 @@ async fn a_retry_that_a_breaker_keeps_back_is_given_back() {
     let options = json!({ "retryBudget": only(1), "circuitBreaker": breaker, "maxRetries": 1 });
     let scene = Scene::new(options, vec![unavailable()]);
     assert_eq!(scene.call().await.error().kind, Kind::CircuitOpen);
-    assert_eq!(scene.client.budget.withdraw(None), Ok(()));
-    assert_eq!(scene.client.budget.withdraw(None), Err(Exhausted::Client));
+    assert_eq!(scene.client.state.budget.try_spend(None), Ok(()));
+    assert_eq!(scene.client.state.budget.try_spend(None), Err(Exhausted::Client));
 }
 
 fn broken(text: &str) -> Reply {
@@ -109,7 +109,7 @@ async fn a_recovery_spends_it_even_as_the_first_try_of_another_route() {
     let ended = scene.call().await;
     let error = ended.error();
     assert_eq!((error.kind, error.attempts.len()), (Kind::Interrupted, 2));
-    assert!(error.message.contains("the retry budget is used up"), "{error}");
+    assert!(error.message.contains("the retry budget is spent"), "{error}");
     assert_eq!(error.partial.as_deref(), Some("Hello wide, wide world of letters and more"));
     assert_eq!((budget(&ended), ended.events("recovery").len()), (vec![json!("client")], 1));
     assert_eq!(scene.went_to(), "ab");

@@ -223,7 +223,7 @@ async fn a_breaker_that_all_routes_share_is_not_one_endpoints_to_close() {
     let mut config = scene.client.config().clone();
     config.breaker = BreakerChoice::Shared;
     config.call.max_retries = 0;
-    let transport = Arc::clone(&scene.client.transport);
+    let transport = Arc::clone(&scene.client.state.transport);
     scene.client = Client::new(config, transport, Some(shared.clone()), None);
     scene.call().await;
     assert_eq!((shared.state(), scene.went_to().as_str()), (State::Open, "a"));

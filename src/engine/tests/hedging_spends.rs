@@ -31,8 +31,8 @@ async fn a_route_that_could_not_take_it_at_once_gets_none_and_nothing_is_spent()
     let options = json!({ "endpoints": [endpoint("a"), full], "retryBudget": budget });
     let scripts = vec![("a", vec![after(500, "a"); 2]), ("b", vec![after(10, "b")])];
     let scene = Scene::hosts(with(options), scripts);
-    assert_eq!(scene.client.endpoints[1].limiter.as_ref().unwrap().waiting(), 0);
-    assert!(scene.client.endpoints[1].limiter.as_ref().unwrap().try_acquire(1.0));
+    assert_eq!(scene.client.state.endpoints[1].limiter.as_ref().unwrap().waiting(), 0);
+    assert!(scene.client.state.endpoints[1].limiter.as_ref().unwrap().try_acquire(1.0));
     assert_eq!((scene.call().await.text(), scene.went_to().as_str()), ("a", "a"));
 
     let options = json!({ "rateLimit": { "capacity": 1, "refillRate": 0.001 } });
@@ -43,18 +43,18 @@ async fn a_route_that_could_not_take_it_at_once_gets_none_and_nothing_is_spent()
 
     let options = json!({ "circuitBreaker": { "failureThreshold": 1 }, "retryBudget": budget });
     let scene = two(options, vec![after(500, "a")], vec![]);
-    let lane = scene.client.endpoints[1].lane("gpt-4.1", &scene.client.config().breaker, None, false);
-    lane.breaker.unwrap().update(|inner| inner.breaker.open(crate::engine::clock::now()));
+    let route = scene.client.state.endpoints[1].route("gpt-4.1", &scene.client.config().breaker, None, false);
+    route.breaker.unwrap().update(|inner| inner.breaker.open(crate::engine::clock::now()));
     assert_eq!(scene.call().await.text(), "a");
-    assert_eq!(scene.client.budget.withdraw(None), Ok(()), "nothing was spent");
+    assert_eq!(scene.client.state.budget.try_spend(None), Ok(()), "nothing was spent");
 
     let scene = two(json!({}), vec![after(500, "a")], vec![]);
-    let lane = scene.client.endpoints[1].lane("gpt-4.1", &scene.client.config().breaker, None, false);
+    let route = scene.client.state.endpoints[1].route("gpt-4.1", &scene.client.config().breaker, None, false);
     // Asked for while the attempt is under way.
     let call = scene.call();
     let cools = async {
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-        lane.line.pause_for(std::time::Duration::from_secs(1));
+        route.queue.cool_down(std::time::Duration::from_secs(1));
     };
     assert_eq!(futures::join!(call, cools).0.text(), "a");
 }
@@ -67,7 +67,7 @@ async fn a_route_without_room_is_passed_over_for_the_next_one() {
     let options = json!({ "endpoints": [endpoint("a"), full, endpoint("c")] });
     let scripts = vec![("a", vec![after(500, "a")]), ("b", vec![]), ("c", vec![after(10, "c")])];
     let scene = Scene::hosts(with(options), scripts);
-    assert!(scene.client.endpoints[1].limiter.as_ref().unwrap().try_acquire(1.0));
+    assert!(scene.client.state.endpoints[1].limiter.as_ref().unwrap().try_acquire(1.0));
     assert_eq!((scene.call().await.text(), scene.went_to().as_str()), ("c", "ac"));
 }
 
@@ -79,16 +79,16 @@ async fn it_takes_its_token_of_the_limiter_and_its_place_among_those_that_run() 
     let later = scene.ask(Ask { after: 150, ..Ask::default() });
     let (ended, later) = futures::join!(scene.call(), later);
     assert_eq!((ended.text(), later.text(), scene.times()), ("b", "c", vec![0, 100, 200]));
-    let limiter = scene.client.limiter.as_ref().unwrap();
-    assert!(limiter.has_room(7.0, 0.0) && !limiter.has_room(8.0, 0.0));
+    let limiter = scene.client.state.limiter.as_ref().unwrap();
+    assert!(limiter.would_admit(7.0, 0.0) && !limiter.would_admit(8.0, 0.0));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_loser_says_nothing_to_its_breaker_and_gives_its_probe_back() {
     let options = json!({ "circuitBreaker": { "failureThreshold": 1, "timeout": 1_000 } });
     let scene = two(options, vec![after(500, "a")], vec![after(10, "b")]);
-    let lane = scene.client.endpoints[0].lane("gpt-4.1", &scene.client.config().breaker, None, false);
-    let breaker = lane.breaker.unwrap();
+    let route = scene.client.state.endpoints[0].route("gpt-4.1", &scene.client.config().breaker, None, false);
+    let breaker = route.breaker.unwrap();
     breaker.update(|inner| inner.breaker.open(crate::engine::clock::now()));
     tokio::time::sleep(std::time::Duration::from_millis(1_000)).await;
     assert_eq!((scene.call().await.text(), scene.went_to().as_str()), ("b", "ab"));

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::provider::{Reply, answer, refusal, stream, unavailable};
 use super::support::{Ask, Scene};
-use crate::engine::budget::Exhausted;
+use crate::engine::retry_budget::Exhausted;
 use crate::error::Kind;
 
 fn limited(seconds: u64) -> Reply {
@@ -30,7 +30,7 @@ async fn a_retry_that_a_pause_keeps_back_is_spent_once() {
     let (ended, other) = futures::join!(scene.call(), scene.ask(other));
     assert_eq!(other.error().kind, Kind::RateLimit);
     assert_eq!((ended.text(), ended.at), ("a", 5_500));
-    assert_eq!(scene.client.budget.withdraw(None), Err(Exhausted::Client));
+    assert_eq!(scene.client.state.budget.try_spend(None), Err(Exhausted::Client));
 }
 
 #[tokio::test(start_paused = true)]

@@ -103,18 +103,18 @@ async fn an_endpoint_that_is_only_looked_at_spends_nothing() {
     let options = with_breakers("score");
     let limited = json!({ "rateLimit": { "capacity": 1, "refillRate": 0.001 } });
     let scene = two(options, [json!({}), limited], vec![], vec![]);
-    let endpoint = &scene.client.endpoints[1];
-    let lane = endpoint.lane("gpt-4.1", &scene.client.config().breaker, None, false);
-    let breaker = lane.breaker.as_ref().unwrap();
+    let endpoint = &scene.client.state.endpoints[1];
+    let route = endpoint.route("gpt-4.1", &scene.client.config().breaker, None, false);
+    let breaker = route.breaker.as_ref().unwrap();
     breaker.update(|inner| inner.breaker.open(crate::engine::clock::now()));
     sleep(Duration::from_millis(1_000)).await;
     for _ in 0..3 {
-        let candidate = endpoint.candidate(&lane, scene.client.config().routing, 0.0);
+        let candidate = endpoint.candidate(&route, scene.client.config().routing, 0.0);
         assert!(candidate.due && candidate.free);
     }
     assert!(breaker.acquire().is_ok());
     assert!(endpoint.limiter.as_ref().unwrap().try_acquire(1.0));
-    let candidate = endpoint.candidate(&lane, scene.client.config().routing, 0.0);
+    let candidate = endpoint.candidate(&route, scene.client.config().routing, 0.0);
     assert!(!candidate.free);
 }
 

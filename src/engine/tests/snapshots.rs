@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::provider::{answer, stream, unavailable};
 use super::support::Scene;
-use crate::engine::Call;
+use crate::engine::CallRequest;
 use crate::engine::event::Event;
 use crate::engine::live::Live;
 use crate::engine::sink::{Sink, Wants};
@@ -36,7 +36,7 @@ impl Sink for Watcher {
         Wants::Text
     }
 
-    fn piece(&self, piece: &str) {
+    fn delta(&self, piece: &str) {
         self.given.lock().unwrap().push_str(piece);
     }
 
@@ -63,7 +63,7 @@ async fn a_snapshot_is_never_behind_what_the_consumer_has_been_given() {
         let scene = Scene::new(json!({}), vec![unavailable(), last]);
         let request = json!({ "messages": [{ "role": "user", "content": "hi" }] }).to_string();
         let request = ChatRequest::parse_as(Dialect::Chat, &request).unwrap();
-        let call = Call::new(request, scene.client.config().call.clone(), None);
+        let call = CallRequest::new(request, scene.client.config().call.clone(), None);
         let live = Arc::clone(&call.live);
         let watcher = Watcher { live, given: Mutex::default(), looks: Mutex::default() };
         let answer = scene.client.run(&call, &watcher, &CancellationToken::new()).await.unwrap();

@@ -13,7 +13,7 @@ use super::provider::{Fake, Reply, Seen};
 use crate::config::ClientConfig;
 use crate::engine::event::Event;
 use crate::engine::sink::{Sink, Wants};
-use crate::engine::{Answer, Call, Client};
+use crate::engine::{Answer, CallRequest, Client};
 use crate::error::{Error, Result};
 use crate::session::snapshot::Snapshot;
 use crate::transport::Transport;
@@ -55,7 +55,7 @@ impl Sink for Recorder {
         self.wants
     }
 
-    fn piece(&self, piece: &str) {
+    fn delta(&self, piece: &str) {
         *self.owed.lock().unwrap() = true;
         self.pieces.lock().unwrap().push((self.now(), piece.to_owned()));
     }
@@ -224,7 +224,8 @@ impl Scene {
         options.single = single;
         options.prompt_tokens =
             tokens.map(|tokens| serde_json::from_value(tokens).unwrap()).unwrap_or_default();
-        let result = self.client.run(&Call::new(request, options, ask.resumes), &*sink, &ask.cancel).await;
+        let result =
+            self.client.run(&CallRequest::new(request, options, ask.resumes), &*sink, &ask.cancel).await;
         Ended { at: self.now(), result, sink }
     }
 
@@ -232,7 +233,7 @@ impl Scene {
     pub fn room_of_a_call(&self) -> usize {
         let ask = Ask::default();
         let request = ChatRequest::parse_as(ask.dialect, &ask.request.to_string()).unwrap();
-        let call = Call::new(request, self.client.config().call.clone(), None);
+        let call = CallRequest::new(request, self.client.config().call.clone(), None);
         let sink = Recorder::of(&ask, self.fake.began);
         size_of_val(&self.client.run(&call, &sink, &ask.cancel))
     }

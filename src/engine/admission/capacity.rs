@@ -1,0 +1,172 @@
+//! The wait for capacity: in the queue of the route for the end of a cooldown and for the rate limits, then for a
+//! slot among the attempts that run.
+
+use std::mem;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::context::CallContext;
+use super::estimate::estimated_tokens;
+use super::permit::{LimitReservations, Limiters, Permit, limiters};
+use super::route::CallRoute;
+use crate::engine::shared::limiter::{LimitReservation, Limiter};
+use crate::engine::shared::queue::{Cooldown, RouteQueue};
+use crate::engine::time::clock;
+use crate::error::{Error, Kind, Result};
+
+/// The rate limits, and a slot among the attempts that run.
+type Capacity = (LimitReservations, Option<OwnedSemaphorePermit>);
+
+/// Completes a permit: waits for the rate limits and for a slot. Dropping the future leaves every queue and
+/// returns what was taken. `has_other_routes`: the call can go elsewhere. Errors: [`Kind::QueueFull`],
+/// [`Kind::NeverFits`], [`Kind::RateLimit`] where the route has no capacity after all and the plan is to be asked
+/// again.
+pub async fn wait_for_capacity(
+    ctx: &CallContext<'_>,
+    route: &mut CallRoute,
+    has_other_routes: bool,
+    permit: &mut Permit,
+) -> Result<()> {
+    let queue = Arc::clone(&route.state.queue);
+    // A call that its provider sent back keeps its place before those that arrived after it.
+    let ticket = *route.ticket.get_or_insert_with(|| queue.take_ticket());
+    let limits = mem::take(&mut permit.limits);
+    (permit.limits, permit.slot) =
+        find_capacity(ctx, route, has_other_routes, &queue, ticket, limits).await?;
+    Ok(())
+}
+
+async fn find_capacity(
+    ctx: &CallContext<'_>,
+    route: &mut CallRoute,
+    has_other_routes: bool,
+    queue: &Arc<RouteQueue>,
+    ticket: u64,
+    limits: LimitReservations,
+) -> Result<Capacity> {
+    let mut tokens = estimated_tokens(ctx, route);
+    let mut was_let_in = mem::take(&mut route.was_let_in);
+    let limiters = limiters(ctx.client, &route.endpoint);
+    if queue.is_free() {
+        let is_complete =
+            limiters.iter().zip(&limits).all(|(limiter, given)| limiter.is_none() || given.is_some());
+        let taken = if is_complete {
+            Some(limits)
+        } else {
+            drop(limits);
+            reserve_at_once(&limiters, tokens, Limiter::try_reserve)
+        };
+        if let Some(taken) = taken {
+            if let Some(capacity) = find_slot(ctx, queue, &limiters, tokens, taken).await? {
+                return Ok(capacity);
+            }
+            was_let_in = true;
+            // Another route may have room at once; where none has, the plan comes back here.
+            if has_other_routes && queue.cooldown().is_none() {
+                route.was_let_in = true;
+                return Err(Error::new(Kind::RateLimit, "the rate limit of the route is reached"));
+            }
+        }
+    } else {
+        drop(limits);
+    }
+    let mut slots = [None, None];
+    for (limiter, slot) in limiters.iter().zip(&mut slots) {
+        if let Some(limiter) = limiter {
+            match limiter.enter_queue(tokens) {
+                // It was let in before.
+                Err(error) if was_let_in && error.kind == Kind::QueueFull => {}
+                entered => *slot = Some(entered?),
+            }
+        }
+    }
+    match queue.cooldown() {
+        None if limiters.iter().any(Option::is_some) => ctx.events.wait(Duration::ZERO, "rate-limit"),
+        cooldown => {
+            ctx.events.wait(cooldown.map_or(Duration::ZERO, |cooldown| cooldown.left), "retry-after");
+        }
+    }
+    let _turn = queue.wait_turn(ticket).await;
+    loop {
+        while let Some(cooldown) = queue.cooldown() {
+            if is_too_long(ctx, &cooldown) {
+                return Err(cooling_down(&cooldown));
+            }
+            clock::sleep(cooldown.left).await;
+        }
+        let taken = match reserve(&limiters, tokens).await {
+            // The provider has reported a lower limit meanwhile, and the estimate of an answer without
+            // `max_tokens` is bounded by the limit.
+            Err(error) if error.kind == Kind::NeverFits && estimated_tokens(ctx, route) < tokens => {
+                tokens = estimated_tokens(ctx, route);
+                continue;
+            }
+            taken => taken?,
+        };
+        if queue.cooldown().is_none()
+            && let Some(capacity) = find_slot(ctx, queue, &limiters, tokens, taken).await?
+        {
+            return Ok(capacity);
+        }
+    }
+}
+
+/// A slot among the attempts that run. Calls that wait for one give their rate limits back meanwhile, since they
+/// would all be sent in one burst. `None` where the limits are spent afterwards, or the provider has asked for a
+/// pause.
+async fn find_slot(
+    ctx: &CallContext<'_>,
+    queue: &RouteQueue,
+    limiters: &Limiters<'_>,
+    tokens: f64,
+    limits: LimitReservations,
+) -> Result<Option<Capacity>> {
+    let concurrency = &ctx.client.concurrency;
+    let (limits, slot) = match concurrency.try_acquire() {
+        Some(slot) => (Some(limits), slot),
+        None => {
+            drop(limits);
+            let slot = concurrency.acquire(|| ctx.events.wait(Duration::ZERO, "queue")).await?;
+            (reserve_at_once(limiters, tokens, Limiter::try_reserve_first), slot)
+        }
+    };
+    Ok(limits.filter(|_| queue.cooldown().is_none()).map(|limits| (limits, slot)))
+}
+
+fn reserve_at_once(
+    limiters: &Limiters<'_>,
+    tokens: f64,
+    take: impl Fn(&Arc<Limiter>, f64) -> Option<LimitReservation>,
+) -> Option<LimitReservations> {
+    let mut taken = [None, None];
+    for (limiter, taken) in limiters.iter().zip(&mut taken) {
+        if let Some(limiter) = limiter {
+            *taken = Some(take(limiter, tokens)?);
+        }
+    }
+    Some(taken)
+}
+
+async fn reserve(limiters: &Limiters<'_>, tokens: f64) -> Result<LimitReservations> {
+    let mut taken = [None, None];
+    for (limiter, taken) in limiters.iter().zip(&mut taken) {
+        if let Some(limiter) = limiter {
+            *taken = Some(limiter.reserve(tokens).await?);
+        }
+    }
+    Ok(taken)
+}
+
+fn is_too_long(ctx: &CallContext<'_>, cooldown: &Cooldown) -> bool {
+    let past_deadline = ctx.remaining().is_some_and(|remaining| cooldown.left >= remaining);
+    past_deadline || cooldown.left > ctx.request.options.retry.max_retry_after
+}
+
+/// The error of a call that does not wait for the cooldown which the provider asked another call for.
+pub fn cooling_down(cooldown: &Cooldown) -> Error {
+    let (requested, left) = (cooldown.requested.as_millis(), cooldown.left.as_millis());
+    let message = format!("the provider asked for a pause of {requested} ms; {left} ms are left");
+    Error::new(Kind::RateLimit, message).with_status(429).with_retry_after(Some(cooldown.requested))
+}

@@ -1,0 +1,107 @@
+//! What every part of a call knows of it.
+
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::route::CallRoute;
+use crate::engine::shared::call_request::CallRequest;
+use crate::engine::shared::client_state::ClientState;
+use crate::engine::shared::event::Event;
+use crate::engine::shared::ids::random_id;
+use crate::engine::shared::metrics::Metrics;
+use crate::engine::shared::sink::Sink;
+use crate::engine::time::clock;
+use crate::policy::circuit_breaker::Transition;
+use crate::policy::estimate::{self, Tally};
+
+/// The call as its parts see it: what it runs on, what was asked for, whom it reports to. It does not change
+/// while the call runs.
+pub struct CallContext<'a> {
+    pub client: &'a ClientState,
+    pub request: &'a CallRequest,
+    pub sink: &'a dyn Sink,
+    pub events: EventEmitter<'a>,
+    pub started: Instant,
+    /// The size of the caller's prompt; estimated at its first use.
+    prompt: OnceLock<Tally>,
+}
+
+impl<'a> CallContext<'a> {
+    pub fn new(
+        client: &'a ClientState,
+        request: &'a CallRequest,
+        sink: &'a dyn Sink,
+        started: Instant,
+    ) -> Self {
+        let call = random_id("call_", &mut rand::rng());
+        let events = EventEmitter { metrics: &client.metrics, sink, call, last_request: Mutex::default() };
+        CallContext { client, request, sink, events, started, prompt: OnceLock::new() }
+    }
+
+    /// What is left until the total deadline; `None` without one.
+    pub fn remaining(&self) -> Option<Duration> {
+        let total = self.request.options.total_timeout?;
+        Some(total.saturating_sub(clock::instant().saturating_duration_since(self.started)))
+    }
+
+    /// The estimated size of the caller's own prompt.
+    pub fn prompt(&self) -> &Tally {
+        let chat = &self.request.chat;
+        self.prompt.get_or_init(|| estimate::prompt(chat.messages(), chat.beside_messages()))
+    }
+
+    /// The size of the prompt, if it was estimated already.
+    pub fn known_prompt(&self) -> Option<&Tally> {
+        self.prompt.get()
+    }
+}
+
+/// Where the events of a call go: every event is counted, and then delivered.
+pub struct EventEmitter<'a> {
+    metrics: &'a Metrics,
+    sink: &'a dyn Sink,
+    /// The id of the call.
+    pub call: String,
+    /// Our id of the last attempt that ended; events between two attempts carry it.
+    last_request: Mutex<Option<String>>,
+}
+
+impl EventEmitter<'_> {
+    pub fn emit(&self, event: Event) {
+        self.metrics.observe(&event);
+        self.sink.event(event);
+    }
+
+    pub fn last_request(&self) -> Option<String> {
+        self.lock().clone()
+    }
+
+    pub fn attempt_ended(&self, request_id: &str) {
+        *self.lock() = Some(request_id.to_owned());
+    }
+
+    /// The call waits, for so long where that is known.
+    pub fn wait(&self, wait: Duration, reason: &'static str) {
+        let (call, request_id) = (self.call.clone(), self.last_request());
+        self.emit(Event::Wait { call, request_id, ms: wait.as_millis() as u64, reason });
+    }
+
+    /// The breaker of a route has changed its state, because of `request_id` or of the last attempt.
+    pub fn circuit(&self, route: &CallRoute, transition: Option<Transition>, request_id: Option<&str>) {
+        let Some(Transition { from, to }) = transition else { return };
+        self.emit(Event::Circuit {
+            call: Some(self.call.clone()),
+            request_id: request_id.map(str::to_owned).or_else(|| self.last_request()),
+            endpoint: route.endpoint.config.name.clone(),
+            model: route.model.clone(),
+            from: from.as_str(),
+            to: to.as_str(),
+        });
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<String>> {
+        self.last_request.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

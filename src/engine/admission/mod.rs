@@ -1,0 +1,26 @@
+//! May this attempt run now?
+//!
+//! [`try_admit`] checks a route without waiting: cost cap, quota of the key, cooldown, rate limit, breaker. It
+//! yields a [`Permit`], or a [`Rejected`] that says whether another route may be tried or the call fails.
+//! [`wait_for_capacity`] completes a permit: it waits in the queue of the route for what could not be taken at
+//! once, and for a slot among the attempts that run. [`Permit`] gives everything back when it is dropped.
+
+mod admit;
+mod capacity;
+mod context;
+mod cool_down;
+mod cost;
+mod cost_reservation;
+mod estimate;
+mod permit;
+mod route;
+
+pub use admit::{Rejected, try_admit, try_admit_hedge, would_admit};
+pub use capacity::{cooling_down, wait_for_capacity};
+pub use context::{CallContext, EventEmitter};
+pub use cool_down::{cool_down, restore_quota};
+pub use cost::reserve_cost;
+pub use cost_reservation::{CostReservation, Settlement, is_refusal};
+pub use estimate::estimated_tokens;
+pub use permit::Permit;
+pub use route::{CallRoute, routes};

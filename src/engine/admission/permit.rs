@@ -1,0 +1,64 @@
+//! The right of one attempt to run, and everything that was taken for it.
+
+use std::sync::Arc;
+
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::cost_reservation::CostReservation;
+use crate::engine::shared::breaker::BreakerPermit;
+use crate::engine::shared::client_state::ClientState;
+use crate::engine::shared::endpoint::{EndpointState, InFlight};
+use crate::engine::shared::limiter::{Consumption, LimitReservation, Limiter};
+use crate::policy::circuit_breaker::{Outcome, Transition};
+
+/// What the limiters of the client and of the endpoint gave for one attempt.
+pub(super) type LimitReservations = [Option<LimitReservation>; 2];
+/// The limiters of the client and of an endpoint.
+pub(super) type Limiters<'a> = [Option<&'a Arc<Limiter>>; 2];
+
+pub(super) fn limiters<'a>(client: &'a ClientState, endpoint: &'a EndpointState) -> Limiters<'a> {
+    [client.limiter.as_ref(), endpoint.limiter.as_ref()]
+}
+
+/// The right of one attempt to run on a route. It owns what admission took: the breaker's permit, the rate
+/// limits, a slot among the attempts that run, and the cost. [`Permit::settle`] says what the attempt came to.
+/// Dropped without that, it returns everything as unused: the attempt counts for nothing, except for the cost of
+/// what was sent and received.
+pub struct Permit {
+    breaker: Option<BreakerPermit>,
+    pub(super) limits: LimitReservations,
+    pub(super) slot: Option<OwnedSemaphorePermit>,
+    pub cost: CostReservation,
+    _in_flight: InFlight,
+}
+
+impl Permit {
+    pub(super) fn new(
+        endpoint: &Arc<EndpointState>,
+        breaker: Option<BreakerPermit>,
+        limits: LimitReservations,
+    ) -> Self {
+        let (slot, cost) = (None, CostReservation::default());
+        Permit { breaker, limits, slot, cost, _in_flight: InFlight::enter(endpoint) }
+    }
+
+    /// Whether a breaker waits to hear of the outcome.
+    pub fn has_breaker(&self) -> bool {
+        self.breaker.is_some()
+    }
+
+    /// Gives back the slot: the answer has been received, and only its settlement is left.
+    pub fn release_slot(&mut self) {
+        self.slot = None;
+    }
+
+    /// Reports the outcome to the breaker, and what was consumed to the limiters. Returns the breaker's change of
+    /// state.
+    pub fn settle(&mut self, outcome: Outcome, consumption: Consumption) -> Option<Transition> {
+        let transition = self.breaker.take().and_then(|breaker| breaker.report(outcome));
+        for limit in self.limits.iter_mut().filter_map(Option::take) {
+            limit.settle(consumption);
+        }
+        transition
+    }
+}

@@ -1,0 +1,170 @@
+//! The attempt as a value.
+
+use std::mem;
+use std::pin::pin;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use futures::FutureExt;
+use serde_json::Value;
+use tokio::time::Instant;
+
+use super::deliver::{Consumer, Continuation, Delivery};
+use super::form::RequestForm;
+use super::open::Opened;
+use super::progress::{Progress, ResponseHead};
+use super::read::Reader;
+use super::request::{event_headers, first_endpoint_extras, refuses_session, refuses_usage, without_key};
+use super::transcript::Transcript;
+use crate::engine::admission::{CallContext, CallRoute, Permit};
+use crate::engine::shared::event::Event;
+use crate::engine::time::clock::{self, timeout_at};
+use crate::error::{Error, Phase, Result};
+use crate::session::splice::Seam;
+use crate::store::Slot;
+
+/// One attempt that runs. It owns its permit, which settles itself when the attempt is dropped;
+/// [`Attempt::finish`] settles it by how the attempt ended.
+pub struct Attempt {
+    pub(super) permit: Box<Permit>,
+    /// The index of its route in the list of the call.
+    pub route: usize,
+    pub is_hedge: bool,
+    /// 1-based.
+    pub(super) number: u32,
+    /// Our id of the request.
+    pub(super) request_id: String,
+    pub(super) started: Instant,
+    /// How long the call waited for this attempt.
+    pub(super) waited: Duration,
+    /// Optional fields that the request has.
+    pub(super) sent_fields: OptionalFields,
+    /// Filled by the future that opens it.
+    pub(super) head: Slot<ResponseHead>,
+    pub(super) progress: Progress,
+    /// How its text was joined to that of earlier attempts.
+    pub(super) join: Option<Seam>,
+}
+
+/// Fields of ours in a request that not every provider knows.
+#[derive(Clone, Copy)]
+pub(super) struct OptionalFields {
+    pub usage: bool,
+    pub session: bool,
+}
+
+/// What earlier attempts left behind for one that continues their answer.
+pub struct Earlier {
+    /// A tool call had begun and broke off.
+    pub lost_tool_call: bool,
+    pub usage: Option<Value>,
+}
+
+impl Attempt {
+    /// Reads an open answer and delivers it, to its end.
+    pub async fn deliver(
+        &mut self,
+        ctx: &CallContext<'_>,
+        route: &CallRoute,
+        opened: Opened,
+        form: RequestForm,
+        earlier: Earlier,
+        transcript: &mut Transcript,
+    ) -> Result<()> {
+        self.take_head();
+        let options = &ctx.request.options;
+        let extras = first_endpoint_extras(ctx.request, route.endpoint_index);
+        let endpoint = &route.endpoint.config;
+        let started = self.started;
+        let (number, request_id, head) = (self.number, &self.request_id, &self.head);
+        let on_first_token = || {
+            ctx.sink.event(Event::FirstToken {
+                call: ctx.events.call.clone(),
+                attempt: number,
+                endpoint: endpoint.name.clone(),
+                model: route.model.clone(),
+                request_id: request_id.clone(),
+                after_ms: clock::instant().saturating_duration_since(started).as_millis() as u64,
+                headers: head.update(|head| event_headers(&mem::take(&mut head.headers), endpoint, extras)),
+            });
+        };
+        let consumer = Consumer {
+            sink: ctx.sink,
+            wants: ctx.sink.wants(),
+            live: &ctx.request.live,
+            on_first_token: &on_first_token,
+            wants_usage: ctx.request.chat.wants_usage(),
+            buffer_tool_calls: options.hold_tool_calls,
+        };
+        let continuation = Continuation {
+            is_active: form.continues,
+            expects_tool_call: form.continues && earlier.lost_tool_call && options.hold_tool_calls,
+            earlier_usage: earlier.usage,
+            splice: form.splice,
+        };
+        let delivery = Delivery::new(consumer, transcript, &mut self.progress, continuation);
+        let Opened { settings, body, first_token_until } = opened;
+        let mut reader = Reader::new(settings, delivery, &mut self.permit.cost);
+        let read = {
+            let read = pin!(reader.read(body, first_token_until));
+            match options.attempt_timeout {
+                None => Ok(read.await),
+                Some(limit) => timeout_at(started + limit, read).boxed().await.map_err(|_| limit),
+            }
+        };
+        let result = match read {
+            Ok(result) => result,
+            // Only the usage was still waited for.
+            Err(_) if reader.delivery.progress.is_complete => Ok(()),
+            Err(limit) => Err(Error::timeout(Phase::Attempt, limit)),
+        };
+        let splice = reader.delivery.continuation.splice.as_ref();
+        self.join = splice.and_then(|splice| splice.seam());
+        result.map_err(|error| without_key(error, endpoint, extras))
+    }
+
+    /// Whether the consumer was told that the answer is complete.
+    pub fn is_complete(&self) -> bool {
+        self.progress.is_complete
+    }
+
+    /// Whether a breaker waits to hear of the outcome.
+    pub fn has_breaker(&self) -> bool {
+        self.permit.has_breaker()
+    }
+
+    /// Gives back the slot among the attempts that run: only the settlement is left.
+    pub fn release_slot(&mut self) {
+        self.permit.release_slot();
+    }
+
+    pub fn started(&self) -> Instant {
+        self.started
+    }
+
+    /// Whether the provider rejected the request for an optional field of ours. The endpoint is not sent that field
+    /// again. This asks the attempt and not the endpoint, about which another call may have learned it meanwhile.
+    pub fn was_refused_for_field(&self, route: &CallRoute, error: &Error) -> bool {
+        let usage = self.sent_fields.usage && refuses_usage(error);
+        let session = self.sent_fields.session && refuses_session(error);
+        for (is_refused, known) in
+            [(usage, &route.endpoint.refuses_usage), (session, &route.endpoint.refuses_session)]
+        {
+            if is_refused {
+                known.store(true, Ordering::Relaxed);
+            }
+        }
+        usage || session
+    }
+
+    /// Takes over what opening the attempt has found out.
+    pub(super) fn take_head(&mut self) {
+        let taken = |head: &mut ResponseHead| (head.was_sent, head.status, head.request_id.clone());
+        let (was_sent, status, request_id) = self.head.update(taken);
+        if was_sent {
+            self.permit.cost.mark_sent();
+        }
+        self.progress.status = status;
+        self.progress.request_id = request_id;
+    }
+}

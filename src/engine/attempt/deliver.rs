@@ -1,0 +1,254 @@
+//! From what is received to what is delivered: the journal is written, and the consumer gets what it wants in
+//! batches. Text that a continuation repeats is removed here, and tool calls are buffered until they are complete.
+
+use std::mem;
+
+use serde_json::Value;
+
+use super::progress::Progress;
+use super::transcript::Transcript;
+use crate::config::defaults as d;
+use crate::engine::shared::live::Live;
+use crate::engine::shared::sink::{Sink, Wants};
+use crate::engine::time::clock;
+use crate::error::{Error, Kind};
+use crate::session::splice::{Contradiction, Splice};
+
+/// More role-only chunks than any provider sends.
+pub(super) const MAX_HELD_CHUNKS: usize = 64;
+/// About how many bytes are batched before they are delivered, where so many arrive at once; and what a chunk and a
+/// delta count beside their own.
+const MAX_BATCH: usize = 16 * 1024;
+const CHUNK: usize = 64;
+const DELTA: usize = 16;
+
+/// Why reading ends.
+pub(super) enum ReadEnd {
+    Done,
+    /// The first token has arrived, and nothing more was wanted ([`super::peek`]).
+    FirstToken,
+    Failed(Error),
+}
+
+pub(super) type Flow = std::result::Result<(), ReadEnd>;
+
+/// Who receives the answer.
+pub(super) struct Consumer<'a> {
+    pub sink: &'a dyn Sink,
+    /// What the sink wants, asked once.
+    pub wants: Wants,
+    /// Where the snapshot of the call is published.
+    pub live: &'a Live,
+    /// Called once, with the first token.
+    pub on_first_token: &'a (dyn Fn() + Sync),
+    /// The caller asked for the usage chunk.
+    pub wants_usage: bool,
+    pub buffer_tool_calls: bool,
+}
+
+/// What an attempt continues.
+#[derive(Default)]
+pub(super) struct Continuation {
+    /// The attempt continues an answer that has begun: its chunks are rebuilt with the identity of the first one.
+    pub is_active: bool,
+    /// A tool call was lost with an earlier attempt. An answer without one is not this answer, so its text is
+    /// withheld until a tool call arrives.
+    pub expects_tool_call: bool,
+    /// The usage of earlier attempts.
+    pub earlier_usage: Option<Value>,
+    pub splice: Option<Box<Splice>>,
+}
+
+pub(super) struct Delivery<'a> {
+    pub consumer: Consumer<'a>,
+    pub transcript: &'a mut Transcript,
+    pub progress: &'a mut Progress,
+    pub continuation: Continuation,
+    /// Text that waits for the tool call which is expected.
+    withheld_text: String,
+    /// Chunks before the first token (a bare role). They are delivered with it, so that until then another attempt
+    /// can take over unseen.
+    pub held_chunks: Vec<String>,
+    /// About how many bytes wait for [`Delivery::flush`].
+    batched: usize,
+    /// How many deltas the live snapshot shows.
+    published: u64,
+}
+
+impl<'a> Delivery<'a> {
+    pub fn new(
+        consumer: Consumer<'a>,
+        transcript: &'a mut Transcript,
+        progress: &'a mut Progress,
+        continuation: Continuation,
+    ) -> Self {
+        Delivery {
+            consumer,
+            transcript,
+            progress,
+            continuation,
+            withheld_text: String::new(),
+            held_chunks: Vec::new(),
+            batched: 0,
+            published: 0,
+        }
+    }
+
+    /// Accepts one of many chunks or events: what it becomes is delivered with the next ones, at
+    /// [`Delivery::flush`]. `raw` is its JSON.
+    pub fn batch(&mut self, raw: &str, accept: impl FnOnce(&mut Self) -> Flow) -> Flow {
+        self.batched += CHUNK + raw.len();
+        let flow = accept(self);
+        if self.batched >= MAX_BATCH {
+            self.flush();
+        }
+        flow
+    }
+
+    /// Delivers the batch. Must be called before anything is waited for.
+    pub fn flush(&mut self) {
+        if self.batched == 0 {
+            return;
+        }
+        self.batched = 0;
+        // First: the consumer never has more than the snapshot.
+        self.publish();
+        self.consumer.sink.flush();
+    }
+
+    /// Brings the text of the live snapshot up to date. While an attempt runs it only grows.
+    pub(super) fn publish(&mut self) {
+        let new = self.progress.deltas - mem::replace(&mut self.published, self.progress.deltas);
+        if new == 0 {
+            return;
+        }
+        let text = &self.transcript.journal.first().text;
+        self.consumer.live.update(|live| {
+            let from = live.answer.text.len();
+            live.answer.text.push_str(text.get(from..).unwrap_or_default());
+            live.answer.pieces += new;
+        });
+    }
+
+    /// The first token has arrived, if it is the first.
+    pub(super) fn mark_first_token(&mut self) {
+        if self.progress.first_token.is_none() {
+            self.progress.first_token = Some(clock::instant());
+            let identity = &self.transcript.journal.identity;
+            self.consumer.live.update(|live| live.answer.identity.clone_from(identity));
+            (self.consumer.on_first_token)();
+        }
+    }
+
+    /// Takes text as the provider sent it, and removes what repeats the answer so far.
+    pub(super) fn received_text(&mut self, index: u32, text: &str, verbatim: bool) -> Flow {
+        match &mut self.continuation.splice {
+            Some(splice) if index == 0 => {
+                let new = splice.push(text, clock::now()).map_err(|e| contradiction(&e))?;
+                self.new_text(index, &new, verbatim)
+            }
+            _ => self.new_text(index, text, verbatim),
+        }
+    }
+
+    /// Takes text that is new. `verbatim`: its chunk is delivered as it is.
+    fn new_text(&mut self, index: u32, text: &str, verbatim: bool) -> Flow {
+        if !(self.continuation.expects_tool_call && index == 0) {
+            self.append_text(index, text, verbatim);
+            return Ok(());
+        }
+        self.withheld_text.push_str(text);
+        if self.withheld_text.len() > d::MAX_TOOL_CALL { Err(missing_tool_call()) } else { Ok(()) }
+    }
+
+    /// Journals text and delivers it in the form that the consumer wants.
+    fn append_text(&mut self, index: u32, text: &str, verbatim: bool) {
+        if text.is_empty() {
+            return;
+        }
+        if let Some(choice) = self.transcript.journal.choice(index) {
+            choice.text.push_str(text);
+        }
+        if index == 0 {
+            self.progress.deltas += 1;
+        }
+        match self.consumer.wants {
+            Wants::Text if index == 0 => self.deliver(text),
+            Wants::Chunks if !verbatim => match &mut self.transcript.events {
+                Some(events) => {
+                    let events = events.text(text);
+                    events.iter().for_each(|event| self.deliver(&event.sse()));
+                }
+                None => self.deliver_delta(index, serde_json::json!({ "content": text }), None),
+            },
+            // The chunk goes out as it is, or the consumer wants neither.
+            _ => {}
+        }
+    }
+
+    /// Decides on the text that the splice still holds: no more text follows.
+    pub(super) fn finish_text(&mut self) -> Flow {
+        let Some(splice) = &mut self.continuation.splice else { return Ok(()) };
+        let rest = splice.finish(clock::now()).map_err(|e| contradiction(&e))?;
+        self.new_text(0, &rest, false)
+    }
+
+    /// The tool call that was lost has arrived, or the answer may end without it: the withheld text goes out.
+    pub(super) fn release_withheld_text(&mut self) {
+        self.continuation.expects_tool_call = false;
+        let text = mem::take(&mut self.withheld_text);
+        self.append_text(0, &text, false);
+    }
+
+    /// The decision on held text cannot wait any longer.
+    pub fn splice_timeout(&mut self) -> Flow {
+        let Some(splice) = &mut self.continuation.splice else { return Ok(()) };
+        let text = splice.timeout(clock::now()).map_err(|e| contradiction(&e))?;
+        self.batched += CHUNK;
+        let flow = self.new_text(0, &text, false);
+        self.flush();
+        flow
+    }
+
+    /// Delivers what was handed over before a failure, and passes the failure on.
+    pub(super) fn flush_failed(&mut self, flow: Flow) -> Flow {
+        if flow.is_err() {
+            self.batched += CHUNK;
+            self.flush();
+        }
+        flow
+    }
+
+    /// Delivers a chunk that is made here.
+    pub(super) fn deliver_delta(&mut self, index: u32, delta: Value, finish_reason: Option<&str>) {
+        self.release_held_chunks();
+        let chunk = self.transcript.journal.chunk(index, delta, finish_reason);
+        self.deliver(&chunk);
+    }
+
+    pub(super) fn deliver(&mut self, delta: &str) {
+        self.transcript.committed = true;
+        self.consumer.sink.delta(delta);
+        // One chunk may become any number of deltas.
+        self.batched += DELTA;
+        if self.batched >= MAX_BATCH {
+            self.flush();
+        }
+    }
+
+    pub(super) fn release_held_chunks(&mut self) {
+        for chunk in mem::take(&mut self.held_chunks) {
+            self.deliver(&chunk);
+        }
+    }
+}
+
+pub(super) fn contradiction(contradiction: &Contradiction) -> ReadEnd {
+    let message = format!("the continuation does not fit what was delivered: {contradiction}");
+    ReadEnd::Failed(Error::new(Kind::Contradiction, message))
+}
+
+pub(super) fn missing_tool_call() -> ReadEnd {
+    let message = "the continuation brought text where a tool call had begun";
+    ReadEnd::Failed(Error::new(Kind::Contradiction, message))
+}

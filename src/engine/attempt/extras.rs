@@ -1,0 +1,49 @@
+//! Fields of a provider that the engine does not know, in an answer that is assembled or rebuilt.
+
+use serde_json::{Value, json};
+
+use super::deliver::Delivery;
+use crate::engine::shared::sink::Wants;
+use crate::session::merge::merge;
+use crate::wire::extras::{Extras, OfChoice, extras};
+
+impl Delivery<'_> {
+    /// Accepts the unknown fields of a chunk that is not delivered as it is.
+    ///
+    /// A chunk that differs from the one before only in its text has no new ones and is not read for them.
+    pub(super) fn extras(&mut self, raw: &str) {
+        let Extras { chunk, choices } = extras(raw);
+        self.transcript.journal.extra.extend(chunk);
+        for OfChoice { index, choice: of_choice, mut delta } in choices {
+            // What a continuation reasons again is not shown again.
+            delta.retain(|name, _| !(self.continuation.is_active && name.starts_with("reasoning")));
+            let Some(choice) = self.transcript.journal.choice(index) else { continue };
+            merge(&mut choice.extra, of_choice);
+            if self.consumer.wants == Wants::Nothing {
+                merge(&mut choice.message, delta);
+                continue;
+            }
+            // Delivered as `reasoning_content`.
+            delta.shift_remove("reasoning");
+            delta.retain(|_, value| !is_empty(value));
+            if delta.is_empty() {
+                continue;
+            }
+            if !self.transcript.committed && self.held_chunks.is_empty() {
+                // These came with the first part of a tool call, which is buffered.
+                delta.insert("role".into(), json!("assistant"));
+                delta.insert("content".into(), Value::Null);
+            }
+            self.deliver_delta(index, delta.into(), None);
+        }
+    }
+}
+
+fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::String(text) => text.is_empty(),
+        Value::Array(list) => list.is_empty(),
+        Value::Object(fields) => fields.is_empty(),
+        _ => false,
+    }
+}

@@ -1,0 +1,213 @@
+//! The end of an attempt: what the breaker, the limiters and the counters learn, and its record.
+
+use std::mem;
+
+use serde_json::Value;
+use tokio::time::Instant;
+
+use super::attempt::Attempt;
+use super::progress::Progress;
+use crate::engine::admission::{CallContext, CallRoute, Permit, Settlement, is_refusal, restore_quota};
+use crate::engine::shared::event::Event;
+use crate::engine::shared::limiter::Consumption;
+use crate::engine::time::clock;
+use crate::error::{AttemptRecord, Error, HEDGE_LOST, Kind, Phase, cut};
+use crate::policy::circuit_breaker::Outcome;
+use crate::policy::classify::{Verdict, classify};
+use crate::session::splice::Seam;
+
+/// How an attempt ended.
+#[derive(Clone, Copy)]
+pub enum AttemptEnd<'e> {
+    Complete,
+    Failed(&'e Error),
+    /// The attempt that it raced received its first token first.
+    LostRace,
+}
+
+impl<'e> AttemptEnd<'e> {
+    pub fn of(error: Option<&'e Error>) -> Self {
+        error.map_or(AttemptEnd::Complete, AttemptEnd::Failed)
+    }
+
+    fn error(self) -> Option<&'e Error> {
+        match self {
+            AttemptEnd::Failed(error) => Some(error),
+            AttemptEnd::Complete | AttemptEnd::LostRace => None,
+        }
+    }
+
+    /// The outcome in the record.
+    fn as_str(self) -> &'static str {
+        match self {
+            AttemptEnd::Complete => "complete",
+            AttemptEnd::Failed(error) => error.code(),
+            AttemptEnd::LostRace => HEDGE_LOST,
+        }
+    }
+}
+
+/// What an attempt came to.
+pub struct Finished {
+    pub record: AttemptRecord,
+    /// Our id of the request.
+    pub request_id: String,
+    /// The code of its error.
+    pub code: Option<&'static str>,
+    /// `None` where nothing was reserved.
+    pub cost: Option<Settlement>,
+    /// How its text was joined to that of earlier attempts.
+    pub join: Option<Seam>,
+}
+
+impl Attempt {
+    /// Ends the attempt and settles its permit. `is_failure` is the caller's own judgment of the error, where there
+    /// is one; `usage` what the provider reported.
+    pub fn finish(
+        mut self,
+        ctx: &CallContext<'_>,
+        route: &CallRoute,
+        end: AttemptEnd<'_>,
+        is_failure: Option<bool>,
+        usage: Option<&Value>,
+    ) -> Finished {
+        self.take_head();
+        let outcome = self.breaker_outcome(end, is_failure);
+        if outcome != Outcome::Ignored {
+            let success = outcome == Outcome::Success;
+            route.state.stats.update(|stats| stats.ended(success, clock::now()));
+        }
+        let transition = self.permit.settle(outcome, self.consumption(usage));
+        ctx.events.circuit(route, transition, Some(&self.request_id));
+        if let AttemptEnd::Complete = end {
+            learn_length(ctx, route, usage);
+            restore_quota(ctx, route);
+        }
+        self.conclude(ctx, route, end, usage)
+    }
+
+    /// Ends an attempt of which the provider rejected only the form. The permit is left for its successor.
+    pub fn finish_rejected_form(
+        mut self,
+        ctx: &CallContext<'_>,
+        route: &CallRoute,
+        error: &Error,
+        usage: Option<&Value>,
+    ) -> (Finished, Box<Permit>) {
+        self.take_head();
+        let finished = self.conclude(ctx, route, AttemptEnd::Failed(error), usage);
+        (finished, self.permit)
+    }
+
+    /// Settles the cost, counts the attempt and reports it.
+    fn conclude(
+        &mut self,
+        ctx: &CallContext<'_>,
+        route: &CallRoute,
+        end: AttemptEnd<'_>,
+        usage: Option<&Value>,
+    ) -> Finished {
+        let Progress { status, is_complete, .. } = self.progress;
+        let cost = mem::take(&mut self.permit.cost).settle(ctx, route, status, is_complete, usage);
+        let error = end.error();
+        let code = error.map(Error::code);
+        let record = self.record(route, end);
+        // An attempt that lost to its hedge would have taken longer still. Without it the slow ones would never
+        // count, and hedges would be sent earlier and earlier.
+        let outlasted = matches!(end, AttemptEnd::LostRace) && !self.is_hedge;
+        let first_token_ms = record.first_token_ms.or(outlasted.then_some(record.duration_ms));
+        if let Some(ms) = first_token_ms {
+            route.state.stats.update(|stats| stats.first_token(ms));
+        }
+        ctx.client.metrics.attempt_ended(&record, first_token_ms, code, usage);
+        if let AttemptEnd::LostRace = end {
+            ctx.events.emit(Event::HedgeLost {
+                call: ctx.events.call.clone(),
+                attempt: self.number,
+                endpoint: record.endpoint.clone(),
+                model: record.model.clone(),
+                request_id: self.request_id.clone(),
+                hedge: self.is_hedge,
+                duration_ms: record.duration_ms,
+            });
+        }
+        if let Some(error) = error {
+            ctx.events.emit(Event::AttemptFailed {
+                call: ctx.events.call.clone(),
+                attempt: self.number,
+                endpoint: record.endpoint.clone(),
+                model: record.model.clone(),
+                request_id: self.request_id.clone(),
+                class: error.kind.class(),
+                provider_request_id: self.progress.request_id.clone(),
+                code: error.code(),
+                status: record.status,
+                message: record.message.clone().unwrap_or_default(),
+                duration_ms: record.duration_ms,
+            });
+        }
+        Finished { record, request_id: mem::take(&mut self.request_id), code, cost, join: self.join.take() }
+    }
+
+    fn record(&self, route: &CallRoute, end: AttemptEnd<'_>) -> AttemptRecord {
+        let since_start = |at: Instant| at.saturating_duration_since(self.started).as_millis() as u64;
+        let progress = &self.progress;
+        AttemptRecord {
+            attempt: self.number,
+            endpoint: route.endpoint.config.name.clone(),
+            model: route.model.clone(),
+            request_id: progress.request_id.clone().unwrap_or_else(|| self.request_id.clone()),
+            outcome: end.as_str().to_owned(),
+            status: progress.status,
+            message: end.error().map(|error| cut(&error.message, 300).to_owned()),
+            waited_ms: self.waited.as_millis() as u64,
+            duration_ms: since_start(clock::instant()),
+            first_token_ms: progress.first_token.map(since_start),
+            pieces: progress.deltas,
+        }
+    }
+
+    /// What the breaker learns.
+    fn breaker_outcome(&self, end: AttemptEnd<'_>, is_failure: Option<bool>) -> Outcome {
+        match is_failure {
+            Some(true) => return Outcome::Failure,
+            Some(false) => return Outcome::Ignored,
+            None => {}
+        }
+        // Cut off by the total deadline: silence until then counts against the route, an answer that was arriving
+        // does not.
+        let is_silent = self.progress.first_token.is_none();
+        match end {
+            AttemptEnd::Complete => Outcome::Success,
+            AttemptEnd::LostRace => Outcome::Ignored,
+            AttemptEnd::Failed(error) if error.kind == Kind::Timeout(Phase::Total) && !is_silent => {
+                Outcome::Ignored
+            }
+            AttemptEnd::Failed(error) => match classify(error).breaker {
+                Verdict::Success => Outcome::Success,
+                Verdict::Failure => Outcome::Failure,
+                Verdict::Ignored => Outcome::Ignored,
+            },
+        }
+    }
+
+    /// What the attempt consumed of its rate limits.
+    fn consumption(&self, usage: Option<&Value>) -> Consumption {
+        let (was_sent, status) = self.head.update(|head| (head.was_sent, head.status));
+        match usage.and_then(|usage| usage.get("total_tokens")?.as_f64()) {
+            _ if !was_sent => Consumption::Nothing,
+            Some(tokens) => Consumption::Tokens(tokens),
+            None if is_refusal(status) => Consumption::Tokens(0.0),
+            None => Consumption::Unknown,
+        }
+    }
+}
+
+/// Remembers the length of a complete answer that had no limit.
+fn learn_length(ctx: &CallContext<'_>, route: &CallRoute, usage: Option<&Value>) {
+    let tokens = usage.and_then(|usage| usage.get("completion_tokens")?.as_u64());
+    if let (Some(tokens), None) = (tokens, ctx.request.chat.max_tokens()) {
+        let per_choice = tokens.div_ceil(ctx.request.chat.choices().max(1) as u64);
+        ctx.client.costs.lengths.update(|lengths| lengths.observe(&route.model, per_choice));
+    }
+}

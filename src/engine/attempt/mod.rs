@@ -1,0 +1,31 @@
+//! One attempt: open, read, deliver.
+//!
+//! An [`Attempt`] owns its [`super::admission::Permit`] and settles it when it ends, however it ends. It is opened
+//! by a future that borrows nothing of it (`open`), so that two attempts can race; then its answer is read
+//! (`read`) and handed to the consumer (`deliver`). What it came to is a value, [`Finished`].
+
+#[allow(clippy::module_inception)] // The file is named after its type.
+mod attempt;
+mod chunk;
+mod deliver;
+mod events;
+mod extras;
+mod finish;
+mod form;
+mod open;
+mod peek;
+mod progress;
+mod read;
+mod request;
+mod settings;
+mod start;
+mod transcript;
+mod whole;
+
+pub use attempt::{Attempt, Earlier};
+pub use finish::{AttemptEnd, Finished};
+pub use form::RequestForm;
+pub use open::Opened;
+pub use request::{Requests, common_headers, without_key};
+pub use start::{HEDGE, OpenFuture, Start};
+pub use transcript::Transcript;

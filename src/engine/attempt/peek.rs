@@ -1,0 +1,107 @@
+//! A look at an answer that is still in a race: it is read up to its first token, and put back.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use futures::stream::{self, Fuse};
+use futures::{Stream, StreamExt};
+
+use super::deliver::{Consumer, Continuation, Delivery};
+use super::open::Opened;
+use super::progress::Progress;
+use super::read::Reader;
+use super::transcript::Transcript;
+use crate::config::defaults as d;
+use crate::engine::admission::CostReservation;
+use crate::engine::shared::event::Event;
+use crate::engine::shared::live::Live;
+use crate::engine::shared::sink::{Sink, Wants};
+use crate::error::Result;
+use crate::transport::Body;
+use crate::wire::dialect::Dialect;
+
+/// What a look at an answer has to know of its call.
+#[derive(Clone, Copy)]
+pub(super) struct Peek {
+    pub dialect: Dialect,
+    pub choices: usize,
+    pub buffer_tool_calls: bool,
+}
+
+impl Peek {
+    /// Reads up to the first token, or to the end of an answer that has none, with the same reader and the same
+    /// limits as afterwards, and puts back what was read. Past [`d::MAX_PEEK`] bytes without a token it stops
+    /// looking, and the answer counts as begun.
+    pub async fn look(self, opened: Opened, request_id: Option<String>) -> Result<Opened> {
+        let Opened { settings, body, first_token_until } = opened;
+        let mut tee = Tee { body: body.fuse(), read: Vec::new(), bytes: 0, is_full: false };
+        let mut transcript = Transcript::new(self.dialect, self.choices);
+        let mut progress = Progress { request_id, ..Progress::default() };
+        let live = Live::new(String::new());
+        let consumer = Consumer {
+            sink: &NullSink,
+            wants: Wants::Nothing,
+            live: &live,
+            on_first_token: &|| {},
+            wants_usage: false,
+            buffer_tool_calls: self.buffer_tool_calls,
+        };
+        let mut cost = CostReservation::default();
+        let delivery = Delivery::new(consumer, &mut transcript, &mut progress, Continuation::default());
+        let mut reader = Reader::new(settings, delivery, &mut cost);
+        reader.stops_at_first_token = true;
+        let result = reader.read_stream(&mut tee, first_token_until).await;
+        if !tee.is_full {
+            result?;
+        }
+        let Tee { body, read, .. } = tee;
+        let body = stream::iter(read).map(Ok).chain(body).boxed();
+        Ok(Opened { settings, body, first_token_until })
+    }
+}
+
+/// A body that keeps what was read of it, and appears to end once that exceeds [`d::MAX_PEEK`].
+struct Tee {
+    body: Fuse<Body>,
+    read: Vec<Bytes>,
+    bytes: usize,
+    is_full: bool,
+}
+
+impl Stream for Tee {
+    type Item = Result<Bytes>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if self.bytes > d::MAX_PEEK {
+            self.is_full = true;
+            return Poll::Ready(None);
+        }
+        let polled = self.body.poll_next_unpin(context);
+        if let Poll::Ready(Some(Ok(bytes))) = &polled {
+            self.bytes += bytes.len();
+            self.read.push(bytes.clone());
+        }
+        polled
+    }
+}
+
+/// A consumer that discards everything.
+struct NullSink;
+
+impl Sink for NullSink {
+    fn wants(&self) -> Wants {
+        Wants::Nothing
+    }
+
+    fn delta(&self, _: &str) {}
+
+    fn complete(&self, _: &str) {}
+
+    fn event(&self, _: Event) {}
+
+    fn ready(&self) -> Option<BoxFuture<'_, ()>> {
+        None
+    }
+}

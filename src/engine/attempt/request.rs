@@ -1,0 +1,250 @@
+//! What is sent: each distinct request body is encoded once and has one idempotency key.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use rand::Rng;
+
+use crate::config::{Endpoint, Own, Secret};
+use crate::engine::shared::call_request::CallRequest;
+use crate::engine::shared::ids::random_id;
+use crate::error::{Error, Kind, Result};
+use crate::transport::{HeaderMap, HeaderName, HeaderValue};
+use crate::wire::chat::{ChatRequest, Instead};
+use crate::wire::dialect::Dialect;
+use crate::wire::secrets;
+
+#[derive(Clone)]
+pub struct Encoded {
+    pub body: Bytes,
+    /// The idempotency key: the same on every retry of this body at this endpoint.
+    pub key: String,
+}
+
+struct Known {
+    route: usize,
+    model: String,
+    asks_usage: bool,
+    has_session: bool,
+    encoded: Encoded,
+}
+
+/// What a body depends on besides the caller's request.
+#[derive(Clone, Copy)]
+pub struct Target<'t> {
+    pub route: usize,
+    pub endpoint: &'t str,
+    /// The endpoint's name of the model.
+    pub model: &'t str,
+    pub asks_usage: bool,
+    /// The session id, where the body carries it.
+    pub session_id: Option<&'t str>,
+}
+
+/// The distinct requests of one call.
+pub struct Requests<'a> {
+    request: &'a ChatRequest,
+    given_key: Option<&'a str>,
+    known: Vec<Known>,
+    /// The last continuation, with its route.
+    continuation: Option<(usize, Encoded)>,
+    /// How many keys were issued.
+    keys: usize,
+}
+
+impl<'a> Requests<'a> {
+    /// `resumes`: the first request continues an answer, and so is not the one that the caller's key stands for.
+    pub fn new(request: &'a ChatRequest, given_key: Option<&'a str>, resumes: bool) -> Self {
+        Requests { request, given_key, known: Vec::new(), continuation: None, keys: usize::from(resumes) }
+    }
+
+    /// The request for the rest of an answer. Without progress in between it is the same request again.
+    pub fn encode_continuation(
+        &mut self,
+        target: Target<'_>,
+        instead: Instead<'_>,
+        rng: &mut dyn Rng,
+    ) -> Encoded {
+        let instead = Instead { session_id: target.session_id, ..instead };
+        let body: Bytes = self.request.encode(target.model, target.asks_usage, &instead).into();
+        if let Some((last, encoded)) = &self.continuation
+            && *last == target.route
+            && encoded.body == body
+        {
+            return encoded.clone();
+        }
+        let encoded = Encoded { body, key: self.key(target.endpoint, rng) };
+        self.continuation = Some((target.route, encoded.clone()));
+        encoded
+    }
+
+    /// A key that no other request of this call has.
+    fn key(&mut self, endpoint: &str, rng: &mut dyn Rng) -> String {
+        self.keys += 1;
+        match (self.given_key, self.keys) {
+            (None, _) => random_id("key_", rng),
+            (Some(given), 1) => given.to_owned(),
+            (Some(given), count) => format!("{given}-{endpoint}-{count}"),
+        }
+    }
+
+    /// The request for a route, encoded at its first use.
+    pub fn encode(&mut self, target: Target<'_>, rng: &mut dyn Rng) -> Encoded {
+        let Target { route, endpoint, model, asks_usage, session_id } = target;
+        let has_session = session_id.is_some();
+        let same_body = |known: &&Known| {
+            known.model == model && known.asks_usage == asks_usage && known.has_session == has_session
+        };
+        let mut bodies = self.known.iter().filter(same_body);
+        if let Some(known) = bodies.clone().find(|known| known.route == route) {
+            return known.encoded.clone();
+        }
+        let body = match bodies.next() {
+            Some(known) => known.encoded.body.clone(),
+            None => {
+                let instead = Instead { session_id, ..Instead::default() };
+                self.request.encode(model, asks_usage, &instead).into()
+            }
+        };
+        let encoded = Encoded { body, key: self.key(endpoint, rng) };
+        // Most calls have a single one.
+        self.known.reserve_exact(1);
+        self.known.push(Known {
+            route,
+            model: model.to_owned(),
+            asks_usage,
+            has_session,
+            encoded: encoded.clone(),
+        });
+        encoded
+    }
+}
+
+fn value(text: &str) -> Result<HeaderValue> {
+    // The text may be a secret, so the error does not quote it.
+    HeaderValue::from_bytes(text.as_bytes()).map_err(|_| {
+        Error::new(Kind::Invalid, "a header value contains a character that is not allowed there")
+    })
+}
+
+/// The headers of every request to an endpoint: its own, those of the call, its key.
+pub fn common_headers(
+    dialect: Dialect,
+    endpoint: &Endpoint,
+    extra: &[(String, String)],
+    accept: &'static str,
+    request_id: &str,
+) -> Result<HeaderMap> {
+    let mut headers = HeaderMap::new();
+    for (name, text) in endpoint.headers.iter().chain(extra) {
+        let name = HeaderName::from_bytes(name.as_bytes())
+            .map_err(|_| Error::invalid("headers", "an invalid header name", "letters, digits and -"))?;
+        headers.insert(name, value(text)?);
+    }
+    for (name, text) in dialect.headers() {
+        headers.entry(*name).or_insert(HeaderValue::from_static(text));
+    }
+    if let Some(key) = &endpoint.key {
+        let (name, scheme) = dialect.key_header();
+        let mut secret = value(&format!("{scheme}{}", key.expose()))?;
+        secret.set_sensitive(true);
+        headers.insert(name, secret);
+    }
+    headers.insert("accept", HeaderValue::from_static(accept));
+    headers.insert("x-client-request-id", value(request_id)?);
+    Ok(headers)
+}
+
+/// The headers of one attempt.
+pub(super) fn headers(
+    endpoint: &Endpoint,
+    request: &CallRequest,
+    idempotency_key: &str,
+    request_id: &str,
+    attempt: u32,
+) -> Result<HeaderMap> {
+    let accept = if request.chat.is_streamed() { "text/event-stream" } else { "application/json" };
+    let mut headers =
+        common_headers(request.chat.dialect(), endpoint, &request.options.headers, accept, request_id)?;
+    headers.insert("content-type", HeaderValue::from_static("application/json"));
+    headers.insert("idempotency-key", value(idempotency_key)?);
+    headers.insert("x-session-id", value(&request.session_id)?);
+    headers.insert("x-holysheep-attempt", attempt.into());
+    Ok(headers)
+}
+
+/// What a call sends to the first endpoint and to no other; `None` for other endpoints.
+pub(super) fn first_endpoint_extras(request: &CallRequest, endpoint_index: usize) -> Option<&Own> {
+    request.options.own.as_ref().filter(|_| endpoint_index == 0)
+}
+
+/// Adds what the call sends to this endpoint alone.
+pub(super) fn add_extras(headers: &mut HeaderMap, url: &mut String, extras: &Own) -> Result<()> {
+    for (name, text) in &extras.headers {
+        let name = HeaderName::from_bytes(name.as_bytes())
+            .map_err(|_| Error::invalid("headers", "an invalid header name", "letters, digits and -"))?;
+        let mut text = value(text.expose())?;
+        text.set_sensitive(true);
+        headers.insert(name, text);
+    }
+    if let Some(query) = &extras.query {
+        url.push('?');
+        url.push_str(query.expose());
+    }
+    Ok(())
+}
+
+/// Masks the key of the endpoint in an error, however the provider quotes it. A 401 to a request without a key says
+/// so.
+pub fn without_key(mut error: Error, endpoint: &Endpoint, extras: Option<&Own>) -> Error {
+    if error.status == Some(401) && endpoint.key.is_none() && endpoint.headers.is_empty() && extras.is_none()
+    {
+        let name = &endpoint.name;
+        error.message += &format!(
+            " (no key was sent: endpoint '{name}' has no apiKey of its own, and the client's is not for it)"
+        );
+    }
+    for key in secrets_of(endpoint, extras) {
+        let error = &mut *error;
+        error.message = secrets::without(&error.message, key);
+        let fields = [&mut error.body, &mut error.provider_code, &mut error.provider_type, &mut error.param];
+        for text in fields.into_iter().chain([&mut error.request_id]) {
+            *text = text.as_deref().map(|text| secrets::without(text, key));
+        }
+        error.headers.iter_mut().for_each(|(_, text)| *text = secrets::without(text, key));
+    }
+    error
+}
+
+fn secrets_of<'a>(endpoint: &'a Endpoint, extras: Option<&'a Own>) -> impl Iterator<Item = &'a str> {
+    let key = endpoint.key.as_ref().map(Secret::expose);
+    key.into_iter().chain(extras.into_iter().flat_map(Own::secrets))
+}
+
+/// The headers of a response for an event, with the key masked where the provider quotes it.
+pub(super) fn event_headers(
+    headers: &[(String, String)],
+    endpoint: &Endpoint,
+    extras: Option<&Own>,
+) -> BTreeMap<String, String> {
+    let masked = |text: &String| {
+        secrets_of(endpoint, extras).fold(text.clone(), |text, key| secrets::without(&text, key))
+    };
+    headers.iter().map(|(name, text)| (name.clone(), masked(text))).collect()
+}
+
+/// Whether the provider rejects `stream_options`.
+pub fn refuses_usage(error: &Error) -> bool {
+    refuses(error, &["stream_options", "include_usage"])
+}
+
+/// Whether the provider rejects `session_id`.
+pub fn refuses_session(error: &Error) -> bool {
+    refuses(error, &["session_id"])
+}
+
+fn refuses(error: &Error, fields: &[&str]) -> bool {
+    let names_it = |text: &str| fields.iter().any(|field| text.contains(field));
+    error.kind == Kind::InvalidRequest
+        && (names_it(&error.message) || error.body.as_deref().is_some_and(names_it))
+}

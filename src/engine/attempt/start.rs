@@ -1,0 +1,191 @@
+//! Starting an attempt: its cost is reserved, its request is encoded, and the future that opens it is made.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+
+use super::attempt::{Attempt, OptionalFields};
+use super::form::RequestForm;
+use super::open::{Opened, Opening};
+use super::peek::Peek;
+use super::progress::{Progress, ResponseHead};
+use super::request::{self, Requests, Target, first_endpoint_extras, without_key};
+use super::settings::ReadSettings;
+use crate::config::defaults as d;
+use crate::engine::admission::{CallContext, CallRoute, Permit, reserve_cost};
+use crate::engine::shared::event::Event;
+use crate::engine::shared::ids::random_id;
+use crate::engine::time::clock::{self, timeout_at};
+use crate::error::{Error, Phase, Result};
+use crate::policy::deadline;
+use crate::store::Slot;
+use crate::transport::{Method, Request};
+use crate::wire::chat::Instead;
+
+/// The reason of a hedge in its event.
+pub const HEDGE: &str = "hedge";
+
+/// The future that opens an attempt. It borrows nothing of the attempt or of the state of its call.
+pub type OpenFuture<'a> = BoxFuture<'a, Result<Opened>>;
+
+/// How an attempt starts.
+pub struct Start<'s> {
+    /// Why it is made, for its event.
+    pub reason: &'static str,
+    /// 1-based.
+    pub number: u32,
+    /// How long the call waited for it.
+    pub waited: Duration,
+    /// How many other routes are left to go to when it fails.
+    pub other_routes: usize,
+    pub form: &'s RequestForm,
+    /// It may race another attempt: opening it includes the first token.
+    pub may_race: bool,
+}
+
+impl Attempt {
+    /// Starts an attempt. On an error the permit is returned as unused. Errors: [`crate::error::Kind::CostCap`],
+    /// and invalid headers.
+    pub fn start<'a>(
+        ctx: &'a CallContext<'a>,
+        route: &CallRoute,
+        mut permit: Box<Permit>,
+        requests: &mut Requests<'_>,
+        start: Start<'_>,
+    ) -> Result<(Attempt, OpenFuture<'a>)> {
+        let Start { reason, number, waited, other_routes, form, may_race } = start;
+        let (client, call) = (ctx.client, ctx.request);
+        let max_tokens = call.chat.max_tokens().filter(|_| form.received_tokens > 0);
+        let rest = max_tokens.map(|max| max.saturating_sub(form.received_tokens));
+        permit.cost = reserve_cost(ctx, route, form.messages.as_deref(), rest)?;
+        let endpoint = Arc::clone(&route.endpoint.config);
+        let request_id = random_id("req_", &mut rand::rng());
+        let sent_fields = optional_fields(ctx, route);
+        let target = Target {
+            route: route.id,
+            endpoint: &endpoint.name,
+            model: endpoint.model(&route.model),
+            asks_usage: sent_fields.usage,
+            session_id: sent_fields.session.then_some(&*call.session_id),
+        };
+        let encoded = match form.messages.as_deref().map(serde_json::from_str) {
+            Some(Ok(messages)) => {
+                let received = form.received_tokens;
+                let instead = Instead { messages: Some(messages), received, ..Instead::default() };
+                requests.encode_continuation(target, instead, &mut rand::rng())
+            }
+            _ => requests.encode(target, &mut rand::rng()),
+        };
+        let extras = first_endpoint_extras(call, route.endpoint_index);
+        let dialect = call.chat.dialect();
+        let mut headers = request::headers(&endpoint, call, &encoded.key, &request_id, number)?;
+        let mut url = format!("{}{}", endpoint.url, dialect.path());
+        if let Some(extras) = extras {
+            request::add_extras(&mut headers, &mut url, extras)?;
+        }
+        ctx.events.emit(Event::Attempt {
+            call: ctx.events.call.clone(),
+            attempt: number,
+            endpoint: endpoint.name.clone(),
+            model: route.model.clone(),
+            request_id: request_id.clone(),
+            reason,
+        });
+        let started = clock::instant();
+        let settings = read_settings(ctx, route, other_routes, sent_fields.usage);
+        let head = Slot::<ResponseHead>::default();
+        let limiters = [client.limiter.clone(), route.endpoint.limiter.clone()];
+        let opening = Opening { settings, head: head.clone(), key: endpoint.key.clone(), limiters };
+        let transport_options = client.transport_options(call.options.connect_timeout);
+        let send = |on_sent| Request {
+            method: Method::POST,
+            url,
+            headers,
+            body: encoded.body,
+            options: transport_options,
+            on_sent,
+        };
+        let attempt = Attempt {
+            permit,
+            route: route.id,
+            is_hedge: reason == HEDGE,
+            number,
+            request_id,
+            started,
+            waited,
+            sent_fields,
+            head: head.clone(),
+            progress: Progress::default(),
+            join: None,
+        };
+        let peek = (may_race && call.chat.is_streamed()).then_some(Peek {
+            dialect,
+            choices: call.chat.choices(),
+            buffer_tool_calls: call.options.hold_tool_calls,
+        });
+        let transport = &*client.transport;
+        let attempt_timeout = call.options.attempt_timeout;
+        let future = async move {
+            // What is pinned, and what is boxed because it is rare, takes no room a second time.
+            let open = pin!(async move {
+                let opened = opening.open(transport, send).await?;
+                match peek {
+                    None => Ok(opened),
+                    Some(peek) => {
+                        let request_id = head.update(|head| head.request_id.clone());
+                        peek.look(opened, request_id).boxed().await
+                    }
+                }
+            });
+            let result = match attempt_timeout {
+                None => open.await,
+                Some(limit) => timeout_at(started + limit, open)
+                    .boxed()
+                    .await
+                    .unwrap_or_else(|_| Err(Error::timeout(Phase::Attempt, limit))),
+            };
+            result.map_err(|error| without_key(error, &endpoint, extras))
+        };
+        Ok((attempt, future.boxed()))
+    }
+}
+
+/// The optional fields that this endpoint is sent: those that it is not known to refuse.
+fn optional_fields(ctx: &CallContext<'_>, route: &CallRoute) -> OptionalFields {
+    let endpoint = &route.endpoint;
+    let is_chat = !ctx.request.chat.dialect().is_passed_on();
+    OptionalFields {
+        usage: is_chat && !endpoint.refuses_usage.load(Ordering::Relaxed),
+        session: is_chat
+            && endpoint.config.session_field
+            && !endpoint.refuses_session.load(Ordering::Relaxed),
+    }
+}
+
+fn read_settings(
+    ctx: &CallContext<'_>,
+    route: &CallRoute,
+    other_routes: usize,
+    expects_usage: bool,
+) -> ReadSettings {
+    let options = &ctx.request.options;
+    let whole = (!ctx.request.chat.is_streamed()).then(|| ctx.request.chat.dialect());
+    // The head of an answer that is not streamed arrives when all of it is written.
+    let stretch = whole.is_some() || (other_routes == 0 && options.stretch_last_route);
+    let factor = if stretch { d::LAST_ROUTE_STRETCH } else { 1 };
+    // The other routes are to have time, too.
+    let remaining = ctx.remaining().filter(|_| other_routes > 0);
+    ReadSettings {
+        first_token_timeout: options.first_token_timeout.saturating_mul(factor),
+        deadline_share: remaining.map(|remaining| deadline::share(remaining, other_routes)),
+        idle_timeout: options.idle_timeout,
+        completion: route.endpoint.config.completion.unwrap_or(options.completion),
+        expects_usage,
+        skip_malformed: options.recovery.skip_malformed,
+        whole,
+    }
+}

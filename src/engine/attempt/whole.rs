@@ -1,0 +1,53 @@
+//! An answer that is not streamed: read as a whole, and delivered as it is.
+
+use std::time::Duration;
+
+use futures::StreamExt;
+use serde_json::Value;
+
+use super::deliver::Delivery;
+use crate::config::defaults as d;
+use crate::engine::time::clock::{self, timeout_at};
+use crate::error::{Error, Kind, Phase, Result, cut};
+use crate::transport::Body;
+use crate::wire::dialect::Dialect;
+
+/// Reads the body and delivers it. The caller completes the delivery. Errors: [`Kind::TooLarge`] beyond
+/// [`d::MAX_WHOLE`] bytes, [`Kind::Malformed`], and those that the document itself reports.
+pub(super) async fn read_whole(
+    delivery: &mut Delivery<'_>,
+    dialect: Dialect,
+    mut body: Body,
+    idle_timeout: Duration,
+) -> Result<()> {
+    let mut read = Vec::new();
+    loop {
+        let Ok(bytes) = timeout_at(clock::instant() + idle_timeout, body.next()).await else {
+            return Err(Error::timeout(Phase::Idle, idle_timeout));
+        };
+        let Some(bytes) = bytes.transpose()? else { break };
+        if read.len() + bytes.len() > d::MAX_WHOLE {
+            let message = format!("the answer is longer than {} bytes", d::MAX_WHOLE);
+            return Err(Error::new(Kind::TooLarge, message));
+        }
+        read.extend_from_slice(&bytes);
+    }
+    let parsed =
+        std::str::from_utf8(&read).ok().and_then(|text| Some((text, serde_json::from_str(text).ok()?)));
+    let Some((text, value)): Option<(&str, Value)> = parsed else {
+        let mut error = Error::new(Kind::Malformed, "the answer is not valid JSON");
+        error.body = Some(cut(&String::from_utf8_lossy(&read), 200).to_owned());
+        return Err(error);
+    };
+    let ending = dialect.read_whole(&value).map_err(|mut error| {
+        error.request_id = delivery.progress.request_id.clone();
+        error
+    })?;
+    delivery.begin_answer();
+    let identity = &mut delivery.transcript.journal.identity;
+    identity.id = value["id"].as_str().map(str::to_owned);
+    identity.model = value["model"].as_str().map(str::to_owned);
+    delivery.deliver(text);
+    delivery.finish_events(ending);
+    Ok(())
+}

@@ -1,0 +1,93 @@
+//! The result of a successful call.
+
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::error::AttemptRecord;
+use crate::session::journal::Journal;
+use crate::session::snapshot::Part;
+use crate::session::splice::Seam;
+
+pub struct Answer {
+    pub journal: Journal,
+    /// The endpoint that answered.
+    pub endpoint: String,
+    /// The model that was asked for, by our name.
+    pub model: String,
+    /// The provider's id of the request, else ours.
+    pub request_id: String,
+    pub attempts: Vec<AttemptRecord>,
+    pub recoveries: u32,
+    pub parts: Vec<Part>,
+    pub seams: Vec<Seam>,
+    pub session_id: String,
+    /// The cost of all attempts; `None` where a price is not known.
+    pub cost_usd: Option<f64>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct StreamResult<'a> {
+    text: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    reasoning: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    refusal: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tool_calls: Option<Value>,
+    finish_reason: Option<&'a str>,
+    usage: Option<&'a Value>,
+    id: Option<&'a str>,
+    created: Option<u64>,
+    model: &'a str,
+    endpoint: &'a str,
+    request_id: &'a str,
+    attempts: &'a [AttemptRecord],
+    recoveries: u32,
+    parts: &'a [Part],
+    seams: &'a [Seam],
+    session_id: &'a str,
+    cost_usd: Option<f64>,
+}
+
+impl Answer {
+    /// `ChatStream.result`, as JSON.
+    pub fn result(&self) -> String {
+        let first = self.journal.first();
+        let result = StreamResult {
+            text: &first.text,
+            reasoning: &first.reasoning,
+            refusal: &first.refusal,
+            tool_calls: (!first.tool_calls.is_empty()).then(|| first.tool_calls()),
+            finish_reason: first.finish_reason.as_deref(),
+            usage: self.journal.usage.as_ref(),
+            id: self.journal.identity.id.as_deref(),
+            created: self.journal.identity.created,
+            model: self.journal.identity.model.as_deref().unwrap_or(&self.model),
+            endpoint: &self.endpoint,
+            request_id: &self.request_id,
+            attempts: &self.attempts,
+            recoveries: self.recoveries,
+            parts: &self.parts,
+            seams: &self.seams,
+            session_id: &self.session_id,
+            cost_usd: self.cost_usd,
+        };
+        // Strings and numbers always encode.
+        serde_json::to_string(&result).unwrap_or_default()
+    }
+
+    /// The answer as a chat completion and, beside it, where it came from.
+    pub fn completion(&self) -> String {
+        let about = json!({
+            "endpoint": self.endpoint,
+            "model": self.model,
+            "requestId": self.request_id,
+            "attempts": self.attempts,
+            "sessionId": self.session_id,
+            "recoveries": self.recoveries,
+            "costUsd": self.cost_usd,
+        });
+        json!({ "completion": self.journal.completion(), "about": about }).to_string()
+    }
+}

@@ -1,0 +1,72 @@
+//! The finished attempts of a call.
+
+use crate::engine::admission::Settlement;
+use crate::engine::attempt::Finished;
+use crate::error::AttemptRecord;
+use crate::policy::ledger::{self, Pico};
+
+/// The attempts of a call that have ended, those before a snapshot included.
+#[derive(Default)]
+pub(super) struct History {
+    pub records: Vec<AttemptRecord>,
+    pub cost: CallCost,
+    /// The last attempt of this call: its error's code, or `None` where it completed.
+    last: Option<Option<&'static str>>,
+}
+
+impl History {
+    pub fn len(&self) -> usize {
+        self.records.len()
+    }
+
+    /// The code of the error of the last attempt, `complete` where it had none; `None` before the first attempt.
+    pub fn last_code(&self) -> Option<&'static str> {
+        self.last.map(|code| code.unwrap_or("complete"))
+    }
+
+    pub fn last_record(&self) -> Option<&AttemptRecord> {
+        self.records.last()
+    }
+
+    /// How many attempts failed or completed: those that lost a race do not count.
+    pub fn without_lost_races(&self) -> usize {
+        self.records.iter().filter(|record| !record.has_lost()).count()
+    }
+
+    pub fn push(&mut self, finished: Finished) {
+        self.cost.add(finished.cost);
+        self.last = Some(finished.code);
+        self.records.push(finished.record);
+    }
+}
+
+/// What a call has cost so far.
+#[derive(Default)]
+pub(super) struct CallCost {
+    spent: Pico,
+    /// The price of an attempt is not known.
+    is_unknown: bool,
+}
+
+impl CallCost {
+    /// Continues from the cost in a snapshot.
+    pub fn restore(&mut self, usd: Option<f64>) {
+        match usd {
+            Some(usd) => self.spent = ledger::pico(usd.clamp(0.0, 1e6)),
+            None => self.is_unknown = true,
+        }
+    }
+
+    /// In USD; `None` where the price of a model is not known.
+    pub fn usd(&self) -> Option<f64> {
+        (!self.is_unknown).then(|| ledger::usd(self.spent))
+    }
+
+    fn add(&mut self, settlement: Option<Settlement>) {
+        match settlement {
+            Some(Settlement::Cost(cost)) => self.spent = self.spent.saturating_add(cost),
+            Some(Settlement::Unknown) => self.is_unknown = true,
+            None => {}
+        }
+    }
+}

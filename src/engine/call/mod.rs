@@ -1,0 +1,21 @@
+//! One call: the loop that does what [`crate::policy::plan`] says.
+//!
+//! [`Call`] owns the parts: the [`super::attempt::Transcript`] of what was received, the `history` of finished
+//! attempts, the state of the `recovery`, and the attempts that run. `turn` runs one attempt, `race` a second
+//! one beside it, and `outcome` turns the end into an answer or an error.
+
+mod answer;
+mod budget;
+#[allow(clippy::module_inception)] // The file is named after its type.
+mod call;
+mod history;
+mod outcome;
+mod planning;
+mod race;
+mod recovery;
+mod stop;
+mod stopwatch;
+mod turn;
+
+pub use answer::Answer;
+pub use call::Call;

@@ -1,0 +1,109 @@
+//! The end of a call: an answer, or the error that says why there is none and what was received.
+
+use super::answer::Answer;
+use super::call::Call;
+use super::stop::interrupted;
+use crate::engine::attempt::AttemptEnd;
+use crate::engine::shared::event::Event;
+use crate::engine::time::clock;
+use crate::error::{Error, Kind, Phase, Result};
+
+impl Call<'_> {
+    /// Ends the call with what its future came to, or with the error that cut it off: ends the attempts that still
+    /// run, reports the outcome, and builds the answer or completes the error.
+    pub fn finish(mut self, outcome: Result<()>) -> Result<Answer> {
+        // Cut off while only the usage was waited for: the answer is complete all the same.
+        let is_complete = self.running.as_ref().is_some_and(|attempt| attempt.is_complete());
+        let outcome = if is_complete { Ok(()) } else { outcome };
+        let outcome = outcome.map_err(|error| self.classify_interruption(error));
+        let end = AttemptEnd::of(outcome.as_ref().err());
+        let hedge = self.hedge.take().map(|hedge| *hedge);
+        for attempt in self.running.take().into_iter().chain(hedge) {
+            self.finish_attempt(attempt, end, None);
+        }
+        match outcome {
+            Ok(()) => Ok(self.complete()),
+            Err(error) => Err(self.fail(error)),
+        }
+    }
+
+    /// The error of an answer of which part was received is that of an interruption, unless its own class says more.
+    fn classify_interruption(&self, error: Error) -> Error {
+        match error.kind {
+            Kind::Interrupted
+            | Kind::Aborted
+            | Kind::Closed
+            | Kind::CostCap
+            | Kind::Timeout(Phase::Total) => error,
+            _ if self.recovery.has_begun(self.ctx, &self.transcript) => {
+                interrupted(error, "nothing is left to try")
+            }
+            _ => error,
+        }
+    }
+
+    fn complete(mut self) -> Answer {
+        // A call that ended well has a last attempt, or resumed an answer that was complete.
+        let last = self.history.last_record();
+        let (endpoint, model, request_id) = last
+            .map(|record| (record.endpoint.clone(), record.model.clone(), record.request_id.clone()))
+            .unwrap_or_default();
+        self.ctx.events.emit(Event::Complete {
+            call: self.ctx.events.call.clone(),
+            request_id: self.ctx.events.last_request(),
+            attempts: self.history.len() as u32,
+            after_retry: self.history.without_lost_races() > 1,
+            endpoint: endpoint.clone(),
+            model: model.clone(),
+            duration_ms: self.duration_ms(),
+        });
+        self.recovery.add_usage(&mut self.transcript);
+        self.transcript.journal.usage = self.recovery.usage.take();
+        Answer {
+            journal: self.transcript.journal,
+            cost_usd: self.history.cost.usd(),
+            endpoint,
+            model,
+            request_id,
+            attempts: self.history.records,
+            recoveries: self.recovery.count,
+            parts: self.recovery.parts,
+            seams: self.recovery.seams,
+            session_id: self.ctx.request.session_id.clone(),
+        }
+    }
+
+    fn fail(mut self, mut error: Error) -> Error {
+        if error.kind == Kind::Timeout(Phase::Total) {
+            self.stopwatch.explain(&mut error, &self.history.records);
+        }
+        self.ctx.events.emit(Event::Failed {
+            call: self.ctx.events.call.clone(),
+            request_id: self.ctx.events.last_request(),
+            attempts: self.history.len() as u32,
+            code: error.code(),
+            message: error.message.clone(),
+            duration_ms: self.duration_ms(),
+        });
+        let partial = &self.transcript.journal.first().text;
+        if !partial.is_empty() || error.kind == Kind::Interrupted {
+            error.partial = Some(partial.clone());
+        }
+        // A passed-through dialect has no snapshot: its events are not taken apart.
+        let live = &self.ctx.request.live;
+        if self.transcript.events.is_none() && live.has_begun() {
+            error.snapshot = Some(live.json());
+        }
+        if let Some(last) = self.history.last_record()
+            && error.request_id.is_none()
+        {
+            error.request_id = Some(last.request_id.clone());
+        }
+        error.attempts = self.history.records;
+        error
+    }
+
+    fn duration_ms(&self) -> u64 {
+        clock::instant().saturating_duration_since(self.ctx.started).as_millis() as u64
+    }
+}

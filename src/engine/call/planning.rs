@@ -1,0 +1,90 @@
+//! What the plan of a call is made of: its routes in order, its settings, and what a failure means.
+
+use std::sync::Arc;
+
+use crate::config::defaults as d;
+use crate::engine::admission::{CallContext, CallRoute, cool_down, estimated_tokens};
+use crate::engine::time::clock;
+use crate::error::{Connection, Error, Kind};
+use crate::policy::backoff::Waits;
+use crate::policy::classify::classify;
+use crate::policy::deadline;
+use crate::policy::decisions::Decision;
+use crate::policy::plan::{Failure, Plan, Route, Settings};
+use crate::policy::route;
+
+/// The plan of a call over its routes.
+pub(super) fn plan(ctx: &CallContext<'_>, routes: &[CallRoute]) -> Plan {
+    let options = &ctx.request.options;
+    let endpoints = ctx.client.endpoints.len();
+    let now = clock::now();
+    let planned = order(ctx, routes).into_iter().map(|id| {
+        let call_route = &routes[id];
+        let endpoint = call_route.endpoint_index;
+        let route = Route {
+            place: id,
+            endpoint,
+            model: id / endpoints,
+            key: ctx.client.key_id(endpoint),
+            context: ctx.client.config.catalogue.context_tokens(&call_route.model),
+        };
+        // Rounded up: a part of a millisecond is waited for as a whole one.
+        let left = call_route.state.queue.cooldown();
+        let left = left.map(|cooldown| cooldown.left.as_nanos().div_ceil(1_000_000) as u64);
+        (route, left.map(|left| now + left))
+    });
+    let settings = Settings {
+        max_retries: if options.single { 0 } else { options.max_retries },
+        backoff: options.retry.backoff.clone(),
+        max_retry_after: options.retry.max_retry_after,
+        min_attempt: deadline::least(options.total_timeout, d::MIN_ATTEMPT),
+    };
+    Plan::new(settings, planned.take(if options.single { 1 } else { usize::MAX }).collect())
+        .rotating(options.rotate_endpoints)
+}
+
+/// The routes model by model, the endpoints of each model in the order of the routing strategy.
+fn order(ctx: &CallContext<'_>, routes: &[CallRoute]) -> Vec<usize> {
+    let endpoints = ctx.client.endpoints.len();
+    if endpoints == 1 {
+        return (0..routes.len()).collect();
+    }
+    let strategy = ctx.client.config.routing;
+    let mut ids = Vec::with_capacity(routes.len());
+    for (model, routes) in routes.chunks(endpoints).enumerate() {
+        let candidates: Vec<_> = routes
+            .iter()
+            .map(|route| route.endpoint.candidate(&route.state, strategy, estimated_tokens(ctx, route)))
+            .collect();
+        let order = route::order(strategy, &candidates, &mut rand::rng());
+        ids.extend(order.into_iter().map(|index| model * endpoints + index));
+    }
+    ids
+}
+
+/// What a failure means for the plan; its route cools down from here on. `attempt` is the number of the attempt in
+/// this call, from 0.
+pub(super) fn failure(ctx: &CallContext<'_>, route: &CallRoute, error: &Error, attempt: usize) -> Failure {
+    let retry = &ctx.request.options.retry;
+    let decision = retry.decisions.of(error).map(|row| row.after(attempt));
+    let class = classify(error);
+    let class = decision.map_or(class, |decision| decision.apply(class, error.kind));
+    cool_down(ctx, route, error, class.cools);
+    Failure {
+        class,
+        retry_after: error.retry_after,
+        silent: matches!(error.kind, Kind::Timeout(_)),
+        // A decision of the caller takes precedence.
+        limited: class.cools && decision.is_none(),
+        waits: match decision {
+            Some(Decision::After(waits) | Decision::Only(waits)) => Some(Waits::Schedule(Arc::clone(waits))),
+            _ if is_reset(error) => retry.connection_reset.clone().map(Waits::Between),
+            _ => None,
+        },
+    }
+}
+
+/// ECONNRESET, before an answer or in the middle of it.
+fn is_reset(error: &Error) -> bool {
+    matches!(error.kind, Kind::Connection(Connection::Reset | Connection::Closed))
+}

@@ -1,0 +1,199 @@
+//! Hedging: where the first token of an attempt is slow to arrive, a second attempt starts on another route. The one
+//! whose first token arrives first goes on, and the other is cancelled. Until then both are only looked at, so the
+//! answer and its consumer never see two attempts.
+//!
+//! After Dean and Barroso, "The Tail at Scale" (CACM 56(2), 2013): the second request is sent when the first has
+//! taken longer than the 95th percentile.
+
+use std::mem;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::budget;
+use super::call::Call;
+use super::turn::Turn;
+use crate::config::{Hedge, defaults as d};
+use crate::engine::admission::{Permit, try_admit_hedge, would_admit};
+use crate::engine::attempt::{Attempt, AttemptEnd, HEDGE, OpenFuture, Opened, RequestForm, Start};
+use crate::engine::time::clock::{self, sleep_until};
+use crate::error::{Error, Result};
+use crate::policy::plan::Failure;
+
+/// What came of a race, for the plan.
+pub(super) struct RaceReport {
+    pub hedge_route: usize,
+    /// The one that failed while the other ran.
+    pub failed: Option<FailedAttempt>,
+    /// The route of the attempt that remained, and whether its first token arrived.
+    pub remaining_route: usize,
+    pub has_token: bool,
+}
+
+/// An attempt that failed during the race.
+pub(super) struct FailedAttempt {
+    pub route: usize,
+    pub failure: Failure,
+    pub at: u64,
+    pub remaining: Option<Duration>,
+}
+
+/// One of the two attempts of a race.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Racer {
+    First,
+    Hedge,
+}
+
+impl<'a> Call<'a> {
+    /// How long an attempt is waited for before its hedge starts; `None` where it is not hedged.
+    pub(super) fn hedge_after(&self, turn: &Turn, route: usize, form: &RequestForm) -> Option<Duration> {
+        let hedge = self.ctx.request.options.hedge?;
+        if self.transcript.committed || form.continues || turn.hedge_candidates.is_empty() {
+            return None;
+        }
+        match hedge {
+            Hedge::After(after) => Some(after),
+            Hedge::P95 => {
+                let (quantile, min_calls) = (d::HEDGE_QUANTILE, d::HEDGE_MINIMUM_CALLS);
+                let model = &self.routes[route].model;
+                self.ctx.client.metrics.first_token_quantile(model, quantile, min_calls)
+            }
+        }
+    }
+
+    /// Opens the running attempt and, from `due` on, its hedge too. The one whose first token arrives first is the
+    /// running attempt from then on; where both fail, the error is that of the last.
+    pub(super) async fn race(
+        &mut self,
+        turn: &mut Turn,
+        mut first: OpenFuture<'a>,
+        due: Instant,
+    ) -> Result<Opened> {
+        tokio::select! {
+            biased;
+            opened = &mut first => return opened,
+            () = sleep_until(due) => {}
+        }
+        let Some((hedge_route, mut second)) = self.start_hedge(turn) else { return first.await };
+        let (ended, result) = tokio::select! {
+            biased;
+            opened = &mut first => (Racer::First, opened),
+            opened = &mut second => (Racer::Hedge, opened),
+        };
+        let mut other = if ended == Racer::First { second } else { first };
+        let mut failed = None;
+        let result = match result {
+            Ok(opened) => {
+                // Closes its socket.
+                drop(other);
+                if let Some(loser) =
+                    self.remove_racer(if ended == Racer::First { Racer::Hedge } else { Racer::First })
+                {
+                    self.finish_attempt(loser, AttemptEnd::LostRace, None);
+                }
+                Ok(opened)
+            }
+            Err(error) => {
+                let early;
+                (failed, early) = self.lose_racer(ended, &error, &mut other).await;
+                self.publish_writer();
+                match early {
+                    Some(opened) => opened,
+                    None => other.await,
+                }
+            }
+        };
+        if let Some(remaining) = &self.running {
+            let (remaining_route, has_token) = (remaining.route, result.is_ok());
+            if has_token && remaining.is_hedge {
+                self.ctx.client.metrics.hedge_won();
+            }
+            turn.race = Some(Box::new(RaceReport { hedge_route, failed, remaining_route, has_token }));
+        }
+        self.publish_writer();
+        result
+    }
+
+    /// Takes one of two attempts out of the race. The other is the running attempt from then on.
+    fn remove_racer(&mut self, racer: Racer) -> Option<Attempt> {
+        let hedge = self.hedge.take().map(|hedge| *hedge);
+        match racer {
+            Racer::Hedge => hedge,
+            Racer::First => mem::replace(&mut self.running, hedge),
+        }
+    }
+
+    /// One of two attempts has failed: it ends, while the other goes on. Returns what the failure means for the
+    /// plan, and the result of the other attempt if it arrived meanwhile.
+    async fn lose_racer(
+        &mut self,
+        racer: Racer,
+        error: &Error,
+        other: &mut OpenFuture<'a>,
+    ) -> (Option<FailedAttempt>, Option<Result<Opened>>) {
+        let attempt = match racer {
+            Racer::First => self.running.as_ref(),
+            Racer::Hedge => self.hedge.as_deref(),
+        };
+        let Some(attempt) = attempt else { return (None, None) };
+        let (mut early, mut is_failure) = (None, None);
+        if let Some(mut judgment) = self.ctx.sink.is_failure(error).filter(|_| attempt.has_breaker()) {
+            is_failure = Some(loop {
+                tokio::select! {
+                    biased;
+                    judgment = &mut judgment => break judgment,
+                    opened = &mut *other, if early.is_none() => early = Some(opened),
+                }
+            });
+        }
+        // A refused field is a matter of form: the plan may come back to the route.
+        let route = attempt.route;
+        let failed = (!attempt.was_refused_for_field(&self.routes[route], error)).then(|| FailedAttempt {
+            route,
+            failure: self.failure(route, error),
+            at: clock::now(),
+            remaining: self.ctx.remaining(),
+        });
+        if let Some(attempt) = self.remove_racer(racer) {
+            self.finish_attempt(attempt, AttemptEnd::Failed(error), is_failure);
+        }
+        (failed, early)
+    }
+
+    /// Starts the hedge that is due, where a route and the retry budget have room for it.
+    fn start_hedge(&mut self, turn: &mut Turn) -> Option<(usize, OpenFuture<'a>)> {
+        let ctx = self.ctx;
+        let slot = ctx.client.concurrency.try_acquire()?;
+        let committed = self.transcript.committed;
+        let candidates = mem::take(&mut turn.hedge_candidates);
+        let mut candidates = candidates.into_iter();
+        let route = candidates.find(|route| would_admit(ctx, &self.routes[*route], committed))?;
+        if !budget::try_spend(ctx) {
+            return None;
+        }
+        // Another call may have been faster, or the cost does not fit after all.
+        let permit = try_admit_hedge(ctx, &self.routes[route], slot);
+        let open = permit.and_then(|permit| self.open_hedge(turn, route, permit));
+        if open.is_none() {
+            ctx.client.budget.refund(ctx.request.tenant());
+        }
+        open.map(|open| (route, open))
+    }
+
+    fn open_hedge(&mut self, turn: &Turn, route: usize, permit: Box<Permit>) -> Option<OpenFuture<'a>> {
+        let start = Start {
+            reason: HEDGE,
+            number: self.next_number(),
+            waited: Duration::ZERO,
+            // The first attempt's route is not left any more.
+            other_routes: turn.other_routes.saturating_sub(1),
+            form: &RequestForm::original(false),
+            may_race: true,
+        };
+        let (attempt, open) =
+            Attempt::start(self.ctx, &self.routes[route], permit, &mut self.requests, start).ok()?;
+        self.hedge = Some(Box::new(attempt));
+        Some(open)
+    }
+}

@@ -1,0 +1,250 @@
+//! Recovery of an interrupted answer: whether it can be continued, what the next attempt asks for, and what is
+//! remembered of the parts.
+
+use std::mem;
+
+use serde_json::Value;
+
+use crate::config::Mode;
+use crate::engine::admission::{CallContext, CallRoute};
+use crate::engine::attempt::{Earlier, Finished, RequestForm, Transcript};
+use crate::engine::shared::sink::Wants;
+use crate::error::{Error, Kind};
+use crate::session::prompts::{self, Style};
+use crate::session::snapshot::{Part, Snapshot};
+use crate::session::splice::{Expect, Limits, Seam, Splice};
+use crate::session::usage::add_usage;
+use crate::wire::dialect::Dialect;
+
+/// What a call remembers of its interruptions.
+#[derive(Default)]
+pub(super) struct Recovery {
+    /// How often the answer was recovered.
+    pub count: u32,
+    /// How many of these recoveries came before the snapshot that the call resumes.
+    earlier_count: u32,
+    pub parts: Vec<Part>,
+    pub seams: Vec<Seam>,
+    /// The usage of finished attempts.
+    pub usage: Option<Value>,
+    /// Text deltas over all attempts, which is about the number of tokens received.
+    pub deltas: u64,
+    /// The length of the text when the attempt began, in bytes.
+    part_start: usize,
+    /// A tool call has begun and broke off, and none has come since.
+    pub lost_tool_call: bool,
+    /// Styles of continuation that were refused, with the route that refused them.
+    refused_styles: Vec<(usize, Style)>,
+    /// The next attempt continues what was received.
+    pub continues: bool,
+}
+
+impl Recovery {
+    /// The state of a call that resumes a snapshot whose answer has begun.
+    pub fn resume(snapshot: &mut Snapshot) -> Self {
+        let continues = snapshot.has_begun();
+        // To resume an incomplete answer is to recover it.
+        let resumed = continues && !snapshot.answer.complete;
+        let count = snapshot.recoveries + u32::from(resumed);
+        Recovery {
+            count,
+            earlier_count: count,
+            parts: mem::take(&mut snapshot.parts),
+            seams: mem::take(&mut snapshot.seams),
+            usage: snapshot.usage.take(),
+            deltas: snapshot.answer.pieces,
+            lost_tool_call: snapshot.answer.lost_tool_call,
+            continues,
+            ..Recovery::default()
+        }
+    }
+
+    /// Whether there is part of an answer that another attempt can continue: the consumer has it, or waits for the
+    /// whole and nothing was lost.
+    pub fn has_begun(&self, ctx: &CallContext<'_>, transcript: &Transcript) -> bool {
+        let is_kept = ctx.sink.wants() == Wants::Nothing
+            && ctx.request.options.recovery.mode == Mode::Continue
+            && !ctx.request.chat.wants_json()
+            && self.not_resumable(ctx, transcript).is_none()
+            && !transcript.journal.first().text.is_empty();
+        transcript.committed || is_kept
+    }
+
+    /// Why an interrupted answer is not recovered; `None` where it is.
+    pub fn obstacle(&self, ctx: &CallContext<'_>, transcript: &Transcript) -> Option<String> {
+        let options = &ctx.request.options.recovery;
+        if options.mode == Mode::Fail || ctx.request.options.single {
+            return Some("recovery is off".into());
+        }
+        if self.count - self.earlier_count >= options.max {
+            let max = options.max;
+            return Some(format!("it was recovered {max} times already (recovery.maxRecoveries)"));
+        }
+        if options.mode == Mode::Restart { None } else { self.not_resumable(ctx, transcript) }
+    }
+
+    /// Why this answer cannot be continued; `None` where it can.
+    pub fn not_resumable(&self, ctx: &CallContext<'_>, transcript: &Transcript) -> Option<String> {
+        let request = &ctx.request.chat;
+        if let Some(events) = &transcript.events {
+            let reason = events.hindrance().or_else(|| request.dialect().hindrance(request));
+            return reason.map(str::to_owned);
+        }
+        let choice = transcript.journal.first();
+        if request.choices() > 1 {
+            return Some("an answer of several choices (n) cannot be continued".into());
+        }
+        if request.wants_logprobs() {
+            return Some("an answer with logprobs cannot be continued".into());
+        }
+        if !choice.refusal.is_empty() {
+            return Some("a refusal cannot be continued".into());
+        }
+        if choice.function_call.is_some() {
+            return Some("a function_call cannot be continued".into());
+        }
+        let in_tool_call = self.lost_tool_call || !choice.tool_calls.is_empty();
+        if !ctx.request.options.hold_tool_calls && in_tool_call {
+            return Some("it broke inside a tool call (toolCalls: 'stream')".into());
+        }
+        None
+    }
+
+    /// Whether the answer had received as many tokens as were asked for when it broke off: it ends there.
+    pub fn is_used_up(&self, ctx: &CallContext<'_>, transcript: &Transcript) -> bool {
+        let request = &ctx.request.chat;
+        let text = &transcript.journal.first().text;
+        let continues =
+            ctx.request.options.recovery.mode == Mode::Continue && self.has_begun(ctx, transcript);
+        continues
+            && !text.is_empty()
+            && !request.wants_json()
+            && self.not_resumable(ctx, transcript).is_none()
+            && request.is_used_up(received_tokens(text, self.deltas))
+    }
+
+    /// What the next attempt asks of a route. An answer that is not continued starts over, and what was delivered
+    /// of it is revoked.
+    pub fn next_form(
+        &mut self,
+        ctx: &CallContext<'_>,
+        route: &CallRoute,
+        transcript: &mut Transcript,
+    ) -> RequestForm {
+        if !self.continues {
+            if transcript.committed {
+                ctx.sink.restart();
+                transcript.committed = false;
+            }
+            self.start_over();
+            transcript.clear(&ctx.request.chat);
+            return RequestForm::original(false);
+        }
+        let request = &ctx.request.chat;
+        transcript.journal.begin_again();
+        let style = self.style(ctx, route.id);
+        // Nothing can follow white space at the end of a prefill.
+        let trims = style == Style::Prefill && request.dialect() == Dialect::Messages;
+        let text = &transcript.journal.first().text;
+        if let Some(events) = &mut transcript.events {
+            events.begin_again(if trims { &text[text.trim_end().len()..] } else { "" });
+        }
+        self.part_start = text.len();
+        let limits = Limits { overlap_min: ctx.request.options.recovery.overlap_min, ..Limits::default() };
+        if request.wants_json() {
+            // A schema makes the provider start over: what arrives must repeat what was delivered.
+            let splice = Splice::new(text, limits, Expect::Restart);
+            return RequestForm { splice: Some(Box::new(splice)), ..RequestForm::original(true) };
+        }
+        let partial: &str = if trims { text.trim_end() } else { text };
+        let prompt = prompts::continuation(&request.conversation(), partial, style);
+        let expect = prompt.anchor.map_or(Expect::Continuation, Expect::Anchor);
+        RequestForm {
+            continues: true,
+            messages: Some(prompt.messages),
+            received_tokens: received_tokens(text, self.deltas),
+            splice: Some(Box::new(Splice::new(text, limits, expect))),
+            style: Some(style),
+        }
+    }
+
+    /// A provider that refuses a style of continuation is asked in another one, once each. Whether one is left.
+    pub fn has_another_style(&mut self, ctx: &CallContext<'_>, route: usize, refused: Option<Style>) -> bool {
+        self.refused_styles.extend(refused.map(|style| (route, style)));
+        !self.refused_styles.contains(&(route, self.style(ctx, route)))
+    }
+
+    /// What earlier attempts left behind for the next one.
+    pub fn earlier(&self) -> Earlier {
+        Earlier { lost_tool_call: self.lost_tool_call, usage: self.usage.clone() }
+    }
+
+    /// Remembers what an attempt has contributed.
+    pub fn attempt_ended(&mut self, route: &CallRoute, transcript: &Transcript, finished: &Finished) {
+        self.deltas += finished.record.pieces;
+        self.seams.extend(finished.join);
+        let first = transcript.journal.first();
+        let characters = first.text.get(self.part_start..).map_or(0, |new| new.chars().count());
+        if characters > 0 {
+            self.parts.push(Part {
+                endpoint: route.endpoint.config.name.clone(),
+                model: route.model.clone(),
+                characters,
+            });
+        }
+        self.part_start = first.text.len();
+        self.lost_tool_call |= finished.code.is_some() && !first.tool_calls.is_empty();
+    }
+
+    /// Moves the usage of a finished attempt to the sum.
+    pub fn add_usage(&mut self, transcript: &mut Transcript) {
+        if let Some(usage) = transcript.journal.usage.take() {
+            self.usage = Some(add_usage(self.usage.take(), &usage));
+        }
+    }
+
+    fn start_over(&mut self) {
+        self.part_start = 0;
+        self.deltas = 0;
+        self.lost_tool_call = false;
+        self.parts.clear();
+        self.seams.clear();
+    }
+
+    /// The style of the next continuation: the caller's, then those that this route has not refused.
+    fn style(&self, ctx: &CallContext<'_>, route: usize) -> Style {
+        let (first, others) = styles(ctx.request.chat.dialect(), ctx.request.options.recovery.style);
+        let mut order = std::iter::once(first).chain(others.iter().copied());
+        order.find(|style| !self.refused_styles.contains(&(route, *style))).unwrap_or(first)
+    }
+}
+
+/// The first style of continuation, and those that replace it where it is refused. Conversations of Anthropic's
+/// dialect have no system messages.
+fn styles(dialect: Dialect, asked: Style) -> (Style, &'static [Style]) {
+    match (dialect, asked) {
+        (Dialect::Messages, Style::System) => (Style::Dialog, &[]),
+        (Dialect::Messages, Style::Dialog) => (asked, &[]),
+        (Dialect::Messages, _) => (asked, &[Style::Dialog]),
+        _ => (asked, asked.fallbacks()),
+    }
+}
+
+/// The error of a provider that accepts no style of continuation. Another route may accept one, and the refusal is no
+/// fault of the caller's request.
+pub(super) fn refuses_to_continue(refusal: &Error) -> Error {
+    let message = format!("the provider refuses to continue an answer: {}", refusal.message);
+    let mut error = Error::new(Kind::Contradiction, message);
+    error.status = refusal.status;
+    error.should_retry = Some(false);
+    error.request_id.clone_from(&refusal.request_id);
+    error.with_cause(refusal.clone())
+}
+
+/// About how many tokens a text is that arrived in so many deltas: one each, unless the provider sends single
+/// letters.
+fn received_tokens(text: &str, deltas: u64) -> u64 {
+    let ascii = text.bytes().filter(u8::is_ascii).count() as u64;
+    let is_split = ascii == text.len() as u64 && 2 * ascii < 3 * deltas;
+    if is_split { ascii.div_ceil(4) } else { deltas.max(text.len() as u64 / 16) }
+}

@@ -1,0 +1,82 @@
+//! The errors of calls for which nothing is left to try.
+
+use super::history::History;
+use super::stopwatch::Stopwatch;
+use crate::engine::admission::{CallContext, CallRoute, cooling_down};
+use crate::error::{Error, Kind};
+use crate::policy::plan::Stop;
+
+/// The error of a call that its plan ends. `last` is the error of the last attempt.
+pub(super) fn stopped(
+    ctx: &CallContext<'_>,
+    stop: Stop,
+    last: Option<Error>,
+    committed: bool,
+    routes: &[CallRoute],
+    history: &History,
+    stopwatch: &mut Stopwatch,
+) -> Error {
+    match (stop, last) {
+        (Stop::CircuitOpen(wait), last) => {
+            let ms = wait.as_millis();
+            let message = format!("the circuit is open; the next probe is due in {ms} ms");
+            let mut error = Error::new(Kind::CircuitOpen, message).with_retry_after(Some(wait));
+            error.cause = last;
+            error
+        }
+        (Stop::NoBudget, Some(last)) if committed => interrupted(last, "the retry budget is spent"),
+        (Stop::WaitTooLong(wait), Some(mut last)) if last.retry_after == Some(wait) => {
+            if wait <= ctx.request.options.retry.max_retry_after {
+                last.message.push_str("; the deadline leaves no time for the requested wait");
+                stopwatch.explain(&mut last, &history.records);
+            }
+            last
+        }
+        (Stop::WaitTooLong(_), last) => {
+            let cooldowns = routes.iter().filter_map(|route| route.state.queue.cooldown());
+            let shortest = cooldowns.min_by_key(|cooldown| cooldown.left);
+            no_capacity(shortest.map(|cooldown| cooling_down(&cooldown)), last)
+        }
+        // What is left is a key without quota.
+        (Stop::Exhausted | Stop::NoRoom, Some(last)) => exhausted(last, history),
+        (Stop::Deadline, Some(last)) => {
+            let mut error = exhausted(last, history);
+            error.message.push_str("; the deadline leaves no time for another attempt");
+            stopwatch.explain(&mut error, &history.records);
+            error
+        }
+        (_, Some(last)) => last,
+        (_, None) => Error::new(Kind::Internal, "there is no route to try"),
+    }
+}
+
+fn exhausted(last: Error, history: &History) -> Error {
+    let count = history.without_lost_races();
+    if count < 2 {
+        return last;
+    }
+    let message = format!("all {count} attempts failed; the last one: {last}");
+    let mut error = Error::new(Kind::RetriesExhausted, message);
+    error.status = last.status;
+    error.retry_after = last.retry_after;
+    error.request_id.clone_from(&last.request_id);
+    error.with_cause(last)
+}
+
+/// The error of a call that no route admits: that of the last rejection, and as its cause that of the last attempt.
+pub(super) fn no_capacity(rejection: Option<Error>, last: Option<Error>) -> Error {
+    let mut error =
+        rejection.unwrap_or_else(|| Error::new(Kind::QueueFull, "no route has capacity for the call"));
+    error.cause = error.cause.take().or(last);
+    error
+}
+
+/// The error of an answer that broke off after part of it was delivered.
+pub(super) fn interrupted(cause: Error, why: &str) -> Error {
+    let mut error = Error::new(Kind::Interrupted, format!("the answer was interrupted ({why}): {cause}"));
+    error.status = cause.status;
+    error.retry_after = cause.retry_after;
+    error.spent = cause.spent;
+    error.request_id.clone_from(&cause.request_id);
+    error.with_cause(cause)
+}

@@ -1,0 +1,39 @@
+//! Decisions for helpers outside a call: the same as the engine makes.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+pub use crate::policy::decisions::Table;
+
+use crate::policy::backoff::Backoff;
+use crate::policy::decisions::Decision;
+
+/// The wait before retry number `retry`, counted from 0.
+pub fn backoff_delay(backoff: &Backoff, retry: u32, previous: Option<Duration>) -> Duration {
+    backoff.delay(retry, previous, &mut rand::rng())
+}
+
+/// What is done about a failure, in the terms of the `retryOn` option.
+pub fn decide(table: &Table, code: &str, status: Option<u16>) -> Value {
+    to_option(&table.decide(code, status))
+}
+
+/// The row of the table itself; `None` where it has none for the failure.
+pub fn row(table: &Table, code: &str, status: Option<u16>) -> Option<Value> {
+    table.of_code(code, status).map(to_option)
+}
+
+fn to_option(decision: &Decision) -> Value {
+    match decision {
+        Decision::Retry => json!("retry"),
+        Decision::Never => json!("never"),
+        Decision::Fallback => json!("fallback"),
+        Decision::After(waits) => json!({ "delaysMs": millis(waits) }),
+        Decision::Only(waits) => json!({ "delaysMs": millis(waits), "repeat": false }),
+    }
+}
+
+fn millis(waits: &[Duration]) -> Vec<u64> {
+    waits.iter().map(|wait| wait.as_millis() as u64).collect()
+}

@@ -1,0 +1,205 @@
+//! Health checks: each endpoint is asked for its models with its own key, one endpoint at a time. Its response counts
+//! for the health of its routes, and can make an open breaker half-open.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt;
+use rand::RngExt;
+use serde::Serialize;
+use tokio_util::sync::CancellationToken;
+
+use super::Client;
+use crate::config::{BreakerChoice, Secret, defaults as d};
+use crate::engine::shared::breaker::{BreakerPermit, SharedBreaker};
+use crate::engine::shared::endpoint::{EndpointState, RouteState};
+use crate::engine::shared::event::Event;
+use crate::engine::time::clock::{self, timeout};
+use crate::error::{Error, Kind, Phase, Result};
+use crate::policy::circuit_breaker::{Outcome, State, Transition};
+use crate::policy::classify::{Verdict, classify};
+use crate::transport::Response;
+use crate::wire::{provider_error, secrets};
+
+/// What a probe has found. An endpoint is healthy when it answers with success, or does not know the path (404, 405,
+/// 501), which not every endpoint has.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Health {
+    pub endpoint: String,
+    pub healthy: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
+    pub latency_ms: u64,
+    /// The code of the error, and its message.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub code: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+impl Client {
+    /// Probes each endpoint once, one after the other.
+    pub async fn check_health(&self, cancel: &CancellationToken) -> Result<Vec<Health>> {
+        let probes = async {
+            // One at a time, whoever asks.
+            let _guard = self.state.probing.lock().await;
+            let mut found = Vec::with_capacity(self.state.endpoints.len());
+            for endpoint in &self.state.endpoints {
+                found.push(self.probe(endpoint).await);
+            }
+            found
+        };
+        tokio::select! {
+            biased;
+            () = self.state.closed.cancelled() => Err(Error::new(Kind::Closed, "the client was closed")),
+            () = cancel.cancelled() => Err(Error::new(Kind::Aborted, "the call was aborted")),
+            found = probes => Ok(found),
+        }
+    }
+
+    async fn probe(&self, endpoint: &EndpointState) -> Health {
+        // One endpoint does not decide about a breaker that all endpoints share.
+        let shared =
+            self.state.shared_breaker.is_some() && matches!(endpoint.config.breaker, BreakerChoice::Auto);
+        let routes = endpoint.routes();
+        let watched = |route: &RouteState| route.breaker.clone().filter(|_| !shared);
+        // Where the breaker is due for a probe, this is it, and no call has to be.
+        let mut due: Vec<Option<(BreakerPermit, Option<Transition>)>> = Vec::with_capacity(routes.len());
+        for (model, route) in &routes {
+            let permit = watched(route).and_then(|breaker| breaker.acquire_probe());
+            self.report(endpoint, model, permit.as_ref().and_then(|(_, transition)| *transition));
+            due.push(permit);
+        }
+        // A silent endpoint must not delay the next round.
+        let limit = d::HEALTH_CHECK_TIMEOUT.min(self.state.config.health_check.unwrap_or(Duration::MAX));
+        let started = clock::instant();
+        let (status, answer) = match timeout(limit, self.ask_health(endpoint)).await {
+            Ok(answered) => answered,
+            Err(_) => {
+                let message = format!("no answer within {} ms", limit.as_millis());
+                (None, Err(Error::new(Kind::Timeout(Phase::FirstToken), message)))
+            }
+        };
+        let latency_ms = clock::instant().saturating_duration_since(started).as_millis() as u64;
+        let verdict = answer.as_ref().err().map_or(Verdict::Success, |error| classify(error).breaker);
+        for ((model, route), permit) in routes.iter().zip(due) {
+            if verdict != Verdict::Ignored {
+                route.stats.update(|stats| stats.ended(verdict == Verdict::Success, clock::now()));
+            }
+            let transition = match (permit, verdict) {
+                (Some((permit, _)), Verdict::Failure) => permit.report(Outcome::Failure),
+                // The permit is free again for the call that decides.
+                (Some((permit, _)), Verdict::Success) => permit.report(Outcome::Ignored),
+                (None, Verdict::Success) => watched(route).and_then(|breaker| half_open(&breaker)),
+                (_, Verdict::Ignored) | (None, Verdict::Failure) => None,
+            };
+            self.report(endpoint, model, transition);
+        }
+        let error = answer.err();
+        Health {
+            endpoint: endpoint.config.name.clone(),
+            healthy: error.is_none(),
+            status,
+            latency_ms,
+            code: error.as_ref().map(Error::code),
+            error: error.map(|error| match endpoint.config.key.as_ref().map(Secret::expose) {
+                Some(key) => secrets::without(&error.message, key),
+                None => error.message.clone(),
+            }),
+        }
+    }
+
+    async fn ask_health(&self, endpoint: &EndpointState) -> (Option<u16>, Result<()>) {
+        let request = match self.models_request(&endpoint.config) {
+            Ok(request) => request,
+            Err(error) => return (None, Err(error)),
+        };
+        let Response { status, headers, mut body } = match self.state.transport.send(request).await {
+            Ok(response) => response,
+            Err(error) => return (None, Err(error)),
+        };
+        // A short body is read to its end, so that the connection can be reused.
+        let mut read = Vec::new();
+        while let Some(Ok(bytes)) = body.next().await {
+            let room = d::MAX_ERROR_BODY - read.len();
+            read.extend_from_slice(&bytes[..bytes.len().min(room)]);
+            if read.len() == d::MAX_ERROR_BODY {
+                break;
+            }
+        }
+        if (200..300).contains(&status) || matches!(status, 404 | 405 | 501) {
+            return (Some(status), Ok(()));
+        }
+        let header = |name: &str| headers.get(name)?.to_str().ok().map(str::to_owned);
+        let kind = header("content-type");
+        let error = provider_error::from_response(status, kind.as_deref(), &read, &header, clock::now());
+        (Some(status), Err(error))
+    }
+
+    /// A probe belongs to no call: what it did to a breaker is reported with the next one.
+    fn report(&self, endpoint: &EndpointState, model: &str, transition: Option<Transition>) {
+        let Some(Transition { from, to }) = transition else { return };
+        let event = Event::Circuit {
+            call: None,
+            request_id: None,
+            endpoint: endpoint.config.name.clone(),
+            model: model.to_owned(),
+            from: from.as_str(),
+            to: to.as_str(),
+        };
+        self.state.metrics.observe(&event);
+        self.state.pending_events.update(|pending| {
+            if pending.len() == d::MAX_UNTOLD {
+                pending.pop_front();
+            }
+            pending.push_back(event);
+        });
+    }
+}
+
+/// Makes an open breaker half-open now, since its service has answered. A list of models is not an answer of a model,
+/// so it takes a call to close it.
+fn half_open(breaker: &SharedBreaker) -> Option<Transition> {
+    breaker.update(|inner| {
+        let before = inner.breaker.state();
+        if before != State::Open {
+            return None;
+        }
+        inner.breaker.last_failure_time = None;
+        let permit = inner.breaker.try_acquire(&inner.options, clock::now()).ok()?;
+        inner.breaker.report(&inner.options, permit, Outcome::Ignored, clock::now());
+        inner.breaker.transition_since(before)
+    })
+}
+
+/// Probes the endpoints of a client periodically, until `find` returns none or `stop` is cancelled. Between two rounds
+/// nothing holds the client, so it can be dropped.
+pub async fn watch(find: impl Fn() -> Option<Arc<Client>> + Send, stop: CancellationToken) {
+    let mut next = clock::instant();
+    loop {
+        let Some((every, closed)) =
+            find().and_then(|client| Some((client.state.config.health_check?, client.state.closed.clone())))
+        else {
+            return;
+        };
+        next += jittered(every);
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => return,
+            () = closed.cancelled() => return,
+            () = clock::sleep_until(next) => {}
+        }
+        // The duration of the probes is part of the interval; missed rounds are skipped.
+        next = clock::instant();
+        let Some(client) = find() else { return };
+        if client.check_health(&stop).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Up to a fifth less or more, so that clients which started together do not probe together.
+fn jittered(every: Duration) -> Duration {
+    every.mul_f64(rand::rng().random_range(0.8..=1.2))
+}

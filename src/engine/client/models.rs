@@ -1,0 +1,143 @@
+//! The models of the providers: listed with `GET /models`, remembered, and used to validate the model of a call where
+//! that is enabled.
+
+use std::collections::BTreeSet;
+
+use futures::StreamExt;
+use serde_json::Value;
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
+
+use super::Client;
+use crate::config::{Endpoint, defaults as d};
+use crate::engine::attempt::{common_headers, without_key};
+use crate::engine::shared::ids::random_id;
+use crate::engine::time::clock::{self, timeout};
+use crate::error::{Error, Kind, Phase, Result};
+use crate::policy::catalogue::nearest;
+use crate::transport::{Method, Request, Response};
+use crate::wire::chat::ChatRequest;
+use crate::wire::dialect::Dialect;
+use crate::wire::provider_error;
+
+/// The path below the base URL.
+const PATH: &str = "/models";
+/// The longest list that is read, in bytes.
+const MAX_BODY: usize = 4 * 1024 * 1024;
+/// The most names that are remembered, and the longest one, in bytes.
+const MAX_NAMES: usize = 10_000;
+const MAX_NAME: usize = 200;
+
+impl Client {
+    /// The models of the first endpoint that lists them, as it lists them. Their names are remembered. Errors: that of
+    /// the last endpoint.
+    pub async fn models(&self, cancel: &CancellationToken) -> Result<Vec<Value>> {
+        tokio::select! {
+            biased;
+            () = self.state.closed.cancelled() => Err(Error::new(Kind::Closed, "the client was closed")),
+            () = cancel.cancelled() => Err(Error::new(Kind::Aborted, "the call was aborted")),
+            models = self.ask_each() => models,
+        }
+    }
+
+    async fn ask_each(&self) -> Result<Vec<Value>> {
+        let mut last = Error::new(Kind::Internal, "there is no endpoint to ask");
+        for endpoint in &self.state.endpoints {
+            match self.ask(&endpoint.config).await {
+                Ok(models) => {
+                    self.state.known_models.update(|known| remember(known, &models));
+                    return Ok(models);
+                }
+                Err(error) => last = without_key(error, &endpoint.config, None),
+            }
+        }
+        Err(last)
+    }
+
+    async fn ask(&self, endpoint: &Endpoint) -> Result<Vec<Value>> {
+        let request = self.models_request(endpoint)?;
+        let limit =
+            self.state.config.call.total_timeout.unwrap_or(self.state.config.call.first_token_timeout);
+        timeout(limit, self.exchange(request)).await.map_err(|_| Error::timeout(Phase::Total, limit))?
+    }
+
+    /// The request for the models of an endpoint, with its own key. Health checks use it too.
+    pub(super) fn models_request(&self, endpoint: &Endpoint) -> Result<Request> {
+        let call = &self.state.config.call;
+        let id = random_id("req_", &mut rand::rng());
+        let (on_sent, _sent) = oneshot::channel();
+        Ok(Request {
+            method: Method::GET,
+            url: format!("{}{PATH}", endpoint.url),
+            headers: common_headers(Dialect::Chat, endpoint, &call.headers, "application/json", &id)?,
+            body: bytes::Bytes::new(),
+            options: self.state.transport_options(call.connect_timeout),
+            on_sent,
+        })
+    }
+
+    async fn exchange(&self, request: Request) -> Result<Vec<Value>> {
+        let Response { status, headers, mut body } = self.state.transport.send(request).await?;
+        let text = |name: &str| headers.get(name)?.to_str().ok().map(str::to_owned);
+        let most = if (200..300).contains(&status) { MAX_BODY } else { d::MAX_ERROR_BODY };
+        let mut read = Vec::new();
+        while let Some(bytes) = body.next().await {
+            let bytes = bytes?;
+            if read.len() + bytes.len() > most {
+                if most == MAX_BODY {
+                    let message = format!("the list of models is longer than {MAX_BODY} bytes");
+                    return Err(Error::new(Kind::TooLarge, message));
+                }
+                break;
+            }
+            read.extend_from_slice(&bytes);
+        }
+        if !(200..300).contains(&status) {
+            let kind = text("content-type");
+            return Err(provider_error::from_response(status, kind.as_deref(), &read, &text, clock::now()));
+        }
+        let list = serde_json::from_slice(&read).ok().and_then(|mut list: Value| match list["data"].take() {
+            Value::Array(models) => Some(models),
+            _ => None,
+        });
+        list.ok_or_else(|| {
+            let message =
+                "the response to GET /models is not a list of models: is the base URL that of an API?";
+            Error::new(Kind::Malformed, message).with_status(status)
+        })
+    }
+
+    /// Rejects a model that neither the catalogue nor an endpoint knows, where `validateModel` is set.
+    pub fn check_model(&self, request: &ChatRequest) -> Result<()> {
+        if !self.state.config.validate_model {
+            return Ok(());
+        }
+        let name = request.model().unwrap_or_else(|| self.state.config.model.clone());
+        if self.state.config.catalogue.get(&name).is_some() {
+            return Ok(());
+        }
+        self.state.known_models.update(|known_models| {
+            if known_models.contains(&name) {
+                return Ok(());
+            }
+            let known = self.state.config.catalogue.names().chain(known_models.iter().map(String::as_str));
+            let near: Vec<String> = nearest(&name, known).iter().map(|name| format!("'{name}'")).collect();
+            let accepted = match near.is_empty() {
+                true => {
+                    "a model of the catalogue (`catalogue()`, `models`) or of `client.models()`".to_owned()
+                }
+                false => format!("a known model; the nearest: {}", near.join(", ")),
+            };
+            let given = format!("'{}', which is not known", crate::error::cut(&name, 60));
+            Err(Error::invalid("request.model", given, &accepted))
+        })
+    }
+}
+
+fn remember(known: &mut BTreeSet<String>, models: &[Value]) {
+    for id in models.iter().filter_map(|model| model.get("id")?.as_str()) {
+        if id.len() <= MAX_NAME && known.len() < MAX_NAMES {
+            known.insert(id.to_owned());
+        }
+    }
+}

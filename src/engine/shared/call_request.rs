@@ -1,0 +1,36 @@
+//! What a caller asks for.
+
+use std::sync::Arc;
+
+use super::ids::session_id;
+use super::live::Live;
+use crate::config::CallConfig;
+use crate::session::snapshot::Snapshot;
+use crate::wire::chat::ChatRequest;
+
+/// One call as its caller asked for it. It does not change while the call runs.
+pub struct CallRequest {
+    pub chat: ChatRequest,
+    pub options: CallConfig,
+    /// The caller's session id, else that of the snapshot, else a new one.
+    pub session_id: String,
+    /// Where the state of the call is published.
+    pub live: Arc<Live>,
+    /// The snapshot of the answer to resume.
+    pub resume_from: Option<Box<Snapshot>>,
+}
+
+impl CallRequest {
+    pub fn new(chat: ChatRequest, options: CallConfig, resume_from: Option<Snapshot>) -> Self {
+        let given = options.session_id.clone();
+        let given = given.or_else(|| resume_from.as_ref().map(|snapshot| snapshot.session_id.clone()));
+        let session_id = given.unwrap_or_else(|| session_id(&mut rand::rng()));
+        let live = Arc::new(Live::new(session_id.clone()));
+        CallRequest { chat, options, session_id, live, resume_from: resume_from.map(Box::new) }
+    }
+
+    /// The caller's name of whose call this is, for budgets and caps.
+    pub fn tenant(&self) -> Option<&str> {
+        self.options.budget_key.as_deref()
+    }
+}

@@ -1,0 +1,103 @@
+//! What the calls of a client share of costs: the ledger, and what was learned about prompts and answers.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde_json::{Map, Value, json};
+
+use crate::config::ClientConfig;
+use crate::engine::time::clock;
+use crate::policy::estimate::{Lengths, Ratios};
+use crate::policy::ledger::{self, Ledger, Limits, Pico};
+use crate::store::Slot;
+
+#[derive(Default)]
+pub struct Costs {
+    pub ledger: Slot<Ledger>,
+    /// Tokens per character of prompts, by model.
+    pub ratios: Slot<Ratios>,
+    /// Lengths of recent answers, by model.
+    pub lengths: Slot<Lengths>,
+    /// When the client was made, in milliseconds since the epoch.
+    created_at: u64,
+}
+
+impl Costs {
+    pub fn new() -> Arc<Self> {
+        Arc::new(Costs { created_at: clock::now(), ..Costs::default() })
+    }
+
+    /// Sorts the models of a call into the order in which they are tried: as they are given, or cheapest
+    /// first once the soft limit is reached. Models without a price come last.
+    pub fn sort_models(&self, models: &mut [String], config: &ClientConfig) {
+        let has_soft_limit = config.cost.as_ref().is_some_and(|cost| cost.limits.soft_limit.is_some());
+        if has_soft_limit && self.is_past_soft_limit(config) {
+            models.sort_by_key(|model| Price::of(config, model).map_or(Pico::MAX, |price| price.times(1, 1)));
+        }
+    }
+
+    fn is_past_soft_limit(&self, config: &ClientConfig) -> bool {
+        self.ledger.update(|ledger| ledger.is_soft(&limits(config), clock::now()))
+    }
+
+    /// What was spent in the current window, as JSON.
+    pub fn report(&self, config: &ClientConfig) -> Value {
+        let limits = limits(config);
+        self.ledger.update(|ledger| {
+            let period = ledger.period(limits.window, clock::now());
+            let created_at = if limits.window == ledger::Window::Total { self.created_at } else { 0 };
+            json!({
+                "window": limits.window,
+                "since": period.since.max(created_at),
+                "spentUsd": ledger::usd(period.total.spent),
+                "reservedUsd": ledger::usd(period.total.reserved),
+                "capUsd": limits.hard_cap.map(ledger::usd),
+                "byKey": by_name(&period.keys),
+                "byModel": by_name(&period.models),
+            })
+        })
+    }
+}
+
+fn by_name(lines: &BTreeMap<String, ledger::Line>) -> Value {
+    let entry = |(name, line): (&String, &ledger::Line)| {
+        let line = json!({ "spentUsd": ledger::usd(line.spent), "reservedUsd": ledger::usd(line.reserved) });
+        (name.clone(), line)
+    };
+    lines.iter().map(entry).collect::<Map<_, _>>().into()
+}
+
+/// The limits that the options set; none where costs are not configured.
+pub fn limits(config: &ClientConfig) -> Limits {
+    config.cost.clone().unwrap_or_default().limits
+}
+
+/// The price of a model, per token.
+#[derive(Clone, Copy, Debug)]
+pub struct Price {
+    input: Pico,
+    pub output: Pico,
+}
+
+impl Price {
+    /// The price in the catalogue; `None` where the model has none.
+    pub fn of(config: &ClientConfig, model: &str) -> Option<Price> {
+        let (input, output) = config.catalogue.price(model)?;
+        Some(Price { input: ledger::price_of_token(input), output: ledger::price_of_token(output) })
+    }
+
+    pub fn times(self, input: u64, output: u64) -> Pico {
+        self.input.saturating_mul(input).saturating_add(self.output.saturating_mul(output))
+    }
+
+    /// The cost of a usage report; `None` where it says too little. Tokens that are reported only as a total
+    /// count at the higher price.
+    pub fn of_usage(self, usage: &Value) -> Option<Pico> {
+        let tokens = |name: &str| usage.get(name).and_then(Value::as_u64);
+        match (tokens("prompt_tokens"), tokens("completion_tokens"), tokens("total_tokens")) {
+            (Some(input), Some(output), _) => Some(self.times(input, output)),
+            (_, _, Some(total)) => Some(self.input.max(self.output).saturating_mul(total)),
+            _ => None,
+        }
+    }
+}

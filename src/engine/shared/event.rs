@@ -1,0 +1,143 @@
+//! Events of a call, as data.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+/// An event of a call. `call` is the id of the call. `request_id` is our id (`x-client-request-id`) of the attempt
+/// that the event is about, or of the previous attempt where the event comes between two.
+#[derive(Clone, Debug, Serialize)]
+#[serde(tag = "type", rename_all = "kebab-case", rename_all_fields = "camelCase")]
+pub enum Event {
+    /// An attempt starts.
+    Attempt {
+        call: String,
+        attempt: u32,
+        endpoint: String,
+        model: String,
+        request_id: String,
+        reason: &'static str,
+    },
+    /// The first token of an attempt has arrived.
+    FirstToken {
+        call: String,
+        attempt: u32,
+        endpoint: String,
+        model: String,
+        request_id: String,
+        after_ms: u64,
+        /// Response headers about the request and its limits.
+        #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+        headers: BTreeMap<String, String>,
+    },
+    /// An attempt has failed.
+    AttemptFailed {
+        call: String,
+        attempt: u32,
+        endpoint: String,
+        model: String,
+        request_id: String,
+        /// The name of the error's class in JavaScript.
+        class: &'static str,
+        /// The provider's id of the request.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        provider_request_id: Option<String>,
+        code: &'static str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        status: Option<u16>,
+        message: String,
+        duration_ms: u64,
+    },
+    /// An attempt was cancelled because the attempt racing it received its first token first.
+    HedgeLost {
+        call: String,
+        attempt: u32,
+        endpoint: String,
+        model: String,
+        request_id: String,
+        /// Whether the hedge lost, and not the attempt that it was started for.
+        hedge: bool,
+        duration_ms: u64,
+    },
+    /// The call waits before the next attempt.
+    Wait {
+        call: String,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        request_id: Option<String>,
+        ms: u64,
+        reason: &'static str,
+    },
+    /// A retry, hedge or recovery is not made because the retry budget of the client, or of the call's tenant,
+    /// is spent.
+    RetryBudget {
+        call: String,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        request_id: Option<String>,
+        budget: &'static str,
+    },
+    /// The call fails over to another endpoint or model.
+    Fallback {
+        call: String,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        request_id: Option<String>,
+        endpoint: String,
+        model: String,
+        from_endpoint: String,
+        from_model: String,
+    },
+    /// The answer was interrupted after part of it had been received, and is recovered.
+    Recovery {
+        call: String,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        request_id: Option<String>,
+        count: u32,
+        received: usize,
+        endpoint: String,
+        model: String,
+        wait_ms: u64,
+    },
+    /// A breaker has changed its state: in this call, or by a probe before it.
+    Circuit {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        call: Option<String>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        request_id: Option<String>,
+        endpoint: String,
+        model: String,
+        from: &'static str,
+        to: &'static str,
+    },
+    /// The soft cost limit is reached; reported once per window.
+    SoftLimit {
+        call: String,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        request_id: Option<String>,
+        window: &'static str,
+        since: u64,
+        soft_limit_usd: f64,
+        spent_usd: f64,
+    },
+    /// The answer is complete.
+    Complete {
+        call: String,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        request_id: Option<String>,
+        attempts: u32,
+        /// Whether an attempt failed before; for the counters.
+        #[serde(skip)]
+        after_retry: bool,
+        endpoint: String,
+        model: String,
+        duration_ms: u64,
+    },
+    /// The call has failed for good.
+    Failed {
+        call: String,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        request_id: Option<String>,
+        attempts: u32,
+        code: &'static str,
+        message: String,
+        duration_ms: u64,
+    },
+}

@@ -1,0 +1,29 @@
+//! The state of a running call, readable from outside: the JavaScript thread takes the snapshot of a stream in
+//! the middle of an attempt.
+
+use std::sync::{Mutex, PoisonError};
+
+use crate::session::snapshot::Snapshot;
+
+/// The snapshot of a running call. It is never behind what was delivered to the consumer.
+pub struct Live(Mutex<Snapshot>);
+
+impl Live {
+    pub fn new(session_id: String) -> Self {
+        Live(Mutex::new(Snapshot::new(session_id)))
+    }
+
+    pub fn update<R>(&self, change: impl FnOnce(&mut Snapshot) -> R) -> R {
+        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Whether the consumer has received part of the answer.
+    pub fn has_begun(&self) -> bool {
+        self.update(|snapshot| snapshot.has_begun())
+    }
+
+    /// The snapshot as JSON.
+    pub fn json(&self) -> String {
+        self.update(|snapshot| snapshot.json())
+    }
+}

@@ -1,0 +1,19 @@
+//! What the calls of a client share with each other, a type each, and the two traits and records through
+//! which a call talks to its consumer ([`sink`], [`event`], [`live`]).
+
+pub mod breaker;
+pub mod call_request;
+pub mod client_state;
+pub mod concurrency;
+pub mod costs;
+pub mod endpoint;
+pub mod event;
+pub mod ids;
+pub mod limiter;
+pub mod live;
+pub mod metrics;
+pub mod metrics_report;
+pub mod queue;
+mod queue_slot;
+pub mod retry_budget;
+pub mod sink;

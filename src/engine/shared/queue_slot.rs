@@ -1,0 +1,22 @@
+//! A place in a bounded queue.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// One place among at most so many; given back when it is dropped.
+pub struct QueueSlot<'a>(&'a AtomicUsize);
+
+impl<'a> QueueSlot<'a> {
+    /// Takes a place; `None` where `max` are taken.
+    pub fn take(count: &'a AtomicUsize, max: usize) -> Option<Self> {
+        count
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |taken| (taken < max).then_some(taken + 1))
+            .ok()
+            .map(|_| QueueSlot(count))
+    }
+}
+
+impl Drop for QueueSlot<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}

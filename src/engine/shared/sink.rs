@@ -1,0 +1,38 @@
+//! Where an answer goes.
+
+use futures::future::BoxFuture;
+
+use super::event::Event;
+use crate::error::Error;
+
+/// What a consumer receives while the answer arrives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wants {
+    /// The text of the first choice, delta by delta.
+    Text,
+    /// Every chunk, as JSON.
+    Chunks,
+    /// Nothing before the answer is complete.
+    Nothing,
+}
+
+/// The consumer of one call. Delivery never blocks; `ready` is how a slow consumer slows the socket.
+pub trait Sink: Send + Sync {
+    fn wants(&self) -> Wants;
+    /// Delivers one delta of text, or one chunk as JSON, as [`Sink::wants`] says.
+    fn delta(&self, delta: &str);
+    /// Ends a batch of [`Sink::delta`]: called before the engine waits.
+    fn flush(&self) {}
+    /// Everything has been delivered; `text` is the whole text. The result follows once the usage is known.
+    fn complete(&self, text: &str);
+    /// Revokes what was delivered so far: the answer starts over (`recovery: { mode: 'restart' }`).
+    fn restart(&self) {}
+    fn event(&self, event: Event);
+    /// Asks the caller whether an error counts as a failure for the breaker; `None` where the caller has no
+    /// `isFailure`.
+    fn is_failure(&self, _error: &Error) -> Option<BoxFuture<'_, bool>> {
+        None
+    }
+    /// Resolves when more may be delivered; `None` when that is now.
+    fn ready(&self) -> Option<BoxFuture<'_, ()>>;
+}
