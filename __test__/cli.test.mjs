@@ -24,7 +24,7 @@ const NOTHING = {
 function start(args, { env = {}, input } = {}) {
   const child = spawn(process.execPath, [BIN, ...args], {
     env: { ...process.env, ...NOTHING, ...env },
-    timeout: 60_000,
+    timeout: 600_000,
   })
   const output = { stdout: '', stderr: '' }
   for (const name of ['stdout', 'stderr']) {
