@@ -119,7 +119,10 @@ describe('chat', () => {
     // Three seconds are much longer here, so that no machine is too slow for them.
     const slowTimers =
       'const { setTimeout } = globalThis; globalThis.setTimeout = (act, ms, ...of) => setTimeout(act, 40 * ms, ...of)'
-    const env = { ...of(await provider(t)), NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(slowTimers)}` }
+    const env = {
+      ...of(await provider(t)),
+      NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(slowTimers)}`,
+    }
     assert.ok(!(await run(['chat', '-v', 'Hi'], { env })).stderr.includes('no answer yet'))
   })
 

@@ -7,7 +7,12 @@ import { ANSWER, clockOf, FACES, failure, pair, passTime, REQUEST, settled, unti
 const { APIError, HolySheepError, RetriesExhaustedError } = holysheep
 
 // On a test clock: it passes the timeout of an attempt that is to have one, and no other's.
-const SHORT = { firstTokenTimeoutMs: 30_000, idleTimeoutMs: 200_000, stretchLastRoute: false, retry: { baseDelayMs: 0 } }
+const SHORT = {
+  firstTokenTimeoutMs: 30_000,
+  idleTimeoutMs: 200_000,
+  stretchLastRoute: false,
+  retry: { baseDelayMs: 0 },
+}
 const PATIENT = { ...SHORT, firstTokenTimeoutMs: 300_000, idleTimeoutMs: 30_000 }
 
 /** What a call comes to whose first attempts, so many, wait for nothing until their timeout. */

@@ -2,7 +2,19 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { HolySheepError, StreamInterruptedError } from '../index.mjs'
-import { ANSWER, clockOf, FACES, failure, PIECES, pair, passTime, REQUEST, STREAMING, settled, until } from './support/provider.mjs'
+import {
+  ANSWER,
+  clockOf,
+  FACES,
+  failure,
+  PIECES,
+  pair,
+  passTime,
+  REQUEST,
+  STREAMING,
+  settled,
+  until,
+} from './support/provider.mjs'
 
 const FAULTS = {
   reset: 'ECONNRESET',

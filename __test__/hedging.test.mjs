@@ -1,7 +1,18 @@
 // A second request beside a slow first one, over real sockets.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { ANSWER, clientOf, clockOf, FACES, failure, PIECES, passTime, provider, REQUEST, until } from './support/provider.mjs'
+import {
+  ANSWER,
+  clientOf,
+  clockOf,
+  FACES,
+  failure,
+  PIECES,
+  passTime,
+  provider,
+  REQUEST,
+  until,
+} from './support/provider.mjs'
 
 const SLOW = { pieces: PIECES, delayFirstTokenMs: 60_000 }
 

@@ -37,7 +37,9 @@ test('maxConcurrent attempts run at a time; the others wait in their order', asy
     byHand.requests[answered].answer('x')
   }
   await Promise.all(calls)
-  const userOf = new Map(byHand.requests.map(({ headers, json }) => [headers['x-client-request-id'], Number(json.user)]))
+  const userOf = new Map(
+    byHand.requests.map(({ headers, json }) => [headers['x-client-request-id'], Number(json.user)]),
+  )
   const order = begun.map((id) => userOf.get(id))
   for (const [place, user] of order.entries()) assert.ok(Math.abs(user - place) <= 1, `${order}`)
 })

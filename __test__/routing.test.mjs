@@ -2,7 +2,17 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { HolySheepStreamingClient } from '../index.mjs'
-import { clientOf, clockOf, failure, KEY, PIECES, provider, providerByHand, REQUEST, until } from './support/provider.mjs'
+import {
+  clientOf,
+  clockOf,
+  failure,
+  KEY,
+  PIECES,
+  provider,
+  providerByHand,
+  REQUEST,
+  until,
+} from './support/provider.mjs'
 
 /** Two simulators and a client of both. */
 async function twoOf(t, options, [a = {}, b = {}] = [], scenarios = [{}, {}]) {

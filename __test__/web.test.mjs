@@ -178,7 +178,8 @@ test('heartbeats fill the silence of an event response', async (t) => {
   await until(() => byHand.requests.length === 1)
   byHand.requests[0].answer(ANSWER)
   let body = ''
-  for (let { done, value } = await reader.read(); !done; { done, value } = await reader.read()) body += Buffer.from(value)
+  for (let { done, value } = await reader.read(); !done; { done, value } = await reader.read())
+    body += Buffer.from(value)
   assert.equal(textOf(body), ANSWER)
 })
 

@@ -74,7 +74,12 @@ const sentence = (r, words, most = 60) => Array.from({ length: 4 + int(r, most) 
 const HOWS = ['reset', 'close', 'stall', 'errorEvent', 'errorEventNamed', 'malformed', 'done', 'noFinish']
 /** How long a provider asks for a pause. */
 const WAIT_MS = 5
-const BEFORE = [{ status: 503 }, { label: 'wait', status: 429, retryAfterMs: WAIT_MS }, { connectReset: true }, { closeBeforeHeaders: true }]
+const BEFORE = [
+  { status: 503 },
+  { label: 'wait', status: 429, retryAfterMs: WAIT_MS },
+  { connectReset: true },
+  { closeBeforeHeaders: true },
+]
 const FACES = ['textStream', 'chunks', 'streamWithRetry', 'chat']
 
 /** A provider that stalls and pings is alive by its own word: only a deadline ends that. */
