@@ -6,7 +6,20 @@ import { zodResponseFormat } from 'openai/helpers/zod'
 import { z } from 'zod'
 import { createFetch } from '../../fetch.mjs'
 import { ConnectionError, StreamInterruptedError } from '../../index.mjs'
-import { ANSWER, clockOf, contentOf, failure, KEY, MESSAGES, PIECES, passTime, provider, QUICK, settled, until } from '../support/provider.mjs'
+import {
+  ANSWER,
+  clockOf,
+  contentOf,
+  failure,
+  KEY,
+  MESSAGES,
+  PIECES,
+  passTime,
+  provider,
+  QUICK,
+  settled,
+  until,
+} from '../support/provider.mjs'
 
 const REQUEST = { model: 'gpt-4.1', messages: MESSAGES }
 const STREAM = { ...REQUEST, stream: true }
