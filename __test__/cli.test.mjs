@@ -153,7 +153,7 @@ describe('chat', () => {
     child.kill('SIGINT')
     assert.deepEqual(await ended, { code: 130, signal: null, stdout: 'first \n', stderr: '' })
     await until(() => simulator.openConnections === 0)
-    assert.equal(simulator.requests[0].endedBy, 'client')
+    await until(() => simulator.requests[0].endedBy === 'client')
   })
 
   test('a reader that goes away is no error', async (t) => {

@@ -81,6 +81,7 @@ describe('a fault in mid-answer', () => {
       const { simulator, client } = await pair(t, { recovery: false })
       simulator.script(sheep)
       await client.chat(REQUEST)
+      await until(() => simulator.requests[0].endedBy === 'complete')
       const size = simulator.requests[0].bytesSent
       let interrupted = 0
       for (let afterBytes = size - 700; afterBytes < size - 150; afterBytes += 7) {

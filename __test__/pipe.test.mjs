@@ -289,7 +289,7 @@ test("onDisconnect: 'finish' lets the call run to its end, and its result is the
   assert.equal(outcomes[0].error, undefined)
   assert.equal((await stream.result).text, text)
   assert.equal(stream.snapshot().answer.text, text)
-  assert.equal(simulator.requests[0].endedBy, 'complete')
+  await until(() => simulator.requests[0].endedBy === 'complete')
 })
 
 for (const [protocol, server, open] of [
