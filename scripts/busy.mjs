@@ -44,7 +44,8 @@ async function once() {
     if (type === 'test:pass' && !isSuite && !data.skip) result.passed++
     // A suite, or a file, fails with what is in it.
     if (type === 'test:fail' && data.details.error.failureType !== 'subtestsFailed') {
-      const { message } = data.details.error.cause ?? data.details.error
+      const { error } = data.details
+      const message = error.cause?.message ?? error.message
       result.failures.push(
         `${relative(root, data.file ?? '')}: ${data.name}\n    ${`${message}`.split('\n').join('\n    ')}`,
       )
