@@ -1,7 +1,7 @@
 // ChatStream: how one answer is read.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { ANSWER, contentOf, failure, MESSAGES, PIECES, pair, REQUEST, until } from './support/provider.mjs'
+import { ANSWER, clockOf, contentOf, failure, MESSAGES, PIECES, pair, REQUEST, until } from './support/provider.mjs'
 
 // Far more than the kernel buffers of two sockets (up to 36 MB), in pieces that are quickly handled.
 const BIG = { text: 'y'.repeat(20_000), pieceChars: 20_000, repeat: 4000 }
@@ -30,6 +30,8 @@ test('its chunks have the shape of OpenAI, with the role first and the reason la
 })
 
 test('the usage chunk comes to whoever asked for it, however late', async (t) => {
+  // It is waited for by a timer, which here never rings.
+  clockOf(t)
   const { simulator, client } = await pair(t)
   for (const usageDelayMs of [0, 30]) {
     simulator.script({ pieces: PIECES, usageDelayMs })
@@ -150,8 +152,9 @@ test('the result may be awaited beside a reader, before it and after it', async 
 })
 
 test('readers do not wait for a usage that is late', async (t) => {
+  const clock = clockOf(t)
   const { simulator, client } = await pair(t)
-  simulator.setDefault({ pieces: PIECES, usageDelayMs: 700 })
+  simulator.setDefault({ pieces: PIECES, usageDelayMs: 600_000 })
   for (const read of [
     (stream) => collect(stream),
     (stream) => collect(stream.textStream),
@@ -165,6 +168,7 @@ test('readers do not wait for a usage that is late', async (t) => {
     })
     await read(stream)
     assert.equal(over, false)
+    await clock.runUntil(stream.result)
   }
 })
 
@@ -194,7 +198,7 @@ test('a slow reader pauses the socket, and gets everything in order', async (t) 
 
 test('leaving a loop early ends the call at the provider', async (t) => {
   const { simulator, client } = await pair(t)
-  simulator.setDefault({ pieces: PIECES, paceMs: 5 })
+  simulator.setDefault({ pieces: PIECES, paceMs: 10_000 })
   for (const textOnly of [false, true]) {
     simulator.clear()
     const stream = client.stream(REQUEST)

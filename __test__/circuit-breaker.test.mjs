@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { CircuitBreaker, CircuitOpenError, HolySheepError } from '../index.mjs'
-import { ANSWER, failure, MESSAGES, PIECES, pair, REQUEST } from './support/provider.mjs'
+import { ANSWER, clockOf, failure, MESSAGES, PIECES, pair, REQUEST, until } from './support/provider.mjs'
 
 /** A breaker that was opened a minute ago. */
 function due(options = {}) {
@@ -96,11 +96,12 @@ describe('by hand', () => {
     assert.equal(breaker.state, 'CLOSED')
   })
 
-  test('a probe that is never reported gives its place back after the timeout', async () => {
+  test('a probe that is never reported gives its place back after the timeout', async (t) => {
+    const clock = clockOf(t)
     const breaker = due({ timeout: 20 })
     assert.equal(breaker.canExecute(), true)
     assert.equal(breaker.canExecute(), false)
-    await new Promise((resolve) => setTimeout(resolve, 25))
+    await clock.advance(20)
     assert.equal(breaker.canExecute(), true)
   })
 
@@ -147,7 +148,8 @@ describe('by hand', () => {
 })
 
 describe('around a function', () => {
-  test('it gives what the function gives, and throws what it throws', async () => {
+  test('it gives what the function gives, and throws what it throws', async (t) => {
+    clockOf(t)
     const breaker = new CircuitBreaker(2)
     assert.equal(await breaker.execute(() => 5), 5)
     assert.equal(await breaker.execute(async () => 'x'), 'x')
@@ -296,7 +298,13 @@ describe('in a client', () => {
     const breaker = due()
     const { simulator, client } = await pair(t, { maxRetries: 0, circuitBreaker: breaker })
     simulator.script({ silent: true })
-    await failure(client.chat(REQUEST, { signal: AbortSignal.timeout(20) }))
+    const enough = new AbortController()
+    const aborted = failure(client.chat(REQUEST, { signal: enough.signal }))
+    await until(() => simulator.requests.length === 1)
+    enough.abort()
+    await aborted
+    // The caller is told at once, before the engine has put everything away.
+    await until(() => client.metrics().inFlight === 0)
     assert.equal(breaker.state, 'HALF_OPEN')
     assert.equal((await client.chat(REQUEST)).choices[0].message.content, ANSWER)
     assert.equal(breaker.state, 'CLOSED')

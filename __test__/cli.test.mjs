@@ -7,7 +7,7 @@ import { createServer as createSocketServer } from 'node:net'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import { root } from './support/child.mjs'
-import { ANSWER, KEY, provider, until } from './support/provider.mjs'
+import { ANSWER, KEY, provider, providerByHand, until } from './support/provider.mjs'
 import { httpProxy } from './support/proxy.mjs'
 
 const BIN = join(root, 'bin/holysheep.js')
@@ -24,7 +24,7 @@ const NOTHING = {
 function start(args, { env = {}, input } = {}) {
   const child = spawn(process.execPath, [BIN, ...args], {
     env: { ...process.env, ...NOTHING, ...env },
-    timeout: 60_000,
+    timeout: 600_000,
   })
   const output = { stdout: '', stderr: '' }
   for (const name of ['stdout', 'stderr']) {
@@ -105,13 +105,25 @@ describe('chat', () => {
   })
 
   test('--verbose tells retries, and after three seconds without an answer what is waited for', async (t) => {
-    const simulator = await provider(t)
-    simulator.script({ status: 503, retryAfterMs: 1 }, { delayFirstTokenMs: 3500 })
-    const { stdout, stderr } = await run(['chat', '-v', 'Hi'], { env: of(simulator) })
+    const byHand = await providerByHand(t)
+    const { output, ended } = start(['chat', '-v', 'Hi'], { env: of(byHand) })
+    await until(() => byHand.requests.length === 1)
+    byHand.requests[0].response.writeHead(503, { 'retry-after-ms': '1' }).end()
+    await until(() => byHand.requests.length === 2)
+    await until(() => output.stderr.includes('still waiting'))
+    byHand.requests[1].answer(ANSWER)
+    const { stdout, stderr } = await ended
     assert.equal(stdout, `${ANSWER}\n`)
     assert.match(stderr, /attempt 1 .* failed: SERVER_ERROR[\s\S]*waiting \d+ ms/)
     assert.equal(stderr.match(/attempt 2: no answer yet from \S+ \(\S+\); still waiting/g)?.length, 1, stderr)
-    assert.ok(!(await run(['chat', '-v', 'Hi'], { env: of(simulator) })).stderr.includes('no answer yet'))
+    // Three seconds are much longer here, so that no machine is too slow for them.
+    const slowTimers =
+      'const { setTimeout } = globalThis; globalThis.setTimeout = (act, ms, ...of) => setTimeout(act, 40 * ms, ...of)'
+    const env = {
+      ...of(await provider(t)),
+      NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(slowTimers)}`,
+    }
+    assert.ok(!(await run(['chat', '-v', 'Hi'], { env })).stderr.includes('no answer yet'))
   })
 
   test('a failure is a line or two on stderr: what it is, and what can be done', async (t) => {
@@ -141,7 +153,7 @@ describe('chat', () => {
     child.kill('SIGINT')
     assert.deepEqual(await ended, { code: 130, signal: null, stdout: 'first \n', stderr: '' })
     await until(() => simulator.openConnections === 0)
-    assert.equal(simulator.requests[0].endedBy, 'client')
+    await until(() => simulator.requests[0].endedBy === 'client')
   })
 
   test('a reader that goes away is no error', async (t) => {
@@ -264,7 +276,7 @@ describe('doctor', () => {
       HOLYSHEEP_API_KEY: KEY,
     })
     assert.deepEqual([endpoint.ok, clock.ok], [true, false])
-    assert.match(clock.detail, /^(599|600|601) s ahead of the endpoint's$/)
+    assert.match(clock.detail, /^(59\d|60\d) s ahead of the endpoint's$/)
   })
 
   test('names the proxy and the certificates that are in use, without passwords', async (t) => {

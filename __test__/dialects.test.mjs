@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { fetchOf, PROGRAMS, raw, WHOLE } from './support/dialects.mjs'
-import { ANSWER, failure, KEY, PIECES, provider } from './support/provider.mjs'
+import { ANSWER, failure, KEY, PIECES, provider, until } from './support/provider.mjs'
 
 const metricsOf = (fetch) => [...fetch.clients.values()][0].metrics()
 
@@ -41,6 +41,8 @@ for (const [dialect, programs] of Object.entries(PROGRAMS)) {
         { onContinue: 'word' },
       )
       assert.deepEqual(await run(simulator.url, fetch), whole)
+      // Counted when the call ends, which is a little after its last event; so below.
+      await until(() => metricsOf(fetch).successes === 1)
       assert.equal(metricsOf(fetch).recoveries, 2)
     })
   }
@@ -67,6 +69,7 @@ for (const [dialect, run] of Object.entries(WHOLE)) {
       cut: { afterPieces: 0, how: 'errorEvent' },
     })
     assert.deepEqual(await run(simulator.url, fetch), direct)
+    await until(() => metricsOf(fetch).successes === 1)
     assert.equal(metricsOf(fetch).attempts, 5)
   })
 
@@ -119,7 +122,7 @@ test('a prefill goes on wherever in white space the cut falls', async (t) => {
 })
 
 test('an abort ends the call upstream', async (t) => {
-  const simulator = await provider(t, { default: { pieces: PIECES, paceMs: 50 } })
+  const simulator = await provider(t, { default: { pieces: PIECES, paceMs: 10_000 } })
   const abort = new AbortController()
   const body = JSON.stringify({ model: 'm', input: 'hi', stream: true })
   const response = await fetchOf(t)(`${simulator.url}/responses`, { method: 'POST', body, signal: abort.signal })
@@ -137,9 +140,11 @@ test('what a call in another dialect costs is in the same ledger', async (t) => 
   const fetch = fetchOf(t, { cost: { prices: { m: { input: 1, output: 1 } } } })
   await PROGRAMS.messages['@anthropic-ai/sdk: messages.stream'](simulator.url, fetch)
   const [client] = fetch.clients.values()
+  await until(() => client.metrics().successes === 1)
   const first = client.cost().spentUsd
   assert.ok(first > 0)
   await PROGRAMS.responses['openai: responses.stream'](simulator.url, fetch)
+  await until(() => client.metrics().successes === 2)
   assert.ok(client.cost().spentUsd > first)
 })
 

@@ -2,13 +2,28 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import holysheep from '../dist/index.js'
-import { ANSWER, FACES, failure, pair, REQUEST } from './support/provider.mjs'
+import { ANSWER, clockOf, FACES, failure, pair, passTime, REQUEST, settled, until } from './support/provider.mjs'
 
 const { APIError, HolySheepError, RetriesExhaustedError } = holysheep
 
-// The first-token timeout is five times as long on the last route, which here is the only one.
-const SHORT = { firstTokenTimeoutMs: 30, idleTimeoutMs: 5000 }
-const PATIENT = { firstTokenTimeoutMs: 60_000, idleTimeoutMs: 150 }
+// On a test clock: it passes the timeout of an attempt that is to have one, and no other's.
+const SHORT = {
+  firstTokenTimeoutMs: 30_000,
+  idleTimeoutMs: 200_000,
+  stretchLastRoute: false,
+  retry: { baseDelayMs: 0 },
+}
+const PATIENT = { ...SHORT, firstTokenTimeoutMs: 300_000, idleTimeoutMs: 30_000 }
+
+/** What a call comes to whose first attempts, so many, wait for nothing until their timeout. */
+async function timeOut(clock, simulator, attempts, call) {
+  const isOver = settled(call)
+  for (let attempt = 1; attempt <= attempts; attempt++) {
+    await until(() => simulator.requests.length === attempt)
+    await passTime(clock, 30_000, () => simulator.requests.length > attempt || isOver())
+  }
+  return call
+}
 
 /** Name → scenario, class, code, and whether it is tried again. */
 const FAULTS = {
@@ -77,10 +92,11 @@ function assertError(error, name, code, status) {
   assert.equal(error.partial, undefined)
 }
 
-describe('a fault before the first piece', { concurrency: 8 }, () => {
+describe('a fault before the first piece', () => {
   for (const [fault, [scenario, name, code, retried, options]] of Object.entries(FAULTS)) {
     for (const [face, ask] of Object.entries(FACES)) {
       test(`${fault}: ${face} ${retried ? 'tries again and gives the whole answer' : 'fails at once'}`, async (t) => {
+        const clock = options && clockOf(t, { settleMs: 5 })
         const { simulator, client } = await pair(t, options)
         simulator.script(scenario)
         const pieces = []
@@ -91,7 +107,8 @@ describe('a fault before the first piece', { concurrency: 8 }, () => {
           assert.equal(simulator.requests.length, 1)
           return
         }
-        const { text, attempts } = await ask(client, pieces)
+        const asked = ask(client, pieces)
+        const { text, attempts } = await (clock ? timeOut(clock, simulator, 1, asked) : asked)
         assert.equal(text, ANSWER)
         assert.equal(attempts ?? 2, 2)
         assert.equal(simulator.requests.length, 2)
@@ -99,9 +116,11 @@ describe('a fault before the first piece', { concurrency: 8 }, () => {
     }
     if (!retried) continue
     test(`${fault}, again and again: the last one is the cause`, async (t) => {
+      const clock = options && clockOf(t, { settleMs: 5 })
+      const come = (call) => (clock ? timeOut(clock, simulator, 2, call) : call)
       const { simulator, client } = await pair(t, { maxRetries: 1, ...options })
       simulator.setDefault(scenario)
-      const error = await failure(client.chat(REQUEST))
+      const error = await come(failure(client.chat(REQUEST)))
       assert.ok(error instanceof RetriesExhaustedError && error instanceof HolySheepError)
       assert.equal(error.code, 'RETRIES_EXHAUSTED')
       assertError(error.cause, name, code, scenario.status)
@@ -114,7 +133,7 @@ describe('a fault before the first piece', { concurrency: 8 }, () => {
 
       simulator.clear()
       const pieces = []
-      const last = await failure(FACES.streamWithRetry(client, pieces))
+      const last = await come(failure(FACES.streamWithRetry(client, pieces)))
       assertError(last, name, code, scenario.status)
       assert.equal(last.attempts.length, 2)
       assert.deepEqual(pieces, [])

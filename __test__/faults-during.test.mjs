@@ -2,7 +2,19 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { HolySheepError, StreamInterruptedError } from '../index.mjs'
-import { ANSWER, FACES, failure, PIECES, pair, REQUEST, STREAMING } from './support/provider.mjs'
+import {
+  ANSWER,
+  clockOf,
+  FACES,
+  failure,
+  PIECES,
+  pair,
+  passTime,
+  REQUEST,
+  STREAMING,
+  settled,
+  until,
+} from './support/provider.mjs'
 
 const FAULTS = {
   reset: 'ECONNRESET',
@@ -14,17 +26,29 @@ const FAULTS = {
   done: 'STREAM_TRUNCATED',
   noFinish: 'STREAM_TRUNCATED',
 }
-const OPTIONS = { idleTimeoutMs: 150, recovery: false }
+const OPTIONS = { idleTimeoutMs: 30_000, recovery: false, retry: { baseDelayMs: 0 } }
 
-describe('a fault in mid-answer', { concurrency: 8 }, () => {
+/** What a call comes to: where its first answer stalls, on a test clock that passes its timeout once it `isThere`. */
+async function comeTo(clock, call, isThere, isOver) {
+  if (clock) {
+    await until(isThere)
+    await passTime(clock, OPTIONS.idleTimeoutMs, isOver)
+  }
+  return call
+}
+
+describe('a fault in mid-answer', () => {
   for (const [how, code] of Object.entries(FAULTS)) {
     for (const afterPieces of [1, 4, PIECES.length]) {
       for (const face of STREAMING) {
         test(`${how} after ${afterPieces} pieces: ${face} rejects with exactly what was received`, async (t) => {
+          const clock = how === 'stall' ? clockOf(t, { settleMs: 5 }) : undefined
           const { simulator, client } = await pair(t, OPTIONS)
           simulator.script({ pieces: PIECES, cut: { afterPieces, how } })
           const pieces = []
-          const error = await failure(FACES[face](client, pieces))
+          const call = failure(FACES[face](client, pieces))
+          const isThere = () => pieces.join('') === PIECES.slice(0, afterPieces).join('')
+          const error = await comeTo(clock, call, isThere, settled(call))
           assert.ok(error instanceof StreamInterruptedError && error instanceof HolySheepError, error.stack)
           assert.equal(error.name, 'StreamInterruptedError')
           assert.equal(error.code, 'STREAM_INTERRUPTED')
@@ -37,9 +61,12 @@ describe('a fault in mid-answer', { concurrency: 8 }, () => {
       }
       for (const face of ['text', 'chat']) {
         test(`${how} after ${afterPieces} pieces: ${face} has shown nothing yet and tries again`, async (t) => {
+          const clock = how === 'stall' ? clockOf(t, { settleMs: 5 }) : undefined
           const { simulator, client } = await pair(t, OPTIONS)
           simulator.script({ pieces: PIECES, cut: { afterPieces, how } })
-          const { text } = await FACES[face](client, [])
+          const isThere = () => simulator.requests[0]?.bytesSent > 0
+          const isOver = () => simulator.requests.length === 2
+          const { text } = await comeTo(clock, FACES[face](client, []), isThere, isOver)
           assert.equal(text, ANSWER)
           assert.equal(simulator.requests.length, 2)
         })
@@ -54,6 +81,7 @@ describe('a fault in mid-answer', { concurrency: 8 }, () => {
       const { simulator, client } = await pair(t, { recovery: false })
       simulator.script(sheep)
       await client.chat(REQUEST)
+      await until(() => simulator.requests[0].endedBy === 'complete')
       const size = simulator.requests[0].bytesSent
       let interrupted = 0
       for (let afterBytes = size - 700; afterBytes < size - 150; afterBytes += 7) {

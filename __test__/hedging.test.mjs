@@ -1,26 +1,43 @@
 // A second request beside a slow first one, over real sockets.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { ANSWER, clientOf, FACES, failure, PIECES, provider, REQUEST, until } from './support/provider.mjs'
+import {
+  ANSWER,
+  clientOf,
+  clockOf,
+  FACES,
+  failure,
+  PIECES,
+  passTime,
+  provider,
+  REQUEST,
+  until,
+} from './support/provider.mjs'
 
 const SLOW = { pieces: PIECES, delayFirstTokenMs: 60_000 }
 
-/** A slow simulator, a fast one, and a client of both. */
+/** A slow simulator, a fast one, and a client of both, which hedges a `call` when it has reached the slow one. */
 async function twoOf(t, options, [a, b] = [SLOW, { pieces: PIECES }]) {
+  const clock = clockOf(t, { settleMs: 5 })
   const [slow, fast] = [await provider(t, { default: a }), await provider(t, { default: b })]
   const endpoints = [
     { name: 'slow', baseUrl: slow.url },
     { name: 'fast', baseUrl: fast.url },
   ]
   const client = clientOf(t, slow, { baseUrl: undefined, endpoints, hedge: { afterMs: 30 }, ...options })
-  return { client, slow, fast }
+  const hedged = async (call) => {
+    await until(() => slow.requests.length === 1, 'the first request')
+    await passTime(clock, 30, () => fast.requests.length === 1)
+    return call
+  }
+  return { client, slow, fast, hedged }
 }
 
 for (const [face, ask] of Object.entries(FACES)) {
   test(`${face}: the faster of two answers, whole and once, and the other socket is closed`, async (t) => {
     const events = []
-    const { client, slow, fast } = await twoOf(t, { onEvent: (event) => events.push(event) })
-    const { text } = await ask(client, [])
+    const { client, slow, fast, hedged } = await twoOf(t, { onEvent: (event) => events.push(event) })
+    const { text } = await hedged(ask(client, []))
     assert.equal(text, ANSWER)
     assert.deepEqual([slow.requests.length, fast.requests.length], [1, 1])
     await until(() => slow.requests[0].endedBy === 'client', 'the end of the slow request')
@@ -37,9 +54,9 @@ for (const [face, ask] of Object.entries(FACES)) {
 }
 
 test('the result says who answered and who lost', async (t) => {
-  const { client } = await twoOf(t)
+  const { client, hedged } = await twoOf(t)
   const stream = client.stream(REQUEST)
-  await stream.text()
+  await hedged(stream.text())
   const { endpoint, attempts } = await stream.result
   assert.equal(endpoint, 'fast')
   assert.deepEqual(
@@ -58,10 +75,10 @@ test('without the option there is one request', async (t) => {
 })
 
 test('where the first one dies meanwhile nobody sees it', async (t) => {
-  const slow = { status: 503, delayHeadersMs: 90 }
-  const { client, fast } = await twoOf(t, {}, [slow, { pieces: PIECES, delayFirstTokenMs: 200 }])
+  const slow = { status: 503, delayHeadersMs: 300 }
+  const { client, fast, hedged } = await twoOf(t, {}, [slow, { pieces: PIECES, delayFirstTokenMs: 1500 }])
   const stream = client.stream(REQUEST)
-  assert.equal(await stream.text(), ANSWER)
+  assert.equal(await hedged(stream.text()), ANSWER)
   const { attempts } = await stream.result
   assert.deepEqual(
     attempts.map(({ outcome }) => outcome),
@@ -71,23 +88,24 @@ test('where the first one dies meanwhile nobody sees it', async (t) => {
 })
 
 test('an abort closes both sockets', async (t) => {
-  const { client, slow, fast } = await twoOf(t, {}, [SLOW, SLOW])
+  const { client, slow, fast, hedged } = await twoOf(t, {}, [SLOW, SLOW])
   const abort = new AbortController()
   const call = failure(client.chat(REQUEST, { signal: abort.signal }))
+  hedged(call)
   await until(() => fast.requests.length === 1, 'the hedge')
   abort.abort()
   await call
   await until(() => slow.openConnections + fast.openConnections === 0, 'the end of both connections')
-  assert.deepEqual([slow.requests[0].endedBy, fast.requests[0].endedBy], ['client', 'client'])
+  await until(() => slow.requests[0].endedBy === 'client' && fast.requests[0].endedBy === 'client')
 })
 
 test('isFailure is asked about the one that failed, while the other one goes on', async (t) => {
   const judged = []
   const isFailure = (error) => judged.push(error.status) > 0
-  const slow = { status: 503, delayHeadersMs: 60 }
+  const slow = { status: 503, delayHeadersMs: 300 }
   const circuitBreaker = { failureThreshold: 1, isFailure }
-  const { client } = await twoOf(t, { circuitBreaker }, [slow, { pieces: PIECES, delayFirstTokenMs: 150 }])
-  await client.chat(REQUEST)
+  const { client, hedged } = await twoOf(t, { circuitBreaker }, [slow, { pieces: PIECES, delayFirstTokenMs: 1500 }])
+  await hedged(client.chat(REQUEST))
   assert.deepEqual(judged, [503])
   assert.deepEqual(
     client.metrics().breakers.map(({ state }) => state),

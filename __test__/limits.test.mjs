@@ -5,48 +5,62 @@ import { HolySheepError, QueueFullError, RateLimitedClient, TimeoutError } from 
 import {
   ANSWER,
   clientOf,
+  clockOf,
+  END,
+  eventOf,
   FACES,
   failure,
   KEY,
   MESSAGES,
   PIECES,
   pair,
+  passTime,
   provider,
+  providerByHand,
   REQUEST,
+  settled,
   until,
 } from './support/provider.mjs'
 
-const SLOW = { pieces: PIECES, paceMs: 3 }
-
 test('maxConcurrent attempts run at a time; the others wait in their order', async (t) => {
-  const { simulator, client } = await pair(t, { maxConcurrent: 2 })
-  simulator.setDefault(SLOW)
+  const byHand = await providerByHand(t)
+  const begun = []
+  const onEvent = ({ type, requestId }) => type === 'attempt' && begun.push(requestId)
+  const client = clientOf(t, byHand, { maxConcurrent: 2, onEvent })
   const calls = Array.from({ length: 8 }, (_, index) => client.chat({ ...REQUEST, user: `${index}` }))
-  let most = 0
-  const watch = setInterval(() => {
-    most = Math.max(most, simulator.requests.filter(({ endedBy }) => endedBy === 'open').length)
-  }, 1)
+  for (let answered = 0; answered < 8; answered++) {
+    const most = Math.min(8, answered + 2)
+    await until(() => byHand.requests.length === most)
+    // Two run, and nobody comes until one of them is answered.
+    await new Promise((resolve) => setTimeout(resolve, 10))
+    assert.equal(byHand.requests.length, most)
+    byHand.requests[answered].answer('x')
+  }
   await Promise.all(calls)
-  clearInterval(watch)
-  assert.ok(most <= 2, `${most} at once`)
-  const order = simulator.requests.map(({ json }) => Number(json.user))
+  const userOf = new Map(
+    byHand.requests.map(({ headers, json }) => [headers['x-client-request-id'], Number(json.user)]),
+  )
+  const order = begun.map((id) => userOf.get(id))
   for (const [place, user] of order.entries()) assert.ok(Math.abs(user - place) <= 1, `${order}`)
 })
 
 test('one more than the queue holds is refused at once', async (t) => {
   const { simulator, client } = await pair(t, { maxConcurrent: 1, maxQueue: 1 })
-  simulator.setDefault(SLOW)
-  const running = client.chat(REQUEST)
+  simulator.script({ silent: true })
+  const place = new AbortController()
+  const running = failure(client.chat(REQUEST, { signal: place.signal }))
   await until(() => simulator.requests.length === 1)
   const queued = client.chat(REQUEST)
   await until(async () => {
     const error = await client.chat(REQUEST, { signal: AbortSignal.timeout(2) }).catch((thrown) => thrown)
     return error instanceof QueueFullError && error.code === 'QUEUE_FULL'
   })
+  place.abort()
   await Promise.all([running, queued])
 })
 
 test('the deadline covers the queue, the waits and the answer', async (t) => {
+  const clock = clockOf(t, { settleMs: 30 })
   const simulator = await provider(t)
   for (const [options, scenario] of [
     [{}, { silent: true }],
@@ -54,14 +68,21 @@ test('the deadline covers the queue, the waits and the answer', async (t) => {
     [{ retry: { backoff: [10, 10] }, maxRetries: 1000 }, { status: 500 }],
   ]) {
     simulator.setDefault(scenario)
-    const client = clientOf(t, simulator, { totalTimeoutMs: 60, ...options })
+    const events = []
+    const onEvent = ({ type }) => events.push(type)
+    const client = clientOf(t, simulator, { totalTimeoutMs: 60, onEvent, ...options })
     for (const face of ['chunks', 'chat', 'streamWithRetry']) {
-      const since = performance.now()
-      const error = await failure(FACES[face](client, []))
+      const since = clock.elapsedMs
+      simulator.clear()
+      events.length = 0
+      const call = failure(FACES[face](client, []))
+      if (scenario.silent) await until(() => simulator.requests.length === 1)
+      else await until(() => events.includes(scenario.pieces ? 'first-token' : 'attempt-failed'))
+      const error = await clock.runUntil(call)
       if (scenario.status === undefined) {
         assert.ok(error instanceof TimeoutError, error.stack)
         assert.deepEqual([error.code, error.phase], ['TIMEOUT', 'total'])
-        assert.ok(performance.now() - since >= 58)
+        assert.equal(clock.elapsedMs - since, 60)
         assert.equal(error.partial, scenario.pieces && PIECES[0])
       } else {
         assert.ok(error instanceof HolySheepError)
@@ -70,22 +91,50 @@ test('the deadline covers the queue, the waits and the answer', async (t) => {
     }
   }
   const { simulator: busy, client } = await pair(t, { maxConcurrent: 1 })
-  busy.setDefault({ pieces: PIECES, paceMs: 30 })
-  const first = client.chat(REQUEST)
+  busy.setDefault({ silent: true })
+  const place = new AbortController()
+  const first = failure(client.chat(REQUEST, { signal: place.signal }))
   await until(() => busy.requests.length === 1)
-  assert.equal((await failure(client.chat(REQUEST, { totalTimeoutMs: 10 }))).phase, 'total')
+  const late = failure(client.chat(REQUEST, { totalTimeoutMs: 10 }))
+  await passTime(clock, 10, settled(late))
+  assert.equal((await late).phase, 'total')
+  place.abort()
   await first
   assert.equal(busy.requests.length, 1)
 })
 
 test('a healthy long answer is never cut by the stage timeouts', async (t) => {
-  const { simulator, client } = await pair(t, { firstTokenTimeoutMs: 50, idleTimeoutMs: 300, maxRetries: 0 })
-  simulator.script({ text: 'x'.repeat(30), pieceChars: 1, paceMs: 15 })
-  assert.equal((await FACES.text(client)).text, 'x'.repeat(30))
+  const clock = clockOf(t, { settleMs: 5 })
+  const byHand = await providerByHand(t)
+  const events = []
+  const onEvent = ({ type }) => events.push(type)
+  const client = clientOf(t, byHand, { firstTokenTimeoutMs: 50, idleTimeoutMs: 300, maxRetries: 0, onEvent })
+  const pieces = client.stream(REQUEST).textStream[Symbol.asyncIterator]()
+  await until(() => byHand.requests.length === 1)
+  const { response, begin } = byHand.requests[0]
+  begin()
+  for (let piece = 0; piece < 30; piece++) {
+    response.write(eventOf('x'))
+    assert.equal((await pieces.next()).value, 'x')
+    await clock.advance(250)
+  }
+  response.end(END)
+  assert.equal((await pieces.next()).done, true)
   // Pings end the silence.
-  simulator.script({ pieces: PIECES, cut: { afterPieces: 3, how: 'stall' }, pings: { everyMs: 10 } })
-  const error = await failure(client.chat(REQUEST, { totalTimeoutMs: 600 }))
-  assert.equal(error.phase, 'total')
+  events.length = 0
+  const call = failure(client.chat(REQUEST, { totalTimeoutMs: 600 }))
+  await until(() => byHand.requests.length === 2)
+  const second = byHand.requests[1]
+  second.begin().write(eventOf('x'))
+  await until(() => events.includes('first-token'))
+  const pings = setInterval(() => second.response.write(': ping\n\n'), 1)
+  t.after(() => clearInterval(pings))
+  for (const ms of [250, 250, 100]) {
+    await clock.advance(ms)
+    // Time for one of the pings to be read.
+    await new Promise((resolve) => setTimeout(resolve, 300))
+  }
+  assert.equal((await call).phase, 'total')
 })
 
 test('TLS with HTTP/2 works with the certificate that is trusted, and with no other', async (t) => {

@@ -79,13 +79,15 @@ test('a call is one client span with the attributes of the conventions', async (
     stop: 'END',
     response_format: { type: 'json_object' },
   }
+  const since = performance.now()
   const completion = await client.chat(request, { sessionId: 'session-1' })
+  const seconds = (performance.now() - since) / 1000
   const { calls } = ended()
   assert.equal(calls.length, 1)
   const [{ name, kind, attributes, status, events }] = calls
   assert.deepEqual([name, kind, status.code, events], ['chat gpt-4.1', SpanKind.CLIENT, SpanStatusCode.UNSET, []])
   const { 'gen_ai.response.time_to_first_chunk': firstChunk, 'holysheep.cost_usd': cost, ...rest } = attributes
-  assert.ok(firstChunk > 0 && firstChunk < 60 && cost > 0)
+  assert.ok(firstChunk > 0 && firstChunk <= seconds && cost > 0, `${firstChunk} of ${seconds} s`)
   assert.deepEqual(rest, {
     'gen_ai.operation.name': 'chat',
     'gen_ai.provider.name': 'openai',

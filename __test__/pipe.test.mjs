@@ -14,6 +14,7 @@ import {
   PIECES,
   pair,
   provider,
+  providerByHand,
   REQUEST,
   sentAtStop,
   until,
@@ -56,14 +57,18 @@ const textOf = (events) =>
     .map(({ data }) => contentOf(JSON.parse(data)))
     .join('')
 
-/** A request whose client leaves after the first bytes, or at once. */
-async function leave(url, afterBytes) {
+/** A request whose client leaves when it has this text, or at once. */
+async function leave(url, text) {
   const request = http.get(url)
   request.on('error', () => {})
-  if (afterBytes) {
+  if (text) {
     const [response] = await once(request, 'response')
     response.on('error', () => {})
-    await once(response, 'data')
+    let body = ''
+    response.setEncoding('utf8').on('data', (data) => {
+      body += data
+    })
+    await until(() => body.includes(text))
   }
   return request
 }
@@ -89,6 +94,7 @@ test('a piped stream has the wire shape of OpenAI, chunk by chunk as the provide
   const chunks = events.slice(0, -1).map(({ data }) => JSON.parse(data))
   assert.equal(chunks[0].choices[0].delta.role, 'assistant')
   assert.equal(chunks.at(-1).choices[0].finish_reason, 'stop')
+  await until(() => outcomes.length === 1)
   assert.deepEqual(outcomes, [{ outcome: 'complete' }])
 })
 
@@ -152,6 +158,7 @@ for (const [name, scenario, status, type, options] of [
     assert.deepEqual(Object.keys(error), ['message', 'type', 'code', 'param'])
     assert.equal(error.type, type)
     assert.ok(!text.includes(String(simulator.port)) && !text.includes('127.0.0.1') && !text.includes(KEY))
+    await until(() => outcomes.length === 1)
     assert.equal(outcomes[0].outcome, 'failed')
     assert.equal(outcomes[0].error.code, error.code)
   })
@@ -184,6 +191,7 @@ test('a failure after the first chunk is an error event, and no [DONE] follows',
     code: 'STREAM_INTERRUPTED',
     param: null,
   })
+  await until(() => outcomes.length === 1)
   assert.equal(outcomes[0].error.partial, PIECES.slice(0, 3).join(''))
 
   const openai = new OpenAI({ baseURL: url, apiKey: 'none', maxRetries: 0 })
@@ -212,16 +220,23 @@ test("the caller's own words reach the client; a fault in finding them costs not
 })
 
 test('heartbeats fill the silence, and send the head', async (t) => {
-  const { simulator, client } = await pair(t, { maxRetries: 0 })
-  simulator.script({ pieces: PIECES, delayHeadersMs: 200 }, { status: 500, delayHeadersMs: 200 })
+  const byHand = await providerByHand(t)
+  const client = clientOf(t, byHand, { maxRetries: 0 })
   const { url, outcomes } = await serve(t, (res) => client.stream(REQUEST).pipe(res, { heartbeatMs: 10 }))
-  const events = eventsOf(await (await fetch(url)).text())
+  // The head has come with a heartbeat: nothing else was sent.
+  const first = await fetch(url)
+  await until(() => byHand.requests.length === 1)
+  byHand.requests[0].answer(ANSWER)
+  const events = eventsOf(await first.text())
   assert.deepEqual(events[0], { comment: 'heartbeat' })
   assert.equal(textOf(events), ANSWER)
   // After a heartbeat no status can be set any more.
   const response = await fetch(url)
+  await until(() => byHand.requests.length === 2)
+  byHand.requests[1].response.writeHead(500).end()
   assert.equal(response.status, 200)
   assert.equal(eventsOf(await response.text()).at(-1).event, 'error')
+  await until(() => outcomes.length === 2)
   assert.deepEqual(
     outcomes.map(({ outcome }) => outcome),
     ['complete', 'failed'],
@@ -235,9 +250,9 @@ test('heartbeatMs: 0 sends none', async (t) => {
   assert.ok(eventsOf(await (await fetch(url)).text()).every(({ comment }) => comment === undefined))
 })
 
-for (const [when, scenario, afterBytes] of [
-  ['before the first token', { silent: true }, false],
-  ['in mid-answer', { pieces: PIECES, cut: { afterPieces: 2, how: 'stall' } }, true],
+for (const [when, scenario, text] of [
+  ['before the first token', { silent: true }, undefined],
+  ['in mid-answer', { pieces: PIECES, cut: { afterPieces: 2, how: 'stall' } }, PIECES[1]],
 ]) {
   test(`a client that goes away ${when} ends the call at the provider`, async (t) => {
     const { simulator, client } = await pair(t)
@@ -247,14 +262,15 @@ for (const [when, scenario, afterBytes] of [
       stream = client.stream(REQUEST)
       return stream.pipe(res)
     })
-    const request = await leave(url, afterBytes)
+    const request = await leave(url, text)
     await until(() => simulator.requests.length === 1, 'the request')
     request.destroy()
     await until(() => simulator.requests[0].endedBy === 'client', 'the end of the call')
+    await until(() => outcomes.length === 1)
     assert.deepEqual(outcomes, [{ outcome: 'disconnected' }])
     assert.equal((await failure(stream.result)).name, 'AbortError')
     assert.equal(simulator.requests.length, 1)
-    if (afterBytes) assert.equal(stream.snapshot().answer.text, PIECES.slice(0, 2).join(''))
+    if (text) assert.equal(stream.snapshot().answer.text, PIECES.slice(0, 2).join(''))
   })
 }
 
@@ -268,12 +284,12 @@ test("onDisconnect: 'finish' lets the call run to its end, and its result is the
     stream = client.stream(REQUEST)
     return stream.pipe(res, { onDisconnect: 'finish' })
   })
-  ;(await leave(url, true)).destroy()
+  ;(await leave(url, 'data: ')).destroy()
   await until(() => outcomes.length === 1)
   assert.equal(outcomes[0].error, undefined)
   assert.equal((await stream.result).text, text)
   assert.equal(stream.snapshot().answer.text, text)
-  assert.equal(simulator.requests[0].endedBy, 'complete')
+  await until(() => simulator.requests[0].endedBy === 'complete')
 })
 
 for (const [protocol, server, open] of [
@@ -340,6 +356,7 @@ test('it works over HTTP/2', async (t) => {
   await once(second, 'data')
   second.close(http2.constants.NGHTTP2_CANCEL)
   await until(() => simulator.requests[1].endedBy === 'client', 'the end of the call')
+  await until(() => outcomes.length === 2)
   assert.deepEqual(
     outcomes.map(({ outcome }) => outcome),
     ['complete', 'disconnected'],
@@ -387,13 +404,14 @@ test('what is wrong is refused with its name, and the stream is still to be read
 
 test('a client who left before the call began costs the provider nothing more', async (t) => {
   const { simulator, client } = await pair(t)
+  let asked = false
   const { url, outcomes } = await serve(t, async (res) => {
+    asked = true
     if (!res.destroyed) await once(res, 'close')
     return client.stream(REQUEST).pipe(res)
   })
   const request = await leave(url, false)
-  await new Promise((resolve) => request.on('socket', (socket) => socket.once('connect', resolve)))
-  await new Promise((resolve) => setTimeout(resolve, 50))
+  await until(() => asked)
   request.destroy()
   await until(() => outcomes.length === 1)
   assert.deepEqual(outcomes, [{ outcome: 'disconnected' }])

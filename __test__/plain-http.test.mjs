@@ -35,9 +35,9 @@ test('a server that waits for more than a TLS client says is told from a host th
     t,
     createServer(() => {}),
   )
-  const { code, phase, message } = await refusal(t, port, { connectTimeoutMs: 300 })
+  const { code, phase, message } = await refusal(t, port, { connectTimeoutMs: 600 })
   assert.deepEqual([code, phase], ['TIMEOUT', 'connect'])
-  const words = `no connection within 300 ms (127.0.0.1:${port}): TCP connects, but the TLS handshake did not come to an end`
+  const words = `no connection within 600 ms (127.0.0.1:${port}): TCP connects, but the TLS handshake did not come to an end`
   assert.equal(message, words + hint(port))
 })
 

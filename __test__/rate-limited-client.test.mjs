@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { IncomingMessage } from 'node:http'
 import { describe, test } from 'node:test'
 import { HolySheepStreamingClient, QueueFullError, RateLimitedClient, TimeoutError } from '../index.mjs'
-import { clientOf, failure, KEY, MESSAGES, provider, QUICK, REQUEST, until } from './support/provider.mjs'
+import { clientOf, clockOf, failure, KEY, MESSAGES, provider, QUICK, REQUEST, until } from './support/provider.mjs'
 
 /** A client whose bucket is empty and fills at this rate. */
 function empty(refillRate = 0.001, options = {}) {
@@ -13,7 +13,8 @@ function empty(refillRate = 0.001, options = {}) {
 }
 
 describe('the bucket', () => {
-  test('has the defaults of the document, starts full, and can be changed', () => {
+  test('has the defaults of the document, starts full, and can be changed', (t) => {
+    clockOf(t)
     const before = Date.now()
     const client = new RateLimitedClient(KEY)
     assert.ok(client instanceof HolySheepStreamingClient)
@@ -63,50 +64,53 @@ describe('the bucket', () => {
     assert.ok(client.tokens < 1)
   })
 
-  test('refill adds what has come since lastRefill, up to the capacity', () => {
+  test('refill adds what has come since lastRefill, up to the capacity', (t) => {
+    const clock = clockOf(t)
     const client = empty(10)
-    client.lastRefill = Date.now() - 500
+    client.lastRefill = clock.now - 500
     client.refill()
     assert.ok(client.tokens >= 5 && client.tokens < 6, `${client.tokens}`)
-    client.lastRefill = Date.now() - 60_000
+    client.lastRefill = clock.now - 60_000
     client.refill()
     assert.equal(client.tokens, 10)
-    assert.ok(Date.now() - client.lastRefill < 1000)
+    assert.ok(clock.now - client.lastRefill < 1000)
   })
 })
 
 describe('acquire', () => {
-  test('waits until there is a token, never sooner', async () => {
+  test('waits until there is a token, never sooner', async (t) => {
+    const clock = clockOf(t)
     const client = empty(50)
-    const since = performance.now()
-    await client.acquire()
-    await client.acquire({ tokens: 2 })
-    assert.ok(performance.now() - since >= 58, `${performance.now() - since} ms for three tokens at 50 a second`)
+    await clock.runUntil(client.acquire())
+    await clock.runUntil(client.acquire({ tokens: 2 }))
+    assert.equal(Math.round(clock.elapsedMs), 60, 'three tokens at 50 a second')
   })
 
-  test('serves those who wait in their order, and acquireToken does not push in', async () => {
+  test('serves those who wait in their order, and acquireToken does not push in', async (t) => {
+    const clock = clockOf(t)
     const client = empty(200)
     const order = []
     const all = [3, 1, 2, 1].map((tokens, index) => client.acquire({ tokens }).then(() => order.push(index)))
     client.tokens = 2
     assert.equal(await client.acquireToken(), false)
-    await Promise.all(all)
+    await clock.runUntil(Promise.all(all))
     assert.deepEqual(order, [0, 1, 2, 3])
   })
 
-  test('gives up after timeoutMs, or with its signal, and lets the next one through', async () => {
+  test('gives up after timeoutMs, or with its signal, and lets the next one through', async (t) => {
+    const clock = clockOf(t)
     const client = empty(100)
     const timeout = failure(client.acquire({ tokens: 10, timeoutMs: 5 }))
     const controller = new AbortController()
     const reason = new Error('enough')
     const aborted = failure(client.acquire({ tokens: 10, signal: controller.signal }))
     const last = client.acquire()
-    const error = await timeout
+    const error = await clock.runUntil(timeout)
     assert.ok(error instanceof TimeoutError)
     assert.deepEqual([error.code, error.phase], ['TIMEOUT', 'queue'])
     controller.abort(reason)
     assert.equal(await aborted, reason)
-    await last
+    await clock.runUntil(last)
     assert.equal(await failure(client.acquire({ signal: controller.signal })), reason)
   })
 
@@ -218,29 +222,33 @@ describe('calls', () => {
 
   test('a call waits for its token, and its deadline covers the wait', async (t) => {
     const simulator = await provider(t)
-    const options = { baseUrl: simulator.url, capacity: 1, refillRate: 20, ...QUICK }
+    const clock = clockOf(t)
+    const begun = []
+    const onEvent = ({ type }) => type === 'attempt' && begun.push(clock.elapsedMs)
+    const options = { baseUrl: simulator.url, capacity: 1, refillRate: 20, onEvent, ...QUICK }
     const client = new RateLimitedClient(KEY, options)
     t.after(() => client.close())
-    await Promise.all(Array.from({ length: 4 }, () => client.chat(REQUEST)))
-    const [first, ...rest] = simulator.requests.map(({ atMs }) => atMs)
-    for (const [index, atMs] of rest.entries()) assert.ok(atMs - first >= (index + 1) * 50 - 5)
+    await clock.runUntil(Promise.all(Array.from({ length: 4 }, () => client.chat(REQUEST))))
+    for (const [index, at] of begun.entries()) assert.ok(at >= index * 50 - 1, `${begun}`)
+    assert.equal(begun.length, 4)
     client.refillRate = 0.001
     client.tokens = 0
-    const error = await failure(client.chat(REQUEST, { totalTimeoutMs: 20 }))
+    const error = await failure(clock.runUntil(client.chat(REQUEST, { totalTimeoutMs: 20 })))
     assert.deepEqual([error.code, error.phase], ['TIMEOUT', 'total'])
     assert.equal(simulator.requests.length, 4)
   })
 
   test('rateLimit of a plain client does the same, and reports the wait', async (t) => {
     const simulator = await provider(t)
+    const clock = clockOf(t)
     const events = []
     const client = clientOf(t, simulator, {
       rateLimit: { capacity: 1, refillRate: 20 },
-      onEvent: (event) => events.push(event),
+      onEvent: (event) => events.push({ ...event, at: clock.elapsedMs }),
     })
-    await Promise.all([client.chat(REQUEST), client.chat(REQUEST)])
-    const [first, second] = simulator.requests
-    assert.ok(second.atMs - first.atMs >= 45)
+    await clock.runUntil(Promise.all([client.chat(REQUEST), client.chat(REQUEST)]))
+    const [first, second] = events.filter(({ type }) => type === 'attempt')
+    assert.ok(second.at - first.at >= 49)
     assert.ok(events.some(({ type, reason }) => type === 'wait' && reason === 'rate-limit'))
   })
 })

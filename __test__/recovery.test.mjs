@@ -4,9 +4,10 @@ import { test } from 'node:test'
 import { HolySheepStreamingClient, StreamInterruptedError } from 'holysheep'
 import { startSimulator } from 'holysheep/simulator'
 import { chaos } from '../scripts/chaos.mjs'
+import { clockOf } from './support/provider.mjs'
 
-test('random breaks, ways of continuing and routes: every answer arrives byte for byte', async () => {
-  const { count, failures } = await chaos(200, 1, 16)
+test('random breaks, ways of continuing and routes: every answer arrives byte for byte', async (t) => {
+  const { count, failures } = await chaos(200, 1, 16, clockOf(t, { settleMs: 20 }))
   assert.equal(count, 200)
   assert.deepEqual(failures, [], 'replay one with: npm run chaos -- --seed SEED')
 })

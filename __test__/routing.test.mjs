@@ -2,7 +2,17 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { HolySheepStreamingClient } from '../index.mjs'
-import { clientOf, KEY, PIECES, provider, REQUEST } from './support/provider.mjs'
+import {
+  clientOf,
+  clockOf,
+  failure,
+  KEY,
+  PIECES,
+  provider,
+  providerByHand,
+  REQUEST,
+  until,
+} from './support/provider.mjs'
 
 /** Two simulators and a client of both. */
 async function twoOf(t, options, [a = {}, b = {}] = [], scenarios = [{}, {}]) {
@@ -20,12 +30,13 @@ async function twoOf(t, options, [a = {}, b = {}] = [], scenarios = [{}, {}]) {
 }
 
 test('without a strategy the first endpoint answers as long as it is up', async (t) => {
+  const clock = clockOf(t)
   const { client, counts, simulators } = await twoOf(t, { circuitBreaker: { failureThreshold: 1, timeout: 50 } })
   await client.chat(REQUEST)
   simulators[0].script({ status: 503 })
   for (let call = 0; call < 3; call++) await client.chat(REQUEST)
   assert.deepEqual(counts(), [2, 3])
-  await client.sleep(60)
+  await clock.advance(50)
   await client.chat(REQUEST)
   assert.deepEqual(counts(), [3, 3])
 })
@@ -40,18 +51,26 @@ test('weights are the shares of the calls', async (t) => {
 })
 
 test('the faster endpoint has the better score', async (t) => {
-  const { client, counts } = await twoOf(t, { routing: 'score' }, undefined, [{ delayFirstTokenMs: 150 }, {}])
-  for (let call = 0; call < 8; call++) await client.chat(REQUEST)
-  assert.deepEqual(counts(), [1, 7])
+  const clock = clockOf(t, { settleMs: 5 })
+  const slow = await providerByHand(t)
+  const { client, counts } = await twoOf(t, { routing: 'score' }, [{ baseUrl: slow.url }])
+  const first = client.chat(REQUEST)
+  await until(() => slow.requests.length === 1)
+  await clock.advance(150)
+  slow.requests[0].answer('At last.')
+  await first
+  for (let call = 1; call < 8; call++) await client.chat(REQUEST)
+  assert.deepEqual([slow.requests.length, counts()[1]], [1, 7])
 })
 
 test('calls go to the endpoint that is least busy', async (t) => {
-  const { client, counts } = await twoOf(t, { routing: 'least-busy' }, undefined, [
-    { delayFirstTokenMs: 200 },
-    { delayFirstTokenMs: 200 },
-  ])
-  await Promise.all(Array.from({ length: 20 }, () => client.chat(REQUEST)))
+  const { client, counts } = await twoOf(t, { routing: 'least-busy' }, undefined, [{ silent: true }, { silent: true }])
+  const calls = new AbortController()
+  const all = Array.from({ length: 20 }, () => failure(client.chat(REQUEST, { signal: calls.signal })))
+  await until(() => counts()[0] + counts()[1] === 20)
   assert.deepEqual(counts(), [10, 10])
+  calls.abort()
+  await Promise.all(all)
 })
 
 test('an endpoint whose limiter is full is left for one that has room', async (t) => {

@@ -103,8 +103,10 @@ test('an onError that throws or rejects does not change the outcome: it becomes 
 
 test('a callback that throws at the third piece ends that call with that error, and no other', async (t) => {
   const { simulator, client } = await pair(t)
-  simulator.setDefault({ pieces: PIECES, paceMs: 2 })
+  simulator.script({ pieces: PIECES, paceMs: 20 })
   const other = client.chat(REQUEST)
+  await until(() => simulator.requests.length === 1)
+  simulator.setDefault({ pieces: PIECES, cut: { afterPieces: 4, how: 'stall' } })
   for (const fail of [
     (error) => {
       throw error
@@ -306,7 +308,9 @@ test('its properties hold from the next call on', async (t) => {
 
 test('attempts are those that were made, also when the callback throws or the call is aborted', async () => {
   const simulator = await startSimulator({ answer: 'one two three' })
-  const client = new HolySheepStreamingClient('key', { baseUrl: simulator.url, retry: { baseDelayMs: 1 } })
+  const events = []
+  const onEvent = ({ type }) => events.push(type)
+  const client = new HolySheepStreamingClient('key', { baseUrl: simulator.url, retry: { baseDelayMs: 1 }, onEvent })
   const messages = [{ role: 'user', content: 'Hi' }]
   simulator.script({ status: 503 }, { status: 503 })
   const thrown = await client.streamWithRetry(messages, () => {
@@ -315,8 +319,12 @@ test('attempts are those that were made, also when the callback throws or the ca
   assert.deepEqual([thrown.success, thrown.attempts, simulator.requests.length], [false, 3, 3])
   simulator.clear()
   simulator.script({ status: 429, retryAfter: 9 })
-  const signal = AbortSignal.timeout(200)
-  const aborted = await client.streamWithRetry(messages, () => {}, null, { signal })
+  events.length = 0
+  const waiting = new AbortController()
+  const call = client.streamWithRetry(messages, () => {}, null, { signal: waiting.signal })
+  await until(() => events.includes('wait'))
+  waiting.abort()
+  const aborted = await call
   assert.deepEqual([aborted.success, aborted.attempts, simulator.requests.length], [false, 1, 1])
   await simulator.close()
 })

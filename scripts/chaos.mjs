@@ -72,7 +72,14 @@ const lines = (r, line) => Array.from({ length: 3 + int(r, 12) }, (_, i) => line
 const sentence = (r, words, most = 60) => Array.from({ length: 4 + int(r, most) }, () => pick(r, words)).join(' ')
 
 const HOWS = ['reset', 'close', 'stall', 'errorEvent', 'errorEventNamed', 'malformed', 'done', 'noFinish']
-const BEFORE = [{ status: 503 }, { status: 429, retryAfterMs: 5 }, { connectReset: true }, { closeBeforeHeaders: true }]
+/** How long a provider asks for a pause. */
+const WAIT_MS = 5
+const BEFORE = [
+  { status: 503 },
+  { label: 'wait', status: 429, retryAfterMs: WAIT_MS },
+  { connectReset: true },
+  { closeBeforeHeaders: true },
+]
 const FACES = ['textStream', 'chunks', 'streamWithRetry', 'chat']
 
 /** A provider that stalls and pings is alive by its own word: only a deadline ends that. */
@@ -90,7 +97,8 @@ export function scriptOf(seed, overlapMin) {
     if (r() < 0.15) return pick(r, BEFORE)
     // An event is about 200 bytes around a few letters of text.
     const cut = r() < 0.5 ? { afterPieces: int(r, 1 + bytes / 5) } : { afterBytes: int(r, 60 * bytes) }
-    return { cut: { ...cut, how: pick(r, HOWS) } }
+    const how = pick(r, HOWS)
+    return { label: how, cut: { ...cut, how } }
   })
   const shape = () => ({
     text,
@@ -142,15 +150,37 @@ async function ask(client, face, told, held) {
 }
 
 /** No script needs so long: a hang is a failure with a seed. */
+const LONGEST_MS = 20_000
 const tooLong = () =>
   new Promise((_resolve, reject) => {
-    setTimeout(() => reject(new Error('nothing came of it in 20 s')), 20_000).unref()
+    setTimeout(() => reject(new Error(`nothing came of it in ${LONGEST_MS / 1000} s`)), LONGEST_MS).unref()
   })
 
 const difference = (text, wanted) => `delivered ${JSON.stringify(text)}\n  instead of ${JSON.stringify(wanted)}`
 
-/** Plays one script. Resolves to null, or to what is wrong. */
-export async function play(script, simulator, held = []) {
+/** How long a provider may say nothing in mid-answer. */
+const IDLE_MS = 150
+
+/**
+ * Moves a test clock on for a call until it is over, and only while the provider's last request is one in which
+ * nothing can happen but by time: so no timeout strikes an answer that is well, however slow the machine.
+ */
+async function passTime(clock, simulator, call) {
+  let over = false
+  const end = () => {
+    over = true
+  }
+  call.then(end, end)
+  for (const until = Date.now() + 6 * LONGEST_MS; !over && Date.now() < until; ) {
+    const { scenario, endedBy } = simulator.requests.at(-1) ?? {}
+    if (scenario === 'stall' && endedBy === 'open') await clock.advance(IDLE_MS)
+    else if (scenario === 'wait' && endedBy !== 'open') await clock.advance(WAIT_MS)
+    else await new Promise((resolve) => setTimeout(resolve, 1))
+  }
+}
+
+/** Plays one script, in real time or on a test clock. Resolves to null, or to what is wrong. */
+export async function play(script, simulator, held = [], clock = undefined) {
   const healthy = script.scenarios.at(-1)
   simulator.reset()
   simulator.script(...(script.never ? script.scenarios.slice(0, -1) : script.scenarios))
@@ -158,15 +188,17 @@ export async function play(script, simulator, held = []) {
   const client = new HolySheepStreamingClient({
     endpoints: Array.from({ length: script.routes }, (_, i) => ({ name: `route${i}`, baseUrl: simulator.url })),
     maxRetries: script.never ? 2 : 10,
-    idleTimeoutMs: 150,
+    idleTimeoutMs: IDLE_MS,
     firstTokenTimeoutMs: 5000,
     circuitBreaker: false,
     recovery: { style: script.style, maxRecoveries: 10 },
-    retry: { backoff: 'constant', baseDelayMs: 1, jitter: 'none' },
+    retry: { backoff: 'constant', baseDelayMs: clock ? 0 : 1, jitter: 'none' },
   })
   const told = { text: '' }
   try {
-    await Promise.race([ask(client, script.face, told, held), tooLong()])
+    const call = ask(client, script.face, told, held)
+    if (clock) await passTime(clock, simulator, call)
+    await Promise.race([call, tooLong()])
     // Also where the provider was to give up: a break may lie past the end of the answer.
     if (told.text !== script.text) return difference(told.text, script.text)
     return tooMany(script, simulator.requests)
@@ -205,8 +237,8 @@ async function resumed(script, simulator, client, error) {
   return (await stream.result).text === whole ? null : 'result.text of the resumed stream is not the whole answer'
 }
 
-/** Plays many scripts, some at a time. */
-export async function chaos(count, first, overlapMin, workers = 4) {
+/** Plays many scripts, some at a time; on a test clock, which all calls of a thread follow, one by one. */
+export async function chaos(count, first, overlapMin, clock = undefined) {
   const failures = []
   const kinds = {}
   const held = []
@@ -215,13 +247,13 @@ export async function chaos(count, first, overlapMin, workers = 4) {
     const simulator = await startSimulator()
     while (next < count) {
       const script = scriptOf(first + next++, overlapMin)
-      const wrong = await play(script, simulator, held)
+      const wrong = await play(script, simulator, held, clock)
       kinds[script.kind] = (kinds[script.kind] ?? 0) + 1
       if (wrong) failures.push({ seed: script.seed, kind: script.kind, wrong })
     }
     await simulator.close()
   }
-  await Promise.all(Array.from({ length: workers }, work))
+  await Promise.all(Array.from({ length: clock ? 1 : 4 }, work))
   return { count, failures, kinds, held: held.sort((a, b) => a - b) }
 }
 

@@ -53,3 +53,12 @@ export function declarations(folder = '') {
   const texts = names.sort().map((name) => readFileSync(join(at, name), 'utf8'))
   return folder ? texts : [readFileSync(join(root, 'index.d.ts'), 'utf8'), ...texts]
 }
+
+/** The files of the JavaScript tests. */
+export function testFiles() {
+  return ['__test__', '__test__/systems', '__test__/fetch'].flatMap((folder) =>
+    readdirSync(join(root, folder))
+      .filter((name) => name.endsWith('.test.mjs'))
+      .map((name) => join(folder, name)),
+  )
+}

@@ -6,7 +6,20 @@ import { zodResponseFormat } from 'openai/helpers/zod'
 import { z } from 'zod'
 import { createFetch } from '../../fetch.mjs'
 import { ConnectionError, StreamInterruptedError } from '../../index.mjs'
-import { ANSWER, contentOf, failure, KEY, MESSAGES, PIECES, provider, QUICK, until } from '../support/provider.mjs'
+import {
+  ANSWER,
+  clockOf,
+  contentOf,
+  failure,
+  KEY,
+  MESSAGES,
+  PIECES,
+  passTime,
+  provider,
+  QUICK,
+  settled,
+  until,
+} from '../support/provider.mjs'
 
 const REQUEST = { model: 'gpt-4.1', messages: MESSAGES }
 const STREAM = { ...REQUEST, stream: true }
@@ -59,6 +72,8 @@ test('a stream that is cut is one stream: one identity, one role, one finish, ea
 })
 
 test('usage is there when it was asked for, and not otherwise', async (t) => {
+  // It is waited for by a timer, which here never rings.
+  clockOf(t)
   const { openai, simulator } = await sdk(t)
   const without = await collect(await openai.chat.completions.create(STREAM))
   assert.ok(without.every((chunk) => !chunk.usage && chunk.choices.length === 1))
@@ -193,8 +208,9 @@ describe('errors', () => {
   }
 
   test('over which the circuit opened say when it is tried again', async (t) => {
+    const clock = clockOf(t)
     const { openai, simulator } = await sdk(t, { circuitBreaker: { failureThreshold: 1 } }, { status: 500 })
-    const thrown = await failure(openai.chat.completions.create(REQUEST))
+    const thrown = await failure(clock.runUntil(openai.chat.completions.create(REQUEST)))
     assert.ok(thrown instanceof OpenAI.InternalServerError)
     assert.ok(Number(thrown.headers.get('retry-after-ms')) > 50_000)
     assert.equal(thrown.headers.get('retry-after'), '60')
@@ -229,9 +245,15 @@ describe('errors', () => {
   })
 
   test('of a stage’s timeout are the SDK’s timeout errors', async (t) => {
-    const options = { firstTokenTimeoutMs: 20, stretchLastRoute: false, maxRetries: 1 }
+    const clock = clockOf(t, { settleMs: 30 })
+    const retry = { baseDelayMs: 0 }
+    const options = { firstTokenTimeoutMs: 20, stretchLastRoute: false, maxRetries: 1, retry }
     const { openai, simulator } = await sdk(t, options, { silent: true }, { maxRetries: 0 })
-    const thrown = await failure(openai.chat.completions.create(STREAM))
+    const call = failure(openai.chat.completions.create(STREAM))
+    await until(() => simulator.requests.length === 1)
+    await passTime(clock, 20, () => simulator.requests.length === 2)
+    await passTime(clock, 20, settled(call))
+    const thrown = await call
     assert.ok(thrown instanceof OpenAI.APIConnectionTimeoutError)
     assert.equal(simulator.requests.length, 2)
   })

@@ -14,10 +14,10 @@ const simulator = await startSimulator({ answer: 'one two three' })
 const client = new HolySheepStreamingClient('sk-test', { baseUrl: simulator.url, retry: { baseDelayMs: 1 } })
 `
 
-/** A Node process: `{ code, signal, stdout, stderr }` when it has ended. Killed after a minute. */
+/** A Node process: `{ code, signal, stdout, stderr }` when it has ended. Killed after ten minutes: nothing hangs so long on a busy machine. */
 export function node(args, { env = {}, onOutput, cwd = root } = {}) {
   return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, args, { cwd, env: { ...process.env, ...env }, timeout: 60_000 })
+    const child = spawn(process.execPath, args, { cwd, env: { ...process.env, ...env }, timeout: 600_000 })
     const output = { stdout: '', stderr: '' }
     for (const name of ['stdout', 'stderr']) {
       child[name].setEncoding('utf8').on('data', (text) => {

@@ -1,7 +1,11 @@
 // What most tests need: a provider that misbehaves, and a client that does not wait long.
 import assert from 'node:assert/strict'
+import { createServer } from 'node:http'
 import { HolySheepStreamingClient } from '../../index.mjs'
-import { startSimulator } from '../../simulator.mjs'
+import { startSimulator, testClock } from '../../simulator.mjs'
+
+// Taken before a test can put fakes in their place.
+const { setTimeout } = globalThis
 
 export const KEY = 'sk-test-0123456789abcdefghij'
 
@@ -45,11 +49,16 @@ export async function failure(promise) {
   assert.fail(`expected a rejection, got ${JSON.stringify(value)}`)
 }
 
+/** How long something may take to come true: far longer than on any machine that runs tests. */
+const PATIENCE_MS = 60_000
+
+export const later = (ms) => new Promise((resolve) => setTimeout(resolve, ms))
+
 /** Waits until something is true, a millisecond at a time. */
 export async function until(condition, what = 'the condition') {
-  for (let left = 5000; left > 0; left--) {
+  for (let left = PATIENCE_MS; left > 0; left--) {
     if (await condition()) return
-    await new Promise((resolve) => setTimeout(resolve, 1))
+    await later(1)
   }
   assert.fail(`${what} did not come true`)
 }
@@ -57,11 +66,43 @@ export async function until(condition, what = 'the condition') {
 /** Waits while this thread does nothing else: what comes meanwhile piles up. */
 export function untilWithoutTurns(condition) {
   const nobody = new Int32Array(new SharedArrayBuffer(4))
-  for (let left = 5000; left > 0; left--) {
+  for (let left = PATIENCE_MS; left > 0; left--) {
     if (condition()) return
     Atomics.wait(nobody, 0, 0, 1)
   }
   assert.fail('the condition did not come true')
+}
+
+/** A test clock until the end of the test. */
+export function clockOf(t, options = {}) {
+  const clock = testClock(options)
+  t.after(() => clock.restore())
+  return clock
+}
+
+/** Whether a promise is settled: `() => boolean`. It rejects unheard. */
+export function settled(promise) {
+  let over = false
+  const end = () => {
+    over = true
+  }
+  promise.then(end, end)
+  return () => over
+}
+
+/**
+ * Moves a clock on by `ms` until the condition is true. That comes once, where the timeout is armed already; again only
+ * when nothing has come of it for so long that it was not. What runs afterwards has all the time that the machine takes.
+ */
+export async function passTime(clock, ms, condition) {
+  for (let left = 60; left > 0; left--) {
+    await clock.advance(ms)
+    for (let wait = 1000; wait > 0; wait--) {
+      if (await condition()) return
+      await later(1)
+    }
+  }
+  assert.fail(`nothing came of ${ms} ms`)
 }
 
 /** The bytes that a request's answer has sent when it stands still: everything between is full. */
@@ -71,10 +112,36 @@ export async function sentAtStop(request) {
     const sent = request.bytesSent
     const still = sent === before
     before = sent
-    await new Promise((resolve) => setTimeout(resolve, 100))
+    await later(100)
     return still && sent > 0
   }, 'a stop')
   return before
+}
+
+/** The events of an answer, for a provider by hand. */
+export const eventOf = (content, finish_reason = null) =>
+  `data: ${JSON.stringify({ id: 'c', choices: [{ index: 0, delta: { content }, finish_reason }] })}\n\n`
+export const END = `${eventOf('', 'stop')}data: [DONE]\n\n`
+
+/**
+ * A provider that answers when the test says so. `requests` are `{ json, response, begin(), answer(text) }`: Node's
+ * response, its head, and a whole answer.
+ */
+export async function providerByHand(t) {
+  const requests = []
+  const server = createServer(async (asked, response) => {
+    let body = ''
+    for await (const part of asked.setEncoding('utf8')) body += part
+    const begin = () => response.writeHead(200, { 'content-type': 'text/event-stream' })
+    const answer = (text) => begin().end(eventOf(text) + END)
+    requests.push({ json: JSON.parse(body), headers: asked.headers, response, begin, answer })
+  })
+  await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve))
+  t.after(() => {
+    server.close()
+    server.closeAllConnections()
+  })
+  return { url: `http://127.0.0.1:${server.address().port}/v1`, requests }
 }
 
 export const contentOf = (chunk) => chunk.choices[0]?.delta.content ?? ''

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { HolySheepAIClient, HolySheepError, RetriesExhaustedError } from '../../index.mjs'
-import { ANSWER, failure, KEY, MESSAGES, provider, until } from '../support/provider.mjs'
+import { ANSWER, clockOf, failure, KEY, MESSAGES, passTime, provider, until } from '../support/provider.mjs'
 
 async function three(t, options = {}) {
   const simulators = [await provider(t), await provider(t), await provider(t)]
@@ -49,13 +49,17 @@ test('a 429 goes to the next endpoint after waits that grow', async (t) => {
 })
 
 test('a timeout, a 408 and a 5xx go to the next endpoint after the plain wait', async (t) => {
-  const { simulators, client, counts, waits } = await three(t, { timeout: 80 })
+  const clock = clockOf(t, { settleMs: 30 })
+  const { simulators, client, counts, waits } = await three(t, { timeout: 80_000 })
   for (const scenario of [{ silent: true }, { status: 408 }, { status: 503 }, { connectReset: true }]) {
     for (const simulator of simulators) simulator.reset()
     for (const simulator of simulators) simulator.setDefault({ text: ANSWER })
     waits.length = 0
     simulators[0].script(scenario)
-    assert.equal((await ask(client)).choices[0].message.content, ANSWER)
+    const asked = ask(client)
+    await until(() => simulators[0].requests[0] && (scenario.silent || waits.length > 0))
+    await passTime(clock, scenario.silent ? 80_004 : 4, () => simulators[1].requests.length === 1)
+    assert.equal((await asked).choices[0].message.content, ANSWER)
     assert.deepEqual([counts(), waits], [[1, 1, 0], [4]], JSON.stringify(scenario))
   }
 })
@@ -129,12 +133,14 @@ test('the next call begins at the primary again, and concurrent calls do not pus
 })
 
 test('an endpoint that is down is left alone, and used again when its breaker lets it be tried', async (t) => {
+  const clock = clockOf(t)
   const { simulators, client, counts } = await three(t, { circuitBreaker: { failureThreshold: 2, timeout: 300 } })
   simulators[0].setDefault({ status: 503 })
-  for (let i = 0; i < 6; i++) await ask(client)
+  for (let i = 0; i < 6; i++) await clock.runUntil(ask(client))
   assert.deepEqual(counts(), [2, 6, 0])
   simulators[0].setDefault({ text: 'back' })
-  await until(async () => (await ask(client)).choices[0].message.content === 'back', 'the return')
+  await clock.advance(300)
+  assert.equal((await ask(client)).choices[0].message.content, 'back')
 })
 
 test('the digits in a message say nothing', async (t) => {

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { createClientWithTimeout, validateApiKey } from '../../index.mjs'
-import { failure, KEY, provider, REQUEST } from '../support/provider.mjs'
+import { clockOf, END, eventOf, failure, KEY, provider, providerByHand, REQUEST, until } from '../support/provider.mjs'
 
 describe('validateApiKey', () => {
   test('takes a key with white space around it', () => {
@@ -36,19 +36,34 @@ describe('validateApiKey', () => {
 
 describe('createClientWithTimeout', () => {
   test('the short one gives up on a silent provider after 10 s, though it is the only route', async (t) => {
+    const clock = clockOf(t, { settleMs: 30 })
     const simulator = await provider(t, { default: { silent: true } })
     const client = createClientWithTimeout('short', { apiKey: KEY, baseUrl: simulator.url, maxRetries: 0 })
-    const error = await failure(client.chat(REQUEST))
+    const call = failure(client.chat(REQUEST))
+    await until(() => simulator.requests.length === 1)
+    await clock.advance(10_000)
+    const error = await call
     assert.deepEqual([error.name, error.phase], ['TimeoutError', 'first-token'])
     assert.match(error.message, /within 10000 ms/)
   })
 
   test('it bounds the silence and not the answer', async (t) => {
+    const clock = clockOf(t, { settleMs: 5 })
     const pieces = Array.from({ length: 12 }, (_, i) => `${i} `)
-    const simulator = await provider(t, { default: { pieces, paceMs: 40 } })
+    const byHand = await providerByHand(t)
     const limits = { firstTokenTimeoutMs: 300, idleTimeoutMs: 300 }
-    const client = createClientWithTimeout('long', { apiKey: KEY, baseUrl: simulator.url, ...limits })
-    assert.equal(await client.stream(REQUEST).text(), pieces.join(''))
+    const client = createClientWithTimeout('long', { apiKey: KEY, baseUrl: byHand.url, ...limits })
+    const stream = client.stream(REQUEST)
+    const reader = stream.textStream[Symbol.asyncIterator]()
+    await until(() => byHand.requests.length === 1)
+    byHand.requests[0].begin()
+    for (const piece of pieces) {
+      byHand.requests[0].response.write(eventOf(piece))
+      assert.equal((await reader.next()).value, piece)
+      await clock.advance(200)
+    }
+    byHand.requests[0].response.end(END)
+    assert.equal(await stream.text(), pieces.join(''))
   })
 
   test('it retries twice, and options override', async (t) => {

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { BoundedRetryQueue, QueueFullError } from '../../index.mjs'
-import { ANSWER, failure, KEY, provider, until } from '../support/provider.mjs'
+import { ANSWER, clockOf, failure, KEY, provider, until } from '../support/provider.mjs'
 
 async function pair(t, options, simulatorOptions) {
   const simulator = await provider(t, simulatorOptions)
@@ -54,11 +54,18 @@ test('it is bounded, and an id that is there already is refused', async () => {
 })
 
 test('a task that waits for its retry does not hold up the others', async (t) => {
+  const clock = clockOf(t)
   // A pause that the provider asked for would be everybody's.
   const { simulator, queue } = await pair(t, { concurrency: 1, retry: { baseDelayMs: 2000, jitter: 'none' } })
   simulator.script({ status: 503 })
   for (const id of ['waits', 'b', 'c', 'd']) await queue.addTask(id, id)
-  const order = (await all(queue.processWithRetry())).map(({ taskId }) => taskId)
+  const order = []
+  const results = async () => {
+    for await (const { taskId } of queue.processWithRetry()) order.push(taskId)
+  }
+  const processed = results()
+  await until(() => order.length === 3)
+  await clock.runUntil(processed)
   assert.deepEqual(order, ['b', 'c', 'd', 'waits'])
 })
 
@@ -139,6 +146,7 @@ test('a reader that leaves, or an abort, stops what runs, and what is not finish
   for (const id of ['a', 'b', 'c', 'd']) await queue.addTask(id, id)
   for await (const { response } of queue.processWithRetry()) {
     assert.equal(response, 'one')
+    await until(() => simulator.requests.length === 3)
     break
   }
   assert.equal(queue.size, 3)

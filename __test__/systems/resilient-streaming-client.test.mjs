@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { ResilientStreamingClient, StreamInterruptedError } from '../../index.mjs'
-import { ANSWER, failure, KEY, MESSAGES, PIECES, provider } from '../support/provider.mjs'
+import { ANSWER, clockOf, failure, KEY, MESSAGES, PIECES, passTime, provider, until } from '../support/provider.mjs'
 
 /** A client of a simulator, whose waits are short. */
 async function resilient(t, options = {}) {
@@ -102,9 +102,24 @@ test('what asking again cannot mend is told at once', async (t) => {
 })
 
 test('the timeout bounds silence, not the whole answer', async (t) => {
-  const { simulator, client } = await resilient(t)
-  simulator.script({ silent: true }, { ...cut(4, 'stall') }, { pieces: PIECES, paceMs: 60 })
-  const outcome = await client.smartStreamWithRecovery('gpt-4.1', MESSAGES, { timeout: 150 })
+  const clock = clockOf(t, { settleMs: 5 })
+  const { simulator, client } = await resilient(t, { retry: { baseDelayMs: 0 } })
+  simulator.script({ silent: true }, { ...cut(4, 'stall') }, { pieces: PIECES, paceMs: 20 })
+  let received = ''
+  const onProgress = (piece) => {
+    received += piece
+  }
+  const call = client.smartStreamWithRecovery('gpt-4.1', MESSAGES, { timeout: 150, onProgress })
+  await until(() => simulator.requests.length === 1)
+  await passTime(clock, 150, () => simulator.requests.length === 2)
+  await until(() => received === PIECES.slice(0, 4).join(''))
+  await passTime(clock, 150, () => simulator.requests.length === 3)
+  // More time than 150 ms in all, and less between one piece and the next.
+  for (const [piece] of PIECES.slice(0, -1).entries()) {
+    await until(() => received.length >= PIECES.slice(0, piece + 1).join('').length)
+    await clock.advance(50)
+  }
+  const outcome = await call
   assert.deepEqual(outcome, { success: true, response: ANSWER, attempts: 3 })
 })
 

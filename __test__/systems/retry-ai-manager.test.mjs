@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { HolySheepError, RetryAIManager, RetryableError, RetryConfig } from '../../index.mjs'
-import { ANSWER, failure, KEY, MESSAGES, provider, until } from '../support/provider.mjs'
+import { ANSWER, clockOf, failure, KEY, MESSAGES, passTime, provider, until } from '../support/provider.mjs'
 
 const QUICK = { baseDelay: 4, maxDelay: 1000, jitter: false }
 
@@ -173,16 +173,20 @@ test('a broken connection is tried again', async (t) => {
 })
 
 test('a model that does not answer in time, or has no retries left, is followed by the next', async (t) => {
-  const { simulator, manager } = await pair(t, QUICK, { firstTokenTimeoutMs: 80 })
+  const clock = clockOf(t)
+  const { simulator, manager } = await pair(t, QUICK, { firstTokenTimeoutMs: 80_000 })
   const models = () => simulator.requests.map(({ json }) => json.model)
   const fallbacks = ['gemini-2.5-flash', 'deepseek-v3.2']
   simulator.script({ silent: true })
-  assert.equal((await manager.callWithRetry(MESSAGES, 'gpt-4.1', fallbacks)).modelUsed, 'gemini-2.5-flash')
+  const silent = manager.callWithRetry(MESSAGES, 'gpt-4.1', fallbacks)
+  await until(() => simulator.requests.length === 1)
+  await passTime(clock, 80_000, () => simulator.requests.length === 2)
+  assert.equal((await silent).modelUsed, 'gemini-2.5-flash')
   assert.deepEqual(models(), ['gpt-4.1', 'gemini-2.5-flash'])
   assert.equal(manager.getRetryStats().retried, 1)
   simulator.reset()
   simulator.script(...Array.from({ length: 8 }, () => ({ status: 500 })))
-  const result = await manager.callWithRetry(MESSAGES, 'gpt-4.1', fallbacks)
+  const result = await clock.runUntil(manager.callWithRetry(MESSAGES, 'gpt-4.1', fallbacks))
   assert.equal(result.modelUsed, 'deepseek-v3.2')
   assert.equal(models().length, 9)
   assert.deepEqual(fallbacks, ['gemini-2.5-flash', 'deepseek-v3.2'])

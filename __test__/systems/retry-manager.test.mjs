@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { inspect } from 'node:util'
 import { CircuitBreaker, CircuitOpenError, HolySheepRetryManager, QueueFullError } from '../../index.mjs'
-import { ANSWER, failure, KEY, PIECES, provider, REQUEST, until } from '../support/provider.mjs'
+import { ANSWER, failure, KEY, PIECES, provider, providerByHand, REQUEST, until } from '../support/provider.mjs'
 
 const QUICK = { baseDelay: 1, maxDelay: 4 }
 
@@ -111,16 +111,24 @@ test('calls with waits of their own are under one cost cap and one limiter', asy
   // A dollar a token of the answer: while one is under way there is no room for the bound of a second.
   const cost = { hardCapUsd: 300, prices: { 'gpt-4.1': { input: 0, output: 1e6 } } }
   const rateLimit = { capacity: 2, refillRate: 0.01, maxQueue: 0 }
-  const capped = await pair(t, { cost }, { default: { pieces: PIECES, delayHeadersMs: 300 } })
+  const byHand = await providerByHand(t)
+  const capped = await pair(t, { cost, baseUrl: byHand.url })
   const limited = await pair(t, { rateLimit })
   const ask = (manager, request) =>
     Promise.allSettled(
       Array.from({ length: 5 }, (_, n) => manager.executeWithRetry(request, { baseDelay: 1000 + n, maxDelay: 2000 })),
     )
   const codes = (settled) => settled.map(({ status, reason }) => reason?.code ?? status).sort()
-  const bought = await ask(capped.manager, { ...REQUEST, max_tokens: 200 })
-  assert.deepEqual(codes(bought), [...Array(4).fill('COST_CAP'), 'fulfilled'])
-  assert.equal(capped.simulator.requests.length, 1)
+  let refused = 0
+  const buy = (n) =>
+    capped.manager.executeWithRetry({ ...REQUEST, max_tokens: 200 }, { baseDelay: 1000 + n, maxDelay: 2000 })
+  const buying = Array.from({ length: 5 }, (_, n) => buy(n))
+  for (const one of buying) one.catch(() => refused++)
+  // It is answered when the others have been refused.
+  await until(() => refused === 4 && byHand.requests.length === 1)
+  byHand.requests[0].answer(ANSWER)
+  assert.deepEqual(codes(await Promise.allSettled(buying)), [...Array(4).fill('COST_CAP'), 'fulfilled'])
+  assert.equal(byHand.requests.length, 1)
   assert.deepEqual(codes(await ask(limited.manager, REQUEST)), [
     ...Array(3).fill('QUEUE_FULL'),
     'fulfilled',
@@ -156,8 +164,8 @@ test('a client-wide option holds where a call says nothing', async (t) => {
 })
 
 test('calls beyond the limit wait in the queue, in their order, and leave it when they are aborted', async (t) => {
-  const { simulator, manager } = await pair(t, { maxConcurrent: 1, maxQueue: 2 }, { default: { pieces: PIECES } })
-  simulator.script({ pieces: PIECES, delayHeadersMs: 200 })
+  const byHand = await providerByHand(t)
+  const { manager } = await pair(t, { maxConcurrent: 1, maxQueue: 2, baseUrl: byHand.url })
   const order = []
   const ask = (name, options) =>
     manager
@@ -176,11 +184,15 @@ test('calls beyond the limit wait in the queue, in their order, and leave it whe
   assert.ok(full instanceof QueueFullError && full.code === 'QUEUE_FULL')
   controller.abort(reason)
   assert.equal(await calls[1], reason)
+  for (const place of [0, 1]) {
+    await until(() => byHand.requests.length === place + 1)
+    byHand.requests[place].answer(ANSWER)
+  }
   await Promise.all(calls)
   assert.deepEqual(order, ['a', 'c'])
   await until(() => !manager.isProcessing)
   assert.deepEqual(
-    simulator.requests.map(({ json }) => json.user),
+    byHand.requests.map(({ json }) => json.user),
     ['a', 'c'],
   )
 })

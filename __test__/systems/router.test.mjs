@@ -87,9 +87,9 @@ test('an endpoint that is only looked at spends nothing of its half-open place',
 
 test('an endpoint that was down is used again when its time has come', async () => {
   const router = new MultiProviderRouter()
-  router.breakers.primary.timeout = 20
   times(10, () => router.recordFailure('primary'))
   assert.equal(router.selectEndpoint(), BACKUP1)
+  router.breakers.primary.lastFailureTime = Date.now() - router.breakers.primary.timeout
   for (let probe = 0; probe < 3; probe++) {
     await until(() => router.selectEndpoint() === PRIMARY)
     router.recordSuccess('primary')

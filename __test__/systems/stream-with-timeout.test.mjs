@@ -13,15 +13,36 @@ const init = (extra) => ({
 })
 const at = (simulator) => `${simulator.url}/chat/completions`
 /** Reads a body to its end or its error. */
-async function readAll(response) {
+async function readAll(response, told = () => {}) {
   let text = ''
   const decoder = new TextDecoder()
   try {
-    for await (const chunk of response.body) text += decoder.decode(chunk, { stream: true })
+    for await (const chunk of response.body) {
+      text += decoder.decode(chunk, { stream: true })
+      told(text)
+    }
   } catch (error) {
     return { text, error }
   }
   return { text }
+}
+
+/** Timers that ring when the test says so: `tick(ms)`. */
+function timersOf(t) {
+  t.mock.timers.enable({ apis: ['setTimeout'] })
+  return t.mock.timers
+}
+/** A body that stalls after its second piece. */
+const isAllSent = (body) => body.match(/"content":"[^"]/g)?.length === 2
+/** What a stalled body comes to when its time is up, once everything that was sent has been read. */
+async function readUntil(timers, ms, response) {
+  let all = ''
+  const read = readAll(response, (text) => {
+    all = text
+  })
+  await until(() => isAllSent(all))
+  timers.tick(ms)
+  return read
 }
 
 test('a response that comes in time is the response', async (t) => {
@@ -36,7 +57,11 @@ test('a response that comes in time is the response', async (t) => {
 
 test('a server that does not answer is an error with the code TIMEOUT, and the connection is closed', async (t) => {
   const simulator = await provider(t, { default: { silent: true } })
-  const error = await failure(streamWithTimeout(at(simulator), init({ partialBuffer: 'what I had' }), 50))
+  const timers = timersOf(t)
+  const call = failure(streamWithTimeout(at(simulator), init({ partialBuffer: 'what I had' }), 50))
+  await until(() => simulator.requests.length === 1)
+  timers.tick(50)
+  const error = await call
   assert.ok(error instanceof TimeoutError && error instanceof HolySheepError)
   assert.deepEqual([error.code, error.phase, error.message], ['TIMEOUT', 'total', 'Request timeout'])
   assert.equal(error.partialData, 'what I had')
@@ -45,8 +70,9 @@ test('a server that does not answer is an error with the code TIMEOUT, and the c
 
 test('a body that stalls after the headers is cut off too, and partialData is what was received', async (t) => {
   const simulator = await provider(t, { default: { text: 'Xin chào', cut: { afterPieces: 2, how: 'stall' } } })
+  const timers = timersOf(t)
   const response = await streamWithTimeout(at(simulator), init({ partialBuffer: 'before ' }), 1000)
-  const { text, error } = await readAll(response)
+  const { text, error } = await readUntil(timers, 1000, response)
   assert.ok(error instanceof TimeoutError)
   assert.match(text, /"content"/)
   assert.equal(error.partialData, `before ${text}`)
@@ -55,8 +81,13 @@ test('a body that stalls after the headers is cut off too, and partialData is wh
 
 test('what came while nobody read counts as received', async (t) => {
   const simulator = await provider(t, { default: { text: 'Xin chào', cut: { afterPieces: 2, how: 'stall' } } })
+  const timers = timersOf(t)
   const response = await streamWithTimeout(at(simulator), init(), 300)
-  await new Promise((resolve) => setTimeout(resolve, 600))
+  // What is sent later, to another, is read: then this is there too.
+  const other = await streamWithTimeout(at(simulator), init(), 300)
+  const reader = other.body.getReader()
+  for (let body = ''; !isAllSent(body); ) body += Buffer.from((await reader.read()).value)
+  timers.tick(300)
   const { text, error } = await readAll(response)
   assert.deepEqual([text, error.code], ['', 'TIMEOUT'])
   assert.match(error.partialData, /"content"/)
@@ -68,12 +99,12 @@ test('a body that nobody reads does not keep the process; one that is waited for
     const server = (await import('node:http')).createServer(respond).listen(0)
     await new Promise((resolve) => server.on('listening', resolve))
     const url = 'http://127.0.0.1:' + server.address().port
-    const response = await holysheep.streamWithTimeout(url, {}, process.env.STALLS ? 300 : 30_000)
+    const response = await holysheep.streamWithTimeout(url, {}, process.env.STALLS ? 3000 : 3_600_000)
     await simulator.close()
     server.unref()
     if (!process.env.STALLS) server.closeAllConnections()
     const started = performance.now()
-    process.on('exit', () => console.log(performance.now() - started < 20_000 ? 'soon' : 'late'))
+    process.on('exit', () => console.log(performance.now() - started < 1_800_000 ? 'soon' : 'late'))
     if (process.env.STALLS) await response.text().catch(({ code }) => console.log(code))
   `
   assert.equal((await run(script)).stdout, 'soon\n')
@@ -81,10 +112,11 @@ test('a body that nobody reads does not keep the process; one that is waited for
 })
 
 test('a buffer of bytes is answered with bytes', async (t) => {
-  const simulator = await provider(t, { default: { cut: { afterPieces: 1, how: 'stall' } } })
+  const simulator = await provider(t, { default: { text: 'Xin chào', cut: { afterPieces: 2, how: 'stall' } } })
+  const timers = timersOf(t)
   const before = new Uint8Array([1, 2])
   const response = await streamWithTimeout(at(simulator), init({ partialBuffer: before }), 1000)
-  const { text, error } = await readAll(response)
+  const { text, error } = await readUntil(timers, 1000, response)
   assert.deepEqual([...error.partialData.subarray(0, 2)], [1, 2])
   assert.equal(Buffer.from(error.partialData.subarray(2)).toString(), text)
 })
@@ -94,11 +126,11 @@ test("the caller's own signal goes on working, before and after the headers", as
   const reason = new Error('my reason')
   const controller = new AbortController()
   setTimeout(() => controller.abort(reason), 20)
-  assert.equal(await failure(streamWithTimeout(at(simulator), init({ signal: controller.signal }), 5000)), reason)
+  assert.equal(await failure(streamWithTimeout(at(simulator), init({ signal: controller.signal }), 60_000)), reason)
 
   simulator.setDefault({ cut: { afterPieces: 1, how: 'stall' } })
   const second = new AbortController()
-  const response = await streamWithTimeout(at(simulator), init({ signal: second.signal }), 5000)
+  const response = await streamWithTimeout(at(simulator), init({ signal: second.signal }), 60_000)
   setTimeout(() => second.abort(reason), 20)
   assert.equal((await readAll(response)).error, reason)
   assert.equal(await failure(streamWithTimeout(at(simulator), { signal: AbortSignal.abort(reason) })), reason)

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { TimeoutAIManager, TimeoutError } from '../../index.mjs'
-import { ANSWER, failure, KEY, MESSAGES, provider } from '../support/provider.mjs'
+import { ANSWER, clockOf, failure, KEY, MESSAGES, passTime, provider, settled, until } from '../support/provider.mjs'
 
 const TIERS = { FAST: 300, NORMAL: 600, DEEP: 900 }
 
@@ -14,12 +14,14 @@ async function pair(t, options, simulatorOptions) {
 }
 
 test('a request is really sent, with the defaults of the document, and the result has its shape', async (t) => {
+  clockOf(t)
   const { simulator, manager } = await pair(t)
   assert.deepEqual(manager.getTimeoutStats(), { message: 'No data yet' })
+  const since = performance.now()
   const { success, data, latencyMs, timeoutTier, fallbackTriggered } = await manager.callWithTimeout(MESSAGES, 'faq')
   assert.equal(data.choices[0].message.content, ANSWER)
   assert.deepEqual([success, timeoutTier, fallbackTriggered], [true, 'FAST', false])
-  assert.ok(latencyMs > 0 && latencyMs < 1000)
+  assert.ok(latencyMs > 0 && latencyMs <= performance.now() - since)
   const { model, temperature, max_tokens, messages } = simulator.requests[0].json
   assert.deepEqual([model, temperature, max_tokens, messages], ['gpt-4.1', 0.7, 500, MESSAGES])
 })
@@ -41,10 +43,15 @@ test('each kind of question has its tier', async (t) => {
 })
 
 test('a FAST question is given up after one second, and the result says so and has the error', async (t) => {
+  const clock = clockOf(t, { settleMs: 30 })
   const { simulator, manager } = await pair(t, {}, { default: { silent: true } })
-  const started = performance.now()
-  const result = await manager.callWithTimeout(MESSAGES, 'faq')
-  assert.ok(performance.now() - started >= 999)
+  const call = manager.callWithTimeout(MESSAGES, 'faq')
+  const isOver = settled(call)
+  await until(() => simulator.requests.length === 1)
+  await clock.advance(999)
+  assert.equal(isOver(), false)
+  await clock.advance(1)
+  const result = await call
   const { cause, ...shown } = result
   assert.deepEqual(shown, {
     success: false,
@@ -64,9 +71,13 @@ test('an answer that goes on talking beyond its time is cut off too', async (t) 
 })
 
 test('with fallback models it really falls back, and only then says so', async (t) => {
+  const clock = clockOf(t, { settleMs: 30 })
   const { simulator, manager } = await pair(t, { tiers: TIERS, fallbackModels: ['deepseek-v3.2'] })
   simulator.script({ silent: true })
-  const result = await manager.callWithTimeout(MESSAGES, 'faq')
+  const answered = manager.callWithTimeout(MESSAGES, 'faq')
+  await until(() => simulator.requests.length === 1)
+  await passTime(clock, TIERS.FAST, () => simulator.requests.length === 2)
+  const result = await answered
   assert.deepEqual([result.success, result.fallbackTriggered, result.modelUsed], [true, true, 'deepseek-v3.2'])
   assert.equal(result.data.choices[0].message.content, ANSWER)
   assert.deepEqual(
@@ -74,7 +85,9 @@ test('with fallback models it really falls back, and only then says so', async (
     ['gpt-4.1', 'deepseek-v3.2'],
   )
   simulator.setDefault({ silent: true })
-  const failed = await manager.callWithTimeout(MESSAGES, 'faq')
+  const silent = manager.callWithTimeout(MESSAGES, 'faq')
+  await passTime(clock, TIERS.FAST, settled(silent))
+  const failed = await silent
   assert.deepEqual([failed.success, failed.fallbackTriggered], [false, true])
 })
 

@@ -129,6 +129,7 @@ async fn http_2_plays_the_same_scripts() {
     assert_eq!(got.json()["error"]["code"], "rate_limit_exceeded");
     let (got, _) = client.ask(r#"{"repeat":20000}"#).await;
     assert_eq!(got.chunks().len(), 20_002);
+    ended(&simulator).await;
     let record = &simulator.requests()[0];
     assert_eq!((record.protocol, record.connection, record.body.as_str()), ("h2", 1, STREAM));
     assert!(record.headers["host"].starts_with("127.0.0.1"));

@@ -1,8 +1,10 @@
 //! What a healthy answer looks like, and what scenarios change in it.
 
+use std::time::UNIX_EPOCH;
+
 use serde_json::json;
 
-use super::support::{STREAM, ask, chat, post, scenario_of, simulator};
+use super::support::{STREAM, ask, chat, ended, post, scenario_of, simulator};
 use crate::simulator::{EndedBy, Options, Simulator};
 
 #[tokio::test]
@@ -25,7 +27,7 @@ async fn a_stream_has_a_role_the_pieces_a_finish_reason_and_done() {
     assert_eq!(chunks[4]["choices"], json!([{"index":0,"delta":{},"logprobs":null,"finish_reason":"stop"}]));
     assert_eq!(got.events().last().map(String::as_str), Some("[DONE]"));
     assert_eq!(got.content(0), "Häl\n\"lo");
-    let record = &simulator.requests()[0];
+    let record = &ended(&simulator).await;
     assert_eq!((record.index, record.connection, record.protocol), (0, 1, "http/1.1"));
     assert_eq!((record.ended_by, record.bytes_sent as usize), (EndedBy::Complete, got.body.len()));
     assert_eq!((record.scenario.as_deref(), &record.json["model"]), (Some("default"), &json!("m")));
@@ -205,12 +207,15 @@ async fn repeat_sends_as_many_pieces_as_asked_for() {
 #[tokio::test]
 async fn a_stamped_answer_says_in_each_piece_when_it_was_written() {
     let simulator = simulator(r#"{"repeat":3,"stamp":true}"#).await;
+    let now = || UNIX_EPOCH.elapsed().expect("after 1970").as_micros() as u64;
+    let before = now();
     let text = chat(&simulator).await.content(0);
+    let took = now() - before;
     let stamps: Vec<u64> = text.split_ascii_whitespace().filter_map(|stamp| stamp.parse().ok()).collect();
     assert_eq!((text.len(), stamps.len()), (30, 3), "{text}");
-    let first = stamps[0];
-    // In order, and within a second of each other: the digits can have begun again in between.
-    assert!(stamps.iter().all(|stamp| (stamp + 1_000_000_000 - first) % 1_000_000_000 < 1_000_000), "{text}");
+    // In order, and while it was asked for: the digits can have begun again in between.
+    let since = |stamp: &u64| (stamp + 1_000_000_000 - before % 1_000_000_000) % 1_000_000_000;
+    assert!(stamps.is_sorted_by_key(since) && since(&stamps[2]) <= took, "{text} in {took} µs");
 }
 
 #[tokio::test]

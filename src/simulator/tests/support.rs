@@ -153,7 +153,7 @@ fn unchunk(mut bytes: &[u8]) -> (Vec<u8>, Option<usize>) {
 
 /// The only record, once its answer has ended.
 pub(super) async fn ended(simulator: &Simulator) -> RecordedRequest {
-    for _ in 0..5000 {
+    for _ in 0..60_000 {
         let last = simulator.requests().pop().expect("a request");
         if last.ended_by != EndedBy::Open {
             return last;
