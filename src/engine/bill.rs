@@ -9,15 +9,15 @@ use super::clock;
 use super::cost::Costs;
 use crate::config::ClientConfig;
 use crate::error::{CostCap, Error, Kind, Result};
-use crate::policy::estimate::Tally;
-use crate::policy::ledger::{self, Ledger, Limits, Pico, Refusal, Reservation};
+use crate::policy::estimate::TokenCount;
+use crate::policy::ledger::{self, CapExceeded, Ledger, Limits, PicoUsd, Reservation};
 use crate::wire::chat;
 
 /// What the price of a model is, for one token.
 #[derive(Clone, Copy, Debug)]
 pub struct Price {
-    input: Pico,
-    pub output: Pico,
+    input: PicoUsd,
+    pub output: PicoUsd,
 }
 
 impl Price {
@@ -26,13 +26,13 @@ impl Price {
         Some(Price { input: ledger::price_of_token(input), output: ledger::price_of_token(output) })
     }
 
-    pub fn times(self, input: u64, output: u64) -> Pico {
+    pub fn times(self, input: u64, output: u64) -> PicoUsd {
         self.input.saturating_mul(input).saturating_add(self.output.saturating_mul(output))
     }
 
     /// What this usage costs, where it says enough. Tokens that are only told in total count at the
     /// dearer price.
-    pub fn usage(self, usage: &Value) -> Option<Pico> {
+    pub fn usage(self, usage: &Value) -> Option<PicoUsd> {
         let tokens = |name: &str| usage.get(name).and_then(Value::as_u64);
         match (tokens("prompt_tokens"), tokens("completion_tokens"), tokens("total_tokens")) {
             (Some(input), Some(output), _) => Some(self.times(input, output)),
@@ -58,7 +58,7 @@ pub struct Open {
     pub meter: Meter,
     /// The request is on its way.
     pub sent: bool,
-    pub received: Tally,
+    pub received: TokenCount,
 }
 
 /// When an answer is cut.
@@ -69,7 +69,7 @@ pub enum Meter {
     /// `max_tokens` comes to twice as much.
     Full(u64),
     /// Less than the bound of the answer is reserved: the ledger is asked for more, up to this amount.
-    Reduced(Pico),
+    Reduced(PicoUsd),
 }
 
 impl Bill {
@@ -86,11 +86,11 @@ impl Bill {
         for delta in chunk.choices.iter().flatten().filter_map(|choice| choice.delta.as_ref()) {
             let reasoning = delta.reasoning_content.as_ref().or(delta.reasoning.as_ref());
             for text in [delta.content.as_ref(), reasoning, delta.refusal.as_ref()].into_iter().flatten() {
-                open.received.text(&text.0);
+                open.received.add_text(&text.0);
             }
             for (name, arguments) in delta.tool_calls.iter().flatten().map(chat::ToolCall::said) {
                 for text in [name, arguments].into_iter().flatten() {
-                    open.received.text(text);
+                    open.received.add_text(text);
                 }
             }
         }
@@ -102,7 +102,7 @@ impl Bill {
     /// Counts text that an event in another dialect brings.
     pub fn count_text(&mut self, text: &str) -> std::result::Result<(), Error> {
         let Some(open) = self.0.as_mut().filter(|open| open.price.is_some()) else { return Ok(()) };
-        open.received.text(text);
+        open.received.add_text(text);
         open.measure()
     }
 }
@@ -111,13 +111,14 @@ impl Open {
     fn measure(&mut self) -> Result<()> {
         let refusal = match self.meter {
             Meter::Off => return Ok(()),
-            Meter::Full(tokens) if self.received.likely() / 2 <= tokens => return Ok(()),
+            Meter::Full(tokens) if self.received.estimate() / 2 <= tokens => return Ok(()),
             Meter::Full(_) => {
-                let (key, needed) = (self.reservation.key(), self.reckoned());
-                let refused = |ledger: &mut Ledger| ledger.fits(&self.limits, key, Pico::MAX, clock::now());
+                let (key, needed) = (self.reservation.tenant(), self.reckoned());
+                let refused =
+                    |ledger: &mut Ledger| ledger.check(&self.limits, key, PicoUsd::MAX, clock::now());
                 match self.costs.ledger.update(refused) {
                     Ok(()) => return Ok(()),
-                    Err(refusal) => Refusal { needed, ..refusal },
+                    Err(refusal) => CapExceeded { needed, ..refusal },
                 }
             }
             Meter::Reduced(bound) => {
@@ -139,20 +140,20 @@ impl Open {
     }
 
     /// What was sent and received, reckoned high.
-    fn reckoned(&self) -> Pico {
+    fn reckoned(&self) -> PicoUsd {
         let prompt = self.prompt.filter(|_| self.sent).unwrap_or(0);
-        self.price.map_or(0, |price| price.times(prompt, self.received.most()))
+        self.price.map_or(0, |price| price.times(prompt, self.received.upper_bound()))
     }
 
     /// What an attempt costs of which no usage is known: never more than was reserved for it.
-    pub fn charge(&self) -> Pico {
+    pub fn charge(&self) -> PicoUsd {
         match self.meter {
             Meter::Off => self.reckoned(),
             Meter::Full(_) | Meter::Reduced(_) => self.reckoned().min(self.reservation.amount()),
         }
     }
 
-    pub fn settle(self, cost: Pico) {
+    pub fn settle(self, cost: PicoUsd) {
         self.costs.ledger.update(|ledger| ledger.settle(self.reservation, cost));
     }
 }
@@ -171,8 +172,8 @@ pub fn is_refusal(status: Option<u16>) -> bool {
     status.is_some_and(|status| (300..500).contains(&status) && !matches!(status, 408 | 499))
 }
 
-pub fn cap_error(refusal: &Refusal, limits: &Limits) -> Error {
-    let usd = ledger::usd;
+pub fn cap_error(refusal: &CapExceeded, limits: &Limits) -> Error {
+    let usd = ledger::pico_to_usd;
     let cap = CostCap {
         cap_usd: usd(refusal.cap),
         spent_usd: usd(refusal.spent),

@@ -2,7 +2,7 @@
 //! give their place back when nobody reports.
 
 use crate::engine::clock;
-use crate::policy::circuit_breaker::{Breaker, Denied, Options, Outcome, Permit, State, Transition};
+use crate::policy::circuit_breaker::{Breaker, Denial, Options, Outcome, Permit, State, Transition};
 use crate::store::Slot;
 
 pub struct Inner {
@@ -24,7 +24,7 @@ impl SharedBreaker {
     }
 
     /// Asks for a place. The transition is the one from OPEN to HALF_OPEN, where asking made it.
-    pub fn acquire(&self) -> Result<(Guard, Option<Transition>), Denied> {
+    pub fn acquire(&self) -> Result<(Guard, Option<Transition>), Denial> {
         self.update(|inner| {
             let before = inner.breaker.state();
             let permit = inner.breaker.try_acquire(&inner.options, clock::now())?;

@@ -89,10 +89,10 @@ impl RetryBudget {
         let Some(options) = &self.options else { return Ok(()) };
         let now = clock::now();
         self.state.update(|budgets| {
-            if !budgets.client.has_room(options, now) {
+            if !budgets.client.can_spend(options, now) {
                 return Err(Exhausted::Client);
             }
-            if key.is_some_and(|key| !budgets.key(key).has_room(options, now)) {
+            if key.is_some_and(|key| !budgets.key(key).can_spend(options, now)) {
                 return Err(Exhausted::Key);
             }
             budgets.each(key, |budget| budget.spend(options, now));
@@ -104,7 +104,7 @@ impl RetryBudget {
     pub fn give_back(&self, key: Option<&str>) {
         let Some(options) = &self.options else { return };
         let now = clock::now();
-        self.state.update(|budgets| budgets.each(key, |budget| budget.give_back(options, now)));
+        self.state.update(|budgets| budgets.each(key, |budget| budget.refund(options, now)));
     }
 
     #[cfg(test)]
@@ -139,9 +139,9 @@ impl Running<'_> {
             return step;
         }
         if self.committed {
-            return Step::Stop(Stop::NoBudget);
+            return Step::Stop(Stop::RetryBudgetExhausted);
         }
-        plan.unaffordable(clock::now(), self.remaining(), &mut rand::rng())
+        plan.retry_budget_exhausted(clock::now(), self.remaining(), &mut rand::rng())
     }
 
     /// Withdraws one retry, or tells which budget has no room for it.

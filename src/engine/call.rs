@@ -23,12 +23,12 @@ use super::stopping::interrupted;
 use super::turn::{Current, Engaged};
 use crate::config::{Mode, defaults as d};
 use crate::error::{AttemptRecord, Connection, Error, Kind, Phase, Result};
-use crate::policy::backoff::Waits;
+use crate::policy::backoff::RetryDelays;
 use crate::policy::classify::classify;
 use crate::policy::deadline;
 use crate::policy::decisions::Decision;
 use crate::policy::plan::{self, Failure, Plan, Step, Stop};
-use crate::policy::route;
+use crate::policy::routing;
 use crate::session::journal::Journal;
 use crate::session::snapshot::Snapshot;
 use crate::wire::dialect::Events;
@@ -102,7 +102,7 @@ impl<'a> Running<'a> {
                 routes.push(Route { endpoint, model, lane, ticket: None, was_in: false });
             }
         }
-        let goes_on = call.resumes.as_deref().is_some_and(Snapshot::has_begun);
+        let goes_on = call.resumes.as_deref().is_some_and(Snapshot::has_content);
         let mut running = Running {
             client,
             call,
@@ -140,7 +140,13 @@ impl<'a> Running<'a> {
             let endpoint = place % endpoints;
             let key = self.client.same_key(endpoint);
             let context = self.client.config.catalogue.context_tokens(&route.model);
-            let at = plan::Route { place, endpoint, model: place / endpoints, key, context };
+            let at = plan::Route {
+                id: plan::RouteId(place),
+                endpoint,
+                model: place / endpoints,
+                key,
+                context_tokens: context,
+            };
             // Nothing is told of a part of a millisecond: the whole one is waited for.
             let left = route.lane.line.pause().map(|pause| pause.left.as_nanos().div_ceil(1_000_000) as u64);
             (at, left.map(|left| now + left))
@@ -150,10 +156,10 @@ impl<'a> Running<'a> {
             max_retries: if single { 0 } else { self.call.options.max_retries },
             backoff: self.call.options.retry.backoff.clone(),
             max_retry_after: self.call.options.retry.max_retry_after,
-            min_attempt: deadline::least(self.call.options.total_timeout, d::MIN_ATTEMPT),
+            min_attempt_time: deadline::min_attempt_time(self.call.options.total_timeout, d::MIN_ATTEMPT),
         };
         Plan::new(settings, routes.take(if single { 1 } else { usize::MAX }).collect())
-            .rotating(self.call.options.rotate_endpoints)
+            .with_rotation(self.call.options.rotate_endpoints)
     }
 
     /// The places of the routes, model by model, each model's endpoints as the routing says.
@@ -170,7 +176,7 @@ impl<'a> Running<'a> {
             let look =
                 |(route, tokens): (&Route, &f64)| route.endpoint.candidate(&route.lane, strategy, *tokens);
             let candidates: Vec<_> = routes.iter().zip(tokens).map(look).collect();
-            let order = route::order(strategy, &candidates, &mut rand::rng());
+            let order = routing::order(strategy, &candidates, &mut rand::rng());
             places.extend(order.into_iter().map(|index| model * endpoints + index));
         }
         places
@@ -203,12 +209,12 @@ impl<'a> Running<'a> {
         let mut refused: Option<Error> = None;
         loop {
             let (route, wait, asked, reason) = match step {
-                Step::Try { route, wait, asked, reason } => (route, wait, asked, reason),
-                Step::Stop(Stop::NoRoom) if refused.is_some() => return Err(no_room(refused, last)),
+                Step::Try { route, wait, server_requested: asked, reason } => (route, wait, asked, reason),
+                Step::Stop(Stop::NoCapacity) if refused.is_some() => return Err(no_room(refused, last)),
                 Step::Stop(stop) => return Err(self.stopped(stop, last)),
             };
             self.pause(wait, if asked { "retry-after" } else { "backoff" }).await;
-            let looked = self.look(route.place, &plan);
+            let looked = self.look(route.id.0, &plan);
             let reserved = match looked {
                 Ok(reserved) => reserved,
                 Err(why) => match self.pass_over(why, reason, &mut plan, &mut refused) {
@@ -219,24 +225,24 @@ impl<'a> Running<'a> {
                     Err(error) => return Err(no_room(Some(error), last)),
                 },
             };
-            let guard = match self.ask_breaker(route.place) {
+            let guard = match self.ask_breaker(route.id.0) {
                 Ok(guard) => guard,
                 Err(retry_after) => {
                     self.unpay(reason);
-                    step = plan.denied(retry_after, clock::now(), self.remaining(), &mut rand::rng());
+                    step = plan.circuit_open(retry_after, clock::now(), self.remaining(), &mut rand::rng());
                     step = self.pay(step, &mut plan);
                     continue;
                 }
             };
-            self.others = plan.others();
+            self.others = plan.routes_left();
             self.prepare_hedge(first, &plan);
             let made = self.attempts.len();
-            let turn = self.turn(route.place, reason, plan.is_last(), guard, reserved);
+            let turn = self.turn(route.id.0, reason, plan.is_last_route(), guard, reserved);
             let Err(mut error) = turn.await else {
                 return Ok(());
             };
             if self.attempts.len() == made {
-                let why = self.unmade(route.place, error);
+                let why = self.unmade(route.id.0, error);
                 match self.pass_over(why, reason, &mut plan, &mut refused) {
                     Ok(next) => {
                         step = next;
@@ -245,7 +251,7 @@ impl<'a> Running<'a> {
                     Err(error) => return Err(no_room(Some(error), last)),
                 }
             }
-            let place = self.after_hedge(route.place, &mut plan);
+            let place = self.after_hedge(route.id.0, &mut plan);
             if matches!(error.kind, Kind::QueueFull | Kind::NeverFits | Kind::CostCap | Kind::Invalid) {
                 // No attempt was made: why another one was needed is the failure before it.
                 error.cause = error.cause.take().or(last);
@@ -260,14 +266,14 @@ impl<'a> Running<'a> {
             }
             self.recovery.goes_on = begun && self.call.options.recovery.mode == Mode::Continue;
             if self.call.options.max_attempts.is_some_and(|max| self.attempts.len() - first >= max as usize) {
-                return Err(self.stopped(Stop::Exhausted, Some(error)));
+                return Err(self.stopped(Stop::RetriesExhausted, Some(error)));
             }
             let failure = self.failure(place, &error);
             // Progress is what the consumer has: what it has not seen is asked for from the beginning.
             if begun && self.attempts.last().is_some_and(|attempt| attempt.pieces > 0) {
-                plan.progressed();
+                plan.attempt_progressed();
             }
-            step = plan.failed(failure, clock::now(), self.remaining(), &mut rand::rng());
+            step = plan.attempt_failed(failure, clock::now(), self.remaining(), &mut rand::rng());
             step = self.pay(step, &mut plan);
             if begun && let Step::Try { wait, .. } = &step {
                 self.recovery.count += 1;
@@ -282,21 +288,22 @@ impl<'a> Running<'a> {
     pub(super) fn failure(&self, place: usize, error: &Error) -> Failure {
         let retry = &self.call.options.retry;
         let earlier = self.call.resumes.as_ref().map_or(0, |snapshot| snapshot.attempts.len());
-        let decision = retry.decisions.of(error).map(|row| row.after(self.attempts.len() - earlier));
+        let decision =
+            retry.decisions.decision_for(error).map(|row| row.at_attempt(self.attempts.len() - earlier));
         let class = classify(error);
         let class = decision.map_or(class, |decision| decision.apply(class, error.kind));
-        self.quieten(place, error, class.cools);
+        self.quieten(place, error, class.cools_down);
         Failure {
             class,
             retry_after: error.retry_after,
-            silent: matches!(error.kind, Kind::Timeout(_)),
+            timed_out: matches!(error.kind, Kind::Timeout(_)),
             // Unless the caller has said what is done about it.
-            limited: class.cools && decision.is_none(),
-            waits: match decision {
-                Some(Decision::After(waits) | Decision::Only(waits)) => {
-                    Some(Waits::Schedule(Arc::clone(waits)))
+            rate_limited: class.cools_down && decision.is_none(),
+            retry_delays: match decision {
+                Some(Decision::Delays(waits) | Decision::FiniteDelays(waits)) => {
+                    Some(RetryDelays::Schedule(Arc::clone(waits)))
                 }
-                _ if is_reset(error) => retry.connection_reset.clone().map(Waits::Between),
+                _ if is_reset(error) => retry.connection_reset.clone().map(RetryDelays::Uniform),
                 _ => None,
             },
         }
@@ -388,7 +395,7 @@ impl<'a> Running<'a> {
                     message: error.message.clone(),
                     duration_ms,
                 });
-                let partial = &self.journal.first().text;
+                let partial = &self.journal.first_choice().text;
                 if !partial.is_empty() || error.kind == Kind::Interrupted {
                     error.partial = Some(partial.clone());
                 }

@@ -8,7 +8,7 @@ use super::event::Event;
 use super::turn::Engaged;
 use crate::error::{AttemptRecord, Error, HEDGE_LOST, Kind, Phase, cut};
 use crate::policy::circuit_breaker::{Outcome, Transition};
-use crate::policy::classify::{Verdict, classify};
+use crate::policy::classify::classify;
 
 /// How an attempt ended.
 #[derive(Clone, Copy)]
@@ -42,7 +42,7 @@ impl Running<'_> {
             let outcome = self.outcome(ending, judged);
             if self.current.is_some() && outcome != Outcome::Ignored {
                 let success = outcome == Outcome::Success;
-                self.routes[place].lane.record.update(|record| record.ended(success, clock::now()));
+                self.routes[place].lane.record.update(|record| record.record_outcome(success, clock::now()));
             }
             if let Some(guard) = guard {
                 let by = self.current.as_ref().map(|current| current.request_id.clone());
@@ -72,11 +72,7 @@ impl Running<'_> {
             Ending::Complete => Outcome::Success,
             Ending::Lost => Outcome::Ignored,
             Ending::Failed(error) if error.kind == Kind::Timeout(Phase::Total) && !silent => Outcome::Ignored,
-            Ending::Failed(error) => match classify(error).breaker {
-                Verdict::Success => Outcome::Success,
-                Verdict::Failure => Outcome::Failure,
-                Verdict::Ignored => Outcome::Ignored,
-            },
+            Ending::Failed(error) => classify(error).breaker,
         }
     }
 
@@ -113,7 +109,7 @@ impl Running<'_> {
             let (endpoint, model) = (route.endpoint.config.name.clone(), route.model.clone());
             self.remember_part(&endpoint, &model, current.progress.pieces, None);
         }
-        self.recovery.lost_tool_call |= error.is_some() && !self.journal.first().tool_calls.is_empty();
+        self.recovery.lost_tool_call |= error.is_some() && !self.journal.first_choice().tool_calls.is_empty();
         let usage = self.journal.usage.clone();
         self.spend_usage();
         let route = &self.routes[current.place];
@@ -138,7 +134,7 @@ impl Running<'_> {
         let outlasted = matches!(ending, Ending::Lost) && !current.is_hedge;
         let first_token_ms = record.first_token_ms.or(outlasted.then_some(record.duration_ms));
         if let Some(ms) = first_token_ms {
-            route.lane.record.update(|known| known.first_token(ms));
+            route.lane.record.update(|known| known.record_first_token(ms));
         }
         let code = error.map(Error::code);
         self.client.metrics.ended(&record, first_token_ms, code, usage.as_ref());

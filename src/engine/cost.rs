@@ -12,16 +12,16 @@ use super::clock;
 use super::event::Event;
 use crate::config::{ClientConfig, Cost, defaults as d, unpriced};
 use crate::error::Result;
-use crate::policy::estimate::{self, Lengths, Ratios, Tally};
-use crate::policy::ledger::{self, Ledger, Limits, Pico};
+use crate::policy::estimate::{self, AnswerLengths, TokenCount, TokenRatios};
+use crate::policy::ledger::{self, Ledger, Limits, PicoUsd};
 use crate::store::Slot;
 
 /// What the calls of a client share.
 #[derive(Default)]
 pub struct Costs {
     pub(super) ledger: Slot<Ledger>,
-    ratios: Slot<Ratios>,
-    lengths: Slot<Lengths>,
+    ratios: Slot<TokenRatios>,
+    lengths: Slot<AnswerLengths>,
     /// When the client was made, in milliseconds since the epoch.
     since: u64,
 }
@@ -37,7 +37,7 @@ impl Costs {
 
     /// Whether cheaper models go first by now.
     pub(super) fn is_soft(&self, config: &ClientConfig) -> bool {
-        self.ledger.update(|ledger| ledger.is_soft(&limits(config), clock::now()))
+        self.ledger.update(|ledger| ledger.is_past_soft_limit(&limits(config), clock::now()))
     }
 
     /// What was spent in the window that is now, as JSON.
@@ -45,17 +45,17 @@ impl Costs {
         let limits = limits(config);
         self.ledger.update(|ledger| {
             let period = ledger.period(limits.window, clock::now());
-            let line = |line: &ledger::Line| json!({ "spentUsd": ledger::usd(line.spent), "reservedUsd": ledger::usd(line.reserved) });
-            let lines = |lines: &std::collections::BTreeMap<String, ledger::Line>| -> Value {
+            let line = |line: &ledger::Balance| json!({ "spentUsd": ledger::pico_to_usd(line.spent), "reservedUsd": ledger::pico_to_usd(line.reserved) });
+            let lines = |lines: &std::collections::BTreeMap<String, ledger::Balance>| -> Value {
                 lines.iter().map(|(name, of)| (name.clone(), line(of))).collect::<serde_json::Map<_, _>>().into()
             };
             json!({
                 "window": limits.window,
                 "since": period.since.max(if limits.window == ledger::Window::Total { self.since } else { 0 }),
-                "spentUsd": ledger::usd(period.total.spent),
-                "reservedUsd": ledger::usd(period.total.reserved),
-                "capUsd": limits.hard_cap.map(ledger::usd),
-                "byKey": lines(&period.keys),
+                "spentUsd": ledger::pico_to_usd(period.total.spent),
+                "reservedUsd": ledger::pico_to_usd(period.total.reserved),
+                "capUsd": limits.hard_cap.map(ledger::pico_to_usd),
+                "byKey": lines(&period.tenants),
                 "byModel": lines(&period.models),
             })
         })
@@ -66,8 +66,8 @@ impl Costs {
 #[derive(Default)]
 pub(super) struct Tab {
     /// What the caller's own messages come to; reckoned when it is first needed.
-    prompt: Option<Tally>,
-    spent: Pico,
+    prompt: Option<TokenCount>,
+    spent: PicoUsd,
     /// An attempt was made of which nobody knows the price.
     unknown: bool,
 }
@@ -76,14 +76,14 @@ impl Tab {
     /// Goes on from what earlier attempts have cost.
     pub fn restore(&mut self, usd: Option<f64>) {
         match usd {
-            Some(usd) => self.spent = ledger::pico(usd.clamp(0.0, 1e6)),
+            Some(usd) => self.spent = ledger::usd_to_pico(usd.clamp(0.0, 1e6)),
             None => self.unknown = true,
         }
     }
 
     /// In USD; `None` where the price of a model is not known.
     pub fn usd(&self) -> Option<f64> {
-        (!self.unknown).then(|| ledger::usd(self.spent))
+        (!self.unknown).then(|| ledger::pico_to_usd(self.spent))
     }
 }
 
@@ -98,17 +98,17 @@ struct Bound {
 }
 
 impl Bound {
-    fn most(&self) -> Pico {
+    fn most(&self) -> PicoUsd {
         match self.output {
             Some(output) => self.price.times(self.prompt, output),
             None if self.price.output == 0 => self.price.times(self.prompt, 0),
-            None => Pico::MAX,
+            None => PicoUsd::MAX,
         }
     }
 
     /// The least that has to fit: all of it, or where the bound is large only because nobody said how
     /// long the answer may be, the prompt and the beginning of an answer.
-    fn least(&self) -> Pico {
+    fn least(&self) -> PicoUsd {
         if self.said {
             self.most()
         } else {
@@ -118,24 +118,24 @@ impl Bound {
 }
 
 impl Running<'_> {
-    fn own_prompt(&mut self) -> Tally {
+    fn own_prompt(&mut self) -> TokenCount {
         let request = &self.call.request;
         *self
             .tab
             .prompt
-            .get_or_insert_with(|| estimate::prompt(request.messages(), request.beside_messages()))
+            .get_or_insert_with(|| estimate::prompt_tokens(request.messages(), request.beside_messages()))
     }
 
     /// What the prompt comes to for a model, with `messages` in place of the caller's own.
-    fn prompt(&mut self, model: &str, messages: Option<&str>) -> Tally {
+    fn prompt(&mut self, model: &str, messages: Option<&str>) -> TokenCount {
         let own = self.own_prompt();
         let counted = self.call.options.prompt_tokens.get(model);
-        let tally = counted.map_or(own, |count| own.counted(*count));
+        let tally = counted.map_or(own, |count| own.with_text_tokens(*count));
         match messages {
             None => tally,
             Some(messages) => {
-                let longer = estimate::prompt(messages, self.call.request.beside_messages());
-                tally.extended(&own, &longer)
+                let longer = estimate::prompt_tokens(messages, self.call.request.beside_messages());
+                tally.with_growth(&own, &longer)
             }
         }
     }
@@ -151,14 +151,14 @@ impl Running<'_> {
         let model = route.model.clone();
         let tally = self.prompt(&model, None);
         let prompt = match self.call.options.prompt_tokens.contains_key(&model) {
-            true => tally.likely() as f64,
-            false => self.client.costs.ratios.update(|ratios| ratios.likely(&model, &tally)),
+            true => tally.estimate() as f64,
+            false => self.client.costs.ratios.update(|ratios| ratios.estimate(&model, &tally)),
         };
         let choices = self.call.request.choices() as f64;
         match self.call.request.max_tokens() {
             Some(most) => prompt + most as f64 * choices,
             None => {
-                let seen = self.client.costs.lengths.update(|lengths| lengths.likely(&model));
+                let seen = self.client.costs.lengths.update(|lengths| lengths.estimate(&model));
                 let limit = || self.client.config.catalogue.max_output_tokens(&model);
                 let answer = seen.or_else(|| limit().map(|limit| limit as f64)).unwrap_or(0.0);
                 // Nobody has said that it will be that long: no reason for it never to pass.
@@ -173,8 +173,8 @@ impl Running<'_> {
     fn most_of_prompt(&mut self, model: &str, messages: Option<&str>) -> u64 {
         let tally = self.prompt(model, messages);
         match self.call.options.prompt_tokens.contains_key(model) {
-            true => tally.most(),
-            false => self.client.costs.ratios.update(|ratios| ratios.most(model, &tally)),
+            true => tally.upper_bound(),
+            false => self.client.costs.ratios.update(|ratios| ratios.upper_bound(model, &tally)),
         }
     }
 
@@ -206,7 +206,7 @@ impl Running<'_> {
         // What is asked for after a break may be less than at the beginning.
         let least = if self.committed { 1 } else { bound.least() };
         let key = self.call.options.budget_key.as_deref();
-        let fits = |ledger: &mut Ledger| ledger.fits(&limits, key, least, clock::now());
+        let fits = |ledger: &mut Ledger| ledger.check(&limits, key, least, clock::now());
         self.client.costs.ledger.update(fits).map_err(|refusal| cap_error(&refusal, &limits))
     }
 
@@ -228,7 +228,7 @@ impl Running<'_> {
         };
         let limits = limits(&self.client.config);
         let key = self.call.options.budget_key.as_deref();
-        let capped = limits.caps(key);
+        let capped = limits.is_capped(key);
         let range = match &bound {
             None => (0, 0),
             // Where there is no cap, what nobody can bound is not reserved.
@@ -254,7 +254,7 @@ impl Running<'_> {
             own: messages.is_none(),
             meter,
             sent: false,
-            received: Tally::default(),
+            received: TokenCount::default(),
         })))
     }
 
@@ -263,7 +263,7 @@ impl Running<'_> {
         let Some(mut open) = progress.bill.0.take() else { return };
         let model = self.routes[place].model.clone();
         let (usage, own) = (self.journal.usage.clone(), open.own);
-        let nothing = !open.sent || (is_refusal(progress.status) && open.received == Tally::default());
+        let nothing = !open.sent || (is_refusal(progress.status) && open.received == TokenCount::default());
         let Some(price) = open.price else {
             self.tab.unknown |= !nothing;
             return open.settle(0);
@@ -280,7 +280,7 @@ impl Running<'_> {
         };
         self.tab.spent = self.tab.spent.saturating_add(cost);
         let endpoint = &self.routes[place].endpoint.config.name;
-        self.client.metrics.charge(endpoint, &model, ledger::usd(cost));
+        self.client.metrics.charge(endpoint, &model, ledger::pico_to_usd(cost));
         open.settle(cost);
         if own {
             self.learn_ratio(&model, usage.as_ref());
@@ -308,15 +308,16 @@ impl Running<'_> {
 
     fn tell_soft_limit(&self) {
         let limits = limits(&self.client.config);
-        let told = self.client.costs.ledger.update(|ledger| ledger.tell_soft(&limits, clock::now()));
+        let told =
+            self.client.costs.ledger.update(|ledger| ledger.take_soft_limit_notice(&limits, clock::now()));
         if let (Some((since, spent)), Some(limit)) = (told, limits.soft_limit) {
             self.emit(Event::SoftLimit {
                 call: self.id.clone(),
                 request_id: self.previous_request(),
                 window: limits.window.as_str(),
                 since,
-                soft_limit_usd: ledger::usd(limit),
-                spent_usd: ledger::usd(spent),
+                soft_limit_usd: ledger::pico_to_usd(limit),
+                spent_usd: ledger::pico_to_usd(spent),
             });
         }
     }
@@ -326,6 +327,6 @@ impl Running<'_> {
 /// limit the cheapest first. Those without a price come last.
 pub(super) fn in_order(models: &mut [String], costs: &Costs, config: &ClientConfig) {
     if config.cost.as_ref().is_some_and(|cost| cost.limits.soft_limit.is_some()) && costs.is_soft(config) {
-        models.sort_by_key(|model| Price::of(config, model).map_or(Pico::MAX, |price| price.times(1, 1)));
+        models.sort_by_key(|model| Price::of(config, model).map_or(PicoUsd::MAX, |price| price.times(1, 1)));
     }
 }

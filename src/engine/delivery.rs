@@ -12,7 +12,7 @@ use crate::config::defaults as d;
 use crate::error::{Error, Kind};
 use crate::session::journal::Journal;
 use crate::session::merge::merge;
-use crate::session::splice::{Contradiction, Splice};
+use crate::session::splice::{ContinuationMismatch, Splice};
 use crate::wire::chat;
 use crate::wire::dialect::Events;
 
@@ -94,7 +94,7 @@ impl Delivery<'_> {
         if new == 0 {
             return;
         }
-        let text = &self.journal.first().text;
+        let text = &self.journal.first_choice().text;
         self.live.update(|live| {
             let from = live.answer.text.len();
             live.answer.text.push_str(text.get(from..).unwrap_or_default());
@@ -347,7 +347,7 @@ impl Delivery<'_> {
         }
         let hold = self.hold_tool_calls;
         let Some(choice) = self.journal.choice(index) else { return Ok(()) };
-        choice.settle_tool_calls(hold && natural).map_err(|name| {
+        choice.finalize_tool_calls(hold && natural).map_err(|name| {
             let message = format!("the arguments of the tool call '{name}' are no JSON");
             End::Failed(Error::new(Kind::Malformed, message))
         })?;
@@ -386,7 +386,7 @@ impl Delivery<'_> {
     /// The answer is whole: whatever is held goes out.
     pub fn finished(&mut self) -> Step {
         // Some choices have no finish reason where none is asked for (`completion: 'lenient'`).
-        for index in 0..self.journal.len() as u32 {
+        for index in 0..self.journal.choice_count() as u32 {
             if self.journal.choice(index).is_some_and(|choice| choice.finish_reason.is_none()) {
                 let step = self.finish_choice(index, None, false);
                 if step.is_err() {
@@ -400,7 +400,7 @@ impl Delivery<'_> {
         self.release();
         self.progress.complete = true;
         self.show();
-        let first = self.journal.first();
+        let first = self.journal.first_choice();
         self.live.update(|live| live.answer.finish(first));
         self.sink.complete(&first.text);
         Ok(())
@@ -433,7 +433,7 @@ fn id_of<'a>(part: &'a chat::ToolCall<'_>) -> Option<&'a str> {
     part.id.as_ref().map(|id| &*id.0)
 }
 
-pub(super) fn contradiction(contradiction: &Contradiction) -> End {
+pub(super) fn contradiction(contradiction: &ContinuationMismatch) -> End {
     let message = format!("the continuation does not fit what was delivered: {contradiction}");
     End::Failed(Error::new(Kind::Contradiction, message))
 }

@@ -20,7 +20,7 @@ impl Delivery<'_> {
             let Some(choice) = self.journal.choice(index) else { continue };
             merge(&mut choice.extra, of_choice);
             if self.wants == Wants::Nothing {
-                merge(&mut choice.message, delta);
+                merge(&mut choice.message_extra, delta);
                 continue;
             }
             // It goes out as `reasoning_content`.

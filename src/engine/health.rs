@@ -17,7 +17,7 @@ use super::route::{EndpointState, Lane};
 use crate::config::{BreakerChoice, Secret, defaults as d};
 use crate::error::{Error, Kind, Phase, Result};
 use crate::policy::circuit_breaker::{Outcome, State, Transition};
-use crate::policy::classify::{Verdict, classify};
+use crate::policy::classify::classify;
 use crate::transport::Response;
 use crate::wire::{provider_error, secrets};
 
@@ -81,17 +81,17 @@ impl Client {
             }
         };
         let latency_ms = clock::instant().saturating_duration_since(started).as_millis() as u64;
-        let verdict = answer.as_ref().err().map_or(Verdict::Success, |error| classify(error).breaker);
+        let verdict = answer.as_ref().err().map_or(Outcome::Success, |error| classify(error).breaker);
         for ((model, lane), permit) in lanes.iter().zip(due) {
-            if verdict != Verdict::Ignored {
-                lane.record.update(|record| record.ended(verdict == Verdict::Success, clock::now()));
+            if verdict != Outcome::Ignored {
+                lane.record.update(|record| record.record_outcome(verdict == Outcome::Success, clock::now()));
             }
             let transition = match (permit, verdict) {
-                (Some((guard, _)), Verdict::Failure) => guard.report(Outcome::Failure),
+                (Some((guard, _)), Outcome::Failure) => guard.report(Outcome::Failure),
                 // Its place is free again, for the call that decides.
-                (Some((guard, _)), Verdict::Success) => guard.report(Outcome::Ignored),
-                (None, Verdict::Success) => watched(lane).and_then(|breaker| revive(&breaker)),
-                (_, Verdict::Ignored) | (None, Verdict::Failure) => None,
+                (Some((guard, _)), Outcome::Success) => guard.report(Outcome::Ignored),
+                (None, Outcome::Success) => watched(lane).and_then(|breaker| revive(&breaker)),
+                (_, Outcome::Ignored) | (None, Outcome::Failure) => None,
             };
             self.tell(endpoint, model, transition);
         }

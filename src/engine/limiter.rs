@@ -9,7 +9,7 @@ use tokio::sync::{Mutex, Notify};
 use crate::config::RateLimit;
 use crate::engine::clock;
 use crate::error::{Error, Kind, Result};
-use crate::policy::plan::Crowded;
+use crate::policy::plan::RouteUnavailable;
 use crate::policy::token_bucket::Bucket;
 use crate::store::Slot;
 use crate::wire::limits::Limits;
@@ -42,7 +42,7 @@ impl Buckets {
     /// How long one call that needs so many tokens stays behind another one, where both are empty.
     fn time_between(&self, tokens: f64) -> Duration {
         let both = [(Some(&self.requests), 1.0), (self.tokens.as_ref(), tokens)];
-        let waits = both.into_iter().filter_map(|(bucket, amount)| Some(bucket?.time_for(amount)));
+        let waits = both.into_iter().filter_map(|(bucket, amount)| Some(bucket?.refill_time(amount)));
         waits.max().unwrap_or_default()
     }
 }
@@ -175,7 +175,7 @@ impl Limiter {
     pub fn reserve_now(
         self: &Arc<Self>,
         tokens: f64,
-    ) -> std::result::Result<Reserved, (Crowded, Option<Error>)> {
+    ) -> std::result::Result<Reserved, (RouteUnavailable, Option<Error>)> {
         let ahead = self.waiting();
         let now = clock::now_exact();
         let taken = match ahead {
@@ -185,14 +185,14 @@ impl Limiter {
         let wait = match taken {
             Ok(None) => return Ok(Reserved { limiter: Some(Arc::clone(self)), tokens }),
             Ok(Some(wait)) => wait,
-            Err(error) => return Err((Crowded::Never, Some(error))),
+            Err(error) => return Err((RouteUnavailable::Rejected, Some(error))),
         };
         if let Err(full) = self.place() {
-            return Err((Crowded::Never, Some(full)));
+            return Err((RouteUnavailable::Rejected, Some(full)));
         }
         // Those ahead are taken to need as much as this one.
         let each = self.buckets.update(|buckets| buckets.time_between(tokens));
-        Err((Crowded::For(wait.saturating_add(each.saturating_mul(ahead as u32))), None))
+        Err((RouteUnavailable::Wait(wait.saturating_add(each.saturating_mul(ahead as u32))), None))
     }
 
     /// How many model tokens it holds when full, where it counts them.
@@ -211,7 +211,7 @@ impl Limiter {
                 [(Some(&mut buckets.requests), &limits.requests), (buckets.tokens.as_mut(), &limits.tokens)]
             {
                 if let (Some(bucket), Some(window)) = (bucket, window) {
-                    bucket.follow(window.limit, window.remaining, window.reset, now);
+                    bucket.adapt_to_headers(window.limit, window.remaining, window.reset, now);
                 }
             }
         });
@@ -247,7 +247,7 @@ impl Reserved {
         let Some(limiter) = self.limiter.take() else { return };
         limiter.update(|buckets| {
             if let Some(bucket) = &mut buckets.tokens {
-                bucket.correct(used - self.tokens);
+                bucket.adjust(used - self.tokens);
             }
         });
     }
@@ -257,9 +257,9 @@ impl Drop for Reserved {
     fn drop(&mut self) {
         if let Some(limiter) = self.limiter.take() {
             limiter.update(|buckets| {
-                buckets.requests.put_back(1.0);
+                buckets.requests.refund(1.0);
                 if let Some(bucket) = &mut buckets.tokens {
-                    bucket.put_back(self.tokens);
+                    bucket.refund(self.tokens);
                 }
             });
         }

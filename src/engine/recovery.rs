@@ -12,7 +12,7 @@ use crate::error::{Error, Kind, Result};
 use crate::session::journal::Journal;
 use crate::session::prompts::{self, Style};
 use crate::session::snapshot::{Part, Snapshot};
-use crate::session::splice::{Expect, Limits, Seam, Splice};
+use crate::session::splice::{Expectation, Limits, Seam, Splice};
 use crate::wire::dialect::Dialect;
 
 /// What a call remembers of its breaks.
@@ -65,7 +65,7 @@ impl Running<'_> {
             && self.call.options.recovery.mode == Mode::Continue
             && !self.call.request.wants_json()
             && self.hindrance().is_none()
-            && !self.journal.first().text.is_empty();
+            && !self.journal.first_choice().text.is_empty();
         self.committed || whole
     }
 
@@ -91,7 +91,7 @@ impl Running<'_> {
             let why = events.hindrance().or_else(|| request.dialect().hindrance(request));
             return why.map(str::to_owned);
         }
-        let choice = self.journal.first();
+        let choice = self.journal.first_choice();
         if request.choices() > 1 {
             return Some("an answer of several choices (n) cannot be continued".into());
         }
@@ -124,15 +124,15 @@ impl Running<'_> {
             return Form::original(false);
         }
         let options = &self.call.options.recovery;
-        self.journal.begin_again();
+        self.journal.prepare_continuation();
         let style = self.style(place);
         // Nothing can follow white space at the end of a prefill.
         let trims = style == Style::Prefill && self.call.request.dialect() == Dialect::Messages;
         if let Some(events) = &mut self.events {
-            let text = &self.journal.first().text;
+            let text = &self.journal.first_choice().text;
             events.begin_again(if trims { &text[text.trim_end().len()..] } else { "" });
         }
-        let text = &self.journal.first().text;
+        let text = &self.journal.first_choice().text;
         self.recovery.begun_at = text.len();
         if text.is_empty() {
             return Form::original(true);
@@ -140,12 +140,12 @@ impl Running<'_> {
         let limits = Limits { overlap_min: options.overlap_min, ..Limits::default() };
         if self.call.request.wants_json() {
             // A schema forces the provider to begin anew: what comes must repeat what was delivered.
-            let splice = Splice::new(text, limits, Expect::Restart);
+            let splice = Splice::new(text, limits, Expectation::Restart);
             return Form { splice: Some(Box::new(splice)), ..Form::original(true) };
         }
         let partial: &str = if trims { text.trim_end() } else { text };
         let prompt = prompts::continuation(&self.call.request.conversation(), partial, style);
-        let expect = prompt.anchor.map_or(Expect::Continuation, Expect::Anchor);
+        let expect = prompt.anchor.map_or(Expectation::Continuation, Expectation::Anchor);
         let received = received(text, self.recovery.pieces);
         Form {
             continues: true,
@@ -184,7 +184,7 @@ impl Running<'_> {
 
     /// Puts what is known between two pieces where [`super::Live`] shows it.
     pub(super) fn publish(&self) {
-        let choice = self.journal.first();
+        let choice = self.journal.first_choice();
         let spent = self.recovery.spent.clone();
         let usage = match &self.journal.usage {
             Some(more) => Some(add_usage(spent, more)),
@@ -211,7 +211,7 @@ impl Running<'_> {
 
     /// Goes on from a snapshot: what it holds has been delivered.
     pub(super) fn restore(&mut self, snapshot: Snapshot) {
-        self.committed = snapshot.has_begun();
+        self.committed = snapshot.has_content();
         self.journal = snapshot.journal(self.call.request.choices());
         self.attempts = snapshot.attempts;
         self.tab.restore(snapshot.cost_usd);
@@ -231,7 +231,7 @@ impl Running<'_> {
     /// The answer that goes on had as many tokens as were asked for when it broke: it ends here.
     pub(super) fn is_used_up(&self) -> bool {
         let request = &self.call.request;
-        let text = &self.journal.first().text;
+        let text = &self.journal.first_choice().text;
         let continues = self.call.options.recovery.mode == Mode::Continue && self.has_begun();
         continues
             && !text.is_empty()
@@ -242,7 +242,7 @@ impl Running<'_> {
 
     /// The snapshot that the call goes on from was whole already.
     pub(super) fn was_complete(&mut self) -> Result<()> {
-        self.sink.complete(&self.journal.first().text);
+        self.sink.complete(&self.journal.first_choice().text);
         Ok(())
     }
 
@@ -260,7 +260,7 @@ impl Running<'_> {
                 self.sink.piece(&self.journal.usage_chunk(usage));
             }
         }
-        let first = self.journal.first();
+        let first = self.journal.first_choice();
         self.call.live.update(|live| live.answer.finish(first));
         self.sink.complete(&first.text);
         Ok(())
@@ -270,7 +270,7 @@ impl Running<'_> {
     pub(super) fn remember_part(&mut self, endpoint: &str, model: &str, pieces: u64, seam: Option<Seam>) {
         self.recovery.pieces += pieces;
         self.recovery.seams.extend(seam);
-        let text = &self.journal.first().text;
+        let text = &self.journal.first_choice().text;
         let characters = text.get(self.recovery.begun_at..).map_or(0, |new| new.chars().count());
         if characters > 0 {
             self.recovery.parts.push(Part {
@@ -289,7 +289,7 @@ impl Running<'_> {
             call: self.id.clone(),
             request_id: self.previous_request(),
             count: self.recovery.count,
-            received: self.journal.first().text.chars().count(),
+            received: self.journal.first_choice().text.chars().count(),
             endpoint: last.map(|a| a.endpoint.clone()).unwrap_or_default(),
             model: last.map(|a| a.model.clone()).unwrap_or_default(),
             wait_ms: wait.as_millis() as u64,

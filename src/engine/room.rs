@@ -15,7 +15,7 @@ use super::route::EndpointState;
 use super::spent::Stage;
 use crate::config::defaults as d;
 use crate::error::{Error, Kind, Result};
-use crate::policy::plan::{Crowded, Plan, Reason, Step};
+use crate::policy::plan::{Plan, Reason, RouteUnavailable, Step};
 
 /// What the limiters of the client and of an endpoint have given for one attempt.
 pub(super) type Reservations = [Option<Reserved>; 2];
@@ -26,7 +26,7 @@ type Through = (Reservations, Option<OwnedSemaphorePermit>);
 /// Why no attempt was made.
 pub(super) enum NoRoom {
     /// Another route may take it, or this one later. With the error of the call where none does.
-    Here(Crowded, Option<Error>),
+    Here(RouteUnavailable, Option<Error>),
     Anywhere(Error),
 }
 
@@ -42,14 +42,14 @@ impl Running<'_> {
         self.check_cost(place).map_err(|error| self.unmade(place, error))?;
         let route = &self.routes[place];
         if self.has_another_key(place) && !route.endpoint.may_have_quota() {
-            return Err(NoRoom::Here(Crowded::Never, None));
+            return Err(NoRoom::Here(RouteUnavailable::Rejected, None));
         }
-        if plan.queues() {
+        if plan.must_queue() {
             return Ok([None, None]);
         }
         let line = &route.lane.line;
         if let Some(pause) = line.pause() {
-            return Err(NoRoom::Here(Crowded::Asked(pause.left), None));
+            return Err(NoRoom::Here(RouteUnavailable::RetryAfter(pause.left), None));
         }
         let behind = Duration::from_millis(line.length() as u64);
         let [client, own] = self.limiters(&route.endpoint);
@@ -57,7 +57,7 @@ impl Running<'_> {
         let own = own.map(|own| own.reserve_now(tokens)).transpose();
         let own = own.map_err(|(crowded, error)| NoRoom::Here(crowded, error))?;
         if !behind.is_zero() {
-            return Err(NoRoom::Here(Crowded::For(behind), None));
+            return Err(NoRoom::Here(RouteUnavailable::Wait(behind), None));
         }
         match client {
             None => Ok([None, own]),
@@ -85,7 +85,7 @@ impl Running<'_> {
             NoRoom::Here(crowded, error) => {
                 self.unpay(reason);
                 *refused = error.or(refused.take());
-                let step = plan.crowded(crowded, clock::now(), self.remaining(), &mut rand::rng());
+                let step = plan.route_unavailable(crowded, clock::now(), self.remaining(), &mut rand::rng());
                 Ok(self.pay(step, plan))
             }
         }
@@ -94,13 +94,13 @@ impl Running<'_> {
     /// What an error means that came before an attempt was made.
     pub(super) fn unmade(&self, place: usize, error: Error) -> NoRoom {
         match error.kind {
-            Kind::QueueFull | Kind::NeverFits => NoRoom::Here(Crowded::Never, Some(error)),
+            Kind::QueueFull | Kind::NeverFits => NoRoom::Here(RouteUnavailable::Rejected, Some(error)),
             // A cheaper model may fit.
-            Kind::CostCap if !self.committed => NoRoom::Here(Crowded::Never, Some(error)),
+            Kind::CostCap if !self.committed => NoRoom::Here(RouteUnavailable::Rejected, Some(error)),
             // The pause became longer while it was waited for.
             Kind::RateLimit => {
                 let left = self.routes[place].lane.line.pause().map_or(Duration::ZERO, |pause| pause.left);
-                NoRoom::Here(Crowded::Asked(left), None)
+                NoRoom::Here(RouteUnavailable::RetryAfter(left), None)
             }
             _ => NoRoom::Anywhere(error),
         }

@@ -11,7 +11,7 @@ use super::limiter::Limiter;
 use super::line::Line;
 use crate::config::{BreakerChoice, Endpoint, RateLimit, defaults as d};
 use crate::policy::circuit_breaker;
-use crate::policy::route::{Candidate, Record, Shown, Strategy};
+use crate::policy::routing::{Candidate, RouteSnapshot, RouteStats, Strategy};
 use crate::store::Slot;
 
 /// The most breakers that a client keeps. Models are named by callers: the list must have an end.
@@ -37,7 +37,7 @@ pub struct Lane {
     pub breaker: Option<SharedBreaker>,
     /// Where its attempts wait.
     pub line: Arc<Line>,
-    pub record: Slot<Record>,
+    pub record: Slot<RouteStats>,
 }
 
 impl EndpointState {
@@ -91,12 +91,12 @@ impl EndpointState {
         Candidate {
             weight: self.config.weight,
             in_flight: self.in_flight.load(Ordering::Relaxed),
-            shown: match strategy {
-                Strategy::Score => lane.record.update(|record| record.shown(clock::now())),
-                _ => Shown::default(),
+            snapshot: match strategy {
+                Strategy::Score => lane.record.update(|record| record.snapshot(clock::now())),
+                _ => RouteSnapshot::default(),
             },
-            due: lane.breaker.as_ref().is_some_and(SharedBreaker::is_due),
-            free: !lane.line.rests()
+            probe_due: lane.breaker.as_ref().is_some_and(SharedBreaker::is_due),
+            has_capacity: !lane.line.rests()
                 && self.limiter.as_ref().is_none_or(|limiter| limiter.has_room(1.0, tokens)),
         }
     }
@@ -137,7 +137,7 @@ impl EndpointState {
             BreakerChoice::On(options) => Some(SharedBreaker::new(options.clone())),
             BreakerChoice::Shared => shared.cloned(),
         };
-        let lane = Lane { breaker, line: Arc::default(), record: Slot::new(Record::default()) };
+        let lane = Lane { breaker, line: Arc::default(), record: Slot::new(RouteStats::default()) };
         if breakers.len() >= MAX_BREAKERS {
             // The closed ones know little that is worth keeping.
             breakers.retain(|_, lane| {

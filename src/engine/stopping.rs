@@ -19,7 +19,7 @@ impl Running<'_> {
                 error.cause = last;
                 error
             }
-            (Stop::NoBudget, Some(last)) if self.committed => {
+            (Stop::RetryBudgetExhausted, Some(last)) if self.committed => {
                 interrupted(last, "the retry budget is used up")
             }
             (Stop::WaitTooLong(wait), Some(mut last)) if last.retry_after == Some(wait) => {
@@ -37,7 +37,7 @@ impl Running<'_> {
                 }
             }
             // What is left is a key without quota.
-            (Stop::Exhausted | Stop::NoRoom, Some(last)) => self.exhausted(last),
+            (Stop::RetriesExhausted | Stop::NoCapacity, Some(last)) => self.exhausted(last),
             (Stop::Deadline, Some(last)) => {
                 let mut error = self.exhausted(last);
                 error.message.push_str("; the deadline leaves no time for another attempt");

@@ -433,6 +433,6 @@ impl<'a> Running<'a> {
     /// time after it.
     fn share(&self, others: usize) -> Option<Duration> {
         let remaining = self.remaining().filter(|_| others > 0)?;
-        Some(deadline::share(remaining, others))
+        Some(deadline::fair_share(remaining, others))
     }
 }

@@ -123,22 +123,22 @@ impl Backoff {
 
 /// The waits that a failure has of its own, in place of the backoff and its limits.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Waits {
+pub enum RetryDelays {
     /// The n-th of these before the n-th retry; the last one repeats. An empty one does not wait.
     Schedule(Arc<[Duration]>),
     /// Any of these, evenly.
-    Between(RangeInclusive<Duration>),
+    Uniform(RangeInclusive<Duration>),
 }
 
-impl Waits {
+impl RetryDelays {
     /// The wait before retry number `retry`, counted from 0.
     pub fn delay(&self, retry: u32, rng: &mut dyn Rng) -> Duration {
         match self {
-            Waits::Schedule(waits) => {
+            RetryDelays::Schedule(waits) => {
                 let index = (retry as usize).min(waits.len().saturating_sub(1));
                 waits.get(index).copied().unwrap_or_default()
             }
-            Waits::Between(range) => {
+            RetryDelays::Uniform(range) => {
                 let width = range.end().saturating_sub(*range.start());
                 range.start().saturating_add(width.mul_f64(rng.random::<f64>())).min(*range.end())
             }
@@ -216,15 +216,15 @@ mod tests {
     #[test]
     fn a_failures_own_waits_are_taken_as_they_are() {
         let mut rng = StdRng::seed_from_u64(5);
-        let own = Waits::Schedule([5, 10, 20].map(Duration::from_secs).into());
+        let own = RetryDelays::Schedule([5, 10, 20].map(Duration::from_secs).into());
         let waits: Vec<u64> = (0..5).map(|retry| own.delay(retry, &mut rng).as_secs()).collect();
         assert_eq!(waits, [5, 10, 20, 20, 20]);
         let (from, to) = (Duration::from_secs(1), Duration::from_secs(3));
-        let between = Waits::Between(from..=to);
+        let between = RetryDelays::Uniform(from..=to);
         let waits: Vec<Duration> = (0..200).map(|retry| between.delay(retry, &mut rng)).collect();
         assert!(waits.iter().all(|wait| (from..=to).contains(wait)));
         assert!(waits.iter().any(|wait| *wait < from * 5 / 4) && waits.iter().any(|wait| *wait > to * 5 / 6));
-        assert_eq!(Waits::Between(to..=to).delay(0, &mut rng), to);
+        assert_eq!(RetryDelays::Uniform(to..=to).delay(0, &mut rng), to);
     }
 
     proptest! {

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::outcomes::{History, Window};
+use super::outcomes::{OutcomeHistory, SlidingWindow};
 
 /// When a breaker opens and how it closes again.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -114,7 +114,7 @@ pub struct Permit {
 
 /// A call that was not admitted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Denied {
+pub struct Denial {
     /// When to ask again. Open: exact. Half-open: the latest time at which a place is free again.
     pub retry_after: Duration,
 }
@@ -150,8 +150,8 @@ pub struct Breaker {
     /// Successes since the breaker became half-open.
     successes: u32,
     probes: Vec<Probe>,
-    history: History,
-    window: Window,
+    history: OutcomeHistory,
+    window: SlidingWindow,
 }
 
 impl Breaker {
@@ -186,15 +186,15 @@ impl Breaker {
     /// Admits a call or says how long to wait. Turns open into half-open when `timeout` is over.
     ///
     /// # Errors
-    /// [`Denied`] while open, and while half-open with all probes under way.
-    pub fn try_acquire(&mut self, options: &Options, now: u64) -> Result<Permit, Denied> {
+    /// [`Denial`] while open, and while half-open with all probes under way.
+    pub fn try_acquire(&mut self, options: &Options, now: u64) -> Result<Permit, Denial> {
         // The clock went back: what lies in the future has just happened.
         self.last_failure_time = self.last_failure_time.map(|time| time.min(now));
         for probe in &mut self.probes {
             probe.admitted_at = probe.admitted_at.min(now);
         }
         if let Some(retry_after) = self.retry_after(options, now) {
-            return Err(Denied { retry_after });
+            return Err(Denial { retry_after });
         }
         if self.state == State::Open {
             self.enter(State::HalfOpen);

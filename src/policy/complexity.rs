@@ -78,7 +78,7 @@ enum Part {
 }
 
 /// Classifies a conversation, given as a JSON array of messages. Errors: what is none.
-pub fn of_messages(messages: &str) -> Result<Complexity> {
+pub fn classify_messages(messages: &str) -> Result<Complexity> {
     let messages: Vec<Message> = serde_json::from_str(messages).map_err(|_| {
         Error::invalid("messages", "an array with something that is no message", "an array of messages")
     })?;
@@ -93,11 +93,11 @@ pub fn of_messages(messages: &str) -> Result<Complexity> {
             Content::Nothing | Content::Other(_) => {}
         }
     }
-    Ok(of_texts(texts.iter().map(String::as_str)))
+    Ok(classify_texts(texts.iter().map(String::as_str)))
 }
 
 /// Classifies what the user says.
-pub fn of_texts<'a>(texts: impl Iterator<Item = &'a str>) -> Complexity {
+pub fn classify_texts<'a>(texts: impl Iterator<Item = &'a str>) -> Complexity {
     let mut characters = 0;
     let mut said = String::new();
     for text in texts {
@@ -124,7 +124,7 @@ mod tests {
     use serde_json::json;
 
     fn of(text: &str) -> &'static str {
-        of_texts(std::iter::once(text)).as_str()
+        classify_texts(std::iter::once(text)).as_str()
     }
 
     #[test]
@@ -161,7 +161,8 @@ mod tests {
 
     #[test]
     fn only_what_the_user_says_counts() {
-        let complexity = |messages| of_messages(&serde_json::Value::to_string(&messages)).unwrap().as_str();
+        let complexity =
+            |messages| classify_messages(&serde_json::Value::to_string(&messages)).unwrap().as_str();
         let long = "x".repeat(600);
         assert_eq!(
             complexity(json!([{ "role": "system", "content": long }, { "role": "user", "content": "hi" }])),
@@ -188,6 +189,10 @@ mod tests {
             "simple"
         );
         assert_eq!(complexity(json!([{ "role": "user", "content": 5 }])), "simple");
-        assert!(of_messages("{}").is_err() && of_messages("[5]").is_err() && of_messages("oops").is_err());
+        assert!(
+            classify_messages("{}").is_err()
+                && classify_messages("[5]").is_err()
+                && classify_messages("oops").is_err()
+        );
     }
 }

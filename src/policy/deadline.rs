@@ -7,14 +7,14 @@ const MOST_SHARES: usize = 4;
 
 /// The least time that is worth an attempt: `floor`, or a tenth of a deadline that is short itself.
 /// Zero without a deadline.
-pub fn least(total: Option<Duration>, floor: Duration) -> Duration {
+pub fn min_attempt_time(total: Option<Duration>, floor: Duration) -> Duration {
     total.map_or(Duration::ZERO, |total| floor.min(total / 10))
 }
 
 /// How long an attempt may take to its first token so that `others`, the routes which are left after
 /// it, have their time too: an even share of what remains, at least a quarter. The last route has
 /// all of it.
-pub fn share(remaining: Duration, others: usize) -> Duration {
+pub fn fair_share(remaining: Duration, others: usize) -> Duration {
     let shares = (others + 1).min(MOST_SHARES);
     remaining / shares as u32
 }
@@ -29,18 +29,18 @@ mod tests {
 
     #[test]
     fn what_remains_is_shared_evenly_and_the_last_has_all_of_it() {
-        assert_eq!(share(SECOND * 12, 0), SECOND * 12);
-        assert_eq!(share(SECOND * 12, 1), SECOND * 6);
-        assert_eq!(share(SECOND * 12, 2), SECOND * 4);
-        assert_eq!(share(SECOND * 12, 30), SECOND * 3);
+        assert_eq!(fair_share(SECOND * 12, 0), SECOND * 12);
+        assert_eq!(fair_share(SECOND * 12, 1), SECOND * 6);
+        assert_eq!(fair_share(SECOND * 12, 2), SECOND * 4);
+        assert_eq!(fair_share(SECOND * 12, 30), SECOND * 3);
     }
 
     #[test]
     fn the_least_time_is_a_tenth_of_a_short_deadline() {
         let floor = SECOND / 4;
-        assert_eq!(least(Some(SECOND * 60), floor), floor);
-        assert_eq!(least(Some(SECOND), floor), SECOND / 10);
-        assert_eq!(least(None, floor), Duration::ZERO);
+        assert_eq!(min_attempt_time(Some(SECOND * 60), floor), floor);
+        assert_eq!(min_attempt_time(Some(SECOND), floor), SECOND / 10);
+        assert_eq!(min_attempt_time(None, floor), Duration::ZERO);
     }
 
     proptest! {
@@ -51,7 +51,7 @@ mod tests {
         ) {
             let mut remaining = Duration::from_millis(total);
             for others in (0..routes).rev() {
-                let share = share(remaining, others);
+                let share = fair_share(remaining, others);
                 prop_assert!(share <= remaining && share >= remaining / 4);
                 remaining -= share;
             }

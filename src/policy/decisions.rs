@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::classify::{Class, NODE_CODES, NextRoute, classify, is_retryable_code};
+use super::classify::{Classification, NODE_CODES, NextRoute, classify, is_retryable_code};
 use crate::error::{Connection, Error, Kind, Phase};
 
 /// What is done about a failure.
@@ -20,9 +20,9 @@ pub enum Decision {
     Fallback,
     /// Another attempt, with the n-th of these waits before the n-th retry; the last one repeats.
     /// Neither jitter nor the backoff's limits apply. Never empty.
-    After(Arc<[Duration]>),
+    Delays(Arc<[Duration]>),
     /// The same, and no attempt after the one that follows the last of these waits.
-    Only(Arc<[Duration]>),
+    FiniteDelays(Arc<[Duration]>),
 }
 
 /// Causes that a status does not tell: a refusal with one of these codes goes by it alone, or a row
@@ -63,7 +63,7 @@ const OUTSIDE: [Kind; 9] = [
 ];
 
 /// The names of classes that a row may have beside `4xx` and `5xx`.
-pub const CLASSES: [&str; 7] =
+pub const CLASS_NAMES: [&str; 7] =
     ["connection", "timeout", "rate-limit", "quota", "auth", "context-length", "content-filter"];
 
 fn kinds() -> impl Iterator<Item = Kind> {
@@ -108,16 +108,16 @@ fn names(code: &str, status: Option<u16>) -> impl Iterator<Item = Cow<'static, s
 
 /// Decisions of the caller's by the names of failures.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Table(Vec<(String, Decision)>);
+pub struct DecisionTable(Vec<(String, Decision)>);
 
-impl Table {
+impl DecisionTable {
     /// Whether a row may have this name.
-    pub fn knows(name: &str) -> bool {
+    pub fn is_valid_name(name: &str) -> bool {
         // `+429` and `0429` parse as well.
         let status = name.len() == 3 && name.parse().is_ok_and(|status: u16| (400..600).contains(&status));
         status
             || matches!(name, "4xx" | "5xx")
-            || CLASSES.contains(&name)
+            || CLASS_NAMES.contains(&name)
             || NODE_CODES.contains(&name)
             || kinds().any(|kind| kind.code() == name)
     }
@@ -136,7 +136,7 @@ impl Table {
 
     /// What the table says of a failure of an attempt; `None` where it has no row, and for what no
     /// table can change: the end of the call's own time, its abort, its queues.
-    pub fn of(&self, error: &Error) -> Option<&Decision> {
+    pub fn decision_for(&self, error: &Error) -> Option<&Decision> {
         let open = match error.kind {
             Kind::Timeout(phase) => !matches!(phase, Phase::Total | Phase::Queue),
             // Every way a connection fails has a code of its own.
@@ -148,15 +148,15 @@ impl Table {
 
     /// What the table says of a failure that is known by its code (ours, Node's, or a status as text)
     /// and perhaps its status; `None` where it has no row. For helpers outside of the engine.
-    pub fn of_code(&self, code: &str, status: Option<u16>) -> Option<&Decision> {
+    pub fn decision_for_code(&self, code: &str, status: Option<u16>) -> Option<&Decision> {
         let (code, status) = code_and_status(code, status);
         self.row(code, status).filter(|_| !OUTSIDE.iter().any(|kind| kind.code() == code))
     }
 
-    /// [`Table::of_code`], or the default.
+    /// [`DecisionTable::decision_for_code`], or the default.
     pub fn decide(&self, code: &str, status: Option<u16>) -> Decision {
         let (code, status) = code_and_status(code, status);
-        self.of_code(code, status).cloned().unwrap_or_else(|| default(code, status))
+        self.decision_for_code(code, status).cloned().unwrap_or_else(|| default(code, status))
     }
 }
 
@@ -183,7 +183,7 @@ fn default(code: &str, status: Option<u16>) -> Decision {
             let class = classify(&error);
             match class.next_route {
                 _ if OUTSIDE.contains(&kind) => Decision::Never,
-                _ if class.retry => Decision::Retry,
+                _ if class.retryable => Decision::Retry,
                 NextRoute::Never => Decision::Never,
                 _ => Decision::Fallback,
             }
@@ -209,27 +209,27 @@ fn kind_of(status: u16) -> Option<Kind> {
 
 impl Decision {
     /// What it comes to after so many attempts.
-    pub fn after(&self, attempts: usize) -> &Decision {
+    pub fn at_attempt(&self, attempts: usize) -> &Decision {
         match self {
-            Decision::Only(waits) if attempts > waits.len() => &Decision::Never,
+            Decision::FiniteDelays(waits) if attempts > waits.len() => &Decision::Never,
             other => other,
         }
     }
 
     /// The meaning of a failure after this decision about it. What its breaker learns stays.
-    pub fn apply(&self, class: Class, kind: Kind) -> Class {
+    pub fn apply(&self, class: Classification, kind: Kind) -> Classification {
         let next_route = match kind {
             Kind::QuotaExhausted => NextRoute::OtherKey,
             Kind::Authentication => NextRoute::OtherEndpoint,
             Kind::ContextLength => NextRoute::LargerContext,
-            _ => NextRoute::Allowed,
+            _ => NextRoute::Any,
         };
         match self {
-            Decision::Retry | Decision::After(_) | Decision::Only(_) => {
-                Class { retry: true, next_route, ..class }
+            Decision::Retry | Decision::Delays(_) | Decision::FiniteDelays(_) => {
+                Classification { retryable: true, next_route, ..class }
             }
-            Decision::Fallback => Class { retry: false, next_route, ..class },
-            Decision::Never => Class { retry: false, next_route: NextRoute::Never, ..class },
+            Decision::Fallback => Classification { retryable: false, next_route, ..class },
+            Decision::Never => Classification { retryable: false, next_route: NextRoute::Never, ..class },
         }
     }
 }
