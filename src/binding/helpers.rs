@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::errors::{OrThrow, parse};
 use crate::config::{self, RetryConfig, decisions, defaults};
-use crate::engine::decisions::{self, Table};
+use crate::engine::decisions::{self, DecisionTable};
 use crate::engine::{self, catalogue, clock, complexity, retry_after};
 use crate::error::Error;
 
@@ -28,7 +28,7 @@ pub fn catalogue() -> String {
 /// How hard a conversation is: 'simple', 'moderate' or 'complex'. Throws for what is none.
 #[napi(catch_unwind)]
 pub fn classify_complexity(messages: String) -> napi::Result<String> {
-    Ok(complexity::of_messages(&messages).or_throw()?.as_str().to_owned())
+    Ok(complexity::classify_messages(&messages).or_throw()?.as_str().to_owned())
 }
 
 /// Whether a failure with this code (Node's, ours, or a status as text) is retried.
@@ -77,9 +77,9 @@ pub fn decision_row(retry_on: String, code: String, status: Option<u32>) -> napi
     Ok(decisions::row(&table(&retry_on)?, &code, as_status(status)).map(|decision| decision.to_string()))
 }
 
-fn table(retry_on: &str) -> napi::Result<Table> {
+fn table(retry_on: &str) -> napi::Result<DecisionTable> {
     match parse(retry_on)? {
-        Value::Null => Ok(Table::default()),
+        Value::Null => Ok(DecisionTable::default()),
         rows => decisions("retry.retryOn", &rows).or_throw(),
     }
 }

@@ -6,7 +6,7 @@ use super::defaults as d;
 use super::reader::Reader;
 use crate::error::{Error, Kind, Result, cut};
 use crate::policy::catalogue::{Catalogue, Model};
-use crate::policy::ledger::{Limits, Window, pico};
+use crate::policy::ledger::{Limits, Window, usd_to_pico};
 
 /// The highest price that is accepted, in USD for a million tokens.
 const MAX_PRICE: f64 = 1e6;
@@ -54,7 +54,7 @@ pub struct Cost {
 
 impl Default for Cost {
     fn default() -> Self {
-        let limits = Limits { window: d::COST_WINDOW, hard_cap: None, key_cap: None, soft_limit: None };
+        let limits = Limits { window: d::COST_WINDOW, hard_cap: None, tenant_cap: None, soft_limit: None };
         Cost { limits }
     }
 }
@@ -84,9 +84,9 @@ impl Cost {
         let mut cost = Cost::default();
         let limits = &mut cost.limits;
         limits.window = reader.choice("window", WINDOWS)?.unwrap_or(limits.window);
-        limits.hard_cap = reader.real("hardCapUsd", 0.0, MAX_USD)?.map(pico);
-        limits.key_cap = reader.real("keyCapUsd", 0.0, MAX_USD)?.map(pico);
-        limits.soft_limit = reader.real("softLimitUsd", 0.0, MAX_USD)?.map(pico);
+        limits.hard_cap = reader.real("hardCapUsd", 0.0, MAX_USD)?.map(usd_to_pico);
+        limits.tenant_cap = reader.real("keyCapUsd", 0.0, MAX_USD)?.map(usd_to_pico);
+        limits.soft_limit = reader.real("softLimitUsd", 0.0, MAX_USD)?.map(usd_to_pico);
         if let (Some(soft), Some(hard)) = (limits.soft_limit, limits.hard_cap)
             && soft > hard
         {
@@ -108,7 +108,7 @@ impl Cost {
 
     /// Whether a call may have to be refused or cut.
     pub fn is_capped(&self) -> bool {
-        self.limits.hard_cap.is_some() || self.limits.key_cap.is_some()
+        self.limits.hard_cap.is_some() || self.limits.tenant_cap.is_some()
     }
 }
 
@@ -170,8 +170,8 @@ mod tests {
         let config = read(json!({ "cost": cost, "fallbackModels": ["mine"] })).unwrap();
         let limits = config.cost.unwrap().limits;
         assert_eq!(
-            (limits.window, limits.hard_cap, limits.key_cap),
-            (Window::Month, Some(pico(1.5)), Some(pico(0.5)))
+            (limits.window, limits.hard_cap, limits.tenant_cap),
+            (Window::Month, Some(usd_to_pico(1.5)), Some(usd_to_pico(0.5)))
         );
         assert_eq!(config.catalogue.price("mine"), Some((1.0, 2.0)));
         assert_eq!(read(json!({ "cost": {} })).unwrap().cost, Some(Cost::default()));

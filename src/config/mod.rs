@@ -36,7 +36,7 @@ pub use suggest::did_you_mean;
 use crate::error::{Error, Result};
 use crate::policy::backoff::{Backoff, Jitter, Shape};
 use crate::policy::catalogue::Catalogue;
-use crate::policy::route::Strategy;
+use crate::policy::routing::Strategy;
 use crate::policy::{circuit_breaker, retry_budget};
 use defaults as d;
 use reader::Reader;

@@ -9,7 +9,7 @@ use super::defaults as d;
 use super::reader::{self, Reader, show};
 use crate::error::{Error, Kind, Result, cut};
 use crate::policy::backoff::{Backoff, Jitter, Shape};
-use crate::policy::decisions::{CLASSES, Decision, Table};
+use crate::policy::decisions::{CLASS_NAMES, Decision, DecisionTable};
 use crate::policy::retry_budget;
 
 /// How a call is retried.
@@ -21,7 +21,7 @@ pub struct RetryConfig {
     /// The wait after a reset connection, in place of the backoff; any of these, evenly.
     pub connection_reset: Option<RangeInclusive<Duration>>,
     /// What the caller decides about failures.
-    pub decisions: Table,
+    pub decisions: DecisionTable,
 }
 
 impl Default for RetryConfig {
@@ -30,7 +30,7 @@ impl Default for RetryConfig {
             backoff: Backoff::default(),
             max_retry_after: d::MAX_RETRY_AFTER,
             connection_reset: None,
-            decisions: Table::default(),
+            decisions: DecisionTable::default(),
         }
     }
 }
@@ -123,20 +123,20 @@ fn connection_reset(path: &str, value: &Value) -> Result<Option<RangeInclusive<D
     }
 }
 
-/// Reads a decision table: [`Table::knows`] says which keys there are.
-pub fn decisions(path: &str, value: &Value) -> Result<Table> {
+/// Reads a decision table: [`DecisionTable::is_valid_name`] says which keys there are.
+pub fn decisions(path: &str, value: &Value) -> Result<DecisionTable> {
     let accepted = "an object of statuses, codes or classes and decisions";
     let Some(map) = value.as_object().filter(|map| !map.contains_key("$given")) else {
         return Err(Error::invalid(path, show(value), accepted));
     };
-    let mut table = Table::default();
+    let mut table = DecisionTable::default();
     for (key, value) in map {
         let name = format!("{path}['{}']", cut(key, 60).escape_debug());
-        if !Table::knows(key) {
+        if !DecisionTable::is_valid_name(key) {
             let message = format!(
                 "{name}: unknown failure; accepted: a status from '400' to '599', '4xx', '5xx', a class ({}) or an \
                  error's code such as 'TIMEOUT', 'ECONNRESET' or 'SERVER_ERROR'",
-                CLASSES.join(", ")
+                CLASS_NAMES.join(", ")
             );
             return Err(Error::new(Kind::Invalid, message));
         }
@@ -156,19 +156,19 @@ fn decision(name: &str, key: &str, value: &Value) -> Result<Decision> {
         Value::String(word) if word == "retry" => Decision::Retry,
         Value::String(word) if word == "never" => Decision::Never,
         Value::String(word) if word == "fallback" => Decision::Fallback,
-        Value::Array(items) => Decision::After(waits(items).ok_or_else(bad)?.into()),
+        Value::Array(items) => Decision::Delays(waits(items).ok_or_else(bad)?.into()),
         Value::Object(map) if !map.contains_key("$given") => {
             let mut reader = Reader::new(name, value)?;
             let given = reader.raw("delaysMs");
             let repeat = reader.flag("repeat")?.unwrap_or(true);
             reader.finish()?;
             let items = given.and_then(Value::as_array).and_then(|items| waits(items)).ok_or_else(bad)?;
-            if repeat { Decision::After(items.into()) } else { Decision::Only(items.into()) }
+            if repeat { Decision::Delays(items.into()) } else { Decision::FiniteDelays(items.into()) }
         }
         _ => return Err(bad()),
     };
     let no_money = matches!(key, "quota" | "QUOTA_EXHAUSTED" | "402");
-    if no_money && matches!(decision, Decision::Retry | Decision::After(_) | Decision::Only(_)) {
+    if no_money && matches!(decision, Decision::Retry | Decision::Delays(_) | Decision::FiniteDelays(_)) {
         let accepted = "'never' or 'fallback': a key without money is not asked again";
         return Err(Error::invalid(name, show(value), accepted));
     }

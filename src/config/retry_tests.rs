@@ -11,7 +11,7 @@ fn refused(options: Value) -> String {
 }
 
 fn after(ms: &[u64]) -> Decision {
-    Decision::After(ms.iter().map(|ms| Duration::from_millis(*ms)).collect())
+    Decision::Delays(ms.iter().map(|ms| Duration::from_millis(*ms)).collect())
 }
 
 #[test]
@@ -20,7 +20,7 @@ fn the_last_wait_is_repeated_unless_it_is_said_otherwise() {
         "500": { "delaysMs": [1] }, "502": { "delaysMs": [1], "repeat": true }, "503": { "delaysMs": [1], "repeat": false },
     } });
     let table = read(&options).unwrap().decisions;
-    let only = Decision::Only([Duration::from_millis(1)].into());
+    let only = Decision::FiniteDelays([Duration::from_millis(1)].into());
     assert_eq!(
         ["500", "502", "503"].map(|status| table.decide(status, None)),
         [after(&[1]), after(&[1]), only]

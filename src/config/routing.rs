@@ -2,7 +2,7 @@
 
 use super::reader::Reader;
 use crate::error::Result;
-use crate::policy::route::Strategy;
+use crate::policy::routing::Strategy;
 
 const STRATEGIES: &[(&str, Strategy)] = &[
     ("ordered", Strategy::Ordered),

@@ -30,7 +30,7 @@ pub use crate::policy::catalogue;
 pub use crate::policy::circuit_breaker::{Outcome, State};
 pub use crate::policy::classify::is_retryable_code;
 pub use crate::policy::complexity;
-pub use crate::policy::route::{Record, Shown, scores};
+pub use crate::policy::routing::{RouteSnapshot, RouteStats, scores};
 pub use crate::session::prompts::{Style, continuation};
 pub use crate::session::snapshot::Snapshot;
 pub use crate::transport::http::transport;

@@ -1,5 +1,5 @@
-//! How long to wait before a retry. Jitter after Brooker, "Exponential Backoff and Jitter" (AWS
-//! Architecture Blog, 2015); the limit is applied after the jitter, so that no wait passes it.
+//! The delay before a retry. Jitter follows Brooker, "Exponential Backoff and Jitter" (AWS Architecture
+//! Blog, 2015). The maximum is applied after the jitter, so no delay exceeds it.
 
 use std::ops::RangeInclusive;
 use std::str::FromStr;
@@ -9,7 +9,7 @@ use std::time::Duration;
 use rand::{Rng, RngExt};
 use serde::{Deserialize, Serialize};
 
-/// How the wait grows with the number of retries `n`, counted from 0.
+/// How the delay grows with the number of the retry, `n`, counted from 0.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Shape {
     /// `base · multiplier^n`.
@@ -18,11 +18,11 @@ pub enum Shape {
     Linear,
     /// `base`.
     Constant,
-    /// The n-th of these; the last one repeats. An empty schedule does not wait.
+    /// The n-th of these delays; the last one repeats. An empty schedule has no delay.
     Schedule(Vec<Duration>),
 }
 
-/// How a wait `d` is spread, so that clients which failed together do not come back together.
+/// How a delay `d` is randomized, so that clients that failed together do not retry together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Jitter {
@@ -34,8 +34,8 @@ pub enum Jitter {
     Equal,
     /// Between 50 % and 150 % of `d`.
     Proportional,
-    /// Between `base` and three times the wait before (for the first retry, three times `base`).
-    /// The shape and the number of the retry do not matter then.
+    /// Between `base` and three times the previous delay (`base` before the first retry). Ignores the
+    /// shape and the number of the retry.
     Decorrelated,
 }
 
@@ -65,52 +65,52 @@ impl FromStr for Jitter {
     }
 }
 
-/// The waits between the attempts of a call.
+/// The delays between the attempts of a call.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Backoff {
     /// Default exponential.
     pub shape: Shape,
-    /// The first wait. Default 1 s.
+    /// The first delay. Default 1 s.
     pub base: Duration,
-    /// No wait is longer, jitter and `min` included. Default 60 s.
+    /// The longest delay, with jitter and `min`. Default 60 s.
     pub max: Duration,
-    /// Of the exponential shape. Default 2; less than 0 counts as 0, NaN as 1.
+    /// The factor of the exponential shape. Default 2. Negative counts as 0, NaN as 1.
     pub multiplier: f64,
     /// Default full.
     pub jitter: Jitter,
-    /// No wait is shorter, unless `max` is. Default 0.
+    /// The shortest delay, unless `max` is shorter. Default 0.
     pub min: Duration,
 }
 
 impl Backoff {
-    /// The wait before retry number `retry`, counted from 0. `previous` is the wait before that
-    /// one, which only [`Jitter::Decorrelated`] looks at. Never panics: what is too large is `max`.
+    /// The delay before retry number `retry`, counted from 0. `previous` is the delay before the
+    /// previous retry; only [`Jitter::Decorrelated`] uses it. Never panics: an overflow yields `max`.
     pub fn delay(&self, retry: u32, previous: Option<Duration>, rng: &mut dyn Rng) -> Duration {
-        let seconds = self.plain(retry).min(self.max.as_secs_f64());
-        let spread = |rng: &mut dyn Rng, from: f64, to: f64| from + (to - from) * rng.random::<f64>();
+        let seconds = self.unjittered_seconds(retry).min(self.max.as_secs_f64());
+        let uniform = |rng: &mut dyn Rng, from: f64, to: f64| from + (to - from) * rng.random::<f64>();
         let jittered = match self.jitter {
             Jitter::None => seconds,
-            Jitter::Full => spread(rng, 0.0, seconds),
-            Jitter::Equal => spread(rng, seconds * 0.5, seconds),
-            Jitter::Proportional => spread(rng, seconds * 0.5, seconds * 1.5),
+            Jitter::Full => uniform(rng, 0.0, seconds),
+            Jitter::Equal => uniform(rng, seconds * 0.5, seconds),
+            Jitter::Proportional => uniform(rng, seconds * 0.5, seconds * 1.5),
             Jitter::Decorrelated => {
                 let base = self.base.as_secs_f64();
                 let widest = previous.unwrap_or(self.base).as_secs_f64() * 3.0;
-                spread(rng, base, widest.max(base))
+                uniform(rng, base, widest.max(base))
             }
         };
         Duration::try_from_secs_f64(jittered).unwrap_or(self.max).max(self.min).min(self.max)
     }
 
-    /// Seconds before limit and jitter; may be infinite, never negative or NaN.
-    fn plain(&self, retry: u32) -> f64 {
+    /// The delay in seconds before jitter and limits. May be infinite, but never negative or NaN.
+    fn unjittered_seconds(&self, retry: u32) -> f64 {
         let base = self.base.as_secs_f64();
         match &self.shape {
             Shape::Constant => base,
             Shape::Linear => base * (f64::from(retry) + 1.0),
-            Shape::Schedule(waits) => {
-                let index = (retry as usize).min(waits.len().saturating_sub(1));
-                waits.get(index).map_or(0.0, Duration::as_secs_f64)
+            Shape::Schedule(delays) => {
+                let index = (retry as usize).min(delays.len().saturating_sub(1));
+                delays.get(index).map_or(0.0, Duration::as_secs_f64)
             }
             Shape::Exponential if base == 0.0 => 0.0,
             Shape::Exponential => {
@@ -121,24 +121,24 @@ impl Backoff {
     }
 }
 
-/// The waits that a failure has of its own, in place of the backoff and its limits.
+/// Retry delays that are specific to a failure. They replace the backoff and its limits.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Waits {
-    /// The n-th of these before the n-th retry; the last one repeats. An empty one does not wait.
+pub enum RetryDelays {
+    /// The n-th of these before the n-th retry; the last one repeats. An empty schedule has no delay.
     Schedule(Arc<[Duration]>),
-    /// Any of these, evenly.
-    Between(RangeInclusive<Duration>),
+    /// Uniformly distributed over this range.
+    Uniform(RangeInclusive<Duration>),
 }
 
-impl Waits {
-    /// The wait before retry number `retry`, counted from 0.
+impl RetryDelays {
+    /// The delay before retry number `retry`, counted from 0.
     pub fn delay(&self, retry: u32, rng: &mut dyn Rng) -> Duration {
         match self {
-            Waits::Schedule(waits) => {
-                let index = (retry as usize).min(waits.len().saturating_sub(1));
-                waits.get(index).copied().unwrap_or_default()
+            RetryDelays::Schedule(delays) => {
+                let index = (retry as usize).min(delays.len().saturating_sub(1));
+                delays.get(index).copied().unwrap_or_default()
             }
-            Waits::Between(range) => {
+            RetryDelays::Uniform(range) => {
                 let width = range.end().saturating_sub(*range.start());
                 range.start().saturating_add(width.mul_f64(rng.random::<f64>())).min(*range.end())
             }
@@ -154,34 +154,37 @@ mod tests {
 
     use super::*;
 
-    fn plain() -> Backoff {
+    fn no_jitter() -> Backoff {
         Backoff { jitter: Jitter::None, ..Backoff::default() }
     }
 
-    fn waits(backoff: &Backoff, count: u32) -> Vec<u128> {
+    fn delays(backoff: &Backoff, count: u32) -> Vec<u128> {
         let mut rng = StdRng::seed_from_u64(7);
         (0..count).map(|retry| backoff.delay(retry, None, &mut rng).as_millis()).collect()
     }
 
     #[test]
-    fn each_shape_grows_as_it_says() {
-        assert_eq!(waits(&plain(), 8), [1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 60_000, 60_000]);
-        assert_eq!(waits(&Backoff { shape: Shape::Linear, ..plain() }, 3), [1_000, 2_000, 3_000]);
-        assert_eq!(waits(&Backoff { shape: Shape::Constant, ..plain() }, 3), [1_000; 3]);
+    fn each_shape_has_its_growth() {
+        assert_eq!(delays(&no_jitter(), 8), [1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 60_000, 60_000]);
+        assert_eq!(delays(&Backoff { shape: Shape::Linear, ..no_jitter() }, 3), [1_000, 2_000, 3_000]);
+        assert_eq!(delays(&Backoff { shape: Shape::Constant, ..no_jitter() }, 3), [1_000; 3]);
         let schedule = Shape::Schedule([1, 2, 4].map(Duration::from_secs).to_vec());
-        assert_eq!(waits(&Backoff { shape: schedule, ..plain() }, 5), [1_000, 2_000, 4_000, 4_000, 4_000]);
-        assert_eq!(waits(&Backoff { shape: Shape::Schedule(Vec::new()), ..plain() }, 2), [0, 0]);
-        let gentle = Backoff { base: Duration::from_millis(100), multiplier: 1.5, ..plain() };
-        assert_eq!(waits(&gentle, 3), [100, 150, 225]);
+        assert_eq!(
+            delays(&Backoff { shape: schedule, ..no_jitter() }, 5),
+            [1_000, 2_000, 4_000, 4_000, 4_000]
+        );
+        assert_eq!(delays(&Backoff { shape: Shape::Schedule(Vec::new()), ..no_jitter() }, 2), [0, 0]);
+        let gentle = Backoff { base: Duration::from_millis(100), multiplier: 1.5, ..no_jitter() };
+        assert_eq!(delays(&gentle, 3), [100, 150, 225]);
     }
 
     #[test]
-    fn the_limit_comes_after_the_jitter_and_the_floor_under_it() {
+    fn maximum_and_minimum_apply_after_the_jitter() {
         let backoff = Backoff { jitter: Jitter::Proportional, ..Backoff::default() };
         let mut rng = StdRng::seed_from_u64(1);
-        let late: Vec<_> = (0..200).map(|_| backoff.delay(20, None, &mut rng)).collect();
-        assert!(late.iter().all(|wait| *wait <= backoff.max));
-        assert!(late.contains(&backoff.max));
+        let delays: Vec<_> = (0..200).map(|_| backoff.delay(20, None, &mut rng)).collect();
+        assert!(delays.iter().all(|delay| *delay <= backoff.max));
+        assert!(delays.contains(&backoff.max));
         let floor = Duration::from_millis(100);
         let backoff = Backoff { base: Duration::from_millis(1), min: floor, ..Backoff::default() };
         assert_eq!(backoff.delay(0, None, &mut rng), floor);
@@ -190,14 +193,14 @@ mod tests {
     }
 
     #[test]
-    fn decorrelated_jitter_depends_on_the_wait_before() {
+    fn decorrelated_jitter_depends_on_the_previous_delay() {
         let backoff = Backoff { jitter: Jitter::Decorrelated, ..Backoff::default() };
         let mut rng = StdRng::seed_from_u64(3);
         let mut longest = Duration::ZERO;
         for _ in 0..500 {
-            let wait = backoff.delay(9, Some(Duration::from_secs(4)), &mut rng);
-            assert!(wait >= backoff.base && wait <= Duration::from_secs(12));
-            longest = longest.max(wait);
+            let delay = backoff.delay(9, Some(Duration::from_secs(4)), &mut rng);
+            assert!(delay >= backoff.base && delay <= Duration::from_secs(12));
+            longest = longest.max(delay);
             assert!(backoff.delay(9, None, &mut rng) <= Duration::from_secs(3));
         }
         assert!(longest > Duration::from_secs(11));
@@ -214,22 +217,25 @@ mod tests {
     }
 
     #[test]
-    fn a_failures_own_waits_are_taken_as_they_are() {
+    fn retry_delays_ignore_the_backoff() {
         let mut rng = StdRng::seed_from_u64(5);
-        let own = Waits::Schedule([5, 10, 20].map(Duration::from_secs).into());
-        let waits: Vec<u64> = (0..5).map(|retry| own.delay(retry, &mut rng).as_secs()).collect();
-        assert_eq!(waits, [5, 10, 20, 20, 20]);
+        let schedule = RetryDelays::Schedule([5, 10, 20].map(Duration::from_secs).into());
+        let delays: Vec<u64> = (0..5).map(|retry| schedule.delay(retry, &mut rng).as_secs()).collect();
+        assert_eq!(delays, [5, 10, 20, 20, 20]);
         let (from, to) = (Duration::from_secs(1), Duration::from_secs(3));
-        let between = Waits::Between(from..=to);
-        let waits: Vec<Duration> = (0..200).map(|retry| between.delay(retry, &mut rng)).collect();
-        assert!(waits.iter().all(|wait| (from..=to).contains(wait)));
-        assert!(waits.iter().any(|wait| *wait < from * 5 / 4) && waits.iter().any(|wait| *wait > to * 5 / 6));
-        assert_eq!(Waits::Between(to..=to).delay(0, &mut rng), to);
+        let uniform = RetryDelays::Uniform(from..=to);
+        let delays: Vec<Duration> = (0..200).map(|retry| uniform.delay(retry, &mut rng)).collect();
+        assert!(delays.iter().all(|delay| (from..=to).contains(delay)));
+        assert!(
+            delays.iter().any(|delay| *delay < from * 5 / 4)
+                && delays.iter().any(|delay| *delay > to * 5 / 6)
+        );
+        assert_eq!(RetryDelays::Uniform(to..=to).delay(0, &mut rng), to);
     }
 
     proptest! {
         #[test]
-        fn no_wait_leaves_its_bounds_whatever_the_numbers(
+        fn every_delay_stays_within_its_bounds(
             shape in prop_oneof![
                 Just(Shape::Exponential),
                 Just(Shape::Linear),
@@ -249,25 +255,25 @@ mod tests {
             seed in any::<u64>(),
         ) {
             let backoff = Backoff { shape, base, max, multiplier, jitter, min };
-            let wait = backoff.delay(retry, previous, &mut StdRng::seed_from_u64(seed));
-            prop_assert!(wait <= max && wait >= min.min(max));
+            let delay = backoff.delay(retry, previous, &mut StdRng::seed_from_u64(seed));
+            prop_assert!(delay <= max && delay >= min.min(max));
         }
 
         #[test]
-        fn each_jitter_keeps_to_its_range(retry in 0..10u32, seed in any::<u64>()) {
+        fn each_jitter_stays_within_its_range(retry in 0..10u32, seed in any::<u64>()) {
             let mut rng = StdRng::seed_from_u64(seed);
             let max = Duration::from_secs(600);
-            let d = Backoff { max, ..plain() }.delay(retry, None, &mut rng);
+            let d = Backoff { max, ..no_jitter() }.delay(retry, None, &mut rng);
             for (jitter, from, to) in
                 [(Jitter::Full, 0, 2), (Jitter::Equal, 1, 2), (Jitter::Proportional, 1, 3)]
             {
-                let wait = Backoff { max, jitter, ..plain() }.delay(retry, None, &mut rng);
-                prop_assert!(wait >= d * from / 2 && wait <= (d * to / 2).min(max));
+                let delay = Backoff { max, jitter, ..no_jitter() }.delay(retry, None, &mut rng);
+                prop_assert!(delay >= d * from / 2 && delay <= (d * to / 2).min(max));
             }
         }
 
         #[test]
-        fn decorrelated_jitter_lies_between_the_base_and_three_times_the_wait_before(
+        fn decorrelated_jitter_lies_between_the_base_and_three_times_the_previous_delay(
             base in 0..5_000u64,
             previous in prop::option::of(0..100_000u64),
             max in 0..100_000u64,
@@ -275,18 +281,18 @@ mod tests {
         ) {
             let (base, max) = (Duration::from_millis(base), Duration::from_millis(max));
             let previous = previous.map(Duration::from_millis);
-            let backoff = Backoff { base, max, jitter: Jitter::Decorrelated, ..plain() };
-            let wait = backoff.delay(3, previous, &mut StdRng::seed_from_u64(seed));
+            let backoff = Backoff { base, max, jitter: Jitter::Decorrelated, ..no_jitter() };
+            let delay = backoff.delay(3, previous, &mut StdRng::seed_from_u64(seed));
             let widest = (previous.unwrap_or(base) * 3).max(base);
-            prop_assert!(wait >= base.min(max) && wait <= widest.min(max));
+            prop_assert!(delay >= base.min(max) && delay <= widest.min(max));
         }
 
         #[test]
-        fn a_linear_wait_is_the_base_times_the_number_of_the_attempt(base in 0..5_000u64, retry in 0..50u32) {
+        fn a_linear_delay_is_the_base_times_the_number_of_the_retry(base in 0..5_000u64, retry in 0..50u32) {
             let (base, max) = (Duration::from_millis(base), Duration::from_secs(60));
-            let backoff = Backoff { base, max, shape: Shape::Linear, ..plain() };
-            let wait = backoff.delay(retry, None, &mut StdRng::seed_from_u64(1));
-            prop_assert_eq!(wait, (base * (retry + 1)).min(max));
+            let backoff = Backoff { base, max, shape: Shape::Linear, ..no_jitter() };
+            let delay = backoff.delay(retry, None, &mut StdRng::seed_from_u64(1));
+            prop_assert_eq!(delay, (base * (retry + 1)).min(max));
         }
     }
 }

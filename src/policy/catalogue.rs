@@ -1,28 +1,28 @@
-//! What is known of models: how much they take in, how much they say at most, and what they cost.
+//! The catalogue of models: context window, output limit and prices.
 //!
-//! The table ages. It refuses no call by itself: it bounds what a call can cost, and where the caller
-//! asks for it (`validateModel`) it helps to tell a misspelt name from a new one.
+//! The built-in table goes out of date, so it never rejects a call by itself. It bounds the cost of a call.
+//! With `validateModel` it also tells a misspelled model name from a new one.
 
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-/// What is known of one model; `None` is unknown.
+/// The limits and prices of one model; `None` is unknown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Model {
-    /// Prompt and answer together, in tokens.
+    /// The context window, prompt and answer together, in tokens.
     pub context_tokens: Option<u64>,
     /// The longest answer, in tokens.
     pub max_output_tokens: Option<u64>,
-    /// USD for a million tokens of the prompt.
+    /// USD per million prompt tokens.
     pub input_usd_per_million: Option<f64>,
-    /// USD for a million tokens of the answer.
+    /// USD per million answer tokens.
     pub output_usd_per_million: Option<f64>,
 }
 
 impl Model {
-    const fn known(context: u64, output: u64, usd: Option<f64>) -> Self {
+    const fn built_in(context: u64, output: u64, usd: Option<f64>) -> Self {
         Model {
             context_tokens: Some(context),
             max_output_tokens: Some(output),
@@ -31,13 +31,13 @@ impl Model {
         }
     }
 
-    /// Both prices, in and out, where both are known.
+    /// The prices for input and output in USD per million tokens, if both are known.
     pub fn price(&self) -> Option<(f64, f64)> {
         Some((self.input_usd_per_million?, self.output_usd_per_million?))
     }
 
-    /// What `other` knows replaces what is known here.
-    fn learn(&mut self, other: &Model) {
+    /// Overwrites the fields that are known in `other`.
+    fn update_from(&mut self, other: &Model) {
         self.context_tokens = other.context_tokens.or(self.context_tokens);
         self.max_output_tokens = other.max_output_tokens.or(self.max_output_tokens);
         self.input_usd_per_million = other.input_usd_per_million.or(self.input_usd_per_million);
@@ -45,18 +45,17 @@ impl Model {
     }
 }
 
-/// The models that are known without being told. Prices: HolySheep's own list (the same for the
-/// prompt and the answer). Limits of gpt-4.1: HolySheep's; of the others: their makers' model pages
-/// at the end of 2025.
+/// The built-in models. Prices are from HolySheep's price list (the same for input and output). The limits
+/// of gpt-4.1 are HolySheep's, those of the others are from their vendors' model pages at the end of 2025.
 const BUILT_IN: &[(&str, Model)] = &[
-    ("gpt-4.1", Model::known(128_000, 16_384, Some(8.0))),
-    ("gpt-4-turbo", Model::known(128_000, 4_096, None)),
-    ("claude-sonnet-4.5", Model::known(200_000, 64_000, Some(15.0))),
-    ("gemini-2.5-flash", Model::known(1_048_576, 65_536, Some(2.5))),
-    ("deepseek-v3.2", Model::known(128_000, 65_536, Some(0.42))),
+    ("gpt-4.1", Model::built_in(128_000, 16_384, Some(8.0))),
+    ("gpt-4-turbo", Model::built_in(128_000, 4_096, None)),
+    ("claude-sonnet-4.5", Model::built_in(200_000, 64_000, Some(15.0))),
+    ("gemini-2.5-flash", Model::built_in(1_048_576, 65_536, Some(2.5))),
+    ("deepseek-v3.2", Model::built_in(128_000, 65_536, Some(0.42))),
 ];
 
-/// The built-in table, and what the caller has added to it. Names are compared exactly.
+/// The built-in models and those that the caller adds. Names are compared exactly.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(transparent)]
 pub struct Catalogue {
@@ -70,26 +69,26 @@ impl Default for Catalogue {
 }
 
 impl Catalogue {
-    /// Adds a model, or replaces what is known of it, field by field.
+    /// Adds a model, or overwrites the known fields of an existing one.
     pub fn add(&mut self, name: &str, model: &Model) {
-        self.models.entry(name.to_owned()).or_default().learn(model);
+        self.models.entry(name.to_owned()).or_default().update_from(model);
     }
 
     pub fn get(&self, name: &str) -> Option<&Model> {
         self.models.get(name)
     }
 
-    /// How many tokens fit into the model's context, prompt and answer together.
+    /// The context window in tokens, prompt and answer together.
     pub fn context_tokens(&self, name: &str) -> Option<u64> {
         self.get(name)?.context_tokens
     }
 
-    /// How many tokens its longest answer has.
+    /// The longest answer, in tokens.
     pub fn max_output_tokens(&self, name: &str) -> Option<u64> {
         self.get(name)?.max_output_tokens
     }
 
-    /// USD for a million tokens, in and out.
+    /// The prices for input and output in USD per million tokens.
     pub fn price(&self, name: &str) -> Option<(f64, f64)> {
         self.get(name)?.price()
     }
@@ -99,20 +98,22 @@ impl Catalogue {
     }
 }
 
-/// The names that are nearest to `name`, nearest first: at most three, none whose distance is more
-/// than half of the name's length.
+/// The known names most similar to `name`, nearest first. At most three, each within an edit distance of half
+/// the length of `name`.
 pub fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
-    // A name longer than any model's is not worth comparing.
+    // Bounds the quadratic cost. No model has a longer name.
     let name: Vec<char> = name.chars().take(100).flat_map(char::to_lowercase).collect();
-    let most = (name.len() / 2).max(1);
-    let mut found: Vec<(usize, &str)> =
-        known.map(|have| (distance(&name, have), have)).filter(|(distance, _)| *distance <= most).collect();
-    found.sort_unstable();
-    found.dedup();
-    found.into_iter().take(3).map(|(_, have)| have).collect()
+    let max_distance = (name.len() / 2).max(1);
+    let mut matches: Vec<(usize, &str)> = known
+        .map(|known| (distance(&name, known), known))
+        .filter(|(distance, _)| *distance <= max_distance)
+        .collect();
+    matches.sort_unstable();
+    matches.dedup();
+    matches.into_iter().take(3).map(|(_, known)| known).collect()
 }
 
-/// How many characters have to be inserted, deleted or replaced (Levenshtein, 1966), case aside.
+/// The edit distance, case-insensitive (Levenshtein, 1966).
 fn distance(a: &[char], b: &str) -> usize {
     let b: Vec<char> = b.chars().take(100).flat_map(char::to_lowercase).collect();
     let mut row: Vec<usize> = (0..=b.len()).collect();
@@ -133,7 +134,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_documents_prices_and_limits_are_known() {
+    fn the_tutorials_prices_and_limits_are_built_in() {
         let catalogue = Catalogue::default();
         for (name, usd) in [
             ("gpt-4.1", 8.0),
@@ -150,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_added_replaces_only_what_it_says() {
+    fn adding_a_model_overwrites_only_the_given_fields() {
         let mut catalogue = Catalogue::default();
         catalogue.add("gpt-4.1", &Model { output_usd_per_million: Some(9.0), ..Model::default() });
         catalogue.add("mine", &Model { context_tokens: Some(5), ..Model::default() });
@@ -160,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn a_misspelt_name_finds_its_neighbours_and_a_strange_one_none() {
+    fn a_misspelled_name_has_similar_names_and_an_unrelated_one_has_none() {
         let catalogue = Catalogue::default();
         assert_eq!(nearest("gtp-4.1", catalogue.names()), ["gpt-4.1"]);
         assert_eq!(nearest("Claude-Sonet-4.5", catalogue.names()), ["claude-sonnet-4.5"]);

@@ -1,43 +1,42 @@
-//! The circuit breaker as a plain value: whoever owns it passes the time in.
+//! A circuit breaker as a plain value. The owner passes in the time.
 //!
-//! *When* it opens is the strategy ([`Options::failure_threshold`] failures in a row, or
-//! [`Options::error_rate`] over a window); *what* open and half-open mean is the state machine.
-//! Names after Nygard, "Release It!"; the split after cockatiel and resilience4j.
+//! The strategy decides when the circuit opens: [`Options::failure_threshold`] consecutive failures, or
+//! [`Options::error_rate`] over a window. The state machine decides what open and half-open mean. The terms
+//! are from Nygard, "Release It!", the split is that of cockatiel and resilience4j.
 //!
-//! There are two ways in. With permits ([`Breaker::try_acquire`], [`Breaker::report`]) each call is
-//! known, so that a late result changes nothing. By hand ([`Breaker::can_execute`],
-//! [`Breaker::record_success`], [`Breaker::record_failure`]) calls are only counted. Both work on
-//! the same state.
+//! There are two interfaces to the same state. With permits ([`Breaker::try_acquire`], [`Breaker::report`])
+//! the breaker identifies each call, so a late result changes nothing. The manual interface
+//! ([`Breaker::can_execute`], [`Breaker::record_success`], [`Breaker::record_failure`]) only counts calls.
 //!
-//! Times are milliseconds since the epoch. Where the clock goes back, what lies in the future is
-//! taken to have happened at the next look that may write, so a step never shuts the breaker for
-//! longer than one more `timeout`.
+//! Times are milliseconds since the epoch. If the clock goes back, [`Breaker::try_acquire`] moves times that
+//! are in the future to the present. So the circuit stays open for at most one more `timeout`.
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::outcomes::{History, Window};
+use super::outcomes::{OutcomeHistory, SlidingWindow};
 
-/// When a breaker opens and how it closes again.
+/// When a circuit opens and how it closes again.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Options {
-    /// Failures in a row that open it. Default 5; 0 counts as 1.
+    /// Consecutive failures that open the circuit. Default 5; 0 counts as 1.
     pub failure_threshold: u32,
-    /// How long it stays open after the last failure, and how long an unreported probe keeps its
-    /// place. Default 60 s. With 0 it is half-open at once, and a probe keeps its place for 1 ms.
+    /// How long the circuit stays open after the last failure, and how long a probe without a report keeps
+    /// its slot. Default 60 s. With 0 the circuit becomes half-open at once, and a probe keeps its slot for
+    /// 1 ms.
     pub timeout: Duration,
-    /// Probes that may be under way at the same time while half-open. Default 1; 0 counts as 1.
+    /// Concurrent probes while half-open. Default 1; 0 counts as 1.
     pub half_open_max_calls: u32,
-    /// Successes while half-open that close it. Default 1; 0 counts as 1.
+    /// Successes while half-open that close the circuit. Default 1; 0 counts as 1.
     pub success_threshold: u32,
-    /// Share of failures within `window`, 0 to 1, that opens it too. Default none. It is looked at
-    /// when a failure is counted.
+    /// The share of failures within `window`, 0 to 1, that opens the circuit as well. Checked on each
+    /// failure. Default none.
     pub error_rate: Option<f64>,
-    /// How far back `error_rate` looks. Default 30 s, kept in steps of a tenth.
+    /// The window of `error_rate`. Default 30 s, with a resolution of a tenth.
     pub window: Duration,
-    /// Calls that `window` must hold before `error_rate` says anything. Default 10.
+    /// Calls within `window` below which `error_rate` does not apply. Default 10.
     pub minimum_calls: u32,
 }
 
@@ -46,27 +45,27 @@ impl Options {
         u64::try_from(self.timeout.as_millis()).unwrap_or(u64::MAX)
     }
 
-    /// How long a probe that nobody reports keeps its place, in milliseconds.
+    /// How long a probe without a report keeps its slot, in milliseconds.
     fn lease_ms(&self) -> u64 {
         self.timeout_ms().max(1)
     }
 }
 
-/// Whether calls pass. Written `CLOSED`, `OPEN`, `HALF_OPEN`.
+/// The state of a circuit. Serialized as `CLOSED`, `OPEN`, `HALF_OPEN`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum State {
     /// All calls pass.
     #[default]
     Closed,
-    /// No call passes before `timeout` is over.
+    /// No call passes until `timeout` has elapsed.
     Open,
-    /// A few probes pass; they decide.
+    /// A few probes pass. Their results close the circuit or open it again.
     HalfOpen,
 }
 
 impl State {
-    /// The one public spelling.
+    /// The public name.
     pub fn as_str(self) -> &'static str {
         match self {
             State::Closed => "CLOSED",
@@ -90,41 +89,42 @@ impl std::str::FromStr for State {
     }
 }
 
-/// How an admitted call ended, as far as the breaker is concerned.
+/// The result of a call, as the breaker records it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// The service answered; also when it refused the request as wrong.
+    /// The service works. This includes a response that rejects the request.
     Success,
     /// The service failed.
     Failure,
-    /// Nothing was learnt: the call was given up. Its place is free again.
+    /// The call says nothing about the service. A probe's slot becomes free.
     Ignored,
 }
 
-/// The right to make one call. It is used up by [`Breaker::report`], hence not `Clone`: a report
-/// counts once.
+/// The permission to make one call. [`Breaker::report`] consumes it. It is not `Clone`, so each call is
+/// reported at most once.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[must_use = "a permit that is never reported keeps a probe's place until the timeout"]
+#[must_use = "a permit that is never reported keeps a probe's slot until the timeout"]
 pub struct Permit {
     /// The breaker's generation when the call was admitted.
     pub generation: u64,
-    /// Tells this call from the others.
+    /// Identifies the call.
     pub id: u64,
 }
 
-/// A call that was not admitted.
+/// The breaker does not admit the call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Denied {
-    /// When to ask again. Open: exact. Half-open: the latest time at which a place is free again.
+pub struct Denial {
+    /// The wait until the next call may be admitted. Exact while open. While half-open an upper bound: a
+    /// probe slot may become free sooner.
     pub retry_after: Duration,
 }
 
 /// A change of state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Transition {
-    /// The state before.
+    /// The previous state.
     pub from: State,
-    /// The state after.
+    /// The new state.
     pub to: State,
 }
 
@@ -134,67 +134,66 @@ struct Probe {
     admitted_at: u64,
 }
 
-/// What a breaker knows. A new one is closed.
+/// The state of a circuit breaker. A new one is closed.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Breaker {
-    /// Failures in a row. Stays readable while open; a success clears it. May be written: it is
-    /// compared with the threshold at the next failure.
+    /// Consecutive failures. Kept while open; cleared by a success. Callers may set it: the next failure
+    /// compares it with the threshold.
     pub failures: u32,
-    /// When the last failure was counted. May be written; while open it decides when the first
-    /// probe passes, and `None` lets it pass at once.
+    /// The time of the last failure. Callers may set it: while open it determines when the first probe is
+    /// due, and `None` makes it due at once.
     pub last_failure_time: Option<u64>,
     state: State,
     generation: u64,
     next_id: u64,
-    /// Successes since the breaker became half-open.
+    /// Successes since the circuit became half-open.
     successes: u32,
     probes: Vec<Probe>,
-    history: History,
-    window: Window,
+    history: OutcomeHistory,
+    window: SlidingWindow,
 }
 
 impl Breaker {
-    /// A closed breaker that has seen nothing.
+    /// A closed breaker without any history.
     pub fn new() -> Self {
         Breaker::default()
     }
 
-    /// The state as it stands. Open lasts until a call is admitted, however much time has passed.
+    /// The current state. An open circuit stays open until it admits a call, even after `timeout`.
     pub fn state(&self) -> State {
         self.state
     }
 
-    /// Grows by one with each change of state and each reset. A permit of another generation
-    /// changes nothing.
+    /// Incremented by each transition and each reset. A permit of an earlier generation has no effect.
     pub fn generation(&self) -> u64 {
         self.generation
     }
 
-    /// Share of successes among the last 10 calls, 0 to 100; 100 when there was none. Neither
-    /// opening nor closing empties it, only [`Breaker::reset`].
+    /// The share of successes among the last 10 calls, 0 to 100; 100 without any call. Only
+    /// [`Breaker::reset`] clears it.
     pub fn health_score(&self) -> f64 {
         self.history.score()
     }
 
-    /// The change since `before`, for those who watch a call that may change the state without
-    /// saying so: [`Breaker::try_acquire`] and [`Breaker::can_execute`] turn open into half-open.
+    /// The transition since `before`, if any. [`Breaker::try_acquire`] and [`Breaker::can_execute`] may
+    /// change open to half-open without returning the transition.
     pub fn transition_since(&self, before: State) -> Option<Transition> {
         (before != self.state).then_some(Transition { from: before, to: self.state })
     }
 
-    /// Admits a call or says how long to wait. Turns open into half-open when `timeout` is over.
+    /// Admits a call. Changes open to half-open once `timeout` has elapsed.
     ///
     /// # Errors
-    /// [`Denied`] while open, and while half-open with all probes under way.
-    pub fn try_acquire(&mut self, options: &Options, now: u64) -> Result<Permit, Denied> {
-        // The clock went back: what lies in the future has just happened.
+    /// [`Denial`] while open, and while half-open without a free probe slot.
+    pub fn try_acquire(&mut self, options: &Options, now: u64) -> Result<Permit, Denial> {
+        // If the clock went back, times in the future count as now.
         self.last_failure_time = self.last_failure_time.map(|time| time.min(now));
         for probe in &mut self.probes {
             probe.admitted_at = probe.admitted_at.min(now);
         }
         if let Some(retry_after) = self.retry_after(options, now) {
-            return Err(Denied { retry_after });
+            return Err(Denial { retry_after });
         }
         if self.state == State::Open {
             self.enter(State::HalfOpen);
@@ -209,9 +208,9 @@ impl Breaker {
         Ok(Permit { generation: self.generation, id })
     }
 
-    /// Takes in how an admitted call ended. A permit of an earlier generation changes nothing. A
-    /// probe that has lost its place after `timeout` still counts while its half-open lasts: or a
-    /// service that answers well, but slower than `timeout`, would stay half-open for ever.
+    /// Records the result of an admitted call. A permit of an earlier generation has no effect. A probe
+    /// that lost its slot after `timeout` still counts in the same half-open period. Otherwise a service
+    /// that responds slower than `timeout` would stay half-open forever.
     pub fn report(
         &mut self,
         options: &Options,
@@ -224,70 +223,70 @@ impl Breaker {
         }
         self.probes.retain(|probe| probe.id != permit.id);
         match outcome {
-            Outcome::Success => self.success(options, now),
-            Outcome::Failure => self.failure(options, now),
+            Outcome::Success => self.on_success(options, now),
+            Outcome::Failure => self.on_failure(options, now),
             Outcome::Ignored => None,
         }
     }
 
-    /// Whether a call would be admitted now. Looking spends nothing and changes nothing.
+    /// Whether a call would be admitted now. Changes nothing.
     pub fn would_admit(&self, options: &Options, now: u64) -> bool {
         self.retry_after(options, now).is_none()
     }
 
-    /// How long until a call may be admitted; `None` when it would be now. At most `timeout`.
+    /// The wait until a call may be admitted, at most `timeout`; `None` if it would be admitted now.
     pub fn retry_after(&self, options: &Options, now: u64) -> Option<Duration> {
         let (since, limit) = match self.state {
             State::Closed => return None,
             State::Open => (self.last_failure_time?, options.timeout_ms()),
             State::HalfOpen => {
                 let lease = options.lease_ms();
-                let live = |probe: &&Probe| now.saturating_sub(probe.admitted_at) < lease;
-                let places = options.half_open_max_calls.max(1) as usize;
-                if self.probes.iter().filter(live).count() < places {
+                let is_live = |probe: &&Probe| now.saturating_sub(probe.admitted_at) < lease;
+                let slots = options.half_open_max_calls.max(1) as usize;
+                if self.probes.iter().filter(is_live).count() < slots {
                     return None;
                 }
-                (self.probes.iter().filter(live).map(|probe| probe.admitted_at).min()?, lease)
+                (self.probes.iter().filter(is_live).map(|probe| probe.admitted_at).min()?, lease)
             }
         };
         let wait = limit.saturating_sub(now.saturating_sub(since));
         (wait > 0).then(|| Duration::from_millis(wait))
     }
 
-    /// By hand: whether a call may be made now. While half-open an admitted call takes a place,
-    /// which the next record, or `timeout`, gives back.
+    /// Manual interface: whether a call may be made now. While half-open an admitted call takes a probe
+    /// slot until the next recorded result, or until `timeout`.
     pub fn can_execute(&mut self, options: &Options, now: u64) -> bool {
         self.try_acquire(options, now).is_ok()
     }
 
-    /// By hand: a call succeeded. Clears `failures` and closes; while half-open only when it is
-    /// the `success_threshold`-th success.
+    /// Manual interface: records a success. Clears `failures` and closes the circuit. While half-open it
+    /// takes `success_threshold` successes.
     pub fn record_success(&mut self, options: &Options, now: u64) -> Option<Transition> {
-        self.release_oldest();
-        self.success(options, now)
+        self.release_oldest_probe();
+        self.on_success(options, now)
     }
 
-    /// By hand: a call failed. While half-open it opens at once; while open it counts and starts
-    /// `timeout` again.
+    /// Manual interface: records a failure. While half-open it opens the circuit at once. While open it
+    /// restarts `timeout`.
     pub fn record_failure(&mut self, options: &Options, now: u64) -> Option<Transition> {
-        self.release_oldest();
-        self.failure(options, now)
+        self.release_oldest_probe();
+        self.on_failure(options, now)
     }
 
-    /// Opens it for `timeout` from now on, or for that long again.
+    /// Opens the circuit for `timeout` from now. If it is open already, `timeout` restarts.
     pub fn open(&mut self, now: u64) -> Option<Transition> {
         self.last_failure_time = Some(now);
         self.enter(State::Open)
     }
 
-    /// Closes it and clears `failures` and the window of the error rate.
+    /// Closes the circuit, and clears `failures` and the window of the error rate.
     pub fn close(&mut self) -> Option<Transition> {
         self.failures = 0;
         self.window.clear();
         self.enter(State::Closed)
     }
 
-    /// Makes it new: closed and without a memory. Permits given before change nothing any more.
+    /// Resets the breaker to a new one. Earlier permits have no effect any more.
     pub fn reset(&mut self) -> Option<Transition> {
         let before = self.state;
         *self = Breaker {
@@ -298,13 +297,13 @@ impl Breaker {
         self.transition_since(before)
     }
 
-    /// Sets the state alone, as an assignment in JavaScript does; `failures` and
-    /// `last_failure_time` stay. The same state again changes nothing.
+    /// Sets only the state, as an assignment in JavaScript does. `failures` and `last_failure_time` are
+    /// kept. Setting the current state has no effect.
     pub fn set_state(&mut self, state: State) -> Option<Transition> {
         self.enter(state)
     }
 
-    fn success(&mut self, options: &Options, now: u64) -> Option<Transition> {
+    fn on_success(&mut self, options: &Options, now: u64) -> Option<Transition> {
         self.history.push(true);
         if self.state == State::HalfOpen {
             self.successes = self.successes.saturating_add(1);
@@ -320,23 +319,23 @@ impl Breaker {
         None
     }
 
-    fn failure(&mut self, options: &Options, now: u64) -> Option<Transition> {
+    fn on_failure(&mut self, options: &Options, now: u64) -> Option<Transition> {
         self.history.push(false);
         self.failures = self.failures.saturating_add(1);
         self.last_failure_time = Some(now);
         if self.state == State::Closed {
             self.window.push(options.window, now, false);
             let rate = self.window.failure_rate(options.minimum_calls);
-            let too_often = options.error_rate.zip(rate).is_some_and(|(limit, rate)| rate >= limit);
-            if self.failures < options.failure_threshold.max(1) && !too_often {
+            let rate_exceeded = options.error_rate.zip(rate).is_some_and(|(limit, rate)| rate >= limit);
+            if self.failures < options.failure_threshold.max(1) && !rate_exceeded {
                 return None;
             }
         }
         self.enter(State::Open)
     }
 
-    /// Without an id the oldest probe is the likeliest to have ended.
-    fn release_oldest(&mut self) {
+    /// The manual interface has no ids. The oldest probe is the most likely one to have ended.
+    fn release_oldest_probe(&mut self) {
         if !self.probes.is_empty() {
             self.probes.remove(0);
         }

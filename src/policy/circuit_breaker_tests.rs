@@ -8,8 +8,8 @@ fn options() -> Options {
     Options { failure_threshold: 3, timeout: Duration::from_secs(10), ..Options::default() }
 }
 
-/// A breaker that three failures have opened at `T`.
-fn opened(options: &Options) -> Breaker {
+/// A breaker that three failures opened at `T`.
+fn open_breaker(options: &Options) -> Breaker {
     let mut breaker = Breaker::new();
     for _ in 0..3 {
         breaker.record_failure(options, T);
@@ -19,7 +19,7 @@ fn opened(options: &Options) -> Breaker {
 }
 
 #[test]
-fn it_opens_at_the_threshold_of_failures_in_a_row() {
+fn it_opens_at_the_threshold_of_consecutive_failures() {
     let options = options();
     let mut breaker = Breaker::new();
     assert_eq!(breaker.record_failure(&options, T), None);
@@ -34,19 +34,19 @@ fn it_opens_at_the_threshold_of_failures_in_a_row() {
 }
 
 #[test]
-fn an_open_breaker_says_exactly_when_to_come_again() {
+fn an_open_breaker_returns_the_exact_wait() {
     let options = options();
-    let mut breaker = opened(&options);
-    let denied = breaker.try_acquire(&options, T + 9_999).unwrap_err();
-    assert_eq!(denied.retry_after, Duration::from_millis(1));
+    let mut breaker = open_breaker(&options);
+    let denial = breaker.try_acquire(&options, T + 9_999).unwrap_err();
+    assert_eq!(denial.retry_after, Duration::from_millis(1));
     assert!(breaker.try_acquire(&options, T + 10_000).is_ok());
     assert_eq!(breaker.state(), State::HalfOpen);
 }
 
 #[test]
-fn half_open_lets_one_probe_through_at_a_time() {
+fn half_open_admits_one_probe_at_a_time() {
     let options = options();
-    let mut breaker = opened(&options);
+    let mut breaker = open_breaker(&options);
     assert!(breaker.can_execute(&options, T + 10_000));
     assert!(!breaker.can_execute(&options, T + 10_001));
     assert!(!breaker.would_admit(&options, T + 10_001));
@@ -58,9 +58,9 @@ fn half_open_lets_one_probe_through_at_a_time() {
 }
 
 #[test]
-fn looking_spends_no_place() {
+fn would_admit_takes_no_probe_slot() {
     let options = options();
-    let mut breaker = opened(&options);
+    let mut breaker = open_breaker(&options);
     for _ in 0..5 {
         assert!(breaker.would_admit(&options, T + 10_000));
     }
@@ -69,9 +69,9 @@ fn looking_spends_no_place() {
 }
 
 #[test]
-fn a_failed_probe_opens_at_once_and_for_a_full_timeout() {
+fn a_failed_probe_reopens_at_once_for_a_full_timeout() {
     let options = options();
-    let mut breaker = opened(&options);
+    let mut breaker = open_breaker(&options);
     let permit = breaker.try_acquire(&options, T + 10_000).unwrap();
     let transition = breaker.report(&options, permit, Outcome::Failure, T + 12_000);
     assert_eq!(transition, Some(Transition { from: State::HalfOpen, to: State::Open }));
@@ -79,9 +79,9 @@ fn a_failed_probe_opens_at_once_and_for_a_full_timeout() {
 }
 
 #[test]
-fn three_successes_can_be_reached_one_probe_after_the_other() {
+fn sequential_probes_reach_the_success_threshold() {
     let options = Options { success_threshold: 3, ..options() };
-    let mut breaker = opened(&options);
+    let mut breaker = open_breaker(&options);
     for now in [T + 10_000, T + 10_100, T + 10_200] {
         assert_eq!(breaker.state() == State::HalfOpen, now > T + 10_000);
         assert!(breaker.can_execute(&options, now));
@@ -91,7 +91,7 @@ fn three_successes_can_be_reached_one_probe_after_the_other() {
 }
 
 #[test]
-fn a_late_result_of_a_call_from_before_the_opening_changes_nothing() {
+fn a_late_result_from_before_the_opening_has_no_effect() {
     let options = options();
     let mut breaker = Breaker::new();
     let early = breaker.try_acquire(&options, T).unwrap();
@@ -110,9 +110,9 @@ fn a_late_result_of_a_call_from_before_the_opening_changes_nothing() {
 }
 
 #[test]
-fn a_probe_that_is_given_up_gives_its_place_back() {
+fn an_abandoned_probe_frees_its_slot() {
     let options = options();
-    let mut breaker = opened(&options);
+    let mut breaker = open_breaker(&options);
     let permit = breaker.try_acquire(&options, T + 10_000).unwrap();
     assert!(!breaker.would_admit(&options, T + 10_001));
     assert_eq!(breaker.report(&options, permit, Outcome::Ignored, T + 10_001), None);
@@ -121,9 +121,9 @@ fn a_probe_that_is_given_up_gives_its_place_back() {
 }
 
 #[test]
-fn a_probe_that_nobody_reports_gives_its_place_back_after_the_timeout() {
+fn a_probe_without_a_report_frees_its_slot_after_the_timeout() {
     let options = options();
-    let mut breaker = opened(&options);
+    let mut breaker = open_breaker(&options);
     assert!(breaker.can_execute(&options, T + 10_000));
     assert_eq!(breaker.retry_after(&options, T + 12_000), Some(Duration::from_secs(8)));
     assert!(!breaker.can_execute(&options, T + 19_999));
@@ -132,9 +132,9 @@ fn a_probe_that_nobody_reports_gives_its_place_back_after_the_timeout() {
 }
 
 #[test]
-fn a_probe_slower_than_the_timeout_still_closes() {
+fn a_probe_slower_than_the_timeout_still_closes_the_circuit() {
     let options = options();
-    let mut breaker = opened(&options);
+    let mut breaker = open_breaker(&options);
     let slow = breaker.try_acquire(&options, T + 10_000).unwrap();
     let _second = breaker.try_acquire(&options, T + 20_000).unwrap();
     assert!(breaker.report(&options, slow, Outcome::Success, T + 25_000).is_some());
@@ -157,13 +157,13 @@ fn an_error_rate_opens_only_with_enough_calls_in_the_window() {
     breaker.record_failure(&options, T + 1_000);
     assert_eq!(breaker.state(), State::Open, "5 of 10");
     later.record_failure(&options, T + 40_000);
-    assert_eq!(later.state(), State::Closed, "the others have left the window");
+    assert_eq!(later.state(), State::Closed, "the earlier calls have left the window");
 }
 
 #[test]
 fn the_health_score_outlives_opening_and_closing() {
     let options = options();
-    let mut breaker = opened(&options);
+    let mut breaker = open_breaker(&options);
     assert_eq!(breaker.health_score(), 0.0);
     assert!(breaker.can_execute(&options, T + 10_000));
     breaker.record_success(&options, T + 10_000);
@@ -173,20 +173,20 @@ fn the_health_score_outlives_opening_and_closing() {
 }
 
 #[test]
-fn the_time_of_the_last_failure_can_be_set_from_outside() {
+fn the_time_of_the_last_failure_can_be_set() {
     let options = options();
-    let mut breaker = opened(&options);
+    let mut breaker = open_breaker(&options);
     breaker.last_failure_time = Some(T - 10_000);
     assert!(breaker.would_admit(&options, T));
     breaker.last_failure_time = None;
     assert!(breaker.would_admit(&options, T));
     breaker.last_failure_time = Some(T + 1_000_000);
-    assert!(!breaker.can_execute(&options, T), "a time in the future is taken as now");
+    assert!(!breaker.can_execute(&options, T), "a time in the future counts as now");
     assert!(breaker.can_execute(&options, T + 10_000));
 }
 
 #[test]
-fn a_reset_voids_the_permits_given_before() {
+fn a_reset_invalidates_earlier_permits() {
     let options = options();
     let mut breaker = Breaker::new();
     let permit = breaker.try_acquire(&options, T).unwrap();
@@ -196,7 +196,7 @@ fn a_reset_voids_the_permits_given_before() {
 }
 
 #[test]
-fn opening_and_closing_by_hand_and_by_assignment() {
+fn the_circuit_can_be_opened_and_closed_manually() {
     let options = options();
     let mut breaker = Breaker::new();
     assert!(breaker.open(T).is_some());
@@ -208,9 +208,9 @@ fn opening_and_closing_by_hand_and_by_assignment() {
 }
 
 #[test]
-fn it_survives_being_written_down() {
+fn it_survives_serialization() {
     let options = options();
-    let mut breaker = opened(&options);
+    let mut breaker = open_breaker(&options);
     let _probe = breaker.try_acquire(&options, T + 10_000).unwrap();
     let text = serde_json::to_string(&breaker).unwrap();
     assert!(text.contains("\"HALF_OPEN\""));
@@ -219,7 +219,7 @@ fn it_survives_being_written_down() {
     assert_eq!("HALF_OPEN".parse(), Ok(State::HalfOpen));
 }
 
-/// The same rules told another way: one variant a state, each with only what it needs.
+/// A reference model of the same rules: one variant per state, with only the fields that it needs.
 enum Model {
     Closed { failures: u32 },
     Open { since: u64, failures: u32 },
@@ -239,11 +239,11 @@ impl Model {
             Model::Open { .. } => false,
             Model::HalfOpen { probes, .. } => {
                 probes.retain(|probe| now - probe.1 < timeout);
-                let room = probes.len() < options.half_open_max_calls as usize;
-                if room {
+                let has_slot = probes.len() < options.half_open_max_calls as usize;
+                if has_slot {
                     probes.push((call, now));
                 }
-                room
+                has_slot
             }
         }
     }
@@ -272,7 +272,7 @@ impl Model {
         }
     }
 
-    fn seen(&self) -> (State, u32) {
+    fn observed(&self) -> (State, u32) {
         match self {
             Model::Closed { failures } => (State::Closed, *failures),
             Model::Open { failures, .. } => (State::Open, *failures),
@@ -305,7 +305,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(1_000))]
 
     #[test]
-    fn any_interleaving_matches_the_model_and_ends_open_or_closed(
+    fn any_interleaving_matches_the_reference_model(
         steps in prop::collection::vec(step(), 0..120),
         max in 1..4u32,
         successes in 1..4u32,
@@ -320,17 +320,17 @@ proptest! {
         let mut breaker = Breaker::new();
         let mut model = Model::Closed { failures: 0 };
         let mut now = T;
-        // Permits in the order given, each with its call and when and in which state it was given.
+        // Permits in order, each with its call, and the time and state of its admission.
         let mut calls: Vec<(Permit, usize, u64, State)> = Vec::new();
         for (call, step) in steps.into_iter().enumerate() {
             let generation = breaker.generation();
             match step {
                 Step::Wait(time) => now += time,
                 Step::Acquire => {
-                    let would = breaker.would_admit(&options, now);
+                    let would_admit = breaker.would_admit(&options, now);
                     let permit = breaker.try_acquire(&options, now);
-                    prop_assert_eq!(would, permit.is_ok());
-                    prop_assert_eq!(would, model.acquire(&options, call, now));
+                    prop_assert_eq!(would_admit, permit.is_ok());
+                    prop_assert_eq!(would_admit, model.acquire(&options, call, now));
                     if let Ok(permit) = permit {
                         calls.push((permit, call, now, breaker.state()));
                     }
@@ -351,20 +351,20 @@ proptest! {
                 }
                 Step::Report(..) => {}
             }
-            prop_assert_eq!((breaker.state(), breaker.failures), model.seen());
+            prop_assert_eq!((breaker.state(), breaker.failures), model.observed());
         }
-        // Whatever has happened, probes that answer close it.
+        // After any history, successful probes close the circuit.
         for _ in 0..successes {
             now += 1_000;
             let permit = breaker.try_acquire(&options, now);
-            prop_assert!(permit.is_ok(), "the timeout is over, yet nobody is admitted");
+            prop_assert!(permit.is_ok(), "the timeout has elapsed, but no call is admitted");
             breaker.report(&options, permit.unwrap(), Outcome::Success, now);
         }
         prop_assert_eq!(breaker.state(), State::Closed);
     }
 
     #[test]
-    fn by_hand_half_open_never_admits_more_than_its_places(
+    fn the_manual_interface_never_admits_more_probes_than_slots(
         steps in prop::collection::vec((0..4u8, 0..1_500u64), 0..100),
         max in 1..4u32,
     ) {
@@ -377,24 +377,24 @@ proptest! {
         };
         let mut breaker = Breaker::new();
         let mut now = T;
-        let mut places: Vec<u64> = Vec::new();
+        let mut slots: Vec<u64> = Vec::new();
         for (kind, wait) in steps {
             match kind {
                 0 => now += wait,
                 1 => { breaker.record_failure(&options, now); }
                 2 => {
                     breaker.record_success(&options, now);
-                    if !places.is_empty() { places.remove(0); }
+                    if !slots.is_empty() { slots.remove(0); }
                 }
                 _ => if breaker.can_execute(&options, now) && breaker.state() == State::HalfOpen {
-                    places.push(now);
+                    slots.push(now);
                 }
             }
             if breaker.state() != State::HalfOpen {
-                places.clear();
+                slots.clear();
             }
-            places.retain(|at| now - at < 1_000);
-            prop_assert!(places.len() <= max as usize);
+            slots.retain(|at| now - at < 1_000);
+            prop_assert!(slots.len() <= max as usize);
         }
     }
 }

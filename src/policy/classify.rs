@@ -1,55 +1,44 @@
-//! What a failure means: whether the same route is tried again, what the breaker learns, and
-//! whether another route may be tried. One table, for the engine and for JavaScript's
-//! `isRetryable`.
+//! The classification of failures: whether the same route is retried, what the circuit breaker records,
+//! and which other routes may be tried. The engine and JavaScript's `isRetryable` share this table.
 
+use super::circuit_breaker::Outcome;
 use crate::error::{Connection, Error, Kind, Phase};
 
-/// What the breaker of a route learns from a failure.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// The service failed.
-    Failure,
-    /// The service is alive: it has looked at the request and refused it.
-    Success,
-    /// Nothing is known about the service.
-    Ignored,
-}
-
-/// Which other routes may be tried after this failure.
+/// Which other routes may be tried after a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NextRoute {
-    /// Any.
-    Allowed,
-    /// Only one at another endpoint: this one refuses the key.
+    /// Any other route.
+    Any,
+    /// Only a route to another endpoint: this one rejects the key.
     OtherEndpoint,
-    /// Only one with another key, wherever it is: this one has no money.
+    /// Only a route with another key, at any endpoint: the quota of this key is exhausted.
     OtherKey,
-    /// Only another model, and none whose context is known to be no larger.
+    /// Only another model, unless its context window is known to be no larger.
     LargerContext,
-    /// None: the request itself is refused, or the call is over.
+    /// None: the request itself is rejected, or the call has ended.
     Never,
 }
 
-/// The meaning of a failure.
+/// What follows from a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Class {
+pub struct Classification {
     /// Another attempt on the same route may succeed.
-    pub retry: bool,
-    /// What the breaker is told.
-    pub breaker: Verdict,
-    /// The route is to rest, for as long as the server asks where it does.
-    pub cools: bool,
-    /// What may be tried where this route is left.
+    pub retryable: bool,
+    /// What the circuit breaker of the route records.
+    pub breaker: Outcome,
+    /// The route cools down, for as long as the server asks if it does.
+    pub cools_down: bool,
+    /// Which other routes may be tried instead.
     pub next_route: NextRoute,
 }
 
-/// Whether a request that got this HTTP status may succeed when sent again: 408, 429, 500, 502,
-/// 503, 504, 520–524 (Cloudflare) and 529 (Anthropic: overloaded); no other.
+/// Whether a request that failed with this HTTP status is retryable: 408, 429, 500, 502, 503, 504,
+/// 520–524 (Cloudflare) and 529 (Anthropic: overloaded).
 pub fn is_retryable_status(status: u16) -> bool {
     matches!(status, 408 | 429 | 500 | 502 | 503 | 504 | 520..=524 | 529)
 }
 
-/// The codes of Node's connection errors and of undici's timeouts and broken sockets.
+/// The codes of Node's connection errors and of undici's timeouts and socket errors.
 pub const NODE_CODES: [&str; 18] = [
     "ECONNRESET",
     "ECONNREFUSED",
@@ -71,14 +60,13 @@ pub const NODE_CODES: [&str; 18] = [
     "UND_ERR_RES_CONTENT_LENGTH_MISMATCH",
 ];
 
-/// Whether an error with this code may be tried again: HTTP statuses as text, the codes of Node's
-/// connection errors, of undici's timeouts and broken sockets, and this package's own. Compared
-/// exactly; an unknown code may not.
+/// Whether an error with this code is retryable. Accepts HTTP statuses as text, [`NODE_CODES`] and this
+/// package's own codes, compared exactly. An unknown code is not retryable.
 pub fn is_retryable_code(code: &str) -> bool {
     if let Ok(status) = code.parse() {
         return is_retryable_status(status);
     }
-    let ours = [
+    let retryable_kinds = [
         Kind::RateLimit,
         Kind::Server,
         Kind::Timeout(Phase::Idle),
@@ -87,44 +75,43 @@ pub fn is_retryable_code(code: &str) -> bool {
         Kind::Truncated,
         Kind::Malformed,
     ];
-    ours.iter().any(|kind| kind.code() == code) || NODE_CODES.contains(&code)
+    retryable_kinds.iter().any(|kind| kind.code() == code) || NODE_CODES.contains(&code)
 }
 
-/// What this error means. `should_retry` (the header `x-should-retry`) overrides `retry` for
-/// answers with a status of 400 and more, and `Some(false)` for a malformed answer.
-pub fn classify(error: &Error) -> Class {
-    use NextRoute::{Allowed, LargerContext, Never, OtherEndpoint, OtherKey};
-    use Verdict::{Failure, Ignored, Success};
+/// Classifies an error. `should_retry` (the header `x-should-retry`) overrides `retryable` for responses
+/// with a status of 400 or more. For a malformed response only `Some(false)` does.
+pub fn classify(error: &Error) -> Classification {
+    use NextRoute::{Any, LargerContext, Never, OtherEndpoint, OtherKey};
+    use Outcome::{Failure, Ignored, Success};
 
-    let class = |retry, breaker, next_route| Class { retry, breaker, cools: false, next_route };
+    let class =
+        |retryable, breaker, next_route| Classification { retryable, breaker, cools_down: false, next_route };
     let mut class = match error.kind {
-        // The model, or the path, is not there: it may be elsewhere.
-        Kind::InvalidRequest if matches!(error.status, Some(404 | 405 | 410)) => {
-            class(false, Success, Allowed)
-        }
+        // The endpoint does not have the model or the path. Another one may.
+        Kind::InvalidRequest if matches!(error.status, Some(404 | 405 | 410)) => class(false, Success, Any),
         Kind::InvalidRequest | Kind::ContentFiltered => class(false, Success, Never),
         Kind::ContextLength => class(false, Success, LargerContext),
         Kind::Authentication => class(false, Success, OtherEndpoint),
-        Kind::QuotaExhausted => Class { cools: true, ..class(false, Ignored, OtherKey) },
-        Kind::RateLimit => Class { cools: true, ..class(true, Ignored, Allowed) },
-        Kind::Server => class(error.status.is_none_or(is_retryable_status), Failure, Allowed),
-        // The proxy that sent it is not the service.
-        Kind::Redirect => class(false, Ignored, Allowed),
+        Kind::QuotaExhausted => Classification { cools_down: true, ..class(false, Ignored, OtherKey) },
+        Kind::RateLimit => Classification { cools_down: true, ..class(true, Ignored, Any) },
+        Kind::Server => class(error.status.is_none_or(is_retryable_status), Failure, Any),
+        // A proxy sent it, not the service.
+        Kind::Redirect => class(false, Ignored, Any),
         Kind::Timeout(Phase::Connect | Phase::FirstToken | Phase::Idle | Phase::Attempt) => {
-            class(true, Failure, Allowed)
+            class(true, Failure, Any)
         }
-        // An attempt that was under way when the call's time ran out is as silent as any other.
+        // The attempt in flight at the deadline has timed out like any other.
         Kind::Timeout(Phase::Total) => class(false, Failure, Never),
         Kind::Timeout(Phase::Queue) => class(false, Ignored, Never),
-        Kind::Connection(Connection::Tls) => class(false, Failure, Allowed),
-        Kind::Connection(_) | Kind::Interrupted | Kind::Truncated => class(true, Failure, Allowed),
-        Kind::Malformed => class(error.should_retry != Some(false), Failure, Allowed),
-        // The service is alive; only what it said does not fit.
-        Kind::Contradiction => class(true, Success, Allowed),
-        // It would be as large the next time.
-        Kind::TooLarge => class(false, Ignored, Allowed),
-        // Their attempts have been counted one by one.
-        Kind::CircuitOpen | Kind::RetriesExhausted => class(false, Ignored, Allowed),
+        Kind::Connection(Connection::Tls) => class(false, Failure, Any),
+        Kind::Connection(_) | Kind::Interrupted | Kind::Truncated => class(true, Failure, Any),
+        Kind::Malformed => class(error.should_retry != Some(false), Failure, Any),
+        // The service works; only its continuation does not match.
+        Kind::Contradiction => class(true, Success, Any),
+        // It would be as large again.
+        Kind::TooLarge => class(false, Ignored, Any),
+        // Each of their attempts was recorded on its own.
+        Kind::CircuitOpen | Kind::RetriesExhausted => class(false, Ignored, Any),
         Kind::QueueFull
         | Kind::NeverFits
         | Kind::CostCap
@@ -138,7 +125,7 @@ pub fn classify(error: &Error) -> Class {
         && error.status.is_some_and(|status| status >= 400)
         && !matches!(error.kind, Kind::Aborted | Kind::Closed | Kind::Internal | Kind::RetriesExhausted)
     {
-        class.retry = should_retry;
+        class.retryable = should_retry;
     }
     class
 }
@@ -147,59 +134,59 @@ pub fn classify(error: &Error) -> Class {
 mod tests {
     use super::*;
 
-    fn of(kind: Kind, status: Option<u16>) -> Class {
+    fn classified(kind: Kind, status: Option<u16>) -> Classification {
         let mut error = Error::new(kind, "");
         error.status = status;
         classify(&error)
     }
 
     #[test]
-    fn statuses_retry_as_the_documents_say() {
+    fn the_tutorials_statuses_are_retryable() {
         let retried: Vec<u16> = (100..600).filter(|status| is_retryable_status(*status)).collect();
         assert_eq!(retried, [408, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524, 529]);
         for status in retried {
             assert!(is_retryable_code(&status.to_string()));
             let kind = if status == 429 { Kind::RateLimit } else { Kind::Server };
-            assert!(of(kind, Some(status)).retry);
+            assert!(classified(kind, Some(status)).retryable);
         }
-        assert!(!of(Kind::Server, Some(501)).retry);
-        assert!(of(Kind::Server, None).retry, "an error inside a stream");
+        assert!(!classified(Kind::Server, Some(501)).retryable);
+        assert!(classified(Kind::Server, None).retryable, "an error inside a stream");
     }
 
     #[test]
-    fn a_client_error_proves_that_the_service_is_alive_and_goes_nowhere_else() {
+    fn a_client_error_is_a_success_for_the_breaker_and_tries_no_other_route() {
         for (kind, status) in
             [(Kind::InvalidRequest, 400), (Kind::InvalidRequest, 422), (Kind::ContentFiltered, 400)]
         {
-            let class = of(kind, Some(status));
+            let class = classified(kind, Some(status));
             assert_eq!(
-                (class.retry, class.breaker, class.next_route),
-                (false, Verdict::Success, NextRoute::Never)
+                (class.retryable, class.breaker, class.next_route),
+                (false, Outcome::Success, NextRoute::Never)
             );
         }
-        assert_eq!(of(Kind::InvalidRequest, Some(404)).next_route, NextRoute::Allowed);
-        let class = of(Kind::Authentication, Some(401));
+        assert_eq!(classified(Kind::InvalidRequest, Some(404)).next_route, NextRoute::Any);
+        let class = classified(Kind::Authentication, Some(401));
         assert_eq!(
-            (class.retry, class.breaker, class.next_route),
-            (false, Verdict::Success, NextRoute::OtherEndpoint)
+            (class.retryable, class.breaker, class.next_route),
+            (false, Outcome::Success, NextRoute::OtherEndpoint)
         );
-        let class = of(Kind::ContextLength, Some(400));
+        let class = classified(Kind::ContextLength, Some(400));
         assert_eq!(
-            (class.retry, class.breaker, class.next_route),
-            (false, Verdict::Success, NextRoute::LargerContext)
+            (class.retryable, class.breaker, class.next_route),
+            (false, Outcome::Success, NextRoute::LargerContext)
         );
     }
 
     #[test]
-    fn a_rate_limit_cools_the_route_and_is_no_failure() {
-        let class = of(Kind::RateLimit, Some(429));
-        assert_eq!((class.retry, class.cools, class.breaker), (true, true, Verdict::Ignored));
-        let class = of(Kind::QuotaExhausted, Some(429));
-        assert_eq!((class.retry, class.next_route), (false, NextRoute::OtherKey));
+    fn a_rate_limit_cools_the_route_down_and_is_not_a_failure() {
+        let class = classified(Kind::RateLimit, Some(429));
+        assert_eq!((class.retryable, class.cools_down, class.breaker), (true, true, Outcome::Ignored));
+        let class = classified(Kind::QuotaExhausted, Some(429));
+        assert_eq!((class.retryable, class.next_route), (false, NextRoute::OtherKey));
     }
 
     #[test]
-    fn silence_and_broken_streams_are_failures_that_retry() {
+    fn timeouts_and_interrupted_streams_are_retryable_failures() {
         for kind in [
             Kind::Timeout(Phase::Connect),
             Kind::Timeout(Phase::FirstToken),
@@ -210,39 +197,39 @@ mod tests {
             Kind::Truncated,
             Kind::Malformed,
         ] {
-            let class = of(kind, None);
-            assert_eq!((class.retry, class.breaker), (true, Verdict::Failure), "{kind:?}");
+            let class = classified(kind, None);
+            assert_eq!((class.retryable, class.breaker), (true, Outcome::Failure), "{kind:?}");
         }
-        assert!(!of(Kind::Connection(Connection::Tls), None).retry);
-        assert!(!of(Kind::Timeout(Phase::Total), None).retry);
+        assert!(!classified(Kind::Connection(Connection::Tls), None).retryable);
+        assert!(!classified(Kind::Timeout(Phase::Total), None).retryable);
     }
 
     #[test]
-    fn the_server_has_the_last_word_on_retries() {
+    fn x_should_retry_overrides_the_status() {
         let mut error = Error::new(Kind::Server, "").with_status(503);
         error.should_retry = Some(false);
-        assert!(!classify(&error).retry);
+        assert!(!classify(&error).retryable);
         let mut error = Error::new(Kind::InvalidRequest, "").with_status(409);
-        assert!(!classify(&error).retry);
+        assert!(!classify(&error).retryable);
         error.should_retry = Some(true);
-        assert!(classify(&error).retry);
+        assert!(classify(&error).retryable);
     }
 
     #[test]
-    fn a_page_instead_of_a_stream_is_left_for_another_route() {
+    fn a_page_instead_of_a_stream_goes_to_another_route() {
         let mut error = Error::new(Kind::Malformed, "").with_status(200);
         error.should_retry = Some(false);
         let class = classify(&error);
-        assert_eq!((class.retry, class.next_route), (false, NextRoute::Allowed));
+        assert_eq!((class.retryable, class.next_route), (false, NextRoute::Any));
     }
 
     #[test]
-    fn what_the_caller_did_tells_the_breaker_nothing() {
+    fn what_the_caller_causes_is_ignored_by_the_breaker() {
         for kind in [Kind::Aborted, Kind::Closed, Kind::Timeout(Phase::Queue), Kind::CostCap] {
-            let class = of(kind, None);
+            let class = classified(kind, None);
             assert_eq!(
-                (class.retry, class.breaker, class.next_route),
-                (false, Verdict::Ignored, NextRoute::Never)
+                (class.retryable, class.breaker, class.next_route),
+                (false, Outcome::Ignored, NextRoute::Never)
             );
         }
     }

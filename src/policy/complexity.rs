@@ -1,21 +1,21 @@
-//! How hard a question is, from its words: which model is enough for it.
+//! The complexity of a question, estimated from its words, to choose a model for it.
 //!
-//! The rule: two of the keywords, or more than 500 characters, are complex; one keyword, or more than
-//! 150 characters, moderate; anything else simple. Only what the user says counts. Characters are code
-//! points in NFC, and words are compared in NFC without regard to case: Vietnamese is typed composed
-//! on one keyboard and decomposed on another.
+//! Two keywords or more than 500 characters are complex. One keyword or more than 150 characters is
+//! moderate. Anything else is simple. Only user messages count. Characters are code points in NFC, and
+//! keywords are compared in NFC and case-insensitively, because some keyboards type Vietnamese composed and
+//! others decomposed.
 
 use serde::Deserialize;
 use unicode_normalization::UnicodeNormalization;
 
 use crate::error::{Error, Result};
 
-/// More characters than this are complex.
-const COMPLEX: usize = 500;
-/// More characters than this are at least moderate.
-const MODERATE: usize = 150;
+/// A longer text is complex, in characters.
+const COMPLEX_LENGTH: usize = 500;
+/// A longer text is at least moderate, in characters.
+const MODERATE_LENGTH: usize = 150;
 
-/// Words that ask for thought, in NFC and lower case.
+/// Words that ask for reasoning, in NFC and lower case.
 const KEYWORDS: &[&str] = &[
     "phân tích",
     "tổng hợp",
@@ -31,17 +31,19 @@ const KEYWORDS: &[&str] = &[
     "báo cáo",
 ];
 
+/// How demanding a question is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Complexity {
-    /// Short questions, FAQ.
+    /// A short question, such as an FAQ.
     Simple,
-    /// Ordinary conversation.
+    /// Conversation.
     Moderate,
-    /// Analysis, synthesis.
+    /// Analysis or synthesis.
     Complex,
 }
 
 impl Complexity {
+    /// The public name.
     pub fn as_str(self) -> &'static str {
         match self {
             Complexity::Simple => "simple",
@@ -64,9 +66,9 @@ struct Message {
 enum Content {
     Text(String),
     Parts(Vec<Part>),
-    /// `null`, or what nobody knows.
+    /// `null` or missing.
     #[default]
-    Nothing,
+    Missing,
     Other(serde::de::IgnoredAny),
 }
 
@@ -77,10 +79,13 @@ enum Part {
     Other(serde::de::IgnoredAny),
 }
 
-/// Classifies a conversation, given as a JSON array of messages. Errors: what is none.
-pub fn of_messages(messages: &str) -> Result<Complexity> {
+/// Classifies a conversation.
+///
+/// # Errors
+/// If `messages` is not a JSON array of messages.
+pub fn classify_messages(messages: &str) -> Result<Complexity> {
     let messages: Vec<Message> = serde_json::from_str(messages).map_err(|_| {
-        Error::invalid("messages", "an array with something that is no message", "an array of messages")
+        Error::invalid("messages", "an array with an invalid message", "an array of messages")
     })?;
     let mut texts = Vec::new();
     for message in messages.into_iter().filter(|message| message.role.as_deref() == Some("user")) {
@@ -90,29 +95,29 @@ pub fn of_messages(messages: &str) -> Result<Complexity> {
                 Part::Text { text } => Some(text),
                 Part::Other(_) => None,
             })),
-            Content::Nothing | Content::Other(_) => {}
+            Content::Missing | Content::Other(_) => {}
         }
     }
-    Ok(of_texts(texts.iter().map(String::as_str)))
+    Ok(classify_texts(texts.iter().map(String::as_str)))
 }
 
-/// Classifies what the user says.
-pub fn of_texts<'a>(texts: impl Iterator<Item = &'a str>) -> Complexity {
+/// Classifies the texts of the user messages.
+pub fn classify_texts<'a>(texts: impl Iterator<Item = &'a str>) -> Complexity {
     let mut characters = 0;
-    let mut said = String::new();
+    let mut normalized = String::new();
     for text in texts {
         for c in text.nfc() {
             characters += 1;
-            if characters > COMPLEX {
+            if characters > COMPLEX_LENGTH {
                 return Complexity::Complex;
             }
-            said.extend(c.to_lowercase());
+            normalized.extend(c.to_lowercase());
         }
-        // No word goes over the edge of a text.
-        said.push('\n');
+        // No keyword spans two texts.
+        normalized.push('\n');
     }
-    match KEYWORDS.iter().filter(|word| said.contains(**word)).count() {
-        0 if characters <= MODERATE => Complexity::Simple,
+    match KEYWORDS.iter().filter(|word| normalized.contains(**word)).count() {
+        0 if characters <= MODERATE_LENGTH => Complexity::Simple,
         0 | 1 => Complexity::Moderate,
         _ => Complexity::Complex,
     }
@@ -124,11 +129,11 @@ mod tests {
     use serde_json::json;
 
     fn of(text: &str) -> &'static str {
-        of_texts(std::iter::once(text)).as_str()
+        classify_texts(std::iter::once(text)).as_str()
     }
 
     #[test]
-    fn the_documents_own_questions() {
+    fn the_tutorials_questions_are_classified_as_documented() {
         assert_eq!(of("Cửa hàng mở cửa mấy giờ?"), "simple");
         assert_eq!(of("Giải thích chính sách đổi trả"), "moderate");
         assert_eq!(of("Phân tích và so sánh hai sản phẩm"), "complex");
@@ -136,18 +141,18 @@ mod tests {
     }
 
     #[test]
-    fn a_keyword_counts_in_any_form_and_case_and_once() {
+    fn a_keyword_counts_once_in_any_normalization_and_case() {
         for word in KEYWORDS {
-            for said in
+            for text in
                 [word.to_uppercase(), word.nfd().collect(), word.nfd().collect::<String>().to_uppercase()]
             {
-                assert_eq!(of(&said), "moderate", "{said}");
-                assert_eq!(of(&format!("{said} {said}")), "moderate", "{said}");
+                assert_eq!(of(&text), "moderate", "{text}");
+                assert_eq!(of(&format!("{text} {text}")), "moderate", "{text}");
             }
         }
-        let half = "t\u{f4}\u{309}ng h\u{1a1}\u{323}p";
-        assert_eq!(of(half), "moderate", "composed by half");
-        assert_eq!(of("so sanh"), "simple", "without its tone it is another word");
+        let partly_composed = "t\u{f4}\u{309}ng h\u{1a1}\u{323}p";
+        assert_eq!(of(partly_composed), "moderate", "partly composed");
+        assert_eq!(of("so sanh"), "simple", "a different word without its tone");
     }
 
     #[test]
@@ -160,8 +165,9 @@ mod tests {
     }
 
     #[test]
-    fn only_what_the_user_says_counts() {
-        let complexity = |messages| of_messages(&serde_json::Value::to_string(&messages)).unwrap().as_str();
+    fn only_user_messages_count() {
+        let complexity =
+            |messages| classify_messages(&serde_json::Value::to_string(&messages)).unwrap().as_str();
         let long = "x".repeat(600);
         assert_eq!(
             complexity(json!([{ "role": "system", "content": long }, { "role": "user", "content": "hi" }])),
@@ -188,6 +194,10 @@ mod tests {
             "simple"
         );
         assert_eq!(complexity(json!([{ "role": "user", "content": 5 }])), "simple");
-        assert!(of_messages("{}").is_err() && of_messages("[5]").is_err() && of_messages("oops").is_err());
+        assert!(
+            classify_messages("{}").is_err()
+                && classify_messages("[5]").is_err()
+                && classify_messages("oops").is_err()
+        );
     }
 }

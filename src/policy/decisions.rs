@@ -1,39 +1,38 @@
-//! What is done about a failure where the caller says so: a table from statuses, codes and classes
-//! of failures to decisions. A failure without a row is decided by [`super::classify`], which is the
-//! default table.
+//! The caller's retry decisions: a table from statuses, error codes and failure classes to decisions. A
+//! failure without a row follows the default classification in [`super::classify`].
 
 use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::classify::{Class, NODE_CODES, NextRoute, classify, is_retryable_code};
+use super::classify::{Classification, NODE_CODES, NextRoute, classify, is_retryable_code};
 use crate::error::{Connection, Error, Kind, Phase};
 
-/// What is done about a failure.
+/// How the client reacts to a failure.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Decision {
-    /// Another attempt, with the configured backoff.
+    /// Retry with the configured backoff.
     Retry,
-    /// The call fails now.
+    /// Fail the call.
     Never,
-    /// Not this route again; the next one.
+    /// Fall back to the next route.
     Fallback,
-    /// Another attempt, with the n-th of these waits before the n-th retry; the last one repeats.
-    /// Neither jitter nor the backoff's limits apply. Never empty.
-    After(Arc<[Duration]>),
-    /// The same, and no attempt after the one that follows the last of these waits.
-    Only(Arc<[Duration]>),
+    /// Retry, with the n-th of these delays before the n-th retry; the last one repeats. Jitter and the
+    /// limits of the backoff do not apply. Never empty.
+    Delays(Arc<[Duration]>),
+    /// Retry once after each of these delays, then fail the call. Never empty.
+    FiniteDelays(Arc<[Duration]>),
 }
 
-/// Causes that a status does not tell: a refusal with one of these codes goes by it alone, or a row
-/// for 429 would retry a key that has no money.
-const CAUSES: [Kind; 3] = [Kind::QuotaExhausted, Kind::ContextLength, Kind::ContentFiltered];
+/// Kinds that are more specific than any status. A failure of these kinds matches by its code only.
+/// Otherwise a row for 429 would retry with a key whose quota is exhausted.
+const SPECIFIC_KINDS: [Kind; 3] = [Kind::QuotaExhausted, Kind::ContextLength, Kind::ContentFiltered];
 
-/// Codes that stand for several statuses: the status is the more exact.
-const WIDE: [Kind; 4] = [Kind::Server, Kind::InvalidRequest, Kind::Authentication, Kind::RateLimit];
+/// Kinds that cover several statuses. The status is more specific than the code.
+const BROAD_KINDS: [Kind; 4] = [Kind::Server, Kind::InvalidRequest, Kind::Authentication, Kind::RateLimit];
 
-/// Our other codes about which something can be decided.
-const NARROW: [Kind; 13] = [
+/// The other kinds that a table may decide.
+const OTHER_KINDS: [Kind; 13] = [
     Kind::Redirect,
     Kind::Timeout(Phase::Idle),
     Kind::Connection(Connection::Refused),
@@ -49,8 +48,8 @@ const NARROW: [Kind; 13] = [
     Kind::TooLarge,
 ];
 
-/// Our codes about which nothing can be decided: ends of a call, whatever status came before them.
-const OUTSIDE: [Kind; 9] = [
+/// Kinds that end a call. No table can change them, whatever status they carry.
+const FINAL_KINDS: [Kind; 9] = [
     Kind::CircuitOpen,
     Kind::RetriesExhausted,
     Kind::QueueFull,
@@ -62,27 +61,28 @@ const OUTSIDE: [Kind; 9] = [
     Kind::Internal,
 ];
 
-/// The names of classes that a row may have beside `4xx` and `5xx`.
-pub const CLASSES: [&str; 7] =
+/// The names of the failure classes, besides `4xx` and `5xx`.
+pub const CLASS_NAMES: [&str; 7] =
     ["connection", "timeout", "rate-limit", "quota", "auth", "context-length", "content-filter"];
 
-fn kinds() -> impl Iterator<Item = Kind> {
-    CAUSES.into_iter().chain(WIDE).chain(NARROW)
+/// Every kind that a table may decide.
+fn decidable_kinds() -> impl Iterator<Item = Kind> {
+    SPECIFIC_KINDS.into_iter().chain(BROAD_KINDS).chain(OTHER_KINDS)
 }
 
-/// The class of a failure with this code or status.
-fn family(code: &str, status: Option<u16>) -> Option<&'static str> {
-    let of = |kind: Kind| kind.code() == code;
+/// The name of the class of a failure with this code or status.
+fn class_name(code: &str, status: Option<u16>) -> Option<&'static str> {
+    let is = |kind: Kind| kind.code() == code;
     Some(match code {
-        _ if of(Kind::QuotaExhausted) || code == "insufficient_quota" => "quota",
-        _ if of(Kind::ContextLength) => "context-length",
-        _ if of(Kind::ContentFiltered) => "content-filter",
-        _ if of(Kind::Authentication) => "auth",
-        _ if of(Kind::RateLimit) => "rate-limit",
-        _ if of(Kind::Timeout(Phase::Idle)) || code.ends_with("TIMEDOUT") || code.ends_with("_TIMEOUT") => {
+        _ if is(Kind::QuotaExhausted) || code == "insufficient_quota" => "quota",
+        _ if is(Kind::ContextLength) => "context-length",
+        _ if is(Kind::ContentFiltered) => "content-filter",
+        _ if is(Kind::Authentication) => "auth",
+        _ if is(Kind::RateLimit) => "rate-limit",
+        _ if is(Kind::Timeout(Phase::Idle)) || code.ends_with("TIMEDOUT") || code.ends_with("_TIMEOUT") => {
             "timeout"
         }
-        _ if of(Kind::Connection(Connection::Tls)) || of(Kind::Connection(Connection::Other)) => "connection",
+        _ if is(Kind::Connection(Connection::Tls)) || is(Kind::Connection(Connection::Other)) => "connection",
         _ if NODE_CODES.contains(&code) => "connection",
         _ => match status {
             Some(401 | 403) => "auth",
@@ -93,74 +93,74 @@ fn family(code: &str, status: Option<u16>) -> Option<&'static str> {
     })
 }
 
-/// What a row for this failure may be called, the most exact name first.
-fn names(code: &str, status: Option<u16>) -> impl Iterator<Item = Cow<'static, str>> + use<> {
-    let cause = CAUSES.iter().any(|kind| kind.code() == code) || code == "insufficient_quota";
-    let wide = WIDE.iter().any(|kind| kind.code() == code);
-    let status = status.filter(|status| !cause && (400..600).contains(status));
-    let code_ = (!code.is_empty()).then(|| Cow::Owned(code.to_owned()));
-    let number = status.map(|status| Cow::Owned(status.to_string()));
-    let (first, second) = if wide { (number, code_) } else { (code_, number) };
-    let hundreds = status.map(|status| Cow::Borrowed(if status < 500 { "4xx" } else { "5xx" }));
-    let class = family(code, status).map(Cow::Borrowed);
-    [first, second, class, hundreds].into_iter().flatten()
+/// The names that a row for this failure may have, the most specific first.
+fn row_names(code: &str, status: Option<u16>) -> impl Iterator<Item = Cow<'static, str>> + use<> {
+    let is_specific = SPECIFIC_KINDS.iter().any(|kind| kind.code() == code) || code == "insufficient_quota";
+    let is_broad = BROAD_KINDS.iter().any(|kind| kind.code() == code);
+    let status = status.filter(|status| !is_specific && (400..600).contains(status));
+    let code_name = (!code.is_empty()).then(|| Cow::Owned(code.to_owned()));
+    let status_name = status.map(|status| Cow::Owned(status.to_string()));
+    let (first, second) = if is_broad { (status_name, code_name) } else { (code_name, status_name) };
+    let status_range = status.map(|status| Cow::Borrowed(if status < 500 { "4xx" } else { "5xx" }));
+    let class = class_name(code, status).map(Cow::Borrowed);
+    [first, second, class, status_range].into_iter().flatten()
 }
 
-/// Decisions of the caller's by the names of failures.
+/// The caller's decisions, by the name of the failure.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Table(Vec<(String, Decision)>);
+pub struct DecisionTable(Vec<(String, Decision)>);
 
-impl Table {
-    /// Whether a row may have this name.
-    pub fn knows(name: &str) -> bool {
-        // `+429` and `0429` parse as well.
+impl DecisionTable {
+    /// Whether a row may have this name: a status, a class or an error code.
+    pub fn is_valid_name(name: &str) -> bool {
+        // `+429` and `0429` would parse too.
         let status = name.len() == 3 && name.parse().is_ok_and(|status: u16| (400..600).contains(&status));
         status
             || matches!(name, "4xx" | "5xx")
-            || CLASSES.contains(&name)
+            || CLASS_NAMES.contains(&name)
             || NODE_CODES.contains(&name)
-            || kinds().any(|kind| kind.code() == name)
+            || decidable_kinds().any(|kind| kind.code() == name)
     }
 
-    /// Sets the row of this name.
+    /// Adds a row, or replaces the one with this name.
     pub fn insert(&mut self, name: &str, decision: Decision) {
-        self.0.retain(|(have, _)| have != name);
+        self.0.retain(|(existing, _)| existing != name);
         self.0.push((name.to_owned(), decision));
     }
 
     fn row(&self, code: &str, status: Option<u16>) -> Option<&Decision> {
-        names(code, status)
-            .find_map(|name| self.0.iter().find(|(have, _)| *have == name))
+        row_names(code, status)
+            .find_map(|name| self.0.iter().find(|(row, _)| *row == name))
             .map(|(_, decision)| decision)
     }
 
-    /// What the table says of a failure of an attempt; `None` where it has no row, and for what no
-    /// table can change: the end of the call's own time, its abort, its queues.
-    pub fn of(&self, error: &Error) -> Option<&Decision> {
-        let open = match error.kind {
+    /// The decision for a failed attempt. `None` if the table has no row for it, or if no table can change
+    /// it: the call's own deadline, its abort, its queues.
+    pub fn decision_for(&self, error: &Error) -> Option<&Decision> {
+        let is_decidable = match error.kind {
             Kind::Timeout(phase) => !matches!(phase, Phase::Total | Phase::Queue),
-            // Every way a connection fails has a code of its own.
+            // Each kind of connection failure has its own code.
             Kind::Connection(_) => true,
-            kind => kinds().any(|known| known == kind),
+            kind => decidable_kinds().any(|known| known == kind),
         };
-        self.row(error.code(), error.status).filter(|_| open)
+        self.row(error.code(), error.status).filter(|_| is_decidable)
     }
 
-    /// What the table says of a failure that is known by its code (ours, Node's, or a status as text)
-    /// and perhaps its status; `None` where it has no row. For helpers outside of the engine.
-    pub fn of_code(&self, code: &str, status: Option<u16>) -> Option<&Decision> {
+    /// The decision for a failure that is given by its code (this package's, Node's, or a status as text)
+    /// and optionally its status. `None` if the table has no row for it. For helpers outside the engine.
+    pub fn decision_for_code(&self, code: &str, status: Option<u16>) -> Option<&Decision> {
         let (code, status) = code_and_status(code, status);
-        self.row(code, status).filter(|_| !OUTSIDE.iter().any(|kind| kind.code() == code))
+        self.row(code, status).filter(|_| !FINAL_KINDS.iter().any(|kind| kind.code() == code))
     }
 
-    /// [`Table::of_code`], or the default.
+    /// [`DecisionTable::decision_for_code`], or the default decision.
     pub fn decide(&self, code: &str, status: Option<u16>) -> Decision {
         let (code, status) = code_and_status(code, status);
-        self.of_code(code, status).cloned().unwrap_or_else(|| default(code, status))
+        self.decision_for_code(code, status).cloned().unwrap_or_else(|| default_decision(code, status))
     }
 }
 
-/// A code may be a status as text.
+/// Separates a status that is given as a code.
 fn code_and_status(code: &str, status: Option<u16>) -> (&str, Option<u16>) {
     match code.parse() {
         Ok(number) => ("", Some(number)),
@@ -168,9 +168,9 @@ fn code_and_status(code: &str, status: Option<u16>) -> (&str, Option<u16>) {
     }
 }
 
-/// The default decision about a code and a status.
-fn default(code: &str, status: Option<u16>) -> Decision {
-    let named = kinds().chain(OUTSIDE).find(|kind| kind.code() == code);
+/// The default decision for a code and a status.
+fn default_decision(code: &str, status: Option<u16>) -> Decision {
+    let named = decidable_kinds().chain(FINAL_KINDS).find(|kind| kind.code() == code);
     let kind = named.or(match status {
         _ if code == "insufficient_quota" => Some(Kind::QuotaExhausted),
         Some(status) => kind_of(status),
@@ -182,19 +182,19 @@ fn default(code: &str, status: Option<u16>) -> Decision {
             error.status = status;
             let class = classify(&error);
             match class.next_route {
-                _ if OUTSIDE.contains(&kind) => Decision::Never,
-                _ if class.retry => Decision::Retry,
+                _ if FINAL_KINDS.contains(&kind) => Decision::Never,
+                _ if class.retryable => Decision::Retry,
                 NextRoute::Never => Decision::Never,
                 _ => Decision::Fallback,
             }
         }
-        // Node's own.
+        // Node's codes have no kind.
         None if is_retryable_code(code) => Decision::Retry,
         None => Decision::Never,
     }
 }
 
-/// What a refusal with this status and nothing else is, as [`crate::error::Kind`] says.
+/// The kind of an error response of which only the status is known.
 fn kind_of(status: u16) -> Option<Kind> {
     Some(match status {
         300..400 => Kind::Redirect,
@@ -208,28 +208,29 @@ fn kind_of(status: u16) -> Option<Kind> {
 }
 
 impl Decision {
-    /// What it comes to after so many attempts.
-    pub fn after(&self, attempts: usize) -> &Decision {
+    /// The decision after this many attempts: [`Decision::FiniteDelays`] becomes [`Decision::Never`] once
+    /// its delays are used up.
+    pub fn at_attempt(&self, attempts: usize) -> &Decision {
         match self {
-            Decision::Only(waits) if attempts > waits.len() => &Decision::Never,
+            Decision::FiniteDelays(delays) if attempts > delays.len() => &Decision::Never,
             other => other,
         }
     }
 
-    /// The meaning of a failure after this decision about it. What its breaker learns stays.
-    pub fn apply(&self, class: Class, kind: Kind) -> Class {
+    /// The classification of a failure with this decision. What the breaker records does not change.
+    pub fn apply(&self, class: Classification, kind: Kind) -> Classification {
         let next_route = match kind {
             Kind::QuotaExhausted => NextRoute::OtherKey,
             Kind::Authentication => NextRoute::OtherEndpoint,
             Kind::ContextLength => NextRoute::LargerContext,
-            _ => NextRoute::Allowed,
+            _ => NextRoute::Any,
         };
         match self {
-            Decision::Retry | Decision::After(_) | Decision::Only(_) => {
-                Class { retry: true, next_route, ..class }
+            Decision::Retry | Decision::Delays(_) | Decision::FiniteDelays(_) => {
+                Classification { retryable: true, next_route, ..class }
             }
-            Decision::Fallback => Class { retry: false, next_route, ..class },
-            Decision::Never => Class { retry: false, next_route: NextRoute::Never, ..class },
+            Decision::Fallback => Classification { retryable: false, next_route, ..class },
+            Decision::Never => Classification { retryable: false, next_route: NextRoute::Never, ..class },
         }
     }
 }

@@ -1,17 +1,18 @@
 use super::*;
-use crate::policy::classify::{Verdict, is_retryable_status};
+use crate::policy::circuit_breaker::Outcome;
+use crate::policy::classify::is_retryable_status;
 
-fn table(rows: &[(&str, Decision)]) -> Table {
-    let mut table = Table::default();
+fn table(rows: &[(&str, Decision)]) -> DecisionTable {
+    let mut table = DecisionTable::default();
     for (name, decision) in rows {
-        assert!(Table::knows(name), "{name}");
+        assert!(DecisionTable::is_valid_name(name), "{name}");
         table.insert(name, decision.clone());
     }
     table
 }
 
-fn after(ms: &[u64]) -> Decision {
-    Decision::After(ms.iter().map(|ms| Duration::from_millis(*ms)).collect())
+fn delays(ms: &[u64]) -> Decision {
+    Decision::Delays(ms.iter().map(|ms| Duration::from_millis(*ms)).collect())
 }
 
 fn error(kind: Kind, status: impl Into<Option<u16>>) -> Error {
@@ -23,28 +24,38 @@ fn error(kind: Kind, status: impl Into<Option<u16>>) -> Error {
 const RESET: Kind = Kind::Connection(Connection::Reset);
 
 #[test]
-fn the_most_exact_name_wins_whatever_the_order_of_the_rows() {
+fn the_most_specific_name_wins_in_any_order_of_the_rows() {
     let rows = [
         ("5xx", Decision::Never),
         ("SERVER_ERROR", Decision::Fallback),
-        ("503", after(&[1])),
+        ("503", delays(&[1])),
         ("connection", Decision::Never),
         ("ECONNRESET", Decision::Retry),
     ];
     for rows in [rows.to_vec(), rows.iter().rev().cloned().collect()] {
         let table = table(&rows);
-        assert_eq!(table.of(&error(Kind::Server, 503)), Some(&after(&[1])));
-        assert_eq!(table.of(&error(Kind::Server, 500)), Some(&Decision::Fallback));
-        assert_eq!(table.of(&error(Kind::Server, None)), Some(&Decision::Fallback), "inside a stream");
-        assert_eq!(table.of(&error(RESET, None)), Some(&Decision::Retry));
-        assert_eq!(table.of(&error(Kind::Connection(Connection::Closed), None)), Some(&Decision::Retry));
-        assert_eq!(table.of(&error(Kind::Connection(Connection::Tls), None)), Some(&Decision::Never));
-        assert_eq!(table.of(&error(Kind::RateLimit, 429)), None);
+        assert_eq!(table.decision_for(&error(Kind::Server, 503)), Some(&delays(&[1])));
+        assert_eq!(table.decision_for(&error(Kind::Server, 500)), Some(&Decision::Fallback));
+        assert_eq!(
+            table.decision_for(&error(Kind::Server, None)),
+            Some(&Decision::Fallback),
+            "inside a stream"
+        );
+        assert_eq!(table.decision_for(&error(RESET, None)), Some(&Decision::Retry));
+        assert_eq!(
+            table.decision_for(&error(Kind::Connection(Connection::Closed), None)),
+            Some(&Decision::Retry)
+        );
+        assert_eq!(
+            table.decision_for(&error(Kind::Connection(Connection::Tls), None)),
+            Some(&Decision::Never)
+        );
+        assert_eq!(table.decision_for(&error(Kind::RateLimit, 429)), None);
     }
 }
 
 #[test]
-fn every_class_has_its_failures() {
+fn every_class_matches_its_failures() {
     for (class, kind, status) in [
         ("connection", Kind::Connection(Connection::NotFound), None),
         ("connection", Kind::Connection(Connection::Other), None),
@@ -59,87 +70,91 @@ fn every_class_has_its_failures() {
         ("5xx", Kind::Server, Some(529)),
     ] {
         let table = table(&[(class, Decision::Never)]);
-        assert_eq!(table.of(&error(kind, status)), Some(&Decision::Never), "{class}");
+        assert_eq!(table.decision_for(&error(kind, status)), Some(&Decision::Never), "{class}");
     }
 }
 
 #[test]
-fn a_cause_that_no_status_tells_goes_by_itself_alone() {
+fn a_kind_more_specific_than_its_status_matches_by_code_only() {
     let table = table(&[("429", Decision::Retry), ("4xx", Decision::Retry), ("402", Decision::Never)]);
-    assert_eq!(table.of(&error(Kind::QuotaExhausted, 429)), None);
-    assert_eq!(table.of(&error(Kind::ContextLength, 400)), None);
-    assert_eq!(table.of(&error(Kind::ContentFiltered, 400)), None);
-    assert_eq!(table.of(&error(Kind::RateLimit, 429)), Some(&Decision::Retry));
+    assert_eq!(table.decision_for(&error(Kind::QuotaExhausted, 429)), None);
+    assert_eq!(table.decision_for(&error(Kind::ContextLength, 400)), None);
+    assert_eq!(table.decision_for(&error(Kind::ContentFiltered, 400)), None);
+    assert_eq!(table.decision_for(&error(Kind::RateLimit, 429)), Some(&Decision::Retry));
 }
 
 #[test]
-fn the_end_of_the_calls_own_time_is_not_up_to_a_table() {
+fn no_table_decides_the_end_of_the_call() {
     let table = table(&[("TIMEOUT", Decision::Retry), ("timeout", Decision::Retry)]);
-    assert_eq!(table.of(&error(Kind::Timeout(Phase::Idle), None)), Some(&Decision::Retry));
-    assert_eq!(table.of(&error(Kind::Timeout(Phase::Total), None)), None);
-    assert_eq!(table.of(&error(Kind::Timeout(Phase::Queue), None)), None);
-    assert_eq!(table.of(&error(Kind::Aborted, None)), None);
+    assert_eq!(table.decision_for(&error(Kind::Timeout(Phase::Idle), None)), Some(&Decision::Retry));
+    assert_eq!(table.decision_for(&error(Kind::Timeout(Phase::Total), None)), None);
+    assert_eq!(table.decision_for(&error(Kind::Timeout(Phase::Queue), None)), None);
+    assert_eq!(table.decision_for(&error(Kind::Aborted, None)), None);
 }
 
 #[test]
-fn a_decision_says_where_else_may_be_asked_and_leaves_the_breaker_as_it_was() {
+fn a_decision_sets_the_next_route_and_keeps_the_breaker_outcome() {
     let of = |kind, decision: Decision| {
         let class = decision.apply(classify(&error(kind, None)), kind);
-        (class.retry, class.next_route)
+        (class.retryable, class.next_route)
     };
     assert!(of(Kind::InvalidRequest, Decision::Retry).0);
     assert_eq!(of(Kind::Server, Decision::Never), (false, NextRoute::Never));
-    assert_eq!(of(Kind::Server, Decision::Fallback), (false, NextRoute::Allowed));
-    assert_eq!(of(Kind::ContentFiltered, Decision::Fallback), (false, NextRoute::Allowed));
+    assert_eq!(of(Kind::Server, Decision::Fallback), (false, NextRoute::Any));
+    assert_eq!(of(Kind::ContentFiltered, Decision::Fallback), (false, NextRoute::Any));
     assert_eq!(of(Kind::QuotaExhausted, Decision::Fallback), (false, NextRoute::OtherKey));
     assert_eq!(of(Kind::ContextLength, Decision::Fallback), (false, NextRoute::LargerContext));
     assert_eq!(of(Kind::Authentication, Decision::Fallback), (false, NextRoute::OtherEndpoint));
     let class = Decision::Never.apply(classify(&error(Kind::RateLimit, 429)), Kind::RateLimit);
-    assert_eq!((class.breaker, class.cools), (Verdict::Ignored, true));
+    assert_eq!((class.breaker, class.cools_down), (Outcome::Ignored, true));
 }
 
 #[test]
-fn names_that_stand_for_nothing_are_unknown() {
+fn invalid_names_are_rejected() {
     for name in ["", "399", "600", "+429", "0429", "3xx", "econnreset", "ABORTED", "Timeout", "network"] {
-        assert!(!Table::knows(name), "{name}");
+        assert!(!DecisionTable::is_valid_name(name), "{name}");
     }
     for name in ["400", "599", "EPIPE", "UND_ERR_SOCKET", "STREAM_TRUNCATED", "REDIRECTED", "ERR_TLS"] {
-        assert!(Table::knows(name), "{name}");
+        assert!(DecisionTable::is_valid_name(name), "{name}");
     }
 }
 
 #[test]
-fn without_a_row_a_code_is_decided_as_the_engine_decides() {
-    let none = Table::default();
+fn without_a_row_a_code_gets_the_default_decision() {
+    let empty = DecisionTable::default();
     for status in 400..600 {
-        let retry = none.decide(&status.to_string(), None) == Decision::Retry;
+        let retry = empty.decide(&status.to_string(), None) == Decision::Retry;
         assert_eq!(retry, is_retryable_status(status), "{status}");
     }
     for code in NODE_CODES {
-        assert_eq!(none.decide(code, None), Decision::Retry, "{code}");
+        assert_eq!(empty.decide(code, None), Decision::Retry, "{code}");
     }
-    for kind in kinds() {
+    for kind in decidable_kinds() {
         let class = classify(&error(kind, None));
-        assert_eq!(none.decide(kind.code(), None) == Decision::Retry, class.retry, "{kind:?}");
+        assert_eq!(empty.decide(kind.code(), None) == Decision::Retry, class.retryable, "{kind:?}");
     }
-    assert_eq!(none.decide("QUOTA_EXHAUSTED", Some(429)), Decision::Fallback);
-    assert_eq!(none.decide("insufficient_quota", Some(429)), Decision::Fallback);
-    for kind in OUTSIDE {
-        assert_eq!(none.decide(kind.code(), Some(503)), Decision::Never, "{kind:?}");
-        assert_eq!(table(&[("503", Decision::Retry)]).of_code(kind.code(), Some(503)), None, "{kind:?}");
+    assert_eq!(empty.decide("QUOTA_EXHAUSTED", Some(429)), Decision::Fallback);
+    assert_eq!(empty.decide("insufficient_quota", Some(429)), Decision::Fallback);
+    for kind in FINAL_KINDS {
+        assert_eq!(empty.decide(kind.code(), Some(503)), Decision::Never, "{kind:?}");
+        assert_eq!(
+            table(&[("503", Decision::Retry)]).decision_for_code(kind.code(), Some(503)),
+            None,
+            "{kind:?}"
+        );
     }
-    assert_eq!(none.of_code("503", None), None);
-    assert_eq!(none.decide("200", None), Decision::Never);
-    assert_eq!(none.decide("", None), Decision::Never);
-    let table = table(&[("408", after(&[1_000, 2_000])), ("connection", Decision::Never)]);
-    assert_eq!(table.decide("408", None), after(&[1_000, 2_000]));
-    assert_eq!(table.decide("SERVER_ERROR", Some(408)), after(&[1_000, 2_000]));
+    assert_eq!(empty.decision_for_code("503", None), None);
+    assert_eq!(empty.decide("200", None), Decision::Never);
+    assert_eq!(empty.decide("", None), Decision::Never);
+    let table = table(&[("408", delays(&[1_000, 2_000])), ("connection", Decision::Never)]);
+    assert_eq!(table.decide("408", None), delays(&[1_000, 2_000]));
+    assert_eq!(table.decide("SERVER_ERROR", Some(408)), delays(&[1_000, 2_000]));
     assert_eq!(table.decide("EPIPE", None), Decision::Never);
 }
 
-/// `docs/retries.md` holds the default table; each of its rows is the one in force, and none is missing.
+/// `docs/retries.md` lists the default table completely and correctly.
 #[test]
-fn the_documented_default_table_is_the_one_in_force() {
+fn the_documented_default_table_is_correct_and_complete() {
     let text = include_str!("../../docs/retries.md");
     let (_, rest) = text.split_once("<!-- default decisions -->").unwrap();
     let (rows, _) = rest.split_once("<!-- end of default decisions -->").unwrap();
@@ -153,22 +168,22 @@ fn the_documented_default_table_is_the_one_in_force() {
                 "fallback" => Decision::Fallback,
                 other => panic!("{other}"),
             };
-            assert!(documented.insert(name.to_owned(), decision).is_none(), "{name} stands there twice");
+            assert!(documented.insert(name.to_owned(), decision).is_none(), "{name} is listed twice");
         }
     }
     for (name, decision) in &documented {
         match name.as_str() {
             "4xx" | "5xx" => {}
-            _ => assert_eq!(Table::default().decide(name, None), *decision, "{name}"),
+            _ => assert_eq!(DecisionTable::default().decide(name, None), *decision, "{name}"),
         }
     }
     for status in 400..600u16 {
-        let hundreds = if status < 500 { "4xx" } else { "5xx" };
-        let decision = documented.get(&status.to_string()).unwrap_or(&documented[hundreds]);
-        assert_eq!(Table::default().decide(&status.to_string(), None), *decision, "{status}");
+        let status_range = if status < 500 { "4xx" } else { "5xx" };
+        let decision = documented.get(&status.to_string()).unwrap_or(&documented[status_range]);
+        assert_eq!(DecisionTable::default().decide(&status.to_string(), None), *decision, "{status}");
     }
-    // The rest of them are statuses by another name.
-    for kind in kinds().filter(|kind| !WIDE.contains(kind)) {
+    // The broad kinds are covered by their statuses.
+    for kind in decidable_kinds().filter(|kind| !BROAD_KINDS.contains(kind)) {
         assert!(documented.contains_key(kind.code()), "{kind:?}");
     }
     for code in NODE_CODES {

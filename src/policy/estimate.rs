@@ -46,7 +46,7 @@ struct Fixed {
 
 /// What texts come to. Adding to it is cheap: one pass, no allocation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Tally {
+pub struct TokenCount {
     /// Quarters of tokens.
     quarters: u64,
     most: u64,
@@ -101,9 +101,9 @@ fn other(c: char) -> (u64, u64) {
     }
 }
 
-impl Tally {
+impl TokenCount {
     /// Adds a text.
-    pub fn text(&mut self, text: &str) {
+    pub fn add_text(&mut self, text: &str) {
         self.bytes += text.len() as u64;
         let (mut run, mut length) = (Run::None, 0);
         for c in text.chars() {
@@ -134,15 +134,15 @@ impl Tally {
 
     /// The text that the tokens of `count` are: what is no text stays as it was reckoned.
     #[must_use]
-    pub fn counted(&self, count: u64) -> Tally {
-        Tally { quarters: count.saturating_mul(4), most: count, bytes: count, ..*self }
+    pub fn with_text_tokens(&self, count: u64) -> TokenCount {
+        TokenCount { quarters: count.saturating_mul(4), most: count, bytes: count, ..*self }
     }
 
     /// This one, and what `longer` has more than `shorter`.
     #[must_use]
-    pub fn extended(&self, shorter: &Tally, longer: &Tally) -> Tally {
-        let more = |own: u64, of: fn(&Tally) -> u64| own + of(longer).saturating_sub(of(shorter));
-        Tally {
+    pub fn with_growth(&self, shorter: &TokenCount, longer: &TokenCount) -> TokenCount {
+        let more = |own: u64, of: fn(&TokenCount) -> u64| own + of(longer).saturating_sub(of(shorter));
+        TokenCount {
             quarters: more(self.quarters, |tally| tally.quarters),
             most: more(self.most, |tally| tally.most),
             bytes: more(self.bytes, |tally| tally.bytes),
@@ -152,12 +152,12 @@ impl Tally {
     }
 
     /// The tokens that are likely.
-    pub fn likely(&self) -> u64 {
+    pub fn estimate(&self) -> u64 {
         self.quarters.div_ceil(4) + self.fixed_likely
     }
 
     /// The tokens that it is at most.
-    pub fn most(&self) -> u64 {
+    pub fn upper_bound(&self) -> u64 {
         self.most + self.fixed_most
     }
 
@@ -169,8 +169,8 @@ impl Tally {
 
 /// What a prompt comes to: the messages, and the other fields that the model reads (tools, a schema),
 /// as the caller wrote them in JSON. What is no JSON counts as text.
-pub fn prompt<'a>(messages: &str, others: impl Iterator<Item = &'a str>) -> Tally {
-    let mut tally = Tally::default();
+pub fn prompt_tokens<'a>(messages: &str, others: impl Iterator<Item = &'a str>) -> TokenCount {
+    let mut tally = TokenCount::default();
     walk(messages, Place::Messages, &mut tally);
     for json in others {
         walk(json, Place::Tools, &mut tally);
@@ -178,12 +178,12 @@ pub fn prompt<'a>(messages: &str, others: impl Iterator<Item = &'a str>) -> Tall
     tally
 }
 
-fn walk(json: &str, place: Place, tally: &mut Tally) {
+fn walk(json: &str, place: Place, tally: &mut TokenCount) {
     let before = *tally;
     let mut reader = serde_json::Deserializer::from_str(json);
     if (Walk { tally, place }).deserialize(&mut reader).is_err() {
         *tally = before;
-        tally.text(json);
+        tally.add_text(json);
     }
 }
 
@@ -201,7 +201,7 @@ enum Place {
 }
 
 struct Walk<'a> {
-    tally: &'a mut Tally,
+    tally: &'a mut TokenCount,
     place: Place,
 }
 
@@ -224,28 +224,28 @@ impl<'de> Visitor<'de> for Walk<'_> {
             let tokens = (text.len() as u64).div_ceil(AUDIO_BYTES);
             self.tally.fixed(Fixed { likely: tokens / 4, most: tokens });
         } else {
-            self.tally.text(text);
+            self.tally.add_text(text);
         }
         Ok(())
     }
 
     fn visit_bool<E>(self, _: bool) -> Result<(), E> {
-        self.tally.text("true");
+        self.tally.add_text("true");
         Ok(())
     }
 
     fn visit_i64<E>(self, number: i64) -> Result<(), E> {
-        self.tally.text(&number.to_string());
+        self.tally.add_text(&number.to_string());
         Ok(())
     }
 
     fn visit_u64<E>(self, number: u64) -> Result<(), E> {
-        self.tally.text(&number.to_string());
+        self.tally.add_text(&number.to_string());
         Ok(())
     }
 
     fn visit_f64<E>(self, number: f64) -> Result<(), E> {
-        self.tally.text(&number.to_string());
+        self.tally.add_text(&number.to_string());
         Ok(())
     }
 
@@ -276,9 +276,9 @@ impl<'de> Visitor<'de> for Walk<'_> {
         while let Some(name) = fields.next_key::<std::borrow::Cow<'de, str>>()? {
             let place = match &*name {
                 _ if schema => {
-                    self.tally.text(&name);
+                    self.tally.add_text(&name);
                     // The quotes, the colon and the comma.
-                    self.tally.text("\":,");
+                    self.tally.add_text("\":,");
                     Place::Tool
                 }
                 "role" | "type" | "cache_control" => {
@@ -302,7 +302,7 @@ impl<'de> Visitor<'de> for Walk<'_> {
 
 /// How the rule has done so far, by model: what the usage said, over what was reckoned.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct Ratios(BTreeMap<String, Ratio>);
+pub struct TokenRatios(BTreeMap<String, Ratio>);
 
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Ratio {
@@ -315,40 +315,40 @@ const WEIGHT: f64 = 1.0 / 8.0;
 /// How much of the way back to the rule a bound goes with each observation that stays below it.
 const DECAY: f64 = 1.0 / 32.0;
 
-impl Ratios {
+impl TokenRatios {
     /// A prompt that was reckoned so has come to `actual` tokens.
     ///
     /// The likely number follows in both directions. The bound is only ever raised above the rule: it
     /// jumps to what was seen, and goes back slowly. A cap that held on average would be none.
-    pub fn observe(&mut self, model: &str, reckoned: &Tally, actual: u64) {
-        if reckoned.most() == 0 || (self.0.len() >= MAX_MODELS && !self.0.contains_key(model)) {
+    pub fn observe(&mut self, model: &str, reckoned: &TokenCount, actual: u64) {
+        if reckoned.upper_bound() == 0 || (self.0.len() >= MAX_MODELS && !self.0.contains_key(model)) {
             return;
         }
-        let likely = (actual as f64 / reckoned.likely().max(1) as f64).clamp(0.25, 4.0);
-        let most = (actual as f64 / reckoned.most() as f64).clamp(1.0, 4.0);
+        let likely = (actual as f64 / reckoned.estimate().max(1) as f64).clamp(0.25, 4.0);
+        let most = (actual as f64 / reckoned.upper_bound() as f64).clamp(1.0, 4.0);
         let ratio = self.0.entry(model.to_owned()).or_insert(Ratio { likely, most });
         ratio.likely += (likely - ratio.likely) * WEIGHT;
         ratio.most = most.max(ratio.most + (most - ratio.most) * DECAY);
     }
 
     /// The tokens that are likely for this model.
-    pub fn likely(&self, model: &str, tally: &Tally) -> f64 {
-        tally.likely() as f64 * self.0.get(model).map_or(1.0, |ratio| ratio.likely)
+    pub fn estimate(&self, model: &str, tally: &TokenCount) -> f64 {
+        tally.estimate() as f64 * self.0.get(model).map_or(1.0, |ratio| ratio.likely)
     }
 
     /// The tokens that it is at most for this model: never fewer than the rule says, and never more
     /// than there are bytes.
-    pub fn most(&self, model: &str, tally: &Tally) -> u64 {
+    pub fn upper_bound(&self, model: &str, tally: &TokenCount) -> u64 {
         let ratio = self.0.get(model).map_or(1.0, |ratio| ratio.most);
-        ((tally.most() as f64 * ratio).ceil() as u64).min(tally.ceiling())
+        ((tally.upper_bound() as f64 * ratio).ceil() as u64).min(tally.ceiling())
     }
 }
 
 /// How long the answers of each model have been that nobody had limited, in tokens.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct Lengths(BTreeMap<String, f64>);
+pub struct AnswerLengths(BTreeMap<String, f64>);
 
-impl Lengths {
+impl AnswerLengths {
     /// A whole answer has come to so many tokens. The length jumps to one that is longer, and goes back
     /// slowly.
     pub fn observe(&mut self, model: &str, tokens: u64) {
@@ -361,7 +361,7 @@ impl Lengths {
     }
 
     /// How long an answer of this model may well be, where one was seen.
-    pub fn likely(&self, model: &str) -> Option<f64> {
+    pub fn estimate(&self, model: &str) -> Option<f64> {
         self.0.get(model).copied()
     }
 }

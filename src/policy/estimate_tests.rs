@@ -42,20 +42,23 @@ const COUNTED: &[(&str, u64, u64)] = &[
     ("a b c d e f g h i j k l m n o p", 16, 16),
 ];
 
-fn tally(text: &str) -> Tally {
-    let mut tally = Tally::default();
-    tally.text(text);
+fn tally(text: &str) -> TokenCount {
+    let mut tally = TokenCount::default();
+    tally.add_text(text);
     tally
 }
 
-fn message(content: &serde_json::Value) -> Tally {
-    prompt(&serde_json::json!([{ "role": "user", "content": content }]).to_string(), std::iter::empty())
+fn message(content: &serde_json::Value) -> TokenCount {
+    prompt_tokens(
+        &serde_json::json!([{ "role": "user", "content": content }]).to_string(),
+        std::iter::empty(),
+    )
 }
 
 #[test]
 fn the_bound_is_not_below_real_tokenizers_in_any_script() {
     for (text, older, newer) in COUNTED {
-        let most = tally(text).most();
+        let most = tally(text).upper_bound();
         assert!(most >= *older.max(newer), "{most} for {older} and {newer}: {text}");
         assert!(most <= 4 * older.max(newer), "{most} for {older} and {newer}: {text}");
     }
@@ -64,7 +67,7 @@ fn the_bound_is_not_below_real_tokenizers_in_any_script() {
 #[test]
 fn what_is_likely_is_near_for_prose_in_the_scripts_of_the_documents() {
     for (text, _, newer) in &COUNTED[..5] {
-        let (likely, real) = (tally(text).likely() as f64, *newer as f64);
+        let (likely, real) = (tally(text).estimate() as f64, *newer as f64);
         assert!((0.6..1.6).contains(&(likely / real)), "{likely} for {real}: {text}");
     }
 }
@@ -85,60 +88,60 @@ fn the_rule_is_the_one_that_is_written() {
         ("ไ", 3, 1),
         ("🐑", 4, 1),
     ] {
-        assert_eq!((tally(text).most(), tally(text).likely()), (most, likely), "{text:?}");
+        assert_eq!((tally(text).upper_bound(), tally(text).estimate()), (most, likely), "{text:?}");
     }
 }
 
 #[test]
 fn messages_tools_and_images_have_a_price_of_their_own() {
     let hello = message(&"hello".into());
-    assert_eq!((hello.most(), hello.likely()), (3 + 8, 2 + 4));
+    assert_eq!((hello.upper_bound(), hello.estimate()), (3 + 8, 2 + 4));
     let parts = serde_json::json!([
         { "type": "text", "text": "hello" },
         { "type": "image_url", "image_url": { "url": format!("data:image/png;base64,{}", "A".repeat(1_000_000)) } },
     ]);
-    assert_eq!(message(&parts).most(), hello.most() + 4000);
+    assert_eq!(message(&parts).upper_bound(), hello.upper_bound() + 4000);
     let audio = serde_json::json!([{ "type": "input_audio", "input_audio": { "data": "A".repeat(10_000), "format": "mp3" } }]);
-    assert_eq!(message(&audio).most(), 8 + 100 + 1);
+    assert_eq!(message(&audio).upper_bound(), 8 + 100 + 1);
     let tool = r#"[{"type":"function","function":{"name":"weather","parameters":{"city":"string"}}}]"#;
-    let with = prompt("[1]", [tool].into_iter());
-    assert!(with.most() > 40 && with.likely() > 20, "{with:?}");
+    let with = prompt_tokens("[1]", [tool].into_iter());
+    assert!(with.upper_bound() > 40 && with.estimate() > 20, "{with:?}");
 }
 
 #[test]
 fn what_is_no_json_counts_as_text() {
-    assert_eq!(prompt("[{oops", std::iter::empty()), tally("[{oops"));
-    assert_eq!(prompt("[1]", std::iter::empty()).likely(), 1);
+    assert_eq!(prompt_tokens("[{oops", std::iter::empty()), tally("[{oops"));
+    assert_eq!(prompt_tokens("[1]", std::iter::empty()).estimate(), 1);
 }
 
 #[test]
 fn the_callers_own_count_replaces_the_text_and_nothing_else() {
-    let counted = message(&"hello".into()).counted(70);
-    assert_eq!((counted.most(), counted.likely()), (70 + 8, 70 + 4));
+    let counted = message(&"hello".into()).with_text_tokens(70);
+    assert_eq!((counted.upper_bound(), counted.estimate()), (70 + 8, 70 + 4));
     let (shorter, longer) = (message(&"hello".into()), message(&"hello you".into()));
-    assert_eq!(counted.extended(&shorter, &longer).most(), 78 + 2);
+    assert_eq!(counted.with_growth(&shorter, &longer).upper_bound(), 78 + 2);
 }
 
 #[test]
 fn a_bound_that_was_too_low_is_raised_at_once_and_never_goes_below_the_rule() {
-    let mut ratios = Ratios::default();
+    let mut ratios = TokenRatios::default();
     let reckoned = tally(&"hello ".repeat(100));
-    assert_eq!(ratios.most("m", &reckoned), 300);
+    assert_eq!(ratios.upper_bound("m", &reckoned), 300);
     ratios.observe("m", &reckoned, 360);
-    assert_eq!(ratios.most("m", &reckoned), 360);
-    assert_eq!(ratios.most("other", &reckoned), 300);
+    assert_eq!(ratios.upper_bound("m", &reckoned), 360);
+    assert_eq!(ratios.upper_bound("other", &reckoned), 300);
     ratios.observe("m", &reckoned, 100_000);
-    assert_eq!(ratios.most("m", &reckoned), 600, "no more tokens than bytes");
+    assert_eq!(ratios.upper_bound("m", &reckoned), 600, "no more tokens than bytes");
     for _ in 0..1000 {
         ratios.observe("m", &reckoned, 100);
     }
-    assert_eq!(ratios.most("m", &reckoned), 301, "the rule, rounded up");
-    assert!((ratios.likely("m", &reckoned) - 100.0).abs() < 1.0);
+    assert_eq!(ratios.upper_bound("m", &reckoned), 301, "the rule, rounded up");
+    assert!((ratios.estimate("m", &reckoned) - 100.0).abs() < 1.0);
 }
 
 #[test]
 fn the_models_that_are_learned_have_an_end() {
-    let mut ratios = Ratios::default();
+    let mut ratios = TokenRatios::default();
     for index in 0..2 * MAX_MODELS {
         ratios.observe(&index.to_string(), &tally("a"), 3);
     }
@@ -149,26 +152,26 @@ proptest! {
     #[test]
     fn a_bound_is_at_most_the_bytes_and_at_least_what_is_likely(text in any::<String>()) {
         let tally = tally(&text);
-        prop_assert!(tally.most() <= text.len() as u64);
-        prop_assert!(tally.likely() <= text.chars().count() as u64);
+        prop_assert!(tally.upper_bound() <= text.len() as u64);
+        prop_assert!(tally.estimate() <= text.chars().count() as u64);
     }
 
     #[test]
     fn pieces_come_to_no_less_than_their_sum(pieces in proptest::collection::vec(any::<String>(), 0..8)) {
-        let mut apart = Tally::default();
-        pieces.iter().for_each(|piece| apart.text(piece));
+        let mut apart = TokenCount::default();
+        pieces.iter().for_each(|piece| apart.add_text(piece));
         // The first space of a run is free: two pieces may cut a run of spaces into two.
-        prop_assert!(apart.most() + pieces.len() as u64 >= tally(&pieces.concat()).most());
+        prop_assert!(apart.upper_bound() + pieces.len() as u64 >= tally(&pieces.concat()).upper_bound());
     }
 }
 
 #[test]
 fn the_likely_length_of_an_answer_jumps_to_a_longer_one_and_goes_back_slowly() {
-    let mut lengths = Lengths::default();
-    assert_eq!(lengths.likely("m"), None);
+    let mut lengths = AnswerLengths::default();
+    assert_eq!(lengths.estimate("m"), None);
     lengths.observe("m", 100);
     lengths.observe("m", 900);
-    assert_eq!((lengths.likely("m"), lengths.likely("other")), (Some(900.0), None));
+    assert_eq!((lengths.estimate("m"), lengths.estimate("other")), (Some(900.0), None));
     lengths.observe("m", 100);
-    assert_eq!(lengths.likely("m"), Some(875.0));
+    assert_eq!(lengths.estimate("m"), Some(875.0));
 }

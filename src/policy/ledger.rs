@@ -1,4 +1,4 @@
-//! What was spent: by window, by key and by model, and what is reserved by calls under way.
+//! What was spent: by window, by tenant and by model, and what is reserved by calls under way.
 //!
 //! Nothing is sent before its upper bound has been reserved, and nothing is reserved that does not fit
 //! under the cap: so what is spent and reserved together never passes it, however many calls run at
@@ -9,14 +9,14 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 /// 10⁻¹² USD.
-pub type Pico = u64;
+pub type PicoUsd = u64;
 
 /// A dollar.
 pub const USD: f64 = 1e12;
 
-/// How many keys and how many models have a line of their own in a window; what comes after them
+/// How many tenants and how many models have a line of their own in a window; what comes after them
 /// shares one line.
-const MAX_KEYS: usize = 10_000;
+const MAX_TENANTS: usize = 10_000;
 const MAX_MODELS: usize = 256;
 /// The line that is shared.
 pub const OTHERS: &str = "(others)";
@@ -76,36 +76,36 @@ fn day_of_month(days: u64) -> u64 {
 pub struct Limits {
     pub window: Window,
     /// All calls together.
-    pub hard_cap: Option<Pico>,
-    /// The calls of one key together.
-    pub key_cap: Option<Pico>,
+    pub hard_cap: Option<PicoUsd>,
+    /// The calls of one tenant together.
+    pub tenant_cap: Option<PicoUsd>,
     /// From here on cheaper models go first.
-    pub soft_limit: Option<Pico>,
+    pub soft_limit: Option<PicoUsd>,
 }
 
 impl Limits {
-    /// Whether the calls of this key may be refused or cut.
-    pub fn caps(&self, key: Option<&str>) -> bool {
-        self.hard_cap.is_some() || (self.key_cap.is_some() && key.is_some())
+    /// Whether the calls of this tenant may be refused or cut.
+    pub fn is_capped(&self, tenant: Option<&str>) -> bool {
+        self.hard_cap.is_some() || (self.tenant_cap.is_some() && tenant.is_some())
     }
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Line {
-    pub spent: Pico,
-    pub reserved: Pico,
+pub struct Balance {
+    pub spent: PicoUsd,
+    pub reserved: PicoUsd,
 }
 
-impl Line {
-    fn left(&self, cap: Option<Pico>) -> Pico {
-        cap.map_or(Pico::MAX, |cap| cap.saturating_sub(self.spent.saturating_add(self.reserved)))
+impl Balance {
+    fn left(&self, cap: Option<PicoUsd>) -> PicoUsd {
+        cap.map_or(PicoUsd::MAX, |cap| cap.saturating_sub(self.spent.saturating_add(self.reserved)))
     }
 
-    fn reserve(&mut self, amount: Pico) {
+    fn reserve(&mut self, amount: PicoUsd) {
         self.reserved = self.reserved.saturating_add(amount);
     }
 
-    fn settle(&mut self, reserved: Pico, cost: Pico) {
+    fn settle(&mut self, reserved: PicoUsd, cost: PicoUsd) {
         self.reserved = self.reserved.saturating_sub(reserved);
         self.spent = self.spent.saturating_add(cost);
     }
@@ -116,9 +116,9 @@ impl Line {
 pub struct Period {
     /// When it began, in milliseconds since the epoch.
     pub since: u64,
-    pub total: Line,
-    pub keys: BTreeMap<String, Line>,
-    pub models: BTreeMap<String, Line>,
+    pub total: Balance,
+    pub tenants: BTreeMap<String, Balance>,
+    pub models: BTreeMap<String, Balance>,
     /// Reservations that are not settled.
     open: u64,
     /// It was told that the soft limit is reached.
@@ -127,25 +127,25 @@ pub struct Period {
 
 impl Period {
     /// The lines that a reservation is on.
-    fn lines(&mut self, key: Option<&str>, model: &str, mut each: impl FnMut(&mut Line)) {
+    fn lines(&mut self, tenant: Option<&str>, model: &str, mut each: impl FnMut(&mut Balance)) {
         each(&mut self.total);
-        if let Some(key) = key {
-            each(line(&mut self.keys, key, MAX_KEYS));
+        if let Some(tenant) = tenant {
+            each(line(&mut self.tenants, tenant, MAX_TENANTS));
         }
         each(line(&mut self.models, model, MAX_MODELS));
     }
 
     /// What may still be reserved, and the line and the cap that say so.
-    fn left(&mut self, limits: &Limits, key: Option<&str>) -> (Pico, Line, Pico) {
-        let all = (self.total.left(limits.hard_cap), self.total, limits.hard_cap.unwrap_or(Pico::MAX));
-        let (Some(key), Some(cap)) = (key, limits.key_cap) else { return all };
-        let own = *line(&mut self.keys, key, MAX_KEYS);
-        let of_key = (own.left(Some(cap)), own, cap);
-        if of_key.0 < all.0 { of_key } else { all }
+    fn left(&mut self, limits: &Limits, tenant: Option<&str>) -> (PicoUsd, Balance, PicoUsd) {
+        let all = (self.total.left(limits.hard_cap), self.total, limits.hard_cap.unwrap_or(PicoUsd::MAX));
+        let (Some(tenant), Some(cap)) = (tenant, limits.tenant_cap) else { return all };
+        let own = *line(&mut self.tenants, tenant, MAX_TENANTS);
+        let of_tenant = (own.left(Some(cap)), own, cap);
+        if of_tenant.0 < all.0 { of_tenant } else { all }
     }
 }
 
-fn line<'a>(lines: &'a mut BTreeMap<String, Line>, name: &str, most: usize) -> &'a mut Line {
+fn line<'a>(lines: &'a mut BTreeMap<String, Balance>, name: &str, most: usize) -> &'a mut Balance {
     let name = if lines.len() < most || lines.contains_key(name) { name } else { OTHERS };
     lines.entry(name.to_owned()).or_default()
 }
@@ -155,28 +155,28 @@ fn line<'a>(lines: &'a mut BTreeMap<String, Line>, name: &str, most: usize) -> &
 #[must_use = "what is reserved stays reserved until it is settled"]
 pub struct Reservation {
     since: u64,
-    key: Option<String>,
+    tenant: Option<String>,
     model: String,
-    amount: Pico,
+    amount: PicoUsd,
 }
 
 impl Reservation {
-    pub fn amount(&self) -> Pico {
+    pub fn amount(&self) -> PicoUsd {
         self.amount
     }
 
-    pub fn key(&self) -> Option<&str> {
-        self.key.as_deref()
+    pub fn tenant(&self) -> Option<&str> {
+        self.tenant.as_deref()
     }
 }
 
 /// Why nothing was reserved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Refusal {
-    pub cap: Pico,
-    pub spent: Pico,
-    pub reserved: Pico,
-    pub needed: Pico,
+pub struct CapExceeded {
+    pub cap: PicoUsd,
+    pub spent: PicoUsd,
+    pub reserved: PicoUsd,
+    pub needed: PicoUsd,
 }
 
 /// The books: the window that is now, and before it those in which calls are still under way.
@@ -206,56 +206,82 @@ impl Ledger {
     pub fn reserve(
         &mut self,
         limits: &Limits,
-        key: Option<&str>,
+        tenant: Option<&str>,
         model: &str,
-        (least, most): (Pico, Pico),
+        (least, most): (PicoUsd, PicoUsd),
         now: u64,
-    ) -> Result<Reservation, Refusal> {
+    ) -> Result<Reservation, CapExceeded> {
         let period = self.period(limits.window, now);
-        let (left, line, cap) = period.left(limits, key);
+        let (left, line, cap) = period.left(limits, tenant);
         let amount = most.min(left);
         if amount < least.min(most) {
-            return Err(Refusal { cap, spent: line.spent, reserved: line.reserved, needed: least.min(most) });
+            return Err(CapExceeded {
+                cap,
+                spent: line.spent,
+                reserved: line.reserved,
+                needed: least.min(most),
+            });
         }
         period.open += 1;
-        period.lines(key, model, |line| line.reserve(amount));
-        Ok(Reservation { since: period.since, key: key.map(str::to_owned), model: model.to_owned(), amount })
+        period.lines(tenant, model, |line| line.reserve(amount));
+        Ok(Reservation {
+            since: period.since,
+            tenant: tenant.map(str::to_owned),
+            model: model.to_owned(),
+            amount,
+        })
     }
 
     /// Whether `least` would be reserved now.
-    pub fn fits(&mut self, limits: &Limits, key: Option<&str>, least: Pico, now: u64) -> Result<(), Refusal> {
-        let (left, line, cap) = self.period(limits.window, now).left(limits, key);
+    pub fn check(
+        &mut self,
+        limits: &Limits,
+        tenant: Option<&str>,
+        least: PicoUsd,
+        now: u64,
+    ) -> Result<(), CapExceeded> {
+        let (left, line, cap) = self.period(limits.window, now).left(limits, tenant);
         if least <= left {
             return Ok(());
         }
-        Err(Refusal { cap, spent: line.spent, reserved: line.reserved, needed: least })
+        Err(CapExceeded { cap, spent: line.spent, reserved: line.reserved, needed: least })
     }
 
     /// Makes a reservation larger, by `more` or by what is left in its window. An error where nothing
     /// is.
-    pub fn grow(&mut self, limits: &Limits, held: &mut Reservation, more: Pico) -> Result<(), Refusal> {
+    pub fn grow(
+        &mut self,
+        limits: &Limits,
+        held: &mut Reservation,
+        more: PicoUsd,
+    ) -> Result<(), CapExceeded> {
         let amount = held.amount;
-        let key = held.key.clone();
+        let tenant = held.tenant.clone();
         let Some(period) = self.of(held) else {
-            return Err(Refusal { cap: 0, spent: 0, reserved: amount, needed: amount.saturating_add(more) });
+            return Err(CapExceeded {
+                cap: 0,
+                spent: 0,
+                reserved: amount,
+                needed: amount.saturating_add(more),
+            });
         };
-        let (left, line, cap) = period.left(limits, key.as_deref());
+        let (left, line, cap) = period.left(limits, tenant.as_deref());
         let more_now = more.min(left);
         if more_now == 0 {
             let needed = amount.saturating_add(more);
-            return Err(Refusal { cap, spent: line.spent, reserved: line.reserved, needed });
+            return Err(CapExceeded { cap, spent: line.spent, reserved: line.reserved, needed });
         }
-        period.lines(key.as_deref(), &held.model, |line| line.reserve(more_now));
+        period.lines(tenant.as_deref(), &held.model, |line| line.reserve(more_now));
         held.amount += more_now;
         Ok(())
     }
 
     /// Gives back what was reserved and writes down what it has cost, in the window in which it was
     /// reserved.
-    pub fn settle(&mut self, held: Reservation, cost: Pico) {
+    pub fn settle(&mut self, held: Reservation, cost: PicoUsd) {
         let Some(period) = self.of(&held) else { return };
         period.open = period.open.saturating_sub(1);
-        period.lines(held.key.as_deref(), &held.model, |line| line.settle(held.amount, cost));
+        period.lines(held.tenant.as_deref(), &held.model, |line| line.settle(held.amount, cost));
         let current = self.current.since;
         self.past.retain(|period| period.open > 0 && period.since < current);
     }
@@ -266,14 +292,14 @@ impl Ledger {
     }
 
     /// The soft limit is reached in this window.
-    pub fn is_soft(&mut self, limits: &Limits, now: u64) -> bool {
+    pub fn is_past_soft_limit(&mut self, limits: &Limits, now: u64) -> bool {
         let Some(limit) = limits.soft_limit else { return false };
         self.period(limits.window, now).total.spent >= limit
     }
 
     /// The same, once a window: what was spent, for whoever tells of it.
-    pub fn tell_soft(&mut self, limits: &Limits, now: u64) -> Option<(u64, Pico)> {
-        if !self.is_soft(limits, now) || std::mem::replace(&mut self.current.told, true) {
+    pub fn take_soft_limit_notice(&mut self, limits: &Limits, now: u64) -> Option<(u64, PicoUsd)> {
+        if !self.is_past_soft_limit(limits, now) || std::mem::replace(&mut self.current.told, true) {
             return None;
         }
         Some((self.current.since, self.current.total.spent))
@@ -281,17 +307,17 @@ impl Ledger {
 }
 
 /// The price of one token where a million cost so many dollars, rounded up.
-pub fn price_of_token(usd_per_million: f64) -> Pico {
-    (usd_per_million / 1e6 * USD).ceil() as Pico
+pub fn price_of_token(usd_per_million: f64) -> PicoUsd {
+    (usd_per_million / 1e6 * USD).ceil() as PicoUsd
 }
 
 /// An amount in dollars, rounded down.
-pub fn pico(usd: f64) -> Pico {
-    (usd * USD) as Pico
+pub fn usd_to_pico(usd: f64) -> PicoUsd {
+    (usd * USD) as PicoUsd
 }
 
 /// An amount as dollars.
-pub fn usd(amount: Pico) -> f64 {
+pub fn pico_to_usd(amount: PicoUsd) -> f64 {
     amount as f64 / USD
 }
 

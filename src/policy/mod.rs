@@ -13,5 +13,5 @@ pub mod ledger;
 mod outcomes;
 pub mod plan;
 pub mod retry_budget;
-pub mod route;
+pub mod routing;
 pub mod token_bucket;

@@ -60,7 +60,7 @@ impl Budget {
     }
 
     /// Whether a retry may be made now. Looking spends nothing.
-    pub fn has_room(&mut self, options: &Options, now: u64) -> bool {
+    pub fn can_spend(&mut self, options: &Options, now: u64) -> bool {
         self.slot(options, now);
         let sum = |count: fn(&Slot) -> u64| self.slots.iter().map(count).sum::<u64>() as f64;
         let allowed = options.floor() + options.ratio * sum(|slot| slot.calls);
@@ -74,7 +74,7 @@ impl Budget {
     }
 
     /// A retry that was counted a moment ago was not made.
-    pub fn give_back(&mut self, options: &Options, now: u64) {
+    pub fn refund(&mut self, options: &Options, now: u64) {
         self.slot(options, now);
         if let Some(slot) = self.slots.iter_mut().rev().find(|slot| slot.spent > 0) {
             slot.spent -= 1;
@@ -115,7 +115,7 @@ mod tests {
     }
 
     fn withdraw(budget: &mut Budget, options: &Options, now: u64) -> bool {
-        let room = budget.has_room(options, now);
+        let room = budget.can_spend(options, now);
         if room {
             budget.spend(options, now);
         }
@@ -152,9 +152,9 @@ mod tests {
         let options = options(0.0, 0.1);
         let mut budget = Budget::default();
         assert!(withdraw(&mut budget, &options, NOW));
-        budget.give_back(&options, NOW + 1_500);
+        budget.refund(&options, NOW + 1_500);
         assert!(withdraw(&mut budget, &options, NOW + 1_500));
-        budget.give_back(&options, NOW + 90_000);
+        budget.refund(&options, NOW + 90_000);
         assert_eq!(budget.slots, [Slot::default()], "it was forgotten by then");
     }
 

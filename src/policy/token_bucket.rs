@@ -19,9 +19,9 @@ const MAX_DEBT: f64 = 60.0;
 
 /// The answer to [`Bucket::try_take`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Take {
+pub enum Acquisition {
     /// The tokens are taken.
-    Taken,
+    Granted,
     /// Nothing is taken. After this wait, in whole milliseconds and at most [`MAX_WAIT`], they are
     /// there, unless somebody else takes some before.
     Wait(Duration),
@@ -36,7 +36,7 @@ pub struct Bucket {
     pub capacity: f64,
     /// Tokens for each second. May be written; negative or NaN counts as 0.
     pub refill_per_second: f64,
-    /// Tokens there at `last_refill`. May be written; less than 0 after a [`Bucket::correct`].
+    /// Tokens there at `last_refill`. May be written; less than 0 after a [`Bucket::adjust`].
     pub tokens: f64,
     /// When `tokens` was true, in milliseconds since the epoch. May be written.
     pub last_refill: f64,
@@ -127,15 +127,15 @@ impl Bucket {
 
     /// Takes `n` tokens, all or none. Zero or less takes nothing and always succeeds; NaN and
     /// infinities never fit.
-    pub fn try_take(&mut self, n: f64, now: f64) -> Take {
+    pub fn try_take(&mut self, n: f64, now: f64) -> Acquisition {
         self.refill(now);
         match self.wait_ms(n) {
-            None => Take::NeverFits,
+            None => Acquisition::NeverFits,
             Some(0.0) => {
                 self.tokens -= n.max(0.0);
-                Take::Taken
+                Acquisition::Granted
             }
-            Some(wait) => Take::Wait(milliseconds(wait)),
+            Some(wait) => Acquisition::Wait(milliseconds(wait)),
         }
     }
 
@@ -148,19 +148,19 @@ impl Bucket {
     }
 
     /// How long `n` tokens take to come, at most [`MAX_WAIT`].
-    pub fn time_for(&self, n: f64) -> Duration {
+    pub fn refill_time(&self, n: f64) -> Duration {
         if n > 0.0 { milliseconds((n / self.rate_per_ms()).ceil()) } else { Duration::ZERO }
     }
 
     /// Gives back tokens that were taken and not used, up to the capacity. Less than 0 is ignored.
-    pub fn put_back(&mut self, n: f64) {
-        self.correct(-n.max(0.0));
+    pub fn refund(&mut self, n: f64) {
+        self.adjust(-n.max(0.0));
     }
 
     /// Charges `by` tokens more than was reserved; a negative `by` gives back. What the bucket owes is
     /// paid back before it gives again, up to 60 fillings: a usage that is no usage does not shut it
     /// for ever.
-    pub fn correct(&mut self, by: f64) {
+    pub fn adjust(&mut self, by: f64) {
         let capacity = self.effective_capacity();
         if !by.is_nan() {
             self.tokens = (self.tokens - by).max(-MAX_DEBT * capacity).min(capacity);
@@ -174,7 +174,7 @@ impl Bucket {
     /// filled at the server's rate where that is the slower. Before that, and where the limit comes
     /// back at once, nothing is given before `reset_after` is over when nothing remains. Negative
     /// values and NaN are ignored, and so is a limit of 0.
-    pub fn follow(
+    pub fn adapt_to_headers(
         &mut self,
         limit: Option<f64>,
         remaining: Option<f64>,
@@ -241,18 +241,18 @@ mod tests {
     #[test]
     fn a_full_bucket_gives_its_capacity_and_then_names_the_wait() {
         let mut bucket = Bucket::new(100.0, 10.0, T);
-        assert_eq!(bucket.try_take(100.0, T), Take::Taken);
-        assert_eq!(bucket.try_take(1.0, T), Take::Wait(ms(100)));
-        assert_eq!(bucket.try_take(1.0, T + 99.0), Take::Wait(ms(1)));
-        assert_eq!(bucket.try_take(1.0, T + 100.0), Take::Taken);
+        assert_eq!(bucket.try_take(100.0, T), Acquisition::Granted);
+        assert_eq!(bucket.try_take(1.0, T), Acquisition::Wait(ms(100)));
+        assert_eq!(bucket.try_take(1.0, T + 99.0), Acquisition::Wait(ms(1)));
+        assert_eq!(bucket.try_take(1.0, T + 100.0), Acquisition::Granted);
         assert_eq!(bucket.time_until(2.0, T + 100.0), Some(ms(200)));
-        assert_eq!(bucket.try_take(101.0, T + 100.0), Take::NeverFits);
-        assert_eq!(bucket.try_take(f64::NAN, T + 100.0), Take::NeverFits);
-        assert_eq!(bucket.try_take(-5.0, T + 100.0), Take::Taken);
+        assert_eq!(bucket.try_take(101.0, T + 100.0), Acquisition::NeverFits);
+        assert_eq!(bucket.try_take(f64::NAN, T + 100.0), Acquisition::NeverFits);
+        assert_eq!(bucket.try_take(-5.0, T + 100.0), Acquisition::Granted);
         assert!(bucket.tokens < 1.0, "a negative take gives nothing back");
         let mut thirds = Bucket::new(1.0, 3.0, T);
         thirds.tokens = 0.0;
-        assert_eq!(thirds.try_take(1.0, T), Take::Wait(ms(334)), "never sooner");
+        assert_eq!(thirds.try_take(1.0, T), Acquisition::Wait(ms(334)), "never sooner");
     }
 
     #[test]
@@ -268,55 +268,55 @@ mod tests {
     #[test]
     fn a_bucket_that_does_not_refill_names_the_longest_wait() {
         let mut bucket = Bucket::new(1.0, 0.0, T);
-        assert_eq!(bucket.try_take(1.0, T), Take::Taken);
-        assert_eq!(bucket.try_take(1.0, T), Take::Wait(MAX_WAIT));
-        bucket.put_back(1.0);
-        assert_eq!(bucket.try_take(1.0, T), Take::Taken);
+        assert_eq!(bucket.try_take(1.0, T), Acquisition::Granted);
+        assert_eq!(bucket.try_take(1.0, T), Acquisition::Wait(MAX_WAIT));
+        bucket.refund(1.0);
+        assert_eq!(bucket.try_take(1.0, T), Acquisition::Granted);
     }
 
     #[test]
     fn what_a_correction_charges_is_paid_back_up_to_sixty_fillings() {
         let mut bucket = Bucket::new(10.0, 10.0, T);
-        bucket.correct(45.0);
+        bucket.adjust(45.0);
         assert_eq!(bucket.tokens, -35.0);
         assert_eq!(bucket.time_until(1.0, T), Some(ms(3_600)));
         bucket.refill(T + 1_000.0);
         assert_eq!(bucket.tokens, -25.0);
-        bucket.correct(f64::INFINITY);
+        bucket.adjust(f64::INFINITY);
         assert_eq!(bucket.tokens, -600.0);
-        bucket.correct(-1_000.0);
+        bucket.adjust(-1_000.0);
         assert_eq!(bucket.tokens, 10.0);
-        bucket.put_back(f64::NAN);
+        bucket.refund(f64::NAN);
         assert_eq!(bucket.tokens, 10.0);
     }
 
     #[test]
     fn the_servers_headers_lower_the_bucket_and_never_raise_it() {
         let mut bucket = Bucket::new(100.0, 1_000.0, T);
-        bucket.follow(Some(60.0), Some(7.0), Some(ms(5_000)), T);
+        bucket.adapt_to_headers(Some(60.0), Some(7.0), Some(ms(5_000)), T);
         assert_eq!(bucket.tokens, 7.0);
-        assert_eq!(bucket.try_take(61.0, T), Take::NeverFits);
-        bucket.follow(Some(500.0), Some(400.0), None, T);
+        assert_eq!(bucket.try_take(61.0, T), Acquisition::NeverFits);
+        bucket.adapt_to_headers(Some(500.0), Some(400.0), None, T);
         assert_eq!((bucket.tokens, bucket.effective_capacity()), (7.0, 100.0));
-        bucket.follow(None, Some(f64::NAN), None, T);
+        bucket.adapt_to_headers(None, Some(f64::NAN), None, T);
         assert_eq!(bucket.tokens, 7.0);
     }
 
     #[test]
     fn with_nothing_remaining_nothing_is_given_before_the_reset() {
         let mut bucket = Bucket::new(100.0, 1_000.0, T);
-        bucket.follow(None, Some(0.0), Some(ms(5_000)), T);
-        assert_eq!(bucket.try_take(1.0, T), Take::Wait(ms(5_000)));
-        assert_eq!(bucket.try_take(1.0, T + 4_000.0), Take::Wait(ms(1_000)));
+        bucket.adapt_to_headers(None, Some(0.0), Some(ms(5_000)), T);
+        assert_eq!(bucket.try_take(1.0, T), Acquisition::Wait(ms(5_000)));
+        assert_eq!(bucket.try_take(1.0, T + 4_000.0), Acquisition::Wait(ms(1_000)));
         let mut back = bucket.clone();
-        assert_eq!(bucket.try_take(1.0, T + 5_000.0), Take::Taken);
-        assert_eq!(back.try_take(1.0, T - 9e9), Take::Wait(ms(1_000)), "the clock went back");
+        assert_eq!(bucket.try_take(1.0, T + 5_000.0), Acquisition::Granted);
+        assert_eq!(back.try_take(1.0, T - 9e9), Acquisition::Wait(ms(1_000)), "the clock went back");
     }
 
     /// What a server tells whose own bucket holds so many of 100, at 100 a second.
     fn told_by_a_bucket(bucket: &mut Bucket, remaining: f64, now: f64) {
         let reset = Duration::from_secs_f64((100.0 - remaining) / 100.0);
-        bucket.follow(Some(100.0), Some(remaining.floor()), Some(reset), now);
+        bucket.adapt_to_headers(Some(100.0), Some(remaining.floor()), Some(reset), now);
     }
 
     #[test]
@@ -325,14 +325,14 @@ mod tests {
         for remaining in (0..100).rev() {
             told_by_a_bucket(&mut bucket, f64::from(remaining), T);
         }
-        assert_eq!(bucket.try_take(1.0, T), Take::Wait(ms(10)), "its rate, and not the whole reset");
+        assert_eq!(bucket.try_take(1.0, T), Acquisition::Wait(ms(10)), "its rate, and not the whole reset");
         bucket.refill(T + 500.0);
         assert!((bucket.tokens - 50.0).abs() < 1.0, "{}", bucket.tokens);
         let mut slow = Bucket::new(1_000.0, 10.0, T);
         for remaining in (0..100).rev() {
             told_by_a_bucket(&mut slow, f64::from(remaining), T);
         }
-        assert_eq!(slow.try_take(1.0, T), Take::Wait(ms(100)), "its own rate is the slower");
+        assert_eq!(slow.try_take(1.0, T), Acquisition::Wait(ms(100)), "its own rate is the slower");
     }
 
     #[test]
@@ -340,9 +340,14 @@ mod tests {
         let mut bucket = Bucket::new(60.0, 1.0, T);
         for (at, remaining) in (0..60).rev().enumerate() {
             let now = T + at as f64;
-            bucket.follow(Some(60.0), Some(f64::from(remaining)), Some(ms(50_000 - at as u64)), now);
+            bucket.adapt_to_headers(
+                Some(60.0),
+                Some(f64::from(remaining)),
+                Some(ms(50_000 - at as u64)),
+                now,
+            );
         }
-        assert_eq!(bucket.try_take(1.0, T + 59.0), Take::Wait(ms(50_000 - 59)));
+        assert_eq!(bucket.try_take(1.0, T + 59.0), Acquisition::Wait(ms(50_000 - 59)));
     }
 
     #[test]
@@ -351,9 +356,9 @@ mod tests {
         for remaining in (0..100).rev() {
             told_by_a_bucket(&mut bucket, f64::from(remaining), T);
         }
-        bucket.follow(Some(100.0), Some(90.0), Some(ms(60_000)), T);
-        bucket.follow(Some(100.0), Some(0.0), Some(ms(60_000)), T);
-        assert_eq!(bucket.try_take(1.0, T), Take::Wait(ms(60_000)));
+        bucket.adapt_to_headers(Some(100.0), Some(90.0), Some(ms(60_000)), T);
+        bucket.adapt_to_headers(Some(100.0), Some(0.0), Some(ms(60_000)), T);
+        assert_eq!(bucket.try_take(1.0, T), Acquisition::Wait(ms(60_000)));
     }
 
     proptest! {
@@ -370,14 +375,14 @@ mod tests {
                 now += f64::from(pause);
                 let n = share * capacity;
                 match bucket.try_take(n, now) {
-                    Take::Taken => given.push((now, n)),
-                    Take::Wait(wait) if waits && wait < MAX_WAIT => {
+                    Acquisition::Granted => given.push((now, n)),
+                    Acquisition::Wait(wait) if waits && wait < MAX_WAIT => {
                         now += wait.as_secs_f64() * 1e3;
-                        prop_assert_eq!(bucket.try_take(n, now), Take::Taken);
+                        prop_assert_eq!(bucket.try_take(n, now), Acquisition::Granted);
                         given.push((now, n));
                     }
-                    Take::Wait(_) => {}
-                    Take::NeverFits => prop_assert!(n > capacity),
+                    Acquisition::Wait(_) => {}
+                    Acquisition::NeverFits => prop_assert!(n > capacity),
                 }
                 for (first, (start, _)) in given.iter().enumerate() {
                     let sum: f64 = given[first..].iter().map(|(_, n)| n).sum();
@@ -395,15 +400,15 @@ mod tests {
             share in 0.0..1.0f64,
         ) {
             let mut bucket = Bucket::new(capacity, rate, T);
-            prop_assert_eq!(bucket.try_take(taken * capacity, T), Take::Taken);
+            prop_assert_eq!(bucket.try_take(taken * capacity, T), Acquisition::Granted);
             let n = share * capacity;
-            let Take::Wait(wait) = bucket.try_take(n, T) else { return Ok(()) };
+            let Acquisition::Wait(wait) = bucket.try_take(n, T) else { return Ok(()) };
             if wait < MAX_WAIT {
                 let end = T + wait.as_secs_f64() * 1e3;
                 if wait > ms(2) {
-                    prop_assert_eq!(bucket.try_take(n, end - 1.0), Take::Wait(ms(1)));
+                    prop_assert_eq!(bucket.try_take(n, end - 1.0), Acquisition::Wait(ms(1)));
                 }
-                prop_assert_eq!(bucket.try_take(n, end), Take::Taken);
+                prop_assert_eq!(bucket.try_take(n, end), Acquisition::Granted);
             }
         }
     }

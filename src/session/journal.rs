@@ -47,7 +47,7 @@ pub struct Choice {
     pub finish_reason: Option<String>,
     /// What else the provider says of the choice, and of its message.
     pub extra: Map<String, Value>,
-    pub message: Map<String, Value>,
+    pub message_extra: Map<String, Value>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -75,11 +75,11 @@ impl Journal {
 
     /// How many choices the answer has.
     #[allow(clippy::len_without_is_empty)] // At least one.
-    pub fn len(&self) -> usize {
+    pub fn choice_count(&self) -> usize {
         self.choices.len()
     }
 
-    pub fn first(&self) -> &Choice {
+    pub fn first_choice(&self) -> &Choice {
         &self.choices[0]
     }
 
@@ -89,7 +89,7 @@ impl Journal {
     }
 
     /// Forgets what another attempt brings anew: tool calls, finish reasons, usage. The texts stay.
-    pub fn begin_again(&mut self) {
+    pub fn prepare_continuation(&mut self) {
         for choice in &mut self.choices {
             choice.tool_calls.clear();
             choice.function_call = None;
@@ -189,7 +189,7 @@ impl Choice {
     /// Makes the held tool calls whole: those that nothing was said of are none (a provider may count
     /// from one), and one without arguments has an empty object. `strict`: arguments that are no JSON
     /// are an error, the name of their call; otherwise such a call was cut off and is left out.
-    pub fn settle_tool_calls(&mut self, strict: bool) -> std::result::Result<(), String> {
+    pub fn finalize_tool_calls(&mut self, strict: bool) -> std::result::Result<(), String> {
         self.tool_calls.retain(|call| *call != ToolCall::default());
         for call in &mut self.tool_calls {
             if call.arguments.trim_ascii().is_empty() && !call.custom {
@@ -242,7 +242,7 @@ impl Choice {
         if let Some(call) = &self.function_call {
             message.insert("function_call".into(), json!({ "name": call.name, "arguments": call.arguments }));
         }
-        fill(&mut message, &self.message);
+        fill(&mut message, &self.message_extra);
         let mut choice = Map::new();
         choice.insert("index".into(), json!(index));
         choice.insert("message".into(), message.into());

@@ -31,7 +31,7 @@ pub struct Snapshot {
     pub version: u32,
     /// The session that every attempt belongs to, the resumed ones too.
     pub session_id: String,
-    pub answer: Received,
+    pub answer: PartialAnswer,
     /// The sum over the attempts that are over and reported it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub usage: Option<Value>,
@@ -50,7 +50,7 @@ pub struct Snapshot {
 /// What was received for the first choice.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub struct Received {
+pub struct PartialAnswer {
     #[serde(flatten)]
     pub identity: Identity,
     pub text: String,
@@ -73,7 +73,7 @@ pub struct Received {
     pub pieces: u64,
 }
 
-impl Received {
+impl PartialAnswer {
     /// The answer is whole.
     pub fn finish(&mut self, choice: &Choice) {
         self.complete = true;
@@ -138,8 +138,8 @@ impl Snapshot {
     }
 
     /// The consumer has something of the answer.
-    pub fn has_begun(&self) -> bool {
-        let Received { text, reasoning, refusal, complete, lost_tool_call, .. } = &self.answer;
+    pub fn has_content(&self) -> bool {
+        let PartialAnswer { text, reasoning, refusal, complete, lost_tool_call, .. } = &self.answer;
         *complete || *lost_tool_call || !(text.is_empty() && reasoning.is_empty() && refusal.is_empty())
     }
 }
@@ -160,7 +160,7 @@ mod tests {
         let read = Snapshot::parse(&json).unwrap();
         assert_eq!(read.json(), json);
         assert_eq!(read.parts[1], Part { endpoint: "b".into(), model: "n".into(), characters: 11 });
-        assert_eq!(read.journal(1).first().text, snapshot.answer.text);
+        assert_eq!(read.journal(1).first_choice().text, snapshot.answer.text);
         assert_eq!(read.journal(1).identity.id.as_deref(), Some("chatcmpl-1"));
     }
 

@@ -11,12 +11,12 @@ use super::permit::{LimitReservations, Permit, limiters};
 use super::route::CallRoute;
 use crate::engine::shared::breaker::{BreakerPermit, SharedBreaker};
 use crate::error::{Error, Kind};
-use crate::policy::plan::Crowded;
+use crate::policy::plan::RouteUnavailable;
 
 /// Why an attempt was not admitted.
 pub enum Rejected {
     /// Another route may be tried, or this one later. The error is that of the call, should no route be left.
-    Route(Crowded, Option<Error>),
+    Route(RouteUnavailable, Option<Error>),
     /// The breaker of the route is open; a probe is due after so long.
     CircuitOpen(Duration),
     /// The call fails.
@@ -27,13 +27,13 @@ impl Rejected {
     /// What an error means that came before an attempt was made. `committed`: the consumer has part of an answer.
     pub fn from_error(error: Error, route: &CallRoute, committed: bool) -> Self {
         match error.kind {
-            Kind::QueueFull | Kind::NeverFits => Rejected::Route(Crowded::Never, Some(error)),
+            Kind::QueueFull | Kind::NeverFits => Rejected::Route(RouteUnavailable::Rejected, Some(error)),
             // A cheaper model may fit.
-            Kind::CostCap if !committed => Rejected::Route(Crowded::Never, Some(error)),
+            Kind::CostCap if !committed => Rejected::Route(RouteUnavailable::Rejected, Some(error)),
             // The cooldown became longer while it was waited for.
             Kind::RateLimit => {
                 let left = route.state.queue.cooldown().map_or(Duration::ZERO, |cooldown| cooldown.left);
-                Rejected::Route(Crowded::Asked(left), None)
+                Rejected::Route(RouteUnavailable::RetryAfter(left), None)
             }
             _ => Rejected::Call(error),
         }
@@ -51,7 +51,7 @@ pub fn try_admit(
 ) -> Result<Box<Permit>, Rejected> {
     check_cost(ctx, route, committed).map_err(|error| Rejected::from_error(error, route, committed))?;
     if has_another_key(ctx, route) && !route.endpoint.try_quota() {
-        return Err(Rejected::Route(Crowded::Never, None));
+        return Err(Rejected::Route(RouteUnavailable::Rejected, None));
     }
     let limits = if will_wait { [None, None] } else { reserve_limits(ctx, route)? };
     let breaker = ask_breaker(ctx, route).map_err(Rejected::CircuitOpen)?;
@@ -62,7 +62,7 @@ pub fn try_admit(
 fn reserve_limits(ctx: &CallContext<'_>, route: &CallRoute) -> Result<LimitReservations, Rejected> {
     let queue = &route.state.queue;
     if let Some(cooldown) = queue.cooldown() {
-        return Err(Rejected::Route(Crowded::Asked(cooldown.left), None));
+        return Err(Rejected::Route(RouteUnavailable::RetryAfter(cooldown.left), None));
     }
     let waiting = queue.waiting();
     let [client, endpoint] = limiters(ctx.client, &route.endpoint);
@@ -72,7 +72,7 @@ fn reserve_limits(ctx: &CallContext<'_>, route: &CallRoute) -> Result<LimitReser
     if waiting > 0 {
         // A millisecond for each attempt that waits: less than any real wait, and more where more wait.
         let wait = Duration::from_millis(waiting as u64);
-        return Err(Rejected::Route(Crowded::For(wait), None));
+        return Err(Rejected::Route(RouteUnavailable::Wait(wait), None));
     }
     match client {
         None => Ok([None, endpoint]),

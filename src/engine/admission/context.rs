@@ -14,7 +14,7 @@ use crate::engine::shared::metrics::Metrics;
 use crate::engine::shared::sink::Sink;
 use crate::engine::time::clock;
 use crate::policy::circuit_breaker::Transition;
-use crate::policy::estimate::{self, Tally};
+use crate::policy::estimate::{self, TokenCount};
 
 /// The call as its parts see it: what it runs on, what was asked for, whom it reports to. It does not change
 /// while the call runs.
@@ -25,7 +25,7 @@ pub struct CallContext<'a> {
     pub events: EventEmitter<'a>,
     pub started: Instant,
     /// The size of the caller's prompt; estimated at its first use.
-    prompt: OnceLock<Tally>,
+    prompt: OnceLock<TokenCount>,
 }
 
 impl<'a> CallContext<'a> {
@@ -47,13 +47,13 @@ impl<'a> CallContext<'a> {
     }
 
     /// The estimated size of the caller's own prompt.
-    pub fn prompt(&self) -> &Tally {
+    pub fn prompt(&self) -> &TokenCount {
         let chat = &self.request.chat;
-        self.prompt.get_or_init(|| estimate::prompt(chat.messages(), chat.beside_messages()))
+        self.prompt.get_or_init(|| estimate::prompt_tokens(chat.messages(), chat.beside_messages()))
     }
 
     /// The size of the prompt, if it was estimated already.
-    pub fn known_prompt(&self) -> Option<&Tally> {
+    pub fn known_prompt(&self) -> Option<&TokenCount> {
         self.prompt.get()
     }
 }

@@ -10,7 +10,7 @@ use crate::config::{Cost, defaults as d, unpriced};
 use crate::engine::shared::costs::{Price, limits};
 use crate::engine::time::clock;
 use crate::error::Result;
-use crate::policy::ledger::{Ledger, Pico};
+use crate::policy::ledger::{Ledger, PicoUsd};
 
 /// Fails where an attempt on this route does not fit under the cap now, before it waits. Errors:
 /// [`crate::error::Kind::CostCap`]; a model without a price under a cap.
@@ -19,7 +19,7 @@ pub(super) fn check_cost(ctx: &CallContext<'_>, route: &CallRoute, committed: bo
     let limits = limits(&ctx.client.config);
     // A continuation may need less than the whole answer.
     let needed = if committed { 1 } else { bound.minimum() };
-    let fits = |ledger: &mut Ledger| ledger.fits(&limits, ctx.request.tenant(), needed, clock::now());
+    let fits = |ledger: &mut Ledger| ledger.check(&limits, ctx.request.tenant(), needed, clock::now());
     ctx.client.costs.ledger.update(fits).map_err(|refusal| cost_cap_error(&refusal, &limits))
 }
 
@@ -42,7 +42,7 @@ pub fn reserve_cost(
     };
     let limits = limits(&client.config);
     let tenant = ctx.request.tenant();
-    let is_capped = limits.caps(tenant);
+    let is_capped = limits.is_capped(tenant);
     let range = match &bound {
         None => (0, 0),
         // Without a cap, an unbounded answer is not reserved for.
@@ -84,17 +84,17 @@ struct CostBound {
 }
 
 impl CostBound {
-    fn maximum(&self) -> Pico {
+    fn maximum(&self) -> PicoUsd {
         match self.output {
             Some(output) => self.price.times(self.prompt, output),
             None if self.price.output == 0 => self.price.times(self.prompt, 0),
-            None => Pico::MAX,
+            None => PicoUsd::MAX,
         }
     }
 
     /// What has to fit: all of it, or without `max_tokens`, where the bound is high for that alone, the prompt and
     /// the beginning of an answer.
-    fn minimum(&self) -> Pico {
+    fn minimum(&self) -> PicoUsd {
         if self.has_max_tokens {
             self.maximum()
         } else {

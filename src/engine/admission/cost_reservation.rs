@@ -11,8 +11,8 @@ use crate::engine::shared::costs::{self, Costs, Price};
 use crate::engine::shared::event::Event;
 use crate::engine::time::clock;
 use crate::error::{CostCap, Error, Kind, Result};
-use crate::policy::estimate::Tally;
-use crate::policy::ledger::{self, Ledger, Limits, Pico, Refusal, Reservation};
+use crate::policy::estimate::TokenCount;
+use crate::policy::ledger::{self, CapExceeded, Ledger, Limits, PicoUsd, Reservation};
 use crate::wire::chat;
 
 /// The cost reserved for one attempt. Dropped without a settlement (an aborted future, a panic), it charges what
@@ -31,7 +31,7 @@ pub(super) struct OpenReservation {
     pub is_original_prompt: bool,
     pub meter: Meter,
     pub was_sent: bool,
-    pub received: Tally,
+    pub received: TokenCount,
 }
 
 /// When an answer is cut off because of its cost.
@@ -42,13 +42,13 @@ pub(super) enum Meter {
     /// twice as many.
     Full(u64),
     /// Less than the bound of the answer is reserved: the ledger is asked for more, up to this amount.
-    Reduced(Pico),
+    Reduced(PicoUsd),
 }
 
 /// What an attempt has cost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Settlement {
-    Cost(Pico),
+    Cost(PicoUsd),
     /// The model has no price, and the attempt was not free.
     Unknown,
 }
@@ -71,11 +71,11 @@ impl CostReservation {
         for delta in chunk.choices.iter().flatten().filter_map(|choice| choice.delta.as_ref()) {
             let reasoning = delta.reasoning_content.as_ref().or(delta.reasoning.as_ref());
             for text in [delta.content.as_ref(), reasoning, delta.refusal.as_ref()].into_iter().flatten() {
-                open.received.text(&text.0);
+                open.received.add_text(&text.0);
             }
             for (name, arguments) in delta.tool_calls.iter().flatten().map(chat::ToolCall::said) {
                 for text in [name, arguments].into_iter().flatten() {
-                    open.received.text(text);
+                    open.received.add_text(text);
                 }
             }
         }
@@ -85,7 +85,7 @@ impl CostReservation {
     /// [`CostReservation::count`] for the text of an event in another dialect.
     pub fn count_text(&mut self, text: &str) -> Result<()> {
         let Some(open) = self.priced() else { return Ok(()) };
-        open.received.text(text);
+        open.received.add_text(text);
         open.check()
     }
 
@@ -105,7 +105,7 @@ impl CostReservation {
     ) -> Option<Settlement> {
         let mut open = self.0.take()?;
         let model = &route.model;
-        let is_free = !open.was_sent || (is_refusal(status) && open.received == Tally::default());
+        let is_free = !open.was_sent || (is_refusal(status) && open.received == TokenCount::default());
         let Some(price) = open.price else {
             open.settle(0);
             return (!is_free).then_some(Settlement::Unknown);
@@ -120,7 +120,7 @@ impl CostReservation {
             Some(cost) => cost.max(open.charge()),
             None => open.charge(),
         };
-        ctx.client.metrics.charge(&route.endpoint.config.name, model, ledger::usd(cost));
+        ctx.client.metrics.charge(&route.endpoint.config.name, model, ledger::pico_to_usd(cost));
         let is_original_prompt = open.is_original_prompt;
         open.settle(cost);
         if is_original_prompt {
@@ -145,13 +145,14 @@ impl OpenReservation {
     fn check(&mut self) -> Result<()> {
         let refusal = match self.meter {
             Meter::Off => return Ok(()),
-            Meter::Full(tokens) if self.received.likely() / 2 <= tokens => return Ok(()),
+            Meter::Full(tokens) if self.received.estimate() / 2 <= tokens => return Ok(()),
             Meter::Full(_) => {
-                let (tenant, needed) = (self.reservation.key(), self.upper_bound());
-                let fits = |ledger: &mut Ledger| ledger.fits(&self.limits, tenant, Pico::MAX, clock::now());
+                let (tenant, needed) = (self.reservation.tenant(), self.upper_bound());
+                let fits =
+                    |ledger: &mut Ledger| ledger.check(&self.limits, tenant, PicoUsd::MAX, clock::now());
                 match self.costs.ledger.update(fits) {
                     Ok(()) => return Ok(()),
-                    Err(refusal) => Refusal { needed, ..refusal },
+                    Err(refusal) => CapExceeded { needed, ..refusal },
                 }
             }
             Meter::Reduced(bound) => {
@@ -173,20 +174,20 @@ impl OpenReservation {
     }
 
     /// An upper bound for what was sent and received.
-    fn upper_bound(&self) -> Pico {
+    fn upper_bound(&self) -> PicoUsd {
         let prompt = self.prompt.filter(|_| self.was_sent).unwrap_or(0);
-        self.price.map_or(0, |price| price.times(prompt, self.received.most()))
+        self.price.map_or(0, |price| price.times(prompt, self.received.upper_bound()))
     }
 
     /// The charge for an attempt without a usage report: never more than was reserved for it.
-    fn charge(&self) -> Pico {
+    fn charge(&self) -> PicoUsd {
         match self.meter {
             Meter::Off => self.upper_bound(),
             Meter::Full(_) | Meter::Reduced(_) => self.upper_bound().min(self.reservation.amount()),
         }
     }
 
-    fn settle(self, cost: Pico) {
+    fn settle(self, cost: PicoUsd) {
         self.costs.ledger.update(|ledger| ledger.settle(self.reservation, cost));
     }
 }
@@ -196,8 +197,8 @@ pub fn is_refusal(status: Option<u16>) -> bool {
     status.is_some_and(|status| (300..500).contains(&status) && !matches!(status, 408 | 499))
 }
 
-pub(super) fn cost_cap_error(refusal: &Refusal, limits: &Limits) -> Error {
-    let usd = ledger::usd;
+pub(super) fn cost_cap_error(refusal: &CapExceeded, limits: &Limits) -> Error {
+    let usd = ledger::pico_to_usd;
     let cap = CostCap {
         cap_usd: usd(refusal.cap),
         spent_usd: usd(refusal.spent),
@@ -228,15 +229,16 @@ fn learn_ratio(ctx: &CallContext<'_>, model: &str, usage: Option<&Value>) {
 
 fn report_soft_limit(ctx: &CallContext<'_>) {
     let limits = costs::limits(&ctx.client.config);
-    let reached = ctx.client.costs.ledger.update(|ledger| ledger.tell_soft(&limits, clock::now()));
+    let reached =
+        ctx.client.costs.ledger.update(|ledger| ledger.take_soft_limit_notice(&limits, clock::now()));
     if let (Some((since, spent)), Some(limit)) = (reached, limits.soft_limit) {
         ctx.events.emit(Event::SoftLimit {
             call: ctx.events.call.clone(),
             request_id: ctx.events.last_request(),
             window: limits.window.as_str(),
             since,
-            soft_limit_usd: ledger::usd(limit),
-            spent_usd: ledger::usd(spent),
+            soft_limit_usd: ledger::pico_to_usd(limit),
+            spent_usd: ledger::pico_to_usd(spent),
         });
     }
 }

@@ -4,7 +4,7 @@ use super::context::CallContext;
 use super::permit::limiters;
 use super::route::CallRoute;
 use crate::engine::shared::limiter::Limiter;
-use crate::policy::estimate::{self, Tally};
+use crate::policy::estimate::{self, TokenCount};
 
 /// The tokens that an attempt on a route is likely to need, for its limiters; 0 where there are none. An answer
 /// without `max_tokens` counts as the longest recent answer of its model, before there was one as the catalogue's
@@ -17,14 +17,14 @@ pub fn estimated_tokens(ctx: &CallContext<'_>, route: &CallRoute) -> f64 {
     let (model, request) = (&route.model, ctx.request);
     let tally = prompt(ctx, model, None);
     let prompt = match is_counted(ctx, model) {
-        true => tally.likely() as f64,
-        false => ctx.client.costs.ratios.update(|ratios| ratios.likely(model, &tally)),
+        true => tally.estimate() as f64,
+        false => ctx.client.costs.ratios.update(|ratios| ratios.estimate(model, &tally)),
     };
     let choices = request.chat.choices() as f64;
     if let Some(max_tokens) = request.chat.max_tokens() {
         return prompt + max_tokens as f64 * choices;
     }
-    let recent = ctx.client.costs.lengths.update(|lengths| lengths.likely(model));
+    let recent = ctx.client.costs.lengths.update(|lengths| lengths.estimate(model));
     let limit = || ctx.client.config.catalogue.max_output_tokens(model).map(|limit| limit as f64);
     let answer = recent.or_else(limit).unwrap_or(0.0);
     // The caller has not asked for that many, so it is no reason to reject the call.
@@ -37,8 +37,8 @@ pub fn estimated_tokens(ctx: &CallContext<'_>, route: &CallRoute) -> f64 {
 pub(super) fn prompt_upper_bound(ctx: &CallContext<'_>, model: &str, messages: Option<&str>) -> u64 {
     let tally = prompt(ctx, model, messages);
     match is_counted(ctx, model) {
-        true => tally.most(),
-        false => ctx.client.costs.ratios.update(|ratios| ratios.most(model, &tally)),
+        true => tally.upper_bound(),
+        false => ctx.client.costs.ratios.update(|ratios| ratios.upper_bound(model, &tally)),
     }
 }
 
@@ -47,14 +47,15 @@ pub(super) fn is_counted(ctx: &CallContext<'_>, model: &str) -> bool {
     ctx.request.options.prompt_tokens.contains_key(model)
 }
 
-fn prompt(ctx: &CallContext<'_>, model: &str, messages: Option<&str>) -> Tally {
+fn prompt(ctx: &CallContext<'_>, model: &str, messages: Option<&str>) -> TokenCount {
     let own = *ctx.prompt();
-    let tally = ctx.request.options.prompt_tokens.get(model).map_or(own, |count| own.counted(*count));
+    let tally =
+        ctx.request.options.prompt_tokens.get(model).map_or(own, |count| own.with_text_tokens(*count));
     match messages {
         None => tally,
         Some(messages) => {
-            let longer = estimate::prompt(messages, ctx.request.chat.beside_messages());
-            tally.extended(&own, &longer)
+            let longer = estimate::prompt_tokens(messages, ctx.request.chat.beside_messages());
+            tally.with_growth(&own, &longer)
         }
     }
 }

@@ -210,7 +210,7 @@ impl Delivery<'_> {
         }
         let buffered = self.consumer.buffer_tool_calls;
         let Some(choice) = self.transcript.journal.choice(index) else { return Ok(()) };
-        choice.settle_tool_calls(buffered && is_natural).map_err(|name| {
+        choice.finalize_tool_calls(buffered && is_natural).map_err(|name| {
             let message = format!("the arguments of the tool call '{name}' are not valid JSON");
             ReadEnd::Failed(Error::new(Kind::Malformed, message))
         })?;
@@ -243,7 +243,7 @@ impl Delivery<'_> {
         self.release_held_chunks();
         self.progress.is_complete = true;
         self.publish();
-        let first = self.transcript.journal.first();
+        let first = self.transcript.journal.first_choice();
         self.consumer.live.update(|live| live.answer.finish(first));
         self.consumer.sink.complete(&first.text);
         Ok(())
@@ -251,7 +251,7 @@ impl Delivery<'_> {
 
     /// Finishes the choices without a finish reason, where none is required.
     fn finish_open_choices(&mut self) -> Flow {
-        for index in 0..self.transcript.journal.len() as u32 {
+        for index in 0..self.transcript.journal.choice_count() as u32 {
             let choice = self.transcript.journal.choice(index);
             if choice.is_some_and(|choice| choice.finish_reason.is_none()) {
                 self.finish_choice(index, None, false)?;

@@ -12,7 +12,7 @@ use crate::engine::shared::live::Live;
 use crate::engine::shared::sink::{Sink, Wants};
 use crate::engine::time::clock;
 use crate::error::{Error, Kind};
-use crate::session::splice::{Contradiction, Splice};
+use crate::session::splice::{ContinuationMismatch, Splice};
 
 /// More role-only chunks than any provider sends.
 pub(super) const MAX_HELD_CHUNKS: usize = 64;
@@ -122,7 +122,7 @@ impl<'a> Delivery<'a> {
         if new == 0 {
             return;
         }
-        let text = &self.transcript.journal.first().text;
+        let text = &self.transcript.journal.first_choice().text;
         self.consumer.live.update(|live| {
             let from = live.answer.text.len();
             live.answer.text.push_str(text.get(from..).unwrap_or_default());
@@ -243,7 +243,7 @@ impl<'a> Delivery<'a> {
     }
 }
 
-pub(super) fn contradiction(contradiction: &Contradiction) -> ReadEnd {
+pub(super) fn contradiction(contradiction: &ContinuationMismatch) -> ReadEnd {
     let message = format!("the continuation does not fit what was delivered: {contradiction}");
     ReadEnd::Failed(Error::new(Kind::Contradiction, message))
 }

@@ -20,7 +20,7 @@ impl Delivery<'_> {
             let Some(choice) = self.transcript.journal.choice(index) else { continue };
             merge(&mut choice.extra, of_choice);
             if self.consumer.wants == Wants::Nothing {
-                merge(&mut choice.message, delta);
+                merge(&mut choice.message_extra, delta);
                 continue;
             }
             // Delivered as `reasoning_content`.

@@ -13,7 +13,7 @@ use crate::engine::shared::limiter::Consumption;
 use crate::engine::time::clock;
 use crate::error::{AttemptRecord, Error, HEDGE_LOST, Kind, Phase, cut};
 use crate::policy::circuit_breaker::Outcome;
-use crate::policy::classify::{Verdict, classify};
+use crate::policy::classify::classify;
 use crate::session::splice::Seam;
 
 /// How an attempt ended.
@@ -75,7 +75,7 @@ impl Attempt {
         let outcome = self.breaker_outcome(end, is_failure);
         if outcome != Outcome::Ignored {
             let success = outcome == Outcome::Success;
-            route.state.stats.update(|stats| stats.ended(success, clock::now()));
+            route.state.stats.update(|stats| stats.record_outcome(success, clock::now()));
         }
         let transition = self.permit.settle(outcome, self.consumption(usage));
         ctx.events.circuit(route, transition, Some(&self.request_id));
@@ -117,7 +117,7 @@ impl Attempt {
         let outlasted = matches!(end, AttemptEnd::LostRace) && !self.is_hedge;
         let first_token_ms = record.first_token_ms.or(outlasted.then_some(record.duration_ms));
         if let Some(ms) = first_token_ms {
-            route.state.stats.update(|stats| stats.first_token(ms));
+            route.state.stats.update(|stats| stats.record_first_token(ms));
         }
         ctx.client.metrics.attempt_ended(&record, first_token_ms, code, usage);
         if let AttemptEnd::LostRace = end {
@@ -183,11 +183,7 @@ impl Attempt {
             AttemptEnd::Failed(error) if error.kind == Kind::Timeout(Phase::Total) && !is_silent => {
                 Outcome::Ignored
             }
-            AttemptEnd::Failed(error) => match classify(error).breaker {
-                Verdict::Success => Outcome::Success,
-                Verdict::Failure => Outcome::Failure,
-                Verdict::Ignored => Outcome::Ignored,
-            },
+            AttemptEnd::Failed(error) => classify(error).breaker,
         }
     }
 

@@ -181,7 +181,7 @@ fn read_settings(
     let remaining = ctx.remaining().filter(|_| other_routes > 0);
     ReadSettings {
         first_token_timeout: options.first_token_timeout.saturating_mul(factor),
-        deadline_share: remaining.map(|remaining| deadline::share(remaining, other_routes)),
+        deadline_share: remaining.map(|remaining| deadline::fair_share(remaining, other_routes)),
         idle_timeout: options.idle_timeout,
         completion: route.endpoint.config.completion.unwrap_or(options.completion),
         expects_usage,

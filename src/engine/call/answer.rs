@@ -53,7 +53,7 @@ struct StreamResult<'a> {
 impl Answer {
     /// `ChatStream.result`, as JSON.
     pub fn result(&self) -> String {
-        let first = self.journal.first();
+        let first = self.journal.first_choice();
         let result = StreamResult {
             text: &first.text,
             reasoning: &first.reasoning,

@@ -14,9 +14,9 @@ pub(super) fn charge(ctx: &CallContext<'_>, step: Step, plan: &mut Plan, committ
         return step;
     }
     if committed {
-        return Step::Stop(Stop::NoBudget);
+        return Step::Stop(Stop::RetryBudgetExhausted);
     }
-    plan.unaffordable(clock::now(), ctx.remaining(), &mut rand::rng())
+    plan.retry_budget_exhausted(clock::now(), ctx.remaining(), &mut rand::rng())
 }
 
 /// Spends one retry, or reports which budget is spent.

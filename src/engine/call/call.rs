@@ -39,7 +39,7 @@ impl<'a> Call<'a> {
     pub fn new(ctx: &'a CallContext<'a>) -> Self {
         let request = ctx.request;
         let chat = &request.chat;
-        let resumes = request.resume_from.as_deref().is_some_and(Snapshot::has_begun);
+        let resumes = request.resume_from.as_deref().is_some_and(Snapshot::has_content);
         let mut call = Call {
             ctx,
             routes: routes(ctx),
@@ -59,7 +59,7 @@ impl<'a> Call<'a> {
 
     /// Continues from a snapshot: what it holds has been delivered.
     fn restore(&mut self, mut snapshot: Snapshot) {
-        self.transcript.committed = snapshot.has_begun();
+        self.transcript.committed = snapshot.has_content();
         self.transcript.journal = snapshot.journal(self.ctx.request.chat.choices());
         self.recovery = Recovery::resume(&mut snapshot);
         self.history.cost.restore(snapshot.cost_usd);
@@ -84,13 +84,17 @@ impl<'a> Call<'a> {
         let mut rejection: Option<Error> = None;
         loop {
             let (route, wait, server_requested, reason) = match step {
-                Step::Try { route, wait, asked, reason } => (route.place, wait, asked, reason),
-                Step::Stop(Stop::NoRoom) if rejection.is_some() => return Err(no_capacity(rejection, last)),
+                Step::Try { route, wait, server_requested, reason } => {
+                    (route.id.0, wait, server_requested, reason)
+                }
+                Step::Stop(Stop::NoCapacity) if rejection.is_some() => {
+                    return Err(no_capacity(rejection, last));
+                }
                 Step::Stop(stop) => return Err(self.stopped(stop, last)),
             };
             self.wait(wait, if server_requested { "retry-after" } else { "backoff" }).await;
             let committed = self.transcript.committed;
-            let rejected = match try_admit(ctx, &self.routes[route], committed, plan.queues()) {
+            let rejected = match try_admit(ctx, &self.routes[route], committed, plan.must_queue()) {
                 Err(rejected) => rejected,
                 Ok(permit) => {
                     let made = self.history.len();
@@ -118,12 +122,12 @@ impl<'a> Call<'a> {
                 Rejected::Call(error) => return Err(no_capacity(Some(error), last)),
                 Rejected::CircuitOpen(retry_after) => {
                     budget::refund(ctx, reason, self.transcript.committed);
-                    plan.denied(retry_after, clock::now(), ctx.remaining(), &mut rand::rng())
+                    plan.circuit_open(retry_after, clock::now(), ctx.remaining(), &mut rand::rng())
                 }
                 Rejected::Route(unavailable, error) => {
                     budget::refund(ctx, reason, self.transcript.committed);
                     rejection = error.or(rejection);
-                    plan.crowded(unavailable, clock::now(), ctx.remaining(), &mut rand::rng())
+                    plan.route_unavailable(unavailable, clock::now(), ctx.remaining(), &mut rand::rng())
                 }
             };
             step = budget::charge(ctx, step, &mut plan, self.transcript.committed);
@@ -134,7 +138,7 @@ impl<'a> Call<'a> {
     fn begin_resumed(&mut self) -> Option<Result<()>> {
         let ctx = self.ctx;
         if ctx.request.resume_from.as_ref().is_some_and(|snapshot| snapshot.answer.complete) {
-            ctx.sink.complete(&self.transcript.journal.first().text);
+            ctx.sink.complete(&self.transcript.journal.first_choice().text);
             return Some(Ok(()));
         }
         if let Some(why) = self.recovery.not_resumable(ctx, &self.transcript) {
@@ -169,14 +173,14 @@ impl<'a> Call<'a> {
         self.recovery.continues = has_begun && options.recovery.mode == Mode::Continue;
         let made = self.history.len() - earlier;
         if options.max_attempts.is_some_and(|max| made >= max as usize) {
-            return After::Stop(Stop::Exhausted);
+            return After::Stop(Stop::RetriesExhausted);
         }
         let failure = self.failure(route, error);
         // Progress is what the consumer has: what it has not seen is asked for from the beginning.
         if has_begun && self.history.last_record().is_some_and(|attempt| attempt.pieces > 0) {
-            plan.progressed();
+            plan.attempt_progressed();
         }
-        let step = plan.failed(failure, clock::now(), ctx.remaining(), &mut rand::rng());
+        let step = plan.attempt_failed(failure, clock::now(), ctx.remaining(), &mut rand::rng());
         let step = budget::charge(ctx, step, plan, self.transcript.committed);
         if has_begun && let Step::Try { wait, .. } = &step {
             self.recovery.count += 1;
@@ -223,7 +227,7 @@ impl<'a> Call<'a> {
                 ctx.sink.delta(&journal.usage_chunk(usage));
             }
         }
-        let first = journal.first();
+        let first = journal.first_choice();
         ctx.request.live.update(|live| live.answer.finish(first));
         ctx.sink.complete(&first.text);
     }
@@ -234,7 +238,7 @@ impl<'a> Call<'a> {
             call: self.ctx.events.call.clone(),
             request_id: self.ctx.events.last_request(),
             count: self.recovery.count,
-            received: self.transcript.journal.first().text.chars().count(),
+            received: self.transcript.journal.first_choice().text.chars().count(),
             endpoint: last.map(|record| record.endpoint.clone()).unwrap_or_default(),
             model: last.map(|record| record.model.clone()).unwrap_or_default(),
             wait_ms: wait.as_millis() as u64,
@@ -244,7 +248,7 @@ impl<'a> Call<'a> {
     /// Publishes the state between two deltas where [`crate::engine::shared::live::Live`] shows it.
     pub(super) fn publish(&self) {
         let (recovery, journal) = (&self.recovery, &self.transcript.journal);
-        let choice = journal.first();
+        let choice = journal.first_choice();
         let usage = match &journal.usage {
             Some(more) => Some(add_usage(recovery.usage.clone(), more)),
             None => recovery.usage.clone(),

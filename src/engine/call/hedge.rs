@@ -21,7 +21,7 @@ use super::route::Busy;
 use super::turn::{Beginning, Current, Engaged, Start};
 use crate::config::{Hedge, defaults as d};
 use crate::error::{Error, Result};
-use crate::policy::plan::{Failure, Plan};
+use crate::policy::plan::{Failure, Plan, RouteId};
 
 /// Why a hedge is made, in its event.
 pub(super) const HEDGE: &str = "hedge";
@@ -62,7 +62,7 @@ impl<'a> Running<'a> {
         // The attempt itself is one.
         let has_room = options.max_attempts.is_none_or(|max| made + 2 <= max as usize);
         if options.hedge.is_some() && has_room {
-            self.hedging.spare = plan.spare(clock::now()).into_iter().map(|route| route.place).collect();
+            self.hedging.spare = plan.hedge_candidates(clock::now()).into_iter().map(|route| route.id.0).collect();
         }
     }
 
@@ -71,11 +71,11 @@ impl<'a> Running<'a> {
     pub(super) fn after_hedge(&mut self, place: usize, plan: &mut Plan) -> usize {
         let Hedging { sent_to, fallen, left, .. } = mem::take(&mut self.hedging);
         let (Some(sent_to), Some((left, brought))) = (sent_to, left) else { return place };
-        plan.hedged(sent_to);
+        plan.hedge_started(RouteId(sent_to));
         if let Some(Fallen { place, failure, at, remaining }) = fallen.as_deref() {
-            plan.fell(*place, failure, *at, *remaining);
+            plan.hedge_failed(RouteId(*place), failure, *at, *remaining);
         }
-        plan.moved(left, brought);
+        plan.hedge_settled(RouteId(left), brought);
         left
     }
 

@@ -3,7 +3,7 @@
 use crate::engine::admission::Settlement;
 use crate::engine::attempt::Finished;
 use crate::error::AttemptRecord;
-use crate::policy::ledger::{self, Pico};
+use crate::policy::ledger::{self, PicoUsd};
 
 /// The attempts of a call that have ended, those before a snapshot included.
 #[derive(Default)]
@@ -43,7 +43,7 @@ impl History {
 /// What a call has cost so far.
 #[derive(Default)]
 pub(super) struct CallCost {
-    spent: Pico,
+    spent: PicoUsd,
     /// The price of an attempt is not known.
     is_unknown: bool,
 }
@@ -52,14 +52,14 @@ impl CallCost {
     /// Continues from the cost in a snapshot.
     pub fn restore(&mut self, usd: Option<f64>) {
         match usd {
-            Some(usd) => self.spent = ledger::pico(usd.clamp(0.0, 1e6)),
+            Some(usd) => self.spent = ledger::usd_to_pico(usd.clamp(0.0, 1e6)),
             None => self.is_unknown = true,
         }
     }
 
     /// In USD; `None` where the price of a model is not known.
     pub fn usd(&self) -> Option<f64> {
-        (!self.is_unknown).then(|| ledger::usd(self.spent))
+        (!self.is_unknown).then(|| ledger::pico_to_usd(self.spent))
     }
 
     fn add(&mut self, settlement: Option<Settlement>) {

@@ -85,7 +85,7 @@ impl Call<'_> {
             message: error.message.clone(),
             duration_ms: self.duration_ms(),
         });
-        let partial = &self.transcript.journal.first().text;
+        let partial = &self.transcript.journal.first_choice().text;
         if !partial.is_empty() || error.kind == Kind::Interrupted {
             error.partial = Some(partial.clone());
         }

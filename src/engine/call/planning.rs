@@ -6,12 +6,12 @@ use crate::config::defaults as d;
 use crate::engine::admission::{CallContext, CallRoute, cool_down, estimated_tokens};
 use crate::engine::time::clock;
 use crate::error::{Connection, Error, Kind};
-use crate::policy::backoff::Waits;
+use crate::policy::backoff::RetryDelays;
 use crate::policy::classify::classify;
 use crate::policy::deadline;
 use crate::policy::decisions::Decision;
-use crate::policy::plan::{Failure, Plan, Route, Settings};
-use crate::policy::route;
+use crate::policy::plan::{Failure, Plan, Route, RouteId, Settings};
+use crate::policy::routing;
 
 /// The plan of a call over its routes.
 pub(super) fn plan(ctx: &CallContext<'_>, routes: &[CallRoute]) -> Plan {
@@ -22,11 +22,11 @@ pub(super) fn plan(ctx: &CallContext<'_>, routes: &[CallRoute]) -> Plan {
         let call_route = &routes[id];
         let endpoint = call_route.endpoint_index;
         let route = Route {
-            place: id,
+            id: RouteId(id),
             endpoint,
             model: id / endpoints,
             key: ctx.client.key_id(endpoint),
-            context: ctx.client.config.catalogue.context_tokens(&call_route.model),
+            context_tokens: ctx.client.config.catalogue.context_tokens(&call_route.model),
         };
         // Rounded up: a part of a millisecond is waited for as a whole one.
         let left = call_route.state.queue.cooldown();
@@ -37,10 +37,10 @@ pub(super) fn plan(ctx: &CallContext<'_>, routes: &[CallRoute]) -> Plan {
         max_retries: if options.single { 0 } else { options.max_retries },
         backoff: options.retry.backoff.clone(),
         max_retry_after: options.retry.max_retry_after,
-        min_attempt: deadline::least(options.total_timeout, d::MIN_ATTEMPT),
+        min_attempt_time: deadline::min_attempt_time(options.total_timeout, d::MIN_ATTEMPT),
     };
     Plan::new(settings, planned.take(if options.single { 1 } else { usize::MAX }).collect())
-        .rotating(options.rotate_endpoints)
+        .with_rotation(options.rotate_endpoints)
 }
 
 /// The routes model by model, the endpoints of each model in the order of the routing strategy.
@@ -56,7 +56,7 @@ fn order(ctx: &CallContext<'_>, routes: &[CallRoute]) -> Vec<usize> {
             .iter()
             .map(|route| route.endpoint.candidate(&route.state, strategy, estimated_tokens(ctx, route)))
             .collect();
-        let order = route::order(strategy, &candidates, &mut rand::rng());
+        let order = routing::order(strategy, &candidates, &mut rand::rng());
         ids.extend(order.into_iter().map(|index| model * endpoints + index));
     }
     ids
@@ -66,19 +66,21 @@ fn order(ctx: &CallContext<'_>, routes: &[CallRoute]) -> Vec<usize> {
 /// this call, from 0.
 pub(super) fn failure(ctx: &CallContext<'_>, route: &CallRoute, error: &Error, attempt: usize) -> Failure {
     let retry = &ctx.request.options.retry;
-    let decision = retry.decisions.of(error).map(|row| row.after(attempt));
+    let decision = retry.decisions.decision_for(error).map(|row| row.at_attempt(attempt));
     let class = classify(error);
     let class = decision.map_or(class, |decision| decision.apply(class, error.kind));
-    cool_down(ctx, route, error, class.cools);
+    cool_down(ctx, route, error, class.cools_down);
     Failure {
         class,
         retry_after: error.retry_after,
-        silent: matches!(error.kind, Kind::Timeout(_)),
+        timed_out: matches!(error.kind, Kind::Timeout(_)),
         // A decision of the caller takes precedence.
-        limited: class.cools && decision.is_none(),
-        waits: match decision {
-            Some(Decision::After(waits) | Decision::Only(waits)) => Some(Waits::Schedule(Arc::clone(waits))),
-            _ if is_reset(error) => retry.connection_reset.clone().map(Waits::Between),
+        rate_limited: class.cools_down && decision.is_none(),
+        retry_delays: match decision {
+            Some(Decision::Delays(waits) | Decision::FiniteDelays(waits)) => {
+                Some(RetryDelays::Schedule(Arc::clone(waits)))
+            }
+            _ if is_reset(error) => retry.connection_reset.clone().map(RetryDelays::Uniform),
             _ => None,
         },
     }

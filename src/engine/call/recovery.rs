@@ -12,7 +12,7 @@ use crate::engine::shared::sink::Wants;
 use crate::error::{Error, Kind};
 use crate::session::prompts::{self, Style};
 use crate::session::snapshot::{Part, Snapshot};
-use crate::session::splice::{Expect, Limits, Seam, Splice};
+use crate::session::splice::{Expectation, Limits, Seam, Splice};
 use crate::session::usage::add_usage;
 use crate::wire::dialect::Dialect;
 
@@ -42,7 +42,7 @@ pub(super) struct Recovery {
 impl Recovery {
     /// The state of a call that resumes a snapshot whose answer has begun.
     pub fn resume(snapshot: &mut Snapshot) -> Self {
-        let continues = snapshot.has_begun();
+        let continues = snapshot.has_content();
         // To resume an incomplete answer is to recover it.
         let resumed = continues && !snapshot.answer.complete;
         let count = snapshot.recoveries + u32::from(resumed);
@@ -66,7 +66,7 @@ impl Recovery {
             && ctx.request.options.recovery.mode == Mode::Continue
             && !ctx.request.chat.wants_json()
             && self.not_resumable(ctx, transcript).is_none()
-            && !transcript.journal.first().text.is_empty();
+            && !transcript.journal.first_choice().text.is_empty();
         transcript.committed || is_kept
     }
 
@@ -90,7 +90,7 @@ impl Recovery {
             let reason = events.hindrance().or_else(|| request.dialect().hindrance(request));
             return reason.map(str::to_owned);
         }
-        let choice = transcript.journal.first();
+        let choice = transcript.journal.first_choice();
         if request.choices() > 1 {
             return Some("an answer of several choices (n) cannot be continued".into());
         }
@@ -113,7 +113,7 @@ impl Recovery {
     /// Whether the answer had received as many tokens as were asked for when it broke off: it ends there.
     pub fn is_used_up(&self, ctx: &CallContext<'_>, transcript: &Transcript) -> bool {
         let request = &ctx.request.chat;
-        let text = &transcript.journal.first().text;
+        let text = &transcript.journal.first_choice().text;
         let continues =
             ctx.request.options.recovery.mode == Mode::Continue && self.has_begun(ctx, transcript);
         continues
@@ -141,11 +141,11 @@ impl Recovery {
             return RequestForm::original(false);
         }
         let request = &ctx.request.chat;
-        transcript.journal.begin_again();
+        transcript.journal.prepare_continuation();
         let style = self.style(ctx, route.id);
         // Nothing can follow white space at the end of a prefill.
         let trims = style == Style::Prefill && request.dialect() == Dialect::Messages;
-        let text = &transcript.journal.first().text;
+        let text = &transcript.journal.first_choice().text;
         if let Some(events) = &mut transcript.events {
             events.begin_again(if trims { &text[text.trim_end().len()..] } else { "" });
         }
@@ -153,12 +153,12 @@ impl Recovery {
         let limits = Limits { overlap_min: ctx.request.options.recovery.overlap_min, ..Limits::default() };
         if request.wants_json() {
             // A schema makes the provider start over: what arrives must repeat what was delivered.
-            let splice = Splice::new(text, limits, Expect::Restart);
+            let splice = Splice::new(text, limits, Expectation::Restart);
             return RequestForm { splice: Some(Box::new(splice)), ..RequestForm::original(true) };
         }
         let partial: &str = if trims { text.trim_end() } else { text };
         let prompt = prompts::continuation(&request.conversation(), partial, style);
-        let expect = prompt.anchor.map_or(Expect::Continuation, Expect::Anchor);
+        let expect = prompt.anchor.map_or(Expectation::Continuation, Expectation::Anchor);
         RequestForm {
             continues: true,
             messages: Some(prompt.messages),
@@ -183,7 +183,7 @@ impl Recovery {
     pub fn attempt_ended(&mut self, route: &CallRoute, transcript: &Transcript, finished: &Finished) {
         self.deltas += finished.record.pieces;
         self.seams.extend(finished.join);
-        let first = transcript.journal.first();
+        let first = transcript.journal.first_choice();
         let characters = first.text.get(self.part_start..).map_or(0, |new| new.chars().count());
         if characters > 0 {
             self.parts.push(Part {

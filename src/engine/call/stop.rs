@@ -24,7 +24,9 @@ pub(super) fn stopped(
             error.cause = last;
             error
         }
-        (Stop::NoBudget, Some(last)) if committed => interrupted(last, "the retry budget is spent"),
+        (Stop::RetryBudgetExhausted, Some(last)) if committed => {
+            interrupted(last, "the retry budget is spent")
+        }
         (Stop::WaitTooLong(wait), Some(mut last)) if last.retry_after == Some(wait) => {
             if wait <= ctx.request.options.retry.max_retry_after {
                 last.message.push_str("; the deadline leaves no time for the requested wait");
@@ -38,7 +40,7 @@ pub(super) fn stopped(
             no_capacity(shortest.map(|cooldown| cooling_down(&cooldown)), last)
         }
         // What is left is a key without quota.
-        (Stop::Exhausted | Stop::NoRoom, Some(last)) => exhausted(last, history),
+        (Stop::RetriesExhausted | Stop::NoCapacity, Some(last)) => exhausted(last, history),
         (Stop::Deadline, Some(last)) => {
             let mut error = exhausted(last, history);
             error.message.push_str("; the deadline leaves no time for another attempt");

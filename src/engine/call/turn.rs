@@ -12,7 +12,7 @@ use crate::engine::attempt::{Attempt, AttemptEnd, Finished, RequestForm, Start};
 use crate::engine::shared::event::Event;
 use crate::engine::time::clock;
 use crate::error::{Error, Kind, Result};
-use crate::policy::plan::{Plan, Reason};
+use crate::policy::plan::{Plan, Reason, RouteId};
 
 /// What one turn is about.
 pub(super) struct Turn {
@@ -30,11 +30,11 @@ impl Turn {
     /// After a turn that failed: tells the plan what came of its hedge. Returns the route of the failure.
     pub fn settle_race(&self, plan: &mut Plan) -> usize {
         let Some(race) = &self.race else { return self.route };
-        plan.hedged(race.hedge_route);
+        plan.hedge_started(RouteId(race.hedge_route));
         if let Some(failed) = &race.failed {
-            plan.fell(failed.route, &failed.failure, failed.at, failed.remaining);
+            plan.hedge_failed(RouteId(failed.route), &failed.failure, failed.at, failed.remaining);
         }
-        plan.moved(race.remaining_route, race.has_token);
+        plan.hedge_settled(RouteId(race.remaining_route), race.has_token);
         race.remaining_route
     }
 }
@@ -47,9 +47,9 @@ impl Call<'_> {
         // The attempt itself is one, its hedge another.
         let may_hedge =
             options.hedge.is_some() && options.max_attempts.is_none_or(|max| made + 2 <= max as usize);
-        let candidates = may_hedge.then(|| plan.spare(clock::now()));
-        let hedge_candidates = candidates.into_iter().flatten().map(|route| route.place).collect();
-        Turn { route, reason, other_routes: plan.others(), hedge_candidates, race: None }
+        let candidates = may_hedge.then(|| plan.hedge_candidates(clock::now()));
+        let hedge_candidates = candidates.into_iter().flatten().map(|route| route.id.0).collect();
+        Turn { route, reason, other_routes: plan.routes_left(), hedge_candidates, race: None }
     }
 
     /// Runs one turn to the end of its attempt.

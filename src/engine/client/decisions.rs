@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-pub use crate::policy::decisions::Table;
+pub use crate::policy::decisions::DecisionTable;
 
 use crate::policy::backoff::Backoff;
 use crate::policy::decisions::Decision;
@@ -15,13 +15,13 @@ pub fn backoff_delay(backoff: &Backoff, retry: u32, previous: Option<Duration>) 
 }
 
 /// What is done about a failure, in the terms of the `retryOn` option.
-pub fn decide(table: &Table, code: &str, status: Option<u16>) -> Value {
+pub fn decide(table: &DecisionTable, code: &str, status: Option<u16>) -> Value {
     to_option(&table.decide(code, status))
 }
 
 /// The row of the table itself; `None` where it has none for the failure.
-pub fn row(table: &Table, code: &str, status: Option<u16>) -> Option<Value> {
-    table.of_code(code, status).map(to_option)
+pub fn row(table: &DecisionTable, code: &str, status: Option<u16>) -> Option<Value> {
+    table.decision_for_code(code, status).map(to_option)
 }
 
 fn to_option(decision: &Decision) -> Value {
@@ -29,8 +29,8 @@ fn to_option(decision: &Decision) -> Value {
         Decision::Retry => json!("retry"),
         Decision::Never => json!("never"),
         Decision::Fallback => json!("fallback"),
-        Decision::After(waits) => json!({ "delaysMs": millis(waits) }),
-        Decision::Only(waits) => json!({ "delaysMs": millis(waits), "repeat": false }),
+        Decision::Delays(waits) => json!({ "delaysMs": millis(waits) }),
+        Decision::FiniteDelays(waits) => json!({ "delaysMs": millis(waits), "repeat": false }),
     }
 }
 

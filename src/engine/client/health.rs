@@ -17,7 +17,7 @@ use crate::engine::shared::event::Event;
 use crate::engine::time::clock::{self, timeout};
 use crate::error::{Error, Kind, Phase, Result};
 use crate::policy::circuit_breaker::{Outcome, State, Transition};
-use crate::policy::classify::{Verdict, classify};
+use crate::policy::classify::classify;
 use crate::transport::Response;
 use crate::wire::{provider_error, secrets};
 
@@ -82,17 +82,17 @@ impl Client {
             }
         };
         let latency_ms = clock::instant().saturating_duration_since(started).as_millis() as u64;
-        let verdict = answer.as_ref().err().map_or(Verdict::Success, |error| classify(error).breaker);
+        let outcome = answer.as_ref().err().map_or(Outcome::Success, |error| classify(error).breaker);
         for ((model, route), permit) in routes.iter().zip(due) {
-            if verdict != Verdict::Ignored {
-                route.stats.update(|stats| stats.ended(verdict == Verdict::Success, clock::now()));
+            if outcome != Outcome::Ignored {
+                route.stats.update(|stats| stats.record_outcome(outcome == Outcome::Success, clock::now()));
             }
-            let transition = match (permit, verdict) {
-                (Some((permit, _)), Verdict::Failure) => permit.report(Outcome::Failure),
+            let transition = match (permit, outcome) {
+                (Some((permit, _)), Outcome::Failure) => permit.report(Outcome::Failure),
                 // The permit is free again for the call that decides.
-                (Some((permit, _)), Verdict::Success) => permit.report(Outcome::Ignored),
-                (None, Verdict::Success) => watched(route).and_then(|breaker| half_open(&breaker)),
-                (_, Verdict::Ignored) | (None, Verdict::Failure) => None,
+                (Some((permit, _)), Outcome::Success) => permit.report(Outcome::Ignored),
+                (None, Outcome::Success) => watched(route).and_then(|breaker| half_open(&breaker)),
+                (_, Outcome::Ignored) | (None, Outcome::Failure) => None,
             };
             self.report(endpoint, model, transition);
         }

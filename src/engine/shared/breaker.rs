@@ -2,7 +2,7 @@
 //! permits that give their place back when nobody reports an outcome.
 
 use crate::engine::time::clock;
-use crate::policy::circuit_breaker::{Breaker, Denied, Options, Outcome, Permit, State, Transition};
+use crate::policy::circuit_breaker::{Breaker, Denial, Options, Outcome, Permit, State, Transition};
 use crate::store::Slot;
 
 pub struct Inner {
@@ -24,7 +24,7 @@ impl SharedBreaker {
     }
 
     /// Asks for a permit. The transition is the one from OPEN to HALF_OPEN, where asking caused it.
-    pub fn acquire(&self) -> Result<(BreakerPermit, Option<Transition>), Denied> {
+    pub fn acquire(&self) -> Result<(BreakerPermit, Option<Transition>), Denial> {
         self.update(|inner| {
             let before = inner.breaker.state();
             let permit = inner.breaker.try_acquire(&inner.options, clock::now())?;

@@ -7,17 +7,17 @@ use serde_json::{Map, Value, json};
 
 use crate::config::ClientConfig;
 use crate::engine::time::clock;
-use crate::policy::estimate::{Lengths, Ratios};
-use crate::policy::ledger::{self, Ledger, Limits, Pico};
+use crate::policy::estimate::{AnswerLengths, TokenRatios};
+use crate::policy::ledger::{self, Ledger, Limits, PicoUsd};
 use crate::store::Slot;
 
 #[derive(Default)]
 pub struct Costs {
     pub ledger: Slot<Ledger>,
     /// Tokens per character of prompts, by model.
-    pub ratios: Slot<Ratios>,
-    /// Lengths of recent answers, by model.
-    pub lengths: Slot<Lengths>,
+    pub ratios: Slot<TokenRatios>,
+    /// AnswerLengths of recent answers, by model.
+    pub lengths: Slot<AnswerLengths>,
     /// When the client was made, in milliseconds since the epoch.
     created_at: u64,
 }
@@ -32,12 +32,14 @@ impl Costs {
     pub fn sort_models(&self, models: &mut [String], config: &ClientConfig) {
         let has_soft_limit = config.cost.as_ref().is_some_and(|cost| cost.limits.soft_limit.is_some());
         if has_soft_limit && self.is_past_soft_limit(config) {
-            models.sort_by_key(|model| Price::of(config, model).map_or(Pico::MAX, |price| price.times(1, 1)));
+            models.sort_by_key(|model| {
+                Price::of(config, model).map_or(PicoUsd::MAX, |price| price.times(1, 1))
+            });
         }
     }
 
     fn is_past_soft_limit(&self, config: &ClientConfig) -> bool {
-        self.ledger.update(|ledger| ledger.is_soft(&limits(config), clock::now()))
+        self.ledger.update(|ledger| ledger.is_past_soft_limit(&limits(config), clock::now()))
     }
 
     /// What was spent in the current window, as JSON.
@@ -49,19 +51,19 @@ impl Costs {
             json!({
                 "window": limits.window,
                 "since": period.since.max(created_at),
-                "spentUsd": ledger::usd(period.total.spent),
-                "reservedUsd": ledger::usd(period.total.reserved),
-                "capUsd": limits.hard_cap.map(ledger::usd),
-                "byKey": by_name(&period.keys),
+                "spentUsd": ledger::pico_to_usd(period.total.spent),
+                "reservedUsd": ledger::pico_to_usd(period.total.reserved),
+                "capUsd": limits.hard_cap.map(ledger::pico_to_usd),
+                "byKey": by_name(&period.tenants),
                 "byModel": by_name(&period.models),
             })
         })
     }
 }
 
-fn by_name(lines: &BTreeMap<String, ledger::Line>) -> Value {
-    let entry = |(name, line): (&String, &ledger::Line)| {
-        let line = json!({ "spentUsd": ledger::usd(line.spent), "reservedUsd": ledger::usd(line.reserved) });
+fn by_name(lines: &BTreeMap<String, ledger::Balance>) -> Value {
+    let entry = |(name, line): (&String, &ledger::Balance)| {
+        let line = json!({ "spentUsd": ledger::pico_to_usd(line.spent), "reservedUsd": ledger::pico_to_usd(line.reserved) });
         (name.clone(), line)
     };
     lines.iter().map(entry).collect::<Map<_, _>>().into()
@@ -75,8 +77,8 @@ pub fn limits(config: &ClientConfig) -> Limits {
 /// The price of a model, per token.
 #[derive(Clone, Copy, Debug)]
 pub struct Price {
-    input: Pico,
-    pub output: Pico,
+    input: PicoUsd,
+    pub output: PicoUsd,
 }
 
 impl Price {
@@ -86,13 +88,13 @@ impl Price {
         Some(Price { input: ledger::price_of_token(input), output: ledger::price_of_token(output) })
     }
 
-    pub fn times(self, input: u64, output: u64) -> Pico {
+    pub fn times(self, input: u64, output: u64) -> PicoUsd {
         self.input.saturating_mul(input).saturating_add(self.output.saturating_mul(output))
     }
 
     /// The cost of a usage report; `None` where it says too little. Tokens that are reported only as a total
     /// count at the higher price.
-    pub fn of_usage(self, usage: &Value) -> Option<Pico> {
+    pub fn of_usage(self, usage: &Value) -> Option<PicoUsd> {
         let tokens = |name: &str| usage.get(name).and_then(Value::as_u64);
         match (tokens("prompt_tokens"), tokens("completion_tokens"), tokens("total_tokens")) {
             (Some(input), Some(output), _) => Some(self.times(input, output)),

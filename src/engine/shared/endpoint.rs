@@ -11,7 +11,7 @@ use super::queue::RouteQueue;
 use crate::config::{BreakerChoice, Endpoint, RateLimit, defaults as d};
 use crate::engine::time::clock;
 use crate::policy::circuit_breaker;
-use crate::policy::route::{Candidate, Record, Shown, Strategy};
+use crate::policy::routing::{Candidate, RouteSnapshot, RouteStats, Strategy};
 use crate::store::Slot;
 
 /// The most routes that are kept of an endpoint. Callers name the models, so the list must be bounded.
@@ -37,7 +37,7 @@ pub struct RouteState {
     pub breaker: Option<SharedBreaker>,
     /// Where its attempts wait.
     pub queue: Arc<RouteQueue>,
-    pub stats: Slot<Record>,
+    pub stats: Slot<RouteStats>,
 }
 
 impl EndpointState {
@@ -92,12 +92,12 @@ impl EndpointState {
         Candidate {
             weight: self.config.weight,
             in_flight: self.in_flight.load(Ordering::Relaxed),
-            shown: match strategy {
-                Strategy::Score => route.stats.update(|stats| stats.shown(clock::now())),
-                _ => Shown::default(),
+            snapshot: match strategy {
+                Strategy::Score => route.stats.update(|stats| stats.snapshot(clock::now())),
+                _ => RouteSnapshot::default(),
             },
-            due: route.breaker.as_ref().is_some_and(SharedBreaker::is_probe_due),
-            free: !route.queue.is_deprioritized()
+            probe_due: route.breaker.as_ref().is_some_and(SharedBreaker::is_probe_due),
+            has_capacity: !route.queue.is_deprioritized()
                 && self.limiter.as_ref().is_none_or(|limiter| limiter.would_admit(1.0, tokens)),
         }
     }
@@ -138,7 +138,7 @@ impl EndpointState {
             BreakerChoice::On(options) => Some(SharedBreaker::new(options.clone())),
             BreakerChoice::Shared => shared.cloned(),
         };
-        let route = RouteState { breaker, queue: Arc::default(), stats: Slot::new(Record::default()) };
+        let route = RouteState { breaker, queue: Arc::default(), stats: Slot::new(RouteStats::default()) };
         if routes.len() >= MAX_ROUTES {
             // A closed breaker without waiters holds little worth keeping.
             routes.retain(|_, route| {

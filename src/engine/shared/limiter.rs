@@ -10,7 +10,7 @@ use super::queue_slot::QueueSlot;
 use crate::config::RateLimit;
 use crate::engine::time::clock;
 use crate::error::{Error, Kind, Result};
-use crate::policy::plan::Crowded;
+use crate::policy::plan::RouteUnavailable;
 use crate::policy::token_bucket::Bucket;
 use crate::store::Slot;
 use crate::wire::limits::Limits;
@@ -43,7 +43,7 @@ impl Buckets {
     /// The time between two calls that need so many tokens each, once both buckets are empty.
     fn time_between(&self, tokens: f64) -> Duration {
         let both = [(Some(&self.requests), 1.0), (self.tokens.as_ref(), tokens)];
-        let waits = both.into_iter().filter_map(|(bucket, amount)| Some(bucket?.time_for(amount)));
+        let waits = both.into_iter().filter_map(|(bucket, amount)| Some(bucket?.refill_time(amount)));
         waits.max().unwrap_or_default()
     }
 }
@@ -178,7 +178,7 @@ impl Limiter {
     pub fn reserve_now(
         self: &Arc<Self>,
         tokens: f64,
-    ) -> std::result::Result<LimitReservation, (Crowded, Option<Error>)> {
+    ) -> std::result::Result<LimitReservation, (RouteUnavailable, Option<Error>)> {
         let ahead = self.waiting();
         let now = clock::now_exact();
         let taken = match ahead {
@@ -188,14 +188,14 @@ impl Limiter {
         let wait = match taken {
             Ok(None) => return Ok(LimitReservation { limiter: Some(Arc::clone(self)), tokens }),
             Ok(Some(wait)) => wait,
-            Err(error) => return Err((Crowded::Never, Some(error))),
+            Err(error) => return Err((RouteUnavailable::Rejected, Some(error))),
         };
         if let Err(full) = self.queue_slot() {
-            return Err((Crowded::Never, Some(full)));
+            return Err((RouteUnavailable::Rejected, Some(full)));
         }
         // The calls ahead are assumed to need as much as this one.
         let each = self.buckets.update(|buckets| buckets.time_between(tokens));
-        Err((Crowded::For(wait.saturating_add(each.saturating_mul(ahead as u32))), None))
+        Err((RouteUnavailable::Wait(wait.saturating_add(each.saturating_mul(ahead as u32))), None))
     }
 
     /// The capacity in model tokens, where these are limited.
@@ -214,7 +214,7 @@ impl Limiter {
                 [(Some(&mut buckets.requests), &limits.requests), (buckets.tokens.as_mut(), &limits.tokens)]
             {
                 if let (Some(bucket), Some(window)) = (bucket, window) {
-                    bucket.follow(window.limit, window.remaining, window.reset, now);
+                    bucket.adapt_to_headers(window.limit, window.remaining, window.reset, now);
                 }
             }
         });
@@ -250,7 +250,7 @@ impl LimitReservation {
         let Some(limiter) = self.limiter.take() else { return };
         limiter.update(|buckets| {
             if let Some(bucket) = &mut buckets.tokens {
-                bucket.correct(used - self.tokens);
+                bucket.adjust(used - self.tokens);
             }
         });
     }
@@ -260,9 +260,9 @@ impl Drop for LimitReservation {
     fn drop(&mut self) {
         if let Some(limiter) = self.limiter.take() {
             limiter.update(|buckets| {
-                buckets.requests.put_back(1.0);
+                buckets.requests.refund(1.0);
                 if let Some(bucket) = &mut buckets.tokens {
-                    bucket.put_back(self.tokens);
+                    bucket.refund(self.tokens);
                 }
             });
         }

@@ -19,7 +19,7 @@ impl Live {
 
     /// Whether the consumer has received part of the answer.
     pub fn has_begun(&self) -> bool {
-        self.update(|snapshot| snapshot.has_begun())
+        self.update(|snapshot| snapshot.has_content())
     }
 
     /// The snapshot as JSON.

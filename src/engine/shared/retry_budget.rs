@@ -86,10 +86,10 @@ impl RetryBudget {
         let Some(options) = &self.options else { return Ok(()) };
         let now = clock::now();
         self.state.update(|budgets| {
-            if !budgets.client.has_room(options, now) {
+            if !budgets.client.can_spend(options, now) {
                 return Err(Exhausted::Client);
             }
-            if key.is_some_and(|key| !budgets.key(key).has_room(options, now)) {
+            if key.is_some_and(|key| !budgets.key(key).can_spend(options, now)) {
                 return Err(Exhausted::Key);
             }
             budgets.each(key, |budget| budget.spend(options, now));
@@ -101,7 +101,7 @@ impl RetryBudget {
     pub fn refund(&self, key: Option<&str>) {
         let Some(options) = &self.options else { return };
         let now = clock::now();
-        self.state.update(|budgets| budgets.each(key, |budget| budget.give_back(options, now)));
+        self.state.update(|budgets| budgets.each(key, |budget| budget.refund(options, now)));
     }
 
     #[cfg(test)]

@@ -395,7 +395,7 @@ async fn reservations_from_many_threads_do_not_pass_the_cap() {
     use crate::policy::ledger::{Ledger, Limits, Window};
     use crate::store::Slot;
 
-    let limits = Limits { window: Window::Total, hard_cap: Some(1_000), key_cap: None, soft_limit: None };
+    let limits = Limits { window: Window::Total, hard_cap: Some(1_000), tenant_cap: None, soft_limit: None };
     let ledger: Slot<Ledger> = Slot::default();
     let tasks = (0..64).map(|seed| {
         let ledger = ledger.clone();

@@ -283,7 +283,7 @@ async fn an_answer_that_has_all_its_tokens_when_it_breaks_is_ended_here() {
         assert_eq!(text(&ended), words.concat());
         let last = events(&ended).pop().unwrap();
         assert_eq!(last["type"], if dialect == Messages { "message_stop" } else { "response.incomplete" });
-        assert_eq!(ended.answer().journal.first().finish_reason.as_deref(), Some("length"));
+        assert_eq!(ended.answer().journal.first_choice().finish_reason.as_deref(), Some("length"));
     }
 }
 

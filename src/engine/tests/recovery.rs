@@ -222,7 +222,7 @@ async fn max_tokens_are_reduced_by_what_was_received_and_none_left_ends_with_len
     let scene = Scene::new(options(), vec![cut()]);
     let ended = scene.ask(Ask { request: request(2), ..Ask::default() }).await;
     assert_eq!(scene.requests().len(), 1);
-    assert_eq!(ended.answer().journal.first().finish_reason.as_deref(), Some("length"));
+    assert_eq!(ended.answer().journal.first_choice().finish_reason.as_deref(), Some("length"));
 }
 
 #[tokio::test(start_paused = true)]

@@ -110,12 +110,12 @@ async fn an_endpoint_that_is_only_looked_at_spends_nothing() {
     sleep(Duration::from_millis(1_000)).await;
     for _ in 0..3 {
         let candidate = endpoint.candidate(&route, scene.client.config().routing, 0.0);
-        assert!(candidate.due && candidate.free);
+        assert!(candidate.probe_due && candidate.has_capacity);
     }
     assert!(breaker.acquire().is_ok());
     assert!(endpoint.limiter.as_ref().unwrap().try_acquire(1.0));
     let candidate = endpoint.candidate(&route, scene.client.config().routing, 0.0);
-    assert!(!candidate.free);
+    assert!(!candidate.has_capacity);
 }
 
 #[tokio::test(start_paused = true)]

@@ -133,7 +133,7 @@ async fn tool_calls_are_assembled() {
         .done();
     let scene = Scene::new(json!({}), vec![reply]);
     let ended = scene.call_wanting(Wants::Nothing).await;
-    let calls = ended.answer().journal.first().tool_calls();
+    let calls = ended.answer().journal.first_choice().tool_calls();
     assert_eq!(calls[0]["function"], json!({ "name": "f", "arguments": "{\"a\":1}" }));
     assert_eq!((&calls[1]["id"], &calls[1]["function"]["name"]), (&json!("c1"), &json!("g")));
     assert!(ended.answer().attempts[0].first_token_ms.is_some(), "a tool call is a token");
@@ -227,7 +227,7 @@ async fn reasoning_is_read_under_both_of_its_names_even_when_one_is_empty() {
         .finish()
         .done();
     let ended = Scene::new(json!({}), vec![reply]).call().await;
-    assert_eq!(ended.answer().journal.first().reasoning, "hm");
+    assert_eq!(ended.answer().journal.first_choice().reasoning, "hm");
 }
 
 #[tokio::test(start_paused = true)]

@@ -93,7 +93,7 @@ impl Ended {
     }
 
     pub fn text(&self) -> &str {
-        &self.answer().journal.first().text
+        &self.answer().journal.first_choice().text
     }
 
     pub fn pieces(&self) -> Vec<String> {

@@ -16,7 +16,7 @@ use std::borrow::Cow;
 
 use head::Head;
 use tail::{Cursor, Tail};
-pub use terms::{Contradiction, Expect, Limits, Seam, SeamKind};
+pub use terms::{ContinuationMismatch, Expectation, Limits, Seam, SeamKind};
 use word::{Word, is_letter, sets_apart};
 
 /// Default of [`Limits::overlap_min`], in code points. `docs/recovery.md` has the figures that it was
@@ -29,7 +29,7 @@ enum State {
     /// Text is held or suppressed.
     Open,
     Decided(Seam),
-    Failed(Contradiction),
+    Failed(ContinuationMismatch),
 }
 
 /// A repetition, and how much of the continuation it spans.
@@ -74,12 +74,12 @@ pub struct Splice {
 
 impl Splice {
     /// `delivered` is what the consumer has, and is not empty.
-    pub fn new(delivered: &str, limits: Limits, expect: Expect) -> Self {
-        let strict = expect == Expect::Restart;
+    pub fn new(delivered: &str, limits: Limits, expect: Expectation) -> Self {
+        let strict = expect == Expectation::Restart;
         let tail = Tail::new(delivered, if strict { 0 } else { WINDOW.min(limits.max_held) });
         let head = Head::new(delivered, tail.len());
         let anchor = match expect {
-            Expect::Anchor(anchor) => {
+            Expectation::Anchor(anchor) => {
                 Some((anchor.trim_start().to_owned(), 0)).filter(|(a, _)| !a.is_empty())
             }
             _ => None,
@@ -109,7 +109,7 @@ impl Splice {
 
     /// Takes in a piece. Returns what is safe to deliver now: nothing while it is undecided, and the
     /// piece itself afterwards. `now_ms` is on the clock of [`Splice::deadline`].
-    pub fn push<'p>(&mut self, piece: &'p str, now_ms: u64) -> Result<Cow<'p, str>, Contradiction> {
+    pub fn push<'p>(&mut self, piece: &'p str, now_ms: u64) -> Result<Cow<'p, str>, ContinuationMismatch> {
         match self.state {
             State::Decided(_) => return Ok(Cow::Borrowed(piece)),
             State::Failed(contradiction) => return Err(contradiction),
@@ -138,7 +138,7 @@ impl Splice {
     }
 
     /// The time is over: chooses on what is there.
-    pub fn timeout(&mut self, now_ms: u64) -> Result<String, Contradiction> {
+    pub fn timeout(&mut self, now_ms: u64) -> Result<String, ContinuationMismatch> {
         if matches!(self.state, State::Open) && (self.suppressing || self.since.is_none()) {
             return Ok(String::new());
         }
@@ -147,7 +147,7 @@ impl Splice {
 
     /// The continuation is complete: chooses on what is there. Not for one that broke off in its turn:
     /// what it held is dropped with the `Splice`, and asked for again.
-    pub fn finish(&mut self, now_ms: u64) -> Result<String, Contradiction> {
+    pub fn finish(&mut self, now_ms: u64) -> Result<String, ContinuationMismatch> {
         self.close(now_ms, false)
     }
 
@@ -159,7 +159,7 @@ impl Splice {
         }
     }
 
-    fn close(&mut self, now_ms: u64, at_bound: bool) -> Result<String, Contradiction> {
+    fn close(&mut self, now_ms: u64, at_bound: bool) -> Result<String, ContinuationMismatch> {
         match self.state {
             State::Open => self.settle("", now_ms, at_bound, !at_bound).map(Cow::into_owned),
             State::Decided(_) => Ok(String::new()),
@@ -346,14 +346,14 @@ impl Splice {
         now_ms: u64,
         at_bound: bool,
         ended: bool,
-    ) -> Result<Cow<'p, str>, Contradiction> {
+    ) -> Result<Cow<'p, str>, ContinuationMismatch> {
         if ended {
             self.read_run(None);
         }
         let is_overlap = self.found.is_some_and(|found| found.kind == SeamKind::Overlap);
         let is_restart = self.strict || self.head.is_contradicted();
         if is_restart && !is_overlap && !self.certain {
-            let contradiction = Contradiction { matched: self.head.points, ended };
+            let contradiction = ContinuationMismatch { matched: self.head.points, ended };
             self.state = State::Failed(contradiction);
             self.free();
             return Err(contradiction);

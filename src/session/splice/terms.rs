@@ -25,7 +25,7 @@ impl Default for Limits {
 
 /// What the model was asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Expect {
+pub enum Expectation {
     /// The rest.
     Continuation,
     /// The rest, with these last words of the delivered text once more before it. A continuation that
@@ -62,18 +62,18 @@ pub struct Seam {
 
 /// The continuation begins like the answer for longer than accident explains, and is not it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Contradiction {
+pub struct ContinuationMismatch {
     /// How many code points agreed.
     pub matched: usize,
     /// The continuation ended there, and did not go on otherwise.
     pub ended: bool,
 }
 
-impl fmt::Display for Contradiction {
+impl fmt::Display for ContinuationMismatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let how = if self.ended { "ended" } else { "went on otherwise" };
         write!(f, "the continuation began the answer again and {how} after {} characters", self.matched)
     }
 }
 
-impl std::error::Error for Contradiction {}
+impl std::error::Error for ContinuationMismatch {}

@@ -45,7 +45,7 @@ fn the_next_word_is_not_the_cut_word() {
 #[test]
 fn a_restart_is_suppressed_until_it_passes_what_was_delivered() {
     let answer = "The quick brown fox jumps over the lazy dog.";
-    let mut splice = Splice::new(&answer[..20], Limits::default(), Expect::Continuation);
+    let mut splice = Splice::new(&answer[..20], Limits::default(), Expectation::Continuation);
     assert_eq!(splice.push(&answer[..18], 0), Ok(Cow::Borrowed("")));
     assert_eq!(splice.held, "", "what stands in the delivered text is not held again");
     assert_eq!(splice.deadline(), None);
@@ -84,20 +84,21 @@ fn a_restart_after_one_sign_is_told_from_a_longer_run_of_it() {
 #[test]
 fn a_restart_that_diverges_is_a_contradiction() {
     let delivered = "The quick brown fox jumps over the la";
-    let result = spliced(delivered, &["The quick brown fox sleeps"], Limits::default(), Expect::Continuation);
-    assert_eq!(result.unwrap_err(), Contradiction { matched: 20, ended: false });
+    let result =
+        spliced(delivered, &["The quick brown fox sleeps"], Limits::default(), Expectation::Continuation);
+    assert_eq!(result.unwrap_err(), ContinuationMismatch { matched: 20, ended: false });
 }
 
 #[test]
 fn a_restart_that_ends_too_soon_is_a_contradiction() {
     let delivered = "The quick brown fox jumps over the la";
-    let result = spliced(delivered, &["The quick brown fox"], Limits::default(), Expect::Continuation);
-    assert_eq!(result.unwrap_err(), Contradiction { matched: 19, ended: true });
+    let result = spliced(delivered, &["The quick brown fox"], Limits::default(), Expectation::Continuation);
+    assert_eq!(result.unwrap_err(), ContinuationMismatch { matched: 19, ended: true });
 }
 
 #[test]
 fn a_contradiction_stays_one() {
-    let mut splice = Splice::new("The quick brown fox jumps", Limits::default(), Expect::Restart);
+    let mut splice = Splice::new("The quick brown fox jumps", Limits::default(), Expectation::Restart);
     assert!(splice.push("The slow", 0).is_err());
     assert!(splice.push(" brown", 0).is_err());
     assert!(splice.finish(0).is_err());
@@ -127,7 +128,7 @@ fn a_refrain_that_came_before_is_no_restart_however_long_it_is() {
 #[test]
 fn the_words_that_were_asked_for_again_are_stripped() {
     let anchored = |continuation| {
-        let expect = Expect::Anchor("brown f".into());
+        let expect = Expectation::Anchor("brown f".into());
         let (out, seam) = spliced("the quick brown f", &[continuation], Limits::default(), expect).unwrap();
         (out, seam.kind)
     };
@@ -140,18 +141,18 @@ fn the_words_that_were_asked_for_again_are_stripped() {
 #[test]
 fn an_expected_restart_has_to_repeat_everything() {
     let restart = |continuation| {
-        spliced("{\"a\": 1, ", &[continuation], Limits::default(), Expect::Restart).map(|(out, _)| out)
+        spliced("{\"a\": 1, ", &[continuation], Limits::default(), Expectation::Restart).map(|(out, _)| out)
     };
     assert_eq!(restart("{\"a\": 1, \"b\": 2}"), Ok("\"b\": 2}".into()));
-    assert_eq!(restart("{\"a\": 2, \"b\": 2}"), Err(Contradiction { matched: 6, ended: false }));
-    assert_eq!(restart("{\"a\": 1"), Err(Contradiction { matched: 7, ended: true }));
-    assert_eq!(restart(""), Err(Contradiction { matched: 0, ended: true }));
+    assert_eq!(restart("{\"a\": 2, \"b\": 2}"), Err(ContinuationMismatch { matched: 6, ended: false }));
+    assert_eq!(restart("{\"a\": 1"), Err(ContinuationMismatch { matched: 7, ended: true }));
+    assert_eq!(restart(""), Err(ContinuationMismatch { matched: 0, ended: true }));
 }
 
 #[test]
 fn at_the_end_of_the_time_what_is_held_is_delivered() {
     let limits = Limits { max_wait: Duration::from_millis(80), ..Limits::default() };
-    let mut splice = Splice::new("a list:\n- one item\n- two items\n", limits, Expect::Continuation);
+    let mut splice = Splice::new("a list:\n- one item\n- two items\n", limits, Expectation::Continuation);
     assert_eq!(splice.deadline(), None);
     assert_eq!(splice.push("- ", 1_000), Ok(Cow::Borrowed("")));
     assert_eq!(splice.push("t", 1_050), Ok(Cow::Borrowed("")));
@@ -166,12 +167,12 @@ fn at_the_end_of_the_time_what_is_held_is_delivered() {
 fn what_is_held_is_bounded() {
     let limits = Limits { max_held: 100, ..Limits::default() };
     let spaces = " ".repeat(99);
-    let mut splice = Splice::new("a b", limits, Expect::Continuation);
+    let mut splice = Splice::new("a b", limits, Expectation::Continuation);
     assert_eq!(splice.push(&spaces, 0), Ok(Cow::Borrowed("")));
     assert_eq!(splice.push("  x", 0), Ok(Cow::<str>::Owned(spaces + "  x")));
     assert_eq!(splice.seam().map(|seam| seam.at_bound), Some(true));
     let refrain = "La la la, la la li, la la lo, ".repeat(8) + "\n";
-    let mut splice = Splice::new(&refrain, limits, Expect::Continuation);
+    let mut splice = Splice::new(&refrain, limits, Expectation::Continuation);
     let out = splice.push(&refrain[..150], 0).map(Cow::into_owned);
     assert_eq!(out.as_deref(), Ok(&refrain[..150]));
     assert_eq!(splice.seam().map(|seam| seam.at_bound), Some(true));
@@ -181,7 +182,7 @@ fn what_is_held_is_bounded() {
 fn one_letter_over_and_over_is_no_restart() {
     let limits = Limits { overlap_min: 30, ..Limits::default() };
     let pieces = vec!["a"; 50];
-    let (out, _) = spliced(&"a".repeat(20), &pieces, limits, Expect::Continuation).unwrap();
+    let (out, _) = spliced(&"a".repeat(20), &pieces, limits, Expectation::Continuation).unwrap();
     assert_eq!(out, "a".repeat(50));
 }
 
@@ -196,7 +197,7 @@ fn padding_and_rules_are_no_overlap() {
 
 #[test]
 fn decided_pieces_are_not_copied() {
-    let mut splice = Splice::new("The quick", Limits::default(), Expect::Continuation);
+    let mut splice = Splice::new("The quick", Limits::default(), Expectation::Continuation);
     assert!(matches!(splice.push("ly", 0), Ok(Cow::Borrowed("ly"))));
     assert!(matches!(splice.push(" on", 0), Ok(Cow::Borrowed(" on"))));
 }

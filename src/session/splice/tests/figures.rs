@@ -96,7 +96,7 @@ fn outcome(sample: &Sample, overlap_min: usize) -> Outcome {
     let limits = Limits { overlap_min, ..Limits::default() };
     let delivered = &sample.text[..sample.at];
     let wanted = &sample.text[sample.at..];
-    match spliced(delivered, &[&sample.continuation], limits, Expect::Continuation) {
+    match spliced(delivered, &[&sample.continuation], limits, Expectation::Continuation) {
         Err(_) => Outcome::Refused,
         Ok((out, _)) if sample.way != Way::Diverging && out == wanted => Outcome::Whole,
         Ok((out, _)) if out.len() < wanted.len() => Outcome::Eaten,
@@ -241,7 +241,7 @@ fn honest_continuations_with_less_likeness_than_overlap_min_lose_no_character() 
             continue;
         }
         alike += 1;
-        let (out, seam) = spliced(delivered, &[rest], Limits::default(), Expect::Continuation).unwrap();
+        let (out, seam) = spliced(delivered, &[rest], Limits::default(), Expectation::Continuation).unwrap();
         assert_eq!(out, rest, "{seam:?} after {:?}", &delivered[back(delivered, sample.at, 60)..]);
     }
     assert!(alike >= 500, "only {alike} were alike at all");

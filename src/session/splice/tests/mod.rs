@@ -5,15 +5,15 @@ mod corpus;
 mod figures;
 mod properties;
 
-use super::{Contradiction, Expect, Limits, Seam, SeamKind, Splice};
+use super::{ContinuationMismatch, Expectation, Limits, Seam, SeamKind, Splice};
 
 /// What the splice lets through of a continuation that comes in these pieces.
 fn spliced(
     delivered: &str,
     pieces: &[&str],
     limits: Limits,
-    expect: Expect,
-) -> Result<(String, Seam), Contradiction> {
+    expect: Expectation,
+) -> Result<(String, Seam), ContinuationMismatch> {
     let mut splice = Splice::new(delivered, limits, expect);
     let mut out = String::new();
     for piece in pieces {
@@ -25,7 +25,7 @@ fn spliced(
 }
 
 fn joined(delivered: &str, continuation: &str) -> (String, SeamKind, usize) {
-    let (out, seam) = spliced(delivered, &[continuation], Limits::default(), Expect::Continuation)
+    let (out, seam) = spliced(delivered, &[continuation], Limits::default(), Expectation::Continuation)
         .expect("no contradiction");
     (out, seam.kind, seam.trimmed)
 }

@@ -10,7 +10,7 @@ use crate::session::splice::word::is_letter;
 /// The continuation of `text` from the byte `from`, after a cut at `at`, gives what is missing.
 fn assert_whole(text: &str, at: usize, from: usize, lead: &str) {
     let continuation = format!("{lead}{}", &text[from..]);
-    let result = spliced(&text[..at], &[&continuation], Limits::default(), Expect::Continuation);
+    let result = spliced(&text[..at], &[&continuation], Limits::default(), Expectation::Continuation);
     let (out, seam) = result.unwrap_or_else(|e| panic!("{e}: {:?} | {continuation:?}", &text[..at]));
     assert_eq!(out, text[at..], "{seam:?} after {:?} with {continuation:?}", &text[back(text, at, 60)..at]);
 }
@@ -108,7 +108,7 @@ proptest! {
         ends.extend([0, continuation.len()]);
         ends.sort_unstable();
         let pieces: Vec<&str> = ends.windows(2).map(|w| &continuation[w[0]..w[1]]).collect();
-        for expect in [Expect::Continuation, Expect::Restart, Expect::Anchor(text[back(&text, at, 9)..at].into())] {
+        for expect in [Expectation::Continuation, Expectation::Restart, Expectation::Anchor(text[back(&text, at, 9)..at].into())] {
             let whole = spliced(&text[..at], &[&continuation], Limits::default(), expect.clone());
             let parts = spliced(&text[..at], &pieces, Limits::default(), expect);
             prop_assert_eq!(whole, parts);
@@ -125,7 +125,7 @@ proptest! {
         let pieces: Vec<&str> = pieces.iter().map(String::as_str).collect();
         let continuation = pieces.concat();
         let limits = Limits { overlap_min, max_held, ..Limits::default() };
-        if let Ok((out, seam)) = spliced(&delivered, &pieces, limits, Expect::Continuation) {
+        if let Ok((out, seam)) = spliced(&delivered, &pieces, limits, Expectation::Continuation) {
             prop_assert!(continuation.ends_with(&out));
             prop_assert_eq!(seam.trimmed, continuation.chars().count() - out.chars().count());
         }
