@@ -21,7 +21,9 @@ use super::runtime;
 use crate::config::{BreakerChoice, ClientConfig, Endpoint, Own};
 use crate::engine::sink::Sink as _;
 use crate::engine::test_clock::{following, in_background};
-use crate::engine::{Call, ChatRequest, Client, Dialect, Snapshot, certificates, health, transport};
+use crate::engine::{
+    Call, ChatRequest, Client, Dialect, HttpTransport, Snapshot, health, parse_certificates,
+};
 use crate::error::{Error, Kind};
 
 #[napi]
@@ -81,7 +83,7 @@ fn read(options: &str, shared: bool, also: &[&str]) -> napi::Result<ClientConfig
         config.breaker = BreakerChoice::Shared;
     }
     if let Some(pem) = &config.ca {
-        certificates("ca", pem).or_throw()?;
+        parse_certificates("ca", pem).or_throw()?;
     }
     Ok(config)
 }
@@ -108,7 +110,8 @@ impl NativeClient {
         let breaker = breaker.map(|breaker| breaker.shared.clone());
         let limiter = limiter.map(|limiter| Arc::clone(&limiter.limiter));
         let probes = config.health_check.is_some();
-        let client = Arc::new(Mutex::new(Arc::new(Client::new(config, transport(), breaker, limiter))));
+        let client =
+            Arc::new(Mutex::new(Arc::new(Client::new(config, Arc::new(HttpTransport), breaker, limiter))));
         let _watch = probes.then(|| {
             let (stop, weak) = (CancellationToken::new(), Arc::downgrade(&client));
             let find = move || weak.upgrade().map(|client| current(&client));

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use napi_derive::napi;
 
 use super::errors::OrThrow;
-use crate::engine::{certificates, trust};
+use crate::engine::{RootCertSources, parse_certificates, set_root_cert_sources};
 
 /// Whom TLS trusts beside or instead of the system's authorities. Certificates in PEM.
 #[napi(object)]
@@ -20,8 +20,8 @@ pub struct TrustedAuthorities {
 /// certificates, and says nothing then.
 #[napi(catch_unwind)]
 pub fn trust_authorities(authorities: TrustedAuthorities) -> napi::Result<()> {
-    let read = |name: &str, pem: Option<String>| pem.map(|pem| certificates(name, &pem)).transpose();
-    trust::set_environment(trust::Environment {
+    let read = |name: &str, pem: Option<String>| pem.map(|pem| parse_certificates(name, &pem)).transpose();
+    set_root_cert_sources(RootCertSources {
         extra: read("NODE_EXTRA_CA_CERTS", authorities.extra).or_throw()?.unwrap_or_default(),
         file: authorities.file.map(PathBuf::from),
         dirs: authorities.dirs.into_iter().map(PathBuf::from).collect(),

@@ -18,7 +18,7 @@ pub struct NativeSimulator {
 
 /// The error of a scenario or an option. A name that does not exist gets the one that was probably meant.
 fn invalid(message: String) -> napi::Error {
-    throw(&Error::new(Kind::Invalid, with_meant(&message).unwrap_or(message)))
+    throw(&Error::new(Kind::InvalidArgument, with_meant(&message).unwrap_or(message)))
 }
 
 fn with_meant(message: &str) -> Option<String> {
