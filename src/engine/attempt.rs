@@ -134,7 +134,9 @@ impl Attempt<'_> {
                 Some(Ok(bytes)) => match parser.feed(&bytes, |event| self.on_event(&event)) {
                     Ok(sse::Fed::All) => None,
                     Ok(sse::Fed::Stopped { value, .. }) => Some(value),
-                    Err(too_long) => Some(End::Failed(Error::new(Kind::TooLarge, too_long.to_string()))),
+                    Err(too_long) => {
+                        Some(End::Failed(Error::new(Kind::ResponseTooLarge, too_long.to_string())))
+                    }
                 },
                 Some(Err(error)) => Some(End::Failed(error)),
                 None => {

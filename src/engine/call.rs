@@ -22,7 +22,7 @@ use super::spent::{Stage, Stopwatch};
 use super::stopping::interrupted;
 use super::turn::{Current, Engaged};
 use crate::config::{Mode, defaults as d};
-use crate::error::{AttemptRecord, Connection, Error, Kind, Phase, Result};
+use crate::error::{AttemptRecord, ConnectionFailure, Error, Kind, Phase, Result};
 use crate::policy::backoff::Waits;
 use crate::policy::classify::classify;
 use crate::policy::deadline;
@@ -246,7 +246,8 @@ impl<'a> Running<'a> {
                 }
             }
             let place = self.after_hedge(route.place, &mut plan);
-            if matches!(error.kind, Kind::QueueFull | Kind::NeverFits | Kind::CostCap | Kind::Invalid) {
+            if matches!(error.kind, Kind::QueueFull | Kind::NeverFits | Kind::CostCap | Kind::InvalidArgument)
+            {
                 // No attempt was made: why another one was needed is the failure before it.
                 error.cause = error.cause.take().or(last);
                 return Err(error);
@@ -410,5 +411,5 @@ impl<'a> Running<'a> {
 
 /// ECONNRESET, before an answer or in the middle of it.
 fn is_reset(error: &Error) -> bool {
-    matches!(error.kind, Kind::Connection(Connection::Reset | Connection::Closed))
+    matches!(error.kind, Kind::Connection(ConnectionFailure::Reset | ConnectionFailure::Closed))
 }

@@ -6,7 +6,7 @@ use super::call::{Previous, Running};
 use super::clock;
 use super::event::Event;
 use super::turn::Engaged;
-use crate::error::{AttemptRecord, Error, HEDGE_LOST, Kind, Phase, cut};
+use crate::error::{AttemptRecord, Error, HEDGE_LOST, Kind, Phase, truncate};
 use crate::policy::circuit_breaker::{Outcome, Transition};
 use crate::policy::classify::{Verdict, classify};
 
@@ -127,7 +127,7 @@ impl Running<'_> {
             request_id: progress.request_id.clone().unwrap_or_else(|| current.request_id.clone()),
             outcome: ending.as_str().to_owned(),
             status: progress.status,
-            message: error.map(|error| cut(&error.message, 300).to_owned()),
+            message: error.map(|error| truncate(&error.message, 300).to_owned()),
             waited_ms: current.waited.as_millis() as u64,
             duration_ms: since_start(clock::instant()),
             first_token_ms: progress.first_token.map(since_start),

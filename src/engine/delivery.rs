@@ -330,7 +330,7 @@ impl Delivery<'_> {
             let limit = d::MAX_TOOL_CALL;
             let message =
                 format!("a tool call is longer than {limit} bytes (toolCalls: 'stream' passes it on)");
-            return Err(End::Failed(Error::new(Kind::TooLarge, message)));
+            return Err(End::Failed(Error::new(Kind::ResponseTooLarge, message)));
         }
         Ok(())
     }
@@ -435,10 +435,10 @@ fn id_of<'a>(part: &'a chat::ToolCall<'_>) -> Option<&'a str> {
 
 pub(super) fn contradiction(contradiction: &Contradiction) -> End {
     let message = format!("the continuation does not fit what was delivered: {contradiction}");
-    End::Failed(Error::new(Kind::Contradiction, message))
+    End::Failed(Error::new(Kind::ContinuationMismatch, message))
 }
 
 fn no_tool_call() -> End {
     let message = "the continuation brought text where a tool call had begun";
-    End::Failed(Error::new(Kind::Contradiction, message))
+    End::Failed(Error::new(Kind::ContinuationMismatch, message))
 }

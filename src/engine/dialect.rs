@@ -9,7 +9,7 @@ use super::attempt::{Attempt, End};
 use super::clock::{self, timeout_at};
 use super::delivery::{Delivery, MAX_HELD_CHUNKS, Step, contradiction};
 use crate::config::defaults as d;
-use crate::error::{Error, Kind, Phase, Result, cut};
+use crate::error::{Error, Kind, Phase, Result, truncate};
 use crate::session::prompts::Style;
 use crate::transport::Body;
 use crate::wire::dialect::{self, Dialect, Ending, Made, Said};
@@ -78,7 +78,7 @@ impl Attempt<'_> {
             let Some(bytes) = bytes.transpose()? else { break };
             if read.len() + bytes.len() > d::MAX_WHOLE {
                 let message = format!("the answer is longer than {} bytes", d::MAX_WHOLE);
-                return Err(Error::new(Kind::TooLarge, message));
+                return Err(Error::new(Kind::ResponseTooLarge, message));
             }
             read.extend_from_slice(&bytes);
         }
@@ -86,7 +86,7 @@ impl Attempt<'_> {
             std::str::from_utf8(&read).ok().and_then(|text| Some((text, serde_json::from_str(text).ok()?)));
         let Some((text, value)): Option<(&str, serde_json::Value)> = parsed else {
             let mut error = Error::new(Kind::Malformed, "the answer is no valid JSON");
-            error.body = Some(cut(&String::from_utf8_lossy(&read), 200).to_owned());
+            error.body = Some(truncate(&String::from_utf8_lossy(&read), 200).to_owned());
             return Err(error);
         };
         let request_id = self.delivery.progress.request_id.clone();

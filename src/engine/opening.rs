@@ -176,7 +176,7 @@ impl Opening {
         );
         error.status = Some(status);
         error.request_id = self.request_id();
-        error.body = Some(crate::error::cut(&text_of_body, crate::error::BODY_LIMIT).to_owned());
+        error.body = Some(crate::error::truncate(&text_of_body, crate::error::BODY_LIMIT).to_owned());
         // Asking the same server again would bring the same page.
         error.should_retry = Some(false);
         error

@@ -122,8 +122,9 @@ impl<'a> Requests<'a> {
 
 fn value(text: &str) -> Result<HeaderValue> {
     // The text may be a secret: it is not shown.
-    HeaderValue::from_bytes(text.as_bytes())
-        .map_err(|_| Error::new(Kind::Invalid, "a header's value holds a character that no header can hold"))
+    HeaderValue::from_bytes(text.as_bytes()).map_err(|_| {
+        Error::new(Kind::InvalidArgument, "a header's value holds a character that no header can hold")
+    })
 }
 
 /// The headers of every request to an endpoint: its own, the call's, its key.

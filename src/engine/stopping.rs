@@ -63,7 +63,7 @@ impl Running<'_> {
     }
 
     pub(super) fn failed_attempts(&self) -> usize {
-        self.attempts.iter().filter(|attempt| !attempt.has_lost()).count()
+        self.attempts.iter().filter(|attempt| !attempt.lost_hedge_race()).count()
     }
 }
 
@@ -72,7 +72,7 @@ pub(super) fn interrupted(cause: Error, why: &str) -> Error {
     let mut error = Error::new(Kind::Interrupted, format!("the answer was interrupted ({why}): {cause}"));
     error.status = cause.status;
     error.retry_after = cause.retry_after;
-    error.spent = cause.spent;
+    error.time_breakdown = cause.time_breakdown;
     error.request_id.clone_from(&cause.request_id);
     error.with_cause(cause)
 }

@@ -2,7 +2,7 @@
 //! whether another route may be tried. One table, for the engine and for JavaScript's
 //! `isRetryable`.
 
-use crate::error::{Connection, Error, Kind, Phase};
+use crate::error::{ConnectionFailure, Error, Kind, Phase};
 
 /// What the breaker of a route learns from a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,7 +82,7 @@ pub fn is_retryable_code(code: &str) -> bool {
         Kind::RateLimit,
         Kind::Server,
         Kind::Timeout(Phase::Idle),
-        Kind::Connection(Connection::Other),
+        Kind::Connection(ConnectionFailure::Other),
         Kind::Interrupted,
         Kind::Truncated,
         Kind::Malformed,
@@ -116,13 +116,13 @@ pub fn classify(error: &Error) -> Class {
         // An attempt that was under way when the call's time ran out is as silent as any other.
         Kind::Timeout(Phase::Total) => class(false, Failure, Never),
         Kind::Timeout(Phase::Queue) => class(false, Ignored, Never),
-        Kind::Connection(Connection::Tls) => class(false, Failure, Allowed),
+        Kind::Connection(ConnectionFailure::Tls) => class(false, Failure, Allowed),
         Kind::Connection(_) | Kind::Interrupted | Kind::Truncated => class(true, Failure, Allowed),
         Kind::Malformed => class(error.should_retry != Some(false), Failure, Allowed),
         // The service is alive; only what it said does not fit.
-        Kind::Contradiction => class(true, Success, Allowed),
+        Kind::ContinuationMismatch => class(true, Success, Allowed),
         // It would be as large the next time.
-        Kind::TooLarge => class(false, Ignored, Allowed),
+        Kind::ResponseTooLarge => class(false, Ignored, Allowed),
         // Their attempts have been counted one by one.
         Kind::CircuitOpen | Kind::RetriesExhausted => class(false, Ignored, Allowed),
         Kind::QueueFull
@@ -130,7 +130,7 @@ pub fn classify(error: &Error) -> Class {
         | Kind::CostCap
         | Kind::Aborted
         | Kind::Closed
-        | Kind::Invalid
+        | Kind::InvalidArgument
         | Kind::OutOfRange
         | Kind::Internal => class(false, Ignored, Never),
     };
@@ -204,8 +204,8 @@ mod tests {
             Kind::Timeout(Phase::Connect),
             Kind::Timeout(Phase::FirstToken),
             Kind::Timeout(Phase::Idle),
-            Kind::Connection(Connection::Reset),
-            Kind::Connection(Connection::NotFound),
+            Kind::Connection(ConnectionFailure::Reset),
+            Kind::Connection(ConnectionFailure::NotFound),
             Kind::Interrupted,
             Kind::Truncated,
             Kind::Malformed,
@@ -213,7 +213,7 @@ mod tests {
             let class = of(kind, None);
             assert_eq!((class.retry, class.breaker), (true, Verdict::Failure), "{kind:?}");
         }
-        assert!(!of(Kind::Connection(Connection::Tls), None).retry);
+        assert!(!of(Kind::Connection(ConnectionFailure::Tls), None).retry);
         assert!(!of(Kind::Timeout(Phase::Total), None).retry);
     }
 

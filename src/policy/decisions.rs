@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::classify::{Class, NODE_CODES, NextRoute, classify, is_retryable_code};
-use crate::error::{Connection, Error, Kind, Phase};
+use crate::error::{ConnectionFailure, Error, Kind, Phase};
 
 /// What is done about a failure.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,17 +36,17 @@ const WIDE: [Kind; 4] = [Kind::Server, Kind::InvalidRequest, Kind::Authenticatio
 const NARROW: [Kind; 13] = [
     Kind::Redirect,
     Kind::Timeout(Phase::Idle),
-    Kind::Connection(Connection::Refused),
-    Kind::Connection(Connection::Reset),
-    Kind::Connection(Connection::NotFound),
-    Kind::Connection(Connection::Unreachable),
-    Kind::Connection(Connection::Tls),
-    Kind::Connection(Connection::Other),
+    Kind::Connection(ConnectionFailure::Refused),
+    Kind::Connection(ConnectionFailure::Reset),
+    Kind::Connection(ConnectionFailure::NotFound),
+    Kind::Connection(ConnectionFailure::Unreachable),
+    Kind::Connection(ConnectionFailure::Tls),
+    Kind::Connection(ConnectionFailure::Other),
     Kind::Interrupted,
     Kind::Truncated,
     Kind::Malformed,
-    Kind::Contradiction,
-    Kind::TooLarge,
+    Kind::ContinuationMismatch,
+    Kind::ResponseTooLarge,
 ];
 
 /// Our codes about which nothing can be decided: ends of a call, whatever status came before them.
@@ -58,7 +58,7 @@ const OUTSIDE: [Kind; 9] = [
     Kind::CostCap,
     Kind::Aborted,
     Kind::Closed,
-    Kind::Invalid,
+    Kind::InvalidArgument,
     Kind::Internal,
 ];
 
@@ -82,7 +82,11 @@ fn family(code: &str, status: Option<u16>) -> Option<&'static str> {
         _ if of(Kind::Timeout(Phase::Idle)) || code.ends_with("TIMEDOUT") || code.ends_with("_TIMEOUT") => {
             "timeout"
         }
-        _ if of(Kind::Connection(Connection::Tls)) || of(Kind::Connection(Connection::Other)) => "connection",
+        _ if of(Kind::Connection(ConnectionFailure::Tls))
+            || of(Kind::Connection(ConnectionFailure::Other)) =>
+        {
+            "connection"
+        }
         _ if NODE_CODES.contains(&code) => "connection",
         _ => match status {
             Some(401 | 403) => "auth",

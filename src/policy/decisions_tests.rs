@@ -20,7 +20,7 @@ fn error(kind: Kind, status: impl Into<Option<u16>>) -> Error {
     error
 }
 
-const RESET: Kind = Kind::Connection(Connection::Reset);
+const RESET: Kind = Kind::Connection(ConnectionFailure::Reset);
 
 #[test]
 fn the_most_exact_name_wins_whatever_the_order_of_the_rows() {
@@ -37,8 +37,11 @@ fn the_most_exact_name_wins_whatever_the_order_of_the_rows() {
         assert_eq!(table.of(&error(Kind::Server, 500)), Some(&Decision::Fallback));
         assert_eq!(table.of(&error(Kind::Server, None)), Some(&Decision::Fallback), "inside a stream");
         assert_eq!(table.of(&error(RESET, None)), Some(&Decision::Retry));
-        assert_eq!(table.of(&error(Kind::Connection(Connection::Closed), None)), Some(&Decision::Retry));
-        assert_eq!(table.of(&error(Kind::Connection(Connection::Tls), None)), Some(&Decision::Never));
+        assert_eq!(
+            table.of(&error(Kind::Connection(ConnectionFailure::Closed), None)),
+            Some(&Decision::Retry)
+        );
+        assert_eq!(table.of(&error(Kind::Connection(ConnectionFailure::Tls), None)), Some(&Decision::Never));
         assert_eq!(table.of(&error(Kind::RateLimit, 429)), None);
     }
 }
@@ -46,8 +49,8 @@ fn the_most_exact_name_wins_whatever_the_order_of_the_rows() {
 #[test]
 fn every_class_has_its_failures() {
     for (class, kind, status) in [
-        ("connection", Kind::Connection(Connection::NotFound), None),
-        ("connection", Kind::Connection(Connection::Other), None),
+        ("connection", Kind::Connection(ConnectionFailure::NotFound), None),
+        ("connection", Kind::Connection(ConnectionFailure::Other), None),
         ("timeout", Kind::Timeout(Phase::FirstToken), None),
         ("rate-limit", Kind::RateLimit, Some(429)),
         ("rate-limit", Kind::RateLimit, None),
