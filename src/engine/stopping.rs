@@ -13,7 +13,7 @@ impl Running<'_> {
                 let ms = wait.as_millis();
                 let mut error = Error::new(
                     Kind::CircuitOpen,
-                    format!("the circuit is open; the next try is due in {ms} ms"),
+                    format!("the circuit is open; the next attempt is allowed in {ms} ms"),
                 )
                 .with_retry_after(Some(wait));
                 error.cause = last;
