@@ -73,7 +73,7 @@ test('a ca option that holds no certificates is refused when the client is made'
 
 test('an authority that nobody has named is not trusted, and the error names the ways', async () => {
   const { stdout, stderr } = await call({})
-  assert.match(stdout, /^ERR_TLS .*name its certificate in `ca` or NODE_EXTRA_CA_CERTS/)
+  assert.match(stdout, /^ERR_TLS .*not trusted; add the authority's certificate to `ca` or NODE_EXTRA_CA_CERTS/)
   assert.equal(stderr, '')
 })
 
@@ -87,7 +87,7 @@ test('a file of NODE_EXTRA_CA_CERTS that cannot be used is warned of once, and t
   writeFileSync(nonsense, 'nonsense')
   for (const [bad, why] of [
     [join(folder, 'missing.pem'), /ENOENT/],
-    [nonsense, /a text without a certificate/],
+    [nonsense, /text without a certificate/],
   ]) {
     const { code, stdout, stderr } = await call({ NODE_EXTRA_CA_CERTS: bad }, { ca: simulator.certificate })
     assert.deepEqual([code, stdout], [0, `${ANSWER}\n`])

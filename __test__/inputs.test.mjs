@@ -167,7 +167,7 @@ describe('a failed connection', () => {
     t.after(() => client.close())
     const { code, message } = await failure(client.chat(REQUEST))
     assert.equal(code, 'ENOTFOUND')
-    assert.match(message, /^the host's name could not be resolved: nobody\.invalid:81/)
+    assert.match(message, /^the host name could not be resolved: nobody\.invalid:81/)
   })
 
   test('that is closed in mid-answer is told with the address', async (t) => {

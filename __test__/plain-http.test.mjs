@@ -28,7 +28,7 @@ async function refusal(t, port, options = {}) {
   return failure(client.chat(REQUEST))
 }
 
-const hint = (port) => `; does the server speak plain HTTP? Then write http://127.0.0.1:${port}/v1`
+const hint = (port) => `; does the server speak plain HTTP? If so, use http://127.0.0.1:${port}/v1`
 
 test('a server that waits for more than a TLS client says is told from a host that cannot be reached', async (t) => {
   const port = await listen(
@@ -37,7 +37,7 @@ test('a server that waits for more than a TLS client says is told from a host th
   )
   const { code, phase, message } = await refusal(t, port, { connectTimeoutMs: 600 })
   assert.deepEqual([code, phase], ['TIMEOUT', 'connect'])
-  const words = `no connection within 600 ms (127.0.0.1:${port}): TCP connects, but the TLS handshake did not come to an end`
+  const words = `no connection within 600 ms (127.0.0.1:${port}): TCP connects, but the TLS handshake did not complete`
   assert.equal(message, words + hint(port))
 })
 
@@ -48,7 +48,7 @@ test('a server that answers in HTTP is no server of TLS', async (t) => {
     const { code, message } = await refusal(t, port)
     assert.equal(code, 'ERR_TLS', message)
     assert.ok(
-      message.startsWith(`127.0.0.1:${port} answered the TLS handshake with something that is no TLS (`),
+      message.startsWith(`127.0.0.1:${port} answered the TLS handshake with data that is not TLS (`),
       message,
     )
     assert.ok(message.endsWith(hint(port)), message)
@@ -61,7 +61,7 @@ test('a server that closes or resets in the handshake is told as that', async (t
     const port = await listen(t, server)
     const { code, message } = await refusal(t, port)
     assert.equal(code, 'ECONNRESET', message)
-    assert.ok(message.startsWith(`127.0.0.1:${port} closed the connection in the TLS handshake`), message)
+    assert.ok(message.startsWith(`127.0.0.1:${port} closed the connection during the TLS handshake`), message)
     assert.ok(message.endsWith(hint(port)), message)
   }
 })

@@ -111,9 +111,9 @@ test('a proxy that refuses or is not there is named, without its password', asyn
   const asks = await httpProxy(t, { password: 'user:right' })
   const refuses = await httpProxy(t, { refuse: 503 })
   for (const [{ port }, words] of [
-    [{ port: 1 }, /connection refused by the proxy http:\/\/…@127\.0\.0\.1:1 \(on the way to 127\.0\.0\.1:\d+\)/],
-    [asks, /the proxy has made no connection to 127\.0\.0\.1:\d+ \(proxy authorization required\)/],
-    [refuses, /the proxy has made no connection to 127\.0\.0\.1:\d+ \(unsuccessful\)/],
+    [{ port: 1 }, /connection refused by the proxy http:\/\/…@127\.0\.0\.1:1 \(connecting to 127\.0\.0\.1:\d+\)/],
+    [asks, /the proxy could not connect to 127\.0\.0\.1:\d+ \(proxy authorization required\)/],
+    [refuses, /the proxy could not connect to 127\.0\.0\.1:\d+ \(unsuccessful\)/],
   ]) {
     const proxy = `http://user:wrong-secret@127.0.0.1:${port}`
     const client = clientOf(t, simulator, { proxy, ca: simulator.certificate, maxRetries: 0 })

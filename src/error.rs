@@ -1,5 +1,5 @@
 //! The one error type of the crate. Its [`Kind`] says what happened, [`Kind::code`] is the stable
-//! string that JavaScript sees, and the rest is data: nothing has to be parsed out of a message.
+//! string that JavaScript sees, and everything else is data: callers never parse a message.
 
 use std::fmt;
 use std::ops::{Deref, DerefMut};
@@ -10,268 +10,19 @@ use serde::{Deserialize, Serialize};
 /// How much of a response body an error keeps, in bytes.
 pub const BODY_LIMIT: usize = 2048;
 
-/// The stage of an attempt, or the whole call, whose time ran out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Phase {
-    /// Name lookup, TCP and TLS.
-    Connect,
-    /// From the request being sent to the first text, reasoning, refusal or tool call.
-    FirstToken,
-    /// Between two reads of bytes.
-    Idle,
-    /// One attempt, from its beginning to the end of the answer.
-    Attempt,
-    /// The deadline of the whole call.
-    Total,
-    /// Waiting for a place or for tokens before the call, `acquire({ timeoutMs })`.
-    Queue,
-}
-
-impl Phase {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Phase::Connect => "connect",
-            Phase::FirstToken => "first-token",
-            Phase::Idle => "idle",
-            Phase::Attempt => "attempt",
-            Phase::Total => "total",
-            Phase::Queue => "queue",
-        }
-    }
-}
-
-/// How a connection failed. The codes are Node's own, which is what callers compare with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Connection {
-    Refused,
-    Reset,
-    NotFound,
-    Unreachable,
-    Tls,
-    /// The server closed the connection before it answered.
-    Closed,
-    Other,
-}
-
-impl Connection {
-    pub fn code(self) -> &'static str {
-        match self {
-            Connection::Refused => "ECONNREFUSED",
-            Connection::Reset => "ECONNRESET",
-            Connection::NotFound => "ENOTFOUND",
-            Connection::Unreachable => "EHOSTUNREACH",
-            Connection::Tls => "ERR_TLS",
-            Connection::Closed => "ECONNRESET",
-            Connection::Other => "ECONNFAILED",
-        }
-    }
-}
-
-/// What happened. Each kind is one JavaScript class (see [`Kind::class`]) and one stable code.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// The provider refused the request as it is: 400, 404, 422 and other 4xx.
-    InvalidRequest,
-    /// 400 with a code that says the prompt is longer than the model's context.
-    ContextLength,
-    /// The provider's content filter refused the request.
-    ContentFiltered,
-    /// 401 and 403.
-    Authentication,
-    /// 429.
-    RateLimit,
-    /// 429 or 402 with a code that says that no money is left: waiting does not help.
-    QuotaExhausted,
-    /// 408, 5xx, and errors inside a stream that fit no other kind.
-    Server,
-    /// A redirect. The key never follows one.
-    Redirect,
-    Timeout(Phase),
-    Connection(Connection),
-    /// The breaker of every route that is left is open.
-    CircuitOpen,
-    /// The stream ended before the answer was complete, after pieces had been delivered.
-    Interrupted,
-    /// The stream ended before the answer was complete, before anything was delivered.
-    Truncated,
-    /// What came is not what the protocol promises: HTML, JSON for a stream, broken events.
-    Malformed,
-    /// A continuation does not fit what was delivered.
-    Contradiction,
-    /// Something grew past its bound: a line, a response head.
-    TooLarge,
-    RetriesExhausted,
-    /// The queue before the client is full.
-    QueueFull,
-    /// The request asks for more than the limiter's capacity: it can never pass.
-    NeverFits,
-    CostCap,
-    /// The caller's own abort, or `close()`.
-    Aborted,
-    /// The client was closed.
-    Closed,
-    /// An argument or an option is of the wrong type or form.
-    Invalid,
-    /// A number is outside of its range.
-    OutOfRange,
-    /// A bug in this package.
-    Internal,
-}
-
-impl Kind {
-    /// The stable code that JavaScript callers compare with.
-    pub fn code(self) -> &'static str {
-        match self {
-            Kind::InvalidRequest => "INVALID_REQUEST",
-            Kind::ContextLength => "CONTEXT_LENGTH_EXCEEDED",
-            Kind::ContentFiltered => "CONTENT_FILTERED",
-            Kind::Authentication => "AUTH_FAILED",
-            Kind::RateLimit => "RATE_LIMITED",
-            Kind::QuotaExhausted => "QUOTA_EXHAUSTED",
-            Kind::Server => "SERVER_ERROR",
-            Kind::Redirect => "REDIRECTED",
-            Kind::Timeout(_) => "TIMEOUT",
-            Kind::Connection(connection) => connection.code(),
-            Kind::CircuitOpen => "CIRCUIT_OPEN",
-            Kind::Interrupted => "STREAM_INTERRUPTED",
-            Kind::Truncated => "STREAM_TRUNCATED",
-            Kind::Malformed => "MALFORMED_RESPONSE",
-            Kind::Contradiction => "CONTINUATION_MISMATCH",
-            Kind::TooLarge => "RESPONSE_TOO_LARGE",
-            Kind::RetriesExhausted => "RETRIES_EXHAUSTED",
-            Kind::QueueFull => "QUEUE_FULL",
-            Kind::NeverFits => "RATE_LIMIT_NEVER_FITS",
-            Kind::CostCap => "COST_CAP",
-            Kind::Aborted => "ABORTED",
-            Kind::Closed => "CLIENT_CLOSED",
-            Kind::Invalid | Kind::OutOfRange => "INVALID_ARGUMENT",
-            Kind::Internal => "INTERNAL",
-        }
-    }
-
-    /// The JavaScript class of this kind.
-    pub fn class(self) -> &'static str {
-        match self {
-            Kind::InvalidRequest
-            | Kind::ContextLength
-            | Kind::ContentFiltered
-            | Kind::Server
-            | Kind::Redirect => "APIError",
-            Kind::Authentication => "AuthenticationError",
-            Kind::RateLimit | Kind::QuotaExhausted => "RateLimitError",
-            Kind::Timeout(_) => "TimeoutError",
-            Kind::Connection(_) => "ConnectionError",
-            Kind::CircuitOpen => "CircuitOpenError",
-            Kind::Interrupted | Kind::Truncated => "StreamInterruptedError",
-            Kind::Malformed | Kind::Contradiction | Kind::TooLarge => "MalformedResponseError",
-            Kind::RetriesExhausted => "RetriesExhaustedError",
-            Kind::QueueFull | Kind::NeverFits => "QueueFullError",
-            Kind::CostCap => "CostCapError",
-            Kind::Invalid => "TypeError",
-            Kind::OutOfRange => "RangeError",
-            Kind::Aborted | Kind::Closed | Kind::Internal => "HolySheepError",
-        }
-    }
-}
-
-/// The outcome of an attempt that was given up because the one beside it had its first token first.
+/// The [`AttemptRecord::outcome`] of an attempt that lost a hedge race: the other attempt received its first
+/// token first.
 pub const HEDGE_LOST: &str = "hedge-lost";
 
-/// What one attempt was and how it ended.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct AttemptRecord {
-    /// 1-based.
-    pub attempt: u32,
-    pub endpoint: String,
-    pub model: String,
-    /// The provider's id of the request where it sent one, else ours.
-    pub request_id: String,
-    /// `complete`, [`HEDGE_LOST`], or the code of the error that ended it.
-    pub outcome: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub status: Option<u16>,
-    /// One sentence: what happened.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub message: Option<String>,
-    /// How long the call waited before this attempt.
-    pub waited_ms: u64,
-    pub duration_ms: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub first_token_ms: Option<u64>,
-    /// Pieces of text that this attempt delivered.
-    pub pieces: u64,
-}
+pub type Result<T> = std::result::Result<T, Error>;
 
-impl AttemptRecord {
-    /// It was given up for the sake of another one, and did not fail.
-    pub fn has_lost(&self) -> bool {
-        self.outcome == HEDGE_LOST
-    }
-}
-
-/// What the time of a call went into, in milliseconds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Spent {
-    /// Waiting for a place or for the rate limit.
-    pub queue_ms: u64,
-    /// Waiting between attempts: backoff and `retry-after`.
-    pub wait_ms: u64,
-    /// In attempts.
-    pub attempt_ms: u64,
-}
-
-/// The figures of a call that does not fit under a cap, in USD.
-#[derive(Clone, Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct CostCap {
-    pub cap_usd: f64,
-    pub spent_usd: f64,
-    /// By calls under way, this one too where it was cut off.
-    pub reserved_usd: f64,
-    pub needed_usd: f64,
-    pub window: &'static str,
-}
-
-/// An error. Its data is behind a box, so that a result is as small as its success.
+/// An error. Its data is boxed, so that the error does not make a `Result` larger.
 #[derive(Clone, Debug)]
-pub struct Error(Box<Data>);
-
-/// What an error says.
-#[derive(Clone, Debug)]
-pub struct Data {
-    pub kind: Kind,
-    pub message: String,
-    pub status: Option<u16>,
-    /// The provider's own `error.code`, `error.type` and `error.param`.
-    pub provider_code: Option<String>,
-    pub provider_type: Option<String>,
-    pub param: Option<String>,
-    pub request_id: Option<String>,
-    /// How long the server, a breaker or a limiter asks to wait.
-    pub retry_after: Option<Duration>,
-    /// `x-should-retry`, where the server sent it.
-    pub should_retry: Option<bool>,
-    /// The response's headers that a caller is told ([`crate::wire::telling`]); names in lower case.
-    pub headers: Vec<(String, String)>,
-    /// The start of the response's body, at most [`BODY_LIMIT`] bytes.
-    pub body: Option<String>,
-    /// The text that had been received for the first choice.
-    pub partial: Option<String>,
-    /// The JSON of what the call can be taken up again from.
-    pub snapshot: Option<String>,
-    pub attempts: Vec<AttemptRecord>,
-    /// What the time of a call went into whose deadline has passed.
-    pub spent: Option<Spent>,
-    pub cost_cap: Option<CostCap>,
-    pub cause: Option<Error>,
-}
+pub struct Error(Box<ErrorData>);
 
 impl Error {
     pub fn new(kind: Kind, message: impl Into<String>) -> Self {
-        Error(Box::new(Data {
+        Error(Box::new(ErrorData {
             kind,
             message: message.into(),
             status: None,
@@ -286,25 +37,25 @@ impl Error {
             partial: None,
             snapshot: None,
             attempts: Vec::new(),
-            spent: None,
+            time_breakdown: None,
             cost_cap: None,
             cause: None,
         }))
     }
 
-    /// A wrong argument: which, what was given, what is accepted.
+    /// An invalid argument: its name, what was given, and what is accepted.
     pub fn invalid(name: &str, given: impl fmt::Display, accepted: &str) -> Self {
-        Error::new(Kind::Invalid, format!("{name}: got {given}; accepted: {accepted}"))
+        Error::new(Kind::InvalidArgument, format!("{name}: got {given}; accepted: {accepted}"))
     }
 
     pub fn timeout(phase: Phase, limit: Duration) -> Self {
         let what = match phase {
             Phase::Connect => "no connection",
             Phase::FirstToken => "no first token",
-            Phase::Idle => "no byte received",
-            Phase::Attempt => "the attempt was not finished",
-            Phase::Total => "the call was not finished",
-            Phase::Queue => "no place was free",
+            Phase::Idle => "no bytes received",
+            Phase::Attempt => "the attempt did not finish",
+            Phase::Total => "the call did not finish",
+            Phase::Queue => "not admitted",
         };
         Error::new(Kind::Timeout(phase), format!("{what} within {} ms", limit.as_millis()))
     }
@@ -333,15 +84,15 @@ impl Error {
 }
 
 impl Deref for Error {
-    type Target = Data;
+    type Target = ErrorData;
 
-    fn deref(&self) -> &Data {
+    fn deref(&self) -> &ErrorData {
         &self.0
     }
 }
 
 impl DerefMut for Error {
-    fn deref_mut(&mut self) -> &mut Data {
+    fn deref_mut(&mut self) -> &mut ErrorData {
         &mut self.0
     }
 }
@@ -358,10 +109,260 @@ impl std::error::Error for Error {
     }
 }
 
-pub type Result<T> = std::result::Result<T, Error>;
+/// The data of an [`Error`].
+#[derive(Clone, Debug)]
+pub struct ErrorData {
+    pub kind: Kind,
+    pub message: String,
+    pub status: Option<u16>,
+    /// The provider's own `error.code`, `error.type` and `error.param`.
+    pub provider_code: Option<String>,
+    pub provider_type: Option<String>,
+    pub param: Option<String>,
+    pub request_id: Option<String>,
+    /// How long the server, a breaker or a limiter asks the caller to wait.
+    pub retry_after: Option<Duration>,
+    /// The value of `x-should-retry`, if the server sent it.
+    pub should_retry: Option<bool>,
+    /// The response headers that callers may see, with lower-case names.
+    pub headers: Vec<(String, String)>,
+    /// The start of the response body, at most [`BODY_LIMIT`] bytes.
+    pub body: Option<String>,
+    /// The text received for the first choice.
+    pub partial: Option<String>,
+    /// The JSON snapshot from which the call can be resumed.
+    pub snapshot: Option<String>,
+    pub attempts: Vec<AttemptRecord>,
+    /// Set if the call's deadline passed.
+    pub time_breakdown: Option<TimeBreakdown>,
+    pub cost_cap: Option<CostCap>,
+    pub cause: Option<Error>,
+}
 
-/// Cuts a text to at most `limit` bytes, on a character's edge.
-pub fn cut(text: &str, limit: usize) -> &str {
+/// What happened. Each kind has one JavaScript class ([`Kind::class`]) and one stable code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// The provider rejected the request: 400, 404, 422 and other 4xx.
+    InvalidRequest,
+    /// 400 with a code that says the prompt exceeds the model's context.
+    ContextLength,
+    /// The provider's content filter rejected the request.
+    ContentFiltered,
+    /// 401 and 403.
+    Authentication,
+    /// 429.
+    RateLimit,
+    /// 429 or 402 with a code that says the quota is exhausted: waiting does not help.
+    QuotaExhausted,
+    /// 408, 5xx, and errors inside a stream that match no other kind.
+    Server,
+    /// A redirect. The key never follows one.
+    Redirect,
+    Timeout(Phase),
+    Connection(ConnectionFailure),
+    /// The breaker of every remaining route is open.
+    CircuitOpen,
+    /// The stream ended before the answer was complete, after some of it had been delivered.
+    Interrupted,
+    /// The stream ended before the answer was complete, and nothing had been delivered.
+    Truncated,
+    /// The response violates the protocol: HTML, JSON instead of a stream, broken events.
+    Malformed,
+    /// A continuation does not match what was already delivered.
+    ContinuationMismatch,
+    /// Part of a response exceeds its limit: a line, the head.
+    ResponseTooLarge,
+    RetriesExhausted,
+    /// The client's queue is full.
+    QueueFull,
+    /// The request needs more than the limiter's capacity, so it can never be admitted.
+    NeverFits,
+    CostCap,
+    /// The caller aborted the call, or `close()` did.
+    Aborted,
+    /// The client is closed.
+    Closed,
+    /// An argument or an option has the wrong type or form.
+    InvalidArgument,
+    /// A number is out of range.
+    OutOfRange,
+    /// A bug in this package.
+    Internal,
+}
+
+impl Kind {
+    /// The stable code that JavaScript callers compare against.
+    pub fn code(self) -> &'static str {
+        match self {
+            Kind::InvalidRequest => "INVALID_REQUEST",
+            Kind::ContextLength => "CONTEXT_LENGTH_EXCEEDED",
+            Kind::ContentFiltered => "CONTENT_FILTERED",
+            Kind::Authentication => "AUTH_FAILED",
+            Kind::RateLimit => "RATE_LIMITED",
+            Kind::QuotaExhausted => "QUOTA_EXHAUSTED",
+            Kind::Server => "SERVER_ERROR",
+            Kind::Redirect => "REDIRECTED",
+            Kind::Timeout(_) => "TIMEOUT",
+            Kind::Connection(connection) => connection.code(),
+            Kind::CircuitOpen => "CIRCUIT_OPEN",
+            Kind::Interrupted => "STREAM_INTERRUPTED",
+            Kind::Truncated => "STREAM_TRUNCATED",
+            Kind::Malformed => "MALFORMED_RESPONSE",
+            Kind::ContinuationMismatch => "CONTINUATION_MISMATCH",
+            Kind::ResponseTooLarge => "RESPONSE_TOO_LARGE",
+            Kind::RetriesExhausted => "RETRIES_EXHAUSTED",
+            Kind::QueueFull => "QUEUE_FULL",
+            Kind::NeverFits => "RATE_LIMIT_NEVER_FITS",
+            Kind::CostCap => "COST_CAP",
+            Kind::Aborted => "ABORTED",
+            Kind::Closed => "CLIENT_CLOSED",
+            Kind::InvalidArgument | Kind::OutOfRange => "INVALID_ARGUMENT",
+            Kind::Internal => "INTERNAL",
+        }
+    }
+
+    /// The JavaScript class of this kind.
+    pub fn class(self) -> &'static str {
+        match self {
+            Kind::InvalidRequest
+            | Kind::ContextLength
+            | Kind::ContentFiltered
+            | Kind::Server
+            | Kind::Redirect => "APIError",
+            Kind::Authentication => "AuthenticationError",
+            Kind::RateLimit | Kind::QuotaExhausted => "RateLimitError",
+            Kind::Timeout(_) => "TimeoutError",
+            Kind::Connection(_) => "ConnectionError",
+            Kind::CircuitOpen => "CircuitOpenError",
+            Kind::Interrupted | Kind::Truncated => "StreamInterruptedError",
+            Kind::Malformed | Kind::ContinuationMismatch | Kind::ResponseTooLarge => "MalformedResponseError",
+            Kind::RetriesExhausted => "RetriesExhaustedError",
+            Kind::QueueFull | Kind::NeverFits => "QueueFullError",
+            Kind::CostCap => "CostCapError",
+            Kind::InvalidArgument => "TypeError",
+            Kind::OutOfRange => "RangeError",
+            Kind::Aborted | Kind::Closed | Kind::Internal => "HolySheepError",
+        }
+    }
+}
+
+/// Which timeout expired: one stage of an attempt, or the whole call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Phase {
+    /// Name lookup, TCP and TLS.
+    Connect,
+    /// From sending the request to the first text, reasoning, refusal or tool call.
+    FirstToken,
+    /// Between two reads from the socket.
+    Idle,
+    /// One attempt, from its start to the end of the answer.
+    Attempt,
+    /// The deadline of the whole call.
+    Total,
+    /// In the queue, before admission: `acquire({ timeoutMs })`.
+    Queue,
+}
+
+impl Phase {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Phase::Connect => "connect",
+            Phase::FirstToken => "first-token",
+            Phase::Idle => "idle",
+            Phase::Attempt => "attempt",
+            Phase::Total => "total",
+            Phase::Queue => "queue",
+        }
+    }
+}
+
+/// How a connection failed. The codes are Node's own, because callers compare against those.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConnectionFailure {
+    Refused,
+    Reset,
+    NotFound,
+    Unreachable,
+    Tls,
+    /// The server closed the connection before it responded.
+    Closed,
+    Other,
+}
+
+impl ConnectionFailure {
+    pub fn code(self) -> &'static str {
+        match self {
+            ConnectionFailure::Refused => "ECONNREFUSED",
+            ConnectionFailure::Reset => "ECONNRESET",
+            ConnectionFailure::NotFound => "ENOTFOUND",
+            ConnectionFailure::Unreachable => "EHOSTUNREACH",
+            ConnectionFailure::Tls => "ERR_TLS",
+            ConnectionFailure::Closed => "ECONNRESET",
+            ConnectionFailure::Other => "ECONNFAILED",
+        }
+    }
+}
+
+/// One attempt and how it ended.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct AttemptRecord {
+    /// 1-based.
+    pub attempt: u32,
+    pub endpoint: String,
+    pub model: String,
+    /// The provider's request id if it sent one, otherwise ours.
+    pub request_id: String,
+    /// `complete`, [`HEDGE_LOST`], or the code of the error that ended the attempt.
+    pub outcome: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
+    /// What happened, in one sentence.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    /// How long the call waited before this attempt.
+    pub waited_ms: u64,
+    pub duration_ms: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub first_token_ms: Option<u64>,
+    /// How many text deltas this attempt delivered.
+    pub pieces: u64,
+}
+
+impl AttemptRecord {
+    /// Whether the attempt was cancelled because it lost a hedge race. It did not fail.
+    pub fn lost_hedge_race(&self) -> bool {
+        self.outcome == HEDGE_LOST
+    }
+}
+
+/// Where the time of a call went, in milliseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TimeBreakdown {
+    /// In queues: for a slot or for the rate limit.
+    pub queue_ms: u64,
+    /// Between attempts: backoff and `Retry-After`.
+    pub wait_ms: u64,
+    /// In attempts.
+    pub attempt_ms: u64,
+}
+
+/// The figures behind a [`Kind::CostCap`] error, in USD.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CostCap {
+    pub cap_usd: f64,
+    pub spent_usd: f64,
+    /// Reserved by calls in flight, including this one if its answer was cut off.
+    pub reserved_usd: f64,
+    pub needed_usd: f64,
+    pub window: &'static str,
+}
+
+/// The longest prefix of `text` that has at most `limit` bytes and splits no character.
+pub fn truncate(text: &str, limit: usize) -> &str {
     if text.len() <= limit {
         return text;
     }
@@ -377,9 +378,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cut_never_halves_a_character() {
-        assert_eq!(cut("tiếng", 4), "ti");
-        assert_eq!(cut("tiếng", 5), "tiế");
-        assert_eq!(cut("ab", 9), "ab");
+    fn truncate_never_splits_a_character() {
+        assert_eq!(truncate("tiếng", 4), "ti");
+        assert_eq!(truncate("tiếng", 5), "tiế");
+        assert_eq!(truncate("ab", 9), "ab");
     }
 }

@@ -1,20 +1,20 @@
-//! A client for OpenAI-compatible chat APIs that keeps its promise when the provider does not:
-//! one call is the whole answer, each piece once and in order, or a typed error.
+//! A resilient client for OpenAI-compatible chat APIs. A call resolves to the whole answer, with each delta
+//! delivered exactly once and in order, or fails with a typed error.
 //!
-//! # Where to find what
-//! | question | place |
+//! # Where to look
+//! | question | module |
 //! |---|---|
 //! | Is this failure retried, and where? | [`policy::classify`], [`policy::plan`] |
 //! | When is the next attempt? | [`policy::backoff`], [`wire::retry_after`] |
-//! | What may a call cost, and what has it? | [`policy::estimate`], [`policy::ledger`], `engine::cost` |
+//! | What may a call cost, and what did it cost? | [`policy::estimate`], [`policy::ledger`], `engine::cost` |
 //! | Where is a socket read? | `transport::http` |
 //! | Who runs a call and sleeps? | `engine::call` |
 //! | Where is JavaScript called? | `binding::hub` |
-//! | Every default and validation | [`config`] |
+//! | Where is every default and validation? | [`config`] |
 //!
-//! Imports run downwards only:
+//! Imports point downwards only:
 //! `js → binding → engine → config → {policy, wire, session, transport, store} → error`.
-//! The five in the braces do not import each other; `scripts/walls.mjs` holds it.
+//! The five in braces do not import each other. `scripts/walls.mjs` enforces this.
 
 pub mod config;
 pub mod error;
@@ -29,7 +29,7 @@ pub mod engine;
 pub mod transport;
 
 #[cfg(feature = "simulator")]
-#[allow(clippy::disallowed_methods)] // A program of its own, with its own time.
+#[allow(clippy::disallowed_methods)] // A separate program, which follows real time.
 pub mod simulator;
 
 #[cfg(feature = "addon")]

@@ -1,4 +1,4 @@
-//! `CircuitBreaker`, by hand and shared with clients: one state machine.
+//! The native part of `CircuitBreaker`: one state machine, standalone or shared with clients.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use napi_derive::napi;
 use serde_json::json;
 
-use super::errors::{OrThrow, parse, throw};
+use super::errors::{OrThrow, exception, parse_json};
 use crate::config;
 use crate::engine::breaker::{BreakerPermit, SharedBreaker};
 use crate::engine::{Outcome, State, clock};
@@ -23,7 +23,7 @@ pub struct NativeBreaker {
 impl NativeBreaker {
     #[napi(constructor, catch_unwind)]
     pub fn new(options: String) -> napi::Result<Self> {
-        let options = config::breaker("", &parse(&options)?).or_throw()?;
+        let options = config::breaker("", &parse_json(&options)?).or_throw()?;
         Ok(NativeBreaker { shared: SharedBreaker::new(options), permits: HashMap::new(), next_permit: 0 })
     }
 
@@ -37,7 +37,11 @@ impl NativeBreaker {
         let state =
             [State::Closed, State::Open, State::HalfOpen].into_iter().find(|known| known.as_str() == state);
         let Some(state) = state else {
-            return Err(throw(&Error::invalid("state", "another value", "'CLOSED', 'OPEN', 'HALF_OPEN'")));
+            return Err(exception(&Error::invalid(
+                "state",
+                "another value",
+                "'CLOSED', 'OPEN', 'HALF_OPEN'",
+            )));
         };
         self.shared.update(|inner| inner.breaker.set_state(state));
         Ok(())
@@ -63,16 +67,16 @@ impl NativeBreaker {
         self.shared.update(|inner| inner.breaker.last_failure_time = at.map(|at| at.max(0.0) as u64));
     }
 
-    /// One option by its name, in its JavaScript unit.
+    /// Sets one option by its JavaScript name, in its JavaScript unit.
     #[napi(catch_unwind)]
     pub fn set_option(&mut self, name: String, value: String) -> napi::Result<()> {
-        let value = parse(&value)?;
-        let checked = config::breaker("", &json!({ name.as_str(): value })).or_throw()?;
+        let value = parse_json(&value)?;
+        let options = config::breaker("", &json!({ name.as_str(): value })).or_throw()?;
         self.shared.update(|inner| match name.as_str() {
-            "failureThreshold" => inner.options.failure_threshold = checked.failure_threshold,
-            "timeout" => inner.options.timeout = checked.timeout,
-            "halfOpenMaxCalls" => inner.options.half_open_max_calls = checked.half_open_max_calls,
-            "successThreshold" => inner.options.success_threshold = checked.success_threshold,
+            "failureThreshold" => inner.options.failure_threshold = options.failure_threshold,
+            "timeout" => inner.options.timeout = options.timeout,
+            "halfOpenMaxCalls" => inner.options.half_open_max_calls = options.half_open_max_calls,
+            "successThreshold" => inner.options.success_threshold = options.success_threshold,
             _ => {}
         });
         Ok(())
@@ -133,13 +137,13 @@ impl NativeBreaker {
         self.shared.update(|inner| inner.breaker.reset());
     }
 
-    /// A permit for one call of `execute`; throws where the breaker refuses.
+    /// A permit for one call of `execute`. Throws if the breaker rejects the call.
     #[napi(catch_unwind)]
     pub fn acquire(&mut self) -> napi::Result<u32> {
         let (guard, _) = self.shared.acquire().map_err(|denied| {
             let ms = denied.retry_after.as_millis();
-            let message = format!("the circuit is open; the next try is due in {ms} ms");
-            throw(&Error::new(Kind::CircuitOpen, message).with_retry_after(Some(denied.retry_after)))
+            let message = format!("the circuit is open; the next attempt is allowed in {ms} ms");
+            exception(&Error::new(Kind::CircuitOpen, message).with_retry_after(Some(denied.retry_after)))
         })?;
         let id = self.next_permit;
         self.next_permit = self.next_permit.wrapping_add(1);
@@ -147,7 +151,7 @@ impl NativeBreaker {
         Ok(id)
     }
 
-    /// How a permitted call ended: 0 success, 1 failure, anything else: it counts for nothing.
+    /// Reports how a permitted call ended: 0 for success, 1 for failure, anything else to ignore it.
     #[napi]
     pub fn report(&mut self, permit: u32, outcome: u32) {
         if let Some(guard) = self.permits.remove(&permit) {
@@ -159,7 +163,7 @@ impl NativeBreaker {
         }
     }
 
-    /// How long until a call may be admitted, in milliseconds; null when one may be now.
+    /// The time until a call may be admitted, in milliseconds; null if one may be admitted now.
     #[napi]
     pub fn retry_after_ms(&self) -> Option<f64> {
         let wait = self.shared.update(|inner| inner.breaker.retry_after(&inner.options, clock::now()));

@@ -1,4 +1,4 @@
-//! The client's native half.
+//! The native part of `HolySheepStreamingClient`.
 
 use std::collections::BTreeMap;
 use std::future::poll_fn;
@@ -13,243 +13,260 @@ use serde_json::{Value, json};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::breaker::NativeBreaker;
-use super::errors::{OrThrow, parse, throw};
-use super::hub::NativeHub;
+use super::errors::{OrThrow, exception, parse_json};
+use super::event_channel::{ChannelOptions, EventChannel};
 use super::limiter::NativeLimiter;
-use super::outlet::Told;
-use super::runtime;
+use super::native_hub::NativeHub;
+use super::runtime::runtime;
 use crate::config::{BreakerChoice, ClientConfig, Endpoint, Own};
 use crate::engine::sink::Sink as _;
 use crate::engine::test_clock::{bind, bind_background};
-use crate::engine::{CallRequest, ChatRequest, Client, Dialect, Snapshot, certificates, health, transport};
+use crate::engine::{
+    CallRequest, ChatRequest, Client, Dialect, HttpTransport, Snapshot, health, parse_certificates,
+};
 use crate::error::{Error, Kind};
 
 #[napi]
 pub struct NativeClient {
+    /// Replaced as a whole when the options change.
     client: Arc<Mutex<Arc<Client>>>,
-    /// Ends the probes when this goes away.
-    _watch: Option<DropGuard>,
-}
-
-/// What the JavaScript side wants of a call beside the answer.
-#[napi(object)]
-pub struct Terms {
-    /// The result is the answer in one piece, not the result of a stream.
-    pub whole: bool,
-    /// Its events are heard.
-    pub events: bool,
-    /// The caller judges its errors for the breaker.
-    pub judges: bool,
-    /// Pieces of text that come together are joined.
-    pub coalesce: bool,
-    /// The JSON of a snapshot to go on from.
-    pub resumes: Option<String>,
-    /// The JSON of an [`Aside`], where there is something to say.
-    pub aside: Option<String>,
-    /// `responses` or `messages`; without, chat completions.
-    pub dialect: Option<String>,
-}
-
-/// What the package itself says of a call: out of the reach of a caller's object of options.
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
-struct Aside {
-    /// Exactly one attempt.
-    single: bool,
-    /// At most so many attempts in all.
-    max_attempts: Option<u32>,
-    /// The prompt as the caller's own function counts it, by model.
-    prompt_tokens: BTreeMap<String, u64>,
-    /// What is said to the first endpoint alone: `{ headers, query }`.
-    own: Option<serde_json::Value>,
-    /// Options that were read already: errors name them among the accepted ones.
-    also: Vec<String>,
-}
-
-impl Aside {
-    fn parse(json: Option<&str>) -> napi::Result<Aside> {
-        let read = json.map(serde_json::from_str).transpose();
-        let bad = |error| throw(&Error::new(Kind::Internal, format!("a bad aside: {error}")));
-        Ok(read.map_err(bad)?.unwrap_or_default())
-    }
-}
-
-/// `shared`: the breaker of all routes is the caller's own.
-fn read(options: &str, shared: bool, also: &[&str]) -> napi::Result<ClientConfig> {
-    let mut config = ClientConfig::read_also(&parse(options)?, also).or_throw()?;
-    if shared {
-        config.breaker = BreakerChoice::Shared;
-    }
-    if let Some(pem) = &config.ca {
-        certificates("ca", pem).or_throw()?;
-    }
-    Ok(config)
-}
-
-fn strs(names: &[String]) -> Vec<&str> {
-    names.iter().map(String::as_str).collect()
-}
-
-fn current(client: &Mutex<Arc<Client>>) -> Arc<Client> {
-    Arc::clone(&client.lock().unwrap_or_else(PoisonError::into_inner))
+    /// Stops the health checks when it is dropped.
+    _health_checks: Option<DropGuard>,
 }
 
 #[napi]
 impl NativeClient {
+    /// `breaker` and `limiter` are shared with the caller. `alsoAccepted` are options that a subclass reads
+    /// itself: errors about unknown options name them as accepted.
     #[napi(constructor, catch_unwind)]
     pub fn new(
         options: String,
         breaker: Option<&NativeBreaker>,
         limiter: Option<&NativeLimiter>,
-        also: Option<Vec<String>>,
+        also_accepted: Option<Vec<String>>,
     ) -> napi::Result<Self> {
-        let also = also.unwrap_or_default();
-        let config = read(&options, breaker.is_some(), &strs(&also))?;
+        let also_accepted = also_accepted.unwrap_or_default();
+        let config = read_config(&options, breaker.is_some(), &as_strs(&also_accepted))?;
         let breaker = breaker.map(|breaker| breaker.shared.clone());
         let limiter = limiter.map(|limiter| Arc::clone(&limiter.limiter));
-        let probes = config.health_check.is_some();
-        let client = Arc::new(Mutex::new(Arc::new(Client::new(config, transport(), breaker, limiter))));
-        let _watch = probes.then(|| {
-            let (stop, weak) = (CancellationToken::new(), Arc::downgrade(&client));
-            let find = move || weak.upgrade().map(|client| current(&client));
-            runtime().spawn(bind_background(health::watch(find, stop.clone()).boxed()));
+        let checks_health = config.health_check.is_some();
+        let client = Client::new(config, Arc::new(HttpTransport), breaker, limiter);
+        let client = Arc::new(Mutex::new(Arc::new(client)));
+        let _health_checks = checks_health.then(|| {
+            let (stop, client) = (CancellationToken::new(), Arc::downgrade(&client));
+            let upgrade = move || client.upgrade().map(|client| current(&client));
+            runtime().spawn(bind_background(health::watch(upgrade, stop.clone()).boxed()));
             stop.drop_guard()
         });
-        Ok(NativeClient { client, _watch })
+        Ok(NativeClient { client, _health_checks })
     }
 
-    fn current(&self) -> Arc<Client> {
-        current(&self.client)
-    }
-
-    /// Other options from the next call on. The old ones stay where these are refused.
+    /// Changes the options for future calls. If they are invalid, the current ones stay.
     #[napi(catch_unwind)]
     pub fn configure(&self, options: String) -> napi::Result<()> {
-        let shared = matches!(self.current().config().breaker, BreakerChoice::Shared);
-        let config = read(&options, shared, &[])?;
+        let has_shared_breaker = matches!(self.current().config().breaker, BreakerChoice::Shared);
+        let config = read_config(&options, has_shared_breaker, &[])?;
         let mut client = self.client.lock().unwrap_or_else(PoisonError::into_inner);
         *client = Arc::new(client.reconfigured(config));
         Ok(())
     }
 
-    /// Another breaker of the caller's own from the next call on.
+    /// Replaces the shared breaker for future calls.
     #[napi]
     pub fn set_breaker(&self, breaker: &NativeBreaker) {
         let mut client = self.client.lock().unwrap_or_else(PoisonError::into_inner);
         *client = Arc::new(client.with_breaker(breaker.shared.clone()));
     }
 
-    /// Enters a call; returns its id. It begins with `NativeHub.begin`.
+    /// Creates a call and returns its id. `NativeHub.begin` starts it.
     #[napi(catch_unwind)]
     pub fn start(
         &self,
         hub: &NativeHub,
         request: String,
         options: String,
-        terms: Terms,
+        start_options: StartOptions,
     ) -> napi::Result<u32> {
-        let Terms { whole, events, judges, coalesce, resumes, aside, dialect } = terms;
+        let StartOptions { whole_answer, events, custom_is_failure, coalesce, snapshot, internal, dialect } =
+            start_options;
         let client = self.current();
-        let aside = Aside::parse(aside.as_deref())?;
-        let given = parse(&options)?;
-        let mut options = client.config().call.with_also(&given, &strs(&aside.also)).or_throw()?;
-        options.single = aside.single;
-        options.max_attempts = aside.max_attempts;
-        options.prompt_tokens = aside.prompt_tokens;
-        options.own = aside.own.as_ref().map(Own::of);
-        let resumes = resumes.as_deref().map(Snapshot::parse).transpose().or_throw()?;
+        let internal = InternalOptions::parse(internal.as_deref())?;
+        let also_accepted = as_strs(&internal.also_accepted);
+        let mut options =
+            client.config().call.with_also(&parse_json(&options)?, &also_accepted).or_throw()?;
+        options.single = internal.single_attempt;
+        options.max_attempts = internal.max_attempts;
+        options.prompt_tokens = internal.prompt_tokens;
+        options.own = internal.first_endpoint.as_ref().map(Own::of);
+        let snapshot = snapshot.as_deref().map(Snapshot::parse).transpose().or_throw()?;
         let dialect = dialect.as_deref().map_or(Ok(Dialect::Chat), Dialect::named).or_throw()?;
-        let call = CallRequest::new(ChatRequest::parse_as(dialect, &request).or_throw()?, options, resumes);
+        let call = CallRequest::new(ChatRequest::parse_as(dialect, &request).or_throw()?, options, snapshot);
         client.check_model(&call.chat).or_throw()?;
-        let outlet = hub.hub.open(Told { events, judges, coalesce });
-        let (id, state) = (outlet.id, Arc::clone(&outlet.state));
-        // Nobody has set it before.
+        let channel = EventChannel::open(&hub.hub, ChannelOptions { events, custom_is_failure, coalesce });
+        let (id, state) = (channel.id, Arc::clone(&channel.state));
+        // Cannot fail: the state is new.
         let _ = state.live.set(Arc::clone(&call.live));
-        let run = async move {
-            let run = {
-                let run = AssertUnwindSafe(client.run(&call, &outlet, &outlet.state.cancel)).catch_unwind();
-                let mut run = pin!(run);
-                // What was collected is this call's: the next poll may be another's, or on another thread.
+        let task = async move {
+            let outcome = {
+                let run = client.run(&call, &channel, &channel.state.cancel);
+                let mut run = pin!(AssertUnwindSafe(run).catch_unwind());
+                // Flushes after each poll: the next poll of this thread may be another call's.
                 poll_fn(|context| {
                     let polled = run.as_mut().poll(context);
-                    outlet.flush();
+                    channel.flush();
                     polled
                 })
                 .await
             };
-            let result =
-                run.unwrap_or_else(|_| Err(Error::new(Kind::Internal, "a bug in holysheep ended this call")));
-            outlet.end(result.map(|answer| if whole { answer.completion() } else { answer.result() }));
+            let result = outcome.unwrap_or_else(|_| {
+                Err(Error::new(Kind::Internal, "the call panicked; this is a bug in holysheep"))
+            });
+            channel.end(result.map(
+                |answer| {
+                    if whole_answer { answer.completion() } else { answer.result() }
+                },
+            ));
         };
-        state.park(bind(run.boxed()));
+        state.park(bind(task.boxed()));
         Ok(id)
     }
 
-    /// What was spent in the window that is now, as JSON.
+    /// Requests the list of models. Ends like a call, with the list as JSON, and returns its id.
+    #[napi(catch_unwind)]
+    pub fn models(&self, hub: &NativeHub) -> napi::Result<u32> {
+        let client = self.current();
+        let channel = EventChannel::open(&hub.hub, ChannelOptions::default());
+        let (id, state) = (channel.id, Arc::clone(&channel.state));
+        let task = async move {
+            let models = client.models(&channel.state.cancel).await;
+            channel.end(models.map(|models| Value::from(models).to_string()));
+        };
+        state.park(bind(task.boxed()));
+        Ok(id)
+    }
+
+    /// Probes all endpoints. Ends like a call, with their health as JSON, and returns its id.
+    #[napi(catch_unwind)]
+    pub fn check_health(&self, hub: &NativeHub) -> u32 {
+        let client = self.current();
+        let channel = EventChannel::open(&hub.hub, ChannelOptions::default());
+        let (id, state) = (channel.id, Arc::clone(&channel.state));
+        let task = async move {
+            let health = client.check_health(&channel.state.cancel).await;
+            channel.end(health.map(|health| serde_json::to_string(&health).unwrap_or_default()));
+        };
+        state.park(bind(task.boxed()));
+        id
+    }
+
+    /// The cost of the current window, as JSON.
     #[napi]
     pub fn cost(&self) -> String {
         self.current().cost().to_string()
     }
 
-    /// Asks for the models; ends like a call, with the list as JSON.
-    #[napi(catch_unwind)]
-    pub fn models(&self, hub: &NativeHub) -> napi::Result<u32> {
-        let client = self.current();
-        let outlet = hub.hub.open(Told::default());
-        let (id, state) = (outlet.id, Arc::clone(&outlet.state));
-        let run = async move {
-            let models = client.models(&outlet.state.cancel).await;
-            outlet.end(models.map(|models| serde_json::Value::from(models).to_string()));
-        };
-        state.park(bind(run.boxed()));
-        Ok(id)
-    }
-
-    /// Probes the endpoints now. Ends like a call, with the id that this returns.
-    #[napi(catch_unwind)]
-    pub fn check_health(&self, hub: &NativeHub) -> u32 {
-        let client = self.current();
-        let outlet = hub.hub.open(Told::default());
-        let (id, state) = (outlet.id, Arc::clone(&outlet.state));
-        let run = async move {
-            let found = client.check_health(&outlet.state.cancel).await;
-            outlet.end(found.map(|found| serde_json::to_string(&found).unwrap_or_default()));
-        };
-        state.park(bind(run.boxed()));
-        id
-    }
-
-    /// The counters, as JSON.
+    /// The metrics, as JSON.
     #[napi]
     pub fn metrics(&self) -> String {
         // Strings and numbers always encode.
         serde_json::to_string(&self.current().metrics()).unwrap_or_default()
     }
 
-    /// The counters in Prometheus' text format.
+    /// The metrics in Prometheus' text format.
     #[napi]
     pub fn metrics_text(&self) -> String {
         self.current().metrics().text()
     }
 
-    /// Ends what is in flight and refuses what comes later.
+    /// The names and base URLs of the endpoints, as JSON.
+    #[napi]
+    pub fn endpoints(&self) -> String {
+        let client = self.current();
+        let describe = |endpoint: &Arc<Endpoint>| json!({ "name": endpoint.name, "url": endpoint.url });
+        let endpoints: Vec<Value> = client.config().endpoints.iter().map(describe).collect();
+        Value::from(endpoints).to_string()
+    }
+
+    /// The normalized base URL of the first endpoint.
+    #[napi(getter)]
+    pub fn url(&self) -> String {
+        self.current().config().endpoints.first().map(|endpoint| endpoint.url.clone()).unwrap_or_default()
+    }
+
+    /// Aborts the calls in flight and rejects future ones.
     #[napi]
     pub fn close(&self) {
         self.current().close();
     }
 
-    /// The endpoints, by their names and base URLs, as JSON.
-    #[napi]
-    pub fn endpoints(&self) -> String {
-        let client = self.current();
-        let of = |endpoint: &Arc<Endpoint>| json!({ "name": endpoint.name, "url": endpoint.url });
-        let endpoints: Vec<Value> = client.config().endpoints.iter().map(of).collect();
-        Value::from(endpoints).to_string()
+    fn current(&self) -> Arc<Client> {
+        current(&self.client)
     }
+}
 
-    /// The base URL of the first endpoint, as it is used.
-    #[napi(getter)]
-    pub fn url(&self) -> String {
-        self.current().config().endpoints.first().map(|endpoint| endpoint.url.clone()).unwrap_or_default()
+/// What the JavaScript side wants of a call, besides the caller's options.
+#[napi(object)]
+pub struct StartOptions {
+    /// The result is the whole answer instead of the result of a stream.
+    pub whole_answer: bool,
+    /// Deliver events.
+    pub events: bool,
+    /// The caller decides which errors count as failures for the breaker (`isFailure`).
+    pub custom_is_failure: bool,
+    /// Join deltas that arrive together.
+    pub coalesce: bool,
+    /// The JSON snapshot to resume from.
+    pub snapshot: Option<String>,
+    /// The JSON of an [`InternalOptions`].
+    pub internal: Option<String>,
+    /// `responses` or `messages`; chat completions by default.
+    pub dialect: Option<String>,
+}
+
+/// Options that only this package sets: a caller's options object cannot reach them.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+struct InternalOptions {
+    /// Make exactly one attempt.
+    single_attempt: bool,
+    /// The most attempts in total.
+    max_attempts: Option<u32>,
+    /// The prompt's tokens by model, as the caller's own function counts them.
+    prompt_tokens: BTreeMap<String, u64>,
+    /// What is sent to the first endpoint only: `{ headers, query }`.
+    first_endpoint: Option<Value>,
+    /// Options that a wrapper reads itself: errors about unknown options name them as accepted.
+    also_accepted: Vec<String>,
+}
+
+impl InternalOptions {
+    fn parse(json: Option<&str>) -> napi::Result<Self> {
+        let options = json.map(serde_json::from_str).transpose().map_err(|error| {
+            exception(&Error::new(Kind::Internal, format!("invalid internal options: {error}")))
+        })?;
+        Ok(options.unwrap_or_default())
     }
+}
+
+fn read_config(
+    options: &str,
+    has_shared_breaker: bool,
+    also_accepted: &[&str],
+) -> napi::Result<ClientConfig> {
+    let mut config = ClientConfig::read_also(&parse_json(options)?, also_accepted).or_throw()?;
+    if has_shared_breaker {
+        config.breaker = BreakerChoice::Shared;
+    }
+    if let Some(pem) = &config.ca {
+        parse_certificates("ca", pem).or_throw()?;
+    }
+    Ok(config)
+}
+
+fn current(client: &Mutex<Arc<Client>>) -> Arc<Client> {
+    Arc::clone(&client.lock().unwrap_or_else(PoisonError::into_inner))
+}
+
+fn as_strs(names: &[String]) -> Vec<&str> {
+    names.iter().map(String::as_str).collect()
 }

@@ -1,4 +1,4 @@
-//! The test clock of `holysheep/simulator`.
+//! The native part of the test clock of `holysheep/simulator`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,23 +12,11 @@ pub struct NativeClock {
     clock: Arc<TestClock>,
 }
 
-/// What the calls that follow a clock are about.
-#[napi(object)]
-pub struct ClockActivity {
-    pub calls: u32,
-    pub resting: u32,
-    pub quiet_ms: f64,
-}
-
-fn ms(duration: Duration) -> f64 {
-    duration.as_secs_f64() * 1000.0
-}
-
 #[napi]
 impl NativeClock {
-    /// Stops the time of this thread.
+    /// Stops time for the calls of this thread.
     #[napi(constructor)]
-    #[allow(clippy::new_without_default)] // It does something.
+    #[allow(clippy::new_without_default)] // It has a side effect.
     pub fn new() -> Self {
         NativeClock { clock: TestClock::install() }
     }
@@ -38,21 +26,21 @@ impl NativeClock {
         ms(self.clock.elapsed())
     }
 
-    /// How long until somebody's wait is over; null where nobody waits.
+    /// The time until the next timer fires, in milliseconds; null without timers.
     #[napi(getter)]
     pub fn until_next_ms(&self) -> Option<f64> {
         self.clock.until_next().map(ms)
     }
 
-    /// Goes on until the clock has gone so far in all, in milliseconds.
+    /// Advances the clock until this much time has passed in total, in milliseconds.
     #[napi(catch_unwind)]
     pub fn advance_to(&self, elapsed_ms: f64) {
-        // Past what a duration can hold there is nothing.
-        let to = Duration::try_from_secs_f64(elapsed_ms / 1000.0).unwrap_or_default();
-        self.clock.advance(to.saturating_sub(self.clock.elapsed()));
+        // What a duration cannot hold leaves the clock where it is.
+        let total = Duration::try_from_secs_f64(elapsed_ms / 1000.0).unwrap_or_default();
+        self.clock.advance(total.saturating_sub(self.clock.elapsed()));
     }
 
-    /// Goes on until the next wait is over.
+    /// Advances the clock until the next timer fires.
     #[napi(catch_unwind)]
     pub fn advance_to_next(&self) {
         self.clock.advance(self.clock.until_next().unwrap_or_default());
@@ -68,10 +56,21 @@ impl NativeClock {
         }
     }
 
-    /// Time goes on by itself again.
+    /// Lets time pass by itself again.
     #[napi(catch_unwind)]
     pub fn release(&self) {
-        // Waits that are woken look at the runtime's time.
         self.clock.release();
     }
+}
+
+/// What the calls that follow a test clock are doing.
+#[napi(object)]
+pub struct ClockActivity {
+    pub calls: u32,
+    pub resting: u32,
+    pub quiet_ms: f64,
+}
+
+fn ms(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1000.0
 }

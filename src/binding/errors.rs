@@ -1,11 +1,11 @@
-//! Errors on their way to JavaScript: records of data, from which the JS side builds its classes.
+//! Errors on their way to JavaScript: records of data from which the JavaScript side builds its classes.
 
 use serde_json::{Map, Value, json};
 
-use crate::error::{Error, Kind, Phase};
+use crate::error::{Error, Kind, Result};
 
-/// The record of an error.
-pub fn record(error: &Error) -> Value {
+/// The data of an error, as JSON.
+pub fn error_record(error: &Error) -> Value {
     let mut map = Map::new();
     map.insert("class".into(), json!(error.kind.class()));
     map.insert("code".into(), json!(error.code()));
@@ -16,9 +16,9 @@ pub fn record(error: &Error) -> Value {
         }
     };
     if let Kind::Timeout(phase) = error.kind {
-        put("phase", Some(json!(Phase::as_str(phase))));
+        put("phase", Some(json!(phase.as_str())));
     }
-    put("spent", error.spent.map(|spent| json!(spent)));
+    put("spent", error.time_breakdown.map(|times| json!(times)));
     put("status", error.status.map(Value::from));
     put("retryAfterMs", error.retry_after.map(|wait| json!(wait.as_millis().min(1 << 53) as u64)));
     put("type", error.provider_type.clone().map(Value::from));
@@ -33,28 +33,28 @@ pub fn record(error: &Error) -> Value {
     if let Some(Value::Object(cap)) = error.cost_cap.as_ref().and_then(|cap| serde_json::to_value(cap).ok()) {
         cap.into_iter().for_each(|(name, value)| put(&name, Some(value)));
     }
-    put("cause", error.cause.as_ref().map(record));
+    put("cause", error.cause.as_ref().map(error_record));
     map.insert("attempts".into(), json!(error.attempts));
     Value::Object(map)
 }
 
-/// An error that is thrown by a synchronous call. The JS side reads the record out of the reason.
-pub fn throw(error: &Error) -> napi::Error {
-    napi::Error::from_reason(record(error).to_string())
+/// The exception for a synchronous function. The JavaScript side parses the record out of its reason.
+pub fn exception(error: &Error) -> napi::Error {
+    napi::Error::from_reason(error_record(error).to_string())
 }
 
 pub trait OrThrow<T> {
     fn or_throw(self) -> napi::Result<T>;
 }
 
-impl<T> OrThrow<T> for crate::error::Result<T> {
+impl<T> OrThrow<T> for Result<T> {
     fn or_throw(self) -> napi::Result<T> {
-        self.map_err(|error| throw(&error))
+        self.map_err(|error| exception(&error))
     }
 }
 
-/// Parses what the JS side has encoded itself.
-pub fn parse(json: &str) -> napi::Result<Value> {
+/// Parses JSON that the JavaScript side has encoded, so a failure is a bug.
+pub fn parse_json(json: &str) -> napi::Result<Value> {
     serde_json::from_str(json)
-        .map_err(|error| throw(&Error::new(Kind::Internal, format!("bad JSON: {error}"))))
+        .map_err(|error| exception(&Error::new(Kind::Internal, format!("invalid JSON: {error}"))))
 }

@@ -1,16 +1,16 @@
-//! The limiter of `RateLimitedClient`, by hand and before every attempt: one bucket.
+//! The native part of `RateLimitedClient`'s limiter: one set of buckets, standalone and in front of every attempt.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt;
 use napi_derive::napi;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::errors::{OrThrow, parse};
-use super::hub::NativeHub;
-use super::outlet::Told;
-use super::runtime;
+use super::errors::{OrThrow, parse_json};
+use super::event_channel::{ChannelOptions, EventChannel};
+use super::native_hub::NativeHub;
+use super::runtime::runtime;
 use crate::config::RateLimit;
 use crate::engine::clock;
 use crate::engine::limiter::Limiter;
@@ -24,13 +24,14 @@ pub struct NativeLimiter {
 
 #[napi]
 impl NativeLimiter {
-    /// `beside` are options that stood beside the client's: they come first, and errors name them so.
+    /// `options` is the client's `rateLimit`. `topLevel` has limiter options from the top level of the client's
+    /// options: they take precedence, and errors name them without the prefix `rateLimit`.
     #[napi(constructor, catch_unwind)]
-    pub fn new(options: String, beside: String) -> napi::Result<Self> {
-        let (mut options, beside) = (parse(&options)?, parse(&beside)?);
-        RateLimit::read("", &beside).or_throw()?;
-        if let (Some(all), serde_json::Value::Object(beside)) = (options.as_object_mut(), beside) {
-            all.extend(beside.into_iter().filter(|(_, given)| !given.is_null()));
+    pub fn new(options: String, top_level: String) -> napi::Result<Self> {
+        let (mut options, top_level) = (parse_json(&options)?, parse_json(&top_level)?);
+        RateLimit::read("", &top_level).or_throw()?;
+        if let (Some(options), Value::Object(top_level)) = (options.as_object_mut(), top_level) {
+            options.extend(top_level.into_iter().filter(|(_, value)| !value.is_null()));
         }
         let options = RateLimit::read("rateLimit", &options).or_throw()?;
         Ok(NativeLimiter { limiter: Limiter::new(&options) })
@@ -66,17 +67,17 @@ impl NativeLimiter {
         self.limiter.update(|buckets| buckets.requests.last_refill = at);
     }
 
-    /// `capacity` or `refillRate`.
+    /// Sets `capacity` or `refillRate`.
     #[napi(catch_unwind)]
     pub fn set_option(&mut self, name: String, value: String) -> napi::Result<()> {
-        let checked = RateLimit::read("", &json!({ name.as_str(): parse(&value)? })).or_throw()?;
+        let options = RateLimit::read("", &json!({ name.as_str(): parse_json(&value)? })).or_throw()?;
         let now = clock::now_exact();
         self.limiter.update(|buckets| {
             let bucket = &mut buckets.requests;
             bucket.refill(now);
             match name.as_str() {
-                "capacity" => bucket.capacity = checked.capacity,
-                "refillRate" => bucket.refill_per_second = checked.refill_per_second,
+                "capacity" => bucket.capacity = options.capacity,
+                "refillRate" => bucket.refill_per_second = options.refill_per_second,
                 _ => {}
             }
             bucket.tokens = bucket.tokens.min(bucket.capacity);
@@ -89,7 +90,7 @@ impl NativeLimiter {
         self.limiter.update(|buckets| buckets.requests.refill(clock::now_exact()));
     }
 
-    /// Takes one token at once, or none.
+    /// Takes one token if one is available now.
     #[napi]
     pub fn try_acquire(&self) -> bool {
         self.limiter.try_acquire(1.0)
@@ -100,37 +101,36 @@ impl NativeLimiter {
         self.limiter.waiting() as u32
     }
 
-    /// Waits in the queue; ends like a call, with the id that this returns.
+    /// Waits in the queue for tokens. Ends like a call, and returns its id.
     #[napi(catch_unwind)]
     pub fn acquire(&self, hub: &NativeHub, tokens: f64, timeout_ms: Option<f64>) -> napi::Result<u32> {
-        let outlet = hub.hub.open(Told::default());
-        let (id, state) = (outlet.id, Arc::clone(&outlet.state));
+        let channel = EventChannel::open(&hub.hub, ChannelOptions::default());
+        let (id, state) = (channel.id, Arc::clone(&channel.state));
         let limiter = Arc::clone(&self.limiter);
-        // Past what a duration can hold is for ever.
+        // A time that a duration cannot hold means no timeout.
         let timeout = timeout_ms.and_then(|ms| Duration::try_from_secs_f64(ms.max(0.0) / 1000.0).ok());
-        let mut wait = Box::pin(async move {
-            let wait = limiter.acquire(tokens, 0.0, || ());
-            let waited = clock::timeout(timeout.unwrap_or(Duration::MAX), wait).await;
-            waited.unwrap_or_else(|_| Err(Error::timeout(Phase::Queue, timeout.unwrap_or_default())))
+        let mut acquire = Box::pin(async move {
+            let acquire = limiter.acquire(tokens, 0.0, || ());
+            let result = clock::timeout(timeout.unwrap_or(Duration::MAX), acquire).await;
+            result.unwrap_or_else(|_| Err(Error::timeout(Phase::Queue, timeout.unwrap_or_default())))
         });
-        // It takes its place in the queue here and now: `acquireToken()`, which comes next, must not
-        // push in.
-        let early = {
+        // Enters the queue now, so that a later `acquireToken()` cannot overtake it.
+        let immediate = {
             let _context = runtime().enter();
-            (&mut wait).now_or_never()
+            (&mut acquire).now_or_never()
         };
-        let run = async move {
-            let result = match early {
+        let task = async move {
+            let result = match immediate {
                 Some(result) => result,
                 None => tokio::select! {
                     biased;
-                    () = outlet.state.cancel.cancelled() => Err(Error::new(Kind::Aborted, "the wait was aborted")),
-                    result = wait => result,
+                    () = channel.state.cancel.cancelled() => Err(Error::new(Kind::Aborted, "the wait for the rate limit was aborted")),
+                    result = acquire => result,
                 },
             };
-            outlet.end(result.map(|()| "null".to_owned()));
+            channel.end(result.map(|()| "null".to_owned()));
         };
-        state.park(bind(run.boxed()));
+        state.park(bind(task.boxed()));
         Ok(id)
     }
 }

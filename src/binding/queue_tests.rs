@@ -1,130 +1,117 @@
-//! When JavaScript is woken, and what a batch holds.
+//! When JavaScript is woken, when it polls, and how large a batch grows.
 
 use super::*;
+use crate::binding::batch::RecordKind;
 
-const PIECE: Record = Record::Piece;
+const DELTA: RecordKind = RecordKind::Delta;
 
 struct Scene {
     queue: Queue,
     now: Instant,
-    counted: Vec<u64>,
-}
-
-#[allow(clippy::disallowed_methods)] // A beginning, from which the tests count on.
-fn scene() -> Scene {
-    let now = Instant::now();
-    Scene { queue: Queue::new(now, true), now: now + 10 * GAP, counted: vec![0; 100] }
+    counted_in: Vec<u64>,
 }
 
 impl Scene {
-    fn push(&mut self, call: usize, record: Record) -> bool {
+    #[allow(clippy::disallowed_methods)] // An arbitrary start for simulated time.
+    fn new() -> Self {
+        let now = Instant::now();
+        Scene { queue: Queue::new(now, true), now: now + 10 * WINDOW, counted_in: vec![0; 100] }
+    }
+
+    fn push(&mut self, call: usize, kind: RecordKind) -> bool {
         let mut batch = Batch::default();
-        batch.push(call as u32, record, "x");
-        let ends = matches!(record, Record::End);
-        self.queue.push(&mut batch, &mut self.counted[call], ends, || self.now).1
+        batch.push(call as u32, kind, "x");
+        let is_last = matches!(kind, RecordKind::End);
+        self.queue.push(&mut batch, &mut self.counted_in[call], is_last, || self.now).1
     }
 
-    fn take(&mut self) -> (usize, Next) {
+    fn take(&mut self) -> (usize, NextTake) {
         let (batch, next, _) = self.queue.take(Batch::default(), || self.now);
-        (batch.words.len() / WORDS, next)
+        (batch.record_count(), next)
     }
 
-    /// What is pushed, and then taken at once.
-    fn wakes(&mut self, call: usize, record: Record) -> bool {
-        let wakes = self.push(call, record);
-        wakes && self.take().1 == Next::Woken
+    /// Whether a record wakes JavaScript, and so will the next one after it is taken.
+    fn wakes(&mut self, call: usize, kind: RecordKind) -> bool {
+        let wakes = self.push(call, kind);
+        wakes && self.take().1 == NextTake::OnWake
     }
 }
 
 #[test]
-fn the_first_record_wakes_and_no_other_does_until_it_is_taken() {
-    let mut scene = scene();
-    assert!(scene.push(1, PIECE));
-    assert!(!scene.push(2, PIECE));
-    assert!(!scene.push(1, PIECE));
-    assert_eq!(scene.take(), (3, Next::Woken));
-    assert!(scene.push(1, PIECE));
+fn only_the_first_record_of_a_batch_wakes() {
+    let mut scene = Scene::new();
+    assert!(scene.push(1, DELTA));
+    assert!(!scene.push(2, DELTA));
+    assert!(!scene.push(1, DELTA));
+    assert_eq!(scene.take(), (3, NextTake::OnWake));
+    assert!(scene.push(1, DELTA));
 }
 
 #[test]
-fn a_lone_caller_is_always_woken_for() {
-    let mut scene = scene();
+fn calls_in_sequence_wake_for_every_record() {
+    let mut scene = Scene::new();
     for call in 0..50 {
-        assert!(scene.wakes(call, PIECE));
-        scene.now += GAP / 20;
-        assert!(scene.wakes(call, Record::End));
+        assert!(scene.wakes(call, DELTA));
+        scene.now += WINDOW / 20;
+        assert!(scene.wakes(call, RecordKind::End));
     }
 }
 
 #[test]
-fn while_many_calls_stream_it_comes_by_itself_and_is_not_woken() {
-    let mut scene = scene();
-    let pace = Duration::from_millis(PACE_MS.into());
-    let (mut woken, mut taken, mut due) = (0, 0, None);
-    // Fifty pieces a millisecond, of a hundred calls, for fifty paces.
+fn javascript_polls_while_many_calls_stream() {
+    let mut scene = Scene::new();
+    let interval = Duration::from_millis(POLL_INTERVAL_MS.into());
+    let (mut wakes, mut taken, mut due) = (0, 0, None);
+    // Fifty deltas a millisecond, from a hundred calls, for fifty intervals.
     for step in 0..5000 {
-        if scene.push(step % 100, PIECE) {
-            woken += 1;
+        if scene.push(step % 100, DELTA) {
+            wakes += 1;
             due = Some(scene.now);
         }
         if due.is_some_and(|due| scene.now >= due) {
             let (records, next) = scene.take();
             taken += records;
-            due = (next == Next::Paced).then(|| scene.now + pace);
+            due = (next == NextTake::OnTimer).then(|| scene.now + interval);
         }
-        scene.now += GAP / 50;
+        scene.now += WINDOW / 50;
     }
-    assert!(woken < 5, "woken {woken} times");
+    assert!(wakes < 5, "woken {wakes} times");
     assert!(taken > 4800, "{taken} records");
-    // When it is calm it comes once or twice more, and is woken again.
-    let mut idle = 0;
-    while scene.take().1 == Next::Paced {
-        scene.now += pace;
-        idle += 1;
+    // Once idle, it polls once or twice more, and then waits to be woken.
+    let mut idle_polls = 0;
+    while scene.take().1 == NextTake::OnTimer {
+        scene.now += interval;
+        idle_polls += 1;
     }
-    assert!(idle <= 2, "came {idle} times for nothing");
-    scene.now += pace;
-    assert!(scene.wakes(1, PIECE));
-    assert!(scene.wakes(1, PIECE));
+    assert!(idle_polls <= 2, "{idle_polls} polls without records");
+    scene.now += interval;
+    assert!(scene.wakes(1, DELTA));
+    assert!(scene.wakes(1, DELTA));
 }
 
 #[test]
-fn it_may_come_sooner_than_it_was_asked_to() {
-    let mut scene = scene();
+fn an_early_poll_does_not_lower_the_load() {
+    let mut scene = Scene::new();
     for call in 0..100 {
-        scene.push(call, PIECE);
+        scene.push(call, DELTA);
     }
     scene.take();
-    assert!(scene.push(0, PIECE));
-    assert_eq!(scene.take(), (1, Next::Paced));
-    // A moment later nothing has come: that says nothing of the load.
-    scene.now += GAP / 10;
-    assert_eq!(scene.take(), (0, Next::Paced));
-    assert!(!scene.push(0, PIECE));
+    assert!(scene.push(0, DELTA));
+    assert_eq!(scene.take(), (1, NextTake::OnTimer));
+    // A tenth of a window without records says nothing about the load.
+    scene.now += WINDOW / 10;
+    assert_eq!(scene.take(), (0, NextTake::OnTimer));
+    assert!(!scene.push(0, DELTA));
 }
 
 #[test]
-fn a_batch_is_bounded_and_the_rest_is_more() {
-    let mut scene = scene();
+fn a_full_batch_is_followed_by_another() {
+    let mut scene = Scene::new();
     for _ in 0..MAX_RECORDS + 1 {
-        scene.push(1, PIECE);
+        scene.push(1, DELTA);
     }
-    assert_eq!(scene.take(), (MAX_RECORDS, Next::AtOnce));
-    // It comes by itself: nothing wakes it meanwhile.
-    assert!(!scene.push(1, PIECE));
-    assert_eq!(scene.take(), (2, Next::Woken));
-}
-
-#[test]
-fn long_text_goes_as_a_string_of_its_own_and_short_text_joined() {
-    let mut batch = Batch::default();
-    let texts = ["a", "exactly 13 ch", "tiếng", "a text that is long: 🐑🐑", "", "twelve chars"];
-    for text in texts {
-        batch.push(7, PIECE, text);
-    }
-    assert_eq!(batch.text, "atiếngtwelve chars");
-    assert!(batch.non_ascii);
-    assert_eq!(batch.own().collect::<Vec<_>>(), ["exactly 13 ch", "a text that is long: 🐑🐑"]);
-    let kinds: Vec<_> = batch.words.chunks(WORDS).map(|record| (record[1] & OWN != 0, record[2])).collect();
-    assert_eq!(kinds, [(false, 1), (true, 13), (false, 5), (true, 29), (false, 0), (false, 12)]);
+    assert_eq!(scene.take(), (MAX_RECORDS, NextTake::Immediate));
+    // JavaScript comes back by itself, so nothing wakes it in between.
+    assert!(!scene.push(1, DELTA));
+    assert_eq!(scene.take(), (2, NextTake::OnWake));
 }

@@ -1,12 +1,12 @@
-//! `holysheep/simulator`: the provider that misbehaves on request.
+//! The native part of `holysheep/simulator`: a provider that misbehaves on request.
 
 use std::io::ErrorKind;
 
 use napi_derive::napi;
 use serde_json::json;
 
-use super::errors::{record, throw};
-use super::runtime;
+use super::errors::{error_record, exception};
+use super::runtime::runtime;
 use crate::config;
 use crate::error::{Error, Kind};
 use crate::simulator::{Options, Scenario, Simulator};
@@ -16,32 +16,17 @@ pub struct NativeSimulator {
     simulator: Simulator,
 }
 
-/// The error of a scenario or an option. A name that does not exist gets the one that was probably meant.
-fn invalid(message: String) -> napi::Error {
-    throw(&Error::new(Kind::Invalid, with_meant(&message).unwrap_or(message)))
-}
-
-fn with_meant(message: &str) -> Option<String> {
-    let (before, rest) = message.split_once("unknown field `")?;
-    let (name, rest) = rest.split_once('`')?;
-    // The names that are accepted, each in backquotes.
-    let (accepted, _) = rest.split_once("; given: ")?;
-    let known: Vec<&str> = accepted.split('`').skip(1).step_by(2).collect();
-    let meant = config::did_you_mean(name, &known);
-    Some(format!("{before}unknown field `{name}`{meant}{rest}"))
-}
-
 #[napi]
 impl NativeSimulator {
-    /// Starts listening. Binding a socket takes no time worth leaving the thread for.
+    /// Starts listening. Blocks the thread, because binding a socket is quick.
     #[napi(constructor, catch_unwind)]
     pub fn new(options: String) -> napi::Result<Self> {
         let options = Options::from_json(&options).map_err(invalid)?;
-        let place = format!("{}:{}", options.host, options.port);
+        let address = format!("{}:{}", options.host, options.port);
         let simulator = runtime().block_on(Simulator::start(options)).map_err(|error| {
-            let what = format!("the simulator cannot listen on {place}: {error}");
-            let mut record = record(&Error::new(Kind::Internal, what));
-            // Node's own name, where it has one for it.
+            let message = format!("the simulator cannot listen on {address}: {error}");
+            let mut record = error_record(&Error::new(Kind::Internal, message));
+            // Node's own code, if it has one.
             record["code"] = match error.kind() {
                 ErrorKind::AddrInUse => "EADDRINUSE",
                 ErrorKind::AddrNotAvailable => "EADDRNOTAVAIL",
@@ -74,21 +59,21 @@ impl NativeSimulator {
         self.simulator.open_connections() as u32
     }
 
-    /// Scenarios for the next chat requests, one each.
+    /// Queues scenarios for the next chat requests, one for each.
     #[napi(catch_unwind)]
     pub fn script(&self, scenarios: String) -> napi::Result<()> {
         self.simulator.script(Scenario::list_from_json(&scenarios).map_err(invalid)?);
         Ok(())
     }
 
-    /// The scenario of every request that no script is left for.
+    /// Sets the scenario of every request without a queued one.
     #[napi(catch_unwind)]
     pub fn set_default(&self, scenario: String) -> napi::Result<()> {
         self.simulator.set_default(Scenario::from_json(&scenario).map_err(invalid)?);
         Ok(())
     }
 
-    /// What was asked, as a JSON array.
+    /// The recorded requests, as a JSON array.
     #[napi(catch_unwind)]
     pub fn requests(&self) -> String {
         json!(self.simulator.requests()).to_string()
@@ -109,4 +94,20 @@ impl NativeSimulator {
     pub fn close(&self) {
         runtime().block_on(self.simulator.close());
     }
+}
+
+/// The error for an invalid scenario or option. An unknown name gets a suggestion.
+fn invalid(message: String) -> napi::Error {
+    exception(&Error::new(Kind::InvalidArgument, with_suggestion(&message).unwrap_or(message)))
+}
+
+/// Adds a suggestion to serde's message about an unknown field.
+fn with_suggestion(message: &str) -> Option<String> {
+    let (before, rest) = message.split_once("unknown field `")?;
+    let (name, rest) = rest.split_once('`')?;
+    // The accepted names, each in backquotes.
+    let (accepted, _) = rest.split_once("; given: ")?;
+    let known: Vec<&str> = accepted.split('`').skip(1).step_by(2).collect();
+    let suggestion = config::did_you_mean(name, &known);
+    Some(format!("{before}unknown field `{name}`{suggestion}{rest}"))
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::defaults as d;
 use super::reader::Reader;
-use crate::error::{Error, Kind, Result, cut};
+use crate::error::{Error, Kind, Result, truncate};
 use crate::policy::catalogue::{Catalogue, Model};
 use crate::policy::ledger::{Limits, Window, usd_to_pico};
 
@@ -35,7 +35,7 @@ fn each_model(
         return reader.bad(key, value, "an object of models by their names");
     };
     for (name, value) in map {
-        let path = format!("{path}['{}']", cut(name, 60).escape_debug());
+        let path = format!("{path}['{}']", truncate(name, 60).escape_debug());
         if name.is_empty() {
             return Err(Error::invalid(&path, "an empty name", "a model's name"));
         }
@@ -71,7 +71,7 @@ impl Cost {
                 ..Model::default()
             };
             if given.price().is_none() {
-                let path = format!("cost.prices['{}']", cut(name, 60).escape_debug());
+                let path = format!("cost.prices['{}']", truncate(name, 60).escape_debug());
                 return Err(Error::invalid(
                     &path,
                     "half a price",
@@ -114,7 +114,7 @@ impl Cost {
 
 /// The error of a model whose cost cannot be bounded.
 pub fn unpriced(option: &str, model: &str) -> Error {
-    let given = format!("'{}', which has no price", cut(model, 60));
+    let given = format!("'{}', which has no price", truncate(model, 60));
     Error::invalid(option, given, "with a cost cap: a model whose price is known (`cost.prices`, `models`)")
 }
 

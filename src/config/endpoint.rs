@@ -9,7 +9,7 @@ use super::defaults as d;
 use super::reader::{Reader, show};
 use super::routing;
 use super::{BreakerChoice, COMPLETIONS, Completion, RateLimit, Secret, api_key, breaker_choice, rate_limit};
-use crate::error::{Error, Result, cut};
+use crate::error::{Error, Result, truncate};
 
 pub const BASE_URL_ACCEPTED: &str = "an http or https URL up to and including /v1, such as https://api.holysheep.ai/v1, without user, query or \
      fragment; or a bare host";
@@ -122,7 +122,7 @@ pub fn read_all(
         let mut endpoint = Endpoint::read(&path, item, key, session_field)?;
         if endpoints.iter().any(|have| have.name == endpoint.name) {
             if item.get("name").is_some() {
-                let given = format!("'{}', which is there already", cut(&endpoint.name, 60));
+                let given = format!("'{}', which is there already", truncate(&endpoint.name, 60));
                 return Err(Error::invalid(&format!("{path}.name"), given, "a name of its own"));
             }
             endpoint.name = format!("{}#{}", endpoint.name, index + 1);
@@ -242,7 +242,7 @@ pub fn headers(reader: &mut Reader<'_>, key: &'static str) -> Result<Vec<(String
     let mut headers: Vec<(String, String)> = Vec::new();
     for (given, value) in map {
         let name = given.to_ascii_lowercase();
-        let full = format!("{path}['{}']", cut(given, 60).escape_debug());
+        let full = format!("{path}['{}']", truncate(given, 60).escape_debug());
         let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
         if name.is_empty() || !name.bytes().all(token) {
             return Err(Error::invalid(&full, "a name that no header can have", "letters, digits and -"));

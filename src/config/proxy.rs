@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::reader::Reader;
-use crate::error::{Error, Result, cut};
+use crate::error::{Error, Result, truncate};
 
 const ACCEPTED: &str = "the URL of a proxy (http, https, socks4, socks4a, socks5 or socks5h), or false";
 const SCHEMES: &[&str] = &["http", "https", "socks4", "socks4a", "socks5", "socks5h"];
@@ -58,7 +58,7 @@ fn url(name: &str, given: &str) -> Result<Arc<str>> {
     let bad = || {
         let host = given.rsplit_once('@').map_or(given, |(_, host)| host);
         let hidden = if host.len() < given.len() { "…@" } else { "" };
-        Error::invalid(name, format!("'{hidden}{}'", cut(host, 60).escape_debug()), ACCEPTED)
+        Error::invalid(name, format!("'{hidden}{}'", truncate(host, 60).escape_debug()), ACCEPTED)
     };
     let text = given.trim();
     let (scheme, rest) = text.split_once("://").unwrap_or(("http", text));

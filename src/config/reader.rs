@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use super::suggest::did_you_mean;
-use crate::error::{Error, Kind, Result, cut};
+use crate::error::{Error, Kind, Result, truncate};
 
 /// The longest time that an option may name: seven days.
 pub const MAX_MS: f64 = 604_800_000.0;
@@ -29,7 +29,7 @@ pub fn show(value: &Value) -> String {
             None => "an object".to_owned(),
         },
         Value::Array(_) => "an array".to_owned(),
-        Value::String(text) => format!("'{}' (a string)", cut(text, 60)),
+        Value::String(text) => format!("'{}' (a string)", truncate(text, 60)),
         other => other.to_string(),
     }
 }
@@ -159,12 +159,12 @@ impl<'a> Reader<'a> {
                     true => format!("unknown option here, it is one of {whose}"),
                     false => format!("unknown option{}", did_you_mean(key, &self.known)),
                 };
-                let name = self.name(cut(key, 60));
+                let name = self.name(truncate(key, 60));
                 // Names with a dollar are between our two languages.
                 let known: Vec<&str> =
                     self.known.iter().copied().filter(|name| !name.starts_with('$')).collect();
                 let message = format!("{name}: {what}; accepted: {}", known.join(", "));
-                Err(Error::new(Kind::Invalid, message))
+                Err(Error::new(Kind::InvalidArgument, message))
             }
         }
     }

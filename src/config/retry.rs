@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::defaults as d;
 use super::reader::{self, Reader, show};
-use crate::error::{Error, Kind, Result, cut};
+use crate::error::{Error, Kind, Result, truncate};
 use crate::policy::backoff::{Backoff, Jitter, Shape};
 use crate::policy::decisions::{CLASS_NAMES, Decision, DecisionTable};
 use crate::policy::retry_budget;
@@ -131,14 +131,14 @@ pub fn decisions(path: &str, value: &Value) -> Result<DecisionTable> {
     };
     let mut table = DecisionTable::default();
     for (key, value) in map {
-        let name = format!("{path}['{}']", cut(key, 60).escape_debug());
+        let name = format!("{path}['{}']", truncate(key, 60).escape_debug());
         if !DecisionTable::is_valid_name(key) {
             let message = format!(
                 "{name}: unknown failure; accepted: a status from '400' to '599', '4xx', '5xx', a class ({}) or an \
                  error's code such as 'TIMEOUT', 'ECONNRESET' or 'SERVER_ERROR'",
                 CLASS_NAMES.join(", ")
             );
-            return Err(Error::new(Kind::Invalid, message));
+            return Err(Error::new(Kind::InvalidArgument, message));
         }
         // Said with `undefined`: as if it were not there.
         if !value.is_null() {

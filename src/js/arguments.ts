@@ -4,14 +4,14 @@ import { CircuitBreaker } from './breaker'
 import { invalid } from './errors'
 import type { addon } from './native'
 import type { proxyEnvironment } from './network'
-import { callback, optionsObject, type WithAside } from './options'
+import { callback, optionsObject, type WithInternalOptions } from './options'
 
 /** Among the options of a client: its limiter, which its subclass has made. */
 export const LIMITER = Symbol('limiter')
 type Limiter = InstanceType<typeof addon.NativeLimiter>
 
 export type Options = ClientOptions &
-  WithAside & {
+  WithInternalOptions & {
     retry?: Record<string, unknown>
     [LIMITER]?: Limiter
     $proxy?: ReturnType<typeof proxyEnvironment>

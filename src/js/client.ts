@@ -25,17 +25,17 @@ import { addon } from './native'
 import { proxyEnvironment, readCa, trustEnvironment } from './network'
 import { type CallObserver, observe } from './observe'
 import {
-  ASIDE,
   callback,
   EVENTS,
   encode,
   encodeRequest,
   type Heard,
+  INTERNAL,
   optionsObject,
   sleep,
   splitSignal,
   tell,
-  type WithAside,
+  type WithInternalOptions,
 } from './options'
 import { ofError, type Taken, toResume } from './snapshot'
 import { type ChatStream, createStream } from './stream'
@@ -107,7 +107,7 @@ export class HolySheepStreamingClient {
     }
     const shared = circuitBreaker instanceof CircuitBreaker ? nativeBreaker(circuitBreaker) : undefined
     this.#native = native(
-      () => new addon.NativeClient(encode(this.#options), shared, given[LIMITER], given[ASIDE]?.also),
+      () => new addon.NativeClient(encode(this.#options), shared, given[LIMITER], given[INTERNAL]?.alsoAccepted),
     )
   }
 
@@ -161,7 +161,10 @@ export class HolySheepStreamingClient {
     onChunk?: ((content: string) => unknown) | null,
     options?: CallOptions,
   ): Promise<void> {
-    const once: CallOptions & WithAside = { ...optionsObject('options', options), [ASIDE]: { single: true } }
+    const once: CallOptions & WithInternalOptions = {
+      ...optionsObject('options', options),
+      [INTERNAL]: { singleAttempt: true },
+    }
     await following(this.#pieces({ messages }, onChunk, once, { attempts: 0 }))
   }
 
@@ -303,7 +306,7 @@ export class HolySheepStreamingClient {
     }
     const coalesce = rest.coalesce === undefined ? this.#coalesce : rest.coalesce === true
     const json = encode(rest)
-    const aside = this.#aside(body, rest)
+    const internal = this.#internalOptions(body, rest)
     if (signal?.aborted) return refused(consumer, signal.reason)
     const observer = observe({
       operation: whole ? 'chat' : 'stream',
@@ -338,12 +341,12 @@ export class HolySheepStreamingClient {
       native(() => {
         const { event, judge } = tracked
         const terms = {
-          whole,
+          wholeAnswer: whole,
           events: event !== undefined,
-          judges: judge !== undefined,
+          customIsFailure: judge !== undefined,
           coalesce,
-          resumes: resumed,
-          aside,
+          snapshot: resumed,
+          internal,
           dialect,
         }
         return this.#native.start(hub, body, json, terms)
@@ -358,11 +361,11 @@ export class HolySheepStreamingClient {
     return call
   }
 
-  /** What is said of a call beside its options: by a face, and by the caller's own function that counts the prompt. */
-  #aside(body: string, options: CallOptions & WithAside): string | undefined {
+  /** The internal options of a call as JSON, with the prompt's tokens if the caller counts them. */
+  #internalOptions(body: string, options: CallOptions & WithInternalOptions): string | undefined {
     const promptTokens = this.#counted(body, options)
-    const aside = options[ASIDE]
-    return aside || promptTokens ? JSON.stringify({ ...aside, promptTokens }) : undefined
+    const internal = options[INTERNAL]
+    return internal || promptTokens ? JSON.stringify({ ...internal, promptTokens }) : undefined
   }
 
   #counted(body: string, options: CallOptions): Record<string, number> | undefined {

@@ -22,7 +22,7 @@ import {
   woke,
 } from './turn'
 
-/** The kinds of records; `Record` in `src/binding/hub.rs` has the same numbers. */
+/** The kinds of records; `RecordKind` in `src/binding/batch.rs` has the same numbers. */
 const PIECE = 0
 const COMPLETE = 1
 const END = 2
@@ -32,7 +32,7 @@ const RESTART = 6
 /** The bit in a kind that says: the text is a string of its own. */
 const OWN = 8
 
-/** When the next batch is taken; `Next` in `src/binding/queue.rs` has the same numbers. */
+/** When the next batch is taken; `NextTake` in `src/binding/queue.rs` has the same numbers. */
 const PACED = 1
 const AT_ONCE = 2
 
@@ -79,7 +79,7 @@ function nativeHub() {
     const words = new Uint32Array(addon.NativeHub.sharedWords())
     hub = NOBODY.runInAsyncScope(() => new addon.NativeHub(words, wake, RING))
     shared = words
-    pace = addon.NativeHub.paceMs()
+    pace = addon.NativeHub.pollIntervalMs()
   }
   return hub
 }
@@ -265,7 +265,7 @@ class InFlight extends Kept implements CallHandle {
       calls[this.id] = undefined
       inFlight--
       this.known = false
-      nativeHub().ended(this.id)
+      nativeHub().callEnded(this.id)
     }
     if (this.settled) return
     if (kind === COMPLETE || record || kind === END) woke()
@@ -334,7 +334,7 @@ class InFlight extends Kept implements CallHandle {
 
 function schedule() {
   if (RING) inNextRound(turn)
-  else nativeHub().again()
+  else nativeHub().scheduleWake()
 }
 
 /** Takes a batch. */
@@ -436,6 +436,6 @@ export function open(
   const call: InFlight = new InFlight(id, wrapped, options.coalesce === true)
   calls[id] = call
   inFlight++
-  nativeHub().begun()
+  nativeHub().callStarted()
   return call
 }

@@ -6,7 +6,7 @@ import { HolySheepStreamingClient } from './client'
 import { following, invalid, native, unknown } from './errors'
 import { open } from './hub'
 import { addon } from './native'
-import { ASIDE, encode, optionsObject, sleep, splitSignal } from './options'
+import { encode, INTERNAL, optionsObject, sleep, splitSignal } from './options'
 
 /** How long a 429 that says nothing is waited for. */
 const SILENT_429_MS = 60_000
@@ -35,7 +35,12 @@ export class RateLimitedClient extends HolySheepStreamingClient {
     const limiter = native(() => new addon.NativeLimiter(encode(limits), encode(beside)))
     const key = both[0] as string | undefined
     const also = Object.keys(beside).filter((name) => name !== 'maxQueue')
-    const client = { ...rest, ...(key !== undefined && { apiKey: key }), [LIMITER]: limiter, [ASIDE]: { also } }
+    const client = {
+      ...rest,
+      ...(key !== undefined && { apiKey: key }),
+      [LIMITER]: limiter,
+      [INTERNAL]: { alsoAccepted: also },
+    }
     super(client as ClientOptions)
     this.#limiter = limiter
   }

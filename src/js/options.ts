@@ -8,22 +8,23 @@ export interface Heard {
   [EVENTS]?: (event: ClientEvent) => void
 }
 
-/** Among options: what the package itself has to say, where no object of a caller can say it. */
-export const ASIDE = Symbol('aside')
-export interface Aside {
-  /** Of a call: exactly one attempt. */
-  single?: boolean
-  /** Of a call: at most so many attempts in all. */
+/** The key of options that only this package sets. A caller's options object cannot name it. */
+export const INTERNAL = Symbol('internal')
+/** `InternalOptions` in `src/binding/client.rs` has the same fields. */
+export interface InternalOptions {
+  /** Of a call: make exactly one attempt. */
+  singleAttempt?: boolean
+  /** Of a call: the most attempts in total. */
   maxAttempts?: number
-  /** Of a call: the prompt as the caller's own function counts it, by model. */
+  /** Of a call: the prompt's tokens by model, as the caller's own function counts them. */
   promptTokens?: Record<string, number>
-  /** Of a call: what goes to the first endpoint alone. */
-  own?: { headers: Record<string, string>; query: string }
-  /** Options that a face has read itself: errors name them among the accepted ones. */
-  also?: string[]
+  /** Of a call: what is sent to the first endpoint only. */
+  firstEndpoint?: { headers: Record<string, string>; query: string }
+  /** Options that a wrapper reads itself: errors about unknown options name them as accepted. */
+  alsoAccepted?: string[]
 }
-export interface WithAside {
-  [ASIDE]?: Aside
+export interface WithInternalOptions {
+  [INTERNAL]?: InternalOptions
 }
 
 /** What is no object of options, though it is an object: how it is called in errors. */

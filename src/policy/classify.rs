@@ -2,7 +2,7 @@
 //! and which other routes may be tried. The engine and JavaScript's `isRetryable` share this table.
 
 use super::circuit_breaker::Outcome;
-use crate::error::{Connection, Error, Kind, Phase};
+use crate::error::{ConnectionFailure, Error, Kind, Phase};
 
 /// Which other routes may be tried after a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,7 +70,7 @@ pub fn is_retryable_code(code: &str) -> bool {
         Kind::RateLimit,
         Kind::Server,
         Kind::Timeout(Phase::Idle),
-        Kind::Connection(Connection::Other),
+        Kind::Connection(ConnectionFailure::Other),
         Kind::Interrupted,
         Kind::Truncated,
         Kind::Malformed,
@@ -103,13 +103,13 @@ pub fn classify(error: &Error) -> Classification {
         // The attempt in flight at the deadline has timed out like any other.
         Kind::Timeout(Phase::Total) => class(false, Failure, Never),
         Kind::Timeout(Phase::Queue) => class(false, Ignored, Never),
-        Kind::Connection(Connection::Tls) => class(false, Failure, Any),
+        Kind::Connection(ConnectionFailure::Tls) => class(false, Failure, Any),
         Kind::Connection(_) | Kind::Interrupted | Kind::Truncated => class(true, Failure, Any),
         Kind::Malformed => class(error.should_retry != Some(false), Failure, Any),
         // The service works; only its continuation does not match.
-        Kind::Contradiction => class(true, Success, Any),
+        Kind::ContinuationMismatch => class(true, Success, Any),
         // It would be as large again.
-        Kind::TooLarge => class(false, Ignored, Any),
+        Kind::ResponseTooLarge => class(false, Ignored, Any),
         // Each of their attempts was recorded on its own.
         Kind::CircuitOpen | Kind::RetriesExhausted => class(false, Ignored, Any),
         Kind::QueueFull
@@ -117,7 +117,7 @@ pub fn classify(error: &Error) -> Classification {
         | Kind::CostCap
         | Kind::Aborted
         | Kind::Closed
-        | Kind::Invalid
+        | Kind::InvalidArgument
         | Kind::OutOfRange
         | Kind::Internal => class(false, Ignored, Never),
     };
@@ -191,8 +191,8 @@ mod tests {
             Kind::Timeout(Phase::Connect),
             Kind::Timeout(Phase::FirstToken),
             Kind::Timeout(Phase::Idle),
-            Kind::Connection(Connection::Reset),
-            Kind::Connection(Connection::NotFound),
+            Kind::Connection(ConnectionFailure::Reset),
+            Kind::Connection(ConnectionFailure::NotFound),
             Kind::Interrupted,
             Kind::Truncated,
             Kind::Malformed,
@@ -200,7 +200,7 @@ mod tests {
             let class = classified(kind, None);
             assert_eq!((class.retryable, class.breaker), (true, Outcome::Failure), "{kind:?}");
         }
-        assert!(!classified(Kind::Connection(Connection::Tls), None).retryable);
+        assert!(!classified(Kind::Connection(ConnectionFailure::Tls), None).retryable);
         assert!(!classified(Kind::Timeout(Phase::Total), None).retryable);
     }
 

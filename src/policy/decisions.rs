@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::classify::{Classification, NODE_CODES, NextRoute, classify, is_retryable_code};
-use crate::error::{Connection, Error, Kind, Phase};
+use crate::error::{ConnectionFailure, Error, Kind, Phase};
 
 /// How the client reacts to a failure.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,17 +35,17 @@ const BROAD_KINDS: [Kind; 4] = [Kind::Server, Kind::InvalidRequest, Kind::Authen
 const OTHER_KINDS: [Kind; 13] = [
     Kind::Redirect,
     Kind::Timeout(Phase::Idle),
-    Kind::Connection(Connection::Refused),
-    Kind::Connection(Connection::Reset),
-    Kind::Connection(Connection::NotFound),
-    Kind::Connection(Connection::Unreachable),
-    Kind::Connection(Connection::Tls),
-    Kind::Connection(Connection::Other),
+    Kind::Connection(ConnectionFailure::Refused),
+    Kind::Connection(ConnectionFailure::Reset),
+    Kind::Connection(ConnectionFailure::NotFound),
+    Kind::Connection(ConnectionFailure::Unreachable),
+    Kind::Connection(ConnectionFailure::Tls),
+    Kind::Connection(ConnectionFailure::Other),
     Kind::Interrupted,
     Kind::Truncated,
     Kind::Malformed,
-    Kind::Contradiction,
-    Kind::TooLarge,
+    Kind::ContinuationMismatch,
+    Kind::ResponseTooLarge,
 ];
 
 /// Kinds that end a call. No table can change them, whatever status they carry.
@@ -57,7 +57,7 @@ const FINAL_KINDS: [Kind; 9] = [
     Kind::CostCap,
     Kind::Aborted,
     Kind::Closed,
-    Kind::Invalid,
+    Kind::InvalidArgument,
     Kind::Internal,
 ];
 
@@ -82,7 +82,11 @@ fn class_name(code: &str, status: Option<u16>) -> Option<&'static str> {
         _ if is(Kind::Timeout(Phase::Idle)) || code.ends_with("TIMEDOUT") || code.ends_with("_TIMEOUT") => {
             "timeout"
         }
-        _ if is(Kind::Connection(Connection::Tls)) || is(Kind::Connection(Connection::Other)) => "connection",
+        _ if is(Kind::Connection(ConnectionFailure::Tls))
+            || is(Kind::Connection(ConnectionFailure::Other)) =>
+        {
+            "connection"
+        }
         _ if NODE_CODES.contains(&code) => "connection",
         _ => match status {
             Some(401 | 403) => "auth",

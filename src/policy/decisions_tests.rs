@@ -21,7 +21,7 @@ fn error(kind: Kind, status: impl Into<Option<u16>>) -> Error {
     error
 }
 
-const RESET: Kind = Kind::Connection(Connection::Reset);
+const RESET: Kind = Kind::Connection(ConnectionFailure::Reset);
 
 #[test]
 fn the_most_specific_name_wins_in_any_order_of_the_rows() {
@@ -43,11 +43,11 @@ fn the_most_specific_name_wins_in_any_order_of_the_rows() {
         );
         assert_eq!(table.decision_for(&error(RESET, None)), Some(&Decision::Retry));
         assert_eq!(
-            table.decision_for(&error(Kind::Connection(Connection::Closed), None)),
+            table.decision_for(&error(Kind::Connection(ConnectionFailure::Closed), None)),
             Some(&Decision::Retry)
         );
         assert_eq!(
-            table.decision_for(&error(Kind::Connection(Connection::Tls), None)),
+            table.decision_for(&error(Kind::Connection(ConnectionFailure::Tls), None)),
             Some(&Decision::Never)
         );
         assert_eq!(table.decision_for(&error(Kind::RateLimit, 429)), None);
@@ -57,8 +57,8 @@ fn the_most_specific_name_wins_in_any_order_of_the_rows() {
 #[test]
 fn every_class_matches_its_failures() {
     for (class, kind, status) in [
-        ("connection", Kind::Connection(Connection::NotFound), None),
-        ("connection", Kind::Connection(Connection::Other), None),
+        ("connection", Kind::Connection(ConnectionFailure::NotFound), None),
+        ("connection", Kind::Connection(ConnectionFailure::Other), None),
         ("timeout", Kind::Timeout(Phase::FirstToken), None),
         ("rate-limit", Kind::RateLimit, Some(429)),
         ("rate-limit", Kind::RateLimit, None),

@@ -1,9 +1,12 @@
-//! How bytes travel. The engine knows only this trait; [`http`] is the one place that knows reqwest.
+//! HTTP as the engine sees it: the [`Transport`] trait. [`http`] implements it with reqwest, which no module
+//! outside this one may name.
 
-mod handshake;
+mod client_pool;
 pub mod http;
+mod http_error;
 pub mod proxy;
-pub mod trust;
+pub mod root_certs;
+mod tls_diagnostics;
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -20,14 +23,10 @@ pub use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use crate::error::Result;
 pub use proxy::Proxies;
 
-/// What a pool of connections depends on: two calls with equal options share their connections.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct TransportOptions {
-    /// Name lookup, TCP and TLS together.
-    pub connect_timeout: Duration,
-    /// Certificates in PEM that are trusted beside the system's.
-    pub ca: Option<Arc<str>>,
-    pub proxies: Proxies,
+pub trait Transport: Send + Sync + 'static {
+    /// Sends the request and resolves once the response head has arrived. Dropping the future cancels the
+    /// request.
+    fn send(&self, request: Request) -> BoxFuture<'static, Result<Response>>;
 }
 
 /// One HTTP request. A GET has no body.
@@ -37,9 +36,19 @@ pub struct Request {
     pub headers: HeaderMap,
     pub body: Bytes,
     pub options: TransportOptions,
-    /// Fires when the connection is there and the request is on its way: from here the server's time
-    /// counts. Waiting for a connection or for a place on an HTTP/2 connection comes before it.
+    /// Fires when the connection is established and the request is being written: the server's time counts
+    /// from here. Waiting for a connection or for an HTTP/2 stream slot happens before.
     pub on_sent: oneshot::Sender<()>,
+}
+
+/// The options that select a connection pool: requests with equal options share connections.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct TransportOptions {
+    /// Limits name lookup, TCP and TLS together.
+    pub connect_timeout: Duration,
+    /// PEM certificates to trust in addition to the system's.
+    pub ca: Option<Arc<str>>,
+    pub proxies: Proxies,
 }
 
 pub struct Response {
@@ -48,19 +57,14 @@ pub struct Response {
     pub body: Body,
 }
 
-/// The bytes of a response as they come. Dropping it closes the stream or the connection.
+/// The bytes of a response as they arrive. Dropping it closes the stream or the connection.
 pub type Body = Pin<Box<dyn Stream<Item = Result<Bytes>> + Send>>;
-
-pub trait Transport: Send + Sync + 'static {
-    /// Sends the request and resolves when the response's head is there. Dropping the future ends it.
-    fn send(&self, request: Request) -> BoxFuture<'static, Result<Response>>;
-}
 
 #[cfg(test)]
 mod tests {
     #[test]
-    fn a_host_name_in_punycode_is_taken_as_it_is() {
-        // Cargo.toml leaves the tables of Unicode host names out of the build.
+    fn a_punycode_host_name_is_accepted() {
+        // Cargo.toml leaves the Unicode tables for host names out of the build.
         let url = reqwest::Url::parse("https://xn--bcher-kva.example/v1").unwrap();
         assert_eq!(url.host_str(), Some("xn--bcher-kva.example"));
     }

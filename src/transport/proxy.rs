@@ -1,4 +1,4 @@
-//! Which proxy a request goes through, if any.
+//! Selects the proxy of a request, if any.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -6,31 +6,30 @@ use std::sync::Arc;
 
 use crate::error::{Error, Kind, Result};
 
-/// The proxies of a client: URLs that may hold a user and a password.
+/// The proxies of a client. Their URLs may contain a user and a password.
 #[derive(Clone, Default, PartialEq, Eq, Hash)]
 pub struct Proxies {
     /// For `http:` requests.
     pub http: Option<Arc<str>>,
     /// For `https:` requests.
     pub https: Option<Arc<str>>,
-    /// The hosts that are reached directly: see [`is_direct`].
-    pub no: Arc<str>,
+    /// The hosts to connect to directly: see [`bypasses_proxy`].
+    pub no_proxy: Arc<str>,
 }
 
 impl fmt::Debug for Proxies {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let show = |url: &Option<Arc<str>>| url.as_deref().map(without_credentials);
-        let mut shown = f.debug_struct("Proxies");
-        shown
-            .field("http", &show(&self.http))
-            .field("https", &show(&self.https))
-            .field("no", &self.no)
+        let redacted = |url: &Option<Arc<str>>| url.as_deref().map(without_credentials);
+        f.debug_struct("Proxies")
+            .field("http", &redacted(&self.http))
+            .field("https", &redacted(&self.https))
+            .field("no_proxy", &self.no_proxy)
             .finish()
     }
 }
 
 impl Proxies {
-    /// The proxy of a request to this URL.
+    /// The proxy for a request to this URL.
     pub fn for_url(&self, url: &reqwest::Url) -> Option<&str> {
         let proxy = match url.scheme() {
             "http" => self.http.as_deref(),
@@ -39,16 +38,16 @@ impl Proxies {
         };
         proxy.filter(|_| {
             let port = url.port_or_known_default().unwrap_or_default();
-            !url.host_str().is_some_and(|host| is_direct(&self.no, host, port))
+            !url.host_str().is_some_and(|host| bypasses_proxy(&self.no_proxy, host, port))
         })
     }
 
-    /// What reqwest asks for each connection; without a proxy, none.
-    pub(super) fn rule(&self) -> Result<Option<reqwest::Proxy>> {
+    /// The proxy setting for reqwest, which asks it about each connection. `None` without a proxy.
+    pub(super) fn to_reqwest(&self) -> Result<Option<reqwest::Proxy>> {
         for url in [&self.http, &self.https].into_iter().flatten() {
-            // Checked before by its form; here by the parser that will read it.
+            // The options check the form; this is the parser that reqwest uses.
             reqwest::Url::parse(url)
-                .map_err(|_| Error::new(Kind::Invalid, "the proxy's URL cannot be read"))?;
+                .map_err(|_| Error::new(Kind::InvalidArgument, "the proxy URL cannot be parsed"))?;
         }
         if self.http.is_none() && self.https.is_none() {
             return Ok(None);
@@ -58,7 +57,7 @@ impl Proxies {
     }
 }
 
-/// A proxy's URL as messages may show it.
+/// A proxy URL with its credentials redacted, for messages.
 pub fn without_credentials(url: &str) -> String {
     match (url.split_once("://"), url.rsplit_once('@')) {
         (Some((scheme, _)), Some((_, host))) => format!("{scheme}://…@{}", host.trim_end_matches('/')),
@@ -66,18 +65,18 @@ pub fn without_credentials(url: &str) -> String {
     }
 }
 
-/// Whether a host is reached without the proxy. `no` is a list, separated by commas or white space, of
-/// `*` (every host), `example.com` (this host), `.example.com` (this and what is below), `*.example.com`
-/// (what is below), addresses (`10.1.2.3`, `::1`), networks (`10.0.0.0/8`) and ranges
-/// (`10.0.0.1-10.0.0.9`); each but the last three may end with `:port`. The forms are those of Node's
-/// `NODE_USE_ENV_PROXY`, and networks beside them.
-pub fn is_direct(no: &str, host: &str, port: u16) -> bool {
+/// Whether a host is connected to directly. `no_proxy` is a list, separated by commas or white space, of
+/// `*` (every host), `example.com` (this host), `.example.com` (this host and its subdomains), `*.example.com`
+/// (its subdomains), addresses (`10.1.2.3`, `::1`), networks (`10.0.0.0/8`) and ranges
+/// (`10.0.0.1-10.0.0.9`). Host names and addresses may end with `:port`. These are the forms of Node's
+/// `NODE_USE_ENV_PROXY`, plus networks.
+pub fn bypasses_proxy(no_proxy: &str, host: &str, port: u16) -> bool {
     let host = host.trim_start_matches('[').trim_end_matches(']').trim_end_matches('.').to_ascii_lowercase();
-    let entries = no.split(|c: char| c == ',' || c.is_whitespace()).filter(|entry| !entry.is_empty());
-    entries.into_iter().any(|entry| fits(&entry.to_ascii_lowercase(), &host, port))
+    let entries = no_proxy.split(|c: char| c == ',' || c.is_whitespace()).filter(|entry| !entry.is_empty());
+    entries.into_iter().any(|entry| entry_matches(&entry.to_ascii_lowercase(), &host, port))
 }
 
-fn fits(entry: &str, host: &str, port: u16) -> bool {
+fn entry_matches(entry: &str, host: &str, port: u16) -> bool {
     if entry == "*" {
         return true;
     }
@@ -91,27 +90,28 @@ fn fits(entry: &str, host: &str, port: u16) -> bool {
         if let Some((network, bits)) = entry.split_once('/')
             && let (Ok(network), Ok(bits)) = (network.parse::<IpAddr>(), bits.parse::<u32>())
         {
-            return contains(network, bits, address);
+            return network_contains(network, bits, address);
         }
     }
-    let (name, wanted) = split_port(entry);
-    if wanted.is_some_and(|wanted| wanted != port) {
+    let (name, entry_port) = split_port(entry);
+    if entry_port.is_some_and(|entry_port| entry_port != port) {
         return false;
     }
     if let Some(address) = address {
         return name.parse() == Ok(address);
     }
-    let below = |domain: &str| host.strip_suffix(domain).is_some_and(|rest| rest.ends_with('.'));
+    let is_subdomain_of = |domain: &str| host.strip_suffix(domain).is_some_and(|rest| rest.ends_with('.'));
     if let Some(domain) = name.strip_prefix("*.") {
-        return below(domain);
+        return is_subdomain_of(domain);
     }
     match name.strip_prefix('.') {
-        Some(domain) => host == domain || below(domain),
+        Some(domain) => host == domain || is_subdomain_of(domain),
         None => host == name,
     }
 }
 
-/// An entry without its port and brackets. `[::1]:80` and `host:80` have a port, `::1` has none.
+/// Splits an entry into its host, without brackets, and its port. `[::1]:80` and `host:80` have a port, `::1`
+/// does not.
 fn split_port(entry: &str) -> (&str, Option<u16>) {
     if let Some((name, rest)) = entry.strip_prefix('[').and_then(|entry| entry.split_once(']')) {
         return (name, rest.strip_prefix(':').and_then(|port| port.parse().ok()));
@@ -122,7 +122,7 @@ fn split_port(entry: &str) -> (&str, Option<u16>) {
     }
 }
 
-fn contains(network: IpAddr, bits: u32, address: IpAddr) -> bool {
+fn network_contains(network: IpAddr, bits: u32, address: IpAddr) -> bool {
     match (network, address) {
         (IpAddr::V4(network), IpAddr::V4(address)) if bits <= 32 => {
             let mask = u32::MAX.checked_shl(32 - bits).unwrap_or(0);
@@ -141,8 +141,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_form_of_no_proxy_names_the_hosts_that_it_means_and_no_others() {
-        let rows: &[(&str, &[&str], &[&str])] = &[
+    fn every_no_proxy_form_matches_its_hosts_and_no_others() {
+        let cases: &[(&str, &[&str], &[&str])] = &[
             ("*", &["a.example", "10.0.0.1"], &[]),
             ("a.example", &["a.example", "A.EXAMPLE", "a.example."], &["b.a.example", "xa.example"]),
             (".a.example", &["a.example", "b.a.example"], &["xa.example"]),
@@ -160,20 +160,20 @@ mod tests {
             ("x.example, a.example\tb.example", &["a.example", "b.example"], &["c.example"]),
             ("a-b.example", &["a-b.example"], &["a.example"]),
         ];
-        for (no, direct, proxied) in rows {
+        for (no_proxy, direct, proxied) in cases {
             for host in *direct {
-                assert!(is_direct(no, host, 443), "{no:?} covers {host}");
+                assert!(bypasses_proxy(no_proxy, host, 443), "{no_proxy:?} covers {host}");
             }
             for host in *proxied {
-                assert!(!is_direct(no, host, 443), "{no:?} does not cover {host}");
+                assert!(!bypasses_proxy(no_proxy, host, 443), "{no_proxy:?} does not cover {host}");
             }
         }
     }
 
     #[test]
-    fn what_is_shown_of_a_proxy_holds_no_password() {
+    fn debug_output_contains_no_password() {
         let proxies = Proxies { https: Some("http://user:se@cret@proxy:8080/".into()), ..Proxies::default() };
-        let shown = format!("{proxies:?}");
-        assert!(shown.contains("http://…@proxy:8080") && !shown.contains("cret"), "{shown}");
+        let output = format!("{proxies:?}");
+        assert!(output.contains("http://…@proxy:8080") && !output.contains("cret"), "{output}");
     }
 }

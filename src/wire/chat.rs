@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
 use super::template::Template;
-use crate::error::{Error, Kind, Result, cut};
+use crate::error::{Error, Kind, Result, truncate};
 
 pub use super::chat_request::{ChatRequest, Instead};
 
@@ -275,7 +275,7 @@ pub fn read<'a>(event: Option<&str>, data: &'a str) -> Result<Read<'a>> {
         return Ok(Read::Other);
     }
     if event == Some("error") {
-        let value = serde_json::from_str(data).unwrap_or_else(|_| cut(data, 500).into());
+        let value = serde_json::from_str(data).unwrap_or_else(|_| truncate(data, 500).into());
         return Ok(Read::Error(value));
     }
     let chunk: Chunk<'a> = serde_json::from_str(data).map_err(|error| malformed(data, &error))?;
@@ -304,7 +304,7 @@ fn malformed(data: &str, error: &serde_json::Error) -> Error {
         "an event of the stream is not valid JSON"
     };
     let mut malformed = Error::new(Kind::Malformed, format!("{what} (column {})", error.column()));
-    malformed.body = Some(cut(data, 200).to_owned());
+    malformed.body = Some(truncate(data, 200).to_owned());
     malformed
 }
 

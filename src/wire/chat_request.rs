@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize, Serializer, ser::SerializeMap};
 use serde_json::value::RawValue;
 
 use super::dialect::{self, Dialect};
-use crate::error::{Error, Result, cut};
+use crate::error::{Error, Result, truncate};
 
 /// A chat request: the caller's own object, field by field and byte by byte. Only what the engine
 /// has to set is replaced, so that a field this package has never heard of arrives unchanged.
@@ -26,20 +26,24 @@ impl ChatRequest {
     /// Reads a request in a dialect.
     pub fn parse_as(dialect: Dialect, json: &str) -> Result<Self> {
         let Fields(fields) = serde_json::from_str(json)
-            .map_err(|_| Error::invalid("request", cut(json, 40), "an object with `messages`"))?;
+            .map_err(|_| Error::invalid("request", truncate(json, 40), "an object with `messages`"))?;
         let request = ChatRequest { dialect, fields };
         match request.field(dialect.conversation()) {
             // Text, or none where the conversation is kept by the provider.
             None if dialect == Dialect::Responses => {}
             Some(raw) if dialect == Dialect::Responses => {
                 if !raw.get().starts_with(['"', '[']) {
-                    let given = cut(raw.get(), 40);
+                    let given = truncate(raw.get(), 40);
                     return Err(Error::invalid("request.input", given, "a string or an array of items"));
                 }
             }
             None => return Err(Error::invalid("request.messages", "nothing", "an array of messages")),
             Some(raw) if !raw.get().starts_with('[') => {
-                return Err(Error::invalid("request.messages", cut(raw.get(), 40), "an array of messages"));
+                return Err(Error::invalid(
+                    "request.messages",
+                    truncate(raw.get(), 40),
+                    "an array of messages",
+                ));
             }
             Some(raw) if raw.get()[1..].trim_start().starts_with(']') => {
                 return Err(Error::invalid("request.messages", "an empty array", "at least one message"));
@@ -49,26 +53,26 @@ impl ChatRequest {
         if let Some(raw) = request.field("model")
             && (!raw.get().starts_with('"') || raw.get() == "\"\"")
         {
-            return Err(Error::invalid("request.model", cut(raw.get(), 40), "a model's name"));
+            return Err(Error::invalid("request.model", truncate(raw.get(), 40), "a model's name"));
         }
         for name in dialect.token_limits() {
             if let Some(raw) = request.field(name)
                 && !matches!(serde_json::from_str::<u64>(raw.get()), Ok(1..))
             {
                 let path = format!("request.{name}");
-                return Err(Error::invalid(&path, cut(raw.get(), 40), "a whole number from 1"));
+                return Err(Error::invalid(&path, truncate(raw.get(), 40), "a whole number from 1"));
             }
         }
         if dialect.is_passed_on()
             && let Some(raw) = request.field("stream")
             && !matches!(raw.get(), "true" | "false")
         {
-            return Err(Error::invalid("request.stream", cut(raw.get(), 40), "true or false"));
+            return Err(Error::invalid("request.stream", truncate(raw.get(), 40), "true or false"));
         }
         if let Some(raw) = request.field("n")
             && !matches!(serde_json::from_str::<u32>(raw.get()), Ok(1..=128))
         {
-            return Err(Error::invalid("request.n", cut(raw.get(), 40), "a whole number from 1 to 128"));
+            return Err(Error::invalid("request.n", truncate(raw.get(), 40), "a whole number from 1 to 128"));
         }
         Ok(request)
     }
@@ -230,7 +234,7 @@ fn each_is_an_object(messages: &RawValue) -> Result<()> {
         None => Ok(()),
         Some(place) => {
             let name = format!("request.messages[{place}]");
-            Err(Error::invalid(&name, cut(items[place].get(), 40), "a message, an object"))
+            Err(Error::invalid(&name, truncate(items[place].get(), 40), "a message, an object"))
         }
     }
 }
@@ -312,7 +316,7 @@ mod tests {
             (r#"{"messages":[{}],"max_completion_tokens":0.5}"#, "request.max_completion_tokens: got 0.5"),
         ] {
             let error = ChatRequest::parse(bad).unwrap_err();
-            assert!(error.kind == Kind::Invalid && error.message.starts_with(name), "{error}");
+            assert!(error.kind == Kind::InvalidArgument && error.message.starts_with(name), "{error}");
         }
         ChatRequest::parse(r#"{"messages":[{}],"model":null,"max_tokens":null}"#).unwrap();
     }
@@ -333,7 +337,7 @@ mod tests {
     #[test]
     fn a_request_without_messages_is_refused() {
         for bad in ["[]", "3", "{}", r#"{"messages":"hi"}"#, r#"{"messages":[ ]}"#, r#"{"messages":null}"#] {
-            assert_eq!(ChatRequest::parse(bad).unwrap_err().kind, Kind::Invalid, "{bad}");
+            assert_eq!(ChatRequest::parse(bad).unwrap_err().kind, Kind::InvalidArgument, "{bad}");
         }
     }
 }

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use super::chat::{ChatRequest, Instead};
 use super::{messages, responses};
-use crate::error::{Error, Kind, Result, cut};
+use crate::error::{Error, Kind, Result, truncate};
 
 /// More frames in a row than any provider sends.
 pub(super) const MAX_PENDING: usize = 64;
@@ -143,7 +143,7 @@ impl Dialect {
             "chat" => Ok(Dialect::Chat),
             "responses" => Ok(Dialect::Responses),
             "messages" => Ok(Dialect::Messages),
-            _ => Err(Error::invalid("dialect", cut(name, 40), "'chat', 'responses', 'messages'")),
+            _ => Err(Error::invalid("dialect", truncate(name, 40), "'chat', 'responses', 'messages'")),
         }
     }
 
@@ -321,7 +321,7 @@ pub(super) fn counted(input: u64, output: u64) -> Value {
 /// The error of a continuation that brings what cannot be put behind text that was sent.
 pub(super) fn unspliced(what: &str) -> Error {
     Error::new(
-        Kind::Contradiction,
+        Kind::ContinuationMismatch,
         format!("the continuation brought {what}, which cannot be joined to the text"),
     )
 }
@@ -330,7 +330,7 @@ pub(super) fn unspliced(what: &str) -> Error {
 pub(super) fn malformed(data: &str, error: &serde_json::Error) -> Error {
     let what = format!("an event of the stream is not valid JSON (column {})", error.column());
     let mut malformed = Error::new(Kind::Malformed, what);
-    malformed.body = Some(cut(data, 200).to_owned());
+    malformed.body = Some(truncate(data, 200).to_owned());
     malformed
 }
 
@@ -376,7 +376,7 @@ mod tests {
             (Dialect::Messages, r#"{"messages":[{}],"stream":"yes"}"#, "request.stream: got \"yes\""),
         ] {
             let error = ChatRequest::parse_as(dialect, bad).unwrap_err();
-            assert!(error.kind == Kind::Invalid && error.message.starts_with(said), "{error}");
+            assert!(error.kind == Kind::InvalidArgument && error.message.starts_with(said), "{error}");
         }
         ChatRequest::parse_as(Dialect::Responses, r#"{"prompt":{"id":"p"}}"#).unwrap();
     }

@@ -265,7 +265,8 @@ impl Events for Answer {
             return Ok(Said::Ping);
         }
         if event == Some("error") {
-            let value = serde_json::from_str(data).unwrap_or_else(|_| crate::error::cut(data, 500).into());
+            let value =
+                serde_json::from_str(data).unwrap_or_else(|_| crate::error::truncate(data, 500).into());
             return Ok(Said::Failed(provider_error::from_event(&value)));
         }
         let read: Event<'a> = serde_json::from_str(data).map_err(|error| malformed(data, &error))?;

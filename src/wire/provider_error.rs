@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::retry_after;
 use super::secrets::mask;
-use crate::error::{BODY_LIMIT, Error, Kind, cut};
+use crate::error::{BODY_LIMIT, Error, Kind, truncate};
 
 /// How much of a text that is no JSON, or of a page's title, goes into a message, in bytes.
 const EXCERPT: usize = 200;
@@ -86,7 +86,7 @@ pub fn from_response(
     error.request_id = ["x-request-id", "request-id", "cf-ray"]
         .iter()
         .find_map(|name| header(name).filter(|id| !id.trim().is_empty()))
-        .map(|id| cut(id.trim(), EXCERPT).to_owned());
+        .map(|id| truncate(id.trim(), EXCERPT).to_owned());
     error.body = (!redirect && !text.is_empty()).then(|| clean(text, BODY_LIMIT));
     said.tell(&mut error);
     error
@@ -175,8 +175,12 @@ fn fields(value: &Value) -> Said {
 fn kind_of(status: Option<u16>, said: &Said) -> Kind {
     let lower = |text: &Option<String>| text.as_deref().unwrap_or_default().to_ascii_lowercase();
     let codes = format!("{} {} {}", lower(&said.code), lower(&said.kind), lower(&said.inner));
-    let message =
-        said.message.as_deref().map(|text| cut(text, BODY_LIMIT)).unwrap_or_default().to_ascii_lowercase();
+    let message = said
+        .message
+        .as_deref()
+        .map(|text| truncate(text, BODY_LIMIT))
+        .unwrap_or_default()
+        .to_ascii_lowercase();
     let code = |words: &[&str]| words.iter().any(|word| codes.contains(word));
     let says = |words: &[&str]| words.iter().any(|word| message.contains(word));
     let refused = status.is_none_or(|status| (400..500).contains(&status) && status != 429);
@@ -234,7 +238,7 @@ fn sentence(status: Option<u16>, place: &str, detail: Option<&str>) -> String {
 
 /// Cut first, so that masking is bounded; cut again, as a mask may be longer than what it hides.
 fn clean(text: &str, limit: usize) -> String {
-    cut(&mask(cut(text, limit)), limit).to_owned()
+    truncate(&mask(truncate(text, limit)), limit).to_owned()
 }
 
 fn is_html(content_type: Option<&str>, text: &str) -> bool {
@@ -245,7 +249,7 @@ fn is_html(content_type: Option<&str>, text: &str) -> bool {
 }
 
 fn page(html: &str) -> String {
-    let head = cut(html, TITLE_WITHIN);
+    let head = truncate(html, TITLE_WITHIN);
     // ASCII lower case keeps every byte in its place.
     let lower = head.to_ascii_lowercase();
     let title = lower.find("<title").and_then(|tag| {
@@ -254,13 +258,13 @@ fn page(html: &str) -> String {
         Some(head[start..end].split_whitespace().collect::<Vec<_>>().join(" "))
     });
     match title.filter(|title| !title.is_empty()) {
-        Some(title) => format!("HTML page ({})", cut(&title, EXCERPT)),
+        Some(title) => format!("HTML page ({})", truncate(&title, EXCERPT)),
         None => "HTML page".to_owned(),
     }
 }
 
 fn first_line(text: &str) -> &str {
-    cut(text.lines().next().unwrap_or_default(), EXCERPT)
+    truncate(text.lines().next().unwrap_or_default(), EXCERPT)
 }
 
 /// Names the host of a redirect and nothing else: its path and query may carry secrets.
@@ -275,7 +279,7 @@ fn target(location: Option<&str>) -> String {
     };
     let end = rest.find(['/', '?', '#', '\\']).unwrap_or(rest.len());
     let host = rest[..end].rsplit('@').next().unwrap_or_default();
-    format!("redirect to {}", cut(host, EXCERPT))
+    format!("redirect to {}", truncate(host, EXCERPT))
 }
 
 /// The reason phrases of RFC 9110 that occur, and the names of what proxies add.

@@ -165,7 +165,7 @@ fn a_refusal_in_place_of_the_rest_is_no_rest() {
     let part = json!({ "type": "refusal", "refusal": "" });
     let added = event("response.content_part.added", 3, json!({ "output_index": 0, "part": part }));
     let Said::Failed(error) = read(&mut answer, &added) else { panic!("no error") };
-    assert_eq!(error.kind, Kind::Contradiction);
+    assert_eq!(error.kind, Kind::ContinuationMismatch);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Which headers of a response a caller is told: those that say something of the request, of limits
 //! and of waits. Cookies and what belongs to the connection are not among them.
 
-use crate::error::cut;
+use crate::error::truncate;
 
 const NAMES: &[&str] = &["content-type", "retry-after", "retry-after-ms", "request-id", "cf-ray"];
 const PREFIXES: &[&str] =
@@ -16,7 +16,7 @@ pub fn telling<'a>(headers: impl Iterator<Item = (&'a str, &'a str)>) -> Vec<(St
     headers
         .filter(|(name, _)| NAMES.contains(name) || PREFIXES.iter().any(|prefix| name.starts_with(prefix)))
         .take(MAX_HEADERS)
-        .map(|(name, value)| (name.to_owned(), cut(value, MAX_VALUE).to_owned()))
+        .map(|(name, value)| (name.to_owned(), truncate(value, MAX_VALUE).to_owned()))
         .collect()
 }
 

@@ -193,7 +193,7 @@ impl Delivery<'_> {
             let limit = d::MAX_TOOL_CALL;
             let message =
                 format!("a tool call is longer than {limit} bytes (toolCalls: 'stream' passes it on)");
-            return Err(ReadEnd::Failed(Error::new(Kind::TooLarge, message)));
+            return Err(ReadEnd::Failed(Error::new(Kind::ResponseTooLarge, message)));
         }
         Ok(())
     }

@@ -245,10 +245,10 @@ impl<'a> Delivery<'a> {
 
 pub(super) fn contradiction(contradiction: &ContinuationMismatch) -> ReadEnd {
     let message = format!("the continuation does not fit what was delivered: {contradiction}");
-    ReadEnd::Failed(Error::new(Kind::Contradiction, message))
+    ReadEnd::Failed(Error::new(Kind::ContinuationMismatch, message))
 }
 
 pub(super) fn missing_tool_call() -> ReadEnd {
     let message = "the continuation brought text where a tool call had begun";
-    ReadEnd::Failed(Error::new(Kind::Contradiction, message))
+    ReadEnd::Failed(Error::new(Kind::ContinuationMismatch, message))
 }

@@ -11,7 +11,7 @@ use crate::engine::admission::{CallContext, CallRoute, Permit, Settlement, is_re
 use crate::engine::shared::event::Event;
 use crate::engine::shared::limiter::Consumption;
 use crate::engine::time::clock;
-use crate::error::{AttemptRecord, Error, HEDGE_LOST, Kind, Phase, cut};
+use crate::error::{AttemptRecord, Error, HEDGE_LOST, Kind, Phase, truncate};
 use crate::policy::circuit_breaker::Outcome;
 use crate::policy::classify::classify;
 use crate::session::splice::Seam;
@@ -159,7 +159,7 @@ impl Attempt {
             request_id: progress.request_id.clone().unwrap_or_else(|| self.request_id.clone()),
             outcome: end.as_str().to_owned(),
             status: progress.status,
-            message: end.error().map(|error| cut(&error.message, 300).to_owned()),
+            message: end.error().map(|error| truncate(&error.message, 300).to_owned()),
             waited_ms: self.waited.as_millis() as u64,
             duration_ms: since_start(clock::instant()),
             first_token_ms: progress.first_token.map(since_start),

@@ -12,7 +12,7 @@ use super::settings::ReadSettings;
 use crate::config::{Secret, defaults as d};
 use crate::engine::shared::limiter::Limiter;
 use crate::engine::time::clock::{self, sleep_until_some, timeout_at};
-use crate::error::{BODY_LIMIT, Error, Kind, Phase, Result, cut};
+use crate::error::{BODY_LIMIT, Error, Kind, Phase, Result, truncate};
 use crate::store::Slot;
 use crate::transport::{Body, HeaderMap, Request, Response, Transport};
 use crate::wire::telling::telling;
@@ -158,7 +158,7 @@ impl Opening {
         );
         error.status = Some(status);
         error.request_id = self.request_id();
-        error.body = Some(cut(&text_of_body, BODY_LIMIT).to_owned());
+        error.body = Some(truncate(&text_of_body, BODY_LIMIT).to_owned());
         // The same server would send the same page again.
         error.should_retry = Some(false);
         error

@@ -105,7 +105,9 @@ impl<'a> Reader<'a> {
                 Some(Ok(bytes)) => match parser.feed(&bytes, |event| self.on_event(&event)) {
                     Ok(sse::Fed::All) => None,
                     Ok(sse::Fed::Stopped { value, .. }) => Some(value),
-                    Err(too_long) => Some(ReadEnd::Failed(Error::new(Kind::TooLarge, too_long.to_string()))),
+                    Err(too_long) => {
+                        Some(ReadEnd::Failed(Error::new(Kind::ResponseTooLarge, too_long.to_string())))
+                    }
                 },
                 Some(Err(error)) => Some(ReadEnd::Failed(error)),
                 None => {

@@ -123,7 +123,7 @@ impl<'a> Requests<'a> {
 fn value(text: &str) -> Result<HeaderValue> {
     // The text may be a secret, so the error does not quote it.
     HeaderValue::from_bytes(text.as_bytes()).map_err(|_| {
-        Error::new(Kind::Invalid, "a header value contains a character that is not allowed there")
+        Error::new(Kind::InvalidArgument, "a header value contains a character that is not allowed there")
     })
 }
 

@@ -8,11 +8,11 @@ use serde_json::Value;
 use super::deliver::Delivery;
 use crate::config::defaults as d;
 use crate::engine::time::clock::{self, timeout_at};
-use crate::error::{Error, Kind, Phase, Result, cut};
+use crate::error::{Error, Kind, Phase, Result, truncate};
 use crate::transport::Body;
 use crate::wire::dialect::Dialect;
 
-/// Reads the body and delivers it. The caller completes the delivery. Errors: [`Kind::TooLarge`] beyond
+/// Reads the body and delivers it. The caller completes the delivery. Errors: [`Kind::ResponseTooLarge`] beyond
 /// [`d::MAX_WHOLE`] bytes, [`Kind::Malformed`], and those that the document itself reports.
 pub(super) async fn read_whole(
     delivery: &mut Delivery<'_>,
@@ -28,7 +28,7 @@ pub(super) async fn read_whole(
         let Some(bytes) = bytes.transpose()? else { break };
         if read.len() + bytes.len() > d::MAX_WHOLE {
             let message = format!("the answer is longer than {} bytes", d::MAX_WHOLE);
-            return Err(Error::new(Kind::TooLarge, message));
+            return Err(Error::new(Kind::ResponseTooLarge, message));
         }
         read.extend_from_slice(&bytes);
     }
@@ -36,7 +36,7 @@ pub(super) async fn read_whole(
         std::str::from_utf8(&read).ok().and_then(|text| Some((text, serde_json::from_str(text).ok()?)));
     let Some((text, value)): Option<(&str, Value)> = parsed else {
         let mut error = Error::new(Kind::Malformed, "the answer is not valid JSON");
-        error.body = Some(cut(&String::from_utf8_lossy(&read), 200).to_owned());
+        error.body = Some(truncate(&String::from_utf8_lossy(&read), 200).to_owned());
         return Err(error);
     };
     let ending = dialect.read_whole(&value).map_err(|mut error| {

@@ -157,7 +157,7 @@ impl<'a> Call<'a> {
     fn after_failure(&mut self, turn: &Turn, error: &Error, earlier: usize, plan: &mut Plan) -> After {
         let ctx = self.ctx;
         let route = turn.settle_race(plan);
-        if matches!(error.kind, Kind::QueueFull | Kind::NeverFits | Kind::CostCap | Kind::Invalid) {
+        if matches!(error.kind, Kind::QueueFull | Kind::NeverFits | Kind::CostCap | Kind::InvalidArgument) {
             // The last request was not sent. Why it was needed is the failure before it.
             return After::Fail;
         }

@@ -30,7 +30,7 @@ impl History {
 
     /// How many attempts failed or completed: those that lost a race do not count.
     pub fn without_lost_races(&self) -> usize {
-        self.records.iter().filter(|record| !record.has_lost()).count()
+        self.records.iter().filter(|record| !record.lost_hedge_race()).count()
     }
 
     pub fn push(&mut self, finished: Finished) {

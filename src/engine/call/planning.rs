@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::config::defaults as d;
 use crate::engine::admission::{CallContext, CallRoute, cool_down, estimated_tokens};
 use crate::engine::time::clock;
-use crate::error::{Connection, Error, Kind};
+use crate::error::{ConnectionFailure, Error, Kind};
 use crate::policy::backoff::RetryDelays;
 use crate::policy::classify::classify;
 use crate::policy::deadline;
@@ -88,5 +88,5 @@ pub(super) fn failure(ctx: &CallContext<'_>, route: &CallRoute, error: &Error, a
 
 /// ECONNRESET, before an answer or in the middle of it.
 fn is_reset(error: &Error) -> bool {
-    matches!(error.kind, Kind::Connection(Connection::Reset | Connection::Closed))
+    matches!(error.kind, Kind::Connection(ConnectionFailure::Reset | ConnectionFailure::Closed))
 }

@@ -234,7 +234,7 @@ fn styles(dialect: Dialect, asked: Style) -> (Style, &'static [Style]) {
 /// fault of the caller's request.
 pub(super) fn refuses_to_continue(refusal: &Error) -> Error {
     let message = format!("the provider refuses to continue an answer: {}", refusal.message);
-    let mut error = Error::new(Kind::Contradiction, message);
+    let mut error = Error::new(Kind::ContinuationMismatch, message);
     error.status = refusal.status;
     error.should_retry = Some(false);
     error.request_id.clone_from(&refusal.request_id);

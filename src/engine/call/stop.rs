@@ -19,7 +19,7 @@ pub(super) fn stopped(
     match (stop, last) {
         (Stop::CircuitOpen(wait), last) => {
             let ms = wait.as_millis();
-            let message = format!("the circuit is open; the next probe is due in {ms} ms");
+            let message = format!("the circuit is open; the next attempt is allowed in {ms} ms");
             let mut error = Error::new(Kind::CircuitOpen, message).with_retry_after(Some(wait));
             error.cause = last;
             error
@@ -78,7 +78,7 @@ pub(super) fn interrupted(cause: Error, why: &str) -> Error {
     let mut error = Error::new(Kind::Interrupted, format!("the answer was interrupted ({why}): {cause}"));
     error.status = cause.status;
     error.retry_after = cause.retry_after;
-    error.spent = cause.spent;
+    error.time_breakdown = cause.time_breakdown;
     error.request_id.clone_from(&cause.request_id);
     error.with_cause(cause)
 }

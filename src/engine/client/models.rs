@@ -86,7 +86,7 @@ impl Client {
             if read.len() + bytes.len() > most {
                 if most == MAX_BODY {
                     let message = format!("the list of models is longer than {MAX_BODY} bytes");
-                    return Err(Error::new(Kind::TooLarge, message));
+                    return Err(Error::new(Kind::ResponseTooLarge, message));
                 }
                 break;
             }
@@ -128,7 +128,7 @@ impl Client {
                 }
                 false => format!("a known model; the nearest: {}", near.join(", ")),
             };
-            let given = format!("'{}', which is not known", crate::error::cut(&name, 60));
+            let given = format!("'{}', which is not known", crate::error::truncate(&name, 60));
             Err(Error::invalid("request.model", given, &accepted))
         })
     }

@@ -102,7 +102,7 @@ impl ClientState {
     pub fn transport_options(&self, connect_timeout: Duration) -> TransportOptions {
         let ClientConfig { ca, proxy, .. } = &self.config;
         let proxies =
-            Proxies { http: proxy.http.clone(), https: proxy.https.clone(), no: Arc::clone(&proxy.no) };
+            Proxies { http: proxy.http.clone(), https: proxy.https.clone(), no_proxy: Arc::clone(&proxy.no) };
         TransportOptions { connect_timeout, ca: ca.clone(), proxies }
     }
 

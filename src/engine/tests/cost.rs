@@ -279,7 +279,7 @@ async fn a_model_without_a_price_is_refused_where_there_is_a_cap() {
     let scene = Scene::new(capped(10.0), vec![]);
     let strange = Ask { request: json!({ "model": "strange", "messages": [{}] }), ..Ask::default() };
     let error = scene.ask(strange).await.error().clone();
-    assert_eq!(error.kind, Kind::Invalid);
+    assert_eq!(error.kind, Kind::InvalidArgument);
     assert!(error.message.starts_with("request.model: got 'strange', which has no price"), "{error}");
 }
 

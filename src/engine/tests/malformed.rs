@@ -85,7 +85,7 @@ async fn a_line_longer_than_a_mebibyte_is_too_large() {
     }
     let scene = Scene::new(json!({}), vec![reply.stall()]);
     let ended = scene.call().await;
-    assert_eq!((ended.error().kind, ended.at, scene.times().len()), (Kind::TooLarge, 0, 1));
+    assert_eq!((ended.error().kind, ended.at, scene.times().len()), (Kind::ResponseTooLarge, 0, 1));
 }
 
 #[tokio::test(start_paused = true)]

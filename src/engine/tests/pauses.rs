@@ -188,7 +188,7 @@ async fn the_only_key_is_asked_though_it_had_no_quota() {
     assert_eq!((scene.call().await.text(), scene.now()), ("a", 0));
     let scene = Scene::two(json!({ "maxRetries": 0 }), vec![spent], vec![answer(&["1"]), no_connection()]);
     scene.call().await;
-    assert_eq!(scene.call().await.error().kind, Kind::Connection(crate::error::Connection::Refused));
+    assert_eq!(scene.call().await.error().kind, Kind::Connection(crate::error::ConnectionFailure::Refused));
     assert_eq!(scene.went_to(), "abb", "the other one can be asked, though it fails");
 }
 
@@ -219,7 +219,7 @@ async fn a_pause_that_the_deadline_leaves_no_time_for_is_told_with_what_the_time
     let error = hurried.error();
     assert_eq!((error.kind, error.retry_after.unwrap().as_secs(), hurried.at), (Kind::RateLimit, 30, 100));
     assert!(error.message.contains("; the deadline leaves no time for the requested wait"), "{error}");
-    assert_eq!(error.spent.map(|spent| spent.attempt_ms), Some(100));
+    assert_eq!(error.time_breakdown.map(|spent| spent.attempt_ms), Some(100));
     let scene = Scene::new(json!({}), vec![limited(3_600)]);
     let ended = scene.call_with(json!({ "totalTimeoutMs": 20_000 })).await;
     assert!(!ended.error().message.contains("deadline"), "it is longer than any call waits");

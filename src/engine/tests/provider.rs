@@ -12,7 +12,7 @@ use futures::{FutureExt, Stream, StreamExt};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
-use crate::error::{Connection, Error, Kind, Result};
+use crate::error::{ConnectionFailure, Error, Kind, Result};
 use crate::transport::{HeaderMap, HeaderName, HeaderValue, Request, Response, Transport};
 
 /// What a body does next.
@@ -57,7 +57,7 @@ pub fn unavailable() -> Reply {
 }
 
 pub fn no_connection() -> Reply {
-    let refused = Error::new(Kind::Connection(Connection::Refused), "connection refused");
+    let refused = Error::new(Kind::Connection(ConnectionFailure::Refused), "connection refused");
     Reply { refused: Some(refused), ..status(0) }
 }
 
@@ -215,7 +215,7 @@ fn play(acts: Vec<Act>) -> impl Stream<Item = Result<Bytes>> + Send {
                 Act::Wait(ms) => sleep(Duration::from_millis(ms)).await,
                 Act::Bytes(bytes) => return Some((Ok(bytes), acts)),
                 Act::Break => {
-                    let error = Error::new(Kind::Connection(Connection::Reset), "connection reset");
+                    let error = Error::new(Kind::Connection(ConnectionFailure::Reset), "connection reset");
                     return Some((Err(error), VecDeque::new()));
                 }
                 Act::Stall => std::future::pending().await,

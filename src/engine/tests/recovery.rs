@@ -80,7 +80,7 @@ async fn the_refusal_of_every_style_ends_as_an_interruption() {
     let error = ended.error();
     assert_eq!((error.kind, error.partial.as_deref()), (Kind::Interrupted, Some("half ")));
     let cause = error.cause.as_ref().unwrap();
-    assert_eq!((cause.kind, cause.status), (Kind::Contradiction, Some(400)));
+    assert_eq!((cause.kind, cause.status), (Kind::ContinuationMismatch, Some(400)));
     assert!(error.message.contains("refuses to continue an answer"), "{error}");
 }
 

@@ -2,7 +2,7 @@
 import type { CallOptions, ChatCompletion, ClientEvent } from '../../../index'
 import { CHUNKS, type Consumer, NOTHING } from '../call-handle'
 import { type HolySheepStreamingClient, startCall } from '../client'
-import { ASIDE, EVENTS, type Heard, type WithAside } from '../options'
+import { EVENTS, type Heard, INTERNAL, type WithInternalOptions } from '../options'
 import { woke } from '../turn'
 import { broken, headersOf, refusal } from './errors'
 import { EventStream } from './event-stream'
@@ -38,10 +38,10 @@ export async function chat(terms: Terms): Promise<Response | undefined> {
 }
 
 /** The options of the call that stands in for a request. */
-export function optionsOf({ asked, url }: Terms, head: Head): CallOptions & WithAside & Heard {
+export function optionsOf({ asked, url }: Terms, head: Head): CallOptions & WithInternalOptions & Heard {
   const key = asked.headers.get('idempotency-key')
   return {
-    [ASIDE]: { own: { headers: Object.fromEntries(asked.headers), query: url.search.slice(1) } },
+    [INTERNAL]: { firstEndpoint: { headers: Object.fromEntries(asked.headers), query: url.search.slice(1) } },
     [EVENTS]: head.hear,
     ...(asked.signal && { signal: asked.signal }),
     // Another one is no key that the engine could vary.

@@ -1,7 +1,7 @@
 /** `HolySheepAIClient` of document 004: the next endpoint answers where one cannot. */
 import type { AIClientMetrics, AIClientOptions, ChatCompletion, ChatCompletionOptions } from '../../../index'
 import { HolySheepError, lastError, RetriesExhaustedError } from '../errors'
-import { ASIDE, EVENTS, numberIn, optionsObject, wholeMs, wholeNumber } from '../options'
+import { EVENTS, INTERNAL, numberIn, optionsObject, wholeMs, wholeNumber } from '../options'
 import { type Attempted, clientOf, defined, Face, keepAccount, type Messages, percent, retold } from './shared'
 
 /** Defaults of this class only: nowhere else is a key sent to a backup host unasked. */
@@ -63,7 +63,7 @@ export class HolySheepAIClient extends Face {
     const attempts: Attempted[] = []
     const request = { model, messages, temperature, max_tokens: maxTokens }
     try {
-      const heard = { [EVENTS]: keepAccount(attempts), [ASIDE]: { also: Object.keys(REQUEST) } }
+      const heard = { [EVENTS]: keepAccount(attempts), [INTERNAL]: { alsoAccepted: Object.keys(REQUEST) } }
       return await this.client.chat(request, { ...call, ...heard } as typeof call)
     } catch (thrown) {
       if (!(thrown instanceof RetriesExhaustedError)) throw thrown

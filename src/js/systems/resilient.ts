@@ -4,7 +4,7 @@ import { readArguments } from '../arguments'
 import { HolySheepStreamingClient } from '../client'
 import { invalid, lastError, RetriesExhaustedError, StreamInterruptedError, unknown } from '../errors'
 import { addon } from '../native'
-import { ASIDE, type Aside, callback, EVENTS, type Heard, optionsObject, tell } from '../options'
+import { callback, EVENTS, type Heard, INTERNAL, type InternalOptions, optionsObject, tell } from '../options'
 
 type Messages = ChatRequest['messages']
 
@@ -43,7 +43,7 @@ export class ResilientStreamingClient extends HolySheepStreamingClient {
     const limits = {
       maxRetries: attempts,
       recovery: { mode: 'continue', maxRecoveries: attempts },
-      [ASIDE]: { maxAttempts: attempts } satisfies Aside,
+      [INTERNAL]: { maxAttempts: attempts } satisfies InternalOptions,
     }
     const run = this.#run(model, messages, this.generateSessionId(), timeout, onProgress, limits)
     try {
@@ -70,7 +70,7 @@ export class ResilientStreamingClient extends HolySheepStreamingClient {
     onProgress?: (content: string) => unknown,
   ): Promise<string> {
     const run = this.#run(model, messages, sessionId, timeout, onProgress, {
-      [ASIDE]: { single: true } satisfies Aside,
+      [INTERNAL]: { singleAttempt: true } satisfies InternalOptions,
     })
     await run.over
     return run.text

@@ -11,14 +11,14 @@ import { CircuitBreaker } from '../breaker'
 import { type HolySheepStreamingClient, setBreaker } from '../client'
 import { CircuitOpenError, invalid, lastError, QueueFullError } from '../errors'
 import {
-  ASIDE,
   callback,
   EVENTS,
   type Heard,
+  INTERNAL,
   optionsObject,
   splitSignal,
   tell,
-  type WithAside,
+  type WithInternalOptions,
   wholeMs,
   wholeNumber,
 } from '../options'
@@ -81,7 +81,7 @@ export class HolySheepRetryManager extends Face {
     const retried = callback('onRetry', onRetry)
     const refused = callback('onCircuitOpen', onCircuitOpen)
     const retry = waits(others.retry, { baseDelay, maxDelay })
-    const call = { ...others, ...(signal && { signal }), retry, [ASIDE]: { also: OWN } }
+    const call = { ...others, ...(signal && { signal }), retry, [INTERNAL]: { alsoAccepted: OWN } }
     try {
       return await this.#place(request, signal, () => send(this.client, request, call, announcing(retried)))
     } catch (thrown) {
@@ -93,7 +93,7 @@ export class HolySheepRetryManager extends Face {
 
   async executeRequest(request: ManagedRequest, options?: CallOptions): Promise<any> {
     const { signal, rest } = splitSignal(options)
-    const call = { ...rest, ...(signal && { signal }), [ASIDE]: { single: true } }
+    const call = { ...rest, ...(signal && { signal }), [INTERNAL]: { singleAttempt: true } }
     return this.#place(request, signal, () => send(this.client, request, call, undefined))
   }
 
@@ -155,7 +155,7 @@ function waits(retry: CallOptions['retry'], given: { baseDelay?: number; maxDela
 async function send(
   client: HolySheepStreamingClient,
   request: ManagedRequest,
-  options: CallOptions & WithAside,
+  options: CallOptions & WithInternalOptions,
   heard: Heard[typeof EVENTS],
 ): Promise<ChatCompletion | StreamResult> {
   const { onChunk, ...body } = optionsObject('request', request) as ManagedRequest

@@ -2,7 +2,7 @@
 import type { CallOptions, ChatCompletion, ChatRequest, ClientEvent, ClientOptions } from '../../../index'
 import { HolySheepStreamingClient } from '../client'
 import { fromRecord, HolySheepError, lastError } from '../errors'
-import { ASIDE, EVENTS, type Heard, optionsObject, type WithAside } from '../options'
+import { EVENTS, type Heard, INTERNAL, optionsObject, type WithInternalOptions } from '../options'
 
 /** What documents 003 send where nothing else is said. */
 export const REQUEST_DEFAULTS = { temperature: 0.7, max_tokens: 500 }
@@ -25,7 +25,13 @@ export function clientOf(
 ): HolySheepStreamingClient {
   const own = defined(optionsObject('options', given)) as ClientOptions
   const retry = preset.retry && { retry: { ...preset.retry, ...own.retry } }
-  const options = { ...preset, ...own, ...retry, ...(apiKey !== undefined && { apiKey }), [ASIDE]: { also } }
+  const options = {
+    ...preset,
+    ...own,
+    ...retry,
+    ...(apiKey !== undefined && { apiKey }),
+    [INTERNAL]: { alsoAccepted: also },
+  }
   return new HolySheepStreamingClient(options as ClientOptions)
 }
 
@@ -135,7 +141,7 @@ export function keepAccount(attempts: Attempted[], also?: (event: ClientEvent) =
 export async function ask(
   client: HolySheepStreamingClient,
   request: ChatRequest,
-  options: CallOptions & WithAside,
+  options: CallOptions & WithInternalOptions,
   also?: (event: ClientEvent) => void,
 ): Promise<Account> {
   const attempts: Attempted[] = []

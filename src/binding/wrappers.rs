@@ -1,18 +1,18 @@
-//! What the documents' helpers need of the engine beside calls.
+//! What the wrapper classes in `src/js/systems` need besides calls.
 
 use napi_derive::napi;
 
 use crate::engine::{RouteSnapshot, RouteStats, Style, continuation, scores};
 
-/// The messages of a request that asks for the rest of `partial`, as JSON. `messages` is the JSON array
-/// of the caller's. `system`: one system message is added, which quotes the end, and not a dialog.
+/// The messages of a request that asks for the rest of `partial`, as JSON. `messages` is the caller's JSON
+/// array. With `system`, one system message that quotes the end of `partial` is appended, otherwise a dialog.
 #[napi]
 pub fn continuation_messages(messages: String, partial: String, system: Option<bool>) -> String {
     let style = if system == Some(true) { Style::System } else { Style::Dialog };
     continuation(&messages, &partial, style).messages
 }
 
-/// The latencies of some endpoints, and the scores by which routing orders them.
+/// The latencies of a set of endpoints, and the scores by which routing orders them.
 #[napi]
 pub struct NativeScores {
     endpoints: Vec<RouteStats>,
@@ -25,7 +25,7 @@ impl NativeScores {
         NativeScores { endpoints: vec![RouteStats::default(); endpoints as usize] }
     }
 
-    /// Remembers a latency in milliseconds, to the nearest whole one.
+    /// Records a latency in milliseconds, rounded to a whole number.
     #[napi]
     pub fn record_latency(&mut self, endpoint: u32, ms: f64) {
         if let Some(record) = self.endpoints.get_mut(endpoint as usize) {
@@ -33,7 +33,7 @@ impl NativeScores {
         }
     }
 
-    /// The score of each endpoint, whose health (0 to 100) is the caller's to know.
+    /// The score of each endpoint. The caller supplies each endpoint's health, from 0 to 100.
     #[napi]
     pub fn scores(&self, health: Vec<f64>) -> Vec<f64> {
         let shown = |(record, health): (&RouteStats, f64)| RouteSnapshot {

@@ -1,0 +1,184 @@
+//! The engine's end of one call: a sink that queues records for the JavaScript thread of the call.
+
+use std::cell::RefCell;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+
+use super::batch::{Batch, RecordKind};
+use super::errors::error_record;
+use super::hub::{CallState, Hub};
+use crate::engine::event::Event;
+use crate::engine::sink::{Sink, Wants};
+use crate::error::{Error, Result};
+
+/// How far, in bytes, one call may be ahead of JavaScript before it waits.
+const MAX_BACKLOG: usize = 64 * 1024;
+
+/// Delivers one call to JavaScript: deltas, events, and the end.
+pub struct EventChannel {
+    pub id: u32,
+    pub state: Arc<CallState>,
+    hub: Arc<Hub>,
+    options: ChannelOptions,
+    backlog: Mutex<Backlog>,
+}
+
+impl EventChannel {
+    /// Registers a call with a hub. Its last record is [`RecordKind::End`] or [`RecordKind::Error`].
+    pub fn open(hub: &Arc<Hub>, options: ChannelOptions) -> Self {
+        let (id, state) = hub.register();
+        EventChannel { id, state, hub: Arc::clone(hub), options, backlog: Mutex::default() }
+    }
+
+    /// Sends the last record of the call. The state stays until JavaScript has seen it: JavaScript may still
+    /// ask for a snapshot.
+    pub fn end(self, result: Result<String>) {
+        match result {
+            Ok(json) => self.push(RecordKind::End, &json, true),
+            Err(error) => self.push(RecordKind::Error, &error_record(&error).to_string(), true),
+        };
+    }
+
+    /// Queues a record behind the buffered ones.
+    fn push(&self, kind: RecordKind, text: &str, is_last: bool) {
+        POLL_BUFFER.with_borrow_mut(|buffer| {
+            buffer.finish_delta();
+            buffer.batch.push(self.id, kind, text);
+            self.queue(&mut buffer.batch, is_last);
+        });
+    }
+
+    fn queue(&self, records: &mut Batch, is_last: bool) {
+        let mut backlog = self.backlog();
+        // A record costs more than its text.
+        backlog.bytes += records.text_len() + 16 * records.record_count();
+        backlog.last_batch = self.hub.push(records, &mut backlog.counted_in, is_last);
+    }
+
+    fn backlog(&self) -> MutexGuard<'_, Backlog> {
+        self.backlog.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Sink for EventChannel {
+    fn wants(&self) -> Wants {
+        self.state.wants.get().copied().unwrap_or(Wants::Nothing)
+    }
+
+    fn delta(&self, piece: &str) {
+        POLL_BUFFER.with_borrow_mut(|buffer| {
+            if self.options.coalesce && self.wants() == Wants::Text {
+                buffer.join_delta(self.id, piece);
+            } else {
+                buffer.batch.push(self.id, RecordKind::Delta, piece);
+            }
+        });
+    }
+
+    fn flush(&self) {
+        POLL_BUFFER.with_borrow_mut(|buffer| {
+            buffer.finish_delta();
+            if !buffer.batch.is_empty() {
+                self.queue(&mut buffer.batch, false);
+            }
+        });
+    }
+
+    fn complete(&self, text: &str) {
+        // A consumer of deltas has the text already.
+        let text = if self.wants() == Wants::Nothing { text } else { "" };
+        self.push(RecordKind::Complete, text, false);
+    }
+
+    fn restart(&self) {
+        self.push(RecordKind::Restart, "", false);
+    }
+
+    fn event(&self, event: Event) {
+        if self.options.events {
+            // Strings and numbers always encode.
+            self.push(RecordKind::Event, &serde_json::to_string(&event).unwrap_or_default(), false);
+        }
+    }
+
+    fn is_failure(&self, error: &Error) -> Option<BoxFuture<'_, bool>> {
+        if !self.options.custom_is_failure {
+            return None;
+        }
+        let reply = self.state.expect_is_failure();
+        self.push(RecordKind::IsFailure, &error_record(error).to_string(), false);
+        // Without a reply the call is over for JavaScript, and the error does not count.
+        Some(async move { reply.await.unwrap_or(false) }.boxed())
+    }
+
+    fn ready(&self) -> Option<BoxFuture<'_, ()>> {
+        let bytes = self.backlog().bytes;
+        if bytes < MAX_BACKLOG && !self.state.is_paused() {
+            return None;
+        }
+        let wait = async move {
+            if bytes >= MAX_BACKLOG {
+                let last_batch = self.backlog().last_batch;
+                self.hub.wait_until_taken(last_batch).await;
+                self.backlog().bytes = 0;
+            }
+            self.state.wait_until_resumed().await;
+        };
+        Some(wait.boxed())
+    }
+}
+
+/// What JavaScript receives of a call besides deltas and the end, and how.
+#[derive(Clone, Copy, Default)]
+pub struct ChannelOptions {
+    pub events: bool,
+    /// JavaScript decides which errors count as failures.
+    pub custom_is_failure: bool,
+    /// Deltas that arrive together are joined.
+    pub coalesce: bool,
+}
+
+/// How far a call is ahead of JavaScript.
+#[derive(Default)]
+struct Backlog {
+    /// The bytes queued since JavaScript was last known to have taken everything.
+    bytes: usize,
+    /// The batch of the last record.
+    last_batch: u64,
+    /// The window in which the queue last counted the call.
+    counted_in: u64,
+}
+
+thread_local! {
+    /// The records of the call that this thread polls. They are queued before the poll ends, so one buffer
+    /// serves all calls and stays in the cache.
+    static POLL_BUFFER: RefCell<PollBuffer> = RefCell::default();
+}
+
+#[derive(Default)]
+struct PollBuffer {
+    batch: Batch,
+    /// The delta that later ones are joined with, and its call.
+    delta: String,
+    delta_call: u32,
+}
+
+impl PollBuffer {
+    fn join_delta(&mut self, id: u32, delta: &str) {
+        if self.delta_call != id {
+            self.finish_delta();
+            self.delta_call = id;
+        }
+        self.delta.push_str(delta);
+    }
+
+    /// Moves the joined delta to the batch.
+    fn finish_delta(&mut self) {
+        if !self.delta.is_empty() {
+            self.batch.push(self.delta_call, RecordKind::Delta, &self.delta);
+            self.delta.clear();
+        }
+    }
+}

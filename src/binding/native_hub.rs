@@ -1,0 +1,186 @@
+//! The JavaScript end of a hub.
+
+use std::mem;
+use std::sync::Arc;
+
+use napi::bindgen_prelude::*;
+use napi::{Env, sys};
+use napi_derive::napi;
+
+use super::batch::{Batch, WORDS};
+use super::hub::{Hub, Waker};
+use super::queue::{MAX_RECORDS, POLL_INTERVAL_MS};
+use crate::engine::sink::Wants;
+
+/// The words before the records in the shared array: the number of records, and when to take the next batch
+/// ([`super::queue::NextTake`]).
+const HEADER: usize = 2;
+
+/// The queue of one JavaScript thread.
+#[napi]
+pub struct NativeHub {
+    pub(super) hub: Arc<Hub>,
+    shared: Uint32Array,
+    calls_in_flight: u32,
+    /// The batch that was taken last, to reuse its memory.
+    spare: Batch,
+}
+
+#[napi]
+impl NativeHub {
+    /// `shared` receives the records of each batch. `wake` is called when there is one. Set `canPoll` if
+    /// JavaScript has a timer to poll with.
+    #[napi(
+        constructor,
+        catch_unwind,
+        ts_args_type = "shared: Uint32Array, wake: () => void, canPoll: boolean"
+    )]
+    pub fn new(
+        env: Env,
+        shared: Uint32Array,
+        wake: Function<(), napi::threadsafe_function::UnknownReturnValue>,
+        can_poll: bool,
+    ) -> Result<Self> {
+        if shared.len() < Self::shared_words() as usize {
+            return Err(napi::Error::from_reason("the shared array is too small"));
+        }
+        let hub = Arc::new(Hub::new(can_poll));
+        // The TSFN refers to nothing of ours, so no cycle keeps the process alive.
+        let waker: Waker = wake.build_threadsafe_function::<()>().weak::<true>().build()?;
+        hub.set_waker(waker);
+        // After `worker.terminate()` and `process.exit()` every task of this environment must end.
+        env.add_env_cleanup_hook(hub.shutdown().clone(), |shutdown| shutdown.cancel())?;
+        Ok(NativeHub { hub, shared, calls_in_flight: 0, spare: Batch::default() })
+    }
+
+    /// The length that the shared array needs.
+    #[napi]
+    pub fn shared_words() -> u32 {
+        (HEADER + WORDS * MAX_RECORDS) as u32
+    }
+
+    /// How long JavaScript waits between two polls, in milliseconds.
+    #[napi]
+    pub fn poll_interval_ms() -> u32 {
+        POLL_INTERVAL_MS
+    }
+
+    /// Wakes JavaScript in the next round of its event loop, if it has no timers of its own.
+    #[napi]
+    pub fn schedule_wake(&self) {
+        self.hub.wake();
+    }
+
+    /// Takes a batch. Returns its short texts joined, and writes its long texts to `longTexts` and its records
+    /// to the shared array.
+    #[napi(catch_unwind, ts_return_type = "string", ts_args_type = "longTexts: string[]")]
+    pub fn take<'env>(&mut self, env: &'env Env, long_texts: Unknown<'env>) -> Result<Unknown<'env>> {
+        let (batch, next) = self.hub.take(mem::take(&mut self.spare));
+        // SAFETY: only JavaScript reads the array, on this thread, after this call.
+        let shared = unsafe { self.shared.as_mut() };
+        shared[0] = batch.record_count() as u32;
+        shared[1] = next as u32;
+        shared[HEADER..HEADER + batch.words.len()].copy_from_slice(&batch.words);
+        for (index, text) in batch.long_texts().enumerate() {
+            let text = js_string(env, text, text.is_ascii())?;
+            // SAFETY: both values belong to this environment.
+            let status =
+                unsafe { sys::napi_set_element(env.raw(), long_texts.raw(), index as u32, text.raw()) };
+            check_status!(status)?;
+        }
+        let text = js_string(env, &batch.short_text, !batch.non_ascii)?;
+        self.spare = batch;
+        Ok(text)
+    }
+
+    /// Keeps the process alive until the call has ended.
+    #[napi]
+    pub fn call_started(&mut self, env: &Env) -> Result<()> {
+        self.calls_in_flight += 1;
+        if self.calls_in_flight == 1 { self.set_ref(env, true) } else { Ok(()) }
+    }
+
+    /// Forgets a call whose end JavaScript has seen. Its id may be reused.
+    #[napi]
+    pub fn call_ended(&mut self, env: &Env, id: u32) -> Result<()> {
+        self.hub.unregister(id);
+        self.calls_in_flight = self.calls_in_flight.saturating_sub(1);
+        if self.calls_in_flight == 0 { self.set_ref(env, false) } else { Ok(()) }
+    }
+
+    /// Begins a call. `mode`: 0 for text, 1 for chunks, 2 for nothing before the end.
+    #[napi]
+    pub fn begin(&self, id: u32, mode: u32) {
+        let wants = match mode {
+            0 => Wants::Text,
+            1 => Wants::Chunks,
+            _ => Wants::Nothing,
+        };
+        if let Some(call) = self.hub.call(id) {
+            call.begin(wants);
+        }
+    }
+
+    #[napi]
+    pub fn cancel(&self, id: u32) {
+        if let Some(call) = self.hub.call(id) {
+            call.cancel.cancel();
+        }
+    }
+
+    /// The snapshot of a call in flight, as JSON.
+    #[napi]
+    pub fn snapshot(&self, id: u32) -> Option<String> {
+        Some(self.hub.call(id)?.live.get()?.json())
+    }
+
+    /// Replies to the question whether an error counts as a failure.
+    #[napi]
+    pub fn answer(&self, id: u32, is_failure: bool) {
+        if let Some(call) = self.hub.call(id) {
+            call.reply_is_failure(is_failure);
+        }
+    }
+
+    /// Stops reading the call's socket until `resume`.
+    #[napi]
+    pub fn pause(&self, id: u32) {
+        if let Some(call) = self.hub.call(id) {
+            call.pause();
+        }
+    }
+
+    #[napi]
+    pub fn resume(&self, id: u32) {
+        if let Some(call) = self.hub.call(id) {
+            call.resume();
+        }
+    }
+
+    fn set_ref(&self, env: &Env, keep_alive: bool) -> Result<()> {
+        let Some(waker) = self.hub.waker() else { return Ok(()) };
+        // SAFETY: the TSFN lives as long as the hub, and this is the thread of its environment.
+        let status = unsafe {
+            match keep_alive {
+                true => sys::napi_ref_threadsafe_function(env.raw(), waker.raw()),
+                false => sys::napi_unref_threadsafe_function(env.raw(), waker.raw()),
+            }
+        };
+        check_status!(status)
+    }
+}
+
+fn js_string<'env>(env: &'env Env, text: &str, ascii: bool) -> Result<Unknown<'env>> {
+    let mut value = std::ptr::null_mut();
+    // SAFETY: the pointer and the length belong to a live string, which both functions copy.
+    let status = unsafe {
+        let (bytes, length) = (text.as_ptr().cast(), text.len() as isize);
+        match ascii {
+            true => sys::napi_create_string_latin1(env.raw(), bytes, length, &mut value),
+            false => sys::napi_create_string_utf8(env.raw(), bytes, length, &mut value),
+        }
+    };
+    check_status!(status)?;
+    // SAFETY: the value was just created in this environment.
+    Ok(unsafe { Unknown::from_raw_unchecked(env.raw(), value) })
+}

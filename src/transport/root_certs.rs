@@ -1,0 +1,98 @@
+//! The root certificates that TLS trusts: the system's, plus or replaced by what the environment and the caller
+//! configure.
+
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use rustls::RootCertStore;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+
+use crate::error::{ConnectionFailure, Error, Kind, Result};
+
+static SOURCES: OnceLock<RootCertSources> = OnceLock::new();
+
+/// Sets the sources of the process. Call it before the first request: only the first call has an effect, as
+/// Node also reads the environment once.
+pub fn set_root_cert_sources(sources: RootCertSources) {
+    let _ = SOURCES.set(sources);
+}
+
+pub(super) fn sources() -> &'static RootCertSources {
+    SOURCES.get_or_init(RootCertSources::default)
+}
+
+/// The root certificates that the environment configures, the same for the whole process.
+#[derive(Default)]
+pub struct RootCertSources {
+    /// `NODE_EXTRA_CA_CERTS`: added to the others.
+    pub extra: Vec<CertificateDer<'static>>,
+    /// `SSL_CERT_FILE`: replaces the system's.
+    pub file: Option<PathBuf>,
+    /// `SSL_CERT_DIR`, a list of directories: replaces the system's.
+    pub dirs: Vec<PathBuf>,
+    /// Node's own: used if the system has none.
+    pub bundled: Vec<CertificateDer<'static>>,
+}
+
+impl RootCertSources {
+    /// The certificates that replace the system's, if the environment names any.
+    pub(super) fn system_replacement(&self) -> Option<Vec<CertificateDer<'static>>> {
+        if self.file.is_none() && self.dirs.is_empty() {
+            return None;
+        }
+        let mut found: Vec<CertificateDer<'static>> = Vec::new();
+        let files = self.dirs.iter().flat_map(|dir| files_in(dir)).chain(self.file.clone());
+        for file in files {
+            // Files without certificates are skipped, as in OpenSSL.
+            let Ok(certificates) = CertificateDer::pem_file_iter(&file) else { continue };
+            found.extend(certificates.filter_map(|certificate| certificate.ok()));
+        }
+        // `SSL_CERT_DIR` usually holds each certificate more than once, and those of the file again.
+        found.sort_unstable_by(|a, b| a.as_ref().cmp(b.as_ref()));
+        found.dedup();
+        found.retain(is_trust_anchor);
+        Some(found)
+    }
+
+    /// The error if no root certificate was found.
+    pub(super) fn no_roots_error(&self) -> Error {
+        let tls = Kind::Connection(ConnectionFailure::Tls);
+        if self.file.is_none() && self.dirs.is_empty() {
+            return Error::new(
+                tls,
+                "no CA certificates were found on this system: install ca-certificates or set SSL_CERT_FILE",
+            );
+        }
+        let paths = self.file.iter().chain(&self.dirs).map(|path| format!("'{}'", path.display()));
+        let paths: Vec<String> = paths.collect();
+        Error::new(
+            tls,
+            format!("no certificate could be read from {} (SSL_CERT_FILE, SSL_CERT_DIR)", paths.join(", ")),
+        )
+    }
+}
+
+/// Parses PEM certificates. Errors name `name` as the source of the text.
+pub fn parse_certificates(name: &str, pem: &str) -> Result<Vec<CertificateDer<'static>>> {
+    let invalid = |given: &str| Error::invalid(name, given, "one or more PEM certificates");
+    let parsed: std::result::Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem.as_bytes()).collect();
+    let certificates = parsed.map_err(|_| invalid("text that is not PEM"))?;
+    if certificates.is_empty() {
+        return Err(invalid("text without a certificate"));
+    }
+    match certificates.iter().position(|certificate| !is_trust_anchor(certificate)) {
+        None => Ok(certificates),
+        Some(index) => Err(invalid(&format!("text whose certificate {} is invalid", index + 1))),
+    }
+}
+
+fn files_in(dir: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = std::fs::read_dir(dir) else { return Vec::new() };
+    entries.filter_map(|entry| Some(entry.ok()?.path())).filter(|path| path.is_file()).collect()
+}
+
+/// Whether the certificate can verify others. Some PEM blocks only look like certificates.
+fn is_trust_anchor(certificate: &CertificateDer<'static>) -> bool {
+    RootCertStore::empty().add(certificate.clone()).is_ok()
+}
