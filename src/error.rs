@@ -254,7 +254,7 @@ pub struct Data {
     pub retry_after: Option<Duration>,
     /// `x-should-retry`, where the server sent it.
     pub should_retry: Option<bool>,
-    /// The response's headers that a caller is told ([`crate::wire::telling`]); names in lower case.
+    /// The response's headers that a caller is told ([`crate::wire::header_allowlist`]); names in lower case.
     pub headers: Vec<(String, String)>,
     /// The start of the response's body, at most [`BODY_LIMIT`] bytes.
     pub body: Option<String>,

@@ -158,7 +158,7 @@ impl NativeClient {
         options.prompt_tokens = aside.prompt_tokens;
         options.own = aside.own.as_ref().map(Own::of);
         let resumes = resumes.as_deref().map(Snapshot::parse).transpose().or_throw()?;
-        let dialect = dialect.as_deref().map_or(Ok(Dialect::Chat), Dialect::named).or_throw()?;
+        let dialect = dialect.as_deref().map_or(Ok(Dialect::Chat), Dialect::from_name).or_throw()?;
         let call = Call::new(ChatRequest::parse_as(dialect, &request).or_throw()?, options, resumes);
         client.check_model(&call.request).or_throw()?;
         let outlet = hub.hub.open(Told { events, judges, coalesce });

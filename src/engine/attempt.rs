@@ -132,8 +132,8 @@ impl Attempt<'_> {
             };
             let end = match read {
                 Some(Ok(bytes)) => match parser.feed(&bytes, |event| self.on_event(&event)) {
-                    Ok(sse::Fed::All) => None,
-                    Ok(sse::Fed::Stopped { value, .. }) => Some(value),
+                    Ok(sse::FeedResult::All) => None,
+                    Ok(sse::FeedResult::Stopped { value, .. }) => Some(value),
                     Err(too_long) => Some(End::Failed(Error::new(Kind::TooLarge, too_long.to_string()))),
                 },
                 Some(Err(error)) => Some(End::Failed(error)),
@@ -187,7 +187,7 @@ impl Attempt<'_> {
             return self.finished();
         }
         if let Some(events) = &self.delivery.events {
-            return Err(super::dialect::truncated(events.terminal()));
+            return Err(super::dialect::truncated(events.terminal_events()));
         }
         let what = if done { "sent [DONE]" } else { "ended" };
         Err(Error::new(
@@ -216,7 +216,7 @@ impl Attempt<'_> {
             let Ok(Some(Ok(bytes))) = timeout_at(until, body.next()).await else { return };
             let fed = parser.feed(&bytes, |event| self.on_event(&event));
             self.delivery.flush();
-            if !matches!(fed, Ok(sse::Fed::All)) {
+            if !matches!(fed, Ok(sse::FeedResult::All)) {
                 break;
             }
         }
@@ -229,12 +229,12 @@ impl Attempt<'_> {
             return self.on_passed_event(event);
         }
         let chunk = match self.reader.read(event.event, &event.data) {
-            Ok(chat::Read::Chunk(chunk)) => chunk,
-            Ok(chat::Read::Other) => return ControlFlow::Continue(()),
-            Ok(chat::Read::Done) => return ControlFlow::Break(End::Done),
+            Ok(chat::StreamEvent::Chunk(chunk)) => chunk,
+            Ok(chat::StreamEvent::Other) => return ControlFlow::Continue(()),
+            Ok(chat::StreamEvent::Done) => return ControlFlow::Break(End::Done),
             // After the last finish reason nothing is an error any more.
             _ if self.delivery.journal.is_complete() => return ControlFlow::Break(End::Done),
-            Ok(chat::Read::Error(value)) => {
+            Ok(chat::StreamEvent::Error(value)) => {
                 let mut error = provider_error::from_event(&value);
                 error.request_id = self.delivery.progress.request_id.clone();
                 return ControlFlow::Break(End::Failed(error));

@@ -31,7 +31,7 @@ use crate::policy::plan::{self, Failure, Plan, Step, Stop};
 use crate::policy::route;
 use crate::session::journal::Journal;
 use crate::session::snapshot::Snapshot;
-use crate::wire::dialect::Events;
+use crate::wire::dialect::EventCodec;
 
 /// One route of this call.
 pub(super) struct Route {
@@ -64,7 +64,7 @@ pub(super) struct Running<'a> {
     pub requests: Requests<'a>,
     pub journal: Journal,
     /// In a dialect whose events are handed on as they are.
-    pub events: Option<Box<dyn Events>>,
+    pub events: Option<Box<dyn EventCodec>>,
     pub attempts: Vec<AttemptRecord>,
     pub previous: Option<Previous>,
     /// The turn, and in it the attempt, that is under way.
@@ -112,7 +112,7 @@ impl<'a> Running<'a> {
             routes,
             requests: Requests::new(&call.request, call.options.idempotency_key.as_deref(), goes_on),
             journal: Journal::new(call.request.choices()),
-            events: call.request.dialect().events(),
+            events: call.request.dialect().codec(),
             attempts: Vec::new(),
             previous: None,
             engaged: None,

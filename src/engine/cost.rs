@@ -120,10 +120,7 @@ impl Bound {
 impl Running<'_> {
     fn own_prompt(&mut self) -> Tally {
         let request = &self.call.request;
-        *self
-            .tab
-            .prompt
-            .get_or_insert_with(|| estimate::prompt(request.messages(), request.beside_messages()))
+        *self.tab.prompt.get_or_insert_with(|| estimate::prompt(request.messages(), request.prompt_fields()))
     }
 
     /// What the prompt comes to for a model, with `messages` in place of the caller's own.
@@ -134,7 +131,7 @@ impl Running<'_> {
         match messages {
             None => tally,
             Some(messages) => {
-                let longer = estimate::prompt(messages, self.call.request.beside_messages());
+                let longer = estimate::prompt(messages, self.call.request.prompt_fields());
                 tally.extended(&own, &longer)
             }
         }

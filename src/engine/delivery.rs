@@ -14,7 +14,7 @@ use crate::session::journal::Journal;
 use crate::session::merge::merge;
 use crate::session::splice::{Contradiction, Splice};
 use crate::wire::chat;
-use crate::wire::dialect::Events;
+use crate::wire::dialect::EventCodec;
 
 /// More role-only chunks than any provider sends.
 pub(super) const MAX_HELD_CHUNKS: usize = 64;
@@ -58,7 +58,7 @@ pub struct Delivery<'a> {
     pub collected: usize,
     pub shown: u64,
     /// In a dialect whose events are handed on as they are.
-    pub events: Option<&'a mut Box<dyn Events>>,
+    pub events: Option<&'a mut Box<dyn EventCodec>>,
 }
 
 impl Delivery<'_> {
@@ -105,7 +105,7 @@ impl Delivery<'_> {
     fn take_in(&mut self, chunk: &chat::Chunk<'_>, raw: &str) -> Step {
         let complete = self.journal.is_complete();
         self.identify(chunk);
-        if self.wants == Wants::Nothing && !chunk.repeats {
+        if self.wants == Wants::Nothing && !chunk.only_text_changed {
             self.extras(raw);
         }
         if let Some(usage) = chunk.usage.filter(|usage| usage.get() != "null") {
@@ -147,7 +147,7 @@ impl Delivery<'_> {
             && !self.continues
             && !(self.hold_tool_calls && choices.iter().any(has_tool_call));
         if !verbatim {
-            if self.wants == Wants::Chunks && !chunk.repeats {
+            if self.wants == Wants::Chunks && !chunk.only_text_changed {
                 self.extras(raw);
             }
             return choices.iter().try_for_each(|choice| self.choice(choice, false));
@@ -244,7 +244,7 @@ impl Delivery<'_> {
                     .journal
                     .choice(index)
                     .map_or(0, |choice| choice.tool_call_index(part.index, id_of(part)));
-                self.hand_over_made(index, json!({ "tool_calls": [part.value(at)] }), None);
+                self.hand_over_made(index, json!({ "tool_calls": [part.to_json(at)] }), None);
             }
         }
         Ok(())
@@ -316,7 +316,7 @@ impl Delivery<'_> {
         let Some(choice) = self.journal.choice(index) else { return Ok(()) };
         let at = choice.tool_call_index(part.index, id_of(part));
         let Some(call) = choice.tool_call(at) else { return Ok(()) };
-        let (name, arguments) = part.said();
+        let (name, arguments) = part.name_and_arguments();
         if let Some(id) = id_of(part).filter(|_| call.id.is_empty()) {
             call.id.push_str(id);
         }

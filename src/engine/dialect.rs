@@ -12,7 +12,7 @@ use crate::config::defaults as d;
 use crate::error::{Error, Kind, Phase, Result, cut};
 use crate::session::prompts::Style;
 use crate::transport::Body;
-use crate::wire::dialect::{self, Dialect, Ending, Made, Said};
+use crate::wire::dialect::{self, DecodedEvent, Dialect, Ending, SyntheticEvent};
 use crate::wire::sse;
 
 /// The form in which the rest of an answer is asked for first, and those that stand in for it where it is
@@ -42,7 +42,7 @@ impl Attempt<'_> {
             return ControlFlow::Break(End::Done);
         }
         let said = match events.read(event.event, &event.data) {
-            Ok(Said::Failed(mut error)) => {
+            Ok(DecodedEvent::Error(mut error)) => {
                 error.request_id = progress.request_id.clone();
                 return ControlFlow::Break(End::Failed(error));
             }
@@ -57,7 +57,8 @@ impl Attempt<'_> {
         if self.peeks && self.delivery.progress.first_token.is_some() {
             return ControlFlow::Break(End::FirstToken);
         }
-        let (Said::Text(text) | Said::Other(text) | Said::Dropped(text)) = &said else {
+        let (DecodedEvent::Text(text) | DecodedEvent::Content(text) | DecodedEvent::Dropped(text)) = &said
+        else {
             return ControlFlow::Continue(());
         };
         // After it was handed over: it is paid for.
@@ -106,15 +107,15 @@ impl Attempt<'_> {
 
 impl Delivery<'_> {
     /// Takes in what one event says. `given` is the event itself.
-    fn event(&mut self, said: &Said<'_>, given: &sse::Event<'_>) -> Step {
+    fn event(&mut self, said: &DecodedEvent<'_>, given: &sse::Event<'_>) -> Step {
         self.collect(&given.data, |delivery| delivery.take_in_event(said, given))
     }
 
-    fn take_in_event(&mut self, said: &Said<'_>, given: &sse::Event<'_>) -> Step {
+    fn take_in_event(&mut self, said: &DecodedEvent<'_>, given: &sse::Event<'_>) -> Step {
         let raw = || dialect::sse(given.event, &given.data);
         match said {
-            Said::Nothing => {}
-            Said::Ping => {
+            DecodedEvent::Ignored => {}
+            DecodedEvent::Ping => {
                 // Not before what is held; and too many of them are nothing that is missed.
                 match self.held.len() {
                     0 if *self.committed => self.hand_over(&raw()),
@@ -122,13 +123,13 @@ impl Delivery<'_> {
                     _ => {}
                 }
             }
-            Said::Frame => {
+            DecodedEvent::Structural => {
                 if !self.continues {
                     self.held.push(raw());
                 }
                 self.journal.usage = self.ending().usage;
             }
-            Said::Text(text) => {
+            DecodedEvent::Text(text) => {
                 self.begin_token();
                 if self.continues {
                     let new = match &mut self.splice {
@@ -141,7 +142,7 @@ impl Delivery<'_> {
                 self.release();
                 self.hand_over(&raw());
             }
-            Said::Other(_) => {
+            DecodedEvent::Content(_) => {
                 self.begin_token();
                 if self.continues {
                     return self.pass();
@@ -149,8 +150,8 @@ impl Delivery<'_> {
                 self.release();
                 self.hand_over(&raw());
             }
-            Said::Dropped(_) => self.begin_token(),
-            Said::End => {
+            DecodedEvent::Dropped(_) => self.begin_token(),
+            DecodedEvent::End => {
                 if self.continues {
                     self.pass()?;
                 } else {
@@ -162,7 +163,7 @@ impl Delivery<'_> {
                 let ending = self.ending();
                 self.end(ending);
             }
-            Said::Failed(error) => return Err(End::Failed(error.clone())),
+            DecodedEvent::Error(error) => return Err(End::Failed(error.clone())),
         }
         Ok(())
     }
@@ -204,18 +205,18 @@ impl Delivery<'_> {
     /// Hands over what the last event becomes behind text that was sent before.
     fn pass(&mut self) -> Step {
         self.end_text()?;
-        let made = self.events.as_mut().map(|events| events.passed());
+        let made = self.events.as_mut().map(|events| events.rewrite_last());
         self.hand_over_all(made);
         Ok(())
     }
 
     /// Text of a continuation, as an event.
     pub(super) fn hand_over_text(&mut self, text: &str) {
-        let made = self.events.as_mut().map(|events| events.text(text));
+        let made = self.events.as_mut().map(|events| events.append_text(text));
         self.hand_over_all(made);
     }
 
-    fn hand_over_all(&mut self, made: Option<Vec<Made>>) {
+    fn hand_over_all(&mut self, made: Option<Vec<SyntheticEvent>>) {
         made.iter().flatten().for_each(|event| self.hand_over(&event.sse()));
     }
 }

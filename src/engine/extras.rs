@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::delivery::Delivery;
 use super::sink::Wants;
 use crate::session::merge::merge;
-use crate::wire::extras::{Extras, OfChoice, extras};
+use crate::wire::extras::{ChoiceExtras, Extras, extras};
 
 impl Delivery<'_> {
     /// Takes in what nobody reads of a chunk that does not go out as it is.
@@ -14,7 +14,7 @@ impl Delivery<'_> {
     pub(super) fn extras(&mut self, raw: &str) {
         let Extras { chunk, choices } = extras(raw);
         self.journal.extra.extend(chunk);
-        for OfChoice { index, choice: of_choice, mut delta } in choices {
+        for ChoiceExtras { index, choice: of_choice, mut delta } in choices {
             // What is thought again after a break is not shown again.
             delta.retain(|name, _| !(self.continues && name.starts_with("reasoning")));
             let Some(choice) = self.journal.choice(index) else { continue };

@@ -27,7 +27,7 @@ use crate::session::journal::Journal;
 use crate::store::Slot;
 use crate::transport::{Body, HeaderMap, Request, Response, Transport};
 use crate::wire::dialect::Dialect;
-use crate::wire::telling::telling;
+use crate::wire::header_allowlist;
 use crate::wire::{chat, limits, provider_error, retry_after, secrets};
 
 /// What an opening has found out so far; readable when its future was dropped.
@@ -117,13 +117,13 @@ impl Opening {
         self.head.update(|head| {
             head.status = Some(response.status);
             let masked = |text: &str| match &self.key {
-                Some(key) => secrets::without(text, key.expose()),
+                Some(key) => secrets::mask_key(text, key.expose()),
                 None => text.to_owned(),
             };
             head.request_id = id.map(masked);
             let pairs = response.headers.iter();
             let pairs = pairs.filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)));
-            head.headers = telling(pairs);
+            head.headers = header_allowlist::allowed(pairs);
             head.headers.iter_mut().for_each(|(_, text)| *text = masked(text));
         });
         let header = |name: &str| text(&response.headers, name).map(str::to_owned);
@@ -217,7 +217,7 @@ impl Opened {
         let Opened { settings, body, first_token_until } = self;
         let mut tee = Tee { body: body.fuse(), read: Vec::new(), bytes: 0, is_full: false };
         let mut journal = Journal::new(peek.choices);
-        let mut events = peek.dialect.events();
+        let mut events = peek.dialect.codec();
         let mut progress = Progress { request_id, ..Progress::default() };
         let delivery = Delivery {
             sink: &Nowhere,

@@ -88,7 +88,7 @@ impl Running<'_> {
     pub(super) fn hindrance(&self) -> Option<String> {
         let request = &self.call.request;
         if let Some(events) = &self.events {
-            let why = events.hindrance().or_else(|| request.dialect().hindrance(request));
+            let why = events.not_resumable().or_else(|| request.dialect().not_resumable(request));
             return why.map(str::to_owned);
         }
         let choice = self.journal.first();
@@ -130,7 +130,7 @@ impl Running<'_> {
         let trims = style == Style::Prefill && self.call.request.dialect() == Dialect::Messages;
         if let Some(events) = &mut self.events {
             let text = &self.journal.first().text;
-            events.begin_again(if trims { &text[text.trim_end().len()..] } else { "" });
+            events.resume(if trims { &text[text.trim_end().len()..] } else { "" });
         }
         let text = &self.journal.first().text;
         self.recovery.begun_at = text.len();
@@ -158,7 +158,7 @@ impl Running<'_> {
 
     fn begin_anew(&mut self) {
         self.journal = Journal::new(self.call.request.choices());
-        self.events = self.call.request.dialect().events();
+        self.events = self.call.request.dialect().codec();
         let recovery = &mut self.recovery;
         recovery.begun_at = 0;
         recovery.pieces = 0;
@@ -237,7 +237,7 @@ impl Running<'_> {
             && !text.is_empty()
             && !request.wants_json()
             && self.hindrance().is_none()
-            && request.is_used_up(received(text, self.recovery.pieces))
+            && request.reaches_token_limit(received(text, self.recovery.pieces))
     }
 
     /// The snapshot that the call goes on from was whole already.
@@ -253,7 +253,7 @@ impl Running<'_> {
             choice.tool_calls.clear();
         }
         if let Some(events) = &mut self.events {
-            events.cut_short().iter().for_each(|event| self.sink.piece(&event.sse()));
+            events.end_at_token_limit().iter().for_each(|event| self.sink.piece(&event.sse()));
         } else if self.sink.wants() == Wants::Chunks {
             self.sink.piece(&self.journal.chunk(0, serde_json::json!({}), Some("length")));
             if let Some(usage) = self.recovery.spent.as_ref().filter(|_| self.call.request.wants_usage()) {

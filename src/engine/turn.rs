@@ -31,7 +31,7 @@ use crate::policy::deadline;
 use crate::policy::plan::Reason;
 use crate::store::Slot;
 use crate::transport::{Method, Request};
-use crate::wire::chat::{self, Instead};
+use crate::wire::chat::{self, Overrides};
 
 /// What a turn holds until it is closed: outside of its future, so that a call whose time runs out in
 /// the middle can still say what was learned.
@@ -217,9 +217,9 @@ impl<'a> Running<'a> {
         let name = endpoint.model(&route.model);
         let dialect = self.call.request.dialect();
         let whole = !self.call.request.is_streamed();
-        let asks_usage = !dialect.is_passed_on() && !route.endpoint.refuses_usage.load(Ordering::Relaxed);
+        let asks_usage = !dialect.is_passthrough() && !route.endpoint.refuses_usage.load(Ordering::Relaxed);
         let session = self.call.session_id.as_str();
-        let names_session = endpoint.session_field && !dialect.is_passed_on();
+        let names_session = endpoint.session_field && !dialect.is_passthrough();
         let named_session = names_session && !route.endpoint.refuses_session.load(Ordering::Relaxed);
         let target = Target {
             place,
@@ -231,7 +231,7 @@ impl<'a> Running<'a> {
         let encoded = match form.messages.as_deref().map(serde_json::from_str) {
             Some(Ok(messages)) => {
                 let received = form.received;
-                let instead = Instead { messages: Some(messages), received, ..Instead::default() };
+                let instead = Overrides { messages: Some(messages), received, ..Overrides::default() };
                 self.requests.encode_continuation(target, instead, &mut rand::rng())
             }
             _ => self.requests.encode(target, &mut rand::rng()),
