@@ -16,14 +16,8 @@ use std::borrow::Cow;
 
 use head::Head;
 use tail::{Cursor, Tail};
-pub use terms::{Contradiction, Expect, Limits, Seam, SeamKind};
+pub use terms::{Contradiction, Expect, Limits, OVERLAP_MIN, Seam, SeamKind, WINDOW};
 use word::{Word, is_letter, sets_apart};
-
-/// Default of [`Limits::overlap_min`], in code points. `docs/recovery.md` has the figures that it was
-/// chosen from.
-pub const OVERLAP_MIN: usize = 16;
-/// How much of the delivered text's end is searched for an overlap, in code points.
-pub const WINDOW: usize = 4_000;
 
 enum State {
     /// Text is held or suppressed.
