@@ -14,7 +14,8 @@
 //!
 //! Imports run downwards only:
 //! `js → binding → engine → config → {policy, wire, session, transport, store} → error`.
-//! The five in the braces do not import each other; `scripts/walls.mjs` holds it.
+//! The five in the braces do not import each other. `scripts/import-lint.mjs` checks this, and that no files
+//! import each other in a circle.
 
 pub mod config;
 pub mod error;
