@@ -132,7 +132,7 @@ test('two TypeScript files that import each other are a circle, of types too', (
   finds(
     {
       ...ENGINE,
-      'js/client.ts': "import {\n  Stream,\n} from './stream'\n",
+      'js/client.ts': "import {\n  Stream,\n} from './stream.js'\n",
       'js/stream.ts': "import type { Options } from './fetch'\n// import './client'\n",
       'js/fetch/index.ts': "export const load = () => import('../client')\n",
     },
