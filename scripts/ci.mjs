@@ -62,7 +62,7 @@ await check('simulator without napi', 'cargo', [
 await check('clippy', 'cargo', ['clippy', '--locked', '--all-targets', '--', '-D', 'warnings'])
 await check('rustfmt', 'cargo', ['fmt', '--check'])
 await check('rust docs', 'cargo', ['doc', '--locked', '--no-deps', '--quiet'], { RUSTDOCFLAGS: '-D warnings' })
-await check('walls between modules', process.execPath, ['scripts/walls.mjs'])
+await check('imports: layers, floors of the engine, no circles', process.execPath, ['scripts/import-lint.mjs'])
 await check('biome', bin('biome'), ['ci', '.'])
 await check('types of the public interface', bin('tsc'), ['-p', '__test__/types'])
 for (const resolution of ['nodenext', 'bundler'])

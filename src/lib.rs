@@ -14,7 +14,7 @@
 //!
 //! Imports point downwards only:
 //! `js → binding → engine → config → {policy, wire, session, transport, store} → error`.
-//! The five in braces do not import each other. `scripts/walls.mjs` enforces this.
+//! The five in braces do not import each other. `scripts/import-lint.mjs` enforces this.
 
 pub mod config;
 pub mod error;

@@ -99,7 +99,7 @@ impl NativeClient {
         options.prompt_tokens = internal.prompt_tokens;
         options.own = internal.first_endpoint.as_ref().map(Own::of);
         let snapshot = snapshot.as_deref().map(Snapshot::parse).transpose().or_throw()?;
-        let dialect = dialect.as_deref().map_or(Ok(Dialect::Chat), Dialect::named).or_throw()?;
+        let dialect = dialect.as_deref().map_or(Ok(Dialect::Chat), Dialect::from_name).or_throw()?;
         let call = CallRequest::new(ChatRequest::parse_as(dialect, &request).or_throw()?, options, snapshot);
         client.check_model(&call.chat).or_throw()?;
         let channel = EventChannel::open(&hub.hub, ChannelOptions { events, custom_is_failure, coalesce });

@@ -5,10 +5,13 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use super::breaker::{BreakerChoice, breaker_choice};
+use super::completion::{COMPLETIONS, Completion};
 use super::defaults as d;
+use super::rate_limit::{RateLimit, rate_limit};
 use super::reader::{Reader, show};
 use super::routing;
-use super::{BreakerChoice, COMPLETIONS, Completion, RateLimit, Secret, api_key, breaker_choice, rate_limit};
+use super::secret::{Secret, api_key};
 use crate::error::{Error, Result, truncate};
 
 pub const BASE_URL_ACCEPTED: &str = "an http or https URL up to and including /v1, such as https://api.holysheep.ai/v1, without user, query or \

@@ -2,6 +2,8 @@
 //! (`Backoff`, breaker and bucket options) is theirs; what they are set to when nobody says
 //! anything, and what is accepted, is said here.
 
+mod breaker;
+mod completion;
 mod cost;
 pub mod defaults;
 mod endpoint;
@@ -13,15 +15,19 @@ pub mod reader;
 mod recovery;
 mod retry;
 mod routing;
+mod secret;
 mod suggest;
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
 
+use breaker::{BREAKER_ACCEPTED, breaker_choice};
+pub use breaker::{BreakerChoice, breaker};
+use completion::COMPLETIONS;
+pub use completion::Completion;
 pub use cost::{Cost, unpriced};
 use endpoint::certificates;
 pub use endpoint::{Endpoint, base_url, headers};
@@ -29,63 +35,19 @@ pub use hedge::Hedge;
 pub use own::Own;
 pub use proxy::ProxyConfig;
 pub use rate_limit::RateLimit;
+use rate_limit::rate_limit;
 pub use recovery::{Mode, Recovery};
 pub use retry::{RetryConfig, decisions};
+pub use secret::{Secret, api_key};
 pub use suggest::did_you_mean;
 
 use crate::error::{Error, Result};
 use crate::policy::backoff::{Backoff, Jitter, Shape};
 use crate::policy::catalogue::Catalogue;
+use crate::policy::retry_budget;
 use crate::policy::routing::Strategy;
-use crate::policy::{circuit_breaker, retry_budget};
 use defaults as d;
 use reader::Reader;
-
-/// A key. Its `Debug` form does not show it.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(Arc<str>);
-
-impl Secret {
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret(…)")
-    }
-}
-
-/// Checks a key: trimmed, not empty, visible ASCII. What was given is never part of the error.
-pub fn api_key(name: &str, key: &str) -> Result<Secret> {
-    let accepted = "a key without spaces, line breaks or control characters";
-    let key = key.trim();
-    if key.is_empty() {
-        return Err(Error::invalid(name, "an empty string", accepted));
-    }
-    if key.get(..7).is_some_and(|start| start.eq_ignore_ascii_case("bearer ")) {
-        return Err(Error::invalid(name, "a key with 'Bearer ' before it", "the key alone"));
-    }
-    if let Some((place, _)) = key.char_indices().find(|(_, c)| !c.is_ascii_graphic()) {
-        let given = format!("a key with a character at position {place} that no header can hold");
-        return Err(Error::invalid(name, given, accepted));
-    }
-    Ok(Secret(key.into()))
-}
-
-/// When an answer counts as complete.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Completion {
-    /// Every choice needs its finish reason.
-    #[default]
-    Strict,
-    /// `[DONE]` is enough.
-    Lenient,
-}
-
-pub const COMPLETIONS: &[(&str, Completion)] =
-    &[("strict", Completion::Strict), ("lenient", Completion::Lenient)];
 
 /// What holds for one call: the client's values, overridden by those of the call.
 #[derive(Clone, Debug)]
@@ -230,18 +192,6 @@ fn header_text(reader: &mut Reader<'_>, key: &'static str) -> Result<Option<Stri
     Ok(Some(text.to_owned()))
 }
 
-/// Whether the routes of a client have breakers.
-#[derive(Clone, Debug, Default)]
-pub enum BreakerChoice {
-    /// Nothing was said: on where there is another route to go to, off where there is none.
-    #[default]
-    Auto,
-    Off,
-    On(circuit_breaker::Options),
-    /// One breaker that the caller made and shares.
-    Shared,
-}
-
 // The policies name what can be set; what it is set to when nobody says anything is said here.
 
 impl Default for Backoff {
@@ -255,71 +205,6 @@ impl Default for Backoff {
             min: d::MIN_DELAY,
         }
     }
-}
-
-impl Default for circuit_breaker::Options {
-    fn default() -> Self {
-        circuit_breaker::Options {
-            failure_threshold: d::FAILURE_THRESHOLD,
-            timeout: d::BREAKER_TIMEOUT,
-            half_open_max_calls: d::HALF_OPEN_MAX_CALLS,
-            success_threshold: d::SUCCESS_THRESHOLD,
-            error_rate: None,
-            window: d::ERROR_RATE_WINDOW,
-            minimum_calls: d::MINIMUM_CALLS,
-        }
-    }
-}
-
-const BREAKER_ACCEPTED: &str = "options of a breaker ({} for the defaults), a CircuitBreaker, or false";
-
-/// The options of a breaker. `isFailure` and `onStateChange` live in JavaScript.
-pub fn breaker(path: &str, value: &Value) -> Result<circuit_breaker::Options> {
-    let mut reader = Reader::new(path, value)?;
-    let preset = circuit_breaker::Options::default();
-    let options = circuit_breaker::Options {
-        failure_threshold: reader
-            .whole("failureThreshold", 1, 1_000_000)?
-            .map_or(preset.failure_threshold, |n| n as u32),
-        timeout: reader.millis("timeout", 0)?.unwrap_or(preset.timeout),
-        half_open_max_calls: reader
-            .whole("halfOpenMaxCalls", 1, 1000)?
-            .map_or(preset.half_open_max_calls, |n| n as u32),
-        success_threshold: reader
-            .whole("successThreshold", 1, 1000)?
-            .map_or(preset.success_threshold, |n| n as u32),
-        error_rate: reader.real("errorRate", 0.01, 1.0)?,
-        window: reader.millis("windowMs", 100)?.unwrap_or(preset.window),
-        minimum_calls: reader.whole("minimumCalls", 1, 1_000_000)?.map_or(preset.minimum_calls, |n| n as u32),
-    };
-    reader.also(&["isFailure", "onStateChange"]);
-    reader.finish()?;
-    Ok(options)
-}
-
-fn breaker_choice(reader: &mut Reader<'_>, key: &'static str, accepted: &str) -> Result<BreakerChoice> {
-    Ok(match reader.raw(key) {
-        None => BreakerChoice::Auto,
-        Some(Value::Bool(false)) => BreakerChoice::Off,
-        Some(value @ Value::Object(map)) if !map.contains_key("$given") => {
-            BreakerChoice::On(breaker(&reader.name(key), value)?)
-        }
-        Some(other) => return reader.bad(key, other, accepted),
-    })
-}
-
-fn rate_limit(reader: &mut Reader<'_>, key: &'static str) -> Result<Option<RateLimit>> {
-    Ok(match reader.raw(key) {
-        None | Some(Value::Bool(false)) => None,
-        Some(value @ Value::Object(_)) => Some(RateLimit::read(&reader.name(key), value)?),
-        Some(other) => {
-            return reader.bad(
-                key,
-                other,
-                "options of a limiter, such as { requestsPerMinute: 100 }, or false",
-            );
-        }
-    })
 }
 
 /// Everything that a client was told.

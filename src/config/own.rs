@@ -3,8 +3,8 @@
 
 use serde_json::Value;
 
-use super::Secret;
 use super::endpoint::OURS;
+use super::secret::Secret;
 
 /// Headers that belong to a connection, beside those that the engine sets itself.
 const OF_THE_CONNECTION: &[&str] = &["keep-alive", "proxy-connection"];

@@ -52,3 +52,17 @@ impl RateLimit {
         Ok(limit)
     }
 }
+
+pub(super) fn rate_limit(reader: &mut Reader<'_>, key: &'static str) -> Result<Option<RateLimit>> {
+    Ok(match reader.raw(key) {
+        None | Some(Value::Bool(false)) => None,
+        Some(value @ Value::Object(_)) => Some(RateLimit::read(&reader.name(key), value)?),
+        Some(other) => {
+            return reader.bad(
+                key,
+                other,
+                "options of a limiter, such as { requestsPerMinute: 100 }, or false",
+            );
+        }
+    })
+}

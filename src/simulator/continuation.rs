@@ -1,48 +1,48 @@
-//! Recognises a request that asks for the rest of an answer, and where the rest begins.
+//! Recognizes a request for the rest of an answer, and finds where the rest begins.
 
 use memchr::memmem;
 
-use super::chat::Message;
+use super::chat_request::Message;
 use super::scenario::OnContinue;
 
-/// A quote of fewer bytes counts only between quotation marks, and only of the answer's beginning.
-const SHORTEST_QUOTE: usize = 24;
-/// How much of a message's end is searched for a quote.
-const SEARCHED: usize = 4096;
+/// A quote with fewer bytes counts only between quotation marks, and only of the beginning of the answer.
+const MIN_QUOTE: usize = 24;
+/// How many bytes at the end of a message are searched for a quote.
+const SEARCH_LIMIT: usize = 4096;
 
-/// What the answer `different` says.
-pub(super) const DIFFERENT: &str =
+/// The answer of the style `different`.
+pub(super) const DIFFERENT_ANSWER: &str =
     "On second thought, let us speak of goats. Goats climb where no sheep would follow.";
 
-/// Whether the request has an assistant message near its end, as a continuation does.
-pub(super) fn is_likely(messages: &[Message]) -> bool {
+/// Whether the request can be a continuation: it has an assistant message near its end.
+pub(super) fn may_continue(messages: &[Message]) -> bool {
     messages.iter().rev().take(3).any(|m| m.role == "assistant")
 }
 
-/// The byte of `answer` at which what the request has of it ends.
-pub(super) fn point(messages: &[Message], answer: &str) -> Option<usize> {
+/// The offset in `answer` up to which the request contains it.
+pub(super) fn resume_point(messages: &[Message], answer: &str) -> Option<usize> {
     let near_end = messages.iter().rev().take(3).enumerate();
     let assistant = near_end.into_iter().find(|(_, m)| m.role == "assistant");
     let last = messages.last()?;
-    if let Some((behind, partial)) = assistant {
+    if let Some((messages_after, partial)) = assistant {
         let partial = partial.text.as_str();
         if !partial.is_empty() && answer.starts_with(partial) {
-            // A whole answer that is followed by a question is a conversation, unless its end is quoted.
-            let open = partial.len() < answer.len() || behind == 0;
-            if open || quoted(&last.text, answer) == Some(answer.len()) {
+            // A whole answer followed by a question is a conversation, unless its end is quoted.
+            let open = partial.len() < answer.len() || messages_after == 0;
+            if open || quoted_end(&last.text, answer) == Some(answer.len()) {
                 return Some(partial.len());
             }
         }
     }
     if messages.len() > 1 && matches!(last.role.as_str(), "system" | "developer" | "user") {
-        return quoted(&last.text, answer);
+        return quoted_end(&last.text, answer);
     }
     None
 }
 
-/// The byte of `answer` at which the passage ends that `message` quotes from it.
-fn quoted(message: &str, answer: &str) -> Option<usize> {
-    let start = message.len().saturating_sub(SEARCHED);
+/// The offset in `answer` at which the passage quoted in `message` ends.
+fn quoted_end(message: &str, answer: &str) -> Option<usize> {
+    let start = message.len().saturating_sub(SEARCH_LIMIT);
     let start = (start..=message.len()).find(|&at| message.is_char_boundary(at)).unwrap_or(0);
     let tail = &message[start..];
     let unescaped =
@@ -59,16 +59,16 @@ fn quoted(message: &str, answer: &str) -> Option<usize> {
     })
 }
 
-/// Length and end in `answer` of the longest passage that both have, of at least `SHORTEST_QUOTE` bytes.
+/// The length, and the end in `answer`, of the longest common passage of at least `MIN_QUOTE` bytes.
 fn longest_passage(message: &str, answer: &str) -> Option<(usize, usize)> {
     let (message, searched) = (message.as_bytes(), answer.as_bytes());
     let mut best: Option<(usize, usize)> = None;
     let mut at = 0;
-    while at + SHORTEST_QUOTE <= message.len() {
+    while at + MIN_QUOTE <= message.len() {
         let mut next = at + 1;
-        for found in memmem::find_iter(searched, &message[at..at + SHORTEST_QUOTE]) {
+        for found in memmem::find_iter(searched, &message[at..at + MIN_QUOTE]) {
             let same = message[at..].iter().zip(&searched[found..]).take_while(|(a, b)| a == b).count();
-            next = next.max(at + same - SHORTEST_QUOTE + 1);
+            next = next.max(at + same - MIN_QUOTE + 1);
             if best.is_none_or(|(length, _)| same > length) {
                 best = Some((same, found + same));
             }
@@ -78,8 +78,13 @@ fn longest_passage(message: &str, answer: &str) -> Option<(usize, usize)> {
     best.map(|(length, end)| (length, (0..=end).rev().find(|&b| answer.is_char_boundary(b)).unwrap_or(0)))
 }
 
-/// The byte of `answer` from which the rest is sent; none for another text.
-pub(super) fn resume(answer: &str, point: usize, style: OnContinue, overlap_chars: usize) -> Option<usize> {
+/// The offset in `answer` from which the rest is sent; `None` for another text.
+pub(super) fn resume_from(
+    answer: &str,
+    point: usize,
+    style: OnContinue,
+    overlap_chars: usize,
+) -> Option<usize> {
     match style {
         OnContinue::Restart => Some(0),
         OnContinue::Different => None,
@@ -94,12 +99,12 @@ pub(super) fn resume(answer: &str, point: usize, style: OnContinue, overlap_char
             let begins = answer[..point].char_indices().rev().take_while(|(_, c)| is_letter(*c));
             Some(begins.last().map_or(point, |(at, _)| at))
         }
-        // The cut fell between two words.
+        // The cut was between two words.
         OnContinue::Exact | OnContinue::Word => Some(point),
     }
 }
 
-/// A letter, or a mark on one: a text may come in decomposed form.
+/// A letter, or a combining mark: a text may be in decomposed form.
 fn is_letter(c: char) -> bool {
     c.is_alphabetic() || matches!(c, '\u{300}'..='\u{36f}')
 }
@@ -119,7 +124,7 @@ mod tests {
     }
 
     fn at(turns: &[(&str, &str)]) -> Option<usize> {
-        point(&messages(turns), ANSWER)
+        resume_point(&messages(turns), ANSWER)
     }
 
     #[test]
@@ -132,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn a_whole_answer_is_a_turn_of_a_conversation_unless_its_end_is_quoted() {
+    fn a_whole_answer_is_not_continued_unless_its_end_is_quoted() {
         assert_eq!(at(&[("user", "count"), ("assistant", ANSWER), ("user", "thanks, again?")]), None);
         assert_eq!(at(&[("user", "count"), ("assistant", ANSWER)]), Some(ANSWER.len()));
         let quote = format!("Go on after: {}", &ANSWER[30..]);
@@ -140,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn a_quote_alone_is_found_raw_escaped_or_short_between_marks() {
+    fn a_quote_is_found_raw_escaped_or_short_between_marks() {
         let end = ANSWER.find("von").expect("in the answer");
         let raw = format!("Continue after this: <<{}>>", &ANSWER[5..end]);
         assert_eq!(at(&[("user", "count"), ("user", &raw)]), Some(end));
@@ -151,15 +156,18 @@ mod tests {
     }
 
     #[test]
-    fn each_style_begins_where_it_says() {
+    fn each_style_resumes_at_its_own_offset() {
         let end = ANSWER.find("nn von").expect("in the answer");
-        assert_eq!(resume(ANSWER, end, OnContinue::Exact, 0), Some(end));
-        assert_eq!(resume(ANSWER, end, OnContinue::Overlap, 5), Some(ANSWER.find("nd da").expect("there")));
-        assert_eq!(resume(ANSWER, 3, OnContinue::Overlap, 60), Some(0));
-        assert_eq!(resume(ANSWER, end, OnContinue::Word, 0), ANSWER.find("dann"));
-        assert_eq!(resume(ANSWER, end + 2, OnContinue::Word, 0), Some(end + 2));
-        assert_eq!(resume(ANSWER, end + 3, OnContinue::Word, 0), Some(end + 3));
-        assert_eq!(resume(ANSWER, end, OnContinue::Restart, 0), Some(0));
-        assert_eq!(resume(ANSWER, end, OnContinue::Different, 0), None);
+        assert_eq!(resume_from(ANSWER, end, OnContinue::Exact, 0), Some(end));
+        assert_eq!(
+            resume_from(ANSWER, end, OnContinue::Overlap, 5),
+            Some(ANSWER.find("nd da").expect("there"))
+        );
+        assert_eq!(resume_from(ANSWER, 3, OnContinue::Overlap, 60), Some(0));
+        assert_eq!(resume_from(ANSWER, end, OnContinue::Word, 0), ANSWER.find("dann"));
+        assert_eq!(resume_from(ANSWER, end + 2, OnContinue::Word, 0), Some(end + 2));
+        assert_eq!(resume_from(ANSWER, end + 3, OnContinue::Word, 0), Some(end + 3));
+        assert_eq!(resume_from(ANSWER, end, OnContinue::Restart, 0), Some(0));
+        assert_eq!(resume_from(ANSWER, end, OnContinue::Different, 0), None);
     }
 }

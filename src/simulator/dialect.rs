@@ -1,13 +1,10 @@
-//! The dialects beside chat completions: what the simulator reads of their requests, and which shape its
-//! errors have in them.
+//! The dialects other than chat completions: their requests, and the shapes of their errors.
 
 use bytes::Bytes;
-use bytes::BytesMut;
 use serde_json::{Value, json};
 
-use super::chat::{ChatRequest, Message, Unreadable};
-use super::pieces::Pieces;
-use super::record::Incoming;
+use super::chat_request::{ChatRequest, InvalidRequest, Message};
+use super::record::IncomingRequest;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Dialect {
@@ -21,12 +18,12 @@ pub(super) enum Dialect {
 pub(super) struct Event {
     pub(super) name: &'static str,
     pub(super) data: Value,
-    /// It carries a piece of the answer.
-    pub(super) piece: bool,
+    /// Whether it carries a delta of the answer.
+    pub(super) is_delta: bool,
 }
 
-/// An answer in a dialect: as events, and in one piece.
-pub(super) struct Spoken {
+/// An answer in a dialect: as events, and as one body.
+pub(super) struct DialectAnswer {
     pub(super) events: Vec<Event>,
     pub(super) whole: Value,
 }
@@ -42,27 +39,27 @@ impl Dialect {
         }
     }
 
-    /// Reads a request, with the refusals that its provider has.
-    pub(super) fn read(self, request: &Incoming) -> Result<ChatRequest, Unreadable> {
-        let unreadable = |message: &str, param| Unreadable { message: message.to_owned(), param };
+    /// Parses a request, and rejects what the provider rejects.
+    pub(super) fn parse(self, request: &IncomingRequest) -> Result<ChatRequest, InvalidRequest> {
+        let invalid = |message: &str, param| InvalidRequest { message: message.to_owned(), param };
         let body: Value = serde_json::from_slice(&request.body).map_err(|e| {
-            unreadable(&format!("We could not parse the JSON body of your request. ({e})"), None)
+            invalid(&format!("We could not parse the JSON body of your request. ({e})"), None)
         })?;
         let messages = match self {
             Self::Responses => match &body["input"] {
                 Value::String(text) => vec![Message { role: "user".into(), text: text.clone() }],
                 Value::Array(items) => items.iter().map(message).collect(),
-                _ => return Err(unreadable("Missing required parameter: 'input'.", Some("input"))),
+                _ => return Err(invalid("Missing required parameter: 'input'.", Some("input"))),
             },
             Self::Messages => {
                 if request.header("anthropic-version").is_none() {
-                    return Err(unreadable("anthropic-version: header is required", None));
+                    return Err(invalid("anthropic-version: header is required", None));
                 }
                 if body["max_tokens"].as_u64().is_none() {
-                    return Err(unreadable("max_tokens: Field required", None));
+                    return Err(invalid("max_tokens: Field required", None));
                 }
                 let Some(items) = body["messages"].as_array() else {
-                    return Err(unreadable("messages: Field required", None));
+                    return Err(invalid("messages: Field required", None));
                 };
                 items.iter().map(message).collect()
             }
@@ -70,12 +67,12 @@ impl Dialect {
         if self == Self::Messages {
             if messages.iter().any(|m: &Message| m.role == "system") {
                 let why = "messages: Unexpected role \"system\". The Messages API accepts a top-level `system` parameter, not \"system\" as an input message role.";
-                return Err(unreadable(why, None));
+                return Err(invalid(why, None));
             }
             let last = messages.last().filter(|m| m.role == "assistant");
             if last.is_some_and(|m| m.text.ends_with(char::is_whitespace)) {
                 let why = "messages: final assistant content cannot end with trailing whitespace";
-                return Err(unreadable(why, None));
+                return Err(invalid(why, None));
             }
         }
         Ok(ChatRequest {
@@ -88,25 +85,25 @@ impl Dialect {
         })
     }
 
-    /// A provider's error in this dialect, from one in the shape of chat completions.
-    pub(super) fn error(self, status: u16, body: &Bytes) -> Bytes {
-        let given: Value = serde_json::from_slice(body).unwrap_or_default();
-        if self == Self::Responses || !given["error"].is_object() {
+    /// Converts an error body from the shape of chat completions to this dialect.
+    pub(super) fn error_body(self, status: u16, body: &Bytes) -> Bytes {
+        let body_json: Value = serde_json::from_slice(body).unwrap_or_default();
+        if self == Self::Responses || !body_json["error"].is_object() {
             return body.clone();
         }
-        let error = json!({ "type": error_type(status), "message": given["error"]["message"] });
+        let error = json!({ "type": error_type(status), "message": body_json["error"]["message"] });
         Bytes::from(json!({ "type": "error", "error": error }).to_string())
     }
 
-    /// The error event of a cut. `number`: how many events came before it.
-    pub(super) fn error_event(self, given: Option<&Value>, named: bool, number: usize) -> Event {
+    /// The error event of a cut. `number` is the number of events before it.
+    pub(super) fn error_event(self, custom: Option<&Value>, named: bool, number: usize) -> Event {
         let default = match self {
             Self::Messages => json!({ "type": "overloaded_error", "message": "Overloaded" }),
             Self::Responses => {
                 json!({ "code": "server_error", "message": "The server had an error while processing your request. Sorry about that!" })
             }
         };
-        let error = given.cloned().unwrap_or(default);
+        let error = custom.cloned().unwrap_or(default);
         let (name, data) = match self {
             Self::Messages => ("error", json!({ "type": "error", "error": error })),
             Self::Responses if named => {
@@ -123,7 +120,7 @@ impl Dialect {
                 ("error", data)
             }
         };
-        Event { name, data, piece: false }
+        Event { name, data, is_delta: false }
     }
 }
 
@@ -150,14 +147,4 @@ fn message(item: &Value) -> Message {
         _ => String::new(),
     };
     Message { role: item["role"].as_str().unwrap_or_default().to_owned(), text }
-}
-
-/// The pieces, one by one.
-pub(super) fn each(pieces: &Pieces) -> impl Iterator<Item = String> {
-    (0..pieces.len()).map(|at| {
-        let mut inside = BytesMut::new();
-        pieces.write(at, &mut inside);
-        // It was written as the inside of a JSON string.
-        serde_json::from_str(&format!("\"{}\"", String::from_utf8_lossy(&inside))).unwrap_or_default()
-    })
 }

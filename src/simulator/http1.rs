@@ -1,4 +1,4 @@
-//! HTTP/1.1 on a socket: reads requests, one after the other, and writes what their plans say.
+//! HTTP/1.1 on a socket: reads requests one after the other, and plays their plans.
 
 use std::io;
 use std::sync::Arc;
@@ -11,18 +11,19 @@ use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
 use super::answer;
-use super::play::{After, Framing, Head, Wire, play};
-use super::record::{Incoming, Live};
-use super::reply;
-use super::server::Shared;
+use super::bodies;
+use super::plan::{Framing, Head};
+use super::play::{AfterResponse, Wire, play};
+use super::record::{IncomingRequest, RecordHandle};
+use super::router::ServerState;
 
 const MAX_HEAD: usize = 64 * 1024;
 pub(super) const MAX_BODY: usize = 32 * 1024 * 1024;
-/// What a client may send ahead while its answer runs; beyond that its going away is seen later.
+/// How many bytes a client may send ahead during an answer. With more, its disconnect is noticed later.
 const MAX_AHEAD: usize = 256 * 1024;
-/// A reset can discard what the client has not read yet; it waits so long before.
+/// The wait before a reset, which can discard bytes that the client has not read yet.
 pub(super) const BEFORE_RESET: Duration = Duration::from_millis(20);
-/// How long a closed connection is kept for the client to read what it was sent.
+/// How long a closed connection is kept so that the client can read the last bytes.
 const LINGER: Duration = Duration::from_secs(1);
 
 /// A byte stream over TCP, plain or encrypted.
@@ -36,29 +37,30 @@ impl Socket for TcpStream {
     }
 }
 
-/// Makes the coming drop of the socket a TCP reset.
+/// Makes dropping the socket a TCP reset.
 pub(super) fn arm_reset(tcp: &TcpStream) {
-    // A socket that is already gone cannot be reset, and need not be.
+    // This fails only if the connection is closed already.
     let _ = socket2::SockRef::from(tcp).set_linger(Some(Duration::ZERO));
 }
 
-pub(super) async fn serve<S: Socket>(mut socket: S, shared: Arc<Shared>, connection: u64) {
+pub(super) async fn serve<S: Socket>(mut socket: S, state: Arc<ServerState>, connection: u64) {
     let mut ahead = BytesMut::new();
     loop {
-        let (mut plan, live, keep_alive, old) = match read(&mut socket, &mut ahead, connection).await {
+        let (mut plan, record, keep_alive, is_http10) = match read(&mut socket, &mut ahead, connection).await
+        {
             Ok(request) => {
-                let (keep_alive, old) = (request.keep_alive, request.old);
-                let (plan, live) = shared.answer(request.incoming);
-                (plan, live, keep_alive, old)
+                let (keep_alive, is_http10) = (request.keep_alive, request.is_http10);
+                let (plan, record) = state.respond(request.incoming);
+                (plan, record, keep_alive, is_http10)
             }
-            Err(Unread::Gone) => return,
-            Err(Unread::Refused(status, why)) => {
-                let body = reply::error(why, "invalid_request_error", None, None);
-                (answer::json(status, body), Live::unseen(), false, false)
+            Err(ReadError::Gone) => return,
+            Err(ReadError::Rejected(status, why)) => {
+                let body = bodies::error(why, "invalid_request_error", None, None);
+                (answer::json(status, body), RecordHandle::unrecorded(), false, false)
             }
         };
         plan.head.keep_alive &= keep_alive;
-        if old && plan.head.framing == Framing::Chunked {
+        if is_http10 && plan.head.framing == Framing::Chunked {
             (plan.head.framing, plan.head.keep_alive) = (Framing::UntilClose, false);
         }
         let mut wire = Http1 {
@@ -68,35 +70,39 @@ pub(super) async fn serve<S: Socket>(mut socket: S, shared: Arc<Shared>, connect
             chunked: false,
             packets: None,
         };
-        if play(&mut wire, plan, &live).await == After::Over {
+        if play(&mut wire, plan, &record).await == AfterResponse::Close {
             return;
         }
     }
 }
 
 struct Request {
-    incoming: Incoming,
+    incoming: IncomingRequest,
     keep_alive: bool,
-    /// HTTP/1.0, which knows no chunks.
-    old: bool,
+    /// HTTP/1.0 has no chunked encoding.
+    is_http10: bool,
 }
 
-enum Unread {
-    /// The client went away.
+enum ReadError {
+    /// The client disconnected.
     Gone,
-    /// The status and the message of the refusal.
-    Refused(u16, &'static str),
+    /// The status and the message of the rejection.
+    Rejected(u16, &'static str),
 }
 
-async fn fill<S: Socket>(socket: &mut S, into: &mut BytesMut, wanted: usize) -> Result<(), Unread> {
+async fn fill<S: Socket>(socket: &mut S, into: &mut BytesMut, wanted: usize) -> Result<(), ReadError> {
     into.reserve(wanted.clamp(4096, 256 * 1024));
     match socket.read_buf(into).await {
-        Ok(0) | Err(_) => Err(Unread::Gone),
+        Ok(0) | Err(_) => Err(ReadError::Gone),
         Ok(_) => Ok(()),
     }
 }
 
-async fn read<S: Socket>(socket: &mut S, ahead: &mut BytesMut, connection: u64) -> Result<Request, Unread> {
+async fn read<S: Socket>(
+    socket: &mut S,
+    ahead: &mut BytesMut,
+    connection: u64,
+) -> Result<Request, ReadError> {
     let mut searched = 0_usize;
     let end = loop {
         let found = memmem::find(&ahead[searched..], b"\r\n\r\n").map(|at| searched + at);
@@ -104,16 +110,16 @@ async fn read<S: Socket>(socket: &mut S, ahead: &mut BytesMut, connection: u64) 
             break end;
         }
         if ahead.len() > MAX_HEAD {
-            return Err(Unread::Refused(431, "The request head is larger than 64 KiB."));
+            return Err(ReadError::Rejected(431, "The request head is larger than 64 KiB."));
         }
         searched = ahead.len().saturating_sub(3);
         fill(socket, ahead, 0).await?;
     };
     let head = ahead.split_to(end + 4);
-    let malformed = Unread::Refused(400, "The request head is malformed.");
+    let malformed = ReadError::Rejected(400, "The request head is malformed.");
     let Some((mut request, length)) = parse(&head[..end], connection) else { return Err(malformed) };
     if request.incoming.header("expect").is_some_and(|e| e.eq_ignore_ascii_case("100-continue")) {
-        socket.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").await.map_err(|_| Unread::Gone)?;
+        socket.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").await.map_err(|_| ReadError::Gone)?;
     }
     request.incoming.body = match length {
         Length::Bytes(0) => Bytes::new(),
@@ -122,7 +128,7 @@ async fn read<S: Socket>(socket: &mut S, ahead: &mut BytesMut, connection: u64) 
             while ahead.len() < length {
                 fill(socket, ahead, length - ahead.len()).await?;
             }
-            // A copy, so that a record of a short body does not keep a large buffer.
+            // A copy, so that recording a short body does not keep a large buffer alive.
             let body = Bytes::copy_from_slice(&ahead[..length]);
             let _ = ahead.split_to(length);
             body
@@ -132,9 +138,9 @@ async fn read<S: Socket>(socket: &mut S, ahead: &mut BytesMut, connection: u64) 
     Ok(request)
 }
 
-const TOO_LARGE: Unread = Unread::Refused(413, "The request body is larger than 32 MiB.");
+const TOO_LARGE: ReadError = ReadError::Rejected(413, "The request body is larger than 32 MiB.");
 
-async fn line<S: Socket>(socket: &mut S, ahead: &mut BytesMut) -> Result<BytesMut, Unread> {
+async fn line<S: Socket>(socket: &mut S, ahead: &mut BytesMut) -> Result<BytesMut, ReadError> {
     loop {
         if let Some(at) = memchr(b'\n', ahead) {
             let mut line = ahead.split_to(at + 1);
@@ -145,19 +151,19 @@ async fn line<S: Socket>(socket: &mut S, ahead: &mut BytesMut) -> Result<BytesMu
             return Ok(line);
         }
         if ahead.len() > MAX_HEAD {
-            return Err(Unread::Refused(400, "A chunk's size line is too long."));
+            return Err(ReadError::Rejected(400, "A chunk's size line is too long."));
         }
         fill(socket, ahead, 0).await?;
     }
 }
 
-async fn read_chunks<S: Socket>(socket: &mut S, ahead: &mut BytesMut) -> Result<Bytes, Unread> {
+async fn read_chunks<S: Socket>(socket: &mut S, ahead: &mut BytesMut) -> Result<Bytes, ReadError> {
     let mut body = BytesMut::new();
     loop {
         let line_of_size = line(socket, ahead).await?;
         let digits = line_of_size[..].split(|b| *b == b';').next().unwrap_or_default().trim_ascii();
         let size = std::str::from_utf8(digits).ok().and_then(|digits| usize::from_str_radix(digits, 16).ok());
-        let Some(size) = size else { return Err(Unread::Refused(400, "A chunk has no size.")) };
+        let Some(size) = size else { return Err(ReadError::Rejected(400, "A chunk has no size.")) };
         if size > MAX_BODY - body.len() {
             return Err(TOO_LARGE);
         }
@@ -170,7 +176,7 @@ async fn read_chunks<S: Socket>(socket: &mut S, ahead: &mut BytesMut) -> Result<
         }
         body.extend_from_slice(&ahead[..size]);
         if &ahead[size..size + 2] != b"\r\n" {
-            return Err(Unread::Refused(400, "A chunk is longer than its size."));
+            return Err(ReadError::Rejected(400, "A chunk is longer than its size."));
         }
         let _ = ahead.split_to(size + 2);
     }
@@ -191,7 +197,7 @@ fn parse(head: &[u8], connection: u64) -> Option<(Request, Length)> {
     let first = text(lines.next()?);
     let mut words = first.split(' ');
     let (method, path, version) = (words.next()?, words.next()?, words.next()?);
-    let old = match version {
+    let is_http10 = match version {
         "HTTP/1.1" => false,
         "HTTP/1.0" => true,
         _ => return None,
@@ -201,7 +207,7 @@ fn parse(head: &[u8], connection: u64) -> Option<(Request, Length)> {
         let colon = memchr(b':', line)?;
         headers.push((text(&line[..colon]).to_ascii_lowercase(), text(line[colon + 1..].trim_ascii())));
     }
-    let incoming = Incoming {
+    let incoming = IncomingRequest {
         method: method.to_owned(),
         path: path.to_owned(),
         headers,
@@ -216,9 +222,13 @@ fn parse(head: &[u8], connection: u64) -> Option<(Request, Length)> {
         Some(length) => Length::Bytes(length.parse().ok()?),
         None => Length::Bytes(0),
     };
-    let said = incoming.header("connection").map(str::to_ascii_lowercase).unwrap_or_default();
-    let keep_alive = if old { said.contains("keep-alive") } else { !said.contains("close") };
-    Some((Request { incoming, keep_alive, old }, length))
+    let connection_header = incoming.header("connection").map(str::to_ascii_lowercase).unwrap_or_default();
+    let keep_alive = if is_http10 {
+        connection_header.contains("keep-alive")
+    } else {
+        !connection_header.contains("close")
+    };
+    Some((Request { incoming, keep_alive, is_http10 }, length))
 }
 
 struct Http1<'a, S> {
@@ -237,7 +247,7 @@ impl<S: Socket> Http1<'_, S> {
                 for packet in self.out.chunks(size) {
                     self.socket.write_all(packet).await?;
                     self.socket.flush().await?;
-                    // Lets the client read before the next packet joins this one.
+                    // Lets the client read before the next packet is coalesced with this one.
                     tokio::task::yield_now().await;
                 }
                 Ok(())
@@ -257,7 +267,7 @@ impl<S: Socket> Wire for Http1<'_, S> {
             parts.iter().for_each(|part| out.extend_from_slice(part.as_bytes()));
             out.extend_from_slice(b"\r\n");
         };
-        line(&["HTTP/1.1 ", &head.status.to_string(), " ", reply::reason(head.status)]);
+        line(&["HTTP/1.1 ", &head.status.to_string(), " ", bodies::reason(head.status)]);
         line(&["date: ", &httpdate::fmt_http_date(SystemTime::now())]);
         for (name, value) in &head.headers {
             line(&[name, ": ", value]);
@@ -308,7 +318,7 @@ impl<S: Socket> Wire for Http1<'_, S> {
         if self.out.is_empty() { Ok(()) } else { self.write().await }
     }
 
-    async fn gone(&mut self) {
+    async fn client_gone(&mut self) {
         while self.ahead.len() < MAX_AHEAD {
             if fill(self.socket, self.ahead, 0).await.is_err() {
                 return;
@@ -328,7 +338,7 @@ impl<S: Socket> Wire for Http1<'_, S> {
         if self.socket.shutdown().await.is_err() {
             return;
         }
-        // To drop a socket with unread bytes would reset it, and the client lose what it was sent.
+        // Dropping a socket with unread bytes would reset it, and discard what was sent to the client.
         let mut rest = BytesMut::new();
         let drain = async {
             while fill(self.socket, &mut rest, 0).await.is_ok() {

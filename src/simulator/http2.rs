@@ -1,4 +1,4 @@
-//! HTTP/2 on a socket: each stream plays its plan in a task of its own.
+//! HTTP/2 on a socket. Each stream plays its plan in its own task.
 
 use std::future::poll_fn;
 use std::io;
@@ -17,27 +17,28 @@ use tokio::time::{sleep, timeout};
 use tokio_rustls::server::TlsStream;
 
 use super::answer;
+use super::bodies;
 use super::http1::{BEFORE_RESET, MAX_BODY, Socket};
-use super::play::{Framing, Head, Wire, play};
-use super::record::{Incoming, Live};
-use super::reply;
-use super::server::Shared;
+use super::plan::{Framing, Head};
+use super::play::{Wire, play};
+use super::record::{IncomingRequest, RecordHandle};
+use super::router::ServerState;
 
-/// As many streams as the gateways of providers allow on one connection.
+/// The limit of providers' gateways on the streams of a connection.
 const MAX_STREAMS: u32 = 100;
-/// How long the streams of a connection that is gone have to notice it.
+/// How long the streams may take to notice that their connection is closed.
 const NOTICE: Duration = Duration::from_secs(1);
 
-/// What a stream does to its connection.
-enum End {
-    /// No new streams.
+/// How a stream ends its connection.
+enum ConnectionEnd {
+    /// The connection accepts no new streams.
     Goaway,
     Close,
     Reset,
 }
 
-pub(super) async fn serve(tls: TlsStream<TcpStream>, shared: Arc<Shared>, connection: u64) {
-    // The connection takes the socket: a second handle on it is needed to make its end a reset.
+pub(super) async fn serve(tls: TlsStream<TcpStream>, state: Arc<ServerState>, connection: u64) {
+    // The connection owns the socket, so a reset needs a second handle.
     let handle = socket2::SockRef::from(tls.tcp()).try_clone();
     let mut builder = Builder::new();
     builder
@@ -51,27 +52,27 @@ pub(super) async fn serve(tls: TlsStream<TcpStream>, shared: Arc<Shared>, connec
     let end = loop {
         tokio::select! {
             Some(end) = ended.recv() => match end {
-                End::Goaway => h2.graceful_shutdown(),
+                ConnectionEnd::Goaway => h2.graceful_shutdown(),
                 end => break Some(end),
             },
             Some(_) = streams.join_next() => {}
             accepted = h2.accept() => match accepted {
                 Some(Ok((request, respond))) => {
-                    streams.spawn(stream(request, respond, Arc::clone(&shared), connection, ends.clone()));
+                    streams.spawn(stream(request, respond, Arc::clone(&state), connection, ends.clone()));
                 }
-                // Without a client there is nobody to tell.
+                // The client disconnected.
                 Some(Err(_)) | None => break None,
             },
         }
     };
     match end {
-        Some(End::Reset) => {
+        Some(ConnectionEnd::Reset) => {
             if let Ok(socket) = &handle {
-                // A socket that is already gone cannot be reset, and need not be.
+                // This fails only if the connection is closed already.
                 let _ = socket.set_linger(Some(Duration::ZERO));
             }
         }
-        // What was sent before the close should arrive; only the connection itself can write it.
+        // The bytes sent before the close must arrive, and only the connection can write them.
         Some(_) => {
             let _ = timeout(BEFORE_RESET, async { while let Some(Ok(_)) = h2.accept().await {} }).await;
         }
@@ -85,9 +86,9 @@ pub(super) async fn serve(tls: TlsStream<TcpStream>, shared: Arc<Shared>, connec
 async fn stream(
     request: Request<RecvStream>,
     mut respond: SendResponse<Bytes>,
-    shared: Arc<Shared>,
+    state: Arc<ServerState>,
     connection: u64,
-    ends: UnboundedSender<End>,
+    ends: UnboundedSender<ConnectionEnd>,
 ) {
     let (parts, body) = request.into_parts();
     let text = |value: &HeaderValue| match std::str::from_utf8(value.as_bytes()) {
@@ -99,8 +100,8 @@ async fn stream(
     if let Some(authority) = parts.uri.authority().filter(|_| !parts.headers.contains_key(HOST)) {
         headers.push(("host".to_owned(), authority.to_string()));
     }
-    let (mut plan, live) = match read(body, &mut respond).await {
-        Body::Whole(body) => shared.answer(Incoming {
+    let (mut plan, record) = match read(body, &mut respond).await {
+        ReadBody::Whole(body) => state.respond(IncomingRequest {
             method: parts.method.to_string(),
             path: parts.uri.path_and_query().map_or("/", |path| path.as_str()).to_owned(),
             headers,
@@ -108,44 +109,47 @@ async fn stream(
             protocol: "h2",
             connection,
         }),
-        Body::TooLarge => {
+        ReadBody::TooLarge => {
             let why = "The request body is larger than 32 MiB.";
-            (answer::json(413, reply::error(why, "invalid_request_error", None, None)), Live::unseen())
+            (
+                answer::json(413, bodies::error(why, "invalid_request_error", None, None)),
+                RecordHandle::unrecorded(),
+            )
         }
-        Body::Gone => return,
+        ReadBody::Gone => return,
     };
-    // The end of a body is not the end of its connection here.
+    // In HTTP/2 the end of a body does not end the connection.
     let goaway = !plan.head.keep_alive && plan.head.framing != Framing::UntilClose;
     plan.head.keep_alive = true;
     let mut wire = Http2 { respond, stream: None, packets: None, ends };
-    play(&mut wire, plan, &live).await;
+    play(&mut wire, plan, &record).await;
     if goaway {
-        // Fails if the connection is gone, which is as good.
-        let _ = wire.ends.send(End::Goaway);
+        // Fails only if the connection is closed already.
+        let _ = wire.ends.send(ConnectionEnd::Goaway);
     }
 }
 
-enum Body {
+enum ReadBody {
     Whole(Bytes),
     TooLarge,
     Gone,
 }
 
-async fn read(mut body: RecvStream, respond: &mut SendResponse<Bytes>) -> Body {
+async fn read(mut body: RecvStream, respond: &mut SendResponse<Bytes>) -> ReadBody {
     let mut whole = BytesMut::new();
     loop {
         let data = tokio::select! {
             data = body.data() => data,
-            _ = poll_fn(|cx| respond.poll_reset(cx)) => return Body::Gone,
+            _ = poll_fn(|cx| respond.poll_reset(cx)) => return ReadBody::Gone,
         };
         match data {
-            None => return Body::Whole(whole.freeze()),
-            Some(Err(_)) => return Body::Gone,
-            Some(Ok(data)) if whole.len() + data.len() > MAX_BODY => return Body::TooLarge,
+            None => return ReadBody::Whole(whole.freeze()),
+            Some(Err(_)) => return ReadBody::Gone,
+            Some(Ok(data)) if whole.len() + data.len() > MAX_BODY => return ReadBody::TooLarge,
             Some(Ok(data)) => {
                 whole.extend_from_slice(&data);
                 if body.flow_control().release_capacity(data.len()).is_err() {
-                    return Body::Gone;
+                    return ReadBody::Gone;
                 }
             }
         }
@@ -156,13 +160,13 @@ struct Http2 {
     respond: SendResponse<Bytes>,
     stream: Option<SendStream<Bytes>>,
     packets: Option<usize>,
-    ends: UnboundedSender<End>,
+    ends: UnboundedSender<ConnectionEnd>,
 }
 
 impl Http2 {
-    /// Ends the connection, and this task with it.
-    async fn end(&self, end: End) {
-        // Fails if the connection is gone: then this task is about to end, too.
+    /// Ends the connection, and with it this task.
+    async fn end(&self, end: ConnectionEnd) {
+        // Fails only if the connection is closed already: then this task is about to end too.
         let _ = self.ends.send(end);
         std::future::pending().await
     }
@@ -176,7 +180,7 @@ fn is_forbidden(name: &str) -> bool {
 fn response(head: &Head) -> Result<Response<()>, http::Error> {
     let mut response = Response::builder().status(head.status).body(())?;
     let headers = response.headers_mut();
-    // Built by `fmt_http_date`, and so always a valid value.
+    // `fmt_http_date` always builds a valid value.
     if let Ok(date) = HeaderValue::from_str(&httpdate::fmt_http_date(std::time::SystemTime::now())) {
         headers.insert(http::header::DATE, date);
     }
@@ -189,7 +193,7 @@ fn response(head: &Head) -> Result<Response<()>, http::Error> {
     {
         headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
     }
-    // The size that clients limit: 32 bytes more for each header (RFC 9113, section 6.5.2).
+    // Clients limit this size, in which each header counts 32 bytes more (RFC 9113, section 6.5.2).
     let size: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 32).sum();
     let missing = head.size.saturating_sub(size + ":status200".len() + 32 + "x-padding".len() + 32);
     if missing > 0 {
@@ -236,8 +240,8 @@ impl Wire for Http2 {
         Ok(())
     }
 
-    async fn gone(&mut self) {
-        // Either the client's reset or the connection's error: it is gone.
+    async fn client_gone(&mut self) {
+        // The result is either the client's reset or the connection's error: both mean a disconnect.
         let _ = match &mut self.stream {
             Some(stream) => poll_fn(|cx| stream.poll_reset(cx)).await,
             None => poll_fn(|cx| self.respond.poll_reset(cx)).await,
@@ -246,9 +250,9 @@ impl Wire for Http2 {
 
     async fn reset(&mut self, begun: bool) {
         if !begun {
-            return self.end(End::Reset).await;
+            return self.end(ConnectionEnd::Reset).await;
         }
-        // A reset discards what is still queued.
+        // A reset discards bytes that are still queued.
         sleep(BEFORE_RESET).await;
         if let Some(stream) = &mut self.stream {
             stream.send_reset(Reason::INTERNAL_ERROR);
@@ -256,6 +260,6 @@ impl Wire for Http2 {
     }
 
     async fn close(&mut self) {
-        self.end(End::Close).await;
+        self.end(ConnectionEnd::Close).await;
     }
 }

@@ -1,10 +1,10 @@
-//! An answer as Anthropic's Messages has it.
+//! Answers of Anthropic's Messages.
 
 use serde_json::{Value, json};
 
-use super::dialect::{Event, Spoken, each};
-use super::pieces::Seeded;
-use super::stream::{Content, Identity};
+use super::content::{Content, Identity};
+use super::dialect::{DialectAnswer, Event};
+use super::rng::SeededRng;
 
 struct Writer {
     events: Vec<Event>,
@@ -12,8 +12,8 @@ struct Writer {
 }
 
 impl Writer {
-    fn event(&mut self, name: &'static str, data: Value, piece: bool) {
-        self.events.push(Event { name, data, piece });
+    fn event(&mut self, name: &'static str, data: Value, is_delta: bool) {
+        self.events.push(Event { name, data, is_delta });
     }
 
     fn begin(&mut self, block: Value) {
@@ -25,12 +25,12 @@ impl Writer {
         );
     }
 
-    fn delta(&mut self, delta: Value, piece: bool) {
+    fn delta(&mut self, delta: Value, is_delta: bool) {
         let index = self.blocks.len();
         self.event(
             "content_block_delta",
             json!({ "type": "content_block_delta", "index": index, "delta": delta }),
-            piece,
+            is_delta,
         );
     }
 
@@ -41,14 +41,14 @@ impl Writer {
     }
 }
 
-/// The answer as events and in one piece. Without `finish`, what ends it is left out.
-pub(super) fn speak(
+/// Builds the answer. Without `finish`, the events that end it are left out.
+pub(super) fn build(
     content: &Content,
     identity: &Identity<'_>,
     prompt_tokens: u64,
     finish: bool,
-    seeded: &mut Seeded,
-) -> Spoken {
+    rng: &mut SeededRng,
+) -> DialectAnswer {
     let mut writer = Writer { events: Vec::new(), blocks: Vec::new() };
     let mut message = json!({
         "id": identity.id, "type": "message", "role": "assistant", "model": identity.model, "content": [],
@@ -58,31 +58,31 @@ pub(super) fn speak(
     });
     writer.event("message_start", json!({ "type": "message_start", "message": message }), false);
     if content.reasoning.len() > 0 {
-        let signature = seeded.id(64);
+        let signature = rng.id(64);
         writer.begin(json!({ "type": "thinking", "thinking": "", "signature": "" }));
-        for piece in each(&content.reasoning) {
-            writer.delta(json!({ "type": "thinking_delta", "thinking": piece }), true);
+        for delta in content.reasoning.iter() {
+            writer.delta(json!({ "type": "thinking_delta", "thinking": delta }), true);
         }
         writer.delta(json!({ "type": "signature_delta", "signature": signature }), false);
         writer
             .end(json!({ "type": "thinking", "thinking": content.reasoning.text(), "signature": signature }));
     }
-    // A refusal is text here; the stop reason tells it.
-    let said = if content.refusal.len() > 0 { &content.refusal } else { &content.text };
-    if said.len() > 0 || content.tools.is_empty() {
+    // A refusal is a text with its own stop reason here.
+    let visible = if content.refusal.len() > 0 { &content.refusal } else { &content.text };
+    if visible.len() > 0 || content.tools.is_empty() {
         writer.begin(json!({ "type": "text", "text": "" }));
         writer.event("ping", json!({ "type": "ping" }), false);
-        for piece in each(said) {
-            writer.delta(json!({ "type": "text_delta", "text": piece }), true);
+        for delta in visible.iter() {
+            writer.delta(json!({ "type": "text_delta", "text": delta }), true);
         }
-        writer.end(json!({ "type": "text", "text": said.text() }));
+        writer.end(json!({ "type": "text", "text": visible.text() }));
     }
     for tool in &content.tools {
         let id = tool.id.replacen("call_", "toolu_", 1);
         writer.begin(json!({ "type": "tool_use", "id": id, "name": tool.name, "input": {} }));
-        for piece in std::iter::once(String::new()).chain(each(&tool.arguments)) {
-            let counts = !piece.is_empty();
-            writer.delta(json!({ "type": "input_json_delta", "partial_json": piece }), counts);
+        for delta in std::iter::once(String::new()).chain(tool.arguments.iter()) {
+            let counts = !delta.is_empty();
+            writer.delta(json!({ "type": "input_json_delta", "partial_json": delta }), counts);
         }
         let input: Value = serde_json::from_str(&tool.arguments.text()).unwrap_or_default();
         writer.end(json!({ "type": "tool_use", "id": id, "name": tool.name, "input": input }));
@@ -95,7 +95,7 @@ pub(super) fn speak(
         "content_filter" => "refusal",
         other => other,
     };
-    let usage = json!({ "output_tokens": content.pieces().max(1) });
+    let usage = json!({ "output_tokens": content.delta_count().max(1) });
     if finish {
         let delta = json!({ "stop_reason": stop, "stop_sequence": null });
         let data = json!({ "type": "message_delta", "delta": delta, "usage": usage });
@@ -105,5 +105,5 @@ pub(super) fn speak(
     }
     message["content"] = writer.blocks.into();
     message["usage"]["output_tokens"] = usage["output_tokens"].clone();
-    Spoken { events: writer.events, whole: message }
+    DialectAnswer { events: writer.events, whole: message }
 }

@@ -1,37 +1,42 @@
-//! The built-in provider that misbehaves on request: for the demo, for tests, for benchmarks.
+//! The built-in provider that misbehaves on request, for the demo, tests and benchmarks.
 //!
-//! A [`Simulator`] speaks OpenAI's chat API on a socket of its own, and in the same scenarios OpenAI's
-//! Responses and Anthropic's Messages. Every chat request takes the
-//! next scripted [`Scenario`], else the default one; a request may bring its own in the header
-//! `x-simulate`. Ids, piece sizes and everything else but the clock follow from the seed and the
-//! number of the request.
+//! A [`Simulator`] serves OpenAI's chat completions and, in the same scenarios, OpenAI's Responses and
+//! Anthropic's Messages. Each chat request takes the next scripted [`Scenario`], or the default one if there
+//! is none; the header `x-simulate` of a request takes precedence. Everything but the clock, such as ids and
+//! the sizes of deltas, follows from the seed and the number of the request.
 //!
-//! Over the wire: `GET /__simulator/requests` returns the records and `DELETE` forgets them,
-//! `POST /__simulator/script` takes an array of scenarios, `POST /__simulator/default` one, and
-//! `GET /__simulator/connections` tells how many are open.
+//! Other processes use `GET /__simulator/requests` for the recorded requests and `DELETE` to clear them,
+//! `POST /__simulator/script` with an array of scenarios, `POST /__simulator/default` with one, and
+//! `GET /__simulator/connections` for the number of open connections.
 //!
-//! `answer` and `stream` decide what is sent and when, `play` does it, `http1` and `http2` put it on a wire.
+//! `router` finds the scenario of a request, and `answer` makes a `plan` of it. The body of a plan is a source
+//! of steps: `chat_stream`, `event_stream`, or a fixed body. `play` carries the plan out, over `http1` or `http2`.
 
 mod answer;
-mod chat;
-mod check;
+mod bodies;
+mod chat_request;
+mod chat_stream;
+mod content;
 mod continuation;
+mod deltas;
 mod dialect;
-mod events;
+mod event_stream;
 mod http1;
 mod http2;
+mod json;
 mod messages;
 mod options;
-mod pieces;
+mod plan;
 mod play;
-mod quota;
+mod rate_limit;
 mod record;
-mod reply;
 mod responses;
+mod rng;
+mod router;
 mod scenario;
-mod server;
-mod stream;
+mod step;
 mod tls;
+mod validate;
 
 #[cfg(test)]
 mod tests;
@@ -48,21 +53,21 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio_rustls::TlsAcceptor;
 
 pub use options::Options;
-pub use quota::RateLimit;
+pub use rate_limit::RateLimit;
 pub use record::{EndedBy, RecordedRequest};
 pub use scenario::{
     Cut, CutHow, HeaderValues, LineEnd, OnContinue, PacketStyle, Packets, PingStyle, Pings, Scenario,
     ToolCall, Usage,
 };
 
-use server::Shared;
+use router::ServerState;
 
-/// So many connections may wait to be accepted, as far as the system allows.
+/// How many connections may wait to be accepted, if the system allows as many.
 const BACKLOG: u32 = 16_384;
 
 /// A provider that listens until it is closed or dropped.
 pub struct Simulator {
-    shared: Arc<Shared>,
+    state: Arc<ServerState>,
     addr: SocketAddr,
     certificate: Option<String>,
     stop: watch::Sender<bool>,
@@ -70,16 +75,19 @@ pub struct Simulator {
 }
 
 impl Simulator {
-    /// Binds and listens, on the tokio runtime that it is called in; fails as binding fails.
+    /// Binds and listens, on the current tokio runtime.
+    ///
+    /// # Errors
+    /// Those of binding.
     pub async fn start(options: Options) -> io::Result<Self> {
         let tls = if options.tls { Some(tls::acceptor(&options.host)?) } else { None };
         let (acceptor, certificate) = tls.unzip();
         let listener = bind(&options.host, options.port).await?;
         let addr = listener.local_addr()?;
-        let shared = Arc::new(Shared::new(options));
+        let state = Arc::new(ServerState::new(options));
         let (stop, stopped) = watch::channel(false);
-        let listening = tokio::spawn(listen(listener, acceptor, Arc::clone(&shared), stopped));
-        Ok(Self { shared, addr, certificate, stop, listening: Mutex::new(Some(listening)) })
+        let listening = tokio::spawn(listen(listener, acceptor, Arc::clone(&state), stopped));
+        Ok(Self { state, addr, certificate, stop, listening: Mutex::new(Some(listening)) })
     }
 
     /// The address it listens on.
@@ -90,7 +98,7 @@ impl Simulator {
     /// The base URL for a client, `http://127.0.0.1:PORT/v1`, or `https:` with TLS.
     pub fn url(&self) -> String {
         let scheme = if self.certificate.is_some() { "https" } else { "http" };
-        // Who listens everywhere is reached at home.
+        // An unspecified address is reachable on the loopback.
         let ip = match self.addr.ip() {
             ip if !ip.is_unspecified() => ip,
             IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
@@ -99,48 +107,48 @@ impl Simulator {
         format!("{scheme}://{}/v1", SocketAddr::new(ip, self.addr.port()))
     }
 
-    /// The certificate authority to trust, in PEM; none without TLS.
+    /// The certificate authority to trust, in PEM; `None` without TLS.
     pub fn certificate_pem(&self) -> Option<&str> {
         self.certificate.as_deref()
     }
 
-    /// Adds scenarios: each next chat request takes one, then come those of the default.
+    /// Appends scenarios to the script. Each chat request takes one; the default follows the last.
     pub fn script(&self, scenarios: Vec<Scenario>) {
-        self.shared.script(scenarios);
+        self.state.script(scenarios);
     }
 
-    /// Replaces the scenario of requests for which none is scripted.
+    /// Replaces the default scenario.
     pub fn set_default(&self, scenario: Scenario) {
-        self.shared.set_default(scenario);
+        self.state.set_default(scenario);
     }
 
-    /// The requests that were read, in order, at most `record_limit`.
+    /// The recorded requests in order, at most `record_limit`.
     pub fn requests(&self) -> Vec<RecordedRequest> {
-        self.shared.records.all()
+        self.state.log.all()
     }
 
-    /// Forgets the requests and numbers the next from 0; what is scripted stays.
+    /// Clears the recorded requests, and numbers the next from 0. The script stays.
     pub fn clear(&self) {
-        self.shared.records.clear();
+        self.state.log.clear();
     }
 
-    /// Forgets the requests and what is scripted.
+    /// Clears the recorded requests and the script.
     pub fn reset(&self) {
-        self.shared.unscript();
+        self.state.clear_script();
         self.clear();
     }
 
     /// How many connections are open.
     pub fn open_connections(&self) -> usize {
-        self.shared.open.load(Ordering::Relaxed)
+        self.state.open.load(Ordering::Relaxed)
     }
 
-    /// Stops listening and drops all connections; returns when that is done. Again, it does nothing.
+    /// Stops listening and drops all connections, and returns when that is done. A second call does nothing.
     pub async fn close(&self) {
         self.stop.send_replace(true);
         let listening = self.listening.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(listening) = listening {
-            // It does not panic, and nobody else aborts it.
+            // The task does not panic, and only `drop` aborts it.
             let _ = listening.await;
         }
     }
@@ -174,10 +182,10 @@ async fn bind(host: &str, port: u16) -> io::Result<TcpListener> {
 async fn listen(
     listener: TcpListener,
     acceptor: Option<TlsAcceptor>,
-    shared: Arc<Shared>,
+    state: Arc<ServerState>,
     mut stopped: watch::Receiver<bool>,
 ) {
-    // Aborts the connections when it is dropped.
+    // Dropping the set aborts the connections.
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
@@ -185,9 +193,9 @@ async fn listen(
             Some(_) = connections.join_next() => {}
             accepted = listener.accept() => match accepted {
                 Ok((tcp, _)) => {
-                    connections.spawn(connection(tcp, acceptor.clone(), Arc::clone(&shared), Open::new(&shared)));
+                    connections.spawn(connection(tcp, acceptor.clone(), Arc::clone(&state), OpenConnection::new(&state)));
                 }
-                // Out of file descriptors, most likely: some come back as connections end.
+                // Most likely there are no file descriptors left until connections end.
                 Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
             },
         }
@@ -196,45 +204,50 @@ async fn listen(
     connections.shutdown().await;
 }
 
-async fn connection(tcp: TcpStream, acceptor: Option<TlsAcceptor>, shared: Arc<Shared>, _open: Open) {
-    // Without it, packets of one byte would wait for each other. A failure makes them only slower.
+async fn connection(
+    tcp: TcpStream,
+    acceptor: Option<TlsAcceptor>,
+    state: Arc<ServerState>,
+    _open: OpenConnection,
+) {
+    // Otherwise packets of one byte would wait for each other. A failure only makes them slower.
     let _ = tcp.set_nodelay(true);
-    let number = shared.connection();
+    let number = state.next_connection();
     let Some(acceptor) = acceptor else {
         if !is_tls(&tcp).await {
-            http1::serve(tcp, shared, number).await;
+            http1::serve(tcp, state, number).await;
         } else {
-            // What is left unread would make the close a reset.
+            // Unread bytes would turn the close into a reset.
             let _ = tcp.try_read(&mut [0; 16 * 1024]);
         }
         return;
     };
-    // A client that does not trust the certificate goes away here.
+    // A client that does not trust the certificate disconnects here.
     let Ok(tls) = acceptor.accept(tcp).await else { return };
     if tls.get_ref().1.alpn_protocol() == Some(b"h2") {
-        http2::serve(tls, shared, number).await;
+        http2::serve(tls, state, number).await;
     } else {
-        http1::serve(tls, shared, number).await;
+        http1::serve(tls, state, number).await;
     }
 }
 
-/// Whether the first byte is that of a TLS handshake: no request follows, and whoever waits for one waits for ever.
+/// Whether the first byte is that of a TLS handshake, after which no HTTP request would ever arrive.
 async fn is_tls(tcp: &TcpStream) -> bool {
     let mut first = [0];
     matches!(tcp.peek(&mut first).await, Ok(1)) && first[0] == 0x16
 }
 
 /// Counts an open connection until it is dropped.
-struct Open(Arc<Shared>);
+struct OpenConnection(Arc<ServerState>);
 
-impl Open {
-    fn new(shared: &Arc<Shared>) -> Self {
-        shared.open.fetch_add(1, Ordering::Relaxed);
-        Self(Arc::clone(shared))
+impl OpenConnection {
+    fn new(state: &Arc<ServerState>) -> Self {
+        state.open.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(state))
     }
 }
 
-impl Drop for Open {
+impl Drop for OpenConnection {
     fn drop(&mut self) {
         self.0.open.fetch_sub(1, Ordering::Relaxed);
     }

@@ -1,12 +1,12 @@
-//! What a simulator is started with.
+//! The options of a simulator.
 
 use serde::Deserialize;
 
-use super::check;
-use super::quota::RateLimit;
+use super::rate_limit::RateLimit;
 use super::scenario::Scenario;
+use super::validate;
 
-/// What a simulator is started with; the default serves a healthy answer on a free port of the loopback.
+/// The options of a simulator. By default it serves a healthy answer on a free port of the loopback.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, rename_all = "camelCase", deny_unknown_fields)]
 pub struct Options {
@@ -16,21 +16,23 @@ pub struct Options {
     pub port: u16,
     /// The seed of ids and piece sizes; default 1.
     pub seed: u64,
-    /// Whether to speak TLS with a certificate of its own, and HTTP/2 (100 streams a connection)
-    /// or HTTP/1.1 as the client asks; default false.
+    /// Whether to use TLS with its own certificate, and HTTP/2 (100 streams a connection) or HTTP/1.1 as the
+    /// client negotiates; default false.
     pub tls: bool,
-    /// The answer of scenarios that give none, where `default` gives none either; by default two
-    /// paragraphs about a flock of sheep.
+    /// The answer of scenarios without one, if `default` has none either; by default two paragraphs about a
+    /// flock of sheep.
     pub answer: Option<String>,
-    /// What `/v1/models` lists; default `simulator-large` and `simulator-small`. Any model is answered.
+    /// The models that `/v1/models` lists; default `simulator-large` and `simulator-small`. Any model is
+    /// accepted.
     pub models: Vec<String>,
-    /// The one key that is accepted, at least one character; by default any, or none.
+    /// The only accepted key, at least one character; by default any key, or none, is accepted.
     pub api_key: Option<String>,
-    /// A bucket of chat requests for each key; beyond it a 429. Default none.
+    /// The rate limit of chat requests for each key, beyond which they get a 429; none by default.
     pub rate_limit: Option<RateLimit>,
-    /// How many requests are kept, the latest; default 10 000. Their bodies are kept up to 256 MiB in all.
+    /// How many requests are recorded; default 10 000. Beyond that, or beyond 256 MiB of bodies in all, the
+    /// oldest are dropped.
     pub record_limit: usize,
-    /// The scenario of requests for which none was scripted; default a healthy answer.
+    /// The scenario of requests without a scripted one; default a healthy answer.
     pub default: Scenario,
 }
 
@@ -52,9 +54,12 @@ impl Default for Options {
 }
 
 impl Options {
-    /// Reads options from JSON; the error names the field, what was given and what is accepted.
+    /// Parses options from JSON.
+    ///
+    /// # Errors
+    /// A message with the name of the field, its value and the accepted values.
     pub fn from_json(json: &str) -> Result<Self, String> {
-        let options: Self = check::from_json("simulator options", json)?;
+        let options: Self = validate::from_json("simulator options", json)?;
         options.default.check().map_err(|why| format!("simulator options: default: {why}"))?;
         if options.api_key.as_deref() == Some("") {
             return Err("simulator options: apiKey must have at least one character; given: \"\"".to_owned());

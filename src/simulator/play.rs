@@ -1,126 +1,29 @@
-//! Plays a plan on a connection, whichever protocol it speaks.
+//! Plays a plan on a connection of either protocol.
 
-use std::borrow::Cow;
 use std::future::Future;
 use std::io;
-use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use tokio::time::{Instant, sleep_until};
 
-use super::check;
-use super::events::Events;
-use super::record::{EndedBy, Live};
-use super::scenario::{PacketStyle, Packets, Pings};
-use super::stream::Stream;
+use super::plan::{Head, Plan, Start};
+use super::record::{EndedBy, RecordHandle};
+use super::scenario::{PacketStyle, Packets};
+use super::step::{Ending, Step};
+use super::validate;
 
-/// Bytes are collected up to this size before they are written.
+/// How many bytes are collected before they are written.
 const BATCH: usize = 16 * 1024;
 
-/// What happens next in an answer.
-pub(super) enum Step {
-    /// There may be new bytes; go on.
-    More,
-    /// A wait from now.
-    Wait(Duration),
-    /// A wait from the end of the last one: a timer's lateness must not add up over many pieces.
-    Pace(Duration),
-    /// The answer is over; `cut` tells whether before its time.
-    End { ending: Ending, cut: bool },
-}
-
-/// How a body ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Ending {
-    Clean,
-    Reset,
-    Close,
-    Stall,
-}
-
-/// What happens in place of a response head, or that there is one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Start {
-    Reply,
-    Reset,
-    Close,
-    Silent,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Framing {
-    Length(usize),
-    Chunked,
-    UntilClose,
-}
-
-pub(super) struct Head {
-    pub(super) status: u16,
-    pub(super) headers: Vec<(Cow<'static, str>, Cow<'static, str>)>,
-    pub(super) framing: Framing,
-    /// The size to which the head is padded.
-    pub(super) size: usize,
-    pub(super) keep_alive: bool,
-}
-
-pub(super) enum Script {
-    Plain(Plain),
-    Stream(Box<Stream>),
-    Events(Box<Events>),
-}
-
-/// A body that is known before it is sent.
-pub(super) struct Plain {
-    pub(super) wait: Duration,
-    pub(super) body: Bytes,
-    /// How many bytes are sent, and what then happens in place of the end.
-    pub(super) cut: Option<(usize, Ending)>,
-}
-
-impl Script {
-    fn step(&mut self, out: &mut BytesMut) -> Step {
-        match self {
-            Self::Stream(stream) => stream.step(out),
-            Self::Events(events) => events.step(out),
-            Self::Plain(plain) => {
-                if !plain.wait.is_zero() {
-                    return Step::Wait(std::mem::take(&mut plain.wait));
-                }
-                let body = std::mem::take(&mut plain.body);
-                match plain.cut {
-                    Some((bytes, ending)) => {
-                        out.extend_from_slice(&body[..bytes.min(body.len())]);
-                        Step::End { ending, cut: true }
-                    }
-                    None => {
-                        out.extend_from_slice(&body);
-                        Step::End { ending: Ending::Clean, cut: false }
-                    }
-                }
-            }
-        }
-    }
-}
-
-/// How one request is answered.
-pub(super) struct Plan {
-    pub(super) delay: Duration,
-    pub(super) start: Start,
-    pub(super) head: Head,
-    pub(super) script: Script,
-    pub(super) packets: Option<Packets>,
-    pub(super) pings: Option<Pings>,
-}
-
-/// The side of a protocol that answers one request.
+/// How a protocol sends one response.
 pub(super) trait Wire: Send {
-    /// Takes the head; it goes out with the next bytes.
+    /// Sets the head, which is sent with the next bytes.
     fn head(&mut self, head: &Head, packets: Option<usize>) -> io::Result<()>;
-    /// Writes what is there, and the end of the body after it if these are the last bytes.
+    /// Writes the payload and, if it is the last one, the end of the body.
     fn send(&mut self, payload: &mut BytesMut, last: bool) -> impl Future<Output = io::Result<()>> + Send;
-    /// Returns when the client has gone away.
-    fn gone(&mut self) -> impl Future<Output = ()> + Send;
-    /// Resets what carries the answer; `begun` tells whether bytes were sent that should arrive first.
+    /// Returns when the client has disconnected.
+    fn client_gone(&mut self) -> impl Future<Output = ()> + Send;
+    /// Resets the stream or the connection. `begun` says whether bytes were sent, which must arrive first.
     fn reset(&mut self, begun: bool) -> impl Future<Output = ()> + Send;
     /// Closes the connection without ending the answer.
     fn close(&mut self) -> impl Future<Output = ()> + Send;
@@ -128,48 +31,53 @@ pub(super) trait Wire: Send {
 
 /// Whether the connection can take another request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum After {
+pub(super) enum AfterResponse {
     KeepAlive,
-    Over,
+    Close,
 }
 
-pub(super) async fn play<W: Wire>(wire: &mut W, plan: Plan, live: &Live) -> After {
-    match act(wire, plan, live).await {
+/// Plays a plan, and records how the answer ended.
+pub(super) async fn play<W: Wire>(wire: &mut W, plan: Plan, record: &RecordHandle) -> AfterResponse {
+    match run(wire, plan, record).await {
         Ok((after, ended)) => {
-            live.end(ended);
+            record.finish(ended);
             after
         }
-        Err(_gone) => {
-            live.gone();
-            After::Over
+        Err(_client_gone) => {
+            record.client_gone();
+            AfterResponse::Close
         }
     }
 }
 
-async fn act<W: Wire>(wire: &mut W, mut plan: Plan, live: &Live) -> io::Result<(After, EndedBy)> {
+async fn run<W: Wire>(
+    wire: &mut W,
+    mut plan: Plan,
+    record: &RecordHandle,
+) -> io::Result<(AfterResponse, EndedBy)> {
     let mut due = Instant::now();
     if !plan.delay.is_zero() {
         due += plan.delay;
         tokio::select! {
             () = sleep_until(due) => {}
-            () = wire.gone() => return Err(io::ErrorKind::BrokenPipe.into()),
+            () = wire.client_gone() => return Err(io::ErrorKind::BrokenPipe.into()),
         }
     }
     match plan.start {
         Start::Reply => {}
         Start::Silent => {
-            wire.gone().await;
+            wire.client_gone().await;
             return Err(io::ErrorKind::BrokenPipe.into());
         }
         Start::Reset => {
-            live.end(EndedBy::Cut);
+            record.finish(EndedBy::Cut);
             wire.reset(false).await;
-            return Ok((After::Over, EndedBy::Cut));
+            return Ok((AfterResponse::Close, EndedBy::Cut));
         }
         Start::Close => {
-            live.end(EndedBy::Cut);
+            record.finish(EndedBy::Cut);
             wire.close().await;
-            return Ok((After::Over, EndedBy::Cut));
+            return Ok((AfterResponse::Close, EndedBy::Cut));
         }
     }
     wire.head(&plan.head, plan.packets.and_then(Packets::size))?;
@@ -177,95 +85,99 @@ async fn act<W: Wire>(wire: &mut W, mut plan: Plan, live: &Live) -> io::Result<(
     let mut payload = BytesMut::new();
     let mut pinged = Instant::now();
     loop {
-        match plan.script.step(&mut payload) {
+        match plan.source.step(&mut payload) {
             Step::More => {
                 if payload.len() >= batch {
-                    send(wire, &mut payload, live).await?;
+                    send(wire, &mut payload, record).await?;
                 }
             }
             step @ (Step::Wait(wait) | Step::Pace(wait)) => {
-                send(wire, &mut payload, live).await?;
+                send(wire, &mut payload, record).await?;
                 let now = Instant::now();
                 due = if matches!(step, Step::Pace(_)) { (due + wait).max(now) } else { now + wait };
-                idle(wire, &mut plan, Some(due), &mut pinged, live).await?;
+                idle(wire, &mut plan, Some(due), &mut pinged, record).await?;
             }
             Step::End { ending, cut } => {
                 let ended = if cut { EndedBy::Cut } else { EndedBy::Complete };
                 if ending == Ending::Clean {
-                    // Before the write: who has read the end may ask for the record at once.
-                    live.end(ended);
-                    send_all(wire, &mut payload, true, live).await?;
-                    let after = if plan.head.keep_alive { After::KeepAlive } else { After::Over };
-                    if after == After::Over {
+                    // Before the write: a client that has read the end may request the record at once.
+                    record.finish(ended);
+                    send_all(wire, &mut payload, true, record).await?;
+                    let after =
+                        if plan.head.keep_alive { AfterResponse::KeepAlive } else { AfterResponse::Close };
+                    if after == AfterResponse::Close {
                         wire.close().await;
                     }
                     return Ok((after, ended));
                 }
-                send(wire, &mut payload, live).await?;
+                send(wire, &mut payload, record).await?;
                 match ending {
                     Ending::Stall => {
-                        idle(wire, &mut plan, None, &mut pinged, live).await?;
+                        idle(wire, &mut plan, None, &mut pinged, record).await?;
                     }
                     Ending::Reset => {
-                        live.end(ended);
+                        record.finish(ended);
                         wire.reset(true).await;
                     }
                     Ending::Close | Ending::Clean => {
-                        live.end(ended);
+                        record.finish(ended);
                         wire.close().await;
                     }
                 }
-                return Ok((After::Over, ended));
+                return Ok((AfterResponse::Close, ended));
             }
         }
     }
 }
 
-async fn send<W: Wire>(wire: &mut W, payload: &mut BytesMut, live: &Live) -> io::Result<()> {
-    send_all(wire, payload, false, live).await
+async fn send<W: Wire>(wire: &mut W, payload: &mut BytesMut, record: &RecordHandle) -> io::Result<()> {
+    send_all(wire, payload, false, record).await
 }
 
-async fn send_all<W: Wire>(wire: &mut W, payload: &mut BytesMut, last: bool, live: &Live) -> io::Result<()> {
+async fn send_all<W: Wire>(
+    wire: &mut W,
+    payload: &mut BytesMut,
+    last: bool,
+    record: &RecordHandle,
+) -> io::Result<()> {
     let bytes = payload.len();
-    live.sent(bytes);
-    wire.send(payload, last).await.inspect_err(|_| live.unsent(bytes))
+    record.sent(bytes);
+    wire.send(payload, last).await.inspect_err(|_| record.unsent(bytes))
 }
 
-/// Waits, pings meanwhile, and fails when the client goes away.
+/// Waits and sends pings meanwhile. Fails if the client disconnects.
 async fn idle<W: Wire>(
     wire: &mut W,
     plan: &mut Plan,
     until: Option<Instant>,
     pinged: &mut Instant,
-    live: &Live,
+    record: &RecordHandle,
 ) -> io::Result<()> {
     let mut payload = BytesMut::new();
     loop {
-        let ping = plan.pings.as_ref().map(|pings| *pinged + check::wait(pings.every_ms.max(1)));
+        let ping = plan.pings.as_ref().map(|pings| *pinged + validate::bounded_wait(pings.every_ms.max(1)));
         let wake = match (until, ping) {
             (Some(until), Some(ping)) => Some(until.min(ping)),
             (until, ping) => until.or(ping),
         };
         let Some(wake) = wake else {
-            wire.gone().await;
+            wire.client_gone().await;
             return Err(io::ErrorKind::BrokenPipe.into());
         };
         tokio::select! {
             () = sleep_until(wake) => {}
-            () = wire.gone() => return Err(io::ErrorKind::BrokenPipe.into()),
+            () = wire.client_gone() => return Err(io::ErrorKind::BrokenPipe.into()),
         }
         if until == Some(wake) {
             return Ok(());
         }
-        // From now: pings that a slow client has missed are not made up for.
+        // From now on: pings that a slow client has missed are not sent later.
         *pinged = Instant::now();
         if let Some(pings) = &plan.pings {
-            match &mut plan.script {
-                Script::Stream(stream) => stream.ping(pings.style, &mut payload),
-                Script::Events(events) => events.ping(pings.style, &mut payload),
-                Script::Plain(_) => continue,
+            if !plan.source.ping(pings.style, &mut payload) {
+                continue;
             }
-            send(wire, &mut payload, live).await?;
+            send(wire, &mut payload, record).await?;
         }
     }
 }

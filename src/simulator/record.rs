@@ -1,4 +1,4 @@
-//! What was asked of the simulator, and what became of each request.
+//! The recorded requests, and how the answer to each of them ended.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
@@ -9,68 +9,68 @@ use bytes::Bytes;
 use serde::Serialize;
 use serde_json::Value;
 
-/// The bodies of the kept requests have at most so many bytes in all; then the oldest go.
-const BODIES: usize = 256 * 1024 * 1024;
+/// The limit on the bodies of the recorded requests, in bytes in all. The oldest are dropped first.
+const MAX_BODY_BYTES: usize = 256 * 1024 * 1024;
 
-/// One request that the simulator has read, as it stands now.
+/// A recorded request, with the current state of its answer.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RecordedRequest {
-    /// The number of the request, from 0 in the order in which they were read.
+    /// The number of the request, from 0 in order of arrival.
     pub index: u64,
-    /// When it was read: milliseconds since the simulator's start, monotonic.
+    /// When it was received: milliseconds since the simulator's start, monotonic.
     pub at_ms: f64,
-    /// When it was read: milliseconds since the Unix epoch.
+    /// When it was received: milliseconds since the Unix epoch.
     pub epoch_ms: f64,
-    /// The method, in capitals.
+    /// The method, in upper case.
     pub method: String,
     /// The path with its query.
     pub path: String,
-    /// Values by lower-case name; lines of the same name are joined with a comma.
+    /// Values by lower-case name. Repeated headers are joined with a comma.
     pub headers: BTreeMap<String, String>,
-    /// The body as text; what is not UTF-8 is replaced.
+    /// The body as text; invalid UTF-8 is replaced.
     pub body: String,
     /// The body as JSON, or null.
     pub json: Value,
-    /// The scenario it was answered with: its label, or `script[n]` counted from 0, `default` or
-    /// `x-simulate`, or `rate-limit` for a 429 of the simulator's own; null for a request that takes none.
+    /// The scenario of the answer: its label, or else `script[n]`, counted from 0, `default` or `x-simulate`;
+    /// `rate-limit` for a 429 of the rate limit; null for a request that takes no scenario.
     pub scenario: Option<String>,
     /// `http/1.1` or `h2`.
     pub protocol: &'static str,
     /// The number of its connection, from 1.
     pub connection: u64,
-    /// Who ended the answer; `open` while it runs.
+    /// How the answer ended; `open` while it is being sent.
     pub ended_by: EndedBy,
-    /// How many bytes of the response body were written, without head and chunk framing.
+    /// The bytes of the response body that were written, without head and chunk framing.
     pub bytes_sent: u64,
 }
 
-/// Who ended an answer.
+/// How an answer ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum EndedBy {
-    /// Nobody yet.
+    /// It has not ended.
     Open,
-    /// It was sent to its end.
+    /// It was sent completely.
     Complete,
-    /// The client went away.
+    /// The client disconnected.
     Client,
     /// The scenario, or the simulator's closing, cut it.
     Cut,
 }
 
-/// A request as it was read.
-pub(super) struct Incoming {
+/// A request as it was received.
+pub(super) struct IncomingRequest {
     pub(super) method: String,
     pub(super) path: String,
-    /// Lower-case names.
+    /// Names are in lower case.
     pub(super) headers: Vec<(String, String)>,
     pub(super) body: Bytes,
     pub(super) protocol: &'static str,
     pub(super) connection: u64,
 }
 
-impl Incoming {
+impl IncomingRequest {
     pub(super) fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
     }
@@ -80,18 +80,18 @@ struct Entry {
     index: u64,
     at: Duration,
     epoch: Duration,
-    request: Incoming,
+    request: IncomingRequest,
     scenario: Option<String>,
     ended: AtomicU8,
     sent: AtomicU64,
 }
 
-/// The record of an answer that runs. Dropped before its end, it counts as cut.
-pub(super) struct Live(Option<Arc<Entry>>);
+/// The record of an answer that is being sent. If the handle is dropped before the end, the answer is cut.
+pub(super) struct RecordHandle(Option<Arc<Entry>>);
 
-impl Live {
-    /// An answer that is not recorded.
-    pub(super) fn unseen() -> Self {
+impl RecordHandle {
+    /// A handle of an answer that is not recorded.
+    pub(super) fn unrecorded() -> Self {
         Self(None)
     }
 
@@ -107,55 +107,55 @@ impl Live {
         }
     }
 
-    /// The client went away, even from an answer whose last bytes were on their way.
-    pub(super) fn gone(&self) {
+    /// The client disconnected. This replaces an end that was set before the last bytes were written.
+    pub(super) fn client_gone(&self) {
         if let Some(entry) = &self.0 {
             entry.ended.store(EndedBy::Client as u8, Ordering::Release);
         }
     }
 
-    /// The first end counts.
-    pub(super) fn end(&self, by: EndedBy) {
+    /// Sets how the answer ended, unless that is set.
+    pub(super) fn finish(&self, by: EndedBy) {
         if let Some(entry) = &self.0 {
             let open = EndedBy::Open as u8;
-            // Whoever sees the end must see all the bytes: hence release, and acquire in `read`.
+            // A reader that sees the end must see all the bytes: hence release, and acquire in `snapshot`.
             let _ = entry.ended.compare_exchange(open, by as u8, Ordering::Release, Ordering::Relaxed);
         }
     }
 }
 
-impl Drop for Live {
+impl Drop for RecordHandle {
     fn drop(&mut self) {
-        self.end(EndedBy::Cut);
+        self.finish(EndedBy::Cut);
     }
 }
 
-pub(super) struct Records {
+pub(super) struct RequestLog {
     started: Instant,
     limit: usize,
-    kept: Mutex<Kept>,
+    state: Mutex<LogState>,
 }
 
 #[derive(Default)]
-struct Kept {
+struct LogState {
     next: u64,
     bodies: usize,
     entries: VecDeque<Arc<Entry>>,
 }
 
-impl Records {
+impl RequestLog {
     pub(super) fn new(limit: usize) -> Self {
-        Self { started: Instant::now(), limit, kept: Mutex::default() }
+        Self { started: Instant::now(), limit, state: Mutex::default() }
     }
 
-    /// The number that the next request gets.
-    pub(super) fn number(&self) -> u64 {
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.next += 1;
-        kept.next - 1
+    /// Takes the number of the next request.
+    pub(super) fn next_index(&self) -> u64 {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.next += 1;
+        state.next - 1
     }
 
-    pub(super) fn add(&self, index: u64, request: Incoming, scenario: Option<String>) -> Live {
+    pub(super) fn add(&self, index: u64, request: IncomingRequest, scenario: Option<String>) -> RecordHandle {
         let epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let entry = Arc::new(Entry {
             index,
@@ -166,32 +166,32 @@ impl Records {
             ended: AtomicU8::new(EndedBy::Open as u8),
             sent: AtomicU64::new(0),
         });
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.bodies += entry.request.body.len();
-        kept.entries.push_back(Arc::clone(&entry));
-        while kept.entries.len() > self.limit || kept.bodies > BODIES {
-            match kept.entries.pop_front() {
-                Some(oldest) => kept.bodies -= oldest.request.body.len(),
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.bodies += entry.request.body.len();
+        state.entries.push_back(Arc::clone(&entry));
+        while state.entries.len() > self.limit || state.bodies > MAX_BODY_BYTES {
+            match state.entries.pop_front() {
+                Some(oldest) => state.bodies -= oldest.request.body.len(),
                 None => break,
             }
         }
-        Live(Some(entry))
+        RecordHandle(Some(entry))
     }
 
     pub(super) fn all(&self) -> Vec<RecordedRequest> {
-        let entries = self.kept.lock().unwrap_or_else(PoisonError::into_inner).entries.clone();
-        let mut all: Vec<_> = entries.iter().map(|entry| read(entry)).collect();
-        // Two connections may number and add in another order.
+        let entries = self.state.lock().unwrap_or_else(PoisonError::into_inner).entries.clone();
+        let mut all: Vec<_> = entries.iter().map(|entry| snapshot(entry)).collect();
+        // Two connections may take their numbers in one order and add their requests in another.
         all.sort_by_key(|request| request.index);
         all
     }
 
     pub(super) fn clear(&self) {
-        *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = Kept::default();
+        *self.state.lock().unwrap_or_else(PoisonError::into_inner) = LogState::default();
     }
 }
 
-fn read(entry: &Entry) -> RecordedRequest {
+fn snapshot(entry: &Entry) -> RecordedRequest {
     let mut headers = BTreeMap::<String, String>::new();
     for (name, value) in &entry.request.headers {
         headers
@@ -203,7 +203,7 @@ fn read(entry: &Entry) -> RecordedRequest {
             .or_insert_with(|| value.clone());
     }
     let ended = entry.ended.load(Ordering::Acquire);
-    let states = [EndedBy::Complete, EndedBy::Client, EndedBy::Cut];
+    let ends = [EndedBy::Complete, EndedBy::Client, EndedBy::Cut];
     RecordedRequest {
         index: entry.index,
         at_ms: entry.at.as_secs_f64() * 1000.0,
@@ -216,7 +216,7 @@ fn read(entry: &Entry) -> RecordedRequest {
         scenario: entry.scenario.clone(),
         protocol: entry.request.protocol,
         connection: entry.request.connection,
-        ended_by: states.into_iter().find(|state| *state as u8 == ended).unwrap_or(EndedBy::Open),
+        ended_by: ends.into_iter().find(|end| *end as u8 == ended).unwrap_or(EndedBy::Open),
         bytes_sent: entry.sent.load(Ordering::Relaxed),
     }
 }

@@ -1,10 +1,11 @@
-//! An answer as OpenAI's Responses has it.
+//! Answers of OpenAI's Responses.
 
 use serde_json::{Value, json};
 
-use super::dialect::{Event, Spoken, each};
-use super::pieces::{Pieces, Seeded};
-use super::stream::{Content, Identity};
+use super::content::{Content, Identity};
+use super::deltas::Deltas;
+use super::dialect::{DialectAnswer, Event};
+use super::rng::SeededRng;
 
 struct Writer {
     events: Vec<Event>,
@@ -12,12 +13,12 @@ struct Writer {
 }
 
 impl Writer {
-    fn event(&mut self, name: &'static str, fields: Value, piece: bool) {
+    fn event(&mut self, name: &'static str, fields: Value, is_delta: bool) {
         let mut data = json!({ "type": name, "sequence_number": self.events.len() });
         if let (Some(data), Value::Object(fields)) = (data.as_object_mut(), fields) {
             data.extend(fields);
         }
-        self.events.push(Event { name, data, piece });
+        self.events.push(Event { name, data, is_delta });
     }
 
     fn begin(&mut self, item: Value) {
@@ -31,13 +32,13 @@ impl Writer {
         self.output.push(item);
     }
 
-    /// A part of a message, from its beginning to its end.
+    /// Writes all events of one part of a message.
     fn part(
         &mut self,
         id: &str,
         names: [&'static str; 2],
         field: &str,
-        pieces: &Pieces,
+        deltas: &Deltas,
         part: &dyn Fn(&str) -> Value,
     ) {
         let at = json!({ "item_id": id, "output_index": self.output.len(), "content_index": 0 });
@@ -46,10 +47,10 @@ impl Writer {
             fields[name] = value;
             fields
         };
-        let text = pieces.text();
+        let text = deltas.text();
         self.event("response.content_part.added", with("part", part("")), false);
-        for piece in each(pieces) {
-            let mut fields = with("delta", piece.into());
+        for delta in deltas.iter() {
+            let mut fields = with("delta", delta.into());
             if field == "text" {
                 fields["logprobs"] = json!([]);
             }
@@ -63,8 +64,8 @@ impl Writer {
         self.event("response.content_part.done", with("part", part(&text)), false);
     }
 
-    fn message(&mut self, content: &Content, finished: bool, seeded: &mut Seeded) {
-        let id = format!("msg_{}", seeded.id(48));
+    fn message(&mut self, content: &Content, finished: bool, rng: &mut SeededRng) {
+        let id = format!("msg_{}", rng.id(48));
         let item = |status: &str, parts: Value| json!({ "id": id, "type": "message", "status": status, "content": parts, "role": "assistant" });
         self.begin(item("in_progress", json!([])));
         let refused = content.refusal.len() > 0;
@@ -79,13 +80,13 @@ impl Writer {
             let names = ["response.output_text.delta", "response.output_text.done"];
             self.part(&id, names, "text", &content.text, &part);
         }
-        let said = if refused { &content.refusal } else { &content.text };
+        let visible = if refused { &content.refusal } else { &content.text };
         let status = if finished { "completed" } else { "incomplete" };
-        self.end(item(status, json!([part(&said.text())])));
+        self.end(item(status, json!([part(&visible.text())])));
     }
 
-    fn reasoning(&mut self, summary: &Pieces, seeded: &mut Seeded) {
-        let id = format!("rs_{}", seeded.id(48));
+    fn reasoning(&mut self, summary: &Deltas, rng: &mut SeededRng) {
+        let id = format!("rs_{}", rng.id(48));
         let text = summary.text();
         let at = json!({ "item_id": id, "output_index": self.output.len(), "summary_index": 0 });
         let with = |name: &str, value: Value| {
@@ -96,8 +97,8 @@ impl Writer {
         let part = |text: &str| json!({ "type": "summary_text", "text": text });
         self.begin(json!({ "id": id, "type": "reasoning", "summary": [] }));
         self.event("response.reasoning_summary_part.added", with("part", part("")), false);
-        for piece in each(summary) {
-            self.event("response.reasoning_summary_text.delta", with("delta", piece.into()), true);
+        for delta in summary.iter() {
+            self.event("response.reasoning_summary_text.delta", with("delta", delta.into()), true);
         }
         self.event("response.reasoning_summary_text.done", with("text", text.as_str().into()), false);
         self.event("response.reasoning_summary_part.done", with("part", part(&text)), false);
@@ -105,14 +106,14 @@ impl Writer {
     }
 }
 
-/// The answer as events and in one piece. Without `finish`, what ends it is left out.
-pub(super) fn speak(
+/// Builds the answer. Without `finish`, the events that end it are left out.
+pub(super) fn build(
     content: &Content,
     identity: &Identity<'_>,
     prompt_tokens: u64,
     finish: bool,
-    seeded: &mut Seeded,
-) -> Spoken {
+    rng: &mut SeededRng,
+) -> DialectAnswer {
     let mut writer = Writer { events: Vec::new(), output: Vec::new() };
     let mut response = json!({
         "id": identity.id, "object": "response", "created_at": identity.created, "status": "in_progress",
@@ -130,21 +131,21 @@ pub(super) fn speak(
         _ => None,
     };
     if content.reasoning.len() > 0 {
-        writer.reasoning(&content.reasoning, seeded);
+        writer.reasoning(&content.reasoning, rng);
     }
     if content.text.len() > 0 || content.refusal.len() > 0 || content.tools.is_empty() {
-        writer.message(content, reason.is_none(), seeded);
+        writer.message(content, reason.is_none(), rng);
     }
     for tool in &content.tools {
-        let id = format!("fc_{}", seeded.id(48));
+        let id = format!("fc_{}", rng.id(48));
         let item = |status: &str, arguments: &str| {
             json!({ "id": id, "type": "function_call", "status": status, "arguments": arguments,
                 "call_id": tool.id, "name": tool.name })
         };
         writer.begin(item("in_progress", ""));
         let index = writer.output.len();
-        for piece in each(&tool.arguments) {
-            let fields = json!({ "item_id": id, "output_index": index, "delta": piece });
+        for delta in tool.arguments.iter() {
+            let fields = json!({ "item_id": id, "output_index": index, "delta": delta });
             writer.event("response.function_call_arguments.delta", fields, true);
         }
         let text = tool.arguments.text();
@@ -160,7 +161,7 @@ pub(super) fn speak(
     if let Some(reason) = reason {
         response["incomplete_details"] = json!({ "reason": reason });
     }
-    let output_tokens = content.pieces().max(1);
+    let output_tokens = content.delta_count().max(1);
     response["output"] = writer.output.clone().into();
     response["usage"] = json!({
         "input_tokens": prompt_tokens, "input_tokens_details": { "cached_tokens": 0 },
@@ -170,5 +171,5 @@ pub(super) fn speak(
     if finish {
         writer.event(name, json!({ "response": response }), false);
     }
-    Spoken { events: writer.events, whole: response }
+    DialectAnswer { events: writer.events, whole: response }
 }

@@ -1,11 +1,11 @@
-//! What one request is answered with. Every field is optional and can be combined with the others.
+//! How one request is answered. Every field is optional and can be combined with the others.
 
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::check::{self, MAX_WAIT_MS, in_range};
+use super::validate::{self, MAX_WAIT_MS, in_range};
 
 /// How one chat request is answered; a default scenario is a healthy answer.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -18,19 +18,19 @@ pub struct Scenario {
 
     /// The status of the reply, 200 to 599; default 200.
     pub status: Option<u16>,
-    /// Headers that are added, or that replace those of the same name; none by default.
+    /// Headers to add, or to replace those of the same name; none by default.
     pub headers: BTreeMap<String, HeaderValues>,
-    /// The whole body in place of an answer; a string goes out as it is, anything else as JSON.
+    /// The whole body in place of an answer: a string is sent as it is, anything else as JSON.
     pub body: Option<Value>,
     /// `retry-after` in seconds; not sent by default.
     pub retry_after: Option<f64>,
-    /// `retry-after` as the HTTP date that lies so many seconds from now, rounded up to a whole second.
+    /// `retry-after` as an HTTP date this many seconds from now, rounded up to a whole second.
     pub retry_after_date: Option<f64>,
     /// `retry-after-ms` in milliseconds; not sent by default.
     pub retry_after_ms: Option<f64>,
-    /// Whether a gateway's HTML page comes in place of an answer; default false.
+    /// Whether to send a gateway's HTML page in place of an answer; default false.
     pub html: bool,
-    /// Whether a plain JSON completion comes where a stream was asked for; default false.
+    /// Whether to send a JSON completion in place of a requested stream; default false.
     pub json_instead: bool,
     /// The size in bytes to which the response head is padded, at most 1 MiB; no padding by default.
     pub header_bytes: Option<usize>,
@@ -39,7 +39,7 @@ pub struct Scenario {
     pub connect_reset: bool,
     /// Whether the connection is closed (FIN) before any response byte; default false.
     pub close_before_headers: bool,
-    /// Whether nothing is ever answered; default false.
+    /// Whether no byte is ever sent; default false.
     pub silent: bool,
     /// The wait before the response head, or before a fault in its place, in milliseconds; default 0.
     pub delay_headers_ms: u64,
@@ -65,9 +65,9 @@ pub struct Scenario {
     pub stamp: bool,
     /// Text sent as `reasoning_content` before the answer; none by default.
     pub reasoning: Option<String>,
-    /// Text sent as `refusal`; then an answer is sent only if the scenario gives one.
+    /// Text sent as `refusal`; an answer is sent as well only if the scenario has one.
     pub refusal: Option<String>,
-    /// Tool calls sent after the text; then an answer is sent only if the scenario gives one.
+    /// Tool calls sent after the text; an answer is sent as well only if the scenario has one.
     pub tool_calls: Vec<ToolCall>,
     /// The finish reason; default `stop`, or `tool_calls` when there are any.
     pub finish_reason: Option<String>,
@@ -81,9 +81,9 @@ pub struct Scenario {
     /// Whether the choices get a finish reason; default true.
     pub finish: Option<bool>,
 
-    /// Whether usage is sent, or which; by default when the request includes usage or is not streamed.
+    /// Whether usage is sent, or which; by default if the request includes usage or is not streamed.
     pub usage: Option<Usage>,
-    /// Whether usage comes in the chunk with the finish reason; default false, in a chunk of its own.
+    /// Whether usage is sent in the chunk with the finish reason; by default it has its own chunk.
     pub usage_in_last_chunk: bool,
     /// The wait before the usage chunk in milliseconds; default 0.
     pub usage_delay_ms: u64,
@@ -96,14 +96,14 @@ pub struct Scenario {
 
     /// How the lines of the stream end; default `lf`.
     pub line_end: LineEnd,
-    /// How the bytes are laid out over writes; by default up to 16 KiB a write.
+    /// How the bytes are split into writes; by default up to 16 KiB a write.
     pub packets: Option<Packets>,
     /// Whether a streamed HTTP/1.1 body is chunked, or ends with the connection; default true.
     pub chunked: Option<bool>,
     /// Whether the connection stays open after the answer; default true.
     pub keep_alive: Option<bool>,
 
-    /// What is sent to a request that continues the answer; default `exact`.
+    /// The answer to a request that continues a cut one; default `exact`.
     pub on_continue: OnContinue,
     /// How many characters `overlap` sends again; default 0.
     pub overlap_chars: usize,
@@ -128,25 +128,25 @@ impl HeaderValues {
     }
 }
 
-/// One call of a tool.
+/// A tool call.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase", deny_unknown_fields)]
 pub struct ToolCall {
-    /// The call's id; made from the seed by default.
+    /// The id of the call; by default derived from the seed.
     pub id: Option<String>,
     /// The function's name; default empty.
     pub name: String,
-    /// The arguments: a string goes out as it is, anything else as JSON; default an empty object.
+    /// The arguments: a string is sent as it is, anything else as JSON; default an empty object.
     pub arguments: Option<Value>,
 }
 
-/// Signs of life that carry no text.
+/// Heartbeats of a stream.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, rename_all = "camelCase", deny_unknown_fields)]
 pub struct Pings {
     /// The time between two pings in milliseconds, at least 1; default 1000.
     pub every_ms: u64,
-    /// What a ping looks like; default `comment`.
+    /// The form of a ping; default `comment`.
     pub style: PingStyle,
 }
 
@@ -156,7 +156,7 @@ impl Default for Pings {
     }
 }
 
-/// What a ping looks like.
+/// The form of a ping.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum PingStyle {
@@ -197,7 +197,7 @@ pub enum CutHow {
     ErrorEvent,
     /// The same as an event with the name `error`.
     ErrorEventNamed,
-    /// An event that is no JSON, then the end of the body.
+    /// An event that is not JSON, then the end of the body.
     Malformed,
     /// `[DONE]` without a finish reason.
     Done,
@@ -212,7 +212,7 @@ impl CutHow {
     }
 }
 
-/// Whether usage is sent, or exactly which.
+/// Whether usage is sent, or which.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(untagged, expecting = "expected true, false or a usage object")]
 pub enum Usage {
@@ -235,17 +235,17 @@ pub enum LineEnd {
     Cr,
 }
 
-/// How the bytes of a reply are laid out over writes.
+/// How the bytes of a reply are split into writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(untagged, expecting = "expected \"whole\", \"bytes\" or a whole number of bytes from 1")]
 pub enum Packets {
     /// By name.
     Named(PacketStyle),
-    /// So many bytes a write.
+    /// This many bytes a write.
     Size(usize),
 }
 
-/// A named layout of bytes over writes.
+/// A named way of splitting bytes into writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum PacketStyle {
@@ -256,7 +256,7 @@ pub enum PacketStyle {
 }
 
 impl Packets {
-    /// The bytes of one write; none where writes follow the events.
+    /// The bytes of one write; `None` if writes follow the events.
     pub(super) fn size(self) -> Option<usize> {
         match self {
             Self::Named(PacketStyle::Whole) => None,
@@ -266,14 +266,14 @@ impl Packets {
     }
 }
 
-/// What a request that continues a cut answer gets.
+/// The answer to a request that continues a cut one.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum OnContinue {
-    /// The answer from the point where the request's text ends.
+    /// The answer from the end of the request's text.
     #[default]
     Exact,
-    /// The same, beginning `overlapChars` characters earlier.
+    /// The same, from `overlapChars` characters earlier.
     Overlap,
     /// The answer from its beginning.
     Restart,
@@ -284,20 +284,26 @@ pub enum OnContinue {
 }
 
 impl Scenario {
-    /// Reads a scenario from JSON; the error names the field, what was given and what is accepted.
+    /// Parses a scenario from JSON.
+    ///
+    /// # Errors
+    /// A message with the name of the field, its value and the accepted values.
     pub fn from_json(json: &str) -> Result<Self, String> {
-        let scenario: Self = check::from_json("scenario", json)?;
+        let scenario: Self = validate::from_json("scenario", json)?;
         scenario.check().map_err(|why| format!("scenario: {why}"))?;
         Ok(scenario)
     }
 
-    /// Reads an array of scenarios from JSON, with the same errors.
+    /// Parses an array of scenarios from JSON.
+    ///
+    /// # Errors
+    /// Those of [`Scenario::from_json`].
     pub fn list_from_json(json: &str) -> Result<Vec<Self>, String> {
         let values: Vec<Value> =
             serde_json::from_str(json).map_err(|e| format!("scenarios must be a JSON array: {e}"))?;
         let read = |(at, value): (usize, Value)| {
             let what = format!("scenarios[{at}]");
-            let scenario: Self = check::from_value(&what, value)?;
+            let scenario: Self = validate::from_value(&what, value)?;
             scenario.check().map_err(|why| format!("{what}: {why}"))?;
             Ok(scenario)
         };
@@ -356,7 +362,7 @@ mod tests {
     use super::*;
 
     fn refusal(json: &str) -> String {
-        Scenario::from_json(json).expect_err("this scenario is wrong")
+        Scenario::from_json(json).expect_err("an invalid scenario")
     }
 
     #[test]
@@ -366,7 +372,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_names_the_field_what_was_given_and_what_is_accepted() {
+    fn an_error_names_the_field_its_value_and_the_accepted_values() {
         assert_eq!(
             refusal(r#"{"paceMs":"fast"}"#),
             "scenario: paceMs: invalid type: string \"fast\", expected a whole number from 0; given: \"fast\""
@@ -383,7 +389,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_out_of_range_is_refused_with_the_range() {
+    fn a_value_out_of_range_is_rejected_with_the_range() {
         assert_eq!(refusal(r#"{"status":99}"#), "scenario: status must be from 200 to 599; given: 99");
         assert!(refusal(r#"{"headers":{"a b":"c"}}"#).contains("not a header name"));
         assert!(refusal(r#"{"headers":{"a":["c","d\r\nset-cookie: x"]}}"#).contains("headers.a"));
@@ -394,7 +400,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_says_which_scenario_is_wrong() {
+    fn an_error_in_a_list_names_the_scenario() {
         let why = Scenario::list_from_json(r#"[{},{"status":1}]"#).expect_err("the second is wrong");
         assert!(why.starts_with("scenarios[1]: status"), "{why}");
     }

@@ -1,4 +1,4 @@
-//! TLS with a certificate authority of the simulator's own, made anew at each start.
+//! TLS with the simulator's own certificate authority, created at each start.
 
 use std::io;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ impl Socket for TlsStream<TcpStream> {
     }
 }
 
-/// What accepts TLS for `host`, and the authority's certificate in PEM.
+/// The TLS acceptor for `host`, and the authority's certificate in PEM.
 pub(super) fn acceptor(host: &str) -> io::Result<(TlsAcceptor, String)> {
     let (mut config, pem) = certified(host).map_err(io::Error::other)?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
@@ -26,7 +26,7 @@ pub(super) fn acceptor(host: &str) -> io::Result<(TlsAcceptor, String)> {
 }
 
 fn certified(host: &str) -> Result<(ServerConfig, String), Box<dyn std::error::Error + Send + Sync>> {
-    // Some clients refuse a certificate that is its own authority: so there are two.
+    // Some clients reject a self-signed certificate, so the authority is a separate one.
     let mut authority = CertificateParams::default();
     authority.distinguished_name.push(DnType::CommonName, "holysheep simulator");
     authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -38,10 +38,10 @@ fn certified(host: &str) -> Result<(ServerConfig, String), Box<dyn std::error::E
         names.push(host.to_owned());
     }
     let key = KeyPair::generate()?;
-    let mut own = CertificateParams::new(names)?;
-    own.distinguished_name.push(DnType::CommonName, "localhost");
-    own.use_authority_key_identifier_extension = true;
-    let certificate = own.signed_by(&key, &authority)?;
+    let mut leaf = CertificateParams::new(names)?;
+    leaf.distinguished_name.push(DnType::CommonName, "localhost");
+    leaf.use_authority_key_identifier_extension = true;
+    let certificate = leaf.signed_by(&key, &authority)?;
 
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = ServerConfig::builder_with_provider(provider)

@@ -1,10 +1,10 @@
-//! What a chunk says beyond the fields that the engine reads: an answer that is put together from chunks
-//! has it too (`annotations`, `citations`, `reasoning_details`, `content_filter_results`, …).
+//! The fields of a chunk that the engine does not read (`annotations`, `citations`, `reasoning_details`,
+//! `content_filter_results`, …). An answer that is assembled from chunks has them too.
 
 use serde_json::{Map, Value};
 
-/// Read elsewhere, or said of the chunk alone: `obfuscation` is OpenAI's padding against eavesdroppers.
-const OF_A_CHUNK: &[&str] = &[
+/// Fields that are read elsewhere, and `obfuscation`, OpenAI's padding against eavesdroppers.
+const CHUNK_FIELDS: &[&str] = &[
     "id",
     "object",
     "created",
@@ -16,25 +16,26 @@ const OF_A_CHUNK: &[&str] = &[
     "error",
     "obfuscation",
 ];
-const OF_A_CHOICE: &[&str] = &["index", "delta", "finish_reason", "logprobs"];
-const OF_A_DELTA: &[&str] =
+const CHOICE_FIELDS: &[&str] = &["index", "delta", "finish_reason", "logprobs"];
+const DELTA_FIELDS: &[&str] =
     &["role", "content", "reasoning_content", "refusal", "tool_calls", "function_call"];
 
-/// The fields that nobody reads. Nulls are none.
+/// The extra fields of a chunk; those with null are left out.
 #[derive(Debug, Default)]
 pub struct Extras {
     pub chunk: Map<String, Value>,
-    pub choices: Vec<OfChoice>,
+    pub choices: Vec<ChoiceExtras>,
 }
 
+/// The extra fields of one choice and of its delta.
 #[derive(Debug, Default)]
-pub struct OfChoice {
+pub struct ChoiceExtras {
     pub index: u32,
     pub choice: Map<String, Value>,
     pub delta: Map<String, Value>,
 }
 
-/// Reads the JSON of a chunk once more; nothing where it is none.
+/// The extra fields in the JSON of a chunk; none if it is not a chunk.
 pub fn extras(chunk: &str) -> Extras {
     let Ok(Value::Object(mut chunk)) = serde_json::from_str(chunk) else { return Extras::default() };
     let choices = match chunk.get_mut("choices").map(Value::take) {
@@ -48,13 +49,13 @@ pub fn extras(chunk: &str) -> Extras {
             Some(Value::Object(delta)) => delta,
             _ => Map::new(),
         };
-        Some(OfChoice {
+        Some(ChoiceExtras {
             index: u32::try_from(index).ok()?,
-            choice: without(choice, OF_A_CHOICE),
-            delta: without(delta, OF_A_DELTA),
+            choice: without(choice, CHOICE_FIELDS),
+            delta: without(delta, DELTA_FIELDS),
         })
     });
-    Extras { choices: choices.collect(), chunk: without(chunk, OF_A_CHUNK) }
+    Extras { choices: choices.collect(), chunk: without(chunk, CHUNK_FIELDS) }
 }
 
 fn without(mut fields: Map<String, Value>, known: &[&str]) -> Map<String, Value> {
@@ -69,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_nobody_reads_is_found_on_each_level() {
+    fn unread_fields_are_found_on_each_level() {
         let chunk = json!({
             "id": "a", "citations": [1], "obfuscation": "x", "cost": null,
             "choices": [{ "index": 1, "delta": { "content": "x", "annotations": [2] }, "native_finish_reason": "e" }],
@@ -82,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_chunk_has_none() {
+    fn invalid_chunks_have_no_extra_fields() {
         for text in ["[1]", "{", r#"{"choices":[1,{"delta":null}]}"#] {
             let Extras { chunk, choices } = extras(text);
             assert!(chunk.is_empty() && choices.iter().all(|choice| choice.delta.is_empty()), "{text}");

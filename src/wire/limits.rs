@@ -1,32 +1,33 @@
-//! What a provider's headers say about its rate limits: `x-ratelimit-*` (OpenAI and those who
-//! speak its dialect) and `anthropic-ratelimit-*`.
+//! A provider's rate limits, from its headers: `x-ratelimit-*` (OpenAI and compatible APIs) and
+//! `anthropic-ratelimit-*`.
 
 use std::time::Duration;
 
 use super::retry_after::{milliseconds, number};
 
-/// One limit as the server sees it. What is missing or not understood is `None`.
+/// One limit as the server reports it. Missing and unreadable values are `None`.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Window {
     /// How much is allowed in each window.
     pub limit: Option<f64>,
-    /// How much of it is left.
+    /// How much of that is left.
     pub remaining: Option<f64>,
-    /// How long until all of it is there again; zero for a time in the past.
+    /// How long until all of it is available again; zero for a time in the past.
     pub reset: Option<Duration>,
 }
 
-/// The limits that a response names; `None` where it names none.
+/// The limits in a response's headers.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Limits {
-    /// Requests.
+    /// The limit on requests.
     pub requests: Option<Window>,
-    /// Model tokens. Of Anthropic's, `tokens` (the tightest one in force) before `input-tokens`.
+    /// The limit on model tokens. Anthropic's `tokens`, the tightest one in force, comes before its
+    /// `input-tokens`.
     pub tokens: Option<Window>,
 }
 
-/// Reads the limits; `header` is given names in lower case. `now_epoch_ms` is for servers that
-/// give the reset as a date.
+/// Parses the limits. `header` looks up a header by its name in lower case; `now_epoch_ms` is needed for
+/// servers that send the reset as a date.
 pub fn parse(header: &dyn Fn(&str) -> Option<String>, now_epoch_ms: u64) -> Limits {
     let openai = |what: &str| window(header, now_epoch_ms, |part| format!("x-ratelimit-{part}-{what}"));
     let anthropic =
@@ -52,8 +53,8 @@ fn window(
     (window != Window::default()).then_some(window)
 }
 
-/// A duration as Go's `time.Duration` prints it (`6m0s`, `1h2m3.5s`, `20ms`, with days too), or
-/// plain seconds. `None` for anything else, negative ones included; saturates at 2^53 − 1 ms.
+/// Parses a duration as Go's `time.Duration` prints it (`6m0s`, `1h2m3.5s`, `20ms`, and also days), or
+/// plain seconds. `None` for anything else, including negative durations. Saturates at 2^53 − 1 ms.
 pub fn duration(text: &str) -> Option<Duration> {
     let mut rest = text.trim();
     if let Some(seconds) = number(rest) {
@@ -81,8 +82,8 @@ pub fn duration(text: &str) -> Option<Duration> {
     (!text.trim().is_empty()).then(|| milliseconds(total))
 }
 
-/// The time left until a date, or until a number which is too large for a duration: some gateways
-/// send the time since the epoch, in seconds or milliseconds.
+/// The time left until a date, or until a number too large for a duration: some gateways send the time
+/// since the epoch, in seconds or milliseconds.
 fn until(text: &str, now_epoch_ms: u64) -> Option<Duration> {
     let then = match number(text) {
         Some(ms) if ms >= 1e11 => ms as i64,
@@ -94,7 +95,7 @@ fn until(text: &str, now_epoch_ms: u64) -> Option<Duration> {
 }
 
 /// Milliseconds since the epoch of an RFC 3339 time such as `2025-01-02T03:04:05.25+07:00`; digits
-/// below a millisecond are cut off. A leap second counts as the first second after it.
+/// below a millisecond are truncated. A leap second counts as the first second after it.
 fn epoch_ms(text: &str) -> Option<i64> {
     let bytes = text.trim().as_bytes();
     let field = |from: usize, to: usize| -> Option<i64> {
@@ -106,10 +107,10 @@ fn epoch_ms(text: &str) -> Option<i64> {
     };
     let (year, month, day) = (field(0, 4)?, field(5, 7)?, field(8, 10)?);
     let (hour, minute, second) = (field(11, 13)?, field(14, 16)?, field(17, 19)?);
-    let marks = [bytes[4], bytes[7], bytes[10].to_ascii_uppercase(), bytes[13], bytes[16]];
+    let separators = [bytes[4], bytes[7], bytes[10].to_ascii_uppercase(), bytes[13], bytes[16]];
     let in_range =
         (1..=12).contains(&month) && (1..=31).contains(&day) && hour < 24 && minute < 60 && second < 61;
-    if marks != *b"--T::" || !in_range {
+    if separators != *b"--T::" || !in_range {
         return None;
     }
     let mut end = 19;
@@ -119,8 +120,8 @@ fn epoch_ms(text: &str) -> Option<i64> {
         if digits == 0 {
             return None;
         }
-        let places = digits.min(3);
-        fraction = field(end + 1, end + 1 + places)? * 10_i64.pow(3 - places as u32);
+        let decimals = digits.min(3);
+        fraction = field(end + 1, end + 1 + decimals)? * 10_i64.pow(3 - decimals as u32);
         end += 1 + digits;
     }
     let offset = match bytes.get(end)? {
@@ -141,7 +142,7 @@ fn epoch_ms(text: &str) -> Option<i64> {
 /// Days since the epoch of a date of the Gregorian calendar (Hinnant, "chrono-Compatible Low-Level
 /// Date Algorithms", `days_from_civil`), for years from 0 on.
 fn days(year: i64, month: i64, day: i64) -> i64 {
-    // The year begins in March, so that the leap day is its last.
+    // The year begins in March, so that its last day is the leap day.
     let year = if month <= 2 { year - 1 } else { year };
     let era = year.div_euclid(400);
     let year_of_era = year.rem_euclid(400);
@@ -168,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn openais_headers() {
+    fn headers_of_openai() {
         let limits = read(
             &[
                 ("x-ratelimit-limit-requests", "60"),
@@ -185,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn anthropics_headers() {
+    fn headers_of_anthropic() {
         let now = 1_735_787_000_000;
         let limits = read(
             &[
@@ -204,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reset_given_as_a_time_since_the_epoch_is_no_wait_of_decades() {
+    fn a_reset_in_seconds_since_the_epoch_is_not_a_wait_of_decades() {
         for text in ["1735787045", "1735787045000", "2025-01-02T03:04:05Z"] {
             let limits = read(&[("x-ratelimit-reset-requests", text)], 1_735_787_000_000);
             assert_eq!(limits.requests.unwrap().reset, Some(Duration::from_secs(45)), "{text}");
@@ -212,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn without_headers_or_with_nonsense_nothing_is_known() {
+    fn missing_and_invalid_headers_give_no_limits() {
         assert_eq!(read(&[], 0), Limits::default());
         let nonsense = [("x-ratelimit-limit-requests", "-5"), ("x-ratelimit-reset-requests", "soon")];
         assert_eq!(read(&nonsense, 0), Limits::default());
@@ -276,13 +277,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_header_makes_it_panic(text in "\\PC{0,30}|[0-9TZ:.+-]{0,35}|([0-9.]{1,4}[a-zµ]{1,2}){1,4}") {
+        fn no_header_causes_a_panic(text in "\\PC{0,30}|[0-9TZ:.+-]{0,35}|([0-9.]{1,4}[a-zµ]{1,2}){1,4}") {
             duration(&text);
             epoch_ms(&text);
         }
 
         #[test]
-        fn a_date_is_what_httpdate_says(seconds in 0..253_402_300_799_u64) {
+        fn dates_agree_with_httpdate(seconds in 0..253_402_300_799_u64) {
             let time = std::time::UNIX_EPOCH + Duration::from_secs(seconds);
             let http = httpdate::fmt_http_date(time);
             let month = 1 + "JanFebMarAprMayJunJulAugSepOctNovDec".find(&http[8..11]).unwrap() / 3;

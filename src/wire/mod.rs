@@ -1,16 +1,21 @@
-//! What is said. Pure: bytes in, values out, bounded.
+//! What goes over the wire. Pure: bytes in, values out, bounded.
+//!
+//! - [`request`]: the caller's request, and the body of an attempt that is made from it.
+//! - [`sse`]: from bytes to events.
+//! - [`chat`]: the events of chat completions. [`dialect`]: which API dialects there are, and the events of
+//!   the others.
+//! - [`provider_error`], [`retry_after`], [`limits`]: what a provider says when it refuses.
 
 pub mod chat;
-mod chat_request;
 pub mod dialect;
 pub mod extras;
+pub mod header_allowlist;
 pub mod limits;
-pub mod messages;
 pub mod prometheus;
 pub mod provider_error;
-pub mod responses;
+pub mod request;
+mod request_body;
 pub mod retry_after;
 pub mod secrets;
 pub mod sse;
-pub mod telling;
-mod template;
+pub mod text;

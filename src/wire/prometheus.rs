@@ -3,26 +3,26 @@
 
 use std::fmt::Write;
 
-/// What a family of samples is.
+/// The type of a metric family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Type {
-    /// Only grows.
+    /// A value that only grows.
     Counter,
     Gauge,
     Histogram,
 }
 
-/// A text that is being written.
+/// Writes the exposition format.
 #[derive(Default)]
 pub struct Exposition {
     text: String,
 }
 
-/// Names and values of one sample's labels.
+/// The names and values of a sample's labels.
 pub type Labels<'a> = [(&'a str, &'a str)];
 
 impl Exposition {
-    /// Begins a family. All its samples must follow before the next family begins.
+    /// Starts a family. All its samples must follow before the next family.
     pub fn family(&mut self, name: &str, kind: Type, help: &str) {
         let kind = match kind {
             Type::Counter => "counter",
@@ -33,7 +33,7 @@ impl Exposition {
         let _ = writeln!(self.text, "# HELP {name} {}\n# TYPE {name} {kind}", escaped(help, false));
     }
 
-    /// One sample of a counter or gauge.
+    /// Writes a sample of a counter or gauge.
     pub fn sample(&mut self, name: &str, labels: &Labels<'_>, value: f64) {
         self.text.push_str(name);
         for (index, (label, text)) in labels.iter().enumerate() {
@@ -50,7 +50,7 @@ impl Exposition {
         };
     }
 
-    /// One histogram: `cumulative` holds each bound and how many values were at most that.
+    /// Writes a histogram. `cumulative` yields each bound with the number of values up to it.
     pub fn histogram(
         &mut self,
         name: &str,
@@ -70,12 +70,13 @@ impl Exposition {
         self.sample(&format!("{name}_count"), labels, count as f64);
     }
 
+    /// The text written so far.
     pub fn into_text(self) -> String {
         self.text
     }
 }
 
-/// Backslash and line feed are escaped; in the value of a label the quote too.
+/// Escapes backslashes and line feeds and, in the value of a label, quotes.
 fn escaped(text: &str, quoted: bool) -> String {
     let mut safe = String::with_capacity(text.len());
     for c in text.chars() {
@@ -94,7 +95,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_family_has_its_help_its_type_and_its_samples() {
+    fn a_family_has_help_type_and_samples() {
         let mut text = Exposition::default();
         text.family("x_total", Type::Counter, "How \"many\"\nof \\ them.");
         text.sample("x_total", &[], 3.0);
@@ -106,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn a_histogram_ends_with_the_bucket_that_holds_all_its_sum_and_its_count() {
+    fn a_histogram_ends_with_the_infinite_bucket_the_sum_and_the_count() {
         let mut text = Exposition::default();
         text.histogram("t_seconds", &[("m", "a")], [(0.01, 1), (2.5, 2)].into_iter(), 9.25, 3);
         assert_eq!(
@@ -117,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn infinity_is_written_as_prometheus_reads_it() {
+    fn infinity_is_written_in_the_form_of_prometheus() {
         let mut text = Exposition::default();
         text.sample("g", &[], f64::INFINITY);
         assert_eq!(text.into_text(), "g +Inf\n");

@@ -14,7 +14,7 @@ fn object(status: u16, error: &Value) -> Error {
 }
 
 #[test]
-fn an_error_object_becomes_data() {
+fn an_error_object_is_read_into_the_fields_of_the_error() {
     let body =
         r#"{"error":{"message":"The model is busy","type":"server_error","code":"busy","param":"model"}}"#;
     let header = |name: &str| match name {
@@ -72,7 +72,7 @@ fn status_and_code_choose_the_kind() {
 }
 
 #[test]
-fn errors_inside_a_stream_are_read_in_each_form() {
+fn errors_inside_a_stream_are_read_in_every_form() {
     for (value, kind, status, message) in [
         (
             json!({ "error": { "message": "slow down", "code": 429 } }),
@@ -123,7 +123,7 @@ fn errors_inside_a_stream_are_read_in_each_form() {
 }
 
 #[test]
-fn a_chunk_is_no_error() {
+fn a_chunk_is_not_an_error() {
     for value in [
         json!({ "id": "x", "choices": [{ "delta": {} }] }),
         json!({ "choices": [], "usage": { "total_tokens": 1 } }),
@@ -148,12 +148,12 @@ fn a_page_is_named_and_not_quoted() {
 }
 
 #[test]
-fn json_where_a_stream_was_asked_for_is_an_error_or_malformed() {
+fn json_in_place_of_a_stream_is_an_error_or_malformed() {
     let error = answer(200, r#"{"error":{"message":"no","code":429}}"#);
     assert_eq!((error.kind, error.status, error.should_retry), (Kind::RateLimit, Some(429), None));
     let error = answer(200, r#"{"id":"1","choices":[]}"#);
     assert_eq!((error.kind, error.should_retry), (Kind::Malformed, Some(false)));
-    assert_eq!(error.message, "200 OK from the provider: not the stream that was asked for");
+    assert_eq!(error.message, "200 OK from the provider: not the requested stream");
     assert_eq!(answer(200, r#"{"type":"message","status":"completed"}"#).kind, Kind::Malformed);
 }
 
@@ -174,7 +174,7 @@ fn a_redirect_names_the_host_and_nothing_else() {
 }
 
 #[test]
-fn a_key_in_the_answer_is_masked_everywhere() {
+fn keys_in_the_response_are_masked_everywhere() {
     let error = object(
         401,
         &json!({ "message": "Incorrect API key provided: sk-proj-SECRET.", "code": "sk-SECRET" }),
@@ -185,7 +185,7 @@ fn a_key_in_the_answer_is_masked_everywhere() {
 }
 
 #[test]
-fn bodies_and_messages_are_cut_on_a_characters_edge() {
+fn bodies_and_messages_are_truncated_at_character_boundaries() {
     let error = object(400, &json!({ "message": "ế".repeat(5_000) }));
     assert!(error.body.as_ref().unwrap().len() <= BODY_LIMIT);
     assert!(error.message.len() <= BODY_LIMIT + 100);
@@ -200,7 +200,7 @@ fn bodies_and_messages_are_cut_on_a_characters_edge() {
 
 proptest! {
     #[test]
-    fn whatever_comes_makes_an_error_within_its_bounds(
+    fn any_response_becomes_an_error_within_its_limits(
         status in 100..700u16,
         body in prop_oneof![
             "\\PC{0,3000}",

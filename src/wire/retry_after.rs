@@ -1,15 +1,14 @@
-//! How long a server asks to wait: `retry-after-ms` (OpenAI and Azure), then `retry-after`
+//! The wait that a server asks for: `retry-after-ms` (OpenAI and Azure), then `retry-after`
 //! (RFC 9110, section 10.2.3: seconds or an HTTP date).
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// The longest wait that is read, in milliseconds: the largest whole number that JavaScript holds.
-/// More saturates.
-const LONGEST_MS: f64 = 9_007_199_254_740_991.0;
+/// The longest wait in milliseconds, at which longer ones saturate: the largest safe integer of JavaScript.
+const MAX_WAIT_MS: f64 = 9_007_199_254_740_991.0;
 
-/// The wait that the headers ask for; `header` is given names in lower case. A fraction is
-/// allowed in both numbers. `None` without a header and for what cannot be understood, negative
-/// numbers included; zero for a date in the past; more than 2^53 − 1 ms saturates.
+/// Parses the wait that the headers ask for. `header` looks up a header by its name in lower case. Both
+/// numbers may have a fraction. `None` without a header and for an invalid value, including negative
+/// numbers; zero for a date in the past. Saturates at 2^53 − 1 ms.
 pub fn parse(header: &dyn Fn(&str) -> Option<String>, now_epoch_ms: u64) -> Option<Duration> {
     if let Some(wait) = header("retry-after-ms").and_then(|text| number(&text)) {
         return Some(milliseconds(wait));
@@ -23,17 +22,17 @@ pub fn parse(header: &dyn Fn(&str) -> Option<String>, now_epoch_ms: u64) -> Opti
     Some(date.duration_since(now).unwrap_or(Duration::ZERO))
 }
 
-/// A number of digits with at most one point: neither `inf` nor `1e3` nor a sign, all of which
-/// Rust's own parser takes.
+/// Parses a number of digits with at most one point. Rust's own parser also accepts `inf`, `1e3` and a
+/// sign.
 pub(super) fn number(text: &str) -> Option<f64> {
     let text = text.trim();
-    let plain = text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
-    if plain { text.parse().ok() } else { None }
+    let is_plain = text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    if is_plain { text.parse().ok() } else { None }
 }
 
-/// For a number that is not negative and not NaN.
+/// The duration of a number that is neither negative nor NaN.
 pub(super) fn milliseconds(ms: f64) -> Duration {
-    Duration::from_secs_f64(ms.min(LONGEST_MS) / 1e3)
+    Duration::from_secs_f64(ms.min(MAX_WAIT_MS) / 1e3)
 }
 
 #[cfg(test)]
@@ -53,7 +52,7 @@ mod tests {
     }
 
     #[test]
-    fn milliseconds_come_before_seconds() {
+    fn milliseconds_take_precedence_over_seconds() {
         assert_eq!(wait(Some("250.5"), Some("60")), Some(Duration::from_micros(250_500)));
         assert_eq!(wait(Some("soon"), Some("60")), Some(Duration::from_secs(60)));
     }
@@ -66,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn each_of_the_three_date_forms_is_read() {
+    fn all_three_date_formats_are_read() {
         let minute = Some(Duration::from_secs(60));
         assert_eq!(wait(None, Some("Sun, 06 Nov 1994 08:50:37 GMT")), minute);
         assert_eq!(wait(None, Some("Sunday, 06-Nov-94 08:50:37 GMT")), minute);
@@ -75,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn nonsense_asks_for_nothing() {
+    fn invalid_values_are_ignored() {
         for text in ["", ".", "-1", "NaN", "inf", "1e9", "1,5", "5 s", "tomorrow", "1.2.3", "\u{0663}"] {
             assert_eq!(wait(None, Some(text)), None, "{text:?}");
             assert_eq!(wait(Some(text), None), None, "{text:?}");

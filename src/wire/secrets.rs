@@ -1,25 +1,24 @@
-//! Masks what looks like a key in text that a provider sent: OpenAI's answer to a wrong key quotes
-//! a part of it.
+//! Masks keys in text from a provider: OpenAI's answer to a wrong key, for example, quotes part of it.
 
 use std::borrow::Cow;
 
-/// What is written in the place of a secret.
+/// What replaces a secret.
 const MASK: &str = "…";
 
-/// Shorter values are no secrets, and masking them would garble what an error says. In bytes.
-const SHORTEST_SECRET: usize = 8;
+/// Shorter values are not secrets, and masking them would garble the message. In bytes.
+const MIN_SECRET_LENGTH: usize = 8;
 
-/// How the keys of known providers begin. What follows is masked.
+/// Prefixes of known providers' keys. The rest of the key is masked.
 const PREFIXES: &[&str] = &["sk-", "sk_", "gsk_", "xai-", "AIza", "pplx-", "hf_", "r8_", "nvapi-", "eyJ"];
 
-/// What stands before a key of any form. Compared without regard to case.
+/// Labels before a key of any form. Compared case-insensitively.
 const LABELS: &[&str] =
     &["bearer ", "api key provided: ", "api_key=", "api-key: ", "\"api_key\":\"", "?key=", "&key="];
 
-/// Masks, in text from a provider, what looks like a key: what begins as known keys do (`sk-…`),
-/// what follows `Bearer`, `api_key=` or "API key provided:", and words that are already masked in
-/// part (`YOUR_*****_KEY`). It knows forms and not the key itself: who holds the key must replace
-/// it too. Linear; the text is borrowed when there is nothing to mask.
+/// Masks everything in a provider's text that looks like a key: known prefixes (`sk-…`), what follows
+/// `Bearer`, `api_key=` or "API key provided:", and words that are already partly masked
+/// (`YOUR_*****_KEY`). This knows the forms of keys and not the key itself, for which there is [`mask_key`].
+/// Takes linear time, and borrows the text if there is nothing to mask.
 pub fn mask(text: &str) -> Cow<'_, str> {
     let mut masked: Option<String> = None;
     let mut copied = 0;
@@ -28,9 +27,9 @@ pub fn mask(text: &str) -> Cow<'_, str> {
         let rest = &text[position..];
         let length = rest.find(|c: char| !is_key_char(c)).unwrap_or(rest.len());
         let mut next = position + length;
-        if let Some((kept, end)) = secret(&text[..position], rest, length) {
+        if let Some((shown, end)) = secret(&text[..position], rest, length) {
             let out = masked.get_or_insert_default();
-            out.push_str(&text[copied..position + kept]);
+            out.push_str(&text[copied..position + shown]);
             out.push_str(MASK);
             copied = position + end;
             next = next.max(copied);
@@ -46,16 +45,16 @@ pub fn mask(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// The text without this key. A cut may have left only its beginning, at the very end. What is too short to be a
-/// secret (`none`, say) stays.
-pub fn without(text: &str, key: &str) -> String {
-    if key.len() < SHORTEST_SECRET {
+/// Masks this key in the text, and also a beginning of it at the very end, where the text may have been
+/// truncated. A key too short to be a secret (`none`, for example) is left as it is.
+pub fn mask_key(text: &str, key: &str) -> String {
+    if key.len() < MIN_SECRET_LENGTH {
         return text.to_owned();
     }
     let masked = text.replace(key, MASK);
-    // Shorter beginnings say nothing.
-    let left = (6..key.len()).rev().filter(|end| key.is_char_boundary(*end)).map(|end| &key[..end]);
-    match left.into_iter().find_map(|left| masked.strip_suffix(left)) {
+    // Shorter beginnings reveal nothing.
+    let beginnings = (6..key.len()).rev().filter(|end| key.is_char_boundary(*end)).map(|end| &key[..end]);
+    match beginnings.into_iter().find_map(|beginning| masked.strip_suffix(beginning)) {
         Some(rest) => format!("{rest}{MASK}"),
         None => masked,
     }
@@ -65,10 +64,10 @@ fn is_key_char(c: char) -> bool {
     c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '*' | '.')
 }
 
-/// Whether `rest` begins with a secret, its first word being `length` bytes long: how much of it
-/// may be shown, and where it ends.
+/// If `rest`, whose first word has `length` bytes, begins with a secret: how many bytes of it may be shown,
+/// and where it ends.
 fn secret(before: &str, rest: &str, length: usize) -> Option<(usize, usize)> {
-    // A full stop after a key ends the sentence.
+    // A full stop after a key belongs to the sentence.
     let word = rest[..length].trim_end_matches('.');
     let begins = |prefix: &&&str| word.len() > prefix.len() && word.starts_with(**prefix);
     if let Some(prefix) = PREFIXES.iter().find(begins) {
@@ -79,10 +78,10 @@ fn secret(before: &str, rest: &str, length: usize) -> Option<(usize, usize)> {
         end.is_some_and(|end| end.eq_ignore_ascii_case(label))
     };
     if LABELS.iter().any(labelled) {
-        // It may be of any form: base64, say.
+        // The key may have any form, base64 for example.
         let ends = |c: char| c.is_whitespace() || "\"'`,;&<>(){}[]\\".contains(c);
         let whole = rest[..rest.find(ends).unwrap_or(rest.len())].trim_end_matches('.');
-        // "Bearer token" is no secret.
+        // "Bearer token" is not a secret.
         return (whole.len() >= 6).then_some((0, whole.len()));
     }
     word.contains("**").then_some((0, word.len()))
@@ -95,7 +94,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_looks_like_a_key_is_masked() {
+    fn text_that_looks_like_a_key_is_masked() {
         for (text, masked) in [
             (
                 "Incorrect API key provided: sk-abcd*****wxyz. You can",
@@ -114,18 +113,18 @@ mod tests {
     }
 
     #[test]
-    fn a_key_is_masked_wherever_it_stands() {
-        assert_eq!(without("key plainkey99, plainkey99!", "plainkey99"), "key …, …!");
-        assert_eq!(without("cut in plaink", "plainkey99"), "cut in …");
-        assert_eq!(without("a plain word", "plainkey99"), "a plain word");
-        assert_eq!(without("", "plainkey99"), "");
+    fn a_known_key_is_masked_everywhere() {
+        assert_eq!(mask_key("key plainkey99, plainkey99!", "plainkey99"), "key …, …!");
+        assert_eq!(mask_key("cut in plaink", "plainkey99"), "cut in …");
+        assert_eq!(mask_key("a plain word", "plainkey99"), "a plain word");
+        assert_eq!(mask_key("", "plainkey99"), "");
     }
 
     #[test]
-    fn what_is_too_short_for_a_secret_garbles_no_text() {
-        assert_eq!(without("failed to look it up", "k"), "failed to look it up");
-        assert_eq!(without("none of 7 chars", "7 chars"), "none of 7 chars");
-        assert_eq!(without("but 8 bytes.", "8 bytes."), "but …");
+    fn a_key_too_short_for_a_secret_is_not_masked() {
+        assert_eq!(mask_key("failed to look it up", "k"), "failed to look it up");
+        assert_eq!(mask_key("none of 7 chars", "7 chars"), "none of 7 chars");
+        assert_eq!(mask_key("but 8 bytes.", "8 bytes."), "but …");
     }
 
     #[test]
@@ -139,7 +138,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_key_of_a_known_form_is_left(
+        fn every_key_of_a_known_form_is_masked(
             before in "\\PC{0,20}",
             key in "[a-zA-Z0-9]{12,40}",
             after in "[ \"',;)\n]\\PC{0,20}",

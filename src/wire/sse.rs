@@ -1,10 +1,10 @@
-//! An incremental parser of `text/event-stream` (WHATWG HTML, section 9.2.6). Bytes go in as they
-//! come, events come out; each event's bytes are copied only where a read has cut it.
+//! An incremental parser of `text/event-stream` (WHATWG HTML, section 9.2.6). Bytes go in as they arrive,
+//! events come out. An event is copied only if it is split over several reads.
 //!
-//! It keeps to the standard but for three things, which the rules of completion ask for: at the end
-//! of the body what has no blank line after it is dispatched too, and says so ([`Event::at_end`]);
-//! events whose data is empty are skipped, as relays send them to keep a connection alive; `id` and
-//! `retry` are ignored, because a POST is not resumed by them.
+//! The parser deviates from the standard in three points. At the end of the body, an event without a blank
+//! line after it is dispatched too, and marked ([`Event::at_end`]): the completion rules need it. Events
+//! with empty data are skipped: relays send them to keep a connection alive. `id` and `retry` are ignored:
+//! they cannot resume a POST.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -18,19 +18,19 @@ const BOM: &[u8] = b"\xEF\xBB\xBF";
 /// One event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event<'a> {
-    /// The `event:` field; `None` where there is none or an empty one.
+    /// The `event:` field; `None` if it is missing or empty.
     pub event: Option<&'a str>,
-    /// The `data:` lines, joined with a line feed; never empty. Invalid UTF-8 is U+FFFD. Borrowed
-    /// unless something had to be replaced.
+    /// The `data:` lines, joined with line feeds; never empty. Invalid UTF-8 is replaced with U+FFFD.
+    /// Borrowed unless something had to be replaced.
     pub data: Cow<'a, str>,
-    /// The body ended before the blank line that closes an event: the data may be cut.
+    /// The body ended before the blank line that closes an event, so the data may be truncated.
     pub at_end: bool,
 }
 
-/// A line, or the data of one event, is longer than the bound.
+/// The error of a line or event data longer than the limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TooLong {
-    /// The bound in bytes.
+    /// The limit in bytes.
     pub limit: usize,
 }
 
@@ -42,40 +42,40 @@ impl fmt::Display for TooLong {
 
 impl std::error::Error for TooLong {}
 
-/// How far [`Parser::feed`] came.
+/// How far [`Parser::feed`] got.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fed<B> {
-    /// All bytes are taken in.
+pub enum FeedResult<B> {
+    /// All bytes are consumed.
     All,
-    /// The callback broke off. The parser is ready for `bytes[consumed..]`, now or later.
+    /// The callback returned [`ControlFlow::Break`]. The parser is ready for `bytes[consumed..]`, now or
+    /// later.
     Stopped {
-        /// How many of the bytes are taken in: up to the end of the event's blank line.
+        /// How many bytes are consumed: up to the end of the event's blank line.
         consumed: usize,
-        /// What the callback broke off with.
+        /// The value of the break.
         value: B,
     },
 }
 
-/// The parser. Its memory is bounded by twice the limit: one line that a read has cut, and the
-/// data of one event.
+/// The parser. Its memory is bounded by twice the limit: one incomplete line, and the data of one event.
 #[derive(Debug)]
 pub struct Parser {
     max_line: usize,
-    /// The start of a line whose end has not come.
+    /// The start of a line whose end has not arrived.
     line: Vec<u8>,
-    /// The data of the event so far, joined; what `feed` still borrows is not in it.
+    /// The joined data of the event so far, without what `feed` still borrows.
     data: Vec<u8>,
     has_data: bool,
     event: String,
-    /// The last line ended with CR: a LF that follows belongs to it, in this read or the next.
+    /// The last line ended with CR. If an LF comes next, it belongs to that line end.
     after_cr: bool,
-    /// No line has ended yet, so a byte order mark may stand before it.
+    /// No line has ended yet, so a byte order mark may come first.
     at_start: bool,
 }
 
 impl Parser {
-    /// A parser at the start of a body. `max_line` bounds, in bytes, each line without its end and
-    /// the joined data of each event; what is just as long passes.
+    /// A parser at the start of a body. `max_line` is the limit, in bytes, of each line without its end
+    /// and of the joined data of each event; a length equal to it is allowed.
     pub fn new(max_line: usize) -> Self {
         Parser {
             max_line,
@@ -88,24 +88,24 @@ impl Parser {
         }
     }
 
-    /// Forgets everything: the next byte is the first of a body.
+    /// Resets the parser: the next byte is the first of a body.
     pub fn reset(&mut self) {
         *self = Parser::new(self.max_line);
     }
 
-    /// Takes in bytes and calls `on_event` for each event that they complete, in order. Comments
-    /// make no event; the caller knows that bytes came.
+    /// Consumes bytes and calls `on_event` for each event that they complete, in order. Comments are not
+    /// events.
     ///
     /// # Errors
-    /// [`TooLong`], as soon as the bound is passed. The parser is of no use then until a
+    /// [`TooLong`], as soon as the limit is exceeded. The parser is unusable then until a
     /// [`Parser::reset`].
     pub fn feed<B>(
         &mut self,
         bytes: &[u8],
         mut on_event: impl FnMut(Event<'_>) -> ControlFlow<B>,
-    ) -> Result<Fed<B>, TooLong> {
+    ) -> Result<FeedResult<B>, TooLong> {
         let mut position = 0;
-        // The only data line of the event so far, not copied as long as its bytes are at hand.
+        // The only data line of the event so far, not copied while its bytes are available.
         let mut borrowed: Option<&[u8]> = None;
         while position < bytes.len() {
             if mem::take(&mut self.after_cr) && bytes[position] == b'\n' {
@@ -114,44 +114,43 @@ impl Parser {
             }
             let rest = &bytes[position..];
             let Some(end) = memchr2(b'\n', b'\r', rest) else {
-                self.bound(self.line.len() + rest.len())?;
+                self.check_length(self.line.len() + rest.len())?;
                 self.line.extend_from_slice(rest);
                 break;
             };
-            self.bound(self.line.len() + end)?;
+            self.check_length(self.line.len() + end)?;
             position += end + 1;
             self.after_cr = rest[end] == b'\r';
 
             if !self.line.is_empty() {
-                // `extend` and not a new buffer for each read: that would be O(n²).
+                // A new buffer for each read would be O(n²).
                 let mut line = mem::take(&mut self.line);
                 line.extend_from_slice(&rest[..end]);
                 if let Some(data) = self.field(&line) {
-                    self.keep(borrowed.take())?;
-                    self.keep(Some(data))?;
+                    self.append(borrowed.take())?;
+                    self.append(Some(data))?;
                 }
                 line.clear();
                 self.line = line;
             } else if end > 0 {
                 if let Some(data) = self.field(&rest[..end]) {
                     if self.has_data || borrowed.is_some() {
-                        self.keep(borrowed.take())?;
-                        self.keep(Some(data))?;
+                        self.append(borrowed.take())?;
+                        self.append(Some(data))?;
                     } else {
                         borrowed = Some(data);
                     }
                 }
             } else if let ControlFlow::Break(value) = self.dispatch(borrowed.take(), false, &mut on_event) {
-                return Ok(Fed::Stopped { consumed: position, value });
+                return Ok(FeedResult::Stopped { consumed: position, value });
             }
         }
-        self.keep(borrowed)?;
-        Ok(Fed::All)
+        self.append(borrowed)?;
+        Ok(FeedResult::All)
     }
 
-    /// The body has ended: dispatches what is pending, an unterminated last line included, as at
-    /// most one event with [`Event::at_end`]. The parser is as new afterwards. Returns what the
-    /// callback broke off with.
+    /// Ends the body: dispatches what is pending, including an unterminated last line, as at most one
+    /// event with [`Event::at_end`]. Resets the parser. Returns the value of the callback's break.
     ///
     /// # Errors
     /// [`TooLong`].
@@ -160,19 +159,19 @@ impl Parser {
         mut on_event: impl FnMut(Event<'_>) -> ControlFlow<B>,
     ) -> Result<Option<B>, TooLong> {
         let line = mem::take(&mut self.line);
-        // A last line without data (`da`, `data:`) is the start of one; it adds nothing.
+        // A last line without data (`da`, `data:`) is an incomplete one and adds nothing.
         let data = self.field(&line).filter(|data| !data.is_empty());
-        let kept = self.keep(data);
-        let flow = kept.map(|()| self.dispatch(None, true, &mut on_event));
+        let appended = self.append(data);
+        let flow = appended.map(|()| self.dispatch(None, true, &mut on_event));
         self.reset();
         Ok(flow?.break_value())
     }
 
-    fn bound(&self, length: usize) -> Result<(), TooLong> {
+    fn check_length(&self, length: usize) -> Result<(), TooLong> {
         if length > self.max_line { Err(TooLong { limit: self.max_line }) } else { Ok(()) }
     }
 
-    /// Takes in a line that is not empty; returns what follows `data:`.
+    /// Processes a line that is not empty. Returns the value of a `data` field.
     fn field<'a>(&mut self, line: &'a [u8]) -> Option<&'a [u8]> {
         let line = if mem::take(&mut self.at_start) { line.strip_prefix(BOM).unwrap_or(line) } else { line };
         let (name, value) = match memchr(b':', line) {
@@ -191,9 +190,9 @@ impl Parser {
         None
     }
 
-    fn keep(&mut self, data: Option<&[u8]>) -> Result<(), TooLong> {
+    fn append(&mut self, data: Option<&[u8]>) -> Result<(), TooLong> {
         let Some(data) = data else { return Ok(()) };
-        self.bound(self.data.len() + usize::from(self.has_data) + data.len())?;
+        self.check_length(self.data.len() + usize::from(self.has_data) + data.len())?;
         if mem::replace(&mut self.has_data, true) {
             self.data.push(b'\n');
         }
@@ -201,7 +200,7 @@ impl Parser {
         Ok(())
     }
 
-    /// The blank line. Ends the event, whether there is something to hand out or not.
+    /// Ends the event at a blank line, whether or not there is something to dispatch.
     fn dispatch<B>(
         &mut self,
         borrowed: Option<&[u8]>,
@@ -215,7 +214,7 @@ impl Parser {
             ControlFlow::Continue(())
         } else {
             let event = (!self.event.is_empty()).then_some(self.event.as_str());
-            // Checked first: to check is several times faster than to replace.
+            // Validation is several times faster than lossy conversion.
             let data =
                 std::str::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes), Cow::Borrowed);
             on_event(Event { event, data, at_end })

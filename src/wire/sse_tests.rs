@@ -3,49 +3,49 @@ use proptest::prelude::*;
 use super::*;
 use crate::config::defaults::MAX_LINE;
 
-type Seen = (Option<String>, String, bool);
+type Parsed = (Option<String>, String, bool);
 
-fn own(event: &Event<'_>) -> Seen {
+fn owned(event: &Event<'_>) -> Parsed {
     (event.event.map(str::to_owned), event.data.to_string(), event.at_end)
 }
 
 /// Feeds the parts one after the other and ends the body.
-fn parse_parts(max_line: usize, parts: &[&[u8]]) -> Result<Vec<Seen>, TooLong> {
+fn parse_parts(max_line: usize, parts: &[&[u8]]) -> Result<Vec<Parsed>, TooLong> {
     let mut parser = Parser::new(max_line);
-    let mut seen = Vec::new();
+    let mut parsed = Vec::new();
     let mut on_event = |event: Event<'_>| {
-        seen.push(own(&event));
+        parsed.push(owned(&event));
         ControlFlow::<()>::Continue(())
     };
     for part in parts {
-        assert_eq!(parser.feed(part, &mut on_event)?, Fed::All);
+        assert_eq!(parser.feed(part, &mut on_event)?, FeedResult::All);
     }
     parser.finish(&mut on_event)?;
-    Ok(seen)
+    Ok(parsed)
 }
 
-fn parse(text: &str) -> Vec<Seen> {
+fn parse(text: &str) -> Vec<Parsed> {
     parse_parts(MAX_LINE, &[text.as_bytes()]).unwrap()
 }
 
-fn data(texts: &[&str]) -> Vec<Seen> {
+fn data(texts: &[&str]) -> Vec<Parsed> {
     texts.iter().map(|text| (None, (*text).to_owned(), false)).collect()
 }
 
-/// The standard read word by word, on the whole body at once.
-fn reference(body: &[u8]) -> Vec<Seen> {
+/// The algorithm of the standard, applied to the whole body at once.
+fn reference(body: &[u8]) -> Vec<Parsed> {
     let text = String::from_utf8_lossy(body).into_owned();
     let text = text.strip_prefix('\u{FEFF}').unwrap_or(&text);
     let text = text.replace("\r\n", "\n").replace('\r', "\n");
     let mut lines: Vec<&str> = text.split('\n').collect();
     let last = lines.pop().unwrap();
-    let (mut seen, mut event, mut data) = (Vec::new(), String::new(), Vec::<String>::new());
-    let mut take = |line: &str, data: &mut Vec<String>, unterminated: bool| {
+    let (mut parsed, mut event, mut data) = (Vec::new(), String::new(), Vec::<String>::new());
+    let mut process = |line: &str, data: &mut Vec<String>, unterminated: bool| {
         if line.is_empty() {
             let joined = mem::take(data).join("\n");
             let event = Some(mem::take(&mut event)).filter(|event| !event.is_empty());
             if !joined.is_empty() {
-                seen.push((event, joined, unterminated));
+                parsed.push((event, joined, unterminated));
             }
             return;
         }
@@ -58,13 +58,13 @@ fn reference(body: &[u8]) -> Vec<Seen> {
         }
     };
     for line in lines {
-        take(line, &mut data, false);
+        process(line, &mut data, false);
     }
     if !last.is_empty() {
-        take(last, &mut data, true);
+        process(last, &mut data, true);
     }
-    take("", &mut data, true);
-    seen
+    process("", &mut data, true);
+    parsed
 }
 
 const CORPUS: &[&str] = &[
@@ -79,7 +79,7 @@ const CORPUS: &[&str] = &[
 ];
 
 #[test]
-fn events_comments_and_the_three_line_ends() {
+fn events_comments_and_all_three_line_ends() {
     assert_eq!(parse("data: a\n\n: ping\n\ndata:b\r\n\r\ndata:  c\r\r"), data(&["a", "b", " c"]));
     assert_eq!(parse("\u{FEFF}data: a\n\n"), data(&["a"]));
     assert_eq!(parse("data: a\ndata: b\ndata\ndata: c\n\n"), data(&["a\nb\n\nc"]));
@@ -91,7 +91,7 @@ fn events_comments_and_the_three_line_ends() {
 }
 
 #[test]
-fn what_has_no_blank_line_after_it_comes_at_the_end() {
+fn an_event_without_a_blank_line_is_dispatched_at_the_end() {
     let at_end = |text: &str| vec![(None, text.to_owned(), true)];
     assert_eq!(parse("data: whole line\n"), at_end("whole line"));
     assert_eq!(parse("data: half a li"), at_end("half a li"));
@@ -134,7 +134,7 @@ fn invalid_utf8_becomes_replacement_characters() {
 }
 
 #[test]
-fn an_event_that_is_whole_in_one_read_is_not_copied() {
+fn an_event_within_one_read_is_not_copied() {
     let bytes = b"data: first\n\nevent: e\ndata: second\n\n";
     let range = bytes.as_ptr_range();
     let mut count = 0;
@@ -150,26 +150,26 @@ fn an_event_that_is_whole_in_one_read_is_not_copied() {
 }
 
 #[test]
-fn a_callback_can_stop_and_the_rest_is_fed_later() {
+fn after_a_break_the_rest_can_be_fed_later() {
     for text in CORPUS {
         let whole = parse(text);
         let mut parser = Parser::new(MAX_LINE);
-        let mut seen = Vec::new();
+        let mut parsed = Vec::new();
         let mut stop = |event: Event<'_>| {
-            seen.push(own(&event));
+            parsed.push(owned(&event));
             ControlFlow::Break(())
         };
         let mut rest = text.as_bytes();
-        while let Fed::Stopped { consumed, .. } = parser.feed(rest, &mut stop).unwrap() {
+        while let FeedResult::Stopped { consumed, .. } = parser.feed(rest, &mut stop).unwrap() {
             rest = &rest[consumed..];
         }
         parser.finish(&mut stop).unwrap();
-        assert_eq!(seen, whole, "{text:?}");
+        assert_eq!(parsed, whole, "{text:?}");
     }
 }
 
 #[test]
-fn the_bound_holds_for_a_line_and_for_the_data_of_an_event() {
+fn the_limit_applies_to_lines_and_to_event_data() {
     let too_long = Err(TooLong { limit: 16 });
     let cases: &[(&[u8], bool)] = &[
         (b"data: 0123456789\n\n", true),
@@ -189,9 +189,9 @@ fn the_bound_holds_for_a_line_and_for_the_data_of_an_event() {
 }
 
 #[test]
-fn an_endless_line_takes_no_more_memory_than_the_bound() {
+fn an_endless_line_takes_no_more_memory_than_the_limit() {
     let mut parser = Parser::new(1_000);
-    let mut result = Ok(Fed::All);
+    let mut result = Ok(FeedResult::All);
     while result.is_ok() {
         result = parser.feed(&[b'x'; 64], |_| ControlFlow::<()>::Continue(()));
         assert!(parser.line.capacity() <= 2_000);
@@ -199,21 +199,21 @@ fn an_endless_line_takes_no_more_memory_than_the_bound() {
 }
 
 #[test]
-fn a_reset_forgets_a_half_read_event() {
+fn a_reset_discards_an_incomplete_event() {
     let mut parser = Parser::new(MAX_LINE);
-    let mut seen = Vec::new();
+    let mut parsed = Vec::new();
     let mut on_event = |event: Event<'_>| {
-        seen.push(own(&event));
+        parsed.push(owned(&event));
         ControlFlow::<()>::Continue(())
     };
     parser.feed("event: e\ndata: old\ndata: ol".as_bytes(), &mut on_event).unwrap();
     parser.reset();
     parser.feed("\u{FEFF}data: new\n\n".as_bytes(), &mut on_event).unwrap();
-    assert_eq!(seen, data(&["new"]));
+    assert_eq!(parsed, data(&["new"]));
 }
 
-/// Pieces that make the parser's decisions likely.
-fn piece() -> impl Strategy<Value = Vec<u8>> {
+/// Fragments that trigger the parser's decisions.
+fn fragment() -> impl Strategy<Value = Vec<u8>> {
     let fixed = prop::sample::select(vec![
         "\n",
         "\r",
@@ -242,11 +242,11 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(2_000))]
 
     #[test]
-    fn any_body_in_any_parts_reads_as_the_standard_says(
-        pieces in prop::collection::vec(piece(), 0..60),
+    fn any_body_in_any_parts_is_read_according_to_the_standard(
+        fragments in prop::collection::vec(fragment(), 0..60),
         sizes in prop::collection::vec(1..12usize, 1..20),
     ) {
-        let body = pieces.concat();
+        let body = fragments.concat();
         let mut parts: Vec<&[u8]> = Vec::new();
         let mut rest = body.as_slice();
         for size in sizes.iter().cycle() {

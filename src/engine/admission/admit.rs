@@ -7,7 +7,8 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::context::CallContext;
 use super::cost::check_cost;
 use super::estimate::estimated_tokens;
-use super::permit::{LimitReservations, Permit, limiters};
+use super::limits::{LimitReservations, limiters};
+use super::permit::Permit;
 use super::route::CallRoute;
 use crate::engine::shared::breaker::{BreakerPermit, SharedBreaker};
 use crate::error::{Error, Kind};
@@ -86,7 +87,7 @@ fn reserve_limits(ctx: &CallContext<'_>, route: &CallRoute) -> Result<LimitReser
 fn ask_breaker(ctx: &CallContext<'_>, route: &CallRoute) -> Result<Option<BreakerPermit>, Duration> {
     let Some(breaker) = &route.state.breaker else { return Ok(None) };
     let (permit, transition) = breaker.acquire().map_err(|denied| denied.retry_after)?;
-    ctx.events.circuit(route, transition, None);
+    ctx.events.circuit(&route.endpoint, &route.model, transition, None);
     Ok(Some(permit))
 }
 

@@ -9,7 +9,8 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::context::CallContext;
 use super::estimate::estimated_tokens;
-use super::permit::{LimitReservations, Limiters, Permit, limiters};
+use super::limits::{LimitReservations, Limiters, limiters};
+use super::permit::Permit;
 use super::route::CallRoute;
 use crate::engine::shared::limiter::{LimitReservation, Limiter};
 use crate::engine::shared::queue::{Cooldown, RouteQueue};

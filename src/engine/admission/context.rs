@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::route::CallRoute;
 use crate::engine::shared::call_request::CallRequest;
 use crate::engine::shared::client_state::ClientState;
+use crate::engine::shared::endpoint::EndpointState;
 use crate::engine::shared::event::Event;
 use crate::engine::shared::ids::random_id;
 use crate::engine::shared::metrics::Metrics;
@@ -49,7 +49,7 @@ impl<'a> CallContext<'a> {
     /// The estimated size of the caller's own prompt.
     pub fn prompt(&self) -> &TokenCount {
         let chat = &self.request.chat;
-        self.prompt.get_or_init(|| estimate::prompt_tokens(chat.messages(), chat.beside_messages()))
+        self.prompt.get_or_init(|| estimate::prompt_tokens(chat.messages(), chat.prompt_fields()))
     }
 
     /// The size of the prompt, if it was estimated already.
@@ -89,13 +89,19 @@ impl EventEmitter<'_> {
     }
 
     /// The breaker of a route has changed its state, because of `request_id` or of the last attempt.
-    pub fn circuit(&self, route: &CallRoute, transition: Option<Transition>, request_id: Option<&str>) {
+    pub fn circuit(
+        &self,
+        endpoint: &EndpointState,
+        model: &str,
+        transition: Option<Transition>,
+        request_id: Option<&str>,
+    ) {
         let Some(Transition { from, to }) = transition else { return };
         self.emit(Event::Circuit {
             call: Some(self.call.clone()),
             request_id: request_id.map(str::to_owned).or_else(|| self.last_request()),
-            endpoint: route.endpoint.config.name.clone(),
-            model: route.model.clone(),
+            endpoint: endpoint.config.name.clone(),
+            model: model.to_owned(),
             from: from.as_str(),
             to: to.as_str(),
         });

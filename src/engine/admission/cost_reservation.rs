@@ -73,7 +73,8 @@ impl CostReservation {
             for text in [delta.content.as_ref(), reasoning, delta.refusal.as_ref()].into_iter().flatten() {
                 open.received.add_text(&text.0);
             }
-            for (name, arguments) in delta.tool_calls.iter().flatten().map(chat::ToolCall::said) {
+            for (name, arguments) in delta.tool_calls.iter().flatten().map(chat::ToolCall::name_and_arguments)
+            {
                 for text in [name, arguments].into_iter().flatten() {
                     open.received.add_text(text);
                 }

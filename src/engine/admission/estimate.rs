@@ -1,7 +1,7 @@
 //! How many tokens an attempt needs: an estimate for the limiters, and an upper bound for the cost cap.
 
 use super::context::CallContext;
-use super::permit::limiters;
+use super::limits::limiters;
 use super::route::CallRoute;
 use crate::engine::shared::limiter::Limiter;
 use crate::policy::estimate::{self, TokenCount};
@@ -54,7 +54,7 @@ fn prompt(ctx: &CallContext<'_>, model: &str, messages: Option<&str>) -> TokenCo
     match messages {
         None => tally,
         Some(messages) => {
-            let longer = estimate::prompt_tokens(messages, ctx.request.chat.beside_messages());
+            let longer = estimate::prompt_tokens(messages, ctx.request.chat.prompt_fields());
             tally.with_growth(&own, &longer)
         }
     }

@@ -12,6 +12,7 @@ mod cool_down;
 mod cost;
 mod cost_reservation;
 mod estimate;
+mod limits;
 mod permit;
 mod route;
 

@@ -5,20 +5,11 @@ use std::sync::Arc;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::cost_reservation::CostReservation;
+use super::limits::LimitReservations;
 use crate::engine::shared::breaker::BreakerPermit;
-use crate::engine::shared::client_state::ClientState;
 use crate::engine::shared::endpoint::{EndpointState, InFlight};
-use crate::engine::shared::limiter::{Consumption, LimitReservation, Limiter};
+use crate::engine::shared::limiter::Consumption;
 use crate::policy::circuit_breaker::{Outcome, Transition};
-
-/// What the limiters of the client and of the endpoint gave for one attempt.
-pub(super) type LimitReservations = [Option<LimitReservation>; 2];
-/// The limiters of the client and of an endpoint.
-pub(super) type Limiters<'a> = [Option<&'a Arc<Limiter>>; 2];
-
-pub(super) fn limiters<'a>(client: &'a ClientState, endpoint: &'a EndpointState) -> Limiters<'a> {
-    [client.limiter.as_ref(), endpoint.limiter.as_ref()]
-}
 
 /// The right of one attempt to run on a route. It owns what admission took: the breaker's permit, the rate
 /// limits, a slot among the attempts that run, and the cost. [`Permit::settle`] says what the attempt came to.

@@ -19,7 +19,7 @@ impl Delivery<'_> {
     fn accept_chunk(&mut self, chunk: &chat::Chunk<'_>, raw: &str) -> Flow {
         let is_complete = self.transcript.journal.is_complete();
         self.identify(chunk);
-        if self.consumer.wants == Wants::Nothing && !chunk.repeats {
+        if self.consumer.wants == Wants::Nothing && !chunk.only_text_changed {
             self.extras(raw);
         }
         if let Some(usage) = chunk.usage.filter(|usage| usage.get() != "null") {
@@ -43,7 +43,7 @@ impl Delivery<'_> {
             && !self.continuation.is_active
             && !(self.consumer.buffer_tool_calls && choices.iter().any(has_tool_call));
         if !is_verbatim {
-            if self.consumer.wants == Wants::Chunks && !chunk.repeats {
+            if self.consumer.wants == Wants::Chunks && !chunk.only_text_changed {
                 self.extras(raw);
             }
             return choices.iter().try_for_each(|choice| self.choice(choice, false));
@@ -124,7 +124,7 @@ impl Delivery<'_> {
                 let journal = &mut self.transcript.journal;
                 let at =
                     journal.choice(index).map_or(0, |choice| choice.tool_call_index(part.index, id_of(part)));
-                self.deliver_delta(index, json!({ "tool_calls": [part.value(at)] }), None);
+                self.deliver_delta(index, json!({ "tool_calls": [part.to_json(at)] }), None);
             }
         }
         Ok(())
@@ -179,7 +179,7 @@ impl Delivery<'_> {
         let Some(choice) = self.transcript.journal.choice(index) else { return Ok(()) };
         let at = choice.tool_call_index(part.index, id_of(part));
         let Some(call) = choice.tool_call(at) else { return Ok(()) };
-        let (name, arguments) = part.said();
+        let (name, arguments) = part.name_and_arguments();
         if let Some(id) = id_of(part).filter(|_| call.id.is_empty()) {
             call.id.push_str(id);
         }

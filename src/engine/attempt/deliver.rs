@@ -176,7 +176,7 @@ impl<'a> Delivery<'a> {
             Wants::Text if index == 0 => self.deliver(text),
             Wants::Chunks if !verbatim => match &mut self.transcript.events {
                 Some(events) => {
-                    let events = events.text(text);
+                    let events = events.append_text(text);
                     events.iter().for_each(|event| self.deliver(&event.sse()));
                 }
                 None => self.deliver_delta(index, serde_json::json!({ "content": text }), None),

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 
 use super::deliver::{Delivery, Flow, MAX_HELD_CHUNKS, ReadEnd};
 use crate::engine::admission::CostReservation;
-use crate::wire::dialect::{self, Ending, Made, Said};
+use crate::wire::dialect::{self, DecodedEvent, Ending, SyntheticEvent};
 use crate::wire::sse;
 
 impl Delivery<'_> {
@@ -22,7 +22,7 @@ impl Delivery<'_> {
         }
         let Some(events) = &mut self.transcript.events else { return ControlFlow::Continue(()) };
         let event = match events.read(given.event, &given.data) {
-            Ok(Said::Failed(mut error)) => {
+            Ok(DecodedEvent::Error(mut error)) => {
                 error.request_id = self.progress.request_id.clone();
                 return ControlFlow::Break(ReadEnd::Failed(error));
             }
@@ -34,7 +34,8 @@ impl Delivery<'_> {
         if let Err(end) = self.batch(&given.data, |delivery| delivery.accept_event(&event, given)) {
             return ControlFlow::Break(end);
         }
-        let (Said::Text(text) | Said::Other(text) | Said::Dropped(text)) = &event else {
+        let (DecodedEvent::Text(text) | DecodedEvent::Content(text) | DecodedEvent::Dropped(text)) = &event
+        else {
             return ControlFlow::Continue(());
         };
         // After it was delivered: it is paid for.
@@ -44,11 +45,11 @@ impl Delivery<'_> {
         }
     }
 
-    fn accept_event(&mut self, event: &Said<'_>, given: &sse::Event<'_>) -> Flow {
+    fn accept_event(&mut self, event: &DecodedEvent<'_>, given: &sse::Event<'_>) -> Flow {
         let raw = || dialect::sse(given.event, &given.data);
         match event {
-            Said::Nothing => {}
-            Said::Ping => {
+            DecodedEvent::Ignored => {}
+            DecodedEvent::Ping => {
                 // Never before what is held; and where too many are held, none is missed.
                 match self.held_chunks.len() {
                     0 if self.transcript.committed => self.deliver(&raw()),
@@ -56,13 +57,13 @@ impl Delivery<'_> {
                     _ => {}
                 }
             }
-            Said::Frame => {
+            DecodedEvent::Structural => {
                 if !self.continuation.is_active {
                     self.held_chunks.push(raw());
                 }
                 self.transcript.journal.usage = self.ending().usage;
             }
-            Said::Text(text) => {
+            DecodedEvent::Text(text) => {
                 self.begin_answer();
                 if self.continuation.is_active {
                     return self.received_text(0, text, false);
@@ -71,7 +72,7 @@ impl Delivery<'_> {
                 self.release_held_chunks();
                 self.deliver(&raw());
             }
-            Said::Other(_) => {
+            DecodedEvent::Content(_) => {
                 self.begin_answer();
                 if self.continuation.is_active {
                     return self.pass_rebuilt();
@@ -79,8 +80,8 @@ impl Delivery<'_> {
                 self.release_held_chunks();
                 self.deliver(&raw());
             }
-            Said::Dropped(_) => self.begin_answer(),
-            Said::End => {
+            DecodedEvent::Dropped(_) => self.begin_answer(),
+            DecodedEvent::End => {
                 if self.continuation.is_active {
                     self.pass_rebuilt()?;
                 } else {
@@ -92,7 +93,7 @@ impl Delivery<'_> {
                 let ending = self.ending();
                 self.finish_events(ending);
             }
-            Said::Failed(error) => return Err(ReadEnd::Failed(error.clone())),
+            DecodedEvent::Error(error) => return Err(ReadEnd::Failed(error.clone())),
         }
         Ok(())
     }
@@ -133,12 +134,12 @@ impl Delivery<'_> {
     /// Delivers what the last event becomes behind text that was delivered before.
     fn pass_rebuilt(&mut self) -> Flow {
         self.finish_text()?;
-        let events = self.transcript.events.as_mut().map(|events| events.passed());
+        let events = self.transcript.events.as_mut().map(|events| events.rewrite_last());
         self.deliver_events(events);
         Ok(())
     }
 
-    fn deliver_events(&mut self, events: Option<Vec<Made>>) {
+    fn deliver_events(&mut self, events: Option<Vec<SyntheticEvent>>) {
         events.iter().flatten().for_each(|event| self.deliver(&event.sse()));
     }
 }

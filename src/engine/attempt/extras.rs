@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::deliver::Delivery;
 use crate::engine::shared::sink::Wants;
 use crate::session::merge::merge;
-use crate::wire::extras::{Extras, OfChoice, extras};
+use crate::wire::extras::{ChoiceExtras, Extras, extras};
 
 impl Delivery<'_> {
     /// Accepts the unknown fields of a chunk that is not delivered as it is.
@@ -14,7 +14,7 @@ impl Delivery<'_> {
     pub(super) fn extras(&mut self, raw: &str) {
         let Extras { chunk, choices } = extras(raw);
         self.transcript.journal.extra.extend(chunk);
-        for OfChoice { index, choice: of_choice, mut delta } in choices {
+        for ChoiceExtras { index, choice: of_choice, mut delta } in choices {
             // What a continuation reasons again is not shown again.
             delta.retain(|name, _| !(self.continuation.is_active && name.starts_with("reasoning")));
             let Some(choice) = self.transcript.journal.choice(index) else { continue };

@@ -78,7 +78,7 @@ impl Attempt {
             route.state.stats.update(|stats| stats.record_outcome(success, clock::now()));
         }
         let transition = self.permit.settle(outcome, self.consumption(usage));
-        ctx.events.circuit(route, transition, Some(&self.request_id));
+        ctx.events.circuit(&route.endpoint, &route.model, transition, Some(&self.request_id));
         if let AttemptEnd::Complete = end {
             learn_length(ctx, route, usage);
             restore_quota(ctx, route);

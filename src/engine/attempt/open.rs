@@ -15,7 +15,7 @@ use crate::engine::time::clock::{self, sleep_until_some, timeout_at};
 use crate::error::{BODY_LIMIT, Error, Kind, Phase, Result, truncate};
 use crate::store::Slot;
 use crate::transport::{Body, HeaderMap, Request, Response, Transport};
-use crate::wire::telling::telling;
+use crate::wire::header_allowlist;
 use crate::wire::{limits, provider_error, retry_after, secrets};
 
 /// What opens an attempt. It borrows nothing of its call, so two can be open at once.
@@ -93,13 +93,13 @@ impl Opening {
         self.head.update(|head| {
             head.status = Some(response.status);
             let masked = |text: &str| match &self.key {
-                Some(key) => secrets::without(text, key.expose()),
+                Some(key) => secrets::mask_key(text, key.expose()),
                 None => text.to_owned(),
             };
             head.request_id = id.map(masked);
             let pairs = response.headers.iter();
             let pairs = pairs.filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)));
-            head.headers = telling(pairs);
+            head.headers = header_allowlist::allowed(pairs);
             head.headers.iter_mut().for_each(|(_, text)| *text = masked(text));
         });
         let header = |name: &str| header_text(&response.headers, name).map(str::to_owned);

@@ -103,8 +103,8 @@ impl<'a> Reader<'a> {
             };
             let end = match read {
                 Some(Ok(bytes)) => match parser.feed(&bytes, |event| self.on_event(&event)) {
-                    Ok(sse::Fed::All) => None,
-                    Ok(sse::Fed::Stopped { value, .. }) => Some(value),
+                    Ok(sse::FeedResult::All) => None,
+                    Ok(sse::FeedResult::Stopped { value, .. }) => Some(value),
                     Err(too_long) => {
                         Some(ReadEnd::Failed(Error::new(Kind::ResponseTooLarge, too_long.to_string())))
                     }
@@ -170,12 +170,12 @@ impl<'a> Reader<'a> {
 
     fn on_chunk(&mut self, event: &sse::Event<'_>) -> ControlFlow<ReadEnd> {
         let chunk = match self.chunks.read(event.event, &event.data) {
-            Ok(chat::Read::Chunk(chunk)) => chunk,
-            Ok(chat::Read::Other) => return ControlFlow::Continue(()),
-            Ok(chat::Read::Done) => return ControlFlow::Break(ReadEnd::Done),
+            Ok(chat::StreamEvent::Chunk(chunk)) => chunk,
+            Ok(chat::StreamEvent::Other) => return ControlFlow::Continue(()),
+            Ok(chat::StreamEvent::Done) => return ControlFlow::Break(ReadEnd::Done),
             // After the last finish reason nothing is an error any more.
             _ if self.delivery.transcript.journal.is_complete() => return ControlFlow::Break(ReadEnd::Done),
-            Ok(chat::Read::Error(value)) => {
+            Ok(chat::StreamEvent::Error(value)) => {
                 let mut error = provider_error::from_event(&value);
                 error.request_id = self.delivery.progress.request_id.clone();
                 return ControlFlow::Break(ReadEnd::Failed(error));
@@ -203,7 +203,8 @@ impl<'a> Reader<'a> {
             return self.complete();
         }
         if let Some(events) = &self.delivery.transcript.events {
-            let message = format!("the stream ended without {}: the answer is cut off", events.terminal());
+            let message =
+                format!("the stream ended without {}: the answer is cut off", events.terminal_events());
             return Err(Error::new(Kind::Truncated, message));
         }
         let what = if done { "sent [DONE]" } else { "ended" };
@@ -233,7 +234,7 @@ impl<'a> Reader<'a> {
             let Ok(Some(Ok(bytes))) = timeout_at(until, body.next()).await else { return };
             let fed = parser.feed(&bytes, |event| self.on_event(&event));
             self.delivery.flush();
-            if !matches!(fed, Ok(sse::Fed::All)) {
+            if !matches!(fed, Ok(sse::FeedResult::All)) {
                 break;
             }
         }

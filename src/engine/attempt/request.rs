@@ -10,7 +10,7 @@ use crate::engine::shared::call_request::CallRequest;
 use crate::engine::shared::ids::random_id;
 use crate::error::{Error, Kind, Result};
 use crate::transport::{HeaderMap, HeaderName, HeaderValue};
-use crate::wire::chat::{ChatRequest, Instead};
+use crate::wire::chat::{ChatRequest, Overrides};
 use crate::wire::dialect::Dialect;
 use crate::wire::secrets;
 
@@ -62,10 +62,10 @@ impl<'a> Requests<'a> {
     pub fn encode_continuation(
         &mut self,
         target: Target<'_>,
-        instead: Instead<'_>,
+        instead: Overrides<'_>,
         rng: &mut dyn Rng,
     ) -> Encoded {
-        let instead = Instead { session_id: target.session_id, ..instead };
+        let instead = Overrides { session_id: target.session_id, ..instead };
         let body: Bytes = self.request.encode(target.model, target.asks_usage, &instead).into();
         if let Some((last, encoded)) = &self.continuation
             && *last == target.route
@@ -102,7 +102,7 @@ impl<'a> Requests<'a> {
         let body = match bodies.next() {
             Some(known) => known.encoded.body.clone(),
             None => {
-                let instead = Instead { session_id, ..Instead::default() };
+                let instead = Overrides { session_id, ..Overrides::default() };
                 self.request.encode(model, asks_usage, &instead).into()
             }
         };
@@ -206,12 +206,12 @@ pub fn without_key(mut error: Error, endpoint: &Endpoint, extras: Option<&Own>) 
     }
     for key in secrets_of(endpoint, extras) {
         let error = &mut *error;
-        error.message = secrets::without(&error.message, key);
+        error.message = secrets::mask_key(&error.message, key);
         let fields = [&mut error.body, &mut error.provider_code, &mut error.provider_type, &mut error.param];
         for text in fields.into_iter().chain([&mut error.request_id]) {
-            *text = text.as_deref().map(|text| secrets::without(text, key));
+            *text = text.as_deref().map(|text| secrets::mask_key(text, key));
         }
-        error.headers.iter_mut().for_each(|(_, text)| *text = secrets::without(text, key));
+        error.headers.iter_mut().for_each(|(_, text)| *text = secrets::mask_key(text, key));
     }
     error
 }
@@ -228,7 +228,7 @@ pub(super) fn event_headers(
     extras: Option<&Own>,
 ) -> BTreeMap<String, String> {
     let masked = |text: &String| {
-        secrets_of(endpoint, extras).fold(text.clone(), |text, key| secrets::without(&text, key))
+        secrets_of(endpoint, extras).fold(text.clone(), |text, key| secrets::mask_key(&text, key))
     };
     headers.iter().map(|(name, text)| (name.clone(), masked(text))).collect()
 }

@@ -24,7 +24,7 @@ use crate::error::{Error, Phase, Result};
 use crate::policy::deadline;
 use crate::store::Slot;
 use crate::transport::{Method, Request};
-use crate::wire::chat::Instead;
+use crate::wire::chat::Overrides;
 
 /// The reason of a hedge in its event.
 pub const HEDGE: &str = "hedge";
@@ -75,7 +75,7 @@ impl Attempt {
         let encoded = match form.messages.as_deref().map(serde_json::from_str) {
             Some(Ok(messages)) => {
                 let received = form.received_tokens;
-                let instead = Instead { messages: Some(messages), received, ..Instead::default() };
+                let instead = Overrides { messages: Some(messages), received, ..Overrides::default() };
                 requests.encode_continuation(target, instead, &mut rand::rng())
             }
             _ => requests.encode(target, &mut rand::rng()),
@@ -157,7 +157,7 @@ impl Attempt {
 /// The optional fields that this endpoint is sent: those that it is not known to refuse.
 fn optional_fields(ctx: &CallContext<'_>, route: &CallRoute) -> OptionalFields {
     let endpoint = &route.endpoint;
-    let is_chat = !ctx.request.chat.dialect().is_passed_on();
+    let is_chat = !ctx.request.chat.dialect().is_passthrough();
     OptionalFields {
         usage: is_chat && !endpoint.refuses_usage.load(Ordering::Relaxed),
         session: is_chat

@@ -2,25 +2,25 @@
 
 use crate::session::journal::Journal;
 use crate::wire::chat::ChatRequest;
-use crate::wire::dialect::{Dialect, Events};
+use crate::wire::dialect::{Dialect, EventCodec};
 
 /// The answer so far, over all attempts of a call.
 pub struct Transcript {
     pub journal: Journal,
     /// The event reader of a dialect whose events are passed through; `None` for chat chunks.
-    pub events: Option<Box<dyn Events>>,
+    pub events: Option<Box<dyn EventCodec>>,
     /// Something has been delivered: from here on no attempt can start unseen.
     pub committed: bool,
 }
 
 impl Transcript {
     pub fn new(dialect: Dialect, choices: usize) -> Self {
-        Transcript { journal: Journal::new(choices), events: dialect.events(), committed: false }
+        Transcript { journal: Journal::new(choices), events: dialect.codec(), committed: false }
     }
 
     /// Forgets what was received: the answer starts over.
     pub fn clear(&mut self, request: &ChatRequest) {
         self.journal = Journal::new(request.choices());
-        self.events = request.dialect().events();
+        self.events = request.dialect().codec();
     }
 }

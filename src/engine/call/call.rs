@@ -1,22 +1,13 @@
-//! The loop over the attempts of a call.
+//! A call and the parts that it owns.
 
-use std::time::Duration;
-
-use super::budget;
 use super::history::History;
 use super::planning;
 use super::recovery::Recovery;
-use super::stop::{interrupted, no_capacity, stopped};
-use super::stopwatch::{Stage, Stopwatch};
-use super::turn::Turn;
-use crate::config::Mode;
-use crate::engine::admission::{CallContext, CallRoute, Rejected, routes, try_admit};
-use crate::engine::attempt::{Attempt, Requests, Transcript};
-use crate::engine::shared::event::Event;
-use crate::engine::shared::sink::Wants;
-use crate::engine::time::clock;
-use crate::error::{Error, Kind, Result};
-use crate::policy::plan::{Failure, Plan, Step, Stop};
+use super::stopwatch::Stopwatch;
+use crate::engine::admission::{CallContext, CallRoute, routes};
+use crate::engine::attempt::{Attempt, AttemptEnd, Finished, Requests, Transcript};
+use crate::error::Error;
+use crate::policy::plan::Failure;
 use crate::session::snapshot::Snapshot;
 use crate::session::usage::add_usage;
 
@@ -67,182 +58,10 @@ impl<'a> Call<'a> {
         self.publish();
     }
 
-    /// Runs the call to its end. The future may be dropped at any time.
-    pub async fn run(&mut self) -> Result<()> {
-        if self.recovery.continues
-            && let Some(ended) = self.begin_resumed()
-        {
-            return ended;
-        }
-        let ctx = self.ctx;
-        let earlier = self.history.len();
-        ctx.client.budget.deposit(ctx.request.tenant());
-        let mut plan = planning::plan(ctx, &self.routes);
-        let mut step = plan.start(clock::now(), ctx.remaining(), &mut rand::rng());
-        // The error of the last attempt, and that of the last rejection.
-        let mut last: Option<Error> = None;
-        let mut rejection: Option<Error> = None;
-        loop {
-            let (route, wait, server_requested, reason) = match step {
-                Step::Try { route, wait, server_requested, reason } => {
-                    (route.id.0, wait, server_requested, reason)
-                }
-                Step::Stop(Stop::NoCapacity) if rejection.is_some() => {
-                    return Err(no_capacity(rejection, last));
-                }
-                Step::Stop(stop) => return Err(self.stopped(stop, last)),
-            };
-            self.wait(wait, if server_requested { "retry-after" } else { "backoff" }).await;
-            let committed = self.transcript.committed;
-            let rejected = match try_admit(ctx, &self.routes[route], committed, plan.must_queue()) {
-                Err(rejected) => rejected,
-                Ok(permit) => {
-                    let made = self.history.len();
-                    let mut turn = self.plan_turn(route, reason, &plan, earlier);
-                    let Err(error) = self.turn(&mut turn, permit).await else { return Ok(()) };
-                    if self.history.len() > made {
-                        step = match self.after_failure(&turn, &error, earlier, &mut plan) {
-                            After::Next(step) => step,
-                            After::Complete => return Ok(()),
-                            After::Fail => {
-                                let mut error = error;
-                                error.cause = error.cause.take().or(last);
-                                return Err(error);
-                            }
-                            After::Interrupt(why) => return Err(interrupted(error, &why)),
-                            After::Stop(stop) => return Err(self.stopped(stop, Some(error))),
-                        };
-                        last = Some(error);
-                        continue;
-                    }
-                    Rejected::from_error(error, &self.routes[route], self.transcript.committed)
-                }
-            };
-            step = match rejected {
-                Rejected::Call(error) => return Err(no_capacity(Some(error), last)),
-                Rejected::CircuitOpen(retry_after) => {
-                    budget::refund(ctx, reason, self.transcript.committed);
-                    plan.circuit_open(retry_after, clock::now(), ctx.remaining(), &mut rand::rng())
-                }
-                Rejected::Route(unavailable, error) => {
-                    budget::refund(ctx, reason, self.transcript.committed);
-                    rejection = error.or(rejection);
-                    plan.route_unavailable(unavailable, clock::now(), ctx.remaining(), &mut rand::rng())
-                }
-            };
-            step = budget::charge(ctx, step, &mut plan, self.transcript.committed);
-        }
-    }
-
-    /// Starts from a snapshot of an answer that has begun. `Some` where nothing is left to ask for.
-    fn begin_resumed(&mut self) -> Option<Result<()>> {
-        let ctx = self.ctx;
-        if ctx.request.resume_from.as_ref().is_some_and(|snapshot| snapshot.answer.complete) {
-            ctx.sink.complete(&self.transcript.journal.first_choice().text);
-            return Some(Ok(()));
-        }
-        if let Some(why) = self.recovery.not_resumable(ctx, &self.transcript) {
-            let message = format!("the answer cannot be resumed: {why}");
-            return Some(Err(Error::new(Kind::Interrupted, message)));
-        }
-        if self.recovery.is_used_up(ctx, &self.transcript) {
-            self.end_at_length();
-            return Some(Ok(()));
-        }
-        self.emit_recovery(Duration::ZERO);
-        None
-    }
-
-    /// What follows a failed attempt.
-    fn after_failure(&mut self, turn: &Turn, error: &Error, earlier: usize, plan: &mut Plan) -> After {
-        let ctx = self.ctx;
-        let route = turn.settle_race(plan);
-        if matches!(error.kind, Kind::QueueFull | Kind::NeverFits | Kind::CostCap | Kind::InvalidArgument) {
-            // The last request was not sent. Why it was needed is the failure before it.
-            return After::Fail;
-        }
-        if self.recovery.is_used_up(ctx, &self.transcript) {
-            self.end_at_length();
-            return After::Complete;
-        }
-        let has_begun = self.recovery.has_begun(ctx, &self.transcript);
-        if has_begun && let Some(why) = self.recovery.obstacle(ctx, &self.transcript) {
-            return After::Interrupt(why);
-        }
-        let options = &ctx.request.options;
-        self.recovery.continues = has_begun && options.recovery.mode == Mode::Continue;
-        let made = self.history.len() - earlier;
-        if options.max_attempts.is_some_and(|max| made >= max as usize) {
-            return After::Stop(Stop::RetriesExhausted);
-        }
-        let failure = self.failure(route, error);
-        // Progress is what the consumer has: what it has not seen is asked for from the beginning.
-        if has_begun && self.history.last_record().is_some_and(|attempt| attempt.pieces > 0) {
-            plan.attempt_progressed();
-        }
-        let step = plan.attempt_failed(failure, clock::now(), ctx.remaining(), &mut rand::rng());
-        let step = budget::charge(ctx, step, plan, self.transcript.committed);
-        if has_begun && let Step::Try { wait, .. } = &step {
-            self.recovery.count += 1;
-            self.publish();
-            self.emit_recovery(*wait);
-        }
-        After::Next(step)
-    }
-
     /// What the failure of the attempt that ran, or runs, means for the plan.
     pub(super) fn failure(&self, route: usize, error: &Error) -> Failure {
         let earlier = self.ctx.request.resume_from.as_ref().map_or(0, |snapshot| snapshot.attempts.len());
         planning::failure(self.ctx, &self.routes[route], error, self.history.len() - earlier)
-    }
-
-    async fn wait(&mut self, wait: Duration, reason: &'static str) {
-        if wait.is_zero() {
-            return;
-        }
-        self.ctx.events.wait(wait, reason);
-        self.stopwatch.begin(Stage::Wait);
-        clock::sleep(wait).await;
-        self.stopwatch.end();
-    }
-
-    fn stopped(&mut self, stop: Stop, last: Option<Error>) -> Error {
-        let committed = self.transcript.committed;
-        stopped(self.ctx, stop, last, committed, &self.routes, &self.history, &mut self.stopwatch)
-    }
-
-    /// Every token that the caller allowed was received before the interruption: the answer ends there.
-    fn end_at_length(&mut self) {
-        let ctx = self.ctx;
-        if let Some(choice) = self.transcript.journal.choice(0) {
-            choice.finish_reason = Some("length".to_owned());
-            choice.tool_calls.clear();
-        }
-        let journal = &self.transcript.journal;
-        if let Some(events) = &mut self.transcript.events {
-            events.cut_short().iter().for_each(|event| ctx.sink.delta(&event.sse()));
-        } else if ctx.sink.wants() == Wants::Chunks {
-            ctx.sink.delta(&journal.chunk(0, serde_json::json!({}), Some("length")));
-            if let Some(usage) = self.recovery.usage.as_ref().filter(|_| ctx.request.chat.wants_usage()) {
-                ctx.sink.delta(&journal.usage_chunk(usage));
-            }
-        }
-        let first = journal.first_choice();
-        ctx.request.live.update(|live| live.answer.finish(first));
-        ctx.sink.complete(&first.text);
-    }
-
-    fn emit_recovery(&self, wait: Duration) {
-        let last = self.history.last_record();
-        self.ctx.events.emit(Event::Recovery {
-            call: self.ctx.events.call.clone(),
-            request_id: self.ctx.events.last_request(),
-            count: self.recovery.count,
-            received: self.transcript.journal.first_choice().text.chars().count(),
-            endpoint: last.map(|record| record.endpoint.clone()).unwrap_or_default(),
-            model: last.map(|record| record.model.clone()).unwrap_or_default(),
-            wait_ms: wait.as_millis() as u64,
-        });
     }
 
     /// Publishes the state between two deltas where [`crate::engine::shared::live::Live`] shows it.
@@ -271,16 +90,33 @@ impl<'a> Call<'a> {
             live.seams.clone_from(&recovery.seams);
         });
     }
-}
 
-/// What follows a failed attempt.
-enum After {
-    Next(Step),
-    /// The answer is complete all the same.
-    Complete,
-    /// The call fails with the error of the attempt.
-    Fail,
-    /// The answer is not recovered, for this reason.
-    Interrupt(String),
-    Stop(Stop),
+    /// Ends an attempt and records it.
+    pub(super) fn finish_attempt(&mut self, attempt: Attempt, end: AttemptEnd<'_>, is_failure: Option<bool>) {
+        let route = attempt.route;
+        let usage = self.transcript.journal.usage.as_ref();
+        let finished = attempt.finish(self.ctx, &self.routes[route], end, is_failure, usage);
+        self.record(route, finished);
+    }
+
+    pub(super) fn record(&mut self, route: usize, finished: Finished) {
+        self.recovery.attempt_ended(&self.routes[route], &self.transcript, &finished);
+        self.recovery.add_usage(&mut self.transcript);
+        self.ctx.events.attempt_ended(&finished.request_id);
+        self.history.push(finished);
+        self.publish();
+    }
+
+    /// The number of the next attempt, 1-based.
+    pub(super) fn next_number(&self) -> u32 {
+        (self.history.len() + usize::from(self.running.is_some())) as u32 + 1
+    }
+
+    /// Publishes which route writes the answer.
+    pub(super) fn publish_writer(&self) {
+        let Some(attempt) = &self.running else { return };
+        let route = &self.routes[attempt.route];
+        let writer = (route.endpoint.config.name.clone(), route.model.clone());
+        self.ctx.request.live.update(|live| live.writer = Some(writer));
+    }
 }

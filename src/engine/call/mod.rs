@@ -1,8 +1,8 @@
 //! One call: the loop that does what [`crate::policy::plan`] says.
 //!
-//! [`Call`] owns the parts: the [`super::attempt::Transcript`] of what was received, the `history` of finished
-//! attempts, the state of the `recovery`, and the attempts that run. `turn` runs one attempt, `race` a second
-//! one beside it, and `outcome` turns the end into an answer or an error.
+//! A [`Call`] owns its parts: the [`super::attempt::Transcript`] of what was received, the `history` of finished
+//! attempts, the state of the `recovery`, and the attempts that run. `run` is the loop over the plan, `run_turn` makes one
+//! attempt, `race` makes a second one beside it, and `outcome` turns the end into an answer or an error.
 
 mod answer;
 mod budget;
@@ -13,6 +13,8 @@ mod outcome;
 mod planning;
 mod race;
 mod recovery;
+mod run;
+mod run_turn;
 mod stop;
 mod stopwatch;
 mod turn;

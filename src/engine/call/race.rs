@@ -12,31 +12,12 @@ use tokio::time::Instant;
 
 use super::budget;
 use super::call::Call;
-use super::turn::Turn;
+use super::turn::{FailedAttempt, RaceReport, Turn};
 use crate::config::{Hedge, defaults as d};
 use crate::engine::admission::{Permit, try_admit_hedge, would_admit};
 use crate::engine::attempt::{Attempt, AttemptEnd, HEDGE, OpenFuture, Opened, RequestForm, Start};
 use crate::engine::time::clock::{self, sleep_until};
 use crate::error::{Error, Result};
-use crate::policy::plan::Failure;
-
-/// What came of a race, for the plan.
-pub(super) struct RaceReport {
-    pub hedge_route: usize,
-    /// The one that failed while the other ran.
-    pub failed: Option<FailedAttempt>,
-    /// The route of the attempt that remained, and whether its first token arrived.
-    pub remaining_route: usize,
-    pub has_token: bool,
-}
-
-/// An attempt that failed during the race.
-pub(super) struct FailedAttempt {
-    pub route: usize,
-    pub failure: Failure,
-    pub at: u64,
-    pub remaining: Option<Duration>,
-}
 
 /// One of the two attempts of a race.
 #[derive(Clone, Copy, PartialEq, Eq)]

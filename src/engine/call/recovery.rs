@@ -87,7 +87,7 @@ impl Recovery {
     pub fn not_resumable(&self, ctx: &CallContext<'_>, transcript: &Transcript) -> Option<String> {
         let request = &ctx.request.chat;
         if let Some(events) = &transcript.events {
-            let reason = events.hindrance().or_else(|| request.dialect().hindrance(request));
+            let reason = events.not_resumable().or_else(|| request.dialect().not_resumable(request));
             return reason.map(str::to_owned);
         }
         let choice = transcript.journal.first_choice();
@@ -120,7 +120,7 @@ impl Recovery {
             && !text.is_empty()
             && !request.wants_json()
             && self.not_resumable(ctx, transcript).is_none()
-            && request.is_used_up(received_tokens(text, self.deltas))
+            && request.reaches_token_limit(received_tokens(text, self.deltas))
     }
 
     /// What the next attempt asks of a route. An answer that is not continued starts over, and what was delivered
@@ -147,7 +147,7 @@ impl Recovery {
         let trims = style == Style::Prefill && request.dialect() == Dialect::Messages;
         let text = &transcript.journal.first_choice().text;
         if let Some(events) = &mut transcript.events {
-            events.begin_again(if trims { &text[text.trim_end().len()..] } else { "" });
+            events.resume(if trims { &text[text.trim_end().len()..] } else { "" });
         }
         self.part_start = text.len();
         let limits = Limits { overlap_min: ctx.request.options.recovery.overlap_min, ..Limits::default() };

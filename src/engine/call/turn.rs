@@ -1,18 +1,8 @@
-//! One turn of a call: the wait for capacity, the attempt, and its end. Where the provider rejects only the form of
-//! the request, it is asked again in another form on the same permit.
+//! What one turn of a call is about, and what came of its race.
 
-use futures::FutureExt;
+use std::time::Duration;
 
-use super::call::Call;
-use super::race::RaceReport;
-use super::recovery::refuses_to_continue;
-use super::stopwatch::Stage;
-use crate::engine::admission::{Permit, wait_for_capacity};
-use crate::engine::attempt::{Attempt, AttemptEnd, Finished, RequestForm, Start};
-use crate::engine::shared::event::Event;
-use crate::engine::time::clock;
-use crate::error::{Error, Kind, Result};
-use crate::policy::plan::{Plan, Reason, RouteId};
+use crate::policy::plan::{Failure, Plan, Reason, RouteId};
 
 /// What one turn is about.
 pub(super) struct Turn {
@@ -39,163 +29,20 @@ impl Turn {
     }
 }
 
-impl Call<'_> {
-    /// The turn on the route that is due. `earlier` is the number of attempts before this call.
-    pub(super) fn plan_turn(&self, route: usize, reason: Reason, plan: &Plan, earlier: usize) -> Turn {
-        let options = &self.ctx.request.options;
-        let made = self.history.len() - earlier;
-        // The attempt itself is one, its hedge another.
-        let may_hedge =
-            options.hedge.is_some() && options.max_attempts.is_none_or(|max| made + 2 <= max as usize);
-        let candidates = may_hedge.then(|| plan.hedge_candidates(clock::now()));
-        let hedge_candidates = candidates.into_iter().flatten().map(|route| route.id.0).collect();
-        Turn { route, reason, other_routes: plan.routes_left(), hedge_candidates, race: None }
-    }
+/// What came of a race, for the plan.
+pub(super) struct RaceReport {
+    pub hedge_route: usize,
+    /// The one that failed while the other ran.
+    pub failed: Option<FailedAttempt>,
+    /// The route of the attempt that remained, and whether its first token arrived.
+    pub remaining_route: usize,
+    pub has_token: bool,
+}
 
-    /// Runs one turn to the end of its attempt.
-    pub(super) async fn turn(&mut self, turn: &mut Turn, mut permit: Box<Permit>) -> Result<()> {
-        self.announce(turn);
-        self.stopwatch.begin(Stage::Queue);
-        let has_other_routes = self.routes.len() > 1;
-        let route = &mut self.routes[turn.route];
-        let admitted = wait_for_capacity(self.ctx, route, has_other_routes, &mut permit).await;
-        self.stopwatch.end();
-        admitted?;
-        let result = self.attempt_in_forms(turn, permit).await;
-        let mut is_failure = None;
-        if let Some(attempt) = &mut self.running {
-            attempt.release_slot();
-            if let Err(error) = &result
-                && attempt.has_breaker()
-                && let Some(judgment) = self.ctx.sink.is_failure(error)
-            {
-                is_failure = Some(judgment.await);
-            }
-        }
-        if let Some(attempt) = self.running.take() {
-            self.finish_attempt(attempt, AttemptEnd::of(result.as_ref().err()), is_failure);
-        }
-        result
-    }
-
-    /// Reports the fallback or the retry that the turn is.
-    fn announce(&self, turn: &Turn) {
-        match (turn.reason, self.history.last_code(), self.history.last_record()) {
-            (Reason::Retry(_), Some(code), _) => self.ctx.client.metrics.retry_started(code),
-            (Reason::Fallback, _, Some(last)) => {
-                let route = &self.routes[turn.route];
-                self.ctx.events.emit(Event::Fallback {
-                    call: self.ctx.events.call.clone(),
-                    request_id: self.ctx.events.last_request(),
-                    endpoint: route.endpoint.config.name.clone(),
-                    model: route.model.clone(),
-                    from_endpoint: last.endpoint.clone(),
-                    from_model: last.model.clone(),
-                });
-            }
-            _ => {}
-        }
-    }
-
-    /// Makes the attempt, and makes it again in another form where the provider rejects only that.
-    async fn attempt_in_forms(&mut self, turn: &mut Turn, mut permit: Box<Permit>) -> Result<()> {
-        let mut route = turn.route;
-        loop {
-            let form = self.recovery.next_form(self.ctx, &self.routes[route], &mut self.transcript);
-            if !form.continues {
-                self.publish();
-            }
-            let style = form.style;
-            let result = self.attempt(turn, route, permit, form).await;
-            let Err(error) = &result else { return result };
-            let Some(attempt) = &self.running else { return result };
-            // The hedge may have taken its place.
-            route = attempt.route;
-            if attempt.was_refused_for_field(&self.routes[route], error) {
-                // Asked again without the field.
-            } else if error.kind != Kind::InvalidRequest || style.is_none() {
-                return result;
-            } else if !self.recovery.has_another_style(self.ctx, route, style) {
-                return Err(refuses_to_continue(error));
-            }
-            let Some(attempt) = self.running.take() else { return result };
-            let usage = self.transcript.journal.usage.as_ref();
-            let finished;
-            (finished, permit) = attempt.finish_rejected_form(self.ctx, &self.routes[route], error, usage);
-            self.record(route, finished);
-        }
-    }
-
-    /// Starts an attempt, opens it, with a hedge beside it where that is due, and delivers its answer.
-    async fn attempt(
-        &mut self,
-        turn: &mut Turn,
-        route: usize,
-        permit: Box<Permit>,
-        form: RequestForm,
-    ) -> Result<()> {
-        let hedge_after = self.hedge_after(turn, route, &form);
-        let reason = match turn.reason {
-            Reason::First => "first",
-            Reason::Retry(_) => "retry",
-            Reason::Fallback => "fallback",
-        };
-        // In a block: what lives on to an await has a place in the future for as long as that lasts.
-        let (due, open) = {
-            let start = Start {
-                reason,
-                number: self.next_number(),
-                waited: self.stopwatch.since_attempt(),
-                other_routes: turn.other_routes,
-                form: &form,
-                may_race: hedge_after.is_some(),
-            };
-            let (attempt, open) =
-                Attempt::start(self.ctx, &self.routes[route], permit, &mut self.requests, start)?;
-            self.stopwatch.attempt_started();
-            let due = hedge_after.map(|after| attempt.started() + after);
-            self.running = Some(attempt);
-            (due, open)
-        };
-        self.publish_writer();
-        let opened = match due {
-            None => open.await,
-            Some(due) => self.race(turn, open, due).boxed().await,
-        };
-        let opened = opened?;
-        let Some(attempt) = &mut self.running else {
-            return Err(Error::new(Kind::Internal, "an answer was opened that has no attempt"));
-        };
-        let (route, earlier) = (&self.routes[attempt.route], self.recovery.earlier());
-        attempt.deliver(self.ctx, route, opened, form, earlier, &mut self.transcript).await
-    }
-
-    /// Ends an attempt and records it.
-    pub(super) fn finish_attempt(&mut self, attempt: Attempt, end: AttemptEnd<'_>, is_failure: Option<bool>) {
-        let route = attempt.route;
-        let usage = self.transcript.journal.usage.as_ref();
-        let finished = attempt.finish(self.ctx, &self.routes[route], end, is_failure, usage);
-        self.record(route, finished);
-    }
-
-    fn record(&mut self, route: usize, finished: Finished) {
-        self.recovery.attempt_ended(&self.routes[route], &self.transcript, &finished);
-        self.recovery.add_usage(&mut self.transcript);
-        self.ctx.events.attempt_ended(&finished.request_id);
-        self.history.push(finished);
-        self.publish();
-    }
-
-    /// The number of the next attempt, 1-based.
-    pub(super) fn next_number(&self) -> u32 {
-        (self.history.len() + usize::from(self.running.is_some())) as u32 + 1
-    }
-
-    /// Publishes which route writes the answer.
-    pub(super) fn publish_writer(&self) {
-        let Some(attempt) = &self.running else { return };
-        let route = &self.routes[attempt.route];
-        let writer = (route.endpoint.config.name.clone(), route.model.clone());
-        self.ctx.request.live.update(|live| live.writer = Some(writer));
-    }
+/// An attempt that failed during the race.
+pub(super) struct FailedAttempt {
+    pub route: usize,
+    pub failure: Failure,
+    pub at: u64,
+    pub remaining: Option<Duration>,
 }

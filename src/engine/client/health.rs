@@ -104,7 +104,7 @@ impl Client {
             latency_ms,
             code: error.as_ref().map(Error::code),
             error: error.map(|error| match endpoint.config.key.as_ref().map(Secret::expose) {
-                Some(key) => secrets::without(&error.message, key),
+                Some(key) => secrets::mask_key(&error.message, key),
                 None => error.message.clone(),
             }),
         }

@@ -5,6 +5,12 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+/// Default of [`Limits::overlap_min`], in code points. `docs/recovery.md` has the figures that it was
+/// chosen from.
+pub const OVERLAP_MIN: usize = 16;
+/// How much of the delivered text's end is searched for an overlap, in code points.
+pub const WINDOW: usize = 4_000;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Shortest repetition of the tail that is taken for one, in code points. Default: `OVERLAP_MIN`.
@@ -19,7 +25,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Limits { overlap_min: super::OVERLAP_MIN, max_held: super::WINDOW, max_wait: Duration::from_secs(5) }
+        Limits { overlap_min: OVERLAP_MIN, max_held: WINDOW, max_wait: Duration::from_secs(5) }
     }
 }
 

@@ -24,13 +24,13 @@ async fn pipelined_requests_are_answered_in_order_on_one_connection() {
     assert!(simulator.requests().iter().all(|request| request.connection == 1));
     let closing = post(STREAM, "x-simulate: {\"keepAlive\":false}\r\n");
     tcp.write_all(closing.as_bytes()).await.expect("it reads");
-    let got = receive(&mut tcp, &mut ahead).await;
-    assert_eq!(got.header("connection"), Some("close"));
-    assert!(got.whole && !receive(&mut tcp, &mut ahead).await.reset);
+    let received = receive(&mut tcp, &mut ahead).await;
+    assert_eq!(received.header("connection"), Some("close"));
+    assert!(received.whole && !receive(&mut tcp, &mut ahead).await.reset);
 }
 
 #[tokio::test]
-async fn a_chunked_request_body_is_read_whatever_its_packets() {
+async fn a_chunked_request_body_is_read_in_any_packets() {
     let simulator = simulator(r#"{"pieces":["a"]}"#).await;
     let (left, right) = STREAM.split_at(20);
     let head = "POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n";
@@ -50,7 +50,7 @@ async fn a_chunked_request_body_is_read_whatever_its_packets() {
 }
 
 #[tokio::test]
-async fn heads_and_bodies_beyond_their_limits_are_refused() {
+async fn heads_and_bodies_beyond_their_limits_are_rejected() {
     let simulator = simulator("{}").await;
     let large = format!("{}x: {}\r\n\r\n", &get("/")[..16], "y".repeat(70_000));
     assert_eq!(ask(&simulator, &large).await.status(), 431);
@@ -62,35 +62,35 @@ async fn heads_and_bodies_beyond_their_limits_are_refused() {
 }
 
 #[tokio::test]
-async fn wrong_json_wrong_scenarios_and_wrong_paths_say_what_is_wrong() {
+async fn invalid_json_scenarios_and_paths_are_rejected_with_a_reason() {
     let simulator = simulator("{}").await;
     let message = |body: serde_json::Value| body["error"]["message"].as_str().unwrap_or_default().to_owned();
-    let got = ask(&simulator, &post("{", "")).await;
-    assert!(got.status() == 400 && message(got.json()).contains("could not parse"));
-    let got = ask(&simulator, &post(STREAM, "x-simulate: {\"cut\":{\"how\":\"x\"}}\r\n")).await;
-    assert!(got.status() == 400 && message(got.json()).contains("cut.how"), "{}", got.text());
-    let got = ask(&simulator, &get("/v2/nothing?x=1")).await;
-    assert!(got.status() == 404 && message(got.json()) == "Invalid URL (GET /v2/nothing)");
+    let received = ask(&simulator, &post("{", "")).await;
+    assert!(received.status() == 400 && message(received.json()).contains("could not parse"));
+    let received = ask(&simulator, &post(STREAM, "x-simulate: {\"cut\":{\"how\":\"x\"}}\r\n")).await;
+    assert!(received.status() == 400 && message(received.json()).contains("cut.how"), "{}", received.text());
+    let received = ask(&simulator, &get("/v2/nothing?x=1")).await;
+    assert!(received.status() == 404 && message(received.json()) == "Invalid URL (GET /v2/nothing)");
     assert_eq!(ask(&simulator, &get("/v1/chat/completions")).await.status(), 405);
     assert_eq!(ask(&simulator, &get("/v1/models/simulator-small")).await.json()["id"], "simulator-small");
 }
 
 #[tokio::test]
-async fn another_key_than_the_simulators_is_refused_and_takes_no_scenario() {
+async fn a_wrong_key_is_rejected_and_takes_no_scenario() {
     let options = Options { api_key: Some("right".to_owned()), ..Options::default() };
     let simulator = Simulator::start(options).await.expect("a free port");
     simulator.script(vec![super::support::scenario_of(r#"{"label":"first"}"#)]);
     for headers in ["", "authorization: Bearer wrong\r\n"] {
-        let got = ask(&simulator, &post(STREAM, headers)).await;
-        assert_eq!((got.status(), &got.json()["error"]["code"]), (401, &json!("invalid_api_key")));
-        assert!(!got.text().contains("wrong"));
+        let received = ask(&simulator, &post(STREAM, headers)).await;
+        assert_eq!((received.status(), &received.json()["error"]["code"]), (401, &json!("invalid_api_key")));
+        assert!(!received.text().contains("wrong"));
     }
     assert_eq!(ask(&simulator, &post(STREAM, "authorization: Bearer right\r\n")).await.status(), 200);
     assert_eq!(simulator.requests()[2].scenario.as_deref(), Some("first"));
 }
 
 #[tokio::test]
-async fn another_process_can_script_and_read_over_the_wire() {
+async fn another_process_can_script_and_read_over_http() {
     let simulator = simulator("{}").await;
     let own = |path: &str, body: &str| {
         post(body, "").replacen("/v1/chat/completions", &format!("/__simulator/{path}"), 1)
@@ -109,7 +109,7 @@ async fn another_process_can_script_and_read_over_the_wire() {
 }
 
 #[tokio::test]
-async fn only_the_latest_requests_are_kept() {
+async fn only_the_latest_requests_are_recorded() {
     let options = Options { record_limit: 2, ..Options::default() };
     let simulator = Simulator::start(options).await.expect("a free port");
     for _ in 0..4 {
@@ -120,7 +120,7 @@ async fn only_the_latest_requests_are_kept() {
 }
 
 #[tokio::test]
-async fn who_listens_everywhere_is_reached_on_the_loopback() {
+async fn an_unspecified_address_is_reached_on_the_loopback() {
     let simulator = Simulator::start(Options { host: "0.0.0.0".to_owned(), ..Options::default() }).await;
     let simulator = simulator.expect("a free port");
     assert_eq!(simulator.url(), format!("http://127.0.0.1:{}/v1", simulator.addr().port()));

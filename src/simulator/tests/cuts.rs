@@ -1,4 +1,4 @@
-//! Answers that end before their time.
+//! Answers that are cut.
 
 use std::time::Duration;
 
@@ -13,30 +13,34 @@ fn with(scenario: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_reset_or_close_comes_before_any_byte_if_asked_for() {
+async fn a_connection_can_be_reset_or_closed_before_any_byte() {
     let simulator = simulator("{}").await;
-    let got = ask(&simulator, &with(r#"{"connectReset":true,"delayHeadersMs":2}"#)).await;
-    assert!(got.reset && got.head.is_empty());
+    let received = ask(&simulator, &with(r#"{"connectReset":true,"delayHeadersMs":2}"#)).await;
+    assert!(received.reset && received.head.is_empty());
     assert_eq!(ended(&simulator).await.ended_by, EndedBy::Cut);
-    let got = ask(&simulator, &with(r#"{"closeBeforeHeaders":true}"#)).await;
-    assert!(!got.reset && got.head.is_empty());
+    let received = ask(&simulator, &with(r#"{"closeBeforeHeaders":true}"#)).await;
+    assert!(!received.reset && received.head.is_empty());
 }
 
 #[tokio::test]
-async fn a_cut_after_pieces_delivers_them_and_then_resets_or_closes() {
+async fn a_cut_after_deltas_delivers_them_and_then_resets_or_closes() {
     let simulator = simulator("{}").await;
     for how in ["reset", "close"] {
         let scenario = format!(r#"{{"pieces":["a","b","c"],"cut":{{"afterPieces":2,"how":"{how}"}}}}"#);
-        let got = ask(&simulator, &with(&scenario)).await;
-        assert_eq!((got.content(0).as_str(), got.finish(), got.whole), ("ab", None, false), "{how}");
-        assert_eq!(got.reset, how == "reset");
+        let received = ask(&simulator, &with(&scenario)).await;
+        assert_eq!(
+            (received.content(0).as_str(), received.finish(), received.whole),
+            ("ab", None, false),
+            "{how}"
+        );
+        assert_eq!(received.reset, how == "reset");
         let record = ended(&simulator).await;
-        assert_eq!((record.ended_by, record.bytes_sent as usize), (EndedBy::Cut, got.body.len()));
+        assert_eq!((record.ended_by, record.bytes_sent as usize), (EndedBy::Cut, received.body.len()));
     }
 }
 
 #[tokio::test]
-async fn a_cut_after_bytes_falls_exactly_there_even_inside_a_character() {
+async fn a_cut_after_bytes_is_exact_even_inside_a_character() {
     let simulator = simulator("{}").await;
     let whole = ask(&simulator, &with(r#"{"seed":3,"pieces":["\u00e4","\u00f6"]}"#)).await.body;
     let inside = memchr::memmem::find(&whole, "ä".as_bytes()).expect("the piece") + 1;
@@ -44,18 +48,18 @@ async fn a_cut_after_bytes_falls_exactly_there_even_inside_a_character() {
         let cut = format!(
             r#"{{"seed":3,"pieces":["\u00e4","\u00f6"],"cut":{{"afterBytes":{bytes},"how":"{how}"}}}}"#
         );
-        let got = ask(&simulator, &with(&cut)).await;
-        assert_eq!(got.body.len(), bytes.min(whole.len()), "{bytes}");
-        assert_eq!(got.whole, how == "noFinish");
+        let received = ask(&simulator, &with(&cut)).await;
+        assert_eq!(received.body.len(), bytes.min(whole.len()), "{bytes}");
+        assert_eq!(received.whole, how == "noFinish");
     }
     let cut = format!(r#"{{"pieces":["\u00e4","\u00f6"],"cut":{{"afterBytes":{inside},"how":"done"}}}}"#);
-    let got = ask(&simulator, &with(&cut)).await;
-    assert_eq!((got.content(0).as_str(), got.finish()), ("ä", None));
-    assert!(got.whole && got.text().ends_with("data: [DONE]\n\n"));
+    let received = ask(&simulator, &with(&cut)).await;
+    assert_eq!((received.content(0).as_str(), received.finish()), ("ä", None));
+    assert!(received.whole && received.text().ends_with("data: [DONE]\n\n"));
 }
 
 #[tokio::test]
-async fn a_stream_can_end_in_an_error_a_broken_event_or_without_its_last_words() {
+async fn a_stream_can_end_in_an_error_a_malformed_event_or_without_a_finish_reason() {
     let simulator = simulator("{}").await;
     let cut = |how: &str| with(&format!(r#"{{"pieces":["a","b"],"cut":{{"afterPieces":1,"how":"{how}"}}}}"#));
     for (request, tail) in [
@@ -70,10 +74,10 @@ async fn a_stream_can_end_in_an_error_a_broken_event_or_without_its_last_words()
             "\"finish_reason\":null}]}\n\n",
         ),
     ] {
-        let got = ask(&simulator, &request).await;
-        assert_eq!(got.content(0), "a");
-        assert!(got.whole);
-        assert!(got.text().ends_with(tail), "{}", got.text());
+        let received = ask(&simulator, &request).await;
+        assert_eq!(received.content(0), "a");
+        assert!(received.whole);
+        assert!(received.text().ends_with(tail), "{}", received.text());
     }
     let error = with(r#"{"cut":{"how":"errorEvent","error":{"code":"x"}}}"#);
     assert!(ask(&simulator, &error).await.text().ends_with("\ndata: {\"error\":{\"code\":\"x\"}}\n\n"));
@@ -86,18 +90,18 @@ async fn an_unstreamed_body_is_cut_in_the_middle() {
     let simulator = simulator("{}").await;
     let plain = STREAM.replace("true", "false");
     let request = |how: &str| post(&plain, &format!("x-simulate: {{\"cut\":{{\"how\":\"{how}\"}}}}\r\n"));
-    let got = ask(&simulator, &request("close")).await;
-    let length: usize = got.header("content-length").and_then(|l| l.parse().ok()).expect("a length");
-    assert_eq!((got.body.len(), got.whole), (length / 2, false));
+    let received = ask(&simulator, &request("close")).await;
+    let length: usize = received.header("content-length").and_then(|l| l.parse().ok()).expect("a length");
+    assert_eq!((received.body.len(), received.whole), (length / 2, false));
     assert!(ask(&simulator, &request("reset")).await.reset);
-    let got = ask(&simulator, &request("malformed")).await;
-    assert!(got.whole && serde_json::from_slice::<serde_json::Value>(&got.body).is_err());
+    let received = ask(&simulator, &request("malformed")).await;
+    assert!(received.whole && serde_json::from_slice::<serde_json::Value>(&received.body).is_err());
     assert!(ask(&simulator, &request("noFinish")).await.json()["choices"][0]["finish_reason"].is_null());
     assert!(ask(&simulator, &request("errorEvent")).await.json()["error"].is_object());
 }
 
 #[tokio::test]
-async fn a_client_that_goes_away_is_seen_in_silence_in_a_stall_in_a_wait_and_in_a_flood() {
+async fn a_disconnect_is_noticed_in_a_hang_a_stall_a_wait_and_a_flood() {
     let simulator = simulator("{}").await;
     for scenario in [
         r#"{"silent":true}"#,
@@ -124,7 +128,7 @@ async fn a_client_that_goes_away_is_seen_in_silence_in_a_stall_in_a_wait_and_in_
 }
 
 #[tokio::test]
-async fn what_runs_when_the_simulator_closes_counts_as_cut() {
+async fn closing_the_simulator_cuts_the_open_answers() {
     let simulator = simulator(r#"{"paceMs":60000}"#).await;
     let mut tcp = TcpStream::connect(simulator.addr()).await.expect("it listens");
     tcp.write_all(post(STREAM, "").as_bytes()).await.expect("it reads");

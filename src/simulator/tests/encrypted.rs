@@ -1,4 +1,4 @@
-//! The same over TLS, in HTTP/1.1 and HTTP/2.
+//! TLS, with HTTP/1.1 and HTTP/2.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use tokio::task::AbortHandle;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use super::support::{Got, STREAM, ended, post, receive, scenario_of};
+use super::support::{Received, STREAM, ended, post, receive, scenario_of};
 use crate::simulator::{EndedBy, Options, Simulator};
 
 async fn simulator(scenario: &str) -> Simulator {
@@ -38,7 +38,7 @@ async fn connect(simulator: &Simulator, protocol: &str) -> TlsStream<TcpStream> 
     TlsConnector::from(Arc::new(config)).connect(name, tcp).await.expect("a trusted certificate")
 }
 
-/// An HTTP/2 client, and what ends its connection.
+/// An HTTP/2 client, and the handle that aborts its connection.
 struct Client {
     send: SendRequest<Bytes>,
     connection: AbortHandle,
@@ -62,31 +62,31 @@ impl Client {
         Ok(response)
     }
 
-    /// What came, and the reason for which the stream was reset or the connection lost.
-    async fn ask(&self, scenario: &str) -> (Got, Option<h2::Error>) {
-        let mut got = Got { head: String::new(), body: Vec::new(), whole: false, reset: false };
+    /// The response, and the error of a reset stream or a lost connection.
+    async fn ask(&self, scenario: &str) -> (Received, Option<h2::Error>) {
+        let mut received = Received { head: String::new(), body: Vec::new(), whole: false, reset: false };
         let response = match self.begin(scenario).await {
             Ok(response) => response.await,
             Err(error) => Err(error),
         };
         let response = match response {
             Ok(response) => response,
-            Err(error) => return (got, Some(error)),
+            Err(error) => return (received, Some(error)),
         };
         let lines = response.headers().iter().map(|(n, v)| format!("\n{n}: {}", v.to_str().unwrap_or("?")));
-        got.head = format!("HTTP/2 {} {}", response.status().as_u16(), lines.collect::<String>());
+        received.head = format!("HTTP/2 {} {}", response.status().as_u16(), lines.collect::<String>());
         let mut body = response.into_body();
         while let Some(data) = body.data().await {
             match data {
                 Ok(data) => {
                     body.flow_control().release_capacity(data.len()).expect("as much as came");
-                    got.body.extend_from_slice(&data);
+                    received.body.extend_from_slice(&data);
                 }
-                Err(error) => return (got, Some(error)),
+                Err(error) => return (received, Some(error)),
             }
         }
-        got.whole = true;
-        (got, None)
+        received.whole = true;
+        (received, None)
     }
 }
 
@@ -104,8 +104,8 @@ async fn http_1_1_over_tls_streams_resets_and_closes() {
         let request = post(STREAM, &format!("x-simulate: {scenario}\r\n"));
         tls.write_all(request.as_bytes()).await.expect("it reads");
         tls.flush().await.expect("it reads");
-        let got = receive(&mut tls, &mut Vec::new()).await;
-        assert_eq!((got.content(0).as_str(), got.reset), (content, reset), "{scenario}");
+        let received = receive(&mut tls, &mut Vec::new()).await;
+        assert_eq!((received.content(0).as_str(), received.reset), (content, reset), "{scenario}");
     }
 }
 
@@ -119,17 +119,16 @@ async fn http_2_plays_the_same_scripts() {
         r#"{"text":"hello","paceMs":1,"pings":{"everyMs":1},"delayHeadersMs":1,"lineEnd":"crlf"}"#,
         r#"{"text":"hello","headerBytes":12000,"headers":{"connection":"close"}}"#,
     ] {
-        let (got, error) = client.ask(scenario).await;
-        assert!(error.is_none() && got.whole, "{scenario}");
-        assert_eq!((got.status(), got.content(0).as_str()), (200, "hello"), "{scenario}");
-        assert_eq!(got.finish().as_deref(), Some("stop"));
+        let (received, error) = client.ask(scenario).await;
+        assert!(error.is_none() && received.whole, "{scenario}");
+        assert_eq!((received.status(), received.content(0).as_str()), (200, "hello"), "{scenario}");
+        assert_eq!(received.finish().as_deref(), Some("stop"));
     }
-    let (got, _) = client.ask(r#"{"status":429,"retryAfter":1}"#).await;
-    assert_eq!((got.status(), got.header("retry-after")), (429, Some("1")));
-    assert_eq!(got.json()["error"]["code"], "rate_limit_exceeded");
-    let (got, _) = client.ask(r#"{"repeat":20000}"#).await;
-    assert_eq!(got.chunks().len(), 20_002);
-    ended(&simulator).await;
+    let (received, _) = client.ask(r#"{"status":429,"retryAfter":1}"#).await;
+    assert_eq!((received.status(), received.header("retry-after")), (429, Some("1")));
+    assert_eq!(received.json()["error"]["code"], "rate_limit_exceeded");
+    let (received, _) = client.ask(r#"{"repeat":20000}"#).await;
+    assert_eq!(received.chunks().len(), 20_002);
     let record = &simulator.requests()[0];
     assert_eq!((record.protocol, record.connection, record.body.as_str()), ("h2", 1, STREAM));
     assert!(record.headers["host"].starts_with("127.0.0.1"));
@@ -140,18 +139,18 @@ async fn http_2_plays_the_same_scripts() {
 async fn a_reset_of_a_stream_leaves_its_connection_and_a_close_ends_it() {
     let simulator = simulator("{}").await;
     let client = Client::new(&simulator).await;
-    let (got, error) = client.ask(r#"{"pieces":["a","b"],"cut":{"afterPieces":1}}"#).await;
-    assert_eq!(got.content(0), "a");
+    let (received, error) = client.ask(r#"{"pieces":["a","b"],"cut":{"afterPieces":1}}"#).await;
+    assert_eq!(received.content(0), "a");
     assert!(error.is_some_and(|error| error.is_reset()));
-    let (got, _) = client.ask(r#"{"pieces":["a","b"],"cut":{"afterPieces":1,"how":"noFinish"}}"#).await;
-    assert_eq!((got.content(0).as_str(), got.whole, got.finish()), ("a", true, None));
-    let (got, error) = client.ask(r#"{"pieces":["a","b"],"cut":{"afterPieces":1,"how":"close"}}"#).await;
-    assert_eq!(got.content(0), "a");
+    let (received, _) = client.ask(r#"{"pieces":["a","b"],"cut":{"afterPieces":1,"how":"noFinish"}}"#).await;
+    assert_eq!((received.content(0).as_str(), received.whole, received.finish()), ("a", true, None));
+    let (received, error) = client.ask(r#"{"pieces":["a","b"],"cut":{"afterPieces":1,"how":"close"}}"#).await;
+    assert_eq!(received.content(0), "a");
     assert!(error.is_some_and(|error| !error.is_reset()));
     for (scenario, number) in [(r#"{"connectReset":true}"#, 2), (r#"{"closeBeforeHeaders":true}"#, 3)] {
         let client = Client::new(&simulator).await;
-        let (got, error) = client.ask(scenario).await;
-        assert!(got.head.is_empty() && error.is_some_and(|error| error.is_io()), "{scenario}");
+        let (received, error) = client.ask(scenario).await;
+        assert!(received.head.is_empty() && error.is_some_and(|error| error.is_io()), "{scenario}");
         let record = ended(&simulator).await;
         assert_eq!((record.ended_by, record.connection), (EndedBy::Cut, number));
     }
@@ -161,15 +160,15 @@ async fn a_reset_of_a_stream_leaves_its_connection_and_a_close_ends_it() {
 async fn keep_alive_false_sends_a_goaway_after_the_answer() {
     let simulator = simulator("{}").await;
     let client = Client::new(&simulator).await;
-    let (got, error) = client.ask(r#"{"text":"hello","keepAlive":false}"#).await;
-    assert!(error.is_none() && got.content(0) == "hello");
+    let (received, error) = client.ask(r#"{"text":"hello","keepAlive":false}"#).await;
+    assert!(error.is_none() && received.content(0) == "hello");
     while client.ask("{}").await.1.is_none() {
         tokio::task::yield_now().await;
     }
 }
 
 #[tokio::test]
-async fn a_client_that_resets_its_stream_or_drops_the_connection_is_seen() {
+async fn a_reset_of_the_stream_or_the_connection_by_the_client_is_noticed() {
     let simulator = simulator("{}").await;
     for scenario in [
         r#"{"silent":true}"#,
@@ -203,8 +202,8 @@ async fn many_streams_share_a_connection() {
     let simulator = simulator("{}").await;
     let client = Client::new(&simulator).await;
     let asks = (0..50).map(|_| client.ask(r#"{"repeat":200,"paceMs":1}"#));
-    for (got, error) in futures::future::join_all(asks).await {
-        assert!(error.is_none() && got.chunks().len() == 202);
+    for (received, error) in futures::future::join_all(asks).await {
+        assert!(error.is_none() && received.chunks().len() == 202);
     }
     assert_eq!(simulator.open_connections(), 1);
 }

@@ -1,4 +1,4 @@
-//! A client of bare sockets.
+//! A client on plain sockets.
 
 use std::time::Duration;
 
@@ -27,15 +27,15 @@ pub(super) fn post(body: &str, headers: &str) -> String {
     )
 }
 
-/// What a client got: head, body without its framing, and how it ended.
-pub(super) struct Got {
+/// A response: head, body without its framing, and how it ended.
+pub(super) struct Received {
     pub(super) head: String,
     pub(super) body: Vec<u8>,
     pub(super) whole: bool,
     pub(super) reset: bool,
 }
 
-impl Got {
+impl Received {
     pub(super) fn status(&self) -> u16 {
         self.head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0)
     }
@@ -81,41 +81,41 @@ impl Got {
 }
 
 /// One request on a connection of its own.
-pub(super) async fn ask(simulator: &Simulator, request: &str) -> Got {
+pub(super) async fn ask(simulator: &Simulator, request: &str) -> Received {
     let mut tcp = TcpStream::connect(simulator.addr()).await.expect("it listens");
     tcp.write_all(request.as_bytes()).await.expect("it reads");
     receive(&mut tcp, &mut Vec::new()).await
 }
 
-pub(super) async fn chat(simulator: &Simulator) -> Got {
+pub(super) async fn chat(simulator: &Simulator) -> Received {
     ask(simulator, &post(STREAM, "")).await
 }
 
-/// Reads one response; what follows it stays in `ahead`.
-pub(super) async fn receive<S: AsyncReadExt + Unpin>(socket: &mut S, ahead: &mut Vec<u8>) -> Got {
-    let mut got = Got { head: String::new(), body: Vec::new(), whole: false, reset: false };
+/// Reads one response. Bytes after it stay in `ahead`.
+pub(super) async fn receive<S: AsyncReadExt + Unpin>(socket: &mut S, ahead: &mut Vec<u8>) -> Received {
+    let mut received = Received { head: String::new(), body: Vec::new(), whole: false, reset: false };
     loop {
         if let Some((head, body, used)) = whole(ahead) {
-            (got.head, got.body, got.whole) = (head, body, true);
+            (received.head, received.body, received.whole) = (head, body, true);
             ahead.drain(..used);
-            return got;
+            return received;
         }
         let mut buffer = [0_u8; 4096];
         match socket.read(&mut buffer).await {
             Ok(0) => break,
             Ok(read) => ahead.extend_from_slice(&buffer[..read]),
             Err(error) => {
-                got.reset = error.kind() == std::io::ErrorKind::ConnectionReset;
+                received.reset = error.kind() == std::io::ErrorKind::ConnectionReset;
                 break;
             }
         }
     }
-    let Some(at) = memchr::memmem::find(ahead, b"\r\n\r\n") else { return got };
-    got.head = String::from_utf8_lossy(&ahead[..at]).into_owned();
+    let Some(at) = memchr::memmem::find(ahead, b"\r\n\r\n") else { return received };
+    received.head = String::from_utf8_lossy(&ahead[..at]).into_owned();
     let rest = &ahead[at + 4..];
-    let chunked = got.head.contains("transfer-encoding: chunked");
-    got.body = if chunked { unchunk(rest).0 } else { rest.to_vec() };
-    got
+    let chunked = received.head.contains("transfer-encoding: chunked");
+    received.body = if chunked { unchunk(rest).0 } else { rest.to_vec() };
+    received
 }
 
 fn whole(bytes: &[u8]) -> Option<(String, Vec<u8>, usize)> {
@@ -131,7 +131,7 @@ fn whole(bytes: &[u8]) -> Option<(String, Vec<u8>, usize)> {
     (rest.len() >= length).then(|| (head, rest[..length].to_vec(), at + 4 + length))
 }
 
-/// The body so far, and the bytes used if it has ended.
+/// The body so far and, if it has ended, the number of bytes it took.
 fn unchunk(mut bytes: &[u8]) -> (Vec<u8>, Option<usize>) {
     let (mut body, all) = (Vec::new(), bytes.len());
     loop {

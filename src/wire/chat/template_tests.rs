@@ -1,12 +1,12 @@
-//! The short way against the long one: whatever a stream is made of, both read the same.
+//! The template against serde_json: whatever a stream consists of, both read the same.
 
 use proptest::prelude::*;
 
 use super::*;
-use crate::wire::chat::{self, Read, Reader};
+use crate::wire::chat::{self, Reader, StreamEvent};
 
-/// Chunks of several providers around one text: the orders of keys, white space, unknown fields, texts
-/// behind the content, look-alikes.
+/// Chunks of several providers around one text: different key orders, white space, unknown fields, texts
+/// behind the content, and look-alikes of the content.
 const SHAPES: [&str; 9] = [
     r#"{"id":"c-1","object":"chat.completion.chunk","created":1700000000,"model":"m","system_fingerprint":"fp","choices":[{"index":0,"delta":{"content":@},"logprobs":null,"finish_reason":null}],"usage":null}"#,
     r#"{"choices":[{"delta":{"role":"assistant","content":@,"reasoning_content":"","refusal":null},"finish_reason":null,"index":1}],"created":1.5,"id":"x","service_tier":"default"}"#,
@@ -19,7 +19,7 @@ const SHAPES: [&str; 9] = [
     r#"{"choices":[{"index":0,"delta":{"content":@,"content":@}}]}"#,
 ];
 
-/// JSON strings, good and bad, as they stand in a chunk.
+/// JSON strings of a chunk, valid and invalid.
 fn string() -> impl Strategy<Value = String> {
     let escaped = |text: String| serde_json::to_string(&text).unwrap();
     prop_oneof![
@@ -33,12 +33,12 @@ fn string() -> impl Strategy<Value = String> {
     ]
 }
 
-/// A stream: mostly one shape, at times another, and now and then a chunk that is cut or changed.
+/// A stream: mostly one shape, sometimes another, and now and then a chunk that is truncated or changed.
 fn stream() -> impl Strategy<Value = Vec<String>> {
     let damage = prop_oneof![8 => Just(None), 1 => (any::<prop::sample::Index>(), any::<Option<char>>()).prop_map(Some)];
     let chunk = (prop_oneof![6 => Just(None), 1 => (0..SHAPES.len()).prop_map(Some)], string(), damage);
     (0..SHAPES.len(), prop::collection::vec(chunk, 1..40)).prop_map(|(usual, chunks)| {
-        let made = chunks.into_iter().map(|(shape, text, damage)| {
+        let chunks = chunks.into_iter().map(|(shape, text, damage)| {
             let mut chunk = SHAPES[shape.unwrap_or(usual)].replace('@', &text);
             if let Some((at, with)) = damage {
                 let (at, old) = chunk.char_indices().nth(at.index(chunk.chars().count())).unwrap();
@@ -49,14 +49,14 @@ fn stream() -> impl Strategy<Value = Vec<String>> {
             }
             chunk
         });
-        made.collect()
+        chunks.collect()
     })
 }
 
-fn shown(read: crate::error::Result<Read<'_>>) -> String {
+fn printed(read: crate::error::Result<StreamEvent<'_>>) -> String {
     match read {
-        // How it was read may differ: nothing else.
-        Ok(Read::Chunk(chunk)) => format!("{:?}", Chunk { repeats: false, ..chunk }),
+        // Which of the two has read it may differ, and nothing else.
+        Ok(StreamEvent::Chunk(chunk)) => format!("{:?}", Chunk { only_text_changed: false, ..chunk }),
         Ok(read) => format!("{read:?}"),
         Err(error) => format!("{:?} {}", error.kind, error.message),
     }
@@ -66,10 +66,10 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 
     #[test]
-    fn the_short_way_reads_what_serde_json_reads(chunks in stream()) {
+    fn the_template_reads_what_serde_json_reads(chunks in stream()) {
         let mut reader = Reader::default();
         for chunk in chunks {
-            prop_assert_eq!(shown(reader.read(None, &chunk)), shown(chat::read(None, &chunk)), "{}", chunk);
+            prop_assert_eq!(printed(reader.read(None, &chunk)), printed(chat::read(None, &chunk)), "{}", chunk);
         }
     }
 }
@@ -78,35 +78,35 @@ fn chunk(text: &str) -> String {
     SHAPES[0].replace('@', &serde_json::to_string(text).unwrap())
 }
 
-fn fits(template: &mut Template, data: &str) -> bool {
-    let fits = template.read(data).is_some();
-    if let Ok(Read::Chunk(chunk)) = chat::read(None, data) {
-        if fits { template.fits() } else { template.remember(data, &chunk) }
+fn hits(template: &mut Template, data: &str) -> bool {
+    let hit = template.read(data).is_some();
+    if let Ok(StreamEvent::Chunk(chunk)) = chat::read(None, data) {
+        if hit { template.record_hit() } else { template.learn(data, &chunk) }
     }
-    fits
+    hit
 }
 
 #[test]
-fn a_stream_whose_chunks_differ_in_their_text_goes_the_short_way() {
+fn chunks_that_differ_in_their_text_alone_match_the_template() {
     let mut template = Template::default();
-    assert!(!fits(&mut template, &chunk("")));
-    assert!(!fits(&mut template, &chunk("Xin")));
+    assert!(!hits(&mut template, &chunk("")));
+    assert!(!hits(&mut template, &chunk("Xin")));
     for text in [" chào", "", "a longer one than the first", "🐑"] {
-        assert!(fits(&mut template, &chunk(text)), "{text}");
+        assert!(hits(&mut template, &chunk(text)), "{text}");
     }
-    // One with an escape goes the long way, and the next one the short way again.
-    assert!(!fits(&mut template, &chunk("\n")));
-    assert!(!fits(&mut template, &chunk("a")));
-    assert!(fits(&mut template, &chunk("b")));
+    // A chunk with an escape does not match, and the one after the next matches again.
+    assert!(!hits(&mut template, &chunk("\n")));
+    assert!(!hits(&mut template, &chunk("a")));
+    assert!(hits(&mut template, &chunk("b")));
 }
 
 #[test]
-fn a_stream_that_has_something_new_in_each_chunk_makes_no_more_templates() {
+fn a_stream_with_something_new_in_each_chunk_stops_making_templates() {
     let mut template = Template::default();
     let differ = |n: u32| chunk("a").replace("c-1", &format!("c-{n}"));
     for n in 0..=MAX_MISSES + 1 {
-        assert!(!fits(&mut template, &differ(n)));
+        assert!(!hits(&mut template, &differ(n)));
     }
-    assert!(!fits(&mut template, &differ(99)));
-    assert!(!fits(&mut template, &differ(99)));
+    assert!(!hits(&mut template, &differ(99)));
+    assert!(!hits(&mut template, &differ(99)));
 }

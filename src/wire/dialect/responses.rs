@@ -1,6 +1,6 @@
 //! OpenAI's Responses: the events of a streamed answer.
 //!
-//! Shapes: OpenAI API reference, "Responses" and "Streaming events". An answer is whole with
+//! Shapes: OpenAI API reference, "Responses" and "Streaming events". An answer is complete with
 //! `response.completed` or `response.incomplete`; `response.failed` and `error` are errors.
 
 use std::collections::BTreeMap;
@@ -9,13 +9,13 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-use super::chat::{ChatRequest, Text};
-use super::dialect::{Ending, Events, MAX_PENDING, Made, Said, counted, malformed, unspliced};
-use super::provider_error;
+use super::codec::{
+    DecodedEvent, Ending, EventCodec, MAX_PENDING, SyntheticEvent, chat_usage, malformed, not_joinable,
+};
 use crate::error::{Error, Kind, Result};
-
-/// The path below the base URL.
-pub const PATH: &str = "/responses";
+use crate::wire::provider_error;
+use crate::wire::request::ChatRequest;
+use crate::wire::text::Text;
 
 /// More items than any answer has.
 const MAX_ITEMS: usize = 1024;
@@ -40,16 +40,16 @@ struct Event<'a> {
     part: Option<&'a RawValue>,
 }
 
-/// What an item of the attempt that is read is.
+/// What an item of the attempt is.
 #[derive(Clone, Copy, PartialEq)]
-enum Role {
+enum ItemKind {
     Message,
     Reasoning,
     Other,
 }
 
 /// The text part that is open at the consumer.
-struct Open {
+struct OpenPart {
     item: Value,
     output_index: u64,
     content_index: u64,
@@ -59,43 +59,43 @@ struct Open {
 /// One answer, over all its attempts.
 #[derive(Default)]
 pub struct Answer {
-    // What the consumer has.
+    // What the consumer has received.
     response: Value,
-    /// The items that are whole, by their place.
+    /// The complete items, by output index.
     items: BTreeMap<u64, Value>,
-    open: Option<Open>,
+    open: Option<OpenPart>,
     next_item: u64,
     next_sequence: u64,
-    /// More than text.
-    other: bool,
+    /// Whether content other than text was sent.
+    has_other_content: bool,
 
-    // The attempt that is read.
-    continues: bool,
+    // The attempt being read.
+    resumed: bool,
     pending: Vec<Value>,
-    roles: BTreeMap<u64, Role>,
-    /// Where its items stand in an answer that goes on.
-    places: BTreeMap<u64, u64>,
-    /// The last event, where an answer that goes on needs it.
+    kinds: BTreeMap<u64, ItemKind>,
+    /// From its output indices to those of the resumed answer.
+    indices: BTreeMap<u64, u64>,
+    /// The last event, if a resumed answer needs it rewritten.
     last: Option<Value>,
     ending: Ending,
 }
 
-fn tree(raw: Option<&RawValue>) -> Value {
+fn parse(raw: Option<&RawValue>) -> Value {
     raw.and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default()
 }
 
-/// What kind of item this is: reasoning of which nothing is shown carries nothing.
-fn role(item: &Value) -> Role {
+/// What an item is. Reasoning of which nothing is shown has no content.
+fn item_kind(item: &Value) -> ItemKind {
     let empty = |name: &str| item[name].as_array().is_none_or(Vec::is_empty);
     match item["type"].as_str() {
-        Some("message") => Role::Message,
-        Some("reasoning") if empty("summary") && empty("content") => Role::Reasoning,
-        _ => Role::Other,
+        Some("message") => ItemKind::Message,
+        Some("reasoning") if empty("summary") && empty("content") => ItemKind::Reasoning,
+        _ => ItemKind::Other,
     }
 }
 
 impl Answer {
-    /// The frames that were read have reached the consumer.
+    /// The pending structural events have reached the consumer.
     fn settle(&mut self) {
         for event in std::mem::take(&mut self.pending) {
             self.apply(event);
@@ -111,9 +111,9 @@ impl Answer {
             "response.output_item.added" => {
                 let item = event["item"].take();
                 self.next_item = self.next_item.max(index + 1);
-                if role(&item) == Role::Message {
+                if item_kind(&item) == ItemKind::Message {
                     self.open =
-                        Some(Open { item, output_index: index, content_index: 0, text: String::new() });
+                        Some(OpenPart { item, output_index: index, content_index: 0, text: String::new() });
                 }
             }
             "response.content_part.added" => {
@@ -135,84 +135,86 @@ impl Answer {
         }
     }
 
-    fn frame(&mut self, data: &str) -> Said<'static> {
-        if self.continues {
-            return Said::Frame;
+    fn structural(&mut self, data: &str) -> DecodedEvent<'static> {
+        if self.resumed {
+            return DecodedEvent::Structural;
         }
         self.pending.push(serde_json::from_str(data).unwrap_or_default());
         if self.pending.len() < MAX_PENDING {
-            return Said::Frame;
+            return DecodedEvent::Structural;
         }
         self.settle();
-        self.other = true;
-        Said::Other("".into())
+        self.has_other_content = true;
+        DecodedEvent::Content("".into())
     }
 
-    fn another<'a>(&mut self, event: &Event<'a>, data: &str) -> Said<'a> {
+    /// Content other than text.
+    fn other_content<'a>(&mut self, event: &Event<'a>, data: &str) -> DecodedEvent<'a> {
         let text = event.delta.and_then(|raw| serde_json::from_str::<Text<'a>>(raw.get()).ok());
         let text = text.unwrap_or_default().0;
-        if !self.continues {
+        if !self.resumed {
             self.settle();
-            self.other = true;
-            return Said::Other(text);
+            self.has_other_content = true;
+            return DecodedEvent::Content(text);
         }
-        match self.roles.get(&event.output_index) {
-            Some(Role::Reasoning) => Said::Dropped(text),
-            Some(Role::Message) => Said::Failed(unspliced("a refusal or annotations")),
+        match self.kinds.get(&event.output_index) {
+            Some(ItemKind::Reasoning) => DecodedEvent::Dropped(text),
+            Some(ItemKind::Message) => DecodedEvent::Error(not_joinable("a refusal or annotations")),
             _ => {
                 self.last = serde_json::from_str(data).ok();
-                Said::Other(text)
+                DecodedEvent::Content(text)
             }
         }
     }
 
-    fn text_delta<'a>(&mut self, event: &Event<'a>, data: &str) -> Said<'a> {
+    fn text_delta<'a>(&mut self, event: &Event<'a>, data: &str) -> DecodedEvent<'a> {
         let text = event.delta.and_then(|raw| serde_json::from_str::<Text<'a>>(raw.get()).ok());
         let text = text.unwrap_or_default().0;
         if text.is_empty() {
-            return self.frame(data);
+            return self.structural(data);
         }
-        if self.continues {
-            return Said::Text(text);
+        if self.resumed {
+            return DecodedEvent::Text(text);
         }
         self.settle();
         let open = self.open.get_or_insert_with(|| {
-            // A relay that sends no frames.
+            // Some relays send no structural events.
             let id = event.item_id.as_ref().map(|id| &*id.0);
             let item = json!({ "id": id, "type": "message", "status": "in_progress", "content": [], "role": "assistant" });
-            Open { item, output_index: event.output_index, content_index: event.content_index, text: String::new() }
+            OpenPart { item, output_index: event.output_index, content_index: event.content_index, text: String::new() }
         });
         open.text.push_str(&text);
         self.next_item = self.next_item.max(event.output_index + 1);
-        Said::Text(text)
+        DecodedEvent::Text(text)
     }
 
-    /// Whether what an item event tells is of the frame: it stands around text, or says nothing.
-    fn is_frame(&mut self, event: &Event<'_>) -> bool {
+    /// Whether an item event is structural: it belongs to a text, or has no content.
+    fn is_structural(&mut self, event: &Event<'_>) -> bool {
         match &*event.r#type.0 {
             "response.output_item.added" => {
-                let role = role(&tree(event.item));
-                if self.roles.len() < MAX_ITEMS {
-                    // What is thought again after a break is not shown again.
-                    let is_thought = self.continues && tree(event.item)["type"] == "reasoning";
-                    self.roles.insert(event.output_index, if is_thought { Role::Reasoning } else { role });
+                let kind = item_kind(&parse(event.item));
+                if self.kinds.len() < MAX_ITEMS {
+                    // Reasoning after a break is not shown a second time.
+                    let is_reasoning = self.resumed && parse(event.item)["type"] == "reasoning";
+                    self.kinds
+                        .insert(event.output_index, if is_reasoning { ItemKind::Reasoning } else { kind });
                 }
-                role != Role::Other
+                kind != ItemKind::Other
             }
-            "response.output_item.done" => role(&tree(event.item)) != Role::Other,
-            _ => tree(event.part)["type"] == "output_text",
+            "response.output_item.done" => item_kind(&parse(event.item)) != ItemKind::Other,
+            _ => parse(event.part)["type"] == "output_text",
         }
     }
 
-    fn made(&mut self, mut data: Value) -> Made {
+    fn numbered(&mut self, mut data: Value) -> SyntheticEvent {
         data["sequence_number"] = self.next_sequence.into();
         self.next_sequence += 1;
-        Made::of(data)
+        SyntheticEvent::new(data)
     }
 
     /// The events that end the text part and its message.
-    fn close(&mut self, status: &str) -> Vec<Made> {
-        let Some(Open { mut item, output_index, content_index, text }) = self.open.take() else {
+    fn close(&mut self, status: &str) -> Vec<SyntheticEvent> {
+        let Some(OpenPart { mut item, output_index, content_index, text }) = self.open.take() else {
             return Vec::new();
         };
         let id = item["id"].clone();
@@ -233,100 +235,100 @@ impl Answer {
         done["logprobs"] = json!([]);
         let part = at("response.content_part.done", "part", part);
         let item = json!({ "type": "response.output_item.done", "sequence_number": 0, "output_index": output_index, "item": item });
-        [done, part, item].map(|event| self.made(event)).into()
+        [done, part, item].map(|event| self.numbered(event)).into()
     }
 
-    /// The last events. `theirs`: the response as the last attempt tells it.
-    fn end(&mut self, theirs: &Value) -> Vec<Made> {
-        let status = theirs["status"].as_str().unwrap_or("completed").to_owned();
-        let mut made = self.close(&status);
-        let mut response = if self.response.is_object() { self.response.take() } else { theirs.clone() };
+    /// The last events. `last` is the response as the last attempt reports it.
+    fn end(&mut self, last: &Value) -> Vec<SyntheticEvent> {
+        let status = last["status"].as_str().unwrap_or("completed").to_owned();
+        let mut events = self.close(&status);
+        let mut response = if self.response.is_object() { self.response.take() } else { last.clone() };
         for name in ["status", "error", "incomplete_details", "completed_at", "service_tier", "usage"] {
-            if let Some(value) = theirs.get(name) {
+            if let Some(value) = last.get(name) {
                 response[name] = value.clone();
             }
         }
         response["output"] = self.items.values().cloned().collect();
         let event = format!("response.{status}");
         let event = json!({ "type": event, "sequence_number": 0, "response": response });
-        made.push(self.made(event));
-        made
+        events.push(self.numbered(event));
+        events
     }
 }
 
-impl Events for Answer {
-    fn read<'a>(&mut self, event: Option<&str>, data: &'a str) -> Result<Said<'a>> {
+impl EventCodec for Answer {
+    fn read<'a>(&mut self, event: Option<&str>, data: &'a str) -> Result<DecodedEvent<'a>> {
         self.last = None;
         let data = data.trim_ascii();
         if event == Some("keepalive") || data == "[DONE]" {
-            // One with a number, which the answer would have to go on from.
-            return Ok(Said::Nothing);
+            // A keepalive has a sequence number, from which a resumed answer would have to go on.
+            return Ok(DecodedEvent::Ignored);
         }
         if event == Some("ping") {
-            return Ok(Said::Ping);
+            return Ok(DecodedEvent::Ping);
         }
         let read: Event<'a> = serde_json::from_str(data).map_err(|error| malformed(data, &error))?;
-        let said = match &*read.r#type.0 {
-            "ping" => return Ok(Said::Ping),
-            "keepalive" => return Ok(Said::Nothing),
-            "error" => Said::Failed(failure(&serde_json::from_str(data).unwrap_or_default())),
+        let decoded = match &*read.r#type.0 {
+            "ping" => return Ok(DecodedEvent::Ping),
+            "keepalive" => return Ok(DecodedEvent::Ignored),
+            "error" => DecodedEvent::Error(failure(&serde_json::from_str(data).unwrap_or_default())),
             "response.failed" => {
                 let event: Value = serde_json::from_str(data).unwrap_or_default();
-                Said::Failed(failure(&event["response"]))
+                DecodedEvent::Error(failure(&event["response"]))
             }
             "response.created" | "response.queued" | "response.in_progress" | "response.output_text.done" => {
-                self.frame(data)
+                self.structural(data)
             }
             "response.output_item.added"
             | "response.output_item.done"
             | "response.content_part.added"
             | "response.content_part.done"
-                if self.is_frame(&read) =>
+                if self.is_structural(&read) =>
             {
-                self.frame(data)
+                self.structural(data)
             }
             "response.output_text.delta" => self.text_delta(&read, data),
             "response.completed" | "response.incomplete" => {
                 let event: Value = serde_json::from_str(data).unwrap_or_default();
                 self.ending = ending(&event["response"]);
-                if self.continues {
+                if self.resumed {
                     self.last = Some(event);
                 } else {
                     self.settle();
                 }
-                Said::End
+                DecodedEvent::End
             }
-            _ => self.another(&read, data),
+            _ => self.other_content(&read, data),
         };
-        // An error is told in another way, and a frame has not gone out yet.
-        if !self.continues && !matches!(said, Said::Frame | Said::Failed(_)) {
+        // An error is reported in another way, and a structural event was not sent yet.
+        if !self.resumed && !matches!(decoded, DecodedEvent::Structural | DecodedEvent::Error(_)) {
             self.next_sequence = read.sequence_number.map_or(self.next_sequence, |number| number + 1);
         }
-        Ok(said)
+        Ok(decoded)
     }
 
-    fn passed(&mut self) -> Vec<Made> {
+    fn rewrite_last(&mut self) -> Vec<SyntheticEvent> {
         let Some(mut event) = self.last.take() else { return Vec::new() };
         if event["response"].is_object() {
             return self.end(&event["response"]);
         }
-        self.other = true;
-        let mut made = self.close("completed");
-        if let Some(theirs) = event["output_index"].as_u64() {
+        self.has_other_content = true;
+        let mut events = self.close("completed");
+        if let Some(index) = event["output_index"].as_u64() {
             let next = self.next_item;
-            let ours = *self.places.entry(theirs).or_insert(next);
-            self.next_item = next.max(ours + 1);
-            event["output_index"] = ours.into();
+            let renumbered = *self.indices.entry(index).or_insert(next);
+            self.next_item = next.max(renumbered + 1);
+            event["output_index"] = renumbered.into();
             if event["type"] == "response.output_item.done" {
-                self.items.insert(ours, event["item"].clone());
+                self.items.insert(renumbered, event["item"].clone());
             }
         }
-        made.push(self.made(event));
-        made
+        events.push(self.numbered(event));
+        events
     }
 
-    fn text(&mut self, text: &str) -> Vec<Made> {
-        let mut made = Vec::new();
+    fn append_text(&mut self, text: &str) -> Vec<SyntheticEvent> {
+        let mut events = Vec::new();
         if self.open.is_none() {
             let index = self.next_item;
             self.next_item += 1;
@@ -334,10 +336,10 @@ impl Events for Answer {
             let item = json!({ "id": id, "type": "message", "status": "in_progress", "content": [], "role": "assistant" });
             let part = json!({ "type": "output_text", "annotations": [], "logprobs": [], "text": "" });
             let added = json!({ "type": "response.output_item.added", "sequence_number": 0, "output_index": index, "item": item });
-            made.push(self.made(added));
+            events.push(self.numbered(added));
             let added = json!({ "type": "response.content_part.added", "sequence_number": 0, "item_id": id, "output_index": index, "content_index": 0, "part": part });
-            made.push(self.made(added));
-            self.open = Some(Open { item, output_index: index, content_index: 0, text: String::new() });
+            events.push(self.numbered(added));
+            self.open = Some(OpenPart { item, output_index: index, content_index: 0, text: String::new() });
         }
         if let Some(open) = &mut self.open {
             open.text.push_str(text);
@@ -346,27 +348,27 @@ impl Events for Answer {
                 "output_index": open.output_index, "content_index": open.content_index, "delta": text,
                 "logprobs": [],
             });
-            made.push(self.made(delta));
+            events.push(self.numbered(delta));
         }
-        made
+        events
     }
 
-    fn cut_short(&mut self) -> Vec<Made> {
+    fn end_at_token_limit(&mut self) -> Vec<SyntheticEvent> {
         let details = json!({ "reason": "max_output_tokens" });
         self.end(&json!({ "status": "incomplete", "incomplete_details": details }))
     }
 
-    fn begin_again(&mut self, _trimmed: &str) {
-        self.continues = true;
+    fn resume(&mut self, _trimmed: &str) {
+        self.resumed = true;
         self.pending.clear();
-        self.roles.clear();
-        self.places.clear();
+        self.kinds.clear();
+        self.indices.clear();
         self.last = None;
         self.ending = Ending::default();
     }
 
-    fn hindrance(&self) -> Option<&'static str> {
-        self.other.then_some("more than text was sent: reasoning, a refusal, or a tool call")
+    fn not_resumable(&self) -> Option<&'static str> {
+        self.has_other_content.then_some("more than text was sent: reasoning, a refusal, or a tool call")
     }
 
     fn identity(&self) -> (Option<&str>, Option<&str>) {
@@ -377,12 +379,12 @@ impl Events for Answer {
         self.ending.clone()
     }
 
-    fn terminal(&self) -> &'static str {
+    fn terminal_events(&self) -> &'static str {
         "response.completed, response.incomplete or response.failed"
     }
 }
 
-/// How an answer ended that did not fail.
+/// How a response ended that did not fail.
 fn ending(response: &Value) -> Ending {
     let calls = response["output"].as_array().is_some_and(|items| {
         items.iter().any(|item| item["type"].as_str().is_some_and(|kind| kind.ends_with("_call")))
@@ -395,25 +397,29 @@ fn ending(response: &Value) -> Ending {
     };
     let tokens = |name: &str| response["usage"][name].as_u64();
     let usage = match (tokens("input_tokens"), tokens("output_tokens")) {
-        (Some(input), Some(output)) => Some(counted(input, output)),
+        (Some(input), Some(output)) => Some(chat_usage(input, output)),
         _ => None,
     };
     Ending { reason: reason.to_owned(), usage }
 }
 
-/// The error that a response which failed, or an `error` event, tells of.
+/// The error of a failed response, or of an `error` event.
 fn failure(value: &Value) -> Error {
     let mut error = provider_error::from_event(value);
-    // The codes of "The response object", `error.code`: these say that the request is at fault.
+    // `error.code` in "The response object": these codes mean that the request is at fault.
     let code = error.provider_code.as_deref().unwrap_or_default();
-    let asked = ["invalid_", "image_", "unsupported_image", "empty_image", "failed_to_download_image"];
-    if error.kind == Kind::Server && asked.iter().any(|start| code.starts_with(start)) {
+    let request_codes =
+        ["invalid_", "image_", "unsupported_image", "empty_image", "failed_to_download_image"];
+    if error.kind == Kind::Server && request_codes.iter().any(|start| code.starts_with(start)) {
         error.kind = Kind::InvalidRequest;
     }
     error
 }
 
-/// How an answer in one piece ended.
+/// How an answer that was not streamed ended.
+///
+/// # Errors
+/// The provider's error, if the response failed.
 pub fn read_whole(answer: &Value) -> Result<Ending> {
     if answer["status"] == "failed" {
         return Err(failure(answer));
@@ -421,8 +427,8 @@ pub fn read_whole(answer: &Value) -> Result<Ending> {
     Ok(ending(answer))
 }
 
-/// Why an answer to this request cannot be taken up again.
-pub fn hindrance(request: &ChatRequest) -> Option<&'static str> {
+/// Why an answer to this request cannot be resumed; `None` if it can.
+pub fn not_resumable(request: &ChatRequest) -> Option<&'static str> {
     if request.read("background").unwrap_or(false) {
         return Some("a background response cannot be continued");
     }

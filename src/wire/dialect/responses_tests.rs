@@ -1,7 +1,7 @@
-use super::super::dialect::Dialect;
+use super::super::spec::Dialect;
 use super::*;
 
-fn read<'a>(answer: &mut Answer, data: &'a str) -> Said<'a> {
+fn read<'a>(answer: &mut Answer, data: &'a str) -> DecodedEvent<'a> {
     answer.read(None, data).unwrap()
 }
 
@@ -15,8 +15,8 @@ fn message(id: &str) -> Value {
     json!({ "id": id, "type": "message", "status": "in_progress", "content": [], "role": "assistant" })
 }
 
-/// The events before the first text.
-fn frames(id: &str) -> Vec<String> {
+/// The structural events before the first text.
+fn structural_events(id: &str) -> Vec<String> {
     let response = json!({ "id": format!("resp_{id}"), "status": "in_progress", "model": "m", "output": [], "usage": null });
     let part = json!({ "type": "output_text", "text": "", "annotations": [] });
     vec![
@@ -37,50 +37,50 @@ fn text(number: u64, text: &str) -> String {
 }
 
 /// An answer that broke after this text.
-fn broken(said: &str) -> Answer {
+fn broken(sent: &str) -> Answer {
     let mut answer = Answer::default();
-    for data in frames("a").iter().chain([&text(4, said)]) {
+    for data in structural_events("a").iter().chain([&text(4, sent)]) {
         read(&mut answer, data);
     }
     answer
 }
 
-fn names(made: &[Made]) -> Vec<&str> {
-    made.iter().map(|made| made.event.strip_prefix("response.").unwrap_or(&made.event)).collect()
+fn names(events: &[SyntheticEvent]) -> Vec<&str> {
+    events.iter().map(|event| event.event.strip_prefix("response.").unwrap_or(&event.event)).collect()
 }
 
 #[test]
-fn text_is_read_and_what_stands_around_it_is_frame() {
+fn text_is_read_and_the_events_around_it_are_structural() {
     let mut answer = Answer::default();
-    for data in frames("a") {
-        assert!(matches!(read(&mut answer, &data), Said::Frame), "{data}");
+    for data in structural_events("a") {
+        assert!(matches!(read(&mut answer, &data), DecodedEvent::Structural), "{data}");
     }
-    assert_eq!(answer.identity(), (None, None), "nobody has it before text comes");
+    assert_eq!(answer.identity(), (None, None), "the consumer has nothing before text comes");
     let delta = text(4, "xin chào");
-    assert!(matches!(read(&mut answer, &delta), Said::Text(std::borrow::Cow::Borrowed("xin chào"))));
+    assert!(matches!(read(&mut answer, &delta), DecodedEvent::Text(std::borrow::Cow::Borrowed("xin chào"))));
     assert_eq!(answer.identity(), (Some("resp_a"), Some("m")));
     let usage = json!({ "input_tokens": 3, "output_tokens": 4 });
     let end =
         event("response.completed", 5, json!({ "response": { "status": "completed", "usage": usage } }));
-    assert!(matches!(read(&mut answer, &end), Said::End));
-    assert_eq!(answer.ending(), Ending { reason: "stop".into(), usage: Some(counted(3, 4)) });
+    assert!(matches!(read(&mut answer, &end), DecodedEvent::End));
+    assert_eq!(answer.ending(), Ending { reason: "stop".into(), usage: Some(chat_usage(3, 4)) });
 }
 
 #[test]
-fn a_continuation_goes_on_counting_and_ends_the_first_response() {
+fn a_continuation_continues_the_numbering_and_ends_the_first_response() {
     let mut answer = broken("half");
-    // An error that was not passed on has no number either.
+    // An error that was not passed through has not used up its number.
     let error = event("error", 5, json!({ "code": "server_error", "message": "sorry" }));
-    assert!(matches!(read(&mut answer, &error), Said::Failed(_)));
-    // Held, as it has to be: nothing came after it.
+    assert!(matches!(read(&mut answer, &error), DecodedEvent::Error(_)));
+    // Held back, as nothing came after it.
     let done = event("response.output_text.done", 5, json!({ "output_index": 0, "text": "half" }));
-    assert!(matches!(read(&mut answer, &done), Said::Frame));
-    answer.begin_again("");
-    for data in frames("b") {
-        assert!(matches!(read(&mut answer, &data), Said::Frame));
+    assert!(matches!(read(&mut answer, &done), DecodedEvent::Structural));
+    answer.resume("");
+    for data in structural_events("b") {
+        assert!(matches!(read(&mut answer, &data), DecodedEvent::Structural));
     }
-    assert!(matches!(read(&mut answer, &text(4, " whole")), Said::Text(_)));
-    let added = answer.text(" whole").remove(0).data;
+    assert!(matches!(read(&mut answer, &text(4, " whole")), DecodedEvent::Text(_)));
+    let added = answer.append_text(" whole").remove(0).data;
     assert_eq!(
         (&added["sequence_number"], &added["item_id"], &added["delta"]),
         (&json!(5), &json!("a"), &json!(" whole"))
@@ -88,83 +88,84 @@ fn a_continuation_goes_on_counting_and_ends_the_first_response() {
     let usage = json!({ "input_tokens": 30, "output_tokens": 4 });
     let response = json!({ "id": "resp_b", "status": "completed", "usage": usage, "output": [message("b")] });
     let end = event("response.completed", 9, json!({ "response": response }));
-    assert!(matches!(read(&mut answer, &end), Said::End));
-    let made = answer.passed();
-    assert_eq!(names(&made), ["output_text.done", "content_part.done", "output_item.done", "completed"]);
-    let numbers: Vec<_> = made.iter().map(|made| made.data["sequence_number"].as_u64().unwrap()).collect();
+    assert!(matches!(read(&mut answer, &end), DecodedEvent::End));
+    let events = answer.rewrite_last();
+    assert_eq!(names(&events), ["output_text.done", "content_part.done", "output_item.done", "completed"]);
+    let numbers: Vec<_> =
+        events.iter().map(|event| event.data["sequence_number"].as_u64().unwrap()).collect();
     assert_eq!(numbers, [6, 7, 8, 9]);
-    assert_eq!(made[0].data["text"], "half whole");
-    let response = &made[3].data["response"];
+    assert_eq!(events[0].data["text"], "half whole");
+    let response = &events[3].data["response"];
     assert_eq!(
         (&response["id"], &response["status"], &response["usage"]),
         (&json!("resp_a"), &json!("completed"), &usage)
     );
-    assert_eq!(response["output"], json!([made[2].data["item"]]));
+    assert_eq!(response["output"], json!([events[2].data["item"]]));
     assert_eq!(response["output"][0]["content"][0]["text"], "half whole");
     assert_eq!(response["output"][0]["id"], "a");
 }
 
 #[test]
-fn a_call_that_follows_a_continued_text_stands_behind_it() {
+fn a_call_after_a_continued_text_gets_the_next_index() {
     let mut answer = broken("half");
-    answer.begin_again("");
+    answer.resume("");
     let call = json!({ "id": "fc_1", "type": "function_call", "name": "f", "arguments": "" });
     let begin = event("response.output_item.added", 2, json!({ "output_index": 0, "item": call }));
-    assert!(matches!(read(&mut answer, &begin), Said::Other(_)));
-    let made = answer.passed();
+    assert!(matches!(read(&mut answer, &begin), DecodedEvent::Content(_)));
+    let events = answer.rewrite_last();
     assert_eq!(
-        names(&made),
+        names(&events),
         ["output_text.done", "content_part.done", "output_item.done", "output_item.added"]
     );
-    assert_eq!(made[3].data["output_index"], 1);
+    assert_eq!(events[3].data["output_index"], 1);
     let delta =
         event("response.function_call_arguments.delta", 3, json!({ "output_index": 0, "delta": "{}" }));
-    assert!(matches!(read(&mut answer, &delta), Said::Other(text) if text == "{}"));
-    assert_eq!(answer.passed()[0].data["output_index"], 1);
+    assert!(matches!(read(&mut answer, &delta), DecodedEvent::Content(text) if text == "{}"));
+    assert_eq!(answer.rewrite_last()[0].data["output_index"], 1);
     let done = event("response.output_item.done", 4, json!({ "output_index": 0, "item": call }));
     read(&mut answer, &done);
-    answer.passed();
+    answer.rewrite_last();
     let end =
         event("response.completed", 5, json!({ "response": { "status": "completed", "output": [call] } }));
     read(&mut answer, &end);
-    let response = answer.passed().pop().unwrap().data;
+    let response = answer.rewrite_last().pop().unwrap().data;
     let kinds: Vec<_> =
         response["response"]["output"].as_array().unwrap().iter().map(|item| item["type"].clone()).collect();
     assert_eq!(kinds, ["message", "function_call"]);
-    assert!(answer.hindrance().is_some());
+    assert!(answer.not_resumable().is_some());
 }
 
 #[test]
-fn reasoning_of_which_nothing_is_shown_is_frame() {
+fn reasoning_without_content_is_structural() {
     let item = |summary: Value| json!({ "id": "rs_1", "type": "reasoning", "summary": summary });
     let added =
         |item: Value| event("response.output_item.added", 2, json!({ "output_index": 0, "item": item }));
     let mut answer = Answer::default();
     let begin = added(item(json!([])));
-    assert!(matches!(read(&mut answer, &begin), Said::Frame));
+    assert!(matches!(read(&mut answer, &begin), DecodedEvent::Structural));
     let done = event("response.output_item.done", 3, json!({ "output_index": 0, "item": item(json!([])) }));
-    assert!(matches!(read(&mut answer, &done), Said::Frame));
-    assert_eq!(answer.hindrance(), None);
+    assert!(matches!(read(&mut answer, &done), DecodedEvent::Structural));
+    assert_eq!(answer.not_resumable(), None);
     let shown =
         event("response.reasoning_summary_text.delta", 4, json!({ "output_index": 0, "delta": "hm" }));
-    assert!(matches!(read(&mut answer, &shown), Said::Other(text) if text == "hm"));
-    assert!(answer.hindrance().is_some());
+    assert!(matches!(read(&mut answer, &shown), DecodedEvent::Content(text) if text == "hm"));
+    assert!(answer.not_resumable().is_some());
     let mut again = broken("half");
-    again.begin_again("");
+    again.resume("");
     read(&mut again, &begin);
-    assert!(matches!(read(&mut again, &shown), Said::Dropped(_)));
+    assert!(matches!(read(&mut again, &shown), DecodedEvent::Dropped(_)));
 }
 
 #[test]
-fn a_refusal_in_place_of_the_rest_is_no_rest() {
+fn a_refusal_in_place_of_the_rest_is_an_error() {
     let mut answer = broken("half");
-    answer.begin_again("");
-    for data in &frames("b")[..3] {
+    answer.resume("");
+    for data in &structural_events("b")[..3] {
         read(&mut answer, data);
     }
     let part = json!({ "type": "refusal", "refusal": "" });
     let added = event("response.content_part.added", 3, json!({ "output_index": 0, "part": part }));
-    let Said::Failed(error) = read(&mut answer, &added) else { panic!("no error") };
+    let DecodedEvent::Error(error) = read(&mut answer, &added) else { panic!("no error") };
     assert_eq!(error.kind, Kind::ContinuationMismatch);
 }
 
@@ -182,7 +183,7 @@ fn failures_have_their_kind() {
             event("response.failed", 3, json!({ "response": { "status": "failed", "error": error } }));
         let plain = event("error", 3, error);
         for data in [failed, plain] {
-            let Said::Failed(error) = read(&mut Answer::default(), &data) else { panic!("no error") };
+            let DecodedEvent::Error(error) = read(&mut Answer::default(), &data) else { panic!("no error") };
             assert_eq!((error.kind, error.provider_code.as_deref()), (kind, Some(code)), "{data}");
         }
         let whole = json!({ "status": "failed", "error": { "code": code, "message": "no" } });
@@ -191,22 +192,25 @@ fn failures_have_their_kind() {
 }
 
 #[test]
-fn an_answer_that_has_all_its_tokens_is_ended_here() {
-    let made = broken("half").cut_short();
-    assert_eq!(names(&made), ["output_text.done", "content_part.done", "output_item.done", "incomplete"]);
-    let response = &made[3].data["response"];
+fn an_answer_at_its_token_limit_is_ended_locally() {
+    let events = broken("half").end_at_token_limit();
+    assert_eq!(names(&events), ["output_text.done", "content_part.done", "output_item.done", "incomplete"]);
+    let response = &events[3].data["response"];
     assert_eq!(response["incomplete_details"]["reason"], "max_output_tokens");
     assert_eq!(response["output"][0]["status"], "incomplete");
 }
 
 #[test]
-fn an_answer_that_is_kept_by_the_provider_is_not_taken_up_again() {
+fn an_answer_stored_by_the_provider_is_not_resumable() {
     for (field, value) in
         [("background", json!(true)), ("conversation", json!("conv_1")), ("top_logprobs", json!(2))]
     {
         let body = json!({ "input": "hi", field: value }).to_string();
-        assert!(hindrance(&ChatRequest::parse_as(Dialect::Responses, &body).unwrap()).is_some(), "{field}");
+        assert!(
+            not_resumable(&ChatRequest::parse_as(Dialect::Responses, &body).unwrap()).is_some(),
+            "{field}"
+        );
     }
     let plain = ChatRequest::parse_as(Dialect::Responses, r#"{"input":"hi","background":false}"#).unwrap();
-    assert_eq!(hindrance(&plain), None);
+    assert_eq!(not_resumable(&plain), None);
 }

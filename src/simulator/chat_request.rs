@@ -1,4 +1,4 @@
-//! What the simulator reads of a chat request.
+//! The parts of a chat request that the simulator reads.
 
 use std::borrow::Cow;
 
@@ -18,9 +18,9 @@ pub(super) struct Message {
     pub(super) text: String,
 }
 
-/// Why a request cannot be read: the message and the parameter of a 400.
+/// The message and the parameter of the 400 for an invalid request.
 #[derive(Debug, PartialEq)]
-pub(super) struct Unreadable {
+pub(super) struct InvalidRequest {
     pub(super) message: String,
     pub(super) param: Option<&'static str>,
 }
@@ -67,20 +67,20 @@ struct RawPart {
 }
 
 impl ChatRequest {
-    pub(super) fn read(body: &[u8]) -> Result<Self, Unreadable> {
-        let raw: Raw<'_> = serde_json::from_slice(body).map_err(|e| Unreadable {
+    pub(super) fn parse(body: &[u8]) -> Result<Self, InvalidRequest> {
+        let raw: Raw<'_> = serde_json::from_slice(body).map_err(|e| InvalidRequest {
             message: format!("We could not parse the JSON body of your request. ({e})"),
             param: None,
         })?;
         let Some(messages) = raw.messages else {
             let message = "Missing required parameter: 'messages'.".to_owned();
-            return Err(Unreadable { message, param: Some("messages") });
+            return Err(InvalidRequest { message, param: Some("messages") });
         };
         let choices = raw.n.unwrap_or(1);
         if !(1..=128).contains(&choices) {
             let message =
                 format!("Invalid 'n': expected an integer from 1 to 128, but got {choices} instead.");
-            return Err(Unreadable { message, param: Some("n") });
+            return Err(InvalidRequest { message, param: Some("n") });
         }
         let text = |content: Option<RawContent>| match content {
             None => String::new(),
@@ -100,7 +100,7 @@ impl ChatRequest {
         })
     }
 
-    /// A token for each four bytes of the messages, and at least one.
+    /// One token for every four bytes of the messages, at least one.
     pub(super) fn prompt_tokens(&self) -> u64 {
         (self.messages.iter().map(|m| m.text.len() as u64).sum::<u64>() / 4).max(1)
     }
@@ -123,7 +123,7 @@ mod tests {
         let body = br#"{"model":"m\u00e4","n":2,"stream":true,"stream_options":{"include_usage":true},"messages":[
             {"role":"user","content":[{"type":"text","text":"a"},{"type":"image_url"},{"type":"text","text":"b"}]},
             {"role":"assistant","content":null,"tool_calls":[]},{"role":"system","content":"c"}]}"#;
-        let request = ChatRequest::read(body).expect("valid");
+        let request = ChatRequest::parse(body).expect("valid");
         let texts: Vec<_> = request.messages.iter().map(|m| m.text.as_str()).collect();
         assert_eq!(texts, ["ab", "", "c"]);
         assert_eq!(request.model.as_deref(), Some("mä"));
@@ -132,8 +132,8 @@ mod tests {
     }
 
     #[test]
-    fn a_request_that_cannot_be_read_says_why() {
-        let why = |body: &[u8]| ChatRequest::read(body).err().expect("unreadable");
+    fn an_invalid_request_is_rejected_with_a_reason() {
+        let why = |body: &[u8]| ChatRequest::parse(body).err().expect("invalid");
         assert!(why(b"{").message.contains("could not parse"));
         assert_eq!(why(b"{}").param, Some("messages"));
         assert_eq!(why(br#"{"messages":[],"n":0}"#).param, Some("n"));

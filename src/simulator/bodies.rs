@@ -1,11 +1,11 @@
-//! Whole bodies in OpenAI's shapes: errors, completions, lists of models, and a gateway's HTML page.
+//! Complete bodies in OpenAI's shapes: errors, completions, lists of models, and a gateway's HTML page.
 
 use bytes::Bytes;
 use http::StatusCode;
 use serde_json::{Map, Value, json};
 
-use super::pieces::Pieces;
-use super::stream::{Content, Identity};
+use super::content::{Content, Identity, Tool};
+use super::deltas::Deltas;
 
 /// An error body.
 pub(super) fn error(message: &str, kind: &str, param: Option<&str>, code: Option<&str>) -> Bytes {
@@ -48,7 +48,7 @@ pub(super) fn error_of(status: u16, model: &str) -> Bytes {
     error(message, kind, None, code)
 }
 
-/// What a gateway in front of the provider shows.
+/// The error page of a gateway in front of the provider.
 pub(super) fn html(status: u16) -> Bytes {
     let reason = reason(status);
     Bytes::from(format!(
@@ -70,7 +70,7 @@ pub(super) fn model(id: &str) -> Value {
     json!({"id": id, "object": "model", "created": 1_700_000_000, "owned_by": "simulator"})
 }
 
-/// A whole `chat.completion`; without `finish`, its finish reasons are null.
+/// A complete `chat.completion`. Without `finish`, its finish reasons are null.
 pub(super) fn completion(
     content: &Content,
     choices: u64,
@@ -78,19 +78,19 @@ pub(super) fn completion(
     usage: Option<&str>,
     finish: bool,
 ) -> Bytes {
-    let text = |pieces: &Pieces| if pieces.len() > 0 { Value::from(pieces.text()) } else { Value::Null };
+    let text = |deltas: &Deltas| if deltas.len() > 0 { Value::from(deltas.text()) } else { Value::Null };
     let bare = content.tools.is_empty() && content.refusal.len() == 0;
     let choice = |index: u64| {
         let mut message = Map::new();
         message.insert("role".to_owned(), "assistant".into());
-        let said = if bare { Value::from(content.text.text()) } else { text(&content.text) };
-        message.insert("content".to_owned(), said);
+        let visible = if bare { Value::from(content.text.text()) } else { text(&content.text) };
+        message.insert("content".to_owned(), visible);
         if content.reasoning.len() > 0 {
             message.insert("reasoning_content".to_owned(), text(&content.reasoning));
         }
         message.insert("refusal".to_owned(), text(&content.refusal));
         if !content.tools.is_empty() {
-            let call = |tool: &super::stream::Tool| {
+            let call = |tool: &Tool| {
                 let id = if index == 0 { tool.id.clone() } else { format!("{}_{index}", tool.id) };
                 json!({"id": id, "type": "function",
                     "function": {"name": tool.name, "arguments": tool.arguments.text()}})

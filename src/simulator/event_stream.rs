@@ -1,48 +1,48 @@
-//! A streamed answer whose events are known before it begins: waits, pace and cuts.
+//! A stream of events that are known in advance, as steps: with waits and cuts.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::BytesMut;
 
-use super::check;
 use super::dialect::{Dialect, Event};
-use super::play::{Ending, Step};
 use super::scenario::{Cut, CutHow, LineEnd, PingStyle, Scenario};
+use super::step::{Ending, Step};
+use super::validate;
 
-pub(super) struct Events {
+pub(super) struct EventStream {
     dialect: Dialect,
     scenario: Arc<Scenario>,
     events: VecDeque<Event>,
     total: u64,
-    /// Pieces, events and bytes that were sent.
-    pieces: u64,
+    /// The numbers of deltas, events and bytes that were sent.
+    deltas: u64,
     count: usize,
     bytes: u64,
     waited: bool,
     over: Option<(Ending, bool)>,
 }
 
-impl Events {
+impl EventStream {
     pub(super) fn new(dialect: Dialect, scenario: Arc<Scenario>, events: Vec<Event>) -> Self {
-        let total = events.iter().filter(|event| event.piece).count() as u64;
+        let total = events.iter().filter(|event| event.is_delta).count() as u64;
         let events = VecDeque::from(events);
-        Self { dialect, scenario, events, total, pieces: 0, count: 0, bytes: 0, waited: false, over: None }
+        Self { dialect, scenario, events, total, deltas: 0, count: 0, bytes: 0, waited: false, over: None }
     }
 
     fn cut(&self) -> Option<&Cut> {
         self.scenario.cut.as_ref()
     }
 
-    /// The answer is to be cut before its next event.
+    /// Whether the answer must be cut before its next event.
     fn is_due(&self, next: Option<&Event>) -> bool {
         let Some(cut) = self.cut() else { return false };
         if cut.after_bytes.is_some_and(|bytes| self.bytes >= bytes) {
             return true;
         }
         match (cut.after_pieces, cut.after_bytes) {
-            (None, None) | (Some(0), _) => next.is_none_or(|event| event.piece),
-            (Some(pieces), _) => self.pieces >= pieces.min(self.total),
+            (None, None) | (Some(0), _) => next.is_none_or(|event| event.is_delta),
+            (Some(deltas), _) => self.deltas >= deltas.min(self.total),
             (None, Some(_)) => next.is_none(),
         }
     }
@@ -56,11 +56,11 @@ impl Events {
             self.over = Some((ending, true));
             return Step::More;
         }
-        if self.events.front().is_some_and(|event| event.piece) && !self.waited {
+        if self.events.front().is_some_and(|event| event.is_delta) && !self.waited {
             self.waited = true;
             return match self.scenario.delay_first_token_ms {
                 0 => Step::More,
-                ms => Step::Wait(check::wait(ms)),
+                ms => Step::Wait(validate::bounded_wait(ms)),
             };
         }
         let Some(event) = self.events.pop_front() else {
@@ -77,10 +77,10 @@ impl Events {
         }
         self.bytes += grown;
         self.count += 1;
-        self.pieces += u64::from(event.piece);
-        let paced = event.piece && self.pieces < self.total && !self.is_due(self.events.front());
+        self.deltas += u64::from(event.is_delta);
+        let paced = event.is_delta && self.deltas < self.total && !self.is_due(self.events.front());
         match self.scenario.pace_ms {
-            ms if paced && ms > 0 => Step::Pace(check::wait(ms)),
+            ms if paced && ms > 0 => Step::Pace(validate::bounded_wait(ms)),
             _ => Step::More,
         }
     }

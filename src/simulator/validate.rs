@@ -1,15 +1,15 @@
-//! Reads options and scenarios from JSON, and says which value was wrong, what it was and what is accepted.
+//! Parses options and scenarios. An error names the field, its value and the accepted values.
 
 use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-/// The longest wait that a scenario may ask for, in milliseconds: a day.
+/// The longest wait of a scenario, in milliseconds: a day.
 pub(super) const MAX_WAIT_MS: u64 = 86_400_000;
 
-/// A wait of a scenario, which may have been made in Rust and not been checked.
-pub(super) fn wait(ms: u64) -> Duration {
+/// A wait of a scenario. One that was built in Rust has not been validated.
+pub(super) fn bounded_wait(ms: u64) -> Duration {
     Duration::from_millis(ms.min(MAX_WAIT_MS))
 }
 
@@ -22,22 +22,22 @@ pub(super) fn from_value<T: DeserializeOwned>(what: &str, value: Value) -> Resul
     if !value.is_object() {
         return Err(format!("{what} must be an object; given: {}", excerpt(&value)));
     }
-    let fails = |candidate: Value| T::deserialize(candidate).err().map(|e| e.to_string());
+    let failure = |candidate: Value| T::deserialize(candidate).err().map(|e| e.to_string());
     match T::deserialize(&value) {
         Ok(read) => Ok(read),
         Err(error) => {
-            let (path, given, why) = culprit(&value, &fails, &|v| v, String::new(), error.to_string());
+            let (path, given, why) = find_invalid(&value, &failure, &|v| v, String::new(), error.to_string());
             let name = if path.is_empty() { what.to_owned() } else { format!("{what}: {path}") };
-            Err(format!("{name}: {}; given: {}", plain(&why), excerpt(&given)))
+            Err(format!("{name}: {}; given: {}", in_plain_words(&why), excerpt(&given)))
         }
     }
 }
 
-/// serde names the expected type but not the field. Every field has a default, so an object with
-/// one field alone must be readable: the one that is not is the culprit, and so on inside it.
-fn culprit(
+/// Finds the invalid field: serde names the expected type but not the field. Every field has a default, so
+/// each field must be valid in an object of its own; the one that is not is invalid, and so on inside it.
+fn find_invalid(
     value: &Value,
-    fails: &dyn Fn(Value) -> Option<String>,
+    failure: &dyn Fn(Value) -> Option<String>,
     wrap: &dyn Fn(Value) -> Value,
     path: String,
     why: String,
@@ -47,17 +47,17 @@ fn culprit(
         Value::Object(fields) => {
             for (key, inner) in fields {
                 let wrap_inner = |v: Value| wrap(single(key, v));
-                if let Some(why) = fails(wrap_inner(inner.clone())) {
+                if let Some(why) = failure(wrap_inner(inner.clone())) {
                     let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
-                    return culprit(inner, fails, &wrap_inner, path, why);
+                    return find_invalid(inner, failure, &wrap_inner, path, why);
                 }
             }
         }
         Value::Array(items) => {
             for (at, inner) in items.iter().enumerate() {
                 let wrap_inner = |v: Value| wrap(Value::Array(vec![v]));
-                if let Some(why) = fails(wrap_inner(inner.clone())) {
-                    return culprit(inner, fails, &wrap_inner, format!("{path}[{at}]"), why);
+                if let Some(why) = failure(wrap_inner(inner.clone())) {
+                    return find_invalid(inner, failure, &wrap_inner, format!("{path}[{at}]"), why);
                 }
             }
         }
@@ -66,10 +66,10 @@ fn culprit(
     (path, value.clone(), why)
 }
 
-/// serde's words for Rust types, in words that a JavaScript reader knows.
-fn plain(why: &str) -> String {
+/// Translates serde's Rust types for readers who know JavaScript.
+fn in_plain_words(why: &str) -> String {
     let mut words = why.to_owned();
-    for (rust, said) in [
+    for (rust, plain) in [
         ("expected u16", "expected a whole number from 0 to 65535"),
         ("expected u32", "expected a whole number from 0"),
         ("expected u64", "expected a whole number from 0"),
@@ -78,7 +78,7 @@ fn plain(why: &str) -> String {
         ("expected a boolean", "expected true or false"),
         ("expected a sequence", "expected an array"),
     ] {
-        words = words.replace(rust, said);
+        words = words.replace(rust, plain);
     }
     words
 }
@@ -91,7 +91,7 @@ fn excerpt(value: &Value) -> String {
     }
 }
 
-/// An error for a value that has the right type and the wrong size.
+/// Checks that a number is in its range.
 pub(super) fn in_range<T: PartialOrd + std::fmt::Display>(
     name: &str,
     given: T,

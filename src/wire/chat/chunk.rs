@@ -1,75 +1,17 @@
-//! The chat completions dialect: the request as the caller wrote it, and the events that come back.
+//! The chunks of chat completions.
 //!
-//! Shapes: OpenAI API reference, "Chat" and "Chat streaming". Fields that others add and that carry
-//! text (`reasoning_content`, `reasoning`) are read too; everything else passes by untouched.
-
-use std::borrow::Cow;
-use std::fmt;
+//! Shapes: OpenAI API reference, "Chat" and "Chat streaming". Text fields that other providers add
+//! (`reasoning_content`, `reasoning`) are read too; everything else is passed through unread.
 
 use serde::Deserialize;
-use serde::de::{self, Deserializer, IgnoredAny, SeqAccess, Visitor};
+use serde::de::{Deserializer, IgnoredAny};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
-use super::template::Template;
 use crate::error::{Error, Kind, Result, truncate};
+use crate::wire::text::Text;
 
-pub use super::chat_request::{ChatRequest, Instead};
-
-/// The path below the base URL.
-pub const PATH: &str = "/chat/completions";
-
-/// A string that borrows from the event where it holds no escape. Some providers send a list of
-/// parts where OpenAI sends a string: their texts are joined.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Text<'a>(pub Cow<'a, str>);
-
-impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
-        struct Read;
-        impl<'de> Visitor<'de> for Read {
-            type Value = Text<'de>;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a string or a list of text parts")
-            }
-            fn visit_borrowed_str<E: de::Error>(self, text: &'de str) -> std::result::Result<Self::Value, E> {
-                Ok(Text(Cow::Borrowed(text)))
-            }
-            fn visit_str<E: de::Error>(self, text: &str) -> std::result::Result<Self::Value, E> {
-                Ok(Text(Cow::Owned(text.to_owned())))
-            }
-            // Some send numbers where OpenAI sends text (`id`).
-            fn visit_u64<E: de::Error>(self, number: u64) -> std::result::Result<Self::Value, E> {
-                Ok(Text(Cow::Owned(number.to_string())))
-            }
-            fn visit_i64<E: de::Error>(self, number: i64) -> std::result::Result<Self::Value, E> {
-                Ok(Text(Cow::Owned(number.to_string())))
-            }
-            fn visit_string<E: de::Error>(self, text: String) -> std::result::Result<Self::Value, E> {
-                Ok(Text(Cow::Owned(text)))
-            }
-            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> std::result::Result<Self::Value, A::Error> {
-                #[derive(Deserialize)]
-                struct Part {
-                    #[serde(default)]
-                    r#type: String,
-                    #[serde(default)]
-                    text: String,
-                }
-                let mut joined = String::new();
-                while let Some(part) = seq.next_element::<Part>()? {
-                    if part.r#type == "text" {
-                        joined.push_str(&part.text);
-                    }
-                }
-                Ok(Text(Cow::Owned(joined)))
-            }
-        }
-        deserializer.deserialize_any(Read)
-    }
-}
-
-/// One event of a stream.
+/// The data of one event of a stream.
 #[derive(Debug, Default, Deserialize)]
 pub struct Chunk<'a> {
     #[serde(borrow, default)]
@@ -90,9 +32,9 @@ pub struct Chunk<'a> {
     pub error: Option<&'a RawValue>,
     #[serde(default)]
     pub object: Option<Text<'a>>,
-    /// It differs from the chunk before in nothing but its text.
+    /// Nothing but the text differs from the chunk before.
     #[serde(skip)]
-    pub repeats: bool,
+    pub only_text_changed: bool,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -113,19 +55,19 @@ pub struct Delta<'a> {
     pub content: Option<Text<'a>>,
     #[serde(borrow, default)]
     pub reasoning_content: Option<Text<'a>>,
-    /// OpenRouter's and Groq's name for it.
+    /// What OpenRouter and Groq call `reasoning_content`.
     #[serde(borrow, default)]
     pub reasoning: Option<Text<'a>>,
     #[serde(borrow, default)]
     pub refusal: Option<Text<'a>>,
     #[serde(borrow, default)]
     pub tool_calls: Option<Vec<ToolCall<'a>>>,
-    /// What came before `tool_calls`; some still send it.
+    /// The predecessor of `tool_calls`, which some providers still send.
     #[serde(borrow, default)]
     pub function_call: Option<Function<'a>>,
 }
 
-/// Epoch seconds, of which some send a fraction.
+/// Seconds since the epoch. Some providers send a fraction.
 fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Option<u64>, D::Error> {
     Ok(Option::<f64>::deserialize(deserializer)?.map(|seconds| seconds as u64))
 }
@@ -136,7 +78,7 @@ fn or_zero<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<u3
 
 #[derive(Debug, Default, Deserialize)]
 pub struct ToolCall<'a> {
-    /// Some send none.
+    /// Some providers send none.
     #[serde(default)]
     pub index: Option<u32>,
     #[serde(borrow, default)]
@@ -145,10 +87,10 @@ pub struct ToolCall<'a> {
     pub r#type: Option<Text<'a>>,
     #[serde(borrow, default)]
     pub function: Option<Function<'a>>,
-    /// What stands in for `function` in a call of `type: "custom"`.
+    /// Takes the place of `function` in a call of `type: "custom"`.
     #[serde(borrow, default)]
     pub custom: Option<Custom<'a>>,
-    /// What else it says: Gemini's `extra_content` has to be sent back with the call.
+    /// All other fields. Gemini's `extra_content`, for example, has to be sent back with the call.
     #[serde(flatten)]
     pub extra: Map<String, Value>,
 }
@@ -170,13 +112,13 @@ pub struct Function<'a> {
 }
 
 impl ToolCall<'_> {
-    /// It is no call of a function, but one of text in the model's own form.
+    /// Whether this is a custom tool call, whose input is free text instead of JSON arguments.
     pub fn is_custom(&self) -> bool {
         self.custom.is_some() || self.r#type.as_ref().is_some_and(|kind| kind.0 == "custom")
     }
 
-    /// What it says of the name, and of the arguments or the input.
-    pub fn said(&self) -> (Option<&str>, Option<&str>) {
+    /// The deltas of the name, and of the arguments or the input.
+    pub fn name_and_arguments(&self) -> (Option<&str>, Option<&str>) {
         let (name, arguments) = match (&self.function, &self.custom) {
             (_, Some(custom)) => (&custom.name, &custom.input),
             (Some(function), _) => (&function.name, &function.arguments),
@@ -185,35 +127,35 @@ impl ToolCall<'_> {
         (name.as_ref().map(|text| &*text.0), arguments.as_ref().map(|text| &*text.0))
     }
 
-    /// The delta as JSON, of the call at this index.
-    pub fn value(&self, index: u32) -> Value {
+    /// The delta as JSON, with this index.
+    pub fn to_json(&self, index: u32) -> Value {
         let text = |text: &Option<Text<'_>>| text.as_ref().map(|text| text.0.to_string());
         let mut value = json!({ "index": index });
         if let Some(id) = text(&self.id) {
             value["id"] = id.into();
             value["type"] = json!(if self.is_custom() { "custom" } else { "function" });
         }
-        let (of, parts) = match (&self.function, &self.custom) {
+        let (parent, fields) = match (&self.function, &self.custom) {
             (_, Some(custom)) => ("custom", [("name", &custom.name), ("input", &custom.input)]),
             (Some(function), _) => {
                 ("function", [("name", &function.name), ("arguments", &function.arguments)])
             }
             _ => ("", [("", &None), ("", &None)]),
         };
-        for (name, part) in parts {
-            if let Some(part) = text(part) {
-                value[of][name] = part.into();
+        for (name, field) in fields {
+            if let Some(field) = text(field) {
+                value[parent][name] = field.into();
             }
         }
-        for (name, more) in &self.extra {
-            value[name] = more.clone();
+        for (name, extra) in &self.extra {
+            value[name] = extra.clone();
         }
         value
     }
 }
 
 impl Delta<'_> {
-    /// True when this is more than a role: text, reasoning, a refusal or a tool call.
+    /// Whether this is more than a bare role: text, reasoning, a refusal or a tool call.
     pub fn is_token(&self) -> bool {
         let some = |text: &Option<Text>| text.as_ref().is_some_and(|t| !t.0.is_empty());
         some(&self.content)
@@ -225,79 +167,54 @@ impl Delta<'_> {
     }
 }
 
-/// What one event of the stream says.
+/// One event of a stream.
 #[derive(Debug)]
-pub enum Read<'a> {
+pub enum StreamEvent<'a> {
     Chunk(Chunk<'a>),
     /// `[DONE]`.
     Done,
     /// An error inside the stream, as JSON, or as the bare text of an `event: error`.
     Error(Value),
-    /// JSON that is no part of an answer (a provider's own event): skipped.
+    /// JSON that is not part of an answer, such as a provider's own events. Ignored.
     Other,
 }
 
-/// Reads the events of one stream.
-#[derive(Debug, Default)]
-pub struct Reader {
-    template: Template,
-}
-
-impl Reader {
-    /// Reads one event, as [`read`] does, and faster where it is like the one before.
-    ///
-    /// # Errors
-    /// As [`read`].
-    pub fn read<'a>(&mut self, event: Option<&str>, data: &'a str) -> Result<Read<'a>> {
-        let data = data.trim_ascii();
-        if event.is_some() {
-            return read(event, data);
-        }
-        if let Some(chunk) = self.template.read(data) {
-            self.template.fits();
-            return Ok(Read::Chunk(chunk));
-        }
-        let event = read(event, data)?;
-        if let Read::Chunk(chunk) = &event {
-            self.template.remember(data, chunk);
-        }
-        Ok(event)
-    }
-}
-
-/// Reads one event. An event that is no JSON is an error of kind [`Kind::Malformed`].
-pub fn read<'a>(event: Option<&str>, data: &'a str) -> Result<Read<'a>> {
+/// Reads one event.
+///
+/// # Errors
+/// [`Kind::Malformed`] if the data is not JSON, or JSON of another shape.
+pub fn read<'a>(event: Option<&str>, data: &'a str) -> Result<StreamEvent<'a>> {
     let data = data.trim_ascii();
     if data == "[DONE]" {
-        return Ok(Read::Done);
+        return Ok(StreamEvent::Done);
     }
     if matches!(event, Some("ping" | "heartbeat" | "keepalive")) {
-        return Ok(Read::Other);
+        return Ok(StreamEvent::Other);
     }
     if event == Some("error") {
         let value = serde_json::from_str(data).unwrap_or_else(|_| truncate(data, 500).into());
-        return Ok(Read::Error(value));
+        return Ok(StreamEvent::Error(value));
     }
     let chunk: Chunk<'a> = serde_json::from_str(data).map_err(|error| malformed(data, &error))?;
     if !data.starts_with('{') {
-        // An array can be read field by field, and is no chunk all the same.
+        // serde reads a struct from an array too.
         return Err(malformed(data, &serde::de::Error::custom("expected an object")));
     }
     if chunk.error.is_some_and(|raw| raw.get() != "null") {
-        // Parsed again as a tree: it happens once in a stream.
-        return Ok(Read::Error(serde_json::from_str(data).unwrap_or_default()));
+        // Parsed again as a tree: this happens once a stream.
+        return Ok(StreamEvent::Error(serde_json::from_str(data).unwrap_or_default()));
     }
     if chunk.choices.is_none() && chunk.usage.is_none() {
         if chunk.object.as_ref().is_some_and(|object| object.0 == "error") {
-            return Ok(Read::Error(serde_json::from_str(data).unwrap_or_default()));
+            return Ok(StreamEvent::Error(serde_json::from_str(data).unwrap_or_default()));
         }
-        return Ok(Read::Other);
+        return Ok(StreamEvent::Other);
     }
-    Ok(Read::Chunk(chunk))
+    Ok(StreamEvent::Chunk(chunk))
 }
 
 fn malformed(data: &str, error: &serde_json::Error) -> Error {
-    // A JSON value of another shape is told apart from no JSON at all.
+    // A JSON value of another shape is not the same as no JSON at all.
     let what = if serde_json::from_str::<IgnoredAny>(data).is_ok() {
         "an event of the stream has an unexpected shape"
     } else {
@@ -314,16 +231,17 @@ mod tests {
 
     #[test]
     fn text_without_escapes_is_not_copied() {
-        let Read::Chunk(chunk) = read(None, r#"{"choices":[{"delta":{"content":"xin chào"}}]}"#).unwrap()
+        let StreamEvent::Chunk(chunk) =
+            read(None, r#"{"choices":[{"delta":{"content":"xin chào"}}]}"#).unwrap()
         else {
-            panic!("no chunk")
+            panic!("not a chunk")
         };
         let delta = chunk.choices.unwrap().remove(0).delta.unwrap();
-        assert!(matches!(delta.content.unwrap().0, Cow::Borrowed("xin chào")));
+        assert!(matches!(delta.content.unwrap().0, std::borrow::Cow::Borrowed("xin chào")));
     }
 
     #[test]
-    fn a_bare_role_is_no_token_and_an_empty_text_is_none() {
+    fn a_bare_role_and_an_empty_text_are_not_tokens() {
         let token = |json: &str| serde_json::from_str::<Delta>(json).unwrap().is_token();
         assert!(!token(r#"{"role":"assistant","content":""}"#));
         assert!(!token(r#"{"role":"assistant","content":null,"tool_calls":[]}"#));
@@ -333,12 +251,12 @@ mod tests {
     }
 
     #[test]
-    fn errors_in_the_stream_are_told_from_chunks() {
-        assert!(matches!(read(None, r#"{"error":{"message":"x"}}"#).unwrap(), Read::Error(_)));
-        assert!(matches!(read(Some("error"), "boom").unwrap(), Read::Error(_)));
-        assert!(matches!(read(None, r#"{"error":null,"choices":[]}"#).unwrap(), Read::Chunk(_)));
-        assert!(matches!(read(None, r#"{"type":"ping"}"#).unwrap(), Read::Other));
-        assert!(matches!(read(None, " [DONE]").unwrap(), Read::Done));
+    fn errors_in_the_stream_are_distinguished_from_chunks() {
+        assert!(matches!(read(None, r#"{"error":{"message":"x"}}"#).unwrap(), StreamEvent::Error(_)));
+        assert!(matches!(read(Some("error"), "boom").unwrap(), StreamEvent::Error(_)));
+        assert!(matches!(read(None, r#"{"error":null,"choices":[]}"#).unwrap(), StreamEvent::Chunk(_)));
+        assert!(matches!(read(None, r#"{"type":"ping"}"#).unwrap(), StreamEvent::Other));
+        assert!(matches!(read(None, " [DONE]").unwrap(), StreamEvent::Done));
         assert_eq!(read(None, r#"{"choices":[{"del"#).unwrap_err().kind, Kind::Malformed);
         assert_eq!(read(None, "[1]").unwrap_err().kind, Kind::Malformed);
     }

@@ -1,59 +1,30 @@
-//! A streamed answer as a script: bytes, waits and an end, the same for every protocol.
+//! A stream of chat completions as steps: bytes, waits and an end, independent of the protocol.
 
 use std::sync::Arc;
 
 use bytes::BytesMut;
 use serde_json::{Value, json};
 
-use super::check;
-use super::pieces::{Pieces, escape, number};
-use super::play::{Ending, Step};
+use super::content::{Content, Identity};
+use super::json::{escape, number};
 use super::scenario::{CutHow, LineEnd, PingStyle, Scenario};
+use super::step::{Ending, Step};
+use super::validate;
 
-/// What every choice of an answer says.
-pub(super) struct Content {
-    pub(super) reasoning: Pieces,
-    pub(super) text: Pieces,
-    pub(super) refusal: Pieces,
-    pub(super) tools: Vec<Tool>,
-    pub(super) finish: String,
-}
-
-pub(super) struct Tool {
-    pub(super) id: String,
-    pub(super) name: String,
-    pub(super) arguments: Pieces,
-}
-
-impl Content {
-    /// The number of deltas of one choice.
-    pub(super) fn pieces(&self) -> u64 {
-        let tools: u64 = self.tools.iter().map(|tool| 1 + tool.arguments.len()).sum();
-        self.reasoning.len() + self.text.len() + self.refusal.len() + tools
-    }
-}
-
-/// What the chunks of a stream have in common.
-pub(super) struct Identity<'a> {
-    pub(super) id: &'a str,
-    pub(super) model: &'a str,
-    pub(super) created: u64,
-}
-
-pub(super) struct Stream {
+pub(super) struct ChatStream {
     scenario: Arc<Scenario>,
     content: Content,
     choices: u64,
     total: u64,
-    /// The error event of a cut, or nothing.
+    /// The error event of a cut, or empty.
     error: String,
     usage: Option<String>,
     eol: &'static [u8],
-    /// A chunk up to the inside of `choices`.
+    /// The start of a chunk, up to the inside of `choices`.
     open: Vec<u8>,
-    /// The end of a choice without finish reason, and of its chunk.
+    /// The end of a choice without a finish reason, and of its chunk.
     unfinished: Vec<u8>,
-    /// The end of a chunk that follows its choices.
+    /// The end of a chunk, after its choices.
     close: Vec<u8>,
     phase: Phase,
     at: u64,
@@ -64,7 +35,7 @@ pub(super) struct Stream {
 enum Phase {
     Role(u64),
     FirstWait,
-    Pieces,
+    Deltas,
     Finish(u64),
     UsageWait,
     Usage,
@@ -74,7 +45,7 @@ enum Phase {
     Over(Ending, bool),
 }
 
-impl Stream {
+impl ChatStream {
     pub(super) fn new(
         scenario: Arc<Scenario>,
         content: Content,
@@ -108,7 +79,7 @@ impl Stream {
             Value::Object(serde_json::Map::from_iter([("error".to_owned(), error)])).to_string()
         });
         Self {
-            total: content.pieces() * choices,
+            total: content.delta_count() * choices,
             phase: if scenario.role_first.unwrap_or(true) { Phase::Role(0) } else { Phase::FirstWait },
             open: open.to_vec(),
             error: error.unwrap_or_default(),
@@ -130,10 +101,10 @@ impl Stream {
             self.phase = Phase::Cut;
         }
         let step = self.advance(out);
-        if self.account(before, out) { Step::More } else { step }
+        if self.count_written(before, out) { Step::More } else { step }
     }
 
-    /// Writes a ping, unless the bytes of the answer are used up.
+    /// Writes a ping, unless the answer has reached its number of bytes.
     pub(super) fn ping(&mut self, style: PingStyle, out: &mut BytesMut) {
         let before = out.len();
         if self.limit().is_some_and(|limit| self.sent >= limit) {
@@ -148,7 +119,7 @@ impl Stream {
             }
         }
         self.end_event(out);
-        self.account(before, out);
+        self.count_written(before, out);
     }
 
     fn limit(&self) -> Option<u64> {
@@ -159,8 +130,8 @@ impl Stream {
         self.scenario.cut.as_ref().map_or(CutHow::NoFinish, |cut| cut.how)
     }
 
-    /// Counts what was written, and cuts it off where the scenario says; true if it has just done so.
-    fn account(&mut self, before: usize, out: &mut BytesMut) -> bool {
+    /// Counts the bytes that were written, and truncates them at the cut. True if the cut was reached now.
+    fn count_written(&mut self, before: usize, out: &mut BytesMut) -> bool {
         let grown = (out.len() - before) as u64;
         let over = matches!(self.phase, Phase::Cut | Phase::Over(..));
         let reached = self.limit().filter(|&limit| grown > 0 && self.sent + grown >= limit);
@@ -197,10 +168,10 @@ impl Stream {
                 Step::More
             }
             Phase::FirstWait => {
-                self.phase = Phase::Pieces;
+                self.phase = Phase::Deltas;
                 wait(self.scenario.delay_first_token_ms)
             }
-            Phase::Pieces => self.piece(out),
+            Phase::Deltas => self.next_delta(out),
             Phase::Finish(choice) => {
                 self.finish(choice, out);
                 self.phase =
@@ -239,10 +210,10 @@ impl Stream {
         }
     }
 
-    fn piece(&mut self, out: &mut BytesMut) -> Step {
+    fn next_delta(&mut self, out: &mut BytesMut) -> Step {
         let cut_at = self.scenario.cut.as_ref().and_then(|cut| match (cut.after_pieces, cut.after_bytes) {
             (None, None) => Some(0),
-            (pieces, _) => pieces.map(|pieces| pieces.min(self.total)),
+            (deltas, _) => deltas.map(|deltas| deltas.min(self.total)),
         });
         if cut_at.is_some_and(|at| self.at >= at) {
             self.phase = Phase::Cut;
@@ -258,32 +229,32 @@ impl Stream {
         if row == 0 && !self.scenario.role_first.unwrap_or(true) {
             out.extend_from_slice(b"\"role\":\"assistant\",");
         }
-        self.delta(row, choice, out);
+        self.write_delta(row, choice, out);
         out.extend_from_slice(b"}");
         out.extend_from_slice(&self.unfinished);
         self.at += 1;
         let paced = self.at < self.total && cut_at != Some(self.at);
         if paced && self.scenario.pace_ms > 0 {
-            Step::Pace(check::wait(self.scenario.pace_ms))
+            Step::Pace(validate::bounded_wait(self.scenario.pace_ms))
         } else {
             Step::More
         }
     }
 
-    /// Writes the fields of delta number `row` of a choice.
-    fn delta(&self, mut row: u64, choice: u64, out: &mut BytesMut) {
-        for (field, pieces) in [
+    /// Writes the fields of the delta with the number `row` of a choice.
+    fn write_delta(&self, mut row: u64, choice: u64, out: &mut BytesMut) {
+        for (field, deltas) in [
             (b"\"reasoning_content\":\"".as_slice(), &self.content.reasoning),
             (b"\"content\":\"", &self.content.text),
             (b"\"refusal\":\"", &self.content.refusal),
         ] {
-            if row < pieces.len() {
+            if row < deltas.len() {
                 out.extend_from_slice(field);
-                pieces.write(row, out);
+                deltas.write(row, out);
                 out.extend_from_slice(b"\"");
                 return;
             }
-            row -= pieces.len();
+            row -= deltas.len();
         }
         for (index, tool) in self.content.tools.iter().enumerate() {
             if row > tool.arguments.len() {
@@ -379,5 +350,5 @@ impl Stream {
 }
 
 fn wait(ms: u64) -> Step {
-    if ms == 0 { Step::More } else { Step::Wait(check::wait(ms)) }
+    if ms == 0 { Step::More } else { Step::Wait(validate::bounded_wait(ms)) }
 }

@@ -1,5 +1,5 @@
-//! Which headers of a response a caller is told: those that say something of the request, of limits
-//! and of waits. Cookies and what belongs to the connection are not among them.
+//! Which response headers are shown to a caller: those about the request, about rate limits and about waits.
+//! Cookies and connection headers are not among them.
 
 use crate::error::truncate;
 
@@ -7,12 +7,12 @@ const NAMES: &[&str] = &["content-type", "retry-after", "retry-after-ms", "reque
 const PREFIXES: &[&str] =
     &["x-request-id", "x-ratelimit-", "ratelimit", "anthropic-", "openai-", "apim-", "x-ms-"];
 
-/// At most so many headers are kept, and so much of each.
+/// At most this many headers are kept, and this many bytes of each value.
 const MAX_HEADERS: usize = 48;
 const MAX_VALUE: usize = 512;
 
-/// The headers that are told, of pairs with names in lower case.
-pub fn telling<'a>(headers: impl Iterator<Item = (&'a str, &'a str)>) -> Vec<(String, String)> {
+/// The allowed ones of these headers, whose names are in lower case. Longer values are truncated.
+pub fn allowed<'a>(headers: impl Iterator<Item = (&'a str, &'a str)>) -> Vec<(String, String)> {
     headers
         .filter(|(name, _)| NAMES.contains(name) || PREFIXES.iter().any(|prefix| name.starts_with(prefix)))
         .take(MAX_HEADERS)
@@ -25,15 +25,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_says_something_of_limits_is_told_and_cookies_are_not() {
-        let given = [
+    fn headers_about_limits_are_shown_and_cookies_are_not() {
+        let headers = [
             ("x-ratelimit-remaining-tokens", "7"),
             ("set-cookie", "secret"),
             ("x-request-id", "r"),
             ("connection", "close"),
             ("retry-after", "2"),
         ];
-        let names: Vec<_> = telling(given.into_iter()).into_iter().map(|(name, _)| name).collect();
+        let names: Vec<_> = allowed(headers.into_iter()).into_iter().map(|(name, _)| name).collect();
         assert_eq!(names, ["x-ratelimit-remaining-tokens", "x-request-id", "retry-after"]);
     }
 }

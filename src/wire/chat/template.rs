@@ -1,17 +1,15 @@
-//! Chunks of one stream mostly differ in nothing but the text of one string: the rest is the same, byte
-//! for byte. A [`Template`] remembers a chunk that was read, and reads the next one by comparing its
-//! bytes. JSON knows no context, so this is exact: where what stands before and after a string is the
-//! same, and the string is one without escapes, everything else reads the same too. Whatever differs in
-//! more goes the long way, through serde_json.
+//! The chunks of a stream mostly differ in the text of one string; every other byte is the same. A
+//! [`Template`] remembers a chunk, and reads the next one by comparing its bytes. JSON has no context, so
+//! this is exact: if the bytes before and after a string are the same, and the string has no escapes,
+//! everything else reads the same too. A chunk that differs in anything else goes through serde_json.
 
 use std::borrow::Cow;
 use std::ops::Range;
 
-use super::chat::{Choice, Chunk, Delta, Text};
+use super::chunk::{Choice, Chunk, Delta};
+use crate::wire::text::Text;
 
-/// Where a text stands in the chunk, as long as that can be counted so. Every open stream has eight of them.
-type Place = Option<Span>;
-
+/// The position of a text in its chunk. 32 bits keep it small: every open stream has eight of them.
 #[derive(Clone, Copy, Debug)]
 struct Span {
     start: u32,
@@ -25,14 +23,14 @@ impl Span {
     }
 }
 
-/// How often in a row a template may fail before no more is made: some providers send something new
-/// with each chunk.
+/// After this many misses in a row no more templates are made: some providers send something new with
+/// each chunk.
 const MAX_MISSES: u32 = 16;
 
-/// Reads the chunks of one stream.
+/// Reads the chunks of one stream that differ from the chunk before in their text alone.
 #[derive(Debug, Default)]
 pub struct Template {
-    /// What the last chunk was, up to its text and from there on, the quotes included.
+    /// The bytes of the last chunk before and after its text, including the quotes.
     before: String,
     after: String,
     /// The length of its text.
@@ -41,23 +39,23 @@ pub struct Template {
     shape: Shape,
 }
 
-/// What a chunk has beside its text. The places are those in the chunk that was remembered.
+/// The other fields of a chunk. The spans are positions in the chunk that the template was made of.
 #[derive(Debug, Default)]
 struct Shape {
-    id: Place,
+    id: Option<Span>,
     created: Option<u64>,
-    model: Place,
-    system_fingerprint: Place,
-    service_tier: Place,
-    object: Place,
+    model: Option<Span>,
+    system_fingerprint: Option<Span>,
+    service_tier: Option<Span>,
+    object: Option<Span>,
     index: u32,
-    reasoning_content: Place,
-    reasoning: Place,
-    refusal: Place,
+    reasoning_content: Option<Span>,
+    reasoning: Option<Span>,
+    refusal: Option<Span>,
 }
 
 impl Template {
-    /// The chunk, where it is like the one before.
+    /// The chunk, if nothing but its text differs from the chunk before.
     pub fn read<'a>(&self, data: &'a str) -> Option<Chunk<'a>> {
         if self.before.is_empty() {
             return None;
@@ -68,11 +66,11 @@ impl Template {
             return None;
         }
         let from = self.before.len();
-        let text = |place: &Place| {
-            let place = place.as_ref()?.range();
-            // What stands behind the text has moved with its length.
-            let at = if place.start < from { place.start } else { place.start + content.len() - self.length };
-            data.get(at..at + place.len()).map(|text| Text(Cow::Borrowed(text)))
+        let text = |span: &Option<Span>| {
+            let span = span.as_ref()?.range();
+            // Everything behind the text has moved by the difference in its length.
+            let at = if span.start < from { span.start } else { span.start + content.len() - self.length };
+            data.get(at..at + span.len()).map(|text| Text(Cow::Borrowed(text)))
         };
         let shape = &self.shape;
         Some(Chunk {
@@ -93,13 +91,13 @@ impl Template {
                 ..Choice::default()
             }]),
             object: text(&shape.object),
-            repeats: true,
+            only_text_changed: true,
             ..Chunk::default()
         })
     }
 
-    /// Remembers a chunk that was read the long way, where it has what a template needs.
-    pub fn remember(&mut self, data: &str, chunk: &Chunk<'_>) {
+    /// Makes a template of a chunk that serde_json has read, if its shape allows one.
+    pub fn learn(&mut self, data: &str, chunk: &Chunk<'_>) {
         if self.misses > MAX_MISSES {
             return;
         }
@@ -113,8 +111,8 @@ impl Template {
         self.shape = shape;
     }
 
-    /// A chunk was like the one before.
-    pub fn fits(&mut self) {
+    /// The template has matched: the misses are counted from zero again.
+    pub fn record_hit(&mut self) {
         self.misses = 0;
     }
 }
@@ -130,8 +128,8 @@ fn shape(data: &str, chunk: &Chunk<'_>) -> Option<(Shape, Range<usize>)> {
         || [usage, error, logprobs].iter().any(|raw| raw.is_some())
         || tool_calls.is_some()
         || function_call.is_some();
-    // An empty text may be borrowed from anywhere.
-    let content = place(data, content).ok()??.range();
+    // An empty text may borrow from anywhere.
+    let content = span(data, content).ok()??.range();
     if content.is_empty() {
         return None;
     }
@@ -140,22 +138,22 @@ fn shape(data: &str, chunk: &Chunk<'_>) -> Option<(Shape, Range<usize>)> {
         return None;
     }
     let shape = Shape {
-        id: place(data, id).ok()?,
+        id: span(data, id).ok()?,
         created: *created,
-        model: place(data, model).ok()?,
-        system_fingerprint: place(data, system_fingerprint).ok()?,
-        service_tier: place(data, service_tier).ok()?,
-        object: place(data, object).ok()?,
+        model: span(data, model).ok()?,
+        system_fingerprint: span(data, system_fingerprint).ok()?,
+        service_tier: span(data, service_tier).ok()?,
+        object: span(data, object).ok()?,
         index: *index,
-        reasoning_content: place(data, reasoning_content).ok()?,
-        reasoning: place(data, reasoning).ok()?,
-        refusal: place(data, refusal).ok()?,
+        reasoning_content: span(data, reasoning_content).ok()?,
+        reasoning: span(data, reasoning).ok()?,
+        refusal: span(data, refusal).ok()?,
     };
     Some((shape, content))
 }
 
-/// Where a text stands in `data`. An error where it was made anew, from escapes or parts.
-fn place(data: &str, text: &Option<Text<'_>>) -> Result<Place, ()> {
+/// The position of a text in `data`. An error if the text is a copy, made from escapes or parts.
+fn span(data: &str, text: &Option<Text<'_>>) -> Result<Option<Span>, ()> {
     let Some(text) = text else { return Ok(None) };
     let Cow::Borrowed(text) = &text.0 else { return Err(()) };
     let start = (text.as_ptr() as usize).checked_sub(data.as_ptr() as usize).ok_or(())?;
@@ -166,7 +164,7 @@ fn place(data: &str, text: &Option<Text<'_>>) -> Result<Place, ()> {
     Ok(Some(Span { start: count(start)?, length: count(text.len())? }))
 }
 
-/// The inside of a JSON string without an escape.
+/// Whether these bytes are the inside of a JSON string without escapes.
 fn is_plain(bytes: &[u8]) -> bool {
     bytes.iter().all(|byte| !matches!(byte, b'"' | b'\\' | ..0x20))
 }

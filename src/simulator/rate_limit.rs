@@ -1,4 +1,4 @@
-//! A provider's rate limit: a bucket of requests for each key, told in the headers of every answer.
+//! A provider's rate limit: a bucket of requests for each key, reported in the headers of every answer.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -7,19 +7,19 @@ use std::time::Instant;
 use serde::Deserialize;
 
 use super::answer;
-use super::play::Plan;
-use super::reply;
+use super::bodies;
+use super::plan::Plan;
 
-/// The most keys that are told apart: those whose bucket is full again go first.
+/// The most keys that have a bucket. Full buckets are dropped first.
 const MAX_KEYS: usize = 10_000;
 
 /// How many chat requests a key may make.
 #[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
 #[serde(default, rename_all = "camelCase", deny_unknown_fields)]
 pub struct RateLimit {
-    /// Requests that may come at once; default 100.
+    /// The burst, in requests; default 100.
     pub capacity: f64,
-    /// Requests a second; default 10.
+    /// The refill, in requests a second; default 10.
     pub refill_per_second: f64,
 }
 
@@ -31,8 +31,8 @@ impl Default for RateLimit {
 
 impl RateLimit {
     pub(super) fn check(&self) -> Result<(), String> {
-        super::check::in_range("rateLimit.capacity", self.capacity, 1.0, 1e9)?;
-        super::check::in_range("rateLimit.refillPerSecond", self.refill_per_second, 0.001, 1e9)
+        super::validate::in_range("rateLimit.capacity", self.capacity, 1.0, 1e9)?;
+        super::validate::in_range("rateLimit.refillPerSecond", self.refill_per_second, 0.001, 1e9)
     }
 }
 
@@ -42,26 +42,26 @@ struct Bucket {
 }
 
 /// The buckets of all keys.
-pub(super) struct Quota {
+pub(super) struct RateLimiter {
     limit: RateLimit,
     buckets: Mutex<HashMap<String, Bucket>>,
 }
 
-/// What a request was told about its key's bucket.
-pub(super) struct Told {
+/// Whether a request was admitted, and the state of its bucket.
+pub(super) struct Decision {
     pub(super) admitted: bool,
     limit: RateLimit,
-    /// What is left, with its fraction.
+    /// The tokens that are left, with their fraction.
     tokens: f64,
 }
 
-impl Quota {
+impl RateLimiter {
     pub(super) fn new(limit: RateLimit) -> Self {
         Self { limit, buckets: Mutex::default() }
     }
 
-    /// Takes a token of this key's, where there is one.
-    pub(super) fn take(&self, key: &str, now: Instant) -> Told {
+    /// Takes a token of this key, if there is one.
+    pub(super) fn take(&self, key: &str, now: Instant) -> Decision {
         let RateLimit { capacity, refill_per_second } = self.limit;
         let level = |bucket: &Bucket| {
             let passed = now.saturating_duration_since(bucket.at).as_secs_f64();
@@ -81,30 +81,29 @@ impl Quota {
         if admitted {
             bucket.tokens -= 1.0;
         }
-        Told { admitted, limit: self.limit, tokens: bucket.tokens }
+        Decision { admitted, limit: self.limit, tokens: bucket.tokens }
     }
 }
 
-impl Told {
-    /// Writes the limit into the head of an answer, as OpenAI does: the reset is the time until the
-    /// bucket is full, as Go prints a duration.
-    pub(super) fn tell(&self, plan: &mut Plan) {
+impl Decision {
+    /// Adds the limit to the head of an answer, in OpenAI's form: the reset is the time until the bucket is
+    /// full, as Go prints a duration.
+    pub(super) fn add_headers(&self, plan: &mut Plan) {
         let full_ms = (self.limit.capacity - self.tokens) / self.limit.refill_per_second * 1e3;
-        let mut tell =
-            |name: &'static str, value: String| plan.head.headers.push((name.into(), value.into()));
-        tell("x-ratelimit-limit-requests", format!("{}", self.limit.capacity.floor()));
-        tell("x-ratelimit-remaining-requests", format!("{}", self.tokens.floor()));
-        tell("x-ratelimit-reset-requests", go_duration(full_ms.ceil().max(0.0) as u64));
+        let mut add = |name: &'static str, value: String| plan.head.headers.push((name.into(), value.into()));
+        add("x-ratelimit-limit-requests", format!("{}", self.limit.capacity.floor()));
+        add("x-ratelimit-remaining-requests", format!("{}", self.tokens.floor()));
+        add("x-ratelimit-reset-requests", go_duration(full_ms.ceil().max(0.0) as u64));
         if !self.admitted {
             let wait = (1.0 - self.tokens) / self.limit.refill_per_second * 1e3;
-            tell("retry-after-ms", format!("{}", wait.ceil()));
+            add("retry-after-ms", format!("{}", wait.ceil()));
         }
     }
 
-    /// The answer of a request that finds no token.
-    pub(super) fn refusal(&self) -> Plan {
-        let mut plan = answer::json(429, reply::error_of(429, ""));
-        self.tell(&mut plan);
+    /// The 429 for a request without a token.
+    pub(super) fn rejection(&self) -> Plan {
+        let mut plan = answer::json(429, bodies::error_of(429, ""));
+        self.add_headers(&mut plan);
         plan
     }
 }
@@ -126,10 +125,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_has_its_capacity_and_then_its_rate() {
-        let quota = Quota::new(RateLimit { capacity: 3.0, refill_per_second: 2.0 });
+    fn a_key_has_a_burst_and_then_a_rate() {
+        let rate_limiter = RateLimiter::new(RateLimit { capacity: 3.0, refill_per_second: 2.0 });
         let start = Instant::now();
-        let admitted = |key: &str, ms: u64| quota.take(key, start + Duration::from_millis(ms)).admitted;
+        let admitted =
+            |key: &str, ms: u64| rate_limiter.take(key, start + Duration::from_millis(ms)).admitted;
         assert_eq!(
             [0, 0, 0, 0, 499, 500, 501].map(|ms| admitted("a", ms)),
             [true, true, true, false, false, true, false]
@@ -138,13 +138,13 @@ mod tests {
     }
 
     #[test]
-    fn what_is_told_is_what_providers_tell() {
-        let quota = Quota::new(RateLimit { capacity: 3.0, refill_per_second: 2.0 });
+    fn the_headers_are_those_of_providers() {
+        let rate_limiter = RateLimiter::new(RateLimit { capacity: 3.0, refill_per_second: 2.0 });
         let now = Instant::now();
         for _ in 0..3 {
-            quota.take("a", now);
+            rate_limiter.take("a", now);
         }
-        let plan = quota.take("a", now).refusal();
+        let plan = rate_limiter.take("a", now).rejection();
         let header =
             |name: &str| plan.head.headers.iter().find(|(have, _)| have == name).map(|(_, value)| &**value);
         assert_eq!(plan.head.status, 429);
@@ -156,12 +156,12 @@ mod tests {
     }
 
     #[test]
-    fn keys_do_not_pile_up() {
-        let quota = Quota::new(RateLimit::default());
+    fn the_number_of_keys_is_bounded() {
+        let rate_limiter = RateLimiter::new(RateLimit::default());
         let now = Instant::now();
         for key in 0..2 * MAX_KEYS {
-            quota.take(&key.to_string(), now);
+            rate_limiter.take(&key.to_string(), now);
         }
-        assert!(quota.buckets.lock().unwrap().len() <= MAX_KEYS);
+        assert!(rate_limiter.buckets.lock().unwrap().len() <= MAX_KEYS);
     }
 }

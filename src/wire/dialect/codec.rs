@@ -1,0 +1,172 @@
+//! What a dialect decodes from a provider's events, and what it encodes for a resumed answer.
+
+use std::borrow::Cow;
+
+use serde_json::{Value, json};
+
+use crate::error::{Error, Kind, Result, truncate};
+
+/// More structural events in a row than any provider sends.
+pub(super) const MAX_PENDING: usize = 64;
+
+/// What one event means.
+#[derive(Debug)]
+pub enum DecodedEvent<'a> {
+    /// Nothing that a consumer needs.
+    Ignored,
+    /// A heartbeat.
+    Ping,
+    /// The beginning or end of a part: worthless without the content that follows.
+    Structural,
+    /// Text of the answer.
+    Text(Cow<'a, str>),
+    /// Other content: reasoning, a refusal, the input of a tool. Holds its text.
+    Content(Cow<'a, str>),
+    /// Content that a resumed answer leaves out: reasoning that was repeated. Holds its text.
+    Dropped(Cow<'a, str>),
+    /// The answer is complete.
+    End,
+    /// The provider reports an error.
+    Error(Error),
+}
+
+/// How an answer ended.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Ending {
+    /// The finish reason of chat completions (`stop`, `length`, …) or, if none fits, the provider's own.
+    pub reason: String,
+    /// The usage, with the field names of chat completions.
+    pub usage: Option<Value>,
+}
+
+/// Decodes and encodes the events of one answer, over all its attempts.
+///
+/// Its state is what the consumer has received. Structural events are held back until the next event, and
+/// count from then on.
+pub trait EventCodec: Send + Sync {
+    /// Decodes one event.
+    ///
+    /// # Errors
+    /// [`Kind::Malformed`] if the data is not JSON.
+    fn read<'a>(&mut self, event: Option<&str>, data: &'a str) -> Result<DecodedEvent<'a>>;
+
+    /// What the consumer of a resumed answer gets for the last event that was read, if that was
+    /// [`DecodedEvent::Content`] or [`DecodedEvent::End`].
+    fn rewrite_last(&mut self) -> Vec<SyntheticEvent>;
+
+    /// The events that append this text to a resumed answer.
+    fn append_text(&mut self, text: &str) -> Vec<SyntheticEvent>;
+
+    /// The events that must follow the last event that was passed through.
+    fn epilogue(&mut self) -> Vec<SyntheticEvent> {
+        Vec::new()
+    }
+
+    /// The events that end an answer at its token limit.
+    fn end_at_token_limit(&mut self) -> Vec<SyntheticEvent>;
+
+    /// Another attempt resumes the answer. `trimmed` is the white space that was removed from the end of
+    /// the text when the rest was requested.
+    fn resume(&mut self, trimmed: &str);
+
+    /// Why the answer, as far as it has come, cannot be resumed; `None` if it can.
+    fn not_resumable(&self) -> Option<&'static str>;
+
+    /// The id and the model of the answer.
+    fn identity(&self) -> (Option<&str>, Option<&str>);
+
+    /// How the attempt ended, or its usage so far.
+    fn ending(&self) -> Ending;
+
+    /// The names of the events of which one must end a stream, as a phrase for messages.
+    fn terminal_events(&self) -> &'static str;
+}
+
+/// An event that did not come from the provider.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SyntheticEvent {
+    pub event: String,
+    pub data: Value,
+}
+
+impl SyntheticEvent {
+    /// An event whose name is the `type` of its data.
+    pub fn new(data: Value) -> Self {
+        SyntheticEvent { event: data["type"].as_str().unwrap_or_default().to_owned(), data }
+    }
+
+    /// The event in the format of server-sent events.
+    pub fn sse(&self) -> String {
+        sse(Some(&self.event), &self.data.to_string())
+    }
+}
+
+/// An event in the format of server-sent events.
+pub fn sse(event: Option<&str>, data: &str) -> String {
+    let mut out = String::with_capacity(data.len() + 64);
+    if let Some(event) = event {
+        out.push_str("event: ");
+        out.push_str(event);
+        out.push('\n');
+    }
+    for line in data.split('\n') {
+        out.push_str("data: ");
+        out.push_str(line);
+        out.push('\n');
+    }
+    out.push('\n');
+    out
+}
+
+/// Adds a usage to another, field by field. Values that are not numbers stay as they are.
+pub(super) fn add_usage(sum: &mut Value, usage: &Value) {
+    match (sum, usage) {
+        (Value::Object(sum), Value::Object(usage)) => {
+            for (name, value) in usage {
+                match sum.get_mut(name) {
+                    Some(field) if !field.is_null() => add_usage(field, value),
+                    _ => {
+                        sum.insert(name.clone(), value.clone());
+                    }
+                }
+            }
+        }
+        (sum, usage) => {
+            if let (Some(a), Some(b)) = (sum.as_u64(), usage.as_u64()) {
+                *sum = (a + b).into();
+            }
+        }
+    }
+}
+
+/// A usage with the field names of chat completions.
+pub(super) fn chat_usage(input: u64, output: u64) -> Value {
+    json!({ "prompt_tokens": input, "completion_tokens": output, "total_tokens": input + output })
+}
+
+/// The error of a continuation with content that cannot follow the text already sent.
+pub(super) fn not_joinable(content: &str) -> Error {
+    Error::new(
+        Kind::ContinuationMismatch,
+        format!("the continuation brought {content}, which cannot be joined to the text"),
+    )
+}
+
+/// The error of an event that cannot be decoded.
+pub(super) fn malformed(data: &str, error: &serde_json::Error) -> Error {
+    let message = format!("an event of the stream is not valid JSON (column {})", error.column());
+    let mut malformed = Error::new(Kind::Malformed, message);
+    malformed.body = Some(truncate(data, 200).to_owned());
+    malformed
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn data_of_several_lines_stays_one_event() {
+        assert_eq!(sse(Some("ping"), "{\n}"), "event: ping\ndata: {\ndata: }\n\n");
+        assert_eq!(sse(None, "1"), "data: 1\n\n");
+    }
+}

@@ -1,0 +1,43 @@
+//! From a dialect to the code that speaks it.
+
+use serde_json::Value;
+
+use super::codec::{Ending, EventCodec};
+use super::spec::Dialect;
+use super::{messages, responses};
+use crate::error::{Error, Kind, Result};
+use crate::wire::request::ChatRequest;
+
+impl Dialect {
+    /// A codec for one answer; `None` for chat completions, whose chunks the engine takes apart.
+    pub fn codec(self) -> Option<Box<dyn EventCodec>> {
+        match self {
+            Dialect::Chat => None,
+            Dialect::Responses => Some(Box::default() as Box<responses::Answer>),
+            Dialect::Messages => Some(Box::default() as Box<messages::Answer>),
+        }
+    }
+
+    /// Why an answer to this request cannot be resumed; `None` if it can.
+    pub fn not_resumable(self, request: &ChatRequest) -> Option<&'static str> {
+        match self {
+            Dialect::Chat | Dialect::Messages => None,
+            Dialect::Responses => responses::not_resumable(request),
+        }
+    }
+
+    /// Reads an answer that was not streamed: how it ended.
+    ///
+    /// # Errors
+    /// [`Kind::Malformed`] if it is not an object; the provider's error if the answer reports one.
+    pub fn read_whole(self, answer: &Value) -> Result<Ending> {
+        if !answer.is_object() {
+            let message = "the answer is JSON, but not an object";
+            return Err(Error::new(Kind::Malformed, message));
+        }
+        match self {
+            Dialect::Responses => responses::read_whole(answer),
+            Dialect::Chat | Dialect::Messages => Ok(messages::read_whole(answer)),
+        }
+    }
+}
