@@ -241,7 +241,7 @@ describe('in a client', () => {
     const outcome = await client.streamWithRetry(MESSAGES)
     assert.deepEqual([outcome.attempts, outcome.error.code], [0, 'CIRCUIT_OPEN'])
     assert.equal(simulator.requests.length, 2)
-    simulator.setDefault({ pieces: PIECES })
+    simulator.setDefault({ chunks: PIECES })
     breaker.lastFailureTime = Date.now() - 60_001
     assert.equal((await client.chat(REQUEST)).choices[0].message.content, ANSWER)
     assert.equal(breaker.state, 'CLOSED')
@@ -277,11 +277,11 @@ describe('in a client', () => {
   test('timeouts, resets, truncations, stalls and in-band errors open it', async (t) => {
     for (const scenario of [
       { connectReset: true },
-      { silent: true },
-      { cut: { afterPieces: 0, how: 'done' } },
-      { pieces: PIECES, cut: { afterPieces: 2, how: 'reset' } },
-      { pieces: PIECES, cut: { afterPieces: 2, how: 'stall' } },
-      { pieces: PIECES, cut: { afterPieces: 2, how: 'errorEvent' } },
+      { hang: true },
+      { disconnect: { afterChunks: 0, how: 'done' } },
+      { chunks: PIECES, disconnect: { afterChunks: 2, how: 'reset' } },
+      { chunks: PIECES, disconnect: { afterChunks: 2, how: 'stall' } },
+      { chunks: PIECES, disconnect: { afterChunks: 2, how: 'errorEvent' } },
     ]) {
       const breaker = new CircuitBreaker(1)
       const options = { maxRetries: 0, circuitBreaker: breaker, firstTokenTimeoutMs: 8, idleTimeoutMs: 40 }
@@ -295,7 +295,7 @@ describe('in a client', () => {
   test('a probe that is aborted gives its place back', async (t) => {
     const breaker = due()
     const { simulator, client } = await pair(t, { maxRetries: 0, circuitBreaker: breaker })
-    simulator.script({ silent: true })
+    simulator.script({ hang: true })
     await failure(client.chat(REQUEST, { signal: AbortSignal.timeout(20) }))
     assert.equal(breaker.state, 'HALF_OPEN')
     assert.equal((await client.chat(REQUEST)).choices[0].message.content, ANSWER)

@@ -7,7 +7,7 @@ import { ANSWER, clientOf, failure, PIECES, pair, provider, REQUEST, until } fro
 test('a silent route leaves the next one its share of the deadline', async (t) => {
   const [a, b] = [await provider(t), await provider(t)]
   const client = clientOf(t, a, { baseUrl: undefined, endpoints: [a.url, b.url], totalTimeoutMs: 4000 })
-  a.setDefault({ silent: true })
+  a.setDefault({ hang: true })
   const stream = client.stream(REQUEST)
   assert.equal(await stream.text(), ANSWER)
   const [silent, answered] = (await stream.result).attempts
@@ -22,15 +22,15 @@ test('the error says what the time went into', async (t) => {
     maxConcurrent: 1,
     retry: { backoff: [100], jitter: 'none' },
   })
-  simulator.script({ pieces: PIECES, paceMs: 10 }, { status: 503 }, { silent: true })
+  simulator.script({ chunks: PIECES, chunkDelayMs: 10 }, { status: 503 }, { hang: true })
   const first = client.chat(REQUEST, { totalTimeoutMs: 60_000 })
   await until(() => simulator.requests.length === 1)
   const error = await failure(client.chat(REQUEST))
   await first
   assert.ok(error instanceof TimeoutError, error.stack)
   assert.equal(error.phase, 'total')
-  const { queueMs, waitMs, attemptMs } = error.spent
-  assert.ok(queueMs > 0 && waitMs >= 100 && attemptMs > 0, JSON.stringify(error.spent))
+  const { queueMs, waitMs, attemptMs } = error.timeBreakdown
+  assert.ok(queueMs > 0 && waitMs >= 100 && attemptMs > 0, JSON.stringify(error.timeBreakdown))
   const sum = queueMs + waitMs + attemptMs
   // Each is cut to whole milliseconds.
   assert.ok(sum > 300 && sum <= 410, `${sum} of 400 ms`)

@@ -3,10 +3,10 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { ANSWER, clientOf, FACES, failure, PIECES, provider, REQUEST, until } from './support/provider.mjs'
 
-const SLOW = { pieces: PIECES, delayFirstTokenMs: 60_000 }
+const SLOW = { chunks: PIECES, firstTokenDelayMs: 60_000 }
 
 /** A slow simulator, a fast one, and a client of both. */
-async function twoOf(t, options, [a, b] = [SLOW, { pieces: PIECES }]) {
+async function twoOf(t, options, [a, b] = [SLOW, { chunks: PIECES }]) {
   const [slow, fast] = [await provider(t, { default: a }), await provider(t, { default: b })]
   const endpoints = [
     { name: 'slow', baseUrl: slow.url },
@@ -52,14 +52,14 @@ test('the result says who answered and who lost', async (t) => {
 })
 
 test('without the option there is one request', async (t) => {
-  const { client, fast } = await twoOf(t, { hedge: false }, [{ ...SLOW, delayFirstTokenMs: 80 }, {}])
+  const { client, fast } = await twoOf(t, { hedge: false }, [{ ...SLOW, firstTokenDelayMs: 80 }, {}])
   await client.chat(REQUEST)
   assert.deepEqual([fast.requests.length, client.metrics().hedges], [0, 0])
 })
 
 test('where the first one dies meanwhile nobody sees it', async (t) => {
-  const slow = { status: 503, delayHeadersMs: 90 }
-  const { client, fast } = await twoOf(t, {}, [slow, { pieces: PIECES, delayFirstTokenMs: 200 }])
+  const slow = { status: 503, headersDelayMs: 90 }
+  const { client, fast } = await twoOf(t, {}, [slow, { chunks: PIECES, firstTokenDelayMs: 200 }])
   const stream = client.stream(REQUEST)
   assert.equal(await stream.text(), ANSWER)
   const { attempts } = await stream.result
@@ -84,9 +84,9 @@ test('an abort closes both sockets', async (t) => {
 test('isFailure is asked about the one that failed, while the other one goes on', async (t) => {
   const judged = []
   const isFailure = (error) => judged.push(error.status) > 0
-  const slow = { status: 503, delayHeadersMs: 60 }
+  const slow = { status: 503, headersDelayMs: 60 }
   const circuitBreaker = { failureThreshold: 1, isFailure }
-  const { client } = await twoOf(t, { circuitBreaker }, [slow, { pieces: PIECES, delayFirstTokenMs: 150 }])
+  const { client } = await twoOf(t, { circuitBreaker }, [slow, { chunks: PIECES, firstTokenDelayMs: 150 }])
   await client.chat(REQUEST)
   assert.deepEqual(judged, [503])
   assert.deepEqual(

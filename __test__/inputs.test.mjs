@@ -49,7 +49,7 @@ describe('an option that does not exist', () => {
 
   const key = { apiKey: KEY }
   const faces = {
-    RateLimitedClient: [(o) => new RateLimitedClient(KEY, o), ['capacity', 'refillRate', 'followServer', 'maxQueue']],
+    RateLimitedClient: [(o) => new RateLimitedClient(KEY, o), ['capacity', 'refillRate', 'adapt', 'maxQueue']],
     TimeoutAIManager: [(o) => new TimeoutAIManager(KEY, o), ['tiers']],
     ModelDegradationManager: [(o) => new ModelDegradationManager(KEY, null, o), ['classify']],
     HolySheepAIClient: [
@@ -180,7 +180,7 @@ describe('a failed connection', () => {
 
   test('that is closed in mid-answer is told with the address', async (t) => {
     const { simulator, client } = await pair(t, { maxRetries: 0, recovery: false })
-    simulator.setDefault({ pieces: ['a', 'b'], cut: { afterPieces: 1, how: 'reset' } })
+    simulator.setDefault({ chunks: ['a', 'b'], disconnect: { afterChunks: 1, how: 'reset' } })
     const error = await failure(client.stream(REQUEST).text())
     const root = error.cause ?? error
     assert.ok(root.message.includes(new URL(simulator.url).host), root.message)

@@ -16,7 +16,7 @@ import {
   until,
 } from './support/provider.mjs'
 
-const SLOW = { pieces: PIECES, paceMs: 3 }
+const SLOW = { chunks: PIECES, chunkDelayMs: 3 }
 
 test('maxConcurrent attempts run at a time; the others wait in their order', async (t) => {
   const { simulator, client } = await pair(t, { maxConcurrent: 2 })
@@ -49,8 +49,8 @@ test('one more than the queue holds is refused at once', async (t) => {
 test('the deadline covers the queue, the waits and the answer', async (t) => {
   const simulator = await provider(t)
   for (const [options, scenario] of [
-    [{}, { silent: true }],
-    [{}, { pieces: PIECES, paceMs: 10_000 }],
+    [{}, { hang: true }],
+    [{}, { chunks: PIECES, chunkDelayMs: 10_000 }],
     [{ retry: { backoff: [10, 10] }, maxRetries: 1000 }, { status: 500 }],
   ]) {
     simulator.setDefault(scenario)
@@ -62,7 +62,7 @@ test('the deadline covers the queue, the waits and the answer', async (t) => {
         assert.ok(error instanceof TimeoutError, error.stack)
         assert.deepEqual([error.code, error.phase], ['TIMEOUT', 'total'])
         assert.ok(performance.now() - since >= 58)
-        assert.equal(error.partial, scenario.pieces && PIECES[0])
+        assert.equal(error.partial, scenario.chunks && PIECES[0])
       } else {
         assert.ok(error instanceof HolySheepError)
         assert.equal(error.attempts[0].status, 500)
@@ -70,7 +70,7 @@ test('the deadline covers the queue, the waits and the answer', async (t) => {
     }
   }
   const { simulator: busy, client } = await pair(t, { maxConcurrent: 1 })
-  busy.setDefault({ pieces: PIECES, paceMs: 30 })
+  busy.setDefault({ chunks: PIECES, chunkDelayMs: 30 })
   const first = client.chat(REQUEST)
   await until(() => busy.requests.length === 1)
   assert.equal((await failure(client.chat(REQUEST, { totalTimeoutMs: 10 }))).phase, 'total')
@@ -80,10 +80,10 @@ test('the deadline covers the queue, the waits and the answer', async (t) => {
 
 test('a healthy long answer is never cut by the stage timeouts', async (t) => {
   const { simulator, client } = await pair(t, { firstTokenTimeoutMs: 50, idleTimeoutMs: 300, maxRetries: 0 })
-  simulator.script({ text: 'x'.repeat(30), pieceChars: 1, paceMs: 15 })
+  simulator.script({ text: 'x'.repeat(30), chunkChars: 1, chunkDelayMs: 15 })
   assert.equal((await FACES.text(client)).text, 'x'.repeat(30))
   // Pings end the silence.
-  simulator.script({ pieces: PIECES, cut: { afterPieces: 3, how: 'stall' }, pings: { everyMs: 10 } })
+  simulator.script({ chunks: PIECES, disconnect: { afterChunks: 3, how: 'stall' }, pings: { everyMs: 10 } })
   const error = await failure(client.chat(REQUEST, { totalTimeoutMs: 600 }))
   assert.equal(error.phase, 'total')
 })
@@ -99,17 +99,17 @@ test('TLS with HTTP/2 works with the certificate that is trusted, and with no ot
   for (const { text } of all) assert.equal(text, ANSWER)
   assert.ok(simulator.requests.every(({ protocol }) => protocol === 'h2'))
   for (const face of Object.keys(FACES)) {
-    simulator.script({ connectReset: true }, { pieces: PIECES })
+    simulator.script({ connectReset: true }, { chunks: PIECES })
     assert.equal((await FACES[face](trusting, [])).text, ANSWER)
   }
-  simulator.script({ pieces: PIECES, cut: { afterPieces: 2, how: 'reset' } })
+  simulator.script({ chunks: PIECES, disconnect: { afterChunks: 2, how: 'reset' } })
   assert.deepEqual(await FACES.textStream(trusting, []), { text: ANSWER, attempts: 2 })
 })
 
 test('a slow reader of one HTTP/2 stream does not hold the others on its connection', async (t) => {
   const simulator = await provider(t, { tls: true })
   const client = clientOf(t, simulator, { ca: [simulator.certificate] })
-  simulator.script({ text: 'y'.repeat(1000), pieceChars: 1000, repeat: 20_000 })
+  simulator.script({ text: 'y'.repeat(1000), chunkChars: 1000, repeat: 20_000 })
   const slow = client.stream(REQUEST)
   const iterator = slow.textStream[Symbol.asyncIterator]()
   await iterator.next()
@@ -120,7 +120,7 @@ test('a slow reader of one HTTP/2 stream does not hold the others on its connect
 
 test('close() ends what is in flight and refuses what comes later', async (t) => {
   const { simulator, client } = await pair(t)
-  simulator.setDefault({ pieces: PIECES, paceMs: 10_000 })
+  simulator.setDefault({ chunks: PIECES, chunkDelayMs: 10_000 })
   const ends = [
     ...['chunks', 'textStream', 'text', 'chat', 'streamWithRetry'].map((face) => failure(FACES[face](client, []))),
     failure(client.executeStream(MESSAGES)),
@@ -145,7 +145,7 @@ test('close() ends what is in flight and refuses what comes later', async (t) =>
 test('the end of an `await using` block closes the client', async (t) => {
   const simulator = await provider(t)
   for (const client of [clientOf(t, simulator), new RateLimitedClient(KEY, { baseUrl: simulator.url })]) {
-    simulator.script({ silent: true })
+    simulator.script({ hang: true })
     const call = failure(client.chat(REQUEST))
     await client[Symbol.asyncDispose]()
     assert.equal((await call).code, 'CLIENT_CLOSED')

@@ -69,7 +69,7 @@ function judge({ answers, tookMs }, { seen, after, fallbackSeen }) {
 describe('an outage of the primary', { concurrency: 3 }, () => {
   for (const [what, down, options] of [
     ['that answers with 503', { status: 503 }, {}],
-    ['that is silent', { silent: true }, { firstTokenTimeoutMs: 200 }],
+    ['that is silent', { hang: true }, { firstTokenTimeoutMs: 200 }],
   ]) {
     test(`${what} is bridged by the fallback, and the primary is used again an interval later`, async (t) => {
       const primary = await provider(t)
@@ -80,7 +80,7 @@ describe('an outage of the primary', { concurrency: 3 }, () => {
       const seen = idsOf(primary)
       const after = seen.filter((id) => !attempts.before.includes(id)).length
       judge(outage, { seen: seen.length, after, fallbackSeen: idsOf(fallback).length })
-      primary.setDefault({ pieces: PIECES })
+      primary.setDefault({ chunks: PIECES })
       await later(PROBE_INTERVAL_MS)
       assert.deepEqual([await answerer(client), await answerer(client)], ['primary', 'primary'])
     })
@@ -99,7 +99,7 @@ describe('an outage of the primary', { concurrency: 3 }, () => {
     const { after, before } = attempts
     assert.equal(after.length, 0)
     judge(outage, { seen: before.length, after: 1, fallbackSeen: idsOf(fallback).length })
-    const back = await startSimulator({ port: first.port, default: { pieces: PIECES } })
+    const back = await startSimulator({ port: first.port, default: { chunks: PIECES } })
     t.after(() => back.close())
     await until(() => client.metrics().breakers[0].state === 'HALF_OPEN', 'the probe')
     assert.deepEqual([...new Set(back.requests.map(({ method }) => method))], ['GET'], 'no call had to find out')

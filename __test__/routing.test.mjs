@@ -7,8 +7,8 @@ import { clientOf, KEY, PIECES, provider, REQUEST } from './support/provider.mjs
 /** Two simulators and a client of both. */
 async function twoOf(t, options, [a = {}, b = {}] = [], scenarios = [{}, {}]) {
   const simulators = [
-    await provider(t, { default: { pieces: PIECES, ...scenarios[0] } }),
-    await provider(t, { default: { pieces: PIECES, ...scenarios[1] } }),
+    await provider(t, { default: { chunks: PIECES, ...scenarios[0] } }),
+    await provider(t, { default: { chunks: PIECES, ...scenarios[1] } }),
   ]
   const [one, two] = simulators
   const endpoints = [
@@ -40,15 +40,15 @@ test('weights are the shares of the calls', async (t) => {
 })
 
 test('the faster endpoint has the better score', async (t) => {
-  const { client, counts } = await twoOf(t, { routing: 'score' }, undefined, [{ delayFirstTokenMs: 150 }, {}])
+  const { client, counts } = await twoOf(t, { routing: 'score' }, undefined, [{ firstTokenDelayMs: 150 }, {}])
   for (let call = 0; call < 8; call++) await client.chat(REQUEST)
   assert.deepEqual(counts(), [1, 7])
 })
 
 test('calls go to the endpoint that is least busy', async (t) => {
   const { client, counts } = await twoOf(t, { routing: 'least-busy' }, undefined, [
-    { delayFirstTokenMs: 200 },
-    { delayFirstTokenMs: 200 },
+    { firstTokenDelayMs: 200 },
+    { firstTokenDelayMs: 200 },
   ])
   await Promise.all(Array.from({ length: 20 }, () => client.chat(REQUEST)))
   assert.deepEqual(counts(), [10, 10])

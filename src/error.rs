@@ -91,7 +91,7 @@ pub enum Kind {
     Connection(Connection),
     /// The breaker of every route that is left is open.
     CircuitOpen,
-    /// The stream ended before the answer was complete, after pieces had been delivered.
+    /// The stream ended before the answer was complete, after deltas had been delivered.
     Interrupted,
     /// The stream ended before the answer was complete, before anything was delivered.
     Truncated,
@@ -196,12 +196,12 @@ pub struct AttemptRecord {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
     /// How long the call waited before this attempt.
-    pub waited_ms: u64,
+    pub wait_ms: u64,
     pub duration_ms: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub first_token_ms: Option<u64>,
-    /// Pieces of text that this attempt delivered.
-    pub pieces: u64,
+    /// Deltas of text that this attempt delivered.
+    pub deltas: u64,
 }
 
 impl AttemptRecord {
@@ -214,7 +214,7 @@ impl AttemptRecord {
 /// What the time of a call went into, in milliseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Spent {
+pub struct TimeBreakdown {
     /// Waiting for a place or for the rate limit.
     pub queue_ms: u64,
     /// Waiting between attempts: backoff and `retry-after`.
@@ -264,7 +264,7 @@ pub struct Data {
     pub snapshot: Option<String>,
     pub attempts: Vec<AttemptRecord>,
     /// What the time of a call went into whose deadline has passed.
-    pub spent: Option<Spent>,
+    pub time_breakdown: Option<TimeBreakdown>,
     pub cost_cap: Option<CostCap>,
     pub cause: Option<Error>,
 }
@@ -286,7 +286,7 @@ impl Error {
             partial: None,
             snapshot: None,
             attempts: Vec::new(),
-            spent: None,
+            time_breakdown: None,
             cost_cap: None,
             cause: None,
         }))

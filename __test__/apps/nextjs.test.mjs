@@ -132,7 +132,7 @@ describe('the page', () => {
     assert.match(steps.at(-1), ANSWER)
     for (const step of steps) assert.ok(steps.at(-1).startsWith(step), step)
     await answer().getByText('was mended').waitFor()
-    assert.equal((await seen(0))[0].endedBy, 'cut')
+    assert.equal((await seen(0))[0].endedBy, 'disconnect')
     assert.deepEqual(await lines(), [
       'Main is asked',
       'Main answers',

@@ -164,7 +164,7 @@ test('the progress counts, and estimates the time that is left', async (t) => {
 })
 
 test('an abort stops all, and what is done keeps its result', async (t) => {
-  const simulator = await provider(t, { default: { silent: true } })
+  const simulator = await provider(t, { default: { hang: true } })
   simulator.script({ text: 'done' })
   const controller = new AbortController()
   const reason = new Error('enough')
@@ -222,7 +222,7 @@ test('a slow reader holds up the prompts, and not the memory', async () => {
 })
 
 test('leaving the loop stops what runs and closes the source', async (t) => {
-  const simulator = await provider(t, { default: { silent: true } })
+  const simulator = await provider(t, { default: { hang: true } })
   simulator.script({})
   let closed = false
   async function* source() {

@@ -36,7 +36,7 @@ describe('validateApiKey', () => {
 
 describe('createClientWithTimeout', () => {
   test('the short one gives up on a silent provider after 10 s, though it is the only route', async (t) => {
-    const simulator = await provider(t, { default: { silent: true } })
+    const simulator = await provider(t, { default: { hang: true } })
     const client = createClientWithTimeout('short', { apiKey: KEY, baseUrl: simulator.url, maxRetries: 0 })
     const error = await failure(client.chat(REQUEST))
     assert.deepEqual([error.name, error.phase], ['TimeoutError', 'first-token'])
@@ -45,7 +45,7 @@ describe('createClientWithTimeout', () => {
 
   test('it bounds the silence and not the answer', async (t) => {
     const pieces = Array.from({ length: 12 }, (_, i) => `${i} `)
-    const simulator = await provider(t, { default: { pieces, paceMs: 40 } })
+    const simulator = await provider(t, { default: { chunks: pieces, chunkDelayMs: 40 } })
     const limits = { firstTokenTimeoutMs: 300, idleTimeoutMs: 300 }
     const client = createClientWithTimeout('long', { apiKey: KEY, baseUrl: simulator.url, ...limits })
     assert.equal(await client.stream(REQUEST).text(), pieces.join(''))

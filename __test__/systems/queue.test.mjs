@@ -89,7 +89,7 @@ test('while the circuit is open tasks wait and none is dropped', async (t) => {
 
 test('the next reader takes over at once what the last one left', async (t) => {
   const { simulator, queue } = await pair(t, { concurrency: 2 })
-  simulator.script({}, { silent: true })
+  simulator.script({}, { hang: true })
   for (const id of ['a', 'b']) await queue.addTask(id, id)
   for await (const _ of queue.processWithRetry()) {
     // Both have been asked for: the one that is not answered is given up, and not the next one.
@@ -135,7 +135,7 @@ test('what is finished and unread when a reader leaves is handed to the next one
 
 test('a reader that leaves, or an abort, stops what runs, and what is not finished stays', async (t) => {
   const { simulator, queue } = await pair(t, { concurrency: 3 })
-  simulator.script({ text: 'one' }, { silent: true }, { silent: true })
+  simulator.script({ text: 'one' }, { hang: true }, { hang: true })
   for (const id of ['a', 'b', 'c', 'd']) await queue.addTask(id, id)
   for await (const { response } of queue.processWithRetry()) {
     assert.equal(response, 'one')
@@ -144,7 +144,7 @@ test('a reader that leaves, or an abort, stops what runs, and what is not finish
   assert.equal(queue.size, 3)
   await until(() => simulator.requests.every(({ endedBy }) => endedBy !== 'open'), 'the end of the requests')
 
-  simulator.setDefault({ silent: true })
+  simulator.setDefault({ hang: true })
   const controller = new AbortController()
   const reason = new Error('enough')
   setTimeout(() => controller.abort(reason), 20)
@@ -156,7 +156,7 @@ test('a reader that leaves, or an abort, stops what runs, and what is not finish
 })
 
 test('there is one reader at a time, and wrong options are refused', async (t) => {
-  const { queue } = await pair(t, {}, { default: { silent: true } })
+  const { queue } = await pair(t, {}, { default: { hang: true } })
   await queue.addTask('a', 'x')
   const reader = queue.processWithRetry()
   const pending = reader.next()

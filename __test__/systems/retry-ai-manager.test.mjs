@@ -176,7 +176,7 @@ test('a model that does not answer in time, or has no retries left, is followed 
   const { simulator, manager } = await pair(t, QUICK, { firstTokenTimeoutMs: 80 })
   const models = () => simulator.requests.map(({ json }) => json.model)
   const fallbacks = ['gemini-2.5-flash', 'deepseek-v3.2']
-  simulator.script({ silent: true })
+  simulator.script({ hang: true })
   assert.equal((await manager.callWithRetry(MESSAGES, 'gpt-4.1', fallbacks)).modelUsed, 'gemini-2.5-flash')
   assert.deepEqual(models(), ['gpt-4.1', 'gemini-2.5-flash'])
   assert.equal(manager.getRetryStats().retried, 1)
@@ -213,7 +213,7 @@ test('what its caller has ended, and a wait for the rate limit, are no part of t
   const { simulator, manager } = await pair(t, QUICK, { rateLimit: { capacity: 1, refillRate: 20 } })
   await manager.callWithRetry(MESSAGES)
   await manager.callWithRetry(MESSAGES)
-  simulator.setDefault({ silent: true })
+  simulator.setDefault({ hang: true })
   const enough = new AbortController()
   const aborted = failure(manager.callWithRetry(MESSAGES, 'm', [], { signal: enough.signal }))
   await until(() => simulator.requests.length === 3)

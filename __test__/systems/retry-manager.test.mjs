@@ -111,7 +111,7 @@ test('calls with waits of their own are under one cost cap and one limiter', asy
   // A dollar a token of the answer: while one is under way there is no room for the bound of a second.
   const cost = { hardCapUsd: 300, prices: { 'gpt-4.1': { input: 0, output: 1e6 } } }
   const rateLimit = { capacity: 2, refillRate: 0.01, maxQueue: 0 }
-  const capped = await pair(t, { cost }, { default: { pieces: PIECES, delayHeadersMs: 300 } })
+  const capped = await pair(t, { cost }, { default: { chunks: PIECES, headersDelayMs: 300 } })
   const limited = await pair(t, { rateLimit })
   const ask = (manager, request) =>
     Promise.allSettled(
@@ -130,7 +130,7 @@ test('calls with waits of their own are under one cost cap and one limiter', asy
 })
 
 test('close ends every call, also after another breaker was set, and refuses what comes later', async (t) => {
-  const { simulator, manager } = await pair(t, {}, { default: { pieces: PIECES, delayHeadersMs: 60_000 } })
+  const { simulator, manager } = await pair(t, {}, { default: { chunks: PIECES, headersDelayMs: 60_000 } })
   const calls = [manager.executeWithRetry(REQUEST), manager.executeWithRetry(REQUEST, { baseDelay: 5 })].map(failure)
   await until(() => simulator.requests.length === 2)
   manager.circuitBreaker = new CircuitBreaker()
@@ -156,8 +156,8 @@ test('a client-wide option holds where a call says nothing', async (t) => {
 })
 
 test('calls beyond the limit wait in the queue, in their order, and leave it when they are aborted', async (t) => {
-  const { simulator, manager } = await pair(t, { maxConcurrent: 1, maxQueue: 2 }, { default: { pieces: PIECES } })
-  simulator.script({ pieces: PIECES, delayHeadersMs: 200 })
+  const { simulator, manager } = await pair(t, { maxConcurrent: 1, maxQueue: 2 }, { default: { chunks: PIECES } })
+  simulator.script({ chunks: PIECES, headersDelayMs: 200 })
   const order = []
   const ask = (name, options) =>
     manager
@@ -196,8 +196,8 @@ test('a request with stream: true hands over its pieces', async (t) => {
 })
 
 test('executeRequest takes one of the places, and waits for it', async (t) => {
-  const { simulator, manager } = await pair(t, { maxConcurrent: 1 }, { default: { pieces: PIECES } })
-  simulator.script({ pieces: PIECES, delayHeadersMs: 100 })
+  const { simulator, manager } = await pair(t, { maxConcurrent: 1 }, { default: { chunks: PIECES } })
+  simulator.script({ chunks: PIECES, headersDelayMs: 100 })
   const calls = ['a', 'b', 'c'].map((user) => manager.executeRequest({ ...REQUEST, user }))
   assert.deepEqual([manager.requestQueue.length, manager.isProcessing], [2, true])
   await Promise.all(calls)

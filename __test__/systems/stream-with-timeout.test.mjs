@@ -35,7 +35,7 @@ test('a response that comes in time is the response', async (t) => {
 })
 
 test('a server that does not answer is an error with the code TIMEOUT, and the connection is closed', async (t) => {
-  const simulator = await provider(t, { default: { silent: true } })
+  const simulator = await provider(t, { default: { hang: true } })
   const error = await failure(streamWithTimeout(at(simulator), init({ partialBuffer: 'what I had' }), 50))
   assert.ok(error instanceof TimeoutError && error instanceof HolySheepError)
   assert.deepEqual([error.code, error.phase, error.message], ['TIMEOUT', 'total', 'Request timeout'])
@@ -44,7 +44,7 @@ test('a server that does not answer is an error with the code TIMEOUT, and the c
 })
 
 test('a body that stalls after the headers is cut off too, and partialData is what was received', async (t) => {
-  const simulator = await provider(t, { default: { text: 'Xin chào', cut: { afterPieces: 2, how: 'stall' } } })
+  const simulator = await provider(t, { default: { text: 'Xin chào', disconnect: { afterChunks: 2, how: 'stall' } } })
   const response = await streamWithTimeout(at(simulator), init({ partialBuffer: 'before ' }), 1000)
   const { text, error } = await readAll(response)
   assert.ok(error instanceof TimeoutError)
@@ -54,7 +54,7 @@ test('a body that stalls after the headers is cut off too, and partialData is wh
 })
 
 test('what came while nobody read counts as received', async (t) => {
-  const simulator = await provider(t, { default: { text: 'Xin chào', cut: { afterPieces: 2, how: 'stall' } } })
+  const simulator = await provider(t, { default: { text: 'Xin chào', disconnect: { afterChunks: 2, how: 'stall' } } })
   const response = await streamWithTimeout(at(simulator), init(), 300)
   await new Promise((resolve) => setTimeout(resolve, 600))
   const { text, error } = await readAll(response)
@@ -81,7 +81,7 @@ test('a body that nobody reads does not keep the process; one that is waited for
 })
 
 test('a buffer of bytes is answered with bytes', async (t) => {
-  const simulator = await provider(t, { default: { cut: { afterPieces: 1, how: 'stall' } } })
+  const simulator = await provider(t, { default: { disconnect: { afterChunks: 1, how: 'stall' } } })
   const before = new Uint8Array([1, 2])
   const response = await streamWithTimeout(at(simulator), init({ partialBuffer: before }), 1000)
   const { text, error } = await readAll(response)
@@ -90,13 +90,13 @@ test('a buffer of bytes is answered with bytes', async (t) => {
 })
 
 test("the caller's own signal goes on working, before and after the headers", async (t) => {
-  const simulator = await provider(t, { default: { silent: true } })
+  const simulator = await provider(t, { default: { hang: true } })
   const reason = new Error('my reason')
   const controller = new AbortController()
   setTimeout(() => controller.abort(reason), 20)
   assert.equal(await failure(streamWithTimeout(at(simulator), init({ signal: controller.signal }), 5000)), reason)
 
-  simulator.setDefault({ cut: { afterPieces: 1, how: 'stall' } })
+  simulator.setDefault({ disconnect: { afterChunks: 1, how: 'stall' } })
   const second = new AbortController()
   const response = await streamWithTimeout(at(simulator), init({ signal: second.signal }), 5000)
   setTimeout(() => second.abort(reason), 20)

@@ -41,7 +41,7 @@ test('each kind of question has its tier', async (t) => {
 })
 
 test('a FAST question is given up after one second, and the result says so and has the error', async (t) => {
-  const { simulator, manager } = await pair(t, {}, { default: { silent: true } })
+  const { simulator, manager } = await pair(t, {}, { default: { hang: true } })
   const started = performance.now()
   const result = await manager.callWithTimeout(MESSAGES, 'faq')
   assert.ok(performance.now() - started >= 999)
@@ -58,14 +58,14 @@ test('a FAST question is given up after one second, and the result says so and h
 })
 
 test('an answer that goes on talking beyond its time is cut off too', async (t) => {
-  const { manager } = await pair(t, { tiers: TIERS }, { default: { repeat: 100, paceMs: 50 } })
+  const { manager } = await pair(t, { tiers: TIERS }, { default: { repeat: 100, chunkDelayMs: 50 } })
   const { success, cause } = await manager.callWithTimeout(MESSAGES, 'faq')
   assert.deepEqual([success, cause.code, cause.phase], [false, 'TIMEOUT', 'attempt'])
 })
 
 test('with fallback models it really falls back, and only then says so', async (t) => {
   const { simulator, manager } = await pair(t, { tiers: TIERS, fallbackModels: ['deepseek-v3.2'] })
-  simulator.script({ silent: true })
+  simulator.script({ hang: true })
   const result = await manager.callWithTimeout(MESSAGES, 'faq')
   assert.deepEqual([result.success, result.fallbackTriggered, result.modelUsed], [true, true, 'deepseek-v3.2'])
   assert.equal(result.data.choices[0].message.content, ANSWER)
@@ -73,7 +73,7 @@ test('with fallback models it really falls back, and only then says so', async (
     simulator.requests.map(({ json }) => json.model),
     ['gpt-4.1', 'deepseek-v3.2'],
   )
-  simulator.setDefault({ silent: true })
+  simulator.setDefault({ hang: true })
   const failed = await manager.callWithTimeout(MESSAGES, 'faq')
   assert.deepEqual([failed.success, failed.fallbackTriggered], [false, true])
 })

@@ -40,7 +40,7 @@ pub struct Terms {
     pub events: bool,
     /// The caller judges its errors for the breaker.
     pub judges: bool,
-    /// Pieces of text that come together are joined.
+    /// Deltas of text that come together are joined.
     pub coalesce: bool,
     /// The JSON of a snapshot to go on from.
     pub resumes: Option<String>,

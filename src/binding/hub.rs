@@ -1,4 +1,4 @@
-//! Delivery to one JavaScript thread: pieces, ends and errors of all its calls in one queue, and at
+//! Delivery to one JavaScript thread: deltas, ends and errors of all its calls in one queue, and at
 //! most one wake-up under way.
 //!
 //! Tokio tasks append records ([`super::queue`]). The first one wakes JavaScript, which takes a bounded
@@ -7,8 +7,8 @@
 //! without being woken. A call that is far ahead of JavaScript waits, and with it its socket.
 //!
 //! Facts behind this shape: many wake-ups cost more than any format; a ThreadsafeFunction (TSFN)
-//! looked at by the loop costs at every turn, so there is one; ends travel with the pieces because
-//! with separate TSFNs a promise can resolve before its last pieces.
+//! looked at by the loop costs at every turn, so there is one; ends travel with the deltas because
+//! with separate TSFNs a promise can resolve before its last deltas.
 
 use std::mem;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,4 +1,4 @@
-//! The only place that knows napi: options in, pieces and errors out. One file a class.
+//! The only place that knows napi: options in, deltas and errors out. One file a class.
 
 mod breaker;
 mod client;

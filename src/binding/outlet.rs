@@ -17,13 +17,13 @@ use crate::error::Error;
 /// How far, in bytes, one call may be ahead of JavaScript before it waits.
 const MAX_AHEAD: usize = 64 * 1024;
 
-/// What a call's JavaScript side is told beside its pieces and its end, and how.
+/// What a call's JavaScript side is told beside its deltas and its end, and how.
 #[derive(Clone, Copy, Default)]
 pub struct Told {
     pub events: bool,
     /// It is asked which errors are failures.
     pub judges: bool,
-    /// Pieces of text that come together are joined.
+    /// Deltas of text that come together are joined.
     pub coalesce: bool,
 }
 
@@ -48,7 +48,7 @@ struct Ahead {
 }
 
 thread_local! {
-    /// The pieces of the call that this thread polls: they are handed over before the poll ends, so one
+    /// The deltas of the call that this thread polls: they are handed over before the poll ends, so one
     /// buffer is enough for all calls, and it is always in the cache.
     static COLLECTED: RefCell<Collected> = RefCell::default();
 }
@@ -139,7 +139,7 @@ impl Sink for Outlet {
     }
 
     fn complete(&self, text: &str) {
-        // Whoever had the pieces has the text.
+        // Whoever had the deltas has the text.
         let text = if self.wants() == Wants::Nothing { text } else { "" };
         self.push(Record::Complete, text, false);
     }

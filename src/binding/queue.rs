@@ -12,7 +12,7 @@ use tokio::time::Instant;
 const GAP: Duration = Duration::from_millis(1);
 const FEW: u32 = 2;
 /// How often JavaScript comes by itself while more calls stream, in milliseconds. Nobody has to wake it
-/// then, and a timer of its loop falls together with the others: the loop is late less, and pieces age alike.
+/// then, and a timer of its loop falls together with the others: the loop is late less, and deltas age alike.
 pub const PACE_MS: u32 = 2;
 /// The most records of one batch; the shared array has room for as many.
 pub const MAX_RECORDS: usize = 4096;

@@ -61,7 +61,7 @@ fn while_many_calls_stream_it_comes_by_itself_and_is_not_woken() {
     let mut scene = scene();
     let pace = Duration::from_millis(PACE_MS.into());
     let (mut woken, mut taken, mut due) = (0, 0, None);
-    // Fifty pieces a millisecond, of a hundred calls, for fifty paces.
+    // Fifty deltas a millisecond, of a hundred calls, for fifty paces.
     for step in 0..5000 {
         if scene.push(step % 100, PIECE) {
             woken += 1;

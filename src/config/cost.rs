@@ -54,7 +54,7 @@ pub struct Cost {
 
 impl Default for Cost {
     fn default() -> Self {
-        let limits = Limits { window: d::COST_WINDOW, hard_cap: None, key_cap: None, soft_limit: None };
+        let limits = Limits { window: d::COST_WINDOW, hard_cap: None, tenant_cap: None, soft_limit: None };
         Cost { limits }
     }
 }
@@ -85,7 +85,7 @@ impl Cost {
         let limits = &mut cost.limits;
         limits.window = reader.choice("window", WINDOWS)?.unwrap_or(limits.window);
         limits.hard_cap = reader.real("hardCapUsd", 0.0, MAX_USD)?.map(pico);
-        limits.key_cap = reader.real("keyCapUsd", 0.0, MAX_USD)?.map(pico);
+        limits.tenant_cap = reader.real("tenantCapUsd", 0.0, MAX_USD)?.map(pico);
         limits.soft_limit = reader.real("softLimitUsd", 0.0, MAX_USD)?.map(pico);
         if let (Some(soft), Some(hard)) = (limits.soft_limit, limits.hard_cap)
             && soft > hard
@@ -108,7 +108,7 @@ impl Cost {
 
     /// Whether a call may have to be refused or cut.
     pub fn is_capped(&self) -> bool {
-        self.limits.hard_cap.is_some() || self.limits.key_cap.is_some()
+        self.limits.hard_cap.is_some() || self.limits.tenant_cap.is_some()
     }
 }
 
@@ -166,11 +166,11 @@ mod tests {
     #[test]
     fn a_cost_has_a_window_caps_and_prices() {
         let prices = json!({ "mine": { "input": 1, "output": 2 } });
-        let cost = json!({ "hardCapUsd": 1.5, "keyCapUsd": 0.5, "softLimitUsd": 1, "window": "month", "prices": prices });
+        let cost = json!({ "hardCapUsd": 1.5, "tenantCapUsd": 0.5, "softLimitUsd": 1, "window": "month", "prices": prices });
         let config = read(json!({ "cost": cost, "fallbackModels": ["mine"] })).unwrap();
         let limits = config.cost.unwrap().limits;
         assert_eq!(
-            (limits.window, limits.hard_cap, limits.key_cap),
+            (limits.window, limits.hard_cap, limits.tenant_cap),
             (Window::Month, Some(pico(1.5)), Some(pico(0.5)))
         );
         assert_eq!(config.catalogue.price("mine"), Some((1.0, 2.0)));

@@ -14,7 +14,7 @@ use super::clock::{self, timeout_at};
 use super::delivery::Delivery;
 use super::opening::Opened;
 use super::waits::Deadline;
-use crate::config::{Completion, defaults as d};
+use crate::config::defaults as d;
 use crate::error::{Error, Kind, Phase, Result};
 use crate::transport::Body;
 use crate::wire::dialect::Dialect;
@@ -27,7 +27,7 @@ pub struct Settings {
     /// All the time to the first token, connection included, where a deadline divides it.
     pub share: Option<Duration>,
     pub idle_timeout: Duration,
-    pub completion: Completion,
+    pub require_finish_reason: bool,
     /// The request asks for the usage chunk.
     pub asked_for_usage: bool,
     /// An event that is no JSON is passed over.
@@ -42,7 +42,7 @@ pub struct Progress {
     pub status: Option<u16>,
     pub request_id: Option<String>,
     pub first_token: Option<Instant>,
-    pub pieces: u64,
+    pub deltas: u64,
     /// The consumer was told that the answer is complete.
     pub complete: bool,
     /// What is reserved for it, and what it has come to.
@@ -183,7 +183,7 @@ impl Attempt<'_> {
 
     /// The body has ended, or `[DONE]` has come.
     fn ended(&mut self, done: bool) -> Result<()> {
-        if self.delivery.journal.is_complete() || (done && self.settings.completion == Completion::Lenient) {
+        if self.delivery.journal.is_complete() || (done && !self.settings.require_finish_reason) {
             return self.finished();
         }
         if let Some(events) = &self.delivery.events {
@@ -194,7 +194,7 @@ impl Attempt<'_> {
             Kind::Truncated,
             format!(
                 "the stream {what} without a finish reason: the answer is cut off \
-                 (completion: 'lenient' is for a provider that sends none)"
+                 (requireFinishReason: false is for a provider that sends none)"
             ),
         ))
     }

@@ -113,7 +113,7 @@ impl Open {
             Meter::Off => return Ok(()),
             Meter::Full(tokens) if self.received.likely() / 2 <= tokens => return Ok(()),
             Meter::Full(_) => {
-                let (key, needed) = (self.reservation.key(), self.reckoned());
+                let (key, needed) = (self.reservation.tenant(), self.reckoned());
                 let refused = |ledger: &mut Ledger| ledger.fits(&self.limits, key, Pico::MAX, clock::now());
                 match self.costs.ledger.update(refused) {
                     Ok(()) => return Ok(()),

@@ -1,4 +1,4 @@
-//! The retry budget of a client, and that of each `budgetKey`. Retries on a route, hedges and
+//! The retry budget of a client, and that of each `tenant`. Retries on a route, hedges and
 //! recoveries spend it; the first try of a route does not, or an outage would shut the fallback too.
 
 use std::collections::HashMap;
@@ -16,14 +16,14 @@ use crate::store::Slot;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exhausted {
     Client,
-    Key,
+    Tenant,
 }
 
 impl Exhausted {
     pub fn as_str(self) -> &'static str {
         match self {
             Exhausted::Client => "client",
-            Exhausted::Key => "key",
+            Exhausted::Tenant => "tenant",
         }
     }
 }
@@ -32,7 +32,7 @@ impl Exhausted {
 #[derive(Default)]
 struct Budgets {
     client: Budget,
-    /// At most [`d::MAX_BUDGET_KEYS`], each with the number of its last use.
+    /// At most [`d::MAX_TENANTS`], each with the number of its last use.
     keys: HashMap<Arc<str>, (u64, Budget)>,
     uses: u64,
 }
@@ -40,7 +40,7 @@ struct Budgets {
 impl Budgets {
     fn key(&mut self, key: &str) -> &mut Budget {
         self.uses += 1;
-        if !self.keys.contains_key(key) && self.keys.len() >= d::MAX_BUDGET_KEYS {
+        if !self.keys.contains_key(key) && self.keys.len() >= d::MAX_TENANTS {
             let oldest = self.keys.iter().min_by_key(|(_, (used, _))| *used).map(|(key, _)| Arc::clone(key));
             if let Some(oldest) = oldest {
                 self.keys.remove(&oldest);
@@ -93,7 +93,7 @@ impl RetryBudget {
                 return Err(Exhausted::Client);
             }
             if key.is_some_and(|key| !budgets.key(key).has_room(options, now)) {
-                return Err(Exhausted::Key);
+                return Err(Exhausted::Tenant);
             }
             budgets.each(key, |budget| budget.spend(options, now));
             Ok(())
@@ -119,8 +119,8 @@ impl RetryBudget {
 }
 
 impl Running<'_> {
-    pub(super) fn budget_key(&self) -> Option<&str> {
-        self.call.options.budget_key.as_deref()
+    pub(super) fn tenant(&self) -> Option<&str> {
+        self.call.options.tenant.as_deref()
     }
 
     /// Whether an attempt spends the budget: a retry does, and whatever takes up a broken answer.
@@ -146,7 +146,7 @@ impl Running<'_> {
 
     /// Withdraws one retry, or tells which budget has no room for it.
     pub(super) fn afford(&self) -> bool {
-        let Err(exhausted) = self.client.budget.withdraw(self.budget_key()) else { return true };
+        let Err(exhausted) = self.client.budget.withdraw(self.tenant()) else { return true };
         self.emit(Event::RetryBudget {
             call: self.id.clone(),
             request_id: self.previous_request(),
@@ -158,7 +158,7 @@ impl Running<'_> {
     /// The attempt that was due for this reason is not made.
     pub(super) fn unpay(&self, reason: Reason) {
         if self.costs(reason) {
-            self.client.budget.give_back(self.budget_key());
+            self.client.budget.give_back(self.tenant());
         }
     }
 }

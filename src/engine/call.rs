@@ -196,7 +196,7 @@ impl<'a> Running<'a> {
             self.break_event(Duration::ZERO);
         }
         let first = self.attempts.len();
-        self.client.budget.deposit(self.budget_key());
+        self.client.budget.deposit(self.tenant());
         let mut plan = self.plan();
         let mut step = plan.start(clock::now(), self.remaining(), &mut rand::rng());
         let mut last: Option<Error> = None;
@@ -264,7 +264,7 @@ impl<'a> Running<'a> {
             }
             let failure = self.failure(place, &error);
             // Progress is what the consumer has: what it has not seen is asked for from the beginning.
-            if begun && self.attempts.last().is_some_and(|attempt| attempt.pieces > 0) {
+            if begun && self.attempts.last().is_some_and(|attempt| attempt.deltas > 0) {
                 plan.progressed();
             }
             step = plan.failed(failure, clock::now(), self.remaining(), &mut rand::rng());
@@ -371,8 +371,8 @@ impl<'a> Running<'a> {
                     request_id,
                     attempts: self.attempts,
                     recoveries: self.recovery.count,
-                    parts: self.recovery.parts,
-                    seams: self.recovery.seams,
+                    segments: self.recovery.segments,
+                    joins: self.recovery.joins,
                     session_id: self.call.session_id.clone(),
                 })
             }

@@ -82,10 +82,10 @@ impl Client {
     ) -> Self {
         let follows = followed(&config);
         let endpoints = config.endpoints.iter();
-        let own = config
-            .rate_limit
-            .clone()
-            .map(|limit| RateLimit { follow_server: limit.follow_server && follows.is_none(), ..limit });
+        let own = config.rate_limit.clone().map(|limit| RateLimit {
+            adapt_to_headers: limit.adapt_to_headers && follows.is_none(),
+            ..limit
+        });
         Client {
             endpoints: endpoints.map(|e| Arc::new(EndpointState::new(Arc::clone(e), follows))).collect(),
             shared_breaker: breaker,
@@ -193,7 +193,7 @@ impl Client {
 
 /// The client's limit where it follows the headers of several endpoints: each tells of its own bucket.
 fn followed(config: &ClientConfig) -> Option<&RateLimit> {
-    config.rate_limit.as_ref().filter(|limit| limit.follow_server && config.endpoints.len() > 1)
+    config.rate_limit.as_ref().filter(|limit| limit.adapt_to_headers && config.endpoints.len() > 1)
 }
 
 /// Sleeps until then; without a time, for ever.

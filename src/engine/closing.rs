@@ -111,7 +111,7 @@ impl Running<'_> {
         if !current.remembered {
             let route = &self.routes[current.place];
             let (endpoint, model) = (route.endpoint.config.name.clone(), route.model.clone());
-            self.remember_part(&endpoint, &model, current.progress.pieces, None);
+            self.remember_segment(&endpoint, &model, current.progress.deltas, None);
         }
         self.recovery.lost_tool_call |= error.is_some() && !self.journal.first().tool_calls.is_empty();
         let usage = self.journal.usage.clone();
@@ -128,10 +128,10 @@ impl Running<'_> {
             outcome: ending.as_str().to_owned(),
             status: progress.status,
             message: error.map(|error| cut(&error.message, 300).to_owned()),
-            waited_ms: current.waited.as_millis() as u64,
+            wait_ms: current.waited.as_millis() as u64,
             duration_ms: since_start(clock::instant()),
             first_token_ms: progress.first_token.map(since_start),
-            pieces: progress.pieces,
+            deltas: progress.deltas,
         };
         // One that has lost to its hedge would have taken longer still: without it the slow ones would
         // never be counted, and hedges would be due sooner and sooner.

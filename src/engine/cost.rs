@@ -55,7 +55,7 @@ impl Costs {
                 "spentUsd": ledger::usd(period.total.spent),
                 "reservedUsd": ledger::usd(period.total.reserved),
                 "capUsd": limits.hard_cap.map(ledger::usd),
-                "byKey": lines(&period.keys),
+                "byTenant": lines(&period.tenants),
                 "byModel": lines(&period.models),
             })
         })
@@ -205,7 +205,7 @@ impl Running<'_> {
         let limits = limits(&self.client.config);
         // What is asked for after a break may be less than at the beginning.
         let least = if self.committed { 1 } else { bound.least() };
-        let key = self.call.options.budget_key.as_deref();
+        let key = self.call.options.tenant.as_deref();
         let fits = |ledger: &mut Ledger| ledger.fits(&limits, key, least, clock::now());
         self.client.costs.ledger.update(fits).map_err(|refusal| cap_error(&refusal, &limits))
     }
@@ -227,7 +227,7 @@ impl Running<'_> {
             _ => None,
         };
         let limits = limits(&self.client.config);
-        let key = self.call.options.budget_key.as_deref();
+        let key = self.call.options.tenant.as_deref();
         let capped = limits.caps(key);
         let range = match &bound {
             None => (0, 0),

@@ -1,4 +1,4 @@
-//! From events to pieces: the journal is written, and what the consumer wants is handed over. What a
+//! From events to deltas: the journal is written, and what the consumer wants is handed over. What a
 //! continuation repeats is taken off here, and tool calls are held until they are whole.
 
 use serde_json::{Value, json};
@@ -40,7 +40,7 @@ pub struct Delivery<'a> {
     pub on_first_token: &'a (dyn Fn() + Sync),
     /// The caller asked for the usage chunk.
     pub caller_wants_usage: bool,
-    pub hold_tool_calls: bool,
+    pub buffer_tool_calls: bool,
     /// This attempt goes on with an answer that was begun: its chunks are made anew, with the
     /// identity of the first one.
     pub continues: bool,
@@ -54,7 +54,7 @@ pub struct Delivery<'a> {
     /// Chunks before the first token (a bare role): handed over with it, so that until then another
     /// attempt can take over unseen.
     pub held: Vec<String>,
-    /// About the bytes since [`Delivery::flush`], and how many pieces [`Live`] shows.
+    /// About the bytes since [`Delivery::flush`], and how many deltas [`Live`] shows.
     pub collected: usize,
     pub shown: u64,
     /// In a dialect whose events are handed on as they are.
@@ -90,7 +90,7 @@ impl Delivery<'_> {
 
     /// Brings the text that [`Live`] shows up to date. While an attempt runs it only grows.
     fn show(&mut self) {
-        let new = self.progress.pieces - std::mem::replace(&mut self.shown, self.progress.pieces);
+        let new = self.progress.deltas - std::mem::replace(&mut self.shown, self.progress.deltas);
         if new == 0 {
             return;
         }
@@ -98,7 +98,7 @@ impl Delivery<'_> {
         self.live.update(|live| {
             let from = live.answer.text.len();
             live.answer.text.push_str(text.get(from..).unwrap_or_default());
-            live.answer.pieces += new;
+            live.answer.deltas += new;
         });
     }
 
@@ -145,7 +145,7 @@ impl Delivery<'_> {
         };
         let verbatim = self.wants == Wants::Chunks
             && !self.continues
-            && !(self.hold_tool_calls && choices.iter().any(has_tool_call));
+            && !(self.buffer_tool_calls && choices.iter().any(has_tool_call));
         if !verbatim {
             if self.wants == Wants::Chunks && !chunk.repeats {
                 self.extras(raw);
@@ -239,7 +239,7 @@ impl Delivery<'_> {
         }
         for part in delta.tool_calls.iter().flatten() {
             self.tool_call(index, part)?;
-            if rewritten && !self.hold_tool_calls {
+            if rewritten && !self.buffer_tool_calls {
                 let at = self
                     .journal
                     .choice(index)
@@ -297,7 +297,7 @@ impl Delivery<'_> {
             choice.text.push_str(text);
         }
         if index == 0 {
-            self.progress.pieces += 1;
+            self.progress.deltas += 1;
         }
         match self.wants {
             Wants::Text if index == 0 => self.hand_over(text),
@@ -309,7 +309,7 @@ impl Delivery<'_> {
     }
 
     fn tool_call(&mut self, index: u32, part: &chat::ToolCall<'_>) -> Step {
-        let hold = self.hold_tool_calls;
+        let hold = self.buffer_tool_calls;
         if index == 0 {
             self.live.update(|live| live.answer.lost_tool_call = true);
         }
@@ -345,7 +345,7 @@ impl Delivery<'_> {
             }
             self.let_through();
         }
-        let hold = self.hold_tool_calls;
+        let hold = self.buffer_tool_calls;
         let Some(choice) = self.journal.choice(index) else { return Ok(()) };
         choice.settle_tool_calls(hold && natural).map_err(|name| {
             let message = format!("the arguments of the tool call '{name}' are no JSON");
@@ -385,7 +385,7 @@ impl Delivery<'_> {
 
     /// The answer is whole: whatever is held goes out.
     pub fn finished(&mut self) -> Step {
-        // Some choices have no finish reason where none is asked for (`completion: 'lenient'`).
+        // Some choices have no finish reason where none is asked for (`requireFinishReason: false`).
         for index in 0..self.journal.len() as u32 {
             if self.journal.choice(index).is_some_and(|choice| choice.finish_reason.is_none()) {
                 let step = self.finish_choice(index, None, false);
@@ -415,7 +415,7 @@ impl Delivery<'_> {
     pub(super) fn hand_over(&mut self, piece: &str) {
         *self.committed = true;
         self.sink.piece(piece);
-        // One chunk may become any number of pieces.
+        // One chunk may become any number of deltas.
         self.collected += PIECE;
         if self.collected >= MAX_COLLECTED {
             self.flush();

@@ -25,7 +25,7 @@ pub enum Event {
         endpoint: String,
         model: String,
         request_id: String,
-        after_ms: u64,
+        first_token_ms: u64,
         /// What the response's head says of the request and of limits.
         #[serde(skip_serializing_if = "BTreeMap::is_empty")]
         headers: BTreeMap<String, String>,
@@ -68,7 +68,7 @@ pub enum Event {
         reason: &'static str,
     },
     /// A retry, hedge or recovery that was due is not made: the budget of the client, or of the call's
-    /// `budgetKey`, is used up.
+    /// `tenant`, is used up.
     RetryBudget {
         call: String,
         #[serde(skip_serializing_if = "Option::is_none")]

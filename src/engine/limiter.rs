@@ -54,7 +54,7 @@ pub struct Limiter {
     changed: Notify,
     waiting: AtomicUsize,
     max_queue: AtomicUsize,
-    follow_server: bool,
+    adapt_to_headers: bool,
 }
 
 impl Limiter {
@@ -69,7 +69,7 @@ impl Limiter {
             changed: Notify::new(),
             waiting: AtomicUsize::new(0),
             max_queue: AtomicUsize::new(options.max_queue),
-            follow_server: options.follow_server,
+            adapt_to_headers: options.adapt_to_headers,
         })
     }
 
@@ -202,7 +202,7 @@ impl Limiter {
 
     /// Follows what the provider says of its own buckets, where that was asked for.
     pub fn follow(&self, limits: &Limits) {
-        if !self.follow_server {
+        if !self.adapt_to_headers {
             return;
         }
         let now = clock::now_exact();

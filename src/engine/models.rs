@@ -69,7 +69,7 @@ impl Client {
 
     async fn ask(&self, endpoint: &Endpoint) -> Result<Vec<Value>> {
         let request = self.models_request(endpoint)?;
-        let limit = self.config.call.total_timeout.unwrap_or(self.config.call.first_token_timeout);
+        let limit = self.config.call.total_timeout.unwrap_or(self.config.call.first_token_timeout(false));
         timeout(limit, self.exchange(request)).await.map_err(|_| Error::timeout(Phase::Total, limit))?
     }
 

@@ -206,7 +206,7 @@ fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
 pub struct Peek {
     pub dialect: Dialect,
     pub choices: usize,
-    pub hold_tool_calls: bool,
+    pub buffer_tool_calls: bool,
 }
 
 impl Opened {
@@ -228,7 +228,7 @@ impl Opened {
             live: &Live::new(String::new()),
             on_first_token: &|| {},
             caller_wants_usage: false,
-            hold_tool_calls: peek.hold_tool_calls,
+            buffer_tool_calls: peek.buffer_tool_calls,
             continues: false,
             expects_tool_call: false,
             awaited: String::new(),

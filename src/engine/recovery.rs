@@ -11,8 +11,8 @@ use crate::config::Mode;
 use crate::error::{Error, Kind, Result};
 use crate::session::journal::Journal;
 use crate::session::prompts::{self, Style};
-use crate::session::snapshot::{Part, Snapshot};
-use crate::session::splice::{Expect, Limits, Seam, Splice};
+use crate::session::snapshot::{Segment, Snapshot};
+use crate::session::splice::{Expect, Join, Limits, Splice};
 use crate::wire::dialect::Dialect;
 
 /// What a call remembers of its breaks.
@@ -22,12 +22,12 @@ pub(super) struct Recovery {
     pub count: u32,
     /// How many of these were made before this call, which goes on from a snapshot.
     pub earlier: u32,
-    pub parts: Vec<Part>,
-    pub seams: Vec<Seam>,
+    pub segments: Vec<Segment>,
+    pub joins: Vec<Join>,
     /// Usage of the attempts before the last.
     pub spent: Option<Value>,
-    /// Pieces of text that were delivered, over all attempts: about the tokens that were received.
-    pub pieces: u64,
+    /// Deltas of text that were delivered, over all attempts: about the tokens that were received.
+    pub deltas: u64,
     /// The length of the text when the attempt began, in bytes.
     pub begun_at: usize,
     /// A tool call has begun and broke off, and none has come since.
@@ -105,7 +105,7 @@ impl Running<'_> {
             return Some("a function_call cannot be continued".into());
         }
         let in_tool_call = self.recovery.lost_tool_call || !choice.tool_calls.is_empty();
-        if !self.call.options.hold_tool_calls && in_tool_call {
+        if !self.call.options.buffer_tool_calls && in_tool_call {
             return Some("it broke inside a tool call (toolCalls: 'stream')".into());
         }
         None
@@ -137,7 +137,7 @@ impl Running<'_> {
         if text.is_empty() {
             return Form::original(true);
         }
-        let limits = Limits { overlap_min: options.overlap_min, ..Limits::default() };
+        let limits = Limits { min_overlap: options.min_overlap, ..Limits::default() };
         if self.call.request.wants_json() {
             // A schema forces the provider to begin anew: what comes must repeat what was delivered.
             let splice = Splice::new(text, limits, Expect::Restart);
@@ -146,7 +146,7 @@ impl Running<'_> {
         let partial: &str = if trims { text.trim_end() } else { text };
         let prompt = prompts::continuation(&self.call.request.conversation(), partial, style);
         let expect = prompt.anchor.map_or(Expect::Continuation, Expect::Anchor);
-        let received = received(text, self.recovery.pieces);
+        let received = received(text, self.recovery.deltas);
         Form {
             continues: true,
             messages: Some(prompt.messages),
@@ -161,10 +161,10 @@ impl Running<'_> {
         self.events = self.call.request.dialect().events();
         let recovery = &mut self.recovery;
         recovery.begun_at = 0;
-        recovery.pieces = 0;
+        recovery.deltas = 0;
         recovery.lost_tool_call = false;
-        recovery.parts.clear();
-        recovery.seams.clear();
+        recovery.segments.clear();
+        recovery.joins.clear();
         self.publish();
     }
 
@@ -182,7 +182,7 @@ impl Running<'_> {
         !self.recovery.refused.contains(&(place, self.style(place)))
     }
 
-    /// Puts what is known between two pieces where [`super::Live`] shows it.
+    /// Puts what is known between two deltas where [`super::Live`] shows it.
     pub(super) fn publish(&self) {
         let choice = self.journal.first();
         let spent = self.recovery.spent.clone();
@@ -198,14 +198,14 @@ impl Running<'_> {
             live.answer.identity.clone_from(&self.journal.identity);
             live.answer.reasoning.clone_from(&choice.reasoning);
             live.answer.refusal.clone_from(&choice.refusal);
-            live.answer.pieces = self.recovery.pieces;
+            live.answer.deltas = self.recovery.deltas;
             live.answer.lost_tool_call = self.recovery.lost_tool_call;
             live.usage = usage;
             live.cost_usd = self.tab.usd();
             live.attempts.clone_from(&self.attempts);
             live.recoveries = self.recovery.count;
-            live.parts.clone_from(&self.recovery.parts);
-            live.seams.clone_from(&self.recovery.seams);
+            live.segments.clone_from(&self.recovery.segments);
+            live.joins.clone_from(&self.recovery.joins);
         });
     }
 
@@ -221,10 +221,10 @@ impl Running<'_> {
         let again = self.committed && !snapshot.answer.complete;
         self.recovery.earlier = snapshot.recoveries + u32::from(again);
         self.recovery.count = self.recovery.earlier;
-        self.recovery.parts = snapshot.parts;
-        self.recovery.seams = snapshot.seams;
+        self.recovery.segments = snapshot.segments;
+        self.recovery.joins = snapshot.joins;
         self.recovery.spent = snapshot.usage;
-        self.recovery.pieces = snapshot.answer.pieces;
+        self.recovery.deltas = snapshot.answer.deltas;
         self.publish();
     }
 
@@ -237,7 +237,7 @@ impl Running<'_> {
             && !text.is_empty()
             && !request.wants_json()
             && self.hindrance().is_none()
-            && request.is_used_up(received(text, self.recovery.pieces))
+            && request.is_used_up(received(text, self.recovery.deltas))
     }
 
     /// The snapshot that the call goes on from was whole already.
@@ -267,13 +267,13 @@ impl Running<'_> {
     }
 
     /// Remembers what an attempt has contributed.
-    pub(super) fn remember_part(&mut self, endpoint: &str, model: &str, pieces: u64, seam: Option<Seam>) {
-        self.recovery.pieces += pieces;
-        self.recovery.seams.extend(seam);
+    pub(super) fn remember_segment(&mut self, endpoint: &str, model: &str, deltas: u64, join: Option<Join>) {
+        self.recovery.deltas += deltas;
+        self.recovery.joins.extend(join);
         let text = &self.journal.first().text;
         let characters = text.get(self.recovery.begun_at..).map_or(0, |new| new.chars().count());
         if characters > 0 {
-            self.recovery.parts.push(Part {
+            self.recovery.segments.push(Segment {
                 endpoint: endpoint.to_owned(),
                 model: model.to_owned(),
                 characters,
@@ -321,12 +321,12 @@ pub(super) fn refuses_to_continue(refusal: &Error) -> Error {
     error.with_cause(refusal.clone())
 }
 
-/// About how many tokens this text is, which came in so many pieces: a piece is a token, unless the
+/// About how many tokens this text is, which came in so many deltas: a piece is a token, unless the
 /// provider sends single letters.
-fn received(text: &str, pieces: u64) -> u64 {
+fn received(text: &str, deltas: u64) -> u64 {
     let letters = text.bytes().filter(u8::is_ascii).count() as u64;
-    let split = letters == text.len() as u64 && 2 * letters < 3 * pieces;
-    if split { letters.div_ceil(4) } else { pieces.max(text.len() as u64 / 16) }
+    let split = letters == text.len() as u64 && 2 * letters < 3 * deltas;
+    if split { letters.div_ceil(4) } else { deltas.max(text.len() as u64 / 16) }
 }
 
 /// The sum of two usages.

@@ -168,7 +168,9 @@ pub fn headers(
         common_headers(call.request.dialect(), endpoint, &call.options.headers, accept, request_id)?;
     headers.insert("content-type", HeaderValue::from_static("application/json"));
     headers.insert("idempotency-key", value(idempotency_key)?);
-    headers.insert("x-session-id", value(&call.session_id)?);
+    if endpoint.send_session_id.in_header() {
+        headers.insert("x-session-id", value(&call.session_id)?);
+    }
     headers.insert("x-holysheep-attempt", attempt.into());
     Ok(headers)
 }

@@ -43,10 +43,10 @@ pub struct Lane {
 impl EndpointState {
     /// `follows`: the client's own limit, where it follows the provider's headers at each endpoint.
     pub fn new(config: Arc<Endpoint>, follows: Option<&RateLimit>) -> Self {
-        let limit = config
-            .rate_limit
-            .clone()
-            .map(|limit| RateLimit { follow_server: limit.follow_server || follows.is_some(), ..limit });
+        let limit = config.rate_limit.clone().map(|limit| RateLimit {
+            adapt_to_headers: limit.adapt_to_headers || follows.is_some(),
+            ..limit
+        });
         EndpointState {
             limiter: limit.as_ref().or(follows).map(Limiter::new),
             config,

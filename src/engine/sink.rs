@@ -1,4 +1,4 @@
-//! Where the pieces of an answer go.
+//! Where the deltas of an answer go.
 
 use futures::future::BoxFuture;
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::clock;
-use crate::error::{AttemptRecord, Error, Spent};
+use crate::error::{AttemptRecord, Error, TimeBreakdown};
 
 /// Where a call stands still.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,17 +42,17 @@ impl Stopwatch {
     /// Writes into an error what the time of its call went into.
     pub fn explain(&mut self, error: &mut Error, attempts: &[AttemptRecord]) {
         self.end();
-        let spent = Spent {
+        let spent = TimeBreakdown {
             queue_ms: self.queue.as_millis() as u64,
             wait_ms: self.wait.as_millis() as u64,
             attempt_ms: attempts.iter().map(|attempt| attempt.duration_ms).sum(),
         };
-        let Spent { queue_ms, wait_ms, attempt_ms } = spent;
+        let TimeBreakdown { queue_ms, wait_ms, attempt_ms } = spent;
         let count = attempts.len();
         let plural = if count == 1 { "" } else { "s" };
         error.message.push_str(&format!(
             " (in queues {queue_ms} ms, between attempts {wait_ms} ms, in {count} attempt{plural} {attempt_ms} ms)"
         ));
-        error.spent = Some(spent);
+        error.time_breakdown = Some(spent);
     }
 }

@@ -67,12 +67,12 @@ impl Running<'_> {
     }
 }
 
-/// The error of a stream that broke after pieces had been delivered.
+/// The error of a stream that broke after deltas had been delivered.
 pub(super) fn interrupted(cause: Error, why: &str) -> Error {
     let mut error = Error::new(Kind::Interrupted, format!("the answer was interrupted ({why}): {cause}"));
     error.status = cause.status;
     error.retry_after = cause.retry_after;
-    error.spent = cause.spent;
+    error.time_breakdown = cause.time_breakdown;
     error.request_id.clone_from(&cause.request_id);
     error.with_cause(cause)
 }

@@ -25,7 +25,6 @@ use super::recovery::{Form, refuses_to_continue};
 use super::request::{self, Target, own, told, without_key};
 use super::room::Reservations;
 use super::route::Busy;
-use crate::config::defaults as d;
 use crate::error::{Error, Kind, Phase, Result};
 use crate::policy::deadline;
 use crate::policy::plan::Reason;
@@ -219,7 +218,7 @@ impl<'a> Running<'a> {
         let whole = !self.call.request.is_streamed();
         let asks_usage = !dialect.is_passed_on() && !route.endpoint.refuses_usage.load(Ordering::Relaxed);
         let session = self.call.session_id.as_str();
-        let names_session = endpoint.session_field && !dialect.is_passed_on();
+        let names_session = endpoint.send_session_id.in_body() && !dialect.is_passed_on();
         let named_session = names_session && !route.endpoint.refuses_session.load(Ordering::Relaxed);
         let target = Target {
             place,
@@ -251,14 +250,15 @@ impl<'a> Running<'a> {
             reason: why,
         });
         let started = clock::instant();
-        // The head of an answer in one piece comes when all of it is written.
-        let long = whole || (others == 0 && options.stretch_last_route);
-        let stretch = if long { d::LAST_ROUTE_STRETCH } else { 1 };
         let settings = Settings {
-            first_token_timeout: options.first_token_timeout.saturating_mul(stretch),
+            // The head of an answer that is not streamed comes when all of it is written.
+            first_token_timeout: match whole {
+                true => options.whole_answer_timeout,
+                false => options.first_token_timeout(others == 0),
+            },
             share: self.share(others),
             idle_timeout: options.idle_timeout,
-            completion: endpoint.completion.unwrap_or(options.completion),
+            require_finish_reason: endpoint.require_finish_reason.unwrap_or(options.require_finish_reason),
             asked_for_usage: asks_usage,
             skip_malformed: options.recovery.skip_malformed,
             whole: whole.then_some(dialect),
@@ -291,8 +291,11 @@ impl<'a> Running<'a> {
         let transport = &*self.client.transport;
         let limit = options.attempt_timeout;
         let choices = self.call.request.choices();
-        let peek =
-            (peeks && !whole).then_some(Peek { dialect, choices, hold_tool_calls: options.hold_tool_calls });
+        let peek = (peeks && !whole).then_some(Peek {
+            dialect,
+            choices,
+            buffer_tool_calls: options.buffer_tool_calls,
+        });
         let beginning = async move {
             // What is pinned, and what is boxed because it is rare, takes no room a second time.
             let open = pin!(async move {
@@ -351,7 +354,7 @@ impl<'a> Running<'a> {
         let route = &self.routes[place];
         let endpoint = &route.endpoint.config;
         let options = &self.call.options;
-        let (result, seam) = match opened {
+        let (result, join) = match opened {
             Err(error) => (Err(error), None),
             Ok(opened) => {
                 let (sink, call, sent_id) = (self.sink, &self.id, current.request_id.clone());
@@ -363,7 +366,8 @@ impl<'a> Running<'a> {
                         endpoint: endpoint.name.clone(),
                         model: route.model.clone(),
                         request_id: sent_id.clone(),
-                        after_ms: clock::instant().saturating_duration_since(started).as_millis() as u64,
+                        first_token_ms: clock::instant().saturating_duration_since(started).as_millis()
+                            as u64,
                         headers: head.update(|head| told(&mem::take(&mut head.headers), endpoint, own)),
                     });
                 };
@@ -376,11 +380,11 @@ impl<'a> Running<'a> {
                     live: &self.call.live,
                     on_first_token: &on_first_token,
                     caller_wants_usage: self.call.request.wants_usage(),
-                    hold_tool_calls: options.hold_tool_calls,
+                    buffer_tool_calls: options.buffer_tool_calls,
                     continues: form.continues,
                     expects_tool_call: form.continues
                         && self.recovery.lost_tool_call
-                        && options.hold_tool_calls,
+                        && options.buffer_tool_calls,
                     awaited: String::new(),
                     spent: self.recovery.spent.clone(),
                     splice: form.splice,
@@ -408,13 +412,13 @@ impl<'a> Running<'a> {
                     Err(_) if attempt.delivery.progress.complete => Ok(()),
                     Err(limit) => Err(Error::timeout(Phase::Attempt, limit)),
                 };
-                let seam = attempt.delivery.splice.as_ref().and_then(|splice| splice.seam());
-                (result.map_err(|error| without_key(error, endpoint, own)), seam)
+                let join = attempt.delivery.splice.as_ref().and_then(|splice| splice.join());
+                (result.map_err(|error| without_key(error, endpoint, own)), join)
             }
         };
-        let pieces = current.progress.pieces;
+        let deltas = current.progress.deltas;
         let (endpoint, model) = (endpoint.name.clone(), route.model.clone());
-        self.remember_part(&endpoint, &model, pieces, seam);
+        self.remember_segment(&endpoint, &model, deltas, join);
         if let Some(current) = &mut self.current {
             current.remembered = true;
         }

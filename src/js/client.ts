@@ -193,8 +193,8 @@ export class HolySheepStreamingClient {
 
   resume(snapshot: Snapshot, request?: ChatRequest, options?: CallOptions): ChatStream {
     const { request: full, json } = toResume(snapshot, request)
-    const { text = '', pieces = 0 } = snapshot.answer ?? {}
-    return this.#stream(full, options, { json, taken: { length: text.length, pieces } })
+    const { text = '', deltas = 0 } = snapshot.answer ?? {}
+    return this.#stream(full, options, { json, taken: { length: text.length, deltas } })
   }
 
   #stream(request: ChatRequest, options?: CallOptions, resumed?: { json: string; taken: Taken }): ChatStream {
@@ -203,7 +203,7 @@ export class HolySheepStreamingClient {
       enter: (consumer) => this.#start(body, options, consumer, false, resumed?.json),
       body,
       withUsage: request.stream_options?.include_usage === true,
-      earlier: resumed?.taken ?? { length: 0, pieces: 0 },
+      earlier: resumed?.taken ?? { length: 0, deltas: 0 },
       signal: options?.signal,
     })
   }
@@ -310,7 +310,7 @@ export class HolySheepStreamingClient {
       body,
       model: this.#options.model ?? defaults.model,
       sessionId: rest.sessionId as string | undefined,
-      budgetKey: (rest.budgetKey ?? this.#options.budgetKey) as string | undefined,
+      tenant: (rest.tenant ?? this.#options.tenant) as string | undefined,
       endpoints: () => JSON.parse(this.#native.endpoints()),
     })
     let settle = () => {}

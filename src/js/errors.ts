@@ -36,7 +36,7 @@ class AuthenticationError extends APIError {}
 class RateLimitError extends APIError {}
 class TimeoutError extends HolySheepError {
   declare readonly phase: 'connect' | 'first-token' | 'idle' | 'attempt' | 'total' | 'queue'
-  declare readonly spent?: { queueMs: number; waitMs: number; attemptMs: number }
+  declare readonly timeBreakdown?: { queueMs: number; waitMs: number; attemptMs: number }
 }
 class ConnectionError extends HolySheepError {}
 class CircuitOpenError extends HolySheepError {}

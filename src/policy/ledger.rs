@@ -1,4 +1,4 @@
-//! What was spent: by window, by key and by model, and what is reserved by calls under way.
+//! What was spent: by window, by tenant and by model, and what is reserved by calls under way.
 //!
 //! Nothing is sent before its upper bound has been reserved, and nothing is reserved that does not fit
 //! under the cap: so what is spent and reserved together never passes it, however many calls run at
@@ -14,9 +14,9 @@ pub type Pico = u64;
 /// A dollar.
 pub const USD: f64 = 1e12;
 
-/// How many keys and how many models have a line of their own in a window; what comes after them
+/// How many tenants and how many models have a line of their own in a window; what comes after them
 /// shares one line.
-const MAX_KEYS: usize = 10_000;
+const MAX_TENANTS: usize = 10_000;
 const MAX_MODELS: usize = 256;
 /// The line that is shared.
 pub const OTHERS: &str = "(others)";
@@ -77,16 +77,16 @@ pub struct Limits {
     pub window: Window,
     /// All calls together.
     pub hard_cap: Option<Pico>,
-    /// The calls of one key together.
-    pub key_cap: Option<Pico>,
+    /// The calls of one tenant together.
+    pub tenant_cap: Option<Pico>,
     /// From here on cheaper models go first.
     pub soft_limit: Option<Pico>,
 }
 
 impl Limits {
-    /// Whether the calls of this key may be refused or cut.
-    pub fn caps(&self, key: Option<&str>) -> bool {
-        self.hard_cap.is_some() || (self.key_cap.is_some() && key.is_some())
+    /// Whether the calls of this tenant may be refused or cut.
+    pub fn caps(&self, tenant: Option<&str>) -> bool {
+        self.hard_cap.is_some() || (self.tenant_cap.is_some() && tenant.is_some())
     }
 }
 
@@ -117,7 +117,7 @@ pub struct Period {
     /// When it began, in milliseconds since the epoch.
     pub since: u64,
     pub total: Line,
-    pub keys: BTreeMap<String, Line>,
+    pub tenants: BTreeMap<String, Line>,
     pub models: BTreeMap<String, Line>,
     /// Reservations that are not settled.
     open: u64,
@@ -127,21 +127,21 @@ pub struct Period {
 
 impl Period {
     /// The lines that a reservation is on.
-    fn lines(&mut self, key: Option<&str>, model: &str, mut each: impl FnMut(&mut Line)) {
+    fn lines(&mut self, tenant: Option<&str>, model: &str, mut each: impl FnMut(&mut Line)) {
         each(&mut self.total);
-        if let Some(key) = key {
-            each(line(&mut self.keys, key, MAX_KEYS));
+        if let Some(tenant) = tenant {
+            each(line(&mut self.tenants, tenant, MAX_TENANTS));
         }
         each(line(&mut self.models, model, MAX_MODELS));
     }
 
     /// What may still be reserved, and the line and the cap that say so.
-    fn left(&mut self, limits: &Limits, key: Option<&str>) -> (Pico, Line, Pico) {
+    fn left(&mut self, limits: &Limits, tenant: Option<&str>) -> (Pico, Line, Pico) {
         let all = (self.total.left(limits.hard_cap), self.total, limits.hard_cap.unwrap_or(Pico::MAX));
-        let (Some(key), Some(cap)) = (key, limits.key_cap) else { return all };
-        let own = *line(&mut self.keys, key, MAX_KEYS);
-        let of_key = (own.left(Some(cap)), own, cap);
-        if of_key.0 < all.0 { of_key } else { all }
+        let (Some(tenant), Some(cap)) = (tenant, limits.tenant_cap) else { return all };
+        let own = *line(&mut self.tenants, tenant, MAX_TENANTS);
+        let of_tenant = (own.left(Some(cap)), own, cap);
+        if of_tenant.0 < all.0 { of_tenant } else { all }
     }
 }
 
@@ -155,7 +155,7 @@ fn line<'a>(lines: &'a mut BTreeMap<String, Line>, name: &str, most: usize) -> &
 #[must_use = "what is reserved stays reserved until it is settled"]
 pub struct Reservation {
     since: u64,
-    key: Option<String>,
+    tenant: Option<String>,
     model: String,
     amount: Pico,
 }
@@ -165,8 +165,8 @@ impl Reservation {
         self.amount
     }
 
-    pub fn key(&self) -> Option<&str> {
-        self.key.as_deref()
+    pub fn tenant(&self) -> Option<&str> {
+        self.tenant.as_deref()
     }
 }
 
@@ -206,25 +206,36 @@ impl Ledger {
     pub fn reserve(
         &mut self,
         limits: &Limits,
-        key: Option<&str>,
+        tenant: Option<&str>,
         model: &str,
         (least, most): (Pico, Pico),
         now: u64,
     ) -> Result<Reservation, Refusal> {
         let period = self.period(limits.window, now);
-        let (left, line, cap) = period.left(limits, key);
+        let (left, line, cap) = period.left(limits, tenant);
         let amount = most.min(left);
         if amount < least.min(most) {
             return Err(Refusal { cap, spent: line.spent, reserved: line.reserved, needed: least.min(most) });
         }
         period.open += 1;
-        period.lines(key, model, |line| line.reserve(amount));
-        Ok(Reservation { since: period.since, key: key.map(str::to_owned), model: model.to_owned(), amount })
+        period.lines(tenant, model, |line| line.reserve(amount));
+        Ok(Reservation {
+            since: period.since,
+            tenant: tenant.map(str::to_owned),
+            model: model.to_owned(),
+            amount,
+        })
     }
 
     /// Whether `least` would be reserved now.
-    pub fn fits(&mut self, limits: &Limits, key: Option<&str>, least: Pico, now: u64) -> Result<(), Refusal> {
-        let (left, line, cap) = self.period(limits.window, now).left(limits, key);
+    pub fn fits(
+        &mut self,
+        limits: &Limits,
+        tenant: Option<&str>,
+        least: Pico,
+        now: u64,
+    ) -> Result<(), Refusal> {
+        let (left, line, cap) = self.period(limits.window, now).left(limits, tenant);
         if least <= left {
             return Ok(());
         }
@@ -235,17 +246,17 @@ impl Ledger {
     /// is.
     pub fn grow(&mut self, limits: &Limits, held: &mut Reservation, more: Pico) -> Result<(), Refusal> {
         let amount = held.amount;
-        let key = held.key.clone();
+        let tenant = held.tenant.clone();
         let Some(period) = self.of(held) else {
             return Err(Refusal { cap: 0, spent: 0, reserved: amount, needed: amount.saturating_add(more) });
         };
-        let (left, line, cap) = period.left(limits, key.as_deref());
+        let (left, line, cap) = period.left(limits, tenant.as_deref());
         let more_now = more.min(left);
         if more_now == 0 {
             let needed = amount.saturating_add(more);
             return Err(Refusal { cap, spent: line.spent, reserved: line.reserved, needed });
         }
-        period.lines(key.as_deref(), &held.model, |line| line.reserve(more_now));
+        period.lines(tenant.as_deref(), &held.model, |line| line.reserve(more_now));
         held.amount += more_now;
         Ok(())
     }
@@ -255,7 +266,7 @@ impl Ledger {
     pub fn settle(&mut self, held: Reservation, cost: Pico) {
         let Some(period) = self.of(&held) else { return };
         period.open = period.open.saturating_sub(1);
-        period.lines(held.key.as_deref(), &held.model, |line| line.settle(held.amount, cost));
+        period.lines(held.tenant.as_deref(), &held.model, |line| line.settle(held.amount, cost));
         let current = self.current.since;
         self.past.retain(|period| period.open > 0 && period.since < current);
     }

@@ -1,7 +1,7 @@
 use super::*;
 use proptest::prelude::*;
 
-const NO_LIMITS: Limits = Limits { window: Window::Day, hard_cap: None, key_cap: None, soft_limit: None };
+const NO_LIMITS: Limits = Limits { window: Window::Day, hard_cap: None, tenant_cap: None, soft_limit: None };
 const DAY: u64 = 86_400_000;
 
 fn capped(cap: Pico) -> Limits {
@@ -72,9 +72,9 @@ fn a_bound_that_may_be_reduced_takes_what_is_left() {
 }
 
 #[test]
-fn a_key_has_a_cap_of_its_own() {
+fn a_tenant_has_a_cap_of_its_own() {
     let mut ledger = Ledger::default();
-    let limits = Limits { key_cap: Some(10), ..capped(15) };
+    let limits = Limits { tenant_cap: Some(10), ..capped(15) };
     let one = ledger.reserve(&limits, Some("a"), "m", exactly(10), 0).unwrap();
     assert_eq!(ledger.reserve(&limits, Some("a"), "m", exactly(1), 0).unwrap_err().cap, 10);
     let two = ledger.reserve(&limits, Some("b"), "m", exactly(5), 0).unwrap();
@@ -82,7 +82,7 @@ fn a_key_has_a_cap_of_its_own() {
     ledger.settle(one, 4);
     ledger.settle(two, 5);
     let period = ledger.period(Window::Day, 0);
-    assert_eq!((period.keys["a"].spent, period.keys["b"].spent, period.models["m"].spent), (4, 5, 9));
+    assert_eq!((period.tenants["a"].spent, period.tenants["b"].spent, period.models["m"].spent), (4, 5, 9));
 }
 
 #[test]
@@ -126,17 +126,17 @@ fn the_soft_limit_is_told_once_a_window() {
 }
 
 #[test]
-fn keys_models_and_past_windows_are_bounded() {
+fn tenants_models_and_past_windows_are_bounded() {
     let mut ledger = Ledger::default();
-    let limits = Limits { key_cap: Some(10), ..NO_LIMITS };
-    for index in 0..MAX_KEYS + 5 {
+    let limits = Limits { tenant_cap: Some(10), ..NO_LIMITS };
+    for index in 0..MAX_TENANTS + 5 {
         let name = index.to_string();
         let held = ledger.reserve(&limits, Some(&name), &name, exactly(1), 0).unwrap();
         ledger.settle(held, 1);
     }
     let period = ledger.period(Window::Day, 0);
-    assert_eq!((period.keys.len(), period.models.len()), (MAX_KEYS + 1, MAX_MODELS + 1));
-    assert_eq!((period.keys[OTHERS].spent, period.total.spent), (5, MAX_KEYS as u64 + 5));
+    assert_eq!((period.tenants.len(), period.models.len()), (MAX_TENANTS + 1, MAX_MODELS + 1));
+    assert_eq!((period.tenants[OTHERS].spent, period.total.spent), (5, MAX_TENANTS as u64 + 5));
     for index in 1..200 {
         let _leaked = ledger.reserve(&limits, None, "m", exactly(1), index * DAY).unwrap();
     }
@@ -167,7 +167,7 @@ enum Act {
     Reserve {
         least: Pico,
         more: Pico,
-        key: u8,
+        tenant: u8,
     },
     Grow(usize, Pico),
     /// In thousandths of what is reserved.
@@ -177,7 +177,7 @@ enum Act {
 
 fn acts() -> impl Strategy<Value = Vec<Act>> {
     let act = prop_oneof![
-        (0u64..300, 0u64..300, 0u8..4).prop_map(|(least, more, key)| Act::Reserve { least, more, key }),
+        (0u64..300, 0u64..300, 0u8..4).prop_map(|(least, more, tenant)| Act::Reserve { least, more, tenant }),
         (any::<usize>(), 1u64..100).prop_map(|(at, more)| Act::Grow(at, more)),
         (any::<usize>(), 0u64..=1000).prop_map(|(at, part)| Act::Settle(at, part)),
         (0u64..40_000).prop_map(Act::Pass),
@@ -186,20 +186,20 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
 }
 
 proptest! {
-    /// Calls reserve, grow and settle in any order: no window and no key ever passes its cap, the
+    /// Calls reserve, grow and settle in any order: no window and no tenant ever passes its cap, the
     /// lines add up, and when all is settled nothing is reserved.
     #[test]
     fn no_window_passes_its_cap(acts in acts()) {
-        let limits = Limits { window: Window::Minute, hard_cap: Some(1_000), key_cap: Some(400), soft_limit: None };
+        let limits = Limits { window: Window::Minute, hard_cap: Some(1_000), tenant_cap: Some(400), soft_limit: None };
         let mut ledger = Ledger::default();
         let mut held: Vec<Reservation> = Vec::new();
         let mut now = 0;
         for act in acts {
             match act {
-                Act::Reserve { least, more, key } => {
-                    let key = format!("k{key}");
-                    let key = (key != "k3").then_some(key.as_str());
-                    held.extend(ledger.reserve(&limits, key, "m", (least, least + more), now).ok());
+                Act::Reserve { least, more, tenant } => {
+                    let tenant = format!("k{tenant}");
+                    let tenant = (tenant != "k3").then_some(tenant.as_str());
+                    held.extend(ledger.reserve(&limits, tenant, "m", (least, least + more), now).ok());
                 }
                 Act::Grow(at, more) if !held.is_empty() => {
                     let at = at % held.len();
@@ -215,7 +215,7 @@ proptest! {
             }
             for period in std::iter::once(&ledger.current).chain(&ledger.past) {
                 prop_assert!(period.total.spent + period.total.reserved <= 1_000);
-                prop_assert!(period.keys.values().all(|line| line.spent + line.reserved <= 400));
+                prop_assert!(period.tenants.values().all(|line| line.spent + line.reserved <= 400));
                 let sum = |pick: fn(&Line) -> Pico| period.models.values().map(pick).sum::<Pico>();
                 prop_assert_eq!(sum(|line| line.spent), period.total.spent);
                 prop_assert_eq!(sum(|line| line.reserved), period.total.reserved);

@@ -17,7 +17,7 @@ use super::pieces::{Pieces, Seeded};
 use super::play::{Ending, Framing, Head, Plain, Plan, Script, Start};
 use super::reply;
 use super::responses;
-use super::scenario::{CutHow, Scenario, Usage};
+use super::scenario::{DisconnectHow, Scenario, Usage};
 use super::stream::{Content, Identity, Stream, Tool};
 
 /// What an answer depends on besides its request and its scenario.
@@ -82,16 +82,16 @@ pub(super) fn plan(scenario: &Arc<Scenario>, request: &ChatRequest, context: &Co
         reshape(&mut plan, context.dialect);
     }
     if let Script::Plain(script) = &mut plan.script {
-        script.wait = check::wait(scenario.delay_first_token_ms);
+        script.wait = check::wait(scenario.first_token_delay_ms);
         if script.cut.is_none() && !is_refused {
             script.cut = cut_of_plain(scenario, script.body.len());
         }
     }
-    plan.delay = check::wait(scenario.delay_headers_ms);
+    plan.delay = check::wait(scenario.headers_delay_ms);
     plan.start = match scenario {
         s if s.connect_reset => Start::Reset,
         s if s.close_before_headers => Start::Close,
-        s if s.silent => Start::Silent,
+        s if s.hang => Start::Hang,
         _ => Start::Reply,
     };
     plan.packets = scenario.packets;
@@ -188,8 +188,10 @@ fn answered(
     };
     let status = scenario.status.unwrap_or(200);
     if !streamed {
-        let unfinished =
-            scenario.cut.as_ref().is_some_and(|cut| matches!(cut.how, CutHow::Done | CutHow::NoFinish));
+        let unfinished = scenario
+            .disconnect
+            .as_ref()
+            .is_some_and(|cut| matches!(cut.how, DisconnectHow::Done | DisconnectHow::NoFinish));
         let finish = scenario.finish.unwrap_or(true) && !unfinished;
         let body = reply::completion(&content, request.choices, identity, usage.as_deref(), finish);
         return json_answer(scenario, status, body);
@@ -240,9 +242,9 @@ fn spoken(
 
 /// A whole answer, with those cuts that change what it says.
 fn json_answer(scenario: &Scenario, status: u16, body: Bytes) -> Plan {
-    let Some(cut) = &scenario.cut else { return json(status, body) };
+    let Some(cut) = &scenario.disconnect else { return json(status, body) };
     match cut.how {
-        CutHow::ErrorEvent | CutHow::ErrorEventNamed => {
+        DisconnectHow::ErrorEvent | DisconnectHow::ErrorEventNamed => {
             let body = match &cut.error {
                 Some(error) => Bytes::from(json!({ "error": error }).to_string()),
                 None => reply::error_of(500, ""),
@@ -251,17 +253,17 @@ fn json_answer(scenario: &Scenario, status: u16, body: Bytes) -> Plan {
             ended_early(&mut plan);
             plan
         }
-        CutHow::Malformed => {
+        DisconnectHow::Malformed => {
             let mut plan = json(status, body.slice(..cut_at(cut.after_bytes, body.len())));
             ended_early(&mut plan);
             plan
         }
-        CutHow::Done | CutHow::NoFinish => {
+        DisconnectHow::Done | DisconnectHow::NoFinish => {
             let mut plan = json(status, body);
             ended_early(&mut plan);
             plan
         }
-        CutHow::Reset | CutHow::Close | CutHow::Stall => json(status, body),
+        DisconnectHow::Reset | DisconnectHow::Close | DisconnectHow::Stall => json(status, body),
     }
 }
 
@@ -273,11 +275,11 @@ fn ended_early(plan: &mut Plan) {
 }
 
 fn cut_of_plain(scenario: &Scenario, length: usize) -> Option<(usize, Ending)> {
-    let cut = scenario.cut.as_ref()?;
+    let cut = scenario.disconnect.as_ref()?;
     let ending = match cut.how {
-        CutHow::Reset => Ending::Reset,
-        CutHow::Close => Ending::Close,
-        CutHow::Stall => Ending::Stall,
+        DisconnectHow::Reset => Ending::Reset,
+        DisconnectHow::Close => Ending::Close,
+        DisconnectHow::Stall => Ending::Stall,
         _ => return None,
     };
     Some((cut_at(cut.after_bytes, length), ending))
@@ -294,8 +296,8 @@ fn content(
     context: &Context<'_>,
     seeded: &mut Seeded,
 ) -> Content {
-    let size = scenario.piece_chars;
-    let given = scenario.text.is_some() || scenario.pieces.is_some() || scenario.repeat.is_some();
+    let size = scenario.chunk_chars;
+    let given = scenario.text.is_some() || scenario.chunks.is_some() || scenario.repeat.is_some();
     let text = if given || (scenario.refusal.is_none() && scenario.tool_calls.is_empty()) {
         continued(text(scenario, context, seeded), scenario, request, seeded)
     } else {
@@ -321,16 +323,16 @@ fn content(
 
 /// The whole reference answer.
 fn text(scenario: &Scenario, context: &Context<'_>, seeded: &mut Seeded) -> Pieces {
-    match (scenario.repeat, &scenario.pieces, &scenario.text) {
+    match (scenario.repeat, &scenario.chunks, &scenario.text) {
         (Some(count), Some(pieces), _) => Pieces::Cycle { units: pieces.clone(), count },
         (Some(count), None, Some(text)) => Pieces::Cycle { units: vec![text.clone()], count },
         (Some(count), None, None) if scenario.stamp => Pieces::Stamped { count },
         (Some(count), None, None) => Pieces::Numbered { count },
         (None, Some(pieces), _) => Pieces::exact(pieces),
-        (None, None, Some(text)) => Pieces::split(text.clone(), scenario.piece_chars, seeded),
+        (None, None, Some(text)) => Pieces::split(text.clone(), scenario.chunk_chars, seeded),
         (None, None, None) => match context.pieces {
             Some(pieces) => Pieces::exact(pieces),
-            None => Pieces::split(context.text.to_owned(), scenario.piece_chars, seeded),
+            None => Pieces::split(context.text.to_owned(), scenario.chunk_chars, seeded),
         },
     }
 }
@@ -349,14 +351,14 @@ fn continued(whole: Pieces, scenario: &Scenario, request: &ChatRequest, seeded: 
     match continuation::resume(&text, point, scenario.on_continue, scenario.overlap_chars) {
         Some(0) => whole,
         Some(from) => whole.skip(from),
-        None => Pieces::split(continuation::DIFFERENT.to_owned(), scenario.piece_chars, seeded),
+        None => Pieces::split(continuation::DIFFERENT.to_owned(), scenario.chunk_chars, seeded),
     }
 }
 
 fn head(head: &mut Head, scenario: &Scenario, request_id: String) {
     let mut add = |name: &'static str, value: String| head.headers.push((name.into(), value.into()));
     add("x-request-id", request_id);
-    add("openai-processing-ms", (scenario.delay_headers_ms.min(check::MAX_WAIT_MS) + 1).to_string());
+    add("openai-processing-ms", (scenario.headers_delay_ms.min(check::MAX_WAIT_MS) + 1).to_string());
     if let Some(seconds) = scenario.retry_after {
         add("retry-after", seconds.to_string());
     }

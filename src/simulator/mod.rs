@@ -51,8 +51,8 @@ pub use options::Options;
 pub use quota::RateLimit;
 pub use record::{EndedBy, RecordedRequest};
 pub use scenario::{
-    Cut, CutHow, HeaderValues, LineEnd, OnContinue, PacketStyle, Packets, PingStyle, Pings, Scenario,
-    ToolCall, Usage,
+    Disconnect, DisconnectHow, HeaderValues, LineEnd, OnContinue, PacketStyle, Packets, PingStyle, Pings,
+    Scenario, ToolCall, Usage,
 };
 
 use server::Shared;

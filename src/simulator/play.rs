@@ -44,7 +44,7 @@ pub(super) enum Start {
     Reply,
     Reset,
     Close,
-    Silent,
+    Hang,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -157,19 +157,19 @@ async fn act<W: Wire>(wire: &mut W, mut plan: Plan, live: &Live) -> io::Result<(
     }
     match plan.start {
         Start::Reply => {}
-        Start::Silent => {
+        Start::Hang => {
             wire.gone().await;
             return Err(io::ErrorKind::BrokenPipe.into());
         }
         Start::Reset => {
-            live.end(EndedBy::Cut);
+            live.end(EndedBy::Disconnect);
             wire.reset(false).await;
-            return Ok((After::Over, EndedBy::Cut));
+            return Ok((After::Over, EndedBy::Disconnect));
         }
         Start::Close => {
-            live.end(EndedBy::Cut);
+            live.end(EndedBy::Disconnect);
             wire.close().await;
-            return Ok((After::Over, EndedBy::Cut));
+            return Ok((After::Over, EndedBy::Disconnect));
         }
     }
     wire.head(&plan.head, plan.packets.and_then(Packets::size))?;
@@ -190,7 +190,7 @@ async fn act<W: Wire>(wire: &mut W, mut plan: Plan, live: &Live) -> io::Result<(
                 idle(wire, &mut plan, Some(due), &mut pinged, live).await?;
             }
             Step::End { ending, cut } => {
-                let ended = if cut { EndedBy::Cut } else { EndedBy::Complete };
+                let ended = if cut { EndedBy::Disconnect } else { EndedBy::Complete };
                 if ending == Ending::Clean {
                     // Before the write: who has read the end may ask for the record at once.
                     live.end(ended);

@@ -55,8 +55,8 @@ pub enum EndedBy {
     Complete,
     /// The client went away.
     Client,
-    /// The scenario, or the simulator's closing, cut it.
-    Cut,
+    /// The scenario, or closing the simulator, ended it early.
+    Disconnect,
 }
 
 /// A request as it was read.
@@ -126,7 +126,7 @@ impl Live {
 
 impl Drop for Live {
     fn drop(&mut self) {
-        self.end(EndedBy::Cut);
+        self.end(EndedBy::Disconnect);
     }
 }
 
@@ -203,7 +203,7 @@ fn read(entry: &Entry) -> RecordedRequest {
             .or_insert_with(|| value.clone());
     }
     let ended = entry.ended.load(Ordering::Acquire);
-    let states = [EndedBy::Complete, EndedBy::Client, EndedBy::Cut];
+    let states = [EndedBy::Complete, EndedBy::Client, EndedBy::Disconnect];
     RecordedRequest {
         index: entry.index,
         at_ms: entry.at.as_secs_f64() * 1000.0,

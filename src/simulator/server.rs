@@ -178,7 +178,7 @@ impl Shared {
             dialect,
             seed: self.options.seed,
             index,
-            pieces: default.pieces.as_deref(),
+            pieces: default.chunks.as_deref(),
             text,
             model: self.options.models.first().map_or("simulator", String::as_str),
         };

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::provider::{answer, stream, unavailable};
 use super::support::{Ask, Scene};
-use crate::error::{Kind, Phase, Spent};
+use crate::error::{Kind, Phase, TimeBreakdown};
 
 const TOTAL: Kind = Kind::Timeout(Phase::Total);
 
@@ -41,13 +41,16 @@ async fn a_retry_whose_wait_does_not_fit_is_not_made() {
     let why = "; the deadline leaves no time for another attempt (in queues 0 ms, between attempts 1000 ms, in 2 \
                attempts 0 ms)";
     assert!(ended.error().message.ends_with(why), "{}", ended.error());
-    assert_eq!(ended.error().spent, Some(Spent { queue_ms: 0, wait_ms: 1_000, attempt_ms: 0 }));
+    assert_eq!(
+        ended.error().time_breakdown,
+        Some(TimeBreakdown { queue_ms: 0, wait_ms: 1_000, attempt_ms: 0 })
+    );
     let scene = Scene::new(json!({ "totalTimeoutMs": 1_000 }), vec![unavailable()]);
     let ended = scene.call().await;
     assert_eq!((ended.error().kind, ended.at), (Kind::Server, 0));
     assert!(ended.error().message.contains("no time for another"), "{}", ended.error());
     let scene = Scene::new(json!({ "totalTimeoutMs": 9_000, "maxRetries": 0 }), vec![unavailable()]);
-    assert_eq!(scene.call().await.error().spent, None, "it was not the deadline");
+    assert_eq!(scene.call().await.error().time_breakdown, None, "it was not the deadline");
 }
 
 #[tokio::test(start_paused = true)]
@@ -99,7 +102,10 @@ async fn its_error_says_what_the_time_went_into() {
     let (_, ended) = futures::join!(scene.call(), scene.ask(second));
     let error = ended.error();
     assert_eq!((error.kind, ended.at), (TOTAL, 5_000));
-    assert_eq!(error.spent, Some(Spent { queue_ms: 700, wait_ms: 1_000, attempt_ms: 3_300 }));
+    assert_eq!(
+        error.time_breakdown,
+        Some(TimeBreakdown { queue_ms: 700, wait_ms: 1_000, attempt_ms: 3_300 })
+    );
     let sentence = "(in queues 700 ms, between attempts 1000 ms, in 2 attempts 3300 ms)";
     assert!(error.message.ends_with(sentence), "{error}");
     assert_eq!(ended.events("failed")[0]["message"], error.message.as_str());
@@ -111,7 +117,10 @@ async fn a_wait_that_it_cuts_short_is_counted_as_far_as_it_came() {
     let scene = Scene::new(options, vec![stream().say("a").wait(900).finish().done()]);
     let second = Ask { options: json!({ "totalTimeoutMs": 300 }), ..Ask::default() };
     let (_, ended) = futures::join!(scene.call(), scene.ask(second));
-    assert_eq!(ended.error().spent, Some(Spent { queue_ms: 300, wait_ms: 0, attempt_ms: 0 }));
+    assert_eq!(
+        ended.error().time_breakdown,
+        Some(TimeBreakdown { queue_ms: 300, wait_ms: 0, attempt_ms: 0 })
+    );
 }
 
 #[tokio::test(start_paused = true)]

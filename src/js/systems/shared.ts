@@ -11,7 +11,6 @@ export const SILENCE = {
   connectTimeoutMs: 10_000,
   firstTokenTimeoutMs: 8000,
   idleTimeoutMs: 8000,
-  stretchLastRoute: false,
 }
 
 export type Messages = ChatRequest['messages']

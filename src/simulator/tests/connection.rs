@@ -13,7 +13,7 @@ fn get(path: &str) -> String {
 
 #[tokio::test]
 async fn pipelined_requests_are_answered_in_order_on_one_connection() {
-    let simulator = simulator(r#"{"pieces":["a"],"paceMs":1,"delayFirstTokenMs":1}"#).await;
+    let simulator = simulator(r#"{"chunks":["a"],"chunkDelayMs":1,"firstTokenDelayMs":1}"#).await;
     let mut tcp = TcpStream::connect(simulator.addr()).await.expect("it listens");
     let three = [post(STREAM, ""), post(&STREAM.replace("true", "false"), ""), get("/v1/models")].concat();
     tcp.write_all(three.as_bytes()).await.expect("it reads");
@@ -31,7 +31,7 @@ async fn pipelined_requests_are_answered_in_order_on_one_connection() {
 
 #[tokio::test]
 async fn a_chunked_request_body_is_read_whatever_its_packets() {
-    let simulator = simulator(r#"{"pieces":["a"]}"#).await;
+    let simulator = simulator(r#"{"chunks":["a"]}"#).await;
     let (left, right) = STREAM.split_at(20);
     let head = "POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n";
     let body = format!(
@@ -67,8 +67,8 @@ async fn wrong_json_wrong_scenarios_and_wrong_paths_say_what_is_wrong() {
     let message = |body: serde_json::Value| body["error"]["message"].as_str().unwrap_or_default().to_owned();
     let got = ask(&simulator, &post("{", "")).await;
     assert!(got.status() == 400 && message(got.json()).contains("could not parse"));
-    let got = ask(&simulator, &post(STREAM, "x-simulate: {\"cut\":{\"how\":\"x\"}}\r\n")).await;
-    assert!(got.status() == 400 && message(got.json()).contains("cut.how"), "{}", got.text());
+    let got = ask(&simulator, &post(STREAM, "x-simulate: {\"disconnect\":{\"how\":\"x\"}}\r\n")).await;
+    assert!(got.status() == 400 && message(got.json()).contains("disconnect.how"), "{}", got.text());
     let got = ask(&simulator, &get("/v2/nothing?x=1")).await;
     assert!(got.status() == 404 && message(got.json()) == "Invalid URL (GET /v2/nothing)");
     assert_eq!(ask(&simulator, &get("/v1/chat/completions")).await.status(), 405);

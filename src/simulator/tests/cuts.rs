@@ -15,9 +15,9 @@ fn with(scenario: &str) -> String {
 #[tokio::test]
 async fn a_reset_or_close_comes_before_any_byte_if_asked_for() {
     let simulator = simulator("{}").await;
-    let got = ask(&simulator, &with(r#"{"connectReset":true,"delayHeadersMs":2}"#)).await;
+    let got = ask(&simulator, &with(r#"{"connectReset":true,"headersDelayMs":2}"#)).await;
     assert!(got.reset && got.head.is_empty());
-    assert_eq!(ended(&simulator).await.ended_by, EndedBy::Cut);
+    assert_eq!(ended(&simulator).await.ended_by, EndedBy::Disconnect);
     let got = ask(&simulator, &with(r#"{"closeBeforeHeaders":true}"#)).await;
     assert!(!got.reset && got.head.is_empty());
 }
@@ -26,29 +26,31 @@ async fn a_reset_or_close_comes_before_any_byte_if_asked_for() {
 async fn a_cut_after_pieces_delivers_them_and_then_resets_or_closes() {
     let simulator = simulator("{}").await;
     for how in ["reset", "close"] {
-        let scenario = format!(r#"{{"pieces":["a","b","c"],"cut":{{"afterPieces":2,"how":"{how}"}}}}"#);
+        let scenario =
+            format!(r#"{{"chunks":["a","b","c"],"disconnect":{{"afterChunks":2,"how":"{how}"}}}}"#);
         let got = ask(&simulator, &with(&scenario)).await;
         assert_eq!((got.content(0).as_str(), got.finish(), got.whole), ("ab", None, false), "{how}");
         assert_eq!(got.reset, how == "reset");
         let record = ended(&simulator).await;
-        assert_eq!((record.ended_by, record.bytes_sent as usize), (EndedBy::Cut, got.body.len()));
+        assert_eq!((record.ended_by, record.bytes_sent as usize), (EndedBy::Disconnect, got.body.len()));
     }
 }
 
 #[tokio::test]
 async fn a_cut_after_bytes_falls_exactly_there_even_inside_a_character() {
     let simulator = simulator("{}").await;
-    let whole = ask(&simulator, &with(r#"{"seed":3,"pieces":["\u00e4","\u00f6"]}"#)).await.body;
+    let whole = ask(&simulator, &with(r#"{"seed":3,"chunks":["\u00e4","\u00f6"]}"#)).await.body;
     let inside = memchr::memmem::find(&whole, "ä".as_bytes()).expect("the piece") + 1;
     for (bytes, how) in [(0, "close"), (1, "reset"), (inside, "noFinish"), (whole.len() + 9, "close")] {
         let cut = format!(
-            r#"{{"seed":3,"pieces":["\u00e4","\u00f6"],"cut":{{"afterBytes":{bytes},"how":"{how}"}}}}"#
+            r#"{{"seed":3,"chunks":["\u00e4","\u00f6"],"disconnect":{{"afterBytes":{bytes},"how":"{how}"}}}}"#
         );
         let got = ask(&simulator, &with(&cut)).await;
         assert_eq!(got.body.len(), bytes.min(whole.len()), "{bytes}");
         assert_eq!(got.whole, how == "noFinish");
     }
-    let cut = format!(r#"{{"pieces":["\u00e4","\u00f6"],"cut":{{"afterBytes":{inside},"how":"done"}}}}"#);
+    let cut =
+        format!(r#"{{"chunks":["\u00e4","\u00f6"],"disconnect":{{"afterBytes":{inside},"how":"done"}}}}"#);
     let got = ask(&simulator, &with(&cut)).await;
     assert_eq!((got.content(0).as_str(), got.finish()), ("ä", None));
     assert!(got.whole && got.text().ends_with("data: [DONE]\n\n"));
@@ -57,16 +59,18 @@ async fn a_cut_after_bytes_falls_exactly_there_even_inside_a_character() {
 #[tokio::test]
 async fn a_stream_can_end_in_an_error_a_broken_event_or_without_its_last_words() {
     let simulator = simulator("{}").await;
-    let cut = |how: &str| with(&format!(r#"{{"pieces":["a","b"],"cut":{{"afterPieces":1,"how":"{how}"}}}}"#));
+    let cut = |how: &str| {
+        with(&format!(r#"{{"chunks":["a","b"],"disconnect":{{"afterChunks":1,"how":"{how}"}}}}"#))
+    };
     for (request, tail) in [
         (cut("noFinish"), "\"finish_reason\":null}]}\n\n"),
         (cut("done"), "\"finish_reason\":null}]}\n\ndata: [DONE]\n\n"),
         (cut("malformed"), "{\"index\":0,\"delta\":{\"content\":\"\n\n"),
         (cut("errorEventNamed"), "\"code\":\"server_error\"}}\n\n"),
-        (with(r#"{"pieces":["a"],"done":false}"#), "\"finish_reason\":\"stop\"}]}\n\n"),
-        (with(r#"{"pieces":["a"],"finish":false}"#), "\"finish_reason\":null}]}\n\ndata: [DONE]\n\n"),
+        (with(r#"{"chunks":["a"],"done":false}"#), "\"finish_reason\":\"stop\"}]}\n\n"),
+        (with(r#"{"chunks":["a"],"finish":false}"#), "\"finish_reason\":null}]}\n\ndata: [DONE]\n\n"),
         (
-            with(r#"{"pieces":["a"],"cut":{"afterPieces":9,"how":"noFinish"}}"#),
+            with(r#"{"chunks":["a"],"disconnect":{"afterChunks":9,"how":"noFinish"}}"#),
             "\"finish_reason\":null}]}\n\n",
         ),
     ] {
@@ -75,7 +79,7 @@ async fn a_stream_can_end_in_an_error_a_broken_event_or_without_its_last_words()
         assert!(got.whole);
         assert!(got.text().ends_with(tail), "{}", got.text());
     }
-    let error = with(r#"{"cut":{"how":"errorEvent","error":{"code":"x"}}}"#);
+    let error = with(r#"{"disconnect":{"how":"errorEvent","error":{"code":"x"}}}"#);
     assert!(ask(&simulator, &error).await.text().ends_with("\ndata: {\"error\":{\"code\":\"x\"}}\n\n"));
     let named = ask(&simulator, &cut("errorEventNamed")).await.text();
     assert!(named.contains("\n\nevent: error\ndata: {\"error\":{\"message\""));
@@ -85,7 +89,8 @@ async fn a_stream_can_end_in_an_error_a_broken_event_or_without_its_last_words()
 async fn an_unstreamed_body_is_cut_in_the_middle() {
     let simulator = simulator("{}").await;
     let plain = STREAM.replace("true", "false");
-    let request = |how: &str| post(&plain, &format!("x-simulate: {{\"cut\":{{\"how\":\"{how}\"}}}}\r\n"));
+    let request =
+        |how: &str| post(&plain, &format!("x-simulate: {{\"disconnect\":{{\"how\":\"{how}\"}}}}\r\n"));
     let got = ask(&simulator, &request("close")).await;
     let length: usize = got.header("content-length").and_then(|l| l.parse().ok()).expect("a length");
     assert_eq!((got.body.len(), got.whole), (length / 2, false));
@@ -100,18 +105,18 @@ async fn an_unstreamed_body_is_cut_in_the_middle() {
 async fn a_client_that_goes_away_is_seen_in_silence_in_a_stall_in_a_wait_and_in_a_flood() {
     let simulator = simulator("{}").await;
     for scenario in [
-        r#"{"silent":true}"#,
-        r#"{"delayHeadersMs":60000}"#,
-        r#"{"delayFirstTokenMs":60000}"#,
-        r#"{"cut":{"afterPieces":2,"how":"stall"}}"#,
-        r#"{"cut":{"how":"stall"},"pings":{"everyMs":1}}"#,
-        r#"{"paceMs":60000}"#,
+        r#"{"hang":true}"#,
+        r#"{"headersDelayMs":60000}"#,
+        r#"{"firstTokenDelayMs":60000}"#,
+        r#"{"disconnect":{"afterChunks":2,"how":"stall"}}"#,
+        r#"{"disconnect":{"how":"stall"},"pings":{"everyMs":1}}"#,
+        r#"{"chunkDelayMs":60000}"#,
         r#"{"repeat":50000000}"#,
     ] {
         simulator.clear();
         let mut tcp = TcpStream::connect(simulator.addr()).await.expect("it listens");
         tcp.write_all(with(scenario).as_bytes()).await.expect("it reads");
-        if !scenario.contains("silent") && !scenario.contains("Headers") {
+        if !scenario.contains("hang") && !scenario.contains("headers") {
             assert!(tcp.read(&mut [0; 64]).await.expect("a head") > 0, "{scenario}");
         }
         while simulator.requests().is_empty() {
@@ -125,13 +130,13 @@ async fn a_client_that_goes_away_is_seen_in_silence_in_a_stall_in_a_wait_and_in_
 
 #[tokio::test]
 async fn what_runs_when_the_simulator_closes_counts_as_cut() {
-    let simulator = simulator(r#"{"paceMs":60000}"#).await;
+    let simulator = simulator(r#"{"chunkDelayMs":60000}"#).await;
     let mut tcp = TcpStream::connect(simulator.addr()).await.expect("it listens");
     tcp.write_all(post(STREAM, "").as_bytes()).await.expect("it reads");
     assert!(tcp.read(&mut [0; 64]).await.expect("a head") > 0);
     assert_eq!(simulator.open_connections(), 1);
     simulator.close().await;
-    assert_eq!((simulator.open_connections(), ended(&simulator).await.ended_by), (0, EndedBy::Cut));
+    assert_eq!((simulator.open_connections(), ended(&simulator).await.ended_by), (0, EndedBy::Disconnect));
     assert!(TcpStream::connect(simulator.addr()).await.is_err());
     simulator.close().await;
 }
@@ -139,6 +144,6 @@ async fn what_runs_when_the_simulator_closes_counts_as_cut() {
 #[tokio::test]
 async fn a_healthy_request_after_the_cut_ones_is_answered() {
     let simulator = simulator("{}").await;
-    assert!(ask(&simulator, &with(r#"{"cut":{}}"#)).await.reset);
+    assert!(ask(&simulator, &with(r#"{"disconnect":{}}"#)).await.reset);
     assert!(chat(&simulator).await.whole);
 }
