@@ -66,6 +66,15 @@ describe('by hand', () => {
     assert.equal(breaker.canExecute(), false)
   })
 
+  test('its open time is openMs, or timeout, and only one of them is given', () => {
+    assert.equal(new CircuitBreaker({ openMs: 1000 }).timeout, 1000)
+    assert.equal(new CircuitBreaker({ timeout: 1000 }).timeout, 1000)
+    assert.throws(() => new CircuitBreaker({ openMs: 1000, timeout: 1000 }), {
+      code: 'INVALID_ARGUMENT',
+      message: 'openMs: got a value beside `timeout`, which means the same; accepted: one of the two',
+    })
+  })
+
   test('after its timeout it lets one probe through at a time', () => {
     const breaker = due()
     assert.equal(breaker.state, 'OPEN')
@@ -284,7 +293,7 @@ describe('in a client', () => {
       { chunks: PIECES, disconnect: { afterChunks: 2, how: 'errorEvent' } },
     ]) {
       const breaker = new CircuitBreaker(1)
-      const options = { maxRetries: 0, circuitBreaker: breaker, firstTokenTimeoutMs: 8, idleTimeoutMs: 40 }
+      const options = { maxRetries: 0, circuitBreaker: breaker, firstTokenTimeoutMs: 40, idleTimeoutMs: 40 }
       const { simulator, client } = await pair(t, options)
       simulator.script(scenario)
       await failure(client.chat(REQUEST))

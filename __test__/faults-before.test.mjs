@@ -7,7 +7,7 @@ import { ANSWER, FACES, failure, pair, REQUEST } from './support/provider.mjs'
 const { APIError, HolySheepError, RetriesExhaustedError } = holysheep
 
 // The first-token timeout is five times as long on the last route, which here is the only one.
-const SHORT = { firstTokenTimeoutMs: 30, idleTimeoutMs: 5000 }
+const SHORT = { firstTokenTimeoutMs: 150, idleTimeoutMs: 5000 }
 const PATIENT = { firstTokenTimeoutMs: 60_000, idleTimeoutMs: 150 }
 
 /** Name → scenario, class, code, and whether it is tried again. */

@@ -54,14 +54,17 @@ describe('an option that does not exist', () => {
     ModelDegradationManager: [(o) => new ModelDegradationManager(KEY, null, o), ['classify']],
     HolySheepAIClient: [
       (o) => new HolySheepAIClient(KEY, o),
-      ['maxRetries', 'retryDelay', 'exponentialBackoff', 'timeout', 'endpoints', 'healthCheck'],
+      ['maxAttempts', 'maxRetries', 'retryDelay', 'exponentialBackoff', 'timeout', 'endpoints', 'healthCheck'],
     ],
     HolySheepRetryManager: [(o) => new HolySheepRetryManager(KEY, o), ['circuitBreaker', 'maxConcurrent']],
     BoundedRetryQueue: [
       (o) => new BoundedRetryQueue({ ...key, ...o }),
-      ['maxSize', 'concurrency', 'client', 'request'],
+      ['maxAttempts', 'maxRetries', 'maxSize', 'concurrency', 'client', 'request'],
     ],
-    batchProcess: [(o) => batchProcess(['a'], { ...key, ...o }), ['concurrency', 'total', 'onProgress', 'signal']],
+    batchProcess: [
+      (o) => batchProcess(['a'], { ...key, ...o }),
+      ['maxAttempts', 'maxRetries', 'concurrency', 'total', 'onProgress', 'signal'],
+    ],
     executeWithRetry: [
       (o) => new HolySheepRetryManager(KEY).executeWithRetry(REQUEST, o),
       ['baseDelay', 'maxDelay', 'onRetry', 'onCircuitOpen'],

@@ -45,7 +45,7 @@ describe('a process', { concurrency: 2 }, () => {
         { connectReset: true }, { closeBeforeHeaders: true }, { hang: true }, { finish: false },
         ...['reset', 'close', 'stall', 'errorEvent', 'malformed', 'done', 'noFinish'].map(cut),
       ]
-      const options = { maxRetries: 1, firstTokenTimeoutMs: 20, idleTimeoutMs: 60 }
+      const options = { maxRetries: 1, firstTokenTimeoutMs: 100, idleTimeoutMs: 60 }
       let failed = 0
       for (const fault of faults) {
         simulator.setDefault(fault)

@@ -79,7 +79,7 @@ test('the deadline covers the queue, the waits and the answer', async (t) => {
 })
 
 test('a healthy long answer is never cut by the stage timeouts', async (t) => {
-  const { simulator, client } = await pair(t, { firstTokenTimeoutMs: 50, idleTimeoutMs: 300, maxRetries: 0 })
+  const { simulator, client } = await pair(t, { firstTokenTimeoutMs: 250, idleTimeoutMs: 300, maxRetries: 0 })
   simulator.script({ text: 'x'.repeat(30), chunkChars: 1, chunkDelayMs: 15 })
   assert.equal((await FACES.text(client)).text, 'x'.repeat(30))
   // Pings end the silence.

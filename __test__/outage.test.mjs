@@ -69,7 +69,7 @@ function judge({ answers, tookMs }, { seen, after, fallbackSeen }) {
 describe('an outage of the primary', { concurrency: 3 }, () => {
   for (const [what, down, options] of [
     ['that answers with 503', { status: 503 }, {}],
-    ['that is silent', { hang: true }, { firstTokenTimeoutMs: 200 }],
+    ['that is silent', { hang: true }, { firstTokenTimeoutMs: 500 }],
   ]) {
     test(`${what} is bridged by the fallback, and the primary is used again an interval later`, async (t) => {
       const primary = await provider(t)

@@ -135,7 +135,7 @@ for (const [name, scenario, status, type, options] of [
   ],
   ['a server error', { status: 500 }, 502, 'upstream_error'],
   ['a reset', { connectReset: true }, 502, 'upstream_error'],
-  ['silence', { hang: true }, 504, 'timeout', { firstTokenTimeoutMs: 20 }],
+  ['silence', { hang: true }, 504, 'timeout', { firstTokenTimeoutMs: 100 }],
   ['a page', { html: true }, 502, 'upstream_error'],
 ]) {
   test(`${name} before the first chunk is told with ${status}, as JSON without hosts or keys`, async (t) => {

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
 import { describe, test } from 'node:test'
 import { inspect } from 'node:util'
-import { StreamInterruptedError } from '../index.mjs'
+import { HolySheepStreamingClient, StreamInterruptedError } from '../index.mjs'
 import {
   ANSWER,
   clientOf,
@@ -14,6 +14,7 @@ import {
   MESSAGES,
   PIECES,
   pair,
+  provider,
   REQUEST,
   until,
 } from './support/provider.mjs'
@@ -50,6 +51,37 @@ describe('the session of a call', () => {
     }
     await client.chat(REQUEST)
     assert.notEqual(simulator.requests[3].headers['x-session-id'], sessionId)
+  })
+
+  for (const [sendSessionId, inHeader, inBody] of [
+    ['header', 'mine', undefined],
+    ['body', undefined, 'mine'],
+    ['both', 'mine', 'mine'],
+    [false, undefined, undefined],
+  ]) {
+    test(`is sent where sendSessionId: ${JSON.stringify(sendSessionId)} says`, async (t) => {
+      const { simulator, client } = await pair(t, { sendSessionId })
+      const answer = await client.chat(REQUEST, { sessionId: 'mine' })
+      const [{ headers, json }] = simulator.requests
+      assert.deepEqual([headers['x-session-id'], json.session_id, answer._session_id], [inHeader, inBody, 'mine'])
+    })
+  }
+
+  test('is sent to each endpoint as that endpoint says, else as the client does', async (t) => {
+    const simulator = await provider(t, { default: { status: 503 } })
+    const endpoints = [{ baseUrl: simulator.url, sendSessionId: 'body' }, { baseUrl: simulator.url }]
+    const client = new HolySheepStreamingClient(KEY, { endpoints, sendSessionId: false, maxRetries: 0 })
+    await failure(client.chat(REQUEST, { sessionId: 'mine' }))
+    assert.deepEqual(
+      simulator.requests.map(({ headers, json }) => [headers['x-session-id'], json.session_id]),
+      [
+        [undefined, 'mine'],
+        [undefined, undefined],
+      ],
+    )
+    const message = "sendSessionId: got true; accepted: 'header', 'body', 'both' or false"
+    const refused = () => new HolySheepStreamingClient(KEY, { sendSessionId: true })
+    assert.throws(refused, { code: 'INVALID_ARGUMENT', message })
   })
 
   test('can be named by the caller, and goes into the body where the endpoint wants it', async (t) => {

@@ -1,6 +1,7 @@
 // The test clock: what would take minutes is over at once, and at the same times.
 import assert from 'node:assert/strict'
 import { afterEach, beforeEach, test } from 'node:test'
+import { createFetch } from '../fetch.mjs'
 import { CircuitBreaker, HolySheepStreamingClient, RateLimitedClient } from '../index.mjs'
 import { testClock } from '../simulator.mjs'
 import { run } from './support/child.mjs'
@@ -107,6 +108,46 @@ test('timeouts and deadlines are those of the clock, though the socket is silent
   assert.deepEqual([stalled.phase, clock.elapsedMs], ['idle', 105_000])
   const deadline = await failure(clock.runUntil(client.chat(REQUEST, { totalTimeoutMs: 20_000 })))
   assert.deepEqual([deadline.phase, clock.elapsedMs], ['total', 125_000])
+})
+
+test('the first token has 60 s, 120 s on the last route, and an explicit timeout is obeyed on every route', async (t) => {
+  clock.restore()
+  clock = testClock({ settleMs: 30 })
+  const simulator = await provider(t, { default: { hang: true } })
+  const endpoints = ['a', 'b'].map((name) => ({ name, baseUrl: simulator.url }))
+  for (const [options, times] of [
+    [{}, [60_000, 120_000]],
+    [{ firstTokenTimeoutMs: 30_000 }, [30_000, 30_000]],
+  ]) {
+    const client = new HolySheepStreamingClient(KEY, { endpoints, maxRetries: 0, ...options })
+    const error = await failure(clock.runUntil(client.chat(REQUEST)))
+    const said = error.attempts.map(({ message }) => Number(/^no first token within (\d+) ms$/.exec(message)?.[1]))
+    assert.deepEqual(said, times)
+    await client.close()
+  }
+  const { client } = await pair(t, { maxRetries: 0, firstTokenTimeoutMs: 30_000 }, { default: { hang: true } })
+  assert.match((await failure(clock.runUntil(client.chat(REQUEST)))).message, /within 30000 ms/)
+})
+
+test('an answer that createFetch does not stream has wholeAnswerTimeoutMs in place of the first token’s', async (t) => {
+  clock.restore()
+  clock = testClock({ settleMs: 30 })
+  const simulator = await provider(t, { default: { hang: true } })
+  const init = {
+    method: 'POST',
+    body: JSON.stringify({ model: 'm', input: 'q' }),
+    headers: { authorization: 'Bearer k' },
+  }
+  for (const [options, ms] of [
+    [{ firstTokenTimeoutMs: 1000 }, 300_000],
+    [{ wholeAnswerTimeoutMs: 5000 }, 5000],
+  ]) {
+    const fetch = createFetch({ maxRetries: 0, ...options })
+    t.after(() => fetch.close())
+    const before = clock.elapsedMs
+    const { cause } = await failure(clock.runUntil(fetch(`${simulator.url}/responses`, init)))
+    assert.deepEqual([cause.code, clock.elapsedMs - before], ['TIMEOUT', ms])
+  }
 })
 
 test('what a callback begins when it is its turn begins at its time', async (t) => {

@@ -159,7 +159,7 @@ export async function play(script, simulator, held = []) {
     endpoints: Array.from({ length: script.routes }, (_, i) => ({ name: `route${i}`, baseUrl: simulator.url })),
     maxRetries: script.never ? 2 : 10,
     idleTimeoutMs: 150,
-    firstTokenTimeoutMs: 5000,
+    firstTokenTimeoutMs: 25_000,
     circuitBreaker: false,
     recovery: { style: script.style, maxRecoveries: 10 },
     retry: { backoff: 'constant', baseDelayMs: 1, jitter: 'none' },

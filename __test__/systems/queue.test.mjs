@@ -41,6 +41,18 @@ test('a task has three attempts in all, and its error is told with what was trie
   assert.deepEqual(await all(queue.processWithRetry()), [{ taskId: 'good', response: ANSWER }])
 })
 
+test('maxAttempts is the clear name of its maxRetries, and only one of them is given', async (t) => {
+  const { simulator, queue } = await pair(t, { maxAttempts: 2 }, { default: { status: 500 } })
+  assert.equal(queue.maxRetries, 2)
+  await queue.addTask('bad', 'x')
+  assert.equal((await all(queue.processWithRetry()))[0].cause.attempts.length, 2)
+  assert.equal(simulator.requests.length, 2)
+  const message = /^maxAttempts: got a value beside `maxRetries`, which means the same here; accepted: one of the two$/
+  assert.throws(() => new BoundedRetryQueue({ apiKey: KEY, maxAttempts: 2, maxRetries: 2 }), { message })
+  assert.throws(() => new BoundedRetryQueue(3, 9, { apiKey: KEY, maxAttempts: 2 }), { message })
+  assert.throws(() => new BoundedRetryQueue({ apiKey: KEY, maxAttempts: 0 }), { message: /^maxAttempts: got 0/ })
+})
+
 test('it is bounded, and an id that is there already is refused', async () => {
   const queue = new BoundedRetryQueue(3, 2, { apiKey: KEY })
   await queue.addTask('a', 'x')

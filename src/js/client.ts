@@ -46,7 +46,7 @@ const defaults = JSON.parse(addon.defaults()) as {
   model: string
   retry: { baseDelayMs: number }
 }
-/** The endpoint as the documents write it. */
+/** The endpoint as the HolySheep tutorials write it. */
 const DEFAULT_HOST = 'api.holysheep.ai'
 
 type Messages = ChatRequest['messages']

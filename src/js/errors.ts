@@ -205,7 +205,7 @@ export function isRetryable(error: unknown): boolean {
   return addon.isRetryableCode(String(first))
 }
 
-/** The error of the last attempt: what the documents' `onError` is told. */
+/** The error of the last attempt: what `onError` receives. */
 export function lastError(thrown: unknown): Error {
   if (!(thrown instanceof RetriesExhaustedError) || !(thrown.cause instanceof HolySheepError)) {
     return thrown instanceof Error ? thrown : Object.assign(new Error(String(thrown)), { cause: thrown })

@@ -45,7 +45,7 @@ async function start(): Promise<Backend> {
     maxRetries: 3,
     totalTimeoutMs: 120_000,
     retry: { baseDelayMs: 400, maxDelayMs: 4000 },
-    circuitBreaker: { failureThreshold: 3, timeout: 6000 },
+    circuitBreaker: { failureThreshold: 3, openMs: 6000 },
     onEvent: courses.onEvent,
   })
 

@@ -1,4 +1,4 @@
-/** `ResilientStreamingClient`: the documents' face of an answer that is finished. */
+/** `ResilientStreamingClient`: the HolySheep tutorials' client that completes interrupted answers. */
 import type { CallOptions, ChatRequest, ClientOptions, SmartStreamOptions, SmartStreamOutcome } from '../../../index'
 import { readArguments } from '../arguments'
 import { HolySheepStreamingClient } from '../client'

@@ -1,5 +1,5 @@
 //! Measures how often a splice errs, over generated joins. `docs/recovery.md` has the tables.
-//! `HOLYSHEEP_SEAMS=20000 cargo test --release --no-default-features --lib figures -- --nocapture`
+//! `HOLYSHEEP_JOINS=20000 cargo test --release --no-default-features --lib figures -- --nocapture`
 //! prints them again.
 
 use std::fmt::Write as _;
@@ -133,14 +133,14 @@ impl Measured {
 
     fn by_way(&self) -> String {
         let columns = [
-            ("exact: eaten", Way::Exact, Outcome::Eaten),
+            ("exact: dropped", Way::Exact, Outcome::Eaten),
             ("exact: refused", Way::Exact, Outcome::Refused),
-            ("overlap: twice", Way::Overlap, Outcome::Twice),
-            ("overlap: eaten", Way::Overlap, Outcome::Eaten),
-            ("word: twice", Way::Word, Outcome::Twice),
-            ("word: eaten", Way::Word, Outcome::Eaten),
-            ("restart: twice", Way::Restart, Outcome::Twice),
-            ("restart: eaten", Way::Restart, Outcome::Eaten),
+            ("overlap: duplicated", Way::Overlap, Outcome::Twice),
+            ("overlap: dropped", Way::Overlap, Outcome::Eaten),
+            ("word: duplicated", Way::Word, Outcome::Twice),
+            ("word: dropped", Way::Word, Outcome::Eaten),
+            ("restart: duplicated", Way::Restart, Outcome::Twice),
+            ("restart: dropped", Way::Restart, Outcome::Eaten),
             ("diverging: refused", Way::Diverging, Outcome::Refused),
         ];
         let names: Vec<_> = columns.iter().map(|(name, ..)| *name).collect();
@@ -197,14 +197,14 @@ fn heads(all: &[Sample]) -> String {
 #[test]
 #[allow(clippy::print_stdout)]
 fn the_figures_that_chose_the_default_still_hold() {
-    let full = std::env::var("HOLYSHEEP_SEAMS").ok().and_then(|count| count.parse().ok());
+    let full = std::env::var("HOLYSHEEP_JOINS").ok().and_then(|count| count.parse().ok());
     let measured = match full {
         Some(count) => Measured::new(count, 1..=40),
         None => Measured::new(2_000, [4, 8, MIN_OVERLAP, 40]),
     };
     println!("{} joins\n\n{}", measured.samples.len(), measured.by_way());
-    println!("exact: eaten\n\n{}", measured.by_kind(Way::Exact, Outcome::Eaten));
-    println!("overlap: twice\n\n{}", measured.by_kind(Way::Overlap, Outcome::Twice));
+    println!("exact: dropped\n\n{}", measured.by_kind(Way::Exact, Outcome::Eaten));
+    println!("overlap: duplicated\n\n{}", measured.by_kind(Way::Overlap, Outcome::Twice));
     println!("diverging: refused\n\n{}", measured.by_kind(Way::Diverging, Outcome::Refused));
     println!("like the beginning\n\n{}", heads(&measured.samples));
     let at = |step, way, what| measured.share(step, way, None, what);
