@@ -192,7 +192,7 @@ test("the caller's own count of tokens holds, and its fault is the caller's", as
   assert.equal(await failure(throwing.chat(REQUEST)), thrown)
 })
 
-test('each budget key has its own cap', async (t) => {
+test('each tenant has its own cap', async (t) => {
   const { simulator, client } = await pair(t, { cost: { prices: PRICES, tenantCapUsd: 100 / 1e6 } })
   simulator.setDefault({ chunks: PIECES, usage: usage(30, 30) })
   const ask = (tenant) => client.chat({ ...REQUEST, max_tokens: 50 }, { tenant })

@@ -106,7 +106,7 @@ describe('retry.retryOn', { concurrency: 4 }, () => {
 })
 
 describe('the cause of a failure', { concurrency: 4 }, () => {
-  test('a key without money is not used at another endpoint either', async (t) => {
+  test('a key whose quota is exhausted is not used at another endpoint either', async (t) => {
     const [a, b, c] = [await provider(t), await provider(t), await provider(t)]
     const endpoints = [a.url, b.url, { baseUrl: c.url, apiKey: 'sk-other-0123456789abcdef' }]
     const client = clientOf(t, a, { baseUrl: undefined, endpoints })

@@ -58,7 +58,7 @@ test('what stands in an event is not split where the lines would be', async (t) 
   }
 })
 
-test('an answer without a finish reason is cut off, unless completion is lenient', async (t) => {
+test('an answer without a finish reason is cut off, unless none is required', async (t) => {
   const { simulator, client } = await pair(t, { maxRetries: 0 })
   for (const face of ['chunks', 'textStream', 'streamWithRetry']) {
     simulator.script({ chunks: PIECES, finish: false })
@@ -71,7 +71,7 @@ test('an answer without a finish reason is cut off, unless completion is lenient
     simulator.script({ chunks: PIECES, finish: false })
     assert.equal((await FACES[face](client, [], { requireFinishReason: false })).text, ANSWER)
   }
-  // Without [DONE] even a lenient reader cannot know.
+  // Without [DONE] nobody can know.
   simulator.script({ chunks: PIECES, finish: false, done: false })
   const error = await failure(FACES.chunks(client, [], { requireFinishReason: false }))
   assert.equal(error.code, 'STREAM_INTERRUPTED')

@@ -1,7 +1,7 @@
 // What is asked of every client. `scenario` is what the simulator answers; the rest is read by
 // `worker.mjs` and by the Rust program in `ceiling/`.
 
-/** Two short answers, by which a client warms up and a client that counts bytes learns a piece's size. */
+/** Two short answers, by which a client warms up and a client that counts bytes learns a chunk's size. */
 export const WARM_UP = [100, 200]
 
 const stamped = (repeat, more = {}) => ({ repeat, stamp: true, ...more })
@@ -46,5 +46,5 @@ export function workloads({ quick }) {
   }
 }
 
-/** Every client delivers every piece: the check that a CI can run. */
+/** Every client delivers every chunk: the check that a CI can run. */
 export const SMOKE = { kind: 'burst', streams: 4, pieces: 50, scenario: stamped(50) }

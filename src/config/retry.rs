@@ -169,7 +169,7 @@ fn decision(name: &str, key: &str, value: &Value) -> Result<Decision> {
     };
     let no_money = matches!(key, "quota" | "QUOTA_EXHAUSTED" | "402");
     if no_money && matches!(decision, Decision::Retry | Decision::After(_) | Decision::Only(_)) {
-        let accepted = "'never' or 'fallback': a key without money is not asked again";
+        let accepted = "'never' or 'fallback': a key whose quota is exhausted is not tried again";
         return Err(Error::invalid(name, show(value), accepted));
     }
     Ok(decision)
