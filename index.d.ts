@@ -1,7 +1,7 @@
 /**
- * A client for OpenAI-compatible chat APIs that keeps its promise when the provider does not.
+ * A resilient client for OpenAI-compatible chat APIs.
  *
- * Every default that is named in these files with `@default` is the one in force; a test compares them.
+ * A test checks that every `@default` in these files is the default in force.
  */
 export * from './types/call-options.js'
 export * from './types/chat.js'

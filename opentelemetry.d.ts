@@ -3,26 +3,26 @@ import type { Attributes, MeterProvider, TracerProvider } from '@opentelemetry/a
 import type { CallTrace } from './index.js'
 
 export interface InstrumentationConfig {
-  /** Whether it begins at once; default true. */
+  /** Whether it is enabled immediately. @default true */
   enabled?: boolean
-  /** Whether each attempt has a span below that of its call; default true. */
+  /** Whether each attempt has a child span of its call's span. @default true */
   attemptSpans?: boolean
-  /** `gen_ai.provider.name`; by default by the endpoint's host, and `openai` for one that is not known. */
+  /** `gen_ai.provider.name`. By default derived from the endpoint's host, `openai` for an unknown one. */
   providerName?: string
-  /** Attributes of your own for the span of a call: from `trace.request`, say. What it throws is told to OpenTelemetry's `diag`. */
+  /** Additional attributes for a call's span, for example from `trace.request`. Errors go to OpenTelemetry's `diag`. */
   attributes?(trace: CallTrace): Attributes
 }
 
 /**
- * An instrumentation as `registerInstrumentations` takes it. By itself it uses the providers that are registered globally.
- * Prompts and answers are not recorded.
+ * An instrumentation for `registerInstrumentations`. By default it uses the globally registered providers. Prompts and
+ * answers are not recorded.
  */
 export class HolySheepInstrumentation {
   constructor(config?: InstrumentationConfig)
   readonly instrumentationName: string
   readonly instrumentationVersion: string
   enable(): void
-  /** Ends the spans that are open, and makes no more. */
+  /** Ends the open spans and creates no more. */
   disable(): void
   setTracerProvider(provider: TracerProvider): void
   setMeterProvider(provider: MeterProvider): void

@@ -1,60 +1,61 @@
 /// <reference lib="esnext.disposable" />
 /**
- * An OpenAI-compatible provider that misbehaves on request: for the demo, for tests of applications,
- * and for benchmarks. It answers chat completions, OpenAI's Responses and Anthropic's Messages, and
- * listens on loopback unless told otherwise. A request can bring a scenario of its own, as JSON in the
- * header `x-simulate`.
+ * An OpenAI-compatible provider that fails on request: for demos, for tests of applications, and for benchmarks. It
+ * answers chat completions, OpenAI's Responses and Anthropic's Messages, and listens on loopback by default. A request
+ * can carry its own scenario, as JSON in the header `x-simulate`.
  */
 
-/** One request's script. Everything is optional and can be combined. */
+/** How one request is answered. Every field is optional and can be combined with the others. */
 export interface Scenario {
-  /** A name that the recorded request carries. */
+  /** A name for the recorded request. */
   label?: string
-  /** The seed for ids and piece sizes of this answer; by default the simulator's. */
+  /** The seed for ids and chunk sizes of this answer. The simulator's by default. */
   seed?: number
-  /** The status of the reply, 200–599; without a body an error in OpenAI's shape fits it. */
+  /** The status of the response, 200–599; without a `body`, an error status has an error in OpenAI's shape. @default 200 */
   status?: number
-  /** Headers that are added, or that replace those of the same name. */
+  /** Headers to add or replace. */
   headers?: Record<string, string | string[]>
-  /** The whole body in place of an answer; a string as it is, anything else as JSON. */
+  /** The whole body in place of an answer; a string is sent as it is, anything else as JSON. */
   body?: unknown
   /** `retry-after`, in seconds. */
   retryAfter?: number
-  /** `retry-after` as the HTTP date so many seconds from now. */
+  /** `retry-after` as the HTTP date this many seconds from now. */
   retryAfterDate?: number
   /** `retry-after-ms`, in milliseconds. */
   retryAfterMs?: number
-  /** A gateway's HTML page in place of an answer. */
+  /** A gateway's HTML page in place of an answer. @default false */
   html?: boolean
-  /** A plain JSON completion where a stream was asked for. */
+  /** A plain JSON completion where a stream was requested. @default false */
   jsonInstead?: boolean
   /** The size in bytes to which the response head is padded. */
   headerBytes?: number
-  /** A TCP reset before any response byte. */
+  /** A TCP reset before any response byte. @default false */
   connectReset?: boolean
-  /** A clean close before any response byte. */
+  /** A clean close before any response byte. @default false */
   closeBeforeHeaders?: boolean
-  /** Never answers. */
-  silent?: boolean
-  /** The wait before the head, in milliseconds. */
-  delayHeadersMs?: number
-  /** The wait between head (and role) and the first piece, in milliseconds. */
-  delayFirstTokenMs?: number
-  /** The wait between two pieces, in milliseconds. */
-  paceMs?: number
-  /** Whether a chunk with the bare role comes first; default true. */
+  /** Never answers. @default false */
+  hang?: boolean
+  /** The delay before the response head, in milliseconds. @default 0 */
+  headersDelayMs?: number
+  /** The delay before the first chunk of text, after the head and the role, in milliseconds. @default 0 */
+  firstTokenDelayMs?: number
+  /** The delay between two chunks, in milliseconds. @default 0 */
+  chunkDelayMs?: number
+  /** The delay before the usage chunk, in milliseconds. @default 0 */
+  usageDelayMs?: number
+  /** Whether a chunk with only the role comes first. @default true */
   roleFirst?: boolean
-  /** The answer as exact pieces. Excludes `text`. */
-  pieces?: string[]
-  /** The answer; the seed splits it into pieces. */
+  /** The answer as exact chunks of text. Excludes `text`. */
+  chunks?: string[]
+  /** The answer; the seed splits it into chunks. */
   text?: string
-  /** The size of a piece in characters; by default the seed chooses 1 to 8. */
-  pieceChars?: number
-  /** The number of pieces, for benchmarks. */
+  /** The size of a chunk in characters. By default the seed chooses 1 to 8. */
+  chunkChars?: number
+  /** The number of chunks, for benchmarks. */
   repeat?: number
   /**
-   * Each piece of `repeat` is the time at which it is written: the last nine digits of the microseconds since 1970,
-   * and a space; default false.
+   * Each chunk of `repeat` is the time at which it is written: the last nine digits of the microseconds since 1970, and a
+   * space. @default false
    */
   stamp?: boolean
   /** Sent as `reasoning_content` before the answer. */
@@ -63,78 +64,80 @@ export interface Scenario {
   refusal?: string
   /** Sent after the text, in fragments. */
   toolCalls?: Array<{ id?: string; name: string; arguments?: unknown }>
-  /** Default `stop`, or `tool_calls` when there are any. */
+  /** `stop` by default, or `tool_calls` if there are any. */
   finishReason?: string
   /** Pings while the stream waits or stalls. */
   pings?: { everyMs?: number; style?: 'comment' | 'event' }
-  /** Where and how the answer is cut. */
-  cut?: {
-    afterPieces?: number
-    /** Bytes of the body: also inside a character. */
+  /** Where and how the answer ends early. */
+  disconnect?: {
+    /** After this many chunks. */
+    afterChunks?: number
+    /** After this many bytes of the body, also within a character. */
     afterBytes?: number
+    /** @default 'reset' */
     how?: 'reset' | 'close' | 'stall' | 'errorEvent' | 'errorEventNamed' | 'malformed' | 'done' | 'noFinish'
     /** The error object of an error event. */
     error?: unknown
   }
-  /** Whether `[DONE]` ends the stream; default true. */
+  /** Whether `[DONE]` ends the stream. @default true */
   done?: boolean
-  /** Whether there is a finish reason; default true. */
+  /** Whether there is a finish reason. @default true */
   finish?: boolean
-  /** Whether usage is sent, or which; by default when it is asked for. */
+  /** Whether usage is sent, or which. By default when it is requested. */
   usage?: boolean | object
+  /** Whether usage comes in the chunk with the finish reason. @default false */
   usageInLastChunk?: boolean
-  usageDelayMs?: number
-  /** A 400 for a request with `stream_options`. */
+  /** Whether a request with `stream_options` gets a 400. @default false */
   refuseStreamOptions?: boolean
-  /** A 400 for a request whose last message is the assistant's. */
+  /** Whether a request whose last message is the assistant's gets a 400. @default false */
   refusePrefill?: boolean
-  /** A 400 for a request that ends with a system message and has others. */
+  /** Whether a request that ends with a system message and has others gets a 400. @default false */
   refuseSystemTail?: boolean
-  /** How lines end; default `lf`. */
+  /** How lines end. @default 'lf' */
   lineEnd?: 'lf' | 'crlf' | 'cr'
-  /** Bytes a write: one event, one byte, or a number; by default up to 16 KiB. */
+  /** Bytes per write: one event, one byte, or a number; up to 16 KiB by default. */
   packets?: 'whole' | 'bytes' | number
-  /** Whether an HTTP/1.1 stream is chunked, or ends with the connection; default true. */
+  /** Whether an HTTP/1.1 stream is chunked, or ends with the connection. @default true */
   chunked?: boolean
-  /** Whether the connection stays open; default true. */
+  /** Whether the connection stays open. @default true */
   keepAlive?: boolean
-  /** What a request to continue the answer gets; default `exact`. */
+  /** How a request to continue the answer is answered. @default 'exact' */
   onContinue?: 'exact' | 'overlap' | 'restart' | 'different' | 'word'
-  /** How many characters `overlap` sends again. */
+  /** How many characters `overlap` repeats. @default 0 */
   overlapChars?: number
 }
 
 export interface SimulatorOptions {
-  /** Default `127.0.0.1`. */
+  /** @default '127.0.0.1' */
   host?: string
-  /** Default 0: any free port. */
+  /** 0: any free port. @default 0 */
   port?: number
-  /** Makes ids and piece sizes; default 1. */
+  /** Determines ids and chunk sizes. @default 1 */
   seed?: number
-  /** TLS with HTTP/2, with a certificate made at start; default false. */
+  /** TLS with HTTP/2, with a certificate created at start. @default false */
   tls?: boolean
-  /** The answer of requests whose scenario gives none. */
+  /** The answer to requests whose scenario has none. */
   answer?: string
   models?: string[]
-  /** When set, another key gets a 401. */
+  /** If set, any other key gets a 401. */
   apiKey?: string
   /**
-   * A bucket of chat requests for each key. Every answer tells what is left (`x-ratelimit-*`); beyond it comes a 429 with
-   * `retry-after-ms`, which takes no scenario and is recorded as `rate-limit`. Off unless set.
+   * A bucket of chat requests for each key. Every response reports what is left (`x-ratelimit-*`); beyond it there is a 429
+   * with `retry-after-ms`, which uses no scenario and is recorded as `rate-limit`. Off by default.
    */
   rateLimit?: {
-    /** Requests that may come at once; default 100. */
+    /** The burst size, in requests. @default 100 */
     capacity?: number
-    /** Requests a second; default 10. */
+    /** Requests per second. @default 10 */
     refillPerSecond?: number
   }
-  /** How many requests are recorded; default 10000. */
+  /** How many requests are recorded. @default 10000 */
   recordLimit?: number
-  /** The scenario of requests for which nothing is scripted. */
+  /** The scenario for requests that nothing is scripted for. */
   default?: Scenario
 }
 
-/** One request as the provider saw it. */
+/** A request as the provider received it. */
 export interface RecordedRequest {
   index: number
   /** Since the start, in milliseconds. */
@@ -142,16 +145,16 @@ export interface RecordedRequest {
   epochMs: number
   method: string
   path: string
-  /** Names in lower case. */
+  /** Names are in lower case. */
   headers: Record<string, string>
-  /** As it came. */
+  /** As received. */
   body: string
   /** The body parsed, or null. */
   json: any
   scenario: string | null
   protocol: 'http/1.1' | 'h2'
   connection: number
-  endedBy: 'complete' | 'client' | 'cut' | 'open'
+  endedBy: 'complete' | 'client' | 'disconnect' | 'open'
   bytesSent: number
 }
 
@@ -163,17 +166,17 @@ export class Simulator implements AsyncDisposable {
   /** With `tls`: the certificate to trust, in PEM. */
   readonly certificate: string | null
   readonly openConnections: number
-  /** What was asked so far. */
+  /** The requests so far. */
   readonly requests: RecordedRequest[]
-  /** Scenarios for the next requests, one each, in order. */
+  /** Scenarios for the next requests, one per request, in order. */
   script(...scenarios: Scenario[]): this
-  /** The scenario of requests for which nothing is scripted. */
+  /** The scenario for requests that nothing is scripted for. */
   setDefault(scenario: Scenario): this
-  /** Forgets the recorded requests; what is scripted stays. */
+  /** Clears the recorded requests; scripted scenarios stay. */
   clear(): void
-  /** Forgets the recorded requests and what is scripted. */
+  /** Clears the recorded requests and the scripted scenarios. */
   reset(): void
-  /** Stops listening and drops every connection. */
+  /** Stops listening and closes every connection. */
   close(): Promise<void>
   [Symbol.asyncDispose](): Promise<void>
 }
@@ -183,34 +186,33 @@ export function startSimulator(options?: SimulatorOptions): Promise<Simulator>
 
 export interface TestClockOptions {
   /**
-   * How long nothing must have happened before a call that waits for its socket counts as at rest, in real milliseconds;
-   * default 250. A call that waits for time alone counts so at once.
+   * How long a call that waits for its socket must be inactive before it counts as settled, in real milliseconds. A call that
+   * waits only for time is settled immediately. @default 250
    */
   settleMs?: number
 }
 
 /**
- * The time of the clients of this JavaScript thread, standing still until a test moves it: waits between attempts, limits,
- * breakers, timeouts, deadlines, windows of costs. Sockets have their own time, and so have the simulator's own delays and
- * JavaScript's timers.
+ * Fake timers for the clients of this JavaScript thread: waits between attempts, limits, breakers, timeouts, deadlines and
+ * cost windows. Sockets, the simulator's delays and JavaScript's own timers use real time.
  */
 export class TestClock implements Disposable {
   private constructor()
-  /** How far it was moved, in milliseconds. */
+  /** How far the clock was advanced, in milliseconds. */
   readonly elapsedMs: number
-  /** What it shows, in epoch milliseconds. It begins at the present. */
+  /** Its time, in epoch milliseconds. It starts at the present. */
   readonly now: number
   /**
-   * Moves on by so many milliseconds, from one wait's end to the next: calls that come to something in between run until
-   * they are at rest again, also before the first step and after the last.
+   * Advances the clock by this many milliseconds, from the end of one wait to the next. Between steps, before the first and
+   * after the last one, calls run until they are settled.
    */
   advance(ms: number): Promise<void>
-  /** Moves on to the end of the next wait, again and again, until the promise is settled. Resolves or rejects as it does. */
+  /** Advances to the end of the next wait, repeatedly, until the promise is settled. Resolves or rejects like it. */
   runUntil<T>(promise: PromiseLike<T>): Promise<T>
-  /** Lets time go on by itself: calls that wait go on in real time. Clients that have followed the clock are best made anew. */
+  /** Returns to real time, in which waiting calls continue. Create new clients afterwards. */
   restore(): void
   [Symbol.dispose](): void
 }
 
-/** Stops the time of this thread's clients, breakers and limiters. One that was there before is restored. */
+/** Installs fake timers for this thread's clients, breakers and limiters. A previous clock is restored. */
 export function testClock(options?: TestClockOptions): TestClock

@@ -17,10 +17,10 @@ import {
 
 /** Where a call can be: the client's options, the provider's scenario, and when it has come there. */
 const PLACES = {
-  'while it connects': [{}, { silent: true }, () => true],
-  'while it waits for the head': [{}, { silent: true }, (requests) => requests.length === 1],
-  'while it waits for the first token': [{}, { delayFirstTokenMs: 60_000 }, (requests) => requests[0]?.bytesSent > 0],
-  'in mid-answer': [{}, { pieces: PIECES, paceMs: 10_000 }, (requests) => requests[0]?.bytesSent > 300],
+  'while it connects': [{}, { hang: true }, () => true],
+  'while it waits for the head': [{}, { hang: true }, (requests) => requests.length === 1],
+  'while it waits for the first token': [{}, { firstTokenDelayMs: 60_000 }, (requests) => requests[0]?.bytesSent > 0],
+  'in mid-answer': [{}, { chunks: PIECES, chunkDelayMs: 10_000 }, (requests) => requests[0]?.bytesSent > 300],
   'while it backs off': [
     { retry: { backoff: [60_000] } },
     { status: 500 },
@@ -103,7 +103,7 @@ describe('an abort', { concurrency: 8 }, () => {
 
   test('by AbortSignal.timeout is a TimeoutError of the platform', async (t) => {
     const { simulator, client } = await pair(t)
-    simulator.setDefault({ silent: true })
+    simulator.setDefault({ hang: true })
     const error = await failure(client.chat(REQUEST, { signal: AbortSignal.timeout(20) }))
     assert.ok(error instanceof DOMException)
     assert.equal(error.name, 'TimeoutError')
@@ -125,11 +125,11 @@ describe('an abort', { concurrency: 8 }, () => {
 
   test('of one signal ends all its calls and no other', async (t) => {
     const { simulator, client } = await pair(t)
-    simulator.setDefault({ pieces: PIECES, paceMs: 60 })
+    simulator.setDefault({ chunks: PIECES, chunkDelayMs: 60 })
     const controller = new AbortController()
     const other = client.chat(REQUEST)
     // They end by their signal alone.
-    const options = { signal: controller.signal, headers: { 'x-simulate': '{"silent":true}' } }
+    const options = { signal: controller.signal, headers: { 'x-simulate': '{"hang":true}' } }
     const mine = Array.from({ length: 50 }, () => failure(client.chat(REQUEST, options)))
     await until(() => simulator.requests.length > 20)
     controller.abort()
@@ -139,7 +139,7 @@ describe('an abort', { concurrency: 8 }, () => {
 
   test('by the stream itself rejects with its reason, or an AbortError', async (t) => {
     const { simulator, client } = await pair(t)
-    simulator.setDefault({ pieces: PIECES, paceMs: 10_000 })
+    simulator.setDefault({ chunks: PIECES, chunkDelayMs: 10_000 })
     for (const reason of [undefined, new Error('mine')]) {
       const stream = client.stream(REQUEST)
       const iterator = stream.textStream[Symbol.asyncIterator]()
@@ -161,7 +161,7 @@ describe('an abort', { concurrency: 8 }, () => {
 
   test('while the call waits in a queue gives its place to the next', async (t) => {
     const simulator = await provider(t)
-    simulator.script({ silent: true })
+    simulator.script({ hang: true })
     const client = clientOf(t, simulator, { maxConcurrent: 1 })
     const [place, controller] = [new AbortController(), new AbortController()]
     const first = failure(client.chat(REQUEST, { signal: place.signal }))

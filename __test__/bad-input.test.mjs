@@ -44,8 +44,12 @@ describe('a constructor refuses', () => {
     [{ firstTokenTimeoutMs: 0 }, 'firstTokenTimeoutMs', '0'],
     [{ idleTimeoutMs: 1e12 }, 'idleTimeoutMs'],
     [{ totalTimeoutMs: '1s' }, 'totalTimeoutMs'],
-    [{ completion: 'loose' }, 'completion', "'loose'", "'strict', 'lenient'"],
+    [{ requireFinishReason: 'no' }, 'requireFinishReason', "'no'", 'true or false'],
     [{ coalesce: 1 }, 'coalesce', '1', 'true or false'],
+    [{ wholeAnswerTimeoutMs: 0 }, 'wholeAnswerTimeoutMs', '0', 'whole milliseconds from 1'],
+    [{ rateLimit: { adapt: '429' } }, 'rateLimit.adapt', "'429'", "'headers' or false"],
+    [{ rateLimit: { adapt: 'both' } }, 'rateLimit.adapt', "'both'", "'headers' or false"],
+    [{ circuitBreaker: { openMs: 5, timeout: 5 } }, 'circuitBreaker.openMs', '`timeout`', 'one of the two'],
     [{ headers: 'x: y' }, 'headers'],
     [{ headers: { 'x-a': 'b\r\nx-c: d' } }, "headers['x-a']"],
     [{ headers: { 'x-a\n': 'b' } }, 'headers'],
@@ -251,7 +255,7 @@ describe('a call refuses', () => {
 
   test('and the other calls in flight go on', async (t) => {
     const { simulator, client } = await pair(t)
-    simulator.setDefault({ pieces: PIECES, paceMs: 3 })
+    simulator.setDefault({ chunks: PIECES, chunkDelayMs: 3 })
     const pieces = []
     const others = [FACES.chat(client), FACES.text(client), FACES.streamWithRetry(client, pieces)]
     for (let i = 0; i < 20; i++) {

@@ -13,7 +13,7 @@ let simulator
 let folder
 let file
 before(async () => {
-  simulator = await startSimulator({ tls: true, default: { pieces: PIECES } })
+  simulator = await startSimulator({ tls: true, default: { chunks: PIECES } })
   folder = mkdtempSync(join(tmpdir(), 'holysheep-'))
   file = join(folder, 'authority.pem')
   writeFileSync(file, simulator.certificate)

@@ -4,7 +4,7 @@ import { test } from 'node:test'
 import { ANSWER, clockOf, contentOf, failure, MESSAGES, PIECES, pair, REQUEST, until } from './support/provider.mjs'
 
 // Far more than the kernel buffers of two sockets (up to 36 MB), in pieces that are quickly handled.
-const BIG = { text: 'y'.repeat(20_000), pieceChars: 20_000, repeat: 4000 }
+const BIG = { text: 'y'.repeat(20_000), chunkChars: 20_000, repeat: 4000 }
 const BIG_BYTES = 80_000_000
 
 async function collect(iterable) {
@@ -34,7 +34,7 @@ test('the usage chunk comes to whoever asked for it, however late', async (t) =>
   clockOf(t)
   const { simulator, client } = await pair(t)
   for (const usageDelayMs of [0, 30]) {
-    simulator.script({ pieces: PIECES, usageDelayMs })
+    simulator.script({ chunks: PIECES, usageDelayMs })
     const chunks = await collect(client.stream({ ...REQUEST, stream_options: { include_usage: true } }))
     assert.deepEqual(chunks.at(-1).choices, [])
     assert.equal(typeof chunks.at(-1).usage.total_tokens, 'number')
@@ -44,7 +44,7 @@ test('the usage chunk comes to whoever asked for it, however late', async (t) =>
 
 test('its result tells who answered, at what price, after which attempts', async (t) => {
   const { simulator, client } = await pair(t)
-  simulator.script({ status: 503 }, { pieces: PIECES, headers: { 'x-request-id': 'req-1' } })
+  simulator.script({ status: 503 }, { chunks: PIECES, headers: { 'x-request-id': 'req-1' } })
   const stream = client.stream(REQUEST)
   assert.equal(await stream.text(), ANSWER)
   const result = await stream.result
@@ -55,7 +55,7 @@ test('its result tells who answered, at what price, after which attempts', async
   assert.equal(result.requestId, 'req-1')
   assert.equal(result.usage.total_tokens, result.usage.prompt_tokens + result.usage.completion_tokens)
   assert.deepEqual(
-    result.attempts.map(({ attempt, outcome, status, pieces }) => [attempt, outcome, status, pieces]),
+    result.attempts.map(({ attempt, outcome, status, deltas }) => [attempt, outcome, status, deltas]),
     [
       [1, 'SERVER_ERROR', 503, 0],
       [2, 'complete', 200, PIECES.length],
@@ -65,7 +65,7 @@ test('its result tells who answered, at what price, after which attempts', async
 
 test('chat gives a completion of OpenAI', async (t) => {
   const { simulator, client } = await pair(t)
-  simulator.script({ pieces: PIECES, headers: { 'x-request-id': 'req-2' } })
+  simulator.script({ chunks: PIECES, headers: { 'x-request-id': 'req-2' } })
   const completion = await client.chat(REQUEST)
   assert.equal(completion.object, 'chat.completion')
   assert.deepEqual(completion.choices, [
@@ -154,7 +154,7 @@ test('the result may be awaited beside a reader, before it and after it', async 
 test('readers do not wait for a usage that is late', async (t) => {
   const clock = clockOf(t)
   const { simulator, client } = await pair(t)
-  simulator.setDefault({ pieces: PIECES, usageDelayMs: 600_000 })
+  simulator.setDefault({ chunks: PIECES, usageDelayMs: 600_000 })
   for (const read of [
     (stream) => collect(stream),
     (stream) => collect(stream.textStream),
@@ -198,7 +198,7 @@ test('a slow reader pauses the socket, and gets everything in order', async (t) 
 
 test('leaving a loop early ends the call at the provider', async (t) => {
   const { simulator, client } = await pair(t)
-  simulator.setDefault({ pieces: PIECES, paceMs: 10_000 })
+  simulator.setDefault({ chunks: PIECES, chunkDelayMs: 10_000 })
   for (const textOnly of [false, true]) {
     simulator.clear()
     const stream = client.stream(REQUEST)
@@ -239,7 +239,7 @@ test('several calls of next() at once are served in order', async (t) => {
 
 test('a failure is told once to the reader, which then is at the end', async (t) => {
   const { simulator, client } = await pair(t, { maxRetries: 0 })
-  simulator.setDefault({ pieces: PIECES, cut: { afterPieces: 1, how: 'reset' } })
+  simulator.setDefault({ chunks: PIECES, disconnect: { afterChunks: 1, how: 'reset' } })
   const stream = client.stream(REQUEST)
   const iterator = stream.textStream[Symbol.asyncIterator]()
   assert.equal((await iterator.next()).value, PIECES[0])
@@ -268,7 +268,7 @@ test('a failure that nobody listens to causes no unhandledRejection', async (t) 
 
 test('coalesce joins what comes together, and loses nothing', async (t) => {
   const { simulator, client } = await pair(t)
-  const scenario = { text: 'lời này '.repeat(50), pieceChars: 1 }
+  const scenario = { text: 'lời này '.repeat(50), chunkChars: 1 }
   simulator.setDefault(scenario)
   const pieces = []
   await client.streamWithRetry(MESSAGES, (piece) => void pieces.push(piece), null, { coalesce: true })
@@ -281,7 +281,7 @@ test('coalesce joins what comes together, and loses nothing', async (t) => {
 
 test('coalesce is about text: chunks come one by one, and text in one or many pieces is the same', async (t) => {
   const { simulator, client } = await pair(t, { coalesce: true })
-  const scenario = { text: 'lời này '.repeat(50), pieceChars: 1 }
+  const scenario = { text: 'lời này '.repeat(50), chunkChars: 1 }
   simulator.setDefault(scenario)
   let chunks = 0
   let text = ''
@@ -303,7 +303,7 @@ test('coalesce is about text: chunks come one by one, and text in one or many pi
 
 test('a thousand streams at once are all whole and in order', async (t) => {
   const { simulator, client } = await pair(t)
-  simulator.setDefault({ pieces: PIECES })
+  simulator.setDefault({ chunks: PIECES })
   const all = await Promise.all(Array.from({ length: 1000 }, () => collect(client.stream(REQUEST).textStream)))
   for (const pieces of all) assert.deepEqual(pieces, PIECES)
 })

@@ -66,6 +66,15 @@ describe('by hand', () => {
     assert.equal(breaker.canExecute(), false)
   })
 
+  test('its open time is openMs, or timeout, and only one of them is given', () => {
+    assert.equal(new CircuitBreaker({ openMs: 1000 }).timeout, 1000)
+    assert.equal(new CircuitBreaker({ timeout: 1000 }).timeout, 1000)
+    assert.throws(() => new CircuitBreaker({ openMs: 1000, timeout: 1000 }), {
+      code: 'INVALID_ARGUMENT',
+      message: 'openMs: got a value beside `timeout`, which means the same; accepted: one of the two',
+    })
+  })
+
   test('after its timeout it lets one probe through at a time', () => {
     const breaker = due()
     assert.equal(breaker.state, 'OPEN')
@@ -243,7 +252,7 @@ describe('in a client', () => {
     const outcome = await client.streamWithRetry(MESSAGES)
     assert.deepEqual([outcome.attempts, outcome.error.code], [0, 'CIRCUIT_OPEN'])
     assert.equal(simulator.requests.length, 2)
-    simulator.setDefault({ pieces: PIECES })
+    simulator.setDefault({ chunks: PIECES })
     breaker.lastFailureTime = Date.now() - 60_001
     assert.equal((await client.chat(REQUEST)).choices[0].message.content, ANSWER)
     assert.equal(breaker.state, 'CLOSED')
@@ -279,14 +288,14 @@ describe('in a client', () => {
   test('timeouts, resets, truncations, stalls and in-band errors open it', async (t) => {
     for (const scenario of [
       { connectReset: true },
-      { silent: true },
-      { cut: { afterPieces: 0, how: 'done' } },
-      { pieces: PIECES, cut: { afterPieces: 2, how: 'reset' } },
-      { pieces: PIECES, cut: { afterPieces: 2, how: 'stall' } },
-      { pieces: PIECES, cut: { afterPieces: 2, how: 'errorEvent' } },
+      { hang: true },
+      { disconnect: { afterChunks: 0, how: 'done' } },
+      { chunks: PIECES, disconnect: { afterChunks: 2, how: 'reset' } },
+      { chunks: PIECES, disconnect: { afterChunks: 2, how: 'stall' } },
+      { chunks: PIECES, disconnect: { afterChunks: 2, how: 'errorEvent' } },
     ]) {
       const breaker = new CircuitBreaker(1)
-      const options = { maxRetries: 0, circuitBreaker: breaker, firstTokenTimeoutMs: 8, idleTimeoutMs: 40 }
+      const options = { maxRetries: 0, circuitBreaker: breaker, firstTokenTimeoutMs: 40, idleTimeoutMs: 40 }
       const { simulator, client } = await pair(t, options)
       simulator.script(scenario)
       await failure(client.chat(REQUEST))
@@ -297,7 +306,7 @@ describe('in a client', () => {
   test('a probe that is aborted gives its place back', async (t) => {
     const breaker = due()
     const { simulator, client } = await pair(t, { maxRetries: 0, circuitBreaker: breaker })
-    simulator.script({ silent: true })
+    simulator.script({ hang: true })
     const enough = new AbortController()
     const aborted = failure(client.chat(REQUEST, { signal: enough.signal }))
     await until(() => simulator.requests.length === 1)

@@ -95,7 +95,7 @@ describe('chat', () => {
 
   test('a broken answer is healed, and --verbose tells it on stderr', async (t) => {
     const simulator = await provider(t)
-    simulator.script({ cut: { afterPieces: 3 } })
+    simulator.script({ disconnect: { afterChunks: 3 } })
     const { code, stdout, stderr } = await run(['chat', '-v', 'Hi'], { env: of(simulator) })
     assert.deepEqual([code, stdout], [0, `${ANSWER}\n`])
     assert.match(stderr, /^holysheep: attempt 1 \(first\)[\s\S]*broke off after/)
@@ -147,7 +147,7 @@ describe('chat', () => {
 
   test('Ctrl-C ends the call at once, with 130 and what had come', async (t) => {
     const simulator = await provider(t)
-    simulator.setDefault({ pieces: ['first ', 'second'], cut: { afterPieces: 1, how: 'stall' } })
+    simulator.setDefault({ chunks: ['first ', 'second'], disconnect: { afterChunks: 1, how: 'stall' } })
     const { child, output, ended } = start(['chat', 'Hi'], { env: of(simulator) })
     await until(() => output.stdout !== '')
     child.kill('SIGINT')
@@ -158,7 +158,7 @@ describe('chat', () => {
 
   test('a reader that goes away is no error', async (t) => {
     const simulator = await provider(t)
-    simulator.setDefault({ totalPieces: 50_000, pieces: ['many ', 'pieces '] })
+    simulator.setDefault({ repeat: 50_000, chunks: ['many ', 'pieces '] })
     const { child, ended } = start(['chat', 'Hi'], { env: of(simulator) })
     child.stdout.once('data', () => child.stdout.destroy())
     const { code, stderr } = await ended

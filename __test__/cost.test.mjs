@@ -31,8 +31,8 @@ const capped = (count, cost) => ({ cost: { hardCapUsd: count / 1e6, prices: PRIC
 
 test('a result says what its call has cost, and the client what all have', async (t) => {
   const { simulator, client } = await pair(t, { cost: { prices: PRICES } })
-  simulator.setDefault({ pieces: PIECES, usage: usage(30, 12) })
-  const stream = client.stream(REQUEST, { budgetKey: 'ann' })
+  simulator.setDefault({ chunks: PIECES, usage: usage(30, 12) })
+  const stream = client.stream(REQUEST, { tenant: 'ann' })
   await stream.text()
   assert.equal(tokens((await stream.result).costUsd), 42)
   const completion = await client.chat(REQUEST)
@@ -42,13 +42,13 @@ test('a result says what its call has cost, and the client what all have', async
   assert.deepEqual([report.window, report.capUsd, report.reservedUsd], ['day', null, 0])
   assert.equal(report.since % 86_400_000, 0)
   assert.equal(tokens(report.spentUsd), 84)
-  assert.equal(tokens(report.byKey.ann.spentUsd), 42)
+  assert.equal(tokens(report.byTenant.ann.spentUsd), 42)
   assert.equal(tokens(report.byModel['gpt-4.1'].spentUsd), 84)
 })
 
 test("without options the catalogue's prices are counted; a model without a price costs null", async (t) => {
   const { simulator, client } = await pair(t)
-  simulator.setDefault({ pieces: PIECES, usage: usage(1_000_000, 0) })
+  simulator.setDefault({ chunks: PIECES, usage: usage(1_000_000, 0) })
   assert.equal((await client.chat(REQUEST))._cost_usd, 8)
   assert.equal((await client.chat({ model: 'strange', messages: MESSAGES }))._cost_usd, null)
   assert.equal(client.cost().spentUsd, 8)
@@ -84,11 +84,11 @@ test('the cap holds however many calls run at once', async (t) => {
     { usage: usage(5, 20) },
     { usage: false },
     { status: 500 },
-    { cut: { afterPieces: 3, how: 'reset' } },
-    { cut: { afterPieces: 2, how: 'stall' } },
+    { disconnect: { afterChunks: 3, how: 'reset' } },
+    { disconnect: { afterChunks: 2, how: 'stall' } },
   ]
   for (let index = 0; index < 1000; index++)
-    simulator.script({ pieces: PIECES, paceMs: index % 3, ...fates[index % 5] })
+    simulator.script({ chunks: PIECES, chunkDelayMs: index % 3, ...fates[index % 5] })
   const ends = []
   const one = async () => {
     for (let index = 0; index < 10; index++) {
@@ -111,7 +111,7 @@ test('a stream that reaches the cap is cut there, with what was received', async
   const { simulator, client } = await pair(t, capped(60))
   for (const face of ['chunks', 'textStream', 'streamWithRetry']) {
     const own = clientOf(t, simulator, capped(60))
-    simulator.script({ pieces: ['word '], repeat: 100_000, paceMs: 1 })
+    simulator.script({ chunks: ['word '], repeat: 100_000, chunkDelayMs: 1 })
     const pieces = []
     const error = await failure(FACES[face](own, pieces))
     assert.ok(error instanceof CostCapError, `${face}: ${error.stack}`)
@@ -125,7 +125,7 @@ test('a stream that reaches the cap is cut there, with what was received', async
 
 test('what an aborted call has not used is given back', async (t) => {
   const { simulator, client } = await pair(t, capped(10_000))
-  simulator.script({ pieces: PIECES, paceMs: 10_000 })
+  simulator.script({ chunks: PIECES, chunkDelayMs: 10_000 })
   const stream = client.stream({ ...REQUEST, max_tokens: 5000 })
   const text = failure(stream.text())
   await until(() => simulator.requests.length === 1)
@@ -146,7 +146,7 @@ test('past the soft limit the cheapest model of the chain answers, and it is tol
     cost: { prices: PRICES, softLimitUsd: 0.0005, onSoftLimit: (event) => told.push(event) },
     onEvent: ({ type }) => events.push(type),
   })
-  simulator.setDefault({ pieces: PIECES, usage: usage(40, 20) })
+  simulator.setDefault({ chunks: PIECES, usage: usage(40, 20) })
   const models = []
   for (let index = 0; index < 3; index++) {
     const { result } = client.stream(REQUEST)
@@ -194,10 +194,10 @@ test("the caller's own count of tokens holds, and its fault is the caller's", as
   assert.equal(await failure(throwing.chat(REQUEST)), thrown)
 })
 
-test('each budget key has its own cap', async (t) => {
-  const { simulator, client } = await pair(t, { cost: { prices: PRICES, keyCapUsd: 100 / 1e6 } })
-  simulator.setDefault({ pieces: PIECES, usage: usage(30, 30) })
-  const ask = (budgetKey) => client.chat({ ...REQUEST, max_tokens: 50 }, { budgetKey })
+test('each tenant has its own cap', async (t) => {
+  const { simulator, client } = await pair(t, { cost: { prices: PRICES, tenantCapUsd: 100 / 1e6 } })
+  simulator.setDefault({ chunks: PIECES, usage: usage(30, 30) })
+  const ask = (tenant) => client.chat({ ...REQUEST, max_tokens: 50 }, { tenant })
   await ask('ann')
   const error = await failure(ask('ann'))
   assert.ok(error instanceof CostCapError)
@@ -227,7 +227,7 @@ test('a cost that is none is refused where it is given', async (t) => {
     { cost: { hardCapUsd: 1 }, fallbackModels: ['strange'] },
     /^fallbackModels: got 'strange', which has no price/,
   )
-  refused({ budgetKey: 'x'.repeat(256) }, /^budgetKey: got /)
+  refused({ tenant: 'x'.repeat(256) }, /^tenant: got /)
   const client = clientOf(t, simulator, { cost: { hardCapUsd: 1 } })
   const error = await failure(client.chat({ model: 'strange', messages: MESSAGES }))
   assert.match(error.message, /^request\.model: got 'strange', which has no price/)

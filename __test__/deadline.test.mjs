@@ -8,7 +8,7 @@ test('a silent route leaves the next one its share of the deadline', async (t) =
   const clock = clockOf(t, { settleMs: 30 })
   const [a, b] = [await provider(t), await provider(t)]
   const client = clientOf(t, a, { baseUrl: undefined, endpoints: [a.url, b.url], totalTimeoutMs: 4000 })
-  a.setDefault({ silent: true })
+  a.setDefault({ hang: true })
   const stream = client.stream(REQUEST)
   await until(() => a.requests.length === 1)
   await clock.advance(2000)
@@ -26,7 +26,7 @@ test('the error says what the time went into', async (t) => {
     maxConcurrent: 1,
     retry: { backoff: [100], jitter: 'none' },
   })
-  simulator.script({ silent: true }, { status: 503 }, { silent: true })
+  simulator.script({ hang: true }, { status: 503 }, { hang: true })
   const place = new AbortController()
   const first = failure(client.chat(REQUEST, { totalTimeoutMs: 60_000, signal: place.signal }))
   await until(() => simulator.requests.length === 1)
@@ -41,8 +41,8 @@ test('the error says what the time went into', async (t) => {
   const error = await call
   assert.ok(error instanceof TimeoutError, error.stack)
   assert.equal(error.phase, 'total')
-  const { queueMs, waitMs, attemptMs } = error.spent
-  assert.ok(queueMs >= 80 && waitMs >= 100 && attemptMs > 0, JSON.stringify(error.spent))
+  const { queueMs, waitMs, attemptMs } = error.timeBreakdown
+  assert.ok(queueMs >= 80 && waitMs >= 100 && attemptMs > 0, JSON.stringify(error.timeBreakdown))
   assert.equal(queueMs + waitMs + attemptMs, 400)
   const said = `(in queues ${queueMs} ms, between attempts ${waitMs} ms, in 2 attempts ${attemptMs} ms)`
   assert.ok(error.message.endsWith(said), error.message)

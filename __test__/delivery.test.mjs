@@ -10,7 +10,7 @@ test('a piece that is kept keeps no other in memory', async () => {
   for (const text of ['twenty characters ok', 'hai mươi ký tự đó 🐑']) {
     const ended = await run(
       `
-      simulator.setDefault({ text: ${JSON.stringify(text)}, pieceChars: 100, repeat: 10000 })
+      simulator.setDefault({ text: ${JSON.stringify(text)}, chunkChars: 100, repeat: 10000 })
       const kept = []
       const stream = () => {
         let count = 0
@@ -34,7 +34,7 @@ test('a piece that is kept keeps no other in memory', async () => {
 test('a thousand streams whose consumers sleep take no more memory the longer they sleep', async () => {
   const ended = await run(
     `
-    simulator.setDefault({ text: 'x'.repeat(1000), pieceChars: 1000, repeat: 100_000, paceMs: 1 })
+    simulator.setDefault({ text: 'x'.repeat(1000), chunkChars: 1000, repeat: 100_000, chunkDelayMs: 1 })
     let release
     const gate = new Promise((resolve) => { release = resolve })
     let began = 0
@@ -66,12 +66,12 @@ test('a thousand streams whose consumers sleep take no more memory the longer th
 
 test('what is done with a call that has ended touches no other', async (t) => {
   const { simulator, client } = await pair(t)
-  simulator.setDefault({ text: 'one two three', pieceChars: 4 })
+  simulator.setDefault({ text: 'one two three', chunkChars: 4 })
   const over = client.stream({ messages: MESSAGES })
   assert.equal(await over.text(), 'one two three')
   await over.result
   // It takes the place in which the other one was.
-  simulator.setDefault({ text: 'four five six', pieceChars: 4, paceMs: 20 })
+  simulator.setDefault({ text: 'four five six', chunkChars: 4, chunkDelayMs: 20 })
   const next = client.stream({ messages: MESSAGES })
   const pieces = []
   for await (const piece of next.textStream) {
@@ -84,7 +84,7 @@ test('what is done with a call that has ended touches no other', async (t) => {
 
 test('under load it needs no timer that a test may have replaced', async () => {
   const ended = await run(`
-    simulator.setDefault({ text: 'ab', pieceChars: 1, repeat: 200, paceMs: 1 })
+    simulator.setDefault({ text: 'ab', chunkChars: 1, repeat: 200, chunkDelayMs: 1 })
     const never = () => { throw new Error('a replaced timer was asked for') }
     Object.assign(globalThis, { setTimeout: never, setImmediate: never, setInterval: never })
     const answers = await Promise.all(Array.from({ length: 100 }, async () => {
@@ -111,13 +111,13 @@ test('the context of a call that has ended is let go, be it the first one or one
         await storage.run(store, () => client.streamWithRetry(messages, async () => { await null }))
       }
     }
-    simulator.setDefault({ text: 'x', pieceChars: 1, repeat: 20 })
+    simulator.setDefault({ text: 'x', chunkChars: 1, repeat: 20 })
     await calls()
     const stop = new AbortController()
-    simulator.setDefault({ text: 'ab', pieceChars: 1, repeat: 100_000, paceMs: 1 })
+    simulator.setDefault({ text: 'ab', chunkChars: 1, repeat: 100_000, chunkDelayMs: 1 })
     const load = Array.from({ length: 100 }, () => client.streamWithRetry(messages, () => {}, null, { signal: stop.signal }))
     await new Promise((resolve) => setTimeout(resolve, 100))
-    simulator.setDefault({ text: 'x', pieceChars: 1, repeat: 20 })
+    simulator.setDefault({ text: 'x', chunkChars: 1, repeat: 20 })
     await calls()
     // The last one may be at hand yet.
     const left = () => kept.slice(0, -1).filter((ref) => ref.deref() !== undefined).length
@@ -145,7 +145,7 @@ test('loaded while timers are faked, it delivers without them', async () => {
     const { HolySheepStreamingClient } = await import('./index.mjs')
     const { startSimulator } = await import('./simulator.mjs')
     const simulator = await startSimulator()
-    simulator.setDefault({ text: 'ab', pieceChars: 1, repeat: 200, paceMs: 1 })
+    simulator.setDefault({ text: 'ab', chunkChars: 1, repeat: 200, chunkDelayMs: 1 })
     const client = new HolySheepStreamingClient('sk-test', { baseUrl: simulator.url })
     const read = async (repeat) => {
       let text = ''
@@ -153,7 +153,7 @@ test('loaded while timers are faked, it delivers without them', async () => {
       return text === 'ab'.repeat(repeat)
     }
     const paced = await Promise.all(Array.from({ length: 50 }, () => read(200)))
-    simulator.setDefault({ text: 'ab', pieceChars: 1, repeat: 10_000 })
+    simulator.setDefault({ text: 'ab', chunkChars: 1, repeat: 10_000 })
     const burst = await Promise.all(Array.from({ length: 8 }, () => read(10_000)))
     console.log([...paced, ...burst].every(Boolean))
     exit()
@@ -196,7 +196,7 @@ test('what a failing end had handed over comes before its restart, and to nobody
   })
   const client = new HolySheepStreamingClient('sk-test', {
     baseUrl: url,
-    completion: 'lenient',
+    requireFinishReason: false,
     retry: { baseDelayMs: 100, maxDelayMs: 100 },
     retryBudget: false,
   })
@@ -233,8 +233,12 @@ test('between the pieces of others too, a restart is told a turn after what it m
   for (const [face, read] of Object.entries(faces)) {
     for (const coalesce of [false, true]) {
       // One request at a time: between the break of one answer and its restart the other one has its pieces.
-      const { simulator, client } = await pair(t, { maxConcurrent: 1, coalesce }, { default: { pieces: ['good'] } })
-      const broken = { pieces: ['void ', 'too ', 'never'], packets: 'whole', cut: { afterPieces: 2, how: 'reset' } }
+      const { simulator, client } = await pair(t, { maxConcurrent: 1, coalesce }, { default: { chunks: ['good'] } })
+      const broken = {
+        chunks: ['void ', 'too ', 'never'],
+        packets: 'whole',
+        disconnect: { afterChunks: 2, how: 'reset' },
+      }
       simulator.script(broken, broken)
       const one = async () => {
         const told = []
@@ -256,7 +260,7 @@ test('after a test clock was ahead the process ends when its calls have ended', 
   const ended = await run(`
     import { testClock } from './simulator.mjs'
     const clock = testClock()
-    simulator.setDefault({ text: 'ab', pieceChars: 1, repeat: 20 })
+    simulator.setDefault({ text: 'ab', chunkChars: 1, repeat: 20 })
     await clock.advance(3_600_000)
     clock.restore()
     await Promise.all(Array.from({ length: 30 }, () => client.streamWithRetry(messages, () => {})))

@@ -31,15 +31,15 @@ test('a call is told as a tracing channel tells it: one object from its start to
   })
   simulator.script({ status: 500 }, {})
   const request = { ...REQUEST, model: 'deepseek-v3.2' }
-  await storage.run('mine', () => client.chat(request, { budgetKey: 'user-1', sessionId: 'session-1' }))
+  await storage.run('mine', () => client.chat(request, { tenant: 'user-1', sessionId: 'session-1' }))
   assert.deepEqual(
     told.map(([kind]) => kind),
     ['start', 'end', 'asyncStart', 'asyncEnd'],
   )
   assert.equal(new Set(told.map(([, trace]) => trace)).size, 1)
   const [[, trace]] = told
-  const { operation, model, budgetKey, sessionId, server, result } = trace
-  assert.deepEqual([operation, model, budgetKey, sessionId], ['chat', 'deepseek-v3.2', 'user-1', 'session-1'])
+  const { operation, model, tenant, sessionId, server, result } = trace
+  assert.deepEqual([operation, model, tenant, sessionId], ['chat', 'deepseek-v3.2', 'user-1', 'session-1'])
   assert.deepEqual(server, { address: '127.0.0.1', port: simulator.port })
   assert.deepEqual([result.attempts.length, result.recoveries, result.finishReasons], [2, 0, ['stop']])
   assert.ok(trace.firstTokenMs >= 0 && trace.durationMs >= trace.firstTokenMs)
@@ -50,7 +50,7 @@ test('a call is told as a tracing channel tells it: one object from its start to
 test('a failed call is told its error, a broken one its recovery, and a stream its own operation', async (t) => {
   const told = traced(t, 'call')
   const { simulator, client } = await pair(t)
-  simulator.script({ status: 400 }, { cut: { afterPieces: 3 } }, {})
+  simulator.script({ status: 400 }, { disconnect: { afterChunks: 3 } }, {})
   const error = await failure(client.stream(REQUEST).text())
   assert.deepEqual(
     told.map(([kind]) => kind),
@@ -87,7 +87,7 @@ test('each attempt is told with its end, and events as they are', async (t) => {
 test('an attempt that its caller aborts is told to be over', async (t) => {
   const told = traced(t, 'attempt')
   const { simulator, client } = await pair(t)
-  simulator.setDefault({ cut: { afterPieces: 2, how: 'stall' } })
+  simulator.setDefault({ disconnect: { afterChunks: 2, how: 'stall' } })
   const stream = client.stream(REQUEST)
   for await (const _ of stream.textStream) break
   assert.deepEqual(
@@ -145,7 +145,7 @@ for (const objectFirst of [true, false]) {
       fallbackModels: ['small'],
       circuitBreaker: { failureThreshold: 2 },
     })
-    simulator.script({ status: 503 }, { status: 503 }, { cut: { afterPieces: 3 } }, {})
+    simulator.script({ status: 503 }, { status: 503 }, { disconnect: { afterChunks: 3 } }, {})
     await client.stream(REQUEST).result
     assert.deepEqual(
       lines.map(([level, , fields]) => `${level} ${fields.event}`),

@@ -26,7 +26,7 @@ for (const [dialect, programs] of Object.entries(PROGRAMS)) {
       for (let at = bytes.indexOf('\n\n'); at !== -1; at = bytes.indexOf('\n\n', at + 2)) ends.push(at + 2)
       assert.ok(ends.length > PIECES.length)
       for (const afterBytes of [0, ...ends.slice(0, -1)]) {
-        simulator.script({ cut: { afterBytes, how: 'noFinish' } })
+        simulator.script({ disconnect: { afterBytes, how: 'noFinish' } })
         assert.deepEqual(await run(simulator.url, fetch), whole, `cut after ${afterBytes} bytes`)
       }
     })
@@ -36,8 +36,8 @@ for (const [dialect, programs] of Object.entries(PROGRAMS)) {
       const fetch = fetchOf(t)
       const whole = await run(simulator.url)
       simulator.script(
-        { cut: { afterPieces: 4, how: 'errorEvent' } },
-        { cut: { afterPieces: 2, how: 'reset' }, onContinue: 'overlap', overlapChars: 14 },
+        { disconnect: { afterChunks: 4, how: 'errorEvent' } },
+        { disconnect: { afterChunks: 2, how: 'reset' }, onContinue: 'overlap', overlapChars: 14 },
         { onContinue: 'word' },
       )
       assert.deepEqual(await run(simulator.url, fetch), whole)
@@ -54,7 +54,7 @@ for (const [dialect, run] of Object.entries(WHOLE)) {
     const fetch = fetchOf(t)
     const direct = await run(simulator.url)
     assert.ok(JSON.stringify(direct).includes(JSON.stringify(ANSWER).slice(1, -1)))
-    simulator.script({ status: 529 }, { status: 500 }, { cut: { how: 'reset' } })
+    simulator.script({ status: 529 }, { status: 500 }, { disconnect: { how: 'reset' } })
     assert.deepEqual(await run(simulator.url, fetch), direct)
     assert.equal(simulator.requests.length, 5)
   })
@@ -64,9 +64,9 @@ for (const [dialect, run] of Object.entries(WHOLE)) {
     const fetch = fetchOf(t, { maxRetries: 5 })
     const run = Object.values(PROGRAMS[dialect])[0]
     const direct = await run(simulator.url)
-    const named = { cut: { afterPieces: 0, how: 'errorEventNamed' } }
+    const named = { disconnect: { afterChunks: 0, how: 'errorEventNamed' } }
     simulator.script({ status: 529 }, { status: 429, retryAfterMs: 5 }, named, {
-      cut: { afterPieces: 0, how: 'errorEvent' },
+      disconnect: { afterChunks: 0, how: 'errorEvent' },
     })
     assert.deepEqual(await run(simulator.url, fetch), direct)
     await until(() => metricsOf(fetch).successes === 1)
@@ -88,7 +88,7 @@ for (const [dialect, run] of Object.entries(WHOLE)) {
     simulator.script({
       text: 'One moment.',
       toolCalls,
-      cut: { afterBytes: Buffer.byteLength(bytes.slice(0, inside)), how: 'noFinish' },
+      disconnect: { afterBytes: Buffer.byteLength(bytes.slice(0, inside)), how: 'noFinish' },
     })
     const error = await failure(run(simulator.url, fetch))
     const chain = []
@@ -97,7 +97,7 @@ for (const [dialect, run] of Object.entries(WHOLE)) {
   })
 
   test(`${dialect}: reasoning passes`, async (t) => {
-    const simulator = await provider(t, { default: { pieces: PIECES, reasoning: 'Let me see.' } })
+    const simulator = await provider(t, { default: { chunks: PIECES, reasoning: 'Let me see.' } })
     const fetch = fetchOf(t)
     for (const run of Object.values(PROGRAMS[dialect])) {
       assert.deepEqual(await run(simulator.url, fetch), await run(simulator.url))
@@ -107,22 +107,22 @@ for (const [dialect, run] of Object.entries(WHOLE)) {
 
 test('a prefill goes on wherever in white space the cut falls', async (t) => {
   const pieces = ['One ', 'two.\n', '\n  Three ', ' four', '\n']
-  const simulator = await provider(t, { default: { pieces } })
+  const simulator = await provider(t, { default: { chunks: pieces } })
   const fetch = fetchOf(t, { recovery: { style: 'prefill' }, retryBudget: false })
   const run = Object.values(PROGRAMS.messages)[0]
   const whole = await run(simulator.url)
-  for (let afterPieces = 1; afterPieces <= pieces.length; afterPieces++) {
+  for (let afterChunks = 1; afterChunks <= pieces.length; afterChunks++) {
     simulator.clear()
-    simulator.script({ pieces, cut: { afterPieces, how: 'noFinish' } })
-    assert.deepEqual(await run(simulator.url, fetch), whole, `cut after ${afterPieces} pieces`)
+    simulator.script({ chunks: pieces, disconnect: { afterChunks, how: 'noFinish' } })
+    assert.deepEqual(await run(simulator.url, fetch), whole, `cut after ${afterChunks} pieces`)
     const { messages } = simulator.requests[1].json
-    assert.deepEqual(messages[1], { role: 'assistant', content: pieces.slice(0, afterPieces).join('').trimEnd() })
+    assert.deepEqual(messages[1], { role: 'assistant', content: pieces.slice(0, afterChunks).join('').trimEnd() })
     assert.equal(messages.length, 2)
   }
 })
 
 test('an abort ends the call upstream', async (t) => {
-  const simulator = await provider(t, { default: { pieces: PIECES, paceMs: 10_000 } })
+  const simulator = await provider(t, { default: { chunks: PIECES, chunkDelayMs: 10_000 } })
   const abort = new AbortController()
   const body = JSON.stringify({ model: 'm', input: 'hi', stream: true })
   const response = await fetchOf(t)(`${simulator.url}/responses`, { method: 'POST', body, signal: abort.signal })

@@ -76,7 +76,7 @@ test('an onEvent that throws is a process warning, and the call goes on', async 
 
 test('callbacks, loops and events are in the async context of their call', async (t) => {
   const storage = new AsyncLocalStorage()
-  const simulator = await provider(t, { default: { pieces: PIECES, paceMs: 1 } })
+  const simulator = await provider(t, { default: { chunks: PIECES, chunkDelayMs: 1 } })
   const seen = new Map()
   const see = (what) => seen.set(`${storage.getStore()} ${what}`, (seen.get(`${storage.getStore()} ${what}`) ?? 0) + 1)
   const client = storage.run(

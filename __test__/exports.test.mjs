@@ -72,6 +72,7 @@ describe('the defaults', () => {
   const places = {
     CallOptions: defaults,
     ClientOptions: defaults,
+    Endpoint: defaults.endpoint,
     RetryOptions: defaults.retry,
     ConnectionResetOptions: defaults.connectionReset,
     HedgeOptions: defaults.hedging,
@@ -105,6 +106,7 @@ describe('the defaults', () => {
       if (typeof value !== 'object') assert.deepEqual(written[option], value, option)
     }
     for (const [name, place] of [
+      ['Endpoint', defaults.endpoint],
       ['RetryOptions', defaults.retry],
       ['ConnectionResetOptions', defaults.connectionReset],
       ['HedgeOptions', defaults.hedging],

@@ -14,10 +14,10 @@ import {
   until,
 } from './support/provider.mjs'
 
-const SLOW = { pieces: PIECES, delayFirstTokenMs: 60_000 }
+const SLOW = { chunks: PIECES, firstTokenDelayMs: 60_000 }
 
 /** A slow simulator, a fast one, and a client of both, which hedges a `call` when it has reached the slow one. */
-async function twoOf(t, options, [a, b] = [SLOW, { pieces: PIECES }]) {
+async function twoOf(t, options, [a, b] = [SLOW, { chunks: PIECES }]) {
   const clock = clockOf(t, { settleMs: 5 })
   const [slow, fast] = [await provider(t, { default: a }), await provider(t, { default: b })]
   const endpoints = [
@@ -69,14 +69,14 @@ test('the result says who answered and who lost', async (t) => {
 })
 
 test('without the option there is one request', async (t) => {
-  const { client, fast } = await twoOf(t, { hedge: false }, [{ ...SLOW, delayFirstTokenMs: 80 }, {}])
+  const { client, fast } = await twoOf(t, { hedge: false }, [{ ...SLOW, firstTokenDelayMs: 80 }, {}])
   await client.chat(REQUEST)
   assert.deepEqual([fast.requests.length, client.metrics().hedges], [0, 0])
 })
 
 test('where the first one dies meanwhile nobody sees it', async (t) => {
-  const slow = { status: 503, delayHeadersMs: 300 }
-  const { client, fast, hedged } = await twoOf(t, {}, [slow, { pieces: PIECES, delayFirstTokenMs: 1500 }])
+  const slow = { status: 503, headersDelayMs: 300 }
+  const { client, fast, hedged } = await twoOf(t, {}, [slow, { chunks: PIECES, firstTokenDelayMs: 1500 }])
   const stream = client.stream(REQUEST)
   assert.equal(await hedged(stream.text()), ANSWER)
   const { attempts } = await stream.result
@@ -102,9 +102,9 @@ test('an abort closes both sockets', async (t) => {
 test('isFailure is asked about the one that failed, while the other one goes on', async (t) => {
   const judged = []
   const isFailure = (error) => judged.push(error.status) > 0
-  const slow = { status: 503, delayHeadersMs: 300 }
+  const slow = { status: 503, headersDelayMs: 300 }
   const circuitBreaker = { failureThreshold: 1, isFailure }
-  const { client, hedged } = await twoOf(t, { circuitBreaker }, [slow, { pieces: PIECES, delayFirstTokenMs: 1500 }])
+  const { client, hedged } = await twoOf(t, { circuitBreaker }, [slow, { chunks: PIECES, firstTokenDelayMs: 1500 }])
   await hedged(client.chat(REQUEST))
   assert.deepEqual(judged, [503])
   assert.deepEqual(

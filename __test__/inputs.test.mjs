@@ -49,19 +49,22 @@ describe('an option that does not exist', () => {
 
   const key = { apiKey: KEY }
   const faces = {
-    RateLimitedClient: [(o) => new RateLimitedClient(KEY, o), ['capacity', 'refillRate', 'followServer', 'maxQueue']],
+    RateLimitedClient: [(o) => new RateLimitedClient(KEY, o), ['capacity', 'refillRate', 'adapt', 'maxQueue']],
     TimeoutAIManager: [(o) => new TimeoutAIManager(KEY, o), ['tiers']],
     ModelDegradationManager: [(o) => new ModelDegradationManager(KEY, null, o), ['classify']],
     HolySheepAIClient: [
       (o) => new HolySheepAIClient(KEY, o),
-      ['maxRetries', 'retryDelay', 'exponentialBackoff', 'timeout', 'endpoints', 'healthCheck'],
+      ['maxAttempts', 'maxRetries', 'retryDelay', 'exponentialBackoff', 'timeout', 'endpoints', 'healthCheck'],
     ],
     HolySheepRetryManager: [(o) => new HolySheepRetryManager(KEY, o), ['circuitBreaker', 'maxConcurrent']],
     BoundedRetryQueue: [
       (o) => new BoundedRetryQueue({ ...key, ...o }),
-      ['maxSize', 'concurrency', 'client', 'request'],
+      ['maxAttempts', 'maxRetries', 'maxSize', 'concurrency', 'client', 'request'],
     ],
-    batchProcess: [(o) => batchProcess(['a'], { ...key, ...o }), ['concurrency', 'total', 'onProgress', 'signal']],
+    batchProcess: [
+      (o) => batchProcess(['a'], { ...key, ...o }),
+      ['maxAttempts', 'maxRetries', 'concurrency', 'total', 'onProgress', 'signal'],
+    ],
     executeWithRetry: [
       (o) => new HolySheepRetryManager(KEY).executeWithRetry(REQUEST, o),
       ['baseDelay', 'maxDelay', 'onRetry', 'onCircuitOpen'],
@@ -172,7 +175,7 @@ describe('a failed connection', () => {
 
   test('that is closed in mid-answer is told with the address', async (t) => {
     const { simulator, client } = await pair(t, { maxRetries: 0, recovery: false })
-    simulator.setDefault({ pieces: ['a', 'b'], cut: { afterPieces: 1, how: 'reset' } })
+    simulator.setDefault({ chunks: ['a', 'b'], disconnect: { afterChunks: 1, how: 'reset' } })
     const error = await failure(client.stream(REQUEST).text())
     const root = error.cause ?? error
     assert.ok(root.message.includes(new URL(simulator.url).host), root.message)

@@ -21,7 +21,7 @@ describe('a process', { concurrency: 2 }, () => {
 
   test('lives until the stream in flight is done', async () => {
     const ended = await run(`
-      simulator.setDefault({ pieces: ['a', 'b', 'c'], paceMs: 60 })
+      simulator.setDefault({ chunks: ['a', 'b', 'c'], chunkDelayMs: 60 })
       client.streamWithRetry(messages, (piece) => process.stdout.write(piece)).then(({ success }) => console.log(success))
     `)
     assert.deepEqual(endOf(ended), clean)
@@ -39,13 +39,13 @@ describe('a process', { concurrency: 2 }, () => {
 
   test('ends by itself after every kind of fault', async () => {
     const ended = await run(`
-      const cut = (how) => ({ pieces: ['a', 'b'], cut: { afterPieces: 1, how } })
+      const cut = (how) => ({ chunks: ['a', 'b'], disconnect: { afterChunks: 1, how } })
       const faults = [
         { status: 500 }, { status: 401 }, { html: true }, { jsonInstead: true }, { headerBytes: 80000 },
-        { connectReset: true }, { closeBeforeHeaders: true }, { silent: true }, { finish: false },
+        { connectReset: true }, { closeBeforeHeaders: true }, { hang: true }, { finish: false },
         ...['reset', 'close', 'stall', 'errorEvent', 'malformed', 'done', 'noFinish'].map(cut),
       ]
-      const options = { maxRetries: 1, firstTokenTimeoutMs: 20, idleTimeoutMs: 60 }
+      const options = { maxRetries: 1, firstTokenTimeoutMs: 100, idleTimeoutMs: 60 }
       let failed = 0
       for (const fault of faults) {
         simulator.setDefault(fault)
@@ -63,7 +63,7 @@ describe('a process', { concurrency: 2 }, () => {
 
   test('ends by itself after aborts, and after loops that were left', async () => {
     const ended = await run(`
-      simulator.setDefault({ pieces: ['a', 'b', 'c'], paceMs: 5000 })
+      simulator.setDefault({ chunks: ['a', 'b', 'c'], chunkDelayMs: 5000 })
       for await (const piece of client.stream({ messages }).textStream) break
       const stream = client.stream({ messages })
       setTimeout(() => stream.abort(), 20)
@@ -76,7 +76,7 @@ describe('a process', { concurrency: 2 }, () => {
 
   test('that exits in mid-stream gives its code', async () => {
     const ended = await run(`
-      simulator.setDefault({ text: 'x'.repeat(5000), pieceChars: 1 })
+      simulator.setDefault({ text: 'x'.repeat(5000), chunkChars: 1 })
       for (let i = 0; i < 20; i++) client.streamWithRetry(messages, () => process.exit(7))
     `)
     assert.deepEqual(endOf(ended), { code: 7, signal: null, stderr: '' })
@@ -84,7 +84,7 @@ describe('a process', { concurrency: 2 }, () => {
 
   test('in which user code throws in mid-stream ends with code 1', async () => {
     const ended = await run(`
-      simulator.setDefault({ pieces: ['a', 'b'], paceMs: 5000 })
+      simulator.setDefault({ chunks: ['a', 'b'], chunkDelayMs: 5000 })
       client.streamWithRetry(messages, () => setImmediate(() => { throw new Error('mine') }))
     `)
     assert.equal(ended.code, 1)
@@ -96,7 +96,7 @@ describe('a process', { concurrency: 2 }, () => {
       if (stdout.includes('began')) child.kill('SIGINT')
     }
     const script = `
-      simulator.setDefault({ pieces: ['a', 'b'], paceMs: 60000 })
+      simulator.setDefault({ chunks: ['a', 'b'], chunkDelayMs: 60000 })
       client.streamWithRetry(messages, () => console.log('began'))
     `
     const ended = await run(script, { onOutput })
@@ -111,7 +111,7 @@ describe('a process', { concurrency: 2 }, () => {
   test('can be started and ended again and again in mid-stream', async () => {
     for (let i = 0; i < 20; i++) {
       const ended = await run(`
-        simulator.setDefault({ text: 'x'.repeat(100), pieceChars: 1, paceMs: 1 })
+        simulator.setDefault({ text: 'x'.repeat(100), chunkChars: 1, chunkDelayMs: 1 })
         for (let i = 0; i < 5; i++) client.chat({ messages }).catch(() => {})
         let pieces = 0
         client.streamWithRetry(messages, () => { if (++pieces === 3 && ${i} % 2) process.exit(0) })
@@ -123,7 +123,7 @@ describe('a process', { concurrency: 2 }, () => {
   test('survives twenty workers that are terminated in mid-stream', async () => {
     const ended = await run(`
       import { Worker } from 'node:worker_threads'
-      simulator.setDefault({ text: 'x'.repeat(20000), pieceChars: 1 })
+      simulator.setDefault({ text: 'x'.repeat(20000), chunkChars: 1 })
       const start = (streams) =>
         new Worker('./__test__/support/worker.cjs', { workerData: { url: simulator.url, streams } })
       const workers = Array.from({ length: 20 }, () => start(20))
@@ -131,7 +131,7 @@ describe('a process', { concurrency: 2 }, () => {
         worker.once('message', () => worker.terminate().then(resolve, reject))
         worker.once('error', reject)
       })))
-      simulator.setDefault({ pieces: ['still ', 'here'] })
+      simulator.setDefault({ chunks: ['still ', 'here'] })
       console.log((await client.chat({ messages })).choices[0].message.content)
       const last = start(0)
       await new Promise((resolve) => last.once('exit', resolve))

@@ -80,8 +80,8 @@ async function rush(t, rateLimit) {
 
 describe('a provider with a bucket', () => {
   for (const [name, rateLimit] of [
-    ['a client that was told its quota', { capacity: CAPACITY, refillRate: PER_SECOND, followServer: true }],
-    ['a client that learns it from the headers', { capacity: CALLS, refillRate: CALLS, followServer: true }],
+    ['a client that was told its quota', { capacity: CAPACITY, refillRate: PER_SECOND, adapt: 'headers' }],
+    ['a client that learns it from the headers', { capacity: CALLS, refillRate: CALLS, adapt: 'headers' }],
   ]) {
     test(`${name} uses it up, in order, without a 429 after the first second`, async (t) => {
       const { refused, admitted, order } = await rush(t, rateLimit)

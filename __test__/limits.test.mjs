@@ -46,7 +46,7 @@ test('maxConcurrent attempts run at a time; the others wait in their order', asy
 
 test('one more than the queue holds is refused at once', async (t) => {
   const { simulator, client } = await pair(t, { maxConcurrent: 1, maxQueue: 1 })
-  simulator.script({ silent: true })
+  simulator.script({ hang: true })
   const place = new AbortController()
   const running = failure(client.chat(REQUEST, { signal: place.signal }))
   await until(() => simulator.requests.length === 1)
@@ -63,8 +63,8 @@ test('the deadline covers the queue, the waits and the answer', async (t) => {
   const clock = clockOf(t, { settleMs: 30 })
   const simulator = await provider(t)
   for (const [options, scenario] of [
-    [{}, { silent: true }],
-    [{}, { pieces: PIECES, paceMs: 10_000 }],
+    [{}, { hang: true }],
+    [{}, { chunks: PIECES, chunkDelayMs: 10_000 }],
     [{ retry: { backoff: [10, 10] }, maxRetries: 1000 }, { status: 500 }],
   ]) {
     simulator.setDefault(scenario)
@@ -77,13 +77,13 @@ test('the deadline covers the queue, the waits and the answer', async (t) => {
       events.length = 0
       const call = failure(FACES[face](client, []))
       if (scenario.silent) await until(() => simulator.requests.length === 1)
-      else await until(() => events.includes(scenario.pieces ? 'first-token' : 'attempt-failed'))
+      else await until(() => events.includes(scenario.chunks ? 'first-token' : 'attempt-failed'))
       const error = await clock.runUntil(call)
       if (scenario.status === undefined) {
         assert.ok(error instanceof TimeoutError, error.stack)
         assert.deepEqual([error.code, error.phase], ['TIMEOUT', 'total'])
         assert.equal(clock.elapsedMs - since, 60)
-        assert.equal(error.partial, scenario.pieces && PIECES[0])
+        assert.equal(error.partial, scenario.chunks && PIECES[0])
       } else {
         assert.ok(error instanceof HolySheepError)
         assert.equal(error.attempts[0].status, 500)
@@ -91,7 +91,7 @@ test('the deadline covers the queue, the waits and the answer', async (t) => {
     }
   }
   const { simulator: busy, client } = await pair(t, { maxConcurrent: 1 })
-  busy.setDefault({ silent: true })
+  busy.setDefault({ hang: true })
   const place = new AbortController()
   const first = failure(client.chat(REQUEST, { signal: place.signal }))
   await until(() => busy.requests.length === 1)
@@ -148,17 +148,17 @@ test('TLS with HTTP/2 works with the certificate that is trusted, and with no ot
   for (const { text } of all) assert.equal(text, ANSWER)
   assert.ok(simulator.requests.every(({ protocol }) => protocol === 'h2'))
   for (const face of Object.keys(FACES)) {
-    simulator.script({ connectReset: true }, { pieces: PIECES })
+    simulator.script({ connectReset: true }, { chunks: PIECES })
     assert.equal((await FACES[face](trusting, [])).text, ANSWER)
   }
-  simulator.script({ pieces: PIECES, cut: { afterPieces: 2, how: 'reset' } })
+  simulator.script({ chunks: PIECES, disconnect: { afterChunks: 2, how: 'reset' } })
   assert.deepEqual(await FACES.textStream(trusting, []), { text: ANSWER, attempts: 2 })
 })
 
 test('a slow reader of one HTTP/2 stream does not hold the others on its connection', async (t) => {
   const simulator = await provider(t, { tls: true })
   const client = clientOf(t, simulator, { ca: [simulator.certificate] })
-  simulator.script({ text: 'y'.repeat(1000), pieceChars: 1000, repeat: 20_000 })
+  simulator.script({ text: 'y'.repeat(1000), chunkChars: 1000, repeat: 20_000 })
   const slow = client.stream(REQUEST)
   const iterator = slow.textStream[Symbol.asyncIterator]()
   await iterator.next()
@@ -169,7 +169,7 @@ test('a slow reader of one HTTP/2 stream does not hold the others on its connect
 
 test('close() ends what is in flight and refuses what comes later', async (t) => {
   const { simulator, client } = await pair(t)
-  simulator.setDefault({ pieces: PIECES, paceMs: 10_000 })
+  simulator.setDefault({ chunks: PIECES, chunkDelayMs: 10_000 })
   const ends = [
     ...['chunks', 'textStream', 'text', 'chat', 'streamWithRetry'].map((face) => failure(FACES[face](client, []))),
     failure(client.executeStream(MESSAGES)),
@@ -194,7 +194,7 @@ test('close() ends what is in flight and refuses what comes later', async (t) =>
 test('the end of an `await using` block closes the client', async (t) => {
   const simulator = await provider(t)
   for (const client of [clientOf(t, simulator), new RateLimitedClient(KEY, { baseUrl: simulator.url })]) {
-    simulator.script({ silent: true })
+    simulator.script({ hang: true })
     const call = failure(client.chat(REQUEST))
     await client[Symbol.asyncDispose]()
     assert.equal((await call).code, 'CLIENT_CLOSED')

@@ -37,7 +37,7 @@ test('what is counted stays when the client is configured anew', async (t) => {
 
 test('an aborted call is no failure', async (t) => {
   const { simulator, client } = await pair(t)
-  simulator.setDefault({ silent: true })
+  simulator.setDefault({ hang: true })
   await failure(client.chat(REQUEST, { signal: AbortSignal.timeout(20) }))
   // The caller is told at once, before the engine has put everything away.
   await until(() => client.metrics().inFlight === 0, 'the end of the call')

@@ -151,7 +151,7 @@ test('retries, fallbacks, recoveries and breakers are events of the span', async
     fallbackModels: ['small'],
     circuitBreaker: { failureThreshold: 2 },
   })
-  simulator.script({ status: 503 }, { status: 503 }, { cut: { afterPieces: 3 } }, {})
+  simulator.script({ status: 503 }, { status: 503 }, { disconnect: { afterChunks: 3 } }, {})
   assert.equal(await textOf(client.stream(REQUEST)), ANSWER)
   const [{ events, attributes }] = ended().calls
   const names = events.map(({ name }) => name.replace('holysheep.', ''))
@@ -178,7 +178,7 @@ test('a failed call has its code as error.type, in span and metric', async (t) =
 
 test('an aborted call ends its spans, with the name of the reason', async (t) => {
   const { simulator, client } = await pair(t)
-  simulator.setDefault({ cut: { afterPieces: 2, how: 'stall' } })
+  simulator.setDefault({ disconnect: { afterChunks: 2, how: 'stall' } })
   for await (const _ of client.stream(REQUEST).textStream) break
   const { calls, attempts } = ended()
   assert.deepEqual([calls.length, attempts.length], [1, 1])
@@ -251,7 +251,7 @@ test('neither prompts, answers nor keys are recorded', async (t) => {
   const { simulator, client } = await pair(t)
   const messages = [{ role: 'user', content: 'a private matter' }]
   await client.chat({ messages })
-  simulator.setDefault({ cut: { afterPieces: 3 } })
+  simulator.setDefault({ disconnect: { afterChunks: 3 } })
   await failure(client.chat({ messages }, { recovery: false }))
   const seen = JSON.stringify([
     spanExporter
@@ -267,10 +267,10 @@ describe('options', () => {
     instrumentation.setConfig({
       attemptSpans: false,
       providerName: 'in_house',
-      attributes: ({ request, budgetKey }) => ({ messages: request.messages.length, 'enduser.id': budgetKey }),
+      attributes: ({ request, tenant }) => ({ messages: request.messages.length, 'enduser.id': tenant }),
     })
     const { client } = await pair(t)
-    await client.chat(REQUEST, { budgetKey: 'user-1' })
+    await client.chat(REQUEST, { tenant: 'user-1' })
     const { calls, attempts } = ended()
     assert.deepEqual(attempts, [])
     const { attributes } = calls[0]

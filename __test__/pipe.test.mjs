@@ -100,7 +100,7 @@ test('a piped stream has the wire shape of OpenAI, chunk by chunk as the provide
 
 test('the openai package reads it, and sees no seam where the provider cut it', async (t) => {
   const { simulator, client } = await pair(t)
-  simulator.script({ pieces: PIECES, cut: { afterPieces: 3, how: 'reset' } })
+  simulator.script({ chunks: PIECES, disconnect: { afterChunks: 3, how: 'reset' } })
   const { url } = await serve(t, (res) => client.stream(REQUEST).pipe(res))
   const openai = new OpenAI({ baseURL: url, apiKey: 'none', maxRetries: 0 })
   let text = ''
@@ -113,7 +113,7 @@ test('the openai package reads it, and sees no seam where the provider cut it', 
 
 test('text arrives while the provider still writes', async (t) => {
   const { simulator, client } = await pair(t)
-  simulator.script({ pieces: PIECES, cut: { afterPieces: 2, how: 'stall' } })
+  simulator.script({ chunks: PIECES, disconnect: { afterChunks: 2, how: 'stall' } })
   const { url } = await serve(t, (res) => client.stream(REQUEST).pipe(res))
   const reader = (await fetch(url)).body.pipeThrough(new TextDecoderStream()).getReader()
   let body = ''
@@ -141,7 +141,7 @@ for (const [name, scenario, status, type, options] of [
   ],
   ['a server error', { status: 500 }, 502, 'upstream_error'],
   ['a reset', { connectReset: true }, 502, 'upstream_error'],
-  ['silence', { silent: true }, 504, 'timeout', { firstTokenTimeoutMs: 20 }],
+  ['silence', { hang: true }, 504, 'timeout', { firstTokenTimeoutMs: 100 }],
   ['a page', { html: true }, 502, 'upstream_error'],
 ]) {
   test(`${name} before the first chunk is told with ${status}, as JSON without hosts or keys`, async (t) => {
@@ -177,7 +177,7 @@ test('what failed last says what the status is when every attempt failed', async
 
 test('a failure after the first chunk is an error event, and no [DONE] follows', async (t) => {
   const { simulator, client } = await pair(t, { recovery: false })
-  simulator.setDefault({ pieces: PIECES, cut: { afterPieces: 3, how: 'reset' } })
+  simulator.setDefault({ chunks: PIECES, disconnect: { afterChunks: 3, how: 'reset' } })
   const { url, outcomes } = await serve(t, (res) => client.stream(REQUEST).pipe(res))
   const response = await fetch(url)
   const events = eventsOf(await response.text())
@@ -245,14 +245,14 @@ test('heartbeats fill the silence, and send the head', async (t) => {
 
 test('heartbeatMs: 0 sends none', async (t) => {
   const { simulator, client } = await pair(t)
-  simulator.script({ pieces: PIECES, delayHeadersMs: 50 })
+  simulator.script({ chunks: PIECES, headersDelayMs: 50 })
   const { url } = await serve(t, (res) => client.stream(REQUEST).pipe(res, { heartbeatMs: 0 }))
   assert.ok(eventsOf(await (await fetch(url)).text()).every(({ comment }) => comment === undefined))
 })
 
 for (const [when, scenario, text] of [
-  ['before the first token', { silent: true }, undefined],
-  ['in mid-answer', { pieces: PIECES, cut: { afterPieces: 2, how: 'stall' } }, PIECES[1]],
+  ['before the first token', { hang: true }, undefined],
+  ['in mid-answer', { chunks: PIECES, disconnect: { afterChunks: 2, how: 'stall' } }, PIECES[1]],
 ]) {
   test(`a client that goes away ${when} ends the call at the provider`, async (t) => {
     const { simulator, client } = await pair(t)
@@ -278,7 +278,7 @@ test("onDisconnect: 'finish' lets the call run to its end, and its result is the
   const { simulator, client } = await pair(t)
   // More pieces than may wait for a reader.
   const text = 'word '.repeat(1000)
-  simulator.script({ text, pieceChars: 1, delayFirstTokenMs: 0, paceMs: 0 })
+  simulator.script({ text, chunkChars: 1, firstTokenDelayMs: 0, chunkDelayMs: 0 })
   let stream
   const { url, outcomes } = await serve(t, (res) => {
     stream = client.stream(REQUEST)
@@ -299,7 +299,7 @@ for (const [protocol, server, open] of [
   test(`over ${protocol} a client that reads slowly slows the provider down`, async (t) => {
     const { simulator, client } = await pair(t)
     // Far more than the kernel buffers of three sockets.
-    simulator.script({ text: 'y'.repeat(20_000), pieceChars: 20_000, repeat: 6000 })
+    simulator.script({ text: 'y'.repeat(20_000), chunkChars: 20_000, repeat: 6000 })
     const { url, outcomes } = await serve(t, (res) => client.stream(REQUEST).pipe(res), server())
     const response = await open(url, t)
     response.pause()
@@ -351,7 +351,7 @@ test('it works over HTTP/2', async (t) => {
   for await (const data of request.setEncoding('utf8')) body += data
   assert.equal(textOf(eventsOf(body)), ANSWER)
 
-  simulator.script({ pieces: PIECES, cut: { afterPieces: 2, how: 'stall' } })
+  simulator.script({ chunks: PIECES, disconnect: { afterChunks: 2, how: 'stall' } })
   const second = session.request({ ':path': '/' })
   await once(second, 'data')
   second.close(http2.constants.NGHTTP2_CANCEL)

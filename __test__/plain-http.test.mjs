@@ -79,7 +79,7 @@ test('http URLs, refused connections, wrong certificates and proxies get no such
   const proxy = await httpProxy(t)
   for (const [options, code] of [
     [{ baseUrl: `http://127.0.0.1:${closing}/v1` }, 'ECONNRESET'],
-    [{ baseUrl: `http://127.0.0.1:${silent}/v1`, firstTokenTimeoutMs: 200 }, 'TIMEOUT'],
+    [{ baseUrl: `http://127.0.0.1:${silent}/v1`, firstTokenTimeoutMs: 1000 }, 'TIMEOUT'],
     [{ baseUrl: 'https://127.0.0.1:1/v1' }, 'ECONNREFUSED'],
     [{ baseUrl: tls.url }, 'ERR_TLS'],
     [{ proxy: `http://127.0.0.1:${proxy.port}`, connectTimeoutMs: 300 }, 'TIMEOUT'],

@@ -16,7 +16,7 @@ test('an answer cut in the middle of a Vietnamese word is delivered without a se
   const text = 'Một dòng suối nghiêng mình qua thung lũng. 🐑'
   const simulator = await startSimulator({ answer: text, default: { onContinue: 'word' } })
   const cut = Buffer.byteLength('Một dòng suối ngh')
-  simulator.script({ pieces: [text.slice(0, 17), text.slice(17)], cut: { afterPieces: 1, how: 'reset' } })
+  simulator.script({ chunks: [text.slice(0, 17), text.slice(17)], disconnect: { afterChunks: 1, how: 'reset' } })
   const client = new HolySheepStreamingClient('key', {
     baseUrl: simulator.url,
     retry: { baseDelayMs: 1 },
@@ -25,8 +25,8 @@ test('an answer cut in the middle of a Vietnamese word is delivered without a se
   let delivered = ''
   for await (const piece of stream.textStream) delivered += piece
   assert.equal(delivered, text)
-  const { recoveries, seams, parts } = await stream.result
-  assert.deepEqual([recoveries, seams[0].kind, parts.length], [1, 'word', 2])
+  const { recoveries, joins, segments } = await stream.result
+  assert.deepEqual([recoveries, joins[0].kind, segments.length], [1, 'word', 2])
   assert.equal(simulator.requests.length, 2)
   assert.equal(simulator.requests[1].json.messages[1].content, Buffer.from(text).subarray(0, cut).toString())
   await simulator.close()
@@ -34,7 +34,7 @@ test('an answer cut in the middle of a Vietnamese word is delivered without a se
 
 test('restart tells to drop what was shown, and begins anew', async () => {
   const simulator = await startSimulator({ answer: 'Xin chào' })
-  simulator.script({ pieces: ['Xin ', 'chào'], cut: { afterPieces: 1, how: 'close' } })
+  simulator.script({ chunks: ['Xin ', 'chào'], disconnect: { afterChunks: 1, how: 'close' } })
   const client = new HolySheepStreamingClient('key', { baseUrl: simulator.url, retry: { baseDelayMs: 1 } })
   let shown = ''
   const recovery = {
@@ -56,7 +56,7 @@ test('restart tells to drop what was shown, and begins anew', async () => {
 })
 
 test('where it is turned off a break is an interruption with exactly what was received', async () => {
-  const simulator = await startSimulator({ default: { pieces: ['a ', 'b ', 'c'], cut: { afterPieces: 2 } } })
+  const simulator = await startSimulator({ default: { chunks: ['a ', 'b ', 'c'], disconnect: { afterChunks: 2 } } })
   const client = new HolySheepStreamingClient('key', { baseUrl: simulator.url, recovery: false })
   const stream = client.stream({ messages: [{ role: 'user', content: 'Hi' }] })
   await assert.rejects(async () => {

@@ -15,7 +15,7 @@ for (const [face, ask] of Object.entries(FACES)) {
     assert.ok(error instanceof APIError && !(error instanceof RetriesExhaustedError), error.stack)
     assert.deepEqual([error.code, error.status, error.attempts.length], ['SERVER_ERROR', 503, 3])
     assert.equal((await failure(ask(client, []))).attempts.length, 1)
-    simulator.setDefault({ pieces: [ANSWER] })
+    simulator.setDefault({ chunks: [ANSWER] })
     assert.equal((await ask(client, [])).text, ANSWER)
   })
 }
@@ -48,15 +48,15 @@ test('a user who fails does not use up the retries of the others', async (t) => 
   const events = []
   const options = { retryBudget: { ...only(0), ratio: 0.5 }, onEvent: (event) => events.push(event) }
   const { simulator, client } = await pair(t, options)
-  for (let call = 0; call < 20; call++) await client.chat(REQUEST, { budgetKey: 'calm' })
+  for (let call = 0; call < 20; call++) await client.chat(REQUEST, { tenant: 'calm' })
   simulator.clear()
   simulator.setDefault({ status: 503 })
-  for (let call = 0; call < 4; call++) await failure(client.chat(REQUEST, { budgetKey: 'loud' }))
+  for (let call = 0; call < 4; call++) await failure(client.chat(REQUEST, { tenant: 'loud' }))
   assert.equal(simulator.requests.length, 4 + 2, 'half a retry for each of its own calls')
   const refused = events.filter(({ type }) => type === 'retry-budget')
-  assert.ok(refused.length > 0 && refused.every(({ budget }) => budget === 'key'))
-  simulator.script({ status: 503 }, { status: 503 }, { pieces: [ANSWER] })
-  assert.equal((await client.chat(REQUEST, { budgetKey: 'calm' })).choices[0].message.content, ANSWER)
+  assert.ok(refused.length > 0 && refused.every(({ budget }) => budget === 'tenant'))
+  simulator.script({ status: 503 }, { status: 503 }, { chunks: [ANSWER] })
+  assert.equal((await client.chat(REQUEST, { tenant: 'calm' })).choices[0].message.content, ANSWER)
 })
 
 test('what a client remembers of its retries stays when its options change', async (t) => {
@@ -84,8 +84,8 @@ test('false turns it off, and what is no budget is refused', async (t) => {
       (error) => error.code === 'INVALID_ARGUMENT' && error.message.startsWith(said),
     )
   }
-  for (const budgetKey of ['', 'x'.repeat(256), 5]) {
-    const error = await failure(client.chat(REQUEST, { budgetKey }))
-    assert.ok(error.message.startsWith('budgetKey: got '), error.message)
+  for (const tenant of ['', 'x'.repeat(256), 5]) {
+    const error = await failure(client.chat(REQUEST, { tenant }))
+    assert.ok(error.message.startsWith('tenant: got '), error.message)
   }
 })

@@ -106,7 +106,7 @@ describe('retry.retryOn', { concurrency: 4 }, () => {
 })
 
 describe('the cause of a failure', { concurrency: 4 }, () => {
-  test('a key without money is not used at another endpoint either', async (t) => {
+  test('a key whose quota is exhausted is not used at another endpoint either', async (t) => {
     const [a, b, c] = [await provider(t), await provider(t), await provider(t)]
     const endpoints = [a.url, b.url, { baseUrl: c.url, apiKey: 'sk-other-0123456789abcdef' }]
     const client = clientOf(t, a, { baseUrl: undefined, endpoints })
@@ -155,7 +155,7 @@ test('retry.connectionReset waits within its range after a reset, and only then'
   simulator.script({ connectReset: true }, { status: 500 })
   const stream = client.stream(REQUEST)
   assert.equal(await stream.text(), ANSWER)
-  const waited = (await stream.result).attempts.map(({ waitedMs }) => waitedMs)
+  const waited = (await stream.result).attempts.map(({ waitMs }) => waitMs)
   assert.ok(waited[1] >= 60, `${waited}`)
   assert.ok(gaps(simulator)[0] >= 60)
   assert.equal(client.isRetryable({ code: 'ECONNRESET' }), true)
@@ -221,7 +221,7 @@ describe('helpers of the addon', () => {
 
 test('an answer is whole whatever was decided before it', async (t) => {
   const { simulator, client } = await deciding(t, { 503: [1], '4xx': 'retry', STREAM_TRUNCATED: 'retry' })
-  simulator.script({ status: 503 }, { status: 418 }, { pieces: PIECES, cut: { afterPieces: 0, how: 'done' } })
+  simulator.script({ status: 503 }, { status: 418 }, { chunks: PIECES, disconnect: { afterChunks: 0, how: 'done' } })
   const pieces = []
   for await (const text of client.stream(REQUEST).textStream) pieces.push(text)
   assert.deepEqual(pieces, PIECES)

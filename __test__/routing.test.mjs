@@ -17,8 +17,8 @@ import {
 /** Two simulators and a client of both. */
 async function twoOf(t, options, [a = {}, b = {}] = [], scenarios = [{}, {}]) {
   const simulators = [
-    await provider(t, { default: { pieces: PIECES, ...scenarios[0] } }),
-    await provider(t, { default: { pieces: PIECES, ...scenarios[1] } }),
+    await provider(t, { default: { chunks: PIECES, ...scenarios[0] } }),
+    await provider(t, { default: { chunks: PIECES, ...scenarios[1] } }),
   ]
   const [one, two] = simulators
   const endpoints = [
@@ -64,7 +64,7 @@ test('the faster endpoint has the better score', async (t) => {
 })
 
 test('calls go to the endpoint that is least busy', async (t) => {
-  const { client, counts } = await twoOf(t, { routing: 'least-busy' }, undefined, [{ silent: true }, { silent: true }])
+  const { client, counts } = await twoOf(t, { routing: 'least-busy' }, undefined, [{ hang: true }, { hang: true }])
   const calls = new AbortController()
   const all = Array.from({ length: 20 }, () => failure(client.chat(REQUEST, { signal: calls.signal })))
   await until(() => counts()[0] + counts()[1] === 20)

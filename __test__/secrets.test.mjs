@@ -63,7 +63,7 @@ for (const key of ['sk-abcdefghijklmnopqrstuvwxyz', 'YOUR_HOLYSHEEP_API_KEY', 'z
       }
     }
     const error = { message: said, code: 'x' }
-    simulator.setDefault({ cut: { afterPieces: 0, how: 'errorEvent', error } })
+    simulator.setDefault({ disconnect: { afterChunks: 0, how: 'errorEvent', error } })
     assert.ok(!shown(await failure(client.chat(REQUEST))).includes(key))
     simulator.setDefault({ html: true, body: `<html>${key}</html>` })
     assert.ok(!shown(await failure(client.chat(REQUEST))).includes(key))

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
 import { describe, test } from 'node:test'
 import { inspect } from 'node:util'
-import { StreamInterruptedError } from '../index.mjs'
+import { HolySheepStreamingClient, StreamInterruptedError } from '../index.mjs'
 import {
   ANSWER,
   clientOf,
@@ -14,6 +14,7 @@ import {
   MESSAGES,
   PIECES,
   pair,
+  provider,
   REQUEST,
   until,
 } from './support/provider.mjs'
@@ -28,17 +29,17 @@ async function readSome(stream, count) {
 
 /** What an outage for good leaves of an answer. */
 async function givenUp(simulator, client) {
-  simulator.script({ pieces: PIECES, cut: { afterPieces: 3, how: 'reset' } })
+  simulator.script({ chunks: PIECES, disconnect: { afterChunks: 3, how: 'reset' } })
   simulator.setDefault({ status: 503 })
   const error = await failure(FACES.textStream(client, []))
-  simulator.setDefault({ pieces: PIECES })
+  simulator.setDefault({ chunks: PIECES })
   return error
 }
 
 describe('the session of a call', () => {
   test('is named on every attempt, and in no body of a strict provider', async (t) => {
     const { simulator, client } = await pair(t)
-    simulator.script({ status: 503 }, { pieces: PIECES, cut: { afterPieces: 2 } })
+    simulator.script({ status: 503 }, { chunks: PIECES, disconnect: { afterChunks: 2 } })
     const stream = client.stream(REQUEST)
     await stream.text()
     const { sessionId } = await stream.result
@@ -52,8 +53,39 @@ describe('the session of a call', () => {
     assert.notEqual(simulator.requests[3].headers['x-session-id'], sessionId)
   })
 
+  for (const [sendSessionId, inHeader, inBody] of [
+    ['header', 'mine', undefined],
+    ['body', undefined, 'mine'],
+    ['both', 'mine', 'mine'],
+    [false, undefined, undefined],
+  ]) {
+    test(`is sent where sendSessionId: ${JSON.stringify(sendSessionId)} says`, async (t) => {
+      const { simulator, client } = await pair(t, { sendSessionId })
+      const answer = await client.chat(REQUEST, { sessionId: 'mine' })
+      const [{ headers, json }] = simulator.requests
+      assert.deepEqual([headers['x-session-id'], json.session_id, answer._session_id], [inHeader, inBody, 'mine'])
+    })
+  }
+
+  test('is sent to each endpoint as that endpoint says, else as the client does', async (t) => {
+    const simulator = await provider(t, { default: { status: 503 } })
+    const endpoints = [{ baseUrl: simulator.url, sendSessionId: 'body' }, { baseUrl: simulator.url }]
+    const client = new HolySheepStreamingClient(KEY, { endpoints, sendSessionId: false, maxRetries: 0 })
+    await failure(client.chat(REQUEST, { sessionId: 'mine' }))
+    assert.deepEqual(
+      simulator.requests.map(({ headers, json }) => [headers['x-session-id'], json.session_id]),
+      [
+        [undefined, 'mine'],
+        [undefined, undefined],
+      ],
+    )
+    const message = "sendSessionId: got true; accepted: 'header', 'body', 'both' or false"
+    const refused = () => new HolySheepStreamingClient(KEY, { sendSessionId: true })
+    assert.throws(refused, { code: 'INVALID_ARGUMENT', message })
+  })
+
   test('can be named by the caller, and goes into the body where the endpoint wants it', async (t) => {
-    const { simulator, client } = await pair(t, { sessionField: true })
+    const { simulator, client } = await pair(t, { sendSessionId: 'both' })
     await client.chat(REQUEST, { sessionId: 'mine' })
     await client.chat({ ...REQUEST, session_id: 'own' }, { sessionId: 'mine' })
     assert.deepEqual(
@@ -74,7 +106,7 @@ describe('the session of a call', () => {
 describe('a snapshot', () => {
   test('holds what the reader has taken, and another client goes on from there', async (t) => {
     const { simulator, client } = await pair(t)
-    simulator.script({ pieces: PIECES, cut: { afterPieces: 6, how: 'stall' } })
+    simulator.script({ chunks: PIECES, disconnect: { afterChunks: 6, how: 'stall' } })
     const stream = client.stream(REQUEST)
     const before = await readSome(stream, 4)
     assert.equal(before, PIECES.slice(0, 4).join(''))
@@ -87,10 +119,10 @@ describe('a snapshot', () => {
     let rest = ''
     for await (const piece of resumed.textStream) rest += piece
     assert.equal(before + rest, ANSWER)
-    const { text, recoveries, parts, sessionId } = await resumed.result
+    const { text, recoveries, segments, sessionId } = await resumed.result
     assert.deepEqual([text, recoveries, sessionId], [ANSWER, 1, snapshot.sessionId])
     assert.equal(
-      parts.reduce((sum, { characters }) => sum + characters, 0),
+      segments.reduce((sum, { characters }) => sum + characters, 0),
       [...ANSWER].length,
     )
     const asked = simulator.requests.at(-1)
@@ -172,9 +204,9 @@ describe('a snapshot', () => {
   })
 
   test('stays true while this thread is busy, and after an abort in that time', async (t) => {
-    for (const fault of [{}, { cut: { afterPieces: 5, how: 'reset' } }]) {
+    for (const fault of [{}, { disconnect: { afterChunks: 5, how: 'reset' } }]) {
       const { simulator, client } = await pair(t, { maxRetries: 0 })
-      simulator.script({ pieces: PIECES, ...fault })
+      simulator.script({ chunks: PIECES, ...fault })
       const stream = client.stream(REQUEST, { sessionId: 'mine' })
       const before = await readSome(stream, 1)
       // Rust is done with the call long before this loop ends.
@@ -182,7 +214,7 @@ describe('a snapshot', () => {
       for (const until = Date.now() + 60; Date.now() < until; );
       for (const when of ['at once', 'after an abort']) {
         const { sessionId, answer } = stream.snapshot()
-        assert.deepEqual([sessionId, answer.text, answer.pieces, answer.complete], ['mine', before, 1, undefined], when)
+        assert.deepEqual([sessionId, answer.text, answer.deltas, answer.complete], ['mine', before, 1, undefined], when)
         stream.abort(Object.assign(new Error('mine'), { snapshot: { answer: { text: 'not mine' } } }))
         await new Promise((resolve) => setTimeout(resolve, 20))
       }
@@ -191,14 +223,14 @@ describe('a snapshot', () => {
 
   test('of a reader that lags is reduced in its tokens by what the reader has', async (t) => {
     const { simulator, client } = await pair(t)
-    simulator.script({ text: 'a b c d e f g h ', pieceChars: 2, cut: { afterPieces: 8, how: 'stall' } })
+    simulator.script({ text: 'a b c d e f g h ', chunkChars: 2, disconnect: { afterChunks: 8, how: 'stall' } })
     const stream = client.stream({ ...REQUEST, max_tokens: 8 })
     await readSome(stream, 3)
     await until(() => simulator.requests[0].bytesSent > 1500, 'the whole answer')
     const snapshot = stream.snapshot()
     stream.abort()
-    assert.equal(snapshot.answer.pieces, 3)
-    simulator.setDefault({ text: 'a b c d e f g h ', pieceChars: 2 })
+    assert.equal(snapshot.answer.deltas, 3)
+    simulator.setDefault({ text: 'a b c d e f g h ', chunkChars: 2 })
     const resumed = client.resume(snapshot)
     assert.equal(await resumed.text(), 'a b c d e f g h ')
     assert.equal(simulator.requests.at(-1).json.max_tokens, 5)
@@ -250,7 +282,7 @@ describe('an answer that is given up', () => {
   test('through streamWithRetry and chat has the same error', async (t) => {
     for (const face of ['streamWithRetry', 'chat']) {
       const { simulator, client } = await pair(t, { maxRetries: 0 })
-      simulator.script({ pieces: PIECES, cut: { afterPieces: 3, how: 'reset' } })
+      simulator.script({ chunks: PIECES, disconnect: { afterChunks: 3, how: 'reset' } })
       const error = await failure(FACES[face](client, []))
       assert.deepEqual(
         [error.code, error.snapshot.answer.text],

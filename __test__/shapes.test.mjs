@@ -13,10 +13,10 @@ const SHAPES = {
   'one event a packet': { packets: 'whole' },
   'a body that ends with the connection': { chunked: false },
   'a connection that is closed afterwards': { keepAlive: false },
-  'a slow answer': { paceMs: 3 },
-  'comments while it waits': { delayFirstTokenMs: 20, pings: { everyMs: 3, style: 'comment' } },
-  'ping events while it waits': { delayFirstTokenMs: 20, pings: { everyMs: 3, style: 'event' } },
-  'a late head': { delayHeadersMs: 15 },
+  'a slow answer': { chunkDelayMs: 3 },
+  'comments while it waits': { firstTokenDelayMs: 20, pings: { everyMs: 3, style: 'comment' } },
+  'ping events while it waits': { firstTokenDelayMs: 20, pings: { everyMs: 3, style: 'event' } },
+  'a late head': { headersDelayMs: 15 },
   'no role first': { roleFirst: false },
   'no [DONE]': { done: false },
   'no usage': { usage: false },
@@ -30,7 +30,7 @@ describe('an answer arrives whole', { concurrency: 8 }, () => {
     for (const [face, ask] of Object.entries(FACES)) {
       test(`${shape}: ${face}`, async (t) => {
         const { simulator, client } = await pair(t)
-        simulator.setDefault({ pieces: PIECES, ...scenario })
+        simulator.setDefault({ chunks: PIECES, ...scenario })
         const { text } = await ask(client, [])
         assert.equal(text, ANSWER)
       })
@@ -41,7 +41,7 @@ describe('an answer arrives whole', { concurrency: 8 }, () => {
 test('an answer of a thousand pieces in every packet size comes in order', async (t) => {
   const { simulator, client } = await pair(t)
   for (const packets of [1024, 333, 'whole']) {
-    simulator.script({ text: 'đếm cừu 🐑 ', pieceChars: 3, repeat: 1000, packets })
+    simulator.script({ text: 'đếm cừu 🐑 ', chunkChars: 3, repeat: 1000, packets })
     const pieces = []
     const { text } = await FACES.textStream(client, pieces)
     assert.equal(pieces.length, 1000)
@@ -58,28 +58,28 @@ test('what stands in an event is not split where the lines would be', async (t) 
   }
 })
 
-test('an answer without a finish reason is cut off, unless completion is lenient', async (t) => {
+test('an answer without a finish reason is cut off, unless none is required', async (t) => {
   const { simulator, client } = await pair(t, { maxRetries: 0 })
   for (const face of ['chunks', 'textStream', 'streamWithRetry']) {
-    simulator.script({ pieces: PIECES, finish: false })
+    simulator.script({ chunks: PIECES, finish: false })
     const error = await failure(FACES[face](client, []))
     assert.equal(error.code, 'STREAM_INTERRUPTED')
-    assert.match(error.message, /completion: 'lenient'/)
+    assert.match(error.message, /requireFinishReason: false/)
     assert.equal(error.partial, ANSWER)
   }
   for (const face of Object.keys(FACES)) {
-    simulator.script({ pieces: PIECES, finish: false })
-    assert.equal((await FACES[face](client, [], { completion: 'lenient' })).text, ANSWER)
+    simulator.script({ chunks: PIECES, finish: false })
+    assert.equal((await FACES[face](client, [], { requireFinishReason: false })).text, ANSWER)
   }
-  // Without [DONE] even a lenient reader cannot know.
-  simulator.script({ pieces: PIECES, finish: false, done: false })
-  const error = await failure(FACES.chunks(client, [], { completion: 'lenient' }))
+  // Without [DONE] nobody can know.
+  simulator.script({ chunks: PIECES, finish: false, done: false })
+  const error = await failure(FACES.chunks(client, [], { requireFinishReason: false }))
   assert.equal(error.code, 'STREAM_INTERRUPTED')
 })
 
 test('an empty answer is an answer', async (t) => {
   const { simulator, client } = await pair(t)
-  simulator.setDefault({ pieces: [] })
+  simulator.setDefault({ chunks: [] })
   for (const face of Object.keys(FACES)) assert.equal((await FACES[face](client, [])).text, '')
   assert.equal(simulator.requests.length, Object.keys(FACES).length)
 })
@@ -87,7 +87,7 @@ test('an empty answer is an answer', async (t) => {
 test('an answer that is cut by the limit or the filter is complete, and says so', async (t) => {
   const { simulator, client } = await pair(t)
   for (const finishReason of ['length', 'content_filter']) {
-    simulator.script({ pieces: PIECES, finishReason })
+    simulator.script({ chunks: PIECES, finishReason })
     const completion = await client.chat({ messages: MESSAGES })
     assert.equal(completion.choices[0].finish_reason, finishReason)
   }
@@ -96,7 +96,7 @@ test('an answer that is cut by the limit or the filter is complete, and says so'
 test('reasoning is a first token, and comes beside the text', async (t) => {
   const clock = clockOf(t, { settleMs: 1 })
   const { simulator, client } = await pair(t, { firstTokenTimeoutMs: 60, maxRetries: 0 })
-  simulator.setDefault({ pieces: PIECES, reasoning: 'Ta nghĩ đã nhé, nghĩ cho kỹ, từng bước một', paceMs: 40 })
+  simulator.setDefault({ chunks: PIECES, reasoning: 'Ta nghĩ đã nhé, nghĩ cho kỹ, từng bước một', chunkDelayMs: 40 })
   const stream = client.stream({ messages: MESSAGES })
   let reasoning = ''
   for await (const chunk of stream) {
@@ -119,7 +119,7 @@ test('tool calls and refusals are put together', async (t) => {
     { id: 'call_1', name: 'weather', arguments: { city: 'Đà Nẵng' } },
     { id: 'call_2', name: 'time', arguments: {} },
   ]
-  simulator.script({ pieces: [], toolCalls }, { pieces: [], refusal: 'Không được.' })
+  simulator.script({ chunks: [], toolCalls }, { chunks: [], refusal: 'Không được.' })
   const { choices } = await client.chat({ messages: MESSAGES })
   assert.equal(choices[0].finish_reason, 'tool_calls')
   assert.deepEqual(
@@ -135,7 +135,7 @@ test('tool calls and refusals are put together', async (t) => {
 
 test('an endpoint that refuses stream_options is asked without it, and not asked again', async (t) => {
   const { simulator, client } = await pair(t, { maxRetries: 0 })
-  simulator.setDefault({ pieces: PIECES, refuseStreamOptions: true })
+  simulator.setDefault({ chunks: PIECES, refuseStreamOptions: true })
   await client.chat({ messages: MESSAGES })
   await client.chat({ messages: MESSAGES })
   const asked = simulator.requests.map(({ json }) => json.stream_options?.include_usage ?? null)

@@ -103,10 +103,10 @@ test('an onError that throws or rejects does not change the outcome: it becomes 
 
 test('a callback that throws at the third piece ends that call with that error, and no other', async (t) => {
   const { simulator, client } = await pair(t)
-  simulator.script({ pieces: PIECES, paceMs: 20 })
+  simulator.script({ chunks: PIECES, chunkDelayMs: 20 })
   const other = client.chat(REQUEST)
   await until(() => simulator.requests.length === 1)
-  simulator.setDefault({ pieces: PIECES, cut: { afterPieces: 4, how: 'stall' } })
+  simulator.setDefault({ chunks: PIECES, disconnect: { afterChunks: 4, how: 'stall' } })
   for (const fail of [
     (error) => {
       throw error
@@ -148,7 +148,7 @@ test('what a callback throws may be anything', async (t) => {
 
 test('a promise that onChunk returns is awaited before the next piece', async (t) => {
   const { simulator, client } = await pair(t)
-  simulator.setDefault({ text: 'x'.repeat(200), pieceChars: 1 })
+  simulator.setDefault({ text: 'x'.repeat(200), chunkChars: 1 })
   let running = 0
   let most = 0
   let text = ''
@@ -168,7 +168,7 @@ test('a slow onChunk slows the provider down', async (t) => {
   const { simulator, client } = await pair(t)
   // Far more than the kernel buffers of two sockets.
   const whole = 80_000_000
-  simulator.script({ text: 'x'.repeat(20_000), pieceChars: 20_000, repeat: whole / 20_000 })
+  simulator.script({ text: 'x'.repeat(20_000), chunkChars: 20_000, repeat: whole / 20_000 })
   let release
   const gate = new Promise((resolve) => {
     release = resolve
@@ -191,7 +191,7 @@ test('a slow onChunk slows the provider down', async (t) => {
 
 test('the deadline and close() end a call whose onChunk never returns', async (t) => {
   const { simulator, client } = await pair(t)
-  simulator.setDefault({ pieces: PIECES, paceMs: 10_000 })
+  simulator.setDefault({ chunks: PIECES, chunkDelayMs: 10_000 })
   const never = () => new Promise(() => {})
   const outcome = await client.streamWithRetry(MESSAGES, never, null, { totalTimeoutMs: 50 })
   assert.deepEqual([outcome.success, outcome.error.phase], [false, 'total'])
@@ -217,7 +217,7 @@ test('executeStream is exactly one attempt', async (t) => {
   assert.equal(error.status, 500)
   assert.equal(error.attempts.length, 1)
   assert.equal(simulator.requests.length, 1)
-  simulator.setDefault({ pieces: PIECES, cut: { afterPieces: 2, how: 'reset' } })
+  simulator.setDefault({ chunks: PIECES, disconnect: { afterChunks: 2, how: 'reset' } })
   const cut = await failure(client.executeStream(MESSAGES, () => {}))
   assert.ok(cut instanceof StreamInterruptedError)
   assert.equal(cut.partial, PIECES.slice(0, 2).join(''))

@@ -1,6 +1,7 @@
 // The test clock: what would take minutes is over at once, and at the same times.
 import assert from 'node:assert/strict'
 import { afterEach, beforeEach, test } from 'node:test'
+import { createFetch } from '../fetch.mjs'
 import { CircuitBreaker, HolySheepStreamingClient, RateLimitedClient } from '../index.mjs'
 import { testClock } from '../simulator.mjs'
 import { run } from './support/child.mjs'
@@ -44,7 +45,7 @@ test('runUntil moves on as far as the answer needs, and rejects as it does', asy
   simulator.script({ status: 503 }, { status: 503 })
   const completion = await clock.runUntil(client.chat(REQUEST))
   assert.equal(completion._attempts.length, 3)
-  assert.equal(completion._attempts[2].waitedMs, 20_000)
+  assert.equal(completion._attempts[2].waitMs, 20_000)
   assert.equal(clock.elapsedMs, 30_000)
   simulator.setDefault({ status: 503 })
   const error = await failure(clock.runUntil(client.chat(REQUEST)))
@@ -99,20 +100,60 @@ test('timeouts and deadlines are those of the clock, though the socket is silent
   clock = testClock({ settleMs: 30 })
   const events = []
   const onEvent = ({ type }) => events.push(type)
-  const options = { maxRetries: 0, stretchLastRoute: false, idleTimeoutMs: 45_000, onEvent }
+  const options = { maxRetries: 0, idleTimeoutMs: 45_000, onEvent }
   const { simulator, client } = await pair(t, options)
-  simulator.setDefault({ delayHeadersMs: 600_000 })
+  simulator.setDefault({ headersDelayMs: 600_000 })
   const silent = failure(client.chat(REQUEST))
   await until(() => simulator.requests.length === 1)
   await clock.advance(60_000)
   assert.deepEqual(await silent.then(({ phase }) => phase), 'first-token')
-  simulator.setDefault({ cut: { afterPieces: 2, how: 'stall' } })
+  simulator.setDefault({ disconnect: { afterChunks: 2, how: 'stall' } })
   const stalls = client.chat(REQUEST, { recovery: false })
   await until(() => events.includes('first-token'))
   const stalled = await failure(clock.runUntil(stalls))
   assert.deepEqual([stalled.phase, clock.elapsedMs], ['idle', 105_000])
   const deadline = await failure(clock.runUntil(client.chat(REQUEST, { totalTimeoutMs: 20_000 })))
   assert.deepEqual([deadline.phase, clock.elapsedMs], ['total', 125_000])
+})
+
+test('the first token has 60 s, 120 s on the last route, and an explicit timeout is obeyed on every route', async (t) => {
+  clock.restore()
+  clock = testClock({ settleMs: 30 })
+  const simulator = await provider(t, { default: { hang: true } })
+  const endpoints = ['a', 'b'].map((name) => ({ name, baseUrl: simulator.url }))
+  for (const [options, times] of [
+    [{}, [60_000, 120_000]],
+    [{ firstTokenTimeoutMs: 30_000 }, [30_000, 30_000]],
+  ]) {
+    const client = new HolySheepStreamingClient(KEY, { endpoints, maxRetries: 0, ...options })
+    const error = await failure(clock.runUntil(client.chat(REQUEST)))
+    const said = error.attempts.map(({ message }) => Number(/^no first token within (\d+) ms$/.exec(message)?.[1]))
+    assert.deepEqual(said, times)
+    await client.close()
+  }
+  const { client } = await pair(t, { maxRetries: 0, firstTokenTimeoutMs: 30_000 }, { default: { hang: true } })
+  assert.match((await failure(clock.runUntil(client.chat(REQUEST)))).message, /within 30000 ms/)
+})
+
+test('an answer that createFetch does not stream has wholeAnswerTimeoutMs in place of the first token’s', async (t) => {
+  clock.restore()
+  clock = testClock({ settleMs: 30 })
+  const simulator = await provider(t, { default: { hang: true } })
+  const init = {
+    method: 'POST',
+    body: JSON.stringify({ model: 'm', input: 'q' }),
+    headers: { authorization: 'Bearer k' },
+  }
+  for (const [options, ms] of [
+    [{ firstTokenTimeoutMs: 1000 }, 300_000],
+    [{ wholeAnswerTimeoutMs: 5000 }, 5000],
+  ]) {
+    const fetch = createFetch({ maxRetries: 0, ...options })
+    t.after(() => fetch.close())
+    const before = clock.elapsedMs
+    const { cause } = await failure(clock.runUntil(fetch(`${simulator.url}/responses`, init)))
+    assert.deepEqual([cause.code, clock.elapsedMs - before], ['TIMEOUT', ms])
+  }
 })
 
 test('what a callback begins when it is its turn begins at its time', async (t) => {

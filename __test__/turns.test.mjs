@@ -43,7 +43,7 @@ const allIsThere = (simulator, calls) =>
 for (const [who, read] of Object.entries(ALL)) {
   test(`${who}: what came at once for many calls is handed over in turns that end in time`, async (t) => {
     const { simulator, client } = await pair(t)
-    simulator.setDefault({ pieces: ['ab', 'cd'] })
+    simulator.setDefault({ chunks: ['ab', 'cd'] })
     const { most, all } = await mostInOneRound(async (count) => {
       const calls = Array.from({ length: 300 }, () =>
         read(client, () => {
@@ -62,7 +62,7 @@ for (const [who, read] of Object.entries(ALL)) {
 
   test(`${who}: who is slower than the pieces of one call has a round of the loop for each`, async (t) => {
     const { simulator, client } = await pair(t)
-    simulator.setDefault({ pieces: ['ab'], repeat: 60, paceMs: 2 })
+    simulator.setDefault({ chunks: ['ab'], repeat: 60, chunkDelayMs: 2 })
     const { most, all } = await mostInOneRound((count) =>
       read(client, () => {
         count()
@@ -77,7 +77,7 @@ for (const [who, read] of Object.entries(ALL)) {
   test(`${who}: the pieces of slow calls leave the loop time, be they joined or not`, async (t) => {
     for (const coalesce of [false, true]) {
       const { simulator, client } = await pair(t, { coalesce })
-      simulator.setDefault({ pieces: ['ab'], repeat: 10, paceMs: 2 })
+      simulator.setDefault({ chunks: ['ab'], repeat: 10, chunkDelayMs: 2 })
       const { most, all } = await mostInOneRound((count) =>
         Promise.all(
           Array.from({ length: 40 }, () =>
@@ -97,7 +97,7 @@ for (const [who, read] of Object.entries(ALL)) {
 
 test('a slow call whose pieces lie together holds the loop for no longer where others are quick', async (t) => {
   const { simulator, client } = await pair(t)
-  simulator.setDefault({ pieces: ['ab'], repeat: 30 })
+  simulator.setDefault({ chunks: ['ab'], repeat: 30 })
   const { most, all } = await mostInOneRound(async (count) => {
     const calls = Array.from({ length: 20 }, (_, index) =>
       CALLBACK(client, () => {
@@ -116,7 +116,7 @@ test('a slow call whose pieces lie together holds the loop for no longer where o
 
 test('what async callbacks do when they have awaited something counts too', async (t) => {
   const { simulator, client } = await pair(t)
-  simulator.setDefault({ pieces: ['ab'], repeat: 10, paceMs: 2 })
+  simulator.setDefault({ chunks: ['ab'], repeat: 10, chunkDelayMs: 2 })
   const { most, all } = await mostInOneRound((count) =>
     Promise.all(
       Array.from({ length: 40 }, () =>
@@ -134,7 +134,7 @@ test('what async callbacks do when they have awaited something counts too', asyn
 
 test('an async callback that is slower than its pieces holds the provider back', async (t) => {
   const { simulator, client } = await pair(t)
-  simulator.setDefault({ pieces: ['x'.repeat(2000)], repeat: 100_000 })
+  simulator.setDefault({ chunks: ['x'.repeat(2000)], repeat: 100_000 })
   const stop = new AbortController()
   let handled = 0
   const call = CALLBACK(
@@ -154,7 +154,7 @@ test('an async callback that is slower than its pieces holds the provider back',
 
 test('many slow readers of bodies share turns that end in time', async (t) => {
   const { simulator } = await pair(t)
-  simulator.setDefault({ pieces: ['ab'], repeat: 10, paceMs: 5 })
+  simulator.setDefault({ chunks: ['ab'], repeat: 10, chunkDelayMs: 5 })
   const fetch = createFetch()
   t.after(() => fetch.close())
   const init = {
@@ -193,7 +193,7 @@ for (const [who, of] of Object.entries({ text: (stream) => stream.textStream, ch
 
   test(`readers of ${who} who come late leave the loop time, one or many side by side`, async (t) => {
     for (const readers of [1, 20]) {
-      const { begun } = await there(t, readers, { pieces: ['ab'], repeat: 60 / readers })
+      const { begun } = await there(t, readers, { chunks: ['ab'], repeat: 60 / readers })
       const { most, all } = await mostInOneRound((count) =>
         Promise.all(
           begun.map(async (stream) => {
@@ -212,8 +212,8 @@ for (const [who, of] of Object.entries({ text: (stream) => stream.textStream, ch
 
   test(`while readers of ${who} have a backlog another call is served`, async (t) => {
     for (const readers of [1, 5]) {
-      const { simulator, client, begun } = await there(t, readers, { pieces: ['ab'], repeat: 10_000 })
-      simulator.setDefault({ pieces: ['cd'], repeat: 100 })
+      const { simulator, client, begun } = await there(t, readers, { chunks: ['ab'], repeat: 10_000 })
+      simulator.setDefault({ chunks: ['cd'], repeat: 100 })
       let left = readers
       let served
       const other = client
@@ -238,9 +238,12 @@ test('whoever aborts a stream is given nothing more, though it is there', async 
   const { simulator, client } = await pair(t)
   const pieces = ['a', 'b', 'c', 'd', 'e']
   const scenarios = {
-    'before the end': [{ pieces, cut: { afterPieces: 4, how: 'stall' } }, {}],
+    'before the end': [{ chunks: pieces, disconnect: { afterChunks: 4, how: 'stall' } }, {}],
     // Every piece is there, and only what it has cost is not.
-    'before the usage': [{ pieces, usage: true, usageDelayMs: 60_000 }, { stream_options: { include_usage: true } }],
+    'before the usage': [
+      { chunks: pieces, usage: true, usageDelayMs: 60_000 },
+      { stream_options: { include_usage: true } },
+    ],
   }
   for (const [when, [scenario, request]] of Object.entries(scenarios)) {
     simulator.setDefault(scenario)
@@ -263,7 +266,7 @@ test('whoever aborts a stream is given nothing more, though it is there', async 
 
 test('whoever aborts a stream whose answer has come as a whole is given nothing more of it', async (t) => {
   const { simulator, client } = await pair(t)
-  simulator.setDefault({ pieces: ['a', 'b', 'c'] })
+  simulator.setDefault({ chunks: ['a', 'b', 'c'] })
   const reason = new Error('enough')
   for (const how of ['abort', 'signal']) {
     const controller = new AbortController()
@@ -284,7 +287,7 @@ test('whoever aborts a stream whose answer has come as a whole is given nothing 
 test('a stream that was read to its end is whole, though it is aborted before what it has cost is known', async (t) => {
   const clock = clockOf(t)
   const { simulator, client } = await pair(t)
-  simulator.setDefault({ pieces: ['a', 'b'], usage: true, usageDelayMs: 60_000 })
+  simulator.setDefault({ chunks: ['a', 'b'], usage: true, usageDelayMs: 60_000 })
   const stream = client.stream({ messages: MESSAGES })
   const reader = stream.textStream[Symbol.asyncIterator]()
   assert.equal((await reader.next()).value, 'a')
@@ -297,8 +300,8 @@ test('a stream that was read to its end is whole, though it is aborted before wh
 
 test('a slow reader is given what is void before he is told that it is', async (t) => {
   for (const coalesce of [false, true]) {
-    const { simulator, client } = await pair(t, { coalesce, idleTimeoutMs: 2000 }, { default: { pieces: ['good'] } })
-    simulator.script({ pieces: ['1 ', '2 ', '3 ', '4'], paceMs: 20, cut: { afterPieces: 3, how: 'stall' } })
+    const { simulator, client } = await pair(t, { coalesce, idleTimeoutMs: 2000 }, { default: { chunks: ['good'] } })
+    simulator.script({ chunks: ['1 ', '2 ', '3 ', '4'], chunkDelayMs: 20, disconnect: { afterChunks: 3, how: 'stall' } })
     const told = []
     const recovery = { mode: 'restart', onRestart: () => told.push('RESTART') }
     const stream = client.stream({ messages: MESSAGES }, { recovery })
@@ -337,7 +340,7 @@ for (const [faked, { timers, ticks }] of Object.entries({
       const { startSimulator } = await import('./simulator.mjs')
       process.nextTick = nextTick
       const simulator = await startSimulator()
-      simulator.setDefault({ text: 'ab', pieceChars: 1, repeat: 30, paceMs: 1 })
+      simulator.setDefault({ text: 'ab', chunkChars: 1, repeat: 30, chunkDelayMs: 1 })
       const client = new HolySheepStreamingClient('sk-test', { baseUrl: simulator.url })
       const read = async (late) => {
         const stream = client.stream({ messages: [{ role: 'user', content: 'x' }] })

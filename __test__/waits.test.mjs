@@ -58,7 +58,7 @@ describe('no attempt starts sooner than allowed', { concurrency: 8 }, () => {
       assert.equal(found.length, 3)
       for (const [index, ms] of least.entries()) {
         assert.ok(found[index] >= ms, `${found} for ${least}`)
-        assert.ok(error.attempts[index + 1].waitedMs >= ms)
+        assert.ok(error.attempts[index + 1].waitMs >= ms)
       }
     })
   }

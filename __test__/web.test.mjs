@@ -16,8 +16,8 @@ import {
   until,
 } from './support/provider.mjs'
 
-const STALLED = { pieces: PIECES, cut: { afterPieces: 2, how: 'stall' } }
-const CUT = { pieces: PIECES, cut: { afterPieces: 3, how: 'reset' } }
+const STALLED = { chunks: PIECES, disconnect: { afterChunks: 2, how: 'stall' } }
+const CUT = { chunks: PIECES, disconnect: { afterChunks: 3, how: 'reset' } }
 const BEFORE_CUT = PIECES.slice(0, 3).join('')
 
 /** The text in the chunks of a body of events. */
@@ -66,7 +66,7 @@ for (const [name, { body, text }] of Object.entries(WAYS)) {
 
   test(`${name}({ onDisconnect: 'finish' }): a cancelled body lets the call run to its end`, async (t) => {
     const { simulator, client } = await pair(t)
-    simulator.script({ text: 'word '.repeat(1000), pieceChars: 1 })
+    simulator.script({ text: 'word '.repeat(1000), chunkChars: 1 })
     const stream = client.stream(REQUEST)
     const reader = body(stream, { onDisconnect: 'finish' }).getReader()
     await reader.read()
@@ -78,7 +78,7 @@ for (const [name, { body, text }] of Object.entries(WAYS)) {
 
   test(`${name}() slows the provider down for a reader who does not read`, async (t) => {
     const { simulator, client } = await pair(t)
-    simulator.script({ text: 'y'.repeat(20_000), pieceChars: 20_000, repeat: 4000 })
+    simulator.script({ text: 'y'.repeat(20_000), chunkChars: 20_000, repeat: 4000 })
     const reader = body(client.stream(REQUEST)).getReader()
     await reader.read()
     const sent = await sentAtStop(simulator.requests[0])
@@ -185,7 +185,7 @@ test('heartbeats fill the silence of an event response', async (t) => {
 
 test('heartbeats do not pile up for who does not read', async (t) => {
   const { simulator, client } = await pair(t)
-  simulator.script({ silent: true })
+  simulator.script({ hang: true })
   const reader = client.stream(REQUEST).toSSEResponse({ heartbeatMs: 5 }).body.getReader()
   await new Promise((resolve) => setTimeout(resolve, 400))
   // Those that are there are given at once, before a timer can bring another one.

@@ -2,11 +2,11 @@
 import { readFileSync } from 'node:fs'
 import { monitorEventLoopDelay, performance } from 'node:perf_hooks'
 
-/** The length of a stamped piece: nine digits and a space. */
+/** The length of a stamped chunk: nine digits and a space. */
 export const STAMP = 10
 const TURN = 1e9
 
-/** The age of a stamped piece in milliseconds, or NaN where it has no stamp. */
+/** The age of a stamped chunk in milliseconds, or NaN where it has no stamp. */
 export function age(piece) {
   const now = ((performance.timeOrigin + performance.now()) * 1000) % TURN
   const age = (now - Number(piece.slice(0, STAMP - 1)) + TURN) % TURN

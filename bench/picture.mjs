@@ -39,7 +39,7 @@ const rows = bars.map(({ client, figures }, index) => {
   const width = Math.max((WIDTH * Math.min(figures.mainCpu, 100)) / 100, 1)
   const ours = client.startsWith('ours-')
   const late =
-    figures.piecesPerSecond < 47_500 ? ` (${(figures.piecesPerSecond / 500).toFixed(0)} % of the pieces)` : ''
+    figures.piecesPerSecond < 47_500 ? ` (${(figures.piecesPerSecond / 500).toFixed(0)} % of the chunks)` : ''
   return [
     text(LEFT - 10, y + 17, CLIENTS[client].label, ` text-anchor="end"${ours ? ' class="ours-text"' : ''}`),
     `<rect x="${LEFT}" y="${y + 4}" width="${WIDTH}" height="18" rx="2" class="track"/>`,
@@ -67,7 +67,7 @@ const svg = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${FULL} ${heig
   .track { fill: #8c959f; fill-opacity: .15 }
   @media (prefers-color-scheme: dark) { text { fill: #9198a1 } .ours { fill: #3fb950 } .peer { fill: #6e7681 } }
 </style>
-${text(10, 20, '1000 answers at once, 50 pieces a second each: what it takes from the main thread', ' class="title"')}
+${text(10, 20, '1000 answers at once, 50 chunks a second each: what it takes from the main thread', ' class="title"')}
 ${text(LEFT, 50, 'CPU time of the main thread', ' class="small"')}
 ${text(LEFT + WIDTH + 150, 50, 'event loop p99', ' class="small" text-anchor="end"')}
 ${text(LEFT + WIDTH + 240, 50, 'delivery p99', ' class="small" text-anchor="end"')}

@@ -17,7 +17,7 @@ const HELP = `npm run bench -- [options]
   --node LIST     Node.js versions by their major, e.g. 20,24; by default this one and the LTS
   --rounds N      3 by default
   --quick         shorter workloads: a look, no measurement
-  --smoke         no measurement: the status is 1 unless each client delivers every piece; a peer that is not
+  --smoke         no measurement: the status is 1 unless each client delivers every chunk; a peer that is not
                   installed, built or loadable here is told, and is a failure only where --only names it
   --json          one line of JSON a cell in place of the tables
   --no-install    use what is installed and built
@@ -116,12 +116,12 @@ async function smoke(clients, only) {
   let [delivered, failed] = [0, 0]
   for (const client of clients) {
     const { error, absent } = await cell({ path: process.execPath }, client, SMOKE)
-    console.log(`${client}: ${error ?? 'every piece'}`)
+    console.log(`${client}: ${error ?? 'every chunk'}`)
     if (!error) delivered++
     // A machine that cannot have a peer is no fault of the bench, unless it is that peer that was asked for.
     else if (!absent || only?.includes(client)) failed++
   }
-  console.log(`${delivered} delivered every piece, ${failed} failed, ${clients.length - delivered - failed} not here`)
+  console.log(`${delivered} delivered every chunk, ${failed} failed, ${clients.length - delivered - failed} not here`)
   process.exitCode = failed === 0 ? 0 : 1
 }
 

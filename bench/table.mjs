@@ -3,15 +3,15 @@ import { CLIENTS } from './clients/index.mjs'
 
 /** Heads of columns, and the digits after the point. */
 const COLUMNS = {
-  piecesPerSecond: ['pieces/s', 0],
+  piecesPerSecond: ['chunks/s', 0],
   mainCpu: ['main CPU %', 1],
   processCpu: ['process CPU %', 1],
   loopP99: ['loop p99 ms', 2],
   latencyP50: ['latency p50 ms', 2],
   latencyP99: ['p99 ms', 2],
-  mainUsPerPiece: ['main µs/piece', 2],
-  processUsPerPiece: ['process µs/piece', 2],
-  firstP50: ['first piece p50 ms', 3],
+  mainUsPerPiece: ['main µs/chunk', 2],
+  processUsPerPiece: ['process µs/chunk', 2],
+  firstP50: ['first chunk p50 ms', 3],
   firstP99: ['p99 ms', 3],
   wholeP50: ['whole call p50 ms', 3],
   wholeP99: ['p99 ms', 3],

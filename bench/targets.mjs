@@ -13,24 +13,24 @@ const TARGETS = {
     { name: 'process CPU / Rust', value: 'processCpu', base: of('ceiling', 'processCpu'), most: 1.3 },
   ],
   W1: [
-    { name: 'pieces/s / Rust', value: 'piecesPerSecond', base: of('ceiling', 'piecesPerSecond'), least: 0.8 },
-    { name: 'pieces/s / openai', value: 'piecesPerSecond', base: of('openai', 'piecesPerSecond'), least: 6 },
+    { name: 'chunks/s / Rust', value: 'piecesPerSecond', base: of('ceiling', 'piecesPerSecond'), least: 0.8 },
+    { name: 'chunks/s / openai', value: 'piecesPerSecond', base: of('openai', 'piecesPerSecond'), least: 6 },
     {
-      name: 'pieces/s / tuned undici',
+      name: 'chunks/s / tuned undici',
       value: 'piecesPerSecond',
       base: of('undici-parser', 'piecesPerSecond'),
       least: 1.5,
     },
     {
-      name: 'main CPU a piece / undici bytes',
+      name: 'main CPU a chunk / undici bytes',
       value: 'mainUsPerPiece',
       base: of('undici-bytes', 'mainUsPerPiece'),
       most: 1 / 4,
     },
   ],
   W3: [
-    { name: 'first piece p50 / tuned undici', value: 'firstP50', base: of('undici-parser', 'firstP50'), most: 1.1 },
-    { name: 'first piece p99 / tuned undici', value: 'firstP99', base: of('undici-parser', 'firstP99'), most: 0.5 },
+    { name: 'first chunk p50 / tuned undici', value: 'firstP50', base: of('undici-parser', 'firstP50'), most: 1.1 },
+    { name: 'first chunk p99 / tuned undici', value: 'firstP99', base: of('undici-parser', 'firstP99'), most: 0.5 },
   ],
   W4: [
     { name: 'memory a stream / openai', value: 'rssPerStreamKb', base: of('openai', 'rssPerStreamKb'), most: 1 / 4 },

@@ -9,14 +9,14 @@ const [name, json, url] = process.argv.slice(2)
 const work = JSON.parse(json)
 const { module, open, countsBytes } = CLIENTS[name]
 const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms))
-/** One piece in so many is looked at for its age: to look costs the thread that is measured. */
+/** One chunk in so many is looked at for its age: to look costs the thread that is measured. */
 const SAMPLE = 67
 /** How long the streams of a workload may take to begin. */
 const BEGIN_MS = 60_000
 
 /** Counts characters, or bytes. */
 let received = 0
-/** How much of that makes a piece. */
+/** How much of that makes a chunk. */
 let pieceSize = STAMP
 
 async function warmUp(client) {
@@ -28,11 +28,11 @@ async function warmUp(client) {
     })
     sizes.push(received - before)
   }
-  // The size of a piece, free of what else a stream has; for text it is the stamp's length.
+  // The size of a chunk, free of what else a stream has; for text it is the stamp's length.
   pieceSize = (sizes[1] - sizes[0]) / (WARM_UP[1] - WARM_UP[0])
 }
 
-/** Starts the streams, spread evenly, and returns when each has had a piece. */
+/** Starts the streams, spread evenly, and returns when each has had a chunk. */
 async function start(client, look) {
   const began = performance.now()
   let begun = 0
@@ -72,8 +72,8 @@ const kinds = {
     const { main, process: cpu, wall } = passed()
     const pieces = work.streams * work.pieces
     const got = (received - before) / pieceSize
-    // Bytes have heads and ends besides the pieces.
-    if (countsBytes ? got < pieces : got !== pieces) throw new Error(`${got} of ${pieces} pieces came`)
+    // Bytes have heads and ends besides the chunks.
+    if (countsBytes ? got < pieces : got !== pieces) throw new Error(`${got} of ${pieces} chunks came`)
     return {
       piecesPerSecond: (pieces / wall) * 1000,
       mainUsPerPiece: (main * 1000) / pieces,

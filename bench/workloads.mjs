@@ -1,16 +1,16 @@
 // What is asked of every client. `scenario` is what the simulator answers; the rest is read by
 // `worker.mjs` and by the Rust program in `ceiling/`.
 
-/** Two short answers, by which a client warms up and a client that counts bytes learns a piece's size. */
+/** Two short answers, by which a client warms up and a client that counts bytes learns a chunk's size. */
 export const WARM_UP = [100, 200]
 
 const stamped = (repeat, more = {}) => ({ repeat, stamp: true, ...more })
 
 /** Streams that last through start, settling and both windows, and some more. */
-function paced(streams, paceMs, staggerMs, settleMs, windowMs, loopMs) {
+function paced(streams, chunkDelayMs, staggerMs, settleMs, windowMs, loopMs) {
   const life = 3 * (staggerMs + settleMs + windowMs + loopMs) + 60_000
-  const scenario = stamped(Math.ceil(life / paceMs), { paceMs })
-  return { kind: 'paced', streams, paceMs, staggerMs, settleMs, windowMs, loopMs, scenario }
+  const scenario = stamped(Math.ceil(life / chunkDelayMs), { chunkDelayMs })
+  return { kind: 'paced', streams, chunkDelayMs, staggerMs, settleMs, windowMs, loopMs, scenario }
 }
 
 export function workloads({ quick }) {
@@ -26,7 +26,13 @@ export function workloads({ quick }) {
     W2: paced(1000, 20, 2000, 1000, pick(10_000, 2000), pick(5000, 1000)),
     W2b: paced(10_000, 1000, pick(10_000, 5000), 2000, pick(10_000, 3000), pick(5000, 1000)),
     W3: { kind: 'calls', calls: pick(1000, 200), warmUp: pick(200, 50), scenario: stamped(8) },
-    W4: { kind: 'memory', streams: 1000, staggerMs: 1000, settleMs: 2000, scenario: stamped(1000, { paceMs: 500 }) },
+    W4: {
+      kind: 'memory',
+      streams: 1000,
+      staggerMs: 1000,
+      settleMs: 2000,
+      scenario: stamped(1000, { chunkDelayMs: 500 }),
+    },
     W4b: {
       kind: 'lasting',
       half: pick(50_000, 5000),
@@ -40,5 +46,5 @@ export function workloads({ quick }) {
   }
 }
 
-/** Every client delivers every piece: the check that a CI can run. */
+/** Every client delivers every chunk: the check that a CI can run. */
 export const SMOKE = { kind: 'burst', streams: 4, pieces: 50, scenario: stamped(50) }

@@ -84,10 +84,10 @@ const FACES = ['textStream', 'chunks', 'streamWithRetry', 'chat']
 
 /** A provider that stalls and pings is alive by its own word: only a deadline ends that. */
 const withoutEndlessPings = ({ pings, ...scenario }) =>
-  scenario.cut?.how === 'stall' || !pings ? scenario : { ...scenario, pings }
+  scenario.disconnect?.how === 'stall' || !pings ? scenario : { ...scenario, pings }
 
 /** The script of a seed. */
-export function scriptOf(seed, overlapMin) {
+export function scriptOf(seed, minOverlap) {
   const r = random(seed)
   const kind = pick(r, Object.keys(TEXTS))
   let text = TEXTS[kind](r)
@@ -96,15 +96,15 @@ export function scriptOf(seed, overlapMin) {
   const breaks = Array.from({ length: int(r, 5) }, () => {
     if (r() < 0.15) return pick(r, BEFORE)
     // An event is about 200 bytes around a few letters of text.
-    const cut = r() < 0.5 ? { afterPieces: int(r, 1 + bytes / 5) } : { afterBytes: int(r, 60 * bytes) }
+    const cut = r() < 0.5 ? { afterChunks: int(r, 1 + bytes / 5) } : { afterBytes: int(r, 60 * bytes) }
     const how = pick(r, HOWS)
-    return { label: how, cut: { ...cut, how } }
+    return { label: how, disconnect: { ...cut, how } }
   })
   const shape = () => ({
     text,
     seed: int(r, 2 ** 31),
     onContinue: pick(r, ['exact', 'exact', 'overlap', 'word', 'restart']),
-    overlapChars: overlapMin + int(r, 60),
+    overlapChars: minOverlap + int(r, 60),
     lineEnd: pick(r, ['lf', 'crlf', 'cr']),
     ...(r() < 0.2 && { packets: pick(r, ['bytes', 7, 100]) }),
     ...(r() < 0.1 && { pings: { everyMs: 5 } }),
@@ -141,12 +141,12 @@ async function ask(client, face, told, held) {
   const stream = client.stream(REQUEST)
   if (face === 'textStream') for await (const piece of stream.textStream) told.text += piece
   else for await (const chunk of stream) told.text += chunk.choices[0]?.delta.content ?? ''
-  const { text, seams, parts } = await stream.result
+  const { text, joins, segments } = await stream.result
   if (text !== told.text) throw new Error('result.text is not the sum of the pieces')
-  const written = parts.reduce((sum, part) => sum + part.characters, 0)
-  if (written !== [...text].length) throw new Error('result.parts are not the whole text')
+  const written = segments.reduce((sum, segment) => sum + segment.characters, 0)
+  if (written !== [...text].length) throw new Error('result.segments are not the whole text')
   // A restart is held as long as it repeats what was delivered: that is no new text.
-  held.push(...seams.filter(({ kind }) => kind !== 'restart').map(({ heldMs }) => heldMs))
+  held.push(...joins.filter(({ kind }) => kind !== 'restart').map(({ bufferedMs }) => bufferedMs))
 }
 
 /** No script needs so long: a hang is a failure with a seed. */
@@ -238,7 +238,7 @@ async function resumed(script, simulator, client, error) {
 }
 
 /** Plays many scripts, some at a time; on a test clock, which all calls of a thread follow, one by one. */
-export async function chaos(count, first, overlapMin, clock = undefined) {
+export async function chaos(count, first, minOverlap, clock = undefined) {
   const failures = []
   const kinds = {}
   const held = []
@@ -246,7 +246,7 @@ export async function chaos(count, first, overlapMin, clock = undefined) {
   const work = async () => {
     const simulator = await startSimulator()
     while (next < count) {
-      const script = scriptOf(first + next++, overlapMin)
+      const script = scriptOf(first + next++, minOverlap)
       const wrong = await play(script, simulator, held, clock)
       kinds[script.kind] = (kinds[script.kind] ?? 0) + 1
       if (wrong) failures.push({ seed: script.seed, kind: script.kind, wrong })
@@ -265,9 +265,9 @@ if (process.argv[1] === import.meta.filename) {
       overlap: { type: 'string' },
     },
   })
-  const overlapMin = Number(values.overlap ?? 16)
+  const minOverlap = Number(values.overlap ?? 16)
   if (values.seed && !values.scripts) {
-    const script = scriptOf(Number(values.seed), overlapMin)
+    const script = scriptOf(Number(values.seed), minOverlap)
     console.log(JSON.stringify(script, null, 2))
     const simulator = await startSimulator()
     const wrong = await play(script, simulator)
@@ -278,7 +278,7 @@ if (process.argv[1] === import.meta.filename) {
   } else {
     const first = values.seed ? Number(values.seed) : Math.floor(Math.random() * 2 ** 30)
     const started = Date.now()
-    const { count, failures, kinds, held } = await chaos(Number(values.scripts ?? 1000), first, overlapMin)
+    const { count, failures, kinds, held } = await chaos(Number(values.scripts ?? 1000), first, minOverlap)
     for (const { seed, kind, wrong } of failures.slice(0, 20)) console.log(`seed ${seed} (${kind}): ${wrong}\n`)
     const at = (share) => held[Math.floor(share * (held.length - 1))]
     console.log(

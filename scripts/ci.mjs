@@ -77,7 +77,7 @@ await check('API reference: every type is exported, every link leads somewhere',
 ])
 await check('examples of the systems', process.execPath, ['scripts/examples.mjs'])
 await check('demo', 'npm', ['run', 'demo'])
-await check('bench: every client delivers every piece', process.execPath, ['bench/run.mjs', '--smoke', '--no-install'])
+await check('bench: every client delivers every chunk', process.execPath, ['bench/run.mjs', '--smoke', '--no-install'])
 await check('packages: the addon that is published, its size, the glibc it needs', 'npm', ['run', 'pack'])
 await check('packages: installed in an empty app, without a compiler', process.execPath, ['scripts/packed.mjs'])
 await check('example apps, in a browser', process.execPath, ['scripts/apps.mjs'])

@@ -16,7 +16,7 @@ const ANSWERS = [
       { status: 429, retryAfter: 1 },
       { status: 503 },
       { connectReset: true },
-      { paceMs: 15, pieceChars: 3, cut: { afterPieces: 22, how: 'reset' } },
+      { chunkDelayMs: 15, chunkChars: 3, disconnect: { afterChunks: 22, how: 'reset' } },
     ],
   },
   {
@@ -25,7 +25,7 @@ const ANSWERS = [
     answer:
       'It waits as long as it is asked to, never sooner. It tries again what can be mended and reports what cannot. ' +
       'And it hands over the whole answer, each piece once and in order. ✅',
-    badDay: [{ delayFirstTokenMs: 1500, paceMs: 15 }],
+    badDay: [{ firstTokenDelayMs: 1500, chunkDelayMs: 15 }],
   },
 ]
 
@@ -50,7 +50,8 @@ const endAnswer = () => {
 function tell(event) {
   if (event.type === 'attempt-failed') note(`attempt ${event.attempt} failed: ${event.message}`)
   if (event.type === 'wait') note(`the client waits ${event.ms} ms (${event.reason}), then tries again`)
-  if (event.type === 'first-token' && event.afterMs > 1000) note(`the first token took ${event.afterMs} ms: waited for`)
+  if (event.type === 'first-token' && event.firstTokenMs > 1000)
+    note(`the first token took ${event.firstTokenMs} ms: waited for`)
   if (event.type === 'recovery') note(`the client asks for the rest after ${event.received} characters`)
   if (event.type === 'fallback') note(`the client goes on at ${event.endpoint} with ${event.model}`)
 }
@@ -68,19 +69,19 @@ async function ask(client, question, language) {
 }
 
 function table(rows) {
-  const head = ['answer', 'attempt', 'what happened', 'waited', 'pieces']
+  const head = ['answer', 'attempt', 'what happened', 'waited', 'deltas']
   const width = head.map((name, column) => Math.max(name.length, ...rows.map((row) => String(row[column]).length)))
   const line = (row) => `  ${row.map((cell, column) => String(cell).padEnd(width[column])).join('  ')}`
   print(`\n${[head, width.map((n) => '-'.repeat(n)), ...rows].map(line).join('\n')}\n`)
 }
 
 const rowsOf = (name, attempts) =>
-  attempts.map(({ attempt, outcome, status, waitedMs, pieces }) => [
+  attempts.map(({ attempt, outcome, status, waitMs, deltas }) => [
     name,
     attempt,
     status === undefined || status === 200 ? outcome : `${status} ${outcome}`,
-    `${waitedMs} ms`,
-    pieces,
+    `${waitMs} ms`,
+    deltas,
   ])
 
 async function simulated() {
@@ -95,7 +96,7 @@ async function simulated() {
   let complete = true
   for (const { language, question, answer, badDay } of ANSWERS) {
     simulator.script(...badDay.map((scenario) => ({ text: answer, ...scenario })))
-    simulator.setDefault({ text: answer, paceMs: 15, onContinue: 'word' })
+    simulator.setDefault({ text: answer, chunkDelayMs: 15, onContinue: 'word' })
     const { text, attempts } = await ask(client, question, language)
     rows.push(...rowsOf(language, attempts))
     complete &&= text === answer

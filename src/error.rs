@@ -322,12 +322,12 @@ pub struct AttemptRecord {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
     /// How long the call waited before this attempt.
-    pub waited_ms: u64,
+    pub wait_ms: u64,
     pub duration_ms: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub first_token_ms: Option<u64>,
     /// How many text deltas this attempt delivered.
-    pub pieces: u64,
+    pub deltas: u64,
 }
 
 impl AttemptRecord {

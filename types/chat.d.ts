@@ -1,4 +1,4 @@
-/** Requests and answers: OpenAI's shapes. Fields that are not named here are passed on unchanged. */
+/** Requests and answers in OpenAI's shapes. Fields that are not declared here are passed on unchanged. */
 import type { AttemptRecord } from './events.js'
 
 /** One message of a conversation. Any field of the OpenAI API is accepted and passed on. */
@@ -11,14 +11,14 @@ export interface ChatMessage {
   [field: string]: unknown
 }
 
-/** The fields of a request that are known here. Other packages' types of requests fit it. */
+/** The declared fields of a request. Other packages' request types are assignable to it. */
 export interface ChatRequestFields {
   messages: ReadonlyArray<ChatMessage | object>
-  /** The model. Without it: the client's `model`. */
+  /** The model; the client's `model` by default. */
   model?: string
-  /** Set by the client, whatever is given here: `stream()` and `chat()` both stream upstream. */
+  /** Set by the client regardless of the value here: `stream()` and `chat()` both stream upstream. */
   stream?: boolean | null
-  /** Number of choices. */
+  /** The number of choices. */
   n?: number | null
   max_tokens?: number | null
   max_completion_tokens?: number | null
@@ -26,14 +26,14 @@ export interface ChatRequestFields {
 }
 
 /**
- * A chat completion request. Any field of the OpenAI API is accepted and passed on unchanged. A field of it in
- * camelCase (`maxTokens`), which no provider knows, is passed on too: a process warning (`HolySheepWarning`) tells it once.
+ * A chat completion request. Any field of the OpenAI API is accepted and passed on unchanged. So is a field in camelCase
+ * (`maxTokens`), which no provider knows: a process warning (`HolySheepWarning`) is emitted once.
  */
 export interface ChatRequest extends ChatRequestFields {
   [field: string]: unknown
 }
 
-/** Tokens that a call has used, as the provider counts them. */
+/** The tokens that a call used, as the provider counts them. */
 export interface Usage {
   prompt_tokens: number
   completion_tokens: number
@@ -48,17 +48,17 @@ export interface ToolCall {
   id: string
   type: 'function'
   function: { name: string; arguments: string }
-  /** What the provider wants to have back with the call, such as Gemini's thought signature. */
+  /** What the provider requires to be sent back with the call, such as Gemini's thought signature. */
   extra_content?: unknown
 }
 
-/** The piece of a tool call that one chunk brings. */
+/** The delta of a tool call in one chunk. */
 export interface ToolCallDelta {
   index: number
   id?: string
   type?: 'function'
   function?: { name?: string; arguments?: string }
-  /** What the provider wants to have back with the call, such as Gemini's thought signature. */
+  /** What the provider requires to be sent back with the call, such as Gemini's thought signature. */
   extra_content?: unknown
 }
 
@@ -74,7 +74,7 @@ export interface ChatCompletionChunk {
       role?: 'developer' | 'system' | 'user' | 'assistant' | 'tool'
       content?: string | null
       refusal?: string | null
-      /** Reasoning, where the provider shows it. */
+      /** Reasoning, where the provider exposes it. */
       reasoning_content?: string | null
       tool_calls?: ToolCallDelta[]
     }
@@ -85,7 +85,7 @@ export interface ChatCompletionChunk {
   system_fingerprint?: string
 }
 
-/** An answer in one piece: OpenAI's `chat.completion`. */
+/** A complete answer: OpenAI's `chat.completion`. */
 export interface ChatCompletion {
   id: string
   object: 'chat.completion'
@@ -105,16 +105,16 @@ export interface ChatCompletion {
   }>
   usage?: Usage
   system_fingerprint?: string
-  /** The provider's id of the request that brought the answer. Not enumerable. */
+  /** The provider's id of the request that was answered. Not enumerable. */
   readonly _request_id?: string | null
-  /** What all attempts have cost together, in USD; null where a price is not known. Not enumerable. */
+  /** What all attempts cost together, in USD; null where a price is unknown. Not enumerable. */
   readonly _cost_usd?: number | null
-  /** The endpoint that answered; of a continued answer, the one that finished it. Not enumerable. */
+  /** The endpoint that answered; for a continued answer, the one that finished it. Not enumerable. */
   readonly _endpoint?: string
-  /** The model that was asked last, by our name for it: another than the requested one after a fallback. Not enumerable. */
+  /** The model that was asked last, by your name for it: after a fallback another than the requested one. Not enumerable. */
   readonly _model?: string
-  /** What was tried, the attempt that answered included. Not enumerable. */
+  /** All attempts, including the one that answered. Not enumerable. */
   readonly _attempts?: AttemptRecord[]
-  /** The session that every attempt belonged to (`x-session-id`). Not enumerable. */
+  /** The session of every attempt. Not enumerable. */
   readonly _session_id?: string
 }

@@ -7,102 +7,105 @@ import type { ModelInfo } from './models.js'
 import type { Logger } from './observability.js'
 import type { RetryBudgetOptions } from './retry-options.js'
 
-/** A provider. Its key and headers go to it and to no other host. */
+/** A provider. Its key and headers are sent to it and to no other host. */
 export interface Endpoint {
-  /** How results, errors and events name it; by default its host and port. */
+  /** Its name in results, errors and events; its host and port by default. */
   name?: string
   /** A URL up to and including `/v1`, or a bare host. */
   baseUrl: string
-  /** Without it no `authorization` header is sent, and a 401 says so: the client's own key goes to no endpoint that is an object. */
+  /** Without it no `authorization` header is sent, and a 401 says so: the client's key is never sent to an endpoint object. */
   apiKey?: string
-  /** Beside the client's, for this endpoint alone. */
+  /** Sent in addition to the client's, to this endpoint only. */
   headers?: Record<string, string>
-  /** Names of models here, where they differ: ours to theirs. */
+  /** Model names at this endpoint where they differ: yours to the endpoint's. */
   models?: Record<string, string>
-  /** Its share of the calls against the other endpoints' (`routing`), more than 0; 1 unless set. */
+  /** Its share of the calls relative to the other endpoints' weights (`routing`), more than 0. @default 1 */
   weight?: number
-  /** Instead of the call's. */
-  completion?: 'strict' | 'lenient'
-  /** Whether the body carries `session_id`; without it that of the client. */
-  sessionField?: boolean
-  /** A limiter of this endpoint, which an attempt passes after the client's. Off unless set. */
+  /** Overrides that of the call. */
+  requireFinishReason?: boolean
+  /** Overrides that of the client. */
+  sendSessionId?: 'header' | 'body' | 'both' | false
+  /** A limiter for this endpoint, which an attempt passes after the client's. Off by default. */
   rateLimit?: RateLimitOptions | false
-  /** As for the client, whose it is unless set; `false`: none here. */
+  /** Overrides that of the client; `false`: no breaker here. */
   circuitBreaker?: CircuitBreakerOptions | false
 }
 
 /** Options of a client. */
 export interface ClientOptions extends Omit<CallOptions, 'signal' | 'idempotencyKey' | 'sessionId'> {
-  /** The key; without it `HOLYSHEEP_API_KEY`. */
+  /** The API key. The environment variable `HOLYSHEEP_API_KEY` by default. */
   apiKey?: string
   /**
-   * The endpoint; without it `HOLYSHEEP_BASE_URL`. A bare host means `https://HOST/v1`.
+   * The endpoint. The environment variable `HOLYSHEEP_BASE_URL`, where set, by default. A bare host means
+   * `https://HOST/v1`.
    * @default 'https://api.holysheep.ai/v1'
    */
   baseUrl?: string
-  /** The model of requests that name none. @default 'gpt-4.1' */
+  /** The model for requests that do not name one. @default 'gpt-4.1' */
   model?: string
-  /** Several endpoints, best first, instead of `baseUrl`. A plain URL gets the client's `apiKey`; an object only its own. */
+  /** Several endpoints, best first, instead of `baseUrl`. A plain URL uses the client's `apiKey`, an object only its own. */
   endpoints?: Array<string | Endpoint>
   /**
-   * In which order a call tries the endpoints of a model. `ordered`: as they are given; a later one is used only while
-   * those before it fail. `weighted`: at random, in proportion to their `weight`. `score`: the best of 0.7 × health (the
-   * last 10 attempts) + 0.3 × speed (median of the last 100 first-token times, relative to the fastest) first; one that
-   * is not used is forgiven half of what it lacks every 10 s. `least-busy`: the one with the fewest attempts under way.
-   * One whose limiter has no room now comes after those that have. @default 'ordered'
+   * The order in which a call tries the endpoints of a model. `ordered`: as given; a later one is used only while those
+   * before it fail. `weighted`: at random, in proportion to their `weight`. `score`: highest score first, 0.7 × health
+   * (the last 10 attempts) + 0.3 × speed (median of the last 100 first-token times, relative to the fastest); the deficit
+   * of an unused endpoint halves every 10 s. `least-busy`: the one with the fewest attempts in flight first. Endpoints
+   * whose limiter has no capacity right now come last. @default 'ordered'
    */
   routing?: 'ordered' | 'weighted' | 'score' | 'least-busy'
   /**
-   * How often the endpoints are probed (`healthCheck()`), in milliseconds, ±20 %. Off unless set. An endpoint that
-   * answers is tried again by the next call, without waiting for its breaker's `timeout`.
+   * How often the endpoints are probed (`healthCheck()`), in milliseconds, ±20 %. Off by default. The next call tries an
+   * endpoint that answers again, without waiting for its breaker's `openMs`.
    */
   healthCheckMs?: number
   /**
-   * The budget of retries, of the client and of each `budgetKey`: spent by retries on a route, hedges and recoveries; the
-   * first try of another endpoint or model is free. Beyond it a call fails with its last attempt's error. `false`: none.
-   * See `retryBudget.*`.
+   * A retry budget for the client and one for each `tenant`. Retries on a route, hedges and recoveries spend it; failing
+   * over to another endpoint or model is free. When it is exhausted, a call fails with the error of its last attempt.
+   * `false`: no budget. See `retryBudget.*`.
    */
   retryBudget?: RetryBudgetOptions | false
   /**
-   * A breaker for each route (endpoint × model): options, one breaker of your own for all routes, or
-   * `false`. Without it: on, with default options, where there are several routes; off where there is one.
+   * A breaker for each route (endpoint × model): options, one `CircuitBreaker` shared by all routes, or `false`. By
+   * default on where there are several routes, and off where there is one.
    */
   circuitBreaker?: CircuitBreaker | CircuitBreakerOptions | false
-  /** A limiter before every attempt. Off unless set. */
+  /** A limiter that every attempt passes. Off by default. */
   rateLimit?: RateLimitOptions | false
-  /** Attempts at a time; others wait in a queue. No limit unless set. */
+  /** Concurrent attempts; others wait in a queue. No limit by default. */
   maxConcurrent?: number
-  /** How many may wait for `maxConcurrent`; one more gets a `QueueFullError`. @default 1000 */
+  /** How many attempts may wait for `maxConcurrent`; the next one fails with a `QueueFullError`. @default 1000 */
   maxQueue?: number
   /**
-   * Whether the body carries `session_id`. Without it: to hosts of holysheep.ai, and to no others, because a strict
-   * provider refuses a field that it does not know.
+   * Where requests name the session: the header `x-session-id`, the body's `session_id`, both, or neither (`false`). By
+   * default `'both'` for hosts of holysheep.ai and `'header'` for others, because a strict provider refuses body fields
+   * that it does not know.
    */
-  sessionField?: boolean
-  /** Certificates in PEM that are trusted beside the system's and those of `NODE_EXTRA_CA_CERTS`. */
+  sendSessionId?: 'header' | 'body' | 'both' | false
+  /** Certificates in PEM to trust in addition to the system's and those of `NODE_EXTRA_CA_CERTS`. */
   ca?: string | Uint8Array | Array<string | Uint8Array>
   /**
-   * The proxy of every request (`http`, `https`, `socks4`, `socks4a`, `socks5`, `socks5h`; user and password may stand in
-   * the URL), or `false`. Without it: `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY` of the environment.
+   * The proxy for every request (`http`, `https`, `socks4`, `socks4a`, `socks5`, `socks5h`; the URL may contain user and
+   * password), or `false`. By default the environment's `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY`.
    */
   proxy?: string | URL | false
   /**
-   * What is known of models, by their exact names, on top of `catalogue()`. It bounds what calls can cost and tells
-   * which model has the larger context; it refuses no call by itself.
+   * Model data by exact name, merged over `catalogue()`. It bounds what calls can cost and decides which model has the
+   * larger context. By itself it refuses no call.
    */
   models?: Record<string, ModelInfo>
-  /** What calls may cost: see `cost.*`. Without it their cost is counted, and nothing is refused. */
+  /** Cost limits: see `cost.*`. Without them costs are only counted, and nothing is refused. */
   cost?: CostOptions
   /**
-   * Refuse a request whose model is neither in the catalogue nor among those that `client.models()` has told, with
-   * the nearest known names in the error. @default false
+   * Refuse a request whose model is neither in the catalogue nor among those that `client.models()` returned; the error
+   * names the nearest known models. @default false
    */
   validateModel?: boolean
   /**
    * Where events are logged: `console`, pino or the like. Attempts at `debug`, waits at `info`, failed attempts,
-   * fallbacks, recoveries and opening breakers at `warn`, failed calls at `error`. What it throws becomes a process warning.
+   * fallbacks, recoveries and opening breakers at `warn`, failed calls at `error`. If it throws, a process warning is
+   * emitted.
    */
   logger?: Logger | false
-  /** Told of attempts, waits, fallbacks and breaker changes, as they happen. An error that it throws becomes a process warning. */
+  /** Called on attempts, waits, fallbacks and breaker changes as they happen. If it throws, a process warning is emitted. */
   onEvent?(event: ClientEvent): void
 }

@@ -9,29 +9,29 @@ import type { ProviderModel } from './models.js'
 import type { Snapshot } from './snapshot.js'
 import type { ChatStream } from './stream.js'
 
-/** How `streamWithRetry` ended. `attempts` is how many requests were really made. */
+/** How `streamWithRetry` ended. `attempts` is how many requests were sent. */
 export type StreamOutcome = { success: true; attempts: number } | { success: false; attempts: number; error: Error }
 
 /**
- * The client. Every call passes retries, limits, breakers, fallbacks and deadlines in Rust, off the
- * event loop. An idle client does not keep the process alive; a call in flight does.
+ * The client. Retries, limits, breakers, fallbacks and deadlines run in Rust, off the event loop. An idle client does not
+ * keep the process alive; a call in flight does.
  */
 export class HolySheepStreamingClient implements AsyncDisposable {
   /**
    * @param apiKey The key.
-   * @param options Retries after the first attempt, or all options.
-   * @throws TypeError, RangeError with `code: 'INVALID_ARGUMENT'`: the option, what it got, what it takes.
+   * @param options The number of retries after the first attempt, or an options object.
+   * @throws TypeError or RangeError with `code: 'INVALID_ARGUMENT'`, naming the option, the given value and what is accepted.
    */
   constructor(apiKey: string | undefined, options?: number | ClientOptions)
   constructor(options?: ClientOptions)
 
-  /** The key, without white space around it. Writable; not enumerable, never printed. */
+  /** The API key, trimmed. Writable; not enumerable, never printed. */
   get apiKey(): string
   set apiKey(key: string)
-  /** Retries after the first attempt. Writable; holds from the next call on. */
+  /** Retries after the first attempt. Writable; takes effect from the next call on. */
   get maxRetries(): number
   set maxRetries(retries: number)
-  /** The endpoint as it was given: a URL, or a bare host, which means `https://HOST/v1`. Writable. */
+  /** The endpoint as given: a URL, or a bare host, which means `https://HOST/v1`. Writable. */
   get baseUrl(): string
   set baseUrl(url: string)
   /** The first wait of the backoff, in milliseconds (`retry.baseDelayMs`). Writable. */
@@ -40,8 +40,8 @@ export class HolySheepStreamingClient implements AsyncDisposable {
 
   /**
    * Streams the answer to `messages` with the client's model.
-   * @param onChunk Called once for each piece of text, in order. A promise that it returns is awaited,
-   *   which slows the stream down. What it throws ends the call.
+   * @param onChunk Called with each delta of the text, in order. A returned promise is awaited, which slows the stream
+   *   down. An error that it throws ends the call.
    * @param onError Called once with the last error, before the promise resolves.
    * @returns How it ended; rejects only for invalid arguments.
    */
@@ -59,51 +59,50 @@ export class HolySheepStreamingClient implements AsyncDisposable {
     options?: CallOptions,
   ): Promise<void>
 
-  /** Whether a failure with this `status` or `code` (number or string) is retried; `retry.retryOn` counts. */
+  /** Whether a failure with this `status` or `code` (number or string) is retried, `retry.retryOn` included. */
   isRetryable(error: unknown): boolean
 
   /** Resolves after `ms` milliseconds. */
   sleep(ms: number): Promise<void>
 
-  /** Streams an answer. @throws TypeError for a request or options that are none. */
+  /** Streams an answer. @throws TypeError for an invalid request or invalid options. */
   stream(request: ChatRequest | ChatRequestFields, options?: CallOptions): ChatStream
 
   /**
-   * Goes on with an answer from its snapshot. The stream brings the rest; `result.text` and `text()` are the whole
-   * answer, `result.attempts` and the other accounts include what the snapshot has. Of an answer that was whole it
-   * brings nothing more.
-   * @param request Needed where the snapshot holds only a hash of the messages; other messages are refused.
-   * @throws TypeError for a snapshot that is none or of another version.
+   * Resumes an answer from its snapshot. The stream delivers the rest; `result.text` and `text()` are the whole answer, and
+   * `result.attempts` and the other figures include those of the snapshot. For a complete answer the stream is empty.
+   * @param request Required if the snapshot contains only a hash of the messages; other messages are refused.
+   * @throws TypeError for an invalid snapshot or one of another version.
    */
   resume(snapshot: Snapshot, request?: ChatRequest | ChatRequestFields, options?: CallOptions): ChatStream
 
-  /** An answer in one piece. It is streamed upstream, so that the same limits hold. */
+  /** Returns a complete answer. It is streamed upstream, so that the same timeouts apply. */
   chat(request: ChatRequest | ChatRequestFields, options?: CallOptions): Promise<ChatCompletion>
 
-  /** What was spent in the window that is now. */
+  /** What was spent in the current window. */
   cost(): CostReport
 
   /**
-   * Asks for the models of the first endpoint that tells them (`GET /models`), and remembers their names for
-   * `validateModel`. One try an endpoint. @throws the error of the last endpoint.
+   * Lists the models of the first endpoint that answers (`GET /models`), and remembers their names for `validateModel`. One
+   * attempt per endpoint. @throws the error of the last endpoint.
    */
   models(options?: { signal?: AbortSignal }): Promise<ProviderModel[]>
 
   /**
    * Probes each endpoint now, one after the other: `GET /models` with its own key, within 5 s (and `healthCheckMs`).
-   * What it answers counts for the health of its routes (`routing: 'score'`), and makes a breaker that was open half-open.
+   * The result counts toward the health of its routes (`routing: 'score'`), and success turns an open breaker half-open.
    */
   healthCheck(): Promise<EndpointHealth[]>
 
-  /** What the client has counted since it was made. */
+  /** What the client has counted since it was created. */
   metrics(): Metrics
 
   /** The same in Prometheus' text format 0.0.4 (`content-type: text/plain; version=0.0.4`). */
   metricsText(): string
 
   /**
-   * Ends what is in flight (`code: 'CLIENT_CLOSED'`) and refuses what comes later. An answer that has come in full is still
-   * handed over to a callback that is at work on it.
+   * Ends calls in flight (`code: 'CLIENT_CLOSED'`) and refuses new ones. A complete answer is still delivered to a callback
+   * that is processing it.
    */
   close(): Promise<void>
   [Symbol.asyncDispose](): Promise<void>

@@ -1,45 +1,45 @@
 /** What calls may cost, and what they have cost. */
 import type { ClientEvent } from './events.js'
 
-/** What the calls of a client may cost. An upper bound is reserved before each attempt: see docs/cost.md. */
+/** Cost limits of a client. An upper bound is reserved before each attempt: see docs/cost.md. */
 export interface CostOptions {
-  /** Prices in USD for a million tokens, by model, beside those of the catalogue. */
+  /** Prices in USD per million tokens, by model, in addition to those of the catalogue. */
   prices?: Record<string, { input: number; output: number }>
   /**
-   * What all calls together may cost in a window, in USD. A call whose bound does not fit, nor that of a
-   * cheaper model of `fallbackModels`, gets a `CostCapError` before anything is sent; one without `max_tokens` runs
-   * against what is left, and is cut there. The one exception: a provider that counts more tokens than the bound allows
-   * for can put the ledger past it. No cap unless set.
+   * What all calls together may cost in a window, in USD. If neither a call's upper bound nor that of a cheaper model of
+   * `fallbackModels` fits, the call fails with a `CostCapError` before anything is sent. A call without `max_tokens` runs
+   * against what is left and is cut off there. The one exception: a provider that counts more tokens than the bound allows
+   * for can push the ledger past the cap. No cap by default.
    */
   hardCapUsd?: number
-  /** The same for the calls of each `budgetKey`, in USD. No cap unless set. */
-  keyCapUsd?: number
+  /** The same for the calls of each `tenant`, in USD. No cap by default. */
+  tenantCapUsd?: number
   /**
-   * When this much is spent in a window, in USD: a `soft-limit` event, and from then on the cheapest of the requested
-   * model and `fallbackModels` is tried first. At most `hardCapUsd`. Off unless set.
+   * Once this much is spent in a window, in USD, there is a `soft-limit` event, and the cheapest of the requested model
+   * and `fallbackModels` is tried first. At most `hardCapUsd`. Off by default.
    */
   softLimitUsd?: number
-  /** The windows, which begin at UTC boundaries; `total` never ends. @default 'day' */
+  /** The windows, aligned to UTC; `total` never ends. @default 'day' */
   window?: 'minute' | 'hour' | 'day' | 'month' | 'total'
   /**
-   * Counts the tokens of a prompt's text, instead of the rule by script. Called once a call for each model of its
-   * chain, synchronously. What it throws, the call throws.
+   * Counts the tokens of a prompt's text, in place of the built-in estimate by script. Called synchronously, once per
+   * call for each model of its fallback chain. Errors propagate to the call.
    */
   countTokens?(model: string, text: string): number
-  /** Told when `softLimitUsd` is reached, once a window. */
+  /** Called when `softLimitUsd` is reached, once per window. */
   onSoftLimit?(event: Extract<ClientEvent, { type: 'soft-limit' }>): void
 }
 
 /** What was spent, as `client.cost()` reports it. */
 export interface CostReport {
   window: 'minute' | 'hour' | 'day' | 'month' | 'total'
-  /** When the window began, in epoch milliseconds; of `total`, when the client was made. */
+  /** When the window began, in epoch milliseconds; for `total`, when the client was created. */
   since: number
   spentUsd: number
-  /** By calls under way, where `cost` is set. */
+  /** Reserved by calls in flight, where `cost` is set. */
   reservedUsd: number
   capUsd: number | null
-  /** Past 10,000 keys and 256 models the rest shares one line, `(others)`. */
-  byKey: Record<string, { spentUsd: number; reservedUsd: number }>
+  /** Beyond 10,000 tenants and 256 models, the rest shares one entry, `(others)`. */
+  byTenant: Record<string, { spentUsd: number; reservedUsd: number }>
   byModel: Record<string, { spentUsd: number; reservedUsd: number }>
 }

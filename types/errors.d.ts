@@ -1,4 +1,4 @@
-/** Errors: real classes with data. */
+/** Error classes and their data. */
 import type { AttemptRecord } from './events.js'
 import type { Snapshot } from './snapshot.js'
 
@@ -14,25 +14,25 @@ export class HolySheepError extends Error {
   readonly code: string
   /** The HTTP status, where there was one. */
   readonly status?: number
-  /** How long to wait before another try, where that is known, in milliseconds. */
+  /** How long to wait before retrying, where known, in milliseconds. */
   readonly retryAfterMs?: number
-  /** What was tried. */
+  /** The attempts that were made. */
   readonly attempts: AttemptRecord[]
   /** The text that had been received for the first choice. */
   readonly partial?: string
-  /** What `client.resume` goes on from, where something had been received. Not enumerable: logs do not spread it. */
+  /** What `client.resume` continues from, where something had been received. Not enumerable, so that logs do not contain it. */
   readonly snapshot?: Snapshot
-  /** The provider's id of the last request where it sent one, else ours. */
+  /** The provider's id of the last request where it sent one, otherwise ours. */
   readonly requestId?: string
-  /** What the provider said of itself: its `error.type`, `error.code`, `error.param`. */
+  /** The provider's own `error.type`, `error.code` and `error.param`. */
   readonly type?: string
   readonly providerCode?: string
   readonly param?: string
   /** The start of the response's body, at most 2 KiB. */
   readonly body?: string
   /**
-   * The response's headers that say something of the request, of limits and of waits (`x-ratelimit-*`, `retry-after`,
-   * `x-request-id` …); names in lower case. Not enumerable.
+   * The response headers about the request, rate limits and waits (`x-ratelimit-*`, `retry-after`, `x-request-id` …);
+   * names in lower case. Not enumerable.
    */
   readonly headers?: Record<string, string>
 }
@@ -46,17 +46,17 @@ export class AuthenticationError extends APIError {}
 /** 429. `code` is `QUOTA_EXHAUSTED` where waiting does not help. */
 export class RateLimitError extends APIError {}
 
-/** A stage took too long. */
+/** A stage exceeded its timeout. */
 export class TimeoutError extends HolySheepError {
   readonly phase: 'connect' | 'first-token' | 'idle' | 'attempt' | 'total' | 'queue'
-  /** With `phase: 'total'`: what the time of the call went into, in milliseconds. */
-  readonly spent?: { queueMs: number; waitMs: number; attemptMs: number }
+  /** With `phase: 'total'`: where the time of the call went, in milliseconds. */
+  readonly timeBreakdown?: { queueMs: number; waitMs: number; attemptMs: number }
 }
 
 /** No connection, or it broke before an answer came. `code` is Node's (`ECONNRESET` …). */
 export class ConnectionError extends HolySheepError {}
 
-/** The breaker of every route that is left is open; `cause` is the failure that opened it during the call, if one did. */
+/** The breakers of all remaining routes are open; `cause` is the failure that opened one during the call, if any. */
 export class CircuitOpenError extends HolySheepError {}
 
 /** The answer broke off; `partial` is what was received. */
@@ -65,21 +65,21 @@ export class StreamInterruptedError extends HolySheepError {
   readonly snapshot: Snapshot
 }
 
-/** What came is no answer: HTML, JSON where a stream was asked for, broken or boundless events. */
+/** The response is not a valid answer: HTML, JSON in place of a stream, malformed or oversized events. */
 export class MalformedResponseError extends HolySheepError {}
 
 /** Every attempt failed; `cause` is the last error. */
 export class RetriesExhaustedError extends HolySheepError {}
 
-/** The call does not fit under a cap, or was cut off there; `partial` is what was received. Figures in USD. */
+/** The call does not fit under a cost cap, or was cut off at it; `partial` is what was received. Amounts in USD. */
 export class CostCapError extends HolySheepError {
   readonly capUsd: number
   readonly spentUsd: number
-  /** By calls under way, this one too where it was cut off. */
+  /** Reserved by calls in flight, including this one where it was cut off. */
   readonly reservedUsd: number
   readonly neededUsd: number
   readonly window: 'minute' | 'hour' | 'day' | 'month' | 'total'
 }
 
-/** Too many wait already, or the call can never pass the limiter. */
+/** The queue is full, or the call can never pass the limiter. */
 export class QueueFullError extends HolySheepError {}

@@ -1,9 +1,9 @@
-/** What a client reports as it happens, and what is remembered of each attempt. */
+/** What a client reports as it happens, and the record of each attempt. */
 import type { CircuitState } from './limits.js'
 
 /**
- * What a client reports. `call` names a call. `requestId` is the id of an attempt as it was sent (`x-client-request-id`):
- * of the one that the event is about, or of the last one before it; without one there was none yet.
+ * What a client reports. `call` is the id of a call. `requestId` is the id of an attempt as sent (`x-client-request-id`):
+ * that of the attempt that the event is about, otherwise that of the previous one; absent before the first.
  */
 export type ClientEvent =
   | {
@@ -22,8 +22,9 @@ export type ClientEvent =
       endpoint: string
       model: string
       requestId: string
-      afterMs: number
-      /** The response's headers that say something of the request and of limits; absent where there are none. */
+      /** From the start of the attempt. */
+      firstTokenMs: number
+      /** The response headers about the request and rate limits; absent where there are none. */
       headers?: Record<string, string>
     }
   | {
@@ -42,7 +43,7 @@ export type ClientEvent =
       message: string
       durationMs: number
     }
-  /** Two attempts ran beside each other (`hedge`), and the other one had its first token first. */
+  /** Two attempts were in flight (`hedge`), and the other one had its first token first. */
   | {
       type: 'hedge-lost'
       call: string
@@ -50,12 +51,12 @@ export type ClientEvent =
       endpoint: string
       model: string
       requestId: string
-      /** The hedge has lost; otherwise the attempt that it was made for. */
+      /** Whether the hedge lost; otherwise the attempt that it was made for did. */
       hedge: boolean
       durationMs: number
     }
   | { type: 'wait'; call: string; requestId?: string; ms: number; reason: WaitReason }
-  | { type: 'retry-budget'; call: string; requestId?: string; budget: 'client' | 'key' }
+  | { type: 'retry-budget'; call: string; requestId?: string; budget: 'client' | 'tenant' }
   | {
       type: 'fallback'
       call: string
@@ -77,7 +78,7 @@ export type ClientEvent =
     }
   | {
       type: 'circuit'
-      /** None where a probe (`healthCheckMs`) did it: that is told with the next call. */
+      /** Absent where a probe (`healthCheckMs`) caused the change, which is reported with the next call. */
       call?: string
       requestId?: string
       endpoint: string
@@ -115,26 +116,26 @@ export type ClientEvent =
 
 export type WaitReason = 'backoff' | 'retry-after' | 'rate-limit' | 'queue'
 
-/** What one attempt was and how it ended. */
+/** One attempt and its outcome. */
 export interface AttemptRecord {
   /** 1-based. */
   attempt: number
   endpoint: string
-  /** The model that was asked, by our name for it. */
+  /** The model that was asked, by your name for it. */
   model: string
-  /** The provider's id of the request where it sent one, else ours (`x-client-request-id`). */
+  /** The provider's id of the request where it sent one, otherwise ours (`x-client-request-id`). */
   requestId: string
   /**
-   * `complete`, the code of the error that ended it, or `hedge-lost`: given up because the attempt beside it had its first
-   * token first (`hedge`). Attempts stand in the order in which they ended.
+   * `complete`, the code of the error that ended it, or `hedge-lost`: aborted because the other attempt had its first token
+   * first (`hedge`). Attempts are listed in the order in which they ended.
    */
   outcome: string
   status?: number
   message?: string
-  /** How long the call waited before it, in milliseconds. */
-  waitedMs: number
+  /** How long the call waited before the attempt, in milliseconds. */
+  waitMs: number
   durationMs: number
   firstTokenMs?: number
-  /** Pieces of text that it brought. */
-  pieces: number
+  /** How many text deltas it delivered. */
+  deltas: number
 }

@@ -4,26 +4,28 @@ import type { ClientOptions } from './client-options.js'
 
 /** Options of a circuit breaker. */
 export interface CircuitBreakerOptions {
-  /** Consecutive failures that open it. @default 5 */
+  /** Consecutive failures that open the breaker. @default 5 */
   failureThreshold?: number
   /** How long it stays open before a probe is let through, in milliseconds. @default 60000 */
+  openMs?: number
+  /** The same, as the HolySheep tutorials call it. Giving both is an error. */
   timeout?: number
-  /** Probes at a time while it is half-open. @default 1 */
+  /** Concurrent probes while it is half-open. @default 1 */
   halfOpenMaxCalls?: number
   /** Successful probes that close it. @default 1 */
   successThreshold?: number
-  /** Also open when this share of the calls in the window failed (0–1). Off unless set. */
+  /** Also open when this share of the calls in the window failed (0–1). Off by default. */
   errorRate?: number
   /** The window of `errorRate`, in milliseconds. @default 30000 */
   windowMs?: number
-  /** Calls in the window below which `errorRate` says nothing. @default 10 */
+  /** Calls in the window below which `errorRate` is not evaluated. @default 10 */
   minimumCalls?: number
   /**
-   * Whether an error counts as a failure. Without it: every error of a function that `execute()` runs; in a client
-   * timeouts, connection errors, truncations, 5xx and errors in the stream, but no 4xx.
+   * Whether an error counts as a failure. By default every error of a function that `execute()` runs; in a client
+   * timeouts, connection errors, truncations, 5xx and errors in the stream, but not 4xx.
    */
   isFailure?(error: unknown): boolean
-  /** Told of every change of state. */
+  /** Called on every state change. */
   onStateChange?(change: { from: CircuitState; to: CircuitState }): void
 }
 
@@ -31,30 +33,30 @@ export type CircuitState = 'CLOSED' | 'OPEN' | 'HALF_OPEN'
 
 /** Options of a limiter. */
 export interface RateLimitOptions {
-  /** Requests that may come at once. @default 100 */
+  /** The burst size, in requests. @default 100 */
   capacity?: number
-  /** Requests a second. @default 10 */
+  /** Requests per second. @default 10 */
   refillRate?: number
-  /** Instead of `capacity` and `refillRate`: this many a minute, all of which may come at once. */
+  /** Instead of `capacity` and `refillRate`: this many per minute, all of which may come in one burst. */
   requestsPerMinute?: number
   /**
-   * Model tokens a minute: estimated before a call, corrected by its usage. An answer without `max_tokens` counts as the
-   * longest of its model lately, before there was one as the catalogue's output limit. Off unless set.
+   * Model tokens per minute: estimated before a call and corrected by its usage. An answer without `max_tokens` is
+   * estimated as the model's longest recent answer, at first as the catalogue's output limit. Off by default.
    */
   tokensPerMinute?: number
-  /** How many may wait; one more gets a `QueueFullError`. @default 1000 */
+  /** How many attempts may wait; the next one fails with a `QueueFullError`. @default 1000 */
   maxQueue?: number
   /**
-   * Follow the provider's `x-ratelimit-*` and `anthropic-ratelimit-*` headers: they lower the limits, never raise them. A
-   * provider whose limit comes back bit by bit is followed at its rate, another is waited for until its reset.
+   * `'headers'`: follow the provider's `x-ratelimit-*` and `anthropic-ratelimit-*` headers, which lower the limits and never
+   * raise them. Where the provider's limit refills gradually, requests follow that rate; otherwise they wait for its reset.
    * @default false
    */
-  followServer?: boolean
+  adapt?: 'headers' | false
 }
 
 /**
- * A circuit breaker. By hand (`canExecute`, `recordSuccess`, `recordFailure`: synchronous), around a
- * function (`execute`), or in a client (`circuitBreaker: breaker`): one state machine.
+ * A circuit breaker. Used standalone (`canExecute`, `recordSuccess`, `recordFailure`: synchronous), around a function
+ * (`execute`), or in a client (`circuitBreaker: breaker`), it is the same state machine.
  */
 export class CircuitBreaker {
   constructor(failureThreshold?: number, timeout?: number)
@@ -70,19 +72,19 @@ export class CircuitBreaker {
   /** When the last failure was recorded, in epoch milliseconds. Writable. */
   lastFailureTime: number | null
   state: CircuitState
-  /** The judgement that it was made with. */
+  /** The `isFailure` option. */
   readonly isFailure: ((error: unknown) => boolean) | undefined
-  /** Told of every change of state. */
+  /** Called on every state change. */
   onStateChange: ((change: { from: CircuitState; to: CircuitState }) => void) | undefined
-  /** Asks for a place. While half-open it admits `halfOpenMaxCalls` at a time. */
+  /** Whether a call is admitted. While half-open, `halfOpenMaxCalls` are admitted at a time. */
   canExecute(): boolean
   recordSuccess(): void
   recordFailure(): void
   /** Successes among the last 10 calls, 0–100; 100 when there were none. */
   getHealthScore(): number
   /**
-   * Runs `fn` if the breaker admits it. A call from before an opening changes nothing when it ends late.
-   * @throws CircuitOpenError with `retryAfterMs` where it does not; else what `fn` throws.
+   * Runs `fn` if the breaker admits it. A call that began before the breaker opened has no effect when it ends later.
+   * @throws CircuitOpenError with `retryAfterMs` if it is not admitted; otherwise what `fn` throws.
    */
   execute<T>(fn: () => T | PromiseLike<T>): Promise<T>
   open(): void
@@ -93,28 +95,28 @@ export class CircuitBreaker {
 /** A client every attempt of which passes its bucket, retries included. */
 export class RateLimitedClient extends HolySheepStreamingClient {
   /**
-   * @param options `capacity`, `refillRate` and the other limits may stand beside the client's options. `maxQueue` bounds both
-   *   queues then, the limiter's and that of `maxConcurrent`; `rateLimit.maxQueue` the limiter's alone.
+   * @param options `capacity`, `refillRate` and the other limits can be given next to the client's options. `maxQueue` then
+   *   bounds both queues, the limiter's and that of `maxConcurrent`; `rateLimit.maxQueue` bounds only the limiter's.
    */
   constructor(apiKey: string | undefined, options?: number | (ClientOptions & RateLimitOptions))
   constructor(options?: ClientOptions & RateLimitOptions)
-  /** What the bucket holds when it is full. Writable. */
+  /** How many tokens the bucket holds when full. Writable. */
   capacity: number
-  /** What is in the bucket; it starts full. Writable. */
+  /** How many tokens are in the bucket, which starts full. Writable. */
   tokens: number
-  /** Tokens a second. Writable. */
+  /** Tokens per second. Writable. */
   refillRate: number
   /** When the bucket was last refilled, in epoch milliseconds. Writable. */
   lastRefill: number
-  /** Takes a token at once: true, or false where there is none or others wait for one. */
+  /** Takes a token without waiting: true, or false where there is none or others are waiting for one. */
   acquireToken(): Promise<boolean>
   /** Waits for tokens in a bounded first-in-first-out queue. @throws QueueFullError, TimeoutError. */
   acquire(options?: { tokens?: number; signal?: AbortSignal; timeoutMs?: number }): Promise<void>
-  /** Adds what has come since the last refill. */
+  /** Adds the tokens that have accrued since the last refill. */
   refill(): void
   /**
-   * For a 429: waits as long as it asks (60 s where it does not say) and resolves to true. For any
-   * other status: false, at once.
+   * For a 429: waits as long as its `retry-after` asks (60 s without one) and resolves to true. For any other status:
+   * resolves to false immediately.
    * @param response A fetch `Response`, a Node message, or `{ status, headers }`.
    */
   handleRateLimit(response: object): Promise<boolean>

@@ -1,15 +1,15 @@
-/** What is known of models and of questions. */
+/** Model data, and the complexity of questions. */
 import type { ChatRequest } from './chat.js'
 
-/** What is known of a model. What is not there is not known. */
+/** Limits and prices of a model. A missing field is unknown. */
 export interface ModelInfo {
-  /** Prompt and answer together, in tokens. */
+  /** The context window (prompt and answer together), in tokens. */
   contextTokens?: number | null
   /** The longest answer, in tokens. */
   maxOutputTokens?: number | null
-  /** USD for a million tokens of the prompt. */
+  /** USD per million prompt tokens. */
   inputUsdPerMillion?: number | null
-  /** USD for a million tokens of the answer. */
+  /** USD per million answer tokens. */
   outputUsdPerMillion?: number | null
 }
 
@@ -20,17 +20,17 @@ export interface ProviderModel {
 }
 
 /**
- * The built-in catalogue: context and output limits and prices by model. It ages; the `models` option adds to it.
- * Each call gives a copy of its own.
+ * The built-in catalogue: context limits, output limits and prices by model. It goes out of date; the `models` option
+ * extends it. Each call returns a copy.
  */
 export function catalogue(): Record<string, ModelInfo>
 
 export type Complexity = 'simple' | 'moderate' | 'complex'
 
 /**
- * How hard a question is, from what the user says (system and assistant messages do not count): `complex` with two of
+ * The complexity of a question by its user messages (system and assistant messages do not count): `complex` with two of
  * the keywords ("phân tích", "so sánh", "analyze", "compare" …) or more than 500 characters, `moderate` with one or more
- * than 150, else `simple`. Case and the Unicode form of accents do not matter. @throws TypeError for what is no array
- * of messages.
+ * than 150, otherwise `simple`. Case and the Unicode form of accents do not matter. @throws TypeError if `messages` is not
+ * an array of messages.
  */
 export function classifyComplexity(messages: ChatRequest['messages']): Complexity

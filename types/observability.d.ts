@@ -1,7 +1,7 @@
-/** What can be heard of calls: `logger`, and the channels of `node:diagnostics_channel` (docs/observability.md). */
+/** Observing calls: `logger`, and the channels of `node:diagnostics_channel` (docs/observability.md). */
 import type { AttemptRecord, ChatRequest, Usage } from '../index.js'
 
-/** Whatever logs: `console`, pino, winston … Levels that it lacks are left out. */
+/** A logger: `console`, pino, winston … Levels that it lacks are skipped. */
 export interface Logger {
   debug?(...args: any[]): unknown
   info?(...args: any[]): unknown
@@ -10,25 +10,25 @@ export interface Logger {
 }
 
 /**
- * The message of the channels `tracing:holysheep:call:start`, `:end`, `:error`, `:asyncStart` and `:asyncEnd`: one
- * object a call, whose fields come as they are known.
+ * The message of the channels `tracing:holysheep:call:start`, `:end`, `:error`, `:asyncStart` and `:asyncEnd`: one object
+ * per call, whose fields are set as they become known.
  */
 export interface CallTrace {
   operation: 'chat' | 'stream'
-  /** The model that was asked for. */
+  /** The requested model. */
   model: string
-  /** The id of the call, as events have it; known with its first event. */
+  /** The id of the call, as in events; known from its first event on. */
   call?: string
-  /** Those of the caller's options. */
+  /** From the call's options. */
   sessionId?: string
-  budgetKey?: string
-  /** The request as it was given, prompts included. Not enumerable. */
+  tenant?: string
+  /** The request as given, prompts included. Not enumerable. */
   readonly request: ChatRequest
-  /** Of the attempt that began last; before that, the first endpoint. */
+  /** The server of the latest attempt; before the first one, of the first endpoint. */
   server?: { address: string; port: number }
-  /** From the beginning of the call to the first token, in milliseconds. */
+  /** From the start of the call to the first token, in milliseconds. */
   firstTokenMs?: number
-  /** At the end. */
+  /** Set at the end. */
   durationMs?: number
   result?: TracedResult
   error?: unknown
@@ -38,7 +38,7 @@ export interface CallTrace {
 export interface TracedResult {
   /** The provider's id of the answer. */
   id?: string
-  /** The model that answered, as the provider names it. */
+  /** The model that answered, by the provider's name for it. */
   model: string
   endpoint: string
   finishReasons: string[]
@@ -49,22 +49,22 @@ export interface TracedResult {
   sessionId: string
 }
 
-/** The message of the channels `tracing:holysheep:attempt:…`: one object an attempt. */
+/** The message of the channels `tracing:holysheep:attempt:…`: one object per attempt. */
 export interface AttemptTrace {
-  /** Its call. Not enumerable. */
+  /** The call that it belongs to. Not enumerable. */
   readonly parent: CallTrace
   call: string
   /** 1-based. */
   attempt: number
   endpoint: string
   model: string
-  /** As it was sent (`x-client-request-id`). */
+  /** As sent (`x-client-request-id`). */
   requestId: string
   reason: 'first' | 'retry' | 'fallback' | 'hedge'
   server?: { address: string; port: number }
   firstTokenMs?: number
   durationMs?: number
-  /** At the end: `complete`, `hedge-lost`, `ABORTED`, or the code of the error. */
+  /** Set at the end: `complete`, `hedge-lost`, `ABORTED`, or the code of the error. */
   outcome?: string
   status?: number
   message?: string

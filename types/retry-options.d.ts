@@ -1,56 +1,57 @@
-/** How often, when and after which failures an attempt is repeated. */
+/** How often, when and after which failures an attempt is retried. */
 
-/** How much a wait is varied. The clamp to `maxDelayMs` comes after it. */
+/** How waits are randomized. The clamp to `maxDelayMs` is applied afterwards. */
 export type Jitter = 'none' | 'full' | 'equal' | 'proportional' | 'decorrelated'
 
 /** How retries are spaced. */
 export interface RetryOptions {
-  /** The form of the waits, or the waits themselves in milliseconds (the last one repeats). @default 'exponential' */
+  /** The shape of the backoff, or the waits themselves in milliseconds (the last one repeats). @default 'exponential' */
   backoff?: 'exponential' | 'linear' | 'constant' | number[]
   /** The first wait, in milliseconds. @default 1000 */
   baseDelayMs?: number
-  /** No wait is shorter, in milliseconds; at most `maxDelayMs`. @default 0 */
+  /** The minimum wait, in milliseconds; at most `maxDelayMs`. @default 0 */
   minDelayMs?: number
-  /** No wait is longer, in milliseconds; it holds after the jitter. @default 60000 */
+  /** The maximum wait, in milliseconds, applied after jitter. @default 60000 */
   maxDelayMs?: number
-  /** Growth of an exponential backoff. @default 2 */
+  /** The factor of an exponential backoff. @default 2 */
   multiplier?: number
-  /** How a wait is varied, so that clients that failed together do not return together. @default 'full' */
+  /** How waits are randomized, so that clients that failed together do not retry together. @default 'full' */
   jitter?: Jitter
   /**
-   * The longest wait that a server may ask for with `retry-after`, in milliseconds. Past it the call
-   * goes to the next route or fails at once, with the wait in the error. @default 60000
+   * The longest `retry-after` to wait for, in milliseconds. If a server asks for more, the call goes to the next route or
+   * fails immediately, with the wait in the error. @default 60000
    */
   maxRetryAfterMs?: number
   /**
-   * What is done about a failure, laid over the default table (docs/retries.md): from a status (`429`), a code of ours or
-   * of Node (`'TIMEOUT'`, `'ECONNRESET'`) or a class (`'5xx'`, `'rate-limit'`) to a decision. The most exact name wins.
+   * What to do about a failure, merged over the default table (docs/retries.md): from a status (`429`), an error code of
+   * this package or Node (`'TIMEOUT'`, `'ECONNRESET'`) or a class (`'5xx'`, `'rate-limit'`) to a decision. The most
+   * specific name wins.
    */
   retryOn?: RetryDecisionTable
   /**
-   * The wait after ECONNRESET, in place of the backoff: any within a range, evenly. `true`: 1 to 3 s. Off unless set.
+   * The wait after ECONNRESET, in place of the backoff: uniformly random within a range. `true`: 1 to 3 s. Off by default.
    */
   connectionReset?: ConnectionResetOptions | boolean
 }
 
 /** The wait after a reset connection. */
 export interface ConnectionResetOptions {
-  /** At least this, in milliseconds; at most `maxDelayMs`. @default 1000 */
+  /** The minimum, in milliseconds; at most `maxDelayMs`. @default 1000 */
   minDelayMs?: number
-  /** At most this, in milliseconds. @default 3000 */
+  /** The maximum, in milliseconds. @default 3000 */
   maxDelayMs?: number
 }
 
 /**
- * What is done about a failure. `retry`: another attempt, with the configured backoff. `never`: the call fails now.
- * `fallback`: not this route again in this call; the next one. `delaysMs`, or the array alone: another attempt, with the
- * n-th of these waits before the n-th retry, the last one repeated, without jitter; never sooner than `retry-after`. With
- * `repeat: false` the call fails instead once so many attempts have been followed by another one.
- * For `quota` only `never` and `fallback`: a key without money is not asked again.
+ * What to do about a failure. `retry`: another attempt, with the configured backoff. `never`: the call fails immediately.
+ * `fallback`: go to the next route, and do not use this one again in this call. `delaysMs`, or the array alone: another
+ * attempt, with the n-th of these waits before the n-th retry, the last one repeated, without jitter; never sooner than
+ * `retry-after`. With `repeat: false` the call fails when the waits are used up.
+ * For `quota` only `never` and `fallback`: a key whose quota is exhausted is not tried again.
  */
 export type RetryDecision = 'retry' | 'never' | 'fallback' | number[] | { delaysMs: number[]; repeat?: boolean }
 
-/** The classes of failures that a decision table knows beside statuses and codes. */
+/** The classes of failures in a decision table, beside statuses and codes. */
 export type FailureClass =
   | '4xx'
   | '5xx'
@@ -65,12 +66,12 @@ export type FailureClass =
 /** Decisions by status (400–599), code or class. */
 export type RetryDecisionTable = { [failure in FailureClass | (string & {}) | number]?: RetryDecision }
 
-/** How many retries there may be, as a share of the calls: an outage is not multiplied by those who meet it. */
+/** How many retries there may be as a share of the calls, so that retries do not amplify an outage. */
 export interface RetryBudgetOptions {
-  /** Retries for each call, as a share from 0 to 1: 0.2 is 20 %. @default 0.2 */
+  /** Retries per call, as a share from 0 to 1: 0.2 is 20 %. @default 0.2 */
   ratio?: number
-  /** Retries a second that are there without any call. @default 10 */
+  /** Retries per second that are always available. @default 10 */
   minPerSecond?: number
-  /** How long calls and retries are remembered, in milliseconds. @default 10000 */
+  /** How long calls and retries count, in milliseconds. @default 10000 */
   windowMs?: number
 }

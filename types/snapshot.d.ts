@@ -1,21 +1,21 @@
-/** What an answer has come to, to be stored and taken up again. */
+/** The state of an answer, to be stored and resumed later. */
 import type { ChatRequest, FinishReason, Usage } from './chat.js'
 import type { AttemptRecord } from './events.js'
-import type { Part } from './stream.js'
+import type { Segment } from './stream.js'
 
 /**
- * What a stream has come to: plain data, to be stored as JSON and taken up again with `client.resume`, in this
- * process or another. It holds no key.
+ * The state of a stream as plain data, to be stored as JSON and resumed with `client.resume`, in this process or another.
+ * It contains no API key.
  */
 export interface Snapshot {
   version: 1
-  /** Every attempt of the answer belongs to it, the resumed ones too. */
+  /** The session of every attempt of the answer, including resumed ones. */
   sessionId: string
-  /** The request, unless the snapshot was taken with `{ messages: 'hash' }`. */
+  /** The request; absent if the snapshot was taken with `{ messages: 'hash' }`. */
   request?: ChatRequest
-  /** SHA-256 of the JSON of the messages: an answer is resumed with the messages that it answers. */
+  /** SHA-256 of the messages' JSON: an answer can only be resumed with the messages it answers. */
   messagesSha256: string
-  /** What was received. From `stream.snapshot()` its text ends with the last piece that the reader has taken. */
+  /** What was received. In `stream.snapshot()` the text ends where the reader has read to. */
   answer: {
     id?: string
     created?: number
@@ -26,41 +26,41 @@ export interface Snapshot {
     reasoning?: string
     refusal?: string
     finishReason?: FinishReason
-    /** The answer is whole: to resume it asks nobody. */
+    /** The answer is complete: resuming it sends no request. */
     complete?: boolean
-    /** The tool calls of an answer that is whole. */
+    /** The tool calls of a complete answer. */
     toolCalls?: Array<{ id: string; name: string; arguments: string }>
-    /** A tool call had begun and broke off: it is asked for again. */
+    /** A tool call broke off: it is requested again. */
     lostToolCall?: boolean
-    pieces: number
+    /** How many text deltas were received. */
+    deltas: number
   }
   /** The sum over the attempts that reported it. */
   usage?: Usage
-  /** What these attempts have cost, in USD; null where a price is not known. */
+  /** What these attempts cost, in USD; null where a price is unknown. */
   costUsd: number | null
   attempts: AttemptRecord[]
   recoveries: number
-  parts: Part[]
-  seams: Seam[]
+  segments: Segment[]
+  joins: Join[]
 }
 
 export interface SnapshotOptions {
   /**
-   * `full`: the request is part of the snapshot. `hash`: only a hash of its messages is, and `resume` needs the
-   * request again.
-   * @default 'full'
+   * `full`: the snapshot contains the request. `hash`: it contains only a hash of the messages, and `resume` needs the
+   * request again. @default 'full'
    */
   messages?: 'full' | 'hash'
 }
 
-/** How a continuation was joined. */
-export interface Seam {
-  /** What the continuation turned out to be. */
+/** How a continuation was joined to the text before it. */
+export interface Join {
+  /** What kind of continuation it was. */
   kind: 'exact' | 'overlap' | 'word' | 'restart' | 'anchor'
-  /** Code points that were taken off because they were delivered already. */
+  /** How many code points of duplicate text were removed. */
   trimmed: number
-  /** From the first character of the continuation to the choice, in milliseconds. */
-  heldMs: number
-  /** The choice was made at the limit of what is held, in characters or in time. */
-  atBound: boolean
+  /** How long text was buffered before the decision, from the continuation's first character, in milliseconds. */
+  bufferedMs: number
+  /** The decision was made because the buffer limit, in characters or time, was reached. */
+  hitLimit: boolean
 }

@@ -1,14 +1,14 @@
-/** What `ChatStream` becomes for a browser: web streams and responses, and Node's `ServerResponse`. */
+/** `ChatStream` for a browser: web streams and responses, and Node's `ServerResponse`. */
 
-/** What happens to the call when its reader goes away: the client of a response, or whoever cancels a web stream. */
+/** What happens to the call when the client disconnects or the web stream is canceled. */
 export type OnDisconnect = 'abort' | 'finish'
 
 export interface ReadableStreamOptions {
-  /** `abort`: the call ends, at the provider too. `finish`: it runs on, and `result` has its answer. @default 'abort' */
+  /** `abort`: the call is aborted, also at the provider. `finish`: it continues, and `result` has the answer. @default 'abort' */
   onDisconnect?: OnDisconnect
 }
 
-/** `status`, `statusText` and `headers` as for `new Response`; a header that is given replaces that of the same name. */
+/** `status`, `statusText` and `headers` as for `new Response`; a given header replaces the default of the same name. */
 export interface TextResponseInit extends ReadableStreamOptions {
   /** @default 200 */
   status?: number
@@ -18,13 +18,13 @@ export interface TextResponseInit extends ReadableStreamOptions {
 
 export interface PipeOptions extends ReadableStreamOptions {
   /**
-   * A comment is sent whenever nothing was for so long, in milliseconds, so that no proxy takes the connection for dead;
-   * 0: none. @default 15000
+   * After this much silence a comment is sent, in milliseconds, so that no proxy drops the connection as idle; 0 turns it
+   * off. @default 15000
    */
   heartbeatMs?: number
   /**
-   * What the client is told of a failure. Without it a sentence by the kind of failure, which names no provider, host or
-   * model. What it throws becomes a warning, and that sentence is sent.
+   * The message that the client receives for a failure. By default a sentence by the kind of failure, which names no
+   * provider, host or model. If it throws, a process warning is emitted, and that sentence is sent.
    */
   errorMessage?(error: unknown): string
 }
@@ -34,15 +34,15 @@ export interface SSEResponseInit extends TextResponseInit, PipeOptions {}
 /** How a piped stream ended. */
 export interface PipeOutcome {
   /**
-   * `complete`: the whole answer, and `[DONE]`, were handed to the socket. `failed`: the stream failed, and the client was
-   * told. `disconnected`: the client went away before the end.
+   * `complete`: the whole answer and `[DONE]` were written. `failed`: the stream failed, and the client received the error.
+   * `disconnected`: the client disconnected before the end.
    */
   outcome: 'complete' | 'failed' | 'disconnected'
   /** What the stream failed with. */
   error?: unknown
 }
 
-/** What `pipe` needs of a response; those of `node:http`, `node:http2` and Express have it. */
+/** What `pipe` needs of a response; `node:http`, `node:http2` and Express provide it. */
 export interface ServerResponseLike {
   statusCode: number
   readonly headersSent: boolean
@@ -57,36 +57,36 @@ export interface ServerResponseLike {
   on(event: string, listener: (...args: any[]) => void): unknown
   removeListener(event: string, listener: (...args: any[]) => void): unknown
   flushHeaders?(): void
-  /** Of the `compression` middleware. */
+  /** From the `compression` middleware. */
   flush?(): void
 }
 
-/** The ways of a `ChatStream` to a browser. Each of them reads the stream, which is read once. */
+/** Ways to send a `ChatStream` to a browser. Each of them reads the stream, which can be read once. */
 export interface WebStream {
   /**
-   * The text of the first choice as a web stream, one string a piece. It errors with what the stream fails with;
-   * cancelling it ends the call.
+   * The text of the first choice as a web stream of strings. It errors with the stream's error; canceling it aborts the
+   * call.
    */
   toReadableStream(options?: ReadableStreamOptions): ReadableStream<string>
   /**
-   * The text of the first choice as the body of a `Response` (`text/plain`). A failure breaks the body off: where the
-   * client must be told why, `toSSEResponse` does it.
+   * The text of the first choice as the body of a `Response` (`text/plain`). A failure aborts the body; use `toSSEResponse`
+   * if the client needs to know why.
    */
   toTextResponse(init?: TextResponseInit): Response
   /**
    * The stream as a `Response` of server-sent events in OpenAI's shape: `data: {chunk}` … `data: [DONE]`. The head is out
-   * before the provider answers, so every failure is told in the body: `event: error`, `data: {"error":{"message", "type",
+   * before the provider answers, so every failure is sent in the body: `event: error`, `data: {"error":{"message", "type",
    * "code", "param"}}`, and no `[DONE]`.
    */
   toSSEResponse(init?: SSEResponseInit): Response
   /**
-   * Writes the stream into a response of Node (Express, `node:http`, `node:http2`) as `toSSEResponse` does, and ends it. It
-   * waits while the client does not keep up. The head is sent with the first chunk or the first heartbeat; a failure before
-   * that is a JSON response with a status that fits: 400, 429 (`retry-after`), 502, 503, 504.
+   * Writes the stream to a Node response (Express, `node:http`, `node:http2`) like `toSSEResponse`, and ends it. It applies
+   * backpressure when the client is slow. The head is sent with the first chunk or the first heartbeat; a failure before
+   * that is a JSON response with a matching status: 400, 429 (`retry-after`), 502, 503, 504.
    *
-   * The promise resolves when the response has ended, also after a failure, of which the client has been told then; with
+   * The promise resolves when the response has ended, also after a failure, which the client has received by then; with
    * `onDisconnect: 'finish'` not before the call has ended.
-   * @throws TypeError (as a rejection) for what is no response, or one that has ended.
+   * @throws TypeError (as a rejection) for an invalid response or one that has ended.
    */
   pipe(res: ServerResponseLike, options?: PipeOptions): Promise<PipeOutcome>
 }

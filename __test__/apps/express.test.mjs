@@ -158,7 +158,7 @@ for (const [name, cacheControl, encoding] of [
 ]) {
   test(`the compression middleware ${name}`, async (t) => {
     const simulator = await startSimulator({
-      default: { pieces: ['Xin ', 'chào'], cut: { afterPieces: 1, how: 'stall' } },
+      default: { chunks: ['Xin ', 'chào'], disconnect: { afterChunks: 1, how: 'stall' } },
     })
     t.after(() => simulator.close())
     const client = new HolySheepStreamingClient('no-key-needed', { baseUrl: simulator.url })
@@ -179,7 +179,7 @@ for (const [name, cacheControl, encoding] of [
     await until(() => outcomes.length === 1)
     assert.deepEqual(outcomes, [{ outcome: 'disconnected' }])
 
-    simulator.setDefault({ pieces: ['Xin ', 'chào'] })
+    simulator.setDefault({ chunks: ['Xin ', 'chào'] })
     const whole = await fetch(`http://127.0.0.1:${server.address().port}`)
     assert.equal((await read(whole)).text, 'Xin chào')
     await until(() => outcomes.length === 2)

@@ -123,7 +123,7 @@ describe('the page', () => {
     assert.deepEqual(problems, [])
   })
 
-  test('shows no seam where the provider broke off, and says discreetly that it was mended', async () => {
+  test('shows no seam where the provider broke off, and says discreetly that it was recovered', async () => {
     await choose('Breaks off', 'cut')
     const texts = await watch()
     await ask()
@@ -131,8 +131,8 @@ describe('the page', () => {
     const steps = await texts()
     assert.match(steps.at(-1), ANSWER)
     for (const step of steps) assert.ok(steps.at(-1).startsWith(step), step)
-    await answer().getByText('was mended').waitFor()
-    assert.equal((await seen(0))[0].endedBy, 'cut')
+    await answer().getByText('was recovered').waitFor()
+    assert.equal((await seen(0))[0].endedBy, 'disconnect')
     assert.deepEqual(await lines(), [
       'Main is asked',
       'Main answers',

@@ -8,10 +8,10 @@ import { createFetch } from '../../fetch.mjs'
 import { CircuitOpenError, CostCapError, StreamInterruptedError } from '../../index.mjs'
 import { ANSWER, failure, KEY, PIECES, provider, QUICK, until } from '../support/provider.mjs'
 
-const CUT = { afterPieces: 2, how: 'reset' }
+const CUT = { afterChunks: 2, how: 'reset' }
 
 /** The SDK's model on a provider; what is given goes into `createFetch`. */
-async function sdk(t, options, scenario = { pieces: PIECES }) {
+async function sdk(t, options, scenario = { chunks: PIECES }) {
   const simulator = await provider(t, { default: scenario })
   const fetch = createFetch({ ...QUICK, ...options })
   t.after(() => fetch.close())
@@ -34,14 +34,14 @@ const weather = () =>
     execute: async ({ city }) => ({ city, degrees: 31 }),
   })
 const CALLS = {
-  pieces: ['I will ', 'look.'],
+  chunks: ['I will ', 'look.'],
   toolCalls: [{ id: 'call_1', name: 'weather', arguments: { city: 'Huế' } }],
 }
 
 describe('a provider that cuts every stream once', () => {
   test('gives whole texts', async (t) => {
     const { model, simulator } = await sdk(t)
-    simulator.script({ pieces: PIECES, cut: CUT }, { pieces: PIECES }, { pieces: PIECES, cut: CUT })
+    simulator.script({ chunks: PIECES, disconnect: CUT }, { chunks: PIECES }, { chunks: PIECES, disconnect: CUT })
     const { text, finishReason, usage } = await generateText({ model, prompt: 'x', maxRetries: 0 })
     assert.deepEqual([text, finishReason], [ANSWER, 'stop'])
     assert.ok(usage.totalTokens > 0)
@@ -57,9 +57,9 @@ describe('a provider that cuts every stream once', () => {
 
   test('gives whole tool calls, and the answer after them', async (t) => {
     const { model, simulator } = await sdk(t)
-    const answer = { pieces: PIECES }
+    const answer = { chunks: PIECES }
     for (let run = 0; run < 2; run++) {
-      simulator.script({ ...CALLS, cut: CUT }, CALLS, { ...answer, cut: CUT }, answer)
+      simulator.script({ ...CALLS, disconnect: CUT }, CALLS, { ...answer, disconnect: CUT }, answer)
     }
     const options = { model, prompt: 'x', tools: { weather: weather() }, stopWhen: stepCountIs(2), maxRetries: 0 }
     const whole = await generateText(options)
@@ -77,8 +77,8 @@ describe('a provider that cuts every stream once', () => {
   test('gives structured output that fits its schema', async (t) => {
     const pieces = ['{"city":', '"Huế","deg', 'rees":31}']
     const { model, simulator } = await sdk(t)
-    const whole = { pieces, onContinue: 'restart' }
-    simulator.script({ pieces, cut: CUT }, whole, { pieces, cut: CUT }, whole)
+    const whole = { chunks: pieces, onContinue: 'restart' }
+    simulator.script({ chunks: pieces, disconnect: CUT }, whole, { chunks: pieces, disconnect: CUT }, whole)
     const schema = z.object({ city: z.string(), degrees: z.number() })
     const options = { model, prompt: 'x', output: Output.object({ schema }), maxRetries: 0 }
     assert.deepEqual((await generateText(options)).output, { city: 'Huế', degrees: 31 })
@@ -89,7 +89,7 @@ describe('a provider that cuts every stream once', () => {
 })
 
 test('reasoning is reasoning', async (t) => {
-  const { model } = await sdk(t, {}, { pieces: PIECES, reasoning: 'hm, well' })
+  const { model } = await sdk(t, {}, { chunks: PIECES, reasoning: 'hm, well' })
   const { text, reasoningText } = await generateText({ model, prompt: 'x' })
   assert.deepEqual([text, reasoningText], [ANSWER, 'hm, well'])
   const stream = streamText({ model, prompt: 'x' })
@@ -98,7 +98,7 @@ test('reasoning is reasoning', async (t) => {
 })
 
 test('an abort ends the stream upstream', async (t) => {
-  const { model, simulator } = await sdk(t, {}, { pieces: PIECES, cut: { afterPieces: 2, how: 'stall' } })
+  const { model, simulator } = await sdk(t, {}, { chunks: PIECES, disconnect: { afterChunks: 2, how: 'stall' } })
   const controller = new AbortController()
   const stream = streamText({ model, prompt: 'x', abortSignal: controller.signal, onError: () => {} })
   for await (const _ of stream.textStream) controller.abort()
@@ -139,7 +139,7 @@ describe('errors', () => {
   })
 
   test('in the middle of a stream are told after what was received', async (t) => {
-    const { model } = await sdk(t, { recovery: false }, { pieces: PIECES, cut: CUT })
+    const { model } = await sdk(t, { recovery: false }, { chunks: PIECES, disconnect: CUT })
     const stream = streamText({ model, prompt: 'x', maxRetries: 0, onError: () => {} })
     const pieces = []
     const read = async () => {

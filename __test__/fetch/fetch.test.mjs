@@ -11,7 +11,7 @@ const STREAM = JSON.stringify({ ...REQUEST, stream: true })
 const HEADERS = { 'content-type': 'application/json', authorization: `Bearer ${KEY}` }
 const TOOL = { id: 'call_1', name: 'weather', arguments: { city: 'Huế' } }
 
-async function setup(t, options, scenario = { pieces: PIECES }) {
+async function setup(t, options, scenario = { chunks: PIECES }) {
   const simulator = await provider(t, { default: scenario })
   const fetch = createFetch({ ...QUICK, ...options })
   t.after(() => fetch.close())
@@ -90,7 +90,7 @@ describe('a stream', () => {
 
   test('begins with the first token: until then another attempt takes over unseen', async (t) => {
     const { ask, simulator } = await setup(t)
-    simulator.script({ status: 503 }, { pieces: PIECES, cut: { afterPieces: 0, how: 'reset' } })
+    simulator.script({ status: 503 }, { chunks: PIECES, disconnect: { afterChunks: 0, how: 'reset' } })
     const response = await ask(STREAM)
     assert.equal(textOf(eventsOf(await response.text())), ANSWER)
     assert.equal(simulator.requests.length, 3)
@@ -98,14 +98,14 @@ describe('a stream', () => {
   })
 
   test('that is cancelled ends the request upstream', async (t) => {
-    const { ask, simulator } = await setup(t, {}, { pieces: PIECES, cut: { afterPieces: 2, how: 'stall' } })
+    const { ask, simulator } = await setup(t, {}, { chunks: PIECES, disconnect: { afterChunks: 2, how: 'stall' } })
     const response = await ask(STREAM)
     await response.body.cancel()
     await until(() => simulator.requests[0].endedBy === 'client', 'the end of the request')
   })
 
   test('whose signal is aborted fails with the signal’s reason', async (t) => {
-    const { ask, simulator } = await setup(t, {}, { pieces: PIECES, cut: { afterPieces: 2, how: 'stall' } })
+    const { ask, simulator } = await setup(t, {}, { chunks: PIECES, disconnect: { afterChunks: 2, how: 'stall' } })
     const controller = new AbortController()
     const response = await ask(STREAM, { signal: controller.signal })
     const reason = new Error('enough')
@@ -148,7 +148,11 @@ describe('a stream', () => {
   })
 
   test('hands over what was received before it fails', async (t) => {
-    const { ask } = await setup(t, { recovery: false }, { pieces: PIECES, cut: { afterPieces: 3, how: 'reset' } })
+    const { ask } = await setup(
+      t,
+      { recovery: false },
+      { chunks: PIECES, disconnect: { afterChunks: 3, how: 'reset' } },
+    )
     const reader = (await ask(STREAM)).body.getReader()
     // Nothing is read until it has failed.
     await new Promise((resolve) => setTimeout(resolve, 50))
@@ -170,7 +174,7 @@ describe('a stream', () => {
     const { ask } = await setup(
       t,
       { heartbeatMs: 5 },
-      { pieces: [], toolCalls: [TOOL], cut: { afterPieces: 1, how: 'stall' } },
+      { chunks: [], toolCalls: [TOOL], disconnect: { afterChunks: 1, how: 'stall' } },
     )
     const response = await ask(STREAM)
     const reader = response.body.getReader()
@@ -319,7 +323,7 @@ describe('what is passed on', () => {
 })
 
 test('a full queue rejects with its own error', async (t) => {
-  const { ask, simulator } = await setup(t, { maxConcurrent: 1, maxQueue: 0 }, { silent: true })
+  const { ask, simulator } = await setup(t, { maxConcurrent: 1, maxQueue: 0 }, { hang: true })
   const controller = new AbortController()
   const first = failure(ask(STREAM, { signal: controller.signal }))
   await until(() => simulator.requests.length === 1)
@@ -329,7 +333,7 @@ test('a full queue rejects with its own error', async (t) => {
 })
 
 test('what a closed fetch is asked is refused, and what was in flight is ended', async (t) => {
-  const { ask, fetch, simulator } = await setup(t, {}, { silent: true })
+  const { ask, fetch, simulator } = await setup(t, {}, { hang: true })
   const asked = failure(ask(STREAM))
   await until(() => simulator.requests.length === 1)
   await fetch.close()

@@ -27,7 +27,7 @@ const TOOL = { id: 'call_1', name: 'weather', arguments: { city: 'Huế' } }
 const TOOLS = [{ type: 'function', function: { name: 'weather', parameters: { type: 'object' } } }]
 
 /** The SDK on a provider; what is given goes into `createFetch`. */
-async function sdk(t, options, scenario = { pieces: PIECES }, client = {}) {
+async function sdk(t, options, scenario = { chunks: PIECES }, client = {}) {
   const simulator = await provider(t, { default: scenario })
   const fetch = createFetch({ ...QUICK, ...options })
   t.after(() => fetch.close())
@@ -41,7 +41,7 @@ async function collect(stream) {
 }
 
 test('an answer in one piece is a completion, with the request id and the limits of the provider', async (t) => {
-  const { openai, simulator } = await sdk(t, {}, { pieces: PIECES, headers: { 'x-ratelimit-remaining-requests': '7' } })
+  const { openai, simulator } = await sdk(t, {}, { chunks: PIECES, headers: { 'x-ratelimit-remaining-requests': '7' } })
   const { data, response, request_id } = await openai.chat.completions.create(REQUEST).withResponse()
   assert.equal(data.choices[0].message.content, ANSWER)
   assert.equal(data.choices[0].finish_reason, 'stop')
@@ -56,7 +56,7 @@ test('an answer in one piece is a completion, with the request id and the limits
 test('a stream that is cut is one stream: one identity, one role, one finish, each letter once', async (t) => {
   for (const how of ['reset', 'close', 'done', 'errorEvent', 'malformed']) {
     const { openai, simulator } = await sdk(t)
-    simulator.script({ pieces: PIECES, cut: { afterPieces: 3, how } })
+    simulator.script({ chunks: PIECES, disconnect: { afterChunks: 3, how } })
     const chunks = await collect(
       await openai.chat.completions.create({ ...STREAM, stream_options: { include_usage: true } }),
     )
@@ -82,7 +82,7 @@ test('usage is there when it was asked for, and not otherwise', async (t) => {
   )
   assert.deepEqual(chunks.at(-1).choices, [])
   assert.ok(chunks.at(-1).usage.total_tokens > 0)
-  simulator.script({ pieces: PIECES, usageDelayMs: 20 })
+  simulator.script({ chunks: PIECES, usageDelayMs: 20 })
   const late = await collect(
     await openai.chat.completions.create({ ...STREAM, stream_options: { include_usage: true } }),
   )
@@ -93,13 +93,13 @@ describe('a provider that cuts every stream once', () => {
   /** Every second request is a continuation, or the same again. */
   const cutting = (simulator, scenario, count) => {
     for (let index = 0; index < count; index++) {
-      simulator.script({ ...scenario, cut: { afterPieces: 2, how: 'reset' } }, scenario)
+      simulator.script({ ...scenario, disconnect: { afterChunks: 2, how: 'reset' } }, scenario)
     }
   }
 
   test('gives whole texts, in one piece and streamed', async (t) => {
     const { openai, simulator } = await sdk(t)
-    cutting(simulator, { pieces: PIECES }, 3)
+    cutting(simulator, { chunks: PIECES }, 3)
     const { choices } = await openai.chat.completions.create(REQUEST)
     assert.equal(choices[0].message.content, ANSWER)
     const runner = openai.chat.completions.stream(REQUEST)
@@ -110,7 +110,7 @@ describe('a provider that cuts every stream once', () => {
   })
 
   test('gives whole tool calls', async (t) => {
-    const scenario = { pieces: ['I will ', 'look.'], toolCalls: [TOOL] }
+    const scenario = { chunks: ['I will ', 'look.'], toolCalls: [TOOL] }
     const { openai, simulator } = await sdk(t, {}, scenario)
     cutting(simulator, scenario, 2)
     const request = { ...REQUEST, tools: TOOLS }
@@ -124,8 +124,8 @@ describe('a provider that cuts every stream once', () => {
 
   test('gives structured output that fits its schema', async (t) => {
     const pieces = ['{"city":', '"Huế","deg', 'rees":31}']
-    const { openai, simulator } = await sdk(t, {}, { pieces })
-    cutting(simulator, { pieces, onContinue: 'restart' }, 2)
+    const { openai, simulator } = await sdk(t, {}, { chunks: pieces })
+    cutting(simulator, { chunks: pieces, onContinue: 'restart' }, 2)
     const Weather = z.object({ city: z.string(), degrees: z.number() })
     const request = { ...REQUEST, response_format: zodResponseFormat(Weather, 'weather') }
     const parsed = await openai.chat.completions.parse(request)
@@ -137,7 +137,7 @@ describe('a provider that cuts every stream once', () => {
 
 describe('tool calls', () => {
   test('are held until they are whole', async (t) => {
-    const { openai } = await sdk(t, {}, { pieces: [], toolCalls: [TOOL] })
+    const { openai } = await sdk(t, {}, { chunks: [], toolCalls: [TOOL] })
     const chunks = await collect(await openai.chat.completions.create({ ...STREAM, tools: TOOLS }))
     const parts = chunks.flatMap((chunk) => chunk.choices[0]?.delta.tool_calls ?? [])
     assert.equal(parts.length, 1)
@@ -145,7 +145,7 @@ describe('tool calls', () => {
   })
 
   test('are streamed where that is asked for', async (t) => {
-    const { openai } = await sdk(t, { toolCalls: 'stream' }, { pieces: [], toolCalls: [TOOL] })
+    const { openai } = await sdk(t, { toolCalls: 'stream' }, { chunks: [], toolCalls: [TOOL] })
     const chunks = await collect(await openai.chat.completions.create({ ...STREAM, tools: TOOLS }))
     const parts = chunks.flatMap((chunk) => chunk.choices[0]?.delta.tool_calls ?? [])
     assert.ok(parts.length > 1)
@@ -155,7 +155,7 @@ describe('tool calls', () => {
 
 describe('an abort', () => {
   test('ends the stream upstream and is the SDK’s own', async (t) => {
-    const { openai, simulator } = await sdk(t, {}, { pieces: PIECES, cut: { afterPieces: 2, how: 'stall' } })
+    const { openai, simulator } = await sdk(t, {}, { chunks: PIECES, disconnect: { afterChunks: 2, how: 'stall' } })
     const stream = await openai.chat.completions.create(STREAM)
     for await (const chunk of stream) if (contentOf(chunk)) break
     await until(() => simulator.requests[0].endedBy === 'client', 'the end of the request')
@@ -163,7 +163,7 @@ describe('an abort', () => {
   })
 
   test('before the answer rejects as the SDK rejects', async (t) => {
-    const { openai, simulator } = await sdk(t, {}, { silent: true })
+    const { openai, simulator } = await sdk(t, {}, { hang: true })
     const controller = new AbortController()
     const asked = failure(openai.chat.completions.create(STREAM, { signal: controller.signal }))
     await until(() => simulator.requests.length === 1)
@@ -173,7 +173,7 @@ describe('an abort', () => {
   })
 
   test('by the SDK’s own timeout is its timeout error', async (t) => {
-    const { openai } = await sdk(t, {}, { silent: true }, { timeout: 50, maxRetries: 0 })
+    const { openai } = await sdk(t, {}, { hang: true }, { timeout: 50, maxRetries: 0 })
     assert.ok((await failure(openai.chat.completions.create(REQUEST))) instanceof OpenAI.APIConnectionTimeoutError)
   })
 })
@@ -227,11 +227,11 @@ describe('errors', () => {
 
   test('inside a stream that had begun with 200 have a status of their kind', async (t) => {
     const cut = {
-      afterPieces: 0,
+      afterChunks: 0,
       how: 'errorEvent',
       error: { message: 'slow down', type: 'x', code: 'rate_limit_exceeded' },
     }
-    const { openai } = await sdk(t, { maxRetries: 0 }, { pieces: PIECES, cut })
+    const { openai } = await sdk(t, { maxRetries: 0 }, { chunks: PIECES, disconnect: cut })
     assert.ok((await failure(openai.chat.completions.create(STREAM))) instanceof OpenAI.RateLimitError)
   })
 
@@ -247,8 +247,8 @@ describe('errors', () => {
   test('of a stage’s timeout are the SDK’s timeout errors', async (t) => {
     const clock = clockOf(t, { settleMs: 30 })
     const retry = { baseDelayMs: 0 }
-    const options = { firstTokenTimeoutMs: 20, stretchLastRoute: false, maxRetries: 1, retry }
-    const { openai, simulator } = await sdk(t, options, { silent: true }, { maxRetries: 0 })
+    const options = { firstTokenTimeoutMs: 20, maxRetries: 1, retry }
+    const { openai, simulator } = await sdk(t, options, { hang: true }, { maxRetries: 0 })
     const call = failure(openai.chat.completions.create(STREAM))
     await until(() => simulator.requests.length === 1)
     await passTime(clock, 20, () => simulator.requests.length === 2)
@@ -259,7 +259,11 @@ describe('errors', () => {
   })
 
   test('in the middle of a stream come after what was received, and name what happened', async (t) => {
-    const { openai } = await sdk(t, { recovery: false }, { pieces: PIECES, cut: { afterPieces: 3, how: 'reset' } })
+    const { openai } = await sdk(
+      t,
+      { recovery: false },
+      { chunks: PIECES, disconnect: { afterChunks: 3, how: 'reset' } },
+    )
     const pieces = []
     const thrown = await failure(
       (async () => {

@@ -23,16 +23,16 @@ import {
 import { ANSWER, failure, KEY, PIECES, provider, QUICK, until } from '../support/provider.mjs'
 
 const DIST = new URL('../../dist/ai-sdk/', import.meta.url)
-const CUT = { afterPieces: 2, how: 'reset' }
+const CUT = { afterChunks: 2, how: 'reset' }
 const CALLS = {
-  pieces: ['I will ', 'look.'],
+  chunks: ['I will ', 'look.'],
   toolCalls: [
     { id: 'call_1', name: 'weather', arguments: { city: 'Huế' } },
     { id: 'call_2', name: 'weather', arguments: { city: 'Hà Nội' } },
   ],
 }
 
-async function setup(t, options, scenario = { pieces: PIECES }) {
+async function setup(t, options, scenario = { chunks: PIECES }) {
   const simulator = await provider(t, { default: scenario })
   const holysheep = createHolySheep({ apiKey: KEY, baseUrl: simulator.url, ...QUICK, ...options })
   t.after(() => holysheep.client.close())
@@ -54,7 +54,7 @@ async function partsOf(stream) {
 }
 
 test('an answer in one piece has its text, reason, usage and how it came about', async (t) => {
-  const { model, simulator } = await setup(t, {}, { pieces: PIECES, headers: { 'x-ratelimit-limit-requests': '5' } })
+  const { model, simulator } = await setup(t, {}, { chunks: PIECES, headers: { 'x-ratelimit-limit-requests': '5' } })
   simulator.script({ status: 503 })
   const { text, finishReason, usage, providerMetadata, response } = await generateText({ model, prompt: 'x' })
   assert.deepEqual([text, finishReason], [ANSWER, 'stop'])
@@ -69,7 +69,7 @@ test('an answer in one piece has its text, reason, usage and how it came about',
 describe('a provider that cuts every stream once', () => {
   test('gives whole texts', async (t) => {
     const { model, simulator } = await setup(t)
-    simulator.script({ pieces: PIECES, cut: CUT })
+    simulator.script({ chunks: PIECES, disconnect: CUT })
     const stream = streamText({ model, prompt: 'x' })
     const pieces = []
     for await (const piece of stream.textStream) pieces.push(piece)
@@ -84,7 +84,7 @@ describe('a provider that cuts every stream once', () => {
   test('gives whole tool calls, and the answer after them', async (t) => {
     const { model, simulator } = await setup(t)
     for (let run = 0; run < 2; run++) {
-      simulator.script({ ...CALLS, cut: CUT }, CALLS, { pieces: PIECES, cut: CUT }, { pieces: PIECES })
+      simulator.script({ ...CALLS, disconnect: CUT }, CALLS, { chunks: PIECES, disconnect: CUT }, { chunks: PIECES })
     }
     const options = { model, prompt: 'x', tools: { weather: weather() }, stopWhen: stepCountIs(2) }
     const whole = await generateText(options)
@@ -111,8 +111,8 @@ describe('a provider that cuts every stream once', () => {
   test('gives structured output that fits its schema', async (t) => {
     const pieces = ['{"city":', '"Huế","deg', 'rees":31}']
     const { model, simulator } = await setup(t)
-    const whole = { pieces, onContinue: 'restart' }
-    simulator.script({ pieces, cut: CUT }, whole, { pieces, cut: CUT }, whole)
+    const whole = { chunks: pieces, onContinue: 'restart' }
+    simulator.script({ chunks: pieces, disconnect: CUT }, whole, { chunks: pieces, disconnect: CUT }, whole)
     const schema = z.object({ city: z.string(), degrees: z.number() })
     const options = { model, prompt: 'x', output: Output.object({ schema }) }
     assert.deepEqual((await generateText(options)).output, { city: 'Huế', degrees: 31 })
@@ -143,7 +143,7 @@ test('the input of a tool is streamed where that is asked for', async (t) => {
 })
 
 test('reasoning comes before the text, each in a block of its own', async (t) => {
-  const { model } = await setup(t, {}, { pieces: PIECES, reasoning: 'hm, well' })
+  const { model } = await setup(t, {}, { chunks: PIECES, reasoning: 'hm, well' })
   const { text, reasoningText } = await generateText({ model, prompt: 'x' })
   assert.deepEqual([text, reasoningText], [ANSWER, 'hm, well'])
   const stream = streamText({ model, prompt: 'x' })
@@ -161,7 +161,7 @@ describe('the model itself', () => {
   }
 
   test('tells each part once, and raw chunks where they are asked for', async (t) => {
-    const { model } = await setup(t, {}, { pieces: ['a', 'b'] })
+    const { model } = await setup(t, {}, { chunks: ['a', 'b'] })
     const { stream, request } = await model.doStream({ prompt: [user('x')], includeRawChunks: true })
     const parts = await read(stream)
     const types = parts.map(({ type }) => type)
@@ -180,7 +180,7 @@ describe('the model itself', () => {
   })
 
   test('reads on where a chunk has nothing to tell', async (t) => {
-    const { model } = await setup(t, {}, { pieces: ['a', '', '', 'b'] })
+    const { model } = await setup(t, {}, { chunks: ['a', '', '', 'b'] })
     const { stream } = await model.doStream({ prompt: [user('x')] })
     const reader = stream.getReader()
     const parts = []
@@ -190,7 +190,7 @@ describe('the model itself', () => {
   })
 
   test('fails with the reason of an abort, and not with a part', async (t) => {
-    const { model } = await setup(t, {}, { pieces: PIECES, cut: { afterPieces: 1, how: 'stall' } })
+    const { model } = await setup(t, {}, { chunks: PIECES, disconnect: { afterChunks: 1, how: 'stall' } })
     const controller = new AbortController()
     const { stream } = await model.doStream({ prompt: [user('x')], abortSignal: controller.signal })
     const reason = new Error('enough')
@@ -199,8 +199,12 @@ describe('the model itself', () => {
   })
 
   test('has no tool call that was cut off', async (t) => {
-    const scenario = { pieces: [], toolCalls: [{ id: 'c', name: 'n', arguments: { a: 'long enough' } }] }
-    const { model } = await setup(t, { toolCalls: 'stream' }, { ...scenario, cut: { afterPieces: 2, how: 'reset' } })
+    const scenario = { chunks: [], toolCalls: [{ id: 'c', name: 'n', arguments: { a: 'long enough' } }] }
+    const { model } = await setup(
+      t,
+      { toolCalls: 'stream' },
+      { ...scenario, disconnect: { afterChunks: 2, how: 'reset' } },
+    )
     const types = (await read((await model.doStream({ prompt: [user('x')] })).stream)).map(({ type }) => type)
     assert.ok(types.includes('tool-input-delta') && types.includes('error'), String(types))
     assert.equal(types.includes('tool-call'), false)
@@ -214,7 +218,7 @@ describe('the model itself', () => {
       prompt_tokens_details: { cached_tokens: 4 },
       completion_tokens_details: { reasoning_tokens: 3 },
     }
-    const { model } = await setup(t, {}, { pieces: PIECES, usage })
+    const { model } = await setup(t, {}, { chunks: PIECES, usage })
     const expected = {
       inputTokens: { total: 10, noCache: 6, cacheRead: 4, cacheWrite: undefined },
       outputTokens: { total: 7, text: 4, reasoning: 3 },
@@ -275,7 +279,7 @@ describe('the model itself', () => {
 })
 
 test('a refusal is text, and its reason says what it is', async (t) => {
-  const { model } = await setup(t, {}, { pieces: [], refusal: 'I cannot.' })
+  const { model } = await setup(t, {}, { chunks: [], refusal: 'I cannot.' })
   const { text, finishReason } = await generateText({ model, prompt: 'x' })
   assert.deepEqual([text, finishReason], ['I cannot.', 'content-filter'])
   const stream = streamText({ model, prompt: 'x' })
@@ -324,7 +328,7 @@ test('settings, files and options of the provider are on the wire', async (t) =>
 
 test('useChat gets its message, tool and all, from a stream that was cut', async (t) => {
   const { model, simulator } = await setup(t)
-  simulator.script({ ...CALLS, cut: CUT }, CALLS, { pieces: PIECES, cut: CUT }, { pieces: PIECES })
+  simulator.script({ ...CALLS, disconnect: CUT }, CALLS, { chunks: PIECES, disconnect: CUT }, { chunks: PIECES })
   const stream = streamText({ model, prompt: 'x', tools: { weather: weather() }, stopWhen: stepCountIs(2) })
   const response = stream.toUIMessageStreamResponse()
   assert.equal(response.headers.get('content-type'), 'text/event-stream')
@@ -346,7 +350,7 @@ test('useChat gets its message, tool and all, from a stream that was cut', async
 
 describe('an abort', () => {
   test('ends the stream upstream', async (t) => {
-    const { model, simulator } = await setup(t, {}, { pieces: PIECES, cut: { afterPieces: 2, how: 'stall' } })
+    const { model, simulator } = await setup(t, {}, { chunks: PIECES, disconnect: { afterChunks: 2, how: 'stall' } })
     const controller = new AbortController()
     const stream = streamText({ model, prompt: 'x', abortSignal: controller.signal })
     for await (const part of stream.fullStream) {
@@ -357,7 +361,7 @@ describe('an abort', () => {
   })
 
   test('before the answer rejects with its reason', async (t) => {
-    const { model, simulator } = await setup(t, {}, { silent: true })
+    const { model, simulator } = await setup(t, {}, { hang: true })
     const controller = new AbortController()
     const asked = failure(generateText({ model, prompt: 'x', abortSignal: controller.signal }))
     await until(() => simulator.requests.length === 1)
@@ -367,7 +371,7 @@ describe('an abort', () => {
   })
 
   test('of who reads ends the request', async (t) => {
-    const { model, simulator } = await setup(t, {}, { pieces: PIECES, cut: { afterPieces: 2, how: 'stall' } })
+    const { model, simulator } = await setup(t, {}, { chunks: PIECES, disconnect: { afterChunks: 2, how: 'stall' } })
     const { stream } = await model.doStream({ prompt: [{ role: 'user', content: [{ type: 'text', text: 'x' }] }] })
     await stream.cancel()
     await until(() => simulator.requests[0].endedBy === 'client')
@@ -387,7 +391,7 @@ describe('errors', () => {
   })
 
   test('in the middle of a stream come after what was received', async (t) => {
-    const { model } = await setup(t, { recovery: false }, { pieces: PIECES, cut: CUT })
+    const { model } = await setup(t, { recovery: false }, { chunks: PIECES, disconnect: CUT })
     const parts = await partsOf(streamText({ model, prompt: 'x', onError: () => {} }))
     const text = parts.map((part) => (part.type === 'text-delta' ? part.text : '')).join('')
     assert.equal(text, PIECES.slice(0, 2).join(''))

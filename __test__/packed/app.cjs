@@ -4,7 +4,7 @@ const { startSimulator } = require('holysheep/simulator')
 
 async function main() {
   const simulator = await startSimulator({ answer: 'one two three four five' })
-  simulator.script({ status: 503 }, { cut: { afterPieces: 3, how: 'reset' } })
+  simulator.script({ status: 503 }, { disconnect: { afterChunks: 3, how: 'reset' } })
   const client = new HolySheepStreamingClient('sk-packed', { baseUrl: simulator.url, retry: { baseDelayMs: 1 } })
   let text = ''
   const stream = client.stream({ model: 'gpt-4.1', messages: [{ role: 'user', content: 'Count.' }] })

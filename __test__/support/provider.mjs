@@ -20,7 +20,7 @@ export const QUICK = { retry: { baseDelayMs: 1, jitter: 'none' } }
 
 /** A simulator that is closed with the test. */
 export async function provider(t, options = {}) {
-  const simulator = await startSimulator({ default: { pieces: PIECES }, ...options })
+  const simulator = await startSimulator({ default: { chunks: PIECES }, ...options })
   t.after(() => simulator.close())
   return simulator
 }

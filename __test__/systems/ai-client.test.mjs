@@ -48,10 +48,19 @@ test('a 429 goes to the next endpoint after waits that grow', async (t) => {
   })
 })
 
+test('maxAttempts is the clear name of its maxRetries, and only one of them is given', async (t) => {
+  const { simulators, client, counts } = await three(t, { maxAttempts: 2 })
+  for (const simulator of simulators) simulator.setDefault({ status: 503 })
+  assert.equal((await failure(ask(client))).attempts.length, 2)
+  assert.deepEqual(counts(), [1, 1, 0])
+  const message = /^maxAttempts: got a value beside `maxRetries`, which means the same here; accepted: one of the two$/
+  assert.throws(() => new HolySheepAIClient(KEY, { maxAttempts: 2, maxRetries: 2 }), { message })
+})
+
 test('a timeout, a 408 and a 5xx go to the next endpoint after the plain wait', async (t) => {
   const clock = clockOf(t, { settleMs: 30 })
   const { simulators, client, counts, waits } = await three(t, { timeout: 80_000 })
-  for (const scenario of [{ silent: true }, { status: 408 }, { status: 503 }, { connectReset: true }]) {
+  for (const scenario of [{ hang: true }, { status: 408 }, { status: 503 }, { connectReset: true }]) {
     for (const simulator of simulators) simulator.reset()
     for (const simulator of simulators) simulator.setDefault({ text: ANSWER })
     waits.length = 0

@@ -40,6 +40,17 @@ test('there is a result for every prompt, in order, from the model of the docume
   assert.deepEqual(asked, [...PROMPTS].sort())
 })
 
+test('maxAttempts is the clear name of its maxRetries, and only one of them is given', async (t) => {
+  const simulator = await provider(t, { default: { status: 500 } })
+  const [failed] = await batchProcess(['x'], optionsOf(simulator, { maxAttempts: 2 }))
+  assert.deepEqual([failed.cause.attempts.length, simulator.requests.length], [2, 2])
+  const error = await failure(batchProcess(['x'], optionsOf(simulator, { maxAttempts: 2, maxRetries: 2 })))
+  assert.match(
+    error.message,
+    /^maxAttempts: got a value beside `maxRetries`, which means the same here; accepted: one of the two$/,
+  )
+})
+
 test('each prompt has three attempts in all, and one that fails does not stop the others', async (t) => {
   const simulator = await provider(t)
   simulator.script({ status: 500 }, { status: 500 }, {}, { status: 400 }, {})
@@ -169,7 +180,7 @@ test('the progress counts, and estimates the time that is left', async (t) => {
 })
 
 test('an abort stops all, and what is done keeps its result', async (t) => {
-  const simulator = await provider(t, { default: { silent: true } })
+  const simulator = await provider(t, { default: { hang: true } })
   simulator.script({ text: 'done' })
   const controller = new AbortController()
   const reason = new Error('enough')
@@ -227,7 +238,7 @@ test('a slow reader holds up the prompts, and not the memory', async () => {
 })
 
 test('leaving the loop stops what runs and closes the source', async (t) => {
-  const simulator = await provider(t, { default: { silent: true } })
+  const simulator = await provider(t, { default: { hang: true } })
   simulator.script({})
   let closed = false
   async function* source() {

@@ -23,11 +23,11 @@ test('any other failure is not waited for', async () => {
 })
 
 test('what was received is used: the next request asks for the rest, and a second reset replaces the question', async (t) => {
-  const simulator = await provider(t, { default: { text: 'một hai ba bốn năm', pieceChars: 4 } })
+  const simulator = await provider(t, { default: { text: 'một hai ba bốn năm', chunkChars: 4 } })
   const client = clientOf(t, simulator, { maxRetries: 0, recovery: false })
   const request = { messages: MESSAGES, partialResponse: '' }
   let text = ''
-  simulator.script({ text: 'một hai ba bốn năm', pieceChars: 4, cut: { afterPieces: 2, how: 'reset' } })
+  simulator.script({ text: 'một hai ba bốn năm', chunkChars: 4, disconnect: { afterChunks: 2, how: 'reset' } })
   const stream = client.stream(request)
   const read = async () => {
     for await (const piece of stream.textStream) text += piece

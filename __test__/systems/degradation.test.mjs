@@ -84,7 +84,7 @@ test('where a model cannot answer the next one does, and the result says so', as
 
 test('the latency is that of the model that answered, not of those before it', async (t) => {
   const { simulator, manager } = await pair(t)
-  simulator.script({ status: 503, delayHeadersMs: 400 }, { delayHeadersMs: 100 })
+  simulator.script({ status: 503, headersDelayMs: 400 }, { headersDelayMs: 100 })
   const since = performance.now()
   const { latencyMs } = await manager.callWithDegradation(COMPLEX)
   const tookMs = performance.now() - since

@@ -29,7 +29,7 @@ const KEY = 'YOUR_HOLYSHEEP_API_KEY'
 
 let simulator
 before(async () => {
-  simulator = await startSimulator({ default: { pieces: PIECES } })
+  simulator = await startSimulator({ default: { chunks: PIECES } })
   process.env.HOLYSHEEP_BASE_URL = simulator.url
   process.env.HOLYSHEEP_API_KEY = KEY
 })
@@ -38,7 +38,7 @@ after(() => simulator.close())
 /** A day of the provider. */
 function day(...scenarios) {
   simulator.reset()
-  simulator.setDefault({ pieces: PIECES })
+  simulator.setDefault({ chunks: PIECES })
   simulator.script(...scenarios)
 }
 const contentOf = (completion) => completion.choices[0].message.content
@@ -135,7 +135,7 @@ describe('document 002', () => {
   test('smartStreamWithRecovery completes with the whole response', {
     skip: !('ResilientStreamingClient' in holysheep) && 'ResilientStreamingClient is not there yet',
   }, async () => {
-    day({ pieces: PIECES, cut: { afterPieces: 3, how: 'reset' } })
+    day({ chunks: PIECES, disconnect: { afterChunks: 3, how: 'reset' } })
     const client = new holysheep.ResilientStreamingClient(KEY)
     let printed = ''
     let complete
@@ -192,7 +192,7 @@ describe('document 002', () => {
     }
     const response = await streamWithTimeout(`${simulator.url}/chat/completions`, options, 30_000)
     assert.match(await response.text(), /\[DONE\]/)
-    day({ silent: true })
+    day({ hang: true })
     const error = await failure(streamWithTimeout(`${simulator.url}/chat/completions`, options, 30))
     assert.deepEqual([error.code, error.partialData], ['TIMEOUT', 'before'])
   })

@@ -37,7 +37,7 @@ describe('validateApiKey', () => {
 describe('createClientWithTimeout', () => {
   test('the short one gives up on a silent provider after 10 s, though it is the only route', async (t) => {
     const clock = clockOf(t, { settleMs: 30 })
-    const simulator = await provider(t, { default: { silent: true } })
+    const simulator = await provider(t, { default: { hang: true } })
     const client = createClientWithTimeout('short', { apiKey: KEY, baseUrl: simulator.url, maxRetries: 0 })
     const call = failure(client.chat(REQUEST))
     await until(() => simulator.requests.length === 1)

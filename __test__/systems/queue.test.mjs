@@ -41,6 +41,18 @@ test('a task has three attempts in all, and its error is told with what was trie
   assert.deepEqual(await all(queue.processWithRetry()), [{ taskId: 'good', response: ANSWER }])
 })
 
+test('maxAttempts is the clear name of its maxRetries, and only one of them is given', async (t) => {
+  const { simulator, queue } = await pair(t, { maxAttempts: 2 }, { default: { status: 500 } })
+  assert.equal(queue.maxRetries, 2)
+  await queue.addTask('bad', 'x')
+  assert.equal((await all(queue.processWithRetry()))[0].cause.attempts.length, 2)
+  assert.equal(simulator.requests.length, 2)
+  const message = /^maxAttempts: got a value beside `maxRetries`, which means the same here; accepted: one of the two$/
+  assert.throws(() => new BoundedRetryQueue({ apiKey: KEY, maxAttempts: 2, maxRetries: 2 }), { message })
+  assert.throws(() => new BoundedRetryQueue(3, 9, { apiKey: KEY, maxAttempts: 2 }), { message })
+  assert.throws(() => new BoundedRetryQueue({ apiKey: KEY, maxAttempts: 0 }), { message: /^maxAttempts: got 0/ })
+})
+
 test('it is bounded, and an id that is there already is refused', async () => {
   const queue = new BoundedRetryQueue(3, 2, { apiKey: KEY })
   await queue.addTask('a', 'x')
@@ -96,7 +108,7 @@ test('while the circuit is open tasks wait and none is dropped', async (t) => {
 
 test('the next reader takes over at once what the last one left', async (t) => {
   const { simulator, queue } = await pair(t, { concurrency: 2 })
-  simulator.script({}, { silent: true })
+  simulator.script({}, { hang: true })
   for (const id of ['a', 'b']) await queue.addTask(id, id)
   for await (const _ of queue.processWithRetry()) {
     // Both have been asked for: the one that is not answered is given up, and not the next one.
@@ -142,7 +154,7 @@ test('what is finished and unread when a reader leaves is handed to the next one
 
 test('a reader that leaves, or an abort, stops what runs, and what is not finished stays', async (t) => {
   const { simulator, queue } = await pair(t, { concurrency: 3 })
-  simulator.script({ text: 'one' }, { silent: true }, { silent: true })
+  simulator.script({ text: 'one' }, { hang: true }, { hang: true })
   for (const id of ['a', 'b', 'c', 'd']) await queue.addTask(id, id)
   for await (const { response } of queue.processWithRetry()) {
     assert.equal(response, 'one')
@@ -152,7 +164,7 @@ test('a reader that leaves, or an abort, stops what runs, and what is not finish
   assert.equal(queue.size, 3)
   await until(() => simulator.requests.every(({ endedBy }) => endedBy !== 'open'), 'the end of the requests')
 
-  simulator.setDefault({ silent: true })
+  simulator.setDefault({ hang: true })
   const controller = new AbortController()
   const reason = new Error('enough')
   setTimeout(() => controller.abort(reason), 20)
@@ -164,7 +176,7 @@ test('a reader that leaves, or an abort, stops what runs, and what is not finish
 })
 
 test('there is one reader at a time, and wrong options are refused', async (t) => {
-  const { queue } = await pair(t, {}, { default: { silent: true } })
+  const { queue } = await pair(t, {}, { default: { hang: true } })
   await queue.addTask('a', 'x')
   const reader = queue.processWithRetry()
   const pending = reader.next()

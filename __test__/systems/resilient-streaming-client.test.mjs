@@ -12,11 +12,11 @@ async function resilient(t, options = {}) {
   t.after(() => client.close())
   return { simulator, client }
 }
-const cut = (afterPieces, how = 'reset') => ({ pieces: PIECES, cut: { afterPieces, how } })
+const cut = (afterChunks, how = 'reset') => ({ chunks: PIECES, disconnect: { afterChunks, how } })
 
 test('an interrupted answer is finished; nothing comes twice', async (t) => {
   const { simulator, client } = await resilient(t)
-  simulator.script(cut(2), { ...cut(2), onContinue: 'restart' }, { pieces: PIECES, onContinue: 'word' })
+  simulator.script(cut(2), { ...cut(2), onContinue: 'restart' }, { chunks: PIECES, onContinue: 'word' })
   const progress = []
   const completed = []
   const outcome = await client.smartStreamWithRecovery('gpt-4.1', MESSAGES, {
@@ -104,7 +104,7 @@ test('what asking again cannot mend is told at once', async (t) => {
 test('the timeout bounds silence, not the whole answer', async (t) => {
   const clock = clockOf(t, { settleMs: 5 })
   const { simulator, client } = await resilient(t, { retry: { baseDelayMs: 0 } })
-  simulator.script({ silent: true }, { ...cut(4, 'stall') }, { pieces: PIECES, paceMs: 20 })
+  simulator.script({ hang: true }, { ...cut(4, 'stall') }, { chunks: PIECES, chunkDelayMs: 20 })
   let received = ''
   const onProgress = (piece) => {
     received += piece

@@ -177,7 +177,7 @@ test('a model that does not answer in time, or has no retries left, is followed 
   const { simulator, manager } = await pair(t, QUICK, { firstTokenTimeoutMs: 80_000 })
   const models = () => simulator.requests.map(({ json }) => json.model)
   const fallbacks = ['gemini-2.5-flash', 'deepseek-v3.2']
-  simulator.script({ silent: true })
+  simulator.script({ hang: true })
   const silent = manager.callWithRetry(MESSAGES, 'gpt-4.1', fallbacks)
   await until(() => simulator.requests.length === 1)
   await passTime(clock, 80_000, () => simulator.requests.length === 2)
@@ -217,7 +217,7 @@ test('what its caller has ended, and a wait for the rate limit, are no part of t
   const { simulator, manager } = await pair(t, QUICK, { rateLimit: { capacity: 1, refillRate: 20 } })
   await manager.callWithRetry(MESSAGES)
   await manager.callWithRetry(MESSAGES)
-  simulator.setDefault({ silent: true })
+  simulator.setDefault({ hang: true })
   const enough = new AbortController()
   const aborted = failure(manager.callWithRetry(MESSAGES, 'm', [], { signal: enough.signal }))
   await until(() => simulator.requests.length === 3)

@@ -138,7 +138,7 @@ test('calls with waits of their own are under one cost cap and one limiter', asy
 })
 
 test('close ends every call, also after another breaker was set, and refuses what comes later', async (t) => {
-  const { simulator, manager } = await pair(t, {}, { default: { pieces: PIECES, delayHeadersMs: 60_000 } })
+  const { simulator, manager } = await pair(t, {}, { default: { chunks: PIECES, headersDelayMs: 60_000 } })
   const calls = [manager.executeWithRetry(REQUEST), manager.executeWithRetry(REQUEST, { baseDelay: 5 })].map(failure)
   await until(() => simulator.requests.length === 2)
   manager.circuitBreaker = new CircuitBreaker()
@@ -208,8 +208,8 @@ test('a request with stream: true hands over its pieces', async (t) => {
 })
 
 test('executeRequest takes one of the places, and waits for it', async (t) => {
-  const { simulator, manager } = await pair(t, { maxConcurrent: 1 }, { default: { pieces: PIECES } })
-  simulator.script({ pieces: PIECES, delayHeadersMs: 100 })
+  const { simulator, manager } = await pair(t, { maxConcurrent: 1 }, { default: { chunks: PIECES } })
+  simulator.script({ chunks: PIECES, headersDelayMs: 100 })
   const calls = ['a', 'b', 'c'].map((user) => manager.executeRequest({ ...REQUEST, user }))
   assert.deepEqual([manager.requestQueue.length, manager.isProcessing], [2, true])
   await Promise.all(calls)

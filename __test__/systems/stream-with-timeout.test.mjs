@@ -56,7 +56,7 @@ test('a response that comes in time is the response', async (t) => {
 })
 
 test('a server that does not answer is an error with the code TIMEOUT, and the connection is closed', async (t) => {
-  const simulator = await provider(t, { default: { silent: true } })
+  const simulator = await provider(t, { default: { hang: true } })
   const timers = timersOf(t)
   const call = failure(streamWithTimeout(at(simulator), init({ partialBuffer: 'what I had' }), 50))
   await until(() => simulator.requests.length === 1)
@@ -69,7 +69,7 @@ test('a server that does not answer is an error with the code TIMEOUT, and the c
 })
 
 test('a body that stalls after the headers is cut off too, and partialData is what was received', async (t) => {
-  const simulator = await provider(t, { default: { text: 'Xin chào', cut: { afterPieces: 2, how: 'stall' } } })
+  const simulator = await provider(t, { default: { text: 'Xin chào', disconnect: { afterChunks: 2, how: 'stall' } } })
   const timers = timersOf(t)
   const response = await streamWithTimeout(at(simulator), init({ partialBuffer: 'before ' }), 1000)
   const { text, error } = await readUntil(timers, 1000, response)
@@ -80,7 +80,7 @@ test('a body that stalls after the headers is cut off too, and partialData is wh
 })
 
 test('what came while nobody read counts as received', async (t) => {
-  const simulator = await provider(t, { default: { text: 'Xin chào', cut: { afterPieces: 2, how: 'stall' } } })
+  const simulator = await provider(t, { default: { text: 'Xin chào', disconnect: { afterChunks: 2, how: 'stall' } } })
   const timers = timersOf(t)
   const response = await streamWithTimeout(at(simulator), init(), 300)
   // What is sent later, to another, is read: then this is there too.
@@ -112,7 +112,7 @@ test('a body that nobody reads does not keep the process; one that is waited for
 })
 
 test('a buffer of bytes is answered with bytes', async (t) => {
-  const simulator = await provider(t, { default: { text: 'Xin chào', cut: { afterPieces: 2, how: 'stall' } } })
+  const simulator = await provider(t, { default: { text: 'Xin chào', disconnect: { afterChunks: 2, how: 'stall' } } })
   const timers = timersOf(t)
   const before = new Uint8Array([1, 2])
   const response = await streamWithTimeout(at(simulator), init({ partialBuffer: before }), 1000)
@@ -122,13 +122,13 @@ test('a buffer of bytes is answered with bytes', async (t) => {
 })
 
 test("the caller's own signal goes on working, before and after the headers", async (t) => {
-  const simulator = await provider(t, { default: { silent: true } })
+  const simulator = await provider(t, { default: { hang: true } })
   const reason = new Error('my reason')
   const controller = new AbortController()
   setTimeout(() => controller.abort(reason), 20)
   assert.equal(await failure(streamWithTimeout(at(simulator), init({ signal: controller.signal }), 60_000)), reason)
 
-  simulator.setDefault({ cut: { afterPieces: 1, how: 'stall' } })
+  simulator.setDefault({ disconnect: { afterChunks: 1, how: 'stall' } })
   const second = new AbortController()
   const response = await streamWithTimeout(at(simulator), init({ signal: second.signal }), 60_000)
   setTimeout(() => second.abort(reason), 20)

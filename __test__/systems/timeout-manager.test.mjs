@@ -44,7 +44,7 @@ test('each kind of question has its tier', async (t) => {
 
 test('a FAST question is given up after one second, and the result says so and has the error', async (t) => {
   const clock = clockOf(t, { settleMs: 30 })
-  const { simulator, manager } = await pair(t, {}, { default: { silent: true } })
+  const { simulator, manager } = await pair(t, {}, { default: { hang: true } })
   const call = manager.callWithTimeout(MESSAGES, 'faq')
   const isOver = settled(call)
   await until(() => simulator.requests.length === 1)
@@ -65,7 +65,7 @@ test('a FAST question is given up after one second, and the result says so and h
 })
 
 test('an answer that goes on talking beyond its time is cut off too', async (t) => {
-  const { manager } = await pair(t, { tiers: TIERS }, { default: { repeat: 100, paceMs: 50 } })
+  const { manager } = await pair(t, { tiers: TIERS }, { default: { repeat: 100, chunkDelayMs: 50 } })
   const { success, cause } = await manager.callWithTimeout(MESSAGES, 'faq')
   assert.deepEqual([success, cause.code, cause.phase], [false, 'TIMEOUT', 'attempt'])
 })
@@ -73,7 +73,7 @@ test('an answer that goes on talking beyond its time is cut off too', async (t) 
 test('with fallback models it really falls back, and only then says so', async (t) => {
   const clock = clockOf(t, { settleMs: 30 })
   const { simulator, manager } = await pair(t, { tiers: TIERS, fallbackModels: ['deepseek-v3.2'] })
-  simulator.script({ silent: true })
+  simulator.script({ hang: true })
   const answered = manager.callWithTimeout(MESSAGES, 'faq')
   await until(() => simulator.requests.length === 1)
   await passTime(clock, TIERS.FAST, () => simulator.requests.length === 2)
@@ -84,7 +84,7 @@ test('with fallback models it really falls back, and only then says so', async (
     simulator.requests.map(({ json }) => json.model),
     ['gpt-4.1', 'deepseek-v3.2'],
   )
-  simulator.setDefault({ silent: true })
+  simulator.setDefault({ hang: true })
   const silent = manager.callWithTimeout(MESSAGES, 'faq')
   await passTime(clock, TIERS.FAST, settled(silent))
   const failed = await silent

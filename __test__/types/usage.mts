@@ -55,7 +55,7 @@ export async function money(client: HolySheepStreamingClient) {
   const [model] = await client.models()
   const known: number = catalogue()[model?.id ?? 'gpt-4.1']?.contextTokens ?? 0
   const level: 'simple' | 'moderate' | 'complex' = classifyComplexity([{ role: 'user', content: 'Hi' }])
-  return [known, level, client.cost().byKey.ann?.spentUsd, (await client.chat({ messages: [] }))._cost_usd]
+  return [known, level, client.cost().byTenant.ann?.spentUsd, (await client.chat({ messages: [] }))._cost_usd]
 }
 
 export function refused() {

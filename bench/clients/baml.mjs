@@ -1,5 +1,5 @@
 // BAML without its code generator: the runtime reads the function that the generator would wrap. Its
-// stream hands over the whole text so far with every event; a piece is what has been added.
+// stream hands over the whole text so far with every event; a chunk is what has been added.
 import { createRequire } from 'node:module'
 import { MODEL } from './request.mjs'
 

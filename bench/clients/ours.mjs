@@ -13,13 +13,13 @@ async function whole(client) {
   return (await client.chat({ model: MODEL, messages: MESSAGES })).choices[0].message.content
 }
 
-/** One call of the callback for each piece. */
+/** One call of the callback for each chunk. */
 export function onChunk({ url }) {
   const client = open(url)
   return { stream: (onPiece) => callback(client, onPiece), whole: () => whole(client) }
 }
 
-/** The pieces of one wake-up joined: one call of the callback for each stream. */
+/** The chunks of one wake-up joined: one call of the callback for each stream. */
 export function coalesce({ url }) {
   const client = open(url, { coalesce: true })
   return { stream: (onPiece) => callback(client, onPiece), whole: () => whole(client) }

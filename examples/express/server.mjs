@@ -17,7 +17,7 @@ const client = new HolySheepStreamingClient(key ?? 'no-key-needed', {
   totalTimeoutMs: 120_000,
   maxConcurrent: 200,
   retry: { baseDelayMs: 200 },
-  circuitBreaker: { failureThreshold: 5, timeout: 10_000 },
+  circuitBreaker: { failureThreshold: 5, openMs: 10_000 },
 })
 let draining = false
 

@@ -1,4 +1,4 @@
-// simulate: [{"delayFirstTokenMs":300}]
+// simulate: [{"firstTokenDelayMs":300}]
 import { createClientWithTimeout } from 'holysheep'
 
 const client = createClientWithTimeout('long')

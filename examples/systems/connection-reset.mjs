@@ -1,4 +1,4 @@
-// simulate: [{"cut":{"afterPieces":3,"how":"reset"}}]
+// simulate: [{"disconnect":{"afterChunks":3,"how":"reset"}}]
 import { HolySheepStreamingClient, handleConnectionReset } from 'holysheep'
 
 const client = new HolySheepStreamingClient({ maxRetries: 0, recovery: false })

@@ -1,4 +1,4 @@
-// simulate: [{"delayFirstTokenMs":5000}]
+// simulate: [{"firstTokenDelayMs":5000}]
 import { HolySheepStreamingClient } from 'holysheep'
 
 const endpoints = [

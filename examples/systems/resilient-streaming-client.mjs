@@ -1,4 +1,4 @@
-// simulate: [{"cut":{"afterPieces":20,"how":"reset"}}]
+// simulate: [{"disconnect":{"afterChunks":20,"how":"reset"}}]
 import { ResilientStreamingClient } from 'holysheep'
 
 const client = new ResilientStreamingClient(process.env.HOLYSHEEP_API_KEY)

@@ -1,4 +1,4 @@
-// simulate: [{"cut":{"afterPieces":3,"how":"stall"}}]
+// simulate: [{"disconnect":{"afterChunks":3,"how":"stall"}}]
 import { streamWithTimeout } from 'holysheep'
 
 const messages = [{ role: 'user', content: 'Hi' }]

@@ -1,4 +1,4 @@
-// simulate: [{"silent":true}]
+// simulate: [{"hang":true}]
 import { TimeoutAIManager } from 'holysheep'
 
 const manager = new TimeoutAIManager(process.env.HOLYSHEEP_API_KEY, { fallbackModels: ['deepseek-v3.2'] })

@@ -18,7 +18,7 @@ pub fn error_record(error: &Error) -> Value {
     if let Kind::Timeout(phase) = error.kind {
         put("phase", Some(json!(phase.as_str())));
     }
-    put("spent", error.time_breakdown.map(|times| json!(times)));
+    put("timeBreakdown", error.time_breakdown.map(|times| json!(times)));
     put("status", error.status.map(Value::from));
     put("retryAfterMs", error.retry_after.map(|wait| json!(wait.as_millis().min(1 << 53) as u64)));
     put("type", error.provider_type.clone().map(Value::from));

@@ -1,10 +1,12 @@
 //! The options of a circuit breaker.
 
+use std::time::Duration;
+
 use serde_json::Value;
 
 use super::defaults as d;
 use super::reader::Reader;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::policy::circuit_breaker;
 
 /// Whether the routes of a client have breakers.
@@ -44,7 +46,7 @@ pub fn breaker(path: &str, value: &Value) -> Result<circuit_breaker::Options> {
         failure_threshold: reader
             .whole("failureThreshold", 1, 1_000_000)?
             .map_or(preset.failure_threshold, |n| n as u32),
-        timeout: reader.millis("timeout", 0)?.unwrap_or(preset.timeout),
+        timeout: open_time(&mut reader)?.unwrap_or(preset.timeout),
         half_open_max_calls: reader
             .whole("halfOpenMaxCalls", 1, 1000)?
             .map_or(preset.half_open_max_calls, |n| n as u32),
@@ -58,6 +60,18 @@ pub fn breaker(path: &str, value: &Value) -> Result<circuit_breaker::Options> {
     reader.also(&["isFailure", "onStateChange"]);
     reader.finish()?;
     Ok(options)
+}
+
+/// How long a breaker stays open: `openMs`, or `timeout`, its name in the HolySheep tutorials.
+fn open_time(reader: &mut Reader<'_>) -> Result<Option<Duration>> {
+    let open = reader.millis("openMs", 0)?;
+    let timeout = reader.millis("timeout", 0)?;
+    if open.is_some() && timeout.is_some() {
+        let name = reader.name("openMs");
+        let given = "a value beside `timeout`, which means the same";
+        return Err(Error::invalid(&name, given, "one of the two"));
+    }
+    Ok(open.or(timeout))
 }
 
 pub(super) fn breaker_choice(

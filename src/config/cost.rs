@@ -85,7 +85,7 @@ impl Cost {
         let limits = &mut cost.limits;
         limits.window = reader.choice("window", WINDOWS)?.unwrap_or(limits.window);
         limits.hard_cap = reader.real("hardCapUsd", 0.0, MAX_USD)?.map(usd_to_pico);
-        limits.tenant_cap = reader.real("keyCapUsd", 0.0, MAX_USD)?.map(usd_to_pico);
+        limits.tenant_cap = reader.real("tenantCapUsd", 0.0, MAX_USD)?.map(usd_to_pico);
         limits.soft_limit = reader.real("softLimitUsd", 0.0, MAX_USD)?.map(usd_to_pico);
         if let (Some(soft), Some(hard)) = (limits.soft_limit, limits.hard_cap)
             && soft > hard
@@ -166,7 +166,7 @@ mod tests {
     #[test]
     fn a_cost_has_a_window_caps_and_prices() {
         let prices = json!({ "mine": { "input": 1, "output": 2 } });
-        let cost = json!({ "hardCapUsd": 1.5, "keyCapUsd": 0.5, "softLimitUsd": 1, "window": "month", "prices": prices });
+        let cost = json!({ "hardCapUsd": 1.5, "tenantCapUsd": 0.5, "softLimitUsd": 1, "window": "month", "prices": prices });
         let config = read(json!({ "cost": cost, "fallbackModels": ["mine"] })).unwrap();
         let limits = config.cost.unwrap().limits;
         assert_eq!(

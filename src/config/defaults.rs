@@ -17,14 +17,16 @@ pub const VALIDATE_MODEL: bool = false;
 
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 pub const FIRST_TOKEN_TIMEOUT: Duration = Duration::from_secs(60);
-/// The first-token timeout of the last route left, as a multiple: cutting it off has no use where
-/// there is nowhere else to go.
-pub const LAST_ROUTE_STRETCH: u32 = 5;
-pub const STRETCH_LAST_ROUTE: bool = true;
+/// The same on the last route left: giving up early gains nothing where there is nowhere else to go.
+pub const FIRST_TOKEN_TIMEOUT_LAST_ROUTE: Duration = Duration::from_secs(120);
+/// The head of an answer that is not streamed comes when all of it is written.
+pub const WHOLE_ANSWER_TIMEOUT: Duration = Duration::from_secs(300);
 pub const ROTATE_ENDPOINTS: bool = false;
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long a finished answer is read on for its usage and to keep the connection.
 pub const DRAIN: Duration = Duration::from_secs(1);
+
+pub const REQUIRE_FINISH_REASON: bool = true;
 
 pub const MAX_RETRIES: u32 = 3;
 pub const BASE_DELAY: Duration = Duration::from_secs(1);
@@ -48,12 +50,12 @@ pub const RESET_MAX_DELAY: Duration = Duration::from_secs(3);
 pub const BUDGET_RATIO: f64 = 0.2;
 pub const BUDGET_MIN_PER_SECOND: f64 = 10.0;
 pub const BUDGET_WINDOW: Duration = Duration::from_secs(10);
-/// How many `budgetKey`s a client keeps; the one that was not used for longest is forgotten.
-pub const MAX_BUDGET_KEYS: usize = 1024;
+/// How many tenants' retry budgets a client keeps; the least recently used one is dropped first.
+pub const MAX_TENANTS: usize = 1024;
 
 /// How often one answer is taken up again after a break.
 pub const MAX_RECOVERIES: u32 = 5;
-/// The longest tool call that is held until it is whole, in bytes.
+/// The longest tool call that is buffered until it is complete, in bytes.
 pub const MAX_TOOL_CALL: usize = 256 * 1024;
 
 pub const MAX_QUEUE: usize = 1000;
@@ -98,20 +100,20 @@ pub fn list() -> Value {
         "validateModel": VALIDATE_MODEL,
         "connectTimeoutMs": ms(CONNECT_TIMEOUT),
         "firstTokenTimeoutMs": ms(FIRST_TOKEN_TIMEOUT),
+        "wholeAnswerTimeoutMs": ms(WHOLE_ANSWER_TIMEOUT),
         "idleTimeoutMs": ms(IDLE_TIMEOUT),
-        "stretchLastRoute": STRETCH_LAST_ROUTE,
         "rotateEndpoints": ROTATE_ENDPOINTS,
         "hedge": false,
         "hedging": { "afterMs": "p95" },
         "maxRetries": MAX_RETRIES,
-        "completion": "strict",
+        "requireFinishReason": REQUIRE_FINISH_REASON,
         "coalesce": false,
-        "toolCalls": "hold",
+        "toolCalls": "buffer",
         "recovery": {
             "mode": "continue",
             "style": "dialog",
             "maxRecoveries": MAX_RECOVERIES,
-            "overlapMin": crate::session::splice::OVERLAP_MIN,
+            "minOverlap": crate::session::splice::MIN_OVERLAP,
             "onMalformed": "recover",
         },
         "maxQueue": MAX_QUEUE,
@@ -136,18 +138,19 @@ pub fn list() -> Value {
         },
         "circuitBreaker": {
             "failureThreshold": FAILURE_THRESHOLD,
-            "timeout": ms(BREAKER_TIMEOUT),
+            "openMs": ms(BREAKER_TIMEOUT),
             "halfOpenMaxCalls": HALF_OPEN_MAX_CALLS,
             "successThreshold": SUCCESS_THRESHOLD,
             "windowMs": ms(ERROR_RATE_WINDOW),
             "minimumCalls": MINIMUM_CALLS,
         },
+        "endpoint": { "weight": WEIGHT },
         "cost": { "window": COST_WINDOW.as_str() },
         "rateLimit": {
             "capacity": CAPACITY,
             "refillRate": REFILL_RATE,
             "maxQueue": MAX_QUEUE,
-            "followServer": false,
+            "adapt": false,
         },
     })
 }

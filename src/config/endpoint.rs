@@ -6,7 +6,6 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::breaker::{BreakerChoice, breaker_choice};
-use super::completion::{COMPLETIONS, Completion};
 use super::defaults as d;
 use super::rate_limit::{RateLimit, rate_limit};
 use super::reader::{Reader, show};
@@ -16,6 +15,45 @@ use crate::error::{Error, Result, truncate};
 
 pub const BASE_URL_ACCEPTED: &str = "an http or https URL up to and including /v1, such as https://api.holysheep.ai/v1, without user, query or \
      fragment; or a bare host";
+
+/// Where a request names its session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SendSessionId {
+    /// In the header `x-session-id`.
+    Header,
+    /// In the body's `session_id`: HolySheep's own field, which a strict provider would refuse.
+    Body,
+    Both,
+    Off,
+}
+
+impl SendSessionId {
+    /// Reads `sendSessionId`.
+    pub fn read(reader: &mut Reader<'_>) -> Result<Option<SendSessionId>> {
+        const KEY: &str = "sendSessionId";
+        Ok(Some(match reader.raw(KEY) {
+            None => return Ok(None),
+            Some(Value::Bool(false)) => SendSessionId::Off,
+            Some(Value::String(word)) if word == "header" => SendSessionId::Header,
+            Some(Value::String(word)) if word == "body" => SendSessionId::Body,
+            Some(Value::String(word)) if word == "both" => SendSessionId::Both,
+            Some(other) => return reader.bad(KEY, other, "'header', 'body', 'both' or false"),
+        }))
+    }
+
+    /// The default for a base URL.
+    fn of(url: &str) -> SendSessionId {
+        if is_holysheep(url) { SendSessionId::Both } else { SendSessionId::Header }
+    }
+
+    pub fn in_header(self) -> bool {
+        matches!(self, SendSessionId::Header | SendSessionId::Both)
+    }
+
+    pub fn in_body(self) -> bool {
+        matches!(self, SendSessionId::Body | SendSessionId::Both)
+    }
+}
 
 /// One provider. Its key and headers go to it and to no other.
 #[derive(Clone, Debug)]
@@ -29,16 +67,15 @@ pub struct Endpoint {
     pub models: BTreeMap<String, String>,
     /// Its share of the calls, against the other endpoints' weights.
     pub weight: f64,
-    pub completion: Option<Completion>,
-    /// The body carries `session_id`: HolySheep's own field, which a strict provider would refuse.
-    pub session_field: bool,
+    pub require_finish_reason: Option<bool>,
+    pub send_session_id: SendSessionId,
     pub rate_limit: Option<RateLimit>,
     pub breaker: BreakerChoice,
 }
 
 impl Endpoint {
     /// The endpoint of a client that was given nothing but a URL and a key.
-    pub fn single(url: &str, key: Secret, session_field: Option<bool>) -> Endpoint {
+    pub fn single(url: &str, key: Secret, send_session_id: Option<SendSessionId>) -> Endpoint {
         Endpoint {
             name: host(url).to_owned(),
             url: url.to_owned(),
@@ -46,8 +83,8 @@ impl Endpoint {
             headers: Vec::new(),
             models: BTreeMap::new(),
             weight: d::WEIGHT,
-            completion: None,
-            session_field: session_field.unwrap_or_else(|| is_holysheep(url)),
+            require_finish_reason: None,
+            send_session_id: send_session_id.unwrap_or_else(|| SendSessionId::of(url)),
             rate_limit: None,
             breaker: BreakerChoice::Auto,
         }
@@ -62,7 +99,7 @@ impl Endpoint {
         path: &str,
         value: &Value,
         key: Option<&Secret>,
-        session_field: Option<bool>,
+        send_session_id: Option<SendSessionId>,
     ) -> Result<Endpoint> {
         if let Value::String(url) = value {
             let Some(key) = key else {
@@ -72,7 +109,7 @@ impl Endpoint {
                     "a key for the endpoints that are given as plain URLs, or HOLYSHEEP_API_KEY in the environment",
                 ));
             };
-            return Ok(Endpoint::single(&base_url(path, url)?, key.clone(), session_field));
+            return Ok(Endpoint::single(&base_url(path, url)?, key.clone(), send_session_id));
         }
         let mut reader = Reader::new(path, value)?;
         let url = match reader.raw("baseUrl") {
@@ -99,11 +136,10 @@ impl Endpoint {
             headers: headers(&mut reader, "headers")?,
             models: models(&mut reader)?,
             weight: routing::weight(&mut reader)?,
-            completion: reader.choice("completion", COMPLETIONS)?,
-            session_field: reader
-                .flag("sessionField")?
-                .or(session_field)
-                .unwrap_or_else(|| is_holysheep(&url)),
+            require_finish_reason: reader.flag("requireFinishReason")?,
+            send_session_id: SendSessionId::read(&mut reader)?
+                .or(send_session_id)
+                .unwrap_or_else(|| SendSessionId::of(&url)),
             rate_limit: rate_limit(&mut reader, "rateLimit")?,
             breaker: breaker_choice(&mut reader, "circuitBreaker", "options of a breaker or false")?,
             url,
@@ -117,12 +153,12 @@ impl Endpoint {
 pub fn read_all(
     items: &[Value],
     key: Option<&Secret>,
-    session_field: Option<bool>,
+    send_session_id: Option<SendSessionId>,
 ) -> Result<Vec<Arc<Endpoint>>> {
     let mut endpoints: Vec<Arc<Endpoint>> = Vec::new();
     for (index, item) in items.iter().enumerate() {
         let path = format!("endpoints[{index}]");
-        let mut endpoint = Endpoint::read(&path, item, key, session_field)?;
+        let mut endpoint = Endpoint::read(&path, item, key, send_session_id)?;
         if endpoints.iter().any(|have| have.name == endpoint.name) {
             if item.get("name").is_some() {
                 let given = format!("'{}', which is there already", truncate(&endpoint.name, 60));
@@ -359,17 +395,24 @@ mod tests {
     }
 
     #[test]
-    fn the_session_field_is_for_holysheeps_hosts_unless_said_otherwise() {
+    fn the_session_is_in_the_body_for_holysheeps_hosts_unless_set_otherwise() {
         let items =
             ["https://api.holysheep.ai/v1", "https://holysheep.ai:8443/v1", "https://notholysheep.ai/v1"];
         let items: Vec<Value> = items.iter().map(|url| json!({ "baseUrl": url })).collect();
-        let fields = |given| -> Vec<bool> {
-            read_all(&items, None, given).unwrap().iter().map(|e| e.session_field).collect()
+        let of = |given| -> Vec<SendSessionId> {
+            read_all(&items, None, given).unwrap().iter().map(|e| e.send_session_id).collect()
         };
-        assert_eq!(fields(None), [true, true, false]);
-        assert_eq!(fields(Some(false)), [false; 3]);
-        let own = [json!({ "baseUrl": "https://x/v1", "sessionField": true })];
-        assert!(read_all(&own, None, Some(false)).unwrap()[0].session_field);
+        let (header, both) = (SendSessionId::Header, SendSessionId::Both);
+        assert_eq!(of(None), [both, both, header]);
+        assert_eq!(of(Some(SendSessionId::Off)), [SendSessionId::Off; 3]);
+        let body = [json!({ "baseUrl": "https://x/v1", "sendSessionId": "body" })];
+        assert_eq!(read_all(&body, None, Some(header)).unwrap()[0].send_session_id, SendSessionId::Body);
+        let wrong = [json!({ "baseUrl": "https://x/v1", "sendSessionId": true })];
+        let message = read_all(&wrong, None, None).unwrap_err().message.clone();
+        assert_eq!(
+            message,
+            "endpoints[0].sendSessionId: got true; accepted: 'header', 'body', 'both' or false"
+        );
     }
 
     #[test]

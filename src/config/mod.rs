@@ -3,7 +3,6 @@
 //! anything, and what is accepted, is said here.
 
 mod breaker;
-mod completion;
 mod cost;
 pub mod defaults;
 mod endpoint;
@@ -26,11 +25,9 @@ use serde_json::Value;
 
 use breaker::{BREAKER_ACCEPTED, breaker_choice};
 pub use breaker::{BreakerChoice, breaker};
-use completion::COMPLETIONS;
-pub use completion::Completion;
 pub use cost::{Cost, unpriced};
 use endpoint::certificates;
-pub use endpoint::{Endpoint, base_url, headers};
+pub use endpoint::{Endpoint, SendSessionId, base_url, headers};
 pub use hedge::Hedge;
 pub use own::Own;
 pub use proxy::ProxyConfig;
@@ -53,25 +50,29 @@ use reader::Reader;
 #[derive(Clone, Debug)]
 pub struct CallConfig {
     pub connect_timeout: Duration,
-    pub first_token_timeout: Duration,
+    /// As it was set; see [`CallConfig::first_token_timeout`].
+    pub first_token_timeout: Option<Duration>,
+    /// To the end of an answer that is not streamed, in place of the first-token timeout.
+    pub whole_answer_timeout: Duration,
     pub idle_timeout: Duration,
     pub total_timeout: Option<Duration>,
     /// One attempt, to the end of its answer.
     pub attempt_timeout: Option<Duration>,
     pub max_retries: u32,
     pub retry: Arc<RetryConfig>,
-    pub completion: Completion,
+    /// An answer is complete when every choice has its finish reason; otherwise `[DONE]` is enough.
+    pub require_finish_reason: bool,
     /// Headers beside the engine's own: lower-case names.
     pub headers: Vec<(String, String)>,
     pub idempotency_key: Option<String>,
-    /// Whose retry budget the call spends beside the client's: a user, a feature.
-    pub budget_key: Option<String>,
+    /// Whose call it is, a user or a feature: whose retry budget and cost cap it counts towards.
+    pub tenant: Option<String>,
     pub recovery: Recovery,
-    /// Deltas of a tool call are held until it is whole.
-    pub hold_tool_calls: bool,
+    /// Deltas of a tool call are buffered until it is complete.
+    pub buffer_tool_calls: bool,
     /// The caller's name of the session; made for each call without.
     pub session_id: Option<String>,
-    /// At most so many attempts in all, whatever retries and recoveries are left (the documents' classes).
+    /// At most so many attempts in all, whatever retries and recoveries are left (the classes of the HolySheep tutorials).
     pub max_attempts: Option<u32>,
     /// How many tokens the text of the prompt has, by model, where the caller has counted.
     pub prompt_tokens: BTreeMap<String, u64>,
@@ -79,8 +80,6 @@ pub struct CallConfig {
     pub single: bool,
     /// Models to go to, in order, when the requested one fails everywhere.
     pub fallback_models: Vec<String>,
-    /// The first-token timeout is longer on the last route left.
-    pub stretch_last_route: bool,
     /// Every attempt after a model's first waits, counts as a retry, and goes to the next endpoint.
     pub rotate_endpoints: bool,
     /// When a second request is made on another route; never without.
@@ -93,24 +92,24 @@ impl Default for CallConfig {
     fn default() -> Self {
         CallConfig {
             connect_timeout: d::CONNECT_TIMEOUT,
-            first_token_timeout: d::FIRST_TOKEN_TIMEOUT,
+            first_token_timeout: None,
+            whole_answer_timeout: d::WHOLE_ANSWER_TIMEOUT,
             idle_timeout: d::IDLE_TIMEOUT,
             total_timeout: None,
             attempt_timeout: None,
             max_retries: d::MAX_RETRIES,
             retry: Arc::default(),
-            completion: Completion::Strict,
+            require_finish_reason: d::REQUIRE_FINISH_REASON,
             headers: Vec::new(),
             idempotency_key: None,
-            budget_key: None,
+            tenant: None,
             recovery: Recovery::default(),
-            hold_tool_calls: true,
+            buffer_tool_calls: true,
             session_id: None,
             max_attempts: None,
             prompt_tokens: BTreeMap::new(),
             single: false,
             fallback_models: Vec::new(),
-            stretch_last_route: d::STRETCH_LAST_ROUTE,
             rotate_endpoints: d::ROTATE_ENDPOINTS,
             hedge: None,
             own: None,
@@ -119,6 +118,13 @@ impl Default for CallConfig {
 }
 
 impl CallConfig {
+    /// How long the first token of an attempt is waited for. What was set is obeyed as it is; only the
+    /// default is longer on the last route left.
+    pub fn first_token_timeout(&self, is_last_route: bool) -> Duration {
+        let default = if is_last_route { d::FIRST_TOKEN_TIMEOUT_LAST_ROUTE } else { d::FIRST_TOKEN_TIMEOUT };
+        self.first_token_timeout.unwrap_or(default)
+    }
+
     /// The options of one call on top of these.
     pub fn with(&self, options: &Value) -> Result<CallConfig> {
         self.with_also(options, &[])
@@ -144,7 +150,8 @@ impl CallConfig {
             }
         };
         set(&mut call.connect_timeout, reader.millis("connectTimeoutMs", 1)?);
-        set(&mut call.first_token_timeout, reader.millis("firstTokenTimeoutMs", 1)?);
+        call.first_token_timeout = reader.millis("firstTokenTimeoutMs", 1)?.or(call.first_token_timeout);
+        set(&mut call.whole_answer_timeout, reader.millis("wholeAnswerTimeoutMs", 1)?);
         set(&mut call.idle_timeout, reader.millis("idleTimeoutMs", 1)?);
         call.total_timeout = reader.millis("totalTimeoutMs", 1)?.or(call.total_timeout);
         call.attempt_timeout = reader.millis("attemptTimeoutMs", 1)?.or(call.attempt_timeout);
@@ -154,24 +161,24 @@ impl CallConfig {
         if let Some(retry) = reader.raw("retry") {
             call.retry = Arc::new(call.retry.with("retry", retry)?);
         }
-        call.completion = reader.choice("completion", COMPLETIONS)?.unwrap_or(call.completion);
+        call.require_finish_reason =
+            reader.flag("requireFinishReason")?.unwrap_or(call.require_finish_reason);
         for (name, value) in headers(reader, "headers")? {
             call.headers.retain(|(have, _)| *have != name);
             call.headers.push((name, value));
         }
-        if let Some(key) = reader.text("budgetKey", retry::BUDGET_KEY_ACCEPTED)? {
-            call.budget_key = Some(retry::budget_key(reader, key)?);
+        if let Some(name) = reader.text("tenant", retry::TENANT_ACCEPTED)? {
+            call.tenant = Some(retry::tenant(reader, name)?);
         }
         if let Some(recovery) = reader.raw("recovery") {
             call.recovery = call.recovery.with("recovery", recovery)?;
         }
-        if let Some(hold) = reader.choice("toolCalls", &[("hold", true), ("stream", false)])? {
-            call.hold_tool_calls = hold;
+        if let Some(buffer) = reader.choice("toolCalls", &[("buffer", true), ("stream", false)])? {
+            call.buffer_tool_calls = buffer;
         }
         if let Some(models) = reader.texts("fallbackModels", "an array of models' names")? {
             call.fallback_models = models;
         }
-        call.stretch_last_route = reader.flag("stretchLastRoute")?.unwrap_or(call.stretch_last_route);
         call.rotate_endpoints = reader.flag("rotateEndpoints")?.unwrap_or(call.rotate_endpoints);
         if let Some(hedge) = reader.raw("hedge") {
             call.hedge = Hedge::read(&reader.name("hedge"), hedge)?;
@@ -250,7 +257,7 @@ impl ClientConfig {
             Some(Value::String(url)) => Some(base_url("baseUrl", url)?),
             Some(other) => return reader.bad("baseUrl", other, endpoint::BASE_URL_ACCEPTED),
         };
-        let session_field = reader.flag("sessionField")?;
+        let send_session_id = SendSessionId::read(&mut reader)?;
         let endpoints = match reader.raw("endpoints") {
             None => {
                 let Some(key) = key else {
@@ -260,13 +267,13 @@ impl ClientConfig {
                         "a key, or HOLYSHEEP_API_KEY in the environment",
                     ));
                 };
-                vec![Arc::new(Endpoint::single(base.as_deref().unwrap_or(d::BASE_URL), key, session_field))]
+                vec![Arc::new(Endpoint::single(base.as_deref().unwrap_or(d::BASE_URL), key, send_session_id))]
             }
             Some(_) if base.is_some() => {
                 return Err(Error::invalid("baseUrl", "a URL beside `endpoints`", "one of the two"));
             }
             Some(Value::Array(items)) if !items.is_empty() => {
-                endpoint::read_all(items, key.as_ref(), session_field)?
+                endpoint::read_all(items, key.as_ref(), send_session_id)?
             }
             Some(other) => return reader.bad("endpoints", other, "an array with at least one endpoint"),
         };

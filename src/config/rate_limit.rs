@@ -13,7 +13,8 @@ pub struct RateLimit {
     pub refill_per_second: f64,
     pub tokens_per_minute: Option<f64>,
     pub max_queue: usize,
-    pub follow_server: bool,
+    /// The limits follow the provider's rate-limit headers.
+    pub adapt_to_headers: bool,
 }
 
 impl Default for RateLimit {
@@ -23,7 +24,7 @@ impl Default for RateLimit {
             refill_per_second: d::REFILL_RATE,
             tokens_per_minute: None,
             max_queue: d::MAX_QUEUE,
-            follow_server: false,
+            adapt_to_headers: false,
         }
     }
 }
@@ -47,7 +48,13 @@ impl RateLimit {
         limit.capacity = capacity.unwrap_or(limit.capacity);
         limit.tokens_per_minute = reader.real("tokensPerMinute", 1.0, 1e12)?;
         limit.max_queue = reader.whole("maxQueue", 0, 1_000_000)?.map_or(limit.max_queue, |n| n as usize);
-        limit.follow_server = reader.flag("followServer")?.unwrap_or(limit.follow_server);
+        if let Some(adapt) = reader.raw("adapt") {
+            limit.adapt_to_headers = match adapt {
+                Value::Bool(false) => false,
+                Value::String(word) if word == "headers" => true,
+                other => return reader.bad("adapt", other, "'headers' or false"),
+            };
+        }
         reader.finish()?;
         Ok(limit)
     }

@@ -6,9 +6,9 @@ use super::defaults as d;
 use super::reader::{Reader, show};
 use crate::error::{Error, Result};
 use crate::session::prompts::Style;
-use crate::session::splice::OVERLAP_MIN;
+use crate::session::splice::MIN_OVERLAP;
 
-/// What happens when a stream breaks after pieces were delivered.
+/// What happens when a stream breaks after deltas were delivered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
     /// The provider is asked for the rest.
@@ -24,8 +24,8 @@ pub struct Recovery {
     pub mode: Mode,
     pub style: Style,
     pub max: u32,
-    /// Code points that count as no accident.
-    pub overlap_min: usize,
+    /// The shortest overlap that is treated as a repeat, in code points.
+    pub min_overlap: usize,
     /// An event that is no JSON is passed over.
     pub skip_malformed: bool,
 }
@@ -36,7 +36,7 @@ impl Default for Recovery {
             mode: Mode::Continue,
             style: Style::Dialog,
             max: d::MAX_RECOVERIES,
-            overlap_min: OVERLAP_MIN,
+            min_overlap: MIN_OVERLAP,
             skip_malformed: false,
         }
     }
@@ -65,8 +65,8 @@ impl Recovery {
                 if let Some(max) = reader.whole("maxRecoveries", 0, 1000)? {
                     recovery.max = max as u32;
                 }
-                if let Some(min) = reader.whole("overlapMin", 1, 1000)? {
-                    recovery.overlap_min = min as usize;
+                if let Some(min) = reader.whole("minOverlap", 1, 1000)? {
+                    recovery.min_overlap = min as usize;
                 }
                 recovery.skip_malformed =
                     reader.choice("onMalformed", ON_MALFORMED)?.unwrap_or(recovery.skip_malformed);

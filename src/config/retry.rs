@@ -106,7 +106,7 @@ fn waits(items: &[Value]) -> Option<Vec<Duration>> {
     items.iter().map(read).collect::<Option<Vec<_>>>().filter(|waits| !waits.is_empty())
 }
 
-/// `true` is the documents' range, 1 to 3 s.
+/// `true` is 1 to 3 s, the range of the HolySheep tutorials.
 fn connection_reset(path: &str, value: &Value) -> Result<Option<RangeInclusive<Duration>>> {
     match value {
         Value::Bool(false) => Ok(None),
@@ -169,20 +169,20 @@ fn decision(name: &str, key: &str, value: &Value) -> Result<Decision> {
     };
     let no_money = matches!(key, "quota" | "QUOTA_EXHAUSTED" | "402");
     if no_money && matches!(decision, Decision::Retry | Decision::Delays(_) | Decision::FiniteDelays(_)) {
-        let accepted = "'never' or 'fallback': a key without money is not asked again";
+        let accepted = "'never' or 'fallback': a key whose quota is exhausted is not tried again";
         return Err(Error::invalid(name, show(value), accepted));
     }
     Ok(decision)
 }
 
-pub const BUDGET_KEY_ACCEPTED: &str = "a string of 1 to 255 characters";
+pub const TENANT_ACCEPTED: &str = "a string of 1 to 255 characters";
 
-/// Checks the name of a budget.
-pub fn budget_key(reader: &Reader<'_>, key: &str) -> Result<String> {
-    if key.chars().count() > 255 {
-        return reader.bad("budgetKey", &Value::from(key), BUDGET_KEY_ACCEPTED);
+/// Checks the name of a tenant.
+pub fn tenant(reader: &Reader<'_>, name: &str) -> Result<String> {
+    if name.chars().count() > 255 {
+        return reader.bad("tenant", &Value::from(name), TENANT_ACCEPTED);
     }
-    Ok(key.to_owned())
+    Ok(name.to_owned())
 }
 
 /// The budget of retries; `false` is none.

@@ -76,10 +76,10 @@ fn an_unknown_failure_or_decision_is_refused_by_its_name() {
 }
 
 #[test]
-fn a_key_without_money_cannot_be_told_to_retry() {
+fn an_exhausted_quota_cannot_be_retried() {
     for key in ["quota", "QUOTA_EXHAUSTED", "402"] {
-        assert!(refused(json!({ "retryOn": { key: "retry" } })).contains("without money"));
-        assert!(refused(json!({ "retryOn": { key: [1000] } })).contains("without money"));
+        assert!(refused(json!({ "retryOn": { key: "retry" } })).contains("quota is exhausted"));
+        assert!(refused(json!({ "retryOn": { key: [1000] } })).contains("quota is exhausted"));
         assert!(read(&json!({ "retryOn": { key: "never" } })).is_ok());
     }
 }

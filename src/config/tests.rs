@@ -45,6 +45,46 @@ fn the_options_of_a_call_override_those_of_the_client() {
 }
 
 #[test]
+fn an_explicit_first_token_timeout_is_obeyed_on_the_last_route_too() {
+    let client = ClientConfig::read(&json!({"apiKey": "k", "firstTokenTimeoutMs": 30_000})).unwrap();
+    let seconds = |call: &CallConfig| [false, true].map(|last| call.first_token_timeout(last).as_secs());
+    assert_eq!(seconds(&client.call), [30, 30]);
+    assert_eq!(seconds(&CallConfig::default()), [60, 120]);
+    assert_eq!(CallConfig::default().whole_answer_timeout, Duration::from_secs(300));
+    let call = client.call.with(&json!({"wholeAnswerTimeoutMs": 5})).unwrap();
+    assert_eq!((call.whole_answer_timeout, seconds(&call)), (Duration::from_millis(5), [30, 30]));
+    assert!(
+        refused(json!({"apiKey": "k", "wholeAnswerTimeoutMs": 0})).starts_with("wholeAnswerTimeoutMs: got 0")
+    );
+}
+
+#[test]
+fn a_limiter_adapts_to_headers_or_not_at_all() {
+    let adapts = |adapt: Value| RateLimit::read("rateLimit", &json!({ "adapt": adapt }));
+    assert!(adapts(json!("headers")).unwrap().adapt_to_headers);
+    assert!(!adapts(json!(false)).unwrap().adapt_to_headers);
+    assert!(!RateLimit::default().adapt_to_headers);
+    for (wrong, shown) in
+        [(json!("429"), "'429' (a string)"), (json!("both"), "'both' (a string)"), (json!(true), "true")]
+    {
+        let message = adapts(wrong).unwrap_err().message.clone();
+        assert_eq!(message, format!("rateLimit.adapt: got {shown}; accepted: 'headers' or false"));
+    }
+}
+
+#[test]
+fn the_open_time_of_a_breaker_has_two_names_of_which_one_is_given() {
+    let open = |options: Value| breaker("circuitBreaker", &options).map(|options| options.timeout);
+    assert_eq!(open(json!({ "openMs": 5 })).unwrap(), Duration::from_millis(5));
+    assert_eq!(open(json!({ "timeout": 5 })).unwrap(), Duration::from_millis(5));
+    let both = open(json!({ "openMs": 5, "timeout": 5 })).unwrap_err();
+    assert_eq!(
+        both.message,
+        "circuitBreaker.openMs: got a value beside `timeout`, which means the same; accepted: one of the two"
+    );
+}
+
+#[test]
 fn the_waits_of_a_call_lie_on_top_of_the_clients() {
     let client =
         json!({"apiKey": "k", "retry": {"baseDelayMs": 7, "minDelayMs": 5, "retryOn": {"500": "never"}}});
@@ -71,6 +111,13 @@ fn the_listed_defaults_are_the_ones_in_force() {
     let reset = RetryConfig::read("retry", &json!({ "connectionReset": reset })).unwrap();
     let preset = RetryConfig::read("retry", &json!({ "connectionReset": true })).unwrap();
     assert_eq!(reset.connection_reset, preset.connection_reset);
+    // Longer on the last route: an explicit one is not.
+    let first_token = options.as_object_mut().unwrap().remove("firstTokenTimeoutMs").unwrap();
+    let preset = CallConfig::default();
+    assert_eq!(first_token, json!(preset.first_token_timeout(false).as_millis() as u64));
+    assert_eq!(preset.first_token_timeout(true), Duration::from_secs(120));
+    let endpoint = options.as_object_mut().unwrap().remove("endpoint").unwrap();
+    assert_eq!(endpoint, json!({ "weight": defaults::WEIGHT }));
     let hedge = options.as_object_mut().unwrap().remove("hedging").unwrap();
     assert_eq!(Hedge::read("hedge", &hedge).unwrap(), Hedge::read("hedge", &json!({})).unwrap());
     assert_eq!(

@@ -42,11 +42,11 @@ export const emptySnapshot = () =>
   JSON.stringify({
     version: 1,
     sessionId: addon.sessionId(),
-    answer: { text: '', pieces: 0 },
+    answer: { text: '', deltas: 0 },
     attempts: [],
     recoveries: 0,
-    parts: [],
-    seams: [],
+    segments: [],
+    joins: [],
   })
 
 /** The consumer, with an abort listener that lasts as long as the call. */

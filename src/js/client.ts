@@ -46,7 +46,7 @@ const defaults = JSON.parse(addon.defaults()) as {
   model: string
   retry: { baseDelayMs: number }
 }
-/** The endpoint as the documents write it. */
+/** The endpoint as the HolySheep tutorials write it. */
 const DEFAULT_HOST = 'api.holysheep.ai'
 
 type Messages = ChatRequest['messages']
@@ -196,8 +196,8 @@ export class HolySheepStreamingClient {
 
   resume(snapshot: Snapshot, request?: ChatRequest, options?: CallOptions): ChatStream {
     const { request: full, json } = toResume(snapshot, request)
-    const { text = '', pieces = 0 } = snapshot.answer ?? {}
-    return this.#stream(full, options, { json, taken: { length: text.length, pieces } })
+    const { text = '', deltas = 0 } = snapshot.answer ?? {}
+    return this.#stream(full, options, { json, taken: { length: text.length, deltas } })
   }
 
   #stream(request: ChatRequest, options?: CallOptions, resumed?: { json: string; taken: Taken }): ChatStream {
@@ -206,7 +206,7 @@ export class HolySheepStreamingClient {
       enter: (consumer) => this.#start(body, options, consumer, false, resumed?.json),
       body,
       withUsage: request.stream_options?.include_usage === true,
-      earlier: resumed?.taken ?? { length: 0, pieces: 0 },
+      earlier: resumed?.taken ?? { length: 0, deltas: 0 },
       signal: options?.signal,
     })
   }
@@ -313,7 +313,7 @@ export class HolySheepStreamingClient {
       body,
       model: this.#options.model ?? defaults.model,
       sessionId: rest.sessionId as string | undefined,
-      budgetKey: (rest.budgetKey ?? this.#options.budgetKey) as string | undefined,
+      tenant: (rest.tenant ?? this.#options.tenant) as string | undefined,
       endpoints: () => JSON.parse(this.#native.endpoints()),
     })
     let settle = () => {}

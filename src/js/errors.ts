@@ -36,7 +36,7 @@ class AuthenticationError extends APIError {}
 class RateLimitError extends APIError {}
 class TimeoutError extends HolySheepError {
   declare readonly phase: 'connect' | 'first-token' | 'idle' | 'attempt' | 'total' | 'queue'
-  declare readonly spent?: { queueMs: number; waitMs: number; attemptMs: number }
+  declare readonly timeBreakdown?: { queueMs: number; waitMs: number; attemptMs: number }
 }
 class ConnectionError extends HolySheepError {}
 class CircuitOpenError extends HolySheepError {}
@@ -205,7 +205,7 @@ export function isRetryable(error: unknown): boolean {
   return addon.isRetryableCode(String(first))
 }
 
-/** The error of the last attempt: what the documents' `onError` is told. */
+/** The error of the last attempt: what `onError` receives. */
 export function lastError(thrown: unknown): Error {
   if (!(thrown instanceof RetriesExhaustedError) || !(thrown.cause instanceof HolySheepError)) {
     return thrown instanceof Error ? thrown : Object.assign(new Error(String(thrown)), { cause: thrown })

@@ -23,7 +23,7 @@ import { addon } from './native'
 
 export const version: string = addon.version()
 
-/** The documents' systems: each is loaded when it is first asked for, and not with `require`. */
+/** The wrappers of the HolySheep tutorials: each is loaded on first use, and not with `require`. */
 const SYSTEMS: [names: string[], load: () => Record<string, unknown>][] = [
   [['HolySheepAIClient'], () => require('./systems/ai-client')],
   [['batchProcess', 'batchStream'], () => require('./systems/batch')],

@@ -25,13 +25,13 @@ export class RateLimitedClient extends HolySheepStreamingClient {
     }
     const both = typeof apiKey === 'object' && apiKey !== null ? [undefined, apiKey] : [apiKey, options]
     const given = typeof both[1] === 'number' ? { maxRetries: both[1] } : optionsObject('options', both[1])
-    const { capacity, refillRate, requestsPerMinute, tokensPerMinute, followServer, rateLimit, ...rest } =
+    const { capacity, refillRate, requestsPerMinute, tokensPerMinute, adapt, rateLimit, ...rest } =
       given as ClientOptions & RateLimitOptions
     if (rateLimit === false) throw invalid('rateLimit', false, 'options of a limiter')
     const limits = optionsObject('rateLimit', rateLimit)
     // One bound for both queues of the client, unless the limiter has its own.
     const maxQueue = limits.maxQueue ?? rest.maxQueue
-    const beside = { capacity, refillRate, requestsPerMinute, tokensPerMinute, followServer, maxQueue }
+    const beside = { capacity, refillRate, requestsPerMinute, tokensPerMinute, adapt, maxQueue }
     const limiter = native(() => new addon.NativeLimiter(encode(limits), encode(beside)))
     const key = both[0] as string | undefined
     const also = Object.keys(beside).filter((name) => name !== 'maxQueue')

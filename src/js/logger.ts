@@ -36,7 +36,7 @@ function line(event: ClientEvent): [Level, string] {
     case 'attempt':
       return ['debug', `holysheep: attempt ${event.attempt} (${event.reason}) ${at(event)}`]
     case 'first-token':
-      return ['debug', `holysheep: first token after ${event.afterMs} ms ${at(event)}`]
+      return ['debug', `holysheep: first token after ${event.firstTokenMs} ms ${at(event)}`]
     case 'attempt-failed':
       return ['warn', `holysheep: attempt ${event.attempt} ${at(event)} failed: ${event.code}: ${event.message}`]
     case 'hedge-lost':

@@ -28,7 +28,7 @@ export interface About {
   /** The model of requests that name none. */
   model: string
   sessionId?: string
-  budgetKey?: string
+  tenant?: string
   /** The endpoints of the client, by the names that events give them; the first is first. */
   endpoints(): Array<{ name: string; url: string }>
 }
@@ -44,7 +44,7 @@ export class CallObserver {
   readonly #open = new Map<number, AttemptTrace>()
   readonly #started = performance.now()
 
-  constructor({ operation, body, model, sessionId, budgetKey, endpoints }: About) {
+  constructor({ operation, body, model, sessionId, tenant, endpoints }: About) {
     const known = endpoints().map(({ name, url }) => [name, serverOf(url)] as const)
     this.#servers = new Map(known)
     let request: ChatRequest | undefined
@@ -52,7 +52,7 @@ export class CallObserver {
       request ??= JSON.parse(body) as ChatRequest
       return request
     }
-    const trace = { operation, model: read().model ?? model, sessionId, budgetKey, server: known[0]?.[1] }
+    const trace = { operation, model: read().model ?? model, sessionId, tenant, server: known[0]?.[1] }
     // Prompts are there for whoever asks, and in nothing that prints or copies the trace.
     this.#trace = Object.defineProperty(trace, 'request', { get: read }) as CallTrace
   }
@@ -79,7 +79,7 @@ export class CallObserver {
     } else if (event.type === 'first-token') {
       this.#trace.firstTokenMs ??= performance.now() - this.#started
       const trace = this.#open.get(event.attempt)
-      if (trace) trace.firstTokenMs = event.afterMs
+      if (trace) trace.firstTokenMs = event.firstTokenMs
     } else if (event.type === 'attempt-failed') {
       const { code, status, message, durationMs } = event
       this.#close(event.attempt, { outcome: code, status, message, durationMs }, true)

@@ -158,6 +158,18 @@ export function wholeNumber(name: string, value: unknown, from: number): number 
   return value as number
 }
 
+/**
+ * How many attempts there may be in all: `maxAttempts`, or `maxRetries`, as the HolySheep tutorials call it where it
+ * counts the first attempt too.
+ */
+export function attemptsOf(given: { maxAttempts?: unknown; maxRetries?: unknown }, preset: number): number {
+  const { maxAttempts, maxRetries } = given
+  if (maxAttempts === undefined) return wholeNumber('maxRetries', maxRetries ?? preset, 1)
+  if (maxRetries !== undefined)
+    throw invalid('maxAttempts', undefined, 'one of the two', 'a value beside `maxRetries`, which means the same here')
+  return wholeNumber('maxAttempts', maxAttempts, 1)
+}
+
 /** Checks a time. */
 export function wholeMs(name: string, value: unknown, from = 0): number {
   if (!Number.isInteger(value) || (value as number) < from || (value as number) > LONGEST_MS)

@@ -29,8 +29,8 @@ export function readOptions(options: SnapshotOptions | undefined): 'full' | 'has
 
 /** The snapshot of a stream that has ended well. */
 export function ofResult(result: StreamResult, version: 1 = 1): Native {
-  const { text, reasoning, refusal, finishReason, usage, sessionId, attempts, recoveries, parts, seams } = result
-  const pieces = attempts.reduce((sum, attempt) => sum + attempt.pieces, 0)
+  const { text, reasoning, refusal, finishReason, usage, sessionId, attempts, recoveries, segments, joins } = result
+  const deltas = attempts.reduce((sum, attempt) => sum + attempt.deltas, 0)
   const toolCalls = result.toolCalls?.map(({ id, function: { name, arguments: text } }) => ({
     id,
     name,
@@ -45,16 +45,16 @@ export function ofResult(result: StreamResult, version: 1 = 1): Native {
     finishReason: finishReason ?? undefined,
     toolCalls,
     complete: true,
-    pieces,
+    deltas,
   }
   const costUsd = result.costUsd
-  return { version, sessionId, answer, usage: usage ?? undefined, costUsd, attempts, recoveries, parts, seams }
+  return { version, sessionId, answer, usage: usage ?? undefined, costUsd, attempts, recoveries, segments, joins }
 }
 
-/** What a reader has of a text: UTF-16 units, and pieces. */
+/** What a reader has of a text: UTF-16 units, and deltas. */
 export interface Taken {
   length: number
-  pieces: number
+  deltas: number
 }
 
 /** A snapshot that holds only so much of the text as a reader has. */
@@ -63,22 +63,22 @@ export function clip(snapshot: Native, taken: Taken): Native {
   if (taken.length >= answer.text.length) return snapshot
   const text = answer.text.slice(0, taken.length)
   let left = [...text].length
-  const parts = snapshot.parts.map((part) => {
-    const characters = Math.min(part.characters, left)
+  const segments = snapshot.segments.map((segment) => {
+    const characters = Math.min(segment.characters, left)
     left -= characters
-    return { ...part, characters }
+    return { ...segment, characters }
   })
   return {
     ...snapshot,
     answer: {
       ...answer,
       text,
-      pieces: taken.pieces,
+      deltas: taken.deltas,
       finishReason: undefined,
       complete: undefined,
       toolCalls: undefined,
     },
-    parts: parts.filter((part) => part.characters > 0),
+    segments: segments.filter((segment) => segment.characters > 0),
   }
 }
 

@@ -77,9 +77,9 @@ export class ChatStream implements AsyncIterable<ChatCompletionChunk> {
   #left = false
   /** Who reads: set once. */
   #reader: 'chunks' | 'text' | 'whole' | undefined
-  /** What the reader has: UTF-16 units, and pieces. */
+  /** What the reader has: UTF-16 units, and deltas. */
   #takenLength: number
-  #takenPieces: number
+  #takenDeltas: number
   /** What nobody has asked for yet. */
   #pieces: string[] = []
   #head = 0
@@ -107,7 +107,7 @@ export class ChatStream implements AsyncIterable<ChatCompletionChunk> {
   private constructor(start: Start) {
     this.#start = start
     this.#takenLength = start.earlier.length
-    this.#takenPieces = start.earlier.pieces
+    this.#takenDeltas = start.earlier.deltas
     this.#call = start.enter({
       piece: (text) => this.#onPiece(text),
       complete: (text) => this.#onComplete(text),
@@ -166,7 +166,7 @@ export class ChatStream implements AsyncIterable<ChatCompletionChunk> {
     // Who waits for the whole has all of it.
     const whole = this.#uncounted || this.#reader === 'whole' || (this.#reader === undefined && this.#unbounded)
     return complete(
-      whole ? native : clip(native, { length: this.#takenLength, pieces: this.#takenPieces }),
+      whole ? native : clip(native, { length: this.#takenLength, deltas: this.#takenDeltas }),
       body,
       messages,
     )
@@ -192,7 +192,7 @@ export class ChatStream implements AsyncIterable<ChatCompletionChunk> {
   #take(text: string) {
     if (text === '') return
     this.#takenLength += text.length
-    this.#takenPieces++
+    this.#takenDeltas++
   }
 
   #begin() {
@@ -360,7 +360,7 @@ export class ChatStream implements AsyncIterable<ChatCompletionChunk> {
   #onRestart() {
     this.#clear()
     this.#takenLength = 0
-    this.#takenPieces = 0
+    this.#takenDeltas = 0
   }
 
   #onComplete(text: string) {

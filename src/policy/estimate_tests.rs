@@ -157,11 +157,11 @@ proptest! {
     }
 
     #[test]
-    fn pieces_come_to_no_less_than_their_sum(pieces in proptest::collection::vec(any::<String>(), 0..8)) {
+    fn pieces_come_to_no_less_than_their_sum(deltas in proptest::collection::vec(any::<String>(), 0..8)) {
         let mut apart = TokenCount::default();
-        pieces.iter().for_each(|piece| apart.add_text(piece));
-        // The first space of a run is free: two pieces may cut a run of spaces into two.
-        prop_assert!(apart.upper_bound() + pieces.len() as u64 >= tally(&pieces.concat()).upper_bound());
+        deltas.iter().for_each(|piece| apart.add_text(piece));
+        // The first space of a run is free: two deltas may cut a run of spaces into two.
+        prop_assert!(apart.upper_bound() + deltas.len() as u64 >= tally(&deltas.concat()).upper_bound());
     }
 }
 

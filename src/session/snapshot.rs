@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::journal::{Choice, Identity, Journal, ToolCall};
-use super::splice::Seam;
+use super::splice::Join;
 use crate::error::{AttemptRecord, Error, Result};
 
 /// The version of the form below. Another number is refused.
@@ -17,7 +17,7 @@ const MAX_COUNT: u64 = 1_000_000_000;
 /// Who wrote which part of an answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Part {
+pub struct Segment {
     pub endpoint: String,
     pub model: String,
     /// In code points.
@@ -40,8 +40,8 @@ pub struct Snapshot {
     pub attempts: Vec<AttemptRecord>,
     /// How often the answer was taken up again.
     pub recoveries: u32,
-    pub parts: Vec<Part>,
-    pub seams: Vec<Seam>,
+    pub segments: Vec<Segment>,
+    pub joins: Vec<Join>,
     /// The endpoint and the model that write the part that is under way.
     #[serde(skip)]
     pub writer: Option<(String, String)>,
@@ -69,8 +69,8 @@ pub struct PartialAnswer {
     /// A tool call has begun and broke off: the answer needs one.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub lost_tool_call: bool,
-    /// In how many pieces the text came: about its tokens.
-    pub pieces: u64,
+    /// In how many deltas the text came: about its tokens.
+    pub deltas: u64,
 }
 
 impl PartialAnswer {
@@ -103,8 +103,8 @@ impl Snapshot {
         if snapshot.session_id.is_empty() {
             return Err(Error::invalid("snapshot.sessionId", "nothing", ACCEPTED));
         }
-        let counts = snapshot.parts.iter().map(|part| part.characters as u64);
-        let counts = counts.chain([u64::from(snapshot.recoveries), snapshot.answer.pieces]);
+        let counts = snapshot.segments.iter().map(|part| part.characters as u64);
+        let counts = counts.chain([u64::from(snapshot.recoveries), snapshot.answer.deltas]);
         if let Some(count) = counts.max().filter(|count| *count > MAX_COUNT) {
             return Err(Error::invalid("snapshot", format!("one that counts to {count}"), ACCEPTED));
         }
@@ -128,10 +128,10 @@ impl Snapshot {
     /// JSON, in which the part that is under way is one of the parts.
     pub fn json(&self) -> String {
         let mut whole = self.clone();
-        let written: usize = self.parts.iter().map(|part| part.characters).sum();
+        let written: usize = self.segments.iter().map(|part| part.characters).sum();
         let characters = self.answer.text.chars().count().saturating_sub(written);
         if let Some((endpoint, model)) = whole.writer.take().filter(|_| characters > 0) {
-            whole.parts.push(Part { endpoint, model, characters });
+            whole.segments.push(Segment { endpoint, model, characters });
         }
         // Strings and numbers always encode.
         serde_json::to_string(&whole).unwrap_or_default()
@@ -154,12 +154,12 @@ mod tests {
         let mut snapshot = Snapshot::new("session_1".into());
         snapshot.answer.text = "tiếng 👩‍👩‍👧‍👦".into();
         snapshot.answer.identity.id = Some("chatcmpl-1".into());
-        snapshot.parts.push(Part { endpoint: "a".into(), model: "m".into(), characters: 2 });
+        snapshot.segments.push(Segment { endpoint: "a".into(), model: "m".into(), characters: 2 });
         snapshot.writer = Some(("b".into(), "n".into()));
         let json = snapshot.json();
         let read = Snapshot::parse(&json).unwrap();
         assert_eq!(read.json(), json);
-        assert_eq!(read.parts[1], Part { endpoint: "b".into(), model: "n".into(), characters: 11 });
+        assert_eq!(read.segments[1], Segment { endpoint: "b".into(), model: "n".into(), characters: 11 });
         assert_eq!(read.journal(1).first_choice().text, snapshot.answer.text);
         assert_eq!(read.journal(1).identity.id.as_deref(), Some("chatcmpl-1"));
     }

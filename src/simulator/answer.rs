@@ -19,7 +19,7 @@ use super::messages;
 use super::plan::{BodySource, FixedBody, Framing, Head, Plan, Start};
 use super::responses;
 use super::rng::SeededRng;
-use super::scenario::{CutHow, Scenario, Usage};
+use super::scenario::{DisconnectHow, Scenario, Usage};
 use super::step::Ending;
 use super::validate;
 
@@ -85,16 +85,16 @@ pub(super) fn plan(scenario: &Arc<Scenario>, request: &ChatRequest, context: &An
         apply_error_shape(&mut plan, context.dialect);
     }
     if let BodySource::Fixed(fixed) = &mut plan.source {
-        fixed.wait = validate::bounded_wait(scenario.delay_first_token_ms);
+        fixed.wait = validate::bounded_wait(scenario.first_token_delay_ms);
         if fixed.cut.is_none() && !is_rejected {
             fixed.cut = cut_of_fixed(scenario, fixed.body.len());
         }
     }
-    plan.delay = validate::bounded_wait(scenario.delay_headers_ms);
+    plan.delay = validate::bounded_wait(scenario.headers_delay_ms);
     plan.start = match scenario {
         s if s.connect_reset => Start::Reset,
         s if s.close_before_headers => Start::Close,
-        s if s.silent => Start::Silent,
+        s if s.hang => Start::Hang,
         _ => Start::Reply,
     };
     plan.packets = scenario.packets;
@@ -191,8 +191,10 @@ fn model_answer(
     };
     let status = scenario.status.unwrap_or(200);
     if !streamed {
-        let unfinished =
-            scenario.cut.as_ref().is_some_and(|cut| matches!(cut.how, CutHow::Done | CutHow::NoFinish));
+        let unfinished = scenario
+            .disconnect
+            .as_ref()
+            .is_some_and(|cut| matches!(cut.how, DisconnectHow::Done | DisconnectHow::NoFinish));
         let finish = scenario.finish.unwrap_or(true) && !unfinished;
         let body = bodies::completion(&content, request.choices, identity, usage.as_deref(), finish);
         return unstreamed_answer(scenario, status, body);
@@ -252,9 +254,9 @@ fn dialect_answer(
 
 /// An answer that is not streamed, with the cuts that change its content.
 fn unstreamed_answer(scenario: &Scenario, status: u16, body: Bytes) -> Plan {
-    let Some(cut) = &scenario.cut else { return json(status, body) };
+    let Some(cut) = &scenario.disconnect else { return json(status, body) };
     match cut.how {
-        CutHow::ErrorEvent | CutHow::ErrorEventNamed => {
+        DisconnectHow::ErrorEvent | DisconnectHow::ErrorEventNamed => {
             let body = match &cut.error {
                 Some(error) => Bytes::from(json!({ "error": error }).to_string()),
                 None => bodies::error_of(500, ""),
@@ -263,17 +265,17 @@ fn unstreamed_answer(scenario: &Scenario, status: u16, body: Bytes) -> Plan {
             record_as_cut(&mut plan);
             plan
         }
-        CutHow::Malformed => {
+        DisconnectHow::Malformed => {
             let mut plan = json(status, body.slice(..cut_at(cut.after_bytes, body.len())));
             record_as_cut(&mut plan);
             plan
         }
-        CutHow::Done | CutHow::NoFinish => {
+        DisconnectHow::Done | DisconnectHow::NoFinish => {
             let mut plan = json(status, body);
             record_as_cut(&mut plan);
             plan
         }
-        CutHow::Reset | CutHow::Close | CutHow::Stall => json(status, body),
+        DisconnectHow::Reset | DisconnectHow::Close | DisconnectHow::Stall => json(status, body),
     }
 }
 
@@ -285,11 +287,11 @@ fn record_as_cut(plan: &mut Plan) {
 }
 
 fn cut_of_fixed(scenario: &Scenario, length: usize) -> Option<(usize, Ending)> {
-    let cut = scenario.cut.as_ref()?;
+    let cut = scenario.disconnect.as_ref()?;
     let ending = match cut.how {
-        CutHow::Reset => Ending::Reset,
-        CutHow::Close => Ending::Close,
-        CutHow::Stall => Ending::Stall,
+        DisconnectHow::Reset => Ending::Reset,
+        DisconnectHow::Close => Ending::Close,
+        DisconnectHow::Stall => Ending::Stall,
         _ => return None,
     };
     Some((cut_at(cut.after_bytes, length), ending))
@@ -306,8 +308,8 @@ fn content(
     context: &AnswerContext<'_>,
     rng: &mut SeededRng,
 ) -> Content {
-    let size = scenario.piece_chars;
-    let has_text = scenario.text.is_some() || scenario.pieces.is_some() || scenario.repeat.is_some();
+    let size = scenario.chunk_chars;
+    let has_text = scenario.text.is_some() || scenario.chunks.is_some() || scenario.repeat.is_some();
     let text = if has_text || (scenario.refusal.is_none() && scenario.tool_calls.is_empty()) {
         continue_or_answer(text(scenario, context, rng), scenario, request, rng)
     } else {
@@ -333,16 +335,16 @@ fn content(
 
 /// The text of the whole answer.
 fn text(scenario: &Scenario, context: &AnswerContext<'_>, rng: &mut SeededRng) -> Deltas {
-    match (scenario.repeat, &scenario.pieces, &scenario.text) {
+    match (scenario.repeat, &scenario.chunks, &scenario.text) {
         (Some(count), Some(deltas), _) => Deltas::Cycle { units: deltas.clone(), count },
         (Some(count), None, Some(text)) => Deltas::Cycle { units: vec![text.clone()], count },
         (Some(count), None, None) if scenario.stamp => Deltas::Stamped { count },
         (Some(count), None, None) => Deltas::Numbered { count },
         (None, Some(deltas), _) => Deltas::exact(deltas),
-        (None, None, Some(text)) => Deltas::split(text.clone(), scenario.piece_chars, rng),
+        (None, None, Some(text)) => Deltas::split(text.clone(), scenario.chunk_chars, rng),
         (None, None, None) => match context.deltas {
             Some(deltas) => Deltas::exact(deltas),
-            None => Deltas::split(context.text.to_owned(), scenario.piece_chars, rng),
+            None => Deltas::split(context.text.to_owned(), scenario.chunk_chars, rng),
         },
     }
 }
@@ -366,14 +368,14 @@ fn continue_or_answer(
     match continuation::resume_from(&text, point, scenario.on_continue, scenario.overlap_chars) {
         Some(0) => whole,
         Some(from) => whole.skip(from),
-        None => Deltas::split(continuation::DIFFERENT_ANSWER.to_owned(), scenario.piece_chars, rng),
+        None => Deltas::split(continuation::DIFFERENT_ANSWER.to_owned(), scenario.chunk_chars, rng),
     }
 }
 
 fn add_headers(head: &mut Head, scenario: &Scenario, request_id: String) {
     let mut add = |name: &'static str, value: String| head.headers.push((name.into(), value.into()));
     add("x-request-id", request_id);
-    add("openai-processing-ms", (scenario.delay_headers_ms.min(validate::MAX_WAIT_MS) + 1).to_string());
+    add("openai-processing-ms", (scenario.headers_delay_ms.min(validate::MAX_WAIT_MS) + 1).to_string());
     if let Some(seconds) = scenario.retry_after {
         add("retry-after", seconds.to_string());
     }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::content::{Content, Identity};
 use super::json::{escape, number};
-use super::scenario::{CutHow, LineEnd, PingStyle, Scenario};
+use super::scenario::{DisconnectHow, LineEnd, PingStyle, Scenario};
 use super::step::{Ending, Step};
 use super::validate;
 
@@ -71,7 +71,7 @@ impl ChatStream {
         close.extend_from_slice(eol);
         close.extend_from_slice(eol);
         let unfinished = [b",\"logprobs\":null,\"finish_reason\":null}".as_slice(), &close].concat();
-        let error = scenario.cut.as_ref().map(|cut| {
+        let error = scenario.disconnect.as_ref().map(|cut| {
             let error = cut.error.clone().unwrap_or_else(|| {
                 json!({"message": "The server had an error while processing your request. Sorry about that!",
                     "type": "server_error", "param": null, "code": "server_error"})
@@ -123,11 +123,11 @@ impl ChatStream {
     }
 
     fn limit(&self) -> Option<u64> {
-        self.scenario.cut.as_ref().and_then(|cut| cut.after_bytes)
+        self.scenario.disconnect.as_ref().and_then(|cut| cut.after_bytes)
     }
 
-    fn how(&self) -> CutHow {
-        self.scenario.cut.as_ref().map_or(CutHow::NoFinish, |cut| cut.how)
+    fn how(&self) -> DisconnectHow {
+        self.scenario.disconnect.as_ref().map_or(DisconnectHow::NoFinish, |cut| cut.how)
     }
 
     /// Counts the bytes that were written, and truncates them at the cut. True if the cut was reached now.
@@ -169,7 +169,7 @@ impl ChatStream {
             }
             Phase::FirstWait => {
                 self.phase = Phase::Deltas;
-                wait(self.scenario.delay_first_token_ms)
+                wait(self.scenario.first_token_delay_ms)
             }
             Phase::Deltas => self.next_delta(out),
             Phase::Finish(choice) => {
@@ -211,10 +211,11 @@ impl ChatStream {
     }
 
     fn next_delta(&mut self, out: &mut BytesMut) -> Step {
-        let cut_at = self.scenario.cut.as_ref().and_then(|cut| match (cut.after_pieces, cut.after_bytes) {
-            (None, None) => Some(0),
-            (deltas, _) => deltas.map(|deltas| deltas.min(self.total)),
-        });
+        let cut_at =
+            self.scenario.disconnect.as_ref().and_then(|cut| match (cut.after_chunks, cut.after_bytes) {
+                (None, None) => Some(0),
+                (deltas, _) => deltas.map(|deltas| deltas.min(self.total)),
+            });
         if cut_at.is_some_and(|at| self.at >= at) {
             self.phase = Phase::Cut;
             return Step::More;
@@ -234,8 +235,8 @@ impl ChatStream {
         out.extend_from_slice(&self.unfinished);
         self.at += 1;
         let paced = self.at < self.total && cut_at != Some(self.at);
-        if paced && self.scenario.pace_ms > 0 {
-            Step::Pace(validate::bounded_wait(self.scenario.pace_ms))
+        if paced && self.scenario.chunk_delay_ms > 0 {
+            Step::Pace(validate::bounded_wait(self.scenario.chunk_delay_ms))
         } else {
             Step::More
         }
@@ -325,18 +326,18 @@ impl ChatStream {
     fn cut(&self, out: &mut BytesMut) -> Ending {
         let how = self.how();
         match how {
-            CutHow::Reset => return Ending::Reset,
-            CutHow::Close => return Ending::Close,
-            CutHow::Stall => return Ending::Stall,
-            CutHow::NoFinish => {}
-            CutHow::Done => self.done(out),
-            CutHow::Malformed => {
+            DisconnectHow::Reset => return Ending::Reset,
+            DisconnectHow::Close => return Ending::Close,
+            DisconnectHow::Stall => return Ending::Stall,
+            DisconnectHow::NoFinish => {}
+            DisconnectHow::Done => self.done(out),
+            DisconnectHow::Malformed => {
                 out.extend_from_slice(&self.open);
                 out.extend_from_slice(b"{\"index\":0,\"delta\":{\"content\":\"");
                 self.end_event(out);
             }
-            CutHow::ErrorEvent | CutHow::ErrorEventNamed => {
-                if how == CutHow::ErrorEventNamed {
+            DisconnectHow::ErrorEvent | DisconnectHow::ErrorEventNamed => {
+                if how == DisconnectHow::ErrorEventNamed {
                     out.extend_from_slice(b"event: error");
                     out.extend_from_slice(self.eol);
                 }

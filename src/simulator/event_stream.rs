@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::BytesMut;
 
 use super::dialect::{Dialect, Event};
-use super::scenario::{Cut, CutHow, LineEnd, PingStyle, Scenario};
+use super::scenario::{Disconnect, DisconnectHow, LineEnd, PingStyle, Scenario};
 use super::step::{Ending, Step};
 use super::validate;
 
@@ -30,8 +30,8 @@ impl EventStream {
         Self { dialect, scenario, events, total, deltas: 0, count: 0, bytes: 0, waited: false, over: None }
     }
 
-    fn cut(&self) -> Option<&Cut> {
-        self.scenario.cut.as_ref()
+    fn cut(&self) -> Option<&Disconnect> {
+        self.scenario.disconnect.as_ref()
     }
 
     /// Whether the answer must be cut before its next event.
@@ -40,7 +40,7 @@ impl EventStream {
         if cut.after_bytes.is_some_and(|bytes| self.bytes >= bytes) {
             return true;
         }
-        match (cut.after_pieces, cut.after_bytes) {
+        match (cut.after_chunks, cut.after_bytes) {
             (None, None) | (Some(0), _) => next.is_none_or(|event| event.is_delta),
             (Some(deltas), _) => self.deltas >= deltas.min(self.total),
             (None, Some(_)) => next.is_none(),
@@ -58,7 +58,7 @@ impl EventStream {
         }
         if self.events.front().is_some_and(|event| event.is_delta) && !self.waited {
             self.waited = true;
-            return match self.scenario.delay_first_token_ms {
+            return match self.scenario.first_token_delay_ms {
                 0 => Step::More,
                 ms => Step::Wait(validate::bounded_wait(ms)),
             };
@@ -79,7 +79,7 @@ impl EventStream {
         self.count += 1;
         self.deltas += u64::from(event.is_delta);
         let paced = event.is_delta && self.deltas < self.total && !self.is_due(self.events.front());
-        match self.scenario.pace_ms {
+        match self.scenario.chunk_delay_ms {
             ms if paced && ms > 0 => Step::Pace(validate::bounded_wait(ms)),
             _ => Step::More,
         }
@@ -105,16 +105,16 @@ impl EventStream {
     }
 
     fn end(&self, out: &mut BytesMut) -> Ending {
-        let Some(Cut { how, error, .. }) = self.cut() else { return Ending::Clean };
+        let Some(Disconnect { how, error, .. }) = self.cut() else { return Ending::Clean };
         match how {
-            CutHow::Reset => return Ending::Reset,
-            CutHow::Close => return Ending::Close,
-            CutHow::Stall => return Ending::Stall,
-            CutHow::NoFinish => {}
-            CutHow::Done => self.lines("data: [DONE]\n\n", out),
-            CutHow::Malformed => self.lines("data: {\"type\":\"\n\n", out),
-            CutHow::ErrorEvent | CutHow::ErrorEventNamed => {
-                let named = *how == CutHow::ErrorEventNamed;
+            DisconnectHow::Reset => return Ending::Reset,
+            DisconnectHow::Close => return Ending::Close,
+            DisconnectHow::Stall => return Ending::Stall,
+            DisconnectHow::NoFinish => {}
+            DisconnectHow::Done => self.lines("data: [DONE]\n\n", out),
+            DisconnectHow::Malformed => self.lines("data: {\"type\":\"\n\n", out),
+            DisconnectHow::ErrorEvent | DisconnectHow::ErrorEventNamed => {
+                let named = *how == DisconnectHow::ErrorEventNamed;
                 self.write(&self.dialect.error_event(error.as_ref(), named, self.count), out);
             }
         }

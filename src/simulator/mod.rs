@@ -56,8 +56,8 @@ pub use options::Options;
 pub use rate_limit::RateLimit;
 pub use record::{EndedBy, RecordedRequest};
 pub use scenario::{
-    Cut, CutHow, HeaderValues, LineEnd, OnContinue, PacketStyle, Packets, PingStyle, Pings, Scenario,
-    ToolCall, Usage,
+    Disconnect, DisconnectHow, HeaderValues, LineEnd, OnContinue, PacketStyle, Packets, PingStyle, Pings,
+    Scenario, ToolCall, Usage,
 };
 
 use router::ServerState;

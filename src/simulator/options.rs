@@ -84,7 +84,7 @@ mod tests {
         assert!(why.contains("port") && why.contains("65535") && why.contains("70000"), "{why}");
         let why = Options::from_json(r#"{"rateLimit":{"capacity":0}}"#).expect_err("no capacity");
         assert!(why.contains("rateLimit.capacity must be from 1"), "{why}");
-        let why = Options::from_json(r#"{"default":{"cut":{"how":1}}}"#).expect_err("no such cut");
-        assert!(why.contains("default.cut.how"), "{why}");
+        let why = Options::from_json(r#"{"default":{"disconnect":{"how":1}}}"#).expect_err("no such cut");
+        assert!(why.contains("default.disconnect.how"), "{why}");
     }
 }

@@ -16,7 +16,7 @@ pub(super) enum Start {
     Reply,
     Reset,
     Close,
-    Silent,
+    Hang,
 }
 
 /// How the end of a body is marked.

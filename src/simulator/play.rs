@@ -65,19 +65,19 @@ async fn run<W: Wire>(
     }
     match plan.start {
         Start::Reply => {}
-        Start::Silent => {
+        Start::Hang => {
             wire.client_gone().await;
             return Err(io::ErrorKind::BrokenPipe.into());
         }
         Start::Reset => {
-            record.finish(EndedBy::Cut);
+            record.finish(EndedBy::Disconnect);
             wire.reset(false).await;
-            return Ok((AfterResponse::Close, EndedBy::Cut));
+            return Ok((AfterResponse::Close, EndedBy::Disconnect));
         }
         Start::Close => {
-            record.finish(EndedBy::Cut);
+            record.finish(EndedBy::Disconnect);
             wire.close().await;
-            return Ok((AfterResponse::Close, EndedBy::Cut));
+            return Ok((AfterResponse::Close, EndedBy::Disconnect));
         }
     }
     wire.head(&plan.head, plan.packets.and_then(Packets::size))?;
@@ -98,7 +98,7 @@ async fn run<W: Wire>(
                 idle(wire, &mut plan, Some(due), &mut pinged, record).await?;
             }
             Step::End { ending, cut } => {
-                let ended = if cut { EndedBy::Cut } else { EndedBy::Complete };
+                let ended = if cut { EndedBy::Disconnect } else { EndedBy::Complete };
                 if ending == Ending::Clean {
                     // Before the write: a client that has read the end may request the record at once.
                     record.finish(ended);

@@ -55,8 +55,8 @@ pub enum EndedBy {
     Complete,
     /// The client disconnected.
     Client,
-    /// The scenario, or the simulator's closing, cut it.
-    Cut,
+    /// The scenario, or closing the simulator, ended it early.
+    Disconnect,
 }
 
 /// A request as it was received.
@@ -126,7 +126,7 @@ impl RecordHandle {
 
 impl Drop for RecordHandle {
     fn drop(&mut self) {
-        self.finish(EndedBy::Cut);
+        self.finish(EndedBy::Disconnect);
     }
 }
 
@@ -203,7 +203,7 @@ fn snapshot(entry: &Entry) -> RecordedRequest {
             .or_insert_with(|| value.clone());
     }
     let ended = entry.ended.load(Ordering::Acquire);
-    let ends = [EndedBy::Complete, EndedBy::Client, EndedBy::Cut];
+    let ends = [EndedBy::Complete, EndedBy::Client, EndedBy::Disconnect];
     RecordedRequest {
         index: entry.index,
         at_ms: entry.at.as_secs_f64() * 1000.0,

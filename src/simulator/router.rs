@@ -180,7 +180,7 @@ impl ServerState {
             dialect,
             seed: self.options.seed,
             index,
-            deltas: default.pieces.as_deref(),
+            deltas: default.chunks.as_deref(),
             text,
             model: self.options.models.first().map_or("simulator", String::as_str),
         };

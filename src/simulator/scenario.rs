@@ -13,7 +13,7 @@ use super::validate::{self, MAX_WAIT_MS, in_range};
 pub struct Scenario {
     /// A name that the recorded request carries; none by default.
     pub label: Option<String>,
-    /// The seed for ids and piece sizes of this answer; by default the simulator's.
+    /// The seed for ids and chunk sizes of this answer; by default the simulator's.
     pub seed: Option<u64>,
 
     /// The status of the reply, 200 to 599; default 200.
@@ -40,27 +40,26 @@ pub struct Scenario {
     /// Whether the connection is closed (FIN) before any response byte; default false.
     pub close_before_headers: bool,
     /// Whether no byte is ever sent; default false.
-    pub silent: bool,
+    pub hang: bool,
     /// The wait before the response head, or before a fault in its place, in milliseconds; default 0.
-    pub delay_headers_ms: u64,
-    /// The wait before the first piece, after head and role, in milliseconds; default 0.
-    pub delay_first_token_ms: u64,
-    /// The wait between two pieces in milliseconds; default 0.
-    pub pace_ms: u64,
+    pub headers_delay_ms: u64,
+    /// The wait before the first chunk, after head and role, in milliseconds; default 0.
+    pub first_token_delay_ms: u64,
+    /// The wait between two chunks in milliseconds; default 0.
+    pub chunk_delay_ms: u64,
 
-    /// Whether a chunk with the bare role comes before the first piece; default true.
+    /// Whether a chunk with the bare role comes before the first chunk; default true.
     pub role_first: Option<bool>,
     /// The answer as exact content deltas; excludes `text`.
-    pub pieces: Option<Vec<String>>,
-    /// The answer, which the seed splits into pieces; by default the simulator's answer.
+    pub chunks: Option<Vec<String>>,
+    /// The answer, which the seed splits into chunks; by default the simulator's answer.
     pub text: Option<String>,
-    /// The size of a piece in characters; by default the seed chooses 1 to 8 for each.
-    pub piece_chars: Option<usize>,
-    /// The number of pieces, for benchmarks: each is the whole `text`, or the next of `pieces` in
-    /// turn, or a space and its number. Also accepted as `totalPieces`.
-    #[serde(alias = "totalPieces")]
+    /// The size of a chunk in characters; by default the seed chooses 1 to 8 for each.
+    pub chunk_chars: Option<usize>,
+    /// The number of chunks, for benchmarks: each is the whole `text`, or the next of `chunks` in
+    /// turn, or a space and its number.
     pub repeat: Option<u64>,
-    /// Whether each piece of `repeat` is the time at which it is written in place of a number: the last
+    /// Whether each chunk of `repeat` is the time at which it is written in place of a number: the last
     /// nine digits of the microseconds since 1970, and a space; default false. Measures delivery.
     pub stamp: bool,
     /// Text sent as `reasoning_content` before the answer; none by default.
@@ -74,8 +73,8 @@ pub struct Scenario {
 
     /// Pings while the stream waits or stalls; none by default.
     pub pings: Option<Pings>,
-    /// Where and how the answer is cut; not by default.
-    pub cut: Option<Cut>,
+    /// Where and how the answer is cut off; not by default.
+    pub disconnect: Option<Disconnect>,
     /// Whether `[DONE]` ends the stream; default true.
     pub done: Option<bool>,
     /// Whether the choices get a finish reason; default true.
@@ -167,17 +166,17 @@ pub enum PingStyle {
     Event,
 }
 
-/// Where and how an answer ends before its time; with neither number, before the first piece.
+/// Where and how an answer ends before its time; with neither number, before the first chunk.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase", deny_unknown_fields)]
-pub struct Cut {
-    /// After so many pieces, counted over all choices; at the latest after the last one.
-    pub after_pieces: Option<u64>,
+pub struct Disconnect {
+    /// After so many chunks, counted over all choices; at the latest after the last one.
+    pub after_chunks: Option<u64>,
     /// After so many bytes of the body (without chunk framing), also inside a character. A cut that
     /// writes an event waits for the end of the event in which that byte lies.
     pub after_bytes: Option<u64>,
     /// How it is cut; default `reset`.
-    pub how: CutHow,
+    pub how: DisconnectHow,
     /// The error of `errorEvent` and `errorEventNamed`; by default a server error in OpenAI's shape.
     pub error: Option<Value>,
 }
@@ -185,7 +184,7 @@ pub struct Cut {
 /// How an answer is cut.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub enum CutHow {
+pub enum DisconnectHow {
     /// The connection is reset (TCP RST), 20 ms after the last byte; in HTTP/2 the stream is.
     #[default]
     Reset,
@@ -205,7 +204,7 @@ pub enum CutHow {
     NoFinish,
 }
 
-impl CutHow {
+impl DisconnectHow {
     /// Whether the cut falls between bytes, and not between events.
     pub(super) fn is_raw(self) -> bool {
         matches!(self, Self::Reset | Self::Close | Self::Stall | Self::NoFinish)
@@ -327,9 +326,9 @@ impl Scenario {
             }
         }
         for (name, wait) in [
-            ("delayHeadersMs", self.delay_headers_ms),
-            ("delayFirstTokenMs", self.delay_first_token_ms),
-            ("paceMs", self.pace_ms),
+            ("headersDelayMs", self.headers_delay_ms),
+            ("firstTokenDelayMs", self.first_token_delay_ms),
+            ("chunkDelayMs", self.chunk_delay_ms),
             ("usageDelayMs", self.usage_delay_ms),
         ] {
             in_range(name, wait, 0, MAX_WAIT_MS)?;
@@ -339,7 +338,7 @@ impl Scenario {
         }
         in_range("retryAfterDate", self.retry_after_date.unwrap_or(0.0), -1e9, 1e9)?;
         in_range("headerBytes", self.header_bytes.unwrap_or(0), 0, 1 << 20)?;
-        in_range("pieceChars", self.piece_chars.unwrap_or(1), 1, 1 << 20)?;
+        in_range("chunkChars", self.chunk_chars.unwrap_or(1), 1, 1 << 20)?;
         in_range("repeat", self.repeat.unwrap_or(0), 0, 100_000_000)?;
         if let Some(pings) = &self.pings {
             in_range("pings.everyMs", pings.every_ms, 1, MAX_WAIT_MS)?;
@@ -347,11 +346,11 @@ impl Scenario {
         if let Some(Packets::Size(bytes)) = self.packets {
             in_range("packets", bytes, 1, 1 << 24)?;
         }
-        if self.text.is_some() && self.pieces.is_some() {
-            return Err("text and pieces exclude each other; give one".to_owned());
+        if self.text.is_some() && self.chunks.is_some() {
+            return Err("text and chunks exclude each other; give one".to_owned());
         }
-        if self.stamp && (self.repeat.is_none() || self.text.is_some() || self.pieces.is_some()) {
-            return Err("stamp needs repeat, and neither text nor pieces".to_owned());
+        if self.stamp && (self.repeat.is_none() || self.text.is_some() || self.chunks.is_some()) {
+            return Err("stamp needs repeat, and neither text nor chunks".to_owned());
         }
         Ok(())
     }
@@ -368,24 +367,24 @@ mod tests {
     #[test]
     fn an_empty_object_is_a_healthy_answer() {
         let scenario = Scenario::from_json("{}").expect("all fields have defaults");
-        assert!(scenario.status.is_none() && scenario.cut.is_none() && !scenario.silent);
+        assert!(scenario.status.is_none() && scenario.disconnect.is_none() && !scenario.hang);
     }
 
     #[test]
     fn an_error_names_the_field_its_value_and_the_accepted_values() {
         assert_eq!(
-            refusal(r#"{"paceMs":"fast"}"#),
-            "scenario: paceMs: invalid type: string \"fast\", expected a whole number from 0; given: \"fast\""
+            refusal(r#"{"chunkDelayMs":"fast"}"#),
+            "scenario: chunkDelayMs: invalid type: string \"fast\", expected a whole number from 0; given: \"fast\""
         );
-        let why = refusal(r#"{"label":"x","cut":{"afterPieces":2,"how":"gently"}}"#);
-        assert!(why.starts_with("scenario: cut.how: unknown variant `gently`"), "{why}");
+        let why = refusal(r#"{"label":"x","disconnect":{"afterChunks":2,"how":"gently"}}"#);
+        assert!(why.starts_with("scenario: disconnect.how: unknown variant `gently`"), "{why}");
         assert!(why.contains("`noFinish`") && why.ends_with("given: \"gently\""), "{why}");
         let why = refusal(r#"{"toolCalls":[{"name":"a"},{"name":1}]}"#);
         assert!(why.starts_with("scenario: toolCalls[1].name"), "{why}");
         let why = refusal(r#"{"packets":"many"}"#);
         assert!(why.contains("packets") && why.contains("\"bytes\" or a whole number"), "{why}");
         let why = refusal(r#"{"colour":1}"#);
-        assert!(why.contains("unknown field `colour`") && why.contains("`delayHeadersMs`"), "{why}");
+        assert!(why.contains("unknown field `colour`") && why.contains("`headersDelayMs`"), "{why}");
     }
 
     #[test]
@@ -393,9 +392,9 @@ mod tests {
         assert_eq!(refusal(r#"{"status":99}"#), "scenario: status must be from 200 to 599; given: 99");
         assert!(refusal(r#"{"headers":{"a b":"c"}}"#).contains("not a header name"));
         assert!(refusal(r#"{"headers":{"a":["c","d\r\nset-cookie: x"]}}"#).contains("headers.a"));
-        assert!(refusal(r#"{"text":"a","pieces":["a"]}"#).contains("exclude each other"));
+        assert!(refusal(r#"{"text":"a","chunks":["a"]}"#).contains("exclude each other"));
         assert!(refusal(r#"{"stamp":true}"#).contains("stamp needs repeat"));
-        assert!(refusal(r#"{"stamp":true,"repeat":2,"text":"a"}"#).contains("neither text nor pieces"));
+        assert!(refusal(r#"{"stamp":true,"repeat":2,"text":"a"}"#).contains("neither text nor chunks"));
         assert!(refusal("[]").contains("must be an object"));
     }
 

@@ -1,9 +1,9 @@
-/** Many prompts. */
+/** Batches and queues of prompts. */
 import type { CallOptions } from '../call-options.js'
 import type { ChatCompletion, ChatMessage, ChatRequest } from '../chat.js'
 import type { ClientOptions } from '../client-options.js'
 
-/** A user's message, or a conversation. */
+/** A user message, or a conversation. */
 export type Prompt = string | ReadonlyArray<ChatMessage | object>
 
 export interface BatchProgress {
@@ -11,27 +11,29 @@ export interface BatchProgress {
   succeeded: number
   failed: number
   elapsedMs: number
-  /** Where it is known. */
+  /** Where known. */
   total?: number
-  /** As long for each prompt that is left as for each so far. */
+  /** Extrapolated from the prompts done so far. */
   estimatedMsLeft?: number
 }
 
 export interface BatchOptions extends ClientOptions {
-  /** `gemini-2.5-flash` unless set. */
+  /** @default 'gemini-2.5-flash' */
   model?: string
-  /** Attempts in all, for each prompt; an open circuit is waited for and is none. 3 unless set. */
+  /** Attempts in all for each prompt. Waiting for an open circuit is not an attempt. @default 3 */
+  maxAttempts?: number
+  /** The same, as the HolySheep tutorials call it. Giving both is an error. */
   maxRetries?: number
-  /** Prompts at a time. 10 unless set. */
+  /** Concurrent prompts. @default 10 */
   concurrency?: number
-  /** Further fields of each request. */
+  /** Additional fields of each request. */
   request?: Record<string, unknown>
-  /** How many prompts an iterable has, for the progress. */
+  /** How many prompts an iterable yields, for `onProgress`. */
   total?: number
-  /** Stops all: what is done keeps its result, what is not fails with `cause: signal.reason`. */
+  /** Stops the batch: finished prompts keep their results, the others fail with `cause: signal.reason`. */
   signal?: AbortSignal
   onProgress?(progress: BatchProgress): unknown
-  /** A client of your own in place of one made from these options. */
+  /** An existing client, instead of one created from these options. */
   client?: { chat(request: ChatRequest, options?: CallOptions): Promise<ChatCompletion> }
 }
 
@@ -39,15 +41,15 @@ export type BatchResult =
   | { index: number; success: true; result: string }
   | { index: number; success: false; error: string; cause: unknown }
 
-/** A result for every prompt, in order. A prompt that fails does not stop the others. */
+/** Resolves to a result for every prompt, in order. A prompt that fails does not stop the others. */
 export function batchProcess(
   prompts: Iterable<Prompt> | AsyncIterable<Prompt>,
   options?: BatchOptions,
 ): Promise<BatchResult[]>
 
 /**
- * The same, one result at a time as they come, for more prompts than memory holds: a prompt is read when there is a
- * place for it, and no more than `concurrency` prompts and unread results are held. Leaving the loop stops all.
+ * The same, yielding results as they arrive, for more prompts than fit in memory: a prompt is read when there is room for
+ * it, and at most `concurrency` prompts and unread results are held. Leaving the loop stops the batch.
  */
 export function batchStream(
   prompts: Iterable<Prompt> | AsyncIterable<Prompt>,
@@ -55,11 +57,13 @@ export function batchStream(
 ): AsyncGenerator<BatchResult, void>
 
 export interface QueueOptions extends ClientOptions {
-  /** Attempts in all, for each task. 3 unless set. */
+  /** Attempts in all for each task. @default 3 */
+  maxAttempts?: number
+  /** The same, as the HolySheep tutorials call it. Giving both is an error. */
   maxRetries?: number
-  /** Tasks that are not finished. 1000 unless set. */
+  /** Unfinished tasks. @default 1000 */
   maxSize?: number
-  /** Attempts at a time. 10 unless set. */
+  /** Concurrent attempts. @default 10 */
   concurrency?: number
   request?: Record<string, unknown>
   client?: BatchOptions['client']
@@ -67,19 +71,19 @@ export interface QueueOptions extends ClientOptions {
 
 export type QueueResult = { taskId: string; response: string } | { taskId: string; error: string; cause: unknown }
 
-/** Tasks with a bounded number of attempts, in a bounded queue. A task that waits for its retry lets others pass. */
+/** A bounded queue of tasks with a bounded number of attempts each. Tasks that wait for a retry do not block others. */
 export class BoundedRetryQueue {
   constructor(options?: QueueOptions)
   constructor(maxRetries?: number, maxSize?: number, options?: QueueOptions)
   readonly maxRetries: number
   readonly maxSize: number
-  /** Tasks that are not finished. */
+  /** Unfinished tasks. */
   get size(): number
-  /** Rejects with a QueueFullError where it is full, and with a TypeError where the id is there already. */
+  /** Rejects with a QueueFullError if the queue is full, and with a TypeError if the id is already in it. */
   addTask(taskId: string, prompt: Prompt): Promise<void>
   /**
-   * Results as they come, until the queue is empty; tasks may be added meanwhile. Leaving the loop, or an abort, stops
-   * what runs; what is not finished stays in the queue.
+   * Yields results as they arrive, until the queue is empty; tasks may be added meanwhile. Leaving the loop, or an abort,
+   * stops the running tasks; unfinished ones stay in the queue.
    */
   processWithRetry(options?: { signal?: AbortSignal }): AsyncGenerator<QueueResult, void>
 }

@@ -1,6 +1,7 @@
 /**
- * The systems of the documents: faces on the engine of `HolySheepStreamingClient`. They turn their arguments into
- * requests and options for it, and shape what comes back. Where a face takes a client's options, they override its own.
+ * Thin wrappers around `HolySheepStreamingClient` with the interfaces of the HolySheep tutorials. They translate their
+ * arguments into its requests and options, and its results into theirs. Client options given to a wrapper override its
+ * own.
  */
 
 export * from './batches.js'

@@ -5,24 +5,24 @@ import type { ClientOptions } from '../client-options.js'
 
 /** Options of `smartStreamWithRecovery`. */
 export interface SmartStreamOptions {
-  /** Attempts in all, breaks included. @default 5 */
+  /** Attempts in all, including recoveries. @default 5 */
   maxRetries?: number
-  /** Silence before the first token and between two reads, in milliseconds; a long healthy answer is not cut. @default 30000 */
+  /** Silence before the first token and between reads, in milliseconds; healthy answers are not cut off. @default 30000 */
   timeout?: number
-  /** Told of each piece of text, once and in order; a promise that it returns is awaited. */
+  /** Called with each delta of the text, once and in order; a returned promise is awaited. */
   onProgress?(content: string): unknown
-  /** Told of the whole answer. */
+  /** Called with the complete answer. */
   onComplete?(response: string): unknown
-  /** Told of the error, once, when the call has failed. */
+  /** Called once with the error if the call fails. */
   onError?(error: Error): unknown
 }
 
-/** How `smartStreamWithRecovery` ended. `response` is what was received, `attempts` how many requests were made. */
+/** How `smartStreamWithRecovery` ended. `response` is what was received, `attempts` how many requests were sent. */
 export type SmartStreamOutcome =
   | { success: true; response: string; attempts: number }
   | {
       success: false
-      /** `Max retries exceeded` where all attempts were used up (`cause` is the last error), else the error. */
+      /** `Max retries exceeded` if all attempts were used (`cause` is the last error), otherwise the error. */
       error: Error | 'Max retries exceeded'
       cause?: Error
       response: string
@@ -30,17 +30,17 @@ export type SmartStreamOutcome =
     }
 
 /**
- * A client that finishes interrupted answers, in the form of the documents. Its waits are 2, 4, 8 and then 10 s; its
- * requests carry `session_id` unless `sessionField` is false.
+ * A client that completes interrupted answers, with the interface of the HolySheep tutorials. Its waits are 2, 4, 8 and
+ * then 10 s; `sendSessionId` is `'both'` by default.
  */
 export class ResilientStreamingClient extends HolySheepStreamingClient {
   constructor(apiKey: string | undefined, options?: number | ClientOptions)
   constructor(options?: ClientOptions)
-  /** The id of the last chunk of the call that last received something; `null` before. */
+  /** The id of the last chunk of the call that most recently received something; `null` before. */
   lastReceivedId: string | null
-  /** The text so far of the call that last received something. */
+  /** The text so far of the call that most recently received something. */
   accumulatedContent: string
-  /** An answer with recovery. Rejects only for invalid arguments. */
+  /** Streams an answer with recovery. Rejects only for invalid arguments. */
   smartStreamWithRecovery(
     model: string,
     messages: ChatRequest['messages'],
@@ -54,7 +54,7 @@ export class ResilientStreamingClient extends HolySheepStreamingClient {
     timeout?: number,
     onProgress?: (content: string) => unknown,
   ): Promise<string>
-  /** The messages with one system message more, which asks for the rest and quotes the last 200 characters. */
+  /** The messages plus a system message that asks for the rest and quotes the last 200 characters. */
   buildRecoveryContext(messages: ChatRequest['messages'], partialResponse: string): ChatRequest['messages']
   /** `session_<ms>_<9 of base 36>`. */
   generateSessionId(): string

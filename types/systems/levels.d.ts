@@ -7,7 +7,7 @@ import type { ClientOptions } from '../client-options.js'
 export type TimeoutTier = 'FAST' | 'NORMAL' | 'DEEP'
 
 export interface TimeoutManagerOptions extends ClientOptions {
-  /** How long an answer may take, in milliseconds. FAST 1000, NORMAL 3000, DEEP 8000 unless set. */
+  /** How long an answer may take, in milliseconds. @default { FAST: 1000, NORMAL: 3000, DEEP: 8000 } */
   tiers?: Partial<Record<TimeoutTier, number>>
 }
 
@@ -18,16 +18,16 @@ export type TimeoutResult =
       latencyMs: number
       timeoutTier: TimeoutTier
       modelUsed: string
-      /** Another model than the one that was asked has answered. */
+      /** Whether another model than the requested one answered. */
       fallbackTriggered: boolean
     }
   | {
       success: false
       error: string
       timeoutTier: TimeoutTier
-      /** Another model was really tried. */
+      /** Whether another model was tried. */
       fallbackTriggered: boolean
-      /** After a timeout. */
+      /** Set after a timeout. */
       suggestion?: string
       cause: Error
     }
@@ -35,8 +35,8 @@ export type TimeoutResult =
 export type TimeoutStats = { totalRequests: number; successRate: number; avgLatency: number } | { message: string }
 
 /**
- * A time for each kind of question: `faq` and `simple` FAST, `normal` NORMAL, `complex` and `analysis` DEEP, any other
- * NORMAL. Each model has that time for its whole answer; `fallbackModels`, where given, follow.
+ * A time limit by kind of question: `faq` and `simple` FAST, `normal` NORMAL, `complex` and `analysis` DEEP, any other
+ * NORMAL. Each model has that long for its whole answer; then `fallbackModels`, if given, are tried.
  */
 export class TimeoutAIManager implements AsyncDisposable {
   constructor(apiKey?: string, options?: TimeoutManagerOptions)
@@ -48,7 +48,7 @@ export class TimeoutAIManager implements AsyncDisposable {
     model?: string,
     options?: CallOptions,
   ): Promise<TimeoutResult>
-  /** `successRate` in per cent, `avgLatency` of successes in milliseconds; `{ message }` before the first call. */
+  /** `successRate` in percent, `avgLatency` of successes in milliseconds; `{ message }` before the first call. */
   getTimeoutStats(): TimeoutStats
   close(): Promise<void>
   [Symbol.asyncDispose](): Promise<void>
@@ -62,7 +62,7 @@ export interface ModelConfig {
   costPerMillionTokens: number
   avgLatencyMs?: number
   capability?: QueryComplexity
-  /** The smaller, the stronger the model; from 3 on it does for simple questions. */
+  /** Lower is stronger; models from 3 on are used for simple questions. */
   priority: number
 }
 
@@ -71,36 +71,36 @@ export type DegradationResult =
       success: true
       data: ChatCompletion
       modelUsed: string
-      /** A model other than the first candidate has answered. */
+      /** Whether a model other than the first candidate answered. */
       fallbackTriggered: boolean
       originalComplexity: QueryComplexity
-      /** Of the attempt that brought the answer. */
+      /** Of the attempt that succeeded. */
       latencyMs: number
     }
   | {
       success: false
       error: string
-      /** The models that were really asked. */
+      /** The models that were tried. */
       candidatesTried: string[]
       cause: Error
     }
 
 export interface DegradationStats {
   usageByModel: Record<string, number>
-  /** Failures in a row, by model: 5 open its breaker. */
+  /** Consecutive failures by model: 5 open its breaker. */
   circuitBreakers: Record<string, number>
   /** In milliseconds. */
   avgLatency: Record<string, number>
 }
 
 /**
- * Asks the model that a question needs, and the next ones where it cannot answer. Complex: the chain in its order;
- * moderate: without the weakest; simple: the cheap ones first, then the stronger. A breaker for each model
- * (5 failures, then tried again after 60 s).
+ * Asks the model that suits the question, and the next ones if it fails. Complex: the chain in order; moderate: without
+ * the weakest; simple: the cheap ones first, then the stronger. A breaker per model opens after 5 failures and probes
+ * after 60 s.
  */
 export class ModelDegradationManager implements AsyncDisposable {
   static readonly DEFAULT_MODEL_CHAIN: readonly ModelConfig[]
-  /** @param options A client's; `classify` in place of the document's rules. */
+  /** @param options Client options; `classify` replaces the built-in classification. */
   constructor(
     apiKey?: string,
     modelChain?: readonly ModelConfig[] | null,
@@ -109,13 +109,13 @@ export class ModelDegradationManager implements AsyncDisposable {
   get apiKey(): string
   get baseUrl(): string
   readonly modelChain: readonly ModelConfig[]
-  /** @param preferredModel Asked first. */
+  /** @param preferredModel Tried first. */
   callWithDegradation(
     messages: ChatRequest['messages'],
     preferredModel?: string | null,
     options?: CallOptions,
   ): Promise<DegradationResult>
-  /** The models for a question of this complexity, best first. */
+  /** The models for a question of this complexity, in the order in which they are tried. */
   candidates(complexity: QueryComplexity): string[]
   getDegradationStats(): DegradationStats
   close(): Promise<void>

@@ -6,22 +6,24 @@ import type { ClientOptions } from '../client-options.js'
 import type { CircuitBreaker } from '../limits.js'
 
 export interface AIClientOptions extends ClientOptions {
-  /** Attempts in all. 3 unless set. */
+  /** Attempts in all. @default 3 */
+  maxAttempts?: number
+  /** The same, as the HolySheep tutorials call it. Giving both is an error. */
   maxRetries?: number
-  /** The wait before the next endpoint, in milliseconds. 500 unless set. */
+  /** The wait before the next endpoint, in milliseconds. @default 500 */
   retryDelay?: number
-  /** After a 429 the n-th wait is `retryDelay` times its n-th power. 2 unless set. */
+  /** After a 429 the n-th wait is `retryDelay` times the n-th power of this. @default 2 */
   exponentialBackoff?: number
-  /** The silence that is waited for, in milliseconds. 30000 unless set. */
+  /** Timeout for the connection, the first token and silence between two reads, in milliseconds. @default 30000 */
   timeout?: number
-  /** How often endpoints are looked at in the background, in milliseconds. Off unless set. */
+  /** How often the endpoints are probed in the background, in milliseconds. Off by default. */
   healthCheck?: number
 }
 
 export interface ChatCompletionOptions extends CallOptions {
-  /** 0.7 unless set. */
+  /** @default 0.7 */
   temperature?: number
-  /** 1000 unless set. */
+  /** @default 1000 */
   maxTokens?: number
 }
 
@@ -30,7 +32,7 @@ export interface AIClientMetrics {
   successfulRequests: number
   /** Attempts that got a 429. */
   errors429: number
-  /** Attempts that failed otherwise. */
+  /** Attempts that failed with another error. */
   otherErrors: number
   /** Attempts at another endpoint than the one before. */
   fallbackCount: number
@@ -39,17 +41,17 @@ export interface AIClientMetrics {
 }
 
 /**
- * Goes to the next endpoint after a 429, a timeout, a broken connection or a 5xx; 400, 401 and 403 are thrown at once, and
- * any other 4xx is tried once more. A key without quota (402, or as the provider says it) goes on only to another key.
- * Every call begins at the first endpoint whose breaker is closed. Without `endpoints`: `HOLYSHEEP_BASE_URL` where it is
- * set, else the provider's address and its two backups.
+ * Fails over to the next endpoint after a 429, a timeout, a connection error or a 5xx; 400, 401 and 403 are thrown
+ * immediately, and any other 4xx is tried once more. After an exhausted quota (402, or the provider's own code) only an
+ * endpoint with another key is tried. Every call starts at the first endpoint whose breaker is closed. `endpoints` defaults
+ * to `HOLYSHEEP_BASE_URL` if set, otherwise to the provider's address and its two backups.
  */
 export class HolySheepAIClient implements AsyncDisposable {
   constructor(apiKey?: string, options?: AIClientOptions)
   get apiKey(): string
-  /** Of the first endpoint. */
+  /** That of the first endpoint. */
   get baseUrl(): string
-  /** @throws RetriesExhaustedError, whose `cause` is the last error; or what the only attempt failed with. */
+  /** @throws RetriesExhaustedError, whose `cause` is the last error; with a single attempt, its error. */
   chatCompletion(
     model: string,
     messages: ChatRequest['messages'],
@@ -63,23 +65,23 @@ export class HolySheepAIClient implements AsyncDisposable {
 export type RouterEndpointName = 'primary' | 'backup1' | 'backup2' | 'unknown' | (string & {})
 
 export interface RouterOptions {
-  /** Names and base URLs, the primary first. The provider's address and its two backups unless set. */
+  /** Names and base URLs, the primary first. The provider's address and its two backups by default. */
   endpoints?: Record<string, string>
 }
 
 /**
- * Chooses among endpoints by 0.7 × health + 0.3 × latency score, which is 100 for the fastest and falls with the ratio
- * to it. Breakers: primary 3 failures, 30 s; the others 5, 60 s; each closes after 3 successes.
+ * Selects an endpoint by 0.7 × health + 0.3 × latency score; the latter is 100 for the fastest and falls with the ratio to
+ * it. Breakers: primary 3 failures, 30 s; the others 5, 60 s; each closes after 3 successes.
  */
 export class MultiProviderRouter {
   constructor(options?: RouterOptions)
   readonly endpoints: Readonly<Record<string, string>>
   readonly breakers: Readonly<Record<string, CircuitBreaker>>
-  /** The base URL of the best endpoint that is available; the primary's where none is. Only that one's probe is spent. */
+  /** The base URL of the best available endpoint, or the primary's if none is. Only the selected one uses up a probe. */
   selectEndpoint(): string
-  /** The name of the endpoint that a URL belongs to, or `'unknown'`. */
+  /** The name of the endpoint of a URL, or `'unknown'`. */
   getEndpointName(url: string): RouterEndpointName
-  /** The last 100 count. An unknown name is passed over, here and below. */
+  /** The last 100 count. Unknown names are ignored, here and below. */
   recordLatency(name: RouterEndpointName, ms: number): void
   recordSuccess(name: RouterEndpointName): void
   recordFailure(name: RouterEndpointName): void

@@ -9,66 +9,66 @@ import type { Jitter } from '../retry-options.js'
 import type { StreamResult } from '../stream.js'
 
 export interface RetryWithBackoffOptions {
-  /** Attempts in all, the first one included. 5 unless set. */
+  /** Attempts in all, including the first one. @default 5 */
   maxAttempts?: number
-  /** The first wait, in milliseconds. 1000 unless set. */
+  /** The first wait, in milliseconds. @default 1000 */
   baseDelay?: number
-  /** No wait is longer, in milliseconds, except one that a server asks for. 60000 unless set. */
+  /** The maximum wait, in milliseconds, except for `retry-after`. @default 60000 */
   maxDelay?: number
-  /** No wait is shorter, in milliseconds. 0 unless set. */
+  /** The minimum wait, in milliseconds. @default 0 */
   minDelay?: number
-  /** Exponential unless set; an array is the waits themselves. */
+  /** An array is the waits themselves. @default 'exponential' */
   backoff?: 'exponential' | 'linear' | 'constant' | number[]
-  /** 2 unless set. */
+  /** @default 2 */
   multiplier?: number
-  /** `true`, full jitter, unless set. */
+  /** `true`: full jitter. @default true */
   jitter?: boolean | Jitter
-  /** A longer wait that a server asks for is not waited for: the error is thrown. 60000 unless set. */
+  /** If a server asks for a longer wait, the error is thrown. @default 60000 */
   maxRetryAfterMs?: number
-  /** Error classes, or a judgement. Unless set: as the client judges, and timeouts and broken connections of others. */
+  /** Error classes, or a predicate. By default what the client retries, and other libraries' timeouts and connection errors. */
   retryable?: ReadonlyArray<abstract new (...given: any[]) => unknown> | ((error: unknown) => boolean)
-  /** Told before each wait: of which attempt (1-based), why, and how long it will be. */
+  /** Called before each wait with the failed attempt (1-based), its error and the wait. */
   onRetry?(attempt: number, error: unknown, delayMs: number): unknown
-  /** Ends waits and attempts: rejects with `signal.reason`. */
+  /** Aborts waits and attempts: rejects with `signal.reason`. */
   signal?: AbortSignal
 }
 
-/** Calls any function until it succeeds. Never sooner than `retry-after`. @throws The last error, as it is. */
+/** Calls a function until it succeeds. `retry-after` is honored. @throws the last error, unchanged. */
 export function retryWithBackoff<T>(
   fn: (context: { attempt: number; signal?: AbortSignal }) => T | PromiseLike<T>,
   options?: RetryWithBackoffOptions,
 ): Promise<T>
 
-/** A chat request; with `stream: true` the text goes to `onChunk`, piece by piece. */
+/** A chat request; with `stream: true` the text is passed to `onChunk` as it arrives. */
 export type ManagedRequest = ChatRequest & { onChunk?(content: string): unknown }
 
 export interface ExecuteOptions extends CallOptions {
-  /** Retries after the first attempt. 3 unless set. */
+  /** Retries after the first attempt. @default 3 */
   maxRetries?: number
-  /** The first wait, in milliseconds; each further one is twice as long. 1000 unless set. */
+  /** The first wait, in milliseconds; it doubles each time. @default 1000 */
   baseDelay?: number
-  /** No wait is longer, in milliseconds. 10000 unless set. */
+  /** The maximum wait, in milliseconds. @default 10000 */
   maxDelay?: number
-  /** Told before the wait of each retry (1-based). */
+  /** Called before the wait of each retry (1-based). */
   onRetry?(attempt: number, error: Error, delay: number): unknown
-  /** Told when the circuit is open, before the promise rejects. */
+  /** Called when the circuit is open, before the promise rejects. */
   onCircuitOpen?(): unknown
 }
 
-/** Retries behind a breaker, which is asked before every attempt. */
+/** Retries behind a breaker, which is checked before every attempt. */
 export class HolySheepRetryManager implements AsyncDisposable {
-  /** @param options A client's; `maxConcurrent` is 100 and `maxQueue` 1000 unless set. */
+  /** @param options Client options; `maxConcurrent` is 100 and `maxQueue` 1000 by default. */
   constructor(apiKey?: string, options?: ClientOptions)
   get apiKey(): string
-  /** 5 failures, 30 s. May be replaced. */
+  /** 5 failures, 30 s. Can be replaced. */
   circuitBreaker: CircuitBreaker
-  /** What waits for one of the `maxConcurrent` places, first in, first out. */
+  /** The requests waiting for one of the `maxConcurrent` slots, first in, first out. */
   readonly requestQueue: ReadonlyArray<{ request: ManagedRequest }>
-  /** Whether anything runs. */
+  /** Whether any request is in flight. */
   get isProcessing(): boolean
   /**
    * @returns The answer; for `stream: true` the `StreamResult`.
-   * @throws CircuitOpenError; QueueFullError; else the error of the last attempt.
+   * @throws CircuitOpenError, QueueFullError, or the error of the last attempt.
    */
   executeWithRetry(request: ManagedRequest & { stream: true }, options?: ExecuteOptions): Promise<StreamResult>
   executeWithRetry(request: ManagedRequest, options?: ExecuteOptions): Promise<ChatCompletion>
@@ -83,15 +83,15 @@ export class HolySheepRetryManager implements AsyncDisposable {
 }
 
 export interface RetryConfigOptions {
-  /** Retries after the first attempt. 3 unless set. */
+  /** Retries after the first attempt. @default 3 */
   maxRetries?: number
-  /** In milliseconds. 1000 unless set. */
+  /** In milliseconds. @default 1000 */
   baseDelay?: number
-  /** In milliseconds; holds after the jitter. 30000 unless set. */
+  /** In milliseconds, applied after jitter. @default 30000 */
   maxDelay?: number
-  /** 2 unless set. */
+  /** @default 2 */
   exponentialBase?: number
-  /** 50–150 % of the wait. On unless set. */
+  /** Varies a wait from 50 % to 150 %. @default true */
   jitter?: boolean
 }
 
@@ -108,7 +108,7 @@ export class RetryConfig {
 
 export type StatusDecision = 'immediate' | 'delayed' | 'never' | 'fallback'
 
-/** A status and what is done about it. `code` is `RETRYABLE`. */
+/** A status and what to do about it. `code` is `RETRYABLE`. */
 export class RetryableError extends HolySheepError {
   constructor(statusCode: number, message: string, decision: StatusDecision)
   readonly statusCode: number
@@ -122,7 +122,7 @@ export type RetryResult =
       /** The last status, where there was one. */
       statusCode?: number
       error: string
-      /** How many attempts were really made. */
+      /** How many attempts were made. */
       finalAttempt: number
       retried: boolean
       cause: Error
@@ -131,7 +131,7 @@ export type RetryResult =
 export interface RetryStats {
   totalRequests: number
   successful: number
-  /** Retries, and first tries of further models. */
+  /** Retries, and fallbacks to further models. */
   retried: number
   failedPermanently: number
   /** Seconds that calls have waited before retries. */
@@ -145,9 +145,9 @@ export interface RetryStats {
 }
 
 /**
- * Decides by the status: 408, 500, 502, 504 wait 1, 2, 4 s; 429 5, 10, 20 s or as the server says; 503 as the config
- * says; 400, 401, 403, 404, 422 are not tried again. Broken connections are. A model that does not answer in time, or
- * has no retries left, is followed by the next of `fallbackModels`.
+ * Decides by status: 408, 500, 502 and 504 wait 1, 2, 4 s; 429 waits 5, 10, 20 s or as `retry-after` says; 503 waits as
+ * configured; 400, 401, 403, 404 and 422 are not retried. Connection errors are. If a model does not answer in time or has
+ * no retries left, the next of `fallbackModels` is tried.
  */
 export class RetryAIManager implements AsyncDisposable {
   static readonly RETRY_STATUS_MAP: Readonly<Record<number, StatusDecision>>
@@ -162,8 +162,8 @@ export class RetryAIManager implements AsyncDisposable {
     options?: CallOptions,
   ): Promise<RetryResult>
   /**
-   * What a call does about a status; `delayed` where only the client's own rules know it (520–524, 529 …). With a
-   * `retry.retryOn` of your own: by that.
+   * What a call does about a status; `delayed` where only the client's own table has it (520–524, 529 …). A `retry.retryOn`
+   * that you set takes precedence.
    */
   classifyError(statusCode: number, message: string): RetryableError
   getRetryStats(): RetryStats

@@ -109,7 +109,7 @@ function Welcome({ onAsk }: { onAsk: (text: string) => void }) {
     <section className="welcome">
       <h2>Ask, and the whole answer arrives.</h2>
       <p>
-        Give the provider a bad day in the panel, and watch what you do not notice: breaks that are mended, retries, and
+        Make the provider fail in the panel, and watch what you do not notice: recovered answers, retries, and
         another provider that takes over.
       </p>
       <ul>
@@ -196,7 +196,7 @@ function Note({ message: { summary } }: { message: Message }) {
   const what =
     recoveries === 0
       ? `Answered by ${by} at attempt ${attempts}`
-      : `The connection broke${recoveries > 1 ? ` ${recoveries} times` : ''} and was mended · ${by}`
+      : `The connection broke${recoveries > 1 ? ` ${recoveries} times` : ''} and was recovered · ${by}`
   return (
     <p className="note" data-kind="good">
       <CheckIcon /> <span>{what}</span>

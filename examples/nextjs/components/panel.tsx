@@ -2,7 +2,7 @@ import type { Fault, Status } from '@/lib/types'
 
 const CHOICES: Array<{ fault: Fault; name: string; what: string }> = [
   { fault: 'none', name: 'Healthy', what: 'Both providers answer.' },
-  { fault: 'cut', name: 'Breaks off', what: 'Main cuts every answer in the middle.' },
+  { fault: 'cut', name: 'Breaks off', what: 'Main breaks off every answer in the middle.' },
   { fault: 'busy', name: 'Rate limit', what: 'Main says: too many requests.' },
   { fault: 'outage', name: 'Outage', what: 'Main is down; Spare is well.' },
   { fault: 'all-down', name: 'All down', what: 'Both are down: a few tries, then “No provider can answer”.' },
@@ -67,7 +67,7 @@ export function Panel({
         {(['recoveries', 'retries', 'fallbacks'] as const).map((name) => (
           <div key={name}>
             <dd>{status?.counters[name] ?? 0}</dd>
-            <dt>{{ recoveries: 'mended', retries: 'tried again', fallbacks: 'passed on' }[name]}</dt>
+            <dt>{{ recoveries: 'recovered', retries: 'retries', fallbacks: 'failovers' }[name]}</dt>
           </div>
         ))}
       </dl>

@@ -15,9 +15,9 @@ const ANSWER = [
     'known to be ill; after a few seconds a single request finds out whether it is well again. Xin chào! 🐑',
 ].join('\n\n')
 
-const HEALTHY: Scenario = { text: ANSWER, pieceChars: 5, paceMs: 24, delayFirstTokenMs: 250, onContinue: 'word' }
+const HEALTHY: Scenario = { text: ANSWER, chunkChars: 5, chunkDelayMs: 24, firstTokenDelayMs: 250, onContinue: 'word' }
 const DOWN: Scenario = { status: 503 }
-const CUT: Scenario = { ...HEALTHY, cut: { afterPieces: 61, how: 'reset' } }
+const CUT: Scenario = { ...HEALTHY, disconnect: { afterChunks: 61, how: 'reset' } }
 
 interface Backend {
   client: HolySheepStreamingClient
@@ -45,7 +45,7 @@ async function start(): Promise<Backend> {
     maxRetries: 3,
     totalTimeoutMs: 120_000,
     retry: { baseDelayMs: 400, maxDelayMs: 4000 },
-    circuitBreaker: { failureThreshold: 3, timeout: 6000 },
+    circuitBreaker: { failureThreshold: 3, openMs: 6000 },
     onEvent: courses.onEvent,
   })
 

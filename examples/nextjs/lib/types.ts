@@ -46,7 +46,7 @@ export interface Progress {
 /** The last event of an answer: how it came about. */
 export interface Summary {
   attempts: number
-  /** How often a break was mended. */
+  /** How many times the answer was recovered. */
   recoveries: number
   /** Who wrote it, in order. */
   endpoints: string[]

@@ -20,7 +20,7 @@ use crate::engine::admission::{CallContext, CallRoute, Permit};
 use crate::engine::shared::event::Event;
 use crate::engine::time::clock::{self, timeout_at};
 use crate::error::{Error, Phase, Result};
-use crate::session::splice::Seam;
+use crate::session::splice::Join;
 use crate::store::Slot;
 
 /// One attempt that runs. It owns its permit, which settles itself when the attempt is dropped;
@@ -43,7 +43,7 @@ pub struct Attempt {
     pub(super) head: Slot<ResponseHead>,
     pub(super) progress: Progress,
     /// How its text was joined to that of earlier attempts.
-    pub(super) join: Option<Seam>,
+    pub(super) join: Option<Join>,
 }
 
 /// Fields of ours in a request that not every provider knows.
@@ -84,7 +84,7 @@ impl Attempt {
                 endpoint: endpoint.name.clone(),
                 model: route.model.clone(),
                 request_id: request_id.clone(),
-                after_ms: clock::instant().saturating_duration_since(started).as_millis() as u64,
+                first_token_ms: clock::instant().saturating_duration_since(started).as_millis() as u64,
                 headers: head.update(|head| event_headers(&mem::take(&mut head.headers), endpoint, extras)),
             });
         };
@@ -94,11 +94,11 @@ impl Attempt {
             live: &ctx.request.live,
             on_first_token: &on_first_token,
             wants_usage: ctx.request.chat.wants_usage(),
-            buffer_tool_calls: options.hold_tool_calls,
+            buffer_tool_calls: options.buffer_tool_calls,
         };
         let continuation = Continuation {
             is_active: form.continues,
-            expects_tool_call: form.continues && earlier.lost_tool_call && options.hold_tool_calls,
+            expects_tool_call: form.continues && earlier.lost_tool_call && options.buffer_tool_calls,
             earlier_usage: earlier.usage,
             splice: form.splice,
         };
@@ -119,7 +119,7 @@ impl Attempt {
             Err(limit) => Err(Error::timeout(Phase::Attempt, limit)),
         };
         let splice = reader.delivery.continuation.splice.as_ref();
-        self.join = splice.and_then(|splice| splice.seam());
+        self.join = splice.and_then(|splice| splice.join());
         result.map_err(|error| without_key(error, endpoint, extras))
     }
 

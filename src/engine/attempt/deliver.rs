@@ -126,7 +126,7 @@ impl<'a> Delivery<'a> {
         self.consumer.live.update(|live| {
             let from = live.answer.text.len();
             live.answer.text.push_str(text.get(from..).unwrap_or_default());
-            live.answer.pieces += new;
+            live.answer.deltas += new;
         });
     }
 

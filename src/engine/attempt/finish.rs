@@ -14,7 +14,7 @@ use crate::engine::time::clock;
 use crate::error::{AttemptRecord, Error, HEDGE_LOST, Kind, Phase, truncate};
 use crate::policy::circuit_breaker::Outcome;
 use crate::policy::classify::classify;
-use crate::session::splice::Seam;
+use crate::session::splice::Join;
 
 /// How an attempt ended.
 #[derive(Clone, Copy)]
@@ -57,7 +57,7 @@ pub struct Finished {
     /// `None` where nothing was reserved.
     pub cost: Option<Settlement>,
     /// How its text was joined to that of earlier attempts.
-    pub join: Option<Seam>,
+    pub join: Option<Join>,
 }
 
 impl Attempt {
@@ -160,10 +160,10 @@ impl Attempt {
             outcome: end.as_str().to_owned(),
             status: progress.status,
             message: end.error().map(|error| truncate(&error.message, 300).to_owned()),
-            waited_ms: self.waited.as_millis() as u64,
+            wait_ms: self.waited.as_millis() as u64,
             duration_ms: since_start(clock::instant()),
             first_token_ms: progress.first_token.map(since_start),
-            pieces: progress.deltas,
+            deltas: progress.deltas,
         }
     }
 

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::deliver::{Delivery, ReadEnd};
 use super::settings::ReadSettings;
 use super::whole::read_whole;
-use crate::config::{Completion, defaults as d};
+use crate::config::defaults as d;
 use crate::engine::admission::CostReservation;
 use crate::engine::time::Deadline;
 use crate::engine::time::clock::{self, timeout_at};
@@ -198,7 +198,7 @@ impl<'a> Reader<'a> {
 
     /// The body has ended, or `[DONE]` has arrived.
     fn end(&mut self, done: bool) -> Result<()> {
-        let is_lenient = done && self.settings.completion == Completion::Lenient;
+        let is_lenient = done && !self.settings.require_finish_reason;
         if self.delivery.transcript.journal.is_complete() || is_lenient {
             return self.complete();
         }
@@ -212,7 +212,7 @@ impl<'a> Reader<'a> {
             Kind::Truncated,
             format!(
                 "the stream {what} without a finish reason: the answer is cut off \
-                 (completion: 'lenient' is for a provider that sends none)"
+                 (requireFinishReason: false is for a provider that sends none)"
             ),
         ))
     }

@@ -168,7 +168,9 @@ pub(super) fn headers(
         common_headers(request.chat.dialect(), endpoint, &request.options.headers, accept, request_id)?;
     headers.insert("content-type", HeaderValue::from_static("application/json"));
     headers.insert("idempotency-key", value(idempotency_key)?);
-    headers.insert("x-session-id", value(&request.session_id)?);
+    if endpoint.send_session_id.in_header() {
+        headers.insert("x-session-id", value(&request.session_id)?);
+    }
     headers.insert("x-holysheep-attempt", attempt.into());
     Ok(headers)
 }

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use crate::config::Completion;
 use crate::wire::dialect::Dialect;
 
 #[derive(Clone, Copy)]
@@ -11,7 +10,7 @@ pub(super) struct ReadSettings {
     /// The limit to the first token, connection included, where the total deadline is shared with other routes.
     pub deadline_share: Option<Duration>,
     pub idle_timeout: Duration,
-    pub completion: Completion,
+    pub require_finish_reason: bool,
     /// The request asks for the usage chunk.
     pub expects_usage: bool,
     /// Events that are not JSON are skipped.

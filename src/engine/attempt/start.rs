@@ -15,7 +15,6 @@ use super::peek::Peek;
 use super::progress::{Progress, ResponseHead};
 use super::request::{self, Requests, Target, first_endpoint_extras, without_key};
 use super::settings::ReadSettings;
-use crate::config::defaults as d;
 use crate::engine::admission::{CallContext, CallRoute, Permit, reserve_cost};
 use crate::engine::shared::event::Event;
 use crate::engine::shared::ids::random_id;
@@ -125,7 +124,7 @@ impl Attempt {
         let peek = (may_race && call.chat.is_streamed()).then_some(Peek {
             dialect,
             choices: call.chat.choices(),
-            buffer_tool_calls: call.options.hold_tool_calls,
+            buffer_tool_calls: call.options.buffer_tool_calls,
         });
         let transport = &*client.transport;
         let attempt_timeout = call.options.attempt_timeout;
@@ -161,7 +160,7 @@ fn optional_fields(ctx: &CallContext<'_>, route: &CallRoute) -> OptionalFields {
     OptionalFields {
         usage: is_chat && !endpoint.refuses_usage.load(Ordering::Relaxed),
         session: is_chat
-            && endpoint.config.session_field
+            && endpoint.config.send_session_id.in_body()
             && !endpoint.refuses_session.load(Ordering::Relaxed),
     }
 }
@@ -174,16 +173,21 @@ fn read_settings(
 ) -> ReadSettings {
     let options = &ctx.request.options;
     let whole = (!ctx.request.chat.is_streamed()).then(|| ctx.request.chat.dialect());
-    // The head of an answer that is not streamed arrives when all of it is written.
-    let stretch = whole.is_some() || (other_routes == 0 && options.stretch_last_route);
-    let factor = if stretch { d::LAST_ROUTE_STRETCH } else { 1 };
     // The other routes are to have time, too.
     let remaining = ctx.remaining().filter(|_| other_routes > 0);
     ReadSettings {
-        first_token_timeout: options.first_token_timeout.saturating_mul(factor),
+        // The head of an answer that is not streamed arrives when all of it is written.
+        first_token_timeout: match whole {
+            Some(_) => options.whole_answer_timeout,
+            None => options.first_token_timeout(other_routes == 0),
+        },
         deadline_share: remaining.map(|remaining| deadline::fair_share(remaining, other_routes)),
         idle_timeout: options.idle_timeout,
-        completion: route.endpoint.config.completion.unwrap_or(options.completion),
+        require_finish_reason: route
+            .endpoint
+            .config
+            .require_finish_reason
+            .unwrap_or(options.require_finish_reason),
         expects_usage,
         skip_malformed: options.recovery.skip_malformed,
         whole,

@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 
 use crate::error::AttemptRecord;
 use crate::session::journal::Journal;
-use crate::session::snapshot::Part;
-use crate::session::splice::Seam;
+use crate::session::snapshot::Segment;
+use crate::session::splice::Join;
 
 pub struct Answer {
     pub journal: Journal,
@@ -18,8 +18,8 @@ pub struct Answer {
     pub request_id: String,
     pub attempts: Vec<AttemptRecord>,
     pub recoveries: u32,
-    pub parts: Vec<Part>,
-    pub seams: Vec<Seam>,
+    pub segments: Vec<Segment>,
+    pub joins: Vec<Join>,
     pub session_id: String,
     /// The cost of all attempts; `None` where a price is not known.
     pub cost_usd: Option<f64>,
@@ -44,8 +44,8 @@ struct StreamResult<'a> {
     request_id: &'a str,
     attempts: &'a [AttemptRecord],
     recoveries: u32,
-    parts: &'a [Part],
-    seams: &'a [Seam],
+    segments: &'a [Segment],
+    joins: &'a [Join],
     session_id: &'a str,
     cost_usd: Option<f64>,
 }
@@ -68,8 +68,8 @@ impl Answer {
             request_id: &self.request_id,
             attempts: &self.attempts,
             recoveries: self.recoveries,
-            parts: &self.parts,
-            seams: &self.seams,
+            segments: &self.segments,
+            joins: &self.joins,
             session_id: &self.session_id,
             cost_usd: self.cost_usd,
         };

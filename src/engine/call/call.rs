@@ -80,14 +80,14 @@ impl<'a> Call<'a> {
             live.answer.identity.clone_from(&journal.identity);
             live.answer.reasoning.clone_from(&choice.reasoning);
             live.answer.refusal.clone_from(&choice.refusal);
-            live.answer.pieces = recovery.deltas;
+            live.answer.deltas = recovery.deltas;
             live.answer.lost_tool_call = recovery.lost_tool_call;
             live.usage = usage;
             live.cost_usd = self.history.cost.usd();
             live.attempts.clone_from(&self.history.records);
             live.recoveries = recovery.count;
-            live.parts.clone_from(&recovery.parts);
-            live.seams.clone_from(&recovery.seams);
+            live.segments.clone_from(&recovery.segments);
+            live.joins.clone_from(&recovery.joins);
         });
     }
 

@@ -181,7 +181,7 @@ impl<'a> Running<'a> {
         }
         let beginning = self.begin_hedge(place, permit);
         if beginning.is_none() {
-            self.client.budget.give_back(self.budget_key());
+            self.client.budget.give_back(self.tenant());
         }
         beginning
     }

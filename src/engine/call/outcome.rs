@@ -67,8 +67,8 @@ impl Call<'_> {
             request_id,
             attempts: self.history.records,
             recoveries: self.recovery.count,
-            parts: self.recovery.parts,
-            seams: self.recovery.seams,
+            segments: self.recovery.segments,
+            joins: self.recovery.joins,
             session_id: self.ctx.request.session_id.clone(),
         }
     }

@@ -11,8 +11,8 @@ use crate::engine::attempt::{Earlier, Finished, RequestForm, Transcript};
 use crate::engine::shared::sink::Wants;
 use crate::error::{Error, Kind};
 use crate::session::prompts::{self, Style};
-use crate::session::snapshot::{Part, Snapshot};
-use crate::session::splice::{Expectation, Limits, Seam, Splice};
+use crate::session::snapshot::{Segment, Snapshot};
+use crate::session::splice::{Expectation, Join, Limits, Splice};
 use crate::session::usage::add_usage;
 use crate::wire::dialect::Dialect;
 
@@ -23,14 +23,14 @@ pub(super) struct Recovery {
     pub count: u32,
     /// How many of these recoveries came before the snapshot that the call resumes.
     earlier_count: u32,
-    pub parts: Vec<Part>,
-    pub seams: Vec<Seam>,
+    pub segments: Vec<Segment>,
+    pub joins: Vec<Join>,
     /// The usage of finished attempts.
     pub usage: Option<Value>,
     /// Text deltas over all attempts, which is about the number of tokens received.
     pub deltas: u64,
     /// The length of the text when the attempt began, in bytes.
-    part_start: usize,
+    segment_start: usize,
     /// A tool call has begun and broke off, and none has come since.
     pub lost_tool_call: bool,
     /// Styles of continuation that were refused, with the route that refused them.
@@ -49,10 +49,10 @@ impl Recovery {
         Recovery {
             count,
             earlier_count: count,
-            parts: mem::take(&mut snapshot.parts),
-            seams: mem::take(&mut snapshot.seams),
+            segments: mem::take(&mut snapshot.segments),
+            joins: mem::take(&mut snapshot.joins),
             usage: snapshot.usage.take(),
-            deltas: snapshot.answer.pieces,
+            deltas: snapshot.answer.deltas,
             lost_tool_call: snapshot.answer.lost_tool_call,
             continues,
             ..Recovery::default()
@@ -104,7 +104,7 @@ impl Recovery {
             return Some("a function_call cannot be continued".into());
         }
         let in_tool_call = self.lost_tool_call || !choice.tool_calls.is_empty();
-        if !ctx.request.options.hold_tool_calls && in_tool_call {
+        if !ctx.request.options.buffer_tool_calls && in_tool_call {
             return Some("it broke inside a tool call (toolCalls: 'stream')".into());
         }
         None
@@ -149,8 +149,8 @@ impl Recovery {
         if let Some(events) = &mut transcript.events {
             events.resume(if trims { &text[text.trim_end().len()..] } else { "" });
         }
-        self.part_start = text.len();
-        let limits = Limits { overlap_min: ctx.request.options.recovery.overlap_min, ..Limits::default() };
+        self.segment_start = text.len();
+        let limits = Limits { min_overlap: ctx.request.options.recovery.min_overlap, ..Limits::default() };
         if request.wants_json() {
             // A schema makes the provider start over: what arrives must repeat what was delivered.
             let splice = Splice::new(text, limits, Expectation::Restart);
@@ -181,18 +181,18 @@ impl Recovery {
 
     /// Remembers what an attempt has contributed.
     pub fn attempt_ended(&mut self, route: &CallRoute, transcript: &Transcript, finished: &Finished) {
-        self.deltas += finished.record.pieces;
-        self.seams.extend(finished.join);
+        self.deltas += finished.record.deltas;
+        self.joins.extend(finished.join);
         let first = transcript.journal.first_choice();
-        let characters = first.text.get(self.part_start..).map_or(0, |new| new.chars().count());
+        let characters = first.text.get(self.segment_start..).map_or(0, |new| new.chars().count());
         if characters > 0 {
-            self.parts.push(Part {
+            self.segments.push(Segment {
                 endpoint: route.endpoint.config.name.clone(),
                 model: route.model.clone(),
                 characters,
             });
         }
-        self.part_start = first.text.len();
+        self.segment_start = first.text.len();
         self.lost_tool_call |= finished.code.is_some() && !first.tool_calls.is_empty();
     }
 
@@ -204,11 +204,11 @@ impl Recovery {
     }
 
     fn start_over(&mut self) {
-        self.part_start = 0;
+        self.segment_start = 0;
         self.deltas = 0;
         self.lost_tool_call = false;
-        self.parts.clear();
-        self.seams.clear();
+        self.segments.clear();
+        self.joins.clear();
     }
 
     /// The style of the next continuation: the caller's, then those that this route has not refused.

@@ -127,7 +127,7 @@ impl Call<'_> {
         }
         let failure = self.failure(route, error);
         // Progress is what the consumer has: what it has not seen is asked for from the beginning.
-        if has_begun && self.history.last_record().is_some_and(|attempt| attempt.pieces > 0) {
+        if has_begun && self.history.last_record().is_some_and(|attempt| attempt.deltas > 0) {
             plan.attempt_progressed();
         }
         let step = plan.attempt_failed(failure, clock::now(), ctx.remaining(), &mut rand::rng());

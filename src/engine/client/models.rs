@@ -57,7 +57,7 @@ impl Client {
     async fn ask(&self, endpoint: &Endpoint) -> Result<Vec<Value>> {
         let request = self.models_request(endpoint)?;
         let limit =
-            self.state.config.call.total_timeout.unwrap_or(self.state.config.call.first_token_timeout);
+            self.state.config.call.total_timeout.unwrap_or(self.state.config.call.first_token_timeout(false));
         timeout(limit, self.exchange(request)).await.map_err(|_| Error::timeout(Phase::Total, limit))?
     }
 

@@ -31,6 +31,6 @@ impl CallRequest {
 
     /// The caller's name of whose call this is, for budgets and caps.
     pub fn tenant(&self) -> Option<&str> {
-        self.options.budget_key.as_deref()
+        self.options.tenant.as_deref()
     }
 }

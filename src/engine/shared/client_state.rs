@@ -49,10 +49,10 @@ impl ClientState {
     ) -> Self {
         let per_endpoint = adapted_per_endpoint(&config);
         let endpoints = config.endpoints.iter();
-        let own = config
-            .rate_limit
-            .clone()
-            .map(|limit| RateLimit { follow_server: limit.follow_server && per_endpoint.is_none(), ..limit });
+        let own = config.rate_limit.clone().map(|limit| RateLimit {
+            adapt_to_headers: limit.adapt_to_headers && per_endpoint.is_none(),
+            ..limit
+        });
         ClientState {
             endpoints: endpoints.map(|e| Arc::new(EndpointState::new(Arc::clone(e), per_endpoint))).collect(),
             shared_breaker: breaker,
@@ -126,5 +126,5 @@ impl ClientState {
 /// The client's limit, where it adapts to the headers of several endpoints: each of these reports a bucket of
 /// its own.
 fn adapted_per_endpoint(config: &ClientConfig) -> Option<&RateLimit> {
-    config.rate_limit.as_ref().filter(|limit| limit.follow_server && config.endpoints.len() > 1)
+    config.rate_limit.as_ref().filter(|limit| limit.adapt_to_headers && config.endpoints.len() > 1)
 }

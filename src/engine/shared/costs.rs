@@ -54,7 +54,7 @@ impl Costs {
                 "spentUsd": ledger::pico_to_usd(period.total.spent),
                 "reservedUsd": ledger::pico_to_usd(period.total.reserved),
                 "capUsd": limits.hard_cap.map(ledger::pico_to_usd),
-                "byKey": by_name(&period.tenants),
+                "byTenant": by_name(&period.tenants),
                 "byModel": by_name(&period.models),
             })
         })

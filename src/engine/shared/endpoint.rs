@@ -43,10 +43,10 @@ pub struct RouteState {
 impl EndpointState {
     /// `adapted`: the client's limit, where it adapts to the headers of each endpoint on its own.
     pub fn new(config: Arc<Endpoint>, adapted: Option<&RateLimit>) -> Self {
-        let limit = config
-            .rate_limit
-            .clone()
-            .map(|limit| RateLimit { follow_server: limit.follow_server || adapted.is_some(), ..limit });
+        let limit = config.rate_limit.clone().map(|limit| RateLimit {
+            adapt_to_headers: limit.adapt_to_headers || adapted.is_some(),
+            ..limit
+        });
         EndpointState {
             limiter: limit.as_ref().or(adapted).map(Limiter::new),
             config,

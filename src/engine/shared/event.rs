@@ -25,7 +25,7 @@ pub enum Event {
         endpoint: String,
         model: String,
         request_id: String,
-        after_ms: u64,
+        first_token_ms: u64,
         /// Response headers about the request and its limits.
         #[serde(skip_serializing_if = "BTreeMap::is_empty")]
         headers: BTreeMap<String, String>,

@@ -55,7 +55,7 @@ pub struct Limiter {
     changed: Notify,
     waiting: AtomicUsize,
     max_queue: AtomicUsize,
-    follow_server: bool,
+    adapt_to_headers: bool,
 }
 
 impl Limiter {
@@ -70,7 +70,7 @@ impl Limiter {
             changed: Notify::new(),
             waiting: AtomicUsize::new(0),
             max_queue: AtomicUsize::new(options.max_queue),
-            follow_server: options.follow_server,
+            adapt_to_headers: options.adapt_to_headers,
         })
     }
 
@@ -205,7 +205,7 @@ impl Limiter {
 
     /// Adapts the buckets to what the provider's headers report of its own, where that is enabled.
     pub fn adapt(&self, limits: &Limits) {
-        if !self.follow_server {
+        if !self.adapt_to_headers {
             return;
         }
         let now = clock::now_exact();

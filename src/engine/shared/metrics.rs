@@ -42,7 +42,7 @@ pub struct State {
     pub circuit_openings: u64,
     /// Waits, by reason.
     pub waits: Counts,
-    pub waited_ms: u64,
+    pub wait_ms: u64,
     pub routes: Vec<RouteMetrics>,
 }
 
@@ -159,7 +159,7 @@ impl Metrics {
         let tokens = |name| usage.and_then(|usage| usage.get(name)?.as_u64()).unwrap_or_default();
         let (tokens_in, tokens_out) = (tokens("prompt_tokens"), tokens("completion_tokens"));
         self.0.update(|state| {
-            state.waited_ms += record.waited_ms;
+            state.wait_ms += record.wait_ms;
             let route = state.route(&record.endpoint, &record.model);
             route.duration.add(record.duration_ms);
             if let Some(ms) = first_token_ms {

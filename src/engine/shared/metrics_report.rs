@@ -29,7 +29,7 @@ pub struct Report {
     recoveries: u64,
     circuit_openings: u64,
     waits: Counts,
-    waited_ms: u64,
+    wait_ms: u64,
     tokens_in: u64,
     tokens_out: u64,
     cost_usd: f64,
@@ -145,7 +145,7 @@ impl Report {
             recoveries: state.recoveries,
             circuit_openings: state.circuit_openings,
             waits: state.waits,
-            waited_ms: state.waited_ms,
+            wait_ms: state.wait_ms,
             tokens_in: total(|route| route.tokens_in),
             tokens_out: total(|route| route.tokens_out),
             // Not `sum()`, which begins at -0.
@@ -207,7 +207,7 @@ impl Report {
             "holysheep_wait_seconds_total",
             Counter,
             "Time spent waiting before attempts.",
-            seconds(self.waited_ms),
+            seconds(self.wait_ms),
         );
 
         let name = "holysheep_calls_total";

@@ -13,14 +13,14 @@ use crate::store::Slot;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exhausted {
     Client,
-    Key,
+    Tenant,
 }
 
 impl Exhausted {
     pub fn as_str(self) -> &'static str {
         match self {
             Exhausted::Client => "client",
-            Exhausted::Key => "key",
+            Exhausted::Tenant => "tenant",
         }
     }
 }
@@ -29,7 +29,7 @@ impl Exhausted {
 #[derive(Default)]
 struct Budgets {
     client: Budget,
-    /// At most [`d::MAX_BUDGET_KEYS`], each with the number of its last use.
+    /// At most [`d::MAX_TENANTS`], each with the number of its last use.
     keys: HashMap<Arc<str>, (u64, Budget)>,
     uses: u64,
 }
@@ -37,7 +37,7 @@ struct Budgets {
 impl Budgets {
     fn key(&mut self, key: &str) -> &mut Budget {
         self.uses += 1;
-        if !self.keys.contains_key(key) && self.keys.len() >= d::MAX_BUDGET_KEYS {
+        if !self.keys.contains_key(key) && self.keys.len() >= d::MAX_TENANTS {
             let oldest = self.keys.iter().min_by_key(|(_, (used, _))| *used).map(|(key, _)| Arc::clone(key));
             if let Some(oldest) = oldest {
                 self.keys.remove(&oldest);
@@ -90,7 +90,7 @@ impl RetryBudget {
                 return Err(Exhausted::Client);
             }
             if key.is_some_and(|key| !budgets.key(key).can_spend(options, now)) {
-                return Err(Exhausted::Key);
+                return Err(Exhausted::Tenant);
             }
             budgets.each(key, |budget| budget.spend(options, now));
             Ok(())

@@ -51,7 +51,7 @@ async fn an_aborted_call_gives_its_place_to_the_next() {
     let scene = Scene::new(json!({ "maxConcurrent": 1 }), vec![stream().say("a").stall(), answer(&["b"])]);
     let (first, second) = futures::join!(scene.call_aborted_after(400), scene.call());
     assert_eq!((first.error().kind, second.text(), second.at), (Kind::Aborted, "b", 400));
-    assert_eq!(second.answer().attempts[0].waited_ms, 400);
+    assert_eq!(second.answer().attempts[0].wait_ms, 400);
     assert_eq!(second.events("wait")[0]["reason"], "queue");
 }
 

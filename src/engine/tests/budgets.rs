@@ -52,9 +52,9 @@ async fn the_first_try_of_another_endpoint_or_model_is_free() {
 async fn a_key_has_a_budget_of_its_own_beside_the_clients() {
     let options = json!({ "retryBudget": only(1), "maxRetries": 1 });
     let scene = Scene::new(options.clone(), vec![unavailable(); 3]);
-    let ended = scene.call_with(json!({ "budgetKey": "u1" })).await;
+    let ended = scene.call_with(json!({ "tenant": "u1" })).await;
     assert_eq!(ended.error().kind, Kind::RetriesExhausted);
-    assert_eq!(budget(&scene.call_with(json!({ "budgetKey": "u2" })).await), ["client"]);
+    assert_eq!(budget(&scene.call_with(json!({ "tenant": "u2" })).await), ["client"]);
     let shared = RetryBudget::new(ClientConfig::read(&with_key(options)).unwrap().retry_budget);
     // Two keys have a retry each, and the client has one for both.
     assert_eq!(shared.try_spend(Some("u1")), Ok(()));
@@ -65,7 +65,7 @@ async fn a_key_has_a_budget_of_its_own_beside_the_clients() {
         shared.deposit(None);
     }
     shared.deposit(Some("u1"));
-    assert_eq!(shared.try_spend(Some("u1")), Err(Exhausted::Key), "half a retry");
+    assert_eq!(shared.try_spend(Some("u1")), Err(Exhausted::Tenant), "half a retry");
     shared.deposit(Some("u1"));
     assert_eq!(shared.try_spend(Some("u1")), Ok(()));
     assert_eq!(shared.try_spend(None), Ok(()), "what was refused has spent nothing of the client's");
@@ -83,7 +83,7 @@ async fn the_key_that_was_not_used_for_longest_is_forgotten() {
         budget.deposit(Some(&format!("u{key}")));
         budget.deposit(Some("busy"));
     }
-    assert_eq!(budget.keys(), crate::config::defaults::MAX_BUDGET_KEYS);
+    assert_eq!(budget.keys(), crate::config::defaults::MAX_TENANTS);
     assert!(budget.has_key("busy") && budget.has_key("u4999") && !budget.has_key("u0"));
 }
 

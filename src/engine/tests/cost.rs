@@ -147,7 +147,7 @@ async fn without_max_tokens_a_stream_runs_against_what_is_left_and_is_cut_there(
     assert_eq!(error.kind, Kind::CostCap, "{error:?}");
     // 9 for the prompt and 2 for each piece: the eleventh reaches the cap.
     assert_eq!(error.partial.as_deref(), Some("abcd".repeat(11).as_str()));
-    assert_eq!(ended.pieces().len(), 11);
+    assert_eq!(ended.deltas().len(), 11);
     assert_eq!(scene.requests()[0].closed_at(), Some(100), "the socket is closed");
     assert_eq!(error.attempts[0].outcome, "COST_CAP");
     assert_eq!(books(&scene), (30.0, 0.0));
@@ -261,16 +261,16 @@ async fn the_window_ends_at_its_utc_boundary() {
 #[tokio::test(start_paused = true)]
 async fn each_key_has_its_own_cap() {
     let mut options = uncapped();
-    options["cost"]["keyCapUsd"] = json!(10e-6);
+    options["cost"]["tenantCapUsd"] = json!(10e-6);
     let scene = Scene::new(options, vec![used(stream().say("a"), 9, 1); 3]);
-    let of = |key: &str| Ask { options: json!({ "budgetKey": key }), ..asking(1) };
+    let of = |key: &str| Ask { options: json!({ "tenant": key }), ..asking(1) };
     scene.ask(of("ann")).await.answer();
     assert_eq!(scene.ask(of("ann")).await.error().kind, Kind::CostCap);
     scene.ask(of("bob")).await.answer();
     // Whoever names no key has no cap of a key; nor is there a bound to reserve.
     scene.call().await.answer();
     let report = scene.client.cost();
-    assert_eq!(report["byKey"]["ann"], report["byKey"]["bob"]);
+    assert_eq!(report["byTenant"]["ann"], report["byTenant"]["bob"]);
     assert_eq!(books(&scene), (30.0, 0.0));
 }
 
@@ -331,8 +331,8 @@ async fn the_ledger_never_passes_the_cap_however_many_calls_run_at_once() {
         options["recovery"] = json!({ "mode": "continue" });
         options["retry"] = json!({ "baseDelayMs": 5 });
         let replies = (0..400).map(|_| {
-            let pieces = rng.random_range(0..30);
-            let begun = (0..pieces).fold(stream(), |reply, _| {
+            let deltas = rng.random_range(0..30);
+            let begun = (0..deltas).fold(stream(), |reply, _| {
                 let reply = if rng.random_bool(0.3) { reply.wait(rng.random_range(1..20)) } else { reply };
                 reply.say(&"word ".repeat(rng.random_range(1..3)))
             });

@@ -90,7 +90,7 @@ fn options() -> Value {
 /// The data of the events that were handed over.
 fn events(ended: &Ended) -> Vec<Value> {
     let data = |piece: &String| serde_json::from_str(piece.split_once("data: ").unwrap().1).unwrap();
-    ended.pieces().iter().map(data).collect()
+    ended.deltas().iter().map(data).collect()
 }
 
 fn text(ended: &Ended) -> String {
@@ -110,11 +110,11 @@ async fn an_answer_passes_event_by_event_as_it_came() {
     for dialect in BOTH {
         let scene = Scene::new(options(), vec![answer(dialect, "a", "hello")]);
         let ended = ask(&scene, dialect, true).await;
-        let whole = ended.pieces().concat();
+        let whole = ended.deltas().concat();
         assert!(whole.starts_with("event: "), "{whole}");
         assert_eq!(events(&ended).last().unwrap()["type"], terminal(dialect));
         let count = if dialect == Messages { 6 } else { 5 };
-        assert_eq!(ended.pieces().len(), count);
+        assert_eq!(ended.deltas().len(), count);
         assert_eq!(ended.text(), "hello");
         let result: Value = serde_json::from_str(&ended.answer().result()).unwrap();
         assert_eq!(
@@ -168,7 +168,7 @@ async fn what_fails_before_the_first_text_is_retried_unseen() {
             ended.outcomes(),
             ["SERVER_ERROR", "SERVER_ERROR", "ECONNRESET", "STREAM_TRUNCATED", "complete"]
         );
-        assert_eq!(ended.pieces().len(), if dialect == Messages { 6 } else { 5 });
+        assert_eq!(ended.deltas().len(), if dialect == Messages { 6 } else { 5 });
     }
 }
 
@@ -189,8 +189,7 @@ async fn silence_ends_an_attempt_at_each_stage() {
         let ping = |reply: Reply| event(reply.wait(30), json!({ "type": "ping" }));
         let pings = (0..9).fold(begun(dialect, "b"), |reply, _| ping(reply)).stall();
         let script = vec![frames_only, pings, answer(dialect, "c", "hello")];
-        let options =
-            json!({ "retry": { "baseDelayMs": 10 }, "firstTokenTimeoutMs": 100, "stretchLastRoute": false });
+        let options = json!({ "retry": { "baseDelayMs": 10 }, "firstTokenTimeoutMs": 100 });
         let scene = Scene::new(options, script);
         assert_eq!(text(&ask(&scene, dialect, true).await), "hello");
         assert_eq!(scene.times(), [0, 110, 230]);
@@ -210,7 +209,7 @@ async fn a_broken_answer_is_taken_up_again_under_its_first_identity() {
         let ended = ask(&scene, dialect, true).await;
         assert_eq!(text(&ended), "the quick brown fox jumps");
         assert_eq!(ended.text(), "the quick brown fox jumps");
-        let all = ended.pieces().concat();
+        let all = ended.deltas().concat();
         assert!(all.contains("first") && !all.contains("second"), "{all}");
         let events = events(&ended);
         assert_eq!(events.last().unwrap()["type"], terminal(dialect));
@@ -333,7 +332,7 @@ async fn an_answer_in_one_piece_passes_as_it_is_after_its_retries() {
         let cut = page(&body[..30]);
         let scene = Scene::new(options(), vec![refusal(500, "server_error", "sorry"), cut, page(&body)]);
         let ended = ask(&scene, dialect, false).await;
-        assert_eq!(ended.pieces(), [body]);
+        assert_eq!(ended.deltas(), [body]);
         let result: Value = serde_json::from_str(&ended.answer().result()).unwrap();
         assert_eq!((&result["id"], &result["usage"]["total_tokens"]), (&json!("a"), &json!(12)));
         assert_eq!(scene.requests()[2].header("accept"), Some("application/json"));
@@ -353,7 +352,7 @@ async fn a_response_in_one_piece_that_failed_is_tried_again() {
 #[tokio::test(start_paused = true)]
 async fn an_answer_in_one_piece_may_take_longer_than_a_first_token() {
     let slow = page(&whole(Messages).to_string()).head_after(450);
-    let options = json!({ "firstTokenTimeoutMs": 100, "maxRetries": 0, "stretchLastRoute": false });
+    let options = json!({ "firstTokenTimeoutMs": 100, "wholeAnswerTimeoutMs": 500, "maxRetries": 0 });
     let scene = Scene::new(options.clone(), vec![slow]);
     ask(&scene, Messages, false).await.answer();
     let scene = Scene::new(options, vec![page("{}").never_answers()]);
@@ -383,6 +382,6 @@ async fn a_hedge_that_is_faster_writes_the_answer_alone() {
         let scene = Scene::two(json!({ "hedge": { "afterMs": 100 } }), vec![slow], vec![fast]);
         let ended = ask(&scene, dialect, true).await;
         assert_eq!(text(&ended), "fast");
-        assert!(!ended.pieces().concat().contains("slow"));
+        assert!(!ended.deltas().concat().contains("slow"));
     }
 }

@@ -15,7 +15,7 @@ async fn completion(reply: Vec<Reply>) -> Value {
 async fn chunks(reply: Vec<Reply>) -> Vec<Value> {
     let scene = Scene::new(json!({ "retry": { "baseDelayMs": 1 } }), reply);
     let ended = scene.call_wanting(Wants::Chunks).await;
-    ended.pieces().iter().map(|json| serde_json::from_str(json).unwrap()).collect()
+    ended.deltas().iter().map(|json| serde_json::from_str(json).unwrap()).collect()
 }
 
 fn with(mut chunk: Value, name: &str, value: Value) -> Value {

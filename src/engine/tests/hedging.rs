@@ -47,12 +47,12 @@ pub fn counts(scene: &Scene, names: &[&str]) -> Vec<u64> {
 
 #[tokio::test(start_paused = true)]
 async fn where_the_first_token_is_slow_another_route_is_asked_and_the_faster_one_goes_on() {
-    for (wants, pieces) in [(Wants::Text, 2), (Wants::Chunks, 3), (Wants::Nothing, 0)] {
+    for (wants, deltas) in [(Wants::Text, 2), (Wants::Chunks, 3), (Wants::Nothing, 0)] {
         let b = stream().wait(50).say("from ").wait(30).say("b").finish().done();
         let scene = two(json!({}), vec![after(1_000, "from a")], vec![b]);
         let ended = scene.call_wanting(wants).await;
         assert_eq!((ended.text(), ended.at, ended.answer().endpoint.as_str()), ("from b", 180, "b"));
-        assert_eq!(ended.pieces().len(), pieces);
+        assert_eq!(ended.deltas().len(), deltas);
         assert_eq!((scene.went_to().as_str(), scene.times()), ("ab", vec![0, 100]));
         assert_eq!(closed(&scene)[0], Some(150), "with the winner's first token");
         assert_eq!(ends(&ended), are(&[(1, "hedge-lost"), (2, "complete")]));
@@ -93,7 +93,7 @@ async fn a_hedge_is_an_attempt_with_a_number_and_names_of_its_own() {
     assert_eq!((&attempts[0]["requestId"], &attempts[1]["requestId"]), (&json!(first), &json!(second)));
     let token = &ended.events("first-token")[0];
     assert_eq!(
-        (&token["requestId"], &token["attempt"], &token["afterMs"]),
+        (&token["requestId"], &token["attempt"], &token["firstTokenMs"]),
         (&json!(second), &json!(2), &json!(10))
     );
     let lost = &ended.events("hedge-lost")[0];
@@ -140,7 +140,7 @@ async fn what_comes_before_the_first_token_is_delivered_once_and_in_order() {
     let mut expected = vec![role];
     expected.extend(tokens.map(|text| chunk(json!({ "content": text }), None).to_string()));
     expected.push(chunk(json!({}), Some("stop")).to_string());
-    assert_eq!(ended.pieces(), expected);
+    assert_eq!(ended.deltas(), expected);
     assert_eq!(ended.piece_times(), [120; 4]);
 }
 
@@ -210,11 +210,10 @@ async fn what_the_first_of_two_failures_said_holds_after_the_second() {
 
 #[tokio::test(start_paused = true)]
 async fn a_silent_first_one_times_out_and_the_hedge_has_the_time_of_the_last_route() {
-    let options = json!({ "firstTokenTimeoutMs": 500, "maxRetries": 0 });
-    let scene = two(options, vec![stream().stall()], vec![after(1_500, "b")]);
+    let scene = two(json!({ "maxRetries": 0 }), vec![stream().stall()], vec![after(119_000, "b")]);
     let ended = scene.call().await;
-    assert_eq!((ended.text(), ended.at), ("b", 1_600));
-    assert_eq!(closed(&scene)[0], Some(500));
+    assert_eq!((ended.text(), ended.at), ("b", 119_100));
+    assert_eq!(closed(&scene)[0], Some(60_000));
 }
 
 #[tokio::test(start_paused = true)]

@@ -18,8 +18,8 @@ async fn a_hedge_spends_the_retry_budget_and_is_not_made_beyond_it() {
     let half = json!({ "retryBudget": { "ratio": 0.5, "minPerSecond": 0 } });
     let scene = two(half, vec![after(500, "a"); 2], vec![after(10, "b")]);
     scene.call_with(json!({ "hedge": false })).await;
-    let ended = scene.call_with(json!({ "budgetKey": "u" })).await;
-    assert_eq!((ended.text(), &ended.events("retry-budget")[0]["budget"]), ("a", &json!("key")));
+    let ended = scene.call_with(json!({ "tenant": "u" })).await;
+    assert_eq!((ended.text(), &ended.events("retry-budget")[0]["budget"]), ("a", &json!("tenant")));
 }
 
 #[tokio::test(start_paused = true)]

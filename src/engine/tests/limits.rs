@@ -126,7 +126,7 @@ async fn a_retry_passes_the_rate_limit_again() {
     let scene = Scene::new(options, vec![unavailable(), answer(&["a"])]);
     let ended = scene.call().await;
     assert!((10_000..10_003).contains(&scene.times()[1]), "{:?}", scene.times());
-    assert_eq!(ended.answer().attempts[1].waited_ms, scene.times()[1]);
+    assert_eq!(ended.answer().attempts[1].wait_ms, scene.times()[1]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -213,7 +213,7 @@ async fn what_was_used_beyond_the_estimate_is_paid_back() {
 
 #[tokio::test(start_paused = true)]
 async fn the_servers_own_limits_are_followed_where_that_is_asked_for() {
-    let options = json!({ "rateLimit": { "followServer": true } });
+    let options = json!({ "rateLimit": { "adapt": "headers" } });
     let spent =
         answer(&["a"]).header("x-ratelimit-remaining-requests", 0).header("x-ratelimit-reset-requests", "3s");
     let scene = Scene::new(options, vec![spent, answer(&["b"])]);
@@ -343,7 +343,7 @@ async fn every_way_in_which_a_service_fails_opens_a_breaker() {
 
 #[tokio::test(start_paused = true)]
 async fn what_a_head_says_of_the_limits_holds_before_its_answer_has_ended() {
-    let options = json!({ "rateLimit": { "capacity": 10, "refillRate": 10, "followServer": true } });
+    let options = json!({ "rateLimit": { "capacity": 10, "refillRate": 10, "adapt": "headers" } });
     let told = stream()
         .header("x-ratelimit-limit-requests", 10)
         .header("x-ratelimit-remaining-requests", 0)

@@ -47,7 +47,7 @@ async fn a_pause_that_comes_while_a_call_stands_in_line_and_outlasts_its_deadlin
 
 #[tokio::test(start_paused = true)]
 async fn a_limit_that_is_lowered_below_what_a_call_was_reckoned_for_lets_it_through_with_less() {
-    let limit = json!({ "capacity": 10, "tokensPerMinute": 6_000, "followServer": true });
+    let limit = json!({ "capacity": 10, "tokensPerMinute": 6_000, "adapt": "headers" });
     let told = stream().header("x-ratelimit-limit-tokens", 1_000).head_after(500);
     let told = told.say("a").wait(60_000).finish().done();
     let scene = Scene::new(json!({ "rateLimit": limit }), vec![told, answer(&["b"])]);
@@ -82,7 +82,7 @@ async fn a_call_that_comes_after_a_pause_does_not_overtake_those_that_still_stan
 
 #[tokio::test(start_paused = true)]
 async fn a_call_whose_limit_is_gone_when_its_place_comes_is_not_turned_away_by_a_queue_that_has_filled_up() {
-    let limit = json!({ "capacity": 2, "refillRate": 1, "maxQueue": 1, "followServer": true });
+    let limit = json!({ "capacity": 2, "refillRate": 1, "maxQueue": 1, "adapt": "headers" });
     let told = stream()
         .header("x-ratelimit-remaining-requests", 0)
         .header("x-ratelimit-reset-requests", "5s")

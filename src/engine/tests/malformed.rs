@@ -38,7 +38,7 @@ async fn an_error_inside_a_stream_before_the_first_piece_is_retried_in_silence()
     let scene = Scene::new(json!({}), vec![overloaded, answer(&["a"])]);
     let ended = scene.call().await;
     assert_eq!(
-        (ended.outcomes(), ended.pieces()),
+        (ended.outcomes(), ended.deltas()),
         (vec!["SERVER_ERROR".into(), "complete".into()], vec!["a".into()])
     );
 }

@@ -22,7 +22,7 @@ async fn a_call_its_attempts_and_its_retries_are_counted() {
     assert_eq!(counted["retriesByCause"], json!({ "RATE_LIMITED": 1, "SERVER_ERROR": 1 }));
     assert_eq!(counted["failuresByCode"], json!({ "INVALID_REQUEST": 1 }));
     assert_eq!(counted["waits"], json!({ "backoff": 1, "retry-after": 1 }));
-    assert_eq!(counted["waitedMs"], 6_000);
+    assert_eq!(counted["waitMs"], 6_000);
 }
 
 #[tokio::test(start_paused = true)]

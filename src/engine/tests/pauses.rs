@@ -35,7 +35,7 @@ async fn what_the_only_endpoint_asks_for_holds_for_all_calls() {
         assert_eq!((ended.at, scene.times()), (10_000, vec![0, 10_000]));
         let wait = &ended.events("wait")[0];
         assert_eq!((&wait["reason"], &wait["ms"]), (&json!("retry-after"), &json!(10_000)));
-        assert_eq!(ended.answer().attempts[0].waited_ms, 10_000);
+        assert_eq!(ended.answer().attempts[0].wait_ms, 10_000);
     }
 }
 
@@ -142,7 +142,7 @@ async fn a_call_that_is_aborted_leaves_the_line() {
 async fn a_limit_that_follows_the_server_is_not_waited_for_twice() {
     let told =
         limited(4).header("x-ratelimit-remaining-requests", 0).header("x-ratelimit-reset-requests", "4s");
-    let options = json!({ "maxRetries": 0, "rateLimit": { "followServer": true } });
+    let options = json!({ "maxRetries": 0, "rateLimit": { "adapt": "headers" } });
     let scene = Scene::new(options, vec![told, answer(&["a"]), answer(&["b"])]);
     scene.call().await.error();
     let (first, second) = futures::join!(scene.call(), scene.call());
@@ -154,7 +154,7 @@ async fn what_one_endpoint_tells_of_its_limits_does_not_keep_calls_from_another(
     let spent = answer(&["a"])
         .header("x-ratelimit-remaining-requests", 0)
         .header("x-ratelimit-reset-requests", "30s");
-    let options = json!({ "rateLimit": { "followServer": true } });
+    let options = json!({ "rateLimit": { "adapt": "headers" } });
     let scene = Scene::two(options, vec![spent, answer(&["late"])], vec![answer(&["b"]), answer(&["b"])]);
     for text in ["a", "b", "b"] {
         assert_eq!(scene.call().await.text(), text);

@@ -61,9 +61,9 @@ pub fn no_connection() -> Reply {
     Reply { refused: Some(refused), ..status(0) }
 }
 
-/// A whole answer: `pieces`, a finish reason, `[DONE]`.
-pub fn answer(pieces: &[&str]) -> Reply {
-    pieces.iter().fold(stream(), |reply, piece| reply.say(piece)).finish().done()
+/// A whole answer: `deltas`, a finish reason, `[DONE]`.
+pub fn answer(deltas: &[&str]) -> Reply {
+    deltas.iter().fold(stream(), |reply, piece| reply.say(piece)).finish().done()
 }
 
 pub fn chunk(delta: Value, finish: Option<&str>) -> Value {

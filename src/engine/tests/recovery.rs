@@ -19,7 +19,7 @@ fn broken(text: &str) -> Reply {
 }
 
 fn text(ended: &Ended) -> String {
-    ended.pieces().concat()
+    ended.deltas().concat()
 }
 
 fn messages(scene: &Scene, index: usize) -> Vec<Value> {
@@ -39,7 +39,7 @@ async fn the_rest_is_asked_for_and_what_it_repeats_is_taken_off() {
         let ended = scene.call().await;
         assert_eq!(text(&ended), "Once upon a time: the quick brown fox jumps.", "{kind}");
         let result: Value = serde_json::from_str(&ended.answer().result()).unwrap();
-        assert_eq!((&result["recoveries"], &result["seams"][0]["kind"]), (&json!(1), &json!(kind)));
+        assert_eq!((&result["recoveries"], &result["joins"][0]["kind"]), (&json!(1), &json!(kind)));
         assert_eq!(result["text"], text(&ended));
     }
 }
@@ -142,7 +142,7 @@ async fn who_wants_the_whole_gets_it_continued_too() {
     assert_eq!(ended.text(), "one half, and the other");
     assert_eq!(messages(&scene, 1)[1], json!({ "role": "assistant", "content": "one half, " }));
     let result: Value = serde_json::from_str(&ended.answer().result()).unwrap();
-    assert_eq!((&result["recoveries"], result["parts"].as_array().unwrap().len()), (&json!(1), 2));
+    assert_eq!((&result["recoveries"], result["segments"].as_array().unwrap().len()), (&json!(1), 2));
     // An attempt that brings nothing new is no progress: the retries run out.
     let scene = Scene::new(options(), (0..4).map(|_| broken("half")).collect());
     let ended = scene.call_wanting(Wants::Nothing).await;
@@ -179,7 +179,7 @@ async fn chunks_after_a_break_have_the_identity_of_the_first() {
     }
     let scene = Scene::new(options(), vec![broken("a "), second.done()]);
     let ended = scene.call_wanting(Wants::Chunks).await;
-    let chunks: Vec<Value> = ended.pieces().iter().map(|json| serde_json::from_str(json).unwrap()).collect();
+    let chunks: Vec<Value> = ended.deltas().iter().map(|json| serde_json::from_str(json).unwrap()).collect();
     assert!(chunks.iter().all(|chunk| chunk["id"] == "chatcmpl-1" && chunk["model"] == "m-2025"));
     let joined: String =
         chunks.iter().filter_map(|chunk| chunk["choices"][0]["delta"]["content"].as_str()).collect();
@@ -205,7 +205,7 @@ async fn a_tool_call_arrives_whole_once_and_a_break_inside_asks_for_it_again() {
         .done();
     let scene = Scene::new(options(), vec![cut, whole]);
     let ended = scene.call_wanting(Wants::Chunks).await;
-    let chunks: Vec<Value> = ended.pieces().iter().map(|json| serde_json::from_str(json).unwrap()).collect();
+    let chunks: Vec<Value> = ended.deltas().iter().map(|json| serde_json::from_str(json).unwrap()).collect();
     let calls: Vec<&Value> =
         chunks.iter().map(|c| &c["choices"][0]["delta"]["tool_calls"]).filter(|c| !c.is_null()).collect();
     assert_eq!(calls.len(), 1);
@@ -266,13 +266,13 @@ async fn the_next_model_goes_on_and_the_result_says_who_wrote_what() {
     let scene = Scene::new(options, vec![broken("ab "), answer(&["cde"])]);
     let ended = scene.call().await;
     let result: Value = serde_json::from_str(&ended.answer().result()).unwrap();
-    let parts: Vec<_> = result["parts"]
+    let segments: Vec<_> = result["segments"]
         .as_array()
         .unwrap()
         .iter()
         .map(|p| (p["model"].clone(), p["characters"].clone()))
         .collect();
-    assert_eq!(parts, [(json!("gpt-4.1"), json!(3)), (json!("m2"), json!(3))]);
+    assert_eq!(segments, [(json!("gpt-4.1"), json!(3)), (json!("m2"), json!(3))]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -291,13 +291,13 @@ async fn a_break_costs_one_request_and_no_text_waits_for_a_timer() {
         "fox jumps.",
         "Once upon a time: the quick brown fox jumps.",
     ] {
-        let pieces: Vec<String> = rest.chars().map(String::from).collect();
-        let pieces: Vec<&str> = pieces.iter().map(String::as_str).collect();
-        let scene = Scene::new(options(), vec![broken(delivered), answer(&pieces)]);
+        let deltas: Vec<String> = rest.chars().map(String::from).collect();
+        let deltas: Vec<&str> = deltas.iter().map(String::as_str).collect();
+        let scene = Scene::new(options(), vec![broken(delivered), answer(&deltas)]);
         let ended = scene.call().await;
         assert_eq!(text(&ended), "Once upon a time: the quick brown fox jumps.");
         let result: Value = serde_json::from_str(&ended.answer().result()).unwrap();
-        assert_eq!((scene.requests().len(), &result["seams"][0]["heldMs"]), (2, &json!(0)), "{rest}");
+        assert_eq!((scene.requests().len(), &result["joins"][0]["bufferedMs"]), (2, &json!(0)), "{rest}");
     }
 }
 
@@ -305,7 +305,7 @@ async fn a_break_costs_one_request_and_no_text_waits_for_a_timer() {
 async fn every_attempt_names_the_session_and_the_body_where_the_endpoint_wants_it() {
     let mut options = options();
     options["endpoints"] = json!([
-        { "name": "a", "baseUrl": "http://a/v1", "sessionField": true }, { "name": "b", "baseUrl": "http://b/v1" },
+        { "name": "a", "baseUrl": "http://a/v1", "sendSessionId": "both" }, { "name": "b", "baseUrl": "http://b/v1" },
     ]);
     let scene = Scene::hosts(options, vec![("a", vec![broken("half ")]), ("b", vec![answer(&["whole"])])]);
     let ended = scene.call_with(json!({ "sessionId": "mine" })).await;

@@ -22,7 +22,7 @@ async fn four_times_503_is_exhausted_with_four_attempts_and_the_cause() {
     assert_eq!((error.kind, error.status, error.attempts.len()), (Kind::RetriesExhausted, Some(503), 4));
     assert_eq!(error.cause.as_ref().unwrap().kind, Kind::Server);
     assert_eq!(scene.times(), [0, 1_000, 3_000, 7_000]);
-    let waited: Vec<u64> = error.attempts.iter().map(|attempt| attempt.waited_ms).collect();
+    let waited: Vec<u64> = error.attempts.iter().map(|attempt| attempt.wait_ms).collect();
     assert_eq!(waited, [0, 1_000, 2_000, 4_000]);
     let numbers: Vec<u32> = error.attempts.iter().map(|attempt| attempt.attempt).collect();
     assert_eq!(numbers, [1, 2, 3, 4]);
@@ -110,7 +110,7 @@ async fn a_stream_cut_before_its_first_piece_is_asked_again_in_silence() {
             let scene = Scene::new(json!({}), vec![cut.clone(), answer(&["a"])]);
             let ended = scene.call_wanting(wants).await;
             assert_eq!(ended.text(), "a");
-            assert_eq!(ended.pieces().len(), if wants == Wants::Text { 1 } else { 2 });
+            assert_eq!(ended.deltas().len(), if wants == Wants::Text { 1 } else { 2 });
             let seen = scene.requests();
             assert_eq!((seen.len(), seen[0].key()), (2, seen[1].key()));
         }
@@ -124,10 +124,10 @@ async fn without_recovery_a_stream_cut_after_a_piece_is_interrupted_with_the_exa
         let ended = scene.call().await;
         let error = ended.error();
         assert_eq!((error.kind, error.partial.as_deref()), (Kind::Interrupted, Some("xin ch")));
-        assert_eq!((error.attempts.len(), error.attempts[0].pieces), (1, 2));
+        assert_eq!((error.attempts.len(), error.attempts[0].deltas), (1, 2));
         assert_eq!(error.request_id.as_deref(), Some("p-1"));
         assert!(matches!(error.cause.as_ref().unwrap().kind, Kind::Connection(_) | Kind::Truncated));
-        assert_eq!((ended.pieces().concat(), ended.completed_at()), ("xin ch".to_owned(), vec![]));
+        assert_eq!((ended.deltas().concat(), ended.completed_at()), ("xin ch".to_owned(), vec![]));
     }
 }
 
@@ -173,7 +173,7 @@ async fn a_429_is_never_retried_sooner_than_it_asks() {
         let ended = scene.call().await;
         let second = scene.times()[1];
         assert!((least..=most).contains(&second), "{name}: {value}: {second}");
-        assert_eq!(ended.answer().attempts[1].waited_ms, second);
+        assert_eq!(ended.answer().attempts[1].wait_ms, second);
         let reason = if least == 1_000 { "backoff" } else { "retry-after" };
         assert_eq!(ended.events("wait")[0]["reason"], reason);
     }

@@ -12,14 +12,14 @@ async fn each_piece_comes_once_and_in_order_and_complete_before_the_result() {
     let reply = stream().head_after(50).role().wait(10).say("xin ").wait(10).say("chào").finish().wait(300);
     let scene = Scene::new(json!({}), vec![reply.usage(9).done()]);
     let ended = scene.call().await;
-    assert_eq!(ended.pieces(), ["xin ", "chào"]);
+    assert_eq!(ended.deltas(), ["xin ", "chào"]);
     assert_eq!(ended.piece_times(), [60, 70]);
     assert_eq!((ended.completed_at(), ended.at), (vec![70], 370));
     assert_eq!(ended.text(), "xin chào");
     let answer = ended.answer();
     assert_eq!(answer.journal.usage, Some(json!({ "total_tokens": 9 })));
     let record = &answer.attempts[0];
-    assert_eq!((record.attempt, record.outcome.as_str(), record.pieces), (1, "complete", 2));
+    assert_eq!((record.attempt, record.outcome.as_str(), record.deltas), (1, "complete", 2));
     assert_eq!((record.first_token_ms, record.duration_ms, record.status), (Some(60), 370, Some(200)));
     let sent = &scene.requests()[0];
     assert_eq!(sent.url, "http://a/v1/chat/completions");
@@ -43,16 +43,16 @@ async fn the_events_of_a_good_call_tell_its_story() {
 async fn who_wants_nothing_gets_nothing_before_the_end_and_then_the_whole_text() {
     let scene = Scene::new(json!({}), vec![answer(&["a", "b"])]);
     let ended = scene.call_wanting(Wants::Nothing).await;
-    assert_eq!(ended.pieces(), [""; 0]);
+    assert_eq!(ended.deltas(), [""; 0]);
     assert_eq!(ended.sink.complete.lock().unwrap()[0].1, "ab");
-    assert_eq!(ended.answer().attempts[0].pieces, 2);
+    assert_eq!(ended.answer().attempts[0].deltas, 2);
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_usage_chunk_is_kept_from_a_caller_who_did_not_ask_for_it() {
     let scene = Scene::new(json!({}), vec![stream().say("a").finish().usage(5).done()]);
     let ended = scene.call_wanting(Wants::Chunks).await;
-    let chunks: Vec<Value> = ended.pieces().iter().map(|c| serde_json::from_str(c).unwrap()).collect();
+    let chunks: Vec<Value> = ended.deltas().iter().map(|c| serde_json::from_str(c).unwrap()).collect();
     assert_eq!(chunks, [chunk(json!({ "content": "a" }), None), chunk(json!({}), Some("stop"))]);
     assert_eq!(ended.answer().journal.usage, Some(json!({ "total_tokens": 5 })));
 }
@@ -66,7 +66,7 @@ fn asks_for_usage() -> Ask {
 async fn the_usage_chunk_is_given_to_a_caller_who_asked_for_it() {
     let scene = Scene::new(json!({}), vec![stream().say("a").finish().wait(100).usage(5).done()]);
     let ended = scene.ask(asks_for_usage()).await;
-    assert_eq!(ended.pieces()[2], usage_chunk(5).to_string());
+    assert_eq!(ended.deltas()[2], usage_chunk(5).to_string());
     assert_eq!((ended.piece_times(), ended.completed_at()), (vec![0, 0, 100], vec![0]));
 }
 
@@ -86,20 +86,20 @@ async fn the_end_without_done_is_no_error_where_the_finish_reason_came() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn done_without_a_finish_reason_is_a_truncation_unless_the_caller_is_lenient() {
+async fn done_without_a_finish_reason_is_a_truncation_unless_none_is_required() {
     let reply = || stream().say("a").done();
     let ended = Scene::new(json!({ "maxRetries": 0 }), vec![reply()]).call().await;
     assert_eq!(ended.error().kind, Kind::Interrupted);
     let cause = ended.error().cause.as_ref().unwrap();
     assert_eq!(cause.kind, Kind::Truncated);
-    assert!(cause.message.contains("'lenient'"), "{cause}");
-    let ended = Scene::new(json!({ "completion": "lenient" }), vec![reply()]).call().await;
+    assert!(cause.message.contains("requireFinishReason: false"), "{cause}");
+    let ended = Scene::new(json!({ "requireFinishReason": false }), vec![reply()]).call().await;
     assert_eq!(ended.text(), "a");
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_end_of_the_body_without_done_is_a_truncation_for_the_lenient_too() {
-    let scene = Scene::new(json!({ "completion": "lenient", "maxRetries": 0 }), vec![stream().say("a")]);
+async fn the_end_of_the_body_without_done_is_a_truncation_where_no_finish_reason_is_required_too() {
+    let scene = Scene::new(json!({ "requireFinishReason": false, "maxRetries": 0 }), vec![stream().say("a")]);
     assert_eq!(scene.call().await.error().kind, Kind::Interrupted);
 }
 
@@ -115,7 +115,7 @@ async fn an_answer_of_two_choices_is_complete_when_both_have_their_finish_reason
     let scene = Scene::new(json!({}), vec![reply.clone()]);
     let request = json!({ "messages": [{}], "n": 2 });
     let ended = scene.ask(Ask { request, ..Ask::default() }).await;
-    assert_eq!((ended.pieces(), ended.completed_at()), (vec!["zero".to_owned()], vec![2_000]));
+    assert_eq!((ended.deltas(), ended.completed_at()), (vec!["zero".to_owned()], vec![2_000]));
     let completion = ended.answer().journal.completion();
     assert_eq!(completion["choices"][1]["message"]["content"], "one!");
     assert_eq!(completion["choices"][1]["finish_reason"], "length");
@@ -175,7 +175,7 @@ async fn a_character_cut_by_a_read_arrives_whole() {
         reply = reply.act(super::provider::Act::Bytes(vec![byte].into())).wait(1);
     }
     let ended = Scene::new(json!({}), vec![reply.finish().done()]).call().await;
-    assert_eq!(ended.pieces(), ["chào 👋"]);
+    assert_eq!(ended.deltas(), ["chào 👋"]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -188,7 +188,7 @@ async fn text_after_the_finish_reason_is_no_part_of_the_answer_however_the_reads
         for wants in [Wants::Text, Wants::Chunks] {
             let scene = Scene::new(json!({}), vec![reply.clone()]);
             let ended = scene.call_wanting(wants).await;
-            assert_eq!((ended.text(), ended.pieces().len()), ("a", 1));
+            assert_eq!((ended.text(), ended.deltas().len()), ("a", 1));
             assert_eq!(ended.sink.complete.lock().unwrap()[0].1, "a");
             assert!(ended.answer().journal.usage.is_some());
         }
@@ -199,8 +199,8 @@ async fn text_after_the_finish_reason_is_no_part_of_the_answer_however_the_reads
 async fn the_usage_chunk_of_an_empty_answer_reaches_the_caller_who_asked_for_it() {
     let scene = Scene::new(json!({}), vec![stream().role().finish().wait(100).usage(5).done()]);
     let ended = scene.ask(asks_for_usage()).await;
-    assert_eq!(ended.pieces().len(), 3);
-    assert_eq!(ended.pieces()[2], usage_chunk(5).to_string());
+    assert_eq!(ended.deltas().len(), 3);
+    assert_eq!(ended.deltas()[2], usage_chunk(5).to_string());
     assert_eq!(ended.text(), "");
 }
 

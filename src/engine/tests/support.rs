@@ -27,7 +27,7 @@ pub struct Recorder {
     slow: Option<Duration>,
     /// A pause is due at the next question.
     owed: Mutex<bool>,
-    pub pieces: Mutex<Vec<(u64, String)>>,
+    pub deltas: Mutex<Vec<(u64, String)>>,
     pub complete: Mutex<Vec<(u64, String)>>,
     pub events: Mutex<Vec<(u64, Value)>>,
 }
@@ -39,7 +39,7 @@ impl Recorder {
             began,
             slow: ask.slow,
             owed: Mutex::new(ask.paused),
-            pieces: Mutex::default(),
+            deltas: Mutex::default(),
             complete: Mutex::default(),
             events: Mutex::default(),
         }
@@ -57,7 +57,7 @@ impl Sink for Recorder {
 
     fn delta(&self, piece: &str) {
         *self.owed.lock().unwrap() = true;
-        self.pieces.lock().unwrap().push((self.now(), piece.to_owned()));
+        self.deltas.lock().unwrap().push((self.now(), piece.to_owned()));
     }
 
     fn complete(&self, text: &str) {
@@ -96,12 +96,12 @@ impl Ended {
         &self.answer().journal.first_choice().text
     }
 
-    pub fn pieces(&self) -> Vec<String> {
-        self.sink.pieces.lock().unwrap().iter().map(|(_, piece)| piece.clone()).collect()
+    pub fn deltas(&self) -> Vec<String> {
+        self.sink.deltas.lock().unwrap().iter().map(|(_, piece)| piece.clone()).collect()
     }
 
     pub fn piece_times(&self) -> Vec<u64> {
-        self.sink.pieces.lock().unwrap().iter().map(|(at, _)| *at).collect()
+        self.sink.deltas.lock().unwrap().iter().map(|(at, _)| *at).collect()
     }
 
     pub fn completed_at(&self) -> Vec<u64> {

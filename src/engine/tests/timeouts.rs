@@ -4,14 +4,15 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::provider::{Reply, answer, chunk, stream};
+use super::provider::{Reply, answer, chunk, status, stream};
 use super::support::{Ask, Ended, Scene};
 use crate::engine::sink::Wants;
 use crate::error::{Kind, Phase};
+use crate::wire::dialect::Dialect;
 
-/// One attempt with a first-token timeout of 1 s, hence 5 s on the only route, and 300 ms of silence.
+/// One attempt with a first-token timeout of 5 s and an idle timeout of 300 ms.
 async fn once(reply: Reply) -> Ended {
-    let options = json!({ "maxRetries": 0, "firstTokenTimeoutMs": 1_000, "idleTimeoutMs": 300 });
+    let options = json!({ "maxRetries": 0, "firstTokenTimeoutMs": 5_000, "idleTimeoutMs": 300 });
     Scene::new(options, vec![reply]).call().await
 }
 
@@ -20,9 +21,37 @@ fn phase(ended: &Ended) -> Kind {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_only_route_has_five_times_the_first_token_timeout() {
-    let ended = once(stream().never_answers()).await;
-    assert_eq!((phase(&ended), ended.at), (Kind::Timeout(Phase::FirstToken), 5_000));
+async fn an_explicit_first_token_timeout_is_obeyed_on_the_only_route_too() {
+    let options = json!({ "maxRetries": 0, "firstTokenTimeoutMs": 30_000 });
+    let ended = Scene::new(options, vec![stream().never_answers()]).call().await;
+    assert_eq!((phase(&ended), ended.at), (Kind::Timeout(Phase::FirstToken), 30_000));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_default_first_token_timeout_is_longer_on_the_last_route() {
+    let hangs = || stream().never_answers();
+    let ended = Scene::new(json!({ "maxRetries": 0 }), vec![hangs()]).call().await;
+    assert_eq!((phase(&ended), ended.at), (Kind::Timeout(Phase::FirstToken), 120_000));
+    let scene = Scene::two(json!({ "maxRetries": 0 }), vec![hangs()], vec![hangs()]);
+    let ended = scene.call().await;
+    assert_eq!((scene.times(), ended.at), (vec![0, 60_000], 180_000));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_is_not_streamed_has_a_timeout_of_its_own() {
+    for (options, limit) in [
+        (json!({ "maxRetries": 0, "firstTokenTimeoutMs": 1_000 }), 300_000),
+        (json!({ "maxRetries": 0, "wholeAnswerTimeoutMs": 2_000 }), 2_000),
+    ] {
+        let request = || json!({ "model": "m", "input": "q" });
+        let ask = || Ask { dialect: Dialect::Responses, request: request(), ..Ask::default() };
+        let ended = Scene::new(options.clone(), vec![stream().never_answers()]).ask(ask()).await;
+        assert_eq!((phase(&ended), ended.at), (Kind::Timeout(Phase::FirstToken), limit));
+        let body = json!({ "object": "response", "status": "completed", "output": [] }).to_string();
+        let late = status(200).header("content-type", "application/json").raw(&body).head_after(limit - 1);
+        let ended = Scene::new(options, vec![late]).ask(ask()).await;
+        assert_eq!((ended.outcomes(), ended.at), (vec!["complete".to_owned()], limit - 1));
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -34,12 +63,12 @@ async fn the_time_before_the_request_is_on_its_way_is_not_the_servers() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn another_route_is_tried_after_the_plain_first_token_timeout_and_has_five_times_of_it() {
+async fn every_route_has_the_first_token_timeout_that_was_set() {
     let options = json!({ "maxRetries": 0, "firstTokenTimeoutMs": 1_000 });
     let silent = || stream().never_answers();
     let scene = Scene::two(options, vec![silent()], vec![silent()]);
     let ended = scene.call().await;
-    assert_eq!((scene.times(), ended.at), (vec![0, 1_000], 6_000));
+    assert_eq!((scene.times(), ended.at), (vec![0, 1_000], 2_000));
 }
 
 #[tokio::test(start_paused = true)]
@@ -90,16 +119,16 @@ async fn a_silent_attempt_is_recorded_as_what_it_was() {
     let scene = Scene::new(options, vec![stream().never_answers(), answer(&["a"])]);
     let ended = scene.call_wanting(Wants::Nothing).await;
     let record = &ended.answer().attempts[0];
-    assert_eq!((record.outcome.as_str(), record.duration_ms, record.status), ("TIMEOUT", 500, None));
-    assert_eq!(record.message.as_deref(), Some("no first token within 500 ms"));
-    assert_eq!(scene.requests()[0].closed_at(), Some(500), "the socket is let go of");
+    assert_eq!((record.outcome.as_str(), record.duration_ms, record.status), ("TIMEOUT", 100, None));
+    assert_eq!(record.message.as_deref(), Some("no first token within 100 ms"));
+    assert_eq!(scene.requests()[0].closed_at(), Some(100), "the socket is let go of");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_consumer_that_pauses_before_the_first_token_does_not_use_up_its_time() {
     // The role has been read when the consumer pauses for longer than the first token may take.
     let reply = stream().role().wait(900).say("a").finish().done();
-    let options = json!({ "maxRetries": 0, "firstTokenTimeoutMs": 200 });
+    let options = json!({ "maxRetries": 0, "firstTokenTimeoutMs": 1_000 });
     let scene = Scene::new(options, vec![reply]);
     let slow = Some(Duration::from_secs(10));
     let ended = scene.ask(Ask { slow, paused: true, ..Ask::default() }).await;
@@ -125,11 +154,4 @@ async fn an_attempt_that_takes_too_long_is_cut_off_though_it_goes_on_talking() {
     let options = json!({ "maxRetries": 0, "attemptTimeoutMs": 1_000 });
     let ended = Scene::two(options, vec![stream().never_answers()], vec![answer(&["b"]).head_after(900)]);
     assert_eq!(ended.call().await.at, 1_900);
-}
-
-#[tokio::test(start_paused = true)]
-async fn the_first_token_timeout_holds_on_the_only_route_too_where_that_is_asked_for() {
-    let options = json!({ "maxRetries": 0, "firstTokenTimeoutMs": 1_000, "stretchLastRoute": false });
-    let ended = Scene::new(options, vec![stream().never_answers()]).call().await;
-    assert_eq!((phase(&ended), ended.at), (Kind::Timeout(Phase::FirstToken), 1_000));
 }

@@ -40,7 +40,7 @@ fn result(ended: &Ended) -> Value {
 
 async fn chunks(script: Vec<Reply>, options: Value) -> (Ended, Vec<Value>) {
     let ended = Scene::new(options, script).call_wanting(Wants::Chunks).await;
-    let chunks = ended.pieces().iter().map(|json| serde_json::from_str(json).unwrap()).collect();
+    let chunks = ended.deltas().iter().map(|json| serde_json::from_str(json).unwrap()).collect();
     (ended, chunks)
 }
 
@@ -55,7 +55,7 @@ async fn a_lost_call_stays_due_through_other_failures() {
         let script = [vec![broken()], between, vec![call("{}")]].concat();
         let scene = Scene::new(options(), script);
         let ended = scene.call().await;
-        assert_eq!((ended.pieces().concat().as_str(), ended.text()), ("Let me see. ", "Let me see. "));
+        assert_eq!((ended.deltas().concat().as_str(), ended.text()), ("Let me see. ", "Let me see. "));
         assert_eq!(result(&ended)["toolCalls"][0]["id"], "call_2");
     }
 }
@@ -116,7 +116,7 @@ async fn a_call_that_was_cut_off_by_length_is_left_out_and_the_reason_says_why()
 #[tokio::test(start_paused = true)]
 async fn without_finish_reasons_a_held_call_is_handed_over_at_the_end_if_it_is_whole() {
     let mut lenient = options();
-    lenient["completion"] = json!("lenient");
+    lenient["requireFinishReason"] = json!(false);
     let open = |arguments: &str| stream().event(&part(0, "call_1", arguments)).done();
     let (_, got) = chunks(vec![open("{\"a\":1}")], lenient.clone()).await;
     assert_eq!(deltas(&got, "tool_calls").len(), 1);
@@ -162,7 +162,7 @@ async fn the_usage_chunk_of_a_continued_answer_is_that_of_the_whole() {
     let second = stream().say("b").finish().event(&usage("chatcmpl-2", 4)).done();
     let scene = Scene::new(options(), vec![first, second]);
     let ended = scene.ask(Ask { request, wants: Wants::Chunks, ..Ask::default() }).await;
-    let last: Value = serde_json::from_str(ended.pieces().last().unwrap()).unwrap();
+    let last: Value = serde_json::from_str(ended.deltas().last().unwrap()).unwrap();
     assert_eq!((&last["id"], &last["usage"]["total_tokens"]), (&json!("chatcmpl-1"), &json!(7)));
 }
 

@@ -6,7 +6,8 @@ import { type Attempted, clientOf, defined, Face, keepAccount, type Messages, pe
 
 /** Defaults of this class only: nowhere else is a key sent to a backup host unasked. */
 const ENDPOINTS = ['https://api.holysheep.ai/v1', 'https://backup1.holysheep.ai/v1', 'https://backup2.holysheep.ai/v1']
-const DEFAULTS = { maxRetries: 3, retryDelay: 500, exponentialBackoff: 2, timeout: 30_000 }
+const MAX_ATTEMPTS = 3
+const DEFAULTS = { retryDelay: 500, exponentialBackoff: 2, timeout: 30_000 }
 const REQUEST = { temperature: 0.7, maxTokens: 1000 }
 /** Waits that are written out; the last one repeats. */
 const MAX_STEPS = 64
@@ -20,15 +21,15 @@ export class HolySheepAIClient extends Face {
 
   constructor(apiKey?: string, options?: AIClientOptions) {
     const given = { ...DEFAULTS, ...defined(optionsObject('options', options)) } as typeof DEFAULTS & AIClientOptions
-    const { maxRetries, retryDelay, exponentialBackoff, timeout, endpoints, healthCheck, ...rest } = given
-    wholeNumber('maxRetries', maxRetries, 1)
+    const { maxRetries, maxAttempts, retryDelay, exponentialBackoff, timeout, endpoints, healthCheck, ...rest } = given
+    const attempts = attemptsOf({ maxRetries, maxAttempts }, MAX_ATTEMPTS)
     wholeMs('retryDelay', retryDelay)
     numberIn('exponentialBackoff', exponentialBackoff, 1, 100)
     wholeMs('timeout', timeout, 1)
     if (healthCheck !== undefined) wholeMs('healthCheck', healthCheck, 10)
     const plain = { delaysMs: [retryDelay] }
     const once = { ...plain, repeat: false }
-    const growing = Array.from({ length: Math.min(maxRetries, MAX_STEPS) }, (_, n) =>
+    const growing = Array.from({ length: Math.min(attempts, MAX_STEPS) }, (_, n) =>
       Math.round(Math.min(retryDelay * exponentialBackoff ** (n + 1), 86_400_000)),
     )
     const retryOn = {
@@ -44,15 +45,14 @@ export class HolySheepAIClient extends Face {
     const named = process.env.HOLYSHEEP_BASE_URL ? [process.env.HOLYSHEEP_BASE_URL] : ENDPOINTS
     const preset = {
       // The first attempt is one of them.
-      maxRetries: maxRetries - 1,
+      maxRetries: attempts - 1,
       firstTokenTimeoutMs: timeout,
       idleTimeoutMs: timeout,
       connectTimeoutMs: timeout,
-      stretchLastRoute: false,
       rotateEndpoints: true,
       ...(healthCheck !== undefined && { healthCheckMs: healthCheck }),
     }
-    const also = ['retryDelay', 'exponentialBackoff', 'timeout', 'healthCheck']
+    const also = ['maxAttempts', 'retryDelay', 'exponentialBackoff', 'timeout', 'healthCheck']
     super(clientOf(apiKey, preset, { ...rest, retry, endpoints: endpoints ?? named }, also))
   }
 

@@ -4,7 +4,7 @@ import { invalid, native } from '../errors'
 import { addon } from '../native'
 import { encode, wholeMs } from '../options'
 
-/** The documents' names of what the engine calls otherwise. */
+/** The tutorials' names for what the engine names differently. */
 const NAMES = { baseDelayMs: 'baseDelay', maxDelayMs: 'maxDelay', minDelayMs: 'minDelay' } as const
 
 /** No number of a retry is larger on the other side. */

@@ -2,11 +2,12 @@
 import { setMaxListeners } from 'node:events'
 import type { BatchOptions, BatchProgress, BatchResult, Prompt } from '../../../index'
 import { invalid } from '../errors'
-import { callback, nonEmpty, optionsObject, splitSignal, tell, wholeNumber } from '../options'
+import { attemptsOf, callback, nonEmpty, optionsObject, splitSignal, tell, wholeNumber } from '../options'
 import { asksOf, Circuit, complete, PRESET, requestOf } from './prompts'
 import { defined } from './shared'
 
-const DEFAULTS = { model: 'gemini-2.5-flash', maxRetries: 3, concurrency: 10 }
+const DEFAULTS = { model: 'gemini-2.5-flash', concurrency: 10 }
+const MAX_ATTEMPTS = 3
 
 type Source = Iterable<Prompt> | AsyncIterable<Prompt>
 
@@ -31,19 +32,27 @@ export function batchStream(prompts: Source, options?: BatchOptions): AsyncGener
     throw invalid('prompts', prompts, 'an array or an (async) iterable of prompts')
   }
   const { signal, rest } = splitSignal(options)
-  const { client, concurrency, maxRetries, model, total, request, onProgress, ...others } = {
+  const { client, concurrency, maxRetries, maxAttempts, model, total, request, onProgress, ...others } = {
     ...DEFAULTS,
     ...defined(rest),
   } as typeof DEFAULTS & BatchOptions
   wholeNumber('concurrency', concurrency, 1)
-  wholeNumber('maxRetries', maxRetries, 1)
+  const attempts = attemptsOf({ maxRetries, maxAttempts }, MAX_ATTEMPTS)
   if (total !== undefined) wholeNumber('total', total, 0)
   nonEmpty('model', model, "a model's name")
   const fields = optionsObject('request', request)
-  const asks = asksOf(client, PRESET, others, ['client', 'concurrency', 'total', 'request', 'onProgress', 'signal'])
+  const asks = asksOf(client, PRESET, others, [
+    'maxAttempts',
+    'client',
+    'concurrency',
+    'total',
+    'request',
+    'onProgress',
+    'signal',
+  ])
   const circuit = new Circuit()
   const run = async (prompt: Prompt, stop: AbortSignal) =>
-    complete(asks, requestOf(prompt, model, fields), maxRetries, stop, circuit)
+    complete(asks, requestOf(prompt, model, fields), attempts, stop, circuit)
   return results(iterable, run, concurrency, signal, progress(total, callback('onProgress', onProgress)))
 }
 

@@ -5,7 +5,7 @@ import { EVENTS, type Heard } from '../options'
 import { clientOf } from './shared'
 
 /** The breaker of document 000. */
-export const BREAKER = { failureThreshold: 5, timeout: 30_000 }
+export const BREAKER = { failureThreshold: 5, openMs: 30_000 }
 /** The longest wait between two attempts, and between two looks at an open circuit, in milliseconds. */
 export const MAX_WAIT_MS = 32_000
 /** The first wait for a circuit that does not say when it is due, in milliseconds. */

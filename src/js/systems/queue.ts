@@ -2,7 +2,7 @@
 import { setMaxListeners } from 'node:events'
 import type { Prompt, QueueOptions, QueueResult } from '../../../index'
 import { invalid, QueueFullError } from '../errors'
-import { nonEmpty, optionsObject, splitSignal, wholeNumber } from '../options'
+import { attemptsOf, nonEmpty, optionsObject, splitSignal, wholeNumber } from '../options'
 import { type Asks, asksOf, Circuit, complete, PRESET, requestOf } from './prompts'
 import { defined } from './shared'
 
@@ -12,7 +12,8 @@ interface Task {
   reader?: object
 }
 
-const DEFAULTS = { maxRetries: 3, maxSize: 1000, concurrency: 10, model: 'gpt-4.1' }
+const MAX_ATTEMPTS = 3
+const DEFAULTS = { maxSize: 1000, concurrency: 10, model: 'gpt-4.1' }
 
 export class BoundedRetryQueue {
   readonly maxRetries: number
@@ -35,15 +36,21 @@ export class BoundedRetryQueue {
         : { ...optionsObject('options', options), ...defined({ maxRetries, maxSize }) }
     const { client, request, concurrency, model, ...rest } = { ...DEFAULTS, ...defined(given) } as typeof DEFAULTS &
       QueueOptions
-    this.maxRetries = wholeNumber('maxRetries', rest.maxRetries, 1)
+    this.maxRetries = attemptsOf(rest, MAX_ATTEMPTS)
     this.maxSize = wholeNumber('maxSize', rest.maxSize, 1)
     this.#concurrency = wholeNumber('concurrency', concurrency, 1)
     this.#model = nonEmpty('model', model, "a model's name")
     this.#request = optionsObject('request', request)
-    const { maxRetries: _retries, maxSize: _size, ...others } = rest
+    const { maxRetries: _retries, maxAttempts: _attempts, maxSize: _size, ...others } = rest
     // No more attempts at a time, also when tasks come back from their waits.
     const limits = { maxConcurrent: this.#concurrency, maxQueue: this.maxSize }
-    this.#client = asksOf(client, { ...PRESET, ...limits }, others, ['maxSize', 'concurrency', 'client', 'request'])
+    this.#client = asksOf(client, { ...PRESET, ...limits }, others, [
+      'maxAttempts',
+      'maxSize',
+      'concurrency',
+      'client',
+      'request',
+    ])
   }
 
   /** Tasks that are not finished. */

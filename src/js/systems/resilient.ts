@@ -1,4 +1,4 @@
-/** `ResilientStreamingClient`: the documents' face of an answer that is finished. */
+/** `ResilientStreamingClient`: the HolySheep tutorials' client that completes interrupted answers. */
 import type { CallOptions, ChatRequest, ClientOptions, SmartStreamOptions, SmartStreamOutcome } from '../../../index'
 import { readArguments } from '../arguments'
 import { HolySheepStreamingClient } from '../client'
@@ -22,7 +22,7 @@ export class ResilientStreamingClient extends HolySheepStreamingClient {
 
   constructor(apiKey?: string | ClientOptions, options?: number | ClientOptions) {
     const given = readArguments(apiKey, options)
-    super({ sessionField: true, ...given, retry: { ...WAITS, ...given.retry } } as ClientOptions)
+    super({ sendSessionId: 'both', ...given, retry: { ...WAITS, ...given.retry } } as ClientOptions)
   }
 
   async smartStreamWithRecovery(
@@ -100,7 +100,7 @@ export class ResilientStreamingClient extends HolySheepStreamingClient {
     others: object,
   ) {
     const progress = callback('onProgress', onProgress)
-    const silence = { firstTokenTimeoutMs: timeout, idleTimeoutMs: timeout, stretchLastRoute: false }
+    const silence = { firstTokenTimeoutMs: timeout, idleTimeoutMs: timeout }
     const run = { text: '', attempts: 0, over: Promise.resolve() }
     const callOptions = { ...silence, ...others, sessionId } as CallOptions
     const heard: Heard = {

@@ -78,8 +78,8 @@ export class RetryAIManager extends Face {
   readonly config: RetryConfig
   /** The caller's own table, in place of the document's. */
   readonly #retryOn: RetryDecisionTable | undefined
-  /** Before retries: the metrics' `waitedMs` has the waits for the rate limit and in the queue too. */
-  #waitedMs = 0
+  /** Before retries: the metrics' `waitMs` has the waits for the rate limit and in the queue too. */
+  #waitMs = 0
 
   constructor(apiKey?: string, config?: RetryConfig | RetryConfigOptions, options?: ClientOptions) {
     const read = config instanceof RetryConfig ? config : new RetryConfig(config)
@@ -100,7 +100,7 @@ export class RetryAIManager extends Face {
     const call = { ...optionsObject('options', options), ...defined({ fallbackModels }) } as CallOptions
     const { data, error, attempts } = await ask(this.client, request, call, (event) => {
       if (event.type === 'wait' && (event.reason === 'backoff' || event.reason === 'retry-after')) {
-        this.#waitedMs += event.ms
+        this.#waitMs += event.ms
       }
     })
     if (data) return { success: true, data, modelUsed: attempts.at(-1)?.model ?? model }
@@ -125,7 +125,7 @@ export class RetryAIManager extends Face {
     const { successes: successful, failures: failedPermanently, retries, fallbacks } = this.client.metrics()
     const totalRequests = successful + failedPermanently
     const retried = retries + fallbacks
-    const totalRetryCost = this.#waitedMs / 1000
+    const totalRetryCost = this.#waitMs / 1000
     return {
       totalRequests,
       successful,

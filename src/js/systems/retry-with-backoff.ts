@@ -1,4 +1,4 @@
-/** `retryWithBackoff`: any function, tried again as documents 000 and 001 do it. */
+/** `retryWithBackoff`: retries any function, as in tutorials 000 and 001. */
 import type { Jitter, RetryWithBackoffOptions } from '../../../index'
 import { HolySheepError, invalid, isRetryable, unknown } from '../errors'
 import { waitHeaders } from '../limiter'

@@ -1,17 +1,16 @@
-/** What the faces of the documents share: one call to the engine, and an account of what happened on the way. */
+/** What the wrappers share: one call to the engine, and an account of what happened on the way. */
 import type { CallOptions, ChatCompletion, ChatRequest, ClientEvent, ClientOptions } from '../../../index'
 import { HolySheepStreamingClient } from '../client'
 import { fromRecord, HolySheepError, lastError } from '../errors'
 import { EVENTS, type Heard, INTERNAL, optionsObject, type WithInternalOptions } from '../options'
 
-/** What documents 003 send where nothing else is said. */
+/** The request defaults of tutorials 003. */
 export const REQUEST_DEFAULTS = { temperature: 0.7, max_tokens: 500 }
-/** How long documents 003 wait for a connection, and in silence. */
+/** The timeouts of tutorials 003. */
 export const SILENCE = {
   connectTimeoutMs: 10_000,
   firstTokenTimeoutMs: 8000,
   idleTimeoutMs: 8000,
-  stretchLastRoute: false,
 }
 
 export type Messages = ChatRequest['messages']

@@ -12,5 +12,5 @@ export function createClientWithTimeout(taskType = 'medium', options?: ClientOpt
   const known = Object.hasOwn(TIMEOUTS, taskType) ? (taskType as keyof typeof TIMEOUTS) : 'medium'
   const [silence, connect] = TIMEOUTS[known]
   const limits = { connectTimeoutMs: connect, firstTokenTimeoutMs: silence, idleTimeoutMs: silence }
-  return clientOf(undefined, { maxRetries: 2, stretchLastRoute: false, ...limits }, options)
+  return clientOf(undefined, { maxRetries: 2, ...limits }, options)
 }

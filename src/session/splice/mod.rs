@@ -16,26 +16,26 @@ use std::borrow::Cow;
 
 use head::Head;
 use tail::{Cursor, Tail};
-pub use terms::{ContinuationMismatch, Expectation, Limits, Seam, SeamKind};
+pub use terms::{ContinuationMismatch, Expectation, Join, JoinKind, Limits};
 use word::{Word, is_letter, sets_apart};
 
-/// Default of [`Limits::overlap_min`], in code points. `docs/recovery.md` has the figures that it was
+/// Default of [`Limits::min_overlap`], in code points. `docs/recovery.md` has the figures that it was
 /// chosen from.
-pub const OVERLAP_MIN: usize = 16;
+pub const MIN_OVERLAP: usize = 16;
 /// How much of the delivered text's end is searched for an overlap, in code points.
 pub const WINDOW: usize = 4_000;
 
 enum State {
     /// Text is held or suppressed.
     Open,
-    Decided(Seam),
+    Decided(Join),
     Failed(ContinuationMismatch),
 }
 
 /// A repetition, and how much of the continuation it spans.
 #[derive(Clone, Copy)]
 struct Found {
-    kind: SeamKind,
+    kind: JoinKind,
     bytes: usize,
     points: usize,
 }
@@ -63,10 +63,10 @@ pub struct Splice {
     /// Leading white space of the continuation: bytes, code points, and whether it is over.
     lead: (usize, usize),
     begun: bool,
-    /// Earlier pieces; of a restart only the leading white space, because the rest stands in `head`.
+    /// Earlier deltas; of a restart only the leading white space, because the rest stands in `head`.
     held: String,
     suppressing: bool,
-    /// Bytes of the earlier pieces, and code points of all of them.
+    /// Bytes of the earlier deltas, and code points of all of them.
     earlier: usize,
     points: usize,
     since: Option<u64>,
@@ -120,9 +120,9 @@ impl Splice {
         }
         for c in piece.chars() {
             self.read(c);
-            let at_bound = self.points >= self.limits.max_held && !self.suppressing;
-            if at_bound || !self.is_open() {
-                return self.settle(piece, now_ms, at_bound && self.is_open(), false);
+            let hit_limit = self.points >= self.limits.max_held && !self.suppressing;
+            if hit_limit || !self.is_open() {
+                return self.settle(piece, now_ms, hit_limit && self.is_open(), false);
             }
         }
         self.keep(piece);
@@ -152,16 +152,16 @@ impl Splice {
     }
 
     /// How the continuation was joined; none before that is decided.
-    pub fn seam(&self) -> Option<Seam> {
+    pub fn join(&self) -> Option<Join> {
         match self.state {
-            State::Decided(seam) => Some(seam),
+            State::Decided(join) => Some(join),
             _ => None,
         }
     }
 
-    fn close(&mut self, now_ms: u64, at_bound: bool) -> Result<String, ContinuationMismatch> {
+    fn close(&mut self, now_ms: u64, hit_limit: bool) -> Result<String, ContinuationMismatch> {
         match self.state {
-            State::Open => self.settle("", now_ms, at_bound, !at_bound).map(Cow::into_owned),
+            State::Open => self.settle("", now_ms, hit_limit, !hit_limit).map(Cow::into_owned),
             State::Decided(_) => Ok(String::new()),
             State::Failed(contradiction) => Err(contradiction),
         }
@@ -186,7 +186,7 @@ impl Splice {
         }
         self.word.step(c);
         if self.word.is_again() {
-            self.offer(SeamKind::Word, self.word.bytes(), self.word.points());
+            self.offer(JoinKind::Word, self.word.bytes(), self.word.points());
         }
         self.read_anchor(c);
         self.read_head(c);
@@ -200,7 +200,7 @@ impl Splice {
             self.word.stop();
         }
         if self.strict && self.head.text.is_empty() {
-            self.offer(SeamKind::Restart, self.lead.0, self.lead.1);
+            self.offer(JoinKind::Restart, self.lead.0, self.lead.1);
             self.certain = true;
         }
     }
@@ -210,25 +210,25 @@ impl Splice {
             return;
         }
         let (bytes, points) = (self.exact.bytes, self.exact.points);
-        if points >= self.limits.overlap_min && self.exact.varied {
-            self.offer(SeamKind::Overlap, bytes, points);
+        if points >= self.limits.min_overlap && self.exact.varied {
+            self.offer(JoinKind::Overlap, bytes, points);
         } else if self.joins(bytes, points) {
-            self.offer(SeamKind::Word, bytes, points);
+            self.offer(JoinKind::Word, bytes, points);
         }
     }
 
     fn read_trimmed(&mut self, c: char) {
         if self.tail.places(&self.trimmed) > 0
             && self.tail.step(&mut self.trimmed, c)
-            && self.trimmed.points >= self.limits.overlap_min
+            && self.trimmed.points >= self.limits.min_overlap
             && self.trimmed.varied
         {
             let (bytes, points) = self.lead;
-            self.offer(SeamKind::Overlap, bytes + self.trimmed.bytes, points + self.trimmed.points);
+            self.offer(JoinKind::Overlap, bytes + self.trimmed.bytes, points + self.trimmed.points);
         }
     }
 
-    /// A repetition shorter than `overlap_min` that begins where a word does and ends inside one:
+    /// A repetition shorter than `min_overlap` that begins where a word does and ends inside one:
     /// `over the la` and `the lazy dog`. As the exact rest it would make the word `lathe`.
     fn joins(&self, bytes: usize, points: usize) -> bool {
         // The cut word itself, begun again, explains more than a few words that end in it.
@@ -251,7 +251,7 @@ impl Splice {
         if *at == anchor.len() {
             let points = self.lead.1 + anchor.chars().count();
             let bytes = self.lead.0 + *at;
-            self.found = Some(Found { kind: SeamKind::Anchor, bytes, points });
+            self.found = Some(Found { kind: JoinKind::Anchor, bytes, points });
             self.certain = true;
         }
     }
@@ -280,7 +280,7 @@ impl Splice {
 
     fn restart(&mut self) {
         let (bytes, points) = (self.lead.0 + self.head.bytes, self.lead.1 + self.head.points);
-        self.offer(SeamKind::Restart, bytes, points);
+        self.offer(JoinKind::Restart, bytes, points);
         self.certain = true;
     }
 
@@ -299,7 +299,7 @@ impl Splice {
         }
     }
 
-    fn offer(&mut self, kind: SeamKind, bytes: usize, points: usize) {
+    fn offer(&mut self, kind: JoinKind, bytes: usize, points: usize) {
         if !self.certain && self.found.is_none_or(|found| bytes >= found.bytes) {
             self.found = Some(Found { kind, bytes, points });
         }
@@ -320,7 +320,7 @@ impl Splice {
                 || self.anchor.is_some())
     }
 
-    /// The earlier pieces.
+    /// The earlier deltas.
     fn received(&self) -> Cow<'_, str> {
         if self.held.len() == self.earlier {
             return Cow::Borrowed(&self.held);
@@ -344,13 +344,13 @@ impl Splice {
         &mut self,
         piece: &'p str,
         now_ms: u64,
-        at_bound: bool,
+        hit_limit: bool,
         ended: bool,
     ) -> Result<Cow<'p, str>, ContinuationMismatch> {
         if ended {
             self.read_run(None);
         }
-        let is_overlap = self.found.is_some_and(|found| found.kind == SeamKind::Overlap);
+        let is_overlap = self.found.is_some_and(|found| found.kind == JoinKind::Overlap);
         let is_restart = self.strict || self.head.is_contradicted();
         if is_restart && !is_overlap && !self.certain {
             let contradiction = ContinuationMismatch { matched: self.head.points, ended };
@@ -358,14 +358,14 @@ impl Splice {
             self.free();
             return Err(contradiction);
         }
-        let exact = Found { kind: SeamKind::Exact, bytes: 0, points: 0 };
+        let exact = Found { kind: JoinKind::Exact, bytes: 0, points: 0 };
         let Found { kind, bytes, points } = self.found.unwrap_or(exact);
         let new = match bytes.checked_sub(self.earlier) {
             Some(inside) => Cow::Borrowed(&piece[inside..]),
             None => Cow::Owned([&self.received()[bytes..], piece].concat()),
         };
-        let held_ms = self.since.map_or(0, |since| now_ms.saturating_sub(since));
-        self.state = State::Decided(Seam { kind, trimmed: points, held_ms, at_bound });
+        let buffered_ms = self.since.map_or(0, |since| now_ms.saturating_sub(since));
+        self.state = State::Decided(Join { kind, trimmed: points, buffered_ms, hit_limit });
         self.free();
         Ok(new)
     }

@@ -5,16 +5,16 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// Default of [`Limits::overlap_min`], in code points. `docs/recovery.md` has the figures that it was
+/// Default of [`Limits::min_overlap`], in code points. `docs/recovery.md` has the figures that it was
 /// chosen from.
-pub const OVERLAP_MIN: usize = 16;
+pub const MIN_OVERLAP: usize = 16;
 /// How much of the delivered text's end is searched for an overlap, in code points.
 pub const WINDOW: usize = 4_000;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Shortest repetition of the tail that is taken for one, in code points. Default: `OVERLAP_MIN`.
-    pub overlap_min: usize,
+    /// Shortest repetition of the tail that is taken for one, in code points. Default: `MIN_OVERLAP`.
+    pub min_overlap: usize,
     /// At most so many characters are held; then the choice is made on what is there. It bounds the
     /// longest overlap too. Default: `WINDOW`.
     pub max_held: usize,
@@ -25,7 +25,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Limits { overlap_min: OVERLAP_MIN, max_held: WINDOW, max_wait: Duration::from_secs(5) }
+        Limits { min_overlap: MIN_OVERLAP, max_held: WINDOW, max_wait: Duration::from_secs(5) }
     }
 }
 
@@ -43,7 +43,7 @@ pub enum Expectation {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub enum SeamKind {
+pub enum JoinKind {
     Exact,
     Overlap,
     /// The cut word was begun again, or a few words that end in it.
@@ -56,14 +56,14 @@ pub enum SeamKind {
 /// How the continuation was joined.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Seam {
-    pub kind: SeamKind,
+pub struct Join {
+    pub kind: JoinKind,
     /// How many code points of the continuation were left out.
     pub trimmed: usize,
     /// From the first character of the continuation to the choice, in milliseconds.
-    pub held_ms: u64,
+    pub buffered_ms: u64,
     /// The choice was made at a limit of [`Limits`], before the text had decided it.
-    pub at_bound: bool,
+    pub hit_limit: bool,
 }
 
 /// The continuation begins like the answer for longer than accident explains, and is not it.

@@ -13,7 +13,7 @@ fn get(path: &str) -> String {
 
 #[tokio::test]
 async fn pipelined_requests_are_answered_in_order_on_one_connection() {
-    let simulator = simulator(r#"{"pieces":["a"],"paceMs":1,"delayFirstTokenMs":1}"#).await;
+    let simulator = simulator(r#"{"chunks":["a"],"chunkDelayMs":1,"firstTokenDelayMs":1}"#).await;
     let mut tcp = TcpStream::connect(simulator.addr()).await.expect("it listens");
     let three = [post(STREAM, ""), post(&STREAM.replace("true", "false"), ""), get("/v1/models")].concat();
     tcp.write_all(three.as_bytes()).await.expect("it reads");
@@ -31,7 +31,7 @@ async fn pipelined_requests_are_answered_in_order_on_one_connection() {
 
 #[tokio::test]
 async fn a_chunked_request_body_is_read_in_any_packets() {
-    let simulator = simulator(r#"{"pieces":["a"]}"#).await;
+    let simulator = simulator(r#"{"chunks":["a"]}"#).await;
     let (left, right) = STREAM.split_at(20);
     let head = "POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n";
     let body = format!(
@@ -67,8 +67,12 @@ async fn invalid_json_scenarios_and_paths_are_rejected_with_a_reason() {
     let message = |body: serde_json::Value| body["error"]["message"].as_str().unwrap_or_default().to_owned();
     let received = ask(&simulator, &post("{", "")).await;
     assert!(received.status() == 400 && message(received.json()).contains("could not parse"));
-    let received = ask(&simulator, &post(STREAM, "x-simulate: {\"cut\":{\"how\":\"x\"}}\r\n")).await;
-    assert!(received.status() == 400 && message(received.json()).contains("cut.how"), "{}", received.text());
+    let received = ask(&simulator, &post(STREAM, "x-simulate: {\"disconnect\":{\"how\":\"x\"}}\r\n")).await;
+    assert!(
+        received.status() == 400 && message(received.json()).contains("disconnect.how"),
+        "{}",
+        received.text()
+    );
     let received = ask(&simulator, &get("/v2/nothing?x=1")).await;
     assert!(received.status() == 404 && message(received.json()) == "Invalid URL (GET /v2/nothing)");
     assert_eq!(ask(&simulator, &get("/v1/chat/completions")).await.status(), 405);

@@ -96,8 +96,8 @@ async fn http_1_1_over_tls_streams_resets_and_closes() {
     assert!(simulator.url().starts_with("https://127.0.0.1:"));
     for (scenario, content, reset) in [
         (r#"{"text":"hello"}"#, "hello", false),
-        (r#"{"pieces":["a","b"],"cut":{"afterPieces":1}}"#, "a", true),
-        (r#"{"pieces":["a","b"],"cut":{"afterPieces":1,"how":"close"}}"#, "a", false),
+        (r#"{"chunks":["a","b"],"disconnect":{"afterChunks":1}}"#, "a", true),
+        (r#"{"chunks":["a","b"],"disconnect":{"afterChunks":1,"how":"close"}}"#, "a", false),
         (r#"{"connectReset":true}"#, "", true),
     ] {
         let mut tls = connect(&simulator, "http/1.1").await;
@@ -116,7 +116,7 @@ async fn http_2_plays_the_same_scripts() {
     for scenario in [
         r#"{"text":"hello"}"#,
         r#"{"text":"hello","packets":"bytes","chunked":false}"#,
-        r#"{"text":"hello","paceMs":1,"pings":{"everyMs":1},"delayHeadersMs":1,"lineEnd":"crlf"}"#,
+        r#"{"text":"hello","chunkDelayMs":1,"pings":{"everyMs":1},"headersDelayMs":1,"lineEnd":"crlf"}"#,
         r#"{"text":"hello","headerBytes":12000,"headers":{"connection":"close"}}"#,
     ] {
         let (received, error) = client.ask(scenario).await;
@@ -139,12 +139,14 @@ async fn http_2_plays_the_same_scripts() {
 async fn a_reset_of_a_stream_leaves_its_connection_and_a_close_ends_it() {
     let simulator = simulator("{}").await;
     let client = Client::new(&simulator).await;
-    let (received, error) = client.ask(r#"{"pieces":["a","b"],"cut":{"afterPieces":1}}"#).await;
+    let (received, error) = client.ask(r#"{"chunks":["a","b"],"disconnect":{"afterChunks":1}}"#).await;
     assert_eq!(received.content(0), "a");
     assert!(error.is_some_and(|error| error.is_reset()));
-    let (received, _) = client.ask(r#"{"pieces":["a","b"],"cut":{"afterPieces":1,"how":"noFinish"}}"#).await;
+    let (received, _) =
+        client.ask(r#"{"chunks":["a","b"],"disconnect":{"afterChunks":1,"how":"noFinish"}}"#).await;
     assert_eq!((received.content(0).as_str(), received.whole, received.finish()), ("a", true, None));
-    let (received, error) = client.ask(r#"{"pieces":["a","b"],"cut":{"afterPieces":1,"how":"close"}}"#).await;
+    let (received, error) =
+        client.ask(r#"{"chunks":["a","b"],"disconnect":{"afterChunks":1,"how":"close"}}"#).await;
     assert_eq!(received.content(0), "a");
     assert!(error.is_some_and(|error| !error.is_reset()));
     for (scenario, number) in [(r#"{"connectReset":true}"#, 2), (r#"{"closeBeforeHeaders":true}"#, 3)] {
@@ -152,7 +154,7 @@ async fn a_reset_of_a_stream_leaves_its_connection_and_a_close_ends_it() {
         let (received, error) = client.ask(scenario).await;
         assert!(received.head.is_empty() && error.is_some_and(|error| error.is_io()), "{scenario}");
         let record = ended(&simulator).await;
-        assert_eq!((record.ended_by, record.connection), (EndedBy::Cut, number));
+        assert_eq!((record.ended_by, record.connection), (EndedBy::Disconnect, number));
     }
 }
 
@@ -171,17 +173,16 @@ async fn keep_alive_false_sends_a_goaway_after_the_answer() {
 async fn a_reset_of_the_stream_or_the_connection_by_the_client_is_noticed() {
     let simulator = simulator("{}").await;
     for scenario in [
-        r#"{"silent":true}"#,
-        r#"{"delayFirstTokenMs":60000}"#,
-        r#"{"cut":{"afterPieces":2,"how":"stall"},"pings":{"everyMs":1}}"#,
+        r#"{"hang":true}"#,
+        r#"{"firstTokenDelayMs":60000}"#,
+        r#"{"disconnect":{"afterChunks":2,"how":"stall"},"pings":{"everyMs":1}}"#,
         r#"{"repeat":50000000}"#,
     ] {
         for drops_connection in [false, true] {
             simulator.clear();
             let client = Client::new(&simulator).await;
             let response = client.begin(scenario).await.expect("a stream");
-            let begun =
-                if scenario.contains("silent") { None } else { Some(response.await.expect("a head")) };
+            let begun = if scenario.contains("hang") { None } else { Some(response.await.expect("a head")) };
             while simulator.requests().is_empty() {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
@@ -201,7 +202,7 @@ async fn a_reset_of_the_stream_or_the_connection_by_the_client_is_noticed() {
 async fn many_streams_share_a_connection() {
     let simulator = simulator("{}").await;
     let client = Client::new(&simulator).await;
-    let asks = (0..50).map(|_| client.ask(r#"{"repeat":200,"paceMs":1}"#));
+    let asks = (0..50).map(|_| client.ask(r#"{"repeat":200,"chunkDelayMs":1}"#));
     for (received, error) in futures::future::join_all(asks).await {
         assert!(error.is_none() && received.chunks().len() == 202);
     }

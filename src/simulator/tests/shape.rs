@@ -7,7 +7,7 @@ use crate::simulator::{EndedBy, Options, Simulator};
 
 #[tokio::test]
 async fn a_stream_has_a_role_the_deltas_a_finish_reason_and_done() {
-    let simulator = simulator(r#"{"pieces":["Hä","l\n","\"lo"]}"#).await;
+    let simulator = simulator(r#"{"chunks":["Hä","l\n","\"lo"]}"#).await;
     let received = chat(&simulator).await;
     assert_eq!((received.status(), received.whole), (200, true));
     assert_eq!(received.header("content-type"), Some("text/event-stream; charset=utf-8"));
@@ -51,7 +51,7 @@ async fn the_same_seed_and_request_number_give_the_same_answer() {
 
 #[tokio::test]
 async fn usage_is_sent_on_request_always_never_or_in_the_last_chunk() {
-    let simulator = simulator(r#"{"pieces":["a","b"],"usageDelayMs":1}"#).await;
+    let simulator = simulator(r#"{"chunks":["a","b"],"usageDelayMs":1}"#).await;
     let asking = STREAM.replace("\"stream\"", "\"stream_options\":{\"include_usage\":true},\"stream\"");
     let with = |scenario: &str| post(&asking, &format!("x-simulate: {scenario}\r\n"));
     let received = ask(&simulator, &post(&asking, "")).await;
@@ -73,7 +73,7 @@ async fn usage_is_sent_on_request_always_never_or_in_the_last_chunk() {
 #[tokio::test]
 async fn choices_are_interleaved_and_reasoning_refusal_and_tool_calls_have_their_fields() {
     let simulator = simulator(
-        r#"{"pieces":["a","b"],"reasoning":"why","refusal":"no","roleFirst":false,
+        r#"{"chunks":["a","b"],"reasoning":"why","refusal":"no","roleFirst":false,
         "toolCalls":[{"id":"call_1","name":"f","arguments":{"x":"ä"}},{"name":"g"}]}"#,
     )
     .await;
@@ -175,8 +175,8 @@ async fn line_ends_packets_pings_and_unchunked_bodies_do_not_change_the_text() {
         r#"{"text":"Schäf🐑chen","lineEnd":"crlf","packets":"bytes"}"#,
         r#"{"text":"Schäf🐑chen","lineEnd":"cr","packets":7}"#,
         r#"{"text":"Schäf🐑chen","packets":"whole","chunked":false,"keepAlive":false}"#,
-        r#"{"text":"Schäf🐑chen","pings":{"everyMs":1},"paceMs":3,"delayFirstTokenMs":5}"#,
-        r#"{"text":"Schäf🐑chen","pings":{"everyMs":1,"style":"event"},"delayHeadersMs":2,"delayFirstTokenMs":5}"#,
+        r#"{"text":"Schäf🐑chen","pings":{"everyMs":1},"chunkDelayMs":3,"firstTokenDelayMs":5}"#,
+        r#"{"text":"Schäf🐑chen","pings":{"everyMs":1,"style":"event"},"headersDelayMs":2,"firstTokenDelayMs":5}"#,
     ] {
         let received = ask(&simulator, &post(STREAM, &format!("x-simulate: {}\r\n", ascii(scenario)))).await;
         assert_eq!(received.content(0), "Schäf🐑chen", "{scenario}");
@@ -203,8 +203,7 @@ async fn repeat_sets_the_number_of_deltas() {
     let simulator = simulator(r#"{"repeat":5000}"#).await;
     let text: String = (0..5000).map(|at| format!(" {at}")).collect();
     assert_eq!(chat(&simulator).await.content(0), text);
-    let received =
-        ask(&simulator, &post(STREAM, "x-simulate: {\"totalPieces\":3,\"text\":\"ab\"}\r\n")).await;
+    let received = ask(&simulator, &post(STREAM, "x-simulate: {\"repeat\":3,\"text\":\"ab\"}\r\n")).await;
     assert_eq!((received.content(0).as_str(), received.chunks().len()), ("ababab", 5));
 }
 
@@ -233,7 +232,7 @@ async fn a_cut_answer_is_continued_by_the_next_request() {
             .expect("starts");
         let follow_up = format!(r#"{{"onContinue":"{style}"}}"#);
         simulator.script(vec![
-            scenario_of(r#"{"pieceChars":5,"cut":{"afterPieces":2}}"#),
+            scenario_of(r#"{"chunkChars":5,"disconnect":{"afterChunks":2}}"#),
             scenario_of(&follow_up),
         ]);
         let partial = chat(&simulator).await.content(0);

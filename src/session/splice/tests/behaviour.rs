@@ -1,4 +1,4 @@
-//! Seam by seam.
+//! Join by join.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -7,39 +7,39 @@ use super::*;
 
 #[test]
 fn an_exact_continuation_passes_whole() {
-    assert_eq!(joined("The quick br", "own fox"), ("own fox".into(), SeamKind::Exact, 0));
-    assert_eq!(joined("The quick", " brown fox"), (" brown fox".into(), SeamKind::Exact, 0));
-    assert_eq!(joined("The quick", ""), (String::new(), SeamKind::Exact, 0));
+    assert_eq!(joined("The quick br", "own fox"), ("own fox".into(), JoinKind::Exact, 0));
+    assert_eq!(joined("The quick", " brown fox"), (" brown fox".into(), JoinKind::Exact, 0));
+    assert_eq!(joined("The quick", ""), (String::new(), JoinKind::Exact, 0));
 }
 
 #[test]
 fn an_overlap_with_the_tail_is_trimmed_also_from_mid_word() {
     let delivered = "Over the hills and far away the quick brown f";
-    assert_eq!(joined(delivered, "ay the quick brown fox"), ("ox".into(), SeamKind::Overlap, 20));
-    assert_eq!(joined(delivered, "far away the quick brown fox"), ("ox".into(), SeamKind::Overlap, 26));
+    assert_eq!(joined(delivered, "ay the quick brown fox"), ("ox".into(), JoinKind::Overlap, 20));
+    assert_eq!(joined(delivered, "far away the quick brown fox"), ("ox".into(), JoinKind::Overlap, 26));
 }
 
 #[test]
 fn other_white_space_before_an_overlap_is_trimmed_with_it() {
     let delivered = "Over the hills and far away, the quick brown f";
-    assert_eq!(joined(delivered, "\n\nfar away, the quick brown fox"), ("ox".into(), SeamKind::Overlap, 29));
+    assert_eq!(joined(delivered, "\n\nfar away, the quick brown fox"), ("ox".into(), JoinKind::Overlap, 29));
 }
 
 #[test]
 fn a_stream_cut_in_mid_word_is_continued_without_a_repeated_letter() {
-    assert_eq!(joined("Xin chào, tiế", "tiếng Việt"), ("ng Việt".into(), SeamKind::Word, 3));
-    assert_eq!(joined("Xin chào, t", "tiếng Việt"), ("iếng Việt".into(), SeamKind::Word, 1));
-    assert_eq!(joined("over the laz", "the lazy dog"), ("y dog".into(), SeamKind::Word, 7));
+    assert_eq!(joined("Xin chào, tiế", "tiếng Việt"), ("ng Việt".into(), JoinKind::Word, 3));
+    assert_eq!(joined("Xin chào, t", "tiếng Việt"), ("iếng Việt".into(), JoinKind::Word, 1));
+    assert_eq!(joined("over the laz", "the lazy dog"), ("y dog".into(), JoinKind::Word, 7));
     // The cut word goes before a few words that end in it.
-    assert_eq!(joined("từng cần c", "cần chủ"), ("ần chủ".into(), SeamKind::Word, 1));
-    assert_eq!(joined("set user_na", "user_name = 1"), ("me = 1".into(), SeamKind::Word, 7));
-    assert_eq!(joined("sagte \"vie", "\"vier\""), ("r\"".into(), SeamKind::Word, 4));
+    assert_eq!(joined("từng cần c", "cần chủ"), ("ần chủ".into(), JoinKind::Word, 1));
+    assert_eq!(joined("set user_na", "user_name = 1"), ("me = 1".into(), JoinKind::Word, 7));
+    assert_eq!(joined("sagte \"vie", "\"vier\""), ("r\"".into(), JoinKind::Word, 4));
 }
 
 #[test]
 fn the_next_word_is_not_the_cut_word() {
-    assert_eq!(joined("see the", " theory"), (" theory".into(), SeamKind::Exact, 0));
-    assert_eq!(joined("see the ", "theory"), ("theory".into(), SeamKind::Exact, 0));
+    assert_eq!(joined("see the", " theory"), (" theory".into(), JoinKind::Exact, 0));
+    assert_eq!(joined("see the ", "theory"), ("theory".into(), JoinKind::Exact, 0));
 }
 
 #[test]
@@ -51,8 +51,8 @@ fn a_restart_is_suppressed_until_it_passes_what_was_delivered() {
     assert_eq!(splice.deadline(), None);
     assert_eq!(splice.push(&answer[18..25], 0), Ok(Cow::Borrowed(&answer[20..25])));
     assert_eq!(
-        splice.seam(),
-        Some(Seam { kind: SeamKind::Restart, trimmed: 20, held_ms: 0, at_bound: false })
+        splice.join(),
+        Some(Join { kind: JoinKind::Restart, trimmed: 20, buffered_ms: 0, hit_limit: false })
     );
     assert_eq!(joined("Sur", "Sure, here").0, "e, here");
 }
@@ -103,7 +103,7 @@ fn a_contradiction_stays_one() {
     assert!(splice.push(" brown", 0).is_err());
     assert!(splice.finish(0).is_err());
     assert!(splice.timeout(0).is_err());
-    assert_eq!(splice.seam(), None);
+    assert_eq!(splice.join(), None);
 }
 
 #[test]
@@ -129,13 +129,13 @@ fn a_refrain_that_came_before_is_no_restart_however_long_it_is() {
 fn the_words_that_were_asked_for_again_are_stripped() {
     let anchored = |continuation| {
         let expect = Expectation::Anchor("brown f".into());
-        let (out, seam) = spliced("the quick brown f", &[continuation], Limits::default(), expect).unwrap();
-        (out, seam.kind)
+        let (out, join) = spliced("the quick brown f", &[continuation], Limits::default(), expect).unwrap();
+        (out, join.kind)
     };
-    assert_eq!(anchored("brown fox"), ("ox".into(), SeamKind::Anchor));
-    assert_eq!(anchored(" brown fox"), ("ox".into(), SeamKind::Anchor));
-    assert_eq!(anchored("ox"), ("ox".into(), SeamKind::Exact));
-    assert_eq!(anchored("the quick brown fox"), ("ox".into(), SeamKind::Restart));
+    assert_eq!(anchored("brown fox"), ("ox".into(), JoinKind::Anchor));
+    assert_eq!(anchored(" brown fox"), ("ox".into(), JoinKind::Anchor));
+    assert_eq!(anchored("ox"), ("ox".into(), JoinKind::Exact));
+    assert_eq!(anchored("the quick brown fox"), ("ox".into(), JoinKind::Restart));
 }
 
 #[test]
@@ -158,7 +158,10 @@ fn at_the_end_of_the_time_what_is_held_is_delivered() {
     assert_eq!(splice.push("t", 1_050), Ok(Cow::Borrowed("")));
     assert_eq!(splice.deadline(), Some(1_080));
     assert_eq!(splice.timeout(1_080), Ok("- t".into()));
-    assert_eq!(splice.seam(), Some(Seam { kind: SeamKind::Exact, trimmed: 0, held_ms: 80, at_bound: true }));
+    assert_eq!(
+        splice.join(),
+        Some(Join { kind: JoinKind::Exact, trimmed: 0, buffered_ms: 80, hit_limit: true })
+    );
     assert_eq!(splice.push("hree", 1_090), Ok(Cow::Borrowed("hree")));
     assert_eq!(splice.deadline(), None);
 }
@@ -170,19 +173,19 @@ fn what_is_held_is_bounded() {
     let mut splice = Splice::new("a b", limits, Expectation::Continuation);
     assert_eq!(splice.push(&spaces, 0), Ok(Cow::Borrowed("")));
     assert_eq!(splice.push("  x", 0), Ok(Cow::<str>::Owned(spaces + "  x")));
-    assert_eq!(splice.seam().map(|seam| seam.at_bound), Some(true));
+    assert_eq!(splice.join().map(|join| join.hit_limit), Some(true));
     let refrain = "La la la, la la li, la la lo, ".repeat(8) + "\n";
     let mut splice = Splice::new(&refrain, limits, Expectation::Continuation);
     let out = splice.push(&refrain[..150], 0).map(Cow::into_owned);
     assert_eq!(out.as_deref(), Ok(&refrain[..150]));
-    assert_eq!(splice.seam().map(|seam| seam.at_bound), Some(true));
+    assert_eq!(splice.join().map(|join| join.hit_limit), Some(true));
 }
 
 #[test]
 fn one_letter_over_and_over_is_no_restart() {
-    let limits = Limits { overlap_min: 30, ..Limits::default() };
-    let pieces = vec!["a"; 50];
-    let (out, _) = spliced(&"a".repeat(20), &pieces, limits, Expectation::Continuation).unwrap();
+    let limits = Limits { min_overlap: 30, ..Limits::default() };
+    let deltas = vec!["a"; 50];
+    let (out, _) = spliced(&"a".repeat(20), &deltas, limits, Expectation::Continuation).unwrap();
     assert_eq!(out, "a".repeat(50));
 }
 
@@ -204,7 +207,7 @@ fn decided_pieces_are_not_copied() {
 
 #[test]
 fn a_seam_is_serialized_in_camel_case() {
-    let seam = Seam { kind: SeamKind::Overlap, trimmed: 21, held_ms: 0, at_bound: false };
-    let json = serde_json::to_string(&seam).unwrap();
-    assert_eq!(json, r#"{"kind":"overlap","trimmed":21,"heldMs":0,"atBound":false}"#);
+    let join = Join { kind: JoinKind::Overlap, trimmed: 21, buffered_ms: 0, hit_limit: false };
+    let json = serde_json::to_string(&join).unwrap();
+    assert_eq!(json, r#"{"kind":"overlap","trimmed":21,"bufferedMs":0,"hitLimit":false}"#);
 }

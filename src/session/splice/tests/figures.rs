@@ -1,12 +1,12 @@
-//! Measures how often a splice errs, over generated seams. `docs/recovery.md` has the tables.
-//! `HOLYSHEEP_SEAMS=20000 cargo test --release --no-default-features --lib figures -- --nocapture`
+//! Measures how often a splice errs, over generated joins. `docs/recovery.md` has the tables.
+//! `HOLYSHEEP_JOINS=20000 cargo test --release --no-default-features --lib figures -- --nocapture`
 //! prints them again.
 
 use std::fmt::Write as _;
 
 use super::corpus::{Dice, KINDS};
 use super::*;
-use crate::session::splice::OVERLAP_MIN;
+use crate::session::splice::MIN_OVERLAP;
 use crate::session::splice::head::HEAD_MIN_LINE;
 
 #[derive(Clone, Copy, PartialEq)]
@@ -92,8 +92,8 @@ fn samples(count: usize, seed: u64) -> Vec<Sample> {
     all
 }
 
-fn outcome(sample: &Sample, overlap_min: usize) -> Outcome {
-    let limits = Limits { overlap_min, ..Limits::default() };
+fn outcome(sample: &Sample, min_overlap: usize) -> Outcome {
+    let limits = Limits { min_overlap, ..Limits::default() };
     let delivered = &sample.text[..sample.at];
     let wanted = &sample.text[sample.at..];
     match spliced(delivered, &[&sample.continuation], limits, Expectation::Continuation) {
@@ -104,7 +104,7 @@ fn outcome(sample: &Sample, overlap_min: usize) -> Outcome {
     }
 }
 
-/// All samples, and how each ends with each `overlapMin`.
+/// All samples, and how each ends with each `minOverlap`.
 struct Measured {
     samples: Vec<Sample>,
     outcomes: Vec<(usize, Vec<Outcome>)>,
@@ -133,14 +133,14 @@ impl Measured {
 
     fn by_way(&self) -> String {
         let columns = [
-            ("exact: eaten", Way::Exact, Outcome::Eaten),
+            ("exact: dropped", Way::Exact, Outcome::Eaten),
             ("exact: refused", Way::Exact, Outcome::Refused),
-            ("overlap: twice", Way::Overlap, Outcome::Twice),
-            ("overlap: eaten", Way::Overlap, Outcome::Eaten),
-            ("word: twice", Way::Word, Outcome::Twice),
-            ("word: eaten", Way::Word, Outcome::Eaten),
-            ("restart: twice", Way::Restart, Outcome::Twice),
-            ("restart: eaten", Way::Restart, Outcome::Eaten),
+            ("overlap: duplicated", Way::Overlap, Outcome::Twice),
+            ("overlap: dropped", Way::Overlap, Outcome::Eaten),
+            ("word: duplicated", Way::Word, Outcome::Twice),
+            ("word: dropped", Way::Word, Outcome::Eaten),
+            ("restart: duplicated", Way::Restart, Outcome::Twice),
+            ("restart: dropped", Way::Restart, Outcome::Eaten),
             ("diverging: refused", Way::Diverging, Outcome::Refused),
         ];
         let names: Vec<_> = columns.iter().map(|(name, ..)| *name).collect();
@@ -165,7 +165,7 @@ impl Measured {
 }
 
 fn head(names: &[&str]) -> String {
-    format!("| overlapMin | {} |\n|---:|{}\n", names.join(" | "), "---:|".repeat(names.len()))
+    format!("| minOverlap | {} |\n|---:|{}\n", names.join(" | "), "---:|".repeat(names.len()))
 }
 
 fn row(step: usize, cells: &[f64]) -> String {
@@ -197,23 +197,23 @@ fn heads(all: &[Sample]) -> String {
 #[test]
 #[allow(clippy::print_stdout)]
 fn the_figures_that_chose_the_default_still_hold() {
-    let full = std::env::var("HOLYSHEEP_SEAMS").ok().and_then(|count| count.parse().ok());
+    let full = std::env::var("HOLYSHEEP_JOINS").ok().and_then(|count| count.parse().ok());
     let measured = match full {
         Some(count) => Measured::new(count, 1..=40),
-        None => Measured::new(2_000, [4, 8, OVERLAP_MIN, 40]),
+        None => Measured::new(2_000, [4, 8, MIN_OVERLAP, 40]),
     };
-    println!("{} seams\n\n{}", measured.samples.len(), measured.by_way());
-    println!("exact: eaten\n\n{}", measured.by_kind(Way::Exact, Outcome::Eaten));
-    println!("overlap: twice\n\n{}", measured.by_kind(Way::Overlap, Outcome::Twice));
+    println!("{} joins\n\n{}", measured.samples.len(), measured.by_way());
+    println!("exact: dropped\n\n{}", measured.by_kind(Way::Exact, Outcome::Eaten));
+    println!("overlap: duplicated\n\n{}", measured.by_kind(Way::Overlap, Outcome::Twice));
     println!("diverging: refused\n\n{}", measured.by_kind(Way::Diverging, Outcome::Refused));
     println!("like the beginning\n\n{}", heads(&measured.samples));
     let at = |step, way, what| measured.share(step, way, None, what);
     let eaten = |step| at(step, Way::Exact, Outcome::Eaten);
-    assert!(eaten(4) > 1.0 && eaten(8) > 2.0 * eaten(OVERLAP_MIN), "a shorter one eats more");
-    assert!(eaten(OVERLAP_MIN) < 0.6);
-    assert!(at(40, Way::Overlap, Outcome::Twice) > 2.0 * at(OVERLAP_MIN, Way::Overlap, Outcome::Twice));
-    assert!(at(OVERLAP_MIN, Way::Word, Outcome::Twice) < 0.5);
-    assert!(at(OVERLAP_MIN, Way::Restart, Outcome::Twice) < 0.5);
+    assert!(eaten(4) > 1.0 && eaten(8) > 2.0 * eaten(MIN_OVERLAP), "a shorter one eats more");
+    assert!(eaten(MIN_OVERLAP) < 0.6);
+    assert!(at(40, Way::Overlap, Outcome::Twice) > 2.0 * at(MIN_OVERLAP, Way::Overlap, Outcome::Twice));
+    assert!(at(MIN_OVERLAP, Way::Word, Outcome::Twice) < 0.5);
+    assert!(at(MIN_OVERLAP, Way::Restart, Outcome::Twice) < 0.5);
 }
 
 /// The longest beginning of the continuation, with or without its leading white space, that the
@@ -228,7 +228,7 @@ fn likeness(delivered: &str, continuation: &str) -> usize {
 }
 
 #[test]
-fn honest_continuations_with_less_likeness_than_overlap_min_lose_no_character() {
+fn honest_continuations_with_less_likeness_than_min_overlap_lose_no_character() {
     let mut dice = Dice(11);
     let mut alike = 0;
     for round in 0..6_000 {
@@ -237,12 +237,12 @@ fn honest_continuations_with_less_likeness_than_overlap_min_lose_no_character() 
         let (delivered, rest) = sample.text.split_at(sample.at);
         let likeness = likeness(delivered, rest);
         let head = sample.text.chars().zip(rest.trim_start().chars()).take_while(|(a, b)| a == b).count();
-        if likeness == 0 || likeness >= OVERLAP_MIN || head >= HEAD_MIN_LINE {
+        if likeness == 0 || likeness >= MIN_OVERLAP || head >= HEAD_MIN_LINE {
             continue;
         }
         alike += 1;
-        let (out, seam) = spliced(delivered, &[rest], Limits::default(), Expectation::Continuation).unwrap();
-        assert_eq!(out, rest, "{seam:?} after {:?}", &delivered[back(delivered, sample.at, 60)..]);
+        let (out, join) = spliced(delivered, &[rest], Limits::default(), Expectation::Continuation).unwrap();
+        assert_eq!(out, rest, "{join:?} after {:?}", &delivered[back(delivered, sample.at, 60)..]);
     }
     assert!(alike >= 500, "only {alike} were alike at all");
 }

@@ -1,33 +1,33 @@
-//! Behaviour of the splice, seam by seam and over generated texts.
+//! Behaviour of the splice, join by join and over generated texts.
 
 mod behaviour;
 mod corpus;
 mod figures;
 mod properties;
 
-use super::{ContinuationMismatch, Expectation, Limits, Seam, SeamKind, Splice};
+use super::{ContinuationMismatch, Expectation, Join, JoinKind, Limits, Splice};
 
-/// What the splice lets through of a continuation that comes in these pieces.
+/// What the splice lets through of a continuation that comes in these deltas.
 fn spliced(
     delivered: &str,
-    pieces: &[&str],
+    deltas: &[&str],
     limits: Limits,
     expect: Expectation,
-) -> Result<(String, Seam), ContinuationMismatch> {
+) -> Result<(String, Join), ContinuationMismatch> {
     let mut splice = Splice::new(delivered, limits, expect);
     let mut out = String::new();
-    for piece in pieces {
+    for piece in deltas {
         out.push_str(&splice.push(piece, 0)?);
         assert!(splice.held.chars().count() <= limits.max_held, "holds more than it may");
     }
     out.push_str(&splice.finish(0)?);
-    Ok((out, splice.seam().expect("decided at the end")))
+    Ok((out, splice.join().expect("decided at the end")))
 }
 
-fn joined(delivered: &str, continuation: &str) -> (String, SeamKind, usize) {
-    let (out, seam) = spliced(delivered, &[continuation], Limits::default(), Expectation::Continuation)
+fn joined(delivered: &str, continuation: &str) -> (String, JoinKind, usize) {
+    let (out, join) = spliced(delivered, &[continuation], Limits::default(), Expectation::Continuation)
         .expect("no contradiction");
-    (out, seam.kind, seam.trimmed)
+    (out, join.kind, join.trimmed)
 }
 
 /// Byte positions of the characters of a text, without the first.

@@ -1,18 +1,18 @@
-//! What holds for every text, every cut and every way in which a continuation is cut into pieces.
+//! What holds for every text, every cut and every way in which a continuation is cut into deltas.
 
 use proptest::prelude::*;
 
 use super::corpus::{Dice, KINDS};
 use super::*;
-use crate::session::splice::OVERLAP_MIN;
+use crate::session::splice::MIN_OVERLAP;
 use crate::session::splice::word::is_letter;
 
 /// The continuation of `text` from the byte `from`, after a cut at `at`, gives what is missing.
 fn assert_whole(text: &str, at: usize, from: usize, lead: &str) {
     let continuation = format!("{lead}{}", &text[from..]);
     let result = spliced(&text[..at], &[&continuation], Limits::default(), Expectation::Continuation);
-    let (out, seam) = result.unwrap_or_else(|e| panic!("{e}: {:?} | {continuation:?}", &text[..at]));
-    assert_eq!(out, text[at..], "{seam:?} after {:?} with {continuation:?}", &text[back(text, at, 60)..at]);
+    let (out, join) = result.unwrap_or_else(|e| panic!("{e}: {:?} | {continuation:?}", &text[..at]));
+    assert_eq!(out, text[at..], "{join:?} after {:?} with {continuation:?}", &text[back(text, at, 60)..at]);
 }
 
 fn texts(seed: u64) -> Vec<String> {
@@ -20,7 +20,7 @@ fn texts(seed: u64) -> Vec<String> {
     KINDS.iter().map(|(_, text)| text(&mut dice)).collect()
 }
 
-/// One text for each kind that a break is tested in, without likenesses as long as `OVERLAP_MIN`.
+/// One text for each kind that a break is tested in, without likenesses as long as `MIN_OVERLAP`.
 const REFERENCES: [&str; 6] = [
     "A stream that breaks in the middle of a sentence leaves half an answer. That is the theory; in the \
      interior of the building an international committee counts its sheep twice, 2024 of them.",
@@ -46,11 +46,11 @@ fn an_exact_continuation_is_joined_at_every_character() {
 fn an_overlap_is_joined_at_every_character() {
     for text in REFERENCES {
         for at in cuts(text) {
-            for points in OVERLAP_MIN..text[..at].chars().count() {
+            for points in MIN_OVERLAP..text[..at].chars().count() {
                 let from = back(text, at, points);
                 assert_whole(text, at, from, "");
                 let bare = text[from..at].trim_start().chars().count();
-                if bare >= OVERLAP_MIN {
+                if bare >= MIN_OVERLAP {
                     assert_whole(text, at, at - text[from..at].trim_start().len(), "\n \n");
                 }
             }
@@ -82,7 +82,7 @@ fn a_restart_is_joined_at_every_character() {
         }
     }
     for text in texts(1) {
-        let long = |&at: &usize| text[..at].chars().count() >= OVERLAP_MIN;
+        let long = |&at: &usize| text[..at].chars().count() >= MIN_OVERLAP;
         cuts(&text).into_iter().filter(long).for_each(|at| assert_whole(&text, at, 0, ""));
     }
 }
@@ -107,10 +107,10 @@ proptest! {
             .filter(|&s| continuation.is_char_boundary(s)).collect();
         ends.extend([0, continuation.len()]);
         ends.sort_unstable();
-        let pieces: Vec<&str> = ends.windows(2).map(|w| &continuation[w[0]..w[1]]).collect();
+        let deltas: Vec<&str> = ends.windows(2).map(|w| &continuation[w[0]..w[1]]).collect();
         for expect in [Expectation::Continuation, Expectation::Restart, Expectation::Anchor(text[back(&text, at, 9)..at].into())] {
             let whole = spliced(&text[..at], &[&continuation], Limits::default(), expect.clone());
-            let parts = spliced(&text[..at], &pieces, Limits::default(), expect);
+            let parts = spliced(&text[..at], &deltas, Limits::default(), expect);
             prop_assert_eq!(whole, parts);
         }
     }
@@ -118,16 +118,16 @@ proptest! {
     #[test]
     fn nothing_panics_and_only_a_beginning_is_left_out(
         delivered in "[ab\u{301}ế👍🏿 \n-]{1,60}",
-        pieces in proptest::collection::vec("[ab\u{301}ế👍🏿 \n-]{0,8}", 0..12),
-        overlap_min in 0usize..20,
+        deltas in proptest::collection::vec("[ab\u{301}ế👍🏿 \n-]{0,8}", 0..12),
+        min_overlap in 0usize..20,
         max_held in 0usize..40,
     ) {
-        let pieces: Vec<&str> = pieces.iter().map(String::as_str).collect();
-        let continuation = pieces.concat();
-        let limits = Limits { overlap_min, max_held, ..Limits::default() };
-        if let Ok((out, seam)) = spliced(&delivered, &pieces, limits, Expectation::Continuation) {
+        let deltas: Vec<&str> = deltas.iter().map(String::as_str).collect();
+        let continuation = deltas.concat();
+        let limits = Limits { min_overlap, max_held, ..Limits::default() };
+        if let Ok((out, join)) = spliced(&delivered, &deltas, limits, Expectation::Continuation) {
             prop_assert!(continuation.ends_with(&out));
-            prop_assert_eq!(seam.trimmed, continuation.chars().count() - out.chars().count());
+            prop_assert_eq!(join.trimmed, continuation.chars().count() - out.chars().count());
         }
     }
 }

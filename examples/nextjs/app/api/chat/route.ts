@@ -30,7 +30,7 @@ export async function POST(request: Request): Promise<Response> {
       const summary: Summary = {
         attempts: result.attempts.length,
         recoveries: result.recoveries,
-        endpoints: result.parts.map(({ endpoint }) => endpoint),
+        endpoints: result.segments.map(({ endpoint }) => endpoint),
         totalTokens: result.usage?.total_tokens ?? null,
       }
       controller.enqueue(event('summary', summary))
