@@ -248,9 +248,9 @@ describe('doctor', () => {
     })
     const { port } = silent.address()
     for (const [place, words] of [
-      [`127.0.0.1:${simulator.port}`, `write http://127.0.0.1:${simulator.port}/v1`],
+      [`127.0.0.1:${simulator.port}`, `use http://127.0.0.1:${simulator.port}/v1`],
       [`127.0.0.1:${port}`, 'TIMEOUT: no connection within 4000 ms'],
-      [`127.0.0.1:${port}`, `write http://127.0.0.1:${port}/v1`],
+      [`127.0.0.1:${port}`, `use http://127.0.0.1:${port}/v1`],
     ]) {
       const { endpoint } = await checksOf(['-e', place], { HOLYSHEEP_API_KEY: KEY })
       assert.ok(endpoint.detail.includes(words), endpoint.detail)

@@ -47,10 +47,7 @@ test('a server that answers in HTTP is no server of TLS', async (t) => {
     const port = await listen(t, server)
     const { code, message } = await refusal(t, port)
     assert.equal(code, 'ERR_TLS', message)
-    assert.ok(
-      message.startsWith(`127.0.0.1:${port} answered the TLS handshake with data that is not TLS (`),
-      message,
-    )
+    assert.ok(message.startsWith(`127.0.0.1:${port} answered the TLS handshake with data that is not TLS (`), message)
     assert.ok(message.endsWith(hint(port)), message)
   }
 })

@@ -121,11 +121,8 @@ impl NativeClient {
             let result = outcome.unwrap_or_else(|_| {
                 Err(Error::new(Kind::Internal, "the call panicked; this is a bug in holysheep"))
             });
-            channel.end(result.map(
-                |answer| {
-                    if whole_answer { answer.completion() } else { answer.result() }
-                },
-            ));
+            channel
+                .end(result.map(|answer| if whole_answer { answer.completion() } else { answer.result() }));
         };
         state.park(bind(task.boxed()));
         Ok(id)
