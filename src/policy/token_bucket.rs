@@ -130,7 +130,7 @@ impl Bucket {
 
     /// Adapts to the server's headers (`x-ratelimit-*`).
     ///
-    /// `limit` lowers the capacity, at most to `self.capacity` upward, until the next limit. `remaining` only
+    /// `limit` lowers the capacity, but never raises it above `self.capacity`, until the next limit. `remaining` only
     /// lowers the tokens, because the header does not include calls in flight yet. After a few responses the
     /// bucket can tell whether the server refills continuously. If so, it refills at the server's rate if that
     /// is slower. Otherwise, if nothing remains, it grants no tokens until `reset_after` has elapsed. Negative
