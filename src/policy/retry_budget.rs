@@ -13,35 +13,6 @@ use serde::{Deserialize, Serialize};
 
 const SLOTS: u64 = 10;
 
-/// The size of a budget. For the defaults see [`crate::config`].
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Options {
-    /// Retries per call. Default 0.2.
-    pub ratio: f64,
-    /// Retries per second that are available without any call. Default 10.
-    pub min_per_second: f64,
-    /// How long calls and retries count. Default 10 s.
-    pub window: Duration,
-}
-
-impl Options {
-    fn slot_ms(&self) -> u64 {
-        (self.window.as_millis() as u64 / SLOTS).max(1)
-    }
-
-    /// The retries that are available in a window without any call.
-    fn min_per_window(&self) -> f64 {
-        self.min_per_second * self.window.as_secs_f64()
-    }
-}
-
-/// Calls and retries in one slot.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-struct Slot {
-    calls: u64,
-    retries: u64,
-}
-
 /// The state of a budget.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Budget {
@@ -100,6 +71,35 @@ impl Budget {
         let last = self.slots.len() - 1;
         &mut self.slots[last]
     }
+}
+
+/// The size of a budget. For the defaults see [`crate::config`].
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Options {
+    /// Retries per call. Default 0.2.
+    pub ratio: f64,
+    /// Retries per second that are available without any call. Default 10.
+    pub min_per_second: f64,
+    /// How long calls and retries count. Default 10 s.
+    pub window: Duration,
+}
+
+impl Options {
+    fn slot_ms(&self) -> u64 {
+        (self.window.as_millis() as u64 / SLOTS).max(1)
+    }
+
+    /// The retries that are available in a window without any call.
+    fn min_per_window(&self) -> f64 {
+        self.min_per_second * self.window.as_secs_f64()
+    }
+}
+
+/// Calls and retries in one slot.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Slot {
+    calls: u64,
+    retries: u64,
 }
 
 #[cfg(test)]

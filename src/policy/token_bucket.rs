@@ -19,18 +19,6 @@ pub const MAX_WAIT: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 /// The largest debt of a bucket, in multiples of its capacity.
 const MAX_DEBT: f64 = 60.0;
 
-/// The result of [`Bucket::try_take`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Acquisition {
-    /// The tokens were taken.
-    Granted,
-    /// No tokens were taken. They are available after this wait, in whole milliseconds and at most
-    /// [`MAX_WAIT`], unless other calls take some first.
-    Wait(Duration),
-    /// More tokens than the bucket can ever hold.
-    NeverFits,
-}
-
 /// A token bucket. In any period of `t` seconds it grants at most `capacity + refill_per_second · t` tokens.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Bucket {
@@ -180,6 +168,18 @@ impl Bucket {
         let blocked = self.blocked_until.map_or(0.0, |until| until - self.last_refill);
         Some((refill.max(blocked) - TOLERANCE_MS).ceil().max(0.0))
     }
+}
+
+/// The result of [`Bucket::try_take`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Acquisition {
+    /// The tokens were taken.
+    Granted,
+    /// No tokens were taken. They are available after this wait, in whole milliseconds and at most
+    /// [`MAX_WAIT`], unless other calls take some first.
+    Wait(Duration),
+    /// More tokens than the bucket can ever hold.
+    NeverFits,
 }
 
 fn milliseconds(wait: f64) -> Duration {

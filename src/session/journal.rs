@@ -4,54 +4,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-/// The identity of an answer. It comes from the first chunk and does not change afterwards.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct Identity {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub id: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub created: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub model: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub system_fingerprint: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub service_tier: Option<String>,
-}
-
-/// A tool call, possibly incomplete.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct ToolCall {
-    pub id: String,
-    pub name: String,
-    /// The arguments, or the input of a call of `type: "custom"`.
-    pub arguments: String,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    pub custom: bool,
-    /// Fields that the engine does not know.
-    #[serde(skip_serializing_if = "Map::is_empty")]
-    pub extra: Map<String, Value>,
-}
-
-/// What was received of one choice.
-#[derive(Clone, Debug, Default)]
-pub struct Choice {
-    pub text: String,
-    pub reasoning: String,
-    pub refusal: String,
-    pub tool_calls: Vec<ToolCall>,
-    /// `function_call`, the predecessor of tool calls.
-    pub function_call: Option<Box<ToolCall>>,
-    /// `logprobs.content` and `logprobs.refusal` of all chunks.
-    pub logprobs: Option<Map<String, Value>>,
-    pub finish_reason: Option<String>,
-    /// Fields of the choice that the engine does not know.
-    pub extra: Map<String, Value>,
-    /// Fields of its message that the engine does not know.
-    pub message_extra: Map<String, Value>,
-}
+/// The bound on choices, and on the tool calls of a choice. No request and no model exceeds it.
+const MAX_INDEX: usize = 128;
 
 /// Everything received of one answer.
 #[derive(Clone, Debug, Default)]
@@ -62,9 +16,6 @@ pub struct Journal {
     /// Fields of the answer that the engine does not know, each with its last value.
     pub extra: Map<String, Value>,
 }
-
-/// The bound on choices, and on the tool calls of a choice. No request and no model exceeds it.
-const MAX_INDEX: usize = 128;
 
 impl Journal {
     /// The journal of an answer with `choices` choices.
@@ -157,11 +108,22 @@ impl Journal {
     }
 }
 
-/// Inserts the fields that are missing.
-fn insert_missing(fields: &mut Map<String, Value>, extra: &Map<String, Value>) {
-    for (name, value) in extra {
-        fields.entry(name.as_str()).or_insert_with(|| value.clone());
-    }
+/// What was received of one choice.
+#[derive(Clone, Debug, Default)]
+pub struct Choice {
+    pub text: String,
+    pub reasoning: String,
+    pub refusal: String,
+    pub tool_calls: Vec<ToolCall>,
+    /// `function_call`, the predecessor of tool calls.
+    pub function_call: Option<Box<ToolCall>>,
+    /// `logprobs.content` and `logprobs.refusal` of all chunks.
+    pub logprobs: Option<Map<String, Value>>,
+    pub finish_reason: Option<String>,
+    /// Fields of the choice that the engine does not know.
+    pub extra: Map<String, Value>,
+    /// Fields of its message that the engine does not know.
+    pub message_extra: Map<String, Value>,
 }
 
 impl Choice {
@@ -276,6 +238,21 @@ impl Choice {
     }
 }
 
+/// A tool call, possibly incomplete.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ToolCall {
+    pub id: String,
+    pub name: String,
+    /// The arguments, or the input of a call of `type: "custom"`.
+    pub arguments: String,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub custom: bool,
+    /// Fields that the engine does not know.
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    pub extra: Map<String, Value>,
+}
+
 impl ToolCall {
     fn to_map(&self) -> Map<String, Value> {
         let Self { id, name, arguments, .. } = self;
@@ -290,6 +267,29 @@ impl ToolCall {
         }
         insert_missing(&mut call, &self.extra);
         call
+    }
+}
+
+/// The identity of an answer. It comes from the first chunk and does not change afterwards.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Identity {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub created: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub system_fingerprint: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub service_tier: Option<String>,
+}
+
+/// Inserts the fields that are missing.
+fn insert_missing(fields: &mut Map<String, Value>, extra: &Map<String, Value>) {
+    for (name, value) in extra {
+        fields.entry(name.as_str()).or_insert_with(|| value.clone());
     }
 }
 

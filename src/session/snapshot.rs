@@ -14,16 +14,6 @@ pub const VERSION: u32 = 1;
 /// The maximum of any counter, so that counting on from a snapshot cannot overflow. No answer reaches it.
 const MAX_COUNT: u64 = 1_000_000_000;
 
-/// Which endpoint and model wrote a part of the answer.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Part {
-    pub endpoint: String,
-    pub model: String,
-    /// The length in code points.
-    pub characters: usize,
-}
-
 /// An answer in progress.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -45,42 +35,6 @@ pub struct Snapshot {
     /// The endpoint and the model of the part in progress.
     #[serde(skip)]
     pub writer: Option<(String, String)>,
-}
-
-/// What was received of the first choice.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct PartialAnswer {
-    #[serde(flatten)]
-    pub identity: Identity,
-    pub text: String,
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub reasoning: String,
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub refusal: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub finish_reason: Option<String>,
-    /// The answer is complete. Resuming it makes no request.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    pub complete: bool,
-    /// The tool calls of a complete answer.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub tool_calls: Vec<ToolCall>,
-    /// A tool call was interrupted, so the continuation must contain one.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    pub lost_tool_call: bool,
-    /// The number of pieces of text received, which approximates its tokens.
-    pub pieces: u64,
-}
-
-impl PartialAnswer {
-    /// Marks the answer as complete.
-    pub fn finish(&mut self, choice: &Choice) {
-        self.complete = true;
-        self.lost_tool_call = false;
-        self.finish_reason.clone_from(&choice.finish_reason);
-        self.tool_calls.clone_from(&choice.tool_calls);
-    }
 }
 
 impl Snapshot {
@@ -146,6 +100,52 @@ impl Snapshot {
         let PartialAnswer { text, reasoning, refusal, complete, lost_tool_call, .. } = &self.answer;
         *complete || *lost_tool_call || !(text.is_empty() && reasoning.is_empty() && refusal.is_empty())
     }
+}
+
+/// What was received of the first choice.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct PartialAnswer {
+    #[serde(flatten)]
+    pub identity: Identity,
+    pub text: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub reasoning: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub refusal: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub finish_reason: Option<String>,
+    /// The answer is complete. Resuming it makes no request.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub complete: bool,
+    /// The tool calls of a complete answer.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tool_calls: Vec<ToolCall>,
+    /// A tool call was interrupted, so the continuation must contain one.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub lost_tool_call: bool,
+    /// The number of pieces of text received, which approximates its tokens.
+    pub pieces: u64,
+}
+
+impl PartialAnswer {
+    /// Marks the answer as complete.
+    pub fn finish(&mut self, choice: &Choice) {
+        self.complete = true;
+        self.lost_tool_call = false;
+        self.finish_reason.clone_from(&choice.finish_reason);
+        self.tool_calls.clone_from(&choice.tool_calls);
+    }
+}
+
+/// Which endpoint and model wrote a part of the answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Part {
+    pub endpoint: String,
+    pub model: String,
+    /// The length in code points.
+    pub characters: usize,
 }
 
 #[cfg(test)]
