@@ -247,7 +247,7 @@ describe('a snapshot', () => {
       [{}, /^snapshot: got an object without a version/],
       [{ version: 1 }, /^request: got undefined/],
       [{ version: 2, request: REQUEST }, /^snapshot\.version: got 2; accepted: 1/],
-      [{ version: 1, request: REQUEST, sessionId: 's', attempts: 'many' }, /^snapshot: got one with a fault/],
+      [{ version: 1, request: REQUEST, sessionId: 's', attempts: 'many' }, /^snapshot: got an invalid snapshot/],
     ]) {
       assert.throws(() => client.resume(given), { name: 'TypeError', code: 'INVALID_ARGUMENT', message })
     }

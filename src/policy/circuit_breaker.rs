@@ -17,123 +17,6 @@ use serde::{Deserialize, Serialize};
 
 use super::outcomes::{OutcomeHistory, SlidingWindow};
 
-/// When a circuit opens and how it closes again.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Options {
-    /// Consecutive failures that open the circuit. Default 5; 0 counts as 1.
-    pub failure_threshold: u32,
-    /// How long the circuit stays open after the last failure, and how long a probe without a report keeps
-    /// its slot. Default 60 s. With 0 the circuit becomes half-open at once, and a probe keeps its slot for
-    /// 1 ms.
-    pub timeout: Duration,
-    /// Concurrent probes while half-open. Default 1; 0 counts as 1.
-    pub half_open_max_calls: u32,
-    /// Successes while half-open that close the circuit. Default 1; 0 counts as 1.
-    pub success_threshold: u32,
-    /// The share of failures within `window`, 0 to 1, that opens the circuit as well. Checked on each
-    /// failure. Default none.
-    pub error_rate: Option<f64>,
-    /// The window of `error_rate`. Default 30 s, with a resolution of a tenth.
-    pub window: Duration,
-    /// Calls within `window` below which `error_rate` does not apply. Default 10.
-    pub minimum_calls: u32,
-}
-
-impl Options {
-    fn timeout_ms(&self) -> u64 {
-        u64::try_from(self.timeout.as_millis()).unwrap_or(u64::MAX)
-    }
-
-    /// How long a probe without a report keeps its slot, in milliseconds.
-    fn lease_ms(&self) -> u64 {
-        self.timeout_ms().max(1)
-    }
-}
-
-/// The state of a circuit. Serialized as `CLOSED`, `OPEN`, `HALF_OPEN`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub enum State {
-    /// All calls pass.
-    #[default]
-    Closed,
-    /// No call passes until `timeout` has elapsed.
-    Open,
-    /// A few probes pass. Their results close the circuit or open it again.
-    HalfOpen,
-}
-
-impl State {
-    /// The public name.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            State::Closed => "CLOSED",
-            State::Open => "OPEN",
-            State::HalfOpen => "HALF_OPEN",
-        }
-    }
-}
-
-impl std::str::FromStr for State {
-    type Err = ();
-
-    /// Accepts exactly what [`State::as_str`] writes.
-    fn from_str(text: &str) -> Result<Self, ()> {
-        match text {
-            "CLOSED" => Ok(State::Closed),
-            "OPEN" => Ok(State::Open),
-            "HALF_OPEN" => Ok(State::HalfOpen),
-            _ => Err(()),
-        }
-    }
-}
-
-/// The result of a call, as the breaker records it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// The service works. This includes a response that rejects the request.
-    Success,
-    /// The service failed.
-    Failure,
-    /// The call says nothing about the service. A probe's slot becomes free.
-    Ignored,
-}
-
-/// The permission to make one call. [`Breaker::report`] consumes it. It is not `Clone`, so each call is
-/// reported at most once.
-#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[must_use = "a permit that is never reported keeps a probe's slot until the timeout"]
-pub struct Permit {
-    /// The breaker's generation when the call was admitted.
-    pub generation: u64,
-    /// Identifies the call.
-    pub id: u64,
-}
-
-/// The breaker does not admit the call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Denial {
-    /// The wait until the next call may be admitted. Exact while open. While half-open an upper bound: a
-    /// probe slot may become free sooner.
-    pub retry_after: Duration,
-}
-
-/// A change of state.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Transition {
-    /// The previous state.
-    pub from: State,
-    /// The new state.
-    pub to: State,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Probe {
-    id: u64,
-    admitted_at: u64,
-}
-
 /// The state of a circuit breaker. A new one is closed.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -352,6 +235,123 @@ impl Breaker {
         self.probes.clear();
         Some(Transition { from, to })
     }
+}
+
+/// When a circuit opens and how it closes again.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Options {
+    /// Consecutive failures that open the circuit. Default 5; 0 counts as 1.
+    pub failure_threshold: u32,
+    /// How long the circuit stays open after the last failure, and how long a probe without a report keeps
+    /// its slot. Default 60 s. With 0 the circuit becomes half-open at once, and a probe keeps its slot for
+    /// 1 ms.
+    pub timeout: Duration,
+    /// Concurrent probes while half-open. Default 1; 0 counts as 1.
+    pub half_open_max_calls: u32,
+    /// Successes while half-open that close the circuit. Default 1; 0 counts as 1.
+    pub success_threshold: u32,
+    /// The share of failures within `window`, 0 to 1, that opens the circuit as well. Checked on each
+    /// failure. Default none.
+    pub error_rate: Option<f64>,
+    /// The window of `error_rate`. Default 30 s, with a resolution of a tenth.
+    pub window: Duration,
+    /// Calls within `window` below which `error_rate` does not apply. Default 10.
+    pub minimum_calls: u32,
+}
+
+impl Options {
+    fn timeout_ms(&self) -> u64 {
+        u64::try_from(self.timeout.as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// How long a probe without a report keeps its slot, in milliseconds.
+    fn lease_ms(&self) -> u64 {
+        self.timeout_ms().max(1)
+    }
+}
+
+/// The state of a circuit. Serialized as `CLOSED`, `OPEN`, `HALF_OPEN`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum State {
+    /// All calls pass.
+    #[default]
+    Closed,
+    /// No call passes until `timeout` has elapsed.
+    Open,
+    /// A few probes pass. Their results close the circuit or open it again.
+    HalfOpen,
+}
+
+impl State {
+    /// The public name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            State::Closed => "CLOSED",
+            State::Open => "OPEN",
+            State::HalfOpen => "HALF_OPEN",
+        }
+    }
+}
+
+impl std::str::FromStr for State {
+    type Err = ();
+
+    /// Accepts exactly what [`State::as_str`] writes.
+    fn from_str(text: &str) -> Result<Self, ()> {
+        match text {
+            "CLOSED" => Ok(State::Closed),
+            "OPEN" => Ok(State::Open),
+            "HALF_OPEN" => Ok(State::HalfOpen),
+            _ => Err(()),
+        }
+    }
+}
+
+/// The result of a call, as the breaker records it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The service works. This includes a response that rejects the request.
+    Success,
+    /// The service failed.
+    Failure,
+    /// The call says nothing about the service. A probe's slot becomes free.
+    Ignored,
+}
+
+/// The permission to make one call. [`Breaker::report`] consumes it. It is not `Clone`, so each call is
+/// reported at most once.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[must_use = "a permit that is never reported keeps a probe's slot until the timeout"]
+pub struct Permit {
+    /// The breaker's generation when the call was admitted.
+    pub generation: u64,
+    /// Identifies the call.
+    pub id: u64,
+}
+
+/// The breaker does not admit the call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Denial {
+    /// The wait until the next call may be admitted. Exact while open. While half-open an upper bound: a
+    /// probe slot may become free sooner.
+    pub retry_after: Duration,
+}
+
+/// A change of state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Transition {
+    /// The previous state.
+    pub from: State,
+    /// The new state.
+    pub to: State,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Probe {
+    id: u64,
+    admitted_at: u64,
 }
 
 #[cfg(test)]

@@ -1,22 +1,22 @@
-//! How many tokens a text comes to, before anybody has counted them.
+//! Estimates of how many tokens a text has, before the provider counts them.
 //!
-//! There is no tokenizer here: its vocabulary would weigh more than this package. One pass over the
-//! text gives two numbers by script: what it is *likely* to be, for a limiter, and what it is *at most*,
-//! for a reservation of money. `docs/cost.md` has the rule and how it compares with real tokenizers.
+//! There is no tokenizer here: its vocabulary would be larger than this package. One pass over the text
+//! yields two numbers by script: an *estimate* for rate limiters, and an *upper bound* for cost
+//! reservations. `docs/cost.md` describes the rule and compares it with real tokenizers.
 //!
-//! | script | at most | likely |
+//! | script | upper bound | estimate |
 //! |---|---|---|
-//! | lower-case ASCII letters | a token for 2, rounded up at the end of each run | for 4 |
-//! | capital ASCII letters | 2 tokens for 3, rounded up likewise | for 4 |
-//! | digits, signs, line breaks | 1 each | for 4 |
-//! | spaces | the first of a run 0, then a token for 4 | for 4 |
-//! | accented Latin letters of two bytes, Cyrillic | 1 each | 1 each, Cyrillic for 2 |
+//! | lower-case ASCII letters | 1 token per 2, rounded up at the end of each run | 1 per 4 |
+//! | upper-case ASCII letters | 2 tokens per 3, rounded up likewise | 1 per 4 |
+//! | digits, punctuation, line breaks | 1 each | 1 per 4 |
+//! | spaces | 0 for the first of a run, then 1 token per 4 | 1 per 4 |
+//! | two-byte accented Latin letters, Cyrillic | 1 each | 1 each, Cyrillic 1 per 2 |
 //! | combining marks (NFD) | 2 each | 1 each |
-//! | Vietnamese letters of three bytes (U+1E00–1EFF) | 2 each | 1 each |
+//! | three-byte Vietnamese letters (U+1E00–1EFF) | 2 each | 1 each |
 //! | Chinese, Japanese, Korean | 2 each | 1 each |
-//! | everything else, emoji too | its bytes in UTF-8 | for 2; four-byte characters 1 each |
+//! | everything else, emoji included | its bytes in UTF-8 | 1 per 2; four-byte characters 1 each |
 //!
-//! No byte-level tokenizer makes more tokens than there are bytes: no bound is ever more than that.
+//! A byte-level tokenizer never makes more tokens than there are bytes, so no bound exceeds that.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -24,36 +24,105 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
 
-/// What a message costs beside its text: its role and what divides it from the next (OpenAI: 3, with
-/// a name 4).
-const MESSAGE: Fixed = Fixed { likely: 4, most: 8 };
-/// A definition of a tool, beside its text.
-const TOOL: Fixed = Fixed { likely: 8, most: 16 };
-/// An image. OpenAI: 85 to 1445 tokens in tiles, up to 3779 in patches (gpt-4.1-nano); Anthropic: about
+/// A message besides its text: its role and the separator to the next message (OpenAI: 3 tokens, 4 with a
+/// name).
+const MESSAGE: FixedCount = FixedCount { estimate: 4, upper_bound: 8 };
+/// A tool definition besides its text.
+const TOOL: FixedCount = FixedCount { estimate: 8, upper_bound: 16 };
+/// An image. OpenAI: 85 to 1445 tokens in tiles, up to 3779 in patches (gpt-4.1-nano). Anthropic: about
 /// 1600 at most.
-const IMAGE: Fixed = Fixed { likely: 1000, most: 4000 };
-/// Bytes of base64 that make a token of audio. Gemini has 32 tokens a second, which at 32 kbit/s is a
-/// token for 165 of them.
+const IMAGE: FixedCount = FixedCount { estimate: 1000, upper_bound: 4000 };
+/// Bytes of base64 per token of audio. Gemini has 32 tokens a second, which is one per 165 bytes at
+/// 32 kbit/s.
 const AUDIO_BYTES: u64 = 100;
-/// How many models a client learns the ratio of.
+/// How many models a client keeps statistics for.
 const MAX_MODELS: usize = 256;
 
+/// The tokens of something that is not text.
 #[derive(Clone, Copy)]
-struct Fixed {
-    likely: u64,
-    most: u64,
+struct FixedCount {
+    estimate: u64,
+    upper_bound: u64,
 }
 
-/// What texts come to. Adding to it is cheap: one pass, no allocation.
+/// The number of tokens of some texts: an estimate and an upper bound. Adding a text takes one pass and no
+/// allocation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TokenCount {
-    /// Quarters of tokens.
+    /// The estimate for the text, in quarters of tokens.
     quarters: u64,
-    most: u64,
+    /// The upper bound for the text.
+    bound: u64,
     bytes: u64,
-    /// What is no text: messages, tools, images.
-    fixed_likely: u64,
-    fixed_most: u64,
+    /// Everything that is not text: messages, tools, images.
+    fixed_estimate: u64,
+    fixed_bound: u64,
+}
+
+impl TokenCount {
+    /// Adds a text.
+    pub fn add_text(&mut self, text: &str) {
+        self.bytes += text.len() as u64;
+        let (mut run, mut length) = (Run::None, 0);
+        for c in text.chars() {
+            let next = if c.is_ascii() { Run::of(c as u8) } else { Run::None };
+            if next != run {
+                self.bound += run.upper_bound(length);
+                (run, length) = (next, 0);
+            }
+            if next != Run::None {
+                length += 1;
+                self.quarters += 1;
+            } else if c.is_ascii() {
+                self.bound += 1;
+                self.quarters += 1;
+            } else {
+                let (bound, quarters) = non_ascii(c);
+                self.bound += bound;
+                self.quarters += quarters;
+            }
+        }
+        self.bound += run.upper_bound(length);
+    }
+
+    fn add_fixed(&mut self, fixed: FixedCount) {
+        self.fixed_estimate += fixed.estimate;
+        self.fixed_bound += fixed.upper_bound;
+    }
+
+    /// Replaces the count of the text by `tokens`, and keeps that of everything else.
+    #[must_use]
+    pub fn with_text_tokens(&self, tokens: u64) -> TokenCount {
+        TokenCount { quarters: tokens.saturating_mul(4), bound: tokens, bytes: tokens, ..*self }
+    }
+
+    /// Adds what `longer` has more than `shorter`.
+    #[must_use]
+    pub fn with_growth(&self, shorter: &TokenCount, longer: &TokenCount) -> TokenCount {
+        let grow = |field: fn(&TokenCount) -> u64| field(self) + field(longer).saturating_sub(field(shorter));
+        TokenCount {
+            quarters: grow(|count| count.quarters),
+            bound: grow(|count| count.bound),
+            bytes: grow(|count| count.bytes),
+            fixed_estimate: grow(|count| count.fixed_estimate),
+            fixed_bound: grow(|count| count.fixed_bound),
+        }
+    }
+
+    /// The estimated number of tokens.
+    pub fn estimate(&self) -> u64 {
+        self.quarters.div_ceil(4) + self.fixed_estimate
+    }
+
+    /// The upper bound of the number of tokens.
+    pub fn upper_bound(&self) -> u64 {
+        self.bound + self.fixed_bound
+    }
+
+    /// The number that no byte-level tokenizer exceeds.
+    fn byte_bound(&self) -> u64 {
+        self.bytes.max(self.bound) + self.fixed_bound
+    }
 }
 
 /// A run of characters that are counted together.
@@ -75,7 +144,7 @@ impl Run {
         }
     }
 
-    fn tokens(self, length: u64) -> u64 {
+    fn upper_bound(self, length: u64) -> u64 {
         match self {
             Run::Lower => length.div_ceil(2),
             Run::Upper => (length * 2).div_ceil(3),
@@ -85,8 +154,8 @@ impl Run {
     }
 }
 
-/// A character outside of ASCII: tokens at most, and quarters of tokens that are likely.
-fn other(c: char) -> (u64, u64) {
+/// The upper bound in tokens and the estimate in quarters of tokens of a character outside ASCII.
+fn non_ascii(c: char) -> (u64, u64) {
     match u32::from(c) {
         0x80..=0x24F => (1, 4),
         // Combining marks: Vietnamese in NFD.
@@ -101,118 +170,53 @@ fn other(c: char) -> (u64, u64) {
     }
 }
 
-impl TokenCount {
-    /// Adds a text.
-    pub fn add_text(&mut self, text: &str) {
-        self.bytes += text.len() as u64;
-        let (mut run, mut length) = (Run::None, 0);
-        for c in text.chars() {
-            let next = if c.is_ascii() { Run::of(c as u8) } else { Run::None };
-            if next != run {
-                self.most += run.tokens(length);
-                (run, length) = (next, 0);
-            }
-            if next != Run::None {
-                length += 1;
-                self.quarters += 1;
-            } else if c.is_ascii() {
-                self.most += 1;
-                self.quarters += 1;
-            } else {
-                let (most, quarters) = other(c);
-                self.most += most;
-                self.quarters += quarters;
-            }
-        }
-        self.most += run.tokens(length);
+/// The tokens of a prompt: its messages, and the other fields that the model reads (tools, a schema), each as
+/// JSON. Invalid JSON counts as text.
+pub fn prompt_tokens<'a>(messages: &str, other_fields: impl Iterator<Item = &'a str>) -> TokenCount {
+    let mut count = TokenCount::default();
+    count_json(messages, Position::Messages, &mut count);
+    for json in other_fields {
+        count_json(json, Position::Tools, &mut count);
     }
-
-    fn fixed(&mut self, fixed: Fixed) {
-        self.fixed_likely += fixed.likely;
-        self.fixed_most += fixed.most;
-    }
-
-    /// The text that the tokens of `count` are: what is no text stays as it was reckoned.
-    #[must_use]
-    pub fn with_text_tokens(&self, count: u64) -> TokenCount {
-        TokenCount { quarters: count.saturating_mul(4), most: count, bytes: count, ..*self }
-    }
-
-    /// This one, and what `longer` has more than `shorter`.
-    #[must_use]
-    pub fn with_growth(&self, shorter: &TokenCount, longer: &TokenCount) -> TokenCount {
-        let more = |own: u64, of: fn(&TokenCount) -> u64| own + of(longer).saturating_sub(of(shorter));
-        TokenCount {
-            quarters: more(self.quarters, |tally| tally.quarters),
-            most: more(self.most, |tally| tally.most),
-            bytes: more(self.bytes, |tally| tally.bytes),
-            fixed_likely: more(self.fixed_likely, |tally| tally.fixed_likely),
-            fixed_most: more(self.fixed_most, |tally| tally.fixed_most),
-        }
-    }
-
-    /// The tokens that are likely.
-    pub fn estimate(&self) -> u64 {
-        self.quarters.div_ceil(4) + self.fixed_likely
-    }
-
-    /// The tokens that it is at most.
-    pub fn upper_bound(&self) -> u64 {
-        self.most + self.fixed_most
-    }
-
-    /// What no byte-level tokenizer exceeds.
-    fn ceiling(&self) -> u64 {
-        self.bytes.max(self.most) + self.fixed_most
-    }
+    count
 }
 
-/// What a prompt comes to: the messages, and the other fields that the model reads (tools, a schema),
-/// as the caller wrote them in JSON. What is no JSON counts as text.
-pub fn prompt_tokens<'a>(messages: &str, others: impl Iterator<Item = &'a str>) -> TokenCount {
-    let mut tally = TokenCount::default();
-    walk(messages, Place::Messages, &mut tally);
-    for json in others {
-        walk(json, Place::Tools, &mut tally);
-    }
-    tally
-}
-
-fn walk(json: &str, place: Place, tally: &mut TokenCount) {
-    let before = *tally;
+fn count_json(json: &str, position: Position, count: &mut TokenCount) {
+    let before = *count;
     let mut reader = serde_json::Deserializer::from_str(json);
-    if (Walk { tally, place }).deserialize(&mut reader).is_err() {
-        *tally = before;
-        tally.add_text(json);
+    if (PromptVisitor { count, position }).deserialize(&mut reader).is_err() {
+        *count = before;
+        count.add_text(json);
     }
 }
 
-/// Where in a request a value stands.
+/// The position of a value in a request.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Place {
+enum Position {
     Messages,
     Message,
-    /// Inside of a message: the names of fields are the protocol's, not the prompt's.
+    /// Inside a message: field names belong to the protocol, not to the prompt.
     Content,
     Tools,
-    /// Inside of a tool: the names of fields are part of the schema that the model reads.
+    /// Inside a tool: field names are part of the schema that the model reads.
     Tool,
     Audio,
 }
 
-struct Walk<'a> {
-    tally: &'a mut TokenCount,
-    place: Place,
+/// Counts a JSON value without building it.
+struct PromptVisitor<'a> {
+    count: &'a mut TokenCount,
+    position: Position,
 }
 
-impl<'de> DeserializeSeed<'de> for Walk<'_> {
+impl<'de> DeserializeSeed<'de> for PromptVisitor<'_> {
     type Value = ();
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
         deserializer.deserialize_any(self)
     }
 }
 
-impl<'de> Visitor<'de> for Walk<'_> {
+impl<'de> Visitor<'de> for PromptVisitor<'_> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -220,32 +224,32 @@ impl<'de> Visitor<'de> for Walk<'_> {
     }
 
     fn visit_str<E>(self, text: &str) -> Result<(), E> {
-        if self.place == Place::Audio {
+        if self.position == Position::Audio {
             let tokens = (text.len() as u64).div_ceil(AUDIO_BYTES);
-            self.tally.fixed(Fixed { likely: tokens / 4, most: tokens });
+            self.count.add_fixed(FixedCount { estimate: tokens / 4, upper_bound: tokens });
         } else {
-            self.tally.add_text(text);
+            self.count.add_text(text);
         }
         Ok(())
     }
 
     fn visit_bool<E>(self, _: bool) -> Result<(), E> {
-        self.tally.add_text("true");
+        self.count.add_text("true");
         Ok(())
     }
 
     fn visit_i64<E>(self, number: i64) -> Result<(), E> {
-        self.tally.add_text(&number.to_string());
+        self.count.add_text(&number.to_string());
         Ok(())
     }
 
     fn visit_u64<E>(self, number: u64) -> Result<(), E> {
-        self.tally.add_text(&number.to_string());
+        self.count.add_text(&number.to_string());
         Ok(())
     }
 
     fn visit_f64<E>(self, number: f64) -> Result<(), E> {
-        self.tally.add_text(&number.to_string());
+        self.count.add_text(&number.to_string());
         Ok(())
     }
 
@@ -254,103 +258,101 @@ impl<'de> Visitor<'de> for Walk<'_> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
-        let place = match self.place {
-            Place::Messages => Place::Message,
-            Place::Tools => Place::Tool,
+        let position = match self.position {
+            Position::Messages => Position::Message,
+            Position::Tools => Position::Tool,
             other => other,
         };
-        let tools = self.place == Place::Tools;
-        while items.next_element_seed(Walk { tally: &mut *self.tally, place })?.is_some() {
-            if tools {
-                self.tally.fixed(TOOL);
+        let are_tools = self.position == Position::Tools;
+        while items.next_element_seed(PromptVisitor { count: &mut *self.count, position })?.is_some() {
+            if are_tools {
+                self.count.add_fixed(TOOL);
             }
         }
         Ok(())
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<(), A::Error> {
-        let schema = matches!(self.place, Place::Tools | Place::Tool);
-        if self.place == Place::Message {
-            self.tally.fixed(MESSAGE);
+        let in_schema = matches!(self.position, Position::Tools | Position::Tool);
+        if self.position == Position::Message {
+            self.count.add_fixed(MESSAGE);
         }
         while let Some(name) = fields.next_key::<std::borrow::Cow<'de, str>>()? {
-            let place = match &*name {
-                _ if schema => {
-                    self.tally.add_text(&name);
-                    // The quotes, the colon and the comma.
-                    self.tally.add_text("\":,");
-                    Place::Tool
+            let position = match &*name {
+                _ if in_schema => {
+                    self.count.add_text(&name);
+                    // The quotes, colon and comma.
+                    self.count.add_text("\":,");
+                    Position::Tool
                 }
                 "role" | "type" | "cache_control" => {
                     fields.next_value::<IgnoredAny>()?;
                     continue;
                 }
                 "image_url" | "image" => {
-                    self.tally.fixed(IMAGE);
+                    self.count.add_fixed(IMAGE);
                     fields.next_value::<IgnoredAny>()?;
                     continue;
                 }
-                _ if self.place == Place::Audio => Place::Audio,
-                "input_audio" | "audio" => Place::Audio,
-                _ => Place::Content,
+                _ if self.position == Position::Audio => Position::Audio,
+                "input_audio" | "audio" => Position::Audio,
+                _ => Position::Content,
             };
-            fields.next_value_seed(Walk { tally: &mut *self.tally, place })?;
+            fields.next_value_seed(PromptVisitor { count: &mut *self.count, position })?;
         }
         Ok(())
     }
 }
 
-/// How the rule has done so far, by model: what the usage said, over what was reckoned.
+/// The weight of a new observation in the running average of a ratio.
+const SMOOTHING: f64 = 1.0 / 8.0;
+/// The share by which a maximum decays toward each lower observation.
+const DECAY: f64 = 1.0 / 32.0;
+
+/// The ratio of actual to estimated prompt tokens, by model.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct TokenRatios(BTreeMap<String, Ratio>);
 
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Ratio {
-    likely: f64,
-    most: f64,
+    estimate: f64,
+    upper_bound: f64,
 }
-
-/// How much of a new observation goes into the running ratio.
-const WEIGHT: f64 = 1.0 / 8.0;
-/// How much of the way back to the rule a bound goes with each observation that stays below it.
-const DECAY: f64 = 1.0 / 32.0;
 
 impl TokenRatios {
-    /// A prompt that was reckoned so has come to `actual` tokens.
+    /// Records that a prompt with this count had `actual` tokens.
     ///
-    /// The likely number follows in both directions. The bound is only ever raised above the rule: it
-    /// jumps to what was seen, and goes back slowly. A cap that held on average would be none.
-    pub fn observe(&mut self, model: &str, reckoned: &TokenCount, actual: u64) {
-        if reckoned.upper_bound() == 0 || (self.0.len() >= MAX_MODELS && !self.0.contains_key(model)) {
+    /// The estimate follows in both directions. The bound never falls below the rule: it jumps up to an
+    /// observation and decays slowly, because a cap must hold for every call and not on average.
+    pub fn observe(&mut self, model: &str, counted: &TokenCount, actual: u64) {
+        if counted.upper_bound() == 0 || (self.0.len() >= MAX_MODELS && !self.0.contains_key(model)) {
             return;
         }
-        let likely = (actual as f64 / reckoned.estimate().max(1) as f64).clamp(0.25, 4.0);
-        let most = (actual as f64 / reckoned.upper_bound() as f64).clamp(1.0, 4.0);
-        let ratio = self.0.entry(model.to_owned()).or_insert(Ratio { likely, most });
-        ratio.likely += (likely - ratio.likely) * WEIGHT;
-        ratio.most = most.max(ratio.most + (most - ratio.most) * DECAY);
+        let estimate = (actual as f64 / counted.estimate().max(1) as f64).clamp(0.25, 4.0);
+        let upper_bound = (actual as f64 / counted.upper_bound() as f64).clamp(1.0, 4.0);
+        let ratio = self.0.entry(model.to_owned()).or_insert(Ratio { estimate, upper_bound });
+        ratio.estimate += (estimate - ratio.estimate) * SMOOTHING;
+        ratio.upper_bound = upper_bound.max(ratio.upper_bound + (upper_bound - ratio.upper_bound) * DECAY);
     }
 
-    /// The tokens that are likely for this model.
-    pub fn estimate(&self, model: &str, tally: &TokenCount) -> f64 {
-        tally.estimate() as f64 * self.0.get(model).map_or(1.0, |ratio| ratio.likely)
+    /// The estimated number of tokens for this model.
+    pub fn estimate(&self, model: &str, count: &TokenCount) -> f64 {
+        count.estimate() as f64 * self.0.get(model).map_or(1.0, |ratio| ratio.estimate)
     }
 
-    /// The tokens that it is at most for this model: never fewer than the rule says, and never more
-    /// than there are bytes.
-    pub fn upper_bound(&self, model: &str, tally: &TokenCount) -> u64 {
-        let ratio = self.0.get(model).map_or(1.0, |ratio| ratio.most);
-        ((tally.upper_bound() as f64 * ratio).ceil() as u64).min(tally.ceiling())
+    /// The upper bound for this model: at least the bound of the rule, at most the number of bytes.
+    pub fn upper_bound(&self, model: &str, count: &TokenCount) -> u64 {
+        let ratio = self.0.get(model).map_or(1.0, |ratio| ratio.upper_bound);
+        ((count.upper_bound() as f64 * ratio).ceil() as u64).min(count.byte_bound())
     }
 }
 
-/// How long the answers of each model have been that nobody had limited, in tokens.
+/// The recent length of answers without `max_tokens`, in tokens, by model.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct AnswerLengths(BTreeMap<String, f64>);
 
 impl AnswerLengths {
-    /// A whole answer has come to so many tokens. The length jumps to one that is longer, and goes back
-    /// slowly.
+    /// Records the length of a complete answer. The estimate jumps up to a longer answer and decays slowly.
     pub fn observe(&mut self, model: &str, tokens: u64) {
         let tokens = tokens as f64;
         if let Some(length) = self.0.get_mut(model) {
@@ -360,7 +362,7 @@ impl AnswerLengths {
         }
     }
 
-    /// How long an answer of this model may well be, where one was seen.
+    /// The estimated length of an answer of this model; `None` before the first one.
     pub fn estimate(&self, model: &str) -> Option<f64> {
         self.0.get(model).copied()
     }

@@ -1,9 +1,9 @@
 use super::*;
 use proptest::prelude::*;
 
-/// Texts, and what two of OpenAI's tokenizers make of them (cl100k_base and o200k_base, counted with
-/// gpt-tokenizer 3).
-const COUNTED: &[(&str, u64, u64)] = &[
+/// Texts with their tokens in two of OpenAI's tokenizers, cl100k_base and o200k_base, as counted by
+/// gpt-tokenizer 3.
+const SAMPLES: &[(&str, u64, u64)] = &[
     (
         "Explain retry logic in two sentences, and why a client must never deliver the same text twice.",
         20,
@@ -42,10 +42,10 @@ const COUNTED: &[(&str, u64, u64)] = &[
     ("a b c d e f g h i j k l m n o p", 16, 16),
 ];
 
-fn tally(text: &str) -> TokenCount {
-    let mut tally = TokenCount::default();
-    tally.add_text(text);
-    tally
+fn count(text: &str) -> TokenCount {
+    let mut count = TokenCount::default();
+    count.add_text(text);
+    count
 }
 
 fn message(content: &serde_json::Value) -> TokenCount {
@@ -56,25 +56,25 @@ fn message(content: &serde_json::Value) -> TokenCount {
 }
 
 #[test]
-fn the_bound_is_not_below_real_tokenizers_in_any_script() {
-    for (text, older, newer) in COUNTED {
-        let most = tally(text).upper_bound();
-        assert!(most >= *older.max(newer), "{most} for {older} and {newer}: {text}");
-        assert!(most <= 4 * older.max(newer), "{most} for {older} and {newer}: {text}");
+fn the_upper_bound_covers_real_tokenizers_in_every_script() {
+    for (text, older, newer) in SAMPLES {
+        let bound = count(text).upper_bound();
+        assert!(bound >= *older.max(newer), "{bound} for {older} and {newer}: {text}");
+        assert!(bound <= 4 * older.max(newer), "{bound} for {older} and {newer}: {text}");
     }
 }
 
 #[test]
-fn what_is_likely_is_near_for_prose_in_the_scripts_of_the_documents() {
-    for (text, _, newer) in &COUNTED[..5] {
-        let (likely, real) = (tally(text).estimate() as f64, *newer as f64);
-        assert!((0.6..1.6).contains(&(likely / real)), "{likely} for {real}: {text}");
+fn the_estimate_is_close_for_prose_in_the_tutorials_scripts() {
+    for (text, _, newer) in &SAMPLES[..5] {
+        let (estimate, actual) = (count(text).estimate() as f64, *newer as f64);
+        assert!((0.6..1.6).contains(&(estimate / actual)), "{estimate} for {actual}: {text}");
     }
 }
 
 #[test]
-fn the_rule_is_the_one_that_is_written() {
-    for (text, most, likely) in [
+fn the_rule_is_the_documented_one() {
+    for (text, bound, estimate) in [
         ("", 0, 0),
         ("hello", 3, 2),
         ("hello world", 6, 3),
@@ -88,12 +88,12 @@ fn the_rule_is_the_one_that_is_written() {
         ("ไ", 3, 1),
         ("🐑", 4, 1),
     ] {
-        assert_eq!((tally(text).upper_bound(), tally(text).estimate()), (most, likely), "{text:?}");
+        assert_eq!((count(text).upper_bound(), count(text).estimate()), (bound, estimate), "{text:?}");
     }
 }
 
 #[test]
-fn messages_tools_and_images_have_a_price_of_their_own() {
+fn messages_tools_images_and_audio_have_fixed_counts() {
     let hello = message(&"hello".into());
     assert_eq!((hello.upper_bound(), hello.estimate()), (3 + 8, 2 + 4));
     let parts = serde_json::json!([
@@ -109,13 +109,13 @@ fn messages_tools_and_images_have_a_price_of_their_own() {
 }
 
 #[test]
-fn what_is_no_json_counts_as_text() {
-    assert_eq!(prompt_tokens("[{oops", std::iter::empty()), tally("[{oops"));
+fn invalid_json_counts_as_text() {
+    assert_eq!(prompt_tokens("[{oops", std::iter::empty()), count("[{oops"));
     assert_eq!(prompt_tokens("[1]", std::iter::empty()).estimate(), 1);
 }
 
 #[test]
-fn the_callers_own_count_replaces_the_text_and_nothing_else() {
+fn the_callers_count_replaces_only_that_of_the_text() {
     let counted = message(&"hello".into()).with_text_tokens(70);
     assert_eq!((counted.upper_bound(), counted.estimate()), (70 + 8, 70 + 4));
     let (shorter, longer) = (message(&"hello".into()), message(&"hello you".into()));
@@ -123,50 +123,50 @@ fn the_callers_own_count_replaces_the_text_and_nothing_else() {
 }
 
 #[test]
-fn a_bound_that_was_too_low_is_raised_at_once_and_never_goes_below_the_rule() {
+fn an_underestimated_bound_is_raised_at_once_and_never_falls_below_the_rule() {
     let mut ratios = TokenRatios::default();
-    let reckoned = tally(&"hello ".repeat(100));
-    assert_eq!(ratios.upper_bound("m", &reckoned), 300);
-    ratios.observe("m", &reckoned, 360);
-    assert_eq!(ratios.upper_bound("m", &reckoned), 360);
-    assert_eq!(ratios.upper_bound("other", &reckoned), 300);
-    ratios.observe("m", &reckoned, 100_000);
-    assert_eq!(ratios.upper_bound("m", &reckoned), 600, "no more tokens than bytes");
+    let counted = count(&"hello ".repeat(100));
+    assert_eq!(ratios.upper_bound("m", &counted), 300);
+    ratios.observe("m", &counted, 360);
+    assert_eq!(ratios.upper_bound("m", &counted), 360);
+    assert_eq!(ratios.upper_bound("other", &counted), 300);
+    ratios.observe("m", &counted, 100_000);
+    assert_eq!(ratios.upper_bound("m", &counted), 600, "at most as many tokens as bytes");
     for _ in 0..1000 {
-        ratios.observe("m", &reckoned, 100);
+        ratios.observe("m", &counted, 100);
     }
-    assert_eq!(ratios.upper_bound("m", &reckoned), 301, "the rule, rounded up");
-    assert!((ratios.estimate("m", &reckoned) - 100.0).abs() < 1.0);
+    assert_eq!(ratios.upper_bound("m", &counted), 301, "the rule, rounded up");
+    assert!((ratios.estimate("m", &counted) - 100.0).abs() < 1.0);
 }
 
 #[test]
-fn the_models_that_are_learned_have_an_end() {
+fn the_number_of_models_is_bounded() {
     let mut ratios = TokenRatios::default();
     for index in 0..2 * MAX_MODELS {
-        ratios.observe(&index.to_string(), &tally("a"), 3);
+        ratios.observe(&index.to_string(), &count("a"), 3);
     }
     assert_eq!(ratios.0.len(), MAX_MODELS);
 }
 
 proptest! {
     #[test]
-    fn a_bound_is_at_most_the_bytes_and_at_least_what_is_likely(text in any::<String>()) {
-        let tally = tally(&text);
-        prop_assert!(tally.upper_bound() <= text.len() as u64);
-        prop_assert!(tally.estimate() <= text.chars().count() as u64);
+    fn the_bound_is_at_most_the_bytes_and_the_estimate_at_most_the_characters(text in any::<String>()) {
+        let count = count(&text);
+        prop_assert!(count.upper_bound() <= text.len() as u64);
+        prop_assert!(count.estimate() <= text.chars().count() as u64);
     }
 
     #[test]
-    fn pieces_come_to_no_less_than_their_sum(deltas in proptest::collection::vec(any::<String>(), 0..8)) {
-        let mut apart = TokenCount::default();
-        deltas.iter().for_each(|piece| apart.add_text(piece));
-        // The first space of a run is free: two deltas may cut a run of spaces into two.
-        prop_assert!(apart.upper_bound() + deltas.len() as u64 >= tally(&deltas.concat()).upper_bound());
+    fn separate_texts_have_at_least_the_bound_of_the_whole(texts in proptest::collection::vec(any::<String>(), 0..8)) {
+        let mut separate = TokenCount::default();
+        texts.iter().for_each(|text| separate.add_text(text));
+        // The first space of a run is free, and two texts may split a run of spaces.
+        prop_assert!(separate.upper_bound() + texts.len() as u64 >= count(&texts.concat()).upper_bound());
     }
 }
 
 #[test]
-fn the_likely_length_of_an_answer_jumps_to_a_longer_one_and_goes_back_slowly() {
+fn the_estimated_length_of_an_answer_jumps_up_and_decays_slowly() {
     let mut lengths = AnswerLengths::default();
     assert_eq!(lengths.estimate("m"), None);
     lengths.observe("m", 100);

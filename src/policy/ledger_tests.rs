@@ -16,7 +16,7 @@ fn exactly(amount: PicoUsd) -> (PicoUsd, PicoUsd) {
 const LEAP_DAY: u64 = 1_709_210_096_789;
 
 #[test]
-fn windows_begin_at_utc_boundaries() {
+fn windows_start_at_utc_boundaries() {
     assert_eq!(Window::Minute.start(LEAP_DAY), 1_709_210_040_000);
     assert_eq!(Window::Hour.start(LEAP_DAY), 1_709_208_000_000);
     assert_eq!(Window::Day.start(LEAP_DAY), 1_709_164_800_000);
@@ -29,7 +29,7 @@ fn windows_begin_at_utc_boundaries() {
 }
 
 #[test]
-fn every_month_begins_on_its_first_day() {
+fn every_month_starts_on_its_first_day() {
     let lengths = [31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
     let mut day = 0;
     for year in 1970..2104 {
@@ -45,34 +45,34 @@ fn every_month_begins_on_its_first_day() {
 }
 
 #[test]
-fn what_does_not_fit_is_refused_with_the_figures() {
+fn a_reservation_past_the_cap_is_rejected_with_its_amounts() {
     let mut ledger = Ledger::default();
-    let held = ledger.reserve(&capped(100), None, "m", exactly(60), 0).unwrap();
-    ledger.settle(held, 50);
-    let held = ledger.reserve(&capped(100), None, "m", exactly(30), 0).unwrap();
-    let refused = ledger.reserve(&capped(100), None, "m", exactly(21), 0).unwrap_err();
-    assert_eq!(refused, CapExceeded { cap: 100, spent: 50, reserved: 30, needed: 21 });
-    assert_eq!(ledger.check(&capped(100), None, 21, 0), Err(refused));
-    ledger.settle(held, 0);
-    let held = ledger.reserve(&capped(100), None, "m", exactly(21), 0).unwrap();
-    ledger.settle(held, 0);
+    let reservation = ledger.reserve(&capped(100), None, "m", exactly(60), 0).unwrap();
+    ledger.settle(reservation, 50);
+    let reservation = ledger.reserve(&capped(100), None, "m", exactly(30), 0).unwrap();
+    let error = ledger.reserve(&capped(100), None, "m", exactly(21), 0).unwrap_err();
+    assert_eq!(error, CapExceeded { cap: 100, spent: 50, reserved: 30, needed: 21 });
+    assert_eq!(ledger.check(&capped(100), None, 21, 0), Err(error));
+    ledger.settle(reservation, 0);
+    let reservation = ledger.reserve(&capped(100), None, "m", exactly(21), 0).unwrap();
+    ledger.settle(reservation, 0);
 }
 
 #[test]
-fn a_bound_that_may_be_reduced_takes_what_is_left() {
+fn a_reservation_with_a_range_takes_what_is_available() {
     let mut ledger = Ledger::default();
-    let mut held = ledger.reserve(&capped(100), None, "m", (10, 1_000), 0).unwrap();
-    assert_eq!(held.amount(), 100);
+    let mut reservation = ledger.reserve(&capped(100), None, "m", (10, 1_000), 0).unwrap();
+    assert_eq!(reservation.amount(), 100);
     assert!(ledger.reserve(&capped(100), None, "m", (1, 1_000), 0).is_err());
-    assert_eq!(ledger.grow(&capped(100), &mut held, 5).unwrap_err().needed, 105);
-    ledger.grow(&capped(103), &mut held, 5).unwrap();
-    assert_eq!(held.amount(), 103);
-    ledger.settle(held, 40);
+    assert_eq!(ledger.grow(&capped(100), &mut reservation, 5).unwrap_err().needed, 105);
+    ledger.grow(&capped(103), &mut reservation, 5).unwrap();
+    assert_eq!(reservation.amount(), 103);
+    ledger.settle(reservation, 40);
     assert_eq!(ledger.period(Window::Day, 0).total, Balance { spent: 40, reserved: 0 });
 }
 
 #[test]
-fn a_tenant_has_a_cap_of_its_own() {
+fn each_tenant_has_its_own_cap() {
     let mut ledger = Ledger::default();
     let limits = Limits { tenant_cap: Some(10), ..capped(15) };
     let one = ledger.reserve(&limits, Some("a"), "m", exactly(10), 0).unwrap();
@@ -86,7 +86,7 @@ fn a_tenant_has_a_cap_of_its_own() {
 }
 
 #[test]
-fn what_was_reserved_before_a_boundary_is_settled_before_it() {
+fn a_reservation_is_settled_in_its_own_window() {
     let mut ledger = Ledger::default();
     let mut old = ledger.reserve(&capped(100), None, "m", exactly(90), DAY - 1).unwrap();
     let new = ledger.reserve(&capped(100), None, "m", exactly(100), DAY).unwrap();
@@ -94,26 +94,26 @@ fn what_was_reserved_before_a_boundary_is_settled_before_it() {
     assert_eq!(old.amount(), 100, "its own window had 10 left");
     ledger.settle(old, 95);
     assert_eq!(ledger.period(Window::Day, DAY).total, Balance { spent: 0, reserved: 100 });
-    assert!(ledger.past.is_empty(), "nothing is kept that nobody needs");
+    assert!(ledger.past.is_empty(), "settled windows are dropped");
     ledger.settle(new, 1);
     assert_eq!(ledger.period(Window::Day, DAY).total, Balance { spent: 1, reserved: 0 });
 }
 
 #[test]
-fn a_clock_that_goes_back_reopens_nothing() {
+fn a_clock_that_goes_back_reopens_no_window() {
     let mut ledger = Ledger::default();
-    let held = ledger.reserve(&capped(100), None, "m", exactly(100), DAY).unwrap();
-    ledger.settle(held, 100);
+    let reservation = ledger.reserve(&capped(100), None, "m", exactly(100), DAY).unwrap();
+    ledger.settle(reservation, 100);
     assert!(ledger.reserve(&capped(100), None, "m", exactly(1), DAY - 1).is_err());
 }
 
 #[test]
-fn the_soft_limit_is_told_once_a_window() {
+fn the_soft_limit_is_reported_once_per_window() {
     let mut ledger = Ledger::default();
     let limits = Limits { soft_limit: Some(50), ..NO_LIMITS };
     let spend = |ledger: &mut Ledger, amount, now| {
-        let held = ledger.reserve(&limits, None, "m", exactly(amount), now).unwrap();
-        ledger.settle(held, amount);
+        let reservation = ledger.reserve(&limits, None, "m", exactly(amount), now).unwrap();
+        ledger.settle(reservation, amount);
     };
     spend(&mut ledger, 49, 5);
     assert!(!ledger.is_past_soft_limit(&limits, 5) && ledger.take_soft_limit_notice(&limits, 5).is_none());
@@ -131,8 +131,8 @@ fn tenants_models_and_past_windows_are_bounded() {
     let limits = Limits { tenant_cap: Some(10), ..NO_LIMITS };
     for index in 0..MAX_TENANTS + 5 {
         let name = index.to_string();
-        let held = ledger.reserve(&limits, Some(&name), &name, exactly(1), 0).unwrap();
-        ledger.settle(held, 1);
+        let reservation = ledger.reserve(&limits, Some(&name), &name, exactly(1), 0).unwrap();
+        ledger.settle(reservation, 1);
     }
     let period = ledger.period(Window::Day, 0);
     assert_eq!((period.tenants.len(), period.models.len()), (MAX_TENANTS + 1, MAX_MODELS + 1));
@@ -144,12 +144,12 @@ fn tenants_models_and_past_windows_are_bounded() {
 }
 
 #[test]
-fn the_books_can_be_written_down_and_read_again() {
+fn a_ledger_survives_serialization() {
     let mut ledger = Ledger::default();
-    let held = ledger.reserve(&capped(100), Some("k"), "m", exactly(7), 5).unwrap();
+    let reservation = ledger.reserve(&capped(100), Some("k"), "m", exactly(7), 5).unwrap();
     let mut copy: Ledger = serde_json::from_str(&serde_json::to_string(&ledger).unwrap()).unwrap();
     assert_eq!(copy, ledger);
-    copy.settle(held, 3);
+    copy.settle(reservation, 3);
     assert_eq!(copy.period(Window::Day, 5).total, Balance { spent: 3, reserved: 0 });
 }
 
@@ -161,67 +161,66 @@ fn prices_are_exact_and_round_up() {
     assert_eq!(pico_to_usd(usd_to_pico(1.5)), 1.5);
 }
 
-/// What one call does next.
 #[derive(Clone, Debug)]
-enum Act {
+enum Action {
     Reserve {
-        least: PicoUsd,
+        min: PicoUsd,
         more: PicoUsd,
         tenant: u8,
     },
     Grow(usize, PicoUsd),
-    /// In thousandths of what is reserved.
+    /// The cost in thousandths of the reservation.
     Settle(usize, u64),
-    Pass(u64),
+    Advance(u64),
 }
 
-fn acts() -> impl Strategy<Value = Vec<Act>> {
-    let act = prop_oneof![
-        (0u64..300, 0u64..300, 0u8..4).prop_map(|(least, more, tenant)| Act::Reserve { least, more, tenant }),
-        (any::<usize>(), 1u64..100).prop_map(|(at, more)| Act::Grow(at, more)),
-        (any::<usize>(), 0u64..=1000).prop_map(|(at, part)| Act::Settle(at, part)),
-        (0u64..40_000).prop_map(Act::Pass),
+fn actions() -> impl Strategy<Value = Vec<Action>> {
+    let action = prop_oneof![
+        (0u64..300, 0u64..300, 0u8..4).prop_map(|(min, more, tenant)| Action::Reserve { min, more, tenant }),
+        (any::<usize>(), 1u64..100).prop_map(|(at, more)| Action::Grow(at, more)),
+        (any::<usize>(), 0u64..=1000).prop_map(|(at, part)| Action::Settle(at, part)),
+        (0u64..40_000).prop_map(Action::Advance),
     ];
-    proptest::collection::vec(act, 1..200)
+    proptest::collection::vec(action, 1..200)
 }
 
 proptest! {
-    /// Calls reserve, grow and settle in any order: no window and no tenant ever passes its cap, the
-    /// lines add up, and when all is settled nothing is reserved.
+    /// With reservations in any order no window and no tenant exceeds its cap, the balances add up, and
+    /// nothing stays reserved after the last settlement.
     #[test]
-    fn no_window_passes_its_cap(acts in acts()) {
+    fn no_window_exceeds_its_cap(actions in actions()) {
         let limits = Limits { window: Window::Minute, hard_cap: Some(1_000), tenant_cap: Some(400), soft_limit: None };
         let mut ledger = Ledger::default();
-        let mut held: Vec<Reservation> = Vec::new();
+        let mut reservations: Vec<Reservation> = Vec::new();
         let mut now = 0;
-        for act in acts {
-            match act {
-                Act::Reserve { least, more, tenant } => {
+        for action in actions {
+            match action {
+                Action::Reserve { min, more, tenant } => {
                     let tenant = format!("k{tenant}");
                     let tenant = (tenant != "k3").then_some(tenant.as_str());
-                    held.extend(ledger.reserve(&limits, tenant, "m", (least, least + more), now).ok());
+                    reservations.extend(ledger.reserve(&limits, tenant, "m", (min, min + more), now).ok());
                 }
-                Act::Grow(at, more) if !held.is_empty() => {
-                    let at = at % held.len();
-                    let _ = ledger.grow(&limits, &mut held[at], more);
+                Action::Grow(at, more) if !reservations.is_empty() => {
+                    let at = at % reservations.len();
+                    let _ = ledger.grow(&limits, &mut reservations[at], more);
                 }
-                Act::Settle(at, part) if !held.is_empty() => {
-                    let reservation = held.swap_remove(at % held.len());
+                Action::Settle(at, part) if !reservations.is_empty() => {
+                    let reservation = reservations.swap_remove(at % reservations.len());
                     let cost = reservation.amount() * part / 1000;
                     ledger.settle(reservation, cost);
                 }
-                Act::Pass(ms) => now += ms,
+                Action::Advance(ms) => now += ms,
                 _ => {}
             }
             for period in std::iter::once(&ledger.current).chain(&ledger.past) {
                 prop_assert!(period.total.spent + period.total.reserved <= 1_000);
-                prop_assert!(period.tenants.values().all(|line| line.spent + line.reserved <= 400));
+                prop_assert!(period.tenants.values().all(|balance| balance.spent + balance.reserved <= 400));
                 let sum = |pick: fn(&Balance) -> PicoUsd| period.models.values().map(pick).sum::<PicoUsd>();
-                prop_assert_eq!(sum(|line| line.spent), period.total.spent);
-                prop_assert_eq!(sum(|line| line.reserved), period.total.reserved);
+                prop_assert_eq!(sum(|balance| balance.spent), period.total.spent);
+                prop_assert_eq!(sum(|balance| balance.reserved), period.total.reserved);
             }
         }
-        for reservation in held {
+        for reservation in reservations {
             let cost = reservation.amount();
             ledger.settle(reservation, cost);
         }

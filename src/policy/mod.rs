@@ -1,4 +1,5 @@
-//! What to do. Pure: no clock, no I/O, no randomness of its own; `now` and `rng` are arguments.
+//! The decisions of the client: retries, routing, rate limits, circuit breakers and costs. Pure: without a
+//! clock, I/O or a random number generator. `now` and `rng` are arguments.
 
 pub mod backoff;
 pub mod catalogue;
@@ -14,4 +15,5 @@ mod outcomes;
 pub mod plan;
 pub mod retry_budget;
 pub mod routing;
+mod server_refill;
 pub mod token_bucket;

@@ -1,10 +1,10 @@
-//! A retry budget: retries are a share of the calls, so that an outage is not multiplied by those
-//! who meet it. After Finagle's `RetryBudget` and `tower::retry::budget::TpsBudget`: over a sliding
-//! window, `ratio` of a retry for each call, and a floor of `min_per_second`, so that a client with
-//! few calls may retry as well.
+//! A retry budget limits retries to a share of the calls, so that clients do not amplify an outage. It follows
+//! Finagle's `RetryBudget` and `tower::retry::budget::TpsBudget`: over a sliding window, each call deposits
+//! `ratio` of a retry, and `min_per_second` retries are always available, so that a client with few calls can
+//! retry as well.
 //!
-//! Time is in milliseconds of the caller's clock, in ten slots to a window: a call or a retry is
-//! remembered for nine to ten tenths of the window.
+//! Times are milliseconds of the caller's clock. A window has ten slots, so a call or a retry counts for nine
+//! to ten tenths of the window.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -13,39 +13,10 @@ use serde::{Deserialize, Serialize};
 
 const SLOTS: u64 = 10;
 
-/// How large a budget is. Defaults: [`crate::config`].
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Options {
-    /// Retries for each call. Default 0.2.
-    pub ratio: f64,
-    /// Retries a second that are there without any call. Default 10.
-    pub min_per_second: f64,
-    /// How long calls and retries are remembered. Default 10 s.
-    pub window: Duration,
-}
-
-impl Options {
-    fn slot_ms(&self) -> u64 {
-        (self.window.as_millis() as u64 / SLOTS).max(1)
-    }
-
-    /// What may be spent in a window without any call.
-    fn floor(&self) -> f64 {
-        self.min_per_second * self.window.as_secs_f64()
-    }
-}
-
-/// What happened in one slot.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-struct Slot {
-    calls: u64,
-    spent: u64,
-}
-
-/// What a budget remembers.
+/// The state of a budget.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Budget {
-    /// The length of a slot when the oldest one began: with another window the memory starts anew.
+    /// The length of a slot. If the window changes, the budget starts over.
     slot_ms: u64,
     /// The number of the newest slot.
     newest: u64,
@@ -54,34 +25,34 @@ pub struct Budget {
 }
 
 impl Budget {
-    /// Counts a call.
+    /// Records a call.
     pub fn deposit(&mut self, options: &Options, now: u64) {
         self.slot(options, now).calls += 1;
     }
 
-    /// Whether a retry may be made now. Looking spends nothing.
+    /// Whether the budget covers a retry now. Spends nothing.
     pub fn can_spend(&mut self, options: &Options, now: u64) -> bool {
         self.slot(options, now);
         let sum = |count: fn(&Slot) -> u64| self.slots.iter().map(count).sum::<u64>() as f64;
-        let allowed = options.floor() + options.ratio * sum(|slot| slot.calls);
-        // A tenth of ten calls is one retry, whatever binary fractions say.
-        sum(|slot| slot.spent) + 1.0 <= allowed + 1e-9
+        let allowed = options.min_per_window() + options.ratio * sum(|slot| slot.calls);
+        // 10 × 0.1 must cover one retry in spite of rounding.
+        sum(|slot| slot.retries) + 1.0 <= allowed + 1e-9
     }
 
-    /// Counts a retry, whether there is room for it or not.
+    /// Records a retry, whether or not the budget covers it.
     pub fn spend(&mut self, options: &Options, now: u64) {
-        self.slot(options, now).spent += 1;
+        self.slot(options, now).retries += 1;
     }
 
-    /// A retry that was counted a moment ago was not made.
+    /// Refunds a retry that was recorded a moment ago and not made.
     pub fn refund(&mut self, options: &Options, now: u64) {
         self.slot(options, now);
-        if let Some(slot) = self.slots.iter_mut().rev().find(|slot| slot.spent > 0) {
-            slot.spent -= 1;
+        if let Some(slot) = self.slots.iter_mut().rev().find(|slot| slot.retries > 0) {
+            slot.retries -= 1;
         }
     }
 
-    /// The slot of now, after the old ones were dropped. A clock that goes back stays in the newest.
+    /// The slot of `now`, after dropping old slots. If the clock goes back, the newest slot is used.
     fn slot(&mut self, options: &Options, now: u64) -> &mut Slot {
         let slot_ms = options.slot_ms();
         let number = now / slot_ms;
@@ -102,6 +73,35 @@ impl Budget {
     }
 }
 
+/// The size of a budget. For the defaults see [`crate::config`].
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Options {
+    /// Retries per call. Default 0.2.
+    pub ratio: f64,
+    /// Retries per second that are available without any call. Default 10.
+    pub min_per_second: f64,
+    /// How long calls and retries count. Default 10 s.
+    pub window: Duration,
+}
+
+impl Options {
+    fn slot_ms(&self) -> u64 {
+        (self.window.as_millis() as u64 / SLOTS).max(1)
+    }
+
+    /// The retries that are available in a window without any call.
+    fn min_per_window(&self) -> f64 {
+        self.min_per_second * self.window.as_secs_f64()
+    }
+}
+
+/// Calls and retries in one slot.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Slot {
+    calls: u64,
+    retries: u64,
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -114,62 +114,62 @@ mod tests {
         Options { ratio, min_per_second, window: Duration::from_secs(10) }
     }
 
-    fn withdraw(budget: &mut Budget, options: &Options, now: u64) -> bool {
-        let room = budget.can_spend(options, now);
-        if room {
+    fn try_spend(budget: &mut Budget, options: &Options, now: u64) -> bool {
+        let covered = budget.can_spend(options, now);
+        if covered {
             budget.spend(options, now);
         }
-        room
+        covered
     }
 
     #[test]
-    fn the_floor_is_there_without_any_call() {
+    fn the_minimum_is_available_without_any_call() {
         let options = options(0.0, 2.0);
         let mut budget = Budget::default();
-        let made = (0..100).filter(|_| withdraw(&mut budget, &options, NOW)).count();
-        assert_eq!(made, 20, "two a second over ten seconds");
-        assert!(!withdraw(&mut budget, &options, NOW + 8_000));
-        assert!(withdraw(&mut budget, &options, NOW + 10_000));
+        let retries = (0..100).filter(|_| try_spend(&mut budget, &options, NOW)).count();
+        assert_eq!(retries, 20, "two a second over ten seconds");
+        assert!(!try_spend(&mut budget, &options, NOW + 8_000));
+        assert!(try_spend(&mut budget, &options, NOW + 10_000));
     }
 
     #[test]
-    fn beside_the_floor_retries_are_a_share_of_the_calls() {
+    fn each_call_deposits_a_share_of_a_retry() {
         let options = options(0.1, 0.0);
         let mut budget = Budget::default();
         for _ in 0..9 {
             budget.deposit(&options, NOW);
         }
-        assert!(!withdraw(&mut budget, &options, NOW));
+        assert!(!try_spend(&mut budget, &options, NOW));
         budget.deposit(&options, NOW);
-        assert!(withdraw(&mut budget, &options, NOW));
-        assert!(!withdraw(&mut budget, &options, NOW));
+        assert!(try_spend(&mut budget, &options, NOW));
+        assert!(!try_spend(&mut budget, &options, NOW));
         budget.deposit(&options, NOW + 20_000);
-        assert!(!withdraw(&mut budget, &options, NOW + 20_000), "old calls buy nothing");
+        assert!(!try_spend(&mut budget, &options, NOW + 20_000), "old calls no longer count");
     }
 
     #[test]
-    fn what_was_not_made_is_given_back() {
+    fn a_retry_that_was_not_made_is_refunded() {
         let options = options(0.0, 0.1);
         let mut budget = Budget::default();
-        assert!(withdraw(&mut budget, &options, NOW));
+        assert!(try_spend(&mut budget, &options, NOW));
         budget.refund(&options, NOW + 1_500);
-        assert!(withdraw(&mut budget, &options, NOW + 1_500));
+        assert!(try_spend(&mut budget, &options, NOW + 1_500));
         budget.refund(&options, NOW + 90_000);
-        assert_eq!(budget.slots, [Slot::default()], "it was forgotten by then");
+        assert_eq!(budget.slots, [Slot::default()], "the retry no longer counts");
     }
 
     #[test]
-    fn a_clock_that_goes_back_and_another_window_break_nothing() {
+    fn a_budget_survives_a_clock_that_goes_back_and_a_changed_window() {
         let mut budget = Budget::default();
-        assert!(withdraw(&mut budget, &options(0.0, 0.1), NOW));
-        assert!(!withdraw(&mut budget, &options(0.0, 0.1), NOW - 60_000));
+        assert!(try_spend(&mut budget, &options(0.0, 0.1), NOW));
+        assert!(!try_spend(&mut budget, &options(0.0, 0.1), NOW - 60_000));
         let short = Options { window: Duration::from_secs(1), ..options(0.0, 1.0) };
-        assert!(withdraw(&mut budget, &short, NOW));
-        assert!(!withdraw(&mut budget, &short, NOW));
+        assert!(try_spend(&mut budget, &short, NOW));
+        assert!(!try_spend(&mut budget, &short, NOW));
     }
 
     #[test]
-    fn its_state_is_a_plain_value() {
+    fn it_survives_serialization() {
         let mut budget = Budget::default();
         budget.deposit(&options(0.2, 10.0), NOW);
         let text = serde_json::to_string(&budget).unwrap();
@@ -178,7 +178,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_window_holds_more_retries_than_its_share_and_floor(
+        fn no_window_has_more_retries_than_its_budget(
             ratio in 0.0..1.0f64,
             min_per_second in 0.0..5.0f64,
             events in prop::collection::vec((0..1_500u64, any::<bool>()), 1..300),
@@ -187,17 +187,17 @@ mod tests {
             let mut budget = Budget::default();
             let mut now = NOW;
             let (mut calls, mut retries) = (Vec::new(), Vec::new());
-            for (passes, is_call) in events {
-                now += passes;
+            for (elapsed, is_call) in events {
+                now += elapsed;
                 if is_call {
                     budget.deposit(&options, now);
                     calls.push(now);
-                } else if withdraw(&mut budget, &options, now) {
+                } else if try_spend(&mut budget, &options, now) {
                     retries.push(now);
-                    // Slots are whole: what is remembered for certain is nine tenths of the window.
+                    // The newest slot is partial, so only nine tenths of the window are certain to count.
                     let since = |ms: u64, at: &[u64]| at.iter().filter(|at| **at + ms > now).count() as f64;
-                    let bought = ratio * since(10_000, &calls) + 10.0 * min_per_second;
-                    prop_assert!(since(9_000, &retries) <= bought + 1e-6);
+                    let budgeted = ratio * since(10_000, &calls) + 10.0 * min_per_second;
+                    prop_assert!(since(9_000, &retries) <= budgeted + 1e-6);
                 }
                 prop_assert!(budget.slots.len() <= SLOTS as usize);
             }

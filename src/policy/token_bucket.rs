@@ -1,93 +1,43 @@
-//! A token bucket as a plain value: `capacity` tokens at most, filled at `refill_per_second`.
-//! Asked for what it does not hold, it answers with the exact wait (after governor, which takes the
-//! time as an argument too and tells "not yet" from "never").
+//! A token bucket as a plain value: up to `capacity` tokens, refilled at `refill_per_second`. If it has too few
+//! tokens, it returns the exact wait. As in governor, the time is an argument, and "not yet" differs from
+//! "never".
 //!
-//! Times are milliseconds since the epoch, with a fraction where the caller's clock has one.
+//! Times are milliseconds since the epoch, with a fraction if the caller's clock has one.
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// What is short by less than this is not short: the rounding of a wait must not cost another one.
+use super::server_refill::ServerRefill;
+
+/// A wait shorter than this counts as none, so that rounding does not cause a second wait.
 const TOLERANCE_MS: f64 = 1e-3;
 
-/// The longest wait a bucket names: one year. A bucket that does not refill names it too.
+/// The longest wait that a bucket returns: one year. A bucket that does not refill returns it too.
 pub const MAX_WAIT: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
-/// How many fillings a bucket may owe.
+/// The largest debt of a bucket, in multiples of its capacity.
 const MAX_DEBT: f64 = 60.0;
 
-/// The answer to [`Bucket::try_take`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Acquisition {
-    /// The tokens are taken.
-    Granted,
-    /// Nothing is taken. After this wait, in whole milliseconds and at most [`MAX_WAIT`], they are
-    /// there, unless somebody else takes some before.
-    Wait(Duration),
-    /// More than the bucket can ever hold.
-    NeverFits,
-}
-
-/// A token bucket. Over any time `t` it gives at most `capacity + refill_per_second · t` tokens.
+/// A token bucket. In any period of `t` seconds it grants at most `capacity + refill_per_second · t` tokens.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Bucket {
-    /// How many tokens it holds when full. May be written; negative or NaN counts as 0.
+    /// The tokens of a full bucket. Callers may set it. Negative or NaN counts as 0.
     pub capacity: f64,
-    /// Tokens for each second. May be written; negative or NaN counts as 0.
+    /// Tokens per second. Callers may set it. Negative or NaN counts as 0.
     pub refill_per_second: f64,
-    /// Tokens there at `last_refill`. May be written; less than 0 after a [`Bucket::adjust`].
+    /// The tokens at `last_refill`. Callers may set it. Negative while the bucket is in debt.
     pub tokens: f64,
-    /// When `tokens` was true, in milliseconds since the epoch. May be written.
+    /// The time of the last refill, in milliseconds since the epoch. Callers may set it.
     pub last_refill: f64,
-    /// The server's limit where it is below `capacity`.
+    /// The server's limit. It applies if it is below `capacity`.
     #[serde(default)]
     server_limit: Option<f64>,
-    /// Nothing is given before this time, in milliseconds since the epoch.
+    /// No tokens are granted before this time, in milliseconds since the epoch.
     #[serde(default)]
     blocked_until: Option<f64>,
-    /// What the server's headers have told of how its limit comes back.
     #[serde(default)]
-    server: Server,
-}
-
-/// How the server's limit comes back.
-///
-/// A bucket is full again the sooner the less was taken: what is missing over the time of the reset
-/// is its rate, however much is missing. A fixed window comes back at once, at the same moment,
-/// however much was taken. Two looks with different amounts missing tell which it is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-struct Server {
-    /// What was missing at the first look, and its quotient with the time of the reset.
-    seen: Option<(f64, f64)>,
-    /// It is a bucket: its tokens for each millisecond.
-    rate: Option<f64>,
-}
-
-/// Below so many missing, the rounding of the headers is too much of the quotient.
-const LEAST_MISSING: f64 = 4.0;
-
-impl Server {
-    fn look(&mut self, limit: f64, remaining: f64, reset: Duration) {
-        let (missing, ms) = (limit - remaining, reset.as_secs_f64() * 1e3);
-        if missing < LEAST_MISSING || ms <= 0.0 {
-            return;
-        }
-        let quotient = missing / ms;
-        let Some((first, before)) = self.seen else {
-            self.seen = Some((missing, quotient));
-            return;
-        };
-        if missing.max(first) < 2.0 * missing.min(first) {
-            return;
-        }
-        let same = (0.75..1.33).contains(&(quotient / before));
-        // The more is missing, the less the rounding counts.
-        self.rate = same.then_some(if missing > first { quotient } else { before });
-        if !same {
-            self.seen = Some((missing, quotient));
-        }
-    }
+    server_refill: ServerRefill,
 }
 
 impl Bucket {
@@ -100,17 +50,17 @@ impl Bucket {
             last_refill: now,
             server_limit: None,
             blocked_until: None,
-            server: Server::default(),
+            server_refill: ServerRefill::default(),
         }
     }
 
-    /// What the bucket holds when full: `capacity`, or the server's limit where that is less.
+    /// The tokens of a full bucket: `capacity`, or the server's limit if that is less.
     pub fn effective_capacity(&self) -> f64 {
         self.server_limit.map_or(self.capacity, |limit| limit.min(self.capacity)).max(0.0)
     }
 
-    /// Adds what has come since the last refill. A clock that goes back adds nothing: the bucket
-    /// goes on from the new time.
+    /// Adds the tokens since the last refill. If the clock goes back, no tokens are added and the bucket
+    /// continues from the new time.
     pub fn refill(&mut self, now: f64) {
         let elapsed = now - self.last_refill;
         if elapsed < 0.0 {
@@ -125,8 +75,8 @@ impl Bucket {
         self.last_refill = now;
     }
 
-    /// Takes `n` tokens, all or none. Zero or less takes nothing and always succeeds; NaN and
-    /// infinities never fit.
+    /// Takes `n` tokens, all or none. Zero or less always succeeds and takes nothing. NaN and infinity
+    /// never fit.
     pub fn try_take(&mut self, n: f64, now: f64) -> Acquisition {
         self.refill(now);
         match self.wait_ms(n) {
@@ -139,41 +89,40 @@ impl Bucket {
         }
     }
 
-    /// How long until `n` tokens are there: zero when they are, `None` when they can never be.
-    /// Looking changes nothing.
+    /// The wait until `n` tokens are available; `None` if that is never the case. Changes nothing.
     pub fn time_until(&self, n: f64, now: f64) -> Option<Duration> {
-        let mut then = self.clone();
-        then.refill(now);
-        then.wait_ms(n).map(milliseconds)
+        let mut refilled = self.clone();
+        refilled.refill(now);
+        refilled.wait_ms(n).map(milliseconds)
     }
 
-    /// How long `n` tokens take to come, at most [`MAX_WAIT`].
+    /// The time to refill `n` tokens, at most [`MAX_WAIT`].
     pub fn refill_time(&self, n: f64) -> Duration {
         if n > 0.0 { milliseconds((n / self.rate_per_ms()).ceil()) } else { Duration::ZERO }
     }
 
-    /// Gives back tokens that were taken and not used, up to the capacity. Less than 0 is ignored.
+    /// Returns unused tokens, up to the capacity. Negative `n` is ignored.
     pub fn refund(&mut self, n: f64) {
         self.adjust(-n.max(0.0));
     }
 
-    /// Charges `by` tokens more than was reserved; a negative `by` gives back. What the bucket owes is
-    /// paid back before it gives again, up to 60 fillings: a usage that is no usage does not shut it
-    /// for ever.
-    pub fn adjust(&mut self, by: f64) {
+    /// Takes `n` more tokens than were reserved; a negative `n` returns tokens. The bucket may go into debt,
+    /// which refills pay off first. The debt is limited to 60 times the capacity, so that a bogus usage does
+    /// not block the bucket forever.
+    pub fn adjust(&mut self, n: f64) {
         let capacity = self.effective_capacity();
-        if !by.is_nan() {
-            self.tokens = (self.tokens - by).max(-MAX_DEBT * capacity).min(capacity);
+        if !n.is_nan() {
+            self.tokens = (self.tokens - n).max(-MAX_DEBT * capacity).min(capacity);
         }
     }
 
-    /// Follows what the server says in its headers (`x-ratelimit-*`). `limit` lowers the capacity,
-    /// never past `self.capacity`, until another limit comes. `remaining` lowers the tokens, never
-    /// raises them: calls under way are in the bucket and not yet in the header. A server whose
-    /// limit comes back bit by bit is known by its quotients after a few answers: the bucket is then
-    /// filled at the server's rate where that is the slower. Before that, and where the limit comes
-    /// back at once, nothing is given before `reset_after` is over when nothing remains. Negative
-    /// values and NaN are ignored, and so is a limit of 0.
+    /// Adapts to the server's headers (`x-ratelimit-*`).
+    ///
+    /// `limit` lowers the capacity, but never raises it above `self.capacity`, until the next limit. `remaining` only
+    /// lowers the tokens, because the header does not include calls in flight yet. After a few responses the
+    /// bucket can tell whether the server refills continuously. If so, it refills at the server's rate if that
+    /// is slower. Otherwise, if nothing remains, it grants no tokens until `reset_after` has elapsed. Negative
+    /// values, NaN and a limit of 0 are ignored.
     pub fn adapt_to_headers(
         &mut self,
         limit: Option<f64>,
@@ -189,9 +138,9 @@ impl Bucket {
         let Some(remaining) = remaining.filter(|remaining| *remaining >= 0.0) else { return };
         self.tokens = self.tokens.min(remaining);
         if let (Some(limit), Some(reset)) = (limit, reset_after) {
-            self.server.look(limit, remaining, reset);
+            self.server_refill.observe(limit, remaining, reset);
         }
-        if self.server.rate.is_some() {
+        if self.server_refill.rate_per_ms().is_some() {
             self.blocked_until = None;
             return;
         }
@@ -202,11 +151,11 @@ impl Bucket {
     }
 
     fn rate_per_ms(&self) -> f64 {
-        let own = self.refill_per_second.max(0.0) / 1e3;
-        self.server.rate.map_or(own, |rate| rate.min(own))
+        let rate = self.refill_per_second.max(0.0) / 1e3;
+        self.server_refill.rate_per_ms().map_or(rate, |server_rate| server_rate.min(rate))
     }
 
-    /// Milliseconds from `last_refill` on, whole; infinite when nothing is refilled.
+    /// The wait from `last_refill` on in whole milliseconds; infinite without a refill.
     fn wait_ms(&self, n: f64) -> Option<f64> {
         if !n.is_finite() || n > self.effective_capacity() {
             return None;
@@ -219,6 +168,18 @@ impl Bucket {
         let blocked = self.blocked_until.map_or(0.0, |until| until - self.last_refill);
         Some((refill.max(blocked) - TOLERANCE_MS).ceil().max(0.0))
     }
+}
+
+/// The result of [`Bucket::try_take`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Acquisition {
+    /// The tokens were taken.
+    Granted,
+    /// No tokens were taken. They are available after this wait, in whole milliseconds and at most
+    /// [`MAX_WAIT`], unless other calls take some first.
+    Wait(Duration),
+    /// More tokens than the bucket can ever hold.
+    NeverFits,
 }
 
 fn milliseconds(wait: f64) -> Duration {
@@ -239,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_bucket_gives_its_capacity_and_then_names_the_wait() {
+    fn a_full_bucket_grants_its_capacity_and_then_returns_the_wait() {
         let mut bucket = Bucket::new(100.0, 10.0, T);
         assert_eq!(bucket.try_take(100.0, T), Acquisition::Granted);
         assert_eq!(bucket.try_take(1.0, T), Acquisition::Wait(ms(100)));
@@ -249,10 +210,10 @@ mod tests {
         assert_eq!(bucket.try_take(101.0, T + 100.0), Acquisition::NeverFits);
         assert_eq!(bucket.try_take(f64::NAN, T + 100.0), Acquisition::NeverFits);
         assert_eq!(bucket.try_take(-5.0, T + 100.0), Acquisition::Granted);
-        assert!(bucket.tokens < 1.0, "a negative take gives nothing back");
+        assert!(bucket.tokens < 1.0, "a negative amount returns no tokens");
         let mut thirds = Bucket::new(1.0, 3.0, T);
         thirds.tokens = 0.0;
-        assert_eq!(thirds.try_take(1.0, T), Acquisition::Wait(ms(334)), "never sooner");
+        assert_eq!(thirds.try_take(1.0, T), Acquisition::Wait(ms(334)), "rounded up");
     }
 
     #[test]
@@ -266,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bucket_that_does_not_refill_names_the_longest_wait() {
+    fn a_bucket_that_does_not_refill_returns_the_longest_wait() {
         let mut bucket = Bucket::new(1.0, 0.0, T);
         assert_eq!(bucket.try_take(1.0, T), Acquisition::Granted);
         assert_eq!(bucket.try_take(1.0, T), Acquisition::Wait(MAX_WAIT));
@@ -275,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_correction_charges_is_paid_back_up_to_sixty_fillings() {
+    fn a_debt_is_paid_off_and_limited_to_sixty_times_the_capacity() {
         let mut bucket = Bucket::new(10.0, 10.0, T);
         bucket.adjust(45.0);
         assert_eq!(bucket.tokens, -35.0);
@@ -291,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn the_servers_headers_lower_the_bucket_and_never_raise_it() {
+    fn the_servers_headers_only_lower_the_bucket() {
         let mut bucket = Bucket::new(100.0, 1_000.0, T);
         bucket.adapt_to_headers(Some(60.0), Some(7.0), Some(ms(5_000)), T);
         assert_eq!(bucket.tokens, 7.0);
@@ -303,40 +264,40 @@ mod tests {
     }
 
     #[test]
-    fn with_nothing_remaining_nothing_is_given_before_the_reset() {
+    fn with_nothing_remaining_no_tokens_are_granted_before_the_reset() {
         let mut bucket = Bucket::new(100.0, 1_000.0, T);
         bucket.adapt_to_headers(None, Some(0.0), Some(ms(5_000)), T);
         assert_eq!(bucket.try_take(1.0, T), Acquisition::Wait(ms(5_000)));
         assert_eq!(bucket.try_take(1.0, T + 4_000.0), Acquisition::Wait(ms(1_000)));
-        let mut back = bucket.clone();
+        let mut earlier = bucket.clone();
         assert_eq!(bucket.try_take(1.0, T + 5_000.0), Acquisition::Granted);
-        assert_eq!(back.try_take(1.0, T - 9e9), Acquisition::Wait(ms(1_000)), "the clock went back");
+        assert_eq!(earlier.try_take(1.0, T - 9e9), Acquisition::Wait(ms(1_000)), "the clock went back");
     }
 
-    /// What a server tells whose own bucket holds so many of 100, at 100 a second.
-    fn told_by_a_bucket(bucket: &mut Bucket, remaining: f64, now: f64) {
+    /// Applies the headers of a server whose bucket of 100 tokens, at 100 a second, has `remaining` left.
+    fn apply_bucket_headers(bucket: &mut Bucket, remaining: f64, now: f64) {
         let reset = Duration::from_secs_f64((100.0 - remaining) / 100.0);
         bucket.adapt_to_headers(Some(100.0), Some(remaining.floor()), Some(reset), now);
     }
 
     #[test]
-    fn a_server_whose_limit_comes_back_bit_by_bit_is_followed_at_its_rate() {
+    fn a_server_that_refills_continuously_sets_the_rate() {
         let mut bucket = Bucket::new(1_000.0, 1_000.0, T);
         for remaining in (0..100).rev() {
-            told_by_a_bucket(&mut bucket, f64::from(remaining), T);
+            apply_bucket_headers(&mut bucket, f64::from(remaining), T);
         }
-        assert_eq!(bucket.try_take(1.0, T), Acquisition::Wait(ms(10)), "its rate, and not the whole reset");
+        assert_eq!(bucket.try_take(1.0, T), Acquisition::Wait(ms(10)), "its rate instead of the whole reset");
         bucket.refill(T + 500.0);
         assert!((bucket.tokens - 50.0).abs() < 1.0, "{}", bucket.tokens);
         let mut slow = Bucket::new(1_000.0, 10.0, T);
         for remaining in (0..100).rev() {
-            told_by_a_bucket(&mut slow, f64::from(remaining), T);
+            apply_bucket_headers(&mut slow, f64::from(remaining), T);
         }
-        assert_eq!(slow.try_take(1.0, T), Acquisition::Wait(ms(100)), "its own rate is the slower");
+        assert_eq!(slow.try_take(1.0, T), Acquisition::Wait(ms(100)), "the configured rate is slower");
     }
 
     #[test]
-    fn a_server_whose_limit_comes_back_at_once_is_waited_for() {
+    fn a_server_with_a_fixed_window_is_waited_for() {
         let mut bucket = Bucket::new(60.0, 1.0, T);
         for (at, remaining) in (0..60).rev().enumerate() {
             let now = T + at as f64;
@@ -351,10 +312,10 @@ mod tests {
     }
 
     #[test]
-    fn a_server_that_turns_out_to_be_no_bucket_is_one_no_longer() {
+    fn a_server_rate_is_dropped_if_later_samples_contradict_it() {
         let mut bucket = Bucket::new(100.0, 100.0, T);
         for remaining in (0..100).rev() {
-            told_by_a_bucket(&mut bucket, f64::from(remaining), T);
+            apply_bucket_headers(&mut bucket, f64::from(remaining), T);
         }
         bucket.adapt_to_headers(Some(100.0), Some(90.0), Some(ms(60_000)), T);
         bucket.adapt_to_headers(Some(100.0), Some(0.0), Some(ms(60_000)), T);
@@ -363,29 +324,29 @@ mod tests {
 
     proptest! {
         #[test]
-        fn it_never_gives_more_than_capacity_and_rate_allow(
+        fn it_never_grants_more_than_capacity_and_rate_allow(
             capacity in 0.5..1e6f64,
             rate in 0.0..1e5f64,
             steps in prop::collection::vec((0.0..1.5f64, 0..5_000u32, any::<bool>()), 1..80),
         ) {
             let mut bucket = Bucket::new(capacity, rate, T);
             let mut now = T;
-            let mut given: Vec<(f64, f64)> = Vec::new();
+            let mut granted: Vec<(f64, f64)> = Vec::new();
             for (share, pause, waits) in steps {
                 now += f64::from(pause);
                 let n = share * capacity;
                 match bucket.try_take(n, now) {
-                    Acquisition::Granted => given.push((now, n)),
+                    Acquisition::Granted => granted.push((now, n)),
                     Acquisition::Wait(wait) if waits && wait < MAX_WAIT => {
                         now += wait.as_secs_f64() * 1e3;
                         prop_assert_eq!(bucket.try_take(n, now), Acquisition::Granted);
-                        given.push((now, n));
+                        granted.push((now, n));
                     }
                     Acquisition::Wait(_) => {}
                     Acquisition::NeverFits => prop_assert!(n > capacity),
                 }
-                for (first, (start, _)) in given.iter().enumerate() {
-                    let sum: f64 = given[first..].iter().map(|(_, n)| n).sum();
+                for (first, (start, _)) in granted.iter().enumerate() {
+                    let sum: f64 = granted[first..].iter().map(|(_, n)| n).sum();
                     let allowed = capacity + rate * (now - start) / 1e3;
                     prop_assert!(sum <= allowed * (1.0 + 1e-9) + rate * 1e-5 + 1e-6);
                 }

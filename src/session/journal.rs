@@ -1,94 +1,49 @@
-//! The journal of one answer: everything that was received so far, choice by choice. The answer in
-//! one piece, the partial text of an error and the result of a stream are all read from it.
+//! The journal of one answer: everything received so far, by choice. The complete answer, the partial text of
+//! an error and the result of a stream are all derived from it.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-/// Who answered: taken from the first chunk, and kept for the whole answer.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct Identity {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub id: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub created: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub model: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub system_fingerprint: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub service_tier: Option<String>,
-}
+/// The bound on choices, and on the tool calls of a choice. No request and no model exceeds it.
+const MAX_INDEX: usize = 128;
 
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct ToolCall {
-    pub id: String,
-    pub name: String,
-    /// Of a call of `type: "custom"`, its input.
-    pub arguments: String,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    pub custom: bool,
-    /// What else the provider says of it.
-    #[serde(skip_serializing_if = "Map::is_empty")]
-    pub extra: Map<String, Value>,
-}
-
-#[derive(Clone, Debug, Default)]
-pub struct Choice {
-    pub text: String,
-    pub reasoning: String,
-    pub refusal: String,
-    pub tool_calls: Vec<ToolCall>,
-    /// `function_call`, the form before tool calls.
-    pub function_call: Option<Box<ToolCall>>,
-    /// `logprobs.content` and `logprobs.refusal`, joined over the chunks.
-    pub logprobs: Option<Map<String, Value>>,
-    pub finish_reason: Option<String>,
-    /// What else the provider says of the choice, and of its message.
-    pub extra: Map<String, Value>,
-    pub message_extra: Map<String, Value>,
-}
-
+/// Everything received of one answer.
 #[derive(Clone, Debug, Default)]
 pub struct Journal {
     pub identity: Identity,
     choices: Vec<Choice>,
     pub usage: Option<Value>,
-    /// What else the provider says of the answer: of each field the last word.
+    /// Fields of the answer that the engine does not know, each with its last value.
     pub extra: Map<String, Value>,
 }
 
-/// More choices than a request may ask for, and more tool calls than any model makes at once.
-const MAX_INDEX: usize = 128;
-
 impl Journal {
-    /// A journal for an answer of `choices` choices.
+    /// The journal of an answer with `choices` choices.
     pub fn new(choices: usize) -> Self {
         Journal { choices: vec![Choice::default(); choices.clamp(1, MAX_INDEX)], ..Journal::default() }
     }
 
-    /// The choice with this index; `None` for one that was not asked for.
+    /// The choice with this index; `None` if it was not requested.
     pub fn choice(&mut self, index: u32) -> Option<&mut Choice> {
         self.choices.get_mut(index as usize)
     }
 
-    /// How many choices the answer has.
-    #[allow(clippy::len_without_is_empty)] // At least one.
+    /// The number of choices, at least one.
     pub fn choice_count(&self) -> usize {
         self.choices.len()
     }
 
+    /// The choice with index 0.
     pub fn first_choice(&self) -> &Choice {
         &self.choices[0]
     }
 
-    /// Every choice has its finish reason.
+    /// Whether every choice has its finish reason.
     pub fn is_complete(&self) -> bool {
         self.choices.iter().all(|choice| choice.finish_reason.is_some())
     }
 
-    /// Forgets what another attempt brings anew: tool calls, finish reasons, usage. The texts stay.
+    /// Clears what the next attempt sends again: tool calls, finish reasons and usage. Keeps the texts.
     pub fn prepare_continuation(&mut self) {
         for choice in &mut self.choices {
             choice.tool_calls.clear();
@@ -98,7 +53,7 @@ impl Journal {
         self.usage = None;
     }
 
-    /// A chunk of our own making, with the identity of the answer.
+    /// A generated chunk with the identity of the answer.
     pub fn chunk(&self, index: u32, delta: Value, finish_reason: Option<&str>) -> String {
         let mut chunk = json!({
             "id": self.identity.id.as_deref().unwrap_or_default(),
@@ -119,7 +74,7 @@ impl Journal {
         chunk.to_string()
     }
 
-    /// The chunk that tells the usage, with the identity of the answer.
+    /// The usage chunk, with the identity of the answer.
     pub fn usage_chunk(&self, usage: &Value) -> String {
         let mut chunk: Value = serde_json::from_str(&self.chunk(0, Value::Null, None)).unwrap_or_default();
         chunk["choices"] = json!([]);
@@ -127,7 +82,7 @@ impl Journal {
         chunk.to_string()
     }
 
-    /// The answer as the provider would have sent it in one piece: `chat.completion`.
+    /// The answer as a `chat.completion` object.
     pub fn completion(&self) -> Value {
         let choices: Vec<Value> =
             self.choices.iter().enumerate().map(|(index, choice)| choice.completion(index)).collect();
@@ -148,33 +103,44 @@ impl Journal {
                 answer.insert(name.into(), json!(value));
             }
         }
-        fill(&mut answer, &self.extra);
+        insert_missing(&mut answer, &self.extra);
         Value::Object(answer)
     }
 }
 
-/// Adds what is not there.
-fn fill(fields: &mut Map<String, Value>, extra: &Map<String, Value>) {
-    for (name, value) in extra {
-        fields.entry(name.as_str()).or_insert_with(|| value.clone());
-    }
+/// What was received of one choice.
+#[derive(Clone, Debug, Default)]
+pub struct Choice {
+    pub text: String,
+    pub reasoning: String,
+    pub refusal: String,
+    pub tool_calls: Vec<ToolCall>,
+    /// `function_call`, the predecessor of tool calls.
+    pub function_call: Option<Box<ToolCall>>,
+    /// `logprobs.content` and `logprobs.refusal` of all chunks.
+    pub logprobs: Option<Map<String, Value>>,
+    pub finish_reason: Option<String>,
+    /// Fields of the choice that the engine does not know.
+    pub extra: Map<String, Value>,
+    /// Fields of its message that the engine does not know.
+    pub message_extra: Map<String, Value>,
 }
 
 impl Choice {
-    /// The index of the tool call that a delta belongs to. Where the provider sends none, another id is
-    /// another call, and no id goes on with the last one.
-    pub fn tool_call_index(&self, given: Option<u32>, id: Option<&str>) -> u32 {
+    /// The index of the tool call that a delta belongs to. If the provider sends no index, a new id starts a
+    /// new call, and a delta without an id continues the last one.
+    pub fn tool_call_index(&self, index: Option<u32>, id: Option<&str>) -> u32 {
         let calls = &self.tool_calls;
         let last = calls.len().saturating_sub(1);
-        let place = match (given, id.filter(|id| !id.is_empty())) {
+        let position = match (index, id.filter(|id| !id.is_empty())) {
             (Some(index), _) => return index,
             (None, Some(id)) => calls.iter().position(|call| call.id == id).unwrap_or(calls.len()),
             (None, None) => last,
         };
-        place as u32
+        position as u32
     }
 
-    /// The tool call with this index in the answer; calls come in the order of their indexes.
+    /// The tool call with this index, created if necessary; `None` past the bound.
     pub fn tool_call(&mut self, index: u32) -> Option<&mut ToolCall> {
         let index = index as usize;
         if index >= MAX_INDEX {
@@ -186,9 +152,12 @@ impl Choice {
         self.tool_calls.get_mut(index)
     }
 
-    /// Makes the held tool calls whole: those that nothing was said of are none (a provider may count
-    /// from one), and one without arguments has an empty object. `strict`: arguments that are no JSON
-    /// are an error, the name of their call; otherwise such a call was cut off and is left out.
+    /// Finalizes the buffered tool calls. Drops indexes without a call (a provider may count from one), and
+    /// sets missing arguments to an empty object. Without `strict`, drops calls whose arguments are not valid
+    /// JSON, because they were cut off.
+    ///
+    /// # Errors
+    /// With `strict`, the name of a call whose arguments are not valid JSON.
     pub fn finalize_tool_calls(&mut self, strict: bool) -> std::result::Result<(), String> {
         self.tool_calls.retain(|call| *call != ToolCall::default());
         for call in &mut self.tool_calls {
@@ -196,14 +165,14 @@ impl Choice {
                 call.arguments = "{}".to_owned();
             }
         }
-        let parses = |call: &ToolCall| {
+        let is_valid = |call: &ToolCall| {
             call.custom || serde_json::from_str::<serde::de::IgnoredAny>(&call.arguments).is_ok()
         };
         if !strict {
-            self.tool_calls.retain(parses);
+            self.tool_calls.retain(is_valid);
             return Ok(());
         }
-        match self.tool_calls.iter().find(|call| !parses(call)) {
+        match self.tool_calls.iter().find(|call| !is_valid(call)) {
             Some(call) => Err(call.name.clone()),
             None => Ok(()),
         }
@@ -214,7 +183,7 @@ impl Choice {
         let all = self.logprobs.get_or_insert_with(Map::new);
         for (name, value) in logprobs {
             match (all.get_mut(&name), value) {
-                (Some(Value::Array(have)), Value::Array(more)) => have.extend(more),
+                (Some(Value::Array(entries)), Value::Array(more)) => entries.extend(more),
                 (Some(Value::Null) | None, value) => {
                     all.insert(name, value);
                 }
@@ -226,9 +195,9 @@ impl Choice {
     fn completion(&self, index: usize) -> Value {
         let mut message = Map::new();
         message.insert("role".into(), json!("assistant"));
-        let calls = !self.tool_calls.is_empty() || self.function_call.is_some();
-        let silent = self.text.is_empty() && (calls || !self.refusal.is_empty());
-        message.insert("content".into(), if silent { Value::Null } else { json!(self.text) });
+        let has_call = !self.tool_calls.is_empty() || self.function_call.is_some();
+        let no_content = self.text.is_empty() && (has_call || !self.refusal.is_empty());
+        message.insert("content".into(), if no_content { Value::Null } else { json!(self.text) });
         message.insert(
             "refusal".into(),
             if self.refusal.is_empty() { Value::Null } else { json!(self.refusal) },
@@ -242,35 +211,50 @@ impl Choice {
         if let Some(call) = &self.function_call {
             message.insert("function_call".into(), json!({ "name": call.name, "arguments": call.arguments }));
         }
-        fill(&mut message, &self.message_extra);
+        insert_missing(&mut message, &self.message_extra);
         let mut choice = Map::new();
         choice.insert("index".into(), json!(index));
         choice.insert("message".into(), message.into());
         choice.insert("logprobs".into(), json!(self.logprobs));
         choice.insert("finish_reason".into(), json!(self.finish_reason));
-        fill(&mut choice, &self.extra);
+        insert_missing(&mut choice, &self.extra);
         choice.into()
     }
 
-    /// The tool calls in the shape of a chunk, each whole.
+    /// The tool calls as the `tool_calls` of a delta, each complete.
     pub fn tool_call_deltas(&self) -> Value {
         let call = |(index, call): (usize, &ToolCall)| {
             let mut delta = Map::new();
             delta.insert("index".into(), json!(index));
-            delta.extend(call.value());
+            delta.extend(call.to_map());
             Value::Object(delta)
         };
         self.tool_calls.iter().enumerate().map(call).collect()
     }
 
-    /// The tool calls in the shape of an answer in one piece.
+    /// The tool calls as the `tool_calls` of a complete message.
     pub fn tool_calls(&self) -> Value {
-        self.tool_calls.iter().map(|call| Value::Object(call.value())).collect()
+        self.tool_calls.iter().map(|call| Value::Object(call.to_map())).collect()
     }
 }
 
+/// A tool call, possibly incomplete.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ToolCall {
+    pub id: String,
+    pub name: String,
+    /// The arguments, or the input of a call of `type: "custom"`.
+    pub arguments: String,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub custom: bool,
+    /// Fields that the engine does not know.
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    pub extra: Map<String, Value>,
+}
+
 impl ToolCall {
-    fn value(&self) -> Map<String, Value> {
+    fn to_map(&self) -> Map<String, Value> {
         let Self { id, name, arguments, .. } = self;
         let mut call = Map::new();
         call.insert("id".into(), json!(id));
@@ -281,8 +265,31 @@ impl ToolCall {
             call.insert("type".into(), json!("function"));
             call.insert("function".into(), json!({ "name": name, "arguments": arguments }));
         }
-        fill(&mut call, &self.extra);
+        insert_missing(&mut call, &self.extra);
         call
+    }
+}
+
+/// The identity of an answer. It comes from the first chunk and does not change afterwards.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Identity {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub created: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub system_fingerprint: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub service_tier: Option<String>,
+}
+
+/// Inserts the fields that are missing.
+fn insert_missing(fields: &mut Map<String, Value>, extra: &Map<String, Value>) {
+    for (name, value) in extra {
+        fields.entry(name.as_str()).or_insert_with(|| value.clone());
     }
 }
 
@@ -300,12 +307,12 @@ mod tests {
     }
 
     #[test]
-    fn a_choice_that_was_not_asked_for_has_no_place() {
+    fn a_choice_that_was_not_requested_does_not_exist() {
         assert!(Journal::new(1).choice(1).is_none());
     }
 
     #[test]
-    fn tool_calls_leave_the_content_null() {
+    fn a_message_with_only_tool_calls_has_null_content() {
         let mut journal = Journal::new(1);
         let choice = journal.choice(0).unwrap();
         let call = choice.tool_call(0).unwrap();
@@ -319,10 +326,10 @@ mod tests {
     }
 
     #[test]
-    fn logprobs_of_the_chunks_are_joined() {
+    fn logprobs_of_all_chunks_are_concatenated() {
         let mut choice = Choice::default();
-        for part in [json!({"content": [1], "refusal": null}), json!({"content": [2], "refusal": [3]})] {
-            choice.add_logprobs(part.as_object().unwrap().clone());
+        for logprobs in [json!({"content": [1], "refusal": null}), json!({"content": [2], "refusal": [3]})] {
+            choice.add_logprobs(logprobs.as_object().unwrap().clone());
         }
         assert_eq!(Value::from(choice.logprobs.unwrap()), json!({"content": [1, 2], "refusal": [3]}));
     }

@@ -1,39 +1,41 @@
-//! Fields that the engine does not know, put together over the chunks of an answer.
+//! Merges unknown fields over the chunks of an answer.
 
 use serde_json::{Map, Value};
 
-/// Strings that name something, and are said again as they are. Every other one is a part of a text.
-const NAMES: &[&str] =
+/// String fields that identify something: a repeated value replaces the earlier one. Any other string is
+/// appended.
+const IDENTIFIERS: &[&str] =
     &["id", "type", "name", "role", "format", "object", "model", "provider", "title", "url"];
 
-/// Adds what one chunk says to what the chunks before it said: texts and lists grow, objects are merged
-/// field by field, entries of lists by their `index` where they have one, and of anything else the last
-/// word counts. As the deltas of OpenAI's Python SDK are (`_deltas.py`).
-pub fn merge(all: &mut Map<String, Value>, more: Map<String, Value>) {
+/// Merges the fields of one chunk into those of the chunks before it. Strings and lists are appended, objects
+/// are merged field by field, and list entries with an `index` are merged by it. Any other value replaces the
+/// earlier one. This is how OpenAI's Python SDK accumulates deltas (`_deltas.py`).
+pub fn merge(fields: &mut Map<String, Value>, more: Map<String, Value>) {
     for (name, value) in more {
-        match (all.get_mut(&name), value) {
-            (Some(Value::Object(have)), Value::Object(more)) => merge(have, more),
-            (Some(Value::Array(have)), Value::Array(more)) => {
+        match (fields.get_mut(&name), value) {
+            (Some(Value::Object(existing)), Value::Object(more)) => merge(existing, more),
+            (Some(Value::Array(list)), Value::Array(more)) => {
                 for entry in more {
-                    add(have, entry);
+                    merge_entry(list, entry);
                 }
             }
-            (Some(Value::String(have)), Value::String(more)) if !NAMES.contains(&name.as_str()) => {
-                have.push_str(&more);
+            (Some(Value::String(text)), Value::String(more)) if !IDENTIFIERS.contains(&name.as_str()) => {
+                text.push_str(&more);
             }
             (Some(_), Value::Null) => {}
             (_, value) => {
-                all.insert(name, value);
+                fields.insert(name, value);
             }
         }
     }
 }
 
-fn add(list: &mut Vec<Value>, entry: Value) {
+fn merge_entry(list: &mut Vec<Value>, entry: Value) {
     let index = entry.get("index").filter(|index| index.is_u64());
-    let place = index.and_then(|index| list.iter().position(|have| have.get("index") == Some(index)));
-    match (place.and_then(|place| list.get_mut(place)), entry) {
-        (Some(Value::Object(have)), Value::Object(more)) => merge(have, more),
+    let position =
+        index.and_then(|index| list.iter().position(|existing| existing.get("index") == Some(index)));
+    match (position.and_then(|position| list.get_mut(position)), entry) {
+        (Some(Value::Object(existing)), Value::Object(more)) => merge(existing, more),
         (_, entry) => list.push(entry),
     }
 }
@@ -44,17 +46,17 @@ mod tests {
 
     use super::*;
 
-    fn merged(parts: &[Value]) -> Value {
+    fn merged(chunks: &[Value]) -> Value {
         let mut all = Map::new();
-        for part in parts {
-            merge(&mut all, part.as_object().unwrap().clone());
+        for chunk in chunks {
+            merge(&mut all, chunk.as_object().unwrap().clone());
         }
         all.into()
     }
 
     #[test]
-    fn texts_and_lists_grow_and_names_stay() {
-        let parts = [
+    fn strings_and_lists_are_appended_and_identifiers_replaced() {
+        let chunks = [
             json!({ "details": [{ "index": 0, "type": "text", "text": "th" }], "n": 1 }),
             json!({ "details": [{ "index": 0, "type": "text", "text": "ink", "sig": "s" }], "n": 2 }),
             json!({ "details": [{ "index": 1, "type": "text", "text": "more" }], "n": null }),
@@ -63,12 +65,12 @@ mod tests {
             { "index": 0, "type": "text", "text": "think", "sig": "s" },
             { "index": 1, "type": "text", "text": "more" },
         ]);
-        assert_eq!(merged(&parts), json!({ "details": details, "n": 2 }));
+        assert_eq!(merged(&chunks), json!({ "details": details, "n": 2 }));
     }
 
     #[test]
-    fn entries_without_an_index_are_each_their_own() {
-        let parts = [json!({ "annotations": [{ "url": "a" }] }), json!({ "annotations": [{ "url": "b" }] })];
-        assert_eq!(merged(&parts), json!({ "annotations": [{ "url": "a" }, { "url": "b" }] }));
+    fn entries_without_an_index_are_appended() {
+        let chunks = [json!({ "annotations": [{ "url": "a" }] }), json!({ "annotations": [{ "url": "b" }] })];
+        assert_eq!(merged(&chunks), json!({ "annotations": [{ "url": "a" }, { "url": "b" }] }));
     }
 }

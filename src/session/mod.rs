@@ -1,4 +1,4 @@
-//! What was received. Pure: the journal of an answer, and how an interrupted one is taken up again.
+//! The received answer, and how an interrupted one is continued. Pure.
 
 pub mod journal;
 pub mod merge;

@@ -1,29 +1,29 @@
-//! The messages of a request that asks for the rest of an interrupted answer. They are appended to the
-//! caller's own, which stay as they are, byte for byte.
+//! The messages that ask a model to continue an interrupted answer. They are appended to the caller's messages,
+//! which do not change by a single byte.
 
 use serde_json::{Value, json};
 
-/// How much of the partial answer's end an instruction quotes, in code points.
-pub const QUOTED: usize = 200;
-/// The anchor is at least so long where the text allows it, and at most [`QUOTED`], in code points.
-const ANCHOR_MIN: usize = 24;
+/// How much of the end of the partial answer an instruction quotes, in code points.
+const QUOTE_LENGTH: usize = 200;
+/// The minimum length of an anchor, in code points. The maximum is [`QUOTE_LENGTH`].
+const MIN_ANCHOR: usize = 24;
 
-/// In which form the rest of an answer is asked for.
+/// The form of a continuation request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Style {
-    /// The partial answer as an assistant turn, then a user's instruction.
+    /// The partial answer as an assistant message, then an instruction as a user message.
     Dialog,
-    /// The same, and the model begins with the last words again.
+    /// Like `Dialog`, but the model repeats the last words first.
     Anchored,
-    /// One system message after the originals.
+    /// One system message after the caller's messages.
     System,
-    /// The partial answer as the last turn, for models that go on with it.
+    /// The partial answer as the last message, for models that continue it.
     Prefill,
 }
 
 impl Style {
-    /// What to try, in this order, when a provider refuses this style with a 400: forms that need less
-    /// of a provider. Prefill is the one that most refuse, so it never stands in for another.
+    /// The styles to try, in this order, if a provider rejects this one with a 400. They require less of a
+    /// provider. Most providers reject a prefill, so it is never a fallback.
     pub fn fallbacks(self) -> &'static [Style] {
         match self {
             Style::Dialog => &[Style::System],
@@ -33,21 +33,21 @@ impl Style {
     }
 }
 
-/// The messages of one request for the rest.
+/// The messages of a continuation request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Prompt {
     /// A JSON array.
     pub messages: String,
-    /// The words that the model was asked to begin with.
+    /// The words that the model is asked to repeat first.
     pub anchor: Option<String>,
 }
 
-/// Asks for the rest of `partial`. `messages` is the JSON array of the caller's original messages.
+/// Asks the model to continue `partial`. `messages` is the JSON array of the caller's messages.
 pub fn continuation(messages: &str, partial: &str, style: Style) -> Prompt {
     let turn = json!({ "role": "assistant", "content": partial });
-    // Of a few words the rest can honestly begin with the same: they are no anchor.
-    let long = partial.chars().nth(ANCHOR_MIN - 1).is_some();
-    let anchor = (style == Style::Anchored && long).then(|| anchor(partial).to_owned());
+    // A continuation may start with the same few words by chance, so a short text has no anchor.
+    let is_long = partial.chars().nth(MIN_ANCHOR - 1).is_some();
+    let anchor = (style == Style::Anchored && is_long).then(|| anchor(partial).to_owned());
     let added = match style {
         Style::Prefill => vec![turn],
         Style::System => vec![json!({ "role": "system", "content": instruction(partial, None) })],
@@ -59,12 +59,11 @@ pub fn continuation(messages: &str, partial: &str, style: Style) -> Prompt {
     Prompt { messages: append(messages, &added), anchor }
 }
 
-/// The instruction asks for the cut word from its first letter, because models go on in whole words
-/// anyway, and because it says what a model otherwise leaves open: whether a space comes first. The
-/// splice knows that case by the word, also where it is short. The quote stands at the end and as it
-/// is, so that nothing comes between it and the answer.
+/// The instruction asks the model to repeat a word that was cut from its first letter. Models continue in whole
+/// words anyway, and otherwise it would be open whether a space comes first. The splice recognizes a repeated
+/// word even if it is short. The quote is verbatim and last, so that nothing separates it from the answer.
 fn instruction(partial: &str, anchor: Option<&str>) -> String {
-    let begin = match anchor {
+    let start = match anchor {
         Some(anchor) => format!(
             "Begin by repeating, character for character, its last words “{anchor}”, and go on from there."
         ),
@@ -73,32 +72,32 @@ fn instruction(partial: &str, anchor: Option<&str>) -> String {
                  begin with the very next character."
             .to_owned(),
     };
-    let quote = last(partial, QUOTED);
+    let quote = last_points(partial, QUOTE_LENGTH);
     format!(
         "Your previous answer was cut off. Go on exactly where it stops, as if there had been no break. \
-         {begin} No greeting, no explanation, no other repetition; do not start over, and do not open a \
+         {start} No greeting, no explanation, no other repetition; do not start over, and do not open a \
          code block, list or table again that is still open. Keep the language and the formatting. The \
          answer so far ends with: “{quote}”"
     )
 }
 
-/// The last words: as few as stand only once in the text, from a word's beginning where there is one.
+/// The anchor: the shortest ending that occurs only once in the text, starting at a word if possible.
 fn anchor(partial: &str) -> &str {
-    let longest = last(partial, QUOTED);
-    let starts = longest.char_indices().rev().map(|(at, _)| at).skip(ANCHOR_MIN - 1);
-    let begins_word = |at: usize| at == 0 || longest[..at].ends_with(char::is_whitespace);
-    let once = |words: &str| partial.find(words).is_some_and(|at| at + words.len() == partial.len());
-    let mut words = starts.filter(|&at| begins_word(at)).map(|at| longest[at..].trim_start());
-    words.find(|words| once(words)).unwrap_or_else(|| last(partial, ANCHOR_MIN).trim_start())
+    let longest = last_points(partial, QUOTE_LENGTH);
+    let starts = longest.char_indices().rev().map(|(at, _)| at).skip(MIN_ANCHOR - 1);
+    let starts_word = |at: usize| at == 0 || longest[..at].ends_with(char::is_whitespace);
+    let is_unique = |words: &str| partial.find(words).is_some_and(|at| at + words.len() == partial.len());
+    let mut candidates = starts.filter(|&at| starts_word(at)).map(|at| longest[at..].trim_start());
+    candidates.find(|words| is_unique(words)).unwrap_or_else(|| last_points(partial, MIN_ANCHOR).trim_start())
 }
 
 /// The last `points` code points.
-fn last(text: &str, points: usize) -> &str {
+fn last_points(text: &str, points: usize) -> &str {
     let start = text.char_indices().rev().take(points).last().map_or(text.len(), |(at, _)| at);
     &text[start..]
 }
 
-/// Adds messages to a JSON array of them.
+/// Appends messages to a JSON array.
 fn append(messages: &str, added: &[Value]) -> String {
     let open = messages.trim_end();
     let open = open.strip_suffix(']').unwrap_or(open);
@@ -130,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn the_originals_stay_byte_for_byte() {
+    fn the_callers_messages_do_not_change() {
         for style in [Style::Dialog, Style::Anchored, Style::System, Style::Prefill] {
             assert!(!added("half", style).is_empty());
         }
@@ -138,19 +137,19 @@ mod tests {
     }
 
     #[test]
-    fn a_dialog_holds_the_whole_partial_and_quotes_its_last_200_characters() {
+    fn a_dialog_contains_the_partial_answer_and_quotes_its_last_200_characters() {
         let partial = format!("ab{}", "👍🏿é\n\"".repeat(100));
         let messages = added(&partial, Style::Dialog);
         assert_eq!(messages.len(), 2);
         assert_eq!(messages[0], json!({ "role": "assistant", "content": partial }));
         assert_eq!(messages[1]["role"], "user");
         let quote = "👍🏿é\n\"".repeat(40);
-        assert_eq!(quote.chars().count(), QUOTED);
+        assert_eq!(quote.chars().count(), QUOTE_LENGTH);
         assert!(messages[1]["content"].as_str().unwrap().ends_with(&format!("ends with: “{quote}”")));
     }
 
     #[test]
-    fn a_system_message_comes_after_the_originals() {
+    fn a_system_message_comes_after_the_callers_messages() {
         let messages = added("half an ans", Style::System);
         assert_eq!(messages.len(), 1);
         assert_eq!(messages[0]["role"], "system");
@@ -161,17 +160,17 @@ mod tests {
     }
 
     #[test]
-    fn a_prefill_ends_with_the_partial() {
+    fn a_prefill_ends_with_the_partial_answer() {
         assert_eq!(added("half ", Style::Prefill), [json!({ "role": "assistant", "content": "half " })]);
     }
 
     #[test]
-    fn an_anchor_is_the_shortest_end_that_stands_only_once() {
+    fn an_anchor_is_the_shortest_unique_ending() {
         let anchor = |partial: &str| continuation("[]", partial, Style::Anchored).anchor.unwrap();
         assert_eq!(anchor("the quick brown fox jumps over the lazy do"), "fox jumps over the lazy do");
         let refrain = "sing it low and sing it high again, my dear ";
         assert_eq!(anchor(&format!("one {refrain}two {refrain}")), format!("two {refrain}"));
-        assert_eq!(anchor(&"羊".repeat(300)), "羊".repeat(ANCHOR_MIN));
+        assert_eq!(anchor(&"羊".repeat(300)), "羊".repeat(MIN_ANCHOR));
         assert_eq!(continuation("[]", "half", Style::Dialog).anchor, None);
         assert_eq!(continuation("[]", "too short", Style::Anchored).anchor, None);
     }

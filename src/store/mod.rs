@@ -1,10 +1,10 @@
-//! Where shared state lives. What a breaker or a bucket knows is a small plain value, and a decision
-//! is a pure function over it; a [`Slot`] is one such value in this process's memory.
+//! Shared state. The state of a circuit breaker or a token bucket is a small plain value, and a decision is a
+//! pure function of it. A [`Slot`] holds one such value in the memory of this process.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// One piece of state, shared by everyone who holds a clone.
+/// A value that all clones of the slot share.
 pub struct Slot<S>(Arc<Mutex<S>>);
 
 impl<S> Clone for Slot<S> {
@@ -20,13 +20,14 @@ impl<S: Default> Default for Slot<S> {
 }
 
 impl<S> Slot<S> {
+    /// A slot with this initial value.
     pub fn new(state: S) -> Self {
         Slot(Arc::new(Mutex::new(state)))
     }
 
-    /// Runs one decision over the state. The function must be short: it runs under a lock.
+    /// Runs a decision on the state. It holds a lock, so it must be short and must not wait.
     pub fn update<R>(&self, decide: impl FnOnce(&mut S) -> R) -> R {
-        // A decision that panicked has at worst not been recorded; the state itself is plain.
+        // The state is a plain value. A decision that panicked is at worst not recorded.
         decide(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }

@@ -1,30 +1,29 @@
-//! How far a continuation repeats the answer from its beginning.
+//! Matches a continuation with the start of the answer.
 
-use super::word::is_letter;
+use super::cut_word::is_letter;
 
-/// So many code points like the answer's beginning are no accident where the delivered text stops
-/// inside a line.
+/// A match of this many code points is significant, if the delivered text ends inside a line.
 const HEAD_MIN: usize = 12;
-/// The same where a new line begins: a refrain, the header of a table, the first item of a list and
-/// the imports of a code block honestly begin like the answer did.
+/// The same at the start of a line. There a refrain, a table header, the first item of a list or the imports of a
+/// code block may legitimately match the start of the answer.
 pub(super) const HEAD_MIN_LINE: usize = 120;
 
-/// The delivered text without its leading white space, and how far the continuation repeats it.
+/// The delivered text without leading white space, and how much of it the continuation matches.
 #[derive(Default)]
 pub(super) struct Head {
     pub text: String,
     pub bytes: usize,
     pub points: usize,
+    /// The continuation matches so far.
     pub is_open: bool,
-    /// So many code points are no accident.
-    least: usize,
-    /// The tail reaches back to here.
+    /// The length of a significant match, in code points.
+    min_match: usize,
+    /// The tail contains the whole text.
     pub in_tail: bool,
-    /// The longest beginning of the continuation that also stands somewhere else in the tail: that the
-    /// answer repeats itself so far is known.
+    /// The longest start of the continuation that also occurs elsewhere in the tail. The answer is known to repeat
+    /// itself for this long.
     pub elsewhere: usize,
-    /// The delivered text is one sign over and over, and so is the continuation so far: how often it
-    /// has come.
+    /// The delivered text and the continuation so far are runs of one character: the length of the latter.
     run: Option<usize>,
 }
 
@@ -34,16 +33,16 @@ impl Head {
         let new_line = delivered.trim_end_matches([' ', '\t']).ends_with('\n');
         Head {
             is_open: !text.is_empty(),
-            least: if new_line { HEAD_MIN_LINE } else { HEAD_MIN },
+            min_match: if new_line { HEAD_MIN_LINE } else { HEAD_MIN },
             in_tail: tail_bytes >= text.len(),
             text,
             ..Head::default()
         }
     }
 
-    /// The continuation begins on a new line.
+    /// The continuation starts on a new line.
     pub fn at_new_line(&mut self) {
-        self.least = HEAD_MIN_LINE;
+        self.min_match = HEAD_MIN_LINE;
     }
 
     /// Reads one character of the continuation.
@@ -55,57 +54,59 @@ impl Head {
         }
     }
 
-    pub fn is_whole(&self) -> bool {
+    /// The continuation has repeated the whole text.
+    pub fn is_complete(&self) -> bool {
         self.bytes == self.text.len()
     }
 
-    pub fn is_no_accident(&self) -> bool {
-        self.points >= self.least
+    /// The match is too long for a coincidence.
+    pub fn is_significant(&self) -> bool {
+        self.points >= self.min_match
     }
 
-    /// The whole text came again: whether that is a restart; none while a run of one sign goes on. Also
-    /// where the text is shorter than an overlap has to be: after a few characters a model begins again
-    /// more often than an answer begins with the same characters twice. Letters that repeat (`ww`) are
-    /// left to the rule for words.
+    /// Whether the repeated text is a restart; `None` while a run of one character continues. This holds even if the
+    /// text is shorter than an overlap must be: after a few characters, a restart is more common than an answer that
+    /// starts with the same characters twice. Repeated letters (`ww`) are left to the rule for words.
     pub fn is_restart(&mut self) -> Option<bool> {
         let first = self.text.chars().next()?;
         if self.text.chars().any(|c| c != first) {
             return Some(true);
         }
-        if likeliness(first, 1, None).is_some() {
+        if plausibility(first, 1, None).is_some() {
             self.run = Some(self.points);
             return None;
         }
         Some(self.points == 1 && !is_letter(first))
     }
 
+    /// A run of one character continues.
     pub fn in_run(&self) -> bool {
         self.run.is_some()
     }
 
-    /// Reads what follows a run so far: whether it was a restart, when the run is over.
+    /// Reads the character after a run so far. Returns whether the run was a restart once it has ended.
     pub fn step_run(&mut self, c: Option<char>) -> Option<bool> {
-        let (seen, sign) = (self.run?, self.text.chars().next()?);
-        if c == Some(sign) {
-            self.run = Some(seen + 1);
+        let (length, character) = (self.run?, self.text.chars().next()?);
+        if c == Some(character) {
+            self.run = Some(length + 1);
             return None;
         }
         self.run = None;
-        Some(likeliness(sign, seen, c) > likeliness(sign, self.points + seen, c))
+        Some(plausibility(character, length, c) > plausibility(character, self.points + length, c))
     }
 
-    /// The continuation agreed for longer than accident or known repetition explains.
-    pub fn is_contradicted(&self) -> bool {
-        !self.is_whole() && self.is_no_accident() && self.points >= self.elsewhere + HEAD_MIN
+    /// The continuation differs after a match that is longer than a coincidence or a known repetition.
+    pub fn has_diverged(&self) -> bool {
+        !self.is_complete() && self.is_significant() && self.points >= self.elsewhere + HEAD_MIN
     }
 }
 
-/// How likely an answer begins with a run of so many of this sign before `next`, on a scale of its own;
-/// none for a sign that is not doubled as a rule. Runs mean something in Markdown and in code: what
-/// was delivered and came again (`` ` `` and ```` ``` ````) is either a longer run or the same one anew.
-fn likeliness(sign: char, length: usize, next: Option<char>) -> Option<u8> {
+/// How plausible it is, as a rank, that an answer starts with a run of this length before `next`; `None` for a
+/// character that is not usually doubled. Runs have a meaning in Markdown and in code: after `` ` `` was delivered,
+/// ```` ``` ```` is either a longer run or a restarted one.
+fn plausibility(character: char, length: usize, next: Option<char>) -> Option<u8> {
     let spaced = next.is_some_and(char::is_whitespace);
-    Some(match (sign, length) {
+    Some(match (character, length) {
         ('`' | '~', 3) => 3,
         ('`', 1) => 2,
         ('*' | '_', 1 | 2) if spaced == (length == 1) => 3,

@@ -1,82 +1,79 @@
-//! Decides, while the continuation of an interrupted answer streams in, what of it is new.
+//! Removes the text that the continuation of an interrupted answer repeats, while it streams in.
 //!
-//! A continuation is one of: the exact rest; a text that repeats the tail first (an overlap); one that
-//! begins the cut word again; the whole answer from its beginning (a restart). Text is held only while
-//! a longer repetition is still possible. The longest one wins; a restart is the longest of all.
-//! Lengths are in code points, and no code point is ever split.
+//! A continuation is the exact rest, or it first repeats the tail of the delivered text (an overlap), the cut word,
+//! or the whole answer (a restart). Text is held only while a longer repeat is possible. The longest repeat wins; a
+//! restart is the longest of all. Lengths are in code points, and no code point is ever split.
 
+mod cut_word;
 mod head;
 mod tail;
-mod terms;
 #[cfg(test)]
 mod tests;
-mod word;
+mod types;
 
 use std::borrow::Cow;
 
+use cut_word::{CutWord, is_letter, is_word_boundary};
 use head::Head;
 use tail::{Cursor, Tail};
-pub use terms::{ContinuationMismatch, Expectation, Join, JoinKind, Limits};
-use word::{Word, is_letter, sets_apart};
-
-/// Default of [`Limits::min_overlap`], in code points. `docs/recovery.md` has the figures that it was
-/// chosen from.
-pub const MIN_OVERLAP: usize = 16;
-/// How much of the delivered text's end is searched for an overlap, in code points.
-pub const WINDOW: usize = 4_000;
+pub use types::{ContinuationMismatch, Expectation, Join, JoinKind, Limits, MIN_OVERLAP, WINDOW};
 
 enum State {
-    /// Text is held or suppressed.
+    /// Undecided: text is held or suppressed.
     Open,
     Decided(Join),
     Failed(ContinuationMismatch),
 }
 
-/// A repetition, and how much of the continuation it spans.
+/// A repeat at the start of the continuation, and its length.
 #[derive(Clone, Copy)]
-struct Found {
+struct Repeat {
     kind: JoinKind,
     bytes: usize,
     points: usize,
 }
 
-/// Decides, while a continuation streams in, what of it is new.
+/// Removes the repeated text from one continuation.
 pub struct Splice {
     limits: Limits,
     state: State,
     /// Only a restart is accepted.
-    strict: bool,
+    restart_only: bool,
     head: Head,
     tail: Tail,
-    /// The continuation as it comes, and without its leading white space. The second one moves only
-    /// where there is such white space.
+    /// The position of the continuation in the tail.
     exact: Cursor,
+    /// The same without the leading white space of the continuation. Unused if there is none.
     trimmed: Cursor,
-    word: Word,
+    word: CutWord,
     ends_in_letter: bool,
-    /// The words that were asked for once more, and how many bytes of them came.
+    /// The words that the model was asked to repeat, and how many bytes of them matched.
     anchor: Option<(String, usize)>,
-    /// The longest repetition so far.
-    found: Option<Found>,
-    /// `found` cannot be surpassed.
-    certain: bool,
-    /// Leading white space of the continuation: bytes, code points, and whether it is over.
+    /// The longest repeat so far.
+    repeat: Option<Repeat>,
+    /// No longer repeat is possible.
+    is_final: bool,
+    /// The leading white space of the continuation, in bytes and in code points.
     lead: (usize, usize),
-    begun: bool,
-    /// Earlier deltas; of a restart only the leading white space, because the rest stands in `head`.
+    /// The leading white space has ended.
+    text_started: bool,
+    /// The earlier deltas. Of a suspected restart only the leading white space, because `head` has the rest.
     held: String,
+    /// The continuation appears to be a restart.
     suppressing: bool,
-    /// Bytes of the earlier deltas, and code points of all of them.
-    earlier: usize,
+    /// Bytes of the earlier deltas.
+    earlier_bytes: usize,
+    /// Code points of all deltas.
     points: usize,
-    since: Option<u64>,
+    /// When the first character came, in milliseconds.
+    started_at: Option<u64>,
 }
 
 impl Splice {
-    /// `delivered` is what the consumer has, and is not empty.
+    /// `delivered` is the text that the consumer has. It must not be empty.
     pub fn new(delivered: &str, limits: Limits, expect: Expectation) -> Self {
-        let strict = expect == Expectation::Restart;
-        let tail = Tail::new(delivered, if strict { 0 } else { WINDOW.min(limits.max_held) });
+        let restart_only = expect == Expectation::Restart;
+        let tail = Tail::new(delivered, if restart_only { 0 } else { WINDOW.min(limits.max_held) });
         let head = Head::new(delivered, tail.len());
         let anchor = match expect {
             Expectation::Anchor(anchor) => {
@@ -87,36 +84,36 @@ impl Splice {
         Splice {
             limits,
             state: State::Open,
-            strict,
+            restart_only,
             head,
             exact: tail.cursor(),
             trimmed: tail.cursor(),
             tail,
-            word: Word::new(delivered),
+            word: CutWord::new(delivered),
             ends_in_letter: delivered.chars().next_back().is_some_and(is_letter),
             anchor,
-            found: None,
-            certain: false,
+            repeat: None,
+            is_final: false,
             lead: (0, 0),
-            begun: false,
+            text_started: false,
             held: String::new(),
-            suppressing: strict,
-            earlier: 0,
+            suppressing: restart_only,
+            earlier_bytes: 0,
             points: 0,
-            since: None,
+            started_at: None,
         }
     }
 
-    /// Takes in a piece. Returns what is safe to deliver now: nothing while it is undecided, and the
-    /// piece itself afterwards. `now_ms` is on the clock of [`Splice::deadline`].
+    /// Takes the next piece of the continuation and returns the text to deliver: nothing until the splice has
+    /// decided, and the piece itself afterwards. `now_ms` is a time of the same clock as [`Splice::deadline`].
     pub fn push<'p>(&mut self, piece: &'p str, now_ms: u64) -> Result<Cow<'p, str>, ContinuationMismatch> {
         match self.state {
             State::Decided(_) => return Ok(Cow::Borrowed(piece)),
-            State::Failed(contradiction) => return Err(contradiction),
+            State::Failed(mismatch) => return Err(mismatch),
             State::Open => {}
         }
         if !piece.is_empty() {
-            self.since.get_or_insert(now_ms);
+            self.started_at.get_or_insert(now_ms);
         }
         for c in piece.chars() {
             self.read(c);
@@ -125,33 +122,33 @@ impl Splice {
                 return self.settle(piece, now_ms, hit_limit && self.is_open(), false);
             }
         }
-        self.keep(piece);
+        self.hold(piece);
         Ok(Cow::Borrowed(""))
     }
 
-    /// When [`Splice::timeout`] has to be called: `max_wait` after the first character that is held.
-    /// None while nothing is held, and while a restart is suppressed: that may take its time.
+    /// When to call [`Splice::timeout`]: `max_wait` after the first held character. `None` while nothing is held, and
+    /// while a restart is suppressed, which may take any time.
     pub fn deadline(&self) -> Option<u64> {
-        let open = matches!(self.state, State::Open) && !self.suppressing;
+        let is_holding = matches!(self.state, State::Open) && !self.suppressing;
         let wait = u64::try_from(self.limits.max_wait.as_millis()).unwrap_or(u64::MAX);
-        self.since.filter(|_| open).map(|since| since.saturating_add(wait))
+        self.started_at.filter(|_| is_holding).map(|start| start.saturating_add(wait))
     }
 
-    /// The time is over: chooses on what is there.
+    /// The deadline has passed: decides on what was received.
     pub fn timeout(&mut self, now_ms: u64) -> Result<String, ContinuationMismatch> {
-        if matches!(self.state, State::Open) && (self.suppressing || self.since.is_none()) {
+        if matches!(self.state, State::Open) && (self.suppressing || self.started_at.is_none()) {
             return Ok(String::new());
         }
         self.close(now_ms, true)
     }
 
-    /// The continuation is complete: chooses on what is there. Not for one that broke off in its turn:
-    /// what it held is dropped with the `Splice`, and asked for again.
+    /// The continuation is complete: decides on what was received. Not for a continuation that is interrupted itself:
+    /// its held text is dropped with the `Splice` and requested again.
     pub fn finish(&mut self, now_ms: u64) -> Result<String, ContinuationMismatch> {
         self.close(now_ms, false)
     }
 
-    /// How the continuation was joined; none before that is decided.
+    /// How the continuation was joined; `None` before the decision.
     pub fn join(&self) -> Option<Join> {
         match self.state {
             State::Decided(join) => Some(join),
@@ -163,80 +160,81 @@ impl Splice {
         match self.state {
             State::Open => self.settle("", now_ms, hit_limit, !hit_limit).map(Cow::into_owned),
             State::Decided(_) => Ok(String::new()),
-            State::Failed(contradiction) => Err(contradiction),
+            State::Failed(mismatch) => Err(mismatch),
         }
     }
 
     /// Reads one character of the continuation.
     fn read(&mut self, c: char) {
         self.points += 1;
-        if !self.begun && c.is_whitespace() {
+        if !self.text_started && c.is_whitespace() {
             self.lead = (self.lead.0 + c.len_utf8(), self.lead.1 + 1);
             if c == '\n' {
                 self.head.at_new_line();
             }
             return self.read_exact(c);
         }
-        if !self.begun {
-            self.begin();
+        if !self.text_started {
+            self.start_text();
         }
         self.read_exact(c);
         if self.lead.0 > 0 {
             self.read_trimmed(c);
         }
         self.word.step(c);
-        if self.word.is_again() {
-            self.offer(JoinKind::Word, self.word.bytes(), self.word.points());
+        if self.word.is_repeated() {
+            self.propose(JoinKind::Word, self.word.bytes(), self.word.points());
         }
         self.read_anchor(c);
         self.read_head(c);
     }
 
-    /// The leading white space is over.
-    fn begin(&mut self) {
-        self.begun = true;
+    /// The leading white space has ended.
+    fn start_text(&mut self) {
+        self.text_started = true;
         if self.lead.0 > 0 {
             // ` theory` after `the` is the next word.
-            self.word.stop();
+            self.word.reject();
         }
-        if self.strict && self.head.text.is_empty() {
-            self.offer(JoinKind::Restart, self.lead.0, self.lead.1);
-            self.certain = true;
+        if self.restart_only && self.head.text.is_empty() {
+            self.propose(JoinKind::Restart, self.lead.0, self.lead.1);
+            self.is_final = true;
         }
     }
 
     fn read_exact(&mut self, c: char) {
-        if self.tail.places(&self.exact) == 0 || !self.tail.step(&mut self.exact, c) {
+        if self.tail.occurrences(&self.exact) == 0 || !self.tail.step(&mut self.exact, c) {
             return;
         }
         let (bytes, points) = (self.exact.bytes, self.exact.points);
         if points >= self.limits.min_overlap && self.exact.varied {
-            self.offer(JoinKind::Overlap, bytes, points);
-        } else if self.joins(bytes, points) {
-            self.offer(JoinKind::Word, bytes, points);
+            self.propose(JoinKind::Overlap, bytes, points);
+        } else if self.repeats_words(bytes, points) {
+            self.propose(JoinKind::Word, bytes, points);
         }
     }
 
     fn read_trimmed(&mut self, c: char) {
-        if self.tail.places(&self.trimmed) > 0
+        if self.tail.occurrences(&self.trimmed) > 0
             && self.tail.step(&mut self.trimmed, c)
             && self.trimmed.points >= self.limits.min_overlap
             && self.trimmed.varied
         {
             let (bytes, points) = self.lead;
-            self.offer(JoinKind::Overlap, bytes + self.trimmed.bytes, points + self.trimmed.points);
+            self.propose(JoinKind::Overlap, bytes + self.trimmed.bytes, points + self.trimmed.points);
         }
     }
 
-    /// A repetition shorter than `min_overlap` that begins where a word does and ends inside one:
-    /// `over the la` and `the lazy dog`. As the exact rest it would make the word `lathe`.
-    fn joins(&self, bytes: usize, points: usize) -> bool {
-        // The cut word itself, begun again, explains more than a few words that end in it.
-        if self.word.is_again() || !self.ends_in_letter || self.lead.0 > 0 || points <= self.word.points() {
+    /// A repeat shorter than `min_overlap` that starts at a word and ends inside one: `over the la` and
+    /// `the lazy dog`. As the exact rest it would form the word `lathe`.
+    fn repeats_words(&self, bytes: usize, points: usize) -> bool {
+        // The repeated cut word is more plausible than a few words that end in it.
+        if self.word.is_repeated() || !self.ends_in_letter || self.lead.0 > 0 || points <= self.word.points()
+        {
             return false;
         }
         match self.tail.around(bytes) {
-            (before, Some(first)) if is_letter(first) => sets_apart(before),
+            (before, Some(first)) if is_letter(first) => is_word_boundary(before),
             (before, _) => points >= 4 && before.is_none_or(char::is_whitespace),
         }
     }
@@ -251,8 +249,8 @@ impl Splice {
         if *at == anchor.len() {
             let points = self.lead.1 + anchor.chars().count();
             let bytes = self.lead.0 + *at;
-            self.found = Some(Found { kind: JoinKind::Anchor, bytes, points });
-            self.certain = true;
+            self.repeat = Some(Repeat { kind: JoinKind::Anchor, bytes, points });
+            self.is_final = true;
         }
     }
 
@@ -263,16 +261,16 @@ impl Splice {
         let head = &mut self.head;
         head.step(c);
         let cursor = if self.lead.0 > 0 { &self.trimmed } else { &self.exact };
-        if self.tail.places(cursor) > usize::from(head.is_open && head.in_tail) {
+        if self.tail.occurrences(cursor) > usize::from(head.is_open && head.in_tail) {
             head.elsewhere = cursor.points;
         }
         if !head.is_open {
-            return self.hold_again();
+            return self.resume_holding();
         }
-        self.suppressing |= head.is_no_accident();
-        if head.is_whole() {
+        self.suppressing |= head.is_significant();
+        if head.is_complete() {
             head.is_open = false;
-            if self.strict || head.is_restart() == Some(true) {
+            if self.restart_only || head.is_restart() == Some(true) {
                 self.restart();
             }
         }
@@ -280,8 +278,8 @@ impl Splice {
 
     fn restart(&mut self) {
         let (bytes, points) = (self.lead.0 + self.head.bytes, self.lead.1 + self.head.points);
-        self.offer(JoinKind::Restart, bytes, points);
-        self.certain = true;
+        self.propose(JoinKind::Restart, bytes, points);
+        self.is_final = true;
     }
 
     fn read_run(&mut self, c: Option<char>) {
@@ -290,56 +288,58 @@ impl Splice {
         }
     }
 
-    /// What was suppressed is no restart, and can still be another repetition: the refrain that the
-    /// answer began with goes on like it did another time.
-    fn hold_again(&mut self) {
-        if self.suppressing && !self.strict && self.is_open() {
+    /// The suppressed text is not a restart, but may be another repeat, for example of a refrain that occurs at the
+    /// start of the answer and again later.
+    fn resume_holding(&mut self) {
+        if self.suppressing && !self.restart_only && self.is_open() {
             self.held = self.received().into_owned();
             self.suppressing = false;
         }
     }
 
-    fn offer(&mut self, kind: JoinKind, bytes: usize, points: usize) {
-        if !self.certain && self.found.is_none_or(|found| bytes >= found.bytes) {
-            self.found = Some(Found { kind, bytes, points });
+    fn propose(&mut self, kind: JoinKind, bytes: usize, points: usize) {
+        if !self.is_final && self.repeat.is_none_or(|repeat| bytes >= repeat.bytes) {
+            self.repeat = Some(Repeat { kind, bytes, points });
         }
     }
 
-    /// A longer repetition than the one found is still possible.
+    /// Whether a longer repeat is possible.
     fn is_open(&self) -> bool {
-        if self.certain {
+        if self.is_final {
             return false;
         }
-        if !self.begun || self.head.is_open || self.head.in_run() {
+        if !self.text_started || self.head.is_open || self.head.in_run() {
             return true;
         }
-        !self.strict
+        !self.restart_only
             && (self.tail.is_open(&self.exact)
                 || (self.lead.0 > 0 && self.tail.is_open(&self.trimmed))
                 || self.word.is_open()
                 || self.anchor.is_some())
     }
 
-    /// The earlier deltas.
+    /// The earlier deltas, joined.
     fn received(&self) -> Cow<'_, str> {
-        if self.held.len() == self.earlier {
+        if self.held.len() == self.earlier_bytes {
             return Cow::Borrowed(&self.held);
         }
-        let repeated = self.earlier - self.held.len();
+        let repeated = self.earlier_bytes - self.held.len();
         Cow::Owned([&self.held, &self.head.text[..repeated]].concat())
     }
 
-    fn keep(&mut self, piece: &str) {
+    /// Holds a piece until the decision.
+    fn hold(&mut self, piece: &str) {
         if !self.suppressing {
             self.held.push_str(piece);
-        } else if !self.strict {
+        } else if !self.restart_only {
             let lead = self.lead.0.saturating_sub(self.held.len()).min(piece.len());
             self.held.push_str(&piece[..lead]);
             self.held.truncate(self.lead.0);
         }
-        self.earlier += piece.len();
+        self.earlier_bytes += piece.len();
     }
 
+    /// Decides on what was received.
     fn settle<'p>(
         &mut self,
         piece: &'p str,
@@ -350,27 +350,27 @@ impl Splice {
         if ended {
             self.read_run(None);
         }
-        let is_overlap = self.found.is_some_and(|found| found.kind == JoinKind::Overlap);
-        let is_restart = self.strict || self.head.is_contradicted();
-        if is_restart && !is_overlap && !self.certain {
-            let contradiction = ContinuationMismatch { matched: self.head.points, ended };
-            self.state = State::Failed(contradiction);
+        let is_overlap = self.repeat.is_some_and(|repeat| repeat.kind == JoinKind::Overlap);
+        let is_restart = self.restart_only || self.head.has_diverged();
+        if is_restart && !is_overlap && !self.is_final {
+            let mismatch = ContinuationMismatch { matched: self.head.points, ended };
+            self.state = State::Failed(mismatch);
             self.free();
-            return Err(contradiction);
+            return Err(mismatch);
         }
-        let exact = Found { kind: JoinKind::Exact, bytes: 0, points: 0 };
-        let Found { kind, bytes, points } = self.found.unwrap_or(exact);
-        let new = match bytes.checked_sub(self.earlier) {
+        let exact = Repeat { kind: JoinKind::Exact, bytes: 0, points: 0 };
+        let Repeat { kind, bytes, points } = self.repeat.unwrap_or(exact);
+        let new = match bytes.checked_sub(self.earlier_bytes) {
             Some(inside) => Cow::Borrowed(&piece[inside..]),
             None => Cow::Owned([&self.received()[bytes..], piece].concat()),
         };
-        let buffered_ms = self.since.map_or(0, |since| now_ms.saturating_sub(since));
+        let buffered_ms = self.started_at.map_or(0, |start| now_ms.saturating_sub(start));
         self.state = State::Decided(Join { kind, trimmed: points, buffered_ms, hit_limit });
         self.free();
         Ok(new)
     }
 
-    /// Gives back what is no longer needed.
+    /// Frees the memory that is no longer needed.
     fn free(&mut self) {
         self.head = Head::default();
         self.tail = Tail::default();

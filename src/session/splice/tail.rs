@@ -1,23 +1,23 @@
-//! Where the beginning of a continuation occurs in the tail of what was delivered.
+//! Finds where the start of a continuation occurs in the tail of the delivered text.
 
-/// The last characters of the delivered text, with its suffixes in sorted order: all places where a
-/// text occurs are one range, and each further character narrows it by a binary search.
+/// The end of the delivered text as a suffix array. All occurrences of a text are one range of it, and each further
+/// character narrows the range by a binary search.
 #[derive(Default)]
 pub(super) struct Tail {
     text: String,
     suffixes: Vec<u32>,
 }
 
-/// How far one reading of the continuation has got in a [`Tail`].
+/// The occurrences in a [`Tail`] of the text read so far.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Cursor {
     low: usize,
     high: usize,
-    /// What was read so far, in bytes and in code points.
+    /// The length of the text read so far, in bytes and in code points.
     pub bytes: usize,
     pub points: usize,
     first: Option<char>,
-    /// It is more than one character over and over: padding and rules (`|-----|`) are no evidence.
+    /// The text has at least two different characters. Padding and rules (`|-----|`) prove nothing.
     pub varied: bool,
 }
 
@@ -40,18 +40,18 @@ impl Tail {
         Cursor { high: self.suffixes.len(), ..Cursor::default() }
     }
 
-    /// Reads one character. True when what was read is a suffix of the tail: an overlap.
+    /// Reads one character. Returns whether the text read so far is a suffix of the tail: an overlap.
     pub fn step(&self, cursor: &mut Cursor, c: char) -> bool {
         let mut buffer = [0; 4];
-        let wanted = c.encode_utf8(&mut buffer).as_bytes();
+        let next = c.encode_utf8(&mut buffer).as_bytes();
         let rest = |&at: &u32| &self.text.as_bytes()[at as usize + cursor.bytes..];
-        let places = &self.suffixes[cursor.low..cursor.high];
-        let low = places.partition_point(|at| rest(at) < wanted);
-        let count = places[low..].partition_point(|at| rest(at).starts_with(wanted));
+        let suffixes = &self.suffixes[cursor.low..cursor.high];
+        let low = suffixes.partition_point(|at| rest(at) < next);
+        let count = suffixes[low..].partition_point(|at| rest(at).starts_with(next));
         *cursor = Cursor {
             low: cursor.low + low,
             high: cursor.low + low + count,
-            bytes: cursor.bytes + wanted.len(),
+            bytes: cursor.bytes + next.len(),
             points: cursor.points + 1,
             first: cursor.first.or(Some(c)),
             varied: cursor.varied || cursor.first.is_some_and(|first| first != c),
@@ -59,22 +59,22 @@ impl Tail {
         self.is_suffix(cursor)
     }
 
-    /// In how many places what was read occurs.
-    pub fn places(&self, cursor: &Cursor) -> usize {
+    /// The number of occurrences of the text read so far.
+    pub fn occurrences(&self, cursor: &Cursor) -> usize {
         cursor.high - cursor.low
     }
 
-    /// What was read occurs, and the tail goes on after it: more has to be seen.
+    /// The text read so far occurs before the end of the tail, so a longer overlap is possible.
     pub fn is_open(&self, cursor: &Cursor) -> bool {
-        self.places(cursor) > usize::from(self.is_suffix(cursor))
+        self.occurrences(cursor) > usize::from(self.is_suffix(cursor))
     }
 
-    /// The shorter of two texts with the same beginning is sorted first.
+    /// Of two suffixes with the same start, the shorter one is sorted first.
     fn is_suffix(&self, cursor: &Cursor) -> bool {
         cursor.low < cursor.high && self.suffixes[cursor.low] as usize + cursor.bytes == self.text.len()
     }
 
-    /// The character before a suffix of this many bytes, and the suffix's first.
+    /// The character before the suffix of this many bytes, and the first character of that suffix.
     pub fn around(&self, bytes: usize) -> (Option<char>, Option<char>) {
         let (before, suffix) = self.text.split_at(self.text.len() - bytes);
         (before.chars().next_back(), suffix.chars().next())
@@ -86,26 +86,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_overlap_is_found_and_nothing_else() {
+    fn exactly_the_overlaps_are_found() {
         let texts = ["abababab", "xaxbxaxb", "aaaa", "tiếng Việt tiếng", "👨‍👩‍👧👨‍👩‍👧 ok 👨‍👩"];
         for text in texts {
             let tail = Tail::new(text, 100);
-            for begin in text.char_indices().map(|(at, _)| at) {
-                let read = format!("{}ab", &text[begin..]);
+            for start in text.char_indices().map(|(at, _)| at) {
+                let read = format!("{}ab", &text[start..]);
                 let mut cursor = tail.cursor();
                 for (at, c) in read.char_indices() {
                     let found = tail.step(&mut cursor, c);
                     let prefix = &read[..at + c.len_utf8()];
                     assert_eq!(found, text.ends_with(prefix), "{prefix:?} in {text:?}");
                     let count = text.char_indices().filter(|&(i, _)| text[i..].starts_with(prefix)).count();
-                    assert_eq!(tail.places(&cursor), count, "{prefix:?} in {text:?}");
+                    assert_eq!(tail.occurrences(&cursor), count, "{prefix:?} in {text:?}");
                 }
             }
         }
     }
 
     #[test]
-    fn the_tail_is_cut_by_characters() {
+    fn the_tail_starts_at_a_character() {
         assert_eq!(Tail::new("tiếng", 3).text, "ếng");
         assert_eq!(Tail::new("tiếng", 9).text, "tiếng");
     }

@@ -1,9 +1,9 @@
-//! Generated texts of the kinds that models write, with the repetitions that they honestly have.
+//! Generated texts of the kinds that models write, with their natural repetitions.
 
-/// SplitMix64: the same numbers on every machine and with every version of every crate.
-pub struct Dice(pub u64);
+/// SplitMix64: the same numbers on every machine and with every crate version.
+pub struct Rng(pub u64);
 
-impl Dice {
+impl Rng {
     pub fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
@@ -12,24 +12,24 @@ impl Dice {
         z ^ (z >> 31)
     }
 
-    /// From 0 to `end`, without it.
+    /// A number below `end`.
     pub fn below(&mut self, end: usize) -> usize {
         (self.next() % end as u64) as usize
     }
 
-    pub fn pick<'a>(&mut self, of: &[&'a str]) -> &'a str {
-        of[self.below(of.len())]
+    pub fn pick<'a>(&mut self, items: &[&'a str]) -> &'a str {
+        items[self.below(items.len())]
     }
 
-    /// `count` different ones, in a random order.
-    fn some<'a>(&mut self, of: &[&'a str], count: usize) -> Vec<&'a str> {
-        let mut all = of.to_vec();
-        (0..count.min(of.len())).map(|_| all.swap_remove(self.below(all.len()))).collect()
+    /// `count` different items in random order.
+    fn sample<'a>(&mut self, items: &[&'a str], count: usize) -> Vec<&'a str> {
+        let mut all = items.to_vec();
+        (0..count.min(items.len())).map(|_| all.swap_remove(self.below(all.len()))).collect()
     }
 }
 
-/// A kind of text, and what writes one.
-pub type Kind = (&'static str, fn(&mut Dice) -> String);
+/// A kind of text and its generator.
+pub type Kind = (&'static str, fn(&mut Rng) -> String);
 
 pub const KINDS: [Kind; 10] = [
     ("English prose", english),
@@ -44,9 +44,9 @@ pub const KINDS: [Kind; 10] = [
     ("numbers", numbers),
 ];
 
-fn paragraphs(dice: &mut Dice, pool: &[&str], space: &str) -> String {
+fn paragraphs(rng: &mut Rng, pool: &[&str], space: &str) -> String {
     let mut text = String::new();
-    for (at, sentence) in dice.some(pool, 12).into_iter().enumerate() {
+    for (at, sentence) in rng.sample(pool, 12).into_iter().enumerate() {
         if at > 0 {
             text.push_str(if at % 4 == 0 { "\n\n" } else { space });
         }
@@ -55,44 +55,44 @@ fn paragraphs(dice: &mut Dice, pool: &[&str], space: &str) -> String {
     text
 }
 
-fn english(dice: &mut Dice) -> String {
-    paragraphs(dice, &ENGLISH, " ")
+fn english(rng: &mut Rng) -> String {
+    paragraphs(rng, &ENGLISH, " ")
 }
 
-fn vietnamese(dice: &mut Dice) -> String {
-    paragraphs(dice, &VIETNAMESE, " ")
+fn vietnamese(rng: &mut Rng) -> String {
+    paragraphs(rng, &VIETNAMESE, " ")
 }
 
-fn chinese(dice: &mut Dice) -> String {
-    paragraphs(dice, &CHINESE, "")
+fn chinese(rng: &mut Rng) -> String {
+    paragraphs(rng, &CHINESE, "")
 }
 
-fn emoji(dice: &mut Dice) -> String {
+fn emoji(rng: &mut Rng) -> String {
     let mut text = String::new();
     for at in 0..8 {
         if at > 0 {
-            text.push_str(dice.pick(&["\n", "\n\n", " "]));
+            text.push_str(rng.pick(&["\n", "\n\n", " "]));
         }
-        let face = dice.pick(&EMOJI);
-        for _ in 0..=dice.below(3) {
+        let face = rng.pick(&EMOJI);
+        for _ in 0..=rng.below(3) {
             text.push_str(face);
         }
         text.push(' ');
-        text.push_str(dice.pick(&ENGLISH).split(',').next().unwrap_or_default());
-        text.push_str(dice.pick(&EMOJI));
-        text.push_str(dice.pick(&EMOJI));
+        text.push_str(rng.pick(&ENGLISH).split(',').next().unwrap_or_default());
+        text.push_str(rng.pick(&EMOJI));
+        text.push_str(rng.pick(&EMOJI));
     }
     text
 }
 
-fn list(dice: &mut Dice) -> String {
+fn list(rng: &mut Rng) -> String {
     let starts = ["- **", "- Check that the ", "* [ ] Add ", "1. Use `", "- The client ", "  - "];
-    let start = dice.pick(&starts);
-    let mut text = dice.pick(&["", "", "Steps:\n\n"]).to_owned();
+    let start = rng.pick(&starts);
+    let mut text = rng.pick(&["", "", "Steps:\n\n"]).to_owned();
     let (mut last, mut name) = ("", "");
     for _ in 0..14 {
         while name == last {
-            name = dice.pick(&NAMES);
+            name = rng.pick(&NAMES);
         }
         last = name;
         text.push_str(start);
@@ -102,47 +102,47 @@ fn list(dice: &mut Dice) -> String {
             "1. Use `" => "` to ",
             _ => " ",
         });
-        text.push_str(dice.pick(&ENDINGS));
+        text.push_str(rng.pick(&ENDINGS));
         text.push('\n');
     }
     text
 }
 
 /// Half of the tables are padded to columns.
-fn table(dice: &mut Dice) -> String {
-    let wide = [18, 0][dice.below(2)];
+fn table(rng: &mut Rng) -> String {
+    let wide = [18, 0][rng.below(2)];
     let row = |a: &str, b: &str, c: &str| format!("| {a:<wide$} | {b:<wide$} | {c:<wide$} |\n");
     let rule = "-".repeat(wide.max(6));
     let header = row("Name", "Status", "Cost") + &row(&rule, &rule, &rule);
-    let mut text = dice.pick(&["", "", "## Results\n\n"]).to_owned();
+    let mut text = rng.pick(&["", "", "## Results\n\n"]).to_owned();
     for block in 0..3 {
         if block > 0 {
             text.push('\n');
         }
         text.push_str(&header);
         for _ in 0..5 {
-            let cost = dice.pick(&["0.00", "1.50", "12.00", "n/a"]);
-            let status = dice.pick(&["ok", "ok", "failed", "skipped"]);
-            text.push_str(&row(dice.pick(&NAMES), status, cost));
+            let cost = rng.pick(&["0.00", "1.50", "12.00", "n/a"]);
+            let status = rng.pick(&["ok", "ok", "failed", "skipped"]);
+            text.push_str(&row(rng.pick(&NAMES), status, cost));
         }
     }
     text
 }
 
-fn json(dice: &mut Dice) -> String {
+fn json(rng: &mut Rng) -> String {
     let mut rows = Vec::new();
     for id in 0..9 {
-        let tags = dice.some(&["\"new\"", "\"old\"", "\"hot\""], 2).join(", ");
+        let tags = rng.sample(&["\"new\"", "\"old\"", "\"hot\""], 2).join(", ");
         rows.push(format!(
             "    {{\n      \"id\": {id},\n      \"name\": \"{}\",\n      \"active\": {},\n      \"tags\": [{tags}],\n      \"limits\": {{\n        \"daily\": null,\n        \"total\": null\n      }}\n    }}",
-            dice.pick(&NAMES),
-            dice.pick(&["true", "false"]),
+            rng.pick(&NAMES),
+            rng.pick(&["true", "false"]),
         ));
     }
     format!("{{\n  \"items\": [\n{}\n  ]\n}}\n", rows.join(",\n"))
 }
 
-fn code(dice: &mut Dice) -> String {
+fn code(rng: &mut Rng) -> String {
     let mut text = String::new();
     let header = "```python\nimport json\nimport time\n\n";
     for block in 0..3 {
@@ -151,12 +151,12 @@ fn code(dice: &mut Dice) -> String {
         }
         text.push_str(header);
         for _ in 0..2 {
-            let name = dice.pick(&NAMES).to_lowercase().replace(' ', "_");
+            let name = rng.pick(&NAMES).to_lowercase().replace(' ', "_");
             text.push_str(&format!("def {name}(value):\n"));
-            for part in dice.some(&CODE, 3) {
+            for part in rng.sample(&CODE, 3) {
                 text.push_str(part);
             }
-            text.push_str(&dice.pick(&EQUAL).repeat(2 + dice.below(3)));
+            text.push_str(&rng.pick(&REPEATED_LINES).repeat(2 + rng.below(3)));
             text.push_str("    }\n  }\n}\n");
             text.push_str("    return value\n\n\n");
         }
@@ -164,10 +164,10 @@ fn code(dice: &mut Dice) -> String {
     text
 }
 
-fn song(dice: &mut Dice) -> String {
-    let lines = dice.some(&LINES, 12);
-    let refrain = lines[..1 + dice.below(4)].join("\n");
-    let hook = dice.pick(&[
+fn song(rng: &mut Rng) -> String {
+    let lines = rng.sample(&LINES, 12);
+    let refrain = lines[..1 + rng.below(4)].join("\n");
+    let hook = rng.pick(&[
         "",
         "Hey\n",
         "La la la\n",
@@ -189,17 +189,17 @@ fn song(dice: &mut Dice) -> String {
     text
 }
 
-fn numbers(dice: &mut Dice) -> String {
+fn numbers(rng: &mut Rng) -> String {
     let mut text = String::new();
-    match dice.below(3) {
+    match rng.below(3) {
         0 => (1..60).for_each(|n| text.push_str(&format!("{n}, "))),
         1 => {
             (1..20).for_each(|n| text.push_str(&format!("{n} × {n} = {}\n{n} + {n} = {}\n", n * n, n + n)));
         }
         _ => {
             for _ in 0..30 {
-                text.push_str(&format!("{}.{:02}\t", dice.below(3), dice.below(100)));
-                text.push_str(dice.pick(&["0\n", "0\t0\n", "1000\n", "0000\n"]));
+                text.push_str(&format!("{}.{:02}\t", rng.below(3), rng.below(100)));
+                text.push_str(rng.pick(&["0\n", "0\t0\n", "1000\n", "0000\n"]));
             }
         }
     }
@@ -234,8 +234,8 @@ const CODE: [&str; 6] = [
     "    total += value[0]\n    total += value[1]\n    total += value[2]\n",
     "    assert value is not None\n    assert value != \"\"\n",
 ];
-/// Lines that code honestly has several times in a row: most are short.
-const EQUAL: [&str; 20] = [
+/// Lines that code may have several times in a row.
+const REPEATED_LINES: [&str; 20] = [
     "\n",
     "}\n",
     "  }\n",

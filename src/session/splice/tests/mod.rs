@@ -1,13 +1,13 @@
-//! Behaviour of the splice, join by join and over generated texts.
+//! The splice on single joins and on generated texts.
 
-mod behaviour;
 mod corpus;
-mod figures;
+mod error_rates;
+mod joins;
 mod properties;
 
 use super::{ContinuationMismatch, Expectation, Join, JoinKind, Limits, Splice};
 
-/// What the splice lets through of a continuation that comes in these deltas.
+/// The text that a splice delivers of a continuation in these deltas.
 fn spliced(
     delivered: &str,
     deltas: &[&str],
@@ -18,24 +18,24 @@ fn spliced(
     let mut out = String::new();
     for piece in deltas {
         out.push_str(&splice.push(piece, 0)?);
-        assert!(splice.held.chars().count() <= limits.max_held, "holds more than it may");
+        assert!(splice.held.chars().count() <= limits.max_held, "holds more than max_held");
     }
     out.push_str(&splice.finish(0)?);
-    Ok((out, splice.join().expect("decided at the end")))
+    Ok((out, splice.join().expect("a finished splice has decided")))
 }
 
 fn joined(delivered: &str, continuation: &str) -> (String, JoinKind, usize) {
     let (out, join) = spliced(delivered, &[continuation], Limits::default(), Expectation::Continuation)
-        .expect("no contradiction");
+        .expect("the continuation matches");
     (out, join.kind, join.trimmed)
 }
 
-/// Byte positions of the characters of a text, without the first.
-fn cuts(text: &str) -> Vec<usize> {
+/// The byte positions of all characters of a text but the first.
+fn cut_positions(text: &str) -> Vec<usize> {
     text.char_indices().map(|(at, _)| at).skip(1).collect()
 }
 
-/// `text` from `points` code points before the byte `at`.
-fn back(text: &str, at: usize, points: usize) -> usize {
+/// The byte position that is `points` code points before `at`.
+fn step_back(text: &str, at: usize, points: usize) -> usize {
     text[..at].char_indices().rev().take(points).last().map_or(at, |(at, _)| at)
 }

@@ -1,26 +1,31 @@
-//! What holds for every text, every cut and every way in which a continuation is cut into deltas.
+//! Properties that hold for every text, every cut and every chunking of a continuation.
 
 use proptest::prelude::*;
 
-use super::corpus::{Dice, KINDS};
+use super::corpus::{KINDS, Rng};
 use super::*;
 use crate::session::splice::MIN_OVERLAP;
-use crate::session::splice::word::is_letter;
+use crate::session::splice::cut_word::is_letter;
 
-/// The continuation of `text` from the byte `from`, after a cut at `at`, gives what is missing.
-fn assert_whole(text: &str, at: usize, from: usize, lead: &str) {
+/// After a cut at the byte `at`, a continuation of `text` from the byte `from` yields exactly the missing text.
+fn assert_intact(text: &str, at: usize, from: usize, lead: &str) {
     let continuation = format!("{lead}{}", &text[from..]);
     let result = spliced(&text[..at], &[&continuation], Limits::default(), Expectation::Continuation);
     let (out, join) = result.unwrap_or_else(|e| panic!("{e}: {:?} | {continuation:?}", &text[..at]));
-    assert_eq!(out, text[at..], "{join:?} after {:?} with {continuation:?}", &text[back(text, at, 60)..at]);
+    assert_eq!(
+        out,
+        text[at..],
+        "{join:?} after {:?} with {continuation:?}",
+        &text[step_back(text, at, 60)..at]
+    );
 }
 
 fn texts(seed: u64) -> Vec<String> {
-    let mut dice = Dice(seed);
-    KINDS.iter().map(|(_, text)| text(&mut dice)).collect()
+    let mut rng = Rng(seed);
+    KINDS.iter().map(|(_, text)| text(&mut rng)).collect()
 }
 
-/// One text for each kind that a break is tested in, without likenesses as long as `MIN_OVERLAP`.
+/// One text of each kind, without internal repetitions of `MIN_OVERLAP` or more.
 const REFERENCES: [&str; 6] = [
     "A stream that breaks in the middle of a sentence leaves half an answer. That is the theory; in the \
      interior of the building an international committee counts its sheep twice, 2024 of them.",
@@ -38,20 +43,20 @@ const REFERENCES: [&str; 6] = [
 #[test]
 fn an_exact_continuation_is_joined_at_every_character() {
     for text in REFERENCES {
-        cuts(text).into_iter().for_each(|at| assert_whole(text, at, at, ""));
+        cut_positions(text).into_iter().for_each(|at| assert_intact(text, at, at, ""));
     }
 }
 
 #[test]
 fn an_overlap_is_joined_at_every_character() {
     for text in REFERENCES {
-        for at in cuts(text) {
+        for at in cut_positions(text) {
             for points in MIN_OVERLAP..text[..at].chars().count() {
-                let from = back(text, at, points);
-                assert_whole(text, at, from, "");
-                let bare = text[from..at].trim_start().chars().count();
-                if bare >= MIN_OVERLAP {
-                    assert_whole(text, at, at - text[from..at].trim_start().len(), "\n \n");
+                let from = step_back(text, at, points);
+                assert_intact(text, at, from, "");
+                let trimmed = text[from..at].trim_start().chars().count();
+                if trimmed >= MIN_OVERLAP {
+                    assert_intact(text, at, at - text[from..at].trim_start().len(), "\n \n");
                 }
             }
         }
@@ -59,12 +64,12 @@ fn an_overlap_is_joined_at_every_character() {
 }
 
 #[test]
-fn a_word_begun_again_is_joined_at_every_letter() {
+fn a_repeated_cut_word_is_joined_at_every_letter() {
     for text in REFERENCES {
-        for at in cuts(text) {
+        for at in cut_positions(text) {
             let letters = text[..at].chars().rev().take_while(|&c| is_letter(c)).count();
             if letters > 0 && text[at..].starts_with(is_letter) {
-                assert_whole(text, at, back(text, at, letters), "");
+                assert_intact(text, at, step_back(text, at, letters), "");
             }
         }
     }
@@ -73,50 +78,50 @@ fn a_word_begun_again_is_joined_at_every_letter() {
 #[test]
 fn a_restart_is_joined_at_every_character() {
     for text in REFERENCES {
-        for at in cuts(text) {
-            assert_whole(text, at, 0, "");
-            // One letter is told by the rule for words, which wants no white space before it.
+        for at in cut_positions(text) {
+            assert_intact(text, at, 0, "");
+            // A single letter is handled by the rule for words, which allows no white space before it.
             if text[..at].chars().count() > 1 {
-                assert_whole(text, at, 0, "\n\n");
+                assert_intact(text, at, 0, "\n\n");
             }
         }
     }
     for text in texts(1) {
-        let long = |&at: &usize| text[..at].chars().count() >= MIN_OVERLAP;
-        cuts(&text).into_iter().filter(long).for_each(|at| assert_whole(&text, at, 0, ""));
+        let is_long = |&at: &usize| text[..at].chars().count() >= MIN_OVERLAP;
+        cut_positions(&text).into_iter().filter(is_long).for_each(|at| assert_intact(&text, at, 0, ""));
     }
 }
 
 proptest! {
     #[test]
-    fn every_chunking_of_a_continuation_gives_the_same(
+    fn every_chunking_of_a_continuation_yields_the_same(
         seed in 0u64..1 << 40,
         kind in 0usize..KINDS.len(),
         at in 0.0f64..1.0,
-        way in 0usize..90,
+        repeat in 0usize..90,
         lead in "[ \n]{0,2}",
         splits in proptest::collection::vec(0.0f64..1.0, 0..40),
     ) {
-        let text = KINDS[kind].1(&mut Dice(seed));
-        let cuts = cuts(&text);
+        let text = KINDS[kind].1(&mut Rng(seed));
+        let cuts = cut_positions(&text);
         let at = cuts[(at * cuts.len() as f64) as usize];
-        let from = match way { 0..30 => at, 30..80 => back(&text, at, way), _ => 0 };
-        let other = if way == 85 { &text[..cuts[cuts.len() / 3].min(at)] } else { "" };
+        let from = match repeat { 0..30 => at, 30..80 => step_back(&text, at, repeat), _ => 0 };
+        let other = if repeat == 85 { &text[..cuts[cuts.len() / 3].min(at)] } else { "" };
         let continuation = format!("{lead}{other}{}", &text[from..]);
         let mut ends: Vec<usize> = splits.iter().map(|s| (s * continuation.len() as f64) as usize)
             .filter(|&s| continuation.is_char_boundary(s)).collect();
         ends.extend([0, continuation.len()]);
         ends.sort_unstable();
         let deltas: Vec<&str> = ends.windows(2).map(|w| &continuation[w[0]..w[1]]).collect();
-        for expect in [Expectation::Continuation, Expectation::Restart, Expectation::Anchor(text[back(&text, at, 9)..at].into())] {
+        for expect in [Expectation::Continuation, Expectation::Restart, Expectation::Anchor(text[step_back(&text, at, 9)..at].into())] {
             let whole = spliced(&text[..at], &[&continuation], Limits::default(), expect.clone());
-            let parts = spliced(&text[..at], &deltas, Limits::default(), expect);
-            prop_assert_eq!(whole, parts);
+            let chunked = spliced(&text[..at], &deltas, Limits::default(), expect);
+            prop_assert_eq!(whole, chunked);
         }
     }
 
     #[test]
-    fn nothing_panics_and_only_a_beginning_is_left_out(
+    fn nothing_panics_and_only_a_prefix_is_removed(
         delivered in "[ab\u{301}ế👍🏿 \n-]{1,60}",
         deltas in proptest::collection::vec("[ab\u{301}ế👍🏿 \n-]{0,8}", 0..12),
         min_overlap in 0usize..20,

@@ -1,4 +1,4 @@
-//! Join by join.
+//! Single joins of each kind.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -6,21 +6,21 @@ use std::time::Duration;
 use super::*;
 
 #[test]
-fn an_exact_continuation_passes_whole() {
+fn an_exact_continuation_is_delivered_unchanged() {
     assert_eq!(joined("The quick br", "own fox"), ("own fox".into(), JoinKind::Exact, 0));
     assert_eq!(joined("The quick", " brown fox"), (" brown fox".into(), JoinKind::Exact, 0));
     assert_eq!(joined("The quick", ""), (String::new(), JoinKind::Exact, 0));
 }
 
 #[test]
-fn an_overlap_with_the_tail_is_trimmed_also_from_mid_word() {
+fn an_overlap_with_the_tail_is_removed_even_from_mid_word() {
     let delivered = "Over the hills and far away the quick brown f";
     assert_eq!(joined(delivered, "ay the quick brown fox"), ("ox".into(), JoinKind::Overlap, 20));
     assert_eq!(joined(delivered, "far away the quick brown fox"), ("ox".into(), JoinKind::Overlap, 26));
 }
 
 #[test]
-fn other_white_space_before_an_overlap_is_trimmed_with_it() {
+fn white_space_before_an_overlap_is_removed_too() {
     let delivered = "Over the hills and far away, the quick brown f";
     assert_eq!(joined(delivered, "\n\nfar away, the quick brown fox"), ("ox".into(), JoinKind::Overlap, 29));
 }
@@ -30,7 +30,7 @@ fn a_stream_cut_in_mid_word_is_continued_without_a_repeated_letter() {
     assert_eq!(joined("Xin chào, tiế", "tiếng Việt"), ("ng Việt".into(), JoinKind::Word, 3));
     assert_eq!(joined("Xin chào, t", "tiếng Việt"), ("iếng Việt".into(), JoinKind::Word, 1));
     assert_eq!(joined("over the laz", "the lazy dog"), ("y dog".into(), JoinKind::Word, 7));
-    // The cut word goes before a few words that end in it.
+    // The cut word takes precedence over a few words that end in it.
     assert_eq!(joined("từng cần c", "cần chủ"), ("ần chủ".into(), JoinKind::Word, 1));
     assert_eq!(joined("set user_na", "user_name = 1"), ("me = 1".into(), JoinKind::Word, 7));
     assert_eq!(joined("sagte \"vie", "\"vier\""), ("r\"".into(), JoinKind::Word, 4));
@@ -43,11 +43,11 @@ fn the_next_word_is_not_the_cut_word() {
 }
 
 #[test]
-fn a_restart_is_suppressed_until_it_passes_what_was_delivered() {
+fn a_restart_is_suppressed_up_to_the_end_of_the_delivered_text() {
     let answer = "The quick brown fox jumps over the lazy dog.";
     let mut splice = Splice::new(&answer[..20], Limits::default(), Expectation::Continuation);
     assert_eq!(splice.push(&answer[..18], 0), Ok(Cow::Borrowed("")));
-    assert_eq!(splice.held, "", "what stands in the delivered text is not held again");
+    assert_eq!(splice.held, "", "text that the head contains is not held");
     assert_eq!(splice.deadline(), None);
     assert_eq!(splice.push(&answer[18..25], 0), Ok(Cow::Borrowed(&answer[20..25])));
     assert_eq!(
@@ -58,9 +58,9 @@ fn a_restart_is_suppressed_until_it_passes_what_was_delivered() {
 }
 
 #[test]
-fn a_restart_after_one_sign_is_told_from_a_longer_run_of_it() {
+fn a_restart_after_one_character_differs_from_a_longer_run_of_it() {
     for (delivered, rest, out) in [
-        // Begun anew.
+        // A restart.
         ("`", "```js\n", "``js\n"),
         ("``", "```js\n", "`js\n"),
         ("*", "**Bold** words", "*Bold** words"),
@@ -82,7 +82,7 @@ fn a_restart_after_one_sign_is_told_from_a_longer_run_of_it() {
 }
 
 #[test]
-fn a_restart_that_diverges_is_a_contradiction() {
+fn a_restart_that_diverges_is_a_mismatch() {
     let delivered = "The quick brown fox jumps over the la";
     let result =
         spliced(delivered, &["The quick brown fox sleeps"], Limits::default(), Expectation::Continuation);
@@ -90,14 +90,14 @@ fn a_restart_that_diverges_is_a_contradiction() {
 }
 
 #[test]
-fn a_restart_that_ends_too_soon_is_a_contradiction() {
+fn a_restart_that_ends_too_soon_is_a_mismatch() {
     let delivered = "The quick brown fox jumps over the la";
     let result = spliced(delivered, &["The quick brown fox"], Limits::default(), Expectation::Continuation);
     assert_eq!(result.unwrap_err(), ContinuationMismatch { matched: 19, ended: true });
 }
 
 #[test]
-fn a_contradiction_stays_one() {
+fn a_mismatch_is_permanent() {
     let mut splice = Splice::new("The quick brown fox jumps", Limits::default(), Expectation::Restart);
     assert!(splice.push("The slow", 0).is_err());
     assert!(splice.push(" brown", 0).is_err());
@@ -107,7 +107,7 @@ fn a_contradiction_stays_one() {
 }
 
 #[test]
-fn a_table_that_begins_like_the_answer_is_no_restart() {
+fn a_table_that_starts_like_the_answer_is_not_a_restart() {
     let header = "| Name | Status | Cost |\n|------|--------|------|\n";
     let delivered = format!("{header}| a | ok | 1 |\n| b | ok | 2 |\n\n");
     let continuation = format!("{header}| c | ok | 3 |\n");
@@ -115,7 +115,7 @@ fn a_table_that_begins_like_the_answer_is_no_restart() {
 }
 
 #[test]
-fn a_refrain_that_came_before_is_no_restart_however_long_it_is() {
+fn a_refrain_of_any_length_is_not_a_restart() {
     let refrain = "Carry me, carry me home again, over the hill and the river.\n".to_owned()
         + "Sing it low, my dear, and sing it high for the morning sun.\n"
         + "Carry me, carry me home again, over the hill and the sea.\n";
@@ -126,7 +126,7 @@ fn a_refrain_that_came_before_is_no_restart_however_long_it_is() {
 }
 
 #[test]
-fn the_words_that_were_asked_for_again_are_stripped() {
+fn a_repeated_anchor_is_removed() {
     let anchored = |continuation| {
         let expect = Expectation::Anchor("brown f".into());
         let (out, join) = spliced("the quick brown f", &[continuation], Limits::default(), expect).unwrap();
@@ -139,7 +139,7 @@ fn the_words_that_were_asked_for_again_are_stripped() {
 }
 
 #[test]
-fn an_expected_restart_has_to_repeat_everything() {
+fn an_expected_restart_must_repeat_all_delivered_text() {
     let restart = |continuation| {
         spliced("{\"a\": 1, ", &[continuation], Limits::default(), Expectation::Restart).map(|(out, _)| out)
     };
@@ -150,7 +150,7 @@ fn an_expected_restart_has_to_repeat_everything() {
 }
 
 #[test]
-fn at_the_end_of_the_time_what_is_held_is_delivered() {
+fn held_text_is_delivered_at_the_deadline() {
     let limits = Limits { max_wait: Duration::from_millis(80), ..Limits::default() };
     let mut splice = Splice::new("a list:\n- one item\n- two items\n", limits, Expectation::Continuation);
     assert_eq!(splice.deadline(), None);
@@ -167,7 +167,7 @@ fn at_the_end_of_the_time_what_is_held_is_delivered() {
 }
 
 #[test]
-fn what_is_held_is_bounded() {
+fn held_text_is_bounded() {
     let limits = Limits { max_held: 100, ..Limits::default() };
     let spaces = " ".repeat(99);
     let mut splice = Splice::new("a b", limits, Expectation::Continuation);
@@ -182,7 +182,7 @@ fn what_is_held_is_bounded() {
 }
 
 #[test]
-fn one_letter_over_and_over_is_no_restart() {
+fn a_run_of_one_letter_is_not_a_restart() {
     let limits = Limits { min_overlap: 30, ..Limits::default() };
     let deltas = vec!["a"; 50];
     let (out, _) = spliced(&"a".repeat(20), &deltas, limits, Expectation::Continuation).unwrap();
@@ -190,7 +190,7 @@ fn one_letter_over_and_over_is_no_restart() {
 }
 
 #[test]
-fn padding_and_rules_are_no_overlap() {
+fn padding_and_rules_are_not_an_overlap() {
     for character in [" ", "-", "=", "👍"] {
         let delivered = format!("| name {}", character.repeat(40));
         let rest = format!("{}|\n", character.repeat(30));
@@ -199,7 +199,7 @@ fn padding_and_rules_are_no_overlap() {
 }
 
 #[test]
-fn decided_pieces_are_not_copied() {
+fn pieces_after_the_decision_are_not_copied() {
     let mut splice = Splice::new("The quick", Limits::default(), Expectation::Continuation);
     assert!(matches!(splice.push("ly", 0), Ok(Cow::Borrowed("ly"))));
     assert!(matches!(splice.push(" on", 0), Ok(Cow::Borrowed(" on"))));
