@@ -1,7 +1,20 @@
 // What is unusual and no fault: however the answer is sent, it arrives whole.
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { ANSWER, clockOf, FACES, failure, MESSAGES, PIECES, pair } from './support/provider.mjs'
+import {
+  ANSWER,
+  clientOf,
+  clockOf,
+  END,
+  eventOf,
+  FACES,
+  failure,
+  MESSAGES,
+  PIECES,
+  pair,
+  providerByHand,
+  until,
+} from './support/provider.mjs'
 
 const SHAPES = {
   'lines that end with CR': { lineEnd: 'cr' },
@@ -94,17 +107,28 @@ test('an answer that is cut by the limit or the filter is complete, and says so'
 })
 
 test('reasoning is a first token, and comes beside the text', async (t) => {
-  const clock = clockOf(t, { settleMs: 1 })
-  const { simulator, client } = await pair(t, { firstTokenTimeoutMs: 60, maxRetries: 0 })
-  simulator.setDefault({ chunks: PIECES, reasoning: 'Ta nghĩ đã nhé, nghĩ cho kỹ, từng bước một', chunkDelayMs: 40 })
+  const clock = clockOf(t, { settleMs: 5 })
+  const byHand = await providerByHand(t)
+  const thinking = clientOf(t, byHand, { firstTokenTimeoutMs: 60, maxRetries: 0 }).stream({ messages: MESSAGES })
+  let thought = ''
+  const read = (async () => {
+    for await (const chunk of thinking) thought += chunk.choices[0]?.delta.reasoning_content ?? ''
+  })()
+  await until(() => byHand.requests.length === 1)
+  const { response, begin } = byHand.requests[0]
+  begin().write('data: {"id":"c","choices":[{"index":0,"delta":{"reasoning_content":"Hm."}}]}\n\n')
+  await until(() => thought === 'Hm.')
+  // 60 ms is the limit for the first token; the text comes later than that.
+  await clock.advance(400)
+  response.end(eventOf(ANSWER) + END)
+  await read
+  assert.equal((await thinking.result).text, ANSWER)
+
+  const { simulator, client } = await pair(t, { maxRetries: 0 })
+  simulator.setDefault({ chunks: PIECES, reasoning: 'Ta nghĩ đã nhé, nghĩ cho kỹ, từng bước một' })
   const stream = client.stream({ messages: MESSAGES })
   let reasoning = ''
-  for await (const chunk of stream) {
-    const { reasoning_content } = chunk.choices[0]?.delta ?? {}
-    // Five times 60 ms is the limit for the first token; the text comes later than that.
-    if (reasoning_content && reasoning === '') await clock.advance(400)
-    reasoning += reasoning_content ?? ''
-  }
+  for await (const chunk of stream) reasoning += chunk.choices[0]?.delta.reasoning_content ?? ''
   const result = await stream.result
   assert.equal(result.text, ANSWER)
   assert.equal(result.reasoning, 'Ta nghĩ đã nhé, nghĩ cho kỹ, từng bước một')

@@ -2,6 +2,7 @@
 // on how fast the machine is.
 //   node scripts/busy.mjs [--runs 3] [--spinners 1] [FILE…]   so many runs, and so many spinning processes a core
 import { spawn } from 'node:child_process'
+import { setMaxListeners } from 'node:events'
 import { availableParallelism } from 'node:os'
 import { join, relative } from 'node:path'
 import { run } from 'node:test'
@@ -23,6 +24,8 @@ const spinners = Array.from({ length: Number(values.spinners) * availableParalle
   spawn(process.execPath, ['-e', SPINNER], { stdio: 'ignore' }),
 )
 const interrupted = new AbortController()
+// One for each file.
+setMaxListeners(0, interrupted.signal)
 process.on('exit', () => {
   for (const spinner of spinners) spinner.kill('SIGKILL')
 })

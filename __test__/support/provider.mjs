@@ -95,7 +95,7 @@ export function settled(promise) {
  * when nothing has come of it for so long that it was not. What runs afterwards has all the time that the machine takes.
  */
 export async function passTime(clock, ms, condition) {
-  for (let left = 60; left > 0; left--) {
+  for (let left = 20; left > 0; left--) {
     await clock.advance(ms)
     for (let wait = 1000; wait > 0; wait--) {
       if (await condition()) return

@@ -51,7 +51,7 @@ describe('createClientWithTimeout', () => {
     const clock = clockOf(t, { settleMs: 5 })
     const pieces = Array.from({ length: 12 }, (_, i) => `${i} `)
     const byHand = await providerByHand(t)
-    const limits = { firstTokenTimeoutMs: 300, idleTimeoutMs: 300 }
+    const limits = { firstTokenTimeoutMs: 300, idleTimeoutMs: 300, maxRetries: 0, recovery: false }
     const client = createClientWithTimeout('long', { apiKey: KEY, baseUrl: byHand.url, ...limits })
     const stream = client.stream(REQUEST)
     const reader = stream.textStream[Symbol.asyncIterator]()

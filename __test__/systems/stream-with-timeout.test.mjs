@@ -27,21 +27,32 @@ async function readAll(response, told = () => {}) {
   return { text }
 }
 
-/** Timers that ring when the test says so: `tick(ms)`. */
-function timersOf(t) {
-  t.mock.timers.enable({ apis: ['setTimeout'] })
-  return t.mock.timers
+/** Asks with a timeout that is over when the test says so: `{ response, ring }`. Nobody else's timers are touched. */
+function ask(simulator, extra) {
+  const { setTimeout } = globalThis
+  const timer = { unref() {} }
+  const TIMEOUT = 1234
+  globalThis.setTimeout = (callback, ms, ...given) => {
+    if (ms !== TIMEOUT) return setTimeout(callback, ms, ...given)
+    timer.ring = callback
+    return timer
+  }
+  try {
+    return { response: streamWithTimeout(at(simulator), init(extra), TIMEOUT), ring: () => timer.ring() }
+  } finally {
+    globalThis.setTimeout = setTimeout
+  }
 }
 /** A body that stalls after its second piece. */
 const isAllSent = (body) => body.match(/"content":"[^"]/g)?.length === 2
 /** What a stalled body comes to when its time is up, once everything that was sent has been read. */
-async function readUntil(timers, ms, response) {
+async function readUntil({ response, ring }) {
   let all = ''
-  const read = readAll(response, (text) => {
+  const read = readAll(await response, (text) => {
     all = text
   })
   await until(() => isAllSent(all))
-  timers.tick(ms)
+  ring()
   return read
 }
 
@@ -57,10 +68,10 @@ test('a response that comes in time is the response', async (t) => {
 
 test('a server that does not answer is an error with the code TIMEOUT, and the connection is closed', async (t) => {
   const simulator = await provider(t, { default: { hang: true } })
-  const timers = timersOf(t)
-  const call = failure(streamWithTimeout(at(simulator), init({ partialBuffer: 'what I had' }), 50))
+  const { response, ring } = ask(simulator, { partialBuffer: 'what I had' })
+  const call = failure(response)
   await until(() => simulator.requests.length === 1)
-  timers.tick(50)
+  ring()
   const error = await call
   assert.ok(error instanceof TimeoutError && error instanceof HolySheepError)
   assert.deepEqual([error.code, error.phase, error.message], ['TIMEOUT', 'total', 'Request timeout'])
@@ -70,9 +81,7 @@ test('a server that does not answer is an error with the code TIMEOUT, and the c
 
 test('a body that stalls after the headers is cut off too, and partialData is what was received', async (t) => {
   const simulator = await provider(t, { default: { text: 'Xin chào', disconnect: { afterChunks: 2, how: 'stall' } } })
-  const timers = timersOf(t)
-  const response = await streamWithTimeout(at(simulator), init({ partialBuffer: 'before ' }), 1000)
-  const { text, error } = await readUntil(timers, 1000, response)
+  const { text, error } = await readUntil(ask(simulator, { partialBuffer: 'before ' }))
   assert.ok(error instanceof TimeoutError)
   assert.match(text, /"content"/)
   assert.equal(error.partialData, `before ${text}`)
@@ -81,14 +90,14 @@ test('a body that stalls after the headers is cut off too, and partialData is wh
 
 test('what came while nobody read counts as received', async (t) => {
   const simulator = await provider(t, { default: { text: 'Xin chào', disconnect: { afterChunks: 2, how: 'stall' } } })
-  const timers = timersOf(t)
-  const response = await streamWithTimeout(at(simulator), init(), 300)
+  const { response, ring } = ask(simulator)
+  const unread = await response
   // What is sent later, to another, is read: then this is there too.
-  const other = await streamWithTimeout(at(simulator), init(), 300)
-  const reader = other.body.getReader()
-  for (let body = ''; !isAllSent(body); ) body += Buffer.from((await reader.read()).value)
-  timers.tick(300)
-  const { text, error } = await readAll(response)
+  await until(() => simulator.requests[0].bytesSent > 0)
+  const other = ask(simulator)
+  await readUntil(other)
+  ring()
+  const { text, error } = await readAll(unread)
   assert.deepEqual([text, error.code], ['', 'TIMEOUT'])
   assert.match(error.partialData, /"content"/)
 })
@@ -113,10 +122,8 @@ test('a body that nobody reads does not keep the process; one that is waited for
 
 test('a buffer of bytes is answered with bytes', async (t) => {
   const simulator = await provider(t, { default: { text: 'Xin chào', disconnect: { afterChunks: 2, how: 'stall' } } })
-  const timers = timersOf(t)
   const before = new Uint8Array([1, 2])
-  const response = await streamWithTimeout(at(simulator), init({ partialBuffer: before }), 1000)
-  const { text, error } = await readUntil(timers, 1000, response)
+  const { text, error } = await readUntil(ask(simulator, { partialBuffer: before }))
   assert.deepEqual([...error.partialData.subarray(0, 2)], [1, 2])
   assert.equal(Buffer.from(error.partialData.subarray(2)).toString(), text)
 })
