@@ -109,8 +109,8 @@ function Welcome({ onAsk }: { onAsk: (text: string) => void }) {
     <section className="welcome">
       <h2>Ask, and the whole answer arrives.</h2>
       <p>
-        Make the provider fail in the panel, and watch what you do not notice: recovered answers, retries, and
-        another provider that takes over.
+        Make the provider fail in the panel, and watch what you do not notice: recovered answers, retries, and another
+        provider that takes over.
       </p>
       <ul>
         {SUGGESTIONS.map((text) => (

@@ -11,7 +11,7 @@ export const HELP = `holysheep chat [options] [PROMPT]   asks a model; the answe
   -e, --endpoint URL   a base URL up to and including /v1, or a host; several are tried in order
   -s, --system TEXT    a system message before the prompt
       --max-tokens N   the longest answer
-      --json           one JSON object a line: {"type":"text","text"} for each piece, then {"type":"result"} or
+      --json           one JSON object a line: {"type":"text","text"} for each delta, then {"type":"result"} or
                        {"type":"error"}
   -v, --verbose     attempts, waits and recoveries on stderr; a terminal is told anyway what a late answer waits for
 

@@ -8,7 +8,7 @@ export const HELP = `holysheep simulate [options]   an OpenAI-compatible provide
   --port N          the port; by default any free one
   --host HOST       the address; 127.0.0.1 by default
   --tls             TLS with HTTP/2; the certificate to trust is printed
-  --seed N          makes ids and piece sizes; 1 by default
+  --seed N          determines ids and chunk sizes; 1 by default
   --answer TEXT     what it answers
   --key KEY         refuse every other key
   --default JSON    the scenario of every request, e.g. '{"status":503}'
