@@ -66,8 +66,8 @@ test('a timeout, a 408 and a 5xx go to the next endpoint after the plain wait', 
     waits.length = 0
     simulators[0].script(scenario)
     const asked = ask(client)
-    await until(() => simulators[0].requests[0] && (scenario.silent || waits.length > 0))
-    await passTime(clock, scenario.silent ? 80_004 : 4, () => simulators[1].requests.length === 1)
+    await until(() => simulators[0].requests[0] && (scenario.hang || waits.length > 0))
+    await passTime(clock, scenario.hang ? 80_004 : 4, () => simulators[1].requests.length === 1)
     assert.equal((await asked).choices[0].message.content, ANSWER)
     assert.deepEqual([counts(), waits], [[1, 1, 0], [4]], JSON.stringify(scenario))
   }
