@@ -100,7 +100,7 @@ test('timeouts and deadlines are those of the clock, though the socket is silent
   clock = testClock({ settleMs: 30 })
   const events = []
   const onEvent = ({ type }) => events.push(type)
-  const options = { maxRetries: 0, idleTimeoutMs: 45_000, onEvent }
+  const options = { maxRetries: 0, firstTokenTimeoutMs: 60_000, idleTimeoutMs: 45_000, onEvent }
   const { simulator, client } = await pair(t, options)
   simulator.setDefault({ headersDelayMs: 600_000 })
   const silent = failure(client.chat(REQUEST))
