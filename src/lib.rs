@@ -6,7 +6,7 @@
 //! |---|---|
 //! | Is this failure retried, and where? | [`policy::classify`], [`policy::plan`] |
 //! | When is the next attempt? | [`policy::backoff`], [`wire::retry_after`] |
-//! | What may a call cost, and what did it cost? | [`policy::estimate`], [`policy::ledger`], `engine::cost` |
+//! | What may a call cost, and what did it cost? | [`policy::estimate`], [`policy::ledger`], `engine::admission` |
 //! | Where is a socket read? | `transport::http` |
 //! | Who runs a call and sleeps? | `engine::call` |
 //! | Where is JavaScript called? | `binding::hub` |

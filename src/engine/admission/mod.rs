@@ -24,4 +24,4 @@ pub use cost::reserve_cost;
 pub use cost_reservation::{CostReservation, Settlement, is_refusal};
 pub use estimate::estimated_tokens;
 pub use permit::Permit;
-pub use route::{CallRoute, routes};
+pub use route::{CallRoute, Routes};

@@ -1,14 +1,17 @@
 //! The routes of one call.
 
+use std::ops::{Index, IndexMut};
 use std::sync::Arc;
 
 use super::context::CallContext;
 use crate::engine::shared::endpoint::{EndpointState, RouteState};
+use crate::policy::plan::RouteId;
 
 /// One route of a call: an endpoint and a model.
 pub struct CallRoute {
-    /// The index of the route in the list of the call.
-    pub id: usize,
+    pub id: RouteId,
+    /// The index of its model among the models of the call.
+    pub model_index: usize,
     /// The index of its endpoint in the list of the client.
     pub endpoint_index: usize,
     pub endpoint: Arc<EndpointState>,
@@ -23,31 +26,65 @@ pub struct CallRoute {
 }
 
 /// The routes of a call: every model at every endpoint, model by model in the order in which they are tried.
-pub fn routes(ctx: &CallContext<'_>) -> Vec<CallRoute> {
-    let (client, request) = (ctx.client, ctx.request);
-    let config = &client.config;
-    let mut models = vec![request.chat.model().unwrap_or_else(|| config.model.clone())];
-    for model in &request.options.fallback_models {
-        if !models.contains(model) {
-            models.push(model.clone());
+pub struct Routes(Vec<CallRoute>);
+
+impl Routes {
+    pub fn new(ctx: &CallContext<'_>) -> Self {
+        let (client, request) = (ctx.client, ctx.request);
+        let config = &client.config;
+        let mut models = vec![request.chat.model().unwrap_or_else(|| config.model.clone())];
+        for model in &request.options.fallback_models {
+            if !models.contains(model) {
+                models.push(model.clone());
+            }
         }
-    }
-    client.costs.sort_models(&mut models, config);
-    let only_route = models.len() * client.endpoints.len() == 1;
-    let mut routes = Vec::with_capacity(models.len() * client.endpoints.len());
-    for model in models {
-        for (endpoint_index, endpoint) in client.endpoints.iter().enumerate() {
-            let state = endpoint.route(&model, &config.breaker, client.shared_breaker.as_ref(), only_route);
-            routes.push(CallRoute {
-                id: routes.len(),
-                endpoint_index,
-                endpoint: Arc::clone(endpoint),
-                model: model.clone(),
-                state,
-                ticket: None,
-                was_let_in: false,
-            });
+        client.costs.sort_models(&mut models, config);
+        let only_route = models.len() * client.endpoints.len() == 1;
+        let mut routes = Vec::with_capacity(models.len() * client.endpoints.len());
+        for (model_index, model) in models.into_iter().enumerate() {
+            for (endpoint_index, endpoint) in client.endpoints.iter().enumerate() {
+                let state =
+                    endpoint.route(&model, &config.breaker, client.shared_breaker.as_ref(), only_route);
+                routes.push(CallRoute {
+                    id: RouteId(routes.len()),
+                    model_index,
+                    endpoint_index,
+                    endpoint: Arc::clone(endpoint),
+                    model: model.clone(),
+                    state,
+                    ticket: None,
+                    was_let_in: false,
+                });
+            }
         }
+        Routes(routes)
     }
-    routes
+
+    /// The routes of each model, in the order of the client's endpoints.
+    pub fn by_model(&self, endpoints: usize) -> impl Iterator<Item = &[CallRoute]> {
+        self.0.chunks(endpoints)
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &CallRoute> {
+        self.0.iter()
+    }
+
+    /// Whether there is a route to go to besides any given one.
+    pub fn has_several(&self) -> bool {
+        self.0.len() > 1
+    }
+}
+
+impl Index<RouteId> for Routes {
+    type Output = CallRoute;
+
+    fn index(&self, id: RouteId) -> &CallRoute {
+        &self.0[id.0]
+    }
+}
+
+impl IndexMut<RouteId> for Routes {
+    fn index_mut(&mut self, id: RouteId) -> &mut CallRoute {
+        &mut self.0[id.0]
+    }
 }

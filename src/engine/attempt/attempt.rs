@@ -20,6 +20,7 @@ use crate::engine::admission::{CallContext, CallRoute, Permit};
 use crate::engine::shared::event::Event;
 use crate::engine::time::clock::{self, timeout_at};
 use crate::error::{Error, Phase, Result};
+use crate::policy::plan::RouteId;
 use crate::session::splice::Join;
 use crate::store::Slot;
 
@@ -27,8 +28,7 @@ use crate::store::Slot;
 /// [`Attempt::finish`] settles it by how the attempt ended.
 pub struct Attempt {
     pub(super) permit: Box<Permit>,
-    /// The index of its route in the list of the call.
-    pub route: usize,
+    pub route: RouteId,
     pub is_hedge: bool,
     /// 1-based.
     pub(super) number: u32,

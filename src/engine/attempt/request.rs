@@ -9,6 +9,7 @@ use crate::config::{Endpoint, Own, Secret};
 use crate::engine::shared::call_request::CallRequest;
 use crate::engine::shared::ids::random_id;
 use crate::error::{Error, Kind, Result};
+use crate::policy::plan::RouteId;
 use crate::transport::{HeaderMap, HeaderName, HeaderValue};
 use crate::wire::chat::{ChatRequest, Overrides};
 use crate::wire::dialect::Dialect;
@@ -22,7 +23,7 @@ pub struct Encoded {
 }
 
 struct Known {
-    route: usize,
+    route: RouteId,
     model: String,
     asks_usage: bool,
     has_session: bool,
@@ -32,7 +33,7 @@ struct Known {
 /// What a body depends on besides the caller's request.
 #[derive(Clone, Copy)]
 pub struct Target<'t> {
-    pub route: usize,
+    pub route: RouteId,
     pub endpoint: &'t str,
     /// The endpoint's name of the model.
     pub model: &'t str,
@@ -47,7 +48,7 @@ pub struct Requests<'a> {
     given_key: Option<&'a str>,
     known: Vec<Known>,
     /// The last continuation, with its route.
-    continuation: Option<(usize, Encoded)>,
+    continuation: Option<(RouteId, Encoded)>,
     /// How many keys were issued.
     keys: usize,
 }

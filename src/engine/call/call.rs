@@ -4,10 +4,10 @@ use super::history::History;
 use super::planning;
 use super::recovery::Recovery;
 use super::stopwatch::Stopwatch;
-use crate::engine::admission::{CallContext, CallRoute, routes};
+use crate::engine::admission::{CallContext, Routes};
 use crate::engine::attempt::{Attempt, AttemptEnd, Finished, Requests, Transcript};
 use crate::error::Error;
-use crate::policy::plan::Failure;
+use crate::policy::plan::{Failure, RouteId};
 use crate::session::snapshot::Snapshot;
 use crate::session::usage::add_usage;
 
@@ -15,7 +15,7 @@ use crate::session::usage::add_usage;
 /// dropped: [`Call::finish`] ends the attempts that still run.
 pub struct Call<'a> {
     pub(super) ctx: &'a CallContext<'a>,
-    pub(super) routes: Vec<CallRoute>,
+    pub(super) routes: Routes,
     pub(super) requests: Requests<'a>,
     pub(super) transcript: Transcript,
     pub(super) history: History,
@@ -33,7 +33,7 @@ impl<'a> Call<'a> {
         let resumes = request.resume_from.as_deref().is_some_and(Snapshot::has_content);
         let mut call = Call {
             ctx,
-            routes: routes(ctx),
+            routes: Routes::new(ctx),
             requests: Requests::new(chat, request.options.idempotency_key.as_deref(), resumes),
             transcript: Transcript::new(chat.dialect(), chat.choices()),
             history: History::default(),
@@ -59,7 +59,7 @@ impl<'a> Call<'a> {
     }
 
     /// What the failure of the attempt that ran, or runs, means for the plan.
-    pub(super) fn failure(&self, route: usize, error: &Error) -> Failure {
+    pub(super) fn failure(&self, route: RouteId, error: &Error) -> Failure {
         let earlier = self.ctx.request.resume_from.as_ref().map_or(0, |snapshot| snapshot.attempts.len());
         planning::failure(self.ctx, &self.routes[route], error, self.history.len() - earlier)
     }
@@ -99,7 +99,7 @@ impl<'a> Call<'a> {
         self.record(route, finished);
     }
 
-    pub(super) fn record(&mut self, route: usize, finished: Finished) {
+    pub(super) fn record(&mut self, route: RouteId, finished: Finished) {
         self.recovery.attempt_ended(&self.routes[route], &self.transcript, &finished);
         self.recovery.add_usage(&mut self.transcript);
         self.ctx.events.attempt_ended(&finished.request_id);

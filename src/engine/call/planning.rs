@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::config::defaults as d;
-use crate::engine::admission::{CallContext, CallRoute, cool_down, estimated_tokens};
+use crate::engine::admission::{CallContext, CallRoute, Routes, cool_down, estimated_tokens};
 use crate::engine::time::clock;
 use crate::error::{ConnectionFailure, Error, Kind};
 use crate::policy::backoff::RetryDelays;
@@ -14,17 +14,16 @@ use crate::policy::plan::{Failure, Plan, Route, RouteId, Settings};
 use crate::policy::routing;
 
 /// The plan of a call over its routes.
-pub(super) fn plan(ctx: &CallContext<'_>, routes: &[CallRoute]) -> Plan {
+pub(super) fn plan(ctx: &CallContext<'_>, routes: &Routes) -> Plan {
     let options = &ctx.request.options;
-    let endpoints = ctx.client.endpoints.len();
     let now = clock::now();
     let planned = order(ctx, routes).into_iter().map(|id| {
         let call_route = &routes[id];
         let endpoint = call_route.endpoint_index;
         let route = Route {
-            id: RouteId(id),
+            id,
             endpoint,
-            model: id / endpoints,
+            model: call_route.model_index,
             key: ctx.client.key_id(endpoint),
             context_tokens: ctx.client.config.catalogue.context_tokens(&call_route.model),
         };
@@ -44,22 +43,21 @@ pub(super) fn plan(ctx: &CallContext<'_>, routes: &[CallRoute]) -> Plan {
 }
 
 /// The routes model by model, the endpoints of each model in the order of the routing strategy.
-fn order(ctx: &CallContext<'_>, routes: &[CallRoute]) -> Vec<usize> {
+fn order(ctx: &CallContext<'_>, routes: &Routes) -> Vec<RouteId> {
     let endpoints = ctx.client.endpoints.len();
     if endpoints == 1 {
-        return (0..routes.len()).collect();
+        return routes.iter().map(|route| route.id).collect();
     }
     let strategy = ctx.client.config.routing;
-    let mut ids = Vec::with_capacity(routes.len());
-    for (model, routes) in routes.chunks(endpoints).enumerate() {
+    let in_order = routes.by_model(endpoints).flat_map(|routes| {
         let candidates: Vec<_> = routes
             .iter()
             .map(|route| route.endpoint.candidate(&route.state, strategy, estimated_tokens(ctx, route)))
             .collect();
         let order = routing::order(strategy, &candidates, &mut rand::rng());
-        ids.extend(order.into_iter().map(|index| model * endpoints + index));
-    }
-    ids
+        order.into_iter().map(|index| routes[index].id)
+    });
+    in_order.collect()
 }
 
 /// What a failure means for the plan; its route cools down from here on. `attempt` is the number of the attempt in

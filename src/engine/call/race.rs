@@ -18,6 +18,7 @@ use crate::engine::admission::{Permit, try_admit_hedge, would_admit};
 use crate::engine::attempt::{Attempt, AttemptEnd, HEDGE, OpenFuture, Opened, RequestForm, Start};
 use crate::engine::time::clock::{self, sleep_until};
 use crate::error::{Error, Result};
+use crate::policy::plan::RouteId;
 
 /// One of the two attempts of a race.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -28,7 +29,7 @@ enum Racer {
 
 impl<'a> Call<'a> {
     /// How long an attempt is waited for before its hedge starts; `None` where it is not hedged.
-    pub(super) fn hedge_after(&self, turn: &Turn, route: usize, form: &RequestForm) -> Option<Duration> {
+    pub(super) fn hedge_after(&self, turn: &Turn, route: RouteId, form: &RequestForm) -> Option<Duration> {
         let hedge = self.ctx.request.options.hedge?;
         if self.transcript.committed || form.continues || turn.hedge_candidates.is_empty() {
             return None;
@@ -143,7 +144,7 @@ impl<'a> Call<'a> {
     }
 
     /// Starts the hedge that is due, where a route and the retry budget have room for it.
-    fn start_hedge(&mut self, turn: &mut Turn) -> Option<(usize, OpenFuture<'a>)> {
+    fn start_hedge(&mut self, turn: &mut Turn) -> Option<(RouteId, OpenFuture<'a>)> {
         let ctx = self.ctx;
         let slot = ctx.client.concurrency.try_acquire()?;
         let committed = self.transcript.committed;
@@ -162,7 +163,7 @@ impl<'a> Call<'a> {
         open.map(|open| (route, open))
     }
 
-    fn open_hedge(&mut self, turn: &Turn, route: usize, permit: Box<Permit>) -> Option<OpenFuture<'a>> {
+    fn open_hedge(&mut self, turn: &Turn, route: RouteId, permit: Box<Permit>) -> Option<OpenFuture<'a>> {
         let start = Start {
             reason: HEDGE,
             number: self.next_number(),

@@ -10,6 +10,7 @@ use crate::engine::admission::{CallContext, CallRoute};
 use crate::engine::attempt::{Earlier, Finished, RequestForm, Transcript};
 use crate::engine::shared::sink::Wants;
 use crate::error::{Error, Kind};
+use crate::policy::plan::RouteId;
 use crate::session::prompts::{self, Style};
 use crate::session::snapshot::{Segment, Snapshot};
 use crate::session::splice::{Expectation, Join, Limits, Splice};
@@ -34,7 +35,7 @@ pub(super) struct Recovery {
     /// A tool call has begun and broke off, and none has come since.
     pub lost_tool_call: bool,
     /// Styles of continuation that were refused, with the route that refused them.
-    refused_styles: Vec<(usize, Style)>,
+    refused_styles: Vec<(RouteId, Style)>,
     /// The next attempt continues what was received.
     pub continues: bool,
 }
@@ -169,7 +170,12 @@ impl Recovery {
     }
 
     /// A provider that refuses a style of continuation is asked in another one, once each. Whether one is left.
-    pub fn has_another_style(&mut self, ctx: &CallContext<'_>, route: usize, refused: Option<Style>) -> bool {
+    pub fn has_another_style(
+        &mut self,
+        ctx: &CallContext<'_>,
+        route: RouteId,
+        refused: Option<Style>,
+    ) -> bool {
         self.refused_styles.extend(refused.map(|style| (route, style)));
         !self.refused_styles.contains(&(route, self.style(ctx, route)))
     }
@@ -212,7 +218,7 @@ impl Recovery {
     }
 
     /// The style of the next continuation: the caller's, then those that this route has not refused.
-    fn style(&self, ctx: &CallContext<'_>, route: usize) -> Style {
+    fn style(&self, ctx: &CallContext<'_>, route: RouteId) -> Style {
         let (first, others) = styles(ctx.request.chat.dialect(), ctx.request.options.recovery.style);
         let mut order = std::iter::once(first).chain(others.iter().copied());
         order.find(|style| !self.refused_styles.contains(&(route, *style))).unwrap_or(first)

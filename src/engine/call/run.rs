@@ -35,7 +35,7 @@ impl Call<'_> {
         loop {
             let (route, wait, server_requested, reason) = match step {
                 Step::Try { route, wait, server_requested, reason } => {
-                    (route.id.0, wait, server_requested, reason)
+                    (route.id, wait, server_requested, reason)
                 }
                 Step::Stop(Stop::NoCapacity) if rejection.is_some() => {
                     return Err(no_capacity(rejection, last));

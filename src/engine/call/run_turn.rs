@@ -12,18 +12,18 @@ use crate::engine::attempt::{Attempt, AttemptEnd, RequestForm, Start};
 use crate::engine::shared::event::Event;
 use crate::engine::time::clock;
 use crate::error::{Error, Kind, Result};
-use crate::policy::plan::{Plan, Reason};
+use crate::policy::plan::{Plan, Reason, RouteId};
 
 impl Call<'_> {
     /// The turn on the route that is due. `earlier` is the number of attempts before this call.
-    pub(super) fn plan_turn(&self, route: usize, reason: Reason, plan: &Plan, earlier: usize) -> Turn {
+    pub(super) fn plan_turn(&self, route: RouteId, reason: Reason, plan: &Plan, earlier: usize) -> Turn {
         let options = &self.ctx.request.options;
         let made = self.history.len() - earlier;
         // The attempt itself is one, its hedge another.
         let may_hedge =
             options.hedge.is_some() && options.max_attempts.is_none_or(|max| made + 2 <= max as usize);
         let candidates = may_hedge.then(|| plan.hedge_candidates(clock::now()));
-        let hedge_candidates = candidates.into_iter().flatten().map(|route| route.id.0).collect();
+        let hedge_candidates = candidates.into_iter().flatten().map(|route| route.id).collect();
         Turn { route, reason, other_routes: plan.routes_left(), hedge_candidates, race: None }
     }
 
@@ -31,7 +31,7 @@ impl Call<'_> {
     pub(super) async fn turn(&mut self, turn: &mut Turn, mut permit: Box<Permit>) -> Result<()> {
         self.announce(turn);
         self.stopwatch.begin(Stage::Queue);
-        let has_other_routes = self.routes.len() > 1;
+        let has_other_routes = self.routes.has_several();
         let route = &mut self.routes[turn.route];
         let admitted = wait_for_capacity(self.ctx, route, has_other_routes, &mut permit).await;
         self.stopwatch.end();
@@ -105,7 +105,7 @@ impl Call<'_> {
     async fn attempt(
         &mut self,
         turn: &mut Turn,
-        route: usize,
+        route: RouteId,
         permit: Box<Permit>,
         form: RequestForm,
     ) -> Result<()> {

@@ -2,7 +2,7 @@
 
 use super::history::History;
 use super::stopwatch::Stopwatch;
-use crate::engine::admission::{CallContext, CallRoute, cooling_down};
+use crate::engine::admission::{CallContext, Routes, cooling_down};
 use crate::error::{Error, Kind};
 use crate::policy::plan::Stop;
 
@@ -12,7 +12,7 @@ pub(super) fn stopped(
     stop: Stop,
     last: Option<Error>,
     committed: bool,
-    routes: &[CallRoute],
+    routes: &Routes,
     history: &History,
     stopwatch: &mut Stopwatch,
 ) -> Error {
