@@ -97,7 +97,7 @@ describe('an option', () => {
 
   test('cannot set what is internal to the package', async (t) => {
     const { simulator, client } = await pair(t)
-    for (const option of ['$single', '$maxAttempts', '$promptTokens', 'single', 'maxAttempts', 'aside']) {
+    for (const option of ['$single', '$maxAttempts', '$promptTokens', 'single', 'maxAttempts', 'internal']) {
       assert.match(await invalidMessage(() => client.chat(REQUEST, { [option]: 1 })), /unknown option/)
     }
     for (const option of ['$limiter', '$single', 'limiter']) {
