@@ -1,40 +1,36 @@
-// A call ends at once when its caller says so, wherever it is.
+// An abort ends a call immediately, in any phase.
 import assert from 'node:assert/strict'
 import { getMaxListeners } from 'node:events'
 import { describe, test } from 'node:test'
 import {
   ANSWER,
+  CHUNKS,
   clientOf,
-  FACES,
   failure,
   MESSAGES,
-  PIECES,
+  METHODS,
   pair,
   provider,
   REQUEST,
   until,
 } from './support/provider.mjs'
 
-/** Where a call can be: the client's options, the provider's scenario, and when it has come there. */
-const PLACES = {
-  'while it connects': [{}, { hang: true }, () => true],
-  'while it waits for the head': [{}, { hang: true }, (requests) => requests.length === 1],
-  'while it waits for the first token': [{}, { firstTokenDelayMs: 60_000 }, (requests) => requests[0]?.bytesSent > 0],
-  'in mid-answer': [{}, { chunks: PIECES, chunkDelayMs: 10_000 }, (requests) => requests[0]?.bytesSent > 300],
-  'while it backs off': [
+/** Phase of a call → the client's options, the provider's scenario, and whether the call has reached the phase. */
+const PHASES = {
+  'while connecting': [{}, { hang: true }, () => true],
+  'while waiting for the response head': [{}, { hang: true }, (requests) => requests.length === 1],
+  'while waiting for the first token': [{}, { firstTokenDelayMs: 60_000 }, (requests) => requests[0]?.bytesSent > 0],
+  'mid-answer': [{}, { chunks: CHUNKS, chunkDelayMs: 10_000 }, (requests) => requests[0]?.bytesSent > 300],
+  'during a backoff': [
     { retry: { backoff: [60_000] } },
     { status: 500 },
     (requests) => requests[0]?.endedBy === 'complete',
   ],
-  'while it waits as the server says': [
-    {},
-    { status: 429, retryAfter: 50 },
-    (requests) => requests[0]?.endedBy === 'complete',
-  ],
+  'during a Retry-After wait': [{}, { status: 429, retryAfter: 50 }, (requests) => requests[0]?.endedBy === 'complete'],
 }
 
 /** A signal that counts its listeners. */
-function counted() {
+function countingSignal() {
   const controller = new AbortController()
   const { signal } = controller
   const count = { listeners: 0 }
@@ -43,65 +39,65 @@ function counted() {
     ['removeEventListener', -1],
   ]) {
     const original = signal[name].bind(signal)
-    signal[name] = (...given) => {
+    signal[name] = (...args) => {
       count.listeners += step
-      return original(...given)
+      return original(...args)
     }
   }
   return { controller, signal, count }
 }
 
 describe('an abort', { concurrency: 8 }, () => {
-  for (const [place, [options, scenario, there]] of Object.entries(PLACES)) {
-    for (const [face, ask] of Object.entries(FACES)) {
-      test(`${place}: ${face} rejects with the signal's reason and leaves no listener`, async (t) => {
+  for (const [phase, [options, scenario, isReached]] of Object.entries(PHASES)) {
+    for (const [method, call] of Object.entries(METHODS)) {
+      test(`${phase}: ${method} rejects with the signal's reason and leaves no listener`, async (t) => {
         const { simulator, client } = await pair(t, options)
         simulator.setDefault(scenario)
-        const { controller, signal, count } = counted()
+        const { controller, signal, count } = countingSignal()
         const reason = new Error('not needed any more')
         const outcome =
-          face === 'streamWithRetry'
+          method === 'streamWithRetry'
             ? client.streamWithRetry(MESSAGES, () => {}, null, { signal }).then(({ error }) => error)
-            : failure(ask(client, [], { signal }))
-        await until(() => there(simulator.requests))
+            : failure(call(client, [], { signal }))
+        await until(() => isReached(simulator.requests))
         controller.abort(reason)
         assert.equal(await outcome, reason)
         assert.equal(count.listeners, 0)
         await until(() => client.metrics().inFlight === 0)
         await until(() => simulator.requests.every(({ endedBy }) => endedBy !== 'open'))
         await new Promise((resolve) => setTimeout(resolve, 10))
-        // The one that was under way.
+        // Only the request in flight.
         assert.ok(simulator.requests.length <= 1)
       })
     }
   }
 
-  for (const [face, ask] of Object.entries(FACES)) {
-    test(`that came before the call: ${face} asks nothing`, async (t) => {
+  for (const [method, call] of Object.entries(METHODS)) {
+    test(`before the call: ${method} sends no request`, async (t) => {
       const { simulator, client } = await pair(t)
       const reason = { any: 'value' }
       const signal = AbortSignal.abort(reason)
-      if (face === 'streamWithRetry') {
+      if (method === 'streamWithRetry') {
         const { success, error } = await client.streamWithRetry(MESSAGES, null, null, { signal })
         assert.equal(success, false)
         assert.equal(error.cause, reason)
       } else {
-        assert.equal(await failure(ask(client, [], { signal })), reason)
+        assert.equal(await failure(call(client, [], { signal })), reason)
       }
       assert.equal(simulator.requests.length, 0)
     })
 
-    test(`that comes after the call changes nothing: ${face}`, async (t) => {
+    test(`after the call has no effect: ${method}`, async (t) => {
       const { client } = await pair(t)
-      const { controller, signal, count } = counted()
-      const { text } = await ask(client, [], { signal })
+      const { controller, signal, count } = countingSignal()
+      const { text } = await call(client, [], { signal })
       assert.equal(count.listeners, 0)
       controller.abort()
       assert.equal(text, ANSWER)
     })
   }
 
-  test('by AbortSignal.timeout is a TimeoutError of the platform', async (t) => {
+  test("from AbortSignal.timeout rejects with the platform's TimeoutError", async (t) => {
     const { simulator, client } = await pair(t)
     simulator.setDefault({ hang: true })
     const error = await failure(client.chat(REQUEST, { signal: AbortSignal.timeout(20) }))
@@ -109,7 +105,7 @@ describe('an abort', { concurrency: 8 }, () => {
     assert.equal(error.name, 'TimeoutError')
   })
 
-  test('of one signal for many calls warns of no leak, and one after the other raise its limit no further', async (t) => {
+  test('of a signal shared by many calls causes no leak warning, and sequential calls do not raise its listener limit', async (t) => {
     const { client } = await pair(t)
     const { signal } = new AbortController()
     const warnings = []
@@ -117,18 +113,18 @@ describe('an abort', { concurrency: 8 }, () => {
     process.on('warning', note)
     t.after(() => process.off('warning', note))
     await Promise.all(Array.from({ length: 20 }, () => client.chat(REQUEST, { signal })))
-    const most = getMaxListeners(signal)
+    const limit = getMaxListeners(signal)
     for (let call = 0; call < 40; call++) await client.chat(REQUEST, { signal })
     await new Promise((resolve) => setImmediate(resolve))
-    assert.deepEqual([warnings, getMaxListeners(signal)], [[], most])
+    assert.deepEqual([warnings, getMaxListeners(signal)], [[], limit])
   })
 
-  test('of one signal ends all its calls and no other', async (t) => {
+  test('of a shared signal ends all of its calls and no others', async (t) => {
     const { simulator, client } = await pair(t)
-    simulator.setDefault({ chunks: PIECES, chunkDelayMs: 60 })
+    simulator.setDefault({ chunks: CHUNKS, chunkDelayMs: 60 })
     const controller = new AbortController()
     const other = client.chat(REQUEST)
-    // They end by their signal alone.
+    // Only their signal can end them.
     const options = { signal: controller.signal, headers: { 'x-simulate': '{"hang":true}' } }
     const mine = Array.from({ length: 50 }, () => failure(client.chat(REQUEST, options)))
     await until(() => simulator.requests.length > 20)
@@ -137,9 +133,9 @@ describe('an abort', { concurrency: 8 }, () => {
     assert.equal((await other).choices[0].message.content, ANSWER)
   })
 
-  test('by the stream itself rejects with its reason, or an AbortError', async (t) => {
+  test('through stream.abort() rejects with its reason, or with an AbortError', async (t) => {
     const { simulator, client } = await pair(t)
-    simulator.setDefault({ chunks: PIECES, chunkDelayMs: 10_000 })
+    simulator.setDefault({ chunks: CHUNKS, chunkDelayMs: 10_000 })
     for (const reason of [undefined, new Error('mine')]) {
       const stream = client.stream(REQUEST)
       const iterator = stream.textStream[Symbol.asyncIterator]()
@@ -159,18 +155,18 @@ describe('an abort', { concurrency: 8 }, () => {
     }
   })
 
-  test('while the call waits in a queue gives its place to the next', async (t) => {
+  test('while a call is queued lets the next call advance', async (t) => {
     const simulator = await provider(t)
     simulator.script({ hang: true })
     const client = clientOf(t, simulator, { maxConcurrent: 1 })
-    const [place, controller] = [new AbortController(), new AbortController()]
-    const first = failure(client.chat(REQUEST, { signal: place.signal }))
+    const [slot, controller] = [new AbortController(), new AbortController()]
+    const first = failure(client.chat(REQUEST, { signal: slot.signal }))
     const second = failure(client.chat(REQUEST, { signal: controller.signal }))
     const third = client.chat(REQUEST)
     await until(() => simulator.requests.length === 1)
     controller.abort(new Error('left the queue'))
     assert.equal((await second).message, 'left the queue')
-    place.abort()
+    slot.abort()
     await Promise.all([first, third])
     assert.equal(simulator.requests.length, 2)
   })

@@ -1,4 +1,5 @@
-// Which addon is loaded, and what is said where there is none: an app is laid out as npm would, less what is missing.
+// Which addon is loaded, and the error when there is none. Each app is laid out as npm would, without the parts that the
+// test leaves out.
 import assert from 'node:assert/strict'
 import { copyFileSync, cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
@@ -17,7 +18,7 @@ after(() => {
   for (const app of apps) rmSync(app, { recursive: true, force: true })
 })
 
-/** An app with the main package, and with a package for `platform` whose addon `put` places. */
+/** An app with the main package and, with `put`, a package for `platform` whose addon `put` writes. */
 function app({ platform = here, put, change } = {}) {
   const folder = mkdtempSync(join(tmpdir(), 'holysheep-'))
   apps.push(folder)
@@ -34,8 +35,8 @@ function app({ platform = here, put, change } = {}) {
   return folder
 }
 
-/** Loads the package in an app, as a process that takes itself for another one. */
-async function loaded(folder, { platform = process.platform, arch = process.arch } = {}) {
+/** Loads the package in an app, in a process that reports this platform and architecture. */
+async function load(folder, { platform = process.platform, arch = process.arch } = {}) {
   const { code, stdout, stderr } = await node(
     [
       '-e',
@@ -50,17 +51,17 @@ async function loaded(folder, { platform = process.platform, arch = process.arch
   return JSON.parse(stdout.startsWith('{') ? stdout : `"${stdout.trim()}"`)
 }
 
-test('the platforms that are looked for are those that there are packages for', () => {
+test('the loader supports exactly the platforms that have packages', () => {
   assert.deepEqual([...supported].sort(), platforms.map(({ name }) => name).sort())
 })
 
-test('the addon of the package for this platform is loaded', async () => {
-  assert.equal(await loaded(app({ put: (path) => copyFileSync(addon, path) })), version)
+test("the addon of this platform's package is loaded", async () => {
+  assert.equal(await load(app({ put: (path) => copyFileSync(addon, path) })), version)
 })
 
-describe('it says platform, package and remedy', () => {
-  test('where the package for this platform is not installed', async () => {
-    const { code, message } = await loaded(app())
+describe('the error names the platform, the package and the remedy', () => {
+  test('when the package for this platform is not installed', async () => {
+    const { code, message } = await load(app())
     assert.equal(code, 'ADDON_NOT_LOADED')
     assert.ok(message.startsWith(`holysheep ${version} on ${here} (Node.js ${process.versions.node}): `), message)
     assert.match(message, new RegExp(`the package holysheep-${here}, .* is not installed`))
@@ -68,26 +69,26 @@ describe('it says platform, package and remedy', () => {
     assert.ok(message.endsWith(`npm install holysheep-${here}@${version}`), message)
   })
 
-  test('where only the package for another platform is', async () => {
+  test('when only the package for another platform is installed', async () => {
     const other = here === 'linux-arm64-gnu' ? 'linux-x64-gnu' : 'linux-arm64-gnu'
-    const { message } = await loaded(app({ platform: other, put: (path) => copyFileSync(addon, path) }))
+    const { message } = await load(app({ platform: other, put: (path) => copyFileSync(addon, path) }))
     assert.match(message, new RegExp(`the package holysheep-${here}, .* is not installed`))
   })
 
-  test('where there is none for this platform', async () => {
+  test('when there is no package for this platform', async () => {
     for (const [platform, arch, name] of [
       ['sunos', 'x64', 'sunos-x64'],
       ['win32', 'arm64', 'win32-arm64-msvc'],
     ]) {
-      const { code, message } = await loaded(app(), { platform, arch })
+      const { code, message } = await load(app(), { platform, arch })
       assert.equal(code, 'ADDON_NOT_LOADED')
       assert.match(message, new RegExp(`on ${name} .* there is no native addon for this platform.* holysheep-${name}`))
       for (const { name } of platforms) assert.ok(message.includes(name), name)
     }
   })
 
-  test('where the addon is there and the system refuses it', async () => {
-    const { code, message } = await loaded(app({ put: (path) => writeFileSync(path, 'no shared object') }))
+  test('when the system refuses to load the addon', async () => {
+    const { code, message } = await load(app({ put: (path) => writeFileSync(path, 'no shared object') }))
     assert.equal(code, 'ADDON_NOT_LOADED')
     assert.match(
       message,
@@ -95,9 +96,9 @@ describe('it says platform, package and remedy', () => {
     )
   })
 
-  test('where addon and package are of two versions', async () => {
+  test('when the versions of the addon and the package differ', async () => {
     const put = (path) => copyFileSync(addon, path)
-    const { code, message } = await loaded(app({ put, change: { version: '9.9.9' } }))
+    const { code, message } = await load(app({ put, change: { version: '9.9.9' } }))
     assert.equal(code, 'ADDON_NOT_LOADED')
     assert.match(message, new RegExp(`holysheep 9\\.9\\.9 on ${here} .* is of version ${version}`))
   })

@@ -1,4 +1,4 @@
-// Whom TLS trusts: the `ca` option, NODE_EXTRA_CA_CERTS, SSL_CERT_FILE and SSL_CERT_DIR.
+// Which certificates TLS trusts: the `ca` option, NODE_EXTRA_CA_CERTS, SSL_CERT_FILE and SSL_CERT_DIR.
 import assert from 'node:assert/strict'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -7,13 +7,13 @@ import { after, before, test } from 'node:test'
 import { HolySheepStreamingClient } from '../index.mjs'
 import { startSimulator } from '../simulator.mjs'
 import { node } from './support/child.mjs'
-import { ANSWER, clientOf, KEY, PIECES, provider, REQUEST } from './support/provider.mjs'
+import { ANSWER, CHUNKS, clientOf, KEY, provider, REQUEST } from './support/provider.mjs'
 
 let simulator
 let folder
 let file
 before(async () => {
-  simulator = await startSimulator({ tls: true, default: { chunks: PIECES } })
+  simulator = await startSimulator({ tls: true, default: { chunks: CHUNKS } })
   folder = mkdtempSync(join(tmpdir(), 'holysheep-'))
   file = join(folder, 'authority.pem')
   writeFileSync(file, simulator.certificate)
@@ -23,7 +23,7 @@ after(async () => {
   rmSync(folder, { recursive: true })
 })
 
-/** One call in a process of its own, whose environment names certificates. */
+/** Makes one call in a separate process whose environment names certificates. */
 function call(env, options = {}) {
   const script = `
     import { HolySheepStreamingClient } from './index.mjs'
@@ -36,7 +36,7 @@ function call(env, options = {}) {
   return node(['--input-type=module', '-e', script], { env: { ...none, ...env } })
 }
 
-test('the ca option takes a text, a buffer, and arrays of them', async (t) => {
+test('the ca option accepts a string, a buffer, and arrays of them', async (t) => {
   const other = await provider(t, { tls: true })
   const pem = simulator.certificate
   const bytes = new Uint8Array(Buffer.from(pem))
@@ -46,7 +46,7 @@ test('the ca option takes a text, a buffer, and arrays of them', async (t) => {
   }
 })
 
-test('a ca option that holds no certificates is refused when the client is made', () => {
+test('a ca option without valid certificates is rejected when the client is created', () => {
   const pem = simulator.certificate
   const broken = `-----BEGIN CERTIFICATE-----\n${Buffer.from('nonsense').toString('base64')}\n-----END CERTIFICATE-----\n`
   for (const ca of [
@@ -71,18 +71,18 @@ test('a ca option that holds no certificates is refused when the client is made'
   }
 })
 
-test('an authority that nobody has named is not trusted, and the error names the ways', async () => {
+test('an unknown authority is not trusted, and the error names the ways to trust it', async () => {
   const { stdout, stderr } = await call({})
   assert.match(stdout, /^ERR_TLS .*not trusted; add the authority's certificate to `ca` or NODE_EXTRA_CA_CERTS/)
   assert.equal(stderr, '')
 })
 
-test('NODE_EXTRA_CA_CERTS is trusted beside the others', async () => {
+test('NODE_EXTRA_CA_CERTS is trusted in addition to the default authorities', async () => {
   const { stdout, stderr } = await call({ NODE_EXTRA_CA_CERTS: file })
   assert.deepEqual([stdout, stderr], [`${ANSWER}\n`, ''])
 })
 
-test('a file of NODE_EXTRA_CA_CERTS that cannot be used is warned of once, and the program goes on', async () => {
+test('an unusable NODE_EXTRA_CA_CERTS file causes one warning, and the program continues', async () => {
   const nonsense = join(folder, 'nonsense.pem')
   writeFileSync(nonsense, 'nonsense')
   for (const [bad, why] of [
@@ -91,14 +91,14 @@ test('a file of NODE_EXTRA_CA_CERTS that cannot be used is warned of once, and t
   ]) {
     const { code, stdout, stderr } = await call({ NODE_EXTRA_CA_CERTS: bad }, { ca: simulator.certificate })
     assert.deepEqual([code, stdout], [0, `${ANSWER}\n`])
-    // Node warns too where it makes a TLS connection itself: here it does not.
+    // Node also warns when it opens a TLS connection itself, which it does not do here.
     assert.equal(stderr.match(/HolySheepWarning/g)?.length, 1, stderr)
     assert.match(stderr, /Ignoring extra certs from/)
     assert.match(stderr, why)
   }
 })
 
-test('NODE_EXTRA_CA_CERTS is read when the process starts: what a program sets later has no effect', async () => {
+test('NODE_EXTRA_CA_CERTS is read when the process starts, and a later change has no effect', async () => {
   const script = `
     import { HolySheepStreamingClient } from './index.mjs'
     process.env.NODE_EXTRA_CA_CERTS = ${JSON.stringify(file)}
@@ -108,7 +108,7 @@ test('NODE_EXTRA_CA_CERTS is read when the process starts: what a program sets l
   assert.equal(stdout, 'ERR_TLS\n')
 })
 
-test('SSL_CERT_FILE and SSL_CERT_DIR stand in for the system’s authorities', async () => {
+test("SSL_CERT_FILE and SSL_CERT_DIR replace the system's authorities", async () => {
   for (const env of [{ SSL_CERT_FILE: file }, { SSL_CERT_DIR: `${folder}-missing:${folder}` }]) {
     assert.equal((await call(env)).stdout, `${ANSWER}\n`, JSON.stringify(env))
   }
@@ -120,7 +120,7 @@ test('SSL_CERT_FILE and SSL_CERT_DIR stand in for the system’s authorities', a
   assert.equal((await call({ SSL_CERT_FILE: others, NODE_EXTRA_CA_CERTS: file })).stdout, `${ANSWER}\n`)
 })
 
-test('where SSL_CERT_FILE holds nothing nobody is trusted, and the error names it', async () => {
+test('if SSL_CERT_FILE cannot be read, no authority is trusted, and the error names the file', async () => {
   const missing = join(folder, 'missing.pem')
   const { stdout } = await call({ SSL_CERT_FILE: missing })
   assert.match(stdout, /^ERR_TLS no certificate could be read from '.*missing\.pem' \(SSL_CERT_FILE, SSL_CERT_DIR\)/)

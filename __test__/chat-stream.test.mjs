@@ -1,9 +1,9 @@
-// ChatStream: how one answer is read.
+// ChatStream: reading one answer.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { ANSWER, clockOf, contentOf, failure, MESSAGES, PIECES, pair, REQUEST, until } from './support/provider.mjs'
+import { ANSWER, CHUNKS, clockOf, contentOf, failure, MESSAGES, pair, REQUEST, until } from './support/provider.mjs'
 
-// Far more than the kernel buffers of two sockets (up to 36 MB), in pieces that are quickly handled.
+// Far more than the kernel buffers of two sockets (up to 36 MB), in chunks that take little time to handle.
 const BIG = { text: 'y'.repeat(20_000), chunkChars: 20_000, repeat: 4000 }
 const BIG_BYTES = 80_000_000
 
@@ -13,7 +13,7 @@ async function collect(iterable) {
   return all
 }
 
-test('its chunks have the shape of OpenAI, with the role first and the reason last', async (t) => {
+test("chunks have OpenAI's shape, with the role first and the finish reason last", async (t) => {
   const { client } = await pair(t)
   const chunks = await collect(client.stream({ ...REQUEST, model: 'gpt-4.1-mini' }))
   assert.equal(chunks.map(contentOf).join(''), ANSWER)
@@ -24,17 +24,17 @@ test('its chunks have the shape of OpenAI, with the role first and the reason la
     assert.equal(chunk.id, chunks[0].id)
     assert.equal(chunk.model, 'gpt-4.1-mini')
     assert.equal(typeof chunk.created, 'number')
-    // Nobody asked for it here.
+    // The request did not ask for usage.
     assert.equal(chunk.usage ?? null, null)
   }
 })
 
-test('the usage chunk comes to whoever asked for it, however late', async (t) => {
-  // It is waited for by a timer, which here never rings.
+test('a caller that requests usage gets the usage chunk, however late it is', async (t) => {
+  // A timer limits the wait for usage; on a test clock it never fires.
   clockOf(t)
   const { simulator, client } = await pair(t)
   for (const usageDelayMs of [0, 30]) {
-    simulator.script({ chunks: PIECES, usageDelayMs })
+    simulator.script({ chunks: CHUNKS, usageDelayMs })
     const chunks = await collect(client.stream({ ...REQUEST, stream_options: { include_usage: true } }))
     assert.deepEqual(chunks.at(-1).choices, [])
     assert.equal(typeof chunks.at(-1).usage.total_tokens, 'number')
@@ -42,9 +42,9 @@ test('the usage chunk comes to whoever asked for it, however late', async (t) =>
   }
 })
 
-test('its result tells who answered, at what price, after which attempts', async (t) => {
+test('the result names the route that answered, the usage and the attempts', async (t) => {
   const { simulator, client } = await pair(t)
-  simulator.script({ status: 503 }, { chunks: PIECES, headers: { 'x-request-id': 'req-1' } })
+  simulator.script({ status: 503 }, { chunks: CHUNKS, headers: { 'x-request-id': 'req-1' } })
   const stream = client.stream(REQUEST)
   assert.equal(await stream.text(), ANSWER)
   const result = await stream.result
@@ -58,14 +58,14 @@ test('its result tells who answered, at what price, after which attempts', async
     result.attempts.map(({ attempt, outcome, status, deltas }) => [attempt, outcome, status, deltas]),
     [
       [1, 'SERVER_ERROR', 503, 0],
-      [2, 'complete', 200, PIECES.length],
+      [2, 'complete', 200, CHUNKS.length],
     ],
   )
 })
 
-test('chat gives a completion of OpenAI', async (t) => {
+test("chat resolves to a completion in OpenAI's shape", async (t) => {
   const { simulator, client } = await pair(t)
-  simulator.script({ chunks: PIECES, headers: { 'x-request-id': 'req-2' } })
+  simulator.script({ chunks: CHUNKS, headers: { 'x-request-id': 'req-2' } })
   const completion = await client.chat(REQUEST)
   assert.equal(completion.object, 'chat.completion')
   assert.deepEqual(completion.choices, [
@@ -76,7 +76,7 @@ test('chat gives a completion of OpenAI', async (t) => {
   assert.ok(!Object.keys(completion).includes('_request_id'))
 })
 
-test('a completion says who gave it and what was tried, beside what OpenAI has', async (t) => {
+test("a completion names its route and attempts in addition to OpenAI's fields", async (t) => {
   const { simulator, client } = await pair(t, { fallbackModels: ['second'], maxRetries: 0 })
   simulator.script({ status: 500 })
   const completion = await client.chat(REQUEST, { sessionId: 'mine' })
@@ -92,7 +92,7 @@ test('a completion says who gave it and what was tried, beside what OpenAI has',
   assert.ok(Object.keys(completion).every((name) => !name.startsWith('_')))
 })
 
-test('what the caller asks for is passed on as it is', async (t) => {
+test('request fields are forwarded unchanged', async (t) => {
   const { simulator, client } = await pair(t)
   const extra = {
     temperature: 0.1,
@@ -106,7 +106,7 @@ test('what the caller asks for is passed on as it is', async (t) => {
   assert.equal(json.model, 'other-model')
 })
 
-test('an answer is read once', async (t) => {
+test('an answer can be read only once', async (t) => {
   const { client } = await pair(t)
   const readers = {
     chunks: (stream) => stream[Symbol.asyncIterator](),
@@ -117,7 +117,7 @@ test('an answer is read once', async (t) => {
       const stream = client.stream(REQUEST)
       first(stream)
       assert.throws(() => second(stream), { name: 'TypeError', code: 'INVALID_STATE', message: /read already/ })
-      // The whole text goes with every reader.
+      // text() works in addition to any reader.
       assert.equal(await stream.text(), ANSWER)
     }
     const stream = client.stream(REQUEST)
@@ -126,35 +126,35 @@ test('an answer is read once', async (t) => {
   }
 })
 
-test('a reader that comes late gets everything, in order', async (t) => {
+test('a late reader gets everything, in order', async (t) => {
   const { client } = await pair(t)
   for (const read of ['chunks', 'text', 'result first']) {
     const stream = client.stream(REQUEST)
     if (read === 'result first') await stream.result
     else await new Promise((resolve) => setTimeout(resolve, 20))
-    const pieces =
+    const deltas =
       read === 'text' ? await collect(stream.textStream) : (await collect(stream)).map(contentOf).filter(Boolean)
-    assert.deepEqual(pieces, PIECES)
+    assert.deepEqual(deltas, CHUNKS)
   }
   const stream = client.stream(REQUEST)
   await stream.result
   assert.equal(await stream.text(), ANSWER)
 })
 
-test('the result may be awaited beside a reader, before it and after it', async (t) => {
+test('the result can be awaited before, during and after reading', async (t) => {
   const { client } = await pair(t)
   const stream = client.stream(REQUEST)
-  const [pieces, result, text] = await Promise.all([collect(stream.textStream), stream.result, stream.text()])
-  assert.deepEqual(pieces, PIECES)
+  const [deltas, result, text] = await Promise.all([collect(stream.textStream), stream.result, stream.text()])
+  assert.deepEqual(deltas, CHUNKS)
   assert.equal(result.text, ANSWER)
   assert.equal(text, ANSWER)
   assert.equal((await stream.result).text, ANSWER)
 })
 
-test('readers do not wait for a usage that is late', async (t) => {
+test('readers do not wait for late usage', async (t) => {
   const clock = clockOf(t)
   const { simulator, client } = await pair(t)
-  simulator.setDefault({ chunks: PIECES, usageDelayMs: 600_000 })
+  simulator.setDefault({ chunks: CHUNKS, usageDelayMs: 600_000 })
   for (const read of [
     (stream) => collect(stream),
     (stream) => collect(stream.textStream),
@@ -187,7 +187,7 @@ test('a slow reader pauses the socket, and gets everything in order', async (t) 
       sent = simulator.requests[0].bytesSent
       return sent === before
     })
-    assert.ok(sent < 60_000_000, `${sent} bytes were sent to a reader that sleeps`)
+    assert.ok(sent < 60_000_000, `${sent} bytes were sent to a sleeping reader`)
     let length = textOnly ? 20_000 : 0
     for (let next = await iterator.next(); !next.done; next = await iterator.next()) {
       length += textOnly ? next.value.length : contentOf(next.value).length
@@ -196,9 +196,9 @@ test('a slow reader pauses the socket, and gets everything in order', async (t) 
   }
 })
 
-test('leaving a loop early ends the call at the provider', async (t) => {
+test('leaving a loop early aborts the request at the provider', async (t) => {
   const { simulator, client } = await pair(t)
-  simulator.setDefault({ chunks: PIECES, chunkDelayMs: 10_000 })
+  simulator.setDefault({ chunks: CHUNKS, chunkDelayMs: 10_000 })
   for (const textOnly of [false, true]) {
     simulator.clear()
     const stream = client.stream(REQUEST)
@@ -218,7 +218,7 @@ test('leaving a loop early ends the call at the provider', async (t) => {
   await until(() => simulator.requests[0].endedBy === 'client')
 })
 
-test('a reader that has left is at the end', async (t) => {
+test('an iterator is done after return()', async (t) => {
   const { client } = await pair(t)
   const iterator = client.stream(REQUEST)[Symbol.asyncIterator]()
   const waiting = iterator.next()
@@ -227,22 +227,22 @@ test('a reader that has left is at the end', async (t) => {
   assert.deepEqual(await iterator.next(), { value: undefined, done: true })
 })
 
-test('several calls of next() at once are served in order', async (t) => {
+test('concurrent next() calls resolve in order', async (t) => {
   const { client } = await pair(t)
   const iterator = client.stream(REQUEST).textStream[Symbol.asyncIterator]()
-  const results = await Promise.all(Array.from({ length: PIECES.length + 2 }, () => iterator.next()))
+  const results = await Promise.all(Array.from({ length: CHUNKS.length + 2 }, () => iterator.next()))
   assert.deepEqual(
     results.map(({ value }) => value),
-    [...PIECES, undefined, undefined],
+    [...CHUNKS, undefined, undefined],
   )
 })
 
-test('a failure is told once to the reader, which then is at the end', async (t) => {
+test('a reader gets a failure once and is then done', async (t) => {
   const { simulator, client } = await pair(t, { maxRetries: 0 })
-  simulator.setDefault({ chunks: PIECES, disconnect: { afterChunks: 1, how: 'reset' } })
+  simulator.setDefault({ chunks: CHUNKS, disconnect: { afterChunks: 1, how: 'reset' } })
   const stream = client.stream(REQUEST)
   const iterator = stream.textStream[Symbol.asyncIterator]()
-  assert.equal((await iterator.next()).value, PIECES[0])
+  assert.equal((await iterator.next()).value, CHUNKS[0])
   const error = await failure(iterator.next())
   assert.equal(error.code, 'STREAM_INTERRUPTED')
   assert.deepEqual(await iterator.next(), { value: undefined, done: true })
@@ -250,7 +250,7 @@ test('a failure is told once to the reader, which then is at the end', async (t)
   assert.equal(await failure(stream.text()), error)
 })
 
-test('a failure that nobody listens to causes no unhandledRejection', async (t) => {
+test('an unobserved failure causes no unhandledRejection', async (t) => {
   const { simulator, client } = await pair(t, { maxRetries: 0 })
   const unhandled = []
   const listener = (error) => unhandled.push(error)
@@ -266,20 +266,20 @@ test('a failure that nobody listens to causes no unhandledRejection', async (t) 
   assert.deepEqual(unhandled, [])
 })
 
-test('coalesce joins what comes together, and loses nothing', async (t) => {
+test('coalesce joins deltas that arrive together and loses none', async (t) => {
   const { simulator, client } = await pair(t)
   const scenario = { text: 'lời này '.repeat(50), chunkChars: 1 }
   simulator.setDefault(scenario)
-  const pieces = []
-  await client.streamWithRetry(MESSAGES, (piece) => void pieces.push(piece), null, { coalesce: true })
-  assert.equal(pieces.join(''), scenario.text)
-  assert.ok(pieces.length < 200, `${pieces.length} calls for 400 pieces`)
+  const deltas = []
+  await client.streamWithRetry(MESSAGES, (delta) => void deltas.push(delta), null, { coalesce: true })
+  assert.equal(deltas.join(''), scenario.text)
+  assert.ok(deltas.length < 200, `${deltas.length} calls for 400 deltas`)
   const single = []
-  await client.streamWithRetry(MESSAGES, (piece) => void single.push(piece))
+  await client.streamWithRetry(MESSAGES, (delta) => void single.push(delta))
   assert.equal(single.length, 400)
 })
 
-test('coalesce is about text: chunks come one by one, and text in one or many pieces is the same', async (t) => {
+test('coalesce joins text deltas but not chunks, and the text stays the same', async (t) => {
   const { simulator, client } = await pair(t, { coalesce: true })
   const scenario = { text: 'lời này '.repeat(50), chunkChars: 1 }
   simulator.setDefault(scenario)
@@ -292,18 +292,18 @@ test('coalesce is about text: chunks come one by one, and text in one or many pi
   assert.deepEqual([text, chunks >= 400], [scenario.text, true])
   const stream = client.stream({ messages: MESSAGES })
   let joined = ''
-  let pieces = 0
-  for await (const piece of stream.textStream) {
-    joined += piece
-    pieces++
+  let deltas = 0
+  for await (const delta of stream.textStream) {
+    joined += delta
+    deltas++
   }
   assert.deepEqual([joined, (await stream.result).text], [scenario.text, scenario.text])
-  assert.ok(pieces < 200, `${pieces} pieces for 400`)
+  assert.ok(deltas < 200, `${deltas} deltas for 400`)
 })
 
-test('a thousand streams at once are all whole and in order', async (t) => {
+test('a thousand concurrent streams are all complete and in order', async (t) => {
   const { simulator, client } = await pair(t)
-  simulator.setDefault({ chunks: PIECES })
+  simulator.setDefault({ chunks: CHUNKS })
   const all = await Promise.all(Array.from({ length: 1000 }, () => collect(client.stream(REQUEST).textStream)))
-  for (const pieces of all) assert.deepEqual(pieces, PIECES)
+  for (const deltas of all) assert.deepEqual(deltas, CHUNKS)
 })

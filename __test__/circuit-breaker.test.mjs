@@ -1,11 +1,11 @@
-// CircuitBreaker by hand, around a function, and in a client. Time passes by setting lastFailureTime.
+// CircuitBreaker standalone, around a function, and in a client. The tests set lastFailureTime to advance time.
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { CircuitBreaker, CircuitOpenError, HolySheepError } from '../index.mjs'
-import { ANSWER, clockOf, failure, MESSAGES, PIECES, pair, REQUEST, until } from './support/provider.mjs'
+import { ANSWER, CHUNKS, clockOf, failure, MESSAGES, pair, REQUEST, until } from './support/provider.mjs'
 
-/** A breaker that was opened a minute ago. */
-function due(options = {}) {
+/** A breaker that opened a minute ago and is due for a probe. */
+function dueForProbe(options = {}) {
   const breaker = new CircuitBreaker({ failureThreshold: 2, ...options })
   breaker.recordFailure()
   breaker.recordFailure()
@@ -16,8 +16,8 @@ function due(options = {}) {
 
 const fails = (breaker, error = new Error('no')) => failure(breaker.execute(() => Promise.reject(error)))
 
-describe('by hand', () => {
-  test('its properties have the defaults of the document, and are writable', () => {
+describe('standalone', () => {
+  test('its properties have the documented defaults and are writable', () => {
     const breaker = new CircuitBreaker()
     const { failureThreshold, timeout, failures, lastFailureTime, state } = breaker
     assert.deepEqual(
@@ -51,7 +51,7 @@ describe('by hand', () => {
     }
   })
 
-  test('it opens after so many failures in a row, and a success starts the count again', () => {
+  test('it opens after failureThreshold consecutive failures, and a success resets the count', () => {
     const breaker = new CircuitBreaker(3)
     for (const act of ['recordFailure', 'recordFailure', 'recordSuccess', 'recordFailure', 'recordFailure']) {
       breaker[act]()
@@ -66,7 +66,7 @@ describe('by hand', () => {
     assert.equal(breaker.canExecute(), false)
   })
 
-  test('its open time is openMs, or timeout, and only one of them is given', () => {
+  test('openMs and timeout are the same option, and giving both is an error', () => {
     assert.equal(new CircuitBreaker({ openMs: 1000 }).timeout, 1000)
     assert.equal(new CircuitBreaker({ timeout: 1000 }).timeout, 1000)
     assert.throws(() => new CircuitBreaker({ openMs: 1000, timeout: 1000 }), {
@@ -75,8 +75,8 @@ describe('by hand', () => {
     })
   })
 
-  test('after its timeout it lets one probe through at a time', () => {
-    const breaker = due()
+  test('after its timeout it allows one probe at a time', () => {
+    const breaker = dueForProbe()
     assert.equal(breaker.state, 'OPEN')
     assert.equal(breaker.canExecute(), true)
     assert.equal(breaker.state, 'HALF_OPEN')
@@ -86,16 +86,16 @@ describe('by hand', () => {
     assert.equal(breaker.canExecute(), true)
   })
 
-  test('a failed probe opens it at once', () => {
-    const breaker = due({ failureThreshold: 2 })
+  test('a failed probe reopens it immediately', () => {
+    const breaker = dueForProbe({ failureThreshold: 2 })
     assert.equal(breaker.canExecute(), true)
     breaker.recordFailure()
     assert.equal(breaker.state, 'OPEN')
     assert.equal(breaker.canExecute(), false)
   })
 
-  test('halfOpenMaxCalls probes at a time, and successThreshold of them to close', () => {
-    const breaker = due({ halfOpenMaxCalls: 2, successThreshold: 3 })
+  test('it allows halfOpenMaxCalls concurrent probes and closes after successThreshold successes', () => {
+    const breaker = dueForProbe({ halfOpenMaxCalls: 2, successThreshold: 3 })
     assert.deepEqual([breaker.canExecute(), breaker.canExecute(), breaker.canExecute()], [true, true, false])
     breaker.recordSuccess()
     assert.equal(breaker.canExecute(), true)
@@ -105,16 +105,16 @@ describe('by hand', () => {
     assert.equal(breaker.state, 'CLOSED')
   })
 
-  test('a probe that is never reported gives its place back after the timeout', async (t) => {
+  test('a probe that never reports frees its slot after the timeout', async (t) => {
     const clock = clockOf(t)
-    const breaker = due({ timeout: 20 })
+    const breaker = dueForProbe({ timeout: 20 })
     assert.equal(breaker.canExecute(), true)
     assert.equal(breaker.canExecute(), false)
     await clock.advance(20)
     assert.equal(breaker.canExecute(), true)
   })
 
-  test('the health score is the share of successes among the last ten', () => {
+  test('the health score is the percentage of successes among the last ten calls', () => {
     const breaker = new CircuitBreaker(100)
     assert.equal(breaker.getHealthScore(), 100)
     for (let i = 0; i < 5; i++) breaker.recordFailure()
@@ -125,7 +125,7 @@ describe('by hand', () => {
     assert.equal(breaker.getHealthScore(), 100)
   })
 
-  test('it opens on the error rate of its window, once there are enough calls', () => {
+  test('it opens at errorRate once its window has minimumCalls', () => {
     const breaker = new CircuitBreaker({ failureThreshold: 1000, errorRate: 0.5, minimumCalls: 4 })
     breaker.recordFailure()
     breaker.recordSuccess()
@@ -157,7 +157,7 @@ describe('by hand', () => {
 })
 
 describe('around a function', () => {
-  test('it gives what the function gives, and throws what it throws', async (t) => {
+  test("execute returns the function's result and rethrows its error", async (t) => {
     clockOf(t)
     const breaker = new CircuitBreaker(2)
     assert.equal(await breaker.execute(() => 5), 5)
@@ -180,7 +180,7 @@ describe('around a function', () => {
     assert.equal((await failure(breaker.execute('x'))).code, 'INVALID_ARGUMENT')
   })
 
-  test('a late success of a call from before the opening changes nothing', async () => {
+  test('a late success of a call that started before the breaker opened has no effect', async () => {
     const breaker = new CircuitBreaker(2)
     let finish
     const late = breaker.execute(() => new Promise((resolve) => (finish = resolve)))
@@ -192,8 +192,8 @@ describe('around a function', () => {
     assert.equal(breaker.state, 'OPEN')
   })
 
-  test('a probe holds the only place, and its success closes', async () => {
-    const breaker = due()
+  test('a running probe takes the only slot, and its success closes the breaker', async () => {
+    const breaker = dueForProbe()
     let finish
     const probe = breaker.execute(() => new Promise((resolve) => (finish = resolve)))
     assert.equal((await failure(breaker.execute(() => 1))).code, 'CIRCUIT_OPEN')
@@ -202,7 +202,7 @@ describe('around a function', () => {
     assert.equal(breaker.state, 'CLOSED')
   })
 
-  test('isFailure says which errors count; one that it excludes gives its place back', async () => {
+  test('isFailure decides which errors count, and an excluded error frees the probe slot', async () => {
     const isFailure = (error) => error.message !== 'mine'
     const breaker = new CircuitBreaker({ failureThreshold: 1, isFailure })
     await fails(breaker, new Error('mine'))
@@ -216,7 +216,7 @@ describe('around a function', () => {
     assert.equal(breaker.state, 'CLOSED')
   })
 
-  test('an onStateChange that throws does not change what happened', async (t) => {
+  test('an onStateChange that throws does not change the outcome', async (t) => {
     const warnings = []
     const listener = ({ message }) => warnings.push(message)
     process.on('warning', listener)
@@ -235,7 +235,7 @@ describe('around a function', () => {
 })
 
 describe('in a client', () => {
-  test('it opens after failures, and then nothing is asked', async (t) => {
+  test('it opens after failures, and then no request is sent', async (t) => {
     const changes = []
     const breaker = new CircuitBreaker({ failureThreshold: 2, onStateChange: (change) => changes.push(change) })
     const { simulator, client } = await pair(t, { maxRetries: 0, circuitBreaker: breaker })
@@ -243,8 +243,8 @@ describe('in a client', () => {
     for (let i = 0; i < 2; i++) assert.equal((await failure(client.chat(REQUEST))).code, 'SERVER_ERROR')
     assert.equal(breaker.state, 'OPEN')
     assert.equal(breaker.failures, 2)
-    for (const ask of [() => client.chat(REQUEST), () => client.stream(REQUEST).text()]) {
-      const error = await failure(ask())
+    for (const call of [() => client.chat(REQUEST), () => client.stream(REQUEST).text()]) {
+      const error = await failure(call())
       assert.ok(error instanceof CircuitOpenError)
       assert.ok(error.retryAfterMs > 50_000)
       assert.deepEqual(error.attempts, [])
@@ -252,7 +252,7 @@ describe('in a client', () => {
     const outcome = await client.streamWithRetry(MESSAGES)
     assert.deepEqual([outcome.attempts, outcome.error.code], [0, 'CIRCUIT_OPEN'])
     assert.equal(simulator.requests.length, 2)
-    simulator.setDefault({ chunks: PIECES })
+    simulator.setDefault({ chunks: CHUNKS })
     breaker.lastFailureTime = Date.now() - 60_001
     assert.equal((await client.chat(REQUEST)).choices[0].message.content, ANSWER)
     assert.equal(breaker.state, 'CLOSED')
@@ -262,7 +262,7 @@ describe('in a client', () => {
     )
   })
 
-  test('it is asked before every attempt, retries too', async (t) => {
+  test('it is checked before every attempt, including retries', async (t) => {
     const { simulator, client } = await pair(t, { maxRetries: 9, circuitBreaker: { failureThreshold: 3 } })
     simulator.setDefault({ status: 500 })
     const error = await failure(client.chat(REQUEST))
@@ -271,7 +271,7 @@ describe('in a client', () => {
     assert.equal(simulator.requests.length, 3)
   })
 
-  test('what the client or its caller did wrong does not open it, nor does a 429', async (t) => {
+  test('client errors, errors of the caller and 429s do not open it', async (t) => {
     const breaker = new CircuitBreaker(1)
     const { simulator, client } = await pair(t, { maxRetries: 0, circuitBreaker: breaker })
     for (const status of [400, 401, 403, 404, 422, 429]) {
@@ -290,9 +290,9 @@ describe('in a client', () => {
       { connectReset: true },
       { hang: true },
       { disconnect: { afterChunks: 0, how: 'done' } },
-      { chunks: PIECES, disconnect: { afterChunks: 2, how: 'reset' } },
-      { chunks: PIECES, disconnect: { afterChunks: 2, how: 'stall' } },
-      { chunks: PIECES, disconnect: { afterChunks: 2, how: 'errorEvent' } },
+      { chunks: CHUNKS, disconnect: { afterChunks: 2, how: 'reset' } },
+      { chunks: CHUNKS, disconnect: { afterChunks: 2, how: 'stall' } },
+      { chunks: CHUNKS, disconnect: { afterChunks: 2, how: 'errorEvent' } },
     ]) {
       const breaker = new CircuitBreaker(1)
       const options = { maxRetries: 0, circuitBreaker: breaker, firstTokenTimeoutMs: 40, idleTimeoutMs: 40 }
@@ -303,16 +303,16 @@ describe('in a client', () => {
     }
   })
 
-  test('a probe that is aborted gives its place back', async (t) => {
-    const breaker = due()
+  test('an aborted probe frees its slot', async (t) => {
+    const breaker = dueForProbe()
     const { simulator, client } = await pair(t, { maxRetries: 0, circuitBreaker: breaker })
     simulator.script({ hang: true })
-    const enough = new AbortController()
-    const aborted = failure(client.chat(REQUEST, { signal: enough.signal }))
+    const controller = new AbortController()
+    const aborted = failure(client.chat(REQUEST, { signal: controller.signal }))
     await until(() => simulator.requests.length === 1)
-    enough.abort()
+    controller.abort()
     await aborted
-    // The caller is told at once, before the engine has put everything away.
+    // The caller gets the error before the engine has cleaned up.
     await until(() => client.metrics().inFlight === 0)
     assert.equal(breaker.state, 'HALF_OPEN')
     assert.equal((await client.chat(REQUEST)).choices[0].message.content, ANSWER)

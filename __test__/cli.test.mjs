@@ -1,4 +1,4 @@
-// The command line, as a shell runs it.
+// The command line, run as from a shell.
 import assert from 'node:assert/strict'
 import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
@@ -7,11 +7,11 @@ import { createServer as createSocketServer } from 'node:net'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import { root } from './support/child.mjs'
-import { ANSWER, KEY, provider, providerByHand, until } from './support/provider.mjs'
+import { ANSWER, KEY, manualProvider, provider, until } from './support/provider.mjs'
 import { httpProxy } from './support/proxy.mjs'
 
 const BIN = join(root, 'bin/holysheep.js')
-const NOTHING = {
+const CLEAN_ENV = {
   HOLYSHEEP_API_KEY: '',
   HOLYSHEEP_BASE_URL: '',
   HTTPS_PROXY: '',
@@ -23,7 +23,7 @@ const NOTHING = {
 /** Starts the program; `ended` is `{ code, signal, stdout, stderr }`. */
 function start(args, { env = {}, input } = {}) {
   const child = spawn(process.execPath, [BIN, ...args], {
-    env: { ...process.env, ...NOTHING, ...env },
+    env: { ...process.env, ...CLEAN_ENV, ...env },
     timeout: 600_000,
   })
   const output = { stdout: '', stderr: '' }
@@ -38,20 +38,20 @@ function start(args, { env = {}, input } = {}) {
 }
 const run = (args, options) => start(args, options).ended
 
-/** The environment of a provider. */
-const of = (simulator) => ({ HOLYSHEEP_BASE_URL: simulator.url, HOLYSHEEP_API_KEY: KEY })
+/** The environment variables that select a provider. */
+const envOf = (simulator) => ({ HOLYSHEEP_BASE_URL: simulator.url, HOLYSHEEP_API_KEY: KEY })
 
 describe('chat', () => {
-  test('writes the answer as it comes, and nothing else', async (t) => {
+  test('writes the answer as it arrives, and nothing else', async (t) => {
     const simulator = await provider(t)
-    const told = await run(['chat', 'Xin', 'chào'], { env: of(simulator) })
-    assert.deepEqual(told, { code: 0, signal: null, stdout: `${ANSWER}\n`, stderr: '' })
+    const result = await run(['chat', 'Xin', 'chào'], { env: envOf(simulator) })
+    assert.deepEqual(result, { code: 0, signal: null, stdout: `${ANSWER}\n`, stderr: '' })
     const { json, headers } = simulator.requests[0]
     assert.deepEqual(json.messages, [{ role: 'user', content: 'Xin chào' }])
     assert.equal(headers.authorization, `Bearer ${KEY}`)
   })
 
-  test('takes model, system message, length, and several endpoints in order', async (t) => {
+  test('accepts a model, a system message, a token limit, and several endpoints in order', async (t) => {
     const [first, second] = [await provider(t), await provider(t)]
     first.setDefault({ status: 500 })
     const args = ['-m', 'deepseek-v3.2', '--system=Be short.', '--max-tokens', '9', '-e', first.url, '-e', second.url]
@@ -61,19 +61,19 @@ describe('chat', () => {
     assert.deepEqual([model, max_tokens, messages.map(({ role }) => role)], ['deepseek-v3.2', 9, ['system', 'user']])
   })
 
-  test('reads the prompt from stdin without one, and with -', async (t) => {
+  test('reads the prompt from stdin if it is missing or -', async (t) => {
     const simulator = await provider(t)
     for (const args of [['chat'], ['chat', '-']]) {
-      assert.equal((await run(args, { env: of(simulator), input: 'from a pipe\n' })).code, 0)
+      assert.equal((await run(args, { env: envOf(simulator), input: 'from a pipe\n' })).code, 0)
       assert.equal(simulator.requests.at(-1).json.messages[0].content, 'from a pipe\n')
     }
-    const { code, stderr } = await run(['chat'], { env: of(simulator) })
+    const { code, stderr } = await run(['chat'], { env: envOf(simulator) })
     assert.deepEqual([code, stderr.startsWith('holysheep: no prompt:')], [2, true])
   })
 
-  test('--json writes one object a line: pieces, then the result', async (t) => {
+  test('--json writes one object per line: the text, then the result', async (t) => {
     const simulator = await provider(t)
-    const { code, stdout } = await run(['chat', '--json', 'Hi'], { env: of(simulator) })
+    const { code, stdout } = await run(['chat', '--json', 'Hi'], { env: envOf(simulator) })
     const lines = stdout
       .trimEnd()
       .split('\n')
@@ -87,50 +87,50 @@ describe('chat', () => {
       ['result', 'stop', 1, false],
     )
     simulator.setDefault({ status: 401 })
-    const failed = await run(['chat', '--json', 'Hi'], { env: of(simulator) })
+    const failed = await run(['chat', '--json', 'Hi'], { env: envOf(simulator) })
     const { type, code: word, remedy } = JSON.parse(failed.stdout)
     assert.deepEqual([failed.code, type, word, failed.stderr], [1, 'error', 'AUTH_FAILED', ''])
     assert.match(remedy, /HOLYSHEEP_API_KEY/)
   })
 
-  test('a broken answer is healed, and --verbose tells it on stderr', async (t) => {
+  test('recovers an interrupted answer, and --verbose reports it on stderr', async (t) => {
     const simulator = await provider(t)
     simulator.script({ disconnect: { afterChunks: 3 } })
-    const { code, stdout, stderr } = await run(['chat', '-v', 'Hi'], { env: of(simulator) })
+    const { code, stdout, stderr } = await run(['chat', '-v', 'Hi'], { env: envOf(simulator) })
     assert.deepEqual([code, stdout], [0, `${ANSWER}\n`])
     assert.match(stderr, /^holysheep: attempt 1 \(first\)[\s\S]*broke off after/)
     assert.match(stderr, /complete after \d+ ms and 2 attempts at/)
     assert.ok(!stderr.includes(KEY))
-    assert.match((await run(['chat', '-v', 'Hi'], { env: of(simulator) })).stderr, /and 1 attempt at/)
+    assert.match((await run(['chat', '-v', 'Hi'], { env: envOf(simulator) })).stderr, /and 1 attempt at/)
   })
 
-  test('--verbose tells retries, and after three seconds without an answer what is waited for', async (t) => {
-    const byHand = await providerByHand(t)
-    const { output, ended } = start(['chat', '-v', 'Hi'], { env: of(byHand) })
-    await until(() => byHand.requests.length === 1)
-    byHand.requests[0].response.writeHead(503, { 'retry-after-ms': '1' }).end()
-    await until(() => byHand.requests.length === 2)
+  test('--verbose reports retries and, after three seconds without an answer, what it is waiting for', async (t) => {
+    const manual = await manualProvider(t)
+    const { output, ended } = start(['chat', '-v', 'Hi'], { env: envOf(manual) })
+    await until(() => manual.requests.length === 1)
+    manual.requests[0].response.writeHead(503, { 'retry-after-ms': '1' }).end()
+    await until(() => manual.requests.length === 2)
     await until(() => output.stderr.includes('still waiting'))
-    byHand.requests[1].answer(ANSWER)
+    manual.requests[1].answer(ANSWER)
     const { stdout, stderr } = await ended
     assert.equal(stdout, `${ANSWER}\n`)
     assert.match(stderr, /attempt 1 .* failed: SERVER_ERROR[\s\S]*waiting \d+ ms/)
     assert.equal(stderr.match(/attempt 2: no answer yet from \S+ \(\S+\); still waiting/g)?.length, 1, stderr)
-    // Three seconds are much longer here, so that no machine is too slow for them.
+    // Timers are 40 times slower here, so that the three seconds do not pass on a slow machine.
     const slowTimers =
-      'const { setTimeout } = globalThis; globalThis.setTimeout = (act, ms, ...of) => setTimeout(act, 40 * ms, ...of)'
+      'const { setTimeout } = globalThis; globalThis.setTimeout = (act, ms, ...args) => setTimeout(act, 40 * ms, ...args)'
     const env = {
-      ...of(await provider(t)),
+      ...envOf(await provider(t)),
       NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(slowTimers)}`,
     }
     assert.ok(!(await run(['chat', '-v', 'Hi'], { env })).stderr.includes('no answer yet'))
   })
 
-  test('a failure is a line or two on stderr: what it is, and what can be done', async (t) => {
+  test('reports a failure in one or two lines on stderr: the cause and the remedy', async (t) => {
     const simulator = await provider(t)
     simulator.setDefault({ status: 401, body: `wrong key ${KEY}\nsecond line` })
     for (const [env, words] of [
-      [of(simulator), /^holysheep: .*401.*\n {2}The provider does not accept the key/],
+      [envOf(simulator), /^holysheep: .*401.*\n {2}The provider does not accept the key/],
       [{ HOLYSHEEP_API_KEY: KEY, HOLYSHEEP_BASE_URL: 'http://127.0.0.1:1' }, /refused.*\n {2}Nothing answers there/],
     ]) {
       const { code, stdout, stderr } = await run(['chat', 'Hi'], { env })
@@ -145,10 +145,10 @@ describe('chat', () => {
     assert.equal(without.stdout, `${ANSWER}\n`)
   })
 
-  test('Ctrl-C ends the call at once, with 130 and what had come', async (t) => {
+  test('exits immediately on Ctrl-C, with code 130 and the text received so far', async (t) => {
     const simulator = await provider(t)
     simulator.setDefault({ chunks: ['first ', 'second'], disconnect: { afterChunks: 1, how: 'stall' } })
-    const { child, output, ended } = start(['chat', 'Hi'], { env: of(simulator) })
+    const { child, output, ended } = start(['chat', 'Hi'], { env: envOf(simulator) })
     await until(() => output.stdout !== '')
     child.kill('SIGINT')
     assert.deepEqual(await ended, { code: 130, signal: null, stdout: 'first \n', stderr: '' })
@@ -156,10 +156,10 @@ describe('chat', () => {
     await until(() => simulator.requests[0].endedBy === 'client')
   })
 
-  test('a reader that goes away is no error', async (t) => {
+  test('does not treat a closed output pipe as an error', async (t) => {
     const simulator = await provider(t)
-    simulator.setDefault({ repeat: 50_000, chunks: ['many ', 'pieces '] })
-    const { child, ended } = start(['chat', 'Hi'], { env: of(simulator) })
+    simulator.setDefault({ repeat: 50_000, chunks: ['many ', 'words '] })
+    const { child, ended } = start(['chat', 'Hi'], { env: envOf(simulator) })
     child.stdout.once('data', () => child.stdout.destroy())
     const { code, stderr } = await ended
     assert.deepEqual([code, stderr], [0, ''])
@@ -170,7 +170,7 @@ describe('chat', () => {
 describe('doctor', () => {
   const checksOf = async (args, env) => {
     const { code, stdout, stderr } = await run(['doctor', '--json', ...args], { env })
-    // Node itself warns of certificates that it cannot read.
+    // Node itself warns about certificates that it cannot read.
     assert.equal(stderr.replace(/^.*Ignoring extra certs.*\n(\(Use .*\n)?/gm, ''), '')
     assert.ok(!stdout.includes(KEY))
     const { ok, checks } = JSON.parse(stdout)
@@ -178,9 +178,9 @@ describe('doctor', () => {
     return Object.fromEntries(checks.map(({ name, ...check }) => [name, check]))
   }
 
-  test('says of each thing that it is well', async (t) => {
+  test('reports every check that passes', async (t) => {
     const simulator = await provider(t)
-    const { code, stdout } = await run(['doctor'], { env: of(simulator) })
+    const { code, stdout } = await run(['doctor'], { env: envOf(simulator) })
     const names = stdout
       .trim()
       .split('\n')
@@ -196,9 +196,9 @@ describe('doctor', () => {
     assert.match(stdout, /HTTP 200 after \d+ ms/)
   })
 
-  test('tells a key that is missing, strange or refused', async (t) => {
+  test('reports a key that is missing, unusual or rejected', async (t) => {
     const simulator = await provider(t, { apiKey: 'another-key' })
-    const refused = await checksOf([], of(simulator))
+    const refused = await checksOf([], envOf(simulator))
     assert.equal(refused.endpoint.ok, false)
     assert.match(refused.endpoint.detail, /HTTP 401 after \d+ ms: AUTH_FAILED/)
     assert.match(refused.endpoint.remedy, /does not accept the key/)
@@ -210,7 +210,7 @@ describe('doctor', () => {
     assert.ok(!JSON.stringify(strange).includes('another-key'))
   })
 
-  test('tells a web server that is no API, whatever its status', async (t) => {
+  test('reports a web server that is not an API, whatever its status', async (t) => {
     const server = createServer((_, response) => {
       response.writeHead(200, { 'content-type': 'text/html' }).end('<html></html>')
     })
@@ -223,7 +223,7 @@ describe('doctor', () => {
     assert.match(endpoint.remedy, /base URL/)
   })
 
-  test('tells what kind of failure an endpoint has', async (t) => {
+  test('reports how an endpoint fails', async (t) => {
     const tls = await provider(t, { tls: true })
     const env = { HOLYSHEEP_API_KEY: KEY }
     for (const [url, word] of [
@@ -236,7 +236,7 @@ describe('doctor', () => {
     }
   })
 
-  test('tells a server that speaks plain HTTP, and one that is silent, by the step that failed', async (t) => {
+  test('distinguishes a plain HTTP server from a silent one by the step that fails', async (t) => {
     const simulator = await provider(t)
     const silent = createSocketServer().listen(0, '127.0.0.1')
     const open = []
@@ -247,12 +247,12 @@ describe('doctor', () => {
       silent.close()
     })
     const { port } = silent.address()
-    for (const [place, words] of [
+    for (const [address, words] of [
       [`127.0.0.1:${simulator.port}`, `use http://127.0.0.1:${simulator.port}/v1`],
       [`127.0.0.1:${port}`, 'TIMEOUT: no connection within 4000 ms'],
       [`127.0.0.1:${port}`, `use http://127.0.0.1:${port}/v1`],
     ]) {
-      const { endpoint } = await checksOf(['-e', place], { HOLYSHEEP_API_KEY: KEY })
+      const { endpoint } = await checksOf(['-e', address], { HOLYSHEEP_API_KEY: KEY })
       assert.ok(endpoint.detail.includes(words), endpoint.detail)
       assert.equal(endpoint.remedy, undefined)
     }
@@ -264,7 +264,7 @@ describe('doctor', () => {
     assert.match(nowhere.endpoint.remedy, /DNS of this machine/)
   })
 
-  test('tells a clock that is wrong', async (t) => {
+  test('reports a wrong clock', async (t) => {
     const server = createServer((_, answer) => {
       answer.setHeader('date', new Date(Date.now() - 600_000).toUTCString())
       answer.setHeader('content-type', 'application/json')
@@ -279,7 +279,7 @@ describe('doctor', () => {
     assert.match(clock.detail, /^(59\d|60\d) s ahead of the endpoint's$/)
   })
 
-  test('names the proxy and the certificates that are in use, without passwords', async (t) => {
+  test('names the proxy and the certificates in use, without passwords', async (t) => {
     const simulator = await provider(t)
     const { port } = await httpProxy(t)
     const { proxy, 'extra certificates': extra } = await checksOf(['-e', simulator.url], {
@@ -294,7 +294,7 @@ describe('doctor', () => {
 })
 
 describe('simulate', () => {
-  test('listens until it is told to end, and plays its script', async () => {
+  test('listens until a signal ends it, and plays its script', async () => {
     const script = JSON.stringify([{ status: 503 }])
     const { child, output, ended } = start(['simulate', '--answer', 'Hello.', '--script', script], { input: null })
     await until(() => output.stdout.includes('listening'))
@@ -305,7 +305,7 @@ describe('simulate', () => {
     assert.equal((await ended).code, 0)
   })
 
-  test('refuses what is no script, no number or a port that is taken', async (t) => {
+  test('rejects an invalid script, an invalid number and a port in use', async (t) => {
     const { port } = await provider(t)
     for (const [args, words] of [
       [['--script', '{}'], /--script: accepted: an array/],
@@ -329,7 +329,7 @@ describe('simulate', () => {
 })
 
 describe('every command', () => {
-  test('has a help text of its own', async () => {
+  test('has its own help text', async () => {
     for (const command of ['chat', 'doctor', 'simulate']) {
       const [a, b, c] = [await run([command, '--help']), await run([command, '-h']), await run(['help', command])]
       assert.ok(a.code === 0 && a.stdout.startsWith(`holysheep ${command} [options]`) && a.stderr === '')
@@ -341,7 +341,7 @@ describe('every command', () => {
     assert.match((await run(['--version'])).stdout, /^\d+\.\d+\.\d+/)
   })
 
-  test('tells what was probably meant', async () => {
+  test('suggests the nearest name', async () => {
     for (const [args, words] of [
       [['chta'], "unknown command 'chta'; did you mean chat?"],
       [['toString'], "unknown command 'toString'; see holysheep --help"],
@@ -356,7 +356,7 @@ describe('every command', () => {
     }
   })
 
-  test('a help text into a pipe that is closed is no error', () => {
+  test('can write its help text to a closed pipe', () => {
     const { status, stderr } = spawnSync('sh', ['-c', `"${process.execPath}" "${BIN}" --help | true`], {
       encoding: 'utf8',
     })

@@ -1,14 +1,14 @@
-// What calls cost, and the caps that hold it. Prices: a token is a millionth of a dollar.
+// The cost of calls, and the caps on it. A token of gpt-4.1 costs a millionth of a dollar here.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { CostCapError, HolySheepStreamingClient } from '../index.mjs'
 import {
+  CHUNKS,
   clientOf,
-  FACES,
   failure,
   KEY,
   MESSAGES,
-  PIECES,
+  METHODS,
   pair,
   provider,
   QUICK,
@@ -18,7 +18,7 @@ import {
 
 const PRICES = {
   'gpt-4.1': { input: 1, output: 1 },
-  dear: { input: 10, output: 10 },
+  expensive: { input: 10, output: 10 },
   cheap: { input: 0.1, output: 0.1 },
 }
 const usage = (prompt_tokens, completion_tokens) => ({
@@ -29,9 +29,9 @@ const usage = (prompt_tokens, completion_tokens) => ({
 const tokens = (usd) => Math.round(usd * 1e6)
 const capped = (count, cost) => ({ cost: { hardCapUsd: count / 1e6, prices: PRICES, ...cost } })
 
-test('a result says what its call has cost, and the client what all have', async (t) => {
+test('a result has the cost of its call, and the client has the total', async (t) => {
   const { simulator, client } = await pair(t, { cost: { prices: PRICES } })
-  simulator.setDefault({ chunks: PIECES, usage: usage(30, 12) })
+  simulator.setDefault({ chunks: CHUNKS, usage: usage(30, 12) })
   const stream = client.stream(REQUEST, { tenant: 'ann' })
   await stream.text()
   assert.equal(tokens((await stream.result).costUsd), 42)
@@ -46,22 +46,22 @@ test('a result says what its call has cost, and the client what all have', async
   assert.equal(tokens(report.byModel['gpt-4.1'].spentUsd), 84)
 })
 
-test("without options the catalogue's prices are counted; a model without a price costs null", async (t) => {
+test("the catalogue's prices are the default, and a model without a price costs null", async (t) => {
   const { simulator, client } = await pair(t)
-  simulator.setDefault({ chunks: PIECES, usage: usage(1_000_000, 0) })
+  simulator.setDefault({ chunks: CHUNKS, usage: usage(1_000_000, 0) })
   assert.equal((await client.chat(REQUEST))._cost_usd, 8)
   assert.equal((await client.chat({ model: 'strange', messages: MESSAGES }))._cost_usd, null)
   assert.equal(client.cost().spentUsd, 8)
 })
 
-test('a call that does not fit is refused before anything is sent, with the figures', async (t) => {
+test('a call that exceeds the cap is rejected before anything is sent, with the amounts in the error', async (t) => {
   const { simulator, client } = await pair(t, capped(100))
-  for (const [face, ask] of Object.entries({
+  for (const [method, call] of Object.entries({
     stream: () => client.stream({ ...REQUEST, max_tokens: 1000 }).text(),
     chat: () => client.chat({ ...REQUEST, max_completion_tokens: 1000 }),
   })) {
-    const error = await failure(ask())
-    assert.ok(error instanceof CostCapError, `${face}: ${error.stack}`)
+    const error = await failure(call())
+    assert.ok(error instanceof CostCapError, `${method}: ${error.stack}`)
     assert.deepEqual([error.code, error.capUsd, error.spentUsd, error.window], ['COST_CAP', 0.0001, 0, 'day'])
     assert.ok(error.neededUsd > 0.001 && error.neededUsd < 0.0011, `${error.neededUsd}`)
     assert.equal(error.partial, undefined)
@@ -71,16 +71,16 @@ test('a call that does not fit is refused before anything is sent, with the figu
 
 test('the cap holds however many calls run at once', async (t) => {
   const simulator = await provider(t)
-  let most = 0
+  let peak = 0
   const client = clientOf(t, simulator, {
     ...capped(2000),
     maxRetries: 1,
     onEvent() {
       const { spentUsd, reservedUsd } = client.cost()
-      most = Math.max(most, tokens(spentUsd + reservedUsd))
+      peak = Math.max(peak, tokens(spentUsd + reservedUsd))
     },
   })
-  const fates = [
+  const faults = [
     { usage: usage(5, 20) },
     { usage: false },
     { status: 500 },
@@ -88,44 +88,44 @@ test('the cap holds however many calls run at once', async (t) => {
     { disconnect: { afterChunks: 2, how: 'stall' } },
   ]
   for (let index = 0; index < 1000; index++)
-    simulator.script({ chunks: PIECES, chunkDelayMs: index % 3, ...fates[index % 5] })
-  const ends = []
+    simulator.script({ chunks: CHUNKS, chunkDelayMs: index % 3, ...faults[index % 5] })
+  const outcomes = []
   const one = async () => {
     for (let index = 0; index < 10; index++) {
-      // Every fifth has no bound of its own, and may hold all that is left.
+      // Every fifth request has no max_tokens, and may reserve everything that is left.
       const request = index % 5 === 4 ? REQUEST : { ...REQUEST, max_tokens: 30 }
-      // Some have all the time that a busy machine takes.
+      // Every other call has enough time for a busy machine.
       const options = { totalTimeoutMs: index % 2 ? 300 : 60_000, idleTimeoutMs: 300 }
-      ends.push(...(await Promise.allSettled([client.chat(request, options)])))
+      outcomes.push(...(await Promise.allSettled([client.chat(request, options)])))
     }
   }
   await Promise.all(Array.from({ length: 20 }, one))
   const { spentUsd, reservedUsd } = client.cost()
-  assert.ok(tokens(spentUsd) <= most && most <= 2000, `${spentUsd} ${most}`)
+  assert.ok(tokens(spentUsd) <= peak && peak <= 2000, `${spentUsd} ${peak}`)
   assert.equal(reservedUsd, 0)
-  assert.ok(ends.some(({ reason }) => reason instanceof CostCapError))
-  assert.ok(ends.some(({ status }) => status === 'fulfilled'))
+  assert.ok(outcomes.some(({ reason }) => reason instanceof CostCapError))
+  assert.ok(outcomes.some(({ status }) => status === 'fulfilled'))
 })
 
-test('a stream that reaches the cap is cut there, with what was received', async (t) => {
+test('a stream that reaches the cap is cut there, and the error has the text received', async (t) => {
   const { simulator, client } = await pair(t, capped(60))
-  for (const face of ['chunks', 'textStream', 'streamWithRetry']) {
-    const own = clientOf(t, simulator, capped(60))
+  for (const method of ['chunks', 'textStream', 'streamWithRetry']) {
+    const cappedClient = clientOf(t, simulator, capped(60))
     simulator.script({ chunks: ['word '], repeat: 100_000, chunkDelayMs: 1 })
-    const pieces = []
-    const error = await failure(FACES[face](own, pieces))
-    assert.ok(error instanceof CostCapError, `${face}: ${error.stack}`)
+    const deltas = []
+    const error = await failure(METHODS[method](cappedClient, deltas))
+    assert.ok(error instanceof CostCapError, `${method}: ${error.stack}`)
     assert.ok(error.partial.length > 50 && error.partial.length < 200, error.partial)
-    assert.equal(error.partial, pieces.join(''))
-    assert.equal(tokens(own.cost().spentUsd), 60)
+    assert.equal(error.partial, deltas.join(''))
+    assert.equal(tokens(cappedClient.cost().spentUsd), 60)
   }
   await until(() => simulator.requests.every(({ endedBy }) => endedBy === 'client'))
   assert.equal(client.cost().spentUsd, 0)
 })
 
-test('what an aborted call has not used is given back', async (t) => {
+test('an aborted call releases the unused part of its reservation', async (t) => {
   const { simulator, client } = await pair(t, capped(10_000))
-  simulator.script({ chunks: PIECES, chunkDelayMs: 10_000 })
+  simulator.script({ chunks: CHUNKS, chunkDelayMs: 10_000 })
   const stream = client.stream({ ...REQUEST, max_tokens: 5000 })
   const text = failure(stream.text())
   await until(() => simulator.requests.length === 1)
@@ -137,32 +137,32 @@ test('what an aborted call has not used is given back', async (t) => {
   assert.ok(spent > 5 && spent < 40, `${spent}`)
 })
 
-test('past the soft limit the cheapest model of the chain answers, and it is told once', async (t) => {
-  const told = []
+test('past the soft limit the cheapest model of the chain answers, and onSoftLimit is called once', async (t) => {
+  const softLimits = []
   const events = []
   const { simulator, client } = await pair(t, {
-    model: 'dear',
+    model: 'expensive',
     fallbackModels: ['gpt-4.1', 'cheap'],
-    cost: { prices: PRICES, softLimitUsd: 0.0005, onSoftLimit: (event) => told.push(event) },
+    cost: { prices: PRICES, softLimitUsd: 0.0005, onSoftLimit: (event) => softLimits.push(event) },
     onEvent: ({ type }) => events.push(type),
   })
-  simulator.setDefault({ chunks: PIECES, usage: usage(40, 20) })
+  simulator.setDefault({ chunks: CHUNKS, usage: usage(40, 20) })
   const models = []
   for (let index = 0; index < 3; index++) {
     const { result } = client.stream(REQUEST)
     models.push((await result).attempts[0].model)
   }
-  assert.deepEqual(models, ['dear', 'cheap', 'cheap'])
-  assert.equal(told.length, 1)
+  assert.deepEqual(models, ['expensive', 'cheap', 'cheap'])
+  assert.equal(softLimits.length, 1)
   assert.equal(events.filter((type) => type === 'soft-limit').length, 1)
-  const [{ type, window, softLimitUsd, spentUsd }] = told
+  const [{ type, window, softLimitUsd, spentUsd }] = softLimits
   assert.deepEqual([type, window, softLimitUsd, tokens(spentUsd)], ['soft-limit', 'day', 0.0005, 600])
 })
 
-test("the caller's own count of tokens holds, and its fault is the caller's", async (t) => {
-  const asked = []
+test('countTokens replaces the estimate, and its errors propagate to the call', async (t) => {
+  const counted = []
   const countTokens = (model, text) => {
-    asked.push([model, text])
+    counted.push([model, text])
     return 900
   }
   const { simulator, client } = await pair(t, { ...capped(1000, { countTokens }), fallbackModels: ['cheap'] })
@@ -174,9 +174,9 @@ test("the caller's own count of tokens holds, and its fault is the caller's", as
     { role: 'system', content: 'Be brief.' },
     { role: 'user', content },
   ]
-  // What does not fit the first model is asked of the cheaper one.
+  // A request that exceeds the cap with the first model goes to the cheaper one.
   assert.equal((await client.chat({ messages, max_tokens: 200 }))._model, 'cheap')
-  assert.deepEqual(asked, [
+  assert.deepEqual(counted, [
     ['gpt-4.1', 'Be brief.\nXin'],
     ['cheap', 'Be brief.\nXin'],
   ])
@@ -196,17 +196,17 @@ test("the caller's own count of tokens holds, and its fault is the caller's", as
 
 test('each tenant has its own cap', async (t) => {
   const { simulator, client } = await pair(t, { cost: { prices: PRICES, tenantCapUsd: 100 / 1e6 } })
-  simulator.setDefault({ chunks: PIECES, usage: usage(30, 30) })
-  const ask = (tenant) => client.chat({ ...REQUEST, max_tokens: 50 }, { tenant })
-  await ask('ann')
-  const error = await failure(ask('ann'))
+  simulator.setDefault({ chunks: CHUNKS, usage: usage(30, 30) })
+  const call = (tenant) => client.chat({ ...REQUEST, max_tokens: 50 }, { tenant })
+  await call('ann')
+  const error = await failure(call('ann'))
   assert.ok(error instanceof CostCapError)
   assert.deepEqual([tokens(error.capUsd), tokens(error.spentUsd)], [100, 60])
-  await ask('bob')
+  await call('bob')
   await client.chat(REQUEST)
 })
 
-test('a cost that is none is refused where it is given', async (t) => {
+test('an invalid cost option is rejected where it is given', async (t) => {
   const simulator = await provider(t)
   const refused = (options, message) => {
     assert.throws(() => new HolySheepStreamingClient(KEY, { baseUrl: simulator.url, ...QUICK, ...options }), {

@@ -1,10 +1,10 @@
-// One deadline for the whole call, shared out among its attempts.
+// One deadline covers the whole call and is divided among its attempts.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { TimeoutError } from '../index.mjs'
 import { ANSWER, clientOf, clockOf, failure, pair, passTime, provider, REQUEST, until } from './support/provider.mjs'
 
-test('a silent route leaves the next one its share of the deadline', async (t) => {
+test('a silent route leaves the next one a share of the deadline', async (t) => {
   const clock = clockOf(t, { settleMs: 30 })
   const [a, b] = [await provider(t), await provider(t)]
   const client = clientOf(t, a, { baseUrl: undefined, endpoints: [a.url, b.url], totalTimeoutMs: 4000 })
@@ -19,7 +19,7 @@ test('a silent route leaves the next one its share of the deadline', async (t) =
   assert.equal(answered.outcome, 'complete')
 })
 
-test('the error says what the time went into', async (t) => {
+test('the error breaks down how the time was spent', async (t) => {
   const clock = clockOf(t, { settleMs: 30 })
   const { simulator, client } = await pair(t, {
     totalTimeoutMs: 400,
@@ -27,13 +27,13 @@ test('the error says what the time went into', async (t) => {
     retry: { backoff: [100], jitter: 'none' },
   })
   simulator.script({ hang: true }, { status: 503 }, { hang: true })
-  const place = new AbortController()
-  const first = failure(client.chat(REQUEST, { totalTimeoutMs: 60_000, signal: place.signal }))
+  const slot = new AbortController()
+  const first = failure(client.chat(REQUEST, { totalTimeoutMs: 60_000, signal: slot.signal }))
   await until(() => simulator.requests.length === 1)
   const call = failure(client.chat(REQUEST))
   await until(() => client.metrics().inFlight === 2)
   await clock.advance(80)
-  place.abort()
+  slot.abort()
   await first
   await until(() => simulator.requests[1]?.endedBy === 'complete')
   await passTime(clock, 100, () => simulator.requests.length === 3)
@@ -44,11 +44,11 @@ test('the error says what the time went into', async (t) => {
   const { queueMs, waitMs, attemptMs } = error.timeBreakdown
   assert.ok(queueMs >= 80 && waitMs >= 100 && attemptMs > 0, JSON.stringify(error.timeBreakdown))
   assert.equal(queueMs + waitMs + attemptMs, 400)
-  const said = `(in queues ${queueMs} ms, between attempts ${waitMs} ms, in 2 attempts ${attemptMs} ms)`
-  assert.ok(error.message.endsWith(said), error.message)
+  const breakdown = `(in queues ${queueMs} ms, between attempts ${waitMs} ms, in 2 attempts ${attemptMs} ms)`
+  assert.ok(error.message.endsWith(breakdown), error.message)
 })
 
-test('a retry that could not finish before it is not started', async (t) => {
+test('a retry that cannot finish before the deadline is not started', async (t) => {
   const { simulator, client } = await pair(t, {
     totalTimeoutMs: 10_000,
     retry: { backoff: [9800], jitter: 'none' },

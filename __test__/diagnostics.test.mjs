@@ -1,4 +1,4 @@
-// The channels of node:diagnostics_channel, and the logger option.
+// The node:diagnostics_channel channels, and the logger option.
 import assert from 'node:assert/strict'
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { channel, subscribe, tracingChannel, unsubscribe } from 'node:diagnostics_channel'
@@ -8,19 +8,19 @@ import pino from 'pino'
 import { HolySheepStreamingClient } from '../index.mjs'
 import { failure, KEY, MESSAGES, pair, provider, QUICK, REQUEST } from './support/provider.mjs'
 
-/** Everything that a tracing channel tells, until the test is over. */
-function traced(t, name) {
-  const told = []
-  const on = (kind) => (message) => told.push([kind, message])
+/** Records the messages of a tracing channel until the end of the test. */
+function recordTrace(t, name) {
+  const published = []
+  const on = (kind) => (message) => published.push([kind, message])
   const kinds = ['start', 'end', 'asyncStart', 'asyncEnd', 'error']
   const subscribers = Object.fromEntries(kinds.map((kind) => [kind, on(kind)]))
   tracingChannel(`holysheep:${name}`).subscribe(subscribers)
   t.after(() => tracingChannel(`holysheep:${name}`).unsubscribe(subscribers))
-  return told
+  return published
 }
 
-test('a call is told as a tracing channel tells it: one object from its start to its end', async (t) => {
-  const told = traced(t, 'call')
+test('a call is traced with one context object from its start to its end', async (t) => {
+  const published = recordTrace(t, 'call')
   const { simulator, client } = await pair(t)
   const storage = new AsyncLocalStorage()
   const seen = []
@@ -33,11 +33,11 @@ test('a call is told as a tracing channel tells it: one object from its start to
   const request = { ...REQUEST, model: 'deepseek-v3.2' }
   await storage.run('mine', () => client.chat(request, { tenant: 'user-1', sessionId: 'session-1' }))
   assert.deepEqual(
-    told.map(([kind]) => kind),
+    published.map(([kind]) => kind),
     ['start', 'end', 'asyncStart', 'asyncEnd'],
   )
-  assert.equal(new Set(told.map(([, trace]) => trace)).size, 1)
-  const [[, trace]] = told
+  assert.equal(new Set(published.map(([, trace]) => trace)).size, 1)
+  const [[, trace]] = published
   const { operation, model, tenant, sessionId, server, result } = trace
   assert.deepEqual([operation, model, tenant, sessionId], ['chat', 'deepseek-v3.2', 'user-1', 'session-1'])
   assert.deepEqual(server, { address: '127.0.0.1', port: simulator.port })
@@ -47,23 +47,23 @@ test('a call is told as a tracing channel tells it: one object from its start to
   assert.deepEqual(seen, ['mine', 'mine'])
 })
 
-test('a failed call is told its error, a broken one its recovery, and a stream its own operation', async (t) => {
-  const told = traced(t, 'call')
+test('a trace has the error of a failed call, the recoveries of an interrupted one, and the operation of a stream', async (t) => {
+  const published = recordTrace(t, 'call')
   const { simulator, client } = await pair(t)
   simulator.script({ status: 400 }, { disconnect: { afterChunks: 3 } }, {})
   const error = await failure(client.stream(REQUEST).text())
   assert.deepEqual(
-    told.map(([kind]) => kind),
+    published.map(([kind]) => kind),
     ['start', 'end', 'error', 'asyncStart', 'asyncEnd'],
   )
-  assert.equal(told[0][1].error, error)
+  assert.equal(published[0][1].error, error)
   await client.stream(REQUEST).result
-  const [, { operation, result }] = told.at(-1)
+  const [, { operation, result }] = published.at(-1)
   assert.deepEqual([operation, result.recoveries, result.attempts.length], ['stream', 1, 2])
 })
 
-test('each attempt is told with its end, and events as they are', async (t) => {
-  const told = traced(t, 'attempt')
+test('each attempt is traced with its outcome, and events are published unchanged', async (t) => {
+  const published = recordTrace(t, 'attempt')
   const events = []
   const listener = (event) => events.push(event.type)
   subscribe('holysheep:event', listener)
@@ -72,10 +72,10 @@ test('each attempt is told with its end, and events as they are', async (t) => {
   simulator.script({ status: 503 }, {})
   await client.chat(REQUEST)
   assert.deepEqual(
-    told.map(([kind, { attempt }]) => `${kind} ${attempt}`),
+    published.map(([kind, { attempt }]) => `${kind} ${attempt}`),
     ['start 1', 'end 1', 'error 1', 'asyncStart 1', 'asyncEnd 1', 'start 2', 'end 2', 'asyncStart 2', 'asyncEnd 2'],
   )
-  const [first, second] = [told[0][1], told.at(-1)[1]]
+  const [first, second] = [published[0][1], published.at(-1)[1]]
   assert.deepEqual([first.outcome, first.status, first.reason], ['SERVER_ERROR', 503, 'first'])
   assert.deepEqual([second.outcome, second.status, second.reason], ['complete', 200, 'retry'])
   assert.equal(second.parent.result.attempts.length, 2)
@@ -84,50 +84,50 @@ test('each attempt is told with its end, and events as they are', async (t) => {
   assert.deepEqual(events, ['attempt', 'attempt-failed', 'wait', 'attempt', 'first-token', 'complete'])
 })
 
-test('an attempt that its caller aborts is told to be over', async (t) => {
-  const told = traced(t, 'attempt')
+test('an attempt that its caller aborts is traced to its end', async (t) => {
+  const published = recordTrace(t, 'attempt')
   const { simulator, client } = await pair(t)
   simulator.setDefault({ disconnect: { afterChunks: 2, how: 'stall' } })
   const stream = client.stream(REQUEST)
   for await (const _ of stream.textStream) break
   assert.deepEqual(
-    told.map(([kind, { outcome }]) => [kind, outcome]),
+    published.map(([kind, { outcome }]) => [kind, outcome]),
     ['start', 'end', 'asyncStart', 'asyncEnd'].map((kind) => [kind, 'ABORTED']),
   )
 })
 
-test('a trace prints neither prompts nor keys; the request is there for whoever asks', async (t) => {
-  const told = traced(t, 'call')
-  const attempts = traced(t, 'attempt')
+test('a trace prints neither prompts nor keys, but gives access to the request', async (t) => {
+  const published = recordTrace(t, 'call')
+  const attempts = recordTrace(t, 'attempt')
   const { client } = await pair(t)
   const messages = [{ role: 'user', content: 'a private matter' }]
   await client.chat({ messages })
-  for (const [, trace] of [...told, ...attempts]) {
+  for (const [, trace] of [...published, ...attempts]) {
     const shown = inspect(trace, { depth: 9 }) + JSON.stringify(trace)
     assert.ok(!shown.includes('private') && !shown.includes(KEY), shown)
   }
-  assert.deepEqual(told[0][1].request.messages, messages)
+  assert.deepEqual(published[0][1].request.messages, messages)
 })
 
-test('without a subscriber nothing is made of a call', async (t) => {
+test('without a subscriber no trace is created', async (t) => {
   const { client } = await pair(t)
   const parse = JSON.parse
   let parsed = 0
-  JSON.parse = (...given) => {
+  JSON.parse = (...args) => {
     parsed++
-    return parse(...given)
+    return parse(...args)
   }
   t.after(() => {
     JSON.parse = parse
   })
   assert.equal(channel('holysheep:event').hasSubscribers, false)
   await client.stream(REQUEST).result
-  // The result itself.
+  // Only the result is parsed.
   assert.equal(parsed, 1)
 })
 
-/** A logger that remembers, with the message at this place. */
-function remembering(objectFirst) {
+/** A logger that records its lines and takes either the object or the message first. */
+function recordingLogger(objectFirst) {
   const lines = []
   const logger = objectFirst ? { bindings: () => ({}) } : {}
   for (const level of ['debug', 'info', 'warn', 'error']) {
@@ -138,7 +138,7 @@ function remembering(objectFirst) {
 
 for (const objectFirst of [true, false]) {
   test(`a logger that takes the ${objectFirst ? 'object' : 'message'} first gets each event at its level`, async (t) => {
-    const { lines, logger } = remembering(objectFirst)
+    const { lines, logger } = recordingLogger(objectFirst)
     const { simulator, client } = await pair(t, {
       logger,
       maxRetries: 1,
@@ -178,7 +178,7 @@ for (const objectFirst of [true, false]) {
   })
 }
 
-test('pino and console are taken as they are', async (t) => {
+test('pino and console are accepted as loggers', async (t) => {
   const written = []
   const logger = pino({ level: 'debug' }, { write: (line) => written.push(JSON.parse(line)) })
   const { client } = await pair(t, { logger })
@@ -196,7 +196,7 @@ test('pino and console are taken as they are', async (t) => {
   new HolySheepStreamingClient(KEY, { logger: false })
 })
 
-test('a logger that throws, rejects or lacks a level does no harm', async (t) => {
+test('a logger that throws, rejects or lacks a level does not affect the call', async (t) => {
   const warnings = []
   const listener = ({ message }) => warnings.push(message)
   process.on('warning', listener)
@@ -212,13 +212,13 @@ test('a logger that throws, rejects or lacks a level does no harm', async (t) =>
   assert.ok(warnings.length >= 6 && warnings.every((message) => message === 'logger failed: Error: disk full'))
 })
 
-test('a logger that is none is refused', () => {
+test('an invalid logger is rejected', () => {
   for (const logger of [1, 'console', {}, [], true]) {
     assert.throws(() => new HolySheepStreamingClient(KEY, { logger }), /^TypeError: logger: got .*console or pino/)
   }
 })
 
-test('a subscriber that throws does not touch the call', async (t) => {
+test('a subscriber that throws does not affect the call', async (t) => {
   const simulator = await provider(t)
   const script = `
     import { subscribe } from 'node:diagnostics_channel'

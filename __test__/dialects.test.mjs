@@ -1,14 +1,14 @@
-// Responses and Messages, as their own SDKs see them: through the engine, a provider that breaks off is none.
+// The Responses and Messages dialects with their official SDKs: the engine hides a provider that breaks off.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { fetchOf, PROGRAMS, raw, WHOLE } from './support/dialects.mjs'
-import { ANSWER, failure, KEY, PIECES, provider, until } from './support/provider.mjs'
+import { fetchOf, NOT_STREAMED, PROGRAMS, raw } from './support/dialects.mjs'
+import { ANSWER, CHUNKS, failure, KEY, provider, until } from './support/provider.mjs'
 
 const metricsOf = (fetch) => [...fetch.clients.values()][0].metrics()
 
 for (const [dialect, programs] of Object.entries(PROGRAMS)) {
   for (const [name, run] of Object.entries(programs)) {
-    test(`${name}: what the simulator sends is what the SDK expects, and the engine changes none of it`, async (t) => {
+    test(`${name}: the SDK accepts what the simulator sends, and the engine does not change it`, async (t) => {
       const simulator = await provider(t)
       const fetch = fetchOf(t)
       const direct = await run(simulator.url)
@@ -17,39 +17,39 @@ for (const [dialect, programs] of Object.entries(PROGRAMS)) {
       assert.equal(simulator.requests.length, 2)
     })
 
-    test(`${name}: an answer that is cut at any event is the uncut one`, async (t) => {
+    test(`${name}: an answer that is cut after any event equals the uncut one`, async (t) => {
       const simulator = await provider(t)
       const fetch = fetchOf(t, { retryBudget: false })
-      const whole = await run(simulator.url)
+      const uncut = await run(simulator.url)
       const bytes = await raw(simulator.url, dialect)
       const ends = []
       for (let at = bytes.indexOf('\n\n'); at !== -1; at = bytes.indexOf('\n\n', at + 2)) ends.push(at + 2)
-      assert.ok(ends.length > PIECES.length)
+      assert.ok(ends.length > CHUNKS.length)
       for (const afterBytes of [0, ...ends.slice(0, -1)]) {
         simulator.script({ disconnect: { afterBytes, how: 'noFinish' } })
-        assert.deepEqual(await run(simulator.url, fetch), whole, `cut after ${afterBytes} bytes`)
+        assert.deepEqual(await run(simulator.url, fetch), uncut, `cut after ${afterBytes} bytes`)
       }
     })
 
-    test(`${name}: an answer that is cut twice, and whose rest repeats some of it, is the uncut one`, async (t) => {
+    test(`${name}: an answer that is cut twice, with an overlapping continuation, equals the uncut one`, async (t) => {
       const simulator = await provider(t)
       const fetch = fetchOf(t)
-      const whole = await run(simulator.url)
+      const uncut = await run(simulator.url)
       simulator.script(
         { disconnect: { afterChunks: 4, how: 'errorEvent' } },
         { disconnect: { afterChunks: 2, how: 'reset' }, onContinue: 'overlap', overlapChars: 14 },
         { onContinue: 'word' },
       )
-      assert.deepEqual(await run(simulator.url, fetch), whole)
-      // Counted when the call ends, which is a little after its last event; so below.
+      assert.deepEqual(await run(simulator.url, fetch), uncut)
+      // A call is counted when it ends, shortly after its last event. The tests below wait for that too.
       await until(() => metricsOf(fetch).successes === 1)
       assert.equal(metricsOf(fetch).recoveries, 2)
     })
   }
 }
 
-for (const [dialect, run] of Object.entries(WHOLE)) {
-  test(`${dialect}: an answer in one piece is retried and passes as it is`, async (t) => {
+for (const [dialect, run] of Object.entries(NOT_STREAMED)) {
+  test(`${dialect}: an answer that is not streamed is retried and forwarded unchanged`, async (t) => {
     const simulator = await provider(t)
     const fetch = fetchOf(t)
     const direct = await run(simulator.url)
@@ -59,7 +59,7 @@ for (const [dialect, run] of Object.entries(WHOLE)) {
     assert.equal(simulator.requests.length, 5)
   })
 
-  test(`${dialect}: overload, limits and errors in the stream are retried before the first text`, async (t) => {
+  test(`${dialect}: overload, rate limits and in-band errors before the first text are retried`, async (t) => {
     const simulator = await provider(t)
     const fetch = fetchOf(t, { maxRetries: 5 })
     const run = Object.values(PROGRAMS[dialect])[0]
@@ -73,7 +73,7 @@ for (const [dialect, run] of Object.entries(WHOLE)) {
     assert.equal(metricsOf(fetch).attempts, 5)
   })
 
-  test(`${dialect}: a tool call passes, and a break inside it is an error that says so`, async (t) => {
+  test(`${dialect}: a tool call is forwarded, and a break inside it is reported as an error`, async (t) => {
     const toolCalls = [{ id: 'call_1', name: 'weather', arguments: { city: 'Huế' } }]
     const simulator = await provider(t, { default: { text: 'One moment.', toolCalls } })
     const fetch = fetchOf(t)
@@ -96,8 +96,8 @@ for (const [dialect, run] of Object.entries(WHOLE)) {
     assert.match(chain.join('; '), /more than text was sent/)
   })
 
-  test(`${dialect}: reasoning passes`, async (t) => {
-    const simulator = await provider(t, { default: { chunks: PIECES, reasoning: 'Let me see.' } })
+  test(`${dialect}: reasoning is forwarded`, async (t) => {
+    const simulator = await provider(t, { default: { chunks: CHUNKS, reasoning: 'Let me see.' } })
     const fetch = fetchOf(t)
     for (const run of Object.values(PROGRAMS[dialect])) {
       assert.deepEqual(await run(simulator.url, fetch), await run(simulator.url))
@@ -105,24 +105,24 @@ for (const [dialect, run] of Object.entries(WHOLE)) {
   })
 }
 
-test('a prefill goes on wherever in white space the cut falls', async (t) => {
-  const pieces = ['One ', 'two.\n', '\n  Three ', ' four', '\n']
-  const simulator = await provider(t, { default: { chunks: pieces } })
+test('a prefill continues correctly wherever in white space the cut falls', async (t) => {
+  const chunks = ['One ', 'two.\n', '\n  Three ', ' four', '\n']
+  const simulator = await provider(t, { default: { chunks } })
   const fetch = fetchOf(t, { recovery: { style: 'prefill' }, retryBudget: false })
   const run = Object.values(PROGRAMS.messages)[0]
-  const whole = await run(simulator.url)
-  for (let afterChunks = 1; afterChunks <= pieces.length; afterChunks++) {
+  const uncut = await run(simulator.url)
+  for (let afterChunks = 1; afterChunks <= chunks.length; afterChunks++) {
     simulator.clear()
-    simulator.script({ chunks: pieces, disconnect: { afterChunks, how: 'noFinish' } })
-    assert.deepEqual(await run(simulator.url, fetch), whole, `cut after ${afterChunks} pieces`)
+    simulator.script({ chunks, disconnect: { afterChunks, how: 'noFinish' } })
+    assert.deepEqual(await run(simulator.url, fetch), uncut, `cut after ${afterChunks} chunks`)
     const { messages } = simulator.requests[1].json
-    assert.deepEqual(messages[1], { role: 'assistant', content: pieces.slice(0, afterChunks).join('').trimEnd() })
+    assert.deepEqual(messages[1], { role: 'assistant', content: chunks.slice(0, afterChunks).join('').trimEnd() })
     assert.equal(messages.length, 2)
   }
 })
 
-test('an abort ends the call upstream', async (t) => {
-  const simulator = await provider(t, { default: { chunks: PIECES, chunkDelayMs: 10_000 } })
+test('an abort ends the upstream request', async (t) => {
+  const simulator = await provider(t, { default: { chunks: CHUNKS, chunkDelayMs: 10_000 } })
   const abort = new AbortController()
   const body = JSON.stringify({ model: 'm', input: 'hi', stream: true })
   const response = await fetchOf(t)(`${simulator.url}/responses`, { method: 'POST', body, signal: abort.signal })
@@ -135,7 +135,7 @@ test('an abort ends the call upstream', async (t) => {
   assert.equal(simulator.requests.length, 1)
 })
 
-test('what a call in another dialect costs is in the same ledger', async (t) => {
+test('the cost of a call in another dialect is recorded in the same ledger', async (t) => {
   const simulator = await provider(t)
   const fetch = fetchOf(t, { cost: { prices: { m: { input: 1, output: 1 } } } })
   await PROGRAMS.messages['@anthropic-ai/sdk: messages.stream'](simulator.url, fetch)
@@ -148,7 +148,7 @@ test('what a call in another dialect costs is in the same ledger', async (t) => 
   assert.ok(client.cost().spentUsd > first)
 })
 
-test('the key of an SDK goes to its own host, and an endpoint to fall back to has its own', async (t) => {
+test("an SDK's key goes only to its own host, and a fallback endpoint gets its own key", async (t) => {
   const down = await provider(t, { default: { status: 401 } })
   const up = await provider(t)
   const fetch = fetchOf(t, { endpoints: [{ name: 'other', baseUrl: up.url, apiKey: 'sk-of-the-other-0123456789' }] })
@@ -166,7 +166,7 @@ test('the key of an SDK goes to its own host, and an endpoint to fall back to ha
   }
 })
 
-test('an error is the SDK’s own class, and is not asked again', async (t) => {
+test("an error has the SDK's own class, and the SDK does not retry it", async (t) => {
   const simulator = await provider(t, { default: { status: 529 } })
   const fetch = fetchOf(t, { maxRetries: 1 })
   const anthropic = await failure(Object.values(PROGRAMS.messages)[0](simulator.url, fetch))

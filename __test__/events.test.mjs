@@ -1,11 +1,11 @@
-// What a client reports while it works, and in which async context.
+// The events of a client, and their async context.
 import assert from 'node:assert/strict'
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { test } from 'node:test'
 import { HolySheepStreamingClient } from '../index.mjs'
-import { failure, KEY, MESSAGES, PIECES, pair, provider, QUICK, REQUEST, until } from './support/provider.mjs'
+import { CHUNKS, failure, KEY, MESSAGES, pair, provider, QUICK, REQUEST, until } from './support/provider.mjs'
 
-test('events tell a call in its order', async (t) => {
+test('events report a call in order', async (t) => {
   const events = []
   const { simulator, client } = await pair(t, { onEvent: (event) => events.push(event) })
   simulator.script({ status: 429, retryAfterMs: 5 }, { connectReset: true })
@@ -35,31 +35,31 @@ test('events tell a call in its order', async (t) => {
   )
 })
 
-test('a failed call and a fallback are told, and so is a circuit that opens', async (t) => {
+test('a failed call, a fallback and an opening circuit are reported', async (t) => {
   const events = []
   const options = { onEvent: (event) => events.push(event), maxRetries: 0, fallbackModels: ['small'] }
   const { simulator, client } = await pair(t, { ...options, circuitBreaker: { failureThreshold: 1 } })
   simulator.setDefault({ status: 500 })
   await failure(client.chat(REQUEST))
-  const of = (wanted) => events.filter(({ type }) => type === wanted)
+  const ofType = (wanted) => events.filter(({ type }) => type === wanted)
   assert.deepEqual(
-    of('fallback').map(({ fromModel, model }) => [fromModel, model]),
+    ofType('fallback').map(({ fromModel, model }) => [fromModel, model]),
     [['gpt-4.1', 'small']],
   )
   assert.deepEqual(
-    of('circuit').map(({ model, from, to }) => [model, from, to]),
+    ofType('circuit').map(({ model, from, to }) => [model, from, to]),
     [
       ['gpt-4.1', 'CLOSED', 'OPEN'],
       ['small', 'CLOSED', 'OPEN'],
     ],
   )
   assert.deepEqual(
-    of('failed').map(({ code, attempts }) => [code, attempts]),
+    ofType('failed').map(({ code, attempts }) => [code, attempts]),
     [['RETRIES_EXHAUSTED', 2]],
   )
 })
 
-test('an onEvent that throws is a process warning, and the call goes on', async (t) => {
+test('an onEvent that throws causes a process warning, and the call continues', async (t) => {
   const warnings = []
   const listener = ({ message }) => warnings.push(message)
   process.on('warning', listener)
@@ -74,11 +74,12 @@ test('an onEvent that throws is a process warning, and the call goes on', async 
   assert.match(warnings[0], /onEvent.*the observer failed/)
 })
 
-test('callbacks, loops and events are in the async context of their call', async (t) => {
+test('callbacks, loops and events run in the async context of their call', async (t) => {
   const storage = new AsyncLocalStorage()
-  const simulator = await provider(t, { default: { chunks: PIECES, chunkDelayMs: 1 } })
+  const simulator = await provider(t, { default: { chunks: CHUNKS, chunkDelayMs: 1 } })
   const seen = new Map()
-  const see = (what) => seen.set(`${storage.getStore()} ${what}`, (seen.get(`${storage.getStore()} ${what}`) ?? 0) + 1)
+  const record = (what) =>
+    seen.set(`${storage.getStore()} ${what}`, (seen.get(`${storage.getStore()} ${what}`) ?? 0) + 1)
   const client = storage.run(
     'the constructor',
     () =>
@@ -86,24 +87,24 @@ test('callbacks, loops and events are in the async context of their call', async
         baseUrl: simulator.url,
         ...QUICK,
         maxRetries: 0,
-        onEvent: ({ type }) => see(type),
+        onEvent: ({ type }) => record(type),
       }),
   )
   t.after(() => client.close())
   const call = (name) =>
     storage.run(name, async () => {
-      await client.streamWithRetry(MESSAGES, () => see('onChunk'))
-      see('after')
-      for await (const _ of client.stream(REQUEST).textStream) see('loop')
+      await client.streamWithRetry(MESSAGES, () => record('onChunk'))
+      record('after')
+      for await (const _ of client.stream(REQUEST).textStream) record('loop')
       await failure(
         client
           .streamWithRetry(
             MESSAGES,
             () => {
-              see('throws')
+              record('throws')
               throw new Error()
             },
-            () => see('onError'),
+            () => record('onError'),
           )
           .then(({ error }) => Promise.reject(error)),
       )
@@ -111,9 +112,9 @@ test('callbacks, loops and events are in the async context of their call', async
   await Promise.all(['a', 'b', 'c'].map(call))
   for (const name of ['a', 'b', 'c']) {
     for (const [what, count] of Object.entries({
-      onChunk: PIECES.length,
+      onChunk: CHUNKS.length,
       after: 1,
-      loop: PIECES.length,
+      loop: CHUNKS.length,
       throws: 1,
       onError: 1,
       attempt: 3,

@@ -1,4 +1,4 @@
-// What is declared is what is exported, and the defaults that are written are those in force.
+// The declarations match the exports, and the documented defaults match the actual ones.
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
@@ -13,9 +13,9 @@ import * as esmSimulator from '../simulator.mjs'
 const require = createRequire(import.meta.url)
 const esm = { ...esmNames }
 const read = (name) => readFileSync(new URL(`../${name}`, import.meta.url), 'utf8')
-const faces = declarations('systems').join('\n')
+const wrappers = declarations('systems').join('\n')
 const client = declarations().join('\n')
-const types = `${client}\n${faces}`
+const types = `${client}\n${wrappers}`
 
 /** The values that declarations export. */
 const declared = (text) => [
@@ -38,7 +38,7 @@ test('the declarations, CommonJS and ESM have the same exports', () => {
   }
 })
 
-test('every declared member is there, and every public one is declared', () => {
+test('every declared member exists, and every public member is declared', () => {
   for (const name of ['HolySheepStreamingClient', 'ChatStream', 'CircuitBreaker', 'RateLimitedClient']) {
     const bodyOf = (head) => types.match(new RegExp(`^export ${head}\\b[^{]*\\{\\n([\\s\\S]*?)^\\}`, 'm'))[1]
     const [, parent] = types.match(new RegExp(`^export interface ${name} extends (\\w+)`, 'm')) ?? []
@@ -48,14 +48,14 @@ test('every declared member is there, and every public one is declared', () => {
         .map((m) => m[1])
         .filter((n) => n !== 'constructor'),
     )
-    const own = Reflect.ownKeys(esm[name].prototype)
+    const actual = Reflect.ownKeys(esm[name].prototype)
       .filter((key) => key !== 'constructor' && key !== Symbol.for('nodejs.util.inspect.custom'))
       .map((key) => (typeof key === 'symbol' ? `[${key.description.replace('nodejs.', 'Symbol.')}]` : key))
-    assert.deepEqual(own.sort(), [...members].sort(), name)
+    assert.deepEqual(actual.sort(), [...members].sort(), name)
   }
 })
 
-test('every error has the class, name and ancestors that are declared', () => {
+test('every error has its declared class, name and ancestors', () => {
   const parents = [...client.matchAll(/^export class (\w*Error) extends (\w+)/gm)]
   assert.ok(parents.length >= 11)
   for (const [, name, parent] of parents) {
@@ -68,8 +68,8 @@ test('every error has the class, name and ancestors that are declared', () => {
 
 describe('the defaults', () => {
   const defaults = JSON.parse(require('../dist/native.js').addon.defaults())
-  /** The interfaces with defaults, and where theirs are in the list. */
-  const places = {
+  /** Interface → its actual defaults. */
+  const actualDefaults = {
     CallOptions: defaults,
     ClientOptions: defaults,
     Endpoint: defaults.endpoint,
@@ -82,7 +82,7 @@ describe('the defaults', () => {
     RecoveryOptions: defaults.recovery,
     CostOptions: defaults.cost,
   }
-  /** Whose defaults are no option's of a client: their own tests hold them. */
+  /** Interfaces whose defaults are not options of a client; other tests check them. */
   const elsewhere = ['SnapshotOptions', 'ReadableStreamOptions', 'TextResponseInit', 'PipeOptions']
   const found = {}
   for (const [, name, body] of client.matchAll(/^export interface (\w+)[^{]*\{\n([\s\S]*?)^\}/gm)) {
@@ -92,20 +92,20 @@ describe('the defaults', () => {
     }
   }
 
-  test('that are written are those in force', () => {
-    assert.deepEqual(Object.keys(found).sort(), Object.keys(places).sort())
+  test('in the declarations match those in effect', () => {
+    assert.deepEqual(Object.keys(found).sort(), Object.keys(actualDefaults).sort())
     for (const [name, options] of Object.entries(found)) {
       for (const [option, value] of Object.entries(options))
-        assert.deepEqual(value, places[name][option], `${name}.${option}`)
+        assert.deepEqual(value, actualDefaults[name][option], `${name}.${option}`)
     }
   })
 
-  test('that are in force are written', () => {
-    const written = Object.assign({}, found.CallOptions, found.ClientOptions)
+  test('in effect are all declared', () => {
+    const declaredDefaults = Object.assign({}, found.CallOptions, found.ClientOptions)
     for (const [option, value] of Object.entries(defaults)) {
-      if (typeof value !== 'object') assert.deepEqual(written[option], value, option)
+      if (typeof value !== 'object') assert.deepEqual(declaredDefaults[option], value, option)
     }
-    for (const [name, place] of [
+    for (const [name, values] of [
       ['Endpoint', defaults.endpoint],
       ['RetryOptions', defaults.retry],
       ['ConnectionResetOptions', defaults.connectionReset],
@@ -116,12 +116,12 @@ describe('the defaults', () => {
       ['RecoveryOptions', defaults.recovery],
       ['CostOptions', defaults.cost],
     ]) {
-      assert.deepEqual(found[name], place)
+      assert.deepEqual(found[name], values)
     }
   })
 })
 
-test('where it cannot run, every name is there and the message is what is seen', () => {
+test('an unsupported runtime has every export name, and the error explains what is supported', () => {
   const { exports } = JSON.parse(read('package.json'))
   const unsupported = read('unsupported.js')
   for (const [subpath, entry] of Object.entries(exports)) {

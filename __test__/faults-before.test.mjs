@@ -1,12 +1,12 @@
-// Every fault that strikes before the first piece, against every way to ask for an answer.
+// Every fault before the first delta, with every method that requests an answer.
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import holysheep from '../dist/index.js'
-import { ANSWER, clockOf, FACES, failure, pair, passTime, REQUEST, settled, until } from './support/provider.mjs'
+import { ANSWER, clockOf, failure, METHODS, pair, passTime, REQUEST, settled, until } from './support/provider.mjs'
 
 const { APIError, HolySheepError, RetriesExhaustedError } = holysheep
 
-// On a test clock: it passes the timeout of an attempt that is to have one, and no other's.
+// For a test clock: 30 s pass the timeout under test and no other.
 const SHORT = {
   firstTokenTimeoutMs: 30_000,
   idleTimeoutMs: 200_000,
@@ -14,7 +14,7 @@ const SHORT = {
 }
 const PATIENT = { ...SHORT, firstTokenTimeoutMs: 300_000, idleTimeoutMs: 30_000 }
 
-/** What a call comes to whose first attempts, so many, wait for nothing until their timeout. */
+/** Awaits a call and runs its first `attempts` attempts into their timeout. */
 async function timeOut(clock, simulator, attempts, call) {
   const isOver = settled(call)
   for (let attempt = 1; attempt <= attempts; attempt++) {
@@ -24,11 +24,11 @@ async function timeOut(clock, simulator, attempts, call) {
   return call
 }
 
-/** Name → scenario, class, code, and whether it is tried again. */
+/** Name → scenario, class, code, and whether it is retried. */
 const FAULTS = {
   'a 429': [{ status: 429 }, 'RateLimitError', 'RATE_LIMITED', true],
   'a 429 with retry-after-ms': [{ status: 429, retryAfterMs: 5 }, 'RateLimitError', 'RATE_LIMITED', true],
-  'a 429 for want of money': [
+  'a 429 for an exhausted quota': [
     { status: 429, body: { error: { message: 'no money', type: 'insufficient_quota', code: 'insufficient_quota' } } },
     'RateLimitError',
     'QUOTA_EXHAUSTED',
@@ -36,7 +36,7 @@ const FAULTS = {
   ],
   'a 408': [{ status: 408 }, 'APIError', 'SERVER_ERROR', true],
   'a 500': [{ status: 500 }, 'APIError', 'SERVER_ERROR', true],
-  'a 502 with a page': [{ status: 502, html: true }, 'APIError', 'SERVER_ERROR', true],
+  'a 502 with an HTML page': [{ status: 502, html: true }, 'APIError', 'SERVER_ERROR', true],
   'a 503': [{ status: 503 }, 'APIError', 'SERVER_ERROR', true],
   'a 529': [{ status: 529 }, 'APIError', 'SERVER_ERROR', true],
   'a 501': [{ status: 501 }, 'APIError', 'SERVER_ERROR', false],
@@ -46,9 +46,9 @@ const FAULTS = {
   'a 404': [{ status: 404 }, 'APIError', 'INVALID_REQUEST', false],
   'a 422': [{ status: 422 }, 'APIError', 'INVALID_REQUEST', false],
   'a redirect': [{ status: 302, headers: { location: 'http://127.0.0.1:1/' } }, 'APIError', 'REDIRECTED', false],
-  'a page': [{ html: true }, 'MalformedResponseError', 'MALFORMED_RESPONSE', false],
+  'an HTML page': [{ html: true }, 'MalformedResponseError', 'MALFORMED_RESPONSE', false],
   'a JSON document': [{ jsonInstead: true }, 'MalformedResponseError', 'MALFORMED_RESPONSE', false],
-  'a boundless head': [{ headerBytes: 80_000 }, 'MalformedResponseError', 'RESPONSE_TOO_LARGE', false],
+  'an oversized head': [{ headerBytes: 80_000 }, 'MalformedResponseError', 'RESPONSE_TOO_LARGE', false],
   'a reset connection': [{ connectReset: true }, 'ConnectionError', 'ECONNRESET', true],
   'a closed connection': [{ closeBeforeHeaders: true }, 'ConnectionError', 'ECONNRESET', true],
   silence: [{ hang: true }, 'TimeoutError', 'TIMEOUT', true, SHORT],
@@ -71,7 +71,7 @@ const FAULTS = {
   ],
   'an error event': [{ disconnect: { afterChunks: 0, how: 'errorEvent' } }, 'APIError', 'SERVER_ERROR', true],
   'a named error event': [{ disconnect: { afterChunks: 0, how: 'errorEventNamed' } }, 'APIError', 'SERVER_ERROR', true],
-  'a broken event': [
+  'a malformed event': [
     { disconnect: { afterChunks: 0, how: 'malformed' } },
     'MalformedResponseError',
     'MALFORMED_RESPONSE',
@@ -79,7 +79,7 @@ const FAULTS = {
   ],
 }
 
-/** That an error is of its class, all the way up, and says what happened. */
+/** Asserts the class of an error, its ancestors, code and status, and that it has a message. */
 function assertError(error, name, code, status) {
   assert.ok(error instanceof Error && error instanceof HolySheepError, String(error))
   assert.equal(error.name, name)
@@ -91,35 +91,35 @@ function assertError(error, name, code, status) {
   assert.equal(error.partial, undefined)
 }
 
-describe('a fault before the first piece', () => {
+describe('a fault before the first delta', () => {
   for (const [fault, [scenario, name, code, retried, options]] of Object.entries(FAULTS)) {
-    for (const [face, ask] of Object.entries(FACES)) {
-      test(`${fault}: ${face} ${retried ? 'tries again and gives the whole answer' : 'fails at once'}`, async (t) => {
+    for (const [method, call] of Object.entries(METHODS)) {
+      test(`${fault}: ${method} ${retried ? 'retries and gets the complete answer' : 'fails immediately'}`, async (t) => {
         const clock = options && clockOf(t, { settleMs: 5 })
         const { simulator, client } = await pair(t, options)
         simulator.script(scenario)
-        const pieces = []
+        const deltas = []
         if (!retried) {
-          const error = await failure(ask(client, pieces))
+          const error = await failure(call(client, deltas))
           assertError(error, name, code, scenario.status)
           assert.equal(error.attempts.length, 1)
           assert.equal(simulator.requests.length, 1)
           return
         }
-        const asked = ask(client, pieces)
-        const { text, attempts } = await (clock ? timeOut(clock, simulator, 1, asked) : asked)
+        const result = call(client, deltas)
+        const { text, attempts } = await (clock ? timeOut(clock, simulator, 1, result) : result)
         assert.equal(text, ANSWER)
         assert.equal(attempts ?? 2, 2)
         assert.equal(simulator.requests.length, 2)
       })
     }
     if (!retried) continue
-    test(`${fault}, again and again: the last one is the cause`, async (t) => {
+    test(`${fault} on every attempt: the last error is the cause`, async (t) => {
       const clock = options && clockOf(t, { settleMs: 5 })
-      const come = (call) => (clock ? timeOut(clock, simulator, 2, call) : call)
+      const finish = (call) => (clock ? timeOut(clock, simulator, 2, call) : call)
       const { simulator, client } = await pair(t, { maxRetries: 1, ...options })
       simulator.setDefault(scenario)
-      const error = await come(failure(client.chat(REQUEST)))
+      const error = await finish(failure(client.chat(REQUEST)))
       assert.ok(error instanceof RetriesExhaustedError && error instanceof HolySheepError)
       assert.equal(error.code, 'RETRIES_EXHAUSTED')
       assertError(error.cause, name, code, scenario.status)
@@ -131,11 +131,11 @@ describe('a fault before the first piece', () => {
       assert.equal(simulator.requests.length, 2)
 
       simulator.clear()
-      const pieces = []
-      const last = await come(failure(FACES.streamWithRetry(client, pieces)))
+      const deltas = []
+      const last = await finish(failure(METHODS.streamWithRetry(client, deltas)))
       assertError(last, name, code, scenario.status)
       assert.equal(last.attempts.length, 2)
-      assert.deepEqual(pieces, [])
+      assert.deepEqual(deltas, [])
       assert.equal(simulator.requests.length, 2)
     })
   }

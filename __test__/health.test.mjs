@@ -1,4 +1,4 @@
-// Probes of the endpoints, over real sockets.
+// Health probes of endpoints, over real sockets.
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { createServer } from 'node:net'
@@ -9,9 +9,9 @@ import { HolySheepStreamingClient } from '../index.mjs'
 import { root, run } from './support/child.mjs'
 import { clientOf, failure, KEY, provider, REQUEST, until } from './support/provider.mjs'
 
-const later = (ms) => new Promise((resolve) => setTimeout(resolve, ms))
+const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms))
 
-/** How often the models were asked for. */
+/** The number of requests for the list of models. */
 const probes = ({ requests }) => requests.filter(({ path }) => path === '/v1/models').length
 
 async function pairOf(t, options) {
@@ -23,7 +23,7 @@ async function pairOf(t, options) {
   return { a, b, client: clientOf(t, a, { baseUrl: undefined, endpoints, ...options }) }
 }
 
-test('healthCheck tells of each endpoint whether it answers', async (t) => {
+test('healthCheck reports whether each endpoint answers', async (t) => {
   const { b, client } = await pairOf(t)
   const both = await client.healthCheck()
   assert.deepEqual(
@@ -41,7 +41,7 @@ test('healthCheck tells of each endpoint whether it answers', async (t) => {
   assert.match(dead.error, /refused/)
 })
 
-test('a probe brings an endpoint back before the time of its breaker is over', async (t) => {
+test('a probe brings an endpoint back before the timeout of its breaker', async (t) => {
   const events = []
   const circuitBreaker = { failureThreshold: 1, timeout: 600_000 }
   const { a, client } = await pairOf(t, {
@@ -57,24 +57,24 @@ test('a probe brings an endpoint back before the time of its breaker is over', a
   const next = client.stream(REQUEST)
   await next.text()
   assert.equal((await next.result).endpoint, 'a')
-  const told = events.filter(({ type }) => type === 'circuit').map(({ from, to, call }) => [from, to, typeof call])
-  assert.deepEqual(told, [
+  const changes = events.filter(({ type }) => type === 'circuit').map(({ from, to, call }) => [from, to, typeof call])
+  assert.deepEqual(changes, [
     ['CLOSED', 'OPEN', 'string'],
     ['OPEN', 'HALF_OPEN', 'undefined'],
     ['HALF_OPEN', 'CLOSED', 'string'],
   ])
 })
 
-test('a closed client probes no more, and a probe under way ends with it', async (t) => {
+test('closing a client stops its probes, including one in flight', async (t) => {
   const { a, b, client } = await pairOf(t, { healthCheckMs: 10 })
   await until(() => probes(b) > 2, 'the third probe')
   await client.close()
   assert.equal((await failure(client.healthCheck())).code, 'CLIENT_CLOSED')
   const before = probes(a)
-  await later(300)
-  // One that was under way may be seen late.
+  await sleep(300)
+  // A probe in flight may be recorded late.
   assert.ok(probes(a) <= before + 1, `${probes(a)} after ${before}`)
-  // An endpoint that takes connections and says nothing.
+  // An endpoint that accepts connections and never answers.
   const silent = createServer((socket) => t.after(() => socket.destroy())).listen(0, '127.0.0.1')
   t.after(() => silent.close())
   await once(silent, 'listening')
@@ -85,7 +85,7 @@ test('a closed client probes no more, and a probe under way ends with it', async
   assert.equal((await failure(check)).code, 'CLIENT_CLOSED')
 })
 
-test('an interval that is too short is refused by name', () => {
+test('an interval that is too short is rejected by name', () => {
   for (const healthCheckMs of [0, 9, NaN]) {
     assert.throws(() => new HolySheepStreamingClient(KEY, { healthCheckMs }), {
       name: 'RangeError',
@@ -103,7 +103,7 @@ test('probes do not keep a process alive', async () => {
   assert.deepEqual([code, stdout, stderr], [0, 'probed\n', ''])
 })
 
-test('a client that is forgotten is collected, and probes no more', async () => {
+test('an unreferenced client is garbage-collected and stops probing', async () => {
   const { code, stdout, stderr } = await run(`
     import { setFlagsFromString } from 'node:v8'
     import { runInNewContext } from 'node:vm'
@@ -111,13 +111,13 @@ test('a client that is forgotten is collected, and probes no more', async () => 
     const gc = runInNewContext('gc')
     const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms))
     const make = () => new WeakRef(new HolySheepStreamingClient('sk-test', { baseUrl: simulator.url, healthCheckMs: 10 }))
-    const forgotten = make()
+    const unreferenced = make()
     while (simulator.requests.length < 3) await pause(5)
-    for (let i = 0; forgotten.deref() && i < 100; i++) { await pause(10); gc() }
+    for (let i = 0; unreferenced.deref() && i < 100; i++) { await pause(10); gc() }
     const before = simulator.requests.length
     await pause(300)
-    // A probe that was under way may be seen late.
-    console.log(forgotten.deref() === undefined, simulator.requests.length - before <= 1)
+    // A probe in flight may be recorded late.
+    console.log(unreferenced.deref() === undefined, simulator.requests.length - before <= 1)
   `)
   assert.deepEqual([code, stdout, stderr], [0, 'true true\n', ''])
 })
@@ -133,7 +133,7 @@ test('the probes of a worker end with it', async (t) => {
   await until(() => probes(simulator) > 2, 'the third probe')
   await worker.terminate()
   const before = probes(simulator)
-  await later(300)
-  // One that was under way may be seen late.
+  await sleep(300)
+  // A probe in flight may be recorded late.
   assert.ok(probes(simulator) <= before + 1, `${probes(simulator)} after ${before}`)
 })

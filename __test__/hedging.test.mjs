@@ -1,23 +1,23 @@
-// A second request beside a slow first one, over real sockets.
+// A second request alongside a slow first one, over real sockets.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import {
   ANSWER,
+  CHUNKS,
   clientOf,
   clockOf,
-  FACES,
   failure,
-  PIECES,
+  METHODS,
   passTime,
   provider,
   REQUEST,
   until,
 } from './support/provider.mjs'
 
-const SLOW = { chunks: PIECES, firstTokenDelayMs: 60_000 }
+const SLOW = { chunks: CHUNKS, firstTokenDelayMs: 60_000 }
 
-/** A slow simulator, a fast one, and a client of both, which hedges a `call` when it has reached the slow one. */
-async function twoOf(t, options, [a, b] = [SLOW, { chunks: PIECES }]) {
+/** A slow simulator, a fast one, and a client of both. `hedged` awaits a call that is hedged once the slow one has it. */
+async function twoOf(t, options, [a, b] = [SLOW, { chunks: CHUNKS }]) {
   const clock = clockOf(t, { settleMs: 5 })
   const [slow, fast] = [await provider(t, { default: a }), await provider(t, { default: b })]
   const endpoints = [
@@ -33,11 +33,11 @@ async function twoOf(t, options, [a, b] = [SLOW, { chunks: PIECES }]) {
   return { client, slow, fast, hedged }
 }
 
-for (const [face, ask] of Object.entries(FACES)) {
-  test(`${face}: the faster of two answers, whole and once, and the other socket is closed`, async (t) => {
+for (const [method, call] of Object.entries(METHODS)) {
+  test(`${method}: the faster answer is delivered exactly once, and the other socket is closed`, async (t) => {
     const events = []
     const { client, slow, fast, hedged } = await twoOf(t, { onEvent: (event) => events.push(event) })
-    const { text } = await hedged(ask(client, []))
+    const { text } = await hedged(call(client, []))
     assert.equal(text, ANSWER)
     assert.deepEqual([slow.requests.length, fast.requests.length], [1, 1])
     await until(() => slow.requests[0].endedBy === 'client', 'the end of the slow request')
@@ -53,7 +53,7 @@ for (const [face, ask] of Object.entries(FACES)) {
   })
 }
 
-test('the result says who answered and who lost', async (t) => {
+test('the result names the winner and the loser', async (t) => {
   const { client, hedged } = await twoOf(t)
   const stream = client.stream(REQUEST)
   await hedged(stream.text())
@@ -68,15 +68,15 @@ test('the result says who answered and who lost', async (t) => {
   )
 })
 
-test('without the option there is one request', async (t) => {
+test('without the option there is only one request', async (t) => {
   const { client, fast } = await twoOf(t, { hedge: false }, [{ ...SLOW, firstTokenDelayMs: 80 }, {}])
   await client.chat(REQUEST)
   assert.deepEqual([fast.requests.length, client.metrics().hedges], [0, 0])
 })
 
-test('where the first one dies meanwhile nobody sees it', async (t) => {
+test('a failure of the first attempt is hidden by its hedge', async (t) => {
   const slow = { status: 503, headersDelayMs: 300 }
-  const { client, fast, hedged } = await twoOf(t, {}, [slow, { chunks: PIECES, firstTokenDelayMs: 1500 }])
+  const { client, fast, hedged } = await twoOf(t, {}, [slow, { chunks: CHUNKS, firstTokenDelayMs: 1500 }])
   const stream = client.stream(REQUEST)
   assert.equal(await hedged(stream.text()), ANSWER)
   const { attempts } = await stream.result
@@ -99,21 +99,21 @@ test('an abort closes both sockets', async (t) => {
   await until(() => slow.requests[0].endedBy === 'client' && fast.requests[0].endedBy === 'client')
 })
 
-test('isFailure is asked about the one that failed, while the other one goes on', async (t) => {
-  const judged = []
-  const isFailure = (error) => judged.push(error.status) > 0
+test('isFailure is called for the failed attempt while the other one continues', async (t) => {
+  const statuses = []
+  const isFailure = (error) => statuses.push(error.status) > 0
   const slow = { status: 503, headersDelayMs: 300 }
   const circuitBreaker = { failureThreshold: 1, isFailure }
-  const { client, hedged } = await twoOf(t, { circuitBreaker }, [slow, { chunks: PIECES, firstTokenDelayMs: 1500 }])
+  const { client, hedged } = await twoOf(t, { circuitBreaker }, [slow, { chunks: CHUNKS, firstTokenDelayMs: 1500 }])
   await hedged(client.chat(REQUEST))
-  assert.deepEqual(judged, [503])
+  assert.deepEqual(statuses, [503])
   assert.deepEqual(
     client.metrics().breakers.map(({ state }) => state),
     ['OPEN', 'CLOSED'],
   )
 })
 
-test('an option that makes no sense is refused by its name', async (t) => {
+test('an invalid option is rejected by name', async (t) => {
   const { client } = await twoOf(t)
   for (const hedge of [true, { afterMs: 'p99' }, { afterMs: 0 }, { afterMs: Number.NaN }, { after: 1 }]) {
     const error = await failure((async () => client.chat(REQUEST, { hedge }))())

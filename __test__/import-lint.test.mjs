@@ -1,4 +1,4 @@
-// The import lint finds what it is there for, in small trees of files.
+// The import lint finds violations in small file trees.
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
@@ -7,7 +7,7 @@ import { dirname, join } from 'node:path'
 import { test } from 'node:test'
 import { root } from './support/child.mjs'
 
-/** Runs the lint over a tree of these files below `src/`: its exit status and the lines that it prints. */
+/** Runs the lint over a tree with these files in `src/`, and returns its exit status and the lines that it prints. */
 function lint(files) {
   const tree = mkdtempSync(join(tmpdir(), 'import-lint-'))
   try {
@@ -25,14 +25,14 @@ function lint(files) {
   }
 }
 
-/** The lint fails and prints just these lines. */
+/** Asserts that the lint fails and prints exactly these lines. */
 function finds(files, expected) {
   const { status, lines } = lint(files)
   assert.deepEqual(lines, expected)
   assert.equal(status, 1)
 }
 
-/** The lint passes. */
+/** Asserts that the lint passes. */
 function passes(files) {
   const { status, lines } = lint(files)
   assert.equal(status, 0, lines.join('\n'))
@@ -69,7 +69,7 @@ test('the project itself passes', () => {
   assert.equal(status, 0, stderr)
 })
 
-test('two Rust files that use each other are a circle', () => {
+test('two Rust files that use each other form a circle', () => {
   finds(
     {
       ...ENGINE,
@@ -81,7 +81,7 @@ test('two Rust files that use each other are a circle', () => {
   )
 })
 
-test('an import through a facade counts as one of the file behind it', () => {
+test('an import through a facade counts as an import of the file behind it', () => {
   finds(
     {
       ...ENGINE,
@@ -95,7 +95,7 @@ test('an import through a facade counts as one of the file behind it', () => {
   )
 })
 
-test('a facade that its own files import from is no circle, and one with items is', () => {
+test('a facade that its own files import from forms no circle unless it has items', () => {
   const files = (facade) => ({
     ...ENGINE,
     'policy.rs': `mod a;\nmod b;\npub use a::A;\npub use b::B;\n${facade}`,
@@ -106,7 +106,7 @@ test('a facade that its own files import from is no circle, and one with items i
   finds(files('pub struct Shared;\n'), ['circle: policy.rs → policy/b.rs → policy.rs'])
 })
 
-test('what tests, comments and strings name is not imported', () => {
+test('paths in tests, comments and strings are not imports', () => {
   passes({
     ...ENGINE,
     'wire.rs': 'mod a;\nmod b;\n',
@@ -128,7 +128,7 @@ mod more {
   })
 })
 
-test('two TypeScript files that import each other are a circle, of types too', () => {
+test('TypeScript files that import each other form a circle, even through type imports', () => {
   finds(
     {
       ...ENGINE,
@@ -140,14 +140,14 @@ test('two TypeScript files that import each other are a circle, of types too', (
   )
 })
 
-test('a floor of the engine that imports one above it is named with what it imports', () => {
+test('an engine floor that imports a higher one is reported with its import', () => {
   finds({ ...ENGINE, 'engine/time.rs': 'use super::Client;\npub fn now(_: Client) {}\n' }, [
     'engine/time.rs: the floor time must not import super::Client of the floor client (engine/client.rs)',
     'circle: engine/admission.rs → engine/shared.rs → engine/time.rs → engine/client.rs → engine/call/hedge.rs → engine/attempt.rs → engine/admission.rs',
   ])
 })
 
-test('a file of the engine on no floor, and an item of its facade, are named', () => {
+test('an engine file outside the floors and an item of the facade are reported', () => {
   const facade = `${ENGINE['engine/mod.rs']}mod extra;\npub struct Item;\n`
   const admission = 'use super::{Item, shared::Route};\npub struct Permit(Route, Item);\n'
   finds({ ...ENGINE, 'engine/mod.rs': facade, 'engine/extra.rs': '', 'engine/admission.rs': admission }, [
@@ -157,7 +157,7 @@ test('a file of the engine on no floor, and an item of its facade, are named', (
   ])
 })
 
-test('a layer that imports one above it, and a crate in the wrong layer, are named', () => {
+test('a layer that imports a higher one and a crate in the wrong layer are reported', () => {
   finds(
     {
       ...ENGINE,
@@ -172,6 +172,6 @@ test('a layer that imports one above it, and a crate in the wrong layer, are nam
   )
 })
 
-test('a file that is too long is named', () => {
+test('a file that is too long is reported', () => {
   finds({ ...ENGINE, 'wire.rs': '\n'.repeat(500) }, ['wire.rs: 501 lines; at most 450'])
 })

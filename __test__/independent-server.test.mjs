@@ -1,10 +1,10 @@
-// A provider that others have written (@copilotkit/aimock): our own simulator and our own client
-// could share a misreading of the protocol.
+// A third-party provider (@copilotkit/aimock), because our own simulator and client could share a misreading of the
+// protocol.
 import assert from 'node:assert/strict'
 import { after, before, beforeEach, describe, test } from 'node:test'
 import { LLMock } from '@copilotkit/aimock'
 import { HolySheepStreamingClient, StreamInterruptedError } from '../index.mjs'
-import { contentOf, FACES, failure, KEY, MESSAGES, QUICK, REQUEST } from './support/provider.mjs'
+import { contentOf, failure, KEY, MESSAGES, METHODS, QUICK, REQUEST } from './support/provider.mjs'
 
 const TEXT = 'Xin chào! Một câu trả lời dài, có cừu 🐑 và chữ có dấu. '.repeat(5)
 
@@ -24,16 +24,16 @@ describe('an independent server', () => {
     mock.clearRequests()
   })
 
-  for (const [face, ask] of Object.entries(FACES)) {
-    test(`gives its whole answer to ${face}`, async () => {
+  for (const [method, call] of Object.entries(METHODS)) {
+    test(`delivers its complete answer through ${method}`, async () => {
       mock.onMessage(/./, { content: TEXT })
-      const pieces = []
-      assert.equal((await ask(client, pieces)).text, TEXT)
-      if (pieces.length > 0) assert.ok(pieces.length > 10, `${pieces.length} pieces`)
+      const deltas = []
+      assert.equal((await call(client, deltas)).text, TEXT)
+      if (deltas.length > 0) assert.ok(deltas.length > 10, `${deltas.length} deltas`)
     })
   }
 
-  test('sees the request as it was written, with the key', async () => {
+  test('receives the request unchanged, with the key', async () => {
     mock.onMessage(/./, { content: 'ok' })
     await client.chat({ ...REQUEST, temperature: 0.5, model: 'gpt-4o-mini' })
     const { body, headers } = mock.getLastRequest()
@@ -43,7 +43,7 @@ describe('an independent server', () => {
     assert.equal(typeof headers.authorization, 'string')
   })
 
-  test('tells its usage in the result', async () => {
+  test('has its usage in the result', async () => {
     mock.onMessage(/./, { content: 'ok', usage: { prompt_tokens: 7, completion_tokens: 5, total_tokens: 12 } })
     const stream = client.stream(REQUEST)
     await stream.text()
@@ -52,13 +52,13 @@ describe('an independent server', () => {
     assert.equal(attempts.length, 1)
   })
 
-  test('brings its tool calls and its reasoning', async () => {
-    const given = { city: 'Đà Nẵng', days: [1, 2] }
-    mock.onMessage(/./, { toolCalls: [{ name: 'weather', arguments: JSON.stringify(given) }] })
+  test('has its tool calls and reasoning delivered', async () => {
+    const args = { city: 'Đà Nẵng', days: [1, 2] }
+    mock.onMessage(/./, { toolCalls: [{ name: 'weather', arguments: JSON.stringify(args) }] })
     const { choices } = await client.chat(REQUEST)
     assert.equal(choices[0].finish_reason, 'tool_calls')
     const [call] = choices[0].message.tool_calls
-    assert.deepEqual([call.function.name, JSON.parse(call.function.arguments)], ['weather', given])
+    assert.deepEqual([call.function.name, JSON.parse(call.function.arguments)], ['weather', args])
     mock.clearFixtures()
     mock.onMessage(/./, { content: 'Vâng.', reasoning: 'Ta nghĩ đã.' })
     const stream = client.stream(REQUEST)
@@ -67,10 +67,10 @@ describe('an independent server', () => {
     assert.deepEqual([text, (await stream.result).reasoning], ['Vâng.', 'Ta nghĩ đã.'])
   })
 
-  test('is asked again after a 500, and not after a 400', async () => {
+  test('gets a retry after a 500, and none after a 400', async () => {
     mock.nextRequestError(500, { message: 'overloaded' })
     mock.onMessage(/./, { content: TEXT })
-    assert.equal((await FACES.text(client)).text, TEXT)
+    assert.equal((await METHODS.text(client)).text, TEXT)
     assert.equal(mock.getRequests().length, 2)
     mock.nextRequestError(400, { message: 'bad request', type: 'invalid_request_error' })
     const error = await failure(client.chat(REQUEST))
@@ -79,18 +79,18 @@ describe('an independent server', () => {
     assert.equal(mock.getRequests().length, 3)
   })
 
-  test('that breaks off in mid-answer is told with what was received', async () => {
+  test('that breaks off mid-answer causes an error with the text received', async () => {
     mock.onMessage(/./, { content: TEXT }, { truncateAfterChunks: 5 })
-    const pieces = []
-    const error = await failure(FACES.textStream(client, pieces))
+    const deltas = []
+    const error = await failure(METHODS.textStream(client, deltas))
     assert.ok(error instanceof StreamInterruptedError, error.stack)
-    assert.ok(pieces.length > 0 && TEXT.startsWith(error.partial))
-    assert.equal(pieces.join(''), error.partial)
+    assert.ok(deltas.length > 0 && TEXT.startsWith(error.partial))
+    assert.equal(deltas.join(''), error.partial)
   })
 
-  test('serves a hundred streams at once', async () => {
+  test('serves a hundred concurrent streams', async () => {
     mock.onMessage(/./, { content: TEXT })
-    const all = await Promise.all(Array.from({ length: 100 }, () => FACES.textStream(client, [])))
+    const all = await Promise.all(Array.from({ length: 100 }, () => METHODS.textStream(client, [])))
     for (const { text } of all) assert.equal(text, TEXT)
   })
 })

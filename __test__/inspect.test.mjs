@@ -1,4 +1,4 @@
-// What is printed of every public object: short, and no key, password, header or prompt.
+// Every public object prints briefly and without keys, passwords, headers and prompts.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { inspect } from 'node:util'
@@ -14,7 +14,7 @@ const OPTIONS = {
 }
 const SECRETS = [KEY, 'secret-of', 'Xin chào']
 
-/** Everything that printing can bring about. */
+/** Everything that printing can reveal. */
 const printed = (value) =>
   [
     inspect(value),
@@ -33,7 +33,7 @@ function check(name, value, longest = 200) {
   return short
 }
 
-test('clients, faces, breakers, limiters and queues are printed short and without secrets', (t) => {
+test('clients, wrappers, breakers, limiters and queues print briefly and without secrets', (t) => {
   const {
     HolySheepStreamingClient,
     RateLimitedClient,
@@ -49,7 +49,7 @@ test('clients, faces, breakers, limiters and queues are printed short and withou
     BoundedRetryQueue,
     createClientWithTimeout,
   } = holysheep
-  const made = {
+  const instances = {
     HolySheepStreamingClient: new HolySheepStreamingClient(KEY, OPTIONS),
     RateLimitedClient: new RateLimitedClient(KEY, OPTIONS),
     ResilientStreamingClient: new ResilientStreamingClient(KEY, OPTIONS),
@@ -64,22 +64,24 @@ test('clients, faces, breakers, limiters and queues are printed short and withou
     BoundedRetryQueue: new BoundedRetryQueue({ apiKey: KEY }),
     createClientWithTimeout: createClientWithTimeout('chat', { apiKey: KEY }),
   }
-  t.after(() => Promise.all(Object.values(made).map((it) => (typeof it.close === 'function' ? it.close() : undefined))))
-  // The last two are plain settings, which is what one wants to see of them.
-  const { MultiProviderRouter: router, BoundedRetryQueue: queue, ...short } = made
+  t.after(() =>
+    Promise.all(Object.values(instances).map((it) => (typeof it.close === 'function' ? it.close() : undefined))),
+  )
+  // These two consist of plain settings, which are worth printing in full.
+  const { MultiProviderRouter: router, BoundedRetryQueue: queue, ...short } = instances
   for (const [name, value] of Object.entries(short)) check(name, value)
   for (const value of [router, queue]) check(value.constructor.name, value, 1000)
-  // Each class that there is, but for errors and those that others make.
+  // Every exported class, except errors and ChatStream, which only a client creates.
   const isClass = (it) => typeof it === 'function' && /^class\b/.test(Function.prototype.toString.call(it))
   const classes = Object.entries(holysheep).filter(([, it]) => isClass(it))
   const names = classes.map(([name]) => name).filter((name) => !/Error$|^ChatStream$/.test(name))
   assert.deepEqual(
-    names.filter((name) => !(name in made)),
+    names.filter((name) => !(name in instances)),
     [],
   )
 })
 
-test('a stream, its error and the simulator are printed without keys and prompts', async (t) => {
+test('a stream, its error and the simulator print without keys and prompts', async (t) => {
   const simulator = await provider(t, { apiKey: KEY })
   assert.equal(check('Simulator', simulator), `Simulator { url: '${simulator.url}' }`)
   const { HolySheepStreamingClient } = holysheep
@@ -95,7 +97,7 @@ test('a stream, its error and the simulator are printed without keys and prompts
   assert.equal(check('ChatStream', failed), 'ChatStream { failed }')
 })
 
-test('a snapshot holds the request, and no key', async (t) => {
+test('a snapshot contains no key', async (t) => {
   const simulator = await provider(t)
   const client = new holysheep.HolySheepStreamingClient(KEY, { baseUrl: simulator.url })
   t.after(() => client.close())
@@ -104,7 +106,7 @@ test('a snapshot holds the request, and no key', async (t) => {
   assert.ok(!inspect(stream.snapshot(), { depth: 9, showHidden: true }).includes(KEY))
 })
 
-test('a key in the place of options is not shown in the error', () => {
+test('a key passed in place of options does not appear in the error', () => {
   for (const make of [
     () => new holysheep.MultiProviderRouter(KEY),
     () => holysheep.createClientWithTimeout('chat', KEY),
@@ -114,7 +116,7 @@ test('a key in the place of options is not shown in the error', () => {
   }
 })
 
-test('a test clock is printed with what it shows', (t) => {
+test('a test clock prints its elapsed time', (t) => {
   const clock = testClock()
   t.after(() => clock.restore())
   assert.equal(inspect(clock), 'TestClock { elapsedMs: 0 }')

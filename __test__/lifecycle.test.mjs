@@ -1,4 +1,4 @@
-// Processes of their own: how they live, and how they end.
+// How long a process with clients stays alive, and how it exits.
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { run } from './support/child.mjs'
@@ -7,7 +7,7 @@ const clean = { code: 0, signal: null, stderr: '' }
 const endOf = ({ code, signal, stderr }) => ({ code, signal, stderr })
 
 describe('a process', { concurrency: 2 }, () => {
-  test('with an idle client ends by itself', async () => {
+  test('with an idle client exits by itself', async () => {
     const ended = await run(`
       await client.chat({ messages })
       new HolySheepStreamingClient('sk-test')
@@ -19,16 +19,16 @@ describe('a process', { concurrency: 2 }, () => {
     assert.equal(ended.stdout, 'idle\n')
   })
 
-  test('lives until the stream in flight is done', async () => {
+  test('stays alive until the stream in flight ends', async () => {
     const ended = await run(`
       simulator.setDefault({ chunks: ['a', 'b', 'c'], chunkDelayMs: 60 })
-      client.streamWithRetry(messages, (piece) => process.stdout.write(piece)).then(({ success }) => console.log(success))
+      client.streamWithRetry(messages, (delta) => process.stdout.write(delta)).then(({ success }) => console.log(success))
     `)
     assert.deepEqual(endOf(ended), clean)
     assert.equal(ended.stdout, 'abctrue\n')
   })
 
-  test('lives until a retry has come through its backoff', async () => {
+  test('stays alive during the backoff of a retry', async () => {
     const ended = await run(`
       simulator.script({ status: 429, retryAfterMs: 150 })
       client.chat({ messages }).then(({ choices }) => console.log(choices[0].message.content))
@@ -37,7 +37,7 @@ describe('a process', { concurrency: 2 }, () => {
     assert.equal(ended.stdout, 'one two three\n')
   })
 
-  test('ends by itself after every kind of fault', async () => {
+  test('exits by itself after every kind of fault', async () => {
     const ended = await run(`
       const cut = (how) => ({ chunks: ['a', 'b'], disconnect: { afterChunks: 1, how } })
       const faults = [
@@ -61,10 +61,10 @@ describe('a process', { concurrency: 2 }, () => {
     assert.equal(ended.stdout, 'true\n')
   })
 
-  test('ends by itself after aborts, and after loops that were left', async () => {
+  test('exits by itself after aborts and abandoned loops', async () => {
     const ended = await run(`
       simulator.setDefault({ chunks: ['a', 'b', 'c'], chunkDelayMs: 5000 })
-      for await (const piece of client.stream({ messages }).textStream) break
+      for await (const delta of client.stream({ messages }).textStream) break
       const stream = client.stream({ messages })
       setTimeout(() => stream.abort(), 20)
       await stream.text().catch(({ name }) => console.log(name))
@@ -74,7 +74,7 @@ describe('a process', { concurrency: 2 }, () => {
     assert.equal(ended.stdout, 'AbortError\nTimeoutError\n')
   })
 
-  test('that exits in mid-stream gives its code', async () => {
+  test('that exits mid-stream returns its exit code', async () => {
     const ended = await run(`
       simulator.setDefault({ text: 'x'.repeat(5000), chunkChars: 1 })
       for (let i = 0; i < 20; i++) client.streamWithRetry(messages, () => process.exit(7))
@@ -82,7 +82,7 @@ describe('a process', { concurrency: 2 }, () => {
     assert.deepEqual(endOf(ended), { code: 7, signal: null, stderr: '' })
   })
 
-  test('in which user code throws in mid-stream ends with code 1', async () => {
+  test('whose user code throws mid-stream exits with code 1', async () => {
     const ended = await run(`
       simulator.setDefault({ chunks: ['a', 'b'], chunkDelayMs: 5000 })
       client.streamWithRetry(messages, () => setImmediate(() => { throw new Error('mine') }))
@@ -91,7 +91,7 @@ describe('a process', { concurrency: 2 }, () => {
     assert.match(ended.stderr, /Error: mine/)
   })
 
-  test('is ended by SIGINT in mid-stream', { skip: process.platform === 'win32' }, async () => {
+  test('is terminated by SIGINT mid-stream', { skip: process.platform === 'win32' }, async () => {
     const onOutput = (child, { stdout }) => {
       if (stdout.includes('began')) child.kill('SIGINT')
     }
@@ -101,26 +101,26 @@ describe('a process', { concurrency: 2 }, () => {
     `
     const ended = await run(script, { onOutput })
     assert.deepEqual([ended.code, ended.signal], [null, 'SIGINT'])
-    // A handler of the application's own decides.
+    // A handler of the application takes precedence.
     const handled = await run(`process.on('SIGINT', () => client.close().then(() => process.exit(3)))\n${script}`, {
       onOutput,
     })
     assert.deepEqual([handled.code, handled.signal], [3, null])
   })
 
-  test('can be started and ended again and again in mid-stream', async () => {
+  test('can start and exit mid-stream many times in a row', async () => {
     for (let i = 0; i < 20; i++) {
       const ended = await run(`
         simulator.setDefault({ text: 'x'.repeat(100), chunkChars: 1, chunkDelayMs: 1 })
         for (let i = 0; i < 5; i++) client.chat({ messages }).catch(() => {})
-        let pieces = 0
-        client.streamWithRetry(messages, () => { if (++pieces === 3 && ${i} % 2) process.exit(0) })
+        let deltas = 0
+        client.streamWithRetry(messages, () => { if (++deltas === 3 && ${i} % 2) process.exit(0) })
       `)
       assert.deepEqual(endOf(ended), clean, `start ${i}`)
     }
   })
 
-  test('survives twenty workers that are terminated in mid-stream', async () => {
+  test('survives twenty workers that are terminated mid-stream', async () => {
     const ended = await run(`
       import { Worker } from 'node:worker_threads'
       simulator.setDefault({ text: 'x'.repeat(20000), chunkChars: 1 })

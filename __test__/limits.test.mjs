@@ -1,61 +1,61 @@
-// Places, the queue, the deadline, TLS, and the end of a client.
+// Concurrency, the queue, the deadline, TLS, and closing a client.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { HolySheepError, QueueFullError, RateLimitedClient, TimeoutError } from '../index.mjs'
 import {
   ANSWER,
+  CHUNKS,
   clientOf,
   clockOf,
   END,
   eventOf,
-  FACES,
   failure,
   KEY,
   MESSAGES,
-  PIECES,
+  METHODS,
+  manualProvider,
   pair,
   passTime,
   provider,
-  providerByHand,
   REQUEST,
   settled,
   until,
 } from './support/provider.mjs'
 
-test('maxConcurrent attempts run at a time; the others wait in their order', async (t) => {
-  const byHand = await providerByHand(t)
-  const begun = []
-  const onEvent = ({ type, requestId }) => type === 'attempt' && begun.push(requestId)
-  const client = clientOf(t, byHand, { maxConcurrent: 2, onEvent })
+test('maxConcurrent attempts run at a time, and the others wait in order', async (t) => {
+  const manual = await manualProvider(t)
+  const started = []
+  const onEvent = ({ type, requestId }) => type === 'attempt' && started.push(requestId)
+  const client = clientOf(t, manual, { maxConcurrent: 2, onEvent })
   const calls = Array.from({ length: 8 }, (_, index) => client.chat({ ...REQUEST, user: `${index}` }))
   for (let answered = 0; answered < 8; answered++) {
-    const most = Math.min(8, answered + 2)
-    await until(() => byHand.requests.length === most)
-    // Two run, and nobody comes until one of them is answered.
+    const expected = Math.min(8, answered + 2)
+    await until(() => manual.requests.length === expected)
+    // Two run, and no other one starts until one of them is answered.
     await new Promise((resolve) => setTimeout(resolve, 10))
-    assert.equal(byHand.requests.length, most)
-    byHand.requests[answered].answer('x')
+    assert.equal(manual.requests.length, expected)
+    manual.requests[answered].answer('x')
   }
   await Promise.all(calls)
   const userOf = new Map(
-    byHand.requests.map(({ headers, json }) => [headers['x-client-request-id'], Number(json.user)]),
+    manual.requests.map(({ headers, json }) => [headers['x-client-request-id'], Number(json.user)]),
   )
-  const order = begun.map((id) => userOf.get(id))
-  for (const [place, user] of order.entries()) assert.ok(Math.abs(user - place) <= 1, `${order}`)
+  const order = started.map((id) => userOf.get(id))
+  for (const [index, user] of order.entries()) assert.ok(Math.abs(user - index) <= 1, `${order}`)
 })
 
-test('one more than the queue holds is refused at once', async (t) => {
+test('a call beyond maxQueue is rejected immediately', async (t) => {
   const { simulator, client } = await pair(t, { maxConcurrent: 1, maxQueue: 1 })
   simulator.script({ hang: true })
-  const place = new AbortController()
-  const running = failure(client.chat(REQUEST, { signal: place.signal }))
+  const slot = new AbortController()
+  const running = failure(client.chat(REQUEST, { signal: slot.signal }))
   await until(() => simulator.requests.length === 1)
   const queued = client.chat(REQUEST)
   await until(async () => {
     const error = await client.chat(REQUEST, { signal: AbortSignal.timeout(2) }).catch((thrown) => thrown)
     return error instanceof QueueFullError && error.code === 'QUEUE_FULL'
   })
-  place.abort()
+  slot.abort()
   await Promise.all([running, queued])
 })
 
@@ -64,18 +64,18 @@ test('the deadline covers the queue, the waits and the answer', async (t) => {
   const simulator = await provider(t)
   for (const [options, scenario] of [
     [{}, { hang: true }],
-    [{}, { chunks: PIECES, chunkDelayMs: 10_000 }],
+    [{}, { chunks: CHUNKS, chunkDelayMs: 10_000 }],
     [{ retry: { backoff: [10, 10] }, maxRetries: 1000 }, { status: 500 }],
   ]) {
     simulator.setDefault(scenario)
     const events = []
     const onEvent = ({ type }) => events.push(type)
     const client = clientOf(t, simulator, { totalTimeoutMs: 60, onEvent, ...options })
-    for (const face of ['chunks', 'chat', 'streamWithRetry']) {
+    for (const method of ['chunks', 'chat', 'streamWithRetry']) {
       const since = clock.elapsedMs
       simulator.clear()
       events.length = 0
-      const call = failure(FACES[face](client, []))
+      const call = failure(METHODS[method](client, []))
       if (scenario.hang) await until(() => simulator.requests.length === 1)
       else await until(() => events.includes(scenario.chunks ? 'first-token' : 'attempt-failed'))
       const error = await clock.runUntil(call)
@@ -83,7 +83,7 @@ test('the deadline covers the queue, the waits and the answer', async (t) => {
         assert.ok(error instanceof TimeoutError, error.stack)
         assert.deepEqual([error.code, error.phase], ['TIMEOUT', 'total'])
         assert.equal(clock.elapsedMs - since, 60)
-        assert.equal(error.partial, scenario.chunks && PIECES[0])
+        assert.equal(error.partial, scenario.chunks && CHUNKS[0])
       } else {
         assert.ok(error instanceof HolySheepError)
         assert.equal(error.attempts[0].status, 500)
@@ -92,39 +92,39 @@ test('the deadline covers the queue, the waits and the answer', async (t) => {
   }
   const { simulator: busy, client } = await pair(t, { maxConcurrent: 1 })
   busy.setDefault({ hang: true })
-  const place = new AbortController()
-  const first = failure(client.chat(REQUEST, { signal: place.signal }))
+  const slot = new AbortController()
+  const first = failure(client.chat(REQUEST, { signal: slot.signal }))
   await until(() => busy.requests.length === 1)
   const late = failure(client.chat(REQUEST, { totalTimeoutMs: 10 }))
   await passTime(clock, 10, settled(late))
   assert.equal((await late).phase, 'total')
-  place.abort()
+  slot.abort()
   await first
   assert.equal(busy.requests.length, 1)
 })
 
 test('a healthy long answer is never cut by the stage timeouts', async (t) => {
   const clock = clockOf(t, { settleMs: 5 })
-  const byHand = await providerByHand(t)
+  const manual = await manualProvider(t)
   const events = []
   const onEvent = ({ type }) => events.push(type)
-  const client = clientOf(t, byHand, { firstTokenTimeoutMs: 50, idleTimeoutMs: 300, maxRetries: 0, onEvent })
-  const pieces = client.stream(REQUEST).textStream[Symbol.asyncIterator]()
-  await until(() => byHand.requests.length === 1)
-  const { response, begin } = byHand.requests[0]
+  const client = clientOf(t, manual, { firstTokenTimeoutMs: 50, idleTimeoutMs: 300, maxRetries: 0, onEvent })
+  const reader = client.stream(REQUEST).textStream[Symbol.asyncIterator]()
+  await until(() => manual.requests.length === 1)
+  const { response, begin } = manual.requests[0]
   begin()
-  for (let piece = 0; piece < 30; piece++) {
+  for (let count = 0; count < 30; count++) {
     response.write(eventOf('x'))
-    assert.equal((await pieces.next()).value, 'x')
+    assert.equal((await reader.next()).value, 'x')
     await clock.advance(250)
   }
   response.end(END)
-  assert.equal((await pieces.next()).done, true)
-  // Pings end the silence.
+  assert.equal((await reader.next()).done, true)
+  // Pings reset the idle timeout.
   events.length = 0
   const call = failure(client.chat(REQUEST, { totalTimeoutMs: 600 }))
-  await until(() => byHand.requests.length === 2)
-  const second = byHand.requests[1]
+  await until(() => manual.requests.length === 2)
+  const second = manual.requests[1]
   second.begin().write(eventOf('x'))
   await until(() => events.includes('first-token'))
   const pings = setInterval(() => second.response.write(': ping\n\n'), 1)
@@ -137,25 +137,25 @@ test('a healthy long answer is never cut by the stage timeouts', async (t) => {
   assert.equal((await call).phase, 'total')
 })
 
-test('TLS with HTTP/2 works with the certificate that is trusted, and with no other', async (t) => {
+test('TLS with HTTP/2 works only with a trusted certificate', async (t) => {
   const { simulator, client } = await pair(t, { maxRetries: 0 }, { tls: true })
   assert.match(simulator.url, /^https:/)
   const error = await failure(client.chat(REQUEST))
   assert.deepEqual([error.name, error.code], ['ConnectionError', 'ERR_TLS'])
   assert.equal(simulator.requests.length, 0)
   const trusting = clientOf(t, simulator, { ca: simulator.certificate })
-  const all = await Promise.all(Array.from({ length: 20 }, () => FACES.textStream(trusting, [])))
+  const all = await Promise.all(Array.from({ length: 20 }, () => METHODS.textStream(trusting, [])))
   for (const { text } of all) assert.equal(text, ANSWER)
   assert.ok(simulator.requests.every(({ protocol }) => protocol === 'h2'))
-  for (const face of Object.keys(FACES)) {
-    simulator.script({ connectReset: true }, { chunks: PIECES })
-    assert.equal((await FACES[face](trusting, [])).text, ANSWER)
+  for (const method of Object.keys(METHODS)) {
+    simulator.script({ connectReset: true }, { chunks: CHUNKS })
+    assert.equal((await METHODS[method](trusting, [])).text, ANSWER)
   }
-  simulator.script({ chunks: PIECES, disconnect: { afterChunks: 2, how: 'reset' } })
-  assert.deepEqual(await FACES.textStream(trusting, []), { text: ANSWER, attempts: 2 })
+  simulator.script({ chunks: CHUNKS, disconnect: { afterChunks: 2, how: 'reset' } })
+  assert.deepEqual(await METHODS.textStream(trusting, []), { text: ANSWER, attempts: 2 })
 })
 
-test('a slow reader of one HTTP/2 stream does not hold the others on its connection', async (t) => {
+test('a slow reader of one HTTP/2 stream does not block the others on its connection', async (t) => {
   const simulator = await provider(t, { tls: true })
   const client = clientOf(t, simulator, { ca: [simulator.certificate] })
   simulator.script({ text: 'y'.repeat(1000), chunkChars: 1000, repeat: 20_000 })
@@ -163,30 +163,32 @@ test('a slow reader of one HTTP/2 stream does not hold the others on its connect
   const iterator = slow.textStream[Symbol.asyncIterator]()
   await iterator.next()
   await new Promise((resolve) => setTimeout(resolve, 100))
-  for (let i = 0; i < 5; i++) assert.equal((await FACES.text(client)).text, ANSWER)
+  for (let i = 0; i < 5; i++) assert.equal((await METHODS.text(client)).text, ANSWER)
   await iterator.return()
 })
 
-test('close() ends what is in flight and refuses what comes later', async (t) => {
+test('close() ends the calls in flight and rejects later ones', async (t) => {
   const { simulator, client } = await pair(t)
-  simulator.setDefault({ chunks: PIECES, chunkDelayMs: 10_000 })
-  const ends = [
-    ...['chunks', 'textStream', 'text', 'chat', 'streamWithRetry'].map((face) => failure(FACES[face](client, []))),
+  simulator.setDefault({ chunks: CHUNKS, chunkDelayMs: 10_000 })
+  const calls = [
+    ...['chunks', 'textStream', 'text', 'chat', 'streamWithRetry'].map((method) =>
+      failure(METHODS[method](client, [])),
+    ),
     failure(client.executeStream(MESSAGES)),
   ]
-  await until(() => simulator.requests.filter(({ bytesSent }) => bytesSent > 300).length === ends.length)
+  await until(() => simulator.requests.filter(({ bytesSent }) => bytesSent > 300).length === calls.length)
   await client.close()
-  for (const error of await Promise.all(ends)) {
+  for (const error of await Promise.all(calls)) {
     assert.ok(error instanceof HolySheepError)
     assert.equal(error.code, 'CLIENT_CLOSED')
   }
   await until(() => simulator.requests.every(({ endedBy }) => endedBy === 'client'))
-  for (const face of Object.keys(FACES)) {
-    assert.equal((await failure(FACES[face](client, []))).code, 'CLIENT_CLOSED')
+  for (const method of Object.keys(METHODS)) {
+    assert.equal((await failure(METHODS[method](client, []))).code, 'CLIENT_CLOSED')
   }
-  assert.equal(simulator.requests.length, ends.length)
+  assert.equal(simulator.requests.length, calls.length)
   await client.close()
-  // Other options do not open it again.
+  // Changing options does not reopen it.
   client.maxRetries = 1
   assert.equal((await failure(client.chat(REQUEST))).code, 'CLIENT_CLOSED')
 })

@@ -1,4 +1,4 @@
-// How the package is loaded, and where it cannot be.
+// Loading the package, and where it cannot be loaded.
 import assert from 'node:assert/strict'
 import { existsSync } from 'node:fs'
 import { createRequire } from 'node:module'
@@ -9,14 +9,14 @@ import { node } from './support/child.mjs'
 
 const require = createRequire(import.meta.url)
 
-test('require and import give the same classes', () => {
+test('require and import return the same classes', () => {
   const required = { ...require('holysheep'), ...require('holysheep/simulator') }
   const both = { ...imported, ...importedSimulator }
   for (const [name, value] of Object.entries(both)) assert.equal(value, required[name], name)
   assert.equal(imported.version, require('holysheep/package.json').version)
 })
 
-test('loading it starts no thread', { skip: !existsSync('/proc/self/task') }, async () => {
+test('loading the package starts no thread', { skip: !existsSync('/proc/self/task') }, async () => {
   const { code, stdout, stderr } = await node([
     '-e',
     `const count = () => require('node:fs').readdirSync('/proc/self/task').length
@@ -29,7 +29,7 @@ test('loading it starts no thread', { skip: !existsSync('/proc/self/task') }, as
   assert.deepEqual([code, stderr, stdout], [0, '', '0\n'])
 })
 
-test('loading it loads neither the cryptography nor the TLS of Node, which a client may never need', async () => {
+test("loading the package does not load Node's crypto and TLS modules, which a client may never need", async () => {
   const { code, stdout, stderr } = await node([
     '-e',
     `const before = new Set(process.moduleLoadList)
@@ -42,7 +42,7 @@ test('loading it loads neither the cryptography nor the TLS of Node, which a cli
 })
 
 for (const condition of ['browser', 'edge-light', 'workerd', 'worker']) {
-  test(`under the condition ${condition} it says what it is and what to do`, async () => {
+  test(`under the condition ${condition} the error explains the package and the remedy`, async () => {
     for (const script of [`require('holysheep')`, `import('holysheep')`]) {
       const { code, stderr } = await node([`--conditions=${condition}`, '-e', script])
       assert.equal(code, 1)

@@ -1,9 +1,9 @@
-// What a client counts, as numbers and as Prometheus reads it.
+// The metrics of a client, as numbers and as Prometheus text.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { clientOf, failure, pair, provider, REQUEST, until } from './support/provider.mjs'
 
-test('calls, attempts and retries by cause are counted, and tokens and times by route', async (t) => {
+test('calls, attempts and retries by cause are counted, and tokens and durations by route', async (t) => {
   const { simulator, client } = await pair(t)
   simulator.script({ status: 503 }, { connectReset: true })
   await client.chat(REQUEST)
@@ -21,13 +21,13 @@ test('calls, attempts and retries by cause are counted, and tokens and times by 
   assert.equal(route.durationMs.buckets.at(-1).count, 4)
 })
 
-test('a client that has done nothing has counted nothing', async (t) => {
+test('the metrics of an unused client are empty', async (t) => {
   const { client } = await pair(t)
   const metrics = client.metrics()
   assert.deepEqual([metrics.calls, metrics.routes, metrics.breakers, metrics.costUsd], [0, [], [], 0])
 })
 
-test('what is counted stays when the client is configured anew', async (t) => {
+test('metrics survive a change of options', async (t) => {
   const { client } = await pair(t)
   await client.chat(REQUEST)
   client.maxRetries = 0
@@ -35,17 +35,17 @@ test('what is counted stays when the client is configured anew', async (t) => {
   assert.equal(client.metrics().calls, 2)
 })
 
-test('an aborted call is no failure', async (t) => {
+test('an aborted call does not count as a failure', async (t) => {
   const { simulator, client } = await pair(t)
   simulator.setDefault({ hang: true })
   await failure(client.chat(REQUEST, { signal: AbortSignal.timeout(20) }))
-  // The caller is told at once, before the engine has put everything away.
+  // The caller gets the error before the engine has cleaned up.
   await until(() => client.metrics().inFlight === 0, 'the end of the call')
   const { aborted, failures } = client.metrics()
   assert.deepEqual([aborted, failures], [1, 0])
 })
 
-/** Reads the text as Prometheus does: families in one piece, every sample of a declared one. */
+/** Parses the text as Prometheus does: families are contiguous, and every sample belongs to a declared one. */
 function parse(text) {
   assert.ok(text.endsWith('\n'))
   const samples = new Map()
@@ -61,7 +61,7 @@ function parse(text) {
       const [, sample, labels = '', value] =
         line.match(/^([a-z_]+)(\{(?:[a-z_]+="(?:[^"\\\n]|\\[\\"n])*",?)+\})? (\+Inf|[-+.e\d]+)$/) ?? assert.fail(line)
       const base = types.get(family) === 'histogram' ? sample.replace(/_(bucket|sum|count)$/, '') : sample
-      assert.equal(base, family, 'a sample stands with its family')
+      assert.equal(base, family, 'a sample follows its family')
       assert.ok(!samples.has(sample + labels), `${sample}${labels} twice`)
       samples.set(sample + labels, Number(value.replace('+Inf', 'Infinity')))
     }
@@ -69,7 +69,7 @@ function parse(text) {
   return { samples, types }
 }
 
-test('the text for Prometheus is well formed, whatever the names of the routes', async (t) => {
+test('the Prometheus text is well-formed, whatever the names of the routes', async (t) => {
   const simulator = await provider(t)
   const name = 'quo"te \\ and\nline'
   const client = clientOf(t, simulator, {

@@ -1,10 +1,10 @@
-// The catalogue of models, and what is asked of the provider.
+// The model catalogue, and the provider's list of models.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { AuthenticationError, catalogue, classifyComplexity, HolySheepStreamingClient } from '../index.mjs'
-import { failure, KEY, MESSAGES, PIECES, pair, provider } from './support/provider.mjs'
+import { CHUNKS, failure, KEY, MESSAGES, pair, provider } from './support/provider.mjs'
 
-test('the catalogue has the limits and prices of the documents, and each caller has a copy', () => {
+test('the catalogue has the documented limits and prices, and each caller gets a copy', () => {
   const table = catalogue()
   assert.deepEqual(table['gpt-4.1'], {
     contextTokens: 128_000,
@@ -17,13 +17,13 @@ test('the catalogue has the limits and prices of the documents, and each caller 
   assert.equal(catalogue()['gpt-4.1'].contextTokens, 128_000)
 })
 
-test('the catalogue refuses no call by itself', async (t) => {
+test('the catalogue rejects no call by default', async (t) => {
   const { client } = await pair(t)
   const completion = await client.chat({ model: 'a-model-of-tomorrow', messages: MESSAGES })
-  assert.equal(completion.choices[0].message.content, PIECES.join(''))
+  assert.equal(completion.choices[0].message.content, CHUNKS.join(''))
 })
 
-test('models() asks the endpoint with its key and gives its list', async (t) => {
+test("models() requests the endpoint's list with its key", async (t) => {
   const { simulator, client } = await pair(t, {}, { models: ['one', 'two'] })
   const models = await client.models()
   assert.deepEqual(
@@ -36,17 +36,17 @@ test('models() asks the endpoint with its key and gives its list', async (t) => 
   assert.equal(headers['idempotency-key'], undefined)
 })
 
-test('where it is asked for, an unknown model is refused before anything is sent, with the nearest names', async (t) => {
+test('validateModel rejects an unknown model before anything is sent, with the nearest names', async (t) => {
   const { simulator, client } = await pair(t, { validateModel: true }, { models: ['sheep-large'] })
-  for (const ask of [
+  for (const call of [
     async (model) => client.stream({ model, messages: MESSAGES }).text(),
     (model) => client.chat({ model, messages: MESSAGES }),
   ]) {
-    const error = await failure(ask('gtp-4.1'))
+    const error = await failure(call('gtp-4.1'))
     assert.ok(error instanceof TypeError, error.stack)
     assert.equal(error.code, 'INVALID_ARGUMENT')
     assert.match(error.message, /^request\.model: got 'gtp-4\.1', which is not known; .* 'gpt-4\.1'$/)
-    assert.match((await failure(ask('llama'))).message, /client\.models\(\)/)
+    assert.match((await failure(call('llama'))).message, /client\.models\(\)/)
   }
   assert.equal(simulator.requests.length, 0)
   await client.chat({ messages: MESSAGES })
@@ -59,12 +59,12 @@ test('where it is asked for, an unknown model is refused before anything is sent
   )
 })
 
-test('a model that the options name is known', async (t) => {
+test('a model named in the options is known', async (t) => {
   const { client } = await pair(t, { validateModel: true, models: { mine: { contextTokens: 10 } } })
   await client.chat({ model: 'mine', messages: MESSAGES })
 })
 
-test('an endpoint that does not tell its models is an error, or the next one is asked', async (t) => {
+test('an endpoint that does not list its models is an error, unless the next one does', async (t) => {
   const closed = await provider(t, { apiKey: 'another' })
   const open = await provider(t, { models: ['x'] })
   const alone = new HolySheepStreamingClient(KEY, { baseUrl: closed.url })
@@ -78,7 +78,7 @@ test('an endpoint that does not tell its models is an error, or the next one is 
   assert.equal((await failure(alone.models())).code, 'CLIENT_CLOSED')
 })
 
-test('a question is as hard as its words and its length say, in any form of Unicode', () => {
+test('classifyComplexity rates a question by its words and length, in any Unicode form', () => {
   const of = (content) =>
     classifyComplexity([
       { role: 'system', content: 'analyze, compare '.repeat(50) },

@@ -16,7 +16,7 @@ import { node } from './support/child.mjs'
 import { ANSWER, failure, KEY, pair, provider, QUICK, REQUEST, until } from './support/provider.mjs'
 
 const storage = new AsyncLocalStorage()
-/** As @opentelemetry/context-async-hooks has it. */
+/** Like the one of @opentelemetry/context-async-hooks. */
 const contextManager = {
   active: () => storage.getStore() ?? ROOT_CONTEXT,
   with: (active, fn, self, ...args) => storage.run(active, () => fn.call(self, ...args)),
@@ -48,26 +48,26 @@ afterEach(async () => {
   spanExporter.reset()
 })
 
-/** The spans that have ended: those of calls, and those of attempts. */
-function ended() {
+/** The finished spans: those of calls, and those of attempts. */
+function finishedSpans() {
   const spans = spanExporter.getFinishedSpans()
   return { calls: spans.filter(({ name }) => name !== 'POST'), attempts: spans.filter(({ name }) => name === 'POST') }
 }
 
-/** What was measured: name to data points. */
-async function measured() {
+/** The exported metrics: name → data points. */
+async function exportedMetrics() {
   await reader.forceFlush()
   const all = metricExporter.getMetrics().flatMap(({ scopeMetrics }) => scopeMetrics.flatMap((scope) => scope.metrics))
   return Object.fromEntries(all.map(({ descriptor, dataPoints }) => [descriptor.name, { ...descriptor, dataPoints }]))
 }
 
-/** The text, when the call has ended too: its usage may come after the text. */
+/** The text, once the call has ended: its usage may come after the text. */
 async function textOf(stream) {
   await stream.result
   return stream.text()
 }
 
-test('a call is one client span with the attributes of the conventions', async (t) => {
+test('a call is one client span with the attributes of the semantic conventions', async (t) => {
   const { simulator, client } = await pair(t)
   const request = {
     ...REQUEST,
@@ -82,7 +82,7 @@ test('a call is one client span with the attributes of the conventions', async (
   const since = performance.now()
   const completion = await client.chat(request, { sessionId: 'session-1' })
   const seconds = (performance.now() - since) / 1000
-  const { calls } = ended()
+  const { calls } = finishedSpans()
   assert.equal(calls.length, 1)
   const [{ name, kind, attributes, status, events }] = calls
   assert.deepEqual([name, kind, status.code, events], ['chat gpt-4.1', SpanKind.CLIENT, SpanStatusCode.UNSET, []])
@@ -113,14 +113,14 @@ test('a call is one client span with the attributes of the conventions', async (
   })
 })
 
-test('its parent is the span of the caller, and each attempt is a span below it', async (t) => {
+test("the caller's span is the parent of a call's span, and each attempt is a child span", async (t) => {
   const { simulator, client } = await pair(t)
   simulator.script({ status: 503 }, {})
   const tracer = tracers.getTracer('app')
   const outer = tracer.startSpan('request')
   await context.with(trace.setSpan(context.active(), outer), () => textOf(client.stream(REQUEST)))
   outer.end()
-  const { calls, attempts } = ended()
+  const { calls, attempts } = finishedSpans()
   const call = calls.find(({ name }) => name === 'chat gpt-4.1')
   assert.equal(call.parentSpanContext.spanId, outer.spanContext().spanId)
   assert.deepEqual(
@@ -145,7 +145,7 @@ test('its parent is the span of the caller, and each attempt is a span below it'
   assert.equal(second.attributes['holysheep.request.id'], simulator.requests[1].headers['x-client-request-id'])
 })
 
-test('retries, fallbacks, recoveries and breakers are events of the span', async (t) => {
+test('retries, fallbacks, recoveries and breaker changes are span events', async (t) => {
   const { simulator, client } = await pair(t, {
     maxRetries: 1,
     fallbackModels: ['small'],
@@ -153,7 +153,7 @@ test('retries, fallbacks, recoveries and breakers are events of the span', async
   })
   simulator.script({ status: 503 }, { status: 503 }, { disconnect: { afterChunks: 3 } }, {})
   assert.equal(await textOf(client.stream(REQUEST)), ANSWER)
-  const [{ events, attributes }] = ended().calls
+  const [{ events, attributes }] = finishedSpans().calls
   const names = events.map(({ name }) => name.replace('holysheep.', ''))
   for (const name of ['attempt_failed', 'wait', 'retry', 'circuit', 'fallback', 'recovery']) {
     assert.ok(names.includes(name), `${name} in ${names}`)
@@ -164,33 +164,33 @@ test('retries, fallbacks, recoveries and breakers are events of the span', async
   assert.equal(attributes['gen_ai.request.model'], 'gpt-4.1')
 })
 
-test('a failed call has its code as error.type, in span and metric', async (t) => {
+test('a failed call has its code as error.type in the span and the metric', async (t) => {
   const { simulator, client } = await pair(t)
   simulator.setDefault({ status: 401 })
   await failure(client.chat(REQUEST))
-  const [{ status, attributes }] = ended().calls
+  const [{ status, attributes }] = finishedSpans().calls
   assert.equal(status.code, SpanStatusCode.ERROR)
   assert.equal(attributes['error.type'], 'AUTH_FAILED')
-  const { 'gen_ai.client.operation.duration': duration, 'gen_ai.client.token.usage': tokens } = await measured()
+  const { 'gen_ai.client.operation.duration': duration, 'gen_ai.client.token.usage': tokens } = await exportedMetrics()
   assert.equal(duration.dataPoints[0].attributes['error.type'], 'AUTH_FAILED')
   assert.equal(tokens, undefined)
 })
 
-test('an aborted call ends its spans, with the name of the reason', async (t) => {
+test('an aborted call ends its spans with the name of the reason', async (t) => {
   const { simulator, client } = await pair(t)
   simulator.setDefault({ disconnect: { afterChunks: 2, how: 'stall' } })
   for await (const _ of client.stream(REQUEST).textStream) break
-  const { calls, attempts } = ended()
+  const { calls, attempts } = finishedSpans()
   assert.deepEqual([calls.length, attempts.length], [1, 1])
   assert.equal(calls[0].attributes['error.type'], 'AbortError')
   assert.equal(attempts[0].attributes['holysheep.attempt.outcome'], 'ABORTED')
 })
 
-test('metrics are measured as the conventions name them', async (t) => {
+test('metrics follow the semantic conventions', async (t) => {
   const { simulator, client } = await pair(t)
   const { usage } = await client.chat(REQUEST)
   await textOf(client.stream(REQUEST))
-  const all = await measured()
+  const all = await exportedMetrics()
   assert.deepEqual(Object.keys(all).sort(), [
     'gen_ai.client.operation.duration',
     'gen_ai.client.operation.time_to_first_chunk',
@@ -208,7 +208,7 @@ test('metrics are measured as the conventions name them', async (t) => {
     'server.address': '127.0.0.1',
     'server.port': simulator.port,
   })
-  // Of a streamed answer alone.
+  // Only for the streamed answer.
   assert.equal(all['gen_ai.client.operation.time_to_first_chunk'].dataPoints[0].value.count, 1)
   const tokens = all['gen_ai.client.token.usage']
   const sums = Object.fromEntries(
@@ -218,7 +218,7 @@ test('metrics are measured as the conventions name them', async (t) => {
   assert.deepEqual(tokens.dataPoints[0].value.buckets.boundaries.at(-1), 67108864)
 })
 
-test('a call of another dialect, through createFetch, is measured as well', async (t) => {
+test('a call in another dialect through createFetch is instrumented', async (t) => {
   const { createServer } = await import('node:http')
   const { createFetch } = await import('../fetch.mjs')
   const usage = { input_tokens: 3, output_tokens: 5, total_tokens: 8 }
@@ -240,14 +240,14 @@ test('a call of another dialect, through createFetch, is measured as well', asyn
     body: JSON.stringify({ model: 'gpt-4.1', input: 'Hi', stream: true, max_output_tokens: 9 }),
   })
   assert.match(await answer.text(), /response\.completed/)
-  await until(() => ended().calls.length > 0)
-  const { calls, attempts } = ended()
+  await until(() => finishedSpans().calls.length > 0)
+  const { calls, attempts } = finishedSpans()
   assert.deepEqual([calls.length, attempts.length, calls[0].name], [1, 1, 'chat gpt-4.1'])
   assert.equal(calls[0].attributes['gen_ai.request.max_tokens'], 9)
   assert.equal(calls[0].status.code, SpanStatusCode.UNSET)
 })
 
-test('neither prompts, answers nor keys are recorded', async (t) => {
+test('prompts, answers and keys are not recorded', async (t) => {
   const { simulator, client } = await pair(t)
   const messages = [{ role: 'user', content: 'a private matter' }]
   await client.chat({ messages })
@@ -257,13 +257,13 @@ test('neither prompts, answers nor keys are recorded', async (t) => {
     spanExporter
       .getFinishedSpans()
       .map(({ name, attributes, events, status }) => ({ name, attributes, events, status })),
-    await measured(),
+    await exportedMetrics(),
   ])
   for (const secret of ['private', KEY, ANSWER.slice(0, 8)]) assert.ok(!seen.includes(secret), secret)
 })
 
 describe('options', () => {
-  test('name the provider, add attributes and leave attempts out', async (t) => {
+  test('set the provider name, add attributes and disable attempt spans', async (t) => {
     instrumentation.setConfig({
       attemptSpans: false,
       providerName: 'in_house',
@@ -271,7 +271,7 @@ describe('options', () => {
     })
     const { client } = await pair(t)
     await client.chat(REQUEST, { tenant: 'user-1' })
-    const { calls, attempts } = ended()
+    const { calls, attempts } = finishedSpans()
     assert.deepEqual(attempts, [])
     const { attributes } = calls[0]
     assert.deepEqual(
@@ -280,30 +280,30 @@ describe('options', () => {
     )
   })
 
-  test('that do not exist are refused', () => {
+  test('that do not exist are rejected', () => {
     assert.throws(() => instrument({ prompts: true }), /prompts: unknown option; accepted: enabled/)
   })
 
-  test('providers of its own stand before the global ones, as registerInstrumentations sets them', async (t) => {
+  test('providers set on the instrumentation take precedence over the global ones', async (t) => {
     instrumentation.disable()
-    const own = new InMemorySpanExporter()
-    const it = new HolySheepInstrumentation({ enabled: false })
-    it.setTracerProvider(new BasicTracerProvider({ spanProcessors: [new SimpleSpanProcessor(own)] }))
-    it.setMeterProvider(meters)
+    const exporter = new InMemorySpanExporter()
+    const custom = new HolySheepInstrumentation({ enabled: false })
+    custom.setTracerProvider(new BasicTracerProvider({ spanProcessors: [new SimpleSpanProcessor(exporter)] }))
+    custom.setMeterProvider(meters)
     const { client } = await pair(t)
     await client.chat(REQUEST)
-    it.enable()
+    custom.enable()
     await client.chat(REQUEST)
-    it.disable()
+    custom.disable()
     await client.chat(REQUEST)
     assert.deepEqual(
-      own.getFinishedSpans().map(({ name }) => name),
+      exporter.getFinishedSpans().map(({ name }) => name),
       ['POST', 'chat gpt-4.1'],
     )
     assert.deepEqual(spanExporter.getFinishedSpans(), [])
   })
 
-  test('by default the provider is the one behind the host', async (t) => {
+  test('default the provider name to the one for the host', async (t) => {
     const simulator = await provider(t)
     const { httpProxy } = await import('./support/proxy.mjs')
     const proxy = await httpProxy(t, { target: { host: '127.0.0.1', port: simulator.port } })
@@ -316,12 +316,12 @@ describe('options', () => {
       const client = new HolySheepStreamingClient(KEY, { baseUrl: `http://${host}/v1`, proxy: proxy.url, ...QUICK })
       await client.chat(REQUEST)
       await client.close()
-      assert.equal(ended().calls.at(-1).attributes['gen_ai.provider.name'], name)
+      assert.equal(finishedSpans().calls.at(-1).attributes['gen_ai.provider.name'], name)
     }
   })
 })
 
-test('without the package @opentelemetry/api the error says what to install, and the client needs nothing', async () => {
+test('without @opentelemetry/api the error says what to install, and the client still loads', async () => {
   const source = readFileSync(new URL('../dist/opentelemetry.js', import.meta.url), 'utf8')
   assert.ok(source.includes("require('@opentelemetry/api')"))
   const script = `

@@ -1,9 +1,9 @@
-// An outage of the primary route, told by what both providers have seen, on a test clock: 6 s with 50 calls a second,
-// a breaker that stays open for 1 s, silence for 200 ms. Time goes on when all calls wait for it and nothing else.
+// An outage of the primary route, checked against the requests that both providers saw, on a test clock: 6 s with
+// 50 calls per second and a breaker that stays open for 1 s. Time advances when all calls wait for nothing else.
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { startSimulator } from '../simulator.mjs'
-import { ANSWER, clientOf, clockOf, PIECES, provider, REQUEST, until } from './support/provider.mjs'
+import { ANSWER, CHUNKS, clientOf, clockOf, provider, REQUEST, until } from './support/provider.mjs'
 
 const OUTAGE_MS = 6000
 const CALL_EVERY_MS = 20
@@ -13,37 +13,37 @@ const BUDGET_FLOOR = 100
 
 const idsOf = ({ requests }) => requests.map(({ headers }) => headers['x-client-request-id']).filter(Boolean)
 
-/** Who answers one call. */
-async function answerer(client) {
+/** Makes one call and resolves to the endpoint that answers it. */
+async function answeringEndpoint(client) {
   const stream = client.stream(REQUEST)
   assert.equal(await stream.text(), ANSWER)
   return (await stream.result).endpoint
 }
 
-/** Calls at their rate for a while; resolves when all are answered. `rest` resolves when they wait for time alone. */
-async function calls(client, clock, ms, rest) {
+/** Makes calls at their rate for `ms`; resolves when all are answered. `idle` resolves when they only wait for time. */
+async function makeCalls(client, clock, ms, idle) {
   const answers = []
   let open = 0
-  const began = clock.elapsedMs
+  const startMs = clock.elapsedMs
   const step = async () => {
-    await rest(() => open)
+    await idle(() => open)
     await clock.advance(CALL_EVERY_MS)
   }
-  while (clock.elapsedMs - began < ms) {
+  while (clock.elapsedMs - startMs < ms) {
     open++
-    answers.push(answerer(client).finally(() => open--))
+    answers.push(answeringEndpoint(client).finally(() => open--))
     await step()
   }
   while (open > 0) await step()
-  return { answers: await Promise.all(answers), tookMs: clock.elapsedMs - began }
+  return { answers: await Promise.all(answers), tookMs: clock.elapsedMs - startMs }
 }
 
-async function scene(t, primary, options) {
+async function setUp(t, primary, options) {
   const clock = clockOf(t, { settleMs: 5 })
   const fallback = await provider(t)
   /** The requests to the primary that were made before its breaker opened, and after. */
   const attempts = { before: [], after: [] }
-  /** The calls whose last attempt is one at the primary. */
+  /** The calls whose latest attempt is at the primary. */
   const atPrimary = new Set()
   let opened = false
   const client = clientOf(t, fallback, {
@@ -62,24 +62,24 @@ async function scene(t, primary, options) {
     ...options,
   })
   // Before the outage the primary answers.
-  for (let call = 0; call < 5; call++) assert.equal(await answerer(client), 'primary')
+  for (let call = 0; call < 5; call++) assert.equal(await answeringEndpoint(client), 'primary')
   fallback.clear()
   const before = attempts.before.length
-  const made = () => attempts.before.length + attempts.after.length - before
-  /** Resolves when each call that is open waits at the primary, which has seen its request where it keeps a record. */
-  const rest = (open) =>
-    until(() => open() === atPrimary.size && (open() === 0 || idsOf(primary).length === made()), 'rest')
-  return { client, fallback, attempts, outage: () => calls(client, clock, OUTAGE_MS, rest), clock }
+  const sent = () => attempts.before.length + attempts.after.length - before
+  /** Resolves when every open call waits at the primary, which has recorded its request if it records at all. */
+  const idle = (open) =>
+    until(() => open() === atPrimary.size && (open() === 0 || idsOf(primary).length === sent()), 'idle calls')
+  return { client, fallback, attempts, outage: () => makeCalls(client, clock, OUTAGE_MS, idle), clock }
 }
 
-/** What every outage must show. `seen` and `after`: requests to the primary, and those since its breaker had opened. */
-function judge({ answers, tookMs }, { seen, after, fallbackSeen }) {
+/** Asserts what holds in every outage. `seen`: requests to the primary; `after`: those since its breaker opened. */
+function assertOutage({ answers, tookMs }, { seen, after, fallbackSeen }) {
   assert.ok(answers.length > 50, `${answers.length} calls were made`)
-  assert.deepEqual([...new Set(answers)], ['fallback'], 'all are answered by the fallback')
+  assert.deepEqual([...new Set(answers)], ['fallback'], 'the fallback answers all of them')
   const probes = Math.ceil(tookMs / PROBE_INTERVAL_MS)
-  assert.ok(after >= 1 && after <= probes, `${after} requests since the breaker had opened, at most ${probes}`)
-  const most = 1.2 * answers.length + BUDGET_FLOOR
-  assert.ok(seen + fallbackSeen <= most, `${seen} and ${fallbackSeen} requests, at most ${most}`)
+  assert.ok(after >= 1 && after <= probes, `${after} requests since the breaker opened, at most ${probes}`)
+  const limit = 1.2 * answers.length + BUDGET_FLOOR
+  assert.ok(seen + fallbackSeen <= limit, `${seen} and ${fallbackSeen} requests, at most ${limit}`)
 }
 
 describe('an outage of the primary', () => {
@@ -89,41 +89,45 @@ describe('an outage of the primary', () => {
   ]) {
     test(`${what} is bridged by the fallback, and the primary is used again an interval later`, async (t) => {
       const primary = await provider(t)
-      const { client, fallback, attempts, outage, clock } = await scene(t, primary, options)
+      const { client, fallback, attempts, outage, clock } = await setUp(t, primary, options)
       primary.clear()
       primary.setDefault(down)
-      const made = await outage()
+      const result = await outage()
       const seen = idsOf(primary)
       const after = seen.filter((id) => !attempts.before.includes(id)).length
-      judge(made, { seen: seen.length, after, fallbackSeen: idsOf(fallback).length })
-      primary.setDefault({ chunks: PIECES })
+      assertOutage(result, { seen: seen.length, after, fallbackSeen: idsOf(fallback).length })
+      primary.setDefault({ chunks: CHUNKS })
       await clock.advance(PROBE_INTERVAL_MS)
-      assert.deepEqual([await answerer(client), await answerer(client)], ['primary', 'primary'])
+      assert.deepEqual([await answeringEndpoint(client), await answeringEndpoint(client)], ['primary', 'primary'])
     })
   }
 
-  test('that refuses connections is bridged by the fallback, and found by a health probe when it is back', async (t) => {
+  test('that refuses connections is bridged by the fallback, and a health probe detects its return', async (t) => {
     const first = await provider(t)
-    const { client, fallback, attempts, outage, clock } = await scene(t, first, {
+    const { client, fallback, attempts, outage, clock } = await setUp(t, first, {
       healthCheckMs: PROBE_INTERVAL_MS,
-      // The probes alone bring it back.
+      // Only the health probes can bring it back.
       circuitBreaker: { timeout: 600_000 },
     })
     await first.close()
-    const made = await outage()
-    // Who refuses keeps no record: the attempts stand for it.
+    const result = await outage()
+    // A provider that refuses connections records nothing, so the attempts are counted instead.
     const { after, before } = attempts
     assert.equal(after.length, 0)
-    judge(made, { seen: before.length, after: 1, fallbackSeen: idsOf(fallback).length })
-    const back = await startSimulator({ port: first.port, default: { chunks: PIECES } })
+    assertOutage(result, { seen: before.length, after: 1, fallbackSeen: idsOf(fallback).length })
+    const back = await startSimulator({ port: first.port, default: { chunks: CHUNKS } })
     t.after(() => back.close())
     const probed = async () => {
       await clock.advance(PROBE_INTERVAL_MS)
       return client.metrics().breakers[0].state === 'HALF_OPEN'
     }
     await until(probed, 'the probe')
-    assert.deepEqual([...new Set(back.requests.map(({ method }) => method))], ['GET'], 'no call had to find out')
-    assert.deepEqual([await answerer(client), await answerer(client)], ['primary', 'primary'])
+    assert.deepEqual(
+      [...new Set(back.requests.map(({ method }) => method))],
+      ['GET'],
+      'no call was needed to detect it',
+    )
+    assert.deepEqual([await answeringEndpoint(client), await answeringEndpoint(client)], ['primary', 'primary'])
     assert.equal(client.metrics().breakers[0].state, 'CLOSED')
   })
 })

@@ -1,4 +1,4 @@
-// What is published: that nothing is left out of the packages, and what their addons ask of a system.
+// The published packages: nothing is missing from them, and what their addons require of a system is known.
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
@@ -51,7 +51,7 @@ test('the main package has no addon, no sources and no tests', () => {
   )
 })
 
-test('in the clone no package depends on one that is not published yet', () => {
+test('the repository depends on no package that is not published yet', () => {
   assert.equal(manifest.optionalDependencies, undefined)
   const lock = readFileSync(join(root, 'package-lock.json'), 'utf8')
   for (const { packageName } of platforms) assert.ok(!lock.includes(packageName), packageName)
@@ -66,8 +66,10 @@ test('the release builds the addon of every platform', () => {
   assert.deepEqual(built.sort(), platforms.map(({ name, triple }) => [name, triple]).sort())
 })
 
-test('what a shared object asks of the system is read out of it', { skip: process.platform !== 'linux' }, () => {
-  // Node.js itself needs the C library; of glibc, no version that this machine does not have.
+test('the system requirements of a shared object are read from the file', {
+  skip: process.platform !== 'linux',
+}, () => {
+  // Node.js itself needs the C library, and no newer version of glibc than this machine has.
   const { libraries, versions } = requirements(process.execPath)
   assert.ok(
     libraries.some((name) => /^libc\./.test(name)),
@@ -83,6 +85,6 @@ test('what a shared object asks of the system is read out of it', { skip: proces
   assert.ok(compare(newest, [2, 14]) >= 0 && compare(newest, runs.split('.').map(Number)) <= 0, newest.join('.'))
 })
 
-test('versions are compared number by number', () => {
+test('versions are compared component by component', () => {
   assert.ok(compare([2, 28], [2, 4]) > 0 && compare([2, 2, 5], [2, 2]) > 0 && compare([2, 28], [2, 28]) === 0)
 })

@@ -1,4 +1,4 @@
-// stream.pipe(res): a stream on its way into a response of Node.
+// stream.pipe(res): a stream piped into a Node response.
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import http from 'node:http'
@@ -7,20 +7,20 @@ import { test } from 'node:test'
 import OpenAI from 'openai'
 import {
   ANSWER,
+  bytesSentAtStall,
+  CHUNKS,
   clientOf,
   contentOf,
   failure,
   KEY,
-  PIECES,
+  manualProvider,
   pair,
   provider,
-  providerByHand,
   REQUEST,
-  sentAtStop,
   until,
 } from './support/provider.mjs'
 
-/** An HTTP server whose handler pipes; resolves to its URL and what the pipes came to. */
+/** An HTTP server whose handler pipes a stream; resolves to its URL and the outcomes of the pipes. */
 async function serve(t, handler, server = http.createServer()) {
   const outcomes = []
   server.on('request', async (req, res) => {
@@ -57,8 +57,8 @@ const textOf = (events) =>
     .map(({ data }) => contentOf(JSON.parse(data)))
     .join('')
 
-/** A request whose client leaves when it has this text, or at once. */
-async function leave(url, text) {
+/** Sends a request and resolves to it once the client has received this text, or immediately without one. */
+async function requestUntil(url, text) {
   const request = http.get(url)
   request.on('error', () => {})
   if (text) {
@@ -73,14 +73,14 @@ async function leave(url, text) {
   return request
 }
 
-/** An HTTP/2 session that ends with the test. */
-function over2(t, url) {
+/** An HTTP/2 session that is destroyed at the end of the test. */
+function connectHttp2(t, url) {
   const session = http2.connect(url)
   t.after(() => session.destroy())
   return session
 }
 
-test('a piped stream has the wire shape of OpenAI, chunk by chunk as the provider sent it', async (t) => {
+test("a piped stream has OpenAI's wire format, with the chunks that the provider sent", async (t) => {
   const { client } = await pair(t)
   const { url, outcomes } = await serve(t, (res) => client.stream(REQUEST).pipe(res))
   const response = await fetch(url)
@@ -98,9 +98,9 @@ test('a piped stream has the wire shape of OpenAI, chunk by chunk as the provide
   assert.deepEqual(outcomes, [{ outcome: 'complete' }])
 })
 
-test('the openai package reads it, and sees no seam where the provider cut it', async (t) => {
+test('the openai package reads a recovered stream without a visible join', async (t) => {
   const { simulator, client } = await pair(t)
-  simulator.script({ chunks: PIECES, disconnect: { afterChunks: 3, how: 'reset' } })
+  simulator.script({ chunks: CHUNKS, disconnect: { afterChunks: 3, how: 'reset' } })
   const { url } = await serve(t, (res) => client.stream(REQUEST).pipe(res))
   const openai = new OpenAI({ baseURL: url, apiKey: 'none', maxRetries: 0 })
   let text = ''
@@ -111,9 +111,9 @@ test('the openai package reads it, and sees no seam where the provider cut it', 
   assert.equal(simulator.requests.length, 2)
 })
 
-test('text arrives while the provider still writes', async (t) => {
+test('text arrives while the provider is still writing', async (t) => {
   const { simulator, client } = await pair(t)
-  simulator.script({ chunks: PIECES, disconnect: { afterChunks: 2, how: 'stall' } })
+  simulator.script({ chunks: CHUNKS, disconnect: { afterChunks: 2, how: 'stall' } })
   const { url } = await serve(t, (res) => client.stream(REQUEST).pipe(res))
   const reader = (await fetch(url)).body.pipeThrough(new TextDecoderStream()).getReader()
   let body = ''
@@ -123,18 +123,18 @@ test('text arrives while the provider still writes', async (t) => {
 })
 
 for (const [name, scenario, status, type, options] of [
-  ['a refused request', { status: 400 }, 400, 'invalid_request_error'],
+  ['a rejected request', { status: 400 }, 400, 'invalid_request_error'],
   [
     'a context that is too long',
     { status: 400, body: { error: { code: 'context_length_exceeded', message: 'x' } } },
     400,
     'invalid_request_error',
   ],
-  ['a model that is not there', { status: 404 }, 502, 'upstream_error'],
-  ['a refused key', { status: 401 }, 502, 'upstream_error'],
+  ['an unknown model', { status: 404 }, 502, 'upstream_error'],
+  ['a rejected key', { status: 401 }, 502, 'upstream_error'],
   ['a rate limit', { status: 429, retryAfter: 7 }, 429, 'rate_limit_error'],
   [
-    'an empty account',
+    'an exhausted quota',
     { status: 429, body: { error: { code: 'insufficient_quota', message: 'x' } } },
     503,
     'service_unavailable',
@@ -142,9 +142,9 @@ for (const [name, scenario, status, type, options] of [
   ['a server error', { status: 500 }, 502, 'upstream_error'],
   ['a reset', { connectReset: true }, 502, 'upstream_error'],
   ['silence', { hang: true }, 504, 'timeout', { firstTokenTimeoutMs: 100 }],
-  ['a page', { html: true }, 502, 'upstream_error'],
+  ['an HTML page', { html: true }, 502, 'upstream_error'],
 ]) {
-  test(`${name} before the first chunk is told with ${status}, as JSON without hosts or keys`, async (t) => {
+  test(`${name} before the first chunk is answered with ${status}, as JSON without hosts or keys`, async (t) => {
     const simulator = await provider(t, { default: scenario })
     const client = clientOf(t, simulator, { maxRetries: 0, ...options })
     const { url, outcomes } = await serve(t, (res) => client.stream(REQUEST).pipe(res))
@@ -164,7 +164,7 @@ for (const [name, scenario, status, type, options] of [
   })
 }
 
-test('what failed last says what the status is when every attempt failed', async (t) => {
+test('when every attempt fails, the last failure determines the status', async (t) => {
   const simulator = await provider(t, { default: { status: 429, retryAfterMs: 1 } })
   const client = clientOf(t, simulator, { maxRetries: 2 })
   const { url, outcomes } = await serve(t, (res) => client.stream(REQUEST).pipe(res))
@@ -177,12 +177,12 @@ test('what failed last says what the status is when every attempt failed', async
 
 test('a failure after the first chunk is an error event, and no [DONE] follows', async (t) => {
   const { simulator, client } = await pair(t, { recovery: false })
-  simulator.setDefault({ chunks: PIECES, disconnect: { afterChunks: 3, how: 'reset' } })
+  simulator.setDefault({ chunks: CHUNKS, disconnect: { afterChunks: 3, how: 'reset' } })
   const { url, outcomes } = await serve(t, (res) => client.stream(REQUEST).pipe(res))
   const response = await fetch(url)
   const events = eventsOf(await response.text())
   assert.equal(response.status, 200)
-  assert.equal(textOf(events), PIECES.slice(0, 3).join(''))
+  assert.equal(textOf(events), CHUNKS.slice(0, 3).join(''))
   const { event, data } = events.at(-1)
   assert.equal(event, 'error')
   assert.deepEqual(JSON.parse(data).error, {
@@ -192,7 +192,7 @@ test('a failure after the first chunk is an error event, and no [DONE] follows',
     param: null,
   })
   await until(() => outcomes.length === 1)
-  assert.equal(outcomes[0].error.partial, PIECES.slice(0, 3).join(''))
+  assert.equal(outcomes[0].error.partial, CHUNKS.slice(0, 3).join(''))
 
   const openai = new OpenAI({ baseURL: url, apiKey: 'none', maxRetries: 0 })
   const stream = await openai.chat.completions.create({ ...REQUEST, model: 'x', stream: true })
@@ -206,34 +206,34 @@ test('a failure after the first chunk is an error event, and no [DONE] follows',
   assert.equal(error.code, 'STREAM_INTERRUPTED')
 })
 
-test("the caller's own words reach the client; a fault in finding them costs nothing", async (t) => {
+test('errorMessage sets the message for the client, and falls back to the default if it fails', async (t) => {
   const { simulator, client } = await pair(t, { maxRetries: 0 })
   simulator.setDefault({ status: 500 })
-  const words = [(error) => `Sorry (${error.status}).`, () => assert.fail('x'), () => 5]
-  const { url } = await serve(t, (res) => client.stream(REQUEST).pipe(res, { errorMessage: words.shift() }))
-  const said = []
+  const functions = [(error) => `Sorry (${error.status}).`, () => assert.fail('x'), () => 5]
+  const { url } = await serve(t, (res) => client.stream(REQUEST).pipe(res, { errorMessage: functions.shift() }))
+  const messages = []
   const warned = once(process, 'warning')
-  while (words.length > 0) said.push((await (await fetch(url)).json()).error.message)
+  while (functions.length > 0) messages.push((await (await fetch(url)).json()).error.message)
   const standard = 'The model could not answer; try again later.'
-  assert.deepEqual(said, ['Sorry (500).', standard, standard])
+  assert.deepEqual(messages, ['Sorry (500).', standard, standard])
   assert.match((await warned)[0].message, /^errorMessage failed: /)
 })
 
-test('heartbeats fill the silence, and send the head', async (t) => {
-  const byHand = await providerByHand(t)
-  const client = clientOf(t, byHand, { maxRetries: 0 })
+test('heartbeats fill the silence and send the head', async (t) => {
+  const manual = await manualProvider(t)
+  const client = clientOf(t, manual, { maxRetries: 0 })
   const { url, outcomes } = await serve(t, (res) => client.stream(REQUEST).pipe(res, { heartbeatMs: 10 }))
-  // The head has come with a heartbeat: nothing else was sent.
+  // A heartbeat sent the head: nothing else has been sent yet.
   const first = await fetch(url)
-  await until(() => byHand.requests.length === 1)
-  byHand.requests[0].answer(ANSWER)
+  await until(() => manual.requests.length === 1)
+  manual.requests[0].answer(ANSWER)
   const events = eventsOf(await first.text())
   assert.deepEqual(events[0], { comment: 'heartbeat' })
   assert.equal(textOf(events), ANSWER)
-  // After a heartbeat no status can be set any more.
+  // After a heartbeat the status can no longer be set.
   const response = await fetch(url)
-  await until(() => byHand.requests.length === 2)
-  byHand.requests[1].response.writeHead(500).end()
+  await until(() => manual.requests.length === 2)
+  manual.requests[1].response.writeHead(500).end()
   assert.equal(response.status, 200)
   assert.equal(eventsOf(await response.text()).at(-1).event, 'error')
   await until(() => outcomes.length === 2)
@@ -243,18 +243,18 @@ test('heartbeats fill the silence, and send the head', async (t) => {
   )
 })
 
-test('heartbeatMs: 0 sends none', async (t) => {
+test('heartbeatMs: 0 disables heartbeats', async (t) => {
   const { simulator, client } = await pair(t)
-  simulator.script({ chunks: PIECES, headersDelayMs: 50 })
+  simulator.script({ chunks: CHUNKS, headersDelayMs: 50 })
   const { url } = await serve(t, (res) => client.stream(REQUEST).pipe(res, { heartbeatMs: 0 }))
   assert.ok(eventsOf(await (await fetch(url)).text()).every(({ comment }) => comment === undefined))
 })
 
 for (const [when, scenario, text] of [
   ['before the first token', { hang: true }, undefined],
-  ['in mid-answer', { chunks: PIECES, disconnect: { afterChunks: 2, how: 'stall' } }, PIECES[1]],
+  ['mid-answer', { chunks: CHUNKS, disconnect: { afterChunks: 2, how: 'stall' } }, CHUNKS[1]],
 ]) {
-  test(`a client that goes away ${when} ends the call at the provider`, async (t) => {
+  test(`a client that disconnects ${when} aborts the request at the provider`, async (t) => {
     const { simulator, client } = await pair(t)
     simulator.script(scenario)
     let stream
@@ -262,7 +262,7 @@ for (const [when, scenario, text] of [
       stream = client.stream(REQUEST)
       return stream.pipe(res)
     })
-    const request = await leave(url, text)
+    const request = await requestUntil(url, text)
     await until(() => simulator.requests.length === 1, 'the request')
     request.destroy()
     await until(() => simulator.requests[0].endedBy === 'client', 'the end of the call')
@@ -270,13 +270,13 @@ for (const [when, scenario, text] of [
     assert.deepEqual(outcomes, [{ outcome: 'disconnected' }])
     assert.equal((await failure(stream.result)).name, 'AbortError')
     assert.equal(simulator.requests.length, 1)
-    if (text) assert.equal(stream.snapshot().answer.text, PIECES.slice(0, 2).join(''))
+    if (text) assert.equal(stream.snapshot().answer.text, CHUNKS.slice(0, 2).join(''))
   })
 }
 
-test("onDisconnect: 'finish' lets the call run to its end, and its result is there", async (t) => {
+test("onDisconnect: 'finish' lets the call finish, and its result is available", async (t) => {
   const { simulator, client } = await pair(t)
-  // More pieces than may wait for a reader.
+  // More deltas than the queue of a reader holds.
   const text = 'word '.repeat(1000)
   simulator.script({ text, chunkChars: 1, firstTokenDelayMs: 0, chunkDelayMs: 0 })
   let stream
@@ -284,7 +284,7 @@ test("onDisconnect: 'finish' lets the call run to its end, and its result is the
     stream = client.stream(REQUEST)
     return stream.pipe(res, { onDisconnect: 'finish' })
   })
-  ;(await leave(url, 'data: ')).destroy()
+  ;(await requestUntil(url, 'data: ')).destroy()
   await until(() => outcomes.length === 1)
   assert.equal(outcomes[0].error, undefined)
   assert.equal((await stream.result).text, text)
@@ -294,9 +294,9 @@ test("onDisconnect: 'finish' lets the call run to its end, and its result is the
 
 for (const [protocol, server, open] of [
   ['HTTP/1.1', () => http.createServer(), async (url) => (await once(http.get(url), 'response'))[0]],
-  ['HTTP/2', () => http2.createServer(), async (url, t) => over2(t, url).request({ ':path': '/' })],
+  ['HTTP/2', () => http2.createServer(), async (url, t) => connectHttp2(t, url).request({ ':path': '/' })],
 ]) {
-  test(`over ${protocol} a client that reads slowly slows the provider down`, async (t) => {
+  test(`over ${protocol} a slow client slows the provider down`, async (t) => {
     const { simulator, client } = await pair(t)
     // Far more than the kernel buffers of three sockets.
     simulator.script({ text: 'y'.repeat(20_000), chunkChars: 20_000, repeat: 6000 })
@@ -304,7 +304,7 @@ for (const [protocol, server, open] of [
     const response = await open(url, t)
     response.pause()
     await until(() => simulator.requests.length === 1)
-    const sent = await sentAtStop(simulator.requests[0])
+    const sent = await bytesSentAtStall(simulator.requests[0])
     assert.ok(sent < 100_000_000, `${sent} bytes were sent`)
     assert.equal(simulator.requests[0].endedBy, 'open')
     let received = 0
@@ -315,7 +315,7 @@ for (const [protocol, server, open] of [
   })
 }
 
-test('what the caller has set stays, and middleware that compresses is flushed', async (t) => {
+test('status and headers set by the caller are preserved, and compressing middleware is flushed', async (t) => {
   const { client } = await pair(t)
   let flushed = 0
   const { url } = await serve(t, (res) => {
@@ -330,7 +330,7 @@ test('what the caller has set stays, and middleware that compresses is flushed',
   assert.ok(flushed > 0)
 })
 
-test('events of the caller may go before', async (t) => {
+test('the caller may write events before the stream', async (t) => {
   const { client } = await pair(t)
   const { url } = await serve(t, (res) => {
     res.writeHead(200, { 'content-type': 'text/event-stream' })
@@ -342,16 +342,16 @@ test('events of the caller may go before', async (t) => {
   assert.equal(textOf(events), ANSWER)
 })
 
-test('it works over HTTP/2', async (t) => {
+test('piping works over HTTP/2', async (t) => {
   const { simulator, client } = await pair(t)
   const { url, outcomes } = await serve(t, (res) => client.stream(REQUEST).pipe(res), http2.createServer())
-  const session = over2(t, url)
+  const session = connectHttp2(t, url)
   const request = session.request({ ':path': '/' })
   let body = ''
   for await (const data of request.setEncoding('utf8')) body += data
   assert.equal(textOf(eventsOf(body)), ANSWER)
 
-  simulator.script({ chunks: PIECES, disconnect: { afterChunks: 2, how: 'stall' } })
+  simulator.script({ chunks: CHUNKS, disconnect: { afterChunks: 2, how: 'stall' } })
   const second = session.request({ ':path': '/' })
   await once(second, 'data')
   second.close(http2.constants.NGHTTP2_CANCEL)
@@ -363,7 +363,7 @@ test('it works over HTTP/2', async (t) => {
   )
 })
 
-test('what is wrong is refused with its name, and the stream is still to be read', async (t) => {
+test('invalid arguments are rejected by name, and the stream can still be read', async (t) => {
   const { client } = await pair(t)
   const { url, outcomes } = await serve(t, async (res) => {
     const stream = client.stream(REQUEST)
@@ -402,16 +402,16 @@ test('what is wrong is refused with its name, and the stream is still to be read
   assert.deepEqual(outcomes, ['fine'])
 })
 
-test('a client who left before the call began costs the provider nothing more', async (t) => {
+test('a client that disconnects before the call starts causes at most one request', async (t) => {
   const { simulator, client } = await pair(t)
-  let asked = false
+  let requested = false
   const { url, outcomes } = await serve(t, async (res) => {
-    asked = true
+    requested = true
     if (!res.destroyed) await once(res, 'close')
     return client.stream(REQUEST).pipe(res)
   })
-  const request = await leave(url, false)
-  await until(() => asked)
+  const request = await requestUntil(url, false)
+  await until(() => requested)
   request.destroy()
   await until(() => outcomes.length === 1)
   assert.deepEqual(outcomes, [{ outcome: 'disconnected' }])

@@ -1,4 +1,4 @@
-// https where no TLS is spoken: a host without a scheme means https, and the server may speak plain HTTP.
+// https to a server without TLS: a host without a scheme means https, but the server may speak plain HTTP.
 import assert from 'node:assert/strict'
 import { createServer as createHttpServer } from 'node:http'
 import { connect, createServer } from 'node:net'
@@ -7,7 +7,7 @@ import { HolySheepStreamingClient } from '../index.mjs'
 import { failure, KEY, provider, REQUEST } from './support/provider.mjs'
 import { httpProxy } from './support/proxy.mjs'
 
-/** The port of a raw server, closed with the test. */
+/** Starts a raw server, which is closed at the end of the test, and resolves to its port. */
 async function listen(t, server) {
   const open = new Set()
   server.on('connection', (socket) => {
@@ -21,8 +21,8 @@ async function listen(t, server) {
   return server.address().port
 }
 
-/** What a call to a host without a scheme fails with. */
-async function refusal(t, port, options = {}) {
+/** The error of a call to a host without a scheme. */
+async function callError(t, port, options = {}) {
   const client = new HolySheepStreamingClient(KEY, { baseUrl: `127.0.0.1:${port}`, maxRetries: 0, ...options })
   t.after(() => client.close())
   return failure(client.chat(REQUEST))
@@ -30,40 +30,40 @@ async function refusal(t, port, options = {}) {
 
 const hint = (port) => `; does the server speak plain HTTP? If so, use http://127.0.0.1:${port}/v1`
 
-test('a server that waits for more than a TLS client says is told from a host that cannot be reached', async (t) => {
+test('a server that never answers the TLS handshake is distinguished from an unreachable host', async (t) => {
   const port = await listen(
     t,
     createServer(() => {}),
   )
-  const { code, phase, message } = await refusal(t, port, { connectTimeoutMs: 600 })
+  const { code, phase, message } = await callError(t, port, { connectTimeoutMs: 600 })
   assert.deepEqual([code, phase], ['TIMEOUT', 'connect'])
   const words = `no connection within 600 ms (127.0.0.1:${port}): TCP connects, but the TLS handshake did not complete`
   assert.equal(message, words + hint(port))
 })
 
-test('a server that answers in HTTP is no server of TLS', async (t) => {
+test('a server that answers in HTTP is reported as not speaking TLS', async (t) => {
   const raw = createServer((socket) => socket.once('data', () => socket.end('HTTP/1.1 400 Bad Request\r\n\r\n')))
   for (const server of [raw, createHttpServer()]) {
     const port = await listen(t, server)
-    const { code, message } = await refusal(t, port)
+    const { code, message } = await callError(t, port)
     assert.equal(code, 'ERR_TLS', message)
     assert.ok(message.startsWith(`127.0.0.1:${port} answered the TLS handshake with data that is not TLS (`), message)
     assert.ok(message.endsWith(hint(port)), message)
   }
 })
 
-test('a server that closes or resets in the handshake is told as that', async (t) => {
+test('a server that closes or resets the connection during the handshake is reported as such', async (t) => {
   for (const how of ['end', 'resetAndDestroy']) {
     const server = createServer((socket) => socket.once('data', () => socket[how]()))
     const port = await listen(t, server)
-    const { code, message } = await refusal(t, port)
+    const { code, message } = await callError(t, port)
     assert.equal(code, 'ECONNRESET', message)
     assert.ok(message.startsWith(`127.0.0.1:${port} closed the connection during the TLS handshake`), message)
     assert.ok(message.endsWith(hint(port)), message)
   }
 })
 
-test('http URLs, refused connections, wrong certificates and proxies get no such hint', async (t) => {
+test('http URLs, refused connections, wrong certificates and proxies get no plain HTTP hint', async (t) => {
   const silent = await listen(
     t,
     createServer(() => {}),
@@ -81,22 +81,22 @@ test('http URLs, refused connections, wrong certificates and proxies get no such
     [{ baseUrl: tls.url }, 'ERR_TLS'],
     [{ proxy: `http://127.0.0.1:${proxy.port}`, connectTimeoutMs: 300 }, 'TIMEOUT'],
   ]) {
-    const error = await refusal(t, silent, options)
+    const error = await callError(t, silent, options)
     assert.equal(error.code, code, error.message)
     assert.ok(!error.message.includes('plain HTTP'), error.message)
   }
 })
 
-test('the simulator closes a plain connection that begins with TLS at once', async (t) => {
+test('the simulator immediately closes a plain connection that starts with a TLS handshake', async (t) => {
   const simulator = await provider(t)
-  const { message } = await refusal(t, simulator.port)
+  const { message } = await callError(t, simulator.port)
   assert.ok(message.endsWith(hint(simulator.port)), message)
   const socket = connect(simulator.port, '127.0.0.1')
   socket.write(Buffer.from([0x16, 3, 1, 2, 0]))
-  const [heard] = await Promise.all([
+  const [hadError] = await Promise.all([
     new Promise((resolve) => socket.once('close', resolve)),
     new Promise((resolve) => socket.once('end', resolve)),
     socket.resume(),
   ])
-  assert.deepEqual([heard, simulator.requests.length], [false, 0])
+  assert.deepEqual([hadError, simulator.requests.length], [false, 0])
 })

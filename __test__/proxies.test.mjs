@@ -9,25 +9,25 @@ import { httpProxy, socksProxy } from './support/proxy.mjs'
 const NAMES = ['HTTPS_PROXY', 'HTTP_PROXY', 'ALL_PROXY', 'NO_PROXY', 'REQUEST_METHOD']
 const ALL = NAMES.flatMap((name) => [name, name.toLowerCase()])
 
-/** Nothing of this machine's environment, and nothing of the last test's. */
-function clean() {
+/** Removes the variables of this machine and of the previous test. */
+function clearEnv() {
   for (const name of ALL) delete process.env[name]
 }
-beforeEach(clean)
+beforeEach(clearEnv)
 
-/** A client of `url`, made while the environment is this. */
+/** A client of `url`, created with these environment variables. */
 function clientIn(t, env, url, options = {}) {
   Object.assign(process.env, env)
   const client = new HolySheepStreamingClient(KEY, { baseUrl: url, ...QUICK, maxRetries: 0, ...options })
   t.after(() => client.close())
-  clean()
+  clearEnv()
   return client
 }
 
 const answerOf = async (client) => (await client.chat(REQUEST)).choices[0].message.content
 const targetOf = ({ port }) => ({ host: '127.0.0.1', port })
 
-test('HTTPS_PROXY carries TLS in a tunnel, and the proxy sees the host and nothing else', async (t) => {
+test('HTTPS_PROXY tunnels TLS, and the proxy sees only the host', async (t) => {
   const simulator = await provider(t, { tls: true })
   for (const name of ['HTTPS_PROXY', 'https_proxy', 'ALL_PROXY', 'all_proxy']) {
     const proxy = await httpProxy(t)
@@ -37,7 +37,7 @@ test('HTTPS_PROXY carries TLS in a tunnel, and the proxy sees the host and nothi
   }
 })
 
-test('HTTP_PROXY is asked for plain URLs, names that only it knows included', async (t) => {
+test('HTTP_PROXY serves plain URLs, including hosts that only it can resolve', async (t) => {
   const simulator = await provider(t)
   const proxy = await httpProxy(t, { target: targetOf(simulator) })
   const client = clientIn(t, { HTTP_PROXY: proxy.url.replace('http://', '') }, 'http://api.invalid/v1')
@@ -45,7 +45,7 @@ test('HTTP_PROXY is asked for plain URLs, names that only it knows included', as
   assert.deepEqual(proxy.seen, ['POST http://api.invalid/v1/chat/completions'])
 })
 
-test('each scheme has its own proxy, and the lower case counts first', async (t) => {
+test('each scheme has its own proxy, and lowercase variables take precedence', async (t) => {
   const simulator = await provider(t)
   const [used, other] = [await httpProxy(t), await httpProxy(t)]
   const env = { http_proxy: used.url, HTTP_PROXY: other.url, HTTPS_PROXY: other.url, ALL_PROXY: other.url }
@@ -55,7 +55,7 @@ test('each scheme has its own proxy, and the lower case counts first', async (t)
   assert.deepEqual([used.seen.length, other.seen.length], [1, 0])
 })
 
-test('HTTP_PROXY does not count in CGI, where it is a header of whoever asks', async (t) => {
+test('HTTP_PROXY is ignored in CGI, where a request header can set it', async (t) => {
   const simulator = await provider(t)
   const proxy = await httpProxy(t)
   const client = clientIn(t, { HTTP_PROXY: proxy.url, REQUEST_METHOD: 'GET' }, simulator.url)
@@ -85,18 +85,18 @@ describe('NO_PROXY', () => {
   }
 })
 
-test('the proxy option overrules the environment, and false means none', async (t) => {
+test('the proxy option overrides the environment, and false disables proxies', async (t) => {
   const simulator = await provider(t)
-  const [own, env] = [await httpProxy(t), await httpProxy(t)]
-  const around = { HTTP_PROXY: env.url, NO_PROXY: '*' }
-  for (const proxy of [own.url, new URL(own.url)]) {
-    assert.equal(await answerOf(clientIn(t, around, simulator.url, { proxy })), ANSWER)
+  const [explicit, env] = [await httpProxy(t), await httpProxy(t)]
+  const variables = { HTTP_PROXY: env.url, NO_PROXY: '*' }
+  for (const proxy of [explicit.url, new URL(explicit.url)]) {
+    assert.equal(await answerOf(clientIn(t, variables, simulator.url, { proxy })), ANSWER)
   }
   assert.equal(await answerOf(clientIn(t, { HTTP_PROXY: env.url }, simulator.url, { proxy: false })), ANSWER)
-  assert.deepEqual([own.seen.length, env.seen.length], [2, 0])
+  assert.deepEqual([explicit.seen.length, env.seen.length], [2, 0])
 })
 
-test('user and password go to the proxy alone', async (t) => {
+test('user and password are sent only to the proxy', async (t) => {
   const simulator = await provider(t, { tls: true })
   const proxy = await httpProxy(t, { password: 'user:p@ss' })
   const url = proxy.url.replace('//', '//user:p%40ss@')
@@ -106,14 +106,14 @@ test('user and password go to the proxy alone', async (t) => {
   assert.ok(!inspect(client, { depth: 9, showHidden: true }).includes('p%40ss'))
 })
 
-test('a proxy that refuses or is not there is named, without its password', async (t) => {
+test('a proxy that refuses or is unreachable is named, without its password', async (t) => {
   const simulator = await provider(t, { tls: true })
-  const asks = await httpProxy(t, { password: 'user:right' })
-  const refuses = await httpProxy(t, { refuse: 503 })
+  const authenticating = await httpProxy(t, { password: 'user:right' })
+  const refusing = await httpProxy(t, { refuse: 503 })
   for (const [{ port }, words] of [
     [{ port: 1 }, /connection refused by the proxy http:\/\/…@127\.0\.0\.1:1 \(connecting to 127\.0\.0\.1:\d+\)/],
-    [asks, /the proxy could not connect to 127\.0\.0\.1:\d+ \(proxy authorization required\)/],
-    [refuses, /the proxy could not connect to 127\.0\.0\.1:\d+ \(unsuccessful\)/],
+    [authenticating, /the proxy could not connect to 127\.0\.0\.1:\d+ \(proxy authorization required\)/],
+    [refusing, /the proxy could not connect to 127\.0\.0\.1:\d+ \(unsuccessful\)/],
   ]) {
     const proxy = `http://user:wrong-secret@127.0.0.1:${port}`
     const client = clientOf(t, simulator, { proxy, ca: simulator.certificate, maxRetries: 0 })
@@ -124,7 +124,7 @@ test('a proxy that refuses or is not there is named, without its password', asyn
   }
 })
 
-test('a SOCKS5 proxy is asked for the name', async (t) => {
+test('a SOCKS5 proxy resolves the host name', async (t) => {
   const simulator = await provider(t)
   const proxy = await socksProxy(t, { target: targetOf(simulator) })
   const client = clientIn(t, { ALL_PROXY: `socks5h://${proxy.host}` }, 'http://api.invalid/v1')
@@ -132,13 +132,13 @@ test('a SOCKS5 proxy is asked for the name', async (t) => {
   assert.deepEqual(proxy.seen, ['api.invalid'])
 })
 
-test('a variable that is no URL is refused by its name when a client is made', () => {
+test('a variable with an invalid URL is rejected by name when a client is created', () => {
   process.env.HTTPS_PROXY = 'ftp://user:secret@proxy'
   const make = () => new HolySheepStreamingClient(KEY)
   assert.throws(make, (error) => {
     assert.match(error.message, /^HTTPS_PROXY: got '…@proxy'; accepted: the URL of a proxy/)
     return error.code === 'INVALID_ARGUMENT'
   })
-  clean()
+  clearEnv()
   make()
 })

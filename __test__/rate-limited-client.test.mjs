@@ -1,4 +1,4 @@
-// RateLimitedClient: a bucket by hand, and before every attempt.
+// RateLimitedClient: the token bucket, used directly and before every attempt.
 import assert from 'node:assert/strict'
 import { IncomingMessage } from 'node:http'
 import { describe, test } from 'node:test'
@@ -13,7 +13,7 @@ function empty(refillRate = 0.001, options = {}) {
 }
 
 describe('the bucket', () => {
-  test('has the defaults of the document, starts full, and can be changed', (t) => {
+  test('has the documented defaults, starts full, and can be changed', (t) => {
     clockOf(t)
     const before = Date.now()
     const client = new RateLimitedClient(KEY)
@@ -32,18 +32,18 @@ describe('the bucket', () => {
       ['tokens', -1],
       ['lastRefill', Number.NaN],
     ]) {
-      const kept = client[name]
+      const previous = client[name]
       assert.throws(
         () => {
           client[name] = bad
         },
         { code: 'INVALID_ARGUMENT' },
       )
-      assert.equal(client[name], kept)
+      assert.equal(client[name], previous)
     }
   })
 
-  test('takes its limits beside the options of a client, or in rateLimit', () => {
+  test('takes its limits from the top level of the options or from rateLimit', () => {
     for (const options of [{ capacity: 3, refillRate: 2 }, { rateLimit: { capacity: 3, refillRate: 2 } }]) {
       const client = new RateLimitedClient(KEY, { ...options, maxRetries: 1 })
       assert.deepEqual([client.capacity, client.refillRate, client.maxRetries], [3, 2, 1])
@@ -55,7 +55,7 @@ describe('the bucket', () => {
     })
   })
 
-  test('acquireToken gives a token at once, or none', async () => {
+  test('acquireToken takes a token immediately or resolves to false', async () => {
     const client = new RateLimitedClient(KEY, { capacity: 2, refillRate: 0.001 })
     assert.deepEqual(
       [await client.acquireToken(), await client.acquireToken(), await client.acquireToken()],
@@ -64,7 +64,7 @@ describe('the bucket', () => {
     assert.ok(client.tokens < 1)
   })
 
-  test('refill adds what has come since lastRefill, up to the capacity', (t) => {
+  test('refill adds the tokens since lastRefill, up to the capacity', (t) => {
     const clock = clockOf(t)
     const client = empty(10)
     client.lastRefill = clock.now - 500
@@ -78,7 +78,7 @@ describe('the bucket', () => {
 })
 
 describe('acquire', () => {
-  test('waits until there is a token, never sooner', async (t) => {
+  test('resolves when a token is available, never sooner', async (t) => {
     const clock = clockOf(t)
     const client = empty(50)
     await clock.runUntil(client.acquire())
@@ -86,7 +86,7 @@ describe('acquire', () => {
     assert.equal(Math.round(clock.elapsedMs), 60, 'three tokens at 50 a second')
   })
 
-  test('serves those who wait in their order, and acquireToken does not push in', async (t) => {
+  test('serves waiters in order, and acquireToken does not jump the queue', async (t) => {
     const clock = clockOf(t)
     const client = empty(200)
     const order = []
@@ -97,7 +97,7 @@ describe('acquire', () => {
     assert.deepEqual(order, [0, 1, 2, 3])
   })
 
-  test('gives up after timeoutMs, or with its signal, and lets the next one through', async (t) => {
+  test('rejects after timeoutMs or with its signal, and the next waiter advances', async (t) => {
     const clock = clockOf(t)
     const client = empty(100)
     const timeout = failure(client.acquire({ tokens: 10, timeoutMs: 5 }))
@@ -114,7 +114,7 @@ describe('acquire', () => {
     assert.equal(await failure(client.acquire({ signal: controller.signal })), reason)
   })
 
-  test('refuses what can never fit, and one more than the queue holds', async () => {
+  test('rejects more tokens than the capacity, and a waiter beyond maxQueue', async () => {
     const client = empty(0.001, { rateLimit: { maxQueue: 1 } })
     const never = await failure(client.acquire({ tokens: 11 }))
     assert.ok(never instanceof QueueFullError)
@@ -124,11 +124,11 @@ describe('acquire', () => {
     assert.equal((await failure(client.acquire())).code, 'QUEUE_FULL')
     controller.abort()
     assert.equal((await waiting).name, 'AbortError')
-    // Its place is free again, soon.
+    // The slot in the queue becomes free shortly after.
     await until(async () => (await failure(client.acquire({ timeoutMs: 1 }))).code === 'TIMEOUT')
   })
 
-  test('refuses arguments that are none', async () => {
+  test('rejects invalid arguments', async () => {
     const client = empty()
     for (const options of [
       { tokens: 0 },
@@ -155,7 +155,7 @@ describe('handleRateLimit', () => {
     { status: '429', headers: new Headers(headers) },
   ]
 
-  test('waits as a response of any kind asks, and resolves to true', async () => {
+  test('honors Retry-After of any kind of response, and resolves to true', async () => {
     const client = new RateLimitedClient(KEY)
     for (const response of rejected({ 'retry-after-ms': '25' })) {
       const since = performance.now()
@@ -167,7 +167,7 @@ describe('handleRateLimit', () => {
     assert.ok(performance.now() - since >= 24)
   })
 
-  test('understands seconds, and a date', async () => {
+  test('accepts seconds and a date', async () => {
     const client = new RateLimitedClient(KEY)
     const since = performance.now()
     await client.handleRateLimit({ status: 429, headers: { 'retry-after': 0.05 } })
@@ -178,7 +178,7 @@ describe('handleRateLimit', () => {
     await client.handleRateLimit({ status: 429, headers: { 'retry-after': 'Fri, 01 Jan 2010 00:00:00 GMT' } })
   })
 
-  test('waits a minute where a 429 says nothing', async (t) => {
+  test('waits a minute if a 429 has no Retry-After', async (t) => {
     t.mock.timers.enable({ apis: ['setTimeout'] })
     const client = new RateLimitedClient(KEY)
     let over = false
@@ -193,7 +193,7 @@ describe('handleRateLimit', () => {
     assert.deepEqual(await waited, [true, true, true, true])
   })
 
-  test('any other status is false at once', async () => {
+  test('resolves to false immediately for any other status', async () => {
     const client = new RateLimitedClient(KEY)
     for (const response of [
       { status: 200 },
@@ -208,7 +208,7 @@ describe('handleRateLimit', () => {
 })
 
 describe('calls', () => {
-  test('every attempt takes a token, retries too', async (t) => {
+  test('every attempt takes a token, including retries', async (t) => {
     const simulator = await provider(t)
     const client = new RateLimitedClient(KEY, { baseUrl: simulator.url, capacity: 10, refillRate: 0.001, ...QUICK })
     t.after(() => client.close())
@@ -223,14 +223,14 @@ describe('calls', () => {
   test('a call waits for its token, and its deadline covers the wait', async (t) => {
     const simulator = await provider(t)
     const clock = clockOf(t)
-    const begun = []
-    const onEvent = ({ type }) => type === 'attempt' && begun.push(clock.elapsedMs)
+    const startTimes = []
+    const onEvent = ({ type }) => type === 'attempt' && startTimes.push(clock.elapsedMs)
     const options = { baseUrl: simulator.url, capacity: 1, refillRate: 20, onEvent, ...QUICK }
     const client = new RateLimitedClient(KEY, options)
     t.after(() => client.close())
     await clock.runUntil(Promise.all(Array.from({ length: 4 }, () => client.chat(REQUEST))))
-    for (const [index, at] of begun.entries()) assert.ok(at >= index * 50 - 1, `${begun}`)
-    assert.equal(begun.length, 4)
+    for (const [index, at] of startTimes.entries()) assert.ok(at >= index * 50 - 1, `${startTimes}`)
+    assert.equal(startTimes.length, 4)
     client.refillRate = 0.001
     client.tokens = 0
     const error = await failure(clock.runUntil(client.chat(REQUEST, { totalTimeoutMs: 20 })))
@@ -238,7 +238,7 @@ describe('calls', () => {
     assert.equal(simulator.requests.length, 4)
   })
 
-  test('rateLimit of a plain client does the same, and reports the wait', async (t) => {
+  test('the rateLimit option of a plain client does the same, and reports the wait', async (t) => {
     const simulator = await provider(t)
     const clock = clockOf(t)
     const events = []

@@ -1,4 +1,4 @@
-// A stream that breaks is taken up again: random bad days, and what the result says of them.
+// Recovery of interrupted streams: random faults, and what the result reports about them.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { HolySheepStreamingClient, StreamInterruptedError } from 'holysheep'
@@ -6,13 +6,13 @@ import { startSimulator } from 'holysheep/simulator'
 import { chaos } from '../scripts/chaos.mjs'
 import { clockOf } from './support/provider.mjs'
 
-test('random breaks, ways of continuing and routes: every answer arrives byte for byte', async (t) => {
+test('random faults, continuation styles and routes: every answer arrives byte for byte', async (t) => {
   const { count, failures } = await chaos(200, 1, 16, clockOf(t, { settleMs: 20 }))
   assert.equal(count, 200)
   assert.deepEqual(failures, [], 'replay one with: npm run chaos -- --seed SEED')
 })
 
-test('an answer cut in the middle of a Vietnamese word is delivered without a seam', async () => {
+test('an answer cut in the middle of a Vietnamese word is delivered without a visible join', async () => {
   const text = 'Một dòng suối nghiêng mình qua thung lũng. 🐑'
   const simulator = await startSimulator({ answer: text, default: { onContinue: 'word' } })
   const cut = Buffer.byteLength('Một dòng suối ngh')
@@ -23,7 +23,7 @@ test('an answer cut in the middle of a Vietnamese word is delivered without a se
   })
   const stream = client.stream({ messages: [{ role: 'user', content: 'Hi' }] })
   let delivered = ''
-  for await (const piece of stream.textStream) delivered += piece
+  for await (const delta of stream.textStream) delivered += delta
   assert.equal(delivered, text)
   const { recoveries, joins, segments } = await stream.result
   assert.deepEqual([recoveries, joins[0].kind, segments.length], [1, 'word', 2])
@@ -32,7 +32,7 @@ test('an answer cut in the middle of a Vietnamese word is delivered without a se
   await simulator.close()
 })
 
-test('restart tells to drop what was shown, and begins anew', async () => {
+test('restart mode calls onRestart to discard the text shown, and starts over', async () => {
   const simulator = await startSimulator({ answer: 'Xin chào' })
   simulator.script({ chunks: ['Xin ', 'chào'], disconnect: { afterChunks: 1, how: 'close' } })
   const client = new HolySheepStreamingClient('key', { baseUrl: simulator.url, retry: { baseDelayMs: 1 } })
@@ -44,8 +44,8 @@ test('restart tells to drop what was shown, and begins anew', async () => {
     },
   }
   const messages = [{ role: 'user', content: 'Hi' }]
-  const show = (piece) => {
-    shown += piece
+  const show = (delta) => {
+    shown += delta
   }
   const outcome = await client.streamWithRetry(messages, show, null, { recovery })
   assert.deepEqual([outcome.success, shown], [true, '[again]Xin chào'])
@@ -55,12 +55,12 @@ test('restart tells to drop what was shown, and begins anew', async () => {
   await simulator.close()
 })
 
-test('where it is turned off a break is an interruption with exactly what was received', async () => {
+test('without recovery an interruption is an error with exactly the text received', async () => {
   const simulator = await startSimulator({ default: { chunks: ['a ', 'b ', 'c'], disconnect: { afterChunks: 2 } } })
   const client = new HolySheepStreamingClient('key', { baseUrl: simulator.url, recovery: false })
   const stream = client.stream({ messages: [{ role: 'user', content: 'Hi' }] })
   await assert.rejects(async () => {
-    for await (const piece of stream.textStream) assert.ok(piece)
+    for await (const delta of stream.textStream) assert.ok(delta)
   }, StreamInterruptedError)
   await assert.rejects(stream.result, { partial: 'a b ', code: 'STREAM_INTERRUPTED' })
   assert.equal(simulator.requests.length, 1)

@@ -1,43 +1,43 @@
-// What is done about a failure, and when: the caller's own decisions and waits, over real sockets.
+// retryOn: the caller decides whether and when each failure is retried, over real sockets.
 import assert from 'node:assert/strict'
 import { createRequire } from 'node:module'
 import { describe, test } from 'node:test'
 import { APIError, HolySheepStreamingClient, RateLimitError } from '../index.mjs'
-import { ANSWER, clientOf, failure, KEY, PIECES, pair, provider, REQUEST } from './support/provider.mjs'
+import { ANSWER, CHUNKS, clientOf, failure, KEY, pair, provider, REQUEST } from './support/provider.mjs'
 
 const addon = createRequire(import.meta.url)('../dist/native.js').addon
 const gaps = ({ requests }) => requests.slice(1).map((request, index) => request.atMs - requests[index].atMs)
 const textOf = (completion) => completion.choices[0].message.content
 const refusal = (status, code) => ({ status, body: { error: { message: 'no', code } } })
 
-/** A client with these decisions. */
-const deciding = (t, retryOn, options) => pair(t, { retry: { baseDelayMs: 1, jitter: 'none', retryOn }, ...options })
+/** A simulator, and a client with this retryOn table. */
+const pairWith = (t, retryOn, options) => pair(t, { retry: { baseDelayMs: 1, jitter: 'none', retryOn }, ...options })
 
 describe('retry.retryOn', { concurrency: 4 }, () => {
-  test('gives a failure waits of its own, the last of which repeats', async (t) => {
-    const { simulator, client } = await deciding(t, { 503: { delaysMs: [40, 80] }, '5xx': [1] })
+  test('gives a failure its own waits, the last of which repeats', async (t) => {
+    const { simulator, client } = await pairWith(t, { 503: { delaysMs: [40, 80] }, '5xx': [1] })
     simulator.script({ status: 503 }, { status: 503 }, { status: 503 })
     assert.equal(textOf(await client.chat(REQUEST)), ANSWER)
     const [first, second, third] = gaps(simulator)
     assert.ok(first >= 40 && second >= 80 && third >= 80, `${[first, second, third]}`)
   })
 
-  test('never comes sooner than the server asks', async (t) => {
-    const { simulator, client } = await deciding(t, { 429: [5] })
+  test('does not retry sooner than Retry-After allows', async (t) => {
+    const { simulator, client } = await pairWith(t, { 429: [5] })
     simulator.script({ status: 429, retryAfterMs: 90 })
     await client.chat(REQUEST)
     assert.ok(gaps(simulator)[0] >= 90)
   })
 
-  test('never ends the call with the error itself', async (t) => {
-    const { simulator, client } = await deciding(t, { '5xx': 'never' })
+  test("set to 'never' ends the call with the original error", async (t) => {
+    const { simulator, client } = await pairWith(t, { '5xx': 'never' })
     simulator.script({ status: 503 })
     const error = await failure(client.chat(REQUEST))
     assert.ok(error instanceof APIError)
     assert.deepEqual([error.code, error.status, error.attempts.length], ['SERVER_ERROR', 503, 1])
   })
 
-  test('fallback asks the next endpoint and not this one again', async (t) => {
+  test("set to 'fallback' goes to the next endpoint and does not come back", async (t) => {
     const [a, b] = [await provider(t), await provider(t)]
     const options = { baseUrl: undefined, endpoints: [a.url, b.url] }
     const retry = { baseDelayMs: 1, retryOn: { ECONNRESET: 'fallback' } }
@@ -48,32 +48,32 @@ describe('retry.retryOn', { concurrency: 4 }, () => {
     assert.deepEqual([a.requests.length, b.requests.length], [1, 3])
   })
 
-  test('retries what is never retried otherwise', async (t) => {
-    const { simulator, client } = await deciding(t, { 404: 'retry' })
+  test('retries a failure that is not retried by default', async (t) => {
+    const { simulator, client } = await pairWith(t, { 404: 'retry' })
     simulator.script({ status: 404 })
     assert.equal(textOf(await client.chat(REQUEST)), ANSWER)
   })
 
-  test('sends a filtered prompt elsewhere only where that was asked for', async (t) => {
-    const { simulator, client } = await deciding(t, {}, { fallbackModels: ['other'] })
+  test('sends a filtered prompt to another model only if configured to', async (t) => {
+    const { simulator, client } = await pairWith(t, {}, { fallbackModels: ['other'] })
     simulator.script(refusal(400, 'content_filter'))
     assert.equal((await failure(client.chat(REQUEST))).code, 'CONTENT_FILTERED')
-    const asking = await deciding(t, { 'content-filter': 'fallback' }, { fallbackModels: ['other'] })
-    asking.simulator.script(refusal(400, 'content_filter'))
-    assert.equal(textOf(await asking.client.chat(REQUEST)), ANSWER)
+    const configured = await pairWith(t, { 'content-filter': 'fallback' }, { fallbackModels: ['other'] })
+    configured.simulator.script(refusal(400, 'content_filter'))
+    assert.equal(textOf(await configured.client.chat(REQUEST)), ANSWER)
     assert.deepEqual(
-      asking.simulator.requests.map(({ json }) => json.model),
+      configured.simulator.requests.map(({ json }) => json.model),
       ['gpt-4.1', 'other'],
     )
   })
 
-  test('leaves alone what it does not name', async (t) => {
-    const { simulator, client } = await deciding(t, { 503: 'never' })
+  test('does not affect failures that it does not name', async (t) => {
+    const { simulator, client } = await pairWith(t, { 503: 'never' })
     simulator.script({ status: 500 }, { connectReset: true }, { status: 429 })
     assert.equal(textOf(await client.chat(REQUEST)), ANSWER)
   })
 
-  test('is what isRetryable says', () => {
+  test('determines isRetryable', () => {
     const retryOn = { 404: 'retry', 503: 'never', ECONNRESET: 'fallback', 429: [5] }
     const client = new HolySheepStreamingClient(KEY, { retry: { retryOn } })
     for (const error of [{ status: 404 }, { code: '404' }, { status: 429 }, { status: 500 }, { code: 'ETIMEDOUT' }]) {
@@ -86,7 +86,7 @@ describe('retry.retryOn', { concurrency: 4 }, () => {
     assert.equal(client.isRetryable(hidden), false)
   })
 
-  for (const [retryOn, said] of [
+  for (const [retryOn, expected] of [
     [{ network: 'retry' }, "retry.retryOn['network']: unknown failure; accepted: a status from '400' to '599'"],
     [{ 200: 'retry' }, "retry.retryOn['200']: unknown failure"],
     [{ 503: 'sometimes' }, "retry.retryOn['503']: got 'sometimes' (a string); accepted: 'retry', 'never'"],
@@ -96,10 +96,10 @@ describe('retry.retryOn', { concurrency: 4 }, () => {
     [{ quota: 'retry' }, "retry.retryOn['quota']: got 'retry' (a string); accepted: 'never' or 'fallback'"],
     [new Map([[503, 'retry']]), 'retry.retryOn: got a Map'],
   ]) {
-    test(`refuses what it does not know: ${said.slice(14, 60)}`, () => {
+    test(`rejects an invalid entry: ${expected.slice(14, 60)}`, () => {
       assert.throws(
         () => new HolySheepStreamingClient(KEY, { retry: { retryOn } }),
-        (error) => error.code === 'INVALID_ARGUMENT' && error.message.startsWith(said),
+        (error) => error.code === 'INVALID_ARGUMENT' && error.message.startsWith(expected),
       )
     })
   }
@@ -116,9 +116,9 @@ describe('the cause of a failure', { concurrency: 4 }, () => {
       [a, b, c].map(({ requests }) => requests.length),
       [1, 0, 1],
     )
-    const poor = clientOf(t, a, { baseUrl: undefined, endpoints: endpoints.slice(0, 2) })
+    const sameKey = clientOf(t, a, { baseUrl: undefined, endpoints: endpoints.slice(0, 2) })
     a.script(refusal(429, 'insufficient_quota'))
-    const error = await failure(poor.chat(REQUEST))
+    const error = await failure(sameKey.chat(REQUEST))
     assert.ok(error instanceof RateLimitError)
     assert.deepEqual([error.code, b.requests.length], ['QUOTA_EXHAUSTED', 0])
   })
@@ -138,7 +138,7 @@ describe('the cause of a failure', { concurrency: 4 }, () => {
     )
   })
 
-  test('a rate limit is not waited for while another model was not tried', async (t) => {
+  test('a rate limit fails over to an untried model instead of waiting', async (t) => {
     const { simulator, client } = await pair(t, { fallbackModels: ['other'] })
     simulator.script({ status: 429, retryAfter: 50 })
     assert.equal(textOf(await client.chat(REQUEST)), ANSWER)
@@ -149,7 +149,7 @@ describe('the cause of a failure', { concurrency: 4 }, () => {
   })
 })
 
-test('retry.connectionReset waits within its range after a reset, and only then', async (t) => {
+test('retry.connectionReset waits within its range only after a reset', async (t) => {
   const retry = { baseDelayMs: 1, jitter: 'none', connectionReset: { minDelayMs: 60, maxDelayMs: 90 } }
   const { simulator, client } = await pair(t, { retry })
   simulator.script({ connectReset: true }, { status: 500 })
@@ -177,7 +177,7 @@ describe('helpers of the addon', () => {
   const waits = (retry, count) =>
     Array.from({ length: count }, (_, n) => addon.backoffDelay(JSON.stringify({ jitter: 'none', ...retry }), n))
 
-  test('backoffDelay gives the documents’ waits', () => {
+  test("backoffDelay returns the tutorials' waits", () => {
     // 001: 1, 2, 4, 8, 16 s; 000: up to 60 s; linear with a base of 2 s; 004: a schedule.
     assert.deepEqual(waits({}, 8), [1000, 2000, 4000, 8000, 16_000, 32_000, 60_000, 60_000])
     assert.deepEqual(waits({ backoff: 'linear', baseDelayMs: 2000 }, 4), [2000, 4000, 6000, 8000])
@@ -187,7 +187,7 @@ describe('helpers of the addon', () => {
     assert.deepEqual(waits({ baseDelayMs: 10, minDelayMs: 100 }, 5), [100, 100, 100, 100, 160])
   })
 
-  test('backoffDelay jitters within the documents’ ranges and never past the limit', () => {
+  test("backoffDelay jitters within the tutorials' ranges and never past the limit", () => {
     const draw = (retry, previous) =>
       Array.from({ length: 300 }, () => addon.backoffDelay(JSON.stringify(retry), 2, previous))
     for (const [jitter, from, to, previous] of [
@@ -205,7 +205,7 @@ describe('helpers of the addon', () => {
     assert.throws(() => addon.backoffDelay('{}', 0, -1), /previousMs/)
   })
 
-  test('decide says what the engine would do', () => {
+  test("decide returns the engine's decision", () => {
     const decide = (table, code, status) => JSON.parse(addon.decide(JSON.stringify(table), code, status))
     const table = { 429: { delaysMs: [5000, 10_000] }, 503: 'retry', '4xx': 'never', connection: 'fallback' }
     assert.deepEqual(decide(table, '429'), { delaysMs: [5000, 10_000] })
@@ -219,10 +219,10 @@ describe('helpers of the addon', () => {
   })
 })
 
-test('an answer is whole whatever was decided before it', async (t) => {
-  const { simulator, client } = await deciding(t, { 503: [1], '4xx': 'retry', STREAM_TRUNCATED: 'retry' })
-  simulator.script({ status: 503 }, { status: 418 }, { chunks: PIECES, disconnect: { afterChunks: 0, how: 'done' } })
-  const pieces = []
-  for await (const text of client.stream(REQUEST).textStream) pieces.push(text)
-  assert.deepEqual(pieces, PIECES)
+test('an answer is complete whatever was decided before it', async (t) => {
+  const { simulator, client } = await pairWith(t, { 503: [1], '4xx': 'retry', STREAM_TRUNCATED: 'retry' })
+  simulator.script({ status: 503 }, { status: 418 }, { chunks: CHUNKS, disconnect: { afterChunks: 0, how: 'done' } })
+  const deltas = []
+  for await (const text of client.stream(REQUEST).textStream) deltas.push(text)
+  assert.deepEqual(deltas, CHUNKS)
 })

@@ -1,4 +1,4 @@
-// Endpoints and models to fall back to, and what each request carries.
+// Fallback endpoints and models, and what each request carries.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { HolySheepStreamingClient } from '../index.mjs'
@@ -15,7 +15,7 @@ async function two(t, options = {}) {
   return { a, b, client }
 }
 
-test('the next endpoint answers when the first one cannot, with its own name of the model', async (t) => {
+test('the next endpoint answers when the first one fails, with its own model name', async (t) => {
   const { a, b, client } = await two(t)
   a.setDefault({ status: 503 })
   const stream = client.stream(REQUEST)
@@ -28,14 +28,14 @@ test('the next endpoint answers when the first one cannot, with its own name of 
   assert.equal(b.requests[0].headers.authorization, 'Bearer sk-b')
 })
 
-test('a refused key is no reason to stop where another endpoint has another key', async (t) => {
+test('a rejected key fails over to an endpoint with another key', async (t) => {
   const { a, b, client } = await two(t)
   a.setDefault({ status: 401 })
   assert.equal((await client.chat(REQUEST)).choices[0].message.content, ANSWER)
   assert.deepEqual([a.requests.length, b.requests.length], [1, 1])
 })
 
-test('a request that is wrong is wrong everywhere', async (t) => {
+test('an invalid request does not fail over', async (t) => {
   const { a, b, client } = await two(t)
   a.setDefault({ status: 400 })
   assert.equal((await failure(client.chat(REQUEST))).status, 400)
@@ -54,14 +54,14 @@ test('the next model answers when the first one fails', async (t) => {
   assert.equal((await stream.result).model, 'tiny')
 })
 
-test('executeStream goes nowhere else', async (t) => {
+test('executeStream does not fail over', async (t) => {
   const { a, b, client } = await two(t, { fallbackModels: ['small'] })
   a.setDefault({ status: 500 })
   await failure(client.executeStream(MESSAGES))
   assert.deepEqual([a.requests.length, b.requests.length], [1, 0])
 })
 
-test('the idempotency key is one for retries of a request, and another at another endpoint', async (t) => {
+test('retries of a request share an idempotency key, and another endpoint gets another one', async (t) => {
   const { a, b, client } = await two(t, { maxRetries: 2 })
   a.setDefault({ status: 500 })
   b.setDefault({ status: 500 })
@@ -75,7 +75,7 @@ test('the idempotency key is one for retries of a request, and another at anothe
   assert.equal(new Set(all).size, all.length)
 })
 
-test('two calls have two keys, and a given key is used', async (t) => {
+test('two calls have different idempotency keys, and an explicit key is used', async (t) => {
   const { simulator, client } = await pair(t)
   simulator.script({}, {}, { status: 500 })
   await client.chat(REQUEST)
@@ -86,7 +86,7 @@ test('two calls have two keys, and a given key is used', async (t) => {
   assert.deepEqual([third, fourth], ['order-17', 'order-17'])
 })
 
-test('headers of the client and of the call are sent, the call first', async (t) => {
+test('headers of the client and of the call are sent, and those of the call take precedence', async (t) => {
   const { simulator, client } = await pair(t, { headers: { 'x-a': '1', 'X-B': '1' } })
   await client.chat(REQUEST, { headers: { 'x-b': 'hai', 'x-c': '3' } })
   const { headers } = simulator.requests[0]
@@ -94,7 +94,7 @@ test('headers of the client and of the call are sent, the call first', async (t)
   assert.match(headers['user-agent'], /^holysheep/)
 })
 
-test('an endpoint that nobody listens at is left for the next', async (t) => {
+test('an endpoint that refuses connections fails over to the next one', async (t) => {
   const b = await provider(t)
   const gone = { url: 'http://127.0.0.1:1/v1' }
   const client = clientOf(t, b, { baseUrl: undefined, endpoints: [gone.url, b.url] })
@@ -105,15 +105,15 @@ test('an endpoint that nobody listens at is left for the next', async (t) => {
   assert.equal(alone.isRetryable(error), true)
 })
 
-test('a host that does not exist is ENOTFOUND', async () => {
+test('a host that does not exist fails with ENOTFOUND', async () => {
   const client = new HolySheepStreamingClient(KEY, { baseUrl: 'http://no-such-host.invalid/v1', maxRetries: 0 })
   const error = await failure(client.chat(REQUEST))
   assert.deepEqual([error.name, error.code], ['ConnectionError', 'ENOTFOUND'])
 })
 
-test('connections are kept and used again', async (t) => {
+test('connections are reused', async (t) => {
   const { simulator, client } = await pair(t)
-  // A connection is free a little after its answer: a call that comes before that opens another one.
+  // A connection becomes free shortly after its answer, and a call before that opens another one.
   await until(async () => {
     simulator.clear()
     for (let i = 0; i < 5; i++) await client.chat(REQUEST)

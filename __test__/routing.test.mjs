@@ -1,15 +1,15 @@
-// Which endpoint answers, over real sockets.
+// Routing strategies, over real sockets.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { HolySheepStreamingClient } from '../index.mjs'
 import {
+  CHUNKS,
   clientOf,
   clockOf,
   failure,
   KEY,
-  PIECES,
+  manualProvider,
   provider,
-  providerByHand,
   REQUEST,
   until,
 } from './support/provider.mjs'
@@ -17,8 +17,8 @@ import {
 /** Two simulators and a client of both. */
 async function twoOf(t, options, [a = {}, b = {}] = [], scenarios = [{}, {}]) {
   const simulators = [
-    await provider(t, { default: { chunks: PIECES, ...scenarios[0] } }),
-    await provider(t, { default: { chunks: PIECES, ...scenarios[1] } }),
+    await provider(t, { default: { chunks: CHUNKS, ...scenarios[0] } }),
+    await provider(t, { default: { chunks: CHUNKS, ...scenarios[1] } }),
   ]
   const [one, two] = simulators
   const endpoints = [
@@ -29,7 +29,7 @@ async function twoOf(t, options, [a = {}, b = {}] = [], scenarios = [{}, {}]) {
   return { client, counts: () => simulators.map(({ requests }) => requests.length), simulators }
 }
 
-test('without a strategy the first endpoint answers as long as it is up', async (t) => {
+test('without a strategy the first healthy endpoint answers', async (t) => {
   const clock = clockOf(t)
   const { client, counts, simulators } = await twoOf(t, { circuitBreaker: { failureThreshold: 1, timeout: 50 } })
   await client.chat(REQUEST)
@@ -41,18 +41,18 @@ test('without a strategy the first endpoint answers as long as it is up', async 
   assert.deepEqual(counts(), [3, 3])
 })
 
-test('weights are the shares of the calls', async (t) => {
+test('calls are distributed by weight', async (t) => {
   const { client, counts } = await twoOf(t, { routing: 'weighted' }, [{ weight: 3 }, { weight: 1 }])
   await Promise.all(Array.from({ length: 400 }, () => client.chat(REQUEST)))
   const [a, b] = counts()
   assert.equal(a + b, 400)
-  // 300 and nine standard deviations.
+  // 300, plus or minus nine standard deviations.
   assert.ok(a > 220 && a < 380, `${a}`)
 })
 
-test('the faster endpoint has the better score', async (t) => {
+test('the score strategy prefers the faster endpoint', async (t) => {
   const clock = clockOf(t, { settleMs: 5 })
-  const slow = await providerByHand(t)
+  const slow = await manualProvider(t)
   const { client, counts } = await twoOf(t, { routing: 'score' }, [{ baseUrl: slow.url }])
   const first = client.chat(REQUEST)
   await until(() => slow.requests.length === 1)
@@ -63,7 +63,7 @@ test('the faster endpoint has the better score', async (t) => {
   assert.deepEqual([slow.requests.length, counts()[1]], [1, 7])
 })
 
-test('calls go to the endpoint that is least busy', async (t) => {
+test('the least-busy strategy prefers the endpoint with the fewest calls', async (t) => {
   const { client, counts } = await twoOf(t, { routing: 'least-busy' }, undefined, [{ hang: true }, { hang: true }])
   const calls = new AbortController()
   const all = Array.from({ length: 20 }, () => failure(client.chat(REQUEST, { signal: calls.signal })))
@@ -73,14 +73,14 @@ test('calls go to the endpoint that is least busy', async (t) => {
   await Promise.all(all)
 })
 
-test('an endpoint whose limiter is full is left for one that has room', async (t) => {
+test('an endpoint whose rate limit is exhausted is skipped for one with capacity', async (t) => {
   const rateLimit = { capacity: 2, refillRate: 0.001 }
   const { client, counts } = await twoOf(t, {}, [{ rateLimit }])
   for (let call = 0; call < 5; call++) await client.chat(REQUEST)
   assert.deepEqual(counts(), [2, 3])
 })
 
-test('a strategy or a weight that there is not is refused by name', () => {
+test('an invalid strategy or weight is rejected by name', () => {
   const make = (options) => () => new HolySheepStreamingClient(KEY, options)
   assert.throws(make({ routing: 'fastest' }), /routing: got 'fastest'.*accepted: 'ordered', 'weighted', 'score'/)
   for (const weight of [0, -1, NaN, 1e9]) {

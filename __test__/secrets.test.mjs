@@ -5,11 +5,11 @@ import { inspect } from 'node:util'
 import { HolySheepStreamingClient, RateLimitedClient } from '../index.mjs'
 import { failure, MESSAGES, pair, provider, QUICK, REQUEST } from './support/provider.mjs'
 
-/** Everything that an error shows. */
-const shown = (error) =>
+/** Everything that printing an error reveals. */
+const printed = (error) =>
   [inspect(error, { depth: 9, showHidden: true }), error.stack, JSON.stringify(error), String(error)].join('\n')
 
-test('a client shows no key', () => {
+test('printing a client reveals no key', () => {
   for (const Client of [HolySheepStreamingClient, RateLimitedClient]) {
     const key = 'plain-word-of-a-key'
     const client = new Client(key, { endpoints: [{ baseUrl: 'a.example', apiKey: 'another-plain-key' }] })
@@ -30,17 +30,17 @@ test('a client shows no key', () => {
   }
 })
 
-// Keys without a known form are masked because the client knows them.
+// Keys without a known format are masked because the client knows them.
 for (const key of ['sk-abcdefghijklmnopqrstuvwxyz', 'YOUR_HOLYSHEEP_API_KEY', 'zwölf'.replace('ö', 'oe').repeat(4)]) {
-  test(`an answer that quotes the key back (${key.slice(0, 4)}…) is told without it`, async (t) => {
+  test(`a key that the provider echoes (${key.slice(0, 4)}…) is masked in the error`, async (t) => {
     const simulator = await provider(t)
     const client = new HolySheepStreamingClient(key, { baseUrl: simulator.url, ...QUICK, maxRetries: 1 })
     t.after(() => client.close())
-    const said = `The key ${key} is unknown`
+    const echo = `The key ${key} is unknown`
     const bodies = [
-      { error: { message: said, type: `type ${key}`, code: key, param: key } },
-      { error: said },
-      said,
+      { error: { message: echo, type: `type ${key}`, code: key, param: key } },
+      { error: echo },
+      echo,
       `${'x'.repeat(2048 - 12)} ${key}`,
     ]
     for (const body of bodies) {
@@ -54,23 +54,23 @@ for (const key of ['sk-abcdefghijklmnopqrstuvwxyz', 'YOUR_HOLYSHEEP_API_KEY', 'z
           onEvent: (event) => events.push(event),
         })
         for (const error of [await failure(watched.chat(REQUEST)), (await client.streamWithRetry(MESSAGES)).error]) {
-          assert.ok(!shown(error).includes(key), shown(error))
-          assert.ok(!shown(error).includes(key.slice(0, 10)), shown(error))
+          assert.ok(!printed(error).includes(key), printed(error))
+          assert.ok(!printed(error).includes(key.slice(0, 10)), printed(error))
         }
         assert.ok(events.length > 0)
         assert.ok(!JSON.stringify(events).includes(key))
         await watched.close()
       }
     }
-    const error = { message: said, code: 'x' }
+    const error = { message: echo, code: 'x' }
     simulator.setDefault({ disconnect: { afterChunks: 0, how: 'errorEvent', error } })
-    assert.ok(!shown(await failure(client.chat(REQUEST))).includes(key))
+    assert.ok(!printed(await failure(client.chat(REQUEST))).includes(key))
     simulator.setDefault({ html: true, body: `<html>${key}</html>` })
-    assert.ok(!shown(await failure(client.chat(REQUEST))).includes(key))
+    assert.ok(!printed(await failure(client.chat(REQUEST))).includes(key))
   })
 }
 
-test('the key goes to its own endpoint, and no redirect is followed with it', async (t) => {
+test('the key goes only to its own endpoint, and no redirect is followed', async (t) => {
   const other = await provider(t)
   const { simulator, client } = await pair(t)
   simulator.setDefault({ status: 307, headers: { location: `${other.url}/chat/completions` } })
@@ -104,7 +104,7 @@ test('each endpoint gets its own key and headers, and one without a key gets non
   )
 })
 
-test('the body in an error is cut at 2 KiB', async (t) => {
+test('the body in an error is truncated to 2 KiB', async (t) => {
   const { simulator, client } = await pair(t)
   simulator.script({ status: 400, body: 'ấ'.repeat(5000) })
   const { body } = await failure(client.chat(REQUEST))
@@ -112,7 +112,7 @@ test('the body in an error is cut at 2 KiB', async (t) => {
   assert.ok(!body.includes('\ufffd'))
 })
 
-test('a key of a few letters is no secret: it garbles no error', async (t) => {
+test('a very short key is not masked, so it garbles no error', async (t) => {
   const client = new HolySheepStreamingClient('o', { baseUrl: 'http://127.0.0.1:1/v1', maxRetries: 0 })
   t.after(() => client.close())
   assert.match((await failure(client.chat(REQUEST))).message, /connection refused by 127\.0\.0\.1:1/)

@@ -1,4 +1,4 @@
-// An answer has a session, and can be taken up again from a snapshot, in this process or another.
+// The session of a call, and resuming an answer from a snapshot, in this process or another.
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
 import { describe, test } from 'node:test'
@@ -6,20 +6,20 @@ import { inspect } from 'node:util'
 import { HolySheepStreamingClient, StreamInterruptedError } from '../index.mjs'
 import {
   ANSWER,
+  CHUNKS,
   clientOf,
   contentOf,
-  FACES,
   failure,
   KEY,
   MESSAGES,
-  PIECES,
+  METHODS,
   pair,
   provider,
   REQUEST,
   until,
 } from './support/provider.mjs'
 
-/** Reads so many pieces of a stream and leaves it as a process does that dies: nothing is closed. */
+/** Reads `count` deltas of a stream and abandons it like a process that dies: nothing is closed. */
 async function readSome(stream, count) {
   const iterator = stream.textStream[Symbol.asyncIterator]()
   let text = ''
@@ -27,19 +27,19 @@ async function readSome(stream, count) {
   return text
 }
 
-/** What an outage for good leaves of an answer. */
-async function givenUp(simulator, client) {
-  simulator.script({ chunks: PIECES, disconnect: { afterChunks: 3, how: 'reset' } })
+/** The error of an answer that is interrupted by a permanent outage. */
+async function permanentOutage(simulator, client) {
+  simulator.script({ chunks: CHUNKS, disconnect: { afterChunks: 3, how: 'reset' } })
   simulator.setDefault({ status: 503 })
-  const error = await failure(FACES.textStream(client, []))
-  simulator.setDefault({ chunks: PIECES })
+  const error = await failure(METHODS.textStream(client, []))
+  simulator.setDefault({ chunks: CHUNKS })
   return error
 }
 
 describe('the session of a call', () => {
-  test('is named on every attempt, and in no body of a strict provider', async (t) => {
+  test('is sent in a header of every attempt, and not in the body by default', async (t) => {
     const { simulator, client } = await pair(t)
-    simulator.script({ status: 503 }, { chunks: PIECES, disconnect: { afterChunks: 2 } })
+    simulator.script({ status: 503 }, { chunks: CHUNKS, disconnect: { afterChunks: 2 } })
     const stream = client.stream(REQUEST)
     await stream.text()
     const { sessionId } = await stream.result
@@ -59,7 +59,7 @@ describe('the session of a call', () => {
     ['both', 'mine', 'mine'],
     [false, undefined, undefined],
   ]) {
-    test(`is sent where sendSessionId: ${JSON.stringify(sendSessionId)} says`, async (t) => {
+    test(`is sent as sendSessionId: ${JSON.stringify(sendSessionId)} specifies`, async (t) => {
       const { simulator, client } = await pair(t, { sendSessionId })
       const answer = await client.chat(REQUEST, { sessionId: 'mine' })
       const [{ headers, json }] = simulator.requests
@@ -67,7 +67,7 @@ describe('the session of a call', () => {
     })
   }
 
-  test('is sent to each endpoint as that endpoint says, else as the client does', async (t) => {
+  test("is sent as the endpoint's sendSessionId specifies, or else the client's", async (t) => {
     const simulator = await provider(t, { default: { status: 503 } })
     const endpoints = [{ baseUrl: simulator.url, sendSessionId: 'body' }, { baseUrl: simulator.url }]
     const client = new HolySheepStreamingClient(KEY, { endpoints, sendSessionId: false, maxRetries: 0 })
@@ -84,15 +84,15 @@ describe('the session of a call', () => {
     assert.throws(refused, { code: 'INVALID_ARGUMENT', message })
   })
 
-  test('can be named by the caller, and goes into the body where the endpoint wants it', async (t) => {
+  test('can be named by the caller, and a session_id in the request takes precedence in the body', async (t) => {
     const { simulator, client } = await pair(t, { sendSessionId: 'both' })
     await client.chat(REQUEST, { sessionId: 'mine' })
-    await client.chat({ ...REQUEST, session_id: 'own' }, { sessionId: 'mine' })
+    await client.chat({ ...REQUEST, session_id: 'custom' }, { sessionId: 'mine' })
     assert.deepEqual(
       simulator.requests.map(({ headers, json }) => [headers['x-session-id'], json.session_id]),
       [
         ['mine', 'mine'],
-        ['mine', 'own'],
+        ['mine', 'custom'],
       ],
     )
     assert.throws(() => client.stream(REQUEST, { sessionId: 'two words' }), {
@@ -104,12 +104,12 @@ describe('the session of a call', () => {
 })
 
 describe('a snapshot', () => {
-  test('holds what the reader has taken, and another client goes on from there', async (t) => {
+  test('contains what the reader has consumed, and another client resumes from there', async (t) => {
     const { simulator, client } = await pair(t)
-    simulator.script({ chunks: PIECES, disconnect: { afterChunks: 6, how: 'stall' } })
+    simulator.script({ chunks: CHUNKS, disconnect: { afterChunks: 6, how: 'stall' } })
     const stream = client.stream(REQUEST)
     const before = await readSome(stream, 4)
-    assert.equal(before, PIECES.slice(0, 4).join(''))
+    assert.equal(before, CHUNKS.slice(0, 4).join(''))
     const snapshot = JSON.parse(JSON.stringify(stream.snapshot()))
     assert.equal(snapshot.answer.text, before)
     assert.deepEqual(snapshot.request, REQUEST)
@@ -117,7 +117,7 @@ describe('a snapshot', () => {
 
     const resumed = clientOf(t, simulator).resume(snapshot)
     let rest = ''
-    for await (const piece of resumed.textStream) rest += piece
+    for await (const delta of resumed.textStream) rest += delta
     assert.equal(before + rest, ANSWER)
     const { text, recoveries, segments, sessionId } = await resumed.result
     assert.deepEqual([text, recoveries, sessionId], [ANSWER, 1, snapshot.sessionId])
@@ -125,12 +125,12 @@ describe('a snapshot', () => {
       segments.reduce((sum, { characters }) => sum + characters, 0),
       [...ANSWER].length,
     )
-    const asked = simulator.requests.at(-1)
-    assert.equal(asked.headers['x-session-id'], snapshot.sessionId)
-    assert.deepEqual(asked.json.messages.slice(0, 2), [...MESSAGES, { role: 'assistant', content: before }])
+    const request = simulator.requests.at(-1)
+    assert.equal(request.headers['x-session-id'], snapshot.sessionId)
+    assert.deepEqual(request.json.messages.slice(0, 2), [...MESSAGES, { role: 'assistant', content: before }])
   })
 
-  test('is the same from chunks, and their identity stays', async (t) => {
+  test('is the same when reading chunks, and their id stays the same', async (t) => {
     const { simulator, client } = await pair(t)
     const stream = client.stream(REQUEST)
     const chunks = []
@@ -147,7 +147,7 @@ describe('a snapshot', () => {
     assert.equal(simulator.requests.length, 2)
   })
 
-  test('is resumed by another process', async (t) => {
+  test('can be resumed by another process', async (t) => {
     const { simulator, client } = await pair(t)
     const stream = client.stream(REQUEST)
     const before = await readSome(stream, 2)
@@ -159,14 +159,14 @@ describe('a snapshot', () => {
     stream.abort()
     assert.ok(!snapshot.includes(KEY))
     const { stdout, stderr } = await new Promise((resolve) => {
-      // Not `spawnSync`: the simulator may live in this process, but its threads are its own.
+      // `spawnSync` blocks only this thread: the simulator runs on its own threads.
       resolve(spawnSync(process.execPath, ['-e', program, snapshot], { encoding: 'utf8' }))
     })
     assert.equal(stdout, ANSWER, stderr)
     assert.ok(ANSWER.startsWith(before))
   })
 
-  test('can hold the messages as a hash: then only the same messages resume it', async (t) => {
+  test('can hold the messages as a hash, and then only the same messages resume it', async (t) => {
     const { client } = await pair(t)
     const stream = client.stream(REQUEST)
     await readSome(stream, 2)
@@ -185,7 +185,7 @@ describe('a snapshot', () => {
     assert.throws(() => stream.snapshot({ messages: 'none' }), { code: 'INVALID_ARGUMENT' })
   })
 
-  test('of an answer that is whole asks nobody, and of one that has not begun asks anew', async (t) => {
+  test('of a complete answer sends no request, and one of an unstarted answer starts from the beginning', async (t) => {
     const { simulator, client } = await pair(t)
     const stream = client.stream(REQUEST)
     await stream.text()
@@ -203,13 +203,13 @@ describe('a snapshot', () => {
     assert.deepEqual(simulator.requests.at(-1).json.messages, MESSAGES)
   })
 
-  test('stays true while this thread is busy, and after an abort in that time', async (t) => {
+  test('stays accurate while this thread is busy, even after an abort', async (t) => {
     for (const fault of [{}, { disconnect: { afterChunks: 5, how: 'reset' } }]) {
       const { simulator, client } = await pair(t, { maxRetries: 0 })
-      simulator.script({ chunks: PIECES, ...fault })
+      simulator.script({ chunks: CHUNKS, ...fault })
       const stream = client.stream(REQUEST, { sessionId: 'mine' })
       const before = await readSome(stream, 1)
-      // Rust is done with the call long before this loop ends.
+      // Rust finishes the call long before this loop ends.
       await until(() => simulator.requests[0]?.endedBy !== 'open', 'the end of the answer')
       for (const until = Date.now() + 60; Date.now() < until; );
       for (const when of ['at once', 'after an abort']) {
@@ -221,12 +221,12 @@ describe('a snapshot', () => {
     }
   })
 
-  test('of a reader that lags is reduced in its tokens by what the reader has', async (t) => {
+  test('of a lagging reader reduces max_tokens by what the reader has consumed', async (t) => {
     const { simulator, client } = await pair(t)
     simulator.script({ text: 'a b c d e f g h ', chunkChars: 2, disconnect: { afterChunks: 8, how: 'stall' } })
     const stream = client.stream({ ...REQUEST, max_tokens: 8 })
     await readSome(stream, 3)
-    await until(() => simulator.requests[0].bytesSent > 1500, 'the whole answer')
+    await until(() => simulator.requests[0].bytesSent > 1500, 'the complete answer')
     const snapshot = stream.snapshot()
     stream.abort()
     assert.equal(snapshot.answer.deltas, 3)
@@ -239,9 +239,9 @@ describe('a snapshot', () => {
     assert.equal(typeof again.costUsd, 'number')
   })
 
-  test('that is none, or of another version, is refused by name', async (t) => {
+  test('that is invalid or of another version is rejected by name', async (t) => {
     const { client } = await pair(t)
-    for (const [given, message] of [
+    for (const [invalid, message] of [
       [undefined, /^snapshot: got undefined/],
       ['{}', /^snapshot: got a string/],
       [{}, /^snapshot: got an object without a version/],
@@ -249,17 +249,17 @@ describe('a snapshot', () => {
       [{ version: 2, request: REQUEST }, /^snapshot\.version: got 2; accepted: 1/],
       [{ version: 1, request: REQUEST, sessionId: 's', attempts: 'many' }, /^snapshot: got an invalid snapshot/],
     ]) {
-      assert.throws(() => client.resume(given), { name: 'TypeError', code: 'INVALID_ARGUMENT', message })
+      assert.throws(() => client.resume(invalid), { name: 'TypeError', code: 'INVALID_ARGUMENT', message })
     }
   })
 })
 
-describe('an answer that is given up', () => {
-  test('leaves an error with what was received, and the snapshot to resume', async (t) => {
+describe('an answer whose recovery fails', () => {
+  test('has an error with the text received and a snapshot to resume', async (t) => {
     const { simulator, client } = await pair(t, { maxRetries: 1 })
-    const error = await givenUp(simulator, client)
+    const error = await permanentOutage(simulator, client)
     assert.ok(error instanceof StreamInterruptedError)
-    assert.equal(error.partial, PIECES.slice(0, 3).join(''))
+    assert.equal(error.partial, CHUNKS.slice(0, 3).join(''))
     assert.deepEqual(
       error.attempts.map(({ outcome }) => outcome),
       ['ECONNRESET', 'SERVER_ERROR'],
@@ -267,27 +267,27 @@ describe('an answer that is given up', () => {
     assert.equal(error.cause.code, 'RETRIES_EXHAUSTED')
     assert.equal(error.snapshot.answer.text, error.partial)
     const resumed = client.resume(JSON.parse(JSON.stringify(error.snapshot)))
-    assert.equal(error.partial + (await readSome(resumed, PIECES.length - 3)), ANSWER)
+    assert.equal(error.partial + (await readSome(resumed, CHUNKS.length - 3)), ANSWER)
     assert.equal((await resumed.result).attempts.length, 3)
   })
 
-  test('shows the conversation in no log', async (t) => {
+  test('does not log the conversation', async (t) => {
     const { simulator, client } = await pair(t, { maxRetries: 0 })
-    const error = await givenUp(simulator, client)
+    const error = await permanentOutage(simulator, client)
     assert.ok(error.snapshot)
     const logged = inspect(error, { depth: 9 }) + JSON.stringify(error)
     assert.ok(!logged.includes(`${MESSAGES[0].content}"`) && !logged.includes('messagesSha256'))
   })
 
-  test('through streamWithRetry and chat has the same error', async (t) => {
-    for (const face of ['streamWithRetry', 'chat']) {
+  test('has the same error through streamWithRetry and chat', async (t) => {
+    for (const method of ['streamWithRetry', 'chat']) {
       const { simulator, client } = await pair(t, { maxRetries: 0 })
-      simulator.script({ chunks: PIECES, disconnect: { afterChunks: 3, how: 'reset' } })
-      const error = await failure(FACES[face](client, []))
+      simulator.script({ chunks: CHUNKS, disconnect: { afterChunks: 3, how: 'reset' } })
+      const error = await failure(METHODS[method](client, []))
       assert.deepEqual(
         [error.code, error.snapshot.answer.text],
-        ['STREAM_INTERRUPTED', PIECES.slice(0, 3).join('')],
-        face,
+        ['STREAM_INTERRUPTED', CHUNKS.slice(0, 3).join('')],
+        method,
       )
       assert.equal(await client.resume(error.snapshot).text(), ANSWER)
     }

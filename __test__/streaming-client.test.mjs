@@ -1,15 +1,15 @@
-// HolySheepStreamingClient as its document describes it.
+// HolySheepStreamingClient as its tutorial describes it.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { HolySheepError, HolySheepStreamingClient, StreamInterruptedError } from '../index.mjs'
 import { startSimulator } from '../simulator.mjs'
 import {
   ANSWER,
+  CHUNKS,
   clientOf,
   failure,
   KEY,
   MESSAGES,
-  PIECES,
   pair,
   provider,
   QUICK,
@@ -17,7 +17,7 @@ import {
   until,
 } from './support/provider.mjs'
 
-test('it is made of a key and a number of retries, of a key and options, or of options', () => {
+test('the constructor accepts a key and a number of retries, a key and options, or options', () => {
   const plain = new HolySheepStreamingClient(KEY)
   assert.deepEqual([plain.apiKey, plain.maxRetries, plain.baseUrl, plain.baseDelay], [KEY, 3, 'api.holysheep.ai', 1000])
   assert.equal(new HolySheepStreamingClient(KEY, 5).maxRetries, 5)
@@ -31,7 +31,7 @@ test('it is made of a key and a number of retries, of a key and options, or of o
   assert.equal(new HolySheepStreamingClient('YOUR_HOLYSHEEP_API_KEY').apiKey, 'YOUR_HOLYSHEEP_API_KEY')
 })
 
-test('the key and the URL come from the environment where they are not given', async (t) => {
+test('the key and the URL default to environment variables', async (t) => {
   const simulator = await provider(t, { apiKey: 'sk-from-the-environment' })
   t.after(() => {
     delete process.env.HOLYSHEEP_API_KEY
@@ -43,13 +43,13 @@ test('the key and the URL come from the environment where they are not given', a
   const client = new HolySheepStreamingClient()
   assert.deepEqual([client.apiKey, client.baseUrl], ['sk-from-the-environment', simulator.url])
   await client.chat(REQUEST)
-  const given = new HolySheepStreamingClient(KEY, { baseUrl: 'a.example' })
-  assert.deepEqual([given.apiKey, given.baseUrl], [KEY, 'a.example'])
+  const explicit = new HolySheepStreamingClient(KEY, { baseUrl: 'a.example' })
+  assert.deepEqual([explicit.apiKey, explicit.baseUrl], [KEY, 'a.example'])
   process.env.HOLYSHEEP_BASE_URL = ''
   assert.equal(new HolySheepStreamingClient().baseUrl, 'api.holysheep.ai')
 })
 
-test('it asks for gpt-4.1 as a stream, with the key in one header', async (t) => {
+test('the client requests a gpt-4.1 stream, with the key in one header', async (t) => {
   const { simulator, client } = await pair(t)
   await client.streamWithRetry(MESSAGES)
   const [{ json, headers, path, method }] = simulator.requests
@@ -61,16 +61,16 @@ test('it asks for gpt-4.1 as a stream, with the key in one header', async (t) =>
   assert.equal(headers.authorization, `Bearer ${KEY}`)
 })
 
-test('streamWithRetry hands over each piece once and in order, and counts its attempts', async (t) => {
+test('streamWithRetry delivers each delta once and in order, and counts its attempts', async (t) => {
   const { simulator, client } = await pair(t)
   simulator.script({ status: 500 }, { connectReset: true })
-  const pieces = []
-  const outcome = await client.streamWithRetry(MESSAGES, (piece) => pieces.push(piece))
+  const deltas = []
+  const outcome = await client.streamWithRetry(MESSAGES, (delta) => deltas.push(delta))
   assert.deepEqual(outcome, { success: true, attempts: 3 })
-  assert.deepEqual(pieces, PIECES)
+  assert.deepEqual(deltas, CHUNKS)
 })
 
-test('a failure is told once to onError, before the promise resolves', async (t) => {
+test('onError is called once with the failure, before the promise resolves', async (t) => {
   const { simulator, client } = await pair(t, { maxRetries: 1 })
   simulator.setDefault({ status: 503 })
   const order = []
@@ -83,7 +83,7 @@ test('a failure is told once to onError, before the promise resolves', async (t)
   assert.deepEqual(order, [outcome.error, 0])
 })
 
-test('an onError that throws or rejects does not change the outcome: it becomes a process warning', async (t) => {
+test('an onError that throws or rejects causes a process warning and does not change the outcome', async (t) => {
   const { simulator, client } = await pair(t, { maxRetries: 0 })
   simulator.setDefault({ status: 500 })
   const warnings = []
@@ -101,27 +101,27 @@ test('an onError that throws or rejects does not change the outcome: it becomes 
   for (const warning of warnings) assert.match(warning, /onError.*the listener failed/)
 })
 
-test('a callback that throws at the third piece ends that call with that error, and no other', async (t) => {
+test('a callback that throws at the third delta ends its own call with that error, and no other call', async (t) => {
   const { simulator, client } = await pair(t)
-  simulator.script({ chunks: PIECES, chunkDelayMs: 20 })
+  simulator.script({ chunks: CHUNKS, chunkDelayMs: 20 })
   const other = client.chat(REQUEST)
   await until(() => simulator.requests.length === 1)
-  simulator.setDefault({ chunks: PIECES, disconnect: { afterChunks: 4, how: 'stall' } })
+  simulator.setDefault({ chunks: CHUNKS, disconnect: { afterChunks: 4, how: 'stall' } })
   for (const fail of [
     (error) => {
       throw error
     },
     (error) => Promise.reject(error),
   ]) {
-    const pieces = []
+    const deltas = []
     const mine = new Error('my own')
-    const told = []
-    const onChunk = (piece) => (pieces.push(piece) === 3 ? fail(mine) : undefined)
-    const outcome = await client.streamWithRetry(MESSAGES, onChunk, (error) => told.push(error))
+    const errors = []
+    const onChunk = (delta) => (deltas.push(delta) === 3 ? fail(mine) : undefined)
+    const outcome = await client.streamWithRetry(MESSAGES, onChunk, (error) => errors.push(error))
     assert.equal(outcome.success, false)
     assert.equal(outcome.error, mine)
-    assert.deepEqual(told, [mine])
-    assert.deepEqual(pieces, PIECES.slice(0, 3))
+    assert.deepEqual(errors, [mine])
+    assert.deepEqual(deltas, CHUNKS.slice(0, 3))
     const rejected = await failure(
       client.executeStream(MESSAGES, () => {
         throw mine
@@ -134,7 +134,7 @@ test('a callback that throws at the third piece ends that call with that error, 
   assert.equal(simulator.requests.filter(({ endedBy }) => endedBy === 'client').length, 4)
 })
 
-test('what a callback throws may be anything', async (t) => {
+test('a callback may throw any value', async (t) => {
   const { client } = await pair(t)
   for (const thing of ['a string', undefined, null, 5]) {
     const outcome = await client.streamWithRetry(MESSAGES, () => {
@@ -146,36 +146,36 @@ test('what a callback throws may be anything', async (t) => {
   }
 })
 
-test('a promise that onChunk returns is awaited before the next piece', async (t) => {
+test('a promise that onChunk returns is awaited before the next delta', async (t) => {
   const { simulator, client } = await pair(t)
   simulator.setDefault({ text: 'x'.repeat(200), chunkChars: 1 })
   let running = 0
-  let most = 0
+  let peak = 0
   let text = ''
-  const outcome = await client.streamWithRetry(MESSAGES, async (piece) => {
+  const outcome = await client.streamWithRetry(MESSAGES, async (delta) => {
     running++
-    most = Math.max(most, running)
+    peak = Math.max(peak, running)
     await new Promise(setImmediate)
-    text += piece
+    text += delta
     running--
   })
   assert.deepEqual(outcome, { success: true, attempts: 1 })
-  assert.equal(most, 1)
+  assert.equal(peak, 1)
   assert.equal(text, 'x'.repeat(200))
 })
 
 test('a slow onChunk slows the provider down', async (t) => {
   const { simulator, client } = await pair(t)
   // Far more than the kernel buffers of two sockets.
-  const whole = 80_000_000
-  simulator.script({ text: 'x'.repeat(20_000), chunkChars: 20_000, repeat: whole / 20_000 })
+  const total = 80_000_000
+  simulator.script({ text: 'x'.repeat(20_000), chunkChars: 20_000, repeat: total / 20_000 })
   let release
   const gate = new Promise((resolve) => {
     release = resolve
   })
-  let pieces = 0
-  const outcome = client.streamWithRetry(MESSAGES, () => (++pieces === 1 ? gate : undefined))
-  await until(() => pieces === 1)
+  let deltas = 0
+  const outcome = client.streamWithRetry(MESSAGES, () => (++deltas === 1 ? gate : undefined))
+  await until(() => deltas === 1)
   let sent = -1
   await until(async () => {
     const before = sent
@@ -183,47 +183,47 @@ test('a slow onChunk slows the provider down', async (t) => {
     sent = simulator.requests[0].bytesSent
     return sent === before
   })
-  assert.ok(sent < 60_000_000, `${sent} bytes were sent to a consumer that sleeps`)
+  assert.ok(sent < 60_000_000, `${sent} bytes were sent to a sleeping consumer`)
   release()
   assert.deepEqual(await outcome, { success: true, attempts: 1 })
-  assert.equal(pieces, whole / 20_000)
+  assert.equal(deltas, total / 20_000)
 })
 
 test('the deadline and close() end a call whose onChunk never returns', async (t) => {
   const { simulator, client } = await pair(t)
-  simulator.setDefault({ chunks: PIECES, chunkDelayMs: 10_000 })
+  simulator.setDefault({ chunks: CHUNKS, chunkDelayMs: 10_000 })
   const never = () => new Promise(() => {})
   const outcome = await client.streamWithRetry(MESSAGES, never, null, { totalTimeoutMs: 50 })
   assert.deepEqual([outcome.success, outcome.error.phase], [false, 'total'])
-  let began = false
+  let started = false
   const closed = client.executeStream(MESSAGES, () => {
-    began = true
+    started = true
     return never()
   })
   closed.catch(() => {})
-  await until(() => began)
+  await until(() => started)
   await client.close()
   assert.equal((await failure(closed)).code, 'CLIENT_CLOSED')
 })
 
-test('executeStream is exactly one attempt', async (t) => {
+test('executeStream makes exactly one attempt', async (t) => {
   const { simulator, client } = await pair(t)
-  const pieces = []
-  assert.equal(await client.executeStream(MESSAGES, (piece) => pieces.push(piece)), undefined)
-  assert.deepEqual(pieces, PIECES)
+  const deltas = []
+  assert.equal(await client.executeStream(MESSAGES, (delta) => deltas.push(delta)), undefined)
+  assert.deepEqual(deltas, CHUNKS)
   simulator.clear()
   simulator.setDefault({ status: 500 })
   const error = await failure(client.executeStream(MESSAGES))
   assert.equal(error.status, 500)
   assert.equal(error.attempts.length, 1)
   assert.equal(simulator.requests.length, 1)
-  simulator.setDefault({ chunks: PIECES, disconnect: { afterChunks: 2, how: 'reset' } })
+  simulator.setDefault({ chunks: CHUNKS, disconnect: { afterChunks: 2, how: 'reset' } })
   const cut = await failure(client.executeStream(MESSAGES, () => {}))
   assert.ok(cut instanceof StreamInterruptedError)
-  assert.equal(cut.partial, PIECES.slice(0, 2).join(''))
+  assert.equal(cut.partial, CHUNKS.slice(0, 2).join(''))
 })
 
-test('the same error is thrown by the same failure, with its history', async (t) => {
+test('an error has the request id and the history of its attempts', async (t) => {
   const { simulator, client } = await pair(t, { maxRetries: 1 })
   simulator.setDefault({ status: 500, headers: { 'x-request-id': 'req-of-the-provider' } })
   const { error } = await client.streamWithRetry(MESSAGES)
@@ -235,7 +235,7 @@ test('the same error is thrown by the same failure, with its history', async (t)
   )
 })
 
-test('isRetryable looks at code or status, as a number or a string', () => {
+test('isRetryable accepts a code or status, as a number or a string', () => {
   const client = new HolySheepStreamingClient(KEY)
   for (const value of [408, 429, 500, 502, 503, 504, 520, 524, 529]) {
     for (const error of [{ code: value }, { status: value }, { code: `${value}` }, { status: `${value}` }]) {
@@ -278,7 +278,7 @@ test('isRetryable agrees with what the client itself retries', async (t) => {
   }
 })
 
-test('sleep sleeps', async () => {
+test('sleep resolves after the delay', async () => {
   const client = new HolySheepStreamingClient(KEY)
   const since = performance.now()
   await client.sleep(20)
@@ -289,7 +289,7 @@ test('sleep sleeps', async () => {
   }
 })
 
-test('its properties hold from the next call on', async (t) => {
+test('changed properties apply from the next call on', async (t) => {
   const first = await provider(t)
   const second = await provider(t, { apiKey: 'sk-second' })
   const client = clientOf(t, first, { ...QUICK })
@@ -306,7 +306,7 @@ test('its properties hold from the next call on', async (t) => {
   assert.deepEqual(await client.streamWithRetry(MESSAGES), { success: true, attempts: 1 })
 })
 
-test('attempts are those that were made, also when the callback throws or the call is aborted', async () => {
+test('attempts counts those that were made, even if the callback throws or the call is aborted', async () => {
   const simulator = await startSimulator({ answer: 'one two three' })
   const events = []
   const onEvent = ({ type }) => events.push(type)

@@ -1,4 +1,4 @@
-// The test clock: what would take minutes is over at once, and at the same times.
+// The test clock: minutes of waiting pass immediately and at exact times.
 import assert from 'node:assert/strict'
 import { afterEach, beforeEach, test } from 'node:test'
 import { createFetch } from '../fetch.mjs'
@@ -9,12 +9,12 @@ import { ANSWER, failure, KEY, pair, provider, REQUEST, until } from './support/
 
 let clock
 beforeEach(() => {
-  // What is certain to be at rest takes no longer for it, and a busy machine is not taken to be.
+  // Where idleness is certain, a long settle time costs nothing, and a busy machine is not mistaken for an idle one.
   clock = testClock({ settleMs: 5000 })
 })
 afterEach(() => clock.restore())
 
-test('a retry after 30 seconds comes after 30 seconds and not before', async (t) => {
+test('a retry after 30 seconds starts after 30 seconds and not before', async (t) => {
   const { simulator, client } = await pair(t, { retry: {} })
   simulator.script({ status: 429, retryAfterMs: 30_000 })
   const answer = client.chat(REQUEST)
@@ -25,7 +25,7 @@ test('a retry after 30 seconds comes after 30 seconds and not before', async (t)
   assert.deepEqual([simulator.requests.length, clock.elapsedMs], [2, 30_000])
 })
 
-test('one advance passes through every wait in its time', async (t) => {
+test('one advance ends every wait at its own time', async (t) => {
   const events = []
   const retry = { baseDelayMs: 1000, jitter: 'none' }
   const { simulator, client } = await pair(t, { retry, onEvent: (event) => events.push([event.type, clock.elapsedMs]) })
@@ -40,7 +40,7 @@ test('one advance passes through every wait in its time', async (t) => {
   assert.equal(clock.elapsedMs, 60_000)
 })
 
-test('runUntil moves on as far as the answer needs, and rejects as it does', async (t) => {
+test('runUntil advances as far as the answer needs, and rejects if the answer does', async (t) => {
   const { simulator, client } = await pair(t, { retry: { baseDelayMs: 10_000, jitter: 'none' } })
   simulator.script({ status: 503 }, { status: 503 })
   const completion = await clock.runUntil(client.chat(REQUEST))
@@ -53,7 +53,7 @@ test('runUntil moves on as far as the answer needs, and rejects as it does', asy
   assert.equal(clock.elapsedMs, 30_000 + 10_000 + 20_000 + 40_000)
 })
 
-test('a circuit opens again after its minute', async (t) => {
+test('an open circuit allows a probe after its minute', async (t) => {
   const changes = []
   const { simulator, client } = await pair(t, {
     maxRetries: 0,
@@ -78,7 +78,7 @@ test('a circuit opens again after its minute', async (t) => {
   ])
 })
 
-test('a breaker and a bucket by hand follow it', async () => {
+test('a standalone breaker and a token bucket follow the clock', async () => {
   const breaker = new CircuitBreaker(1, 60_000)
   breaker.recordFailure()
   assert.equal(breaker.canExecute(), false)
@@ -95,7 +95,7 @@ test('a breaker and a bucket by hand follow it', async () => {
   assert.equal(breaker.canExecute(), true)
 })
 
-test('timeouts and deadlines are those of the clock, though the socket is silent for real', async (t) => {
+test('timeouts and deadlines follow the clock while a real socket is silent', async (t) => {
   clock.restore()
   clock = testClock({ settleMs: 30 })
   const events = []
@@ -116,7 +116,7 @@ test('timeouts and deadlines are those of the clock, though the socket is silent
   assert.deepEqual([deadline.phase, clock.elapsedMs], ['total', 125_000])
 })
 
-test('the first token has 60 s, 120 s on the last route, and an explicit timeout is obeyed on every route', async (t) => {
+test('the first-token timeout is 60 s, 120 s on the last route, and an explicit one applies to every route', async (t) => {
   clock.restore()
   clock = testClock({ settleMs: 30 })
   const simulator = await provider(t, { default: { hang: true } })
@@ -127,15 +127,15 @@ test('the first token has 60 s, 120 s on the last route, and an explicit timeout
   ]) {
     const client = new HolySheepStreamingClient(KEY, { endpoints, maxRetries: 0, ...options })
     const error = await failure(clock.runUntil(client.chat(REQUEST)))
-    const said = error.attempts.map(({ message }) => Number(/^no first token within (\d+) ms$/.exec(message)?.[1]))
-    assert.deepEqual(said, times)
+    const timeouts = error.attempts.map(({ message }) => Number(/^no first token within (\d+) ms$/.exec(message)?.[1]))
+    assert.deepEqual(timeouts, times)
     await client.close()
   }
   const { client } = await pair(t, { maxRetries: 0, firstTokenTimeoutMs: 30_000 }, { default: { hang: true } })
   assert.match((await failure(clock.runUntil(client.chat(REQUEST)))).message, /within 30000 ms/)
 })
 
-test('an answer that createFetch does not stream has wholeAnswerTimeoutMs in place of the first token’s', async (t) => {
+test('an answer that createFetch does not stream has wholeAnswerTimeoutMs instead of the first-token timeout', async (t) => {
   clock.restore()
   clock = testClock({ settleMs: 30 })
   const simulator = await provider(t, { default: { hang: true } })
@@ -156,7 +156,7 @@ test('an answer that createFetch does not stream has wholeAnswerTimeoutMs in pla
   }
 })
 
-test('what a callback begins when it is its turn begins at its time', async (t) => {
+test('a call started by a callback begins at the time of that callback', async (t) => {
   const { simulator, client } = await pair(t, { retry: {} })
   simulator.script({ status: 429, retryAfterMs: 10_000 }, {}, { status: 429, retryAfterMs: 10_000 })
   const both = client.chat(REQUEST).then(() => client.chat(REQUEST))
@@ -182,7 +182,7 @@ test('a cost window ends with its day', async (t) => {
   await client.chat(request)
 })
 
-test('after restore calls go on in real time, and others have never noticed', async (t) => {
+test('after restore, earlier and later calls run in real time', async (t) => {
   const { simulator, client } = await pair(t, { retry: {} })
   simulator.script({ status: 429, retryAfterMs: 1050 })
   const answer = client.chat(REQUEST)
@@ -197,7 +197,7 @@ test('after restore calls go on in real time, and others have never noticed', as
   assert.ok(performance.now() - before >= 20)
 })
 
-test('another thread keeps its own time', async (t) => {
+test('a clock does not affect other threads', async (t) => {
   const simulator = await provider(t)
   simulator.script({ status: 429, retryAfterMs: 30 })
   const script = `
@@ -213,7 +213,7 @@ test('another thread keeps its own time', async (t) => {
   assert.equal(stdout, '2\n', stderr)
 })
 
-test('arguments that are none are refused', async () => {
+test('invalid arguments are rejected', async () => {
   assert.throws(() => testClock({ settle: 1 }), /settle: unknown option/)
   assert.throws(() => testClock({ settleMs: -1 }), /settleMs: got -1/)
   for (const ms of [-1, Number.NaN, '5']) assert.throws(() => clock.advance(ms), /^RangeError|^TypeError/)

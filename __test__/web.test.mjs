@@ -4,28 +4,28 @@ import { readFileSync } from 'node:fs'
 import { test } from 'node:test'
 import {
   ANSWER,
+  bytesSentAtStall,
+  CHUNKS,
   clientOf,
   contentOf,
   failure,
-  PIECES,
+  manualProvider,
   pair,
   provider,
-  providerByHand,
   REQUEST,
-  sentAtStop,
   until,
 } from './support/provider.mjs'
 
-const STALLED = { chunks: PIECES, disconnect: { afterChunks: 2, how: 'stall' } }
-const CUT = { chunks: PIECES, disconnect: { afterChunks: 3, how: 'reset' } }
-const BEFORE_CUT = PIECES.slice(0, 3).join('')
+const STALLED = { chunks: CHUNKS, disconnect: { afterChunks: 2, how: 'stall' } }
+const CUT = { chunks: CHUNKS, disconnect: { afterChunks: 3, how: 'reset' } }
+const BEFORE_CUT = CHUNKS.slice(0, 3).join('')
 
-/** The text in the chunks of a body of events. */
+/** The text of the chunks in an event stream. */
 const textOf = (body) =>
   [...body.matchAll(/^data: (\{"id.*)$/gm)].map(([, json]) => contentOf(JSON.parse(json))).join('')
 
-/** The three ways to a body: what makes it, and the text in what it holds. */
-const WAYS = {
+/** The three ways to create a body: how it is created, and how its text is extracted. */
+const BODIES = {
   toReadableStream: { body: (stream, options) => stream.toReadableStream(options), text: (body) => body },
   toTextResponse: { body: (stream, init) => decoded(stream.toTextResponse(init)), text: (body) => body },
   toSSEResponse: { body: (stream, init) => decoded(stream.toSSEResponse(init)), text: textOf },
@@ -38,22 +38,22 @@ async function collect(body) {
   return all
 }
 
-for (const [name, { body, text }] of Object.entries(WAYS)) {
-  test(`${name}() has the whole answer, without a seam where the provider cut it`, async (t) => {
+for (const [name, { body, text }] of Object.entries(BODIES)) {
+  test(`${name}() has the complete answer, without a visible join after a recovery`, async (t) => {
     const { simulator, client } = await pair(t)
     simulator.script(CUT)
     assert.equal(text(await collect(body(client.stream(REQUEST)))), ANSWER)
     assert.equal(simulator.requests.length, 2)
   })
 
-  test(`${name}() has the whole answer when it is made later than the stream`, async (t) => {
+  test(`${name}() has the complete answer when it is created later than the stream`, async (t) => {
     const { client } = await pair(t)
     const stream = client.stream(REQUEST)
     await new Promise((resolve) => setTimeout(resolve, 30))
     assert.equal(text(await collect(body(stream))), ANSWER)
   })
 
-  test(`${name}(): cancelling the body ends the call at the provider`, async (t) => {
+  test(`${name}(): canceling the body aborts the request at the provider`, async (t) => {
     const { simulator, client } = await pair(t)
     simulator.script(STALLED)
     const stream = client.stream(REQUEST)
@@ -64,7 +64,7 @@ for (const [name, { body, text }] of Object.entries(WAYS)) {
     assert.equal((await failure(stream.result)).name, 'AbortError')
   })
 
-  test(`${name}({ onDisconnect: 'finish' }): a cancelled body lets the call run to its end`, async (t) => {
+  test(`${name}({ onDisconnect: 'finish' }): a canceled body lets the call finish`, async (t) => {
     const { simulator, client } = await pair(t)
     simulator.script({ text: 'word '.repeat(1000), chunkChars: 1 })
     const stream = client.stream(REQUEST)
@@ -76,35 +76,35 @@ for (const [name, { body, text }] of Object.entries(WAYS)) {
     await until(() => simulator.requests[0].endedBy === 'complete')
   })
 
-  test(`${name}() slows the provider down for a reader who does not read`, async (t) => {
+  test(`${name}() slows the provider down while the body is not read`, async (t) => {
     const { simulator, client } = await pair(t)
     simulator.script({ text: 'y'.repeat(20_000), chunkChars: 20_000, repeat: 4000 })
     const reader = body(client.stream(REQUEST)).getReader()
     await reader.read()
-    const sent = await sentAtStop(simulator.requests[0])
+    const sent = await bytesSentAtStall(simulator.requests[0])
     assert.ok(sent < 75_000_000, `${sent} bytes were sent`)
     await reader.cancel()
   })
 
-  test(`${name}() takes the stream: it is not read twice, and wrong options do not take it`, async (t) => {
+  test(`${name}() locks the stream against a second reader, and invalid options do not`, async (t) => {
     const { client } = await pair(t)
     const stream = client.stream(REQUEST)
-    for (const [options, named] of [
+    for (const [options, argument] of [
       [{ onDisconnect: 'stop' }, 'onDisconnect'],
       [{ heartbeat: 1 }, 'heartbeat'],
       ['x', name === 'toReadableStream' ? 'options' : 'init'],
     ]) {
-      assert.throws(() => body(stream, options), { code: 'INVALID_ARGUMENT', message: new RegExp(`^${named}: `) })
+      assert.throws(() => body(stream, options), { code: 'INVALID_ARGUMENT', message: new RegExp(`^${argument}: `) })
     }
     const first = body(stream)
-    const told = { name: 'TypeError', code: 'INVALID_STATE', message: /^this stream was read already \(as \w+\)/ }
-    assert.throws(() => stream.textStream[Symbol.asyncIterator](), told)
-    assert.throws(() => body(stream), told)
+    const locked = { name: 'TypeError', code: 'INVALID_STATE', message: /^this stream was read already \(as \w+\)/ }
+    assert.throws(() => stream.textStream[Symbol.asyncIterator](), locked)
+    assert.throws(() => body(stream), locked)
     assert.equal(text(await collect(first)), ANSWER)
   })
 }
 
-test('a text response is plain text that nothing on the way may hold back', async (t) => {
+test('a text response is plain text that intermediaries must not cache or transform', async (t) => {
   const { client } = await pair(t)
   const response = client.stream(REQUEST).toTextResponse()
   assert.equal(response.status, 200)
@@ -123,7 +123,7 @@ test('an event response ends with [DONE], and its first chunk has the role', asy
   assert.match(body, /"finish_reason":"stop".*\n\ndata: \[DONE\]\n\n$/)
 })
 
-test("status and headers are the caller's, who may replace ours", async (t) => {
+test("the caller's status and headers replace the default ones", async (t) => {
   const { client } = await pair(t)
   const headers = { 'x-trace': 'a', 'Cache-Control': 'private' }
   for (const make of ['toTextResponse', 'toSSEResponse']) {
@@ -135,7 +135,7 @@ test("status and headers are the caller's, who may replace ours", async (t) => {
   }
 })
 
-test('an event response tells every failure in its body, before the first chunk and after', async (t) => {
+test('an event response reports every failure in its body, before and after the first chunk', async (t) => {
   const simulator = await provider(t)
   const client = clientOf(t, simulator, { maxRetries: 0, recovery: false })
   for (const [scenario, code, text] of [
@@ -145,16 +145,16 @@ test('an event response tells every failure in its body, before the first chunk 
     simulator.script(scenario)
     const body = await client
       .stream(REQUEST)
-      .toSSEResponse({ errorMessage: (error) => `told: ${error.code}` })
+      .toSSEResponse({ errorMessage: (error) => `failed: ${error.code}` })
       .text()
     assert.equal(textOf(body), text)
     const [, json] = body.match(/\n?event: error\ndata: (.*)\n\n$/)
-    const { message, code: told } = JSON.parse(json).error
-    assert.deepEqual([message, told], [`told: ${code}`, code])
+    const { message, code: reported } = JSON.parse(json).error
+    assert.deepEqual([message, reported], [`failed: ${code}`, code])
   }
 })
 
-test('a text body breaks off with the failure', async (t) => {
+test('a text body errors with the failure', async (t) => {
   const { simulator, client } = await pair(t, { recovery: false })
   simulator.script(CUT, CUT)
   const reader = client.stream(REQUEST).toReadableStream().getReader()
@@ -171,24 +171,24 @@ test('a text body breaks off with the failure', async (t) => {
 })
 
 test('heartbeats fill the silence of an event response', async (t) => {
-  const byHand = await providerByHand(t)
-  const client = clientOf(t, byHand)
+  const manual = await manualProvider(t)
+  const client = clientOf(t, manual)
   const reader = client.stream(REQUEST).toSSEResponse({ heartbeatMs: 10 }).body.getReader()
   assert.equal(Buffer.from((await reader.read()).value).toString(), ': heartbeat\n\n')
-  await until(() => byHand.requests.length === 1)
-  byHand.requests[0].answer(ANSWER)
+  await until(() => manual.requests.length === 1)
+  manual.requests[0].answer(ANSWER)
   let body = ''
   for (let { done, value } = await reader.read(); !done; { done, value } = await reader.read())
     body += Buffer.from(value)
   assert.equal(textOf(body), ANSWER)
 })
 
-test('heartbeats do not pile up for who does not read', async (t) => {
+test('heartbeats do not pile up while the body is not read', async (t) => {
   const { simulator, client } = await pair(t)
   simulator.script({ hang: true })
   const reader = client.stream(REQUEST).toSSEResponse({ heartbeatMs: 5 }).body.getReader()
   await new Promise((resolve) => setTimeout(resolve, 400))
-  // Those that are there are given at once, before a timer can bring another one.
+  // Queued heartbeats are read immediately, before a timer can add another one.
   let waiting = 0
   const reads = Array.from({ length: 100 }, () => reader.read())
   for (const read of reads) read.then(({ done }) => done || waiting++)
@@ -198,7 +198,7 @@ test('heartbeats do not pile up for who does not read', async (t) => {
   await Promise.all(reads)
 })
 
-test('what is documented as a default is the one in force', () => {
+test('the documented defaults match the source', () => {
   const read = (name) => readFileSync(new URL(`../${name}`, import.meta.url), 'utf8')
   const [types, source] = [read('types/web.d.ts'), read('src/js/web.ts')]
   const documented = (name) => types.match(new RegExp(`@default (\\S+)\\s*\\*/\\n  ${name}\\?`))[1]

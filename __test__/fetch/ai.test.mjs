@@ -6,12 +6,12 @@ import { APICallError, generateText, Output, stepCountIs, streamText, tool } fro
 import { z } from 'zod'
 import { createFetch } from '../../fetch.mjs'
 import { CircuitOpenError, CostCapError, StreamInterruptedError } from '../../index.mjs'
-import { ANSWER, failure, KEY, PIECES, provider, QUICK, until } from '../support/provider.mjs'
+import { ANSWER, CHUNKS, failure, KEY, provider, QUICK, until } from '../support/provider.mjs'
 
 const CUT = { afterChunks: 2, how: 'reset' }
 
 /** The SDK's model on a provider; what is given goes into `createFetch`. */
-async function sdk(t, options, scenario = { chunks: PIECES }) {
+async function sdk(t, options, scenario = { chunks: CHUNKS }) {
   const simulator = await provider(t, { default: scenario })
   const fetch = createFetch({ ...QUICK, ...options })
   t.after(() => fetch.close())
@@ -41,7 +41,7 @@ const CALLS = {
 describe('a provider that cuts every stream once', () => {
   test('gives whole texts', async (t) => {
     const { model, simulator } = await sdk(t)
-    simulator.script({ chunks: PIECES, disconnect: CUT }, { chunks: PIECES }, { chunks: PIECES, disconnect: CUT })
+    simulator.script({ chunks: CHUNKS, disconnect: CUT }, { chunks: CHUNKS }, { chunks: CHUNKS, disconnect: CUT })
     const { text, finishReason, usage } = await generateText({ model, prompt: 'x', maxRetries: 0 })
     assert.deepEqual([text, finishReason], [ANSWER, 'stop'])
     assert.ok(usage.totalTokens > 0)
@@ -57,7 +57,7 @@ describe('a provider that cuts every stream once', () => {
 
   test('gives whole tool calls, and the answer after them', async (t) => {
     const { model, simulator } = await sdk(t)
-    const answer = { chunks: PIECES }
+    const answer = { chunks: CHUNKS }
     for (let run = 0; run < 2; run++) {
       simulator.script({ ...CALLS, disconnect: CUT }, CALLS, { ...answer, disconnect: CUT }, answer)
     }
@@ -89,7 +89,7 @@ describe('a provider that cuts every stream once', () => {
 })
 
 test('reasoning is reasoning', async (t) => {
-  const { model } = await sdk(t, {}, { chunks: PIECES, reasoning: 'hm, well' })
+  const { model } = await sdk(t, {}, { chunks: CHUNKS, reasoning: 'hm, well' })
   const { text, reasoningText } = await generateText({ model, prompt: 'x' })
   assert.deepEqual([text, reasoningText], [ANSWER, 'hm, well'])
   const stream = streamText({ model, prompt: 'x' })
@@ -98,7 +98,7 @@ test('reasoning is reasoning', async (t) => {
 })
 
 test('an abort ends the stream upstream', async (t) => {
-  const { model, simulator } = await sdk(t, {}, { chunks: PIECES, disconnect: { afterChunks: 2, how: 'stall' } })
+  const { model, simulator } = await sdk(t, {}, { chunks: CHUNKS, disconnect: { afterChunks: 2, how: 'stall' } })
   const controller = new AbortController()
   const stream = streamText({ model, prompt: 'x', abortSignal: controller.signal, onError: () => {} })
   for await (const _ of stream.textStream) controller.abort()
@@ -139,14 +139,14 @@ describe('errors', () => {
   })
 
   test('in the middle of a stream are told after what was received', async (t) => {
-    const { model } = await sdk(t, { recovery: false }, { chunks: PIECES, disconnect: CUT })
+    const { model } = await sdk(t, { recovery: false }, { chunks: CHUNKS, disconnect: CUT })
     const stream = streamText({ model, prompt: 'x', maxRetries: 0, onError: () => {} })
     const pieces = []
     const read = async () => {
       for await (const part of stream.fullStream) if (part.type === 'text-delta') pieces.push(part.text)
     }
     let error = await failure(read())
-    assert.equal(pieces.join(''), PIECES.slice(0, 2).join(''))
+    assert.equal(pieces.join(''), CHUNKS.slice(0, 2).join(''))
     while (error && !(error instanceof StreamInterruptedError)) error = error.cause
     assert.equal(error?.partial, pieces.join(''))
   })

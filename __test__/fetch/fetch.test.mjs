@@ -4,14 +4,14 @@ import { createServer } from 'node:http'
 import { describe, test } from 'node:test'
 import { createFetch } from '../../fetch.mjs'
 import { QueueFullError, StreamInterruptedError } from '../../index.mjs'
-import { ANSWER, failure, KEY, MESSAGES, PIECES, provider, QUICK, until } from '../support/provider.mjs'
+import { ANSWER, CHUNKS, failure, KEY, MESSAGES, provider, QUICK, until } from '../support/provider.mjs'
 
 const REQUEST = { model: 'gpt-4.1', messages: MESSAGES }
 const STREAM = JSON.stringify({ ...REQUEST, stream: true })
 const HEADERS = { 'content-type': 'application/json', authorization: `Bearer ${KEY}` }
 const TOOL = { id: 'call_1', name: 'weather', arguments: { city: 'Huế' } }
 
-async function setup(t, options, scenario = { chunks: PIECES }) {
+async function setup(t, options, scenario = { chunks: CHUNKS }) {
   const simulator = await provider(t, { default: scenario })
   const fetch = createFetch({ ...QUICK, ...options })
   t.after(() => fetch.close())
@@ -90,7 +90,7 @@ describe('a stream', () => {
 
   test('begins with the first token: until then another attempt takes over unseen', async (t) => {
     const { ask, simulator } = await setup(t)
-    simulator.script({ status: 503 }, { chunks: PIECES, disconnect: { afterChunks: 0, how: 'reset' } })
+    simulator.script({ status: 503 }, { chunks: CHUNKS, disconnect: { afterChunks: 0, how: 'reset' } })
     const response = await ask(STREAM)
     assert.equal(textOf(eventsOf(await response.text())), ANSWER)
     assert.equal(simulator.requests.length, 3)
@@ -98,14 +98,14 @@ describe('a stream', () => {
   })
 
   test('that is cancelled ends the request upstream', async (t) => {
-    const { ask, simulator } = await setup(t, {}, { chunks: PIECES, disconnect: { afterChunks: 2, how: 'stall' } })
+    const { ask, simulator } = await setup(t, {}, { chunks: CHUNKS, disconnect: { afterChunks: 2, how: 'stall' } })
     const response = await ask(STREAM)
     await response.body.cancel()
     await until(() => simulator.requests[0].endedBy === 'client', 'the end of the request')
   })
 
   test('whose signal is aborted fails with the signal’s reason', async (t) => {
-    const { ask, simulator } = await setup(t, {}, { chunks: PIECES, disconnect: { afterChunks: 2, how: 'stall' } })
+    const { ask, simulator } = await setup(t, {}, { chunks: CHUNKS, disconnect: { afterChunks: 2, how: 'stall' } })
     const controller = new AbortController()
     const response = await ask(STREAM, { signal: controller.signal })
     const reason = new Error('enough')
@@ -151,7 +151,7 @@ describe('a stream', () => {
     const { ask } = await setup(
       t,
       { recovery: false },
-      { chunks: PIECES, disconnect: { afterChunks: 3, how: 'reset' } },
+      { chunks: CHUNKS, disconnect: { afterChunks: 3, how: 'reset' } },
     )
     const reader = (await ask(STREAM)).body.getReader()
     // Nothing is read until it has failed.
@@ -165,7 +165,7 @@ describe('a stream', () => {
       }
     }
     const thrown = await failure(read())
-    assert.equal(textOf(eventsOf(text)), PIECES.slice(0, 3).join(''))
+    assert.equal(textOf(eventsOf(text)), CHUNKS.slice(0, 3).join(''))
     assert.equal(text.includes('[DONE]'), false)
     assert.ok(thrown instanceof TypeError && thrown.cause instanceof StreamInterruptedError)
   })

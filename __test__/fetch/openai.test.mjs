@@ -8,12 +8,12 @@ import { createFetch } from '../../fetch.mjs'
 import { ConnectionError, StreamInterruptedError } from '../../index.mjs'
 import {
   ANSWER,
+  CHUNKS,
   clockOf,
   contentOf,
   failure,
   KEY,
   MESSAGES,
-  PIECES,
   passTime,
   provider,
   QUICK,
@@ -27,7 +27,7 @@ const TOOL = { id: 'call_1', name: 'weather', arguments: { city: 'Huế' } }
 const TOOLS = [{ type: 'function', function: { name: 'weather', parameters: { type: 'object' } } }]
 
 /** The SDK on a provider; what is given goes into `createFetch`. */
-async function sdk(t, options, scenario = { chunks: PIECES }, client = {}) {
+async function sdk(t, options, scenario = { chunks: CHUNKS }, client = {}) {
   const simulator = await provider(t, { default: scenario })
   const fetch = createFetch({ ...QUICK, ...options })
   t.after(() => fetch.close())
@@ -41,7 +41,7 @@ async function collect(stream) {
 }
 
 test('an answer in one piece is a completion, with the request id and the limits of the provider', async (t) => {
-  const { openai, simulator } = await sdk(t, {}, { chunks: PIECES, headers: { 'x-ratelimit-remaining-requests': '7' } })
+  const { openai, simulator } = await sdk(t, {}, { chunks: CHUNKS, headers: { 'x-ratelimit-remaining-requests': '7' } })
   const { data, response, request_id } = await openai.chat.completions.create(REQUEST).withResponse()
   assert.equal(data.choices[0].message.content, ANSWER)
   assert.equal(data.choices[0].finish_reason, 'stop')
@@ -56,7 +56,7 @@ test('an answer in one piece is a completion, with the request id and the limits
 test('a stream that is cut is one stream: one identity, one role, one finish, each letter once', async (t) => {
   for (const how of ['reset', 'close', 'done', 'errorEvent', 'malformed']) {
     const { openai, simulator } = await sdk(t)
-    simulator.script({ chunks: PIECES, disconnect: { afterChunks: 3, how } })
+    simulator.script({ chunks: CHUNKS, disconnect: { afterChunks: 3, how } })
     const chunks = await collect(
       await openai.chat.completions.create({ ...STREAM, stream_options: { include_usage: true } }),
     )
@@ -82,7 +82,7 @@ test('usage is there when it was asked for, and not otherwise', async (t) => {
   )
   assert.deepEqual(chunks.at(-1).choices, [])
   assert.ok(chunks.at(-1).usage.total_tokens > 0)
-  simulator.script({ chunks: PIECES, usageDelayMs: 20 })
+  simulator.script({ chunks: CHUNKS, usageDelayMs: 20 })
   const late = await collect(
     await openai.chat.completions.create({ ...STREAM, stream_options: { include_usage: true } }),
   )
@@ -99,7 +99,7 @@ describe('a provider that cuts every stream once', () => {
 
   test('gives whole texts, in one piece and streamed', async (t) => {
     const { openai, simulator } = await sdk(t)
-    cutting(simulator, { chunks: PIECES }, 3)
+    cutting(simulator, { chunks: CHUNKS }, 3)
     const { choices } = await openai.chat.completions.create(REQUEST)
     assert.equal(choices[0].message.content, ANSWER)
     const runner = openai.chat.completions.stream(REQUEST)
@@ -155,7 +155,7 @@ describe('tool calls', () => {
 
 describe('an abort', () => {
   test('ends the stream upstream and is the SDK’s own', async (t) => {
-    const { openai, simulator } = await sdk(t, {}, { chunks: PIECES, disconnect: { afterChunks: 2, how: 'stall' } })
+    const { openai, simulator } = await sdk(t, {}, { chunks: CHUNKS, disconnect: { afterChunks: 2, how: 'stall' } })
     const stream = await openai.chat.completions.create(STREAM)
     for await (const chunk of stream) if (contentOf(chunk)) break
     await until(() => simulator.requests[0].endedBy === 'client', 'the end of the request')
@@ -231,7 +231,7 @@ describe('errors', () => {
       how: 'errorEvent',
       error: { message: 'slow down', type: 'x', code: 'rate_limit_exceeded' },
     }
-    const { openai } = await sdk(t, { maxRetries: 0 }, { chunks: PIECES, disconnect: cut })
+    const { openai } = await sdk(t, { maxRetries: 0 }, { chunks: CHUNKS, disconnect: cut })
     assert.ok((await failure(openai.chat.completions.create(STREAM))) instanceof OpenAI.RateLimitError)
   })
 
@@ -262,7 +262,7 @@ describe('errors', () => {
     const { openai } = await sdk(
       t,
       { recovery: false },
-      { chunks: PIECES, disconnect: { afterChunks: 3, how: 'reset' } },
+      { chunks: CHUNKS, disconnect: { afterChunks: 3, how: 'reset' } },
     )
     const pieces = []
     const thrown = await failure(
@@ -270,7 +270,7 @@ describe('errors', () => {
         for await (const chunk of await openai.chat.completions.create(STREAM)) pieces.push(contentOf(chunk))
       })(),
     )
-    assert.equal(pieces.join(''), PIECES.slice(0, 3).join(''))
+    assert.equal(pieces.join(''), CHUNKS.slice(0, 3).join(''))
     assert.ok(thrown instanceof TypeError && thrown.cause instanceof StreamInterruptedError)
     assert.equal(thrown.cause.partial, pieces.join(''))
   })

@@ -20,7 +20,7 @@ import {
   RetriesExhaustedError,
   StreamInterruptedError,
 } from '../../index.mjs'
-import { ANSWER, failure, KEY, PIECES, provider, QUICK, until } from '../support/provider.mjs'
+import { ANSWER, CHUNKS, failure, KEY, provider, QUICK, until } from '../support/provider.mjs'
 
 const DIST = new URL('../../dist/ai-sdk/', import.meta.url)
 const CUT = { afterChunks: 2, how: 'reset' }
@@ -32,7 +32,7 @@ const CALLS = {
   ],
 }
 
-async function setup(t, options, scenario = { chunks: PIECES }) {
+async function setup(t, options, scenario = { chunks: CHUNKS }) {
   const simulator = await provider(t, { default: scenario })
   const holysheep = createHolySheep({ apiKey: KEY, baseUrl: simulator.url, ...QUICK, ...options })
   t.after(() => holysheep.client.close())
@@ -54,7 +54,7 @@ async function partsOf(stream) {
 }
 
 test('an answer in one piece has its text, reason, usage and how it came about', async (t) => {
-  const { model, simulator } = await setup(t, {}, { chunks: PIECES, headers: { 'x-ratelimit-limit-requests': '5' } })
+  const { model, simulator } = await setup(t, {}, { chunks: CHUNKS, headers: { 'x-ratelimit-limit-requests': '5' } })
   simulator.script({ status: 503 })
   const { text, finishReason, usage, providerMetadata, response } = await generateText({ model, prompt: 'x' })
   assert.deepEqual([text, finishReason], [ANSWER, 'stop'])
@@ -69,7 +69,7 @@ test('an answer in one piece has its text, reason, usage and how it came about',
 describe('a provider that cuts every stream once', () => {
   test('gives whole texts', async (t) => {
     const { model, simulator } = await setup(t)
-    simulator.script({ chunks: PIECES, disconnect: CUT })
+    simulator.script({ chunks: CHUNKS, disconnect: CUT })
     const stream = streamText({ model, prompt: 'x' })
     const pieces = []
     for await (const piece of stream.textStream) pieces.push(piece)
@@ -84,7 +84,7 @@ describe('a provider that cuts every stream once', () => {
   test('gives whole tool calls, and the answer after them', async (t) => {
     const { model, simulator } = await setup(t)
     for (let run = 0; run < 2; run++) {
-      simulator.script({ ...CALLS, disconnect: CUT }, CALLS, { chunks: PIECES, disconnect: CUT }, { chunks: PIECES })
+      simulator.script({ ...CALLS, disconnect: CUT }, CALLS, { chunks: CHUNKS, disconnect: CUT }, { chunks: CHUNKS })
     }
     const options = { model, prompt: 'x', tools: { weather: weather() }, stopWhen: stepCountIs(2) }
     const whole = await generateText(options)
@@ -143,7 +143,7 @@ test('the input of a tool is streamed where that is asked for', async (t) => {
 })
 
 test('reasoning comes before the text, each in a block of its own', async (t) => {
-  const { model } = await setup(t, {}, { chunks: PIECES, reasoning: 'hm, well' })
+  const { model } = await setup(t, {}, { chunks: CHUNKS, reasoning: 'hm, well' })
   const { text, reasoningText } = await generateText({ model, prompt: 'x' })
   assert.deepEqual([text, reasoningText], [ANSWER, 'hm, well'])
   const stream = streamText({ model, prompt: 'x' })
@@ -190,7 +190,7 @@ describe('the model itself', () => {
   })
 
   test('fails with the reason of an abort, and not with a part', async (t) => {
-    const { model } = await setup(t, {}, { chunks: PIECES, disconnect: { afterChunks: 1, how: 'stall' } })
+    const { model } = await setup(t, {}, { chunks: CHUNKS, disconnect: { afterChunks: 1, how: 'stall' } })
     const controller = new AbortController()
     const { stream } = await model.doStream({ prompt: [user('x')], abortSignal: controller.signal })
     const reason = new Error('enough')
@@ -218,7 +218,7 @@ describe('the model itself', () => {
       prompt_tokens_details: { cached_tokens: 4 },
       completion_tokens_details: { reasoning_tokens: 3 },
     }
-    const { model } = await setup(t, {}, { chunks: PIECES, usage })
+    const { model } = await setup(t, {}, { chunks: CHUNKS, usage })
     const expected = {
       inputTokens: { total: 10, noCache: 6, cacheRead: 4, cacheWrite: undefined },
       outputTokens: { total: 7, text: 4, reasoning: 3 },
@@ -328,7 +328,7 @@ test('settings, files and options of the provider are on the wire', async (t) =>
 
 test('useChat gets its message, tool and all, from a stream that was cut', async (t) => {
   const { model, simulator } = await setup(t)
-  simulator.script({ ...CALLS, disconnect: CUT }, CALLS, { chunks: PIECES, disconnect: CUT }, { chunks: PIECES })
+  simulator.script({ ...CALLS, disconnect: CUT }, CALLS, { chunks: CHUNKS, disconnect: CUT }, { chunks: CHUNKS })
   const stream = streamText({ model, prompt: 'x', tools: { weather: weather() }, stopWhen: stepCountIs(2) })
   const response = stream.toUIMessageStreamResponse()
   assert.equal(response.headers.get('content-type'), 'text/event-stream')
@@ -350,7 +350,7 @@ test('useChat gets its message, tool and all, from a stream that was cut', async
 
 describe('an abort', () => {
   test('ends the stream upstream', async (t) => {
-    const { model, simulator } = await setup(t, {}, { chunks: PIECES, disconnect: { afterChunks: 2, how: 'stall' } })
+    const { model, simulator } = await setup(t, {}, { chunks: CHUNKS, disconnect: { afterChunks: 2, how: 'stall' } })
     const controller = new AbortController()
     const stream = streamText({ model, prompt: 'x', abortSignal: controller.signal })
     for await (const part of stream.fullStream) {
@@ -371,7 +371,7 @@ describe('an abort', () => {
   })
 
   test('of who reads ends the request', async (t) => {
-    const { model, simulator } = await setup(t, {}, { chunks: PIECES, disconnect: { afterChunks: 2, how: 'stall' } })
+    const { model, simulator } = await setup(t, {}, { chunks: CHUNKS, disconnect: { afterChunks: 2, how: 'stall' } })
     const { stream } = await model.doStream({ prompt: [{ role: 'user', content: [{ type: 'text', text: 'x' }] }] })
     await stream.cancel()
     await until(() => simulator.requests[0].endedBy === 'client')
@@ -391,10 +391,10 @@ describe('errors', () => {
   })
 
   test('in the middle of a stream come after what was received', async (t) => {
-    const { model } = await setup(t, { recovery: false }, { chunks: PIECES, disconnect: CUT })
+    const { model } = await setup(t, { recovery: false }, { chunks: CHUNKS, disconnect: CUT })
     const parts = await partsOf(streamText({ model, prompt: 'x', onError: () => {} }))
     const text = parts.map((part) => (part.type === 'text-delta' ? part.text : '')).join('')
-    assert.equal(text, PIECES.slice(0, 2).join(''))
+    assert.equal(text, CHUNKS.slice(0, 2).join(''))
     const { error } = parts.find(({ type }) => type === 'error')
     assert.ok(error instanceof StreamInterruptedError)
     assert.equal(error.partial, text)

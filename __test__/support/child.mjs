@@ -1,10 +1,10 @@
-// Runs a script in a process of its own.
+// Runs scripts in separate processes.
 import { spawn } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 
 export const root = fileURLToPath(new URL('../..', import.meta.url))
 
-/** Begins every script of `run`: the package, and a provider with a pair of helpers. */
+/** The prelude of every `run` script: imports the package, starts a simulator and creates a client. */
 export const PRELUDE = `
 import * as holysheep from './index.mjs'
 import { startSimulator } from './simulator.mjs'
@@ -14,7 +14,10 @@ const simulator = await startSimulator({ answer: 'one two three' })
 const client = new HolySheepStreamingClient('sk-test', { baseUrl: simulator.url, retry: { baseDelayMs: 1 } })
 `
 
-/** A Node process: `{ code, signal, stdout, stderr }` when it has ended. Killed after ten minutes: nothing hangs so long on a busy machine. */
+/**
+ * Runs Node and resolves to `{ code, signal, stdout, stderr }`. A process that hangs is killed after ten minutes, longer
+ * than a busy machine needs.
+ */
 export function node(args, { env = {}, onOutput, cwd = root } = {}) {
   return new Promise((resolve, reject) => {
     const child = spawn(process.execPath, args, { cwd, env: { ...process.env, ...env }, timeout: 600_000 })
@@ -30,7 +33,7 @@ export function node(args, { env = {}, onOutput, cwd = root } = {}) {
   })
 }
 
-/** A module with the prelude. */
+/** Runs a module that starts with the prelude. */
 export function run(script, { flags = [], ...options } = {}) {
   return node([...flags, '--input-type=module', '-e', PRELUDE + script], options)
 }

@@ -1,44 +1,44 @@
-// What most tests need: a provider that misbehaves, and a client that does not wait long.
+// Shared helpers: a provider that misbehaves on request, and a client with short delays.
 import assert from 'node:assert/strict'
 import { createServer } from 'node:http'
 import { HolySheepStreamingClient } from '../../index.mjs'
 import { startSimulator, testClock } from '../../simulator.mjs'
 
-// Taken before a test can put fakes in their place.
+// Captured before a test can install fake timers.
 const { setTimeout } = globalThis
 
 export const KEY = 'sk-test-0123456789abcdefghij'
 
-/** An answer whose pieces begin and end inside words, with characters of two, three and four bytes. */
-export const PIECES = ['Xin ch', 'ào, th', 'ế giớ', 'i 🐑', '🐑 — vi', 'ết từng', ' chữ mộ', 't.']
-export const ANSWER = PIECES.join('')
+/** An answer whose chunks start and end inside words, with characters of two, three and four bytes. */
+export const CHUNKS = ['Xin ch', 'ào, th', 'ế giớ', 'i 🐑', '🐑 — vi', 'ết từng', ' chữ mộ', 't.']
+export const ANSWER = CHUNKS.join('')
 export const MESSAGES = [{ role: 'user', content: 'Xin chào' }]
 export const REQUEST = { messages: MESSAGES }
 
-/** Retries come at once. */
+/** Options for retries almost without delay. */
 export const QUICK = { retry: { baseDelayMs: 1, jitter: 'none' } }
 
-/** A simulator that is closed with the test. */
+/** A simulator that is closed at the end of the test. */
 export async function provider(t, options = {}) {
-  const simulator = await startSimulator({ default: { chunks: PIECES }, ...options })
+  const simulator = await startSimulator({ default: { chunks: CHUNKS }, ...options })
   t.after(() => simulator.close())
   return simulator
 }
 
-/** A client of this simulator that is closed with the test. */
+/** A client of this simulator that is closed at the end of the test. */
 export function clientOf(t, simulator, options = {}) {
   const client = new HolySheepStreamingClient(KEY, { baseUrl: simulator.url, ...QUICK, ...options })
   t.after(() => client.close())
   return client
 }
 
-/** Both at once. */
+/** A simulator and its client. */
 export async function pair(t, options, simulatorOptions) {
   const simulator = await provider(t, simulatorOptions)
   return { simulator, client: clientOf(t, simulator, options) }
 }
 
-/** What a promise rejects with. */
+/** The error that a promise rejects with. */
 export async function failure(promise) {
   let value
   try {
@@ -49,38 +49,38 @@ export async function failure(promise) {
   assert.fail(`expected a rejection, got ${JSON.stringify(value)}`)
 }
 
-/** How long something may take to come true: far longer than on any machine that runs tests. */
-const PATIENCE_MS = 60_000
+/** How long to wait for a condition: far longer than a slow machine needs. */
+const UNTIL_TIMEOUT_MS = 60_000
 
-export const later = (ms) => new Promise((resolve) => setTimeout(resolve, ms))
+export const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms))
 
-/** Waits until something is true, a millisecond at a time. */
+/** Polls a condition every millisecond until it is true. */
 export async function until(condition, what = 'the condition') {
-  for (let left = PATIENCE_MS; left > 0; left--) {
+  for (let left = UNTIL_TIMEOUT_MS; left > 0; left--) {
     if (await condition()) return
-    await later(1)
+    await sleep(1)
   }
-  assert.fail(`${what} did not come true`)
+  assert.fail(`timed out waiting for ${what}`)
 }
 
-/** Waits while this thread does nothing else: what comes meanwhile piles up. */
-export function untilWithoutTurns(condition) {
-  const nobody = new Int32Array(new SharedArrayBuffer(4))
-  for (let left = PATIENCE_MS; left > 0; left--) {
+/** Polls a condition and blocks this thread, so that everything that arrives queues up. */
+export function blockUntil(condition) {
+  const cell = new Int32Array(new SharedArrayBuffer(4))
+  for (let left = UNTIL_TIMEOUT_MS; left > 0; left--) {
     if (condition()) return
-    Atomics.wait(nobody, 0, 0, 1)
+    Atomics.wait(cell, 0, 0, 1)
   }
-  assert.fail('the condition did not come true')
+  assert.fail('timed out waiting for the condition')
 }
 
-/** A test clock until the end of the test. */
+/** A test clock that is restored at the end of the test. */
 export function clockOf(t, options = {}) {
   const clock = testClock(options)
   t.after(() => clock.restore())
   return clock
 }
 
-/** Whether a promise is settled: `() => boolean`. It rejects unheard. */
+/** Returns a function that tells whether a promise has settled. Its rejection counts as handled. */
 export function settled(promise) {
   let over = false
   const end = () => {
@@ -91,50 +91,51 @@ export function settled(promise) {
 }
 
 /**
- * Moves a clock on by `ms` until the condition is true. That comes once, where the timeout is armed already; again only
- * when nothing has come of it for so long that it was not. What runs afterwards has all the time that the machine takes.
+ * Advances a clock by `ms` until the condition is true. One advance is enough if the timer is armed. If the condition is
+ * still false after a second, the timer was not armed, and the clock advances again. What the timer starts runs in real
+ * time, however long the machine takes.
  */
 export async function passTime(clock, ms, condition) {
   for (let left = 20; left > 0; left--) {
     await clock.advance(ms)
     for (let wait = 1000; wait > 0; wait--) {
       if (await condition()) return
-      await later(1)
+      await sleep(1)
     }
   }
-  assert.fail(`nothing came of ${ms} ms`)
+  assert.fail(`advancing the clock by ${ms} ms had no effect`)
 }
 
-/** The bytes that a request's answer has sent when it stands still: everything between is full. */
-export async function sentAtStop(request) {
+/** The number of bytes sent in answer to a request once every buffer on the way is full and sending stalls. */
+export async function bytesSentAtStall(request) {
   let before = -1
   await until(async () => {
     const sent = request.bytesSent
-    const still = sent === before
+    const stalled = sent === before
     before = sent
-    await later(100)
-    return still && sent > 0
-  }, 'a stop')
+    await sleep(100)
+    return stalled && sent > 0
+  }, 'a stall')
   return before
 }
 
-/** The events of an answer, for a provider by hand. */
+/** The event of one chunk, for a manual provider. */
 export const eventOf = (content, finish_reason = null) =>
   `data: ${JSON.stringify({ id: 'c', choices: [{ index: 0, delta: { content }, finish_reason }] })}\n\n`
 export const END = `${eventOf('', 'stop')}data: [DONE]\n\n`
 
 /**
- * A provider that answers when the test says so. `requests` are `{ json, response, begin(), answer(text) }`: Node's
- * response, its head, and a whole answer.
+ * A provider that answers only when the test makes it. Each of its `requests` has `json`, `headers`, Node's `response`,
+ * `begin()`, which sends the head, and `answer(text)`, which sends a complete answer.
  */
-export async function providerByHand(t) {
+export async function manualProvider(t) {
   const requests = []
-  const server = createServer(async (asked, response) => {
+  const server = createServer(async (request, response) => {
     let body = ''
-    for await (const part of asked.setEncoding('utf8')) body += part
+    for await (const part of request.setEncoding('utf8')) body += part
     const begin = () => response.writeHead(200, { 'content-type': 'text/event-stream' })
     const answer = (text) => begin().end(eventOf(text) + END)
-    requests.push({ json: JSON.parse(body), headers: asked.headers, response, begin, answer })
+    requests.push({ json: JSON.parse(body), headers: request.headers, response, begin, answer })
   })
   await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve))
   t.after(() => {
@@ -147,49 +148,49 @@ export async function providerByHand(t) {
 export const contentOf = (chunk) => chunk.choices[0]?.delta.content ?? ''
 
 /**
- * The ways to ask for an answer. Each resolves to the text and the number of attempts, or rejects
- * with what the caller would see; `pieces` gets what was delivered on the way.
+ * The methods that request an answer. Each resolves to the text and, except for `chat`, the number of attempts, or
+ * rejects with the error that the caller would see. Each delta that is delivered is added to `deltas`.
  */
-export const FACES = {
-  async chunks(client, pieces, options) {
+export const METHODS = {
+  async chunks(client, deltas, options) {
     const stream = client.stream(REQUEST, options)
-    for await (const chunk of stream) pieces.push(contentOf(chunk))
+    for await (const chunk of stream) deltas.push(contentOf(chunk))
     const { attempts } = await stream.result
-    return { text: pieces.join(''), attempts: attempts.length }
+    return { text: deltas.join(''), attempts: attempts.length }
   },
-  async textStream(client, pieces, options) {
+  async textStream(client, deltas, options) {
     const stream = client.stream(REQUEST, options)
-    for await (const text of stream.textStream) pieces.push(text)
+    for await (const text of stream.textStream) deltas.push(text)
     const { attempts } = await stream.result
-    return { text: pieces.join(''), attempts: attempts.length }
+    return { text: deltas.join(''), attempts: attempts.length }
   },
-  async text(client, _pieces, options) {
+  async text(client, _deltas, options) {
     const stream = client.stream(REQUEST, options)
     const text = await stream.text()
     const { attempts } = await stream.result
     return { text, attempts: attempts.length }
   },
-  async chat(client, _pieces, options) {
+  async chat(client, _deltas, options) {
     const completion = await client.chat(REQUEST, options)
     return { text: completion.choices[0].message.content }
   },
-  async streamWithRetry(client, pieces, options) {
-    const told = []
+  async streamWithRetry(client, deltas, options) {
+    const errors = []
     const outcome = await client.streamWithRetry(
       MESSAGES,
-      (piece) => void pieces.push(piece),
-      (error) => void told.push(error),
+      (delta) => void deltas.push(delta),
+      (error) => void errors.push(error),
       options,
     )
     if (outcome.success) {
-      assert.deepEqual(told, [])
-      return { text: pieces.join(''), attempts: outcome.attempts }
+      assert.deepEqual(errors, [])
+      return { text: deltas.join(''), attempts: outcome.attempts }
     }
-    assert.deepEqual(told, [outcome.error])
+    assert.deepEqual(errors, [outcome.error])
     assert.equal(outcome.error.attempts.length, outcome.attempts)
     throw outcome.error
   },
 }
 
-/** Faces that hand over pieces as they come. */
+/** The methods that deliver text as it arrives. */
 export const STREAMING = ['chunks', 'textStream', 'streamWithRetry']

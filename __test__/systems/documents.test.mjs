@@ -4,7 +4,7 @@ import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
 import * as holysheep from '../../index.mjs'
 import { startSimulator } from '../../simulator.mjs'
-import { ANSWER, clockOf, failure, PIECES } from '../support/provider.mjs'
+import { ANSWER, CHUNKS, clockOf, failure } from '../support/provider.mjs'
 
 const {
   batchProcess,
@@ -29,7 +29,7 @@ const KEY = 'YOUR_HOLYSHEEP_API_KEY'
 
 let simulator
 before(async () => {
-  simulator = await startSimulator({ default: { chunks: PIECES } })
+  simulator = await startSimulator({ default: { chunks: CHUNKS } })
   process.env.HOLYSHEEP_BASE_URL = simulator.url
   process.env.HOLYSHEEP_API_KEY = KEY
 })
@@ -38,7 +38,7 @@ after(() => simulator.close())
 /** A day of the provider. */
 function day(...scenarios) {
   simulator.reset()
-  simulator.setDefault({ chunks: PIECES })
+  simulator.setDefault({ chunks: CHUNKS })
   simulator.script(...scenarios)
 }
 const contentOf = (completion) => completion.choices[0].message.content
@@ -135,7 +135,7 @@ describe('document 002', () => {
   test('smartStreamWithRecovery completes with the whole response', {
     skip: !('ResilientStreamingClient' in holysheep) && 'ResilientStreamingClient is not there yet',
   }, async () => {
-    day({ chunks: PIECES, disconnect: { afterChunks: 3, how: 'reset' } })
+    day({ chunks: CHUNKS, disconnect: { afterChunks: 3, how: 'reset' } })
     const client = new holysheep.ResilientStreamingClient(KEY)
     let printed = ''
     let complete

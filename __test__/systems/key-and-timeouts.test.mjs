@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { createClientWithTimeout, validateApiKey } from '../../index.mjs'
-import { clockOf, END, eventOf, failure, KEY, provider, providerByHand, REQUEST, until } from '../support/provider.mjs'
+import { clockOf, END, eventOf, failure, KEY, manualProvider, provider, REQUEST, until } from '../support/provider.mjs'
 
 describe('validateApiKey', () => {
   test('takes a key with white space around it', () => {
@@ -50,7 +50,7 @@ describe('createClientWithTimeout', () => {
   test('it bounds the silence and not the answer', async (t) => {
     const clock = clockOf(t, { settleMs: 5 })
     const pieces = Array.from({ length: 12 }, (_, i) => `${i} `)
-    const byHand = await providerByHand(t)
+    const byHand = await manualProvider(t)
     const limits = { firstTokenTimeoutMs: 300, idleTimeoutMs: 300, maxRetries: 0, recovery: false }
     const client = createClientWithTimeout('long', { apiKey: KEY, baseUrl: byHand.url, ...limits })
     const stream = client.stream(REQUEST)

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { ResilientStreamingClient, StreamInterruptedError } from '../../index.mjs'
-import { ANSWER, clockOf, failure, KEY, MESSAGES, PIECES, passTime, provider, until } from '../support/provider.mjs'
+import { ANSWER, CHUNKS, clockOf, failure, KEY, MESSAGES, passTime, provider, until } from '../support/provider.mjs'
 
 /** A client of a simulator, whose waits are short. */
 async function resilient(t, options = {}) {
@@ -12,11 +12,11 @@ async function resilient(t, options = {}) {
   t.after(() => client.close())
   return { simulator, client }
 }
-const cut = (afterChunks, how = 'reset') => ({ chunks: PIECES, disconnect: { afterChunks, how } })
+const cut = (afterChunks, how = 'reset') => ({ chunks: CHUNKS, disconnect: { afterChunks, how } })
 
 test('an interrupted answer is finished; nothing comes twice', async (t) => {
   const { simulator, client } = await resilient(t)
-  simulator.script(cut(2), { ...cut(2), onContinue: 'restart' }, { chunks: PIECES, onContinue: 'word' })
+  simulator.script(cut(2), { ...cut(2), onContinue: 'restart' }, { chunks: CHUNKS, onContinue: 'word' })
   const progress = []
   const completed = []
   const outcome = await client.smartStreamWithRecovery('gpt-4.1', MESSAGES, {
@@ -72,7 +72,7 @@ test('maxRetries counts attempts in all; then the message is that of the documen
   const outcome = await client.smartStreamWithRecovery('gpt-4.1', MESSAGES, options)
   const { success, error, cause, response, attempts } = outcome
   assert.deepEqual([success, error, attempts], [false, 'Max retries exceeded', 3])
-  assert.equal(response, PIECES.slice(0, 3).join(''))
+  assert.equal(response, CHUNKS.slice(0, 3).join(''))
   assert.ok(cause instanceof StreamInterruptedError)
   assert.equal(simulator.requests.length, 3)
   assert.equal(told.length, 1)
@@ -104,7 +104,7 @@ test('what asking again cannot mend is told at once', async (t) => {
 test('the timeout bounds silence, not the whole answer', async (t) => {
   const clock = clockOf(t, { settleMs: 5 })
   const { simulator, client } = await resilient(t, { retry: { baseDelayMs: 0 } })
-  simulator.script({ hang: true }, { ...cut(4, 'stall') }, { chunks: PIECES, chunkDelayMs: 20 })
+  simulator.script({ hang: true }, { ...cut(4, 'stall') }, { chunks: CHUNKS, chunkDelayMs: 20 })
   let received = ''
   const onProgress = (piece) => {
     received += piece
@@ -112,11 +112,11 @@ test('the timeout bounds silence, not the whole answer', async (t) => {
   const call = client.smartStreamWithRecovery('gpt-4.1', MESSAGES, { timeout: 150, onProgress })
   await until(() => simulator.requests.length === 1)
   await passTime(clock, 150, () => simulator.requests.length === 2)
-  await until(() => received === PIECES.slice(0, 4).join(''))
+  await until(() => received === CHUNKS.slice(0, 4).join(''))
   await passTime(clock, 150, () => simulator.requests.length === 3)
   // More time than 150 ms in all, and less between one piece and the next.
-  for (const [piece] of PIECES.slice(0, -1).entries()) {
-    await until(() => received.length >= PIECES.slice(0, piece + 1).join('').length)
+  for (const [piece] of CHUNKS.slice(0, -1).entries()) {
+    await until(() => received.length >= CHUNKS.slice(0, piece + 1).join('').length)
     await clock.advance(50)
   }
   const outcome = await call
@@ -145,7 +145,7 @@ test('a callback that throws, or an abort of the process, ends the call and lose
     },
   })
   assert.deepEqual([outcome.success, outcome.error, outcome.attempts], [false, fault, 1])
-  assert.equal(outcome.response, PIECES[0])
+  assert.equal(outcome.response, CHUNKS[0])
 })
 
 test('the recovery context quotes the last 200 characters, never half of one, and leaves the messages alone', async (t) => {

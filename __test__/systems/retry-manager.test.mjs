@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { inspect } from 'node:util'
 import { CircuitBreaker, CircuitOpenError, HolySheepRetryManager, QueueFullError } from '../../index.mjs'
-import { ANSWER, failure, KEY, PIECES, provider, providerByHand, REQUEST, until } from '../support/provider.mjs'
+import { ANSWER, CHUNKS, failure, KEY, manualProvider, provider, REQUEST, until } from '../support/provider.mjs'
 
 const QUICK = { baseDelay: 1, maxDelay: 4 }
 
@@ -111,7 +111,7 @@ test('calls with waits of their own are under one cost cap and one limiter', asy
   // A dollar a token of the answer: while one is under way there is no room for the bound of a second.
   const cost = { hardCapUsd: 300, prices: { 'gpt-4.1': { input: 0, output: 1e6 } } }
   const rateLimit = { capacity: 2, refillRate: 0.01, maxQueue: 0 }
-  const byHand = await providerByHand(t)
+  const byHand = await manualProvider(t)
   const capped = await pair(t, { cost, baseUrl: byHand.url })
   const limited = await pair(t, { rateLimit })
   const ask = (manager, request) =>
@@ -138,7 +138,7 @@ test('calls with waits of their own are under one cost cap and one limiter', asy
 })
 
 test('close ends every call, also after another breaker was set, and refuses what comes later', async (t) => {
-  const { simulator, manager } = await pair(t, {}, { default: { chunks: PIECES, headersDelayMs: 60_000 } })
+  const { simulator, manager } = await pair(t, {}, { default: { chunks: CHUNKS, headersDelayMs: 60_000 } })
   const calls = [manager.executeWithRetry(REQUEST), manager.executeWithRetry(REQUEST, { baseDelay: 5 })].map(failure)
   await until(() => simulator.requests.length === 2)
   manager.circuitBreaker = new CircuitBreaker()
@@ -164,7 +164,7 @@ test('a client-wide option holds where a call says nothing', async (t) => {
 })
 
 test('calls beyond the limit wait in the queue, in their order, and leave it when they are aborted', async (t) => {
-  const byHand = await providerByHand(t)
+  const byHand = await manualProvider(t)
   const { manager } = await pair(t, { maxConcurrent: 1, maxQueue: 2, baseUrl: byHand.url })
   const order = []
   const ask = (name, options) =>
@@ -203,13 +203,13 @@ test('a request with stream: true hands over its pieces', async (t) => {
   const pieces = []
   const request = { ...REQUEST, stream: true, onChunk: (piece) => void pieces.push(piece) }
   const result = await manager.executeWithRetry(request, QUICK)
-  assert.deepEqual([pieces, result.text, result.attempts.length], [PIECES, ANSWER, 2])
+  assert.deepEqual([pieces, result.text, result.attempts.length], [CHUNKS, ANSWER, 2])
   assert.equal('onChunk' in simulator.requests[0].json, false)
 })
 
 test('executeRequest takes one of the places, and waits for it', async (t) => {
-  const { simulator, manager } = await pair(t, { maxConcurrent: 1 }, { default: { chunks: PIECES } })
-  simulator.script({ chunks: PIECES, headersDelayMs: 100 })
+  const { simulator, manager } = await pair(t, { maxConcurrent: 1 }, { default: { chunks: CHUNKS } })
+  simulator.script({ chunks: CHUNKS, headersDelayMs: 100 })
   const calls = ['a', 'b', 'c'].map((user) => manager.executeRequest({ ...REQUEST, user }))
   assert.deepEqual([manager.requestQueue.length, manager.isProcessing], [2, true])
   await Promise.all(calls)

@@ -1,21 +1,21 @@
-// What is wrong with an argument is said at once: which, what was given, what is accepted.
+// An invalid argument is rejected immediately. The error names the argument, the given value and the accepted ones.
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { CircuitBreaker, HolySheepStreamingClient, RateLimitedClient } from '../index.mjs'
 import { startSimulator } from '../simulator.mjs'
-import { ANSWER, FACES, failure, KEY, MESSAGES, PIECES, pair, REQUEST } from './support/provider.mjs'
+import { ANSWER, CHUNKS, failure, KEY, MESSAGES, METHODS, pair, REQUEST } from './support/provider.mjs'
 
-/** That an error is the one of a wrong argument, and names `option`. */
-function assertInvalid(error, option, { given, accepted } = {}) {
+/** Asserts that an error reports an invalid argument and names `option`. */
+function assertInvalid(error, option, { value, accepted } = {}) {
   assert.ok(error instanceof TypeError || error instanceof RangeError, `${error?.stack}`)
   assert.equal(error.code, 'INVALID_ARGUMENT')
   assert.ok(error.message.startsWith(option), error.message)
   assert.ok(!error.message.includes(KEY), error.message)
-  if (given !== undefined) assert.ok(error.message.includes(given), `${error.message} says ${given}`)
-  if (accepted !== undefined) assert.ok(error.message.includes(accepted), `${error.message} says ${accepted}`)
+  if (value !== undefined) assert.ok(error.message.includes(value), `${error.message} includes ${value}`)
+  if (accepted !== undefined) assert.ok(error.message.includes(accepted), `${error.message} includes ${accepted}`)
 }
 
-function thrown(act) {
+function errorOf(act) {
   try {
     act()
   } catch (error) {
@@ -27,7 +27,7 @@ function thrown(act) {
 const cycle = { role: 'user' }
 cycle.self = cycle
 
-describe('a constructor refuses', () => {
+describe('a constructor rejects', () => {
   const options = [
     [{ maxRetries: -1 }, 'maxRetries', '-1', 'a whole number from 0'],
     [{ maxRetries: Number.NaN }, 'maxRetries', 'NaN'],
@@ -81,12 +81,12 @@ describe('a constructor refuses', () => {
     [{ model: {} }, 'model', 'an object'],
     [{ onEvent: 'log' }, 'onEvent', "'log'", 'a function'],
   ]
-  for (const [given, option, shown, accepted] of options) {
-    const [name] = Object.keys(given)
-    test(`${name} ${typeof given[name] === 'object' ? option : String(given[name])}`, () => {
+  for (const [invalid, option, value, accepted] of options) {
+    const [name] = Object.keys(invalid)
+    test(`${name} ${typeof invalid[name] === 'object' ? option : String(invalid[name])}`, () => {
       for (const Client of [HolySheepStreamingClient, RateLimitedClient]) {
-        const cases = [() => new Client(KEY, given), () => new Client({ apiKey: KEY, ...given })]
-        for (const act of cases) assertInvalid(thrown(act), option, { given: shown, accepted })
+        const cases = [() => new Client(KEY, invalid), () => new Client({ apiKey: KEY, ...invalid })]
+        for (const act of cases) assertInvalid(errorOf(act), option, { value, accepted })
       }
     })
   }
@@ -101,14 +101,14 @@ describe('a constructor refuses', () => {
   ]) {
     test(`${name}, without printing it`, () => {
       for (const Client of [HolySheepStreamingClient, RateLimitedClient]) {
-        const error = thrown(() => new Client(key))
+        const error = errorOf(() => new Client(key))
         assertInvalid(error, 'apiKey')
         assert.ok(!/secret|123456/.test(error.stack), error.stack)
       }
       if (key === null) return
       const endpoints = [{ baseUrl: 'a.example', apiKey: key }]
       assertInvalid(
-        thrown(() => new HolySheepStreamingClient({ endpoints })),
+        errorOf(() => new HolySheepStreamingClient({ endpoints })),
         'endpoints[0].apiKey',
       )
     })
@@ -116,16 +116,16 @@ describe('a constructor refuses', () => {
 
   test('a second argument that is neither a number nor options', () => {
     assertInvalid(
-      thrown(() => new HolySheepStreamingClient(KEY, '3')),
+      errorOf(() => new HolySheepStreamingClient(KEY, '3')),
       'maxRetries',
     )
     assertInvalid(
-      thrown(() => new HolySheepStreamingClient(KEY, [])),
+      errorOf(() => new HolySheepStreamingClient(KEY, [])),
       'options',
     )
     for (const Client of [HolySheepStreamingClient, RateLimitedClient]) {
       assertInvalid(
-        thrown(() => new Client({ apiKey: KEY }, 3)),
+        errorOf(() => new Client({ apiKey: KEY }, 3)),
         'options',
       )
     }
@@ -133,12 +133,12 @@ describe('a constructor refuses', () => {
 
   test('options with a cycle', () => {
     assertInvalid(
-      thrown(() => new HolySheepStreamingClient(KEY, { headers: cycle })),
+      errorOf(() => new HolySheepStreamingClient(KEY, { headers: cycle })),
       'options',
     )
   })
 
-  test('a breaker and a simulator with options that are none', async () => {
+  test('invalid options of a breaker or a simulator', async () => {
     for (const [option, value] of [
       ['failureThreshold', 0],
       ['failureThreshold', '5'],
@@ -149,16 +149,16 @@ describe('a constructor refuses', () => {
       ['onStateChange', 'log'],
     ]) {
       assertInvalid(
-        thrown(() => new CircuitBreaker({ [option]: value })),
+        errorOf(() => new CircuitBreaker({ [option]: value })),
         option,
       )
     }
     assertInvalid(
-      thrown(() => new CircuitBreaker('5')),
+      errorOf(() => new CircuitBreaker('5')),
       'failureThreshold',
     )
     assertInvalid(
-      thrown(() => new CircuitBreaker(5, Number.NaN)),
+      errorOf(() => new CircuitBreaker(5, Number.NaN)),
       'timeout',
     )
     for (const options of [{ port: -1 }, { speed: 1 }, 5]) {
@@ -168,7 +168,7 @@ describe('a constructor refuses', () => {
   })
 })
 
-describe('a call refuses', () => {
+describe('a call rejects', () => {
   const REQUESTS = [
     [undefined, 'request'],
     [null, 'request'],
@@ -185,7 +185,7 @@ describe('a call refuses', () => {
     test(`the request ${request?.messages?.[0] === cycle ? 'with a cycle' : describeRequest(request)}`, async (t) => {
       const { simulator, client } = await pair(t)
       assertInvalid(
-        thrown(() => client.stream(request)),
+        errorOf(() => client.stream(request)),
         option,
       )
       assertInvalid(await failure(client.chat(request)), option)
@@ -197,7 +197,7 @@ describe('a call refuses', () => {
     })
   }
 
-  test('fields of a request that no provider takes', async (t) => {
+  test('request fields that no provider accepts', async (t) => {
     const { simulator, client } = await pair(t)
     for (const [field, value] of [
       ['model', ''],
@@ -208,7 +208,7 @@ describe('a call refuses', () => {
     ]) {
       const request = { ...REQUEST, [field]: value }
       assertInvalid(
-        thrown(() => client.stream(request)),
+        errorOf(() => client.stream(request)),
         `request.${field}: `,
       )
       assertInvalid(await failure(client.chat(request)), `request.${field}: `)
@@ -233,7 +233,7 @@ describe('a call refuses', () => {
     test(`the options ${JSON.stringify(options)}`, async (t) => {
       const { simulator, client } = await pair(t)
       assertInvalid(
-        thrown(() => client.stream(REQUEST, options)),
+        errorOf(() => client.stream(REQUEST, options)),
         option,
       )
       assertInvalid(await failure(client.chat(REQUEST, options)), option)
@@ -243,7 +243,7 @@ describe('a call refuses', () => {
     })
   }
 
-  test('a callback that is no function', async (t) => {
+  test('a callback that is not a function', async (t) => {
     const { simulator, client } = await pair(t)
     for (const bad of ['print', 5, {}, true]) {
       assertInvalid(await failure(client.streamWithRetry(MESSAGES, bad)), 'onChunk', { accepted: 'a function' })
@@ -253,11 +253,11 @@ describe('a call refuses', () => {
     assert.equal(simulator.requests.length, 0)
   })
 
-  test('and the other calls in flight go on', async (t) => {
+  test('invalid input without disturbing the calls in flight', async (t) => {
     const { simulator, client } = await pair(t)
-    simulator.setDefault({ chunks: PIECES, chunkDelayMs: 3 })
-    const pieces = []
-    const others = [FACES.chat(client), FACES.text(client), FACES.streamWithRetry(client, pieces)]
+    simulator.setDefault({ chunks: CHUNKS, chunkDelayMs: 3 })
+    const deltas = []
+    const others = [METHODS.chat(client), METHODS.text(client), METHODS.streamWithRetry(client, deltas)]
     for (let i = 0; i < 20; i++) {
       assertInvalid(await failure(client.chat({ messages: 5 })), 'request.messages')
       await failure(client.streamWithRetry(MESSAGES, null, null, { x: i }))
@@ -270,25 +270,25 @@ function describeRequest(request) {
   return JSON.stringify(request, (_, value) => (typeof value === 'bigint' ? `${value}n` : value))
 }
 
-test('an abort listener is not left behind by a call that was refused', async (t) => {
+test('a rejected call leaves no abort listener behind', async (t) => {
   const { client } = await pair(t)
   const { signal } = new AbortController()
   let listeners = 0
   const add = signal.addEventListener.bind(signal)
   const remove = signal.removeEventListener.bind(signal)
-  signal.addEventListener = (...given) => {
+  signal.addEventListener = (...args) => {
     listeners++
-    add(...given)
+    add(...args)
   }
-  signal.removeEventListener = (...given) => {
+  signal.removeEventListener = (...args) => {
     listeners--
-    remove(...given)
+    remove(...args)
   }
   await failure(client.chat(REQUEST, { signal, maxRetries: -1 }))
   assert.equal(listeners, 0)
 })
 
-test('a setter that refuses leaves the old value', async (t) => {
+test('a setter that rejects a value keeps the old one', async (t) => {
   const { simulator, client } = await pair(t)
   const before = { apiKey: client.apiKey, maxRetries: 3, baseUrl: simulator.url, baseDelay: 1 }
   for (const [name, values] of Object.entries({
@@ -300,7 +300,7 @@ test('a setter that refuses leaves the old value', async (t) => {
     for (const value of values) {
       const option = name === 'baseDelay' ? 'retry.baseDelayMs' : name
       assertInvalid(
-        thrown(() => {
+        errorOf(() => {
           client[name] = value
         }),
         option,
@@ -308,5 +308,5 @@ test('a setter that refuses leaves the old value', async (t) => {
       assert.equal(client[name], before[name])
     }
   }
-  assert.equal((await FACES.text(client)).text, ANSWER)
+  assert.equal((await METHODS.text(client)).text, ANSWER)
 })

@@ -1,121 +1,121 @@
-// What is unusual and no fault: however the answer is sent, it arrives whole.
+// Unusual but valid ways to send an answer: it always arrives complete.
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import {
   ANSWER,
+  CHUNKS,
   clientOf,
   clockOf,
   END,
   eventOf,
-  FACES,
   failure,
   MESSAGES,
-  PIECES,
+  METHODS,
+  manualProvider,
   pair,
-  providerByHand,
   until,
 } from './support/provider.mjs'
 
 const SHAPES = {
   'lines that end with CR': { lineEnd: 'cr' },
   'lines that end with CR LF': { lineEnd: 'crlf' },
-  'one byte a packet': { packets: 'bytes' },
-  'one byte a packet, CR LF': { packets: 'bytes', lineEnd: 'crlf' },
-  'one byte a packet, CR': { packets: 'bytes', lineEnd: 'cr' },
-  'seven bytes a packet': { packets: 7 },
-  'one event a packet': { packets: 'whole' },
+  'one byte per packet': { packets: 'bytes' },
+  'one byte per packet, CR LF': { packets: 'bytes', lineEnd: 'crlf' },
+  'one byte per packet, CR': { packets: 'bytes', lineEnd: 'cr' },
+  'seven bytes per packet': { packets: 7 },
+  'one event per packet': { packets: 'whole' },
   'a body that ends with the connection': { chunked: false },
-  'a connection that is closed afterwards': { keepAlive: false },
+  'a connection that closes after the answer': { keepAlive: false },
   'a slow answer': { chunkDelayMs: 3 },
-  'comments while it waits': { firstTokenDelayMs: 20, pings: { everyMs: 3, style: 'comment' } },
-  'ping events while it waits': { firstTokenDelayMs: 20, pings: { everyMs: 3, style: 'event' } },
+  'comments before the first token': { firstTokenDelayMs: 20, pings: { everyMs: 3, style: 'comment' } },
+  'ping events before the first token': { firstTokenDelayMs: 20, pings: { everyMs: 3, style: 'event' } },
   'a late head': { headersDelayMs: 15 },
-  'no role first': { roleFirst: false },
+  'no role chunk': { roleFirst: false },
   'no [DONE]': { done: false },
   'no usage': { usage: false },
   'usage in the last chunk': { usageInLastChunk: true },
   'usage long after the finish': { usageDelayMs: 30 },
-  'a refusal of stream_options': { refuseStreamOptions: true },
+  'rejected stream_options': { refuseStreamOptions: true },
 }
 
-describe('an answer arrives whole', { concurrency: 8 }, () => {
+describe('an answer arrives complete', { concurrency: 8 }, () => {
   for (const [shape, scenario] of Object.entries(SHAPES)) {
-    for (const [face, ask] of Object.entries(FACES)) {
-      test(`${shape}: ${face}`, async (t) => {
+    for (const [method, call] of Object.entries(METHODS)) {
+      test(`${shape}: ${method}`, async (t) => {
         const { simulator, client } = await pair(t)
-        simulator.setDefault({ chunks: PIECES, ...scenario })
-        const { text } = await ask(client, [])
+        simulator.setDefault({ chunks: CHUNKS, ...scenario })
+        const { text } = await call(client, [])
         assert.equal(text, ANSWER)
       })
     }
   }
 })
 
-test('an answer of a thousand pieces in every packet size comes in order', async (t) => {
+test('an answer of a thousand deltas arrives in order at every packet size', async (t) => {
   const { simulator, client } = await pair(t)
   for (const packets of [1024, 333, 'whole']) {
     simulator.script({ text: 'đếm cừu 🐑 ', chunkChars: 3, repeat: 1000, packets })
-    const pieces = []
-    const { text } = await FACES.textStream(client, pieces)
-    assert.equal(pieces.length, 1000)
+    const deltas = []
+    const { text } = await METHODS.textStream(client, deltas)
+    assert.equal(deltas.length, 1000)
     assert.ok(!text.includes('\ufffd'))
   }
 })
 
-test('what stands in an event is not split where the lines would be', async (t) => {
+test('line breaks and markers in the text do not split an event', async (t) => {
   const text = 'line one\nline two\r\n\u2028data: [DONE]\n\n"quoted" \\ \u0000 end'
   const { simulator, client } = await pair(t)
   for (const lineEnd of ['lf', 'crlf', 'cr']) {
     simulator.script({ text, lineEnd, packets: 'bytes' })
-    assert.equal((await FACES.streamWithRetry(client, [])).text, text)
+    assert.equal((await METHODS.streamWithRetry(client, [])).text, text)
   }
 })
 
-test('an answer without a finish reason is cut off, unless none is required', async (t) => {
+test('an answer without a finish reason is interrupted, unless none is required', async (t) => {
   const { simulator, client } = await pair(t, { maxRetries: 0 })
-  for (const face of ['chunks', 'textStream', 'streamWithRetry']) {
-    simulator.script({ chunks: PIECES, finish: false })
-    const error = await failure(FACES[face](client, []))
+  for (const method of ['chunks', 'textStream', 'streamWithRetry']) {
+    simulator.script({ chunks: CHUNKS, finish: false })
+    const error = await failure(METHODS[method](client, []))
     assert.equal(error.code, 'STREAM_INTERRUPTED')
     assert.match(error.message, /requireFinishReason: false/)
     assert.equal(error.partial, ANSWER)
   }
-  for (const face of Object.keys(FACES)) {
-    simulator.script({ chunks: PIECES, finish: false })
-    assert.equal((await FACES[face](client, [], { requireFinishReason: false })).text, ANSWER)
+  for (const method of Object.keys(METHODS)) {
+    simulator.script({ chunks: CHUNKS, finish: false })
+    assert.equal((await METHODS[method](client, [], { requireFinishReason: false })).text, ANSWER)
   }
-  // Without [DONE] nobody can know.
-  simulator.script({ chunks: PIECES, finish: false, done: false })
-  const error = await failure(FACES.chunks(client, [], { requireFinishReason: false }))
+  // Without [DONE] nothing marks the end.
+  simulator.script({ chunks: CHUNKS, finish: false, done: false })
+  const error = await failure(METHODS.chunks(client, [], { requireFinishReason: false }))
   assert.equal(error.code, 'STREAM_INTERRUPTED')
 })
 
-test('an empty answer is an answer', async (t) => {
+test('an empty answer is valid', async (t) => {
   const { simulator, client } = await pair(t)
   simulator.setDefault({ chunks: [] })
-  for (const face of Object.keys(FACES)) assert.equal((await FACES[face](client, [])).text, '')
-  assert.equal(simulator.requests.length, Object.keys(FACES).length)
+  for (const method of Object.keys(METHODS)) assert.equal((await METHODS[method](client, [])).text, '')
+  assert.equal(simulator.requests.length, Object.keys(METHODS).length)
 })
 
-test('an answer that is cut by the limit or the filter is complete, and says so', async (t) => {
+test('an answer that is cut by the limit or the filter is complete and has that finish reason', async (t) => {
   const { simulator, client } = await pair(t)
   for (const finishReason of ['length', 'content_filter']) {
-    simulator.script({ chunks: PIECES, finishReason })
+    simulator.script({ chunks: CHUNKS, finishReason })
     const completion = await client.chat({ messages: MESSAGES })
     assert.equal(completion.choices[0].finish_reason, finishReason)
   }
 })
 
-test('reasoning is a first token, and comes beside the text', async (t) => {
+test('reasoning counts as the first token and is delivered apart from the text', async (t) => {
   const clock = clockOf(t, { settleMs: 5 })
-  const byHand = await providerByHand(t)
-  const thinking = clientOf(t, byHand, { firstTokenTimeoutMs: 60, maxRetries: 0 }).stream({ messages: MESSAGES })
+  const manual = await manualProvider(t)
+  const thinking = clientOf(t, manual, { firstTokenTimeoutMs: 60, maxRetries: 0 }).stream({ messages: MESSAGES })
   let thought = ''
   const read = (async () => {
     for await (const chunk of thinking) thought += chunk.choices[0]?.delta.reasoning_content ?? ''
   })()
-  await until(() => byHand.requests.length === 1)
-  const { response, begin } = byHand.requests[0]
+  await until(() => manual.requests.length === 1)
+  const { response, begin } = manual.requests[0]
   begin().write('data: {"id":"c","choices":[{"index":0,"delta":{"reasoning_content":"Hm."}}]}\n\n')
   await until(() => thought === 'Hm.')
   // 60 ms is the limit for the first token; the text comes later than that.
@@ -125,7 +125,7 @@ test('reasoning is a first token, and comes beside the text', async (t) => {
   assert.equal((await thinking.result).text, ANSWER)
 
   const { simulator, client } = await pair(t, { maxRetries: 0 })
-  simulator.setDefault({ chunks: PIECES, reasoning: 'Ta nghĩ đã nhé, nghĩ cho kỹ, từng bước một' })
+  simulator.setDefault({ chunks: CHUNKS, reasoning: 'Ta nghĩ đã nhé, nghĩ cho kỹ, từng bước một' })
   const stream = client.stream({ messages: MESSAGES })
   let reasoning = ''
   for await (const chunk of stream) reasoning += chunk.choices[0]?.delta.reasoning_content ?? ''
@@ -137,7 +137,7 @@ test('reasoning is a first token, and comes beside the text', async (t) => {
   assert.equal(choices[0].message.reasoning_content, result.reasoning)
 })
 
-test('tool calls and refusals are put together', async (t) => {
+test('tool calls and refusals are assembled', async (t) => {
   const { simulator, client } = await pair(t)
   const toolCalls = [
     { id: 'call_1', name: 'weather', arguments: { city: 'Đà Nẵng' } },
@@ -147,9 +147,9 @@ test('tool calls and refusals are put together', async (t) => {
   const { choices } = await client.chat({ messages: MESSAGES })
   assert.equal(choices[0].finish_reason, 'tool_calls')
   assert.deepEqual(
-    choices[0].message.tool_calls.map(({ id, type, function: { name, arguments: given } }) => {
+    choices[0].message.tool_calls.map(({ id, type, function: { name, arguments: args } }) => {
       assert.equal(type, 'function')
-      return { id, name, arguments: JSON.parse(given) }
+      return { id, name, arguments: JSON.parse(args) }
     }),
     toolCalls,
   )
@@ -157,11 +157,11 @@ test('tool calls and refusals are put together', async (t) => {
   assert.equal((await stream.result).refusal, 'Không được.')
 })
 
-test('an endpoint that refuses stream_options is asked without it, and not asked again', async (t) => {
+test('an endpoint that rejects stream_options gets later requests without it', async (t) => {
   const { simulator, client } = await pair(t, { maxRetries: 0 })
-  simulator.setDefault({ chunks: PIECES, refuseStreamOptions: true })
+  simulator.setDefault({ chunks: CHUNKS, refuseStreamOptions: true })
   await client.chat({ messages: MESSAGES })
   await client.chat({ messages: MESSAGES })
-  const asked = simulator.requests.map(({ json }) => json.stream_options?.include_usage ?? null)
-  assert.deepEqual(asked, [true, null, null])
+  const usageRequested = simulator.requests.map(({ json }) => json.stream_options?.include_usage ?? null)
+  assert.deepEqual(usageRequested, [true, null, null])
 })

@@ -1,17 +1,17 @@
-// Nothing is asked sooner than the provider, or the backoff, allows.
+// No request is sent sooner than the provider or the backoff allows.
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { ANSWER, clientOf, FACES, failure, PIECES, pair, provider, REQUEST } from './support/provider.mjs'
+import { ANSWER, CHUNKS, clientOf, failure, METHODS, pair, provider, REQUEST } from './support/provider.mjs'
 
 /** The time between one request and the next. */
 const gaps = ({ requests }) => requests.slice(1).map((request, index) => request.atMs - requests[index].atMs)
 
 describe('no attempt starts sooner than allowed', { concurrency: 8 }, () => {
-  for (const [face, ask] of Object.entries(FACES)) {
-    test(`${face} waits for retry-after-ms, whatever the status`, async (t) => {
+  for (const [method, call] of Object.entries(METHODS)) {
+    test(`${method} waits for retry-after-ms, whatever the status`, async (t) => {
       const { simulator, client } = await pair(t)
       simulator.script({ status: 429, retryAfterMs: 120 }, { status: 503, retryAfterMs: 60 })
-      assert.equal((await ask(client, [])).text, ANSWER)
+      assert.equal((await call(client, [])).text, ANSWER)
       const [first, second, ...rest] = gaps(simulator)
       assert.ok(first >= 120, `${first} ms`)
       assert.ok(second >= 60, `${second} ms`)
@@ -19,36 +19,36 @@ describe('no attempt starts sooner than allowed', { concurrency: 8 }, () => {
     })
   }
 
-  test('retry-after in seconds', async (t) => {
+  test('retry-after in seconds is honored', async (t) => {
     const { simulator, client } = await pair(t)
     simulator.script({ status: 429, retryAfter: 1 })
-    assert.equal((await FACES.textStream(client, [])).text, ANSWER)
+    assert.equal((await METHODS.textStream(client, [])).text, ANSWER)
     assert.ok(gaps(simulator)[0] >= 1000)
   })
 
-  test('retry-after as a date', async (t) => {
+  test('retry-after as a date is honored', async (t) => {
     const { simulator, client } = await pair(t)
     simulator.script({ status: 503, retryAfterDate: 1 })
-    assert.equal((await FACES.chat(client, [])).text, ANSWER)
+    assert.equal((await METHODS.chat(client, [])).text, ANSWER)
     const [refused, next] = simulator.requests
-    // A date has whole seconds.
+    // A date has a resolution of one second.
     assert.ok(next.epochMs >= Math.floor((refused.epochMs + 1000) / 1000) * 1000)
   })
 
-  test('the longer of backoff and retry-after holds', async (t) => {
+  test('the longer of backoff and retry-after applies', async (t) => {
     const { simulator, client } = await pair(t, { retry: { baseDelayMs: 100, jitter: 'none' } })
     simulator.script({ status: 429, retryAfterMs: 10 })
     await client.chat(REQUEST)
     assert.ok(gaps(simulator)[0] >= 100)
   })
 
-  for (const [name, retry, least] of [
+  for (const [name, retry, minimums] of [
     ['an exponential backoff grows', { baseDelayMs: 20, jitter: 'none' }, [20, 40, 80]],
     ['a linear backoff grows evenly', { backoff: 'linear', baseDelayMs: 20, jitter: 'none' }, [20, 40, 60]],
-    ['a constant backoff stays', { backoff: 'constant', baseDelayMs: 20, jitter: 'none' }, [20, 20, 20]],
-    ['a schedule is kept, and its last wait repeats', { backoff: [30, 10], jitter: 'none' }, [30, 10, 10]],
-    ['maxDelayMs is the longest', { baseDelayMs: 20, maxDelayMs: 25, jitter: 'none' }, [20, 25, 25]],
-    ['equal jitter waits at least the half', { baseDelayMs: 40, jitter: 'equal' }, [20, 40, 80]],
+    ['a constant backoff stays the same', { backoff: 'constant', baseDelayMs: 20, jitter: 'none' }, [20, 20, 20]],
+    ['a schedule is followed, and its last wait repeats', { backoff: [30, 10], jitter: 'none' }, [30, 10, 10]],
+    ['maxDelayMs limits the backoff', { baseDelayMs: 20, maxDelayMs: 25, jitter: 'none' }, [20, 25, 25]],
+    ['equal jitter waits at least half the delay', { baseDelayMs: 40, jitter: 'equal' }, [20, 40, 80]],
   ]) {
     test(name, async (t) => {
       const { simulator, client } = await pair(t, { retry })
@@ -56,29 +56,29 @@ describe('no attempt starts sooner than allowed', { concurrency: 8 }, () => {
       const error = await failure(client.chat(REQUEST))
       const found = gaps(simulator)
       assert.equal(found.length, 3)
-      for (const [index, ms] of least.entries()) {
-        assert.ok(found[index] >= ms, `${found} for ${least}`)
+      for (const [index, ms] of minimums.entries()) {
+        assert.ok(found[index] >= ms, `${found} for ${minimums}`)
         assert.ok(error.attempts[index + 1].waitMs >= ms)
       }
     })
   }
 
-  test('a wait past maxRetryAfterMs is not waited for: the error says how long', async (t) => {
-    for (const face of ['chunks', 'chat', 'streamWithRetry']) {
+  test('a retry-after beyond maxRetryAfterMs fails the call with the wait in the error', async (t) => {
+    for (const method of ['chunks', 'chat', 'streamWithRetry']) {
       const { simulator, client } = await pair(t, { retry: { maxRetryAfterMs: 500 } })
       simulator.setDefault({ status: 429, retryAfter: 3600 })
-      const error = await failure(FACES[face](client, []))
+      const error = await failure(METHODS[method](client, []))
       assert.equal(error.name, 'RateLimitError')
       assert.equal(error.retryAfterMs, 3_600_000)
       assert.equal(simulator.requests.length, 1)
-      // Nor does another call ask before that: it is told the same at once.
-      const next = await failure(FACES[face](client, []))
+      // Another call before that fails the same way, without a request.
+      const next = await failure(METHODS[method](client, []))
       assert.deepEqual([next.name, next.status, next.retryAfterMs], ['RateLimitError', 429, 3_600_000])
       assert.equal(simulator.requests.length, 1)
     }
   })
 
-  test('what one call is asked to wait holds for all calls, which keep their order', async (t) => {
+  test('the retry-after of one call delays all calls', async (t) => {
     const { simulator, client } = await pair(t, { maxRetries: 0 })
     simulator.script({ status: 429, retryAfterMs: 300 })
     await failure(client.chat(REQUEST))
@@ -88,7 +88,7 @@ describe('no attempt starts sooner than allowed', { concurrency: 8 }, () => {
     assert.equal(rest.length, 20)
   })
 
-  test('a wait past the deadline is not begun', async (t) => {
+  test('a wait past the deadline is not started', async (t) => {
     const { simulator, client } = await pair(t, { totalTimeoutMs: 20_000 })
     simulator.script({ status: 429, retryAfter: 30 })
     const error = await failure(client.chat(REQUEST))
@@ -97,7 +97,7 @@ describe('no attempt starts sooner than allowed', { concurrency: 8 }, () => {
     assert.equal(simulator.requests.length, 1)
   })
 
-  test('maxRetries is how often it is tried again, per client and per call', async (t) => {
+  test('maxRetries counts the retries after the first attempt, per client and per call', async (t) => {
     const simulator = await provider(t)
     simulator.setDefault({ status: 500 })
     for (const [maxRetries, options, requests] of [
@@ -119,6 +119,6 @@ describe('no attempt starts sooner than allowed', { concurrency: 8 }, () => {
     assert.equal((await failure(client.chat(REQUEST))).code, 'SERVER_ERROR')
     assert.equal(simulator.requests.length, 1)
     simulator.script({ status: 409, headers: { 'x-should-retry': 'true' } })
-    assert.equal((await client.chat(REQUEST)).choices[0].message.content, PIECES.join(''))
+    assert.equal((await client.chat(REQUEST)).choices[0].message.content, CHUNKS.join(''))
   })
 })

@@ -1,14 +1,14 @@
-// How long pieces hold the event loop, whatever is done with them: what is counted are the pieces, each of a known
-// time, between two rounds of the loop.
+// How long delivery occupies the event loop: the tests count the deltas, each of which takes a known time to handle,
+// in one iteration of the loop.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { createFetch } from 'holysheep/fetch'
 import { node } from './support/child.mjs'
-import { clockOf, failure, KEY, MESSAGES, pair, untilWithoutTurns } from './support/provider.mjs'
+import { blockUntil, clockOf, failure, KEY, MESSAGES, pair } from './support/provider.mjs'
 
-const CALLBACK = (client, onPiece, options) => client.streamWithRetry(MESSAGES, onPiece, null, options)
-const reading = (of) => async (client, onPiece, options) => {
-  for await (const _ of of(client.stream({ messages: MESSAGES }, options))) onPiece()
+const CALLBACK = (client, onDelta, options) => client.streamWithRetry(MESSAGES, onDelta, null, options)
+const reading = (source) => async (client, onDelta, options) => {
+  for await (const _ of source(client.stream({ messages: MESSAGES }, options))) onDelta()
 }
 const READERS = { text: reading((stream) => stream.textStream), chunks: reading((stream) => stream) }
 const ALL = { callbacks: CALLBACK, 'readers of text': READERS.text, 'readers of chunks': READERS.chunks }
@@ -17,34 +17,34 @@ const spin = (ms) => {
   for (const end = performance.now() + ms; performance.now() < end; );
 }
 
-/** Runs `work`, and tells how many times `count` was called in the round of the loop that had most, and in all. */
-async function mostInOneRound(work) {
-  let [most, inRound, all, over] = [0, 0, 0, false]
-  const look = () => {
-    most = Math.max(most, inRound)
-    inRound = 0
-    if (!over) setImmediate(look)
+/** Runs `work`, and returns how often `count` was called: at most in one iteration of the loop, and in total. */
+async function countPerIteration(work) {
+  let [max, current, total, done] = [0, 0, 0, false]
+  const check = () => {
+    max = Math.max(max, current)
+    current = 0
+    if (!done) setImmediate(check)
   }
-  // What was before is over.
+  // Let earlier work finish.
   await new Promise((resolve) => setImmediate(resolve))
-  setImmediate(look)
+  setImmediate(check)
   await work(() => {
-    inRound++
-    all++
+    current++
+    total++
   })
-  over = true
-  return { most: Math.max(most, inRound), all }
+  done = true
+  return { max: Math.max(max, current), total }
 }
 
-/** Everything that was asked for has come, and nobody has been given anything of it. */
-const allIsThere = (simulator, calls) =>
-  untilWithoutTurns(() => simulator.requests.filter(({ endedBy }) => endedBy !== 'open').length === calls)
+/** Blocks until every answer has arrived and none of it has been delivered. */
+const blockUntilArrived = (simulator, calls) =>
+  blockUntil(() => simulator.requests.filter(({ endedBy }) => endedBy !== 'open').length === calls)
 
 for (const [who, read] of Object.entries(ALL)) {
-  test(`${who}: what came at once for many calls is handed over in turns that end in time`, async (t) => {
+  test(`${who}: a burst for many calls is delivered in bounded turns`, async (t) => {
     const { simulator, client } = await pair(t)
     simulator.setDefault({ chunks: ['ab', 'cd'] })
-    const { most, all } = await mostInOneRound(async (count) => {
+    const { max, total } = await countPerIteration(async (count) => {
       const calls = Array.from({ length: 300 }, () =>
         read(client, () => {
           count()
@@ -52,33 +52,33 @@ for (const [who, read] of Object.entries(ALL)) {
         }),
       )
       await new Promise((resolve) => setImmediate(resolve))
-      allIsThere(simulator, 300)
+      blockUntilArrived(simulator, 300)
       await Promise.all(calls)
     })
-    assert.ok(all >= 600, `${all} pieces`)
-    // Eight are four milliseconds. One turn more may fall into the same round, and what one look does not see.
-    assert.ok(most <= 24, `${most} pieces of half a millisecond in one round`)
+    assert.ok(total >= 600, `${total} deltas`)
+    // A turn has time for eight. The same iteration may include another turn, and what one check misses.
+    assert.ok(max <= 24, `${max} deltas of half a millisecond in one iteration`)
   })
 
-  test(`${who}: who is slower than the pieces of one call has a round of the loop for each`, async (t) => {
+  test(`${who}: a consumer that is slower than its call gets one delta per iteration of the loop`, async (t) => {
     const { simulator, client } = await pair(t)
     simulator.setDefault({ chunks: ['ab'], repeat: 60, chunkDelayMs: 2 })
-    const { most, all } = await mostInOneRound((count) =>
+    const { max, total } = await countPerIteration((count) =>
       read(client, () => {
         count()
         spin(5)
       }),
     )
-    assert.ok(all >= 60, `${all} pieces`)
-    // The first one, and a piece that was there when it had been handled.
-    assert.ok(most <= 3, `${most} pieces of five milliseconds in one round`)
+    assert.ok(total >= 60, `${total} deltas`)
+    // The first delta, and one that arrived while it was handled.
+    assert.ok(max <= 3, `${max} deltas of five milliseconds in one iteration`)
   })
 
-  test(`${who}: the pieces of slow calls leave the loop time, be they joined or not`, async (t) => {
+  test(`${who}: slow consumers of many calls leave time for the loop, with or without coalesce`, async (t) => {
     for (const coalesce of [false, true]) {
       const { simulator, client } = await pair(t, { coalesce })
       simulator.setDefault({ chunks: ['ab'], repeat: 10, chunkDelayMs: 2 })
-      const { most, all } = await mostInOneRound((count) =>
+      const { max, total } = await countPerIteration((count) =>
         Promise.all(
           Array.from({ length: 40 }, () =>
             read(client, () => {
@@ -88,17 +88,17 @@ for (const [who, read] of Object.entries(ALL)) {
           ),
         ),
       )
-      assert.ok(all >= 40, `${all} pieces`)
-      // Records that are no pieces take no time, and after some of them a few more go by unseen.
-      assert.ok(most <= 20, `${most} pieces of two milliseconds in one round, coalesce: ${coalesce}`)
+      assert.ok(total >= 40, `${total} deltas`)
+      // Records without text take no time, and after some of them a few more deltas escape a check.
+      assert.ok(max <= 20, `${max} deltas of two milliseconds in one iteration, coalesce: ${coalesce}`)
     }
   })
 }
 
-test('a slow call whose pieces lie together holds the loop for no longer where others are quick', async (t) => {
+test('a slow consumer with a backlog does not occupy the loop for longer among fast consumers', async (t) => {
   const { simulator, client } = await pair(t)
   simulator.setDefault({ chunks: ['ab'], repeat: 30 })
-  const { most, all } = await mostInOneRound(async (count) => {
+  const { max, total } = await countPerIteration(async (count) => {
     const calls = Array.from({ length: 20 }, (_, index) =>
       CALLBACK(client, () => {
         if (index % 4 < 3) return
@@ -107,17 +107,17 @@ test('a slow call whose pieces lie together holds the loop for no longer where o
       }),
     )
     await new Promise((resolve) => setImmediate(resolve))
-    allIsThere(simulator, 20)
+    blockUntilArrived(simulator, 20)
     await Promise.all(calls)
   })
-  assert.equal(all, 150)
-  assert.ok(most <= 8, `${most} pieces of five milliseconds in one round`)
+  assert.equal(total, 150)
+  assert.ok(max <= 8, `${max} deltas of five milliseconds in one iteration`)
 })
 
-test('what async callbacks do when they have awaited something counts too', async (t) => {
+test('the work of async callbacks after an await counts too', async (t) => {
   const { simulator, client } = await pair(t)
   simulator.setDefault({ chunks: ['ab'], repeat: 10, chunkDelayMs: 2 })
-  const { most, all } = await mostInOneRound((count) =>
+  const { max, total } = await countPerIteration((count) =>
     Promise.all(
       Array.from({ length: 40 }, () =>
         CALLBACK(client, async () => {
@@ -128,11 +128,11 @@ test('what async callbacks do when they have awaited something counts too', asyn
       ),
     ),
   )
-  assert.equal(all, 400)
-  assert.ok(most <= 20, `${most} pieces of two milliseconds in one round`)
+  assert.equal(total, 400)
+  assert.ok(max <= 20, `${max} deltas of two milliseconds in one iteration`)
 })
 
-test('an async callback that is slower than its pieces holds the provider back', async (t) => {
+test('an async callback that is slower than its deltas slows the provider down', async (t) => {
   const { simulator, client } = await pair(t)
   simulator.setDefault({ chunks: ['x'.repeat(2000)], repeat: 100_000 })
   const stop = new AbortController()
@@ -148,11 +148,11 @@ test('an async callback that is slower than its pieces holds the provider back',
   )
   await call
   const { bytesSent } = simulator.requests[0]
-  // What the sockets hold, and the pieces that may wait.
-  assert.ok(bytesSent < 30e6, `${bytesSent} bytes sent, ${handled} pieces of 2 kB handled`)
+  // What the sockets and the queue of deltas hold.
+  assert.ok(bytesSent < 30e6, `${bytesSent} bytes sent, ${handled} deltas of 2 kB handled`)
 })
 
-test('many slow readers of bodies share turns that end in time', async (t) => {
+test('many slow body readers share bounded turns', async (t) => {
   const { simulator } = await pair(t)
   simulator.setDefault({ chunks: ['ab'], repeat: 10, chunkDelayMs: 5 })
   const fetch = createFetch()
@@ -163,7 +163,7 @@ test('many slow readers of bodies share turns that end in time', async (t) => {
     body: JSON.stringify({ model: 'x', stream: true, messages: MESSAGES }),
   }
   const texts = []
-  const { most } = await mostInOneRound((count) =>
+  const { max } = await countPerIteration((count) =>
     Promise.all(
       Array.from({ length: 40 }, async () => {
         const response = await fetch(`${simulator.url}/chat/completions`, init)
@@ -178,41 +178,41 @@ test('many slow readers of bodies share turns that end in time', async (t) => {
     ),
   )
   assert.ok(texts.every((text) => text.split('"ab"').length === 11 && text.endsWith('data: [DONE]\n\n')))
-  assert.ok(most <= 20, `${most} chunks of four milliseconds in one round`)
+  assert.ok(max <= 20, `${max} chunks of four milliseconds in one iteration`)
 })
 
-for (const [who, of] of Object.entries({ text: (stream) => stream.textStream, chunks: (stream) => stream })) {
-  /** Streams whose answers are there as a whole before anybody reads. */
-  async function there(t, streams, scenario) {
+for (const [who, source] of Object.entries({ text: (stream) => stream.textStream, chunks: (stream) => stream })) {
+  /** Streams whose complete answers arrive before anything is read. */
+  async function arrivedStreams(t, length, scenario) {
     const { simulator, client } = await pair(t)
     simulator.setDefault(scenario)
-    const begun = Array.from({ length: streams }, () => client.stream({ messages: MESSAGES }))
-    await Promise.all(begun.map(({ result }) => result))
-    return { simulator, client, begun }
+    const streams = Array.from({ length }, () => client.stream({ messages: MESSAGES }))
+    await Promise.all(streams.map(({ result }) => result))
+    return { simulator, client, streams }
   }
 
-  test(`readers of ${who} who come late leave the loop time, one or many side by side`, async (t) => {
+  test(`late readers of ${who} leave time for the loop, alone or in parallel`, async (t) => {
     for (const readers of [1, 20]) {
-      const { begun } = await there(t, readers, { chunks: ['ab'], repeat: 60 / readers })
-      const { most, all } = await mostInOneRound((count) =>
+      const { streams } = await arrivedStreams(t, readers, { chunks: ['ab'], repeat: 60 / readers })
+      const { max, total } = await countPerIteration((count) =>
         Promise.all(
-          begun.map(async (stream) => {
-            for await (const _ of of(stream)) {
+          streams.map(async (stream) => {
+            for await (const _ of source(stream)) {
               count()
-              // More than a turn has.
+              // Longer than a turn.
               spin(5)
             }
           }),
         ),
       )
-      assert.ok(all >= 60, `${all} pieces`)
-      assert.ok(most <= 2, `${most} pieces of five milliseconds in one round, ${readers} readers`)
+      assert.ok(total >= 60, `${total} deltas`)
+      assert.ok(max <= 2, `${max} deltas of five milliseconds in one iteration, ${readers} readers`)
     }
   })
 
-  test(`while readers of ${who} have a backlog another call is served`, async (t) => {
+  test(`another call is served while readers of ${who} have a backlog`, async (t) => {
     for (const readers of [1, 5]) {
-      const { simulator, client, begun } = await there(t, readers, { chunks: ['ab'], repeat: 10_000 })
+      const { simulator, client, streams } = await arrivedStreams(t, readers, { chunks: ['ab'], repeat: 10_000 })
       simulator.setDefault({ chunks: ['cd'], repeat: 100 })
       let left = readers
       let served
@@ -222,26 +222,26 @@ for (const [who, of] of Object.entries({ text: (stream) => stream.textStream, ch
           served = left
         })
       await Promise.all(
-        begun.map(async (stream) => {
-          // Slow for as long as the other one takes, on a busy machine too.
-          for await (const _ of of(stream)) if (served === undefined) spin(2)
+        streams.map(async (stream) => {
+          // Slow until the other call is served, however busy the machine is.
+          for await (const _ of source(stream)) if (served === undefined) spin(2)
           left--
         }),
       )
       await other
-      assert.equal(served, readers, 'its whole answer comes before theirs are read')
+      assert.equal(served, readers, 'its complete answer arrives before theirs are read')
     }
   })
 }
 
-test('whoever aborts a stream is given nothing more, though it is there', async (t) => {
+test('an aborted stream delivers nothing more, even if more has arrived', async (t) => {
   const { simulator, client } = await pair(t)
-  const pieces = ['a', 'b', 'c', 'd', 'e']
+  const letters = ['a', 'b', 'c', 'd', 'e']
   const scenarios = {
-    'before the end': [{ chunks: pieces, disconnect: { afterChunks: 4, how: 'stall' } }, {}],
-    // Every piece is there, and only what it has cost is not.
+    'before the end': [{ chunks: letters, disconnect: { afterChunks: 4, how: 'stall' } }, {}],
+    // Every delta has arrived, and only the usage is missing.
     'before the usage': [
-      { chunks: pieces, usage: true, usageDelayMs: 60_000 },
+      { chunks: letters, usage: true, usageDelayMs: 60_000 },
       { stream_options: { include_usage: true } },
     ],
   }
@@ -264,7 +264,7 @@ test('whoever aborts a stream is given nothing more, though it is there', async 
   }
 })
 
-test('whoever aborts a stream whose answer has come as a whole is given nothing more of it', async (t) => {
+test('an aborted stream delivers nothing more, even if its complete answer has arrived', async (t) => {
   const { simulator, client } = await pair(t)
   simulator.setDefault({ chunks: ['a', 'b', 'c'] })
   const reason = new Error('enough')
@@ -278,13 +278,13 @@ test('whoever aborts a stream whose answer has come as a whole is given nothing 
     else controller.abort(reason)
     assert.equal(await failure(reader.next()), reason, how)
     assert.equal((await reader.next()).done, true)
-    // Who has had all of it is told nothing.
+    // A reader that is done gets no further error.
     stream.abort(reason)
     assert.equal((await reader.next()).done, true)
   }
 })
 
-test('a stream that was read to its end is whole, though it is aborted before what it has cost is known', async (t) => {
+test('a stream that is read to its end is complete, even if it is aborted before its usage arrives', async (t) => {
   const clock = clockOf(t)
   const { simulator, client } = await pair(t)
   simulator.setDefault({ chunks: ['a', 'b'], usage: true, usageDelayMs: 60_000 })
@@ -292,13 +292,13 @@ test('a stream that was read to its end is whole, though it is aborted before wh
   const reader = stream.textStream[Symbol.asyncIterator]()
   assert.equal((await reader.next()).value, 'a')
   assert.equal((await reader.next()).value, 'b')
-  // What has come is taken in.
+  // Let the data that has arrived be processed.
   await clock.advance(0)
   stream.abort()
   assert.deepEqual(await reader.next(), { value: undefined, done: true })
 })
 
-test('a slow reader is given what is void before he is told that it is', async (t) => {
+test('a slow reader gets discarded text before the onRestart that discards it', async (t) => {
   for (const coalesce of [false, true]) {
     const { simulator, client } = await pair(t, { coalesce, idleTimeoutMs: 2000 }, { default: { chunks: ['good'] } })
     simulator.script({
@@ -306,23 +306,23 @@ test('a slow reader is given what is void before he is told that it is', async (
       chunkDelayMs: 20,
       disconnect: { afterChunks: 3, how: 'stall' },
     })
-    const told = []
-    const recovery = { mode: 'restart', onRestart: () => told.push('RESTART') }
+    const received = []
+    const recovery = { mode: 'restart', onRestart: () => received.push('RESTART') }
     const stream = client.stream({ messages: MESSAGES }, { recovery })
-    for await (const piece of stream.textStream) {
-      told.push(piece)
-      // The others come and wait for him; then he has used up the time of a turn when he asks for the last of them,
-      // and the break and the new answer have come.
-      if (piece === '1 ') await new Promise((resolve) => setTimeout(resolve, 150))
-      if (piece === '2 ') {
+    for await (const delta of stream.textStream) {
+      received.push(delta)
+      // The other deltas arrive and wait. Before it requests the last of them, the reader exceeds the time of a turn,
+      // and the break and the new answer have arrived.
+      if (delta === '1 ') await new Promise((resolve) => setTimeout(resolve, 150))
+      if (delta === '2 ') {
         const answered = () => simulator.requests.length === 2 && simulator.requests[1].endedBy !== 'open'
-        untilWithoutTurns(answered)
+        blockUntil(answered)
       }
     }
-    // What he was not given is dropped.
-    const at = told.indexOf('RESTART')
-    assert.deepEqual(told.slice(at), ['RESTART', 'good'], `coalesce: ${coalesce}, ${told}`)
-    assert.deepEqual(told.slice(0, at), ['1 ', '2 ', '3 '].slice(0, at), `coalesce: ${coalesce}`)
+    // Undelivered text is dropped.
+    const at = received.indexOf('RESTART')
+    assert.deepEqual(received.slice(at), ['RESTART', 'good'], `coalesce: ${coalesce}, ${received}`)
+    assert.deepEqual(received.slice(0, at), ['1 ', '2 ', '3 '].slice(0, at), `coalesce: ${coalesce}`)
   }
 })
 
@@ -331,7 +331,7 @@ for (const [faked, { timers, ticks }] of Object.entries({
   ticks: { timers: false, ticks: true },
   both: { timers: true, ticks: true },
 })) {
-  test(`loaded while timers or ticks are faked (${faked}), slow readers are given everything`, async () => {
+  test(`if timers or ticks are faked at load time (${faked}), slow readers still get everything`, async () => {
     const ended = await node([
       '--input-type=module',
       '-e',
@@ -351,15 +351,15 @@ for (const [faked, { timers, ticks }] of Object.entries({
         if (late) await stream.result
         if (late === 'alone') await simulator.close()
         let text = ''
-        for await (const piece of stream.textStream) {
-          text += piece
+        for await (const delta of stream.textStream) {
+          text += delta
           for (const end = performance.now() + 1; performance.now() < end; );
         }
         return text === 'ab'.repeat(30)
       }
       const answers = await Promise.all(Array.from({ length: 10 }, (_, index) => read(index % 2 === 0)))
       console.log(answers.every(Boolean))
-      // The last one has ended before it is read: nothing else holds the process.
+      // The last stream has ended before it is read: nothing else keeps the process alive.
       console.log(await read('alone'))
       exit()
     `,
