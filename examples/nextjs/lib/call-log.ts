@@ -1,134 +1,138 @@
-// What the client does for a question, in words: for the panel, and for who waits for the answer.
+// The client's events as text: a log of each call for the panel, and progress for the chat.
 import { subscribe } from 'node:diagnostics_channel'
 import type { CallTrace, ClientEvent } from 'holysheep'
-import type { Course, Happening, Progress } from './types'
+import type { CallLog, LogEntry, Progress } from './types'
 
-/** How many questions the panel can go back, and how many lines each has at most. */
-const COURSES = 12
-const HAPPENINGS = 40
+/** The maximum number of logs, and of entries in each. */
+const MAX_LOGS = 12
+const MAX_ENTRIES = 40
 
-type Line = Omit<Happening, 'id' | 'afterMs'>
+type Entry = Omit<LogEntry, 'id' | 'afterMs'>
 
-interface Followed {
+interface Call {
   trace: CallTrace
-  course: Course
-  /** A part of the answer is there, so the rest is what is asked for. */
-  broken: boolean
-  /** That of the attempt that failed last, where it had one. */
+  log: CallLog
+  /** Part of the answer has arrived, so only the rest is requested. */
+  interrupted: boolean
+  /** The status of the last failed attempt, if it had one. */
   status?: number
-  /** A line that comes after that of the next event. */
-  held?: Line
+  /** An entry to write after that of the next event. */
+  deferred?: Entry
   onProgress?: (progress: Progress) => void
 }
 
-/** Follows the calls of the client whose `onEvent` hears. */
-export class Courses {
-  readonly #followed: Followed[] = []
+/** The logs of a client's calls; `onEvent` is the client's option of that name. */
+export class CallLogs {
+  readonly #calls: Call[] = []
   readonly #listeners = new Map<string, (progress: Progress) => void>()
   #number = 0
-  #line = 0
+  #entry = 0
 
   constructor() {
-    // The trace is what ties the events of a call to the `sessionId` that it was made with.
+    // The trace connects the events of a call to the `sessionId` of its options.
     subscribe('tracing:holysheep:call:start', (message) => {
       const trace = message as CallTrace
-      const course = { number: ++this.#number, at: Date.now(), happenings: [] }
+      const log = { number: ++this.#number, at: Date.now(), entries: [] }
       const sessionId = trace.sessionId ?? ''
-      this.#followed.unshift({ trace, course, broken: false, onProgress: this.#listeners.get(sessionId) })
+      this.#calls.unshift({ trace, log, interrupted: false, onProgress: this.#listeners.get(sessionId) })
       this.#listeners.delete(sessionId)
-      this.#followed.length = Math.min(this.#followed.length, COURSES)
+      this.#calls.length = Math.min(this.#calls.length, MAX_LOGS)
     })
-    // A call that is stopped is no failed one, and no event tells of it.
+    // An aborted call is not a failure and emits no event.
     subscribe('tracing:holysheep:call:error', (message) => {
-      const followed = this.#followed.find(({ trace }) => trace === message)
+      const call = this.#calls.find(({ trace }) => trace === message)
       const { name } = ((message as CallTrace).error ?? {}) as { name?: string }
-      if (followed && name === 'AbortError') this.#write(followed, { kind: 'info', text: 'Stopped by the reader' })
+      if (call && name === 'AbortError') this.#write(call, { kind: 'info', text: 'Stopped by the user' })
     })
   }
 
-  /** Tells what the call with this `sessionId`, which is about to be made, waits for. */
-  follow(sessionId: string, onProgress: (progress: Progress) => void) {
+  /** Reports the progress of the call that is about to be made with this `sessionId`. */
+  subscribe(sessionId: string, onProgress: (progress: Progress) => void) {
     this.#listeners.set(sessionId, onProgress)
   }
 
-  /** It was not made. */
-  unfollow(sessionId: string) {
+  /** The call was not made after all. */
+  unsubscribe(sessionId: string) {
     this.#listeners.delete(sessionId)
   }
 
   readonly onEvent = (event: ClientEvent) => {
-    const followed = this.#followed.find(({ trace }) => trace.call !== undefined && trace.call === event.call)
-    if (!followed) return
-    if (event.type === 'recovery') followed.broken = true
-    if (event.type === 'attempt-failed') followed.status = event.status
-    const line = lineOf(event, followed)
-    // A breaker tells that it opens before the failure is told that made it.
-    if (event.type === 'circuit' && event.to === 'OPEN') followed.held = line
+    const call = this.#calls.find(({ trace }) => trace.call !== undefined && trace.call === event.call)
+    if (!call) return
+    if (event.type === 'recovery') call.interrupted = true
+    if (event.type === 'attempt-failed') call.status = event.status
+    const entry = entryOf(event, call)
+    // The event of an opening breaker precedes that of the failure that opened it.
+    if (event.type === 'circuit' && event.to === 'OPEN') call.deferred = entry
     else {
-      this.#write(followed, line)
-      this.#write(followed, followed.held)
-      followed.held = undefined
+      this.#write(call, entry)
+      this.#write(call, call.deferred)
+      call.deferred = undefined
     }
-    const progress = progressOf(event, followed)
-    if (progress) followed.onProgress?.(progress)
+    const progress = progressOf(event, call)
+    if (progress) call.onProgress?.(progress)
   }
 
-  #write({ course: { at, happenings } }: Followed, line: Line | undefined) {
-    if (!line || happenings.length >= HAPPENINGS) return
-    happenings.push({ id: ++this.#line, afterMs: Date.now() - at, ...line })
+  #write({ log: { at, entries } }: Call, entry: Entry | undefined) {
+    if (!entry || entries.length >= MAX_ENTRIES) return
+    entries.push({ id: ++this.#entry, afterMs: Date.now() - at, ...entry })
   }
 
-  list(): Course[] {
-    return this.#followed.map(({ course }) => course)
+  list(): CallLog[] {
+    return this.#calls.map(({ log }) => log)
   }
 }
 
-/** A line of the panel says what has happened, not what will: a breaker that opens may forestall the next attempt. */
-function lineOf(event: ClientEvent, { broken }: Followed): Line | undefined {
+/** An entry says what has happened, not what comes next: a breaker that opens can prevent the next attempt. */
+function entryOf(event: ClientEvent, { interrupted }: Call): Entry | undefined {
   switch (event.type) {
     case 'attempt':
-      return { kind: 'info', text: `${event.endpoint} is asked${askedFor(event.reason, broken)}` }
+      return { kind: 'info', text: `${requestOf(event.reason, interrupted)} sent to ${event.endpoint}` }
     case 'first-token':
-      return { kind: 'good', text: `${event.endpoint} answers` }
+      return { kind: 'good', text: `${event.endpoint} is answering` }
     case 'attempt-failed':
-      return { kind: 'bad', text: `${event.endpoint} ${failureOf(event)}` }
+      return { kind: 'bad', text: `${event.endpoint}: ${failureOf(event)}` }
     case 'wait':
       if (event.ms < 50) return
       return { kind: 'wait', text: `Waiting ${(event.ms / 1000).toFixed(1)} s` }
     case 'recovery':
-      return { kind: 'info', text: `${event.received} characters are there; only the rest is needed` }
+      return { kind: 'info', text: `${event.received} characters received; only the rest is requested` }
     case 'circuit':
-      if (event.to === 'OPEN') return { kind: 'bad', text: `${event.endpoint} is not asked for a while: it rests` }
-      if (event.to === 'HALF_OPEN') return { kind: 'wait', text: `${event.endpoint} has rested: one question tries it` }
-      return { kind: 'good', text: `${event.endpoint} works again` }
+      if (event.to === 'OPEN') return { kind: 'bad', text: `${event.endpoint} is paused: its circuit breaker is open` }
+      if (event.to === 'HALF_OPEN') return { kind: 'wait', text: `${event.endpoint} is probed with one request` }
+      return { kind: 'good', text: `${event.endpoint} has recovered` }
     case 'complete':
       return { kind: 'good', text: 'The answer is complete' }
     case 'failed':
-      return { kind: 'bad', text: event.code === 'CIRCUIT_OPEN' ? 'Given up: every provider rests' : 'Given up' }
+      return {
+        kind: 'bad',
+        text: event.code === 'CIRCUIT_OPEN' ? 'The call failed: every circuit breaker is open' : 'The call failed',
+      }
   }
 }
 
-function askedFor(reason: Extract<ClientEvent, { type: 'attempt' }>['reason'], broken: boolean): string {
-  if (broken) return ' for the rest'
-  return reason === 'retry' ? ' again' : reason === 'fallback' ? ' instead' : ''
+function requestOf(reason: Extract<ClientEvent, { type: 'attempt' }>['reason'], interrupted: boolean): string {
+  if (interrupted) return 'Request for the rest'
+  return reason === 'retry' ? 'Retry' : reason === 'fallback' ? 'Failover request' : 'Request'
 }
 
 function failureOf({ status, code }: Extract<ClientEvent, { type: 'attempt-failed' }>): string {
-  if (status === 429) return 'asks for a pause: too many requests (429)'
-  if (status !== undefined && status >= 400) return `fails with status ${status}`
-  return code === 'TIMEOUT' ? 'takes too long' : 'loses the connection'
+  if (status === 429) return 'too many requests (status 429)'
+  if (status !== undefined && status >= 400) return `the request failed with status ${status}`
+  return code === 'TIMEOUT' ? 'the request timed out' : 'the connection was lost'
 }
 
-function progressOf(event: ClientEvent, { broken, status }: Followed): Progress | undefined {
+function progressOf(event: ClientEvent, { interrupted, status }: Call): Progress | undefined {
   switch (event.type) {
     case 'wait':
-      return { text: 'Trying again', waitMs: event.ms }
+      return { text: 'Retrying', waitMs: event.ms }
     case 'fallback': {
       const { endpoint, fromEndpoint } = event
-      const why = status === 429 ? 'is busy' : broken && (status ?? 0) < 400 ? 'broke off' : 'is down'
-      return { text: `${fromEndpoint} ${why}; asking ${endpoint}${broken ? ' for the rest' : ''}` }
+      const reason = status === 429 ? 'is busy' : interrupted && (status ?? 0) < 400 ? 'disconnected' : 'is down'
+      return { text: `${fromEndpoint} ${reason}; asking ${endpoint}${interrupted ? ' for the rest' : ''}` }
     }
     case 'attempt':
-      if (event.reason === 'retry') return { text: `Asking ${event.endpoint}${askedFor('retry', broken)}` }
+      if (event.reason === 'retry')
+        return { text: `Asking ${event.endpoint} ${interrupted ? 'for the rest' : 'again'}` }
   }
 }
