@@ -196,7 +196,7 @@ describe('a request', () => {
       new Request(url, { method: 'POST', body: 'x' }),
       { body: STREAM },
     ],
-    'a URL with a lower-case method': (url) => [new URL(url), { method: 'post', body: STREAM }],
+    'a URL with a lowercase method': (url) => [new URL(url), { method: 'post', body: STREAM }],
   }
   for (const [name, form] of Object.entries(forms)) {
     test(`can be ${name}`, async (t) => {
