@@ -219,7 +219,7 @@ describe('doctor', () => {
     const url = `http://127.0.0.1:${server.address().port}`
     const { endpoint } = await checksOf(['-e', url], { HOLYSHEEP_API_KEY: KEY })
     assert.equal(endpoint.ok, false)
-    assert.match(endpoint.detail, /HTTP 200 .*no list of models/)
+    assert.match(endpoint.detail, /HTTP 200 .*not a list of models/)
     assert.match(endpoint.remedy, /base URL/)
   })
 

@@ -76,7 +76,7 @@ test('the deadline covers the queue, the waits and the answer', async (t) => {
       simulator.clear()
       events.length = 0
       const call = failure(FACES[face](client, []))
-      if (scenario.silent) await until(() => simulator.requests.length === 1)
+      if (scenario.hang) await until(() => simulator.requests.length === 1)
       else await until(() => events.includes(scenario.chunks ? 'first-token' : 'attempt-failed'))
       const error = await clock.runUntil(call)
       if (scenario.status === undefined) {

@@ -301,7 +301,11 @@ test('a stream that was read to its end is whole, though it is aborted before wh
 test('a slow reader is given what is void before he is told that it is', async (t) => {
   for (const coalesce of [false, true]) {
     const { simulator, client } = await pair(t, { coalesce, idleTimeoutMs: 2000 }, { default: { chunks: ['good'] } })
-    simulator.script({ chunks: ['1 ', '2 ', '3 ', '4'], chunkDelayMs: 20, disconnect: { afterChunks: 3, how: 'stall' } })
+    simulator.script({
+      chunks: ['1 ', '2 ', '3 ', '4'],
+      chunkDelayMs: 20,
+      disconnect: { afterChunks: 3, how: 'stall' },
+    })
     const told = []
     const recovery = { mode: 'restart', onRestart: () => told.push('RESTART') }
     const stream = client.stream({ messages: MESSAGES }, { recovery })

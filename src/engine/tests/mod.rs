@@ -1,6 +1,7 @@
 //! The engine in virtual time: a scripted provider instead of sockets, and a clock that jumps.
 
 mod aborts;
+mod allocations;
 mod budgets;
 mod cost;
 mod deadlines;
@@ -23,6 +24,7 @@ mod refusals;
 mod retries;
 mod room;
 mod routing;
+mod sizes;
 mod snapshots;
 mod streams;
 mod support;

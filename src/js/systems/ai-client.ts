@@ -1,7 +1,7 @@
 /** `HolySheepAIClient` of document 004: the next endpoint answers where one cannot. */
 import type { AIClientMetrics, AIClientOptions, ChatCompletion, ChatCompletionOptions } from '../../../index'
 import { HolySheepError, lastError, RetriesExhaustedError } from '../errors'
-import { EVENTS, INTERNAL, numberIn, optionsObject, wholeMs, wholeNumber } from '../options'
+import { attemptsOf, EVENTS, INTERNAL, numberIn, optionsObject, wholeMs } from '../options'
 import { type Attempted, clientOf, defined, Face, keepAccount, type Messages, percent, retold } from './shared'
 
 /** Defaults of this class only: nowhere else is a key sent to a backup host unasked. */
