@@ -50,7 +50,7 @@ export async function loopDelayP99(ms) {
   histogram.disable()
   const elapsed = performance.now() - start
   const recorded = (histogram.count * histogram.mean) / 1e6
-  // A loop that hardly ran the monitor's timer was late the whole time.
+  // A loop that hardly ran the monitor's timer was late throughout.
   return recorded >= elapsed / 2 ? histogram.percentile(99) / 1e6 : elapsed
 }
 

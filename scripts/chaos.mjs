@@ -36,7 +36,7 @@ function random(seed) {
 /**
  * Whether a text is ambiguous: its start or the start of a word repeats the same letters twice in a row (`l`, then
  * `lamas`), or 16 characters or more are repeated anywhere. If the stream is interrupted between the two, the exact rest
- * starts with the same bytes as a repetition of the last ones, so the two cases cannot be told apart.
+ * starts with the same bytes as a repetition of the last ones, so the two cases cannot be distinguished.
  */
 function isAmbiguous(text) {
   const repeatsItsStart = (word, minLength) => {

@@ -35,7 +35,7 @@ const print = (text) => {
   process.stdout.write(text)
   midLine = !text.endsWith('\n')
 }
-/** Notes taken in mid-answer are printed after it, so that the answer stays in one piece. */
+/** Notes taken in mid-answer are printed after it, so that they do not split its text. */
 const deferred = []
 const note = (text) => {
   if (midLine) deferred.push(text)

@@ -8,7 +8,7 @@ import { createFetch } from '../../fetch.mjs'
 import { CircuitOpenError, CostCapError, StreamInterruptedError } from '../../index.mjs'
 import { ANSWER, failure, KEY, PIECES, provider, QUICK, until } from '../support/provider.mjs'
 
-const CUT = { afterChunks: 2, how: 'reset' }
+const RESET = { afterChunks: 2, how: 'reset' }
 
 /** A simulator and a model of the SDK that talks to it; `options` are those of `createFetch`. */
 async function sdk(t, options, scenario = { chunks: PIECES }) {
@@ -41,7 +41,7 @@ const CALLS = {
 describe('with a provider that interrupts every stream once', () => {
   test('texts are complete', async (t) => {
     const { model, simulator } = await sdk(t)
-    simulator.script({ chunks: PIECES, disconnect: CUT }, { chunks: PIECES }, { chunks: PIECES, disconnect: CUT })
+    simulator.script({ chunks: PIECES, disconnect: RESET }, { chunks: PIECES }, { chunks: PIECES, disconnect: RESET })
     const { text, finishReason, usage } = await generateText({ model, prompt: 'x', maxRetries: 0 })
     assert.deepEqual([text, finishReason], [ANSWER, 'stop'])
     assert.ok(usage.totalTokens > 0)
@@ -59,7 +59,7 @@ describe('with a provider that interrupts every stream once', () => {
     const { model, simulator } = await sdk(t)
     const answer = { chunks: PIECES }
     for (let run = 0; run < 2; run++) {
-      simulator.script({ ...CALLS, disconnect: CUT }, CALLS, { ...answer, disconnect: CUT }, answer)
+      simulator.script({ ...CALLS, disconnect: RESET }, CALLS, { ...answer, disconnect: RESET }, answer)
     }
     const options = { model, prompt: 'x', tools: { weather: weather() }, stopWhen: stepCountIs(2), maxRetries: 0 }
     const generated = await generateText(options)
@@ -78,7 +78,7 @@ describe('with a provider that interrupts every stream once', () => {
     const chunks = ['{"city":', '"Huế","deg', 'rees":31}']
     const { model, simulator } = await sdk(t)
     const restart = { chunks, onContinue: 'restart' }
-    simulator.script({ chunks, disconnect: CUT }, restart, { chunks, disconnect: CUT }, restart)
+    simulator.script({ chunks, disconnect: RESET }, restart, { chunks, disconnect: RESET }, restart)
     const schema = z.object({ city: z.string(), degrees: z.number() })
     const options = { model, prompt: 'x', output: Output.object({ schema }), maxRetries: 0 }
     assert.deepEqual((await generateText(options)).output, { city: 'Huế', degrees: 31 })
@@ -88,7 +88,7 @@ describe('with a provider that interrupts every stream once', () => {
   })
 })
 
-test('reasoning is kept apart from the text', async (t) => {
+test('reasoning is separate from the text', async (t) => {
   const { model } = await sdk(t, {}, { chunks: PIECES, reasoning: 'hm, well' })
   const { text, reasoningText } = await generateText({ model, prompt: 'x' })
   assert.deepEqual([text, reasoningText], [ANSWER, 'hm, well'])
@@ -139,7 +139,7 @@ describe('errors', () => {
   })
 
   test('in mid-stream follow the text received so far', async (t) => {
-    const { model } = await sdk(t, { recovery: false }, { chunks: PIECES, disconnect: CUT })
+    const { model } = await sdk(t, { recovery: false }, { chunks: PIECES, disconnect: RESET })
     const stream = streamText({ model, prompt: 'x', maxRetries: 0, onError: () => {} })
     const texts = []
     const read = async () => {

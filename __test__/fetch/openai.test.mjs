@@ -226,12 +226,12 @@ describe('errors', () => {
   })
 
   test('inside a 200 stream have the class of their kind', async (t) => {
-    const cut = {
+    const disconnect = {
       afterChunks: 0,
       how: 'errorEvent',
       error: { message: 'slow down', type: 'x', code: 'rate_limit_exceeded' },
     }
-    const { openai } = await sdk(t, { maxRetries: 0 }, { chunks: PIECES, disconnect: cut })
+    const { openai } = await sdk(t, { maxRetries: 0 }, { chunks: PIECES, disconnect })
     assert.ok((await failure(openai.chat.completions.create(STREAM))) instanceof OpenAI.RateLimitError)
   })
 

@@ -23,7 +23,7 @@ import {
 import { ANSWER, failure, KEY, PIECES, provider, QUICK, until } from '../support/provider.mjs'
 
 const DIST = new URL('../../dist/ai-sdk/', import.meta.url)
-const CUT = { afterChunks: 2, how: 'reset' }
+const RESET = { afterChunks: 2, how: 'reset' }
 const CALLS = {
   chunks: ['I will ', 'look.'],
   toolCalls: [
@@ -69,7 +69,7 @@ test('a complete answer has its text, finish reason, usage and metadata', async 
 describe('with a provider that interrupts every stream once', () => {
   test('texts are complete', async (t) => {
     const { model, simulator } = await setup(t)
-    simulator.script({ chunks: PIECES, disconnect: CUT })
+    simulator.script({ chunks: PIECES, disconnect: RESET })
     const stream = streamText({ model, prompt: 'x' })
     const texts = []
     for await (const text of stream.textStream) texts.push(text)
@@ -84,7 +84,12 @@ describe('with a provider that interrupts every stream once', () => {
   test('tool calls and the answer after them are complete', async (t) => {
     const { model, simulator } = await setup(t)
     for (let run = 0; run < 2; run++) {
-      simulator.script({ ...CALLS, disconnect: CUT }, CALLS, { chunks: PIECES, disconnect: CUT }, { chunks: PIECES })
+      simulator.script(
+        { ...CALLS, disconnect: RESET },
+        CALLS,
+        { chunks: PIECES, disconnect: RESET },
+        { chunks: PIECES },
+      )
     }
     const options = { model, prompt: 'x', tools: { weather: weather() }, stopWhen: stepCountIs(2) }
     const generated = await generateText(options)
@@ -112,7 +117,7 @@ describe('with a provider that interrupts every stream once', () => {
     const chunks = ['{"city":', '"Huế","deg', 'rees":31}']
     const { model, simulator } = await setup(t)
     const restart = { chunks, onContinue: 'restart' }
-    simulator.script({ chunks, disconnect: CUT }, restart, { chunks, disconnect: CUT }, restart)
+    simulator.script({ chunks, disconnect: RESET }, restart, { chunks, disconnect: RESET }, restart)
     const schema = z.object({ city: z.string(), degrees: z.number() })
     const options = { model, prompt: 'x', output: Output.object({ schema }) }
     assert.deepEqual((await generateText(options)).output, { city: 'Huế', degrees: 31 })
@@ -328,7 +333,7 @@ test('settings, files and provider options are sent', async (t) => {
 
 test('useChat gets the complete message, tools included, from an interrupted stream', async (t) => {
   const { model, simulator } = await setup(t)
-  simulator.script({ ...CALLS, disconnect: CUT }, CALLS, { chunks: PIECES, disconnect: CUT }, { chunks: PIECES })
+  simulator.script({ ...CALLS, disconnect: RESET }, CALLS, { chunks: PIECES, disconnect: RESET }, { chunks: PIECES })
   const stream = streamText({ model, prompt: 'x', tools: { weather: weather() }, stopWhen: stepCountIs(2) })
   const response = stream.toUIMessageStreamResponse()
   assert.equal(response.headers.get('content-type'), 'text/event-stream')
@@ -393,7 +398,7 @@ describe('errors', () => {
   })
 
   test('in mid-stream follow the text received so far', async (t) => {
-    const { model } = await setup(t, { recovery: false }, { chunks: PIECES, disconnect: CUT })
+    const { model } = await setup(t, { recovery: false }, { chunks: PIECES, disconnect: RESET })
     const parts = await partsOf(streamText({ model, prompt: 'x', onError: () => {} }))
     const text = parts.map((part) => (part.type === 'text-delta' ? part.text : '')).join('')
     assert.equal(text, PIECES.slice(0, 2).join(''))

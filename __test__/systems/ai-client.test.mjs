@@ -65,10 +65,10 @@ test('a timeout, a 408, a 5xx and a reset fail over to the next endpoint after r
     for (const simulator of simulators) simulator.setDefault({ text: ANSWER })
     waits.length = 0
     simulators[0].script(scenario)
-    const asked = ask(client)
+    const call = ask(client)
     await until(() => simulators[0].requests[0] && (scenario.hang || waits.length > 0))
     await passTime(clock, scenario.hang ? 80_004 : 4, () => simulators[1].requests.length === 1)
-    assert.equal((await asked).choices[0].message.content, ANSWER)
+    assert.equal((await call).choices[0].message.content, ANSWER)
     assert.deepEqual([counts(), waits], [[1, 1, 0], [4]], JSON.stringify(scenario))
   }
 })

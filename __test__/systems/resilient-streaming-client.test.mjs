@@ -12,11 +12,11 @@ async function setup(t, options = {}) {
   t.after(() => client.close())
   return { simulator, client }
 }
-const cut = (afterChunks, how = 'reset') => ({ chunks: PIECES, disconnect: { afterChunks, how } })
+const interrupted = (afterChunks, how = 'reset') => ({ chunks: PIECES, disconnect: { afterChunks, how } })
 
 test('an interrupted answer is completed without duplicate text', async (t) => {
   const { simulator, client } = await setup(t)
-  simulator.script(cut(2), { ...cut(2), onContinue: 'restart' }, { chunks: PIECES, onContinue: 'word' })
+  simulator.script(interrupted(2), { ...interrupted(2), onContinue: 'restart' }, { chunks: PIECES, onContinue: 'word' })
   const progress = []
   const completed = []
   const outcome = await client.smartStreamWithRecovery('gpt-4.1', MESSAGES, {
@@ -31,7 +31,7 @@ test('an interrupted answer is completed without duplicate text', async (t) => {
 
 test('accumulatedContent and lastReceivedId are current in every onProgress call', async (t) => {
   const { simulator, client } = await setup(t)
-  simulator.script(cut(3))
+  simulator.script(interrupted(3))
   assert.deepEqual([client.lastReceivedId, client.accumulatedContent], [null, ''])
   let text = ''
   await client.smartStreamWithRecovery('gpt-4.1', MESSAGES, {
@@ -46,7 +46,7 @@ test('accumulatedContent and lastReceivedId are current in every onProgress call
 
 test('every attempt sends the same session id, in the header and in the body', async (t) => {
   const { simulator, client } = await setup(t)
-  simulator.script({ status: 503 }, cut(2))
+  simulator.script({ status: 503 }, interrupted(2))
   await client.smartStreamWithRecovery('gpt-4.1', MESSAGES)
   const sessions = simulator.requests.flatMap(({ headers, json }) => [headers['x-session-id'], json.session_id])
   assert.equal(sessions.length, 6)
@@ -56,7 +56,7 @@ test('every attempt sends the same session id, in the header and in the body', a
 
 test('messages do not accumulate, because every request is built from the original ones', async (t) => {
   const { simulator, client } = await setup(t)
-  simulator.script(cut(1), cut(1), cut(1))
+  simulator.script(interrupted(1), interrupted(1), interrupted(1))
   const messages = structuredClone(MESSAGES)
   await client.smartStreamWithRecovery('gpt-4.1', messages)
   assert.deepEqual(messages, MESSAGES)
@@ -66,7 +66,7 @@ test('messages do not accumulate, because every request is built from the origin
 
 test('maxRetries is the total number of attempts, after which the error has the tutorial’s message and a cause', async (t) => {
   const { simulator, client } = await setup(t)
-  simulator.script(...Array.from({ length: 9 }, () => cut(1)))
+  simulator.script(...Array.from({ length: 9 }, () => interrupted(1)))
   const errors = []
   const options = { maxRetries: 3, onError: (error) => errors.push(error) }
   const outcome = await client.smartStreamWithRecovery('gpt-4.1', MESSAGES, options)
@@ -106,7 +106,7 @@ test('an error that is not retryable is reported after one attempt', async (t) =
 test('the timeout limits the silence between chunks, not the length of the answer', async (t) => {
   const clock = clockOf(t, { settleMs: 5 })
   const { simulator, client } = await setup(t, { retry: { baseDelayMs: 0 } })
-  simulator.script({ hang: true }, { ...cut(4, 'stall') }, { chunks: PIECES, chunkDelayMs: 20 })
+  simulator.script({ hang: true }, { ...interrupted(4, 'stall') }, { chunks: PIECES, chunkDelayMs: 20 })
   let received = ''
   const onProgress = (text) => {
     received += text
@@ -132,7 +132,7 @@ test('streamSession makes one attempt and resolves to the text', async (t) => {
   assert.deepEqual([text, progress.join('')], [ANSWER, ANSWER])
   const [{ json, headers }] = simulator.requests
   assert.deepEqual([json.model, json.session_id, headers['x-session-id']], ['deepseek-v3.2', 'session_1', 'session_1'])
-  simulator.script(cut(2))
+  simulator.script(interrupted(2))
   const error = await failure(client.streamSession('gpt-4.1', MESSAGES, 'session_1'))
   assert.ok(error instanceof StreamInterruptedError)
   assert.equal(simulator.requests.length, 2)

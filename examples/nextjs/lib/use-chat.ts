@@ -30,7 +30,7 @@ function stored(): Message[] {
   }
 }
 
-/** A conversation that is stored as long as the tab is open, with plain `fetch`. */
+/** A conversation that is stored until the tab is closed, with plain `fetch`. */
 export function useChat() {
   const [messages, setMessages] = useState<Message[]>([])
   const [ready, setReady] = useState(false)
