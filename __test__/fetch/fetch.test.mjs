@@ -63,7 +63,7 @@ describe('a stream', () => {
     assert.equal(text, `data: ${chunk}\n\n${middle}data: ${last}\n\ndata: [DONE]\n\n`)
   })
 
-  test('with a buffered tool call keeps provider-specific fields, and so does a complete answer', async (t) => {
+  test('with a buffered tool call keeps provider-specific fields, and so does a non-streamed answer', async (t) => {
     const event = (delta, more) =>
       `data: ${JSON.stringify({ id: 'c', citations: ['a'], choices: [{ index: 0, delta, ...more }] })}\n\n`
     const call = { id: 'call_1', type: 'function', function: { name: 'f', arguments: '{}' } }

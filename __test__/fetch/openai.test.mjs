@@ -40,7 +40,7 @@ async function collect(stream) {
   return chunks
 }
 
-test('a complete answer has the request id and the rate-limit headers of the provider', async (t) => {
+test('a non-streamed answer has the request id and the rate-limit headers of the provider', async (t) => {
   const { openai, simulator } = await sdk(t, {}, { chunks: PIECES, headers: { 'x-ratelimit-remaining-requests': '7' } })
   const { data, response, request_id } = await openai.chat.completions.create(REQUEST).withResponse()
   assert.equal(data.choices[0].message.content, ANSWER)

@@ -53,7 +53,7 @@ async function partsOf(stream) {
   return parts
 }
 
-test('a complete answer has its text, finish reason, usage and metadata', async (t) => {
+test('a non-streamed answer has its text, finish reason, usage and metadata', async (t) => {
   const { model, simulator } = await setup(t, {}, { chunks: PIECES, headers: { 'x-ratelimit-limit-requests': '5' } })
   simulator.script({ status: 503 })
   const { text, finishReason, usage, providerMetadata, response } = await generateText({ model, prompt: 'x' })
