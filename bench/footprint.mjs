@@ -11,14 +11,14 @@ const root = fileURLToPath(new URL('..', import.meta.url))
 const RUNS = 15
 
 export async function footprint(node) {
-  const code = `const began = performance.now(); require(${JSON.stringify(root)}); console.log(performance.now() - began)`
+  const code = `const start = performance.now(); require(${JSON.stringify(root)}); console.log(performance.now() - start)`
   const times = []
   for (let run = 0; run < RUNS; run++) {
     const { stdout } = await exec(node.path, ['-e', code])
     times.push(Number(stdout))
   }
   const addon = readdirSync(`${root}native`).find((name) => name.endsWith('.node'))
-  // What `npm run pack` leaves: the addon that is published. Or what the same profile makes without zig.
+  // The published addon, which `npm run pack` leaves behind, or one that the same profile builds without zig.
   const names = ['libholysheep.so', 'libholysheep.dylib', 'holysheep.dll'].map((name) => `${root}target/dist/${name}`)
   const dist = [platformOf().path, ...names].find(existsSync)
   return {

@@ -1,4 +1,4 @@
-// What the bench needs and the package does not: the peers, another Node.js, the program in Rust.
+// What the bench needs and the package does not: the peers, another Node.js and the Rust program.
 import { spawnSync } from 'node:child_process'
 import { existsSync, readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
@@ -6,7 +6,7 @@ import { INSTALL } from '../scripts/lib.mjs'
 
 const here = (name) => fileURLToPath(new URL(name, import.meta.url))
 
-/** Everything it prints goes to stderr: stdout has the results. */
+/** Runs a command with its output on stderr, because stdout has the results. */
 function run(command, args, cwd) {
   const env = { ...process.env, SCARF_ANALYTICS: 'false' }
   const { status, error } = spawnSync(command, args, { cwd, env, stdio: ['ignore', 2, 2] })
@@ -17,12 +17,12 @@ export function installPeers() {
   run('npm', INSTALL, here('.'))
 }
 
-/** What the error of a peer says of its absence; undefined where it is another error. */
-export function absence(why) {
-  // A path is a file of ours, which has to be there.
-  const [, name] = /^Cannot find (?:package|module) '([^./'][^']*)'/.exec(why) ?? []
+/** Why a peer is absent, by the message of its error; undefined for any other error. */
+export function absence(message) {
+  // A path is a file of this repository, which must exist.
+  const [, name] = /^Cannot find (?:package|module) '([^./'][^']*)'/.exec(message) ?? []
   if (name) return `not installed: ${name}`
-  return /native binding/.test(why) ? `does not load here: ${why}` : undefined
+  return /native binding/.test(message) ? `does not load here: ${message}` : undefined
 }
 
 export const ceilingPath = () => here('../target/bench/release/ceiling')
@@ -31,7 +31,7 @@ export function buildCeiling() {
   run('cargo', ['build', '--release', '--locked', '--quiet', '--target-dir', here('../target/bench')], here('ceiling'))
 }
 
-/** This Node.js and the LTS that the bench installs; or those of the given major versions. */
+/** This Node.js and the LTS version that the bench installs, or those of the given major versions. */
 export function nodes(majors) {
   const all = [{ version: process.versions.node, path: process.execPath }]
   const lts = here('node_modules/node/bin/node')

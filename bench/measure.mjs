@@ -1,20 +1,20 @@
-// What a client's process measures of itself.
+// Measurements that a client's process takes of itself.
 import { readFileSync } from 'node:fs'
 import { monitorEventLoopDelay, performance } from 'node:perf_hooks'
 
 /** The length of a stamped chunk: nine digits and a space. */
 export const STAMP = 10
-const TURN = 1e9
+const WRAP = 1e9
 
-/** The age of a stamped chunk in milliseconds, or NaN where it has no stamp. */
-export function age(piece) {
-  const now = ((performance.timeOrigin + performance.now()) * 1000) % TURN
-  const age = (now - Number(piece.slice(0, STAMP - 1)) + TURN) % TURN
+/** The age of a stamped chunk in milliseconds, or NaN without a stamp. */
+export function age(delta) {
+  const now = ((performance.timeOrigin + performance.now()) * 1000) % WRAP
+  const age = (now - Number(delta.slice(0, STAMP - 1)) + WRAP) % WRAP
   // The two clocks can differ by microseconds.
-  return age > TURN / 2 ? 0 : age / 1000
+  return age > WRAP / 2 ? 0 : age / 1000
 }
 
-/** CPU time of the calling thread in milliseconds: Linux counts in nanoseconds, and on every version of Node. */
+/** CPU time of the calling thread in milliseconds. On Linux, schedstat has nanoseconds on every version of Node. */
 function threadCpuMs() {
   try {
     return Number(readFileSync(`/proc/self/task/${process.pid}/schedstat`, 'latin1').split(' ')[0]) / 1e6
@@ -30,7 +30,7 @@ function processCpuMs() {
   return (user + system) / 1000
 }
 
-/** Starts to measure; the returned function tells what has passed, in milliseconds. */
+/** Starts a measurement; the returned function returns the time since then, in milliseconds. */
 export function clock() {
   const [main, cpu, wall] = [threadCpuMs(), processCpuMs(), performance.now()]
   return () => ({ main: threadCpuMs() - main, process: processCpuMs() - cpu, wall: performance.now() - wall })
@@ -41,20 +41,20 @@ export function quantile(values, share) {
   return sorted[Math.min(Math.floor(sorted.length * share), sorted.length - 1)]
 }
 
-/** The 99th percentile of the event loop's delay over so many milliseconds; the timer's own millisecond is in it. */
+/** The 99th percentile of the event loop's delay over `ms` milliseconds. It includes the millisecond of the timer. */
 export async function loopDelayP99(ms) {
   const histogram = monitorEventLoopDelay({ resolution: 1 })
-  const began = performance.now()
+  const start = performance.now()
   histogram.enable()
   await new Promise((resolve) => setTimeout(resolve, ms))
   histogram.disable()
-  const elapsed = performance.now() - began
+  const elapsed = performance.now() - start
   const recorded = (histogram.count * histogram.mean) / 1e6
-  // A loop that hardly came round to the monitor's timer was late all the time.
+  // A loop that hardly ran the monitor's timer was late throughout.
   return recorded >= elapsed / 2 ? histogram.percentile(99) / 1e6 : elapsed
 }
 
-/** Resident memory in KiB, after a collection where `--expose-gc` allows one. */
+/** Resident memory in KiB, after a garbage collection if `--expose-gc` is set. */
 export function rssKb() {
   globalThis.gc?.()
   return process.memoryUsage.rss() / 1024

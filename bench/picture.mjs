@@ -1,4 +1,4 @@
-// The picture of W2, from the JSON lines of a run: `npm run -s bench -- --json --only idle,W2 > w2.jsonl`,
+// The chart of W2 from the JSON lines of a run: `npm run -s bench -- --json --only idle,W2 > w2.jsonl`,
 // then `node bench/picture.mjs w2.jsonl [NODE_MAJOR]`, which writes bench/w2.svg.
 import { readFileSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
@@ -39,7 +39,7 @@ const rows = bars.map(({ client, figures }, index) => {
   const width = Math.max((WIDTH * Math.min(figures.mainCpu, 100)) / 100, 1)
   const ours = client.startsWith('ours-')
   const late =
-    figures.piecesPerSecond < 47_500 ? ` (${(figures.piecesPerSecond / 500).toFixed(0)} % of the chunks)` : ''
+    figures.chunksPerSecond < 47_500 ? ` (${(figures.chunksPerSecond / 500).toFixed(0)} % of the chunks)` : ''
   return [
     text(LEFT - 10, y + 17, CLIENTS[client].label, ` text-anchor="end"${ours ? ' class="ours-text"' : ''}`),
     `<rect x="${LEFT}" y="${y + 4}" width="${WIDTH}" height="18" rx="2" class="track"/>`,
@@ -54,7 +54,7 @@ const rows = bars.map(({ client, figures }, index) => {
 })
 const [fewest, most] = [Math.min, Math.max].map((of) => of(...bars.map((bar) => bar.rounds)))
 const rounds = fewest === most ? (most === 1 ? '1 run' : `${most} runs`) : `${fewest} to ${most} runs`
-const behind = bars.some(({ figures }) => figures.piecesPerSecond < 47_500)
+const behind = bars.some(({ figures }) => figures.chunksPerSecond < 47_500)
 
 const svg = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${FULL} ${height}" width="${FULL}" height="${height}" role="img" aria-label="CPU time of the main thread with 1000 streams">
 <style>
@@ -67,7 +67,7 @@ const svg = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${FULL} ${heig
   .track { fill: #8c959f; fill-opacity: .15 }
   @media (prefers-color-scheme: dark) { text { fill: #9198a1 } .ours { fill: #3fb950 } .peer { fill: #6e7681 } }
 </style>
-${text(10, 20, '1000 answers at once, 50 chunks a second each: what it takes from the main thread', ' class="title"')}
+${text(10, 20, '1000 concurrent answers, 50 chunks a second each: the cost to the main thread', ' class="title"')}
 ${text(LEFT, 50, 'CPU time of the main thread', ' class="small"')}
 ${text(LEFT + WIDTH + 150, 50, 'event loop p99', ' class="small" text-anchor="end"')}
 ${text(LEFT + WIDTH + 240, 50, 'delivery p99', ' class="small" text-anchor="end"')}

@@ -1,5 +1,5 @@
-// The bench: `npm run bench -- [options]`. Every cell (a client under a workload) is a process of its
-// own against a simulator of its own; rounds are interleaved and a figure is the median of its rounds.
+// The bench: `npm run bench -- [options]`. Every cell (a client under a workload) is a separate process
+// with its own simulator; rounds are interleaved, and a figure is the median of its rounds.
 import { execFile, spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
@@ -8,18 +8,18 @@ import { CLIENTS } from './clients/index.mjs'
 import { footprint } from './footprint.mjs'
 import { absence, buildCeiling, ceilingPath, installPeers, nodes } from './install.mjs'
 import { median, table } from './table.mjs'
-import { judge } from './targets.mjs'
+import { evaluate } from './targets.mjs'
 import { SMOKE, WARM_UP, workloads } from './workloads.mjs'
 
 const HELP = `npm run bench -- [options]
 
-  --only LIST     workloads and clients, e.g. W2,ours-onchunk,openai; by default all
-  --node LIST     Node.js versions by their major, e.g. 20,24; by default this one and the LTS
-  --rounds N      3 by default
-  --quick         shorter workloads: a look, no measurement
-  --smoke         no measurement: the status is 1 unless each client delivers every chunk; a peer that is not
-                  installed, built or loadable here is told, and is a failure only where --only names it
-  --json          one line of JSON a cell in place of the tables
+  --only LIST     workloads and clients, e.g. W2,ours-onchunk,openai; default: all
+  --node LIST     major versions of Node.js, e.g. 20,24; default: this one and the LTS
+  --rounds N      default: 3
+  --quick         shorter workloads, for a first look and not for measurements
+  --smoke         no measurement: the status is 1 unless every client delivers every chunk. A peer that is not
+                  installed, built or loadable here is reported, and fails only if --only names it
+  --json          one line of JSON per cell instead of the tables
   --no-install    use what is installed and built
 `
 const here = (name) => fileURLToPath(new URL(name, import.meta.url))
@@ -44,7 +44,7 @@ function options() {
   return { ...values, rounds: Number(values.rounds), only: list(values.only), node: list(values.node) }
 }
 
-/** The chosen workloads and clients; a kind of which nothing is named is taken whole. */
+/** The chosen workloads and clients; if none of a kind is named, all of it are chosen. */
 function choose(only, all) {
   const known = [...Object.keys(all), ...Object.keys(CLIENTS), 'size']
   for (const name of only ?? []) {
@@ -55,12 +55,12 @@ function choose(only, all) {
     return named.length > 0 ? named : names
   }
   const works = of([...Object.keys(all), 'size'])
-  // The delay of a loop is read against an idle one's.
+  // The delay of a loop is compared with that of an idle one.
   if (works.some((name) => all[name]?.kind === 'paced') && !works.includes('idle')) works.unshift('idle')
   return { works, clients: of(Object.keys(CLIENTS)) }
 }
 
-/** A simulator in its own process that answers with `scenario` when the warm-up is over. */
+/** A simulator in a separate process that answers with `scenario` after the warm-up. */
 async function simulator(scenario, warm) {
   const script = warm ? WARM_UP.map((repeat) => ({ repeat, stamp: true })) : []
   const args = ['simulate', '--default', JSON.stringify(scenario), '--script', JSON.stringify(script)]
@@ -74,30 +74,30 @@ async function simulator(scenario, warm) {
   return { url, stop: () => child.kill('SIGKILL') }
 }
 
-/** Runs one cell once. What fails is told, and has no figures; `absent`: it is a peer that is not here. */
+/** Runs one cell once and returns its figures, or the error; `absent` means that the peer is not available here. */
 async function cell(node, client, { scenario, flags = [], ...work }) {
   const name = client === 'idle' ? 'undici-bytes' : client
   if (CLIENTS[name].binary && !existsSync(ceilingPath())) return { error: 'not built', absent: true }
   const server = await simulator(scenario, work.kind !== 'idle')
   const args = [JSON.stringify(work), server.url]
-  const [command, given] = CLIENTS[name].binary
+  const [command, commandArgs] = CLIENTS[name].binary
     ? [ceilingPath(), args]
     : [node.path, ['--expose-gc', ...flags, here('worker.mjs'), name, ...args]]
   const env = { ...process.env, NODE_ENV: 'production', NODE_NO_WARNINGS: '1' }
   try {
-    const { stdout } = await exec(command, given, { timeout: 300_000, killSignal: 'SIGKILL', env })
+    const { stdout } = await exec(command, commandArgs, { timeout: 300_000, killSignal: 'SIGKILL', env })
     return JSON.parse(stdout.trim().split('\n').at(-1))
   } catch (error) {
-    const why = /^\w*Error(?: \[\w+\])?: (.*)$/m.exec(error.stderr)?.[1] ?? error.stderr?.trim().split('\n').at(-1)
+    const message = /^\w*Error(?: \[\w+\])?: (.*)$/m.exec(error.stderr)?.[1] ?? error.stderr?.trim().split('\n').at(-1)
     if (error.killed) return { error: 'took longer than 300 s' }
-    const missing = name.startsWith('ours-') ? undefined : absence(why)
-    return { error: (missing ?? (why || error.message)).slice(0, 200), absent: missing !== undefined }
+    const missing = name.startsWith('ours-') ? undefined : absence(message)
+    return { error: (missing ?? (message || error.message)).slice(0, 200), absent: missing !== undefined }
   } finally {
     server.stop()
   }
 }
 
-/** The runs of a round: every workload, and in it every client. */
+/** The runs of a round: every client of every workload. */
 function* plan(works, clients, all) {
   for (const work of works) {
     if (work === 'size') continue
@@ -118,18 +118,20 @@ async function smoke(clients, only) {
     const { error, absent } = await cell({ path: process.execPath }, client, SMOKE)
     console.log(`${client}: ${error ?? 'every chunk'}`)
     if (!error) delivered++
-    // A machine that cannot have a peer is no fault of the bench, unless it is that peer that was asked for.
+    // A peer that cannot run on this machine is not a failure, unless --only names it.
     else if (!absent || only?.includes(client)) failed++
   }
-  console.log(`${delivered} delivered every chunk, ${failed} failed, ${clients.length - delivered - failed} not here`)
+  console.log(
+    `${delivered} delivered every chunk, ${failed} failed, ${clients.length - delivered - failed} not available`,
+  )
   process.exitCode = failed === 0 ? 0 : 1
 }
 
 async function measure({ node: majors, rounds, works, clients, all }) {
-  const chosen = nodes(majors)
+  const versions = nodes(majors)
   const cells = new Map()
   for (let round = 0; round < rounds; round++) {
-    for (const node of chosen) {
+    for (const node of versions) {
       for (const { work, client, spec } of plan(works, clients, all)) {
         const key = JSON.stringify({ node: node.version, workload: work, client })
         const figures = await cell(node, client, spec)
@@ -143,29 +145,29 @@ async function measure({ node: majors, rounds, works, clients, all }) {
   }
   const results = [...cells].map(([key, runs]) => ({ ...JSON.parse(key), rounds: runs.length, figures: summary(runs) }))
   if (works.includes('size')) {
-    for (const node of chosen) {
+    for (const node of versions) {
       const figures = await footprint(node)
       results.push({ node: node.version, workload: 'size', client: 'ours-onchunk', rounds: 1, figures })
     }
   }
-  return results.map((result) => ({ ...result, targets: judge(result, results) }))
+  return results.map((result) => ({ ...result, targets: evaluate(result, results) }))
 }
 
 async function main() {
-  const given = options()
-  if (given.help) {
+  const chosen = options()
+  if (chosen.help) {
     process.stdout.write(HELP)
     return
   }
-  const all = workloads(given)
-  const { works, clients } = choose(given.only, all)
-  if (!given['no-install']) {
+  const all = workloads(chosen)
+  const { works, clients } = choose(chosen.only, all)
+  if (!chosen['no-install']) {
     installPeers()
     if (clients.includes('ceiling')) buildCeiling()
   }
-  if (given.smoke) return smoke(clients, given.only)
-  const results = await measure({ ...given, works, clients, all })
-  if (given.json) for (const result of results) console.log(JSON.stringify(result))
+  if (chosen.smoke) return smoke(clients, chosen.only)
+  const results = await measure({ ...chosen, works, clients, all })
+  if (chosen.json) for (const result of results) console.log(JSON.stringify(result))
   else console.log(table(results))
 }
 

@@ -1,24 +1,24 @@
-// Results as text.
+// Formats the results as tables.
 import { CLIENTS } from './clients/index.mjs'
 
-/** Heads of columns, and the digits after the point. */
+/** The heading of each column, and its number of decimals. */
 const COLUMNS = {
-  piecesPerSecond: ['chunks/s', 0],
+  chunksPerSecond: ['chunks/s', 0],
   mainCpu: ['main CPU %', 1],
   processCpu: ['process CPU %', 1],
   loopP99: ['loop p99 ms', 2],
   latencyP50: ['latency p50 ms', 2],
   latencyP99: ['p99 ms', 2],
-  mainUsPerPiece: ['main µs/chunk', 2],
-  processUsPerPiece: ['process µs/chunk', 2],
+  mainUsPerChunk: ['main µs/chunk', 2],
+  processUsPerChunk: ['process µs/chunk', 2],
   firstP50: ['first chunk p50 ms', 3],
   firstP99: ['p99 ms', 3],
-  wholeP50: ['whole call p50 ms', 3],
-  wholeP99: ['p99 ms', 3],
+  callP50: ['complete call p50 ms', 3],
+  callP99: ['p99 ms', 3],
   rssPerStreamKb: ['KiB/stream', 1],
   rssHalfMb: ['MiB after half', 1],
   rssFullMb: ['MiB at the end', 1],
-  begun: ['streams', 0],
+  startedStreams: ['streams', 0],
   requireMs: ['require ms', 1],
   addonMb: ['addon here MB', 2],
   distMb: ['addon published MB', 2],
@@ -55,10 +55,10 @@ function figures(group) {
 function targets(group) {
   const digits = (value) => (Math.abs(value) < 0.1 ? value.toFixed(3) : value.toFixed(2))
   const lines = group.flatMap((r) =>
-    r.targets.map(({ name, reached, most, least, met }) => [
+    r.targets.map(({ name, reached, max, min, met }) => [
       `${CLIENTS[r.client].label}: ${name}`,
       digits(reached),
-      most === undefined ? `≥ ${digits(least)}` : `≤ ${digits(most)}`,
+      max === undefined ? `≥ ${digits(min)}` : `≤ ${digits(max)}`,
       met ? 'met' : 'MISSED',
     ]),
   )

@@ -1,4 +1,4 @@
-// One client under one workload, in a process of its own: `node worker.mjs CLIENT WORKLOAD URL`, the
+// One client under one workload, in a separate process: `node worker.mjs CLIENT WORKLOAD URL`, with the
 // workload as JSON. Prints one line of JSON.
 import { performance } from 'node:perf_hooks'
 import { CLIENTS } from './clients/index.mjs'
@@ -9,52 +9,52 @@ const [name, json, url] = process.argv.slice(2)
 const work = JSON.parse(json)
 const { module, open, countsBytes } = CLIENTS[name]
 const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms))
-/** One chunk in so many is looked at for its age: to look costs the thread that is measured. */
+/** The age of one chunk in `SAMPLE` is read, because reading it costs time on the measured thread. */
 const SAMPLE = 67
-/** How long the streams of a workload may take to begin. */
-const BEGIN_MS = 60_000
+/** How long the streams of a workload may take to start. */
+const START_TIMEOUT_MS = 60_000
 
-/** Counts characters, or bytes. */
+/** The number of characters received, or of bytes. */
 let received = 0
-/** How much of that makes a chunk. */
-let pieceSize = STAMP
+/** The size of a chunk in the same unit. */
+let chunkSize = STAMP
 
 async function warmUp(client) {
   const sizes = []
   for (const _ of WARM_UP) {
     const before = received
-    await client.stream((piece) => {
-      received += countsBytes ? piece : piece.length
+    await client.stream((delta) => {
+      received += countsBytes ? delta : delta.length
     })
     sizes.push(received - before)
   }
-  // The size of a chunk, free of what else a stream has; for text it is the stamp's length.
-  pieceSize = (sizes[1] - sizes[0]) / (WARM_UP[1] - WARM_UP[0])
+  // The size of a chunk without the rest of a stream; for text it is the length of the stamp.
+  chunkSize = (sizes[1] - sizes[0]) / (WARM_UP[1] - WARM_UP[0])
 }
 
-/** Starts the streams, spread evenly, and returns when each has had a chunk. */
-async function start(client, look) {
-  const began = performance.now()
-  let begun = 0
+/** Starts the streams, spread evenly, and waits until each has received a chunk. */
+async function start(client, inspect) {
+  const startedAt = performance.now()
+  let started = 0
   for (let index = 0; index < work.streams; index++) {
-    const due = (work.staggerMs * index) / work.streams - (performance.now() - began)
+    const due = (work.staggerMs * index) / work.streams - (performance.now() - startedAt)
     if (due > 0) await sleep(due)
     let first = true
-    const onPiece = (piece) => {
+    const onDelta = (delta) => {
       if (first) {
         first = false
-        begun++
+        started++
       }
-      look(piece)
+      inspect(delta)
     }
-    client.stream(onPiece).catch((error) => {
+    client.stream(onDelta).catch((error) => {
       console.error(error)
       process.exit(1)
     })
   }
-  const late = performance.now() + BEGIN_MS
-  while (begun < work.streams && performance.now() < late) await sleep(20)
-  return begun
+  const deadline = performance.now() + START_TIMEOUT_MS
+  while (started < work.streams && performance.now() < deadline) await sleep(20)
+  return started
 }
 
 const kinds = {
@@ -64,35 +64,35 @@ const kinds = {
 
   async burst(client) {
     const before = received
-    const count = (piece) => {
-      received += countsBytes ? piece : piece.length
+    const count = (delta) => {
+      received += countsBytes ? delta : delta.length
     }
     const passed = clock()
     await Promise.all(Array.from({ length: work.streams }, () => client.stream(count)))
     const { main, process: cpu, wall } = passed()
-    const pieces = work.streams * work.pieces
-    const got = (received - before) / pieceSize
-    // Bytes have heads and ends besides the chunks.
-    if (countsBytes ? got < pieces : got !== pieces) throw new Error(`${got} of ${pieces} chunks came`)
+    const chunks = work.streams * work.chunks
+    const got = (received - before) / chunkSize
+    // The bytes include heads and ends in addition to the chunks.
+    if (countsBytes ? got < chunks : got !== chunks) throw new Error(`${got} of ${chunks} chunks arrived`)
     return {
-      piecesPerSecond: (pieces / wall) * 1000,
-      mainUsPerPiece: (main * 1000) / pieces,
-      processUsPerPiece: (cpu * 1000) / pieces,
+      chunksPerSecond: (chunks / wall) * 1000,
+      mainUsPerChunk: (main * 1000) / chunks,
+      processUsPerChunk: (cpu * 1000) / chunks,
     }
   },
 
   async paced(client) {
     let ages = []
-    let turn = 0
-    const begun = await start(client, (piece) => {
+    let count = 0
+    const startedStreams = await start(client, (delta) => {
       if (countsBytes) {
-        received += piece
+        received += delta
         return
       }
-      received += piece.length
-      if (++turn === SAMPLE) {
-        turn = 0
-        ages.push(age(piece))
+      received += delta.length
+      if (++count === SAMPLE) {
+        count = 0
+        ages.push(age(delta))
       }
     })
     await sleep(work.settleMs)
@@ -101,58 +101,58 @@ const kinds = {
     const passed = clock()
     await sleep(work.windowMs)
     const { main, process: cpu, wall } = passed()
-    const pieces = (received - before) / pieceSize
-    const seen = ages
-    // In a window of its own: the monitor wakes the loop once a millisecond.
+    const chunks = (received - before) / chunkSize
+    const sample = ages
+    // In a separate window, because the monitor wakes the loop every millisecond.
     const loopP99 = await loopDelayP99(work.loopMs)
     return {
-      begun,
-      piecesPerSecond: (pieces / wall) * 1000,
+      startedStreams,
+      chunksPerSecond: (chunks / wall) * 1000,
       mainCpu: (main / wall) * 100,
       processCpu: (cpu / wall) * 100,
       loopP99,
-      latencyP50: quantile(seen, 0.5),
-      latencyP99: quantile(seen, 0.99),
+      latencyP50: quantile(sample, 0.5),
+      latencyP99: quantile(sample, 0.99),
     }
   },
 
   async calls(client) {
     const first = []
-    const whole = []
+    const call = []
     for (let index = 0; index < work.warmUp + work.calls; index++) {
-      const began = performance.now()
+      const streamStart = performance.now()
       let at
       await client.stream(() => {
-        at ??= performance.now() - began
+        at ??= performance.now() - streamStart
       })
-      const begun = performance.now()
-      await client.whole()
+      const callStart = performance.now()
+      await client.chat()
       if (index < work.warmUp) continue
       first.push(at)
-      whole.push(performance.now() - begun)
+      call.push(performance.now() - callStart)
     }
     return {
       firstP50: quantile(first, 0.5),
       firstP99: quantile(first, 0.99),
-      wholeP50: quantile(whole, 0.5),
-      wholeP99: quantile(whole, 0.99),
+      callP50: quantile(call, 0.5),
+      callP99: quantile(call, 0.99),
     }
   },
 
   async memory(client) {
     const before = rssKb()
-    const begun = await start(client, () => {})
+    const startedStreams = await start(client, () => {})
     await sleep(work.settleMs)
-    return { begun, rssPerStreamKb: (rssKb() - before) / begun }
+    return { startedStreams, rssPerStreamKb: (rssKb() - before) / startedStreams }
   },
 
-  async lasting(client) {
+  async soak(client) {
     const half = async () => {
-      let left = work.half
-      const lane = async () => {
-        while (left-- > 0) await client.stream(() => {})
+      let remaining = work.half
+      const runStreams = async () => {
+        while (remaining-- > 0) await client.stream(() => {})
       }
-      await Promise.all(Array.from({ length: work.concurrency }, lane))
+      await Promise.all(Array.from({ length: work.concurrency }, runStreams))
       await sleep(work.settleMs)
       return rssKb() / 1024
     }

@@ -1,15 +1,15 @@
-// What is asked of every client. `scenario` is what the simulator answers; the rest is read by
-// `worker.mjs` and by the Rust program in `ceiling/`.
+// The workloads of every client. `scenario` is the simulator's; `worker.mjs` and the Rust program in
+// `ceiling/` read the rest.
 
-/** Two short answers, by which a client warms up and a client that counts bytes learns a chunk's size. */
+/** Two short answers that warm up a client and give the size of a chunk to a client that counts bytes. */
 export const WARM_UP = [100, 200]
 
 const stamped = (repeat, more = {}) => ({ repeat, stamp: true, ...more })
 
-/** Streams that last through start, settling and both windows, and some more. */
+/** Streams that outlast the start, the settling and both windows. */
 function paced(streams, chunkDelayMs, staggerMs, settleMs, windowMs, loopMs) {
-  const life = 3 * (staggerMs + settleMs + windowMs + loopMs) + 60_000
-  const scenario = stamped(Math.ceil(life / chunkDelayMs), { chunkDelayMs })
+  const lifetime = 3 * (staggerMs + settleMs + windowMs + loopMs) + 60_000
+  const scenario = stamped(Math.ceil(lifetime / chunkDelayMs), { chunkDelayMs })
   return { kind: 'paced', streams, chunkDelayMs, staggerMs, settleMs, windowMs, loopMs, scenario }
 }
 
@@ -20,7 +20,7 @@ export function workloads({ quick }) {
     W1: {
       kind: 'burst',
       streams: 16,
-      pieces: pick(20_000, 4000),
+      chunks: pick(20_000, 4000),
       scenario: stamped(pick(20_000, 4000)),
     },
     W2: paced(1000, 20, 2000, 1000, pick(10_000, 2000), pick(5000, 1000)),
@@ -34,17 +34,17 @@ export function workloads({ quick }) {
       scenario: stamped(1000, { chunkDelayMs: 500 }),
     },
     W4b: {
-      kind: 'lasting',
+      kind: 'soak',
       half: pick(50_000, 5000),
       concurrency: 64,
       settleMs: 1000,
-      // A fixed size: V8 doubles its young generation under load and does not give it back, by 30 MB a
-      // step, which would hide what a client loses.
+      // A fixed size, because V8 doubles its young generation under load in steps of 30 MB and does not shrink it,
+      // which would hide a leak of the client.
       flags: ['--min-semi-space-size=16', '--max-semi-space-size=16'],
       scenario: stamped(4),
     },
   }
 }
 
-/** Every client delivers every chunk: the check that a CI can run. */
-export const SMOKE = { kind: 'burst', streams: 4, pieces: 50, scenario: stamped(50) }
+/** Checks that every client delivers every chunk, for CI. */
+export const SMOKE = { kind: 'burst', streams: 4, chunks: 50, scenario: stamped(50) }

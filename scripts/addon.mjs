@@ -1,6 +1,6 @@
-// Builds the addon that is published into the package of its platform, and checks what it asks of the system:
-// `node scripts/addon.mjs [PLATFORM]`, by default this machine's. A platform is named as its package is:
-// linux-x64-gnu. The addons for Linux are linked by zig, on any machine; the others are built on their own system.
+// Builds the addon as published, puts it into the package of its platform, and checks what it requires of the system:
+// `node scripts/addon.mjs [PLATFORM]`, by default this machine's. Platforms have the names of their packages, such as
+// linux-x64-gnu. zig links the addons for Linux on any machine; the others must be built on their own system.
 import { copyFileSync, existsSync, mkdirSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { compare, newestGlibc, requirements } from './elf.mjs'
@@ -8,7 +8,7 @@ import { bin, INSTALL, root, run } from './lib.mjs'
 import { GLIBC, makePackages, platformOf } from './platforms.mjs'
 import { withZig } from './zig.mjs'
 
-/** So that it does not grow unseen: CONTRIBUTING.md says what the size is made of. */
+/** Keeps the size from growing unnoticed; CONTRIBUTING.md breaks it down. */
 const MAX_BYTES = 5e6
 
 const platform = platformOf(process.argv[2])
@@ -33,16 +33,16 @@ copyFileSync(join(root, out, 'index.d.ts'), join(root, 'native/index.d.ts'))
 const problems = []
 const { size } = statSync(platform.path)
 console.log(`${platform.addon}: ${(size / 1e6).toFixed(2)} MB`)
-if (size > MAX_BYTES) problems.push(`has ${size} bytes; at most ${MAX_BYTES}`)
+if (size > MAX_BYTES) problems.push(`has ${size} bytes; the limit is ${MAX_BYTES}`)
 if (linux) {
-  // What every system with that C library has.
+  // The libraries that every system with that C library has.
   const known = gnu ? /^(lib(c|m|dl|rt|pthread)\.so\.\d|ld-linux-.*)$/ : /^libc\.(musl-.*\.)?so/
   const { libraries } = requirements(platform.path)
   const glibc = newestGlibc(platform.path)
   console.log(`needs ${libraries.join(', ')}; newest glibc: ${glibc.join('.')}`)
   for (const library of libraries) if (!known.test(library)) problems.push(`needs ${library}`)
   if (compare(glibc, GLIBC.split('.').map(Number)) > 0)
-    problems.push(`needs glibc ${glibc.join('.')}; at most ${GLIBC}`)
+    problems.push(`needs glibc ${glibc.join('.')}; the limit is ${GLIBC}`)
 }
 for (const problem of problems) console.error(`${platform.addon} ${problem}`)
 if (problems.length > 0) process.exit(1)

@@ -1,8 +1,8 @@
-// The example apps as a user has them: in a folder of their own, with the package from its tarballs, installed with
+// The example apps as a user installs them: in a separate folder, with the package from its tarballs, installed with
 // `npm install holysheep` from a registry on loopback.
-//   node scripts/apps.mjs [express|nextjs]     installs, builds and starts them, and looks at them in a browser
+//   node scripts/apps.mjs [express|nextjs]     installs, builds and starts them, and tests them in a browser
 //   node scripts/apps.mjs --run express|nextjs starts one, in target/apps/
-// Takes what `npm run pack` made; with --quick the tarballs are made of native/ and dist/ as they are.
+// Uses the tarballs of `npm run pack`; --quick makes them from the current native/ and dist/.
 import { spawn, spawnSync } from 'node:child_process'
 import { copyFileSync, cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -27,14 +27,14 @@ process.env.NEXT_TELEMETRY_DISABLED = '1'
 const here = platformOf()
 const packed = (name) => join(root, 'pack', `${name}-${manifest.version}.tgz`)
 
-/** Makes the tarballs without building anything. */
+/** Makes the tarballs without a build. */
 function packQuickly() {
   mkdirSync(dirname(here.path), { recursive: true })
   copyFileSync(join(root, 'native', here.addon), here.path)
   run(process.execPath, ['scripts/pack.mjs', '--built'], { stdio: ['ignore', 'ignore', 'inherit'] })
 }
 
-/** Debian's browser, where there is none. */
+/** Installs Debian's Chromium if there is no browser. */
 function installBrowser() {
   if (process.env.CHROMIUM || existsSync('/usr/bin/chromium')) return
   run('apt-get', ['update', '-qq'])
@@ -44,11 +44,11 @@ function installBrowser() {
   })
 }
 
-/** Copies an example out of the repository, without the package that it takes from here. */
+/** Copies an example out of the repository, without its dependency on the clone. */
 function copy(app, folder) {
   const to = join(folder, app)
-  const left = ['node_modules', '.next']
-  cpSync(join(root, 'examples', app), to, { recursive: true, filter: (from) => !left.includes(basename(from)) })
+  const excluded = ['node_modules', '.next']
+  cpSync(join(root, 'examples', app), to, { recursive: true, filter: (from) => !excluded.includes(basename(from)) })
   for (const name of ['package.json', 'package-lock.json']) {
     const json = JSON.parse(readFileSync(join(to, name), 'utf8'))
     delete (json.packages?.[''] ?? json).dependencies.holysheep
@@ -58,10 +58,10 @@ function copy(app, folder) {
   return to
 }
 
-/** `npm install holysheep`. Not blocking: the registry is in this process. */
+/** Runs `npm install holysheep`, asynchronously because the registry is in this process. */
 async function addPackage(cwd, folder) {
   const registry = await startRegistry(JSON.parse(readFileSync(join(root, 'pack/packages.json'), 'utf8')))
-  // The cache is its own: what npm knows of a version that was packed before is wrong.
+  // A separate cache, because npm's cache can have an earlier package of this version.
   const from = [`--registry=${registry.url}`, '--cache', join(folder, 'cache')]
   const args = ['install', 'holysheep', '--no-audit', '--no-fund', '--loglevel=error', ...from]
   const status = await new Promise((resolve) => spawn('npm', args, { cwd, stdio: 'inherit' }).on('close', resolve))
@@ -69,7 +69,7 @@ async function addPackage(cwd, folder) {
   if (status !== 0) process.exit(status ?? 1)
 }
 
-/** Writes the programs of the guide that name their file on the first line into the app. */
+/** Writes the programs of a guide whose first line names a file into the app. */
 function addGuide(guide, to) {
   const text = readFileSync(join(root, guide), 'utf8')
   for (const [, program, name] of text.matchAll(/^```ts\n(\/\/ (\S+)\n[\s\S]*?)^```$/gm)) {
@@ -78,7 +78,7 @@ function addGuide(guide, to) {
   }
 }
 
-/** Sets an app up in a folder, from its lock file. */
+/** Installs an app in a folder from its lock file. */
 async function install(app, folder) {
   const cwd = copy(app, folder)
   run('npm', INSTALL, { cwd })
@@ -89,7 +89,7 @@ async function install(app, folder) {
 if (values.quick) packQuickly()
 for (const name of [manifest.name, here.packageName]) {
   if (existsSync(packed(name))) continue
-  console.error(`${packed(name)} is not there: run 'npm run pack' first, or use --quick`)
+  console.error(`${packed(name)} does not exist: run 'npm run pack' first, or use --quick`)
   process.exit(1)
 }
 

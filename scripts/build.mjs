@@ -1,5 +1,5 @@
 // Builds the addon into native/ and the TypeScript into dist/.
-// `--profile dist` makes what is published.
+// `--profile dist` builds the addon as published.
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { bin, INSTALL, root, run } from './lib.mjs'

@@ -1,6 +1,6 @@
-// The JavaScript tests on a busy machine: again and again while every core is kept busy by others. What fails here depends
-// on how fast the machine is.
-//   node scripts/busy.mjs [--runs 3] [--spinners 1] [FILE…]   so many runs, and so many spinning processes a core
+// Runs the JavaScript tests repeatedly while other processes keep every core busy. A test that fails only here depends on
+// the speed of the machine.
+//   node scripts/busy.mjs [--runs 3] [--spinners 1] [FILE…]   the number of runs, and of busy processes per core
 import { spawn } from 'node:child_process'
 import { setMaxListeners } from 'node:events'
 import { availableParallelism } from 'node:os'
@@ -15,7 +15,7 @@ const { values, positionals } = parseArgs({
 })
 const files = (positionals.length > 0 ? positionals : testFiles()).map((file) => join(root, file))
 
-// It looks for its parent now and then: nobody can end it who was killed himself.
+// It exits when its parent is gone, because a parent that was killed cannot stop it.
 const SPINNER = `
   const { ppid } = process
   while (process.ppid === ppid) for (const end = Date.now() + 500; Date.now() < end; );
@@ -24,7 +24,7 @@ const spinners = Array.from({ length: Number(values.spinners) * availableParalle
   spawn(process.execPath, ['-e', SPINNER], { stdio: 'ignore' }),
 )
 const interrupted = new AbortController()
-// One for each file.
+// The test runner adds a listener for each file.
 setMaxListeners(0, interrupted.signal)
 process.on('exit', () => {
   for (const spinner of spinners) spinner.kill('SIGKILL')
@@ -39,13 +39,13 @@ for (const [signal, code] of [
   })
 }
 
-/** Runs the tests once: how many passed, and what failed. */
+/** Runs the tests once and returns the number that passed and the failures. */
 async function once() {
   const result = { passed: 0, failures: [] }
   for await (const { type, data } of run({ files, concurrency: 2, signal: interrupted.signal })) {
     const isSuite = data.details?.type === 'suite'
     if (type === 'test:pass' && !isSuite && !data.skip) result.passed++
-    // A suite, or a file, fails with what is in it.
+    // A suite or a file fails with its subtests, which are reported themselves.
     if (type === 'test:fail' && data.details.error.failureType !== 'subtestsFailed') {
       const { error } = data.details
       const message = error.cause?.message ?? error.message

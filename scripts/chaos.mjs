@@ -1,12 +1,12 @@
-// Random bad days: seeded fault scripts against the simulator, every answer compared byte for byte.
-//   npm run chaos -- --scripts 10000             so many scripts, from a random seed
-//   npm run chaos -- --scripts 10000 --seed N    so many, from this seed on
-//   npm run chaos -- --seed N                    one script, told step by step
+// Chaos test: seeded scripts of random faults against the simulator, with every answer compared byte for byte.
+//   npm run chaos -- --scripts 10000             10,000 scripts from a random seed
+//   npm run chaos -- --scripts 10000 --seed N    10,000 scripts from seed N
+//   npm run chaos -- --seed N                    one script, with its requests printed
 //
-// In most scripts the provider gives the rest in the end: then what was delivered must be the answer, byte for
-// byte, with one request for each break and one more for each refusal of a style. In the others it never does:
-// then the outcome must be a typed error whose `partial` is exactly what was delivered and a prefix of the answer,
-// and the rest must follow when the provider is well again and the error's snapshot is resumed.
+// In most scripts the provider recovers in the end: then the delivered text must be the answer, byte for
+// byte, with one request for each fault and one more for each style that is refused. In the others it never does:
+// then the outcome must be a typed error whose `partial` is exactly the delivered text and a prefix of the answer,
+// and the rest must follow when the provider has recovered and the error's snapshot is resumed.
 import { parseArgs } from 'node:util'
 import { HolySheepError, HolySheepStreamingClient } from 'holysheep'
 import { startSimulator } from 'holysheep/simulator'
@@ -34,21 +34,25 @@ function random(seed) {
 }
 
 /**
- * A text with two readings: where the same letters come twice in a row at its beginning or at that of a word (`l`, then
- * `lamas`), or 16 characters and more come twice in a row anywhere. Cut between the two, the exact rest is the same
- * bytes as the last ones said again, so nobody can tell them apart.
+ * Whether a text is ambiguous: its start or the start of a word repeats the same letters twice in a row (`l`, then
+ * `lamas`), or 16 characters or more are repeated anywhere. If the stream is interrupted between the two, the exact rest
+ * starts with the same bytes as a repetition of the last ones, so the two cases cannot be distinguished.
  */
 function isAmbiguous(text) {
-  const twice = (word, least) => {
+  const repeatsItsStart = (word, minLength) => {
     const points = [...word]
-    for (let n = least; 2 * n <= points.length; n++) {
+    for (let n = minLength; 2 * n <= points.length; n++) {
       if (points.slice(0, n).join('') === points.slice(n, 2 * n).join('')) return true
     }
     return false
   }
   const words = text.match(/[\p{L}\p{M}]+/gu) ?? []
-  // One sign that comes again at the beginning is a longer run: the fence of a code block.
-  return twice(text.slice(0, 200), 2) || words.some((word) => twice(word, 1)) || /(.{16,})\1/su.test(text)
+  // At the start of the text a single repeated character is allowed: the fence of a code block.
+  return (
+    repeatsItsStart(text.slice(0, 200), 2) ||
+    words.some((word) => repeatsItsStart(word, 1)) ||
+    /(.{16,})\1/su.test(text)
+  )
 }
 
 const TEXTS = {
@@ -69,10 +73,11 @@ const TEXTS = {
 const int = (r, below) => Math.floor(r() * below)
 const pick = (r, list) => list[int(r, list.length)]
 const lines = (r, line) => Array.from({ length: 3 + int(r, 12) }, (_, i) => line(i)).join('\n')
-const sentence = (r, words, most = 60) => Array.from({ length: 4 + int(r, most) }, () => pick(r, words)).join(' ')
+const sentence = (r, words, maxWords = 60) =>
+  Array.from({ length: 4 + int(r, maxWords) }, () => pick(r, words)).join(' ')
 
-const HOWS = ['reset', 'close', 'stall', 'errorEvent', 'errorEventNamed', 'malformed', 'done', 'noFinish']
-/** How long a provider asks for a pause. */
+const DISCONNECTS = ['reset', 'close', 'stall', 'errorEvent', 'errorEventNamed', 'malformed', 'done', 'noFinish']
+/** The `Retry-After` of a 429. */
 const WAIT_MS = 5
 const BEFORE = [
   { status: 503 },
@@ -80,9 +85,9 @@ const BEFORE = [
   { connectReset: true },
   { closeBeforeHeaders: true },
 ]
-const FACES = ['textStream', 'chunks', 'streamWithRetry', 'chat']
+const METHODS = ['textStream', 'chunks', 'streamWithRetry', 'chat']
 
-/** A provider that stalls and pings is alive by its own word: only a deadline ends that. */
+/** Removes the pings of a provider that stalls, because with pings only a deadline would end the call. */
 const withoutEndlessPings = ({ pings, ...scenario }) =>
   scenario.disconnect?.how === 'stall' || !pings ? scenario : { ...scenario, pings }
 
@@ -93,11 +98,11 @@ export function scriptOf(seed, minOverlap) {
   let text = TEXTS[kind](r)
   while (isAmbiguous(text)) text = TEXTS[kind](r)
   const bytes = Buffer.byteLength(text)
-  const breaks = Array.from({ length: int(r, 5) }, () => {
+  const faults = Array.from({ length: int(r, 5) }, () => {
     if (r() < 0.15) return pick(r, BEFORE)
     // An event is about 200 bytes around a few letters of text.
     const cut = r() < 0.5 ? { afterChunks: int(r, 1 + bytes / 5) } : { afterBytes: int(r, 60 * bytes) }
-    const how = pick(r, HOWS)
+    const how = pick(r, DISCONNECTS)
     return { label: how, disconnect: { ...cut, how } }
   })
   const shape = () => ({
@@ -115,55 +120,55 @@ export function scriptOf(seed, minOverlap) {
     kind,
     text,
     routes: 1 + int(r, 3),
-    face: pick(r, FACES),
+    method: pick(r, METHODS),
     style: pick(r, ['dialog', 'dialog', 'anchored', 'system', 'prefill']),
-    scenarios: [...breaks.map((fault) => withoutEndlessPings({ ...shape(), ...fault })), shape()],
-    /** What the provider does after the script instead of giving the rest. */
+    scenarios: [...faults.map((fault) => withoutEndlessPings({ ...shape(), ...fault })), shape()],
+    /** The scenario after the script if the provider never recovers. */
     never: r() < 0.1 ? pick(r, [{ status: 503 }, { status: 401 }, { connectReset: true }]) : undefined,
   }
 }
 
 const REQUEST = { messages: [{ role: 'user', content: 'Tell me.' }] }
 
-/** Asks through one face. `told.text` grows with what is delivered; `held` takes how long seams were held. */
-async function ask(client, face, told, held) {
-  if (face === 'chat') {
-    told.text = (await client.chat(REQUEST)).choices[0].message.content
+/** Makes a call with one method. `delivered.text` collects its text, `joinDelays` how long each join was buffered. */
+async function ask(client, method, delivered, joinDelays) {
+  if (method === 'chat') {
+    delivered.text = (await client.chat(REQUEST)).choices[0].message.content
     return
   }
-  if (face === 'streamWithRetry') {
-    const outcome = await client.streamWithRetry(REQUEST.messages, (piece) => {
-      told.text += piece
+  if (method === 'streamWithRetry') {
+    const outcome = await client.streamWithRetry(REQUEST.messages, (delta) => {
+      delivered.text += delta
     })
     if (!outcome.success) throw outcome.error
     return
   }
   const stream = client.stream(REQUEST)
-  if (face === 'textStream') for await (const piece of stream.textStream) told.text += piece
-  else for await (const chunk of stream) told.text += chunk.choices[0]?.delta.content ?? ''
+  if (method === 'textStream') for await (const delta of stream.textStream) delivered.text += delta
+  else for await (const chunk of stream) delivered.text += chunk.choices[0]?.delta.content ?? ''
   const { text, joins, segments } = await stream.result
-  if (text !== told.text) throw new Error('result.text is not the sum of the pieces')
+  if (text !== delivered.text) throw new Error('result.text is not the sum of the deltas')
   const written = segments.reduce((sum, segment) => sum + segment.characters, 0)
-  if (written !== [...text].length) throw new Error('result.segments are not the whole text')
-  // A restart is held as long as it repeats what was delivered: that is no new text.
-  held.push(...joins.filter(({ kind }) => kind !== 'restart').map(({ bufferedMs }) => bufferedMs))
+  if (written !== [...text].length) throw new Error('result.segments do not add up to the text')
+  // A restart is buffered while it repeats the delivered text, which delays no new text.
+  joinDelays.push(...joins.filter(({ kind }) => kind !== 'restart').map(({ bufferedMs }) => bufferedMs))
 }
 
-/** No script needs so long: a hang is a failure with a seed. */
-const LONGEST_MS = 20_000
-const tooLong = () =>
+/** No script takes longer, so a hang is reported as a failure with its seed. */
+const TIMEOUT_MS = 20_000
+const timeout = () =>
   new Promise((_resolve, reject) => {
-    setTimeout(() => reject(new Error(`nothing came of it in ${LONGEST_MS / 1000} s`)), LONGEST_MS).unref()
+    setTimeout(() => reject(new Error(`no outcome within ${TIMEOUT_MS / 1000} s`)), TIMEOUT_MS).unref()
   })
 
 const difference = (text, wanted) => `delivered ${JSON.stringify(text)}\n  instead of ${JSON.stringify(wanted)}`
 
-/** How long a provider may say nothing in mid-answer. */
+/** How long a provider may be silent in mid-answer. */
 const IDLE_MS = 150
 
 /**
- * Moves a test clock on for a call until it is over, and only while the provider's last request is one in which
- * nothing can happen but by time: so no timeout strikes an answer that is well, however slow the machine.
+ * Advances a test clock until a call is over, but only while the provider's last request is one in which
+ * nothing happens unless time passes. So no timeout fires in a healthy answer, however slow the machine is.
  */
 async function passTime(clock, simulator, call) {
   let over = false
@@ -171,7 +176,7 @@ async function passTime(clock, simulator, call) {
     over = true
   }
   call.then(end, end)
-  for (const until = Date.now() + 6 * LONGEST_MS; !over && Date.now() < until; ) {
+  for (const until = Date.now() + 6 * TIMEOUT_MS; !over && Date.now() < until; ) {
     const { scenario, endedBy } = simulator.requests.at(-1) ?? {}
     if (scenario === 'stall' && endedBy === 'open') await clock.advance(IDLE_MS)
     else if (scenario === 'wait' && endedBy !== 'open') await clock.advance(WAIT_MS)
@@ -179,8 +184,8 @@ async function passTime(clock, simulator, call) {
   }
 }
 
-/** Plays one script, in real time or on a test clock. Resolves to null, or to what is wrong. */
-export async function play(script, simulator, held = [], clock = undefined) {
+/** Plays one script, in real time or on a test clock. Resolves to its problem, or to null. */
+export async function play(script, simulator, joinDelays = [], clock = undefined) {
   const healthy = script.scenarios.at(-1)
   simulator.reset()
   simulator.script(...(script.never ? script.scenarios.slice(0, -1) : script.scenarios))
@@ -194,67 +199,67 @@ export async function play(script, simulator, held = [], clock = undefined) {
     recovery: { style: script.style, maxRecoveries: 10 },
     retry: { backoff: 'constant', baseDelayMs: clock ? 0 : 1, jitter: 'none' },
   })
-  const told = { text: '' }
+  const delivered = { text: '' }
   try {
-    const call = ask(client, script.face, told, held)
+    const call = ask(client, script.method, delivered, joinDelays)
     if (clock) await passTime(clock, simulator, call)
-    await Promise.race([call, tooLong()])
-    // Also where the provider was to give up: a break may lie past the end of the answer.
-    if (told.text !== script.text) return difference(told.text, script.text)
-    return tooMany(script, simulator.requests)
+    await Promise.race([call, timeout()])
+    // Also if the provider never recovers, because its fault can lie past the end of the answer.
+    if (delivered.text !== script.text) return difference(delivered.text, script.text)
+    return excessRequests(script, simulator.requests)
   } catch (error) {
     if (!(error instanceof HolySheepError)) return `${error.stack}`
-    const said = `${error.code} ${error.message}`
+    const description = `${error.code} ${error.message}`
     if (!script.text.startsWith(error.partial ?? ''))
-      return `${said}\n  and its partial text is no prefix of the answer`
-    if (!script.never) return said
-    if (script.face !== 'chat' && (error.partial ?? '') !== told.text)
-      return `${said}\n  and partial is not what was delivered`
+      return `${description}\n  and its partial text is not a prefix of the answer`
+    if (!script.never) return description
+    if (script.method !== 'chat' && (error.partial ?? '') !== delivered.text)
+      return `${description}\n  and partial is not the delivered text`
     return error.partial ? await resumed(script, simulator, client, error) : null
   } finally {
     await client.close()
   }
 }
 
-/** A break costs one request, and one more for each style that is refused. */
-function tooMany(script, requests) {
+/** A fault costs one request, and one more for each style that is refused. */
+function excessRequests(script, requests) {
   const refused = requests.filter(({ json }, index) => index > 0 && refusal(script, json.messages)).length
-  const most = script.scenarios.length + refused
-  return requests.length > most ? `${requests.length} requests, where ${most} are enough` : null
+  const limit = script.scenarios.length + refused
+  return requests.length > limit ? `${requests.length} requests instead of at most ${limit}` : null
 }
 
 const refusal = (script, messages) =>
   messages.at(-1).role === 'assistant' && script.scenarios.some(({ refusePrefill }) => refusePrefill)
 
-/** The provider is well again: the snapshot brings the rest. */
+/** Resumes the snapshot against the recovered provider, which must complete the answer. */
 async function resumed(script, simulator, client, error) {
   simulator.setDefault(script.scenarios.at(-1))
   const stream = client.resume(JSON.parse(JSON.stringify(error.snapshot)))
   let rest = ''
-  for await (const piece of stream.textStream) rest += piece
-  const whole = error.partial + rest
-  if (whole !== script.text) return `resumed: ${difference(whole, script.text)}`
-  return (await stream.result).text === whole ? null : 'result.text of the resumed stream is not the whole answer'
+  for await (const delta of stream.textStream) rest += delta
+  const complete = error.partial + rest
+  if (complete !== script.text) return `resumed: ${difference(complete, script.text)}`
+  return (await stream.result).text === complete ? null : 'result.text of the resumed stream is not the complete answer'
 }
 
-/** Plays many scripts, some at a time; on a test clock, which all calls of a thread follow, one by one. */
+/** Plays many scripts concurrently, or one by one on a test clock, which applies to every call of the thread. */
 export async function chaos(count, first, minOverlap, clock = undefined) {
   const failures = []
   const kinds = {}
-  const held = []
+  const joinDelays = []
   let next = 0
-  const work = async () => {
+  const worker = async () => {
     const simulator = await startSimulator()
     while (next < count) {
       const script = scriptOf(first + next++, minOverlap)
-      const wrong = await play(script, simulator, held, clock)
+      const problem = await play(script, simulator, joinDelays, clock)
       kinds[script.kind] = (kinds[script.kind] ?? 0) + 1
-      if (wrong) failures.push({ seed: script.seed, kind: script.kind, wrong })
+      if (problem) failures.push({ seed: script.seed, kind: script.kind, problem })
     }
     await simulator.close()
   }
-  await Promise.all(Array.from({ length: clock ? 1 : 4 }, work))
-  return { count, failures, kinds, held: held.sort((a, b) => a - b) }
+  await Promise.all(Array.from({ length: clock ? 1 : 4 }, worker))
+  return { count, failures, kinds, joinDelays: joinDelays.sort((a, b) => a - b) }
 }
 
 if (process.argv[1] === import.meta.filename) {
@@ -270,19 +275,19 @@ if (process.argv[1] === import.meta.filename) {
     const script = scriptOf(Number(values.seed), minOverlap)
     console.log(JSON.stringify(script, null, 2))
     const simulator = await startSimulator()
-    const wrong = await play(script, simulator)
+    const problem = await play(script, simulator)
     for (const { json, endedBy } of simulator.requests) console.log(endedBy, JSON.stringify(json.messages))
-    console.log(wrong ?? 'delivered byte for byte')
+    console.log(problem ?? 'delivered byte for byte')
     await simulator.close()
-    process.exitCode = wrong ? 1 : 0
+    process.exitCode = problem ? 1 : 0
   } else {
     const first = values.seed ? Number(values.seed) : Math.floor(Math.random() * 2 ** 30)
     const started = Date.now()
-    const { count, failures, kinds, held } = await chaos(Number(values.scripts ?? 1000), first, minOverlap)
-    for (const { seed, kind, wrong } of failures.slice(0, 20)) console.log(`seed ${seed} (${kind}): ${wrong}\n`)
-    const at = (share) => held[Math.floor(share * (held.length - 1))]
+    const { count, failures, kinds, joinDelays } = await chaos(Number(values.scripts ?? 1000), first, minOverlap)
+    for (const { seed, kind, problem } of failures.slice(0, 20)) console.log(`seed ${seed} (${kind}): ${problem}\n`)
+    const at = (share) => joinDelays[Math.floor(share * (joinDelays.length - 1))]
     console.log(
-      `${held.length} seams, restarts aside; the text was held ${at(0.5)} ms at the median, ${at(0.99)} at p99, ${at(1)} at most`,
+      `${joinDelays.length} joins without restarts, buffered for ${at(0.5)} ms at the median, ${at(0.99)} ms at p99, ${at(1)} ms at most`,
     )
     console.log(`seeds ${first} to ${first + count - 1}; ${JSON.stringify(kinds)}; ${Date.now() - started} ms`)
     console.log(`${count - failures.length} passed, ${failures.length} failed`)

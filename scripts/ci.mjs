@@ -1,4 +1,4 @@
-// The steps of .ci/run. Each counts as one check; the tests count one by one. The last line is
+// The steps of .ci/run. Each step counts as one check; tests count individually. The last line is
 // `N passed, N failed`.
 import { spawn } from 'node:child_process'
 import { bin, root } from './lib.mjs'
@@ -6,7 +6,7 @@ import { bin, root } from './lib.mjs'
 let passed = 0
 let failed = 0
 
-/** Runs a command, shows its output as it comes, and returns it. */
+/** Runs a command, prints its output as it arrives, and returns it. */
 function step(name, command, args, env = {}) {
   return new Promise((resolve) => {
     console.log(`\n=== ${name}`)
@@ -31,20 +31,20 @@ function step(name, command, args, env = {}) {
   })
 }
 
-const check = async (...step_) => {
-  const { ok } = await step(...step_)
+const check = async (...args) => {
+  const { ok } = await step(...args)
   if (ok) passed++
   else failed++
 }
 
-/** Adds up `pattern`'s numbers in a text. */
+/** The sum of the numbers that `pattern` captures in a text. */
 const sum = (text, pattern) => [...text.matchAll(pattern)].reduce((total, [, n]) => total + Number(n), 0)
 
 const tests = await step('tests', 'npm', ['test'])
 const ran = sum(tests.output, /(\d+) passed;/g) + sum(tests.output, /^(?:# |ℹ )pass (\d+)$/gm)
-const broke = sum(tests.output, /passed; (\d+) failed/g) + sum(tests.output, /^(?:# |ℹ )fail (\d+)$/gm)
+const failures = sum(tests.output, /passed; (\d+) failed/g) + sum(tests.output, /^(?:# |ℹ )fail (\d+)$/gm)
 passed += ran
-failed += tests.ok ? broke : Math.max(broke, 1)
+failed += tests.ok ? failures : Math.max(failures, 1)
 if (tests.ok && !(ran > 0)) {
   console.log('no test ran')
   failed++
@@ -72,14 +72,14 @@ for (const resolution of ['nodenext', 'bundler'])
   ])
 await check('docs/options.md is current', process.execPath, ['scripts/options.mjs', '--check'])
 await check('README and guides: every program runs', process.execPath, ['scripts/docs.mjs'])
-await check('API reference: every type is exported, every link leads somewhere', process.execPath, [
+await check('API reference: every type is exported and every link resolves', process.execPath, [
   'scripts/reference.mjs',
 ])
 await check('examples of the systems', process.execPath, ['scripts/examples.mjs'])
 await check('demo', 'npm', ['run', 'demo'])
 await check('bench: every client delivers every chunk', process.execPath, ['bench/run.mjs', '--smoke', '--no-install'])
-await check('packages: the addon that is published, its size, the glibc it needs', 'npm', ['run', 'pack'])
-await check('packages: installed in an empty app, without a compiler', process.execPath, ['scripts/packed.mjs'])
+await check('packages: the published addon, its size and its glibc version', 'npm', ['run', 'pack'])
+await check('packages: installation in an empty app without a compiler', process.execPath, ['scripts/packed.mjs'])
 await check('example apps, in a browser', process.execPath, ['scripts/apps.mjs'])
 
 console.log(`\n${passed} passed, ${failed} failed`)

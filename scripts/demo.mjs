@@ -1,4 +1,4 @@
-// The main job in front of your eyes: a provider has a bad day, and the answers arrive whole.
+// Shows the main feature: the provider fails in several ways, and the answers arrive complete.
 //   npm run demo                      against the built-in simulator, no key needed
 //   npm run demo -- --live "prompt"   against the real API, with HOLYSHEEP_API_KEY
 import { HolySheepStreamingClient } from 'holysheep'
@@ -11,8 +11,8 @@ const ANSWERS = [
     answer:
       'Vì nửa câu trả lời không phải là câu trả lời. Khi mạng chập chờn, máy chủ quá tải hay kết nối bị đứt, ' +
       'người đọc vẫn cần từng chữ một, đúng thứ tự, không thừa, không thiếu. 🐑',
-    // The last one breaks in the middle of a word.
-    badDay: [
+    // The last one disconnects in the middle of a word.
+    faults: [
       { status: 429, retryAfter: 1 },
       { status: 503 },
       { connectReset: true },
@@ -21,11 +21,11 @@ const ANSWERS = [
   },
   {
     language: 'English',
-    question: 'What does a good client do on a bad day?',
+    question: 'What does a good client do when the provider fails?',
     answer:
-      'It waits as long as it is asked to, never sooner. It tries again what can be mended and reports what cannot. ' +
-      'And it hands over the whole answer, each piece once and in order. ✅',
-    badDay: [{ firstTokenDelayMs: 1500, chunkDelayMs: 15 }],
+      'It honors Retry-After and never retries sooner. It retries what can succeed and reports what cannot. ' +
+      'And it delivers the complete answer, every chunk once and in order. ✅',
+    faults: [{ firstTokenDelayMs: 1500, chunkDelayMs: 15 }],
   },
 ]
 
@@ -35,34 +35,34 @@ const print = (text) => {
   process.stdout.write(text)
   midLine = !text.endsWith('\n')
 }
-/** What happens in the middle of an answer is told after it: the answer shows no seam. */
-const later = []
+/** Notes taken in mid-answer are printed after it, so that they do not split its text. */
+const deferred = []
 const note = (text) => {
-  if (midLine) later.push(text)
+  if (midLine) deferred.push(text)
   else print(`${dim(`  · ${text}`)}\n`)
 }
 const endAnswer = () => {
   if (midLine) print('\n')
-  for (const text of later.splice(0)) note(`meanwhile, in mid-answer: ${text}`)
+  for (const text of deferred.splice(0)) note(`in mid-answer: ${text}`)
 }
 
-/** One line for what went wrong, one for what the client did. */
-function tell(event) {
+/** Prints what failed and what the client did about it. */
+function onEvent(event) {
   if (event.type === 'attempt-failed') note(`attempt ${event.attempt} failed: ${event.message}`)
-  if (event.type === 'wait') note(`the client waits ${event.ms} ms (${event.reason}), then tries again`)
+  if (event.type === 'wait') note(`the client waits ${event.ms} ms (${event.reason}), then retries`)
   if (event.type === 'first-token' && event.firstTokenMs > 1000)
-    note(`the first token took ${event.firstTokenMs} ms: waited for`)
+    note(`the first token took ${event.firstTokenMs} ms, within the timeout`)
   if (event.type === 'recovery') note(`the client asks for the rest after ${event.received} characters`)
-  if (event.type === 'fallback') note(`the client goes on at ${event.endpoint} with ${event.model}`)
+  if (event.type === 'fallback') note(`the client fails over to ${event.endpoint} with ${event.model}`)
 }
 
 async function ask(client, question, language) {
   print(`\n${language}: ${question}\n`)
   const stream = client.stream({ messages: [{ role: 'user', content: question }] })
   let text = ''
-  for await (const piece of stream.textStream) {
-    text += piece
-    print(piece)
+  for await (const delta of stream.textStream) {
+    text += delta
+    print(delta)
   }
   endAnswer()
   return { text, ...(await stream.result) }
@@ -89,13 +89,13 @@ async function simulated() {
   const client = new HolySheepStreamingClient('no-key-needed', {
     baseUrl: simulator.url,
     retry: { baseDelayMs: 200, maxDelayMs: 2000 },
-    onEvent: tell,
+    onEvent,
   })
-  print(`A provider with a bad day listens on ${simulator.url}\n`)
+  print(`A simulator that fails on purpose listens on ${simulator.url}\n`)
   const rows = []
   let complete = true
-  for (const { language, question, answer, badDay } of ANSWERS) {
-    simulator.script(...badDay.map((scenario) => ({ text: answer, ...scenario })))
+  for (const { language, question, answer, faults } of ANSWERS) {
+    simulator.script(...faults.map((scenario) => ({ text: answer, ...scenario })))
     simulator.setDefault({ text: answer, chunkDelayMs: 15, onContinue: 'word' })
     const { text, attempts } = await ask(client, question, language)
     rows.push(...rowsOf(language, attempts))
@@ -109,7 +109,7 @@ async function simulated() {
 
 async function live(prompt) {
   if (!process.env.HOLYSHEEP_API_KEY) throw new Error('--live needs HOLYSHEEP_API_KEY in the environment')
-  const client = new HolySheepStreamingClient({ onEvent: tell })
+  const client = new HolySheepStreamingClient({ onEvent })
   const { attempts, finishReason } = await ask(client, prompt, 'live')
   table(rowsOf('live', attempts))
   return finishReason !== null

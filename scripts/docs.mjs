@@ -1,11 +1,11 @@
-// Runs every JavaScript program of the README and the docs as it stands there, against the simulator.
+// Runs every JavaScript program in the README and the docs unchanged against the simulator.
 import { spawnSync } from 'node:child_process'
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { startSimulator } from 'holysheep/simulator'
 import { root } from './lib.mjs'
 
-// Those that need a framework are run where it is installed: `scripts/apps.mjs`.
+// `scripts/apps.mjs` runs those that need a framework.
 const elsewhere = ['express.md', 'nextjs.md']
 const guides = readdirSync(join(root, 'docs')).filter((name) => name.endsWith('.md') && !elsewhere.includes(name))
 const FILES = ['README.md', ...guides.map((name) => `docs/${name}`)]
@@ -27,7 +27,7 @@ for (const file of FILES) {
     count++
     if (status === 0) continue
     failed++
-    console.error(`${file}:${line}: the program ended with ${status}\n${stdout}${stderr}`)
+    console.error(`${file}:${line}: the program exited with ${status}\n${stdout}${stderr}`)
   }
 }
 console.log(`${count - failed} of ${count} programs of the documentation ran`)

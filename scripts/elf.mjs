@@ -1,4 +1,4 @@
-// What a shared object of Linux asks of the system that loads it, read from the file itself: no binutils needed.
+// Reads what a Linux shared object requires of the system that loads it, without binutils.
 import { readFileSync } from 'node:fs'
 
 const SHT_DYNAMIC = 6
@@ -6,13 +6,13 @@ const SHT_GNU_VERNEED = 0x6ffffffe
 const DT_NEEDED = 1n
 
 /**
- * The libraries that a 64-bit little-endian ELF file names, and of each the versions of symbols that it needs
+ * The libraries that a 64-bit little-endian ELF file needs, and the symbol versions that it needs of each
  * (gABI, and "Symbol Versioning" of the Linux Standard Base): `{ libraries: ['libc.so.6'], versions: { 'libc.so.6': ['GLIBC_2.28'] } }`.
  */
 export function requirements(path) {
   const file = readFileSync(path)
   if (file.readUInt32BE(0) !== 0x7f454c46 || file[4] !== 2 || file[5] !== 1) {
-    throw new Error(`${path}: no 64-bit little-endian ELF file`)
+    throw new Error(`${path}: not a 64-bit little-endian ELF file`)
   }
   const [start, size, count] = [Number(file.readBigUInt64LE(40)), file.readUInt16LE(58), file.readUInt16LE(60)]
   const sections = Array.from({ length: count }, (_, at) => {
@@ -25,7 +25,7 @@ export function requirements(path) {
       info: file.readUInt32LE(header + 44),
     }
   })
-  /** The string at an offset of the string table that a section refers to. */
+  /** The string at an offset in the string table of a section. */
   const string = ({ link }, offset) => {
     const from = sections[link].offset + offset
     return file.toString('latin1', from, file.indexOf(0, from))
@@ -40,7 +40,7 @@ export function requirements(path) {
       }
     }
     if (section.type !== SHT_GNU_VERNEED) continue
-    for (let need = section.offset, left = section.info; left > 0; left--) {
+    for (let need = section.offset, remaining = section.info; remaining > 0; remaining--) {
       const library = string(section, file.readUInt32LE(need + 4))
       let aux = need + file.readUInt32LE(need + 8)
       for (let names = file.readUInt16LE(need + 2); names > 0; names--) {

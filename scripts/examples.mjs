@@ -1,6 +1,6 @@
-// Runs every example of the systems against simulators: one that has the bad day which the first line of the example
-// asks for (`// simulate: [scenario, …]`), and a healthy backup. An example that fails, prints nothing, or is longer
-// than 15 lines fails the script; so does a row of the README's table whose test or example is not there.
+// Runs every example of the systems against two simulators: one that plays the scenarios of the example's first line
+// (`// simulate: [scenario, …]`), and a healthy backup. The script fails if an example fails, prints nothing or has more
+// than 15 lines, or if a row of the README's table lacks its test or its example.
 import { spawn } from 'node:child_process'
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -12,11 +12,11 @@ const MAX_LINES = 15
 const TIMEOUT_MS = 30_000
 const verbose = process.argv.includes('--verbose')
 
-/** Runs one example. Resolves to what is wrong with it, or to null. */
+/** Runs one example. Resolves to its problem, or to null. */
 async function problemOf(file) {
   const text = readFileSync(join(root, file), 'utf8')
   const lines = text.trimEnd().split('\n').length
-  if (lines > MAX_LINES) return `${lines} lines; at most ${MAX_LINES}`
+  if (lines > MAX_LINES) return `${lines} lines; the limit is ${MAX_LINES}`
   const script = text.match(/^\/\/ simulate: (.*)$/m)?.[1]
   const [simulator, backup] = [await startSimulator(), await startSimulator()]
   if (script) simulator.script(...JSON.parse(script))
@@ -27,7 +27,7 @@ async function problemOf(file) {
   })
   await Promise.all([simulator.close(), backup.close()])
   if (verbose) console.log(`--- ${file}\n${output}${errors}`)
-  if (status !== 0) return `ended with ${status}\n${output}${errors}`
+  if (status !== 0) return `exited with ${status}\n${output}${errors}`
   return output.trim() === '' ? 'printed nothing' : null
 }
 
@@ -46,7 +46,7 @@ function run(file, env) {
   })
 }
 
-/** What the table in the README lacks: each row has a test and an example, each example a row. */
+/** The problems of the README's table: each row needs a test and an example, and each example a row. */
 function problemsOfTable(files) {
   const readme = readFileSync(join(root, 'README.md'), 'utf8')
   const table = readme.match(/<!-- systems -->([\s\S]*?)<!-- end of systems -->/)?.[1] ?? ''
@@ -55,7 +55,7 @@ function problemsOfTable(files) {
   const linked = new Set()
   for (const row of rows) {
     const links = [...row.matchAll(/\]\(([^)#]+)/g)].map(([, link]) => link)
-    for (const link of links) if (!existsSync(join(root, link))) problems.push(`README.md: ${link} is not there`)
+    for (const link of links) if (!existsSync(join(root, link))) problems.push(`README.md: ${link} does not exist`)
     for (const kind of ['__test__/', `${FOLDER}/`]) {
       if (!links.some((link) => link.startsWith(kind))) problems.push(`README.md: no ${kind} link in ${row}`)
     }
@@ -77,7 +77,7 @@ for (const file of chosen) {
   failed++
   console.error(`${file}: ${problem}`)
 }
-const missing = only ? [] : problemsOfTable(files)
-for (const problem of missing) console.error(problem)
+const tableProblems = only ? [] : problemsOfTable(files)
+for (const problem of tableProblems) console.error(problem)
 console.log(`${chosen.length - failed} of ${chosen.length} examples ran`)
-process.exitCode = failed + missing.length === 0 && chosen.length > 0 ? 0 : 1
+process.exitCode = failed + tableProblems.length === 0 && chosen.length > 0 ? 0 : 1

@@ -1,4 +1,4 @@
-// What the scripts share: running a command, and where things are.
+// Helpers that the scripts share: commands and paths.
 import { spawnSync } from 'node:child_process'
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -6,10 +6,10 @@ import { fileURLToPath } from 'node:url'
 
 export const root = fileURLToPath(new URL('..', import.meta.url))
 
-/** On Windows npm and the programs of node_modules are scripts, which only a shell runs. */
+/** On Windows npm and the programs of node_modules are scripts, which need a shell. */
 const shell = (command) => process.platform === 'win32' && !command.endsWith('.exe')
 
-/** Runs a command in the project and ends the script with its status if it fails. */
+/** Runs a command in the project and exits with its status if it fails. */
 export function run(command, args = [], options = {}) {
   const { status, error } = spawnSync(command, args, { cwd: root, stdio: 'inherit', shell: shell(command), ...options })
   if (error) {
@@ -19,7 +19,7 @@ export function run(command, args = [], options = {}) {
   if (status !== 0) process.exit(status ?? 1)
 }
 
-/** Runs a command in the project and returns what it prints; if it fails, the script ends with its status. */
+/** Runs a command in the project and returns its output; exits with its status if it fails. */
 export function output(command, args = [], options = {}) {
   const { status, error, stdout } = spawnSync(command, args, {
     cwd: root,
@@ -29,7 +29,7 @@ export function output(command, args = [], options = {}) {
     ...options,
   })
   if (error || status !== 0) {
-    console.error(`${command} ${args[0]}: ${error?.message ?? `ended with ${status}`}`)
+    console.error(`${command} ${args[0]}: ${error?.message ?? `exited with ${status}`}`)
     process.exit(status || 1)
   }
   return stdout
@@ -41,12 +41,12 @@ export function bin(name) {
 }
 
 /**
- * Installs what the lock file names. Not `npm ci`: that refuses a lock file which lacks the optional
- * packages of other platforms, and npm writes such lock files where a registry does not have them all.
+ * Installs what the lock file lists. Not `npm ci`, which rejects a lock file without the optional
+ * packages of other platforms, and npm writes such lock files when a registry does not have them all.
  */
 export const INSTALL = ['install', '--no-save', '--no-audit', '--no-fund', '--loglevel=error']
 
-/** The texts of the declaration files of the main entry: the client's, or those in a folder of `types/`. */
+/** The texts of the declaration files of the main entry, or of those in a folder of `types/`. */
 export function declarations(folder = '') {
   const at = join(root, 'types', folder)
   const names = readdirSync(at).filter((name) => name.endsWith('.d.ts'))

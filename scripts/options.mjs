@@ -1,4 +1,4 @@
-// Writes the table of options into docs/options.md out of the comments in types/, between its markers.
+// Generates the table of options in docs/options.md, between its markers, from the comments in types/.
 // `--check` only compares.
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -51,7 +51,7 @@ const current = page.replace(between, (_all, start, end) => `${start}\n${table}\
 
 if (process.argv.includes('--check')) {
   if (current !== page) {
-    console.error('docs/options.md is old; run node scripts/options.mjs')
+    console.error('docs/options.md is out of date; run node scripts/options.mjs')
     process.exit(1)
   }
 } else {

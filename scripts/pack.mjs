@@ -1,8 +1,8 @@
-// Makes the tarballs that are published, in pack/: `npm run pack` the main package and that of this machine's platform,
-// with its addon; `npm run pack -- PLATFORM…` those of these platforms, `--all` those of every one; `--built` takes the
-// addons that are in npm/ instead of building them. pack/packages.json has the package.json of every package.
-// The main package names every platform's package as an optional dependency. That is put in here: in the clone
-// it would ask the registry for versions that are not published yet.
+// Makes the tarballs to publish in pack/: `npm run pack` makes the main package and that of this machine's platform,
+// with its addon; `npm run pack -- PLATFORM…` those of the named platforms; `--all` those of all. `--built` uses the
+// addons in npm/ instead of building them. pack/packages.json has the package.json of every package.
+// The main package has the package of each platform as an optional dependency. They are added here because in the clone
+// npm would look for versions that are not published yet.
 import { copyFileSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { parseArgs } from 'node:util'
@@ -13,9 +13,9 @@ const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: { built: { type: 'boolean' }, all: { type: 'boolean' } },
 })
-const asked = values.all ? platforms : (positionals.length > 0 ? positionals : [undefined]).map(platformOf)
+const chosen = values.all ? platforms : (positionals.length > 0 ? positionals : [undefined]).map(platformOf)
 
-if (!values.built) for (const { name } of asked) run(process.execPath, ['scripts/addon.mjs', name])
+if (!values.built) for (const { name } of chosen) run(process.execPath, ['scripts/addon.mjs', name])
 run(bin('tsc'), ['-p', 'tsconfig.json'])
 makePackages()
 
@@ -24,8 +24,8 @@ rmSync(folder, { recursive: true, force: true })
 mkdirSync(folder)
 
 /**
- * Provenance holds a package against the repository that it says it comes from, and only a release knows that one:
- * GitHub Actions names it.
+ * npm checks the provenance of a package against the repository in its package.json, which only a release knows:
+ * GitHub Actions sets it.
  */
 const { GITHUB_REPOSITORY } = process.env
 const repository = GITHUB_REPOSITORY && { type: 'git', url: `git+https://github.com/${GITHUB_REPOSITORY}.git` }
@@ -45,12 +45,12 @@ function pack(from, packageJson, wanted) {
 }
 
 for (const platform of platforms) {
-  const wanted = asked.includes(platform)
-  if (wanted && !existsSync(platform.path)) throw new Error(`${platform.path} is not there`)
+  const wanted = chosen.includes(platform)
+  if (wanted && !existsSync(platform.path)) throw new Error(`${platform.path} does not exist`)
   pack(platform.folder, JSON.parse(readFileSync(join(platform.folder, 'package.json'), 'utf8')), wanted)
 }
 
-// The main package is packed from a copy, which has the changed package.json.
+// The main package is packed from a copy with the changed package.json.
 const stage = join(root, 'target/stage')
 rmSync(stage, { recursive: true, force: true })
 const [{ files }] = JSON.parse(output('npm', ['pack', '--json', '--dry-run']))

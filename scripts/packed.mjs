@@ -1,7 +1,7 @@
-// Tests what `npm run pack` made as a user gets it: `npm install holysheep` in an empty app, from a registry on
-// loopback that has the tarballs, with nothing on the PATH but Node.js and a shell. Then programs in CommonJS, ESM and
-// TypeScript, in workers and in a cluster, the README's first program, and the command line, on Node.js 20, 22 and 24.
-// `--here` tests only the Node.js that runs this.
+// Tests the tarballs of `npm run pack` as a user installs them: `npm install holysheep` in an empty app, from a registry on
+// loopback, with only Node.js and a shell on the PATH. Then it runs programs in CommonJS, ESM and
+// TypeScript, in workers and in a cluster, the README's first program and the command line, on Node.js 20, 22 and 24.
+// `--here` tests only the current Node.js.
 import { spawn, spawnSync } from 'node:child_process'
 import {
   cpSync,
@@ -31,11 +31,11 @@ const work = mkdtempSync(join(tmpdir(), 'holysheep-packed-'))
 const readJson = (path) => JSON.parse(readFileSync(path, 'utf8'))
 
 let failed = 0
-/** What needs an optional peer, which is not there: it says so. */
+/** The entry points that need an optional peer dependency, which is not installed here. */
 const NEEDS_PEER = /\/opentelemetry$/
 
 let passed = 0
-/** One check: a problem is a text, or what was thrown. */
+/** Runs one check. Its problem is the text that `body` returns, or the message of its error. */
 async function check(name, body) {
   let problem
   try {
@@ -52,7 +52,7 @@ async function check(name, body) {
   }
 }
 
-/** Runs a program in a folder; throws if it fails, and returns what it printed. Not blocking: the registry is here. */
+/** Runs a program in a folder, asynchronously because the registry is in this process. Returns its output, or throws. */
 function run(file, args, { cwd, env }) {
   return new Promise((resolve, reject) => {
     const child = spawn(file, args, { cwd, env, timeout: 120_000, stdio: ['ignore', 'pipe', 'pipe'] })
@@ -65,12 +65,12 @@ function run(file, args, { cwd, env }) {
     child.on('error', reject)
     child.on('close', (code, signal) => {
       if (code === 0) resolve(text.stdout)
-      else reject(new Error(`${args.join(' ')}: ended with ${code ?? signal}\n${text.stdout}${text.stderr}`))
+      else reject(new Error(`${args.join(' ')}: exited with ${code ?? signal}\n${text.stdout}${text.stderr}`))
     })
   })
 }
 
-/** The Node.js versions to test: `[{ version, path }]`. The packages of the binaries run no script when installed. */
+/** The Node.js versions to test: `[{ version, path }]`. The packages of the binaries have no install scripts. */
 function nodes() {
   if (process.argv.includes('--here')) return [{ version: process.versions.node, path: process.execPath }]
   const folder = join(root, 'target/nodes')
@@ -85,14 +85,14 @@ function nodes() {
   }))
 }
 
-/** The bytes that a folder holds. */
+/** The size of a folder in bytes. */
 function sizeOf(folder) {
   return readdirSync(folder, { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile())
     .reduce((total, entry) => total + statSync(join(entry.parentPath ?? entry.path, entry.name)).size, 0)
 }
 
-/** The environment of the app: a PATH with node and a shell, and nothing of this project's. */
+/** The environment of the app: a PATH with node and a shell, and nothing from this project. */
 function environment(node, folder) {
   const programs = join(folder, 'programs')
   mkdirSync(programs)
@@ -103,7 +103,7 @@ function environment(node, folder) {
       ['sh', '/bin/sh'],
     ])
       symlinkSync(path, join(programs, name))
-  const kept = [
+  const inherited = [
     'HOME',
     'USERPROFILE',
     'APPDATA',
@@ -114,7 +114,7 @@ function environment(node, folder) {
     'ComSpec',
     'SSL_CERT_FILE',
   ]
-  const env = Object.fromEntries(kept.filter((name) => process.env[name]).map((name) => [name, process.env[name]]))
+  const env = Object.fromEntries(inherited.filter((name) => process.env[name]).map((name) => [name, process.env[name]]))
   env.PATH = windows ? `${programs}${delimiter}${process.env.SystemRoot}\\System32` : programs
   return env
 }
@@ -123,7 +123,7 @@ const here = platformOf()
 const tarball = (name) => join(root, 'pack', `${name}-${manifest.version}.tgz`)
 for (const name of [manifest.name, here.packageName]) {
   if (existsSync(tarball(name))) continue
-  console.error(`${tarball(name)} is not there: run 'npm run pack' first`)
+  console.error(`${tarball(name)} does not exist: run 'npm run pack' first`)
   process.exit(1)
 }
 const registry = await startRegistry(readJson(join(root, 'pack/packages.json')))
@@ -137,7 +137,7 @@ for (const { version, path: node } of nodes()) {
   const env = environment(node, folder)
   const at = (name) => `Node.js ${version}: ${name}`
   const program = (name, extra = {}) => run(node, [name], { cwd: app, env: { ...env, ...extra } })
-  /** Whether a program printed the answer, so many times at least. */
+  /** Checks that a program prints the answer at least `times` times. */
   const answers = async (name, times = 1) => {
     const text = await program(name)
     if (text.split(`${ANSWER}\n`).length - 1 < times) return `printed ${JSON.stringify(text)}`
@@ -149,21 +149,21 @@ for (const { version, path: node } of nodes()) {
     )
     return found.join(', ')
   })
-  await check(at('it is installed, with the package of this platform alone'), async () => {
-    registry.taken.length = 0
-    // The cache is its own: what npm knows of a version that was packed before is wrong.
+  await check(at('npm installs it with only the package of this platform'), async () => {
+    registry.downloads.length = 0
+    // A separate cache, because npm's cache can have an earlier package of this version.
     const from = [`--registry=${registry.url}`, '--cache', join(folder, 'cache')]
     await run(node, [npm, 'install', 'holysheep', '--no-audit', '--no-fund', ...from], { cwd: app, env })
-    const taken = [...new Set(registry.taken)].sort().join(', ')
-    if (taken !== `${manifest.name}, ${here.packageName}`) return `npm took ${taken}`
+    const downloads = [...new Set(registry.downloads)].sort().join(', ')
+    if (downloads !== `${manifest.name}, ${here.packageName}`) return `npm downloaded ${downloads}`
     const bytes = sizeOf(modules)
     console.log(`installed: ${(bytes / 1e6).toFixed(2)} MB`)
-    if (bytes >= MAX_INSTALLED_BYTES) return `${bytes} bytes; less than ${MAX_INSTALLED_BYTES} are allowed`
-    // npm looks an optional peer up, and leaves it out.
+    if (bytes >= MAX_INSTALLED_BYTES) return `${bytes} bytes; the limit is ${MAX_INSTALLED_BYTES}`
+    // npm looks up an optional peer without installing it.
     const unknown = registry.unknown.filter((name) => manifest.peerDependenciesMeta?.[name]?.optional !== true)
     if (unknown.length > 0) return `npm asked for ${unknown.join(', ')}`
   })
-  await check(at('all that package.json exports is there'), () => missing(join(modules, 'holysheep')).join(', '))
+  await check(at('every file that package.json exports exists'), () => missing(join(modules, 'holysheep')).join(', '))
 
   cpSync(join(root, '__test__/packed'), app, { recursive: true })
   await check(at('CommonJS'), () => answers('app.cjs'))
@@ -193,19 +193,19 @@ for (const { version, path: node } of nodes()) {
     try {
       const HOLYSHEEP_BASE_URL = await new Promise((resolve, reject) => {
         child.stdout.setEncoding('utf8').once('data', (text) => resolve(text.match(/listening on (\S+)/)?.[1]))
-        child.once('close', () => reject(new Error('holysheep simulate ended')))
+        child.once('close', () => reject(new Error('holysheep simulate exited')))
       })
       const text = await program('first.mjs', { HOLYSHEEP_BASE_URL, HOLYSHEEP_API_KEY: 'sk-packed' })
       if (!text.startsWith(`${ANSWER}\ntokens: `)) return `printed ${JSON.stringify(text)}`
     } finally {
-      // npm has the simulator as its child: all of them are one group.
+      // The simulator is a child of npm, so the whole process group is terminated.
       if (windows) spawnSync('taskkill', ['/pid', String(child.pid), '/T', '/F'])
       else process.kill(-child.pid, 'SIGTERM')
     }
   })
   await check(at('TypeScript, strict, `nodenext` and `bundler`'), async () => {
     const packages = ['typescript', '@types/node'].map((name) => `${name}@${manifest.devDependencies[name]}`)
-    // From the registry that this machine is set up for.
+    // These come from the registry that this machine is configured for.
     await run(node, [npm, 'install', '--save-dev', '--no-audit', '--no-fund', '--prefer-offline', ...packages], {
       cwd: app,
       env: { ...process.env, PATH: env.PATH },
@@ -217,7 +217,7 @@ for (const { version, path: node } of nodes()) {
       skipLibCheck: false,
       types: ['node'],
     }
-    // Every subpath has types. Those of an optional peer, which is not here, are not looked into.
+    // Every subpath has types. Those of the optional peer, which is not installed, are skipped.
     const every = names.filter((name) => !name.endsWith('.json'))
     writeFileSync(join(app, 'subpaths.mts'), every.map((name, at) => `export * as s${at} from '${name}'`).join('\n'))
     const configs = {
@@ -234,14 +234,14 @@ for (const { version, path: node } of nodes()) {
     }
     return (await answers('out/app.mjs')) ?? (await answers('out/app.cjs'))
   })
-  await check(at('without optional dependencies it says which package it misses'), async () => {
+  await check(at('without optional dependencies the error names the missing package'), async () => {
     rmSync(join(modules, here.packageName), { recursive: true })
     const error = await program('app.cjs').catch(({ message }) => message)
     if (!error.includes(`the package ${here.packageName}`)) return error
   })
 }
 
-/** What package.json refers to and is not in the folder. */
+/** The files that package.json refers to and that are not in the folder. */
 function missing(folder) {
   const { bin, exports, main, module, types } = readJson(join(folder, 'package.json'))
   const targets = (value) => (typeof value === 'string' ? [value] : Object.values(value ?? {}).flatMap(targets))

@@ -1,18 +1,18 @@
-// The platforms that there is a package for, and where their packages are put together.
+// The platforms with a prebuilt package, and the folders of their packages.
 import { copyFileSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { bin, root, run } from './lib.mjs'
 
 export const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
 
-/** The oldest glibc that an addon may ask for: that of Debian 10 and RHEL 8. */
+/** The oldest glibc that an addon must run on: that of Debian 10 and RHEL 8. */
 export const GLIBC = '2.28'
 
 const SYSTEMS = { linux: 'linux', darwin: 'darwin', windows: 'win32' }
 const ARCHITECTURES = { x86_64: 'x64', aarch64: 'arm64' }
 
 /**
- * Every platform of `napi.targets`, under the name that napi-rs gives it; `path` is where its addon is once it is
+ * Every platform of `napi.targets`, with the name that napi-rs gives it; `path` is the path of its addon once it is
  * built.
  */
 export const platforms = manifest.napi.targets.map((triple) => {
@@ -23,7 +23,7 @@ export const platforms = manifest.napi.targets.map((triple) => {
   return { triple, name, packageName: `${manifest.name}-${name}`, addon, folder, path: join(folder, addon) }
 })
 
-/** The platform of a name; without one, this machine's. */
+/** The platform with a name; by default this machine's. */
 export function platformOf(name = platformHere()) {
   const found = platforms.find((platform) => platform.name === name)
   if (!found) throw new Error(`got '${name}'; accepted: ${platforms.map((platform) => platform.name).join(', ')}`)
@@ -38,7 +38,7 @@ function platformHere() {
   return platform === 'win32' ? `win32-${arch}-msvc` : `${platform}-${arch}`
 }
 
-/** Makes npm/PLATFORM/package.json of every platform. */
+/** Writes npm/PLATFORM/package.json for every platform. */
 export function makePackages() {
   run(bin('napi'), ['create-npm-dirs', '--npm-dir', 'npm'], { stdio: ['ignore', 'ignore', 'inherit'] })
   for (const { folder } of platforms) copyFileSync(join(root, 'LICENSE'), join(folder, 'LICENSE'))

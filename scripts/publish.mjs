@@ -1,7 +1,7 @@
-// Publishes what `npm run pack -- --all` made, with provenance: the packages of the platforms, then the main package, so
-// that none is there before what it depends on. `node scripts/publish.mjs v0.1.0` (the tag must be of the packages'
-// version). What is published already is left alone, so that a release which broke off can be run again.
-// `--dry-run` does all but publish.
+// Publishes the packages of `npm run pack -- --all` with provenance: those of the platforms, then the main package, so
+// that none is published before its dependencies. `node scripts/publish.mjs v0.1.0` (the tag must match the packages'
+// version). Packages that are published already are skipped, so that an interrupted release can be run again.
+// `--dry-run` does everything except publish.
 import { spawnSync } from 'node:child_process'
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -13,28 +13,29 @@ const tag = process.argv.slice(2).find((argument) => !argument.startsWith('--'))
 const packages = JSON.parse(readFileSync(join(root, 'pack/packages.json'), 'utf8'))
 const tarball = ({ name, version }) => join(root, 'pack', `${name}-${version}.tgz`)
 
-const problems = packages.filter((one) => !existsSync(tarball(one))).map((one) => `${tarball(one)} is not there`)
+const problems = packages
+  .filter((entry) => !existsSync(tarball(entry)))
+  .map((entry) => `${tarball(entry)} does not exist`)
 if (tag !== `v${manifest.version}`) problems.push(`the tag: got '${tag}'; accepted: 'v${manifest.version}'`)
 if (packages.length !== platforms.length + 1) problems.push(`pack/packages.json: ${packages.length} packages`)
-if (packages.at(-1)?.name !== manifest.name) problems.push('pack/packages.json: the main package is not the last')
+if (packages.at(-1)?.name !== manifest.name) problems.push('pack/packages.json: the main package is not last')
 for (const { name, version, repository } of packages) {
-  if (version !== manifest.version) problems.push(`${name} is of version ${version}`)
-  if (!repository)
-    problems.push(`${name} has no repository; provenance needs one (GITHUB_REPOSITORY when it is packed)`)
+  if (version !== manifest.version) problems.push(`${name} has version ${version}`)
+  if (!repository) problems.push(`${name} has no repository; provenance needs one (set GITHUB_REPOSITORY when packing)`)
 }
 if (problems.length > 0) {
   console.error(problems.join('\n'))
   process.exit(1)
 }
 
-/** Versions with a hyphen are tries: `npm install` does not choose them. */
+/** Versions with a hyphen are prereleases, which `npm install` does not choose. */
 const channel = manifest.version.includes('-') ? 'next' : 'latest'
-for (const one of packages) {
-  const id = `${one.name}@${one.version}`
-  if (!dryRun && spawnSync('npm', ['view', id, 'version'], { encoding: 'utf8' }).stdout?.trim() === one.version) {
-    console.log(`${id} is published already`)
+for (const entry of packages) {
+  const id = `${entry.name}@${entry.version}`
+  if (!dryRun && spawnSync('npm', ['view', id, 'version'], { encoding: 'utf8' }).stdout?.trim() === entry.version) {
+    console.log(`${id} is already published`)
     continue
   }
-  const how = ['--provenance', '--access', 'public', '--tag', channel, ...(dryRun ? ['--dry-run'] : [])]
-  run('npm', ['publish', tarball(one), ...how])
+  const flags = ['--provenance', '--access', 'public', '--tag', channel, ...(dryRun ? ['--dry-run'] : [])]
+  run('npm', ['publish', tarball(entry), ...flags])
 }

@@ -1,5 +1,5 @@
-// Makes the API reference of every entry point of the package, as pages in docs/api/html. A link that
-// leads nowhere and a type that the public interface uses but does not export are errors.
+// Generates the API reference of every entry point of the package in docs/api/html. A link that does not
+// resolve and a type that the public interface uses but does not export are errors.
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { INSTALL, root, run } from './lib.mjs'

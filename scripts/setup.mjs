@@ -1,5 +1,5 @@
-// Everything that demo and tests need, from a fresh clone: packages, the addon, the compiled
-// TypeScript. What is there already and current is left alone.
+// Sets up a fresh clone for the demo and the tests: dependencies, the addon and the compiled
+// TypeScript. What is current is not rebuilt.
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { INSTALL, root, run } from './lib.mjs'
@@ -9,7 +9,7 @@ if (Number(process.versions.node.split('.')[0]) < 20) {
   process.exit(1)
 }
 
-// npm writes the lock file that it has installed from beside the packages.
+// npm stores the lock file of the installed packages in node_modules.
 const installed = join(root, 'node_modules/.package-lock.json')
 const wanted = JSON.parse(readFileSync(join(root, 'package-lock.json'), 'utf8')).packages
 const current = existsSync(installed) ? JSON.parse(readFileSync(installed, 'utf8')).packages : {}

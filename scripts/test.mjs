@@ -1,7 +1,7 @@
-// The tests: `node scripts/test.mjs [rust|js]`, both without an argument.
+// Runs the tests: `node scripts/test.mjs [rust|js]`, by default both.
 import { run, testFiles } from './lib.mjs'
 
 const which = process.argv[2] ?? 'all'
-// The profile of the addon, so that dependencies are built once.
+// With the profile of the addon, so that dependencies are built only once.
 if (which !== 'js') run('cargo', ['test', '--release', '--locked', '--lib', '--quiet'])
 if (which !== 'rust') run(process.execPath, ['--test', '--test-concurrency=2', ...testFiles()])

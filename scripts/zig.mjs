@@ -1,4 +1,4 @@
-// zig, which links against a glibc older than the machine's and for other systems, and the Cargo command that uses it.
+// zig, which links for other systems and against an older glibc, and the Cargo command that uses it.
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { delimiter, join } from 'node:path'
 import { root, run } from './lib.mjs'
@@ -7,7 +7,7 @@ const PACKAGES = ['ziglang==0.17.1', 'cargo-zigbuild==0.24.1']
 const folder = join(root, 'target/zig')
 const programs = join(folder, process.platform === 'win32' ? 'Scripts' : 'bin')
 
-/** The environment in which `cargo zigbuild` works. At first use both are installed into target/zig, from PyPI. */
+/** The environment for `cargo zigbuild`. The first use installs both from PyPI into target/zig. */
 export function withZig() {
   const stamp = join(folder, 'installed')
   if (!existsSync(stamp) || readFileSync(stamp, 'utf8') !== PACKAGES.join('\n')) {

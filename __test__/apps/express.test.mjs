@@ -12,7 +12,7 @@ import { startSimulator } from '../../simulator.mjs'
 import { APPS, start, until } from './support.mjs'
 
 const MESSAGES = [{ role: 'user', content: 'Hi' }]
-const ANSWER = /^A provider that breaks off .* without a seam\. Xin chào! 🐑$/
+const ANSWER = /^When a provider disconnects .* in order\. Xin chào! 🐑$/
 
 const run = (t, env) =>
   start(t, process.execPath, ['server.mjs'], { cwd: join(APPS, 'express'), env: { PORT: '0', ...env } })
@@ -24,7 +24,7 @@ const post = (url, body) =>
     body: typeof body === 'string' ? body : JSON.stringify(body),
   })
 
-/** The text of an event stream, and in how many reads it came. */
+/** The body and the text of an event stream, and the number of reads it took. */
 async function read(response) {
   let [body, reads] = ['', 0]
   for await (const text of response.body.pipeThrough(new TextDecoderStream())) {
@@ -40,13 +40,13 @@ async function read(response) {
 const metric = async (url, name) =>
   Number((await (await fetch(`${url}/metrics`)).text()).match(new RegExp(`^${name}(?:\\{.*\\})? (\\S+)$`, 'm'))?.[1])
 
-test('a chat streams, and the openai package reads it', async (t) => {
+test('a chat is streamed, and the openai package can read it', async (t) => {
   const { url } = await run(t)
   const response = await post(url, { messages: MESSAGES })
   assert.equal(response.headers.get('content-type'), 'text/event-stream; charset=utf-8')
   const { body, text, reads } = await read(response)
   assert.match(text, ANSWER)
-  assert.ok(reads > 5, `it came in ${reads} reads`)
+  assert.ok(reads > 5, `${reads} reads`)
   assert.ok(body.endsWith('data: [DONE]\n\n'))
 
   const openai = new OpenAI({
@@ -54,25 +54,25 @@ test('a chat streams, and the openai package reads it', async (t) => {
     baseURL: url,
     fetch: (address, init) => fetch(String(address).replace('/chat/completions', '/chat'), init),
   })
-  let heard = ''
+  let received = ''
   for await (const chunk of await openai.chat.completions.create({ model: 'x', messages: MESSAGES, stream: true })) {
-    heard += chunk.choices[0]?.delta.content ?? ''
+    received += chunk.choices[0]?.delta.content ?? ''
   }
-  assert.equal(heard, text)
+  assert.equal(received, text)
 })
 
-test('an answer that breaks off arrives whole, and the metrics tell', async (t) => {
-  const { url } = await run(t, { FAULT: 'cut' })
+test('an interrupted answer is complete, and the metrics count the recovery', async (t) => {
+  const { url } = await run(t, { FAULT: 'disconnect' })
   const answers = await Promise.all([1, 2, 3].map(async () => read(await post(url, { messages: MESSAGES }))))
   for (const { text } of answers) assert.match(text, ANSWER)
   assert.ok((await metric(url, 'holysheep_recoveries_total')) >= 1)
 })
 
-test('the switch makes the provider fail, and the client is told with a status', async (t) => {
+test('the fault route makes the provider fail, and the client receives the status', async (t) => {
   const { url } = await run(t)
   for (const [fault, status] of [
     ['outage', 502],
-    // The pause that it asks for outlasts the test.
+    // Its Retry-After outlasts the test.
     ['busy', 429],
   ]) {
     await fetch(`${url}/fault/${fault}`, { method: 'PUT' })
@@ -83,7 +83,7 @@ test('the switch makes the provider fail, and the client is told with a status',
   assert.equal((await fetch(`${url}/fault/nonsense`, { method: 'PUT' })).status, 404)
 })
 
-test('what cannot be right is a 400 that says why', async (t) => {
+test('an invalid request is a 400 with a reason', async (t) => {
   const { url } = await run(t)
   for (const body of [{ messages: 5 }, {}, '{"mess', '[]']) {
     const response = await post(url, body)
@@ -92,7 +92,7 @@ test('what cannot be right is a 400 that says why', async (t) => {
   }
 })
 
-test('a browser that leaves ends the call', async (t) => {
+test('the call is aborted when the browser disconnects', async (t) => {
   const { url } = await run(t)
   const response = await post(url, { messages: MESSAGES })
   const reader = response.body.getReader()
@@ -103,8 +103,8 @@ test('a browser that leaves ends the call', async (t) => {
   assert.equal(await metric(url, 'holysheep_calls_total\\{outcome="aborted"\\}'), 1)
 })
 
-test('on SIGTERM it takes no more requests, lets its streams finish, and ends with 0', async (t) => {
-  const { url, child, exited } = await run(t, { FAULT: 'cut' })
+test('SIGTERM stops new requests, lets open streams finish and exits with 0', async (t) => {
+  const { url, child, exited } = await run(t, { FAULT: 'disconnect' })
   const response = await post(url, { messages: MESSAGES })
   child.kill('SIGTERM')
   await until(
@@ -113,7 +113,7 @@ test('on SIGTERM it takes no more requests, lets its streams finish, and ends wi
         () => false,
         () => true,
       ),
-    'the end of listening',
+    'the refusal of connections',
   )
   const { text, body } = await read(response)
   assert.match(text, ANSWER)
@@ -121,7 +121,7 @@ test('on SIGTERM it takes no more requests, lets its streams finish, and ends wi
   assert.deepEqual(await exited, [0, null])
 })
 
-test('streams that do not finish within the grace are told, and it ends with 0', async (t) => {
+test('streams still open after the grace period receive an error, and the exit code is 0', async (t) => {
   const { url, child, exited } = await run(t, { FAULT: 'slow', GRACE_MS: '300' })
   const answered = post(url, { messages: MESSAGES })
   await until(async () => (await (await fetch(`${url}/health`)).json()).inFlight === 1)
@@ -134,14 +134,14 @@ test('streams that do not finish within the grace are told, and it ends with 0',
 
 const GUIDE = readFileSync(new URL('../../docs/express.md', import.meta.url), 'utf8')
 for (const [index, [, program]] of [...GUIDE.matchAll(/^```js\n([\s\S]*?)^```$/gm)].entries()) {
-  test(`program ${index + 1} of docs/express.md runs as it stands there`, async (t) => {
+  test(`program ${index + 1} of docs/express.md runs unchanged`, async (t) => {
     const simulator = await startSimulator({ answer: 'Xin chào 🐑' })
     t.after(() => simulator.close())
     const env = { PORT: '0', HOLYSHEEP_API_KEY: 'no-key-needed', HOLYSHEEP_BASE_URL: simulator.url }
     const args = ['--input-type=module', '-e', program]
     const { url } = await start(t, process.execPath, args, { cwd: join(APPS, 'express'), env })
     assert.equal((await read(await post(url, { messages: MESSAGES }))).text, 'Xin chào 🐑')
-    const plain = await fetch(`${url}/chat`, { method: 'POST', body: 'no JSON' })
+    const plain = await fetch(`${url}/chat`, { method: 'POST', body: 'not JSON' })
     for (const response of [
       plain,
       ...(await Promise.all([{ messages: 'x' }, {}, '{"mess'].map((body) => post(url, body)))),
@@ -153,8 +153,8 @@ for (const [index, [, program]] of [...GUIDE.matchAll(/^```js\n([\s\S]*?)^```$/g
 }
 
 for (const [name, cacheControl, encoding] of [
-  ['leaves events alone', undefined, null],
-  ['is flushed where the app allows it to compress them', 'no-cache', 'gzip'],
+  ['leaves events uncompressed', undefined, null],
+  ['is flushed when the app lets it compress them', 'no-cache', 'gzip'],
 ]) {
   test(`the compression middleware ${name}`, async (t) => {
     const simulator = await startSimulator({
@@ -180,8 +180,8 @@ for (const [name, cacheControl, encoding] of [
     assert.deepEqual(outcomes, [{ outcome: 'disconnected' }])
 
     simulator.setDefault({ chunks: ['Xin ', 'chào'] })
-    const whole = await fetch(`http://127.0.0.1:${server.address().port}`)
-    assert.equal((await read(whole)).text, 'Xin chào')
+    const complete = await fetch(`http://127.0.0.1:${server.address().port}`)
+    assert.equal((await read(complete)).text, 'Xin chào')
     await until(() => outcomes.length === 2)
     assert.equal(outcomes[1].outcome, 'complete')
   })

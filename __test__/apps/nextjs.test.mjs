@@ -1,4 +1,4 @@
-// examples/nextjs as it is deployed: the traced output of the production build, moved to another folder, in a browser.
+// examples/nextjs as deployed: the standalone output of the production build, moved to another folder, in a browser.
 import assert from 'node:assert/strict'
 import { cpSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -21,9 +21,9 @@ const BROWSER = {
     '--disable-sync',
   ],
 }
-const ANSWER = /^This answer comes from a simulator .* without a seam\.\n\nWhen a provider .* Xin chào! 🐑$/s
+const ANSWER = /^This answer comes from a simulator .* in order\.\n\nWhen a provider .* Xin chào! 🐑$/s
 
-/** Hooks as a test context, so that what starts an app in a test starts it here. */
+/** Stands in for a test context, so that `start` works in hooks too. */
 const cleanUps = []
 const context = { after: (fn) => cleanUps.push(fn) }
 
@@ -41,7 +41,7 @@ let page
 let problems
 
 before(async () => {
-  // A server that is there already, for work on the page: NEXT_URL=http://127.0.0.1:3000
+  // NEXT_URL=http://127.0.0.1:3000 uses a running server, for work on the page.
   url = process.env.NEXT_URL
   if (!url) {
     moved = mkdtempSync(join(tmpdir(), 'holysheep-moved-'))
@@ -66,7 +66,7 @@ beforeEach(async (t) => {
   page.on('pageerror', (error) => problems.push(error.message))
   page.on('console', (message) => message.type() === 'error' && problems.push(message.text()))
   page.on('request', (request) => {
-    if (!request.url().startsWith(url)) problems.push(`asked ${request.url()}`)
+    if (!request.url().startsWith(url)) problems.push(`requested ${request.url()}`)
   })
   await setFault('none')
   await page.goto(url)
@@ -76,13 +76,13 @@ beforeEach(async (t) => {
 const api = async (path, init) => (await fetch(`${url}/api/${path}`, init)).json()
 const setFault = (fault) =>
   api('fault', { method: 'PUT', headers: { 'content-type': 'application/json' }, body: JSON.stringify({ fault }) })
-/** What a simulated provider has seen. */
-async function seen(index) {
+/** The requests that a simulated provider has received. */
+async function requestsOf(index) {
   const { endpoints } = await api('status')
   return (await fetch(new URL('/__simulator/requests', endpoints[index].url))).json()
 }
 
-/** Chooses a fault in the panel, and waits until the server knows. */
+/** Chooses a fault in the panel and waits until the server has it. */
 async function choose(name, fault) {
   await page.locator('#panel').getByText(name, { exact: true }).click()
   await until(async () => (await api('status')).fault === fault, `the fault ${fault}`)
@@ -93,28 +93,28 @@ async function ask(text = 'Hi') {
 }
 const answer = () => page.locator('.answer').last()
 const text = () => answer().locator('.text')
-const written = () => page.getByRole('button', { name: 'Stop' }).waitFor({ state: 'detached', timeout: 30_000 })
+const finished = () => page.getByRole('button', { name: 'Stop' }).waitFor({ state: 'detached', timeout: 30_000 })
 
-/** What the panel tells of the last question. */
-const lines = async () => (await api('status')).courses[0].happenings.map(({ text }) => text)
+/** The log of the last question in the panel. */
+const log = async () => (await api('status')).logs[0].entries.map(({ text }) => text)
 
-/** Every text that the answer has on its way, or a part of it. */
-async function watch(part = '.text') {
-  await page.evaluate((part) => {
+/** Records every text that the answer, or an element in it, shows over time. */
+async function watch(selector = '.text') {
+  await page.evaluate((selector) => {
     globalThis.texts = []
     new MutationObserver(() => {
-      const now = [...document.querySelectorAll(`.answer ${part}`)].at(-1)?.textContent ?? ''
+      const now = [...document.querySelectorAll(`.answer ${selector}`)].at(-1)?.textContent ?? ''
       if (now !== globalThis.texts.at(-1)) globalThis.texts.push(now)
     }).observe(document.body, { subtree: true, childList: true, characterData: true })
-  }, part)
+  }, selector)
   return () => page.evaluate(() => globalThis.texts)
 }
 
 describe('the page', () => {
-  test('shows the text as it arrives, in many steps, each longer than the last', async () => {
+  test('shows the text as it arrives, in many steps', async () => {
     const texts = await watch()
     await ask()
-    await written()
+    await finished()
     const steps = await texts()
     assert.ok(steps.length > 10, `${steps.length} steps`)
     assert.match(steps.at(-1), ANSWER)
@@ -123,95 +123,95 @@ describe('the page', () => {
     assert.deepEqual(problems, [])
   })
 
-  test('shows no seam where the provider broke off, and says discreetly that it was recovered', async () => {
-    await choose('Breaks off', 'cut')
+  test('shows an interrupted answer without a gap, and a note that it was recovered', async () => {
+    await choose('Disconnects', 'disconnect')
     const texts = await watch()
     await ask()
-    await written()
+    await finished()
     const steps = await texts()
     assert.match(steps.at(-1), ANSWER)
     for (const step of steps) assert.ok(steps.at(-1).startsWith(step), step)
     await answer().getByText('was recovered').waitFor()
-    assert.equal((await seen(0))[0].endedBy, 'disconnect')
-    assert.deepEqual(await lines(), [
-      'Main is asked',
-      'Main answers',
-      'Main loses the connection',
-      '305 characters are there; only the rest is needed',
-      'Spare is asked for the rest',
-      'Spare answers',
+    assert.equal((await requestsOf(0))[0].endedBy, 'disconnect')
+    assert.deepEqual(await log(), [
+      'Request sent to Main',
+      'Main is answering',
+      'Main: the connection was lost',
+      '305 characters received; only the rest is requested',
+      'Request for the rest sent to Spare',
+      'Spare is answering',
       'The answer is complete',
     ])
     assert.deepEqual(problems, [])
   })
 
-  test("ends the provider's stream when the reader stops the answer, and keeps what was written", async () => {
+  test("aborts the provider's stream when the user stops the answer, and keeps the text so far", async () => {
     await ask()
     await text().waitFor()
     await page.getByRole('button', { name: 'Stop' }).click()
     await answer().getByText('You stopped this answer.').waitFor()
-    await until(async () => (await seen(0))[0].endedBy === 'client', 'the end of the stream')
-    const kept = await text().textContent()
-    assert.ok(kept.length > 0 && !ANSWER.test(kept))
+    await until(async () => (await requestsOf(0))[0].endedBy === 'client', 'the end of the stream')
+    const partial = await text().textContent()
+    assert.ok(partial.length > 0 && !ANSWER.test(partial))
     await page.waitForTimeout(200)
-    assert.equal(await text().textContent(), kept)
+    assert.equal(await text().textContent(), partial)
     assert.equal((await api('status')).counters.inFlight, 0)
-    await until(async () => (await lines()).at(-1) === 'Stopped by the reader', 'the line of the panel')
+    await until(async () => (await log()).at(-1) === 'Stopped by the user', 'the entry in the log')
     assert.deepEqual(problems, [])
   })
 
-  test('takes no harm from a reload in mid-answer: the conversation is there, the stream has ended', async () => {
+  test('keeps the conversation across a reload in mid-answer, and aborts the stream', async () => {
     await ask('A question')
     await text().waitFor()
     await page.reload()
-    await answer().getByText('The page was left').waitFor()
+    await answer().getByText('The page was closed').waitFor()
     await page.getByText('A question').waitFor()
-    await until(async () => (await seen(0))[0].endedBy === 'client', 'the end of the stream')
+    await until(async () => (await requestsOf(0))[0].endedBy === 'client', 'the end of the stream')
     await page.getByRole('button', { name: 'Try again' }).click()
     await page.getByRole('button', { name: 'Stop' }).waitFor()
-    await written()
+    await finished()
     assert.match(await text().textContent(), ANSWER)
     assert.deepEqual(problems, [])
   })
 
-  test('shows how another provider takes over in an outage, and how the breaker lets the first rest', async () => {
+  test('shows in an outage how another provider takes over and how the breaker of the first one opens', async () => {
     await choose('Outage', 'outage')
     for (let round = 1; round <= 3; round++) {
       await ask(`Question ${round}`)
       await text().waitFor()
       if (round < 3) await page.getByRole('button', { name: 'Stop' }).click()
     }
-    await page.locator('.endpoints li').filter({ hasText: 'Main' }).getByText('resting').waitFor()
-    await written()
+    await page.locator('.endpoints li').filter({ hasText: 'Main' }).getByText('paused').waitFor()
+    await finished()
     await answer().getByText('Answered by Spare').waitFor()
     assert.match(await text().textContent(), ANSWER)
     assert.ok((await api('status')).counters.fallbacks >= 3)
     assert.deepEqual(problems, [])
   })
 
-  test('tells in its own words that nobody answers, and goes on when somebody does', async () => {
+  test('reports that every provider is down, and recovers when one is up again', async () => {
     await choose('All down', 'all-down')
     const waits = await watch('.thinking span')
     await ask()
     const notice = answer().getByRole('alert')
     await notice.waitFor({ timeout: 30_000 })
-    assert.match(await notice.textContent(), /^No provider can answer/)
-    assert.ok((await waits()).some((text) => /^Trying again in \d s …$/.test(text)))
-    const told = await lines()
-    assert.match(told.at(-1), /^Given up/)
-    // A breaker that opens is told after the failure that it opens for.
-    for (const [index, line] of told.entries()) {
-      if (line.endsWith('it rests')) assert.match(told[index - 1], /fails with status 503$/)
+    assert.match(await notice.textContent(), /^No provider is available/)
+    assert.ok((await waits()).some((text) => /^Retrying in \d s …$/.test(text)))
+    const entries = await log()
+    assert.match(entries.at(-1), /^The call failed/)
+    // An open breaker is logged after the failure that opened it.
+    for (const [index, entry] of entries.entries()) {
+      if (entry.endsWith('circuit breaker is open')) assert.match(entries[index - 1], /failed with status 503$/)
     }
     assert.ok((await api('status')).counters.retries > 0)
     await choose('Healthy', 'none')
-    // The breakers let a request through when their time has come.
+    // The breakers allow a probe once their timeout elapses.
     await until(async () => {
       await page.getByRole('button', { name: 'Try again' }).click()
       await until(async () => (await text().count()) > 0 || (await notice.count()) > 0, 'an answer or a notice')
       return (await text().count()) > 0
     }, 'an answer')
-    await written()
+    await finished()
     assert.match(await text().textContent(), ANSWER)
     assert.deepEqual(problems, [])
   })
@@ -221,20 +221,20 @@ describe('the page', () => {
     [768, 'light'],
     [1600, 'dark'],
   ]) {
-    test(`fits ${width} pixels, ${colorScheme}`, async () => {
+    test(`fits a ${colorScheme} screen of ${width} pixels`, async () => {
       await page.setViewportSize({ width, height: 780 })
       await page.emulateMedia({ colorScheme })
       await ask('a'.repeat(300))
       await text().waitFor()
       const provider = page.getByRole('button', { name: 'Provider' })
       if (await provider.isVisible()) {
-        const { x, width: own } = await provider.boundingBox()
-        assert.ok(x + own <= width && (await provider.textContent()).endsWith('Healthy'))
+        const { x, width: buttonWidth } = await provider.boundingBox()
+        assert.ok(x + buttonWidth <= width && (await provider.textContent()).endsWith('Healthy'))
         await provider.click()
       }
       assert.ok(await page.locator('#panel').isVisible())
-      const [inner, wide] = await page.evaluate(() => [innerWidth, document.documentElement.scrollWidth])
-      assert.ok(wide <= inner, `${wide} pixels wide`)
+      const [inner, content] = await page.evaluate(() => [innerWidth, document.documentElement.scrollWidth])
+      assert.ok(content <= inner, `${content} pixels wide`)
       const { y, height } = await page.locator('.composer').boundingBox()
       assert.ok(y + height <= 780)
       assert.deepEqual(problems, [])
@@ -254,22 +254,22 @@ describe('the page', () => {
     await answer().getByText('You stopped this answer.').waitFor()
     await page.getByRole('radio', { name: 'Healthy' }).focus()
     await page.keyboard.press('ArrowRight')
-    await until(async () => (await api('status')).fault === 'cut')
+    await until(async () => (await api('status')).fault === 'disconnect')
     assert.deepEqual(problems, [])
   })
 })
 
-test('the page lives in development too where it is opened by its address', async (t) => {
+test('the development server serves a working page at its IP address too', async (t) => {
   if (!process.env.APPS_DIR) return t.skip('the app is installed by scripts/apps.mjs')
   const next = ['node_modules/next/dist/bin/next', 'dev', '--port', await freePort()]
   const { url, child, exited } = await start(context, process.execPath, next, { cwd: join(APPS, 'nextjs') })
-  // It has a server of its own, which ends with it only if it is asked to.
+  // `next dev` starts a server process, which exits with it only on SIGTERM.
   context.after(() => child.kill('SIGTERM') && exited)
   await page.goto(url.replace('localhost', '127.0.0.1'))
   await page.locator('#panel').getByText('Main', { exact: true }).waitFor({ timeout: 60_000 })
 })
 
-test('the API refuses what cannot be right', async () => {
+test('the API rejects invalid requests', async () => {
   for (const body of ['{"mess', '{}', 'null', '{"messages":[]}', '{"messages":5}', '{"messages":["x"]}']) {
     const response = await fetch(`${url}/api/chat`, { method: 'POST', body })
     assert.equal(response.status, 400, body)
@@ -277,7 +277,7 @@ test('the API refuses what cannot be right', async () => {
   assert.equal((await fetch(`${url}/api/fault`, { method: 'PUT', body: '{"fault":"x"}' })).status, 400)
 })
 
-test('the routes of docs/nextjs.md run as they stand there', async (t) => {
+test('the routes of docs/nextjs.md run unchanged', async (t) => {
   if (!process.env.APPS_DIR) return t.skip('they are built by scripts/apps.mjs')
   const simulator = await startSimulator({ answer: 'Xin chào 🐑' })
   context.after(() => simulator.close())
@@ -301,7 +301,7 @@ test('the routes of docs/nextjs.md run as they stand there', async (t) => {
   assert.equal(await ask('shout'), 'XIN CHÀO 🐑')
   assert.match(await ask('events'), /^data: \{"id":[\s\S]*\n\ndata: \[DONE\]\n\n$/)
 
-  // With a key the page talks to that provider, and has no switch.
+  // With a key the page uses that provider and cannot choose a fault.
   await page.goto(guide.url)
   await page.getByText('HolySheep', { exact: true }).last().waitFor()
   assert.equal(await page.getByRole('radio').count(), 0)

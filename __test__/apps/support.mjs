@@ -1,15 +1,15 @@
-// Starts an app in a process of its own, as a user would.
+// Starts an app in a separate process, as a user would.
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { createServer } from 'node:net'
 import { fileURLToPath } from 'node:url'
 
-/** Where the apps are installed: `scripts/apps.mjs` says it, else where they are written. */
+/** Where the apps are installed: as `scripts/apps.mjs` sets it, or in the source tree. */
 export const APPS = process.env.APPS_DIR ?? fileURLToPath(new URL('../../examples', import.meta.url))
 
-/** A process that prints the address it listens on. It is killed with the test. */
+/** Starts a process and waits until it prints the address it listens on. It is killed when the test ends. */
 export async function start(t, command, args, { cwd, env = {} }) {
-  // Without a key the examples bring their own provider.
+  // Without a key the examples start a simulator.
   const { HOLYSHEEP_API_KEY: _, ...inherited } = process.env
   const child = spawn(command, args, { cwd, env: { ...inherited, ...env } })
   const app = { child, output: '', exited: once(child, 'exit') }
@@ -23,12 +23,12 @@ export async function start(t, command, args, { cwd, env = {} }) {
       })
     }
     child.on('error', reject)
-    child.on('exit', (code) => reject(new Error(`ended with ${code}: ${app.output}`)))
+    child.on('exit', (code) => reject(new Error(`exited with ${code}: ${app.output}`)))
   })
   return app
 }
 
-/** Waits until something is true, for half a minute. */
+/** Waits up to 30 s for a condition. */
 export async function until(condition, what = 'the condition') {
   for (const end = Date.now() + 30_000; Date.now() < end; ) {
     if (await condition()) return
@@ -37,7 +37,7 @@ export async function until(condition, what = 'the condition') {
   throw new Error(`${what} did not come true`)
 }
 
-/** A port that is free at the moment: for a server that cannot choose one itself. */
+/** A port that is free right now, for a server that cannot choose one itself. */
 export async function freePort() {
   const server = createServer().listen(0, '127.0.0.1')
   await once(server, 'listening')

@@ -1,4 +1,4 @@
-// The AI SDK with `fetch` changed and nothing else, against a provider over sockets.
+// The AI SDK with only its `fetch` replaced, against a provider over sockets.
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { createOpenAICompatible } from '@ai-sdk/openai-compatible'
@@ -8,9 +8,9 @@ import { createFetch } from '../../fetch.mjs'
 import { CircuitOpenError, CostCapError, StreamInterruptedError } from '../../index.mjs'
 import { ANSWER, CHUNKS, failure, KEY, provider, QUICK, until } from '../support/provider.mjs'
 
-const CUT = { afterChunks: 2, how: 'reset' }
+const RESET = { afterChunks: 2, how: 'reset' }
 
-/** The SDK's model on a provider; what is given goes into `createFetch`. */
+/** A simulator and a model of the SDK that talks to it; `options` are those of `createFetch`. */
 async function sdk(t, options, scenario = { chunks: CHUNKS }) {
   const simulator = await provider(t, { default: scenario })
   const fetch = createFetch({ ...QUICK, ...options })
@@ -38,33 +38,33 @@ const CALLS = {
   toolCalls: [{ id: 'call_1', name: 'weather', arguments: { city: 'Huế' } }],
 }
 
-describe('a provider that cuts every stream once', () => {
-  test('gives whole texts', async (t) => {
+describe('with a provider that interrupts every stream once', () => {
+  test('texts are complete', async (t) => {
     const { model, simulator } = await sdk(t)
-    simulator.script({ chunks: CHUNKS, disconnect: CUT }, { chunks: CHUNKS }, { chunks: CHUNKS, disconnect: CUT })
+    simulator.script({ chunks: CHUNKS, disconnect: RESET }, { chunks: CHUNKS }, { chunks: CHUNKS, disconnect: RESET })
     const { text, finishReason, usage } = await generateText({ model, prompt: 'x', maxRetries: 0 })
     assert.deepEqual([text, finishReason], [ANSWER, 'stop'])
     assert.ok(usage.totalTokens > 0)
     const stream = streamText({ model, prompt: 'x', maxRetries: 0 })
-    const pieces = []
-    for await (const piece of stream.textStream) pieces.push(piece)
-    assert.equal(pieces.join(''), ANSWER)
-    assert.ok(pieces.length > 2)
+    const texts = []
+    for await (const text of stream.textStream) texts.push(text)
+    assert.equal(texts.join(''), ANSWER)
+    assert.ok(texts.length > 2)
     assert.equal(await stream.finishReason, 'stop')
     assert.ok((await stream.usage).totalTokens > 0)
     assert.equal(simulator.requests.length, 4)
   })
 
-  test('gives whole tool calls, and the answer after them', async (t) => {
+  test('tool calls and the answer after them are complete', async (t) => {
     const { model, simulator } = await sdk(t)
     const answer = { chunks: CHUNKS }
     for (let run = 0; run < 2; run++) {
-      simulator.script({ ...CALLS, disconnect: CUT }, CALLS, { ...answer, disconnect: CUT }, answer)
+      simulator.script({ ...CALLS, disconnect: RESET }, CALLS, { ...answer, disconnect: RESET }, answer)
     }
     const options = { model, prompt: 'x', tools: { weather: weather() }, stopWhen: stepCountIs(2), maxRetries: 0 }
-    const whole = await generateText(options)
-    assert.equal(whole.text, ANSWER)
-    assert.deepEqual(whole.steps[0].toolResults[0].output, { city: 'Huế', degrees: 31 })
+    const generated = await generateText(options)
+    assert.equal(generated.text, ANSWER)
+    assert.deepEqual(generated.steps[0].toolResults[0].output, { city: 'Huế', degrees: 31 })
     const stream = streamText(options)
     await stream.consumeStream()
     assert.equal(await stream.text, ANSWER)
@@ -74,11 +74,11 @@ describe('a provider that cuts every stream once', () => {
     assert.equal(simulator.requests.length, 8)
   })
 
-  test('gives structured output that fits its schema', async (t) => {
-    const pieces = ['{"city":', '"Huế","deg', 'rees":31}']
+  test('structured output matches its schema', async (t) => {
+    const chunks = ['{"city":', '"Huế","deg', 'rees":31}']
     const { model, simulator } = await sdk(t)
-    const whole = { chunks: pieces, onContinue: 'restart' }
-    simulator.script({ chunks: pieces, disconnect: CUT }, whole, { chunks: pieces, disconnect: CUT }, whole)
+    const restart = { chunks, onContinue: 'restart' }
+    simulator.script({ chunks, disconnect: RESET }, restart, { chunks, disconnect: RESET }, restart)
     const schema = z.object({ city: z.string(), degrees: z.number() })
     const options = { model, prompt: 'x', output: Output.object({ schema }), maxRetries: 0 }
     assert.deepEqual((await generateText(options)).output, { city: 'Huế', degrees: 31 })
@@ -88,7 +88,7 @@ describe('a provider that cuts every stream once', () => {
   })
 })
 
-test('reasoning is reasoning', async (t) => {
+test('reasoning is separate from the text', async (t) => {
   const { model } = await sdk(t, {}, { chunks: CHUNKS, reasoning: 'hm, well' })
   const { text, reasoningText } = await generateText({ model, prompt: 'x' })
   assert.deepEqual([text, reasoningText], [ANSWER, 'hm, well'])
@@ -97,7 +97,7 @@ test('reasoning is reasoning', async (t) => {
   assert.deepEqual([await stream.text, await stream.reasoningText], [ANSWER, 'hm, well'])
 })
 
-test('an abort ends the stream upstream', async (t) => {
+test('an abort cancels the upstream request', async (t) => {
   const { model, simulator } = await sdk(t, {}, { chunks: CHUNKS, disconnect: { afterChunks: 2, how: 'stall' } })
   const controller = new AbortController()
   const stream = streamText({ model, prompt: 'x', abortSignal: controller.signal, onError: () => {} })
@@ -107,7 +107,7 @@ test('an abort ends the stream upstream', async (t) => {
 })
 
 describe('errors', () => {
-  test('of the provider have its status, and are retried by the engine alone', async (t) => {
+  test('from the provider keep its status and are retried by the engine only', async (t) => {
     const scenario = { status: 429, retryAfterMs: 1, body: { error: { message: 'slow down' } } }
     const { model, simulator } = await sdk(t, { maxRetries: 1 }, scenario)
     const thrown = await failure(generateText({ model, prompt: 'x', maxRetries: 0 }))
@@ -117,7 +117,7 @@ describe('errors', () => {
     assert.equal(simulator.requests.length, 2)
   })
 
-  test('of the network are its own, and lead to ours', async (t) => {
+  test('from the network are those of the SDK, with the code of ours as the cause', async (t) => {
     const { model, simulator } = await sdk(t, { maxRetries: 0 })
     await simulator.close()
     const thrown = await failure(generateText({ model, prompt: 'x', maxRetries: 0 }))
@@ -125,7 +125,7 @@ describe('errors', () => {
     assert.equal(thrown.cause.code, 'ECONNREFUSED')
   })
 
-  test('of our own decision are ours, and are not asked again', async (t) => {
+  test('from the cost cap and the circuit breaker are ours and are not retried', async (t) => {
     const { model, simulator } = await sdk(t, { cost: { hardCapUsd: 0.000001 } })
     const thrown = await failure(generateText({ model, prompt: 'x', maxOutputTokens: 1000 }))
     assert.ok(thrown instanceof CostCapError, String(thrown))
@@ -138,16 +138,16 @@ describe('errors', () => {
     assert.equal(breaking.simulator.requests.length, 1)
   })
 
-  test('in the middle of a stream are told after what was received', async (t) => {
-    const { model } = await sdk(t, { recovery: false }, { chunks: CHUNKS, disconnect: CUT })
+  test('in mid-stream follow the text received so far', async (t) => {
+    const { model } = await sdk(t, { recovery: false }, { chunks: CHUNKS, disconnect: RESET })
     const stream = streamText({ model, prompt: 'x', maxRetries: 0, onError: () => {} })
-    const pieces = []
+    const texts = []
     const read = async () => {
-      for await (const part of stream.fullStream) if (part.type === 'text-delta') pieces.push(part.text)
+      for await (const part of stream.fullStream) if (part.type === 'text-delta') texts.push(part.text)
     }
     let error = await failure(read())
-    assert.equal(pieces.join(''), CHUNKS.slice(0, 2).join(''))
+    assert.equal(texts.join(''), CHUNKS.slice(0, 2).join(''))
     while (error && !(error instanceof StreamInterruptedError)) error = error.cause
-    assert.equal(error?.partial, pieces.join(''))
+    assert.equal(error?.partial, texts.join(''))
   })
 })

@@ -1,4 +1,4 @@
-// `createFetch` by itself: the wire, what a request may look like, and what is passed on.
+// `createFetch` alone: the bytes of a stream, the forms of a request, and the requests that pass through.
 import assert from 'node:assert/strict'
 import { createServer } from 'node:http'
 import { describe, test } from 'node:test'
@@ -19,18 +19,18 @@ async function setup(t, options, scenario = { chunks: CHUNKS }) {
   return { simulator, fetch, url, ask: (body, init) => fetch(url, { method: 'POST', headers: HEADERS, body, ...init }) }
 }
 
-/** A server that answers as it is told, and keeps what it was asked. */
+/** A server that answers with `answer`, and the requests it has received. */
 async function server(t, answer) {
-  const asked = []
+  const requests = []
   const listening = createServer(async (request, response) => {
     let body = ''
     for await (const chunk of request.setEncoding('latin1')) body += chunk
-    asked.push({ method: request.method, path: request.url, headers: request.headers, body })
-    answer(response, asked.length, asked.at(-1))
+    requests.push({ method: request.method, path: request.url, headers: request.headers, body })
+    answer(response, requests.length, requests.at(-1))
   })
   await new Promise((resolve) => listening.listen(0, '127.0.0.1', resolve))
   t.after(() => listening.close())
-  return { base: `http://127.0.0.1:${listening.address().port}`, asked }
+  return { base: `http://127.0.0.1:${listening.address().port}`, requests }
 }
 
 const eventsOf = (text) =>
@@ -45,7 +45,7 @@ const textOf = (events) =>
     .join('')
 
 describe('a stream', () => {
-  test('has the chunks byte for byte as the provider sent them', async (t) => {
+  test('has the chunks of the provider byte for byte', async (t) => {
     const chunk =
       '{ "id":"c", "model":"m",  "x":{"\\u00e9":1.50}, "created":1,"choices":[{"index":0,"delta":{"content":"a"}}]}'
     const last = '{"id":"c","choices":[{"index":0,"delta":{},"finish_reason":"stop","y":null}]}'
@@ -63,7 +63,7 @@ describe('a stream', () => {
     assert.equal(text, `data: ${chunk}\n\n${middle}data: ${last}\n\ndata: [DONE]\n\n`)
   })
 
-  test('in one piece, or of a tool call that was held, has the fields that only its provider knows', async (t) => {
+  test('with a buffered tool call keeps provider-specific fields, and so does a non-streamed answer', async (t) => {
     const event = (delta, more) =>
       `data: ${JSON.stringify({ id: 'c', citations: ['a'], choices: [{ index: 0, delta, ...more }] })}\n\n`
     const call = { id: 'call_1', type: 'function', function: { name: 'f', arguments: '{}' } }
@@ -88,7 +88,7 @@ describe('a stream', () => {
     )
   })
 
-  test('begins with the first token: until then another attempt takes over unseen', async (t) => {
+  test('starts with the first token, so earlier failures are retried unnoticed', async (t) => {
     const { ask, simulator } = await setup(t)
     simulator.script({ status: 503 }, { chunks: CHUNKS, disconnect: { afterChunks: 0, how: 'reset' } })
     const response = await ask(STREAM)
@@ -97,14 +97,14 @@ describe('a stream', () => {
     assert.equal(response.headers.get('x-request-id')?.startsWith('req_'), true)
   })
 
-  test('that is cancelled ends the request upstream', async (t) => {
+  test('that is canceled cancels the upstream request', async (t) => {
     const { ask, simulator } = await setup(t, {}, { chunks: CHUNKS, disconnect: { afterChunks: 2, how: 'stall' } })
     const response = await ask(STREAM)
     await response.body.cancel()
     await until(() => simulator.requests[0].endedBy === 'client', 'the end of the request')
   })
 
-  test('whose signal is aborted fails with the signal’s reason', async (t) => {
+  test('whose signal is aborted fails with the reason of the signal', async (t) => {
     const { ask, simulator } = await setup(t, {}, { chunks: CHUNKS, disconnect: { afterChunks: 2, how: 'stall' } })
     const controller = new AbortController()
     const response = await ask(STREAM, { signal: controller.signal })
@@ -117,7 +117,7 @@ describe('a stream', () => {
     assert.equal(simulator.requests.length, 1)
   })
 
-  test('that nobody reads holds the socket back', async (t) => {
+  test('that is not read applies backpressure to the socket', async (t) => {
     const event = `data: {"choices":[{"index":0,"delta":{"content":"${'x'.repeat(16_384)}"}}]}\n\n`
     const total = 4096 // 64 MiB: far past every buffer on the way
     let sent = 0
@@ -140,21 +140,21 @@ describe('a stream', () => {
       await new Promise((resolve) => setTimeout(resolve, 200))
       return same
     }, 'a standstill')
-    assert.ok(sent > 0 && sent < total, `${sent} of ${total} events were sent to a reader that reads nothing`)
+    assert.ok(sent > 0 && sent < total, `${sent} of ${total} events were sent though none was read`)
     let bytes = 0
     for await (const chunk of response.body) bytes += chunk.length
     assert.ok(bytes > total * 16_384)
     assert.equal(sent, total)
   })
 
-  test('hands over what was received before it fails', async (t) => {
+  test('delivers what was received before it fails', async (t) => {
     const { ask } = await setup(
       t,
       { recovery: false },
       { chunks: CHUNKS, disconnect: { afterChunks: 3, how: 'reset' } },
     )
     const reader = (await ask(STREAM)).body.getReader()
-    // Nothing is read until it has failed.
+    // Reading starts only after the stream has failed.
     await new Promise((resolve) => setTimeout(resolve, 50))
     let text = ''
     const read = async () => {
@@ -170,7 +170,7 @@ describe('a stream', () => {
     assert.ok(thrown instanceof TypeError && thrown.cause instanceof StreamInterruptedError)
   })
 
-  test('has heartbeats while a tool call is held', async (t) => {
+  test('has heartbeats while a tool call is buffered', async (t) => {
     const { ask } = await setup(
       t,
       { heartbeatMs: 5 },
@@ -192,11 +192,14 @@ describe('a request', () => {
     'a Blob': (url) => [url, { method: 'POST', body: new Blob([bytes]) }],
     'a ReadableStream': (url) => [url, { method: 'POST', body: new Blob([bytes]).stream(), duplex: 'half' }],
     'a Request': (url) => [new Request(url, { method: 'POST', body: STREAM })],
-    'a Request and other options': (url) => [new Request(url, { method: 'POST', body: 'x' }), { body: STREAM }],
-    'a URL and a method in lower case': (url) => [new URL(url), { method: 'post', body: STREAM }],
+    'a Request with options that override it': (url) => [
+      new Request(url, { method: 'POST', body: 'x' }),
+      { body: STREAM },
+    ],
+    'a URL with a lowercase method': (url) => [new URL(url), { method: 'post', body: STREAM }],
   }
   for (const [name, form] of Object.entries(forms)) {
-    test(`may be ${name}`, async (t) => {
+    test(`can be ${name}`, async (t) => {
       const { fetch, url, simulator } = await setup(t)
       simulator.script({ status: 500 })
       assert.equal(textOf(eventsOf(await (await fetch(...form(url))).text())), ANSWER)
@@ -205,28 +208,28 @@ describe('a request', () => {
   }
 
   for (const [name, body] of Object.entries({
-    'is no JSON': '{"model":',
-    'is no UTF-8': Buffer.from('{"model":"m","messages":[{"role":"user","content":"\xff"}]}', 'latin1'),
+    'is not JSON': '{"model":',
+    'is not UTF-8': Buffer.from('{"model":"m","messages":[{"role":"user","content":"\xff"}]}', 'latin1'),
     'has no messages': '{"model":"m"}',
     'has no model': '{"messages":[{"role":"user","content":"x"}]}',
-    'no provider takes': '{"model":"m","messages":[null]}',
-    'asks for sound': '{"model":"m","messages":[{}],"modalities":["text","audio"]}',
+    'has an invalid message': '{"model":"m","messages":[null]}',
+    'asks for audio': '{"model":"m","messages":[{}],"modalities":["text","audio"]}',
   })) {
-    test(`that ${name} goes to the provider as it is, once`, async (t) => {
-      const { base, asked } = await server(t, (response) => response.writeHead(400).end('no'))
+    test(`that ${name} is sent to the provider once, unchanged`, async (t) => {
+      const { base, requests } = await server(t, (response) => response.writeHead(400).end('no'))
       const url = `${base}/v1/chat/completions`
       for (const given of [body, new Blob([body]).stream()]) {
         const init = { method: 'POST', headers: HEADERS, body: given, duplex: 'half' }
         const response = await createFetch(QUICK)(url, init)
         assert.deepEqual([response.status, await response.text()], [400, 'no'])
-        assert.equal(asked.at(-1).headers.authorization, HEADERS.authorization)
-        assert.equal(asked.at(-1).body, Buffer.from(body).toString('latin1'))
+        assert.equal(requests.at(-1).headers.authorization, HEADERS.authorization)
+        assert.equal(requests.at(-1).body, Buffer.from(body).toString('latin1'))
       }
-      assert.equal(asked.length, 2)
+      assert.equal(requests.length, 2)
     })
   }
 
-  test('brings its idempotency key', async (t) => {
+  test('keeps its idempotency key on every attempt', async (t) => {
     const { ask, simulator } = await setup(t)
     simulator.script({ status: 500 })
     await (await ask(STREAM, { headers: { ...HEADERS, 'Idempotency-Key': 'mine-1' } })).text()
@@ -236,19 +239,19 @@ describe('a request', () => {
     )
   })
 
-  test('with another key is not answered with the one before, and shares the breakers', async (t) => {
+  test('is sent with its own API key, while the keys of one base URL share a client', async (t) => {
     const { ask, simulator, fetch } = await setup(t)
     for (const key of ['Bearer one-0123456789', 'Basic dHdvLTAxMjM0NTY3ODk=']) {
       await (await ask(STREAM, { headers: { authorization: key } })).text()
       assert.equal(simulator.requests.at(-1).headers.authorization, key)
     }
     assert.deepEqual([...fetch.clients.keys()], [simulator.url])
-    // Counted when the call ends, which is a little after its last event.
+    // A call is counted when it ends, shortly after its last event.
     await until(() => fetch.clients.get(simulator.url).metrics().successes === 2, 'the second success')
   })
 })
 
-describe('what is passed on', () => {
+describe('a request that passes through', () => {
   const flaky = (t, failures = 1) =>
     server(t, (response, count) => {
       if (count <= failures) response.writeHead(503, { 'retry-after-ms': '1', 'x-request-id': 'r' }).end('{"error":{}}')
@@ -258,71 +261,76 @@ describe('what is passed on', () => {
 
   for (const [name, path, init, attempts] of [
     ['a GET', '/v1/models', {}, 2],
-    ['embeddings', '/v1/embeddings', JSON_POST, 2],
-    ['moderations', '/v1/moderations', JSON_POST, 2],
-    ['a count of tokens', '/v1/messages/count_tokens', JSON_POST, 2],
+    ['an embeddings request', '/v1/embeddings', JSON_POST, 2],
+    ['a moderations request', '/v1/moderations', JSON_POST, 2],
+    ['a token count', '/v1/messages/count_tokens', JSON_POST, 2],
     ['an upload', '/v1/files', { method: 'POST', body: new URLSearchParams({ a: '1' }) }, 1],
-    ['the making of an image', '/v1/images/generations', JSON_POST, 1],
+    ['an image generation', '/v1/images/generations', JSON_POST, 1],
     ['a response', '/v1/responses', JSON_POST, 1],
     ['a message', '/v1/messages', JSON_POST, 1],
-    ['what has a key', '/v1/files', { method: 'POST', body: 'x', headers: { 'idempotency-key': 'k' } }, 2],
+    [
+      'a request with an idempotency key',
+      '/v1/files',
+      { method: 'POST', body: 'x', headers: { 'idempotency-key': 'k' } },
+      2,
+    ],
     ['a DELETE', '/v1/files/1', { method: 'DELETE' }, 1],
   ]) {
-    test(`${name} is sent ${attempts === 1 ? 'once' : 'again when it fails'}`, async (t) => {
-      const { base, asked } = await flaky(t)
+    test(`${name} is ${attempts === 1 ? 'sent once' : 'retried when it fails'}`, async (t) => {
+      const { base, requests } = await flaky(t)
       const response = await createFetch(QUICK)(`${base}${path}`, init)
-      assert.equal(asked.length, attempts)
+      assert.equal(requests.length, attempts)
       assert.equal(response.status, attempts === 1 ? 503 : 200)
       assert.equal(await response.text(), attempts === 1 ? '{"error":{}}' : '{"ok":true}')
     })
   }
 
-  test('a body that is a stream is never sent twice', async (t) => {
-    const { base, asked } = await flaky(t)
+  test('a streamed body is never sent twice', async (t) => {
+    const { base, requests } = await flaky(t)
     const body = new Blob(['{"input":"x"}']).stream()
     const response = await createFetch(QUICK)(`${base}/v1/embeddings`, { ...JSON_POST, body, duplex: 'half' })
-    assert.deepEqual([response.status, asked.length, asked[0].body], [503, 1, '{"input":"x"}'])
+    assert.deepEqual([response.status, requests.length, requests[0].body], [503, 1, '{"input":"x"}'])
     const request = new Request(`${base}/v1/embeddings`, JSON_POST)
     assert.equal((await createFetch(QUICK)(request)).status, 200)
-    assert.equal(asked.length, 2)
+    assert.equal(requests.length, 2)
   })
 
-  test('what fails for good comes back as it was, with a word to the SDK', async (t) => {
-    const { base, asked } = await flaky(t, 9)
+  test('a final failure is returned unchanged, except for a header that stops the SDK from retrying', async (t) => {
+    const { base, requests } = await flaky(t, 9)
     const response = await createFetch({ ...QUICK, maxRetries: 2 })(`${base}/v1/models`)
     assert.deepEqual([response.status, response.url, await response.text()], [503, `${base}/v1/models`, '{"error":{}}'])
     assert.equal(response.headers.get('x-request-id'), 'r')
     assert.equal(response.headers.get('x-should-retry'), 'false')
-    assert.equal(asked.length, 3)
+    assert.equal(requests.length, 3)
   })
 
-  test('no money is no reason to ask again', async (t) => {
-    const { base, asked } = await server(t, (response) =>
+  test('an exhausted quota is not retried', async (t) => {
+    const { base, requests } = await server(t, (response) =>
       response.writeHead(429).end('{"error":{"code":"insufficient_quota"}}'),
     )
     const response = await createFetch(QUICK)(`${base}/v1/models`)
-    assert.deepEqual([response.status, asked.length], [429, 1])
+    assert.deepEqual([response.status, requests.length], [429, 1])
   })
 
-  test('a multipart body arrives whole, by the fetch that was given', async (t) => {
-    const { base, asked } = await server(t, (response) => response.end('ok'))
-    const told = []
+  test('a multipart body is sent intact by the given fetch', async (t) => {
+    const { base, requests } = await server(t, (response) => response.end('ok'))
+    const urls = []
     const fetch = createFetch({
       fetch: (input, init) => {
-        told.push(String(input))
+        urls.push(String(input))
         return globalThis.fetch(input, init)
       },
     })
     const body = new FormData()
     body.set('file', new Blob(['content']), 'a.txt')
     assert.equal(await (await fetch(`${base}/v1/files`, { method: 'POST', body })).text(), 'ok')
-    assert.match(asked[0].headers['content-type'], /^multipart\/form-data; boundary=/)
-    assert.match(asked[0].body, /filename="a.txt"[\s\S]*content/)
-    assert.deepEqual(told, [`${base}/v1/files`])
+    assert.match(requests[0].headers['content-type'], /^multipart\/form-data; boundary=/)
+    assert.match(requests[0].body, /filename="a.txt"[\s\S]*content/)
+    assert.deepEqual(urls, [`${base}/v1/files`])
   })
 })
 
-test('a full queue rejects with its own error', async (t) => {
+test('a full queue rejects with QueueFullError', async (t) => {
   const { ask, simulator } = await setup(t, { maxConcurrent: 1, maxQueue: 0 }, { hang: true })
   const controller = new AbortController()
   const first = failure(ask(STREAM, { signal: controller.signal }))
@@ -332,17 +340,17 @@ test('a full queue rejects with its own error', async (t) => {
   assert.equal((await first).name, 'AbortError')
 })
 
-test('what a closed fetch is asked is refused, and what was in flight is ended', async (t) => {
+test('close ends the requests in flight and rejects later ones', async (t) => {
   const { ask, fetch, simulator } = await setup(t, {}, { hang: true })
-  const asked = failure(ask(STREAM))
+  const inFlight = failure(ask(STREAM))
   await until(() => simulator.requests.length === 1)
   await fetch.close()
-  assert.equal((await asked).code, 'CLIENT_CLOSED')
+  assert.equal((await inFlight).code, 'CLIENT_CLOSED')
   assert.equal((await failure(ask(STREAM))).code, 'CLIENT_CLOSED')
   assert.equal((await failure(fetch(`${simulator.url}/models`))).code, 'CLIENT_CLOSED')
 })
 
-test('wrong options are told at once', () => {
+test('invalid options throw', () => {
   for (const [options, name] of [
     [{ maxRetries: -1 }, 'maxRetries'],
     [{ baseUrl: 'http://x/v1' }, 'baseUrl'],
@@ -360,7 +368,7 @@ test('wrong options are told at once', () => {
   }
 })
 
-test('at most 64 clients are kept, those that were used last', async (t) => {
+test('at most the 64 most recently used clients are cached', async (t) => {
   const { fetch, simulator } = await setup(t)
   const ask = async (name) => {
     const url = `${simulator.url.replace('/v1', `/${name}`)}/chat/completions`

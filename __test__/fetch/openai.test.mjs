@@ -1,4 +1,4 @@
-// The `openai` package with `fetch` changed and nothing else, against a provider over sockets.
+// The `openai` package with only its `fetch` replaced, against a provider over sockets.
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import OpenAI from 'openai'
@@ -26,7 +26,7 @@ const STREAM = { ...REQUEST, stream: true }
 const TOOL = { id: 'call_1', name: 'weather', arguments: { city: 'Huế' } }
 const TOOLS = [{ type: 'function', function: { name: 'weather', parameters: { type: 'object' } } }]
 
-/** The SDK on a provider; what is given goes into `createFetch`. */
+/** A simulator and an SDK client that talks to it; `options` are those of `createFetch`. */
 async function sdk(t, options, scenario = { chunks: CHUNKS }, client = {}) {
   const simulator = await provider(t, { default: scenario })
   const fetch = createFetch({ ...QUICK, ...options })
@@ -40,7 +40,7 @@ async function collect(stream) {
   return chunks
 }
 
-test('an answer in one piece is a completion, with the request id and the limits of the provider', async (t) => {
+test('a non-streamed answer has the request id and the rate-limit headers of the provider', async (t) => {
   const { openai, simulator } = await sdk(t, {}, { chunks: CHUNKS, headers: { 'x-ratelimit-remaining-requests': '7' } })
   const { data, response, request_id } = await openai.chat.completions.create(REQUEST).withResponse()
   assert.equal(data.choices[0].message.content, ANSWER)
@@ -53,7 +53,7 @@ test('an answer in one piece is a completion, with the request id and the limits
   assert.match(simulator.requests[0].headers['user-agent'], /^OpenAI/)
 })
 
-test('a stream that is cut is one stream: one identity, one role, one finish, each letter once', async (t) => {
+test('an interrupted stream reads as one: one id, one role, one finish reason and no duplicate text', async (t) => {
   for (const how of ['reset', 'close', 'done', 'errorEvent', 'malformed']) {
     const { openai, simulator } = await sdk(t)
     simulator.script({ chunks: CHUNKS, disconnect: { afterChunks: 3, how } })
@@ -71,8 +71,8 @@ test('a stream that is cut is one stream: one identity, one role, one finish, ea
   }
 })
 
-test('usage is there when it was asked for, and not otherwise', async (t) => {
-  // It is waited for by a timer, which here never rings.
+test('usage is included only when it is requested', async (t) => {
+  // A timer limits the wait for usage; on the test clock it never fires.
   clockOf(t)
   const { openai, simulator } = await sdk(t)
   const without = await collect(await openai.chat.completions.create(STREAM))
@@ -89,17 +89,17 @@ test('usage is there when it was asked for, and not otherwise', async (t) => {
   assert.ok(late.at(-1).usage.total_tokens > 0)
 })
 
-describe('a provider that cuts every stream once', () => {
-  /** Every second request is a continuation, or the same again. */
-  const cutting = (simulator, scenario, count) => {
+describe('with a provider that interrupts every stream once', () => {
+  /** Every second request continues or repeats the one before. */
+  const interruptStreams = (simulator, scenario, count) => {
     for (let index = 0; index < count; index++) {
       simulator.script({ ...scenario, disconnect: { afterChunks: 2, how: 'reset' } }, scenario)
     }
   }
 
-  test('gives whole texts, in one piece and streamed', async (t) => {
+  test('texts are complete, streamed or not', async (t) => {
     const { openai, simulator } = await sdk(t)
-    cutting(simulator, { chunks: CHUNKS }, 3)
+    interruptStreams(simulator, { chunks: CHUNKS }, 3)
     const { choices } = await openai.chat.completions.create(REQUEST)
     assert.equal(choices[0].message.content, ANSWER)
     const runner = openai.chat.completions.stream(REQUEST)
@@ -109,10 +109,10 @@ describe('a provider that cuts every stream once', () => {
     assert.equal(simulator.requests.length, 6)
   })
 
-  test('gives whole tool calls', async (t) => {
+  test('tool calls are complete', async (t) => {
     const scenario = { chunks: ['I will ', 'look.'], toolCalls: [TOOL] }
     const { openai, simulator } = await sdk(t, {}, scenario)
-    cutting(simulator, scenario, 2)
+    interruptStreams(simulator, scenario, 2)
     const request = { ...REQUEST, tools: TOOLS }
     const { choices } = await openai.chat.completions.create(request)
     assert.deepEqual(JSON.parse(choices[0].message.tool_calls[0].function.arguments), TOOL.arguments)
@@ -122,10 +122,10 @@ describe('a provider that cuts every stream once', () => {
     assert.deepEqual(JSON.parse(message.tool_calls[0].function.arguments), TOOL.arguments)
   })
 
-  test('gives structured output that fits its schema', async (t) => {
-    const pieces = ['{"city":', '"Huế","deg', 'rees":31}']
-    const { openai, simulator } = await sdk(t, {}, { chunks: pieces })
-    cutting(simulator, { chunks: pieces, onContinue: 'restart' }, 2)
+  test('structured output matches its schema', async (t) => {
+    const chunks = ['{"city":', '"Huế","deg', 'rees":31}']
+    const { openai, simulator } = await sdk(t, {}, { chunks })
+    interruptStreams(simulator, { chunks, onContinue: 'restart' }, 2)
     const Weather = z.object({ city: z.string(), degrees: z.number() })
     const request = { ...REQUEST, response_format: zodResponseFormat(Weather, 'weather') }
     const parsed = await openai.chat.completions.parse(request)
@@ -136,7 +136,7 @@ describe('a provider that cuts every stream once', () => {
 })
 
 describe('tool calls', () => {
-  test('are held until they are whole', async (t) => {
+  test('are buffered until they are complete', async (t) => {
     const { openai } = await sdk(t, {}, { chunks: [], toolCalls: [TOOL] })
     const chunks = await collect(await openai.chat.completions.create({ ...STREAM, tools: TOOLS }))
     const parts = chunks.flatMap((chunk) => chunk.choices[0]?.delta.tool_calls ?? [])
@@ -144,7 +144,7 @@ describe('tool calls', () => {
     assert.deepEqual(JSON.parse(parts[0].function.arguments), TOOL.arguments)
   })
 
-  test('are streamed where that is asked for', async (t) => {
+  test('are streamed on request', async (t) => {
     const { openai } = await sdk(t, { toolCalls: 'stream' }, { chunks: [], toolCalls: [TOOL] })
     const chunks = await collect(await openai.chat.completions.create({ ...STREAM, tools: TOOLS }))
     const parts = chunks.flatMap((chunk) => chunk.choices[0]?.delta.tool_calls ?? [])
@@ -154,7 +154,7 @@ describe('tool calls', () => {
 })
 
 describe('an abort', () => {
-  test('ends the stream upstream and is the SDK’s own', async (t) => {
+  test('by leaving the loop cancels the upstream request', async (t) => {
     const { openai, simulator } = await sdk(t, {}, { chunks: CHUNKS, disconnect: { afterChunks: 2, how: 'stall' } })
     const stream = await openai.chat.completions.create(STREAM)
     for await (const chunk of stream) if (contentOf(chunk)) break
@@ -162,17 +162,17 @@ describe('an abort', () => {
     assert.equal(simulator.requests.length, 1)
   })
 
-  test('before the answer rejects as the SDK rejects', async (t) => {
+  test('before the answer rejects with the SDK’s APIUserAbortError', async (t) => {
     const { openai, simulator } = await sdk(t, {}, { hang: true })
     const controller = new AbortController()
-    const asked = failure(openai.chat.completions.create(STREAM, { signal: controller.signal }))
+    const call = failure(openai.chat.completions.create(STREAM, { signal: controller.signal }))
     await until(() => simulator.requests.length === 1)
     controller.abort()
-    assert.ok((await asked) instanceof OpenAI.APIUserAbortError)
+    assert.ok((await call) instanceof OpenAI.APIUserAbortError)
     await until(() => simulator.requests[0].endedBy === 'client')
   })
 
-  test('by the SDK’s own timeout is its timeout error', async (t) => {
+  test('by the SDK’s timeout rejects with its APIConnectionTimeoutError', async (t) => {
     const { openai } = await sdk(t, {}, { hang: true }, { timeout: 50, maxRetries: 0 })
     assert.ok((await failure(openai.chat.completions.create(REQUEST))) instanceof OpenAI.APIConnectionTimeoutError)
   })
@@ -188,7 +188,7 @@ describe('errors', () => {
     [429, OpenAI.RateLimitError],
     [503, OpenAI.InternalServerError],
   ]) {
-    test(`of status ${status} are the SDK’s ${Class.name}, and its retries do not multiply ours`, async (t) => {
+    test(`with status ${status} are the SDK’s ${Class.name}, and its retries do not multiply ours`, async (t) => {
       const error = { message: 'because', type: 'a_type', code: 'a_code', param: 'a_param' }
       const scenario = { status, body: { error }, headers: { 'x-ratelimit-limit-requests': '3' } }
       // The SDK's default: two retries.
@@ -207,7 +207,7 @@ describe('errors', () => {
     })
   }
 
-  test('over which the circuit opened say when it is tried again', async (t) => {
+  test('that opened the circuit have a Retry-After', async (t) => {
     const clock = clockOf(t)
     const { openai, simulator } = await sdk(t, { circuitBreaker: { failureThreshold: 1 } }, { status: 500 })
     const thrown = await failure(clock.runUntil(openai.chat.completions.create(REQUEST)))
@@ -217,7 +217,7 @@ describe('errors', () => {
     assert.equal(simulator.requests.length, 1)
   })
 
-  test('whose body is too long to be kept are in shape all the same', async (t) => {
+  test('keep their shape when their body is truncated', async (t) => {
     const body = { error: { message: 'x'.repeat(5000), code: 'long' } }
     const { openai } = await sdk(t, {}, { status: 400, body })
     const thrown = await failure(openai.chat.completions.create(REQUEST))
@@ -225,17 +225,17 @@ describe('errors', () => {
     assert.equal(thrown.code, 'long')
   })
 
-  test('inside a stream that had begun with 200 have a status of their kind', async (t) => {
-    const cut = {
+  test('inside a 200 stream have the class of their kind', async (t) => {
+    const disconnect = {
       afterChunks: 0,
       how: 'errorEvent',
       error: { message: 'slow down', type: 'x', code: 'rate_limit_exceeded' },
     }
-    const { openai } = await sdk(t, { maxRetries: 0 }, { chunks: CHUNKS, disconnect: cut })
+    const { openai } = await sdk(t, { maxRetries: 0 }, { chunks: CHUNKS, disconnect })
     assert.ok((await failure(openai.chat.completions.create(STREAM))) instanceof OpenAI.RateLimitError)
   })
 
-  test('without a response are connection errors that lead to ours', async (t) => {
+  test('without a response are connection errors with ours as the cause', async (t) => {
     const { openai, simulator } = await sdk(t, { maxRetries: 0 }, {}, { maxRetries: 0 })
     await simulator.close()
     const thrown = await failure(openai.chat.completions.create(REQUEST))
@@ -244,7 +244,7 @@ describe('errors', () => {
     assert.equal(thrown.cause.cause.code, 'ECONNREFUSED')
   })
 
-  test('of a stage’s timeout are the SDK’s timeout errors', async (t) => {
+  test('of a stage timeout are the SDK’s timeout errors', async (t) => {
     const clock = clockOf(t, { settleMs: 30 })
     const retry = { baseDelayMs: 0 }
     const options = { firstTokenTimeoutMs: 20, maxRetries: 1, retry }
@@ -258,25 +258,25 @@ describe('errors', () => {
     assert.equal(simulator.requests.length, 2)
   })
 
-  test('in the middle of a stream come after what was received, and name what happened', async (t) => {
+  test('in mid-stream follow the text received so far and have ours as the cause', async (t) => {
     const { openai } = await sdk(
       t,
       { recovery: false },
       { chunks: CHUNKS, disconnect: { afterChunks: 3, how: 'reset' } },
     )
-    const pieces = []
+    const texts = []
     const thrown = await failure(
       (async () => {
-        for await (const chunk of await openai.chat.completions.create(STREAM)) pieces.push(contentOf(chunk))
+        for await (const chunk of await openai.chat.completions.create(STREAM)) texts.push(contentOf(chunk))
       })(),
     )
-    assert.equal(pieces.join(''), CHUNKS.slice(0, 3).join(''))
+    assert.equal(texts.join(''), CHUNKS.slice(0, 3).join(''))
     assert.ok(thrown instanceof TypeError && thrown.cause instanceof StreamInterruptedError)
-    assert.equal(thrown.cause.partial, pieces.join(''))
+    assert.equal(thrown.cause.partial, texts.join(''))
   })
 })
 
-test('an outage is answered by another endpoint with its own key, which never sees the SDK’s', async (t) => {
+test('in an outage another endpoint answers with its own key and never sees the key or the headers of the SDK', async (t) => {
   const spare = await provider(t, { apiKey: 'sk-of-the-spare-0123456789' })
   const endpoints = [{ name: 'spare', baseUrl: spare.url, apiKey: 'sk-of-the-spare-0123456789' }]
   const { openai, simulator } = await sdk(
@@ -287,10 +287,10 @@ test('an outage is answered by another endpoint with its own key, which never se
   )
   const { choices } = await openai.chat.completions.create(REQUEST)
   assert.equal(choices[0].message.content, ANSWER)
-  const [own] = simulator.requests
-  assert.equal(own.headers.authorization, `Bearer ${KEY}`)
-  assert.equal(own.headers['openai-organization'], 'org-secret')
-  assert.equal(own.path, '/v1/chat/completions?version=7')
+  const [primary] = simulator.requests
+  assert.equal(primary.headers.authorization, `Bearer ${KEY}`)
+  assert.equal(primary.headers['openai-organization'], 'org-secret')
+  assert.equal(primary.path, '/v1/chat/completions?version=7')
   for (const { headers, path } of spare.requests) {
     assert.equal(headers.authorization, 'Bearer sk-of-the-spare-0123456789')
     assert.equal(path, '/v1/chat/completions')
@@ -300,20 +300,20 @@ test('an outage is answered by another endpoint with its own key, which never se
   assert.equal(spare.requests.length, 1)
 })
 
-test('a provider that quotes the key gets it masked', async (t) => {
-  // Of a form that nobody would take for a key.
+test('a key quoted by the provider is masked', async (t) => {
+  // Nothing in its form shows that this is a key.
   const apiKey = 'a-private-word-of-ours'
-  const error = { message: `Incorrect: ${apiKey} is none` }
+  const error = { message: `Incorrect key: ${apiKey}` }
   const { openai, simulator } = await sdk(t, { maxRetries: 0 }, { status: 400, body: { error } }, { apiKey })
   const thrown = await failure(openai.chat.completions.create(REQUEST))
-  assert.match(thrown.message, /Incorrect: … is none/)
+  assert.match(thrown.message, /Incorrect key: …/)
   const headers = { 'x-request-id': `of ${apiKey}`, 'x-ratelimit-note': apiKey }
   simulator.script({ status: 400, headers })
-  const told = (await failure(openai.chat.completions.create(STREAM))).headers
-  assert.deepEqual([told.get('x-request-id'), told.get('x-ratelimit-note')], ['of *', '*'])
+  const masked = (await failure(openai.chat.completions.create(STREAM))).headers
+  assert.deepEqual([masked.get('x-request-id'), masked.get('x-ratelimit-note')], ['of *', '*'])
 })
 
-test('another model answers where the first one fails', async (t) => {
+test('a fallback model answers when the first one fails', async (t) => {
   const { openai, simulator } = await sdk(t, { fallbackModels: ['deepseek-v3.2'], maxRetries: 0 })
   simulator.script({ status: 500 })
   const { model } = await openai.chat.completions.create(REQUEST)

@@ -1,4 +1,4 @@
-// `holysheep/ai-sdk` under the AI SDK itself.
+// `holysheep/ai-sdk` with the AI SDK.
 import assert from 'node:assert/strict'
 import { readdirSync, readFileSync } from 'node:fs'
 import { describe, test } from 'node:test'
@@ -23,7 +23,7 @@ import {
 import { ANSWER, CHUNKS, failure, KEY, provider, QUICK, until } from '../support/provider.mjs'
 
 const DIST = new URL('../../dist/ai-sdk/', import.meta.url)
-const CUT = { afterChunks: 2, how: 'reset' }
+const RESET = { afterChunks: 2, how: 'reset' }
 const CALLS = {
   chunks: ['I will ', 'look.'],
   toolCalls: [
@@ -53,7 +53,7 @@ async function partsOf(stream) {
   return parts
 }
 
-test('an answer in one piece has its text, reason, usage and how it came about', async (t) => {
+test('a non-streamed answer has its text, finish reason, usage and metadata', async (t) => {
   const { model, simulator } = await setup(t, {}, { chunks: CHUNKS, headers: { 'x-ratelimit-limit-requests': '5' } })
   simulator.script({ status: 503 })
   const { text, finishReason, usage, providerMetadata, response } = await generateText({ model, prompt: 'x' })
@@ -66,31 +66,36 @@ test('an answer in one piece has its text, reason, usage and how it came about',
   assert.match(response.id, /^chatcmpl-/)
 })
 
-describe('a provider that cuts every stream once', () => {
-  test('gives whole texts', async (t) => {
+describe('with a provider that interrupts every stream once', () => {
+  test('texts are complete', async (t) => {
     const { model, simulator } = await setup(t)
-    simulator.script({ chunks: CHUNKS, disconnect: CUT })
+    simulator.script({ chunks: CHUNKS, disconnect: RESET })
     const stream = streamText({ model, prompt: 'x' })
-    const pieces = []
-    for await (const piece of stream.textStream) pieces.push(piece)
-    assert.equal(pieces.join(''), ANSWER)
-    assert.ok(pieces.length > 2)
+    const texts = []
+    for await (const text of stream.textStream) texts.push(text)
+    assert.equal(texts.join(''), ANSWER)
+    assert.ok(texts.length > 2)
     assert.equal(await stream.finishReason, 'stop')
     assert.ok((await stream.usage).totalTokens > 0)
     assert.equal((await stream.providerMetadata).holysheep.attempts, 2)
     assert.equal(simulator.requests.length, 2)
   })
 
-  test('gives whole tool calls, and the answer after them', async (t) => {
+  test('tool calls and the answer after them are complete', async (t) => {
     const { model, simulator } = await setup(t)
     for (let run = 0; run < 2; run++) {
-      simulator.script({ ...CALLS, disconnect: CUT }, CALLS, { chunks: CHUNKS, disconnect: CUT }, { chunks: CHUNKS })
+      simulator.script(
+        { ...CALLS, disconnect: RESET },
+        CALLS,
+        { chunks: CHUNKS, disconnect: RESET },
+        { chunks: CHUNKS },
+      )
     }
     const options = { model, prompt: 'x', tools: { weather: weather() }, stopWhen: stepCountIs(2) }
-    const whole = await generateText(options)
+    const generated = await generateText(options)
     const streamed = streamText(options)
     await streamed.consumeStream()
-    for (const { text, steps } of [whole, { text: await streamed.text, steps: await streamed.steps }]) {
+    for (const { text, steps } of [generated, { text: await streamed.text, steps: await streamed.steps }]) {
       assert.equal(text, ANSWER)
       assert.equal(steps[0].text, 'I will look.')
       assert.equal(steps[0].finishReason, 'tool-calls')
@@ -108,11 +113,11 @@ describe('a provider that cuts every stream once', () => {
     assert.equal(messages[1].tool_calls[1].id, messages[3].tool_call_id)
   })
 
-  test('gives structured output that fits its schema', async (t) => {
-    const pieces = ['{"city":', '"Huế","deg', 'rees":31}']
+  test('structured output matches its schema', async (t) => {
+    const chunks = ['{"city":', '"Huế","deg', 'rees":31}']
     const { model, simulator } = await setup(t)
-    const whole = { chunks: pieces, onContinue: 'restart' }
-    simulator.script({ chunks: pieces, disconnect: CUT }, whole, { chunks: pieces, disconnect: CUT }, whole)
+    const restart = { chunks, onContinue: 'restart' }
+    simulator.script({ chunks, disconnect: RESET }, restart, { chunks, disconnect: RESET }, restart)
     const schema = z.object({ city: z.string(), degrees: z.number() })
     const options = { model, prompt: 'x', output: Output.object({ schema }) }
     assert.deepEqual((await generateText(options)).output, { city: 'Huế', degrees: 31 })
@@ -124,14 +129,14 @@ describe('a provider that cuts every stream once', () => {
   })
 })
 
-test('the input of a tool is streamed where that is asked for', async (t) => {
+test('tool input is streamed on request', async (t) => {
   const { model } = await setup(t, {}, CALLS)
   const deltas = []
   const tools = {
     weather: weather({ execute: undefined, onInputDelta: ({ inputTextDelta }) => deltas.push(inputTextDelta) }),
   }
-  const held = await partsOf(streamText({ model, prompt: 'x', tools }))
-  assert.equal(held.filter(({ type }) => type === 'tool-input-delta').length, 2)
+  const buffered = await partsOf(streamText({ model, prompt: 'x', tools }))
+  assert.equal(buffered.filter(({ type }) => type === 'tool-input-delta').length, 2)
   deltas.length = 0
   const providerOptions = { holysheep: { call: { toolCalls: 'stream' } } }
   const parts = await partsOf(streamText({ model, prompt: 'x', tools, providerOptions }))
@@ -142,7 +147,7 @@ test('the input of a tool is streamed where that is asked for', async (t) => {
   )
 })
 
-test('reasoning comes before the text, each in a block of its own', async (t) => {
+test('reasoning precedes the text in a separate block', async (t) => {
   const { model } = await setup(t, {}, { chunks: CHUNKS, reasoning: 'hm, well' })
   const { text, reasoningText } = await generateText({ model, prompt: 'x' })
   assert.deepEqual([text, reasoningText], [ANSWER, 'hm, well'])
@@ -152,7 +157,7 @@ test('reasoning comes before the text, each in a block of its own', async (t) =>
   assert.deepEqual([await stream.text, await stream.reasoningText], [ANSWER, 'hm, well'])
 })
 
-describe('the model itself', () => {
+describe('the model without the AI SDK', () => {
   const user = (text) => ({ role: 'user', content: [{ type: 'text', text }] })
   const read = async (stream) => {
     const parts = []
@@ -160,7 +165,7 @@ describe('the model itself', () => {
     return parts
   }
 
-  test('tells each part once, and raw chunks where they are asked for', async (t) => {
+  test('emits each part once, and raw chunks on request', async (t) => {
     const { model } = await setup(t, {}, { chunks: ['a', 'b'] })
     const { stream, request } = await model.doStream({ prompt: [user('x')], includeRawChunks: true })
     const parts = await read(stream)
@@ -169,17 +174,17 @@ describe('the model itself', () => {
       types.filter((type) => type !== 'raw'),
       ['stream-start', 'response-metadata', 'text-start', 'text-delta', 'text-delta', 'text-end', 'finish'],
     )
-    // The role, two pieces, the reason.
+    // The role, two texts, the finish reason.
     assert.equal(types.filter((type) => type === 'raw').length, 4)
     assert.equal(request.body.model, 'gpt-4.1')
-    const silent = await read((await model.doStream({ prompt: [user('x')] })).stream)
+    const withoutRaw = await read((await model.doStream({ prompt: [user('x')] })).stream)
     assert.deepEqual(
-      silent.map(({ type }) => type),
+      withoutRaw.map(({ type }) => type),
       types.filter((type) => type !== 'raw'),
     )
   })
 
-  test('reads on where a chunk has nothing to tell', async (t) => {
+  test('skips chunks without content', async (t) => {
     const { model } = await setup(t, {}, { chunks: ['a', '', '', 'b'] })
     const { stream } = await model.doStream({ prompt: [user('x')] })
     const reader = stream.getReader()
@@ -189,7 +194,7 @@ describe('the model itself', () => {
     assert.equal(parts.at(-1).type, 'finish')
   })
 
-  test('fails with the reason of an abort, and not with a part', async (t) => {
+  test('rejects with the reason of an abort instead of emitting an error part', async (t) => {
     const { model } = await setup(t, {}, { chunks: CHUNKS, disconnect: { afterChunks: 1, how: 'stall' } })
     const controller = new AbortController()
     const { stream } = await model.doStream({ prompt: [user('x')], abortSignal: controller.signal })
@@ -198,7 +203,7 @@ describe('the model itself', () => {
     assert.equal(await failure(read(stream)), reason)
   })
 
-  test('has no tool call that was cut off', async (t) => {
+  test('emits no tool call that was interrupted', async (t) => {
     const scenario = { chunks: [], toolCalls: [{ id: 'c', name: 'n', arguments: { a: 'long enough' } }] }
     const { model } = await setup(
       t,
@@ -210,7 +215,7 @@ describe('the model itself', () => {
     assert.equal(types.includes('tool-call'), false)
   })
 
-  test('says what was cached and what was thought', async (t) => {
+  test('reports cached tokens and reasoning tokens', async (t) => {
     const usage = {
       prompt_tokens: 10,
       completion_tokens: 7,
@@ -228,7 +233,7 @@ describe('the model itself', () => {
     assert.deepEqual((await read((await model.doStream({ prompt: [user('x')] })).stream)).at(-1).usage, expected)
   })
 
-  test('tells a conversation with tools in the provider’s words', async (t) => {
+  test('converts a conversation with tools to the format of the provider', async (t) => {
     const { model, simulator } = await setup(t)
     const call = (id, input) => ({ type: 'tool-call', toolCallId: id, toolName: 'n', input })
     const result = (id, output) => ({ type: 'tool-result', toolCallId: id, toolName: 'n', output })
@@ -269,7 +274,7 @@ describe('the model itself', () => {
     assert.deepEqual(tool_choice, { type: 'function', function: { name: 'n' } })
   })
 
-  test('asks for any JSON where schemas are off, and says so', async (t) => {
+  test('asks for any JSON and warns when structured outputs are off', async (t) => {
     const { model, simulator } = await setup(t, { structuredOutputs: false })
     const responseFormat = { type: 'json', schema: { type: 'object' } }
     const { warnings } = await model.doGenerate({ prompt: [user('x')], responseFormat })
@@ -278,7 +283,7 @@ describe('the model itself', () => {
   })
 })
 
-test('a refusal is text, and its reason says what it is', async (t) => {
+test('a refusal is text with the finish reason content-filter', async (t) => {
   const { model } = await setup(t, {}, { chunks: [], refusal: 'I cannot.' })
   const { text, finishReason } = await generateText({ model, prompt: 'x' })
   assert.deepEqual([text, finishReason], ['I cannot.', 'content-filter'])
@@ -287,7 +292,7 @@ test('a refusal is text, and its reason says what it is', async (t) => {
   assert.deepEqual([await stream.text, await stream.finishReason], ['I cannot.', 'content-filter'])
 })
 
-test('settings, files and options of the provider are on the wire', async (t) => {
+test('settings, files and provider options are sent', async (t) => {
   const { model, simulator } = await setup(t)
   const png = new Uint8Array([0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a])
   const { warnings } = await generateText({
@@ -326,9 +331,9 @@ test('settings, files and options of the provider are on the wire', async (t) =>
   assert.deepEqual(warnings, [{ type: 'unsupported', feature: 'topK' }])
 })
 
-test('useChat gets its message, tool and all, from a stream that was cut', async (t) => {
+test('useChat gets the complete message, tools included, from an interrupted stream', async (t) => {
   const { model, simulator } = await setup(t)
-  simulator.script({ ...CALLS, disconnect: CUT }, CALLS, { chunks: CHUNKS, disconnect: CUT }, { chunks: CHUNKS })
+  simulator.script({ ...CALLS, disconnect: RESET }, CALLS, { chunks: CHUNKS, disconnect: RESET }, { chunks: CHUNKS })
   const stream = streamText({ model, prompt: 'x', tools: { weather: weather() }, stopWhen: stepCountIs(2) })
   const response = stream.toUIMessageStreamResponse()
   assert.equal(response.headers.get('content-type'), 'text/event-stream')
@@ -344,12 +349,14 @@ test('useChat gets its message, tool and all, from a stream that was cut', async
     },
   })
   for await (message of readUIMessageStream({ stream: chunks }));
-  const said = message.parts.filter(({ type }) => type !== 'step-start').map(({ text, output }) => text ?? output.city)
-  assert.deepEqual(said, ['I will look.', 'Huế', 'Hà Nội', ANSWER])
+  const contents = message.parts
+    .filter(({ type }) => type !== 'step-start')
+    .map(({ text, output }) => text ?? output.city)
+  assert.deepEqual(contents, ['I will look.', 'Huế', 'Hà Nội', ANSWER])
 })
 
 describe('an abort', () => {
-  test('ends the stream upstream', async (t) => {
+  test('cancels the upstream request', async (t) => {
     const { model, simulator } = await setup(t, {}, { chunks: CHUNKS, disconnect: { afterChunks: 2, how: 'stall' } })
     const controller = new AbortController()
     const stream = streamText({ model, prompt: 'x', abortSignal: controller.signal })
@@ -360,17 +367,17 @@ describe('an abort', () => {
     await until(() => simulator.requests[0].endedBy === 'client', 'the end of the request')
   })
 
-  test('before the answer rejects with its reason', async (t) => {
+  test('before the answer rejects with AbortError', async (t) => {
     const { model, simulator } = await setup(t, {}, { hang: true })
     const controller = new AbortController()
-    const asked = failure(generateText({ model, prompt: 'x', abortSignal: controller.signal }))
+    const call = failure(generateText({ model, prompt: 'x', abortSignal: controller.signal }))
     await until(() => simulator.requests.length === 1)
     controller.abort()
-    assert.equal((await asked).name, 'AbortError')
+    assert.equal((await call).name, 'AbortError')
     await until(() => simulator.requests[0].endedBy === 'client')
   })
 
-  test('of who reads ends the request', async (t) => {
+  test('by the reader cancels the upstream request', async (t) => {
     const { model, simulator } = await setup(t, {}, { chunks: CHUNKS, disconnect: { afterChunks: 2, how: 'stall' } })
     const { stream } = await model.doStream({ prompt: [{ role: 'user', content: [{ type: 'text', text: 'x' }] }] })
     await stream.cancel()
@@ -379,19 +386,19 @@ describe('an abort', () => {
 })
 
 describe('errors', () => {
-  test('are the typed ones, and the AI SDK does not ask again', async (t) => {
+  test('are our typed errors, and the AI SDK does not retry them', async (t) => {
     const { model, simulator } = await setup(t, { maxRetries: 1 }, { status: 429, retryAfterMs: 1 })
     const thrown = await failure(generateText({ model, prompt: 'x' }))
     assert.ok(thrown instanceof RetriesExhaustedError && thrown.cause instanceof RateLimitError)
-    const told = []
-    const stream = streamText({ model, prompt: 'x', onError: ({ error }) => told.push(error) })
+    const reported = []
+    const stream = streamText({ model, prompt: 'x', onError: ({ error }) => reported.push(error) })
     await stream.consumeStream()
-    assert.ok(told[0] instanceof RetriesExhaustedError)
+    assert.ok(reported[0] instanceof RetriesExhaustedError)
     assert.equal(simulator.requests.length, 4)
   })
 
-  test('in the middle of a stream come after what was received', async (t) => {
-    const { model } = await setup(t, { recovery: false }, { chunks: CHUNKS, disconnect: CUT })
+  test('in mid-stream follow the text received so far', async (t) => {
+    const { model } = await setup(t, { recovery: false }, { chunks: CHUNKS, disconnect: RESET })
     const parts = await partsOf(streamText({ model, prompt: 'x', onError: () => {} }))
     const text = parts.map((part) => (part.type === 'text-delta' ? part.text : '')).join('')
     assert.equal(text, CHUNKS.slice(0, 2).join(''))
@@ -401,7 +408,7 @@ describe('errors', () => {
     assert.equal(parts.at(-1).finishReason, 'error')
   })
 
-  test('of wrong options and of files that cannot be sent name what is wrong', async () => {
+  test('about invalid options and unsupported files name the cause', async () => {
     const client = new HolySheepStreamingClient(KEY)
     for (const [options, name] of [
       [{ client: 3 }, 'client'],
@@ -427,13 +434,13 @@ describe('errors', () => {
   })
 })
 
-test('nothing of the AI SDK is needed to load it', () => {
+test('the provider loads without the AI SDK', () => {
   for (const name of readdirSync(DIST)) {
     assert.equal(/require\(["'](?:ai|@ai-sdk)/.test(readFileSync(new URL(name, DIST), 'utf8')), false, name)
   }
 })
 
-test('a client that is there already is used, and its counters count', async (t) => {
+test('a given client is used and counts the call', async (t) => {
   const { simulator } = await setup(t)
   const client = new HolySheepStreamingClient(KEY, { baseUrl: simulator.url })
   t.after(() => client.close())

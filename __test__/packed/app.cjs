@@ -1,4 +1,4 @@
-// A streamed call with a retry and a cut in the middle, against the simulator of the package.
+// A streamed call with a retry and a reset in mid-stream, against the simulator of the package.
 const { HolySheepStreamingClient } = require('holysheep')
 const { startSimulator } = require('holysheep/simulator')
 
@@ -8,7 +8,7 @@ async function main() {
   const client = new HolySheepStreamingClient('sk-packed', { baseUrl: simulator.url, retry: { baseDelayMs: 1 } })
   let text = ''
   const stream = client.stream({ model: 'gpt-4.1', messages: [{ role: 'user', content: 'Count.' }] })
-  for await (const piece of stream.textStream) text += piece
+  for await (const delta of stream.textStream) text += delta
   await simulator.close()
   console.log(text)
 }

@@ -1,4 +1,4 @@
-// The same for CommonJS.
+// The same program as app.mts for CommonJS.
 import holysheep = require('holysheep')
 import simulators = require('holysheep/simulator')
 

@@ -5,8 +5,8 @@ import { startSimulator } from 'holysheep/simulator'
 const simulator = await startSimulator({ answer: 'one two three four five' })
 const client = new HolySheepStreamingClient('sk-packed', { baseUrl: simulator.url })
 let text = ''
-await client.streamWithRetry([{ role: 'user', content: 'Count.' }], (piece) => {
-  text += piece
+await client.streamWithRetry([{ role: 'user', content: 'Count.' }], (chunk) => {
+  text += chunk
 })
 await simulator.close()
 console.log(text)

@@ -1,10 +1,10 @@
-// HolySheepAIClient (document 004).
+// HolySheepAIClient (HolySheep tutorial 004).
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { HolySheepAIClient, HolySheepError, RetriesExhaustedError } from '../../index.mjs'
 import { ANSWER, clockOf, failure, KEY, MESSAGES, passTime, provider, until } from '../support/provider.mjs'
 
-async function three(t, options = {}) {
+async function setup(t, options = {}) {
   const simulators = [await provider(t), await provider(t), await provider(t)]
   const waits = []
   const onEvent = (event) => event.type === 'wait' && waits.push(event.ms)
@@ -16,8 +16,8 @@ async function three(t, options = {}) {
 }
 const ask = (client, options) => client.chatCompletion('gpt-4.1', MESSAGES, options)
 
-test('the request has the defaults of the document, or what is said', async (t) => {
-  const { simulators, client } = await three(t)
+test('the request has the tutorial’s defaults unless the call overrides them', async (t) => {
+  const { simulators, client } = await setup(t)
   const completion = await ask(client)
   assert.equal(completion.choices[0].message.content, ANSWER)
   await ask(client, { temperature: 0, maxTokens: 5 })
@@ -26,8 +26,8 @@ test('the request has the defaults of the document, or what is said', async (t) 
   assert.deepEqual([second.temperature, second.max_tokens], [0, 5])
 })
 
-test('a 429 goes to the next endpoint after waits that grow', async (t) => {
-  const { simulators, client, counts, waits } = await three(t)
+test('a 429 fails over to the next endpoint with exponential backoff', async (t) => {
+  const { simulators, client, counts, waits } = await setup(t)
   simulators[0].script({ status: 429 })
   simulators[1].script({ status: 429 })
   assert.equal((await ask(client)).choices[0].message.content, ANSWER)
@@ -48,8 +48,8 @@ test('a 429 goes to the next endpoint after waits that grow', async (t) => {
   })
 })
 
-test('maxAttempts is the clear name of its maxRetries, and only one of them is given', async (t) => {
-  const { simulators, client, counts } = await three(t, { maxAttempts: 2 })
+test('maxAttempts is an alias of maxRetries, and giving both is an error', async (t) => {
+  const { simulators, client, counts } = await setup(t, { maxAttempts: 2 })
   for (const simulator of simulators) simulator.setDefault({ status: 503 })
   assert.equal((await failure(ask(client))).attempts.length, 2)
   assert.deepEqual(counts(), [1, 1, 0])
@@ -57,24 +57,24 @@ test('maxAttempts is the clear name of its maxRetries, and only one of them is g
   assert.throws(() => new HolySheepAIClient(KEY, { maxAttempts: 2, maxRetries: 2 }), { message })
 })
 
-test('a timeout, a 408 and a 5xx go to the next endpoint after the plain wait', async (t) => {
+test('a timeout, a 408, a 5xx and a reset fail over to the next endpoint after retryDelay', async (t) => {
   const clock = clockOf(t, { settleMs: 30 })
-  const { simulators, client, counts, waits } = await three(t, { timeout: 80_000 })
+  const { simulators, client, counts, waits } = await setup(t, { timeout: 80_000 })
   for (const scenario of [{ hang: true }, { status: 408 }, { status: 503 }, { connectReset: true }]) {
     for (const simulator of simulators) simulator.reset()
     for (const simulator of simulators) simulator.setDefault({ text: ANSWER })
     waits.length = 0
     simulators[0].script(scenario)
-    const asked = ask(client)
+    const call = ask(client)
     await until(() => simulators[0].requests[0] && (scenario.hang || waits.length > 0))
     await passTime(clock, scenario.hang ? 80_004 : 4, () => simulators[1].requests.length === 1)
-    assert.equal((await asked).choices[0].message.content, ANSWER)
+    assert.equal((await call).choices[0].message.content, ANSWER)
     assert.deepEqual([counts(), waits], [[1, 1, 0], [4]], JSON.stringify(scenario))
   }
 })
 
-test('400, 401 and 403 are thrown at once', async (t) => {
-  const { simulators, client, counts } = await three(t)
+test('400, 401 and 403 are not retried', async (t) => {
+  const { simulators, client, counts } = await setup(t)
   for (const status of [400, 401, 403]) {
     simulators[0].script({ status })
     const error = await failure(ask(client))
@@ -85,8 +85,8 @@ test('400, 401 and 403 are thrown at once', async (t) => {
   assert.equal(client.getMetrics().otherErrors, 3)
 })
 
-test('another refusal is tried once more, and then thrown as it is', async (t) => {
-  const { simulators, client, counts, waits } = await three(t, { maxRetries: 5 })
+test('any other 4xx is retried once, and then its error is thrown', async (t) => {
+  const { simulators, client, counts, waits } = await setup(t, { maxRetries: 5 })
   for (const status of [404, 409, 418, 422]) {
     for (const simulator of simulators) simulator.reset()
     for (const simulator of simulators) simulator.setDefault({ status })
@@ -101,15 +101,15 @@ test('another refusal is tried once more, and then thrown as it is', async (t) =
   assert.equal((await ask(client)).choices[0].message.content, ANSWER)
 })
 
-test('a key without quota is not asked again', async (t) => {
-  const { simulators, client, counts } = await three(t)
+test('an exhausted quota is not retried', async (t) => {
+  const { simulators, client, counts } = await setup(t)
   for (const simulator of simulators) simulator.setDefault({ status: 402 })
   assert.equal((await failure(ask(client))).code, 'QUOTA_EXHAUSTED')
   assert.deepEqual(counts(), [1, 0, 0])
 })
 
-test('three attempts are three requests, and the last error is not lost', async (t) => {
-  const { simulators, client, counts } = await three(t)
+test('three attempts send three requests, and the error carries the last failure', async (t) => {
+  const { simulators, client, counts } = await setup(t)
   for (const simulator of simulators) simulator.setDefault({ status: 500 })
   const error = await failure(ask(client))
   assert.ok(error instanceof RetriesExhaustedError)
@@ -118,8 +118,8 @@ test('three attempts are three requests, and the last error is not lost', async 
   assert.deepEqual(counts(), [1, 1, 1])
 })
 
-test('the attempts are counted in all, over however many endpoints', async (t) => {
-  const { simulators, client, counts } = await three(t, { maxRetries: 5 })
+test('maxRetries is the total number of attempts across all endpoints', async (t) => {
+  const { simulators, client, counts } = await setup(t, { maxRetries: 5 })
   for (const simulator of simulators) simulator.setDefault({ status: 429 })
   assert.equal((await failure(ask(client))).attempts.length, 5)
   assert.deepEqual(counts(), [2, 2, 1])
@@ -129,8 +129,8 @@ test('the attempts are counted in all, over however many endpoints', async (t) =
   assert.deepEqual(simulators[0].requests.length, 1)
 })
 
-test('the next call begins at the primary again, and concurrent calls do not push each other', async (t) => {
-  const { simulators, client, counts } = await three(t)
+test('every call starts at the primary, and concurrent calls do not affect each other', async (t) => {
+  const { simulators, client, counts } = await setup(t)
   simulators[0].script({ status: 500 })
   await ask(client)
   await ask(client)
@@ -141,9 +141,9 @@ test('the next call begins at the primary again, and concurrent calls do not pus
   assert.deepEqual(counts(), [4, 4, 0])
 })
 
-test('an endpoint that is down is left alone, and used again when its breaker lets it be tried', async (t) => {
+test('an endpoint that is down is skipped until its breaker allows a probe', async (t) => {
   const clock = clockOf(t)
-  const { simulators, client, counts } = await three(t, { circuitBreaker: { failureThreshold: 2, timeout: 300 } })
+  const { simulators, client, counts } = await setup(t, { circuitBreaker: { failureThreshold: 2, timeout: 300 } })
   simulators[0].setDefault({ status: 503 })
   for (let i = 0; i < 6; i++) await clock.runUntil(ask(client))
   assert.deepEqual(counts(), [2, 6, 0])
@@ -152,15 +152,15 @@ test('an endpoint that is down is left alone, and used again when its breaker le
   assert.equal((await ask(client)).choices[0].message.content, 'back')
 })
 
-test('the digits in a message say nothing', async (t) => {
-  const { simulators, client } = await three(t)
+test('digits in an error message do not affect its classification', async (t) => {
+  const { simulators, client } = await setup(t)
   simulators[0].script({ status: 500, body: { error: { message: 'order 429 timeout 401' } } })
   await ask(client)
   const { errors429, otherErrors } = client.getMetrics()
   assert.deepEqual([errors429, otherErrors], [0, 1])
 })
 
-test('the three hosts are defaults of this class; HOLYSHEEP_BASE_URL takes their place', async (t) => {
+test('HOLYSHEEP_BASE_URL replaces the three default endpoints', async (t) => {
   const simulator = await provider(t)
   const before = process.env.HOLYSHEEP_BASE_URL
   process.env.HOLYSHEEP_BASE_URL = simulator.url
@@ -172,8 +172,8 @@ test('the three hosts are defaults of this class; HOLYSHEEP_BASE_URL takes their
   assert.equal(simulator.requests.length, 1)
 })
 
-test('the metrics before the first call, and wrong arguments', async (t) => {
-  const { client, counts } = await three(t)
+test('invalid arguments are rejected without a request and do not count in the metrics', async (t) => {
+  const { client, counts } = await setup(t)
   assert.equal(client.getMetrics().successRate, '0.00%')
   assert.equal((await failure(client.chatCompletion('m', 'no messages'))).code, 'INVALID_ARGUMENT')
   const reason = new Error('enough')
@@ -194,12 +194,12 @@ test('the metrics before the first call, and wrong arguments', async (t) => {
   }
 })
 
-test('health checks bring an endpoint back before the time of its breaker is over', async (t) => {
+test('a successful health check closes a breaker before its timeout elapses', async (t) => {
   const circuitBreaker = { failureThreshold: 1, timeout: 600_000 }
-  const { simulators, client } = await three(t, { healthCheck: 20, circuitBreaker })
+  const { simulators, client } = await setup(t, { healthCheck: 20, circuitBreaker })
   simulators[0].script({ status: 503 })
   await ask(client)
   const chats = () => simulators[0].requests.filter(({ path }) => path.endsWith('/chat/completions')).length
-  await until(async () => (await ask(client)) && chats() > 1, 'the return')
+  await until(async () => (await ask(client)) && chats() > 1, 'the second request of the primary')
   await until(() => simulators[1].requests.some(({ path }) => path === '/v1/models'), 'a probe of the next endpoint')
 })

@@ -1,4 +1,4 @@
-// batchProcess and batchStream (document 000).
+// batchProcess and batchStream (HolySheep tutorial 000).
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { batchProcess, batchStream, CircuitOpenError, HolySheepError, HolySheepStreamingClient } from '../../index.mjs'
@@ -11,24 +11,24 @@ const optionsOf = (simulator, more) => ({
   retry: { baseDelayMs: 1, jitter: 'none' },
   ...more,
 })
-/** A client that answers each prompt with itself, when the test says so. */
+/** A client that echoes each prompt once `answer` resolves, and a record of its calls. */
 function stub(answer = async () => {}) {
-  const held = { now: 0, most: 0, asked: [] }
+  const calls = { active: 0, peak: 0, prompts: [] }
   const chat = async (request, options) => {
     const text = request.messages[0].content
-    held.asked.push(text)
-    held.most = Math.max(held.most, ++held.now)
+    calls.prompts.push(text)
+    calls.peak = Math.max(calls.peak, ++calls.active)
     try {
       await answer(text, options)
       return { choices: [{ message: { content: text } }] }
     } finally {
-      held.now--
+      calls.active--
     }
   }
-  return { client: { chat }, held }
+  return { client: { chat }, calls }
 }
 
-test('there is a result for every prompt, in order, from the model of the document', async (t) => {
+test('every prompt gets a result, in order, from the tutorial’s default model', async (t) => {
   const simulator = await provider(t)
   const results = await batchProcess(PROMPTS, optionsOf(simulator))
   assert.deepEqual(
@@ -36,11 +36,11 @@ test('there is a result for every prompt, in order, from the model of the docume
     PROMPTS.map((_, index) => ({ index, success: true, result: ANSWER })),
   )
   assert.deepEqual([...new Set(simulator.requests.map(({ json }) => json.model))], ['gemini-2.5-flash'])
-  const asked = simulator.requests.map(({ json }) => json.messages[0].content).sort()
-  assert.deepEqual(asked, [...PROMPTS].sort())
+  const sent = simulator.requests.map(({ json }) => json.messages[0].content).sort()
+  assert.deepEqual(sent, [...PROMPTS].sort())
 })
 
-test('maxAttempts is the clear name of its maxRetries, and only one of them is given', async (t) => {
+test('maxAttempts is an alias of maxRetries, and giving both is an error', async (t) => {
   const simulator = await provider(t, { default: { status: 500 } })
   const [failed] = await batchProcess(['x'], optionsOf(simulator, { maxAttempts: 2 }))
   assert.deepEqual([failed.cause.attempts.length, simulator.requests.length], [2, 2])
@@ -51,7 +51,7 @@ test('maxAttempts is the clear name of its maxRetries, and only one of them is g
   )
 })
 
-test('each prompt has three attempts in all, and one that fails does not stop the others', async (t) => {
+test('each prompt gets at most three attempts, and a failed prompt does not stop the others', async (t) => {
   const simulator = await provider(t)
   simulator.script({ status: 500 }, { status: 500 }, {}, { status: 400 }, {})
   const results = await batchProcess(PROMPTS, optionsOf(simulator, { concurrency: 1 }))
@@ -70,7 +70,7 @@ test('each prompt has three attempts in all, and one that fails does not stop th
   assert.deepEqual([failed.cause.status, failed.cause.attempts.length, simulator.requests.length], [500, 3, 3])
 })
 
-test('while a circuit is open the prompts wait, and none is dropped', async (t) => {
+test('prompts wait while a circuit is open, and none is dropped', async (t) => {
   const simulator = await provider(t)
   simulator.script(...Array.from({ length: 4 }, () => ({ status: 503 })))
   const prompts = Array.from({ length: 12 }, (_, i) => `prompt ${i}`)
@@ -86,7 +86,7 @@ test('while a circuit is open the prompts wait, and none is dropped', async (t) 
   )
 })
 
-test('an open circuit is no attempt, but the prompt’s own probes are: a long outage has an end', async (t) => {
+test('a wait for an open circuit is not an attempt, but a probe is, so a long outage fails the prompt', async (t) => {
   const simulator = await provider(t, { default: { status: 503 } })
   const circuitBreaker = { failureThreshold: 1, timeout: 20 }
   const results = await batchProcess(['a', 'b', 'c'], optionsOf(simulator, { concurrency: 3, circuitBreaker }))
@@ -100,7 +100,7 @@ test('an open circuit is no attempt, but the prompt’s own probes are: a long o
   assert.equal(simulator.requests.length, 9)
 })
 
-test('a provider that limits every prompt once makes none fail: no budget is shared', async (t) => {
+test('prompts share no retry budget, so one 429 for each prompt fails none of them', async (t) => {
   const prompts = Array.from({ length: 150 }, (_, i) => `${i}`)
   const simulator = await provider(t)
   simulator.script(...prompts.flatMap(() => [{ status: 429, retryAfterMs: 1 }, {}]))
@@ -108,7 +108,7 @@ test('a provider that limits every prompt once makes none fail: no budget is sha
   assert.equal(results.filter(({ success }) => success).length, 150)
 })
 
-test('many prompts at a time are no reason for a warning', async (t) => {
+test('many concurrent prompts on one signal cause no warning', async (t) => {
   const warnings = []
   const listen = (warning) => warnings.push(warning.message)
   process.on('warning', listen)
@@ -120,7 +120,7 @@ test('many prompts at a time are no reason for a warning', async (t) => {
   assert.deepEqual(warnings, [])
 })
 
-test('attempts before and after an open circuit are counted together', async (t) => {
+test('attempts before and after an open circuit count toward the same limit', async (t) => {
   const simulator = await provider(t, { default: { status: 429, retryAfterMs: 1 } })
   simulator.script({ status: 503 }, { status: 503 })
   const circuitBreaker = { failureThreshold: 2, timeout: 20 }
@@ -128,7 +128,7 @@ test('attempts before and after an open circuit are counted together', async (t)
   assert.deepEqual([cause.status, cause.attempts.length, simulator.requests.length], [429, 3, 3])
 })
 
-test('prompts that wait for the circuit go on when one has got through, not when their time is up', async (t) => {
+test('prompts that wait for the circuit resume as soon as a probe succeeds', async (t) => {
   t.mock.timers.enable({ apis: ['setTimeout'] })
   let down = true
   const { client } = stub(async (text) => {
@@ -152,34 +152,34 @@ test('prompts that wait for the circuit go on when one has got through, not when
   )
 })
 
-test('the progress counts, and estimates the time that is left', async (t) => {
+test('onProgress reports counts and an estimate of the remaining time', async (t) => {
   const simulator = await provider(t)
   simulator.script({}, { status: 400 })
-  const told = []
-  const onProgress = (progress) => void told.push(progress)
+  const reports = []
+  const onProgress = (progress) => void reports.push(progress)
   await batchProcess(PROMPTS, optionsOf(simulator, { concurrency: 1, onProgress }))
-  const counts = told.map(({ done, succeeded, failed, total }) => [done, succeeded, failed, total])
+  const counts = reports.map(({ done, succeeded, failed, total }) => [done, succeeded, failed, total])
   assert.deepEqual(counts, [
     [1, 1, 0, 3],
     [2, 1, 1, 3],
     [3, 2, 1, 3],
   ])
-  for (const { done, elapsedMs, estimatedMsLeft } of told) {
+  for (const { done, elapsedMs, estimatedMsLeft } of reports) {
     assert.ok(Math.abs(estimatedMsLeft - (elapsedMs / done) * (3 - done)) < 1e-6)
   }
-  told.length = 0
+  reports.length = 0
   const { client } = stub()
   await batchProcess(['x'], { client, onProgress, total: undefined })
-  assert.equal(told[0].total, 1)
-  told.length = 0
+  assert.equal(reports[0].total, 1)
+  reports.length = 0
   async function* source() {
     yield* PROMPTS
   }
   for await (const _ of batchStream(source(), { client, onProgress }));
-  assert.deepEqual([told[0].total, told[0].estimatedMsLeft, told.length], [undefined, undefined, 3])
+  assert.deepEqual([reports[0].total, reports[0].estimatedMsLeft, reports.length], [undefined, undefined, 3])
 })
 
-test('an abort stops all, and what is done keeps its result', async (t) => {
+test('an abort stops the batch and keeps the results so far', async (t) => {
   const simulator = await provider(t, { default: { hang: true } })
   simulator.script({ text: 'done' })
   const controller = new AbortController()
@@ -198,7 +198,7 @@ test('an abort stops all, and what is done keeps its result', async (t) => {
   assert.deepEqual(early, [{ index: 0, success: false, error: 'enough', cause: reason }])
 })
 
-test('of 100,000 prompts from an iterable no more are held than run at once', async () => {
+test('an iterable of 100,000 prompts is read no further ahead than the concurrency', async () => {
   let read = 0
   let done = 0
   let mostAhead = 0
@@ -208,8 +208,8 @@ test('of 100,000 prompts from an iterable no more are held than run at once', as
       yield `prompt ${read}`
     }
   }
-  const { client, held } = stub()
-  held.asked = { push() {} }
+  const { client, calls } = stub()
+  calls.prompts = { push() {} }
   const seen = new Uint8Array(100_000)
   for await (const { index, result } of batchStream(source(), { client, concurrency: 16 })) {
     assert.equal(result, `prompt ${index}`)
@@ -217,12 +217,12 @@ test('of 100,000 prompts from an iterable no more are held than run at once', as
     done++
   }
   assert.deepEqual([read, done, seen.every((count) => count === 1)], [100_000, 100_000, true])
-  assert.ok(held.most <= 16, `${held.most} at once`)
+  assert.ok(calls.peak <= 16, `${calls.peak} at once`)
   assert.ok(mostAhead <= 17, `${mostAhead} read ahead`)
 })
 
-test('a slow reader holds up the prompts, and not the memory', async () => {
-  const { client, held } = stub()
+test('a slow consumer keeps new prompts from starting', async () => {
+  const { client, calls } = stub()
   const stream = batchStream(
     (function* () {
       for (let i = 0; ; i++) yield `${i}`
@@ -231,13 +231,13 @@ test('a slow reader holds up the prompts, and not the memory', async () => {
   )
   await stream.next()
   for (let i = 0; i < 50; i++) await new Promise(setImmediate)
-  assert.ok(held.asked.length <= 5, `${held.asked.length}`)
+  assert.ok(calls.prompts.length <= 5, `${calls.prompts.length}`)
   await stream.return()
   for (let i = 0; i < 50; i++) await new Promise(setImmediate)
-  assert.ok(held.asked.length <= 5)
+  assert.ok(calls.prompts.length <= 5)
 })
 
-test('leaving the loop stops what runs and closes the source', async (t) => {
+test('leaving the loop aborts the running prompts and closes the source', async (t) => {
   const simulator = await provider(t, { default: { hang: true } })
   simulator.script({})
   let closed = false
@@ -252,10 +252,10 @@ test('leaving the loop stops what runs and closes the source', async (t) => {
     assert.equal(result.success, true)
     break
   }
-  await until(() => closed && simulator.requests.every(({ endedBy }) => endedBy !== 'open'), 'the end')
+  await until(() => closed && simulator.requests.every(({ endedBy }) => endedBy !== 'open'), 'the end of the batch')
 })
 
-test('a source that throws ends the batch with its error', async () => {
+test('an error of the source rejects the batch', async () => {
   const { client } = stub()
   async function* source() {
     yield 'one'
@@ -264,7 +264,7 @@ test('a source that throws ends the batch with its error', async () => {
   await assert.rejects(batchProcess(source(), { client }), /the file is gone/)
 })
 
-test('a client of your own is used, and a conversation is a prompt too', async (t) => {
+test('a given client is used, and a prompt can be a conversation', async (t) => {
   const simulator = await provider(t)
   const client = new HolySheepStreamingClient(KEY, { baseUrl: simulator.url })
   const conversation = [
@@ -277,7 +277,7 @@ test('a client of your own is used, and a conversation is a prompt too', async (
   assert.deepEqual([messages, model, temperature], [conversation, 'm', 0])
 })
 
-test('wrong arguments are told at once; a wrong prompt fails alone', async () => {
+test('invalid arguments reject the batch, and an invalid prompt fails alone', async () => {
   const { client } = stub()
   for (const [prompts, options] of [
     ['a text', {}],

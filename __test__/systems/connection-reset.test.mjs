@@ -1,4 +1,4 @@
-// handleConnectionReset (document 002).
+// handleConnectionReset (HolySheep tutorial 002).
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { handleConnectionReset } from '../../index.mjs'
@@ -6,7 +6,7 @@ import { clientOf, failure, MESSAGES, provider } from '../support/provider.mjs'
 
 const reset = () => Object.assign(new Error('read ECONNRESET'), { code: 'ECONNRESET' })
 
-test('a reset waits 1 to 3 s and says to go on, until the attempts are used up', async () => {
+test('a reset resolves to true after 1 to 3 s, and to false once the attempts are exhausted', async () => {
   const started = performance.now()
   assert.equal(await handleConnectionReset(reset(), { messages: MESSAGES }, 0, 3), true)
   const waited = performance.now() - started
@@ -14,7 +14,7 @@ test('a reset waits 1 to 3 s and says to go on, until the attempts are used up',
   assert.equal(await handleConnectionReset(reset(), { messages: MESSAGES }, 3, 3), false)
 })
 
-test('any other failure is not waited for', async () => {
+test('any other error resolves to false', async () => {
   for (const error of [new Error('ECONNRESET'), { code: 429 }, null, undefined, 'ECONNRESET']) {
     assert.equal(await handleConnectionReset(error, {}, 0, 3), false)
   }
@@ -22,7 +22,7 @@ test('any other failure is not waited for', async () => {
   await assert.rejects(handleConnectionReset(reset(), {}, 'x', 3), { code: 'INVALID_ARGUMENT' })
 })
 
-test('what was received is used: the next request asks for the rest, and a second reset replaces the question', async (t) => {
+test('a reset makes the request ask for the rest, and a second reset replaces that instruction', async (t) => {
   const simulator = await provider(t, { default: { text: 'một hai ba bốn năm', chunkChars: 4 } })
   const client = clientOf(t, simulator, { maxRetries: 0, recovery: false })
   const request = { messages: MESSAGES, partialResponse: '' }
@@ -30,7 +30,7 @@ test('what was received is used: the next request asks for the rest, and a secon
   simulator.script({ text: 'một hai ba bốn năm', chunkChars: 4, disconnect: { afterChunks: 2, how: 'reset' } })
   const stream = client.stream(request)
   const read = async () => {
-    for await (const piece of stream.textStream) text += piece
+    for await (const delta of stream.textStream) text += delta
   }
   const error = await failure(read())
   assert.equal(error.partial, text)
@@ -52,7 +52,7 @@ test('what was received is used: the next request asks for the rest, and a secon
   assert.equal(partialResponse + rest, 'một hai ba bốn năm')
 })
 
-test('an abort ends the wait', async () => {
+test('an abort interrupts the wait', async () => {
   const signal = AbortSignal.abort(new Error('enough'))
   await assert.rejects(handleConnectionReset(reset(), {}, 0, 3, { signal }), /enough/)
 })

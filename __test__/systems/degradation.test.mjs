@@ -1,4 +1,4 @@
-// ModelDegradationManager (document 003).
+// ModelDegradationManager (HolySheep tutorial 003).
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { ModelDegradationManager } from '../../index.mjs'
@@ -10,7 +10,7 @@ const MODERATE = user('Giải thích chính sách đổi trả')
 const COMPLEX = user('Phân tích và so sánh doanh thu của hai quý')
 const CHAIN = ['gpt-4.1', 'claude-sonnet-4.5', 'gemini-2.5-flash', 'deepseek-v3.2']
 
-async function pair(t, options, simulatorOptions) {
+async function setup(t, options, simulatorOptions) {
   const simulator = await provider(t, simulatorOptions)
   const manager = new ModelDegradationManager(KEY, undefined, { baseUrl: simulator.url, ...options })
   t.after(() => manager.close())
@@ -18,7 +18,7 @@ async function pair(t, options, simulatorOptions) {
   return { simulator, manager, models }
 }
 
-test('the chain is the document’s, and its prices are per million tokens', () => {
+test('the default chain is the tutorial’s, with prices per million tokens', () => {
   const chain = ModelDegradationManager.DEFAULT_MODEL_CHAIN
   assert.deepEqual(
     chain.map((m) => [m.name, m.costPerMillionTokens, m.avgLatencyMs, m.capability, m.priority]),
@@ -31,15 +31,15 @@ test('the chain is the document’s, and its prices are per million tokens', () 
   )
 })
 
-test('each complexity has its candidates; a simple question climbs to the stronger models last', () => {
+test('each complexity has its candidates, and a simple question tries the stronger models last', () => {
   const manager = new ModelDegradationManager(KEY)
   assert.deepEqual(manager.candidates('complex'), CHAIN)
   assert.deepEqual(manager.candidates('moderate'), CHAIN.slice(0, 3))
   assert.deepEqual(manager.candidates('simple'), ['deepseek-v3.2', 'gemini-2.5-flash', 'gpt-4.1', 'claude-sonnet-4.5'])
 })
 
-test('a simple question goes to the cheapest model, and that is no fallback', async (t) => {
-  const { simulator, manager, models } = await pair(t)
+test('a simple question goes to the cheapest model, which does not count as a fallback', async (t) => {
+  const { simulator, manager, models } = await setup(t)
   const result = await manager.callWithDegradation(SIMPLE)
   const { success, data, modelUsed, fallbackTriggered, originalComplexity, latencyMs } = result
   assert.deepEqual([success, data.choices[0].message.content], [true, ANSWER])
@@ -50,8 +50,8 @@ test('a simple question goes to the cheapest model, and that is no fallback', as
   assert.deepEqual([temperature, max_tokens], [0.7, 500])
 })
 
-test('the complexity is that of the user’s text: keywords in any normal form, length, parts, no system prompt', async (t) => {
-  const { manager } = await pair(t)
+test('the complexity is that of the user’s text, by keywords in any Unicode normalization form and by length', async (t) => {
+  const { manager } = await setup(t)
   for (const [messages, complexity] of [
     [SIMPLE, 'simple'],
     [MODERATE, 'moderate'],
@@ -74,16 +74,16 @@ test('the complexity is that of the user’s text: keywords in any normal form, 
   }
 })
 
-test('where a model cannot answer the next one does, and the result says so', async (t) => {
-  const { simulator, manager, models } = await pair(t)
+test('when a model fails the next one answers, and fallbackTriggered is true', async (t) => {
+  const { simulator, manager, models } = await setup(t)
   simulator.script({ status: 503 }, { status: 429 })
   const result = await manager.callWithDegradation(COMPLEX)
   assert.deepEqual([result.modelUsed, result.fallbackTriggered], ['gemini-2.5-flash', true])
   assert.deepEqual(models(), CHAIN.slice(0, 3))
 })
 
-test('the latency is that of the model that answered, not of those before it', async (t) => {
-  const { simulator, manager } = await pair(t)
+test('latencyMs covers only the model that answered', async (t) => {
+  const { simulator, manager } = await setup(t)
   simulator.script({ status: 503, headersDelayMs: 400 }, { headersDelayMs: 100 })
   const since = performance.now()
   const { latencyMs } = await manager.callWithDegradation(COMPLEX)
@@ -91,15 +91,15 @@ test('the latency is that of the model that answered, not of those before it', a
   assert.ok(latencyMs >= 90 && latencyMs <= tookMs - 390, `${latencyMs} of ${tookMs}`)
 })
 
-test('a simple question climbs to a healthy stronger model', async (t) => {
-  const { simulator, manager } = await pair(t)
+test('a simple question falls back to a healthy stronger model', async (t) => {
+  const { simulator, manager } = await setup(t)
   simulator.script({ status: 500 }, { status: 500 })
   const result = await manager.callWithDegradation(SIMPLE)
   assert.deepEqual([result.modelUsed, result.fallbackTriggered], ['gpt-4.1', true])
 })
 
-test('the preferred model is asked first', async (t) => {
-  const { simulator, manager, models } = await pair(t)
+test('the preferred model is tried first', async (t) => {
+  const { simulator, manager, models } = await setup(t)
   const result = await manager.callWithDegradation(SIMPLE, 'claude-sonnet-4.5')
   assert.deepEqual([result.modelUsed, result.fallbackTriggered], ['claude-sonnet-4.5', false])
   simulator.reset()
@@ -108,10 +108,10 @@ test('the preferred model is asked first', async (t) => {
   assert.deepEqual(models(), ['my-own-model', 'deepseek-v3.2'])
 })
 
-test('five failures in a row open the breaker of a model, and it is tried again after its time', async (t) => {
+test('five consecutive failures open the breaker of a model until its timeout elapses', async (t) => {
   const clock = clockOf(t)
   const circuitBreaker = { failureThreshold: 5, timeout: 300 }
-  const { simulator, manager, models } = await pair(t, { circuitBreaker })
+  const { simulator, manager, models } = await setup(t, { circuitBreaker })
   for (let i = 0; i < 5; i++) {
     simulator.script({ status: 500 })
     assert.equal((await manager.callWithDegradation(COMPLEX)).modelUsed, 'claude-sonnet-4.5')
@@ -126,25 +126,25 @@ test('five failures in a row open the breaker of a model, and it is tried again 
   assert.equal(manager.getDegradationStats().circuitBreakers['gpt-4.1'], 0)
 })
 
-test('where every model fails the result names those that were asked, and has the last error', async (t) => {
-  const { manager, models } = await pair(t, {}, { default: { status: 500 } })
-  const { cause, ...shown } = await manager.callWithDegradation(MODERATE)
+test('when every model fails, the result lists the models tried and has the last error as its cause', async (t) => {
+  const { manager, models } = await setup(t, {}, { default: { status: 500 } })
+  const { cause, ...result } = await manager.callWithDegradation(MODERATE)
   const candidatesTried = CHAIN.slice(0, 3)
-  assert.deepEqual(shown, { success: false, error: 'All models in chain failed', candidatesTried })
+  assert.deepEqual(result, { success: false, error: 'All models in chain failed', candidatesTried })
   assert.deepEqual([cause.name, cause.status, cause.attempts.length], ['APIError', 500, 3])
   assert.deepEqual(models(), candidatesTried)
 })
 
-test('a request that is wrong is wrong for every model: it is asked once, and no model’s failure', async (t) => {
-  const { manager, models } = await pair(t, {}, { default: { status: 400 } })
+test('an invalid request is sent to one model only and does not count as its failure', async (t) => {
+  const { manager, models } = await setup(t, {}, { default: { status: 400 } })
   const { error, cause, candidatesTried } = await manager.callWithDegradation(COMPLEX)
   assert.deepEqual([cause.status, error, candidatesTried], [400, cause.message, ['gpt-4.1']])
   assert.deepEqual(models(), ['gpt-4.1'])
   assert.deepEqual(manager.getDegradationStats().circuitBreakers, {})
 })
 
-test('the statistics have the shape of the document, and do not grow with the calls', async (t) => {
-  const { manager } = await pair(t)
+test('the statistics have the tutorial’s shape, with one entry for each model', async (t) => {
+  const { manager } = await setup(t)
   assert.deepEqual(manager.getDegradationStats(), { usageByModel: {}, circuitBreakers: {}, avgLatency: {} })
   for (let i = 0; i < 3; i++) await manager.callWithDegradation(SIMPLE)
   await manager.callWithDegradation(COMPLEX)
@@ -153,7 +153,7 @@ test('the statistics have the shape of the document, and do not grow with the ca
   assert.ok(avgLatency['gpt-4.1'] > 0)
 })
 
-test('a chain and a classifier of your own are used', async (t) => {
+test('a custom chain and a custom classifier are used', async (t) => {
   const simulator = await provider(t)
   const chain = [
     { name: 'large', costPerMillionTokens: 9, priority: 1 },
@@ -170,7 +170,7 @@ test('a chain and a classifier of your own are used', async (t) => {
   assert.equal(await failure(manager.callWithDegradation(SIMPLE, null, { signal })), reason)
 })
 
-test('a chain that could not be used, and a judgement that is none, are refused by name', async (t) => {
+test('an invalid chain, classification or preferred model is rejected by name', async (t) => {
   const model = { name: 'a', priority: 1, costPerMillionTokens: 1 }
   for (const [chain, name] of [
     [[], 'modelChain'],
@@ -183,13 +183,13 @@ test('a chain that could not be used, and a judgement that is none, are refused 
     [[{ ...model, avgLatencyMs: -1 }], 'modelChain[0].avgLatencyMs'],
     [[{ ...model, capability: 'weird' }], 'modelChain[0].capability'],
   ]) {
-    const made = () => new ModelDegradationManager(KEY, chain)
-    assert.throws(made, (error) => error.code === 'INVALID_ARGUMENT' && error.message.startsWith(`${name}: got `))
+    const create = () => new ModelDegradationManager(KEY, chain)
+    assert.throws(create, (error) => error.code === 'INVALID_ARGUMENT' && error.message.startsWith(`${name}: got `))
   }
-  const { manager, models } = await pair(t, { classify: () => 'weird' })
+  const { manager, models } = await setup(t, { classify: () => 'weird' })
   assert.match((await failure(manager.callWithDegradation(SIMPLE))).message, /^classify\(\): got 'weird'/)
   assert.throws(() => manager.candidates('weird'), /^TypeError: complexity: got 'weird'/)
-  const fine = await pair(t)
-  assert.match((await failure(fine.manager.callWithDegradation(SIMPLE, 5))).message, /^preferredModel: got 5/)
+  const valid = await setup(t)
+  assert.match((await failure(valid.manager.callWithDegradation(SIMPLE, 5))).message, /^preferredModel: got 5/)
   assert.deepEqual(models(), [])
 })

@@ -1,16 +1,16 @@
-// validateApiKey and createClientWithTimeout (document 004).
+// validateApiKey and createClientWithTimeout (HolySheep tutorial 004).
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { createClientWithTimeout, validateApiKey } from '../../index.mjs'
 import { clockOf, END, eventOf, failure, KEY, manualProvider, provider, REQUEST, until } from '../support/provider.mjs'
 
 describe('validateApiKey', () => {
-  test('takes a key with white space around it', () => {
+  test('accepts a key with surrounding whitespace', () => {
     assert.equal(validateApiKey(KEY), true)
     assert.equal(validateApiKey(` sk-${'x'.repeat(17)}\n`), true)
   })
 
-  test('says what is wrong with a key and never shows it', () => {
+  test('explains what is wrong with a key without showing it', () => {
     for (const [key, why] of [
       ['pk-SECRETSECRETSECRETSECRET', /does not start with 'sk-'/],
       ['sk-SECRET', /of 9 characters/],
@@ -35,7 +35,7 @@ describe('validateApiKey', () => {
 })
 
 describe('createClientWithTimeout', () => {
-  test('the short one gives up on a silent provider after 10 s, though it is the only route', async (t) => {
+  test('a short client allows 10 s until the first token, even on the only route', async (t) => {
     const clock = clockOf(t, { settleMs: 30 })
     const simulator = await provider(t, { default: { hang: true } })
     const client = createClientWithTimeout('short', { apiKey: KEY, baseUrl: simulator.url, maxRetries: 0 })
@@ -47,26 +47,26 @@ describe('createClientWithTimeout', () => {
     assert.match(error.message, /within 10000 ms/)
   })
 
-  test('it bounds the silence and not the answer', async (t) => {
+  test('limits the silence between chunks, not the length of the answer', async (t) => {
     const clock = clockOf(t, { settleMs: 5 })
-    const pieces = Array.from({ length: 12 }, (_, i) => `${i} `)
-    const byHand = await manualProvider(t)
+    const texts = Array.from({ length: 12 }, (_, i) => `${i} `)
+    const server = await manualProvider(t)
     const limits = { firstTokenTimeoutMs: 300, idleTimeoutMs: 300, maxRetries: 0, recovery: false }
-    const client = createClientWithTimeout('long', { apiKey: KEY, baseUrl: byHand.url, ...limits })
+    const client = createClientWithTimeout('long', { apiKey: KEY, baseUrl: server.url, ...limits })
     const stream = client.stream(REQUEST)
     const reader = stream.textStream[Symbol.asyncIterator]()
-    await until(() => byHand.requests.length === 1)
-    byHand.requests[0].begin()
-    for (const piece of pieces) {
-      byHand.requests[0].response.write(eventOf(piece))
-      assert.equal((await reader.next()).value, piece)
+    await until(() => server.requests.length === 1)
+    server.requests[0].begin()
+    for (const text of texts) {
+      server.requests[0].response.write(eventOf(text))
+      assert.equal((await reader.next()).value, text)
       await clock.advance(200)
     }
-    byHand.requests[0].response.end(END)
-    assert.equal(await stream.text(), pieces.join(''))
+    server.requests[0].response.end(END)
+    assert.equal(await stream.text(), texts.join(''))
   })
 
-  test('it retries twice, and options override', async (t) => {
+  test('retries twice by default, and options override that', async (t) => {
     const simulator = await provider(t, { default: { status: 500 } })
     const options = { apiKey: KEY, baseUrl: simulator.url, retry: { baseDelayMs: 1 } }
     for (const [client, requests] of [

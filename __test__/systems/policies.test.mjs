@@ -1,4 +1,4 @@
-// The policies of documents 000 and 001, as options of a client and of `retryWithBackoff`.
+// The policies of HolySheep tutorials 000 and 001, as options of a client and of `retryWithBackoff`.
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { retryWithBackoff } from '../../index.mjs'
@@ -6,32 +6,32 @@ import { run } from '../support/child.mjs'
 import { clientOf, failure, pair, provider, REQUEST } from '../support/provider.mjs'
 
 const fail = () => Promise.reject(Object.assign(new Error('busy'), { status: 503 }))
-/** The waits of `retryWithBackoff` between so many attempts. */
-async function waitsOf(options, maxAttempts = 6) {
-  const waits = []
-  const onRetry = (_attempt, _error, ms) => void waits.push(ms)
+/** The delays of `retryWithBackoff` between `maxAttempts` attempts. */
+async function delaysOf(options, maxAttempts = 6) {
+  const delays = []
+  const onRetry = (_attempt, _error, ms) => void delays.push(ms)
   await failure(retryWithBackoff(fail, { ...options, maxAttempts, onRetry }))
-  return waits
+  return delays
 }
 
 describe('backoff', () => {
   const plain = { baseDelay: 2, maxDelay: 20, jitter: 'none' }
 
-  test('exponential: min(maxDelay, base · 2^n)', async () => {
-    assert.deepEqual(await waitsOf(plain), [2, 4, 8, 16, 20])
-    assert.deepEqual(await waitsOf({ ...plain, multiplier: 3 }, 4), [2, 6, 18])
+  test('an exponential delay is min(maxDelay, base · 2^n)', async () => {
+    assert.deepEqual(await delaysOf(plain), [2, 4, 8, 16, 20])
+    assert.deepEqual(await delaysOf({ ...plain, multiplier: 3 }, 4), [2, 6, 18])
   })
 
-  test('linear: base · n', async () => {
-    assert.deepEqual(await waitsOf({ ...plain, backoff: 'linear' }), [2, 4, 6, 8, 10])
+  test('a linear delay is base · n', async () => {
+    assert.deepEqual(await delaysOf({ ...plain, backoff: 'linear' }), [2, 4, 6, 8, 10])
   })
 
-  test('constant, and a fixed schedule whose last wait repeats', async () => {
-    assert.deepEqual(await waitsOf({ ...plain, backoff: 'constant' }, 4), [2, 2, 2])
-    assert.deepEqual(await waitsOf({ ...plain, backoff: [1, 2, 4] }, 6), [1, 2, 4, 4, 4])
+  test('a constant delay repeats, and so does the last delay of a schedule', async () => {
+    assert.deepEqual(await delaysOf({ ...plain, backoff: 'constant' }, 4), [2, 2, 2])
+    assert.deepEqual(await delaysOf({ ...plain, backoff: [1, 2, 4] }, 6), [1, 2, 4, 4, 4])
   })
 
-  test('each jitter keeps to its range, and none passes maxDelay', async () => {
+  test('every kind of jitter stays within its range and never exceeds maxDelay', async () => {
     for (const [jitter, from, to] of [
       ['full', 0, 4],
       ['equal', 2, 4],
@@ -39,35 +39,35 @@ describe('backoff', () => {
       ['decorrelated', 4, 12],
     ]) {
       const options = { backoff: 'constant', baseDelay: 4, jitter }
-      const waits = await waitsOf({ ...options, maxDelay: 1000 }, 13)
+      const delays = await delaysOf({ ...options, maxDelay: 1000 }, 13)
       const bound = jitter === 'decorrelated' ? 1000 : to
       assert.ok(
-        waits.every((ms) => ms >= from && ms <= bound),
-        `${jitter}: ${waits}`,
+        delays.every((ms) => ms >= from && ms <= bound),
+        `${jitter}: ${delays}`,
       )
-      assert.ok(new Set(waits).size > 3, `${jitter} is random`)
-      const capped = await waitsOf({ ...options, baseDelay: 9, maxDelay: 5 }, 13)
+      assert.ok(new Set(delays).size > 3, `${jitter} is random`)
+      const capped = await delaysOf({ ...options, baseDelay: 9, maxDelay: 5 }, 13)
       assert.ok(capped.every((ms) => ms <= 5))
     }
   })
 
-  test('a least wait holds after the jitter', async () => {
-    const waits = await waitsOf({ baseDelay: 1, maxDelay: 20, minDelay: 5 })
-    assert.ok(waits.every((ms) => ms >= 5))
+  test('minDelay applies after the jitter', async () => {
+    const delays = await delaysOf({ baseDelay: 1, maxDelay: 20, minDelay: 5 })
+    assert.ok(delays.every((ms) => ms >= 5))
   })
 
-  test('a client waits by the same forms', async (t) => {
-    const waits = []
-    const onEvent = (event) => event.type === 'wait' && waits.push(event.ms)
+  test('a client supports the same kinds of backoff', async (t) => {
+    const delays = []
+    const onEvent = (event) => event.type === 'wait' && delays.push(event.ms)
     const simulator = await provider(t, { default: { status: 503 } })
     for (const [retry, expected] of [
       [{ backoff: 'linear', baseDelayMs: 3 }, [3, 6, 9]],
       [{ backoff: 'exponential', baseDelayMs: 3, maxDelayMs: 7 }, [3, 6, 7]],
       [{ backoff: [1, 2, 4] }, [1, 2, 4]],
     ]) {
-      waits.length = 0
+      delays.length = 0
       await failure(clientOf(t, simulator, { retry: { jitter: 'none', ...retry }, onEvent }).chat(REQUEST))
-      assert.deepEqual(waits, expected)
+      assert.deepEqual(delays, expected)
     }
   })
 })
@@ -75,7 +75,7 @@ describe('backoff', () => {
 test('memory does not grow with the number of retries: the body is encoded once and shared', async () => {
   const megabytes = 8
   const retries = 80
-  // A process of its own, whose peak is that of these calls; the first one brings what any number of retries takes.
+  // A separate process, so that the peak is that of these calls; the first call allocates what any number of retries needs.
   const ended = await run(`
     const provider = await startSimulator({ default: { status: 503 }, recordLimit: 1 })
     const url = 'data:image/png;base64,' + 'A'.repeat(${megabytes} * 2 ** 20)
@@ -93,14 +93,14 @@ test('memory does not grow with the number of retries: the body is encoded once 
   assert.equal(ended.stderr, '')
   const [few, before, many, after] = JSON.parse(ended.stdout)
   assert.deepEqual([few, many], [11, retries + 1])
-  const grown = after - before
+  const growth = after - before
   assert.ok(
-    grown < (megabytes * retries) / 4,
-    `${grown.toFixed()} MiB for ${megabytes} MiB sent ${many - few} times more`,
+    growth < (megabytes * retries) / 4,
+    `${growth.toFixed()} MiB for ${megabytes} MiB sent ${many - few} times more`,
   )
 })
 
-test('an error rate opens the circuit though no failures come in a row, and then another provider answers', async (t) => {
+test('the error rate opens the circuit without consecutive failures, and another endpoint answers', async (t) => {
   const circuitBreaker = { failureThreshold: 100, errorRate: 0.5, windowMs: 30_000, minimumCalls: 4 }
   const { simulator, client } = await pair(t, { circuitBreaker, maxRetries: 0 })
   simulator.script({}, { status: 500 }, {}, { status: 500 })
@@ -118,19 +118,19 @@ test('an error rate opens the circuit though no failures come in a row, and then
   assert.deepEqual([simulator.requests.length, backup.requests.length], [4, 3])
 })
 
-test('every attempt has a request id of its own, in the event, in the record and on the wire', async (t) => {
+test('every attempt has its own request id, in its event and on the wire', async (t) => {
   const events = []
   const { simulator, client } = await pair(t, { onEvent: (event) => events.push(event) })
   simulator.script({ status: 503 })
   await client.chat(REQUEST)
-  const told = events.filter(({ type }) => type === 'attempt').map(({ requestId }) => requestId)
+  const reported = events.filter(({ type }) => type === 'attempt').map(({ requestId }) => requestId)
   const sent = simulator.requests.map(({ headers }) => headers['x-client-request-id'])
-  assert.deepEqual(told, sent)
-  assert.equal(new Set(told).size, 2)
+  assert.deepEqual(reported, sent)
+  assert.equal(new Set(reported).size, 2)
   assert.equal(new Set(events.filter(({ call }) => call).map(({ call }) => call)).size, 1)
 })
 
-test('the idempotency key stays on retries and changes with the body', async (t) => {
+test('the idempotency key is stable across retries and changes with the body', async (t) => {
   const { simulator, client } = await pair(t, { maxRetries: 1, fallbackModels: ['small'] })
   simulator.script({ status: 500 }, { status: 500 })
   await client.chat(REQUEST)
@@ -139,7 +139,7 @@ test('the idempotency key stays on retries and changes with the body', async (t)
   assert.notEqual(second, third)
 })
 
-test('models to fall back to can be named by the call', async (t) => {
+test('a call can override the fallback models of the client', async (t) => {
   const { simulator, client } = await pair(t, { maxRetries: 0, fallbackModels: ['of the client'] })
   simulator.script({ status: 500 })
   await client.chat(REQUEST, { fallbackModels: ['of the call'] })

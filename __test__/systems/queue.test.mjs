@@ -1,10 +1,10 @@
-// BoundedRetryQueue (document 000).
+// BoundedRetryQueue (HolySheep tutorial 000).
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { BoundedRetryQueue, QueueFullError } from '../../index.mjs'
 import { ANSWER, clockOf, failure, KEY, provider, until } from '../support/provider.mjs'
 
-async function pair(t, options, simulatorOptions) {
+async function setup(t, options, simulatorOptions) {
   const simulator = await provider(t, simulatorOptions)
   const retry = { baseDelayMs: 1, jitter: 'none' }
   const queue = new BoundedRetryQueue({ apiKey: KEY, baseUrl: simulator.url, retry, ...options })
@@ -16,8 +16,8 @@ async function all(iterator) {
   return results
 }
 
-test('every task has a result, and then nothing of it is left', async (t) => {
-  const { simulator, queue } = await pair(t)
+test('every task yields one result and then leaves the queue', async (t) => {
+  const { simulator, queue } = await setup(t)
   assert.deepEqual([queue.maxRetries, queue.maxSize], [3, 1000])
   for (const id of ['a', 'b', 'c']) await queue.addTask(id, `prompt ${id}`)
   assert.equal(queue.size, 3)
@@ -29,8 +29,8 @@ test('every task has a result, and then nothing of it is left', async (t) => {
   assert.equal((await all(queue.processWithRetry())).length, 1)
 })
 
-test('a task has three attempts in all, and its error is told with what was tried', async (t) => {
-  const { simulator, queue } = await pair(t, { concurrency: 1 })
+test('a task gets at most three attempts, and its error lists them', async (t) => {
+  const { simulator, queue } = await setup(t, { concurrency: 1 })
   simulator.script({ status: 500 }, { status: 500 }, { status: 500 })
   await queue.addTask('bad', 'x')
   const [bad, ...none] = await all(queue.processWithRetry())
@@ -41,8 +41,8 @@ test('a task has three attempts in all, and its error is told with what was trie
   assert.deepEqual(await all(queue.processWithRetry()), [{ taskId: 'good', response: ANSWER }])
 })
 
-test('maxAttempts is the clear name of its maxRetries, and only one of them is given', async (t) => {
-  const { simulator, queue } = await pair(t, { maxAttempts: 2 }, { default: { status: 500 } })
+test('maxAttempts is an alias of maxRetries, and giving both is an error', async (t) => {
+  const { simulator, queue } = await setup(t, { maxAttempts: 2 }, { default: { status: 500 } })
   assert.equal(queue.maxRetries, 2)
   await queue.addTask('bad', 'x')
   assert.equal((await all(queue.processWithRetry()))[0].cause.attempts.length, 2)
@@ -53,11 +53,11 @@ test('maxAttempts is the clear name of its maxRetries, and only one of them is g
   assert.throws(() => new BoundedRetryQueue({ apiKey: KEY, maxAttempts: 0 }), { message: /^maxAttempts: got 0/ })
 })
 
-test('it is bounded, and an id that is there already is refused', async () => {
+test('a full queue and a duplicate id reject the task', async () => {
   const queue = new BoundedRetryQueue(3, 2, { apiKey: KEY })
   await queue.addTask('a', 'x')
-  const twice = await failure(queue.addTask('a', 'y'))
-  assert.equal(twice.code, 'INVALID_ARGUMENT')
+  const duplicate = await failure(queue.addTask('a', 'y'))
+  assert.equal(duplicate.code, 'INVALID_ARGUMENT')
   await queue.addTask('b', 'x')
   const full = await failure(queue.addTask('c', 'x'))
   assert.ok(full instanceof QueueFullError)
@@ -65,10 +65,10 @@ test('it is bounded, and an id that is there already is refused', async () => {
   assert.equal(queue.size, 2)
 })
 
-test('a task that waits for its retry does not hold up the others', async (t) => {
+test('a task that waits for its retry does not block the others', async (t) => {
   const clock = clockOf(t)
-  // A pause that the provider asked for would be everybody's.
-  const { simulator, queue } = await pair(t, { concurrency: 1, retry: { baseDelayMs: 2000, jitter: 'none' } })
+  // Not a 429: its `Retry-After` would pause every task.
+  const { simulator, queue } = await setup(t, { concurrency: 1, retry: { baseDelayMs: 2000, jitter: 'none' } })
   simulator.script({ status: 503 })
   for (const id of ['waits', 'b', 'c', 'd']) await queue.addTask(id, id)
   const order = []
@@ -81,37 +81,37 @@ test('a task that waits for its retry does not hold up the others', async (t) =>
   assert.deepEqual(order, ['b', 'c', 'd', 'waits'])
 })
 
-test('no more attempts run at a time than it was told', async () => {
-  let now = 0
-  let most = 0
+test('no more attempts run at once than the concurrency allows', async () => {
+  let active = 0
+  let peak = 0
   const client = {
     async chat() {
-      most = Math.max(most, ++now)
+      peak = Math.max(peak, ++active)
       await new Promise(setImmediate)
-      now--
+      active--
       return { choices: [{ message: { content: 'ok' } }] }
     },
   }
   const queue = new BoundedRetryQueue({ client, concurrency: 3 })
   for (let i = 0; i < 100; i++) await queue.addTask(`${i}`, 'x')
   assert.equal((await all(queue.processWithRetry())).length, 100)
-  assert.equal(most, 3)
+  assert.equal(peak, 3)
 })
 
-test('while the circuit is open tasks wait and none is dropped', async (t) => {
-  const { simulator, queue } = await pair(t, { circuitBreaker: { failureThreshold: 2, timeout: 150 }, concurrency: 4 })
+test('tasks wait while the circuit is open, and none is dropped', async (t) => {
+  const { simulator, queue } = await setup(t, { circuitBreaker: { failureThreshold: 2, timeout: 150 }, concurrency: 4 })
   simulator.script({ status: 503 }, { status: 503 })
   for (let i = 0; i < 8; i++) await queue.addTask(`${i}`, 'x')
   const results = await all(queue.processWithRetry())
   assert.equal(results.filter(({ response }) => response === ANSWER).length, 8)
 })
 
-test('the next reader takes over at once what the last one left', async (t) => {
-  const { simulator, queue } = await pair(t, { concurrency: 2 })
+test('the next consumer takes over an unfinished task immediately', async (t) => {
+  const { simulator, queue } = await setup(t, { concurrency: 2 })
   simulator.script({}, { hang: true })
   for (const id of ['a', 'b']) await queue.addTask(id, id)
   for await (const _ of queue.processWithRetry()) {
-    // Both have been asked for: the one that is not answered is given up, and not the next one.
+    // Both requests are in flight, so leaving aborts the one that hangs and not the one after it.
     await until(() => simulator.requests.length === 2, 'the second request')
     break
   }
@@ -120,8 +120,8 @@ test('the next reader takes over at once what the last one left', async (t) => {
   assert.equal(simulator.requests.length, 3)
 })
 
-test('tasks may be added while it is processed', async (t) => {
-  const { queue } = await pair(t)
+test('tasks can be added while the queue is processed', async (t) => {
+  const { queue } = await setup(t)
   await queue.addTask('first', 'x')
   const seen = []
   for await (const { taskId } of queue.processWithRetry()) {
@@ -131,10 +131,10 @@ test('tasks may be added while it is processed', async (t) => {
   assert.deepEqual(seen, ['first', 'more 1', 'more 2'])
 })
 
-test('what is finished and unread when a reader leaves is handed to the next one, not asked again', async () => {
-  const asked = []
+test('finished results that one consumer leaves unread go to the next one without another request', async () => {
+  const prompts = []
   const chat = async ({ messages }) => {
-    asked.push(messages[0].content)
+    prompts.push(messages[0].content)
     return { choices: [{ message: { content: 'done' } }] }
   }
   const queue = new BoundedRetryQueue({ client: { chat }, concurrency: 3 })
@@ -142,18 +142,18 @@ test('what is finished and unread when a reader leaves is handed to the next one
   const seen = []
   for await (const { taskId } of queue.processWithRetry()) {
     seen.push(taskId)
-    // The other two have their answers by now.
+    // By now the other two are answered.
     await new Promise(setImmediate)
     break
   }
   assert.equal(queue.size, 2)
   for (const { taskId, response } of await all(queue.processWithRetry())) seen.push(taskId, response)
   assert.deepEqual(seen, ['a', 'b', 'done', 'c', 'done'])
-  assert.deepEqual([asked, queue.size], [['a', 'b', 'c'], 0])
+  assert.deepEqual([prompts, queue.size], [['a', 'b', 'c'], 0])
 })
 
-test('a reader that leaves, or an abort, stops what runs, and what is not finished stays', async (t) => {
-  const { simulator, queue } = await pair(t, { concurrency: 3 })
+test('leaving the loop or an abort stops the running tasks and leaves the unfinished ones in the queue', async (t) => {
+  const { simulator, queue } = await setup(t, { concurrency: 3 })
   simulator.script({ text: 'one' }, { hang: true }, { hang: true })
   for (const id of ['a', 'b', 'c', 'd']) await queue.addTask(id, id)
   for await (const { response } of queue.processWithRetry()) {
@@ -175,8 +175,8 @@ test('a reader that leaves, or an abort, stops what runs, and what is not finish
   assert.equal((await all(queue.processWithRetry())).length, 3)
 })
 
-test('there is one reader at a time, and wrong options are refused', async (t) => {
-  const { queue } = await pair(t, {}, { default: { hang: true } })
+test('a second consumer and invalid options are rejected', async (t) => {
+  const { queue } = await setup(t, {}, { default: { hang: true } })
   await queue.addTask('a', 'x')
   const reader = queue.processWithRetry()
   const pending = reader.next()

@@ -1,4 +1,4 @@
-// RetryAIManager, RetryConfig and RetryableError (document 003).
+// RetryAIManager, RetryConfig and RetryableError (HolySheep tutorial 003).
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { HolySheepError, RetryAIManager, RetryableError, RetryConfig } from '../../index.mjs'
@@ -6,7 +6,7 @@ import { ANSWER, clockOf, failure, KEY, MESSAGES, passTime, provider, until } fr
 
 const QUICK = { baseDelay: 4, maxDelay: 1000, jitter: false }
 
-async function pair(t, config = QUICK, options = {}) {
+async function setup(t, config = QUICK, options = {}) {
   const simulator = await provider(t)
   const waits = []
   const onEvent = (event) => event.type === 'wait' && waits.push(event.ms)
@@ -16,12 +16,12 @@ async function pair(t, config = QUICK, options = {}) {
 }
 
 describe('RetryConfig', () => {
-  test('has the defaults of the document', () => {
+  test('has the tutorial’s defaults', () => {
     const { maxRetries, baseDelay, maxDelay, exponentialBase, jitter } = new RetryConfig()
     assert.deepEqual([maxRetries, baseDelay, maxDelay, exponentialBase, jitter], [3, 1000, 30_000, 2, true])
   })
 
-  test('waits exponentially up to its limit', () => {
+  test('grows the delay exponentially up to maxDelay', () => {
     const config = new RetryConfig({ jitter: false })
     assert.deepEqual(
       [0, 1, 2, 3, 4, 5, 60].map((attempt) => config.calculateDelay(attempt)),
@@ -29,7 +29,7 @@ describe('RetryConfig', () => {
     )
   })
 
-  test('jitter is 50 to 150 per cent, and never passes the limit', () => {
+  test('applies a jitter of 50% to 150% and never exceeds maxDelay', () => {
     const config = new RetryConfig()
     const early = Array.from({ length: 200 }, () => config.calculateDelay(1))
     assert.ok(early.every((ms) => ms >= 1000 && ms <= 3000))
@@ -39,7 +39,7 @@ describe('RetryConfig', () => {
     assert.ok(late.includes(30_000))
   })
 
-  test('refuses what is none', () => {
+  test('rejects invalid options', () => {
     for (const options of [
       { maxRetries: -1 },
       { baseDelay: 'x' },
@@ -59,7 +59,7 @@ describe('RetryConfig', () => {
   })
 })
 
-test('a status has its decision', () => {
+test('classifyError maps every status to a decision', () => {
   const manager = new RetryAIManager(KEY)
   for (const [decision, statuses] of [
     ['immediate', [408, 500, 502, 504]],
@@ -77,24 +77,24 @@ test('a status has its decision', () => {
   assert.equal(RetryAIManager.RETRY_STATUS_MAP[429], 'delayed')
 })
 
-test('what a status is said to be is what a call does about it', async (t) => {
+test('a call follows the decision of classifyError', async (t) => {
   const retryOn = { 418: [1], 500: 'never', 503: 'retry' }
-  const own = await pair(t, QUICK, { retry: { retryOn } })
-  for (const { simulator, manager } of [await pair(t), own]) {
+  const custom = await setup(t, QUICK, { retry: { retryOn } })
+  for (const { simulator, manager } of [await setup(t), custom]) {
     for (const status of [418, 500, 503, 520, 529, 404]) {
       simulator.reset()
       simulator.setDefault({ status })
       const { finalAttempt } = await manager.callWithRetry(MESSAGES)
       const { decision } = manager.classifyError(status, '')
-      // There is nowhere else to go.
+      // There is no other model to fall back to.
       assert.equal(finalAttempt > 1, decision !== 'never' && decision !== 'fallback', `${status}`)
     }
   }
-  assert.equal(own.manager.classifyError(418, '').decision, 'immediate')
+  assert.equal(custom.manager.classifyError(418, '').decision, 'immediate')
 })
 
-test('the message names the retries that the call had, and only where they were used up', async (t) => {
-  const { simulator, manager } = await pair(t)
+test('the message has the number of retries only when they are exhausted', async (t) => {
+  const { simulator, manager } = await setup(t)
   simulator.setDefault({ status: 500 })
   const none = await manager.callWithRetry(MESSAGES, undefined, undefined, { maxRetries: 0 })
   assert.deepEqual([none.error, none.finalAttempt, none.retried], ['Max retries (0) exceeded', 1, false])
@@ -103,24 +103,24 @@ test('the message names the retries that the call had, and only where they were 
   assert.deepEqual([early.error, early.finalAttempt], [early.cause.message, 1])
 })
 
-test("the client's fallback models hold where a call names none", async (t) => {
-  const { simulator, manager } = await pair(t, { ...QUICK, maxRetries: 0 }, { fallbackModels: ['second'] })
+test("the client's fallback models apply unless the call names its own", async (t) => {
+  const { simulator, manager } = await setup(t, { ...QUICK, maxRetries: 0 }, { fallbackModels: ['second'] })
   simulator.script({ status: 500 }, {}, { status: 500 }, {})
   assert.equal((await manager.callWithRetry(MESSAGES)).modelUsed, 'second')
   const options = { fallbackModels: ['third'] }
   assert.equal((await manager.callWithRetry(MESSAGES, undefined, undefined, options)).modelUsed, 'third')
 })
 
-test('an answer has the shape of the document, and the request its defaults', async (t) => {
-  const { simulator, manager } = await pair(t)
+test('a result has the tutorial’s shape, and the request its defaults', async (t) => {
+  const { simulator, manager } = await setup(t)
   const { success, data, modelUsed } = await manager.callWithRetry(MESSAGES)
   assert.deepEqual([success, data.choices[0].message.content, modelUsed], [true, ANSWER, 'gpt-4.1'])
   const { model, temperature, max_tokens } = simulator.requests[0].json
   assert.deepEqual([model, temperature, max_tokens], ['gpt-4.1', 0.7, 500])
 })
 
-test('408, 500, 502 and 504 wait once, twice and four times the base; 429 five times of that', async (t) => {
-  const { simulator, manager, waits } = await pair(t)
+test('delays double from the base delay, and those after a 429 are five times as long', async (t) => {
+  const { simulator, manager, waits } = await setup(t)
   for (const [status, expected] of [
     [408, [4, 8, 16]],
     [500, [4, 8, 16]],
@@ -137,51 +137,51 @@ test('408, 500, 502 and 504 wait once, twice and four times the base; 429 five t
   }
 })
 
-test('a 429 is never tried again sooner than it says', async (t) => {
-  const { simulator, manager, waits } = await pair(t)
+test('the Retry-After of a 429 is honored', async (t) => {
+  const { simulator, manager, waits } = await setup(t)
   simulator.script({ status: 429, retryAfterMs: 60 })
   assert.equal((await manager.callWithRetry(MESSAGES)).success, true)
   assert.ok(waits[0] >= 60)
 })
 
-test('after its retries a call has failed, with the number of attempts that were made', async (t) => {
-  const { simulator, manager } = await pair(t)
+test('a call that exhausts its retries fails and reports the number of attempts', async (t) => {
+  const { simulator, manager } = await setup(t)
   simulator.setDefault({ status: 500 })
-  const { cause, ...shown } = await manager.callWithRetry(MESSAGES)
+  const { cause, ...result } = await manager.callWithRetry(MESSAGES)
   const error = 'Max retries (3) exceeded'
-  assert.deepEqual(shown, { success: false, statusCode: 500, error, finalAttempt: 4, retried: true })
+  assert.deepEqual(result, { success: false, statusCode: 500, error, finalAttempt: 4, retried: true })
   assert.deepEqual([cause.name, cause.attempts.length, simulator.requests.length], ['APIError', 4, 4])
 })
 
-test('what is not tried again is asked once', async (t) => {
-  const { simulator, manager } = await pair(t)
+test('a client error is not retried', async (t) => {
+  const { simulator, manager } = await setup(t)
   for (const status of [400, 401, 403, 404, 422]) {
     simulator.reset()
     simulator.setDefault({ status })
-    const { cause, ...shown } = await manager.callWithRetry(MESSAGES, 'gpt-4.1', ['other'])
+    const { cause, ...result } = await manager.callWithRetry(MESSAGES, 'gpt-4.1', ['other'])
     const expected = { success: false, statusCode: status, error: cause.message, finalAttempt: 1, retried: false }
-    assert.deepEqual(shown, expected)
+    assert.deepEqual(result, expected)
     assert.equal(simulator.requests.length, 1)
   }
 })
 
-test('a broken connection is tried again', async (t) => {
-  const { simulator, manager } = await pair(t)
+test('a broken connection is retried', async (t) => {
+  const { simulator, manager } = await setup(t)
   simulator.script({ connectReset: true }, { closeBeforeHeaders: true })
   assert.equal((await manager.callWithRetry(MESSAGES)).success, true)
   assert.equal(simulator.requests.length, 3)
 })
 
-test('a model that does not answer in time, or has no retries left, is followed by the next', async (t) => {
+test('the next model is tried when one times out or exhausts its retries', async (t) => {
   const clock = clockOf(t)
-  const { simulator, manager } = await pair(t, QUICK, { firstTokenTimeoutMs: 80_000 })
+  const { simulator, manager } = await setup(t, QUICK, { firstTokenTimeoutMs: 80_000 })
   const models = () => simulator.requests.map(({ json }) => json.model)
   const fallbacks = ['gemini-2.5-flash', 'deepseek-v3.2']
   simulator.script({ hang: true })
-  const silent = manager.callWithRetry(MESSAGES, 'gpt-4.1', fallbacks)
+  const timedOut = manager.callWithRetry(MESSAGES, 'gpt-4.1', fallbacks)
   await until(() => simulator.requests.length === 1)
   await passTime(clock, 80_000, () => simulator.requests.length === 2)
-  assert.equal((await silent).modelUsed, 'gemini-2.5-flash')
+  assert.equal((await timedOut).modelUsed, 'gemini-2.5-flash')
   assert.deepEqual(models(), ['gpt-4.1', 'gemini-2.5-flash'])
   assert.equal(manager.getRetryStats().retried, 1)
   simulator.reset()
@@ -192,8 +192,8 @@ test('a model that does not answer in time, or has no retries left, is followed 
   assert.deepEqual(fallbacks, ['gemini-2.5-flash', 'deepseek-v3.2'])
 })
 
-test('the statistics are those of the document, and count every failure', async (t) => {
-  const { simulator, manager } = await pair(t)
+test('the statistics have the tutorial’s shape and count every failure', async (t) => {
+  const { simulator, manager } = await setup(t)
   const none = manager.getRetryStats()
   assert.deepEqual([none.retryRate, none.successRate, none.estimatedWaitTime], ['0.0%', '0.0%', '0.0s'])
   simulator.script({}, { status: 500 }, {}, { status: 400 })
@@ -213,27 +213,27 @@ test('the statistics are those of the document, and count every failure', async 
   assert.equal(manager.getRetryStats().failedPermanently, 2)
 })
 
-test('what its caller has ended, and a wait for the rate limit, are no part of the statistics', async (t) => {
-  const { simulator, manager } = await pair(t, QUICK, { rateLimit: { capacity: 1, refillRate: 20 } })
+test('aborted calls and rate-limit waits do not count in the statistics', async (t) => {
+  const { simulator, manager } = await setup(t, QUICK, { rateLimit: { capacity: 1, refillRate: 20 } })
   await manager.callWithRetry(MESSAGES)
   await manager.callWithRetry(MESSAGES)
   simulator.setDefault({ hang: true })
-  const enough = new AbortController()
-  const aborted = failure(manager.callWithRetry(MESSAGES, 'm', [], { signal: enough.signal }))
+  const controller = new AbortController()
+  const aborted = failure(manager.callWithRetry(MESSAGES, 'm', [], { signal: controller.signal }))
   await until(() => simulator.requests.length === 3)
-  enough.abort()
+  controller.abort()
   await aborted
   const { totalRequests, totalRetryCost } = manager.getRetryStats()
   assert.deepEqual([totalRequests, totalRetryCost], [2, 0])
 })
 
-test('wrong arguments reject, and an abort rejects with its reason', async (t) => {
-  const { manager } = await pair(t)
+test('invalid arguments reject, and an abort rejects with its reason', async (t) => {
+  const { manager } = await setup(t)
   assert.equal((await failure(manager.callWithRetry(5))).code, 'INVALID_ARGUMENT')
-  const counting = await pair(t, QUICK, { cost: { countTokens: () => 1 } })
-  for (const one of [manager, counting.manager]) {
+  const counting = await setup(t, QUICK, { cost: { countTokens: () => 1 } })
+  for (const each of [manager, counting.manager]) {
     for (const fallbackModels of [[5], 'notarray', 5]) {
-      const error = await failure(one.callWithRetry(MESSAGES, 'm', fallbackModels))
+      const error = await failure(each.callWithRetry(MESSAGES, 'm', fallbackModels))
       assert.match(`${error.code} ${error.message}`, /^INVALID_ARGUMENT fallbackModels: got /)
     }
   }

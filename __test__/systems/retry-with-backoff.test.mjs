@@ -1,13 +1,13 @@
-// retryWithBackoff (documents 000 and 001).
+// retryWithBackoff (HolySheep tutorials 000 and 001).
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { RateLimitError, retryWithBackoff } from '../../index.mjs'
 import { ANSWER, clientOf, failure, provider, REQUEST } from '../support/provider.mjs'
 
-const fails = (status, more) => Object.assign(new Error(`status ${status}`), { status, ...more })
+const errorOf = (status, more) => Object.assign(new Error(`status ${status}`), { status, ...more })
 const QUICK = { baseDelay: 1, maxDelay: 2 }
 
-test('five attempts in all unless it is said otherwise, and the last error as it is', async () => {
+test('there are five attempts by default, and the last error is thrown unchanged', async () => {
   for (const [options, expected] of [
     [QUICK, 5],
     [{ ...QUICK, maxAttempts: 6 }, 6],
@@ -16,7 +16,7 @@ test('five attempts in all unless it is said otherwise, and the last error as it
     const errors = []
     const error = await failure(
       retryWithBackoff(({ attempt }) => {
-        errors.push(fails(503, { attempt }))
+        errors.push(errorOf(503, { attempt }))
         throw errors.at(-1)
       }, options),
     )
@@ -26,13 +26,13 @@ test('five attempts in all unless it is said otherwise, and the last error as it
   }
 })
 
-test('the waits are exponential, capped, and told before each', async () => {
-  const told = []
-  const onRetry = (attempt, error, delay) => void told.push([attempt, error.status, delay])
+test('delays are exponential and capped, and onRetry is called before each', async () => {
+  const retries = []
+  const onRetry = (attempt, error, delay) => void retries.push([attempt, error.status, delay])
   await failure(
-    retryWithBackoff(() => Promise.reject(fails(500)), { baseDelay: 4, maxDelay: 10, jitter: false, onRetry }),
+    retryWithBackoff(() => Promise.reject(errorOf(500)), { baseDelay: 4, maxDelay: 10, jitter: false, onRetry }),
   )
-  assert.deepEqual(told, [
+  assert.deepEqual(retries, [
     [1, 500, 4],
     [2, 500, 8],
     [3, 500, 10],
@@ -40,28 +40,28 @@ test('the waits are exponential, capped, and told before each', async () => {
   ])
 })
 
-test('full jitter stays between nothing and the wait', async () => {
-  const waits = []
-  const options = { baseDelay: 10, maxDelay: 10, maxAttempts: 12, onRetry: (_n, _e, ms) => void waits.push(ms) }
-  await failure(retryWithBackoff(() => Promise.reject(fails(500)), options))
-  assert.ok(waits.every((ms) => ms >= 0 && ms <= 10))
-  assert.ok(new Set(waits).size > 3)
+test('full jitter stays between zero and the delay', async () => {
+  const delays = []
+  const options = { baseDelay: 10, maxDelay: 10, maxAttempts: 12, onRetry: (_n, _e, ms) => void delays.push(ms) }
+  await failure(retryWithBackoff(() => Promise.reject(errorOf(500)), options))
+  assert.ok(delays.every((ms) => ms >= 0 && ms <= 10))
+  assert.ok(new Set(delays).size > 3)
 })
 
-test('a 401 and other errors of the request are not tried again, though they are API errors too', async () => {
+test('a 401 and other client errors are not retried', async () => {
   for (const status of [400, 401, 403, 404, 422]) {
     let calls = 0
     await failure(
       retryWithBackoff(() => {
         calls++
-        throw fails(status)
+        throw errorOf(status)
       }, QUICK),
     )
     assert.equal(calls, 1, `${status}`)
   }
 })
 
-test('timeouts and broken connections are tried again, whoever throws them', async () => {
+test('timeouts and broken connections are retried, whichever library throws them', async () => {
   class APIConnectionTimeoutError extends Error {}
   const wrapped = new TypeError('fetch failed', { cause: Object.assign(new Error(), { code: 'ECONNREFUSED' }) })
   const timeout = new DOMException('too long', 'TimeoutError')
@@ -75,7 +75,7 @@ test('timeouts and broken connections are tried again, whoever throws them', asy
   }
 })
 
-test('never sooner than the server says, wherever it says it', async () => {
+test('a retry never starts before the server’s Retry-After, wherever the error carries it', async () => {
   for (const more of [
     { retryAfterMs: 60 },
     { retry_after: 0.06 },
@@ -85,34 +85,34 @@ test('never sooner than the server says, wherever it says it', async () => {
     let first
     await retryWithBackoff(() => {
       first ??= performance.now()
-      if (performance.now() - first < 59) throw fails(429, more)
+      if (performance.now() - first < 59) throw errorOf(429, more)
     }, QUICK)
   }
   let calls = 0
   const error = await failure(
     retryWithBackoff(() => {
       calls++
-      throw fails(429, { retryAfterMs: 61_000 })
+      throw errorOf(429, { retryAfterMs: 61_000 })
     }, QUICK),
   )
   assert.deepEqual([calls, error.retryAfterMs], [1, 61_000])
 })
 
-test('retryAfter may be a date, as text or as it is', async () => {
+test('retryAfter can be a date, as a string or a Date', async () => {
   const later = new Date(Date.now() + 3600_000)
   for (const retryAfter of [later.toUTCString(), later]) {
     let calls = 0
     await failure(
       retryWithBackoff(() => {
         calls++
-        throw fails(429, { retryAfter })
+        throw errorOf(429, { retryAfter })
       }, QUICK),
     )
     assert.equal(calls, 1, `${retryAfter}`)
   }
 })
 
-test('which errors are tried again can be said by class or by a function', async () => {
+test('retryable selects errors by class or with a function', async () => {
   let calls = 0
   const throwing = (error) => () => {
     calls++
@@ -120,16 +120,16 @@ test('which errors are tried again can be said by class or by a function', async
   }
   await failure(retryWithBackoff(throwing(new RangeError()), { ...QUICK, retryable: [TypeError, RangeError] }))
   assert.equal(calls, 5)
-  await failure(retryWithBackoff(throwing(fails(500)), { ...QUICK, retryable: [TypeError] }))
+  await failure(retryWithBackoff(throwing(errorOf(500)), { ...QUICK, retryable: [TypeError] }))
   assert.equal(calls, 6)
-  await failure(retryWithBackoff(throwing(fails(500)), { ...QUICK, retryable: (error) => error.status !== 500 }))
+  await failure(retryWithBackoff(throwing(errorOf(500)), { ...QUICK, retryable: (error) => error.status !== 500 }))
   assert.equal(calls, 7)
 })
 
-test('an abort ends the wait with its reason', async () => {
+test('an abort interrupts the wait with its reason', async () => {
   const controller = new AbortController()
   const reason = new Error('enough')
-  const run = retryWithBackoff(() => Promise.reject(fails(500)), {
+  const run = retryWithBackoff(() => Promise.reject(errorOf(500)), {
     baseDelay: 60_000,
     jitter: false,
     signal: controller.signal,
@@ -138,7 +138,7 @@ test('an abort ends the wait with its reason', async () => {
   assert.equal(await failure(run), reason)
 })
 
-test('wrong options are told before the first attempt', async () => {
+test('invalid options are rejected before the first attempt', async () => {
   for (const options of [
     { maxAttempts: 0 },
     { baseDelay: -1 },
@@ -164,17 +164,18 @@ test('wrong options are told before the first attempt', async () => {
   }
 })
 
-test('around a client it sees the status and the wait that its errors carry', async (t) => {
+test('the status and the Retry-After of a client’s errors are used', async (t) => {
   const simulator = await provider(t)
   const client = clientOf(t, simulator, { maxRetries: 0 })
   simulator.script({ status: 429, retryAfterMs: 30 }, { status: 503 })
-  const told = []
+  const retries = []
   const completion = await retryWithBackoff(() => client.chat(REQUEST), {
     ...QUICK,
-    onRetry: (_attempt, error, delay) => void told.push([error.status, error instanceof RateLimitError, delay >= 30]),
+    onRetry: (_attempt, error, delay) =>
+      void retries.push([error.status, error instanceof RateLimitError, delay >= 30]),
   })
   assert.equal(completion.choices[0].message.content, ANSWER)
-  assert.deepEqual(told, [
+  assert.deepEqual(retries, [
     [429, true, true],
     [503, false, false],
   ])

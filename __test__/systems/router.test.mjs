@@ -1,4 +1,4 @@
-// MultiProviderRouter (document 004).
+// MultiProviderRouter (HolySheep tutorial 004).
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { MultiProviderRouter } from '../../index.mjs'
@@ -7,7 +7,7 @@ import { until } from '../support/provider.mjs'
 const [PRIMARY, BACKUP1, BACKUP2] = ['api', 'backup1', 'backup2'].map((host) => `https://${host}.holysheep.ai/v1`)
 const times = (n, act) => Array.from({ length: n }, act)
 
-test('breakers and endpoints are the document’s, and the primary is first', () => {
+test('the default breakers and endpoints are the tutorial’s, and the primary comes first', () => {
   const router = new MultiProviderRouter()
   assert.deepEqual(router.endpoints, { primary: PRIMARY, backup1: BACKUP1, backup2: BACKUP2 })
   const limits = Object.values(router.breakers).map((b) => [b.failureThreshold, b.timeout, b.successThreshold])
@@ -19,7 +19,7 @@ test('breakers and endpoints are the document’s, and the primary is first', ()
   assert.equal(router.selectEndpoint(), PRIMARY)
 })
 
-test('an endpoint whose breaker is open is left for the next, and the primary stands in where none is available', () => {
+test('an endpoint whose breaker is open is skipped, and the primary is selected when none is available', () => {
   const router = new MultiProviderRouter()
   times(3, () => router.recordFailure('primary'))
   assert.equal(router.selectEndpoint(), BACKUP1)
@@ -29,19 +29,19 @@ test('an endpoint whose breaker is open is left for the next, and the primary st
   assert.equal(router.selectEndpoint(), PRIMARY)
 })
 
-test('latency counts by its ratio to the fastest, also for answers of seconds', () => {
+test('latency is scored relative to the fastest endpoint, even when it takes seconds', () => {
   const router = new MultiProviderRouter()
   router.recordLatency('primary', 9000)
   router.recordLatency('backup1', 3000)
   router.recordLatency('backup2', 6000)
   assert.equal(router.selectEndpoint(), BACKUP1)
-  // 100 at 0 ms: an endpoint that nothing is known of counts like that.
+  // 0 ms scores 100, and so does an endpoint without data.
   const fresh = new MultiProviderRouter()
   fresh.recordLatency('primary', 0)
   assert.equal(fresh.selectEndpoint(), PRIMARY)
 })
 
-test('health counts more than latency', () => {
+test('health outweighs latency', () => {
   const router = new MultiProviderRouter()
   router.recordLatency('primary', 100)
   for (const name of ['backup1', 'backup2']) router.recordLatency(name, 300)
@@ -54,7 +54,7 @@ test('health counts more than latency', () => {
   assert.equal(router.selectEndpoint(), BACKUP1)
 })
 
-test('the last 100 latencies count', () => {
+test('only the last 100 latencies count', () => {
   const router = new MultiProviderRouter()
   for (const name of ['backup1', 'backup2']) router.recordLatency(name, 50)
   times(1000, () => router.recordLatency('primary', 10_000))
@@ -63,7 +63,7 @@ test('the last 100 latencies count', () => {
   assert.equal(router.selectEndpoint(), PRIMARY)
 })
 
-test('one slow answer says little of an endpoint', () => {
+test('one slow answer does not demote an endpoint', () => {
   const router = new MultiProviderRouter()
   times(5, () => router.recordLatency('primary', 100))
   router.recordLatency('primary', 60_000)
@@ -71,21 +71,21 @@ test('one slow answer says little of an endpoint', () => {
   assert.equal(router.selectEndpoint(), PRIMARY)
 })
 
-test('an endpoint that is only looked at spends nothing of its half-open place', () => {
+test('selecting an endpoint uses no half-open probe of the others', () => {
   const router = new MultiProviderRouter()
   for (const [name, breaker] of Object.entries(router.breakers)) {
     times(5, () => router.recordFailure(name))
-    // Due now.
+    // Its timeout has elapsed.
     breaker.lastFailureTime = Date.now() - breaker.timeout
   }
   assert.equal(router.selectEndpoint(), PRIMARY)
   assert.equal(router.breakers.primary.state, 'HALF_OPEN')
-  // One has been chosen; the others were looked at, and their places are there still.
+  // One endpoint is selected; the others are only compared and keep their probes.
   assert.deepEqual([router.breakers.backup1.state, router.breakers.backup2.state], ['OPEN', 'OPEN'])
   assert.equal(router.breakers.backup1.canExecute(), true)
 })
 
-test('an endpoint that was down is used again when its time has come', async () => {
+test('an endpoint that was down is selected again once its timeout elapses', async () => {
   const router = new MultiProviderRouter()
   times(10, () => router.recordFailure('primary'))
   assert.equal(router.selectEndpoint(), BACKUP1)
@@ -98,7 +98,7 @@ test('an endpoint that was down is used again when its time has come', async () 
   assert.equal(router.selectEndpoint(), PRIMARY)
 })
 
-test('after three good probes an endpoint is back', async () => {
+test('three successful probes close the breaker of an endpoint', async () => {
   const router = new MultiProviderRouter({ endpoints: { only: 'http://127.0.0.1:1/v1' } })
   router.breakers.only.timeout = 10
   times(3, () => router.recordFailure('only'))
@@ -113,7 +113,7 @@ test('after three good probes an endpoint is back', async () => {
   assert.equal(router.breakers.only.state, 'CLOSED')
 })
 
-test('a name that is not known is passed over', () => {
+test('an unknown endpoint has the name unknown, and recording for it does nothing', () => {
   const router = new MultiProviderRouter()
   assert.equal(router.getEndpointName(`${BACKUP1}/chat/completions`), 'backup1')
   assert.equal(router.getEndpointName(PRIMARY), 'primary')
@@ -130,7 +130,7 @@ test('a name that is not known is passed over', () => {
   assert.throws(() => new MultiProviderRouter({ endpoints: { a: 'no url' } }), { code: 'INVALID_ARGUMENT' })
 })
 
-test('what is no option, and a latency that is no number of milliseconds, are refused', () => {
+test('unknown options and invalid latencies are rejected', () => {
   assert.throws(() => new MultiProviderRouter({ foo: 1 }), /^TypeError: foo: unknown option/)
   for (const ms of [Number.POSITIVE_INFINITY, Number.NaN, -1, '5']) {
     assert.throws(() => new MultiProviderRouter().recordLatency('primary', ms), /^TypeError: ms: got /)

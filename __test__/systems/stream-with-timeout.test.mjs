@@ -1,4 +1,4 @@
-// streamWithTimeout (document 002): the faults that the document's own has, and ours has not.
+// streamWithTimeout (HolySheep tutorial 002), without the faults of the tutorial's own code.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { HolySheepError, streamWithTimeout, TimeoutError } from '../../index.mjs'
@@ -13,13 +13,13 @@ const init = (extra) => ({
 })
 const at = (simulator) => `${simulator.url}/chat/completions`
 /** Reads a body to its end or its error. */
-async function readAll(response, told = () => {}) {
+async function readAll(response, onText = () => {}) {
   let text = ''
   const decoder = new TextDecoder()
   try {
     for await (const chunk of response.body) {
       text += decoder.decode(chunk, { stream: true })
-      told(text)
+      onText(text)
     }
   } catch (error) {
     return { text, error }
@@ -27,36 +27,36 @@ async function readAll(response, told = () => {}) {
   return { text }
 }
 
-/** Asks with a timeout that is over when the test says so: `{ response, ring }`. Nobody else's timers are touched. */
+/** Sends a request whose timeout elapses when `fire` is called: `{ response, fire }`. Other timers are not affected. */
 function ask(simulator, extra) {
   const { setTimeout } = globalThis
   const timer = { unref() {} }
   const TIMEOUT = 1234
   globalThis.setTimeout = (callback, ms, ...given) => {
     if (ms !== TIMEOUT) return setTimeout(callback, ms, ...given)
-    timer.ring = callback
+    timer.fire = callback
     return timer
   }
   try {
-    return { response: streamWithTimeout(at(simulator), init(extra), TIMEOUT), ring: () => timer.ring() }
+    return { response: streamWithTimeout(at(simulator), init(extra), TIMEOUT), fire: () => timer.fire() }
   } finally {
     globalThis.setTimeout = setTimeout
   }
 }
-/** A body that stalls after its second piece. */
+/** Whether both chunks of a body that stalls after its second are in. */
 const isAllSent = (body) => body.match(/"content":"[^"]/g)?.length === 2
-/** What a stalled body comes to when its time is up, once everything that was sent has been read. */
-async function readUntil({ response, ring }) {
+/** Reads a stalled body, and lets the timeout elapse once everything that was sent has been read. */
+async function readUntilTimeout({ response, fire }) {
   let all = ''
   const read = readAll(await response, (text) => {
     all = text
   })
   await until(() => isAllSent(all))
-  ring()
+  fire()
   return read
 }
 
-test('a response that comes in time is the response', async (t) => {
+test('a response that arrives in time is returned', async (t) => {
   const simulator = await provider(t)
   const response = await streamWithTimeout(at(simulator), init(), 5000)
   assert.deepEqual([response.status, response.ok, response.url], [200, true, at(simulator)])
@@ -66,12 +66,12 @@ test('a response that comes in time is the response', async (t) => {
   assert.match(text, /\[DONE\]/)
 })
 
-test('a server that does not answer is an error with the code TIMEOUT, and the connection is closed', async (t) => {
+test('a server that does not answer causes a TIMEOUT error, and the connection is closed', async (t) => {
   const simulator = await provider(t, { default: { hang: true } })
-  const { response, ring } = ask(simulator, { partialBuffer: 'what I had' })
+  const { response, fire } = ask(simulator, { partialBuffer: 'what I had' })
   const call = failure(response)
   await until(() => simulator.requests.length === 1)
-  ring()
+  fire()
   const error = await call
   assert.ok(error instanceof TimeoutError && error instanceof HolySheepError)
   assert.deepEqual([error.code, error.phase, error.message], ['TIMEOUT', 'total', 'Request timeout'])
@@ -79,30 +79,30 @@ test('a server that does not answer is an error with the code TIMEOUT, and the c
   await until(() => simulator.requests[0].endedBy === 'client', 'the end of the request')
 })
 
-test('a body that stalls after the headers is cut off too, and partialData is what was received', async (t) => {
+test('a body that stalls after the headers times out too, and partialData is what was received', async (t) => {
   const simulator = await provider(t, { default: { text: 'Xin chào', disconnect: { afterChunks: 2, how: 'stall' } } })
-  const { text, error } = await readUntil(ask(simulator, { partialBuffer: 'before ' }))
+  const { text, error } = await readUntilTimeout(ask(simulator, { partialBuffer: 'before ' }))
   assert.ok(error instanceof TimeoutError)
   assert.match(text, /"content"/)
   assert.equal(error.partialData, `before ${text}`)
   await until(() => simulator.requests[0].endedBy === 'client', 'the end of the request')
 })
 
-test('what came while nobody read counts as received', async (t) => {
+test('data that arrives unread counts as received', async (t) => {
   const simulator = await provider(t, { default: { text: 'Xin chào', disconnect: { afterChunks: 2, how: 'stall' } } })
-  const { response, ring } = ask(simulator)
+  const { response, fire } = ask(simulator)
   const unread = await response
-  // What is sent later, to another, is read: then this is there too.
+  // A later response has been read completely, so this data has arrived too.
   await until(() => simulator.requests[0].bytesSent > 0)
   const other = ask(simulator)
-  await readUntil(other)
-  ring()
+  await readUntilTimeout(other)
+  fire()
   const { text, error } = await readAll(unread)
   assert.deepEqual([text, error.code], ['', 'TIMEOUT'])
   assert.match(error.partialData, /"content"/)
 })
 
-test('a body that nobody reads does not keep the process; one that is waited for does', async () => {
+test('an unread body does not keep the process alive, but a pending read does', async () => {
   const script = `
     const respond = process.env.STALLS ? (q, r) => r.writeHead(200).write('hi') : (q, r) => r.end('hi')
     const server = (await import('node:http')).createServer(respond).listen(0)
@@ -120,15 +120,15 @@ test('a body that nobody reads does not keep the process; one that is waited for
   assert.equal((await run(script, { env: { STALLS: '1' } })).stdout, 'TIMEOUT\nsoon\n')
 })
 
-test('a buffer of bytes is answered with bytes', async (t) => {
+test('partialData is bytes when partialBuffer is', async (t) => {
   const simulator = await provider(t, { default: { text: 'Xin chào', disconnect: { afterChunks: 2, how: 'stall' } } })
   const before = new Uint8Array([1, 2])
-  const { text, error } = await readUntil(ask(simulator, { partialBuffer: before }))
+  const { text, error } = await readUntilTimeout(ask(simulator, { partialBuffer: before }))
   assert.deepEqual([...error.partialData.subarray(0, 2)], [1, 2])
   assert.equal(Buffer.from(error.partialData.subarray(2)).toString(), text)
 })
 
-test("the caller's own signal goes on working, before and after the headers", async (t) => {
+test("the caller's signal works before and after the headers", async (t) => {
   const simulator = await provider(t, { default: { hang: true } })
   const reason = new Error('my reason')
   const controller = new AbortController()
@@ -143,7 +143,7 @@ test("the caller's own signal goes on working, before and after the headers", as
   assert.equal(await failure(streamWithTimeout(at(simulator), { signal: AbortSignal.abort(reason) })), reason)
 })
 
-test('a reader that leaves early closes the connection and ends the timer', async (t) => {
+test('a reader that stops early closes the connection', async (t) => {
   const simulator = await provider(t, { default: { repeat: 1_000_000 } })
   const response = await streamWithTimeout(at(simulator), init(), 60_000)
   for await (const chunk of response.body) {
@@ -153,7 +153,7 @@ test('a reader that leaves early closes the connection and ends the timer', asyn
   await until(() => simulator.requests[0].endedBy === 'client', 'the end of the request')
 })
 
-test('another failure stays what it is', async (t) => {
+test('other errors are passed through, and invalid arguments are rejected', async (t) => {
   const simulator = await provider(t)
   await simulator.close()
   const error = await failure(streamWithTimeout(at(simulator), init(), 5000))

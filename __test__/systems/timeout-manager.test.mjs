@@ -1,4 +1,4 @@
-// TimeoutAIManager (document 003).
+// TimeoutAIManager (HolySheep tutorial 003).
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { TimeoutAIManager, TimeoutError } from '../../index.mjs'
@@ -6,16 +6,16 @@ import { ANSWER, clockOf, failure, KEY, MESSAGES, passTime, provider, settled, u
 
 const TIERS = { FAST: 300, NORMAL: 600, DEEP: 900 }
 
-async function pair(t, options, simulatorOptions) {
+async function setup(t, options, simulatorOptions) {
   const simulator = await provider(t, simulatorOptions)
   const manager = new TimeoutAIManager(KEY, { baseUrl: simulator.url, connectTimeoutMs: 5000, ...options })
   t.after(() => manager.close())
   return { simulator, manager }
 }
 
-test('a request is really sent, with the defaults of the document, and the result has its shape', async (t) => {
+test('a request is sent with the tutorial’s defaults, and the result has the tutorial’s shape', async (t) => {
   clockOf(t)
-  const { simulator, manager } = await pair(t)
+  const { simulator, manager } = await setup(t)
   assert.deepEqual(manager.getTimeoutStats(), { message: 'No data yet' })
   const since = performance.now()
   const { success, data, latencyMs, timeoutTier, fallbackTriggered } = await manager.callWithTimeout(MESSAGES, 'faq')
@@ -26,8 +26,8 @@ test('a request is really sent, with the defaults of the document, and the resul
   assert.deepEqual([model, temperature, max_tokens, messages], ['gpt-4.1', 0.7, 500, MESSAGES])
 })
 
-test('each kind of question has its tier', async (t) => {
-  const { manager } = await pair(t)
+test('each query type has its timeout tier', async (t) => {
+  const { manager } = await setup(t)
   for (const [type, tier] of [
     ['faq', 'FAST'],
     ['simple', 'FAST'],
@@ -42,9 +42,9 @@ test('each kind of question has its tier', async (t) => {
   }
 })
 
-test('a FAST question is given up after one second, and the result says so and has the error', async (t) => {
+test('a FAST query times out after one second, and the result has the error', async (t) => {
   const clock = clockOf(t, { settleMs: 30 })
-  const { simulator, manager } = await pair(t, {}, { default: { hang: true } })
+  const { simulator, manager } = await setup(t, {}, { default: { hang: true } })
   const call = manager.callWithTimeout(MESSAGES, 'faq')
   const isOver = settled(call)
   await until(() => simulator.requests.length === 1)
@@ -52,8 +52,8 @@ test('a FAST question is given up after one second, and the result says so and h
   assert.equal(isOver(), false)
   await clock.advance(1)
   const result = await call
-  const { cause, ...shown } = result
-  assert.deepEqual(shown, {
+  const { cause, ...fields } = result
+  assert.deepEqual(fields, {
     success: false,
     error: 'Timeout after 1.0s for faq query',
     timeoutTier: 'FAST',
@@ -64,15 +64,15 @@ test('a FAST question is given up after one second, and the result says so and h
   assert.deepEqual([cause.phase, cause.attempts.length, simulator.requests.length], ['attempt', 1, 1])
 })
 
-test('an answer that goes on talking beyond its time is cut off too', async (t) => {
-  const { manager } = await pair(t, { tiers: TIERS }, { default: { repeat: 100, chunkDelayMs: 50 } })
+test('an answer that is still streaming at its timeout is cut off too', async (t) => {
+  const { manager } = await setup(t, { tiers: TIERS }, { default: { repeat: 100, chunkDelayMs: 50 } })
   const { success, cause } = await manager.callWithTimeout(MESSAGES, 'faq')
   assert.deepEqual([success, cause.code, cause.phase], [false, 'TIMEOUT', 'attempt'])
 })
 
-test('with fallback models it really falls back, and only then says so', async (t) => {
+test('a timeout falls back to the next model and sets fallbackTriggered', async (t) => {
   const clock = clockOf(t, { settleMs: 30 })
-  const { simulator, manager } = await pair(t, { tiers: TIERS, fallbackModels: ['deepseek-v3.2'] })
+  const { simulator, manager } = await setup(t, { tiers: TIERS, fallbackModels: ['deepseek-v3.2'] })
   simulator.script({ hang: true })
   const answered = manager.callWithTimeout(MESSAGES, 'faq')
   await until(() => simulator.requests.length === 1)
@@ -85,21 +85,21 @@ test('with fallback models it really falls back, and only then says so', async (
     ['gpt-4.1', 'deepseek-v3.2'],
   )
   simulator.setDefault({ hang: true })
-  const silent = manager.callWithTimeout(MESSAGES, 'faq')
-  await passTime(clock, TIERS.FAST, settled(silent))
-  const failed = await silent
+  const timedOut = manager.callWithTimeout(MESSAGES, 'faq')
+  await passTime(clock, TIERS.FAST, settled(timedOut))
+  const failed = await timedOut
   assert.deepEqual([failed.success, failed.fallbackTriggered], [false, true])
 })
 
-test('another failure is told as what it is', async (t) => {
-  const { manager } = await pair(t, {}, { default: { status: 401 } })
+test('other errors are reported as they are', async (t) => {
+  const { manager } = await setup(t, {}, { default: { status: 401 } })
   const { success, error, cause, fallbackTriggered, suggestion } = await manager.callWithTimeout(MESSAGES)
   assert.deepEqual([success, fallbackTriggered, suggestion], [false, false, undefined])
   assert.deepEqual([cause.name, cause.status, error], ['AuthenticationError', 401, cause.message])
 })
 
-test('the statistics count failures too, and hold no log', async (t) => {
-  const { simulator, manager } = await pair(t)
+test('the statistics count failures too', async (t) => {
+  const { simulator, manager } = await setup(t)
   simulator.script({}, { status: 500 }, {}, { status: 400 })
   for (let i = 0; i < 4; i++) await manager.callWithTimeout(MESSAGES)
   const { totalRequests, successRate, avgLatency } = manager.getTimeoutStats()
@@ -107,8 +107,8 @@ test('the statistics count failures too, and hold no log', async (t) => {
   assert.ok(avgLatency > 0)
 })
 
-test('wrong arguments reject, and an abort rejects with its reason', async (t) => {
-  const { manager } = await pair(t)
+test('invalid arguments reject, and an abort rejects with its reason', async (t) => {
+  const { manager } = await setup(t)
   assert.throws(() => new TimeoutAIManager(KEY, { tiers: { FAST: 0 } }), { code: 'INVALID_ARGUMENT' })
   assert.throws(() => new TimeoutAIManager(KEY, { tiers: { SLOW: 1 } }), { code: 'INVALID_ARGUMENT' })
   assert.equal((await failure(manager.callWithTimeout('hello'))).code, 'INVALID_ARGUMENT')

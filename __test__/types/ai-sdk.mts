@@ -1,11 +1,11 @@
-// The AI SDK's own types accept the provider that is made here.
+// The types of the AI SDK accept the provider that `createHolySheep` returns.
 import type { LanguageModelV4 } from '@ai-sdk/provider'
 import { createProviderRegistry, streamText } from 'ai'
 import { HolySheepStreamingClient } from 'holysheep'
 import { createHolySheep, type HolySheepModelOptions } from 'holysheep/ai-sdk'
 
 const holysheep = createHolySheep({ maxRetries: 2, fallbackModels: ['deepseek-v3.2'], structuredOutputs: false })
-const own: HolySheepModelOptions = { call: { tenant: 'user-42' } }
+const options: HolySheepModelOptions = { call: { tenant: 'user-42' } }
 
 export const model: LanguageModelV4 = holysheep('gpt-4.1')
 export const registry = createProviderRegistry({ holysheep })
@@ -15,7 +15,7 @@ export const stream = streamText({
   providerOptions: { holysheep: { call: { tenant: 'user-42', toolCalls: 'stream' }, body: { user: 'u' } } },
 })
 export const shared = createHolySheep({ client: new HolySheepStreamingClient() }).client.metrics().successes
-export { own }
+export { options }
 
-// @ts-expect-error: a model is named when it is asked for.
+// @ts-expect-error: the model is chosen when it is created.
 createHolySheep({ model: 'gpt-4.1' })

@@ -1,4 +1,4 @@
-// The SDKs' own types accept the fetch that is made here.
+// The types of the SDKs accept the fetch that `createFetch` returns.
 import { createOpenAICompatible } from '@ai-sdk/openai-compatible'
 import { CircuitBreaker } from 'holysheep'
 import { createFetch, type FetchOptions, type HolySheepFetch } from 'holysheep/fetch'
@@ -17,7 +17,7 @@ const fetch: HolySheepFetch = createFetch(options)
 export const openai = new OpenAI({ fetch, maxRetries: 0 })
 export const compatible = createOpenAICompatible({ name: 'x', baseURL: 'https://x.example/v1', fetch })
 export const standard: typeof globalThis.fetch = fetch
-export const spent = () => [...fetch.clients.values()].map((client) => client.cost().spentUsd)
+export const spentUsd = () => [...fetch.clients.values()].map((client) => client.cost().spentUsd)
 
-// @ts-expect-error: the base URL is the request's.
+// @ts-expect-error: the base URL is that of each request.
 createFetch({ baseUrl: 'https://x.example/v1' })

@@ -1,10 +1,10 @@
-// What is built is what is declared: every value of the implementation is assignable to its declaration.
+// The implementation matches the declarations: every value is assignable to its declaration.
 import type * as Declared from '../../index'
 import type * as DeclaredSimulator from '../../simulator'
 import * as Built from '../../src/js/index'
 import type * as BuiltSimulator from '../../src/js/simulator'
 
-/** The instances: the declarations hide some constructors, and classes compare by theirs. */
+/** Instance types, because the declarations hide some constructors and classes are compared by theirs. */
 type Instances<T> = { [Name in keyof T]: T[Name] extends { prototype: infer I } ? I : T[Name] }
 
 declare const built: Instances<typeof Built>
@@ -12,24 +12,24 @@ declare const builtSimulator: Instances<typeof BuiltSimulator>
 export const instances: Instances<typeof Declared> = built
 export const simulatorInstances: Pick<Instances<typeof DeclaredSimulator>, 'startSimulator'> = builtSimulator
 
-// And nothing is built that is not declared.
+// Every export is declared.
 type Undeclared = Exclude<keyof typeof Built, keyof typeof Declared>
 export const undeclared: Undeclared extends never ? true : Undeclared = true
 
-// The constructors of what users make themselves.
-export const makesClient: new (
-  ...given: ConstructorParameters<typeof Declared.HolySheepStreamingClient>
+// The constructors of the classes that users instantiate.
+export const clientConstructor: new (
+  ...args: ConstructorParameters<typeof Declared.HolySheepStreamingClient>
 ) => Declared.HolySheepStreamingClient = Built.HolySheepStreamingClient
-export const makesLimited: new (
-  ...given: ConstructorParameters<typeof Declared.RateLimitedClient>
+export const limitedClientConstructor: new (
+  ...args: ConstructorParameters<typeof Declared.RateLimitedClient>
 ) => Declared.RateLimitedClient = Built.RateLimitedClient
-export const makesBreaker: new (
-  ...given: ConstructorParameters<typeof Declared.CircuitBreaker>
+export const breakerConstructor: new (
+  ...args: ConstructorParameters<typeof Declared.CircuitBreaker>
 ) => Declared.CircuitBreaker = Built.CircuitBreaker
-export const isError: new (message: string, options?: ErrorOptions) => Declared.APIError = Built.APIError
+export const errorConstructor: new (message: string, options?: ErrorOptions) => Declared.APIError = Built.APIError
 
-// The same of the documents' systems.
-type Face =
+// The constructors of the wrappers of the HolySheep tutorials.
+type Wrapper =
   | 'BoundedRetryQueue'
   | 'HolySheepAIClient'
   | 'HolySheepRetryManager'
@@ -40,8 +40,8 @@ type Face =
   | 'RetryableError'
   | 'TimeoutAIManager'
 type Constructors = {
-  [Name in Face]: new (
-    ...given: ConstructorParameters<(typeof Declared)[Name]>
+  [Name in Wrapper]: new (
+    ...args: ConstructorParameters<(typeof Declared)[Name]>
   ) => InstanceType<(typeof Declared)[Name]>
 }
-export const makesFaces: Constructors = Built
+export const wrappers: Constructors = Built

@@ -1,4 +1,4 @@
-// Loggers, channels, OpenTelemetry and the test clock, as they are meant to be used.
+// The intended use of loggers, diagnostics channels, OpenTelemetry and the test clock.
 import { type AttemptTrace, type CallTrace, HolySheepStreamingClient, type Logger } from 'holysheep'
 import { HolySheepInstrumentation, instrument } from 'holysheep/opentelemetry'
 import { type TestClock, testClock } from 'holysheep/simulator'
@@ -9,9 +9,9 @@ export async function use(trace: CallTrace, attempt: AttemptTrace) {
   new HolySheepStreamingClient('sk', { logger })
   new HolySheepStreamingClient('sk', { logger: console, proxy: new URL('http://proxy:3128'), ca: [Buffer.from('')] })
   new HolySheepStreamingClient('sk', { logger: false, proxy: false, ca: 'pem' })
-  // @ts-expect-error true is no proxy
+  // @ts-expect-error true is not a proxy
   new HolySheepStreamingClient('sk', { proxy: true })
-  // @ts-expect-error it has none of the levels
+  // @ts-expect-error a logger needs the methods of the levels
   new HolySheepStreamingClient('sk', { logger: { log() {} } })
   const tokens: number | undefined = trace.result?.usage?.total_tokens
   const outcome: string | undefined = attempt.parent === trace ? attempt.outcome : undefined

@@ -1,10 +1,10 @@
-// OpenAI's own types accept what the client gives, and the client accepts what is written for theirs.
+// OpenAI's types accept what the client returns, and the client accepts requests of OpenAI's types.
 import { HolySheepStreamingClient } from 'holysheep'
 import type OpenAI from 'openai'
 
 const client = new HolySheepStreamingClient('sk-test')
 
-export async function given(): Promise<OpenAI.Chat.ChatCompletion> {
+export async function completion(): Promise<OpenAI.Chat.ChatCompletion> {
   return await client.chat({ messages: [{ role: 'user', content: 'x' }] })
 }
 
@@ -12,7 +12,7 @@ export async function* chunks(): AsyncGenerator<OpenAI.Chat.ChatCompletionChunk>
   for await (const chunk of client.stream({ messages: [] })) yield chunk
 }
 
-export async function taken(
+export async function requests(
   params: OpenAI.Chat.ChatCompletionCreateParams,
   streaming: OpenAI.Chat.ChatCompletionCreateParamsStreaming,
   messages: OpenAI.Chat.ChatCompletionMessageParam[],

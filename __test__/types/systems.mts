@@ -1,4 +1,4 @@
-// The documents' systems as they are meant to be used, and some uses that the declarations must refuse.
+// The intended use of the wrappers of the HolySheep tutorials, and uses that the declarations must reject.
 import {
   BoundedRetryQueue,
   batchProcess,
@@ -59,11 +59,11 @@ export async function use() {
   ]
 }
 
-export function refused() {
+export function rejected() {
   // @ts-expect-error a failed result has no data
   new TimeoutAIManager().callWithTimeout(messages).then((result) => result.data)
   // @ts-expect-error no such tier
   new TimeoutAIManager('sk', { tiers: { SLOW: 5 } })
-  // @ts-expect-error a misspelt option
+  // @ts-expect-error a misspelled option
   retryWithBackoff(() => 5, { attempts: 5 })
 }

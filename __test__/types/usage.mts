@@ -1,4 +1,4 @@
-// The ways the declarations are meant to be used, and some that they must refuse.
+// The intended use of the declarations, and uses that they must reject.
 import {
   APIError,
   CircuitBreaker,
@@ -49,25 +49,25 @@ export async function use() {
   return `${usage?.total_tokens} ${finishReason}`
 }
 
-export async function money(client: HolySheepStreamingClient) {
+export async function costs(client: HolySheepStreamingClient) {
   const cost: ClientOptions['cost'] = { hardCapUsd: 1, countTokens: (_model, text) => text.length / 4 }
   new HolySheepStreamingClient({ cost, models: { mine: { contextTokens: 9 } }, validateModel: true })
   const [model] = await client.models()
-  const known: number = catalogue()[model?.id ?? 'gpt-4.1']?.contextTokens ?? 0
+  const contextTokens: number = catalogue()[model?.id ?? 'gpt-4.1']?.contextTokens ?? 0
   const level: 'simple' | 'moderate' | 'complex' = classifyComplexity([{ role: 'user', content: 'Hi' }])
-  return [known, level, client.cost().byTenant.ann?.spentUsd, (await client.chat({ messages: [] }))._cost_usd]
+  return [contextTokens, level, client.cost().byTenant.ann?.spentUsd, (await client.chat({ messages: [] }))._cost_usd]
 }
 
-export function refused() {
+export function rejected() {
   // @ts-expect-error no such window
   new HolySheepStreamingClient({ cost: { window: 'week' } })
-  // @ts-expect-error a strategy that there is not
+  // @ts-expect-error no such strategy
   new HolySheepStreamingClient('sk', { routing: 'fastest' })
-  // @ts-expect-error a misspelt option
+  // @ts-expect-error a misspelled option
   new HolySheepStreamingClient('sk', { maxRetry: 3 })
-  // @ts-expect-error a number is no key
+  // @ts-expect-error a number is not a key
   new HolySheepStreamingClient(5)
-  // @ts-expect-error a stream is made by a client
+  // @ts-expect-error only a client creates a stream
   ;new (null as never as typeof import('holysheep').ChatStream)()
   // @ts-expect-error no such jitter
   new HolySheepStreamingClient({ retry: { jitter: 'some' } })

@@ -1,4 +1,4 @@
-// The ways to a browser, as they are meant to be used, and what they must refuse.
+// The intended use of `pipe` and of the web responses, and uses that the declarations must reject.
 import { createServer, type ServerResponse } from 'node:http'
 import { createSecureServer } from 'node:http2'
 import type { ChatStream, PipeOutcome } from 'holysheep'
@@ -11,9 +11,9 @@ export async function pipes(stream: ChatStream, res: ServerResponse) {
     onDisconnect: 'finish',
     errorMessage: (error) => `${error}`,
   })
-  // @ts-expect-error: a web response is not written to
+  // @ts-expect-error: `pipe` does not write to a web response
   await stream.pipe(new Response())
-  // @ts-expect-error: no such word
+  // @ts-expect-error: no such value
   await stream.pipe(res, { onDisconnect: 'wait' })
   return outcome === 'failed' ? error : undefined
 }

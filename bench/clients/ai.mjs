@@ -6,14 +6,14 @@ import { MODEL, PROMPT } from './request.mjs'
 export function sdk({ url }) {
   const model = createOpenAICompatible({ name: 'bench', baseURL: url, apiKey: 'bench' })(MODEL)
   return {
-    async stream(onPiece) {
+    async stream(onDelta) {
       const fail = ({ error }) => {
         throw error
       }
-      for await (const piece of streamText({ model, prompt: PROMPT, maxRetries: 0, onError: fail }).textStream) {
-        onPiece(piece)
+      for await (const delta of streamText({ model, prompt: PROMPT, maxRetries: 0, onError: fail }).textStream) {
+        onDelta(delta)
       }
     },
-    whole: async () => (await generateText({ model, prompt: PROMPT, maxRetries: 0 })).text,
+    chat: async () => (await generateText({ model, prompt: PROMPT, maxRetries: 0 })).text,
   }
 }

@@ -1,5 +1,5 @@
-// BAML without its code generator: the runtime reads the function that the generator would wrap. Its
-// stream hands over the whole text so far with every event; a chunk is what has been added.
+// BAML without its code generator: the runtime reads the function that the generator would wrap. Every event of its
+// stream has the complete text so far; a delta is the part that is new.
 import { createRequire } from 'node:module'
 import { MODEL } from './request.mjs'
 
@@ -25,14 +25,14 @@ export function runtime({ url }) {
   const baml = BamlRuntime.fromFiles('baml_src', { 'ask.baml': source(url) }, env)
   const input = { question: 'Count the sheep.' }
   return {
-    async stream(onPiece) {
+    async stream(onDelta) {
       const context = baml.createContextManager()
-      let seen = 0
+      let length = 0
       const take = (result, partial) => {
         const text = result.parsed(partial)
-        if (typeof text === 'string' && text.length > seen) {
-          onPiece(text.slice(seen))
-          seen = text.length
+        if (typeof text === 'string' && text.length > length) {
+          onDelta(text.slice(length))
+          length = text.length
         }
       }
       const onEvent = (error, result) => {
@@ -41,7 +41,7 @@ export function runtime({ url }) {
       const stream = baml.streamFunction('Ask', input, onEvent, context, undefined, undefined, [], {}, env)
       take(await stream.done(context), false)
     },
-    async whole() {
+    async chat() {
       const context = baml.createContextManager()
       const result = await baml.callFunction('Ask', input, context, undefined, undefined, [], {}, env)
       return result.parsed(false)

@@ -1,10 +1,10 @@
-// The client of the documents: `https` and a split by lines. Changed only where it did not work, or not
-// here: the quotes that its text had lost, a decoder that keeps a character whole over two reads, an
-// error for a status that is none, `http` for a local server, and an agent that keeps connections.
+// The `https` client of HolySheep tutorial 002, which splits its input by lines. It differs only where it did not work, or
+// not here: its missing quotes, a decoder for characters that span two reads, an
+// error for an unsuccessful status, `http` for a local server, and an agent that keeps connections alive.
 import http from 'node:http'
 import { body, HEADERS } from './request.mjs'
 
-export function documents({ url }) {
+export function tutorial({ url }) {
   const { hostname, port, pathname } = new URL(url)
   const agent = new http.Agent({ keepAlive: true, maxSockets: Number.POSITIVE_INFINITY, maxFreeSockets: 4096 })
 
@@ -53,7 +53,7 @@ export function documents({ url }) {
         })
         res.on('end', resolve)
       }),
-    whole: () =>
+    chat: () =>
       request(false, (res, resolve) => {
         let text = ''
         res.on('data', (chunk) => {

@@ -1,10 +1,10 @@
-// The clients by name: the module and the function in it that opens one. A client is
-// `{ stream(onPiece), whole() }`; `stream` resolves when the answer is whole.
+// The clients by name: a module, and the function of it that creates a client. A client is
+// `{ stream(onDelta), chat() }`; `stream` resolves when the answer is complete.
 export const CLIENTS = {
   'ours-onchunk': { module: './ours.mjs', open: 'onChunk', label: 'holysheep, onChunk' },
   'ours-textstream': { module: './ours.mjs', open: 'textStream', label: 'holysheep, textStream' },
   'ours-coalesce': { module: './ours.mjs', open: 'coalesce', label: 'holysheep, coalesce' },
-  'docs-https': { module: './https.mjs', open: 'documents', label: 'https by hand' },
+  'tutorial-https': { module: './https.mjs', open: 'tutorial', label: 'hand-written https' },
   openai: { module: './openai.mjs', open: 'sdk', label: 'openai' },
   ai: { module: './ai.mjs', open: 'sdk', label: 'ai' },
   'undici-parser': { module: './undici.mjs', open: 'parsing', label: 'undici + eventsource-parser' },

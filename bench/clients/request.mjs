@@ -1,4 +1,4 @@
-// What every client asks for.
+// The request that every client sends.
 export const MODEL = 'gpt-4.1'
 export const PROMPT = 'Count the sheep.'
 export const MESSAGES = [{ role: 'user', content: PROMPT }]

@@ -1,5 +1,5 @@
-// undici as fast as it goes: its lowest interface (`dispatch`, no web or Node stream in between), one
-// request a connection, no limit on connections.
+// undici at its fastest: its lowest interface (`dispatch`, without a web or Node stream), one
+// request per connection, no limit on connections.
 import { StringDecoder } from 'node:string_decoder'
 import { createParser } from 'eventsource-parser'
 import { body, HEADERS } from './request.mjs'
@@ -39,7 +39,7 @@ function open(url) {
     })
   return {
     request,
-    async whole() {
+    async chat() {
       const parts = []
       await request(false, (chunk) => parts.push(chunk))
       return JSON.parse(Buffer.concat(parts).toString()).choices[0].message.content
@@ -49,16 +49,16 @@ function open(url) {
 
 /** With a parser of server-sent events and `JSON.parse`. */
 export function parsing({ url }) {
-  const { request, whole } = open(url)
+  const { request, chat } = open(url)
   return {
-    whole,
-    async stream(onPiece) {
+    chat,
+    async stream(onDelta) {
       const decoder = new StringDecoder('utf8')
       const parser = createParser({
         onEvent({ data }) {
           if (data === '[DONE]') return
           const content = JSON.parse(data).choices[0]?.delta.content
-          if (content) onPiece(content)
+          if (content) onDelta(content)
         },
       })
       await request(true, (chunk) => parser.feed(decoder.write(chunk)))
@@ -66,12 +66,12 @@ export function parsing({ url }) {
   }
 }
 
-/** Reads the bytes and looks at none of them: what any client in JavaScript pays at least. */
+/** Reads the bytes without parsing them, which is the minimum cost of a JavaScript client. */
 export function bytes({ url }) {
-  const { request, whole } = open(url)
+  const { request, chat } = open(url)
   return {
-    whole,
-    /** `onPiece` is told a number of bytes. */
-    stream: (onPiece) => request(true, (chunk) => onPiece(chunk.length)),
+    chat,
+    /** `onDelta` receives a number of bytes. */
+    stream: (onDelta) => request(true, (chunk) => onDelta(chunk.length)),
   }
 }

@@ -1,36 +1,36 @@
-// The provider of this example where there is no key: a simulator that has a bad day on request.
+// The provider of this example when there is no key: a simulator that fails on request.
 import { startSimulator } from 'holysheep/simulator'
 
 const ANSWER =
-  'A provider that breaks off in mid-sentence is no reason for half an answer. The client asks for the rest, takes off ' +
-  'what comes twice, and goes on where it was: the reader sees one text, in order, without a seam. Xin chào! 🐑'
+  'When a provider disconnects in mid-sentence, half an answer is not good enough. The client asks for the rest, removes ' +
+  'duplicate text and continues where it left off: the reader gets one complete text, in order. Xin chào! 🐑'
 
 const HEALTHY = { text: ANSWER, chunkChars: 5, chunkDelayMs: 20, onContinue: 'word' }
 
-/** What can be wrong with it, by name. */
+/** The default scenario of each fault. */
 const FAULTS = {
   none: HEALTHY,
-  cut: HEALTHY,
+  disconnect: HEALTHY,
   slow: { ...HEALTHY, firstTokenDelayMs: 3000 },
   busy: { status: 429, retryAfter: 90 },
   outage: { status: 503 },
 }
 export const FAULT_NAMES = Object.keys(FAULTS)
 
-/** Every answer breaks off once, in the middle; whoever asks for the rest gets it. */
-const CUTS = Array.from({ length: 200 }, () => [
+/** Every answer is interrupted once in the middle, and the request for the rest succeeds. */
+const DISCONNECTS = Array.from({ length: 200 }, () => [
   { ...HEALTHY, disconnect: { afterChunks: 27, how: 'reset' } },
   HEALTHY,
 ]).flat()
 
-/** A simulator with a switch. `set` throws for a name that is none of `FAULT_NAMES`. */
+/** Starts a simulator whose fault can be changed. `set` throws for a name that is not in `FAULT_NAMES`. */
 export async function startProvider(fault = 'none') {
   const simulator = await startSimulator()
   const set = (name) => {
     if (!FAULT_NAMES.includes(name)) throw new TypeError(`fault: got '${name}'; accepted: ${FAULT_NAMES.join(', ')}`)
     simulator.reset()
     simulator.setDefault(FAULTS[name])
-    if (name === 'cut') simulator.script(...CUTS)
+    if (name === 'disconnect') simulator.script(...DISCONNECTS)
   }
   set(fault)
   return { url: simulator.url, set, close: () => simulator.close() }

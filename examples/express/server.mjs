@@ -1,12 +1,12 @@
-// A chat backend on Express 5 that keeps its promise when the provider does not.
+// A chat backend on Express 5 that stays available when the provider fails.
 //   npm start                                  against the built-in simulator, no key needed
-//   FAULT=cut npm start                        … on a bad day: cut, slow, busy, outage
+//   FAULT=disconnect npm start                 … with a fault: disconnect, slow, busy, outage
 //   HOLYSHEEP_API_KEY=sk-… npm start           against the real API
 import express from 'express'
 import { HolySheepStreamingClient } from 'holysheep'
 import { FAULT_NAMES, startProvider } from './provider.mjs'
 
-/** How long streams may take to finish after SIGTERM, in milliseconds. */
+/** How long open streams may take to finish after SIGTERM, in milliseconds. */
 const GRACE_MS = Number(process.env.GRACE_MS ?? 30_000)
 
 const key = process.env.HOLYSHEEP_API_KEY || undefined
@@ -28,12 +28,12 @@ app.use(express.json({ limit: '1mb' }))
 app.post('/chat', async (req, res) => {
   const { messages } = req.body ?? {}
   const stream = client.stream({ messages, stream_options: { include_usage: true } })
-  // Ends the call if the browser leaves, and tells it of failures. Nothing is left to do but to write down how it went.
+  // Aborts the call if the browser disconnects, and sends it the error if the call fails. Only the log is left to do.
   const { outcome, error } = await stream.pipe(res)
   if (outcome === 'failed') console.error('chat failed:', error.code, error.message)
 })
 
-// For a load balancer: 503 as soon as no more requests should come.
+// For a load balancer: 503 once no more requests should be sent here.
 app.get('/health', (_req, res) => {
   const { inFlight } = client.metrics()
   res.status(draining ? 503 : 200).json({ status: draining ? 'draining' : 'ok', inFlight })
@@ -52,7 +52,7 @@ if (simulated) {
   })
 }
 
-// What a client sent that cannot be right; the client's library says what.
+// Invalid requests are a 400; the error of holysheep or Express says what is wrong.
 app.use((error, _req, res, next) => {
   const status = error instanceof TypeError && error.code !== undefined ? 400 : error.status
   if (res.headersSent || !(status < 500)) return next(error)
@@ -65,15 +65,15 @@ const server = app.listen(Number(process.env.PORT ?? 3000), process.env.HOST ?? 
   console.log(`listening on http://${address}:${port}`)
 })
 
-/** Takes no more connections, lets the streams that are under way finish, then ends. */
+/** Stops accepting connections, waits for open streams, then exits. */
 async function shutdown() {
   if (draining) return
   draining = true
   console.log('draining')
   const closed = new Promise((resolve) => server.close(resolve))
-  // A connection that a stream has ended on is idle then, and may be kept alive no longer.
+  // A connection whose stream has ended is idle but kept alive, so it must be closed.
   const sweep = setInterval(() => server.closeIdleConnections(), 100)
-  // Past the grace the calls end, and their clients are told.
+  // After the grace period the remaining calls end, and their clients receive an error.
   const grace = setTimeout(() => client.close(), GRACE_MS)
   await closed
   clearInterval(sweep)

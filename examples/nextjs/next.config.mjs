@@ -1,12 +1,12 @@
 /** @type {import('next').NextConfig} */
 export default {
-  // A native addon is loaded, not bundled.
+  // A native addon cannot be bundled.
   serverExternalPackages: ['holysheep'],
-  // `next dev` serves its scripts to `localhost` alone; who opens the page by its address would have one that is dead.
+  // `next dev` serves its scripts only to `localhost`; a page opened by IP address would not work without this.
   allowedDevOrigins: ['127.0.0.1', '[::1]'],
-  // .next/standalone is the whole app with what it needs of node_modules: it runs wherever it is copied to.
+  // .next/standalone is the app with the files of node_modules that it needs: it runs wherever it is copied to.
   output: 'standalone',
-  // This folder is the app, whatever lies around it.
+  // This folder is the root, whatever is around it.
   outputFileTracingRoot: import.meta.dirname,
   turbopack: { root: import.meta.dirname },
   poweredByHeader: false,

@@ -6,4 +6,4 @@ async function* prompts() {
 
 let done = 0
 for await (const { success } of batchStream(prompts(), { concurrency: 50 })) if (success) done++
-console.log(done, 'answers, and never more than 50 prompts in memory')
+console.log(done, 'answers, with at most 50 prompts in memory at a time')

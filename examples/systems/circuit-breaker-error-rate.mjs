@@ -1,7 +1,7 @@
 // simulate: [{},{"status":500},{},{"status":500}]
 import { HolySheepStreamingClient } from 'holysheep'
 
-// Half of the calls fail: no two in a row, and still the circuit opens.
+// Half of the calls fail. No two of them are consecutive, but the circuit opens.
 const circuitBreaker = { errorRate: 0.5, windowMs: 30_000, minimumCalls: 4 }
 const client = new HolySheepStreamingClient({ circuitBreaker, maxRetries: 0 })
 

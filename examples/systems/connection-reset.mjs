@@ -6,7 +6,7 @@ const request = { messages: [{ role: 'user', content: 'Hi' }], partialResponse: 
 for (let attempt = 0; ; attempt++) {
   const { partialResponse, ...body } = request
   try {
-    for await (const piece of client.stream(body).textStream) request.partialResponse += piece
+    for await (const delta of client.stream(body).textStream) request.partialResponse += delta
     break
   } catch (error) {
     if (!(await handleConnectionReset(error, request, attempt, 3))) throw error

@@ -3,7 +3,7 @@ import { HolySheepStreamingClient } from 'holysheep'
 
 const client = new HolySheepStreamingClient({ retry: { baseDelayMs: 50 } })
 const request = { messages: [{ role: 'user', content: 'Hi' }] }
-// The same key on both attempts; without it each call makes one of its own.
+// Both attempts send this key; without the option each call generates a key.
 const stream = client.stream(request, { idempotencyKey: 'order-4711' })
 await stream.text()
 console.log((await stream.result).attempts.map(({ attempt, outcome }) => `${attempt}: ${outcome}`))

@@ -10,4 +10,4 @@ await Promise.all(
     console.log('call', call, 'after about', Math.round((Date.now() - started) / 100) * 100, 'ms')
   }),
 )
-console.log('a token at once:', await client.acquireToken())
+console.log('a token without waiting:', await client.acquireToken())

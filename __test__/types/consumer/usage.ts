@@ -1,4 +1,4 @@
-// What a strict project sees that checks the declarations of its dependencies and knows no newer library than
+// The package in a strict project that checks the declarations of its dependencies with no library newer than
 // ES2022: with Node's types under nodenext, with the DOM's alone under bundler.
 import { type HolySheepStreamingClient, RateLimitedClient, ResilientStreamingClient, TimeoutError } from 'holysheep'
 import { startSimulator } from 'holysheep/simulator'

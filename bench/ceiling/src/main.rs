@@ -1,7 +1,7 @@
-//! The same requests from Rust alone, with reqwest and serde_json: the ceiling. It takes the workload
-//! that `bench/worker.mjs` takes and prints the same figures; there is no main thread to measure.
+//! The ceiling: the same requests from Rust alone, with reqwest and serde_json. It takes the workloads
+//! of `bench/worker.mjs` and prints the same figures, without those of a main thread.
 
-// A measurement reads the clock.
+// A measurement has to read the clock.
 #![allow(clippy::disallowed_methods)]
 
 use std::sync::Arc;
@@ -40,7 +40,7 @@ struct Workload {
     #[serde(default)]
     streams: usize,
     #[serde(default)]
-    pieces: u64,
+    chunks: u64,
     #[serde(default)]
     stagger_ms: u64,
     #[serde(default)]
@@ -70,7 +70,7 @@ impl Client {
         self.http.post(&*self.url).bearer_auth("bench").json(&body)
     }
 
-    async fn stream(&self, mut piece: impl FnMut(&str)) -> Result<(), Failure> {
+    async fn stream(&self, mut on_delta: impl FnMut(&str)) -> Result<(), Failure> {
         let mut body = self.request(true).send().await?.error_for_status()?.bytes_stream();
         let mut rest: Vec<u8> = Vec::new();
         while let Some(bytes) = body.next().await {
@@ -79,10 +79,10 @@ impl Client {
             while let Some(end) = bytes[from..].iter().position(|byte| *byte == b'\n') {
                 let line = &bytes[from..from + end];
                 if rest.is_empty() {
-                    event(line, &mut piece)?;
+                    event(line, &mut on_delta)?;
                 } else {
                     rest.extend_from_slice(line);
-                    event(&rest, &mut piece)?;
+                    event(&rest, &mut on_delta)?;
                     rest.clear();
                 }
                 from += end + 1;
@@ -92,31 +92,31 @@ impl Client {
         Ok(())
     }
 
-    async fn whole(&self) -> Result<(), Failure> {
+    async fn chat(&self) -> Result<(), Failure> {
         let completion: Value = self.request(false).send().await?.error_for_status()?.json().await?;
         completion["choices"][0]["message"]["content"].as_str().ok_or("no content")?;
         Ok(())
     }
 }
 
-fn event(line: &[u8], piece: &mut impl FnMut(&str)) -> Result<(), Failure> {
+fn event(line: &[u8], on_delta: &mut impl FnMut(&str)) -> Result<(), Failure> {
     let Some(data) = line.strip_prefix(b"data: ").filter(|data| *data != b"[DONE]") else { return Ok(()) };
     let chunk: Chunk = serde_json::from_slice(data)?;
     let content = chunk.choices.into_iter().next().and_then(|choice| choice.delta.content);
     if let Some(text) = content.filter(|text| !text.is_empty()) {
-        piece(&text);
+        on_delta(&text);
     }
     Ok(())
 }
 
-/// The age of a stamped piece in milliseconds; `stamp` in the simulator's scenario.
-fn age(piece: &str) -> Option<f64> {
-    const TURN: i64 = 1_000_000_000;
+/// The age of a stamped chunk in milliseconds; see `stamp` in the simulator's scenario.
+fn age(delta: &str) -> Option<f64> {
+    const WRAP: i64 = 1_000_000_000;
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).ok()?.as_micros() as i64;
-    let stamp: i64 = piece.trim_ascii_end().parse().ok()?;
-    let age = (now % TURN - stamp + TURN) % TURN;
-    // The clock may have been set back a little.
-    Some(if age > TURN / 2 { 0.0 } else { age as f64 / 1000.0 })
+    let stamp: i64 = delta.trim_ascii_end().parse().ok()?;
+    let age = (now % WRAP - stamp + WRAP) % WRAP;
+    // The clock may have been set back slightly.
+    Some(if age > WRAP / 2 { 0.0 } else { age as f64 / 1000.0 })
 }
 
 fn stat(path: &str, at: usize) -> f64 {
@@ -140,11 +140,11 @@ fn quantile(sorted: &[f64], share: f64) -> Option<f64> {
 
 #[derive(Default)]
 struct Counters {
-    pieces: AtomicU64,
-    begun: AtomicU64,
+    chunks: AtomicU64,
+    started: AtomicU64,
 }
 
-/// Starts the streams, spread over `stagger_ms`, and returns when each has had a piece.
+/// Starts the streams, spread over `stagger_ms`, and waits until each has received a chunk.
 async fn start(
     client: &Client,
     work: &Workload,
@@ -152,21 +152,21 @@ async fn start(
 ) -> (Arc<Counters>, JoinSet<()>) {
     let counters = Arc::new(Counters::default());
     let mut streams = JoinSet::new();
-    let began = Instant::now();
+    let start_time = Instant::now();
     for index in 0..work.streams {
         let (client, counters, ages) = (client.clone(), Arc::clone(&counters), ages.clone());
         let due = Duration::from_millis(work.stagger_ms).mul_f64(index as f64 / work.streams as f64);
-        sleep(due.saturating_sub(began.elapsed())).await;
+        sleep(due.saturating_sub(start_time.elapsed())).await;
         streams.spawn(async move {
             let mut first = true;
-            let result = client.stream(|piece| {
-                let count = counters.pieces.fetch_add(1, Relaxed);
+            let result = client.stream(|delta| {
+                let count = counters.chunks.fetch_add(1, Relaxed);
                 if std::mem::take(&mut first) {
-                    counters.begun.fetch_add(1, Relaxed);
+                    counters.started.fetch_add(1, Relaxed);
                 }
-                // As in worker.mjs: one piece in 67 is looked at.
+                // The age of one chunk in 67 is read, as in worker.mjs.
                 if count % 67 == 0 {
-                    let _ = ages.send(age(piece).unwrap_or(f64::NAN));
+                    let _ = ages.send(age(delta).unwrap_or(f64::NAN));
                 }
             });
             if let Err(error) = result.await {
@@ -175,7 +175,7 @@ async fn start(
         });
     }
     let all = async {
-        while (counters.begun.load(Relaxed) as usize) < work.streams {
+        while (counters.started.load(Relaxed) as usize) < work.streams {
             sleep(Duration::from_millis(20)).await;
         }
     };
@@ -188,20 +188,20 @@ async fn paced(client: &Client, work: &Workload) -> Value {
     let (counters, _streams) = start(client, work, sender).await;
     sleep(Duration::from_millis(work.settle_ms)).await;
     while ages.try_recv().is_ok() {}
-    let (began, cpu, pieces) = (Instant::now(), cpu_ms(), counters.pieces.load(Relaxed));
+    let (start_time, cpu, chunks) = (Instant::now(), cpu_ms(), counters.chunks.load(Relaxed));
     sleep(Duration::from_millis(work.window_ms)).await;
-    let (wall, cpu) = (began.elapsed().as_secs_f64(), cpu_ms() - cpu);
-    let pieces = counters.pieces.load(Relaxed) - pieces;
+    let (wall, cpu) = (start_time.elapsed().as_secs_f64(), cpu_ms() - cpu);
+    let chunks = counters.chunks.load(Relaxed) - chunks;
     let mut sample: Vec<f64> =
         std::iter::from_fn(|| ages.try_recv().ok()).filter(|age| age.is_finite()).collect();
     sample.sort_by(f64::total_cmp);
-    json!({"piecesPerSecond": pieces as f64 / wall, "processCpu": cpu / wall / 10.0,
+    json!({"chunksPerSecond": chunks as f64 / wall, "processCpu": cpu / wall / 10.0,
         "latencyP50": quantile(&sample, 0.5), "latencyP99": quantile(&sample, 0.99)})
 }
 
 async fn burst(client: &Client, work: &Workload) -> Result<Value, Failure> {
     let counted = Arc::new(AtomicU64::new(0));
-    let (began, cpu) = (Instant::now(), cpu_ms());
+    let (start_time, cpu) = (Instant::now(), cpu_ms());
     let mut streams = JoinSet::new();
     for _ in 0..work.streams {
         let (client, counted) = (client.clone(), Arc::clone(&counted));
@@ -215,33 +215,33 @@ async fn burst(client: &Client, work: &Workload) -> Result<Value, Failure> {
     while let Some(stream) = streams.join_next().await {
         stream??;
     }
-    let (wall, cpu, pieces) = (began.elapsed().as_secs_f64(), cpu_ms() - cpu, counted.load(Relaxed));
-    if pieces != work.streams as u64 * work.pieces {
-        return Err(format!("{pieces} pieces").into());
+    let (wall, cpu, chunks) = (start_time.elapsed().as_secs_f64(), cpu_ms() - cpu, counted.load(Relaxed));
+    if chunks != work.streams as u64 * work.chunks {
+        return Err(format!("{chunks} chunks").into());
     }
-    Ok(json!({"piecesPerSecond": pieces as f64 / wall, "processUsPerPiece": cpu * 1000.0 / pieces as f64}))
+    Ok(json!({"chunksPerSecond": chunks as f64 / wall, "processUsPerChunk": cpu * 1000.0 / chunks as f64}))
 }
 
 async fn calls(client: &Client, work: &Workload) -> Result<Value, Failure> {
-    let (mut first, mut whole) = (Vec::new(), Vec::new());
+    let (mut first, mut call) = (Vec::new(), Vec::new());
     for index in 0..work.warm_up + work.calls {
-        let began = Instant::now();
+        let start_time = Instant::now();
         let mut at = None;
-        let look = |_: &str| {
-            at.get_or_insert_with(|| began.elapsed());
+        let on_delta = |_: &str| {
+            at.get_or_insert_with(|| start_time.elapsed());
         };
-        client.stream(look).await?;
-        let begun = Instant::now();
-        client.whole().await?;
+        client.stream(on_delta).await?;
+        let call_start = Instant::now();
+        client.chat().await?;
         if index >= work.warm_up {
-            first.push(at.ok_or("no piece")?.as_secs_f64() * 1000.0);
-            whole.push(begun.elapsed().as_secs_f64() * 1000.0);
+            first.push(at.ok_or("no chunk")?.as_secs_f64() * 1000.0);
+            call.push(call_start.elapsed().as_secs_f64() * 1000.0);
         }
     }
     first.sort_by(f64::total_cmp);
-    whole.sort_by(f64::total_cmp);
+    call.sort_by(f64::total_cmp);
     Ok(json!({"firstP50": quantile(&first, 0.5), "firstP99": quantile(&first, 0.99),
-        "wholeP50": quantile(&whole, 0.5), "wholeP99": quantile(&whole, 0.99)}))
+        "callP50": quantile(&call, 0.5), "callP99": quantile(&call, 0.99)}))
 }
 
 async fn memory(client: &Client, work: &Workload) -> Result<Value, Failure> {
@@ -250,26 +250,26 @@ async fn memory(client: &Client, work: &Workload) -> Result<Value, Failure> {
     drop(ages);
     let (counters, _streams) = start(client, work, sender).await;
     sleep(Duration::from_millis(work.settle_ms)).await;
-    let begun = counters.begun.load(Relaxed);
-    Ok(json!({"rssPerStreamKb": (rss_kb() - before) / begun as f64}))
+    let started = counters.started.load(Relaxed);
+    Ok(json!({"rssPerStreamKb": (rss_kb() - before) / started as f64}))
 }
 
-async fn lasting(client: &Client, work: &Workload) -> Result<Value, Failure> {
+async fn soak(client: &Client, work: &Workload) -> Result<Value, Failure> {
     let mut figures = [0.0; 2];
     for figure in &mut figures {
-        let left = Arc::new(AtomicU64::new(work.half as u64));
-        let mut lanes = JoinSet::new();
+        let remaining = Arc::new(AtomicU64::new(work.half as u64));
+        let mut workers = JoinSet::new();
         for _ in 0..work.concurrency {
-            let (client, left) = (client.clone(), Arc::clone(&left));
-            lanes.spawn(async move {
-                while left.fetch_update(Relaxed, Relaxed, |n| n.checked_sub(1)).is_ok() {
+            let (client, remaining) = (client.clone(), Arc::clone(&remaining));
+            workers.spawn(async move {
+                while remaining.fetch_update(Relaxed, Relaxed, |n| n.checked_sub(1)).is_ok() {
                     client.stream(|_| {}).await?;
                 }
                 Ok::<_, Failure>(())
             });
         }
-        while let Some(lane) = lanes.join_next().await {
-            lane??;
+        while let Some(worker) = workers.join_next().await {
+            worker??;
         }
         sleep(Duration::from_millis(work.settle_ms)).await;
         *figure = rss_kb() / 1024.0;
@@ -282,10 +282,10 @@ async fn main() -> Result<(), Failure> {
     let mut arguments = std::env::args().skip(1);
     let work: Workload = serde_json::from_str(&arguments.next().ok_or("no workload")?)?;
     let url = format!("{}/chat/completions", arguments.next().ok_or("no url")?);
-    // Node's clients set it too; without it small requests wait for acknowledgements.
+    // Node's clients set it too. Without it small requests wait for acknowledgments.
     let http = reqwest::Client::builder().tcp_nodelay(true).pool_max_idle_per_host(usize::MAX).build()?;
     let client = Client { http, url: url.into() };
-    // The bench scripts two short answers for it, as for every client.
+    // The bench scripts two short answers for the warm-up of every client.
     for _ in 0..2 {
         client.stream(|_| {}).await?;
     }
@@ -294,10 +294,10 @@ async fn main() -> Result<(), Failure> {
         "burst" => burst(&client, &work).await?,
         "calls" => calls(&client, &work).await?,
         "memory" => memory(&client, &work).await?,
-        "lasting" => lasting(&client, &work).await?,
+        "soak" => soak(&client, &work).await?,
         other => return Err(format!("unknown workload {other}").into()),
     };
     println!("{figures}");
-    // Streams that are still open need not be read to their end.
+    // Open streams need not be read to their end.
     std::process::exit(0)
 }

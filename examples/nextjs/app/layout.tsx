@@ -4,7 +4,7 @@ import './globals.css'
 
 export const metadata: Metadata = {
   title: 'HolySheep Chat',
-  description: 'A chat whose answers arrive whole, also when the provider has a bad day.',
+  description: 'A chat whose answers arrive complete even when the provider fails.',
 }
 
 export const viewport: Viewport = {

@@ -7,21 +7,21 @@ import { nameOf, Panel } from './panel'
 
 const SUGGESTIONS = [
   'What happens when the connection breaks in mid-answer?',
-  'Why not simply ask again from the beginning?',
+  'Why not simply start the answer over?',
   'When does another provider take over?',
 ]
 
 export function Chat() {
-  const { messages, ready, busy, send, again, stop, clear } = useChat()
+  const { messages, ready, busy, send, retry, stop, clear } = useChat()
   const { status, lost, choose } = useStatus(busy)
   const [panel, setPanel] = useState(false)
   const input = useRef<HTMLTextAreaElement>(null)
   const scroller = useRef<HTMLDivElement>(null)
   const last = messages.at(-1)
 
-  // Follows the text, unless the reader has scrolled up.
+  // Scrolls with the text, unless the user has scrolled up.
   const following = useRef(true)
-  // biome-ignore lint/correctness/useExhaustiveDependencies: it is to run when the text grows
+  // biome-ignore lint/correctness/useExhaustiveDependencies: it runs when the text grows
   useEffect(() => {
     const element = scroller.current
     if (element && following.current) element.scrollTop = element.scrollHeight
@@ -81,7 +81,7 @@ export function Chat() {
           ) : (
             <ol className="messages" aria-label="Conversation">
               {messages.map((message) => (
-                <Item key={message.id} message={message} onAgain={message === last && !busy ? again : undefined} />
+                <Item key={message.id} message={message} onRetry={message === last && !busy ? retry : undefined} />
               ))}
             </ol>
           )}
@@ -97,7 +97,7 @@ export function Chat() {
   )
 }
 
-/** What a screen reader is told: the beginning and the end, not every word. */
+/** What a screen reader announces: the beginning and the end, not every word. */
 function announcement(last: Message | undefined): string {
   if (last?.role !== 'assistant') return ''
   if (last.state === 'waiting' || last.state === 'writing') return last.progress?.text ?? 'The answer is being written.'
@@ -107,10 +107,10 @@ function announcement(last: Message | undefined): string {
 function Welcome({ onAsk }: { onAsk: (text: string) => void }) {
   return (
     <section className="welcome">
-      <h2>Ask, and the whole answer arrives.</h2>
+      <h2>Ask a question and get the complete answer.</h2>
       <p>
-        Make the provider fail in the panel, and watch what you do not notice: recovered answers, retries, and another
-        provider that takes over.
+        Make the provider fail in the panel and watch what happens behind the scenes: recovered answers, retries and
+        failovers.
       </p>
       <ul>
         {SUGGESTIONS.map((text) => (
@@ -125,7 +125,7 @@ function Welcome({ onAsk }: { onAsk: (text: string) => void }) {
   )
 }
 
-function Item({ message, onAgain }: { message: Message; onAgain?: () => void }) {
+function Item({ message, onRetry }: { message: Message; onRetry?: () => void }) {
   const { role, text, state, error } = message
   if (role === 'user') {
     return (
@@ -148,7 +148,7 @@ function Item({ message, onAgain }: { message: Message; onAgain?: () => void }) 
         </p>
       )}
       {state === 'done' && <Note message={message} />}
-      {(state === 'stopped' || state === 'left' || state === 'failed') && (
+      {(state === 'stopped' || state === 'interrupted' || state === 'failed') && (
         <div
           className="note"
           data-kind={state === 'failed' ? 'bad' : 'plain'}
@@ -158,9 +158,9 @@ function Item({ message, onAgain }: { message: Message; onAgain?: () => void }) 
             ? error
             : state === 'stopped'
               ? 'You stopped this answer.'
-              : 'The page was left while this was written.'}
-          {onAgain && (
-            <button type="button" onClick={onAgain}>
+              : 'The page was closed before this answer was complete.'}
+          {onRetry && (
+            <button type="button" onClick={onRetry}>
               Try again
             </button>
           )}
@@ -170,7 +170,7 @@ function Item({ message, onAgain }: { message: Message; onAgain?: () => void }) 
   )
 }
 
-/** What an answer waits for, with the seconds that are left of a pause. */
+/** What the answer is waiting for, with the seconds left of a delay. */
 function Waiting({ text, until }: { text: string; until?: number }) {
   const [now, setNow] = useState(Date.now)
   useEffect(() => {
@@ -188,15 +188,15 @@ function Waiting({ text, until }: { text: string; until?: number }) {
   )
 }
 
-/** How an answer came about, where there is something to tell. */
+/** How the answer was completed, if it took more than one attempt. */
 function Note({ message: { summary } }: { message: Message }) {
   if (!summary || summary.attempts === 1) return null
   const { recoveries, endpoints, attempts } = summary
   const by = [...new Set(endpoints)].join(', then ')
   const what =
     recoveries === 0
-      ? `Answered by ${by} at attempt ${attempts}`
-      : `The connection broke${recoveries > 1 ? ` ${recoveries} times` : ''} and was recovered · ${by}`
+      ? `Answered by ${by} on attempt ${attempts}`
+      : `The connection was lost${recoveries > 1 ? ` ${recoveries} times` : ''} and the answer was recovered · ${by}`
   return (
     <p className="note" data-kind="good">
       <CheckIcon /> <span>{what}</span>

@@ -1,23 +1,23 @@
 import type { Fault, Status } from '@/lib/types'
 
-const CHOICES: Array<{ fault: Fault; name: string; what: string }> = [
-  { fault: 'none', name: 'Healthy', what: 'Both providers answer.' },
-  { fault: 'cut', name: 'Breaks off', what: 'Main breaks off every answer in the middle.' },
-  { fault: 'busy', name: 'Rate limit', what: 'Main says: too many requests.' },
-  { fault: 'outage', name: 'Outage', what: 'Main is down; Spare is well.' },
-  { fault: 'all-down', name: 'All down', what: 'Both are down: a few tries, then “No provider can answer”.' },
+const CHOICES: Array<{ fault: Fault; name: string; description: string }> = [
+  { fault: 'none', name: 'Healthy', description: 'Both providers answer.' },
+  { fault: 'disconnect', name: 'Disconnects', description: 'Main disconnects in the middle of every answer.' },
+  { fault: 'busy', name: 'Rate limit', description: 'Main responds with 429 Too Many Requests.' },
+  { fault: 'outage', name: 'Outage', description: 'Main is down; Spare is up.' },
+  { fault: 'all-down', name: 'All down', description: 'Both providers are down: after a few attempts the call fails.' },
 ]
 
-/** The states of a circuit breaker, for who does not know the word: a closed one lets requests through. */
+/** The states of a circuit breaker in plain words: a closed one lets requests pass. */
 const CIRCUITS = {
   CLOSED: { name: 'working', term: 'circuit breaker: closed' },
-  OPEN: { name: 'resting', term: 'circuit breaker: open' },
-  HALF_OPEN: { name: 'trying again', term: 'circuit breaker: half-open' },
+  OPEN: { name: 'paused', term: 'circuit breaker: open' },
+  HALF_OPEN: { name: 'probing', term: 'circuit breaker: half-open' },
 }
 
 export const nameOf = (fault: Fault) => CHOICES.find((choice) => choice.fault === fault)?.name
 
-/** The provider from inside: what is wrong with it, and what the client does about it. */
+/** The panel of the provider: the fault it simulates, and how the client handles it. */
 export function Panel({
   status,
   lost,
@@ -31,7 +31,7 @@ export function Panel({
     <aside id="panel" className="panel" aria-label="Provider">
       {status?.fault && (
         <fieldset className="faults">
-          <legend>The provider’s day</legend>
+          <legend>Simulated fault</legend>
           <div className="choices">
             {CHOICES.map(({ fault, name }) => (
               <label key={fault} data-on={status.fault === fault}>
@@ -40,7 +40,7 @@ export function Panel({
               </label>
             ))}
           </div>
-          <p className="what">{CHOICES.find(({ fault }) => fault === status.fault)?.what}</p>
+          <p className="what">{CHOICES.find(({ fault }) => fault === status.fault)?.description}</p>
         </fieldset>
       )}
 
@@ -52,7 +52,7 @@ export function Panel({
               <span className="dot" data-circuit={circuit} aria-hidden="true" />
               <strong>{name}</strong>
               <span className="numbers">
-                {attempts} {attempts === 1 ? 'try' : 'tries'}
+                {attempts} {attempts === 1 ? 'attempt' : 'attempts'}
                 {failures > 0 && `, ${failures} failed`}
               </span>
               <span className="circuit" data-circuit={circuit} title={CIRCUITS[circuit].term}>
@@ -73,18 +73,18 @@ export function Panel({
       </dl>
 
       <section className="log">
-        <h2>What happens</h2>
-        <p className="shared">On the server: every tab and visitor shares this, and the switch.</p>
-        {lost && <p className="empty">The server cannot be reached.</p>}
-        {status && status.courses.length === 0 && <p className="empty">Nothing yet. Ask something.</p>}
-        {status?.courses.map(({ number, at, happenings }) => (
+        <h2>Log</h2>
+        <p className="shared">This log and the fault belong to the server: every tab and visitor shares them.</p>
+        {lost && <p className="empty">The server is unreachable.</p>}
+        {status && status.logs.length === 0 && <p className="empty">Nothing yet. Ask a question.</p>}
+        {status?.logs.map(({ number, at, entries }) => (
           <section key={number}>
             <h3>
               Question {number}{' '}
               <time dateTime={new Date(at).toISOString()}>{new Date(at).toLocaleTimeString('en-GB')}</time>
             </h3>
             <ol>
-              {happenings.map(({ id, afterMs, kind, text }) => (
+              {entries.map(({ id, afterMs, kind, text }) => (
                 <li key={id} data-kind={kind}>
                   <span>{(afterMs / 1000).toFixed(1)} s</span>
                   {text}

@@ -1,28 +1,28 @@
-// One client for the whole server and, where there is no key, the providers themselves: two simulators in this process.
-// The first can be given a bad day.
+// One client for the server and, without a key, two simulators in this process as its providers.
+// The first one can simulate faults.
 import { type Endpoint, HolySheepStreamingClient } from 'holysheep'
 import { type Scenario, type Simulator, startSimulator } from 'holysheep/simulator'
-import { Courses } from './course'
+import { CallLogs } from './call-log'
 import type { Fault, Status } from './types'
 
 const ANSWER = [
   'This answer comes from a simulator inside this app, so it is the same for every question. What happens to it on the ' +
-    'way is real: sockets, timeouts and errors are those of a provider with a bad day.',
-  'A model writes for seconds, and in those seconds anything can break. When the connection is cut in mid-word, the ' +
-    'client asks for the rest, compares what comes with what you have read, and takes off every letter that would come ' +
-    'twice. You see one text, in order, without a seam.',
-  'When a provider stays down, its circuit breaker opens and the next one answers. Nobody waits for a server that is ' +
-    'known to be ill; after a few seconds a single request finds out whether it is well again. Xin chào! 🐑',
+    'way is real: the sockets, timeouts and errors are those of a provider that fails.',
+  'A model writes for seconds, and in those seconds anything can break. When the connection is lost in mid-word, the ' +
+    'client asks for the rest, compares it with the text that you have, and removes every letter that would be a ' +
+    'duplicate. You see one complete text, in order.',
+  'When a provider stays down, its circuit breaker opens and the next one answers. No request waits for a server that ' +
+    'is known to be down; after a few seconds a single request checks whether it has recovered. Xin chào! 🐑',
 ].join('\n\n')
 
 const HEALTHY: Scenario = { text: ANSWER, chunkChars: 5, chunkDelayMs: 24, firstTokenDelayMs: 250, onContinue: 'word' }
 const DOWN: Scenario = { status: 503 }
-const CUT: Scenario = { ...HEALTHY, disconnect: { afterChunks: 61, how: 'reset' } }
+const DISCONNECT: Scenario = { ...HEALTHY, disconnect: { afterChunks: 61, how: 'reset' } }
 
 interface Backend {
   client: HolySheepStreamingClient
-  courses: Courses
-  /** Before each answer: one that is to break off does so once. */
+  callLogs: CallLogs
+  /** Called before each call: scripts the one disconnect that the fault of that name causes. */
   prepare(): void
   status(): Status
   setFault: ((fault: Fault) => void) | null
@@ -39,20 +39,20 @@ async function start(): Promise<Backend> {
       }))
     : [{ name: 'HolySheep', baseUrl: process.env.HOLYSHEEP_BASE_URL || 'api.holysheep.ai', apiKey: key }]
 
-  const courses = new Courses()
+  const callLogs = new CallLogs()
   const client = new HolySheepStreamingClient({
     endpoints,
     maxRetries: 3,
     totalTimeoutMs: 120_000,
     retry: { baseDelayMs: 400, maxDelayMs: 4000 },
     circuitBreaker: { failureThreshold: 3, openMs: 6000 },
-    onEvent: courses.onEvent,
+    onEvent: callLogs.onEvent,
   })
 
   let fault: Fault = 'none'
-  const setFault = (given: Fault) => {
+  const setFault = (chosen: Fault) => {
     const [main, spare] = simulators as [Simulator, Simulator]
-    fault = given
+    fault = chosen
     for (const simulator of [main, spare]) {
       simulator.reset()
       simulator.setDefault(HEALTHY)
@@ -63,7 +63,7 @@ async function start(): Promise<Backend> {
   }
   if (simulators) setFault('none')
   const prepare = () => {
-    if (fault === 'cut') simulators?.[0].script(CUT)
+    if (fault === 'disconnect') simulators?.[0].script(DISCONNECT)
   }
 
   const status = (): Status => {
@@ -77,18 +77,18 @@ async function start(): Promise<Backend> {
           url: simulators ? baseUrl : '',
           circuit: breakers.find(({ endpoint }) => endpoint === name)?.state ?? 'CLOSED',
           attempts: route?.attempts ?? 0,
-          // An answer that the reader stopped is no failure.
+          // An answer that the user stopped is not a failure.
           failures: (route?.failures ?? 0) - (route?.failuresByCode.ABORTED ?? 0),
         }
       }),
       counters: { calls, inFlight, retries, fallbacks, recoveries },
-      courses: courses.list(),
+      logs: callLogs.list(),
     }
   }
-  return { client, courses, prepare, status, setFault: simulators ? setFault : null }
+  return { client, callLogs, prepare, status, setFault: simulators ? setFault : null }
 }
 
-// Each route is a bundle of its own, and a reload in development makes new ones: the process has one backend.
+// Each route is a separate bundle, and a reload in development makes new ones, but the process has one backend.
 const shared = globalThis as typeof globalThis & { backend?: Promise<Backend> }
 
 export function backend(): Promise<Backend> {

@@ -1,4 +1,4 @@
-/** Reads server-sent events. Comments, such as heartbeats, are passed over. */
+/** Reads server-sent events. Comments, such as heartbeats, are skipped. */
 export async function* events(body: ReadableStream<Uint8Array>): AsyncGenerator<{ event: string; data: string }> {
   let rest = ''
   for await (const text of iterate(
@@ -18,7 +18,7 @@ export async function* events(body: ReadableStream<Uint8Array>): AsyncGenerator<
   }
 }
 
-/** Not every browser can iterate over a stream. */
+/** Iterates over a stream, which not every browser supports natively. */
 async function* iterate<T>(stream: ReadableStream<T>): AsyncGenerator<T> {
   const reader = stream.getReader()
   try {

@@ -1,10 +1,10 @@
-// What the server and the page say to each other.
+// The messages between the server and the page.
 
-export const FAULTS = ['none', 'cut', 'busy', 'outage', 'all-down'] as const
+export const FAULTS = ['none', 'disconnect', 'busy', 'outage', 'all-down'] as const
 export type Fault = (typeof FAULTS)[number]
 
-/** A line of the panel. */
-export interface Happening {
+/** An entry in the log of the panel. */
+export interface LogEntry {
   id: number
   /** Since the question, in milliseconds. */
   afterMs: number
@@ -12,17 +12,17 @@ export interface Happening {
   text: string
 }
 
-/** What happened to one question. */
-export interface Course {
+/** The log of one call. */
+export interface CallLog {
   /** 1-based, since the server started. */
   number: number
   /** Epoch milliseconds. */
   at: number
-  happenings: Happening[]
+  entries: LogEntry[]
 }
 
 export interface Status {
-  /** Null: a real provider, which cannot be switched. */
+  /** Null for a real provider, which has no faults to choose. */
   fault: Fault | null
   endpoints: Array<{
     name: string
@@ -32,23 +32,23 @@ export interface Status {
     failures: number
   }>
   counters: { calls: number; inFlight: number; retries: number; fallbacks: number; recoveries: number }
-  /** The latest first. */
-  courses: Course[]
+  /** The latest is first. */
+  logs: CallLog[]
 }
 
-/** What an answer waits for while none of it arrives. */
+/** What an answer is waiting for while no text arrives. */
 export interface Progress {
   text: string
-  /** It is a pause, and that is how long it lasts. */
+  /** The length of the delay, if it is one. */
   waitMs?: number
 }
 
-/** The last event of an answer: how it came about. */
+/** The last event of an answer, which sums up its attempts. */
 export interface Summary {
   attempts: number
   /** How many times the answer was recovered. */
   recoveries: number
-  /** Who wrote it, in order. */
+  /** The endpoints that wrote the answer, in order. */
   endpoints: string[]
   totalTokens: number | null
 }

@@ -7,55 +7,55 @@ export interface Message {
   id: string
   role: 'user' | 'assistant'
   text: string
-  /** Of an answer. `stopped`: by the reader. `left`: the page was left while it came. */
-  state?: 'waiting' | 'writing' | 'done' | 'stopped' | 'left' | 'failed'
-  /** What it waits for; `until`: epoch milliseconds, of a pause. */
+  /** Of an answer. `stopped`: by the user. `interrupted`: the page was closed before it was complete. */
+  state?: 'waiting' | 'writing' | 'done' | 'stopped' | 'interrupted' | 'failed'
+  /** What it is waiting for; `until` is the end of a delay, in epoch milliseconds. */
   progress?: { text: string; until?: number }
   summary?: Summary
   error?: string
 }
 
-const KEPT = 'holysheep-chat'
+const STORAGE_KEY = 'holysheep-chat'
 
-// `crypto.randomUUID` is there on secure origins only, and somebody may look at this from another machine.
+// `crypto.randomUUID` needs a secure origin, and this page can be opened from another machine over plain HTTP.
 let count = 0
 const newId = () => `${Date.now()}-${++count}`
 
-/** The conversation of this tab before the page was loaded. */
-function kept(): Message[] {
+/** The stored conversation of this tab. */
+function stored(): Message[] {
   try {
-    return JSON.parse(sessionStorage.getItem(KEPT) ?? '[]') as Message[]
+    return JSON.parse(sessionStorage.getItem(STORAGE_KEY) ?? '[]') as Message[]
   } catch {
     return []
   }
 }
 
-/** A conversation that is kept while the tab is open, with plain `fetch`. */
+/** A conversation that is stored until the tab is closed, with plain `fetch`. */
 export function useChat() {
   const [messages, setMessages] = useState<Message[]>([])
   const [ready, setReady] = useState(false)
   const running = useRef<AbortController | null>(null)
 
   useEffect(() => {
-    // What was under way when the page was left has ended with it, here and at the provider.
+    // An answer in progress was aborted, here and at the provider, when the page was closed.
     const isOpen = ({ state }: Message) => state === 'waiting' || state === 'writing'
-    setMessages(kept().map((message) => (isOpen(message) ? { ...message, state: 'left' } : message)))
+    setMessages(stored().map((message) => (isOpen(message) ? { ...message, state: 'interrupted' } : message)))
     setReady(true)
     return () => running.current?.abort()
   }, [])
 
-  // Kept when an answer begins or ends, and when the page is left: not with every word.
+  // Stored when an answer starts or ends and when the page is closed, not with every word.
   const state = messages.at(-1)?.state
   const latest = useRef(messages)
   useEffect(() => {
     latest.current = messages
   })
-  // biome-ignore lint/correctness/useExhaustiveDependencies: it is to run when the state changes
+  // biome-ignore lint/correctness/useExhaustiveDependencies: it runs when the state changes
   useEffect(() => {
     if (!ready) return
-    const keep = () => sessionStorage.setItem(KEPT, JSON.stringify(latest.current))
-    keep()
-    addEventListener('pagehide', keep)
+    const store = () => sessionStorage.setItem(STORAGE_KEY, JSON.stringify(latest.current))
+    store()
+    addEventListener('pagehide', store)
     return () => removeEventListener('pagehide', keep)
   }, [ready, state, messages.length])
 
@@ -64,8 +64,10 @@ export function useChat() {
     running.current = controller
     const answer: Message = { id: newId(), role: 'assistant', text: '', state: 'waiting' }
     setMessages([...history, answer])
-    const change = (how: (message: Message) => Partial<Message>) =>
-      setMessages((all) => all.map((message) => (message.id === answer.id ? { ...message, ...how(message) } : message)))
+    const change = (update: (message: Message) => Partial<Message>) =>
+      setMessages((all) =>
+        all.map((message) => (message.id === answer.id ? { ...message, ...update(message) } : message)),
+      )
     try {
       const response = await fetch('/api/chat', {
         method: 'POST',
@@ -100,12 +102,12 @@ export function useChat() {
   }, [])
 
   const send = (text: string) => ask([...messages, { id: newId(), role: 'user', text }])
-  /** Asks the last question again, in place of its answer. */
-  const again = () => ask(messages.slice(0, messages.findLastIndex(({ role }) => role === 'user') + 1))
+  /** Replaces the last answer with a new one to the same question. */
+  const retry = () => ask(messages.slice(0, messages.findLastIndex(({ role }) => role === 'user') + 1))
   const stop = () => running.current?.abort()
   const clear = () => {
     stop()
     setMessages([])
   }
-  return { messages, ready, busy: state === 'waiting' || state === 'writing', send, again, stop, clear }
+  return { messages, ready, busy: state === 'waiting' || state === 'writing', send, retry, stop, clear }
 }

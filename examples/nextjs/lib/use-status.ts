@@ -2,7 +2,7 @@
 import { useCallback, useEffect, useState } from 'react'
 import type { Fault, Status } from './types'
 
-/** The state of the server, which is asked for often while an answer is under way. */
+/** The state of the server, polled more often while an answer is in progress. */
 export function useStatus(busy: boolean) {
   const [status, setStatus] = useState<Status>()
   const [lost, setLost] = useState(false)
@@ -25,7 +25,7 @@ export function useStatus(busy: boolean) {
   }, [busy, load])
 
   const choose = (fault: Fault) => {
-    // The choice shows at once; the answer confirms it.
+    // The choice shows immediately; the response confirms it.
     if (status) setStatus({ ...status, fault })
     void load({
       path: '/api/fault',

@@ -5,22 +5,22 @@ import type { Summary } from '@/lib/types'
 
 export async function POST(request: Request): Promise<Response> {
   const { messages } = ((await request.json().catch(() => null)) ?? {}) as { messages?: [] }
-  if (!Array.isArray(messages) || messages.length === 0) return refuse('messages: an array of messages is needed')
+  if (!Array.isArray(messages) || messages.length === 0) return badRequest('messages: an array of messages is required')
 
-  const { client, courses, prepare } = await backend()
+  const { client, callLogs, prepare } = await backend()
   prepare()
-  // Two kinds of events more than OpenAI has: what is waited for, and, after [DONE], how the answer came about.
+  // Two events in addition to OpenAI's: the progress and, after [DONE], a summary of the attempts.
   const encoder = new TextEncoder()
   const event = (type: string, data: unknown) => encoder.encode(`event: ${type}\ndata: ${JSON.stringify(data)}\n\n`)
   const sessionId = randomUUID()
   let stream: ChatStream
-  const withMore = new TransformStream<Uint8Array, Uint8Array>({
+  const withProgress = new TransformStream<Uint8Array, Uint8Array>({
     start(controller) {
-      courses.follow(sessionId, (progress) => {
+      callLogs.subscribe(sessionId, (progress) => {
         try {
           controller.enqueue(event('progress', progress))
         } catch {
-          // The browser has left.
+          // The browser has disconnected.
         }
       })
     },
@@ -39,29 +39,29 @@ export async function POST(request: Request): Promise<Response> {
   try {
     stream = client.stream({ messages, stream_options: { include_usage: true } }, { sessionId })
   } catch (error) {
-    courses.unfollow(sessionId)
+    callLogs.unsubscribe(sessionId)
     const { code, message } = error as HolySheepError
-    if (code === 'INVALID_ARGUMENT') return refuse(message)
+    if (code === 'INVALID_ARGUMENT') return badRequest(message)
     throw error
   }
-  // Server-sent events in OpenAI's shape. When the browser leaves, the body is cancelled, and the call ends.
+  // Server-sent events in OpenAI's shape. If the browser disconnects, the body is canceled and the call is aborted.
   const response = stream.toSSEResponse({ errorMessage })
-  return new Response(response.body?.pipeThrough(withMore), response)
+  return new Response(response.body?.pipeThrough(withProgress), response)
 }
 
-/** What the reader is told of a failure: in this app's words, without what is the server's own business. */
+/** The error message for the user, without details of the server. */
 function errorMessage(error: unknown): string {
   const { code, status, partial, attempts = [] } = error as Partial<HolySheepError>
-  if (partial) return 'The answer broke off, and no provider could write the rest. What is there stays.'
-  if (status === 401 || status === 403) return 'The provider does not accept the key of this server.'
-  if (status === 400) return 'The provider refused the question.'
+  if (partial) return 'The answer was interrupted, and no provider could complete it.'
+  if (status === 401 || status === 403) return 'The provider rejected the API key of this server.'
+  if (status === 400) return 'The provider rejected the request.'
   if (code === 'CIRCUIT_OPEN' && attempts.length === 0) {
-    return 'No provider can answer: all of them rest after failures. Try again in a few seconds.'
+    return 'No provider is available: all circuit breakers are open. Try again in a few seconds.'
   }
-  const tries = attempts.length === 1 ? 'one try' : `${attempts.length} tries`
-  return `No provider can answer: ${tries} failed. Try again in a few seconds.`
+  const count = attempts.length === 1 ? 'one attempt' : `${attempts.length} attempts`
+  return `No provider is available: ${count} failed. Try again in a few seconds.`
 }
 
-function refuse(message: string): Response {
+function badRequest(message: string): Response {
   return Response.json({ error: { message, type: 'invalid_request_error', code: null, param: null } }, { status: 400 })
 }
