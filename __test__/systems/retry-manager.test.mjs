@@ -151,7 +151,7 @@ test('close ends every call, even from before a breaker was assigned, and reject
 })
 
 test('a client option applies unless the call overrides it', async (t) => {
-  const { simulator, manager } = await pair(
+  const { simulator, manager } = await setup(
     t,
     { maxRetries: 1, retry: { baseDelayMs: 2 } },
     { default: { status: 500 } },
