@@ -59,6 +59,7 @@ await check('simulator without napi', 'cargo', [
   '--features',
   'simulator',
 ])
+await check('fuzz targets: the corpus, and 20 s', process.execPath, ['scripts/fuzz.mjs', '--seconds', '20'])
 await check('clippy', 'cargo', ['clippy', '--locked', '--all-targets', '--', '-D', 'warnings'])
 await check('rustfmt', 'cargo', ['fmt', '--check'])
 await check('rust docs', 'cargo', ['doc', '--locked', '--no-deps', '--quiet'], { RUSTDOCFLAGS: '-D warnings' })
