@@ -1,6 +1,6 @@
 // Fuzzes the pure part of the core with libFuzzer: `npm run fuzz -- [--seconds 60] [--target NAME]…`.
-// Replays `fuzz/corpus`, then divides the time over the targets. `--seconds 0` only replays it; `--target NAME --input
-// FILE` replays one input. What is found on the way stays in `target/fuzz/corpus`, and the next run goes on from there.
+// Replays `fuzz/corpus`, then divides the time among the targets. `--seconds 0` only replays; `--target NAME --input FILE`
+// replays one input. Inputs that reach new code are saved in `target/fuzz/corpus`, where the next run starts.
 import { spawnSync } from 'node:child_process'
 import { mkdirSync, readdirSync, readFileSync } from 'node:fs'
 import { join, relative, resolve } from 'node:path'
@@ -9,8 +9,8 @@ import { output, root, run } from './lib.mjs'
 
 const TARGETS = ['sse', 'chat', 'messages', 'responses', 'splice', 'snapshot', 'options']
 
-// Coverage for libFuzzer from the LLVM passes of the stable toolchain: no sanitizer, no nightly. Only for code of this
-// build's target, so that build scripts are left alone.
+// Coverage from the LLVM passes of the stable toolchain, without a sanitizer. An explicit target (`--target`) excludes build
+// scripts.
 const RUSTFLAGS = [
   '-Cpasses=sancov-module',
   '-Cllvm-args=-sanitizer-coverage-level=4',
@@ -20,7 +20,7 @@ const RUSTFLAGS = [
   '-Ccodegen-units=1',
 ]
 
-/** An input that takes longer, or needs more memory, is a finding. */
+/** An input that takes longer or needs more memory is a failure. */
 const LIMITS = ['-timeout=10', '-rss_limit_mb=1024', '-max_len=16384']
 
 function fail(message) {
@@ -47,7 +47,7 @@ const seconds = Number(given)
 if (!Number.isInteger(seconds) || seconds < 0) fail(`--seconds: got ${given}; accepted: a whole number from 0`)
 const unknown = targets.find((target) => !TARGETS.includes(target))
 if (unknown !== undefined) fail(`--target: got ${unknown}; accepted: ${TARGETS.join(', ')}`)
-if (input !== undefined && targets.length !== 1) fail('--input: name its target too, with --target')
+if (input !== undefined && targets.length !== 1) fail('--input: needs exactly one --target')
 
 const host = output('rustc', ['-vV']).match(/^host: (.+)$/m)[1]
 const work = join(root, 'target', 'fuzz')
@@ -66,7 +66,7 @@ run(
   { env: { ...process.env, RUSTFLAGS: RUSTFLAGS.join(' '), CARGO_ENCODED_RUSTFLAGS: undefined } },
 )
 
-/** Runs a target. Its output is shown only where it fails. */
+/** Runs a target. Shows its output only if it fails. */
 function libfuzzer(target, args) {
   const { status, signal, stderr, error } = spawnSync(join(built, host, 'release', target), [...LIMITS, ...args], {
     cwd: root,
@@ -124,9 +124,10 @@ if (input !== undefined) {
   ok = replay(targets[0], [resolve(input)])
 } else {
   for (const target of targets) ok = replay(target, seeds(target)) && ok
-  for (const [at, target] of targets.entries()) {
-    const until = (place) => Math.round((seconds * place) / targets.length)
-    const time = until(at + 1) - until(at)
+  for (const [index, target] of targets.entries()) {
+    // Rounded sums, so that the shares add up to the given time.
+    const end = (count) => Math.round((seconds * count) / targets.length)
+    const time = end(index + 1) - end(index)
     if (time > 0) ok = fuzz(target, time) && ok
   }
 }

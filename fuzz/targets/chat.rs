@@ -1,5 +1,5 @@
-//! Chunks of a streamed chat completion. The fast reader, which compares a chunk with the one before, agrees with
-//! serde_json, and what both read agrees with the JSON tree.
+//! Chunks of a streamed chat completion. The fast reader, which compares a chunk with the previous one, agrees with
+//! serde_json, and both agree with the JSON tree.
 //!
 //! Input: the body of a stream.
 #![no_main]
@@ -7,7 +7,7 @@
 use std::ops::ControlFlow;
 
 use holysheep::error::{BODY_LIMIT, Result};
-use holysheep::wire::chat::{self, Chunk, Delta, Read, Reader, Text, ToolCall};
+use holysheep::wire::chat::{self, Chunk, Delta, Reader, StreamEvent, Text, ToolCall};
 use holysheep::wire::extras::extras;
 use holysheep::wire::provider_error;
 use holysheep::wire::sse::{Event, Parser};
@@ -22,7 +22,7 @@ fuzz_target!(|body: &[u8]| {
             check(read, &event.data);
         }
         let fast = reader.read(event.event, &event.data);
-        assert_eq!(shown(fast), shown(slow), "the two readers differ on {:?}", event.data);
+        assert_eq!(summary(fast), summary(slow), "the two readers differ on {:?}", event.data);
         ControlFlow::<()>::Continue(())
     };
     let mut parser = Parser::new(1 << 20);
@@ -31,31 +31,31 @@ fuzz_target!(|body: &[u8]| {
     }
 });
 
-fn shown(read: Result<Read<'_>>) -> String {
+fn summary(read: Result<StreamEvent<'_>>) -> String {
     match read {
-        // How it was read may differ: nothing else.
-        Ok(Read::Chunk(chunk)) => format!("{:?}", Chunk { repeats: false, ..chunk }),
+        // Only the fast reader's own flag may differ.
+        Ok(StreamEvent::Chunk(chunk)) => format!("{:?}", Chunk { only_text_changed: false, ..chunk }),
         Ok(read) => format!("{read:?}"),
         Err(error) => format!("{:?} {} {:?}", error.kind, error.message, error.body),
     }
 }
 
-fn check(read: &Read<'_>, data: &str) {
+fn check(read: &StreamEvent<'_>, data: &str) {
     match read {
-        Read::Chunk(chunk) => {
-            // A string of a half surrogate pair is skipped by the one and refused by the other.
+        StreamEvent::Chunk(chunk) => {
+            // A typed field skips a string with half a surrogate pair; the tree rejects it.
             if let Ok(tree) = serde_json::from_str(data) {
                 check_chunk(chunk, &tree);
             }
             let extras = extras(data);
             assert!(!["id", "model", "choices", "usage"].iter().any(|name| extras.chunk.contains_key(*name)));
         }
-        Read::Error(value) => {
+        StreamEvent::Error(value) => {
             let error = provider_error::from_event(value);
             assert!(error.body.as_ref().is_none_or(|body| body.len() <= BODY_LIMIT));
             assert!(!error.message.is_empty());
         }
-        Read::Done | Read::Other => {}
+        StreamEvent::Done | StreamEvent::Other => {}
     }
 }
 
@@ -64,9 +64,9 @@ fn check_chunk(chunk: &Chunk<'_>, tree: &Value) {
     assert_text(&chunk.model, &tree["model"]);
     let choices = chunk.choices.as_deref().unwrap_or_default();
     assert_eq!(choices.len(), tree["choices"].as_array().map_or(0, Vec::len));
-    for (at, choice) in choices.iter().enumerate() {
-        let tree = &tree["choices"][at];
-        // A struct can be written as a list of its fields; no provider does, and the tree has no names then.
+    for (index, choice) in choices.iter().enumerate() {
+        let tree = &tree["choices"][index];
+        // serde also reads a struct from an array of its fields. No provider sends one, and the tree has no names then.
         if !tree.is_object() {
             continue;
         }
@@ -85,18 +85,18 @@ fn check_delta(delta: &Delta<'_>, tree: &Value) {
     assert_text(&delta.refusal, &tree["refusal"]);
     for text in ["content", "reasoning_content", "reasoning", "refusal"] {
         if tree[text].as_str().is_some_and(|text| !text.is_empty()) {
-            assert!(delta.is_token(), "{text} is a token");
+            assert!(delta.is_token(), "{text} is not a token");
         }
     }
     for call in delta.tool_calls.iter().flatten() {
-        let json = call.value(call.index.unwrap_or(0)).to_string();
-        let again: ToolCall<'_> = serde_json::from_str(&json).expect("a tool call comes back from its JSON");
-        assert_eq!(again.said(), call.said(), "{json}");
-        assert_eq!(again.extra, call.extra, "{json}");
+        let json = call.to_json(call.index.unwrap_or(0)).to_string();
+        let read: ToolCall<'_> = serde_json::from_str(&json).expect("a tool call can be read from its JSON");
+        assert_eq!(read.name_and_arguments(), call.name_and_arguments(), "{json}");
+        assert_eq!(read.extra, call.extra, "{json}");
     }
 }
 
-/// A string is read as it is, and nothing is read as nothing. What else can stand for a text is not checked.
+/// A string is read unchanged, and null as `None`. The other JSON types that a text accepts are not checked.
 fn assert_text(read: &Option<Text<'_>>, tree: &Value) {
     match tree {
         Value::Null => assert_eq!(*read, None),

@@ -1,13 +1,13 @@
-//! Options, as JSON from the JavaScript side. Any JSON is a configuration within its bounds or an error that names one
-//! of the options; a key is in neither.
+//! Options, as JSON from the JavaScript side. Any JSON is a configuration within its bounds or an error that names an
+//! option; neither shows a secret.
 //!
-//! Input: JSON. `sk-canary` is taken for a secret where it stands in an `apiKey`, or in front of a URL's host.
+//! Input: JSON. `sk-canary` is a secret in an `apiKey`, or before the host of a URL.
 #![no_main]
 
 use std::time::Duration;
 
 use holysheep::config::{self, CallConfig, ClientConfig, Hedge, Own, RateLimit, Recovery, RetryConfig};
-use holysheep::error::{Error, Kind, cut};
+use holysheep::error::{Error, Kind, truncate};
 use libfuzzer_sys::{Corpus, fuzz_target};
 use serde_json::{Value, json};
 
@@ -33,10 +33,10 @@ fn check_client(options: &Value) {
         Ok(config) => {
             check_call(&config.call);
             assert!(!config.endpoints.is_empty());
-            for (at, endpoint) in config.endpoints.iter().enumerate() {
-                assert!(config.endpoints[..at].iter().all(|other| other.name != endpoint.name));
+            for (index, endpoint) in config.endpoints.iter().enumerate() {
+                assert!(config.endpoints[..index].iter().all(|other| other.name != endpoint.name));
             }
-            assert!(!is_secret || !format!("{config:?}").contains(SECRET), "the key is shown");
+            assert!(!is_secret || !format!("{config:?}").contains(SECRET), "a secret is shown");
         }
         Err(error) => {
             assert!(!is_secret || !error.message.contains(SECRET), "a secret is shown: {}", error.message);
@@ -50,45 +50,46 @@ fn check_client(options: &Value) {
 
 fn check_call(call: &CallConfig) {
     let week = Duration::from_secs(7 * 24 * 3_600);
-    for timeout in [call.connect_timeout, call.first_token_timeout, call.idle_timeout] {
+    for timeout in [call.connect_timeout, call.whole_answer_timeout, call.idle_timeout] {
         assert!(!timeout.is_zero() && timeout <= week, "{timeout:?}");
     }
-    for timeout in [call.total_timeout, call.attempt_timeout].into_iter().flatten() {
+    for timeout in [call.first_token_timeout, call.total_timeout, call.attempt_timeout].into_iter().flatten()
+    {
         assert!(!timeout.is_zero() && timeout <= week, "{timeout:?}");
     }
     assert!(call.max_retries <= 10_000);
-    // Nothing said changes nothing, but for what belongs to one call alone.
-    let same = call.with(&json!({})).expect("no option is wrong");
+    // Empty options change nothing except the fields that hold for one call only.
+    let same = call.with(&json!({})).expect("empty options are valid");
     let bare = CallConfig { idempotency_key: None, session_id: None, ..call.clone() };
     assert_eq!(format!("{same:?}"), format!("{bare:?}"));
 }
 
-/// An error is of a kind that a caller can expect, short, and begins with the name of an option whose parent is there.
+/// An error has a documented kind, is short, and starts with the name of an option whose parent exists.
 fn check(path: &str, options: &Value, read: Result<(), Error>) {
     let Err(error) = read else { return };
     let message = &error.message;
-    assert!(matches!(error.kind, Kind::Invalid | Kind::OutOfRange), "{:?}: {message}", error.kind);
+    assert!(matches!(error.kind, Kind::InvalidArgument | Kind::OutOfRange), "{:?}: {message}", error.kind);
     assert!(message.len() < 4_096, "{} bytes of message", message.len());
     let top = if path.is_empty() { "options" } else { path };
     let is_top = message.strip_prefix(top).is_some_and(|rest| rest.starts_with(": "));
     assert!(is_top || names(path, options, message), "no option is named: {message}");
 }
 
-/// The message begins with the name of something in `value`, which is called `path` itself.
+/// Whether the message starts with the name of an option in `value`, whose own name is `path`.
 fn names(path: &str, value: &Value, message: &str) -> bool {
     let Some(rest) = message.strip_prefix(path) else { return false };
     let is_here = |rest: &str| rest.starts_with(": ");
     match value {
         Value::Object(map) => {
             let dot = if path.is_empty() { "" } else { "." };
-            // Known, and not given.
+            // A known option that was not given.
             let known = rest
                 .strip_prefix(dot)
                 .unwrap_or_default()
                 .trim_start_matches(|c: char| c.is_ascii_alphanumeric());
             is_here(known)
                 || map.iter().any(|(key, value)| {
-                    let key = cut(key, 60);
+                    let key = truncate(key, 60);
                     [format!("{path}{dot}{key}"), format!("{path}['{}']", key.escape_debug())].iter().any(
                         |path| {
                             message.strip_prefix(path.as_str()).is_some_and(is_here)
@@ -97,42 +98,44 @@ fn names(path: &str, value: &Value, message: &str) -> bool {
                     )
                 })
         }
-        Value::Array(items) => items.iter().enumerate().any(|(at, value)| {
-            let path = format!("{path}[{at}]");
+        Value::Array(items) => items.iter().enumerate().any(|(index, value)| {
+            let path = format!("{path}[{index}]");
             message.strip_prefix(path.as_str()).is_some_and(is_here) || names(&path, value, message)
         }),
         _ => false,
     }
 }
 
-/// How often the secret stands where an error must not show it.
+/// How often the secret occurs where an error must not show it.
 fn secrets(options: &Value) -> usize {
-    let of = |value: &Value| count(&value["apiKey"]) + user(&value["baseUrl"]) + user(&value["proxy"]);
+    let of = |value: &Value| {
+        count(&value["apiKey"]) + in_credentials(&value["baseUrl"]) + in_credentials(&value["proxy"])
+    };
     let endpoints = options["endpoints"].as_array().into_iter().flatten();
-    of(options) + endpoints.map(|endpoint| of(endpoint) + user(endpoint)).sum::<usize>()
+    of(options) + endpoints.map(|endpoint| of(endpoint) + in_credentials(endpoint)).sum::<usize>()
 }
 
-/// How often it stands in the user and the password of a URL.
-fn user(url: &Value) -> usize {
+/// How often it occurs in the user and the password of a URL.
+fn in_credentials(url: &Value) -> usize {
     let Some((before, _)) = url.as_str().and_then(|url| url.rsplit_once('@')) else { return 0 };
     let is_scheme =
         |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte));
-    within(match before.split_once("://") {
+    in_text(match before.split_once("://") {
         Some((scheme, user)) if is_scheme(scheme) => user,
         _ => before,
     })
 }
 
-/// How often the secret stands in it at all.
+/// How often it occurs anywhere in a value.
 fn count(value: &Value) -> usize {
     match value {
-        Value::String(text) => within(text),
+        Value::String(text) => in_text(text),
         Value::Array(items) => items.iter().map(count).sum(),
-        Value::Object(map) => map.iter().map(|(key, value)| within(key) + count(value)).sum(),
+        Value::Object(map) => map.iter().map(|(key, value)| in_text(key) + count(value)).sum(),
         _ => 0,
     }
 }
 
-fn within(text: &str) -> usize {
+fn in_text(text: &str) -> usize {
     text.matches(SECRET).count()
 }

@@ -3,60 +3,62 @@
 
 mod events;
 
-use events::{Shape, check};
+use events::{Protocol, check};
 use holysheep::wire::dialect::Dialect;
 use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
 
 fuzz_target!(|body: &[u8]| check::<Responses>(Dialect::Responses, body));
 
-/// One response, as an SDK reads it.
+/// One response from the point of view of an SDK.
 #[derive(Default)]
 struct Responses {
-    numbers: u64,
-    begun: bool,
-    /// The item that is open, by its place.
+    next_sequence: u64,
+    started: bool,
+    /// The open item and its index.
     open: Option<(u64, Item)>,
     next: u64,
-    /// The text of the whole answer.
-    whole: Option<String>,
+    /// The text of the complete answer.
+    complete_text: Option<String>,
 }
 
 enum Item {
-    /// Without a part so far, or with the text of its only part.
+    /// The text of its only part; `None` before the part.
     Message(Option<String>),
     Other,
 }
 
 impl Responses {
-    /// The message that an event belongs to.
+    /// The open message, if the event belongs to it.
     fn message(&mut self, event: &Value) -> Option<&mut Option<String>> {
         let (index, Item::Message(part)) = self.open.as_mut()? else { return None };
         (event["output_index"].as_u64() == Some(*index)).then_some(part)
     }
 
-    /// The text so far of the part that an event belongs to.
+    /// The text so far of the open part, if the event belongs to it.
     fn part(&mut self, event: &Value) -> Option<&mut String> {
         self.message(event)?.as_mut().filter(|_| event["content_index"] == 0)
     }
 }
 
-impl Shape for Responses {
+impl Protocol for Responses {
     fn text<'a>(&self, event: &'a Value) -> Option<&'a str> {
         event["delta"].as_str().filter(|_| event["type"] == "response.output_text.delta")
     }
 
-    fn takes(&mut self, event: &Value) -> bool {
+    fn advance(&mut self, event: &Value) -> bool {
         let kind = event["type"].as_str().unwrap_or_default();
         if kind == "keepalive" || kind == "ping" {
             return true;
         }
-        let in_order = event["sequence_number"].as_u64() == Some(self.numbers);
-        self.numbers += 1;
+        let in_order = event["sequence_number"].as_u64() == Some(self.next_sequence);
+        self.next_sequence += 1;
         let is_open =
             self.open.as_ref().is_some_and(|(index, _)| event["output_index"].as_u64() == Some(*index));
-        let fits = match kind {
-            "response.created" => !std::mem::replace(&mut self.begun, true) && event["response"].is_object(),
+        let is_allowed = match kind {
+            "response.created" => {
+                !std::mem::replace(&mut self.started, true) && event["response"].is_object()
+            }
             "response.queued" | "response.in_progress" => self.next == 0 && event["response"].is_object(),
             "response.output_item.added" => {
                 let item = &event["item"];
@@ -91,7 +93,7 @@ impl Shape for Responses {
             }
             "response.output_item.done" => {
                 let item = &event["item"];
-                let fits = match self.open.take() {
+                let is_allowed = match self.open.take() {
                     Some((_, Item::Message(part))) => {
                         item["type"] == "message"
                             && part.is_some_and(|text| item["content"][0]["text"] == *text)
@@ -99,27 +101,27 @@ impl Shape for Responses {
                     Some((_, Item::Other)) => item["type"].is_string() && item["type"] != "message",
                     None => false,
                 };
-                fits && is_open
+                is_allowed && is_open
             }
             "response.completed" | "response.incomplete" => {
                 let output = event["response"]["output"].as_array();
                 let messages = output.into_iter().flatten().filter(|item| item["type"] == "message");
                 let parts = messages.filter_map(|item| item["content"].as_array()).flatten();
                 let text = parts.filter_map(|part| part["text"].as_str()).collect();
-                let fits =
+                let is_allowed =
                     output.is_some() && self.open.is_none() && event["response"]["status"] == kind[9..];
-                self.whole.replace(text).is_none() && fits
+                self.complete_text.replace(text).is_none() && is_allowed
             }
             _ => is_open && matches!(self.open, Some((_, Item::Other))),
         };
-        fits && in_order && self.begun
+        is_allowed && in_order && self.started
     }
 
-    fn is_whole(&self) -> bool {
-        self.whole.is_some()
+    fn is_complete(&self) -> bool {
+        self.complete_text.is_some()
     }
 
-    fn whole_text(&self) -> Option<String> {
-        self.whole.clone()
+    fn complete_text(&self) -> Option<String> {
+        self.complete_text.clone()
     }
 }

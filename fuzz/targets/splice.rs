@@ -1,22 +1,22 @@
-//! The splice. It leaves out nothing but a beginning of the continuation, decides the same however that is split, holds
-//! no more than it may, and joins what a plain search for the longest overlap joins.
+//! The splice. It removes only a prefix of the continuation, decides the same however the continuation is split, respects
+//! its limits, and agrees with a plain search for the longest overlap.
 //!
-//! Input: one byte that selects the mode, one each for the length of the repetition, the limits and the splits; then the
-//! delivered text, a NUL, and the continuation or, where the mode makes one, the rest of the true answer.
+//! Input: one byte each for the mode, the length of the repeat, the limits and the splits; then the delivered text, a NUL,
+//! and the continuation or, in the modes that build one, the true rest of the answer.
 #![no_main]
 
 mod common;
 
 use common::{Rng, split_text};
 use holysheep::session::splice::{
-    Contradiction, Expect, Limits, OVERLAP_MIN, Seam, SeamKind, Splice, WINDOW,
+    ContinuationMismatch, Expectation, Join, JoinKind, Limits, MIN_OVERLAP, Splice, WINDOW,
 };
 use libfuzzer_sys::fuzz_target;
 
-/// From so many characters like the beginning of the answer on, a continuation may be a contradiction.
-const NO_ACCIDENT: usize = 12;
+/// A continuation that matches the start of the answer for this many characters may be a mismatch.
+const HEAD_MIN: usize = 12;
 
-type Outcome = Result<(String, Seam), Contradiction>;
+type Outcome = Result<(String, Join), ContinuationMismatch>;
 
 fuzz_target!(|input: &[u8]| {
     let [mode, repeated, limits, seed, texts @ ..] = input else { return };
@@ -30,91 +30,92 @@ fuzz_target!(|input: &[u8]| {
     let limits = match limits {
         0..128 => Limits::default(),
         small => Limits {
-            overlap_min: usize::from(small % 16),
+            min_overlap: usize::from(small % 16),
             max_held: usize::from(small / 3),
             ..Limits::default()
         },
     };
     match mode % 7 {
-        // Any continuation at all.
-        0 => drop(check(delivered, rest, limits, Expect::Continuation, &mut rng)),
-        1 => drop(check(delivered, rest, limits, Expect::Restart, &mut rng)),
+        // An arbitrary continuation.
+        0 => drop(check(delivered, rest, limits, Expectation::Continuation, &mut rng)),
+        1 => drop(check(delivered, rest, limits, Expectation::Restart, &mut rng)),
         2 => {
-            let anchor = Expect::Anchor(last(delivered, repeated).to_owned());
+            let anchor = Expectation::Anchor(last(delivered, repeated).to_owned());
             drop(check(delivered, rest, limits, anchor, &mut rng));
         }
-        // The true rest, behind a repetition of the end.
+        // The true rest after a repeat of the tail.
         3 => {
-            let overlap = last(delivered, OVERLAP_MIN + repeated);
+            let overlap = last(delivered, MIN_OVERLAP + repeated);
             let continuation = format!("{overlap}{rest}");
-            let outcome = check(delivered, &continuation, Limits::default(), Expect::Continuation, &mut rng);
-            let found = longest_overlap(delivered, &continuation, OVERLAP_MIN);
-            if found == Some(overlap.len()) && !begins_again(delivered, &continuation) {
-                assert_eq!(outcome.expect("an overlap is no contradiction").0, rest);
+            let outcome =
+                check(delivered, &continuation, Limits::default(), Expectation::Continuation, &mut rng);
+            let found = longest_overlap(delivered, &continuation, MIN_OVERLAP);
+            if found == Some(overlap.len()) && !is_restart(delivered, &continuation) {
+                assert_eq!(outcome.expect("an overlap is not a mismatch").0, rest);
             }
         }
-        // The true answer from its beginning.
+        // The true answer from its start.
         4 | 5 => {
             let continuation = format!("{}{}{rest}", &"\n\n"[..repeated % 3], delivered.trim_start());
             let strict = mode % 7 == 5;
-            let expect = if strict { Expect::Restart } else { Expect::Continuation };
+            let expect = if strict { Expectation::Restart } else { Expectation::Continuation };
             let outcome = check(delivered, &continuation, Limits::default(), expect, &mut rng);
-            // A text of one sign over and over is a riddle, and so is one letter.
+            // A run of one character is ambiguous.
             if !delivered.trim().is_empty() && (strict || is_varied(delivered.trim_start())) {
-                assert_eq!(outcome.expect("the same answer is no contradiction").0, rest);
+                assert_eq!(outcome.expect("a restart is not a mismatch").0, rest);
             }
         }
-        // The true rest, behind the words that were asked for.
+        // The true rest after the anchor.
         _ => {
             let anchor = last(delivered, 1 + repeated).trim_start();
             let continuation = format!("{anchor}{rest}");
-            let expect = Expect::Anchor(anchor.to_owned());
+            let expect = Expectation::Anchor(anchor.to_owned());
             let outcome = check(delivered, &continuation, Limits::default(), expect, &mut rng);
             if !anchor.is_empty() && points(anchor) < WINDOW {
-                assert_eq!(outcome.expect("an anchor is no contradiction").0, rest);
+                assert_eq!(outcome.expect("an anchor is not a mismatch").0, rest);
             }
         }
     }
 });
 
 /// What holds for every continuation.
-fn check(delivered: &str, continuation: &str, limits: Limits, expect: Expect, rng: &mut Rng) -> Outcome {
-    let whole = spliced(delivered, &[continuation], limits, expect.clone());
+fn check(delivered: &str, continuation: &str, limits: Limits, expect: Expectation, rng: &mut Rng) -> Outcome {
+    let outcome = spliced(delivered, &[continuation], limits, expect.clone());
     let parts = split_text(continuation, rng);
-    assert_eq!(spliced(delivered, &parts, limits, expect.clone()), whole, "another outcome in parts");
+    assert_eq!(spliced(delivered, &parts, limits, expect.clone()), outcome, "differs in parts");
     let each: Vec<&str> = continuation.split_inclusive(|_| true).collect();
-    assert_eq!(spliced(delivered, &each, limits, expect.clone()), whole, "another outcome by characters");
+    assert_eq!(spliced(delivered, &each, limits, expect.clone()), outcome, "differs character by character");
 
-    if let Ok((out, seam)) = &whole {
-        assert!(continuation.ends_with(out), "delivers what did not come");
-        assert_eq!(seam.trimmed, points(continuation) - points(out));
+    if let Ok((out, join)) = &outcome {
+        assert!(continuation.ends_with(out), "delivers text that was not received");
+        assert_eq!(join.trimmed, points(continuation) - points(out));
     }
-    if expect == Expect::Restart {
-        assert_eq!(whole.as_ref().ok().map(|(out, _)| out.as_str()), restarted(delivered, continuation));
-    } else if expect == Expect::Continuation && points(continuation) < limits.max_held {
-        check_overlap(delivered, continuation, limits, &whole);
+    if expect == Expectation::Restart {
+        assert_eq!(outcome.as_ref().ok().map(|(out, _)| out.as_str()), restarted(delivered, continuation));
+    } else if expect == Expectation::Continuation && points(continuation) < limits.max_held {
+        check_overlap(delivered, continuation, limits, &outcome);
     }
     check_timeout(delivered, &parts, limits, expect, rng);
-    whole
+    outcome
 }
 
-/// Feeds the parts and ends the continuation.
-fn spliced(delivered: &str, parts: &[&str], limits: Limits, expect: Expect) -> Outcome {
+/// Pushes the parts and finishes the continuation.
+fn spliced(delivered: &str, parts: &[&str], limits: Limits, expect: Expectation) -> Outcome {
     let mut splice = Splice::new(delivered, limits, expect);
     let mut out = String::new();
-    let mut came = 0;
+    let mut received = 0;
     for part in parts {
-        came += points(part);
+        received += points(part);
         out.push_str(&splice.push(part, 0)?);
-        // Text is held exactly as long as there is a deadline.
-        assert!(splice.deadline().is_none() || came <= limits.max_held, "holds more than it may");
+        // There is a deadline exactly while text is held.
+        assert!(splice.deadline().is_none() || received <= limits.max_held, "holds more than the limit");
     }
     out.push_str(&splice.finish(0)?);
-    Ok((out, splice.seam().expect("decided at the end")))
+    Ok((out, splice.join().expect("a finished splice has a join")))
 }
 
-/// The time is over after some part: what is left out is a beginning of what had come, and all that follows passes.
-fn check_timeout(delivered: &str, parts: &[&str], limits: Limits, expect: Expect, rng: &mut Rng) {
+/// The deadline passes after some part: only a prefix of the received text is removed, and later text passes unchanged.
+fn check_timeout(delivered: &str, parts: &[&str], limits: Limits, expect: Expectation, rng: &mut Rng) {
     if parts.is_empty() {
         return;
     }
@@ -128,65 +129,65 @@ fn check_timeout(delivered: &str, parts: &[&str], limits: Limits, expect: Expect
     let is_due = splice.deadline().is_some();
     let Ok(new) = splice.timeout(7) else { return };
     out.push_str(&new);
-    assert!(splice.deadline().is_none(), "nothing is held after the deadline");
+    assert!(splice.deadline().is_none(), "text is held after the deadline");
     if !is_due {
         return;
     }
-    assert!(early.concat().ends_with(&out), "delivers what did not come");
+    assert!(early.concat().ends_with(&out), "delivers text that was not received");
     for part in late {
-        assert_eq!(splice.push(part, 8).as_deref(), Ok(*part), "decided, and not passed through");
+        assert_eq!(splice.push(part, 8).as_deref(), Ok(*part), "text after the decision is changed");
     }
     assert_eq!(splice.finish(8).as_deref(), Ok(""));
 }
 
-/// A restart is the delivered text again; white space before either does not matter.
+/// The text after a restart: the delivered text once more, without regard to leading white space.
 fn restarted<'a>(delivered: &str, continuation: &'a str) -> Option<&'a str> {
     let text = continuation.trim_start();
     text.strip_prefix(delivered.trim_start()).filter(|_| !text.is_empty())
 }
 
-fn begins_again(delivered: &str, continuation: &str) -> bool {
+fn is_restart(delivered: &str, continuation: &str) -> bool {
     !delivered.trim_start().is_empty() && restarted(delivered, continuation).is_some()
 }
 
-/// Against a plain search.
+/// Compares the outcome with a plain search.
 fn check_overlap(delivered: &str, continuation: &str, limits: Limits, outcome: &Outcome) {
     let head = delivered.trim_start();
-    let again = begins_again(delivered, continuation);
-    // What a text of one sign means is a matter of likeliness.
-    if again && !is_varied(head) {
+    let restarts = is_restart(delivered, continuation);
+    // For a run of one character the splice decides by plausibility.
+    if restarts && !is_varied(head) {
         return;
     }
-    if again {
-        let (out, seam) = outcome.as_ref().expect("a restart is no contradiction");
-        assert_eq!(Some(out.as_str()), restarted(delivered, continuation), "{seam:?}");
-    } else if let Some(bytes) = longest_overlap(delivered, continuation, limits.overlap_min) {
-        let (out, seam) = outcome.as_ref().expect("an overlap is no contradiction");
-        assert_eq!(out, &continuation[bytes..], "{seam:?}");
+    if restarts {
+        let (out, join) = outcome.as_ref().expect("a restart is not a mismatch");
+        assert_eq!(Some(out.as_str()), restarted(delivered, continuation), "{join:?}");
+    } else if let Some(bytes) = longest_overlap(delivered, continuation, limits.min_overlap) {
+        let (out, join) = outcome.as_ref().expect("an overlap is not a mismatch");
+        assert_eq!(out, &continuation[bytes..], "{join:?}");
     } else if ends(continuation).all(|end| !delivered.ends_with(&continuation[..end])) {
-        // Nothing came again, so nothing may be missing.
+        // Nothing was repeated, so nothing may be removed.
         match outcome {
-            Ok((out, seam)) => {
-                assert_eq!(seam.kind, SeamKind::Exact);
+            Ok((out, join)) => {
+                assert_eq!(join.kind, JoinKind::Exact);
                 assert_eq!(out, continuation);
             }
             Err(_) => {
                 let same = |(a, b): &(char, char)| a == b;
-                let alike = head.chars().zip(continuation.trim_start().chars()).take_while(same).count();
-                assert!(alike >= NO_ACCIDENT, "{alike} characters alike are an accident");
+                let matched = head.chars().zip(continuation.trim_start().chars()).take_while(same).count();
+                assert!(matched >= HEAD_MIN, "a match of {matched} characters is a coincidence");
             }
         }
     }
 }
 
-/// How many bytes of the continuation are an overlap: its longest beginning, with or without its leading white space,
+/// The length of the overlap in bytes: the longest prefix of the continuation, with or without its leading white space,
 /// that the delivered text ends with.
-fn longest_overlap(delivered: &str, continuation: &str, overlap_min: usize) -> Option<usize> {
+fn longest_overlap(delivered: &str, continuation: &str, min_overlap: usize) -> Option<usize> {
     let tail = last(delivered, WINDOW);
     let overlap = |text: &str| {
         let is_overlap = |end: &usize| {
-            let begin = &text[..*end];
-            tail.ends_with(begin) && points(begin) >= overlap_min && is_varied(begin)
+            let prefix = &text[..*end];
+            tail.ends_with(prefix) && points(prefix) >= min_overlap && is_varied(prefix)
         };
         ends(text).filter(is_overlap).last()
     };
@@ -195,12 +196,12 @@ fn longest_overlap(delivered: &str, continuation: &str, overlap_min: usize) -> O
     overlap(continuation).max(overlap(trimmed).map(|bytes| lead + bytes))
 }
 
-/// Where each character ends.
+/// The end of each character, in bytes.
 fn ends(text: &str) -> impl Iterator<Item = usize> {
-    text.char_indices().map(|(at, c)| at + c.len_utf8())
+    text.char_indices().map(|(start, c)| start + c.len_utf8())
 }
 
-/// It is more than one character over and over.
+/// Whether the text is not a run of one character.
 fn is_varied(text: &str) -> bool {
     let mut chars = text.chars();
     chars.next().is_some_and(|first| chars.any(|c| c != first))
@@ -210,8 +211,8 @@ fn points(text: &str) -> usize {
     text.chars().count()
 }
 
-/// The last so many characters.
+/// The last `points` characters.
 fn last(text: &str, points: usize) -> &str {
-    let start = text.char_indices().rev().take(points).last().map_or(text.len(), |(at, _)| at);
+    let start = text.char_indices().rev().take(points).last().map_or(text.len(), |(start, _)| start);
     &text[start..]
 }

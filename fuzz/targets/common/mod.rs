@@ -1,7 +1,7 @@
-//! What several targets share. Nothing of the library is named here.
-#![allow(dead_code)] // Each target uses a part of it.
+//! Helpers of several targets.
+#![allow(dead_code)] // No target uses all of them.
 
-/// SplitMix64: an input always gives the same numbers.
+/// SplitMix64. The same seed yields the same numbers.
 pub struct Rng(pub u64);
 
 impl Rng {
@@ -13,13 +13,13 @@ impl Rng {
         z ^ (z >> 31)
     }
 
-    /// From 0 to `end`, without it.
+    /// A number less than `end`.
     pub fn below(&mut self, end: usize) -> usize {
         (self.next() % end as u64) as usize
     }
 }
 
-/// Cuts bytes into parts of random lengths from 0 to 15.
+/// Splits bytes into parts of random lengths from 0 to 15.
 pub fn split<'a>(mut bytes: &'a [u8], rng: &mut Rng) -> Vec<&'a [u8]> {
     let mut parts = Vec::new();
     while !bytes.is_empty() {
@@ -30,12 +30,12 @@ pub fn split<'a>(mut bytes: &'a [u8], rng: &mut Rng) -> Vec<&'a [u8]> {
     parts
 }
 
-/// Cuts a text into parts of random lengths from 0 to 15 characters.
+/// Splits a text into parts of random lengths from 0 to 15 characters.
 pub fn split_text<'a>(mut text: &'a str, rng: &mut Rng) -> Vec<&'a str> {
     let mut parts = Vec::new();
     while !text.is_empty() {
-        let at = text.char_indices().nth(rng.below(16)).map_or(text.len(), |(at, _)| at);
-        let (part, rest) = text.split_at(at);
+        let end = text.char_indices().nth(rng.below(16)).map_or(text.len(), |(end, _)| end);
+        let (part, rest) = text.split_at(end);
         parts.push(part);
         text = rest;
     }

@@ -1,52 +1,53 @@
-//! A dialect whose events are passed on, over several attempts. The consumer gets the text that the reader found, each
-//! event that is made here survives the wire, and where the provider kept to its protocol the consumer sees it kept.
+//! A dialect whose events are passed through, over several attempts. The consumer gets the text that the codec decoded,
+//! every synthetic event survives the wire, and a consumer of conforming providers sees a conforming stream.
 //!
-//! Input: a body of `text/event-stream`. The event `break` ends an attempt and begins the next, which goes on with the
-//! answer (`data: trim`: without the white space at the text's end). The event `limit` ends the answer as too long.
+//! Input: a body of `text/event-stream`. The event `break` ends an attempt and starts the next one, which resumes the
+//! answer (`data: trim`: without the white space at the end of the text). The event `limit` ends the answer at its token
+//! limit.
 
 use std::ops::ControlFlow;
 
-use holysheep::wire::dialect::{Dialect, Events, Made, Said, sse};
+use holysheep::wire::dialect::{DecodedEvent, Dialect, EventCodec, SyntheticEvent, sse};
 use holysheep::wire::sse::{Event, Parser};
 use serde_json::Value;
 
-/// The protocol, as a consumer knows it.
-pub trait Shape: Default {
-    /// The text of the answer that this event brings.
+/// The protocol from the consumer's point of view.
+pub trait Protocol: Default {
+    /// The text of the answer in this event.
     fn text<'a>(&self, event: &'a Value) -> Option<&'a str>;
-    /// Takes in an event: whether it may come here.
-    fn takes(&mut self, event: &Value) -> bool;
-    /// The last event has come.
-    fn is_whole(&self) -> bool;
-    /// The text of the whole answer, where the last event has it.
-    fn whole_text(&self) -> Option<String>;
+    /// Advances by one event. Returns whether the event is allowed here.
+    fn advance(&mut self, event: &Value) -> bool;
+    /// Whether the last event has come.
+    fn is_complete(&self) -> bool;
+    /// The text of the complete answer, if the last event has it.
+    fn complete_text(&self) -> Option<String>;
 }
 
-pub fn check<S: Shape>(dialect: Dialect, body: &[u8]) {
-    let mut consumer = Consumer { shape: S::default(), text: String::new(), keeps: true };
+pub fn check<P: Protocol>(dialect: Dialect, body: &[u8]) {
+    let mut consumer = Consumer { protocol: P::default(), text: String::new(), conforms: true };
     let mut answer = Answer {
-        reader: dialect.events().expect("events are passed on"),
+        codec: dialect.codec().expect("events are passed through"),
         dialect,
-        attempt: S::default(),
-        held: Vec::new(),
-        found: String::new(),
-        begun_at: 0,
+        provider: P::default(),
+        pending: Vec::new(),
+        decoded: String::new(),
+        attempt_start: 0,
         sent: String::new(),
         trimmed: String::new(),
         committed: false,
-        continues: false,
+        resumed: false,
         failed: false,
     };
     for (name, data) in parse(body) {
-        let flow = answer.takes(name.as_deref(), &data, &mut consumer);
-        assert_eq!(consumer.text, answer.found, "the consumer has another text than was read");
+        let flow = answer.handle(name.as_deref(), &data, &mut consumer);
+        assert_eq!(consumer.text, answer.decoded, "the consumer's text differs from the decoded text");
         if flow.is_break() {
             break;
         }
     }
-    if consumer.keeps && answer.continues && consumer.shape.is_whole() {
-        let whole = consumer.shape.whole_text().unwrap_or_else(|| consumer.text.clone());
-        assert_eq!(whole, consumer.text, "the whole answer is not what came in deltas");
+    if consumer.conforms && answer.resumed && consumer.protocol.is_complete() {
+        let complete = consumer.protocol.complete_text().unwrap_or_else(|| consumer.text.clone());
+        assert_eq!(complete, consumer.text, "the complete answer differs from its deltas");
     }
 }
 
@@ -63,138 +64,115 @@ fn parse(body: &[u8]) -> Vec<(Option<String>, String)> {
     events
 }
 
-struct Consumer<S> {
-    shape: S,
+struct Consumer<P> {
+    protocol: P,
     text: String,
-    /// Every provider has kept to the protocol so far.
-    keeps: bool,
+    /// Every provider has conformed to the protocol so far.
+    conforms: bool,
 }
 
-impl<S: Shape> Consumer<S> {
-    /// An event of the provider's. `found`: what the reader takes for its text.
-    fn passed(&mut self, data: &str, found: &str) {
+impl<P: Protocol> Consumer<P> {
+    /// Receives a provider's event. `decoded` is its text according to the codec.
+    fn receive_raw(&mut self, data: &str, decoded: &str) {
         let Ok(event) = serde_json::from_str::<Value>(data) else {
-            self.keeps = false;
-            self.text.push_str(found);
+            self.conforms = false;
+            self.text.push_str(decoded);
             return;
         };
-        self.keeps &= self.shape.takes(&event);
-        // A text or a type can be spelled in other ways than as a string: then the reader's word counts.
-        match self.shape.text(&event) {
+        self.conforms &= self.protocol.advance(&event);
+        // A text or a type may have another JSON type than a string. Then the codec decides.
+        match self.protocol.text(&event) {
             Some(text) if event["type"].is_string() => self.text.push_str(text),
-            _ => self.text.push_str(found),
+            _ => self.text.push_str(decoded),
         }
     }
 
-    /// An event that was made here.
-    fn made(&mut self, made: &Made) {
-        assert_eq!(made.data["type"].as_str().unwrap_or_default(), made.event);
-        let sent = parse(made.sse().as_bytes());
-        // No line can hold such a name.
-        let name = Some(made.event.clone()).filter(|name| !name.is_empty() && !name.contains(['\n', '\r']));
-        assert_eq!(sent, [(name, made.data.to_string())], "the event does not survive the wire");
-        let fits = self.shape.takes(&made.data);
-        assert!(fits || !self.keeps, "this may not come here: {}", made.data);
-        self.text.push_str(self.shape.text(&made.data).unwrap_or_default());
+    fn receive_synthetic(&mut self, event: &SyntheticEvent) {
+        assert_eq!(event.data["type"].as_str().unwrap_or_default(), event.event);
+        let received = parse(event.sse().as_bytes());
+        // A name with a line break cannot be represented.
+        let name = Some(event.event.clone()).filter(|name| !name.is_empty() && !name.contains(['\n', '\r']));
+        assert_eq!(received, [(name, event.data.to_string())], "the event does not survive the wire");
+        let is_allowed = self.protocol.advance(&event.data);
+        assert!(is_allowed || !self.conforms, "the event is not allowed here: {}", event.data);
+        self.text.push_str(self.protocol.text(&event.data).unwrap_or_default());
     }
 }
 
-/// What the engine does with the events of an answer.
-struct Answer<S> {
-    reader: Box<dyn Events>,
+/// Handles the events of an answer as the engine does.
+struct Answer<P> {
+    codec: Box<dyn EventCodec>,
     dialect: Dialect,
-    /// What the provider sends.
-    attempt: S,
-    /// Frames go out with what comes after them.
-    held: Vec<String>,
-    /// The text that the reader found.
-    found: String,
-    /// Where that of this attempt begins, and what the provider sent for it.
-    begun_at: usize,
+    /// The protocol state of the current attempt's provider.
+    provider: P,
+    /// Structural events, which are sent together with the content after them.
+    pending: Vec<String>,
+    /// The text that the codec decoded.
+    decoded: String,
+    /// Where the text of this attempt starts in `decoded`.
+    attempt_start: usize,
+    /// The text that the provider sent in this attempt.
     sent: String,
-    /// The white space that was left out when the rest was asked for.
+    /// The white space that was removed from the end of the text when the rest was requested.
     trimmed: String,
     committed: bool,
-    continues: bool,
-    /// The attempt is over.
+    resumed: bool,
+    /// The attempt has ended with an error.
     failed: bool,
 }
 
-impl<S: Shape> Answer<S> {
-    fn takes(&mut self, name: Option<&str>, data: &str, consumer: &mut Consumer<S>) -> ControlFlow<()> {
+impl<P: Protocol> Answer<P> {
+    fn handle(&mut self, name: Option<&str>, data: &str, consumer: &mut Consumer<P>) -> ControlFlow<()> {
         match name {
-            Some("break") => return self.begin_again(data == "trim"),
+            Some("break") => return self.start_attempt(data == "trim"),
             Some("limit") if self.committed => {
-                if self.reader.hindrance().is_none() {
-                    self.begin_again(false)?;
-                    for made in self.reader.cut_short() {
-                        consumer.made(&made);
+                if self.codec.not_resumable().is_none() {
+                    self.start_attempt(false)?;
+                    for event in self.codec.end_at_token_limit() {
+                        consumer.receive_synthetic(&event);
                     }
-                    assert!(!consumer.keeps || consumer.shape.is_whole(), "the answer has no end");
+                    assert!(!consumer.conforms || consumer.protocol.is_complete(), "the answer has no end");
                 }
                 return ControlFlow::Break(());
             }
             _ if self.failed => return ControlFlow::Continue(()),
             _ => {}
         }
-        // As it goes over the wire.
         assert_eq!(parse(sse(name, data).as_bytes()), [(name.map(str::to_owned), data.to_owned())]);
         let event: Option<Value> = serde_json::from_str(data).ok();
-        consumer.keeps &= event.as_ref().is_some_and(|event| self.attempt.takes(event));
-        if let Some(text) = event.as_ref().and_then(|event| self.attempt.text(event)) {
+        consumer.conforms &= event.as_ref().is_some_and(|event| self.provider.advance(event));
+        if let Some(text) = event.as_ref().and_then(|event| self.provider.text(event)) {
             self.sent.push_str(text);
         }
-        let Ok(said) = self.reader.read(name, data) else {
+        let Ok(decoded) = self.codec.read(name, data) else {
             self.failed = true;
             return ControlFlow::Continue(());
         };
-        match said {
-            Said::Nothing | Said::Ping => {}
-            Said::Frame if self.continues => {}
-            Said::Frame => {
-                self.held.push(data.to_owned());
-                assert!(self.held.len() <= 64, "frames without end");
+        match decoded {
+            DecodedEvent::Ignored | DecodedEvent::Ping => {}
+            DecodedEvent::Structural if self.resumed => {}
+            DecodedEvent::Structural => {
+                self.pending.push(data.to_owned());
+                assert!(self.pending.len() <= 64, "the pending events are not bounded");
             }
-            Said::Text(text) if self.continues => {
-                self.found.push_str(&text);
-                let same = |(a, b): &(char, char)| a == b;
-                let again = self.sent.chars().zip(self.trimmed.chars()).take_while(same);
-                let again: usize = again.map(|(c, _)| c.len_utf8()).sum();
-                let is_new = self.found[self.begun_at..] == self.sent[again..];
-                assert!(is_new || !consumer.keeps, "white space is doubled or lost");
-                if !text.is_empty() {
-                    for made in self.reader.text(&text) {
-                        consumer.made(&made);
-                    }
-                }
-            }
-            Said::Text(text) => {
+            DecodedEvent::Text(text) if self.resumed => self.append_text(&text, consumer),
+            DecodedEvent::Text(text) => {
                 assert!(!text.is_empty());
-                self.found.push_str(&text);
-                self.hand_over(data, &text, consumer);
+                self.decoded.push_str(&text);
+                self.pass_through(data, &text, consumer);
             }
-            Said::Other(_) if self.continues => {
-                for made in self.reader.passed() {
-                    consumer.made(&made);
+            DecodedEvent::Content(_) if self.resumed => {
+                for event in self.codec.rewrite_last() {
+                    consumer.receive_synthetic(&event);
                 }
             }
-            Said::Other(_) => self.hand_over(data, "", consumer),
-            Said::Dropped(_) => assert!(self.continues, "something is left out of a first attempt"),
-            Said::End => {
-                if self.continues {
-                    let made = self.reader.passed();
-                    assert!(!made.is_empty());
-                    made.iter().for_each(|made| consumer.made(made));
-                } else {
-                    self.hand_over(data, "", consumer);
-                    let rest = self.reader.epilogue();
-                    rest.iter().for_each(|made| consumer.made(made));
-                }
-                assert!(!consumer.keeps || consumer.shape.is_whole(), "the answer has no end");
-                self.reader.ending();
+            DecodedEvent::Content(_) => self.pass_through(data, "", consumer),
+            DecodedEvent::Dropped(_) => assert!(self.resumed, "a first attempt drops content"),
+            DecodedEvent::End => {
+                self.end(data, consumer);
                 return ControlFlow::Break(());
             }
-            Said::Failed(error) => {
+            DecodedEvent::Error(error) => {
                 assert!(!error.message.is_empty());
                 self.failed = true;
             }
@@ -202,30 +180,60 @@ impl<S: Shape> Answer<S> {
         ControlFlow::Continue(())
     }
 
-    fn hand_over(&mut self, data: &str, found: &str, consumer: &mut Consumer<S>) {
-        self.held.drain(..).for_each(|frame| consumer.passed(&frame, ""));
-        consumer.passed(data, found);
+    /// Text of a resumed answer.
+    fn append_text(&mut self, text: &str, consumer: &mut Consumer<P>) {
+        self.decoded.push_str(text);
+        let same = |(a, b): &(char, char)| a == b;
+        let repeated = self.sent.chars().zip(self.trimmed.chars()).take_while(same);
+        let repeated: usize = repeated.map(|(c, _)| c.len_utf8()).sum();
+        let is_rest = self.decoded[self.attempt_start..] == self.sent[repeated..];
+        assert!(is_rest || !consumer.conforms, "white space is duplicated or lost");
+        if !text.is_empty() {
+            for event in self.codec.append_text(text) {
+                consumer.receive_synthetic(&event);
+            }
+        }
+    }
+
+    /// The last event.
+    fn end(&mut self, data: &str, consumer: &mut Consumer<P>) {
+        let events = if self.resumed {
+            let events = self.codec.rewrite_last();
+            assert!(!events.is_empty());
+            events
+        } else {
+            self.pass_through(data, "", consumer);
+            self.codec.epilogue()
+        };
+        events.iter().for_each(|event| consumer.receive_synthetic(event));
+        assert!(!consumer.conforms || consumer.protocol.is_complete(), "the answer has no end");
+        self.codec.ending();
+    }
+
+    fn pass_through(&mut self, data: &str, decoded: &str, consumer: &mut Consumer<P>) {
+        self.pending.drain(..).for_each(|event| consumer.receive_raw(&event, ""));
+        consumer.receive_raw(data, decoded);
         self.committed = true;
     }
 
-    fn begin_again(&mut self, trims: bool) -> ControlFlow<()> {
-        self.attempt = S::default();
-        self.held.clear();
+    fn start_attempt(&mut self, trims: bool) -> ControlFlow<()> {
+        self.provider = P::default();
+        self.pending.clear();
         self.failed = false;
         if !self.committed {
-            self.reader = self.dialect.events().expect("events are passed on");
-        } else if self.reader.hindrance().is_some() {
+            self.codec = self.dialect.codec().expect("events are passed through");
+        } else if self.codec.not_resumable().is_some() {
             return ControlFlow::Break(());
         } else {
-            self.continues = true;
+            self.resumed = true;
             self.sent.clear();
-            self.begun_at = self.found.len();
-            // Only a message can end so that its rest has to be asked for without its last white space.
+            self.attempt_start = self.decoded.len();
+            // Only in Messages may the text have to be sent without its trailing white space.
             let trims = trims && self.dialect == Dialect::Messages;
-            self.trimmed =
-                if trims { self.found[self.found.trim_end().len()..].to_owned() } else { String::new() };
-            self.reader.begin_again(&self.trimmed);
-            let _ = self.reader.identity();
+            let end = self.decoded.trim_end().len();
+            self.trimmed = if trims { self.decoded[end..].to_owned() } else { String::new() };
+            self.codec.resume(&self.trimmed);
+            let _ = self.codec.identity();
         }
         ControlFlow::Continue(())
     }
