@@ -59,8 +59,18 @@ await check('simulator without napi', 'cargo', [
   '--features',
   'simulator',
 ])
+await check('fuzz targets: replay of the corpus, and 20 s', process.execPath, ['scripts/fuzz.mjs', '--seconds', '20'])
 await check('clippy', 'cargo', ['clippy', '--locked', '--all-targets', '--', '-D', 'warnings'])
+await check('clippy of the fuzz targets', 'cargo', [
+  'clippy',
+  '--locked',
+  ...['--manifest-path', 'fuzz/Cargo.toml'],
+  ...['--target-dir', 'target/fuzz'],
+  '--',
+  ...['-D', 'warnings'],
+])
 await check('rustfmt', 'cargo', ['fmt', '--check'])
+await check('rustfmt of the fuzz targets', 'cargo', ['fmt', '--check', '--manifest-path', 'fuzz/Cargo.toml'])
 await check('rust docs', 'cargo', ['doc', '--locked', '--no-deps', '--quiet'], { RUSTDOCFLAGS: '-D warnings' })
 await check('imports: layers, floors of the engine, no circles', process.execPath, ['scripts/import-lint.mjs'])
 await check('biome', bin('biome'), ['ci', '.'])

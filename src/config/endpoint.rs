@@ -241,13 +241,18 @@ pub fn base_url(name: &str, given: &str) -> Result<String> {
     Ok(whole.trim_end_matches('/').to_owned())
 }
 
-/// A URL as an error may show it: without user, password and query.
+/// A URL as an error may show it: without user, password and query. A password may contain `?`, `#` or `://`, and a
+/// query `@`. An ambiguous URL is not shown beyond its scheme.
 fn without_secrets(url: &str) -> String {
-    let url = url.split(['?', '#']).next().unwrap_or_default();
-    match (url.split_once("://"), url.rsplit_once('@')) {
-        (Some((scheme, _)), Some((_, host))) => format!("{scheme}://…@{host}"),
-        (None, Some((_, host))) => format!("…@{host}"),
-        _ => url.to_owned(),
+    let is_scheme = |text: &str| text.bytes().all(|b| b.is_ascii_alphanumeric() || b"+-.".contains(&b));
+    let (scheme, rest) = match url.split_once("://") {
+        Some((scheme, rest)) if is_scheme(scheme) => (&url[..scheme.len() + 3], rest),
+        _ => ("", url),
+    };
+    match rest.rsplit_once('@') {
+        None => format!("{scheme}{}", rest.split(['?', '#']).next().unwrap_or_default()),
+        Some((credentials, _)) if credentials.contains(['?', '#']) => format!("{scheme}…"),
+        Some((_, host)) => format!("{scheme}…@{}", host.split(['?', '#']).next().unwrap_or_default()),
     }
 }
 
@@ -356,6 +361,11 @@ mod tests {
             "https://x\n/v1",
             "http://[zz]/",
             "secret@x",
+            "https://user:a#secret@x/v1",
+            "https://user:a?secret@x/v1",
+            "https://user:secret@x/v1?a@b",
+            "user:secret://a@x/v1",
+            "https://x/v1?to=a@b&key=secret",
         ] {
             let error = base_url("baseUrl", bad).unwrap_err();
             assert!(error.message.starts_with("baseUrl: got "), "{bad}: {error}");

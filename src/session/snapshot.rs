@@ -169,6 +169,14 @@ mod tests {
     }
 
     #[test]
+    fn a_fraction_keeps_its_value() {
+        let mut snapshot = Snapshot::new("session_1".into());
+        snapshot.cost_usd = Some(184_460_000_000_241_337_016.1);
+        let read = Snapshot::parse(&snapshot.json()).unwrap();
+        assert_eq!(read.cost_usd, snapshot.cost_usd);
+    }
+
+    #[test]
     fn other_versions_and_invalid_snapshots_are_rejected() {
         for (json, message) in [
             ("{", "invalid JSON"),

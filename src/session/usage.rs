@@ -13,7 +13,7 @@ pub fn add_usage(sum: Option<Value>, more: &Value) -> Value {
     }
 }
 
-/// Adds numbers field by field; what is not a number keeps its first value.
+/// Adds numbers field by field; what is not a number keeps its first value. An integer saturates.
 fn add(sum: &mut Value, more: &Value) {
     match (sum, more) {
         (Value::Object(sum), Value::Object(more)) => {
@@ -28,7 +28,7 @@ fn add(sum: &mut Value, more: &Value) {
         }
         (sum, more) => {
             if let (Some(a), Some(b)) = (sum.as_u64(), more.as_u64()) {
-                *sum = (a + b).into();
+                *sum = a.saturating_add(b).into();
             } else if let (Some(a), Some(b)) = (sum.as_f64(), more.as_f64()) {
                 *sum = (a + b).into();
             }
@@ -48,5 +48,11 @@ mod tests {
         let more = json!({"total_tokens": 4, "details": {"cached": 2, "audio": 1}, "tier": "y"});
         let expected = json!({"total_tokens": 7, "details": {"cached": 3, "audio": 1}, "tier": "x"});
         assert_eq!(add_usage(Some(sum), &more), expected);
+    }
+
+    #[test]
+    fn integers_saturate() {
+        let sum = add_usage(Some(json!({ "total_tokens": u64::MAX })), &json!({ "total_tokens": 1 }));
+        assert_eq!(sum, json!({ "total_tokens": u64::MAX }));
     }
 }

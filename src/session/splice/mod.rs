@@ -283,8 +283,10 @@ impl Splice {
     }
 
     fn read_run(&mut self, c: Option<char>) {
-        if self.head.step_run(c) == Some(true) {
-            self.restart();
+        match self.head.step_run(c) {
+            Some(true) => self.restart(),
+            Some(false) => self.resume_holding(),
+            None => {}
         }
     }
 
@@ -324,7 +326,10 @@ impl Splice {
             return Cow::Borrowed(&self.held);
         }
         let repeated = self.earlier_bytes - self.held.len();
-        Cow::Owned([&self.held, &self.head.text[..repeated]].concat())
+        // A run of one character can be longer than the text that it repeats.
+        let text = &self.head.text;
+        let (times, rest) = (repeated / text.len(), repeated % text.len());
+        Cow::Owned([&self.held, text.repeat(times).as_str(), &text[..rest]].concat())
     }
 
     /// Holds a piece until the decision.

@@ -104,7 +104,8 @@ impl SyntheticEvent {
 /// An event in the format of server-sent events.
 pub fn sse(event: Option<&str>, data: &str) -> String {
     let mut out = String::with_capacity(data.len() + 64);
-    if let Some(event) = event {
+    // A line break in the name would start another field. Such a name is left out: the data has it as its `type`.
+    if let Some(event) = event.filter(|name| !name.contains(['\n', '\r'])) {
         out.push_str("event: ");
         out.push_str(event);
         out.push('\n');
@@ -118,7 +119,7 @@ pub fn sse(event: Option<&str>, data: &str) -> String {
     out
 }
 
-/// Adds a usage to another, field by field. Values that are not numbers stay as they are.
+/// Adds a usage to another, field by field. Values that are not numbers stay as they are. A count saturates.
 pub(super) fn add_usage(sum: &mut Value, usage: &Value) {
     match (sum, usage) {
         (Value::Object(sum), Value::Object(usage)) => {
@@ -133,7 +134,7 @@ pub(super) fn add_usage(sum: &mut Value, usage: &Value) {
         }
         (sum, usage) => {
             if let (Some(a), Some(b)) = (sum.as_u64(), usage.as_u64()) {
-                *sum = (a + b).into();
+                *sum = a.saturating_add(b).into();
             }
         }
     }
@@ -141,7 +142,8 @@ pub(super) fn add_usage(sum: &mut Value, usage: &Value) {
 
 /// A usage with the field names of chat completions.
 pub(super) fn chat_usage(input: u64, output: u64) -> Value {
-    json!({ "prompt_tokens": input, "completion_tokens": output, "total_tokens": input + output })
+    let total = input.saturating_add(output);
+    json!({ "prompt_tokens": input, "completion_tokens": output, "total_tokens": total })
 }
 
 /// The error of a continuation with content that cannot follow the text already sent.
@@ -152,9 +154,13 @@ pub(super) fn not_joinable(content: &str) -> Error {
     )
 }
 
+/// The error of an event that is not valid JSON.
+pub(super) fn invalid_json(data: &str, error: &serde_json::Error) -> Error {
+    malformed(data, format!("an event of the stream is not valid JSON (column {})", error.column()))
+}
+
 /// The error of an event that cannot be decoded.
-pub(super) fn malformed(data: &str, error: &serde_json::Error) -> Error {
-    let message = format!("an event of the stream is not valid JSON (column {})", error.column());
+pub(super) fn malformed(data: &str, message: impl Into<String>) -> Error {
     let mut malformed = Error::new(Kind::Malformed, message);
     malformed.body = Some(truncate(data, 200).to_owned());
     malformed
@@ -168,5 +174,21 @@ mod tests {
     fn data_of_several_lines_stays_one_event() {
         assert_eq!(sse(Some("ping"), "{\n}"), "event: ping\ndata: {\ndata: }\n\n");
         assert_eq!(sse(None, "1"), "data: 1\n\n");
+    }
+
+    #[test]
+    fn a_line_break_in_a_type_adds_no_field() {
+        for kind in ["x\ndata: 1", "x\rid: 1", "x\r\n\r\ndata: 1"] {
+            let event = SyntheticEvent::new(json!({ "type": kind }));
+            assert_eq!(event.sse(), format!("data: {}\n\n", event.data));
+        }
+    }
+
+    #[test]
+    fn the_counts_of_a_usage_saturate() {
+        let mut sum = json!({ "tokens": u64::MAX, "details": { "cached": 1 } });
+        add_usage(&mut sum, &json!({ "tokens": 1, "details": { "cached": u64::MAX } }));
+        assert_eq!(sum, json!({ "tokens": u64::MAX, "details": { "cached": u64::MAX } }));
+        assert_eq!(chat_usage(u64::MAX, 1)["total_tokens"], u64::MAX);
     }
 }

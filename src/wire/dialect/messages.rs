@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::codec::{
-    DecodedEvent, Ending, EventCodec, MAX_PENDING, SyntheticEvent, add_usage, chat_usage, malformed,
+    DecodedEvent, Ending, EventCodec, MAX_PENDING, SyntheticEvent, add_usage, chat_usage, invalid_json,
     not_joinable,
 };
 use crate::error::Result;
@@ -126,7 +126,7 @@ impl Answer {
                 Structure::Message { id, model } => (self.id, self.model) = (id, model),
                 Structure::Start(index) => {
                     self.open = Some(index);
-                    self.next = self.next.max(index + 1);
+                    self.next = self.next.max(index.saturating_add(1));
                 }
                 Structure::Stop => self.open = None,
                 Structure::Empty => {}
@@ -153,7 +153,7 @@ impl Answer {
         if !self.resumed {
             self.settle();
             self.has_other_content = true;
-            self.next = self.next.max(index + 1);
+            self.next = self.next.max(index.saturating_add(1));
             return DecodedEvent::Content(text);
         }
         match self.kinds.get(&index) {
@@ -177,7 +177,7 @@ impl Answer {
         if self.open.is_none() {
             // Some relays send no structural events.
             self.open = Some(index);
-            self.next = self.next.max(index + 1);
+            self.next = self.next.max(index.saturating_add(1));
         }
         DecodedEvent::Text(text.0)
     }
@@ -267,7 +267,7 @@ impl EventCodec for Answer {
                 serde_json::from_str(data).unwrap_or_else(|_| crate::error::truncate(data, 500).into());
             return Ok(DecodedEvent::Error(provider_error::from_event(&value)));
         }
-        let read: Event<'a> = serde_json::from_str(data).map_err(|error| malformed(data, &error))?;
+        let read: Event<'a> = serde_json::from_str(data).map_err(|error| invalid_json(data, &error))?;
         let Event { r#type, index, delta, message, content_block, usage } = read;
         Ok(match (&*r#type.0, delta, content_block) {
             ("ping", ..) => DecodedEvent::Ping,
@@ -332,7 +332,7 @@ impl EventCodec for Answer {
         if let Some(index) = event["index"].as_u64() {
             let next = self.next;
             let renumbered = *self.indices.entry(index).or_insert(next);
-            self.next = next.max(renumbered + 1);
+            self.next = next.max(renumbered.saturating_add(1));
             event["index"] = renumbered.into();
         }
         events.push(SyntheticEvent::new(event));
@@ -343,7 +343,7 @@ impl EventCodec for Answer {
         let mut events = Vec::new();
         let index = self.open.unwrap_or_else(|| {
             let index = self.next;
-            self.next += 1;
+            self.next = index.saturating_add(1);
             let block = json!({ "type": "text", "text": "" });
             events.push(SyntheticEvent::new(
                 json!({ "type": "content_block_start", "index": index, "content_block": block }),
@@ -418,8 +418,9 @@ fn finish_reason(stop: &str) -> &str {
 /// Tokens read from the cache or written to it count as input too.
 fn total_usage(usage: &Map<String, Value>) -> Value {
     let count = |name: &str| usage.get(name).and_then(Value::as_u64).unwrap_or(0);
-    let input =
-        count("input_tokens") + count("cache_creation_input_tokens") + count("cache_read_input_tokens");
+    let input = ["input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens"]
+        .into_iter()
+        .fold(0, |sum: u64, name| sum.saturating_add(count(name)));
     chat_usage(input, count("output_tokens"))
 }
 

@@ -92,6 +92,27 @@ fn a_continuation_ends_the_first_message_with_the_total_usage() {
 }
 
 #[test]
+fn indices_and_counts_saturate() {
+    for last in [start(u64::MAX, json!({ "type": "text", "text": "" })), text(u64::MAX, "x")] {
+        let mut answer = Answer::default();
+        read(&mut answer, &last);
+        read(&mut answer, &text(u64::MAX, "y"));
+        answer.resume("");
+        read(&mut answer, &start(0, json!({ "type": "tool_use", "name": "f" })));
+        assert_eq!(answer.rewrite_last().pop().unwrap().data["index"], u64::MAX);
+        assert_eq!(answer.append_text("z").len(), 2);
+    }
+    let mut answer = Answer::default();
+    read(&mut answer, &start(u64::MAX, json!({ "type": "tool_use", "name": "f" })));
+    let usage = json!({ "input_tokens": u64::MAX, "cache_read_input_tokens": 1, "output_tokens": 1 });
+    read(
+        &mut answer,
+        &event(json!({ "type": "message_delta", "delta": { "stop_reason": "end_turn" }, "usage": usage })),
+    );
+    assert_eq!(answer.ending().usage, Some(chat_usage(u64::MAX, 1)));
+}
+
+#[test]
 fn a_tool_after_a_continued_text_gets_the_next_index() {
     let mut answer = broken("half");
     answer.resume("");

@@ -10,7 +10,8 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::codec::{
-    DecodedEvent, Ending, EventCodec, MAX_PENDING, SyntheticEvent, chat_usage, malformed, not_joinable,
+    DecodedEvent, Ending, EventCodec, MAX_PENDING, SyntheticEvent, chat_usage, invalid_json, malformed,
+    not_joinable,
 };
 use crate::error::{Error, Kind, Result};
 use crate::wire::provider_error;
@@ -110,7 +111,7 @@ impl Answer {
             }
             "response.output_item.added" => {
                 let item = event["item"].take();
-                self.next_item = self.next_item.max(index + 1);
+                self.next_item = self.next_item.max(index.saturating_add(1));
                 if item_kind(&item) == ItemKind::Message {
                     self.open =
                         Some(OpenPart { item, output_index: index, content_index: 0, text: String::new() });
@@ -184,7 +185,7 @@ impl Answer {
             OpenPart { item, output_index: event.output_index, content_index: event.content_index, text: String::new() }
         });
         open.text.push_str(&text);
-        self.next_item = self.next_item.max(event.output_index + 1);
+        self.next_item = self.next_item.max(event.output_index.saturating_add(1));
         DecodedEvent::Text(text)
     }
 
@@ -208,7 +209,7 @@ impl Answer {
 
     fn numbered(&mut self, mut data: Value) -> SyntheticEvent {
         data["sequence_number"] = self.next_sequence.into();
-        self.next_sequence += 1;
+        self.next_sequence = self.next_sequence.saturating_add(1);
         SyntheticEvent::new(data)
     }
 
@@ -267,7 +268,7 @@ impl EventCodec for Answer {
         if event == Some("ping") {
             return Ok(DecodedEvent::Ping);
         }
-        let read: Event<'a> = serde_json::from_str(data).map_err(|error| malformed(data, &error))?;
+        let read: Event<'a> = serde_json::from_str(data).map_err(|error| invalid_json(data, &error))?;
         let decoded = match &*read.r#type.0 {
             "ping" => return Ok(DecodedEvent::Ping),
             "keepalive" => return Ok(DecodedEvent::Ignored),
@@ -290,6 +291,10 @@ impl EventCodec for Answer {
             "response.output_text.delta" => self.text_delta(&read, data),
             "response.completed" | "response.incomplete" => {
                 let event: Value = serde_json::from_str(data).unwrap_or_default();
+                if self.resumed && !event["response"].is_object() {
+                    // Nothing to take the status and the usage of the resumed answer from.
+                    return Err(malformed(data, "the last event of the stream has no response"));
+                }
                 self.ending = ending(&event["response"]);
                 if self.resumed {
                     self.last = Some(event);
@@ -302,7 +307,8 @@ impl EventCodec for Answer {
         };
         // An error is reported in another way, and a structural event was not sent yet.
         if !self.resumed && !matches!(decoded, DecodedEvent::Structural | DecodedEvent::Error(_)) {
-            self.next_sequence = read.sequence_number.map_or(self.next_sequence, |number| number + 1);
+            self.next_sequence =
+                read.sequence_number.map_or(self.next_sequence, |number| number.saturating_add(1));
         }
         Ok(decoded)
     }
@@ -317,7 +323,7 @@ impl EventCodec for Answer {
         if let Some(index) = event["output_index"].as_u64() {
             let next = self.next_item;
             let renumbered = *self.indices.entry(index).or_insert(next);
-            self.next_item = next.max(renumbered + 1);
+            self.next_item = next.max(renumbered.saturating_add(1));
             event["output_index"] = renumbered.into();
             if event["type"] == "response.output_item.done" {
                 self.items.insert(renumbered, event["item"].clone());
@@ -331,7 +337,7 @@ impl EventCodec for Answer {
         let mut events = Vec::new();
         if self.open.is_none() {
             let index = self.next_item;
-            self.next_item += 1;
+            self.next_item = index.saturating_add(1);
             let id = format!("msg_{}_{index}", self.response["id"].as_str().unwrap_or_default());
             let item = json!({ "id": id, "type": "message", "status": "in_progress", "content": [], "role": "assistant" });
             let part = json!({ "type": "output_text", "annotations": [], "logprobs": [], "text": "" });

@@ -106,6 +106,38 @@ fn a_continuation_continues_the_numbering_and_ends_the_first_response() {
 }
 
 #[test]
+fn a_continuation_that_ends_without_a_response_is_malformed() {
+    for kind in ["response.completed", "response.incomplete"] {
+        for fields in [json!({}), json!({ "response": null }), json!({ "response": "resp_b" })] {
+            let mut answer = broken("half");
+            answer.resume("");
+            let error = answer.read(None, &event(kind, 9, fields)).unwrap_err();
+            assert_eq!(error.kind, Kind::Malformed);
+            assert!(answer.rewrite_last().is_empty());
+        }
+    }
+}
+
+#[test]
+fn indices_and_sequence_numbers_saturate() {
+    let mut answer = broken("half");
+    let text = json!({ "output_index": u64::MAX, "content_index": 0, "delta": "x" });
+    read(&mut answer, &event("response.output_text.delta", u64::MAX, text));
+    let added = json!({ "output_index": u64::MAX, "item": message("b") });
+    read(&mut answer, &event("response.output_item.added", u64::MAX, added));
+    read(&mut answer, &event("response.output_text.delta", u64::MAX, json!({ "delta": "y" })));
+    answer.resume("");
+    let call = json!({ "output_index": 0, "item": { "type": "function_call" } });
+    read(&mut answer, &event("response.output_item.added", 0, call));
+    let call = answer.rewrite_last().pop().unwrap().data;
+    assert_eq!(
+        (call["output_index"].as_u64(), call["sequence_number"].as_u64()),
+        (Some(u64::MAX), Some(u64::MAX))
+    );
+    assert_eq!(answer.append_text("z").len(), 3);
+}
+
+#[test]
 fn a_call_after_a_continued_text_gets_the_next_index() {
     let mut answer = broken("half");
     answer.resume("");

@@ -190,6 +190,19 @@ fn a_run_of_one_letter_is_not_a_restart() {
 }
 
 #[test]
+fn a_run_longer_than_a_delivered_run_is_the_rest() {
+    for (delivered, run, end) in [("=", 17, " x"), ("-", 43, "\n\nx"), ("_", 20, "\tx"), ("*", 30, "")] {
+        let delivered = delivered.repeat(13);
+        let rest = delivered[..1].repeat(run) + end;
+        let characters: Vec<&str> = rest.split("").collect();
+        for deltas in [&[rest.as_str()][..], &characters, &[&rest[..15], &rest[15..]]] {
+            let outcome = spliced(&delivered, deltas, Limits::default(), Expectation::Continuation);
+            assert_eq!(outcome.map(|(out, _)| out), Ok(rest.clone()), "{deltas:?}");
+        }
+    }
+}
+
+#[test]
 fn padding_and_rules_are_not_an_overlap() {
     for character in [" ", "-", "=", "👍"] {
         let delivered = format!("| name {}", character.repeat(40));

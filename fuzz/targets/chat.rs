@@ -1,0 +1,106 @@
+//! Chunks of a streamed chat completion. The fast reader, which compares a chunk with the previous one, agrees with
+//! serde_json, and both agree with the JSON tree.
+//!
+//! Input: the body of a stream.
+#![no_main]
+
+use std::ops::ControlFlow;
+
+use holysheep::error::{BODY_LIMIT, Result};
+use holysheep::wire::chat::{self, Chunk, Delta, Reader, StreamEvent, Text, ToolCall};
+use holysheep::wire::extras::extras;
+use holysheep::wire::provider_error;
+use holysheep::wire::sse::{Event, Parser};
+use libfuzzer_sys::fuzz_target;
+use serde_json::Value;
+
+fuzz_target!(|body: &[u8]| {
+    let mut reader = Reader::default();
+    let mut on_event = |event: Event<'_>| {
+        let slow = chat::read(event.event, &event.data);
+        if let Ok(read) = &slow {
+            check(read, &event.data);
+        }
+        let fast = reader.read(event.event, &event.data);
+        assert_eq!(summary(fast), summary(slow), "the two readers differ on {:?}", event.data);
+        ControlFlow::<()>::Continue(())
+    };
+    let mut parser = Parser::new(1 << 20);
+    if parser.feed(body, &mut on_event).is_ok() {
+        let _ = parser.finish(&mut on_event);
+    }
+});
+
+fn summary(read: Result<StreamEvent<'_>>) -> String {
+    match read {
+        // Only the fast reader's own flag may differ.
+        Ok(StreamEvent::Chunk(chunk)) => format!("{:?}", Chunk { only_text_changed: false, ..chunk }),
+        Ok(read) => format!("{read:?}"),
+        Err(error) => format!("{:?} {} {:?}", error.kind, error.message, error.body),
+    }
+}
+
+fn check(read: &StreamEvent<'_>, data: &str) {
+    match read {
+        StreamEvent::Chunk(chunk) => {
+            // A typed field skips a string with half a surrogate pair; the tree rejects it.
+            if let Ok(tree) = serde_json::from_str(data) {
+                check_chunk(chunk, &tree);
+            }
+            let extras = extras(data);
+            assert!(!["id", "model", "choices", "usage"].iter().any(|name| extras.chunk.contains_key(*name)));
+        }
+        StreamEvent::Error(value) => {
+            let error = provider_error::from_event(value);
+            assert!(error.body.as_ref().is_none_or(|body| body.len() <= BODY_LIMIT));
+            assert!(!error.message.is_empty());
+        }
+        StreamEvent::Done | StreamEvent::Other => {}
+    }
+}
+
+fn check_chunk(chunk: &Chunk<'_>, tree: &Value) {
+    assert_text(&chunk.id, &tree["id"]);
+    assert_text(&chunk.model, &tree["model"]);
+    let choices = chunk.choices.as_deref().unwrap_or_default();
+    assert_eq!(choices.len(), tree["choices"].as_array().map_or(0, Vec::len));
+    for (index, choice) in choices.iter().enumerate() {
+        let tree = &tree["choices"][index];
+        // serde also reads a struct from an array of its fields. No provider sends one, and the tree has no names then.
+        if !tree.is_object() {
+            continue;
+        }
+        assert_eq!(u64::from(choice.index), tree["index"].as_u64().unwrap_or(0));
+        assert_text(&choice.finish_reason, &tree["finish_reason"]);
+        if let Some(delta) = choice.delta.as_ref().filter(|_| tree["delta"].is_object()) {
+            check_delta(delta, &tree["delta"]);
+        }
+    }
+}
+
+fn check_delta(delta: &Delta<'_>, tree: &Value) {
+    assert_text(&delta.content, &tree["content"]);
+    assert_text(&delta.reasoning_content, &tree["reasoning_content"]);
+    assert_text(&delta.reasoning, &tree["reasoning"]);
+    assert_text(&delta.refusal, &tree["refusal"]);
+    for text in ["content", "reasoning_content", "reasoning", "refusal"] {
+        if tree[text].as_str().is_some_and(|text| !text.is_empty()) {
+            assert!(delta.is_token(), "{text} is not a token");
+        }
+    }
+    for call in delta.tool_calls.iter().flatten() {
+        let json = call.to_json(call.index.unwrap_or(0)).to_string();
+        let read: ToolCall<'_> = serde_json::from_str(&json).expect("a tool call can be read from its JSON");
+        assert_eq!(read.name_and_arguments(), call.name_and_arguments(), "{json}");
+        assert_eq!(read.extra, call.extra, "{json}");
+    }
+}
+
+/// A string is read unchanged, and null as `None`. The other JSON types that a text accepts are not checked.
+fn assert_text(read: &Option<Text<'_>>, tree: &Value) {
+    match tree {
+        Value::Null => assert_eq!(*read, None),
+        Value::String(text) => assert_eq!(read.as_ref().map(|read| &*read.0), Some(text.as_str())),
+        _ => {}
+    }
+}
