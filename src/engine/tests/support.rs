@@ -221,7 +221,7 @@ impl Scene {
         let mut aside = |name| given.as_object_mut().and_then(|options| options.remove(name));
         let (single, tokens) = (aside("$single").is_some(), aside("$promptTokens"));
         let mut options = self.client.config().call.with(&given).unwrap();
-        options.single = single;
+        options.single_attempt = single;
         options.prompt_tokens =
             tokens.map(|tokens| serde_json::from_value(tokens).unwrap()).unwrap_or_default();
         let result =
