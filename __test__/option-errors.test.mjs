@@ -91,7 +91,7 @@ describe('an option', () => {
   test('of calls only is rejected by a client', async () => {
     for (const option of ['idempotencyKey', 'sessionId', 'signal']) {
       const message = await invalidMessage(() => new HolySheepStreamingClient(KEY, { [option]: 'mine' }))
-      assert.ok(message.startsWith(`${option}: unknown option here, it is one of a call`), message)
+      assert.ok(message.startsWith(`${option}: unknown option here, it is an option of a call`), message)
     }
   })
 
@@ -105,7 +105,7 @@ describe('an option', () => {
     }
     for (const circuitBreaker of ['$shared', true]) {
       const message = await invalidMessage(() => new HolySheepStreamingClient(KEY, { circuitBreaker }))
-      assert.match(message, /^circuitBreaker: got .*; accepted: options of a breaker \(\{\} for the defaults\), a Circ/)
+      assert.match(message, /^circuitBreaker: got .*; accepted: circuit breaker options \(\{\} for the defaults\), a Circ/)
     }
     assert.equal(simulator.requests.length, 0)
   })
@@ -113,7 +113,7 @@ describe('an option', () => {
   test('of one endpoint rejects a shared breaker', async () => {
     const endpoints = [{ baseUrl: 'a.example', apiKey: KEY, circuitBreaker: new CircuitBreaker() }]
     const message = await invalidMessage(() => new HolySheepStreamingClient({ endpoints }))
-    assert.equal(message, 'endpoints[0].circuitBreaker: got a CircuitBreaker; accepted: options of a breaker or false')
+    assert.equal(message, 'endpoints[0].circuitBreaker: got a CircuitBreaker; accepted: circuit breaker options or false')
   })
 
   test('that is a number instead of an object is rejected with an example', async () => {
@@ -131,7 +131,7 @@ describe('an option', () => {
 test('a key with a Bearer prefix is rejected and not printed', async () => {
   for (const key of [`Bearer ${KEY}`, `bearer ${KEY}`]) {
     const message = await invalidMessage(() => new HolySheepStreamingClient(key))
-    assert.equal(message, "apiKey: got a key with 'Bearer ' before it; accepted: the key alone")
+    assert.equal(message, "apiKey: got a key that starts with 'Bearer '; accepted: just the key")
   }
 })
 

@@ -73,9 +73,9 @@ test('false disables the budget, and an invalid budget is rejected', async (t) =
   simulator.setDefault({ status: 503 })
   assert.equal((await failure(client.chat(REQUEST))).attempts.length, 151)
   for (const [retryBudget, expected] of [
-    [true, 'retryBudget: got true; accepted: options of the budget, or false for none'],
+    [true, 'retryBudget: got true; accepted: retry budget options, or false for no budget'],
     [{ ratio: -1 }, 'retryBudget.ratio: got -1'],
-    [{ ratio: 20 }, 'retryBudget.ratio: got 20; accepted: a share of the calls from 0 to 1'],
+    [{ ratio: 20 }, 'retryBudget.ratio: got 20; accepted: a fraction of the calls from 0 to 1'],
     [{ windowMs: 1 }, 'retryBudget.windowMs: got 1'],
     [{ ttl: 1 }, 'retryBudget.ttl: unknown option'],
   ]) {

@@ -18,7 +18,7 @@ use super::event_channel::{ChannelOptions, EventChannel};
 use super::limiter::NativeLimiter;
 use super::native_hub::NativeHub;
 use super::runtime::runtime;
-use crate::config::{BreakerChoice, ClientConfig, Endpoint, Own};
+use crate::config::{BreakerChoice, ClientConfig, Endpoint, FirstEndpointExtras};
 use crate::engine::sink::Sink as _;
 use crate::engine::test_clock::{bind, bind_background};
 use crate::engine::{
@@ -93,11 +93,11 @@ impl NativeClient {
         let internal = InternalOptions::parse(internal.as_deref())?;
         let also_accepted = as_strs(&internal.also_accepted);
         let mut options =
-            client.config().call.with_also(&parse_json(&options)?, &also_accepted).or_throw()?;
-        options.single = internal.single_attempt;
+            client.config().call.with_accepting(&parse_json(&options)?, &also_accepted).or_throw()?;
+        options.single_attempt = internal.single_attempt;
         options.max_attempts = internal.max_attempts;
         options.prompt_tokens = internal.prompt_tokens;
-        options.own = internal.first_endpoint.as_ref().map(Own::of);
+        options.first_endpoint_extras = internal.first_endpoint.as_ref().map(FirstEndpointExtras::from_json);
         let snapshot = snapshot.as_deref().map(Snapshot::parse).transpose().or_throw()?;
         let dialect = dialect.as_deref().map_or(Ok(Dialect::Chat), Dialect::from_name).or_throw()?;
         let call = CallRequest::new(ChatRequest::parse_as(dialect, &request).or_throw()?, options, snapshot);
@@ -250,7 +250,7 @@ fn read_config(
     has_shared_breaker: bool,
     also_accepted: &[&str],
 ) -> napi::Result<ClientConfig> {
-    let mut config = ClientConfig::read_also(&parse_json(options)?, also_accepted).or_throw()?;
+    let mut config = ClientConfig::read_accepting(&parse_json(options)?, also_accepted).or_throw()?;
     if has_shared_breaker {
         config.breaker = BreakerChoice::Shared;
     }

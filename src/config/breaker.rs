@@ -5,19 +5,21 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::defaults as d;
-use super::reader::Reader;
+use super::reader::{Reader, as_object};
 use crate::error::{Error, Result};
 use crate::policy::circuit_breaker;
 
 /// Whether the routes of a client have breakers.
 #[derive(Clone, Debug, Default)]
 pub enum BreakerChoice {
-    /// Nothing was said: on where there is another route to go to, off where there is none.
+    /// No option: on where a model has several routes, off where it has one.
     #[default]
     Auto,
+    /// No breaker.
     Off,
+    /// A breaker for each route, with these options.
     On(circuit_breaker::Options),
-    /// One breaker that the caller made and shares.
+    /// One breaker for all routes, which the caller has created.
     Shared,
 }
 
@@ -36,55 +38,59 @@ impl Default for circuit_breaker::Options {
 }
 
 pub(super) const BREAKER_ACCEPTED: &str =
-    "options of a breaker ({} for the defaults), a CircuitBreaker, or false";
+    "circuit breaker options ({} for the defaults), a CircuitBreaker, or false";
 
-/// The options of a breaker. `isFailure` and `onStateChange` live in JavaScript.
+/// Reads the options of a breaker named `path`. Accepts `isFailure` and `onStateChange`, which JavaScript
+/// handles. Errors: an invalid or unknown option, or both `openMs` and `timeout`.
 pub fn breaker(path: &str, value: &Value) -> Result<circuit_breaker::Options> {
     let mut reader = Reader::new(path, value)?;
-    let preset = circuit_breaker::Options::default();
+    let default = circuit_breaker::Options::default();
     let options = circuit_breaker::Options {
         failure_threshold: reader
-            .whole("failureThreshold", 1, 1_000_000)?
-            .map_or(preset.failure_threshold, |n| n as u32),
-        timeout: open_time(&mut reader)?.unwrap_or(preset.timeout),
+            .integer("failureThreshold", 1, 1_000_000)?
+            .map_or(default.failure_threshold, |n| n as u32),
+        timeout: open_time(&mut reader)?.unwrap_or(default.timeout),
         half_open_max_calls: reader
-            .whole("halfOpenMaxCalls", 1, 1000)?
-            .map_or(preset.half_open_max_calls, |n| n as u32),
+            .integer("halfOpenMaxCalls", 1, 1000)?
+            .map_or(default.half_open_max_calls, |n| n as u32),
         success_threshold: reader
-            .whole("successThreshold", 1, 1000)?
-            .map_or(preset.success_threshold, |n| n as u32),
-        error_rate: reader.real("errorRate", 0.01, 1.0)?,
-        window: reader.millis("windowMs", 100)?.unwrap_or(preset.window),
-        minimum_calls: reader.whole("minimumCalls", 1, 1_000_000)?.map_or(preset.minimum_calls, |n| n as u32),
+            .integer("successThreshold", 1, 1000)?
+            .map_or(default.success_threshold, |n| n as u32),
+        error_rate: reader.number("errorRate", 0.01, 1.0)?,
+        window: reader.milliseconds("windowMs", 100)?.unwrap_or(default.window),
+        minimum_calls: reader
+            .integer("minimumCalls", 1, 1_000_000)?
+            .map_or(default.minimum_calls, |n| n as u32),
     };
-    reader.also(&["isFailure", "onStateChange"]);
+    reader.allow(&["isFailure", "onStateChange"]);
     reader.finish()?;
     Ok(options)
 }
 
-/// How long a breaker stays open: `openMs`, or `timeout`, its name in the HolySheep tutorials.
+/// How long a breaker stays open: `openMs`, or `timeout` as the HolySheep tutorials call it.
 fn open_time(reader: &mut Reader<'_>) -> Result<Option<Duration>> {
-    let open = reader.millis("openMs", 0)?;
-    let timeout = reader.millis("timeout", 0)?;
+    let open = reader.milliseconds("openMs", 0)?;
+    let timeout = reader.milliseconds("timeout", 0)?;
     if open.is_some() && timeout.is_some() {
-        let name = reader.name("openMs");
-        let given = "a value beside `timeout`, which means the same";
-        return Err(Error::invalid(&name, given, "one of the two"));
+        let name = reader.full_name("openMs");
+        let problem = "a value in addition to `timeout`, which means the same";
+        return Err(Error::invalid(&name, problem, "one of the two"));
     }
     Ok(open.or(timeout))
 }
 
+/// Reads the option `key`, which turns breakers on or off.
 pub(super) fn breaker_choice(
     reader: &mut Reader<'_>,
     key: &'static str,
     accepted: &str,
 ) -> Result<BreakerChoice> {
-    Ok(match reader.raw(key) {
+    Ok(match reader.value(key) {
         None => BreakerChoice::Auto,
         Some(Value::Bool(false)) => BreakerChoice::Off,
-        Some(value @ Value::Object(map)) if !map.contains_key("$given") => {
-            BreakerChoice::On(breaker(&reader.name(key), value)?)
+        Some(value) if as_object(value).is_some() => {
+            BreakerChoice::On(breaker(&reader.full_name(key), value)?)
         }
-        Some(other) => return reader.bad(key, other, accepted),
+        Some(other) => return reader.invalid(key, other, accepted),
     })
 }

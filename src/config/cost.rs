@@ -1,19 +1,18 @@
-//! What models cost and take, and what a client may spend.
+//! The prices and limits of models, and the spending limits of a client.
 
 use std::sync::Arc;
 
 use super::defaults as d;
-use super::reader::Reader;
+use super::reader::{Reader, as_object};
 use crate::error::{Error, Kind, Result, truncate};
 use crate::policy::catalogue::{Catalogue, Model};
 use crate::policy::ledger::{Limits, Window, usd_to_pico};
 
-/// The highest price that is accepted, in USD for a million tokens.
+/// The maximum price, in USD per million tokens.
 const MAX_PRICE: f64 = 1e6;
-/// The most tokens that a limit may name.
+/// The maximum of a token limit.
 const MAX_TOKENS: u64 = 1_000_000_000;
-
-/// The highest cap, in USD.
+/// The maximum of a cap, in USD.
 const MAX_USD: f64 = 1e6;
 const WINDOWS: &[(&str, Window)] = &[
     ("minute", Window::Minute),
@@ -23,21 +22,21 @@ const WINDOWS: &[(&str, Window)] = &[
     ("total", Window::Total),
 ];
 
-/// The names and values of an object whose keys are models.
+/// Reads an object whose keys are model names.
 fn each_model(
     reader: &mut Reader<'_>,
     key: &'static str,
     mut read: impl FnMut(&str, &mut Reader<'_>) -> Result<()>,
 ) -> Result<()> {
-    let Some(value) = reader.raw(key) else { return Ok(()) };
-    let path = reader.name(key);
-    let Some(map) = value.as_object().filter(|map| !map.contains_key("$given")) else {
-        return reader.bad(key, value, "an object of models by their names");
+    let Some(value) = reader.value(key) else { return Ok(()) };
+    let path = reader.full_name(key);
+    let Some(map) = as_object(value) else {
+        return reader.invalid(key, value, "an object keyed by model name");
     };
     for (name, value) in map {
         let path = format!("{path}['{}']", truncate(name, 60).escape_debug());
         if name.is_empty() {
-            return Err(Error::invalid(&path, "an empty name", "a model's name"));
+            return Err(Error::invalid(&path, "an empty name", "a model name"));
         }
         let mut model = Reader::new(&path, value)?;
         read(name, &mut model)?;
@@ -46,7 +45,7 @@ fn each_model(
     Ok(())
 }
 
-/// What a client may spend.
+/// The spending limits of a client: none by default, for a window of a day.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Cost {
     pub limits: Limits,
@@ -60,82 +59,87 @@ impl Default for Cost {
 }
 
 impl Cost {
-    /// Reads the `cost` option; its prices go into the catalogue. `None` where nothing was said.
+    /// Reads the `cost` option and adds its prices to the catalogue. `None` if the option is absent.
     fn read(reader: &mut Reader<'_>, catalogue: &mut Catalogue, models: &[String]) -> Result<Option<Cost>> {
-        let Some(value) = reader.raw("cost") else { return Ok(None) };
-        let mut reader = Reader::new(&reader.name("cost"), value)?;
+        let Some(value) = reader.value("cost") else { return Ok(None) };
+        let mut reader = Reader::new(&reader.full_name("cost"), value)?;
         each_model(&mut reader, "prices", |name, price| {
-            let given = Model {
-                input_usd_per_million: price.real("input", 0.0, MAX_PRICE)?,
-                output_usd_per_million: price.real("output", 0.0, MAX_PRICE)?,
+            let model = Model {
+                input_usd_per_million: price.number("input", 0.0, MAX_PRICE)?,
+                output_usd_per_million: price.number("output", 0.0, MAX_PRICE)?,
                 ..Model::default()
             };
-            if given.price().is_none() {
+            if model.price().is_none() {
                 let path = format!("cost.prices['{}']", truncate(name, 60).escape_debug());
                 return Err(Error::invalid(
                     &path,
-                    "half a price",
+                    "an incomplete price",
                     "{ input, output }, in USD per million tokens",
                 ));
             }
-            catalogue.add(name, &given);
+            catalogue.add(name, &model);
             Ok(())
         })?;
         let mut cost = Cost::default();
         let limits = &mut cost.limits;
-        limits.window = reader.choice("window", WINDOWS)?.unwrap_or(limits.window);
-        limits.hard_cap = reader.real("hardCapUsd", 0.0, MAX_USD)?.map(usd_to_pico);
-        limits.tenant_cap = reader.real("tenantCapUsd", 0.0, MAX_USD)?.map(usd_to_pico);
-        limits.soft_limit = reader.real("softLimitUsd", 0.0, MAX_USD)?.map(usd_to_pico);
+        limits.window = reader.one_of("window", WINDOWS)?.unwrap_or(limits.window);
+        limits.hard_cap = reader.number("hardCapUsd", 0.0, MAX_USD)?.map(usd_to_pico);
+        limits.tenant_cap = reader.number("tenantCapUsd", 0.0, MAX_USD)?.map(usd_to_pico);
+        limits.soft_limit = reader.number("softLimitUsd", 0.0, MAX_USD)?.map(usd_to_pico);
         if let (Some(soft), Some(hard)) = (limits.soft_limit, limits.hard_cap)
             && soft > hard
         {
             let [soft, hard] = ["softLimitUsd", "hardCapUsd"].map(|key| value[key].to_string());
-            let accepted = format!("at most hardCapUsd, {hard}: past the cap there is nothing to warn of");
+            let accepted = format!("at most hardCapUsd, {hard}: a soft limit above the cap has no effect");
             let mut error = Error::invalid("cost.softLimitUsd", soft, &accepted);
             error.kind = Kind::OutOfRange;
             return Err(error);
         }
-        reader.also(&["countTokens", "onSoftLimit"]);
+        reader.allow(&["countTokens", "onSoftLimit"]);
         reader.finish()?;
         if cost.is_capped()
             && let Some(model) = models.iter().find(|model| catalogue.price(model).is_none())
         {
-            return Err(unpriced("fallbackModels", model));
+            return Err(unpriced_model("fallbackModels", model));
         }
         Ok(Some(cost))
     }
 
-    /// Whether a call may have to be refused or cut.
+    /// Whether there is a cap, at which calls are rejected or cut off.
     pub fn is_capped(&self) -> bool {
         self.limits.hard_cap.is_some() || self.limits.tenant_cap.is_some()
     }
 }
 
-/// The error of a model whose cost cannot be bounded.
-pub fn unpriced(option: &str, model: &str) -> Error {
-    let given = format!("'{}', which has no price", truncate(model, 60));
-    Error::invalid(option, given, "with a cost cap: a model whose price is known (`cost.prices`, `models`)")
+/// The error for a model without a price if a cap applies: what it costs has no bound.
+pub fn unpriced_model(option: &str, model: &str) -> Error {
+    let problem = format!("'{}', which has no price", truncate(model, 60));
+    Error::invalid(
+        option,
+        problem,
+        "a model with a known price (`cost.prices`, `models`), as a cost cap requires",
+    )
 }
 
-/// The catalogue of a client and what it may spend. `models`: those that it falls back to.
+/// Reads the catalogue and the spending limits of a client. `models` are its fallback models, each of which
+/// needs a price if there is a cap.
 pub fn read(reader: &mut Reader<'_>, models: &[String]) -> Result<(Arc<Catalogue>, Option<Cost>)> {
     let mut catalogue = catalogue(reader)?;
     let cost = Cost::read(reader, &mut catalogue, models)?;
     Ok((Arc::new(catalogue), cost))
 }
 
-/// The built-in catalogue, and `models` on top of it.
+/// The built-in catalogue, extended by the `models` option.
 fn catalogue(reader: &mut Reader<'_>) -> Result<Catalogue> {
     let mut catalogue = Catalogue::default();
-    each_model(reader, "models", |name, model| {
-        let given = Model {
-            context_tokens: model.whole("contextTokens", 1, MAX_TOKENS)?,
-            max_output_tokens: model.whole("maxOutputTokens", 1, MAX_TOKENS)?,
-            input_usd_per_million: model.real("inputUsdPerMillion", 0.0, MAX_PRICE)?,
-            output_usd_per_million: model.real("outputUsdPerMillion", 0.0, MAX_PRICE)?,
+    each_model(reader, "models", |name, entry| {
+        let model = Model {
+            context_tokens: entry.integer("contextTokens", 1, MAX_TOKENS)?,
+            max_output_tokens: entry.integer("maxOutputTokens", 1, MAX_TOKENS)?,
+            input_usd_per_million: entry.number("inputUsdPerMillion", 0.0, MAX_PRICE)?,
+            output_usd_per_million: entry.number("outputUsdPerMillion", 0.0, MAX_PRICE)?,
         };
-        catalogue.add(name, &given);
+        catalogue.add(name, &model);
         Ok(())
     })?;
     Ok(catalogue)
@@ -154,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn models_extend_the_catalogue() {
+    fn the_models_option_extends_the_catalogue() {
         let models =
             json!({ "mine": { "contextTokens": 9, "inputUsdPerMillion": 0.1, "outputUsdPerMillion": 0.2 } });
         let config = read(json!({ "models": models })).unwrap();
@@ -164,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cost_has_a_window_caps_and_prices() {
+    fn the_cost_option_sets_the_window_the_caps_and_prices() {
         let prices = json!({ "mine": { "input": 1, "output": 2 } });
         let cost = json!({ "hardCapUsd": 1.5, "tenantCapUsd": 0.5, "softLimitUsd": 1, "window": "month", "prices": prices });
         let config = read(json!({ "cost": cost, "fallbackModels": ["mine"] })).unwrap();
@@ -179,12 +183,12 @@ mod tests {
     }
 
     #[test]
-    fn a_cost_that_is_none_is_refused() {
+    fn an_invalid_cost_is_rejected() {
         for (cost, message) in [
             (json!(5), "cost: got 5"),
             (json!({ "hardCapUsd": -1 }), "cost.hardCapUsd: got -1"),
             (json!({ "window": "week" }), "cost.window: got 'week'"),
-            (json!({ "prices": { "m": { "input": 1 } } }), "cost.prices['m']: got half a price"),
+            (json!({ "prices": { "m": { "input": 1 } } }), "cost.prices['m']: got an incomplete price"),
             (json!({ "prices": { "m": { "input": -1, "output": 1 } } }), "cost.prices['m'].input: got -1"),
             (json!({ "cap": 1 }), "cost.cap: unknown option"),
             (json!({ "hardCapUsd": 1 }), "fallbackModels: got 'gpt-4-turbo', which has no price"),
@@ -195,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_entry_is_named_in_full() {
+    fn the_error_for_an_invalid_model_has_its_full_name() {
         for (models, message) in [
             (json!([]), "models: got an array"),
             (json!({ "m": 3 }), "models['m']: got 3"),

@@ -1,4 +1,4 @@
-//! Endpoints: where requests go, with which key, headers, limits and breaker.
+//! Endpoints: the URL of a provider, and the key, headers, limits and breaker for it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -7,75 +7,87 @@ use serde_json::Value;
 
 use super::breaker::{BreakerChoice, breaker_choice};
 use super::defaults as d;
+use super::headers::headers;
 use super::rate_limit::{RateLimit, rate_limit};
-use super::reader::{Reader, show};
+use super::reader::{Reader, describe};
 use super::routing;
 use super::secret::{Secret, api_key};
 use crate::error::{Error, Result, truncate};
 
+/// What [`base_url`] accepts, for errors.
 pub const BASE_URL_ACCEPTED: &str = "an http or https URL up to and including /v1, such as https://api.holysheep.ai/v1, without user, query or \
      fragment; or a bare host";
 
-/// Where a request names its session.
+/// Where a request carries the id of its session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SendSessionId {
-    /// In the header `x-session-id`.
+    /// In the header `x-session-id`. The default for other hosts than HolySheep's.
     Header,
-    /// In the body's `session_id`: HolySheep's own field, which a strict provider would refuse.
+    /// In the body's `session_id`, a field of HolySheep's API that a strict provider rejects.
     Body,
+    /// In both. The default for HolySheep's hosts.
     Both,
+    /// Nowhere.
     Off,
 }
 
 impl SendSessionId {
-    /// Reads `sendSessionId`.
+    /// Reads `sendSessionId`. `None` if it is absent.
     pub fn read(reader: &mut Reader<'_>) -> Result<Option<SendSessionId>> {
         const KEY: &str = "sendSessionId";
-        Ok(Some(match reader.raw(KEY) {
+        Ok(Some(match reader.value(KEY) {
             None => return Ok(None),
             Some(Value::Bool(false)) => SendSessionId::Off,
             Some(Value::String(word)) if word == "header" => SendSessionId::Header,
             Some(Value::String(word)) if word == "body" => SendSessionId::Body,
             Some(Value::String(word)) if word == "both" => SendSessionId::Both,
-            Some(other) => return reader.bad(KEY, other, "'header', 'body', 'both' or false"),
+            Some(other) => return reader.invalid(KEY, other, "'header', 'body', 'both' or false"),
         }))
     }
 
     /// The default for a base URL.
-    fn of(url: &str) -> SendSessionId {
+    fn default_for(url: &str) -> SendSessionId {
         if is_holysheep(url) { SendSessionId::Both } else { SendSessionId::Header }
     }
 
+    /// Whether the header carries the id.
     pub fn in_header(self) -> bool {
         matches!(self, SendSessionId::Header | SendSessionId::Both)
     }
 
+    /// Whether the body carries the id.
     pub fn in_body(self) -> bool {
         matches!(self, SendSessionId::Body | SendSessionId::Both)
     }
 }
 
-/// One provider. Its key and headers go to it and to no other.
+/// One provider. Its key and headers are sent to it and to no other host.
 #[derive(Clone, Debug)]
 pub struct Endpoint {
+    /// Its name in results, errors and events, unique within a client. Its host and port by default.
     pub name: String,
-    /// Without a slash at the end.
+    /// The base URL, without a slash at the end.
     pub url: String,
+    /// Without one, requests have no `authorization` header.
     pub key: Option<Secret>,
+    /// Headers that only this endpoint receives. Names in lower case, each once.
     pub headers: Vec<(String, String)>,
-    /// The names of models at this endpoint, where they differ.
+    /// The names of models at this endpoint, by the caller's names, where they differ.
     pub models: BTreeMap<String, String>,
-    /// Its share of the calls, against the other endpoints' weights.
+    /// Its share of the calls relative to the other endpoints' weights, from 0.001 to 1,000,000. 1 by default.
     pub weight: f64,
+    /// Overrides that of the call.
     pub require_finish_reason: Option<bool>,
     pub send_session_id: SendSessionId,
+    /// The limit of this endpoint, which applies in addition to the client's. None by default.
     pub rate_limit: Option<RateLimit>,
+    /// Overrides that of the client unless it is [`BreakerChoice::Auto`].
     pub breaker: BreakerChoice,
 }
 
 impl Endpoint {
-    /// The endpoint of a client that was given nothing but a URL and a key.
-    pub fn single(url: &str, key: Secret, send_session_id: Option<SendSessionId>) -> Endpoint {
+    /// An endpoint with a URL and a key, and defaults otherwise.
+    pub fn from_url(url: &str, key: Secret, send_session_id: Option<SendSessionId>) -> Endpoint {
         Endpoint {
             name: host(url).to_owned(),
             url: url.to_owned(),
@@ -84,13 +96,13 @@ impl Endpoint {
             models: BTreeMap::new(),
             weight: d::WEIGHT,
             require_finish_reason: None,
-            send_session_id: send_session_id.unwrap_or_else(|| SendSessionId::of(url)),
+            send_session_id: send_session_id.unwrap_or_else(|| SendSessionId::default_for(url)),
             rate_limit: None,
             breaker: BreakerChoice::Auto,
         }
     }
 
-    /// What the model is called here.
+    /// The name of a model at this endpoint.
     pub fn model<'a>(&'a self, model: &'a str) -> &'a str {
         self.models.get(model).map_or(model, String::as_str)
     }
@@ -106,42 +118,42 @@ impl Endpoint {
                 return Err(Error::invalid(
                     "apiKey",
                     "nothing",
-                    "a key for the endpoints that are given as plain URLs, or HOLYSHEEP_API_KEY in the environment",
+                    "a key for the endpoints given as plain URLs, or HOLYSHEEP_API_KEY in the environment",
                 ));
             };
-            return Ok(Endpoint::single(&base_url(path, url)?, key.clone(), send_session_id));
+            return Ok(Endpoint::from_url(&base_url(path, url)?, key.clone(), send_session_id));
         }
         let mut reader = Reader::new(path, value)?;
-        let url = match reader.raw("baseUrl") {
-            Some(Value::String(url)) => base_url(&reader.name("baseUrl"), url)?,
-            // Refused below, with what was meant.
+        let url = match reader.value("baseUrl") {
+            Some(Value::String(url)) => base_url(&reader.full_name("baseUrl"), url)?,
+            // `finish` rejects `url` and suggests `baseUrl`.
             None if value.get("url").is_some() => String::new(),
-            None => return Err(Error::invalid(&reader.name("baseUrl"), "nothing", BASE_URL_ACCEPTED)),
-            Some(other) => return reader.bad("baseUrl", other, BASE_URL_ACCEPTED),
+            None => return Err(Error::invalid(&reader.full_name("baseUrl"), "nothing", BASE_URL_ACCEPTED)),
+            Some(other) => return reader.invalid("baseUrl", other, BASE_URL_ACCEPTED),
         };
-        let key = match reader.raw("apiKey") {
+        let key = match reader.value("apiKey") {
             None => None,
-            Some(Value::String(key)) => Some(api_key(&reader.name("apiKey"), key)?),
+            Some(Value::String(key)) => Some(api_key(&reader.full_name("apiKey"), key)?),
             Some(_) => {
                 return Err(Error::invalid(
-                    &reader.name("apiKey"),
-                    "something that is no string",
+                    &reader.full_name("apiKey"),
+                    "a value that is not a string",
                     "a string",
                 ));
             }
         };
         let endpoint = Endpoint {
-            name: reader.text("name", "a name")?.unwrap_or(host(&url)).to_owned(),
+            name: reader.string("name", "a name")?.unwrap_or(host(&url)).to_owned(),
             key,
             headers: headers(&mut reader, "headers")?,
             models: models(&mut reader)?,
             weight: routing::weight(&mut reader)?,
-            require_finish_reason: reader.flag("requireFinishReason")?,
+            require_finish_reason: reader.boolean("requireFinishReason")?,
             send_session_id: SendSessionId::read(&mut reader)?
                 .or(send_session_id)
-                .unwrap_or_else(|| SendSessionId::of(&url)),
+                .unwrap_or_else(|| SendSessionId::default_for(&url)),
             rate_limit: rate_limit(&mut reader, "rateLimit")?,
-            breaker: breaker_choice(&mut reader, "circuitBreaker", "options of a breaker or false")?,
+            breaker: breaker_choice(&mut reader, "circuitBreaker", "circuit breaker options or false")?,
             url,
         };
         reader.finish()?;
@@ -149,7 +161,8 @@ impl Endpoint {
     }
 }
 
-/// Reads a list of endpoints. The names must differ: breakers, events and results go by them.
+/// Reads a list of endpoints. Errors: an invalid endpoint, or an explicit name that occurs twice. Breakers,
+/// events and results identify an endpoint by its name, so a default name that is taken gets a suffix.
 pub fn read_all(
     items: &[Value],
     key: Option<&Secret>,
@@ -161,8 +174,8 @@ pub fn read_all(
         let mut endpoint = Endpoint::read(&path, item, key, send_session_id)?;
         if endpoints.iter().any(|have| have.name == endpoint.name) {
             if item.get("name").is_some() {
-                let given = format!("'{}', which is there already", truncate(&endpoint.name, 60));
-                return Err(Error::invalid(&format!("{path}.name"), given, "a name of its own"));
+                let problem = format!("'{}', which is already taken", truncate(&endpoint.name, 60));
+                return Err(Error::invalid(&format!("{path}.name"), problem, "a unique name"));
             }
             endpoint.name = format!("{}#{}", endpoint.name, index + 1);
         }
@@ -172,19 +185,19 @@ pub fn read_all(
 }
 
 fn models(reader: &mut Reader<'_>) -> Result<BTreeMap<String, String>> {
-    let accepted = "an object of model names, ours to the endpoint's";
+    let accepted = "an object that maps model names to the endpoint's names";
     let mut models = BTreeMap::new();
-    match reader.raw("models") {
+    match reader.value("models") {
         None => {}
         Some(Value::Object(map)) => {
-            for (ours, theirs) in map {
-                let Some(theirs) = theirs.as_str().filter(|name| !name.is_empty()) else {
-                    return reader.bad("models", theirs, accepted);
+            for (name, endpoint_name) in map {
+                let Some(text) = endpoint_name.as_str().filter(|text| !text.is_empty()) else {
+                    return reader.invalid("models", endpoint_name, accepted);
                 };
-                models.insert(ours.clone(), theirs.to_owned());
+                models.insert(name.clone(), text.to_owned());
             }
         }
-        Some(other) => return reader.bad("models", other, accepted),
+        Some(other) => return reader.invalid("models", other, accepted),
     }
     Ok(models)
 }
@@ -195,50 +208,51 @@ fn host(url: &str) -> &str {
     rest.split('/').next().unwrap_or(rest)
 }
 
-/// True for HolySheep's own hosts.
+/// Whether a URL is one of HolySheep's hosts.
 fn is_holysheep(url: &str) -> bool {
     let host = host(url);
     let name = host.rsplit_once(':').map_or(host, |(name, _)| name).to_ascii_lowercase();
     name == "holysheep.ai" || name.ends_with(".holysheep.ai")
 }
 
-/// Checks a base URL. A bare host (`api.holysheep.ai`) means `https://HOST/v1`; anything with a scheme
-/// is taken as it is. Credentials, a query or a fragment have no place in it.
-pub fn base_url(name: &str, given: &str) -> Result<String> {
-    let bad = || Error::invalid(name, show(&Value::from(without_secrets(given))), BASE_URL_ACCEPTED);
-    let text = given.trim();
-    let whole = match text.split_once("://") {
+/// Validates a base URL and removes slashes at its end. A bare host (`api.holysheep.ai`) means
+/// `https://HOST/v1`. `name` is the name of the option. Errors: another scheme, credentials, a query, a
+/// fragment, or the URL of a request; the error shows none of them.
+pub fn base_url(name: &str, url: &str) -> Result<String> {
+    let invalid = || Error::invalid(name, describe(&Value::from(without_secrets(url))), BASE_URL_ACCEPTED);
+    let text = url.trim();
+    let url = match text.split_once("://") {
         Some((scheme, _)) if scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https") => {
             text.to_owned()
         }
-        Some(_) => return Err(bad()),
-        None if text.contains('/') => return Err(bad()),
+        Some(_) => return Err(invalid()),
+        None if text.contains('/') => return Err(invalid()),
         None => format!("https://{text}/v1"),
     };
-    let visible = whole.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"<>\\^`{|}".contains(&byte));
-    // What is copied most often instead of the base URL.
-    let is_request_url = whole.trim_end_matches('/').ends_with("/chat/completions");
-    if !visible || is_request_url || whole.contains(['?', '#', '@']) {
-        return Err(bad());
+    let is_visible = url.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"<>\\^`{|}".contains(&byte));
+    // The URL that is most often pasted instead of the base URL.
+    let is_request_url = url.trim_end_matches('/').ends_with("/chat/completions");
+    if !is_visible || is_request_url || url.contains(['?', '#', '@']) {
+        return Err(invalid());
     }
-    let name = host(&whole);
-    let (name, port) = match name.rsplit_once(':') {
-        // `[::1]` has colons of its own.
-        Some((name, port)) if !port.ends_with(']') => (name, Some(port)),
-        _ => (name, None),
+    let host = host(&url);
+    let (host_name, port) = match host.rsplit_once(':') {
+        // The colons of `[::1]` do not separate a port.
+        Some((host_name, port)) if !port.ends_with(']') => (host_name, Some(port)),
+        _ => (host, None),
     };
-    let name_fits = match name.strip_prefix('[') {
+    let is_valid_name = match host_name.strip_prefix('[') {
         Some(rest) => rest.strip_suffix(']').is_some_and(|ip| ip.parse::<std::net::Ipv6Addr>().is_ok()),
         None => {
-            !name.is_empty()
-                && !name.starts_with(['.', '-'])
-                && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_".contains(&byte))
+            !host_name.is_empty()
+                && !host_name.starts_with(['.', '-'])
+                && host_name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_".contains(&byte))
         }
     };
-    if !name_fits || port.is_some_and(|port| port.parse::<u16>().is_err()) {
-        return Err(bad());
+    if !is_valid_name || port.is_some_and(|port| port.parse::<u16>().is_err()) {
+        return Err(invalid());
     }
-    Ok(whole.trim_end_matches('/').to_owned())
+    Ok(url.trim_end_matches('/').to_owned())
 }
 
 /// A URL as an error may show it: without user, password and query. A password may contain `?`, `#` or `://`, and a
@@ -256,182 +270,6 @@ fn without_secrets(url: &str) -> String {
     }
 }
 
-/// Headers that the engine sets itself: replacing one would break the request or the key's safety.
-pub(super) const OURS: &[&str] = &[
-    "authorization",
-    "proxy-authorization",
-    "content-length",
-    "content-type",
-    "transfer-encoding",
-    "connection",
-    "host",
-    "accept",
-    "accept-encoding",
-    "expect",
-    "upgrade",
-    "te",
-    "trailer",
-    "idempotency-key",
-    "x-session-id",
-];
-
-/// Reads an object of headers: names in lower case, values as they are.
-pub fn headers(reader: &mut Reader<'_>, key: &'static str) -> Result<Vec<(String, String)>> {
-    let Some(value) = reader.raw(key) else { return Ok(Vec::new()) };
-    let accepted = "an object of names and strings";
-    let Some(map) = value.as_object().filter(|map| !map.contains_key("$given")) else {
-        return reader.bad(key, value, accepted);
-    };
-    let path = reader.name(key);
-    let mut headers: Vec<(String, String)> = Vec::new();
-    for (given, value) in map {
-        let name = given.to_ascii_lowercase();
-        let full = format!("{path}['{}']", truncate(given, 60).escape_debug());
-        let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-        if name.is_empty() || !name.bytes().all(token) {
-            return Err(Error::invalid(&full, "a name that no header can have", "letters, digits and -"));
-        }
-        if OURS.contains(&name.as_str()) {
-            let accepted = "headers other than those that the client sets itself (key: apiKey, idempotency-key: idempotencyKey, x-session-id: sessionId)";
-            return Err(Error::invalid(&full, "a header that the client sets itself", accepted));
-        }
-        let Some(text) = value.as_str() else {
-            return Err(Error::invalid(&full, show(value), "a string"));
-        };
-        // The value may be a secret: it is not shown.
-        if text.bytes().any(|byte| byte < 0x20 && byte != b'\t' || byte == 0x7f) {
-            return Err(Error::invalid(
-                &full,
-                "a value with a line break or control character",
-                "one line of text",
-            ));
-        }
-        if headers.iter().any(|(have, _)| *have == name) {
-            return Err(Error::invalid(&full, "the same name twice", "each name once"));
-        }
-        headers.push((name, text.to_owned()));
-    }
-    Ok(headers)
-}
-
-/// The certificates of the `ca` option, one string or several, as one PEM text. Whether they parse
-/// is the transport's to say.
-pub fn certificates(reader: &mut Reader<'_>) -> Result<Option<Arc<str>>> {
-    let accepted = "certificates in PEM: a string or an array of strings";
-    let Some(value) = reader.raw("ca") else { return Ok(None) };
-    let texts = match value {
-        Value::String(pem) => vec![pem.clone()],
-        Value::Array(_) => reader.texts("ca", accepted)?.unwrap_or_default(),
-        other => return Err(Error::invalid("ca", show(other), accepted)),
-    };
-    let pem = texts.join("\n");
-    if !pem.contains("-----BEGIN CERTIFICATE-----") {
-        return Err(Error::invalid("ca", "a text without a certificate", accepted));
-    }
-    Ok(Some(pem.into()))
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    #[test]
-    fn a_bare_host_means_https_and_v1() {
-        assert_eq!(base_url("baseUrl", "api.holysheep.ai").unwrap(), "https://api.holysheep.ai/v1");
-        assert_eq!(base_url("baseUrl", "http://127.0.0.1:8080/v1/").unwrap(), "http://127.0.0.1:8080/v1");
-        assert_eq!(base_url("baseUrl", "http://[::1]:80/x").unwrap(), "http://[::1]:80/x");
-    }
-
-    #[test]
-    fn a_base_url_that_is_none_is_refused_without_its_secrets() {
-        for bad in [
-            "",
-            " ",
-            "not a url",
-            "ftp://x/v1",
-            "https://",
-            "http://a b/",
-            "https://x:99999/v1",
-            "https://x/v1?key=secret",
-            "https://user:secret@x/v1",
-            "https://x/v1/chat/completions",
-            "x/v1",
-            "https://-x/",
-            "https://x\n/v1",
-            "http://[zz]/",
-            "secret@x",
-            "https://user:a#secret@x/v1",
-            "https://user:a?secret@x/v1",
-            "https://user:secret@x/v1?a@b",
-            "user:secret://a@x/v1",
-            "https://x/v1?to=a@b&key=secret",
-        ] {
-            let error = base_url("baseUrl", bad).unwrap_err();
-            assert!(error.message.starts_with("baseUrl: got "), "{bad}: {error}");
-            assert!(!error.message.contains("secret"), "{error}");
-        }
-    }
-
-    #[test]
-    fn headers_that_would_replace_the_key_or_hold_a_line_break_are_refused() {
-        for bad in [
-            json!({"Authorization": "Bearer other"}),
-            json!({"x-a": "1\r\nx-b: 2"}),
-            json!({"x a": "1"}),
-            json!({"x-a": 1}),
-            json!({"x-a": "1", "X-A": "2"}),
-            json!([1]),
-        ] {
-            let options = json!({ "headers": bad });
-            let mut reader = Reader::new("", &options).unwrap();
-            assert!(headers(&mut reader, "headers").is_err(), "{options}");
-        }
-    }
-
-    #[test]
-    fn an_endpoint_gets_its_own_key_and_a_plain_url_the_clients() {
-        let key = api_key("apiKey", "k1").unwrap();
-        let items = [
-            json!("https://a/v1"),
-            json!({"baseUrl": "https://b/v1"}),
-            json!({"baseUrl": "https://c", "apiKey": "k3"}),
-        ];
-        let endpoints = read_all(&items, Some(&key), None).unwrap();
-        let keys: Vec<_> =
-            endpoints.iter().map(|e| e.key.as_ref().map(|key| key.expose().to_owned())).collect();
-        assert_eq!(keys, [Some("k1".into()), None, Some("k3".into())]);
-        assert!(read_all(&items[..1], None, None).is_err());
-    }
-
-    #[test]
-    fn the_session_is_in_the_body_for_holysheeps_hosts_unless_set_otherwise() {
-        let items =
-            ["https://api.holysheep.ai/v1", "https://holysheep.ai:8443/v1", "https://notholysheep.ai/v1"];
-        let items: Vec<Value> = items.iter().map(|url| json!({ "baseUrl": url })).collect();
-        let of = |given| -> Vec<SendSessionId> {
-            read_all(&items, None, given).unwrap().iter().map(|e| e.send_session_id).collect()
-        };
-        let (header, both) = (SendSessionId::Header, SendSessionId::Both);
-        assert_eq!(of(None), [both, both, header]);
-        assert_eq!(of(Some(SendSessionId::Off)), [SendSessionId::Off; 3]);
-        let body = [json!({ "baseUrl": "https://x/v1", "sendSessionId": "body" })];
-        assert_eq!(read_all(&body, None, Some(header)).unwrap()[0].send_session_id, SendSessionId::Body);
-        let wrong = [json!({ "baseUrl": "https://x/v1", "sendSessionId": true })];
-        let message = read_all(&wrong, None, None).unwrap_err().message.clone();
-        assert_eq!(
-            message,
-            "endpoints[0].sendSessionId: got true; accepted: 'header', 'body', 'both' or false"
-        );
-    }
-
-    #[test]
-    fn endpoints_of_one_name_are_told_apart() {
-        let items = [json!({"baseUrl": "https://a/v1"}), json!({"baseUrl": "https://a/v2"})];
-        let endpoints = read_all(&items, None, None).unwrap();
-        assert_eq!((endpoints[0].name.as_str(), endpoints[1].name.as_str()), ("a", "a#2"));
-        let twice =
-            [json!({"baseUrl": "https://a", "name": "x"}), json!({"baseUrl": "https://b", "name": "x"})];
-        assert!(read_all(&twice, None, None).is_err());
-    }
-}
+#[path = "endpoint_tests.rs"]
+mod tests;

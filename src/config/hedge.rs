@@ -1,37 +1,38 @@
-//! Whether and when a second request is made on another route.
+//! The `hedge` option: when a second request starts on another route.
 
 use std::time::Duration;
 
 use serde_json::Value;
 
-use super::reader::{MAX_MS, Reader, show};
+use super::reader::{MAX_MS, Reader, describe};
 use crate::error::{Error, Result};
 
-/// When a hedge is due, counted from the beginning of the attempt.
+/// When a hedge starts, counted from the start of the attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Hedge {
-    /// After the 95th percentile of the model's first-token times.
+    /// After the 95th percentile of the model's first-token times. The default of `afterMs`.
     P95,
+    /// After this time, at least 1 ms.
     After(Duration),
 }
 
 impl Hedge {
-    /// `false` is off.
+    /// Reads the options named `path`. `None` if `value` is `false`: no hedging.
     pub fn read(path: &str, value: &Value) -> Result<Option<Hedge>> {
         if *value == Value::Bool(false) {
             return Ok(None);
         }
         if !value.is_object() {
-            return Err(Error::invalid(path, show(value), "options ({} for the defaults) or false"));
+            return Err(Error::invalid(path, describe(value), "options ({} for the defaults) or false"));
         }
         let mut reader = Reader::new(path, value)?;
-        let hedge = match reader.raw("afterMs") {
+        let hedge = match reader.value("afterMs") {
             None => Hedge::P95,
             Some(Value::String(word)) if word == "p95" => Hedge::P95,
-            Some(Value::Number(_)) => Hedge::After(reader.millis("afterMs", 1)?.unwrap_or_default()),
+            Some(Value::Number(_)) => Hedge::After(reader.milliseconds("afterMs", 1)?.unwrap_or_default()),
             Some(other) => {
                 let accepted = format!("'p95' or whole milliseconds from 1 to {MAX_MS}");
-                return reader.bad("afterMs", other, &accepted);
+                return reader.invalid("afterMs", other, &accepted);
             }
         };
         reader.finish()?;
@@ -50,7 +51,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_off_or_due_after_a_time_or_after_a_percentile() {
+    fn a_hedge_is_off_or_starts_after_a_time_or_a_percentile() {
         assert_eq!(read(json!(false)), Ok(None));
         assert_eq!(read(json!({})), Ok(Some(Hedge::P95)));
         assert_eq!(read(json!({ "afterMs": "p95" })), Ok(Some(Hedge::P95)));
@@ -58,8 +59,8 @@ mod tests {
     }
 
     #[test]
-    fn anything_else_is_refused_by_its_name() {
-        for (given, said) in [
+    fn the_error_for_an_invalid_hedge_has_its_full_name() {
+        for (option, expected) in [
             (json!(true), "hedge: got true; accepted: options ({} for the defaults) or false"),
             (
                 json!({ "afterMs": 0 }),
@@ -69,8 +70,8 @@ mod tests {
             (json!({ "afterMs": "p99" }), "hedge.afterMs: got 'p99' (a string); accepted: 'p95' or whole"),
             (json!({ "after": 1 }), "hedge.after: unknown option (did you mean afterMs?); accepted: afterMs"),
         ] {
-            let message = read(given).unwrap_err();
-            assert!(message.starts_with(said), "{message}");
+            let message = read(option).unwrap_err();
+            assert!(message.starts_with(expected), "{message}");
         }
     }
 }

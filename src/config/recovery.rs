@@ -1,9 +1,9 @@
-//! How a broken answer is taken up again.
+//! The `recovery` option: how a broken answer is recovered.
 
 use serde_json::Value;
 
 use super::defaults as d;
-use super::reader::{Reader, show};
+use super::reader::{Reader, describe};
 use crate::error::{Error, Result};
 use crate::session::prompts::Style;
 use crate::session::splice::MIN_OVERLAP;
@@ -11,22 +11,26 @@ use crate::session::splice::MIN_OVERLAP;
 /// What happens when a stream breaks after deltas were delivered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
-    /// The provider is asked for the rest.
+    /// Requests the rest and removes duplicate text. The default.
     Continue,
-    /// The answer begins anew; the consumer is told to drop what it has.
+    /// Requests the answer again; the consumer discards the text so far.
     Restart,
-    /// The call fails with what was received.
+    /// Fails the call; the error has the partial answer.
     Fail,
 }
 
+/// How a call recovers from a break.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Recovery {
     pub mode: Mode,
+    /// How the rest is requested. `dialog` by default.
     pub style: Style,
-    pub max: u32,
-    /// The shortest overlap that is treated as a repeat, in code points.
+    /// The maximum number of recoveries of one answer; the break after the last one fails the call. 5 by
+    /// default.
+    pub max_recoveries: u32,
+    /// The minimum overlap to treat as a repeat, in code points; a shorter one is left in. 16 by default.
     pub min_overlap: usize,
-    /// An event that is no JSON is passed over.
+    /// Events that are not JSON are ignored; otherwise one is a break. False by default.
     pub skip_malformed: bool,
 }
 
@@ -35,7 +39,7 @@ impl Default for Recovery {
         Recovery {
             mode: Mode::Continue,
             style: Style::Dialog,
-            max: d::MAX_RECOVERIES,
+            max_recoveries: d::MAX_RECOVERIES,
             min_overlap: MIN_OVERLAP,
             skip_malformed: false,
         }
@@ -53,26 +57,27 @@ const STYLES: &[(&str, Style)] = &[
 const ON_MALFORMED: &[(&str, bool)] = &[("recover", false), ("skip", true)];
 
 impl Recovery {
-    /// These options with those of `value` on top; `false` turns recovery off.
+    /// These settings, overridden by the options in `value`; `false` is [`Mode::Fail`]. `path` is their name.
+    /// Errors: an invalid or unknown option.
     pub fn with(&self, path: &str, value: &Value) -> Result<Recovery> {
         let mut recovery = self.clone();
         match value {
             Value::Bool(false) => recovery.mode = Mode::Fail,
             Value::Object(_) => {
                 let mut reader = Reader::new(path, value)?;
-                recovery.mode = reader.choice("mode", MODES)?.unwrap_or(recovery.mode);
-                recovery.style = reader.choice("style", STYLES)?.unwrap_or(recovery.style);
-                if let Some(max) = reader.whole("maxRecoveries", 0, 1000)? {
-                    recovery.max = max as u32;
+                recovery.mode = reader.one_of("mode", MODES)?.unwrap_or(recovery.mode);
+                recovery.style = reader.one_of("style", STYLES)?.unwrap_or(recovery.style);
+                if let Some(max) = reader.integer("maxRecoveries", 0, 1000)? {
+                    recovery.max_recoveries = max as u32;
                 }
-                if let Some(min) = reader.whole("minOverlap", 1, 1000)? {
+                if let Some(min) = reader.integer("minOverlap", 1, 1000)? {
                     recovery.min_overlap = min as usize;
                 }
                 recovery.skip_malformed =
-                    reader.choice("onMalformed", ON_MALFORMED)?.unwrap_or(recovery.skip_malformed);
+                    reader.one_of("onMalformed", ON_MALFORMED)?.unwrap_or(recovery.skip_malformed);
                 reader.finish()?;
             }
-            other => return Err(Error::invalid(path, show(other), "an object or false")),
+            other => return Err(Error::invalid(path, describe(other), "an object or false")),
         }
         Ok(recovery)
     }

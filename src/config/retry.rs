@@ -1,4 +1,4 @@
-//! How a call is retried: waits, decisions, the budget.
+//! How a call is retried: delays, decisions, the budget.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -6,21 +6,23 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::defaults as d;
-use super::reader::{self, Reader, show};
+use super::reader::{self, Reader, as_object, describe};
 use crate::error::{Error, Kind, Result, truncate};
 use crate::policy::backoff::{Backoff, Jitter, Shape};
 use crate::policy::decisions::{CLASS_NAMES, Decision, DecisionTable};
 use crate::policy::retry_budget;
 
-/// How a call is retried.
+/// When and after which failures an attempt is retried.
 #[derive(Clone, Debug)]
 pub struct RetryConfig {
+    /// The wait before a retry. Exponential by default, from 1 s to 60 s, with full jitter.
     pub backoff: Backoff,
-    /// A server that asks for a longer wait than this is not waited for.
+    /// The longest `retry-after` to wait for; past it the call goes to the next route or fails. 60 s by default.
     pub max_retry_after: Duration,
-    /// The wait after a reset connection, in place of the backoff; any of these, evenly.
+    /// The wait after a reset connection, in place of the backoff: uniformly random in this range. Off by
+    /// default.
     pub connection_reset: Option<RangeInclusive<Duration>>,
-    /// What the caller decides about failures.
+    /// What to do about a failure, where it differs from the built-in table.
     pub decisions: DecisionTable,
 }
 
@@ -44,43 +46,44 @@ const JITTERS: &[(&str, Jitter)] = &[
 ];
 
 impl RetryConfig {
+    /// Reads the options named `path`. Errors: an invalid or unknown option, or a minimum above its maximum.
     pub fn read(path: &str, value: &Value) -> Result<RetryConfig> {
         RetryConfig::default().with(path, value)
     }
 
-    /// These, on top of which `value` says otherwise. A decision table replaces the one that was.
+    /// These settings, overridden by the options in `value`. A decision table replaces the previous one.
     pub fn with(&self, path: &str, value: &Value) -> Result<RetryConfig> {
         let mut reader = Reader::new(path, value)?;
         let mut retry = self.clone();
         let backoff = &mut retry.backoff;
-        if let Some(shape) = reader.raw("backoff") {
+        if let Some(shape) = reader.value("backoff") {
             backoff.shape = shape_of(&reader, shape)?;
         }
-        backoff.base = reader.millis("baseDelayMs", 0)?.unwrap_or(backoff.base);
-        backoff.max = reader.millis("maxDelayMs", 0)?.unwrap_or(backoff.max);
-        backoff.min = reader.millis("minDelayMs", 0)?.unwrap_or(backoff.min);
-        at_most(&reader, "minDelayMs", backoff.min, "maxDelayMs", backoff.max)?;
-        backoff.multiplier = reader.real("multiplier", 1.0, 100.0)?.unwrap_or(backoff.multiplier);
-        backoff.jitter = reader.choice("jitter", JITTERS)?.unwrap_or(backoff.jitter);
-        retry.max_retry_after = reader.millis("maxRetryAfterMs", 0)?.unwrap_or(retry.max_retry_after);
-        if let Some(reset) = reader.raw("connectionReset") {
-            retry.connection_reset = connection_reset(&reader.name("connectionReset"), reset)?;
+        backoff.base = reader.milliseconds("baseDelayMs", 0)?.unwrap_or(backoff.base);
+        backoff.max = reader.milliseconds("maxDelayMs", 0)?.unwrap_or(backoff.max);
+        backoff.min = reader.milliseconds("minDelayMs", 0)?.unwrap_or(backoff.min);
+        check_range(&reader, "minDelayMs", backoff.min, "maxDelayMs", backoff.max)?;
+        backoff.multiplier = reader.number("multiplier", 1.0, 100.0)?.unwrap_or(backoff.multiplier);
+        backoff.jitter = reader.one_of("jitter", JITTERS)?.unwrap_or(backoff.jitter);
+        retry.max_retry_after = reader.milliseconds("maxRetryAfterMs", 0)?.unwrap_or(retry.max_retry_after);
+        if let Some(reset) = reader.value("connectionReset") {
+            retry.connection_reset = connection_reset(&reader.full_name("connectionReset"), reset)?;
         }
-        if let Some(table) = reader.raw("retryOn") {
-            retry.decisions = decisions(&reader.name("retryOn"), table)?;
+        if let Some(table) = reader.value("retryOn") {
+            retry.decisions = decisions(&reader.full_name("retryOn"), table)?;
         }
         reader.finish()?;
         Ok(retry)
     }
 }
 
-/// Refuses a lower bound above the upper one.
-fn at_most(reader: &Reader<'_>, low: &str, min: Duration, high: &str, max: Duration) -> Result<()> {
+/// Rejects a minimum above its maximum.
+fn check_range(reader: &Reader<'_>, low: &str, min: Duration, high: &str, max: Duration) -> Result<()> {
     if min <= max {
         return Ok(());
     }
     let accepted = format!("at most {high}, {} ms", max.as_millis());
-    let mut error = Error::invalid(&reader.name(low), min.as_millis(), &accepted);
+    let mut error = Error::invalid(&reader.full_name(low), min.as_millis(), &accepted);
     error.kind = Kind::OutOfRange;
     Err(error)
 }
@@ -91,43 +94,44 @@ fn shape_of(reader: &Reader<'_>, value: &Value) -> Result<Shape> {
         Value::String(word) if word == "exponential" => Ok(Shape::Exponential),
         Value::String(word) if word == "linear" => Ok(Shape::Linear),
         Value::String(word) if word == "constant" => Ok(Shape::Constant),
-        Value::Array(items) => match waits(items) {
+        Value::Array(items) => match delays(items) {
             Some(schedule) => Ok(Shape::Schedule(schedule)),
-            None => reader.bad("backoff", value, accepted),
+            None => reader.invalid("backoff", value, accepted),
         },
-        other => reader.bad("backoff", other, accepted),
+        other => reader.invalid("backoff", other, accepted),
     }
 }
 
-/// Waits in whole milliseconds, at least one.
-fn waits(items: &[Value]) -> Option<Vec<Duration>> {
+/// An array of delays in whole milliseconds, at least one.
+fn delays(items: &[Value]) -> Option<Vec<Duration>> {
     let read =
         |item: &Value| item.as_u64().filter(|ms| *ms as f64 <= reader::MAX_MS).map(Duration::from_millis);
-    items.iter().map(read).collect::<Option<Vec<_>>>().filter(|waits| !waits.is_empty())
+    items.iter().map(read).collect::<Option<Vec<_>>>().filter(|delays| !delays.is_empty())
 }
 
-/// `true` is 1 to 3 s, the range of the HolySheep tutorials.
+/// Reads `connectionReset`; `true` is 1 to 3 s, the range of the HolySheep tutorials.
 fn connection_reset(path: &str, value: &Value) -> Result<Option<RangeInclusive<Duration>>> {
     match value {
         Value::Bool(false) => Ok(None),
         Value::Bool(true) => Ok(Some(d::RESET_MIN_DELAY..=d::RESET_MAX_DELAY)),
         Value::Object(_) => {
             let mut reader = Reader::new(path, value)?;
-            let min = reader.millis("minDelayMs", 0)?.unwrap_or(d::RESET_MIN_DELAY);
-            let max = reader.millis("maxDelayMs", 0)?.unwrap_or(d::RESET_MAX_DELAY);
-            at_most(&reader, "minDelayMs", min, "maxDelayMs", max)?;
+            let min = reader.milliseconds("minDelayMs", 0)?.unwrap_or(d::RESET_MIN_DELAY);
+            let max = reader.milliseconds("maxDelayMs", 0)?.unwrap_or(d::RESET_MAX_DELAY);
+            check_range(&reader, "minDelayMs", min, "maxDelayMs", max)?;
             reader.finish()?;
             Ok(Some(min..=max))
         }
-        other => Err(Error::invalid(path, show(other), "true, false or an object")),
+        other => Err(Error::invalid(path, describe(other), "true, false or an object")),
     }
 }
 
-/// Reads a decision table: [`DecisionTable::is_valid_name`] says which keys there are.
+/// Reads a decision table named `path`. Errors: a key that [`DecisionTable::is_valid_name`] rejects, an
+/// invalid decision, or a retry of an exhausted quota.
 pub fn decisions(path: &str, value: &Value) -> Result<DecisionTable> {
-    let accepted = "an object of statuses, codes or classes and decisions";
-    let Some(map) = value.as_object().filter(|map| !map.contains_key("$given")) else {
-        return Err(Error::invalid(path, show(value), accepted));
+    let accepted = "an object that maps statuses, codes or classes to decisions";
+    let Some(map) = as_object(value) else {
+        return Err(Error::invalid(path, describe(value), accepted));
     };
     let mut table = DecisionTable::default();
     for (key, value) in map {
@@ -135,12 +139,12 @@ pub fn decisions(path: &str, value: &Value) -> Result<DecisionTable> {
         if !DecisionTable::is_valid_name(key) {
             let message = format!(
                 "{name}: unknown failure; accepted: a status from '400' to '599', '4xx', '5xx', a class ({}) or an \
-                 error's code such as 'TIMEOUT', 'ECONNRESET' or 'SERVER_ERROR'",
+                 error code such as 'TIMEOUT', 'ECONNRESET' or 'SERVER_ERROR'",
                 CLASS_NAMES.join(", ")
             );
             return Err(Error::new(Kind::InvalidArgument, message));
         }
-        // Said with `undefined`: as if it were not there.
+        // JavaScript's `undefined`, which is the same as an absent key.
         if !value.is_null() {
             table.insert(key, decision(&name, key, value)?);
         }
@@ -149,71 +153,86 @@ pub fn decisions(path: &str, value: &Value) -> Result<DecisionTable> {
 }
 
 fn decision(name: &str, key: &str, value: &Value) -> Result<Decision> {
-    let accepted = "'retry', 'never', 'fallback', or waits in whole milliseconds: { delaysMs: [1000, 2000] } or the \
-                    array alone";
-    let bad = || Error::invalid(name, show(value), accepted);
+    let accepted = "'retry', 'never', 'fallback', or delays in whole milliseconds: { delaysMs: [1000, 2000] } or just \
+                    the array";
+    let invalid = || Error::invalid(name, describe(value), accepted);
     let decision = match value {
         Value::String(word) if word == "retry" => Decision::Retry,
         Value::String(word) if word == "never" => Decision::Never,
         Value::String(word) if word == "fallback" => Decision::Fallback,
-        Value::Array(items) => Decision::Delays(waits(items).ok_or_else(bad)?.into()),
-        Value::Object(map) if !map.contains_key("$given") => {
+        Value::Array(items) => Decision::Delays(delays(items).ok_or_else(invalid)?.into()),
+        Value::Object(_) if as_object(value).is_some() => {
             let mut reader = Reader::new(name, value)?;
-            let given = reader.raw("delaysMs");
-            let repeat = reader.flag("repeat")?.unwrap_or(true);
+            let array = reader.value("delaysMs");
+            let repeat = reader.boolean("repeat")?.unwrap_or(true);
             reader.finish()?;
-            let items = given.and_then(Value::as_array).and_then(|items| waits(items)).ok_or_else(bad)?;
+            let items =
+                array.and_then(Value::as_array).and_then(|items| delays(items)).ok_or_else(invalid)?;
             if repeat { Decision::Delays(items.into()) } else { Decision::FiniteDelays(items.into()) }
         }
-        _ => return Err(bad()),
+        _ => return Err(invalid()),
     };
-    let no_money = matches!(key, "quota" | "QUOTA_EXHAUSTED" | "402");
-    if no_money && matches!(decision, Decision::Retry | Decision::Delays(_) | Decision::FiniteDelays(_)) {
-        let accepted = "'never' or 'fallback': a key whose quota is exhausted is not tried again";
-        return Err(Error::invalid(name, show(value), accepted));
+    let is_quota = matches!(key, "quota" | "QUOTA_EXHAUSTED" | "402");
+    if is_quota && matches!(decision, Decision::Retry | Decision::Delays(_) | Decision::FiniteDelays(_)) {
+        let accepted = "'never' or 'fallback': a key whose quota is exhausted is not retried";
+        return Err(Error::invalid(name, describe(value), accepted));
     }
     Ok(decision)
 }
 
+/// What [`tenant`] accepts, for errors.
 pub const TENANT_ACCEPTED: &str = "a string of 1 to 255 characters";
 
-/// Checks the name of a tenant.
+/// Validates the name of a tenant: at most 255 characters.
 pub fn tenant(reader: &Reader<'_>, name: &str) -> Result<String> {
     if name.chars().count() > 255 {
-        return reader.bad("tenant", &Value::from(name), TENANT_ACCEPTED);
+        return reader.invalid("tenant", &Value::from(name), TENANT_ACCEPTED);
     }
     Ok(name.to_owned())
 }
 
-/// The budget of retries; `false` is none.
+/// Reads the retry budget; `None` is none (`false`). On by default.
 pub fn budget(reader: &mut Reader<'_>, key: &'static str) -> Result<Option<retry_budget::Options>> {
-    let preset = retry_budget::Options::default();
-    match reader.raw(key) {
-        None => Ok(Some(preset)),
+    let default = retry_budget::Options::default();
+    match reader.value(key) {
+        None => Ok(Some(default)),
         Some(Value::Bool(false)) => Ok(None),
         Some(value @ Value::Object(_)) => {
-            let mut reader = Reader::new(&reader.name(key), value)?;
+            let mut reader = Reader::new(&reader.full_name(key), value)?;
             let options = retry_budget::Options {
-                ratio: match reader.raw("ratio") {
-                    None => preset.ratio,
-                    Some(given) => match given.as_f64().filter(|ratio| (0.0..=1.0).contains(ratio)) {
+                ratio: match reader.value("ratio") {
+                    None => default.ratio,
+                    Some(value) => match value.as_f64().filter(|ratio| (0.0..=1.0).contains(ratio)) {
                         Some(ratio) => ratio,
                         None => {
-                            return reader.bad(
+                            return reader.invalid(
                                 "ratio",
-                                given,
-                                "a share of the calls from 0 to 1 (0.2 is 20 %)",
+                                value,
+                                "a fraction of the calls from 0 to 1 (0.2 is 20%)",
                             );
                         }
                     },
                 },
-                min_per_second: reader.real("minPerSecond", 0.0, 1e6)?.unwrap_or(preset.min_per_second),
-                window: reader.millis("windowMs", 100)?.unwrap_or(preset.window),
+                min_per_second: reader.number("minPerSecond", 0.0, 1e6)?.unwrap_or(default.min_per_second),
+                window: reader.milliseconds("windowMs", 100)?.unwrap_or(default.window),
             };
             reader.finish()?;
             Ok(Some(options))
         }
-        Some(other) => reader.bad(key, other, "options of the budget, or false for none"),
+        Some(other) => reader.invalid(key, other, "retry budget options, or false for no budget"),
+    }
+}
+
+impl Default for Backoff {
+    fn default() -> Self {
+        Backoff {
+            shape: Shape::Exponential,
+            base: d::BASE_DELAY,
+            max: d::MAX_DELAY,
+            multiplier: d::MULTIPLIER,
+            jitter: Jitter::Full,
+            min: d::MIN_DELAY,
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! How the endpoints of one model are chosen.
+//! The options of routing.
 
 use super::reader::Reader;
 use crate::error::Result;
@@ -11,11 +11,12 @@ const STRATEGIES: &[(&str, Strategy)] = &[
     ("least-busy", Strategy::LeastBusy),
 ];
 
+/// Reads the order in which a call tries the endpoints of a model. `ordered` by default.
 pub fn strategy(reader: &mut Reader<'_>) -> Result<Strategy> {
-    Ok(reader.choice("routing", STRATEGIES)?.unwrap_or_default())
+    Ok(reader.one_of("routing", STRATEGIES)?.unwrap_or_default())
 }
 
-/// The weight of an endpoint.
+/// Reads the weight of an endpoint, from 0.001 to 1,000,000. 1 by default.
 pub fn weight(reader: &mut Reader<'_>) -> Result<f64> {
-    Ok(reader.real("weight", 0.001, 1e6)?.unwrap_or(super::defaults::WEIGHT))
+    Ok(reader.number("weight", 0.001, 1e6)?.unwrap_or(super::defaults::WEIGHT))
 }

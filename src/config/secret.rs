@@ -1,15 +1,16 @@
-//! Keys.
+//! API keys.
 
 use std::fmt;
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
 
-/// A key. Its `Debug` form does not show it.
+/// A key or another text that must not be shown. `Debug` hides it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(pub(super) Arc<str>);
 
 impl Secret {
+    /// The text itself.
     pub fn expose(&self) -> &str {
         &self.0
     }
@@ -21,7 +22,8 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// Checks a key: trimmed, not empty, visible ASCII. What was given is never part of the error.
+/// Validates a key and trims it. `name` is the name of the option. Errors: an empty key, one with characters
+/// other than visible ASCII, or one that starts with `Bearer `. No error shows the key.
 pub fn api_key(name: &str, key: &str) -> Result<Secret> {
     let accepted = "a key without spaces, line breaks or control characters";
     let key = key.trim();
@@ -29,11 +31,12 @@ pub fn api_key(name: &str, key: &str) -> Result<Secret> {
         return Err(Error::invalid(name, "an empty string", accepted));
     }
     if key.get(..7).is_some_and(|start| start.eq_ignore_ascii_case("bearer ")) {
-        return Err(Error::invalid(name, "a key with 'Bearer ' before it", "the key alone"));
+        return Err(Error::invalid(name, "a key that starts with 'Bearer '", "just the key"));
     }
-    if let Some((place, _)) = key.char_indices().find(|(_, c)| !c.is_ascii_graphic()) {
-        let given = format!("a key with a character at position {place} that no header can hold");
-        return Err(Error::invalid(name, given, accepted));
+    if let Some((position, _)) = key.char_indices().find(|(_, c)| !c.is_ascii_graphic()) {
+        let problem =
+            format!("a key with a character at position {position} that is not allowed in a header");
+        return Err(Error::invalid(name, problem, accepted));
     }
     Ok(Secret(key.into()))
 }

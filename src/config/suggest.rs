@@ -1,24 +1,26 @@
-//! What was meant by a name that does not exist.
+//! Suggestions for a name that does not exist.
 
 use crate::policy::catalogue::nearest;
 
-/// How many names are proposed at most.
-const MOST: usize = 5;
-/// Shorter names are part of, and near to, too many others.
-const TELLING: usize = 3;
+/// The maximum number of suggestions.
+const MAX_SUGGESTIONS: usize = 5;
+/// Shorter names resemble too many others.
+const MIN_LENGTH: usize = 3;
 
-/// ` (did you mean …?)`, where names of `known` are near to `name` or hold it; else nothing.
+/// ` (did you mean …?)` with the names in `known` that contain `name`, or else with the most similar one. Empty
+/// if none is similar enough.
 pub fn did_you_mean(name: &str, known: &[&str]) -> String {
     let lower = name.to_lowercase();
-    let holds = |have: &&&str| have.to_lowercase().contains(&lower);
-    if lower.chars().count() < TELLING {
+    let contains_name = |have: &&&str| have.to_lowercase().contains(&lower);
+    if lower.chars().count() < MIN_LENGTH {
         return String::new();
     }
-    let mut meant: Vec<&str> = known.iter().filter(holds).take(MOST).copied().collect();
-    if meant.is_empty() {
-        meant = nearest(name, known.iter().copied()).into_iter().take(1).collect();
+    let mut suggestions: Vec<&str> =
+        known.iter().filter(contains_name).take(MAX_SUGGESTIONS).copied().collect();
+    if suggestions.is_empty() {
+        suggestions = nearest(name, known.iter().copied()).into_iter().take(1).collect();
     }
-    match meant.split_last() {
+    match suggestions.split_last() {
         None => String::new(),
         Some((last, [])) => format!(" (did you mean {last}?)"),
         Some((last, others)) => format!(" (did you mean {} or {last}?)", others.join(", ")),
@@ -32,8 +34,8 @@ mod tests {
     const KNOWN: &[&str] = &["maxRetries", "retry", "idleTimeoutMs", "totalTimeoutMs", "baseUrl", "headers"];
 
     #[test]
-    fn a_misspelt_name_is_told_from_the_nearest_one() {
-        for (given, said) in [
+    fn a_misspelled_name_suggests_names_that_contain_it_or_the_most_similar_one() {
+        for (name, expected) in [
             ("maxRetrys", " (did you mean maxRetries?)"),
             ("maxretries", " (did you mean maxRetries?)"),
             ("header", " (did you mean headers?)"),
@@ -43,7 +45,7 @@ mod tests {
             ("x", ""),
             ("", ""),
         ] {
-            assert_eq!(did_you_mean(given, KNOWN), said, "{given}");
+            assert_eq!(did_you_mean(name, KNOWN), expected, "{name}");
         }
     }
 }

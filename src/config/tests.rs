@@ -1,12 +1,16 @@
-use super::*;
-use serde_json::json;
+use std::time::Duration;
 
-fn refused(options: Value) -> String {
+use serde_json::{Value, json};
+
+use super::*;
+use crate::policy::backoff::{Backoff, Jitter};
+
+fn rejection(options: Value) -> String {
     ClientConfig::read(&options).unwrap_err().message.clone()
 }
 
 #[test]
-fn a_client_needs_only_a_key() {
+fn a_key_is_the_only_option_that_a_client_needs() {
     let config = ClientConfig::read(&json!({"apiKey": " YOUR_HOLYSHEEP_API_KEY\n"})).unwrap();
     assert_eq!(config.endpoints[0].url, "https://api.holysheep.ai/v1");
     assert_eq!(config.endpoints[0].key.as_ref().unwrap().expose(), "YOUR_HOLYSHEEP_API_KEY");
@@ -14,22 +18,24 @@ fn a_client_needs_only_a_key() {
 }
 
 #[test]
-fn a_key_is_never_part_of_an_error() {
+fn no_error_shows_the_key() {
     for key in ["", "  ", "sk-abc def", "sk-abc\ndef", "sk-\u{0}abc", "sk-ключ"] {
-        let message = refused(json!({"apiKey": key}));
+        let message = rejection(json!({"apiKey": key}));
         assert!(message.starts_with("apiKey: got "), "{message}");
         assert!(!message.contains("abc") && !message.contains("ключ"), "{message}");
     }
-    assert!(!refused(json!({"apiKey": 12345})).contains("12345"));
+    assert!(!rejection(json!({"apiKey": 12345})).contains("12345"));
     assert!(!format!("{:?}", api_key("apiKey", "sk-abc").unwrap()).contains("abc"));
 }
 
 #[test]
-fn options_that_do_not_exist_are_refused() {
-    assert!(refused(json!({"apiKey": "k", "maxRetrys": 3})).starts_with("maxRetrys: unknown option"));
-    assert!(refused(json!({"apiKey": "k", "retry": {"base": 3}})).starts_with("retry.base: unknown option"));
+fn unknown_and_invalid_options_are_rejected() {
+    assert!(rejection(json!({"apiKey": "k", "maxRetrys": 3})).starts_with("maxRetrys: unknown option"));
+    assert!(
+        rejection(json!({"apiKey": "k", "retry": {"base": 3}})).starts_with("retry.base: unknown option")
+    );
     let breaker = json!({"apiKey": "k", "circuitBreaker": {"failureThreshold": 0}});
-    assert!(refused(breaker).starts_with("circuitBreaker.failureThreshold: got 0"));
+    assert!(rejection(breaker).starts_with("circuitBreaker.failureThreshold: got 0"));
 }
 
 #[test]
@@ -45,7 +51,7 @@ fn the_options_of_a_call_override_those_of_the_client() {
 }
 
 #[test]
-fn an_explicit_first_token_timeout_is_obeyed_on_the_last_route_too() {
+fn an_explicit_first_token_timeout_applies_to_the_last_route_too() {
     let client = ClientConfig::read(&json!({"apiKey": "k", "firstTokenTimeoutMs": 30_000})).unwrap();
     let seconds = |call: &CallConfig| [false, true].map(|last| call.first_token_timeout(last).as_secs());
     assert_eq!(seconds(&client.call), [30, 30]);
@@ -54,38 +60,39 @@ fn an_explicit_first_token_timeout_is_obeyed_on_the_last_route_too() {
     let call = client.call.with(&json!({"wholeAnswerTimeoutMs": 5})).unwrap();
     assert_eq!((call.whole_answer_timeout, seconds(&call)), (Duration::from_millis(5), [30, 30]));
     assert!(
-        refused(json!({"apiKey": "k", "wholeAnswerTimeoutMs": 0})).starts_with("wholeAnswerTimeoutMs: got 0")
+        rejection(json!({"apiKey": "k", "wholeAnswerTimeoutMs": 0}))
+            .starts_with("wholeAnswerTimeoutMs: got 0")
     );
 }
 
 #[test]
-fn a_limiter_adapts_to_headers_or_not_at_all() {
-    let adapts = |adapt: Value| RateLimit::read("rateLimit", &json!({ "adapt": adapt }));
-    assert!(adapts(json!("headers")).unwrap().adapt_to_headers);
-    assert!(!adapts(json!(false)).unwrap().adapt_to_headers);
+fn a_limiter_can_adapt_to_headers_only() {
+    let read = |adapt: Value| RateLimit::read("rateLimit", &json!({ "adapt": adapt }));
+    assert!(read(json!("headers")).unwrap().adapt_to_headers);
+    assert!(!read(json!(false)).unwrap().adapt_to_headers);
     assert!(!RateLimit::default().adapt_to_headers);
     for (wrong, shown) in
         [(json!("429"), "'429' (a string)"), (json!("both"), "'both' (a string)"), (json!(true), "true")]
     {
-        let message = adapts(wrong).unwrap_err().message.clone();
+        let message = read(wrong).unwrap_err().message.clone();
         assert_eq!(message, format!("rateLimit.adapt: got {shown}; accepted: 'headers' or false"));
     }
 }
 
 #[test]
-fn the_open_time_of_a_breaker_has_two_names_of_which_one_is_given() {
+fn open_ms_and_timeout_are_aliases_and_giving_both_is_an_error() {
     let open = |options: Value| breaker("circuitBreaker", &options).map(|options| options.timeout);
     assert_eq!(open(json!({ "openMs": 5 })).unwrap(), Duration::from_millis(5));
     assert_eq!(open(json!({ "timeout": 5 })).unwrap(), Duration::from_millis(5));
     let both = open(json!({ "openMs": 5, "timeout": 5 })).unwrap_err();
     assert_eq!(
         both.message,
-        "circuitBreaker.openMs: got a value beside `timeout`, which means the same; accepted: one of the two"
+        "circuitBreaker.openMs: got a value in addition to `timeout`, which means the same; accepted: one of the two"
     );
 }
 
 #[test]
-fn the_waits_of_a_call_lie_on_top_of_the_clients() {
+fn the_retry_options_of_a_call_are_merged_over_the_clients() {
     let client =
         json!({"apiKey": "k", "retry": {"baseDelayMs": 7, "minDelayMs": 5, "retryOn": {"500": "never"}}});
     let client = ClientConfig::read(&client).unwrap();
@@ -94,28 +101,25 @@ fn the_waits_of_a_call_lie_on_top_of_the_clients() {
     let ms = Duration::from_millis;
     assert_eq!((*base, *max, *min, *jitter), (ms(7), ms(9), ms(5), Jitter::None));
     assert_eq!(call.decisions, client.call.retry.decisions);
-    let refused = client.call.with(&json!({"retry": {"maxDelayMs": 4}})).unwrap_err();
-    assert!(
-        refused.message.starts_with("retry.minDelayMs: got 5; accepted: at most maxDelayMs"),
-        "{refused}"
-    );
+    let error = client.call.with(&json!({"retry": {"maxDelayMs": 4}})).unwrap_err();
+    assert!(error.message.starts_with("retry.minDelayMs: got 5; accepted: at most maxDelayMs"), "{error}");
 }
 
 #[test]
-fn the_listed_defaults_are_the_ones_in_force() {
+fn the_listed_defaults_are_the_effective_ones() {
     let list = defaults::list();
     let mut options = list.clone();
     options["apiKey"] = json!("k");
-    // Off unless it is asked for: these are its defaults then.
+    // Off by default. The list has the defaults of its own options.
     let reset = options.as_object_mut().unwrap().remove("connectionReset").unwrap();
     let reset = RetryConfig::read("retry", &json!({ "connectionReset": reset })).unwrap();
-    let preset = RetryConfig::read("retry", &json!({ "connectionReset": true })).unwrap();
-    assert_eq!(reset.connection_reset, preset.connection_reset);
-    // Longer on the last route: an explicit one is not.
+    let default = RetryConfig::read("retry", &json!({ "connectionReset": true })).unwrap();
+    assert_eq!(reset.connection_reset, default.connection_reset);
+    // Removed because an explicit timeout, unlike the default, is not longer on the last route.
     let first_token = options.as_object_mut().unwrap().remove("firstTokenTimeoutMs").unwrap();
-    let preset = CallConfig::default();
-    assert_eq!(first_token, json!(preset.first_token_timeout(false).as_millis() as u64));
-    assert_eq!(preset.first_token_timeout(true), Duration::from_secs(120));
+    let default = CallConfig::default();
+    assert_eq!(first_token, json!(default.first_token_timeout(false).as_millis() as u64));
+    assert_eq!(default.first_token_timeout(true), Duration::from_secs(120));
     let endpoint = options.as_object_mut().unwrap().remove("endpoint").unwrap();
     assert_eq!(endpoint, json!({ "weight": defaults::WEIGHT }));
     let hedge = options.as_object_mut().unwrap().remove("hedging").unwrap();

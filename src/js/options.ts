@@ -37,7 +37,7 @@ export function notOptions(object: object, name: string): void {
 
 /**
  * Encodes options as JSON. What JSON cannot say (`NaN`, functions, big integers) becomes
- * `{"$given": "NaN"}`, so that the error of the validation can say what was given.
+ * `{"$unencodable": "NaN"}`, so that the error of the validation can say what was given.
  */
 export function encode(options: unknown): string {
   try {
@@ -50,16 +50,16 @@ export function encode(options: unknown): string {
 function sayable(_key: string, value: unknown): unknown {
   switch (typeof value) {
     case 'number':
-      return Number.isFinite(value) ? value : { $given: String(value) }
+      return Number.isFinite(value) ? value : { $unencodable: String(value) }
     case 'bigint':
     case 'function':
     case 'symbol':
-      return { $given: describe(value) }
+      return { $unencodable: describe(value) }
     case 'object':
       // It would be encoded as an object with nothing in it; so would a `Map` or `Headers`.
-      if (value !== null && named.has(value)) return { $given: named.get(value) }
+      if (value !== null && named.has(value)) return { $unencodable: named.get(value) }
       return value !== null && !Array.isArray(value) && Symbol.iterator in value
-        ? { $given: `a ${value.constructor?.name ?? 'collection'}` }
+        ? { $unencodable: `a ${value.constructor?.name ?? 'collection'}` }
         : value
     default:
       return value

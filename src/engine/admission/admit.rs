@@ -95,7 +95,7 @@ fn ask_breaker(ctx: &CallContext<'_>, route: &CallRoute) -> Result<Option<Breake
 fn has_another_key(ctx: &CallContext<'_>, route: &CallRoute) -> bool {
     let mut others =
         ctx.client.endpoints.iter().enumerate().filter(|(index, _)| *index != route.endpoint_index);
-    !ctx.request.options.single && others.any(|(_, other)| !other.is_quota_exhausted())
+    !ctx.request.options.single_attempt && others.any(|(_, other)| !other.is_quota_exhausted())
 }
 
 /// Whether a route could take a hedge at once. Takes nothing.

@@ -13,7 +13,7 @@ pub fn cool_down(ctx: &CallContext<'_>, route: &CallRoute, error: &Error, rate_l
     match error.retry_after {
         Some(requested) => route.state.queue.cool_down(requested),
         None if rate_limited && error.kind != Kind::QuotaExhausted => {
-            route.state.queue.deprioritize(d::LIMITED_REST);
+            route.state.queue.deprioritize(d::DEPRIORITIZATION_TIME);
         }
         None => {}
     }

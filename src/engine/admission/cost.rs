@@ -6,7 +6,7 @@ use super::context::CallContext;
 use super::cost_reservation::{CostReservation, Meter, OpenReservation, cost_cap_error};
 use super::estimate::prompt_upper_bound;
 use super::route::CallRoute;
-use crate::config::{Cost, defaults as d, unpriced};
+use crate::config::{Cost, defaults as d, unpriced_model};
 use crate::engine::shared::costs::{Price, limits};
 use crate::engine::time::clock;
 use crate::error::Result;
@@ -116,7 +116,7 @@ fn cost_bound(
     }
     let Some(price) = Price::of(config, model) else {
         return match config.cost.as_ref().is_some_and(Cost::is_capped) {
-            true => Err(unpriced("request.model", model)),
+            true => Err(unpriced_model("request.model", model)),
             false => Ok(None),
         };
     };

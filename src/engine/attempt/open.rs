@@ -167,7 +167,7 @@ impl Opening {
     /// The start of a body, as far as it arrives in time.
     async fn read_prefix(&self, mut body: Body, until: Instant) -> Vec<u8> {
         let mut read = Vec::new();
-        let until = until.min(clock::instant() + self.settings.idle_timeout.min(d::ERROR_BODY_TIME));
+        let until = until.min(clock::instant() + self.settings.idle_timeout.min(d::ERROR_BODY_TIMEOUT));
         while let Ok(Some(Ok(bytes))) = timeout_at(until, body.next()).await {
             let room = d::MAX_ERROR_BODY - read.len();
             read.extend_from_slice(&bytes[..bytes.len().min(room)]);

@@ -229,7 +229,7 @@ impl<'a> Reader<'a> {
     /// After the last finish reason: the usage arrives here, and the connection is worth keeping. The text has been
     /// delivered; nothing that happens here is an error.
     async fn drain(&mut self, mut parser: sse::Parser, mut body: Body) {
-        let until = clock::instant() + d::DRAIN;
+        let until = clock::instant() + d::DRAIN_TIMEOUT;
         while self.settings.expects_usage && self.delivery.transcript.journal.usage.is_none() {
             let Ok(Some(Ok(bytes))) = timeout_at(until, body.next()).await else { return };
             let fed = parser.feed(&bytes, |event| self.on_event(&event));
@@ -246,5 +246,5 @@ impl<'a> Reader<'a> {
 #[allow(clippy::disallowed_methods)] // The socket's time is real, whatever clock the call uses.
 fn keep_connection(mut body: Body) {
     let read = async move { while let Some(Ok(_)) = body.next().await {} };
-    tokio::spawn(tokio::time::timeout(d::DRAIN, read));
+    tokio::spawn(tokio::time::timeout(d::DRAIN_TIMEOUT, read));
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use rand::Rng;
 
-use crate::config::{Endpoint, Own, Secret};
+use crate::config::{Endpoint, FirstEndpointExtras, Secret};
 use crate::engine::shared::call_request::CallRequest;
 use crate::engine::shared::ids::random_id;
 use crate::error::{Error, Kind, Result};
@@ -177,12 +177,19 @@ pub(super) fn headers(
 }
 
 /// What a call sends to the first endpoint and to no other; `None` for other endpoints.
-pub(super) fn first_endpoint_extras(request: &CallRequest, endpoint_index: usize) -> Option<&Own> {
-    request.options.own.as_ref().filter(|_| endpoint_index == 0)
+pub(super) fn first_endpoint_extras(
+    request: &CallRequest,
+    endpoint_index: usize,
+) -> Option<&FirstEndpointExtras> {
+    request.options.first_endpoint_extras.as_ref().filter(|_| endpoint_index == 0)
 }
 
 /// Adds what the call sends to this endpoint alone.
-pub(super) fn add_extras(headers: &mut HeaderMap, url: &mut String, extras: &Own) -> Result<()> {
+pub(super) fn add_extras(
+    headers: &mut HeaderMap,
+    url: &mut String,
+    extras: &FirstEndpointExtras,
+) -> Result<()> {
     for (name, text) in &extras.headers {
         let name = HeaderName::from_bytes(name.as_bytes())
             .map_err(|_| Error::invalid("headers", "an invalid header name", "letters, digits and -"))?;
@@ -199,7 +206,7 @@ pub(super) fn add_extras(headers: &mut HeaderMap, url: &mut String, extras: &Own
 
 /// Masks the key of the endpoint in an error, however the provider quotes it. A 401 to a request without a key says
 /// so.
-pub fn without_key(mut error: Error, endpoint: &Endpoint, extras: Option<&Own>) -> Error {
+pub fn without_key(mut error: Error, endpoint: &Endpoint, extras: Option<&FirstEndpointExtras>) -> Error {
     if error.status == Some(401) && endpoint.key.is_none() && endpoint.headers.is_empty() && extras.is_none()
     {
         let name = &endpoint.name;
@@ -219,16 +226,19 @@ pub fn without_key(mut error: Error, endpoint: &Endpoint, extras: Option<&Own>) 
     error
 }
 
-fn secrets_of<'a>(endpoint: &'a Endpoint, extras: Option<&'a Own>) -> impl Iterator<Item = &'a str> {
+fn secrets_of<'a>(
+    endpoint: &'a Endpoint,
+    extras: Option<&'a FirstEndpointExtras>,
+) -> impl Iterator<Item = &'a str> {
     let key = endpoint.key.as_ref().map(Secret::expose);
-    key.into_iter().chain(extras.into_iter().flat_map(Own::secrets))
+    key.into_iter().chain(extras.into_iter().flat_map(FirstEndpointExtras::secrets))
 }
 
 /// The headers of a response for an event, with the key masked where the provider quotes it.
 pub(super) fn event_headers(
     headers: &[(String, String)],
     endpoint: &Endpoint,
-    extras: Option<&Own>,
+    extras: Option<&FirstEndpointExtras>,
 ) -> BTreeMap<String, String> {
     let masked = |text: &String| {
         secrets_of(endpoint, extras).fold(text.clone(), |text, key| secrets::mask_key(&text, key))

@@ -13,7 +13,7 @@ use crate::transport::Body;
 use crate::wire::dialect::Dialect;
 
 /// Reads the body and delivers it. The caller completes the delivery. Errors: [`Kind::ResponseTooLarge`] beyond
-/// [`d::MAX_WHOLE`] bytes, [`Kind::Malformed`], and those that the document itself reports.
+/// [`d::MAX_WHOLE_ANSWER`] bytes, [`Kind::Malformed`], and those that the document itself reports.
 pub(super) async fn read_whole(
     delivery: &mut Delivery<'_>,
     dialect: Dialect,
@@ -26,8 +26,8 @@ pub(super) async fn read_whole(
             return Err(Error::timeout(Phase::Idle, idle_timeout));
         };
         let Some(bytes) = bytes.transpose()? else { break };
-        if read.len() + bytes.len() > d::MAX_WHOLE {
-            let message = format!("the answer is longer than {} bytes", d::MAX_WHOLE);
+        if read.len() + bytes.len() > d::MAX_WHOLE_ANSWER {
+            let message = format!("the answer is longer than {} bytes", d::MAX_WHOLE_ANSWER);
             return Err(Error::new(Kind::ResponseTooLarge, message));
         }
         read.extend_from_slice(&bytes);

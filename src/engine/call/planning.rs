@@ -33,12 +33,12 @@ pub(super) fn plan(ctx: &CallContext<'_>, routes: &Routes) -> Plan {
         (route, left.map(|left| now + left))
     });
     let settings = Settings {
-        max_retries: if options.single { 0 } else { options.max_retries },
+        max_retries: if options.single_attempt { 0 } else { options.max_retries },
         backoff: options.retry.backoff.clone(),
         max_retry_after: options.retry.max_retry_after,
-        min_attempt_time: deadline::min_attempt_time(options.total_timeout, d::MIN_ATTEMPT),
+        min_attempt_time: deadline::min_attempt_time(options.total_timeout, d::MIN_ATTEMPT_TIME),
     };
-    Plan::new(settings, planned.take(if options.single { 1 } else { usize::MAX }).collect())
+    Plan::new(settings, planned.take(if options.single_attempt { 1 } else { usize::MAX }).collect())
         .with_rotation(options.rotate_endpoints)
 }
 

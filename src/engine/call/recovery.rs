@@ -74,11 +74,11 @@ impl Recovery {
     /// Why an interrupted answer is not recovered; `None` where it is.
     pub fn obstacle(&self, ctx: &CallContext<'_>, transcript: &Transcript) -> Option<String> {
         let options = &ctx.request.options.recovery;
-        if options.mode == Mode::Fail || ctx.request.options.single {
+        if options.mode == Mode::Fail || ctx.request.options.single_attempt {
             return Some("recovery is off".into());
         }
-        if self.count - self.earlier_count >= options.max {
-            let max = options.max;
+        if self.count - self.earlier_count >= options.max_recoveries {
+            let max = options.max_recoveries;
             return Some(format!("it was recovered {max} times already (recovery.maxRecoveries)"));
         }
         if options.mode == Mode::Restart { None } else { self.not_resumable(ctx, transcript) }

@@ -150,7 +150,7 @@ impl Client {
         };
         self.state.metrics.observe(&event);
         self.state.pending_events.update(|pending| {
-            if pending.len() == d::MAX_UNTOLD {
+            if pending.len() == d::MAX_PENDING_EVENTS {
                 pending.pop_front();
             }
             pending.push_back(event);

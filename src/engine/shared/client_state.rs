@@ -101,8 +101,11 @@ impl ClientState {
     /// How the requests of this client travel.
     pub fn transport_options(&self, connect_timeout: Duration) -> TransportOptions {
         let ClientConfig { ca, proxy, .. } = &self.config;
-        let proxies =
-            Proxies { http: proxy.http.clone(), https: proxy.https.clone(), no_proxy: Arc::clone(&proxy.no) };
+        let proxies = Proxies {
+            http: proxy.http.clone(),
+            https: proxy.https.clone(),
+            no_proxy: Arc::clone(&proxy.no_proxy),
+        };
         TransportOptions { connect_timeout, ca: ca.clone(), proxies }
     }
 

@@ -58,9 +58,10 @@ impl EndpointState {
         }
     }
 
-    /// The provider said that the quota of the key is exhausted: the key rests for [`d::QUOTA_REST`].
+    /// The provider said that the quota of the key is exhausted: the key rests for [`d::QUOTA_COOLDOWN`].
     pub fn mark_quota_exhausted(&self) {
-        self.quota_exhausted_until.store(clock::now() + d::QUOTA_REST.as_millis() as u64, Ordering::Relaxed);
+        self.quota_exhausted_until
+            .store(clock::now() + d::QUOTA_COOLDOWN.as_millis() as u64, Ordering::Relaxed);
     }
 
     /// Whether the key rests because its quota is exhausted.
@@ -82,7 +83,7 @@ impl EndpointState {
             return true;
         }
         let now = clock::now();
-        let next = now + d::QUOTA_REST.as_millis() as u64;
+        let next = now + d::QUOTA_COOLDOWN.as_millis() as u64;
         let relaxed = Ordering::Relaxed;
         until <= now && self.quota_exhausted_until.compare_exchange(until, next, relaxed, relaxed).is_ok()
     }

@@ -41,9 +41,9 @@ pub struct Cooldown {
 
 impl RouteQueue {
     /// Starts the cooldown that the provider asked for: nothing is sent until it ends. At most
-    /// [`d::MAX_PAUSE`] of it applies to all calls.
+    /// [`d::MAX_COOLDOWN`] of it applies to all calls.
     pub fn cool_down(&self, requested: Duration) {
-        let until = clock::nanos() + requested.min(d::MAX_PAUSE).as_nanos() as u64;
+        let until = clock::nanos() + requested.min(d::MAX_COOLDOWN).as_nanos() as u64;
         if self.cooldown_until.fetch_max(until, Ordering::Relaxed) < until {
             let ms = u64::try_from(requested.as_millis()).unwrap_or(u64::MAX);
             self.requested_ms.store(ms, Ordering::Relaxed);

@@ -1,9 +1,9 @@
-//! The caller's decisions about failures, and where the cause of a failure leads.
+//! The caller's decision table, and where a call goes after each kind of failure.
 
 use serde_json::{Value, json};
 
-use super::provider::{Reply, answer, no_connection, refusal, stream, unavailable};
-use super::support::{Ended, Scene};
+use super::harness::{Harness, Outcome};
+use super::scripted_provider::{Reply, answer, connection_refused, error_response, stream, unavailable};
 use crate::config::ClientConfig;
 use crate::error::Kind;
 
@@ -11,116 +11,123 @@ fn table(rows: Value) -> Value {
     json!({ "retry": { "retryOn": rows } })
 }
 
-fn limited() -> Reply {
-    refusal(429, "rate_limit_exceeded", "slow down")
+fn rate_limited() -> Reply {
+    error_response(429, "rate_limit_exceeded", "slow down")
 }
 
-fn too_long() -> Reply {
-    refusal(400, "context_length_exceeded", "too long")
+fn context_too_long() -> Reply {
+    error_response(400, "context_length_exceeded", "too long")
 }
 
-fn no_money() -> Reply {
-    refusal(429, "insufficient_quota", "no money")
+fn quota_exhausted() -> Reply {
+    error_response(429, "insufficient_quota", "no quota")
 }
 
-fn filtered() -> Reply {
-    refusal(400, "content_filter", "no")
+fn content_filtered() -> Reply {
+    error_response(400, "content_filter", "no")
 }
 
-fn models(scene: &Scene) -> Vec<Value> {
-    scene.requests().iter().map(|seen| seen.json()["model"].clone()).collect()
+fn models(harness: &Harness) -> Vec<Value> {
+    harness.requests().iter().map(|request| request.json()["model"].clone()).collect()
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_documents_waits_are_kept_for_each_status() {
+async fn each_status_has_the_delays_of_the_table() {
     let rows = json!({
         "408": [1000, 2000, 4000], "500": [1000, 2000, 4000], "502": [1000, 2000, 4000], "504": [1000, 2000, 4000],
         "429": { "delaysMs": [5000, 10000, 20000] },
     });
     for (reply, times) in [
-        (refusal(500, "x", "x"), [0, 1_000, 3_000, 7_000]),
-        (refusal(408, "x", "x"), [0, 1_000, 3_000, 7_000]),
-        (limited(), [0, 5_000, 15_000, 35_000]),
-        (limited().header("retry-after", 7), [0, 7_000, 17_000, 37_000]),
+        (error_response(500, "x", "x"), [0, 1_000, 3_000, 7_000]),
+        (error_response(408, "x", "x"), [0, 1_000, 3_000, 7_000]),
+        (rate_limited(), [0, 5_000, 15_000, 35_000]),
+        (rate_limited().header("retry-after", 7), [0, 7_000, 17_000, 37_000]),
     ] {
         let mut options = table(rows.clone());
         options["retry"]["baseDelayMs"] = json!(60_000);
-        let scene = Scene::new(options, vec![reply; 4]);
-        assert_eq!(scene.call().await.error().kind, Kind::RetriesExhausted);
-        assert_eq!(scene.times(), times);
+        let harness = Harness::new(options, vec![reply; 4]);
+        assert_eq!(harness.call().await.error().kind, Kind::RetriesExhausted);
+        assert_eq!(harness.request_times(), times);
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn waits_that_are_not_repeated_bound_the_attempts() {
+async fn delays_without_repeat_limit_the_attempts() {
     let rows = json!({ "4xx": { "delaysMs": [1000, 2000], "repeat": false } });
-    let scene = Scene::new(table(rows), vec![refusal(422, "x", "x"); 4]);
-    assert_eq!(scene.call().await.error().status, Some(422));
-    assert_eq!(scene.times(), [0, 1_000, 3_000]);
+    let harness = Harness::new(table(rows), vec![error_response(422, "x", "x"); 4]);
+    assert_eq!(harness.call().await.error().status, Some(422));
+    assert_eq!(harness.request_times(), [0, 1_000, 3_000]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn never_fails_now_with_the_error_itself() {
-    let scene = Scene::two(table(json!({ "5xx": "never" })), vec![unavailable()], vec![]);
-    let ended = scene.call().await;
-    assert_eq!((ended.error().kind, ended.error().status, ended.at), (Kind::Server, Some(503), 0));
+async fn never_fails_at_once_with_the_original_error() {
+    let harness = Harness::two_endpoints(table(json!({ "5xx": "never" })), vec![unavailable()], vec![]);
+    let outcome = harness.call().await;
+    assert_eq!((outcome.error().kind, outcome.error().status, outcome.at), (Kind::Server, Some(503), 0));
 }
 
 #[tokio::test(start_paused = true)]
-async fn fallback_leaves_the_route_for_good() {
+async fn fallback_excludes_the_route_for_the_rest_of_the_call() {
     let options = table(json!({ "ECONNREFUSED": "fallback" }));
-    let scene =
-        Scene::two(options, vec![no_connection()], vec![unavailable(), unavailable(), answer(&["b"])]);
-    assert_eq!((scene.call().await.text(), scene.went_to().as_str()), ("b", "abbb"));
-    let scene = Scene::new(table(json!({ "503": "fallback" })), vec![unavailable()]);
-    assert_eq!(scene.call().await.error().kind, Kind::Server, "there is no next one");
+    let harness = Harness::two_endpoints(
+        options,
+        vec![connection_refused()],
+        vec![unavailable(), unavailable(), answer(&["b"])],
+    );
+    assert_eq!((harness.call().await.text(), harness.request_hosts().as_str()), ("b", "abbb"));
+    let harness = Harness::new(table(json!({ "503": "fallback" })), vec![unavailable()]);
+    assert_eq!(harness.call().await.error().kind, Kind::Server, "there is no other route");
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_never_retried_can_be_told_to_be() {
-    let scene = Scene::new(table(json!({ "404": "retry" })), vec![refusal(404, "no", "no"), answer(&["a"])]);
-    assert_eq!((scene.call().await.text(), scene.times()), ("a", vec![0, 1_000]));
+async fn a_failure_that_is_not_retryable_can_be_made_retryable() {
+    let harness =
+        Harness::new(table(json!({ "404": "retry" })), vec![error_response(404, "no", "no"), answer(&["a"])]);
+    assert_eq!((harness.call().await.text(), harness.request_times()), ("a", vec![0, 1_000]));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_row_has_the_last_word_over_the_servers_x_should_retry() {
-    let refused = unavailable().header("x-should-retry", "false");
-    let scene = Scene::new(table(json!({ "503": "retry" })), vec![refused, answer(&["a"])]);
-    assert_eq!(scene.call().await.text(), "a");
+async fn the_table_overrides_x_should_retry() {
+    let not_retryable = unavailable().header("x-should-retry", "false");
+    let harness = Harness::new(table(json!({ "503": "retry" })), vec![not_retryable, answer(&["a"])]);
+    assert_eq!(harness.call().await.text(), "a");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_filtered_prompt_goes_elsewhere_only_where_that_was_asked_for() {
-    let scene = Scene::two(json!({ "fallbackModels": ["m2"] }), vec![filtered()], vec![]);
-    assert_eq!(scene.call().await.error().kind, Kind::ContentFiltered);
+async fn a_filtered_prompt_fails_over_only_where_the_table_says_so() {
+    let harness =
+        Harness::two_endpoints(json!({ "fallbackModels": ["m2"] }), vec![content_filtered()], vec![]);
+    assert_eq!(harness.call().await.error().kind, Kind::ContentFiltered);
     let options = table(json!({ "content-filter": "fallback" }));
-    let scene = Scene::two(options, vec![filtered()], vec![answer(&["b"])]);
-    let ended = scene.call().await;
-    assert_eq!((ended.text(), ended.answer().endpoint.as_str()), ("b", "b"));
+    let harness = Harness::two_endpoints(options, vec![content_filtered()], vec![answer(&["b"])]);
+    let outcome = harness.call().await;
+    assert_eq!((outcome.text(), outcome.answer().endpoint.as_str()), ("b", "b"));
 }
 
-/// One endpoint, the model `m8` of 8000 tokens, and these to fall back to.
-async fn prompt_too_long(fallbacks: Value, script: Vec<Reply>) -> (Ended, Vec<Value>) {
+/// A call on one endpoint for the model `m8`, whose context is 8,000 tokens, and the models of its requests.
+async fn prompt_too_long(fallbacks: Value, script: Vec<Reply>) -> (Outcome, Vec<Value>) {
     let context = |tokens: u64| json!({ "contextTokens": tokens });
     let known = json!({ "m4": context(4_000), "m8": context(8_000), "m32": context(32_000) });
     let options = json!({ "model": "m8", "fallbackModels": fallbacks, "models": known });
-    let scene = Scene::new(options, script);
-    let ended = scene.call().await;
-    (ended, models(&scene))
+    let harness = Harness::new(options, script);
+    let outcome = harness.call().await;
+    (outcome, models(&harness))
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_prompt_that_is_too_long_goes_to_a_model_with_a_larger_context() {
-    let (ended, asked) = prompt_too_long(json!(["m4", "m32"]), vec![too_long(), answer(&["a"])]).await;
-    assert_eq!((ended.answer().model.as_str(), asked), ("m32", vec![json!("m8"), json!("m32")]));
-    let (ended, asked) = prompt_too_long(json!(["m4", "other"]), vec![too_long(), answer(&["a"])]).await;
-    assert_eq!((ended.answer().model.as_str(), asked.len()), ("other", 2), "it may be larger");
-    let (ended, asked) = prompt_too_long(json!(["m4"]), vec![too_long()]).await;
-    assert_eq!((ended.error().kind, asked.len()), (Kind::ContextLength, 1));
+    let (outcome, models) =
+        prompt_too_long(json!(["m4", "m32"]), vec![context_too_long(), answer(&["a"])]).await;
+    assert_eq!((outcome.answer().model.as_str(), models), ("m32", vec![json!("m8"), json!("m32")]));
+    let (outcome, models) =
+        prompt_too_long(json!(["m4", "other"]), vec![context_too_long(), answer(&["a"])]).await;
+    assert_eq!((outcome.answer().model.as_str(), models.len()), ("other", 2), "its context may be larger");
+    let (outcome, models) = prompt_too_long(json!(["m4"]), vec![context_too_long()]).await;
+    assert_eq!((outcome.error().kind, models.len()), (Kind::ContextLength, 1));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_key_without_money_is_never_used_again_whatever_endpoint_has_it() {
+async fn a_key_with_an_exhausted_quota_is_not_used_again_on_any_endpoint() {
     let keys = |keys: [&str; 3]| {
         let endpoints: Vec<Value> = ["a", "b", "c"]
             .iter()
@@ -130,51 +137,52 @@ async fn a_key_without_money_is_never_used_again_whatever_endpoint_has_it() {
         json!({ "endpoints": endpoints, "fallbackModels": ["m2"], "retry": { "retryOn": { "429": [1] } } })
     };
     let options = keys(["k1", "k1", "k2"]);
-    let scene = Scene::hosts(options, vec![("a", vec![no_money()]), ("c", vec![answer(&["c"])])]);
-    assert_eq!((scene.call().await.text(), scene.went_to().as_str()), ("c", "ac"));
-    let scene = Scene::hosts(keys(["k1", "k1", "k1"]), vec![("a", vec![no_money()])]);
-    assert_eq!(scene.call().await.error().kind, Kind::QuotaExhausted);
+    let harness =
+        Harness::with_hosts(options, vec![("a", vec![quota_exhausted()]), ("c", vec![answer(&["c"])])]);
+    assert_eq!((harness.call().await.text(), harness.request_hosts().as_str()), ("c", "ac"));
+    let harness = Harness::with_hosts(keys(["k1", "k1", "k1"]), vec![("a", vec![quota_exhausted()])]);
+    assert_eq!(harness.call().await.error().kind, Kind::QuotaExhausted);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_rate_limit_is_not_waited_for_while_another_model_is_there() {
+async fn a_429_fails_over_to_another_model_without_a_wait() {
     let options = json!({ "model": "m1", "fallbackModels": ["m2"] });
-    let scene = Scene::new(options, vec![limited().header("retry-after", 30), answer(&["a"])]);
-    let ended = scene.call().await;
-    assert_eq!((ended.at, models(&scene)), (0, vec![json!("m1"), json!("m2")]));
+    let harness = Harness::new(options, vec![rate_limited().header("retry-after", 30), answer(&["a"])]);
+    let outcome = harness.call().await;
+    assert_eq!((outcome.at, models(&harness)), (0, vec![json!("m1"), json!("m2")]));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_rate_limit_that_the_caller_has_decided_about_is_retried_where_it_was() {
+async fn a_429_with_configured_delays_is_retried_on_its_route() {
     let mut options = table(json!({ "429": [5000] }));
     options["fallbackModels"] = json!(["m2"]);
-    let scene = Scene::new(options, vec![limited(), answer(&["a"])]);
-    scene.call().await.answer();
-    assert_eq!((scene.times(), models(&scene)[0] == models(&scene)[1]), (vec![0, 5_000], true));
+    let harness = Harness::new(options, vec![rate_limited(), answer(&["a"])]);
+    harness.call().await.answer();
+    assert_eq!((harness.request_times(), models(&harness)[0] == models(&harness)[1]), (vec![0, 5_000], true));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_wait_after_a_reset_is_within_the_range_that_was_asked_for() {
+async fn the_wait_after_a_connection_reset_is_within_the_configured_range() {
     let retry =
         json!({ "connectionReset": { "minDelayMs": 2000, "maxDelayMs": 2500 }, "baseDelayMs": 60_000 });
     let broken = || stream().breaks();
-    let scene = Scene::new(json!({ "retry": retry }), vec![broken(), broken(), answer(&["a"])]);
-    scene.call().await.answer();
-    let times = scene.times();
+    let harness = Harness::new(json!({ "retry": retry }), vec![broken(), broken(), answer(&["a"])]);
+    harness.call().await.answer();
+    let times = harness.request_times();
     for pair in times.windows(2) {
         assert!((2_000..=2_501).contains(&(pair[1] - pair[0])), "{times:?}");
     }
-    let scene = Scene::new(json!({ "retry": retry }), vec![no_connection(), answer(&["a"])]);
-    scene.call().await.answer();
-    assert_eq!(scene.times(), [0, 60_000], "a refused connection is none");
+    let harness = Harness::new(json!({ "retry": retry }), vec![connection_refused(), answer(&["a"])]);
+    harness.call().await.answer();
+    assert_eq!(harness.request_times(), [0, 60_000], "a refused connection is not a reset");
 }
 
 #[test]
-fn a_bare_status_is_decided_as_its_response_is() {
-    let none = ClientConfig::read(&json!({ "apiKey": "k" })).unwrap().call.retry.decisions.clone();
+fn a_bare_status_gets_the_same_decision_as_its_response() {
+    let table = ClientConfig::read(&json!({ "apiKey": "k" })).unwrap().call.retry.decisions.clone();
     for status in 400..600u16 {
         let error = crate::wire::provider_error::from_response(status, None, b"", &|_| None, 0);
-        let by_error = none.decide(error.code(), error.status);
-        assert_eq!(none.decide(&status.to_string(), None), by_error, "{status}");
+        let by_error = table.decide(error.code(), error.status);
+        assert_eq!(table.decide(&status.to_string(), None), by_error, "{status}");
     }
 }

@@ -1,9 +1,9 @@
-//! Responses and Messages: the engine's promises hold in dialects whose events are handed on as they are.
+//! Responses and Messages: the rules of the engine apply in the dialects whose events it delivers unchanged.
 
 use serde_json::{Value, json};
 
-use super::provider::{Reply, refusal, status, stream};
-use super::support::{Ask, Ended, Scene};
+use super::harness::{Harness, Outcome, TestCall};
+use super::scripted_provider::{Reply, error_response, status, stream};
 use crate::engine::sink::Wants;
 use crate::error::{Kind, Phase};
 use crate::wire::dialect::Dialect::{self, Messages, Responses};
@@ -14,8 +14,8 @@ fn event(reply: Reply, data: Value) -> Reply {
     reply.raw(&format!("event: {}\ndata: {data}\n\n", data["type"].as_str().unwrap()))
 }
 
-/// What comes before the first text.
-fn begun(dialect: Dialect, id: &str) -> Reply {
+/// The events before the first text.
+fn preamble(dialect: Dialect, id: &str) -> Reply {
     let frames = match dialect {
         Messages => vec![
             json!({ "type": "message_start", "message": { "id": id, "model": "m", "usage": { "input_tokens": 5, "output_tokens": 1 } } }),
@@ -30,7 +30,7 @@ fn begun(dialect: Dialect, id: &str) -> Reply {
     frames.into_iter().fold(stream(), event)
 }
 
-fn say(dialect: Dialect, reply: Reply, text: &str) -> Reply {
+fn text_delta(dialect: Dialect, reply: Reply, text: &str) -> Reply {
     let data = match dialect {
         Messages => {
             json!({ "type": "content_block_delta", "index": 0, "delta": { "type": "text_delta", "text": text } })
@@ -42,7 +42,7 @@ fn say(dialect: Dialect, reply: Reply, text: &str) -> Reply {
     event(reply, data)
 }
 
-fn end(dialect: Dialect, reply: Reply) -> Reply {
+fn finish(dialect: Dialect, reply: Reply) -> Reply {
     match dialect {
         Messages => {
             let delta = json!({ "stop_reason": "end_turn", "stop_sequence": null });
@@ -64,7 +64,7 @@ fn end(dialect: Dialect, reply: Reply) -> Reply {
 }
 
 fn answer(dialect: Dialect, id: &str, text: &str) -> Reply {
-    end(dialect, say(dialect, begun(dialect, id), text))
+    finish(dialect, text_delta(dialect, preamble(dialect, id), text))
 }
 
 fn request(dialect: Dialect, stream: bool) -> Value {
@@ -75,30 +75,30 @@ fn request(dialect: Dialect, stream: bool) -> Value {
     }
 }
 
-async fn ask(scene: &Scene, dialect: Dialect, stream: bool) -> Ended {
-    ask_with(scene, dialect, request(dialect, stream), json!({})).await
+async fn run(harness: &Harness, dialect: Dialect, stream: bool) -> Outcome {
+    run_with(harness, dialect, request(dialect, stream), json!({})).await
 }
 
-async fn ask_with(scene: &Scene, dialect: Dialect, request: Value, options: Value) -> Ended {
-    scene.ask(Ask { dialect, request, options, wants: Wants::Chunks, ..Ask::default() }).await
+async fn run_with(harness: &Harness, dialect: Dialect, request: Value, options: Value) -> Outcome {
+    harness.run(TestCall { dialect, request, options, wants: Wants::Chunks, ..TestCall::default() }).await
 }
 
 fn options() -> Value {
     json!({ "retry": { "baseDelayMs": 10 } })
 }
 
-/// The data of the events that were handed over.
-fn events(ended: &Ended) -> Vec<Value> {
-    let data = |piece: &String| serde_json::from_str(piece.split_once("data: ").unwrap().1).unwrap();
-    ended.deltas().iter().map(data).collect()
+/// The data of the delivered events.
+fn events(outcome: &Outcome) -> Vec<Value> {
+    let data = |event: &String| serde_json::from_str(event.split_once("data: ").unwrap().1).unwrap();
+    outcome.deltas().iter().map(data).collect()
 }
 
-fn text(ended: &Ended) -> String {
+fn text(outcome: &Outcome) -> String {
     let delta = |event: &Value| match &event["delta"] {
         Value::String(text) => text.clone(),
         delta => delta["text"].as_str().unwrap_or_default().to_owned(),
     };
-    events(ended).iter().map(delta).collect()
+    events(outcome).iter().map(delta).collect()
 }
 
 fn terminal(dialect: Dialect) -> &'static str {
@@ -106,17 +106,17 @@ fn terminal(dialect: Dialect) -> &'static str {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_answer_passes_event_by_event_as_it_came() {
+async fn events_are_delivered_unchanged_one_at_a_time() {
     for dialect in BOTH {
-        let scene = Scene::new(options(), vec![answer(dialect, "a", "hello")]);
-        let ended = ask(&scene, dialect, true).await;
-        let whole = ended.deltas().concat();
-        assert!(whole.starts_with("event: "), "{whole}");
-        assert_eq!(events(&ended).last().unwrap()["type"], terminal(dialect));
+        let harness = Harness::new(options(), vec![answer(dialect, "a", "hello")]);
+        let outcome = run(&harness, dialect, true).await;
+        let stream = outcome.deltas().concat();
+        assert!(stream.starts_with("event: "), "{stream}");
+        assert_eq!(events(&outcome).last().unwrap()["type"], terminal(dialect));
         let count = if dialect == Messages { 6 } else { 5 };
-        assert_eq!(ended.deltas().len(), count);
-        assert_eq!(ended.text(), "hello");
-        let result: Value = serde_json::from_str(&ended.answer().result()).unwrap();
+        assert_eq!(outcome.deltas().len(), count);
+        assert_eq!(outcome.text(), "hello");
+        let result: Value = serde_json::from_str(&outcome.answer().result()).unwrap();
         assert_eq!(
             result["usage"],
             json!({ "prompt_tokens": 5, "completion_tokens": 7, "total_tokens": 12 })
@@ -126,92 +126,94 @@ async fn an_answer_passes_event_by_event_as_it_came() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn each_goes_to_its_own_path_with_its_own_key_header() {
+async fn each_dialect_has_its_path_and_key_header() {
     for (dialect, path) in [(Responses, "http://a/v1/responses"), (Messages, "http://a/v1/messages")] {
-        let scene = Scene::new(options(), vec![answer(dialect, "a", "hello")]);
-        ask(&scene, dialect, true).await;
-        let seen = scene.requests().remove(0);
-        assert_eq!(seen.url, path);
-        assert_eq!(seen.json(), request(dialect, true), "the caller's own request");
+        let harness = Harness::new(options(), vec![answer(dialect, "a", "hello")]);
+        run(&harness, dialect, true).await;
+        let sent = harness.requests().remove(0);
+        assert_eq!(sent.url, path);
+        assert_eq!(sent.json(), request(dialect, true), "the request of the caller, unchanged");
         let messages = dialect == Messages;
-        assert_eq!(seen.header("x-api-key"), messages.then_some("key-of-the-client"));
-        assert_eq!(seen.header("authorization").is_some(), !messages);
-        assert_eq!(seen.header("anthropic-version"), messages.then_some("2023-06-01"));
+        assert_eq!(sent.header("x-api-key"), messages.then_some("key-of-the-client"));
+        assert_eq!(sent.header("authorization").is_some(), !messages);
+        assert_eq!(sent.header("anthropic-version"), messages.then_some("2023-06-01"));
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_callers_version_of_the_api_stays() {
-    let scene = Scene::new(options(), vec![answer(Messages, "a", "hello")]);
+async fn an_api_version_from_the_caller_is_not_replaced() {
+    let harness = Harness::new(options(), vec![answer(Messages, "a", "hello")]);
     let headers = json!({ "headers": { "anthropic-version": "2099-01-01" } });
-    ask_with(&scene, Messages, request(Messages, true), headers).await;
-    assert_eq!(scene.requests()[0].header("anthropic-version"), Some("2099-01-01"));
+    run_with(&harness, Messages, request(Messages, true), headers).await;
+    assert_eq!(harness.requests()[0].header("anthropic-version"), Some("2099-01-01"));
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_fails_before_the_first_text_is_retried_unseen() {
+async fn a_failure_before_the_first_text_is_retried_without_a_trace_in_the_stream() {
     for dialect in BOTH {
         let overloaded =
             json!({ "type": "error", "error": { "type": "overloaded_error", "message": "Overloaded" } });
         let script = vec![
             status(529).header("content-type", "application/json").raw(&overloaded.to_string()),
-            event(begun(dialect, "b"), overloaded),
-            begun(dialect, "c").breaks(),
-            begun(dialect, "d"),
+            event(preamble(dialect, "b"), overloaded),
+            preamble(dialect, "c").breaks(),
+            preamble(dialect, "d"),
             answer(dialect, "e", "hello"),
         ];
         let options = json!({ "retry": { "baseDelayMs": 10 }, "maxRetries": 4 });
-        let scene = Scene::new(options, script);
-        let ended = ask(&scene, dialect, true).await;
-        assert_eq!(text(&ended), "hello");
+        let harness = Harness::new(options, script);
+        let outcome = run(&harness, dialect, true).await;
+        assert_eq!(text(&outcome), "hello");
         assert_eq!(
-            ended.outcomes(),
+            outcome.attempt_outcomes(),
             ["SERVER_ERROR", "SERVER_ERROR", "ECONNRESET", "STREAM_TRUNCATED", "complete"]
         );
-        assert_eq!(ended.deltas().len(), if dialect == Messages { 6 } else { 5 });
+        assert_eq!(outcome.deltas().len(), if dialect == Messages { 6 } else { 5 });
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_rate_limit_is_waited_for_as_long_as_it_says() {
+async fn retry_after_is_honored() {
     for dialect in BOTH {
-        let limited = refusal(429, "rate_limit_exceeded", "slow down").header("retry-after", 7);
-        let scene = Scene::new(options(), vec![limited, answer(dialect, "a", "hello")]);
-        assert_eq!(text(&ask(&scene, dialect, true).await), "hello");
-        assert_eq!(scene.times(), [0, 7000]);
+        let limited = error_response(429, "rate_limit_exceeded", "slow down").header("retry-after", 7);
+        let harness = Harness::new(options(), vec![limited, answer(dialect, "a", "hello")]);
+        assert_eq!(text(&run(&harness, dialect, true).await), "hello");
+        assert_eq!(harness.request_times(), [0, 7000]);
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn silence_ends_an_attempt_at_each_stage() {
+async fn the_first_token_and_idle_timeouts_apply() {
     for dialect in BOTH {
-        let frames_only = begun(dialect, "a").stall();
+        let preamble_only = preamble(dialect, "a").stall();
         let ping = |reply: Reply| event(reply.wait(30), json!({ "type": "ping" }));
-        let pings = (0..9).fold(begun(dialect, "b"), |reply, _| ping(reply)).stall();
-        let script = vec![frames_only, pings, answer(dialect, "c", "hello")];
+        let pings = (0..9).fold(preamble(dialect, "b"), |reply, _| ping(reply)).stall();
+        let script = vec![preamble_only, pings, answer(dialect, "c", "hello")];
         let options = json!({ "retry": { "baseDelayMs": 10 }, "firstTokenTimeoutMs": 100 });
-        let scene = Scene::new(options, script);
-        assert_eq!(text(&ask(&scene, dialect, true).await), "hello");
-        assert_eq!(scene.times(), [0, 110, 230]);
+        let harness = Harness::new(options, script);
+        assert_eq!(text(&run(&harness, dialect, true).await), "hello");
+        assert_eq!(harness.request_times(), [0, 110, 230]);
 
-        let script = vec![say(dialect, begun(dialect, "a"), "half").stall(), answer(dialect, "b", " whole")];
-        let scene = Scene::new(json!({ "retry": { "baseDelayMs": 10 }, "idleTimeoutMs": 200 }), script);
-        assert_eq!(text(&ask(&scene, dialect, true).await), "half whole");
-        assert_eq!(scene.times(), [0, 210]);
+        let script =
+            vec![text_delta(dialect, preamble(dialect, "a"), "half").stall(), answer(dialect, "b", " whole")];
+        let harness = Harness::new(json!({ "retry": { "baseDelayMs": 10 }, "idleTimeoutMs": 200 }), script);
+        assert_eq!(text(&run(&harness, dialect, true).await), "half whole");
+        assert_eq!(harness.request_times(), [0, 210]);
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_broken_answer_is_taken_up_again_under_its_first_identity() {
+async fn a_recovered_answer_keeps_the_identity_of_its_first_part() {
     for dialect in BOTH {
-        let broken = say(dialect, begun(dialect, "first"), "the quick brown fox ").breaks();
-        let scene = Scene::new(options(), vec![broken, answer(dialect, "second", "quick brown fox jumps")]);
-        let ended = ask(&scene, dialect, true).await;
-        assert_eq!(text(&ended), "the quick brown fox jumps");
-        assert_eq!(ended.text(), "the quick brown fox jumps");
-        let all = ended.deltas().concat();
+        let broken = text_delta(dialect, preamble(dialect, "first"), "the quick brown fox ").breaks();
+        let harness =
+            Harness::new(options(), vec![broken, answer(dialect, "second", "quick brown fox jumps")]);
+        let outcome = run(&harness, dialect, true).await;
+        assert_eq!(text(&outcome), "the quick brown fox jumps");
+        assert_eq!(outcome.text(), "the quick brown fox jumps");
+        let all = outcome.deltas().concat();
         assert!(all.contains("first") && !all.contains("second"), "{all}");
-        let events = events(&ended);
+        let events = events(&outcome);
         assert_eq!(events.last().unwrap()["type"], terminal(dialect));
         if dialect == Responses {
             let numbers: Vec<_> =
@@ -226,43 +228,43 @@ async fn a_broken_answer_is_taken_up_again_under_its_first_identity() {
             assert_eq!(usage, &json!({ "input_tokens": 10, "output_tokens": 8 }));
         }
         let field = if dialect == Messages { "messages" } else { "input" };
-        let asked = scene.requests()[1].json();
-        assert_eq!(asked[field][1], json!({ "role": "assistant", "content": "the quick brown fox " }));
-        assert!(asked[field][2]["content"].as_str().unwrap().contains("the quick brown fox "));
-        assert_eq!(ended.answer().recoveries, 1);
+        let recovery = harness.requests()[1].json();
+        assert_eq!(recovery[field][1], json!({ "role": "assistant", "content": "the quick brown fox " }));
+        assert!(recovery[field][2]["content"].as_str().unwrap().contains("the quick brown fox "));
+        assert_eq!(outcome.answer().recoveries, 1);
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_prefill_does_not_end_with_white_space_and_the_text_has_it_once() {
-    let broken = say(Messages, begun(Messages, "a"), "one two ").breaks();
+async fn a_prefill_has_no_trailing_white_space_and_the_text_has_it_once() {
+    let broken = text_delta(Messages, preamble(Messages, "a"), "one two ").breaks();
     let options = json!({ "retry": { "baseDelayMs": 10 }, "recovery": { "style": "prefill" } });
-    let scene = Scene::new(options, vec![broken, answer(Messages, "b", " three")]);
-    assert_eq!(text(&ask(&scene, Messages, true).await), "one two three");
-    let messages = scene.requests()[1].json()["messages"].clone();
+    let harness = Harness::new(options, vec![broken, answer(Messages, "b", " three")]);
+    assert_eq!(text(&run(&harness, Messages, true).await), "one two three");
+    let messages = harness.requests()[1].json()["messages"].clone();
     assert_eq!(messages[1], json!({ "role": "assistant", "content": "one two" }));
     assert_eq!(messages.as_array().unwrap().len(), 2);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_prefill_that_is_refused_gives_way_to_an_instruction() {
-    let broken = say(Messages, begun(Messages, "a"), "one two ").breaks();
-    let refused = refusal(400, "invalid_request_error", "prefill is not supported");
+async fn a_rejected_prefill_falls_back_to_an_instruction() {
+    let broken = text_delta(Messages, preamble(Messages, "a"), "one two ").breaks();
+    let rejected = error_response(400, "invalid_request_error", "prefill is not supported");
     let options = json!({ "retry": { "baseDelayMs": 10 }, "recovery": { "style": "prefill" } });
-    let scene = Scene::new(options, vec![broken, refused, answer(Messages, "b", "three")]);
-    assert_eq!(text(&ask(&scene, Messages, true).await), "one two three");
-    assert_eq!(scene.requests()[2].json()["messages"].as_array().unwrap().len(), 3);
+    let harness = Harness::new(options, vec![broken, rejected, answer(Messages, "b", "three")]);
+    assert_eq!(text(&run(&harness, Messages, true).await), "one two three");
+    assert_eq!(harness.requests()[2].json()["messages"].as_array().unwrap().len(), 3);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_break_after_more_than_text_is_an_error_with_what_was_received() {
+async fn a_break_after_more_than_text_is_an_error_with_the_partial_answer() {
     let tool = json!({ "type": "content_block_start", "index": 1, "content_block": { "type": "tool_use", "name": "f" } });
     let call = json!({ "type": "response.output_item.added", "sequence_number": 4, "output_index": 1, "item": { "type": "function_call", "id": "fc" } });
     for (dialect, other) in [(Messages, tool), (Responses, call)] {
-        let broken = event(say(dialect, begun(dialect, "a"), "half"), other).breaks();
-        let scene = Scene::new(options(), vec![broken]);
-        let ended = ask(&scene, dialect, true).await;
-        let error = ended.error();
+        let broken = event(text_delta(dialect, preamble(dialect, "a"), "half"), other).breaks();
+        let harness = Harness::new(options(), vec![broken]);
+        let outcome = run(&harness, dialect, true).await;
+        let error = outcome.error();
         assert_eq!(error.kind, Kind::Interrupted);
         assert_eq!(error.partial.as_deref(), Some("half"));
         assert!(error.message.contains("more than text was sent"), "{error}");
@@ -271,46 +273,49 @@ async fn a_break_after_more_than_text_is_an_error_with_what_was_received() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_answer_that_has_all_its_tokens_when_it_breaks_is_ended_here() {
+async fn an_answer_that_breaks_after_all_its_tokens_ends_without_another_request() {
     for dialect in BOTH {
         let words = ["a b c d e f g h ", "i j k l m n o p "];
-        let broken = words.iter().fold(begun(dialect, "a"), |reply, text| say(dialect, reply, text)).breaks();
-        let scene = Scene::new(options(), vec![broken]);
+        let broken = words
+            .iter()
+            .fold(preamble(dialect, "a"), |reply, text| text_delta(dialect, reply, text))
+            .breaks();
+        let harness = Harness::new(options(), vec![broken]);
         let mut request = request(dialect, true);
         request[if dialect == Messages { "max_tokens" } else { "max_output_tokens" }] = json!(2);
-        let ended = ask_with(&scene, dialect, request, json!({})).await;
-        assert_eq!(text(&ended), words.concat());
-        let last = events(&ended).pop().unwrap();
+        let outcome = run_with(&harness, dialect, request, json!({})).await;
+        assert_eq!(text(&outcome), words.concat());
+        let last = events(&outcome).pop().unwrap();
         assert_eq!(last["type"], if dialect == Messages { "message_stop" } else { "response.incomplete" });
-        assert_eq!(ended.answer().journal.first_choice().finish_reason.as_deref(), Some("length"));
+        assert_eq!(outcome.answer().journal.first_choice().finish_reason.as_deref(), Some("length"));
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_structured_answer_is_asked_for_again_and_goes_on_where_it_broke() {
+async fn a_structured_answer_is_requested_again_and_continues_at_the_break() {
     for dialect in BOTH {
         let (first, all) = (r#"{"name":"Dolly the first","#, r#"{"name":"Dolly the first","age":6}"#);
-        let broken = say(dialect, begun(dialect, "a"), first).breaks();
-        let scene = Scene::new(options(), vec![broken, answer(dialect, "b", all)]);
+        let broken = text_delta(dialect, preamble(dialect, "a"), first).breaks();
+        let harness = Harness::new(options(), vec![broken, answer(dialect, "b", all)]);
         let mut request = request(dialect, true);
         let format = json!({ "format": { "type": "json_schema" } });
         request[if dialect == Messages { "output_config" } else { "text" }] = format;
-        let ended = ask_with(&scene, dialect, request.clone(), json!({})).await;
-        assert_eq!(text(&ended), all);
-        assert_eq!(scene.requests()[1].json(), request);
+        let outcome = run_with(&harness, dialect, request.clone(), json!({})).await;
+        assert_eq!(text(&outcome), all);
+        assert_eq!(harness.requests()[1].json(), request);
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refusal_of_the_request_is_the_callers_at_once() {
-    let refused = refusal(400, "invalid_request_error", "no such field");
+async fn a_rejected_request_fails_at_once() {
+    let rejected = error_response(400, "invalid_request_error", "no such field");
     for dialect in BOTH {
-        let scene = Scene::new(options(), vec![refused.clone()]);
-        assert_eq!(ask(&scene, dialect, true).await.error().kind, Kind::InvalidRequest);
+        let harness = Harness::new(options(), vec![rejected.clone()]);
+        assert_eq!(run(&harness, dialect, true).await.error().kind, Kind::InvalidRequest);
     }
 }
 
-fn whole(dialect: Dialect) -> Value {
+fn whole_answer(dialect: Dialect) -> Value {
     match dialect {
         Messages => {
             json!({ "id": "a", "type": "message", "model": "m", "content": [{ "type": "text", "text": "hello" }], "stop_reason": "end_turn", "usage": { "input_tokens": 5, "output_tokens": 7 } })
@@ -321,67 +326,76 @@ fn whole(dialect: Dialect) -> Value {
     }
 }
 
-fn page(body: &str) -> Reply {
+fn json_response(body: &str) -> Reply {
     status(200).header("content-type", "application/json").raw(body)
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_answer_in_one_piece_passes_as_it_is_after_its_retries() {
+async fn an_answer_that_is_not_streamed_is_delivered_unchanged_after_retries() {
     for dialect in BOTH {
-        let body = format!(" {} \n", whole(dialect));
-        let cut = page(&body[..30]);
-        let scene = Scene::new(options(), vec![refusal(500, "server_error", "sorry"), cut, page(&body)]);
-        let ended = ask(&scene, dialect, false).await;
-        assert_eq!(ended.deltas(), [body]);
-        let result: Value = serde_json::from_str(&ended.answer().result()).unwrap();
+        let body = format!(" {} \n", whole_answer(dialect));
+        let cut = json_response(&body[..30]);
+        let harness = Harness::new(
+            options(),
+            vec![error_response(500, "server_error", "sorry"), cut, json_response(&body)],
+        );
+        let outcome = run(&harness, dialect, false).await;
+        assert_eq!(outcome.deltas(), [body]);
+        let result: Value = serde_json::from_str(&outcome.answer().result()).unwrap();
         assert_eq!((&result["id"], &result["usage"]["total_tokens"]), (&json!("a"), &json!(12)));
-        assert_eq!(scene.requests()[2].header("accept"), Some("application/json"));
-        assert_eq!(ended.outcomes(), ["SERVER_ERROR", "MALFORMED_RESPONSE", "complete"]);
+        assert_eq!(harness.requests()[2].header("accept"), Some("application/json"));
+        assert_eq!(outcome.attempt_outcomes(), ["SERVER_ERROR", "MALFORMED_RESPONSE", "complete"]);
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_response_in_one_piece_that_failed_is_tried_again() {
+async fn a_failed_response_that_is_not_streamed_is_retried() {
     let failed =
         json!({ "id": "a", "status": "failed", "error": { "code": "server_error", "message": "sorry" } });
-    let scene = Scene::new(options(), vec![page(&failed.to_string()), page(&whole(Responses).to_string())]);
-    let ended = ask(&scene, Responses, false).await;
-    assert_eq!(ended.outcomes(), ["SERVER_ERROR", "complete"]);
+    let harness = Harness::new(
+        options(),
+        vec![json_response(&failed.to_string()), json_response(&whole_answer(Responses).to_string())],
+    );
+    let outcome = run(&harness, Responses, false).await;
+    assert_eq!(outcome.attempt_outcomes(), ["SERVER_ERROR", "complete"]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_answer_in_one_piece_may_take_longer_than_a_first_token() {
-    let slow = page(&whole(Messages).to_string()).head_after(450);
+async fn an_answer_that_is_not_streamed_has_the_whole_answer_timeout() {
+    let slow = json_response(&whole_answer(Messages).to_string()).head_after(450);
     let options = json!({ "firstTokenTimeoutMs": 100, "wholeAnswerTimeoutMs": 500, "maxRetries": 0 });
-    let scene = Scene::new(options.clone(), vec![slow]);
-    ask(&scene, Messages, false).await.answer();
-    let scene = Scene::new(options, vec![page("{}").never_answers()]);
-    let ended = ask(&scene, Messages, false).await;
-    assert_eq!((ended.error().kind, ended.at), (Kind::Timeout(Phase::FirstToken), 500));
+    let harness = Harness::new(options.clone(), vec![slow]);
+    run(&harness, Messages, false).await.answer();
+    let harness = Harness::new(options, vec![json_response("{}").never_answers()]);
+    let outcome = run(&harness, Messages, false).await;
+    assert_eq!((outcome.error().kind, outcome.at), (Kind::Timeout(Phase::FirstToken), 500));
 }
 
 #[tokio::test(start_paused = true)]
-async fn usage_is_charged_by_the_price_of_the_model() {
+async fn usage_is_charged_at_the_price_of_the_model() {
     for dialect in BOTH {
         for streamed in [true, false] {
-            let reply =
-                if streamed { answer(dialect, "a", "hello") } else { page(&whole(dialect).to_string()) };
+            let reply = if streamed {
+                answer(dialect, "a", "hello")
+            } else {
+                json_response(&whole_answer(dialect).to_string())
+            };
             let cost = json!({ "prices": { "m": { "input": 1, "output": 10 } } });
-            let scene = Scene::new(json!({ "cost": cost }), vec![reply]);
-            let ended = ask(&scene, dialect, streamed).await;
-            assert_eq!(ended.answer().cost_usd, Some((5.0 + 70.0) / 1e6));
+            let harness = Harness::new(json!({ "cost": cost }), vec![reply]);
+            let outcome = run(&harness, dialect, streamed).await;
+            assert_eq!(outcome.answer().cost_usd, Some((5.0 + 70.0) / 1e6));
         }
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_hedge_that_is_faster_writes_the_answer_alone() {
+async fn a_faster_hedge_writes_the_entire_answer() {
     for dialect in BOTH {
-        let slow = end(dialect, say(dialect, begun(dialect, "slow").wait(900), "slow"));
+        let slow = finish(dialect, text_delta(dialect, preamble(dialect, "slow").wait(900), "slow"));
         let fast = answer(dialect, "fast", "fast");
-        let scene = Scene::two(json!({ "hedge": { "afterMs": 100 } }), vec![slow], vec![fast]);
-        let ended = ask(&scene, dialect, true).await;
-        assert_eq!(text(&ended), "fast");
-        assert!(!ended.deltas().concat().contains("slow"));
+        let harness = Harness::two_endpoints(json!({ "hedge": { "afterMs": 100 } }), vec![slow], vec![fast]);
+        let outcome = run(&harness, dialect, true).await;
+        assert_eq!(text(&outcome), "fast");
+        assert!(!outcome.deltas().concat().contains("slow"));
     }
 }

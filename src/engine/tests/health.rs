@@ -1,4 +1,4 @@
-//! Probes of the endpoints, and what they change.
+//! Probes of endpoints and their effect on breakers and routing.
 
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
@@ -7,26 +7,26 @@ use serde_json::{Value, json};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use super::provider::{Reply, answer, no_connection, refusal, status, unavailable};
-use super::support::{Ask, Scene};
+use super::harness::{Harness, TestCall};
+use super::scripted_provider::{Reply, answer, connection_refused, error_response, status, unavailable};
 use crate::config::BreakerChoice;
 use crate::engine::Client;
 use crate::engine::breaker::SharedBreaker;
 use crate::engine::health::watch;
 use crate::policy::circuit_breaker::{Options, State};
 
-fn list() -> Reply {
+fn model_list() -> Reply {
     status(200).header("content-type", "application/json").raw("{\"data\":[]}")
 }
 
-async fn probe(scene: &Scene) -> Vec<Value> {
-    let found = scene.client.check_health(&CancellationToken::new()).await.unwrap();
-    found.iter().map(|health| serde_json::to_value(health).unwrap()).collect()
+async fn probe(harness: &Harness) -> Vec<Value> {
+    let reports = harness.client.check_health(&CancellationToken::new()).await.unwrap();
+    reports.iter().map(|health| serde_json::to_value(health).unwrap()).collect()
 }
 
-/// The breakers' states, of each endpoint in turn.
-fn circuits(scene: &Scene) -> Vec<Value> {
-    let metrics = serde_json::to_value(scene.client.metrics()).unwrap();
+/// The state of each endpoint's breaker, in order.
+fn breaker_states(harness: &Harness) -> Vec<Value> {
+    let metrics = serde_json::to_value(harness.client.metrics()).unwrap();
     metrics["breakers"].as_array().unwrap().iter().map(|breaker| breaker["state"].clone()).collect()
 }
 
@@ -35,199 +35,212 @@ fn breakers(timeout: u64) -> Value {
 }
 
 #[tokio::test(start_paused = true)]
-async fn each_endpoint_is_asked_for_its_models_with_its_own_key_one_after_the_other() {
-    let scene = Scene::two(json!({}), vec![list().head_after(70)], vec![unavailable().head_after(30)]);
-    let [a, b]: [Value; 2] = probe(&scene).await.try_into().unwrap();
+async fn the_endpoints_are_probed_in_turn_each_with_its_own_key() {
+    let harness = Harness::two_endpoints(
+        json!({}),
+        vec![model_list().head_after(70)],
+        vec![unavailable().head_after(30)],
+    );
+    let [a, b]: [Value; 2] = probe(&harness).await.try_into().unwrap();
     assert_eq!(a, json!({ "endpoint": "a", "healthy": true, "status": 200, "latencyMs": 70 }));
     assert_eq!(
         (&b["healthy"], &b["status"], &b["code"]),
         (&json!(false), &json!(503), &json!("SERVER_ERROR"))
     );
-    assert_eq!((scene.times(), scene.now()), (vec![0, 70], 100));
-    let seen = scene.requests();
-    assert_eq!((seen[0].url.as_str(), seen[0].body.len()), ("http://a/v1/models", 0));
-    let keys: Vec<_> = seen.iter().map(|seen| seen.header("authorization").unwrap()).collect();
+    assert_eq!((harness.request_times(), harness.now()), (vec![0, 70], 100));
+    let requests = harness.requests();
+    assert_eq!((requests[0].url.as_str(), requests[0].body.len()), ("http://a/v1/models", 0));
+    let keys: Vec<_> = requests.iter().map(|request| request.header("authorization").unwrap()).collect();
     assert_eq!(keys, ["Bearer key-of-a", "Bearer key-of-b"]);
-    assert_eq!((seen[0].header("x-of"), seen[1].header("x-of")), (Some("a"), None));
+    assert_eq!((requests[0].header("x-of"), requests[1].header("x-of")), (Some("a"), None));
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_endpoint_that_has_no_list_of_models_is_healthy_and_one_that_is_silent_is_not() {
-    let scene = Scene::two(json!({}), vec![status(404)], vec![list().never_answers()]);
-    let found = probe(&scene).await;
-    assert_eq!((&found[0]["healthy"], &found[0]["status"]), (&json!(true), &json!(404)));
-    assert_eq!((&found[1]["healthy"], &found[1]["code"]), (&json!(false), &json!("TIMEOUT")));
-    assert_eq!(found[1]["latencyMs"], 5_000);
+async fn an_endpoint_without_a_model_list_is_healthy_and_a_silent_one_is_not() {
+    let harness = Harness::two_endpoints(json!({}), vec![status(404)], vec![model_list().never_answers()]);
+    let reports = probe(&harness).await;
+    assert_eq!((&reports[0]["healthy"], &reports[0]["status"]), (&json!(true), &json!(404)));
+    assert_eq!((&reports[1]["healthy"], &reports[1]["code"]), (&json!(false), &json!("TIMEOUT")));
+    assert_eq!(reports[1]["latencyMs"], 5_000);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_silent_endpoint_is_waited_for_no_longer_than_the_interval() {
-    let scene = Scene::two(json!({ "healthCheckMs": 300 }), vec![list().never_answers()], vec![list()]);
-    probe(&scene).await;
-    assert_eq!(scene.times(), [0, 300]);
+async fn a_probe_takes_at_most_the_interval() {
+    let harness = Harness::two_endpoints(
+        json!({ "healthCheckMs": 300 }),
+        vec![model_list().never_answers()],
+        vec![model_list()],
+    );
+    probe(&harness).await;
+    assert_eq!(harness.request_times(), [0, 300]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_probe_that_quotes_the_key_back_does_not_tell_it() {
-    let quoting = refusal(401, "invalid_api_key", "wrong key: key-of-a");
-    let scene = Scene::two(json!({}), vec![quoting], vec![no_connection()]);
-    let found = probe(&scene).await;
-    assert_eq!((&found[0]["healthy"], &found[0]["code"]), (&json!(false), &json!("AUTH_FAILED")));
-    assert!(!found[0].to_string().contains("key-of-a"), "{}", found[0]);
-    assert_eq!((&found[1]["code"], found[1].get("status")), (&json!("ECONNREFUSED"), None));
+async fn an_error_of_a_probe_does_not_reveal_the_key() {
+    let revealing = error_response(401, "invalid_api_key", "wrong key: key-of-a");
+    let harness = Harness::two_endpoints(json!({}), vec![revealing], vec![connection_refused()]);
+    let reports = probe(&harness).await;
+    assert_eq!((&reports[0]["healthy"], &reports[0]["code"]), (&json!(false), &json!("AUTH_FAILED")));
+    assert!(!reports[0].to_string().contains("key-of-a"), "{}", reports[0]);
+    assert_eq!((&reports[1]["code"], reports[1].get("status")), (&json!("ECONNREFUSED"), None));
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_answer_makes_an_open_breaker_half_open_before_its_time_and_the_next_call_decides() {
-    let a = vec![unavailable(), list(), answer(&["a"])];
-    let scene = Scene::two(breakers(60_000), a, vec![answer(&["b"]), list()]);
-    scene.call().await;
-    assert_eq!(circuits(&scene), ["OPEN", "CLOSED"]);
-    probe(&scene).await;
-    assert_eq!(circuits(&scene), ["HALF_OPEN", "CLOSED"]);
-    let ended = scene.call().await;
-    assert_eq!((ended.text(), scene.went_to().as_str()), ("a", "ababa"));
-    let changes: Vec<_> = ended.events("circuit").iter().map(|event| event["to"].clone()).collect();
+async fn a_successful_probe_half_opens_a_breaker_early_and_the_next_call_closes_it() {
+    let a = vec![unavailable(), model_list(), answer(&["a"])];
+    let harness = Harness::two_endpoints(breakers(60_000), a, vec![answer(&["b"]), model_list()]);
+    harness.call().await;
+    assert_eq!(breaker_states(&harness), ["OPEN", "CLOSED"]);
+    probe(&harness).await;
+    assert_eq!(breaker_states(&harness), ["HALF_OPEN", "CLOSED"]);
+    let outcome = harness.call().await;
+    assert_eq!((outcome.text(), harness.request_hosts().as_str()), ("a", "ababa"));
+    let changes: Vec<_> = outcome.events("circuit").iter().map(|event| event["to"].clone()).collect();
     assert_eq!(changes, ["HALF_OPEN", "CLOSED"]);
-    assert_eq!(ended.events("circuit")[0].get("call"), None);
+    assert_eq!(outcome.events("circuit")[0].get("call"), None);
 }
 
 #[tokio::test(start_paused = true)]
-async fn with_several_successes_needed_they_are_those_of_calls() {
+async fn probes_do_not_count_toward_the_success_threshold() {
     let mut options = breakers(60_000);
     options["circuitBreaker"]["successThreshold"] = json!(2);
-    let a = vec![unavailable(), list(), answer(&["a"]), list(), answer(&["a"])];
-    let scene = Scene::two(options, a, vec![answer(&["b"]), list(), list()]);
-    scene.call().await;
+    let a = vec![unavailable(), model_list(), answer(&["a"]), model_list(), answer(&["a"])];
+    let harness = Harness::two_endpoints(options, a, vec![answer(&["b"]), model_list(), model_list()]);
+    harness.call().await;
     for closed in ["HALF_OPEN", "CLOSED"] {
-        probe(&scene).await;
-        assert_eq!(circuits(&scene)[0], "HALF_OPEN");
-        scene.call().await;
-        assert_eq!(circuits(&scene)[0], closed);
+        probe(&harness).await;
+        assert_eq!(breaker_states(&harness)[0], "HALF_OPEN");
+        harness.call().await;
+        assert_eq!(breaker_states(&harness)[0], closed);
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn where_only_the_list_of_models_works_one_call_finds_out_after_each_probe() {
+async fn only_one_call_tries_an_endpoint_after_each_probe_if_only_its_model_list_works() {
     let mut a = vec![unavailable()];
-    (0..3).for_each(|_| a.extend([list(), unavailable().head_after(10)]));
+    (0..3).for_each(|_| a.extend([model_list(), unavailable().head_after(10)]));
     let mut b = vec![answer(&["b"])];
-    (0..3).for_each(|_| b.extend([list(), answer(&["b"]), answer(&["b"]), answer(&["b"])]));
-    let scene = Scene::two(breakers(60_000), a, b);
-    scene.call().await;
+    (0..3).for_each(|_| b.extend([model_list(), answer(&["b"]), answer(&["b"]), answer(&["b"])]));
+    let harness = Harness::two_endpoints(breakers(60_000), a, b);
+    harness.call().await;
     for _ in 0..3 {
-        probe(&scene).await;
-        let (_, _, third) = futures::join!(scene.call(), scene.call(), scene.call());
+        probe(&harness).await;
+        let (_, _, third) = futures::join!(harness.call(), harness.call(), harness.call());
         assert_eq!(third.text(), "b");
-        assert_eq!(circuits(&scene)[0], "OPEN");
+        assert_eq!(breaker_states(&harness)[0], "OPEN");
     }
-    let asked = scene.went_to().matches('a').count();
-    assert_eq!(asked, 1 + 3 + 3, "{}", scene.went_to());
+    let requests_to_a = harness.request_hosts().matches('a').count();
+    assert_eq!(requests_to_a, 1 + 3 + 3, "{}", harness.request_hosts());
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_probe_that_is_due_spares_a_call_to_find_out_and_opens_the_breaker_again() {
+async fn a_failed_health_probe_reopens_a_breaker_that_is_due() {
     let a = vec![unavailable(), unavailable().head_after(100)];
-    let scene = Scene::two(breakers(1_000), a, vec![answer(&["b"]), answer(&["b"]), list(), answer(&["b"])]);
-    scene.call().await;
+    let harness = Harness::two_endpoints(
+        breakers(1_000),
+        a,
+        vec![answer(&["b"]), answer(&["b"]), model_list(), answer(&["b"])],
+    );
+    harness.call().await;
     sleep(Duration::from_millis(1_500)).await;
-    let meanwhile = scene.ask(Ask { after: 50, ..Ask::default() });
-    let (_, ended) = futures::join!(probe(&scene), meanwhile);
-    assert_eq!((ended.text(), circuits(&scene)[0].as_str()), ("b", Some("OPEN")));
+    let call = harness.run(TestCall { delay_ms: 50, ..TestCall::default() });
+    let (_, outcome) = futures::join!(probe(&harness), call);
+    assert_eq!((outcome.text(), breaker_states(&harness)[0].as_str()), ("b", Some("OPEN")));
     sleep(Duration::from_millis(950)).await;
-    scene.call().await;
-    assert_eq!(scene.went_to(), "ababbb", "open from the probe's failure on");
+    harness.call().await;
+    assert_eq!(harness.request_hosts(), "ababbb", "the failure of the probe restarts its open time");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_list_of_models_does_not_count_against_failures_of_calls_in_a_row() {
+async fn a_successful_probe_does_not_reset_consecutive_failures() {
     let mut options = breakers(60_000);
     options["circuitBreaker"]["failureThreshold"] = json!(2);
-    let scene = Scene::new(options, vec![unavailable(), list(), unavailable()]);
-    scene.call().await;
-    probe(&scene).await;
-    scene.call().await;
-    assert_eq!(circuits(&scene), ["OPEN"]);
+    let harness = Harness::new(options, vec![unavailable(), model_list(), unavailable()]);
+    harness.call().await;
+    probe(&harness).await;
+    harness.call().await;
+    assert_eq!(breaker_states(&harness), ["OPEN"]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn probes_count_for_the_health_that_routing_goes_by() {
+async fn probes_count_toward_the_health_score_of_routing() {
     let options = json!({ "routing": "score", "circuitBreaker": false });
     let a = vec![answer(&["a"]), unavailable()];
-    let scene = Scene::two(options, a, vec![answer(&["b"]), list(), answer(&["b"])]);
-    scene.call().await;
-    scene.call().await;
-    probe(&scene).await;
-    scene.call().await;
-    assert_eq!(scene.went_to(), "ababb", "a was first of the two before");
+    let harness = Harness::two_endpoints(options, a, vec![answer(&["b"]), model_list(), answer(&["b"])]);
+    harness.call().await;
+    harness.call().await;
+    probe(&harness).await;
+    harness.call().await;
+    assert_eq!(harness.request_hosts(), "ababb", "before the probe, a was first");
 }
 
-/// A client that is probed every second, and where the watch finds it.
-fn watched() -> (Scene, Arc<Mutex<Option<Arc<Client>>>>) {
-    let mut scene = Scene::new(json!({ "healthCheckMs": 1_000 }), vec![list(); 100]);
-    // The scene keeps one of the same state.
-    let config = scene.client.config().clone();
-    let other = scene.client.reconfigured(config);
-    let client = Arc::new(std::mem::replace(&mut scene.client, other));
-    (scene, Arc::new(Mutex::new(Some(client))))
+/// A client that is probed every second, in the slot from which the watch gets it.
+fn watched() -> (Harness, Arc<Mutex<Option<Arc<Client>>>>) {
+    let mut harness = Harness::new(json!({ "healthCheckMs": 1_000 }), vec![model_list(); 100]);
+    // The harness keeps another client with the same state.
+    let config = harness.client.config().clone();
+    let other = harness.client.reconfigured(config);
+    let client = Arc::new(std::mem::replace(&mut harness.client, other));
+    (harness, Arc::new(Mutex::new(Some(client))))
 }
 
-fn finder(place: &Arc<Mutex<Option<Arc<Client>>>>) -> impl Fn() -> Option<Arc<Client>> + Send + 'static {
-    let weak: Weak<_> = Arc::downgrade(place);
+fn finder(slot: &Arc<Mutex<Option<Arc<Client>>>>) -> impl Fn() -> Option<Arc<Client>> + Send + 'static {
+    let weak: Weak<_> = Arc::downgrade(slot);
     move || weak.upgrade()?.lock().unwrap().clone()
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_watch_probes_at_its_interval_give_or_take_a_fifth_until_the_client_is_closed() {
-    let (scene, place) = watched();
-    let task = tokio::spawn(watch(finder(&place), CancellationToken::new()));
+async fn the_watch_probes_at_its_interval_with_jitter_until_the_client_closes() {
+    let (harness, slot) = watched();
+    let task = tokio::spawn(watch(finder(&slot), CancellationToken::new()));
     sleep(Duration::from_secs(30)).await;
-    scene.client.close();
+    harness.client.close();
     task.await.unwrap();
-    let times = [vec![0], scene.times()].concat();
+    let times = [vec![0], harness.request_times()].concat();
     let gaps: Vec<u64> = times.windows(2).map(|pair| pair[1] - pair[0]).collect();
     assert!((24..=38).contains(&gaps.len()), "{gaps:?}");
     assert!(gaps.iter().all(|gap| (800..=1_201).contains(gap)), "{gaps:?}");
     assert!(gaps.iter().any(|gap| *gap != gaps[0]), "{gaps:?}");
-    assert_eq!(scene.now(), 30_000, "it ends at once");
+    assert_eq!(harness.now(), 30_000, "it ends without a delay");
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_watch_ends_when_its_client_has_gone_away() {
-    let (scene, place) = watched();
-    let client = Arc::downgrade(place.lock().unwrap().as_ref().unwrap());
-    let task = tokio::spawn(watch(finder(&place), CancellationToken::new()));
+async fn the_watch_ends_when_its_client_is_dropped() {
+    let (harness, slot) = watched();
+    let client = Arc::downgrade(slot.lock().unwrap().as_ref().unwrap());
+    let task = tokio::spawn(watch(finder(&slot), CancellationToken::new()));
     sleep(Duration::from_millis(100)).await;
-    drop(place);
-    assert!(client.upgrade().is_none(), "between two rounds nothing holds the client");
+    drop(slot);
+    assert!(client.upgrade().is_none(), "the watch does not keep the client alive between probes");
     task.await.unwrap();
-    assert_eq!(scene.requests().len(), 0);
+    assert_eq!(harness.requests().len(), 0);
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_watch_ends_at_once_when_it_is_stopped() {
-    let (scene, place) = watched();
+    let (harness, slot) = watched();
     let stop = CancellationToken::new();
-    let task = tokio::spawn(watch(finder(&place), stop.clone()));
+    let task = tokio::spawn(watch(finder(&slot), stop.clone()));
     sleep(Duration::from_millis(100)).await;
     stop.cancel();
     task.await.unwrap();
-    assert_eq!(scene.now(), 100);
+    assert_eq!(harness.now(), 100);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_breaker_that_all_routes_share_is_not_one_endpoints_to_close() {
-    let mut scene = Scene::two(json!({}), vec![unavailable(), list()], vec![list()]);
+async fn a_probe_does_not_change_a_shared_breaker() {
+    let mut harness =
+        Harness::two_endpoints(json!({}), vec![unavailable(), model_list()], vec![model_list()]);
     let options = Options { failure_threshold: 1, ..Options::default() };
     let shared = SharedBreaker::new(options);
-    let mut config = scene.client.config().clone();
+    let mut config = harness.client.config().clone();
     config.breaker = BreakerChoice::Shared;
     config.call.max_retries = 0;
-    let transport = Arc::clone(&scene.client.state.transport);
-    scene.client = Client::new(config, transport, Some(shared.clone()), None);
-    scene.call().await;
-    assert_eq!((shared.state(), scene.went_to().as_str()), (State::Open, "a"));
-    let found = scene.client.check_health(&CancellationToken::new()).await.unwrap();
-    assert_eq!(found.len(), 2);
+    let transport = Arc::clone(&harness.client.state.transport);
+    harness.client = Client::new(config, transport, Some(shared.clone()), None);
+    harness.call().await;
+    assert_eq!((shared.state(), harness.request_hosts().as_str()), (State::Open, "a"));
+    let reports = harness.client.check_health(&CancellationToken::new()).await.unwrap();
+    assert_eq!(reports.len(), 2);
     assert_eq!(shared.state(), State::Open);
 }

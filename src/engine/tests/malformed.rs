@@ -1,23 +1,23 @@
-//! Bodies that are not what the protocol promises.
+//! Bodies that violate the protocol.
 
 use std::time::Duration;
 
 use serde_json::json;
 
-use super::provider::{Reply, answer, chunk, refusal, status, stream};
-use super::support::{Ended, Scene};
+use super::harness::{Harness, Outcome};
+use super::scripted_provider::{Reply, answer, chunk, error_response, status, stream};
 use crate::error::{Error, Kind};
 
-async fn once(reply: Reply) -> Ended {
-    Scene::new(json!({ "maxRetries": 0 }), vec![reply]).call().await
+async fn once(reply: Reply) -> Outcome {
+    Harness::new(json!({ "maxRetries": 0 }), vec![reply]).call().await
 }
 
-fn cause(ended: &Ended) -> &Error {
-    ended.error().cause.as_ref().unwrap()
+fn cause(outcome: &Outcome) -> &Error {
+    outcome.error().cause.as_ref().unwrap()
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_error_inside_a_stream_is_classified_like_any_other() {
+async fn an_error_in_the_stream_is_classified_like_any_other() {
     let error = |code: &str| json!({ "error": { "message": "no", "code": code } });
     for (code, kind) in [
         ("rate_limit_exceeded", Kind::RateLimit),
@@ -25,55 +25,55 @@ async fn an_error_inside_a_stream_is_classified_like_any_other() {
         ("insufficient_quota", Kind::QuotaExhausted),
         ("context_length_exceeded", Kind::ContextLength),
     ] {
-        let ended = once(stream().header("x-request-id", "p-1").role().event(&error(code))).await;
-        assert_eq!((ended.error().kind, ended.error().request_id.as_deref()), (kind, Some("p-1")));
+        let outcome = once(stream().header("x-request-id", "p-1").role().event(&error(code))).await;
+        assert_eq!((outcome.error().kind, outcome.error().request_id.as_deref()), (kind, Some("p-1")));
     }
-    let ended = once(stream().say("a").raw("event: error\ndata: overloaded\n\n")).await;
-    assert_eq!((ended.error().kind, cause(&ended).kind), (Kind::Interrupted, Kind::Server));
+    let outcome = once(stream().delta("a").raw("event: error\ndata: overloaded\n\n")).await;
+    assert_eq!((outcome.error().kind, cause(&outcome).kind), (Kind::Interrupted, Kind::Server));
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_error_inside_a_stream_before_the_first_piece_is_retried_in_silence() {
+async fn an_error_in_the_stream_before_the_first_delta_is_retried_silently() {
     let overloaded = stream().role().event(&json!({ "error": { "message": "overloaded" } }));
-    let scene = Scene::new(json!({}), vec![overloaded, answer(&["a"])]);
-    let ended = scene.call().await;
+    let harness = Harness::new(json!({}), vec![overloaded, answer(&["a"])]);
+    let outcome = harness.call().await;
     assert_eq!(
-        (ended.outcomes(), ended.deltas()),
+        (outcome.attempt_outcomes(), outcome.deltas()),
         (vec!["SERVER_ERROR".into(), "complete".into()], vec!["a".into()])
     );
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_event_that_is_no_json_ends_the_attempt() {
-    let ended = once(stream().say("a").raw("data: {oops}\n\n").say("b").finish().done()).await;
-    assert_eq!((cause(&ended).kind, ended.error().partial.as_deref()), (Kind::Malformed, Some("a")));
+async fn an_event_that_is_not_json_ends_the_attempt() {
+    let outcome = once(stream().delta("a").raw("data: {oops}\n\n").delta("b").finish().done()).await;
+    assert_eq!((cause(&outcome).kind, outcome.error().partial.as_deref()), (Kind::Malformed, Some("a")));
 }
 
 #[tokio::test(start_paused = true)]
-async fn half_an_event_at_the_end_of_the_body_is_a_truncation_and_never_text() {
+async fn an_incomplete_event_at_the_end_of_the_body_is_a_truncation() {
     for half in ["data: {\"choices\":[{\"delta\":{\"content\":\"b", "data: [DO", "data: ", "da"] {
-        let ended = once(stream().say("a").raw(half)).await;
-        assert_eq!((cause(&ended).kind, ended.error().partial.as_deref()), (Kind::Truncated, Some("a")));
+        let outcome = once(stream().delta("a").raw(half)).await;
+        assert_eq!((cause(&outcome).kind, outcome.error().partial.as_deref()), (Kind::Truncated, Some("a")));
     }
-    let whole = format!("data: {}", chunk(json!({ "content": "b" }), Some("stop")));
-    assert_eq!(once(stream().say("a").raw(&whole)).await.text(), "ab");
+    let event = format!("data: {}", chunk(json!({ "content": "b" }), Some("stop")));
+    assert_eq!(once(stream().delta("a").raw(&event)).await.text(), "ab");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_page_or_a_document_instead_of_a_stream_is_named_and_not_asked_for_again() {
+async fn html_or_json_instead_of_a_stream_is_named_and_not_retried() {
     for (kind, body, name) in [
         ("text/html; charset=utf-8", "<html>hi", "an HTML page"),
         ("application/json", "{}", "a JSON document"),
     ] {
         let reply = || status(200).header("content-type", kind).raw(body);
-        let scene = Scene::new(json!({}), vec![reply()]);
-        let ended = scene.call().await;
-        assert_eq!((ended.error().kind, ended.at), (Kind::Malformed, 0));
-        assert!(ended.error().message.contains(name), "{}", ended.error());
-        assert_eq!(ended.error().body.as_deref(), Some(body));
-        let scene = Scene::two(json!({}), vec![reply()], vec![answer(&["a"])]);
-        assert_eq!(scene.call().await.text(), "a");
-        assert_eq!(scene.went_to(), "ab");
+        let harness = Harness::new(json!({}), vec![reply()]);
+        let outcome = harness.call().await;
+        assert_eq!((outcome.error().kind, outcome.at), (Kind::Malformed, 0));
+        assert!(outcome.error().message.contains(name), "{}", outcome.error());
+        assert_eq!(outcome.error().body.as_deref(), Some(body));
+        let harness = Harness::two_endpoints(json!({}), vec![reply()], vec![answer(&["a"])]);
+        assert_eq!(harness.call().await.text(), "a");
+        assert_eq!(harness.request_hosts(), "ab");
     }
 }
 
@@ -83,45 +83,52 @@ async fn a_line_longer_than_a_mebibyte_is_too_large() {
     for _ in 0..17 {
         reply = reply.raw(&"x".repeat(64 * 1024));
     }
-    let scene = Scene::new(json!({}), vec![reply.stall()]);
-    let ended = scene.call().await;
-    assert_eq!((ended.error().kind, ended.at, scene.times().len()), (Kind::ResponseTooLarge, 0, 1));
+    let harness = Harness::new(json!({}), vec![reply.stall()]);
+    let outcome = harness.call().await;
+    assert_eq!(
+        (outcome.error().kind, outcome.at, harness.request_times().len()),
+        (Kind::ResponseTooLarge, 0, 1)
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_redirect_is_an_error_and_is_not_followed() {
-    let ended = once(status(302).header("location", "http://evil/x?key=secret")).await;
-    assert_eq!(ended.error().kind, Kind::Redirect);
-    assert!(!ended.error().message.contains("secret"));
+    let outcome = once(status(302).header("location", "http://evil/x?key=secret")).await;
+    assert_eq!(outcome.error().kind, Kind::Redirect);
+    assert!(!outcome.error().message.contains("secret"));
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_error_whose_body_stalls_is_told_with_what_is_there() {
+async fn an_error_whose_body_stalls_has_the_partial_body() {
     let options = json!({ "maxRetries": 0, "idleTimeoutMs": 500 });
     let reply = status(503).header("content-type", "text/plain").raw("half").stall();
-    let ended = Scene::new(options, vec![reply]).call().await;
-    assert_eq!((ended.error().status, ended.error().body.as_deref()), (Some(503), Some("half")));
-    assert_eq!(ended.at, 500);
+    let outcome = Harness::new(options, vec![reply]).call().await;
+    assert_eq!((outcome.error().status, outcome.error().body.as_deref()), (Some(503), Some("half")));
+    assert_eq!(outcome.at, 500);
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_body_of_an_error_is_read_and_kept_within_bounds() {
+async fn the_body_of_an_error_is_bounded() {
     let reply = (0..100).fold(status(500), |reply, _| reply.raw(&"y".repeat(16 * 1024)));
-    let ended = once(reply.stall()).await;
-    assert_eq!((ended.at, ended.error().body.as_ref().unwrap().len()), (0, 2048));
+    let outcome = once(reply.stall()).await;
+    assert_eq!((outcome.at, outcome.error().body.as_ref().unwrap().len()), (0, 2048));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_retry_after_in_a_refusal_is_in_the_error() {
-    let ended = once(refusal(429, "rate_limit_exceeded", "no").header("retry-after-ms", 1_500)).await;
-    assert_eq!(ended.error().retry_after, Some(Duration::from_millis(1_500)));
+async fn the_error_of_a_response_has_its_retry_after() {
+    let outcome =
+        once(error_response(429, "rate_limit_exceeded", "no").header("retry-after-ms", 1_500)).await;
+    assert_eq!(outcome.error().retry_after, Some(Duration::from_millis(1_500)));
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_error_in_a_json_document_with_status_200_is_that_error_and_its_wait_is_kept() {
+async fn an_error_document_with_status_200_is_classified_and_its_retry_after_honored() {
     let body = json!({ "error": { "message": "slow down", "code": "rate_limit_exceeded" } }).to_string();
     let reply = status(200).header("content-type", "application/json").header("retry-after", 7).raw(&body);
-    let scene = Scene::new(json!({}), vec![reply, answer(&["a"])]);
-    let ended = scene.call().await;
-    assert_eq!((ended.outcomes()[0].as_str(), scene.times()), ("RATE_LIMITED", vec![0, 7_000]));
+    let harness = Harness::new(json!({}), vec![reply, answer(&["a"])]);
+    let outcome = harness.call().await;
+    assert_eq!(
+        (outcome.attempt_outcomes()[0].as_str(), harness.request_times()),
+        ("RATE_LIMITED", vec![0, 7_000])
+    );
 }

@@ -1,22 +1,24 @@
-//! What a client counts.
+//! The metrics of a client.
 
 use serde_json::{Value, json};
 
-use super::provider::{answer, refusal, stream, unavailable};
-use super::support::Scene;
+use super::harness::Harness;
+use super::scripted_provider::{answer, error_response, stream, unavailable};
 
-fn metrics(scene: &Scene) -> Value {
-    serde_json::to_value(scene.client.metrics()).unwrap()
+fn metrics(harness: &Harness) -> Value {
+    serde_json::to_value(harness.client.metrics()).unwrap()
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_its_attempts_and_its_retries_are_counted() {
-    let limited = refusal(429, "rate_limit_exceeded", "slow down").header("retry-after", 5);
-    let scene =
-        Scene::new(json!({}), vec![unavailable(), limited, answer(&["a"]), refusal(400, "bad", "no")]);
-    scene.call().await;
-    scene.call().await;
-    let counted = metrics(&scene);
+async fn calls_attempts_and_retries_are_counted() {
+    let limited = error_response(429, "rate_limit_exceeded", "slow down").header("retry-after", 5);
+    let harness = Harness::new(
+        json!({}),
+        vec![unavailable(), limited, answer(&["a"]), error_response(400, "bad", "no")],
+    );
+    harness.call().await;
+    harness.call().await;
+    let counted = metrics(&harness);
     let counts = ["calls", "inFlight", "successes", "failures", "successAfterRetry", "attempts", "retries"];
     assert_eq!(counts.map(|name| counted[name].as_u64().unwrap()), [2, 0, 1, 1, 1, 4, 2]);
     assert_eq!(counted["retriesByCause"], json!({ "RATE_LIMITED": 1, "SERVER_ERROR": 1 }));
@@ -29,10 +31,10 @@ async fn a_call_its_attempts_and_its_retries_are_counted() {
 async fn times_and_tokens_are_counted_by_route() {
     let usage =
         json!({ "choices": [], "usage": { "prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10 } });
-    let slow = stream().wait(300).say("a").wait(700).finish().event(&usage).done();
-    let scene = Scene::two(json!({}), vec![unavailable()], vec![slow]);
-    scene.call().await;
-    let counted = metrics(&scene);
+    let slow = stream().wait(300).delta("a").wait(700).finish().event(&usage).done();
+    let harness = Harness::two_endpoints(json!({}), vec![unavailable()], vec![slow]);
+    harness.call().await;
+    let counted = metrics(&harness);
     let [a, b] = [&counted["routes"][0], &counted["routes"][1]];
     assert_eq!((&a["endpoint"], &a["attempts"], &a["failures"]), (&json!("a"), &json!(1), &json!(1)));
     assert_eq!(a["failuresByCode"], json!({ "SERVER_ERROR": 1 }));
@@ -44,25 +46,25 @@ async fn times_and_tokens_are_counted_by_route() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_under_way_is_in_flight_and_an_aborted_one_no_failure() {
-    let scene = Scene::new(json!({}), vec![stream().say("a").stall()]);
-    let call = scene.call_aborted_after(500);
-    let look = async {
+async fn a_running_call_is_in_flight_and_an_aborted_one_is_not_a_failure() {
+    let harness = Harness::new(json!({}), vec![stream().delta("a").stall()]);
+    let call = harness.call_aborted_after(500);
+    let observe = async {
         tokio::time::sleep(std::time::Duration::from_millis(100)).await;
-        metrics(&scene)["inFlight"].clone()
+        metrics(&harness)["inFlight"].clone()
     };
-    assert_eq!(futures::join!(call, look).1, 1);
-    let counted = metrics(&scene);
+    assert_eq!(futures::join!(call, observe).1, 1);
+    let counted = metrics(&harness);
     let counts = ["calls", "inFlight", "failures", "aborted"];
     assert_eq!(counts.map(|name| counted[name].as_u64().unwrap()), [1, 0, 0, 1]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_breaker_that_opens_is_counted_and_its_state_is_told() {
+async fn openings_of_breakers_are_counted_and_their_states_reported() {
     let options = json!({ "maxRetries": 0, "circuitBreaker": { "failureThreshold": 1 } });
-    let scene = Scene::two(options, vec![unavailable()], vec![answer(&["a"])]);
-    scene.call().await;
-    let counted = metrics(&scene);
+    let harness = Harness::two_endpoints(options, vec![unavailable()], vec![answer(&["a"])]);
+    harness.call().await;
+    let counted = metrics(&harness);
     assert_eq!(counted["circuitOpenings"], 1);
     let states = [("a", "OPEN"), ("b", "CLOSED")]
         .map(|(endpoint, state)| json!({ "endpoint": endpoint, "model": "gpt-4.1", "state": state }));
@@ -70,28 +72,31 @@ async fn a_breaker_that_opens_is_counted_and_its_state_is_told() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_an_attempt_costs_is_part_of_its_route_and_of_the_sum() {
+async fn the_cost_of_an_attempt_counts_for_its_route_and_in_total() {
     let usage = json!({
         "id": "chatcmpl-1", "choices": [],
         "usage": { "prompt_tokens": 1_000_000, "completion_tokens": 500_000, "total_tokens": 1_500_000 },
     });
-    let scene = Scene::new(json!({}), vec![stream().say("a").finish().event(&usage).done()]);
-    scene.call().await;
-    let counted = metrics(&scene);
+    let harness = Harness::new(json!({}), vec![stream().delta("a").finish().event(&usage).done()]);
+    harness.call().await;
+    let counted = metrics(&harness);
     assert_eq!((&counted["costUsd"], &counted["routes"][0]["costUsd"]), (&json!(12.0), &json!(12.0)));
 }
 
 #[tokio::test(start_paused = true)]
-async fn every_event_names_the_request_that_it_is_about() {
-    let refused = refusal(503, "overloaded", "no").header("x-request-id", "p-1");
-    let b = stream().say("one two").breaks();
+async fn every_event_has_the_id_of_its_request() {
+    let rejected = error_response(503, "overloaded", "no").header("x-request-id", "p-1");
+    let b = stream().delta("one two").breaks();
     let options = json!({ "maxRetries": 1, "recovery": { "mode": "continue" } });
-    let scene = Scene::two(options, vec![refused, answer(&[" three"])], vec![b]);
-    let ended = scene.call().await;
-    assert_eq!(ended.text(), "one two three");
-    let sent: Vec<String> =
-        scene.requests().iter().map(|seen| seen.header("x-client-request-id").unwrap().to_owned()).collect();
-    let told: Vec<(String, usize)> = ended
+    let harness = Harness::two_endpoints(options, vec![rejected, answer(&[" three"])], vec![b]);
+    let outcome = harness.call().await;
+    assert_eq!(outcome.text(), "one two three");
+    let sent: Vec<String> = harness
+        .requests()
+        .iter()
+        .map(|request| request.header("x-client-request-id").unwrap().to_owned())
+        .collect();
+    let events: Vec<(String, usize)> = outcome
         .sink
         .events
         .lock()
@@ -115,15 +120,15 @@ async fn every_event_names_the_request_that_it_is_about() {
         ("first-token", 2),
         ("complete", 2),
     ];
-    assert_eq!(told, expected.map(|(kind, request)| (kind.to_owned(), request)));
-    assert_eq!(ended.events("attempt-failed")[0]["providerRequestId"], "p-1");
+    assert_eq!(events, expected.map(|(kind, request)| (kind.to_owned(), request)));
+    assert_eq!(outcome.events("attempt-failed")[0]["providerRequestId"], "p-1");
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_text_for_prometheus_has_the_same_numbers_in_seconds() {
-    let scene = Scene::new(json!({}), vec![unavailable(), stream().wait(300).say("a").finish().done()]);
-    scene.call().await;
-    let text = scene.client.metrics().text();
+async fn the_prometheus_text_has_the_same_numbers_in_seconds() {
+    let harness = Harness::new(json!({}), vec![unavailable(), stream().wait(300).delta("a").finish().done()]);
+    harness.call().await;
+    let text = harness.client.metrics().text();
     for line in [
         "# TYPE holysheep_calls_total counter",
         "holysheep_calls_total{outcome=\"success\"} 1",

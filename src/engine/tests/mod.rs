@@ -1,32 +1,34 @@
-//! The engine in virtual time: a scripted provider instead of sockets, and a clock that jumps.
+//! The engine in virtual time: a scripted provider instead of sockets, and a clock that advances by itself.
 
 mod aborts;
 mod allocations;
-mod budgets;
+mod breakers;
+mod capacity;
+mod cooldowns;
 mod cost;
+mod cost_concurrency;
 mod deadlines;
 mod decisions;
 mod dialects;
-mod extras;
 mod fallbacks;
+mod harness;
 mod health;
 mod hedging;
-mod hedging_spends;
+mod hedging_limits;
 mod limits;
-mod lines;
 mod malformed;
 mod metrics;
-mod passed_over;
-mod pauses;
-mod provider;
+mod queue;
 mod recovery;
-mod refusals;
 mod retries;
-mod room;
+mod retry_budget;
 mod routing;
+mod scripted_provider;
 mod sizes;
 mod snapshots;
+mod stream_options;
 mod streams;
-mod support;
 mod timeouts;
 mod tool_calls;
+mod unavailable_routes;
+mod unknown_fields;

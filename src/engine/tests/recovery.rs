@@ -1,11 +1,13 @@
-//! A broken answer is taken up again.
+//! Recovery of broken answers.
 
 use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::provider::{Reply, Seen, answer, chunk, refusal, status, stream, unavailable, usage_chunk};
-use super::support::{Ask, Ended, Scene};
+use super::harness::{Harness, Outcome, TestCall};
+use super::scripted_provider::{
+    RecordedRequest, Reply, answer, chunk, error_response, status, stream, unavailable, usage_chunk,
+};
 use crate::engine::sink::Wants;
 use crate::error::Kind;
 use crate::session::snapshot::Snapshot;
@@ -15,19 +17,19 @@ fn options() -> Value {
 }
 
 fn broken(text: &str) -> Reply {
-    stream().say(text).breaks()
+    stream().delta(text).breaks()
 }
 
-fn text(ended: &Ended) -> String {
-    ended.deltas().concat()
+fn text(outcome: &Outcome) -> String {
+    outcome.deltas().concat()
 }
 
-fn messages(scene: &Scene, index: usize) -> Vec<Value> {
-    scene.requests()[index].json()["messages"].as_array().unwrap().clone()
+fn messages(harness: &Harness, index: usize) -> Vec<Value> {
+    harness.requests()[index].json()["messages"].as_array().unwrap().clone()
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_rest_is_asked_for_and_what_it_repeats_is_taken_off() {
+async fn the_rest_is_requested_and_duplicate_text_is_removed() {
     for (rest, kind) in [
         (" fox jumps.", "exact"),
         ("time: the quick brown fox jumps.", "overlap"),
@@ -35,49 +37,49 @@ async fn the_rest_is_asked_for_and_what_it_repeats_is_taken_off() {
         ("Once upon a time: the quick brown fox jumps.", "restart"),
     ] {
         let first = broken("Once upon a time: the quick brown");
-        let scene = Scene::new(options(), vec![first, answer(&[rest])]);
-        let ended = scene.call().await;
-        assert_eq!(text(&ended), "Once upon a time: the quick brown fox jumps.", "{kind}");
-        let result: Value = serde_json::from_str(&ended.answer().result()).unwrap();
+        let harness = Harness::new(options(), vec![first, answer(&[rest])]);
+        let outcome = harness.call().await;
+        assert_eq!(text(&outcome), "Once upon a time: the quick brown fox jumps.", "{kind}");
+        let result: Value = serde_json::from_str(&outcome.answer().result()).unwrap();
         assert_eq!((&result["recoveries"], &result["joins"][0]["kind"]), (&json!(1), &json!(kind)));
-        assert_eq!(result["text"], text(&ended));
+        assert_eq!(result["text"], text(&outcome));
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn each_request_is_built_from_the_original_messages() {
     let script = vec![broken("one "), broken("two "), answer(&["three"])];
-    let scene = Scene::new(options(), script);
-    assert_eq!(text(&scene.call().await), "one two three");
-    let second = messages(&scene, 1);
-    let third = messages(&scene, 2);
+    let harness = Harness::new(options(), script);
+    assert_eq!(text(&harness.call().await), "one two three");
+    let second = messages(&harness, 1);
+    let third = messages(&harness, 2);
     assert_eq!(second[0], json!({ "role": "user", "content": "hi" }));
     assert_eq!(second[1], json!({ "role": "assistant", "content": "one " }));
     assert_eq!(third[1], json!({ "role": "assistant", "content": "one two " }));
     assert_eq!((second.len(), third.len()), (3, 3));
     assert!(third[2]["content"].as_str().unwrap().contains("one two "));
-    let requests = scene.requests();
-    let keys: Vec<_> = requests.iter().map(|seen| seen.key()).collect();
+    let requests = harness.requests();
+    let keys: Vec<_> = requests.iter().map(|request| request.key()).collect();
     assert!(keys[0] != keys[1] && keys[1] != keys[2]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_style_that_is_refused_gives_way_to_another_at_once() {
-    let refused = refusal(400, "invalid", "the last message must be the user's");
-    let scene = Scene::new(options(), vec![broken("half "), refused, answer(&["whole"])]);
-    let ended = scene.call().await;
-    assert_eq!(text(&ended), "half whole");
-    assert_eq!(messages(&scene, 2)[1]["role"], "system");
-    let times = scene.times();
+async fn a_rejected_style_is_replaced_by_another_at_once() {
+    let rejected = error_response(400, "invalid", "the last message must be the user's");
+    let harness = Harness::new(options(), vec![broken("half "), rejected, answer(&["whole"])]);
+    let outcome = harness.call().await;
+    assert_eq!(text(&outcome), "half whole");
+    assert_eq!(messages(&harness, 2)[1]["role"], "system");
+    let times = harness.request_times();
     assert_eq!(times[2], times[1]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_refusal_of_every_style_ends_as_an_interruption() {
-    let refused = || refusal(400, "invalid", "no");
-    let scene = Scene::new(options(), vec![broken("half "), refused(), refused()]);
-    let ended = scene.call().await;
-    let error = ended.error();
+async fn the_call_is_interrupted_if_every_style_is_rejected() {
+    let rejected = || error_response(400, "invalid", "no");
+    let harness = Harness::new(options(), vec![broken("half "), rejected(), rejected()]);
+    let outcome = harness.call().await;
+    let error = outcome.error();
     assert_eq!((error.kind, error.partial.as_deref()), (Kind::Interrupted, Some("half ")));
     let cause = error.cause.as_ref().unwrap();
     assert_eq!((cause.kind, cause.status), (Kind::ContinuationMismatch, Some(400)));
@@ -85,85 +87,89 @@ async fn the_refusal_of_every_style_ends_as_an_interruption() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_provider_that_refuses_every_style_is_left_for_the_next_one_which_is_asked_in_the_first() {
-    let refused = || refusal(400, "invalid", "no");
-    let scene = Scene::two(options(), vec![broken("half "), answer(&["whole"])], vec![refused(), refused()]);
-    let ended = scene.call().await;
-    assert_eq!((text(&ended).as_str(), scene.went_to().as_str()), ("half whole", "abba"));
-    assert_eq!(messages(&scene, 2)[1]["role"], "system");
-    let last = messages(&scene, 3);
+async fn a_provider_that_rejects_every_style_fails_over_and_the_next_one_gets_the_first_style() {
+    let rejected = || error_response(400, "invalid", "no");
+    let harness = Harness::two_endpoints(
+        options(),
+        vec![broken("half "), answer(&["whole"])],
+        vec![rejected(), rejected()],
+    );
+    let outcome = harness.call().await;
+    assert_eq!((text(&outcome).as_str(), harness.request_hosts().as_str()), ("half whole", "abba"));
+    assert_eq!(messages(&harness, 2)[1]["role"], "system");
+    let last = messages(&harness, 3);
     assert_eq!((last.len(), &last[1]["role"]), (3, &json!("assistant")));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_style_that_one_route_refuses_is_still_asked_of_another() {
-    let b = vec![refusal(400, "invalid", "no"), unavailable()];
-    let scene = Scene::two(options(), vec![broken("half "), answer(&["whole"])], b);
-    let ended = scene.call().await;
-    assert_eq!((text(&ended).as_str(), scene.went_to().as_str()), ("half whole", "abba"));
-    let first = |index: usize| messages(&scene, index)[1]["role"].clone();
+async fn a_style_that_one_route_rejects_is_still_used_on_another() {
+    let b = vec![error_response(400, "invalid", "no"), unavailable()];
+    let harness = Harness::two_endpoints(options(), vec![broken("half "), answer(&["whole"])], b);
+    let outcome = harness.call().await;
+    assert_eq!((text(&outcome).as_str(), harness.request_hosts().as_str()), ("half whole", "abba"));
+    let first = |index: usize| messages(&harness, index)[1]["role"].clone();
     assert_eq!([first(1), first(2), first(3)], ["assistant", "system", "assistant"]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_restart_that_diverges_is_not_joined() {
-    let other = answer(&["Once upon a time there was nobody."]);
-    let whole = answer(&["Once upon a time: the end."]);
-    let scene = Scene::new(options(), vec![broken("Once upon a time: the"), other, whole]);
-    assert_eq!(text(&scene.call().await), "Once upon a time: the end.");
+    let other = answer(&["Once upon a time there was no king."]);
+    let same = answer(&["Once upon a time: the end."]);
+    let harness = Harness::new(options(), vec![broken("Once upon a time: the"), other, same]);
+    assert_eq!(text(&harness.call().await), "Once upon a time: the end.");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refusal_to_serve_in_between_is_a_retry_like_any_other() {
-    let scene = Scene::new(options(), vec![broken("a "), unavailable(), answer(&["b"])]);
-    let ended = scene.call().await;
-    assert_eq!((text(&ended).as_str(), scene.requests().len()), ("a b", 3));
+async fn an_error_response_to_a_recovery_is_retried_like_any_other() {
+    let harness = Harness::new(options(), vec![broken("a "), unavailable(), answer(&["b"])]);
+    let outcome = harness.call().await;
+    assert_eq!((text(&outcome).as_str(), harness.requests().len()), ("a b", 3));
 }
 
 #[tokio::test(start_paused = true)]
-async fn retries_count_from_the_last_progress_and_recoveries_have_a_limit() {
-    let parts = ["one ", "two ", "three ", "four ", "five ", "six ", "seven "];
-    let script = || parts.iter().map(|part| broken(part)).chain([answer(&["end"])]).collect::<Vec<_>>();
+async fn progress_resets_the_retries_and_recoveries_are_limited() {
+    let deltas = ["one ", "two ", "three ", "four ", "five ", "six ", "seven "];
+    let script = || deltas.iter().map(|delta| broken(delta)).chain([answer(&["end"])]).collect::<Vec<_>>();
     let mut unlimited = options();
     unlimited["maxRetries"] = json!(1);
     unlimited["recovery"] = json!({ "maxRecoveries": 9 });
-    let all = parts.concat() + "end";
-    assert_eq!(text(&Scene::new(unlimited, script()).call().await), all);
-    let scene = Scene::new(options(), script());
-    let ended = scene.call().await;
-    assert_eq!((ended.error().kind, text(&ended)), (Kind::Interrupted, parts[..6].concat()));
-    assert_eq!(scene.requests().len(), 6);
+    let all = deltas.concat() + "end";
+    assert_eq!(text(&Harness::new(unlimited, script()).call().await), all);
+    let harness = Harness::new(options(), script());
+    let outcome = harness.call().await;
+    assert_eq!((outcome.error().kind, text(&outcome)), (Kind::Interrupted, deltas[..6].concat()));
+    assert_eq!(harness.requests().len(), 6);
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_wants_the_whole_gets_it_continued_too() {
-    let scene = Scene::new(options(), vec![broken("one half, "), answer(&["and the other"])]);
-    let ended = scene.call_wanting(Wants::Nothing).await;
-    assert_eq!(ended.text(), "one half, and the other");
-    assert_eq!(messages(&scene, 1)[1], json!({ "role": "assistant", "content": "one half, " }));
-    let result: Value = serde_json::from_str(&ended.answer().result()).unwrap();
+async fn an_answer_that_is_not_delivered_until_the_end_is_continued_too() {
+    let harness = Harness::new(options(), vec![broken("one half, "), answer(&["and the other"])]);
+    let outcome = harness.call_with_wants(Wants::Nothing).await;
+    assert_eq!(outcome.text(), "one half, and the other");
+    assert_eq!(messages(&harness, 1)[1], json!({ "role": "assistant", "content": "one half, " }));
+    let result: Value = serde_json::from_str(&outcome.answer().result()).unwrap();
     assert_eq!((&result["recoveries"], result["segments"].as_array().unwrap().len()), (&json!(1), 2));
-    // An attempt that brings nothing new is no progress: the retries run out.
-    let scene = Scene::new(options(), (0..4).map(|_| broken("half")).collect());
-    let ended = scene.call_wanting(Wants::Nothing).await;
-    assert_eq!((ended.error().kind, scene.requests().len()), (Kind::Interrupted, 4));
-    assert_eq!(ended.error().partial.as_deref(), Some("half"));
+    // An attempt without new text is not progress, so the retries run out.
+    let harness = Harness::new(options(), (0..4).map(|_| broken("half")).collect());
+    let outcome = harness.call_with_wants(Wants::Nothing).await;
+    assert_eq!((outcome.error().kind, harness.requests().len()), (Kind::Interrupted, 4));
+    assert_eq!(outcome.error().partial.as_deref(), Some("half"));
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_wants_the_whole_of_what_cannot_be_continued_gets_it_anew() {
+async fn an_undelivered_answer_that_is_not_resumable_is_requested_again() {
     for field in [json!({ "n": 2 }), json!({ "response_format": { "type": "json_object" } })] {
         let mut request = json!({ "messages": [{ "role": "user", "content": "hi" }] });
         request.as_object_mut().unwrap().extend(field.as_object().unwrap().clone());
-        let mut second = stream().say("whole").finish();
+        let mut second = stream().delta("whole").finish();
         if field.get("n").is_some() {
             let mut other = chunk(json!({ "content": "other" }), Some("stop"));
             other["choices"][0]["index"] = json!(1);
             second = second.event(&other);
         }
-        let scene = Scene::new(options(), vec![broken("half"), second.done()]);
-        let ended = scene.ask(Ask { request, wants: Wants::Nothing, ..Ask::default() }).await;
-        assert_eq!((ended.text(), messages(&scene, 1).len()), ("whole", 1));
+        let harness = Harness::new(options(), vec![broken("half"), second.done()]);
+        let outcome = harness.run(TestCall { request, wants: Wants::Nothing, ..TestCall::default() }).await;
+        assert_eq!((outcome.text(), messages(&harness, 1).len()), ("whole", 1));
     }
 }
 
@@ -177,9 +183,10 @@ async fn chunks_after_a_break_have_the_identity_of_the_first() {
         event["model"] = json!("other");
         second = second.event(&event);
     }
-    let scene = Scene::new(options(), vec![broken("a "), second.done()]);
-    let ended = scene.call_wanting(Wants::Chunks).await;
-    let chunks: Vec<Value> = ended.deltas().iter().map(|json| serde_json::from_str(json).unwrap()).collect();
+    let harness = Harness::new(options(), vec![broken("a "), second.done()]);
+    let outcome = harness.call_with_wants(Wants::Chunks).await;
+    let chunks: Vec<Value> =
+        outcome.deltas().iter().map(|json| serde_json::from_str(json).unwrap()).collect();
     assert!(chunks.iter().all(|chunk| chunk["id"] == "chatcmpl-1" && chunk["model"] == "m-2025"));
     let joined: String =
         chunks.iter().filter_map(|chunk| chunk["choices"][0]["delta"]["content"].as_str()).collect();
@@ -188,7 +195,7 @@ async fn chunks_after_a_break_have_the_identity_of_the_first() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_tool_call_arrives_whole_once_and_a_break_inside_asks_for_it_again() {
+async fn a_tool_call_is_delivered_once_complete_and_requested_again_after_a_break() {
     let part = |arguments: &str, first: bool| {
         let mut call = json!({ "index": 0, "function": { "arguments": arguments } });
         if first {
@@ -198,14 +205,15 @@ async fn a_tool_call_arrives_whole_once_and_a_break_inside_asks_for_it_again() {
         chunk(json!({ "tool_calls": [call] }), None)
     };
     let cut = stream().event(&part("{\"ci", true)).breaks();
-    let whole = stream()
+    let complete = stream()
         .event(&part("{\"city\":", true))
         .event(&part("\"Huế\"}", false))
         .event(&chunk(json!({}), Some("tool_calls")))
         .done();
-    let scene = Scene::new(options(), vec![cut, whole]);
-    let ended = scene.call_wanting(Wants::Chunks).await;
-    let chunks: Vec<Value> = ended.deltas().iter().map(|json| serde_json::from_str(json).unwrap()).collect();
+    let harness = Harness::new(options(), vec![cut, complete]);
+    let outcome = harness.call_with_wants(Wants::Chunks).await;
+    let chunks: Vec<Value> =
+        outcome.deltas().iter().map(|json| serde_json::from_str(json).unwrap()).collect();
     let calls: Vec<&Value> =
         chunks.iter().map(|c| &c["choices"][0]["delta"]["tool_calls"]).filter(|c| !c.is_null()).collect();
     assert_eq!(calls.len(), 1);
@@ -213,28 +221,28 @@ async fn a_tool_call_arrives_whole_once_and_a_break_inside_asks_for_it_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn max_tokens_are_reduced_by_what_was_received_and_none_left_ends_with_length() {
+async fn max_tokens_is_reduced_by_the_received_text_and_zero_ends_with_length() {
     let request = |max: u64| json!({ "messages": [{ "role": "user", "content": "hi" }], "max_tokens": max });
-    let cut = || stream().say("a ").say("b ").breaks();
-    let scene = Scene::new(options(), vec![cut(), answer(&["c"])]);
-    let ended = scene.ask(Ask { request: request(10), ..Ask::default() }).await;
-    assert_eq!((text(&ended).as_str(), &scene.requests()[1].json()["max_tokens"]), ("a b c", &json!(8)));
-    let scene = Scene::new(options(), vec![cut()]);
-    let ended = scene.ask(Ask { request: request(2), ..Ask::default() }).await;
-    assert_eq!(scene.requests().len(), 1);
-    assert_eq!(ended.answer().journal.first_choice().finish_reason.as_deref(), Some("length"));
+    let cut = || stream().delta("a ").delta("b ").breaks();
+    let harness = Harness::new(options(), vec![cut(), answer(&["c"])]);
+    let outcome = harness.run(TestCall { request: request(10), ..TestCall::default() }).await;
+    assert_eq!((text(&outcome).as_str(), &harness.requests()[1].json()["max_tokens"]), ("a b c", &json!(8)));
+    let harness = Harness::new(options(), vec![cut()]);
+    let outcome = harness.run(TestCall { request: request(2), ..TestCall::default() }).await;
+    assert_eq!(harness.requests().len(), 1);
+    assert_eq!(outcome.answer().journal.first_choice().finish_reason.as_deref(), Some("length"));
 }
 
 #[tokio::test(start_paused = true)]
-async fn json_is_asked_for_anew_and_must_repeat_what_was_delivered() {
+async fn json_is_requested_again_and_must_repeat_the_delivered_text() {
     let request = json!({
         "messages": [{ "role": "user", "content": "hi" }], "response_format": { "type": "json_object" }
     });
     let script = vec![broken("{\"a\":"), answer(&["{\"b\":2}"]), answer(&["{\"a\":1}"])];
-    let scene = Scene::new(options(), script);
-    let ended = scene.ask(Ask { request, ..Ask::default() }).await;
-    assert_eq!(text(&ended), "{\"a\":1}");
-    assert_eq!(messages(&scene, 1).len(), 1);
+    let harness = Harness::new(options(), script);
+    let outcome = harness.run(TestCall { request, ..TestCall::default() }).await;
+    assert_eq!(text(&outcome), "{\"a\":1}");
+    assert_eq!(messages(&harness, 1).len(), 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -242,30 +250,30 @@ async fn several_choices_and_logprobs_are_not_continued() {
     for field in [json!({ "n": 2 }), json!({ "logprobs": true })] {
         let mut request = json!({ "messages": [{ "role": "user", "content": "hi" }] });
         request.as_object_mut().unwrap().extend(field.as_object().unwrap().clone());
-        let scene = Scene::new(options(), vec![broken("half")]);
-        let ended = scene.ask(Ask { request, ..Ask::default() }).await;
-        assert_eq!((ended.error().kind, scene.requests().len()), (Kind::Interrupted, 1));
-        assert!(ended.error().message.contains("cannot be continued"));
+        let harness = Harness::new(options(), vec![broken("half")]);
+        let outcome = harness.run(TestCall { request, ..TestCall::default() }).await;
+        assert_eq!((outcome.error().kind, harness.requests().len()), (Kind::Interrupted, 1));
+        assert!(outcome.error().message.contains("cannot be continued"));
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn usage_is_added_up_over_the_attempts_that_reported_it() {
-    let first = stream().say("a ").event(&usage_chunk(3)).breaks();
-    let second = stream().say("b").finish().event(&usage_chunk(4)).done();
-    let scene = Scene::new(options(), vec![first, second]);
-    let ended = scene.call().await;
-    assert_eq!(ended.answer().journal.usage.as_ref().unwrap()["total_tokens"], 7);
+async fn usage_is_the_sum_over_the_attempts_that_reported_it() {
+    let first = stream().delta("a ").event(&usage_chunk(3)).breaks();
+    let second = stream().delta("b").finish().event(&usage_chunk(4)).done();
+    let harness = Harness::new(options(), vec![first, second]);
+    let outcome = harness.call().await;
+    assert_eq!(outcome.answer().journal.usage.as_ref().unwrap()["total_tokens"], 7);
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_next_model_goes_on_and_the_result_says_who_wrote_what() {
+async fn the_next_model_continues_and_the_result_lists_the_segments() {
     let mut options = options();
     options["fallbackModels"] = json!(["m2"]);
     options["maxRetries"] = json!(0);
-    let scene = Scene::new(options, vec![broken("ab "), answer(&["cde"])]);
-    let ended = scene.call().await;
-    let result: Value = serde_json::from_str(&ended.answer().result()).unwrap();
+    let harness = Harness::new(options, vec![broken("ab "), answer(&["cde"])]);
+    let outcome = harness.call().await;
+    let result: Value = serde_json::from_str(&outcome.answer().result()).unwrap();
     let segments: Vec<_> = result["segments"]
         .as_array()
         .unwrap()
@@ -276,14 +284,14 @@ async fn the_next_model_goes_on_and_the_result_says_who_wrote_what() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_key_that_is_refused_in_mid_answer_ends_as_an_interruption() {
-    let scene = Scene::new(options(), vec![broken("half "), status(401)]);
-    let ended = scene.call().await;
-    assert_eq!((ended.error().kind, ended.error().status), (Kind::Interrupted, Some(401)));
+async fn a_key_rejected_in_mid_answer_interrupts_the_call() {
+    let harness = Harness::new(options(), vec![broken("half "), status(401)]);
+    let outcome = harness.call().await;
+    assert_eq!((outcome.error().kind, outcome.error().status), (Kind::Interrupted, Some(401)));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_break_costs_one_request_and_no_text_waits_for_a_timer() {
+async fn a_break_costs_one_request_and_buffers_no_text() {
     let delivered = "Once upon a time: the quick brown f";
     for rest in [
         "ox jumps.",
@@ -293,61 +301,63 @@ async fn a_break_costs_one_request_and_no_text_waits_for_a_timer() {
     ] {
         let deltas: Vec<String> = rest.chars().map(String::from).collect();
         let deltas: Vec<&str> = deltas.iter().map(String::as_str).collect();
-        let scene = Scene::new(options(), vec![broken(delivered), answer(&deltas)]);
-        let ended = scene.call().await;
-        assert_eq!(text(&ended), "Once upon a time: the quick brown fox jumps.");
-        let result: Value = serde_json::from_str(&ended.answer().result()).unwrap();
-        assert_eq!((scene.requests().len(), &result["joins"][0]["bufferedMs"]), (2, &json!(0)), "{rest}");
+        let harness = Harness::new(options(), vec![broken(delivered), answer(&deltas)]);
+        let outcome = harness.call().await;
+        assert_eq!(text(&outcome), "Once upon a time: the quick brown fox jumps.");
+        let result: Value = serde_json::from_str(&outcome.answer().result()).unwrap();
+        assert_eq!((harness.requests().len(), &result["joins"][0]["bufferedMs"]), (2, &json!(0)), "{rest}");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn every_attempt_names_the_session_and_the_body_where_the_endpoint_wants_it() {
+async fn every_attempt_carries_the_session_id_in_the_places_its_endpoint_configures() {
     let mut options = options();
     options["endpoints"] = json!([
         { "name": "a", "baseUrl": "http://a/v1", "sendSessionId": "both" }, { "name": "b", "baseUrl": "http://b/v1" },
     ]);
-    let scene = Scene::hosts(options, vec![("a", vec![broken("half ")]), ("b", vec![answer(&["whole"])])]);
-    let ended = scene.call_with(json!({ "sessionId": "mine" })).await;
-    assert_eq!(text(&ended), "half whole");
-    let named = |r: &Arc<Seen>| (r.header("x-session-id") == Some("mine"), r.json()["session_id"].clone());
-    let seen: Vec<_> = scene.requests().iter().map(named).collect();
-    assert_eq!(seen, [(true, json!("mine")), (true, Value::Null)]);
+    let harness =
+        Harness::with_hosts(options, vec![("a", vec![broken("half ")]), ("b", vec![answer(&["whole"])])]);
+    let outcome = harness.call_with(json!({ "sessionId": "mine" })).await;
+    assert_eq!(text(&outcome), "half whole");
+    let session_id =
+        |r: &Arc<RecordedRequest>| (r.header("x-session-id") == Some("mine"), r.json()["session_id"].clone());
+    let session_ids: Vec<_> = harness.requests().iter().map(session_id).collect();
+    assert_eq!(session_ids, [(true, json!("mine")), (true, Value::Null)]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_snapshot_goes_on_where_it_was_taken_even_if_breaks_are_not_to_be_mended() {
+async fn a_snapshot_resumes_even_if_recovery_is_off() {
     for recovery in [json!({}), json!(false), json!({ "mode": "restart" })] {
-        let scene = Scene::new(options(), vec![broken("one "), status(401)]);
-        let ended = scene.call().await;
-        let snapshot = Snapshot::parse(ended.error().snapshot.as_deref().unwrap()).unwrap();
-        let scene = Scene::new(json!({ "recovery": recovery }), vec![answer(&["two"])]);
-        let ended = scene.ask(Ask { resumes: Some(snapshot), ..Ask::default() }).await;
-        assert_eq!((text(&ended).as_str(), ended.text()), ("two", "one two"), "{recovery}");
-        let result: Value = serde_json::from_str(&ended.answer().result()).unwrap();
+        let harness = Harness::new(options(), vec![broken("one "), status(401)]);
+        let outcome = harness.call().await;
+        let snapshot = Snapshot::parse(outcome.error().snapshot.as_deref().unwrap()).unwrap();
+        let harness = Harness::new(json!({ "recovery": recovery }), vec![answer(&["two"])]);
+        let outcome = harness.run(TestCall { snapshot: Some(snapshot), ..TestCall::default() }).await;
+        assert_eq!((text(&outcome).as_str(), outcome.text()), ("two", "one two"), "{recovery}");
+        let result: Value = serde_json::from_str(&outcome.answer().result()).unwrap();
         assert_eq!((&result["recoveries"], result["attempts"].as_array().unwrap().len()), (&json!(2), 3));
         assert_eq!(result["attempts"][2]["attempt"], 3);
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_usage_of_an_answer_that_was_resumed_holds_that_of_its_beginning() {
+async fn the_usage_of_a_resumed_answer_includes_that_of_the_snapshot() {
     let mut snapshot = Snapshot::new("s".into());
     snapshot.answer.text = "one ".into();
     snapshot.usage = Some(json!({ "total_tokens": 10 }));
-    let scene = Scene::new(options(), vec![stream().say("two").finish().usage(5).done()]);
-    let ended = scene.ask(Ask { resumes: Some(snapshot), ..Ask::default() }).await;
-    assert_eq!(ended.answer().journal.usage, Some(json!({ "total_tokens": 15 })));
+    let harness = Harness::new(options(), vec![stream().delta("two").finish().usage(5).done()]);
+    let outcome = harness.run(TestCall { snapshot: Some(snapshot), ..TestCall::default() }).await;
+    assert_eq!(outcome.answer().journal.usage, Some(json!({ "total_tokens": 15 })));
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_cannot_be_continued_cannot_be_resumed_and_says_so_before_anybody_is_asked() {
+async fn a_snapshot_that_is_not_resumable_fails_before_a_request() {
     let mut snapshot = Snapshot::new("s".into());
     snapshot.answer.text = "half".into();
     let request = json!({ "messages": [{ "role": "user", "content": "hi" }], "n": 2 });
-    let scene = Scene::new(options(), vec![]);
-    let ended = scene.ask(Ask { request, resumes: Some(snapshot), ..Ask::default() }).await;
-    assert_eq!((ended.error().kind, scene.requests().len()), (Kind::Interrupted, 0));
-    assert!(ended.error().message.contains("several choices"));
-    assert_eq!(ended.error().partial.as_deref(), Some("half"));
+    let harness = Harness::new(options(), vec![]);
+    let outcome = harness.run(TestCall { request, snapshot: Some(snapshot), ..TestCall::default() }).await;
+    assert_eq!((outcome.error().kind, harness.requests().len()), (Kind::Interrupted, 0));
+    assert!(outcome.error().message.contains("several choices"));
+    assert_eq!(outcome.error().partial.as_deref(), Some("half"));
 }

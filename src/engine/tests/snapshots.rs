@@ -1,4 +1,4 @@
-//! What the snapshot of a call shows while the call runs.
+//! Snapshots of a running call.
 
 use std::sync::{Arc, Mutex};
 
@@ -6,8 +6,8 @@ use futures::future::BoxFuture;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use super::provider::{answer, stream, unavailable};
-use super::support::Scene;
+use super::harness::Harness;
+use super::scripted_provider::{answer, stream, unavailable};
 use crate::engine::CallRequest;
 use crate::engine::event::Event;
 use crate::engine::live::Live;
@@ -16,36 +16,36 @@ use crate::session::snapshot::Snapshot;
 use crate::wire::chat::ChatRequest;
 use crate::wire::dialect::Dialect;
 
-/// A consumer that takes a snapshot whenever it is given something.
-struct Watcher {
+/// A consumer that takes a snapshot after each delivery.
+struct Observer {
     live: Arc<Live>,
-    given: Mutex<String>,
-    /// What it had been given, and what the snapshot showed.
-    looks: Mutex<Vec<(String, String)>>,
+    delivered: Mutex<String>,
+    /// The delivered text and that of the snapshot, after each delivery.
+    observations: Mutex<Vec<(String, String)>>,
 }
 
-impl Watcher {
-    fn look(&self) {
-        let shown = Snapshot::parse(&self.live.json()).unwrap().answer.text;
-        self.looks.lock().unwrap().push((self.given.lock().unwrap().clone(), shown));
+impl Observer {
+    fn observe(&self) {
+        let text = Snapshot::parse(&self.live.json()).unwrap().answer.text;
+        self.observations.lock().unwrap().push((self.delivered.lock().unwrap().clone(), text));
     }
 }
 
-impl Sink for Watcher {
+impl Sink for Observer {
     fn wants(&self) -> Wants {
         Wants::Text
     }
 
-    fn delta(&self, piece: &str) {
-        self.given.lock().unwrap().push_str(piece);
+    fn delta(&self, delta: &str) {
+        self.delivered.lock().unwrap().push_str(delta);
     }
 
     fn flush(&self) {
-        self.look();
+        self.observe();
     }
 
     fn complete(&self, _text: &str) {
-        self.look();
+        self.observe();
     }
 
     fn event(&self, _event: Event) {}
@@ -56,23 +56,24 @@ impl Sink for Watcher {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_snapshot_is_never_behind_what_the_consumer_has_been_given() {
+async fn a_snapshot_never_lags_behind_the_consumer() {
     let long = "long ".repeat(10_000);
-    let slow = stream().role().say("one").wait(10).say(" two").say(" three").wait(10).say(&long).wait(10);
+    let slow =
+        stream().role().delta("one").wait(10).delta(" two").delta(" three").wait(10).delta(&long).wait(10);
     for last in [slow.finish().done(), answer(&["one", " two"])] {
-        let scene = Scene::new(json!({}), vec![unavailable(), last]);
+        let harness = Harness::new(json!({}), vec![unavailable(), last]);
         let request = json!({ "messages": [{ "role": "user", "content": "hi" }] }).to_string();
         let request = ChatRequest::parse_as(Dialect::Chat, &request).unwrap();
-        let call = CallRequest::new(request, scene.client.config().call.clone(), None);
+        let call = CallRequest::new(request, harness.client.config().call.clone(), None);
         let live = Arc::clone(&call.live);
-        let watcher = Watcher { live, given: Mutex::default(), looks: Mutex::default() };
-        let answer = scene.client.run(&call, &watcher, &CancellationToken::new()).await.unwrap();
-        let looks = watcher.looks.into_inner().unwrap();
-        for (given, shown) in &looks {
-            assert_eq!(given.len(), shown.len(), "{} looks", looks.len());
-            assert_eq!(given, shown);
+        let observer = Observer { live, delivered: Mutex::default(), observations: Mutex::default() };
+        let answer = harness.client.run(&call, &observer, &CancellationToken::new()).await.unwrap();
+        let observations = observer.observations.into_inner().unwrap();
+        for (delivered, text) in &observations {
+            assert_eq!(delivered.len(), text.len(), "of {} observations", observations.len());
+            assert_eq!(delivered, text);
         }
-        assert_eq!(looks.last().unwrap().1, answer.journal.first_choice().text);
-        assert!(looks.iter().any(|(given, _)| !given.is_empty()));
+        assert_eq!(observations.last().unwrap().1, answer.journal.first_choice().text);
+        assert!(observations.iter().any(|(delivered, _)| !delivered.is_empty()));
     }
 }

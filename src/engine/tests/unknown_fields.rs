@@ -1,33 +1,37 @@
-//! What a provider says beyond what the engine knows.
+//! Fields of a provider's stream that the engine does not interpret.
 
 use serde_json::{Value, json};
 
-use super::provider::{Reply, chunk, stream};
-use super::support::Scene;
+use super::harness::Harness;
+use super::scripted_provider::{Reply, chunk, stream};
 use crate::engine::sink::Wants;
 
-async fn completion(reply: Vec<Reply>) -> Value {
-    let scene = Scene::new(json!({ "retry": { "baseDelayMs": 1 } }), reply);
-    let ended = scene.call_wanting(Wants::Nothing).await;
-    serde_json::from_str::<Value>(&ended.answer().completion()).unwrap()["completion"].take()
+async fn completion(script: Vec<Reply>) -> Value {
+    let harness = Harness::new(json!({ "retry": { "baseDelayMs": 1 } }), script);
+    let outcome = harness.call_with_wants(Wants::Nothing).await;
+    serde_json::from_str::<Value>(&outcome.answer().completion()).unwrap()["completion"].take()
 }
 
-async fn chunks(reply: Vec<Reply>) -> Vec<Value> {
-    let scene = Scene::new(json!({ "retry": { "baseDelayMs": 1 } }), reply);
-    let ended = scene.call_wanting(Wants::Chunks).await;
-    ended.deltas().iter().map(|json| serde_json::from_str(json).unwrap()).collect()
+async fn chunks(script: Vec<Reply>) -> Vec<Value> {
+    let harness = Harness::new(json!({ "retry": { "baseDelayMs": 1 } }), script);
+    let outcome = harness.call_with_wants(Wants::Chunks).await;
+    outcome.deltas().iter().map(|json| serde_json::from_str(json).unwrap()).collect()
 }
 
-fn with(mut chunk: Value, name: &str, value: Value) -> Value {
+fn with_field(mut chunk: Value, name: &str, value: Value) -> Value {
     chunk[name] = value;
     chunk
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_answer_in_one_piece_has_what_its_chunks_said() {
+async fn a_completion_merges_unknown_fields_of_its_chunks() {
     let text = |text: &str, details: &str| {
         let details = json!([{ "index": 0, "type": "reasoning.text", "text": details }]);
-        with(chunk(json!({ "content": text, "reasoning_details": details }), None), "citations", json!(["a"]))
+        with_field(
+            chunk(json!({ "content": text, "reasoning_details": details }), None),
+            "citations",
+            json!(["a"]),
+        )
     };
     let annotations = chunk(json!({ "annotations": [{ "type": "url_citation" }], "audio": null }), None);
     let mut last = chunk(json!({}), Some("stop"));
@@ -68,27 +72,27 @@ fn signed() -> Vec<Reply> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_tool_call_that_was_held_has_all_that_was_said_of_it() {
-    let whole = json!({
+async fn a_buffered_tool_call_keeps_its_unknown_fields() {
+    let call = json!({
         "id": "call_1",
         "type": "function",
         "function": { "name": "f", "arguments": "{\"a\":1}" },
         "extra_content": { "google": { "thought_signature": "abc" } },
     });
     let message = completion(signed()).await["choices"][0]["message"].take();
-    assert_eq!(message["tool_calls"], json!([whole]));
+    assert_eq!(message["tool_calls"], json!([call]));
     let chunks = chunks(signed()).await;
     let details = &chunks[0]["choices"][0]["delta"];
     assert_eq!(
         (&details["role"], &details["reasoning_details"][0]["data"]),
         (&json!("assistant"), &json!("x"))
     );
-    assert_eq!(chunks[1]["choices"][0]["delta"]["tool_calls"], json!([with(whole, "index", json!(0))]));
+    assert_eq!(chunks[1]["choices"][0]["delta"]["tool_calls"], json!([with_field(call, "index", json!(0))]));
     assert!(chunks[1]["choices"][0]["delta"].get("role").is_none());
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_of_a_custom_tool_keeps_its_shape_and_its_input_is_any_text() {
+async fn a_custom_tool_call_keeps_its_shape_and_its_input_is_any_text() {
     let part = |call: Value| chunk(json!({ "tool_calls": [call] }), None);
     let reply = || {
         let begin =
@@ -102,14 +106,14 @@ async fn a_call_of_a_custom_tool_keeps_its_shape_and_its_input_is_any_text() {
                 .done(),
         ]
     };
-    let whole = json!({ "id": "c", "type": "custom", "custom": { "name": "run", "input": "print(1)" } });
-    assert_eq!(completion(reply()).await["choices"][0]["message"]["tool_calls"], json!([whole]));
+    let call = json!({ "id": "c", "type": "custom", "custom": { "name": "run", "input": "print(1)" } });
+    assert_eq!(completion(reply()).await["choices"][0]["message"]["tool_calls"], json!([call]));
     let delta = chunks(reply()).await[0]["choices"][0]["delta"].take();
-    assert_eq!(delta["tool_calls"], json!([with(whole, "index", json!(0))]));
+    assert_eq!(delta["tool_calls"], json!([with_field(call, "index", json!(0))]));
 }
 
 #[tokio::test(start_paused = true)]
-async fn tool_calls_without_an_index_are_told_apart_by_their_ids() {
+async fn tool_calls_without_an_index_are_distinguished_by_their_ids() {
     let call =
         |id: &str, arguments: &str| json!({ "id": id, "function": { "name": id, "arguments": arguments } });
     let reply = stream()
@@ -123,12 +127,12 @@ async fn tool_calls_without_an_index_are_told_apart_by_their_ids() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_said_behind_a_seam_is_passed_on() {
+async fn annotations_after_a_join_are_delivered() {
     let annotations = json!([{ "type": "url_citation" }]);
     let replies = vec![
-        stream().say("It is a long way to go. ").breaks(),
+        stream().delta("It is a long way to go. ").breaks(),
         stream()
-            .say("The end.")
+            .delta("The end.")
             .event(&chunk(json!({ "annotations": annotations, "reasoning_details": [1] }), None))
             .finish()
             .done(),

@@ -1,4 +1,4 @@
-//! A provider that plays a script.
+//! A transport that answers requests from a script.
 
 use std::collections::{HashMap, VecDeque};
 use std::pin::Pin;
@@ -15,55 +15,64 @@ use tokio::time::{Instant, sleep};
 use crate::error::{ConnectionFailure, Error, Kind, Result};
 use crate::transport::{HeaderMap, HeaderName, HeaderValue, Request, Response, Transport};
 
-/// What a body does next.
+/// One step of a body. Waits are in milliseconds.
 #[derive(Clone)]
-pub enum Act {
+pub enum BodyStep {
     Wait(u64),
     Bytes(Bytes),
+    /// Reset the connection.
     Break,
+    /// Send nothing more.
     Stall,
 }
 
-/// How one request is answered.
+/// The answer to one request.
 #[derive(Clone)]
 pub struct Reply {
-    /// Milliseconds before the request is on its way; `None` for a connection that is never made.
-    connect: Option<u64>,
-    /// Milliseconds from there to the head; `None` for a server that never answers.
-    head: Option<u64>,
-    refused: Option<Error>,
+    /// Milliseconds until the connection; `None` is never.
+    connect_after: Option<u64>,
+    /// Milliseconds from the connection to the head; `None` is never.
+    head_after: Option<u64>,
+    connect_error: Option<Error>,
     status: u16,
     headers: Vec<(&'static str, String)>,
-    acts: Vec<Act>,
+    steps: Vec<BodyStep>,
 }
 
-/// An event stream that says nothing yet.
+/// An event stream without events.
 pub fn stream() -> Reply {
     status(200).header("content-type", "text/event-stream")
 }
 
 pub fn status(status: u16) -> Reply {
-    Reply { connect: Some(0), head: Some(0), refused: None, status, headers: Vec::new(), acts: Vec::new() }
+    Reply {
+        connect_after: Some(0),
+        head_after: Some(0),
+        connect_error: None,
+        status,
+        headers: Vec::new(),
+        steps: Vec::new(),
+    }
 }
 
-/// A provider's refusal, in OpenAI's form.
-pub fn refusal(code: u16, provider_code: &str, message: &str) -> Reply {
+/// A provider's error_response, in OpenAI's form.
+pub fn error_response(code: u16, provider_code: &str, message: &str) -> Reply {
     let body = json!({ "error": { "message": message, "code": provider_code } }).to_string();
     status(code).header("content-type", "application/json").raw(&body)
 }
 
 pub fn unavailable() -> Reply {
-    refusal(503, "overloaded", "try again")
+    error_response(503, "overloaded", "try again")
 }
 
-pub fn no_connection() -> Reply {
-    let refused = Error::new(Kind::Connection(ConnectionFailure::Refused), "connection refused");
-    Reply { refused: Some(refused), ..status(0) }
+pub fn connection_refused() -> Reply {
+    let error = Error::new(Kind::Connection(ConnectionFailure::Refused), "connection refused");
+    Reply { connect_error: Some(error), ..status(0) }
 }
 
-/// A whole answer: `deltas`, a finish reason, `[DONE]`.
+/// A complete answer: `deltas`, a finish reason, `[DONE]`.
 pub fn answer(deltas: &[&str]) -> Reply {
-    deltas.iter().fold(stream(), |reply, piece| reply.say(piece)).finish().done()
+    deltas.iter().fold(stream(), |reply, delta| reply.delta(delta)).finish().done()
 }
 
 pub fn chunk(delta: Value, finish: Option<&str>) -> Value {
@@ -84,40 +93,40 @@ impl Reply {
     }
 
     pub fn connects_after(mut self, ms: u64) -> Self {
-        self.connect = Some(ms);
+        self.connect_after = Some(ms);
         self
     }
 
     pub fn never_connects(mut self) -> Self {
-        self.connect = None;
+        self.connect_after = None;
         self
     }
 
     pub fn head_after(mut self, ms: u64) -> Self {
-        self.head = Some(ms);
+        self.head_after = Some(ms);
         self
     }
 
     pub fn never_answers(mut self) -> Self {
-        self.head = None;
+        self.head_after = None;
         self
     }
 
-    pub fn act(mut self, act: Act) -> Self {
-        self.acts.push(act);
+    pub fn step(mut self, step: BodyStep) -> Self {
+        self.steps.push(step);
         self
     }
 
     pub fn raw(self, text: &str) -> Self {
         let bytes = Bytes::copy_from_slice(text.as_bytes());
-        self.act(Act::Bytes(bytes))
+        self.step(BodyStep::Bytes(bytes))
     }
 
     pub fn event(self, data: &Value) -> Self {
         self.raw(&format!("data: {data}\n\n"))
     }
 
-    pub fn say(self, text: &str) -> Self {
+    pub fn delta(self, text: &str) -> Self {
         self.event(&chunk(json!({ "content": text }), None))
     }
 
@@ -142,30 +151,30 @@ impl Reply {
     }
 
     pub fn wait(self, ms: u64) -> Self {
-        self.act(Act::Wait(ms))
+        self.step(BodyStep::Wait(ms))
     }
 
     pub fn stall(self) -> Self {
-        self.act(Act::Stall)
+        self.step(BodyStep::Stall)
     }
 
     pub fn breaks(self) -> Self {
-        self.act(Act::Break)
+        self.step(BodyStep::Break)
     }
 }
 
-/// One request as it came.
-pub struct Seen {
-    /// Milliseconds since the scene began.
+/// A request as it arrived.
+pub struct RecordedRequest {
+    /// Milliseconds since the harness started.
     pub at: u64,
     pub url: String,
     pub headers: HeaderMap,
     pub body: Bytes,
-    /// When the exchange was let go of, in milliseconds.
+    /// When the exchange was dropped, in the same milliseconds.
     closed: Arc<Mutex<Option<u64>>>,
 }
 
-impl Seen {
+impl RecordedRequest {
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
     }
@@ -183,79 +192,79 @@ impl Seen {
     }
 }
 
-/// Lives as long as the exchange.
+/// Records when an exchange is dropped.
 struct Exchange {
-    began: Instant,
+    started_at: Instant,
     closed: Arc<Mutex<Option<u64>>>,
 }
 
 impl Drop for Exchange {
     fn drop(&mut self) {
-        *self.closed.lock().unwrap() = Some(self.began.elapsed().as_millis() as u64);
+        *self.closed.lock().unwrap() = Some(self.started_at.elapsed().as_millis() as u64);
     }
 }
 
-struct PlayedBody {
-    acts: Pin<Box<dyn Stream<Item = Result<Bytes>> + Send>>,
+struct ScriptedBody {
+    chunks: Pin<Box<dyn Stream<Item = Result<Bytes>> + Send>>,
     _exchange: Exchange,
 }
 
-impl Stream for PlayedBody {
+impl Stream for ScriptedBody {
     type Item = Result<Bytes>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.acts.poll_next_unpin(context)
+        self.chunks.poll_next_unpin(context)
     }
 }
 
-fn play(acts: Vec<Act>) -> impl Stream<Item = Result<Bytes>> + Send {
-    futures::stream::unfold(VecDeque::from(acts), |mut acts| async move {
+fn play(steps: Vec<BodyStep>) -> impl Stream<Item = Result<Bytes>> + Send {
+    futures::stream::unfold(VecDeque::from(steps), |mut steps| async move {
         loop {
-            match acts.pop_front()? {
-                Act::Wait(ms) => sleep(Duration::from_millis(ms)).await,
-                Act::Bytes(bytes) => return Some((Ok(bytes), acts)),
-                Act::Break => {
+            match steps.pop_front()? {
+                BodyStep::Wait(ms) => sleep(Duration::from_millis(ms)).await,
+                BodyStep::Bytes(bytes) => return Some((Ok(bytes), steps)),
+                BodyStep::Break => {
                     let error = Error::new(Kind::Connection(ConnectionFailure::Reset), "connection reset");
                     return Some((Err(error), VecDeque::new()));
                 }
-                Act::Stall => std::future::pending().await,
+                BodyStep::Stall => std::future::pending().await,
             }
         }
     })
 }
 
 /// Answers each request to a host with the next reply of that host's script.
-pub struct Fake {
-    pub began: Instant,
+pub struct ScriptedProvider {
+    pub started_at: Instant,
     pub scripts: Mutex<HashMap<String, VecDeque<Reply>>>,
-    pub seen: Mutex<Vec<Arc<Seen>>>,
+    pub requests: Mutex<Vec<Arc<RecordedRequest>>>,
 }
 
-impl Transport for Fake {
+impl Transport for ScriptedProvider {
     fn send(&self, request: Request) -> BoxFuture<'static, Result<Response>> {
         let host = request.url.split('/').nth(2).unwrap().to_owned();
         let closed = Arc::new(Mutex::new(None));
-        let exchange = Exchange { began: self.began, closed: Arc::clone(&closed) };
-        self.seen.lock().unwrap().push(Arc::new(Seen {
-            at: self.began.elapsed().as_millis() as u64,
+        let exchange = Exchange { started_at: self.started_at, closed: Arc::clone(&closed) };
+        self.requests.lock().unwrap().push(Arc::new(RecordedRequest {
+            at: self.started_at.elapsed().as_millis() as u64,
             url: request.url,
             headers: request.headers,
             body: request.body,
             closed,
         }));
         let reply = self.scripts.lock().unwrap().get_mut(&host).and_then(VecDeque::pop_front);
-        let reply = reply.unwrap_or_else(|| panic!("a request to {host} that the script does not expect"));
+        let reply = reply.unwrap_or_else(|| panic!("a request to {host} that its script does not expect"));
         async move {
             let exchange = exchange;
-            match reply.connect {
+            match reply.connect_after {
                 Some(ms) => sleep(Duration::from_millis(ms)).await,
                 None => std::future::pending().await,
             }
-            if let Some(error) = reply.refused {
+            if let Some(error) = reply.connect_error {
                 return Err(error);
             }
             let _ = request.on_sent.send(());
-            match reply.head {
+            match reply.head_after {
                 Some(ms) => sleep(Duration::from_millis(ms)).await,
                 None => std::future::pending().await,
             }
@@ -263,7 +272,7 @@ impl Transport for Fake {
             for (name, value) in reply.headers {
                 headers.append(HeaderName::from_static(name), HeaderValue::from_str(&value).unwrap());
             }
-            let body = PlayedBody { acts: Box::pin(play(reply.acts)), _exchange: exchange };
+            let body = ScriptedBody { chunks: Box::pin(play(reply.steps)), _exchange: exchange };
             Ok(Response { status: reply.status, headers, body: Box::pin(body) })
         }
         .boxed()
