@@ -105,7 +105,10 @@ describe('an option', () => {
     }
     for (const circuitBreaker of ['$shared', true]) {
       const message = await invalidMessage(() => new HolySheepStreamingClient(KEY, { circuitBreaker }))
-      assert.match(message, /^circuitBreaker: got .*; accepted: circuit breaker options \(\{\} for the defaults\), a Circ/)
+      assert.match(
+        message,
+        /^circuitBreaker: got .*; accepted: circuit breaker options \(\{\} for the defaults\), a Circ/,
+      )
     }
     assert.equal(simulator.requests.length, 0)
   })
@@ -113,7 +116,10 @@ describe('an option', () => {
   test('of one endpoint rejects a shared breaker', async () => {
     const endpoints = [{ baseUrl: 'a.example', apiKey: KEY, circuitBreaker: new CircuitBreaker() }]
     const message = await invalidMessage(() => new HolySheepStreamingClient({ endpoints }))
-    assert.equal(message, 'endpoints[0].circuitBreaker: got a CircuitBreaker; accepted: circuit breaker options or false')
+    assert.equal(
+      message,
+      'endpoints[0].circuitBreaker: got a CircuitBreaker; accepted: circuit breaker options or false',
+    )
   })
 
   test('that is a number instead of an object is rejected with an example', async () => {

@@ -6,7 +6,9 @@
 
 use std::time::Duration;
 
-use holysheep::config::{self, CallConfig, ClientConfig, Hedge, Own, RateLimit, Recovery, RetryConfig};
+use holysheep::config::{
+    self, CallConfig, ClientConfig, FirstEndpointExtras, Hedge, RateLimit, Recovery, RetryConfig,
+};
 use holysheep::error::{Error, Kind, truncate};
 use libfuzzer_sys::{Corpus, fuzz_target};
 use serde_json::{Value, json};
@@ -23,7 +25,7 @@ fuzz_target!(|input: &[u8]| -> Corpus {
     check("circuitBreaker", &options, config::breaker("circuitBreaker", &options).map(drop));
     check("hedge", &options, Hedge::read("hedge", &options).map(drop));
     check("recovery", &options, Recovery::default().with("recovery", &options).map(drop));
-    Own::of(&options);
+    FirstEndpointExtras::from_json(&options);
     Corpus::Keep
 });
 

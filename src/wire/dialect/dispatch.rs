@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::codec::{Ending, EventCodec};
 use super::spec::Dialect;
-use super::{messages, responses};
+use super::{messages, response_object, responses};
 use crate::error::{Error, Kind, Result};
 use crate::wire::request::ChatRequest;
 
@@ -22,7 +22,7 @@ impl Dialect {
     pub fn not_resumable(self, request: &ChatRequest) -> Option<&'static str> {
         match self {
             Dialect::Chat | Dialect::Messages => None,
-            Dialect::Responses => responses::not_resumable(request),
+            Dialect::Responses => response_object::not_resumable(request),
         }
     }
 
@@ -36,7 +36,7 @@ impl Dialect {
             return Err(Error::new(Kind::Malformed, message));
         }
         match self {
-            Dialect::Responses => responses::read_whole(answer),
+            Dialect::Responses => response_object::read_whole(answer),
             Dialect::Chat | Dialect::Messages => Ok(messages::read_whole(answer)),
         }
     }

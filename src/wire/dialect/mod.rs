@@ -9,6 +9,7 @@
 pub(super) mod codec;
 mod dispatch;
 mod messages;
+mod response_object;
 mod responses;
 pub(super) mod spec;
 

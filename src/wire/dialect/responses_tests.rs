@@ -1,5 +1,9 @@
 use super::super::spec::Dialect;
 use super::*;
+use crate::error::Kind;
+use crate::wire::dialect::codec::chat_usage;
+use crate::wire::dialect::response_object::{not_resumable, read_whole};
+use crate::wire::request::ChatRequest;
 
 fn read<'a>(answer: &mut Answer, data: &'a str) -> DecodedEvent<'a> {
     answer.read(None, data).unwrap()

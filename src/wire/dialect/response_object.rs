@@ -1,0 +1,65 @@
+//! OpenAI's Responses: the response object, which the last event of a stream and an answer that is not streamed hold.
+
+use serde_json::Value;
+
+use super::codec::{Ending, chat_usage};
+use crate::error::{Error, Kind, Result};
+use crate::wire::provider_error;
+use crate::wire::request::ChatRequest;
+
+/// How a response ended that did not fail.
+pub(super) fn ending(response: &Value) -> Ending {
+    let calls = response["output"].as_array().is_some_and(|items| {
+        items.iter().any(|item| item["type"].as_str().is_some_and(|kind| kind.ends_with("_call")))
+    });
+    let reason = match response["incomplete_details"]["reason"].as_str() {
+        Some("max_output_tokens") => "length",
+        Some(other) => other,
+        None if calls => "tool_calls",
+        None => "stop",
+    };
+    let tokens = |name: &str| response["usage"][name].as_u64();
+    let usage = match (tokens("input_tokens"), tokens("output_tokens")) {
+        (Some(input), Some(output)) => Some(chat_usage(input, output)),
+        _ => None,
+    };
+    Ending { reason: reason.to_owned(), usage }
+}
+
+/// The error of a failed response, or of an `error` event.
+pub(super) fn failure(value: &Value) -> Error {
+    let mut error = provider_error::from_event(value);
+    // `error.code` in "The response object": these codes mean that the request is at fault.
+    let code = error.provider_code.as_deref().unwrap_or_default();
+    let request_codes =
+        ["invalid_", "image_", "unsupported_image", "empty_image", "failed_to_download_image"];
+    if error.kind == Kind::Server && request_codes.iter().any(|start| code.starts_with(start)) {
+        error.kind = Kind::InvalidRequest;
+    }
+    error
+}
+
+/// How an answer that was not streamed ended.
+///
+/// # Errors
+/// The provider's error, if the response failed.
+pub fn read_whole(answer: &Value) -> Result<Ending> {
+    if answer["status"] == "failed" {
+        return Err(failure(answer));
+    }
+    Ok(ending(answer))
+}
+
+/// Why an answer to this request cannot be resumed; `None` if it can.
+pub fn not_resumable(request: &ChatRequest) -> Option<&'static str> {
+    if request.read("background").unwrap_or(false) {
+        return Some("a background response cannot be continued");
+    }
+    if request.field("conversation").is_some() {
+        return Some("a response in a stored conversation cannot be continued");
+    }
+    if request.field("top_logprobs").is_some() {
+        return Some("an answer with logprobs cannot be continued");
+    }
+    None
+}
