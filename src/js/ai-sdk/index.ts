@@ -1,7 +1,7 @@
 /** `holysheep/ai-sdk`: a provider for the AI SDK on the engine. */
 import type { HolySheepProvider, HolySheepProviderOptions } from '../../../ai-sdk'
 import { HolySheepStreamingClient } from '../client'
-import { invalid, unknown } from '../errors'
+import { invalid, unknownOption } from '../errors'
 import { nonEmpty, optionsObject } from '../options'
 import { HolySheepLanguageModel } from './model'
 
@@ -16,7 +16,7 @@ export function createHolySheep(options?: HolySheepProviderOptions): HolySheepPr
     throw invalid('client', given, 'a HolySheepStreamingClient')
   }
   const [other] = Object.keys(rest)
-  if (given && other !== undefined) throw unknown(other, 'client and structuredOutputs, where there is a client')
+  if (given && other !== undefined) throw unknownOption(other, 'client and structuredOutputs, where there is a client')
   const client = given ?? new HolySheepStreamingClient(rest)
   const model = (modelId: string) =>
     new HolySheepLanguageModel(

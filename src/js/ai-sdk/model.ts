@@ -12,7 +12,7 @@ import type {
 import type { CallOptions, ChatCompletionChunk, ClientEvent } from '../../../index'
 import type { HolySheepStreamingClient } from '../client'
 import { HolySheepError } from '../errors'
-import { EVENTS, type Heard } from '../options'
+import { EVENTS, type WithEventListener } from '../options'
 import type { ChatStream } from '../stream'
 import { contentOf, finishReasonOf, metadataOf, responseOf, usageOf } from './answer'
 import { Parts } from './parts'
@@ -80,7 +80,7 @@ export class HolySheepLanguageModel implements LanguageModelV4 {
 /** Keeps what the head of the response says. */
 function hearing(options: CallOptions): () => Record<string, string> {
   let headers: Record<string, string> = {}
-  const heard: Heard = {
+  const heard: WithEventListener = {
     [EVENTS]: (event: ClientEvent) => {
       if (event.type === 'first-token') headers = { ...event.headers }
     },

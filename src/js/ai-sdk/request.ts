@@ -2,7 +2,7 @@
 import type { LanguageModelV4CallOptions, SharedV4Warning } from '@ai-sdk/provider'
 import type { HolySheepModelOptions } from '../../../ai-sdk'
 import type { CallOptions, ChatRequest } from '../../../index'
-import { onlyThese, optionsObject } from '../options'
+import { checkKnownOptions, optionsObject } from '../options'
 import { messagesOf } from './prompt'
 
 export interface Asked {
@@ -41,7 +41,7 @@ export function askedOf(modelId: string, given: LanguageModelV4CallOptions, stru
 
 function ownOptions({ providerOptions }: LanguageModelV4CallOptions): HolySheepModelOptions {
   const own = optionsObject('providerOptions.holysheep', providerOptions?.holysheep)
-  onlyThese(own, ['call', 'body'])
+  checkKnownOptions(own, ['call', 'body'])
   return own as HolySheepModelOptions
 }
 

@@ -2,8 +2,8 @@
 import type { CallOptions, ChatCompletion, ClientEvent } from '../../../index'
 import { CHUNKS, type Consumer, NOTHING } from '../call-handle'
 import { type HolySheepStreamingClient, startCall } from '../client'
-import { EVENTS, type Heard, INTERNAL, type WithInternalOptions } from '../options'
-import { woke } from '../turn'
+import { EVENTS, INTERNAL, type WithEventListener, type WithInternalOptions } from '../options'
+import { readerResolved } from '../scheduler'
 import { broken, headersOf, refusal } from './errors'
 import { EventStream } from './event-stream'
 import type { Asked } from './request'
@@ -38,7 +38,7 @@ export async function chat(terms: Terms): Promise<Response | undefined> {
 }
 
 /** The options of the call that stands in for a request. */
-export function optionsOf({ asked, url }: Terms, head: Head): CallOptions & WithInternalOptions & Heard {
+export function optionsOf({ asked, url }: Terms, head: Head): CallOptions & WithInternalOptions & WithEventListener {
   const key = asked.headers.get('idempotency-key')
   return {
     [INTERNAL]: { firstEndpoint: { headers: Object.fromEntries(asked.headers), query: url.search.slice(1) } },
@@ -105,7 +105,7 @@ export class Head {
     const headers = this.headers('text/event-stream; charset=utf-8')
     headers.set('cache-control', 'no-cache')
     // Who waits for it runs before others are given theirs.
-    woke()
+    readerResolved()
     return new Response(stream.readable, { headers })
   }
 }

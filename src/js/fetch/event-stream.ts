@@ -4,7 +4,7 @@
  * ahead of its reader is paused.
  */
 import type { CallHandle } from '../call-handle'
-import { mayRead, woke } from '../turn'
+import { mayRead, readerResolved } from '../scheduler'
 import { HEARTBEAT } from '../web'
 
 /** How many characters may wait for the reader before the socket waits. */
@@ -124,7 +124,7 @@ export class EventStream {
       this.#wanted = false
       this.#lastMs = performance.now()
       this.#controller.enqueue(encoder.encode(text))
-      woke()
+      readerResolved()
       this.#call?.resume()
     }
     if (!this.#ended || this.#text !== '') return

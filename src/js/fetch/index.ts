@@ -2,12 +2,12 @@
 import type { FetchOptions, HolySheepFetch } from '../../../fetch'
 import type { ClientOptions } from '../../../index'
 import { HolySheepStreamingClient } from '../client'
-import { fromRecord, invalid, unknown } from '../errors'
+import { fromRecord, invalid, unknownOption } from '../errors'
 import { callback, optionsObject, wholeMs } from '../options'
 import { HEARTBEAT_MS } from '../web'
 import { chat, type Terms } from './chat'
-import { once, pass, policyOf } from './pass'
-import { passed } from './passed'
+import { passed } from './passthrough'
+import { once, pass, policyOf } from './platform-fetch'
 import { look, read, type Target } from './request'
 
 /**
@@ -30,7 +30,7 @@ export function createFetch(options?: FetchOptions): HolySheepFetch {
   const { heartbeatMs, fetch: given, ...general } = optionsObject('options', options) as FetchOptions
   for (const name of NOT_HERE) {
     if (name in general)
-      throw unknown(name, 'the other options of a client; base URL, key and signal are the request’s')
+      throw unknownOption(name, 'the other options of a client; base URL, key and signal are the request’s')
   }
   if (typeof general.recovery === 'object' && general.recovery?.mode === 'restart') {
     throw invalid('recovery.mode', 'restart', "'continue' or 'fail': what an SDK was handed cannot be taken back")

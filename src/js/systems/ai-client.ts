@@ -2,7 +2,16 @@
 import type { AIClientMetrics, AIClientOptions, ChatCompletion, ChatCompletionOptions } from '../../../index'
 import { HolySheepError, lastError, RetriesExhaustedError } from '../errors'
 import { attemptsOf, EVENTS, INTERNAL, numberIn, optionsObject, wholeMs } from '../options'
-import { type Attempted, clientOf, defined, Face, keepAccount, type Messages, percent, retold } from './shared'
+import {
+  type AttemptSummary,
+  clientOf,
+  defined,
+  type Messages,
+  percent,
+  recordAttempts,
+  rephrase,
+  Wrapper,
+} from './shared'
 
 /** Defaults of this class only: nowhere else is a key sent to a backup host unasked. */
 const ENDPOINTS = ['https://api.holysheep.ai/v1', 'https://backup1.holysheep.ai/v1', 'https://backup2.holysheep.ai/v1']
@@ -12,7 +21,7 @@ const REQUEST = { temperature: 0.7, maxTokens: 1000 }
 /** Waits that are written out; the last one repeats. */
 const MAX_STEPS = 64
 
-export class HolySheepAIClient extends Face {
+export class HolySheepAIClient extends Wrapper {
   /**
    * What the metrics do not tell: failures by status (they have codes, and a quota that is used up comes as a 429, a 402
    * or a 403), and each change of the endpoint (their fallbacks are the first tries of another one, or of a model).
@@ -60,16 +69,16 @@ export class HolySheepAIClient extends Face {
     const given = { ...REQUEST, ...defined(optionsObject('options', options)) } as typeof REQUEST &
       ChatCompletionOptions
     const { temperature, maxTokens, ...call } = given
-    const attempts: Attempted[] = []
+    const attempts: AttemptSummary[] = []
     const request = { model, messages, temperature, max_tokens: maxTokens }
     try {
-      const heard = { [EVENTS]: keepAccount(attempts), [INTERNAL]: { alsoAccepted: Object.keys(REQUEST) } }
+      const heard = { [EVENTS]: recordAttempts(attempts), [INTERNAL]: { alsoAccepted: Object.keys(REQUEST) } }
       return await this.client.chat(request, { ...call, ...heard } as typeof call)
     } catch (thrown) {
       if (!(thrown instanceof RetriesExhaustedError)) throw thrown
       const last = lastError(thrown) as HolySheepError & Error
       const message = `All endpoints failed after ${thrown.attempts.length} attempts. Last error: ${last.message}`
-      throw retold(thrown, message, last)
+      throw rephrase(thrown, message, last)
     } finally {
       this.#count(attempts)
     }
@@ -86,7 +95,7 @@ export class HolySheepAIClient extends Face {
   }
 
   /** By status, never by what a message says. */
-  #count(attempts: Attempted[]) {
+  #count(attempts: AttemptSummary[]) {
     for (const [index, { error, endpoint }] of attempts.entries()) {
       if (index > 0 && endpoint !== attempts[index - 1]?.endpoint) this.#counts.fallbackCount++
       if (!error) continue

@@ -2,8 +2,8 @@
 import { setMaxListeners } from 'node:events'
 import type { BatchOptions, BatchProgress, BatchResult, Prompt } from '../../../index'
 import { invalid } from '../errors'
-import { attemptsOf, callback, nonEmpty, optionsObject, splitSignal, tell, wholeNumber } from '../options'
-import { asksOf, Circuit, complete, PRESET, requestOf } from './prompts'
+import { attemptsOf, callback, nonEmpty, notify, optionsObject, splitSignal, wholeNumber } from '../options'
+import { Circuit, chatClientOf, complete, PRESET, requestOf } from './prompts'
 import { defined } from './shared'
 
 const DEFAULTS = { model: 'gemini-2.5-flash', concurrency: 10 }
@@ -41,7 +41,7 @@ export function batchStream(prompts: Source, options?: BatchOptions): AsyncGener
   if (total !== undefined) wholeNumber('total', total, 0)
   nonEmpty('model', model, "a model's name")
   const fields = optionsObject('request', request)
-  const asks = asksOf(client, PRESET, others, [
+  const asks = chatClientOf(client, PRESET, others, [
     'maxAttempts',
     'client',
     'concurrency',
@@ -157,7 +157,7 @@ function progress(total: number | undefined, onProgress: ((progress: BatchProgre
     if (!onProgress) return
     const elapsedMs = performance.now() - started
     const left = total === undefined ? {} : { total, estimatedMsLeft: remaining(elapsedMs, counts.done, total) }
-    tell('onProgress', onProgress, { ...counts, elapsedMs, ...left })
+    notify('onProgress', onProgress, { ...counts, elapsedMs, ...left })
   }
 }
 

@@ -10,7 +10,7 @@ import type {
 import { invalid } from '../errors'
 import { classifyComplexity } from '../models'
 import { callback, nonEmpty, numberIn, oneOf, optionsObject } from '../options'
-import { ask, clientOf, Face, Mean, type Messages, REQUEST_DEFAULTS, SILENCE } from './shared'
+import { ask, clientOf, DEFAULT_TIMEOUTS, Mean, type Messages, REQUEST_DEFAULTS, Wrapper } from './shared'
 
 const CHAIN: readonly ModelConfig[] = [
   { name: 'gpt-4.1', costPerMillionTokens: 8, avgLatencyMs: 800, capability: 'complex', priority: 1 },
@@ -45,7 +45,7 @@ interface Counts {
   failures: number
 }
 
-export class ModelDegradationManager extends Face {
+export class ModelDegradationManager extends Wrapper {
   static readonly DEFAULT_MODEL_CHAIN: readonly ModelConfig[] = Object.freeze(
     CHAIN.map((model) => Object.freeze({ ...model })),
   )
@@ -66,7 +66,7 @@ export class ModelDegradationManager extends Face {
     }
     for (const [at, model] of chain.entries()) checkModel(`modelChain[${at}]`, model)
     const judge = callback('classify', classify)
-    super(clientOf(apiKey, { maxRetries: 0, circuitBreaker: BREAKER, ...SILENCE }, rest, ['classify']))
+    super(clientOf(apiKey, { maxRetries: 0, circuitBreaker: BREAKER, ...DEFAULT_TIMEOUTS }, rest, ['classify']))
     this.modelChain = chain
     this.#classify = judge ?? classifyComplexity
   }

@@ -1,7 +1,7 @@
 /** One prompt of a batch or a queue, to its end: an open circuit is waited for, and counts as no attempt. */
 import type { CallOptions, ChatCompletion, ChatMessage, ChatRequest, ClientOptions, Prompt } from '../../../index'
 import { CircuitOpenError, HolySheepError, invalid, lastError } from '../errors'
-import { EVENTS, type Heard } from '../options'
+import { EVENTS, type WithEventListener } from '../options'
 import { clientOf } from './shared'
 
 /** The breaker of document 000. */
@@ -12,7 +12,7 @@ export const MAX_WAIT_MS = 32_000
 const FIRST_WAIT_MS = 100
 
 /** What is needed of a client. */
-export interface Asks {
+export interface ChatClient {
   chat(request: ChatRequest, options?: CallOptions): Promise<ChatCompletion>
 }
 
@@ -25,12 +25,12 @@ export const PRESET: ClientOptions = {
 }
 
 /** The caller's own client, or one that is made of the options. */
-export function asksOf(own: unknown, preset: ClientOptions, options: object, also: string[]): Asks {
+export function chatClientOf(own: unknown, preset: ClientOptions, options: object, also: string[]): ChatClient {
   if (own === undefined) return clientOf(undefined, preset, options, also)
-  if (typeof (own as Asks | null)?.chat !== 'function') throw invalid('client', own, 'a client')
+  if (typeof (own as ChatClient | null)?.chat !== 'function') throw invalid('client', own, 'a client')
   const [beside] = Object.keys(options)
   if (beside !== undefined) throw invalid(beside, (options as never)[beside], 'nothing beside a client of your own')
-  return own as Asks
+  return own as ChatClient
 }
 
 export function requestOf(prompt: Prompt, model: string, fields: object | undefined): ChatRequest {
@@ -81,7 +81,7 @@ export interface Turns {
  * Resolves to the text of the answer. `maxAttempts` counts real attempts; the error at the end has them all.
  */
 export async function complete(
-  client: Asks,
+  client: ChatClient,
   request: ChatRequest,
   maxAttempts: number,
   signal: AbortSignal | undefined,
@@ -89,7 +89,7 @@ export async function complete(
   turns?: Turns,
 ): Promise<string> {
   const made: HolySheepError['attempts'] = []
-  const heard: Heard = turns ? { [EVENTS]: following(turns) } : {}
+  const heard: WithEventListener = turns ? { [EVENTS]: following(turns) } : {}
   for (let refusals = 0; ; refusals++) {
     const options = { maxRetries: Math.max(0, maxAttempts - 1 - made.length), ...(signal && { signal }), ...heard }
     try {
@@ -116,7 +116,7 @@ export async function complete(
 }
 
 /** Idle from the wait before a retry to the attempt after it. */
-function following(turns: Turns): Heard[typeof EVENTS] {
+function following(turns: Turns): WithEventListener[typeof EVENTS] {
   let idle = false
   const go = () => {
     if (idle) turns.busy()

@@ -3,7 +3,7 @@ import { setMaxListeners } from 'node:events'
 import type { Prompt, QueueOptions, QueueResult } from '../../../index'
 import { invalid, QueueFullError } from '../errors'
 import { attemptsOf, nonEmpty, optionsObject, splitSignal, wholeNumber } from '../options'
-import { type Asks, asksOf, Circuit, complete, PRESET, requestOf } from './prompts'
+import { type ChatClient, Circuit, chatClientOf, complete, PRESET, requestOf } from './prompts'
 import { defined } from './shared'
 
 interface Task {
@@ -18,7 +18,7 @@ const DEFAULTS = { maxSize: 1000, concurrency: 10, model: 'gpt-4.1' }
 export class BoundedRetryQueue {
   readonly maxRetries: number
   readonly maxSize: number
-  readonly #client: Asks
+  readonly #client: ChatClient
   readonly #concurrency: number
   readonly #model: string
   readonly #request: object
@@ -44,7 +44,7 @@ export class BoundedRetryQueue {
     const { maxRetries: _retries, maxAttempts: _attempts, maxSize: _size, ...others } = rest
     // No more attempts at a time, also when tasks come back from their waits.
     const limits = { maxConcurrent: this.#concurrency, maxQueue: this.maxSize }
-    this.#client = asksOf(client, { ...PRESET, ...limits }, others, [
+    this.#client = chatClientOf(client, { ...PRESET, ...limits }, others, [
       'maxAttempts',
       'maxSize',
       'concurrency',

@@ -2,9 +2,17 @@
 import type { CallOptions, ChatRequest, ClientOptions, SmartStreamOptions, SmartStreamOutcome } from '../../../index'
 import { readArguments } from '../arguments'
 import { HolySheepStreamingClient } from '../client'
-import { invalid, lastError, RetriesExhaustedError, StreamInterruptedError, unknown } from '../errors'
+import { invalid, lastError, RetriesExhaustedError, StreamInterruptedError, unknownOption } from '../errors'
 import { addon } from '../native'
-import { callback, EVENTS, type Heard, INTERNAL, type InternalOptions, optionsObject, tell } from '../options'
+import {
+  callback,
+  EVENTS,
+  INTERNAL,
+  type InternalOptions,
+  notify,
+  optionsObject,
+  type WithEventListener,
+} from '../options'
 
 type Messages = ChatRequest['messages']
 
@@ -34,7 +42,8 @@ export class ResilientStreamingClient extends HolySheepStreamingClient {
       'options',
       options,
     ) as SmartStreamOptions
-    for (const name of Object.keys(others)) throw unknown(name, 'maxRetries, timeout, onProgress, onComplete, onError')
+    for (const name of Object.keys(others))
+      throw unknownOption(name, 'maxRetries, timeout, onProgress, onComplete, onError')
     const attempts = maxRetries ?? MAX_ATTEMPTS
     if (!Number.isInteger(attempts) || attempts < 1) throw invalid('maxRetries', maxRetries, 'a whole number from 1')
     const told = callback('onError', onError)
@@ -48,16 +57,16 @@ export class ResilientStreamingClient extends HolySheepStreamingClient {
     const run = this.#run(model, messages, this.generateSessionId(), timeout, onProgress, limits)
     try {
       await run.over
-      tell('onComplete', completed, run.text)
+      notify('onComplete', completed, run.text)
       return { success: true, response: run.text, attempts: run.attempts }
     } catch (thrown) {
       const last = lastError(thrown)
       const outcome = { success: false as const, response: run.text, attempts: run.attempts }
       if (run.attempts < attempts || !this.isRecoverable(root(last))) {
-        tell('onError', told, last)
+        notify('onError', told, last)
         return { ...outcome, error: last }
       }
-      tell('onError', told, new Error(EXHAUSTED, { cause: last }))
+      notify('onError', told, new Error(EXHAUSTED, { cause: last }))
       return { ...outcome, error: EXHAUSTED, cause: last }
     }
   }
@@ -103,7 +112,7 @@ export class ResilientStreamingClient extends HolySheepStreamingClient {
     const silence = { firstTokenTimeoutMs: timeout, idleTimeoutMs: timeout }
     const run = { text: '', attempts: 0, over: Promise.resolve() }
     const callOptions = { ...silence, ...others, sessionId } as CallOptions
-    const heard: Heard = {
+    const heard: WithEventListener = {
       [EVENTS](event) {
         if (event.type === 'attempt') run.attempts++
       },

@@ -10,9 +10,9 @@ import type {
 } from '../../../index'
 import { ConnectionError, HolySheepError, invalid, TimeoutError } from '../errors'
 import { addon } from '../native'
-import { encode, numberIn, onlyThese, optionsObject, wholeMs, wholeNumber } from '../options'
+import { checkKnownOptions, encode, numberIn, optionsObject, wholeMs, wholeNumber } from '../options'
 import { backoffDelay } from './backoff'
-import { ask, clientOf, defined, Face, type Messages, percent, REQUEST_DEFAULTS, SILENCE } from './shared'
+import { ask, clientOf, DEFAULT_TIMEOUTS, defined, type Messages, percent, REQUEST_DEFAULTS, Wrapper } from './shared'
 
 const DEFAULTS = { maxRetries: 3, baseDelay: 1000, maxDelay: 30_000, exponentialBase: 2, jitter: true }
 /** What a 429 waits for is so many times what the others do: 5, 10, 20 s. */
@@ -29,7 +29,7 @@ export class RetryConfig {
 
   constructor(options?: RetryConfigOptions) {
     const given = { ...DEFAULTS, ...defined(optionsObject('options', options)) } as typeof DEFAULTS
-    onlyThese(given, Object.keys(DEFAULTS))
+    checkKnownOptions(given, Object.keys(DEFAULTS))
     this.maxRetries = wholeNumber('maxRetries', given.maxRetries, 0)
     this.baseDelay = wholeMs('baseDelay', given.baseDelay)
     this.maxDelay = wholeMs('maxDelay', given.maxDelay)
@@ -72,7 +72,7 @@ const DECISIONS: Record<number, StatusDecision> = {
   422: 'never',
 }
 
-export class RetryAIManager extends Face {
+export class RetryAIManager extends Wrapper {
   static readonly RETRY_STATUS_MAP: Readonly<Record<number, StatusDecision>> = Object.freeze({ ...DECISIONS })
 
   readonly config: RetryConfig
@@ -85,7 +85,7 @@ export class RetryAIManager extends Face {
     const read = config instanceof RetryConfig ? config : new RetryConfig(config)
     const given = optionsObject('options', options) as ClientOptions
     const retry = { ...retryOf(read), ...given.retry }
-    super(clientOf(apiKey, { maxRetries: read.maxRetries, ...SILENCE }, { ...given, retry }))
+    super(clientOf(apiKey, { maxRetries: read.maxRetries, ...DEFAULT_TIMEOUTS }, { ...given, retry }))
     this.config = read
     this.#retryOn = given.retry?.retryOn
   }

@@ -13,16 +13,16 @@ import { CircuitOpenError, invalid, lastError, QueueFullError } from '../errors'
 import {
   callback,
   EVENTS,
-  type Heard,
   INTERNAL,
+  notify,
   optionsObject,
   splitSignal,
-  tell,
+  type WithEventListener,
   type WithInternalOptions,
   wholeMs,
   wholeNumber,
 } from '../options'
-import { type Attempted, clientOf, defined, Face, keepAccount, retold } from './shared'
+import { type AttemptSummary, clientOf, defined, recordAttempts, rephrase, Wrapper } from './shared'
 
 const BREAKER_DEFAULTS = { failureThreshold: 5, timeout: 30_000 }
 const LIMITS = { maxConcurrent: 100, maxQueue: 1000 }
@@ -36,7 +36,7 @@ interface Waiting {
   enter: () => void
 }
 
-export class HolySheepRetryManager extends Face {
+export class HolySheepRetryManager extends Wrapper {
   /** Calls that wait for one of `maxConcurrent` places, first in, first out. */
   readonly requestQueue: Waiting[] = []
   readonly #maxConcurrent: number
@@ -86,8 +86,8 @@ export class HolySheepRetryManager extends Face {
       return await this.#place(request, signal, () => send(this.client, request, call, announcing(retried)))
     } catch (thrown) {
       if (!(thrown instanceof CircuitOpenError)) throw lastError(thrown)
-      if (refused) tell('onCircuitOpen', () => refused(), undefined)
-      throw retold(thrown, 'Circuit breaker is OPEN - service unavailable', thrown)
+      if (refused) notify('onCircuitOpen', () => refused(), undefined)
+      throw rephrase(thrown, 'Circuit breaker is OPEN - service unavailable', thrown)
     }
   }
 
@@ -156,7 +156,7 @@ async function send(
   client: HolySheepStreamingClient,
   request: ManagedRequest,
   options: CallOptions & WithInternalOptions,
-  heard: Heard[typeof EVENTS],
+  heard: WithEventListener[typeof EVENTS],
 ): Promise<ChatCompletion | StreamResult> {
   const { onChunk, ...body } = optionsObject('request', request) as ManagedRequest
   const piece = callback('onChunk', onChunk)
@@ -168,9 +168,9 @@ async function send(
 }
 
 /** Tells of a retry before its wait. */
-function announcing(onRetry: ExecuteOptions['onRetry']): Heard[typeof EVENTS] {
+function announcing(onRetry: ExecuteOptions['onRetry']): WithEventListener[typeof EVENTS] {
   if (!onRetry) return undefined
-  const attempts: Attempted[] = []
+  const attempts: AttemptSummary[] = []
   let retries = 0
   let told = true
   const announce = (ms: number) => {
@@ -178,9 +178,9 @@ function announcing(onRetry: ExecuteOptions['onRetry']): Heard[typeof EVENTS] {
     if (told || !error) return
     told = true
     const attempt = ++retries
-    tell('onRetry', () => onRetry(attempt, error, ms), undefined)
+    notify('onRetry', () => onRetry(attempt, error, ms), undefined)
   }
-  return keepAccount(attempts, (event) => {
+  return recordAttempts(attempts, (event) => {
     if (event.type === 'attempt-failed') told = false
     if (event.type === 'wait' && (event.reason === 'backoff' || event.reason === 'retry-after')) announce(event.ms)
   })

@@ -1,9 +1,9 @@
 /** `retryWithBackoff`: retries any function, as in tutorials 000 and 001. */
 import type { Jitter, RetryWithBackoffOptions } from '../../../index'
-import { HolySheepError, invalid, isRetryable, unknown } from '../errors'
-import { waitHeaders } from '../limiter'
+import { HolySheepError, invalid, isRetryable, unknownOption } from '../errors'
+import { retryAfterHeaders } from '../limiter'
 import { addon } from '../native'
-import { callback, numberIn, splitSignal, tell, wholeNumber } from '../options'
+import { callback, notify, numberIn, splitSignal, wholeNumber } from '../options'
 import { backoffDelay } from './backoff'
 import { defined, pause } from './shared'
 
@@ -28,7 +28,7 @@ export async function retryWithBackoff<T>(
   if (typeof fn !== 'function') throw invalid('fn', fn, 'a function')
   const { signal, rest } = splitSignal(options)
   const { retryable, onRetry, ...numbers } = rest as RetryWithBackoffOptions
-  for (const name of Object.keys(numbers)) if (!(name in DEFAULTS)) throw unknown(name, ACCEPTED)
+  for (const name of Object.keys(numbers)) if (!(name in DEFAULTS)) throw unknownOption(name, ACCEPTED)
   const told = callback('onRetry', onRetry)
   const again = judgement(retryable)
   const { maxAttempts, baseDelay, maxDelay, minDelay, jitter, backoff, multiplier, maxRetryAfterMs } = {
@@ -60,7 +60,7 @@ export async function retryWithBackoff<T>(
       if (attempt >= maxAttempts || !again(error) || (asked ?? 0) > maxRetryAfterMs) throw error
       previous = backoffDelay(form, attempt - 1, previous)
       const delay = Math.max(previous, asked ?? 0)
-      if (told) tell('onRetry', () => told(attempt, error, delay), undefined)
+      if (told) notify('onRetry', () => told(attempt, error, delay), undefined)
       await pause(delay, signal)
     }
   }
@@ -99,5 +99,5 @@ function retryAfterOf(error: unknown): number | undefined {
   // A text that is no number is what the header said.
   const header = typeof own === 'string' ? { 'retry-after': own } : undefined
   const said = header ?? headers ?? (response as { headers?: unknown } | undefined)?.headers
-  return addon.retryAfterMs(waitHeaders(said as Parameters<typeof waitHeaders>[0])) ?? undefined
+  return addon.retryAfterMs(retryAfterHeaders(said as Parameters<typeof retryAfterHeaders>[0])) ?? undefined
 }

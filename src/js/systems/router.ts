@@ -3,7 +3,7 @@ import type { RouterEndpointName, RouterOptions } from '../../../index'
 import { CircuitBreaker, nativeBreaker } from '../breaker'
 import { invalid } from '../errors'
 import { addon } from '../native'
-import { numberIn, onlyThese, optionsObject } from '../options'
+import { checkKnownOptions, numberIn, optionsObject } from '../options'
 
 const ENDPOINTS = {
   primary: 'https://api.holysheep.ai/v1',
@@ -29,7 +29,7 @@ export class MultiProviderRouter {
 
   constructor(options?: RouterOptions) {
     const given = optionsObject('options', options) as RouterOptions
-    onlyThese(given, ['endpoints'])
+    checkKnownOptions(given, ['endpoints'])
     const { endpoints = ENDPOINTS } = given
     const entries = Object.entries(optionsObject('endpoints', endpoints)) as Array<[string, string]>
     if (entries.length === 0) throw invalid('endpoints', endpoints, 'an object with at least one name and URL')

@@ -2,12 +2,12 @@
 import type { CallOptions, ChatCompletion, ChatRequest, ClientEvent, ClientOptions } from '../../../index'
 import { HolySheepStreamingClient } from '../client'
 import { fromRecord, HolySheepError, lastError } from '../errors'
-import { EVENTS, type Heard, INTERNAL, optionsObject, type WithInternalOptions } from '../options'
+import { EVENTS, INTERNAL, optionsObject, type WithEventListener, type WithInternalOptions } from '../options'
 
 /** The request defaults of tutorials 003. */
 export const REQUEST_DEFAULTS = { temperature: 0.7, max_tokens: 500 }
 /** The timeouts of tutorials 003. */
-export const SILENCE = {
+export const DEFAULT_TIMEOUTS = {
   connectTimeoutMs: 10_000,
   firstTokenTimeoutMs: 8000,
   idleTimeoutMs: 8000,
@@ -40,7 +40,7 @@ export function defined<T extends object>(options: T): Partial<T> {
 }
 
 /** A face with a client of its own, so that the client's counters are the face's too. */
-export abstract class Face {
+export abstract class Wrapper {
   readonly #client: HolySheepStreamingClient
 
   protected constructor(client: HolySheepStreamingClient) {
@@ -87,7 +87,7 @@ export class Mean {
 }
 
 /** One attempt of a call. */
-export interface Attempted {
+export interface AttemptSummary {
   endpoint: string
   model: string
   /** Why it failed; undefined while it has not. */
@@ -99,13 +99,13 @@ export interface Account {
   data?: ChatCompletion
   /** The error of the last attempt. */
   error?: HolySheepError & Error
-  attempts: Attempted[]
+  attempts: AttemptSummary[]
   /** Of the last attempt. */
   latencyMs: number
 }
 
 /** The same failure in a document's words. */
-export function retold<E extends HolySheepError & Error>(thrown: E, message: string, cause: unknown): E {
+export function rephrase<E extends HolySheepError & Error>(thrown: E, message: string, cause: unknown): E {
   const { code, status, retryAfterMs, requestId, partial, attempts } = thrown
   const Class = thrown.constructor as new (message: string, options: ErrorOptions) => E
   return Object.assign(
@@ -121,7 +121,10 @@ export function errorOf(event: ClientEvent & { type: 'attempt-failed' }): Error 
 }
 
 /** Keeps the account of a call from its events. */
-export function keepAccount(attempts: Attempted[], also?: (event: ClientEvent) => void): (event: ClientEvent) => void {
+export function recordAttempts(
+  attempts: AttemptSummary[],
+  also?: (event: ClientEvent) => void,
+): (event: ClientEvent) => void {
   return (event) => {
     if (event.type === 'attempt') {
       attempts.push({ endpoint: event.endpoint, model: event.model })
@@ -134,7 +137,7 @@ export function keepAccount(attempts: Attempted[], also?: (event: ClientEvent) =
 }
 
 /**
- * Asks for an answer and tells how it went. Rejects for what is no failure of the call: invalid
+ * ChatClient for an answer and tells how it went. Rejects for what is no failure of the call: invalid
  * arguments, and the caller's abort.
  */
 export async function ask(
@@ -143,7 +146,7 @@ export async function ask(
   options: CallOptions & WithInternalOptions,
   also?: (event: ClientEvent) => void,
 ): Promise<Account> {
-  const attempts: Attempted[] = []
+  const attempts: AttemptSummary[] = []
   const started = performance.now()
   // Events may come together with the end, so their arrival says nothing about time.
   let before = 0
@@ -153,7 +156,7 @@ export async function ask(
     also?.(event)
   }
   const latency = () => Math.max(0, performance.now() - started - before)
-  const heard: Heard = { [EVENTS]: keepAccount(attempts, time) }
+  const heard: WithEventListener = { [EVENTS]: recordAttempts(attempts, time) }
   try {
     const data = await client.chat(request, { ...options, ...heard })
     return { data, attempts, latencyMs: latency() }

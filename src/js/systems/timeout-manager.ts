@@ -9,7 +9,7 @@ import type {
 } from '../../../index'
 import { invalid, TimeoutError } from '../errors'
 import { optionsObject } from '../options'
-import { ask, clientOf, defined, Face, Mean, type Messages, REQUEST_DEFAULTS } from './shared'
+import { ask, clientOf, defined, Mean, type Messages, REQUEST_DEFAULTS, Wrapper } from './shared'
 
 /** How long an answer may take, in milliseconds. */
 const TIERS: Record<TimeoutTier, number> = { FAST: 1000, NORMAL: 3000, DEEP: 8000 }
@@ -22,7 +22,7 @@ const TIER_OF: Record<string, TimeoutTier> = {
   analysis: 'DEEP',
 }
 
-export class TimeoutAIManager extends Face {
+export class TimeoutAIManager extends Wrapper {
   readonly #tiers: Record<TimeoutTier, number>
   readonly #latency = new Mean()
 
