@@ -81,7 +81,7 @@ describe('it says platform, package and remedy', () => {
     ]) {
       const { code, message } = await loaded(app(), { platform, arch })
       assert.equal(code, 'ADDON_NOT_LOADED')
-      assert.match(message, new RegExp(`on ${name} .* there is no native addon for this platform.* holysheep-${name}`))
+      assert.match(message, new RegExp(`on ${name} .* this platform has no native addon.* holysheep-${name}`))
       for (const { name } of platforms) assert.ok(message.includes(name), name)
     }
   })
@@ -91,7 +91,7 @@ describe('it says platform, package and remedy', () => {
     assert.equal(code, 'ADDON_NOT_LOADED')
     assert.match(
       message,
-      new RegExp(`the package holysheep-${here} was found, but cannot be loaded: .+ run 'npm install'`),
+      new RegExp(`the package holysheep-${here} was found but cannot be loaded: .+ run 'npm install'`),
     )
   })
 
@@ -99,6 +99,6 @@ describe('it says platform, package and remedy', () => {
     const put = (path) => copyFileSync(addon, path)
     const { code, message } = await loaded(app({ put, change: { version: '9.9.9' } }))
     assert.equal(code, 'ADDON_NOT_LOADED')
-    assert.match(message, new RegExp(`holysheep 9\\.9\\.9 on ${here} .* is of version ${version}`))
+    assert.match(message, new RegExp(`holysheep 9\\.9\\.9 on ${here} .* has version ${version}`))
   })
 })

@@ -260,7 +260,7 @@ test("a field of a request in camelCase is passed on, and told once a process wi
   const { stderr } = await node(['--input-type=module', '-e', script])
   const told = stderr.split('\n').filter((line) => line.includes('HolySheepWarning'))
   assert.equal(told.length, 2, stderr)
-  assert.match(told[0], /request\.maxTokens is passed on as it is.*did you mean max_tokens\?/)
+  assert.match(told[0], /request\.maxTokens is sent unchanged.*did you mean max_tokens\?/)
   assert.match(told[1], /request\.topP .*did you mean top_p\?/)
   assert.deepEqual(
     simulator.requests.map(({ json }) => [json.maxTokens, json.topP, json.ownField]),

@@ -97,7 +97,7 @@ for (const [name, { body, text }] of Object.entries(WAYS)) {
       assert.throws(() => body(stream, options), { code: 'INVALID_ARGUMENT', message: new RegExp(`^${named}: `) })
     }
     const first = body(stream)
-    const told = { name: 'TypeError', code: 'INVALID_STATE', message: /^this stream was read already \(as \w+\)/ }
+    const told = { name: 'TypeError', code: 'INVALID_STATE', message: /^this stream has already been read \(as \w+\)/ }
     assert.throws(() => stream.textStream[Symbol.asyncIterator](), told)
     assert.throws(() => body(stream), told)
     assert.equal(text(await collect(first)), ANSWER)

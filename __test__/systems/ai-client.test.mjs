@@ -53,7 +53,7 @@ test('maxAttempts is the clear name of its maxRetries, and only one of them is g
   for (const simulator of simulators) simulator.setDefault({ status: 503 })
   assert.equal((await failure(ask(client))).attempts.length, 2)
   assert.deepEqual(counts(), [1, 1, 0])
-  const message = /^maxAttempts: got a value beside `maxRetries`, which means the same here; accepted: one of the two$/
+  const message = /^maxAttempts: got a value in addition to `maxRetries`, which means the same here; accepted: only one of the two$/
   assert.throws(() => new HolySheepAIClient(KEY, { maxAttempts: 2, maxRetries: 2 }), { message })
 })
 

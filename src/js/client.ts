@@ -1,4 +1,4 @@
-/** `HolySheepStreamingClient`: a thin wrapper around the engine. It decides nothing. */
+/** `HolySheepStreamingClient`: a thin wrapper around the engine. The policies are in Rust. */
 import type {
   CallOptions,
   ChatCompletion,

@@ -26,8 +26,8 @@ let inFlight = 0
 export const callsInFlight = () => inFlight
 
 /**
- * The calls whose turn it is, and the index of the first that has not been served. Calls that are enqueued meanwhile come
- * after the next batch, so that neither calls nor batches starve the other.
+ * The calls whose turn it is, and the index of the first that has not been served. Calls enqueued
+ * during a turn are served after the next batch, so that neither calls nor batches starve the other.
  */
 let ready: InFlightCall[] = []
 let nextReady = 0
@@ -83,7 +83,7 @@ function nativeHub(): NativeHub {
   return hub
 }
 
-/** Called from Rust when the queue has records. Records that are left of the last batch go first. */
+/** Called from Rust when the queue has records. The rest of the last batch is delivered first. */
 function wake() {
   batch.next = AT_ONCE
   oncePerRound(turn)
@@ -108,10 +108,10 @@ function runTurn() {
     done = deliver()
   } finally {
     dispatcher.isRunning = false
-    // Unless Rust has said that it is going to wake us, we have to come back ourselves.
+    // The next turn is ours to schedule, unless Rust is going to wake us.
     if (!done) continueTurn(runTurn, schedule)
     else if (batch.next === AT_ONCE) schedule()
-    // While many calls stream, Rust wakes nobody: our timer fires together with the loop's other timers.
+    // While many calls stream, Rust does not wake us. Our timer fires together with the loop's other timers.
     else if (batch.next === PACED) afterMs(pollIntervalMs, turn)
   }
 }

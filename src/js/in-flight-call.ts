@@ -27,7 +27,7 @@ export interface Dispatcher {
 
 export class InFlightCall extends PendingRecords implements CallHandle {
   // The fields that each delta touches come first: with a thousand calls, none of them is in the cache.
-  /** A field of its own, so that the caller's function is not called with our `this`. */
+  /** Copied from the consumer, so that the caller's function is not called with our `this`. */
   private readonly onDelta: ((text: string) => unknown) | undefined
   readonly id: number
   /** A promise of the consumer is pending. */
@@ -106,7 +106,7 @@ export class InFlightCall extends PendingRecords implements CallHandle {
     this.dispatcher.enqueue(this)
   }
 
-  /** Whether records can be handled straight from the batch: none are pending, and none are joined. */
+  /** Whether records can be handled straight from the batch: no record is pending, and deltas are not joined. */
   isDirect() {
     return this.firstPending === undefined && !this.blocked && !this.coalesce
   }

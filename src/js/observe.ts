@@ -69,7 +69,7 @@ export class CallObserver {
     if (event.type === 'attempt') {
       const { call, attempt, endpoint, model, requestId, reason } = event
       const trace: AttemptTrace = { call, attempt, endpoint, model, requestId, reason, parent: this.#trace }
-      // Not enumerable, so that a printed attempt does not include the whole call.
+      // Not enumerable, so that a printed attempt does not include its call.
       Object.defineProperty(trace, 'parent', { enumerable: false })
       trace.server = this.#servers.get(endpoint)
       if (trace.server) this.#trace.server = trace.server
@@ -100,7 +100,7 @@ export class CallObserver {
 
   error(error: unknown) {
     this.#trace.error = error
-    // These attempts ended with the call, and have no event of their own.
+    // These attempts ended with the call, and have no separate event.
     for (const number of [...this.#open.keys()]) this.#close(number, { outcome: 'ABORTED' }, false)
     publish(calls.error, this.#trace)
     this.#finish()

@@ -92,10 +92,10 @@ export class HolySheepInstrumentation {
     return this.#config
   }
   setConfig(config?: InstrumentationConfig): void {
-    const given = optionsObject('config', config) as InstrumentationConfig
-    checkKnownOptions(given, ['enabled', 'attemptSpans', 'providerName', 'attributes'])
-    callback('attributes', given.attributes)
-    this.#config = given
+    const checked = optionsObject('config', config) as InstrumentationConfig
+    checkKnownOptions(checked, ['enabled', 'attemptSpans', 'providerName', 'attributes'])
+    callback('attributes', checked.attributes)
+    this.#config = checked
   }
   setTracerProvider(provider: Api.TracerProvider): void {
     this.#tracers = provider

@@ -15,7 +15,7 @@ const MAX_HANDLED = 256
 const EMPTY: PendingRecord[] = []
 
 /**
- * The base class of a call, rather than an object of its own: with a thousand calls, each further object that is touched
+ * The base class of a call, rather than a separate object: with a thousand calls, each further object that is touched
  * is a cache miss.
  */
 export class PendingRecords extends AsyncResource {

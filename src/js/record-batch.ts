@@ -1,4 +1,4 @@
-/** The batch of records that was taken last from the queue that `src/binding/hub.rs` fills. */
+/** A batch of records from the queue that `src/binding/hub.rs` fills. */
 import type { addon } from './native'
 
 export type NativeHub = InstanceType<typeof addon.NativeHub>
@@ -10,7 +10,7 @@ export const END = 2
 export const ERROR = 3
 export const IS_FAILURE = 5
 export const RESTART = 6
-/** Set in the kind of a record whose text is a string of its own. */
+/** Set in the kind of a record whose text is a separate string. */
 const LONG_TEXT = 8
 
 /** When the next batch is due. `NextTake` in `src/binding/queue.rs` has the same numbers. */

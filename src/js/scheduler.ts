@@ -21,7 +21,7 @@ export const rootContext = new AsyncResource('HOLYSHEEP')
 /** How long one turn may take, in milliseconds. */
 const TURN_MS = 4
 /**
- * The most records between two checks of the clock. A check costs as much as a record. The stride starts at 1 and grows
+ * The maximum number of records between two checks of the clock. A check costs as much as a record. The stride starts at 1 and grows
  * fourfold each time the records in between were quick.
  */
 const MAX_STRIDE = 32
@@ -45,7 +45,7 @@ let readersHaveRun = true
 /** The turn that starts the next round, and the turn that the timer starts. */
 let nextRoundTurn: (() => void) | undefined
 let timerTurn: (() => void) | undefined
-/** The rest of a turn, which waits for readers to run, and what replaces it if its time is over. */
+/** The rest of a turn, which waits for readers to run, and the turn that replaces it if its time is over. */
 let continuation: (() => void) | undefined
 let fallback: (() => void) | undefined
 
@@ -194,6 +194,6 @@ function areReal() {
   const [timer, immediate] = [setTimeout(() => {}, 1), setImmediate(() => {})]
   clearTimeout(timer)
   clearImmediate(immediate)
-  // These fields mark Node's own handles. A fake may return a plain number.
+  // These fields identify Node's handles. A fake may return a plain number.
   return '_idleTimeout' in Object(timer) && '_onImmediate' in Object(immediate)
 }

@@ -26,7 +26,7 @@ const HIGH_WATER = 256
 const LOW_WATER = 64
 
 /** How a stream was read, for the error of a second reader. */
-const READ_AS = { chunks: 'as chunks', text: 'as text', whole: 'as the complete text' }
+const READ_AS = { chunks: 'as chunks', text: 'as text', complete: 'as the complete text' }
 
 /** What a stream needs to start. */
 export interface StreamStart {
@@ -63,7 +63,7 @@ export class ChatStream implements AsyncIterable<ChatCompletionChunk> {
   /** The reader has left, so further deltas are dropped. */
   #left = false
   /** The kind of reader, set once. */
-  #reader: 'chunks' | 'text' | 'whole' | undefined
+  #reader: 'chunks' | 'text' | 'complete' | undefined
   /** How far the reader has read: UTF-16 units, and deltas. */
   #readLength: number
   #readDeltas: number
@@ -124,7 +124,7 @@ export class ChatStream implements AsyncIterable<ChatCompletionChunk> {
 
   text(): Promise<string> {
     if (this.#reader === undefined) {
-      this.#reader = 'whole'
+      this.#reader = 'complete'
       this.#clear()
     }
     this.#unbounded = true
@@ -151,7 +151,8 @@ export class ChatStream implements AsyncIterable<ChatCompletionChunk> {
     const { body } = this.#start
     const snapshot = this.#settledResult ? snapshotOfResult(this.#settledResult) : JSON.parse(this.#call.snapshot())
     // A caller that awaits the complete answer has all of it.
-    const isUnclipped = this.#uncounted || this.#reader === 'whole' || (this.#reader === undefined && this.#unbounded)
+    const isUnclipped =
+      this.#uncounted || this.#reader === 'complete' || (this.#reader === undefined && this.#unbounded)
     return addRequest(
       isUnclipped ? snapshot : clip(snapshot, { length: this.#readLength, deltas: this.#readDeltas }),
       body,
@@ -185,7 +186,7 @@ export class ChatStream implements AsyncIterable<ChatCompletionChunk> {
   #begin() {
     if (this.#mode !== undefined) return
     // Without a reader, chunks: a later reader of any kind can be served from them.
-    this.#mode = this.#reader === 'text' ? TEXT : this.#reader === 'whole' ? NOTHING : CHUNKS
+    this.#mode = this.#reader === 'text' ? TEXT : this.#reader === 'complete' ? NOTHING : CHUNKS
     this.#call.begin(this.#mode)
   }
 
@@ -331,7 +332,7 @@ export class ChatStream implements AsyncIterable<ChatCompletionChunk> {
   }
 
   #onDelta(delta: string) {
-    if (this.#left || this.#reader === 'whole') return
+    if (this.#left || this.#reader === 'complete') return
     // A waiting reader has read all earlier deltas, unless it waits for a turn.
     if (this.#resolve !== undefined && !this.#deferred) return this.#deliver(delta)
     this.#deltas.push(delta)

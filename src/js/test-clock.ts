@@ -58,15 +58,15 @@ export class TestClock {
   }
 
   async runUntil<T>(promise: PromiseLike<T>): Promise<T> {
-    let over = false
+    let settled = false
     const end = () => {
-      over = true
+      settled = true
     }
     promise.then(end, end)
     await this.#serialize(async () => {
-      while (!over) {
-        await this.#settle(() => over)
-        if (!over && typeof this.#native.untilNextMs === 'number') this.#native.advanceToNext()
+      while (!settled) {
+        await this.#settle(() => settled)
+        if (!settled && typeof this.#native.untilNextMs === 'number') this.#native.advanceToNext()
       }
     })
     return promise
@@ -93,9 +93,9 @@ export class TestClock {
   }
 
   /** Resolves when nothing more happens unless time advances. */
-  async #settle(over: () => boolean = () => false): Promise<void> {
+  async #settle(isDone: () => boolean = () => false): Promise<void> {
     let quiet = 0
-    for (let turns = 0; !over(); turns++) {
+    for (let turns = 0; !isDone(); turns++) {
       await new Promise((resolve) => setTimeout(resolve, 1))
       const { calls, resting, quietMs } = this.#native.activity
       if (quietMs < quiet) turns = 0
@@ -110,9 +110,9 @@ export class TestClock {
 }
 
 export function testClock(options?: TestClockOptions): TestClock {
-  const given = optionsObject('options', options) as TestClockOptions
-  checkKnownOptions(given, ['settleMs'])
+  const checked = optionsObject('options', options) as TestClockOptions
+  checkKnownOptions(checked, ['settleMs'])
   installed?.restore()
-  installed = create(given)
+  installed = create(checked)
   return installed
 }

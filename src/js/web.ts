@@ -312,7 +312,7 @@ class ResponseWriter {
     while (!this.disconnected && this.#full) await this.#stateChange()
   }
 
-  /** Tells of a failure: with a status of its own where nothing was sent, else as an event. */
+  /** Sends an error: with its HTTP status if the headers have not been sent, else as an event. */
   fail(error: ClientError) {
     const { res } = this
     if (this.disconnected) return
@@ -374,7 +374,7 @@ export async function pipe(
   }
   await writer.end()
   if (writer.disconnected) {
-    // With 'finish' the call goes on without the client, and may still fail.
+    // With 'finish' the call continues without the client, and may still fail.
     if (onDisconnect === 'finish')
       await finished().catch((error) => {
         failure = { error }

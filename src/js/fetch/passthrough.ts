@@ -1,51 +1,50 @@
 /**
- * Responses and Messages, streamed or not, on the engine. What it hands over is the wire's own: server-sent events, each
- * whole and with its blank line, or the JSON of an answer that was not streamed, as one piece.
+ * Runs the Responses and Messages dialects on the engine. Their answers pass through in the provider's format: complete
+ * server-sent events, or the JSON of an unstreamed answer as one delta.
  */
-
 import { type CallHandle, CHUNKS, type Consumer } from '../call-handle'
 import { startCall } from '../client'
-import { Head, isRequests, optionsOf, type Terms } from './chat'
-import { broken, refusal } from './errors'
+import { callOptions, isRequestError, type RequestContext, ResponseHead } from './chat'
+import { bodyError, errorResponse } from './errors'
 import { EventStream } from './event-stream'
 
-/** Answers the requests of a dialect; undefined for one that only the provider can judge. */
-export function passed(dialect: 'responses' | 'messages') {
-  return async (terms: Terms): Promise<Response | undefined> => {
-    const wish = wishOf(terms)
-    if (!wish) return undefined
+/** Answers requests of a dialect; undefined for one that the engine does not accept. */
+export function passthrough(dialect: 'responses' | 'messages') {
+  return async (context: RequestContext): Promise<Response | undefined> => {
+    const form = streamFormOf(context)
+    if (!form) return undefined
     try {
-      return await (wish.stream ? streamed(terms, dialect) : inOnePiece(terms, dialect))
+      return await (form.stream ? streamedResponse(context, dialect) : jsonResponse(context, dialect))
     } catch (error) {
-      if (isRequests(error, terms.validatesModel)) return undefined
-      return refusal(error)
+      if (isRequestError(error, context.validatesModel)) return undefined
+      return errorResponse(error)
     }
   }
 }
 
-function wishOf({ asked, hasModel }: Terms): { stream: boolean } | undefined {
+function streamFormOf({ request, hasModel }: RequestContext): { stream: boolean } | undefined {
   try {
-    const body = JSON.parse(asked.text ?? '')
-    // A stored prompt may name the model: ours would overrule it.
+    const body = JSON.parse(request.text ?? '')
+    // Without a model the request may use that of a stored prompt, which our default would override.
     return hasModel || typeof body.model === 'string' ? { stream: body.stream === true } : undefined
   } catch {
     return undefined
   }
 }
 
-/** In which form the request is written, and the answer expected: no secrets, and true of every endpoint. */
-const FORM = ['anthropic-version', 'anthropic-beta', 'openai-beta']
+/** The headers that select the version of the API. They hold no secrets, and go to every endpoint. */
+const VERSION_HEADERS = ['anthropic-version', 'anthropic-beta', 'openai-beta']
 
-function start(terms: Terms, dialect: string, head: Head, consumer: Consumer): CallHandle {
-  const options = optionsOf(terms, head)
-  const form = FORM.flatMap((name) => {
-    const value = terms.asked.headers.get(name)
+function start(context: RequestContext, dialect: string, head: ResponseHead, consumer: Consumer): CallHandle {
+  const options = callOptions(context, head)
+  const versions = VERSION_HEADERS.flatMap((name) => {
+    const value = context.request.headers.get(name)
     return value === null ? [] : [[name, value]]
   })
-  const headers = { ...options.headers, ...Object.fromEntries(form) }
+  const headers = { ...options.headers, ...Object.fromEntries(versions) }
   return startCall(
-    terms.client,
-    terms.asked.text as string,
+    context.client,
+    context.request.text as string,
     { ...options, headers },
     consumer,
     false,
@@ -54,51 +53,51 @@ function start(terms: Terms, dialect: string, head: Head, consumer: Consumer): C
   )
 }
 
-function inOnePiece(terms: Terms, dialect: string): Promise<Response> {
+function jsonResponse(context: RequestContext, dialect: string): Promise<Response> {
   return new Promise((resolve, reject) => {
-    const head = new Head()
+    const head = new ResponseHead()
     let json = ''
     const consumer = {
-      piece(text: string) {
+      delta(text: string) {
         json = text
       },
       end: () => resolve(new Response(json, { headers: head.headers('application/json') })),
       error: reject,
     }
-    start(terms, dialect, head, consumer).begin(CHUNKS)
+    start(context, dialect, head, consumer).begin(CHUNKS)
   })
 }
 
-/** The response begins with the first piece: until then every failure is retried in silence. */
-function streamed(terms: Terms, dialect: string): Promise<Response> {
+/** The response begins with the first delta. Until then failures are retried unnoticed. */
+function streamedResponse(context: RequestContext, dialect: string): Promise<Response> {
   return new Promise((resolve, reject) => {
-    const head = new Head()
+    const head = new ResponseHead()
     const stream = new EventStream()
-    let begun = false
+    let hasBegun = false
     const begin = () => {
-      if (begun) return
-      begun = true
-      if (terms.heartbeatMs > 0) stream.keepAlive(terms.heartbeatMs, () => {})
+      if (hasBegun) return
+      hasBegun = true
+      if (context.heartbeatMs > 0) stream.keepAlive(context.heartbeatMs, () => {})
       resolve(head.eventStream(stream))
     }
     const consumer = {
-      piece(event: string) {
+      delta(event: string) {
         begin()
-        stream.pass(event)
+        stream.sendRaw(event)
       },
-      again: () => stream.again(),
-      // Nothing follows the event that ends an answer.
+      turn: () => stream.onTurn(),
+      // The last event has arrived.
       complete: () => stream.end(),
       end() {
         begin()
         stream.end()
       },
       error(error: unknown) {
-        if (begun) stream.fail(broken(error))
+        if (hasBegun) stream.fail(bodyError(error))
         else reject(error)
       },
     }
-    const call = start(terms, dialect, head, consumer)
+    const call = start(context, dialect, head, consumer)
     stream.attach(call)
     call.begin(CHUNKS)
   })
