@@ -44,35 +44,6 @@ const platforms: Record<string, Platform> = {
 /** The platforms with a package. */
 export const supported: readonly string[] = Object.keys(platforms)
 
-/** The name of the current platform, which may be unsupported. */
-export function platformName(): string {
-  const { platform, arch } = process
-  if (platform === 'linux') return `linux-${arch}-${isMusl() ? 'musl' : 'gnu'}`
-  return platform === 'win32' ? `win32-${arch}-msvc` : `${platform}-${arch}`
-}
-
-/**
- * Whether this process runs on musl. The executable names its loader near the beginning of the file. The machine may have
- * both C libraries (Debian's package `musl`), and a process report takes longer than the rest of loading.
- */
-function isMusl(): boolean {
-  const start = Buffer.alloc(4096)
-  try {
-    const file = openSync(process.execPath, 'r')
-    try {
-      readSync(file, start, 0, start.length, 0)
-    } finally {
-      closeSync(file)
-    }
-  } catch {
-    // The executable may have been deleted since. The report below does not need it.
-  }
-  if (start.includes('/ld-musl-')) return true
-  if (start.includes('/ld-linux')) return false
-  const { header } = process.report.getReport() as { header?: { glibcVersionRuntime?: string } }
-  return header?.glibcVersionRuntime === undefined
-}
-
 /**
  * The addon for this platform.
  *
@@ -128,4 +99,33 @@ export function load(): { version(): string } {
 
 function failure(message: string, cause?: unknown): Error {
   return Object.assign(new Error(message, cause === undefined ? undefined : { cause }), { code: 'ADDON_NOT_LOADED' })
+}
+
+/** The name of the current platform, which may be unsupported. */
+export function platformName(): string {
+  const { platform, arch } = process
+  if (platform === 'linux') return `linux-${arch}-${isMusl() ? 'musl' : 'gnu'}`
+  return platform === 'win32' ? `win32-${arch}-msvc` : `${platform}-${arch}`
+}
+
+/**
+ * Whether this process runs on musl. The executable names its loader near the beginning of the file. The machine may have
+ * both C libraries (Debian's package `musl`), and a process report takes longer than the rest of loading.
+ */
+function isMusl(): boolean {
+  const start = Buffer.alloc(4096)
+  try {
+    const file = openSync(process.execPath, 'r')
+    try {
+      readSync(file, start, 0, start.length, 0)
+    } finally {
+      closeSync(file)
+    }
+  } catch {
+    // The executable may have been deleted since. The report below does not need it.
+  }
+  if (start.includes('/ld-musl-')) return true
+  if (start.includes('/ld-linux')) return false
+  const { header } = process.report.getReport() as { header?: { glibcVersionRuntime?: string } }
+  return header?.glibcVersionRuntime === undefined
 }

@@ -43,15 +43,53 @@ const PROVIDERS: Array<[RegExp, string]> = [
   [/(^|\.)aiplatform\.googleapis\.com$/, 'gcp.vertex_ai'],
 ]
 
-function providerOf(host = ''): string {
-  return PROVIDERS.find(([pattern]) => pattern.test(host))?.[1] ?? 'openai'
-}
-
 /** The open spans of a call. */
 interface OpenCall {
   span: Api.Span
   context: Api.Context
   attempts: Map<number, Api.Span>
+}
+
+function makeInstruments(meter: Api.Meter) {
+  const histogram = (name: string, unit: string, description: string, explicitBucketBoundaries: number[]) =>
+    meter.createHistogram(name, { unit, description, advice: { explicitBucketBoundaries } })
+  const first = 'Time to receive the first chunk of a streamed answer.'
+  return {
+    duration: histogram('gen_ai.client.operation.duration', 's', 'GenAI operation duration.', SECONDS),
+    tokens: histogram('gen_ai.client.token.usage', '{token}', 'Number of input and output tokens used.', TOKENS),
+    firstChunk: histogram('gen_ai.client.operation.time_to_first_chunk', 's', first, SECONDS),
+  }
+}
+
+/** The tokens of a call, whose usage has the field names of its dialect. */
+function tokensOf({ result }: CallTrace): { input?: number; output?: number } {
+  const { prompt_tokens, completion_tokens, input_tokens, output_tokens } = (result?.usage ?? {}) as Record<
+    string,
+    unknown
+  >
+  return {
+    input: numberOrUndefined(prompt_tokens ?? input_tokens),
+    output: numberOrUndefined(completion_tokens ?? output_tokens),
+  }
+}
+
+/** The code of our errors, and the name of any other, such as the reason of an abort. */
+function typeOf(error: unknown): string {
+  const { code, name } = (error ?? {}) as { code?: unknown; name?: unknown }
+  if (typeof code === 'string') return code
+  return typeof name === 'string' ? name : '_OTHER'
+}
+
+function detail(details: unknown, field: string): number | undefined {
+  return numberOrUndefined((details as Record<string, unknown> | undefined)?.[field])
+}
+
+export function instrument(config?: InstrumentationConfig): HolySheepInstrumentation {
+  return new HolySheepInstrumentation(config)
+}
+
+function providerOf(host = ''): string {
+  return PROVIDERS.find(([pattern]) => pattern.test(host))?.[1] ?? 'openai'
 }
 
 /** The attributes that have a value. */
@@ -304,42 +342,4 @@ export class HolySheepInstrumentation {
       if (count !== undefined) tokens.record(count, { ...common, 'gen_ai.token.type': type }, context)
     }
   }
-}
-
-function makeInstruments(meter: Api.Meter) {
-  const histogram = (name: string, unit: string, description: string, explicitBucketBoundaries: number[]) =>
-    meter.createHistogram(name, { unit, description, advice: { explicitBucketBoundaries } })
-  const first = 'Time to receive the first chunk of a streamed answer.'
-  return {
-    duration: histogram('gen_ai.client.operation.duration', 's', 'GenAI operation duration.', SECONDS),
-    tokens: histogram('gen_ai.client.token.usage', '{token}', 'Number of input and output tokens used.', TOKENS),
-    firstChunk: histogram('gen_ai.client.operation.time_to_first_chunk', 's', first, SECONDS),
-  }
-}
-
-/** The tokens of a call, whose usage has the field names of its dialect. */
-function tokensOf({ result }: CallTrace): { input?: number; output?: number } {
-  const { prompt_tokens, completion_tokens, input_tokens, output_tokens } = (result?.usage ?? {}) as Record<
-    string,
-    unknown
-  >
-  return {
-    input: numberOrUndefined(prompt_tokens ?? input_tokens),
-    output: numberOrUndefined(completion_tokens ?? output_tokens),
-  }
-}
-
-/** The code of our errors, and the name of any other, such as the reason of an abort. */
-function typeOf(error: unknown): string {
-  const { code, name } = (error ?? {}) as { code?: unknown; name?: unknown }
-  if (typeof code === 'string') return code
-  return typeof name === 'string' ? name : '_OTHER'
-}
-
-function detail(details: unknown, field: string): number | undefined {
-  return numberOrUndefined((details as Record<string, unknown> | undefined)?.[field])
-}
-
-export function instrument(config?: InstrumentationConfig): HolySheepInstrumentation {
-  return new HolySheepInstrumentation(config)
 }

@@ -23,21 +23,6 @@ export const HELP = `holysheep chat [options] [PROMPT]   asks a model, and strea
 /** How long to wait for the first token before saying so. */
 const NOTICE_MS = 3000
 
-async function readStdin(): Promise<string> {
-  process.stdin.setEncoding('utf8')
-  let text = ''
-  for await (const part of process.stdin) text += part
-  return text
-}
-
-async function promptOf(positionals: string[]): Promise<string> {
-  const fromStdin = positionals.length === 0 ? !process.stdin.isTTY : positionals.join() === '-'
-  const prompt = fromStdin ? await readStdin() : positionals.join(' ')
-  if (prompt.trim() === '')
-    throw new UsageError('no prompt: pass it as an argument or on stdin (holysheep chat --help)')
-  return prompt
-}
-
 export async function chat(args: string[]): Promise<void> {
   const { values, positionals } = parse(
     args,
@@ -130,4 +115,19 @@ class WaitNotice {
 
 function log(message: string) {
   process.stderr.write(`${message}\n`)
+}
+
+async function promptOf(positionals: string[]): Promise<string> {
+  const fromStdin = positionals.length === 0 ? !process.stdin.isTTY : positionals.join() === '-'
+  const prompt = fromStdin ? await readStdin() : positionals.join(' ')
+  if (prompt.trim() === '')
+    throw new UsageError('no prompt: pass it as an argument or on stdin (holysheep chat --help)')
+  return prompt
+}
+
+async function readStdin(): Promise<string> {
+  process.stdin.setEncoding('utf8')
+  let text = ''
+  for await (const part of process.stdin) text += part
+  return text
 }

@@ -30,6 +30,35 @@ const CONNECT_TIMEOUT_MS = 4000
 /** The clock skew that certificates and `Retry-After` dates tolerate. */
 const MAX_SKEW_MS = 60_000
 
+export async function doctor(args: string[]): Promise<void> {
+  const { values } = parse(args, { endpoint: { type: 'string', short: 'e' }, json: { type: 'boolean' } })
+  const checks = [addon(), node()]
+  // Without the addon no request can be sent.
+  if (checks[0]?.ok) {
+    const network = require('../network') as typeof Network
+    const { HolySheepStreamingClient } = require('../client') as typeof Client
+    const options = clientOptions(values.endpoint === undefined ? undefined : [values.endpoint])
+    checks.push(...authorities(network), proxy(network), key(require('../systems/key'), !('endpoints' in options)))
+    const client = new HolySheepStreamingClient({ apiKey: 'none', connectTimeoutMs: CONNECT_TIMEOUT_MS, ...options })
+    try {
+      const url = client.baseUrl.includes('://') ? client.baseUrl : `https://${client.baseUrl}/v1`
+      checks.push(await endpoint(client, url), await clock(url))
+    } finally {
+      await client.close()
+    }
+  }
+  const ok = checks.every((check) => check.ok !== false)
+  if (values.json) {
+    process.stdout.write(`${JSON.stringify({ ok, checks })}\n`)
+  } else {
+    for (const { ok, name, detail, remedy } of checks) {
+      const mark = ok ? 'ok  ' : ok === null ? '?   ' : 'FAIL'
+      process.stdout.write(`${mark}  ${name.padEnd(18)}  ${detail}\n${remedy ? `${' '.repeat(26)}${remedy}\n` : ''}`)
+    }
+  }
+  process.exitCode = ok ? 0 : 1
+}
+
 const certificatesIn = (pem: string) => pem.split('-----BEGIN CERTIFICATE-----').length - 1
 
 /** Counts the certificates in a file. */
@@ -183,33 +212,4 @@ async function clock(url: string): Promise<Check> {
   } catch {
     return { name, ok: null, detail: 'not compared: the request to the endpoint failed' }
   }
-}
-
-export async function doctor(args: string[]): Promise<void> {
-  const { values } = parse(args, { endpoint: { type: 'string', short: 'e' }, json: { type: 'boolean' } })
-  const checks = [addon(), node()]
-  // Without the addon no request can be sent.
-  if (checks[0]?.ok) {
-    const network = require('../network') as typeof Network
-    const { HolySheepStreamingClient } = require('../client') as typeof Client
-    const options = clientOptions(values.endpoint === undefined ? undefined : [values.endpoint])
-    checks.push(...authorities(network), proxy(network), key(require('../systems/key'), !('endpoints' in options)))
-    const client = new HolySheepStreamingClient({ apiKey: 'none', connectTimeoutMs: CONNECT_TIMEOUT_MS, ...options })
-    try {
-      const url = client.baseUrl.includes('://') ? client.baseUrl : `https://${client.baseUrl}/v1`
-      checks.push(await endpoint(client, url), await clock(url))
-    } finally {
-      await client.close()
-    }
-  }
-  const ok = checks.every((check) => check.ok !== false)
-  if (values.json) {
-    process.stdout.write(`${JSON.stringify({ ok, checks })}\n`)
-  } else {
-    for (const { ok, name, detail, remedy } of checks) {
-      const mark = ok ? 'ok  ' : ok === null ? '?   ' : 'FAIL'
-      process.stdout.write(`${mark}  ${name.padEnd(18)}  ${detail}\n${remedy ? `${' '.repeat(26)}${remedy}\n` : ''}`)
-    }
-  }
-  process.exitCode = ok ? 0 : 1
 }

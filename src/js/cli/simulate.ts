@@ -18,22 +18,6 @@ export const HELP = `holysheep simulate [options]   an OpenAI-compatible provide
   x-simulate.
 `
 
-function json(name: string, text: string): unknown {
-  let source = text
-  try {
-    if (text.startsWith('@')) source = readFileSync(text.slice(1), 'utf8')
-  } catch (error) {
-    throw new UsageError(`--${name}: ${(error as Error).message}`)
-  }
-  try {
-    return JSON.parse(source)
-  } catch (error) {
-    // V8's message may quote several lines of the text.
-    const reason = (error as Error).message.replace(/\s+/g, ' ')
-    throw new UsageError(`--${name}: invalid JSON: ${reason}`)
-  }
-}
-
 export async function simulate(args: string[]): Promise<void> {
   const { values } = parse(args, {
     port: { type: 'string' },
@@ -67,5 +51,21 @@ export async function simulate(args: string[]): Promise<void> {
       clearInterval(alive)
       await simulator.close()
     })
+  }
+}
+
+function json(name: string, text: string): unknown {
+  let source = text
+  try {
+    if (text.startsWith('@')) source = readFileSync(text.slice(1), 'utf8')
+  } catch (error) {
+    throw new UsageError(`--${name}: ${(error as Error).message}`)
+  }
+  try {
+    return JSON.parse(source)
+  } catch (error) {
+    // V8's message may quote several lines of the text.
+    const reason = (error as Error).message.replace(/\s+/g, ' ')
+    throw new UsageError(`--${name}: invalid JSON: ${reason}`)
   }
 }

@@ -26,18 +26,6 @@ const MAX_MODELS = 1000
 
 const COMPLEXITIES: readonly QueryComplexity[] = ['simple', 'moderate', 'complex']
 
-function checkModel(path: string, model: ModelConfig) {
-  if (typeof model !== 'object' || model === null) throw invalid(path, model, 'a model: { name, priority … }')
-  nonEmpty(`${path}.name`, model.name, "a model's name")
-  numberIn(`${path}.priority`, model.priority, 0)
-  numberIn(`${path}.costPerMillionTokens`, model.costPerMillionTokens, 0)
-  if (model.avgLatencyMs !== undefined) numberIn(`${path}.avgLatencyMs`, model.avgLatencyMs, 0)
-  if (model.capability !== undefined) oneOf(`${path}.capability`, model.capability, COMPLEXITIES)
-}
-
-/** Whether the service has answered, so that breakers do not count the error. */
-const isClientError = ({ status = 500 }: Error & { status?: number }) => status < 500 && status !== 408
-
 /** Statistics of a model that the metrics lack. */
 interface ModelStats {
   latency: Mean
@@ -137,3 +125,15 @@ export class ModelDegradationManager extends Wrapper {
     return stats
   }
 }
+
+function checkModel(path: string, model: ModelConfig) {
+  if (typeof model !== 'object' || model === null) throw invalid(path, model, 'a model: { name, priority … }')
+  nonEmpty(`${path}.name`, model.name, "a model's name")
+  numberIn(`${path}.priority`, model.priority, 0)
+  numberIn(`${path}.costPerMillionTokens`, model.costPerMillionTokens, 0)
+  if (model.avgLatencyMs !== undefined) numberIn(`${path}.avgLatencyMs`, model.avgLatencyMs, 0)
+  if (model.capability !== undefined) oneOf(`${path}.capability`, model.capability, COMPLEXITIES)
+}
+
+/** Whether the service has answered, so that breakers do not count the error. */
+const isClientError = ({ status = 500 }: Error & { status?: number }) => status < 500 && status !== 408

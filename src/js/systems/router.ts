@@ -13,12 +13,6 @@ const ENDPOINTS = {
 const PRIMARY = { failureThreshold: 3, timeout: 30_000, successThreshold: 3 }
 const BACKUP = { failureThreshold: 5, timeout: 60_000, successThreshold: 3 }
 
-/** 0–100. Failures older than the breaker's timeout do not count, or an abandoned endpoint would never be tried again. */
-function health(breaker: CircuitBreaker): number {
-  const { lastFailureTime, timeout } = breaker
-  return lastFailureTime !== null && Date.now() - lastFailureTime >= timeout ? 100 : breaker.getHealthScore()
-}
-
 export class MultiProviderRouter {
   readonly endpoints: Readonly<Record<string, string>>
   readonly breakers: Readonly<Record<string, CircuitBreaker>>
@@ -80,4 +74,10 @@ export class MultiProviderRouter {
   #breaker(name: string): CircuitBreaker {
     return this.breakers[name] as CircuitBreaker
   }
+}
+
+/** 0–100. Failures older than the breaker's timeout do not count, or an abandoned endpoint would never be tried again. */
+function health(breaker: CircuitBreaker): number {
+  const { lastFailureTime, timeout } = breaker
+  return lastFailureTime !== null && Date.now() - lastFailureTime >= timeout ? 100 : breaker.getHealthScore()
 }

@@ -11,34 +11,6 @@ const MAX_PARTIAL = 8 * 1024 * 1024
 type PartialData = string | Uint8Array
 type Options = RequestInit & { partialBuffer?: PartialData }
 
-/** The received data: what the caller already had, and the start of the body. */
-class ReceivedData {
-  readonly #before: PartialData | undefined
-  readonly #chunks: Uint8Array[] = []
-  #size = 0
-
-  constructor(before: PartialData | undefined) {
-    this.#before = before
-  }
-
-  add(chunk: Uint8Array) {
-    const remaining = MAX_PARTIAL - this.#size
-    if (remaining <= 0) return
-    // A copy, because the reader may transfer the buffer.
-    const copy = chunk.slice(0, remaining)
-    this.#chunks.push(copy)
-    this.#size += copy.length
-  }
-
-  /** The data in the type of the caller's `partialBuffer`; text by default. */
-  data(): PartialData {
-    const bytes = Buffer.concat(this.#chunks)
-    if (this.#before instanceof Uint8Array) return Buffer.concat([this.#before, bytes])
-    // `stream` omits an incomplete character at the end.
-    return (this.#before ?? '') + new TextDecoder().decode(bytes, { stream: true })
-  }
-}
-
 export async function streamWithTimeout(
   url: string | URL | Request,
   options?: Options,
@@ -118,4 +90,32 @@ function limitedResponse(
   const { status, statusText, headers, url, redirected } = response
   const limited = new Response(stream, { status, statusText, headers })
   return Object.defineProperties(limited, { url: { value: url }, redirected: { value: redirected } })
+}
+
+/** The received data: what the caller already had, and the start of the body. */
+class ReceivedData {
+  readonly #before: PartialData | undefined
+  readonly #chunks: Uint8Array[] = []
+  #size = 0
+
+  constructor(before: PartialData | undefined) {
+    this.#before = before
+  }
+
+  add(chunk: Uint8Array) {
+    const remaining = MAX_PARTIAL - this.#size
+    if (remaining <= 0) return
+    // A copy, because the reader may transfer the buffer.
+    const copy = chunk.slice(0, remaining)
+    this.#chunks.push(copy)
+    this.#size += copy.length
+  }
+
+  /** The data in the type of the caller's `partialBuffer`; text by default. */
+  data(): PartialData {
+    const bytes = Buffer.concat(this.#chunks)
+    if (this.#before instanceof Uint8Array) return Buffer.concat([this.#before, bytes])
+    // `stream` omits an incomplete character at the end.
+    return (this.#before ?? '') + new TextDecoder().decode(bytes, { stream: true })
+  }
 }
