@@ -125,8 +125,8 @@ export function fromRecord(record: ErrorRecord): Error {
 }
 
 /**
- * The error of an invalid argument. `description` replaces the value in the message if the value may be a secret or is
- * not what the message is about.
+ * The error of an invalid argument. `description` replaces the value in the message if the value may be a secret or does
+ * not explain the error.
  */
 export function invalid(name: string, value: unknown, accepted: string, description = describe(value)): TypeError {
   const error = new TypeError(`${name}: got ${description}; accepted: ${accepted}`)

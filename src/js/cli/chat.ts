@@ -11,7 +11,7 @@ export const HELP = `holysheep chat [options] [PROMPT]   asks a model, and strea
   -e, --endpoint URL   a base URL up to and including /v1, or a host; repeat it for fallback endpoints
   -s, --system TEXT    a system message before the prompt
       --max-tokens N   the maximum length of the answer
-      --json           one JSON object a line: {"type":"text","text"} for each delta, then {"type":"result"} or
+      --json           one JSON object per line: {"type":"text","text"} for each delta, then {"type":"result"} or
                        {"type":"error"}
   -v, --verbose     log attempts, waits and recoveries to stderr; on a terminal, warnings are shown without it until
                     the answer begins
