@@ -82,7 +82,7 @@ describe('the error names the platform, the package and the remedy', () => {
     ]) {
       const { code, message } = await load(app(), { platform, arch })
       assert.equal(code, 'ADDON_NOT_LOADED')
-      assert.match(message, new RegExp(`on ${name} .* there is no native addon for this platform.* holysheep-${name}`))
+      assert.match(message, new RegExp(`on ${name} .* this platform has no native addon.* holysheep-${name}`))
       for (const { name } of platforms) assert.ok(message.includes(name), name)
     }
   })
@@ -92,7 +92,7 @@ describe('the error names the platform, the package and the remedy', () => {
     assert.equal(code, 'ADDON_NOT_LOADED')
     assert.match(
       message,
-      new RegExp(`the package holysheep-${here} was found, but cannot be loaded: .+ run 'npm install'`),
+      new RegExp(`the package holysheep-${here} was found but cannot be loaded: .+ run 'npm install'`),
     )
   })
 
@@ -100,6 +100,6 @@ describe('the error names the platform, the package and the remedy', () => {
     const put = (path) => copyFileSync(addon, path)
     const { code, message } = await load(app({ put, change: { version: '9.9.9' } }))
     assert.equal(code, 'ADDON_NOT_LOADED')
-    assert.match(message, new RegExp(`holysheep 9\\.9\\.9 on ${here} .* is of version ${version}`))
+    assert.match(message, new RegExp(`holysheep 9\\.9\\.9 on ${here} .* has version ${version}`))
   })
 })

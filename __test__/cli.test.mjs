@@ -98,7 +98,7 @@ describe('chat', () => {
     simulator.script({ disconnect: { afterChunks: 3 } })
     const { code, stdout, stderr } = await run(['chat', '-v', 'Hi'], { env: envOf(simulator) })
     assert.deepEqual([code, stdout], [0, `${ANSWER}\n`])
-    assert.match(stderr, /^holysheep: attempt 1 \(first\)[\s\S]*broke off after/)
+    assert.match(stderr, /^holysheep: attempt 1 \(first\)[\s\S]*was interrupted after/)
     assert.match(stderr, /complete after \d+ ms and 2 attempts at/)
     assert.ok(!stderr.includes(KEY))
     assert.match((await run(['chat', '-v', 'Hi'], { env: envOf(simulator) })).stderr, /and 1 attempt at/)
@@ -130,8 +130,8 @@ describe('chat', () => {
     const simulator = await provider(t)
     simulator.setDefault({ status: 401, body: `wrong key ${KEY}\nsecond line` })
     for (const [env, words] of [
-      [envOf(simulator), /^holysheep: .*401.*\n {2}The provider does not accept the key/],
-      [{ HOLYSHEEP_API_KEY: KEY, HOLYSHEEP_BASE_URL: 'http://127.0.0.1:1' }, /refused.*\n {2}Nothing answers there/],
+      [envOf(simulator), /^holysheep: .*401.*\n {2}The provider rejected the key/],
+      [{ HOLYSHEEP_API_KEY: KEY, HOLYSHEEP_BASE_URL: 'http://127.0.0.1:1' }, /refused.*\n {2}Nothing listens there/],
     ]) {
       const { code, stdout, stderr } = await run(['chat', 'Hi'], { env })
       assert.deepEqual([code, stdout], [1, ''])
@@ -201,12 +201,12 @@ describe('doctor', () => {
     const refused = await checksOf([], envOf(simulator))
     assert.equal(refused.endpoint.ok, false)
     assert.match(refused.endpoint.detail, /HTTP 401 after \d+ ms: AUTH_FAILED/)
-    assert.match(refused.endpoint.remedy, /does not accept the key/)
+    assert.match(refused.endpoint.remedy, /rejected the key/)
     const missing = await checksOf(['-e', simulator.url], {})
     assert.deepEqual([missing.key.ok, missing.key.detail], [false, 'HOLYSHEEP_API_KEY is not set'])
     const strange = await checksOf(['-e', simulator.url], { HOLYSHEEP_API_KEY: 'another-key' })
     assert.deepEqual([strange.key.ok, strange.key.remedy, strange.endpoint.ok], [true, undefined, true])
-    assert.match(strange.key.detail, /^HOLYSHEEP_API_KEY is set, 11 characters; not in the form of HolySheep's/)
+    assert.match(strange.key.detail, /^HOLYSHEEP_API_KEY is set, 11 characters; not in HolySheep's format/)
     assert.ok(!JSON.stringify(strange).includes('another-key'))
   })
 
@@ -258,7 +258,7 @@ describe('doctor', () => {
     }
     const { endpoint } = await checksOf(['-e', `http://127.0.0.1:${port}/v1`], { HOLYSHEEP_API_KEY: KEY })
     assert.match(endpoint.detail, /TIMEOUT: no answer within 5000 ms$/)
-    assert.match(endpoint.remedy, /^Nothing answers in time/)
+    assert.match(endpoint.remedy, /^There was no response in time/)
     const nowhere = await checksOf(['-e', 'http://nowhere.invalid/v1'], { HOLYSHEEP_API_KEY: KEY })
     assert.match(nowhere.endpoint.detail, /ENOTFOUND/)
     assert.match(nowhere.endpoint.remedy, /DNS of this machine/)
@@ -309,8 +309,8 @@ describe('simulate', () => {
     const { port } = await provider(t)
     for (const [args, words] of [
       [['--script', '{}'], /--script: accepted: an array/],
-      [['--script', 'nonsense'], /--script: no valid JSON: .*nonsense/],
-      [['--script', '[{'], /--script: no valid JSON: .*position 2/],
+      [['--script', 'nonsense'], /--script: invalid JSON: .*nonsense/],
+      [['--script', '[{'], /--script: invalid JSON: .*position 2/],
       [
         ['--script', '[{"statsu":503}]'],
         /statsu.*\(did you mean status\?\), expected one of .*`overlapChars`; given: 503$/m,

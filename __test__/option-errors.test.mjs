@@ -272,7 +272,7 @@ test("a camelCase request field is forwarded, with one warning per process that 
   const { stderr } = await node(['--input-type=module', '-e', script])
   const warnings = stderr.split('\n').filter((line) => line.includes('HolySheepWarning'))
   assert.equal(warnings.length, 2, stderr)
-  assert.match(warnings[0], /request\.maxTokens is passed on as it is.*did you mean max_tokens\?/)
+  assert.match(warnings[0], /request\.maxTokens is sent unchanged.*did you mean max_tokens\?/)
   assert.match(warnings[1], /request\.topP .*did you mean top_p\?/)
   assert.deepEqual(
     simulator.requests.map(({ json }) => [json.maxTokens, json.topP, json.customField]),

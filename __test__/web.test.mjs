@@ -97,7 +97,11 @@ for (const [name, { body, text }] of Object.entries(BODIES)) {
       assert.throws(() => body(stream, options), { code: 'INVALID_ARGUMENT', message: new RegExp(`^${argument}: `) })
     }
     const first = body(stream)
-    const locked = { name: 'TypeError', code: 'INVALID_STATE', message: /^this stream was read already \(as \w+\)/ }
+    const locked = {
+      name: 'TypeError',
+      code: 'INVALID_STATE',
+      message: /^this stream has already been read \(as \w+\)/,
+    }
     assert.throws(() => stream.textStream[Symbol.asyncIterator](), locked)
     assert.throws(() => body(stream), locked)
     assert.equal(text(await collect(first)), ANSWER)

@@ -53,7 +53,8 @@ test('maxAttempts is an alias of maxRetries, and giving both is an error', async
   for (const simulator of simulators) simulator.setDefault({ status: 503 })
   assert.equal((await failure(ask(client))).attempts.length, 2)
   assert.deepEqual(counts(), [1, 1, 0])
-  const message = /^maxAttempts: got a value beside `maxRetries`, which means the same here; accepted: one of the two$/
+  const message =
+    /^maxAttempts: got a value in addition to `maxRetries`, which means the same here; accepted: only one of the two$/
   assert.throws(() => new HolySheepAIClient(KEY, { maxAttempts: 2, maxRetries: 2 }), { message })
 })
 

@@ -47,7 +47,7 @@ test('maxAttempts is an alias of maxRetries, and giving both is an error', async
   const error = await failure(batchProcess(['x'], optionsOf(simulator, { maxAttempts: 2, maxRetries: 2 })))
   assert.match(
     error.message,
-    /^maxAttempts: got a value beside `maxRetries`, which means the same here; accepted: one of the two$/,
+    /^maxAttempts: got a value in addition to `maxRetries`, which means the same here; accepted: only one of the two$/,
   )
 })
 

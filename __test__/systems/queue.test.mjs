@@ -47,7 +47,8 @@ test('maxAttempts is an alias of maxRetries, and giving both is an error', async
   await queue.addTask('bad', 'x')
   assert.equal((await all(queue.processWithRetry()))[0].cause.attempts.length, 2)
   assert.equal(simulator.requests.length, 2)
-  const message = /^maxAttempts: got a value beside `maxRetries`, which means the same here; accepted: one of the two$/
+  const message =
+    /^maxAttempts: got a value in addition to `maxRetries`, which means the same here; accepted: only one of the two$/
   assert.throws(() => new BoundedRetryQueue({ apiKey: KEY, maxAttempts: 2, maxRetries: 2 }), { message })
   assert.throws(() => new BoundedRetryQueue(3, 9, { apiKey: KEY, maxAttempts: 2 }), { message })
   assert.throws(() => new BoundedRetryQueue({ apiKey: KEY, maxAttempts: 0 }), { message: /^maxAttempts: got 0/ })

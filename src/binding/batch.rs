@@ -21,10 +21,10 @@ pub const MAX_SPARE: usize = 6 * MAX_TEXT;
 /// (`SlicedString::kMinLength`).
 const MIN_LONG_TEXT: usize = 13;
 
-/// Set in the kind of a record with long text. `src/js/hub.ts` has the same number.
+/// Set in the kind of a record with long text. `src/js/record-batch.ts` has the same number.
 const LONG_TEXT: u32 = 8;
 
-/// What a record reports. `src/js/hub.ts` has the same numbers.
+/// What a record reports. `src/js/record-batch.ts` has the same numbers.
 #[derive(Clone, Copy)]
 pub enum RecordKind {
     Delta = 0,

@@ -143,7 +143,7 @@ impl Queue {
     }
 }
 
-/// When JavaScript takes the next batch. `src/js/hub.ts` has the same numbers.
+/// When JavaScript takes the next batch. `src/js/record-batch.ts` has the same numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NextTake {
     /// When it is woken.

@@ -1,4 +1,4 @@
-/** What a client is constructed with, read as far as it concerns this side. */
+/** Reads a client's constructor arguments: everything that stays in JavaScript. */
 import type { CircuitBreakerOptions, ClientOptions, RecoveryOptions } from '../../index'
 import { CircuitBreaker } from './breaker'
 import { invalid } from './errors'
@@ -6,7 +6,7 @@ import type { addon } from './native'
 import type { proxyEnvironment } from './network'
 import { callback, optionsObject, type WithInternalOptions } from './options'
 
-/** Among the options of a client: its limiter, which its subclass has made. */
+/** The key of the limiter that a subclass of the client has created, among the client's options. */
 export const LIMITER = Symbol('limiter')
 type Limiter = InstanceType<typeof addon.NativeLimiter>
 
@@ -17,10 +17,10 @@ export type Options = ClientOptions &
     $proxy?: ReturnType<typeof proxyEnvironment>
   }
 
-/** `(apiKey, maxRetries)`, `(apiKey, options)` or `(options)`. */
+/** Reads `(apiKey, maxRetries)`, `(apiKey, options)` or `(options)`. */
 export function readArguments(apiKey: unknown, options: unknown): Options {
   if (typeof apiKey === 'object' && apiKey !== null) {
-    if (options !== undefined) throw invalid('options', options, 'nothing after an object of options')
+    if (options !== undefined) throw invalid('options', options, 'no argument after an options object')
     return optionsObject('options', apiKey) as Options
   }
   if (apiKey !== undefined && typeof apiKey !== 'string') {
@@ -31,22 +31,22 @@ export function readArguments(apiKey: unknown, options: unknown): Options {
   return { ...rest, ...(apiKey !== undefined && { apiKey }) } as Options
 }
 
-/** What JavaScript has to say to the breakers of a client. */
-export type BreakerObserver = Pick<CircuitBreakerOptions, 'isFailure' | 'onStateChange'>
+/** The callbacks of a client's breakers. */
+export type BreakerCallbacks = Pick<CircuitBreakerOptions, 'isFailure' | 'onStateChange'>
 
-/** The `circuitBreaker` option, as Rust takes it, and what stays on this side. */
-export function readBreaker(given: unknown): [ClientOptions['circuitBreaker'], BreakerObserver] {
-  // The breaker's own listener may be set later: it is looked up when it is needed.
-  if (given instanceof CircuitBreaker) return [undefined, given]
-  if (typeof given !== 'object' || given === null) return [given as ClientOptions['circuitBreaker'], {}]
-  const { isFailure, onStateChange, ...options } = given as CircuitBreakerOptions
+/** Splits the `circuitBreaker` option into the part for Rust and the callbacks. */
+export function readBreaker(option: unknown): [ClientOptions['circuitBreaker'], BreakerCallbacks] {
+  // The breaker itself, not its callbacks, because `onStateChange` may be set later.
+  if (option instanceof CircuitBreaker) return [undefined, option]
+  if (typeof option !== 'object' || option === null) return [option as ClientOptions['circuitBreaker'], {}]
+  const { isFailure, onStateChange, ...options } = option as CircuitBreakerOptions
   return [
     options,
     { isFailure: callback('isFailure', isFailure), onStateChange: callback('onStateChange', onStateChange) },
   ]
 }
 
-/** Takes `recovery.onRestart` out of options: it stays on this side. */
+/** Separates `recovery.onRestart` from the options that go to Rust. */
 export function splitRecovery<T extends { recovery?: unknown }>(options: T): { onRestart?: () => void; rest: T } {
   const { recovery } = options
   if (typeof recovery !== 'object' || recovery === null) return { rest: options }

@@ -1,8 +1,8 @@
-/** `CircuitBreaker`: a face on the state machine in Rust. */
+/** `CircuitBreaker`: a thin wrapper around the state machine in Rust. */
 import type { CircuitBreakerOptions, CircuitState } from '../../index'
 import { invalid, native } from './errors'
 import { addon } from './native'
-import { callback, encode, notOptions, optionsObject, tell } from './options'
+import { callback, encode, notify, notOptions, optionsObject } from './options'
 
 type Change = { from: CircuitState; to: CircuitState }
 
@@ -12,7 +12,7 @@ const IGNORED = 2
 
 const natives = new WeakMap<CircuitBreaker, InstanceType<typeof addon.NativeBreaker>>()
 
-/** The native half of a breaker, for a client that shares it. */
+/** The breaker's Rust object, for a client that shares the breaker. */
 export function nativeBreaker(breaker: CircuitBreaker) {
   return natives.get(breaker)
 }
@@ -23,11 +23,11 @@ export class CircuitBreaker {
   #onStateChange: ((change: Change) => void) | undefined
 
   constructor(failureThreshold?: number | CircuitBreakerOptions, timeout?: number) {
-    const given =
+    const merged =
       typeof failureThreshold === 'object' && failureThreshold !== null
         ? optionsObject('options', failureThreshold)
         : { failureThreshold, timeout }
-    const { isFailure, onStateChange, ...options } = given as CircuitBreakerOptions
+    const { isFailure, onStateChange, ...options } = merged as CircuitBreakerOptions
     this.#isFailure = callback('isFailure', isFailure)
     this.#onStateChange = callback('onStateChange', onStateChange)
     this.#native = native(() => new addon.NativeBreaker(encode(options)))
@@ -35,7 +35,6 @@ export class CircuitBreaker {
     notOptions(this, 'a CircuitBreaker')
   }
 
-  /** The caller's own judgement of errors. */
   get isFailure() {
     return this.#isFailure
   }
@@ -128,7 +127,7 @@ export class CircuitBreaker {
       outcome = SUCCESS
       return value
     } catch (error) {
-      // Where the caller's own judgement fails, the call counts for nothing and its place is free.
+      // If `isFailure` throws, the outcome stays `IGNORED` and the permit is returned.
       outcome = (this.#isFailure?.(error) ?? true) ? FAILURE : IGNORED
       throw error
     } finally {
@@ -140,12 +139,12 @@ export class CircuitBreaker {
     native(() => this.#native.setOption(name, encode(value)))
   }
 
-  /** Does something that may change the state, and tells of it. */
-  #change<T>(act: () => T): T {
+  /** Runs an action, and notifies the listener if it has changed the state. */
+  #change<T>(action: () => T): T {
     const from = this.state
-    const result = act()
+    const result = action()
     const to = this.state
-    if (to !== from) tell('onStateChange', this.#onStateChange, { from, to })
+    if (to !== from) notify('onStateChange', this.#onStateChange, { from, to })
     return result
   }
 

@@ -1,43 +1,43 @@
-/** One call as the faces see it: who is told of it, and what can be done with it. */
+/** The contract between a call and its starter: the consumer of its records, and the handle that controls it. */
 import { getMaxListeners, setMaxListeners } from 'node:events'
 import { addon } from './native'
 
-/** What a call is handed while its answer comes. */
+/** The form in which a call delivers its answer. `NOTHING` delivers no deltas. */
 export const TEXT = 0
 export const CHUNKS = 1
 export const NOTHING = 2
 
-/** Who is told what comes. What `piece` throws, or its promise rejects with, ends the call. */
+/** Receives the records of a call. An error thrown by `delta`, or the rejection of its promise, ends the call. */
 export interface Consumer {
-  piece?(text: string): unknown
-  /** Every piece has come; `text` is their sum where no pieces were wanted. */
+  delta?(text: string): unknown
+  /** All deltas have arrived. `text` is the complete answer if the mode was `NOTHING`. */
   complete?(text: string): void
   end(json: string): void
-  /** `cancelled`: the caller has ended it, and wants nothing more of it. */
-  error(error: unknown, cancelled: boolean): void
+  /** `canceled`: the caller has ended the call and wants no more deltas. */
+  error(error: unknown, canceled: boolean): void
   event?(json: string): void
-  /** What came so far is void: the answer begins anew. */
+  /** All deltas so far are void: the answer starts over. */
   restart?(): void
   /** Whether an error counts as a failure for a breaker. */
-  judge?(error: Error): boolean
-  /** The turn that was asked for. */
-  again?(): void
+  isFailure?(error: Error): boolean
+  /** A turn that `requestTurn` has requested. */
+  turn?(): void
 }
 
 export interface CallHandle {
-  /** Lets the call begin; `TEXT`, `CHUNKS` or `NOTHING`. */
+  /** Begins the call in a mode: `TEXT`, `CHUNKS` or `NOTHING`. */
   begin(mode: number): void
-  /** Ends the call; the consumer is told `reason` at once. */
+  /** Ends the call. The consumer gets `reason` as its error at once. */
   cancel(reason: unknown): void
   pause(): void
   resume(): void
-  /** Asks for `again` in a turn of its own. */
-  again(): void
-  /** What the call has come to, as JSON. */
+  /** Has the consumer's `turn` called in a turn of the dispatcher. */
+  requestTurn(): void
+  /** The snapshot of the call, as JSON. */
   snapshot(): string
 }
 
-/** The snapshot of a call that Rust does not know: it was refused, or has ended, before anything came. */
+/** The snapshot of a call that Rust does not know: it was rejected, or ended before anything arrived. */
 export const emptySnapshot = () =>
   JSON.stringify({
     version: 1,
@@ -49,13 +49,20 @@ export const emptySnapshot = () =>
     joins: [],
   })
 
-/** The consumer, with an abort listener that lasts as long as the call. */
-export function listening(consumer: Consumer, signal: AbortSignal, abort: () => void): Consumer {
-  makeRoom(signal)
+/** The handle of a call that was aborted before it started. */
+export function abortedCall(consumer: Consumer, reason: unknown): CallHandle {
+  queueMicrotask(() => consumer.error(reason, true))
+  const noop = () => {}
+  return { begin: noop, cancel: noop, pause: noop, resume: noop, requestTurn: noop, snapshot: emptySnapshot }
+}
+
+/** Adds an abort listener to the signal, and returns a consumer that removes it when the call ends. */
+export function withAbortListener(consumer: Consumer, signal: AbortSignal, abort: () => void): Consumer {
+  countListener(signal)
   signal.addEventListener('abort', abort, { once: true })
   const stop = () => {
     signal.removeEventListener('abort', abort)
-    leave(signal)
+    uncountListener(signal)
   }
   return {
     ...consumer,
@@ -63,41 +70,42 @@ export function listening(consumer: Consumer, signal: AbortSignal, abort: () => 
       stop()
       consumer.end(json)
     },
-    error(error, cancelled) {
+    error(error, canceled) {
       stop()
-      consumer.error(error, cancelled)
+      consumer.error(error, canceled)
     },
   }
 }
 
-/** How many of our listeners a signal has, and for how many its limit was raised. */
-const listeners = new WeakMap<AbortSignal, { now: number; room: number }>()
+/** How many listeners of ours a signal has, and by how many we have raised its limit. */
+const listeners = new WeakMap<AbortSignal, { count: number; raisedBy: number }>()
 
 /**
- * Many calls may share a signal: our listeners, which all go, do not count for Node's warning of a leak. Its limit is
- * raised seldom and never lowered: on Node 20 each change makes it warn anew of a caller's own listeners.
+ * Many calls may share a signal. Our listeners are all removed in time, so Node's warning of a leak must not count them.
+ * The limit is raised rarely and never lowered, because on Node 20 each change repeats the warning about the caller's own
+ * listeners.
  */
-function makeRoom(signal: AbortSignal) {
-  const ours = listeners.get(signal) ?? { now: 0, room: 0 }
+function countListener(signal: AbortSignal) {
+  const ours = listeners.get(signal) ?? { count: 0, raisedBy: 0 }
   listeners.set(signal, ours)
-  if (++ours.now <= ours.room) return
-  const more = Math.max(16, ours.room)
-  ours.room += more
-  const most = limitOf(signal)
-  // 0 is without a limit.
-  if (most > 0) setMaxListeners(most + more, signal)
+  if (++ours.count <= ours.raisedBy) return
+  const more = Math.max(16, ours.raisedBy)
+  ours.raisedBy += more
+  const limit = limitOf(signal)
+  // 0 means no limit.
+  if (limit > 0) setMaxListeners(limit + more, signal)
 }
 
-function leave(signal: AbortSignal) {
+function uncountListener(signal: AbortSignal) {
   const ours = listeners.get(signal)
-  if (ours) ours.now--
+  if (ours) ours.count--
 }
 
 function limitOf(signal: AbortSignal): number {
   try {
     return getMaxListeners(signal)
   } catch {
-    // Not one of Node's, or one of `AbortSignal.any`, whose limit of 0 Node 20 takes for none at all.
+    // Not a signal of Node's, or one from `AbortSignal.any`, whose limit of 0 Node 20 mistakes for a missing one.
     return 0
   }
 }

@@ -1,7 +1,7 @@
 /** The command line: `npx holysheep chat | doctor | simulate`. */
 import { explain, nearest, UsageError } from './cli/args'
 
-/** Each command is loaded when it is asked for: `doctor` runs where the addon does not load. */
+/** Each command is loaded on demand, so that `doctor` runs even if the addon does not load. */
 const COMMANDS: Record<string, () => { HELP: string; run(args: string[]): Promise<void> }> = {
   chat: () => {
     const { HELP, chat } = require('./cli/chat') as typeof import('./cli/chat')
@@ -21,8 +21,8 @@ const { version } = require('../package.json') as { version: string }
 
 const HELP = `holysheep ${version}
 
-  holysheep chat [options] [PROMPT]   asks a model; the answer comes on stdout as it is written
-  holysheep doctor [options]          looks at what a call needs: addon, certificates, proxy, key, endpoint, clock
+  holysheep chat [options] [PROMPT]   asks a model, and streams the answer to stdout
+  holysheep doctor [options]          checks the addon, certificates, proxy, key, endpoint and clock
   holysheep simulate [options]        an OpenAI-compatible provider that misbehaves on request
 
   holysheep COMMAND --help            the options of a command
@@ -47,28 +47,28 @@ async function main(args: string[]) {
   } else if (!load) {
     const near = nearest(name, Object.keys(COMMANDS))
     throw new UsageError(`unknown command '${name}'${near ? `; did you mean ${near}?` : '; see holysheep --help'}`)
-  } else if (command === 'help' || asksForHelp(rest)) {
+  } else if (command === 'help' || requestsHelp(rest)) {
     process.stdout.write(load().HELP)
   } else {
     await load().run(rest)
   }
 }
 
-/** What comes after `--` is no option. */
-function asksForHelp(args: string[]): boolean {
+/** Whether the arguments have a help option. After `--` there are no options. */
+function requestsHelp(args: string[]): boolean {
   const end = args.indexOf('--')
   return (end === -1 ? args : args.slice(0, end)).some((arg) => arg === '--help' || arg === '-h')
 }
 
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  // The reader has gone, and with it whoever would care.
+  // The reader of the pipe has exited (`| head`).
   if (error.code !== 'EPIPE') throw error
 })
 
 main(process.argv.slice(2)).catch((error: Error & { code?: string }) => {
   const isUsage = error instanceof UsageError || error.code === 'INVALID_ARGUMENT'
   process.exitCode = isUsage ? 2 : 1
-  // An error of ours, or of the system, says what happened; anything else is a bug, and its stack says where.
+  // An error with a code has a message for the user. Any other is a bug, so its stack is printed.
   const isKnown = isUsage || (typeof error.code === 'string' && error.code !== 'INTERNAL')
   const { message, remedy } = explain(error)
   process.stderr.write(

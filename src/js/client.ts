@@ -1,4 +1,4 @@
-/** `HolySheepStreamingClient`: a face on the engine. It decides nothing. */
+/** `HolySheepStreamingClient`: a thin wrapper around the engine. The policies are in Rust. */
 import type {
   CallOptions,
   ChatCompletion,
@@ -14,11 +14,11 @@ import type {
   Snapshot,
   StreamOutcome,
 } from '../../index'
-import { type BreakerObserver, LIMITER, type Options, readArguments, readBreaker, splitRecovery } from './arguments'
+import { type BreakerCallbacks, LIMITER, type Options, readArguments, readBreaker, splitRecovery } from './arguments'
 import { CircuitBreaker, nativeBreaker } from './breaker'
-import { type CallHandle, type Consumer, emptySnapshot, NOTHING, TEXT } from './call-handle'
+import { abortedCall, type CallHandle, type Consumer, NOTHING, TEXT } from './call-handle'
 import { countPrompt, type SoftLimitEvent, splitCost } from './cost'
-import { following, HolySheepError, invalid, isRetryable, lastError, native, unknown } from './errors'
+import { HolySheepError, invalid, isRetryable, lastError, native, unknownOption, withCallerStack } from './errors'
 import { open } from './hub'
 import { readLogger } from './logger'
 import { addon } from './native'
@@ -29,39 +29,39 @@ import {
   EVENTS,
   encode,
   encodeRequest,
-  type Heard,
   INTERNAL,
+  notify,
   optionsObject,
   sleep,
   splitSignal,
-  tell,
+  type WithEventListener,
   type WithInternalOptions,
 } from './options'
-import { ofError, type Taken, toResume } from './snapshot'
+import { type ReadPosition, readSnapshot, withSnapshot } from './snapshot'
 import { type ChatStream, createStream } from './stream'
 
-/** Defaults, as Rust has them. */
+/** The defaults from Rust. */
 const defaults = JSON.parse(addon.defaults()) as {
   maxRetries: number
   model: string
   retry: { baseDelayMs: number }
 }
-/** The endpoint as the HolySheep tutorials write it. */
+/** The default endpoint in the form of the HolySheep tutorials. */
 const DEFAULT_HOST = 'api.holysheep.ai'
 
 type Messages = ChatRequest['messages']
 
-/** Sets another breaker of a client, in place of one of the caller's own. For the faces. */
+/** Replaces the shared breaker of a client. For the wrappers. */
 export let setBreaker: (client: HolySheepStreamingClient, breaker: CircuitBreaker) => void
 
-/** Starts a call with the JSON of a request as it is, in a dialect. For `holysheep/fetch`. */
+/** Starts a call with the JSON of a request in a dialect. For `holysheep/fetch`. */
 export let startCall: (
   client: HolySheepStreamingClient,
   body: string,
   options: CallOptions,
   consumer: Consumer,
-  whole: boolean,
-  resumed?: undefined,
+  unstreamed: boolean,
+  snapshot?: undefined,
   dialect?: string,
 ) => CallHandle
 
@@ -70,44 +70,44 @@ export class HolySheepStreamingClient {
     startCall = (client, ...rest) => client.#start(...rest)
     setBreaker = (client, breaker) => {
       client.#native.setBreaker(nativeBreaker(breaker) as InstanceType<typeof addon.NativeBreaker>)
-      client.#observer = breaker
+      client.#breakerCallbacks = breaker
     }
   }
 
   readonly #native: InstanceType<typeof addon.NativeClient>
-  #observer: BreakerObserver
+  #breakerCallbacks: BreakerCallbacks
   readonly #onEvent: ((event: ClientEvent) => void) | undefined
   readonly #log: ((event: ClientEvent) => void) | undefined
   readonly #inFlight = new Set<Promise<unknown>>()
   readonly #coalesce: boolean
   readonly #onRestart: (() => void) | undefined
-  readonly #cost: ReturnType<typeof splitCost>['functions']
+  readonly #costCallbacks: ReturnType<typeof splitCost>['callbacks']
   #options: Options
 
   constructor(apiKey?: string | ClientOptions, options?: number | ClientOptions) {
-    const given = readArguments(apiKey, options)
-    const { onEvent, logger, circuitBreaker, ...rest } = given
+    const merged = readArguments(apiKey, options)
+    const { onEvent, logger, circuitBreaker, ...rest } = merged
     this.#onEvent = callback('onEvent', onEvent)
     this.#log = readLogger(logger)
-    const [breaker, observer] = readBreaker(circuitBreaker)
-    this.#observer = observer
+    const [breaker, breakerCallbacks] = readBreaker(circuitBreaker)
+    this.#breakerCallbacks = breakerCallbacks
     this.#coalesce = rest.coalesce === true
     this.#onRestart = splitRecovery(rest).onRestart
-    const { functions, rest: withoutFunctions } = splitCost(splitRecovery(rest).rest)
-    this.#cost = functions
+    const { callbacks, rest: encodable } = splitCost(splitRecovery(rest).rest)
+    this.#costCallbacks = callbacks
     trustEnvironment()
     this.#options = {
-      ...withoutFunctions,
+      ...encodable,
       ca: readCa(rest.ca) as string | string[] | undefined,
       $proxy: proxyEnvironment(),
-      // An empty variable counts as none.
+      // An empty variable counts as unset.
       apiKey: rest.apiKey ?? (process.env.HOLYSHEEP_API_KEY || undefined),
       baseUrl: rest.baseUrl ?? (rest.endpoints ? undefined : process.env.HOLYSHEEP_BASE_URL || undefined),
       circuitBreaker: breaker,
     }
     const shared = circuitBreaker instanceof CircuitBreaker ? nativeBreaker(circuitBreaker) : undefined
     this.#native = native(
-      () => new addon.NativeClient(encode(this.#options), shared, given[LIMITER], given[INTERNAL]?.alsoAccepted),
+      () => new addon.NativeClient(encode(this.#options), shared, merged[LIMITER], merged[INTERNAL]?.alsoAccepted),
     )
   }
 
@@ -142,17 +142,17 @@ export class HolySheepStreamingClient {
     onError?: ((error: Error) => unknown) | null,
     options?: CallOptions,
   ): Promise<StreamOutcome> {
-    const told = callback('onError', onError)
-    // Counted as they begin: a callback that throws or an abort ends the call before its own account.
-    const made = { attempts: 0 }
-    const run = this.#pieces({ messages }, onChunk, options, made)
+    const errorCallback = callback('onError', onError)
+    // Counted as the attempts begin: after an abort, or an error of a callback, the call reports no attempts itself.
+    const counter = { attempts: 0 }
+    const finished = this.#streamText({ messages }, onChunk, options, counter)
     try {
-      await following(run)
-      return { success: true, ...made }
+      await withCallerStack(finished)
+      return { success: true, ...counter }
     } catch (thrown) {
       const error = lastError(thrown)
-      tell('onError', told, error)
-      return { success: false, error, ...made }
+      notify('onError', errorCallback, error)
+      return { success: false, error, ...counter }
     }
   }
 
@@ -161,24 +161,23 @@ export class HolySheepStreamingClient {
     onChunk?: ((content: string) => unknown) | null,
     options?: CallOptions,
   ): Promise<void> {
-    const once: CallOptions & WithInternalOptions = {
+    const singleAttempt: CallOptions & WithInternalOptions = {
       ...optionsObject('options', options),
       [INTERNAL]: { singleAttempt: true },
     }
-    await following(this.#pieces({ messages }, onChunk, once, { attempts: 0 }))
+    await withCallerStack(this.#streamText({ messages }, onChunk, singleAttempt, { attempts: 0 }))
   }
 
   isRetryable(error: unknown): boolean {
     if (typeof error !== 'object' || error === null) return false
     const { code, status, cause } = error as { code?: unknown; status?: unknown; cause?: { code?: unknown } }
-    const own = error instanceof HolySheepError ? [code] : [status, code, cause?.code]
-    const row = this.#decided(error instanceof HolySheepError ? code : (own[1] ?? own[2]), status)
+    const row = this.#decisionRow(error instanceof HolySheepError ? code : (code ?? cause?.code), status)
     if (row) return row !== 'never' && row !== 'fallback'
     return isRetryable(error)
   }
 
-  /** What the client's own decision table says of a failure, where it has a row for it. */
-  #decided(code: unknown, status: unknown): unknown {
+  /** The row of the client's decision table for an error, if there is one. */
+  #decisionRow(code: unknown, status: unknown): unknown {
     const { retryOn } = this.#options.retry ?? {}
     if (!retryOn) return undefined
     const number = Number(status)
@@ -195,27 +194,31 @@ export class HolySheepStreamingClient {
   }
 
   resume(snapshot: Snapshot, request?: ChatRequest, options?: CallOptions): ChatStream {
-    const { request: full, json } = toResume(snapshot, request)
+    const { request: full, json } = readSnapshot(snapshot, request)
     const { text = '', deltas = 0 } = snapshot.answer ?? {}
-    return this.#stream(full, options, { json, taken: { length: text.length, deltas } })
+    return this.#stream(full, options, { json, position: { length: text.length, deltas } })
   }
 
-  #stream(request: ChatRequest, options?: CallOptions, resumed?: { json: string; taken: Taken }): ChatStream {
+  #stream(
+    request: ChatRequest,
+    options?: CallOptions,
+    snapshot?: { json: string; position: ReadPosition },
+  ): ChatStream {
     const body = encodeRequest(request)
     return createStream({
-      enter: (consumer) => this.#start(body, options, consumer, false, resumed?.json),
+      enter: (consumer) => this.#start(body, options, consumer, false, snapshot?.json),
       body,
       withUsage: request.stream_options?.include_usage === true,
-      earlier: resumed?.taken ?? { length: 0, deltas: 0 },
+      resumedAt: snapshot?.position ?? { length: 0, deltas: 0 },
       signal: options?.signal,
     })
   }
 
   async chat(request: ChatRequest, options?: CallOptions): Promise<ChatCompletion> {
-    const asked = new Promise<string>((end, error) => {
+    const answer = new Promise<string>((end, error) => {
       this.#start(encodeRequest(request), options, { end, error }, true).begin(NOTHING)
     })
-    const json = await following(asked)
+    const json = await withCallerStack(answer)
     const { completion, about } = JSON.parse(json)
     return Object.defineProperties(completion, {
       _request_id: { value: about.requestId },
@@ -233,22 +236,20 @@ export class HolySheepStreamingClient {
 
   async models(options?: { signal?: AbortSignal }): Promise<ProviderModel[]> {
     const { signal, rest } = splitSignal(options)
-    for (const name of Object.keys(rest)) throw unknown(name, 'signal')
+    for (const name of Object.keys(rest)) throw unknownOption(name, 'signal')
     signal?.throwIfAborted()
-    const asked = new Promise<string>((end, error) => {
+    const answer = new Promise<string>((end, error) => {
       open({ end, error }, { signal }, (hub) => native(() => this.#native.models(hub))).begin(NOTHING)
     })
-    const over = asked.catch(() => {})
-    this.#inFlight.add(over)
-    over.then(() => this.#inFlight.delete(over))
-    return JSON.parse(await following(asked))
+    this.#track(answer.catch(() => {}))
+    return JSON.parse(await withCallerStack(answer))
   }
 
   async healthCheck(): Promise<EndpointHealth[]> {
-    const asked = new Promise<string>((end, error) => {
+    const answer = new Promise<string>((end, error) => {
       open({ end, error }, {}, (hub) => native(() => this.#native.checkHealth(hub))).begin(NOTHING)
     })
-    return JSON.parse(await following(asked))
+    return JSON.parse(await withCallerStack(answer))
   }
 
   metrics(): Metrics {
@@ -268,48 +269,48 @@ export class HolySheepStreamingClient {
     await this.close()
   }
 
-  /** Streams text into a callback and counts the attempts in `made`. Throws for invalid arguments. */
-  #pieces(
+  /** Streams text to a callback, and counts the attempts. Throws for invalid arguments. */
+  #streamText(
     request: ChatRequest,
     onChunk: unknown,
     options: CallOptions | undefined,
-    made: { attempts: number },
+    counter: { attempts: number },
   ): Promise<void> {
-    const piece = callback('onChunk', onChunk as (content: string) => unknown)
-    const consumer = { piece } as Consumer
+    const delta = callback('onChunk', onChunk as (content: string) => unknown)
+    const consumer = { delta } as Consumer
     consumer.event = (json) => {
-      if ((JSON.parse(json) as ClientEvent).type === 'attempt') made.attempts++
+      if ((JSON.parse(json) as ClientEvent).type === 'attempt') counter.attempts++
     }
-    const over = new Promise<void>((resolve, error) => {
+    const finished = new Promise<void>((resolve, error) => {
       consumer.end = () => resolve()
       consumer.error = error
     })
-    this.#start(encodeRequest(request), options, consumer, false).begin(piece ? TEXT : NOTHING)
-    return over
+    this.#start(encodeRequest(request), options, consumer, false).begin(delta ? TEXT : NOTHING)
+    return finished
   }
 
-  /** Enters a call. Throws for invalid arguments; a signal that is aborted already is told at once. */
+  /** Starts a call. Throws for invalid arguments. An aborted signal fails the call without starting it. */
   #start(
     body: string,
     options: CallOptions | undefined,
     consumer: Consumer,
-    whole: boolean,
-    resumed?: string,
+    unstreamed: boolean,
+    snapshot?: string,
     dialect?: string,
   ): CallHandle {
     const { signal, rest: callOptions } = splitSignal(options)
     const { onRestart = this.#onRestart, rest } = splitRecovery(callOptions)
-    const [own, general] = [rest.recovery, this.#options.recovery] as (RecoveryOptions | false | undefined)[]
-    const mode = own === false ? 'fail' : (own?.mode ?? (general ? general.mode : undefined))
-    if (mode === 'restart' && !onRestart && !whole) {
-      throw invalid('recovery.onRestart', undefined, "a function that drops what was shown, for mode: 'restart'")
+    const [ofCall, ofClient] = [rest.recovery, this.#options.recovery] as (RecoveryOptions | false | undefined)[]
+    const mode = ofCall === false ? 'fail' : (ofCall?.mode ?? (ofClient ? ofClient.mode : undefined))
+    if (mode === 'restart' && !onRestart && !unstreamed) {
+      throw invalid('recovery.onRestart', undefined, "a function that discards the text so far, for mode: 'restart'")
     }
     const coalesce = rest.coalesce === undefined ? this.#coalesce : rest.coalesce === true
     const json = encode(rest)
     const internal = this.#internalOptions(body, rest)
-    if (signal?.aborted) return refused(consumer, signal.reason)
+    if (signal?.aborted) return abortedCall(consumer, signal.reason)
     const observer = observe({
-      operation: whole ? 'chat' : 'stream',
+      operation: unstreamed ? 'chat' : 'stream',
       body,
       model: this.#options.model ?? defaults.model,
       sessionId: rest.sessionId as string | undefined,
@@ -323,83 +324,94 @@ export class HolySheepStreamingClient {
         consumer.restart?.()
         onRestart?.()
       },
-      event: this.#listener(consumer.event, (options as Heard | undefined)?.[EVENTS], observer),
-      judge: this.#observer.isFailure,
+      event: this.#listener(consumer.event, (options as WithEventListener | undefined)?.[EVENTS], observer),
+      isFailure: this.#breakerCallbacks.isFailure,
       end(json) {
         settle()
         observer?.end(json)
         consumer.end(json)
       },
-      error(error, cancelled) {
+      error(error, canceled) {
         settle()
-        const completed = ofError(error, body)
-        observer?.error(completed)
-        consumer.error(completed, cancelled)
+        const withRequest = withSnapshot(error, body)
+        observer?.error(withRequest)
+        consumer.error(withRequest, canceled)
       },
     }
     const enter = (hub: InstanceType<typeof addon.NativeHub>) =>
       native(() => {
-        const { event, judge } = tracked
-        const terms = {
-          wholeAnswer: whole,
+        const { event, isFailure } = tracked
+        const startOptions = {
+          wholeAnswer: unstreamed,
           events: event !== undefined,
-          customIsFailure: judge !== undefined,
+          customIsFailure: isFailure !== undefined,
           coalesce,
-          snapshot: resumed,
+          snapshot,
           internal,
           dialect,
         }
-        return this.#native.start(hub, body, json, terms)
+        return this.#native.start(hub, body, json, startOptions)
       })
     const call = open(tracked, { coalesce, signal }, enter)
     observer?.start()
-    const over = new Promise<void>((resolve) => {
+    const settled = new Promise<void>((resolve) => {
       settle = resolve
     })
-    this.#inFlight.add(over)
-    over.then(() => this.#inFlight.delete(over))
+    this.#track(settled)
     return call
   }
 
-  /** The internal options of a call as JSON, with the prompt's tokens if the caller counts them. */
+  /** Has `close` wait for a call. */
+  #track(settled: Promise<unknown>) {
+    this.#inFlight.add(settled)
+    settled.then(() => this.#inFlight.delete(settled))
+  }
+
+  /** The internal options of a call as JSON, with the token counts of the prompt if the caller counts tokens. */
   #internalOptions(body: string, options: CallOptions & WithInternalOptions): string | undefined {
-    const promptTokens = this.#counted(body, options)
+    const promptTokens = this.#countTokens(body, options)
     const internal = options[INTERNAL]
     return internal || promptTokens ? JSON.stringify({ ...internal, promptTokens }) : undefined
   }
 
-  #counted(body: string, options: CallOptions): Record<string, number> | undefined {
-    const { countTokens } = this.#cost
+  #countTokens(body: string, options: CallOptions): Record<string, number> | undefined {
+    const { countTokens } = this.#costCallbacks
     if (!countTokens) return undefined
     const request = JSON.parse(body) as ChatRequest
-    // What is no request is refused where requests are read.
+    // Rust rejects an invalid request, with a better message.
     if (!Array.isArray(request.messages)) return undefined
-    const named = request.model ?? this.#options.model ?? defaults.model
+    const model = request.model ?? this.#options.model ?? defaults.model
     const fallbacks = options.fallbackModels ?? this.#options.fallbackModels ?? []
     if (!Array.isArray(fallbacks)) return undefined
-    return countPrompt(countTokens, [named, ...fallbacks], request)
+    return countPrompt(countTokens, [model, ...fallbacks], request)
   }
 
-  /** Who hears of events: the call itself, and the observers where there are any. */
-  #listener(own: Consumer['event'], heard: Heard[typeof EVENTS], observer?: CallObserver): Consumer['event'] {
-    const others = this.#onEvent ?? this.#observer.onStateChange ?? this.#cost.onSoftLimit ?? this.#log ?? observer
-    if (!others && !heard) return own
+  /** The event listener of a call: its consumer's, its internal one, and the observers of the client. */
+  #listener(
+    onConsumerEvent: Consumer['event'],
+    onInternalEvent: WithEventListener[typeof EVENTS],
+    observer?: CallObserver,
+  ): Consumer['event'] {
+    const { onStateChange } = this.#breakerCallbacks
+    const others = this.#onEvent ?? onStateChange ?? this.#costCallbacks.onSoftLimit ?? this.#log ?? observer
+    if (!others && !onInternalEvent) return onConsumerEvent
     return (json) => {
-      own?.(json)
-      heard?.(JSON.parse(json))
+      onConsumerEvent?.(json)
+      onInternalEvent?.(JSON.parse(json))
       this.#log?.(JSON.parse(json))
       observer?.event(JSON.parse(json))
-      this.#tell(JSON.parse(json))
+      this.#notifyCallbacks(JSON.parse(json))
     }
   }
 
-  #tell(event: ClientEvent) {
+  #notifyCallbacks(event: ClientEvent) {
     if (event.type === 'circuit') {
       const change = { from: event.from as CircuitState, to: event.to as CircuitState }
-      tell('onStateChange', this.#observer.onStateChange, change)
+      notify('onStateChange', this.#breakerCallbacks.onStateChange, change)
     }
-    if (event.type === 'soft-limit') tell('cost.onSoftLimit', this.#cost.onSoftLimit, event as SoftLimitEvent)
-    tell('onEvent', this.#onEvent, event)
+    if (event.type === 'soft-limit')
+      notify('cost.onSoftLimit', this.#costCallbacks.onSoftLimit, event as SoftLimitEvent)
+    notify('onEvent', this.#onEvent, event)
   }
 
   #configure(change: Partial<Options>) {
@@ -411,11 +423,4 @@ export class HolySheepStreamingClient {
   [Symbol.for('nodejs.util.inspect.custom')]() {
     return `${this.constructor.name} { baseUrl: '${this.baseUrl}', maxRetries: ${this.maxRetries} }`
   }
-}
-
-/** A call that was aborted before it began. */
-function refused(consumer: Consumer, reason: unknown): CallHandle {
-  queueMicrotask(() => consumer.error(reason, true))
-  const nothing = () => {}
-  return { begin: nothing, cancel: nothing, pause: nothing, resume: nothing, again: nothing, snapshot: emptySnapshot }
 }

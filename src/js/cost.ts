@@ -1,25 +1,25 @@
-/** The part of `cost` that stays on this side: the caller's functions. */
+/** The callbacks of the `cost` option, which stay in JavaScript. */
 import type { ChatRequest, ClientEvent, CostOptions } from '../../index'
 import { invalid } from './errors'
 import { callback } from './options'
 
 export type SoftLimitEvent = Extract<ClientEvent, { type: 'soft-limit' }>
 
-type Functions = Pick<CostOptions, 'countTokens' | 'onSoftLimit'>
+type CostCallbacks = Pick<CostOptions, 'countTokens' | 'onSoftLimit'>
 
-/** Takes the functions out of `cost`. */
-export function splitCost<T extends { cost?: unknown }>(options: T): { functions: Functions; rest: T } {
+/** Separates the callbacks of `cost` from the options that go to Rust. */
+export function splitCost<T extends { cost?: unknown }>(options: T): { callbacks: CostCallbacks; rest: T } {
   const { cost } = options
-  if (typeof cost !== 'object' || cost === null || Array.isArray(cost)) return { functions: {}, rest: options }
+  if (typeof cost !== 'object' || cost === null || Array.isArray(cost)) return { callbacks: {}, rest: options }
   const { countTokens, onSoftLimit, ...others } = cost as CostOptions
-  const functions = {
+  const callbacks = {
     countTokens: callback('cost.countTokens', countTokens),
     onSoftLimit: callback('cost.onSoftLimit', onSoftLimit),
   }
-  return { functions, rest: { ...options, cost: others } }
+  return { callbacks, rest: { ...options, cost: others } }
 }
 
-/** The tokens of a request's text, by model, as the caller counts them. */
+/** Counts the tokens of a request's text for each model, with the caller's function. */
 export function countPrompt(
   countTokens: (model: string, text: string) => number,
   models: string[],
@@ -37,7 +37,7 @@ export function countPrompt(
   return counts
 }
 
-/** What the model reads of a request as text: contents, calls of tools and definitions of tools. */
+/** The text of a request that a model reads: message contents, tool calls and tool definitions. */
 function promptText(request: ChatRequest): string {
   const texts: unknown[] = []
   for (const message of request.messages as Array<Record<string, unknown> | null>) {

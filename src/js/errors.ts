@@ -1,4 +1,4 @@
-/** The error classes, and how they are made from the records that come out of Rust. */
+/** The error classes, and their construction from the error records of Rust. */
 import type { AttemptRecord, Snapshot } from '../../index'
 import { addon } from './native'
 
@@ -70,32 +70,31 @@ const classes = {
   CostCapError,
 }
 
-// A class's name is on its prototype, as with JavaScript's own errors: it survives minification and
-// stays out of the own properties.
+// The name is on the prototype, as with JavaScript's built-in errors: it survives minification and is not an own property.
 for (const [name, value] of Object.entries(classes)) {
   Object.defineProperty(value.prototype, 'name', { value: name, writable: true, configurable: true })
 }
 
 const builtins: Record<string, new (message: string) => Error> = { TypeError, RangeError }
 
-/** Errors that were made while nobody's call was on the stack. */
-const rootless = new WeakSet<object>()
+/** Errors that were created by the dispatcher, so without the caller on the stack. */
+const withoutCallerStack = new WeakSet<object>()
 
 /**
- * Gives an error that the dispatcher has made the stack of the call that failed. For the continuation of an async function:
- * V8 finds there who awaits it, at no cost as long as nothing fails. Frames down to `below` are left out.
+ * Gives an error from the dispatcher the stack of the failed call, without the frames above `below`. Call it after an
+ * `await` of an async function, where V8 knows the awaiting functions. That costs nothing until a call fails.
  */
-export function traced(error: unknown, below: (...given: never[]) => unknown = traced): unknown {
-  for (let link = error; link instanceof Error && rootless.delete(link); link = link.cause) {
+export function addCallerStack(error: unknown, below: (...args: never[]) => unknown = addCallerStack): unknown {
+  for (let link = error; link instanceof Error && withoutCallerStack.delete(link); link = link.cause) {
     Error.captureStackTrace?.(link, below)
   }
   return error
 }
 
-/** The same with the stack of an object that was made where the call was. */
-export function rooted(error: unknown, { stack }: { stack?: string }): unknown {
+/** Gives an error from the dispatcher the stack of an object that was created in the call. */
+export function addStackOf(error: unknown, { stack }: { stack?: string }): unknown {
   const frames = stack?.slice(stack.indexOf('\n'))
-  for (let link = error; link instanceof Error && rootless.delete(link); link = link.cause) {
+  for (let link = error; link instanceof Error && withoutCallerStack.delete(link); link = link.cause) {
     if (!frames) continue
     const head = `${link.name}${link.message && ': '}${link.message}`
     Object.defineProperty(link, 'stack', { value: head + frames, configurable: true, writable: true })
@@ -103,12 +102,12 @@ export function rooted(error: unknown, { stack }: { stack?: string }): unknown {
   return error
 }
 
-/** Waits for a promise; its error gets the stack of who waits. */
-export async function following<T>(promise: Promise<T>): Promise<T> {
+/** Awaits a promise, and gives its error the caller's stack. */
+export async function withCallerStack<T>(promise: Promise<T>): Promise<T> {
   try {
     return await promise
   } catch (error) {
-    throw traced(error, following)
+    throw addCallerStack(error, withCallerStack)
   }
 }
 
@@ -120,30 +119,33 @@ export function fromRecord(record: ErrorRecord): Error {
   const Class = (classes as Record<string, typeof HolySheepError>)[name] ?? HolySheepError
   const error = cause ? new Class(message, { cause: fromRecord(cause) }) : new Class(message)
   if (snapshot !== undefined) Object.defineProperty(error, 'snapshot', { value: snapshot, configurable: true })
-  rootless.add(error)
+  withoutCallerStack.add(error)
   if (headers !== undefined) Object.defineProperty(error, 'headers', { value: headers, configurable: true })
   return Object.assign(error, data)
 }
 
-/** The error of a wrong argument: which, what was given (`said`, where that is secret), what is accepted. */
-export function invalid(name: string, given: unknown, accepted: string, said = describe(given)): TypeError {
-  const error = new TypeError(`${name}: got ${said}; accepted: ${accepted}`)
+/**
+ * The error of an invalid argument. `description` replaces the value in the message if the value may be a secret or does
+ * not explain the error.
+ */
+export function invalid(name: string, value: unknown, accepted: string, description = describe(value)): TypeError {
+  const error = new TypeError(`${name}: got ${description}; accepted: ${accepted}`)
   return Object.assign(error, { code: 'INVALID_ARGUMENT' })
 }
 
-/** The error of a call that comes when it cannot be served any more. */
+/** The error of a method that the object's state no longer allows. */
 export function invalidState(message: string): TypeError {
   return Object.assign(new TypeError(message), { code: 'INVALID_STATE' })
 }
 
-/** The error of an option that does not exist. `accepted` are names with commas between them. */
-export function unknown(name: string, accepted: string): TypeError {
-  const meant = addon.didYouMean(name, accepted.split(', '))
-  const error = new TypeError(`${name}: unknown option${meant}; accepted: ${accepted}`)
+/** The error of an unknown option. `accepted` lists the accepted names, separated by commas. */
+export function unknownOption(name: string, accepted: string): TypeError {
+  const suggestion = addon.didYouMean(name, accepted.split(', '))
+  const error = new TypeError(`${name}: unknown option${suggestion}; accepted: ${accepted}`)
   return Object.assign(error, { code: 'INVALID_ARGUMENT' })
 }
 
-/** A value as a person would write it, short. */
+/** A short description of a value for an error message. */
 export function describe(value: unknown): string {
   switch (typeof value) {
     case 'string':
@@ -162,16 +164,16 @@ export function describe(value: unknown): string {
   }
 }
 
-/** Calls into Rust; what it throws carries a record, and becomes the error that the record describes. */
+/** Calls into Rust, and throws the typed error for the error record that Rust throws. */
 export function native<T>(call: () => T): T {
   try {
     return call()
   } catch (error) {
     const message = (error as Error).message
     if (!message?.startsWith('{"class":')) throw error
-    const made = fromRecord(JSON.parse(message))
-    Error.captureStackTrace?.(made, native)
-    throw made
+    const typed = fromRecord(JSON.parse(message))
+    Error.captureStackTrace?.(typed, native)
+    throw typed
   }
 }
 
@@ -190,14 +192,14 @@ export {
   TimeoutError,
 }
 
-/** Whether a failure is retried where no table says otherwise. */
+/** Whether an error is retried by default, without a decision table. */
 export function isRetryable(error: unknown): boolean {
   if (typeof error !== 'object' || error === null) return false
   const { code, status, cause } = error as { code?: unknown; status?: unknown; cause?: { code?: unknown } }
-  const own = error instanceof HolySheepError ? [code] : [status, code, cause?.code]
-  const first = own.find((value) => typeof value === 'number' || (typeof value === 'string' && value !== ''))
+  const codes = error instanceof HolySheepError ? [code] : [status, code, cause?.code]
+  const first = codes.find((value) => typeof value === 'number' || (typeof value === 'string' && value !== ''))
   if (first === undefined) return false
-  // No money is left: the status alone does not say so.
+  // An exhausted quota is often a 429, so the status alone looks retryable.
   if (code === 'QUOTA_EXHAUSTED' || code === 'insufficient_quota') return false
   if (error instanceof HolySheepError && error.status !== undefined) {
     return addon.isRetryableCode(String(error.status)) && addon.isRetryableCode(String(code))
@@ -205,7 +207,7 @@ export function isRetryable(error: unknown): boolean {
   return addon.isRetryableCode(String(first))
 }
 
-/** The error of the last attempt: what `onError` receives. */
+/** The error of the last attempt, which `onError` receives. */
 export function lastError(thrown: unknown): Error {
   if (!(thrown instanceof RetriesExhaustedError) || !(thrown.cause instanceof HolySheepError)) {
     return thrown instanceof Error ? thrown : Object.assign(new Error(String(thrown)), { cause: thrown })

@@ -1,4 +1,4 @@
-/** What `require('holysheep')` gives; `index.mjs` and `index.d.ts` name the same. */
+/** The exports of `require('holysheep')`. `index.mjs` and `index.d.ts` list the same names. */
 export { CircuitBreaker } from './breaker'
 export { HolySheepStreamingClient } from './client'
 export {
@@ -23,7 +23,7 @@ import { addon } from './native'
 
 export const version: string = addon.version()
 
-/** The wrappers of the HolySheep tutorials: each is loaded on first use, and not with `require`. */
+/** The wrappers of the HolySheep tutorials, each loaded on first use. */
 const SYSTEMS: [names: string[], load: () => Record<string, unknown>][] = [
   [['HolySheepAIClient'], () => require('./systems/ai-client')],
   [['batchProcess', 'batchStream'], () => require('./systems/batch')],

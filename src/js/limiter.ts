@@ -1,15 +1,15 @@
-/** `RateLimitedClient`: a client every attempt of which passes its bucket. */
+/** `RateLimitedClient`: a client whose attempts all pass its token bucket. */
 import type { ClientOptions, RateLimitOptions } from '../../index'
 import { LIMITER } from './arguments'
 import { NOTHING } from './call-handle'
 import { HolySheepStreamingClient } from './client'
-import { following, invalid, native, unknown } from './errors'
+import { invalid, native, unknownOption, withCallerStack } from './errors'
 import { open } from './hub'
 import { addon } from './native'
 import { encode, INTERNAL, optionsObject, sleep, splitSignal } from './options'
 
-/** How long a 429 that says nothing is waited for. */
-const SILENT_429_MS = 60_000
+/** The wait after a 429 without a `Retry-After` header. */
+const DEFAULT_RETRY_AFTER_MS = 60_000
 
 type Headers = { get(name: string): string | null } | Record<string, string | string[] | undefined>
 
@@ -21,25 +21,24 @@ export class RateLimitedClient extends HolySheepStreamingClient {
     options?: number | (ClientOptions & RateLimitOptions),
   ) {
     if (typeof apiKey === 'object' && apiKey !== null && options !== undefined) {
-      throw invalid('options', options, 'nothing after an object of options')
+      throw invalid('options', options, 'no argument after an options object')
     }
-    const both = typeof apiKey === 'object' && apiKey !== null ? [undefined, apiKey] : [apiKey, options]
-    const given = typeof both[1] === 'number' ? { maxRetries: both[1] } : optionsObject('options', both[1])
+    const [key, second] = typeof apiKey === 'object' && apiKey !== null ? [undefined, apiKey] : [apiKey, options]
+    const merged = typeof second === 'number' ? { maxRetries: second } : optionsObject('options', second)
     const { capacity, refillRate, requestsPerMinute, tokensPerMinute, adapt, rateLimit, ...rest } =
-      given as ClientOptions & RateLimitOptions
-    if (rateLimit === false) throw invalid('rateLimit', false, 'options of a limiter')
+      merged as ClientOptions & RateLimitOptions
+    if (rateLimit === false) throw invalid('rateLimit', false, 'options of the limiter')
     const limits = optionsObject('rateLimit', rateLimit)
-    // One bound for both queues of the client, unless the limiter has its own.
+    // The limit of the client's queue is also that of the limiter's queue, unless the limiter has its own.
     const maxQueue = limits.maxQueue ?? rest.maxQueue
-    const beside = { capacity, refillRate, requestsPerMinute, tokensPerMinute, adapt, maxQueue }
-    const limiter = native(() => new addon.NativeLimiter(encode(limits), encode(beside)))
-    const key = both[0] as string | undefined
-    const also = Object.keys(beside).filter((name) => name !== 'maxQueue')
+    const bucketOptions = { capacity, refillRate, requestsPerMinute, tokensPerMinute, adapt, maxQueue }
+    const limiter = native(() => new addon.NativeLimiter(encode(limits), encode(bucketOptions)))
+    const alsoAccepted = Object.keys(bucketOptions).filter((name) => name !== 'maxQueue')
     const client = {
       ...rest,
       ...(key !== undefined && { apiKey: key }),
       [LIMITER]: limiter,
-      [INTERNAL]: { alsoAccepted: also },
+      [INTERNAL]: { alsoAccepted },
     }
     super(client as ClientOptions)
     this.#limiter = limiter
@@ -79,17 +78,17 @@ export class RateLimitedClient extends HolySheepStreamingClient {
   async acquire(options?: { tokens?: number; signal?: AbortSignal; timeoutMs?: number }): Promise<void> {
     const { signal, rest } = splitSignal(options)
     const { tokens = 1, timeoutMs, ...others } = rest as { tokens?: number; timeoutMs?: number }
-    for (const name of Object.keys(others)) throw unknown(name, 'tokens, signal, timeoutMs')
+    for (const name of Object.keys(others)) throw unknownOption(name, 'tokens, signal, timeoutMs')
     if (typeof tokens !== 'number' || !(tokens > 0)) throw invalid('tokens', tokens, 'a number above 0')
     if (timeoutMs !== undefined && !(typeof timeoutMs === 'number' && timeoutMs >= 0))
       throw invalid('timeoutMs', timeoutMs, 'milliseconds from 0')
     signal?.throwIfAborted()
-    const asked = new Promise<string>((end, error) => {
+    const acquired = new Promise<string>((end, error) => {
       const enter = (hub: InstanceType<typeof addon.NativeHub>) =>
         native(() => this.#limiter.acquire(hub, tokens, timeoutMs))
       open({ end, error }, { signal }, enter).begin(NOTHING)
     })
-    await following(asked)
+    await withCallerStack(acquired)
   }
 
   refill(): void {
@@ -103,7 +102,7 @@ export class RateLimitedClient extends HolySheepStreamingClient {
       headers?: Headers
     }
     if (Number(status ?? statusCode) !== 429) return false
-    await sleep(addon.retryAfterMs(waitHeaders(headers)) ?? SILENT_429_MS)
+    await sleep(addon.retryAfterMs(retryAfterHeaders(headers)) ?? DEFAULT_RETRY_AFTER_MS)
     return true
   }
 
@@ -112,17 +111,17 @@ export class RateLimitedClient extends HolySheepStreamingClient {
   }
 }
 
-/** The headers that say how long to wait, of a fetch response or of a Node message. */
-export function waitHeaders(headers: Headers | undefined): Record<string, string> {
+/** The `Retry-After` headers of a fetch response or of a Node message. */
+export function retryAfterHeaders(headers: Headers | undefined): Record<string, string> {
   const found: Record<string, string> = {}
   for (const name of ['retry-after-ms', 'retry-after']) {
-    const value = typeof headers?.get === 'function' ? headers.get(name) : plain(headers, name)
+    const value = typeof headers?.get === 'function' ? headers.get(name) : headerOf(headers, name)
     if (typeof value === 'string' || typeof value === 'number') found[name] = String(value)
   }
   return found
 }
 
-function plain(headers: unknown, name: string): unknown {
+function headerOf(headers: unknown, name: string): unknown {
   const entry = Object.entries(headers ?? {}).find(([key]) => key.toLowerCase() === name)?.[1]
   return Array.isArray(entry) ? entry[0] : entry
 }

@@ -1,4 +1,4 @@
-/** Finds the addon: of this clone's own build in `native/`, or of the package that npm chose for this platform. */
+/** Loads the addon: from a local build in `native/`, or from the package that npm has installed for this platform. */
 import { closeSync, openSync, readSync } from 'node:fs'
 
 const { version } = require('../package.json') as { version: string }
@@ -8,7 +8,8 @@ interface Platform {
   packaged(): unknown
 }
 
-// Each `require` is a literal: bundlers and tracers (of Next.js' `output: 'standalone'`, say) follow no other.
+// Each `require` takes a literal, because bundlers and tracers (such as that of Next.js' `output: 'standalone'`) follow
+// nothing else.
 const platforms: Record<string, Platform> = {
   'darwin-arm64': {
     built: () => require('../native/holysheep.darwin-arm64.node'),
@@ -40,10 +41,67 @@ const platforms: Record<string, Platform> = {
   },
 }
 
-/** The names of the platforms that there is a package for. */
+/** The platforms with a package. */
 export const supported: readonly string[] = Object.keys(platforms)
 
-/** The name of the platform that this process runs on, whether there is an addon for it or not. */
+/**
+ * The addon for this platform.
+ *
+ * @throws {Error} with the `code` `ADDON_NOT_LOADED`, and the loader's error as `cause`, if the platform is not supported, or
+ * the addon is not installed, cannot be loaded or has another version. The message names platform, package and remedy.
+ */
+export function load(): { version(): string } {
+  const name = platformName()
+  const packageName = `holysheep-${name}`
+  const subject = `holysheep ${version} on ${name} (Node.js ${process.versions.node})`
+  const platform = Object.hasOwn(platforms, name) ? platforms[name] : undefined
+  if (!platform) {
+    throw failure(
+      `${subject}: this platform has no native addon, so there is no package ${packageName}. Supported platforms: ` +
+        `${supported.join(', ')}.`,
+    )
+  }
+  let missing: unknown
+  for (const [source, get] of [
+    ['the addon in native/', platform.built],
+    [`the package ${packageName}`, platform.packaged],
+  ] as const) {
+    try {
+      const addon = get() as { version(): string }
+      const found = addon.version()
+      if (found === version) return addon
+      throw failure(
+        `${subject}: ${source} has version ${found}. The versions must match: in a clone run 'npm run build', ` +
+          `elsewhere remove node_modules and run 'npm install'.`,
+      )
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'ADDON_NOT_LOADED') throw error
+      if ((error as NodeJS.ErrnoException).code !== 'MODULE_NOT_FOUND') {
+        const reason = error instanceof Error ? error.message : String(error)
+        const glibcHint = reason.includes('GLIBC_') ? ' It needs glibc 2.28 or later.' : ''
+        throw failure(
+          `${subject}: ${source} was found but cannot be loaded: ${reason}.${glibcHint} If the file is damaged or from ` +
+            `another system, remove node_modules and run 'npm install' on this machine.`,
+          error,
+        )
+      }
+      missing = error
+    }
+  }
+  throw failure(
+    `${subject}: the package ${packageName} with the native addon for this platform is not installed. It is an optional ` +
+      `dependency, which npm skips with --omit=optional, or if node_modules or the lock file were created on another ` +
+      `platform. Remove node_modules and that lock file, and run 'npm install' on this machine with optional ` +
+      `dependencies, or install the package by name: npm install ${packageName}@${version}`,
+    missing,
+  )
+}
+
+function failure(message: string, cause?: unknown): Error {
+  return Object.assign(new Error(message, cause === undefined ? undefined : { cause }), { code: 'ADDON_NOT_LOADED' })
+}
+
+/** The name of the current platform, which may be unsupported. */
 export function platformName(): string {
   const { platform, arch } = process
   if (platform === 'linux') return `linux-${arch}-${isMusl() ? 'musl' : 'gnu'}`
@@ -51,8 +109,8 @@ export function platformName(): string {
 }
 
 /**
- * Whether this very process runs on musl. The file that it was started from names its loader near the beginning; the
- * machine may have both (Debian's package `musl`), and a report of the process takes longer than everything else here.
+ * Whether this process runs on musl. The executable names its loader near the beginning of the file. The machine may have
+ * both C libraries (Debian's package `musl`), and a process report takes longer than the rest of loading.
  */
 function isMusl(): boolean {
   const start = Buffer.alloc(4096)
@@ -64,67 +122,10 @@ function isMusl(): boolean {
       closeSync(file)
     }
   } catch {
-    // Deleted under the running process: the report below knows too.
+    // The executable may have been deleted since. The report below does not need it.
   }
   if (start.includes('/ld-musl-')) return true
   if (start.includes('/ld-linux')) return false
   const { header } = process.report.getReport() as { header?: { glibcVersionRuntime?: string } }
   return header?.glibcVersionRuntime === undefined
-}
-
-/**
- * The addon for this platform.
- *
- * @throws {Error} with the `code` `ADDON_NOT_LOADED`, and the loader's error as `cause`, where there is none, it is not
- * installed, the system refuses it, or it is of another version. The message names platform, package and remedy.
- */
-export function load(): { version(): string } {
-  const name = platformName()
-  const packageName = `holysheep-${name}`
-  const runs = `holysheep ${version} on ${name} (Node.js ${process.versions.node})`
-  const platform = Object.hasOwn(platforms, name) ? platforms[name] : undefined
-  if (!platform) {
-    throw failure(
-      `${runs}: there is no native addon for this platform, so no package ${packageName}. There are packages for ` +
-        `${supported.join(', ')}. Run it on one of them.`,
-    )
-  }
-  let missing: unknown
-  for (const [what, get] of [
-    ['the addon in native/', platform.built],
-    [`the package ${packageName}`, platform.packaged],
-  ] as const) {
-    try {
-      const addon = get() as { version(): string }
-      const found = addon.version()
-      if (found === version) return addon
-      throw failure(
-        `${runs}: ${what} is of version ${found}. The two must be of one version: in a clone run 'npm run build', ` +
-          `elsewhere remove node_modules and run 'npm install'.`,
-      )
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === 'ADDON_NOT_LOADED') throw error
-      if ((error as NodeJS.ErrnoException).code !== 'MODULE_NOT_FOUND') {
-        const why = error instanceof Error ? error.message : String(error)
-        const needs = why.includes('GLIBC_') ? ' It needs glibc 2.28 or later.' : ''
-        throw failure(
-          `${runs}: ${what} was found, but cannot be loaded: ${why}.${needs} If the file is damaged, or of another ` +
-            `system, remove node_modules and run 'npm install' on this machine.`,
-          error,
-        )
-      }
-      missing = error
-    }
-  }
-  throw failure(
-    `${runs}: the package ${packageName}, which has the native addon for this platform, is not installed. It is an ` +
-      `optional dependency: npm leaves it out with --omit=optional, and where node_modules or the lock file were made on ` +
-      `another platform. Remove node_modules, and that lock file, and run 'npm install' on this machine with optional ` +
-      `dependencies; or install it by name: npm install ${packageName}@${version}`,
-    missing,
-  )
-}
-
-function failure(message: string, cause?: unknown): Error {
-  return Object.assign(new Error(message, cause === undefined ? undefined : { cause }), { code: 'ADDON_NOT_LOADED' })
 }

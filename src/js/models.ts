@@ -1,4 +1,4 @@
-/** What is known of models, and which one a question needs. */
+/** The model catalogue, and the complexity of a request. */
 import type { ChatRequest, Complexity, ModelInfo } from '../../index'
 import { invalid, native } from './errors'
 import { addon } from './native'

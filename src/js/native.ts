@@ -1,4 +1,4 @@
-/** The addon. Its types in `native/` are made by the build. */
+/** The addon. The build generates its types in `native/`. */
 import type * as Addon from '../../native/index'
 import { load } from './load'
 

@@ -1,10 +1,10 @@
-/** What the environment says of proxies and certificates, read where a Node user expects it to be read. */
+/** Proxies and certificates from the environment, by the variables that Node and curl use. */
 import { existsSync, readFileSync } from 'node:fs'
 import { delimiter } from 'node:path'
 import { invalid } from './errors'
 import { addon } from './native'
 
-/** Where the systems that have no store of their own keep the certificates of their authorities. */
+/** The files of root certificates on systems without a certificate store. */
 export const SYSTEM_ROOTS = [
   '/etc/ssl/certs/ca-certificates.crt',
   '/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem',
@@ -14,36 +14,36 @@ export const SYSTEM_ROOTS = [
   '/usr/local/share/certs/ca-root-nss.crt',
 ]
 
-/** These have a store that is asked each time. */
+/** Whether the operating system has a certificate store, which TLS then queries. */
 export const HAS_STORE = ['darwin', 'win32'].includes(process.platform)
 
-// As Node does: what the program sets later has no effect. Empty counts as not set.
+// Read once, as Node does: later changes have no effect. An empty variable counts as unset.
 const { NODE_EXTRA_CA_CERTS, SSL_CERT_FILE, SSL_CERT_DIR } = process.env
 
-let told = false
+let configured = false
 
-/** Tells Rust whom TLS trusts, once. A file that cannot be read is a warning, as Node makes one. */
+/** Passes the trusted certificate authorities to Rust, once. An unreadable file causes a warning, as in Node. */
 export function trustEnvironment(): void {
-  if (told) return
-  told = true
+  if (configured) return
+  configured = true
   const file = SSL_CERT_FILE || undefined
   const dirs = (SSL_CERT_DIR ?? '').split(delimiter).filter((dir) => dir !== '')
-  // Slim images have no authorities at all; Node works there because it brings its own. (A variable that is set to
-  // nothing takes the system's away.)
-  const isNamed = SSL_CERT_FILE !== undefined || SSL_CERT_DIR !== undefined
-  const isBare = !HAS_STORE && (isNamed || !SYSTEM_ROOTS.some((path) => existsSync(path)))
+  // Slim images have no root certificates. Node works there because it bundles its own. A variable that is set to an
+  // empty string disables the system's certificates.
+  const isOverridden = SSL_CERT_FILE !== undefined || SSL_CERT_DIR !== undefined
+  const hasNone = !HAS_STORE && (isOverridden || !SYSTEM_ROOTS.some((path) => existsSync(path)))
   const authorities = {
     file,
     dirs,
-    ...(isBare && !file && dirs.length === 0 && { bundled: bundledRoots() }),
+    ...(hasNone && !file && dirs.length === 0 && { bundled: bundledRoots() }),
   }
   if (NODE_EXTRA_CA_CERTS) {
     try {
       addon.trustAuthorities({ ...authorities, extra: readFileSync(NODE_EXTRA_CA_CERTS, 'utf8') })
       return
     } catch (error) {
-      const why = extraFailure(error as Error)
-      process.emitWarning(`Ignoring extra certs from \`${NODE_EXTRA_CA_CERTS}\`, load failed: ${why}`, {
+      const reason = failureReason(error as Error)
+      process.emitWarning(`Ignoring extra certs from \`${NODE_EXTRA_CA_CERTS}\`, load failed: ${reason}`, {
         type: 'HolySheepWarning',
       })
     }
@@ -51,24 +51,24 @@ export function trustEnvironment(): void {
   addon.trustAuthorities(authorities)
 }
 
-/** The authorities that Node brings. Loading `node:tls` takes longer than the rest of this package: only where it is needed. */
+/** The certificates that Node bundles. Loading `node:tls` takes longer than loading this package, so it is lazy. */
 function bundledRoots(): string {
   const { rootCertificates } = require('node:tls') as typeof import('node:tls')
   return rootCertificates.join('\n')
 }
 
-/** Why the file could not be used: of an error that Rust has thrown, the message in its record. */
-function extraFailure({ message }: Error): string {
+/** The message of an error. An error from Rust has it in a record. */
+function failureReason({ message }: Error): string {
   return message.startsWith('{') ? (JSON.parse(message) as { message: string }).message : message
 }
 
-/** The variables that name proxies, in the order in which they count. */
+/** The proxies from the environment. Lower-case variables take precedence. */
 export function proxyEnvironment(env: NodeJS.ProcessEnv = process.env) {
   const first = (...names: string[]) => {
     const name = names.find((name) => env[name])
     return name && { name, url: env[name] as string }
   }
-  // In CGI HTTP_PROXY is a header of whoever asks (httpoxy); the lower case cannot come from one.
+  // In CGI, HTTP_PROXY may come from the client's `Proxy` header (httpoxy). The lower-case variable cannot.
   const upper = env.REQUEST_METHOD ? [] : ['HTTP_PROXY']
   const http = first('http_proxy', ...upper, 'all_proxy', 'ALL_PROXY')
   const https = first('https_proxy', 'HTTPS_PROXY', 'all_proxy', 'ALL_PROXY')
@@ -76,7 +76,7 @@ export function proxyEnvironment(env: NodeJS.ProcessEnv = process.env) {
   return { http, https, no: env.no_proxy || env.NO_PROXY || '' }
 }
 
-/** The `ca` option as text: Node takes buffers too. What is none of them Rust refuses. */
+/** The `ca` option as text. Node accepts buffers too, so they are decoded. Rust validates the rest. */
 export function readCa(ca: unknown): unknown {
   if (Array.isArray(ca)) return ca.map(asText)
   return asText(ca)

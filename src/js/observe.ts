@@ -1,13 +1,13 @@
 /**
- * What is told of calls beside `onEvent`: the channels of `node:diagnostics_channel`. Without a subscriber nothing is
- * made, parsed or asked of Rust.
+ * Publishes calls and their attempts on channels of `node:diagnostics_channel`. Without a subscriber a call has no
+ * observer, which costs nothing.
  */
 import { type Channel, channel } from 'node:diagnostics_channel'
 import { performance } from 'node:perf_hooks'
 import type { ChatRequest, ClientEvent } from '../../index'
 import type { AttemptTrace, CallTrace, TracedResult } from '../../types/observability'
 
-// Named as `diagnostics_channel.tracingChannel('holysheep:call')` names them, so that its `subscribe` fits.
+// The names of `diagnostics_channel.tracingChannel('holysheep:call')`, so that its `subscribe` works.
 const tracing = (name: string) => ({
   start: channel(`tracing:holysheep:${name}:start`),
   end: channel(`tracing:holysheep:${name}:end`),
@@ -20,22 +20,22 @@ const attempts = tracing('attempt')
 const events = channel('holysheep:event')
 const ALL: Channel[] = [...Object.values(calls), ...Object.values(attempts), events]
 
-/** What a call is, as the client that makes it knows. */
-export interface About {
+/** What the client knows about a call that it starts. */
+export interface CallInfo {
   operation: CallTrace['operation']
-  /** The JSON of the request. */
+  /** The request, as JSON. */
   body: string
-  /** The model of requests that name none. */
+  /** The model of requests without one. */
   model: string
   sessionId?: string
   tenant?: string
-  /** The endpoints of the client, by the names that events give them; the first is first. */
+  /** The endpoints of the client in order, with the names that events use. */
   endpoints(): Array<{ name: string; url: string }>
 }
 
-/** An observer of the call, where somebody listens. */
-export function observe(about: About): CallObserver | undefined {
-  return ALL.some((each) => each.hasSubscribers) ? new CallObserver(about) : undefined
+/** An observer of the call, if any channel has a subscriber. */
+export function observe(info: CallInfo): CallObserver | undefined {
+  return ALL.some((each) => each.hasSubscribers) ? new CallObserver(info) : undefined
 }
 
 export class CallObserver {
@@ -44,7 +44,7 @@ export class CallObserver {
   readonly #open = new Map<number, AttemptTrace>()
   readonly #started = performance.now()
 
-  constructor({ operation, body, model, sessionId, tenant, endpoints }: About) {
+  constructor({ operation, body, model, sessionId, tenant, endpoints }: CallInfo) {
     const known = endpoints().map(({ name, url }) => [name, serverOf(url)] as const)
     this.#servers = new Map(known)
     let request: ChatRequest | undefined
@@ -53,11 +53,11 @@ export class CallObserver {
       return request
     }
     const trace = { operation, model: read().model ?? model, sessionId, tenant, server: known[0]?.[1] }
-    // Prompts are there for whoever asks, and in nothing that prints or copies the trace.
+    // Not enumerable, so that printing or copying the trace does not include the prompt.
     this.#trace = Object.defineProperty(trace, 'request', { get: read }) as CallTrace
   }
 
-  /** The call was entered; in the context of the caller. */
+  /** Call this after the start of the call, in the caller's async context. */
   start() {
     publish(calls.start, this.#trace)
     publish(calls.end, this.#trace)
@@ -69,7 +69,7 @@ export class CallObserver {
     if (event.type === 'attempt') {
       const { call, attempt, endpoint, model, requestId, reason } = event
       const trace: AttemptTrace = { call, attempt, endpoint, model, requestId, reason, parent: this.#trace }
-      // For who prints an attempt the call is noise.
+      // Not enumerable, so that a printed attempt does not include its call.
       Object.defineProperty(trace, 'parent', { enumerable: false })
       trace.server = this.#servers.get(endpoint)
       if (trace.server) this.#trace.server = trace.server
@@ -100,7 +100,7 @@ export class CallObserver {
 
   error(error: unknown) {
     this.#trace.error = error
-    // Given up with the call, before it was told how it ended.
+    // These attempts ended with the call, and have no separate event.
     for (const number of [...this.#open.keys()]) this.#close(number, { outcome: 'ABORTED' }, false)
     publish(calls.error, this.#trace)
     this.#finish()
@@ -123,7 +123,7 @@ export class CallObserver {
   }
 }
 
-/** Node turns what a subscriber throws into an uncaughtException of its own; the call is none the worse. */
+/** Publishes a message. Node makes an error of a subscriber an `uncaughtException`, which does not affect the call. */
 function publish(to: Channel, message: unknown) {
   if (to.hasSubscribers) to.publish(message)
 }
@@ -134,16 +134,16 @@ function serverOf(url: string): { address: string; port: number } {
   return { address: hostname.replace(/^\[|\]$/g, ''), port: Number(port) || (protocol === 'http:' ? 80 : 443) }
 }
 
-/** What both kinds of results have in common. */
-function resultOf(whole: any): TracedResult {
-  const { completion, about = whole } = whole ?? {}
-  const finished = completion?.choices?.map((choice: { finish_reason: string }) => choice.finish_reason)
+/** The common fields of the results of `chat` and `stream`. */
+function resultOf(result: any): TracedResult {
+  const { completion, about = result } = result ?? {}
+  const finishReasons = completion?.choices?.map((choice: { finish_reason: string }) => choice.finish_reason)
   const { attempts = [], recoveries = 0, costUsd = null, endpoint, sessionId } = about ?? {}
   return {
     id: completion?.id ?? about?.id ?? undefined,
     model: completion?.model ?? about?.model,
     endpoint,
-    finishReasons: finished ?? (about?.finishReason ? [about.finishReason] : []),
+    finishReasons: finishReasons ?? (about?.finishReason ? [about.finishReason] : []),
     usage: completion?.usage ?? about?.usage ?? undefined,
     attempts,
     recoveries,

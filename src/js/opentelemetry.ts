@@ -1,13 +1,13 @@
 /**
- * `holysheep/opentelemetry`: spans and metrics by the semantic conventions for generative AI, out of the channels of
- * `observe.ts`. https://github.com/open-telemetry/semantic-conventions-genai (status: development).
+ * `holysheep/opentelemetry`: spans and metrics from the channels of `observe.ts`, by the semantic conventions for
+ * generative AI. https://github.com/open-telemetry/semantic-conventions-genai (status: development).
  */
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import type * as Api from '@opentelemetry/api'
 import type { AttemptTrace, CallTrace, ClientEvent, HolySheepError } from '../../index'
 import type { InstrumentationConfig } from '../../opentelemetry'
 import { addon } from './native'
-import { callback, onlyThese, optionsObject } from './options'
+import { callback, checkKnownOptions, optionsObject } from './options'
 
 const api = load()
 
@@ -27,7 +27,7 @@ const ATTEMPT = 'tracing:holysheep:attempt'
 const SECONDS = [0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92]
 const TOKENS = Array.from({ length: 14 }, (_, power) => 4 ** power)
 
-/** Who is behind a host, by the conventions' names. Others speak OpenAI's format, which is what the name tells. */
+/** The conventions' names of providers by host. For other hosts the name is that of the API's format, `openai`. */
 const PROVIDERS: Array<[RegExp, string]> = [
   [/(^|\.)holysheep\.ai$/, 'holysheep'],
   [/(^|\.)openai\.azure\.com$/, 'azure.ai.openai'],
@@ -43,25 +43,63 @@ const PROVIDERS: Array<[RegExp, string]> = [
   [/(^|\.)aiplatform\.googleapis\.com$/, 'gcp.vertex_ai'],
 ]
 
-function providerOf(host = ''): string {
-  return PROVIDERS.find(([pattern]) => pattern.test(host))?.[1] ?? 'openai'
-}
-
-/** What is open of one call. */
-interface Open {
+/** The open spans of a call. */
+interface OpenCall {
   span: Api.Span
   context: Api.Context
   attempts: Map<number, Api.Span>
 }
 
-/** Attributes that are there. */
-function known(attributes: Record<string, Api.AttributeValue | null | undefined>): Api.Attributes {
+function makeInstruments(meter: Api.Meter) {
+  const histogram = (name: string, unit: string, description: string, explicitBucketBoundaries: number[]) =>
+    meter.createHistogram(name, { unit, description, advice: { explicitBucketBoundaries } })
+  const first = 'Time to receive the first chunk of a streamed answer.'
+  return {
+    duration: histogram('gen_ai.client.operation.duration', 's', 'GenAI operation duration.', SECONDS),
+    tokens: histogram('gen_ai.client.token.usage', '{token}', 'Number of input and output tokens used.', TOKENS),
+    firstChunk: histogram('gen_ai.client.operation.time_to_first_chunk', 's', first, SECONDS),
+  }
+}
+
+/** The tokens of a call, whose usage has the field names of its dialect. */
+function tokensOf({ result }: CallTrace): { input?: number; output?: number } {
+  const { prompt_tokens, completion_tokens, input_tokens, output_tokens } = (result?.usage ?? {}) as Record<
+    string,
+    unknown
+  >
+  return {
+    input: numberOrUndefined(prompt_tokens ?? input_tokens),
+    output: numberOrUndefined(completion_tokens ?? output_tokens),
+  }
+}
+
+/** The code of our errors, and the name of any other, such as the reason of an abort. */
+function typeOf(error: unknown): string {
+  const { code, name } = (error ?? {}) as { code?: unknown; name?: unknown }
+  if (typeof code === 'string') return code
+  return typeof name === 'string' ? name : '_OTHER'
+}
+
+function detail(details: unknown, field: string): number | undefined {
+  return numberOrUndefined((details as Record<string, unknown> | undefined)?.[field])
+}
+
+export function instrument(config?: InstrumentationConfig): HolySheepInstrumentation {
+  return new HolySheepInstrumentation(config)
+}
+
+function providerOf(host = ''): string {
+  return PROVIDERS.find(([pattern]) => pattern.test(host))?.[1] ?? 'openai'
+}
+
+/** The attributes that have a value. */
+function present(attributes: Record<string, Api.AttributeValue | null | undefined>): Api.Attributes {
   return Object.fromEntries(
     Object.entries(attributes).filter(([, value]) => value !== undefined && value !== null),
   ) as Api.Attributes
 }
 
-const number = (value: unknown) => (typeof value === 'number' ? value : undefined)
+const numberOrUndefined = (value: unknown) => (typeof value === 'number' ? value : undefined)
 
 export class HolySheepInstrumentation {
   readonly instrumentationName = NAME
@@ -69,18 +107,18 @@ export class HolySheepInstrumentation {
   #config: InstrumentationConfig = {}
   #tracers: Api.TracerProvider | undefined
   #meters: Api.MeterProvider | undefined
-  /** Made at the first measurement: a provider may be registered after this was made. */
+  /** Created at the first measurement, because a provider may be registered after the construction. */
   #instruments: ReturnType<typeof makeInstruments> | undefined
   #enabled = false
-  readonly #open = new Map<CallTrace, Open>()
-  /** By the id of the call, for events. */
-  readonly #byId = new Map<string, Open>()
+  readonly #open = new Map<CallTrace, OpenCall>()
+  /** The open calls by the id that events have. */
+  readonly #byId = new Map<string, OpenCall>()
   readonly #listeners: Array<[string, (message: unknown) => void]> = [
     [`${CALL}:start`, (trace) => this.#callStarted(trace as CallTrace)],
     [`${CALL}:asyncEnd`, (trace) => this.#callEnded(trace as CallTrace)],
     [`${ATTEMPT}:start`, (trace) => this.#attemptStarted(trace as AttemptTrace)],
     [`${ATTEMPT}:asyncEnd`, (trace) => this.#attemptEnded(trace as AttemptTrace)],
-    ['holysheep:event', (event) => this.#told(event as ClientEvent)],
+    ['holysheep:event', (event) => this.#addSpanEvent(event as ClientEvent)],
   ]
 
   constructor(config?: InstrumentationConfig) {
@@ -92,10 +130,10 @@ export class HolySheepInstrumentation {
     return this.#config
   }
   setConfig(config?: InstrumentationConfig): void {
-    const given = optionsObject('config', config) as InstrumentationConfig
-    onlyThese(given, ['enabled', 'attemptSpans', 'providerName', 'attributes'])
-    callback('attributes', given.attributes)
-    this.#config = given
+    const checked = optionsObject('config', config) as InstrumentationConfig
+    checkKnownOptions(checked, ['enabled', 'attemptSpans', 'providerName', 'attributes'])
+    callback('attributes', checked.attributes)
+    this.#config = checked
   }
   setTracerProvider(provider: Api.TracerProvider): void {
     this.#tracers = provider
@@ -126,10 +164,10 @@ export class HolySheepInstrumentation {
     return (this.#tracers ?? api.trace).getTracer(NAME, this.instrumentationVersion)
   }
 
-  /** What spans and metrics of a call have in common. */
+  /** The common attributes of the spans and metrics of a call. */
   #common(trace: CallTrace): Api.Attributes {
     const { providerName } = this.#config
-    return known({
+    return present({
       'gen_ai.operation.name': 'chat',
       'gen_ai.provider.name': providerName ?? providerOf(trace.server?.address),
       'gen_ai.request.model': trace.model,
@@ -141,33 +179,33 @@ export class HolySheepInstrumentation {
   #callStarted(trace: CallTrace) {
     const { request, sessionId } = trace
     const { n, stop, response_format: format } = request
-    const choices = number(n)
+    const choices = numberOrUndefined(n)
     const type = (format as { type?: string } | undefined)?.type
-    const attributes = known({
+    const attributes = present({
       ...this.#common(trace),
-      // What is asked upstream, by chat() too.
+      // `chat()` streams upstream too.
       'gen_ai.request.stream': true,
       'gen_ai.conversation.id': sessionId,
       'gen_ai.output.type': type?.startsWith('json') ? 'json' : type === 'text' ? 'text' : undefined,
       'gen_ai.request.choice.count': choices === 1 ? undefined : choices,
-      'gen_ai.request.max_tokens': number(
+      'gen_ai.request.max_tokens': numberOrUndefined(
         request.max_completion_tokens ?? request.max_output_tokens ?? request.max_tokens,
       ),
-      'gen_ai.request.temperature': number(request.temperature),
-      'gen_ai.request.top_p': number(request.top_p),
-      'gen_ai.request.frequency_penalty': number(request.frequency_penalty),
-      'gen_ai.request.presence_penalty': number(request.presence_penalty),
-      'gen_ai.request.seed': number(request.seed),
+      'gen_ai.request.temperature': numberOrUndefined(request.temperature),
+      'gen_ai.request.top_p': numberOrUndefined(request.top_p),
+      'gen_ai.request.frequency_penalty': numberOrUndefined(request.frequency_penalty),
+      'gen_ai.request.presence_penalty': numberOrUndefined(request.presence_penalty),
+      'gen_ai.request.seed': numberOrUndefined(request.seed),
       'gen_ai.request.stop_sequences': typeof stop === 'string' ? [stop] : Array.isArray(stop) ? stop : undefined,
-      ...this.#own(trace),
+      ...this.#customAttributes(trace),
     })
     const parent = api.context.active()
     const span = this.#tracer.startSpan(`chat ${trace.model}`, { kind: api.SpanKind.CLIENT, attributes }, parent)
     this.#open.set(trace, { span, context: api.trace.setSpan(parent, span), attempts: new Map() })
   }
 
-  /** Attributes that the application adds. */
-  #own(trace: CallTrace): Api.Attributes {
+  /** The attributes that the application adds. */
+  #customAttributes(trace: CallTrace): Api.Attributes {
     try {
       return this.#config.attributes?.(trace) ?? {}
     } catch (error) {
@@ -181,7 +219,7 @@ export class HolySheepInstrumentation {
     if (!open) return
     this.#byId.set(trace.call, open)
     if (this.#config.attemptSpans === false) return
-    const attributes = known({
+    const attributes = present({
       'http.request.method': 'POST',
       'http.request.resend_count': trace.attempt > 1 ? trace.attempt - 1 : undefined,
       'server.address': trace.server?.address,
@@ -201,7 +239,7 @@ export class HolySheepInstrumentation {
     const span = open?.attempts.get(attempt)
     if (!open || !span) return
     open.attempts.delete(attempt)
-    span.setAttributes(known({ 'http.response.status_code': status }))
+    span.setAttributes(present({ 'http.response.status_code': status }))
     if (message !== undefined) {
       span.setAttribute('error.type', outcome ?? '_OTHER')
       span.setStatus({ code: api.SpanStatusCode.ERROR, message })
@@ -211,25 +249,25 @@ export class HolySheepInstrumentation {
     span.end()
   }
 
-  /** What happened between the attempts, as events of the call's span. */
-  #told(event: ClientEvent) {
+  /** Adds what happens between attempts to the call's span. */
+  #addSpanEvent(event: ClientEvent) {
     const open = event.call === undefined ? undefined : this.#byId.get(event.call)
     if (!open) return
-    const add = (name: string, attributes: Parameters<typeof known>[0]) =>
-      open.span.addEvent(`holysheep.${name}`, known(attributes))
-    const place = ({ endpoint, model }: { endpoint: string; model: string }) => ({
+    const add = (name: string, attributes: Parameters<typeof present>[0]) =>
+      open.span.addEvent(`holysheep.${name}`, present(attributes))
+    const route = ({ endpoint, model }: { endpoint: string; model: string }) => ({
       'holysheep.endpoint': endpoint,
       'gen_ai.request.model': model,
     })
     switch (event.type) {
       case 'attempt':
         if (event.reason === 'retry' || event.reason === 'hedge') {
-          add(event.reason, { ...place(event), 'holysheep.attempt': event.attempt })
+          add(event.reason, { ...route(event), 'holysheep.attempt': event.attempt })
         }
         return
       case 'attempt-failed':
         return add('attempt_failed', {
-          ...place(event),
+          ...route(event),
           'holysheep.attempt': event.attempt,
           'error.type': event.code,
           'http.response.status_code': event.status,
@@ -237,12 +275,12 @@ export class HolySheepInstrumentation {
       case 'wait':
         return add('wait', { 'holysheep.wait.ms': event.ms, 'holysheep.wait.reason': event.reason })
       case 'fallback':
-        return add('fallback', { ...place(event), 'holysheep.fallback.from': event.fromEndpoint })
+        return add('fallback', { ...route(event), 'holysheep.fallback.from': event.fromEndpoint })
       case 'recovery':
-        return add('recovery', { ...place(event), 'holysheep.recovery.received_characters': event.received })
+        return add('recovery', { ...route(event), 'holysheep.recovery.received_characters': event.received })
       case 'circuit':
         return add('circuit', {
-          ...place(event),
+          ...route(event),
           'holysheep.circuit.from': event.from,
           'holysheep.circuit.to': event.to,
         })
@@ -260,11 +298,11 @@ export class HolySheepInstrumentation {
     const { result, error } = trace
     const { input, output } = tokensOf(trace)
     const usage = result?.usage
-    const common = { ...this.#common(trace), ...known({ 'gen_ai.response.model': result?.model }) }
+    const common = { ...this.#common(trace), ...present({ 'gen_ai.response.model': result?.model }) }
     const failure = error === undefined ? undefined : typeOf(error)
     const firstChunk = trace.firstTokenMs === undefined ? undefined : trace.firstTokenMs / 1000
     open.span.setAttributes(
-      known({
+      present({
         ...common,
         'gen_ai.response.id': result?.id,
         'gen_ai.response.finish_reasons': result?.finishReasons,
@@ -284,7 +322,7 @@ export class HolySheepInstrumentation {
       open.span.setStatus({ code: api.SpanStatusCode.ERROR, message: (error as Error)?.message ?? String(error) })
     }
     open.span.end()
-    this.#measure(trace, { ...common, ...known({ 'error.type': failure }) }, common, open.context, firstChunk)
+    this.#measure(trace, { ...common, ...present({ 'error.type': failure }) }, common, open.context, firstChunk)
   }
 
   #measure(
@@ -304,39 +342,4 @@ export class HolySheepInstrumentation {
       if (count !== undefined) tokens.record(count, { ...common, 'gen_ai.token.type': type }, context)
     }
   }
-}
-
-function makeInstruments(meter: Api.Meter) {
-  const histogram = (name: string, unit: string, description: string, explicitBucketBoundaries: number[]) =>
-    meter.createHistogram(name, { unit, description, advice: { explicitBucketBoundaries } })
-  const first = 'Time to receive the first chunk of a streamed answer.'
-  return {
-    duration: histogram('gen_ai.client.operation.duration', 's', 'GenAI operation duration.', SECONDS),
-    tokens: histogram('gen_ai.client.token.usage', '{token}', 'Number of input and output tokens used.', TOKENS),
-    firstChunk: histogram('gen_ai.client.operation.time_to_first_chunk', 's', first, SECONDS),
-  }
-}
-
-/** The tokens of a call, by the names of OpenAI's chat completions or of the other dialects. */
-function tokensOf({ result }: CallTrace): { input?: number; output?: number } {
-  const { prompt_tokens, completion_tokens, input_tokens, output_tokens } = (result?.usage ?? {}) as Record<
-    string,
-    unknown
-  >
-  return { input: number(prompt_tokens ?? input_tokens), output: number(completion_tokens ?? output_tokens) }
-}
-
-/** The code of an error of ours, and the name of any other: of an abort, that of its reason. */
-function typeOf(error: unknown): string {
-  const { code, name } = (error ?? {}) as { code?: unknown; name?: unknown }
-  if (typeof code === 'string') return code
-  return typeof name === 'string' ? name : '_OTHER'
-}
-
-function detail(details: unknown, field: string): number | undefined {
-  return number((details as Record<string, unknown> | undefined)?.[field])
-}
-
-export function instrument(config?: InstrumentationConfig): HolySheepInstrumentation {
-  return new HolySheepInstrumentation(config)
 }

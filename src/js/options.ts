@@ -1,10 +1,10 @@
-/** Options and requests on their way to Rust, which validates them. */
+/** Encodes options and requests for Rust, which validates them, and checks the options that only JavaScript reads. */
 import type { ClientEvent } from '../../index'
-import { describe, invalid, unknown } from './errors'
+import { describe, invalid, unknownOption } from './errors'
 
-/** Among the options of a call: who hears of its events. For the faces; a symbol is never encoded. */
+/** The key of a call's internal event listener. For the wrappers. A symbol is never encoded as JSON. */
 export const EVENTS = Symbol('events')
-export interface Heard {
+export interface WithEventListener {
   [EVENTS]?: (event: ClientEvent) => void
 }
 
@@ -12,13 +12,13 @@ export interface Heard {
 export const INTERNAL = Symbol('internal')
 /** `InternalOptions` in `src/binding/client.rs` has the same fields. */
 export interface InternalOptions {
-  /** Of a call: make exactly one attempt. */
+  /** Per call: make exactly one attempt. */
   singleAttempt?: boolean
-  /** Of a call: the most attempts in total. */
+  /** Per call: the maximum number of attempts in total. */
   maxAttempts?: number
-  /** Of a call: the prompt's tokens by model, as the caller's own function counts them. */
+  /** Per call: the tokens of the prompt by model, as the caller's `countTokens` counts them. */
   promptTokens?: Record<string, number>
-  /** Of a call: what is sent to the first endpoint only. */
+  /** Per call: headers and query that go to the first endpoint only. */
   firstEndpoint?: { headers: Record<string, string>; query: string }
   /** Options that a wrapper reads itself: errors about unknown options name them as accepted. */
   alsoAccepted?: string[]
@@ -27,27 +27,27 @@ export interface WithInternalOptions {
   [INTERNAL]?: InternalOptions
 }
 
-/** What is no object of options, though it is an object: how it is called in errors. */
-const named = new WeakMap<object, string>()
+/** Objects that are not options, with their description for error messages. */
+const descriptions = new WeakMap<object, string>()
 
-/** Lets an object be refused by its name where options are expected. */
-export function notOptions(object: object, name: string): void {
-  named.set(object, name)
+/** Marks an object as not being options, so that an error describes it as `description`. */
+export function notOptions(object: object, description: string): void {
+  descriptions.set(object, description)
 }
 
 /**
- * Encodes options as JSON. What JSON cannot say (`NaN`, functions, big integers) becomes
- * `{"$unencodable": "NaN"}`, so that the error of the validation can say what was given.
+ * Encodes options as JSON. A value that JSON cannot represent (`NaN`, a function, a big integer) becomes
+ * `{"$unencodable": "NaN"}`, so that Rust can name it in a validation error.
  */
 export function encode(options: unknown): string {
   try {
-    return JSON.stringify(options, sayable) ?? 'null'
+    return JSON.stringify(options, replaceUnrepresentable) ?? 'null'
   } catch (error) {
     throw unencodable('options', error)
   }
 }
 
-function sayable(_key: string, value: unknown): unknown {
+function replaceUnrepresentable(_key: string, value: unknown): unknown {
   switch (typeof value) {
     case 'number':
       return Number.isFinite(value) ? value : { $unencodable: String(value) }
@@ -56,8 +56,8 @@ function sayable(_key: string, value: unknown): unknown {
     case 'symbol':
       return { $unencodable: describe(value) }
     case 'object':
-      // It would be encoded as an object with nothing in it; so would a `Map` or `Headers`.
-      if (value !== null && named.has(value)) return { $unencodable: named.get(value) }
+      // JSON would make an empty object of these, and of a `Map` or `Headers` below.
+      if (value !== null && descriptions.has(value)) return { $unencodable: descriptions.get(value) }
       return value !== null && !Array.isArray(value) && Symbol.iterator in value
         ? { $unencodable: `a ${value.constructor?.name ?? 'collection'}` }
         : value
@@ -67,13 +67,13 @@ function sayable(_key: string, value: unknown): unknown {
 }
 
 function unencodable(name: string, error: unknown): TypeError {
-  const why = error instanceof Error ? (error.message.split('\n')[0] as string) : String(error)
-  const made = new TypeError(`${name}: cannot be encoded as JSON (${why})`, { cause: error })
-  return Object.assign(made, { code: 'INVALID_ARGUMENT' })
+  const reason = error instanceof Error ? (error.message.split('\n')[0] as string) : String(error)
+  const invalidValue = new TypeError(`${name}: cannot be encoded as JSON (${reason})`, { cause: error })
+  return Object.assign(invalidValue, { code: 'INVALID_ARGUMENT' })
 }
 
-/** Fields of a request that are easily written in the way of this package's options, and how they are named. */
-const MISSPELT = new Map(
+/** Request fields by the camelCase spelling that they are easily confused with. */
+const MISSPELLED_FIELDS = new Map(
   [
     'max_tokens',
     'max_completion_tokens',
@@ -90,24 +90,24 @@ const MISSPELT = new Map(
   ].map((name) => [name.replace(/_./g, ([, letter]) => (letter as string).toUpperCase()), name]),
 )
 
-/** Warns of a field that no provider knows by this name, once a process. It is passed on like any other. */
-function warnOfMisspelt(request: object) {
-  if (MISSPELT.size === 0) return
+/** Warns about a camelCase request field, once per process. The field is sent like any other. */
+function warnAboutMisspelledFields(request: object) {
+  if (MISSPELLED_FIELDS.size === 0) return
   for (const name of Object.keys(request)) {
-    const meant = MISSPELT.get(name)
-    if (meant === undefined) continue
-    MISSPELT.delete(name)
-    const message = `request.${name} is passed on as it is, and most providers ignore it; did you mean ${meant}?`
+    const fieldName = MISSPELLED_FIELDS.get(name)
+    if (fieldName === undefined) continue
+    MISSPELLED_FIELDS.delete(name)
+    const message = `request.${name} is sent unchanged, and most providers ignore it; did you mean ${fieldName}?`
     process.emitWarning(message, { type: 'HolySheepWarning' })
   }
 }
 
-/** Encodes a request. A cycle or a big integer is told as what it is. */
+/** Encodes a request as JSON. The error names a cycle or a big integer. */
 export function encodeRequest(request: unknown): string {
   if (typeof request !== 'object' || request === null || Array.isArray(request)) {
     throw invalid('request', request, 'an object with `messages`')
   }
-  warnOfMisspelt(request)
+  warnAboutMisspelledFields(request)
   try {
     return JSON.stringify(request)
   } catch (error) {
@@ -115,23 +115,23 @@ export function encodeRequest(request: unknown): string {
   }
 }
 
-/** Checks that something is an object of options. */
+/** Checks that a value is an options object, and returns it; an empty object if there is none. */
 export function optionsObject(name: string, value: unknown): Record<string, unknown> {
   if (value === undefined || value === null) return {}
   if (typeof value === 'string') {
-    // Most likely a key that stands in the wrong place: it is not shown.
+    // Probably an API key in the wrong position, so the message does not show it.
     throw invalid(name, undefined, 'an object', 'a string')
   }
   if (typeof value !== 'object' || Array.isArray(value)) throw invalid(name, value, 'an object')
   return value as Record<string, unknown>
 }
 
-/** Checks that only these options are there. */
-export function onlyThese(options: object, known: readonly string[]): void {
-  for (const name of Object.keys(options)) if (!known.includes(name)) throw unknown(name, known.join(', '))
+/** Throws if an option is not one of `known`. */
+export function checkKnownOptions(options: object, known: readonly string[]): void {
+  for (const name of Object.keys(options)) if (!known.includes(name)) throw unknownOption(name, known.join(', '))
 }
 
-/** Checks a text that must say something. */
+/** Checks a string that must not be empty. */
 export function nonEmpty(name: string, value: unknown, accepted: string): string {
   if (typeof value !== 'string' || value === '') throw invalid(name, value, accepted)
   return value
@@ -143,37 +143,42 @@ export function numberIn(name: string, value: unknown, from: number, to = Number
   throw invalid(name, value, to >= Number.MAX_VALUE ? `a number from ${from}` : `a number from ${from} to ${to}`)
 }
 
-/** Checks one of a set of words. */
+/** Checks that a value is one of a set of strings. */
 export function oneOf<T extends string>(name: string, value: unknown, words: readonly T[]): T {
   if (!words.includes(value as T)) throw invalid(name, value, words.map((word) => `'${word}'`).join(', '))
   return value as T
 }
 
-/** The longest time that an option may name, seven days: as Rust has it. */
-const LONGEST_MS = 604_800_000
+/** The maximum of a duration option, seven days, as in Rust. */
+const MAX_MS = 604_800_000
 
-/** Checks a whole number. */
+/** Checks an integer. */
 export function wholeNumber(name: string, value: unknown, from: number): number {
   if (!Number.isInteger(value) || (value as number) < from) throw invalid(name, value, `a whole number from ${from}`)
   return value as number
 }
 
 /**
- * How many attempts there may be in all: `maxAttempts`, or `maxRetries`, as the HolySheep tutorials call it where it
- * counts the first attempt too.
+ * The maximum number of attempts: `maxAttempts`, or `maxRetries` of the wrappers whose tutorial counts the first attempt
+ * as a retry.
  */
-export function attemptsOf(given: { maxAttempts?: unknown; maxRetries?: unknown }, preset: number): number {
-  const { maxAttempts, maxRetries } = given
-  if (maxAttempts === undefined) return wholeNumber('maxRetries', maxRetries ?? preset, 1)
+export function attemptsOf(options: { maxAttempts?: unknown; maxRetries?: unknown }, byDefault: number): number {
+  const { maxAttempts, maxRetries } = options
+  if (maxAttempts === undefined) return wholeNumber('maxRetries', maxRetries ?? byDefault, 1)
   if (maxRetries !== undefined)
-    throw invalid('maxAttempts', undefined, 'one of the two', 'a value beside `maxRetries`, which means the same here')
+    throw invalid(
+      'maxAttempts',
+      undefined,
+      'only one of the two',
+      'a value in addition to `maxRetries`, which means the same here',
+    )
   return wholeNumber('maxAttempts', maxAttempts, 1)
 }
 
-/** Checks a time. */
+/** Checks a duration in milliseconds. */
 export function wholeMs(name: string, value: unknown, from = 0): number {
-  if (!Number.isInteger(value) || (value as number) < from || (value as number) > LONGEST_MS)
-    throw invalid(name, value, `whole milliseconds from ${from} to ${LONGEST_MS}`)
+  if (!Number.isInteger(value) || (value as number) < from || (value as number) > MAX_MS)
+    throw invalid(name, value, `whole milliseconds from ${from} to ${MAX_MS}`)
   return value as number
 }
 
@@ -184,18 +189,18 @@ export function callback<T>(name: string, value: T | null | undefined): T | unde
   return value
 }
 
-/** Tells an observer. Its fault must end nothing: it becomes a process warning. */
-export function tell<T>(name: string, observer: ((what: T) => unknown) | undefined, what: T) {
+/** Calls an observer. If it throws or rejects, that is a process warning and does not affect the call. */
+export function notify<T>(name: string, observer: ((value: T) => unknown) | undefined, value: T) {
   const warn = (error: unknown) => process.emitWarning(`${name} failed: ${error}`, { type: 'HolySheepWarning' })
   try {
-    const returned = observer?.(what) as PromiseLike<unknown> | undefined
+    const returned = observer?.(value) as PromiseLike<unknown> | undefined
     if (typeof returned?.then === 'function') returned.then(undefined, warn)
   } catch (error) {
     warn(error)
   }
 }
 
-/** Takes the signal out of the options of a call, and checks it. */
+/** Separates the signal from the other options of a call, and checks it. */
 export function splitSignal(options: unknown): { signal?: AbortSignal; rest: Record<string, unknown> } {
   const { signal, ...rest } = optionsObject('options', options)
   if (signal === undefined || signal === null) return { rest }
@@ -205,11 +210,11 @@ export function splitSignal(options: unknown): { signal?: AbortSignal; rest: Rec
   return { signal: signal as AbortSignal, rest }
 }
 
-/** Resolves after a time. Longer than one timer can hold is fine. */
+/** Resolves after `ms`, which may exceed the limit of one timer. */
 export async function sleep(ms: number): Promise<void> {
   if (typeof ms !== 'number' || !(ms >= 0)) throw invalid('ms', ms, 'milliseconds from 0')
-  const longest = 2 ** 31 - 1
-  for (let left = ms; left > 0 || left === ms; left -= longest) {
-    await new Promise((resolve) => setTimeout(resolve, Math.min(left, longest)))
+  const maxTimerMs = 2 ** 31 - 1
+  for (let left = ms; left > 0 || left === ms; left -= maxTimerMs) {
+    await new Promise((resolve) => setTimeout(resolve, Math.min(left, maxTimerMs)))
   }
 }

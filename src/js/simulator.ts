@@ -1,4 +1,4 @@
-/** `holysheep/simulator`. */
+/** `holysheep/simulator`: a thin wrapper around the simulator in Rust. */
 import type { RecordedRequest, Scenario, SimulatorOptions } from '../../simulator'
 import { native } from './errors'
 import { addon } from './native'

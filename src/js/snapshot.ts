@@ -1,34 +1,34 @@
-/** Snapshots: what a stream has come to, as a plain object that another process can go on from. */
+/** Snapshots: the state of a stream as a plain object, from which another process can resume. */
 import type { ChatRequest, Snapshot, SnapshotOptions, StreamResult } from '../../index'
-import { describe, HolySheepError, invalid, unknown } from './errors'
+import { describe, HolySheepError, invalid, unknownOption } from './errors'
 import { optionsObject } from './options'
 
-/** A snapshot as Rust knows it: without the request. */
-type Native = Omit<Snapshot, 'request' | 'messagesSha256'>
+/** A snapshot as Rust has it, without the request. */
+type NativeSnapshot = Omit<Snapshot, 'request' | 'messagesSha256'>
 
 function sha256(messages: unknown): string {
-  // Loaded with the first snapshot: it takes milliseconds, of which `require` of this package would be the half.
+  // Loaded with the first snapshot, because loading it would double the time to `require` this package.
   const { createHash } = require('node:crypto') as typeof import('node:crypto')
   return createHash('sha256').update(JSON.stringify(messages)).digest('hex')
 }
 
-/** Adds the request to what Rust gave. `body` is the JSON of the request. */
-export function complete(from: Native, body: string, messages: 'full' | 'hash' = 'full'): Snapshot {
+/** Adds the request to a snapshot from Rust. `body` is the JSON of the request. */
+export function addRequest(from: NativeSnapshot, body: string, messages: 'full' | 'hash' = 'full'): Snapshot {
   const { request: _, ...native } = from as Snapshot
   const request = JSON.parse(body) as ChatRequest
-  const hashed = { ...native, messagesSha256: sha256(request.messages) }
-  return messages === 'full' ? { ...hashed, request } : hashed
+  const withHash = { ...native, messagesSha256: sha256(request.messages) }
+  return messages === 'full' ? { ...withHash, request } : withHash
 }
 
-export function readOptions(options: SnapshotOptions | undefined): 'full' | 'hash' {
+export function readSnapshotOptions(options: SnapshotOptions | undefined): 'full' | 'hash' {
   const { messages = 'full', ...others } = optionsObject('options', options) as SnapshotOptions
-  for (const name of Object.keys(others)) throw unknown(name, 'messages')
+  for (const name of Object.keys(others)) throw unknownOption(name, 'messages')
   if (messages !== 'full' && messages !== 'hash') throw invalid('messages', messages, "'full' or 'hash'")
   return messages
 }
 
-/** The snapshot of a stream that has ended well. */
-export function ofResult(result: StreamResult, version: 1 = 1): Native {
+/** The snapshot of a stream that has completed. */
+export function snapshotOfResult(result: StreamResult, version: 1 = 1): NativeSnapshot {
   const { text, reasoning, refusal, finishReason, usage, sessionId, attempts, recoveries, segments, joins } = result
   const deltas = attempts.reduce((sum, attempt) => sum + attempt.deltas, 0)
   const toolCalls = result.toolCalls?.map(({ id, function: { name, arguments: text } }) => ({
@@ -51,17 +51,17 @@ export function ofResult(result: StreamResult, version: 1 = 1): Native {
   return { version, sessionId, answer, usage: usage ?? undefined, costUsd, attempts, recoveries, segments, joins }
 }
 
-/** What a reader has of a text: UTF-16 units, and deltas. */
-export interface Taken {
+/** How far a reader has read: the UTF-16 units of text, and the deltas. */
+export interface ReadPosition {
   length: number
   deltas: number
 }
 
-/** A snapshot that holds only so much of the text as a reader has. */
-export function clip(snapshot: Native, taken: Taken): Native {
+/** Truncates a snapshot to the part that a reader has read. */
+export function clip(snapshot: NativeSnapshot, position: ReadPosition): NativeSnapshot {
   const { answer } = snapshot
-  if (taken.length >= answer.text.length) return snapshot
-  const text = answer.text.slice(0, taken.length)
+  if (position.length >= answer.text.length) return snapshot
+  const text = answer.text.slice(0, position.length)
   let left = [...text].length
   const segments = snapshot.segments.map((segment) => {
     const characters = Math.min(segment.characters, left)
@@ -73,7 +73,7 @@ export function clip(snapshot: Native, taken: Taken): Native {
     answer: {
       ...answer,
       text,
-      deltas: taken.deltas,
+      deltas: position.deltas,
       finishReason: undefined,
       complete: undefined,
       toolCalls: undefined,
@@ -83,33 +83,36 @@ export function clip(snapshot: Native, taken: Taken): Native {
 }
 
 /**
- * Makes of the snapshot that Rust has put into an error what the caller can keep, when it is asked for.
- * Not enumerable: a logged error does not spread the conversation.
+ * Replaces the JSON snapshot that Rust has put into an error with a lazy snapshot object.
+ * Not enumerable, so that logging the error does not log the conversation.
  */
-export function ofError(error: unknown, body: string): unknown {
+export function withSnapshot(error: unknown, body: string): unknown {
   const json = (error as { snapshot?: unknown } | undefined)?.snapshot
   if (!(error instanceof HolySheepError) || typeof json !== 'string') return error
   let snapshot: Snapshot | undefined
   return Object.defineProperty(error, 'snapshot', {
     get() {
-      snapshot ??= complete(JSON.parse(json), body)
+      snapshot ??= addRequest(JSON.parse(json), body)
       return snapshot
     },
   })
 }
 
-/** The request and the JSON that a call goes on with. Rust checks the rest of the snapshot. */
-export function toResume(snapshot: unknown, request: ChatRequest | undefined): { request: ChatRequest; json: string } {
-  const accepted = 'what `stream.snapshot()` or `error.snapshot` gave'
+/** The request, and the JSON that Rust resumes from and validates. */
+export function readSnapshot(
+  snapshot: unknown,
+  request: ChatRequest | undefined,
+): { request: ChatRequest; json: string } {
+  const accepted = 'a snapshot from `stream.snapshot()` or `error.snapshot`'
   if (typeof snapshot !== 'object' || snapshot === null || Array.isArray(snapshot)) {
-    // Not what it says: a snapshot holds a conversation.
+    // A string is not shown: a snapshot contains a conversation.
     throw invalid('snapshot', snapshot, accepted, typeof snapshot === 'string' ? 'a string' : describe(snapshot))
   }
-  const { request: kept, messagesSha256, ...native } = snapshot as Partial<Snapshot>
+  const { request: snapshotRequest, messagesSha256, ...native } = snapshot as Partial<Snapshot>
   if (native.version === undefined) throw invalid('snapshot', snapshot, accepted, 'an object without a version')
-  const full = request ?? kept
+  const full = request ?? snapshotRequest
   if (full === undefined) {
-    throw invalid('request', undefined, 'the request that the snapshot was made of (it holds only a hash of it)')
+    throw invalid('request', undefined, 'the request of the snapshot, which contains only a hash of it')
   }
   if (messagesSha256 !== undefined && messagesSha256 !== sha256(full?.messages)) {
     throw invalid('request.messages', full?.messages, 'the messages of the snapshot', 'other messages')

@@ -1,4 +1,4 @@
-/** `ChatStream`: one streamed answer, read as chunks, as text, or in one piece. */
+/** `ChatStream`: one streamed answer, read as chunks, as text deltas, or as the complete text. */
 import type {
   ChatCompletionChunk,
   PipeOptions,
@@ -12,111 +12,98 @@ import type {
   TextResponseInit,
 } from '../../index'
 import { type CallHandle, CHUNKS, type Consumer, NOTHING, TEXT } from './call-handle'
-import { following, invalidState, rooted } from './errors'
-import { clip, complete, ofResult, readOptions, type Taken } from './snapshot'
-import { mayRead, woke } from './turn'
+import { Deferred } from './deferred'
+import { addStackOf, invalidState, withCallerStack } from './errors'
+import { mayRead, readerResolved } from './scheduler'
+import { addRequest, clip, type ReadPosition, readSnapshotOptions, snapshotOfResult } from './snapshot'
 import type * as Web from './web'
 
-/** Loaded when an answer is first sent to a browser. */
+/** Loaded on first use. */
 const web = () => require('./web') as typeof Web
 
-/** How many pieces may wait for a reader before the socket is paused, and when it goes on. */
+/** How many deltas may wait for a reader before the socket is paused, and when it resumes. */
 const HIGH_WATER = 256
 const LOW_WATER = 64
 
-/** How a stream was read, for whom it is too late. */
-const READ_AS = { chunks: 'as chunks', text: 'as text', whole: 'in one piece' }
+/** How a stream was read, for the error of a second reader. */
+const READ_AS = { chunks: 'as chunks', text: 'as text', complete: 'as the complete text' }
 
-/** What a stream is started with. */
-export interface Start {
+/** What a stream needs to start. */
+export interface StreamStart {
   enter(consumer: Consumer): CallHandle
   /** The JSON of the request. */
   body: string
-  /** The caller asked for the usage: one more chunk comes after the text. */
+  /** The caller has requested usage, so one more chunk follows the text. */
   withUsage: boolean
-  /** What was delivered before this call. */
-  earlier: Taken
-  /** The caller's. */
+  /** The position that the call resumes at. */
+  resumedAt: ReadPosition
+  /** The caller's signal. */
   signal: AbortSignal | undefined
 }
 
-class Deferred<T> {
-  readonly promise: Promise<T>
-  resolve!: (value: T) => void
-  reject!: (error: unknown) => void
-  constructor() {
-    this.promise = new Promise((resolve, reject) => {
-      this.resolve = resolve
-      this.reject = reject
-    })
-    // Nobody has to listen.
-    this.promise.catch(() => {})
-  }
-}
-
-/** Who waits for a piece: the two ends of the one promise that a piece costs. */
+// The functions that settle the promise of a reader, the only promise that a delta costs.
 type Resolve = (result: IteratorResult<unknown, undefined>) => void
 type Reject = (error: unknown) => void
 
-/** What a reader gets of a piece; nothing where the piece has nothing for him. */
-type Shape = (stream: ChatStream, piece: string) => unknown
+/** Converts a delta to what the reader gets; undefined to skip it. */
+type Shape = (stream: ChatStream, delta: string) => unknown
 
-/** Made by `HolySheepStreamingClient.stream`. */
-export let createStream: (start: Start) => ChatStream
+/** For `HolySheepStreamingClient.stream`. */
+export let createStream: (start: StreamStart) => ChatStream
 
 export class ChatStream implements AsyncIterable<ChatCompletionChunk> {
-  // First what each piece touches: with a thousand streams none of it is in the cache.
-  /** Who waits first. */
+  // The fields that each delta touches come first: with a thousand streams, none of them is in the cache.
+  /** The first waiting reader. */
   #resolve: Resolve | undefined
   #reject: Reject | undefined
-  #shape: Shape = asItIs
+  #shape: Shape = unchanged
   #mode: number | undefined
-  /** Who waits first waits for a turn: what he asks for is there. */
+  /** The first waiting reader waits for a turn: its delta has already arrived. */
   #deferred = false
-  /** A reader has left: what still comes is nobody's. */
+  /** The reader has left, so further deltas are dropped. */
   #left = false
-  /** Who reads: set once. */
-  #reader: 'chunks' | 'text' | 'whole' | undefined
-  /** What the reader has: UTF-16 units, and deltas. */
-  #takenLength: number
-  #takenDeltas: number
-  /** What nobody has asked for yet. */
-  #pieces: string[] = []
+  /** The kind of reader, set once. */
+  #reader: 'chunks' | 'text' | 'complete' | undefined
+  /** How far the reader has read: UTF-16 units, and deltas. */
+  #readLength: number
+  #readDeltas: number
+  /** The deltas that have not been read. */
+  #deltas: string[] = []
   #head = 0
-  /** Who waits behind the first one. */
-  readonly #others: [Resolve, Reject][] = []
+  /** The other waiting readers. */
+  readonly #waiting: [Resolve, Reject][] = []
   readonly #call: CallHandle
   readonly #result = new Deferred<StreamResult>()
   readonly #text = new Deferred<string>()
-  /** Its stack is that of who began to read. */
+  /** Has the stack of the code that began to read. */
   readonly #origin: { stack?: string } = {}
   #complete = false
   #failure: { error: unknown } | undefined
-  readonly #start: Start
-  /** How it ended: what a snapshot is made of when Rust has forgotten the call. */
-  #ended: StreamResult | undefined
-  /** Somebody waits for the end who does not read: nothing may wait for a reader. */
+  readonly #start: StreamStart
+  /** The result, for snapshots after Rust has forgotten the call. */
+  #settledResult: StreamResult | undefined
+  /** The caller awaits the end of the answer, so backpressure from the reader must not apply. */
   #unbounded = false
-  /** Nobody counts what the reader has: a snapshot holds all that was received. */
+  /** The read position is unknown, so a snapshot contains everything received. */
   #uncounted = false
 
   static {
     createStream = (start) => new ChatStream(start)
   }
 
-  private constructor(start: Start) {
+  private constructor(start: StreamStart) {
     this.#start = start
-    this.#takenLength = start.earlier.length
-    this.#takenDeltas = start.earlier.deltas
+    this.#readLength = start.resumedAt.length
+    this.#readDeltas = start.resumedAt.deltas
     this.#call = start.enter({
-      piece: (text) => this.#onPiece(text),
+      delta: (text) => this.#onDelta(text),
       complete: (text) => this.#onComplete(text),
       restart: () => this.#onRestart(),
       end: (json) => this.#onEnd(JSON.parse(json)),
-      error: (error, cancelled) => this.#onError(error, cancelled),
-      again: () => this.#onTurn(),
+      error: (error, canceled) => this.#onError(error, canceled),
+      turn: () => this.#onTurn(),
     })
-    // How it is read shows in the same turn, mostly; the call begins when that is known.
+    // Callers usually start to read synchronously, so the mode is known by then.
     queueMicrotask(() => this.#begin())
   }
 
@@ -137,36 +124,37 @@ export class ChatStream implements AsyncIterable<ChatCompletionChunk> {
 
   text(): Promise<string> {
     if (this.#reader === undefined) {
-      this.#reader = 'whole'
+      this.#reader = 'complete'
       this.#clear()
     }
     this.#unbounded = true
     this.#call.resume()
-    return following(this.#text.promise)
+    return withCallerStack(this.#text.promise)
   }
 
   abort(reason: unknown = new DOMException('This operation was aborted', 'AbortError')): void {
     this.#call.cancel(reason)
-    // Of a call that is over nobody else says so.
-    if (this.#ended) this.#drop(reason)
+    // A call that has ended does not report the abort.
+    if (this.#settledResult) this.#drop(reason)
   }
 
-  /** Drops what nobody has read. Who is not given it has not had the answer, though it came as a whole. */
+  /** Drops unread deltas. A reader that misses them fails, although the answer has arrived completely. */
   #drop(error: unknown) {
-    if (this.#head === this.#pieces.length) return
+    if (this.#head === this.#deltas.length) return
     this.#clear()
     this.#failure = { error }
     this.#serve()
   }
 
   snapshot(options?: SnapshotOptions): Snapshot {
-    const messages = readOptions(options)
+    const messages = readSnapshotOptions(options)
     const { body } = this.#start
-    const native = this.#ended ? ofResult(this.#ended) : JSON.parse(this.#call.snapshot())
-    // Who waits for the whole has all of it.
-    const whole = this.#uncounted || this.#reader === 'whole' || (this.#reader === undefined && this.#unbounded)
-    return complete(
-      whole ? native : clip(native, { length: this.#takenLength, deltas: this.#takenDeltas }),
+    const snapshot = this.#settledResult ? snapshotOfResult(this.#settledResult) : JSON.parse(this.#call.snapshot())
+    // A caller that awaits the complete answer has all of it.
+    const isUnclipped =
+      this.#uncounted || this.#reader === 'complete' || (this.#reader === undefined && this.#unbounded)
+    return addRequest(
+      isUnclipped ? snapshot : clip(snapshot, { length: this.#readLength, deltas: this.#readDeltas }),
       body,
       messages,
     )
@@ -189,29 +177,29 @@ export class ChatStream implements AsyncIterable<ChatCompletionChunk> {
     return web().pipe(res, options, open, () => this.result)
   }
 
-  #take(text: string) {
+  #advance(text: string) {
     if (text === '') return
-    this.#takenLength += text.length
-    this.#takenDeltas++
+    this.#readLength += text.length
+    this.#readDeltas++
   }
 
   #begin() {
     if (this.#mode !== undefined) return
-    // Chunks hold everything: what a reader who comes later wants can be made from them.
-    this.#mode = this.#reader === 'text' ? TEXT : this.#reader === 'whole' ? NOTHING : CHUNKS
+    // Without a reader, chunks: a later reader of any kind can be served from them.
+    this.#mode = this.#reader === 'text' ? TEXT : this.#reader === 'complete' ? NOTHING : CHUNKS
     this.#call.begin(this.#mode)
   }
 
   #iterate<T>(reader: 'chunks' | 'text', shape: Shape, below: () => unknown): AsyncIterator<T, undefined> {
     this.#claim(reader, shape)
-    // Once a stream: a piece has but one promise, through which V8 does not find who waits for it.
+    // Once per stream: V8 cannot trace the awaiting function through the promise of a delta.
     Error.captureStackTrace?.(this.#origin, below)
-    let over = false
+    let done = false
     return {
       next: () =>
-        over ? Promise.resolve({ value: undefined, done: true }) : (this.#next() as Promise<IteratorResult<T>>),
+        done ? Promise.resolve({ value: undefined, done: true }) : (this.#next() as Promise<IteratorResult<T>>),
       return: async () => {
-        over = true
+        done = true
         this.#leave()
         return { value: undefined, done: true }
       },
@@ -219,12 +207,12 @@ export class ChatStream implements AsyncIterable<ChatCompletionChunk> {
   }
 
   #next(): Promise<IteratorResult<unknown, undefined>> {
-    if (this.#head < this.#pieces.length) {
+    if (this.#head < this.#deltas.length) {
       const { signal } = this.#start
-      // Nobody listens to it any more when the call is over: who still reads what came looks himself.
-      if (this.#ended && signal?.aborted) this.#drop(signal.reason)
+      // After the end of the call nothing listens to the signal, so a reader of the remaining deltas checks it.
+      if (this.#settledResult && signal?.aborted) this.#drop(signal.reason)
       else if (this.#resolve === undefined) {
-        const value = mayRead() ? this.#ready() : this.#defer()
+        const value = mayRead() ? this.#nextReady() : this.#defer()
         if (value !== undefined) return Promise.resolve({ value, done: false })
       }
     }
@@ -233,7 +221,7 @@ export class ChatStream implements AsyncIterable<ChatCompletionChunk> {
         this.#resolve = resolve
         this.#reject = reject
       } else {
-        this.#others.push([resolve, reject])
+        this.#waiting.push([resolve, reject])
       }
       if (!this.#deferred) this.#serve()
     })
@@ -241,22 +229,22 @@ export class ChatStream implements AsyncIterable<ChatCompletionChunk> {
 
   #defer(): undefined {
     this.#deferred = true
-    this.#call.again()
+    this.#call.requestTurn()
   }
 
-  /** What can be had at once. */
-  #ready(): unknown {
-    for (let piece = this.#shift(); piece !== undefined; piece = this.#shift()) {
-      const value = this.#shape(this, piece)
+  /** The next value, if it has already arrived. */
+  #nextReady(): unknown {
+    for (let delta = this.#shift(); delta !== undefined; delta = this.#shift()) {
+      const value = this.#shape(this, delta)
       if (value === undefined) continue
       this.#serve()
       return value
     }
   }
 
-  /** Whoever waited first has something; the next one is first now. */
-  #served() {
-    const next = this.#others.length > 0 ? this.#others.shift() : undefined
+  /** Removes the first waiting reader, which has been served. */
+  #shiftReader() {
+    const next = this.#waiting.length > 0 ? this.#waiting.shift() : undefined
     this.#resolve = next?.[0]
     this.#reject = next?.[1]
   }
@@ -264,34 +252,34 @@ export class ChatStream implements AsyncIterable<ChatCompletionChunk> {
   #claim(reader: 'chunks' | 'text', shape: Shape) {
     if (this.#reader !== undefined) {
       throw invalidState(
-        `this stream was read already (${READ_AS[this.#reader]}) and can be read only once: call stream() again for another`,
+        `this stream has already been read (${READ_AS[this.#reader]}), and can be read only once: call stream() again for a new one`,
       )
     }
     this.#reader = reader
     this.#shape = shape
   }
 
-  /** The text that a piece brings to a reader of text. */
-  static #asText(stream: ChatStream, piece: string): string | undefined {
-    // What was begun as chunks, before it was known that only the text is read.
-    const text = stream.#mode === CHUNKS ? textOf(JSON.parse(piece)) : piece
-    stream.#take(text)
+  /** The text of a delta. */
+  static #asText(stream: ChatStream, delta: string): string | undefined {
+    // The mode is CHUNKS if the call began before its reader.
+    const text = stream.#mode === CHUNKS ? textOf(JSON.parse(delta)) : delta
+    stream.#advance(text)
     return text === '' ? undefined : text
   }
 
   static #asChunk(stream: ChatStream, json: string): ChatCompletionChunk {
     const chunk = JSON.parse(json) as ChatCompletionChunk
-    stream.#take(textOf(chunk))
+    stream.#advance(textOf(chunk))
     return chunk
   }
 
-  /** The stream for `web.ts`: text, or chunks as the JSON that they came as. */
+  /** The stream for `web.ts`: text, or chunks as JSON. */
   #source(reader: 'chunks' | 'text'): Web.Source {
-    this.#claim(reader, reader === 'text' ? ChatStream.#asText : asItIs)
+    this.#claim(reader, reader === 'text' ? ChatStream.#asText : unchanged)
     this.#uncounted = reader === 'chunks'
     return {
       next: async () => (await (this.#next() as Promise<IteratorResult<string>>)).value,
-      ready: () => this.#ready() as string | undefined,
+      ready: () => this.#nextReady() as string | undefined,
       leave: (how) => {
         this.#uncounted ||= how === 'finish'
         this.#leave(how)
@@ -300,55 +288,55 @@ export class ChatStream implements AsyncIterable<ChatCompletionChunk> {
   }
 
   #shift(): string | undefined {
-    if (this.#head >= this.#pieces.length) return undefined
-    const piece = this.#pieces[this.#head++]
-    if (this.#head === this.#pieces.length) this.#clear()
-    return piece
+    if (this.#head >= this.#deltas.length) return undefined
+    const delta = this.#deltas[this.#head++]
+    if (this.#head === this.#deltas.length) this.#clear()
+    return delta
   }
 
   #clear() {
-    this.#pieces = []
+    this.#deltas = []
     this.#head = 0
   }
 
-  /** Gives those who wait what is there. */
+  /** Serves the waiting readers with what has arrived. */
   #serve() {
     while (this.#resolve !== undefined) {
-      const piece = this.#shift()
-      if (piece !== undefined) {
-        this.#give(piece)
+      const delta = this.#shift()
+      if (delta !== undefined) {
+        this.#deliver(delta)
       } else if (this.#failure) {
-        // Told once; whoever asks again is at the end.
+        // Thrown once. After that the stream is at its end.
         const { error } = this.#failure
         this.#failure = undefined
         this.#complete = true
-        this.#reject?.(rooted(error, this.#origin))
-        this.#served()
+        this.#reject?.(addStackOf(error, this.#origin))
+        this.#shiftReader()
       } else if (this.#complete) {
         this.#resolve({ value: undefined, done: true })
-        this.#served()
+        this.#shiftReader()
       } else {
         break
       }
     }
-    if (this.#pieces.length - this.#head <= LOW_WATER) this.#call.resume()
+    if (this.#deltas.length - this.#head <= LOW_WATER) this.#call.resume()
   }
 
-  /** Gives a piece to whoever waits first. */
-  #give(piece: string) {
-    const value = this.#shape(this, piece)
+  /** Delivers a delta to the first waiting reader. */
+  #deliver(delta: string) {
+    const value = this.#shape(this, delta)
     if (value === undefined) return
     this.#resolve?.({ value, done: false })
-    this.#served()
-    woke()
+    this.#shiftReader()
+    readerResolved()
   }
 
-  #onPiece(piece: string) {
-    if (this.#left || this.#reader === 'whole') return
-    // Who waits has had everything before it, or has a turn coming.
-    if (this.#resolve !== undefined && !this.#deferred) return this.#give(piece)
-    this.#pieces.push(piece)
-    if (this.#pieces.length - this.#head >= HIGH_WATER && !this.#unbounded) this.#call.pause()
+  #onDelta(delta: string) {
+    if (this.#left || this.#reader === 'complete') return
+    // A waiting reader has read all earlier deltas, unless it waits for a turn.
+    if (this.#resolve !== undefined && !this.#deferred) return this.#deliver(delta)
+    this.#deltas.push(delta)
+    if (this.#deltas.length - this.#head >= HIGH_WATER && !this.#unbounded) this.#call.pause()
   }
 
   #onTurn() {
@@ -356,11 +344,11 @@ export class ChatStream implements AsyncIterable<ChatCompletionChunk> {
     this.#serve()
   }
 
-  /** What nobody has read yet is void; who has read is told by the caller's `onRestart`. */
+  /** Unread deltas are void. The caller's `onRestart` deals with those that have been read. */
   #onRestart() {
     this.#clear()
-    this.#takenLength = 0
-    this.#takenDeltas = 0
+    this.#readLength = 0
+    this.#readDeltas = 0
   }
 
   #onComplete(text: string) {
@@ -371,30 +359,30 @@ export class ChatStream implements AsyncIterable<ChatCompletionChunk> {
 
   #onEnd(result: StreamResult) {
     this.#complete = true
-    this.#ended = result
+    this.#settledResult = result
     this.#text.resolve(result.text)
     this.#result.resolve(result)
     this.#serve()
   }
 
-  #onError(error: unknown, cancelled: boolean) {
+  #onError(error: unknown, canceled: boolean) {
     this.#text.reject(error)
     this.#result.reject(error)
     if (!this.#complete) this.#failure = { error }
-    if (cancelled) this.#drop(error)
+    if (canceled) this.#drop(error)
     this.#serve()
   }
 
   #leave(how: 'abort' | 'finish' = 'abort') {
     this.#left = true
     this.#clear()
-    const over = this.#complete
+    const wasComplete = this.#complete
     this.#complete = true
     this.#failure = undefined
-    // Whoever still waits for a piece is at the end, not at an error.
+    // Waiting readers get the end of the stream, not an error.
     this.#serve()
-    // A finished answer stays finished; anything else ends here, unless it is wanted all the same.
-    if (!over && how === 'abort') this.abort()
+    // A complete answer stays complete. Any other is aborted, unless the caller wants it to finish.
+    if (!wasComplete && how === 'abort') this.abort()
   }
 
   [Symbol.for('nodejs.util.inspect.custom')]() {
@@ -403,9 +391,9 @@ export class ChatStream implements AsyncIterable<ChatCompletionChunk> {
   }
 }
 
-/** What the adapters of `web.ts` get. */
-function asItIs(_stream: ChatStream, piece: string) {
-  return piece
+/** For the adapters of `web.ts`. */
+function unchanged(_stream: ChatStream, delta: string) {
+  return delta
 }
 
 /** The text of the first choice in a chunk. */

@@ -1,19 +1,19 @@
-/** The test clock of `holysheep/simulator`: time that goes on when a test says so. */
+/** The test clock of `holysheep/simulator`: time that a test advances. */
 import type { TestClockOptions } from '../../simulator'
 import { native } from './errors'
-import { underWay } from './hub'
+import { callsInFlight } from './hub'
 import { addon } from './native'
-import { numberIn, onlyThese, optionsObject, wholeMs } from './options'
+import { checkKnownOptions, numberIn, optionsObject, wholeMs } from './options'
 
-// Taken before a test can put fakes in their place.
+// Captured before a test can install fake timers.
 const { setTimeout } = globalThis
 
-/** How long nothing must have happened before what is under way counts as at rest, in milliseconds. */
+/** How long nothing may happen before the calls in flight count as settled, in milliseconds. */
 const SETTLE_MS = 250
-/** The same where every call waits for time and nothing else: what Rust has told has to arrive here. */
-const HANDOVER_MS = 5
+/** The same if every call waits for time alone. Records from Rust still have to arrive in JavaScript. */
+const DELIVERY_MS = 5
 
-/** Less than any wait, and more than what two sums of the same times differ by. */
+/** Less than any wait, and more than the rounding error of sums of times. */
 const ROUNDING_MS = 1e-6
 
 let create: (options: TestClockOptions) => TestClock
@@ -23,7 +23,7 @@ export class TestClock {
   readonly #native: InstanceType<typeof addon.NativeClock>
   readonly #settleMs: number
   readonly #startedAt = Date.now()
-  #busy: Promise<unknown> = Promise.resolve()
+  #lastMove: Promise<unknown> = Promise.resolve()
 
   static {
     create = (options) => new TestClock(options)
@@ -44,7 +44,7 @@ export class TestClock {
 
   advance(ms: number): Promise<void> {
     numberIn('ms', ms, 0)
-    return this.#inTurn(async () => {
+    return this.#serialize(async () => {
       const until = this.elapsedMs + ms
       for (;;) {
         await this.#settle()
@@ -58,15 +58,15 @@ export class TestClock {
   }
 
   async runUntil<T>(promise: PromiseLike<T>): Promise<T> {
-    let over = false
+    let settled = false
     const end = () => {
-      over = true
+      settled = true
     }
     promise.then(end, end)
-    await this.#inTurn(async () => {
-      while (!over) {
-        await this.#settle(() => over)
-        if (!over && typeof this.#native.untilNextMs === 'number') this.#native.advanceToNext()
+    await this.#serialize(async () => {
+      while (!settled) {
+        await this.#settle(() => settled)
+        if (!settled && typeof this.#native.untilNextMs === 'number') this.#native.advanceToNext()
       }
     })
     return promise
@@ -85,34 +85,34 @@ export class TestClock {
     return `TestClock { elapsedMs: ${this.elapsedMs} }`
   }
 
-  /** One after the other: two who move the clock at once would each jump over what the other waits for. */
-  #inTurn(move: () => Promise<void>): Promise<void> {
-    const moved = this.#busy.then(move)
-    this.#busy = moved.catch(() => {})
+  /** Serializes moves: each of two concurrent moves would skip timers that the other waits for. */
+  #serialize(move: () => Promise<void>): Promise<void> {
+    const moved = this.#lastMove.then(move)
+    this.#lastMove = moved.catch(() => {})
     return moved
   }
 
-  /** Resolves when nothing happens any more unless time goes on. */
-  async #settle(over: () => boolean = () => false): Promise<void> {
+  /** Resolves when nothing more happens unless time advances. */
+  async #settle(isDone: () => boolean = () => false): Promise<void> {
     let quiet = 0
-    for (let turns = 0; !over(); turns++) {
+    for (let turns = 0; !isDone(); turns++) {
       await new Promise((resolve) => setTimeout(resolve, 1))
       const { calls, resting, quietMs } = this.#native.activity
       if (quietMs < quiet) turns = 0
       quiet = quietMs
-      // Where every call waits for time alone, that is certain; of a socket only its silence can be judged, and by turns
-      // of this thread too, because on a busy machine others come to theirs as late.
-      const isCertain = calls === resting && calls === underWay()
-      const enough = isCertain ? Math.min(HANDOVER_MS, this.#settleMs) : this.#settleMs
+      // If every call waits for time alone, that is certain. A socket can only be observed to be silent, and for a number
+      // of rounds of this loop too, because on a busy machine other threads are just as late.
+      const isCertain = calls === resting && calls === callsInFlight()
+      const enough = isCertain ? Math.min(DELIVERY_MS, this.#settleMs) : this.#settleMs
       if (quietMs >= enough && turns >= enough / 3) return
     }
   }
 }
 
 export function testClock(options?: TestClockOptions): TestClock {
-  const given = optionsObject('options', options) as TestClockOptions
-  onlyThese(given, ['settleMs'])
+  const checked = optionsObject('options', options) as TestClockOptions
+  checkKnownOptions(checked, ['settleMs'])
   installed?.restore()
-  installed = create(given)
+  installed = create(checked)
   return installed
 }

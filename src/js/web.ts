@@ -1,32 +1,32 @@
 /**
- * A stream on its way to a browser: as a web `ReadableStream` or `Response`, or into Node's `ServerResponse`.
- * Knows HTTP and server-sent events, and nothing of how a stream is read: that is a `Source`.
+ * Sends a stream to a browser: as a web `ReadableStream` or `Response`, or through Node's `ServerResponse`.
+ * This file knows HTTP and server-sent events. How a stream is read is behind `Source`.
  */
 import type { PipeOptions, PipeOutcome, ServerResponseLike, SSEResponseInit, TextResponseInit } from '../../index'
 import { HolySheepError, invalid } from './errors'
-import { callback, oneOf, onlyThese, optionsObject, wholeMs } from './options'
+import { callback, checkKnownOptions, oneOf, optionsObject, wholeMs } from './options'
 
-/** A stream that is being read. */
+/** The reading side of a stream. */
 export interface Source {
-  /** The next piece, or undefined at the end. Rejects with what the stream failed with. */
+  /** The next delta, or undefined at the end. Rejects with the error of the stream. */
   next(): Promise<string | undefined>
-  /** A piece that is there already. */
+  /** The next delta, if it has already arrived. */
   ready(): string | undefined
-  /** Nobody wants the rest: the call is ended, or runs to its end. Who waits for a piece is at the end then. */
+  /** Stops reading, and aborts the call or lets it finish. A pending `next` resolves to the end of the stream. */
   leave(how: 'abort' | 'finish'): void
 }
-/** Begins to read. Throws where the stream is read already. */
+/** Begins to read. Throws if the stream has already been read. */
 type Open = () => Source
 
-/** The defaults that `web.d.ts` names. */
+/** The defaults that `web.d.ts` documents. */
 export const HEARTBEAT_MS = 15_000
 const ON_DISCONNECT = 'abort'
 
 export const HEARTBEAT = ': heartbeat\n\n'
 const DONE = 'data: [DONE]\n\n'
-/** How much is joined into one write, in UTF-16 units. */
+/** The maximum size of one write, in UTF-16 units. */
 const JOIN_LIMIT = 65_536
-/** `no-transform` keeps compression from holding events back, `x-accel-buffering` nginx. */
+/** `no-transform` keeps compression from buffering events, `x-accel-buffering` does the same for nginx. */
 const SSE_HEADERS = {
   'content-type': 'text/event-stream; charset=utf-8',
   'cache-control': 'no-cache, no-transform',
@@ -37,24 +37,24 @@ const TEXT_HEADERS = { ...SSE_HEADERS, 'content-type': 'text/plain; charset=utf-
 const SSE_OPTIONS = ['heartbeatMs', 'onDisconnect', 'errorMessage'] as const
 const RESPONSE_INIT = ['status', 'statusText', 'headers'] as const
 
-function readDisconnect(given: unknown): 'abort' | 'finish' {
-  return oneOf('onDisconnect', given ?? ON_DISCONNECT, ['abort', 'finish'] as const)
+function readDisconnect(value: unknown): 'abort' | 'finish' {
+  return oneOf('onDisconnect', value ?? ON_DISCONNECT, ['abort', 'finish'] as const)
 }
 
-function readSSE(given: PipeOptions) {
+function readSSE(options: PipeOptions) {
   return {
-    heartbeatMs: wholeMs('heartbeatMs', given.heartbeatMs ?? HEARTBEAT_MS),
-    onDisconnect: readDisconnect(given.onDisconnect),
-    errorMessage: callback('errorMessage', given.errorMessage),
+    heartbeatMs: wholeMs('heartbeatMs', options.heartbeatMs ?? HEARTBEAT_MS),
+    onDisconnect: readDisconnect(options.onDisconnect),
+    errorMessage: callback('errorMessage', options.errorMessage),
   }
 }
 
-/** The events of a chunk stream, ready to be written. */
-class Events {
+/** Reads a chunk stream as server-sent events. */
+class EventReader {
   #done = false
   constructor(private readonly source: Source) {}
 
-  /** What there is, joined, or undefined after the last event. */
+  /** The events that have arrived, joined, or undefined after the last one. */
   async next(): Promise<string | undefined> {
     if (this.#done) return undefined
     const first = await this.source.next()
@@ -72,24 +72,24 @@ class Events {
   }
 }
 
-/** JSON has line breaks only between its tokens, where a space says the same. */
+/** Line breaks in JSON occur only between tokens, where a space means the same. */
 function event(json: string): string {
   return `data: ${/[\r\n]/.test(json) ? json.replace(/[\r\n]+/g, ' ') : json}\n\n`
 }
 
 // ---------------------------------------------------------------------------------------------
-// What the client is told of a failure: its kind, and nothing of providers, hosts or keys
+// The error that the browser receives: its kind, without providers, hosts or keys
 // ---------------------------------------------------------------------------------------------
 
-/** The kinds of failures: HTTP status, `type` as OpenAI names it, what is said. */
+/** The kinds of errors: HTTP status, OpenAI's `type`, message. */
 const KINDS = {
   request: [400, 'invalid_request_error', 'The model cannot answer this request.'],
   rate: [429, 'rate_limit_error', 'Too many requests; try again later.'],
-  quota: [429, 'insufficient_quota', 'The quota is used up.'],
+  quota: [429, 'insufficient_quota', 'The quota is exhausted.'],
   busy: [503, 'service_unavailable', 'The service is busy; try again later.'],
   timeout: [504, 'timeout', 'The model took too long to answer.'],
   upstream: [502, 'upstream_error', 'The model could not answer; try again later.'],
-  own: [500, 'server_error', 'Something went wrong.'],
+  internal: [500, 'server_error', 'Something went wrong.'],
 } as const
 
 const KIND_OF: Record<string, keyof typeof KINDS> = {
@@ -106,49 +106,51 @@ const KIND_OF: Record<string, keyof typeof KINDS> = {
   TIMEOUT: 'timeout',
 }
 
-interface Told {
+interface ClientError {
   status: number
   retryAfterMs?: number
   body: { error: { message: string; type: string; code: string | null; param: null } }
 }
 
-function tellClient(error: unknown, errorMessage: PipeOptions['errorMessage']): Told {
-  // Of several attempts the last one says what the matter is.
+function clientErrorOf(error: unknown, errorMessage: PipeOptions['errorMessage']): ClientError {
+  // After several attempts, the last error is the informative one.
   const last =
     error instanceof HolySheepError && error.code === 'RETRIES_EXHAUSTED' && error.cause instanceof HolySheepError
       ? error.cause
       : error
   const known = last instanceof HolySheepError ? last : undefined
-  // A model or a path that is not there is the server's own mistake, not its client's.
+  // A wrong model or path is the server's mistake, not its client's.
   const missing = known?.code === 'INVALID_REQUEST' && known.status === 404
-  const kind = known === undefined ? 'own' : missing ? 'upstream' : (KIND_OF[known.code] ?? 'upstream')
+  const kind = known === undefined ? 'internal' : missing ? 'upstream' : (KIND_OF[known.code] ?? 'upstream')
   const [status, type, message] = KINDS[kind]
   return {
     status,
     retryAfterMs: known?.retryAfterMs,
-    body: { error: { message: said(error, errorMessage) ?? message, type, code: known?.code ?? null, param: null } },
+    body: {
+      error: { message: customMessage(error, errorMessage) ?? message, type, code: known?.code ?? null, param: null },
+    },
   }
 }
 
-/** The caller's own words. A fault in finding them must not cost the client its answer. */
-function said(error: unknown, errorMessage: PipeOptions['errorMessage']): string | undefined {
+/** The caller's message for an error. If the callback fails, the client still gets a response. */
+function customMessage(error: unknown, errorMessage: PipeOptions['errorMessage']): string | undefined {
   try {
     const text = errorMessage?.(error)
     return typeof text === 'string' ? text : undefined
-  } catch (fault) {
-    process.emitWarning(`errorMessage failed: ${fault}`, { type: 'HolySheepWarning' })
+  } catch (failure) {
+    process.emitWarning(`errorMessage failed: ${failure}`, { type: 'HolySheepWarning' })
     return undefined
   }
 }
 
-const errorEvent = (told: Told) => `event: error\ndata: ${JSON.stringify(told.body)}\n\n`
+const errorEvent = (error: ClientError) => `event: error\ndata: ${JSON.stringify(error.body)}\n\n`
 
 // ---------------------------------------------------------------------------------------------
 // Web streams
 // ---------------------------------------------------------------------------------------------
 
-/** A stream of what `next` gives, one pull ahead of its reader. */
-function body<T>(
+/** A web stream of the values of `next`, one pull ahead of its reader. */
+function readableOf<T>(
   next: () => Promise<T | undefined>,
   cancel: () => void,
   heartbeat?: { everyMs: number; value: T },
@@ -157,7 +159,7 @@ function body<T>(
     async pull(controller) {
       const timer = heartbeat?.everyMs
         ? setInterval(() => {
-            // Only to a reader who waits: nothing piles up for one who does not.
+            // Only for a waiting reader, so that heartbeats do not pile up.
             if ((controller.desiredSize ?? 0) > 0) controller.enqueue(heartbeat.value)
           }, heartbeat.everyMs).unref()
         : undefined
@@ -174,21 +176,21 @@ function body<T>(
 }
 
 export function toReadableStream(options: unknown, open: Open): ReadableStream<string> {
-  const given = optionsObject('options', options)
-  onlyThese(given, ['onDisconnect'])
-  const onDisconnect = readDisconnect(given.onDisconnect)
+  const checked = optionsObject('options', options)
+  checkKnownOptions(checked, ['onDisconnect'])
+  const onDisconnect = readDisconnect(checked.onDisconnect)
   const source = open()
-  return body(
+  return readableOf(
     () => source.next(),
     () => source.leave(onDisconnect),
   )
 }
 
 export function toTextResponse(init: TextResponseInit | undefined, open: Open): Response {
-  const given = optionsObject('init', init) as TextResponseInit
-  onlyThese(given, [...RESPONSE_INIT, 'onDisconnect'])
-  const onDisconnect = readDisconnect(given.onDisconnect)
-  const responseInit = initWith(given, TEXT_HEADERS)
+  const checked = optionsObject('init', init) as TextResponseInit
+  checkKnownOptions(checked, [...RESPONSE_INIT, 'onDisconnect'])
+  const onDisconnect = readDisconnect(checked.onDisconnect)
+  const responseInit = initWith(checked, TEXT_HEADERS)
   const source = open()
   const encoder = new TextEncoder()
   const next = async () => {
@@ -201,18 +203,18 @@ export function toTextResponse(init: TextResponseInit | undefined, open: Open): 
     return encoder.encode(text)
   }
   return new Response(
-    body(next, () => source.leave(onDisconnect)),
+    readableOf(next, () => source.leave(onDisconnect)),
     responseInit,
   )
 }
 
 export function toSSEResponse(init: SSEResponseInit | undefined, open: Open): Response {
-  const given = optionsObject('init', init) as SSEResponseInit
-  onlyThese(given, [...RESPONSE_INIT, ...SSE_OPTIONS])
-  const { heartbeatMs, onDisconnect, errorMessage } = readSSE(given)
-  const responseInit = initWith(given, SSE_HEADERS)
+  const checked = optionsObject('init', init) as SSEResponseInit
+  checkKnownOptions(checked, [...RESPONSE_INIT, ...SSE_OPTIONS])
+  const { heartbeatMs, onDisconnect, errorMessage } = readSSE(checked)
+  const responseInit = initWith(checked, SSE_HEADERS)
   const source = open()
-  const events = new Events(source)
+  const events = new EventReader(source)
   const encoder = new TextEncoder()
   let failed = false
   const next = async () => {
@@ -222,17 +224,17 @@ export function toSSEResponse(init: SSEResponseInit | undefined, open: Open): Re
       return text === undefined ? undefined : encoder.encode(text)
     } catch (error) {
       failed = true
-      return encoder.encode(errorEvent(tellClient(error, errorMessage)))
+      return encoder.encode(errorEvent(clientErrorOf(error, errorMessage)))
     }
   }
   const heartbeat = { everyMs: heartbeatMs, value: encoder.encode(HEARTBEAT) }
   return new Response(
-    body(next, () => source.leave(onDisconnect), heartbeat),
+    readableOf(next, () => source.leave(onDisconnect), heartbeat),
     responseInit,
   )
 }
 
-/** The caller's headers go before ours. */
+/** The response options with our headers. The caller's headers take precedence. */
 function initWith(init: ResponseInit, ours: Record<string, string>): ResponseInit {
   const headers = new Headers(init.headers)
   for (const [name, value] of Object.entries(ours)) if (!headers.has(name)) headers.set(name, value)
@@ -243,10 +245,10 @@ function initWith(init: ResponseInit, ours: Record<string, string>): ResponseIni
 // Node's ServerResponse
 // ---------------------------------------------------------------------------------------------
 
-/** A response as far as it is written to: knows when it may be written to again, and when its client has gone. */
-class Outlet {
-  gone = false
-  /** Written faster than the client reads. HTTP/2 has no `writableNeedDrain`. */
+/** Writes events to a `ServerResponse` with backpressure, and detects a client that disconnects. */
+class ResponseWriter {
+  disconnected = false
+  /** The response has to drain before the next write. HTTP/2 has no `writableNeedDrain`. */
   #full = false
   #wake = () => {}
   readonly #timer: NodeJS.Timeout | undefined
@@ -254,39 +256,39 @@ class Outlet {
   constructor(
     private readonly res: ServerResponseLike,
     heartbeatMs: number,
-    private readonly onGone: () => void,
+    private readonly onDisconnect: () => void,
   ) {
-    res.on('drain', this.#drained)
-    res.on('finish', this.#awake)
-    res.on('close', this.#left)
-    // Stays: what is said after the end about a socket that broke must not end the process.
-    res.on('error', this.#left)
-    if (heartbeatMs > 0) this.#timer = setInterval(this.#beat, heartbeatMs).unref()
-    if (res.destroyed === true || res.closed === true || res.writableFinished === true) this.#left()
+    res.on('drain', this.#onDrain)
+    res.on('finish', this.#onFinish)
+    res.on('close', this.#onClose)
+    // Never removed: an error of the socket after the end must not crash the process.
+    res.on('error', this.#onClose)
+    if (heartbeatMs > 0) this.#timer = setInterval(this.#sendHeartbeat, heartbeatMs).unref()
+    if (res.destroyed === true || res.closed === true || res.writableFinished === true) this.#onClose()
   }
 
-  /** Everything is with the socket. In HTTP/2 a response that was broken off has finished too, without having ended. */
+  /** The socket has all data. An HTTP/2 response that was reset is `writableFinished` too, but not `writableEnded`. */
   get #finished() {
     return this.res.writableEnded && this.res.writableFinished === true
   }
-  readonly #awake = () => this.#wake()
-  readonly #drained = () => {
+  readonly #onFinish = () => this.#wake()
+  readonly #onDrain = () => {
     this.#full = false
     this.#wake()
   }
-  readonly #left = () => {
-    if (!this.#finished && !this.gone) {
-      this.gone = true
-      this.onGone()
+  readonly #onClose = () => {
+    if (!this.#finished && !this.disconnected) {
+      this.disconnected = true
+      this.onDisconnect()
     }
     this.#wake()
   }
-  readonly #beat = () => {
-    if (!this.gone && !this.#full) this.#put(HEARTBEAT)
+  readonly #sendHeartbeat = () => {
+    if (!this.disconnected && !this.#full) this.#writeNow(HEARTBEAT)
   }
 
-  /** Sends the head; what the caller has set stays, the content type aside. */
-  #begin() {
+  /** Sends the headers. Those that the caller has set take precedence, except for the content type. */
+  #sendHeaders() {
     const { res } = this
     if (res.headersSent) return
     for (const [name, value] of Object.entries(SSE_HEADERS)) {
@@ -295,49 +297,49 @@ class Outlet {
     res.flushHeaders?.()
   }
 
-  #put(text: string) {
-    this.#begin()
+  #writeNow(text: string) {
+    this.#sendHeaders()
     if (!this.res.write(text)) this.#full = true
-    // Not Node's: middleware that compresses adds it.
+    // Added by compression middleware.
     this.res.flush?.()
   }
 
-  /** Writes, and waits while the client does not keep up. */
+  /** Writes, and waits until the client has caught up. */
   async write(text: string): Promise<void> {
-    if (this.gone) return
+    if (this.disconnected) return
     this.#timer?.refresh()
-    this.#put(text)
-    while (!this.gone && this.#full) await this.#news()
+    this.#writeNow(text)
+    while (!this.disconnected && this.#full) await this.#stateChange()
   }
 
-  /** Tells of a failure: with a status of its own where nothing was sent, else as an event. */
-  fail(told: Told) {
+  /** Sends an error: with its HTTP status if the headers have not been sent, else as an event. */
+  fail(error: ClientError) {
     const { res } = this
-    if (this.gone) return
+    if (this.disconnected) return
     if (res.headersSent) {
-      this.#put(errorEvent(told))
+      this.#writeNow(errorEvent(error))
       return
     }
-    res.statusCode = told.status
+    res.statusCode = error.status
     res.setHeader('content-type', 'application/json; charset=utf-8')
     res.setHeader('cache-control', 'no-store')
-    if (told.retryAfterMs !== undefined) res.setHeader('retry-after', String(Math.ceil(told.retryAfterMs / 1000)))
-    const json = JSON.stringify(told.body)
+    if (error.retryAfterMs !== undefined) res.setHeader('retry-after', String(Math.ceil(error.retryAfterMs / 1000)))
+    const json = JSON.stringify(error.body)
     res.setHeader('content-length', String(Buffer.byteLength(json)))
     res.write(json)
   }
 
-  /** Ends the response, and waits until it has been handed to the socket. */
+  /** Ends the response, and waits until the socket has all data. */
   async end(): Promise<void> {
     clearInterval(this.#timer)
-    if (!this.gone) this.res.end()
-    while (!this.gone && !this.#finished) await this.#news()
-    this.res.removeListener('drain', this.#drained)
-    this.res.removeListener('finish', this.#awake)
-    this.res.removeListener('close', this.#left)
+    if (!this.disconnected) this.res.end()
+    while (!this.disconnected && !this.#finished) await this.#stateChange()
+    this.res.removeListener('drain', this.#onDrain)
+    this.res.removeListener('finish', this.#onFinish)
+    this.res.removeListener('close', this.#onClose)
   }
 
-  #news(): Promise<void> {
+  #stateChange(): Promise<void> {
     return new Promise((resolve) => {
       this.#wake = resolve
     })
@@ -348,33 +350,33 @@ export async function pipe(
   res: ServerResponseLike,
   options: PipeOptions | undefined,
   open: Open,
-  over: () => Promise<unknown>,
+  finished: () => Promise<unknown>,
 ): Promise<PipeOutcome> {
-  const given = optionsObject('options', options) as PipeOptions
-  onlyThese(given, SSE_OPTIONS)
-  const { heartbeatMs, onDisconnect, errorMessage } = readSSE(given)
+  const checked = optionsObject('options', options) as PipeOptions
+  checkKnownOptions(checked, SSE_OPTIONS)
+  const { heartbeatMs, onDisconnect, errorMessage } = readSSE(checked)
   if (typeof res?.write !== 'function' || typeof res.setHeader !== 'function' || typeof res.on !== 'function') {
-    throw invalid('res', res, 'a ServerResponse of node:http or node:http2 (in Express `res`, in Fastify `reply.raw`)')
+    throw invalid('res', res, 'a ServerResponse of node:http or node:http2 (`res` in Express, `reply.raw` in Fastify)')
   }
   if (res.writableEnded)
     throw invalid('res', undefined, 'a response that has not been ended', 'one that has been ended')
   const source = open()
-  const events = new Events(source)
-  const outlet = new Outlet(res, heartbeatMs, () => source.leave(onDisconnect))
+  const events = new EventReader(source)
+  const writer = new ResponseWriter(res, heartbeatMs, () => source.leave(onDisconnect))
   let failure: { error: unknown } | undefined
   try {
-    for (let text = await events.next(); text !== undefined && !outlet.gone; text = await events.next()) {
-      await outlet.write(text)
+    for (let text = await events.next(); text !== undefined && !writer.disconnected; text = await events.next()) {
+      await writer.write(text)
     }
   } catch (error) {
     failure = { error }
-    outlet.fail(tellClient(error, errorMessage))
+    writer.fail(clientErrorOf(error, errorMessage))
   }
-  await outlet.end()
-  if (outlet.gone) {
-    // The answer that was to be finished is: it may have failed instead.
+  await writer.end()
+  if (writer.disconnected) {
+    // With 'finish' the call continues without the client, and may still fail.
     if (onDisconnect === 'finish')
-      await over().catch((error) => {
+      await finished().catch((error) => {
         failure = { error }
       })
     return failure ? { outcome: 'disconnected', error: failure.error } : { outcome: 'disconnected' }

@@ -1,4 +1,4 @@
-/** What the engine answers, in the AI SDK's words. */
+/** Converts answers of the engine to the AI SDK's types. */
 import type {
   JSONObject,
   LanguageModelV4Content,
@@ -17,33 +17,33 @@ const REASONS: Record<string, LanguageModelV4FinishReason['unified']> = {
   function_call: 'tool-calls',
 }
 
-/** A refusal is told as text, and as what it is by the reason. */
+/** A refusal is text in the AI SDK, with the reason `content-filter`. */
 export function finishReasonOf(raw: string | null | undefined, refused: boolean): LanguageModelV4FinishReason {
   if (refused) return { unified: 'content-filter', raw: raw ?? undefined }
   return { unified: REASONS[raw ?? ''] ?? 'other', raw: raw ?? undefined }
 }
 
-interface Counts {
+interface ChatUsage {
   prompt_tokens?: number
   completion_tokens?: number
   prompt_tokens_details?: { cached_tokens?: number } | null
   completion_tokens_details?: { reasoning_tokens?: number } | null
 }
 
-export function usageOf(given: unknown): LanguageModelV4Usage {
-  const usage = (given ?? {}) as Counts
+export function usageOf(raw: unknown): LanguageModelV4Usage {
+  const usage = (raw ?? {}) as ChatUsage
   const { prompt_tokens: input, completion_tokens: output } = usage
   const cached = usage.prompt_tokens_details?.cached_tokens
   const reasoning = usage.completion_tokens_details?.reasoning_tokens
-  const without = (all: number | undefined, part = 0) => (all === undefined ? undefined : Math.max(0, all - part))
+  const without = (total: number | undefined, part = 0) => (total === undefined ? undefined : Math.max(0, total - part))
   return {
     inputTokens: { total: input, noCache: without(input, cached), cacheRead: cached, cacheWrite: undefined },
     outputTokens: { total: output, text: without(output, reasoning), reasoning },
-    ...(given !== null && given !== undefined && { raw: given as NonNullable<LanguageModelV4Usage['raw']> }),
+    ...(raw !== null && raw !== undefined && { raw: raw as NonNullable<LanguageModelV4Usage['raw']> }),
   }
 }
 
-/** How the answer came about: `providerMetadata.holysheep`. */
+/** The metadata of a call, in `providerMetadata.holysheep`. */
 export function metadataOf(about: {
   endpoint?: string
   model?: string
@@ -56,11 +56,15 @@ export function metadataOf(about: {
   return { holysheep: { endpoint, model, requestId, sessionId, attempts: attempts?.length, costUsd } }
 }
 
-export function responseOf(of: { id?: string; created?: number; model?: string }): LanguageModelV4ResponseMetadata {
+export function responseOf(completion: {
+  id?: string
+  created?: number
+  model?: string
+}): LanguageModelV4ResponseMetadata {
   return {
-    ...(of.id && { id: of.id }),
-    ...(of.model && { modelId: of.model }),
-    ...(of.created && { timestamp: new Date(of.created * 1000) }),
+    ...(completion.id && { id: completion.id }),
+    ...(completion.model && { modelId: completion.model }),
+    ...(completion.created && { timestamp: new Date(completion.created * 1000) }),
   }
 }
 
@@ -73,7 +77,7 @@ export function contentOf(message: ChatCompletion['choices'][number]['message'])
   const text = `${message.content ?? ''}${message.refusal ?? ''}`
   if (text !== '') content.push({ type: 'text', text })
   for (const call of calls ?? []) {
-    // A custom tool is none that the AI SDK could have asked for.
+    // The AI SDK cannot request custom tools, so their calls are skipped.
     if (!call.function) continue
     const { name: toolName, arguments: input } = call.function
     content.push({ type: 'tool-call', toolCallId: call.id, toolName, input, ...extraOf(call.extra_content) })
@@ -81,7 +85,7 @@ export function contentOf(message: ChatCompletion['choices'][number]['message'])
   return content
 }
 
-/** What a provider wants to have back with a tool call (Gemini's thought signature): it goes along with it. */
+/** The data that a provider needs back with a tool call, such as Gemini's thought signature. */
 export function extraOf(extra_content: unknown): { providerMetadata?: SharedV4ProviderMetadata } {
   if (typeof extra_content !== 'object' || extra_content === null) return {}
   return { providerMetadata: { holysheep: { extra_content: extra_content as JSONObject } } }

@@ -1,23 +1,24 @@
-/** `holysheep/ai-sdk`: a provider for the AI SDK on the engine. */
+/** `holysheep/ai-sdk`: a provider for the AI SDK that runs on the engine. */
 import type { HolySheepProvider, HolySheepProviderOptions } from '../../../ai-sdk'
 import { HolySheepStreamingClient } from '../client'
-import { invalid, unknown } from '../errors'
+import { invalid, unknownOption } from '../errors'
 import { nonEmpty, optionsObject } from '../options'
 import { HolySheepLanguageModel } from './model'
 
 export function createHolySheep(options?: HolySheepProviderOptions): HolySheepProvider {
   const {
-    client: given,
+    client: existingClient,
     structuredOutputs = true,
     ...rest
   } = optionsObject('options', options) as HolySheepProviderOptions
   if (typeof structuredOutputs !== 'boolean') throw invalid('structuredOutputs', structuredOutputs, 'true or false')
-  if (given !== undefined && !(given instanceof HolySheepStreamingClient)) {
-    throw invalid('client', given, 'a HolySheepStreamingClient')
+  if (existingClient !== undefined && !(existingClient instanceof HolySheepStreamingClient)) {
+    throw invalid('client', existingClient, 'a HolySheepStreamingClient')
   }
   const [other] = Object.keys(rest)
-  if (given && other !== undefined) throw unknown(other, 'client and structuredOutputs, where there is a client')
-  const client = given ?? new HolySheepStreamingClient(rest)
+  if (existingClient && other !== undefined)
+    throw unknownOption(other, 'only client and structuredOutputs, if there is a client')
+  const client = existingClient ?? new HolySheepStreamingClient(rest)
   const model = (modelId: string) =>
     new HolySheepLanguageModel(
       nonEmpty('modelId', modelId, 'the name of a model'),
@@ -35,10 +36,10 @@ export function createHolySheep(options?: HolySheepProviderOptions): HolySheepPr
   })
 }
 
-/** The AI SDK's own error, known by its marks, without the package that it is from. */
+/** The AI SDK's error, which it recognizes by symbols, without a dependency on its package. */
 function noSuchModel(modelId: string, modelType: string): never {
-  const error = new Error(`No such ${modelType}: ${modelId} (holysheep/ai-sdk has language models)`)
+  const error = new Error(`No such ${modelType}: ${modelId} (holysheep/ai-sdk provides language models only)`)
   error.name = 'AI_NoSuchModelError'
-  const marks = ['vercel.ai.error', 'vercel.ai.error.AI_NoSuchModelError'].map((mark) => [Symbol.for(mark), true])
-  throw Object.assign(error, { modelId, modelType }, Object.fromEntries(marks))
+  const markers = ['vercel.ai.error', 'vercel.ai.error.AI_NoSuchModelError'].map((marker) => [Symbol.for(marker), true])
+  throw Object.assign(error, { modelId, modelType }, Object.fromEntries(markers))
 }

@@ -1,6 +1,6 @@
 /**
- * A language model of the AI SDK on the engine, without a wire between them: what the provider says comes as chunks, and
- * an error as the typed error that it is.
+ * A language model of the AI SDK that calls the engine directly, without HTTP in between. It converts chunks to stream
+ * parts, and passes typed errors on unchanged.
  */
 import type {
   LanguageModelV4,
@@ -12,15 +12,15 @@ import type {
 import type { CallOptions, ChatCompletionChunk, ClientEvent } from '../../../index'
 import type { HolySheepStreamingClient } from '../client'
 import { HolySheepError } from '../errors'
-import { EVENTS, type Heard } from '../options'
+import { EVENTS, type WithEventListener } from '../options'
 import type { ChatStream } from '../stream'
 import { contentOf, finishReasonOf, metadataOf, responseOf, usageOf } from './answer'
-import { Parts } from './parts'
-import { type Asked, askedOf } from './request'
+import { StreamParts } from './parts'
+import { type PreparedCall, prepareCall } from './request'
 
 export class HolySheepLanguageModel implements LanguageModelV4 {
   readonly specificationVersion = 'v4'
-  /** These go to the provider as they are; the AI SDK downloads others. */
+  /** URLs that go to the provider unchanged. The AI SDK downloads all others. */
   readonly supportedUrls = { 'image/*': [/^https?:\/\//] }
   readonly #client: HolySheepStreamingClient
   readonly #structuredOutputs: boolean
@@ -35,9 +35,9 @@ export class HolySheepLanguageModel implements LanguageModelV4 {
     this.#structuredOutputs = structuredOutputs
   }
 
-  async doGenerate(given: LanguageModelV4CallOptions): Promise<LanguageModelV4GenerateResult> {
-    const { request, options, warnings } = askedOf(this.modelId, given, this.#structuredOutputs)
-    const head = hearing(options)
+  async doGenerate(callOptions: LanguageModelV4CallOptions): Promise<LanguageModelV4GenerateResult> {
+    const { request, options, warnings } = prepareCall(this.modelId, callOptions, this.#structuredOutputs)
+    const headers = responseHeaders(options)
     const completion = await this.#client.chat(request, options)
     const { message, finish_reason } = completion.choices[0] as (typeof completion.choices)[number]
     return {
@@ -53,22 +53,22 @@ export class HolySheepLanguageModel implements LanguageModelV4 {
         costUsd: completion._cost_usd,
       }),
       request: { body: request },
-      response: { ...responseOf(completion), headers: head(), body: completion },
+      response: { ...responseOf(completion), headers: headers(), body: completion },
       warnings,
     }
   }
 
-  async doStream(given: LanguageModelV4CallOptions): Promise<LanguageModelV4StreamResult> {
-    const asked = askedOf(this.modelId, given, this.#structuredOutputs)
-    const head = hearing(asked.options)
-    const stream = this.#client.stream(asked.request, asked.options)
+  async doStream(callOptions: LanguageModelV4CallOptions): Promise<LanguageModelV4StreamResult> {
+    const prepared = prepareCall(this.modelId, callOptions, this.#structuredOutputs)
+    const headers = responseHeaders(prepared.options)
+    const stream = this.#client.stream(prepared.request, prepared.options)
     const chunks = stream[Symbol.asyncIterator]()
-    // Until the first chunk a failure is one of the call, and not of a stream.
+    // A failure before the first chunk rejects the call. A later one is a part of the stream.
     const first = await chunks.next()
     return {
-      stream: partsOf(stream, chunks, first, asked, given.includeRawChunks === true),
-      request: { body: asked.request },
-      response: { headers: head() },
+      stream: partsOf(stream, chunks, first, prepared, callOptions.includeRawChunks === true),
+      request: { body: prepared.request },
+      response: { headers: headers() },
     }
   }
 
@@ -77,15 +77,15 @@ export class HolySheepLanguageModel implements LanguageModelV4 {
   }
 }
 
-/** Keeps what the head of the response says. */
-function hearing(options: CallOptions): () => Record<string, string> {
+/** Listens for the headers of the response. */
+function responseHeaders(options: CallOptions): () => Record<string, string> {
   let headers: Record<string, string> = {}
-  const heard: Heard = {
+  const listener: WithEventListener = {
     [EVENTS]: (event: ClientEvent) => {
       if (event.type === 'first-token') headers = { ...event.headers }
     },
   }
-  Object.assign(options, heard)
+  Object.assign(options, listener)
   return () => headers
 }
 
@@ -93,29 +93,29 @@ function partsOf(
   stream: ChatStream,
   chunks: AsyncIterator<ChatCompletionChunk, undefined>,
   first: IteratorResult<ChatCompletionChunk, undefined>,
-  { warnings }: Asked,
+  { warnings }: PreparedCall,
   raw: boolean,
 ): ReadableStream<LanguageModelV4StreamPart> {
-  let parts: Parts
+  let parts: StreamParts
   let unread: typeof first | undefined = first
-  let told = 0
+  let enqueued = 0
   return new ReadableStream<LanguageModelV4StreamPart>({
     start(controller) {
-      parts = new Parts((part) => {
-        told++
+      parts = new StreamParts((part) => {
+        enqueued++
         controller.enqueue(part)
       })
       controller.enqueue({ type: 'stream-start', warnings })
     },
     async pull(controller) {
       try {
-        const before = told
-        // A chunk can have nothing to tell, and a pull that brings nothing would be the last one.
+        const before = enqueued
+        // A chunk may have no parts, and a pull that enqueues nothing would not be repeated.
         for (let read = unread ?? (await chunks.next()); !read.done; read = await chunks.next()) {
           unread = undefined
           if (raw) controller.enqueue({ type: 'raw', rawValue: read.value })
           parts.chunk(read.value)
-          if (told > before) return
+          if (enqueued > before) return
         }
         parts.end(true)
         const result = await stream.result
@@ -123,7 +123,7 @@ function partsOf(
         const providerMetadata = metadataOf(result)
         controller.enqueue({ type: 'finish', finishReason, usage: usageOf(result.usage), providerMetadata })
       } catch (error) {
-        // An abort is the caller's own.
+        // An abort rejects with the caller's reason.
         if (!(error instanceof HolySheepError)) return controller.error(error)
         parts.end(false)
         controller.enqueue({ type: 'error', error })

@@ -1,4 +1,4 @@
-/** The AI SDK's prompt as messages of a chat request. */
+/** Converts the AI SDK's prompt to messages of a chat request. */
 import type { LanguageModelV4FilePart, LanguageModelV4Prompt, LanguageModelV4ToolResultPart } from '@ai-sdk/provider'
 import type { ChatRequest } from '../../../index'
 import { invalid } from '../errors'
@@ -74,12 +74,12 @@ function file(part: LanguageModelV4FilePart): unknown {
   const [kind] = part.mediaType.split('/')
   if (data.type === 'reference') {
     const id = data.reference.holysheep
-    if (id === undefined) throw unsupported(part, "a reference of 'holysheep'")
+    if (id === undefined) throw unsupported(part, "a reference for 'holysheep'")
     return { type: 'file', file: { file_id: id } }
   }
   if (data.type === 'text') return { type: 'text', text: data.text }
   if (kind === 'text') {
-    if (data.type === 'url') throw unsupported(part, 'the text itself, not its URL')
+    if (data.type === 'url') throw unsupported(part, 'the text, not a URL')
     const bytes = typeof data.data === 'string' ? Buffer.from(data.data, 'base64') : data.data
     return { type: 'text', text: new TextDecoder().decode(bytes) }
   }
@@ -87,24 +87,24 @@ function file(part: LanguageModelV4FilePart): unknown {
     const url = data.type === 'url' ? (data.originalUrl ?? data.url.href) : dataUrl(part, base64(data.data))
     return { type: 'image_url', image_url: { url } }
   }
-  if (data.type === 'url') throw unsupported(part, 'the data itself, not its URL')
+  if (data.type === 'url') throw unsupported(part, 'the data, not a URL')
   if (kind === 'audio') {
     const format = { 'audio/wav': 'wav', 'audio/mp3': 'mp3', 'audio/mpeg': 'mp3' }[part.mediaType]
     if (format === undefined) throw unsupported(part, 'audio/wav, audio/mp3 or audio/mpeg')
     return { type: 'input_audio', input_audio: { data: base64(data.data), format } }
   }
-  if (part.mediaType !== 'application/pdf') throw unsupported(part, 'images, sound, text and application/pdf')
+  if (part.mediaType !== 'application/pdf') throw unsupported(part, 'images, audio, text and application/pdf')
   const file_data = dataUrl(part, base64(data.data))
   return { type: 'file', file: { filename: filename ?? 'document.pdf', file_data } }
 }
 
-/** How the base64 of a picture begins, where only its kind was said. */
-const PICTURES = { iVBORw0KGgo: 'png', '/9j/': 'jpeg', R0lGOD: 'gif', UklGR: 'webp' }
+/** The start of an image's base64 by format, for images without a full media type. */
+const IMAGE_SIGNATURES = { iVBORw0KGgo: 'png', '/9j/': 'jpeg', R0lGOD: 'gif', UklGR: 'webp' }
 
 function dataUrl(part: LanguageModelV4FilePart, data: string): string {
-  const [kind, form] = part.mediaType.split('/')
-  if (form !== undefined && form !== '*') return `data:${part.mediaType};base64,${data}`
-  const found = Object.entries(PICTURES).find(([begin]) => data.startsWith(begin))
+  const [kind, subtype] = part.mediaType.split('/')
+  if (subtype !== undefined && subtype !== '*') return `data:${part.mediaType};base64,${data}`
+  const found = Object.entries(IMAGE_SIGNATURES).find(([start]) => data.startsWith(start))
   if (!found) throw unsupported(part, 'a full media type such as image/png')
   return `data:${kind}/${found[1]};base64,${data}`
 }

@@ -1,48 +1,52 @@
-/** The options of a call as the AI SDK gives them, as a chat request and options of the client. */
+/** Converts the AI SDK's call options to a chat request and call options of the client. */
 import type { LanguageModelV4CallOptions, SharedV4Warning } from '@ai-sdk/provider'
 import type { HolySheepModelOptions } from '../../../ai-sdk'
 import type { CallOptions, ChatRequest } from '../../../index'
-import { onlyThese, optionsObject } from '../options'
+import { checkKnownOptions, optionsObject } from '../options'
 import { messagesOf } from './prompt'
 
-export interface Asked {
+export interface PreparedCall {
   request: ChatRequest
   options: CallOptions
   warnings: SharedV4Warning[]
 }
 
-export function askedOf(modelId: string, given: LanguageModelV4CallOptions, structuredOutputs: boolean): Asked {
+export function prepareCall(
+  modelId: string,
+  callOptions: LanguageModelV4CallOptions,
+  structuredOutputs: boolean,
+): PreparedCall {
   const warnings: SharedV4Warning[] = []
-  const { call, body } = ownOptions(given)
-  if (given.topK !== undefined) warnings.push({ type: 'unsupported', feature: 'topK' })
+  const { call, body } = modelOptions(callOptions)
+  if (callOptions.topK !== undefined) warnings.push({ type: 'unsupported', feature: 'topK' })
   const request = {
     model: modelId,
-    messages: messagesOf(given.prompt),
-    max_tokens: given.maxOutputTokens,
-    temperature: given.temperature,
-    top_p: given.topP,
-    presence_penalty: given.presencePenalty,
-    frequency_penalty: given.frequencyPenalty,
-    stop: given.stopSequences,
-    seed: given.seed,
-    response_format: responseFormat(given, structuredOutputs, warnings),
-    reasoning_effort: given.reasoning === 'provider-default' ? undefined : given.reasoning,
-    ...toolsOf(given, warnings),
+    messages: messagesOf(callOptions.prompt),
+    max_tokens: callOptions.maxOutputTokens,
+    temperature: callOptions.temperature,
+    top_p: callOptions.topP,
+    presence_penalty: callOptions.presencePenalty,
+    frequency_penalty: callOptions.frequencyPenalty,
+    stop: callOptions.stopSequences,
+    seed: callOptions.seed,
+    response_format: responseFormat(callOptions, structuredOutputs, warnings),
+    reasoning_effort: callOptions.reasoning === 'provider-default' ? undefined : callOptions.reasoning,
+    ...toolsOf(callOptions, warnings),
     ...body,
   } as ChatRequest
-  const headers = Object.entries(given.headers ?? {}).filter(([, value]) => value !== undefined)
+  const headers = Object.entries(callOptions.headers ?? {}).filter(([, value]) => value !== undefined)
   const options: CallOptions = {
     ...call,
     headers: { ...(Object.fromEntries(headers) as Record<string, string>), ...call?.headers },
-    ...(given.abortSignal && { signal: given.abortSignal }),
+    ...(callOptions.abortSignal && { signal: callOptions.abortSignal }),
   }
   return { request, options, warnings }
 }
 
-function ownOptions({ providerOptions }: LanguageModelV4CallOptions): HolySheepModelOptions {
-  const own = optionsObject('providerOptions.holysheep', providerOptions?.holysheep)
-  onlyThese(own, ['call', 'body'])
-  return own as HolySheepModelOptions
+function modelOptions({ providerOptions }: LanguageModelV4CallOptions): HolySheepModelOptions {
+  const checked = optionsObject('providerOptions.holysheep', providerOptions?.holysheep)
+  checkKnownOptions(checked, ['call', 'body'])
+  return checked as HolySheepModelOptions
 }
 
 function responseFormat(
@@ -56,7 +60,7 @@ function responseFormat(
     return { type: 'json_schema', json_schema: { name, description, schema, strict: true } }
   }
   if (format.schema !== undefined) {
-    const details = 'structuredOutputs is off: JSON is asked for without its schema'
+    const details = 'structuredOutputs is off, so JSON is requested without the schema'
     warnings.push({ type: 'unsupported', feature: 'responseFormat', details })
   }
   return { type: 'json_object' }

@@ -1,38 +1,22 @@
-/** `holysheep simulate`: the simulator on a port of its own. */
+/** `holysheep simulate`: runs the simulator as a server. */
 import { readFileSync } from 'node:fs'
 import { startSimulator } from '../simulator'
-import { given, parse, UsageError, whole } from './args'
+import { defined, parse, UsageError, wholeNumber } from './args'
 
 export const HELP = `holysheep simulate [options]   an OpenAI-compatible provider that misbehaves on request
 
-  --port N          the port; by default any free one
+  --port N          the port; any free port by default
   --host HOST       the address; 127.0.0.1 by default
-  --tls             TLS with HTTP/2; the certificate to trust is printed
-  --seed N          determines ids and chunk sizes; 1 by default
-  --answer TEXT     what it answers
-  --key KEY         refuse every other key
+  --tls             use TLS with HTTP/2, and print the certificate to trust
+  --seed N          the seed of ids and chunk sizes; 1 by default
+  --answer TEXT     the answer to every request
+  --key KEY         reject every other key
   --default JSON    the scenario of every request, e.g. '{"status":503}'
-  --script JSON     an array of scenarios for the first requests, one each; @FILE reads a file
+  --script JSON     an array of scenarios, one for each of the first requests; @FILE reads a file
 
-  Scenarios are described in the types of holysheep/simulator. A request can bring its own in the
-  header x-simulate.
+  The types of holysheep/simulator describe scenarios. A request can set its own in the header
+  x-simulate.
 `
-
-function json(name: string, text: string): unknown {
-  let source = text
-  try {
-    if (text.startsWith('@')) source = readFileSync(text.slice(1), 'utf8')
-  } catch (error) {
-    throw new UsageError(`--${name}: ${(error as Error).message}`)
-  }
-  try {
-    return JSON.parse(source)
-  } catch (error) {
-    // V8 says where, or shows the place; a part of the text that it shows may have lines of its own.
-    const where = (error as Error).message.replace(/\s+/g, ' ')
-    throw new UsageError(`--${name}: no valid JSON: ${where}`)
-  }
-}
 
 export async function simulate(args: string[]): Promise<void> {
   const { values } = parse(args, {
@@ -47,11 +31,11 @@ export async function simulate(args: string[]): Promise<void> {
   })
   const script = values.script === undefined ? [] : json('script', values.script)
   if (!Array.isArray(script)) throw new UsageError('--script: accepted: an array of scenarios')
-  const options = given({
-    port: whole('port', values.port),
+  const options = defined({
+    port: wholeNumber('port', values.port),
     host: values.host,
     tls: values.tls,
-    seed: whole('seed', values.seed),
+    seed: wholeNumber('seed', values.seed),
     answer: values.answer,
     apiKey: values.key,
     default: values.default === undefined ? undefined : (json('default', values.default) as object),
@@ -67,5 +51,21 @@ export async function simulate(args: string[]): Promise<void> {
       clearInterval(alive)
       await simulator.close()
     })
+  }
+}
+
+function json(name: string, text: string): unknown {
+  let source = text
+  try {
+    if (text.startsWith('@')) source = readFileSync(text.slice(1), 'utf8')
+  } catch (error) {
+    throw new UsageError(`--${name}: ${(error as Error).message}`)
+  }
+  try {
+    return JSON.parse(source)
+  } catch (error) {
+    // V8's message may quote several lines of the text.
+    const reason = (error as Error).message.replace(/\s+/g, ' ')
+    throw new UsageError(`--${name}: invalid JSON: ${reason}`)
   }
 }

@@ -1,63 +1,66 @@
-/** Chat completions, streamed or not, on the engine. */
+/** Runs chat completions on the engine, streamed or not. */
 import type { CallOptions, ChatCompletion, ClientEvent } from '../../../index'
 import { CHUNKS, type Consumer, NOTHING } from '../call-handle'
 import { type HolySheepStreamingClient, startCall } from '../client'
-import { EVENTS, type Heard, INTERNAL, type WithInternalOptions } from '../options'
-import { woke } from '../turn'
-import { broken, headersOf, refusal } from './errors'
+import { EVENTS, INTERNAL, type WithEventListener, type WithInternalOptions } from '../options'
+import { readerResolved } from '../scheduler'
+import { bodyError, errorResponse, headersOf } from './errors'
 import { EventStream } from './event-stream'
-import type { Asked } from './request'
+import type { BufferedRequest } from './request'
 
-/** What the request is run with. */
-export interface Terms {
+/** A request and the options that apply to it. */
+export interface RequestContext {
   client: HolySheepStreamingClient
-  asked: Asked
+  request: BufferedRequest
   url: URL
   heartbeatMs: number
-  /** The options name a model for requests without one. */
+  /** The options have a model for requests without one. */
   hasModel: boolean
-  /** The options ask for a check of the model's name here. */
+  /** The options enable the check of the model's name. */
   validatesModel: boolean
 }
 
-/** Answers a request; undefined for one that only the provider can judge. */
-export async function chat(terms: Terms): Promise<Response | undefined> {
-  const { asked } = terms
-  const wish = wishOf(asked.text, terms.hasModel)
-  if (!wish) return undefined
-  const head = new Head()
-  const options = optionsOf(terms, head)
-  const start = (consumer: Consumer, whole: boolean) =>
-    startCall(terms.client, asked.text as string, options, consumer, whole)
+/** Answers a request; undefined for one that the engine does not accept, which the provider then answers. */
+export async function chat(context: RequestContext): Promise<Response | undefined> {
+  const { request } = context
+  const form = streamFormOf(request.text, context.hasModel)
+  if (!form) return undefined
+  const head = new ResponseHead()
+  const options = callOptions(context, head)
+  const start = (consumer: Consumer, unstreamed: boolean) =>
+    startCall(context.client, request.text as string, options, consumer, unstreamed)
   try {
-    return await (wish.stream ? streamed(start, head, wish, terms.heartbeatMs) : inOnePiece(start, head))
+    return await (form.stream ? streamedResponse(start, head, form, context.heartbeatMs) : jsonResponse(start, head))
   } catch (error) {
-    if (isRequests(error, terms.validatesModel)) return undefined
-    return refusal(error)
+    if (isRequestError(error, context.validatesModel)) return undefined
+    return errorResponse(error)
   }
 }
 
-/** The options of the call that stands in for a request. */
-export function optionsOf({ asked, url }: Terms, head: Head): CallOptions & WithInternalOptions & Heard {
-  const key = asked.headers.get('idempotency-key')
+/** The options of the call for a request. */
+export function callOptions(
+  { request, url }: RequestContext,
+  head: ResponseHead,
+): CallOptions & WithInternalOptions & WithEventListener {
+  const key = request.headers.get('idempotency-key')
   return {
-    [INTERNAL]: { firstEndpoint: { headers: Object.fromEntries(asked.headers), query: url.search.slice(1) } },
-    [EVENTS]: head.hear,
-    ...(asked.signal && { signal: asked.signal }),
-    // Another one is no key that the engine could vary.
+    [INTERNAL]: { firstEndpoint: { headers: Object.fromEntries(request.headers), query: url.search.slice(1) } },
+    [EVENTS]: head.onEvent,
+    ...(request.signal && { signal: request.signal }),
+    // The engine derives keys for further requests from it, and cannot from any other.
     ...(key && /^[!-~]{1,255}$/.test(key) && { idempotencyKey: key }),
   }
 }
 
-type StartCall = (consumer: Consumer, whole: boolean) => ReturnType<typeof startCall>
+type StartCall = (consumer: Consumer, unstreamed: boolean) => ReturnType<typeof startCall>
 
-interface Wish {
+interface StreamForm {
   stream: boolean
   usage: boolean
 }
 
-/** What is asked for; undefined where it is no request that the engine takes. */
-function wishOf(text: string | undefined, hasModel: boolean): Wish | undefined {
+/** The form of the answer; undefined for a request that the engine does not accept. */
+function streamFormOf(text: string | undefined, hasModel: boolean): StreamForm | undefined {
   let body: Record<string, unknown> | null
   try {
     body = JSON.parse(text ?? '')
@@ -66,28 +69,28 @@ function wishOf(text: string | undefined, hasModel: boolean): Wish | undefined {
   }
   if (!Array.isArray(body?.messages) || !(hasModel || typeof body.model === 'string')) return undefined
   const stream = body.stream === true
-  // Sound is streamed in another form than it comes in one piece: there is nothing to assemble it from.
-  const sounds = Array.isArray(body.modalities) && body.modalities.some((modality) => modality !== 'text')
-  if (sounds && !stream) return undefined
+  // Audio has different forms streamed and unstreamed, so an unstreamed answer cannot be assembled from chunks.
+  const hasAudio = Array.isArray(body.modalities) && body.modalities.some((modality) => modality !== 'text')
+  if (hasAudio && !stream) return undefined
   const options = body.stream_options as { include_usage?: unknown } | null | undefined
   return { stream, usage: options?.include_usage === true }
 }
 
-/** The engine's own word on a request is none of the provider's: that is asked. */
-export function isRequests(error: unknown, validatesModel: boolean): boolean {
+/** Whether the engine rejected the request. Such a request goes to the provider, which has the final say. */
+export function isRequestError(error: unknown, validatesModel: boolean): boolean {
   if (!(error instanceof TypeError) || (error as { code?: unknown }).code !== 'INVALID_ARGUMENT') return false
   if (validatesModel && error.message.startsWith('request.model')) return false
   return error.message.startsWith('request')
 }
 
-/** What the head of the provider's response says, as far as a caller is told. */
-export class Head {
+/** The headers of the provider's response that a caller may see. */
+export class ResponseHead {
   #headers: Record<string, string> = {}
   #requestId: string | undefined
-  /** Told of the first token. */
+  /** Called on the first token. */
   onToken: (() => void) | undefined
 
-  readonly hear = (event: ClientEvent) => {
+  readonly onEvent = (event: ClientEvent) => {
     if (event.type !== 'first-token') return
     this.#headers = event.headers ?? {}
     this.#requestId = event.requestId
@@ -100,17 +103,17 @@ export class Head {
     return headers
   }
 
-  /** The response that a stream is the body of. */
+  /** A response with a stream as its body. */
   eventStream(stream: EventStream): Response {
     const headers = this.headers('text/event-stream; charset=utf-8')
     headers.set('cache-control', 'no-cache')
-    // Who waits for it runs before others are given theirs.
-    woke()
+    // The awaiting caller runs before other calls are served.
+    readerResolved()
     return new Response(stream.readable, { headers })
   }
 }
 
-function inOnePiece(start: StartCall, head: Head): Promise<Response> {
+function jsonResponse(start: StartCall, head: ResponseHead): Promise<Response> {
   return new Promise((resolve, reject) => {
     const consumer: Consumer = {
       end(json) {
@@ -125,16 +128,21 @@ function inOnePiece(start: StartCall, head: Head): Promise<Response> {
 }
 
 /**
- * The response begins with the first piece: until then every failure is retried in silence, and one that is final has
- * its own status. Where a tool call is held it begins with the first heartbeat.
+ * The response begins with the first delta. Until then failures are retried unnoticed, and a final error has its own
+ * status. While a tool call is buffered, the response begins with the first heartbeat.
  */
-function streamed(start: StartCall, head: Head, wish: Wish, heartbeatMs: number): Promise<Response> {
+function streamedResponse(
+  start: StartCall,
+  head: ResponseHead,
+  form: StreamForm,
+  heartbeatMs: number,
+): Promise<Response> {
   return new Promise((resolve, reject) => {
     const stream = new EventStream()
-    let begun = false
+    let hasBegun = false
     const begin = () => {
-      if (begun) return
-      begun = true
+      if (hasBegun) return
+      hasBegun = true
       resolve(head.eventStream(stream))
     }
     let done = false
@@ -150,20 +158,20 @@ function streamed(start: StartCall, head: Head, wish: Wish, heartbeatMs: number)
     }
     const call = start(
       {
-        piece(json) {
+        delta(json) {
           begin()
           stream.send(json)
         },
-        again: () => stream.again(),
+        turn: () => stream.onTurn(),
         complete() {
-          // The usage may come yet.
-          if (!wish.usage) finish()
+          // The usage follows.
+          if (!form.usage) finish()
         },
         end: finish,
         error(error) {
           if (done) return
           done = true
-          if (begun) stream.fail(broken(error))
+          if (hasBegun) stream.fail(bodyError(error))
           else reject(error)
         },
       },

@@ -1,28 +1,27 @@
 /**
- * The body of a streamed answer: server-sent events out of the pieces of a call. The reader is the clock: a piece waits
- * here until somebody reads, pieces that wait are handed over together when it is the call's turn, and a call that is far
- * ahead of its reader is paused.
+ * The body of a streamed answer: makes server-sent events of the deltas of a call. The reader sets the pace: deltas wait
+ * here until it reads, and are enqueued together in a turn of the call. A call that is far ahead of its reader is paused.
  */
 import type { CallHandle } from '../call-handle'
-import { mayRead, woke } from '../turn'
+import { mayRead, readerResolved } from '../scheduler'
 import { HEARTBEAT } from '../web'
 
-/** How many characters may wait for the reader before the socket waits. */
+/** How many characters may wait for the reader before the socket is paused. */
 const HIGH_WATER = 64 * 1024
 
 const encoder = new TextEncoder()
 
 export class EventStream {
   readonly readable: ReadableStream<Uint8Array>
-  /** Gone when the stream has ended. */
+  /** Undefined after the end of the stream. */
   #controller: ReadableStreamDefaultController<Uint8Array> | undefined
   #call: CallHandle | undefined
-  /** What waits for the reader. */
+  /** The events that wait for the reader. */
   #text = ''
-  /** A reader waits for what comes. */
+  /** The reader waits for the next event. */
   #wanted = false
-  /** And has a turn coming. */
-  #asked = false
+  /** A turn of the call has been requested. */
+  #turnRequested = false
   #ended = false
   #failure: { error: unknown } | undefined
   #lastMs = performance.now()
@@ -36,26 +35,26 @@ export class EventStream {
         },
         pull: () => {
           this.#wanted = true
-          if (this.#text === '' || mayRead()) this.#hand()
-          else this.#ask()
+          if (this.#text === '' || mayRead()) this.#flush()
+          else this.#requestTurn()
         },
         cancel: (reason) => {
           this.#stop()
           this.#controller = undefined
-          this.#call?.cancel(reason ?? new DOMException('The body was cancelled', 'AbortError'))
+          this.#call?.cancel(reason ?? new DOMException('The body was canceled', 'AbortError'))
         },
       },
-      // Nothing waits on the other side: an error comes after what was received, and does not wipe it out.
+      // The stream itself buffers nothing, because an error would discard its buffer.
       { highWaterMark: 0 },
     )
   }
 
-  /** Whose pieces these are. */
+  /** Sets the call that the deltas come from. */
   attach(call: CallHandle) {
     this.#call = call
   }
 
-  /** Sends a comment whenever nothing else was sent for so long. */
+  /** Sends a comment whenever nothing has been sent for `everyMs`. */
   keepAlive(everyMs: number, beat: () => void) {
     const tick = () => {
       const left = this.#lastMs + everyMs - performance.now()
@@ -72,32 +71,32 @@ export class EventStream {
     }
   }
 
-  /** One event. */
+  /** Sends an event. */
   send(data: string) {
-    // JSON may have line breaks between its tokens, where a provider prints it prettily.
+    // Pretty-printed JSON has line breaks between its tokens.
     const lines = data.includes('\n') ? data.replaceAll('\n', '\ndata: ') : data
     this.#push(`data: ${lines}\n\n`)
     if (this.#text.length >= HIGH_WATER) this.#call?.pause()
   }
 
-  /** One event, as it goes over the wire. */
-  pass(event: string) {
+  /** Sends an event that is already in the wire format. */
+  sendRaw(event: string) {
     this.#push(event)
     if (this.#text.length >= HIGH_WATER) this.#call?.pause()
   }
 
-  /** The turn that was asked for. */
-  again() {
-    this.#asked = false
-    this.#hand()
+  /** Call this in the requested turn. */
+  onTurn() {
+    this.#turnRequested = false
+    this.#flush()
   }
 
   end() {
     this.#stop()
-    this.#hand()
+    this.#flush()
   }
 
-  /** The reader gets what was received, and then this. */
+  /** Fails the stream after the events that have been received. */
   fail(error: unknown) {
     if (this.#ended) return
     this.#failure = { error }
@@ -107,24 +106,24 @@ export class EventStream {
   #push(text: string) {
     if (this.#ended) return
     this.#text += text
-    // All pieces of one batch go together.
-    if (this.#wanted) this.#ask()
+    // Not flushed at once, so that all events of one batch go together.
+    if (this.#wanted) this.#requestTurn()
   }
 
-  #ask() {
-    if (this.#asked) return
-    this.#asked = true
-    this.#call?.again()
+  #requestTurn() {
+    if (this.#turnRequested) return
+    this.#turnRequested = true
+    this.#call?.requestTurn()
   }
 
-  #hand() {
+  #flush() {
     if (this.#wanted && this.#text !== '' && this.#controller) {
       const text = this.#text
       this.#text = ''
       this.#wanted = false
       this.#lastMs = performance.now()
       this.#controller.enqueue(encoder.encode(text))
-      woke()
+      readerResolved()
       this.#call?.resume()
     }
     if (!this.#ended || this.#text !== '') return

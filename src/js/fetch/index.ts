@@ -2,51 +2,48 @@
 import type { FetchOptions, HolySheepFetch } from '../../../fetch'
 import type { ClientOptions } from '../../../index'
 import { HolySheepStreamingClient } from '../client'
-import { fromRecord, invalid, unknown } from '../errors'
+import { fromRecord, invalid, unknownOption } from '../errors'
 import { callback, optionsObject, wholeMs } from '../options'
 import { HEARTBEAT_MS } from '../web'
-import { chat, type Terms } from './chat'
-import { once, pass, policyOf } from './pass'
-import { passed } from './passed'
-import { look, read, type Target } from './request'
+import { chat, type RequestContext } from './chat'
+import { passthrough } from './passthrough'
+import { fetchOnce, fetchWithRetries, retryPolicyOf } from './platform-fetch'
+import { bufferRequest, type Target, targetOf } from './request'
 
-/**
- * What the engine speaks, by the end of a request's path: one row a dialect. What is in no row goes to the platform's
- * own `fetch`.
- */
-const DIALECTS: ReadonlyArray<{ path: string; answer(terms: Terms): Promise<Response | undefined> }> = [
+/** The dialects of the engine by the end of the request's path. Other requests go to the platform's `fetch`. */
+const DIALECTS: ReadonlyArray<{ path: string; answer(context: RequestContext): Promise<Response | undefined> }> = [
   { path: '/chat/completions', answer: chat },
-  { path: '/responses', answer: passed('responses') },
-  { path: '/messages', answer: passed('messages') },
+  { path: '/responses', answer: passthrough('responses') },
+  { path: '/messages', answer: passthrough('messages') },
 ]
 
-/** The most base URLs whose clients are kept; beyond it the one that was not used for longest is let go. */
+/** The maximum number of base URLs with a client. Beyond it the least recently used client is dropped. */
 const MAX_CLIENTS = 64
 
-/** Options of a client that a request says itself, or that have no meaning here. A probe would have no key. */
-const NOT_HERE = ['baseUrl', 'signal', 'coalesce', 'idempotencyKey', 'sessionId', 'healthCheckMs']
+/** Client options that each request sets itself, or that do not apply. A health check would have no key. */
+const UNSUPPORTED_OPTIONS = ['baseUrl', 'signal', 'coalesce', 'idempotencyKey', 'sessionId', 'healthCheckMs']
 
 export function createFetch(options?: FetchOptions): HolySheepFetch {
-  const { heartbeatMs, fetch: given, ...general } = optionsObject('options', options) as FetchOptions
-  for (const name of NOT_HERE) {
+  const { heartbeatMs, fetch: customFetch, ...general } = optionsObject('options', options) as FetchOptions
+  for (const name of UNSUPPORTED_OPTIONS) {
     if (name in general)
-      throw unknown(name, 'the other options of a client; base URL, key and signal are the request’s')
+      throw unknownOption(name, 'the other options of a client; base URL, key and signal come from the request')
   }
   if (typeof general.recovery === 'object' && general.recovery?.mode === 'restart') {
-    throw invalid('recovery.mode', 'restart', "'continue' or 'fail': what an SDK was handed cannot be taken back")
+    throw invalid('recovery.mode', 'restart', "'continue' or 'fail': text that an SDK has received cannot be retracted")
   }
-  const beat = wholeMs('heartbeatMs', heartbeatMs ?? HEARTBEAT_MS)
-  const platform = callback('fetch', given) ?? ((input, init) => globalThis.fetch(input, init))
-  // Wrong options are told now. It also judges what is passed on, and is asked for nothing else.
+  const heartbeat = wholeMs('heartbeatMs', heartbeatMs ?? HEARTBEAT_MS)
+  const platformFetch = callback('fetch', customFetch) ?? ((input, init) => globalThis.fetch(input, init))
+  // This client validates the options now, and decides about retries of platform requests. It makes no calls.
   const endpoints = general.endpoints ?? [{ name: 'none', baseUrl: 'http://localhost' }]
-  const judge = new HolySheepStreamingClient({ ...general, endpoints } as ClientOptions)
-  const policy = policyOf(general, platform, judge)
+  const validator = new HolySheepStreamingClient({ ...general, endpoints } as ClientOptions)
+  const policy = retryPolicyOf(general, platformFetch, validator)
   const clients = new Map<string, HolySheepStreamingClient>()
   let closed = false
 
   const clientFor = (base: string) => {
     const client = clients.get(base) ?? clientOf(general, base)
-    // The last one is the one that was used last. One that is let go ends what it has begun.
+    // The map is in order of last use. A dropped client still finishes its calls.
     clients.delete(base)
     clients.set(base, client)
     if (clients.size > MAX_CLIENTS) clients.delete(clients.keys().next().value as string)
@@ -54,26 +51,27 @@ export function createFetch(options?: FetchOptions): HolySheepFetch {
   }
 
   const answer = async (input: string | URL | Request, init?: RequestInit): Promise<Response> => {
-    if (closed) throw fromRecord({ class: 'HolySheepError', code: 'CLIENT_CLOSED', message: 'this fetch was closed' })
-    const target = look(input, init)
+    if (closed)
+      throw fromRecord({ class: 'HolySheepError', code: 'CLIENT_CLOSED', message: 'this fetch has been closed' })
+    const target = targetOf(input, init)
     const dialect = target && dialectOf(target)
-    if (!dialect) return pass(policy, target, input, init)
+    if (!dialect) return fetchWithRetries(policy, target, input, init)
     const { url } = target
-    const asked = await read(input, init)
+    const request = await bufferRequest(input, init)
     const response = await dialect.answer({
       client: clientFor(`${url.origin}${url.pathname.slice(0, -dialect.path.length)}`),
-      asked,
+      request,
       url,
-      heartbeatMs: beat,
+      heartbeatMs: heartbeat,
       hasModel: general.model !== undefined,
       validatesModel: general.validateModel === true,
     })
-    if (!response) return once(policy, ...asked.again)
+    if (!response) return fetchOnce(policy, ...request.replay)
     return Object.defineProperty(response, 'url', { value: url.href })
   }
   const close = async () => {
     closed = true
-    await Promise.all([judge, ...clients.values()].map((client) => client.close()))
+    await Promise.all([validator, ...clients.values()].map((client) => client.close()))
   }
   return Object.assign(answer, { clients, close, [Symbol.asyncDispose]: close })
 }
@@ -82,7 +80,7 @@ function dialectOf({ url, method }: Target) {
   return method === 'POST' ? DIALECTS.find(({ path }) => url.pathname.endsWith(path)) : undefined
 }
 
-/** A client whose first endpoint is the request's. The request brings its key, and it goes nowhere else. */
+/** A client whose first endpoint is that of the request. The request's key goes to no other endpoint. */
 function clientOf(options: ClientOptions, base: string): HolySheepStreamingClient {
   return new HolySheepStreamingClient({
     ...options,

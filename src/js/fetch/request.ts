@@ -1,23 +1,23 @@
-/** What `fetch` was called with: looked at first, and read only where the engine takes it. */
+/** The arguments of `fetch`. The body is read only if the engine takes the request. */
 
-/** Where a request goes, without its body. */
+/** The URL and method of a request. */
 export interface Target {
   url: URL
   method: string
 }
 
-/** A request whose body was read. */
-export interface Asked {
+/** A request whose body has been read. */
+export interface BufferedRequest {
   headers: Headers
-  /** The body as text; undefined where it is no UTF-8. */
+  /** The body as text; undefined if it is not UTF-8. */
   text: string | undefined
   signal: AbortSignal | undefined
-  /** The same request once more, for the platform's own `fetch`: what was read is not lost. */
-  again: [input: string | URL | Request, init: RequestInit | undefined]
+  /** The arguments for sending the same request with the platform's `fetch`. */
+  replay: [input: string | URL | Request, init: RequestInit | undefined]
 }
 
-/** Undefined for what only the platform's `fetch` can judge. */
-export function look(input: string | URL | Request, init: RequestInit | undefined): Target | undefined {
+/** Undefined for a request that only the platform's `fetch` can handle. */
+export function targetOf(input: string | URL | Request, init: RequestInit | undefined): Target | undefined {
   const request = input instanceof Request ? input : undefined
   try {
     const url = new URL(request ? request.url : String(input))
@@ -28,21 +28,24 @@ export function look(input: string | URL | Request, init: RequestInit | undefine
   }
 }
 
-export async function read(input: string | URL | Request, init: RequestInit | undefined): Promise<Asked> {
-  // What every SDK does, without the price of a `Request`.
+export async function bufferRequest(
+  input: string | URL | Request,
+  init: RequestInit | undefined,
+): Promise<BufferedRequest> {
+  // The arguments that every SDK uses need no `Request`, which is expensive.
   if (!(input instanceof Request) && typeof init?.body === 'string') {
     const { headers, body, signal } = init
-    return { headers: new Headers(headers), text: body, signal: signal ?? undefined, again: [input, init] }
+    return { headers: new Headers(headers), text: body, signal: signal ?? undefined, replay: [input, init] }
   }
   const request = new Request(input, init)
-  // Always there, also where the caller has none: it costs one listener.
+  // A `Request` always has a signal, even if the caller has none. It costs one listener.
   const { headers, method, redirect, credentials, signal } = request
   const body = await request.arrayBuffer()
   return {
     headers,
     text: decode(body),
     signal,
-    again: [request.url, { ...init, method, headers, redirect, credentials, signal, body }],
+    replay: [request.url, { ...init, method, headers, redirect, credentials, signal, body }],
   }
 }
 

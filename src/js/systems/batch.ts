@@ -1,32 +1,32 @@
-/** `batchProcess` and `batchStream`: many prompts, some at a time (document 000). */
+/** `batchProcess` and `batchStream` of tutorial 000: many prompts with bounded concurrency. */
 import { setMaxListeners } from 'node:events'
 import type { BatchOptions, BatchProgress, BatchResult, Prompt } from '../../../index'
 import { invalid } from '../errors'
-import { attemptsOf, callback, nonEmpty, optionsObject, splitSignal, tell, wholeNumber } from '../options'
-import { asksOf, Circuit, complete, PRESET, requestOf } from './prompts'
+import { attemptsOf, callback, nonEmpty, notify, optionsObject, splitSignal, wholeNumber } from '../options'
+import { CircuitWaiters, chatClientOf, complete, DEFAULT_OPTIONS, requestOf } from './prompts'
 import { defined } from './shared'
 
 const DEFAULTS = { model: 'gemini-2.5-flash', concurrency: 10 }
 const MAX_ATTEMPTS = 3
 
-type Source = Iterable<Prompt> | AsyncIterable<Prompt>
+type PromptSource = Iterable<Prompt> | AsyncIterable<Prompt>
 
-export async function batchProcess(prompts: Source, options?: BatchOptions): Promise<BatchResult[]> {
+export async function batchProcess(prompts: PromptSource, options?: BatchOptions): Promise<BatchResult[]> {
   const total = Array.isArray(prompts) ? { total: prompts.length } : {}
-  const given = { ...total, ...defined(optionsObject('options', options)) }
-  const done: BatchResult[] = []
-  for await (const result of batchStream(prompts, given)) done[result.index] = result
-  // Stopped before their turn: they have a result all the same.
+  const merged = { ...total, ...defined(optionsObject('options', options)) }
+  const finished: BatchResult[] = []
+  for await (const result of batchStream(prompts, merged)) finished[result.index] = result
+  // Prompts that did not start because of an abort have a result too.
   if (Array.isArray(prompts)) {
     for (let index = 0; index < prompts.length; index++) {
-      done[index] ??= failed(index, options?.signal?.reason)
+      finished[index] ??= failed(index, options?.signal?.reason)
     }
   }
-  return done
+  return finished
 }
 
-export function batchStream(prompts: Source, options?: BatchOptions): AsyncGenerator<BatchResult, void> {
-  // Wrong arguments are told now, not when the first result is asked for.
+export function batchStream(prompts: PromptSource, options?: BatchOptions): AsyncGenerator<BatchResult, void> {
+  // Invalid arguments throw here, and not when the first result is read.
   const iterable = prompts as Partial<AsyncIterable<Prompt> & Iterable<Prompt>>
   if (typeof prompts === 'string' || !(iterable?.[Symbol.asyncIterator] ?? iterable?.[Symbol.iterator])) {
     throw invalid('prompts', prompts, 'an array or an (async) iterable of prompts')
@@ -41,7 +41,7 @@ export function batchStream(prompts: Source, options?: BatchOptions): AsyncGener
   if (total !== undefined) wholeNumber('total', total, 0)
   nonEmpty('model', model, "a model's name")
   const fields = optionsObject('request', request)
-  const asks = asksOf(client, PRESET, others, [
+  const chatClient = chatClientOf(client, DEFAULT_OPTIONS, others, [
     'maxAttempts',
     'client',
     'concurrency',
@@ -50,13 +50,13 @@ export function batchStream(prompts: Source, options?: BatchOptions): AsyncGener
     'onProgress',
     'signal',
   ])
-  const circuit = new Circuit()
+  const circuit = new CircuitWaiters()
   const run = async (prompt: Prompt, stop: AbortSignal) =>
-    complete(asks, requestOf(prompt, model, fields), attempts, stop, circuit)
-  return results(iterable, run, concurrency, signal, progress(total, callback('onProgress', onProgress)))
+    complete(chatClient, requestOf(prompt, model, fields), attempts, stop, circuit)
+  return results(iterable, run, concurrency, signal, progressCounter(total, callback('onProgress', onProgress)))
 }
 
-/** Reads a prompt when there is a place for it: what runs and what waits to be read are `concurrency` in all. */
+/** Reads prompts so that running calls and unread results are at most `concurrency` in total. */
 async function* results(
   prompts: Partial<AsyncIterable<Prompt> & Iterable<Prompt>>,
   run: (prompt: Prompt, stop: AbortSignal) => Promise<string>,
@@ -66,15 +66,15 @@ async function* results(
 ): AsyncGenerator<BatchResult, void> {
   const source = (prompts[Symbol.asyncIterator]?.() ?? prompts[Symbol.iterator]?.()) as AsyncIterator<Prompt>
   const stop = new AbortController()
-  // Every call that runs listens to it.
+  // Every running call adds a listener.
   setMaxListeners(0, stop.signal)
   const ready: BatchResult[] = []
   let running = 0
   let index = 0
   let exhausted = false
-  let fault: { error: unknown } | undefined
+  let sourceFailure: { error: unknown } | undefined
   let reading = false
-  let left = false
+  let readerLeft = false
   let wake = () => {}
   const onAbort = () => {
     exhausted = true
@@ -84,7 +84,7 @@ async function* results(
   if (signal?.aborted) onAbort()
   else signal?.addEventListener('abort', onAbort, { once: true })
 
-  const one = async (at: number, prompt: Prompt) => {
+  const runOne = async (at: number, prompt: Prompt) => {
     let result: BatchResult
     try {
       result = { index: at, success: true, result: await run(prompt, stop.signal) }
@@ -92,8 +92,7 @@ async function* results(
       result = failed(at, error)
     }
     running--
-    // Nobody listens any more.
-    if (!left) count(result)
+    if (!readerLeft) count(result)
     ready.push(result)
     wake()
     void read()
@@ -107,11 +106,11 @@ async function* results(
         if (done) exhausted = true
         else if (!exhausted) {
           running++
-          void one(index++, value)
+          void runOne(index++, value)
         }
       }
     } catch (error) {
-      fault = { error }
+      sourceFailure = { error }
       exhausted = true
       stop.abort(error)
     } finally {
@@ -127,7 +126,7 @@ async function* results(
         yield result
         continue
       }
-      if (fault) throw fault.error
+      if (sourceFailure) throw sourceFailure.error
       if (exhausted && running === 0) return
       await new Promise<void>((resolve) => {
         wake = resolve
@@ -135,10 +134,10 @@ async function* results(
     }
   } finally {
     signal?.removeEventListener('abort', onAbort)
-    exhausted = left = true
-    // The reader has left, or all is done: what runs is nobody's.
+    exhausted = readerLeft = true
+    // If the reader has left, the results of running calls are not needed.
     stop.abort()
-    // A source that waits in `next()` answers when it likes: nobody waits for it here.
+    // Not awaited: `return()` of a source with a pending `next()` may take forever.
     Promise.resolve(source.return?.()).catch(() => {})
   }
 }
@@ -147,8 +146,8 @@ function failed(index: number, cause: unknown): BatchResult {
   return { index, success: false, error: cause instanceof Error ? cause.message : String(cause), cause }
 }
 
-/** Counts results and tells how it goes. */
-function progress(total: number | undefined, onProgress: ((progress: BatchProgress) => void) | undefined) {
+/** Counts results and reports the progress. */
+function progressCounter(total: number | undefined, onProgress: ((progress: BatchProgress) => void) | undefined) {
   const started = performance.now()
   const counts = { done: 0, succeeded: 0, failed: 0 }
   return (result: BatchResult) => {
@@ -156,10 +155,10 @@ function progress(total: number | undefined, onProgress: ((progress: BatchProgre
     counts[result.success ? 'succeeded' : 'failed']++
     if (!onProgress) return
     const elapsedMs = performance.now() - started
-    const left = total === undefined ? {} : { total, estimatedMsLeft: remaining(elapsedMs, counts.done, total) }
-    tell('onProgress', onProgress, { ...counts, elapsedMs, ...left })
+    const estimate = total === undefined ? {} : { total, estimatedMsLeft: remainingMs(elapsedMs, counts.done, total) }
+    notify('onProgress', onProgress, { ...counts, elapsedMs, ...estimate })
   }
 }
 
-/** As long for each of the rest as for each so far. */
-const remaining = (elapsedMs: number, done: number, total: number) => (elapsedMs / done) * Math.max(0, total - done)
+/** Assumes the mean time so far for each remaining prompt. */
+const remainingMs = (elapsedMs: number, done: number, total: number) => (elapsedMs / done) * Math.max(0, total - done)

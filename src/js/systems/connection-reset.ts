@@ -1,22 +1,22 @@
-/** `handleConnectionReset`: what document 002 does about an ECONNRESET. */
+/** `handleConnectionReset` of tutorial 002: prepares the retry of a call after an ECONNRESET. */
 import type { ChatRequest } from '../../../index'
 import { invalid } from '../errors'
 import { addon } from '../native'
 import { splitSignal } from '../options'
 import { pause } from './shared'
 
-/** The wait is random between these, in milliseconds. */
-const MIN_MS = 1000
-const MAX_MS = 3000
+/** The bounds of the random wait, in milliseconds. */
+const MIN_WAIT_MS = 1000
+const MAX_WAIT_MS = 3000
 
-type Resettable = Partial<ChatRequest> & { partialResponse?: string }
+type RetryableRequest = Partial<ChatRequest> & { partialResponse?: string }
 
-/** The messages that a request had before it first asked for the rest of an answer. */
-const originals = new WeakMap<object, { asked: unknown; before: unknown }>()
+/** The continuation messages of a request, and its messages before the first reset. */
+const originals = new WeakMap<object, { continuation: unknown; original: unknown }>()
 
 export async function handleConnectionReset(
   error: unknown,
-  request: Resettable,
+  request: RetryableRequest,
   attempt: number,
   maxAttempts: number,
   options?: { signal?: AbortSignal },
@@ -30,16 +30,16 @@ export async function handleConnectionReset(
   if (code !== 'ECONNRESET' && cause?.code !== 'ECONNRESET') return false
   if (attempt >= maxAttempts) return false
   const received = request.partialResponse || (typeof partial === 'string' ? partial : '')
-  await pause(MIN_MS + Math.random() * (MAX_MS - MIN_MS), signal)
-  if (received !== '' && Array.isArray(request.messages)) askForTheRest(request, received)
+  await pause(MIN_WAIT_MS + Math.random() * (MAX_WAIT_MS - MIN_WAIT_MS), signal)
+  if (received !== '' && Array.isArray(request.messages)) continueFrom(request, received)
   return true
 }
 
-/** Turns the request into one for the rest of what was received. A second reset replaces the first's question. */
-function askForTheRest(request: Resettable, received: string) {
+/** Makes the request continue the partial answer. A second reset replaces the continuation of the first. */
+function continueFrom(request: RetryableRequest, received: string) {
   const known = originals.get(request)
-  const before = known && known.asked === request.messages ? known.before : request.messages
+  const original = known && known.continuation === request.messages ? known.original : request.messages
   request.partialResponse = received
-  request.messages = JSON.parse(addon.continuationMessages(JSON.stringify(before), received))
-  originals.set(request, { asked: request.messages, before })
+  request.messages = JSON.parse(addon.continuationMessages(JSON.stringify(original), received))
+  originals.set(request, { continuation: request.messages, original })
 }

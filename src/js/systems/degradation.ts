@@ -1,4 +1,4 @@
-/** `ModelDegradationManager` of document 003: the model that a question needs, and the next where it cannot answer. */
+/** `ModelDegradationManager` of tutorial 003: chooses models by the complexity of the query, with fallbacks. */
 import type {
   CallOptions,
   ClientOptions,
@@ -10,7 +10,7 @@ import type {
 import { invalid } from '../errors'
 import { classifyComplexity } from '../models'
 import { callback, nonEmpty, numberIn, oneOf, optionsObject } from '../options'
-import { ask, clientOf, Face, Mean, type Messages, REQUEST_DEFAULTS, SILENCE } from './shared'
+import { clientOf, DEFAULT_TIMEOUTS, Mean, type Messages, REQUEST_DEFAULTS, runChat, Wrapper } from './shared'
 
 const CHAIN: readonly ModelConfig[] = [
   { name: 'gpt-4.1', costPerMillionTokens: 8, avgLatencyMs: 800, capability: 'complex', priority: 1 },
@@ -18,41 +18,29 @@ const CHAIN: readonly ModelConfig[] = [
   { name: 'gemini-2.5-flash', costPerMillionTokens: 2.5, avgLatencyMs: 400, capability: 'moderate', priority: 3 },
   { name: 'deepseek-v3.2', costPerMillionTokens: 0.42, avgLatencyMs: 200, capability: 'simple', priority: 4 },
 ]
-/** Where the models begin that do for a simple question, and end those for a moderate one. */
+/** The lowest priority value for simple queries, and the highest for moderate ones. */
 const LIGHT_PRIORITY = 3
 const BREAKER = { failureThreshold: 5, timeout: 60_000 }
-/** Models that statistics are kept of. */
+/** The maximum number of models with statistics. */
 const MAX_MODELS = 1000
 
 const COMPLEXITIES: readonly QueryComplexity[] = ['simple', 'moderate', 'complex']
 
-function checkModel(path: string, model: ModelConfig) {
-  if (typeof model !== 'object' || model === null) throw invalid(path, model, 'a model: { name, priority … }')
-  nonEmpty(`${path}.name`, model.name, "a model's name")
-  numberIn(`${path}.priority`, model.priority, 0)
-  numberIn(`${path}.costPerMillionTokens`, model.costPerMillionTokens, 0)
-  if (model.avgLatencyMs !== undefined) numberIn(`${path}.avgLatencyMs`, model.avgLatencyMs, 0)
-  if (model.capability !== undefined) oneOf(`${path}.capability`, model.capability, COMPLEXITIES)
-}
-
-/** The service has answered: no breaker counts it. */
-const isClientError = ({ status = 500 }: Error & { status?: number }) => status < 500 && status !== 408
-
-/** What the metrics do not tell of a model. */
-interface Counts {
+/** Statistics of a model that the metrics lack. */
+interface ModelStats {
   latency: Mean
-  /** In a row. */
+  /** Consecutive failures. */
   failures: number
 }
 
-export class ModelDegradationManager extends Face {
+export class ModelDegradationManager extends Wrapper {
   static readonly DEFAULT_MODEL_CHAIN: readonly ModelConfig[] = Object.freeze(
     CHAIN.map((model) => Object.freeze({ ...model })),
   )
 
   readonly modelChain: readonly ModelConfig[]
   readonly #classify: (messages: Messages) => QueryComplexity
-  readonly #models = new Map<string, Counts>()
+  readonly #models = new Map<string, ModelStats>()
 
   constructor(
     apiKey?: string,
@@ -65,10 +53,10 @@ export class ModelDegradationManager extends Face {
       throw invalid('modelChain', modelChain, 'an array of models, at least one')
     }
     for (const [at, model] of chain.entries()) checkModel(`modelChain[${at}]`, model)
-    const judge = callback('classify', classify)
-    super(clientOf(apiKey, { maxRetries: 0, circuitBreaker: BREAKER, ...SILENCE }, rest, ['classify']))
+    const custom = callback('classify', classify)
+    super(clientOf(apiKey, { maxRetries: 0, circuitBreaker: BREAKER, ...DEFAULT_TIMEOUTS }, rest, ['classify']))
     this.modelChain = chain
-    this.#classify = judge ?? classifyComplexity
+    this.#classify = custom ?? classifyComplexity
   }
 
   async callWithDegradation(
@@ -82,24 +70,24 @@ export class ModelDegradationManager extends Face {
     const [first, ...fallbackModels] = [...new Set(candidates)] as [string, ...string[]]
     const request = { ...REQUEST_DEFAULTS, model: first, messages }
     const call = { ...optionsObject('options', options), fallbackModels } as CallOptions
-    const { data, error, attempts, latencyMs } = await ask(this.client, request, call)
+    const { data, error, attempts, latencyMs } = await runChat(this.client, request, call)
     for (const attempt of attempts) {
-      if (attempt.error && !isClientError(attempt.error)) this.#of(attempt.model).failures += 1
+      if (attempt.error && !isClientError(attempt.error)) this.#statsOf(attempt.model).failures += 1
     }
     const modelUsed = attempts.at(-1)?.model ?? first
     if (data) {
-      const counts = this.#of(modelUsed)
-      counts.latency.add(latencyMs)
-      counts.failures = 0
+      const stats = this.#statsOf(modelUsed)
+      stats.latency.add(latencyMs)
+      stats.failures = 0
       return { success: true, data, modelUsed, fallbackTriggered: modelUsed !== first, originalComplexity, latencyMs }
     }
     const candidatesTried = [...new Set(attempts.map(({ model }) => model))]
-    const all = candidatesTried.length === fallbackModels.length + 1
+    const triedAll = candidatesTried.length === fallbackModels.length + 1
     const cause = error as Error
-    return { success: false, error: all ? 'All models in chain failed' : cause.message, candidatesTried, cause }
+    return { success: false, error: triedAll ? 'All models in chain failed' : cause.message, candidatesTried, cause }
   }
 
-  /** The models for a question of this complexity, best first. */
+  /** The models for a query of this complexity, best first. */
   candidates(complexity: QueryComplexity): string[] {
     oneOf('complexity', complexity, COMPLEXITIES)
     const names = (models: readonly ModelConfig[]) => models.map(({ name }) => name)
@@ -127,13 +115,25 @@ export class ModelDegradationManager extends Face {
     return stats
   }
 
-  #of(model: string): Counts {
+  #statsOf(model: string): ModelStats {
     const known = this.#models.get(model)
     if (known) return known
-    // Callers name models: the list must have an end.
+    // Callers choose the names of models, so the map must be bounded.
     if (this.#models.size >= MAX_MODELS) this.#models.delete(this.#models.keys().next().value as string)
-    const made = { latency: new Mean(), failures: 0 }
-    this.#models.set(model, made)
-    return made
+    const stats = { latency: new Mean(), failures: 0 }
+    this.#models.set(model, stats)
+    return stats
   }
 }
+
+function checkModel(path: string, model: ModelConfig) {
+  if (typeof model !== 'object' || model === null) throw invalid(path, model, 'a model: { name, priority … }')
+  nonEmpty(`${path}.name`, model.name, "a model's name")
+  numberIn(`${path}.priority`, model.priority, 0)
+  numberIn(`${path}.costPerMillionTokens`, model.costPerMillionTokens, 0)
+  if (model.avgLatencyMs !== undefined) numberIn(`${path}.avgLatencyMs`, model.avgLatencyMs, 0)
+  if (model.capability !== undefined) oneOf(`${path}.capability`, model.capability, COMPLEXITIES)
+}
+
+/** Whether the service has answered, so that breakers do not count the error. */
+const isClientError = ({ status = 500 }: Error & { status?: number }) => status < 500 && status !== 408

@@ -1,36 +1,42 @@
-/** One prompt of a batch or a queue, to its end: an open circuit is waited for, and counts as no attempt. */
+/** Completes one prompt of a batch or queue. It waits while the circuit is open, which does not count as an attempt. */
 import type { CallOptions, ChatCompletion, ChatMessage, ChatRequest, ClientOptions, Prompt } from '../../../index'
 import { CircuitOpenError, HolySheepError, invalid, lastError } from '../errors'
-import { EVENTS, type Heard } from '../options'
+import { EVENTS, type WithEventListener } from '../options'
 import { clientOf } from './shared'
 
-/** The breaker of document 000. */
+/** The breaker of tutorial 000. */
 export const BREAKER = { failureThreshold: 5, openMs: 30_000 }
-/** The longest wait between two attempts, and between two looks at an open circuit, in milliseconds. */
+/** The maximum wait between attempts, and between calls while the circuit is open, in milliseconds. */
 export const MAX_WAIT_MS = 32_000
-/** The first wait for a circuit that does not say when it is due, in milliseconds. */
-const FIRST_WAIT_MS = 100
+/** The first wait for an open circuit that does not say when it is going to close, in milliseconds. */
+const MIN_WAIT_MS = 100
 
-/** What is needed of a client. */
-export interface Asks {
+/** The part of a client that prompts need. */
+export interface ChatClient {
   chat(request: ChatRequest, options?: CallOptions): Promise<ChatCompletion>
 }
 
-/** A client's options for prompts, where the caller says nothing else. */
-export const PRESET: ClientOptions = {
+/** The default client options for prompts. */
+export const DEFAULT_OPTIONS: ClientOptions = {
   circuitBreaker: BREAKER,
   retry: { maxDelayMs: MAX_WAIT_MS },
-  // Each prompt has its attempts, and nobody waits for it: a budget would fail prompts for their neighbours.
+  // The attempts of each prompt are bounded. A shared budget would fail prompts because of others.
   retryBudget: false,
 }
 
-/** The caller's own client, or one that is made of the options. */
-export function asksOf(own: unknown, preset: ClientOptions, options: object, also: string[]): Asks {
-  if (own === undefined) return clientOf(undefined, preset, options, also)
-  if (typeof (own as Asks | null)?.chat !== 'function') throw invalid('client', own, 'a client')
-  const [beside] = Object.keys(options)
-  if (beside !== undefined) throw invalid(beside, (options as never)[beside], 'nothing beside a client of your own')
-  return own as Asks
+/** The caller's client, or a new one with the options. */
+export function chatClientOf(
+  client: unknown,
+  defaults: ClientOptions,
+  options: object,
+  alsoAccepted: string[],
+): ChatClient {
+  if (client === undefined) return clientOf(undefined, defaults, options, alsoAccepted)
+  if (typeof (client as ChatClient | null)?.chat !== 'function') throw invalid('client', client, 'a client')
+  const [option] = Object.keys(options)
+  if (option !== undefined)
+    throw invalid(option, (options as never)[option], 'no client options together with `client`')
+  return client as ChatClient
 }
 
 export function requestOf(prompt: Prompt, model: string, fields: object | undefined): ChatRequest {
@@ -40,93 +46,96 @@ export function requestOf(prompt: Prompt, model: string, fields: object | undefi
   return { model, ...fields, messages }
 }
 
-/** Prompts of one batch that wait for its circuit: the success of any of them wakes the others. */
-export class Circuit {
-  readonly #waiting = new Set<() => void>()
+/** The prompts of a batch that wait for an open circuit. The success of any prompt wakes the others. */
+export class CircuitWaiters {
+  readonly #wakers = new Set<() => void>()
 
   wait(ms: number, signal: AbortSignal | undefined): Promise<void> {
     return new Promise((resolve, reject) => {
       if (signal?.aborted) return reject(signal.reason)
-      const over = () => {
+      const stop = () => {
         clearTimeout(timer)
         signal?.removeEventListener('abort', abort)
-        this.#waiting.delete(wake)
+        this.#wakers.delete(wake)
       }
       const wake = () => {
-        over()
+        stop()
         resolve()
       }
       const abort = () => {
-        over()
+        stop()
         reject(signal?.reason)
       }
       const timer = setTimeout(wake, ms)
       signal?.addEventListener('abort', abort, { once: true })
-      this.#waiting.add(wake)
+      this.#wakers.add(wake)
     })
   }
 
-  closed() {
-    for (const wake of [...this.#waiting]) wake()
+  wakeAll() {
+    for (const wake of [...this.#wakers]) wake()
   }
 }
 
-/** Told when a prompt begins to wait, and when it goes on. */
-export interface Turns {
+/** Called when a prompt begins to wait, and when it continues. */
+export interface WaitListener {
   idle(): void
   busy(): void
 }
 
-/**
- * Resolves to the text of the answer. `maxAttempts` counts real attempts; the error at the end has them all.
- */
+/** Resolves to the text of the answer. Rejected calls do not count toward `maxAttempts`. The error has all attempts. */
 export async function complete(
-  client: Asks,
+  client: ChatClient,
   request: ChatRequest,
   maxAttempts: number,
   signal: AbortSignal | undefined,
-  circuit: Circuit,
-  turns?: Turns,
+  circuit: CircuitWaiters,
+  waitListener?: WaitListener,
 ): Promise<string> {
-  const made: HolySheepError['attempts'] = []
-  const heard: Heard = turns ? { [EVENTS]: following(turns) } : {}
-  for (let refusals = 0; ; refusals++) {
-    const options = { maxRetries: Math.max(0, maxAttempts - 1 - made.length), ...(signal && { signal }), ...heard }
+  const attempts: HolySheepError['attempts'] = []
+  const listener: WithEventListener = waitListener ? { [EVENTS]: reportWaits(waitListener) } : {}
+  for (let rejections = 0; ; rejections++) {
+    const options = {
+      maxRetries: Math.max(0, maxAttempts - 1 - attempts.length),
+      ...(signal && { signal }),
+      ...listener,
+    }
     try {
       const completion = await client.chat(request, options)
-      circuit.closed()
+      circuit.wakeAll()
       return completion.choices[0]?.message.content ?? ''
     } catch (thrown) {
       if (!(thrown instanceof HolySheepError)) throw thrown
       const error = lastError(thrown) as HolySheepError & Error
-      for (const record of thrown.attempts ?? []) made.push({ ...record, attempt: made.length + 1 })
+      for (const record of thrown.attempts ?? []) attempts.push({ ...record, attempt: attempts.length + 1 })
       const cause = thrown instanceof CircuitOpenError ? thrown.cause : undefined
-      const spent = made.length >= maxAttempts && cause instanceof Error
-      if (!(thrown instanceof CircuitOpenError) || spent) throw Object.assign(spent ? cause : error, { attempts: made })
-      if (thrown.attempts.length > 0) refusals = 0
-      const wait = Math.max(thrown.retryAfterMs ?? 0, FIRST_WAIT_MS * 2 ** Math.min(refusals, 16))
-      turns?.idle()
+      const exhausted = attempts.length >= maxAttempts && cause instanceof Error
+      if (!(thrown instanceof CircuitOpenError) || exhausted)
+        throw Object.assign(exhausted ? cause : error, { attempts })
+      if (thrown.attempts.length > 0) rejections = 0
+      const wait = Math.max(thrown.retryAfterMs ?? 0, MIN_WAIT_MS * 2 ** Math.min(rejections, 16))
+      waitListener?.idle()
       try {
         await circuit.wait(Math.min(wait, MAX_WAIT_MS), signal)
       } finally {
-        turns?.busy()
+        waitListener?.busy()
       }
     }
   }
 }
 
-/** Idle from the wait before a retry to the attempt after it. */
-function following(turns: Turns): Heard[typeof EVENTS] {
+/** An event listener: a prompt is idle from the wait before a retry until the next attempt. */
+function reportWaits(waitListener: WaitListener): WithEventListener[typeof EVENTS] {
   let idle = false
-  const go = () => {
-    if (idle) turns.busy()
+  const resume = () => {
+    if (idle) waitListener.busy()
     idle = false
   }
   return (event) => {
-    if (event.type === 'attempt' || event.type === 'failed') go()
+    if (event.type === 'attempt' || event.type === 'failed') resume()
     else if (event.type === 'wait' && !idle && (event.reason === 'backoff' || event.reason === 'retry-after')) {
       idle = true
-      turns.idle()
+      waitListener.idle()
     }
   }
 }

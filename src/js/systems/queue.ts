@@ -1,14 +1,14 @@
-/** `BoundedRetryQueue` of document 000: tasks with a bounded number of attempts, in a bounded queue. */
+/** `BoundedRetryQueue` of tutorial 000: tasks with a bounded number of attempts, in a bounded queue. */
 import { setMaxListeners } from 'node:events'
 import type { Prompt, QueueOptions, QueueResult } from '../../../index'
 import { invalid, QueueFullError } from '../errors'
 import { attemptsOf, nonEmpty, optionsObject, splitSignal, wholeNumber } from '../options'
-import { type Asks, asksOf, Circuit, complete, PRESET, requestOf } from './prompts'
+import { type ChatClient, CircuitWaiters, chatClientOf, complete, DEFAULT_OPTIONS, requestOf } from './prompts'
 import { defined } from './shared'
 
 interface Task {
   prompt: Prompt
-  /** The reader that works on it, or that has brought it to its end. */
+  /** The reader that runs the task, or has finished it. */
   reader?: object
 }
 
@@ -18,23 +18,23 @@ const DEFAULTS = { maxSize: 1000, concurrency: 10, model: 'gpt-4.1' }
 export class BoundedRetryQueue {
   readonly maxRetries: number
   readonly maxSize: number
-  readonly #client: Asks
+  readonly #client: ChatClient
   readonly #concurrency: number
   readonly #model: string
   readonly #request: object
-  /** What is not finished, by id, in order of arrival. */
+  /** The unfinished tasks by id, in order of arrival. */
   readonly #tasks = new Map<string, Task>()
-  /** Results that nobody has read yet; their tasks hold their places. */
+  /** The unread results. Their tasks still count toward `maxSize`. */
   readonly #ready: QueueResult[] = []
   #reading = false
   #arrived = () => {}
 
   constructor(maxRetries?: number | QueueOptions, maxSize?: number, options?: QueueOptions) {
-    const given =
+    const merged =
       typeof maxRetries === 'object' && maxRetries !== null
         ? optionsObject('options', maxRetries)
         : { ...optionsObject('options', options), ...defined({ maxRetries, maxSize }) }
-    const { client, request, concurrency, model, ...rest } = { ...DEFAULTS, ...defined(given) } as typeof DEFAULTS &
+    const { client, request, concurrency, model, ...rest } = { ...DEFAULTS, ...defined(merged) } as typeof DEFAULTS &
       QueueOptions
     this.maxRetries = attemptsOf(rest, MAX_ATTEMPTS)
     this.maxSize = wholeNumber('maxSize', rest.maxSize, 1)
@@ -42,9 +42,9 @@ export class BoundedRetryQueue {
     this.#model = nonEmpty('model', model, "a model's name")
     this.#request = optionsObject('request', request)
     const { maxRetries: _retries, maxAttempts: _attempts, maxSize: _size, ...others } = rest
-    // No more attempts at a time, also when tasks come back from their waits.
+    // Limits attempts too, because tasks that return from a wait exceed `concurrency`.
     const limits = { maxConcurrent: this.#concurrency, maxQueue: this.maxSize }
-    this.#client = asksOf(client, { ...PRESET, ...limits }, others, [
+    this.#client = chatClientOf(client, { ...DEFAULT_OPTIONS, ...limits }, others, [
       'maxAttempts',
       'maxSize',
       'concurrency',
@@ -53,7 +53,7 @@ export class BoundedRetryQueue {
     ])
   }
 
-  /** Tasks that are not finished. */
+  /** The number of unfinished tasks. */
   get size(): number {
     return this.#tasks.size
   }
@@ -76,17 +76,17 @@ export class BoundedRetryQueue {
     if (this.#reading) throw invalid('processWithRetry', undefined, 'one reader at a time', 'a second reader')
     this.#reading = true
     const stop = new AbortController()
-    // Every call that runs listens to it.
+    // Every running call adds a listener.
     setMaxListeners(0, stop.signal)
-    const circuit = new Circuit()
+    const circuit = new CircuitWaiters()
     const ready = this.#ready
     let active = 0
     let wake = () => {}
     const abort = () => stop.abort(signal?.reason)
     signal?.addEventListener('abort', abort, { once: true })
     stop.signal.addEventListener('abort', () => wake(), { once: true })
-    const turns = {
-      // One that waits for its retry makes room for the others.
+    const waitListener = {
+      // While a task waits for its retry, another one may run.
       idle() {
         active--
         pump()
@@ -100,15 +100,15 @@ export class BoundedRetryQueue {
       active++
       const request = requestOf(task.prompt, this.#model, this.#request)
       try {
-        const response = await complete(this.#client, request, this.maxRetries, stop.signal, circuit, turns)
-        // Unless the next reader has taken it over meanwhile.
+        const response = await complete(this.#client, request, this.maxRetries, stop.signal, circuit, waitListener)
+        // Unless the next reader already runs the task again.
         if (task.reader === undefined || task.reader === stop) {
           task.reader = stop
           ready.push({ taskId, response })
           this.#arrived()
         }
       } catch (cause) {
-        // Stopped, not failed: it stays in the queue.
+        // A task that was stopped has not failed, and stays in the queue.
         if (!stop.signal.aborted)
           ready.push({ taskId, error: cause instanceof Error ? cause.message : String(cause), cause })
       }
@@ -119,7 +119,7 @@ export class BoundedRetryQueue {
     const pump = () => {
       if (stop.signal.aborted) return
       for (const [taskId, task] of this.#tasks) {
-        // Finished ones that nobody has read hold their places.
+        // Unread results count toward the concurrency.
         if (active + ready.length >= this.#concurrency) break
         if (!task.reader) void work(taskId, task)
       }
@@ -147,7 +147,7 @@ export class BoundedRetryQueue {
       signal?.removeEventListener('abort', abort)
       this.#arrived = () => {}
       this.#reading = false
-      // The reader has left: what runs ends, and its tasks wait for the next reader.
+      // Stops running tasks, which the next reader runs again.
       if (!stop.signal.aborted) stop.abort()
       const finished = new Set(ready.map(({ taskId }) => taskId))
       for (const [taskId, task] of this.#tasks) if (!finished.has(taskId)) task.reader = undefined

@@ -1,28 +1,36 @@
-/** `ResilientStreamingClient`: the HolySheep tutorials' client that completes interrupted answers. */
+/** `ResilientStreamingClient` of tutorial 002: completes interrupted answers. */
 import type { CallOptions, ChatRequest, ClientOptions, SmartStreamOptions, SmartStreamOutcome } from '../../../index'
 import { readArguments } from '../arguments'
 import { HolySheepStreamingClient } from '../client'
-import { invalid, lastError, RetriesExhaustedError, StreamInterruptedError, unknown } from '../errors'
+import { invalid, lastError, RetriesExhaustedError, StreamInterruptedError, unknownOption } from '../errors'
 import { addon } from '../native'
-import { callback, EVENTS, type Heard, INTERNAL, type InternalOptions, optionsObject, tell } from '../options'
+import {
+  callback,
+  EVENTS,
+  INTERNAL,
+  type InternalOptions,
+  notify,
+  optionsObject,
+  type WithEventListener,
+} from '../options'
 
 type Messages = ChatRequest['messages']
 
 const MAX_ATTEMPTS = 5
 const TIMEOUT_MS = 30_000
 const EXHAUSTED = 'Max retries exceeded'
-/** min(1000 · 2^attempt, 10000), the first after one attempt. */
-const WAITS = { baseDelayMs: 2000, multiplier: 2, maxDelayMs: 10_000, jitter: 'none' } as const
-/** What asking again cannot mend. */
-const FINAL = ['INVALID_REQUEST', 'AUTH_FAILED', 'CONTENT_FILTERED']
+/** min(1000 · 2^attempt, 10000), where the first wait follows attempt 1. */
+const RETRY_DEFAULTS = { baseDelayMs: 2000, multiplier: 2, maxDelayMs: 10_000, jitter: 'none' } as const
+/** The codes of errors that are not retryable. */
+const UNRECOVERABLE = ['INVALID_REQUEST', 'AUTH_FAILED', 'CONTENT_FILTERED']
 
 export class ResilientStreamingClient extends HolySheepStreamingClient {
   lastReceivedId: string | null = null
   accumulatedContent = ''
 
   constructor(apiKey?: string | ClientOptions, options?: number | ClientOptions) {
-    const given = readArguments(apiKey, options)
-    super({ sendSessionId: 'both', ...given, retry: { ...WAITS, ...given.retry } } as ClientOptions)
+    const merged = readArguments(apiKey, options)
+    super({ sendSessionId: 'both', ...merged, retry: { ...RETRY_DEFAULTS, ...merged.retry } } as ClientOptions)
   }
 
   async smartStreamWithRecovery(
@@ -34,12 +42,13 @@ export class ResilientStreamingClient extends HolySheepStreamingClient {
       'options',
       options,
     ) as SmartStreamOptions
-    for (const name of Object.keys(others)) throw unknown(name, 'maxRetries, timeout, onProgress, onComplete, onError')
+    for (const name of Object.keys(others))
+      throw unknownOption(name, 'maxRetries, timeout, onProgress, onComplete, onError')
     const attempts = maxRetries ?? MAX_ATTEMPTS
     if (!Number.isInteger(attempts) || attempts < 1) throw invalid('maxRetries', maxRetries, 'a whole number from 1')
-    const told = callback('onError', onError)
-    const completed = callback('onComplete', onComplete)
-    // The total is what ends it: neither the retries on a route nor the recoveries end before.
+    const errorCallback = callback('onError', onError)
+    const completeCallback = callback('onComplete', onComplete)
+    // High enough that only the total number of attempts ends the call.
     const limits = {
       maxRetries: attempts,
       recovery: { mode: 'continue', maxRecoveries: attempts },
@@ -47,17 +56,17 @@ export class ResilientStreamingClient extends HolySheepStreamingClient {
     }
     const run = this.#run(model, messages, this.generateSessionId(), timeout, onProgress, limits)
     try {
-      await run.over
-      tell('onComplete', completed, run.text)
+      await run.finished
+      notify('onComplete', completeCallback, run.text)
       return { success: true, response: run.text, attempts: run.attempts }
     } catch (thrown) {
       const last = lastError(thrown)
       const outcome = { success: false as const, response: run.text, attempts: run.attempts }
-      if (run.attempts < attempts || !this.isRecoverable(root(last))) {
-        tell('onError', told, last)
+      if (run.attempts < attempts || !this.isRecoverable(rootCause(last))) {
+        notify('onError', errorCallback, last)
         return { ...outcome, error: last }
       }
-      tell('onError', told, new Error(EXHAUSTED, { cause: last }))
+      notify('onError', errorCallback, new Error(EXHAUSTED, { cause: last }))
       return { ...outcome, error: EXHAUSTED, cause: last }
     }
   }
@@ -72,7 +81,7 @@ export class ResilientStreamingClient extends HolySheepStreamingClient {
     const run = this.#run(model, messages, sessionId, timeout, onProgress, {
       [INTERNAL]: { singleAttempt: true } satisfies InternalOptions,
     })
-    await run.over
+    await run.finished
     return run.text
   }
 
@@ -87,28 +96,28 @@ export class ResilientStreamingClient extends HolySheepStreamingClient {
   }
 
   isRecoverable(error: unknown): boolean {
-    return !FINAL.includes((error as { code?: string } | undefined)?.code as string)
+    return !UNRECOVERABLE.includes((error as { code?: string } | undefined)?.code as string)
   }
 
-  /** One call, whose text and attempts grow while it runs. Throws for invalid arguments. */
+  /** Runs one call, and updates its text and attempts as it runs. Throws for invalid arguments. */
   #run(
     model: string,
     messages: Messages,
     sessionId: string,
     timeout = TIMEOUT_MS,
     onProgress: ((content: string) => unknown) | undefined,
-    others: object,
+    extra: object,
   ) {
     const progress = callback('onProgress', onProgress)
-    const silence = { firstTokenTimeoutMs: timeout, idleTimeoutMs: timeout }
-    const run = { text: '', attempts: 0, over: Promise.resolve() }
-    const callOptions = { ...silence, ...others, sessionId } as CallOptions
-    const heard: Heard = {
+    const timeouts = { firstTokenTimeoutMs: timeout, idleTimeoutMs: timeout }
+    const run = { text: '', attempts: 0, finished: Promise.resolve() }
+    const callOptions = { ...timeouts, ...extra, sessionId } as CallOptions
+    const listener: WithEventListener = {
       [EVENTS](event) {
         if (event.type === 'attempt') run.attempts++
       },
     }
-    const stream = this.stream({ model, messages }, { ...callOptions, ...heard })
+    const stream = this.stream({ model, messages }, { ...callOptions, ...listener })
     const read = async () => {
       for await (const chunk of stream) {
         run.text += chunk.choices[0]?.delta.content ?? ''
@@ -118,13 +127,13 @@ export class ResilientStreamingClient extends HolySheepStreamingClient {
         if (content) await progress?.(content)
       }
     }
-    run.over = read()
+    run.finished = read()
     return run
   }
 }
 
-/** What ended an answer, below the errors that say only that it was tried again. */
-function root(error: unknown): unknown {
+/** The error that ended an answer, without the errors that wrap it after retries and recoveries. */
+function rootCause(error: unknown): unknown {
   const wrapped = error instanceof StreamInterruptedError || error instanceof RetriesExhaustedError
-  return wrapped && error.cause ? root(error.cause) : error
+  return wrapped && error.cause ? rootCause(error.cause) : error
 }

@@ -1,4 +1,4 @@
-/** `RetryAIManager` of document 003: which error is tried again, and how long that waits. */
+/** `RetryAIManager` of tutorial 003: decides by status whether and when to retry. */
 import type {
   CallOptions,
   ClientOptions,
@@ -10,14 +10,23 @@ import type {
 } from '../../../index'
 import { ConnectionError, HolySheepError, invalid, TimeoutError } from '../errors'
 import { addon } from '../native'
-import { encode, numberIn, onlyThese, optionsObject, wholeMs, wholeNumber } from '../options'
+import { checkKnownOptions, encode, numberIn, optionsObject, wholeMs, wholeNumber } from '../options'
 import { backoffDelay } from './backoff'
-import { ask, clientOf, defined, Face, type Messages, percent, REQUEST_DEFAULTS, SILENCE } from './shared'
+import {
+  clientOf,
+  DEFAULT_TIMEOUTS,
+  defined,
+  type Messages,
+  percent,
+  REQUEST_DEFAULTS,
+  runChat,
+  Wrapper,
+} from './shared'
 
 const DEFAULTS = { maxRetries: 3, baseDelay: 1000, maxDelay: 30_000, exponentialBase: 2, jitter: true }
-/** What a 429 waits for is so many times what the others do: 5, 10, 20 s. */
+/** The waits after a 429 are this many times longer: 5, 10, 20 s. */
 const RATE_LIMIT_FACTOR = 5
-/** Waits that are written out; the last one repeats. */
+/** The maximum length of a list of waits. The last wait repeats. */
 const MAX_STEPS = 64
 
 export class RetryConfig {
@@ -28,14 +37,14 @@ export class RetryConfig {
   readonly jitter: boolean
 
   constructor(options?: RetryConfigOptions) {
-    const given = { ...DEFAULTS, ...defined(optionsObject('options', options)) } as typeof DEFAULTS
-    onlyThese(given, Object.keys(DEFAULTS))
-    this.maxRetries = wholeNumber('maxRetries', given.maxRetries, 0)
-    this.baseDelay = wholeMs('baseDelay', given.baseDelay)
-    this.maxDelay = wholeMs('maxDelay', given.maxDelay)
-    this.exponentialBase = numberIn('exponentialBase', given.exponentialBase, 1, 100)
-    if (typeof given.jitter !== 'boolean') throw invalid('jitter', given.jitter, 'true or false')
-    this.jitter = given.jitter
+    const merged = { ...DEFAULTS, ...defined(optionsObject('options', options)) } as typeof DEFAULTS
+    checkKnownOptions(merged, Object.keys(DEFAULTS))
+    this.maxRetries = wholeNumber('maxRetries', merged.maxRetries, 0)
+    this.baseDelay = wholeMs('baseDelay', merged.baseDelay)
+    this.maxDelay = wholeMs('maxDelay', merged.maxDelay)
+    this.exponentialBase = numberIn('exponentialBase', merged.exponentialBase, 1, 100)
+    if (typeof merged.jitter !== 'boolean') throw invalid('jitter', merged.jitter, 'true or false')
+    this.jitter = merged.jitter
   }
 
   calculateDelay(attempt: number): number {
@@ -46,7 +55,7 @@ export class RetryConfig {
   }
 }
 
-/** An error and what is done about it. */
+/** An error with a retry decision. */
 export class RetryableError extends HolySheepError {
   declare readonly statusCode: number
   declare readonly decision: StatusDecision
@@ -72,22 +81,22 @@ const DECISIONS: Record<number, StatusDecision> = {
   422: 'never',
 }
 
-export class RetryAIManager extends Face {
+export class RetryAIManager extends Wrapper {
   static readonly RETRY_STATUS_MAP: Readonly<Record<number, StatusDecision>> = Object.freeze({ ...DECISIONS })
 
   readonly config: RetryConfig
-  /** The caller's own table, in place of the document's. */
+  /** The caller's table, which replaces that of the tutorial. */
   readonly #retryOn: RetryDecisionTable | undefined
-  /** Before retries: the metrics' `waitMs` has the waits for the rate limit and in the queue too. */
+  /** The waits before retries. The metrics' `waitMs` includes waits for the rate limit and in the queue. */
   #waitMs = 0
 
   constructor(apiKey?: string, config?: RetryConfig | RetryConfigOptions, options?: ClientOptions) {
-    const read = config instanceof RetryConfig ? config : new RetryConfig(config)
-    const given = optionsObject('options', options) as ClientOptions
-    const retry = { ...retryOf(read), ...given.retry }
-    super(clientOf(apiKey, { maxRetries: read.maxRetries, ...SILENCE }, { ...given, retry }))
-    this.config = read
-    this.#retryOn = given.retry?.retryOn
+    const retryConfig = config instanceof RetryConfig ? config : new RetryConfig(config)
+    const clientOptions = optionsObject('options', options) as ClientOptions
+    const retry = { ...retryOptionsOf(retryConfig), ...clientOptions.retry }
+    super(clientOf(apiKey, { maxRetries: retryConfig.maxRetries, ...DEFAULT_TIMEOUTS }, { ...clientOptions, retry }))
+    this.config = retryConfig
+    this.#retryOn = clientOptions.retry?.retryOn
   }
 
   async callWithRetry(
@@ -98,7 +107,7 @@ export class RetryAIManager extends Face {
   ): Promise<RetryResult> {
     const request = { ...REQUEST_DEFAULTS, model, messages }
     const call = { ...optionsObject('options', options), ...defined({ fallbackModels }) } as CallOptions
-    const { data, error, attempts } = await ask(this.client, request, call, (event) => {
+    const { data, error, attempts } = await runChat(this.client, request, call, (event) => {
       if (event.type === 'wait' && (event.reason === 'backoff' || event.reason === 'retry-after')) {
         this.#waitMs += event.ms
       }
@@ -115,10 +124,10 @@ export class RetryAIManager extends Face {
     }
   }
 
-  /** What a call does about a status, also where the document's table has no row for it. */
+  /** The decision for a status, even if the tutorial's table has no row for it. */
   classifyError(statusCode: number, message: string): RetryableError {
     const known = this.#retryOn ? undefined : DECISIONS[statusCode]
-    return new RetryableError(statusCode, message, known ?? decided(statusCode, this.#retryOn))
+    return new RetryableError(statusCode, message, known ?? engineDecision(statusCode, this.#retryOn))
   }
 
   getRetryStats(): RetryStats {
@@ -139,7 +148,7 @@ export class RetryAIManager extends Face {
   }
 
   #message(cause: HolySheepError & Error, attempts: number, maxRetries: number): string {
-    // Where the wait was too long or the budget empty there were fewer.
+    // A wait that is too long, or an exhausted retry budget, ends the call earlier.
     if (attempts > maxRetries && this.client.isRetryable(cause)) return `Max retries (${maxRetries}) exceeded`
     return cause instanceof ConnectionError || cause instanceof TimeoutError
       ? `Network error: ${cause.message}`
@@ -147,15 +156,15 @@ export class RetryAIManager extends Face {
   }
 }
 
-/** The engine's decision about a status, in the document's words. */
-function decided(statusCode: number, table?: RetryDecisionTable): StatusDecision {
+/** The engine's decision for a status, in the tutorial's terms. */
+function engineDecision(statusCode: number, table?: RetryDecisionTable): StatusDecision {
   const decision = JSON.parse(addon.decide(encode(table ?? null), String(statusCode)))
   if (decision === 'retry') return 'delayed'
   return decision === 'never' || decision === 'fallback' ? decision : 'immediate'
 }
 
-/** The document's table of waits, in the engine's terms. */
-function retryOf(config: RetryConfig) {
+/** The tutorial's waits as options of the engine. */
+function retryOptionsOf(config: RetryConfig) {
   const { baseDelay, maxDelay, exponentialBase, maxRetries, jitter } = config
   const steps = Math.min(Math.max(1, maxRetries), MAX_STEPS)
   const waits = (base: number) => ({

@@ -1,4 +1,4 @@
-/** `HolySheepRetryManager` of document 002: retries with a breaker, and a queue for what is beyond the limit. */
+/** `HolySheepRetryManager` of tutorial 002: retries with a breaker and a concurrency limit with a queue. */
 import type {
   CallOptions,
   ChatCompletion,
@@ -13,40 +13,43 @@ import { CircuitOpenError, invalid, lastError, QueueFullError } from '../errors'
 import {
   callback,
   EVENTS,
-  type Heard,
   INTERNAL,
+  notify,
   optionsObject,
   splitSignal,
-  tell,
+  type WithEventListener,
   type WithInternalOptions,
   wholeMs,
   wholeNumber,
 } from '../options'
-import { type Attempted, clientOf, defined, Face, keepAccount, retold } from './shared'
+import { type AttemptSummary, clientOf, defined, recordAttempts, rephrase, Wrapper } from './shared'
 
 const BREAKER_DEFAULTS = { failureThreshold: 5, timeout: 30_000 }
 const LIMITS = { maxConcurrent: 100, maxQueue: 1000 }
-const PRESET: ClientOptions = { maxRetries: 3, retry: { baseDelayMs: 1000, maxDelayMs: 10_000, jitter: 'none' } }
+const CLIENT_DEFAULTS: ClientOptions = {
+  maxRetries: 3,
+  retry: { baseDelayMs: 1000, maxDelayMs: 10_000, jitter: 'none' },
+}
 
-/** What `executeWithRetry` takes beside the options of a call. */
-const OWN = ['baseDelay', 'maxDelay', 'onRetry', 'onCircuitOpen']
+/** The options of `executeWithRetry` in addition to those of a call. */
+const EXTRA_OPTIONS = ['baseDelay', 'maxDelay', 'onRetry', 'onCircuitOpen']
 
-interface Waiting {
+interface QueuedCall {
   request: ManagedRequest
   enter: () => void
 }
 
-export class HolySheepRetryManager extends Face {
-  /** Calls that wait for one of `maxConcurrent` places, first in, first out. */
-  readonly requestQueue: Waiting[] = []
+export class HolySheepRetryManager extends Wrapper {
+  /** The calls that wait for one of `maxConcurrent` slots, first in, first out. */
+  readonly requestQueue: QueuedCall[] = []
   readonly #maxConcurrent: number
   readonly #maxQueue: number
   #circuitBreaker: CircuitBreaker
   #running = 0
 
   constructor(apiKey?: string, options?: ClientOptions) {
-    const { circuitBreaker, ...given } = optionsObject('options', options) as ClientOptions
-    const { maxConcurrent, maxQueue, ...rest } = { ...LIMITS, ...defined(given) }
+    const { circuitBreaker, ...clientOptions } = optionsObject('options', options) as ClientOptions
+    const { maxConcurrent, maxQueue, ...rest } = { ...LIMITS, ...defined(clientOptions) }
     wholeNumber('maxConcurrent', maxConcurrent, 1)
     wholeNumber('maxQueue', maxQueue, 0)
     if (circuitBreaker === false) throw invalid('circuitBreaker', false, 'a CircuitBreaker or its options')
@@ -54,7 +57,7 @@ export class HolySheepRetryManager extends Face {
       circuitBreaker instanceof CircuitBreaker
         ? circuitBreaker
         : new CircuitBreaker({ ...BREAKER_DEFAULTS, ...optionsObject('circuitBreaker', circuitBreaker) })
-    super(clientOf(apiKey, PRESET, { ...rest, circuitBreaker: breaker }))
+    super(clientOf(apiKey, CLIENT_DEFAULTS, { ...rest, circuitBreaker: breaker }))
     this.#circuitBreaker = breaker
     this.#maxConcurrent = maxConcurrent
     this.#maxQueue = maxQueue
@@ -69,32 +72,34 @@ export class HolySheepRetryManager extends Face {
     this.#circuitBreaker = breaker
   }
 
-  /** Whether calls run. */
+  /** Whether any call is running. */
   get isProcessing(): boolean {
     return this.#running > 0
   }
 
-  // Which of the two comes is said by `request.stream`: the declaration has overloads.
+  // The declaration has overloads: `request.stream` decides the type of the result.
   async executeWithRetry(request: ManagedRequest, options?: ExecuteOptions): Promise<any> {
     const { signal, rest } = splitSignal(options)
     const { baseDelay, maxDelay, onRetry, onCircuitOpen, ...others } = rest as ExecuteOptions
-    const retried = callback('onRetry', onRetry)
-    const refused = callback('onCircuitOpen', onCircuitOpen)
-    const retry = waits(others.retry, { baseDelay, maxDelay })
-    const call = { ...others, ...(signal && { signal }), retry, [INTERNAL]: { alsoAccepted: OWN } }
+    const retryCallback = callback('onRetry', onRetry)
+    const circuitOpenCallback = callback('onCircuitOpen', onCircuitOpen)
+    const retry = retryOptions(others.retry, { baseDelay, maxDelay })
+    const call = { ...others, ...(signal && { signal }), retry, [INTERNAL]: { alsoAccepted: EXTRA_OPTIONS } }
     try {
-      return await this.#place(request, signal, () => send(this.client, request, call, announcing(retried)))
+      return await this.#runInSlot(request, signal, () =>
+        send(this.client, request, call, retryNotifier(retryCallback)),
+      )
     } catch (thrown) {
       if (!(thrown instanceof CircuitOpenError)) throw lastError(thrown)
-      if (refused) tell('onCircuitOpen', () => refused(), undefined)
-      throw retold(thrown, 'Circuit breaker is OPEN - service unavailable', thrown)
+      if (circuitOpenCallback) notify('onCircuitOpen', () => circuitOpenCallback(), undefined)
+      throw rephrase(thrown, 'Circuit breaker is OPEN - service unavailable', thrown)
     }
   }
 
   async executeRequest(request: ManagedRequest, options?: CallOptions): Promise<any> {
     const { signal, rest } = splitSignal(options)
     const call = { ...rest, ...(signal && { signal }), [INTERNAL]: { singleAttempt: true } }
-    return this.#place(request, signal, () => send(this.client, request, call, undefined))
+    return this.#runInSlot(request, signal, () => send(this.client, request, call, undefined))
   }
 
   shouldRetry(error: unknown): boolean {
@@ -105,83 +110,86 @@ export class HolySheepRetryManager extends Face {
     return this.client.sleep(ms)
   }
 
-  /** Runs when there is a place; an abort leaves the queue. */
-  async #place<T>(request: ManagedRequest, signal: AbortSignal | undefined, run: () => Promise<T>): Promise<T> {
-    if (this.#running >= this.#maxConcurrent) await this.#queue(request, signal)
+  /** Runs a call when a slot is free. An abort leaves the queue. */
+  async #runInSlot<T>(request: ManagedRequest, signal: AbortSignal | undefined, run: () => Promise<T>): Promise<T> {
+    if (this.#running >= this.#maxConcurrent) await this.#enqueue(request, signal)
     else this.#running++
     try {
       return await run()
     } finally {
       const next = this.requestQueue.shift()
-      // The place goes from hand to hand.
+      // The next call inherits the slot, so the number of running calls stays the same.
       if (next) next.enter()
       else this.#running--
     }
   }
 
-  #queue(request: ManagedRequest, signal: AbortSignal | undefined): Promise<void> {
+  #enqueue(request: ManagedRequest, signal: AbortSignal | undefined): Promise<void> {
     if (this.requestQueue.length >= this.#maxQueue) {
-      const error = new QueueFullError(`${this.#maxQueue} calls wait for a place already`)
+      const error = new QueueFullError(`the queue is full: ${this.#maxQueue} calls are waiting`)
       return Promise.reject(Object.assign(error, { code: 'QUEUE_FULL' }))
     }
     return new Promise((resolve, reject) => {
       if (signal?.aborted) return reject(signal.reason)
       const abort = () => {
-        this.requestQueue.splice(this.requestQueue.indexOf(waiting), 1)
+        this.requestQueue.splice(this.requestQueue.indexOf(queued), 1)
         reject(signal?.reason)
       }
-      const waiting: Waiting = {
+      const queued: QueuedCall = {
         request,
         enter: () => {
           signal?.removeEventListener('abort', abort)
           resolve()
         },
       }
-      this.requestQueue.push(waiting)
+      this.requestQueue.push(queued)
       signal?.addEventListener('abort', abort, { once: true })
     })
   }
 }
 
-/** The waits of one call, by the document's names, on top of what it says of retries otherwise. */
-function waits(retry: CallOptions['retry'], given: { baseDelay?: number; maxDelay?: number }): CallOptions['retry'] {
-  const named = defined(given)
-  for (const [name, value] of Object.entries(named)) wholeMs(name, value)
-  const { baseDelay: baseDelayMs, maxDelay: maxDelayMs } = named
+/** The retry options of a call with the tutorial's delays. */
+function retryOptions(
+  retry: CallOptions['retry'],
+  delays: { baseDelay?: number; maxDelay?: number },
+): CallOptions['retry'] {
+  const tutorialDelays = defined(delays)
+  for (const [name, value] of Object.entries(tutorialDelays)) wholeMs(name, value)
+  const { baseDelay: baseDelayMs, maxDelay: maxDelayMs } = tutorialDelays
   return { ...optionsObject('retry', retry), ...defined({ baseDelayMs, maxDelayMs }) }
 }
 
-/** One call: streamed into the request's `onChunk` where it says `stream: true`. */
+/** Runs one call. With `stream: true` the request's `onChunk` gets the text. */
 async function send(
   client: HolySheepStreamingClient,
   request: ManagedRequest,
   options: CallOptions & WithInternalOptions,
-  heard: Heard[typeof EVENTS],
+  listener: WithEventListener[typeof EVENTS],
 ): Promise<ChatCompletion | StreamResult> {
   const { onChunk, ...body } = optionsObject('request', request) as ManagedRequest
-  const piece = callback('onChunk', onChunk)
-  const call = { ...options, ...(heard && { [EVENTS]: heard }) }
+  const chunkCallback = callback('onChunk', onChunk)
+  const call = { ...options, ...(listener && { [EVENTS]: listener }) }
   if (body.stream !== true) return client.chat(body, call)
   const stream = client.stream(body, call)
-  for await (const text of stream.textStream) await piece?.(text)
+  for await (const text of stream.textStream) await chunkCallback?.(text)
   return stream.result
 }
 
-/** Tells of a retry before its wait. */
-function announcing(onRetry: ExecuteOptions['onRetry']): Heard[typeof EVENTS] {
+/** An event listener that calls `onRetry` before the wait of each retry. */
+function retryNotifier(onRetry: ExecuteOptions['onRetry']): WithEventListener[typeof EVENTS] {
   if (!onRetry) return undefined
-  const attempts: Attempted[] = []
+  const attempts: AttemptSummary[] = []
   let retries = 0
-  let told = true
-  const announce = (ms: number) => {
+  let isNotified = true
+  const notifyRetry = (ms: number) => {
     const error = attempts.at(-1)?.error
-    if (told || !error) return
-    told = true
+    if (isNotified || !error) return
+    isNotified = true
     const attempt = ++retries
-    tell('onRetry', () => onRetry(attempt, error, ms), undefined)
+    notify('onRetry', () => onRetry(attempt, error, ms), undefined)
   }
-  return keepAccount(attempts, (event) => {
-    if (event.type === 'attempt-failed') told = false
-    if (event.type === 'wait' && (event.reason === 'backoff' || event.reason === 'retry-after')) announce(event.ms)
+  return recordAttempts(attempts, (event) => {
+    if (event.type === 'attempt-failed') isNotified = false
+    if (event.type === 'wait' && (event.reason === 'backoff' || event.reason === 'retry-after')) notifyRetry(event.ms)
   })
 }

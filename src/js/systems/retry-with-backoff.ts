@@ -1,9 +1,9 @@
 /** `retryWithBackoff`: retries any function, as in tutorials 000 and 001. */
 import type { Jitter, RetryWithBackoffOptions } from '../../../index'
-import { HolySheepError, invalid, isRetryable, unknown } from '../errors'
-import { waitHeaders } from '../limiter'
+import { HolySheepError, invalid, isRetryable, unknownOption } from '../errors'
+import { retryAfterHeaders } from '../limiter'
 import { addon } from '../native'
-import { callback, numberIn, splitSignal, tell, wholeNumber } from '../options'
+import { callback, notify, numberIn, splitSignal, wholeNumber } from '../options'
 import { backoffDelay } from './backoff'
 import { defined, pause } from './shared'
 
@@ -19,7 +19,7 @@ const DEFAULTS = {
 }
 const ACCEPTED = [...Object.keys(DEFAULTS), 'retryable', 'onRetry', 'signal'].join(', ')
 
-type ErrorClass = abstract new (...given: never[]) => unknown
+type ErrorClass = abstract new (...args: never[]) => unknown
 
 export async function retryWithBackoff<T>(
   fn: (context: { attempt: number; signal?: AbortSignal }) => T | PromiseLike<T>,
@@ -28,9 +28,9 @@ export async function retryWithBackoff<T>(
   if (typeof fn !== 'function') throw invalid('fn', fn, 'a function')
   const { signal, rest } = splitSignal(options)
   const { retryable, onRetry, ...numbers } = rest as RetryWithBackoffOptions
-  for (const name of Object.keys(numbers)) if (!(name in DEFAULTS)) throw unknown(name, ACCEPTED)
-  const told = callback('onRetry', onRetry)
-  const again = judgement(retryable)
+  for (const name of Object.keys(numbers)) if (!(name in DEFAULTS)) throw unknownOption(name, ACCEPTED)
+  const retryCallback = callback('onRetry', onRetry)
+  const shouldRetry = retryPredicate(retryable)
   const { maxAttempts, baseDelay, maxDelay, minDelay, jitter, backoff, multiplier, maxRetryAfterMs } = {
     ...DEFAULTS,
     ...defined(numbers),
@@ -39,7 +39,7 @@ export async function retryWithBackoff<T>(
   numberIn('maxRetryAfterMs', maxRetryAfterMs, 0, Number.POSITIVE_INFINITY)
   if (typeof jitter !== 'string' && typeof jitter !== 'boolean')
     throw invalid('jitter', jitter, "true, false or one of 'none', 'full', 'equal', 'proportional', 'decorrelated'")
-  const form = {
+  const backoffOptions = {
     backoff,
     multiplier,
     baseDelayMs: baseDelay,
@@ -47,8 +47,8 @@ export async function retryWithBackoff<T>(
     minDelayMs: minDelay,
     jitter: typeof jitter === 'string' ? jitter : jitter ? ('full' as const) : ('none' as const),
   }
-  // Wrong options are told before the first attempt.
-  backoffDelay(form, 0)
+  // Throws for invalid options before the first attempt.
+  backoffDelay(backoffOptions, 0)
   let previous: number | undefined
   for (let attempt = 1; ; attempt++) {
     signal?.throwIfAborted()
@@ -56,19 +56,19 @@ export async function retryWithBackoff<T>(
       return await fn({ attempt, ...(signal && { signal }) })
     } catch (error) {
       if (signal?.aborted) throw signal.reason
-      const asked = retryAfterOf(error)
-      if (attempt >= maxAttempts || !again(error) || (asked ?? 0) > maxRetryAfterMs) throw error
-      previous = backoffDelay(form, attempt - 1, previous)
-      const delay = Math.max(previous, asked ?? 0)
-      if (told) tell('onRetry', () => told(attempt, error, delay), undefined)
+      const retryAfterMs = retryAfterOf(error)
+      if (attempt >= maxAttempts || !shouldRetry(error) || (retryAfterMs ?? 0) > maxRetryAfterMs) throw error
+      previous = backoffDelay(backoffOptions, attempt - 1, previous)
+      const delay = Math.max(previous, retryAfterMs ?? 0)
+      if (retryCallback) notify('onRetry', () => retryCallback(attempt, error, delay), undefined)
       await pause(delay, signal)
     }
   }
 }
 
-/** Which errors another attempt may mend. */
-function judgement(retryable: RetryWithBackoffOptions['retryable']): (error: unknown) => boolean {
-  if (retryable === undefined) return mends
+/** The predicate for errors to retry. */
+function retryPredicate(retryable: RetryWithBackoffOptions['retryable']): (error: unknown) => boolean {
+  if (retryable === undefined) return isRetryableByDefault
   if (Array.isArray(retryable) && retryable.every((known) => typeof known === 'function')) {
     return (error) => retryable.some((known) => error instanceof (known as ErrorClass))
   }
@@ -76,28 +76,28 @@ function judgement(retryable: RetryWithBackoffOptions['retryable']): (error: unk
   throw invalid('retryable', retryable, 'an array of error classes, or a function of the error')
 }
 
-/** As the engine judges; and other packages' timeouts and broken connections, which have neither status nor code. */
-function mends(error: unknown): boolean {
+/** The engine's rule, and timeouts and connection errors of SDKs, which have neither status nor code. */
+function isRetryableByDefault(error: unknown): boolean {
   if (isRetryable(error)) return true
   if (error instanceof HolySheepError || typeof error !== 'object' || error === null) return false
   const { name, status } = error as { name?: unknown; status?: unknown }
   if (status !== undefined) return false
-  return [name, error.constructor?.name].some((called) =>
-    ['TimeoutError', 'APIConnectionTimeoutError', 'APITimeoutError', 'APIConnectionError'].includes(String(called)),
+  return [name, error.constructor?.name].some((className) =>
+    ['TimeoutError', 'APIConnectionTimeoutError', 'APITimeoutError', 'APIConnectionError'].includes(String(className)),
   )
 }
 
-/** How long the server asks to wait, in milliseconds, wherever the error says it. */
+/** The `Retry-After` of an error in milliseconds, from any of the fields that may have it. */
 function retryAfterOf(error: unknown): number | undefined {
   if (typeof error !== 'object' || error === null) return undefined
   const { retryAfterMs, retryAfter, retry_after, headers, response } = error as Record<string, unknown>
   if (typeof retryAfterMs === 'number' && retryAfterMs >= 0) return retryAfterMs
-  const own = retryAfter ?? retry_after
-  if (own instanceof Date) return Math.max(0, own.getTime() - Date.now())
-  const seconds = Number(own ?? Number.NaN)
+  const value = retryAfter ?? retry_after
+  if (value instanceof Date) return Math.max(0, value.getTime() - Date.now())
+  const seconds = Number(value ?? Number.NaN)
   if (seconds >= 0) return seconds * 1000
-  // A text that is no number is what the header said.
-  const header = typeof own === 'string' ? { 'retry-after': own } : undefined
-  const said = header ?? headers ?? (response as { headers?: unknown } | undefined)?.headers
-  return addon.retryAfterMs(waitHeaders(said as Parameters<typeof waitHeaders>[0])) ?? undefined
+  // A string that is not a number is the value of the header.
+  const header = typeof value === 'string' ? { 'retry-after': value } : undefined
+  const source = header ?? headers ?? (response as { headers?: unknown } | undefined)?.headers
+  return addon.retryAfterMs(retryAfterHeaders(source as Parameters<typeof retryAfterHeaders>[0])) ?? undefined
 }

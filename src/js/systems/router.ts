@@ -1,9 +1,9 @@
-/** `MultiProviderRouter` of document 004: the endpoint with the best health and latency. */
+/** `MultiProviderRouter` of tutorial 004: the endpoint with the best health and latency. */
 import type { RouterEndpointName, RouterOptions } from '../../../index'
 import { CircuitBreaker, nativeBreaker } from '../breaker'
 import { invalid } from '../errors'
 import { addon } from '../native'
-import { numberIn, onlyThese, optionsObject } from '../options'
+import { checkKnownOptions, numberIn, optionsObject } from '../options'
 
 const ENDPOINTS = {
   primary: 'https://api.holysheep.ai/v1',
@@ -13,24 +13,18 @@ const ENDPOINTS = {
 const PRIMARY = { failureThreshold: 3, timeout: 30_000, successThreshold: 3 }
 const BACKUP = { failureThreshold: 5, timeout: 60_000, successThreshold: 3 }
 
-/** 0–100. Failures older than the breaker's timeout say nothing: or an endpoint that was left would never be tried again. */
-function health(breaker: CircuitBreaker): number {
-  const { lastFailureTime, timeout } = breaker
-  return lastFailureTime !== null && Date.now() - lastFailureTime >= timeout ? 100 : breaker.getHealthScore()
-}
-
 export class MultiProviderRouter {
   readonly endpoints: Readonly<Record<string, string>>
   readonly breakers: Readonly<Record<string, CircuitBreaker>>
-  /** Their order is that of the endpoints. */
+  /** In the order of the endpoints. */
   readonly #names: string[]
   /** The rule of `routing: 'score'`, over the medians of the last 100 latencies. */
   readonly #scores: InstanceType<typeof addon.NativeScores>
 
   constructor(options?: RouterOptions) {
-    const given = optionsObject('options', options) as RouterOptions
-    onlyThese(given, ['endpoints'])
-    const { endpoints = ENDPOINTS } = given
+    const checked = optionsObject('options', options) as RouterOptions
+    checkKnownOptions(checked, ['endpoints'])
+    const { endpoints = ENDPOINTS } = checked
     const entries = Object.entries(optionsObject('endpoints', endpoints)) as Array<[string, string]>
     if (entries.length === 0) throw invalid('endpoints', endpoints, 'an object with at least one name and URL')
     for (const [name, url] of entries) {
@@ -48,21 +42,21 @@ export class MultiProviderRouter {
     const scores = this.#scores.scores(this.#names.map((name) => health(this.#breaker(name))))
     const ranked = this.#names
       .map((name, at) => ({ name, score: scores[at] as number }))
-      // The sort is stable: of equals the first one named.
+      // The sort is stable, so the first of equals wins.
       .sort((a, b) => b.score - a.score)
-    // Only looked at: whether a call would be admitted. The one that is chosen takes its place.
-    const open = ({ name }: { name: string }) => nativeBreaker(this.#breaker(name))?.retryAfterMs() == null
-    const best = ranked.find((candidate) => open(candidate) && this.#breaker(candidate.name).canExecute())
+    // Only the chosen endpoint takes a permit: for the others the breaker is only read.
+    const admits = ({ name }: { name: string }) => nativeBreaker(this.#breaker(name))?.retryAfterMs() == null
+    const best = ranked.find((candidate) => admits(candidate) && this.#breaker(candidate.name).canExecute())
     return this.endpoints[best?.name ?? (this.#names[0] as string)] as string
   }
 
   getEndpointName(url: string): RouterEndpointName {
-    const given = String(url)
-    const within = (base: string) => given === base || given.startsWith(base.endsWith('/') ? base : `${base}/`)
+    const text = String(url)
+    const within = (base: string) => text === base || text.startsWith(base.endsWith('/') ? base : `${base}/`)
     return Object.entries(this.endpoints).find(([, base]) => within(base))?.[0] ?? 'unknown'
   }
 
-  /** A name that is not known, such as `'unknown'`, is passed over: here and below. */
+  /** Ignores an unknown name, such as `'unknown'`. So do the methods below. */
   recordLatency(name: RouterEndpointName, ms: number): void {
     numberIn('ms', ms, 0)
     const at = this.#names.indexOf(name)
@@ -80,4 +74,10 @@ export class MultiProviderRouter {
   #breaker(name: string): CircuitBreaker {
     return this.breakers[name] as CircuitBreaker
   }
+}
+
+/** 0–100. Failures older than the breaker's timeout do not count, or an abandoned endpoint would never be tried again. */
+function health(breaker: CircuitBreaker): number {
+  const { lastFailureTime, timeout } = breaker
+  return lastFailureTime !== null && Date.now() - lastFailureTime >= timeout ? 100 : breaker.getHealthScore()
 }

@@ -1,13 +1,13 @@
-/** What the wrappers share: one call to the engine, and an account of what happened on the way. */
+/** Shared by the wrappers: their base class, and a call to the engine with a summary of its attempts. */
 import type { CallOptions, ChatCompletion, ChatRequest, ClientEvent, ClientOptions } from '../../../index'
 import { HolySheepStreamingClient } from '../client'
 import { fromRecord, HolySheepError, lastError } from '../errors'
-import { EVENTS, type Heard, INTERNAL, optionsObject, type WithInternalOptions } from '../options'
+import { EVENTS, INTERNAL, optionsObject, type WithEventListener, type WithInternalOptions } from '../options'
 
-/** The request defaults of tutorials 003. */
+/** The request defaults of tutorial 003. */
 export const REQUEST_DEFAULTS = { temperature: 0.7, max_tokens: 500 }
-/** The timeouts of tutorials 003. */
-export const SILENCE = {
+/** The timeouts of tutorial 003. */
+export const DEFAULT_TIMEOUTS = {
   connectTimeoutMs: 10_000,
   firstTokenTimeoutMs: 8000,
   idleTimeoutMs: 8000,
@@ -15,32 +15,35 @@ export const SILENCE = {
 
 export type Messages = ChatRequest['messages']
 
-/** A client with a document's options where the caller says nothing else. `also`: what the face has read itself. */
+/**
+ * A client with the options of a tutorial as defaults. `alsoAccepted` are the options that the wrapper has read itself, for
+ * the error of an unknown option.
+ */
 export function clientOf(
   apiKey: string | undefined,
-  preset: ClientOptions,
-  given: unknown,
-  also: string[] = [],
+  defaults: ClientOptions,
+  options: unknown,
+  alsoAccepted: string[] = [],
 ): HolySheepStreamingClient {
-  const own = defined(optionsObject('options', given)) as ClientOptions
-  const retry = preset.retry && { retry: { ...preset.retry, ...own.retry } }
-  const options = {
-    ...preset,
-    ...own,
+  const overrides = defined(optionsObject('options', options)) as ClientOptions
+  const retry = defaults.retry && { retry: { ...defaults.retry, ...overrides.retry } }
+  const merged = {
+    ...defaults,
+    ...overrides,
     ...retry,
     ...(apiKey !== undefined && { apiKey }),
-    [INTERNAL]: { alsoAccepted: also },
+    [INTERNAL]: { alsoAccepted },
   }
-  return new HolySheepStreamingClient(options as ClientOptions)
+  return new HolySheepStreamingClient(merged as ClientOptions)
 }
 
-/** Without the members that are undefined: they say nothing. */
+/** Removes undefined members, so that they do not override defaults. */
 export function defined<T extends object>(options: T): Partial<T> {
   return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as Partial<T>
 }
 
-/** A face with a client of its own, so that the client's counters are the face's too. */
-export abstract class Face {
+/** The base of a wrapper with a client that is not shared, so that the client's metrics are those of the wrapper. */
+export abstract class Wrapper {
   readonly #client: HolySheepStreamingClient
 
   protected constructor(client: HolySheepStreamingClient) {
@@ -57,7 +60,7 @@ export abstract class Face {
     return this.#client.baseUrl
   }
 
-  /** Short, and without the key: a getter would show it to an inspector that calls them. */
+  /** Without the key, which an inspector that evaluates getters would show. */
   [Symbol.for('nodejs.util.inspect.custom')]() {
     return `${this.constructor.name} { baseUrl: '${this.baseUrl}' }`
   }
@@ -70,7 +73,7 @@ export abstract class Face {
   }
 }
 
-/** The mean of latencies: of the metrics' times nobody can tell those of answers from those of failures. */
+/** The mean latency of answers. The durations in the metrics include failures. */
 export class Mean {
   #count = 0
   #sum = 0
@@ -80,32 +83,32 @@ export class Mean {
     this.#sum += ms
   }
 
-  /** 0 of none. */
+  /** The mean; 0 without values. */
   get value(): number {
     return this.#count > 0 ? this.#sum / this.#count : 0
   }
 }
 
-/** One attempt of a call. */
-export interface Attempted {
+/** Where an attempt went, and why it failed. */
+export interface AttemptSummary {
   endpoint: string
   model: string
-  /** Why it failed; undefined while it has not. */
+  /** Undefined unless the attempt has failed. */
   error?: Error
 }
 
-/** How a call went: `data` or `error`, and what was really tried. */
-export interface Account {
+/** The outcome of a call: `data` or `error`, and the attempts. */
+export interface CallOutcome {
   data?: ChatCompletion
   /** The error of the last attempt. */
   error?: HolySheepError & Error
-  attempts: Attempted[]
-  /** Of the last attempt. */
+  attempts: AttemptSummary[]
+  /** The duration of the last attempt. */
   latencyMs: number
 }
 
-/** The same failure in a document's words. */
-export function retold<E extends HolySheepError & Error>(thrown: E, message: string, cause: unknown): E {
+/** The same error with the message of a tutorial. */
+export function rephrase<E extends HolySheepError & Error>(thrown: E, message: string, cause: unknown): E {
   const { code, status, retryAfterMs, requestId, partial, attempts } = thrown
   const Class = thrown.constructor as new (message: string, options: ErrorOptions) => E
   return Object.assign(
@@ -114,14 +117,17 @@ export function retold<E extends HolySheepError & Error>(thrown: E, message: str
   )
 }
 
-/** The error that an event tells of. */
+/** The error of a failed attempt. */
 export function errorOf(event: ClientEvent & { type: 'attempt-failed' }): Error {
   const { class: name, code, message, status, requestId } = event
   return fromRecord({ class: name, code, message, requestId, ...(status !== undefined && { status }) })
 }
 
-/** Keeps the account of a call from its events. */
-export function keepAccount(attempts: Attempted[], also?: (event: ClientEvent) => void): (event: ClientEvent) => void {
+/** An event listener that records the attempts of a call. */
+export function recordAttempts(
+  attempts: AttemptSummary[],
+  onEvent?: (event: ClientEvent) => void,
+): (event: ClientEvent) => void {
   return (event) => {
     if (event.type === 'attempt') {
       attempts.push({ endpoint: event.endpoint, model: event.model })
@@ -129,33 +135,30 @@ export function keepAccount(attempts: Attempted[], also?: (event: ClientEvent) =
       const last = attempts.at(-1)
       if (last) last.error = errorOf(event)
     }
-    also?.(event)
+    onEvent?.(event)
   }
 }
 
-/**
- * Asks for an answer and tells how it went. Rejects for what is no failure of the call: invalid
- * arguments, and the caller's abort.
- */
-export async function ask(
+/** Runs a chat call. Rejects only for invalid arguments and for the caller's abort: other errors are in the outcome. */
+export async function runChat(
   client: HolySheepStreamingClient,
   request: ChatRequest,
   options: CallOptions & WithInternalOptions,
-  also?: (event: ClientEvent) => void,
-): Promise<Account> {
-  const attempts: Attempted[] = []
+  onEvent?: (event: ClientEvent) => void,
+): Promise<CallOutcome> {
+  const attempts: AttemptSummary[] = []
   const started = performance.now()
-  // Events may come together with the end, so their arrival says nothing about time.
-  let before = 0
-  const time = (event: ClientEvent) => {
-    if (event.type === 'attempt-failed') before += event.durationMs
-    else if (event.type === 'wait') before += event.ms
-    also?.(event)
+  // Summed from the events, because they may arrive together with the end of the call.
+  let beforeLastMs = 0
+  const addTime = (event: ClientEvent) => {
+    if (event.type === 'attempt-failed') beforeLastMs += event.durationMs
+    else if (event.type === 'wait') beforeLastMs += event.ms
+    onEvent?.(event)
   }
-  const latency = () => Math.max(0, performance.now() - started - before)
-  const heard: Heard = { [EVENTS]: keepAccount(attempts, time) }
+  const latency = () => Math.max(0, performance.now() - started - beforeLastMs)
+  const listener: WithEventListener = { [EVENTS]: recordAttempts(attempts, addTime) }
   try {
-    const data = await client.chat(request, { ...options, ...heard })
+    const data = await client.chat(request, { ...options, ...listener })
     return { data, attempts, latencyMs: latency() }
   } catch (thrown) {
     if (!(thrown instanceof HolySheepError)) throw thrown
@@ -164,12 +167,12 @@ export async function ask(
   }
 }
 
-/** A share in per cent with so many digits: `'66.7%'`. */
-export function percent(part: number, whole: number, digits: number): string {
-  return `${(whole > 0 ? (part / whole) * 100 : 0).toFixed(digits)}%`
+/** A percentage with a number of digits: `'66.7%'`. */
+export function percent(part: number, total: number, digits: number): string {
+  return `${(total > 0 ? (part / total) * 100 : 0).toFixed(digits)}%`
 }
 
-/** Waits; an abort rejects with the signal's reason and ends the timer. */
+/** Resolves after `ms`. An abort rejects with the signal's reason. */
 export function pause(ms: number, signal?: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {
     if (signal?.aborted) return reject(signal.reason)

@@ -1,43 +1,15 @@
-/** `streamWithTimeout`: a fetch whose deadline holds for the headers and for the body (document 002). */
+/** `streamWithTimeout` of tutorial 002: a fetch whose deadline covers the headers and the body. */
 import { invalid, TimeoutError } from '../errors'
 import { splitSignal } from '../options'
 
 const TIMEOUT_MS = 30_000
-/** How much of the body is read before anybody asks for it, in bytes: so that it counts as received. */
+/** How many bytes of the body are read ahead of the reader, so that they count as received. */
 const READ_AHEAD = 64 * 1024
-/** How much of the body an error keeps, in bytes: the first of it. */
-const KEPT = 8 * 1024 * 1024
+/** The maximum number of bytes of the body in an error, from its start. */
+const MAX_PARTIAL = 8 * 1024 * 1024
 
-type Partial = string | Uint8Array
-type Options = RequestInit & { partialBuffer?: Partial }
-
-/** What was received: what the caller had already, and the start of the body. */
-class Received {
-  readonly #before: Partial | undefined
-  readonly #chunks: Uint8Array[] = []
-  #size = 0
-
-  constructor(before: Partial | undefined) {
-    this.#before = before
-  }
-
-  add(chunk: Uint8Array) {
-    const room = KEPT - this.#size
-    if (room <= 0) return
-    // A copy: the reader may give the memory away.
-    const kept = chunk.slice(0, room)
-    this.#chunks.push(kept)
-    this.#size += kept.length
-  }
-
-  /** In the form of what the caller had; text where it had nothing. */
-  data(): Partial {
-    const bytes = Buffer.concat(this.#chunks)
-    if (this.#before instanceof Uint8Array) return Buffer.concat([this.#before, bytes])
-    // Half a character at the end is not shown.
-    return (this.#before ?? '') + new TextDecoder().decode(bytes, { stream: true })
-  }
-}
+type PartialData = string | Uint8Array
+type Options = RequestInit & { partialBuffer?: PartialData }
 
 export async function streamWithTimeout(
   url: string | URL | Request,
@@ -52,44 +24,44 @@ export async function streamWithTimeout(
   if (partialBuffer !== undefined && typeof partialBuffer !== 'string' && !(partialBuffer instanceof Uint8Array)) {
     throw invalid('partialBuffer', partialBuffer, 'a string or a Uint8Array')
   }
-  const theirs = signal ?? (url instanceof Request ? url.signal : undefined)
-  theirs?.throwIfAborted()
-  const received = new Received(partialBuffer)
+  const callerSignal = signal ?? (url instanceof Request ? url.signal : undefined)
+  callerSignal?.throwIfAborted()
+  const received = new ReceivedData(partialBuffer)
   const controller = new AbortController()
-  const abort = () => controller.abort(theirs?.reason)
+  const abort = () => controller.abort(callerSignal?.reason)
   const timer = setTimeout(
     () => {
-      over()
+      stop()
       const error = new TimeoutError('Request timeout')
       controller.abort(Object.assign(error, { code: 'TIMEOUT', phase: 'total', partialData: received.data() }))
     },
     Math.min(timeout, 2 ** 31 - 1),
   )
-  theirs?.addEventListener('abort', abort, { once: true })
-  const over = () => {
+  callerSignal?.addEventListener('abort', abort, { once: true })
+  const stop = () => {
     clearTimeout(timer)
-    theirs?.removeEventListener('abort', abort)
+    callerSignal?.removeEventListener('abort', abort)
   }
   try {
     const response = await fetch(url, { ...init, signal: controller.signal })
-    // A body that nobody reads is no reason for the process to stay: what is read waits on its connection.
+    // An unread body must not keep the process alive. A pending read does, through its connection.
     timer.unref()
-    if (response.body) return watched(response, response.body, received, controller.signal, over)
-    over()
+    if (response.body) return limitedResponse(response, response.body, received, controller.signal, stop)
+    stop()
     return response
   } catch (error) {
-    over()
+    stop()
     throw error
   }
 }
 
-/** The response, with a body that counts what passes and that the signal ends. */
-function watched(
+/** The response with a body that records the received data and ends with the signal. */
+function limitedResponse(
   response: Response,
   body: ReadableStream<Uint8Array>,
-  received: Received,
+  received: ReceivedData,
   signal: AbortSignal,
-  over: () => void,
+  stop: () => void,
 ): Response {
   const reader = body.getReader()
   const stream = new ReadableStream<Uint8Array>(
@@ -98,24 +70,52 @@ function watched(
         try {
           const { done, value } = await reader.read()
           if (done) {
-            over()
+            stop()
             return controller.close()
           }
           received.add(value)
           controller.enqueue(value)
         } catch (error) {
-          over()
+          stop()
           controller.error(signal.aborted ? signal.reason : error)
         }
       },
       cancel(reason) {
-        over()
+        stop()
         return reader.cancel(reason)
       },
     },
     new ByteLengthQueuingStrategy({ highWaterMark: READ_AHEAD }),
   )
   const { status, statusText, headers, url, redirected } = response
-  const made = new Response(stream, { status, statusText, headers })
-  return Object.defineProperties(made, { url: { value: url }, redirected: { value: redirected } })
+  const limited = new Response(stream, { status, statusText, headers })
+  return Object.defineProperties(limited, { url: { value: url }, redirected: { value: redirected } })
+}
+
+/** The received data: what the caller already had, and the start of the body. */
+class ReceivedData {
+  readonly #before: PartialData | undefined
+  readonly #chunks: Uint8Array[] = []
+  #size = 0
+
+  constructor(before: PartialData | undefined) {
+    this.#before = before
+  }
+
+  add(chunk: Uint8Array) {
+    const remaining = MAX_PARTIAL - this.#size
+    if (remaining <= 0) return
+    // A copy, because the reader may transfer the buffer.
+    const copy = chunk.slice(0, remaining)
+    this.#chunks.push(copy)
+    this.#size += copy.length
+  }
+
+  /** The data in the type of the caller's `partialBuffer`; text by default. */
+  data(): PartialData {
+    const bytes = Buffer.concat(this.#chunks)
+    if (this.#before instanceof Uint8Array) return Buffer.concat([this.#before, bytes])
+    // `stream` omits an incomplete character at the end.
+    return (this.#before ?? '') + new TextDecoder().decode(bytes, { stream: true })
+  }
 }

@@ -1,4 +1,4 @@
-/** `TimeoutAIManager` of document 003: a time for each kind of question. */
+/** `TimeoutAIManager` of tutorial 003: a timeout for each type of query. */
 import type {
   CallOptions,
   ClientOptions,
@@ -9,9 +9,9 @@ import type {
 } from '../../../index'
 import { invalid, TimeoutError } from '../errors'
 import { optionsObject } from '../options'
-import { ask, clientOf, defined, Face, Mean, type Messages, REQUEST_DEFAULTS } from './shared'
+import { clientOf, defined, Mean, type Messages, REQUEST_DEFAULTS, runChat, Wrapper } from './shared'
 
-/** How long an answer may take, in milliseconds. */
+/** The timeout of a complete answer, in milliseconds. */
 const TIERS: Record<TimeoutTier, number> = { FAST: 1000, NORMAL: 3000, DEEP: 8000 }
 const CONNECT_MS = 500
 const TIER_OF: Record<string, TimeoutTier> = {
@@ -22,20 +22,20 @@ const TIER_OF: Record<string, TimeoutTier> = {
   analysis: 'DEEP',
 }
 
-export class TimeoutAIManager extends Face {
+export class TimeoutAIManager extends Wrapper {
   readonly #tiers: Record<TimeoutTier, number>
   readonly #latency = new Mean()
 
   constructor(apiKey?: string, options?: TimeoutManagerOptions) {
     const { tiers, ...rest } = optionsObject('options', options) as TimeoutManagerOptions
-    const all = { ...TIERS, ...defined(optionsObject('tiers', tiers)) }
-    for (const [name, ms] of Object.entries(all)) {
+    const merged = { ...TIERS, ...defined(optionsObject('tiers', tiers)) }
+    for (const [name, ms] of Object.entries(merged)) {
       if (!(name in TIERS)) throw invalid(`tiers.${name}`, ms, Object.keys(TIERS).join(', '))
       if (!Number.isInteger(ms) || ms < 1) throw invalid(`tiers.${name}`, ms, 'whole milliseconds from 1')
     }
-    const preset: ClientOptions = { connectTimeoutMs: CONNECT_MS, maxRetries: 0 }
-    super(clientOf(apiKey, preset, rest, ['tiers']))
-    this.#tiers = all
+    const defaults: ClientOptions = { connectTimeoutMs: CONNECT_MS, maxRetries: 0 }
+    super(clientOf(apiKey, defaults, rest, ['tiers']))
+    this.#tiers = merged
   }
 
   async callWithTimeout(
@@ -47,9 +47,9 @@ export class TimeoutAIManager extends Face {
     const timeoutTier = (Object.hasOwn(TIER_OF, queryType) && TIER_OF[queryType]) || 'NORMAL'
     const limit = this.#tiers[timeoutTier]
     const request = { ...REQUEST_DEFAULTS, model, messages }
-    // A tier is a limit in time: what it cuts off is not taken up again.
+    // No recovery, because a tier limits the time of the complete answer.
     const call = { attemptTimeoutMs: limit, recovery: false as const, ...optionsObject('options', options) }
-    const { data, error, attempts, latencyMs } = await ask(this.client, request, call)
+    const { data, error, attempts, latencyMs } = await runChat(this.client, request, call)
     const modelUsed = attempts.at(-1)?.model ?? model
     const fallbackTriggered = modelUsed !== model
     if (data) {
