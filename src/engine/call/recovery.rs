@@ -151,6 +151,10 @@ impl Recovery {
             events.resume(if trims { &text[text.trim_end().len()..] } else { "" });
         }
         self.segment_start = text.len();
+        // Only reasoning or a part of a tool call was received: there is no text to continue.
+        if text.is_empty() {
+            return RequestForm::original(true);
+        }
         let limits = Limits { min_overlap: ctx.request.options.recovery.min_overlap, ..Limits::default() };
         if request.wants_json() {
             // A schema makes the provider start over: what arrives must repeat what was delivered.

@@ -195,6 +195,34 @@ async fn chunks_after_a_break_have_the_identity_of_the_first() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_answer_without_text_yet_is_requested_with_the_original_request() {
+    let reasoning = |text: &str| chunk(json!({ "reasoning_content": text }), None);
+    let tool_call = |arguments: &str| {
+        let function = json!({ "name": "weather", "arguments": arguments });
+        chunk(json!({ "tool_calls": [{ "index": 0, "id": "c", "function": function }] }), None)
+    };
+    let thinks = || stream().event(&reasoning("hm"));
+    let calls = stream()
+        .event(&reasoning("again"))
+        .event(&tool_call("{}"))
+        .event(&chunk(json!({}), Some("tool_calls")))
+        .done();
+    for (first, rest, text, tool_calls) in [
+        (thinks().breaks(), answer(&["Hi"]), "Hi", 0),
+        (thinks().event(&tool_call("{\"ci")).breaks(), calls, "", 1),
+    ] {
+        let harness = Harness::new(options(), vec![first, rest]);
+        let outcome = harness.call_with_wants(Wants::Chunks).await;
+        let [first, second] = &harness.requests()[..] else { panic!("not two requests") };
+        assert_eq!((&first.body, first.key()), (&second.body, second.key()));
+        let choice = outcome.answer().journal.first_choice();
+        assert_eq!((choice.text.as_str(), choice.tool_calls.len()), (text, tool_calls));
+        assert_eq!(choice.reasoning, "hm", "repeated reasoning is not delivered");
+        assert!(outcome.answer().joins.is_empty());
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_tool_call_is_delivered_once_complete_and_requested_again_after_a_break() {
     let part = |arguments: &str, first: bool| {
         let mut call = json!({ "index": 0, "function": { "arguments": arguments } });
