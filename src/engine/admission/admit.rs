@@ -101,7 +101,9 @@ fn has_another_key(ctx: &CallContext<'_>, route: &CallRoute) -> bool {
 /// Whether a route could take a hedge at once. Takes nothing.
 pub fn would_admit(ctx: &CallContext<'_>, route: &CallRoute, committed: bool) -> bool {
     let tokens = estimated_tokens(ctx, route);
-    route.state.queue.is_free()
+    let key_rests = has_another_key(ctx, route) && route.endpoint.is_quota_exhausted();
+    !key_rests
+        && route.state.queue.is_free()
         && route.state.breaker.as_ref().is_none_or(SharedBreaker::would_admit)
         && limiters(ctx.client, &route.endpoint)
             .into_iter()

@@ -27,6 +27,15 @@ enum Racer {
     Hedge,
 }
 
+impl Racer {
+    fn other(self) -> Racer {
+        match self {
+            Racer::First => Racer::Hedge,
+            Racer::Hedge => Racer::First,
+        }
+    }
+}
+
 impl<'a> Call<'a> {
     /// How long an attempt is waited for before its hedge starts; `None` where it is not hedged.
     pub(super) fn hedge_after(&self, turn: &Turn, route: RouteId, form: &RequestForm) -> Option<Duration> {
@@ -69,9 +78,7 @@ impl<'a> Call<'a> {
             Ok(opened) => {
                 // Closes its socket.
                 drop(other);
-                if let Some(loser) =
-                    self.remove_racer(if ended == Racer::First { Racer::Hedge } else { Racer::First })
-                {
+                if let Some(loser) = self.remove_racer(ended.other()) {
                     self.finish_attempt(loser, AttemptEnd::LostRace, None);
                 }
                 Ok(opened)
@@ -120,7 +127,8 @@ impl<'a> Call<'a> {
         };
         let Some(attempt) = attempt else { return (None, None) };
         let (mut early, mut is_failure) = (None, None);
-        if let Some(mut judgment) = self.ctx.sink.is_failure(error).filter(|_| attempt.has_breaker()) {
+        let judgment = attempt.has_breaker().then(|| self.ctx.sink.is_failure(error));
+        if let Some(mut judgment) = judgment.flatten() {
             is_failure = Some(loop {
                 tokio::select! {
                     biased;

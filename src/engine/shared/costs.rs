@@ -16,7 +16,7 @@ pub struct Costs {
     pub ledger: Slot<Ledger>,
     /// Tokens per character of prompts, by model.
     pub ratios: Slot<TokenRatios>,
-    /// AnswerLengths of recent answers, by model.
+    /// Lengths of recent answers, by model.
     pub lengths: Slot<AnswerLengths>,
     /// When the client was made, in milliseconds since the epoch.
     created_at: u64,

@@ -78,6 +78,21 @@ async fn a_hedge_skips_a_route_without_capacity() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_hedge_skips_a_key_whose_quota_is_exhausted() {
+    let endpoint =
+        |name: &str| json!({ "name": name, "baseUrl": format!("http://{name}/v1"), "apiKey": name });
+    let options = json!({ "endpoints": [endpoint("a"), endpoint("b"), endpoint("c")] });
+    let scripts = vec![
+        ("a", vec![first_token_after(500, "a")]),
+        ("b", vec![]),
+        ("c", vec![first_token_after(10, "c")]),
+    ];
+    let harness = Harness::with_hosts(with_hedge(options), scripts);
+    harness.client.state.endpoints[1].mark_quota_exhausted();
+    assert_eq!((harness.call().await.text(), harness.request_hosts().as_str()), ("c", "ac"));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_hedge_takes_a_rate_limit_token_and_a_slot() {
     let options = json!({ "rateLimit": { "capacity": 10, "refillRate": 0.001 }, "maxConcurrent": 2 });
     let harness =
