@@ -64,7 +64,7 @@ describe('the error names the platform, the package and the remedy', () => {
     const { code, message } = await load(app())
     assert.equal(code, 'ADDON_NOT_LOADED')
     assert.ok(message.startsWith(`holysheep ${version} on ${here} (Node.js ${process.versions.node}): `), message)
-    assert.match(message, new RegExp(`the package holysheep-${here}, .* is not installed`))
+    assert.match(message, new RegExp(`the package holysheep-${here} .* is not installed`))
     assert.match(message, /optional/)
     assert.ok(message.endsWith(`npm install holysheep-${here}@${version}`), message)
   })
@@ -72,7 +72,7 @@ describe('the error names the platform, the package and the remedy', () => {
   test('when only the package for another platform is installed', async () => {
     const other = here === 'linux-arm64-gnu' ? 'linux-x64-gnu' : 'linux-arm64-gnu'
     const { message } = await load(app({ platform: other, put: (path) => copyFileSync(addon, path) }))
-    assert.match(message, new RegExp(`the package holysheep-${here}, .* is not installed`))
+    assert.match(message, new RegExp(`the package holysheep-${here} .* is not installed`))
   })
 
   test('when there is no package for this platform', async () => {

@@ -116,13 +116,13 @@ test('an answer can be read only once', async (t) => {
     for (const second of Object.values(readers)) {
       const stream = client.stream(REQUEST)
       first(stream)
-      assert.throws(() => second(stream), { name: 'TypeError', code: 'INVALID_STATE', message: /read already/ })
+      assert.throws(() => second(stream), { name: 'TypeError', code: 'INVALID_STATE', message: /already been read/ })
       // text() works in addition to any reader.
       assert.equal(await stream.text(), ANSWER)
     }
     const stream = client.stream(REQUEST)
     assert.equal(await stream.text(), ANSWER)
-    assert.throws(() => first(stream), { name: 'TypeError', code: 'INVALID_STATE', message: /read already/ })
+    assert.throws(() => first(stream), { name: 'TypeError', code: 'INVALID_STATE', message: /already been read/ })
   }
 })
 
