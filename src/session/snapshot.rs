@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::journal::{Choice, Identity, Journal, ToolCall};
 use super::splice::Join;
-use crate::error::{AttemptRecord, Error, Result};
+use crate::error::{AttemptRecord, Error, Result, truncate};
 
 /// The version of the format. Any other version is rejected.
 pub const VERSION: u32 = 1;
@@ -53,10 +53,12 @@ impl Snapshot {
             serde_json::from_str(json).map_err(|_| Error::invalid("snapshot", "invalid JSON", ACCEPTED))?;
         let version = value.get("version").unwrap_or(&Value::Null);
         if version.as_u64() != Some(u64::from(VERSION)) {
-            return Err(Error::invalid("snapshot.version", version, "1"));
+            return Err(Error::invalid("snapshot.version", truncate(&version.to_string(), 60), "1"));
         }
         let snapshot: Snapshot = serde_json::from_value(value).map_err(|error| {
-            Error::invalid("snapshot", format!("an invalid snapshot ({error})"), ACCEPTED)
+            // serde quotes strings in full.
+            let error = error.to_string();
+            Error::invalid("snapshot", format!("an invalid snapshot ({})", truncate(&error, 200)), ACCEPTED)
         })?;
         if snapshot.session_id.is_empty() {
             return Err(Error::invalid("snapshot.sessionId", "an empty string", ACCEPTED));
@@ -166,6 +168,19 @@ mod tests {
         assert_eq!(read.segments[1], Segment { endpoint: "b".into(), model: "n".into(), characters: 11 });
         assert_eq!(read.journal(1).first_choice().text, snapshot.answer.text);
         assert_eq!(read.journal(1).identity.id.as_deref(), Some("chatcmpl-1"));
+    }
+
+    #[test]
+    fn an_error_does_not_quote_a_long_value_in_full() {
+        let long = "x".repeat(5_000);
+        for json in [
+            json!({ "version": [long] }),
+            json!({ "version": 1, "sessionId": "s", "attempts": long }),
+            json!({ "version": 1, "sessionId": "s", "joins": [{ "kind": long }] }),
+        ] {
+            let error = Snapshot::parse(&json.to_string()).unwrap_err();
+            assert!(error.message.len() < 500, "{} bytes", error.message.len());
+        }
     }
 
     #[test]
