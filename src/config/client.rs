@@ -42,8 +42,7 @@ pub struct ClientConfig {
     pub rate_limit: Option<RateLimit>,
     /// The maximum number of concurrent attempts; further ones wait in a queue. No limit by default.
     pub max_concurrent: Option<usize>,
-    /// The maximum number of attempts in that queue; a further one fails with [`Kind::QueueFull`](crate::error::Kind::QueueFull). 1,000 by
-    /// default.
+    /// The maximum number of attempts in that queue; a further one fails with `QUEUE_FULL`. 1,000 by default.
     pub max_queue: usize,
     /// Certificates in PEM to trust in addition to the system's. None by default.
     pub ca: Option<Arc<str>>,

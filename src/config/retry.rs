@@ -17,7 +17,8 @@ use crate::policy::retry_budget;
 pub struct RetryConfig {
     /// The wait before a retry. Exponential by default, from 1 s to 60 s, with full jitter.
     pub backoff: Backoff,
-    /// The longest `retry-after` to wait for; past it the call goes to the next route or fails. 60 s by default.
+    /// The longest `retry-after` to wait for; past it the call goes to the next route or fails. 60 s by
+    /// default.
     pub max_retry_after: Duration,
     /// The wait after a reset connection, in place of the backoff: uniformly random in this range. Off by
     /// default.

@@ -7,8 +7,8 @@ const MAX_SUGGESTIONS: usize = 5;
 /// Shorter names resemble too many others.
 const MIN_LENGTH: usize = 3;
 
-/// ` (did you mean …?)` with the names in `known` that contain `name`, or else with the most similar one. Empty
-/// if none is similar enough.
+/// ` (did you mean …?)` with the names in `known` that contain `name`, or else with the most similar one.
+/// Empty if none is similar enough.
 pub fn did_you_mean(name: &str, known: &[&str]) -> String {
     let lower = name.to_lowercase();
     let contains_name = |have: &&&str| have.to_lowercase().contains(&lower);
