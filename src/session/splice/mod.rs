@@ -283,10 +283,8 @@ impl Splice {
     }
 
     fn read_run(&mut self, c: Option<char>) {
-        match self.head.step_run(c) {
-            Some(true) => self.restart(),
-            Some(false) => self.resume_holding(),
-            None => {}
+        if self.head.step_run(c) == Some(true) {
+            self.restart();
         }
     }
 
