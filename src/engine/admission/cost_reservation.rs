@@ -94,8 +94,8 @@ impl CostReservation {
         self.0.as_mut().filter(|open| open.price.is_some())
     }
 
-    /// Settles an attempt that has ended: by its usage report, else by what was sent and received. `None` where
-    /// nothing was reserved.
+    /// Settles an attempt that has ended: by its usage report, else by what was sent and received. `None` if nothing
+    /// was reserved.
     pub fn settle(
         mut self,
         ctx: &CallContext<'_>,

@@ -33,7 +33,7 @@ impl Permit {
         Permit { breaker, limits, slot, cost, _in_flight: InFlight::enter(endpoint) }
     }
 
-    /// Whether a breaker waits to hear of the outcome.
+    /// Whether a breaker awaits the outcome.
     pub fn has_breaker(&self) -> bool {
         self.breaker.is_some()
     }

@@ -1,4 +1,4 @@
-//! Events of a dialect that is passed through: each is read, delivered as it is, or rebuilt behind text that was
+//! Events of a passed-through dialect: each is read, and delivered unchanged or rebuilt to follow text that was
 //! delivered before.
 
 use std::ops::ControlFlow;
@@ -27,7 +27,7 @@ impl Delivery<'_> {
                 return ControlFlow::Break(ReadEnd::Failed(error));
             }
             Ok(event) => event,
-            // Half an event at the end of the body is a truncation, which the end of the body reports.
+            // A partial event at the end of the body is a truncation, which the end of the body reports.
             Err(_) if given.at_end || skip_malformed => return ControlFlow::Continue(()),
             Err(error) => return ControlFlow::Break(ReadEnd::Failed(error)),
         };
@@ -38,7 +38,7 @@ impl Delivery<'_> {
         else {
             return ControlFlow::Continue(());
         };
-        // After it was delivered: it is paid for.
+        // After the delivery, because it is billed either way.
         match cost.count_text(text) {
             Err(error) => ControlFlow::Break(ReadEnd::Failed(error)),
             Ok(()) => ControlFlow::Continue(()),
@@ -50,7 +50,7 @@ impl Delivery<'_> {
         match event {
             DecodedEvent::Ignored => {}
             DecodedEvent::Ping => {
-                // Never before what is held; and where too many are held, none is missed.
+                // Never ahead of held events. If too many are held, a ping can be dropped.
                 match self.held_chunks.len() {
                     0 if self.transcript.committed => self.deliver(&raw()),
                     1..MAX_HELD_CHUNKS => self.held_chunks.push(raw()),
@@ -131,7 +131,7 @@ impl Delivery<'_> {
         }
     }
 
-    /// Delivers what the last event becomes behind text that was delivered before.
+    /// Delivers the last event, rebuilt to follow text that was delivered before.
     fn pass_rebuilt(&mut self) -> Flow {
         self.finish_text()?;
         let events = self.transcript.events.as_mut().map(|events| events.rewrite_last());

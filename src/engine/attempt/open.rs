@@ -1,4 +1,4 @@
-//! Opening an attempt: the request is sent, and the head of its response is checked.
+//! Opens an attempt: sends the request and checks the head of the response.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,13 +18,13 @@ use crate::transport::{Body, HeaderMap, Request, Response, Transport};
 use crate::wire::header_allowlist;
 use crate::wire::{limits, provider_error, retry_after, secrets};
 
-/// What opens an attempt. It borrows nothing of its call, so two can be open at once.
+/// Opens one attempt. It borrows nothing from the call, so two attempts can be opened at once.
 pub(super) struct Opening {
     pub settings: ReadSettings,
     pub head: Slot<ResponseHead>,
-    /// Masked in the headers and the request id, should the provider quote it.
+    /// Masked in the headers and the request id, in case the provider quotes it.
     pub key: Option<Secret>,
-    /// The limiters that adapt to the head at once: it is old by the end of the answer.
+    /// The limiters that adapt to the head immediately: it is stale by the end of the answer.
     pub limiters: [Option<Arc<Limiter>>; 2],
 }
 
@@ -36,7 +36,7 @@ pub struct Opened {
 }
 
 impl Opening {
-    /// Sends the request and checks the head. A response of another content type than was asked for is an error.
+    /// Sends the request and checks the head. An unexpected content type is an error.
     pub async fn open(
         mut self,
         transport: &dyn Transport,
@@ -126,7 +126,7 @@ impl Opening {
         )
     }
 
-    /// A 2xx response of an unexpected content type: an error in disguise, or not an API.
+    /// A 2xx response with an unexpected content type: an error in disguise, or not an API.
     async fn unexpected_content(
         &self,
         status: u16,
@@ -164,7 +164,7 @@ impl Opening {
         error
     }
 
-    /// The start of a body, as far as it arrives in time.
+    /// The part of a body that arrives in time, truncated.
     async fn read_prefix(&self, mut body: Body, until: Instant) -> Vec<u8> {
         let mut read = Vec::new();
         let until = until.min(clock::instant() + self.settings.idle_timeout.min(d::ERROR_BODY_TIME));

@@ -1,4 +1,4 @@
-//! What is sent: each distinct request body is encoded once and has one idempotency key.
+//! The requests of a call: each distinct body is encoded once and has one idempotency key.
 
 use std::collections::BTreeMap;
 
@@ -35,10 +35,10 @@ struct Known {
 pub struct Target<'t> {
     pub route: RouteId,
     pub endpoint: &'t str,
-    /// The endpoint's name of the model.
+    /// The endpoint's name for the model.
     pub model: &'t str,
     pub asks_usage: bool,
-    /// The session id, where the body carries it.
+    /// The session id, if the body carries it.
     pub session_id: Option<&'t str>,
 }
 
@@ -49,17 +49,17 @@ pub struct Requests<'a> {
     known: Vec<Known>,
     /// The last continuation, with its route.
     continuation: Option<(RouteId, Encoded)>,
-    /// How many keys were issued.
+    /// The number of keys issued.
     keys: usize,
 }
 
 impl<'a> Requests<'a> {
-    /// `resumes`: the first request continues an answer, and so is not the one that the caller's key stands for.
+    /// `resumes`: the first request continues an answer, so the caller's key does not apply to it.
     pub fn new(request: &'a ChatRequest, given_key: Option<&'a str>, resumes: bool) -> Self {
         Requests { request, given_key, known: Vec::new(), continuation: None, keys: usize::from(resumes) }
     }
 
-    /// The request for the rest of an answer. Without progress in between it is the same request again.
+    /// The request for the rest of an answer. Without any progress it is the same request again.
     pub fn encode_continuation(
         &mut self,
         target: Target<'_>,
@@ -79,7 +79,7 @@ impl<'a> Requests<'a> {
         encoded
     }
 
-    /// A key that no other request of this call has.
+    /// A key that is unique among the requests of this call.
     fn key(&mut self, endpoint: &str, rng: &mut dyn Rng) -> String {
         self.keys += 1;
         match (self.given_key, self.keys) {
@@ -89,7 +89,7 @@ impl<'a> Requests<'a> {
         }
     }
 
-    /// The request for a route, encoded at its first use.
+    /// The request for a route, encoded on first use.
     pub fn encode(&mut self, target: Target<'_>, rng: &mut dyn Rng) -> Encoded {
         let Target { route, endpoint, model, asks_usage, session_id } = target;
         let has_session = session_id.is_some();
@@ -176,12 +176,12 @@ pub(super) fn headers(
     Ok(headers)
 }
 
-/// What a call sends to the first endpoint and to no other; `None` for other endpoints.
+/// What a call sends to the first endpoint only; `None` for other endpoints.
 pub(super) fn first_endpoint_extras(request: &CallRequest, endpoint_index: usize) -> Option<&Own> {
     request.options.own.as_ref().filter(|_| endpoint_index == 0)
 }
 
-/// Adds what the call sends to this endpoint alone.
+/// Adds what the call sends to this endpoint only.
 pub(super) fn add_extras(headers: &mut HeaderMap, url: &mut String, extras: &Own) -> Result<()> {
     for (name, text) in &extras.headers {
         let name = HeaderName::from_bytes(name.as_bytes())
@@ -197,8 +197,8 @@ pub(super) fn add_extras(headers: &mut HeaderMap, url: &mut String, extras: &Own
     Ok(())
 }
 
-/// Masks the key of the endpoint in an error, however the provider quotes it. A 401 to a request without a key says
-/// so.
+/// Masks the key of the endpoint in an error, however the provider quotes it. The error of a 401 for a request without
+/// a key mentions that.
 pub fn without_key(mut error: Error, endpoint: &Endpoint, extras: Option<&Own>) -> Error {
     if error.status == Some(401) && endpoint.key.is_none() && endpoint.headers.is_empty() && extras.is_none()
     {

@@ -1,4 +1,4 @@
-//! An answer that is not streamed: read as a whole, and delivered as it is.
+//! An answer that is not streamed: read completely, and delivered unchanged.
 
 use std::time::Duration;
 

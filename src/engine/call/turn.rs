@@ -8,7 +8,7 @@ use crate::policy::plan::{Failure, Plan, Reason, RouteId};
 pub(super) struct Turn {
     pub route: RouteId,
     pub reason: Reason,
-    /// How many other routes are left to go to when it fails.
+    /// How many other routes are left if it fails.
     pub other_routes: usize,
     /// The routes that a hedge may go to, best first; empty where there is to be none.
     pub hedge_candidates: Vec<RouteId>,

@@ -30,7 +30,7 @@ pub struct Client {
 }
 
 impl Client {
-    /// A client over this transport. `breaker` and `limiter` are the caller's own, where the options name them.
+    /// A client over this transport. `breaker` and `limiter` are the caller's own, if the options name them.
     pub fn new(
         config: ClientConfig,
         transport: Arc<dyn Transport>,
@@ -60,7 +60,7 @@ impl Client {
         Report::of(&self.state)
     }
 
-    /// What was spent in the current window, as JSON.
+    /// The spending in the current window, as JSON.
     pub fn cost(&self) -> serde_json::Value {
         self.state.costs.report(&self.state.config)
     }

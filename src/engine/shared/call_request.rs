@@ -1,4 +1,4 @@
-//! What a caller asks for.
+//! The request of a caller.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use crate::config::CallConfig;
 use crate::session::snapshot::Snapshot;
 use crate::wire::chat::ChatRequest;
 
-/// One call as its caller asked for it. It does not change while the call runs.
+/// One call, as requested. It does not change while the call runs.
 pub struct CallRequest {
     pub chat: ChatRequest,
     pub options: CallConfig,
@@ -29,7 +29,7 @@ impl CallRequest {
         CallRequest { chat, options, session_id, live, resume_from: resume_from.map(Box::new) }
     }
 
-    /// The caller's name of whose call this is, for budgets and caps.
+    /// The tenant that the call is charged to, for budgets and caps.
     pub fn tenant(&self) -> Option<&str> {
         self.options.tenant.as_deref()
     }
