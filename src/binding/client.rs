@@ -204,7 +204,7 @@ impl NativeClient {
 /// What the JavaScript side wants of a call, besides the caller's options.
 #[napi(object)]
 pub struct StartOptions {
-    /// The result is the whole answer instead of the result of a stream.
+    /// The result is the complete answer instead of the result of a stream.
     pub whole_answer: bool,
     /// Deliver events.
     pub events: bool,

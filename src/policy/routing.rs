@@ -93,7 +93,7 @@ impl Default for RouteSnapshot {
     }
 }
 
-/// One endpoint of a model, as it stands now.
+/// The current state of one endpoint of a model.
 #[derive(Clone, Debug)]
 pub struct Candidate {
     pub weight: f64,

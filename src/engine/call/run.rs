@@ -84,7 +84,7 @@ impl Call<'_> {
         }
     }
 
-    /// Starts from a snapshot of an answer that has begun. `Some` where nothing is left to ask for.
+    /// Starts from a snapshot of a partial answer. `Some` if nothing is left to request.
     fn begin_resumed(&mut self) -> Option<Result<()>> {
         let ctx = self.ctx;
         if ctx.request.resume_from.as_ref().is_some_and(|snapshot| snapshot.answer.complete) {
@@ -108,7 +108,7 @@ impl Call<'_> {
         let ctx = self.ctx;
         let route = turn.settle_race(plan);
         if matches!(error.kind, Kind::QueueFull | Kind::NeverFits | Kind::CostCap | Kind::InvalidArgument) {
-            // The last request was not sent. Why it was needed is the failure before it.
+            // The last request was not sent, so the reason is the failure before it.
             return After::Fail;
         }
         if self.recovery.is_used_up(ctx, &self.transcript) {
@@ -126,7 +126,7 @@ impl Call<'_> {
             return After::Stop(Stop::RetriesExhausted);
         }
         let failure = self.failure(route, error);
-        // Progress is what the consumer has: what it has not seen is asked for from the beginning.
+        // Only what the consumer has counts as progress: anything else is requested again.
         if has_begun && self.history.last_record().is_some_and(|attempt| attempt.deltas > 0) {
             plan.attempt_progressed();
         }
@@ -193,7 +193,7 @@ impl Call<'_> {
 /// What follows a failed attempt.
 enum After {
     Next(Step),
-    /// The answer is complete all the same.
+    /// The answer is complete anyway.
     Complete,
     /// The call fails with the error of the attempt.
     Fail,

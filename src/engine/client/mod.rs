@@ -1,4 +1,4 @@
-//! The door: starts calls, and closes the client.
+//! The entry point: starts calls, and closes the client.
 
 pub mod decisions;
 pub mod health;
@@ -40,12 +40,12 @@ impl Client {
         Client { state: ClientState::new(config, transport, breaker, limiter) }
     }
 
-    /// This client with other options; the state of what did not change is kept.
+    /// This client with other options; the state of everything unchanged is kept.
     pub fn reconfigured(&self, config: ClientConfig) -> Self {
         Client { state: self.state.reconfigured(config) }
     }
 
-    /// This client with another breaker of the caller's own, where its options name one.
+    /// This client with another breaker of the caller's, if its options name one.
     pub fn with_breaker(&self, breaker: SharedBreaker) -> Self {
         let state = self.state.reconfigured(self.state.config.clone());
         Client { state: ClientState { shared_breaker: Some(breaker), ..state } }

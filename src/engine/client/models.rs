@@ -1,5 +1,5 @@
-//! The models of the providers: listed with `GET /models`, remembered, and used to validate the model of a call where
-//! that is enabled.
+//! The models of the providers: listed with `GET /models`, remembered, and used to validate the model of a call if that
+//! is enabled.
 
 use std::collections::BTreeSet;
 
@@ -22,9 +22,9 @@ use crate::wire::provider_error;
 
 /// The path below the base URL.
 const PATH: &str = "/models";
-/// The longest list that is read, in bytes.
+/// The maximum size of a list, in bytes.
 const MAX_BODY: usize = 4 * 1024 * 1024;
-/// The most names that are remembered, and the longest one, in bytes.
+/// The maximum number of names that are remembered, and the maximum length of one in bytes.
 const MAX_NAMES: usize = 10_000;
 const MAX_NAME: usize = 200;
 
@@ -107,7 +107,7 @@ impl Client {
         })
     }
 
-    /// Rejects a model that neither the catalogue nor an endpoint knows, where `validateModel` is set.
+    /// Rejects a model that neither the catalogue nor an endpoint knows, if `validateModel` is set.
     pub fn check_model(&self, request: &ChatRequest) -> Result<()> {
         if !self.state.config.validate_model {
             return Ok(());

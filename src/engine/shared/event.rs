@@ -48,7 +48,7 @@ pub enum Event {
         message: String,
         duration_ms: u64,
     },
-    /// An attempt was cancelled because the attempt racing it received its first token first.
+    /// An attempt was canceled because the attempt racing it received its first token first.
     HedgeLost {
         call: String,
         attempt: u32,

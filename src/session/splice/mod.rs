@@ -104,8 +104,8 @@ impl Splice {
         }
     }
 
-    /// Takes the next piece of the continuation and returns the text to deliver: nothing until the splice has
-    /// decided, and the piece itself afterwards. `now_ms` is a time of the same clock as [`Splice::deadline`].
+    /// Takes the next delta of the continuation and returns the text to deliver: nothing until the splice has decided,
+    /// and the delta itself afterwards. `now_ms` is a time of the same clock as [`Splice::deadline`].
     pub fn push<'p>(&mut self, piece: &'p str, now_ms: u64) -> Result<Cow<'p, str>, ContinuationMismatch> {
         match self.state {
             State::Decided(_) => return Ok(Cow::Borrowed(piece)),
@@ -327,7 +327,7 @@ impl Splice {
         Cow::Owned([&self.held, &self.head.text[..repeated]].concat())
     }
 
-    /// Holds a piece until the decision.
+    /// Holds a delta until the decision.
     fn hold(&mut self, piece: &str) {
         if !self.suppressing {
             self.held.push_str(piece);

@@ -1,4 +1,4 @@
-//! From a dialect to the code that speaks it.
+//! Maps a dialect to the code that implements it.
 
 use serde_json::Value;
 
@@ -9,7 +9,7 @@ use crate::error::{Error, Kind, Result};
 use crate::wire::request::ChatRequest;
 
 impl Dialect {
-    /// A codec for one answer; `None` for chat completions, whose chunks the engine takes apart.
+    /// A codec for one answer; `None` for chat completions, whose chunks the engine decodes itself.
     pub fn codec(self) -> Option<Box<dyn EventCodec>> {
         match self {
             Dialect::Chat => None,

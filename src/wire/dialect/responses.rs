@@ -261,7 +261,7 @@ impl EventCodec for Answer {
         self.last = None;
         let data = data.trim_ascii();
         if event == Some("keepalive") || data == "[DONE]" {
-            // A keepalive has a sequence number, from which a resumed answer would have to go on.
+            // A keepalive has a sequence number, from which a resumed answer would have to continue.
             return Ok(DecodedEvent::Ignored);
         }
         if event == Some("ping") {
