@@ -226,7 +226,7 @@ pub struct StartOptions {
 struct InternalOptions {
     /// Make exactly one attempt.
     single_attempt: bool,
-    /// The most attempts in total.
+    /// The maximum number of attempts in total.
     max_attempts: Option<u32>,
     /// The prompt's tokens by model, as the caller's own function counts them.
     prompt_tokens: BTreeMap<String, u64>,

@@ -103,7 +103,7 @@ pub struct Candidate {
     pub snapshot: RouteSnapshot,
     /// Its breaker is not closed and would admit a probe.
     pub probe_due: bool,
-    /// Its rate limiter would admit a call at once.
+    /// Its rate limiter would admit a call now.
     pub has_capacity: bool,
 }
 

@@ -24,7 +24,7 @@ pub(super) trait Wire: Send {
     /// Returns when the client has disconnected.
     fn client_gone(&mut self) -> impl Future<Output = ()> + Send;
     /// Resets the stream or the connection. `has_sent` says whether bytes were sent, which must arrive first.
-    fn reset(&mut self, begun: bool) -> impl Future<Output = ()> + Send;
+    fn reset(&mut self, has_sent: bool) -> impl Future<Output = ()> + Send;
     /// Closes the connection without ending the answer.
     fn close(&mut self) -> impl Future<Output = ()> + Send;
 }

@@ -55,7 +55,7 @@ pub fn try_admit(
         return Err(Rejected::Route(RouteUnavailable::Rejected, None));
     }
     let limits = if will_wait { [None, None] } else { reserve_limits(ctx, route)? };
-    let breaker = ask_breaker(ctx, route).map_err(Rejected::CircuitOpen)?;
+    let breaker = acquire_breaker(ctx, route).map_err(Rejected::CircuitOpen)?;
     Ok(Box::new(Permit::new(&route.endpoint, breaker, limits)))
 }
 
@@ -84,7 +84,7 @@ fn reserve_limits(ctx: &CallContext<'_>, route: &CallRoute) -> Result<LimitReser
 }
 
 /// A permit of the route's breaker, or how long it stays open.
-fn ask_breaker(ctx: &CallContext<'_>, route: &CallRoute) -> Result<Option<BreakerPermit>, Duration> {
+fn acquire_breaker(ctx: &CallContext<'_>, route: &CallRoute) -> Result<Option<BreakerPermit>, Duration> {
     let Some(breaker) = &route.state.breaker else { return Ok(None) };
     let (permit, transition) = breaker.acquire().map_err(|denied| denied.retry_after)?;
     ctx.events.circuit(&route.endpoint, &route.model, transition, None);
@@ -123,7 +123,7 @@ pub fn try_admit_hedge(
             *reservation = Some(limiter.try_reserve(tokens)?);
         }
     }
-    let breaker = ask_breaker(ctx, route).ok()?;
+    let breaker = acquire_breaker(ctx, route).ok()?;
     let mut permit = Box::new(Permit::new(&route.endpoint, breaker, limits));
     permit.slot = slot;
     Some(permit)

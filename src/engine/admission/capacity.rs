@@ -47,25 +47,27 @@ async fn find_capacity(
     limits: LimitReservations,
 ) -> Result<Capacity> {
     let mut tokens = estimated_tokens(ctx, route);
-    let mut was_let_in = mem::take(&mut route.was_let_in);
+    let mut was_admitted = mem::take(&mut route.was_admitted);
     let limiters = limiters(ctx.client, &route.endpoint);
     if queue.is_free() {
-        let is_complete =
-            limiters.iter().zip(&limits).all(|(limiter, given)| limiter.is_none() || given.is_some());
-        let taken = if is_complete {
+        let is_complete = limiters
+            .iter()
+            .zip(&limits)
+            .all(|(limiter, reservation)| limiter.is_none() || reservation.is_some());
+        let reserved = if is_complete {
             Some(limits)
         } else {
             drop(limits);
             reserve_at_once(&limiters, tokens, Limiter::try_reserve)
         };
-        if let Some(taken) = taken {
-            if let Some(capacity) = find_slot(ctx, queue, &limiters, tokens, taken).await? {
+        if let Some(reserved) = reserved {
+            if let Some(capacity) = find_slot(ctx, queue, &limiters, tokens, reserved).await? {
                 return Ok(capacity);
             }
-            was_let_in = true;
+            was_admitted = true;
             // Another route may have capacity now; if none has, the plan returns here.
             if has_other_routes && queue.cooldown().is_none() {
-                route.was_let_in = true;
+                route.was_admitted = true;
                 return Err(Error::new(Kind::RateLimit, "the rate limit of the route is reached"));
             }
         }
@@ -77,7 +79,7 @@ async fn find_capacity(
         if let Some(limiter) = limiter {
             match limiter.enter_queue(tokens) {
                 // It was admitted before.
-                Err(error) if was_let_in && error.kind == Kind::QueueFull => {}
+                Err(error) if was_admitted && error.kind == Kind::QueueFull => {}
                 entered => *slot = Some(entered?),
             }
         }
@@ -96,25 +98,25 @@ async fn find_capacity(
             }
             clock::sleep(cooldown.left).await;
         }
-        let taken = match reserve(&limiters, tokens).await {
+        let reserved = match reserve(&limiters, tokens).await {
             // The provider has reported a lower limit in the meantime, and the estimate of an answer without
             // `max_tokens` is bounded by the limit.
             Err(error) if error.kind == Kind::NeverFits && estimated_tokens(ctx, route) < tokens => {
                 tokens = estimated_tokens(ctx, route);
                 continue;
             }
-            taken => taken?,
+            reserved => reserved?,
         };
         if queue.cooldown().is_none()
-            && let Some(capacity) = find_slot(ctx, queue, &limiters, tokens, taken).await?
+            && let Some(capacity) = find_slot(ctx, queue, &limiters, tokens, reserved).await?
         {
             return Ok(capacity);
         }
     }
 }
 
-/// A concurrency slot. Calls that wait for one return their rate limits in the meantime, because otherwise all would be sent
-/// in one burst. `None` if the limits are exhausted afterwards, or the provider has requested a pause.
+/// A concurrency slot. Calls that wait for one return their rate limits in the meantime, because otherwise all would
+/// be sent in one burst. `None` if the limits are exhausted afterwards, or the provider has requested a pause.
 async fn find_slot(
     ctx: &CallContext<'_>,
     queue: &RouteQueue,
@@ -139,23 +141,23 @@ fn reserve_at_once(
     tokens: f64,
     take: impl Fn(&Arc<Limiter>, f64) -> Option<LimitReservation>,
 ) -> Option<LimitReservations> {
-    let mut taken = [None, None];
-    for (limiter, taken) in limiters.iter().zip(&mut taken) {
+    let mut reserved = [None, None];
+    for (limiter, reserved) in limiters.iter().zip(&mut reserved) {
         if let Some(limiter) = limiter {
-            *taken = Some(take(limiter, tokens)?);
+            *reserved = Some(take(limiter, tokens)?);
         }
     }
-    Some(taken)
+    Some(reserved)
 }
 
 async fn reserve(limiters: &Limiters<'_>, tokens: f64) -> Result<LimitReservations> {
-    let mut taken = [None, None];
-    for (limiter, taken) in limiters.iter().zip(&mut taken) {
+    let mut reserved = [None, None];
+    for (limiter, reserved) in limiters.iter().zip(&mut reserved) {
         if let Some(limiter) = limiter {
-            *taken = Some(limiter.reserve(tokens).await?);
+            *reserved = Some(limiter.reserve(tokens).await?);
         }
     }
-    Ok(taken)
+    Ok(reserved)
 }
 
 fn is_too_long(ctx: &CallContext<'_>, cooldown: &Cooldown) -> bool {
@@ -166,6 +168,6 @@ fn is_too_long(ctx: &CallContext<'_>, cooldown: &Cooldown) -> bool {
 /// The error of a call that does not wait for a cooldown requested of another call.
 pub fn cooling_down(cooldown: &Cooldown) -> Error {
     let (requested, left) = (cooldown.requested.as_millis(), cooldown.left.as_millis());
-    let message = format!("the provider asked for a pause of {requested} ms; {left} ms are left");
+    let message = format!("the provider requested a pause of {requested} ms; {left} ms are left");
     Error::new(Kind::RateLimit, message).with_status(429).with_retry_after(Some(cooldown.requested))
 }

@@ -212,8 +212,8 @@ pub(super) fn cost_cap_error(refusal: &CapExceeded, limits: &Limits) -> Error {
         window => format!(" a {}", window.as_str()),
     };
     let message = format!(
-        "the call needs up to {} USD, and of the cap of {} USD{per} {} are spent and {} reserved by calls in flight",
-        cap.needed_usd, cap.cap_usd, cap.spent_usd, cap.reserved_usd
+        "the call needs up to {} USD, but {} of the cap of {} USD{per} are spent and {} reserved by calls in flight",
+        cap.needed_usd, cap.spent_usd, cap.cap_usd, cap.reserved_usd
     );
     let mut error = Error::new(Kind::CostCap, message);
     error.cost_cap = Some(cap);

@@ -48,14 +48,14 @@ pub(super) fn is_counted(ctx: &CallContext<'_>, model: &str) -> bool {
 }
 
 fn prompt(ctx: &CallContext<'_>, model: &str, messages: Option<&str>) -> TokenCount {
-    let own = *ctx.prompt();
+    let prompt = *ctx.prompt();
     let tally =
-        ctx.request.options.prompt_tokens.get(model).map_or(own, |count| own.with_text_tokens(*count));
+        ctx.request.options.prompt_tokens.get(model).map_or(prompt, |count| prompt.with_text_tokens(*count));
     match messages {
         None => tally,
         Some(messages) => {
             let longer = estimate::prompt_tokens(messages, ctx.request.chat.prompt_fields());
-            tally.with_growth(&own, &longer)
+            tally.with_growth(&prompt, &longer)
         }
     }
 }

@@ -22,7 +22,7 @@ pub struct CallRoute {
     /// The position of the call in the route's queue, kept from its first arrival.
     pub ticket: Option<u64>,
     /// The call was admitted before, and the limit was exhausted when it got its slot: a full queue does not reject it.
-    pub was_let_in: bool,
+    pub was_admitted: bool,
 }
 
 /// The routes of a call: every model at every endpoint, model by model in the order in which they are tried.
@@ -53,7 +53,7 @@ impl Routes {
                     model: model.clone(),
                     state,
                     ticket: None,
-                    was_let_in: false,
+                    was_admitted: false,
                 });
             }
         }

@@ -74,8 +74,8 @@ impl Delivery<'_> {
 
     fn identify(&mut self, chunk: &chat::Chunk<'_>) {
         let identity = &mut self.transcript.journal.identity;
-        let keep_first = |known: &mut Option<String>, given: &Option<chat::Text<'_>>| {
-            if let (None, Some(text)) = (&known, given) {
+        let keep_first = |known: &mut Option<String>, received: &Option<chat::Text<'_>>| {
+            if let (None, Some(text)) = (&known, received) {
                 *known = Some(text.0.to_string());
             }
         };
@@ -87,16 +87,16 @@ impl Delivery<'_> {
     }
 
     /// Accepts one choice of a chunk. `verbatim`: the chunk is delivered unchanged.
-    fn choice(&mut self, given: &chat::Choice<'_>, verbatim: bool) -> Flow {
-        let index = given.index;
+    fn choice(&mut self, update: &chat::Choice<'_>, verbatim: bool) -> Flow {
+        let index = update.index;
         let Some(choice) = self.transcript.journal.choice(index) else { return Ok(()) };
-        if let Some(logprobs) = given.logprobs.and_then(|raw| serde_json::from_str(raw.get()).ok()) {
+        if let Some(logprobs) = update.logprobs.and_then(|raw| serde_json::from_str(raw.get()).ok()) {
             choice.add_logprobs(logprobs);
         }
-        if let Some(delta) = &given.delta {
+        if let Some(delta) = &update.delta {
             self.delta(index, delta, verbatim)?;
         }
-        let Some(reason) = given.finish_reason.as_ref().filter(|reason| !reason.0.is_empty()) else {
+        let Some(reason) = update.finish_reason.as_ref().filter(|reason| !reason.0.is_empty()) else {
             return Ok(());
         };
         self.finish_choice(index, Some(&reason.0), verbatim)
@@ -191,7 +191,7 @@ impl Delivery<'_> {
         if self.consumer.buffer_tool_calls && call.arguments.len() > d::MAX_TOOL_CALL {
             let limit = d::MAX_TOOL_CALL;
             let message =
-                format!("a tool call is longer than {limit} bytes (toolCalls: 'stream' passes it on)");
+                format!("a tool call is longer than {limit} bytes (toolCalls: 'stream' passes it through)");
             return Err(ReadEnd::Failed(Error::new(Kind::ResponseTooLarge, message)));
         }
         Ok(())

@@ -242,11 +242,11 @@ impl<'a> Delivery<'a> {
 }
 
 pub(super) fn contradiction(contradiction: &ContinuationMismatch) -> ReadEnd {
-    let message = format!("the continuation does not fit what was delivered: {contradiction}");
+    let message = format!("the continuation does not match the delivered text: {contradiction}");
     ReadEnd::Failed(Error::new(Kind::ContinuationMismatch, message))
 }
 
 pub(super) fn missing_tool_call() -> ReadEnd {
-    let message = "the continuation brought text where a tool call had begun";
+    let message = "the continuation contains text instead of the interrupted tool call";
     ReadEnd::Failed(Error::new(Kind::ContinuationMismatch, message))
 }

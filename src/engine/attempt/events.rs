@@ -12,7 +12,7 @@ impl Delivery<'_> {
     /// Accepts one event, and counts its cost. `skip_malformed`: an event that cannot be read is skipped.
     pub(super) fn event(
         &mut self,
-        given: &sse::Event<'_>,
+        sse_event: &sse::Event<'_>,
         skip_malformed: bool,
         cost: &mut CostReservation,
     ) -> ControlFlow<ReadEnd> {
@@ -21,17 +21,17 @@ impl Delivery<'_> {
             return ControlFlow::Break(ReadEnd::Done);
         }
         let Some(events) = &mut self.transcript.events else { return ControlFlow::Continue(()) };
-        let event = match events.read(given.event, &given.data) {
+        let event = match events.read(sse_event.event, &sse_event.data) {
             Ok(DecodedEvent::Error(mut error)) => {
                 error.request_id = self.progress.request_id.clone();
                 return ControlFlow::Break(ReadEnd::Failed(error));
             }
             Ok(event) => event,
             // A partial event at the end of the body is a truncation, which the end of the body reports.
-            Err(_) if given.at_end || skip_malformed => return ControlFlow::Continue(()),
+            Err(_) if sse_event.at_end || skip_malformed => return ControlFlow::Continue(()),
             Err(error) => return ControlFlow::Break(ReadEnd::Failed(error)),
         };
-        if let Err(end) = self.batch(&given.data, |delivery| delivery.accept_event(&event, given)) {
+        if let Err(end) = self.batch(&sse_event.data, |delivery| delivery.accept_event(&event, sse_event)) {
             return ControlFlow::Break(end);
         }
         let (DecodedEvent::Text(text) | DecodedEvent::Content(text) | DecodedEvent::Dropped(text)) = &event
@@ -45,8 +45,8 @@ impl Delivery<'_> {
         }
     }
 
-    fn accept_event(&mut self, event: &DecodedEvent<'_>, given: &sse::Event<'_>) -> Flow {
-        let raw = || dialect::sse(given.event, &given.data);
+    fn accept_event(&mut self, event: &DecodedEvent<'_>, sse_event: &sse::Event<'_>) -> Flow {
+        let raw = || dialect::sse(sse_event.event, &sse_event.data);
         match event {
             DecodedEvent::Ignored => {}
             DecodedEvent::Ping => {

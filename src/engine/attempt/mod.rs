@@ -20,7 +20,7 @@ mod request;
 mod settings;
 mod start;
 mod transcript;
-mod whole;
+mod unstreamed;
 
 pub use attempt::{Attempt, Earlier};
 pub use finish::{AttemptEnd, Finished};

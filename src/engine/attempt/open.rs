@@ -74,7 +74,7 @@ impl Opening {
         }
         let content_type = header_text(&headers, "content-type").unwrap_or_default().to_ascii_lowercase();
         let kind = content_type.split(';').next().unwrap_or_default().trim();
-        let expected: &[&str] = match self.settings.whole.is_some() {
+        let expected: &[&str] = match self.settings.unstreamed.is_some() {
             true => &["", "application/json"],
             false => &["", "text/event-stream", "text/plain", "application/octet-stream"],
         };
@@ -151,10 +151,10 @@ impl Opening {
             "text/event-stream" => "an event stream",
             other => other,
         };
-        let expected = if self.settings.whole.is_some() { "a JSON document" } else { "an event stream" };
+        let expected = if self.settings.unstreamed.is_some() { "a JSON document" } else { "an event stream" };
         let mut error = Error::new(
             Kind::Malformed,
-            format!("expected {expected}, got {what} (status {status}): is the base URL that of an API?"),
+            format!("expected {expected}, got {what} (status {status}): does the base URL point to an API?"),
         );
         error.status = Some(status);
         error.request_id = self.request_id();
@@ -169,8 +169,8 @@ impl Opening {
         let mut read = Vec::new();
         let until = until.min(clock::instant() + self.settings.idle_timeout.min(d::ERROR_BODY_TIME));
         while let Ok(Some(Ok(bytes))) = timeout_at(until, body.next()).await {
-            let room = d::MAX_ERROR_BODY - read.len();
-            read.extend_from_slice(&bytes[..bytes.len().min(room)]);
+            let remaining = d::MAX_ERROR_BODY - read.len();
+            read.extend_from_slice(&bytes[..bytes.len().min(remaining)]);
             if read.len() == d::MAX_ERROR_BODY {
                 break;
             }

@@ -34,7 +34,7 @@ impl Peek {
     /// Reads up to the first token, or to the end of an answer that has none, with the same reader and the same limits
     /// as afterwards, and puts back what was read. After [`d::MAX_PEEK`] bytes without a token it stops, and the answer
     /// counts as started.
-    pub async fn look(self, opened: Opened, request_id: Option<String>) -> Result<Opened> {
+    pub async fn read_to_first_token(self, opened: Opened, request_id: Option<String>) -> Result<Opened> {
         let Opened { settings, body, first_token_until } = opened;
         let mut tee = Tee { body: body.fuse(), read: Vec::new(), bytes: 0, is_full: false };
         let mut transcript = Transcript::new(self.dialect, self.choices);

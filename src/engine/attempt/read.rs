@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::deliver::{Delivery, ReadEnd};
 use super::settings::ReadSettings;
-use super::whole::read_whole;
+use super::unstreamed::read_unstreamed;
 use crate::config::defaults as d;
 use crate::engine::admission::CostReservation;
 use crate::engine::time::Deadline;
@@ -46,8 +46,8 @@ impl<'a> Reader<'a> {
 
     /// Reads the answer to its end.
     pub async fn read(&mut self, mut body: Body, first_token_until: Instant) -> Result<()> {
-        if let Some(dialect) = self.settings.whole {
-            let read = read_whole(&mut self.delivery, dialect, body, self.settings.idle_timeout);
+        if let Some(dialect) = self.settings.unstreamed {
+            let read = read_unstreamed(&mut self.delivery, dialect, body, self.settings.idle_timeout);
             read.boxed().await?;
             return self.complete();
         }
@@ -67,7 +67,7 @@ impl<'a> Reader<'a> {
     ) -> Result<Rest> {
         let mut parser = sse::Parser::new(d::MAX_LINE);
         let idle = self.settings.idle_timeout;
-        // Idle is the time between two reads: many servers send the head at once and then think.
+        // Idle is the time between two reads: many servers send the head immediately and compute afterwards.
         let mut idle_until = None;
         let mut deadline = Deadline::new(first_token_until);
         loop {
@@ -221,7 +221,7 @@ impl<'a> Reader<'a> {
         self.delivery.complete().map_err(|end| match end {
             ReadEnd::Failed(error) => error,
             ReadEnd::Done | ReadEnd::FirstToken => {
-                Error::new(Kind::Internal, "a complete answer has ended twice")
+                Error::new(Kind::Internal, "a complete answer was completed again")
             }
         })
     }

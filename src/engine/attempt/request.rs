@@ -22,10 +22,10 @@ pub struct Encoded {
     pub key: String,
 }
 
-struct Known {
+struct CachedRequest {
     route: RouteId,
     model: String,
-    asks_usage: bool,
+    include_usage: bool,
     has_session: bool,
     encoded: Encoded,
 }
@@ -37,7 +37,7 @@ pub struct Target<'t> {
     pub endpoint: &'t str,
     /// The endpoint's name for the model.
     pub model: &'t str,
-    pub asks_usage: bool,
+    pub include_usage: bool,
     /// The session id, if the body carries it.
     pub session_id: Option<&'t str>,
 }
@@ -45,8 +45,8 @@ pub struct Target<'t> {
 /// The distinct requests of one call.
 pub struct Requests<'a> {
     request: &'a ChatRequest,
-    given_key: Option<&'a str>,
-    known: Vec<Known>,
+    caller_key: Option<&'a str>,
+    cached: Vec<CachedRequest>,
     /// The last continuation, with its route.
     continuation: Option<(RouteId, Encoded)>,
     /// The number of keys issued.
@@ -55,19 +55,19 @@ pub struct Requests<'a> {
 
 impl<'a> Requests<'a> {
     /// `resumes`: the first request continues an answer, so the caller's key does not apply to it.
-    pub fn new(request: &'a ChatRequest, given_key: Option<&'a str>, resumes: bool) -> Self {
-        Requests { request, given_key, known: Vec::new(), continuation: None, keys: usize::from(resumes) }
+    pub fn new(request: &'a ChatRequest, caller_key: Option<&'a str>, resumes: bool) -> Self {
+        Requests { request, caller_key, cached: Vec::new(), continuation: None, keys: usize::from(resumes) }
     }
 
     /// The request for the rest of an answer. Without any progress it is the same request again.
     pub fn encode_continuation(
         &mut self,
         target: Target<'_>,
-        instead: Overrides<'_>,
+        overrides: Overrides<'_>,
         rng: &mut dyn Rng,
     ) -> Encoded {
-        let instead = Overrides { session_id: target.session_id, ..instead };
-        let body: Bytes = self.request.encode(target.model, target.asks_usage, &instead).into();
+        let overrides = Overrides { session_id: target.session_id, ..overrides };
+        let body: Bytes = self.request.encode(target.model, target.include_usage, &overrides).into();
         if let Some((last, encoded)) = &self.continuation
             && *last == target.route
             && encoded.body == body
@@ -82,38 +82,40 @@ impl<'a> Requests<'a> {
     /// A key that is unique among the requests of this call.
     fn key(&mut self, endpoint: &str, rng: &mut dyn Rng) -> String {
         self.keys += 1;
-        match (self.given_key, self.keys) {
+        match (self.caller_key, self.keys) {
             (None, _) => random_id("key_", rng),
-            (Some(given), 1) => given.to_owned(),
-            (Some(given), count) => format!("{given}-{endpoint}-{count}"),
+            (Some(key), 1) => key.to_owned(),
+            (Some(key), count) => format!("{key}-{endpoint}-{count}"),
         }
     }
 
     /// The request for a route, encoded on first use.
     pub fn encode(&mut self, target: Target<'_>, rng: &mut dyn Rng) -> Encoded {
-        let Target { route, endpoint, model, asks_usage, session_id } = target;
+        let Target { route, endpoint, model, include_usage, session_id } = target;
         let has_session = session_id.is_some();
-        let same_body = |known: &&Known| {
-            known.model == model && known.asks_usage == asks_usage && known.has_session == has_session
+        let same_body = |cached: &&CachedRequest| {
+            cached.model == model
+                && cached.include_usage == include_usage
+                && cached.has_session == has_session
         };
-        let mut bodies = self.known.iter().filter(same_body);
-        if let Some(known) = bodies.clone().find(|known| known.route == route) {
-            return known.encoded.clone();
+        let mut bodies = self.cached.iter().filter(same_body);
+        if let Some(cached) = bodies.clone().find(|cached| cached.route == route) {
+            return cached.encoded.clone();
         }
         let body = match bodies.next() {
-            Some(known) => known.encoded.body.clone(),
+            Some(cached) => cached.encoded.body.clone(),
             None => {
-                let instead = Overrides { session_id, ..Overrides::default() };
-                self.request.encode(model, asks_usage, &instead).into()
+                let overrides = Overrides { session_id, ..Overrides::default() };
+                self.request.encode(model, include_usage, &overrides).into()
             }
         };
         let encoded = Encoded { body, key: self.key(endpoint, rng) };
         // Most calls have a single one.
-        self.known.reserve_exact(1);
-        self.known.push(Known {
+        self.cached.reserve_exact(1);
+        self.cached.push(CachedRequest {
             route,
             model: model.to_owned(),
-            asks_usage,
+            include_usage,
             has_session,
             encoded: encoded.clone(),
         });
@@ -204,7 +206,7 @@ pub fn without_key(mut error: Error, endpoint: &Endpoint, extras: Option<&Own>) 
     {
         let name = &endpoint.name;
         error.message += &format!(
-            " (no key was sent: endpoint '{name}' has no apiKey of its own, and the client's is not for it)"
+            " (no key was sent: endpoint '{name}' has no apiKey, and the client's key is not sent to it)"
         );
     }
     for key in secrets_of(endpoint, extras) {

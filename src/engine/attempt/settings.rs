@@ -16,5 +16,5 @@ pub(super) struct ReadSettings {
     /// Events that are not JSON are skipped.
     pub skip_malformed: bool,
     /// The dialect of an answer that is not streamed.
-    pub whole: Option<Dialect>,
+    pub unstreamed: Option<Dialect>,
 }

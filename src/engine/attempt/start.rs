@@ -68,7 +68,7 @@ impl Attempt {
             route: route.id,
             endpoint: &endpoint.name,
             model: endpoint.model(&route.model),
-            asks_usage: sent_fields.usage,
+            include_usage: sent_fields.usage,
             session_id: sent_fields.session.then_some(&*call.session_id),
         };
         let encoded = match form.messages.as_deref().map(serde_json::from_str) {
@@ -136,7 +136,7 @@ impl Attempt {
                     None => Ok(opened),
                     Some(peek) => {
                         let request_id = head.update(|head| head.request_id.clone());
-                        peek.look(opened, request_id).boxed().await
+                        peek.read_to_first_token(opened, request_id).boxed().await
                     }
                 }
             });
@@ -172,12 +172,12 @@ fn read_settings(
     expects_usage: bool,
 ) -> ReadSettings {
     let options = &ctx.request.options;
-    let whole = (!ctx.request.chat.is_streamed()).then(|| ctx.request.chat.dialect());
+    let unstreamed = (!ctx.request.chat.is_streamed()).then(|| ctx.request.chat.dialect());
     // Leaves time for the other routes.
     let remaining = ctx.remaining().filter(|_| other_routes > 0);
     ReadSettings {
         // The head of an answer that is not streamed arrives only once the answer is complete.
-        first_token_timeout: match whole {
+        first_token_timeout: match unstreamed {
             Some(_) => options.whole_answer_timeout,
             None => options.first_token_timeout(other_routes == 0),
         },
@@ -190,6 +190,6 @@ fn read_settings(
             .unwrap_or(options.require_finish_reason),
         expects_usage,
         skip_malformed: options.recovery.skip_malformed,
-        whole,
+        unstreamed,
     }
 }

@@ -72,14 +72,14 @@ impl Recovery {
     }
 
     /// Why an interrupted answer is not recovered; `None` if it is.
-    pub fn obstacle(&self, ctx: &CallContext<'_>, transcript: &Transcript) -> Option<String> {
+    pub fn not_recoverable(&self, ctx: &CallContext<'_>, transcript: &Transcript) -> Option<String> {
         let options = &ctx.request.options.recovery;
         if options.mode == Mode::Fail || ctx.request.options.single {
-            return Some("recovery is off".into());
+            return Some("recovery is disabled".into());
         }
         if self.count - self.earlier_count >= options.max {
             let max = options.max;
-            return Some(format!("it was recovered {max} times already (recovery.maxRecoveries)"));
+            return Some(format!("it was already recovered {max} times (recovery.maxRecoveries)"));
         }
         if options.mode == Mode::Restart { None } else { self.not_resumable(ctx, transcript) }
     }
@@ -106,7 +106,7 @@ impl Recovery {
         }
         let in_tool_call = self.lost_tool_call || !choice.tool_calls.is_empty();
         if !ctx.request.options.buffer_tool_calls && in_tool_call {
-            return Some("it broke inside a tool call (toolCalls: 'stream')".into());
+            return Some("it was interrupted inside a tool call (toolCalls: 'stream')".into());
         }
         None
     }
@@ -227,12 +227,12 @@ impl Recovery {
 
 /// The first style of continuation, and those that replace it if it is rejected. Conversations of Anthropic's dialect
 /// have no system messages.
-fn styles(dialect: Dialect, asked: Style) -> (Style, &'static [Style]) {
-    match (dialect, asked) {
+fn styles(dialect: Dialect, preferred: Style) -> (Style, &'static [Style]) {
+    match (dialect, preferred) {
         (Dialect::Messages, Style::System) => (Style::Dialog, &[]),
-        (Dialect::Messages, Style::Dialog) => (asked, &[]),
-        (Dialect::Messages, _) => (asked, &[Style::Dialog]),
-        _ => (asked, asked.fallbacks()),
+        (Dialect::Messages, Style::Dialog) => (preferred, &[]),
+        (Dialect::Messages, _) => (preferred, &[Style::Dialog]),
+        _ => (preferred, preferred.fallbacks()),
     }
 }
 

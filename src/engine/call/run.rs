@@ -116,7 +116,7 @@ impl Call<'_> {
             return After::Complete;
         }
         let has_begun = self.recovery.has_begun(ctx, &self.transcript);
-        if has_begun && let Some(why) = self.recovery.obstacle(ctx, &self.transcript) {
+        if has_begun && let Some(why) = self.recovery.not_recoverable(ctx, &self.transcript) {
             return After::Interrupt(why);
         }
         let options = &ctx.request.options;

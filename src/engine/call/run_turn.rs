@@ -18,10 +18,10 @@ impl Call<'_> {
     /// The turn on the route that is due. `earlier` is the number of attempts before this call.
     pub(super) fn plan_turn(&self, route: RouteId, reason: Reason, plan: &Plan, earlier: usize) -> Turn {
         let options = &self.ctx.request.options;
-        let made = self.history.len() - earlier;
+        let attempts_made = self.history.len() - earlier;
         // The attempt and its hedge count separately.
-        let may_hedge =
-            options.hedge.is_some() && options.max_attempts.is_none_or(|max| made + 2 <= max as usize);
+        let may_hedge = options.hedge.is_some()
+            && options.max_attempts.is_none_or(|max| attempts_made + 2 <= max as usize);
         let candidates = may_hedge.then(|| plan.hedge_candidates(clock::now()));
         let hedge_candidates = candidates.into_iter().flatten().map(|route| route.id).collect();
         Turn { route, reason, other_routes: plan.routes_left(), hedge_candidates, race: None }
@@ -139,7 +139,7 @@ impl Call<'_> {
         };
         let opened = opened?;
         let Some(attempt) = &mut self.running else {
-            return Err(Error::new(Kind::Internal, "an answer was opened that has no attempt"));
+            return Err(Error::new(Kind::Internal, "an opened answer has no attempt"));
         };
         let (route, earlier) = (&self.routes[attempt.route], self.recovery.earlier());
         attempt.deliver(self.ctx, route, opened, form, earlier, &mut self.transcript).await

@@ -25,7 +25,7 @@ pub(super) fn stopped(
             error
         }
         (Stop::RetryBudgetExhausted, Some(last)) if committed => {
-            interrupted(last, "the retry budget is spent")
+            interrupted(last, "the retry budget is exhausted")
         }
         (Stop::WaitTooLong(wait), Some(mut last)) if last.retry_after == Some(wait) => {
             if wait <= ctx.request.options.retry.max_retry_after {
@@ -48,7 +48,7 @@ pub(super) fn stopped(
             error
         }
         (_, Some(last)) => last,
-        (_, None) => Error::new(Kind::Internal, "there is no route to try"),
+        (_, None) => Error::new(Kind::Internal, "no route to try"),
     }
 }
 

@@ -54,17 +54,17 @@ impl Stopwatch {
     /// Adds the time breakdown of the call to its error.
     pub fn explain(&mut self, error: &mut Error, attempts: &[AttemptRecord]) {
         self.end();
-        let spent = TimeBreakdown {
+        let breakdown = TimeBreakdown {
             queue_ms: self.queue.as_millis() as u64,
             wait_ms: self.wait.as_millis() as u64,
             attempt_ms: attempts.iter().map(|attempt| attempt.duration_ms).sum(),
         };
-        let TimeBreakdown { queue_ms, wait_ms, attempt_ms } = spent;
+        let TimeBreakdown { queue_ms, wait_ms, attempt_ms } = breakdown;
         let count = attempts.len();
         let plural = if count == 1 { "" } else { "s" };
         error.message.push_str(&format!(
             " (in queues {queue_ms} ms, between attempts {wait_ms} ms, in {count} attempt{plural} {attempt_ms} ms)"
         ));
-        error.time_breakdown = Some(spent);
+        error.time_breakdown = Some(breakdown);
     }
 }

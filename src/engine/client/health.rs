@@ -44,17 +44,17 @@ impl Client {
         let probes = async {
             // One check at a time, whatever triggers it.
             let _guard = self.state.probing.lock().await;
-            let mut found = Vec::with_capacity(self.state.endpoints.len());
+            let mut results = Vec::with_capacity(self.state.endpoints.len());
             for endpoint in &self.state.endpoints {
-                found.push(self.probe(endpoint).await);
+                results.push(self.probe(endpoint).await);
             }
-            found
+            results
         };
         tokio::select! {
             biased;
             () = self.state.closed.cancelled() => Err(Error::new(Kind::Closed, "the client was closed")),
             () = cancel.cancelled() => Err(Error::new(Kind::Aborted, "the call was aborted")),
-            found = probes => Ok(found),
+            results = probes => Ok(results),
         }
     }
 
@@ -74,7 +74,7 @@ impl Client {
         // A silent endpoint must not delay the next round.
         let limit = d::HEALTH_CHECK_TIMEOUT.min(self.state.config.health_check.unwrap_or(Duration::MAX));
         let started = clock::instant();
-        let (status, answer) = match timeout(limit, self.ask_health(endpoint)).await {
+        let (status, answer) = match timeout(limit, self.request_models(endpoint)).await {
             Ok(answered) => answered,
             Err(_) => {
                 let message = format!("no answer within {} ms", limit.as_millis());
@@ -110,7 +110,7 @@ impl Client {
         }
     }
 
-    async fn ask_health(&self, endpoint: &EndpointState) -> (Option<u16>, Result<()>) {
+    async fn request_models(&self, endpoint: &EndpointState) -> (Option<u16>, Result<()>) {
         let request = match self.models_request(&endpoint.config) {
             Ok(request) => request,
             Err(error) => return (None, Err(error)),
@@ -122,8 +122,8 @@ impl Client {
         // A short body is read to its end, so that the connection can be reused.
         let mut read = Vec::new();
         while let Some(Ok(bytes)) = body.next().await {
-            let room = d::MAX_ERROR_BODY - read.len();
-            read.extend_from_slice(&bytes[..bytes.len().min(room)]);
+            let remaining = d::MAX_ERROR_BODY - read.len();
+            read.extend_from_slice(&bytes[..bytes.len().min(remaining)]);
             if read.len() == d::MAX_ERROR_BODY {
                 break;
             }

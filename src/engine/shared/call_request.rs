@@ -22,9 +22,9 @@ pub struct CallRequest {
 
 impl CallRequest {
     pub fn new(chat: ChatRequest, options: CallConfig, resume_from: Option<Snapshot>) -> Self {
-        let given = options.session_id.clone();
-        let given = given.or_else(|| resume_from.as_ref().map(|snapshot| snapshot.session_id.clone()));
-        let session_id = given.unwrap_or_else(|| session_id(&mut rand::rng()));
+        let known_id = options.session_id.clone();
+        let known_id = known_id.or_else(|| resume_from.as_ref().map(|snapshot| snapshot.session_id.clone()));
+        let session_id = known_id.unwrap_or_else(|| session_id(&mut rand::rng()));
         let live = Arc::new(Live::new(session_id.clone()));
         CallRequest { chat, options, session_id, live, resume_from: resume_from.map(Box::new) }
     }

@@ -49,14 +49,14 @@ impl ClientState {
     ) -> Self {
         let per_endpoint = adapted_per_endpoint(&config);
         let endpoints = config.endpoints.iter();
-        let own = config.rate_limit.clone().map(|limit| RateLimit {
+        let rate_limit = config.rate_limit.clone().map(|limit| RateLimit {
             adapt_to_headers: limit.adapt_to_headers && per_endpoint.is_none(),
             ..limit
         });
         ClientState {
             endpoints: endpoints.map(|e| Arc::new(EndpointState::new(Arc::clone(e), per_endpoint))).collect(),
             shared_breaker: breaker,
-            limiter: limiter.or_else(|| own.as_ref().map(Limiter::new)),
+            limiter: limiter.or_else(|| rate_limit.as_ref().map(Limiter::new)),
             concurrency: Arc::new(ConcurrencyLimit::new(config.max_concurrent, config.max_queue)),
             transport,
             budget: RetryBudget::new(config.retry_budget),

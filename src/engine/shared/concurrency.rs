@@ -54,7 +54,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_full_queue_is_an_error_and_a_cancelled_call_leaves_it() {
+    async fn a_full_queue_is_an_error_and_a_canceled_call_leaves_it() {
         let limit = ConcurrencyLimit::new(Some(1), 1);
         let first = limit.acquire(|| ()).await.unwrap();
         {

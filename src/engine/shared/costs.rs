@@ -62,9 +62,9 @@ impl Costs {
 }
 
 fn by_name(lines: &BTreeMap<String, ledger::Balance>) -> Value {
-    let entry = |(name, line): (&String, &ledger::Balance)| {
-        let line = json!({ "spentUsd": ledger::pico_to_usd(line.spent), "reservedUsd": ledger::pico_to_usd(line.reserved) });
-        (name.clone(), line)
+    let entry = |(name, row): (&String, &ledger::Balance)| {
+        let row = json!({ "spentUsd": ledger::pico_to_usd(row.spent), "reservedUsd": ledger::pico_to_usd(row.reserved) });
+        (name.clone(), row)
     };
     lines.iter().map(entry).collect::<Map<_, _>>().into()
 }

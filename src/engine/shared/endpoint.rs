@@ -122,7 +122,7 @@ impl EndpointState {
         let mut routes = self.routes.lock().unwrap_or_else(PoisonError::into_inner);
         let choice = match &self.config.breaker {
             BreakerChoice::Auto => choice,
-            own => own,
+            choice => choice,
         };
         if let Some(route) = routes.get_mut(model) {
             // A reconfigured client may have another shared breaker.

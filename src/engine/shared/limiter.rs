@@ -31,7 +31,7 @@ impl Buckets {
             let Some(until) = bucket.time_until(amount, now) else {
                 let capacity = bucket.effective_capacity();
                 let message = format!(
-                    "the call needs {amount} {what}, and the limiter holds at most {capacity}: it can never pass"
+                    "the call needs {amount} {what}, and the limiter holds at most {capacity}: it can never be admitted"
                 );
                 return Err(Error::new(Kind::NeverFits, message));
             };

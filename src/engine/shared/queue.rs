@@ -136,7 +136,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn the_turn_goes_to_the_lowest_ticket_and_a_cancelled_waiter_leaves_the_queue() {
+    async fn the_turn_goes_to_the_lowest_ticket_and_a_canceled_waiter_leaves_the_queue() {
         let queue = Arc::new(RouteQueue::default());
         let tickets: Vec<u64> = (0..4).map(|_| queue.take_ticket()).collect();
         let first = queue.wait_turn(tickets[1]).await;
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_turn_of_a_cancelled_waiter_is_passed_on() {
+    async fn the_turn_of_a_canceled_waiter_is_passed_on() {
         let queue = Arc::new(RouteQueue::default());
         let first = queue.wait_turn(queue.take_ticket()).await;
         let mut last = {

@@ -109,7 +109,7 @@ async fn a_recovery_spends_it_even_as_the_first_try_of_another_route() {
     let ended = scene.call().await;
     let error = ended.error();
     assert_eq!((error.kind, error.attempts.len()), (Kind::Interrupted, 2));
-    assert!(error.message.contains("the retry budget is spent"), "{error}");
+    assert!(error.message.contains("the retry budget is exhausted"), "{error}");
     assert_eq!(error.partial.as_deref(), Some("Hello wide, wide world of letters and more"));
     assert_eq!((budget(&ended), ended.events("recovery").len()), (vec![json!("client")], 1));
     assert_eq!(scene.went_to(), "ab");

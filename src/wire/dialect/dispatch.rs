@@ -30,14 +30,14 @@ impl Dialect {
     ///
     /// # Errors
     /// [`Kind::Malformed`] if it is not an object; the provider's error if the answer reports one.
-    pub fn read_whole(self, answer: &Value) -> Result<Ending> {
+    pub fn read_unstreamed(self, answer: &Value) -> Result<Ending> {
         if !answer.is_object() {
             let message = "the answer is JSON, but not an object";
             return Err(Error::new(Kind::Malformed, message));
         }
         match self {
-            Dialect::Responses => responses::read_whole(answer),
-            Dialect::Chat | Dialect::Messages => Ok(messages::read_whole(answer)),
+            Dialect::Responses => responses::read_unstreamed(answer),
+            Dialect::Chat | Dialect::Messages => Ok(messages::read_unstreamed(answer)),
         }
     }
 }

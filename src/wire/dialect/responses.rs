@@ -368,7 +368,8 @@ impl EventCodec for Answer {
     }
 
     fn not_resumable(&self) -> Option<&'static str> {
-        self.has_other_content.then_some("more than text was sent: reasoning, a refusal, or a tool call")
+        self.has_other_content
+            .then_some("content other than text was sent: reasoning, a refusal, or a tool call")
     }
 
     fn identity(&self) -> (Option<&str>, Option<&str>) {
@@ -420,7 +421,7 @@ fn failure(value: &Value) -> Error {
 ///
 /// # Errors
 /// The provider's error, if the response failed.
-pub fn read_whole(answer: &Value) -> Result<Ending> {
+pub fn read_unstreamed(answer: &Value) -> Result<Ending> {
     if answer["status"] == "failed" {
         return Err(failure(answer));
     }

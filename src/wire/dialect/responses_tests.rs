@@ -187,7 +187,7 @@ fn failures_have_their_kind() {
             assert_eq!((error.kind, error.provider_code.as_deref()), (kind, Some(code)), "{data}");
         }
         let whole = json!({ "status": "failed", "error": { "code": code, "message": "no" } });
-        assert_eq!(read_whole(&whole).unwrap_err().kind, kind);
+        assert_eq!(read_unstreamed(&whole).unwrap_err().kind, kind);
     }
 }
 
