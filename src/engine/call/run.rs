@@ -47,10 +47,10 @@ impl Call<'_> {
             let rejected = match try_admit(ctx, &self.routes[route], committed, plan.must_queue()) {
                 Err(rejected) => rejected,
                 Ok(permit) => {
-                    let made = self.history.len();
+                    let attempts_before = self.history.len();
                     let mut turn = self.plan_turn(route, reason, &plan, earlier);
                     let Err(error) = self.turn(&mut turn, permit).await else { return Ok(()) };
-                    if self.history.len() > made {
+                    if self.history.len() > attempts_before {
                         step = match self.after_failure(&turn, &error, earlier, &mut plan) {
                             After::Next(step) => step,
                             After::Complete => return Ok(()),
@@ -121,8 +121,8 @@ impl Call<'_> {
         }
         let options = &ctx.request.options;
         self.recovery.continues = has_begun && options.recovery.mode == Mode::Continue;
-        let made = self.history.len() - earlier;
-        if options.max_attempts.is_some_and(|max| made >= max as usize) {
+        let attempts_made = self.history.len() - earlier;
+        if options.max_attempts.is_some_and(|max| attempts_made >= max as usize) {
             return After::Stop(Stop::RetriesExhausted);
         }
         let failure = self.failure(route, error);

@@ -61,12 +61,12 @@ impl Costs {
     }
 }
 
-fn by_name(lines: &BTreeMap<String, ledger::Balance>) -> Value {
-    let entry = |(name, row): (&String, &ledger::Balance)| {
-        let row = json!({ "spentUsd": ledger::pico_to_usd(row.spent), "reservedUsd": ledger::pico_to_usd(row.reserved) });
+fn by_name(balances: &BTreeMap<String, ledger::Balance>) -> Value {
+    let entry = |(name, balance): (&String, &ledger::Balance)| {
+        let row = json!({ "spentUsd": ledger::pico_to_usd(balance.spent), "reservedUsd": ledger::pico_to_usd(balance.reserved) });
         (name.clone(), row)
     };
-    lines.iter().map(entry).collect::<Map<_, _>>().into()
+    balances.iter().map(entry).collect::<Map<_, _>>().into()
 }
 
 /// The configured limits; none if costs are not configured.
