@@ -93,7 +93,7 @@ for (const [dialect, run] of Object.entries(NOT_STREAMED)) {
     const error = await failure(run(simulator.url, fetch))
     const chain = []
     for (let link = error; link; link = link.cause) chain.push(link.message)
-    assert.match(chain.join('; '), /more than text was sent/)
+    assert.match(chain.join('; '), /content other than text was sent/)
   })
 
   test(`${dialect}: reasoning is forwarded`, async (t) => {

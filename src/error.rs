@@ -331,7 +331,7 @@ pub struct AttemptRecord {
 }
 
 impl AttemptRecord {
-    /// Whether the attempt was cancelled because it lost a hedge race. It did not fail.
+    /// Whether the attempt was canceled because it lost a hedge race. It did not fail.
     pub fn lost_hedge_race(&self) -> bool {
         self.outcome == HEDGE_LOST
     }

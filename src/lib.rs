@@ -1,4 +1,4 @@
-//! A resilient client for OpenAI-compatible chat APIs. A call resolves to the whole answer, with each delta
+//! A resilient client for OpenAI-compatible chat APIs. A call resolves to the complete answer, with each delta
 //! delivered exactly once and in order, or fails with a typed error.
 //!
 //! # Where to look

@@ -1,7 +1,7 @@
 //! Records on their way to JavaScript, and the batches they travel in.
 //!
-//! A record is a few words in a shared array plus its text. Short texts travel joined in one string, which
-//! JavaScript cuts up; each long text is a string of its own.
+//! A record is a few words in a shared array plus its text. Short texts travel joined in one string, which JavaScript
+//! cuts up; each long text is a separate string.
 
 use std::mem;
 
@@ -16,9 +16,8 @@ pub const MAX_TEXT: usize = 32 * 1024;
 /// and up to 48 KiB of words.
 pub const MAX_SPARE: usize = 6 * MAX_TEXT;
 
-/// From this length on a text is a string of its own. V8 copies shorter text out of a batch; from 13 characters
-/// on it makes a slice, which keeps the whole batch alive as long as the slice
-/// (`SlicedString::kMinLength`).
+/// From this length on a text is a separate string. V8 copies shorter text out of a batch; from 13 characters on it
+/// makes a slice, which keeps the whole batch alive as long as the slice (`SlicedString::kMinLength`).
 const MIN_LONG_TEXT: usize = 13;
 
 /// Set in the kind of a record with long text. `src/js/record-batch.ts` has the same number.
@@ -113,7 +112,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn short_texts_are_joined_and_long_texts_are_strings_of_their_own() {
+    fn short_texts_are_joined_and_long_texts_are_separate_strings() {
         let mut batch = Batch::default();
         let texts = ["a", "exactly 13 ch", "tiếng", "a text that is long: 🐑🐑", "", "twelve chars"];
         for text in texts {

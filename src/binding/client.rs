@@ -204,7 +204,7 @@ impl NativeClient {
 /// What the JavaScript side wants of a call, besides the caller's options.
 #[napi(object)]
 pub struct StartOptions {
-    /// The result is the whole answer instead of the result of a stream.
+    /// The result is the complete answer instead of the result of a stream.
     pub whole_answer: bool,
     /// Deliver events.
     pub events: bool,
@@ -226,7 +226,7 @@ pub struct StartOptions {
 struct InternalOptions {
     /// Make exactly one attempt.
     single_attempt: bool,
-    /// The most attempts in total.
+    /// The maximum number of attempts in total.
     max_attempts: Option<u32>,
     /// The prompt's tokens by model, as the caller's own function counts them.
     prompt_tokens: BTreeMap<String, u64>,

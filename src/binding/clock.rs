@@ -35,7 +35,7 @@ impl NativeClock {
     /// Advances the clock until this much time has passed in total, in milliseconds.
     #[napi(catch_unwind)]
     pub fn advance_to(&self, elapsed_ms: f64) {
-        // What a duration cannot hold leaves the clock where it is.
+        // A time that a duration cannot hold leaves the clock unchanged.
         let total = Duration::try_from_secs_f64(elapsed_ms / 1000.0).unwrap_or_default();
         self.clock.advance(total.saturating_sub(self.clock.elapsed()));
     }

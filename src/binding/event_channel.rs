@@ -67,12 +67,12 @@ impl Sink for EventChannel {
         self.state.wants.get().copied().unwrap_or(Wants::Nothing)
     }
 
-    fn delta(&self, piece: &str) {
+    fn delta(&self, delta: &str) {
         POLL_BUFFER.with_borrow_mut(|buffer| {
             if self.options.coalesce && self.wants() == Wants::Text {
-                buffer.join_delta(self.id, piece);
+                buffer.join_delta(self.id, delta);
             } else {
-                buffer.batch.push(self.id, RecordKind::Delta, piece);
+                buffer.batch.push(self.id, RecordKind::Delta, delta);
             }
         });
     }

@@ -106,7 +106,7 @@ impl Hub {
     pub fn wake(&self) {
         let Some(waker) = self.waker.get() else { return };
         if waker.call((), ThreadsafeFunctionCallMode::NonBlocking) != Status::Ok {
-            // The environment is closing: nobody takes batches any more.
+            // The environment is closing: no one takes batches any more.
             self.shutdown.cancel();
         }
     }
@@ -193,7 +193,7 @@ impl CallState {
     pub fn reply_is_failure(&self, is_failure: bool) {
         let sender = self.is_failure.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(sender) = sender {
-            // Nobody receives the reply if the call has ended in the meantime.
+            // No one receives the reply if the call has ended in the meantime.
             let _ = sender.send(is_failure);
         }
     }

@@ -11,10 +11,10 @@ use tokio::time::Instant;
 
 use super::batch::{Batch, MAX_SPARE, MAX_TEXT, WORDS};
 
-/// How often JavaScript polls under load, in milliseconds. Nobody has to wake it then, and its timer coincides
-/// with others of the event loop: the loop is delayed less, and all deltas wait equally long.
+/// How often JavaScript polls under load, in milliseconds. No wake-up is needed then, and its timer coincides with
+/// others of the event loop: the loop is delayed less, and all deltas wait equally long.
 pub const POLL_INTERVAL_MS: u32 = 2;
-/// The most records in a batch; the shared array is as large.
+/// The maximum number of records in a batch; the shared array has this capacity.
 pub const MAX_RECORDS: usize = 4096;
 
 /// The load is the number of calls that stream within this window.

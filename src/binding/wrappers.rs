@@ -36,11 +36,11 @@ impl NativeScores {
     /// The score of each endpoint. The caller supplies each endpoint's health, from 0 to 100.
     #[napi]
     pub fn scores(&self, health: Vec<f64>) -> Vec<f64> {
-        let shown = |(record, health): (&RouteStats, f64)| RouteSnapshot {
+        let snapshot = |(record, health): (&RouteStats, f64)| RouteSnapshot {
             health,
             latency_ms: record.latency_ms(),
             ..RouteSnapshot::default()
         };
-        scores(&self.endpoints.iter().zip(health).map(shown).collect::<Vec<_>>())
+        scores(&self.endpoints.iter().zip(health).map(snapshot).collect::<Vec<_>>())
     }
 }

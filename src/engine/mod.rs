@@ -1,15 +1,15 @@
 //! The engine runs calls. It is the only place that sleeps.
 //!
-//! Its floors, in the order in which a request walks through them from below; each imports only those before it:
+//! Its layers, from the bottom up. Each imports only those listed before it:
 //!
-//! | floor | what it decides |
+//! | layer | what it decides |
 //! |---|---|
 //! | [`time`] | nothing: the clock, the test clock, timers |
-//! | [`shared`] | nothing: what the calls of a client share, a type each |
+//! | [`shared`] | nothing: what the calls of a client share, one type per module |
 //! | [`admission`] | may this attempt run now? It yields a [`admission::Permit`], which settles itself when dropped |
 //! | [`attempt`] | one attempt: open, read, deliver; it owns its permit, and its result is a value |
-//! | [`call`] | one call: the loop that does what the plan says, hedging, recovery, the outcome |
-//! | [`client`] | the door: starts calls, closes, lists models, checks health |
+//! | [`call`] | one call: the loop that follows the plan, hedging, recovery, the outcome |
+//! | [`client`] | the entry point: starts calls, closes, lists models, checks health |
 
 pub mod admission;
 pub mod attempt;
@@ -25,7 +25,7 @@ pub use shared::ids::session_id;
 pub use shared::{breaker, event, limiter, live, retry_budget, sink};
 pub use time::{clock, test_clock};
 
-// What the binding needs of the modules below: it sees the engine alone.
+// What the binding needs from the modules below: it imports only the engine.
 pub use crate::policy::catalogue;
 pub use crate::policy::circuit_breaker::{Outcome, State};
 pub use crate::policy::classify::is_retryable_code;

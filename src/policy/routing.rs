@@ -93,7 +93,7 @@ impl Default for RouteSnapshot {
     }
 }
 
-/// One endpoint of a model, as it stands now.
+/// The current state of one endpoint of a model.
 #[derive(Clone, Debug)]
 pub struct Candidate {
     pub weight: f64,
@@ -103,7 +103,7 @@ pub struct Candidate {
     pub snapshot: RouteSnapshot,
     /// Its breaker is not closed and would admit a probe.
     pub probe_due: bool,
-    /// Its rate limiter would admit a call at once.
+    /// Its rate limiter would admit a call now.
     pub has_capacity: bool,
 }
 

@@ -32,7 +32,7 @@ pub struct Snapshot {
     pub recoveries: u32,
     pub segments: Vec<Segment>,
     pub joins: Vec<Join>,
-    /// The endpoint and the model of the part in progress.
+    /// The endpoint and the model of the segment in progress.
     #[serde(skip)]
     pub writer: Option<(String, String)>,
 }
@@ -85,7 +85,7 @@ impl Snapshot {
         journal
     }
 
-    /// The snapshot as JSON. The part in progress is included in the parts.
+    /// The snapshot as JSON. The segment in progress is included in the segments.
     pub fn json(&self) -> String {
         let mut snapshot = self.clone();
         let written: usize = self.segments.iter().map(|part| part.characters).sum();
@@ -140,7 +140,7 @@ impl PartialAnswer {
     }
 }
 
-/// Which endpoint and model wrote a part of the answer.
+/// A part of the answer, and the endpoint and model that wrote it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Segment {

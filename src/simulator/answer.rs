@@ -104,7 +104,7 @@ pub(super) fn plan(scenario: &Arc<Scenario>, request: &ChatRequest, context: &An
     plan.head.keep_alive = scenario.keep_alive.unwrap_or(true) && !ends_with_connection;
     add_headers(&mut plan.head, scenario, request_id);
     if context.dialect == Some(Dialect::Messages) {
-        // Anthropic's name of it.
+        // Anthropic's name for it.
         let headers = &mut plan.head.headers;
         headers.retain(|(name, _)| name != "openai-processing-ms");
         headers

@@ -19,7 +19,7 @@ pub(super) enum Deltas {
     Stamped { count: u64 },
 }
 
-/// The digits of a stamp. A space follows them.
+/// The digits of a timestamp. A space follows them.
 const STAMP_DIGITS: usize = 9;
 
 impl Deltas {

@@ -327,8 +327,8 @@ impl<S: Socket> Wire for Http1<'_, S> {
         std::future::pending().await
     }
 
-    async fn reset(&mut self, begun: bool) {
-        if begun {
+    async fn reset(&mut self, has_sent: bool) {
+        if has_sent {
             sleep(BEFORE_RESET).await;
         }
         arm_reset(self.socket.tcp());

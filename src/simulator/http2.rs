@@ -101,7 +101,7 @@ async fn stream(
         headers.push(("host".to_owned(), authority.to_string()));
     }
     let (mut plan, record) = match read(body, &mut respond).await {
-        ReadBody::Whole(body) => state.respond(IncomingRequest {
+        ReadBody::Complete(body) => state.respond(IncomingRequest {
             method: parts.method.to_string(),
             path: parts.uri.path_and_query().map_or("/", |path| path.as_str()).to_owned(),
             headers,
@@ -130,24 +130,24 @@ async fn stream(
 }
 
 enum ReadBody {
-    Whole(Bytes),
+    Complete(Bytes),
     TooLarge,
     Gone,
 }
 
 async fn read(mut body: RecvStream, respond: &mut SendResponse<Bytes>) -> ReadBody {
-    let mut whole = BytesMut::new();
+    let mut bytes = BytesMut::new();
     loop {
         let data = tokio::select! {
             data = body.data() => data,
             _ = poll_fn(|cx| respond.poll_reset(cx)) => return ReadBody::Gone,
         };
         match data {
-            None => return ReadBody::Whole(whole.freeze()),
+            None => return ReadBody::Complete(bytes.freeze()),
             Some(Err(_)) => return ReadBody::Gone,
-            Some(Ok(data)) if whole.len() + data.len() > MAX_BODY => return ReadBody::TooLarge,
+            Some(Ok(data)) if bytes.len() + data.len() > MAX_BODY => return ReadBody::TooLarge,
             Some(Ok(data)) => {
-                whole.extend_from_slice(&data);
+                bytes.extend_from_slice(&data);
                 if body.flow_control().release_capacity(data.len()).is_err() {
                     return ReadBody::Gone;
                 }
@@ -248,8 +248,8 @@ impl Wire for Http2 {
         };
     }
 
-    async fn reset(&mut self, begun: bool) {
-        if !begun {
+    async fn reset(&mut self, has_sent: bool) {
+        if !has_sent {
             return self.end(ConnectionEnd::Reset).await;
         }
         // A reset discards bytes that are still queued.

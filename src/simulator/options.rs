@@ -14,7 +14,7 @@ pub struct Options {
     pub host: String,
     /// The port; default 0, which takes a free one.
     pub port: u16,
-    /// The seed of ids and piece sizes; default 1.
+    /// The seed of ids and chunk sizes; default 1.
     pub seed: u64,
     /// Whether to use TLS with its own certificate, and HTTP/2 (100 streams a connection) or HTTP/1.1 as the
     /// client negotiates; default false.

@@ -23,8 +23,8 @@ pub(super) trait Wire: Send {
     fn send(&mut self, payload: &mut BytesMut, last: bool) -> impl Future<Output = io::Result<()>> + Send;
     /// Returns when the client has disconnected.
     fn client_gone(&mut self) -> impl Future<Output = ()> + Send;
-    /// Resets the stream or the connection. `begun` says whether bytes were sent, which must arrive first.
-    fn reset(&mut self, begun: bool) -> impl Future<Output = ()> + Send;
+    /// Resets the stream or the connection. `has_sent` says whether bytes were sent, which must arrive first.
+    fn reset(&mut self, has_sent: bool) -> impl Future<Output = ()> + Send;
     /// Closes the connection without ending the answer.
     fn close(&mut self) -> impl Future<Output = ()> + Send;
 }
@@ -145,7 +145,7 @@ async fn send_all<W: Wire>(
     wire.send(payload, last).await.inspect_err(|_| record.unsent(bytes))
 }
 
-/// Waits and sends pings meanwhile. Fails if the client disconnects.
+/// Waits, and sends pings in the meantime. Fails if the client disconnects.
 async fn idle<W: Wire>(
     wire: &mut W,
     plan: &mut Plan,

@@ -10,7 +10,7 @@ use super::answer;
 use super::bodies;
 use super::plan::Plan;
 
-/// The most keys that have a bucket. Full buckets are dropped first.
+/// The maximum number of keys that have a bucket. Full buckets are dropped first.
 const MAX_KEYS: usize = 10_000;
 
 /// How many chat requests a key may make.

@@ -20,7 +20,7 @@ pub struct Scenario {
     pub status: Option<u16>,
     /// Headers to add, or to replace those of the same name; none by default.
     pub headers: BTreeMap<String, HeaderValues>,
-    /// The whole body in place of an answer: a string is sent as it is, anything else as JSON.
+    /// The whole body in place of an answer: a string is sent unchanged, anything else as JSON.
     pub body: Option<Value>,
     /// `retry-after` in seconds; not sent by default.
     pub retry_after: Option<f64>,
@@ -135,7 +135,7 @@ pub struct ToolCall {
     pub id: Option<String>,
     /// The function's name; default empty.
     pub name: String,
-    /// The arguments: a string is sent as it is, anything else as JSON; default an empty object.
+    /// The arguments: a string is sent unchanged, anything else as JSON; default an empty object.
     pub arguments: Option<Value>,
 }
 
@@ -170,10 +170,10 @@ pub enum PingStyle {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase", deny_unknown_fields)]
 pub struct Disconnect {
-    /// After so many chunks, counted over all choices; at the latest after the last one.
+    /// After this many chunks, counted over all choices; at the latest after the last one.
     pub after_chunks: Option<u64>,
-    /// After so many bytes of the body (without chunk framing), also inside a character. A cut that
-    /// writes an event waits for the end of the event in which that byte lies.
+    /// After this many bytes of the body (without chunk framing), also inside a character. A cut that writes an event
+    /// waits for the end of the event in which that byte lies.
     pub after_bytes: Option<u64>,
     /// How it is cut; default `reset`.
     pub how: DisconnectHow,

@@ -33,8 +33,8 @@ pub(super) fn from_value<T: DeserializeOwned>(what: &str, value: Value) -> Resul
     }
 }
 
-/// Finds the invalid field: serde names the expected type but not the field. Every field has a default, so
-/// each field must be valid in an object of its own; the one that is not is invalid, and so on inside it.
+/// Finds the invalid field: serde names the expected type but not the field. Every field has a default, so each field
+/// must be valid in an object by itself. The one that is not is the invalid one, and the search continues inside it.
 fn find_invalid(
     value: &Value,
     failure: &dyn Fn(Value) -> Option<String>,

@@ -91,7 +91,7 @@ impl HttpBody for RequestBody {
         _: &mut Context<'_>,
     ) -> Poll<Option<std::result::Result<Frame<Bytes>, Self::Error>>> {
         if let Some(on_sent) = self.on_sent.take() {
-            // The receiver is gone if the attempt was cancelled in the meantime.
+            // The receiver is gone if the attempt was canceled in the meantime.
             let _ = on_sent.send(());
         }
         Poll::Ready(self.bytes.take().map(|bytes| Ok(Frame::data(bytes))))

@@ -1,4 +1,4 @@
-//! Maps reqwest errors to [`Error`]. Their own text may contain the URL, so it is never passed on whole.
+//! Maps reqwest errors to [`Error`]. Their own text may contain the URL, so it is never passed on in full.
 
 use std::error::Error as StdError;
 use std::io;

@@ -1,6 +1,5 @@
-//! A provider's errors. An HTTP error response, or an error object inside a stream whose status was 200,
-//! becomes one [`Error`] with data. It contains nothing of the request, and everything that looks like a
-//! key is masked.
+//! A provider's errors. An HTTP error response, or an error object inside a stream whose status was 200, becomes one
+//! [`Error`] with data. It contains no part of the request, and everything that looks like a key is masked.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -32,9 +31,9 @@ struct ErrorFields {
     status: Option<u16>,
 }
 
-/// The error of an HTTP response that is not the expected one. `header` looks up a header by its name in
-/// lower case; `body` is what was read of the body, bounded by the caller. The error keeps at most
-/// [`BODY_LIMIT`] bytes of it, masked, and nothing of a redirect's body, which may quote the address.
+/// The error of an HTTP response that is not the expected one. `header` looks up a header by its name in lower case;
+/// `body` is what was read of the body, bounded by the caller. The error keeps at most [`BODY_LIMIT`] bytes of it,
+/// masked, and no part of a redirect's body, which may quote the address.
 ///
 /// The status may be 2xx, for a JSON response to a request for a stream: the result is the error in it or,
 /// if there is none, [`Kind::Malformed`] with `should_retry` false.

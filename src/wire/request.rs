@@ -166,7 +166,7 @@ impl ChatRequest {
         Cow::Borrowed(messages)
     }
 
-    /// Whether the answer comes as a stream of events, and not in one piece.
+    /// Whether the answer comes as a stream of events, and not as one document.
     pub fn is_streamed(&self) -> bool {
         self.dialect == Dialect::Chat || self.read("stream").unwrap_or(false)
     }

@@ -8,12 +8,12 @@ use serde_json::{Map, Value};
 
 use super::dialect::spec::Dialect;
 
-/// What an attempt sends in place of the caller's own fields, or beside them.
+/// What an attempt sends instead of the caller's own fields, or in addition to them.
 #[derive(Clone, Copy, Default)]
 pub struct Overrides<'a> {
     /// The messages, a JSON array.
     pub messages: Option<&'a RawValue>,
-    /// How many tokens of the answer were received before. The caller's limits are reduced by them.
+    /// The number of tokens received by earlier attempts. The caller's limits are reduced by it.
     pub received: u64,
     /// `session_id`, unless the caller sends one.
     pub session_id: Option<&'a str>,

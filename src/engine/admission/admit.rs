@@ -16,22 +16,22 @@ use crate::policy::plan::RouteUnavailable;
 
 /// Why an attempt was not admitted.
 pub enum Rejected {
-    /// Another route may be tried, or this one later. The error is that of the call, should no route be left.
+    /// Another route may be tried, or this one later. The error is that of the call if no route is left.
     Route(RouteUnavailable, Option<Error>),
-    /// The breaker of the route is open; a probe is due after so long.
+    /// The breaker of the route is open; a probe is due after this time.
     CircuitOpen(Duration),
     /// The call fails.
     Call(Error),
 }
 
 impl Rejected {
-    /// What an error means that came before an attempt was made. `committed`: the consumer has part of an answer.
+    /// What an error before an attempt means. `committed`: the consumer has part of an answer.
     pub fn from_error(error: Error, route: &CallRoute, committed: bool) -> Self {
         match error.kind {
             Kind::QueueFull | Kind::NeverFits => Rejected::Route(RouteUnavailable::Rejected, Some(error)),
             // A cheaper model may fit.
             Kind::CostCap if !committed => Rejected::Route(RouteUnavailable::Rejected, Some(error)),
-            // The cooldown became longer while it was waited for.
+            // The cooldown became longer during the wait.
             Kind::RateLimit => {
                 let left = route.state.queue.cooldown().map_or(Duration::ZERO, |cooldown| cooldown.left);
                 Rejected::Route(RouteUnavailable::RetryAfter(left), None)
@@ -41,9 +41,9 @@ impl Rejected {
     }
 }
 
-/// Admits an attempt on the route that is due, as far as that is possible without a wait. `will_wait`: nothing
-/// can be tried sooner than this route, so its queue is waited in and neither cooldown nor limits reject it here.
-/// The client's own limiter is the same for all routes, and so no reason to go to another one.
+/// Admits an attempt on the route that is due, as far as that is possible without a wait. `will_wait`: no other route
+/// can be tried sooner, so the call waits in the queue of this one, and neither a cooldown nor the limits reject it
+/// here. The client's own limiter applies to all routes, so it is no reason to try another one.
 pub fn try_admit(
     ctx: &CallContext<'_>,
     route: &CallRoute,
@@ -55,11 +55,11 @@ pub fn try_admit(
         return Err(Rejected::Route(RouteUnavailable::Rejected, None));
     }
     let limits = if will_wait { [None, None] } else { reserve_limits(ctx, route)? };
-    let breaker = ask_breaker(ctx, route).map_err(Rejected::CircuitOpen)?;
+    let breaker = acquire_breaker(ctx, route).map_err(Rejected::CircuitOpen)?;
     Ok(Box::new(Permit::new(&route.endpoint, breaker, limits)))
 }
 
-/// What the limiters give at once. Where the client's own has no room, nothing is kept of either.
+/// What the limiters grant now. If the client's own has no capacity, nothing is taken from either.
 fn reserve_limits(ctx: &CallContext<'_>, route: &CallRoute) -> Result<LimitReservations, Rejected> {
     let queue = &route.state.queue;
     if let Some(cooldown) = queue.cooldown() {
@@ -71,7 +71,7 @@ fn reserve_limits(ctx: &CallContext<'_>, route: &CallRoute) -> Result<LimitReser
     let endpoint = endpoint.map(|limiter| limiter.reserve_now(tokens)).transpose();
     let endpoint = endpoint.map_err(|(reason, error)| Rejected::Route(reason, error))?;
     if waiting > 0 {
-        // A millisecond for each attempt that waits: less than any real wait, and more where more wait.
+        // A millisecond for each waiting attempt: less than any real wait, and more in a longer queue.
         let wait = Duration::from_millis(waiting as u64);
         return Err(Rejected::Route(RouteUnavailable::Wait(wait), None));
     }
@@ -84,21 +84,21 @@ fn reserve_limits(ctx: &CallContext<'_>, route: &CallRoute) -> Result<LimitReser
 }
 
 /// A permit of the route's breaker, or how long it stays open.
-fn ask_breaker(ctx: &CallContext<'_>, route: &CallRoute) -> Result<Option<BreakerPermit>, Duration> {
+fn acquire_breaker(ctx: &CallContext<'_>, route: &CallRoute) -> Result<Option<BreakerPermit>, Duration> {
     let Some(breaker) = &route.state.breaker else { return Ok(None) };
     let (permit, transition) = breaker.acquire().map_err(|denied| denied.retry_after)?;
     ctx.events.circuit(&route.endpoint, &route.model, transition, None);
     Ok(Some(permit))
 }
 
-/// Whether the call may go to an endpoint whose key is not known to have no quota.
+/// Whether the call may use an endpoint whose key is not known to be out of quota.
 fn has_another_key(ctx: &CallContext<'_>, route: &CallRoute) -> bool {
     let mut others =
         ctx.client.endpoints.iter().enumerate().filter(|(index, _)| *index != route.endpoint_index);
     !ctx.request.options.single_attempt && others.any(|(_, other)| !other.is_quota_exhausted())
 }
 
-/// Whether a route could take a hedge at once. Takes nothing.
+/// Whether a route could take a hedge now. Takes nothing.
 pub fn would_admit(ctx: &CallContext<'_>, route: &CallRoute, committed: bool) -> bool {
     let tokens = estimated_tokens(ctx, route);
     let key_rests = has_another_key(ctx, route) && route.endpoint.is_quota_exhausted();
@@ -112,7 +112,7 @@ pub fn would_admit(ctx: &CallContext<'_>, route: &CallRoute, committed: bool) ->
         && check_cost(ctx, route, committed).is_ok()
 }
 
-/// Admits a hedge on a route at once, or not at all. `slot` is its place among the attempts that run.
+/// Admits a hedge on a route now, or not at all. `slot` is its concurrency slot.
 pub fn try_admit_hedge(
     ctx: &CallContext<'_>,
     route: &CallRoute,
@@ -125,7 +125,7 @@ pub fn try_admit_hedge(
             *reservation = Some(limiter.try_reserve(tokens)?);
         }
     }
-    let breaker = ask_breaker(ctx, route).ok()?;
+    let breaker = acquire_breaker(ctx, route).ok()?;
     let mut permit = Box::new(Permit::new(&route.endpoint, breaker, limits));
     permit.slot = slot;
     Some(permit)

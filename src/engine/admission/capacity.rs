@@ -1,5 +1,5 @@
 //! The wait for capacity: in the queue of the route for the end of a cooldown and for the rate limits, then for a
-//! slot among the attempts that run.
+//! concurrency slot.
 
 use std::mem;
 use std::sync::Arc;
@@ -17,13 +17,12 @@ use crate::engine::shared::queue::{Cooldown, RouteQueue};
 use crate::engine::time::clock;
 use crate::error::{Error, Kind, Result};
 
-/// The rate limits, and a slot among the attempts that run.
+/// The rate limits, and a concurrency slot.
 type Capacity = (LimitReservations, Option<OwnedSemaphorePermit>);
 
-/// Completes a permit: waits for the rate limits and for a slot. Dropping the future leaves every queue and
-/// returns what was taken. `has_other_routes`: the call can go elsewhere. Errors: [`Kind::QueueFull`],
-/// [`Kind::NeverFits`], [`Kind::RateLimit`] where the route has no capacity after all and the plan is to be asked
-/// again.
+/// Completes a permit: waits for the rate limits and for a slot. Dropping the future leaves every queue and returns
+/// what was taken. `has_other_routes`: the call can use another route. Errors: [`Kind::QueueFull`],
+/// [`Kind::NeverFits`], [`Kind::RateLimit`] if the route has no capacity after all and the plan must decide again.
 pub async fn wait_for_capacity(
     ctx: &CallContext<'_>,
     route: &mut CallRoute,
@@ -31,7 +30,7 @@ pub async fn wait_for_capacity(
     permit: &mut Permit,
 ) -> Result<()> {
     let queue = Arc::clone(&route.state.queue);
-    // A call that its provider sent back keeps its place before those that arrived after it.
+    // A call that its provider rejected keeps its position ahead of later arrivals.
     let ticket = *route.ticket.get_or_insert_with(|| queue.take_ticket());
     let limits = mem::take(&mut permit.limits);
     (permit.limits, permit.slot) =
@@ -48,25 +47,27 @@ async fn find_capacity(
     limits: LimitReservations,
 ) -> Result<Capacity> {
     let mut tokens = estimated_tokens(ctx, route);
-    let mut was_let_in = mem::take(&mut route.was_let_in);
+    let mut was_admitted = mem::take(&mut route.was_admitted);
     let limiters = limiters(ctx.client, &route.endpoint);
     if queue.is_free() {
-        let is_complete =
-            limiters.iter().zip(&limits).all(|(limiter, given)| limiter.is_none() || given.is_some());
-        let taken = if is_complete {
+        let is_complete = limiters
+            .iter()
+            .zip(&limits)
+            .all(|(limiter, reservation)| limiter.is_none() || reservation.is_some());
+        let reserved = if is_complete {
             Some(limits)
         } else {
             drop(limits);
             reserve_at_once(&limiters, tokens, Limiter::try_reserve)
         };
-        if let Some(taken) = taken {
-            if let Some(capacity) = find_slot(ctx, queue, &limiters, tokens, taken).await? {
+        if let Some(reserved) = reserved {
+            if let Some(capacity) = find_slot(ctx, queue, &limiters, tokens, reserved).await? {
                 return Ok(capacity);
             }
-            was_let_in = true;
-            // Another route may have room at once; where none has, the plan comes back here.
+            was_admitted = true;
+            // Another route may have capacity now; if none has, the plan returns here.
             if has_other_routes && queue.cooldown().is_none() {
-                route.was_let_in = true;
+                route.was_admitted = true;
                 return Err(Error::new(Kind::RateLimit, "the rate limit of the route is reached"));
             }
         }
@@ -77,8 +78,8 @@ async fn find_capacity(
     for (limiter, slot) in limiters.iter().zip(&mut slots) {
         if let Some(limiter) = limiter {
             match limiter.enter_queue(tokens) {
-                // It was let in before.
-                Err(error) if was_let_in && error.kind == Kind::QueueFull => {}
+                // It was admitted before.
+                Err(error) if was_admitted && error.kind == Kind::QueueFull => {}
                 entered => *slot = Some(entered?),
             }
         }
@@ -97,26 +98,25 @@ async fn find_capacity(
             }
             clock::sleep(cooldown.left).await;
         }
-        let taken = match reserve(&limiters, tokens).await {
-            // The provider has reported a lower limit meanwhile, and the estimate of an answer without
+        let reserved = match reserve(&limiters, tokens).await {
+            // The provider has reported a lower limit in the meantime, and the estimate of an answer without
             // `max_tokens` is bounded by the limit.
             Err(error) if error.kind == Kind::NeverFits && estimated_tokens(ctx, route) < tokens => {
                 tokens = estimated_tokens(ctx, route);
                 continue;
             }
-            taken => taken?,
+            reserved => reserved?,
         };
         if queue.cooldown().is_none()
-            && let Some(capacity) = find_slot(ctx, queue, &limiters, tokens, taken).await?
+            && let Some(capacity) = find_slot(ctx, queue, &limiters, tokens, reserved).await?
         {
             return Ok(capacity);
         }
     }
 }
 
-/// A slot among the attempts that run. Calls that wait for one give their rate limits back meanwhile, since they
-/// would all be sent in one burst. `None` where the limits are spent afterwards, or the provider has asked for a
-/// pause.
+/// A concurrency slot. Calls that wait for one return their rate limits in the meantime, because otherwise all would
+/// be sent in one burst. `None` if the limits are exhausted afterwards, or the provider has requested a pause.
 async fn find_slot(
     ctx: &CallContext<'_>,
     queue: &RouteQueue,
@@ -141,23 +141,23 @@ fn reserve_at_once(
     tokens: f64,
     take: impl Fn(&Arc<Limiter>, f64) -> Option<LimitReservation>,
 ) -> Option<LimitReservations> {
-    let mut taken = [None, None];
-    for (limiter, taken) in limiters.iter().zip(&mut taken) {
+    let mut reserved = [None, None];
+    for (limiter, reserved) in limiters.iter().zip(&mut reserved) {
         if let Some(limiter) = limiter {
-            *taken = Some(take(limiter, tokens)?);
+            *reserved = Some(take(limiter, tokens)?);
         }
     }
-    Some(taken)
+    Some(reserved)
 }
 
 async fn reserve(limiters: &Limiters<'_>, tokens: f64) -> Result<LimitReservations> {
-    let mut taken = [None, None];
-    for (limiter, taken) in limiters.iter().zip(&mut taken) {
+    let mut reserved = [None, None];
+    for (limiter, reserved) in limiters.iter().zip(&mut reserved) {
         if let Some(limiter) = limiter {
-            *taken = Some(limiter.reserve(tokens).await?);
+            *reserved = Some(limiter.reserve(tokens).await?);
         }
     }
-    Ok(taken)
+    Ok(reserved)
 }
 
 fn is_too_long(ctx: &CallContext<'_>, cooldown: &Cooldown) -> bool {
@@ -165,9 +165,9 @@ fn is_too_long(ctx: &CallContext<'_>, cooldown: &Cooldown) -> bool {
     past_deadline || cooldown.left > ctx.request.options.retry.max_retry_after
 }
 
-/// The error of a call that does not wait for the cooldown which the provider asked another call for.
+/// The error of a call that does not wait for a cooldown requested of another call.
 pub fn cooling_down(cooldown: &Cooldown) -> Error {
     let (requested, left) = (cooldown.requested.as_millis(), cooldown.left.as_millis());
-    let message = format!("the provider asked for a pause of {requested} ms; {left} ms are left");
+    let message = format!("the provider requested a pause of {requested} ms; {left} ms are left");
     Error::new(Kind::RateLimit, message).with_status(429).with_retry_after(Some(cooldown.requested))
 }

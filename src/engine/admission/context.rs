@@ -1,4 +1,4 @@
-//! What every part of a call knows of it.
+//! The context that every part of a call shares.
 
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
@@ -16,8 +16,7 @@ use crate::engine::time::clock;
 use crate::policy::circuit_breaker::Transition;
 use crate::policy::estimate::{self, TokenCount};
 
-/// The call as its parts see it: what it runs on, what was asked for, whom it reports to. It does not change
-/// while the call runs.
+/// The context of a call: the client, the request, and the consumer. It does not change while the call runs.
 pub struct CallContext<'a> {
     pub client: &'a ClientState,
     pub request: &'a CallRequest,
@@ -40,7 +39,7 @@ impl<'a> CallContext<'a> {
         CallContext { client, request, sink, events, started, prompt: OnceLock::new() }
     }
 
-    /// What is left until the total deadline; `None` without one.
+    /// The time left until the total deadline; `None` without one.
     pub fn remaining(&self) -> Option<Duration> {
         let total = self.request.options.total_timeout?;
         Some(total.saturating_sub(clock::instant().saturating_duration_since(self.started)))
@@ -58,7 +57,7 @@ impl<'a> CallContext<'a> {
     }
 }
 
-/// Where the events of a call go: every event is counted, and then delivered.
+/// Emits the events of a call: each is counted and then delivered.
 pub struct EventEmitter<'a> {
     metrics: &'a Metrics,
     sink: &'a dyn Sink,
@@ -82,13 +81,13 @@ impl EventEmitter<'_> {
         *self.lock() = Some(request_id.to_owned());
     }
 
-    /// The call waits, for so long where that is known.
+    /// The call waits, for this long if known.
     pub fn wait(&self, wait: Duration, reason: &'static str) {
         let (call, request_id) = (self.call.clone(), self.last_request());
         self.emit(Event::Wait { call, request_id, ms: wait.as_millis() as u64, reason });
     }
 
-    /// The breaker of a route has changed its state, because of `request_id` or of the last attempt.
+    /// The breaker of a route has changed state, because of `request_id` or of the last attempt.
     pub fn circuit(
         &self,
         endpoint: &EndpointState,

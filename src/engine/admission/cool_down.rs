@@ -6,9 +6,8 @@ use crate::config::defaults as d;
 use crate::engine::shared::endpoint::EndpointState;
 use crate::error::{Error, Kind};
 
-/// Leaves a route alone for as long as its provider asked, whichever call was asked. A route that was rate limited
-/// without a stated time comes after the others for a while. A key whose quota is exhausted rests at every endpoint
-/// that uses it.
+/// Pauses a route for all calls, for as long as its provider requested. A route that was rate limited without a stated
+/// duration is deprioritized for a while. A key whose quota is exhausted is paused at every endpoint that uses it.
 pub fn cool_down(ctx: &CallContext<'_>, route: &CallRoute, error: &Error, rate_limited: bool) {
     match error.retry_after {
         Some(requested) => route.state.queue.cool_down(requested),

@@ -12,7 +12,7 @@ use crate::engine::time::clock;
 use crate::error::Result;
 use crate::policy::ledger::{Ledger, PicoUsd};
 
-/// Fails where an attempt on this route does not fit under the cap now, before it waits. Errors:
+/// Fails if an attempt on this route does not fit under the cap now, before it waits. Errors:
 /// [`crate::error::Kind::CostCap`]; a model without a price under a cap.
 pub(super) fn check_cost(ctx: &CallContext<'_>, route: &CallRoute, committed: bool) -> Result<()> {
     let Some(bound) = cost_bound(ctx, route, None, None)? else { return Ok(()) };
@@ -23,8 +23,8 @@ pub(super) fn check_cost(ctx: &CallContext<'_>, route: &CallRoute, committed: bo
     ctx.client.costs.ledger.update(fits).map_err(|refusal| cost_cap_error(&refusal, &limits))
 }
 
-/// Reserves what an attempt may cost. `messages` stand in for the caller's own, and `max_tokens` for the caller's
-/// limit, where the attempt continues an answer. Errors: [`crate::error::Kind::CostCap`].
+/// Reserves what an attempt may cost. `messages` replace the caller's own, and `max_tokens` the caller's limit, if the
+/// attempt continues an answer. Errors: [`crate::error::Kind::CostCap`].
 pub fn reserve_cost(
     ctx: &CallContext<'_>,
     route: &CallRoute,
@@ -72,12 +72,12 @@ pub fn reserve_cost(
     }))
 }
 
-/// The bound of what an attempt may cost.
+/// The upper bound of the cost of an attempt.
 struct CostBound {
     price: Price,
     /// Tokens of the prompt.
     prompt: u64,
-    /// The most tokens of the answer; `None` where it has no limit.
+    /// The maximum number of tokens of the answer; `None` without a limit.
     output: Option<u64>,
     /// The caller has limited the length of the answer.
     has_max_tokens: bool,
@@ -92,8 +92,8 @@ impl CostBound {
         }
     }
 
-    /// What has to fit: all of it, or without `max_tokens`, where the bound is high for that alone, the prompt and
-    /// the beginning of an answer.
+    /// What must fit: all of it or, without `max_tokens`, which alone makes the bound high, the prompt and the start of
+    /// an answer.
     fn minimum(&self) -> PicoUsd {
         if self.has_max_tokens {
             self.maximum()
@@ -103,7 +103,7 @@ impl CostBound {
     }
 }
 
-/// The bound of an attempt on a route; `None` where costs are not configured.
+/// The bound of an attempt on a route; `None` if costs are not configured.
 fn cost_bound(
     ctx: &CallContext<'_>,
     route: &CallRoute,

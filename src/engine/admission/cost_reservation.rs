@@ -38,8 +38,8 @@ pub(super) struct OpenReservation {
 #[derive(Clone, Copy)]
 pub(super) enum Meter {
     Off,
-    /// The whole of `max_tokens` is reserved: so many tokens. Only a provider that ignores `max_tokens` sends
-    /// twice as many.
+    /// All of `max_tokens` is reserved: this many tokens. Only a provider that ignores `max_tokens` sends twice as
+    /// many.
     Full(u64),
     /// Less than the bound of the answer is reserved: the ledger is asked for more, up to this amount.
     Reduced(PicoUsd),
@@ -58,14 +58,14 @@ impl CostReservation {
         CostReservation(Some(open))
     }
 
-    /// The request is on its way: from here on it costs.
+    /// The request is on its way: from now on it costs.
     pub fn mark_sent(&mut self) {
         if let Some(open) = &mut self.0 {
             open.was_sent = true;
         }
     }
 
-    /// Counts what a chunk brings. Errors: [`Kind::CostCap`] when the reservation is spent and cannot grow.
+    /// Counts the content of a chunk. Errors: [`Kind::CostCap`] if the reservation is exhausted and cannot grow.
     pub fn count(&mut self, chunk: &chat::Chunk<'_>) -> Result<()> {
         let Some(open) = self.priced() else { return Ok(()) };
         for delta in chunk.choices.iter().flatten().filter_map(|choice| choice.delta.as_ref()) {
@@ -94,8 +94,8 @@ impl CostReservation {
         self.0.as_mut().filter(|open| open.price.is_some())
     }
 
-    /// Settles an attempt that has ended: by its usage report, else by what was sent and received. `None` where
-    /// nothing was reserved.
+    /// Settles an attempt that has ended: by its usage report, else by what was sent and received. `None` if nothing
+    /// was reserved.
     pub fn settle(
         mut self,
         ctx: &CallContext<'_>,
@@ -142,7 +142,7 @@ impl Drop for CostReservation {
 }
 
 impl OpenReservation {
-    /// Fails when what arrived is worth more than is reserved, and no more can be.
+    /// Fails if the received tokens cost more than is reserved, and no more can be reserved.
     fn check(&mut self) -> Result<()> {
         let refusal = match self.meter {
             Meter::Off => return Ok(()),
@@ -193,7 +193,7 @@ impl OpenReservation {
     }
 }
 
-/// True for an answer which says that nothing was done, so that nothing is billed.
+/// Whether the response means that no work was done, so that nothing is billed.
 pub fn is_refusal(status: Option<u16>) -> bool {
     status.is_some_and(|status| (300..500).contains(&status) && !matches!(status, 408 | 499))
 }
@@ -212,15 +212,15 @@ pub(super) fn cost_cap_error(refusal: &CapExceeded, limits: &Limits) -> Error {
         window => format!(" a {}", window.as_str()),
     };
     let message = format!(
-        "the call needs up to {} USD, and of the cap of {} USD{per} {} are spent and {} reserved by calls in flight",
-        cap.needed_usd, cap.cap_usd, cap.spent_usd, cap.reserved_usd
+        "the call needs up to {} USD, but {} of the cap of {} USD{per} are spent and {} reserved by calls in flight",
+        cap.needed_usd, cap.spent_usd, cap.cap_usd, cap.reserved_usd
     );
     let mut error = Error::new(Kind::CostCap, message);
     error.cost_cap = Some(cap);
     error
 }
 
-/// Corrects the estimate of prompts by what the provider has counted.
+/// Corrects the estimate of prompts by the provider's count.
 fn learn_ratio(ctx: &CallContext<'_>, model: &str, usage: Option<&Value>) {
     let actual = usage.and_then(|usage| usage.get("prompt_tokens")?.as_u64());
     if let (Some(estimated), Some(actual), false) = (ctx.known_prompt(), actual, is_counted(ctx, model)) {

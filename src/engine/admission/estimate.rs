@@ -6,9 +6,9 @@ use super::route::CallRoute;
 use crate::engine::shared::limiter::Limiter;
 use crate::policy::estimate::{self, TokenCount};
 
-/// The tokens that an attempt on a route is likely to need, for its limiters; 0 where there are none. An answer
-/// without `max_tokens` counts as the longest recent answer of its model, before there was one as the catalogue's
-/// limit, and never as more than the limiters hold.
+/// The tokens that an attempt on a route is likely to need, for its limiters; 0 without limiters. An answer without
+/// `max_tokens` counts as the longest recent answer of its model or, before the first one, as the catalogue's limit,
+/// but never as more than the limiters hold.
 pub fn estimated_tokens(ctx: &CallContext<'_>, route: &CallRoute) -> f64 {
     let limiters = limiters(ctx.client, &route.endpoint);
     if limiters.iter().all(Option::is_none) {
@@ -48,14 +48,14 @@ pub(super) fn is_counted(ctx: &CallContext<'_>, model: &str) -> bool {
 }
 
 fn prompt(ctx: &CallContext<'_>, model: &str, messages: Option<&str>) -> TokenCount {
-    let own = *ctx.prompt();
+    let prompt = *ctx.prompt();
     let tally =
-        ctx.request.options.prompt_tokens.get(model).map_or(own, |count| own.with_text_tokens(*count));
+        ctx.request.options.prompt_tokens.get(model).map_or(prompt, |count| prompt.with_text_tokens(*count));
     match messages {
         None => tally,
         Some(messages) => {
             let longer = estimate::prompt_tokens(messages, ctx.request.chat.prompt_fields());
-            tally.with_growth(&own, &longer)
+            tally.with_growth(&prompt, &longer)
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The rate limits that an attempt passes: that of the client, and that of its endpoint.
+//! The rate limits of an attempt: the client's, and its endpoint's.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use crate::engine::shared::client_state::ClientState;
 use crate::engine::shared::endpoint::EndpointState;
 use crate::engine::shared::limiter::{LimitReservation, Limiter};
 
-/// What the limiters of the client and of the endpoint gave for one attempt.
+/// What the limiters of the client and of the endpoint granted one attempt.
 pub(super) type LimitReservations = [Option<LimitReservation>; 2];
 /// The limiters of the client and of an endpoint.
 pub(super) type Limiters<'a> = [Option<&'a Arc<Limiter>>; 2];

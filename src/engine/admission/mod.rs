@@ -1,9 +1,9 @@
 //! May this attempt run now?
 //!
-//! [`try_admit`] checks a route without waiting: cost cap, quota of the key, cooldown, rate limit, breaker. It
-//! yields a [`Permit`], or a [`Rejected`] that says whether another route may be tried or the call fails.
-//! [`wait_for_capacity`] completes a permit: it waits in the queue of the route for what could not be taken at
-//! once, and for a slot among the attempts that run. [`Permit`] gives everything back when it is dropped.
+//! [`try_admit`] checks a route without waiting: cost cap, quota of the key, cooldown, rate limit, breaker. It yields a
+//! [`Permit`], or a [`Rejected`] that says whether another route may be tried or the call fails. [`wait_for_capacity`]
+//! completes a permit: it waits in the queue of the route for what was not available immediately, and for a concurrency
+//! slot. Dropping a [`Permit`] returns everything.
 
 mod admit;
 mod capacity;

@@ -1,4 +1,4 @@
-//! The right of one attempt to run, and everything that was taken for it.
+//! The permission of one attempt to run, and everything that was reserved for it.
 
 use std::sync::Arc;
 
@@ -11,10 +11,9 @@ use crate::engine::shared::endpoint::{EndpointState, InFlight};
 use crate::engine::shared::limiter::Consumption;
 use crate::policy::circuit_breaker::{Outcome, Transition};
 
-/// The right of one attempt to run on a route. It owns what admission took: the breaker's permit, the rate
-/// limits, a slot among the attempts that run, and the cost. [`Permit::settle`] says what the attempt came to.
-/// Dropped without that, it returns everything as unused: the attempt counts for nothing, except for the cost of
-/// what was sent and received.
+/// The permission of one attempt to run on a route. It owns what admission reserved: the breaker's permit, the rate
+/// limits, a concurrency slot, and the cost. [`Permit::settle`] reports the outcome of the attempt. Dropping the permit
+/// without that returns everything as unused, except for the cost of what was sent and received.
 pub struct Permit {
     breaker: Option<BreakerPermit>,
     pub(super) limits: LimitReservations,
@@ -33,12 +32,12 @@ impl Permit {
         Permit { breaker, limits, slot, cost, _in_flight: InFlight::enter(endpoint) }
     }
 
-    /// Whether a breaker waits to hear of the outcome.
+    /// Whether a breaker awaits the outcome.
     pub fn has_breaker(&self) -> bool {
         self.breaker.is_some()
     }
 
-    /// Gives back the slot: the answer has been received, and only its settlement is left.
+    /// Releases the concurrency slot: the answer has been received, and only its settlement is left.
     pub fn release_slot(&mut self) {
         self.slot = None;
     }

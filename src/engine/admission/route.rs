@@ -19,10 +19,10 @@ pub struct CallRoute {
     pub model: String,
     /// What all calls share of this route.
     pub state: RouteState,
-    /// The place of the call in the route's queue, kept from its first arrival.
+    /// The position of the call in the route's queue, kept from its first arrival.
     pub ticket: Option<u64>,
-    /// The call was let in before, and the limit was spent when its slot came: a full queue does not reject it.
-    pub was_let_in: bool,
+    /// The call was admitted before, and the limit was exhausted when it got its slot: a full queue does not reject it.
+    pub was_admitted: bool,
 }
 
 /// The routes of a call: every model at every endpoint, model by model in the order in which they are tried.
@@ -53,7 +53,7 @@ impl Routes {
                     model: model.clone(),
                     state,
                     ticket: None,
-                    was_let_in: false,
+                    was_admitted: false,
                 });
             }
         }
@@ -69,7 +69,7 @@ impl Routes {
         self.0.iter()
     }
 
-    /// Whether there is a route to go to besides any given one.
+    /// Whether there is more than one route.
     pub fn has_several(&self) -> bool {
         self.0.len() > 1
     }

@@ -24,8 +24,8 @@ use crate::policy::plan::RouteId;
 use crate::session::splice::Join;
 use crate::store::Slot;
 
-/// One attempt that runs. It owns its permit, which settles itself when the attempt is dropped;
-/// [`Attempt::finish`] settles it by how the attempt ended.
+/// A running attempt. It owns its permit, which settles itself when the attempt is dropped; [`Attempt::finish`] settles
+/// it according to the outcome.
 pub struct Attempt {
     pub(super) permit: Box<Permit>,
     pub route: RouteId,
@@ -37,7 +37,7 @@ pub struct Attempt {
     pub(super) started: Instant,
     /// How long the call waited for this attempt.
     pub(super) waited: Duration,
-    /// Optional fields that the request has.
+    /// The optional fields in the request.
     pub(super) sent_fields: OptionalFields,
     /// Filled by the future that opens it.
     pub(super) head: Slot<ResponseHead>,
@@ -46,22 +46,22 @@ pub struct Attempt {
     pub(super) join: Option<Join>,
 }
 
-/// Fields of ours in a request that not every provider knows.
+/// Fields that this package adds to a request, and that not every provider supports.
 #[derive(Clone, Copy)]
 pub(super) struct OptionalFields {
     pub usage: bool,
     pub session: bool,
 }
 
-/// What earlier attempts left behind for one that continues their answer.
+/// What a continuation needs from the attempts before it.
 pub struct Earlier {
-    /// A tool call had begun and broke off.
+    /// A tool call was interrupted.
     pub lost_tool_call: bool,
     pub usage: Option<Value>,
 }
 
 impl Attempt {
-    /// Reads an open answer and delivers it, to its end.
+    /// Reads an open answer to its end and delivers it.
     pub async fn deliver(
         &mut self,
         ctx: &CallContext<'_>,
@@ -114,7 +114,7 @@ impl Attempt {
         };
         let result = match read {
             Ok(result) => result,
-            // Only the usage was still waited for.
+            // Only the usage was pending.
             Err(_) if reader.delivery.progress.is_complete => Ok(()),
             Err(limit) => Err(Error::timeout(Phase::Attempt, limit)),
         };
@@ -123,17 +123,17 @@ impl Attempt {
         result.map_err(|error| without_key(error, endpoint, extras))
     }
 
-    /// Whether the consumer was told that the answer is complete.
+    /// Whether completion was reported to the consumer.
     pub fn is_complete(&self) -> bool {
         self.progress.is_complete
     }
 
-    /// Whether a breaker waits to hear of the outcome.
+    /// Whether a breaker awaits the outcome.
     pub fn has_breaker(&self) -> bool {
         self.permit.has_breaker()
     }
 
-    /// Gives back the slot among the attempts that run: only the settlement is left.
+    /// Releases the concurrency slot: only the settlement is left.
     pub fn release_slot(&mut self) {
         self.permit.release_slot();
     }
@@ -143,7 +143,7 @@ impl Attempt {
     }
 
     /// Whether the provider rejected the request for an optional field of ours. The endpoint is not sent that field
-    /// again. This asks the attempt and not the endpoint, about which another call may have learned it meanwhile.
+    /// again. This checks the attempt and not the endpoint, whose state another call may have updated in the meantime.
     pub fn was_refused_for_field(&self, route: &CallRoute, error: &Error) -> bool {
         let usage = self.sent_fields.usage && refuses_usage(error);
         let session = self.sent_fields.session && refuses_session(error);
@@ -157,7 +157,7 @@ impl Attempt {
         usage || session
     }
 
-    /// Takes over what opening the attempt has found out.
+    /// Takes over the progress of opening the attempt.
     pub(super) fn take_head(&mut self) {
         let taken = |head: &mut ResponseHead| (head.was_sent, head.status, head.request_id.clone());
         let (was_sent, status, request_id) = self.head.update(taken);

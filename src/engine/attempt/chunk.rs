@@ -1,4 +1,4 @@
-//! Chat chunks: what each says of its choices is journaled, and delivered as it is or rebuilt.
+//! Chat chunks: each is journaled by choice, and delivered unchanged or rebuilt.
 
 use serde_json::{Value, json};
 
@@ -28,8 +28,7 @@ impl Delivery<'_> {
         let choices = chunk.choices.as_deref().unwrap_or_default();
         let is_usage = choices.is_empty() && chunk.usage.is_some();
         if is_complete || is_usage {
-            // After the last finish reason only the usage counts, and a caller who did not ask for it does not
-            // get it.
+            // After the last finish reason only the usage counts, and only a caller who requested it gets it.
             if self.consumer.wants_usage && choices.is_empty() && self.consumer.wants == Wants::Chunks {
                 self.deliver_usage(raw);
             }
@@ -48,7 +47,7 @@ impl Delivery<'_> {
             }
             return choices.iter().try_for_each(|choice| self.choice(choice, false));
         }
-        // A buffered tool call goes out before the chunk that ends its choice.
+        // A buffered tool call is delivered before the chunk that ends its choice.
         choices.iter().try_for_each(|choice| self.choice(choice, true))?;
         let has_begun = has_token || self.progress.first_token.is_some();
         if has_begun || self.held_chunks.len() >= MAX_HELD_CHUNKS {
@@ -63,7 +62,7 @@ impl Delivery<'_> {
     fn deliver_usage(&mut self, raw: &str) {
         self.release_held_chunks();
         match (self.continuation.is_active, &self.transcript.journal.usage) {
-            // The caller asked for the usage of the whole answer.
+            // The caller requested the usage of the complete answer.
             (true, Some(usage)) => {
                 let total = add_usage(self.continuation.earlier_usage.clone(), usage);
                 let chunk = self.transcript.journal.usage_chunk(&total);
@@ -75,8 +74,8 @@ impl Delivery<'_> {
 
     fn identify(&mut self, chunk: &chat::Chunk<'_>) {
         let identity = &mut self.transcript.journal.identity;
-        let keep_first = |known: &mut Option<String>, given: &Option<chat::Text<'_>>| {
-            if let (None, Some(text)) = (&known, given) {
+        let keep_first = |known: &mut Option<String>, received: &Option<chat::Text<'_>>| {
+            if let (None, Some(text)) = (&known, received) {
                 *known = Some(text.0.to_string());
             }
         };
@@ -87,17 +86,17 @@ impl Delivery<'_> {
         identity.created = identity.created.or(chunk.created);
     }
 
-    /// Accepts what a chunk says of one choice. `verbatim`: the chunk is delivered as it is.
-    fn choice(&mut self, given: &chat::Choice<'_>, verbatim: bool) -> Flow {
-        let index = given.index;
+    /// Accepts one choice of a chunk. `verbatim`: the chunk is delivered unchanged.
+    fn choice(&mut self, update: &chat::Choice<'_>, verbatim: bool) -> Flow {
+        let index = update.index;
         let Some(choice) = self.transcript.journal.choice(index) else { return Ok(()) };
-        if let Some(logprobs) = given.logprobs.and_then(|raw| serde_json::from_str(raw.get()).ok()) {
+        if let Some(logprobs) = update.logprobs.and_then(|raw| serde_json::from_str(raw.get()).ok()) {
             choice.add_logprobs(logprobs);
         }
-        if let Some(delta) = &given.delta {
+        if let Some(delta) = &update.delta {
             self.delta(index, delta, verbatim)?;
         }
-        let Some(reason) = given.finish_reason.as_ref().filter(|reason| !reason.0.is_empty()) else {
+        let Some(reason) = update.finish_reason.as_ref().filter(|reason| !reason.0.is_empty()) else {
             return Ok(());
         };
         self.finish_choice(index, Some(&reason.0), verbatim)
@@ -111,7 +110,7 @@ impl Delivery<'_> {
         }
         let has_calls = delta.tool_calls.as_ref().is_some_and(|calls| !calls.is_empty());
         if index == 0 && (has_calls || delta.function_call.is_some()) {
-            // The text before a call has ended.
+            // The text before a tool call has ended.
             self.finish_text()?;
             self.release_withheld_text();
         }
@@ -133,8 +132,8 @@ impl Delivery<'_> {
     fn reasoning_and_refusal(&mut self, index: u32, delta: &chat::Delta<'_>, rebuilds: bool) {
         let text =
             |text: &Option<chat::Text<'_>>| text.as_ref().map(|t| t.0.to_string()).filter(|t| !t.is_empty());
-        // Some providers send both names: the same under both, or nothing under one of them. What a
-        // continuation reasons again is not shown again.
+        // Some providers send both names: the same text under both, or nothing under one of them. Repeated reasoning of
+        // a continuation is not delivered again.
         let reasoning = text(&delta.reasoning_content)
             .or_else(|| text(&delta.reasoning))
             .filter(|_| !self.continuation.is_active);
@@ -192,13 +191,13 @@ impl Delivery<'_> {
         if self.consumer.buffer_tool_calls && call.arguments.len() > d::MAX_TOOL_CALL {
             let limit = d::MAX_TOOL_CALL;
             let message =
-                format!("a tool call is longer than {limit} bytes (toolCalls: 'stream' passes it on)");
+                format!("a tool call is longer than {limit} bytes (toolCalls: 'stream' passes it through)");
             return Err(ReadEnd::Failed(Error::new(Kind::ResponseTooLarge, message)));
         }
         Ok(())
     }
 
-    /// A choice has its finish reason, or none will come: what is held of it goes out before.
+    /// Ends a choice, with or without a finish reason. What is held of it is delivered first.
     fn finish_choice(&mut self, index: u32, reason: Option<&str>, verbatim: bool) -> Flow {
         let is_natural = !matches!(reason, Some("length" | "content_filter"));
         if index == 0 {
@@ -224,7 +223,7 @@ impl Delivery<'_> {
         if let Some(calls) = calls {
             let mut delta = json!({ "tool_calls": calls });
             if !self.transcript.committed && self.held_chunks.is_empty() {
-                // These came with the first part of the call, which was buffered.
+                // These arrived with the first delta of the call, which was buffered.
                 delta["role"] = json!("assistant");
                 delta["content"] = Value::Null;
             }
@@ -236,7 +235,7 @@ impl Delivery<'_> {
         Ok(())
     }
 
-    /// The answer is complete: whatever is held goes out.
+    /// The answer is complete: releases everything held.
     pub fn complete(&mut self) -> Flow {
         let flow = self.finish_open_choices();
         self.flush_failed(flow)?;
@@ -249,7 +248,7 @@ impl Delivery<'_> {
         Ok(())
     }
 
-    /// Finishes the choices without a finish reason, where none is required.
+    /// Finishes the choices without a finish reason, if none is required.
     fn finish_open_choices(&mut self) -> Flow {
         for index in 0..self.transcript.journal.choice_count() as u32 {
             let choice = self.transcript.journal.choice(index);

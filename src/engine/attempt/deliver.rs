@@ -1,5 +1,5 @@
-//! From what is received to what is delivered: the journal is written, and the consumer gets what it wants in
-//! batches. Text that a continuation repeats is removed here, and tool calls are buffered until they are complete.
+//! Turns what is received into what is delivered: writes the journal and delivers to the consumer in batches. Duplicate
+//! text of a continuation is removed here, and tool calls are buffered until they are complete.
 
 use std::mem;
 
@@ -16,8 +16,7 @@ use crate::session::splice::{ContinuationMismatch, Splice};
 
 /// More role-only chunks than any provider sends.
 pub(super) const MAX_HELD_CHUNKS: usize = 64;
-/// About how many bytes are batched before they are delivered, where so many arrive at once; and what a chunk and a
-/// delta count beside their own.
+/// The approximate maximum size of a batch in bytes, and the overhead counted for each chunk and each delta in it.
 const MAX_BATCH: usize = 16 * 1024;
 const CHUNK: usize = 64;
 const DELTA: usize = 16;
@@ -25,34 +24,34 @@ const DELTA: usize = 16;
 /// Why reading ends.
 pub(super) enum ReadEnd {
     Done,
-    /// The first token has arrived, and nothing more was wanted ([`super::peek`]).
+    /// The first token has arrived, and nothing more is needed ([`super::peek`]).
     FirstToken,
     Failed(Error),
 }
 
 pub(super) type Flow = std::result::Result<(), ReadEnd>;
 
-/// Who receives the answer.
+/// The consumer of the answer.
 pub(super) struct Consumer<'a> {
     pub sink: &'a dyn Sink,
-    /// What the sink wants, asked once.
+    /// The value of [`Sink::wants`], queried once.
     pub wants: Wants,
     /// Where the snapshot of the call is published.
     pub live: &'a Live,
     /// Called once, with the first token.
     pub on_first_token: &'a (dyn Fn() + Sync),
-    /// The caller asked for the usage chunk.
+    /// The caller requested the usage chunk.
     pub wants_usage: bool,
     pub buffer_tool_calls: bool,
 }
 
-/// What an attempt continues.
+/// The continuation that an attempt receives, if it is one.
 #[derive(Default)]
 pub(super) struct Continuation {
-    /// The attempt continues an answer that has begun: its chunks are rebuilt with the identity of the first one.
+    /// The attempt continues a partial answer: its chunks are rebuilt with the identity of the first one.
     pub is_active: bool,
-    /// A tool call was lost with an earlier attempt. An answer without one is not this answer, so its text is
-    /// withheld until a tool call arrives.
+    /// A tool call was lost with an earlier attempt. A continuation without one does not fit, so its text is withheld
+    /// until a tool call arrives.
     pub expects_tool_call: bool,
     /// The usage of earlier attempts.
     pub earlier_usage: Option<Value>,
@@ -64,14 +63,14 @@ pub(super) struct Delivery<'a> {
     pub transcript: &'a mut Transcript,
     pub progress: &'a mut Progress,
     pub continuation: Continuation,
-    /// Text that waits for the tool call which is expected.
+    /// Text that is withheld until the expected tool call arrives.
     withheld_text: String,
-    /// Chunks before the first token (a bare role). They are delivered with it, so that until then another attempt
-    /// can take over unseen.
+    /// Chunks before the first token (a bare role). They are delivered with it, so that another attempt can take over
+    /// unnoticed until then.
     pub held_chunks: Vec<String>,
-    /// About how many bytes wait for [`Delivery::flush`].
+    /// The approximate number of bytes that wait for [`Delivery::flush`].
     batched: usize,
-    /// How many deltas the live snapshot shows.
+    /// The number of deltas in the live snapshot.
     published: u64,
 }
 
@@ -94,8 +93,7 @@ impl<'a> Delivery<'a> {
         }
     }
 
-    /// Accepts one of many chunks or events: what it becomes is delivered with the next ones, at
-    /// [`Delivery::flush`]. `raw` is its JSON.
+    /// Accepts one of many chunks or events. Its output is batched until [`Delivery::flush`]. `raw` is its JSON.
     pub fn batch(&mut self, raw: &str, accept: impl FnOnce(&mut Self) -> Flow) -> Flow {
         self.batched += CHUNK + raw.len();
         let flow = accept(self);
@@ -105,18 +103,18 @@ impl<'a> Delivery<'a> {
         flow
     }
 
-    /// Delivers the batch. Must be called before anything is waited for.
+    /// Delivers the batch. Must be called before any wait.
     pub fn flush(&mut self) {
         if self.batched == 0 {
             return;
         }
         self.batched = 0;
-        // First: the consumer never has more than the snapshot.
+        // First, so that the consumer never has more than the snapshot.
         self.publish();
         self.consumer.sink.flush();
     }
 
-    /// Brings the text of the live snapshot up to date. While an attempt runs it only grows.
+    /// Updates the text of the live snapshot, which only grows while an attempt runs.
     pub(super) fn publish(&mut self) {
         let new = self.progress.deltas - mem::replace(&mut self.published, self.progress.deltas);
         if new == 0 {
@@ -130,7 +128,7 @@ impl<'a> Delivery<'a> {
         });
     }
 
-    /// The first token has arrived, if it is the first.
+    /// Records the arrival of the first token; has no effect after that.
     pub(super) fn mark_first_token(&mut self) {
         if self.progress.first_token.is_none() {
             self.progress.first_token = Some(clock::instant());
@@ -140,7 +138,7 @@ impl<'a> Delivery<'a> {
         }
     }
 
-    /// Takes text as the provider sent it, and removes what repeats the answer so far.
+    /// Takes text as the provider sent it, and removes what duplicates the answer so far.
     pub(super) fn received_text(&mut self, index: u32, text: &str, verbatim: bool) -> Flow {
         match &mut self.continuation.splice {
             Some(splice) if index == 0 => {
@@ -151,7 +149,7 @@ impl<'a> Delivery<'a> {
         }
     }
 
-    /// Takes text that is new. `verbatim`: its chunk is delivered as it is.
+    /// Takes new text. `verbatim`: its chunk is delivered unchanged.
     fn new_text(&mut self, index: u32, text: &str, verbatim: bool) -> Flow {
         if !(self.continuation.expects_tool_call && index == 0) {
             self.append_text(index, text, verbatim);
@@ -181,7 +179,7 @@ impl<'a> Delivery<'a> {
                 }
                 None => self.deliver_delta(index, serde_json::json!({ "content": text }), None),
             },
-            // The chunk goes out as it is, or the consumer wants neither.
+            // The chunk is delivered unchanged, or the consumer wants neither.
             _ => {}
         }
     }
@@ -193,7 +191,7 @@ impl<'a> Delivery<'a> {
         self.new_text(0, &rest, false)
     }
 
-    /// The tool call that was lost has arrived, or the answer may end without it: the withheld text goes out.
+    /// Releases the withheld text: the lost tool call has arrived, or the answer may end without it.
     pub(super) fn release_withheld_text(&mut self) {
         self.continuation.expects_tool_call = false;
         let text = mem::take(&mut self.withheld_text);
@@ -210,7 +208,7 @@ impl<'a> Delivery<'a> {
         flow
     }
 
-    /// Delivers what was handed over before a failure, and passes the failure on.
+    /// Delivers what was accepted before a failure, and returns the failure.
     pub(super) fn flush_failed(&mut self, flow: Flow) -> Flow {
         if flow.is_err() {
             self.batched += CHUNK;
@@ -219,7 +217,7 @@ impl<'a> Delivery<'a> {
         flow
     }
 
-    /// Delivers a chunk that is made here.
+    /// Delivers a generated chunk.
     pub(super) fn deliver_delta(&mut self, index: u32, delta: Value, finish_reason: Option<&str>) {
         self.release_held_chunks();
         let chunk = self.transcript.journal.chunk(index, delta, finish_reason);
@@ -244,11 +242,11 @@ impl<'a> Delivery<'a> {
 }
 
 pub(super) fn contradiction(contradiction: &ContinuationMismatch) -> ReadEnd {
-    let message = format!("the continuation does not fit what was delivered: {contradiction}");
+    let message = format!("the continuation does not match the delivered text: {contradiction}");
     ReadEnd::Failed(Error::new(Kind::ContinuationMismatch, message))
 }
 
 pub(super) fn missing_tool_call() -> ReadEnd {
-    let message = "the continuation brought text where a tool call had begun";
+    let message = "the continuation contains text instead of the interrupted tool call";
     ReadEnd::Failed(Error::new(Kind::ContinuationMismatch, message))
 }

@@ -1,4 +1,4 @@
-//! Events of a dialect that is passed through: each is read, delivered as it is, or rebuilt behind text that was
+//! Events of a passed-through dialect: each is read, and delivered unchanged or rebuilt to follow text that was
 //! delivered before.
 
 use std::ops::ControlFlow;
@@ -12,7 +12,7 @@ impl Delivery<'_> {
     /// Accepts one event, and counts its cost. `skip_malformed`: an event that cannot be read is skipped.
     pub(super) fn event(
         &mut self,
-        given: &sse::Event<'_>,
+        sse_event: &sse::Event<'_>,
         skip_malformed: bool,
         cost: &mut CostReservation,
     ) -> ControlFlow<ReadEnd> {
@@ -21,36 +21,36 @@ impl Delivery<'_> {
             return ControlFlow::Break(ReadEnd::Done);
         }
         let Some(events) = &mut self.transcript.events else { return ControlFlow::Continue(()) };
-        let event = match events.read(given.event, &given.data) {
+        let event = match events.read(sse_event.event, &sse_event.data) {
             Ok(DecodedEvent::Error(mut error)) => {
                 error.request_id = self.progress.request_id.clone();
                 return ControlFlow::Break(ReadEnd::Failed(error));
             }
             Ok(event) => event,
-            // Half an event at the end of the body is a truncation, which the end of the body reports.
-            Err(_) if given.at_end || skip_malformed => return ControlFlow::Continue(()),
+            // A partial event at the end of the body is a truncation, which the end of the body reports.
+            Err(_) if sse_event.at_end || skip_malformed => return ControlFlow::Continue(()),
             Err(error) => return ControlFlow::Break(ReadEnd::Failed(error)),
         };
-        if let Err(end) = self.batch(&given.data, |delivery| delivery.accept_event(&event, given)) {
+        if let Err(end) = self.batch(&sse_event.data, |delivery| delivery.accept_event(&event, sse_event)) {
             return ControlFlow::Break(end);
         }
         let (DecodedEvent::Text(text) | DecodedEvent::Content(text) | DecodedEvent::Dropped(text)) = &event
         else {
             return ControlFlow::Continue(());
         };
-        // After it was delivered: it is paid for.
+        // After the delivery, because it is billed either way.
         match cost.count_text(text) {
             Err(error) => ControlFlow::Break(ReadEnd::Failed(error)),
             Ok(()) => ControlFlow::Continue(()),
         }
     }
 
-    fn accept_event(&mut self, event: &DecodedEvent<'_>, given: &sse::Event<'_>) -> Flow {
-        let raw = || dialect::sse(given.event, &given.data);
+    fn accept_event(&mut self, event: &DecodedEvent<'_>, sse_event: &sse::Event<'_>) -> Flow {
+        let raw = || dialect::sse(sse_event.event, &sse_event.data);
         match event {
             DecodedEvent::Ignored => {}
             DecodedEvent::Ping => {
-                // Never before what is held; and where too many are held, none is missed.
+                // Never ahead of held events. If too many are held, a ping can be dropped.
                 match self.held_chunks.len() {
                     0 if self.transcript.committed => self.deliver(&raw()),
                     1..MAX_HELD_CHUNKS => self.held_chunks.push(raw()),
@@ -131,7 +131,7 @@ impl Delivery<'_> {
         }
     }
 
-    /// Delivers what the last event becomes behind text that was delivered before.
+    /// Delivers the last event, rebuilt to follow text that was delivered before.
     fn pass_rebuilt(&mut self) -> Flow {
         self.finish_text()?;
         let events = self.transcript.events.as_mut().map(|events| events.rewrite_last());

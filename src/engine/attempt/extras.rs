@@ -1,4 +1,4 @@
-//! Fields of a provider that the engine does not know, in an answer that is assembled or rebuilt.
+//! Unknown provider fields in an answer that is assembled or rebuilt.
 
 use serde_json::{Value, json};
 
@@ -8,14 +8,14 @@ use crate::session::merge::merge;
 use crate::wire::extras::{ChoiceExtras, Extras, extras};
 
 impl Delivery<'_> {
-    /// Accepts the unknown fields of a chunk that is not delivered as it is.
+    /// Accepts the unknown fields of a chunk that is not delivered unchanged.
     ///
-    /// A chunk that differs from the one before only in its text has no new ones and is not read for them.
+    /// A chunk that differs from the one before only in its text has no new ones and is not searched for them.
     pub(super) fn extras(&mut self, raw: &str) {
         let Extras { chunk, choices } = extras(raw);
         self.transcript.journal.extra.extend(chunk);
         for ChoiceExtras { index, choice: of_choice, mut delta } in choices {
-            // What a continuation reasons again is not shown again.
+            // Repeated reasoning of a continuation is not delivered again.
             delta.retain(|name, _| !(self.continuation.is_active && name.starts_with("reasoning")));
             let Some(choice) = self.transcript.journal.choice(index) else { continue };
             merge(&mut choice.extra, of_choice);
@@ -30,7 +30,7 @@ impl Delivery<'_> {
                 continue;
             }
             if !self.transcript.committed && self.held_chunks.is_empty() {
-                // These came with the first part of a tool call, which is buffered.
+                // These arrived with the first delta of a tool call, which is buffered.
                 delta.insert("role".into(), json!("assistant"));
                 delta.insert("content".into(), Value::Null);
             }

@@ -1,4 +1,4 @@
-//! The end of an attempt: what the breaker, the limiters and the counters learn, and its record.
+//! The end of an attempt: the reports to the breaker, the limiters and the counters, and its record.
 
 use std::mem;
 
@@ -47,22 +47,22 @@ impl<'e> AttemptEnd<'e> {
     }
 }
 
-/// What an attempt came to.
+/// The result of an attempt.
 pub struct Finished {
     pub record: AttemptRecord,
     /// Our id of the request.
     pub request_id: String,
     /// The code of its error.
     pub code: Option<&'static str>,
-    /// `None` where nothing was reserved.
+    /// `None` if nothing was reserved.
     pub cost: Option<Settlement>,
     /// How its text was joined to that of earlier attempts.
     pub join: Option<Join>,
 }
 
 impl Attempt {
-    /// Ends the attempt and settles its permit. `is_failure` is the caller's own judgment of the error, where there
-    /// is one; `usage` what the provider reported.
+    /// Ends the attempt and settles its permit. `is_failure` is the caller's own classification of the error, if any;
+    /// `usage` is the provider's report.
     pub fn finish(
         mut self,
         ctx: &CallContext<'_>,
@@ -86,7 +86,7 @@ impl Attempt {
         self.conclude(ctx, route, end, usage)
     }
 
-    /// Ends an attempt of which the provider rejected only the form. The permit is left for its successor.
+    /// Ends an attempt whose form alone the provider rejected. The next attempt reuses the permit.
     pub fn finish_rejected_form(
         mut self,
         ctx: &CallContext<'_>,
@@ -112,8 +112,8 @@ impl Attempt {
         let error = end.error();
         let code = error.map(Error::code);
         let record = self.record(route, end);
-        // An attempt that lost to its hedge would have taken longer still. Without it the slow ones would never
-        // count, and hedges would be sent earlier and earlier.
+        // An attempt that lost to its hedge would have taken even longer. Without it slow attempts would never count,
+        // and hedges would start earlier and earlier.
         let outlasted = matches!(end, AttemptEnd::LostRace) && !self.is_hedge;
         let first_token_ms = record.first_token_ms.or(outlasted.then_some(record.duration_ms));
         if let Some(ms) = first_token_ms {
@@ -167,7 +167,7 @@ impl Attempt {
         }
     }
 
-    /// What the breaker learns.
+    /// The outcome for the breaker.
     fn breaker_outcome(&self, end: AttemptEnd<'_>, is_failure: Option<bool>) -> Outcome {
         match is_failure {
             Some(true) => return Outcome::Failure,
@@ -187,7 +187,7 @@ impl Attempt {
         }
     }
 
-    /// What the attempt consumed of its rate limits.
+    /// The attempt's consumption of its rate limits.
     fn consumption(&self, usage: Option<&Value>) -> Consumption {
         let (was_sent, status) = self.head.update(|head| (head.was_sent, head.status));
         match usage.and_then(|usage| usage.get("total_tokens")?.as_f64()) {
@@ -199,7 +199,7 @@ impl Attempt {
     }
 }
 
-/// Remembers the length of a complete answer that had no limit.
+/// Records the length of a complete answer that had no limit.
 fn learn_length(ctx: &CallContext<'_>, route: &CallRoute, usage: Option<&Value>) {
     let tokens = usage.and_then(|usage| usage.get("completion_tokens")?.as_u64());
     if let (Some(tokens), None) = (tokens, ctx.request.chat.max_tokens()) {

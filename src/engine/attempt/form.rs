@@ -1,15 +1,15 @@
-//! What an attempt asks of the provider.
+//! What an attempt requests from the provider.
 
 use crate::session::prompts::Style;
 use crate::session::splice::Splice;
 
-/// The caller's request as it is, or the continuation of an answer that was interrupted.
+/// The caller's request unchanged, or the continuation of an interrupted answer.
 pub struct RequestForm {
-    /// The attempt continues an answer that has begun.
+    /// The attempt continues a partial answer.
     pub continues: bool,
     /// The messages of a continuation; `None` for the caller's own.
     pub messages: Option<String>,
-    /// About how many tokens of the answer were received before.
+    /// The approximate number of tokens that earlier attempts received.
     pub received_tokens: u64,
     /// Boxed: few answers are continued, and every attempt would carry its size.
     pub splice: Option<Box<Splice>>,

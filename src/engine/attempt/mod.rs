@@ -1,8 +1,8 @@
 //! One attempt: open, read, deliver.
 //!
-//! An [`Attempt`] owns its [`super::admission::Permit`] and settles it when it ends, however it ends. It is opened
-//! by a future that borrows nothing of it (`open`), so that two attempts can race; then its answer is read
-//! (`read`) and handed to the consumer (`deliver`). What it came to is a value, [`Finished`].
+//! An [`Attempt`] owns its [`super::admission::Permit`] and settles it when it ends, however it ends. It is opened by a
+//! future that borrows nothing from it (`open`), so that two attempts can race. Then its answer is read (`read`) and
+//! delivered to the consumer (`deliver`). Its result is a value, [`Finished`].
 
 #[allow(clippy::module_inception)] // The file is named after its type.
 mod attempt;
@@ -20,7 +20,7 @@ mod request;
 mod settings;
 mod start;
 mod transcript;
-mod whole;
+mod unstreamed;
 
 pub use attempt::{Attempt, Earlier};
 pub use finish::{AttemptEnd, Finished};

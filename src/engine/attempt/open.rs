@@ -1,4 +1,4 @@
-//! Opening an attempt: the request is sent, and the head of its response is checked.
+//! Opens an attempt: sends the request and checks the head of the response.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,13 +18,13 @@ use crate::transport::{Body, HeaderMap, Request, Response, Transport};
 use crate::wire::header_allowlist;
 use crate::wire::{limits, provider_error, retry_after, secrets};
 
-/// What opens an attempt. It borrows nothing of its call, so two can be open at once.
+/// Opens one attempt. It borrows nothing from the call, so two attempts can be opened at once.
 pub(super) struct Opening {
     pub settings: ReadSettings,
     pub head: Slot<ResponseHead>,
-    /// Masked in the headers and the request id, should the provider quote it.
+    /// Masked in the headers and the request id, in case the provider quotes it.
     pub key: Option<Secret>,
-    /// The limiters that adapt to the head at once: it is old by the end of the answer.
+    /// The limiters that adapt to the head immediately: it is stale by the end of the answer.
     pub limiters: [Option<Arc<Limiter>>; 2],
 }
 
@@ -36,7 +36,7 @@ pub struct Opened {
 }
 
 impl Opening {
-    /// Sends the request and checks the head. A response of another content type than was asked for is an error.
+    /// Sends the request and checks the head. An unexpected content type is an error.
     pub async fn open(
         mut self,
         transport: &dyn Transport,
@@ -74,7 +74,7 @@ impl Opening {
         }
         let content_type = header_text(&headers, "content-type").unwrap_or_default().to_ascii_lowercase();
         let kind = content_type.split(';').next().unwrap_or_default().trim();
-        let expected: &[&str] = match self.settings.whole.is_some() {
+        let expected: &[&str] = match self.settings.unstreamed.is_some() {
             true => &["", "application/json"],
             false => &["", "text/event-stream", "text/plain", "application/octet-stream"],
         };
@@ -126,7 +126,7 @@ impl Opening {
         )
     }
 
-    /// A 2xx response of an unexpected content type: an error in disguise, or not an API.
+    /// A 2xx response with an unexpected content type: an error in disguise, or not an API.
     async fn unexpected_content(
         &self,
         status: u16,
@@ -151,10 +151,10 @@ impl Opening {
             "text/event-stream" => "an event stream",
             other => other,
         };
-        let expected = if self.settings.whole.is_some() { "a JSON document" } else { "an event stream" };
+        let expected = if self.settings.unstreamed.is_some() { "a JSON document" } else { "an event stream" };
         let mut error = Error::new(
             Kind::Malformed,
-            format!("expected {expected}, got {what} (status {status}): is the base URL that of an API?"),
+            format!("expected {expected}, got {what} (status {status}): does the base URL point to an API?"),
         );
         error.status = Some(status);
         error.request_id = self.request_id();
@@ -164,13 +164,13 @@ impl Opening {
         error
     }
 
-    /// The start of a body, as far as it arrives in time.
+    /// The part of a body that arrives in time, truncated.
     async fn read_prefix(&self, mut body: Body, until: Instant) -> Vec<u8> {
         let mut read = Vec::new();
         let until = until.min(clock::instant() + self.settings.idle_timeout.min(d::ERROR_BODY_TIMEOUT));
         while let Ok(Some(Ok(bytes))) = timeout_at(until, body.next()).await {
-            let room = d::MAX_ERROR_BODY - read.len();
-            read.extend_from_slice(&bytes[..bytes.len().min(room)]);
+            let remaining = d::MAX_ERROR_BODY - read.len();
+            read.extend_from_slice(&bytes[..bytes.len().min(remaining)]);
             if read.len() == d::MAX_ERROR_BODY {
                 break;
             }

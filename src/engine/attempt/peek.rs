@@ -1,4 +1,4 @@
-//! A look at an answer that is still in a race: it is read up to its first token, and put back.
+//! Peeks at an answer that is still in a race: reads it up to its first token, and puts it back.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -22,7 +22,7 @@ use crate::error::Result;
 use crate::transport::Body;
 use crate::wire::dialect::Dialect;
 
-/// What a look at an answer has to know of its call.
+/// What peeking needs to know about the call.
 #[derive(Clone, Copy)]
 pub(super) struct Peek {
     pub dialect: Dialect,
@@ -31,10 +31,10 @@ pub(super) struct Peek {
 }
 
 impl Peek {
-    /// Reads up to the first token, or to the end of an answer that has none, with the same reader and the same
-    /// limits as afterwards, and puts back what was read. Past [`d::MAX_PEEK`] bytes without a token it stops
-    /// looking, and the answer counts as begun.
-    pub async fn look(self, opened: Opened, request_id: Option<String>) -> Result<Opened> {
+    /// Reads up to the first token, or to the end of an answer that has none, with the same reader and the same limits
+    /// as afterwards, and puts back what was read. After [`d::MAX_PEEK`] bytes without a token it stops, and the answer
+    /// counts as started.
+    pub async fn read_to_first_token(self, opened: Opened, request_id: Option<String>) -> Result<Opened> {
         let Opened { settings, body, first_token_until } = opened;
         let mut tee = Tee { body: body.fuse(), read: Vec::new(), bytes: 0, is_full: false };
         let mut transcript = Transcript::new(self.dialect, self.choices);
@@ -62,7 +62,7 @@ impl Peek {
     }
 }
 
-/// A body that keeps what was read of it, and appears to end once that exceeds [`d::MAX_PEEK`].
+/// A body that records what was read from it, and appears to end once that exceeds [`d::MAX_PEEK`].
 struct Tee {
     body: Fuse<Body>,
     read: Vec<Bytes>,

@@ -1,8 +1,8 @@
-//! How far an attempt has come. Both are kept outside the futures that fill them, and so outlive an abort.
+//! The progress of an attempt. Both types live outside the futures that fill them, so they survive an abort.
 
 use tokio::time::Instant;
 
-/// What opening an attempt has found out so far.
+/// The progress of opening an attempt.
 #[derive(Clone, Default)]
 pub(super) struct ResponseHead {
     /// The request is on its way.
@@ -10,19 +10,19 @@ pub(super) struct ResponseHead {
     pub status: Option<u16>,
     /// The provider's id of the request.
     pub request_id: Option<String>,
-    /// The headers that the caller is shown.
+    /// The headers shown to the caller.
     pub headers: Vec<(String, String)>,
 }
 
-/// What reading an answer has come to so far.
+/// The progress of reading an answer.
 #[derive(Default)]
 pub(super) struct Progress {
     pub status: Option<u16>,
     /// The provider's id of the request.
     pub request_id: Option<String>,
     pub first_token: Option<Instant>,
-    /// How many text deltas were received.
+    /// The number of text deltas received.
     pub deltas: u64,
-    /// The consumer was told that the answer is complete.
+    /// Completion was reported to the consumer.
     pub is_complete: bool,
 }

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::deliver::{Delivery, ReadEnd};
 use super::settings::ReadSettings;
-use super::whole::read_whole;
+use super::unstreamed::read_unstreamed;
 use crate::config::defaults as d;
 use crate::engine::admission::CostReservation;
 use crate::engine::time::Deadline;
@@ -19,22 +19,22 @@ use crate::error::{Error, Kind, Phase, Result};
 use crate::transport::Body;
 use crate::wire::{chat, provider_error, sse};
 
-/// Reads one answer, and hands it to its [`Delivery`].
+/// Reads one answer, and passes it to its [`Delivery`].
 pub(super) struct Reader<'a> {
     pub settings: ReadSettings,
     pub delivery: Delivery<'a>,
-    /// What the answer costs is counted here.
+    /// Counts the cost of the answer.
     pub cost: &'a mut CostReservation,
     /// Reading ends at the first token ([`super::peek`]).
     pub stops_at_first_token: bool,
     chunks: chat::Reader,
 }
 
-/// What is left of a body when the answer has been read.
+/// What remains of a body after the answer.
 pub(super) enum Rest {
     /// The usage may still follow.
     Usage(sse::Parser),
-    /// A connection that is worth keeping.
+    /// A connection worth reusing.
     Connection,
     Nothing,
 }
@@ -46,8 +46,8 @@ impl<'a> Reader<'a> {
 
     /// Reads the answer to its end.
     pub async fn read(&mut self, mut body: Body, first_token_until: Instant) -> Result<()> {
-        if let Some(dialect) = self.settings.whole {
-            let read = read_whole(&mut self.delivery, dialect, body, self.settings.idle_timeout);
+        if let Some(dialect) = self.settings.unstreamed {
+            let read = read_unstreamed(&mut self.delivery, dialect, body, self.settings.idle_timeout);
             read.boxed().await?;
             return self.complete();
         }
@@ -59,7 +59,7 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// Reads until the answer is complete, or to its first token where it stops there.
+    /// Reads until the answer is complete, or up to its first token if reading stops there.
     pub async fn read_stream(
         &mut self,
         body: &mut (impl Stream<Item = Result<Bytes>> + Unpin),
@@ -67,7 +67,7 @@ impl<'a> Reader<'a> {
     ) -> Result<Rest> {
         let mut parser = sse::Parser::new(d::MAX_LINE);
         let idle = self.settings.idle_timeout;
-        // Idle is the time between two reads: many servers send the head at once and then think.
+        // Idle is the time between two reads: many servers send the head immediately and compute afterwards.
         let mut idle_until = None;
         let mut deadline = Deadline::new(first_token_until);
         loop {
@@ -77,7 +77,7 @@ impl<'a> Reader<'a> {
                 (Some(token), _) => (token, Phase::FirstToken),
                 (None, idle) => (idle.unwrap_or(first_token_until), Phase::Idle),
             };
-            // Text that the splice holds may not wait for the next read.
+            // Text that the splice holds must not wait for the next read.
             let splice = self.delivery.continuation.splice.as_ref();
             let splice_until = splice.and_then(|splice| splice.deadline());
             let splice_until = splice_until.map(clock::instant_at).filter(|at| *at < until);
@@ -87,7 +87,7 @@ impl<'a> Reader<'a> {
                 if let Poll::Ready(read) = body.poll_next_unpin(context) {
                     return Poll::Ready(Some(read));
                 }
-                // Everything that has arrived was accepted: now it is delivered.
+                // Everything that has arrived is accepted; now it is delivered.
                 delivery.flush();
                 deadline.poll(until, context).map(|()| None)
             });
@@ -127,7 +127,7 @@ impl<'a> Reader<'a> {
             }
             let is_complete = self.delivery.transcript.journal.is_complete();
             match end {
-                // What follows the last finish reason is no error.
+                // Nothing after the last finish reason is an error.
                 Some(ReadEnd::Failed(_)) if is_complete => {
                     self.complete()?;
                     return Ok(Rest::Nothing);
@@ -173,21 +173,21 @@ impl<'a> Reader<'a> {
             Ok(chat::StreamEvent::Chunk(chunk)) => chunk,
             Ok(chat::StreamEvent::Other) => return ControlFlow::Continue(()),
             Ok(chat::StreamEvent::Done) => return ControlFlow::Break(ReadEnd::Done),
-            // After the last finish reason nothing is an error any more.
+            // Nothing after the last finish reason is an error.
             _ if self.delivery.transcript.journal.is_complete() => return ControlFlow::Break(ReadEnd::Done),
             Ok(chat::StreamEvent::Error(value)) => {
                 let mut error = provider_error::from_event(&value);
                 error.request_id = self.delivery.progress.request_id.clone();
                 return ControlFlow::Break(ReadEnd::Failed(error));
             }
-            // Half an event at the end of the body is a truncation, which `end` reports.
+            // A partial event at the end of the body is a truncation, which `end` reports.
             Err(_) if event.at_end || self.settings.skip_malformed => return ControlFlow::Continue(()),
             Err(error) => return ControlFlow::Break(ReadEnd::Failed(error)),
         };
         if let Err(end) = self.delivery.chunk(&chunk, &event.data) {
             return ControlFlow::Break(end);
         }
-        // After it was delivered: it is paid for.
+        // After the delivery, because it is billed either way.
         match self.cost.count(&chunk) {
             Err(error) if !self.delivery.transcript.journal.is_complete() => {
                 ControlFlow::Break(ReadEnd::Failed(error))
@@ -221,13 +221,13 @@ impl<'a> Reader<'a> {
         self.delivery.complete().map_err(|end| match end {
             ReadEnd::Failed(error) => error,
             ReadEnd::Done | ReadEnd::FirstToken => {
-                Error::new(Kind::Internal, "a complete answer has ended twice")
+                Error::new(Kind::Internal, "a complete answer was completed again")
             }
         })
     }
 
-    /// After the last finish reason: the usage arrives here, and the connection is worth keeping. The text has been
-    /// delivered; nothing that happens here is an error.
+    /// Reads on after the last finish reason, for the usage and so that the connection can be reused. The text has been
+    /// delivered, so nothing here is an error.
     async fn drain(&mut self, mut parser: sse::Parser, mut body: Body) {
         let until = clock::instant() + d::DRAIN_TIMEOUT;
         while self.settings.expects_usage && self.delivery.transcript.journal.usage.is_none() {

@@ -1,4 +1,4 @@
-//! What is sent: each distinct request body is encoded once and has one idempotency key.
+//! The requests of a call: each distinct body is encoded once and has one idempotency key.
 
 use std::collections::BTreeMap;
 
@@ -22,10 +22,10 @@ pub struct Encoded {
     pub key: String,
 }
 
-struct Known {
+struct CachedRequest {
     route: RouteId,
     model: String,
-    asks_usage: bool,
+    include_usage: bool,
     has_session: bool,
     encoded: Encoded,
 }
@@ -35,39 +35,39 @@ struct Known {
 pub struct Target<'t> {
     pub route: RouteId,
     pub endpoint: &'t str,
-    /// The endpoint's name of the model.
+    /// The endpoint's name for the model.
     pub model: &'t str,
-    pub asks_usage: bool,
-    /// The session id, where the body carries it.
+    pub include_usage: bool,
+    /// The session id, if the body carries it.
     pub session_id: Option<&'t str>,
 }
 
 /// The distinct requests of one call.
 pub struct Requests<'a> {
     request: &'a ChatRequest,
-    given_key: Option<&'a str>,
-    known: Vec<Known>,
+    caller_key: Option<&'a str>,
+    cached: Vec<CachedRequest>,
     /// The last continuation, with its route.
     continuation: Option<(RouteId, Encoded)>,
-    /// How many keys were issued.
+    /// The number of keys issued.
     keys: usize,
 }
 
 impl<'a> Requests<'a> {
-    /// `resumes`: the first request continues an answer, and so is not the one that the caller's key stands for.
-    pub fn new(request: &'a ChatRequest, given_key: Option<&'a str>, resumes: bool) -> Self {
-        Requests { request, given_key, known: Vec::new(), continuation: None, keys: usize::from(resumes) }
+    /// `resumes`: the first request continues an answer, so the caller's key does not apply to it.
+    pub fn new(request: &'a ChatRequest, caller_key: Option<&'a str>, resumes: bool) -> Self {
+        Requests { request, caller_key, cached: Vec::new(), continuation: None, keys: usize::from(resumes) }
     }
 
-    /// The request for the rest of an answer. Without progress in between it is the same request again.
+    /// The request for the rest of an answer. Without any progress it is the same request again.
     pub fn encode_continuation(
         &mut self,
         target: Target<'_>,
-        instead: Overrides<'_>,
+        overrides: Overrides<'_>,
         rng: &mut dyn Rng,
     ) -> Encoded {
-        let instead = Overrides { session_id: target.session_id, ..instead };
-        let body: Bytes = self.request.encode(target.model, target.asks_usage, &instead).into();
+        let overrides = Overrides { session_id: target.session_id, ..overrides };
+        let body: Bytes = self.request.encode(target.model, target.include_usage, &overrides).into();
         if let Some((last, encoded)) = &self.continuation
             && *last == target.route
             && encoded.body == body
@@ -79,41 +79,43 @@ impl<'a> Requests<'a> {
         encoded
     }
 
-    /// A key that no other request of this call has.
+    /// A key that is unique among the requests of this call.
     fn key(&mut self, endpoint: &str, rng: &mut dyn Rng) -> String {
         self.keys += 1;
-        match (self.given_key, self.keys) {
+        match (self.caller_key, self.keys) {
             (None, _) => random_id("key_", rng),
-            (Some(given), 1) => given.to_owned(),
-            (Some(given), count) => format!("{given}-{endpoint}-{count}"),
+            (Some(key), 1) => key.to_owned(),
+            (Some(key), count) => format!("{key}-{endpoint}-{count}"),
         }
     }
 
-    /// The request for a route, encoded at its first use.
+    /// The request for a route, encoded on first use.
     pub fn encode(&mut self, target: Target<'_>, rng: &mut dyn Rng) -> Encoded {
-        let Target { route, endpoint, model, asks_usage, session_id } = target;
+        let Target { route, endpoint, model, include_usage, session_id } = target;
         let has_session = session_id.is_some();
-        let same_body = |known: &&Known| {
-            known.model == model && known.asks_usage == asks_usage && known.has_session == has_session
+        let same_body = |cached: &&CachedRequest| {
+            cached.model == model
+                && cached.include_usage == include_usage
+                && cached.has_session == has_session
         };
-        let mut bodies = self.known.iter().filter(same_body);
-        if let Some(known) = bodies.clone().find(|known| known.route == route) {
-            return known.encoded.clone();
+        let mut bodies = self.cached.iter().filter(same_body);
+        if let Some(cached) = bodies.clone().find(|cached| cached.route == route) {
+            return cached.encoded.clone();
         }
         let body = match bodies.next() {
-            Some(known) => known.encoded.body.clone(),
+            Some(cached) => cached.encoded.body.clone(),
             None => {
-                let instead = Overrides { session_id, ..Overrides::default() };
-                self.request.encode(model, asks_usage, &instead).into()
+                let overrides = Overrides { session_id, ..Overrides::default() };
+                self.request.encode(model, include_usage, &overrides).into()
             }
         };
         let encoded = Encoded { body, key: self.key(endpoint, rng) };
         // Most calls have a single one.
-        self.known.reserve_exact(1);
-        self.known.push(Known {
+        self.cached.reserve_exact(1);
+        self.cached.push(CachedRequest {
             route,
             model: model.to_owned(),
-            asks_usage,
+            include_usage,
             has_session,
             encoded: encoded.clone(),
         });
@@ -176,7 +178,7 @@ pub(super) fn headers(
     Ok(headers)
 }
 
-/// What a call sends to the first endpoint and to no other; `None` for other endpoints.
+/// What a call sends to the first endpoint only; `None` for other endpoints.
 pub(super) fn first_endpoint_extras(
     request: &CallRequest,
     endpoint_index: usize,
@@ -184,7 +186,7 @@ pub(super) fn first_endpoint_extras(
     request.options.first_endpoint_extras.as_ref().filter(|_| endpoint_index == 0)
 }
 
-/// Adds what the call sends to this endpoint alone.
+/// Adds what the call sends to this endpoint only.
 pub(super) fn add_extras(
     headers: &mut HeaderMap,
     url: &mut String,
@@ -204,14 +206,14 @@ pub(super) fn add_extras(
     Ok(())
 }
 
-/// Masks the key of the endpoint in an error, however the provider quotes it. A 401 to a request without a key says
-/// so.
+/// Masks the key of the endpoint in an error, however the provider quotes it. The error of a 401 for a request without
+/// a key mentions that.
 pub fn without_key(mut error: Error, endpoint: &Endpoint, extras: Option<&FirstEndpointExtras>) -> Error {
     if error.status == Some(401) && endpoint.key.is_none() && endpoint.headers.is_empty() && extras.is_none()
     {
         let name = &endpoint.name;
         error.message += &format!(
-            " (no key was sent: endpoint '{name}' has no apiKey of its own, and the client's is not for it)"
+            " (no key was sent: endpoint '{name}' has no apiKey, and the client's key is not sent to it)"
         );
     }
     for key in secrets_of(endpoint, extras) {

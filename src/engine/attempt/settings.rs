@@ -7,14 +7,14 @@ use crate::wire::dialect::Dialect;
 #[derive(Clone, Copy)]
 pub(super) struct ReadSettings {
     pub first_token_timeout: Duration,
-    /// The limit to the first token, connection included, where the total deadline is shared with other routes.
+    /// The timeout to the first token, including the connection, if the total deadline is shared with other routes.
     pub deadline_share: Option<Duration>,
     pub idle_timeout: Duration,
     pub require_finish_reason: bool,
-    /// The request asks for the usage chunk.
+    /// The request includes the usage chunk.
     pub expects_usage: bool,
     /// Events that are not JSON are skipped.
     pub skip_malformed: bool,
     /// The dialect of an answer that is not streamed.
-    pub whole: Option<Dialect>,
+    pub unstreamed: Option<Dialect>,
 }

@@ -1,4 +1,4 @@
-//! Starting an attempt: its cost is reserved, its request is encoded, and the future that opens it is made.
+//! Starts an attempt: reserves its cost, encodes its request, and creates the future that opens it.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -28,18 +28,18 @@ use crate::wire::chat::Overrides;
 /// The reason of a hedge in its event.
 pub const HEDGE: &str = "hedge";
 
-/// The future that opens an attempt. It borrows nothing of the attempt or of the state of its call.
+/// The future that opens an attempt. It borrows nothing from the attempt or the state of its call.
 pub type OpenFuture<'a> = BoxFuture<'a, Result<Opened>>;
 
 /// How an attempt starts.
 pub struct Start<'s> {
-    /// Why it is made, for its event.
+    /// The reason reported in its event.
     pub reason: &'static str,
     /// 1-based.
     pub number: u32,
     /// How long the call waited for it.
     pub waited: Duration,
-    /// How many other routes are left to go to when it fails.
+    /// How many other routes are left if it fails.
     pub other_routes: usize,
     pub form: &'s RequestForm,
     /// It may race another attempt: opening it includes the first token.
@@ -68,7 +68,7 @@ impl Attempt {
             route: route.id,
             endpoint: &endpoint.name,
             model: endpoint.model(&route.model),
-            asks_usage: sent_fields.usage,
+            include_usage: sent_fields.usage,
             session_id: sent_fields.session.then_some(&*call.session_id),
         };
         let encoded = match form.messages.as_deref().map(serde_json::from_str) {
@@ -129,14 +129,14 @@ impl Attempt {
         let transport = &*client.transport;
         let attempt_timeout = call.options.attempt_timeout;
         let future = async move {
-            // What is pinned, and what is boxed because it is rare, takes no room a second time.
+            // Pinned, or boxed where rare, so that the future does not occupy its size twice.
             let open = pin!(async move {
                 let opened = opening.open(transport, send).await?;
                 match peek {
                     None => Ok(opened),
                     Some(peek) => {
                         let request_id = head.update(|head| head.request_id.clone());
-                        peek.look(opened, request_id).boxed().await
+                        peek.read_to_first_token(opened, request_id).boxed().await
                     }
                 }
             });
@@ -153,7 +153,7 @@ impl Attempt {
     }
 }
 
-/// The optional fields that this endpoint is sent: those that it is not known to refuse.
+/// The optional fields for this endpoint: those that it is not known to reject.
 fn optional_fields(ctx: &CallContext<'_>, route: &CallRoute) -> OptionalFields {
     let endpoint = &route.endpoint;
     let is_chat = !ctx.request.chat.dialect().is_passthrough();
@@ -172,12 +172,12 @@ fn read_settings(
     expects_usage: bool,
 ) -> ReadSettings {
     let options = &ctx.request.options;
-    let whole = (!ctx.request.chat.is_streamed()).then(|| ctx.request.chat.dialect());
-    // The other routes are to have time, too.
+    let unstreamed = (!ctx.request.chat.is_streamed()).then(|| ctx.request.chat.dialect());
+    // Leaves time for the other routes.
     let remaining = ctx.remaining().filter(|_| other_routes > 0);
     ReadSettings {
-        // The head of an answer that is not streamed arrives when all of it is written.
-        first_token_timeout: match whole {
+        // The head of an answer that is not streamed arrives only once the answer is complete.
+        first_token_timeout: match unstreamed {
             Some(_) => options.whole_answer_timeout,
             None => options.first_token_timeout(other_routes == 0),
         },
@@ -190,6 +190,6 @@ fn read_settings(
             .unwrap_or(options.require_finish_reason),
         expects_usage,
         skip_malformed: options.recovery.skip_malformed,
-        whole,
+        unstreamed,
     }
 }

@@ -1,4 +1,4 @@
-//! What was received of an answer, and whether the consumer has part of it.
+//! What was received of an answer, and whether any of it was delivered.
 
 use crate::session::journal::Journal;
 use crate::wire::chat::ChatRequest;
@@ -9,7 +9,7 @@ pub struct Transcript {
     pub journal: Journal,
     /// The event reader of a dialect whose events are passed through; `None` for chat chunks.
     pub events: Option<Box<dyn EventCodec>>,
-    /// Something has been delivered: from here on no attempt can start unseen.
+    /// Something has been delivered: from now on another attempt is visible to the consumer.
     pub committed: bool,
 }
 
@@ -18,7 +18,7 @@ impl Transcript {
         Transcript { journal: Journal::new(choices), events: dialect.codec(), committed: false }
     }
 
-    /// Forgets what was received: the answer starts over.
+    /// Clears everything received: the answer starts over.
     pub fn clear(&mut self, request: &ChatRequest) {
         self.journal = Journal::new(request.choices());
         self.events = request.dialect().codec();

@@ -12,16 +12,16 @@ pub struct Answer {
     pub journal: Journal,
     /// The endpoint that answered.
     pub endpoint: String,
-    /// The model that was asked for, by our name.
+    /// The requested model, by our name.
     pub model: String,
-    /// The provider's id of the request, else ours.
+    /// The provider's id of the request, otherwise ours.
     pub request_id: String,
     pub attempts: Vec<AttemptRecord>,
     pub recoveries: u32,
     pub segments: Vec<Segment>,
     pub joins: Vec<Join>,
     pub session_id: String,
-    /// The cost of all attempts; `None` where a price is not known.
+    /// The cost of all attempts; `None` if a price is unknown.
     pub cost_usd: Option<f64>,
 }
 
@@ -77,7 +77,7 @@ impl Answer {
         serde_json::to_string(&result).unwrap_or_default()
     }
 
-    /// The answer as a chat completion and, beside it, where it came from.
+    /// The answer as a chat completion, and its origin.
     pub fn completion(&self) -> String {
         let about = json!({
             "endpoint": self.endpoint,

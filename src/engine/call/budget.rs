@@ -1,4 +1,4 @@
-//! What a call spends of the retry budget: retries on a route, hedges, and everything after part of the answer was
+//! What a call charges to the retry budget: retries on a route, hedges, and every attempt after part of the answer was
 //! delivered. The first attempt on another route is free.
 
 use crate::engine::admission::CallContext;
@@ -6,8 +6,8 @@ use crate::engine::shared::event::Event;
 use crate::engine::time::clock;
 use crate::policy::plan::{Plan, Reason, Step, Stop};
 
-/// Charges the attempt that is due. Where the budget is spent, what is due is the first attempt on another route,
-/// which is free, or the end.
+/// Charges the attempt that is due. If the budget is exhausted, the plan moves to the first attempt on another route,
+/// which is free, or stops.
 pub(super) fn charge(ctx: &CallContext<'_>, step: Step, plan: &mut Plan, committed: bool) -> Step {
     let Step::Try { reason, .. } = step else { return step };
     if !is_charged(reason, committed) || try_spend(ctx) {
@@ -19,7 +19,7 @@ pub(super) fn charge(ctx: &CallContext<'_>, step: Step, plan: &mut Plan, committ
     plan.retry_budget_exhausted(clock::now(), ctx.remaining(), &mut rand::rng())
 }
 
-/// Spends one retry, or reports which budget is spent.
+/// Spends one retry, or reports which budget is exhausted.
 pub(super) fn try_spend(ctx: &CallContext<'_>) -> bool {
     let Err(exhausted) = ctx.client.budget.try_spend(ctx.request.tenant()) else { return true };
     ctx.events.emit(Event::RetryBudget {

@@ -1,4 +1,4 @@
-//! A call and the parts that it owns.
+//! A call and its parts.
 
 use super::history::History;
 use super::planning;
@@ -11,8 +11,8 @@ use crate::policy::plan::{Failure, RouteId};
 use crate::session::snapshot::Snapshot;
 use crate::session::usage::add_usage;
 
-/// One call. It lives outside the future that runs it, so that what it has come to is known when that future is
-/// dropped: [`Call::finish`] ends the attempts that still run.
+/// One call. It lives outside the future that runs it, so that its state survives when that future is dropped:
+/// [`Call::finish`] ends the attempts that are still running.
 pub struct Call<'a> {
     pub(super) ctx: &'a CallContext<'a>,
     pub(super) routes: Routes,
@@ -21,7 +21,7 @@ pub struct Call<'a> {
     pub(super) history: History,
     pub(super) recovery: Recovery,
     pub(super) stopwatch: Stopwatch,
-    /// The attempt that runs, and, while it is opened, the hedge that races it.
+    /// The running attempt and, while it is being opened, the hedge that races it.
     pub(super) running: Option<Attempt>,
     pub(super) hedge: Option<Box<Attempt>>,
 }
@@ -48,7 +48,7 @@ impl<'a> Call<'a> {
         call
     }
 
-    /// Continues from a snapshot: what it holds has been delivered.
+    /// Continues from a snapshot, whose content has been delivered.
     fn restore(&mut self, mut snapshot: Snapshot) {
         self.transcript.committed = snapshot.has_content();
         self.transcript.journal = snapshot.journal(self.ctx.request.chat.choices());
@@ -58,13 +58,13 @@ impl<'a> Call<'a> {
         self.publish();
     }
 
-    /// What the failure of the attempt that ran, or runs, means for the plan.
+    /// What the failure of the running or last attempt means for the plan.
     pub(super) fn failure(&self, route: RouteId, error: &Error) -> Failure {
         let earlier = self.ctx.request.resume_from.as_ref().map_or(0, |snapshot| snapshot.attempts.len());
         planning::failure(self.ctx, &self.routes[route], error, self.history.len() - earlier)
     }
 
-    /// Publishes the state between two deltas where [`crate::engine::shared::live::Live`] shows it.
+    /// Publishes the state between two deltas in [`crate::engine::shared::live::Live`].
     pub(super) fn publish(&self) {
         let (recovery, journal) = (&self.recovery, &self.transcript.journal);
         let choice = journal.first_choice();
@@ -73,7 +73,7 @@ impl<'a> Call<'a> {
             None => recovery.usage.clone(),
         };
         self.ctx.request.live.update(|live| {
-            // A text that was revoked is replaced; one that grew was written delta by delta.
+            // A revoked text is replaced; a longer one was written delta by delta.
             if live.answer.text.len() != choice.text.len() {
                 live.answer.text.clone_from(&choice.text);
             }

@@ -5,12 +5,12 @@ use crate::engine::attempt::Finished;
 use crate::error::AttemptRecord;
 use crate::policy::ledger::{self, PicoUsd};
 
-/// The attempts of a call that have ended, those before a snapshot included.
+/// The finished attempts of a call, including those before a snapshot.
 #[derive(Default)]
 pub(super) struct History {
     pub records: Vec<AttemptRecord>,
     pub cost: CallCost,
-    /// The last attempt of this call: its error's code, or `None` where it completed.
+    /// The last attempt of this call: its error's code, or `None` if it completed.
     last: Option<Option<&'static str>>,
 }
 
@@ -19,7 +19,7 @@ impl History {
         self.records.len()
     }
 
-    /// The code of the error of the last attempt, `complete` where it had none; `None` before the first attempt.
+    /// The code of the error of the last attempt, `complete` if it had none; `None` before the first attempt.
     pub fn last_code(&self) -> Option<&'static str> {
         self.last.map(|code| code.unwrap_or("complete"))
     }
@@ -28,7 +28,7 @@ impl History {
         self.records.last()
     }
 
-    /// How many attempts failed or completed: those that lost a race do not count.
+    /// The number of attempts that failed or completed: those that lost a race do not count.
     pub fn without_lost_races(&self) -> usize {
         self.records.iter().filter(|record| !record.lost_hedge_race()).count()
     }
@@ -40,11 +40,11 @@ impl History {
     }
 }
 
-/// What a call has cost so far.
+/// The cost of a call so far.
 #[derive(Default)]
 pub(super) struct CallCost {
     spent: PicoUsd,
-    /// The price of an attempt is not known.
+    /// The price of an attempt is unknown.
     is_unknown: bool,
 }
 
@@ -57,7 +57,7 @@ impl CallCost {
         }
     }
 
-    /// In USD; `None` where the price of a model is not known.
+    /// In USD; `None` if the price of a model is unknown.
     pub fn usd(&self) -> Option<f64> {
         (!self.is_unknown).then(|| ledger::pico_to_usd(self.spent))
     }

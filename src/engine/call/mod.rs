@@ -1,8 +1,8 @@
-//! One call: the loop that does what [`crate::policy::plan`] says.
+//! One call: the loop that follows [`crate::policy::plan`].
 //!
 //! A [`Call`] owns its parts: the [`super::attempt::Transcript`] of what was received, the `history` of finished
-//! attempts, the state of the `recovery`, and the attempts that run. `run` is the loop over the plan, `run_turn` makes one
-//! attempt, `race` makes a second one beside it, and `outcome` turns the end into an answer or an error.
+//! attempts, the state of the `recovery`, and the running attempts. `run` is the loop over the plan, `run_turn` makes
+//! one attempt, `race` makes a second one in parallel, and `outcome` builds the answer or the error.
 
 mod answer;
 mod budget;

@@ -1,4 +1,4 @@
-//! The end of a call: an answer, or the error that says why there is none and what was received.
+//! The end of a call: an answer, or an error with the reason and what was received.
 
 use super::answer::Answer;
 use super::call::Call;
@@ -9,10 +9,10 @@ use crate::engine::time::clock;
 use crate::error::{Error, Kind, Phase, Result};
 
 impl Call<'_> {
-    /// Ends the call with what its future came to, or with the error that cut it off: ends the attempts that still
-    /// run, reports the outcome, and builds the answer or completes the error.
+    /// Ends the call with the result of its future, or with the error that interrupted it: ends the attempts that are
+    /// still running, reports the outcome, and builds the answer or completes the error.
     pub fn finish(mut self, outcome: Result<()>) -> Result<Answer> {
-        // Cut off while only the usage was waited for: the answer is complete all the same.
+        // Interrupted while only the usage was pending: the answer is complete anyway.
         let is_complete = self.running.as_ref().is_some_and(|attempt| attempt.is_complete());
         let outcome = if is_complete { Ok(()) } else { outcome };
         let outcome = outcome.map_err(|error| self.classify_interruption(error));
@@ -27,7 +27,7 @@ impl Call<'_> {
         }
     }
 
-    /// The error of an answer of which part was received is that of an interruption, unless its own class says more.
+    /// If part of the answer was received, the error becomes an interruption, unless its own class is more specific.
     fn classify_interruption(&self, error: Error) -> Error {
         match error.kind {
             Kind::Interrupted
@@ -43,7 +43,7 @@ impl Call<'_> {
     }
 
     fn complete(mut self) -> Answer {
-        // A call that ended well has a last attempt, or resumed an answer that was complete.
+        // A successful call has a last attempt, or resumed a complete answer.
         let last = self.history.last_record();
         let (endpoint, model, request_id) = last
             .map(|record| (record.endpoint.clone(), record.model.clone(), record.request_id.clone()))
@@ -89,7 +89,7 @@ impl Call<'_> {
         if !partial.is_empty() || error.kind == Kind::Interrupted {
             error.partial = Some(partial.clone());
         }
-        // A passed-through dialect has no snapshot: its events are not taken apart.
+        // A passed-through dialect has no snapshot: its events are not journaled.
         let live = &self.ctx.request.live;
         if self.transcript.events.is_none() && live.has_begun() {
             error.snapshot = Some(live.json());

@@ -1,4 +1,4 @@
-//! What the plan of a call is made of: its routes in order, its settings, and what a failure means.
+//! The inputs of a call's plan: its routes in order, its settings, and what a failure means.
 
 use std::sync::Arc;
 
@@ -27,7 +27,7 @@ pub(super) fn plan(ctx: &CallContext<'_>, routes: &Routes) -> Plan {
             key: ctx.client.key_id(endpoint),
             context_tokens: ctx.client.config.catalogue.context_tokens(&call_route.model),
         };
-        // Rounded up: a part of a millisecond is waited for as a whole one.
+        // Rounded up: a fraction of a millisecond waits a full one.
         let left = call_route.state.queue.cooldown();
         let left = left.map(|cooldown| cooldown.left.as_nanos().div_ceil(1_000_000) as u64);
         (route, left.map(|left| now + left))
@@ -60,8 +60,8 @@ fn order(ctx: &CallContext<'_>, routes: &Routes) -> Vec<RouteId> {
     in_order.collect()
 }
 
-/// What a failure means for the plan; its route cools down from here on. `attempt` is the number of the attempt in
-/// this call, from 0.
+/// What a failure means for the plan; its route starts to cool down. `attempt` is the number of the attempt in this
+/// call, from 0.
 pub(super) fn failure(ctx: &CallContext<'_>, route: &CallRoute, error: &Error, attempt: usize) -> Failure {
     let retry = &ctx.request.options.retry;
     let decision = retry.decisions.decision_for(error).map(|row| row.at_attempt(attempt));

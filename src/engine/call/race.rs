@@ -1,5 +1,5 @@
-//! Hedging: where the first token of an attempt is slow to arrive, a second attempt starts on another route. The one
-//! whose first token arrives first goes on, and the other is cancelled. Until then both are only looked at, so the
+//! Hedging: if the first token of an attempt is slow to arrive, a second attempt starts on another route. The one whose
+//! first token arrives first continues, and the other is canceled. Until then the engine only peeks at both, so the
 //! answer and its consumer never see two attempts.
 //!
 //! After Dean and Barroso, "The Tail at Scale" (CACM 56(2), 2013): the second request is sent when the first has
@@ -37,7 +37,7 @@ impl Racer {
 }
 
 impl<'a> Call<'a> {
-    /// How long an attempt is waited for before its hedge starts; `None` where it is not hedged.
+    /// How long to wait for an attempt before its hedge starts; `None` if it is not hedged.
     pub(super) fn hedge_after(&self, turn: &Turn, route: RouteId, form: &RequestForm) -> Option<Duration> {
         let hedge = self.ctx.request.options.hedge?;
         if self.transcript.committed || form.continues || turn.hedge_candidates.is_empty() {
@@ -53,8 +53,8 @@ impl<'a> Call<'a> {
         }
     }
 
-    /// Opens the running attempt and, from `due` on, its hedge too. The one whose first token arrives first is the
-    /// running attempt from then on; where both fail, the error is that of the last.
+    /// Opens the running attempt and, from `due` on, its hedge too. The one whose first token arrives first becomes the
+    /// running attempt. If both fail, the error is that of the last one.
     pub(super) async fn race(
         &mut self,
         turn: &mut Turn,
@@ -104,7 +104,7 @@ impl<'a> Call<'a> {
         result
     }
 
-    /// Takes one of two attempts out of the race. The other is the running attempt from then on.
+    /// Removes one of the two attempts from the race. The other becomes the running attempt.
     fn remove_racer(&mut self, racer: Racer) -> Option<Attempt> {
         let hedge = self.hedge.take().map(|hedge| *hedge);
         match racer {
@@ -113,8 +113,8 @@ impl<'a> Call<'a> {
         }
     }
 
-    /// One of two attempts has failed: it ends, while the other goes on. Returns what the failure means for the
-    /// plan, and the result of the other attempt if it arrived meanwhile.
+    /// One of the two attempts has failed: ends it, while the other continues. Returns what the failure means for the
+    /// plan, and the result of the other attempt if it has arrived in the meantime.
     async fn lose_racer(
         &mut self,
         racer: Racer,
@@ -137,7 +137,7 @@ impl<'a> Call<'a> {
                 }
             });
         }
-        // A refused field is a matter of form: the plan may come back to the route.
+        // A rejected field concerns only the form: the plan may return to the route.
         let route = attempt.route;
         let failed = (!attempt.was_refused_for_field(&self.routes[route], error)).then(|| FailedAttempt {
             route,
@@ -151,7 +151,7 @@ impl<'a> Call<'a> {
         (failed, early)
     }
 
-    /// Starts the hedge that is due, where a route and the retry budget have room for it.
+    /// Starts the hedge that is due, if a route has capacity for it and the retry budget covers it.
     fn start_hedge(&mut self, turn: &mut Turn) -> Option<(RouteId, OpenFuture<'a>)> {
         let ctx = self.ctx;
         let slot = ctx.client.concurrency.try_acquire()?;
@@ -162,7 +162,7 @@ impl<'a> Call<'a> {
         if !budget::try_spend(ctx) {
             return None;
         }
-        // Another call may have been faster, or the cost does not fit after all.
+        // Another call may have been faster, or the cost exceeds the cap after all.
         let permit = try_admit_hedge(ctx, &self.routes[route], slot);
         let open = permit.and_then(|permit| self.open_hedge(turn, route, permit));
         if open.is_none() {
@@ -176,7 +176,7 @@ impl<'a> Call<'a> {
             reason: HEDGE,
             number: self.next_number(),
             waited: Duration::ZERO,
-            // The first attempt's route is not left any more.
+            // The first attempt's route is no longer available.
             other_routes: turn.other_routes.saturating_sub(1),
             form: &RequestForm::original(false),
             may_race: true,

@@ -1,5 +1,5 @@
-//! Recovery of an interrupted answer: whether it can be continued, what the next attempt asks for, and what is
-//! remembered of the parts.
+//! Recovery of an interrupted answer: whether it can be continued, what the next attempt requests, and the segments
+//! received so far.
 
 use std::mem;
 
@@ -17,10 +17,10 @@ use crate::session::splice::{Expectation, Join, Limits, Splice};
 use crate::session::usage::add_usage;
 use crate::wire::dialect::Dialect;
 
-/// What a call remembers of its interruptions.
+/// The recovery state of a call.
 #[derive(Default)]
 pub(super) struct Recovery {
-    /// How often the answer was recovered.
+    /// The number of recoveries.
     pub count: u32,
     /// How many of these recoveries came before the snapshot that the call resumes.
     earlier_count: u32,
@@ -28,23 +28,23 @@ pub(super) struct Recovery {
     pub joins: Vec<Join>,
     /// The usage of finished attempts.
     pub usage: Option<Value>,
-    /// Text deltas over all attempts, which is about the number of tokens received.
+    /// Text deltas over all attempts: approximately the number of tokens received.
     pub deltas: u64,
-    /// The length of the text when the attempt began, in bytes.
+    /// The length of the text when the attempt started, in bytes.
     segment_start: usize,
-    /// A tool call has begun and broke off, and none has come since.
+    /// A tool call was interrupted, and no other has arrived since.
     pub lost_tool_call: bool,
-    /// Styles of continuation that were refused, with the route that refused them.
+    /// Styles of continuation that were rejected, with the route that rejected them.
     refused_styles: Vec<(RouteId, Style)>,
     /// The next attempt continues what was received.
     pub continues: bool,
 }
 
 impl Recovery {
-    /// The state of a call that resumes a snapshot whose answer has begun.
+    /// The state of a call that resumes a partial answer from a snapshot.
     pub fn resume(snapshot: &mut Snapshot) -> Self {
         let continues = snapshot.has_content();
-        // To resume an incomplete answer is to recover it.
+        // Resuming an incomplete answer counts as a recovery.
         let resumed = continues && !snapshot.answer.complete;
         let count = snapshot.recoveries + u32::from(resumed);
         Recovery {
@@ -60,8 +60,8 @@ impl Recovery {
         }
     }
 
-    /// Whether there is part of an answer that another attempt can continue: the consumer has it, or waits for the
-    /// whole and nothing was lost.
+    /// Whether there is a partial answer that another attempt can continue: the consumer has it, or waits for the
+    /// complete answer and nothing was lost.
     pub fn has_begun(&self, ctx: &CallContext<'_>, transcript: &Transcript) -> bool {
         let is_kept = ctx.sink.wants() == Wants::Nothing
             && ctx.request.options.recovery.mode == Mode::Continue
@@ -71,20 +71,20 @@ impl Recovery {
         transcript.committed || is_kept
     }
 
-    /// Why an interrupted answer is not recovered; `None` where it is.
-    pub fn obstacle(&self, ctx: &CallContext<'_>, transcript: &Transcript) -> Option<String> {
+    /// Why an interrupted answer is not recovered; `None` if it is.
+    pub fn not_recoverable(&self, ctx: &CallContext<'_>, transcript: &Transcript) -> Option<String> {
         let options = &ctx.request.options.recovery;
         if options.mode == Mode::Fail || ctx.request.options.single_attempt {
-            return Some("recovery is off".into());
+            return Some("recovery is disabled".into());
         }
         if self.count - self.earlier_count >= options.max_recoveries {
             let max = options.max_recoveries;
-            return Some(format!("it was recovered {max} times already (recovery.maxRecoveries)"));
+            return Some(format!("it was already recovered {max} times (recovery.maxRecoveries)"));
         }
         if options.mode == Mode::Restart { None } else { self.not_resumable(ctx, transcript) }
     }
 
-    /// Why this answer cannot be continued; `None` where it can.
+    /// Why this answer cannot be continued; `None` if it can.
     pub fn not_resumable(&self, ctx: &CallContext<'_>, transcript: &Transcript) -> Option<String> {
         let request = &ctx.request.chat;
         if let Some(events) = &transcript.events {
@@ -106,12 +106,12 @@ impl Recovery {
         }
         let in_tool_call = self.lost_tool_call || !choice.tool_calls.is_empty();
         if !ctx.request.options.buffer_tool_calls && in_tool_call {
-            return Some("it broke inside a tool call (toolCalls: 'stream')".into());
+            return Some("it was interrupted inside a tool call (toolCalls: 'stream')".into());
         }
         None
     }
 
-    /// Whether the answer had received as many tokens as were asked for when it broke off: it ends there.
+    /// Whether the answer had reached its token limit when it was interrupted: it ends there.
     pub fn is_used_up(&self, ctx: &CallContext<'_>, transcript: &Transcript) -> bool {
         let request = &ctx.request.chat;
         let text = &transcript.journal.first_choice().text;
@@ -124,7 +124,7 @@ impl Recovery {
             && request.reaches_token_limit(received_tokens(text, self.deltas))
     }
 
-    /// What the next attempt asks of a route. An answer that is not continued starts over, and what was delivered
+    /// What the next attempt requests from a route. An answer that is not continued starts over, and what was delivered
     /// of it is revoked.
     pub fn next_form(
         &mut self,
@@ -173,7 +173,7 @@ impl Recovery {
         }
     }
 
-    /// A provider that refuses a style of continuation is asked in another one, once each. Whether one is left.
+    /// Whether another style is left for a provider that rejects a style of continuation. Each is tried once.
     pub fn has_another_style(
         &mut self,
         ctx: &CallContext<'_>,
@@ -184,12 +184,12 @@ impl Recovery {
         !self.refused_styles.contains(&(route, self.style(ctx, route)))
     }
 
-    /// What earlier attempts left behind for the next one.
+    /// What the next attempt needs from earlier ones.
     pub fn earlier(&self) -> Earlier {
         Earlier { lost_tool_call: self.lost_tool_call, usage: self.usage.clone() }
     }
 
-    /// Remembers what an attempt has contributed.
+    /// Records the contribution of an attempt.
     pub fn attempt_ended(&mut self, route: &CallRoute, transcript: &Transcript, finished: &Finished) {
         self.deltas += finished.record.deltas;
         self.joins.extend(finished.join);
@@ -206,7 +206,7 @@ impl Recovery {
         self.lost_tool_call |= finished.code.is_some() && !first.tool_calls.is_empty();
     }
 
-    /// Moves the usage of a finished attempt to the sum.
+    /// Adds the usage of a finished attempt to the total.
     pub fn add_usage(&mut self, transcript: &mut Transcript) {
         if let Some(usage) = transcript.journal.usage.take() {
             self.usage = Some(add_usage(self.usage.take(), &usage));
@@ -221,7 +221,7 @@ impl Recovery {
         self.joins.clear();
     }
 
-    /// The style of the next continuation: the caller's, then those that this route has not refused.
+    /// The style of the next continuation: the caller's, then those that this route has not rejected.
     fn style(&self, ctx: &CallContext<'_>, route: RouteId) -> Style {
         let (first, others) = styles(ctx.request.chat.dialect(), ctx.request.options.recovery.style);
         let mut order = std::iter::once(first).chain(others.iter().copied());
@@ -229,19 +229,19 @@ impl Recovery {
     }
 }
 
-/// The first style of continuation, and those that replace it where it is refused. Conversations of Anthropic's
-/// dialect have no system messages.
-fn styles(dialect: Dialect, asked: Style) -> (Style, &'static [Style]) {
-    match (dialect, asked) {
+/// The first style of continuation, and those that replace it if it is rejected. Conversations of Anthropic's dialect
+/// have no system messages.
+fn styles(dialect: Dialect, preferred: Style) -> (Style, &'static [Style]) {
+    match (dialect, preferred) {
         (Dialect::Messages, Style::System) => (Style::Dialog, &[]),
-        (Dialect::Messages, Style::Dialog) => (asked, &[]),
-        (Dialect::Messages, _) => (asked, &[Style::Dialog]),
-        _ => (asked, asked.fallbacks()),
+        (Dialect::Messages, Style::Dialog) => (preferred, &[]),
+        (Dialect::Messages, _) => (preferred, &[Style::Dialog]),
+        _ => (preferred, preferred.fallbacks()),
     }
 }
 
-/// The error of a provider that accepts no style of continuation. Another route may accept one, and the refusal is no
-/// fault of the caller's request.
+/// The error of a provider that accepts no style of continuation. Another route may accept one, and the caller's
+/// request is not at fault.
 pub(super) fn refuses_to_continue(refusal: &Error) -> Error {
     let message = format!("the provider refuses to continue an answer: {}", refusal.message);
     let mut error = Error::new(Kind::ContinuationMismatch, message);
@@ -251,8 +251,8 @@ pub(super) fn refuses_to_continue(refusal: &Error) -> Error {
     error.with_cause(refusal.clone())
 }
 
-/// About how many tokens a text is that arrived in so many deltas: one each, unless the provider sends single
-/// letters.
+/// The approximate number of tokens of a text that arrived in `deltas` deltas: one each, unless the provider sends
+/// single letters.
 fn received_tokens(text: &str, deltas: u64) -> u64 {
     let ascii = text.bytes().filter(u8::is_ascii).count() as u64;
     let is_split = ascii == text.len() as u64 && 2 * ascii < 3 * deltas;

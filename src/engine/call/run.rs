@@ -47,10 +47,10 @@ impl Call<'_> {
             let rejected = match try_admit(ctx, &self.routes[route], committed, plan.must_queue()) {
                 Err(rejected) => rejected,
                 Ok(permit) => {
-                    let made = self.history.len();
+                    let attempts_before = self.history.len();
                     let mut turn = self.plan_turn(route, reason, &plan, earlier);
                     let Err(error) = self.turn(&mut turn, permit).await else { return Ok(()) };
-                    if self.history.len() > made {
+                    if self.history.len() > attempts_before {
                         step = match self.after_failure(&turn, &error, earlier, &mut plan) {
                             After::Next(step) => step,
                             After::Complete => return Ok(()),
@@ -84,7 +84,7 @@ impl Call<'_> {
         }
     }
 
-    /// Starts from a snapshot of an answer that has begun. `Some` where nothing is left to ask for.
+    /// Starts from a snapshot of a partial answer. `Some` if nothing is left to request.
     fn begin_resumed(&mut self) -> Option<Result<()>> {
         let ctx = self.ctx;
         if ctx.request.resume_from.as_ref().is_some_and(|snapshot| snapshot.answer.complete) {
@@ -108,7 +108,7 @@ impl Call<'_> {
         let ctx = self.ctx;
         let route = turn.settle_race(plan);
         if matches!(error.kind, Kind::QueueFull | Kind::NeverFits | Kind::CostCap | Kind::InvalidArgument) {
-            // The last request was not sent. Why it was needed is the failure before it.
+            // The last request was not sent, so the reason is the failure before it.
             return After::Fail;
         }
         if self.recovery.is_used_up(ctx, &self.transcript) {
@@ -116,17 +116,17 @@ impl Call<'_> {
             return After::Complete;
         }
         let has_begun = self.recovery.has_begun(ctx, &self.transcript);
-        if has_begun && let Some(why) = self.recovery.obstacle(ctx, &self.transcript) {
+        if has_begun && let Some(why) = self.recovery.not_recoverable(ctx, &self.transcript) {
             return After::Interrupt(why);
         }
         let options = &ctx.request.options;
         self.recovery.continues = has_begun && options.recovery.mode == Mode::Continue;
-        let made = self.history.len() - earlier;
-        if options.max_attempts.is_some_and(|max| made >= max as usize) {
+        let attempts_made = self.history.len() - earlier;
+        if options.max_attempts.is_some_and(|max| attempts_made >= max as usize) {
             return After::Stop(Stop::RetriesExhausted);
         }
         let failure = self.failure(route, error);
-        // Progress is what the consumer has: what it has not seen is asked for from the beginning.
+        // Only what the consumer has counts as progress: anything else is requested again.
         if has_begun && self.history.last_record().is_some_and(|attempt| attempt.deltas > 0) {
             plan.attempt_progressed();
         }
@@ -193,7 +193,7 @@ impl Call<'_> {
 /// What follows a failed attempt.
 enum After {
     Next(Step),
-    /// The answer is complete all the same.
+    /// The answer is complete anyway.
     Complete,
     /// The call fails with the error of the attempt.
     Fail,

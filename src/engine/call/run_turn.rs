@@ -1,5 +1,5 @@
-//! One turn of a call: the wait for capacity, the attempt, and its end. Where the provider rejects only the form of
-//! the request, it is asked again in another form on the same permit.
+//! One turn of a call: the wait for capacity, the attempt, and its end. If the provider rejects only the form of the
+//! request, the request is repeated in another form on the same permit.
 
 use futures::FutureExt;
 
@@ -18,10 +18,10 @@ impl Call<'_> {
     /// The turn on the route that is due. `earlier` is the number of attempts before this call.
     pub(super) fn plan_turn(&self, route: RouteId, reason: Reason, plan: &Plan, earlier: usize) -> Turn {
         let options = &self.ctx.request.options;
-        let made = self.history.len() - earlier;
-        // The attempt itself is one, its hedge another.
-        let may_hedge =
-            options.hedge.is_some() && options.max_attempts.is_none_or(|max| made + 2 <= max as usize);
+        let attempts_made = self.history.len() - earlier;
+        // The attempt and its hedge count separately.
+        let may_hedge = options.hedge.is_some()
+            && options.max_attempts.is_none_or(|max| attempts_made + 2 <= max as usize);
         let candidates = may_hedge.then(|| plan.hedge_candidates(clock::now()));
         let hedge_candidates = candidates.into_iter().flatten().map(|route| route.id).collect();
         Turn { route, reason, other_routes: plan.routes_left(), hedge_candidates, race: None }
@@ -53,7 +53,7 @@ impl Call<'_> {
         result
     }
 
-    /// Reports the fallback or the retry that the turn is.
+    /// Reports the turn as a fallback or a retry.
     fn announce(&self, turn: &Turn) {
         match (turn.reason, self.history.last_code(), self.history.last_record()) {
             (Reason::Retry(_), Some(code), _) => self.ctx.client.metrics.retry_started(code),
@@ -72,7 +72,7 @@ impl Call<'_> {
         }
     }
 
-    /// Makes the attempt, and makes it again in another form where the provider rejects only that.
+    /// Makes the attempt, and repeats it in another form if the provider rejects only the form.
     async fn attempt_in_forms(&mut self, turn: &mut Turn, mut permit: Box<Permit>) -> Result<()> {
         let mut route = turn.route;
         loop {
@@ -87,7 +87,7 @@ impl Call<'_> {
             // The hedge may have taken its place.
             route = attempt.route;
             if attempt.was_refused_for_field(&self.routes[route], error) {
-                // Asked again without the field.
+                // Repeated without the field.
             } else if error.kind != Kind::InvalidRequest || style.is_none() {
                 return result;
             } else if !self.recovery.has_another_style(self.ctx, route, style) {
@@ -101,7 +101,7 @@ impl Call<'_> {
         }
     }
 
-    /// Starts an attempt, opens it, with a hedge beside it where that is due, and delivers its answer.
+    /// Starts an attempt, opens it, in a race with a hedge if one is due, and delivers its answer.
     async fn attempt(
         &mut self,
         turn: &mut Turn,
@@ -115,7 +115,7 @@ impl Call<'_> {
             Reason::Retry(_) => "retry",
             Reason::Fallback => "fallback",
         };
-        // In a block: what lives on to an await has a place in the future for as long as that lasts.
+        // In a block: whatever lives across an await is stored in the future.
         let (due, open) = {
             let start = Start {
                 reason,
@@ -139,7 +139,7 @@ impl Call<'_> {
         };
         let opened = opened?;
         let Some(attempt) = &mut self.running else {
-            return Err(Error::new(Kind::Internal, "an answer was opened that has no attempt"));
+            return Err(Error::new(Kind::Internal, "an opened answer has no attempt"));
         };
         let (route, earlier) = (&self.routes[attempt.route], self.recovery.earlier());
         attempt.deliver(self.ctx, route, opened, form, earlier, &mut self.transcript).await

@@ -1,4 +1,4 @@
-//! The errors of calls for which nothing is left to try.
+//! The errors of calls that have nothing left to try.
 
 use super::history::History;
 use super::stopwatch::Stopwatch;
@@ -25,7 +25,7 @@ pub(super) fn stopped(
             error
         }
         (Stop::RetryBudgetExhausted, Some(last)) if committed => {
-            interrupted(last, "the retry budget is spent")
+            interrupted(last, "the retry budget is exhausted")
         }
         (Stop::WaitTooLong(wait), Some(mut last)) if last.retry_after == Some(wait) => {
             if wait <= ctx.request.options.retry.max_retry_after {
@@ -39,7 +39,7 @@ pub(super) fn stopped(
             let shortest = cooldowns.min_by_key(|cooldown| cooldown.left);
             no_capacity(shortest.map(|cooldown| cooling_down(&cooldown)), last)
         }
-        // What is left is a key without quota.
+        // The only key left has no quota.
         (Stop::RetriesExhausted | Stop::NoCapacity, Some(last)) => exhausted(last, history),
         (Stop::Deadline, Some(last)) => {
             let mut error = exhausted(last, history);
@@ -48,7 +48,7 @@ pub(super) fn stopped(
             error
         }
         (_, Some(last)) => last,
-        (_, None) => Error::new(Kind::Internal, "there is no route to try"),
+        (_, None) => Error::new(Kind::Internal, "no route to try"),
     }
 }
 
@@ -65,7 +65,7 @@ fn exhausted(last: Error, history: &History) -> Error {
     error.with_cause(last)
 }
 
-/// The error of a call that no route admits: that of the last rejection, and as its cause that of the last attempt.
+/// The error of a call that no route admits: the last rejection, with the error of the last attempt as its cause.
 pub(super) fn no_capacity(rejection: Option<Error>, last: Option<Error>) -> Error {
     let mut error =
         rejection.unwrap_or_else(|| Error::new(Kind::QueueFull, "no route has capacity for the call"));
@@ -73,7 +73,7 @@ pub(super) fn no_capacity(rejection: Option<Error>, last: Option<Error>) -> Erro
     error
 }
 
-/// The error of an answer that broke off after part of it was delivered.
+/// The error of an answer that was interrupted after part of it was delivered.
 pub(super) fn interrupted(cause: Error, why: &str) -> Error {
     let mut error = Error::new(Kind::Interrupted, format!("the answer was interrupted ({why}): {cause}"));
     error.status = cause.status;

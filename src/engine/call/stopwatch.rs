@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use crate::engine::time::clock;
 use crate::error::{AttemptRecord, Error, TimeBreakdown};
 
-/// Why a call stands still.
+/// Why a call waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stage {
     /// For a slot, or for the rate limit.
@@ -16,12 +16,12 @@ pub(super) enum Stage {
     Wait,
 }
 
-/// Measures how long a call stands still. It outlives the future that waits, so an aborted wait counts too.
+/// Measures how long a call waits. It outlives the future that waits, so an aborted wait counts too.
 #[derive(Default)]
 pub(super) struct Stopwatch {
     queue: Duration,
     wait: Duration,
-    /// The time that the call stood still since the last attempt started.
+    /// The time that the call has waited since the last attempt started.
     since_attempt: Duration,
     running: Option<(Stage, Instant)>,
 }
@@ -42,7 +42,7 @@ impl Stopwatch {
         self.since_attempt += passed;
     }
 
-    /// How long the call stood still since the last attempt started.
+    /// How long the call has waited since the last attempt started.
     pub fn since_attempt(&self) -> Duration {
         self.since_attempt
     }
@@ -51,20 +51,20 @@ impl Stopwatch {
         self.since_attempt = Duration::ZERO;
     }
 
-    /// Adds to an error where the time of its call went.
+    /// Adds the time breakdown of the call to its error.
     pub fn explain(&mut self, error: &mut Error, attempts: &[AttemptRecord]) {
         self.end();
-        let spent = TimeBreakdown {
+        let breakdown = TimeBreakdown {
             queue_ms: self.queue.as_millis() as u64,
             wait_ms: self.wait.as_millis() as u64,
             attempt_ms: attempts.iter().map(|attempt| attempt.duration_ms).sum(),
         };
-        let TimeBreakdown { queue_ms, wait_ms, attempt_ms } = spent;
+        let TimeBreakdown { queue_ms, wait_ms, attempt_ms } = breakdown;
         let count = attempts.len();
         let plural = if count == 1 { "" } else { "s" };
         error.message.push_str(&format!(
             " (in queues {queue_ms} ms, between attempts {wait_ms} ms, in {count} attempt{plural} {attempt_ms} ms)"
         ));
-        error.time_breakdown = Some(spent);
+        error.time_breakdown = Some(breakdown);
     }
 }

@@ -1,23 +1,23 @@
-//! What one turn of a call is about, and what came of its race.
+//! One turn of a call, and the result of its race.
 
 use std::time::Duration;
 
 use crate::policy::plan::{Failure, Plan, Reason, RouteId};
 
-/// What one turn is about.
+/// One turn of a call: an attempt on a route, and possibly its hedge.
 pub(super) struct Turn {
     pub route: RouteId,
     pub reason: Reason,
-    /// How many other routes are left to go to when it fails.
+    /// How many other routes are left if it fails.
     pub other_routes: usize,
-    /// The routes that a hedge may go to, best first; empty where there is to be none.
+    /// The routes that a hedge may use, best first; empty if hedging is not allowed.
     pub hedge_candidates: Vec<RouteId>,
-    /// What came of the hedge. Boxed: most turns have none.
+    /// The result of the race with a hedge. Boxed: most turns have none.
     pub race: Option<Box<RaceReport>>,
 }
 
 impl Turn {
-    /// After a turn that failed: tells the plan what came of its hedge. Returns the route of the failure.
+    /// After a failed turn: reports the race to the plan. Returns the route of the failure.
     pub fn settle_race(&self, plan: &mut Plan) -> RouteId {
         let Some(race) = &self.race else { return self.route };
         plan.hedge_started(race.hedge_route);
@@ -29,10 +29,10 @@ impl Turn {
     }
 }
 
-/// What came of a race, for the plan.
+/// The result of a race, for the plan.
 pub(super) struct RaceReport {
     pub hedge_route: RouteId,
-    /// The one that failed while the other ran.
+    /// The attempt that failed while the other one was running.
     pub failed: Option<FailedAttempt>,
     /// The route of the attempt that remained, and whether its first token arrived.
     pub remaining_route: RouteId,

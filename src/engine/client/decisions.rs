@@ -1,4 +1,4 @@
-//! Decisions for helpers outside a call: the same as the engine makes.
+//! Decisions for helpers outside a call: the same ones that the engine makes.
 
 use std::time::Duration;
 
@@ -14,12 +14,12 @@ pub fn backoff_delay(backoff: &Backoff, retry: u32, previous: Option<Duration>) 
     backoff.delay(retry, previous, &mut rand::rng())
 }
 
-/// What is done about a failure, in the terms of the `retryOn` option.
+/// The decision for a failure, in terms of the `retryOn` option.
 pub fn decide(table: &DecisionTable, code: &str, status: Option<u16>) -> Value {
     to_option(&table.decide(code, status))
 }
 
-/// The row of the table itself; `None` where it has none for the failure.
+/// The matching row of the table; `None` if no row matches the failure.
 pub fn row(table: &DecisionTable, code: &str, status: Option<u16>) -> Option<Value> {
     table.decision_for_code(code, status).map(to_option)
 }

@@ -1,5 +1,5 @@
-//! Health checks: each endpoint is asked for its models with its own key, one endpoint at a time. Its response counts
-//! for the health of its routes, and can make an open breaker half-open.
+//! Health checks: request the models of each endpoint with its own key, one endpoint at a time. The response counts
+//! toward the health of its routes, and can make an open breaker half-open.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,7 +21,7 @@ use crate::policy::classify::classify;
 use crate::transport::Response;
 use crate::wire::{provider_error, secrets};
 
-/// What a probe has found. An endpoint is healthy when it answers with success, or does not know the path (404, 405,
+/// The result of a probe. An endpoint is healthy when it answers with success, or does not know the path (404, 405,
 /// 501), which not every endpoint has.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -42,19 +42,19 @@ impl Client {
     /// Probes each endpoint once, one after the other.
     pub async fn check_health(&self, cancel: &CancellationToken) -> Result<Vec<Health>> {
         let probes = async {
-            // One at a time, whoever asks.
+            // One check at a time, whatever triggers it.
             let _guard = self.state.probing.lock().await;
-            let mut found = Vec::with_capacity(self.state.endpoints.len());
+            let mut results = Vec::with_capacity(self.state.endpoints.len());
             for endpoint in &self.state.endpoints {
-                found.push(self.probe(endpoint).await);
+                results.push(self.probe(endpoint).await);
             }
-            found
+            results
         };
         tokio::select! {
             biased;
             () = self.state.closed.cancelled() => Err(Error::new(Kind::Closed, "the client was closed")),
             () = cancel.cancelled() => Err(Error::new(Kind::Aborted, "the call was aborted")),
-            found = probes => Ok(found),
+            results = probes => Ok(results),
         }
     }
 
@@ -64,7 +64,7 @@ impl Client {
             self.state.shared_breaker.is_some() && matches!(endpoint.config.breaker, BreakerChoice::Auto);
         let routes = endpoint.routes();
         let watched = |route: &RouteState| route.breaker.clone().filter(|_| !shared);
-        // Where the breaker is due for a probe, this is it, and no call has to be.
+        // If the breaker is due for a probe, this is it, so that no call has to be.
         let mut due: Vec<Option<(BreakerPermit, Option<Transition>)>> = Vec::with_capacity(routes.len());
         for (model, route) in &routes {
             let permit = watched(route).and_then(|breaker| breaker.acquire_probe());
@@ -74,7 +74,7 @@ impl Client {
         // A silent endpoint must not delay the next round.
         let limit = d::HEALTH_CHECK_TIMEOUT.min(self.state.config.health_check.unwrap_or(Duration::MAX));
         let started = clock::instant();
-        let (status, answer) = match timeout(limit, self.ask_health(endpoint)).await {
+        let (status, answer) = match timeout(limit, self.request_models(endpoint)).await {
             Ok(answered) => answered,
             Err(_) => {
                 let message = format!("no answer within {} ms", limit.as_millis());
@@ -89,7 +89,7 @@ impl Client {
             }
             let transition = match (permit, outcome) {
                 (Some((permit, _)), Outcome::Failure) => permit.report(Outcome::Failure),
-                // The permit is free again for the call that decides.
+                // Frees the permit for the call that decides.
                 (Some((permit, _)), Outcome::Success) => permit.report(Outcome::Ignored),
                 (None, Outcome::Success) => watched(route).and_then(|breaker| half_open(&breaker)),
                 (_, Outcome::Ignored) | (None, Outcome::Failure) => None,
@@ -110,7 +110,7 @@ impl Client {
         }
     }
 
-    async fn ask_health(&self, endpoint: &EndpointState) -> (Option<u16>, Result<()>) {
+    async fn request_models(&self, endpoint: &EndpointState) -> (Option<u16>, Result<()>) {
         let request = match self.models_request(&endpoint.config) {
             Ok(request) => request,
             Err(error) => return (None, Err(error)),
@@ -122,8 +122,8 @@ impl Client {
         // A short body is read to its end, so that the connection can be reused.
         let mut read = Vec::new();
         while let Some(Ok(bytes)) = body.next().await {
-            let room = d::MAX_ERROR_BODY - read.len();
-            read.extend_from_slice(&bytes[..bytes.len().min(room)]);
+            let remaining = d::MAX_ERROR_BODY - read.len();
+            read.extend_from_slice(&bytes[..bytes.len().min(remaining)]);
             if read.len() == d::MAX_ERROR_BODY {
                 break;
             }
@@ -137,7 +137,7 @@ impl Client {
         (Some(status), Err(error))
     }
 
-    /// A probe belongs to no call: what it did to a breaker is reported with the next one.
+    /// A probe belongs to no call: its breaker transition is reported with the next one.
     fn report(&self, endpoint: &EndpointState, model: &str, transition: Option<Transition>) {
         let Some(Transition { from, to }) = transition else { return };
         let event = Event::Circuit {
@@ -173,7 +173,7 @@ fn half_open(breaker: &SharedBreaker) -> Option<Transition> {
     })
 }
 
-/// Probes the endpoints of a client periodically, until `find` returns none or `stop` is cancelled. Between two rounds
+/// Probes the endpoints of a client periodically, until `find` returns none or `stop` is canceled. Between two rounds
 /// nothing holds the client, so it can be dropped.
 pub async fn watch(find: impl Fn() -> Option<Arc<Client>> + Send, stop: CancellationToken) {
     let mut next = clock::instant();

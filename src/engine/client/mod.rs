@@ -1,4 +1,4 @@
-//! The door: starts calls, and closes the client.
+//! The entry point: starts calls, and closes the client.
 
 pub mod decisions;
 pub mod health;
@@ -30,7 +30,7 @@ pub struct Client {
 }
 
 impl Client {
-    /// A client over this transport. `breaker` and `limiter` are the caller's own, where the options name them.
+    /// A client over this transport. `breaker` and `limiter` are the caller's own, if the options name them.
     pub fn new(
         config: ClientConfig,
         transport: Arc<dyn Transport>,
@@ -40,12 +40,12 @@ impl Client {
         Client { state: ClientState::new(config, transport, breaker, limiter) }
     }
 
-    /// This client with other options; the state of what did not change is kept.
+    /// This client with other options; the state of everything unchanged is kept.
     pub fn reconfigured(&self, config: ClientConfig) -> Self {
         Client { state: self.state.reconfigured(config) }
     }
 
-    /// This client with another breaker of the caller's own, where its options name one.
+    /// This client with another breaker of the caller's, if its options name one.
     pub fn with_breaker(&self, breaker: SharedBreaker) -> Self {
         let state = self.state.reconfigured(self.state.config.clone());
         Client { state: ClientState { shared_breaker: Some(breaker), ..state } }
@@ -60,7 +60,7 @@ impl Client {
         Report::of(&self.state)
     }
 
-    /// What was spent in the current window, as JSON.
+    /// The spending in the current window, as JSON.
     pub fn cost(&self) -> serde_json::Value {
         self.state.costs.report(&self.state.config)
     }
@@ -70,7 +70,7 @@ impl Client {
         self.state.closed.cancel();
     }
 
-    /// Runs a call to its end. Cancelling ends it at once, wherever it is.
+    /// Runs a call to its end. Canceling ends it immediately, at any stage.
     pub async fn run(
         &self,
         request: &CallRequest,

@@ -1,5 +1,5 @@
-//! The models of the providers: listed with `GET /models`, remembered, and used to validate the model of a call where
-//! that is enabled.
+//! The models of the providers: listed with `GET /models`, remembered, and used to validate the model of a call if that
+//! is enabled.
 
 use std::collections::BTreeSet;
 
@@ -22,9 +22,9 @@ use crate::wire::provider_error;
 
 /// The path below the base URL.
 const PATH: &str = "/models";
-/// The longest list that is read, in bytes.
+/// The maximum size of a list, in bytes.
 const MAX_BODY: usize = 4 * 1024 * 1024;
-/// The most names that are remembered, and the longest one, in bytes.
+/// The maximum number of names that are remembered, and the maximum length of one in bytes.
 const MAX_NAMES: usize = 10_000;
 const MAX_NAME: usize = 200;
 
@@ -36,14 +36,14 @@ impl Client {
             biased;
             () = self.state.closed.cancelled() => Err(Error::new(Kind::Closed, "the client was closed")),
             () = cancel.cancelled() => Err(Error::new(Kind::Aborted, "the call was aborted")),
-            models = self.ask_each() => models,
+            models = self.list_models() => models,
         }
     }
 
-    async fn ask_each(&self) -> Result<Vec<Value>> {
-        let mut last = Error::new(Kind::Internal, "there is no endpoint to ask");
+    async fn list_models(&self) -> Result<Vec<Value>> {
+        let mut last = Error::new(Kind::Internal, "no endpoint is configured");
         for endpoint in &self.state.endpoints {
-            match self.ask(&endpoint.config).await {
+            match self.list_models_of(&endpoint.config).await {
                 Ok(models) => {
                     self.state.known_models.update(|known| remember(known, &models));
                     return Ok(models);
@@ -54,7 +54,7 @@ impl Client {
         Err(last)
     }
 
-    async fn ask(&self, endpoint: &Endpoint) -> Result<Vec<Value>> {
+    async fn list_models_of(&self, endpoint: &Endpoint) -> Result<Vec<Value>> {
         let request = self.models_request(endpoint)?;
         let limit =
             self.state.config.call.total_timeout.unwrap_or(self.state.config.call.first_token_timeout(false));
@@ -79,12 +79,12 @@ impl Client {
     async fn exchange(&self, request: Request) -> Result<Vec<Value>> {
         let Response { status, headers, mut body } = self.state.transport.send(request).await?;
         let text = |name: &str| headers.get(name)?.to_str().ok().map(str::to_owned);
-        let most = if (200..300).contains(&status) { MAX_BODY } else { d::MAX_ERROR_BODY };
+        let limit = if (200..300).contains(&status) { MAX_BODY } else { d::MAX_ERROR_BODY };
         let mut read = Vec::new();
         while let Some(bytes) = body.next().await {
             let bytes = bytes?;
-            if read.len() + bytes.len() > most {
-                if most == MAX_BODY {
+            if read.len() + bytes.len() > limit {
+                if limit == MAX_BODY {
                     let message = format!("the list of models is longer than {MAX_BODY} bytes");
                     return Err(Error::new(Kind::ResponseTooLarge, message));
                 }
@@ -102,12 +102,12 @@ impl Client {
         });
         list.ok_or_else(|| {
             let message =
-                "the response to GET /models is not a list of models: is the base URL that of an API?";
+                "the response to GET /models is not a list of models: does the base URL point to an API?";
             Error::new(Kind::Malformed, message).with_status(status)
         })
     }
 
-    /// Rejects a model that neither the catalogue nor an endpoint knows, where `validateModel` is set.
+    /// Rejects a model that neither the catalogue nor an endpoint knows, if `validateModel` is set.
     pub fn check_model(&self, request: &ChatRequest) -> Result<()> {
         if !self.state.config.validate_model {
             return Ok(());

@@ -1,5 +1,5 @@
 //! A circuit breaker that calls share: the state machine of [`crate::policy::circuit_breaker`] behind a lock, and
-//! permits that give their place back when nobody reports an outcome.
+//! permits that release their slot if no outcome is reported.
 
 use crate::engine::time::clock;
 use crate::policy::circuit_breaker::{Breaker, Denial, Options, Outcome, Permit, State, Transition};
@@ -23,7 +23,7 @@ impl SharedBreaker {
         self.0.update(decide)
     }
 
-    /// Asks for a permit. The transition is the one from OPEN to HALF_OPEN, where asking caused it.
+    /// Requests a permit. Also returns the transition from OPEN to HALF_OPEN if the request caused it.
     pub fn acquire(&self) -> Result<(BreakerPermit, Option<Transition>), Denial> {
         self.update(|inner| {
             let before = inner.breaker.state();
@@ -33,8 +33,8 @@ impl SharedBreaker {
         })
     }
 
-    /// A probe's permit of a breaker that is not closed; `None` where no probe is due. The transition is the
-    /// one from OPEN to HALF_OPEN, where asking caused it.
+    /// A probe's permit of a breaker that is not closed; `None` if no probe is due. Also returns the transition from
+    /// OPEN to HALF_OPEN if the request caused it.
     pub fn acquire_probe(&self) -> Option<(BreakerPermit, Option<Transition>)> {
         self.update(|inner| {
             let before = inner.breaker.state();
@@ -64,7 +64,7 @@ impl SharedBreaker {
     }
 }
 
-/// A permit of a breaker. Dropped without a report, it counts for nothing.
+/// A permit of a breaker. Dropping it without a report records nothing.
 pub struct BreakerPermit {
     breaker: SharedBreaker,
     permit: Option<Permit>,

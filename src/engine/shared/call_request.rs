@@ -1,4 +1,4 @@
-//! What a caller asks for.
+//! The request of a caller.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use crate::config::CallConfig;
 use crate::session::snapshot::Snapshot;
 use crate::wire::chat::ChatRequest;
 
-/// One call as its caller asked for it. It does not change while the call runs.
+/// One call, as requested. It does not change while the call runs.
 pub struct CallRequest {
     pub chat: ChatRequest,
     pub options: CallConfig,
@@ -22,14 +22,14 @@ pub struct CallRequest {
 
 impl CallRequest {
     pub fn new(chat: ChatRequest, options: CallConfig, resume_from: Option<Snapshot>) -> Self {
-        let given = options.session_id.clone();
-        let given = given.or_else(|| resume_from.as_ref().map(|snapshot| snapshot.session_id.clone()));
-        let session_id = given.unwrap_or_else(|| session_id(&mut rand::rng()));
+        let known_id = options.session_id.clone();
+        let known_id = known_id.or_else(|| resume_from.as_ref().map(|snapshot| snapshot.session_id.clone()));
+        let session_id = known_id.unwrap_or_else(|| session_id(&mut rand::rng()));
         let live = Arc::new(Live::new(session_id.clone()));
         CallRequest { chat, options, session_id, live, resume_from: resume_from.map(Box::new) }
     }
 
-    /// The caller's name of whose call this is, for budgets and caps.
+    /// The tenant that the call is charged to, for budgets and caps.
     pub fn tenant(&self) -> Option<&str> {
         self.options.tenant.as_deref()
     }

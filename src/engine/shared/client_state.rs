@@ -22,7 +22,7 @@ use crate::transport::{Proxies, Transport, TransportOptions};
 pub struct ClientState {
     pub config: ClientConfig,
     pub endpoints: Vec<Arc<EndpointState>>,
-    /// The caller's own breaker, where the options name one.
+    /// The caller's own breaker, if the options name one.
     pub shared_breaker: Option<SharedBreaker>,
     pub limiter: Option<Arc<Limiter>>,
     pub concurrency: Arc<ConcurrencyLimit>,
@@ -35,12 +35,12 @@ pub struct ClientState {
     pub metrics: Metrics,
     /// Held while the endpoints are probed.
     pub probing: Arc<Mutex<()>>,
-    /// Events from outside of calls; the next call delivers them.
+    /// Events that occurred outside calls; the next call delivers them.
     pub pending_events: Slot<VecDeque<Event>>,
 }
 
 impl ClientState {
-    /// The state of a new client. `breaker` and `limiter` are the caller's own, where the options name them.
+    /// The state of a new client. `breaker` and `limiter` are the caller's own, if the options name them.
     pub fn new(
         config: ClientConfig,
         transport: Arc<dyn Transport>,
@@ -49,14 +49,14 @@ impl ClientState {
     ) -> Self {
         let per_endpoint = adapted_per_endpoint(&config);
         let endpoints = config.endpoints.iter();
-        let own = config.rate_limit.clone().map(|limit| RateLimit {
+        let rate_limit = config.rate_limit.clone().map(|limit| RateLimit {
             adapt_to_headers: limit.adapt_to_headers && per_endpoint.is_none(),
             ..limit
         });
         ClientState {
             endpoints: endpoints.map(|e| Arc::new(EndpointState::new(Arc::clone(e), per_endpoint))).collect(),
             shared_breaker: breaker,
-            limiter: limiter.or_else(|| own.as_ref().map(Limiter::new)),
+            limiter: limiter.or_else(|| rate_limit.as_ref().map(Limiter::new)),
             concurrency: Arc::new(ConcurrencyLimit::new(config.max_concurrent, config.max_queue)),
             transport,
             budget: RetryBudget::new(config.retry_budget),
@@ -70,7 +70,7 @@ impl ClientState {
         }
     }
 
-    /// The same state under other options: what did not change is kept.
+    /// The same state with other options: whatever is unchanged is kept.
     pub fn reconfigured(&self, config: ClientConfig) -> Self {
         let endpoints = config.endpoints.iter().map(|endpoint| {
             let same = self.endpoints.iter().find(|have| {
@@ -98,7 +98,7 @@ impl ClientState {
         }
     }
 
-    /// How the requests of this client travel.
+    /// The transport options of this client's requests.
     pub fn transport_options(&self, connect_timeout: Duration) -> TransportOptions {
         let ClientConfig { ca, proxy, .. } = &self.config;
         let proxies = Proxies {
@@ -118,7 +118,7 @@ impl ClientState {
         (0..self.endpoints.len()).find(|index| key_of(*index) == Some(key)).unwrap_or(endpoint)
     }
 
-    /// The endpoints that use the same key as this one, itself among them.
+    /// The endpoints that use the same key as this one, including itself.
     pub fn endpoints_with_same_key(&self, endpoint: usize) -> impl Iterator<Item = &EndpointState> {
         let key = self.key_id(endpoint);
         let same_key = move |(index, _): &(usize, _)| self.key_id(*index) == key;
@@ -126,8 +126,7 @@ impl ClientState {
     }
 }
 
-/// The client's limit, where it adapts to the headers of several endpoints: each of these reports a bucket of
-/// its own.
+/// The client's limit, if it adapts to the headers of several endpoints: each of these reports its own bucket.
 fn adapted_per_endpoint(config: &ClientConfig) -> Option<&RateLimit> {
     config.rate_limit.as_ref().filter(|limit| limit.adapt_to_headers && config.endpoints.len() > 1)
 }

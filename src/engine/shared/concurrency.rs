@@ -1,4 +1,4 @@
-//! How many attempts run at once, and how many may wait.
+//! Limits how many attempts run at once, and how many may wait.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
@@ -24,8 +24,8 @@ impl ConcurrencyLimit {
         }
     }
 
-    /// Waits for a slot; `None` where nothing is limited. Dropping the future leaves the queue. `on_wait` is
-    /// called once if there is a wait. Errors: [`Kind::QueueFull`].
+    /// Waits for a slot; `None` if there is no limit. Dropping the future leaves the queue. `on_wait` is called once if
+    /// there is a wait. Errors: [`Kind::QueueFull`].
     pub async fn acquire(&self, on_wait: impl FnOnce()) -> Result<Option<OwnedSemaphorePermit>> {
         let Some(slots) = &self.slots else { return Ok(None) };
         if let Ok(slot) = Arc::clone(slots).try_acquire_owned() {
@@ -54,7 +54,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_full_queue_is_an_error_and_a_cancelled_call_leaves_it() {
+    async fn a_full_queue_is_an_error_and_a_canceled_call_leaves_it() {
         let limit = ConcurrencyLimit::new(Some(1), 1);
         let first = limit.acquire(|| ()).await.unwrap();
         {

@@ -18,7 +18,7 @@ pub struct Costs {
     pub ratios: Slot<TokenRatios>,
     /// Lengths of recent answers, by model.
     pub lengths: Slot<AnswerLengths>,
-    /// When the client was made, in milliseconds since the epoch.
+    /// When the client was created, in milliseconds since the epoch.
     created_at: u64,
 }
 
@@ -27,8 +27,8 @@ impl Costs {
         Arc::new(Costs { created_at: clock::now(), ..Costs::default() })
     }
 
-    /// Sorts the models of a call into the order in which they are tried: as they are given, or cheapest
-    /// first once the soft limit is reached. Models without a price come last.
+    /// Sorts the models of a call into the order in which they are tried: as listed, or cheapest first once the soft
+    /// limit is reached. Models without a price come last.
     pub fn sort_models(&self, models: &mut [String], config: &ClientConfig) {
         let has_soft_limit = config.cost.as_ref().is_some_and(|cost| cost.limits.soft_limit.is_some());
         if has_soft_limit && self.is_past_soft_limit(config) {
@@ -42,7 +42,7 @@ impl Costs {
         self.ledger.update(|ledger| ledger.is_past_soft_limit(&limits(config), clock::now()))
     }
 
-    /// What was spent in the current window, as JSON.
+    /// The spending in the current window, as JSON.
     pub fn report(&self, config: &ClientConfig) -> Value {
         let limits = limits(config);
         self.ledger.update(|ledger| {
@@ -61,15 +61,15 @@ impl Costs {
     }
 }
 
-fn by_name(lines: &BTreeMap<String, ledger::Balance>) -> Value {
-    let entry = |(name, line): (&String, &ledger::Balance)| {
-        let line = json!({ "spentUsd": ledger::pico_to_usd(line.spent), "reservedUsd": ledger::pico_to_usd(line.reserved) });
-        (name.clone(), line)
+fn by_name(balances: &BTreeMap<String, ledger::Balance>) -> Value {
+    let entry = |(name, balance): (&String, &ledger::Balance)| {
+        let row = json!({ "spentUsd": ledger::pico_to_usd(balance.spent), "reservedUsd": ledger::pico_to_usd(balance.reserved) });
+        (name.clone(), row)
     };
-    lines.iter().map(entry).collect::<Map<_, _>>().into()
+    balances.iter().map(entry).collect::<Map<_, _>>().into()
 }
 
-/// The limits that the options set; none where costs are not configured.
+/// The configured limits; none if costs are not configured.
 pub fn limits(config: &ClientConfig) -> Limits {
     config.cost.clone().unwrap_or_default().limits
 }
@@ -82,7 +82,7 @@ pub struct Price {
 }
 
 impl Price {
-    /// The price in the catalogue; `None` where the model has none.
+    /// The price in the catalogue; `None` if the model has none.
     pub fn of(config: &ClientConfig, model: &str) -> Option<Price> {
         let (input, output) = config.catalogue.price(model)?;
         Some(Price { input: ledger::price_of_token(input), output: ledger::price_of_token(output) })
@@ -92,8 +92,8 @@ impl Price {
         self.input.saturating_mul(input).saturating_add(self.output.saturating_mul(output))
     }
 
-    /// The cost of a usage report; `None` where it says too little. Tokens that are reported only as a total
-    /// count at the higher price.
+    /// The cost of a usage report; `None` if it is incomplete. Tokens that are reported only as a total are charged at
+    /// the higher price.
     pub fn of_usage(self, usage: &Value) -> Option<PicoUsd> {
         let tokens = |name: &str| usage.get(name).and_then(Value::as_u64);
         match (tokens("prompt_tokens"), tokens("completion_tokens"), tokens("total_tokens")) {

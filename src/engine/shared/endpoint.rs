@@ -14,19 +14,19 @@ use crate::policy::circuit_breaker;
 use crate::policy::routing::{Candidate, RouteSnapshot, RouteStats, Strategy};
 use crate::store::Slot;
 
-/// The most routes that are kept of an endpoint. Callers name the models, so the list must be bounded.
+/// The maximum number of routes kept for an endpoint. Callers choose the model names, so the list must be bounded.
 const MAX_ROUTES: usize = 1024;
 
 pub struct EndpointState {
     pub config: Arc<Endpoint>,
     pub limiter: Option<Arc<Limiter>>,
-    /// The provider has refused `stream_options`: it is not sent again.
+    /// The provider has rejected `stream_options`: it is not sent again.
     pub refuses_usage: AtomicBool,
-    /// The provider has refused `session_id`: it is not sent again.
+    /// The provider has rejected `session_id`: it is not sent again.
     pub refuses_session: AtomicBool,
-    /// Its key is taken to have no quota until then, in milliseconds since the epoch; 0 where it has.
+    /// Its key is considered out of quota until then, in milliseconds since the epoch; 0 if it is not.
     quota_exhausted_until: AtomicU64,
-    /// Attempts in flight, including those that wait for its limiter.
+    /// Attempts in flight, including those waiting for its limiter.
     in_flight: AtomicUsize,
     routes: Mutex<HashMap<String, RouteState>>,
 }
@@ -35,13 +35,13 @@ pub struct EndpointState {
 #[derive(Clone)]
 pub struct RouteState {
     pub breaker: Option<SharedBreaker>,
-    /// Where its attempts wait.
+    /// The queue of its attempts.
     pub queue: Arc<RouteQueue>,
     pub stats: Slot<RouteStats>,
 }
 
 impl EndpointState {
-    /// `adapted`: the client's limit, where it adapts to the headers of each endpoint on its own.
+    /// `adapted`: the client's limit, if it adapts to the headers of each endpoint separately.
     pub fn new(config: Arc<Endpoint>, adapted: Option<&RateLimit>) -> Self {
         let limit = config.rate_limit.clone().map(|limit| RateLimit {
             adapt_to_headers: limit.adapt_to_headers || adapted.is_some(),
@@ -58,25 +58,25 @@ impl EndpointState {
         }
     }
 
-    /// The provider said that the quota of the key is exhausted: the key rests for [`d::QUOTA_COOLDOWN`].
+    /// The provider reported that the quota of the key is exhausted: the key is not used for [`d::QUOTA_COOLDOWN`].
     pub fn mark_quota_exhausted(&self) {
         self.quota_exhausted_until
             .store(clock::now() + d::QUOTA_COOLDOWN.as_millis() as u64, Ordering::Relaxed);
     }
 
-    /// Whether the key rests because its quota is exhausted.
+    /// Whether the key is considered out of quota.
     pub fn is_quota_exhausted(&self) -> bool {
         let until = self.quota_exhausted_until.load(Ordering::Relaxed);
         until != 0 && until > clock::now()
     }
 
-    /// The endpoint has answered, so its key has quota. True where it was taken to have none.
+    /// The endpoint has answered, so its key has quota. Returns whether it was considered out of quota.
     pub fn restore_quota(&self) -> bool {
         self.quota_exhausted_until.load(Ordering::Relaxed) != 0
             && self.quota_exhausted_until.swap(0, Ordering::Relaxed) != 0
     }
 
-    /// Whether an attempt may use the key. When its rest ends, one attempt alone may, and finds out.
+    /// Whether an attempt may use the key. After [`d::QUOTA_REST`] a single attempt may, as a probe.
     pub fn try_quota(&self) -> bool {
         let until = self.quota_exhausted_until.load(Ordering::Relaxed);
         if until == 0 {
@@ -88,7 +88,7 @@ impl EndpointState {
         until <= now && self.quota_exhausted_until.compare_exchange(until, next, relaxed, relaxed).is_ok()
     }
 
-    /// This endpoint as routing sees it, for a call that needs so many tokens of its limiter.
+    /// This endpoint as a routing candidate, for a call that needs this many tokens of its limiter.
     pub fn candidate(&self, route: &RouteState, strategy: Strategy, tokens: f64) -> Candidate {
         Candidate {
             weight: self.config.weight,
@@ -111,8 +111,8 @@ impl EndpointState {
         routes
     }
 
-    /// The route of a model, made at its first use. `choice` and `shared` are the client's breaker; the
-    /// endpoint's own choice takes precedence. `only_route`: there is no other route to go to.
+    /// The route of a model, created on first use. `choice` and `shared` are the client's breaker; the endpoint's own
+    /// choice takes precedence. `only_route`: there is no other route.
     pub fn route(
         &self,
         model: &str,
@@ -123,7 +123,7 @@ impl EndpointState {
         let mut routes = self.routes.lock().unwrap_or_else(PoisonError::into_inner);
         let choice = match &self.config.breaker {
             BreakerChoice::Auto => choice,
-            own => own,
+            choice => choice,
         };
         if let Some(route) = routes.get_mut(model) {
             // A reconfigured client may have another shared breaker.
@@ -141,7 +141,7 @@ impl EndpointState {
         };
         let route = RouteState { breaker, queue: Arc::default(), stats: Slot::new(RouteStats::default()) };
         if routes.len() >= MAX_ROUTES {
-            // A closed breaker without waiters holds little worth keeping.
+            // A closed breaker without waiters has little state to lose.
             routes.retain(|_, route| {
                 !route.queue.is_free()
                     || route.breaker.as_ref().is_some_and(|b| b.state() != circuit_breaker::State::Closed)

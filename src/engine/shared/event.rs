@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-/// An event of a call. `call` is the id of the call. `request_id` is our id (`x-client-request-id`) of the attempt
-/// that the event is about, or of the previous attempt where the event comes between two.
+/// An event of a call. `call` is the id of the call. `request_id` is our id (`x-client-request-id`) of the attempt that
+/// the event is about, or of the previous attempt if the event occurs between two.
 #[derive(Clone, Debug, Serialize)]
 #[serde(tag = "type", rename_all = "kebab-case", rename_all_fields = "camelCase")]
 pub enum Event {
@@ -48,14 +48,14 @@ pub enum Event {
         message: String,
         duration_ms: u64,
     },
-    /// An attempt was cancelled because the attempt racing it received its first token first.
+    /// An attempt was canceled because the attempt racing it received its first token first.
     HedgeLost {
         call: String,
         attempt: u32,
         endpoint: String,
         model: String,
         request_id: String,
-        /// Whether the hedge lost, and not the attempt that it was started for.
+        /// Whether the hedge lost, rather than the original attempt.
         hedge: bool,
         duration_ms: u64,
     },
@@ -67,8 +67,8 @@ pub enum Event {
         ms: u64,
         reason: &'static str,
     },
-    /// A retry, hedge or recovery is not made because the retry budget of the client, or of the call's tenant,
-    /// is spent.
+    /// A retry, hedge or recovery is skipped because the retry budget of the client or of the call's tenant is
+    /// exhausted.
     RetryBudget {
         call: String,
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -96,7 +96,7 @@ pub enum Event {
         model: String,
         wait_ms: u64,
     },
-    /// A breaker has changed its state: in this call, or by a probe before it.
+    /// A breaker has changed state, in this call or through an earlier probe.
     Circuit {
         #[serde(skip_serializing_if = "Option::is_none")]
         call: Option<String>,
@@ -123,14 +123,14 @@ pub enum Event {
         #[serde(skip_serializing_if = "Option::is_none")]
         request_id: Option<String>,
         attempts: u32,
-        /// Whether an attempt failed before; for the counters.
+        /// Whether an earlier attempt failed; for the counters.
         #[serde(skip)]
         after_retry: bool,
         endpoint: String,
         model: String,
         duration_ms: u64,
     },
-    /// The call has failed for good.
+    /// The call has failed.
     Failed {
         call: String,
         #[serde(skip_serializing_if = "Option::is_none")]

@@ -1,4 +1,4 @@
-//! Identifiers that the engine makes up.
+//! Identifiers that the engine generates.
 
 use rand::{Rng, RngExt};
 

@@ -17,12 +17,12 @@ use crate::wire::limits::Limits;
 
 pub struct Buckets {
     pub requests: Bucket,
-    /// Model tokens per minute, where these are limited.
+    /// Model tokens per minute, if limited.
     pub tokens: Option<Bucket>,
 }
 
 impl Buckets {
-    /// The wait until both have enough. Errors: [`Kind::NeverFits`] where that never happens.
+    /// The wait until both buckets have enough. Errors: [`Kind::NeverFits`] if they never will.
     fn time_until(&self, requests: f64, tokens: f64, now: f64) -> Result<Duration> {
         let mut wait = Duration::ZERO;
         let both = [(Some(&self.requests), requests, "requests"), (self.tokens.as_ref(), tokens, "tokens")];
@@ -31,7 +31,7 @@ impl Buckets {
             let Some(until) = bucket.time_until(amount, now) else {
                 let capacity = bucket.effective_capacity();
                 let message = format!(
-                    "the call needs {amount} {what}, and the limiter holds at most {capacity}: it can never pass"
+                    "the call needs {amount} {what}, and the limiter holds at most {capacity}: it can never be admitted"
                 );
                 return Err(Error::new(Kind::NeverFits, message));
             };
@@ -40,7 +40,7 @@ impl Buckets {
         Ok(wait)
     }
 
-    /// The time between two calls that need so many tokens each, once both buckets are empty.
+    /// The interval between calls of this many tokens each, once both buckets are empty.
     fn time_between(&self, tokens: f64) -> Duration {
         let both = [(Some(&self.requests), 1.0), (self.tokens.as_ref(), tokens)];
         let waits = both.into_iter().filter_map(|(bucket, amount)| Some(bucket?.refill_time(amount)));
@@ -74,26 +74,26 @@ impl Limiter {
         })
     }
 
-    /// Runs one decision on the buckets, and lets the waiting call check again.
+    /// Updates the buckets, and wakes the waiting call to check again.
     pub fn update<R>(&self, decide: impl FnOnce(&mut Buckets) -> R) -> R {
         let result = self.buckets.update(decide);
         self.changed.notify_one();
         result
     }
 
-    /// How many calls wait.
+    /// The number of waiting calls.
     pub fn waiting(&self) -> usize {
         self.waiting.load(Ordering::Relaxed)
     }
 
-    /// Whether a call that needs so much would pass at once. Takes nothing.
+    /// Whether a call that needs these amounts would be admitted now. Takes nothing.
     pub fn would_admit(&self, requests: f64, tokens: f64) -> bool {
         let now = clock::now_exact();
         let until = || self.buckets.update(|buckets| buckets.time_until(requests, tokens, now));
         self.waiting() == 0 && until().is_ok_and(|wait| wait.is_zero())
     }
 
-    /// Takes at once or not at all; never overtakes a waiting call.
+    /// Takes the amounts now or not at all. Never overtakes a waiting call.
     pub fn try_acquire(&self, requests: f64) -> bool {
         self.waiting() == 0 && self.take(requests, 0.0).is_ok_and(|wait| wait.is_none())
     }
@@ -114,15 +114,15 @@ impl Limiter {
         })
     }
 
-    /// Waits for its turn and for both amounts. Dropping the future leaves the queue. `on_wait` is called once
-    /// if there is a wait. Errors: [`Kind::QueueFull`], [`Kind::NeverFits`].
+    /// Waits for its turn and until both buckets have enough. Dropping the future leaves the queue. `on_wait` is called
+    /// once if there is a wait. Errors: [`Kind::QueueFull`], [`Kind::NeverFits`].
     pub async fn acquire(&self, requests: f64, tokens: f64, on_wait: impl FnOnce()) -> Result<()> {
         if self.waiting() == 0 {
             if self.take(requests, tokens)?.is_none() {
                 return Ok(());
             }
         } else {
-            // A call that can never pass fails now, not after its wait.
+            // A call that can never be admitted fails now, not after its wait.
             self.buckets.update(|buckets| buckets.time_until(requests, tokens, clock::now_exact()))?;
         }
         let _slot = self.queue_slot()?;
@@ -148,15 +148,15 @@ impl Limiter {
         Ok(())
     }
 
-    /// A place for a request that waits in the queue of its route. Errors: [`Kind::QueueFull`],
+    /// A queue slot for a request that waits in the queue of its route. Errors: [`Kind::QueueFull`],
     /// [`Kind::NeverFits`].
     pub fn enter_queue(&self, tokens: f64) -> Result<QueueSlot<'_>> {
         self.buckets.update(|buckets| buckets.time_until(1.0, tokens, clock::now_exact()))?;
         self.queue_slot()
     }
 
-    /// Waits for one request whose place in the queue is taken and whose turn has come. What it takes is settled
-    /// when its attempt ends.
+    /// Waits for the tokens of a request that has a queue slot and whose turn has come. The reservation is settled when
+    /// the attempt ends.
     pub async fn reserve(self: &Arc<Self>, tokens: f64) -> Result<LimitReservation> {
         self.wait(1.0, tokens).await?;
         Ok(LimitReservation { limiter: Some(Arc::clone(self)), tokens })
@@ -167,14 +167,14 @@ impl Limiter {
         self.reserve_now(tokens).ok()
     }
 
-    /// [`Limiter::reserve`] without a wait, for an attempt that had its turn and gave back what it took: it goes
-    /// before the waiting calls, which came after it.
+    /// [`Limiter::reserve`] without a wait, for an attempt that had its turn and returned its tokens. It goes ahead of
+    /// the waiting calls, which arrived later.
     pub fn try_reserve_first(self: &Arc<Self>, tokens: f64) -> Option<LimitReservation> {
         let taken = self.take(1.0, tokens).is_ok_and(|wait| wait.is_none());
         taken.then(|| LimitReservation { limiter: Some(Arc::clone(self)), tokens })
     }
 
-    /// [`Limiter::try_reserve`], or why not: the expected wait, or the error where the call is rejected.
+    /// Like [`Limiter::try_reserve`], but reports why not: the expected wait, or the error if the call is rejected.
     pub fn reserve_now(
         self: &Arc<Self>,
         tokens: f64,
@@ -198,12 +198,12 @@ impl Limiter {
         Err((RouteUnavailable::Wait(wait.saturating_add(each.saturating_mul(ahead as u32))), None))
     }
 
-    /// The capacity in model tokens, where these are limited.
+    /// The capacity in model tokens, if limited.
     pub fn token_capacity(&self) -> Option<f64> {
         self.buckets.update(|buckets| buckets.tokens.as_ref().map(Bucket::effective_capacity))
     }
 
-    /// Adapts the buckets to what the provider's headers report of its own, where that is enabled.
+    /// Adapts the buckets to the limits in the provider's headers, if enabled.
     pub fn adapt(&self, limits: &Limits) {
         if !self.adapt_to_headers {
             return;
@@ -221,28 +221,28 @@ impl Limiter {
     }
 }
 
-/// What an attempt consumed of its reservation.
+/// How much of its reservation an attempt consumed.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Consumption {
     /// Nothing: the request was never sent.
     Nothing,
-    /// One request and so many tokens.
+    /// One request and this many tokens.
     Tokens(f64),
-    /// One request and an unknown number of tokens: as many as were reserved.
+    /// One request and an unknown number of tokens, charged as reserved.
     Unknown,
 }
 
-/// What was taken for one request. Dropped, it is given back.
+/// The tokens taken for one request. Dropping it refunds them.
 pub struct LimitReservation {
     limiter: Option<Arc<Limiter>>,
     tokens: f64,
 }
 
 impl LimitReservation {
-    /// Refunds what was not consumed, and charges what was consumed beyond the reservation.
+    /// Refunds what was not consumed, and charges any consumption beyond the reservation.
     pub fn settle(mut self, consumption: Consumption) {
         let used = match consumption {
-            // Dropping refunds all of it.
+            // Dropping refunds everything.
             Consumption::Nothing => return,
             Consumption::Tokens(used) => used,
             Consumption::Unknown => self.tokens,

@@ -1,5 +1,5 @@
-//! The state of a running call, readable from outside: the JavaScript thread takes the snapshot of a stream in
-//! the middle of an attempt.
+//! The state of a running call, readable from outside: the JavaScript thread can take the snapshot of a stream in the
+//! middle of an attempt.
 
 use std::sync::{Mutex, PoisonError};
 

@@ -1,5 +1,5 @@
-//! The counters of a client. Each is a sum since the client was made, and their number is bounded: routes are
-//! capped, codes and reasons are ours. A call takes a few short locks, a delta none.
+//! The counters of a client. Each is a sum since the client was created, and their number is bounded: routes are
+//! capped, codes and reasons come from fixed sets. A call takes a few short locks, a delta none.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,12 +11,12 @@ use crate::error::{AttemptRecord, Kind};
 use crate::policy::histogram::Histogram;
 use crate::store::Slot;
 
-/// The most routes that are counted separately. Callers name the models, so the rest shares one row whose
-/// endpoint and model are both [`OTHER`].
+/// The maximum number of routes that are counted separately. Callers choose the model names, so all further routes
+/// share one row whose endpoint and model are both [`OTHER`].
 pub const MAX_ROUTES: usize = 256;
 pub const OTHER: &str = "other";
 
-/// Counts by a name of ours: an error code, a reason to wait.
+/// Counts by a name from a fixed set, such as an error code or the reason for a wait.
 pub type Counts = BTreeMap<&'static str, u64>;
 
 /// The counters of one client, kept across reconfigurations.
@@ -66,7 +66,7 @@ impl State {
             routes.iter().position(|route| route.endpoint == endpoint && route.model == model)
         };
         let found = at(&self.routes, endpoint, model).or_else(|| {
-            // The last row is shared by the rest.
+            // The last row is shared by all further routes.
             (self.routes.len() >= MAX_ROUTES - 1).then(|| at(&self.routes, OTHER, OTHER)).flatten()
         });
         let index = found.unwrap_or_else(|| {
@@ -120,7 +120,7 @@ impl Metrics {
             }
             Event::Failed { code, .. } if *code == Kind::Aborted.code() => state.aborted += 1,
             Event::Failed { code, .. } => count(&mut state.failures, code),
-            // Counted in `attempt_ended`, which knows more.
+            // Counted in `attempt_ended`, which has more data.
             _ => {}
         });
     }
@@ -135,8 +135,8 @@ impl Metrics {
         self.0.update(|state| state.hedge_wins += 1);
     }
 
-    /// The `q` quantile of a model's time to the first token, over all endpoints; `None` while fewer than
-    /// `at_least` times are known.
+    /// The `q` quantile of a model's time to the first token, over all endpoints; `None` with fewer than `at_least`
+    /// samples.
     pub fn first_token_quantile(&self, model: &str, q: f64, at_least: u64) -> Option<Duration> {
         let mut times = Histogram::default();
         self.0.update(|state| {
@@ -147,8 +147,8 @@ impl Metrics {
         Some(Duration::from_millis(ms.ceil() as u64))
     }
 
-    /// Counts a finished attempt. `first_token_ms` is what counts as its time to the first token, `code` that of
-    /// its error, `usage` what the provider reported.
+    /// Counts a finished attempt. `first_token_ms` is the time to record for its first token, `code` the code of its
+    /// error, `usage` the provider's report.
     pub fn attempt_ended(
         &self,
         record: &AttemptRecord,

@@ -65,7 +65,7 @@ struct Times {
     histogram: Histogram,
 }
 
-/// How many times were at most `le`.
+/// The number of durations up to `le`.
 #[derive(Serialize)]
 struct Bucket {
     le: u64,
@@ -148,7 +148,7 @@ impl Report {
             wait_ms: state.wait_ms,
             tokens_in: total(|route| route.tokens_in),
             tokens_out: total(|route| route.tokens_out),
-            // Not `sum()`, which begins at -0.
+            // Not `sum()`, which starts at -0.
             cost_usd: state.routes.iter().fold(0.0, |sum, route| sum + route.cost_usd),
             breakers: breakers.take(MAX_ROUTES).collect(),
             routes: state.routes.into_iter().map(Route::from).collect(),
@@ -159,7 +159,7 @@ impl Report {
 const CIRCUITS: [Circuit; 3] = [Circuit::Closed, Circuit::HalfOpen, Circuit::Open];
 
 impl Report {
-    /// `client.metricsText()`. Seconds and dollars; names begin with `holysheep_`.
+    /// `client.metricsText()`. Seconds and dollars; names start with `holysheep_`.
     pub fn text(&self) -> String {
         let mut text = Exposition::default();
         self.calls_text(&mut text);

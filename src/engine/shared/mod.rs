@@ -1,5 +1,5 @@
-//! What the calls of a client share with each other, a type each, and the two traits and records through
-//! which a call talks to its consumer ([`sink`], [`event`], [`live`]).
+//! What the calls of a client share, one type per module, and the interface between a call and its consumer ([`sink`],
+//! [`event`], [`live`]).
 
 pub mod breaker;
 pub mod call_request;

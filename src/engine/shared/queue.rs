@@ -1,6 +1,5 @@
-//! The queue of a route. Attempts leave it in the order of arrival, and none before the cooldown ends that the
-//! provider requested any of them for (`retry-after`). Without a cooldown and without waiters it costs two atomic
-//! reads.
+//! The queue of a route. Attempts leave it in order of arrival, and none before the end of a cooldown that the provider
+//! requested (`retry-after`). Without a cooldown or waiters it costs two atomic reads.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -14,9 +13,9 @@ use crate::engine::time::clock;
 
 #[derive(Default)]
 pub struct RouteQueue {
-    /// In nanoseconds since the epoch; 0 where there was no cooldown.
+    /// In nanoseconds since the epoch; 0 without a cooldown.
     cooldown_until: AtomicU64,
-    /// The length of that cooldown as the provider stated it, in milliseconds.
+    /// The length of that cooldown as requested, in milliseconds.
     requested_ms: AtomicU64,
     /// Other routes are preferred until then, in milliseconds since the epoch.
     deprioritized_until: AtomicU64,
@@ -31,17 +30,17 @@ struct Waiters {
     turn: Option<u64>,
 }
 
-/// A pause that the provider of a route asked for.
+/// A pause requested by the provider of a route.
 #[derive(Clone, Copy, Debug)]
 pub struct Cooldown {
     pub left: Duration,
-    /// The whole length, as the provider stated it.
+    /// The full length, as requested.
     pub requested: Duration,
 }
 
 impl RouteQueue {
-    /// Starts the cooldown that the provider asked for: nothing is sent until it ends. At most
-    /// [`d::MAX_COOLDOWN`] of it applies to all calls.
+    /// Starts a cooldown that the provider requested: nothing is sent until it ends. At most [`d::MAX_COOLDOWN`] of it
+    /// applies to all calls.
     pub fn cool_down(&self, requested: Duration) {
         let until = clock::nanos() + requested.min(d::MAX_COOLDOWN).as_nanos() as u64;
         if self.cooldown_until.fetch_max(until, Ordering::Relaxed) < until {
@@ -50,7 +49,7 @@ impl RouteQueue {
         }
     }
 
-    /// The cooldown in force.
+    /// The current cooldown, if any.
     pub fn cooldown(&self) -> Option<Cooldown> {
         let until = self.cooldown_until.load(Ordering::Relaxed);
         if until == 0 {
@@ -61,7 +60,7 @@ impl RouteQueue {
         Some(Cooldown { left: Duration::from_nanos(left), requested })
     }
 
-    /// The route was rate limited, and nobody said for how long: others are preferred for a while.
+    /// Deprioritizes the route after a rate limit without a stated duration: other routes are preferred for a while.
     pub fn deprioritize(&self, period: Duration) {
         self.deprioritized_until.fetch_max(clock::now() + period.as_millis() as u64, Ordering::Relaxed);
     }
@@ -71,7 +70,7 @@ impl RouteQueue {
         until != 0 && until > clock::now()
     }
 
-    /// How many attempts wait, including the one whose turn it is.
+    /// The number of waiting attempts, including the one whose turn it is.
     pub fn waiting(&self) -> usize {
         self.len.load(Ordering::Relaxed)
     }
@@ -81,7 +80,7 @@ impl RouteQueue {
         self.waiting() == 0 && self.cooldown().is_none()
     }
 
-    /// A place in the order of arrival. Whoever waits again with the same ticket keeps it.
+    /// A position in the order of arrival. An attempt that waits again with the same ticket keeps its position.
     pub fn take_ticket(&self) -> u64 {
         self.next_ticket.fetch_add(1, Ordering::Relaxed)
     }
@@ -108,7 +107,7 @@ impl RouteQueue {
     }
 }
 
-/// A place in the queue; the turn once its future has resolved.
+/// A position in the queue; the turn once its future has resolved.
 pub struct Turn {
     queue: Arc<RouteQueue>,
     ticket: u64,
@@ -137,7 +136,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn the_turn_goes_to_the_lowest_ticket_and_a_cancelled_waiter_leaves_the_queue() {
+    async fn the_turn_goes_to_the_lowest_ticket_and_a_canceled_waiter_leaves_the_queue() {
         let queue = Arc::new(RouteQueue::default());
         let tickets: Vec<u64> = (0..4).map(|_| queue.take_ticket()).collect();
         let first = queue.wait_turn(tickets[1]).await;
@@ -158,7 +157,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_turn_of_a_cancelled_waiter_is_passed_on() {
+    async fn the_turn_of_a_canceled_waiter_is_passed_on() {
         let queue = Arc::new(RouteQueue::default());
         let first = queue.wait_turn(queue.take_ticket()).await;
         let mut last = {

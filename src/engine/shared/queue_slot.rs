@@ -1,12 +1,12 @@
-//! A place in a bounded queue.
+//! A slot in a bounded queue.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// One place among at most so many; given back when it is dropped.
+/// One of a bounded number of slots. Dropping it frees the slot.
 pub struct QueueSlot<'a>(&'a AtomicUsize);
 
 impl<'a> QueueSlot<'a> {
-    /// Takes a place; `None` where `max` are taken.
+    /// Takes a slot; `None` if all `max` are in use.
     pub fn take(count: &'a AtomicUsize, max: usize) -> Option<Self> {
         count
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |taken| (taken < max).then_some(taken + 1))

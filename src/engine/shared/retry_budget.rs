@@ -1,5 +1,5 @@
-//! The retry budget of a client, and that of each tenant. Retries on a route, hedges and recoveries spend it; the
-//! first attempt on a route does not, or an outage would shut the fallback too.
+//! The retry budgets of a client and of each tenant. Retries on a route, hedges and recoveries spend them. The first
+//! attempt on a route does not, or an outage would disable the fallback too.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use crate::engine::time::clock;
 use crate::policy::retry_budget::{Budget, Options};
 use crate::store::Slot;
 
-/// The budget that is spent.
+/// The budget that is exhausted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exhausted {
     Client,
@@ -74,14 +74,14 @@ impl RetryBudget {
         RetryBudget { options, ..self.clone() }
     }
 
-    /// Adds what a new call earns.
+    /// Deposits the share of a new call.
     pub fn deposit(&self, key: Option<&str>) {
         let Some(options) = &self.options else { return };
         let now = clock::now();
         self.state.update(|budgets| budgets.each(key, |budget| budget.deposit(options, now)));
     }
 
-    /// Spends one retry of both budgets, or of neither where one of them is spent.
+    /// Spends one retry from both budgets, or from neither if one of them is exhausted.
     pub fn try_spend(&self, key: Option<&str>) -> Result<(), Exhausted> {
         let Some(options) = &self.options else { return Ok(()) };
         let now = clock::now();
@@ -97,7 +97,7 @@ impl RetryBudget {
         })
     }
 
-    /// Returns a retry that was not made.
+    /// Refunds a retry that was not made.
     pub fn refund(&self, key: Option<&str>) {
         let Some(options) = &self.options else { return };
         let now = clock::now();

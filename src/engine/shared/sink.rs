@@ -12,20 +12,20 @@ pub enum Wants {
     Text,
     /// Every chunk, as JSON.
     Chunks,
-    /// Nothing before the answer is complete.
+    /// Nothing until the answer is complete.
     Nothing,
 }
 
-/// The consumer of one call. Delivery never blocks; `ready` is how a slow consumer slows the socket.
+/// The consumer of one call. Delivery never blocks; a slow consumer applies backpressure through `ready`.
 pub trait Sink: Send + Sync {
     fn wants(&self) -> Wants;
-    /// Delivers one delta of text, or one chunk as JSON, as [`Sink::wants`] says.
+    /// Delivers one delta of text, or one chunk as JSON, depending on [`Sink::wants`].
     fn delta(&self, delta: &str);
     /// Ends a batch of [`Sink::delta`]: called before the engine waits.
     fn flush(&self) {}
-    /// Everything has been delivered; `text` is the whole text. The result follows once the usage is known.
+    /// Everything has been delivered; `text` is the complete text. The result follows once the usage is known.
     fn complete(&self, text: &str);
-    /// Revokes what was delivered so far: the answer starts over (`recovery: { mode: 'restart' }`).
+    /// Revokes everything delivered so far: the answer starts over (`recovery: { mode: 'restart' }`).
     fn restart(&self) {}
     fn event(&self, event: Event);
     /// Asks the caller whether an error counts as a failure for the breaker; `None` where the caller has no
@@ -33,6 +33,6 @@ pub trait Sink: Send + Sync {
     fn is_failure(&self, _error: &Error) -> Option<BoxFuture<'_, bool>> {
         None
     }
-    /// Resolves when more may be delivered; `None` when that is now.
+    /// Resolves when the consumer can accept more; `None` if it can now.
     fn ready(&self) -> Option<BoxFuture<'_, ()>>;
 }

@@ -267,7 +267,7 @@ async fn a_break_after_more_than_text_is_an_error_with_the_partial_answer() {
         let error = outcome.error();
         assert_eq!(error.kind, Kind::Interrupted);
         assert_eq!(error.partial.as_deref(), Some("half"));
-        assert!(error.message.contains("more than text was sent"), "{error}");
+        assert!(error.message.contains("content other than text was sent"), "{error}");
         assert!(error.snapshot.is_none());
     }
 }

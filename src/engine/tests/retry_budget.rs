@@ -113,7 +113,7 @@ async fn a_recovery_spends_the_budget_even_on_a_new_route() {
     let outcome = harness.call().await;
     let error = outcome.error();
     assert_eq!((error.kind, error.attempts.len()), (Kind::Interrupted, 2));
-    assert!(error.message.contains("the retry budget is spent"), "{error}");
+    assert!(error.message.contains("the retry budget is exhausted"), "{error}");
     assert_eq!(error.partial.as_deref(), Some("Hello wide, wide world of letters and more"));
     assert_eq!((budget(&outcome), outcome.events("recovery").len()), (vec![json!("client")], 1));
     assert_eq!(harness.request_hosts(), "ab");

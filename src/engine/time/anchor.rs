@@ -1,4 +1,4 @@
-//! The point at which the wall clock was read: from there on the monotonic clock counts.
+//! The point at which the wall clock was read: from then on the monotonic clock counts.
 
 use std::sync::OnceLock;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -10,7 +10,7 @@ pub(super) struct Anchor {
     pub started: Instant,
 }
 
-/// The anchor of this process, set when it is first asked for.
+/// The anchor of this process, set on first use.
 pub(super) fn anchor() -> &'static Anchor {
     static ANCHOR: OnceLock<Anchor> = OnceLock::new();
     ANCHOR.get_or_init(|| Anchor {

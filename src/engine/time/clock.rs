@@ -49,7 +49,7 @@ pub fn now_exact() -> f64 {
     since_epoch().as_secs_f64() * 1000.0
 }
 
-/// Sleeps where nothing but time can end the wait: a test clock may jump over it.
+/// Sleeps when only time can end the wait: a test clock may jump over it.
 pub async fn sleep(wait: Duration) {
     match installed() {
         None => tokio::time::sleep(wait).await,
@@ -80,7 +80,7 @@ pub async fn timeout_at<F: Future>(at: Instant, future: F) -> Result<F::Output, 
     }
 }
 
-/// A limit past what a clock can count never expires.
+/// A limit beyond the range of a clock never expires.
 pub async fn timeout<F: Future>(limit: Duration, future: F) -> Result<F::Output, Elapsed> {
     match instant().checked_add(limit) {
         Some(at) => timeout_at(at, future).await,

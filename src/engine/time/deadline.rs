@@ -93,7 +93,7 @@ mod tests {
         assert!(early.is_err());
         poll_fn(|context| deadline.poll(began + 40 * MS, context)).await;
         assert_eq!(began.elapsed(), 40 * MS);
-        // A deadline in the past is reached at once.
+        // A deadline in the past is reached immediately.
         poll_fn(|context| deadline.poll(began, context)).await;
         assert_eq!(began.elapsed(), 40 * MS);
     }

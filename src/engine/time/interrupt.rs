@@ -1,4 +1,4 @@
-//! A race between work that is polled for every delta and an interruption that seldom comes.
+//! A race between work that is polled for every delta and a rare interruption.
 
 use std::future::poll_fn;
 use std::pin::pin;

@@ -1,6 +1,6 @@
 //! Time: the clock, the test clock that can stand in for it, and the timers of the hot path.
 //!
-//! This is the only place that asks for the time or sleeps; everything above goes through [`clock`].
+//! This is the only module that reads the time or sleeps; everything above goes through [`clock`].
 
 #[allow(clippy::disallowed_methods)] // It reads both clocks once.
 mod anchor;

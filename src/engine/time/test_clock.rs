@@ -1,6 +1,6 @@
-//! A manual clock for the tests of applications: it stands still until it is advanced, and timers fire then.
-//! It applies to everything started on the thread that installed it (the thread of one JavaScript
-//! environment) and to the calls that start there. Sockets keep real time.
+//! A manual clock for the tests of applications: it is frozen until it is advanced, which fires the timers that are
+//! due. It applies to everything started on the thread that installed it (the thread of one JavaScript environment) and
+//! to the calls that start there. Sockets keep real time.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -44,7 +44,7 @@ pub fn bind<T: Send + 'static>(call: BoxFuture<'static, T>) -> BoxFuture<'static
     Bound { clock, inner }.boxed()
 }
 
-/// Like [`bind`], for background tasks that nobody waits for.
+/// Like [`bind`], for background tasks that no one awaits.
 pub fn bind_background(task: BoxFuture<'static, ()>) -> BoxFuture<'static, ()> {
     match installed() {
         None => task,
@@ -64,7 +64,7 @@ struct State {
     next: u64,
     /// Calls that have started and not ended.
     calls: usize,
-    /// Sleeps that nothing but time can end.
+    /// Sleeps that only time can end.
     sleeping: usize,
     /// When a call was last polled, in real time.
     active: Instant,
@@ -81,7 +81,7 @@ pub struct Activity {
 }
 
 impl TestClock {
-    /// Installs a clock on this thread that stands still at the present.
+    /// Installs a clock on this thread, frozen at the present.
     pub fn install() -> Arc<Self> {
         // The anchor of real time must not be later than this clock's start.
         anchor();
@@ -165,7 +165,7 @@ impl TestClock {
 
     async fn wait(self: &Arc<Self>, until: Duration, sleeps: bool) {
         Timer { clock: Arc::clone(self), until, sleeps, number: None }.await;
-        // The clock was released meanwhile: the remainder passes in real time.
+        // The clock was released in the meantime: the remainder passes in real time.
         let left = until.saturating_sub(self.elapsed());
         if !left.is_zero() {
             tokio::time::sleep(left).await;

@@ -1,4 +1,4 @@
-//! A hedge: a second attempt that runs beside the current one on another route.
+//! A hedge: a second attempt that runs on another route in parallel with the current one.
 
 use std::time::Duration;
 

@@ -7,8 +7,8 @@
 //! no route of the model can be used, the plan moves to the next model, which starts with a fresh first
 //! try and fresh retries.
 //!
-//! `types` holds the values that the engine exchanges with a plan, `selection` decides on the next route,
-//! `transitions` and `hedging` take in what the engine reports.
+//! `types` holds the values that the engine exchanges with a plan, `selection` decides on the next route, `transitions`
+//! and `hedging` process what the engine reports.
 
 mod hedging;
 mod route_state;

@@ -43,7 +43,7 @@ impl RouteState {
         self.available_at.is_none_or(|at| at <= now)
     }
 
-    /// Could take an attempt at once.
+    /// Could take an attempt now.
     pub(super) fn is_ready(&self, now: u64) -> bool {
         self.is_available(now) && self.not_before <= now
     }

@@ -115,7 +115,7 @@ impl Plan {
         self.queue_for(unavailable)
     }
 
-    /// Selects among the routes that do not need a place in a queue, model by model.
+    /// Selects among the routes that do not require queueing, model by model.
     fn next_without_queue(
         &mut self,
         now: u64,

@@ -104,25 +104,25 @@ impl Splice {
         }
     }
 
-    /// Takes the next piece of the continuation and returns the text to deliver: nothing until the splice has
-    /// decided, and the piece itself afterwards. `now_ms` is a time of the same clock as [`Splice::deadline`].
-    pub fn push<'p>(&mut self, piece: &'p str, now_ms: u64) -> Result<Cow<'p, str>, ContinuationMismatch> {
+    /// Takes the next delta of the continuation and returns the text to deliver: nothing until the splice has decided,
+    /// and the delta itself afterwards. `now_ms` is a time of the same clock as [`Splice::deadline`].
+    pub fn push<'p>(&mut self, delta: &'p str, now_ms: u64) -> Result<Cow<'p, str>, ContinuationMismatch> {
         match self.state {
-            State::Decided(_) => return Ok(Cow::Borrowed(piece)),
+            State::Decided(_) => return Ok(Cow::Borrowed(delta)),
             State::Failed(mismatch) => return Err(mismatch),
             State::Open => {}
         }
-        if !piece.is_empty() {
+        if !delta.is_empty() {
             self.started_at.get_or_insert(now_ms);
         }
-        for c in piece.chars() {
+        for c in delta.chars() {
             self.read(c);
             let hit_limit = self.points >= self.limits.max_held && !self.suppressing;
             if hit_limit || !self.is_open() {
-                return self.settle(piece, now_ms, hit_limit && self.is_open(), false);
+                return self.settle(delta, now_ms, hit_limit && self.is_open(), false);
             }
         }
-        self.hold(piece);
+        self.hold(delta);
         Ok(Cow::Borrowed(""))
     }
 
@@ -330,22 +330,22 @@ impl Splice {
         Cow::Owned([&self.held, text.repeat(times).as_str(), &text[..rest]].concat())
     }
 
-    /// Holds a piece until the decision.
-    fn hold(&mut self, piece: &str) {
+    /// Holds a delta until the decision.
+    fn hold(&mut self, delta: &str) {
         if !self.suppressing {
-            self.held.push_str(piece);
+            self.held.push_str(delta);
         } else if !self.restart_only {
-            let lead = self.lead.0.saturating_sub(self.held.len()).min(piece.len());
-            self.held.push_str(&piece[..lead]);
+            let lead = self.lead.0.saturating_sub(self.held.len()).min(delta.len());
+            self.held.push_str(&delta[..lead]);
             self.held.truncate(self.lead.0);
         }
-        self.earlier_bytes += piece.len();
+        self.earlier_bytes += delta.len();
     }
 
     /// Decides on what was received.
     fn settle<'p>(
         &mut self,
-        piece: &'p str,
+        delta: &'p str,
         now_ms: u64,
         hit_limit: bool,
         ended: bool,
@@ -364,8 +364,8 @@ impl Splice {
         let exact = Repeat { kind: JoinKind::Exact, bytes: 0, points: 0 };
         let Repeat { kind, bytes, points } = self.repeat.unwrap_or(exact);
         let new = match bytes.checked_sub(self.earlier_bytes) {
-            Some(inside) => Cow::Borrowed(&piece[inside..]),
-            None => Cow::Owned([&self.received()[bytes..], piece].concat()),
+            Some(inside) => Cow::Borrowed(&delta[inside..]),
+            None => Cow::Owned([&self.received()[bytes..], delta].concat()),
         };
         let buffered_ms = self.started_at.map_or(0, |start| now_ms.saturating_sub(start));
         self.state = State::Decided(Join { kind, trimmed: points, buffered_ms, hit_limit });

@@ -44,7 +44,7 @@ async fn a_cut_after_deltas_delivers_them_and_then_resets_or_closes() {
 async fn a_cut_after_bytes_is_exact_even_inside_a_character() {
     let simulator = simulator("{}").await;
     let whole = ask(&simulator, &with(r#"{"seed":3,"chunks":["\u00e4","\u00f6"]}"#)).await.body;
-    let inside = memchr::memmem::find(&whole, "ä".as_bytes()).expect("the piece") + 1;
+    let inside = memchr::memmem::find(&whole, "ä".as_bytes()).expect("the delta") + 1;
     for (bytes, how) in [(0, "close"), (1, "reset"), (inside, "noFinish"), (whole.len() + 9, "close")] {
         let cut = format!(
             r#"{{"seed":3,"chunks":["\u00e4","\u00f6"],"disconnect":{{"afterBytes":{bytes},"how":"{how}"}}}}"#

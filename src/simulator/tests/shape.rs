@@ -40,9 +40,9 @@ async fn the_same_seed_and_request_number_give_the_same_answer() {
         let options = Options { seed, ..Options::default() };
         let simulator = Simulator::start(options).await.expect("a free port");
         let received = chat(&simulator).await;
-        let pieces: Vec<_> =
+        let deltas: Vec<_> =
             received.chunks().iter().map(|c| (c["id"].clone(), c["choices"].clone())).collect();
-        bodies.push((pieces, received.content(0)));
+        bodies.push((deltas, received.content(0)));
     }
     assert_eq!(bodies[0], bodies[1]);
     assert_ne!(bodies[0].0, bodies[2].0);
@@ -214,7 +214,7 @@ async fn each_delta_of_a_stamped_answer_is_the_time_of_its_write() {
     let stamps: Vec<u64> = text.split_ascii_whitespace().filter_map(|stamp| stamp.parse().ok()).collect();
     assert_eq!((text.len(), stamps.len()), (30, 3), "{text}");
     let first = stamps[0];
-    // In order, and within a second of each other: the digits can have begun again in between.
+    // In order, and within a second of each other: the digits can have wrapped in between.
     assert!(stamps.iter().all(|stamp| (stamp + 1_000_000_000 - first) % 1_000_000_000 < 1_000_000), "{text}");
 }
 

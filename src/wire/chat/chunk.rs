@@ -87,7 +87,7 @@ pub struct ToolCall<'a> {
     pub r#type: Option<Text<'a>>,
     #[serde(borrow, default)]
     pub function: Option<Function<'a>>,
-    /// Takes the place of `function` in a call of `type: "custom"`.
+    /// Replaces `function` in a call of `type: "custom"`.
     #[serde(borrow, default)]
     pub custom: Option<Custom<'a>>,
     /// All other fields. Gemini's `extra_content`, for example, has to be sent back with the call.
@@ -214,7 +214,7 @@ pub fn read<'a>(event: Option<&str>, data: &'a str) -> Result<StreamEvent<'a>> {
 }
 
 fn malformed(data: &str, error: &serde_json::Error) -> Error {
-    // A JSON value of another shape is not the same as no JSON at all.
+    // Valid JSON of another shape is not the same error as invalid JSON.
     let what = if serde_json::from_str::<IgnoredAny>(data).is_ok() {
         "an event of the stream has an unexpected shape"
     } else {

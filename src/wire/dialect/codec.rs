@@ -150,7 +150,7 @@ pub(super) fn chat_usage(input: u64, output: u64) -> Value {
 pub(super) fn not_joinable(content: &str) -> Error {
     Error::new(
         Kind::ContinuationMismatch,
-        format!("the continuation brought {content}, which cannot be joined to the text"),
+        format!("the continuation contains {content}, which cannot be joined to the text"),
     )
 }
 

@@ -1,4 +1,4 @@
-//! From a dialect to the code that speaks it.
+//! Maps a dialect to the code that implements it.
 
 use serde_json::Value;
 
@@ -9,7 +9,7 @@ use crate::error::{Error, Kind, Result};
 use crate::wire::request::ChatRequest;
 
 impl Dialect {
-    /// A codec for one answer; `None` for chat completions, whose chunks the engine takes apart.
+    /// A codec for one answer; `None` for chat completions, whose chunks the engine decodes itself.
     pub fn codec(self) -> Option<Box<dyn EventCodec>> {
         match self {
             Dialect::Chat => None,
@@ -30,14 +30,14 @@ impl Dialect {
     ///
     /// # Errors
     /// [`Kind::Malformed`] if it is not an object; the provider's error if the answer reports one.
-    pub fn read_whole(self, answer: &Value) -> Result<Ending> {
+    pub fn read_unstreamed(self, answer: &Value) -> Result<Ending> {
         if !answer.is_object() {
             let message = "the answer is JSON, but not an object";
             return Err(Error::new(Kind::Malformed, message));
         }
         match self {
-            Dialect::Responses => response_object::read_whole(answer),
-            Dialect::Chat | Dialect::Messages => Ok(messages::read_whole(answer)),
+            Dialect::Responses => response_object::read_unstreamed(answer),
+            Dialect::Chat | Dialect::Messages => Ok(messages::read_unstreamed(answer)),
         }
     }
 }

@@ -387,7 +387,8 @@ impl EventCodec for Answer {
     }
 
     fn not_resumable(&self) -> Option<&'static str> {
-        self.has_other_content.then_some("more than text was sent: reasoning, or the input of a tool")
+        self.has_other_content
+            .then_some("content other than text was sent: reasoning, or the input of a tool")
     }
 
     fn identity(&self) -> (Option<&str>, Option<&str>) {
@@ -425,7 +426,7 @@ fn total_usage(usage: &Map<String, Value>) -> Value {
 }
 
 /// How an answer that was not streamed ended.
-pub fn read_whole(answer: &Value) -> Ending {
+pub fn read_unstreamed(answer: &Value) -> Ending {
     let stop = answer["stop_reason"].as_str().unwrap_or("end_turn");
     Ending { reason: finish_reason(stop).to_owned(), usage: answer["usage"].as_object().map(total_usage) }
 }

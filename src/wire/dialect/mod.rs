@@ -1,5 +1,5 @@
-//! The dialects: chat completions ([`super::chat`]), and those whose events are passed through as they are,
-//! OpenAI's Responses and Anthropic's Messages.
+//! The dialects: chat completions ([`super::chat`]), and those whose events are passed through unchanged, OpenAI's
+//! Responses and Anthropic's Messages.
 //!
 //! [`Dialect`] (`spec`) says what is fixed in each of them. Of a passed-through event the engine reads only
 //! what it must know: where text is, when the answer is complete, its usage, and errors. [`EventCodec`] does

@@ -43,7 +43,7 @@ pub(super) fn failure(value: &Value) -> Error {
 ///
 /// # Errors
 /// The provider's error, if the response failed.
-pub fn read_whole(answer: &Value) -> Result<Ending> {
+pub fn read_unstreamed(answer: &Value) -> Result<Ending> {
     if answer["status"] == "failed" {
         return Err(failure(answer));
     }

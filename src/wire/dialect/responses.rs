@@ -260,7 +260,7 @@ impl EventCodec for Answer {
         self.last = None;
         let data = data.trim_ascii();
         if event == Some("keepalive") || data == "[DONE]" {
-            // A keepalive has a sequence number, from which a resumed answer would have to go on.
+            // A keepalive has a sequence number, from which a resumed answer would have to continue.
             return Ok(DecodedEvent::Ignored);
         }
         if event == Some("ping") {
@@ -372,7 +372,8 @@ impl EventCodec for Answer {
     }
 
     fn not_resumable(&self) -> Option<&'static str> {
-        self.has_other_content.then_some("more than text was sent: reasoning, a refusal, or a tool call")
+        self.has_other_content
+            .then_some("content other than text was sent: reasoning, a refusal, or a tool call")
     }
 
     fn identity(&self) -> (Option<&str>, Option<&str>) {

@@ -2,7 +2,7 @@ use super::super::spec::Dialect;
 use super::*;
 use crate::error::Kind;
 use crate::wire::dialect::codec::chat_usage;
-use crate::wire::dialect::response_object::{not_resumable, read_whole};
+use crate::wire::dialect::response_object::{not_resumable, read_unstreamed};
 use crate::wire::request::ChatRequest;
 
 fn read<'a>(answer: &mut Answer, data: &'a str) -> DecodedEvent<'a> {
@@ -223,7 +223,7 @@ fn failures_have_their_kind() {
             assert_eq!((error.kind, error.provider_code.as_deref()), (kind, Some(code)), "{data}");
         }
         let whole = json!({ "status": "failed", "error": { "code": code, "message": "no" } });
-        assert_eq!(read_whole(&whole).unwrap_err().kind, kind);
+        assert_eq!(read_unstreamed(&whole).unwrap_err().kind, kind);
     }
 }
 

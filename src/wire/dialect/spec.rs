@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result, truncate};
 
-/// The API in which a provider is spoken to.
+/// The API that a provider speaks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Dialect {
     /// OpenAI's chat completions, and every API compatible with them.
@@ -37,7 +37,7 @@ impl Dialect {
         }
     }
 
-    /// Whether the consumer gets the provider's events as they are.
+    /// Whether the consumer gets the provider's events unchanged.
     pub fn is_passthrough(self) -> bool {
         self != Dialect::Chat
     }
@@ -81,7 +81,7 @@ impl Dialect {
         }
     }
 
-    /// Where the format of the answer stands, as a JSON pointer.
+    /// The location of the answer's format, as a JSON pointer.
     pub(in crate::wire) fn format_pointer(self) -> &'static str {
         match self {
             Dialect::Chat => "/response_format/type",

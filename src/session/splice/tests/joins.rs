@@ -212,7 +212,7 @@ fn padding_and_rules_are_not_an_overlap() {
 }
 
 #[test]
-fn pieces_after_the_decision_are_not_copied() {
+fn deltas_after_the_decision_are_not_copied() {
     let mut splice = Splice::new("The quick", Limits::default(), Expectation::Continuation);
     assert!(matches!(splice.push("ly", 0), Ok(Cow::Borrowed("ly"))));
     assert!(matches!(splice.push(" on", 0), Ok(Cow::Borrowed(" on"))));

@@ -16,8 +16,8 @@ fn spliced(
 ) -> Result<(String, Join), ContinuationMismatch> {
     let mut splice = Splice::new(delivered, limits, expect);
     let mut out = String::new();
-    for piece in deltas {
-        out.push_str(&splice.push(piece, 0)?);
+    for delta in deltas {
+        out.push_str(&splice.push(delta, 0)?);
         assert!(splice.held.chars().count() <= limits.max_held, "holds more than max_held");
     }
     out.push_str(&splice.finish(0)?);

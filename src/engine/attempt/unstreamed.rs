@@ -1,4 +1,4 @@
-//! An answer that is not streamed: read as a whole, and delivered as it is.
+//! An answer that is not streamed: read completely, and delivered unchanged.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::wire::dialect::Dialect;
 
 /// Reads the body and delivers it. The caller completes the delivery. Errors: [`Kind::ResponseTooLarge`] beyond
 /// [`d::MAX_WHOLE_ANSWER`] bytes, [`Kind::Malformed`], and those that the document itself reports.
-pub(super) async fn read_whole(
+pub(super) async fn read_unstreamed(
     delivery: &mut Delivery<'_>,
     dialect: Dialect,
     mut body: Body,
@@ -39,7 +39,7 @@ pub(super) async fn read_whole(
         error.body = Some(truncate(&String::from_utf8_lossy(&read), 200).to_owned());
         return Err(error);
     };
-    let ending = dialect.read_whole(&value).map_err(|mut error| {
+    let ending = dialect.read_unstreamed(&value).map_err(|mut error| {
         error.request_id = delivery.progress.request_id.clone();
         error
     })?;
