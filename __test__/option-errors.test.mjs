@@ -161,7 +161,10 @@ test('the error of a rejected request says that its endpoint has no key', async 
   const client = new HolySheepStreamingClient({ apiKey: KEY, endpoints: [{ name: 'spare', baseUrl: simulator.url }] })
   t.after(() => client.close())
   const error = await failure(client.chat(REQUEST))
-  assert.match(error.message, /^401 .*\(no key was sent: endpoint 'spare' has no apiKey, and the client's key is not sent to it/)
+  assert.match(
+    error.message,
+    /^401 .*\(no key was sent: endpoint 'spare' has no apiKey, and the client's key is not sent to it/,
+  )
   assert.equal(simulator.requests[0].headers.authorization, undefined)
   const keyed = clientOf(t, simulator)
   assert.doesNotMatch((await failure(keyed.chat(REQUEST))).message, /no key was sent/)
