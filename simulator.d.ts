@@ -15,7 +15,7 @@ export interface Scenario {
   status?: number
   /** Headers to add or replace. */
   headers?: Record<string, string | string[]>
-  /** The whole body in place of an answer; a string is sent as it is, anything else as JSON. */
+  /** The complete body in place of an answer; a string is sent unchanged, anything else as JSON. */
   body?: unknown
   /** `retry-after`, in seconds. */
   retryAfter?: number
@@ -27,7 +27,7 @@ export interface Scenario {
   html?: boolean
   /** A plain JSON completion where a stream was requested. @default false */
   jsonInstead?: boolean
-  /** The size in bytes to which the response head is padded. */
+  /** The size in bytes to which the response headers are padded. */
   headerBytes?: number
   /** A TCP reset before any response byte. @default false */
   connectReset?: boolean
@@ -35,9 +35,9 @@ export interface Scenario {
   closeBeforeHeaders?: boolean
   /** Never answers. @default false */
   hang?: boolean
-  /** The delay before the response head, in milliseconds. @default 0 */
+  /** The delay before the response headers, in milliseconds. @default 0 */
   headersDelayMs?: number
-  /** The delay before the first chunk of text, after the head and the role, in milliseconds. @default 0 */
+  /** The delay before the first chunk of text, after the headers and the role, in milliseconds. @default 0 */
   firstTokenDelayMs?: number
   /** The delay between two chunks, in milliseconds. @default 0 */
   chunkDelayMs?: number
@@ -72,7 +72,7 @@ export interface Scenario {
   disconnect?: {
     /** After this many chunks. */
     afterChunks?: number
-    /** After this many bytes of the body, also within a character. */
+    /** After this many bytes of the body, possibly in the middle of a character. */
     afterBytes?: number
     /** @default 'reset' */
     how?: 'reset' | 'close' | 'stall' | 'errorEvent' | 'errorEventNamed' | 'malformed' | 'done' | 'noFinish'
@@ -83,7 +83,7 @@ export interface Scenario {
   done?: boolean
   /** Whether there is a finish reason. @default true */
   finish?: boolean
-  /** Whether usage is sent, or which. By default when it is requested. */
+  /** Whether usage is sent, or the usage to send. By default it is sent when requested. */
   usage?: boolean | object
   /** Whether usage comes in the chunk with the finish reason. @default false */
   usageInLastChunk?: boolean
@@ -122,8 +122,8 @@ export interface SimulatorOptions {
   /** If set, any other key gets a 401. */
   apiKey?: string
   /**
-   * A bucket of chat requests for each key. Every response reports what is left (`x-ratelimit-*`); beyond it there is a 429
-   * with `retry-after-ms`, which uses no scenario and is recorded as `rate-limit`. Off by default.
+   * A token bucket of chat requests for each key. Every response reports what is left (`x-ratelimit-*`); beyond it there is
+   * a 429 with `retry-after-ms`, which uses no scenario and is recorded as `rate-limit`. Off by default.
    */
   rateLimit?: {
     /** The burst size, in requests. @default 100 */
@@ -133,7 +133,7 @@ export interface SimulatorOptions {
   }
   /** How many requests are recorded. @default 10000 */
   recordLimit?: number
-  /** The scenario for requests that nothing is scripted for. */
+  /** The scenario for requests without a scripted one. */
   default?: Scenario
 }
 
@@ -170,7 +170,7 @@ export class Simulator implements AsyncDisposable {
   readonly requests: RecordedRequest[]
   /** Scenarios for the next requests, one per request, in order. */
   script(...scenarios: Scenario[]): this
-  /** The scenario for requests that nothing is scripted for. */
+  /** The scenario for requests without a scripted one. */
   setDefault(scenario: Scenario): this
   /** Clears the recorded requests; scripted scenarios stay. */
   clear(): void
@@ -200,7 +200,7 @@ export class TestClock implements Disposable {
   private constructor()
   /** How far the clock was advanced, in milliseconds. */
   readonly elapsedMs: number
-  /** Its time, in epoch milliseconds. It starts at the present. */
+  /** The clock's time, in epoch milliseconds. It starts at the current time. */
   readonly now: number
   /**
    * Advances the clock by this many milliseconds, from the end of one wait to the next. Between steps, before the first and

@@ -6,30 +6,31 @@ export interface CallOptions {
   /** Aborts the call at any point: it rejects with `signal.reason`, and its socket is closed. */
   signal?: AbortSignal
   /**
-   * Headers beside the client's own, sent to every endpoint (an endpoint's own belong in its `headers`). Line breaks and
-   * headers that the client sets itself (`authorization`, `content-type`, `idempotency-key` …) are refused.
+   * Headers sent to every endpoint in addition to the client's own. Headers for one endpoint belong in that endpoint's
+   * `headers`. Line breaks and headers that the client sets itself (`authorization`, `content-type`, `idempotency-key` …)
+   * are refused.
    */
   headers?: Record<string, string>
-  /** DNS lookup, TCP and TLS, in milliseconds. @default 10000 */
+  /** Time limit for DNS lookup, TCP and TLS, in milliseconds. @default 10000 */
   connectTimeoutMs?: number
   /**
-   * From sending the request to the first text, reasoning, refusal or tool call, in milliseconds. A value that you set
-   * applies to every route as it is. Only the default is longer on the last route left (always the case with one
-   * endpoint and one model), 120000, because there is nowhere else to go. @default 60000
+   * Time limit from sending the request to the first text, reasoning, refusal or tool call, in milliseconds. A value that
+   * you set applies unchanged to every route. Only the default is longer on the last remaining route (always the case with
+   * one endpoint and one model): 120000, because there is nowhere else to go. @default 60000
    */
   firstTokenTimeoutMs?: number
   /**
-   * In place of `firstTokenTimeoutMs` for an answer that is not streamed (`createFetch`), whose head arrives only when
-   * all of it is written, in milliseconds. @default 300000
+   * Replaces `firstTokenTimeoutMs` for answers that are not streamed (`createFetch`): their headers arrive only once the
+   * whole answer has been generated. In milliseconds. @default 300000
    */
   wholeAnswerTimeoutMs?: number
   /** The longest silence between two reads, in milliseconds. Comments and pings reset it. @default 60000 */
   idleTimeoutMs?: number
   /**
-   * The whole call, including queueing, waits and attempts, in milliseconds. No limit by default. A retry that would have
-   * less than 250 ms left (or a tenth of the deadline, whichever is less) is not started; while other routes are left, an
-   * attempt gets only a share of the remaining time until its first token. The error's `timeBreakdown` shows where the
-   * time went.
+   * Time limit for the whole call, including queueing, waits and attempts, in milliseconds. No limit by default. A retry
+   * that would have less than 250 ms left (or a tenth of the deadline, whichever is less) is not started; while other
+   * routes are left, an attempt gets only a share of the remaining time until its first token. The error's `timeBreakdown`
+   * shows where the time went.
    */
   totalTimeoutMs?: number
   /**
@@ -42,7 +43,10 @@ export interface CallOptions {
    * aborted. A hedge spends `retryBudget` and costs as much as any request. See `hedge.*`. @default false
    */
   hedge?: HedgeOptions | false
-  /** One attempt to the end of its answer, in milliseconds. Cuts off healthy long answers too. No limit by default. */
+  /**
+   * Time limit for one attempt, to the end of its answer, in milliseconds. It also cuts off long answers that are healthy.
+   * No limit by default.
+   */
   attemptTimeoutMs?: number
   /** Models to fall back to, in order, when the requested one fails everywhere. */
   fallbackModels?: string[]
@@ -54,7 +58,7 @@ export interface CallOptions {
   /** How retries are spaced, and which failures are retried: see `retry.*`. Merged over the client's. */
   retry?: RetryOptions
   /**
-   * Whether an answer is complete only when every choice has its finish reason. `false`, for a provider that sends no
+   * Whether every choice needs a finish reason for the answer to count as complete. `false`, for a provider that sends no
    * finish reasons: `[DONE]` is enough. @default true
    */
   requireFinishReason?: boolean
@@ -68,14 +72,16 @@ export interface CallOptions {
   /** Joins text that arrives together into one `onChunk` call. @default false */
   coalesce?: boolean
   /**
-   * Whose call it is, for example a user or a feature: the retry budget it spends in addition to the client's, and the
-   * spending it counts toward (`cost.tenantCapUsd`, `client.cost()`). 1 to 255 characters. The retry budget remembers the
-   * 1024 most recently used tenants.
+   * Who the call is made for, for example a user or a feature: the retry budget it spends in addition to the client's, and
+   * the spending it counts toward (`cost.tenantCapUsd`, `client.cost()`). 1 to 255 characters. The retry budget remembers
+   * the 1024 most recently used tenants.
    */
   tenant?: string
   /** The idempotency key of the first request. Keys for other endpoints and models are derived from it. */
   idempotencyKey?: string
-  /** The session of the call's attempts, sent as `sendSessionId` says. A new one for each call by default. */
+  /**
+   * The session of the call's attempts; `sendSessionId` determines where it is sent. A new one for each call by default.
+   */
   sessionId?: string
 }
 
@@ -96,7 +102,7 @@ export interface RecoveryOptions {
   style?: 'dialog' | 'anchored' | 'system' | 'prefill'
   /** How many times one answer is recovered. @default 5 */
   maxRecoveries?: number
-  /** The minimum overlap to treat as a repeat, in code points. A shorter one is left in. @default 16 */
+  /** The minimum overlap to treat as a repeat, in code points. Shorter overlaps stay in the text. @default 16 */
   minOverlap?: number
   /** An event that is not JSON: `recover` treats it as a break, `skip` ignores it. @default 'recover' */
   onMalformed?: 'recover' | 'skip'
@@ -104,7 +110,7 @@ export interface RecoveryOptions {
   onRestart?(): void
 }
 
-/** When a second request is sent beside a slow first one. */
+/** When to send a second request alongside a slow first one. */
 export interface HedgeOptions {
   /**
    * How long to wait for the first token before hedging, in milliseconds from the start of the attempt; `'p95'`: the 95th

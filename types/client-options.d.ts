@@ -21,13 +21,13 @@ export interface Endpoint {
   models?: Record<string, string>
   /** Its share of the calls relative to the other endpoints' weights (`routing`), more than 0. @default 1 */
   weight?: number
-  /** Overrides that of the call. */
+  /** Overrides the call's. */
   requireFinishReason?: boolean
-  /** Overrides that of the client. */
+  /** Overrides the client's. */
   sendSessionId?: 'header' | 'body' | 'both' | false
   /** A limiter for this endpoint, which an attempt passes after the client's. Off by default. */
   rateLimit?: RateLimitOptions | false
-  /** Overrides that of the client; `false`: no breaker here. */
+  /** Overrides the client's; `false`: no breaker here. */
   circuitBreaker?: CircuitBreakerOptions | false
 }
 
@@ -36,8 +36,7 @@ export interface ClientOptions extends Omit<CallOptions, 'signal' | 'idempotency
   /** The API key. The environment variable `HOLYSHEEP_API_KEY` by default. */
   apiKey?: string
   /**
-   * The endpoint. The environment variable `HOLYSHEEP_BASE_URL`, where set, by default. A bare host means
-   * `https://HOST/v1`.
+   * The endpoint. The environment variable `HOLYSHEEP_BASE_URL`, if set, by default. A bare host means `https://HOST/v1`.
    * @default 'https://api.holysheep.ai/v1'
    */
   baseUrl?: string
@@ -65,13 +64,13 @@ export interface ClientOptions extends Omit<CallOptions, 'signal' | 'idempotency
    */
   retryBudget?: RetryBudgetOptions | false
   /**
-   * A breaker for each route (endpoint × model): options, one `CircuitBreaker` shared by all routes, or `false`. By
-   * default on where there are several routes, and off where there is one.
+   * A breaker for each route (endpoint × model): options, one `CircuitBreaker` shared by all routes, or `false`. By default
+   * on if there are several routes, and off if there is only one.
    */
   circuitBreaker?: CircuitBreaker | CircuitBreakerOptions | false
   /** A limiter that every attempt passes. Off by default. */
   rateLimit?: RateLimitOptions | false
-  /** Concurrent attempts; others wait in a queue. No limit by default. */
+  /** The maximum number of concurrent attempts; others wait in a queue. No limit by default. */
   maxConcurrent?: number
   /** How many attempts may wait for `maxConcurrent`; the next one fails with a `QueueFullError`. @default 1000 */
   maxQueue?: number
@@ -84,8 +83,8 @@ export interface ClientOptions extends Omit<CallOptions, 'signal' | 'idempotency
   /** Certificates in PEM to trust in addition to the system's and those of `NODE_EXTRA_CA_CERTS`. */
   ca?: string | Uint8Array | Array<string | Uint8Array>
   /**
-   * The proxy for every request (`http`, `https`, `socks4`, `socks4a`, `socks5`, `socks5h`; the URL may contain user and
-   * password), or `false`. By default the environment's `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY`.
+   * The proxy for every request (`http`, `https`, `socks4`, `socks4a`, `socks5`, `socks5h`; the URL may contain a user name
+   * and password), or `false`. By default the environment's `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY`.
    */
   proxy?: string | URL | false
   /**
@@ -96,8 +95,8 @@ export interface ClientOptions extends Omit<CallOptions, 'signal' | 'idempotency
   /** Cost limits: see `cost.*`. Without them costs are only counted, and nothing is refused. */
   cost?: CostOptions
   /**
-   * Refuse a request whose model is neither in the catalogue nor among those that `client.models()` returned; the error
-   * names the nearest known models. @default false
+   * Whether to refuse a request whose model is neither in the catalogue nor among those that `client.models()` returned;
+   * the error names the nearest known models. @default false
    */
   validateModel?: boolean
   /**

@@ -28,7 +28,7 @@ export class HolySheepStreamingClient implements AsyncDisposable {
   /** The API key, trimmed. Writable; not enumerable, never printed. */
   get apiKey(): string
   set apiKey(key: string)
-  /** Retries after the first attempt. Writable; takes effect from the next call on. */
+  /** Retries after the first attempt. Writable; takes effect with the next call. */
   get maxRetries(): number
   set maxRetries(retries: number)
   /** The endpoint as given: a URL, or a bare host, which means `https://HOST/v1`. Writable. */

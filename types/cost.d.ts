@@ -7,9 +7,9 @@ export interface CostOptions {
   prices?: Record<string, { input: number; output: number }>
   /**
    * What all calls together may cost in a window, in USD. If neither a call's upper bound nor that of a cheaper model of
-   * `fallbackModels` fits, the call fails with a `CostCapError` before anything is sent. A call without `max_tokens` runs
-   * against what is left and is cut off there. The one exception: a provider that counts more tokens than the bound allows
-   * for can push the ledger past the cap. No cap by default.
+   * `fallbackModels` fits, the call fails with a `CostCapError` before anything is sent. A call without `max_tokens` may
+   * use what is left and is cut off there. The one exception: a provider that counts more tokens than the bound allows for
+   * can push the ledger past the cap. No cap by default.
    */
   hardCapUsd?: number
   /** The same for the calls of each `tenant`, in USD. No cap by default. */
@@ -39,7 +39,7 @@ export interface CostReport {
   /** Reserved by calls in flight, where `cost` is set. */
   reservedUsd: number
   capUsd: number | null
-  /** Beyond 10,000 tenants and 256 models, the rest shares one entry, `(others)`. */
+  /** Beyond 10,000 tenants and 256 models, the rest share one entry, `(others)`. */
   byTenant: Record<string, { spentUsd: number; reservedUsd: number }>
   byModel: Record<string, { spentUsd: number; reservedUsd: number }>
 }

@@ -18,9 +18,9 @@ export class HolySheepError extends Error {
   readonly retryAfterMs?: number
   /** The attempts that were made. */
   readonly attempts: AttemptRecord[]
-  /** The text that had been received for the first choice. */
+  /** The text received for the first choice. */
   readonly partial?: string
-  /** What `client.resume` continues from, where something had been received. Not enumerable, so that logs do not contain it. */
+  /** What `client.resume` continues from, if anything was received. Not enumerable, so that logs do not contain it. */
   readonly snapshot?: Snapshot
   /** The provider's id of the last request where it sent one, otherwise ours. */
   readonly requestId?: string
@@ -53,7 +53,7 @@ export class TimeoutError extends HolySheepError {
   readonly timeBreakdown?: { queueMs: number; waitMs: number; attemptMs: number }
 }
 
-/** No connection, or it broke before an answer came. `code` is Node's (`ECONNRESET` …). */
+/** No connection, or one that broke before an answer arrived. `code` is Node's (`ECONNRESET` …). */
 export class ConnectionError extends HolySheepError {}
 
 /** The breakers of all remaining routes are open; `cause` is the failure that opened one during the call, if any. */

@@ -51,7 +51,7 @@ export type ClientEvent =
       endpoint: string
       model: string
       requestId: string
-      /** Whether the hedge lost; otherwise the attempt that it was made for did. */
+      /** Whether the hedge lost; if false, the attempt that it backed up did. */
       hedge: boolean
       durationMs: number
     }

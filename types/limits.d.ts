@@ -6,9 +6,9 @@ import type { ClientOptions } from './client-options.js'
 export interface CircuitBreakerOptions {
   /** Consecutive failures that open the breaker. @default 5 */
   failureThreshold?: number
-  /** How long it stays open before a probe is let through, in milliseconds. @default 60000 */
+  /** How long it stays open before it admits a probe, in milliseconds. @default 60000 */
   openMs?: number
-  /** The same, as the HolySheep tutorials call it. Giving both is an error. */
+  /** The HolySheep tutorials' name for `openMs`. Giving both is an error. */
   timeout?: number
   /** Concurrent probes while it is half-open. @default 1 */
   halfOpenMaxCalls?: number
@@ -18,11 +18,12 @@ export interface CircuitBreakerOptions {
   errorRate?: number
   /** The window of `errorRate`, in milliseconds. @default 30000 */
   windowMs?: number
-  /** Calls in the window below which `errorRate` is not evaluated. @default 10 */
+  /** The minimum number of calls in the window for `errorRate` to apply. @default 10 */
   minimumCalls?: number
   /**
-   * Whether an error counts as a failure. By default every error of a function that `execute()` runs; in a client
-   * timeouts, connection errors, truncations, 5xx and errors in the stream, but not 4xx.
+   * Whether an error counts as a failure. By default every error of a function that `execute()` runs; in a client timeouts,
+   * connection errors, truncations, 5xx and errors in the stream, but not 4xx. A client does not call it for errors for
+   * which no request was made (a full queue, the cost cap).
    */
   isFailure?(error: unknown): boolean
   /** Called on every state change. */
@@ -37,7 +38,7 @@ export interface RateLimitOptions {
   capacity?: number
   /** Requests per second. @default 10 */
   refillRate?: number
-  /** Instead of `capacity` and `refillRate`: this many per minute, all of which may come in one burst. */
+  /** Instead of `capacity` and `refillRate`: this many per minute, all of which may be sent in one burst. */
   requestsPerMinute?: number
   /**
    * Model tokens per minute: estimated before a call and corrected by its usage. An answer without `max_tokens` is
@@ -92,7 +93,7 @@ export class CircuitBreaker {
   reset(): void
 }
 
-/** A client every attempt of which passes its bucket, retries included. */
+/** A client whose every attempt, retries included, takes a token from its bucket. */
 export class RateLimitedClient extends HolySheepStreamingClient {
   /**
    * @param options `capacity`, `refillRate` and the other limits can be given next to the client's options. `maxQueue` then
@@ -108,7 +109,7 @@ export class RateLimitedClient extends HolySheepStreamingClient {
   refillRate: number
   /** When the bucket was last refilled, in epoch milliseconds. Writable. */
   lastRefill: number
-  /** Takes a token without waiting: true, or false where there is none or others are waiting for one. */
+  /** Takes a token without waiting: true, or false if there is none or others are waiting for one. */
   acquireToken(): Promise<boolean>
   /** Waits for tokens in a bounded first-in-first-out queue. @throws QueueFullError, TimeoutError. */
   acquire(options?: { tokens?: number; signal?: AbortSignal; timeoutMs?: number }): Promise<void>

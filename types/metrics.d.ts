@@ -5,7 +5,7 @@ import type { CircuitState } from './limits.js'
 /** The result of probing an endpoint. */
 export interface EndpointHealth {
   endpoint: string
-  /** It answered with success, or does not have the path (404, 405, 501), which not every endpoint does. */
+  /** It answered with success, or with 404, 405 or 501, because not every endpoint lists its models. */
   healthy: boolean
   status?: number
   latencyMs: number
@@ -35,7 +35,7 @@ export interface Metrics {
   retriesByCause: Record<string, number>
   /** Failovers to another endpoint or model within a call. */
   fallbacks: number
-  /** Second requests beside a slow first one, and how many of them had their first token first. */
+  /** Second requests sent alongside a slow first one, and how many of them won. */
   hedges: number
   hedgeWins: number
   /** Broken answers that were recovered. */
@@ -49,9 +49,9 @@ export interface Metrics {
   tokensIn: number
   tokensOut: number
   costUsd: number
-  /** At most 256; the rest is counted in one route whose endpoint and model are `other`. */
+  /** At most 256; the rest are counted as one route whose endpoint and model are `other`. */
   routes: RouteMetrics[]
-  /** The breakers of the models that were asked for, at most 256. */
+  /** The breakers of the models that were requested, at most 256. */
   breakers: Array<{ endpoint: string; model: string; state: CircuitState }>
 }
 

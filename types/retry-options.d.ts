@@ -29,7 +29,8 @@ export interface RetryOptions {
    */
   retryOn?: RetryDecisionTable
   /**
-   * The wait after ECONNRESET, in place of the backoff: uniformly random within a range. `true`: 1 to 3 s. Off by default.
+   * The wait after ECONNRESET, in place of the backoff: uniformly random within a range. `true` means 1–3 s. Off by
+   * default.
    */
   connectionReset?: ConnectionResetOptions | boolean
 }
@@ -45,13 +46,13 @@ export interface ConnectionResetOptions {
 /**
  * What to do about a failure. `retry`: another attempt, with the configured backoff. `never`: the call fails immediately.
  * `fallback`: go to the next route, and do not use this one again in this call. `delaysMs`, or the array alone: another
- * attempt, with the n-th of these waits before the n-th retry, the last one repeated, without jitter; never sooner than
- * `retry-after`. With `repeat: false` the call fails when the waits are used up.
+ * attempt, with the n-th of these waits before the n-th retry, the last one repeated, with neither jitter nor the
+ * `maxDelayMs` cap, but never sooner than `retry-after`. With `repeat: false` the call fails when the waits are used up.
  * For `quota` only `never` and `fallback`: a key whose quota is exhausted is not tried again.
  */
 export type RetryDecision = 'retry' | 'never' | 'fallback' | number[] | { delaysMs: number[]; repeat?: boolean }
 
-/** The classes of failures in a decision table, beside statuses and codes. */
+/** The classes of failures in a decision table, in addition to statuses and codes. */
 export type FailureClass =
   | '4xx'
   | '5xx'

@@ -15,7 +15,7 @@ export interface Snapshot {
   request?: ChatRequest
   /** SHA-256 of the messages' JSON: an answer can only be resumed with the messages it answers. */
   messagesSha256: string
-  /** What was received. In `stream.snapshot()` the text ends where the reader has read to. */
+  /** What was received. In `stream.snapshot()` the text ends at the reader's position. */
   answer: {
     id?: string
     created?: number

@@ -4,7 +4,10 @@
 export type OnDisconnect = 'abort' | 'finish'
 
 export interface ReadableStreamOptions {
-  /** `abort`: the call is aborted, also at the provider. `finish`: it continues, and `result` has the answer. @default 'abort' */
+  /**
+   * `abort`: the call is aborted, including at the provider. `finish`: it continues, and `result` has the answer.
+   * @default 'abort'
+   */
   onDisconnect?: OnDisconnect
 }
 
@@ -23,7 +26,7 @@ export interface PipeOptions extends ReadableStreamOptions {
    */
   heartbeatMs?: number
   /**
-   * The message that the client receives for a failure. By default a sentence by the kind of failure, which names no
+   * The message that the client receives for a failure. By default a sentence for the kind of failure, which names no
    * provider, host or model. If it throws, a process warning is emitted, and that sentence is sent.
    */
   errorMessage?(error: unknown): string
@@ -74,15 +77,15 @@ export interface WebStream {
    */
   toTextResponse(init?: TextResponseInit): Response
   /**
-   * The stream as a `Response` of server-sent events in OpenAI's shape: `data: {chunk}` … `data: [DONE]`. The head is out
-   * before the provider answers, so every failure is sent in the body: `event: error`, `data: {"error":{"message", "type",
-   * "code", "param"}}`, and no `[DONE]`.
+   * The stream as a `Response` of server-sent events in OpenAI's shape: `data: {chunk}` … `data: [DONE]`. The headers are
+   * sent before the provider answers, so every failure is sent in the body: `event: error`,
+   * `data: {"error":{"message", "type", "code", "param"}}`, and no `[DONE]`.
    */
   toSSEResponse(init?: SSEResponseInit): Response
   /**
    * Writes the stream to a Node response (Express, `node:http`, `node:http2`) like `toSSEResponse`, and ends it. It applies
-   * backpressure when the client is slow. The head is sent with the first chunk or the first heartbeat; a failure before
-   * that is a JSON response with a matching status: 400, 429 (`retry-after`), 502, 503, 504.
+   * backpressure when the client is slow. The headers are sent with the first chunk or the first heartbeat; a failure
+   * before that is a JSON response with a matching status: 400, 429 (`retry-after`), 502, 503, 504.
    *
    * The promise resolves when the response has ended, also after a failure, which the client has received by then; with
    * `onDisconnect: 'finish'` not before the call has ended.

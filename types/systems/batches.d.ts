@@ -20,11 +20,11 @@ export interface BatchProgress {
 export interface BatchOptions extends ClientOptions {
   /** @default 'gemini-2.5-flash' */
   model?: string
-  /** Attempts in all for each prompt. Waiting for an open circuit is not an attempt. @default 3 */
+  /** Attempts for each prompt, the first one included. Waiting for an open circuit is not an attempt. @default 3 */
   maxAttempts?: number
-  /** The same, as the HolySheep tutorials call it. Giving both is an error. */
+  /** The HolySheep tutorials' name for `maxAttempts`. Giving both is an error. */
   maxRetries?: number
-  /** Concurrent prompts. @default 10 */
+  /** The maximum number of concurrent prompts. @default 10 */
   concurrency?: number
   /** Additional fields of each request. */
   request?: Record<string, unknown>
@@ -48,8 +48,8 @@ export function batchProcess(
 ): Promise<BatchResult[]>
 
 /**
- * The same, yielding results as they arrive, for more prompts than fit in memory: a prompt is read when there is room for
- * it, and at most `concurrency` prompts and unread results are held. Leaving the loop stops the batch.
+ * The same, yielding results as they arrive, for more prompts than fit in memory: a prompt is read only when it can start,
+ * and at most `concurrency` prompts and unread results are in memory. Leaving the loop stops the batch.
  */
 export function batchStream(
   prompts: Iterable<Prompt> | AsyncIterable<Prompt>,
@@ -57,13 +57,13 @@ export function batchStream(
 ): AsyncGenerator<BatchResult, void>
 
 export interface QueueOptions extends ClientOptions {
-  /** Attempts in all for each task. @default 3 */
+  /** Attempts for each task, the first one included. @default 3 */
   maxAttempts?: number
-  /** The same, as the HolySheep tutorials call it. Giving both is an error. */
+  /** The HolySheep tutorials' name for `maxAttempts`. Giving both is an error. */
   maxRetries?: number
-  /** Unfinished tasks. @default 1000 */
+  /** The maximum number of unfinished tasks. @default 1000 */
   maxSize?: number
-  /** Concurrent attempts. @default 10 */
+  /** The maximum number of concurrent attempts. @default 10 */
   concurrency?: number
   request?: Record<string, unknown>
   client?: BatchOptions['client']
@@ -82,8 +82,8 @@ export class BoundedRetryQueue {
   /** Rejects with a QueueFullError if the queue is full, and with a TypeError if the id is already in it. */
   addTask(taskId: string, prompt: Prompt): Promise<void>
   /**
-   * Yields results as they arrive, until the queue is empty; tasks may be added meanwhile. Leaving the loop, or an abort,
-   * stops the running tasks; unfinished ones stay in the queue.
+   * Yields results as they arrive, until the queue is empty; tasks may be added in the meantime. Leaving the loop, or an
+   * abort, stops the running tasks; unfinished ones stay in the queue.
    */
   processWithRetry(options?: { signal?: AbortSignal }): AsyncGenerator<QueueResult, void>
 }

@@ -20,9 +20,9 @@ export function createClientWithTimeout(
 ): HolySheepStreamingClient
 
 /**
- * A `fetch` with a deadline for headers and body. After it the promise rejects, or the body fails, with a `TimeoutError`
- * (`code: 'TIMEOUT'`) whose `partialData` is what was received: `partialBuffer`, then the first 8 MiB of the body, as bytes
- * if `partialBuffer` is bytes, otherwise as text. `options.signal` works as usual.
+ * A `fetch` with a deadline for headers and body. When it passes, the promise rejects, or the body fails, with a
+ * `TimeoutError` (`code: 'TIMEOUT'`) whose `partialData` is what was received: `partialBuffer`, then the first 8 MiB of the
+ * body, as bytes if `partialBuffer` is bytes, otherwise as text. `options.signal` works as usual.
  * @param timeout In milliseconds. @default 30000
  */
 export function streamWithTimeout(
@@ -34,7 +34,7 @@ export function streamWithTimeout(
 /**
  * After an `ECONNRESET`, while `attempt < maxAttempts`: waits a random 1–3 s and resolves to true; otherwise resolves to
  * false immediately. What was received (`request.partialResponse`, otherwise `error.partial`) is used: `request.messages`
- * becomes a request for the rest of it, which a further reset replaces.
+ * becomes a request for the rest of it. A further reset replaces that request.
  */
 export function handleConnectionReset(
   error: unknown,

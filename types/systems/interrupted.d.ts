@@ -5,7 +5,7 @@ import type { ClientOptions } from '../client-options.js'
 
 /** Options of `smartStreamWithRecovery`. */
 export interface SmartStreamOptions {
-  /** Attempts in all, including recoveries. @default 5 */
+  /** Attempts, including the first one and recoveries. @default 5 */
   maxRetries?: number
   /** Silence before the first token and between reads, in milliseconds; healthy answers are not cut off. @default 30000 */
   timeout?: number

@@ -18,7 +18,7 @@ export type TimeoutResult =
       latencyMs: number
       timeoutTier: TimeoutTier
       modelUsed: string
-      /** Whether another model than the requested one answered. */
+      /** Whether a model other than the requested one answered. */
       fallbackTriggered: boolean
     }
   | {
@@ -62,7 +62,7 @@ export interface ModelConfig {
   costPerMillionTokens: number
   avgLatencyMs?: number
   capability?: QueryComplexity
-  /** Lower is stronger; models from 3 on are used for simple questions. */
+  /** Lower is stronger; models with a priority of 3 or more are used for simple questions. */
   priority: number
 }
 

@@ -6,9 +6,9 @@ import type { ClientOptions } from '../client-options.js'
 import type { CircuitBreaker } from '../limits.js'
 
 export interface AIClientOptions extends ClientOptions {
-  /** Attempts in all. @default 3 */
+  /** Attempts, the first one included. @default 3 */
   maxAttempts?: number
-  /** The same, as the HolySheep tutorials call it. Giving both is an error. */
+  /** The HolySheep tutorials' name for `maxAttempts`. Giving both is an error. */
   maxRetries?: number
   /** The wait before the next endpoint, in milliseconds. @default 500 */
   retryDelay?: number
@@ -34,7 +34,7 @@ export interface AIClientMetrics {
   errors429: number
   /** Attempts that failed with another error. */
   otherErrors: number
-  /** Attempts at another endpoint than the one before. */
+  /** Attempts at a different endpoint than the previous one. */
   fallbackCount: number
   /** `'NN.NN%'` */
   successRate: string
@@ -42,14 +42,14 @@ export interface AIClientMetrics {
 
 /**
  * Fails over to the next endpoint after a 429, a timeout, a connection error or a 5xx; 400, 401 and 403 are thrown
- * immediately, and any other 4xx is tried once more. After an exhausted quota (402, or the provider's own code) only an
+ * immediately, and any other 4xx is retried once. After an exhausted quota (402, or the provider's own code) only an
  * endpoint with another key is tried. Every call starts at the first endpoint whose breaker is closed. `endpoints` defaults
  * to `HOLYSHEEP_BASE_URL` if set, otherwise to the provider's address and its two backups.
  */
 export class HolySheepAIClient implements AsyncDisposable {
   constructor(apiKey?: string, options?: AIClientOptions)
   get apiKey(): string
-  /** That of the first endpoint. */
+  /** The first endpoint's. */
   get baseUrl(): string
   /** @throws RetriesExhaustedError, whose `cause` is the last error; with a single attempt, its error. */
   chatCompletion(
@@ -70,8 +70,8 @@ export interface RouterOptions {
 }
 
 /**
- * Selects an endpoint by 0.7 × health + 0.3 × latency score; the latter is 100 for the fastest and falls with the ratio to
- * it. Breakers: primary 3 failures, 30 s; the others 5, 60 s; each closes after 3 successes.
+ * Selects an endpoint by 0.7 × health + 0.3 × latency score; the latter is 100 for the fastest and inversely proportional
+ * to latency. Breakers: primary 3 failures, 30 s; the others 5, 60 s; each closes after 3 successes.
  */
 export class MultiProviderRouter {
   constructor(options?: RouterOptions)

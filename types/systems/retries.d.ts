@@ -9,7 +9,7 @@ import type { Jitter } from '../retry-options.js'
 import type { StreamResult } from '../stream.js'
 
 export interface RetryWithBackoffOptions {
-  /** Attempts in all, including the first one. @default 5 */
+  /** Attempts, including the first one. @default 5 */
   maxAttempts?: number
   /** The first wait, in milliseconds. @default 1000 */
   baseDelay?: number
@@ -75,7 +75,7 @@ export class HolySheepRetryManager implements AsyncDisposable {
   /** Exactly one attempt. */
   executeRequest(request: ManagedRequest & { stream: true }, options?: CallOptions): Promise<StreamResult>
   executeRequest(request: ManagedRequest, options?: CallOptions): Promise<ChatCompletion>
-  /** By `code` or `status`, never by what a message says. */
+  /** By `code` or `status`, never by the message. */
   shouldRetry(error: unknown): boolean
   sleep(ms: number): Promise<void>
   close(): Promise<void>
@@ -91,7 +91,7 @@ export interface RetryConfigOptions {
   maxDelay?: number
   /** @default 2 */
   exponentialBase?: number
-  /** Varies a wait from 50 % to 150 %. @default true */
+  /** Randomizes each wait between 50 % and 150 % of its length. @default true */
   jitter?: boolean
 }
 
@@ -162,7 +162,7 @@ export class RetryAIManager implements AsyncDisposable {
     options?: CallOptions,
   ): Promise<RetryResult>
   /**
-   * What a call does about a status; `delayed` where only the client's own table has it (520–524, 529 …). A `retry.retryOn`
+   * What a call does about a status; `delayed` if only the client's own table lists it (520–524, 529 …). A `retry.retryOn`
    * that you set takes precedence.
    */
   classifyError(statusCode: number, message: string): RetryableError
