@@ -201,7 +201,7 @@ describe('the page', () => {
     assert.match(entries.at(-1), /^The call failed/)
     // An open breaker is logged after the failure that opened it.
     for (const [index, entry] of entries.entries()) {
-      if (entry.endsWith('circuit breaker is open')) assert.match(entries[index - 1], /failed with status 503$/)
+      if (entry.endsWith('its circuit breaker is open')) assert.match(entries[index - 1], /failed with status 503$/)
     }
     assert.ok((await api('status')).counters.retries > 0)
     await choose('Healthy', 'none')

@@ -56,7 +56,7 @@ export function useChat() {
     const store = () => sessionStorage.setItem(STORAGE_KEY, JSON.stringify(latest.current))
     store()
     addEventListener('pagehide', store)
-    return () => removeEventListener('pagehide', keep)
+    return () => removeEventListener('pagehide', store)
   }, [ready, state, messages.length])
 
   const ask = useCallback(async (history: Message[]) => {
