@@ -1,8 +1,8 @@
 //! The JavaScript boundary, and the only module that knows napi: options in, deltas and errors out. One file for
 //! each class.
 //!
-//! A call reaches JavaScript through four files: [`event_channel`] is the engine's sink for one call, [`hub`]
-//! collects the records of all calls of a thread in a [`queue`] of [`batch`]es, and [`native_hub`] hands the
+//! A call reaches JavaScript through four files: `event_channel` is the engine's sink for one call, `hub`
+//! collects the records of all calls of a thread in a `queue` of `batch`es, and `native_hub` hands the
 //! batches to JavaScript.
 
 mod batch;

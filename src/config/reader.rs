@@ -2,7 +2,7 @@
 //! end is an error.
 //!
 //! JSON has no `NaN`, functions or big integers. The JavaScript side sends a value that JSON cannot hold as
-//! an object with the key [`UNENCODABLE`], such as `{"$unencodable": "NaN"}`, so that the error can name it.
+//! an object with the key `UNENCODABLE`, such as `{"$unencodable": "NaN"}`, so that the error can name it.
 
 use std::time::Duration;
 

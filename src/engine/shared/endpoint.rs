@@ -76,7 +76,7 @@ impl EndpointState {
             && self.quota_exhausted_until.swap(0, Ordering::Relaxed) != 0
     }
 
-    /// Whether an attempt may use the key. After [`d::QUOTA_REST`] a single attempt may, as a probe.
+    /// Whether an attempt may use the key. After [`d::QUOTA_COOLDOWN`] a single attempt may, as a probe.
     pub fn try_quota(&self) -> bool {
         let until = self.quota_exhausted_until.load(Ordering::Relaxed);
         if until == 0 {
