@@ -2,7 +2,7 @@
 import { type CallHandle, type Consumer, emptySnapshot, TEXT } from './call-handle'
 import { type ErrorRecord, fromRecord } from './errors'
 import { PendingRecords } from './pending-records'
-import { COMPLETE, DELTA, END, ERROR, IS_FAILURE, type NativeHub, RESTART, type RecordBatch } from './record-batch'
+import { type NativeHub, type RecordBatch, RecordKind } from './record-batch'
 import { checkClockSoon, claimRound, mustYield, readerResolved } from './scheduler'
 
 /** How many deltas may wait for a consumer that awaits before its socket is paused, and when it resumes. */
@@ -125,9 +125,9 @@ export class InFlightCall extends PendingRecords implements CallHandle {
       if (handled++ === 1) checkClockSoon()
       const { kind } = batch
       // A restart voids the deltas of this turn. Their reader has to run before it learns of the restart.
-      if (mustYield() || (kind === RESTART && this.lastDeltaTurn === dispatcher.turn)) return false
+      if (mustYield() || (kind === RecordKind.Restart && this.lastDeltaTurn === dispatcher.turn)) return false
       const text = batch.read()
-      if (kind === DELTA) {
+      if (kind === RecordKind.Delta) {
         this.lastDeltaTurn = dispatcher.turn
         this.delta(text)
       } else {
@@ -139,9 +139,9 @@ export class InFlightCall extends PendingRecords implements CallHandle {
 
   /** Stores a record that cannot be handled yet. */
   add(kind: number, text: string) {
-    this.pushPending(kind === DELTA ? text : { kind, text })
+    this.pushPending(kind === RecordKind.Delta ? text : { kind, text })
     if (!this.blocked) this.enqueue()
-    else if (kind === ERROR) this.failNow(text)
+    else if (kind === RecordKind.Error) this.failNow(text)
     // Joined deltas do not pile up, unless the consumer's promise is pending.
     if (this.pendingCount() > HIGH_WATER && (this.blocked || !this.coalesce)) {
       this.overrun = true
@@ -170,7 +170,7 @@ export class InFlightCall extends PendingRecords implements CallHandle {
         this.delta(this.coalesce ? this.joinPending(record) : record)
       } else {
         // As in `readBatch`.
-        if (record.kind === RESTART && this.lastDeltaTurn === dispatcher.turn) return false
+        if (record.kind === RecordKind.Restart && this.lastDeltaTurn === dispatcher.turn) return false
         this.shiftPending()
         this.control(record.kind, record.text)
       }
@@ -205,26 +205,26 @@ export class InFlightCall extends PendingRecords implements CallHandle {
 
   /** Handles a record other than a delta. */
   private control(kind: number, text: string) {
-    const record = kind === ERROR ? (JSON.parse(text) as ErrorRecord) : undefined
-    if (kind === END || kind === ERROR) {
+    const record = kind === RecordKind.Error ? (JSON.parse(text) as ErrorRecord) : undefined
+    if (kind === RecordKind.End || kind === RecordKind.Error) {
       if (record) this.lastSnapshot ??= record.snapshot ?? this.snapshot()
       this.known = false
       this.dispatcher.remove(this)
     }
     if (this.settled) return
-    if (kind === COMPLETE || record || kind === END) readerResolved()
+    if (kind === RecordKind.Complete || record || kind === RecordKind.End) readerResolved()
     try {
-      if (kind === COMPLETE) {
+      if (kind === RecordKind.Complete) {
         this.consumer.complete?.(text)
-      } else if (kind === END) {
+      } else if (kind === RecordKind.End) {
         this.settled = true
         this.consumer.end(text)
-      } else if (kind === ERROR) {
+      } else if (kind === RecordKind.Error) {
         this.fail(fromRecord(record as ErrorRecord))
-      } else if (kind === IS_FAILURE) {
+      } else if (kind === RecordKind.IsFailure) {
         const isFailure = this.consumer.isFailure?.(fromRecord(JSON.parse(text)))
         if (this.known) this.dispatcher.nativeHub().answer(this.id, Boolean(isFailure))
-      } else if (kind === RESTART) {
+      } else if (kind === RecordKind.Restart) {
         this.consumer.restart?.()
       } else {
         this.consumer.event?.(text)

@@ -4,12 +4,15 @@ import type { addon } from './native'
 export type NativeHub = InstanceType<typeof addon.NativeHub>
 
 /** `RecordKind` in `src/binding/batch.rs` has the same numbers. An event is every other kind. */
-export const DELTA = 0
-export const COMPLETE = 1
-export const END = 2
-export const ERROR = 3
-export const IS_FAILURE = 5
-export const RESTART = 6
+// biome-ignore lint/suspicious/noConstEnum: each delta is compared with these, so they are inlined.
+export const enum RecordKind {
+  Delta = 0,
+  Complete = 1,
+  End = 2,
+  Error = 3,
+  IsFailure = 5,
+  Restart = 6,
+}
 /** Set in the kind of a record whose text is a separate string. */
 const LONG_TEXT = 8
 
