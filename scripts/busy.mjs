@@ -46,7 +46,8 @@ async function once() {
     const isSuite = data.details?.type === 'suite'
     if (type === 'test:pass' && !isSuite && !data.skip) result.passed++
     // A suite or a file fails with its subtests, which are reported themselves.
-    if (type === 'test:fail' && data.details.error.failureType !== 'subtestsFailed') {
+    // A todo is expected to fail.
+    if (type === 'test:fail' && data.todo === undefined && data.details.error.failureType !== 'subtestsFailed') {
       const { error } = data.details
       const message = error.cause?.message ?? error.message
       result.failures.push(

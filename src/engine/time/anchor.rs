@@ -10,11 +10,30 @@ pub(super) struct Anchor {
     pub started: Instant,
 }
 
-/// The anchor of this process, set on first use.
+/// The most time between the readings of the two clocks, and how often they are read again for it.
+const MAX_GAP: Duration = Duration::from_micros(50);
+const MAX_READINGS: usize = 20;
+
+/// The anchor of this process, set when it is first asked for.
 pub(super) fn anchor() -> &'static Anchor {
     static ANCHOR: OnceLock<Anchor> = OnceLock::new();
-    ANCHOR.get_or_init(|| Anchor {
-        since_epoch: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default(),
-        started: Instant::now(),
-    })
+    ANCHOR.get_or_init(read_both_clocks)
+}
+
+/// Reads both clocks at the same time. A thread that is preempted between two readings reads them again, or the
+/// clocks would stay apart by as much.
+fn read_both_clocks() -> Anchor {
+    let mut best: Option<(Duration, Anchor)> = None;
+    for _ in 0..MAX_READINGS {
+        let before = Instant::now();
+        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let gap = Instant::now().saturating_duration_since(before);
+        if best.as_ref().is_none_or(|(smallest, _)| gap < *smallest) {
+            best = Some((gap, Anchor { since_epoch, started: before }));
+        }
+        if gap <= MAX_GAP {
+            break;
+        }
+    }
+    best.map_or_else(|| Anchor { since_epoch: Duration::ZERO, started: Instant::now() }, |(_, anchor)| anchor)
 }
