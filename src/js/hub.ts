@@ -12,6 +12,7 @@ import {
   beginTurn,
   checkClockSoon,
   continueTurn,
+  endTurn,
   HAS_REAL_TIMERS,
   inNextRound,
   mustYield,
@@ -113,6 +114,7 @@ function runTurn() {
     else if (batch.next === AT_ONCE) schedule()
     // While many calls stream, Rust does not wake us. Our timer fires together with the loop's other timers.
     else if (batch.next === PACED) afterMs(pollIntervalMs, turn)
+    endTurn()
   }
 }
 

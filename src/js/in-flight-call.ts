@@ -119,11 +119,11 @@ export class InFlightCall extends PendingRecords implements CallHandle {
   private readBatch(): boolean {
     const { id, dispatcher } = this
     const { batch } = dispatcher
-    let handled = 0
+    let deltas = 0
     while (batch.callId === id && !this.blocked) {
-      // There may be many more records, each as slow as the first, even if those of the calls before were quick.
-      if (handled++ === 1) checkClockSoon()
       const { kind } = batch
+      // There may be many more deltas, each as slow as the first, even if the records before it were quick.
+      if (kind === RecordKind.Delta && deltas++ === 1) checkClockSoon()
       // A restart voids the deltas of this turn. Their reader has to run before it learns of the restart.
       if (mustYield() || (kind === RecordKind.Restart && this.lastDeltaTurn === dispatcher.turn)) return false
       const text = batch.read()
@@ -162,7 +162,10 @@ export class InFlightCall extends PendingRecords implements CallHandle {
       this.lastDeltaTurn = dispatcher.turn
       this.serveTurn()
     }
+    let deltas = 0
     for (let record = this.firstPending; record !== undefined && !this.blocked; record = this.firstPending) {
+      // As in `readBatch`.
+      if (typeof record === 'string' && deltas++ === 1) checkClockSoon()
       if (mustYield()) return false
       if (typeof record === 'string') {
         this.lastDeltaTurn = dispatcher.turn

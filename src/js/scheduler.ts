@@ -94,6 +94,14 @@ export function continueTurn(more: () => void, another: () => void) {
   claimRound()
 }
 
+/**
+ * Ends a turn. A turn that has used up its time is the only one of its round: the loop may serve a timer that is set
+ * here in the same round, if the process is suspended until the timer is due.
+ */
+export function endTurn() {
+  if (performance.now() >= deadline) claimRound()
+}
+
 const requestTick = () => nextTick(afterReaders)
 
 function afterReaders() {
