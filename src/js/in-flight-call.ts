@@ -3,7 +3,7 @@ import { type CallHandle, type Consumer, emptySnapshot, TEXT } from './call-hand
 import { type ErrorRecord, fromRecord } from './errors'
 import { PendingRecords } from './pending-records'
 import { type NativeHub, type RecordBatch, RecordKind } from './record-batch'
-import { checkClockSoon, claimRound, mustYield, readerResolved } from './scheduler'
+import { checkClockSoon, claimRound, handledOtherRecord, mustYield, readerResolved } from './scheduler'
 
 /** How many deltas may wait for a consumer that awaits before its socket is paused, and when it resumes. */
 const HIGH_WATER = 64
@@ -208,6 +208,7 @@ export class InFlightCall extends PendingRecords implements CallHandle {
 
   /** Handles a record other than a delta. */
   private control(kind: number, text: string) {
+    handledOtherRecord()
     const record = kind === RecordKind.Error ? (JSON.parse(text) as ErrorRecord) : undefined
     if (kind === RecordKind.End || kind === RecordKind.Error) {
       if (record) this.lastSnapshot ??= record.snapshot ?? this.snapshot()

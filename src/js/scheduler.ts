@@ -34,6 +34,8 @@ let checkedAt = 0
 /** The number of records per check of the clock, and how many are left until the next check. */
 let stride = 1
 let untilCheck = 0
+/** Since the last check only deltas were handled. How long other records took says nothing about deltas. */
+let onlyDeltas = true
 /** The turn has resolved promises of readers that have not run yet. */
 let readersPending = false
 /** Work that may run once per round has run in this round. An immediate ends the round. */
@@ -51,6 +53,7 @@ let fallback: (() => void) | undefined
 
 export function beginTurn() {
   readersPending = false
+  onlyDeltas = true
   checkedAt = performance.now()
   deadline = checkedAt + TURN_MS
   stride = 1
@@ -73,12 +76,19 @@ export function checkClockSoon(nth = 1) {
   untilCheck = nth
 }
 
+/** Call this after a record other than a delta. */
+export function handledOtherRecord() {
+  onlyDeltas = false
+  untilCheck = Math.min(untilCheck, 2)
+}
+
 function timeIsOver() {
   const now = performance.now()
   const over = now >= deadline
-  stride = now - checkedAt < QUICK_MS ? Math.min(4 * stride, MAX_STRIDE) : 1
+  stride = onlyDeltas && now - checkedAt < QUICK_MS ? Math.min(4 * stride, MAX_STRIDE) : 1
   // Once the time is over, the next check must say so too.
   untilCheck = over ? 0 : stride
+  onlyDeltas = true
   checkedAt = now
   return over
 }
