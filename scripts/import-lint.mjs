@@ -12,13 +12,14 @@ import { typescriptImports } from './lint/typescript.mjs'
 /** The layers, and what each may import besides itself. */
 const LAYERS = {
   error: [],
+  usage: [],
   store: ['error'],
   policy: ['error'],
-  wire: ['error'],
+  wire: ['error', 'usage'],
   session: ['error'],
   config: ['error', 'policy', 'session'],
   transport: ['error'],
-  engine: ['error', 'config', 'policy', 'wire', 'session', 'transport', 'store'],
+  engine: ['error', 'usage', 'config', 'policy', 'wire', 'session', 'transport', 'store'],
   simulator: [],
   binding: ['error', 'config', 'engine', 'simulator'],
 }
