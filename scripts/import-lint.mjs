@@ -13,6 +13,7 @@ import { typescriptImports } from './lint/typescript.mjs'
 const LAYERS = {
   error: [],
   usage: [],
+  rng: [],
   store: ['error'],
   policy: ['error'],
   wire: ['error', 'usage'],
@@ -20,7 +21,7 @@ const LAYERS = {
   config: ['error', 'policy', 'session'],
   transport: ['error'],
   engine: ['error', 'usage', 'config', 'policy', 'wire', 'session', 'transport', 'store'],
-  simulator: [],
+  simulator: ['rng'],
   binding: ['error', 'config', 'engine', 'simulator'],
 }
 
