@@ -91,7 +91,7 @@ impl ClientConfig {
                 vec![Arc::new(Endpoint::from_url(url, key, send_session_id))]
             }
             Some(_) if base.is_some() => {
-                return Err(Error::invalid("baseUrl", "a URL in addition to `endpoints`", "one of the two"));
+                return Err(Error::invalid("baseUrl", "a URL in addition to `endpoints`", "only one of the two"));
             }
             Some(Value::Array(items)) if !items.is_empty() => {
                 endpoint::read_all(items, key.as_ref(), send_session_id)?

@@ -87,7 +87,7 @@ fn open_ms_and_timeout_are_aliases_and_giving_both_is_an_error() {
     let both = open(json!({ "openMs": 5, "timeout": 5 })).unwrap_err();
     assert_eq!(
         both.message,
-        "circuitBreaker.openMs: got a value in addition to `timeout`, which means the same; accepted: one of the two"
+        "circuitBreaker.openMs: got a value in addition to `timeout`, which means the same; accepted: only one of the two"
     );
 }
 
