@@ -73,7 +73,7 @@ impl Permit {
     }
 
     /// Settles the cost: by the usage report, else by what was sent and received. Another attempt with this permit
-    /// reserves anew. `None` if nothing was reserved.
+    /// must reserve again. `None` if nothing was reserved.
     pub fn settle_cost(
         &mut self,
         ctx: &CallContext<'_>,

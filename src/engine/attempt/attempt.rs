@@ -61,7 +61,7 @@ pub struct Earlier {
 }
 
 impl Attempt {
-    /// Reads an open answer to its end and delivers it.
+    /// Reads an open answer completely and delivers it.
     pub async fn deliver(
         &mut self,
         ctx: &CallContext<'_>,

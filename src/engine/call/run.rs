@@ -17,7 +17,7 @@ use crate::error::{Error, Kind, Result};
 use crate::policy::plan::{Plan, Step, Stop};
 
 impl Call<'_> {
-    /// Runs the call to its end. The future may be dropped at any time.
+    /// Runs the call to completion. The future may be dropped at any time.
     pub async fn run(&mut self) -> Result<()> {
         if self.recovery.continues
             && let Some(ended) = self.begin_resumed()
