@@ -1,8 +1,8 @@
 // The imports of a Rust crate, file by file. A path is followed through re-exports to the file that defines
-// the item, so that an import through a facade (a `mod.rs` that only declares and re-exports) counts as one
-// of the file behind it, and `mod x;` counts as none. Tests are left out.
+// the item, so that an import through a facade (a `mod.rs` that only declares and re-exports) counts as an import
+// of the file behind it, and `mod x;` does not count. Tests are left out.
 //
-// This reads tokens and not types: a method that is called on a value is not seen.
+// This reads tokens and not types, so it does not see method calls on values.
 import { existsSync, readFileSync } from 'node:fs'
 import { dirname, join, relative, sep } from 'node:path'
 
@@ -37,7 +37,7 @@ export function readCrate(source) {
   function readFile(file, parent, identifier) {
     const text = readFileSync(file, 'utf8')
     const code = withoutTests(blank(text))
-    // The children of `x.rs` are in `x/`, those of `mod.rs` and `lib.rs` beside it.
+    // The children of `x.rs` are in `x/`, those of `mod.rs` and `lib.rs` in the same folder.
     const folder = /(^|[\\/])(mod|lib)\.rs$/.test(file) ? dirname(file) : file.replace(/\.rs$/, '')
     return readModule({ file, folder, parent, identifier, text, code, from: 0, to: code.length })
   }
@@ -72,7 +72,7 @@ export function readCrate(source) {
     }
     for (const found of body.matchAll(/\bmod\s+(\w+)\s*;/g)) {
       const [, child] = found
-      // `blank` and `erase` keep every offset, and the text still has the string.
+      // `blank` and `erase` keep every offset, so the original text still has the string there.
       const before = text.slice(0, from + found.index)
       const path = /#\[path\s*=\s*"([^"]+)"\]\s*(?:#\[[^\]]*\]\s*|\/\/[^\n]*\n\s*)*(?:pub(?:\([^)]*\))?\s+)?$/.exec(
         before,
@@ -90,7 +90,7 @@ export function readCrate(source) {
       }
       body = erase(body, found.index, found.index + found[0].length)
     }
-    // Items of functions are among them, which does no harm: nothing outside can name them.
+    // This includes items inside functions, which is harmless: nothing outside can name them.
     const definition = /\b(?:struct|enum|trait|fn|type|const|static|union)\s+(?:mut\s+)?(\w+)|\bmacro_rules!\s*(\w+)/g
     for (const [, item, macro] of body.matchAll(definition)) module.items.add(item ?? macro)
     for (const [path] of body.matchAll(/(?<![\w:.$])\w+(?:\s*::\s*\w+)+/g)) module.paths.push(path.split(/\s*::\s*/))
@@ -100,7 +100,7 @@ export function readCrate(source) {
   }
 }
 
-/** What a path means in a module: `{ kind: 'module' | 'item', module }`, or nothing where it leads out of the crate. */
+/** Resolves a path in a module: `{ kind: 'module' | 'item', module }`, or undefined if it leads out of the crate. */
 function resolve(module, segments, seen = new Set()) {
   const key = `${module.file} ${module.identifier} ${segments.join('::')}`
   if (seen.has(key)) return undefined
@@ -129,7 +129,7 @@ function resolve(module, segments, seen = new Set()) {
     }
     const found = named(at, segment, seen)
     if (!found) {
-      // A name that a macro makes, say. Of a relative path nothing is known.
+      // Perhaps a name that a macro generates. The target of a relative path is unknown.
       return isRelative && position === 0 ? undefined : { kind: 'item', module: at }
     }
     if (found.kind === 'item') return found
@@ -138,11 +138,11 @@ function resolve(module, segments, seen = new Set()) {
   return at && { kind: 'module', module: at }
 }
 
-/** What a name that is no child means in a module. */
+/** Resolves a name in a module, unless it is a child module. */
 function named(module, name, seen) {
   if (module.items.has(name)) return { kind: 'item', module }
   const use = module.uses.get(name)
-  // `use a::{self}` within `a` would ask for itself.
+  // `use a::{self}` within `a` would refer to itself.
   if (use && !(use.length === 1 && use[0] === name)) return resolve(module, use, seen)
   for (const glob of module.globs) {
     const target = resolve(module, glob, seen)
@@ -155,7 +155,7 @@ function named(module, name, seen) {
   return undefined
 }
 
-/** The top module that a path names: the word behind `crate`, also where it is reached by `super`. */
+/** The top-level module that a path names: the segment after `crate`, even if the path reaches it through `super`. */
 function topOf(module, segments) {
   if (segments[0] === 'crate') return segments[1]
   if (segments[0] !== 'super') return undefined
@@ -194,7 +194,7 @@ function useTree(tree, prefix = []) {
   return [{ segments, alias: alias ?? segments.at(-1) }]
 }
 
-/** Splits at the commas that stand in no braces. */
+/** Splits at the commas outside of braces. */
 function splitTop(text) {
   const parts = ['']
   let depth = 0
@@ -207,12 +207,12 @@ function splitTop(text) {
   return parts
 }
 
-/** A file that holds tests alone, by its name. */
+/** Whether a file contains only tests, by its name. */
 export function isTest(path) {
   return /(^|[\\/])tests[\\/]|(^|[\\/])tests\.rs$|_tests\.rs$/.test(path)
 }
 
-/** The code without the items behind `#[cfg(test)]`. */
+/** The code without the items under `#[cfg(test)]`. */
 function withoutTests(code) {
   let rest = code
   for (;;) {
@@ -224,13 +224,13 @@ function withoutTests(code) {
     const end = /[{;]/.exec(rest.slice(at))
     if (!end) return rest.slice(0, found.index)
     const stop = end[0] === ';' ? at + end.index : closing(rest, at + end.index)
-    // `use a::{b};` has its semicolon behind the braces.
+    // `use a::{b};` has its semicolon after the braces.
     const isUse = /^(?:pub(?:\([^)]*\))?\s+)?use\s/.test(rest.slice(at))
     rest = erase(rest, found.index, isUse ? rest.indexOf(';', at) + 1 : stop + 1)
   }
 }
 
-/** Where the brace that opens at `open` is closed. */
+/** The position of the brace that closes the one at `open`. */
 function closing(code, open) {
   let depth = 0
   for (let at = open; at < code.length; at++) {
@@ -242,7 +242,7 @@ function closing(code, open) {
 
 const erase = (code, from, to) => code.slice(0, from) + ' '.repeat(to - from) + code.slice(to)
 
-/** The text with comments and literals blanked, every other character at its offset. */
+/** The text with comments and literals blanked; every other character keeps its offset. */
 function blank(text) {
   const tokens =
     /\/\/[^\n]*|\/\*(?:[^*]|\*(?!\/))*\*\/|\b(?:br|cr|r)(#*)"[\s\S]*?"\1|"(?:[^"\\]|\\[\s\S])*"|'(?:[^'\\\n]|\\(?:u\{[^}]*\}|x..|.))'/gu

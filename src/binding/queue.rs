@@ -19,8 +19,8 @@ pub const MAX_RECORDS: usize = 4096;
 
 /// The load is the number of calls that stream within this window.
 const WINDOW: Duration = Duration::from_millis(1);
-/// Up to this many calls in a window wake JavaScript for each delta: so few cost little, and the caller of a
-/// single answer waits for nothing.
+/// Up to this many calls in a window wake JavaScript for each delta: for so few that is cheap, and the
+/// caller of a single answer does not wait.
 const MAX_WAKING_CALLS: u32 = 2;
 
 pub struct Queue {

@@ -74,7 +74,7 @@ fn open_time(reader: &mut Reader<'_>) -> Result<Option<Duration>> {
     if open.is_some() && timeout.is_some() {
         let name = reader.full_name("openMs");
         let problem = "a value in addition to `timeout`, which means the same";
-        return Err(Error::invalid(&name, problem, "one of the two"));
+        return Err(Error::invalid(&name, problem, "only one of the two"));
     }
     Ok(open.or(timeout))
 }

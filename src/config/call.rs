@@ -59,7 +59,7 @@ pub struct CallConfig {
     /// Every attempt after the first on a model waits, counts as a retry, and goes to the next endpoint.
     /// False by default.
     pub rotate_endpoints: bool,
-    /// When a second request starts on another route; `None` is never, the default.
+    /// When a second request starts on another route; `None`, the default: never.
     pub hedge: Option<Hedge>,
     pub first_endpoint_extras: Option<FirstEndpointExtras>,
 }

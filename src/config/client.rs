@@ -35,7 +35,7 @@ pub struct ClientConfig {
     pub health_check: Option<Duration>,
     /// What applies to each call that does not override it.
     pub call: CallConfig,
-    /// `None` is no budget. On by default, with the defaults of its options.
+    /// `None`: no budget. On by default, with the defaults of its options.
     pub retry_budget: Option<retry_budget::Options>,
     pub breaker: BreakerChoice,
     /// The limit of all endpoints together. None by default.
@@ -91,7 +91,11 @@ impl ClientConfig {
                 vec![Arc::new(Endpoint::from_url(url, key, send_session_id))]
             }
             Some(_) if base.is_some() => {
-                return Err(Error::invalid("baseUrl", "a URL in addition to `endpoints`", "one of the two"));
+                return Err(Error::invalid(
+                    "baseUrl",
+                    "a URL in addition to `endpoints`",
+                    "only one of the two",
+                ));
             }
             Some(Value::Array(items)) if !items.is_empty() => {
                 endpoint::read_all(items, key.as_ref(), send_session_id)?

@@ -1,5 +1,5 @@
 //! The defaults of options, and the fixed limits of the engine. Each is defined here only; tests compare
-//! `types/` and the README with [`list`].
+//! `types/`, the README and `docs/options.md` with [`list`].
 
 use std::time::Duration;
 
@@ -98,7 +98,7 @@ pub const MAX_TOOL_CALL: usize = 256 * 1024;
 /// How much of the body of an error is read, in bytes.
 pub const MAX_ERROR_BODY: usize = 64 * 1024;
 
-/// The defaults by the names of their options in JavaScript.
+/// The defaults by the names of their options in JavaScript. `lastRoute` has those that differ on the last route left.
 pub fn list() -> Value {
     let ms = |duration: Duration| duration.as_millis() as u64;
     json!({
@@ -110,6 +110,7 @@ pub fn list() -> Value {
         "wholeAnswerTimeoutMs": ms(WHOLE_ANSWER_TIMEOUT),
         "idleTimeoutMs": ms(IDLE_TIMEOUT),
         "rotateEndpoints": ROTATE_ENDPOINTS,
+        "lastRoute": { "firstTokenTimeoutMs": ms(FIRST_TOKEN_TIMEOUT_LAST_ROUTE) },
         "hedge": false,
         "hedging": { "afterMs": "p95" },
         "maxRetries": MAX_RETRIES,

@@ -44,11 +44,11 @@ impl RateLimit {
         let capacity = reader.number("capacity", 1.0, 1e9)?;
         if let Some(per_minute) = reader.number("requestsPerMinute", 0.1, 1e9)? {
             if rate.or(capacity).is_some() {
-                let problem = "a value in addition to capacity or refillRate";
+                let problem = "a value in addition to `capacity` or `refillRate`";
                 return Err(Error::invalid(
                     &reader.full_name("requestsPerMinute"),
                     problem,
-                    "one of the two",
+                    "only one of the two",
                 ));
             }
             limit.refill_per_second = per_minute / 60.0;

@@ -192,7 +192,7 @@ pub fn tenant(reader: &Reader<'_>, name: &str) -> Result<String> {
     Ok(name.to_owned())
 }
 
-/// Reads the retry budget; `None` is none (`false`). On by default.
+/// Reads the retry budget; `None` if it is off (`false`). On by default.
 pub fn budget(reader: &mut Reader<'_>, key: &'static str) -> Result<Option<retry_budget::Options>> {
     let default = retry_budget::Options::default();
     match reader.value(key) {

@@ -1,8 +1,8 @@
 //! The engine runs calls. It is the only place that sleeps.
 //!
-//! Its layers, from the bottom up. Each imports only those listed before it:
+//! Its floors, from the bottom up. Each imports only those listed before it:
 //!
-//! | layer | what it decides |
+//! | floor | what it decides |
 //! |---|---|
 //! | [`time`] | nothing: the clock, the test clock, timers |
 //! | [`shared`] | nothing: what the calls of a client share, one type per module |

@@ -5,4 +5,3 @@ pub mod merge;
 pub mod prompts;
 pub mod snapshot;
 pub mod splice;
-pub mod usage;

@@ -56,7 +56,7 @@ pub fn try_admit(
     }
     let limits = if will_wait { [None, None] } else { reserve_limits(ctx, route)? };
     let breaker = acquire_breaker(ctx, route).map_err(Rejected::CircuitOpen)?;
-    Ok(Box::new(Permit::new(&route.endpoint, breaker, limits)))
+    Ok(Box::new(Permit::new(&route.endpoint, breaker, limits, None)))
 }
 
 /// What the limiters grant now. If the client's own has no capacity, nothing is taken from either.
@@ -126,7 +126,5 @@ pub fn try_admit_hedge(
         }
     }
     let breaker = acquire_breaker(ctx, route).ok()?;
-    let mut permit = Box::new(Permit::new(&route.endpoint, breaker, limits));
-    permit.slot = slot;
-    Some(permit)
+    Some(Box::new(Permit::new(&route.endpoint, breaker, limits, slot)))
 }

@@ -23,9 +23,8 @@ pub(super) fn check_cost(ctx: &CallContext<'_>, route: &CallRoute, committed: bo
     ctx.client.costs.ledger.update(fits).map_err(|refusal| cost_cap_error(&refusal, &limits))
 }
 
-/// Reserves what an attempt may cost. `messages` replace the caller's own, and `max_tokens` the caller's limit, if the
-/// attempt continues an answer. Errors: [`crate::error::Kind::CostCap`].
-pub fn reserve_cost(
+/// [`super::permit::Permit::reserve_cost`].
+pub(super) fn reserve_cost(
     ctx: &CallContext<'_>,
     route: &CallRoute,
     messages: Option<&str>,

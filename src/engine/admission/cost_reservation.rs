@@ -58,8 +58,8 @@ impl CostReservation {
         CostReservation(Some(open))
     }
 
-    /// The request is on its way: from now on it costs.
-    pub fn mark_sent(&mut self) {
+    /// [`super::permit::Permit::mark_sent`].
+    pub(super) fn mark_sent(&mut self) {
         if let Some(open) = &mut self.0 {
             open.was_sent = true;
         }
@@ -94,9 +94,8 @@ impl CostReservation {
         self.0.as_mut().filter(|open| open.price.is_some())
     }
 
-    /// Settles an attempt that has ended: by its usage report, else by what was sent and received. `None` if nothing
-    /// was reserved.
-    pub fn settle(
+    /// [`super::permit::Permit::settle_cost`].
+    pub(super) fn settle(
         mut self,
         ctx: &CallContext<'_>,
         route: &CallRoute,

@@ -61,7 +61,7 @@ pub struct Earlier {
 }
 
 impl Attempt {
-    /// Reads an open answer to its end and delivers it.
+    /// Reads an open answer completely and delivers it.
     pub async fn deliver(
         &mut self,
         ctx: &CallContext<'_>,
@@ -104,7 +104,7 @@ impl Attempt {
         };
         let delivery = Delivery::new(consumer, transcript, &mut self.progress, continuation);
         let Opened { settings, body, first_token_until } = opened;
-        let mut reader = Reader::new(settings, delivery, &mut self.permit.cost);
+        let mut reader = Reader::new(settings, delivery, self.permit.cost_counter());
         let read = {
             let read = pin!(reader.read(body, first_token_until));
             match options.attempt_timeout {
@@ -162,7 +162,7 @@ impl Attempt {
         let taken = |head: &mut ResponseHead| (head.was_sent, head.status, head.request_id.clone());
         let (was_sent, status, request_id) = self.head.update(taken);
         if was_sent {
-            self.permit.cost.mark_sent();
+            self.permit.mark_sent();
         }
         self.progress.status = status;
         self.progress.request_id = request_id;

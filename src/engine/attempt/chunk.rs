@@ -7,7 +7,7 @@ use crate::config::defaults as d;
 use crate::engine::shared::sink::Wants;
 use crate::error::{Error, Kind};
 use crate::session::merge::merge;
-use crate::session::usage::add_usage;
+use crate::usage::add_usage;
 use crate::wire::chat;
 
 impl Delivery<'_> {

@@ -108,7 +108,7 @@ impl Attempt {
         usage: Option<&Value>,
     ) -> Finished {
         let Progress { status, is_complete, .. } = self.progress;
-        let cost = mem::take(&mut self.permit.cost).settle(ctx, route, status, is_complete, usage);
+        let cost = self.permit.settle_cost(ctx, route, status, is_complete, usage);
         let error = end.error();
         let code = error.map(Error::code);
         let record = self.record(route, end);

@@ -1,4 +1,4 @@
-//! Reading an answer to its end.
+//! Reads an answer to the end.
 
 use std::future::poll_fn;
 use std::ops::ControlFlow;
@@ -44,7 +44,7 @@ impl<'a> Reader<'a> {
         Reader { settings, delivery, cost, stops_at_first_token: false, chunks: chat::Reader::default() }
     }
 
-    /// Reads the answer to its end.
+    /// Reads the answer to the end.
     pub async fn read(&mut self, mut body: Body, first_token_until: Instant) -> Result<()> {
         if let Some(dialect) = self.settings.unstreamed {
             let read = read_unstreamed(&mut self.delivery, dialect, body, self.settings.idle_timeout);
@@ -242,7 +242,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Reads a finished body to its end in the background, so that its connection can be reused.
+/// Reads the remainder of a finished body in the background, so that the connection can be reused.
 #[allow(clippy::disallowed_methods)] // The socket's time is real, whatever clock the call uses.
 fn keep_connection(mut body: Body) {
     let read = async move { while let Some(Ok(_)) = body.next().await {} };

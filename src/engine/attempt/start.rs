@@ -15,7 +15,7 @@ use super::peek::Peek;
 use super::progress::{Progress, ResponseHead};
 use super::request::{self, Requests, Target, first_endpoint_extras, without_key};
 use super::settings::ReadSettings;
-use crate::engine::admission::{CallContext, CallRoute, Permit, reserve_cost};
+use crate::engine::admission::{CallContext, CallRoute, Permit};
 use crate::engine::shared::event::Event;
 use crate::engine::shared::ids::random_id;
 use crate::engine::time::clock::{self, timeout_at};
@@ -60,7 +60,7 @@ impl Attempt {
         let (client, call) = (ctx.client, ctx.request);
         let max_tokens = call.chat.max_tokens().filter(|_| form.received_tokens > 0);
         let rest = max_tokens.map(|max| max.saturating_sub(form.received_tokens));
-        permit.cost = reserve_cost(ctx, route, form.messages.as_deref(), rest)?;
+        permit.reserve_cost(ctx, route, form.messages.as_deref(), rest)?;
         let endpoint = Arc::clone(&route.endpoint.config);
         let request_id = random_id("req_", &mut rand::rng());
         let sent_fields = optional_fields(ctx, route);

@@ -9,7 +9,7 @@ use crate::engine::attempt::{Attempt, AttemptEnd, Finished, Requests, Transcript
 use crate::error::Error;
 use crate::policy::plan::{Failure, RouteId};
 use crate::session::snapshot::Snapshot;
-use crate::session::usage::add_usage;
+use crate::usage::add_usage;
 
 /// One call. It lives outside the future that runs it, so that its state survives when that future is dropped:
 /// [`Call::finish`] ends the attempts that are still running.

@@ -14,7 +14,7 @@ use crate::policy::plan::RouteId;
 use crate::session::prompts::{self, Style};
 use crate::session::snapshot::{Segment, Snapshot};
 use crate::session::splice::{Expectation, Join, Limits, Splice};
-use crate::session::usage::add_usage;
+use crate::usage::add_usage;
 use crate::wire::dialect::Dialect;
 
 /// The recovery state of a call.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::budget;
 use super::call::Call;
 use super::planning;
-use super::stop::{interrupted, no_capacity, stopped};
+use super::stop::{interrupted, no_capacity};
 use super::stopwatch::Stage;
 use super::turn::Turn;
 use crate::config::Mode;
@@ -17,7 +17,7 @@ use crate::error::{Error, Kind, Result};
 use crate::policy::plan::{Plan, Step, Stop};
 
 impl Call<'_> {
-    /// Runs the call to its end. The future may be dropped at any time.
+    /// Runs the call to completion. The future may be dropped at any time.
     pub async fn run(&mut self) -> Result<()> {
         if self.recovery.continues
             && let Some(ended) = self.begin_resumed()
@@ -148,11 +148,6 @@ impl Call<'_> {
         self.stopwatch.begin(Stage::Wait);
         clock::sleep(wait).await;
         self.stopwatch.end();
-    }
-
-    fn stopped(&mut self, stop: Stop, last: Option<Error>) -> Error {
-        let committed = self.transcript.committed;
-        stopped(self.ctx, stop, last, committed, &self.routes, &self.history, &mut self.stopwatch)
     }
 
     /// Every token that the caller allowed was received before the interruption: the answer ends there.

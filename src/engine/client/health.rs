@@ -119,7 +119,7 @@ impl Client {
             Ok(response) => response,
             Err(error) => return (None, Err(error)),
         };
-        // A short body is read to its end, so that the connection can be reused.
+        // A short body is read completely, so that the connection can be reused.
         let mut read = Vec::new();
         while let Some(Ok(bytes)) = body.next().await {
             let remaining = d::MAX_ERROR_BODY - read.len();

@@ -8,8 +8,8 @@ use std::task::{Context, Poll, Waker};
 
 use futures::task::{ArcWake, waker};
 
-/// Runs `work` to its end, or to that of `interrupt`, which wins where both are ready. `interrupt` is polled
-/// only when it has woken the task: polling it (two cancellation tokens, a timer) takes locks that all calls
+/// Runs `work` to completion, unless `interrupt` completes first. If both are ready, `interrupt` wins. `interrupt` is
+/// polled only when it has woken the task: polling it (two cancellation tokens, a timer) takes locks that all calls
 /// share. Pass both pinned (`pin!`): a future that is moved into another one occupies its size twice.
 pub async fn unless_interrupted<T>(interrupt: impl Future<Output = T>, work: impl Future<Output = T>) -> T {
     let flag = Arc::new(WakeFlag { woken: AtomicBool::new(true), task: Mutex::default() });

@@ -9,10 +9,10 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::codec::{
-    DecodedEvent, Ending, EventCodec, MAX_PENDING, SyntheticEvent, add_usage, chat_usage, invalid_json,
-    not_joinable,
+    DecodedEvent, Ending, EventCodec, MAX_PENDING, SyntheticEvent, chat_usage, invalid_json, not_joinable,
 };
 use crate::error::Result;
+use crate::usage::add_usage;
 use crate::wire::provider_error;
 use crate::wire::text::Text;
 
@@ -103,7 +103,7 @@ pub struct Answer {
     /// Whether `message_stop` was sent.
     stopped: bool,
     /// The usage of the attempts before this one.
-    earlier_usage: Value,
+    earlier_usage: Option<Value>,
 
     // The attempt being read.
     resumed: bool,
@@ -230,11 +230,7 @@ impl Answer {
 
     /// The last events, with this `message_delta`.
     fn end(&mut self, mut delta: Value) -> Vec<SyntheticEvent> {
-        let mut sum = self.earlier_usage.clone();
-        if sum.is_null() {
-            sum = json!({});
-        }
-        add_usage(&mut sum, &Value::Object(self.usage.clone()));
+        let sum = add_usage(self.earlier_usage.clone(), &Value::Object(self.usage.clone()));
         let reported = delta["usage"].as_object().cloned().unwrap_or_default();
         // A reader takes each count in this event for that of the whole answer.
         let mut usage = Map::new();
@@ -372,11 +368,7 @@ impl EventCodec for Answer {
 
     fn resume(&mut self, trimmed: &str) {
         let usage = Value::Object(std::mem::take(&mut self.usage));
-        if self.earlier_usage.is_null() {
-            self.earlier_usage = usage;
-        } else {
-            add_usage(&mut self.earlier_usage, &usage);
-        }
+        self.earlier_usage = Some(add_usage(self.earlier_usage.take(), &usage));
         self.resumed = true;
         self.trimmed = trimmed.to_owned();
         self.pending.clear();
