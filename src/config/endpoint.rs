@@ -15,8 +15,8 @@ use super::secret::{Secret, api_key};
 use crate::error::{Error, Result, truncate};
 
 /// What [`base_url`] accepts, for errors.
-pub const BASE_URL_ACCEPTED: &str = "an http or https URL up to and including /v1, such as https://api.holysheep.ai/v1, without user, query or \
-     fragment; or a bare host";
+pub const BASE_URL_ACCEPTED: &str = "an http or https URL up to and including /v1, such as \
+     https://api.holysheep.ai/v1, without user, query or fragment; or a bare host";
 
 /// Where a request carries the id of its session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -162,22 +162,28 @@ impl Endpoint {
 }
 
 /// Reads a list of endpoints. Errors: an invalid endpoint, or an explicit name that occurs twice. Breakers,
-/// events and results identify an endpoint by its name, so a default name that is taken gets a suffix.
+/// events and results identify an endpoint by its name, so a default name that is taken gets a suffix that no other
+/// name has.
 pub fn read_all(
     items: &[Value],
     key: Option<&Secret>,
     send_session_id: Option<SendSessionId>,
 ) -> Result<Vec<Arc<Endpoint>>> {
+    let explicit_names: Vec<&str> = items.iter().filter_map(|item| item.get("name")?.as_str()).collect();
     let mut endpoints: Vec<Arc<Endpoint>> = Vec::new();
     for (index, item) in items.iter().enumerate() {
         let path = format!("endpoints[{index}]");
         let mut endpoint = Endpoint::read(&path, item, key, send_session_id)?;
-        if endpoints.iter().any(|have| have.name == endpoint.name) {
+        let is_taken = |name: &str| endpoints.iter().any(|other| other.name == name);
+        if is_taken(&endpoint.name) {
             if item.get("name").is_some() {
                 let problem = format!("'{}', which is already taken", truncate(&endpoint.name, 60));
                 return Err(Error::invalid(&format!("{path}.name"), problem, "a unique name"));
             }
-            endpoint.name = format!("{}#{}", endpoint.name, index + 1);
+            let mut numbered = (index + 1..).map(|number| format!("{}#{number}", endpoint.name));
+            let is_free = |name: &String| !is_taken(name) && !explicit_names.contains(&name.as_str());
+            // One of the next numbers is free: the list is finite.
+            endpoint.name = numbered.find(is_free).unwrap_or_default();
         }
         endpoints.push(Arc::new(endpoint));
     }
