@@ -8,7 +8,7 @@ use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-use super::dialect::spec::Dialect;
+use super::dialect_spec::Dialect;
 use super::request_body::{ChatBody, PassthroughBody};
 use crate::error::{Error, Result, truncate};
 
