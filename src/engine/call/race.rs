@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::budget;
 use super::call::Call;
-use super::turn::{FailedAttempt, RaceReport, Turn};
+use super::round::{FailedAttempt, RaceReport, Round};
 use crate::config::{Hedge, defaults as d};
 use crate::engine::admission::{Permit, try_admit_hedge, would_admit};
 use crate::engine::attempt::{Attempt, AttemptEnd, HEDGE, OpenFuture, Opened, RequestForm, Start};
@@ -38,9 +38,9 @@ impl Racer {
 
 impl<'a> Call<'a> {
     /// How long to wait for an attempt before its hedge starts; `None` if it is not hedged.
-    pub(super) fn hedge_after(&self, turn: &Turn, route: RouteId, form: &RequestForm) -> Option<Duration> {
+    pub(super) fn hedge_after(&self, round: &Round, route: RouteId, form: &RequestForm) -> Option<Duration> {
         let hedge = self.ctx.request.options.hedge?;
-        if self.transcript.committed || form.continues || turn.hedge_candidates.is_empty() {
+        if self.transcript.committed || form.continues || round.hedge_candidates.is_empty() {
             return None;
         }
         match hedge {
@@ -57,7 +57,7 @@ impl<'a> Call<'a> {
     /// running attempt. If both fail, the error is that of the last one.
     pub(super) async fn race(
         &mut self,
-        turn: &mut Turn,
+        round: &mut Round,
         mut first: OpenFuture<'a>,
         due: Instant,
     ) -> Result<Opened> {
@@ -66,7 +66,7 @@ impl<'a> Call<'a> {
             opened = &mut first => return opened,
             () = sleep_until(due) => {}
         }
-        let Some((hedge_route, mut second)) = self.start_hedge(turn) else { return first.await };
+        let Some((hedge_route, mut second)) = self.start_hedge(round) else { return first.await };
         let (ended, result) = tokio::select! {
             biased;
             opened = &mut first => (Racer::First, opened),
@@ -98,7 +98,7 @@ impl<'a> Call<'a> {
             if has_token && remaining.is_hedge {
                 self.ctx.client.metrics.hedge_won();
             }
-            turn.race = Some(Box::new(RaceReport { hedge_route, failed, remaining_route, has_token }));
+            round.race = Some(Box::new(RaceReport { hedge_route, failed, remaining_route, has_token }));
         }
         self.publish_writer();
         result
@@ -152,11 +152,11 @@ impl<'a> Call<'a> {
     }
 
     /// Starts the hedge that is due, if a route has capacity for it and the retry budget covers it.
-    fn start_hedge(&mut self, turn: &mut Turn) -> Option<(RouteId, OpenFuture<'a>)> {
+    fn start_hedge(&mut self, round: &mut Round) -> Option<(RouteId, OpenFuture<'a>)> {
         let ctx = self.ctx;
         let slot = ctx.client.concurrency.try_acquire()?;
         let committed = self.transcript.committed;
-        let candidates = mem::take(&mut turn.hedge_candidates);
+        let candidates = mem::take(&mut round.hedge_candidates);
         let mut candidates = candidates.into_iter();
         let route = candidates.find(|route| would_admit(ctx, &self.routes[*route], committed))?;
         if !budget::try_spend(ctx) {
@@ -164,20 +164,20 @@ impl<'a> Call<'a> {
         }
         // Another call may have been faster, or the cost exceeds the cap after all.
         let permit = try_admit_hedge(ctx, &self.routes[route], slot);
-        let open = permit.and_then(|permit| self.open_hedge(turn, route, permit));
+        let open = permit.and_then(|permit| self.open_hedge(round, route, permit));
         if open.is_none() {
             ctx.client.budget.refund(ctx.request.tenant());
         }
         open.map(|open| (route, open))
     }
 
-    fn open_hedge(&mut self, turn: &Turn, route: RouteId, permit: Box<Permit>) -> Option<OpenFuture<'a>> {
+    fn open_hedge(&mut self, round: &Round, route: RouteId, permit: Box<Permit>) -> Option<OpenFuture<'a>> {
         let start = Start {
             reason: HEDGE,
             number: self.next_number(),
             waited: Duration::ZERO,
             // The first attempt's route is no longer available.
-            other_routes: turn.other_routes.saturating_sub(1),
+            other_routes: round.other_routes.saturating_sub(1),
             form: &RequestForm::original(false),
             may_race: true,
         };

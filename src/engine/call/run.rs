@@ -7,7 +7,7 @@ use super::call::Call;
 use super::planning;
 use super::stop::{interrupted, no_capacity, stopped};
 use super::stopwatch::Stage;
-use super::turn::Turn;
+use super::round::Round;
 use crate::config::Mode;
 use crate::engine::admission::{Rejected, try_admit};
 use crate::engine::shared::event::Event;
@@ -48,10 +48,10 @@ impl Call<'_> {
                 Err(rejected) => rejected,
                 Ok(permit) => {
                     let attempts_before = self.history.len();
-                    let mut turn = self.plan_turn(route, reason, &plan, earlier);
-                    let Err(error) = self.turn(&mut turn, permit).await else { return Ok(()) };
+                    let mut round = self.plan_round(route, reason, &plan, earlier);
+                    let Err(error) = self.run_round(&mut round, permit).await else { return Ok(()) };
                     if self.history.len() > attempts_before {
-                        step = match self.after_failure(&turn, &error, earlier, &mut plan) {
+                        step = match self.after_failure(&round, &error, earlier, &mut plan) {
                             After::Next(step) => step,
                             After::Complete => return Ok(()),
                             After::Fail => {
@@ -104,9 +104,9 @@ impl Call<'_> {
     }
 
     /// What follows a failed attempt.
-    fn after_failure(&mut self, turn: &Turn, error: &Error, earlier: usize, plan: &mut Plan) -> After {
+    fn after_failure(&mut self, round: &Round, error: &Error, earlier: usize, plan: &mut Plan) -> After {
         let ctx = self.ctx;
-        let route = turn.settle_race(plan);
+        let route = round.settle_race(plan);
         if matches!(error.kind, Kind::QueueFull | Kind::NeverFits | Kind::CostCap | Kind::InvalidArgument) {
             // The last request was not sent, so the reason is the failure before it.
             return After::Fail;

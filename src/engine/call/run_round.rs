@@ -1,4 +1,4 @@
-//! One turn of a call: the wait for capacity, the attempt, and its end. If the provider rejects only the form of the
+//! One round of a call: the wait for capacity, the attempt, and its end. If the provider rejects only the form of the
 //! request, the request is repeated in another form on the same permit.
 
 use futures::FutureExt;
@@ -6,7 +6,7 @@ use futures::FutureExt;
 use super::call::Call;
 use super::recovery::refuses_to_continue;
 use super::stopwatch::Stage;
-use super::turn::Turn;
+use super::round::Round;
 use crate::engine::admission::{Permit, wait_for_capacity};
 use crate::engine::attempt::{Attempt, AttemptEnd, RequestForm, Start};
 use crate::engine::shared::event::Event;
@@ -15,8 +15,8 @@ use crate::error::{Error, Kind, Result};
 use crate::policy::plan::{Plan, Reason, RouteId};
 
 impl Call<'_> {
-    /// The turn on the route that is due. `earlier` is the number of attempts before this call.
-    pub(super) fn plan_turn(&self, route: RouteId, reason: Reason, plan: &Plan, earlier: usize) -> Turn {
+    /// The round on the route that is due. `earlier` is the number of attempts before this call.
+    pub(super) fn plan_round(&self, route: RouteId, reason: Reason, plan: &Plan, earlier: usize) -> Round {
         let options = &self.ctx.request.options;
         let attempts_made = self.history.len() - earlier;
         // The attempt and its hedge count separately.
@@ -24,19 +24,19 @@ impl Call<'_> {
             && options.max_attempts.is_none_or(|max| attempts_made + 2 <= max as usize);
         let candidates = may_hedge.then(|| plan.hedge_candidates(clock::now()));
         let hedge_candidates = candidates.into_iter().flatten().map(|route| route.id).collect();
-        Turn { route, reason, other_routes: plan.routes_left(), hedge_candidates, race: None }
+        Round { route, reason, other_routes: plan.routes_left(), hedge_candidates, race: None }
     }
 
-    /// Runs one turn to the end of its attempt.
-    pub(super) async fn turn(&mut self, turn: &mut Turn, mut permit: Box<Permit>) -> Result<()> {
-        self.announce(turn);
+    /// Runs one round to the end of its attempt.
+    pub(super) async fn run_round(&mut self, round: &mut Round, mut permit: Box<Permit>) -> Result<()> {
+        self.report_reason(round);
         self.stopwatch.begin(Stage::Queue);
         let has_other_routes = self.routes.has_several();
-        let route = &mut self.routes[turn.route];
+        let route = &mut self.routes[round.route];
         let admitted = wait_for_capacity(self.ctx, route, has_other_routes, &mut permit).await;
         self.stopwatch.end();
         admitted?;
-        let result = self.attempt_in_forms(turn, permit).await;
+        let result = self.attempt_in_forms(round, permit).await;
         let mut is_failure = None;
         if let Some(attempt) = &mut self.running {
             attempt.release_slot();
@@ -53,12 +53,12 @@ impl Call<'_> {
         result
     }
 
-    /// Reports the turn as a fallback or a retry.
-    fn announce(&self, turn: &Turn) {
-        match (turn.reason, self.history.last_code(), self.history.last_record()) {
+    /// Reports the round as a fallback or a retry.
+    fn report_reason(&self, round: &Round) {
+        match (round.reason, self.history.last_code(), self.history.last_record()) {
             (Reason::Retry(_), Some(code), _) => self.ctx.client.metrics.retry_started(code),
             (Reason::Fallback, _, Some(last)) => {
-                let route = &self.routes[turn.route];
+                let route = &self.routes[round.route];
                 self.ctx.events.emit(Event::Fallback {
                     call: self.ctx.events.call.clone(),
                     request_id: self.ctx.events.last_request(),
@@ -73,15 +73,15 @@ impl Call<'_> {
     }
 
     /// Makes the attempt, and repeats it in another form if the provider rejects only the form.
-    async fn attempt_in_forms(&mut self, turn: &mut Turn, mut permit: Box<Permit>) -> Result<()> {
-        let mut route = turn.route;
+    async fn attempt_in_forms(&mut self, round: &mut Round, mut permit: Box<Permit>) -> Result<()> {
+        let mut route = round.route;
         loop {
             let form = self.recovery.next_form(self.ctx, &self.routes[route], &mut self.transcript);
             if !form.continues {
                 self.publish();
             }
             let style = form.style;
-            let result = self.attempt(turn, route, permit, form).await;
+            let result = self.run_attempt(round, route, permit, form).await;
             let Err(error) = &result else { return result };
             let Some(attempt) = &self.running else { return result };
             // The hedge may have taken its place.
@@ -102,15 +102,15 @@ impl Call<'_> {
     }
 
     /// Starts an attempt, opens it, in a race with a hedge if one is due, and delivers its answer.
-    async fn attempt(
+    async fn run_attempt(
         &mut self,
-        turn: &mut Turn,
+        round: &mut Round,
         route: RouteId,
         permit: Box<Permit>,
         form: RequestForm,
     ) -> Result<()> {
-        let hedge_after = self.hedge_after(turn, route, &form);
-        let reason = match turn.reason {
+        let hedge_after = self.hedge_after(round, route, &form);
+        let reason = match round.reason {
             Reason::First => "first",
             Reason::Retry(_) => "retry",
             Reason::Fallback => "fallback",
@@ -121,7 +121,7 @@ impl Call<'_> {
                 reason,
                 number: self.next_number(),
                 waited: self.stopwatch.since_attempt(),
-                other_routes: turn.other_routes,
+                other_routes: round.other_routes,
                 form: &form,
                 may_race: hedge_after.is_some(),
             };
@@ -135,7 +135,7 @@ impl Call<'_> {
         self.publish_writer();
         let opened = match due {
             None => open.await,
-            Some(due) => self.race(turn, open, due).boxed().await,
+            Some(due) => self.race(round, open, due).boxed().await,
         };
         let opened = opened?;
         let Some(attempt) = &mut self.running else {
