@@ -10,7 +10,7 @@ use super::batch::{Batch, RecordKind};
 use super::errors::error_record;
 use super::hub::{CallState, Hub};
 use crate::engine::event::Event;
-use crate::engine::sink::{Sink, Wants};
+use crate::engine::sink::{DeliveryMode, Sink};
 use crate::error::{Error, Result};
 
 /// How far, in bytes, one call may be ahead of JavaScript before it waits.
@@ -63,13 +63,13 @@ impl EventChannel {
 }
 
 impl Sink for EventChannel {
-    fn wants(&self) -> Wants {
-        self.state.wants.get().copied().unwrap_or(Wants::Nothing)
+    fn mode(&self) -> DeliveryMode {
+        self.state.mode.get().copied().unwrap_or(DeliveryMode::Nothing)
     }
 
     fn delta(&self, delta: &str) {
         POLL_BUFFER.with_borrow_mut(|buffer| {
-            if self.options.coalesce && self.wants() == Wants::Text {
+            if self.options.coalesce && self.mode() == DeliveryMode::Text {
                 buffer.join_delta(self.id, delta);
             } else {
                 buffer.batch.push(self.id, RecordKind::Delta, delta);
@@ -88,7 +88,7 @@ impl Sink for EventChannel {
 
     fn complete(&self, text: &str) {
         // A consumer of deltas has the text already.
-        let text = if self.wants() == Wants::Nothing { text } else { "" };
+        let text = if self.mode() == DeliveryMode::Nothing { text } else { "" };
         self.push(RecordKind::Complete, text, false);
     }
 

@@ -24,7 +24,7 @@ use super::batch::Batch;
 use super::queue::{NextTake, Queue};
 use super::runtime::spawn_in_order;
 use crate::engine::live::Live;
-use crate::engine::sink::Wants;
+use crate::engine::sink::DeliveryMode;
 
 /// The function that wakes JavaScript.
 pub type Waker = ThreadsafeFunction<(), UnknownReturnValue, (), Status, false, true, 0>;
@@ -123,8 +123,8 @@ impl Hub {
 /// The state of one call that both sides share.
 pub struct CallState {
     pub cancel: CancellationToken,
-    /// What JavaScript wants to receive. Set when the call begins.
-    pub wants: OnceLock<Wants>,
+    /// How the answer is delivered to JavaScript. Set when the call begins.
+    pub mode: OnceLock<DeliveryMode>,
     /// The progress of a call that can be resumed.
     pub live: OnceLock<Arc<Live>>,
     /// The task of the call, until it begins.
@@ -139,7 +139,7 @@ impl CallState {
     fn new(cancel: CancellationToken) -> Self {
         CallState {
             cancel,
-            wants: OnceLock::new(),
+            mode: OnceLock::new(),
             live: OnceLock::new(),
             parked: Mutex::default(),
             paused: AtomicBool::new(false),
@@ -154,8 +154,8 @@ impl CallState {
     }
 
     /// Starts the parked task. Only the first call has an effect.
-    pub fn begin(&self, wants: Wants) {
-        let _ = self.wants.set(wants);
+    pub fn begin(&self, mode: DeliveryMode) {
+        let _ = self.mode.set(mode);
         let parked = self.parked.lock().unwrap_or_else(PoisonError::into_inner).take();
         parked.into_iter().for_each(spawn_in_order);
     }

@@ -90,7 +90,7 @@ impl Attempt {
         };
         let consumer = Consumer {
             sink: ctx.sink,
-            wants: ctx.sink.wants(),
+            mode: ctx.sink.mode(),
             live: &ctx.request.live,
             on_first_token: &on_first_token,
             wants_usage: ctx.request.chat.wants_usage(),

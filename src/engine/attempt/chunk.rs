@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::deliver::{Delivery, Flow, MAX_HELD_CHUNKS, ReadEnd, missing_tool_call};
 use crate::config::defaults as d;
-use crate::engine::shared::sink::Wants;
+use crate::engine::shared::sink::DeliveryMode;
 use crate::error::{Error, Kind};
 use crate::session::merge::merge;
 use crate::session::usage::add_usage;
@@ -19,7 +19,7 @@ impl Delivery<'_> {
     fn accept_chunk(&mut self, chunk: &chat::Chunk<'_>, raw: &str) -> Flow {
         let is_complete = self.transcript.journal.is_complete();
         self.identify(chunk);
-        if self.consumer.wants == Wants::Nothing && !chunk.only_text_changed {
+        if self.consumer.mode == DeliveryMode::Nothing && !chunk.only_text_changed {
             self.extras(raw);
         }
         if let Some(usage) = chunk.usage.filter(|usage| usage.get() != "null") {
@@ -29,7 +29,7 @@ impl Delivery<'_> {
         let is_usage = choices.is_empty() && chunk.usage.is_some();
         if is_complete || is_usage {
             // After the last finish reason only the usage counts, and only a caller who requested it gets it.
-            if self.consumer.wants_usage && choices.is_empty() && self.consumer.wants == Wants::Chunks {
+            if self.consumer.wants_usage && choices.is_empty() && self.consumer.mode == DeliveryMode::Chunks {
                 self.deliver_usage(raw);
             }
             return Ok(());
@@ -38,11 +38,11 @@ impl Delivery<'_> {
         if has_token {
             self.mark_first_token();
         }
-        let is_verbatim = self.consumer.wants == Wants::Chunks
+        let is_verbatim = self.consumer.mode == DeliveryMode::Chunks
             && !self.continuation.is_active
             && !(self.consumer.buffer_tool_calls && choices.iter().any(has_tool_call));
         if !is_verbatim {
-            if self.consumer.wants == Wants::Chunks && !chunk.only_text_changed {
+            if self.consumer.mode == DeliveryMode::Chunks && !chunk.only_text_changed {
                 self.extras(raw);
             }
             return choices.iter().try_for_each(|choice| self.choice(choice, false));
@@ -103,7 +103,7 @@ impl Delivery<'_> {
     }
 
     fn delta(&mut self, index: u32, delta: &chat::Delta<'_>, verbatim: bool) -> Flow {
-        let rebuilds = self.consumer.wants == Wants::Chunks && !verbatim;
+        let rebuilds = self.consumer.mode == DeliveryMode::Chunks && !verbatim;
         self.reasoning_and_refusal(index, delta, rebuilds);
         if let Some(content) = delta.content.as_ref().filter(|content| !content.0.is_empty()) {
             self.received_text(index, &content.0, verbatim)?;
@@ -217,7 +217,7 @@ impl Delivery<'_> {
         if let Some(reason) = reason {
             choice.finish_reason = Some(reason.to_owned());
         }
-        if self.consumer.wants != Wants::Chunks {
+        if self.consumer.mode != DeliveryMode::Chunks {
             return Ok(());
         }
         if let Some(calls) = calls {

@@ -9,7 +9,7 @@ use super::progress::Progress;
 use super::transcript::Transcript;
 use crate::config::defaults as d;
 use crate::engine::shared::live::Live;
-use crate::engine::shared::sink::{Sink, Wants};
+use crate::engine::shared::sink::{DeliveryMode, Sink};
 use crate::engine::time::clock;
 use crate::error::{Error, Kind};
 use crate::session::splice::{ContinuationMismatch, Splice};
@@ -34,8 +34,8 @@ pub(super) type Flow = std::result::Result<(), ReadEnd>;
 /// The consumer of the answer.
 pub(super) struct Consumer<'a> {
     pub sink: &'a dyn Sink,
-    /// The value of [`Sink::wants`], queried once.
-    pub wants: Wants,
+    /// The value of [`Sink::mode`], queried once.
+    pub mode: DeliveryMode,
     /// Where the snapshot of the call is published.
     pub live: &'a Live,
     /// Called once, with the first token.
@@ -170,9 +170,9 @@ impl<'a> Delivery<'a> {
         if index == 0 {
             self.progress.deltas += 1;
         }
-        match self.consumer.wants {
-            Wants::Text if index == 0 => self.deliver(text),
-            Wants::Chunks if !verbatim => match &mut self.transcript.events {
+        match self.consumer.mode {
+            DeliveryMode::Text if index == 0 => self.deliver(text),
+            DeliveryMode::Chunks if !verbatim => match &mut self.transcript.events {
                 Some(events) => {
                     let events = events.append_text(text);
                     events.iter().for_each(|event| self.deliver(&event.sse()));

@@ -17,7 +17,7 @@ use crate::config::defaults as d;
 use crate::engine::admission::CostReservation;
 use crate::engine::shared::event::Event;
 use crate::engine::shared::live::Live;
-use crate::engine::shared::sink::{Sink, Wants};
+use crate::engine::shared::sink::{DeliveryMode, Sink};
 use crate::error::Result;
 use crate::transport::Body;
 use crate::wire::dialect::Dialect;
@@ -42,7 +42,7 @@ impl Peek {
         let live = Live::new(String::new());
         let consumer = Consumer {
             sink: &NullSink,
-            wants: Wants::Nothing,
+            mode: DeliveryMode::Nothing,
             live: &live,
             on_first_token: &|| {},
             wants_usage: false,
@@ -91,8 +91,8 @@ impl Stream for Tee {
 struct NullSink;
 
 impl Sink for NullSink {
-    fn wants(&self) -> Wants {
-        Wants::Nothing
+    fn mode(&self) -> DeliveryMode {
+        DeliveryMode::Nothing
     }
 
     fn delta(&self, _: &str) {}

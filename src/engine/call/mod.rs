@@ -13,11 +13,11 @@ mod outcome;
 mod planning;
 mod race;
 mod recovery;
+mod round;
 mod run;
 mod run_round;
 mod stop;
 mod stopwatch;
-mod round;
 
 pub use answer::Answer;
 pub use call::Call;

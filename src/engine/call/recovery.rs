@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::config::Mode;
 use crate::engine::admission::{CallContext, CallRoute};
 use crate::engine::attempt::{Earlier, Finished, RequestForm, Transcript};
-use crate::engine::shared::sink::Wants;
+use crate::engine::shared::sink::DeliveryMode;
 use crate::error::{Error, Kind};
 use crate::policy::plan::RouteId;
 use crate::session::prompts::{self, Style};
@@ -63,7 +63,7 @@ impl Recovery {
     /// Whether there is a partial answer that another attempt can continue: the consumer has it, or waits for the
     /// complete answer and nothing was lost.
     pub fn has_begun(&self, ctx: &CallContext<'_>, transcript: &Transcript) -> bool {
-        let is_kept = ctx.sink.wants() == Wants::Nothing
+        let is_kept = ctx.sink.mode() == DeliveryMode::Nothing
             && ctx.request.options.recovery.mode == Mode::Continue
             && !ctx.request.chat.wants_json()
             && self.not_resumable(ctx, transcript).is_none()

@@ -5,13 +5,13 @@ use std::time::Duration;
 use super::budget;
 use super::call::Call;
 use super::planning;
+use super::round::Round;
 use super::stop::{interrupted, no_capacity, stopped};
 use super::stopwatch::Stage;
-use super::round::Round;
 use crate::config::Mode;
 use crate::engine::admission::{Rejected, try_admit};
 use crate::engine::shared::event::Event;
-use crate::engine::shared::sink::Wants;
+use crate::engine::shared::sink::DeliveryMode;
 use crate::engine::time::clock;
 use crate::error::{Error, Kind, Result};
 use crate::policy::plan::{Plan, Step, Stop};
@@ -165,7 +165,7 @@ impl Call<'_> {
         let journal = &self.transcript.journal;
         if let Some(events) = &mut self.transcript.events {
             events.end_at_token_limit().iter().for_each(|event| ctx.sink.delta(&event.sse()));
-        } else if ctx.sink.wants() == Wants::Chunks {
+        } else if ctx.sink.mode() == DeliveryMode::Chunks {
             ctx.sink.delta(&journal.chunk(0, serde_json::json!({}), Some("length")));
             if let Some(usage) = self.recovery.usage.as_ref().filter(|_| ctx.request.chat.wants_usage()) {
                 ctx.sink.delta(&journal.usage_chunk(usage));

@@ -5,8 +5,8 @@ use futures::FutureExt;
 
 use super::call::Call;
 use super::recovery::refuses_to_continue;
-use super::stopwatch::Stage;
 use super::round::Round;
+use super::stopwatch::Stage;
 use crate::engine::admission::{Permit, wait_for_capacity};
 use crate::engine::attempt::{Attempt, AttemptEnd, RequestForm, Start};
 use crate::engine::shared::event::Event;

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::allocations::count;
 use crate::config::ClientConfig;
 use crate::engine::event::Event;
-use crate::engine::sink::{Sink, Wants};
+use crate::engine::sink::{DeliveryMode, Sink};
 use crate::engine::{CallRequest, Client};
 use crate::error::Result;
 use crate::transport::{HeaderMap, HeaderValue, Request, Response, Transport};
@@ -126,8 +126,8 @@ struct Discard {
 }
 
 impl Sink for Discard {
-    fn wants(&self) -> Wants {
-        Wants::Text
+    fn mode(&self) -> DeliveryMode {
+        DeliveryMode::Text
     }
 
     fn delta(&self, _: &str) {

@@ -11,7 +11,7 @@ use super::scripted_provider::{answer, stream, unavailable};
 use crate::engine::CallRequest;
 use crate::engine::event::Event;
 use crate::engine::live::Live;
-use crate::engine::sink::{Sink, Wants};
+use crate::engine::sink::{DeliveryMode, Sink};
 use crate::session::snapshot::Snapshot;
 use crate::wire::chat::ChatRequest;
 use crate::wire::dialect::Dialect;
@@ -32,8 +32,8 @@ impl Observer {
 }
 
 impl Sink for Observer {
-    fn wants(&self) -> Wants {
-        Wants::Text
+    fn mode(&self) -> DeliveryMode {
+        DeliveryMode::Text
     }
 
     fn delta(&self, delta: &str) {
