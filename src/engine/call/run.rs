@@ -52,15 +52,15 @@ impl Call<'_> {
                     let Err(error) = self.run_round(&mut round, permit).await else { return Ok(()) };
                     if self.history.len() > attempts_before {
                         step = match self.after_failure(&round, &error, earlier, &mut plan) {
-                            After::Next(step) => step,
-                            After::Complete => return Ok(()),
-                            After::Fail => {
+                            NextAction::Next(step) => step,
+                            NextAction::Complete => return Ok(()),
+                            NextAction::Fail => {
                                 let mut error = error;
                                 error.cause = error.cause.take().or(last);
                                 return Err(error);
                             }
-                            After::Interrupt(why) => return Err(interrupted(error, &why)),
-                            After::Stop(stop) => return Err(self.stopped(stop, Some(error))),
+                            NextAction::Interrupt(why) => return Err(interrupted(error, &why)),
+                            NextAction::Stop(stop) => return Err(self.stopped(stop, Some(error))),
                         };
                         last = Some(error);
                         continue;
@@ -104,26 +104,26 @@ impl Call<'_> {
     }
 
     /// What follows a failed attempt.
-    fn after_failure(&mut self, round: &Round, error: &Error, earlier: usize, plan: &mut Plan) -> After {
+    fn after_failure(&mut self, round: &Round, error: &Error, earlier: usize, plan: &mut Plan) -> NextAction {
         let ctx = self.ctx;
         let route = round.settle_race(plan);
         if matches!(error.kind, Kind::QueueFull | Kind::NeverFits | Kind::CostCap | Kind::InvalidArgument) {
             // The last request was not sent, so the reason is the failure before it.
-            return After::Fail;
+            return NextAction::Fail;
         }
         if self.recovery.is_used_up(ctx, &self.transcript) {
             self.end_at_length();
-            return After::Complete;
+            return NextAction::Complete;
         }
         let has_begun = self.recovery.has_begun(ctx, &self.transcript);
         if has_begun && let Some(why) = self.recovery.not_recoverable(ctx, &self.transcript) {
-            return After::Interrupt(why);
+            return NextAction::Interrupt(why);
         }
         let options = &ctx.request.options;
         self.recovery.continues = has_begun && options.recovery.mode == Mode::Continue;
         let attempts_made = self.history.len() - earlier;
         if options.max_attempts.is_some_and(|max| attempts_made >= max as usize) {
-            return After::Stop(Stop::RetriesExhausted);
+            return NextAction::Stop(Stop::RetriesExhausted);
         }
         let failure = self.failure(route, error);
         // Only what the consumer has counts as progress: anything else is requested again.
@@ -137,7 +137,7 @@ impl Call<'_> {
             self.publish();
             self.emit_recovery(*wait);
         }
-        After::Next(step)
+        NextAction::Next(step)
     }
 
     async fn wait(&mut self, wait: Duration, reason: &'static str) {
@@ -191,7 +191,7 @@ impl Call<'_> {
 }
 
 /// What follows a failed attempt.
-enum After {
+enum NextAction {
     Next(Step),
     /// The answer is complete anyway.
     Complete,
