@@ -54,7 +54,7 @@ pub(super) struct OptionalFields {
 }
 
 /// What a continuation needs from the attempts before it.
-pub struct Earlier {
+pub struct PriorAttempts {
     /// A tool call was interrupted.
     pub lost_tool_call: bool,
     pub usage: Option<Value>,
@@ -68,7 +68,7 @@ impl Attempt {
         route: &CallRoute,
         opened: Opened,
         form: RequestForm,
-        earlier: Earlier,
+        prior: PriorAttempts,
         transcript: &mut Transcript,
     ) -> Result<()> {
         self.take_head();
@@ -98,8 +98,8 @@ impl Attempt {
         };
         let continuation = Continuation {
             is_active: form.continues,
-            expects_tool_call: form.continues && earlier.lost_tool_call && options.buffer_tool_calls,
-            earlier_usage: earlier.usage,
+            expects_tool_call: form.continues && prior.lost_tool_call && options.buffer_tool_calls,
+            earlier_usage: prior.usage,
             splice: form.splice,
         };
         let delivery = Delivery::new(consumer, transcript, &mut self.progress, continuation);

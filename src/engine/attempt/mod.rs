@@ -22,7 +22,7 @@ mod start;
 mod transcript;
 mod unstreamed;
 
-pub use attempt::{Attempt, Earlier};
+pub use attempt::{Attempt, PriorAttempts};
 pub use finish::{AttemptEnd, Finished};
 pub use form::RequestForm;
 pub use open::Opened;

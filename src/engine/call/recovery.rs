@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::config::Mode;
 use crate::engine::admission::{CallContext, CallRoute};
-use crate::engine::attempt::{Earlier, Finished, RequestForm, Transcript};
+use crate::engine::attempt::{Finished, PriorAttempts, RequestForm, Transcript};
 use crate::engine::shared::sink::DeliveryMode;
 use crate::error::{Error, Kind};
 use crate::policy::plan::RouteId;
@@ -185,8 +185,8 @@ impl Recovery {
     }
 
     /// What the next attempt needs from earlier ones.
-    pub fn earlier(&self) -> Earlier {
-        Earlier { lost_tool_call: self.lost_tool_call, usage: self.usage.clone() }
+    pub fn prior_attempts(&self) -> PriorAttempts {
+        PriorAttempts { lost_tool_call: self.lost_tool_call, usage: self.usage.clone() }
     }
 
     /// Records the contribution of an attempt.

@@ -141,7 +141,7 @@ impl Call<'_> {
         let Some(attempt) = &mut self.running else {
             return Err(Error::new(Kind::Internal, "an opened answer has no attempt"));
         };
-        let (route, earlier) = (&self.routes[attempt.route], self.recovery.earlier());
-        attempt.deliver(self.ctx, route, opened, form, earlier, &mut self.transcript).await
+        let (route, prior) = (&self.routes[attempt.route], self.recovery.prior_attempts());
+        attempt.deliver(self.ctx, route, opened, form, prior, &mut self.transcript).await
     }
 }
