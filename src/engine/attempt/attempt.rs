@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::deliver::{Consumer, Continuation, Delivery};
 use super::form::RequestForm;
-use super::open::Opened;
+use super::open::OpenResponse;
 use super::progress::{Progress, ResponseHead};
 use super::read::Reader;
 use super::request::{event_headers, first_endpoint_extras, refuses_session, refuses_usage, without_key};
@@ -66,7 +66,7 @@ impl Attempt {
         &mut self,
         ctx: &CallContext<'_>,
         route: &CallRoute,
-        opened: Opened,
+        opened: OpenResponse,
         form: RequestForm,
         prior: PriorAttempts,
         transcript: &mut Transcript,
@@ -103,7 +103,7 @@ impl Attempt {
             splice: form.splice,
         };
         let delivery = Delivery::new(consumer, transcript, &mut self.progress, continuation);
-        let Opened { settings, body, first_token_until } = opened;
+        let OpenResponse { settings, body, first_token_until } = opened;
         let mut reader = Reader::new(settings, delivery, &mut self.permit.cost);
         let read = {
             let read = pin!(reader.read(body, first_token_until));

@@ -18,8 +18,8 @@ use crate::transport::{Body, HeaderMap, Request, Response, Transport};
 use crate::wire::header_allowlist;
 use crate::wire::{limits, provider_error, retry_after, secrets};
 
-/// Opens one attempt. It borrows nothing from the call, so two attempts can be opened at once.
-pub(super) struct Opening {
+/// The request of one attempt. It borrows nothing from the call, so two attempts can be opened at once.
+pub(super) struct OpenRequest {
     pub settings: ReadSettings,
     pub head: Slot<ResponseHead>,
     /// Masked in the headers and the request id, in case the provider quotes it.
@@ -29,19 +29,19 @@ pub(super) struct Opening {
 }
 
 /// An open response whose answer has not been read.
-pub struct Opened {
+pub struct OpenResponse {
     pub(super) settings: ReadSettings,
     pub(super) body: Body,
     pub(super) first_token_until: Instant,
 }
 
-impl Opening {
+impl OpenRequest {
     /// Sends the request and checks the head. An unexpected content type is an error.
     pub async fn open(
         mut self,
         transport: &dyn Transport,
         request: impl FnOnce(oneshot::Sender<()>) -> Request,
-    ) -> Result<Opened> {
+    ) -> Result<OpenResponse> {
         let (on_sent, mut sent) = oneshot::channel();
         let give_up_at = self.settings.deadline_share.map(|share| clock::instant() + share);
         let mut send = transport.send(request(on_sent));
@@ -81,7 +81,7 @@ impl Opening {
         if !expected.contains(&kind) {
             return Err(self.with_headers(self.unexpected_content(status, kind, &headers, body, until).await));
         }
-        Ok(Opened { settings: self.settings, body, first_token_until: until })
+        Ok(OpenResponse { settings: self.settings, body, first_token_until: until })
     }
 
     fn request_id(&self) -> Option<String> {

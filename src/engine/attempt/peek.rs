@@ -9,7 +9,7 @@ use futures::stream::{self, Fuse};
 use futures::{Stream, StreamExt};
 
 use super::deliver::{Consumer, Continuation, Delivery};
-use super::open::Opened;
+use super::open::OpenResponse;
 use super::progress::Progress;
 use super::read::Reader;
 use super::transcript::Transcript;
@@ -34,8 +34,12 @@ impl Peek {
     /// Reads up to the first token, or to the end of an answer that has none, with the same reader and the same limits
     /// as afterwards, and puts back what was read. After [`d::MAX_PEEK`] bytes without a token it stops, and the answer
     /// counts as started.
-    pub async fn read_to_first_token(self, opened: Opened, request_id: Option<String>) -> Result<Opened> {
-        let Opened { settings, body, first_token_until } = opened;
+    pub async fn read_to_first_token(
+        self,
+        opened: OpenResponse,
+        request_id: Option<String>,
+    ) -> Result<OpenResponse> {
+        let OpenResponse { settings, body, first_token_until } = opened;
         let mut tee = Tee { body: body.fuse(), read: Vec::new(), bytes: 0, is_full: false };
         let mut transcript = Transcript::new(self.dialect, self.choices);
         let mut progress = Progress { request_id, ..Progress::default() };
@@ -58,7 +62,7 @@ impl Peek {
         }
         let Tee { body, read, .. } = tee;
         let body = stream::iter(read).map(Ok).chain(body).boxed();
-        Ok(Opened { settings, body, first_token_until })
+        Ok(OpenResponse { settings, body, first_token_until })
     }
 }
 

@@ -10,7 +10,7 @@ use futures::future::BoxFuture;
 
 use super::attempt::{Attempt, OptionalFields};
 use super::form::RequestForm;
-use super::open::{Opened, Opening};
+use super::open::{OpenRequest, OpenResponse};
 use super::peek::Peek;
 use super::progress::{Progress, ResponseHead};
 use super::request::{self, Requests, Target, first_endpoint_extras, without_key};
@@ -29,7 +29,7 @@ use crate::wire::chat::Overrides;
 pub const HEDGE: &str = "hedge";
 
 /// The future that opens an attempt. It borrows nothing from the attempt or the state of its call.
-pub type OpenFuture<'a> = BoxFuture<'a, Result<Opened>>;
+pub type OpenFuture<'a> = BoxFuture<'a, Result<OpenResponse>>;
 
 /// How an attempt starts.
 pub struct Start<'s> {
@@ -98,7 +98,7 @@ impl Attempt {
         let settings = read_settings(ctx, route, other_routes, sent_fields.usage);
         let head = Slot::<ResponseHead>::default();
         let limiters = [client.limiter.clone(), route.endpoint.limiter.clone()];
-        let opening = Opening { settings, head: head.clone(), key: endpoint.key.clone(), limiters };
+        let open_request = OpenRequest { settings, head: head.clone(), key: endpoint.key.clone(), limiters };
         let transport_options = client.transport_options(call.options.connect_timeout);
         let send = |on_sent| Request {
             method: Method::POST,
@@ -131,7 +131,7 @@ impl Attempt {
         let future = async move {
             // Pinned, or boxed where rare, so that the future does not occupy its size twice.
             let open = pin!(async move {
-                let opened = opening.open(transport, send).await?;
+                let opened = open_request.open(transport, send).await?;
                 match peek {
                     None => Ok(opened),
                     Some(peek) => {

@@ -5,7 +5,7 @@ use super::planning;
 use super::recovery::Recovery;
 use super::stopwatch::Stopwatch;
 use crate::engine::admission::{CallContext, Routes};
-use crate::engine::attempt::{Attempt, AttemptEnd, Finished, Requests, Transcript};
+use crate::engine::attempt::{Attempt, AttemptEnd, FinishedAttempt, Requests, Transcript};
 use crate::error::Error;
 use crate::policy::plan::{Failure, RouteId};
 use crate::session::snapshot::Snapshot;
@@ -99,7 +99,7 @@ impl<'a> Call<'a> {
         self.record(route, finished);
     }
 
-    pub(super) fn record(&mut self, route: RouteId, finished: Finished) {
+    pub(super) fn record(&mut self, route: RouteId, finished: FinishedAttempt) {
         self.recovery.attempt_ended(&self.routes[route], &self.transcript, &finished);
         self.recovery.add_usage(&mut self.transcript);
         self.ctx.events.attempt_ended(&finished.request_id);

@@ -1,7 +1,7 @@
 //! The finished attempts of a call.
 
 use crate::engine::admission::Settlement;
-use crate::engine::attempt::Finished;
+use crate::engine::attempt::FinishedAttempt;
 use crate::error::AttemptRecord;
 use crate::policy::ledger::{self, PicoUsd};
 
@@ -33,7 +33,7 @@ impl History {
         self.records.iter().filter(|record| !record.lost_hedge_race()).count()
     }
 
-    pub fn push(&mut self, finished: Finished) {
+    pub fn push(&mut self, finished: FinishedAttempt) {
         self.cost.add(finished.cost);
         self.last = Some(finished.code);
         self.records.push(finished.record);

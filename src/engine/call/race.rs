@@ -15,7 +15,7 @@ use super::call::Call;
 use super::round::{FailedAttempt, RaceReport, Round};
 use crate::config::{Hedge, defaults as d};
 use crate::engine::admission::{Permit, try_admit_hedge, would_admit};
-use crate::engine::attempt::{Attempt, AttemptEnd, HEDGE, OpenFuture, Opened, RequestForm, Start};
+use crate::engine::attempt::{Attempt, AttemptEnd, HEDGE, OpenFuture, OpenResponse, RequestForm, Start};
 use crate::engine::time::clock::{self, sleep_until};
 use crate::error::{Error, Result};
 use crate::policy::plan::RouteId;
@@ -60,7 +60,7 @@ impl<'a> Call<'a> {
         round: &mut Round,
         mut first: OpenFuture<'a>,
         due: Instant,
-    ) -> Result<Opened> {
+    ) -> Result<OpenResponse> {
         tokio::select! {
             biased;
             opened = &mut first => return opened,
@@ -120,7 +120,7 @@ impl<'a> Call<'a> {
         racer: Racer,
         error: &Error,
         other: &mut OpenFuture<'a>,
-    ) -> (Option<FailedAttempt>, Option<Result<Opened>>) {
+    ) -> (Option<FailedAttempt>, Option<Result<OpenResponse>>) {
         let attempt = match racer {
             Racer::First => self.running.as_ref(),
             Racer::Hedge => self.hedge.as_deref(),

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::config::Mode;
 use crate::engine::admission::{CallContext, CallRoute};
-use crate::engine::attempt::{Finished, PriorAttempts, RequestForm, Transcript};
+use crate::engine::attempt::{FinishedAttempt, PriorAttempts, RequestForm, Transcript};
 use crate::engine::shared::sink::DeliveryMode;
 use crate::error::{Error, Kind};
 use crate::policy::plan::RouteId;
@@ -190,7 +190,7 @@ impl Recovery {
     }
 
     /// Records the contribution of an attempt.
-    pub fn attempt_ended(&mut self, route: &CallRoute, transcript: &Transcript, finished: &Finished) {
+    pub fn attempt_ended(&mut self, route: &CallRoute, transcript: &Transcript, finished: &FinishedAttempt) {
         self.deltas += finished.record.deltas;
         self.joins.extend(finished.join);
         let first = transcript.journal.first_choice();
