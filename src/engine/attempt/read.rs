@@ -31,7 +31,7 @@ pub(super) struct Reader<'a> {
 }
 
 /// What remains of a body after the answer.
-pub(super) enum Rest {
+pub(super) enum BodyRemainder {
     /// The usage may still follow.
     Usage(sse::Parser),
     /// A connection worth reusing.
@@ -52,9 +52,9 @@ impl<'a> Reader<'a> {
             return self.complete();
         }
         match self.read_stream(&mut body, first_token_until).await? {
-            Rest::Usage(parser) => self.drain(parser, body).boxed().await,
-            Rest::Connection => keep_connection(body),
-            Rest::Nothing => {}
+            BodyRemainder::Usage(parser) => self.drain(parser, body).boxed().await,
+            BodyRemainder::Connection => keep_connection(body),
+            BodyRemainder::Nothing => {}
         }
         Ok(())
     }
@@ -64,7 +64,7 @@ impl<'a> Reader<'a> {
         &mut self,
         body: &mut (impl Stream<Item = Result<Bytes>> + Unpin),
         mut first_token_until: Instant,
-    ) -> Result<Rest> {
+    ) -> Result<BodyRemainder> {
         let mut parser = sse::Parser::new(d::MAX_LINE);
         let idle = self.settings.idle_timeout;
         // Idle is the time between two reads: many servers send the head immediately and compute afterwards.
@@ -119,7 +119,7 @@ impl<'a> Reader<'a> {
                         Ok(Some(ReadEnd::Done)) => self.end(true)?,
                         _ => self.end(false)?,
                     }
-                    return Ok(Rest::Nothing);
+                    return Ok(BodyRemainder::Nothing);
                 }
             };
             if end.is_some() {
@@ -130,19 +130,19 @@ impl<'a> Reader<'a> {
                 // Nothing after the last finish reason is an error.
                 Some(ReadEnd::Failed(_)) if is_complete => {
                     self.complete()?;
-                    return Ok(Rest::Nothing);
+                    return Ok(BodyRemainder::Nothing);
                 }
                 Some(ReadEnd::Failed(error)) => return Err(error),
-                Some(ReadEnd::FirstToken) => return Ok(Rest::Nothing),
+                Some(ReadEnd::FirstToken) => return Ok(BodyRemainder::Nothing),
                 Some(ReadEnd::Done) => {
                     self.end(true)?;
-                    return Ok(Rest::Connection);
+                    return Ok(BodyRemainder::Connection);
                 }
                 None => {}
             }
             if is_complete {
                 self.complete()?;
-                return Ok(Rest::Usage(parser));
+                return Ok(BodyRemainder::Usage(parser));
             }
             if let Some(ready) = self.delivery.consumer.sink.ready() {
                 let since = clock::instant();
