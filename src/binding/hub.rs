@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 use super::batch::Batch;
 use super::queue::{NextTake, Queue};
 use super::runtime::spawn_in_order;
-use crate::engine::live::Live;
+use crate::engine::live_snapshot::LiveSnapshot;
 use crate::engine::sink::DeliveryMode;
 
 /// The function that wakes JavaScript.
@@ -126,7 +126,7 @@ pub struct CallState {
     /// How the answer is delivered to JavaScript. Set when the call begins.
     pub mode: OnceLock<DeliveryMode>,
     /// The progress of a call that can be resumed.
-    pub live: OnceLock<Arc<Live>>,
+    pub live: OnceLock<Arc<LiveSnapshot>>,
     /// The task of the call, until it begins.
     parked: Mutex<Option<BoxFuture<'static, ()>>>,
     paused: AtomicBool,

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::progress::Progress;
 use super::transcript::Transcript;
 use crate::config::defaults as d;
-use crate::engine::shared::live::Live;
+use crate::engine::shared::live_snapshot::LiveSnapshot;
 use crate::engine::shared::sink::{DeliveryMode, Sink};
 use crate::engine::time::clock;
 use crate::error::{Error, Kind};
@@ -37,7 +37,7 @@ pub(super) struct Consumer<'a> {
     /// The value of [`Sink::mode`], queried once.
     pub mode: DeliveryMode,
     /// Where the snapshot of the call is published.
-    pub live: &'a Live,
+    pub live: &'a LiveSnapshot,
     /// Called once, with the first token.
     pub on_first_token: &'a (dyn Fn() + Sync),
     /// The caller requested the usage chunk.

@@ -16,7 +16,7 @@ use super::transcript::Transcript;
 use crate::config::defaults as d;
 use crate::engine::admission::CostReservation;
 use crate::engine::shared::event::Event;
-use crate::engine::shared::live::Live;
+use crate::engine::shared::live_snapshot::LiveSnapshot;
 use crate::engine::shared::sink::{DeliveryMode, Sink};
 use crate::error::Result;
 use crate::transport::Body;
@@ -43,7 +43,7 @@ impl Peek {
         let mut tee = Tee { body: body.fuse(), read: Vec::new(), bytes: 0, is_full: false };
         let mut transcript = Transcript::new(self.dialect, self.choices);
         let mut progress = Progress { request_id, ..Progress::default() };
-        let live = Live::new(String::new());
+        let live = LiveSnapshot::new(String::new());
         let consumer = Consumer {
             sink: &NullSink,
             mode: DeliveryMode::Nothing,

@@ -64,7 +64,7 @@ impl<'a> Call<'a> {
         planning::failure(self.ctx, &self.routes[route], error, self.history.len() - earlier)
     }
 
-    /// Publishes the state between two deltas in [`crate::engine::shared::live::Live`].
+    /// Publishes the state between two deltas in [`crate::engine::shared::live_snapshot::LiveSnapshot`].
     pub(super) fn publish(&self) {
         let (recovery, journal) = (&self.recovery, &self.transcript.journal);
         let choice = journal.first_choice();

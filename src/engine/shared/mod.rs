@@ -10,7 +10,7 @@ pub mod endpoint;
 pub mod event;
 pub mod ids;
 pub mod limiter;
-pub mod live;
+pub mod live_snapshot;
 pub mod metrics;
 pub mod metrics_report;
 pub mod queue;

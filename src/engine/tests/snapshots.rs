@@ -10,7 +10,7 @@ use super::harness::Harness;
 use super::scripted_provider::{answer, stream, unavailable};
 use crate::engine::CallRequest;
 use crate::engine::event::Event;
-use crate::engine::live::Live;
+use crate::engine::live_snapshot::LiveSnapshot;
 use crate::engine::sink::{DeliveryMode, Sink};
 use crate::session::snapshot::Snapshot;
 use crate::wire::chat::ChatRequest;
@@ -18,7 +18,7 @@ use crate::wire::dialect::Dialect;
 
 /// A consumer that takes a snapshot after each delivery.
 struct Observer {
-    live: Arc<Live>,
+    live: Arc<LiveSnapshot>,
     delivered: Mutex<String>,
     /// The delivered text and that of the snapshot, after each delivery.
     observations: Mutex<Vec<(String, String)>>,
