@@ -22,7 +22,7 @@ use crate::engine::time::clock::{self, timeout_at};
 use crate::error::{Error, Phase, Result};
 use crate::policy::plan::RouteId;
 use crate::session::splice::Join;
-use crate::store::Slot;
+use crate::store::SharedState;
 
 /// A running attempt. It owns its permit, which settles itself when the attempt is dropped; [`Attempt::finish`] settles
 /// it according to the outcome.
@@ -40,7 +40,7 @@ pub struct Attempt {
     /// The optional fields in the request.
     pub(super) sent_fields: OptionalFields,
     /// Filled by the future that opens it.
-    pub(super) head: Slot<ResponseHead>,
+    pub(super) head: SharedState<ResponseHead>,
     pub(super) progress: Progress,
     /// How its text was joined to that of earlier attempts.
     pub(super) join: Option<Join>,

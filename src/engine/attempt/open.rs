@@ -13,7 +13,7 @@ use crate::config::{Secret, defaults as d};
 use crate::engine::shared::limiter::Limiter;
 use crate::engine::time::clock::{self, sleep_until_some, timeout_at};
 use crate::error::{BODY_LIMIT, Error, Kind, Phase, Result, truncate};
-use crate::store::Slot;
+use crate::store::SharedState;
 use crate::transport::{Body, HeaderMap, Request, Response, Transport};
 use crate::wire::header_allowlist;
 use crate::wire::{limits, provider_error, retry_after, secrets};
@@ -21,7 +21,7 @@ use crate::wire::{limits, provider_error, retry_after, secrets};
 /// The request of one attempt. It borrows nothing from the call, so two attempts can be opened at once.
 pub(super) struct OpenRequest {
     pub settings: ReadSettings,
-    pub head: Slot<ResponseHead>,
+    pub head: SharedState<ResponseHead>,
     /// Masked in the headers and the request id, in case the provider quotes it.
     pub key: Option<Secret>,
     /// The limiters that adapt to the head immediately: it is stale by the end of the answer.

@@ -21,7 +21,7 @@ use crate::engine::shared::ids::random_id;
 use crate::engine::time::clock::{self, timeout_at};
 use crate::error::{Error, Phase, Result};
 use crate::policy::deadline;
-use crate::store::Slot;
+use crate::store::SharedState;
 use crate::transport::{Method, Request};
 use crate::wire::chat::Overrides;
 
@@ -96,7 +96,7 @@ impl Attempt {
         });
         let started = clock::instant();
         let settings = read_settings(ctx, route, other_routes, sent_fields.usage);
-        let head = Slot::<ResponseHead>::default();
+        let head = SharedState::<ResponseHead>::default();
         let limiters = [client.limiter.clone(), route.endpoint.limiter.clone()];
         let open_request = OpenRequest { settings, head: head.clone(), key: endpoint.key.clone(), limiters };
         let transport_options = client.transport_options(call.options.connect_timeout);

@@ -3,7 +3,7 @@
 
 use crate::engine::time::clock;
 use crate::policy::circuit_breaker::{Breaker, Denial, Options, Outcome, Permit, State, Transition};
-use crate::store::Slot;
+use crate::store::SharedState;
 
 pub struct Inner {
     pub options: Options,
@@ -11,11 +11,11 @@ pub struct Inner {
 }
 
 #[derive(Clone)]
-pub struct SharedBreaker(Slot<Inner>);
+pub struct SharedBreaker(SharedState<Inner>);
 
 impl SharedBreaker {
     pub fn new(options: Options) -> Self {
-        SharedBreaker(Slot::new(Inner { options, breaker: Breaker::new() }))
+        SharedBreaker(SharedState::new(Inner { options, breaker: Breaker::new() }))
     }
 
     /// Runs one decision on the breaker.

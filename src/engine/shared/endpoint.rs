@@ -12,7 +12,7 @@ use crate::config::{BreakerChoice, Endpoint, RateLimit, defaults as d};
 use crate::engine::time::clock;
 use crate::policy::circuit_breaker;
 use crate::policy::routing::{Candidate, RouteSnapshot, RouteStats, Strategy};
-use crate::store::Slot;
+use crate::store::SharedState;
 
 /// The maximum number of routes kept for an endpoint. Callers choose the model names, so the list must be bounded.
 const MAX_ROUTES: usize = 1024;
@@ -37,7 +37,7 @@ pub struct RouteState {
     pub breaker: Option<SharedBreaker>,
     /// The queue of its attempts.
     pub queue: Arc<RouteQueue>,
-    pub stats: Slot<RouteStats>,
+    pub stats: SharedState<RouteStats>,
 }
 
 impl EndpointState {
@@ -139,7 +139,8 @@ impl EndpointState {
             BreakerChoice::On(options) => Some(SharedBreaker::new(options.clone())),
             BreakerChoice::Shared => shared.cloned(),
         };
-        let route = RouteState { breaker, queue: Arc::default(), stats: Slot::new(RouteStats::default()) };
+        let route =
+            RouteState { breaker, queue: Arc::default(), stats: SharedState::new(RouteStats::default()) };
         if routes.len() >= MAX_ROUTES {
             // A closed breaker without waiters has little state to lose.
             routes.retain(|_, route| {

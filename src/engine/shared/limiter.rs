@@ -12,7 +12,7 @@ use crate::engine::time::clock;
 use crate::error::{Error, Kind, Result};
 use crate::policy::plan::RouteUnavailable;
 use crate::policy::token_bucket::Bucket;
-use crate::store::Slot;
+use crate::store::SharedState;
 use crate::wire::limits::Limits;
 
 pub struct Buckets {
@@ -49,7 +49,7 @@ impl Buckets {
 }
 
 pub struct Limiter {
-    buckets: Slot<Buckets>,
+    buckets: SharedState<Buckets>,
     /// Held by the call whose turn it is; tokio's mutex is fair.
     turn: Mutex<()>,
     changed: Notify,
@@ -62,7 +62,7 @@ impl Limiter {
     pub fn new(options: &RateLimit) -> Arc<Self> {
         let now = clock::now_exact();
         Arc::new(Limiter {
-            buckets: Slot::new(Buckets {
+            buckets: SharedState::new(Buckets {
                 requests: Bucket::new(options.capacity, options.refill_per_second, now),
                 tokens: options.tokens_per_minute.map(|rate| Bucket::new(rate, rate / 60.0, now)),
             }),

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::event::Event;
 use crate::error::{AttemptRecord, Kind};
 use crate::policy::histogram::Histogram;
-use crate::store::Slot;
+use crate::store::SharedState;
 
 /// The maximum number of routes that are counted separately. Callers choose the model names, so all further routes
 /// share one row whose endpoint and model are both [`OTHER`].
@@ -21,7 +21,7 @@ pub type Counts = BTreeMap<&'static str, u64>;
 
 /// The counters of one client, kept across reconfigurations.
 #[derive(Clone)]
-pub struct Metrics(Slot<State>);
+pub struct Metrics(SharedState<State>);
 
 #[derive(Clone, Default)]
 pub struct State {
@@ -89,7 +89,7 @@ fn count(counts: &mut Counts, name: &'static str) {
 
 impl Default for Metrics {
     fn default() -> Self {
-        Metrics(Slot::new(State::default()))
+        Metrics(SharedState::new(State::default()))
     }
 }
 

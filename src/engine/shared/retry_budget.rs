@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::config::defaults as d;
 use crate::engine::time::clock;
 use crate::policy::retry_budget::{Budget, Options};
-use crate::store::Slot;
+use crate::store::SharedState;
 
 /// The budget that is exhausted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,12 +61,12 @@ impl Budgets {
 #[derive(Clone)]
 pub struct RetryBudget {
     options: Option<Options>,
-    state: Slot<Budgets>,
+    state: SharedState<Budgets>,
 }
 
 impl RetryBudget {
     pub fn new(options: Option<Options>) -> Self {
-        RetryBudget { options, state: Slot::new(Budgets::default()) }
+        RetryBudget { options, state: SharedState::new(Budgets::default()) }
     }
 
     /// The same budgets under other options.
