@@ -275,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn values_that_every_provider_rejects_are_refused_by_field() {
+    fn values_that_every_provider_rejects_are_rejected_by_field() {
         for (bad, name) in [
             (r#"{"messages":[{},null]}"#, "request.messages[1]: got null"),
             (r#"{"messages":["hi"]}"#, "request.messages[0]: got \"hi\""),
@@ -336,7 +336,7 @@ mod tests {
     }
 
     #[test]
-    fn invalid_values_of_other_dialects_are_refused_by_field() {
+    fn invalid_values_of_other_dialects_are_rejected_by_field() {
         for (dialect, bad, message) in [
             (Dialect::Responses, r#"{"input":3}"#, "request.input: got 3"),
             (

@@ -106,7 +106,7 @@ impl CostReservation {
     ) -> Option<Settlement> {
         let mut open = self.0.take()?;
         let model = &route.model;
-        let is_free = !open.was_sent || (is_refusal(status) && open.received == TokenCount::default());
+        let is_free = !open.was_sent || (is_rejection(status) && open.received == TokenCount::default());
         let Some(price) = open.price else {
             open.settle(0);
             return (!is_free).then_some(Settlement::Unknown);
@@ -194,7 +194,7 @@ impl OpenReservation {
 }
 
 /// Whether the response means that no work was done, so that nothing is billed.
-pub fn is_refusal(status: Option<u16>) -> bool {
+pub fn is_rejection(status: Option<u16>) -> bool {
     status.is_some_and(|status| (300..500).contains(&status) && !matches!(status, 408 | 499))
 }
 

@@ -14,7 +14,7 @@ use super::form::RequestForm;
 use super::open::OpenResponse;
 use super::progress::{Progress, ResponseHead};
 use super::read::Reader;
-use super::request::{event_headers, first_endpoint_extras, refuses_session, refuses_usage, without_key};
+use super::request::{event_headers, first_endpoint_extras, rejects_session, rejects_usage, without_key};
 use super::transcript::Transcript;
 use crate::engine::admission::{CallContext, CallRoute, Permit};
 use crate::engine::shared::event::Event;
@@ -144,13 +144,13 @@ impl Attempt {
 
     /// Whether the provider rejected the request for an optional field of ours. The endpoint is not sent that field
     /// again. This checks the attempt and not the endpoint, whose state another call may have updated in the meantime.
-    pub fn was_refused_for_field(&self, route: &CallRoute, error: &Error) -> bool {
-        let usage = self.sent_fields.usage && refuses_usage(error);
-        let session = self.sent_fields.session && refuses_session(error);
-        for (is_refused, known) in
-            [(usage, &route.endpoint.refuses_usage), (session, &route.endpoint.refuses_session)]
+    pub fn was_rejected_for_field(&self, route: &CallRoute, error: &Error) -> bool {
+        let usage = self.sent_fields.usage && rejects_usage(error);
+        let session = self.sent_fields.session && rejects_session(error);
+        for (is_rejected, known) in
+            [(usage, &route.endpoint.rejects_usage), (session, &route.endpoint.rejects_session)]
         {
-            if is_refused {
+            if is_rejected {
                 known.store(true, Ordering::Relaxed);
             }
         }

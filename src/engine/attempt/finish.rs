@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::attempt::Attempt;
 use super::progress::Progress;
-use crate::engine::admission::{CallContext, CallRoute, Permit, Settlement, is_refusal, restore_quota};
+use crate::engine::admission::{CallContext, CallRoute, Permit, Settlement, is_rejection, restore_quota};
 use crate::engine::shared::event::Event;
 use crate::engine::shared::limiter::Consumption;
 use crate::engine::time::clock;
@@ -199,7 +199,7 @@ impl Attempt {
         match usage.and_then(|usage| usage.get("total_tokens")?.as_f64()) {
             _ if !was_sent => Consumption::Nothing,
             Some(tokens) => Consumption::Tokens(tokens),
-            None if is_refusal(status) => Consumption::Tokens(0.0),
+            None if is_rejection(status) => Consumption::Tokens(0.0),
             None => Consumption::Unknown,
         }
     }

@@ -158,10 +158,10 @@ fn optional_fields(ctx: &CallContext<'_>, route: &CallRoute) -> OptionalFields {
     let endpoint = &route.endpoint;
     let is_chat = !ctx.request.chat.dialect().is_passthrough();
     OptionalFields {
-        usage: is_chat && !endpoint.refuses_usage.load(Ordering::Relaxed),
+        usage: is_chat && !endpoint.rejects_usage.load(Ordering::Relaxed),
         session: is_chat
             && endpoint.config.send_session_id.in_body()
-            && !endpoint.refuses_session.load(Ordering::Relaxed),
+            && !endpoint.rejects_session.load(Ordering::Relaxed),
     }
 }
 

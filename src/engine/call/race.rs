@@ -139,7 +139,7 @@ impl<'a> Call<'a> {
         }
         // A rejected field concerns only the form: the plan may return to the route.
         let route = attempt.route;
-        let failed = (!attempt.was_refused_for_field(&self.routes[route], error)).then(|| FailedAttempt {
+        let failed = (!attempt.was_rejected_for_field(&self.routes[route], error)).then(|| FailedAttempt {
             route,
             failure: self.failure(route, error),
             at: clock::now(),

@@ -35,7 +35,7 @@ pub(super) struct Recovery {
     /// A tool call was interrupted, and no other has arrived since.
     pub lost_tool_call: bool,
     /// Styles of continuation that were rejected, with the route that rejected them.
-    refused_styles: Vec<(RouteId, Style)>,
+    rejected_styles: Vec<(RouteId, Style)>,
     /// The next attempt continues what was received.
     pub continues: bool,
 }
@@ -178,10 +178,10 @@ impl Recovery {
         &mut self,
         ctx: &CallContext<'_>,
         route: RouteId,
-        refused: Option<Style>,
+        rejected: Option<Style>,
     ) -> bool {
-        self.refused_styles.extend(refused.map(|style| (route, style)));
-        !self.refused_styles.contains(&(route, self.style(ctx, route)))
+        self.rejected_styles.extend(rejected.map(|style| (route, style)));
+        !self.rejected_styles.contains(&(route, self.style(ctx, route)))
     }
 
     /// What the next attempt needs from earlier ones.
@@ -225,7 +225,7 @@ impl Recovery {
     fn style(&self, ctx: &CallContext<'_>, route: RouteId) -> Style {
         let (first, others) = styles(ctx.request.chat.dialect(), ctx.request.options.recovery.style);
         let mut order = std::iter::once(first).chain(others.iter().copied());
-        order.find(|style| !self.refused_styles.contains(&(route, *style))).unwrap_or(first)
+        order.find(|style| !self.rejected_styles.contains(&(route, *style))).unwrap_or(first)
     }
 }
 
@@ -242,13 +242,13 @@ fn styles(dialect: Dialect, preferred: Style) -> (Style, &'static [Style]) {
 
 /// The error of a provider that accepts no style of continuation. Another route may accept one, and the caller's
 /// request is not at fault.
-pub(super) fn refuses_to_continue(refusal: &Error) -> Error {
-    let message = format!("the provider refuses to continue an answer: {}", refusal.message);
+pub(super) fn continuation_rejected(rejection: &Error) -> Error {
+    let message = format!("the provider rejects every continuation style: {}", rejection.message);
     let mut error = Error::new(Kind::ContinuationMismatch, message);
-    error.status = refusal.status;
+    error.status = rejection.status;
     error.should_retry = Some(false);
-    error.request_id.clone_from(&refusal.request_id);
-    error.with_cause(refusal.clone())
+    error.request_id.clone_from(&rejection.request_id);
+    error.with_cause(rejection.clone())
 }
 
 /// The approximate number of tokens of a text that arrived in `deltas` deltas: one each, unless the provider sends

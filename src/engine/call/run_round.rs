@@ -4,7 +4,7 @@
 use futures::FutureExt;
 
 use super::call::Call;
-use super::recovery::refuses_to_continue;
+use super::recovery::continuation_rejected;
 use super::round::Round;
 use super::stopwatch::Stage;
 use crate::engine::admission::{Permit, wait_for_capacity};
@@ -86,12 +86,12 @@ impl Call<'_> {
             let Some(attempt) = &self.running else { return result };
             // The hedge may have taken its place.
             route = attempt.route;
-            if attempt.was_refused_for_field(&self.routes[route], error) {
+            if attempt.was_rejected_for_field(&self.routes[route], error) {
                 // Repeated without the field.
             } else if error.kind != Kind::InvalidRequest || style.is_none() {
                 return result;
             } else if !self.recovery.has_another_style(self.ctx, route, style) {
-                return Err(refuses_to_continue(error));
+                return Err(continuation_rejected(error));
             }
             let Some(attempt) = self.running.take() else { return result };
             let usage = self.transcript.journal.usage.as_ref();

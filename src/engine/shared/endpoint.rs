@@ -21,9 +21,9 @@ pub struct EndpointState {
     pub config: Arc<Endpoint>,
     pub limiter: Option<Arc<Limiter>>,
     /// The provider has rejected `stream_options`: it is not sent again.
-    pub refuses_usage: AtomicBool,
+    pub rejects_usage: AtomicBool,
     /// The provider has rejected `session_id`: it is not sent again.
-    pub refuses_session: AtomicBool,
+    pub rejects_session: AtomicBool,
     /// Its key is considered out of quota until then, in milliseconds since the epoch; 0 if it is not.
     quota_exhausted_until: AtomicU64,
     /// Attempts in flight, including those waiting for its limiter.
@@ -51,8 +51,8 @@ impl EndpointState {
             limiter: limit.as_ref().or(adapted).map(Limiter::new),
             config,
             quota_exhausted_until: AtomicU64::new(0),
-            refuses_usage: AtomicBool::new(false),
-            refuses_session: AtomicBool::new(false),
+            rejects_usage: AtomicBool::new(false),
+            rejects_session: AtomicBool::new(false),
             in_flight: AtomicUsize::new(0),
             routes: Mutex::default(),
         }

@@ -1,5 +1,5 @@
 //! What the calls of a client share, one type per module, and the interface between a call and its consumer ([`sink`],
-//! [`event`], [`live`]).
+//! [`event`], [`live_snapshot`]).
 
 pub mod breaker;
 pub mod call_request;

@@ -83,7 +83,7 @@ async fn the_call_is_interrupted_if_every_style_is_rejected() {
     assert_eq!((error.kind, error.partial.as_deref()), (Kind::Interrupted, Some("half ")));
     let cause = error.cause.as_ref().unwrap();
     assert_eq!((cause.kind, cause.status), (Kind::ContinuationMismatch, Some(400)));
-    assert!(error.message.contains("refuses to continue an answer"), "{error}");
+    assert!(error.message.contains("rejects every continuation style"), "{error}");
 }
 
 #[tokio::test(start_paused = true)]
