@@ -7,7 +7,7 @@ use super::stopwatch::Stopwatch;
 use crate::engine::admission::{CallContext, Routes};
 use crate::engine::attempt::{Attempt, AttemptEnd, FinishedAttempt, Requests, Transcript};
 use crate::error::Error;
-use crate::policy::plan::{Failure, RouteId};
+use crate::policy::plan::{Failure, Plan, RouteId};
 use crate::session::snapshot::Snapshot;
 use crate::session::usage::add_usage;
 
@@ -16,6 +16,7 @@ use crate::session::usage::add_usage;
 pub struct Call<'a> {
     pub(super) ctx: &'a CallContext<'a>,
     pub(super) routes: Routes,
+    pub(super) plan: Plan,
     pub(super) requests: Requests<'a>,
     pub(super) transcript: Transcript,
     pub(super) history: History,
@@ -31,9 +32,11 @@ impl<'a> Call<'a> {
         let request = ctx.request;
         let chat = &request.chat;
         let resumes = request.resume_from.as_deref().is_some_and(Snapshot::has_content);
+        let routes = Routes::new(ctx);
         let mut call = Call {
             ctx,
-            routes: Routes::new(ctx),
+            plan: planning::plan(ctx, &routes),
+            routes,
             requests: Requests::new(chat, request.options.idempotency_key.as_deref(), resumes),
             transcript: Transcript::new(chat.dialect(), chat.choices()),
             history: History::default(),
@@ -53,15 +56,13 @@ impl<'a> Call<'a> {
         self.transcript.committed = snapshot.has_content();
         self.transcript.journal = snapshot.journal(self.ctx.request.chat.choices());
         self.recovery = Recovery::resume(&mut snapshot);
-        self.history.cost.restore(snapshot.cost_usd);
-        self.history.records = snapshot.attempts;
+        self.history = History::resume(snapshot.attempts, snapshot.cost_usd);
         self.publish();
     }
 
     /// What the failure of the running or last attempt means for the plan.
     pub(super) fn failure(&self, route: RouteId, error: &Error) -> Failure {
-        let earlier = self.ctx.request.resume_from.as_ref().map_or(0, |snapshot| snapshot.attempts.len());
-        planning::failure(self.ctx, &self.routes[route], error, self.history.len() - earlier)
+        planning::failure(self.ctx, &self.routes[route], error, self.history.attempts_made())
     }
 
     /// Publishes the state between two deltas in [`crate::engine::shared::live_snapshot::LiveSnapshot`].

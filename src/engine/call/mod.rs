@@ -1,7 +1,7 @@
 //! One call: the loop that follows [`crate::policy::plan`].
 //!
-//! A [`Call`] owns its parts: the [`super::attempt::Transcript`] of what was received, the `history` of finished
-//! attempts, the state of the `recovery`, and the running attempts. `run` is the loop over the plan, `run_round` makes
+//! A [`Call`] owns its parts: the plan, the [`super::attempt::Transcript`] of what was received, the `history` of
+//! finished attempts, the state of the `recovery`, and the running attempts. `run` is the loop over the plan, `run_round` makes
 //! one attempt, `race` makes a second one in parallel, and `outcome` builds the answer or the error.
 
 mod answer;

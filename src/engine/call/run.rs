@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use super::budget;
 use super::call::Call;
-use super::planning;
 use super::round::Round;
 use super::stop::{interrupted, no_capacity, stopped};
 use super::stopwatch::Stage;
@@ -14,7 +13,7 @@ use crate::engine::shared::event::Event;
 use crate::engine::shared::sink::DeliveryMode;
 use crate::engine::time::clock;
 use crate::error::{Error, Kind, Result};
-use crate::policy::plan::{Plan, Step, Stop};
+use crate::policy::plan::{Step, Stop};
 
 impl Call<'_> {
     /// Runs the call to its end. The future may be dropped at any time.
@@ -25,10 +24,8 @@ impl Call<'_> {
             return ended;
         }
         let ctx = self.ctx;
-        let earlier = self.history.len();
         ctx.client.budget.deposit(ctx.request.tenant());
-        let mut plan = planning::plan(ctx, &self.routes);
-        let mut step = plan.start(clock::now(), ctx.remaining(), &mut rand::rng());
+        let mut step = self.plan.start(clock::now(), ctx.remaining(), &mut rand::rng());
         // The error of the last attempt, and that of the last rejection.
         let mut last: Option<Error> = None;
         let mut rejection: Option<Error> = None;
@@ -44,14 +41,14 @@ impl Call<'_> {
             };
             self.wait(wait, if server_requested { "retry-after" } else { "backoff" }).await;
             let committed = self.transcript.committed;
-            let rejected = match try_admit(ctx, &self.routes[route], committed, plan.must_queue()) {
+            let rejected = match try_admit(ctx, &self.routes[route], committed, self.plan.must_queue()) {
                 Err(rejected) => rejected,
                 Ok(permit) => {
                     let attempts_before = self.history.len();
-                    let mut round = self.plan_round(route, reason, &plan, earlier);
+                    let mut round = self.plan_round(route, reason);
                     let Err(error) = self.run_round(&mut round, permit).await else { return Ok(()) };
                     if self.history.len() > attempts_before {
-                        step = match self.after_failure(&round, &error, earlier, &mut plan) {
+                        step = match self.after_failure(&round, &error) {
                             NextAction::Next(step) => step,
                             NextAction::Complete => return Ok(()),
                             NextAction::Fail => {
@@ -72,15 +69,15 @@ impl Call<'_> {
                 Rejected::Call(error) => return Err(no_capacity(Some(error), last)),
                 Rejected::CircuitOpen(retry_after) => {
                     budget::refund(ctx, reason, self.transcript.committed);
-                    plan.circuit_open(retry_after, clock::now(), ctx.remaining(), &mut rand::rng())
+                    self.plan.circuit_open(retry_after, clock::now(), ctx.remaining(), &mut rand::rng())
                 }
                 Rejected::Route(unavailable, error) => {
                     budget::refund(ctx, reason, self.transcript.committed);
                     rejection = error.or(rejection);
-                    plan.route_unavailable(unavailable, clock::now(), ctx.remaining(), &mut rand::rng())
+                    self.plan.route_unavailable(unavailable, clock::now(), ctx.remaining(), &mut rand::rng())
                 }
             };
-            step = budget::charge(ctx, step, &mut plan, self.transcript.committed);
+            step = budget::charge(ctx, step, &mut self.plan, self.transcript.committed);
         }
     }
 
@@ -104,9 +101,9 @@ impl Call<'_> {
     }
 
     /// What follows a failed attempt.
-    fn after_failure(&mut self, round: &Round, error: &Error, earlier: usize, plan: &mut Plan) -> NextAction {
+    fn after_failure(&mut self, round: &Round, error: &Error) -> NextAction {
         let ctx = self.ctx;
-        let route = round.settle_race(plan);
+        let route = round.settle_race(&mut self.plan);
         if matches!(error.kind, Kind::QueueFull | Kind::NeverFits | Kind::CostCap | Kind::InvalidArgument) {
             // The last request was not sent, so the reason is the failure before it.
             return NextAction::Fail;
@@ -121,17 +118,16 @@ impl Call<'_> {
         }
         let options = &ctx.request.options;
         self.recovery.continues = has_begun && options.recovery.mode == Mode::Continue;
-        let attempts_made = self.history.len() - earlier;
-        if options.max_attempts.is_some_and(|max| attempts_made >= max as usize) {
+        if options.max_attempts.is_some_and(|max| self.history.attempts_made() >= max as usize) {
             return NextAction::Stop(Stop::RetriesExhausted);
         }
         let failure = self.failure(route, error);
         // Only what the consumer has counts as progress: anything else is requested again.
         if has_begun && self.history.last_record().is_some_and(|attempt| attempt.deltas > 0) {
-            plan.attempt_progressed();
+            self.plan.attempt_progressed();
         }
-        let step = plan.attempt_failed(failure, clock::now(), ctx.remaining(), &mut rand::rng());
-        let step = budget::charge(ctx, step, plan, self.transcript.committed);
+        let step = self.plan.attempt_failed(failure, clock::now(), ctx.remaining(), &mut rand::rng());
+        let step = budget::charge(ctx, step, &mut self.plan, self.transcript.committed);
         if has_begun && let Step::Try { wait, .. } = &step {
             self.recovery.count += 1;
             self.publish();

@@ -12,19 +12,18 @@ use crate::engine::attempt::{Attempt, AttemptEnd, RequestForm, Start};
 use crate::engine::shared::event::Event;
 use crate::engine::time::clock;
 use crate::error::{Error, Kind, Result};
-use crate::policy::plan::{Plan, Reason, RouteId};
+use crate::policy::plan::{Reason, RouteId};
 
 impl Call<'_> {
-    /// The round on the route that is due. `earlier` is the number of attempts before this call.
-    pub(super) fn plan_round(&self, route: RouteId, reason: Reason, plan: &Plan, earlier: usize) -> Round {
+    /// The round on the route that is due.
+    pub(super) fn plan_round(&self, route: RouteId, reason: Reason) -> Round {
         let options = &self.ctx.request.options;
-        let attempts_made = self.history.len() - earlier;
         // The attempt and its hedge count separately.
         let may_hedge = options.hedge.is_some()
-            && options.max_attempts.is_none_or(|max| attempts_made + 2 <= max as usize);
-        let candidates = may_hedge.then(|| plan.hedge_candidates(clock::now()));
+            && options.max_attempts.is_none_or(|max| self.history.attempts_made() + 2 <= max as usize);
+        let candidates = may_hedge.then(|| self.plan.hedge_candidates(clock::now()));
         let hedge_candidates = candidates.into_iter().flatten().map(|route| route.id).collect();
-        Round { route, reason, other_routes: plan.routes_left(), hedge_candidates, race: None }
+        Round { route, reason, other_routes: self.plan.routes_left(), hedge_candidates, race: None }
     }
 
     /// Runs one round to the end of its attempt.
