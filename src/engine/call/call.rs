@@ -3,6 +3,7 @@
 use super::history::History;
 use super::planning;
 use super::recovery::Recovery;
+use super::running_attempts::RunningAttempts;
 use super::stopwatch::Stopwatch;
 use crate::engine::admission::{CallContext, Routes};
 use crate::engine::attempt::{Attempt, AttemptEnd, FinishedAttempt, Requests, Transcript};
@@ -22,9 +23,7 @@ pub struct Call<'a> {
     pub(super) history: History,
     pub(super) recovery: Recovery,
     pub(super) stopwatch: Stopwatch,
-    /// The running attempt and, while it is being opened, the hedge that races it.
-    pub(super) running: Option<Attempt>,
-    pub(super) hedge: Option<Box<Attempt>>,
+    pub(super) running: RunningAttempts,
 }
 
 impl<'a> Call<'a> {
@@ -42,8 +41,7 @@ impl<'a> Call<'a> {
             history: History::default(),
             recovery: Recovery::default(),
             stopwatch: Stopwatch::default(),
-            running: None,
-            hedge: None,
+            running: RunningAttempts::default(),
         };
         if let Some(snapshot) = &request.resume_from {
             call.restore(Snapshot::clone(snapshot));
@@ -110,12 +108,12 @@ impl<'a> Call<'a> {
 
     /// The number of the next attempt, 1-based.
     pub(super) fn next_number(&self) -> u32 {
-        (self.history.len() + usize::from(self.running.is_some())) as u32 + 1
+        (self.history.len() + self.running.len()) as u32 + 1
     }
 
     /// Publishes which route writes the answer.
     pub(super) fn publish_writer(&self) {
-        let Some(attempt) = &self.running else { return };
+        let Some(attempt) = self.running.current() else { return };
         let route = &self.routes[attempt.route];
         let writer = (route.endpoint.config.name.clone(), route.model.clone());
         self.ctx.request.live.update(|live| live.writer = Some(writer));

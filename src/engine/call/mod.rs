@@ -16,6 +16,7 @@ mod recovery;
 mod round;
 mod run;
 mod run_round;
+mod running_attempts;
 mod stop;
 mod stopwatch;
 

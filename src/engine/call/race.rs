@@ -13,28 +13,13 @@ use tokio::time::Instant;
 use super::budget;
 use super::call::Call;
 use super::round::{FailedAttempt, RaceReport, Round};
+use super::running_attempts::Racer;
 use crate::config::{Hedge, defaults as d};
 use crate::engine::admission::{Permit, try_admit_hedge, would_admit};
 use crate::engine::attempt::{Attempt, AttemptEnd, HEDGE, OpenFuture, OpenResponse, RequestForm, Start};
 use crate::engine::time::clock::{self, sleep_until};
 use crate::error::{Error, Result};
 use crate::policy::plan::RouteId;
-
-/// One of the two attempts of a race.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Racer {
-    First,
-    Hedge,
-}
-
-impl Racer {
-    fn other(self) -> Racer {
-        match self {
-            Racer::First => Racer::Hedge,
-            Racer::Hedge => Racer::First,
-        }
-    }
-}
 
 impl<'a> Call<'a> {
     /// How long to wait for an attempt before its hedge starts; `None` if it is not hedged.
@@ -53,8 +38,8 @@ impl<'a> Call<'a> {
         }
     }
 
-    /// Opens the running attempt and, from `due` on, its hedge too. The one whose first token arrives first becomes the
-    /// running attempt. If both fail, the error is that of the last one.
+    /// Opens the running attempt and, from `due` on, its hedge too. The one whose first token arrives first remains, and
+    /// is the current attempt from then on. If both fail, the last one remains, and the error is its own.
     pub(super) async fn race(
         &mut self,
         round: &mut Round,
@@ -69,23 +54,23 @@ impl<'a> Call<'a> {
         let Some((hedge_route, mut second)) = self.start_hedge(round) else { return first.await };
         let (ended, result) = tokio::select! {
             biased;
-            opened = &mut first => (Racer::First, opened),
+            opened = &mut first => (Racer::Primary, opened),
             opened = &mut second => (Racer::Hedge, opened),
         };
-        let mut other = if ended == Racer::First { second } else { first };
+        let mut other = if ended == Racer::Primary { second } else { first };
         let mut failed = None;
         let result = match result {
             Ok(opened) => {
                 // Closes its socket.
                 drop(other);
-                if let Some(loser) = self.remove_racer(ended.other()) {
+                if let Some(loser) = self.running.take(ended.other()) {
                     self.finish_attempt(loser, AttemptEnd::LostRace, None);
                 }
                 Ok(opened)
             }
             Err(error) => {
                 let early;
-                (failed, early) = self.lose_racer(ended, &error, &mut other).await;
+                (failed, early) = self.end_failed_racer(ended, &error, &mut other).await;
                 self.publish_writer();
                 match early {
                     Some(opened) => opened,
@@ -93,7 +78,7 @@ impl<'a> Call<'a> {
                 }
             }
         };
-        if let Some(remaining) = &self.running {
+        if let Some(remaining) = self.running.current() {
             let (remaining_route, has_token) = (remaining.route, result.is_ok());
             if has_token && remaining.is_hedge {
                 self.ctx.client.metrics.hedge_won();
@@ -104,35 +89,22 @@ impl<'a> Call<'a> {
         result
     }
 
-    /// Removes one of the two attempts from the race. The other becomes the running attempt.
-    fn remove_racer(&mut self, racer: Racer) -> Option<Attempt> {
-        let hedge = self.hedge.take().map(|hedge| *hedge);
-        match racer {
-            Racer::Hedge => hedge,
-            Racer::First => mem::replace(&mut self.running, hedge),
-        }
-    }
-
     /// One of the two attempts has failed: ends it, while the other continues. Returns what the failure means for the
     /// plan, and the result of the other attempt if it has arrived in the meantime.
-    async fn lose_racer(
+    async fn end_failed_racer(
         &mut self,
         racer: Racer,
         error: &Error,
         other: &mut OpenFuture<'a>,
     ) -> (Option<FailedAttempt>, Option<Result<OpenResponse>>) {
-        let attempt = match racer {
-            Racer::First => self.running.as_ref(),
-            Racer::Hedge => self.hedge.as_deref(),
-        };
-        let Some(attempt) = attempt else { return (None, None) };
+        let Some(attempt) = self.running.get(racer) else { return (None, None) };
         let (mut early, mut is_failure) = (None, None);
-        let judgment = attempt.has_breaker().then(|| self.ctx.sink.is_failure(error));
-        if let Some(mut judgment) = judgment.flatten() {
+        let is_failure_reply = attempt.has_breaker().then(|| self.ctx.sink.is_failure(error));
+        if let Some(mut reply) = is_failure_reply.flatten() {
             is_failure = Some(loop {
                 tokio::select! {
                     biased;
-                    judgment = &mut judgment => break judgment,
+                    reply = &mut reply => break reply,
                     opened = &mut *other, if early.is_none() => early = Some(opened),
                 }
             });
@@ -145,7 +117,7 @@ impl<'a> Call<'a> {
             at: clock::now(),
             remaining: self.ctx.remaining(),
         });
-        if let Some(attempt) = self.remove_racer(racer) {
+        if let Some(attempt) = self.running.take(racer) {
             self.finish_attempt(attempt, AttemptEnd::Failed(error), is_failure);
         }
         (failed, early)
@@ -183,7 +155,7 @@ impl<'a> Call<'a> {
         };
         let (attempt, open) =
             Attempt::start(self.ctx, &self.routes[route], permit, &mut self.requests, start).ok()?;
-        self.hedge = Some(Box::new(attempt));
+        self.running.hedge = Some(Box::new(attempt));
         Some(open)
     }
 }

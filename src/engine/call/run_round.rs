@@ -37,16 +37,16 @@ impl Call<'_> {
         admitted?;
         let result = self.attempt_in_forms(round, permit).await;
         let mut is_failure = None;
-        if let Some(attempt) = &mut self.running {
+        if let Some(attempt) = self.running.current_mut() {
             attempt.release_slot();
             if let Err(error) = &result
                 && attempt.has_breaker()
-                && let Some(judgment) = self.ctx.sink.is_failure(error)
+                && let Some(is_failure_reply) = self.ctx.sink.is_failure(error)
             {
-                is_failure = Some(judgment.await);
+                is_failure = Some(is_failure_reply.await);
             }
         }
-        if let Some(attempt) = self.running.take() {
+        if let Some(attempt) = self.running.take_current() {
             self.finish_attempt(attempt, AttemptEnd::of(result.as_ref().err()), is_failure);
         }
         result
@@ -82,8 +82,8 @@ impl Call<'_> {
             let style = form.style;
             let result = self.run_attempt(round, route, permit, form).await;
             let Err(error) = &result else { return result };
-            let Some(attempt) = &self.running else { return result };
-            // The hedge may have taken its place.
+            let Some(attempt) = self.running.current() else { return result };
+            // It may be the hedge.
             route = attempt.route;
             if attempt.was_rejected_for_field(&self.routes[route], error) {
                 // Repeated without the field.
@@ -92,7 +92,7 @@ impl Call<'_> {
             } else if !self.recovery.has_another_style(self.ctx, route, style) {
                 return Err(continuation_rejected(error));
             }
-            let Some(attempt) = self.running.take() else { return result };
+            let Some(attempt) = self.running.take_current() else { return result };
             let usage = self.transcript.journal.usage.as_ref();
             let finished;
             (finished, permit) = attempt.finish_rejected_form(self.ctx, &self.routes[route], error, usage);
@@ -128,7 +128,7 @@ impl Call<'_> {
                 Attempt::start(self.ctx, &self.routes[route], permit, &mut self.requests, start)?;
             self.stopwatch.attempt_started();
             let due = hedge_after.map(|after| attempt.started() + after);
-            self.running = Some(attempt);
+            self.running.primary = Some(attempt);
             (due, open)
         };
         self.publish_writer();
@@ -137,7 +137,7 @@ impl Call<'_> {
             Some(due) => self.race(round, open, due).boxed().await,
         };
         let opened = opened?;
-        let Some(attempt) = &mut self.running else {
+        let Some(attempt) = self.running.current_mut() else {
             return Err(Error::new(Kind::Internal, "an opened answer has no attempt"));
         };
         let (route, prior) = (&self.routes[attempt.route], self.recovery.prior_attempts());
