@@ -101,8 +101,8 @@ fn has_another_key(ctx: &CallContext<'_>, route: &CallRoute) -> bool {
 /// Whether a route could take a hedge now. Takes nothing.
 pub fn would_admit(ctx: &CallContext<'_>, route: &CallRoute, committed: bool) -> bool {
     let tokens = estimated_tokens(ctx, route);
-    let key_rests = has_another_key(ctx, route) && route.endpoint.is_quota_exhausted();
-    !key_rests
+    let key_is_exhausted = has_another_key(ctx, route) && route.endpoint.is_quota_exhausted();
+    !key_is_exhausted
         && route.state.queue.is_free()
         && route.state.breaker.as_ref().is_none_or(SharedBreaker::would_admit)
         && limiters(ctx.client, &route.endpoint)
