@@ -11,7 +11,7 @@ impl Delivery<'_> {
     /// Accepts the unknown fields of a chunk that is not delivered unchanged.
     ///
     /// A chunk that differs from the one before only in its text has no new ones and is not searched for them.
-    pub(super) fn extras(&mut self, raw: &str) {
+    pub(super) fn accept_extras(&mut self, raw: &str) {
         let Extras { chunk, choices } = extras(raw);
         self.transcript.journal.extra.extend(chunk);
         for ChoiceExtras { index, choice: of_choice, mut delta } in choices {

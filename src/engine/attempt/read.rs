@@ -158,7 +158,7 @@ impl<'a> Reader<'a> {
     /// Accepts one event.
     fn on_event(&mut self, event: &sse::Event<'_>) -> ControlFlow<ReadEnd> {
         let flow = match self.delivery.transcript.events.is_some() {
-            true => self.delivery.event(event, self.settings.skip_malformed, self.cost),
+            true => self.delivery.accept_event(event, self.settings.skip_malformed, self.cost),
             false => self.on_chunk(event),
         };
         flow?;
@@ -184,7 +184,7 @@ impl<'a> Reader<'a> {
             Err(_) if event.at_end || self.settings.skip_malformed => return ControlFlow::Continue(()),
             Err(error) => return ControlFlow::Break(ReadEnd::Failed(error)),
         };
-        if let Err(end) = self.delivery.chunk(&chunk, &event.data) {
+        if let Err(end) = self.delivery.accept_chunk(&chunk, &event.data) {
             return ControlFlow::Break(end);
         }
         // After the delivery, because it is billed either way.
