@@ -36,7 +36,7 @@ pub struct Hub {
     /// How many batches JavaScript has taken.
     batches_taken: watch::Sender<u64>,
     waker: OnceLock<Waker>,
-    /// Cancelled when the environment shuts down.
+    /// Canceled when the environment shuts down.
     shutdown: CancellationToken,
 }
 

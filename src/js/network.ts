@@ -39,7 +39,7 @@ export function trustEnvironment(): void {
   }
   if (NODE_EXTRA_CA_CERTS) {
     try {
-      addon.trustAuthorities({ ...authorities, extra: readFileSync(NODE_EXTRA_CA_CERTS, 'utf8') })
+      addon.setRootCertSources({ ...authorities, extra: readFileSync(NODE_EXTRA_CA_CERTS, 'utf8') })
       return
     } catch (error) {
       const reason = failureReason(error as Error)
@@ -48,7 +48,7 @@ export function trustEnvironment(): void {
       })
     }
   }
-  addon.trustAuthorities(authorities)
+  addon.setRootCertSources(authorities)
 }
 
 /** The certificates that Node bundles. Loading `node:tls` takes longer than loading this package, so it is lazy. */
