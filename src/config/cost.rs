@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::defaults as d;
+use super::defaults;
 use super::reader::{Reader, as_object};
 use crate::error::{Error, Kind, Result, truncate};
 use crate::policy::catalogue::{Catalogue, Model};
@@ -53,7 +53,8 @@ pub struct Cost {
 
 impl Default for Cost {
     fn default() -> Self {
-        let limits = Limits { window: d::COST_WINDOW, hard_cap: None, tenant_cap: None, soft_limit: None };
+        let limits =
+            Limits { window: defaults::COST_WINDOW, hard_cap: None, tenant_cap: None, soft_limit: None };
         Cost { limits }
     }
 }

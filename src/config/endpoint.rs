@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::breaker::{BreakerChoice, breaker_choice};
-use super::defaults as d;
+use super::defaults;
 use super::headers::headers;
 use super::rate_limit::{RateLimit, rate_limit};
 use super::reader::{Reader, describe};
@@ -94,7 +94,7 @@ impl Endpoint {
             key: Some(key),
             headers: Vec::new(),
             models: BTreeMap::new(),
-            weight: d::WEIGHT,
+            weight: defaults::WEIGHT,
             require_finish_reason: None,
             send_session_id: send_session_id.unwrap_or_else(|| SendSessionId::default_for(url)),
             rate_limit: None,

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::deliver::{Delivery, Flow, MAX_HELD_CHUNKS, ReadEnd, missing_tool_call};
-use crate::config::defaults as d;
+use crate::config::defaults;
 use crate::engine::shared::sink::DeliveryMode;
 use crate::error::{Error, Kind};
 use crate::session::merge::merge;
@@ -188,8 +188,8 @@ impl Delivery<'_> {
         call.arguments.push_str(arguments.unwrap_or_default());
         call.custom |= part.is_custom();
         merge(&mut call.extra, part.extra.clone());
-        if self.consumer.buffer_tool_calls && call.arguments.len() > d::MAX_TOOL_CALL {
-            let limit = d::MAX_TOOL_CALL;
+        if self.consumer.buffer_tool_calls && call.arguments.len() > defaults::MAX_TOOL_CALL {
+            let limit = defaults::MAX_TOOL_CALL;
             let message =
                 format!("a tool call is longer than {limit} bytes (toolCalls: 'stream' passes it through)");
             return Err(ReadEnd::Failed(Error::new(Kind::ResponseTooLarge, message)));

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::progress::Progress;
 use super::transcript::Transcript;
-use crate::config::defaults as d;
+use crate::config::defaults;
 use crate::engine::shared::live_snapshot::LiveSnapshot;
 use crate::engine::shared::sink::{DeliveryMode, Sink};
 use crate::engine::time::clock;
@@ -156,7 +156,7 @@ impl<'a> Delivery<'a> {
             return Ok(());
         }
         self.withheld_text.push_str(text);
-        if self.withheld_text.len() > d::MAX_TOOL_CALL { Err(missing_tool_call()) } else { Ok(()) }
+        if self.withheld_text.len() > defaults::MAX_TOOL_CALL { Err(missing_tool_call()) } else { Ok(()) }
     }
 
     /// Journals text and delivers it in the form that the consumer wants.

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::progress::ResponseHead;
 use super::settings::ReadSettings;
-use crate::config::{Secret, defaults as d};
+use crate::config::{Secret, defaults};
 use crate::engine::shared::limiter::Limiter;
 use crate::engine::time::clock::{self, sleep_until_some, timeout_at};
 use crate::error::{BODY_LIMIT, Error, Kind, Phase, Result, truncate};
@@ -167,11 +167,12 @@ impl OpenRequest {
     /// The part of a body that arrives in time, truncated.
     async fn read_prefix(&self, mut body: Body, until: Instant) -> Vec<u8> {
         let mut read = Vec::new();
-        let until = until.min(clock::instant() + self.settings.idle_timeout.min(d::ERROR_BODY_TIMEOUT));
+        let until =
+            until.min(clock::instant() + self.settings.idle_timeout.min(defaults::ERROR_BODY_TIMEOUT));
         while let Ok(Some(Ok(bytes))) = timeout_at(until, body.next()).await {
-            let remaining = d::MAX_ERROR_BODY - read.len();
+            let remaining = defaults::MAX_ERROR_BODY - read.len();
             read.extend_from_slice(&bytes[..bytes.len().min(remaining)]);
-            if read.len() == d::MAX_ERROR_BODY {
+            if read.len() == defaults::MAX_ERROR_BODY {
                 break;
             }
         }

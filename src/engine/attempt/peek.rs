@@ -13,7 +13,7 @@ use super::open::OpenResponse;
 use super::progress::Progress;
 use super::read::Reader;
 use super::transcript::Transcript;
-use crate::config::defaults as d;
+use crate::config::defaults;
 use crate::engine::admission::CostReservation;
 use crate::engine::shared::event::Event;
 use crate::engine::shared::live_snapshot::LiveSnapshot;
@@ -32,7 +32,7 @@ pub(super) struct Peek {
 
 impl Peek {
     /// Reads up to the first token, or to the end of an answer that has none, with the same reader and the same limits
-    /// as afterwards, and puts back what was read. After [`d::MAX_PEEK`] bytes without a token it stops, and the answer
+    /// as afterwards, and puts back what was read. After [`defaults::MAX_PEEK`] bytes without a token it stops, and the answer
     /// counts as started.
     pub async fn read_to_first_token(
         self,
@@ -66,7 +66,7 @@ impl Peek {
     }
 }
 
-/// A body that records what was read from it, and appears to end once that exceeds [`d::MAX_PEEK`].
+/// A body that records what was read from it, and appears to end once that exceeds [`defaults::MAX_PEEK`].
 struct Tee {
     body: Fuse<Body>,
     read: Vec<Bytes>,
@@ -78,7 +78,7 @@ impl Stream for Tee {
     type Item = Result<Bytes>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        if self.bytes > d::MAX_PEEK {
+        if self.bytes > defaults::MAX_PEEK {
             self.is_full = true;
             return Poll::Ready(None);
         }

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::deliver::{Delivery, ReadEnd};
 use super::settings::ReadSettings;
 use super::unstreamed::read_unstreamed;
-use crate::config::defaults as d;
+use crate::config::defaults;
 use crate::engine::admission::CostReservation;
 use crate::engine::time::Deadline;
 use crate::engine::time::clock::{self, timeout_at};
@@ -65,7 +65,7 @@ impl<'a> Reader<'a> {
         body: &mut (impl Stream<Item = Result<Bytes>> + Unpin),
         mut first_token_until: Instant,
     ) -> Result<BodyRemainder> {
-        let mut parser = sse::Parser::new(d::MAX_LINE);
+        let mut parser = sse::Parser::new(defaults::MAX_LINE);
         let idle = self.settings.idle_timeout;
         // Idle is the time between two reads: many servers send the head immediately and compute afterwards.
         let mut idle_until = None;
@@ -229,7 +229,7 @@ impl<'a> Reader<'a> {
     /// Reads on after the last finish reason, for the usage and so that the connection can be reused. The text has been
     /// delivered, so nothing here is an error.
     async fn drain(&mut self, mut parser: sse::Parser, mut body: Body) {
-        let until = clock::instant() + d::DRAIN_TIMEOUT;
+        let until = clock::instant() + defaults::DRAIN_TIMEOUT;
         while self.settings.expects_usage && self.delivery.transcript.journal.usage.is_none() {
             let Ok(Some(Ok(bytes))) = timeout_at(until, body.next()).await else { return };
             let fed = parser.feed(&bytes, |event| self.on_event(&event));
@@ -246,5 +246,5 @@ impl<'a> Reader<'a> {
 #[allow(clippy::disallowed_methods)] // The socket's time is real, whatever clock the call uses.
 fn keep_connection(mut body: Body) {
     let read = async move { while let Some(Ok(_)) = body.next().await {} };
-    tokio::spawn(tokio::time::timeout(d::DRAIN_TIMEOUT, read));
+    tokio::spawn(tokio::time::timeout(defaults::DRAIN_TIMEOUT, read));
 }

@@ -14,7 +14,7 @@ use super::budget;
 use super::call::Call;
 use super::round::{FailedAttempt, RaceReport, Round};
 use super::running_attempts::Racer;
-use crate::config::{Hedge, defaults as d};
+use crate::config::{Hedge, defaults};
 use crate::engine::admission::{Permit, try_admit_hedge, would_admit};
 use crate::engine::attempt::{Attempt, AttemptEnd, HEDGE, OpenFuture, OpenResponse, RequestForm, Start};
 use crate::engine::time::clock::{self, sleep_until};
@@ -31,7 +31,7 @@ impl<'a> Call<'a> {
         match hedge {
             Hedge::After(after) => Some(after),
             Hedge::P95 => {
-                let (quantile, min_calls) = (d::HEDGE_QUANTILE, d::HEDGE_MINIMUM_CALLS);
+                let (quantile, min_calls) = (defaults::HEDGE_QUANTILE, defaults::HEDGE_MINIMUM_CALLS);
                 let model = &self.routes[route].model;
                 self.ctx.client.metrics.first_token_quantile(model, quantile, min_calls)
             }

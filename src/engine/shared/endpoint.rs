@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::breaker::SharedBreaker;
 use super::limiter::Limiter;
 use super::queue::RouteQueue;
-use crate::config::{BreakerChoice, Endpoint, RateLimit, defaults as d};
+use crate::config::{BreakerChoice, Endpoint, RateLimit, defaults};
 use crate::engine::time::clock;
 use crate::policy::circuit_breaker;
 use crate::policy::routing::{Candidate, RouteSnapshot, RouteStats, Strategy};
@@ -58,10 +58,10 @@ impl EndpointState {
         }
     }
 
-    /// The provider reported that the quota of the key is exhausted: the key is not used for [`d::QUOTA_COOLDOWN`].
+    /// The provider reported that the quota of the key is exhausted: the key is not used for [`defaults::QUOTA_COOLDOWN`].
     pub fn mark_quota_exhausted(&self) {
         self.quota_exhausted_until
-            .store(clock::now() + d::QUOTA_COOLDOWN.as_millis() as u64, Ordering::Relaxed);
+            .store(clock::now() + defaults::QUOTA_COOLDOWN.as_millis() as u64, Ordering::Relaxed);
     }
 
     /// Whether the key is considered out of quota.
@@ -76,14 +76,14 @@ impl EndpointState {
             && self.quota_exhausted_until.swap(0, Ordering::Relaxed) != 0
     }
 
-    /// Whether an attempt may use the key. After [`d::QUOTA_COOLDOWN`] a single attempt may, as a probe.
+    /// Whether an attempt may use the key. After [`defaults::QUOTA_COOLDOWN`] a single attempt may, as a probe.
     pub fn try_quota(&self) -> bool {
         let until = self.quota_exhausted_until.load(Ordering::Relaxed);
         if until == 0 {
             return true;
         }
         let now = clock::now();
-        let next = now + d::QUOTA_COOLDOWN.as_millis() as u64;
+        let next = now + defaults::QUOTA_COOLDOWN.as_millis() as u64;
         let relaxed = Ordering::Relaxed;
         until <= now && self.quota_exhausted_until.compare_exchange(until, next, relaxed, relaxed).is_ok()
     }

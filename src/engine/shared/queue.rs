@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
-use crate::config::defaults as d;
+use crate::config::defaults;
 use crate::engine::time::clock;
 
 #[derive(Default)]
@@ -39,10 +39,10 @@ pub struct Cooldown {
 }
 
 impl RouteQueue {
-    /// Starts a cooldown that the provider requested: nothing is sent until it ends. At most [`d::MAX_COOLDOWN`] of it
+    /// Starts a cooldown that the provider requested: nothing is sent until it ends. At most [`defaults::MAX_COOLDOWN`] of it
     /// applies to all calls.
     pub fn cool_down(&self, requested: Duration) {
-        let until = clock::nanos() + requested.min(d::MAX_COOLDOWN).as_nanos() as u64;
+        let until = clock::nanos() + requested.min(defaults::MAX_COOLDOWN).as_nanos() as u64;
         if self.cooldown_until.fetch_max(until, Ordering::Relaxed) < until {
             let ms = u64::try_from(requested.as_millis()).unwrap_or(u64::MAX);
             self.requested_ms.store(ms, Ordering::Relaxed);
