@@ -14,53 +14,6 @@ use super::routing;
 use super::secret::{Secret, api_key};
 use crate::error::{Error, Result, truncate};
 
-/// What [`base_url`] accepts, for errors.
-pub const BASE_URL_ACCEPTED: &str = "an http or https URL up to and including /v1, such as \
-     https://api.holysheep.ai/v1, without user, query or fragment; or a bare host";
-
-/// Where a request carries the id of its session.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SendSessionId {
-    /// In the header `x-session-id`. The default for other hosts than HolySheep's.
-    Header,
-    /// In the body's `session_id`, a field of HolySheep's API that a strict provider rejects.
-    Body,
-    /// In both. The default for HolySheep's hosts.
-    Both,
-    /// Nowhere.
-    Off,
-}
-
-impl SendSessionId {
-    /// Reads `sendSessionId`. `None` if it is absent.
-    pub fn read(reader: &mut Reader<'_>) -> Result<Option<SendSessionId>> {
-        const KEY: &str = "sendSessionId";
-        Ok(Some(match reader.value(KEY) {
-            None => return Ok(None),
-            Some(Value::Bool(false)) => SendSessionId::Off,
-            Some(Value::String(word)) if word == "header" => SendSessionId::Header,
-            Some(Value::String(word)) if word == "body" => SendSessionId::Body,
-            Some(Value::String(word)) if word == "both" => SendSessionId::Both,
-            Some(other) => return reader.invalid(KEY, other, "'header', 'body', 'both' or false"),
-        }))
-    }
-
-    /// The default for a base URL.
-    fn default_for(url: &str) -> SendSessionId {
-        if is_holysheep(url) { SendSessionId::Both } else { SendSessionId::Header }
-    }
-
-    /// Whether the header carries the id.
-    pub fn in_header(self) -> bool {
-        matches!(self, SendSessionId::Header | SendSessionId::Both)
-    }
-
-    /// Whether the body carries the id.
-    pub fn in_body(self) -> bool {
-        matches!(self, SendSessionId::Body | SendSessionId::Both)
-    }
-}
-
 /// One provider. Its key and headers are sent to it and to no other host.
 #[derive(Clone, Debug)]
 pub struct Endpoint {
@@ -190,6 +143,49 @@ pub fn read_all(
     Ok(endpoints)
 }
 
+/// Where a request carries the id of its session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SendSessionId {
+    /// In the header `x-session-id`. The default for other hosts than HolySheep's.
+    Header,
+    /// In the body's `session_id`, a field of HolySheep's API that a strict provider rejects.
+    Body,
+    /// In both. The default for HolySheep's hosts.
+    Both,
+    /// Nowhere.
+    Off,
+}
+
+impl SendSessionId {
+    /// Reads `sendSessionId`. `None` if it is absent.
+    pub fn read(reader: &mut Reader<'_>) -> Result<Option<SendSessionId>> {
+        const KEY: &str = "sendSessionId";
+        Ok(Some(match reader.value(KEY) {
+            None => return Ok(None),
+            Some(Value::Bool(false)) => SendSessionId::Off,
+            Some(Value::String(word)) if word == "header" => SendSessionId::Header,
+            Some(Value::String(word)) if word == "body" => SendSessionId::Body,
+            Some(Value::String(word)) if word == "both" => SendSessionId::Both,
+            Some(other) => return reader.invalid(KEY, other, "'header', 'body', 'both' or false"),
+        }))
+    }
+
+    /// The default for a base URL.
+    fn default_for(url: &str) -> SendSessionId {
+        if is_holysheep(url) { SendSessionId::Both } else { SendSessionId::Header }
+    }
+
+    /// Whether the header carries the id.
+    pub fn in_header(self) -> bool {
+        matches!(self, SendSessionId::Header | SendSessionId::Both)
+    }
+
+    /// Whether the body carries the id.
+    pub fn in_body(self) -> bool {
+        matches!(self, SendSessionId::Body | SendSessionId::Both)
+    }
+}
+
 fn models(reader: &mut Reader<'_>) -> Result<BTreeMap<String, String>> {
     let accepted = "an object that maps model names to the endpoint's names";
     let mut models = BTreeMap::new();
@@ -220,6 +216,10 @@ fn is_holysheep(url: &str) -> bool {
     let name = host.rsplit_once(':').map_or(host, |(name, _)| name).to_ascii_lowercase();
     name == "holysheep.ai" || name.ends_with(".holysheep.ai")
 }
+
+/// What [`base_url`] accepts, for errors.
+pub const BASE_URL_ACCEPTED: &str = "an http or https URL up to and including /v1, such as \
+     https://api.holysheep.ai/v1, without user, query or fragment; or a bare host";
 
 /// Validates a base URL and removes slashes at its end. A bare host (`api.holysheep.ai`) means
 /// `https://HOST/v1`. `name` is the name of the option. Errors: another scheme, credentials, a query, a
