@@ -162,15 +162,15 @@ impl Client {
 /// Makes an open breaker half-open now, since its service has answered. A list of models is not an answer of a model,
 /// so it takes a call to close it.
 fn half_open(breaker: &SharedBreaker) -> Option<Transition> {
-    breaker.update(|inner| {
-        let before = inner.breaker.state();
+    breaker.update(|state| {
+        let before = state.breaker.state();
         if before != State::Open {
             return None;
         }
-        inner.breaker.last_failure_time = None;
-        let permit = inner.breaker.try_acquire(&inner.options, clock::now()).ok()?;
-        inner.breaker.report(&inner.options, permit, Outcome::Ignored, clock::now());
-        inner.breaker.transition_since(before)
+        state.breaker.last_failure_time = None;
+        let permit = state.breaker.try_acquire(&state.options, clock::now()).ok()?;
+        state.breaker.report(&state.options, permit, Outcome::Ignored, clock::now());
+        state.breaker.transition_since(before)
     })
 }
 
