@@ -15,6 +15,9 @@ use crate::error::{Error, Result};
 
 /// How far, in bytes, one call may be ahead of JavaScript before it waits.
 const MAX_BACKLOG: usize = 64 * 1024;
+/// What a record counts in addition to its text, in bytes: its words in a [`Batch`], rounded up. Without it records with
+/// little text would have no limit.
+const RECORD_OVERHEAD: usize = 16;
 
 /// Delivers one call to JavaScript: deltas, events, and the end.
 pub struct EventChannel {
@@ -46,14 +49,13 @@ impl EventChannel {
         POLL_BUFFER.with_borrow_mut(|buffer| {
             buffer.finish_delta();
             buffer.batch.push(self.id, kind, text);
-            self.queue(&mut buffer.batch, is_last);
+            self.enqueue(&mut buffer.batch, is_last);
         });
     }
 
-    fn queue(&self, records: &mut Batch, is_last: bool) {
+    fn enqueue(&self, records: &mut Batch, is_last: bool) {
         let mut backlog = self.backlog();
-        // A record costs more than its text.
-        backlog.bytes += records.text_len() + 16 * records.record_count();
+        backlog.bytes += records.text_len() + RECORD_OVERHEAD * records.record_count();
         backlog.last_batch = self.hub.push(records, &mut backlog.counted_in, is_last);
     }
 
@@ -81,7 +83,7 @@ impl Sink for EventChannel {
         POLL_BUFFER.with_borrow_mut(|buffer| {
             buffer.finish_delta();
             if !buffer.batch.is_empty() {
-                self.queue(&mut buffer.batch, false);
+                self.enqueue(&mut buffer.batch, false);
             }
         });
     }

@@ -142,7 +142,7 @@ impl CallConfig {
         call.require_finish_reason =
             reader.boolean("requireFinishReason")?.unwrap_or(call.require_finish_reason);
         for (name, value) in headers(reader, "headers")? {
-            call.headers.retain(|(have, _)| *have != name);
+            call.headers.retain(|(existing, _)| *existing != name);
             call.headers.push((name, value));
         }
         if let Some(name) = reader.string("tenant", retry::TENANT_ACCEPTED)? {

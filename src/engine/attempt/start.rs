@@ -74,8 +74,8 @@ impl Attempt {
         let encoded = match form.messages.as_deref().map(serde_json::from_str) {
             Some(Ok(messages)) => {
                 let received = form.received_tokens;
-                let instead = Overrides { messages: Some(messages), received, ..Overrides::default() };
-                requests.encode_continuation(target, instead, &mut rand::rng())
+                let overrides = Overrides { messages: Some(messages), received, ..Overrides::default() };
+                requests.encode_continuation(target, overrides, &mut rand::rng())
             }
             _ => requests.encode(target, &mut rand::rng()),
         };
