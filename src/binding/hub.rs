@@ -2,7 +2,7 @@
 //! pending.
 //!
 //! Tokio tasks append records to the [`queue`](super::queue). The first record wakes JavaScript, which takes a
-//! bounded batch. If more is left, JavaScript comes back by itself (`setImmediate`), so that a burst cannot hold
+//! bounded batch. If more is left, JavaScript polls again (`setImmediate`), so that a burst cannot hold
 //! the event loop. While many calls stream, it polls every two milliseconds instead of being woken. A call far
 //! ahead of JavaScript waits, and so does its socket.
 //!
@@ -106,7 +106,7 @@ impl Hub {
     pub fn wake(&self) {
         let Some(waker) = self.waker.get() else { return };
         if waker.call((), ThreadsafeFunctionCallMode::NonBlocking) != Status::Ok {
-            // The environment is closing: no one takes batches any more.
+            // The environment is closing: no one takes batches anymore.
             self.shutdown.cancel();
         }
     }

@@ -65,7 +65,7 @@ impl NativeHub {
         POLL_INTERVAL_MS
     }
 
-    /// Wakes JavaScript in the next round of its event loop, if it has no timers of its own.
+    /// Wakes JavaScript in the next round of its event loop, if it has no timers.
     #[napi]
     pub fn schedule_wake(&self) {
         self.hub.wake();

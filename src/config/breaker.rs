@@ -12,7 +12,7 @@ use crate::policy::circuit_breaker;
 /// Whether the routes of a client have breakers.
 #[derive(Clone, Debug, Default)]
 pub enum BreakerChoice {
-    /// No option: on where a model has several routes, off where it has one.
+    /// No option: on if a model has several routes, off if it has one.
     #[default]
     Auto,
     /// No breaker.

@@ -35,7 +35,7 @@ pub struct ClientConfig {
     pub health_check: Option<Duration>,
     /// What applies to each call that does not override it.
     pub call: CallConfig,
-    /// `None` is no budget. On by default, with the defaults of its options.
+    /// `None` disables it. On by default, with the defaults of its options.
     pub retry_budget: Option<retry_budget::Options>,
     pub breaker: BreakerChoice,
     /// The limit of all endpoints together. None by default.
@@ -64,7 +64,7 @@ impl ClientConfig {
     /// Like [`ClientConfig::read`], for a caller that has already read `other_names`: an error lists them too.
     pub fn read_accepting(options: &Value, other_names: &[&str]) -> Result<ClientConfig> {
         let mut reader = Reader::new("", options)?;
-        reader.misplaced(&["signal", "idempotencyKey", "sessionId"], "a call, not of a client");
+        reader.misplaced(&["signal", "idempotencyKey", "sessionId"], "a call, not to a client");
         let call = CallConfig::default().read(&mut reader)?;
         let key = match reader.value("apiKey") {
             None => None,

@@ -25,7 +25,7 @@ pub struct Endpoint {
     pub key: Option<Secret>,
     /// Headers that only this endpoint receives. Names in lower case, each once.
     pub headers: Vec<(String, String)>,
-    /// The names of models at this endpoint, by the caller's names, where they differ.
+    /// The names of models at this endpoint, by the caller's names, if they differ.
     pub models: BTreeMap<String, String>,
     /// Its share of the calls relative to the other endpoints' weights, from 0.001 to 1,000,000. 1 by default.
     pub weight: f64,

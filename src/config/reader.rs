@@ -172,7 +172,7 @@ impl<'a> Reader<'a> {
             Some(key) => {
                 let (names, owner) = self.misplaced;
                 let problem = match names.contains(&key.as_str()) {
-                    true => format!("unknown option here, it is an option of {owner}"),
+                    true => format!("unknown option; it belongs to {owner}"),
                     false => format!("unknown option{}", did_you_mean(key, &self.known)),
                 };
                 let name = self.full_name(truncate(key, 60));

@@ -23,7 +23,7 @@ pub struct RetryConfig {
     /// The wait after a reset connection, in place of the backoff: uniformly random in this range. Off by
     /// default.
     pub connection_reset: Option<RangeInclusive<Duration>>,
-    /// What to do about a failure, where it differs from the built-in table.
+    /// What to do about a failure, if it differs from the built-in table.
     pub decisions: DecisionTable,
 }
 
@@ -192,7 +192,7 @@ pub fn tenant(reader: &Reader<'_>, name: &str) -> Result<String> {
     Ok(name.to_owned())
 }
 
-/// Reads the retry budget; `None` is none (`false`). On by default.
+/// Reads the retry budget; `None` (`false`) disables it. On by default.
 pub fn budget(reader: &mut Reader<'_>, key: &'static str) -> Result<Option<retry_budget::Options>> {
     let default = retry_budget::Options::default();
     match reader.value(key) {

@@ -170,7 +170,7 @@ pub enum PingStyle {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase", deny_unknown_fields)]
 pub struct Disconnect {
-    /// After this many chunks, counted over all choices; at the latest after the last one.
+    /// After this many chunks, counted over all choices, or after the last one if there are fewer.
     pub after_chunks: Option<u64>,
     /// After this many bytes of the body (without chunk framing), also inside a character. A cut that writes an event
     /// waits for the end of the event in which that byte lies.

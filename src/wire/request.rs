@@ -41,7 +41,7 @@ impl ChatRequest {
             .map_err(|_| Error::invalid("request", truncate(json, 40), "an object with `messages`"))?;
         let request = ChatRequest { dialect, fields };
         match request.field(dialect.conversation_field()) {
-            // There is none where the provider stores the conversation.
+            // There is none if the provider stores the conversation.
             None if dialect == Dialect::Responses => {}
             Some(raw) if dialect == Dialect::Responses => {
                 if !raw.get().starts_with(['"', '[']) {

@@ -43,7 +43,7 @@ impl Rejected {
 
 /// Admits an attempt on the route that is due, as far as that is possible without a wait. `will_wait`: no other route
 /// can be tried sooner, so the call waits in the queue of this one, and neither a cooldown nor the limits reject it
-/// here. The client's own limiter applies to all routes, so it is no reason to try another one.
+/// here. The client's own limiter applies to all routes, so it does not justify another one.
 pub fn try_admit(
     ctx: &CallContext<'_>,
     route: &CallRoute,

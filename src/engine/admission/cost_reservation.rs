@@ -25,7 +25,7 @@ pub(super) struct OpenReservation {
     pub limits: Limits,
     pub reservation: Reservation,
     pub price: Option<Price>,
-    /// The upper bound of the prompt in tokens, where it was estimated.
+    /// The upper bound of the prompt in tokens, if it was estimated.
     pub prompt: Option<u64>,
     /// The prompt is the caller's, not that of a continuation.
     pub is_original_prompt: bool,

@@ -16,7 +16,7 @@ impl Delivery<'_> {
         skip_malformed: bool,
         cost: &mut CostReservation,
     ) -> ControlFlow<ReadEnd> {
-        // After the last event nothing is an error any more.
+        // After the last event nothing is an error.
         if self.transcript.journal.is_complete() {
             return ControlFlow::Break(ReadEnd::Done);
         }

@@ -236,7 +236,7 @@ fn secrets_of<'a>(
     key.into_iter().chain(extras.into_iter().flat_map(FirstEndpointExtras::secrets))
 }
 
-/// The headers of a response for an event, with the key masked where the provider quotes it.
+/// The headers of a response for an event, with the key masked in case the provider quotes it.
 pub(super) fn event_headers(
     headers: &[(String, String)],
     endpoint: &Endpoint,

@@ -129,7 +129,7 @@ impl Attempt {
         let transport = &*client.transport;
         let attempt_timeout = call.options.attempt_timeout;
         let future = async move {
-            // Pinned, or boxed where rare, so that the future does not occupy its size twice.
+            // Pinned, or boxed if rare, so that the future does not occupy its size twice.
             let open = pin!(async move {
                 let opened = open_request.open(transport, send).await?;
                 match peek {

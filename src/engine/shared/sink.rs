@@ -28,7 +28,7 @@ pub trait Sink: Send + Sync {
     /// Revokes everything delivered so far: the answer starts over (`recovery: { mode: 'restart' }`).
     fn restart(&self) {}
     fn event(&self, event: Event);
-    /// Asks the caller whether an error counts as a failure for the breaker; `None` where the caller has no
+    /// Asks the caller whether an error counts as a failure for the breaker; `None` if the caller has no
     /// `isFailure`.
     fn is_failure(&self, _error: &Error) -> Option<BoxFuture<'_, bool>> {
         None

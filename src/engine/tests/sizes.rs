@@ -1,7 +1,7 @@
 //! Sizes that a change must update on purpose: a thousand streams may be open at once, and each delta passes here.
 //!
 //! The figures are those of 64-bit Linux. Another compiler may lay futures out a little differently, so each has a
-//! margin; a figure that leaves it, in either direction, is to be looked at and written down anew.
+//! margin; a figure outside it, in either direction, must be reviewed and updated.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -77,12 +77,12 @@ async fn a_delta_costs_its_known_number_of_allocations() {
     assert_near("ALLOCATIONS_PER_DELTA", allocations as f64 / (DELTAS - 2) as f64, ALLOCATIONS_PER_DELTA);
 }
 
-/// Fails where a figure is more than 2 % away from the one that is written down.
+/// Fails if a figure differs from the recorded one by more than 2 %.
 fn assert_near(name: &str, measured: f64, known: f64) {
     let margin = (known * 0.02).max(0.01);
     assert!(
         (measured - known).abs() <= margin,
-        "{name} is {measured} and was {known}: if that is intended, write the new figure down"
+        "{name} is {measured} and was {known}: if that is intended, update the figure"
     );
 }
 

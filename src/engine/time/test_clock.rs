@@ -35,7 +35,7 @@ pub(super) fn installed() -> Option<Arc<TestClock>> {
     OF_TASK.try_with(Arc::clone).ok().or_else(|| OF_THREAD.with_borrow(Clone::clone))
 }
 
-/// Binds a call to the test clock of the current thread; returns it unchanged where there is none.
+/// Binds a call to the test clock of the current thread; returns it unchanged if there is none.
 pub fn bind<T: Send + 'static>(call: BoxFuture<'static, T>) -> BoxFuture<'static, T> {
     let Some(clock) = installed() else { return call };
     // Counted from now on: before the first poll nothing else shows that there is something to wait for.
