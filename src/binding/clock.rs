@@ -56,7 +56,7 @@ impl NativeClock {
         }
     }
 
-    /// Lets time pass by itself again.
+    /// Lets time pass automatically again.
     #[napi(catch_unwind)]
     pub fn release(&self) {
         self.clock.release();

@@ -1,7 +1,7 @@
 //! The batches that wait for one JavaScript thread, and the decision when to wake it.
 //!
 //! While few calls stream, the first record of a batch wakes JavaScript. Under load JavaScript polls instead, on
-//! a timer of its own. Pure: the time is an argument.
+//! a separate timer. Pure: the time is an argument.
 
 use std::collections::VecDeque;
 use std::mem;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::defaults as d;
+use super::defaults;
 use super::first_endpoint_extras::FirstEndpointExtras;
 use super::headers::{header_value, headers};
 use super::hedge::Hedge;
@@ -67,15 +67,15 @@ pub struct CallConfig {
 impl Default for CallConfig {
     fn default() -> Self {
         CallConfig {
-            connect_timeout: d::CONNECT_TIMEOUT,
+            connect_timeout: defaults::CONNECT_TIMEOUT,
             first_token_timeout: None,
-            whole_answer_timeout: d::WHOLE_ANSWER_TIMEOUT,
-            idle_timeout: d::IDLE_TIMEOUT,
+            whole_answer_timeout: defaults::WHOLE_ANSWER_TIMEOUT,
+            idle_timeout: defaults::IDLE_TIMEOUT,
             total_timeout: None,
             attempt_timeout: None,
-            max_retries: d::MAX_RETRIES,
+            max_retries: defaults::MAX_RETRIES,
             retry: Arc::default(),
-            require_finish_reason: d::REQUIRE_FINISH_REASON,
+            require_finish_reason: defaults::REQUIRE_FINISH_REASON,
             headers: Vec::new(),
             idempotency_key: None,
             tenant: None,
@@ -86,7 +86,7 @@ impl Default for CallConfig {
             prompt_tokens: BTreeMap::new(),
             single_attempt: false,
             fallback_models: Vec::new(),
-            rotate_endpoints: d::ROTATE_ENDPOINTS,
+            rotate_endpoints: defaults::ROTATE_ENDPOINTS,
             hedge: None,
             first_endpoint_extras: None,
         }
@@ -97,7 +97,11 @@ impl CallConfig {
     /// The time until the first token of an attempt. An explicit timeout applies to every route; only the
     /// default is longer on the last one (120 s instead of 60 s).
     pub fn first_token_timeout(&self, is_last_route: bool) -> Duration {
-        let default = if is_last_route { d::FIRST_TOKEN_TIMEOUT_LAST_ROUTE } else { d::FIRST_TOKEN_TIMEOUT };
+        let default = if is_last_route {
+            defaults::FIRST_TOKEN_TIMEOUT_LAST_ROUTE
+        } else {
+            defaults::FIRST_TOKEN_TIMEOUT
+        };
         self.first_token_timeout.unwrap_or(default)
     }
 
@@ -138,7 +142,7 @@ impl CallConfig {
         call.require_finish_reason =
             reader.boolean("requireFinishReason")?.unwrap_or(call.require_finish_reason);
         for (name, value) in headers(reader, "headers")? {
-            call.headers.retain(|(have, _)| *have != name);
+            call.headers.retain(|(existing, _)| *existing != name);
             call.headers.push((name, value));
         }
         if let Some(name) = reader.string("tenant", retry::TENANT_ACCEPTED)? {

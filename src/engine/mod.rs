@@ -22,7 +22,7 @@ pub use call::Answer;
 pub use client::{Client, decisions, health};
 pub use shared::call_request::CallRequest;
 pub use shared::ids::session_id;
-pub use shared::{breaker, event, limiter, live, retry_budget, sink};
+pub use shared::{breaker, event, limiter, live_snapshot, retry_budget, sink};
 pub use time::{clock, test_clock};
 
 // What the binding needs from the modules below: it imports only the engine.

@@ -98,8 +98,7 @@ pub fn from_event(value: &Value) -> Error {
     let fields = find_error(value).unwrap_or_default();
     let mut error = Error::new(kind_of(fields.status, &fields), "");
     error.status = fields.status;
-    error.message =
-        sentence(fields.status, "from the provider, inside the stream", fields.message.as_deref());
+    error.message = sentence(fields.status, "in the provider's stream", fields.message.as_deref());
     error.body = Some(sanitize(&value.to_string(), BODY_LIMIT));
     fields.copy_into(&mut error);
     error

@@ -8,7 +8,7 @@ use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-use super::dialect::spec::Dialect;
+use super::dialect_spec::Dialect;
 use super::request_body::{ChatBody, PassthroughBody};
 use crate::error::{Error, Result, truncate};
 
@@ -41,7 +41,7 @@ impl ChatRequest {
             .map_err(|_| Error::invalid("request", truncate(json, 40), "an object with `messages`"))?;
         let request = ChatRequest { dialect, fields };
         match request.field(dialect.conversation_field()) {
-            // There is none where the provider stores the conversation.
+            // There is none if the provider stores the conversation.
             None if dialect == Dialect::Responses => {}
             Some(raw) if dialect == Dialect::Responses => {
                 if !raw.get().starts_with(['"', '[']) {
@@ -275,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn values_that_every_provider_rejects_are_refused_by_field() {
+    fn values_that_every_provider_rejects_are_rejected_by_field() {
         for (bad, name) in [
             (r#"{"messages":[{},null]}"#, "request.messages[1]: got null"),
             (r#"{"messages":["hi"]}"#, "request.messages[0]: got \"hi\""),
@@ -336,7 +336,7 @@ mod tests {
     }
 
     #[test]
-    fn invalid_values_of_other_dialects_are_refused_by_field() {
+    fn invalid_values_of_other_dialects_are_rejected_by_field() {
         for (dialect, bad, message) in [
             (Dialect::Responses, r#"{"input":3}"#, "request.input: got 3"),
             (

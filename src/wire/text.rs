@@ -6,7 +6,7 @@ use std::fmt;
 use serde::Deserialize;
 use serde::de::{self, Deserializer, SeqAccess, Visitor};
 
-/// A string that borrows from the event where it holds no escape. Some providers send a list of
+/// A string that borrows from the event if it holds no escape. Some providers send a list of
 /// parts where OpenAI sends a string: the texts of the parts are joined.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Text<'a>(pub Cow<'a, str>);

@@ -90,7 +90,7 @@ async fn find_capacity(
             ctx.events.wait(cooldown.map_or(Duration::ZERO, |cooldown| cooldown.left), "retry-after");
         }
     }
-    let _turn = queue.wait_turn(ticket).await;
+    let _guard = queue.acquire(ticket).await;
     loop {
         while let Some(cooldown) = queue.cooldown() {
             if is_too_long(ctx, &cooldown) {

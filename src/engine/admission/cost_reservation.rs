@@ -25,7 +25,7 @@ pub(super) struct OpenReservation {
     pub limits: Limits,
     pub reservation: Reservation,
     pub price: Option<Price>,
-    /// The upper bound of the prompt in tokens, where it was estimated.
+    /// The upper bound of the prompt in tokens, if it was estimated.
     pub prompt: Option<u64>,
     /// The prompt is the caller's, not that of a continuation.
     pub is_original_prompt: bool,
@@ -105,7 +105,7 @@ impl CostReservation {
     ) -> Option<Settlement> {
         let mut open = self.0.take()?;
         let model = &route.model;
-        let is_free = !open.was_sent || (is_refusal(status) && open.received == TokenCount::default());
+        let is_free = !open.was_sent || (is_rejection(status) && open.received == TokenCount::default());
         let Some(price) = open.price else {
             open.settle(0);
             return (!is_free).then_some(Settlement::Unknown);
@@ -193,7 +193,7 @@ impl OpenReservation {
 }
 
 /// Whether the response means that no work was done, so that nothing is billed.
-pub fn is_refusal(status: Option<u16>) -> bool {
+pub fn is_rejection(status: Option<u16>) -> bool {
     status.is_some_and(|status| (300..500).contains(&status) && !matches!(status, 408 | 499))
 }
 

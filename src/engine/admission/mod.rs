@@ -20,7 +20,7 @@ pub use admit::{Rejected, try_admit, try_admit_hedge, would_admit};
 pub use capacity::{cooling_down, wait_for_capacity};
 pub use context::{CallContext, EventEmitter};
 pub use cool_down::{cool_down, restore_quota};
-pub use cost_reservation::{CostReservation, Settlement, is_refusal};
+pub use cost_reservation::{CostReservation, Settlement, is_rejection};
 pub use estimate::estimated_tokens;
 pub use permit::Permit;
 pub use route::{CallRoute, Routes};

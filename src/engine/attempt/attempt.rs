@@ -11,10 +11,10 @@ use tokio::time::Instant;
 
 use super::deliver::{Consumer, Continuation, Delivery};
 use super::form::RequestForm;
-use super::open::Opened;
+use super::open::OpenResponse;
 use super::progress::{Progress, ResponseHead};
 use super::read::Reader;
-use super::request::{event_headers, first_endpoint_extras, refuses_session, refuses_usage, without_key};
+use super::request::{event_headers, first_endpoint_extras, rejects_session, rejects_usage, without_key};
 use super::transcript::Transcript;
 use crate::engine::admission::{CallContext, CallRoute, Permit};
 use crate::engine::shared::event::Event;
@@ -22,7 +22,7 @@ use crate::engine::time::clock::{self, timeout_at};
 use crate::error::{Error, Phase, Result};
 use crate::policy::plan::RouteId;
 use crate::session::splice::Join;
-use crate::store::Slot;
+use crate::store::SharedState;
 
 /// A running attempt. It owns its permit, which settles itself when the attempt is dropped; [`Attempt::finish`] settles
 /// it according to the outcome.
@@ -40,7 +40,7 @@ pub struct Attempt {
     /// The optional fields in the request.
     pub(super) sent_fields: OptionalFields,
     /// Filled by the future that opens it.
-    pub(super) head: Slot<ResponseHead>,
+    pub(super) head: SharedState<ResponseHead>,
     pub(super) progress: Progress,
     /// How its text was joined to that of earlier attempts.
     pub(super) join: Option<Join>,
@@ -54,7 +54,7 @@ pub(super) struct OptionalFields {
 }
 
 /// What a continuation needs from the attempts before it.
-pub struct Earlier {
+pub struct PriorAttempts {
     /// A tool call was interrupted.
     pub lost_tool_call: bool,
     pub usage: Option<Value>,
@@ -66,9 +66,9 @@ impl Attempt {
         &mut self,
         ctx: &CallContext<'_>,
         route: &CallRoute,
-        opened: Opened,
+        opened: OpenResponse,
         form: RequestForm,
-        earlier: Earlier,
+        prior: PriorAttempts,
         transcript: &mut Transcript,
     ) -> Result<()> {
         self.take_head();
@@ -90,7 +90,7 @@ impl Attempt {
         };
         let consumer = Consumer {
             sink: ctx.sink,
-            wants: ctx.sink.wants(),
+            mode: ctx.sink.mode(),
             live: &ctx.request.live,
             on_first_token: &on_first_token,
             wants_usage: ctx.request.chat.wants_usage(),
@@ -98,12 +98,12 @@ impl Attempt {
         };
         let continuation = Continuation {
             is_active: form.continues,
-            expects_tool_call: form.continues && earlier.lost_tool_call && options.buffer_tool_calls,
-            earlier_usage: earlier.usage,
+            expects_tool_call: form.continues && prior.lost_tool_call && options.buffer_tool_calls,
+            earlier_usage: prior.usage,
             splice: form.splice,
         };
         let delivery = Delivery::new(consumer, transcript, &mut self.progress, continuation);
-        let Opened { settings, body, first_token_until } = opened;
+        let OpenResponse { settings, body, first_token_until } = opened;
         let mut reader = Reader::new(settings, delivery, self.permit.cost_counter());
         let read = {
             let read = pin!(reader.read(body, first_token_until));
@@ -144,13 +144,13 @@ impl Attempt {
 
     /// Whether the provider rejected the request for an optional field of ours. The endpoint is not sent that field
     /// again. This checks the attempt and not the endpoint, whose state another call may have updated in the meantime.
-    pub fn was_refused_for_field(&self, route: &CallRoute, error: &Error) -> bool {
-        let usage = self.sent_fields.usage && refuses_usage(error);
-        let session = self.sent_fields.session && refuses_session(error);
-        for (is_refused, known) in
-            [(usage, &route.endpoint.refuses_usage), (session, &route.endpoint.refuses_session)]
+    pub fn was_rejected_for_field(&self, route: &CallRoute, error: &Error) -> bool {
+        let usage = self.sent_fields.usage && rejects_usage(error);
+        let session = self.sent_fields.session && rejects_session(error);
+        for (is_rejected, known) in
+            [(usage, &route.endpoint.rejects_usage), (session, &route.endpoint.rejects_session)]
         {
-            if is_refused {
+            if is_rejected {
                 known.store(true, Ordering::Relaxed);
             }
         }

@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use super::deliver::{Delivery, Flow, MAX_HELD_CHUNKS, ReadEnd, missing_tool_call};
-use crate::config::defaults as d;
-use crate::engine::shared::sink::Wants;
+use crate::config::defaults;
+use crate::engine::shared::sink::DeliveryMode;
 use crate::error::{Error, Kind};
 use crate::session::merge::merge;
 use crate::usage::add_usage;
@@ -12,15 +12,15 @@ use crate::wire::chat;
 
 impl Delivery<'_> {
     /// Accepts one chunk. `raw` is its JSON.
-    pub fn chunk(&mut self, chunk: &chat::Chunk<'_>, raw: &str) -> Flow {
-        self.batch(raw, |delivery| delivery.accept_chunk(chunk, raw))
+    pub fn accept_chunk(&mut self, chunk: &chat::Chunk<'_>, raw: &str) -> Flow {
+        self.batch(raw, |delivery| delivery.apply_chunk(chunk, raw))
     }
 
-    fn accept_chunk(&mut self, chunk: &chat::Chunk<'_>, raw: &str) -> Flow {
+    fn apply_chunk(&mut self, chunk: &chat::Chunk<'_>, raw: &str) -> Flow {
         let is_complete = self.transcript.journal.is_complete();
         self.identify(chunk);
-        if self.consumer.wants == Wants::Nothing && !chunk.only_text_changed {
-            self.extras(raw);
+        if self.consumer.mode == DeliveryMode::Nothing && !chunk.only_text_changed {
+            self.accept_extras(raw);
         }
         if let Some(usage) = chunk.usage.filter(|usage| usage.get() != "null") {
             self.transcript.journal.usage = serde_json::from_str(usage.get()).ok();
@@ -29,7 +29,7 @@ impl Delivery<'_> {
         let is_usage = choices.is_empty() && chunk.usage.is_some();
         if is_complete || is_usage {
             // After the last finish reason only the usage counts, and only a caller who requested it gets it.
-            if self.consumer.wants_usage && choices.is_empty() && self.consumer.wants == Wants::Chunks {
+            if self.consumer.wants_usage && choices.is_empty() && self.consumer.mode == DeliveryMode::Chunks {
                 self.deliver_usage(raw);
             }
             return Ok(());
@@ -38,17 +38,17 @@ impl Delivery<'_> {
         if has_token {
             self.mark_first_token();
         }
-        let is_verbatim = self.consumer.wants == Wants::Chunks
+        let is_verbatim = self.consumer.mode == DeliveryMode::Chunks
             && !self.continuation.is_active
             && !(self.consumer.buffer_tool_calls && choices.iter().any(has_tool_call));
         if !is_verbatim {
-            if self.consumer.wants == Wants::Chunks && !chunk.only_text_changed {
-                self.extras(raw);
+            if self.consumer.mode == DeliveryMode::Chunks && !chunk.only_text_changed {
+                self.accept_extras(raw);
             }
-            return choices.iter().try_for_each(|choice| self.choice(choice, false));
+            return choices.iter().try_for_each(|choice| self.accept_choice(choice, false));
         }
         // A buffered tool call is delivered before the chunk that ends its choice.
-        choices.iter().try_for_each(|choice| self.choice(choice, true))?;
+        choices.iter().try_for_each(|choice| self.accept_choice(choice, true))?;
         let has_begun = has_token || self.progress.first_token.is_some();
         if has_begun || self.held_chunks.len() >= MAX_HELD_CHUNKS {
             self.release_held_chunks();
@@ -87,14 +87,14 @@ impl Delivery<'_> {
     }
 
     /// Accepts one choice of a chunk. `verbatim`: the chunk is delivered unchanged.
-    fn choice(&mut self, update: &chat::Choice<'_>, verbatim: bool) -> Flow {
+    fn accept_choice(&mut self, update: &chat::Choice<'_>, verbatim: bool) -> Flow {
         let index = update.index;
         let Some(choice) = self.transcript.journal.choice(index) else { return Ok(()) };
         if let Some(logprobs) = update.logprobs.and_then(|raw| serde_json::from_str(raw.get()).ok()) {
             choice.add_logprobs(logprobs);
         }
         if let Some(delta) = &update.delta {
-            self.delta(index, delta, verbatim)?;
+            self.accept_delta(index, delta, verbatim)?;
         }
         let Some(reason) = update.finish_reason.as_ref().filter(|reason| !reason.0.is_empty()) else {
             return Ok(());
@@ -102,9 +102,9 @@ impl Delivery<'_> {
         self.finish_choice(index, Some(&reason.0), verbatim)
     }
 
-    fn delta(&mut self, index: u32, delta: &chat::Delta<'_>, verbatim: bool) -> Flow {
-        let rebuilds = self.consumer.wants == Wants::Chunks && !verbatim;
-        self.reasoning_and_refusal(index, delta, rebuilds);
+    fn accept_delta(&mut self, index: u32, delta: &chat::Delta<'_>, verbatim: bool) -> Flow {
+        let rebuilds = self.consumer.mode == DeliveryMode::Chunks && !verbatim;
+        self.accept_reasoning_and_refusal(index, delta, rebuilds);
         if let Some(content) = delta.content.as_ref().filter(|content| !content.0.is_empty()) {
             self.received_text(index, &content.0, verbatim)?;
         }
@@ -115,10 +115,10 @@ impl Delivery<'_> {
             self.release_withheld_text();
         }
         if let Some(part) = &delta.function_call {
-            self.function_call(index, part, rebuilds);
+            self.accept_function_call(index, part, rebuilds);
         }
         for part in delta.tool_calls.iter().flatten() {
-            self.tool_call(index, part)?;
+            self.accept_tool_call(index, part)?;
             if rebuilds && !self.consumer.buffer_tool_calls {
                 let journal = &mut self.transcript.journal;
                 let at =
@@ -129,7 +129,7 @@ impl Delivery<'_> {
         Ok(())
     }
 
-    fn reasoning_and_refusal(&mut self, index: u32, delta: &chat::Delta<'_>, rebuilds: bool) {
+    fn accept_reasoning_and_refusal(&mut self, index: u32, delta: &chat::Delta<'_>, rebuilds: bool) {
         let text =
             |text: &Option<chat::Text<'_>>| text.as_ref().map(|t| t.0.to_string()).filter(|t| !t.is_empty());
         // Some providers send both names: the same text under both, or nothing under one of them. Repeated reasoning of
@@ -158,7 +158,7 @@ impl Delivery<'_> {
         }
     }
 
-    fn function_call(&mut self, index: u32, part: &chat::Function<'_>, rebuilds: bool) {
+    fn accept_function_call(&mut self, index: u32, part: &chat::Function<'_>, rebuilds: bool) {
         let Some(choice) = self.transcript.journal.choice(index) else { return };
         let call = choice.function_call.get_or_insert_default();
         let text = |text: &Option<chat::Text<'_>>| text.as_ref().map(|t| t.0.to_string()).unwrap_or_default();
@@ -171,7 +171,7 @@ impl Delivery<'_> {
         }
     }
 
-    fn tool_call(&mut self, index: u32, part: &chat::ToolCall<'_>) -> Flow {
+    fn accept_tool_call(&mut self, index: u32, part: &chat::ToolCall<'_>) -> Flow {
         if index == 0 {
             self.consumer.live.update(|live| live.answer.lost_tool_call = true);
         }
@@ -188,8 +188,8 @@ impl Delivery<'_> {
         call.arguments.push_str(arguments.unwrap_or_default());
         call.custom |= part.is_custom();
         merge(&mut call.extra, part.extra.clone());
-        if self.consumer.buffer_tool_calls && call.arguments.len() > d::MAX_TOOL_CALL {
-            let limit = d::MAX_TOOL_CALL;
+        if self.consumer.buffer_tool_calls && call.arguments.len() > defaults::MAX_TOOL_CALL {
+            let limit = defaults::MAX_TOOL_CALL;
             let message =
                 format!("a tool call is longer than {limit} bytes (toolCalls: 'stream' passes it through)");
             return Err(ReadEnd::Failed(Error::new(Kind::ResponseTooLarge, message)));
@@ -217,7 +217,7 @@ impl Delivery<'_> {
         if let Some(reason) = reason {
             choice.finish_reason = Some(reason.to_owned());
         }
-        if self.consumer.wants != Wants::Chunks {
+        if self.consumer.mode != DeliveryMode::Chunks {
             return Ok(());
         }
         if let Some(calls) = calls {

@@ -7,9 +7,9 @@ use serde_json::Value;
 
 use super::progress::Progress;
 use super::transcript::Transcript;
-use crate::config::defaults as d;
-use crate::engine::shared::live::Live;
-use crate::engine::shared::sink::{Sink, Wants};
+use crate::config::defaults;
+use crate::engine::shared::live_snapshot::LiveSnapshot;
+use crate::engine::shared::sink::{DeliveryMode, Sink};
 use crate::engine::time::clock;
 use crate::error::{Error, Kind};
 use crate::session::splice::{ContinuationMismatch, Splice};
@@ -34,10 +34,10 @@ pub(super) type Flow = std::result::Result<(), ReadEnd>;
 /// The consumer of the answer.
 pub(super) struct Consumer<'a> {
     pub sink: &'a dyn Sink,
-    /// The value of [`Sink::wants`], queried once.
-    pub wants: Wants,
+    /// The value of [`Sink::mode`], queried once.
+    pub mode: DeliveryMode,
     /// Where the snapshot of the call is published.
-    pub live: &'a Live,
+    pub live: &'a LiveSnapshot,
     /// Called once, with the first token.
     pub on_first_token: &'a (dyn Fn() + Sync),
     /// The caller requested the usage chunk.
@@ -156,7 +156,7 @@ impl<'a> Delivery<'a> {
             return Ok(());
         }
         self.withheld_text.push_str(text);
-        if self.withheld_text.len() > d::MAX_TOOL_CALL { Err(missing_tool_call()) } else { Ok(()) }
+        if self.withheld_text.len() > defaults::MAX_TOOL_CALL { Err(missing_tool_call()) } else { Ok(()) }
     }
 
     /// Journals text and delivers it in the form that the consumer wants.
@@ -170,9 +170,9 @@ impl<'a> Delivery<'a> {
         if index == 0 {
             self.progress.deltas += 1;
         }
-        match self.consumer.wants {
-            Wants::Text if index == 0 => self.deliver(text),
-            Wants::Chunks if !verbatim => match &mut self.transcript.events {
+        match self.consumer.mode {
+            DeliveryMode::Text if index == 0 => self.deliver(text),
+            DeliveryMode::Chunks if !verbatim => match &mut self.transcript.events {
                 Some(events) => {
                     let events = events.append_text(text);
                     events.iter().for_each(|event| self.deliver(&event.sse()));

@@ -9,19 +9,19 @@ use tokio::time::Instant;
 
 use super::progress::ResponseHead;
 use super::settings::ReadSettings;
-use crate::config::{Secret, defaults as d};
+use crate::config::{Secret, defaults};
 use crate::engine::shared::limiter::Limiter;
 use crate::engine::time::clock::{self, sleep_until_some, timeout_at};
 use crate::error::{BODY_LIMIT, Error, Kind, Phase, Result, truncate};
-use crate::store::Slot;
+use crate::store::SharedState;
 use crate::transport::{Body, HeaderMap, Request, Response, Transport};
 use crate::wire::header_allowlist;
 use crate::wire::{limits, provider_error, retry_after, secrets};
 
-/// Opens one attempt. It borrows nothing from the call, so two attempts can be opened at once.
-pub(super) struct Opening {
+/// The request of one attempt. It borrows nothing from the call, so two attempts can be opened at once.
+pub(super) struct OpenRequest {
     pub settings: ReadSettings,
-    pub head: Slot<ResponseHead>,
+    pub head: SharedState<ResponseHead>,
     /// Masked in the headers and the request id, in case the provider quotes it.
     pub key: Option<Secret>,
     /// The limiters that adapt to the head immediately: it is stale by the end of the answer.
@@ -29,19 +29,19 @@ pub(super) struct Opening {
 }
 
 /// An open response whose answer has not been read.
-pub struct Opened {
+pub struct OpenResponse {
     pub(super) settings: ReadSettings,
     pub(super) body: Body,
     pub(super) first_token_until: Instant,
 }
 
-impl Opening {
+impl OpenRequest {
     /// Sends the request and checks the head. An unexpected content type is an error.
     pub async fn open(
         mut self,
         transport: &dyn Transport,
         request: impl FnOnce(oneshot::Sender<()>) -> Request,
-    ) -> Result<Opened> {
+    ) -> Result<OpenResponse> {
         let (on_sent, mut sent) = oneshot::channel();
         let give_up_at = self.settings.deadline_share.map(|share| clock::instant() + share);
         let mut send = transport.send(request(on_sent));
@@ -81,7 +81,7 @@ impl Opening {
         if !expected.contains(&kind) {
             return Err(self.with_headers(self.unexpected_content(status, kind, &headers, body, until).await));
         }
-        Ok(Opened { settings: self.settings, body, first_token_until: until })
+        Ok(OpenResponse { settings: self.settings, body, first_token_until: until })
     }
 
     fn request_id(&self) -> Option<String> {
@@ -167,11 +167,12 @@ impl Opening {
     /// The part of a body that arrives in time, truncated.
     async fn read_prefix(&self, mut body: Body, until: Instant) -> Vec<u8> {
         let mut read = Vec::new();
-        let until = until.min(clock::instant() + self.settings.idle_timeout.min(d::ERROR_BODY_TIMEOUT));
+        let until =
+            until.min(clock::instant() + self.settings.idle_timeout.min(defaults::ERROR_BODY_TIMEOUT));
         while let Ok(Some(Ok(bytes))) = timeout_at(until, body.next()).await {
-            let remaining = d::MAX_ERROR_BODY - read.len();
+            let remaining = defaults::MAX_ERROR_BODY - read.len();
             read.extend_from_slice(&bytes[..bytes.len().min(remaining)]);
-            if read.len() == d::MAX_ERROR_BODY {
+            if read.len() == defaults::MAX_ERROR_BODY {
                 break;
             }
         }

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::deliver::{Delivery, ReadEnd};
 use super::settings::ReadSettings;
 use super::unstreamed::read_unstreamed;
-use crate::config::defaults as d;
+use crate::config::defaults;
 use crate::engine::admission::CostReservation;
 use crate::engine::time::Deadline;
 use crate::engine::time::clock::{self, timeout_at};
@@ -31,7 +31,7 @@ pub(super) struct Reader<'a> {
 }
 
 /// What remains of a body after the answer.
-pub(super) enum Rest {
+pub(super) enum BodyRemainder {
     /// The usage may still follow.
     Usage(sse::Parser),
     /// A connection worth reusing.
@@ -52,9 +52,9 @@ impl<'a> Reader<'a> {
             return self.complete();
         }
         match self.read_stream(&mut body, first_token_until).await? {
-            Rest::Usage(parser) => self.drain(parser, body).boxed().await,
-            Rest::Connection => keep_connection(body),
-            Rest::Nothing => {}
+            BodyRemainder::Usage(parser) => self.drain(parser, body).boxed().await,
+            BodyRemainder::Connection => keep_connection(body),
+            BodyRemainder::Nothing => {}
         }
         Ok(())
     }
@@ -64,8 +64,8 @@ impl<'a> Reader<'a> {
         &mut self,
         body: &mut (impl Stream<Item = Result<Bytes>> + Unpin),
         mut first_token_until: Instant,
-    ) -> Result<Rest> {
-        let mut parser = sse::Parser::new(d::MAX_LINE);
+    ) -> Result<BodyRemainder> {
+        let mut parser = sse::Parser::new(defaults::MAX_LINE);
         let idle = self.settings.idle_timeout;
         // Idle is the time between two reads: many servers send the head immediately and compute afterwards.
         let mut idle_until = None;
@@ -119,7 +119,7 @@ impl<'a> Reader<'a> {
                         Ok(Some(ReadEnd::Done)) => self.end(true)?,
                         _ => self.end(false)?,
                     }
-                    return Ok(Rest::Nothing);
+                    return Ok(BodyRemainder::Nothing);
                 }
             };
             if end.is_some() {
@@ -130,19 +130,19 @@ impl<'a> Reader<'a> {
                 // Nothing after the last finish reason is an error.
                 Some(ReadEnd::Failed(_)) if is_complete => {
                     self.complete()?;
-                    return Ok(Rest::Nothing);
+                    return Ok(BodyRemainder::Nothing);
                 }
                 Some(ReadEnd::Failed(error)) => return Err(error),
-                Some(ReadEnd::FirstToken) => return Ok(Rest::Nothing),
+                Some(ReadEnd::FirstToken) => return Ok(BodyRemainder::Nothing),
                 Some(ReadEnd::Done) => {
                     self.end(true)?;
-                    return Ok(Rest::Connection);
+                    return Ok(BodyRemainder::Connection);
                 }
                 None => {}
             }
             if is_complete {
                 self.complete()?;
-                return Ok(Rest::Usage(parser));
+                return Ok(BodyRemainder::Usage(parser));
             }
             if let Some(ready) = self.delivery.consumer.sink.ready() {
                 let since = clock::instant();
@@ -158,7 +158,7 @@ impl<'a> Reader<'a> {
     /// Accepts one event.
     fn on_event(&mut self, event: &sse::Event<'_>) -> ControlFlow<ReadEnd> {
         let flow = match self.delivery.transcript.events.is_some() {
-            true => self.delivery.event(event, self.settings.skip_malformed, self.cost),
+            true => self.delivery.accept_event(event, self.settings.skip_malformed, self.cost),
             false => self.on_chunk(event),
         };
         flow?;
@@ -184,7 +184,7 @@ impl<'a> Reader<'a> {
             Err(_) if event.at_end || self.settings.skip_malformed => return ControlFlow::Continue(()),
             Err(error) => return ControlFlow::Break(ReadEnd::Failed(error)),
         };
-        if let Err(end) = self.delivery.chunk(&chunk, &event.data) {
+        if let Err(end) = self.delivery.accept_chunk(&chunk, &event.data) {
             return ControlFlow::Break(end);
         }
         // After the delivery, because it is billed either way.
@@ -229,7 +229,7 @@ impl<'a> Reader<'a> {
     /// Reads on after the last finish reason, for the usage and so that the connection can be reused. The text has been
     /// delivered, so nothing here is an error.
     async fn drain(&mut self, mut parser: sse::Parser, mut body: Body) {
-        let until = clock::instant() + d::DRAIN_TIMEOUT;
+        let until = clock::instant() + defaults::DRAIN_TIMEOUT;
         while self.settings.expects_usage && self.delivery.transcript.journal.usage.is_none() {
             let Ok(Some(Ok(bytes))) = timeout_at(until, body.next()).await else { return };
             let fed = parser.feed(&bytes, |event| self.on_event(&event));
@@ -246,5 +246,5 @@ impl<'a> Reader<'a> {
 #[allow(clippy::disallowed_methods)] // The socket's time is real, whatever clock the call uses.
 fn keep_connection(mut body: Body) {
     let read = async move { while let Some(Ok(_)) = body.next().await {} };
-    tokio::spawn(tokio::time::timeout(d::DRAIN_TIMEOUT, read));
+    tokio::spawn(tokio::time::timeout(defaults::DRAIN_TIMEOUT, read));
 }

@@ -10,7 +10,7 @@ use futures::future::BoxFuture;
 
 use super::attempt::{Attempt, OptionalFields};
 use super::form::RequestForm;
-use super::open::{Opened, Opening};
+use super::open::{OpenRequest, OpenResponse};
 use super::peek::Peek;
 use super::progress::{Progress, ResponseHead};
 use super::request::{self, Requests, Target, first_endpoint_extras, without_key};
@@ -21,7 +21,7 @@ use crate::engine::shared::ids::random_id;
 use crate::engine::time::clock::{self, timeout_at};
 use crate::error::{Error, Phase, Result};
 use crate::policy::deadline;
-use crate::store::Slot;
+use crate::store::SharedState;
 use crate::transport::{Method, Request};
 use crate::wire::chat::Overrides;
 
@@ -29,7 +29,7 @@ use crate::wire::chat::Overrides;
 pub const HEDGE: &str = "hedge";
 
 /// The future that opens an attempt. It borrows nothing from the attempt or the state of its call.
-pub type OpenFuture<'a> = BoxFuture<'a, Result<Opened>>;
+pub type OpenFuture<'a> = BoxFuture<'a, Result<OpenResponse>>;
 
 /// How an attempt starts.
 pub struct Start<'s> {
@@ -74,8 +74,8 @@ impl Attempt {
         let encoded = match form.messages.as_deref().map(serde_json::from_str) {
             Some(Ok(messages)) => {
                 let received = form.received_tokens;
-                let instead = Overrides { messages: Some(messages), received, ..Overrides::default() };
-                requests.encode_continuation(target, instead, &mut rand::rng())
+                let overrides = Overrides { messages: Some(messages), received, ..Overrides::default() };
+                requests.encode_continuation(target, overrides, &mut rand::rng())
             }
             _ => requests.encode(target, &mut rand::rng()),
         };
@@ -96,9 +96,9 @@ impl Attempt {
         });
         let started = clock::instant();
         let settings = read_settings(ctx, route, other_routes, sent_fields.usage);
-        let head = Slot::<ResponseHead>::default();
+        let head = SharedState::<ResponseHead>::default();
         let limiters = [client.limiter.clone(), route.endpoint.limiter.clone()];
-        let opening = Opening { settings, head: head.clone(), key: endpoint.key.clone(), limiters };
+        let open_request = OpenRequest { settings, head: head.clone(), key: endpoint.key.clone(), limiters };
         let transport_options = client.transport_options(call.options.connect_timeout);
         let send = |on_sent| Request {
             method: Method::POST,
@@ -129,9 +129,9 @@ impl Attempt {
         let transport = &*client.transport;
         let attempt_timeout = call.options.attempt_timeout;
         let future = async move {
-            // Pinned, or boxed where rare, so that the future does not occupy its size twice.
+            // Pinned, or boxed if rare, so that the future does not occupy its size twice.
             let open = pin!(async move {
-                let opened = opening.open(transport, send).await?;
+                let opened = open_request.open(transport, send).await?;
                 match peek {
                     None => Ok(opened),
                     Some(peek) => {
@@ -158,10 +158,10 @@ fn optional_fields(ctx: &CallContext<'_>, route: &CallRoute) -> OptionalFields {
     let endpoint = &route.endpoint;
     let is_chat = !ctx.request.chat.dialect().is_passthrough();
     OptionalFields {
-        usage: is_chat && !endpoint.refuses_usage.load(Ordering::Relaxed),
+        usage: is_chat && !endpoint.rejects_usage.load(Ordering::Relaxed),
         session: is_chat
             && endpoint.config.send_session_id.in_body()
-            && !endpoint.refuses_session.load(Ordering::Relaxed),
+            && !endpoint.rejects_session.load(Ordering::Relaxed),
     }
 }
 

@@ -6,14 +6,14 @@ use futures::StreamExt;
 use serde_json::Value;
 
 use super::deliver::Delivery;
-use crate::config::defaults as d;
+use crate::config::defaults;
 use crate::engine::time::clock::{self, timeout_at};
 use crate::error::{Error, Kind, Phase, Result, truncate};
 use crate::transport::Body;
 use crate::wire::dialect::Dialect;
 
 /// Reads the body and delivers it. The caller completes the delivery. Errors: [`Kind::ResponseTooLarge`] beyond
-/// [`d::MAX_WHOLE_ANSWER`] bytes, [`Kind::Malformed`], and those that the document itself reports.
+/// [`defaults::MAX_WHOLE_ANSWER`] bytes, [`Kind::Malformed`], and those that the document itself reports.
 pub(super) async fn read_unstreamed(
     delivery: &mut Delivery<'_>,
     dialect: Dialect,
@@ -26,8 +26,8 @@ pub(super) async fn read_unstreamed(
             return Err(Error::timeout(Phase::Idle, idle_timeout));
         };
         let Some(bytes) = bytes.transpose()? else { break };
-        if read.len() + bytes.len() > d::MAX_WHOLE_ANSWER {
-            let message = format!("the answer is longer than {} bytes", d::MAX_WHOLE_ANSWER);
+        if read.len() + bytes.len() > defaults::MAX_WHOLE_ANSWER {
+            let message = format!("the answer is longer than {} bytes", defaults::MAX_WHOLE_ANSWER);
             return Err(Error::new(Kind::ResponseTooLarge, message));
         }
         read.extend_from_slice(&bytes);

@@ -13,12 +13,11 @@ impl Call<'_> {
     /// still running, reports the outcome, and builds the answer or completes the error.
     pub fn finish(mut self, outcome: Result<()>) -> Result<Answer> {
         // Interrupted while only the usage was pending: the answer is complete anyway.
-        let is_complete = self.running.as_ref().is_some_and(|attempt| attempt.is_complete());
+        let is_complete = self.running.current().is_some_and(|attempt| attempt.is_complete());
         let outcome = if is_complete { Ok(()) } else { outcome };
         let outcome = outcome.map_err(|error| self.classify_interruption(error));
         let end = AttemptEnd::of(outcome.as_ref().err());
-        let hedge = self.hedge.take().map(|hedge| *hedge);
-        for attempt in self.running.take().into_iter().chain(hedge) {
+        while let Some(attempt) = self.running.take_current() {
             self.finish_attempt(attempt, end, None);
         }
         match outcome {

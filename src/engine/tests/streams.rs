@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::harness::{Harness, TestCall};
 use super::scripted_provider::{answer, chunk, status, stream, usage_chunk};
-use crate::engine::sink::Wants;
+use crate::engine::sink::DeliveryMode;
 use crate::error::Kind;
 
 #[tokio::test(start_paused = true)]
@@ -43,7 +43,7 @@ async fn a_successful_call_emits_attempt_first_token_and_complete() {
 #[tokio::test(start_paused = true)]
 async fn a_consumer_without_deltas_gets_the_complete_text_at_the_end() {
     let harness = Harness::new(json!({}), vec![answer(&["a", "b"])]);
-    let outcome = harness.call_with_wants(Wants::Nothing).await;
+    let outcome = harness.call_with_mode(DeliveryMode::Nothing).await;
     assert_eq!(outcome.deltas(), [""; 0]);
     assert_eq!(outcome.sink.complete.lock().unwrap()[0].1, "ab");
     assert_eq!(outcome.answer().attempts[0].deltas, 2);
@@ -52,7 +52,7 @@ async fn a_consumer_without_deltas_gets_the_complete_text_at_the_end() {
 #[tokio::test(start_paused = true)]
 async fn the_usage_chunk_is_withheld_from_a_caller_who_did_not_request_it() {
     let harness = Harness::new(json!({}), vec![stream().delta("a").finish().usage(5).done()]);
-    let outcome = harness.call_with_wants(Wants::Chunks).await;
+    let outcome = harness.call_with_mode(DeliveryMode::Chunks).await;
     let chunks: Vec<Value> = outcome.deltas().iter().map(|c| serde_json::from_str(c).unwrap()).collect();
     assert_eq!(chunks, [chunk(json!({ "content": "a" }), None), chunk(json!({}), Some("stop"))]);
     assert_eq!(outcome.answer().journal.usage, Some(json!({ "total_tokens": 5 })));
@@ -60,7 +60,7 @@ async fn the_usage_chunk_is_withheld_from_a_caller_who_did_not_request_it() {
 
 fn requests_usage() -> TestCall {
     let request = json!({ "messages": [{}], "stream_options": { "include_usage": true } });
-    TestCall { request, wants: Wants::Chunks, ..TestCall::default() }
+    TestCall { request, mode: DeliveryMode::Chunks, ..TestCall::default() }
 }
 
 #[tokio::test(start_paused = true)]
@@ -134,7 +134,7 @@ async fn tool_calls_are_assembled() {
         .event(&chunk(json!({}), Some("tool_calls")))
         .done();
     let harness = Harness::new(json!({}), vec![reply]);
-    let outcome = harness.call_with_wants(Wants::Nothing).await;
+    let outcome = harness.call_with_mode(DeliveryMode::Nothing).await;
     let calls = outcome.answer().journal.first_choice().tool_calls();
     assert_eq!(calls[0]["function"], json!({ "name": "f", "arguments": "{\"a\":1}" }));
     assert_eq!((&calls[1]["id"], &calls[1]["function"]["name"]), (&json!("c1"), &json!("g")));
@@ -187,9 +187,9 @@ async fn text_after_the_finish_reason_is_dropped_however_the_reads_are_split() {
     let together = stream().raw(&format!("data: {finish}\n\ndata: {late}\n\n"));
     let apart = stream().event(&finish).wait(5).event(&late).usage(3);
     for reply in [together.usage(3), apart] {
-        for wants in [Wants::Text, Wants::Chunks] {
+        for mode in [DeliveryMode::Text, DeliveryMode::Chunks] {
             let harness = Harness::new(json!({}), vec![reply.clone()]);
-            let outcome = harness.call_with_wants(wants).await;
+            let outcome = harness.call_with_mode(mode).await;
             assert_eq!((outcome.text(), outcome.deltas().len()), ("a", 1));
             assert_eq!(outcome.sink.complete.lock().unwrap()[0].1, "a");
             assert!(outcome.answer().journal.usage.is_some());

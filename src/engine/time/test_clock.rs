@@ -41,7 +41,7 @@ pub fn bind<T: Send + 'static>(call: BoxFuture<'static, T>) -> BoxFuture<'static
     // Counted from now on: before the first poll nothing else shows that there is something to wait for.
     clock.update(|state| state.calls += 1);
     let inner = OF_TASK.scope(Arc::clone(&clock), call).boxed();
-    Bound { clock, inner }.boxed()
+    TrackedCall { clock, inner }.boxed()
 }
 
 /// Like [`bind`], for background tasks that no one awaits.
@@ -212,12 +212,12 @@ impl Drop for Timer {
 }
 
 /// A call whose activity its clock records.
-struct Bound<T> {
+struct TrackedCall<T> {
     clock: Arc<TestClock>,
     inner: BoxFuture<'static, T>,
 }
 
-impl<T> Future for Bound<T> {
+impl<T> Future for TrackedCall<T> {
     type Output = T;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<T> {
@@ -226,7 +226,7 @@ impl<T> Future for Bound<T> {
     }
 }
 
-impl<T> Drop for Bound<T> {
+impl<T> Drop for TrackedCall<T> {
     fn drop(&mut self) {
         self.clock.update(|state| {
             state.calls -= 1;

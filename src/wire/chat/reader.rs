@@ -11,7 +11,7 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// Reads one event as [`read`] does, and faster where it resembles the one before.
+    /// Reads one event as [`read`] does, and faster if it resembles the one before.
     ///
     /// # Errors
     /// Those of [`read`].
