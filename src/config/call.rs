@@ -26,6 +26,12 @@ pub struct CallConfig {
     pub whole_answer_timeout: Duration,
     /// Between two reads of a stream. 60 s by default.
     pub idle_timeout: Duration,
+    /// From the last finish reason until the usage. 1 s by default, at most 10 s.
+    pub usage_timeout: Duration,
+    /// The largest event of a stream, in bytes. 16 MiB by default.
+    pub max_event: usize,
+    /// An answer without content is no failure. False by default.
+    pub allow_empty_answer: bool,
     /// The deadline of the call: queues, waits, attempts and recoveries. No limit by default.
     pub total_timeout: Option<Duration>,
     /// Until the end of the answer, for each attempt. No limit by default.
@@ -71,6 +77,9 @@ impl Default for CallConfig {
             first_token_timeout: None,
             whole_answer_timeout: defaults::WHOLE_ANSWER_TIMEOUT,
             idle_timeout: defaults::IDLE_TIMEOUT,
+            usage_timeout: defaults::USAGE_TIMEOUT,
+            max_event: defaults::MAX_EVENT,
+            allow_empty_answer: false,
             total_timeout: None,
             attempt_timeout: None,
             max_retries: defaults::MAX_RETRIES,
@@ -131,6 +140,14 @@ impl CallConfig {
         call.whole_answer_timeout =
             reader.milliseconds("wholeAnswerTimeoutMs", 1)?.unwrap_or(call.whole_answer_timeout);
         call.idle_timeout = reader.milliseconds("idleTimeoutMs", 1)?.unwrap_or(call.idle_timeout);
+        let max_usage_ms = defaults::MAX_USAGE_TIMEOUT.as_millis() as u64;
+        if let Some(ms) = reader.integer("usageTimeoutMs", 0, max_usage_ms)? {
+            call.usage_timeout = Duration::from_millis(ms);
+        }
+        if let Some(bytes) = reader.integer("maxEventBytes", 1024, defaults::MAX_WHOLE_ANSWER as u64)? {
+            call.max_event = bytes as usize;
+        }
+        call.allow_empty_answer = reader.boolean("allowEmptyAnswer")?.unwrap_or(call.allow_empty_answer);
         call.total_timeout = reader.milliseconds("totalTimeoutMs", 1)?.or(call.total_timeout);
         call.attempt_timeout = reader.milliseconds("attemptTimeoutMs", 1)?.or(call.attempt_timeout);
         if let Some(retries) = reader.integer("maxRetries", 0, 10_000)? {

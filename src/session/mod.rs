@@ -5,3 +5,4 @@ pub mod merge;
 pub mod prompts;
 pub mod snapshot;
 pub mod splice;
+pub mod tool_calls;

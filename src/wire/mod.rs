@@ -6,11 +6,13 @@
 //!   the others.
 //! - [`provider_error`], [`retry_after`], [`limits`]: what a provider says when it rejects a request.
 
+pub mod body;
 pub mod chat;
 pub mod dialect;
 mod dialect_spec;
 pub mod extras;
 pub mod header_allowlist;
+pub mod json;
 pub mod limits;
 pub mod prometheus;
 pub mod provider_error;

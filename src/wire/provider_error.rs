@@ -114,6 +114,15 @@ pub fn is_error_event(value: &Value) -> bool {
     find_error(value).is_some_and(|fields| fields.is_error())
 }
 
+/// Whether the JSON of a field `error` is an error. Relays send an empty one in each chunk.
+pub fn is_error_value(json: &str) -> bool {
+    let inside = json.get(1..json.len() - 1).unwrap_or_default();
+    match json.as_bytes().first() {
+        Some(b'"' | b'{' | b'[') => !inside.trim_ascii().is_empty(),
+        _ => !matches!(json, "null" | "false" | "0" | ""),
+    }
+}
+
 impl ErrorFields {
     fn is_error(&self) -> bool {
         self.in_envelope || self.message.is_some()

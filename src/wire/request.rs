@@ -166,6 +166,17 @@ impl ChatRequest {
         Cow::Borrowed(messages)
     }
 
+    /// Whether the last message is the result of a tool.
+    pub fn ends_with_tool_result(&self) -> bool {
+        #[derive(Deserialize)]
+        struct Message {
+            role: Option<String>,
+        }
+        let messages: Vec<&RawValue> = serde_json::from_str(self.messages()).unwrap_or_default();
+        let last = messages.last().and_then(|last| serde_json::from_str::<Message>(last.get()).ok());
+        last.and_then(|last| last.role).is_some_and(|role| role == "tool" || role == "function")
+    }
+
     /// Whether the answer comes as a stream of events, and not as one document.
     pub fn is_streamed(&self) -> bool {
         self.dialect == Dialect::Chat || self.read("stream").unwrap_or(false)

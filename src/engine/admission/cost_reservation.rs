@@ -71,11 +71,11 @@ impl CostReservation {
         for delta in chunk.choices.iter().flatten().filter_map(|choice| choice.delta.as_ref()) {
             let reasoning = delta.reasoning_content.as_ref().or(delta.reasoning.as_ref());
             for text in [delta.content.as_ref(), reasoning, delta.refusal.as_ref()].into_iter().flatten() {
-                open.received.add_text(&text.0);
+                open.received.add_text(&text.text);
             }
             for (name, arguments) in delta.tool_calls.iter().flatten().map(chat::ToolCall::name_and_arguments)
             {
-                for text in [name, arguments].into_iter().flatten() {
+                for text in [name, arguments.map(|text| &*text.text)].into_iter().flatten() {
                     open.received.add_text(text);
                 }
             }

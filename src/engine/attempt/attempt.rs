@@ -1,6 +1,5 @@
 //! The attempt as a value.
 
-use std::mem;
 use std::pin::pin;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -14,7 +13,9 @@ use super::form::RequestForm;
 use super::open::OpenResponse;
 use super::progress::{Progress, ResponseHead};
 use super::read::Reader;
-use super::request::{event_headers, first_endpoint_extras, rejects_session, rejects_usage, without_key};
+use super::request::{
+    accepts_empty, event_headers, first_endpoint_extras, rejects_session, rejects_usage, without_key,
+};
 use super::transcript::Transcript;
 use crate::engine::admission::{CallContext, CallRoute, Permit};
 use crate::engine::shared::event::Event;
@@ -85,7 +86,7 @@ impl Attempt {
                 model: route.model.clone(),
                 request_id: request_id.clone(),
                 first_token_ms: clock::instant().saturating_duration_since(started).as_millis() as u64,
-                headers: head.update(|head| event_headers(&mem::take(&mut head.headers), endpoint, extras)),
+                headers: head.update(|head| event_headers(&head.headers, endpoint, extras)),
             });
         };
         let consumer = Consumer {
@@ -95,6 +96,7 @@ impl Attempt {
             on_first_token: &on_first_token,
             wants_usage: ctx.request.chat.wants_usage(),
             buffer_tool_calls: options.buffer_tool_calls,
+            accepts_empty: accepts_empty(ctx.request),
         };
         let continuation = Continuation {
             is_active: form.continues,
@@ -116,11 +118,12 @@ impl Attempt {
             Ok(result) => result,
             // Only the usage was pending.
             Err(_) if reader.delivery.progress.is_complete => Ok(()),
+            Err(_) if reader.delivery.transcript.journal.is_complete() => reader.complete(),
             Err(limit) => Err(Error::timeout(Phase::Attempt, limit)),
         };
         let splice = reader.delivery.continuation.splice.as_ref();
         self.join = splice.and_then(|splice| splice.join());
-        result.map_err(|error| without_key(error, endpoint, extras))
+        result.map_err(|error| without_key(self.head.update(|head| head.describe(error)), endpoint, extras))
     }
 
     /// Whether completion was reported to the consumer.

@@ -5,6 +5,7 @@ use std::mem;
 
 use serde_json::Value;
 
+use super::halves::PendingHalves;
 use super::progress::Progress;
 use super::transcript::Transcript;
 use crate::config::defaults;
@@ -43,6 +44,8 @@ pub(super) struct Consumer<'a> {
     /// The caller requested the usage chunk.
     pub wants_usage: bool,
     pub buffer_tool_calls: bool,
+    /// An answer without content is no failure.
+    pub accepts_empty: bool,
 }
 
 /// The continuation that an attempt receives, if it is one.
@@ -68,6 +71,11 @@ pub(super) struct Delivery<'a> {
     /// Chunks before the first token (a bare role). They are delivered with it, so that another attempt can take over
     /// unnoticed until then.
     pub held_chunks: Vec<String>,
+    pub(super) halves: PendingHalves,
+    /// The consumer has a chunk with the usage where OpenAI has it.
+    pub(super) usage_delivered: bool,
+    /// The chunk that only has the usage has arrived. OpenAI sends it last.
+    pub(super) usage_chunk_arrived: bool,
     /// The approximate number of bytes that wait for [`Delivery::flush`].
     batched: usize,
     /// The number of deltas in the live snapshot.
@@ -88,6 +96,9 @@ impl<'a> Delivery<'a> {
             continuation,
             withheld_text: String::new(),
             held_chunks: Vec::new(),
+            halves: PendingHalves::default(),
+            usage_delivered: false,
+            usage_chunk_arrived: false,
             batched: 0,
             published: 0,
         }

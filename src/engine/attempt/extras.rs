@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::deliver::Delivery;
 use crate::engine::shared::sink::DeliveryMode;
 use crate::session::merge::merge;
+use crate::wire::chat::is_reasoning;
 use crate::wire::extras::{ChoiceExtras, Extras, extras};
 
 impl Delivery<'_> {
@@ -16,7 +17,8 @@ impl Delivery<'_> {
         self.transcript.journal.extra.extend(chunk);
         for ChoiceExtras { index, choice: of_choice, mut delta } in choices {
             // Repeated reasoning of a continuation is not delivered again.
-            delta.retain(|name, _| !(self.continuation.is_active && name.starts_with("reasoning")));
+            delta.retain(|name, _| !(self.continuation.is_active && is_reasoning(name)));
+            let Some((index, _)) = self.transcript.journal.locate(index) else { continue };
             let Some(choice) = self.transcript.journal.choice(index) else { continue };
             merge(&mut choice.extra, of_choice);
             if self.consumer.mode == DeliveryMode::Nothing {

@@ -7,11 +7,13 @@
 #[allow(clippy::module_inception)] // The file is named after its type.
 mod attempt;
 mod chunk;
+mod completion;
 mod deliver;
 mod events;
 mod extras;
 mod finish;
 mod form;
+mod halves;
 mod open;
 mod peek;
 mod progress;
@@ -19,6 +21,7 @@ mod read;
 mod request;
 mod settings;
 mod start;
+mod tool_calls;
 mod transcript;
 mod unstreamed;
 

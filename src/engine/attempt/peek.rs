@@ -28,6 +28,7 @@ pub(super) struct Peek {
     pub dialect: Dialect,
     pub choices: usize,
     pub buffer_tool_calls: bool,
+    pub accepts_empty: bool,
 }
 
 impl Peek {
@@ -51,6 +52,7 @@ impl Peek {
             on_first_token: &|| {},
             wants_usage: false,
             buffer_tool_calls: self.buffer_tool_calls,
+            accepts_empty: self.accepts_empty,
         };
         let mut cost = CostReservation::default();
         let delivery = Delivery::new(consumer, &mut transcript, &mut progress, Continuation::default());

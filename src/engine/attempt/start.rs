@@ -125,6 +125,7 @@ impl Attempt {
             dialect,
             choices: call.chat.choices(),
             buffer_tool_calls: call.options.buffer_tool_calls,
+            accepts_empty: request::accepts_empty(call),
         });
         let transport = &*client.transport;
         let attempt_timeout = call.options.attempt_timeout;
@@ -136,7 +137,8 @@ impl Attempt {
                     None => Ok(opened),
                     Some(peek) => {
                         let request_id = head.update(|head| head.request_id.clone());
-                        peek.read_to_first_token(opened, request_id).boxed().await
+                        let peeked = peek.read_to_first_token(opened, request_id).boxed().await;
+                        peeked.map_err(|error| head.update(|head| head.describe(error)))
                     }
                 }
             });
@@ -183,6 +185,8 @@ fn read_settings(
         },
         deadline_share: remaining.map(|remaining| deadline::fair_share(remaining, other_routes)),
         idle_timeout: options.idle_timeout,
+        usage_timeout: options.usage_timeout,
+        max_event: options.max_event,
         require_finish_reason: route
             .endpoint
             .config

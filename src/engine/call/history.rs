@@ -45,6 +45,11 @@ impl History {
         self.records.iter().filter(|record| !record.lost_hedge_race()).count()
     }
 
+    /// How many attempts of this call ended with this code.
+    pub fn count(&self, code: &str) -> usize {
+        self.records[self.earlier..].iter().filter(|record| record.outcome == code).count()
+    }
+
     pub fn push(&mut self, finished: FinishedAttempt) {
         self.cost.add(finished.cost);
         self.last = Some(finished.code);

@@ -71,7 +71,8 @@ pub(super) fn failure(ctx: &CallContext<'_>, route: &CallRoute, error: &Error, a
     Failure {
         class,
         retry_after: error.retry_after,
-        timed_out: matches!(error.kind, Kind::Timeout(_)),
+        // Another route is tried first.
+        timed_out: matches!(error.kind, Kind::Timeout(_) | Kind::EmptyAnswer),
         // A decision of the caller takes precedence.
         rate_limited: class.cools_down && decision.is_none(),
         retry_delays: match decision {

@@ -67,7 +67,8 @@ impl Recovery {
             && ctx.request.options.recovery.mode == Mode::Continue
             && !ctx.request.chat.wants_json()
             && self.not_resumable(ctx, transcript).is_none()
-            && !transcript.journal.first_choice().text.is_empty();
+            && !transcript.journal.first_choice().text.is_empty()
+            && !transcript.journal.is_complete();
         transcript.committed || is_kept
     }
 
@@ -103,6 +104,11 @@ impl Recovery {
         }
         if choice.function_call.is_some() {
             return Some("a function_call cannot be continued".into());
+        }
+        if transcript.unrepeatable && ctx.sink.mode() != DeliveryMode::Text {
+            return Some(
+                "it has audio, images, annotations or other fields that a continuation would repeat".into(),
+            );
         }
         let in_tool_call = self.lost_tool_call || !choice.tool_calls.is_empty();
         if !ctx.request.options.buffer_tool_calls && in_tool_call {

@@ -113,6 +113,13 @@ impl Call<'_> {
             return NextAction::Complete;
         }
         let has_begun = self.recovery.has_begun(ctx, &self.transcript);
+        if has_begun && self.transcript.journal.is_complete() {
+            return NextAction::Interrupt("after its finish reason, so nothing is left to continue".into());
+        }
+        // An empty answer is requested once more.
+        if error.kind == Kind::EmptyAnswer && self.history.count(error.code()) > 1 {
+            return NextAction::Fail;
+        }
         if has_begun && let Some(why) = self.recovery.not_recoverable(ctx, &self.transcript) {
             return NextAction::Interrupt(why);
         }

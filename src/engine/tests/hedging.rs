@@ -384,7 +384,8 @@ async fn an_endpoint_that_rejects_stream_options_in_a_race_is_asked_again_only_i
 #[tokio::test(start_paused = true)]
 async fn an_empty_answer_or_a_stream_of_comments_can_win() {
     let empty = stream().wait(50).finish().done();
-    let harness = hedged(json!({}), vec![first_token_after(500, "a")], vec![empty]);
+    let options = json!({ "allowEmptyAnswer": true });
+    let harness = hedged(options, vec![first_token_after(500, "a")], vec![empty]);
     let outcome = harness.call().await;
     assert_eq!((outcome.text(), outcome.at, outcome.answer().endpoint.as_str()), ("", 150, "b"));
     let ping = format!(": {}\n\n", "x".repeat(1_000));
