@@ -186,8 +186,9 @@ export function startSimulator(options?: SimulatorOptions): Promise<Simulator>
 
 export interface TestClockOptions {
   /**
-   * How long a call that waits for its socket must be inactive before it counts as settled, in real milliseconds. A call that
-   * waits only for time is settled immediately. @default 250
+   * How long a call that waits for its socket must be inactive before it counts as settled, in real milliseconds, and nothing
+   * may be under way between clients and simulators of this process. For these a few milliseconds suffice, however slow the
+   * machine is. A call that waits only for time is settled immediately. @default 250
    */
   settleMs?: number
 }
