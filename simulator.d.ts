@@ -25,7 +25,7 @@ export interface Scenario {
   retryAfterMs?: number
   /** A gateway's HTML page in place of an answer. @default false */
   html?: boolean
-  /** A plain JSON completion where a stream was requested. @default false */
+  /** A plain JSON completion although a stream was requested. @default false */
   jsonInstead?: boolean
   /** The size in bytes to which the response headers are padded. */
   headerBytes?: number

@@ -37,7 +37,7 @@ export interface Snapshot {
   }
   /** The sum over the attempts that reported it. */
   usage?: Usage
-  /** What these attempts cost, in USD; null where a price is unknown. */
+  /** What these attempts cost, in USD; null if a price is unknown. */
   costUsd: number | null
   attempts: AttemptRecord[]
   recoveries: number

@@ -31,8 +31,8 @@ export interface StreamResult {
   /** The session of every attempt. */
   sessionId: string
   /**
-   * What all attempts cost together, in USD: by their usage, or where there is none by what was sent and received,
-   * overestimated. Null where the price of a model is unknown.
+   * What all attempts cost together, in USD: by their usage, or if there is none, by what was sent and received,
+   * overestimated. Null if the price of a model is unknown.
    */
   costUsd: number | null
 }
