@@ -70,7 +70,7 @@ for (const file of [...filesIn(source, root, '.rs'), ...typescript]) {
   if (lines > MAX_LINES) problems.push(`${shown(file)}: ${lines} lines; at most ${MAX_LINES}`)
 }
 
-// Tests may import anything, and `readCrate` leaves them out.
+// Tests may import anything; `readCrate` leaves them out.
 const crate = readCrate(source)
 
 for (const { from, what } of crate.forbidden) problems.push(`${from}: ${what} hides imports`)

@@ -31,8 +31,8 @@ export interface StreamResult {
   /** The session of every attempt. */
   sessionId: string
   /**
-   * What all attempts cost together, in USD: by their usage, or if there is none, by what was sent and received,
-   * overestimated. Null if the price of a model is unknown.
+   * What all attempts cost together, in USD: by their usage reports or, without one, overestimated by what was sent
+   * and received. Null if the price of a model is unknown.
    */
   costUsd: number | null
 }

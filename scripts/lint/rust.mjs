@@ -1,6 +1,6 @@
 // The imports of a Rust crate, file by file. A path is followed through re-exports to the file that defines
-// the item, so that an import through a facade (a `mod.rs` that only declares and re-exports) counts as one
-// of the file behind it, and `mod x;` counts as none. Items behind `#[cfg(test)]` are left out.
+// the item, so that an import through a facade (a `mod.rs` that only declares and re-exports) counts as an import
+// of the file behind it, and `mod x;` does not count. Items under `#[cfg(test)]` are left out.
 //
 // This reads tokens and not types, so it does not see
 // - a method that is called on a value, or the trait that has it;
@@ -64,7 +64,7 @@ export function readCrate(source) {
     const text = readFileSync(file, 'utf8')
     // `$crate` of a macro is the same crate; the blank keeps every offset.
     const code = withoutTests(blank(text)).replaceAll('$crate', ' crate')
-    // The children of `x.rs` are in `x/`, those of `mod.rs` and `lib.rs` beside it.
+    // The children of `x.rs` are in `x/`, those of `mod.rs` and `lib.rs` in the same folder.
     const folder = /(^|[\\/])(mod|lib)\.rs$/.test(file) ? dirname(file) : file.replace(/\.rs$/, '')
     return readModule({ file, folder, parent, identifier, text, code, from: 0, to: code.length })
   }
@@ -144,7 +144,7 @@ export function readCrate(source) {
 }
 
 /**
- * What a path means in a module: `{ kind: 'module' | 'item', module }`, or nothing where it leads out of the crate.
+ * Resolves a path in a module: `{ kind: 'module' | 'item', module }`, or undefined if it leads out of the crate.
  * `trace` collects the top modules that it leads through.
  */
 function resolve(module, segments, seen, trace) {
@@ -186,11 +186,11 @@ function resolve(module, segments, seen, trace) {
   return at && { kind: 'module', module: at }
 }
 
-/** What a name that is no child means in a module. */
+/** Resolves a name in a module, unless it is a child module. */
 function named(module, name, seen, trace) {
   if (module.items.has(name)) return { kind: 'item', module }
   const use = module.uses.get(name)
-  // `use a::{self}` within `a` would ask for itself.
+  // `use a::{self}` within `a` would refer to itself.
   if (use && !(use.length === 1 && use[0] === name)) return resolve(module, use, seen, trace)
   for (const glob of module.globs) {
     const attempt = []
@@ -270,7 +270,7 @@ function splitTop(text) {
 const ITEM =
   /^(?:pub(?:\s*\([^)]*\))?\s+)?(?:(?:default|async|unsafe|const|extern(?:\s+" *")?)\s+)*(?:fn|mod|use|struct|enum|union|impl|trait|type|static|const|let|crate|macro_rules!)\s/
 
-/** The code without what stands behind `#[cfg(test)]`. */
+/** The code without what is under `#[cfg(test)]`. */
 function withoutTests(code) {
   let rest = code
   for (;;) {
@@ -283,9 +283,9 @@ function withoutTests(code) {
   }
 }
 
-/** Where an item ends that begins at `at`: behind its semicolon or its braces. */
+/** The end of the item that begins at `at`: after its semicolon or its braces. */
 function endOfItem(code, at) {
-  // `use a::{b};` has its semicolon behind the braces.
+  // `use a::{b};` has its semicolon after the braces.
   const isUse = /^(?:pub(?:\([^)]*\))?\s+)?use\s/.test(code.slice(at))
   let depth = 0
   for (let end = at; end < code.length; end++) {
@@ -297,7 +297,7 @@ function endOfItem(code, at) {
   return code.length
 }
 
-/** Where a field, a variant, a parameter, an arm or a statement ends that begins at `at`. */
+/** The end of the field, variant, parameter, match arm or statement that begins at `at`. */
 function endOfPart(code, at) {
   let depth = 0
   let angles = 0
@@ -317,7 +317,7 @@ function endOfPart(code, at) {
   return code.length
 }
 
-/** Where the brace that opens at `open` is closed. */
+/** The position of the brace that closes the one at `open`. */
 function closing(code, open) {
   let depth = 0
   for (let at = open; at < code.length; at++) {
