@@ -1,7 +1,8 @@
 /** A streamed answer. */
 import type { ChatCompletionChunk, FinishReason, ToolCall, Usage } from './chat.js'
 import type { AttemptRecord } from './events.js'
-import type { Join, Snapshot, SnapshotOptions } from './snapshot.js'
+import type { Join, Segment } from './segments.js'
+import type { Snapshot, SnapshotOptions } from './snapshot.js'
 import type { WebStream } from './web.js'
 
 /** What `ChatStream.result` resolves to. */
@@ -34,13 +35,6 @@ export interface StreamResult {
    * and received. Null if the price of a model is unknown.
    */
   costUsd: number | null
-}
-
-/** A part of an answer's text, who wrote it, and its length in code points. */
-export interface Segment {
-  endpoint: string
-  model: string
-  characters: number
 }
 
 /**

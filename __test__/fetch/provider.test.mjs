@@ -264,7 +264,7 @@ describe('errors', () => {
     assert.equal(simulator.requests.length, 4)
   })
 
-  test('in mid-stream follow the text received so far', async (t) => {
+  test('mid-stream follow the text received so far', async (t) => {
     const { model } = await setup(t, { recovery: false }, { chunks: CHUNKS, disconnect: RESET })
     const parts = await partsOf(streamText({ model, prompt: 'x', onError: () => {} }))
     const text = parts.map((part) => (part.type === 'text-delta' ? part.text : '')).join('')

@@ -23,7 +23,7 @@ pub use client::{Client, decisions, health};
 pub use shared::call_request::CallRequest;
 pub use shared::ids::session_id;
 pub use shared::{breaker, event, limiter, live_snapshot, retry_budget, sink};
-pub use time::{clock, test_clock};
+pub use time::{IdleProbe, clock, test_clock};
 
 // What the binding needs from the modules below: it imports only the engine.
 pub use crate::policy::catalogue;

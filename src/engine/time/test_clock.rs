@@ -78,6 +78,8 @@ pub struct Activity {
     pub sleeping: usize,
     /// How long no call has been polled, in real time.
     pub quiet: Duration,
+    /// When a call was last polled.
+    pub active: Instant,
 }
 
 impl TestClock {
@@ -151,6 +153,7 @@ impl TestClock {
             calls: state.calls,
             sleeping: state.sleeping,
             quiet: state.active.elapsed(),
+            active: state.active,
         })
     }
 
