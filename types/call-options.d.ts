@@ -28,6 +28,20 @@ export interface CallOptions {
   /** The longest silence between two reads, in milliseconds. Comments and pings reset it. @default 60000 */
   idleTimeoutMs?: number
   /**
+   * How long after the last finish reason `result` (and a stream of chunks that requested it) waits for the usage, in
+   * milliseconds. The text is complete earlier: at `[DONE]`, at the end of the body, or a second after the last finish
+   * reason. At most 10000. @default 1000
+   */
+  usageTimeoutMs?: number
+  /** The largest event of a stream, in bytes: 1024 to 67108864. A larger one fails with `RESPONSE_TOO_LARGE`. @default 16777216 */
+  maxEventBytes?: number
+  /**
+   * Accepts an answer without text, reasoning, refusal and tool call. Otherwise it is requested once more, on the next route
+   * if there is one, and then fails with `EMPTY_ANSWER`. After the result of a tool an empty answer is always accepted.
+   * @default false
+   */
+  allowEmptyAnswer?: boolean
+  /**
    * Time limit for the whole call, including queueing, waits and attempts, in milliseconds. No limit by default. A retry
    * that would have less than 250 ms left (or a tenth of the deadline, whichever is less) is not started; while other
    * routes are left, an attempt gets only a share of the remaining time until its first token. The error's `timeBreakdown`

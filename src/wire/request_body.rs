@@ -17,9 +17,11 @@ pub struct Overrides<'a> {
     pub received: u64,
     /// `session_id`, unless the caller sends one.
     pub session_id: Option<&'a str>,
+    /// Requests the answer as one document.
+    pub unstreamed: bool,
 }
 
-/// A body for chat completions: always streamed.
+/// A body for chat completions: streamed, unless the overrides say otherwise.
 pub(super) struct ChatBody<'a> {
     pub fields: &'a [(String, Box<RawValue>)],
     pub model: &'a str,
@@ -54,7 +56,10 @@ impl Serialize for ChatBody<'_> {
         if let Some(session) = self.overrides.session_id.filter(|_| self.sends_session_id) {
             map.serialize_entry("session_id", session)?;
         }
-        map.serialize_entry("stream", &true)?;
+        map.serialize_entry("stream", &!self.overrides.unstreamed)?;
+        if self.overrides.unstreamed {
+            return map.end();
+        }
         let options =
             stream_options.and_then(|raw| serde_json::from_str::<Map<String, Value>>(raw.get()).ok());
         let mut options = options.unwrap_or_default();

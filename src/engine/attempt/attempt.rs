@@ -20,7 +20,7 @@ use super::transcript::Transcript;
 use crate::engine::admission::{CallContext, CallRoute, Permit};
 use crate::engine::shared::event::Event;
 use crate::engine::time::clock::{self, timeout_at};
-use crate::error::{Error, Phase, Result};
+use crate::error::{Error, Kind, Phase, Result};
 use crate::policy::plan::RouteId;
 use crate::session::splice::Join;
 use crate::store::SharedState;
@@ -129,6 +129,11 @@ impl Attempt {
     /// Whether completion was reported to the consumer.
     pub fn is_complete(&self) -> bool {
         self.progress.is_complete
+    }
+
+    /// Whether the body of a successful response had nothing in it.
+    pub fn was_empty(&self, error: &Error) -> bool {
+        error.kind == Kind::Truncated && !self.progress.has_content
     }
 
     /// Whether a breaker awaits the outcome.

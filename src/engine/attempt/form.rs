@@ -14,11 +14,20 @@ pub struct RequestForm {
     /// Boxed: few answers are continued, and every attempt would carry its size.
     pub splice: Option<Box<Splice>>,
     pub style: Option<Style>,
+    /// The answer is requested as one document, because a stream of it was empty.
+    pub unstreamed: bool,
 }
 
 impl RequestForm {
     /// The caller's own request.
     pub fn original(continues: bool) -> Self {
-        RequestForm { continues, messages: None, received_tokens: 0, splice: None, style: None }
+        RequestForm {
+            continues,
+            messages: None,
+            received_tokens: 0,
+            splice: None,
+            style: None,
+            unstreamed: false,
+        }
     }
 }

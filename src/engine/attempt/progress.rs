@@ -39,6 +39,8 @@ pub(super) struct Progress {
     /// The provider's id of the request.
     pub request_id: Option<String>,
     pub first_token: Option<Instant>,
+    /// An event has arrived, or anything that is none.
+    pub has_content: bool,
     /// The number of text deltas received.
     pub deltas: u64,
     /// Completion was reported to the consumer.

@@ -195,6 +195,7 @@ impl<'a> Reader<'a> {
 
     /// Accepts one event.
     fn on_event(&mut self, event: &sse::Event<'_>) -> ControlFlow<ReadEnd> {
+        self.delivery.progress.has_content = true;
         let flow = match self.delivery.transcript.events.is_some() {
             true => self.delivery.accept_event(event, self.settings.skip_malformed, self.cost),
             false => self.on_chunk(event),
@@ -257,6 +258,7 @@ impl<'a> Reader<'a> {
             return self.complete();
         }
         if !stray.trim_ascii().is_empty() {
+            self.delivery.progress.has_content = true;
             return Err(self.not_an_answer(stray));
         }
         if let Some(events) = &self.delivery.transcript.events {

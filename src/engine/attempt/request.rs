@@ -89,6 +89,13 @@ impl<'a> Requests<'a> {
         }
     }
 
+    /// The request for a route, for an answer that is one document.
+    pub fn encode_unstreamed(&mut self, target: Target<'_>, rng: &mut dyn Rng) -> Encoded {
+        let overrides = Overrides { session_id: target.session_id, unstreamed: true, ..Overrides::default() };
+        let body = self.request.encode(target.model, false, &overrides).into();
+        Encoded { body, key: self.key(target.endpoint, rng) }
+    }
+
     /// The request for a route, encoded on first use.
     pub fn encode(&mut self, target: Target<'_>, rng: &mut dyn Rng) -> Encoded {
         let Target { route, endpoint, model, include_usage, session_id } = target;

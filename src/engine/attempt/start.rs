@@ -77,6 +77,7 @@ impl Attempt {
                 let overrides = Overrides { messages: Some(messages), received, ..Overrides::default() };
                 requests.encode_continuation(target, overrides, &mut rand::rng())
             }
+            _ if form.unstreamed => requests.encode_unstreamed(target, &mut rand::rng()),
             _ => requests.encode(target, &mut rand::rng()),
         };
         let extras = first_endpoint_extras(call, route.endpoint_index);
@@ -95,7 +96,10 @@ impl Attempt {
             reason,
         });
         let started = clock::instant();
-        let settings = read_settings(ctx, route, other_routes, sent_fields.usage);
+        let mut settings = read_settings(ctx, route, other_routes, sent_fields.usage);
+        if form.unstreamed {
+            settings.first_token_timeout = call.options.whole_answer_timeout;
+        }
         let head = SharedState::<ResponseHead>::default();
         let limiters = [client.limiter.clone(), route.endpoint.limiter.clone()];
         let open_request = OpenRequest { settings, head: head.clone(), key: endpoint.key.clone(), limiters };

@@ -24,6 +24,8 @@ pub struct Call<'a> {
     pub(super) recovery: Recovery,
     pub(super) stopwatch: Stopwatch,
     pub(super) running: RunningAttempts,
+    /// The answer was requested as one document, after a stream of it that was empty.
+    pub(super) asked_unstreamed: bool,
 }
 
 impl<'a> Call<'a> {
@@ -42,6 +44,7 @@ impl<'a> Call<'a> {
             recovery: Recovery::default(),
             stopwatch: Stopwatch::default(),
             running: RunningAttempts::default(),
+            asked_unstreamed: false,
         };
         if let Some(snapshot) = &request.resume_from {
             call.restore(Snapshot::clone(snapshot));

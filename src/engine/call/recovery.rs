@@ -176,6 +176,7 @@ impl Recovery {
             received_tokens: received_tokens(text, self.deltas),
             splice: Some(Box::new(Splice::new(text, limits, expect))),
             style: Some(style),
+            unstreamed: false,
         }
     }
 

@@ -74,12 +74,14 @@ impl Call<'_> {
     /// Makes the attempt, and repeats it in another form if the provider rejects only the form.
     async fn attempt_in_forms(&mut self, round: &mut Round, mut permit: Box<Permit>) -> Result<()> {
         let mut route = round.route;
+        let mut unstreamed = false;
         loop {
-            let form = self.recovery.next_form(self.ctx, &self.routes[route], &mut self.transcript);
+            let mut form = self.recovery.next_form(self.ctx, &self.routes[route], &mut self.transcript);
             if !form.continues {
                 self.publish();
             }
-            let style = form.style;
+            form.unstreamed = unstreamed;
+            let (style, continues) = (form.style, form.continues);
             let result = self.run_attempt(round, route, permit, form).await;
             let Err(error) = &result else { return result };
             let Some(attempt) = self.running.current() else { return result };
@@ -87,6 +89,9 @@ impl Call<'_> {
             route = attempt.route;
             if attempt.was_rejected_for_field(&self.routes[route], error) {
                 // Repeated without the field.
+            } else if !continues && attempt.was_empty(error) && self.may_ask_unstreamed() {
+                // Some servers report an error only to a request that is not streamed.
+                unstreamed = true;
             } else if error.kind != Kind::InvalidRequest || style.is_none() {
                 return result;
             } else if !self.recovery.has_another_style(self.ctx, route, style) {
@@ -98,6 +103,16 @@ impl Call<'_> {
             (finished, permit) = attempt.finish_rejected_form(self.ctx, &self.routes[route], error, usage);
             self.record(route, finished);
         }
+    }
+
+    /// Whether an answer whose stream was empty may be requested as one document: once for each call that retries.
+    fn may_ask_unstreamed(&mut self) -> bool {
+        let options = &self.ctx.request.options;
+        let may = !options.single_attempt
+            && options.max_retries > 0
+            && options.max_attempts.is_none_or(|max| self.history.attempts_made() + 1 < max as usize)
+            && !self.ctx.request.chat.dialect().is_passthrough();
+        may && !std::mem::replace(&mut self.asked_unstreamed, true)
     }
 
     /// Starts an attempt, opens it, in a race with a hedge if one is due, and delivers its answer.

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::harness::{Harness, Outcome};
+use super::harness::{Harness, Outcome, TestCall};
 use super::scripted_provider::{Reply, answer, chunk, error_response, status, stream};
+use crate::engine::sink::DeliveryMode;
 use crate::error::{Error, Kind};
 
 async fn once(reply: Reply) -> Outcome {
@@ -131,4 +132,78 @@ async fn an_error_document_with_status_200_is_classified_and_its_retry_after_hon
         (outcome.attempt_outcomes()[0].as_str(), harness.request_times()),
         ("RATE_LIMITED", vec![0, 7_000])
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_empty_stream_is_requested_once_as_a_document_which_may_name_the_reason() {
+    let reason = error_response(400, "context_length_exceeded", "too long");
+    let harness = Harness::new(json!({}), vec![stream(), reason]);
+    let outcome = harness.call().await;
+    assert_eq!((outcome.error().kind, outcome.at), (Kind::ContextLength, 0));
+    let requests = harness.requests();
+    assert_eq!((&requests[0].json()["stream"], &requests[1].json()["stream"]), (&json!(true), &json!(false)));
+    assert!(requests[1].json().get("stream_options").is_none());
+    let document = json!({ "id": "a", "object": "chat.completion", "choices": [{ "index": 0,
+        "message": { "role": "assistant", "content": "Hello" }, "finish_reason": "stop" }] });
+    let document = status(200).header("content-type", "application/json").raw(&document.to_string());
+    let harness = Harness::new(json!({}), vec![stream(), document]);
+    assert_eq!(harness.call().await.text(), "Hello");
+    let harness = Harness::new(json!({ "maxRetries": 0 }), vec![stream()]);
+    assert_eq!(harness.call().await.error().kind, Kind::Truncated);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_empty_answer_is_requested_once_more_on_the_next_route_if_there_is_one() {
+    let empty = || stream().role().finish().done();
+    let harness = Harness::new(json!({}), vec![empty(), answer(&["a"])]);
+    assert_eq!(harness.call().await.text(), "a");
+    let harness = Harness::new(json!({}), vec![empty(), empty()]);
+    let outcome = harness.call().await;
+    assert_eq!(outcome.error().kind, Kind::EmptyAnswer);
+    assert_eq!(outcome.deltas(), [""; 0]);
+    let harness = Harness::two_endpoints(json!({}), vec![empty()], vec![answer(&["a"])]);
+    assert_eq!((harness.call().await.text(), harness.request_hosts().as_str()), ("a", "ab"));
+    let request = json!({ "messages": [{ "role": "tool", "content": "5" }] });
+    let harness = Harness::new(json!({}), vec![empty()]);
+    let outcome = harness.run(TestCall { request, ..TestCall::default() }).await;
+    assert_eq!(outcome.text(), "");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_finish_reason_that_says_broken_off_is_a_break() {
+    for reason in
+        ["error", "abort", "network_error", "insufficient_system_resource", "MALFORMED_FUNCTION_CALL"]
+    {
+        let broken = stream().delta("a").event(&chunk(json!({ "content": "" }), Some(reason))).done();
+        for mode in [DeliveryMode::Text, DeliveryMode::Chunks] {
+            let harness = Harness::new(json!({ "recovery": false }), vec![broken.clone()]);
+            let outcome = harness.call_with_mode(mode).await;
+            assert_eq!((outcome.error().kind, cause(&outcome).kind), (Kind::Interrupted, Kind::Truncated));
+            assert!(cause(&outcome).message.contains(reason));
+            assert!(outcome.deltas().iter().all(|delta| !delta.contains(reason)));
+        }
+    }
+    let choice = json!({ "index": 0, "delta": { "content": "" }, "finish_reason": "error",
+        "error": { "code": 502, "message": "upstream failed" } });
+    let harness = Harness::new(
+        json!({ "recovery": false }),
+        vec![stream().delta("a").event(&json!({ "choices": [choice] })).done()],
+    );
+    let outcome = harness.call().await;
+    assert_eq!((cause(&outcome).kind, cause(&outcome).status), (Kind::Server, Some(502)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_continuation_would_repeat_is_not_continued() {
+    let audio = json!({ "audio": { "data": "QUJD" } });
+    let annotations = json!({ "annotations": [{ "url": "u" }] });
+    for delta in [audio, annotations, json!({ "images": [1] }), json!({ "x": "y" })] {
+        let broken = || stream().delta("a").event(&chunk(delta.clone(), None)).breaks();
+        let harness = Harness::new(json!({}), vec![broken()]);
+        let outcome = harness.call_with_mode(DeliveryMode::Chunks).await;
+        assert_eq!((outcome.error().kind, outcome.deltas().len()), (Kind::Interrupted, 2), "{delta}");
+        // Whoever reads the text has nothing of it.
+        let harness = Harness::new(json!({}), vec![broken(), answer(&["b"])]);
+        assert_eq!(harness.call().await.text(), "ab");
+    }
 }
