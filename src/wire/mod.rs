@@ -8,6 +8,7 @@
 
 pub mod chat;
 pub mod dialect;
+mod duration;
 pub mod extras;
 pub mod header_allowlist;
 pub mod limits;
@@ -19,3 +20,4 @@ pub mod retry_after;
 pub mod secrets;
 pub mod sse;
 pub mod text;
+mod timestamp;
