@@ -12,6 +12,7 @@ use super::estimate::estimated_tokens;
 use super::limits::{LimitReservations, Limiters, limiters};
 use super::permit::Permit;
 use super::route::CallRoute;
+use crate::config::defaults as d;
 use crate::engine::shared::limiter::{LimitReservation, Limiter};
 use crate::engine::shared::queue::{Cooldown, RouteQueue};
 use crate::engine::time::clock;

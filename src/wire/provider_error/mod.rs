@@ -12,6 +12,7 @@ mod message;
 mod prefix;
 mod waits;
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -90,7 +91,8 @@ fn event_error(value: &Value, now: Option<u64>) -> Error {
     let mut error = Error::new(kind_of(fields.status, &fields, wait.is_some()), "");
     error.status = fields.status;
     error.message = sentence(fields.status, "from the provider, inside the stream", detail.as_deref());
-    error.body = Some(sanitize(&value.to_string(), BODY_LIMIT));
+    let body = value.as_str().map_or_else(|| Cow::Owned(value.to_string()), Cow::Borrowed);
+    error.body = Some(sanitize(&body, BODY_LIMIT));
     error.retry_after = wait.filter(|_| allows_wait(&error));
     fields.copy_into(&mut error);
     error
@@ -172,7 +174,8 @@ impl Found {
             error.retry_after = wait.or_else(resets);
         }
         // A request that is larger than what a whole minute allows never fits.
-        let never_fits = error.kind == Kind::RateLimit && status == 413;
+        let is_large = || error.message.to_ascii_lowercase().contains("request too large");
+        let never_fits = error.kind == Kind::RateLimit && (status == 413 || is_large());
         error.should_retry = match header("x-should-retry").as_deref().map(str::trim) {
             _ if is_malformed => Some(false),
             Some("true") => Some(true),
@@ -261,4 +264,10 @@ fn error_line(text: &str) -> Option<Value> {
 }
 
 #[cfg(test)]
+mod causes_tests;
+#[cfg(test)]
+mod shapes_tests;
+#[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod waits_tests;

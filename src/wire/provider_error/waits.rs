@@ -25,6 +25,10 @@ const BEFORE: &[&str] = &[
     "available in",
     "wait",
     "reset in",
+    "resets in",
+    "reset after",
+    "reset at",
+    "resets at",
 ];
 
 /// Words between those and the wait.

@@ -12,13 +12,13 @@ use super::fields::ErrorFields;
 use crate::error::{BODY_LIMIT, Kind, truncate};
 
 /// A row of the table.
+#[allow(dead_code, reason = "provider and source are for the reader of the table")]
 pub(super) struct Cause {
     pub provider: &'static str,
     pub field: Field,
     pub text: Match,
     pub kind: Kind,
     pub status: Status,
-    #[allow(dead_code, reason = "it is for the reader of the table")]
     pub source: &'static str,
 }
 

@@ -89,6 +89,10 @@ pub(super) const CAUSES: &[Cause] = &[
     cause("any", Message, Is("unauthorized"), Authentication, NoStatus, "report: relays, 200"),
     cause("any", Message, Has("authentication error"), Authentication, NoStatus, "report: Cloudflare"),
     // An error without a status says it in words.
+    cause("Zhipu", Code, Is("1210"), InvalidRequest, NoStatus, ZHIPU),
+    cause("Zhipu", Code, Is("1211"), InvalidRequest, NoStatus, ZHIPU),
+    cause("Zhipu", Code, Is("1214"), InvalidRequest, NoStatus, ZHIPU),
+    cause("DashScope", Code, Is("limit_requests"), RateLimit, NoStatus, DASHSCOPE),
     cause("any", Code, Has("rate_limit"), RateLimit, NoStatus, "report: errors inside a stream"),
     cause("any", Code, Has("too_many_requests"), RateLimit, NoStatus, "report: errors inside a stream"),
     cause("any", Code, Has("resource_exhausted"), RateLimit, NoStatus, "report: Gemini inside a stream"),
