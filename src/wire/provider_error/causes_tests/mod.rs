@@ -172,6 +172,7 @@ fn other_causes_are_not_taken_for_these() {
                 json!({ "type": "error", "error": { "type": "api_error", "message": "unknown error (1000)" } }),
             ),
             ("MiniMax", 200, json!({ "base_resp": { "status_code": 1000, "status_msg": "unknown error" } })),
+            ("a load balancer", 503, json!({ "message": "insufficient capacity behind the load balancer" })),
             (
                 "Gemini",
                 503,
