@@ -1,9 +1,9 @@
 //! The prompt is longer than the model's context.
 
-use super::Field::{Anywhere, Code, Message};
-use super::Match::{All, Has, Is};
-use super::Status::{Any, Client, Not429, Of};
-use super::{Cause, Field, Match, Status, cause};
+use super::cause::Field::{Anywhere, Code, Message};
+use super::cause::Match::{All, Has, Is};
+use super::cause::Status::{Any, Client, Not429, Of};
+use super::cause::{Cause, Field, Match, Status, cause};
 use crate::error::Kind;
 
 const fn context(

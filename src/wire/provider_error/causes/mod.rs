@@ -3,77 +3,15 @@
 //! The first row that matches decides, so a row that tells two causes apart stands before the general one. A `report`
 //! is an error that users of that provider have published; everything else is the provider's own documentation.
 
+mod cause;
 mod context;
 mod other;
 mod quota;
 
-use self::Status::{Any, Client, NoStatus, Not429};
+use self::cause::Field;
+pub(super) use self::cause::{Cause, Match};
 use super::fields::ErrorFields;
 use crate::error::{BODY_LIMIT, Kind, truncate};
-
-/// A row of the table.
-#[allow(dead_code, reason = "provider and source are for the reader of the table")]
-pub(super) struct Cause {
-    pub provider: &'static str,
-    pub field: Field,
-    pub text: Match,
-    pub kind: Kind,
-    pub status: Status,
-    pub source: &'static str,
-}
-
-/// What a row compares, in lower case.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Field {
-    /// The code, the inner code or the type.
-    Code,
-    /// The message.
-    Message,
-    /// The code, the type or the message: gateways quote the codes of their providers.
-    Anywhere,
-    /// MiniMax's `base_resp.status_code`.
-    BaseCode,
-    /// A wait in the body. Not compared with a text.
-    Wait,
-}
-
-/// How a row compares. All texts are in lower case.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Match {
-    /// The whole field.
-    Is(&'static str),
-    /// A part of it.
-    Has(&'static str),
-    /// Several parts, wherever they are.
-    All(&'static [&'static str]),
-}
-
-/// With which HTTP statuses a row matches. An error without a status comes from inside a stream.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Status {
-    Any,
-    /// Any but 429, or none: relays turn the status of their provider into 5xx.
-    Not429,
-    /// 4xx but not 429, or none.
-    Client,
-    /// One of these, or none.
-    Of(&'static [u16]),
-    /// None.
-    NoStatus,
-}
-
-impl Status {
-    fn allows(self, status: Option<u16>) -> bool {
-        let Some(status) = status else { return true };
-        match self {
-            Any => true,
-            Not429 => status != 429,
-            Client => (400..500).contains(&status) && status != 429,
-            Status::Of(statuses) => statuses.contains(&status),
-            NoStatus => false,
-        }
-    }
-}
 
 /// The kind of the first cause that an error, or its upstream's, names.
 pub(super) fn find(status: Option<u16>, fields: &ErrorFields, has_wait: bool) -> Option<Kind> {
@@ -127,15 +65,4 @@ impl Named {
             Field::Wait => has_wait,
         }
     }
-}
-
-const fn cause(
-    provider: &'static str,
-    field: Field,
-    text: Match,
-    kind: Kind,
-    status: Status,
-    source: &'static str,
-) -> Cause {
-    Cause { provider, field, text, kind, status, source }
 }

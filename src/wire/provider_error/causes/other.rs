@@ -1,9 +1,9 @@
 //! The rows that tell a limit on a rate from a quota, and the other causes.
 
-use super::Field::{BaseCode, Code, Message, Wait};
-use super::Match::{All, Has, Is};
-use super::Status::{Any, Client, NoStatus, Of};
-use super::{Cause, cause};
+use super::cause::Field::{BaseCode, Code, Message, Wait};
+use super::cause::Match::{All, Has, Is};
+use super::cause::Status::{Any, Client, Missing, Of};
+use super::cause::{Cause, cause};
 use crate::error::Kind::{
     Authentication, ContentFiltered, InvalidRequest, QuotaExhausted, RateLimit, Server,
 };
@@ -75,7 +75,7 @@ pub(super) const CAUSES: &[Cause] = &[
     cause("MiniMax", BaseCode, Is("2049"), Authentication, Any, MINIMAX),
     cause("MiniMax", BaseCode, Is("2013"), InvalidRequest, Any, MINIMAX),
     cause("MiniMax", BaseCode, Is("20132"), InvalidRequest, Any, MINIMAX),
-    cause("MiniMax", BaseCode, Has(""), Server, NoStatus, MINIMAX),
+    cause("MiniMax", BaseCode, Has(""), Server, Missing, MINIMAX),
     cause("Zhipu", Code, Is("1302"), RateLimit, Of(&[429]), ZHIPU),
     cause("Zhipu", Code, Is("1303"), RateLimit, Of(&[429]), ZHIPU),
     cause("Zhipu", Code, Is("1305"), RateLimit, Of(&[429]), ZHIPU),
@@ -86,26 +86,26 @@ pub(super) const CAUSES: &[Cause] = &[
     cause("Gemini", Message, Has("api key not valid"), Authentication, Client, GEMINI),
     cause("xAI, OpenAI", Message, Has("incorrect api key"), Authentication, Client, "report: xAI, 400"),
     cause("any", Message, Has("invalid api key"), Authentication, Client, "report: relays, 400"),
-    cause("any", Message, Is("unauthorized"), Authentication, NoStatus, "report: relays, 200"),
-    cause("any", Message, Has("authentication error"), Authentication, NoStatus, "report: Cloudflare"),
+    cause("any", Message, Is("unauthorized"), Authentication, Missing, "report: relays, 200"),
+    cause("any", Message, Has("authentication error"), Authentication, Missing, "report: Cloudflare"),
     // An error without a status says it in words.
-    cause("Zhipu", Code, Is("1210"), InvalidRequest, NoStatus, ZHIPU),
-    cause("Zhipu", Code, Is("1211"), InvalidRequest, NoStatus, ZHIPU),
-    cause("Zhipu", Code, Is("1214"), InvalidRequest, NoStatus, ZHIPU),
-    cause("DashScope", Code, Is("limit_requests"), RateLimit, NoStatus, DASHSCOPE),
-    cause("any", Code, Has("rate_limit"), RateLimit, NoStatus, "report: errors inside a stream"),
-    cause("any", Code, Has("too_many_requests"), RateLimit, NoStatus, "report: errors inside a stream"),
-    cause("any", Code, Has("resource_exhausted"), RateLimit, NoStatus, "report: Gemini inside a stream"),
-    cause("any", Code, Has("invalid_request"), InvalidRequest, NoStatus, "report: errors inside a stream"),
-    cause("any", Code, Has("invalid_argument"), InvalidRequest, NoStatus, "report: Gemini inside a stream"),
-    cause("any", Code, Has("invalidparameter"), InvalidRequest, NoStatus, DASHSCOPE),
-    cause("any", Code, Has("badrequest"), InvalidRequest, NoStatus, "report: vLLM inside a stream"),
-    cause("any", Code, Has("validationexception"), InvalidRequest, NoStatus, AWS),
-    cause("any", Code, Has("not_found"), InvalidRequest, NoStatus, "report: errors inside a stream"),
-    cause("any", Message, Has("rate limit"), RateLimit, NoStatus, "report: relays, 200"),
-    cause("any", Message, Has("too many requests"), RateLimit, NoStatus, "report: relays, 200"),
-    cause("Baidu", Message, Has("request limit reached"), RateLimit, NoStatus, BAIDU),
-    cause("Zhipu, relays", Message, Has("concurrency"), RateLimit, NoStatus, ZHIPU),
-    cause("any", Message, All(&["model", "not found"]), InvalidRequest, NoStatus, "report: relays, 200"),
-    cause("any", Message, All(&["model", "does not exist"]), InvalidRequest, NoStatus, "report: relays, 200"),
+    cause("Zhipu", Code, Is("1210"), InvalidRequest, Missing, ZHIPU),
+    cause("Zhipu", Code, Is("1211"), InvalidRequest, Missing, ZHIPU),
+    cause("Zhipu", Code, Is("1214"), InvalidRequest, Missing, ZHIPU),
+    cause("DashScope", Code, Is("limit_requests"), RateLimit, Missing, DASHSCOPE),
+    cause("any", Code, Has("rate_limit"), RateLimit, Missing, "report: errors inside a stream"),
+    cause("any", Code, Has("too_many_requests"), RateLimit, Missing, "report: errors inside a stream"),
+    cause("any", Code, Has("resource_exhausted"), RateLimit, Missing, "report: Gemini inside a stream"),
+    cause("any", Code, Has("invalid_request"), InvalidRequest, Missing, "report: errors inside a stream"),
+    cause("any", Code, Has("invalid_argument"), InvalidRequest, Missing, "report: Gemini inside a stream"),
+    cause("any", Code, Has("invalidparameter"), InvalidRequest, Missing, DASHSCOPE),
+    cause("any", Code, Has("badrequest"), InvalidRequest, Missing, "report: vLLM inside a stream"),
+    cause("any", Code, Has("validationexception"), InvalidRequest, Missing, AWS),
+    cause("any", Code, Has("not_found"), InvalidRequest, Missing, "report: errors inside a stream"),
+    cause("any", Message, Has("rate limit"), RateLimit, Missing, "report: relays, 200"),
+    cause("any", Message, Has("too many requests"), RateLimit, Missing, "report: relays, 200"),
+    cause("Baidu", Message, Has("request limit reached"), RateLimit, Missing, BAIDU),
+    cause("Zhipu, relays", Message, Has("concurrency"), RateLimit, Missing, ZHIPU),
+    cause("any", Message, All(&["model", "not found"]), InvalidRequest, Missing, "report: relays, 200"),
+    cause("any", Message, All(&["model", "does not exist"]), InvalidRequest, Missing, "report: relays, 200"),
 ];

@@ -1,9 +1,9 @@
 //! Out of money or quota: waiting does not help.
 
-use super::Field::{Anywhere, BaseCode, Code, Message};
-use super::Match::{All, Has, Is};
-use super::Status::{Any, Client, Not429, Of};
-use super::{Cause, Field, Match, Status, cause};
+use super::cause::Field::{Anywhere, BaseCode, Code, Message};
+use super::cause::Match::{All, Has, Is};
+use super::cause::Status::{Any, Client, Not429, Of};
+use super::cause::{Cause, Field, Match, Status, cause};
 use crate::error::Kind;
 
 const fn quota(
