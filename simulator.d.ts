@@ -25,7 +25,7 @@ export interface Scenario {
   retryAfterMs?: number
   /** A gateway's HTML page in place of an answer. @default false */
   html?: boolean
-  /** A plain JSON completion where a stream was requested. @default false */
+  /** A plain JSON completion although a stream was requested. @default false */
   jsonInstead?: boolean
   /** The size in bytes to which the response headers are padded. */
   headerBytes?: number
@@ -186,8 +186,9 @@ export function startSimulator(options?: SimulatorOptions): Promise<Simulator>
 
 export interface TestClockOptions {
   /**
-   * How long a call that waits for its socket must be inactive before it counts as settled, in real milliseconds. A call that
-   * waits only for time is settled immediately. @default 250
+   * How long a call that waits for its socket must be inactive before it counts as settled, in real milliseconds, and nothing
+   * may be under way between clients and simulators of this process. For these a few milliseconds suffice, however slow the
+   * machine is. A call that waits only for time is settled immediately. @default 250
    */
   settleMs?: number
 }

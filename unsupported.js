@@ -1,5 +1,5 @@
 'use strict'
-// The names come first: a bundler that looks for one of them finds it, and the message is what is seen.
+// The names come first, so that a bundler finds the one that it looks for and the error shown is the one below.
 exports.APIError = undefined
 exports.AuthenticationError = undefined
 exports.BoundedRetryQueue = undefined

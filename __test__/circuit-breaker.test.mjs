@@ -71,7 +71,7 @@ describe('standalone', () => {
     assert.equal(new CircuitBreaker({ timeout: 1000 }).timeout, 1000)
     assert.throws(() => new CircuitBreaker({ openMs: 1000, timeout: 1000 }), {
       code: 'INVALID_ARGUMENT',
-      message: 'openMs: got a value in addition to `timeout`, which means the same; accepted: one of the two',
+      message: 'openMs: got a value in addition to `timeout`, which means the same; accepted: only one of the two',
     })
   })
 

@@ -19,7 +19,7 @@ function recordTrace(t, name) {
   return published
 }
 
-test('a call is traced with one context object from its start to its end', async (t) => {
+test('a call is traced with one context object from start to end', async (t) => {
   const published = recordTrace(t, 'call')
   const { simulator, client } = await pair(t)
   const storage = new AsyncLocalStorage()
@@ -84,7 +84,7 @@ test('each attempt is traced with its outcome, and events are published unchange
   assert.deepEqual(events, ['attempt', 'attempt-failed', 'wait', 'attempt', 'first-token', 'complete'])
 })
 
-test('an attempt that its caller aborts is traced to its end', async (t) => {
+test('an attempt that its caller aborts is traced to the end', async (t) => {
   const published = recordTrace(t, 'attempt')
   const { simulator, client } = await pair(t)
   simulator.setDefault({ disconnect: { afterChunks: 2, how: 'stall' } })

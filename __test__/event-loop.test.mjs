@@ -305,7 +305,7 @@ test('an aborted stream delivers nothing more, even if its complete answer has a
   }
 })
 
-test('a stream that is read to its end is complete, even if it is aborted before its usage arrives', async (t) => {
+test('a stream that is read to the end is complete, even if it is aborted before its usage arrives', async (t) => {
   const clock = clockOf(t)
   const { simulator, client } = await pair(t)
   simulator.setDefault({ chunks: ['a', 'b'], usage: true, usageDelayMs: 60_000 })

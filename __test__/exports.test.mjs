@@ -1,8 +1,8 @@
-// The declarations match the exports, and the documented defaults match the actual ones.
+// The declarations match the exports.
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
-import { describe, test } from 'node:test'
+import { test } from 'node:test'
 import * as esmAi from '../ai-sdk.mjs'
 import * as esmFetch from '../fetch.mjs'
 import * as esmNames from '../index.mjs'
@@ -64,61 +64,6 @@ test('every error has its declared class, name and ancestors', () => {
     assert.deepEqual([error.name, error.message, error.cause, error.attempts], [name, 'what happened', 1, []])
     assert.equal(Object.getPrototypeOf(esm[name]).name, parent)
   }
-})
-
-describe('the defaults', () => {
-  const defaults = JSON.parse(require('../dist/native.js').addon.defaults())
-  /** Interface → its actual defaults. */
-  const actualDefaults = {
-    CallOptions: defaults,
-    ClientOptions: defaults,
-    Endpoint: defaults.endpoint,
-    RetryOptions: defaults.retry,
-    ConnectionResetOptions: defaults.connectionReset,
-    HedgeOptions: defaults.hedging,
-    RetryBudgetOptions: defaults.retryBudget,
-    CircuitBreakerOptions: defaults.circuitBreaker,
-    RateLimitOptions: defaults.rateLimit,
-    RecoveryOptions: defaults.recovery,
-    CostOptions: defaults.cost,
-  }
-  /** Interfaces whose defaults are not options of a client; other tests check them. */
-  const elsewhere = ['SnapshotOptions', 'ReadableStreamOptions', 'TextResponseInit', 'PipeOptions']
-  const found = {}
-  for (const [, name, body] of client.matchAll(/^export interface (\w+)[^{]*\{\n([\s\S]*?)^\}/gm)) {
-    if (elsewhere.includes(name)) continue
-    for (const [, text, option] of body.matchAll(/@default (.*?)\s*\*\/\n {2}(\w+)/g)) {
-      found[name] = { ...found[name], [option]: Function(`return (${text})`)() }
-    }
-  }
-
-  test('in the declarations match those in effect', () => {
-    assert.deepEqual(Object.keys(found).sort(), Object.keys(actualDefaults).sort())
-    for (const [name, options] of Object.entries(found)) {
-      for (const [option, value] of Object.entries(options))
-        assert.deepEqual(value, actualDefaults[name][option], `${name}.${option}`)
-    }
-  })
-
-  test('in effect are all declared', () => {
-    const declaredDefaults = Object.assign({}, found.CallOptions, found.ClientOptions)
-    for (const [option, value] of Object.entries(defaults)) {
-      if (typeof value !== 'object') assert.deepEqual(declaredDefaults[option], value, option)
-    }
-    for (const [name, values] of [
-      ['Endpoint', defaults.endpoint],
-      ['RetryOptions', defaults.retry],
-      ['ConnectionResetOptions', defaults.connectionReset],
-      ['HedgeOptions', defaults.hedging],
-      ['RetryBudgetOptions', defaults.retryBudget],
-      ['CircuitBreakerOptions', defaults.circuitBreaker],
-      ['RateLimitOptions', defaults.rateLimit],
-      ['RecoveryOptions', defaults.recovery],
-      ['CostOptions', defaults.cost],
-    ]) {
-      assert.deepEqual(found[name], values)
-    }
-  })
 })
 
 test('an unsupported runtime has every export name, and the error explains what is supported', () => {

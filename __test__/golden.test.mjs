@@ -1,6 +1,5 @@
-// The contract with the source documents: every class, method, option, property, result field, default and fixed string
-// that they name is there, and is what they say. The lists are in `golden/`; whatever else the package has, and whatever it
-// is called, is not the business of this test.
+// The contract with the HolySheep tutorials: every class, method, option, property, result field, default and fixed string
+// in them exists, with the same meaning. The lists are in `golden/`; this test ignores everything else that the package has.
 import './golden/environment.mjs'
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
@@ -11,14 +10,14 @@ import { CALLS, METHOD_OPTIONS } from './golden/calls.mjs'
 import { CLASSES, FUNCTIONS, KEY } from './golden/classes.mjs'
 import { differences, outcome, same } from './golden/match.mjs'
 import { startProvider } from './golden/provider.mjs'
-// The tests of rules and of times: they are registered as they are imported.
+// Importing these files registers their tests.
 import './golden/breaker-and-router.mjs'
 import './golden/rules.mjs'
 import './golden/times.mjs'
 
 const H = { ...names }
 const isRefusal = { code: 'INVALID_ARGUMENT' }
-/** Options of a constructor at their place among its arguments. */
+/** The arguments of a constructor, with the options at their position. */
 const withOptions = (at, options) => [...[KEY, undefined].slice(0, at), options]
 
 for (const [name, golden] of Object.entries(CLASSES)) {
@@ -50,7 +49,7 @@ for (const [name, golden] of Object.entries(CLASSES)) {
     }
 
     for (const [property, value] of Object.entries(properties)) {
-      test(`${name}.${property} has the document’s default`, () => same(`${name}.${property}`, make()[property], value))
+      test(`${name}.${property} has the tutorial’s default`, () => same(`${name}.${property}`, make()[property], value))
     }
 
     for (const property of golden.hidden ?? []) {
@@ -71,7 +70,7 @@ for (const [name, golden] of Object.entries(CLASSES)) {
         const set = () => {
           made[property] = bad
         }
-        assert.throws(set, isRefusal, `${name}.${property} takes ${inspect(bad)}`)
+        assert.throws(set, isRefusal, `${name}.${property} accepts ${inspect(bad)}`)
       })
     }
 
@@ -82,21 +81,21 @@ for (const [name, golden] of Object.entries(CLASSES)) {
     }
 
     for (const [option, value] of Object.entries(options)) {
-      test(`${name} takes the option ${option}, and no other spelling of it`, () => {
+      test(`${name} accepts the option ${option}, and rejects a misspelling`, () => {
         assert.doesNotThrow(
           () => make(withOptions(optionsAt, { [option]: value })),
-          `${name} refuses the option ${option}`,
+          `${name} rejects the option ${option}`,
         )
         assert.throws(
           () => make(withOptions(optionsAt, { [`${option}Golden`]: value })),
           isRefusal,
-          `${name} takes an option that does not exist`,
+          `${name} accepts an option that does not exist`,
         )
       })
     }
 
     for (const given of refuses) {
-      test(`new ${name}(${given.map((arg) => inspect(arg)).join(', ')}) is refused`, () => {
+      test(`new ${name}(${given.map((arg) => inspect(arg)).join(', ')}) is rejected`, () => {
         assert.throws(
           () => make(given),
           (error) => !differences('', error, isRefusal).length && !/sk-a/.test(error.message),
@@ -128,7 +127,7 @@ describe('calls', { concurrency: 8 }, () => {
         same('the error', rejected, golden.rejects)
         same('the error', rejected, Error)
       } else {
-        assert.equal(rejected, undefined, `it rejects: ${rejected?.stack}`)
+        assert.equal(rejected, undefined, `it rejected: ${rejected?.stack}`)
         same('the result', resolved, golden.resolves)
       }
       if (golden.asked !== undefined) same('the number of requests', provider.requests.length, golden.asked)
@@ -137,15 +136,16 @@ describe('calls', { concurrency: 8 }, () => {
       if (golden.last) same('the last callback', told.at(-1), golden.last)
       if (golden.text !== undefined) {
         const pieces = told.filter(([callback]) => callback === 'onProgress').map(([, content]) => content)
-        same('the pieces', pieces.join(''), golden.text)
+        same('the text', pieces.join(''), golden.text)
       }
-      if (typeof resolved?.error === 'object') assert.ok(resolved.error instanceof Error, 'result.error is no Error')
+      if (typeof resolved?.error === 'object')
+        assert.ok(resolved.error instanceof Error, 'result.error is not an Error')
       if (resolved?.success === false && typeof resolved.error === 'string') same('result.cause', resolved.cause, Error)
     })
   }
 })
 
-test('every result field and option of the documents is declared', () => {
+test('every result field and option of the HolySheep tutorials is declared', () => {
   const types = declarations('systems').concat(declarations()).join('\n')
   const named = new Set()
   const name = (fields) => {
@@ -154,7 +154,7 @@ test('every result field and option of the documents is declared', () => {
   for (const { resolves } of Object.values(CALLS)) for (const result of [resolves].flat()) name(result)
   for (const { options } of Object.values(METHOD_OPTIONS)) name(options)
   for (const { properties, options } of Object.values(CLASSES)) for (const fields of [properties, options]) name(fields)
-  // Names of models, of the error's own fields, and what the calls above put together themselves.
+  // Names of models, fields of Error, and fields that the calls above compose themselves.
   const others = ['name', 'message', 'body', 'text', 'first', 'same', 'other']
   const missing = [...named].filter(
     (field) => !others.includes(field) && !new RegExp(`\\b${field}\\b[?(:]`).test(types),
@@ -165,10 +165,10 @@ test('every result field and option of the documents is declared', () => {
 describe('options of methods', { concurrency: 8 }, () => {
   for (const [name, { call, options }] of Object.entries(METHOD_OPTIONS)) {
     for (const [option, value] of Object.entries(options)) {
-      test(`${name} takes the option ${option}, and no other spelling of it`, async (t) => {
+      test(`${name} accepts the option ${option}, and rejects a misspelling`, async (t) => {
         const provider = await startProvider(t)
         const taken = await outcome((async () => call(H, provider.url, { [option]: value }))())
-        assert.equal(taken.rejected, undefined, `${name} refuses the option ${option}: ${taken.rejected?.message}`)
+        assert.equal(taken.rejected, undefined, `${name} rejects the option ${option}: ${taken.rejected?.message}`)
         const refused = await outcome((async () => call(H, provider.url, { [`${option}Golden`]: value }))())
         same(`${name} with an option that does not exist`, refused.rejected, isRefusal)
       })

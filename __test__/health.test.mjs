@@ -7,9 +7,7 @@ import { test } from 'node:test'
 import { Worker } from 'node:worker_threads'
 import { HolySheepStreamingClient } from '../index.mjs'
 import { root, run } from './support/child.mjs'
-import { clientOf, failure, KEY, provider, REQUEST, until } from './support/provider.mjs'
-
-const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms))
+import { clientOf, clockOf, failure, KEY, provider, REQUEST, until } from './support/provider.mjs'
 
 /** The number of requests for the list of models. */
 const probes = ({ requests }) => requests.filter(({ path }) => path === '/v1/models').length
@@ -66,14 +64,17 @@ test('a probe brings an endpoint back before the timeout of its breaker', async 
 })
 
 test('closing a client stops its probes, including one in flight', async (t) => {
+  const clock = clockOf(t, { settleMs: 5 })
   const { a, b, client } = await pairOf(t, { healthCheckMs: 10 })
-  await until(() => probes(b) > 2, 'the third probe')
+  while (probes(a) < 3 || probes(b) < 3) await clock.advance(10)
   await client.close()
   assert.equal((await failure(client.healthCheck())).code, 'CLIENT_CLOSED')
-  const before = probes(a)
-  await sleep(300)
-  // A probe in flight may be recorded late.
-  assert.ok(probes(a) <= before + 1, `${probes(a)} after ${before}`)
+  // After this step the probes in flight have ended.
+  await clock.advance(0)
+  const before = probes(a) + probes(b)
+  await clock.advance(1000)
+  assert.equal(probes(a) + probes(b), before)
+  clock.restore()
   // An endpoint that accepts connections and never answers.
   const silent = createServer((socket) => t.after(() => socket.destroy())).listen(0, '127.0.0.1')
   t.after(() => silent.close())
@@ -105,21 +106,24 @@ test('probes do not keep a process alive', async () => {
 
 test('an unreferenced client is garbage-collected and stops probing', async () => {
   const { code, stdout, stderr } = await run(`
+    import { testClock } from './simulator.mjs'
     import { setFlagsFromString } from 'node:v8'
     import { runInNewContext } from 'node:vm'
     setFlagsFromString('--expose-gc')
     const gc = runInNewContext('gc')
     const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms))
     const make = () => new WeakRef(new HolySheepStreamingClient('sk-test', { baseUrl: simulator.url, healthCheckMs: 10 }))
+    const clock = testClock({ settleMs: 5 })
     const unreferenced = make()
-    while (simulator.requests.length < 3) await pause(5)
+    while (simulator.requests.length < 3) await clock.advance(10)
     for (let i = 0; unreferenced.deref() && i < 100; i++) { await pause(10); gc() }
+    // After this step the probes in flight have ended.
+    await clock.advance(0)
     const before = simulator.requests.length
-    await pause(300)
-    // A probe in flight may be recorded late.
-    console.log(unreferenced.deref() === undefined, simulator.requests.length - before <= 1)
+    await clock.advance(1000)
+    console.log(unreferenced.deref() === undefined, simulator.requests.length - before)
   `)
-  assert.deepEqual([code, stdout, stderr], [0, 'true true\n', ''])
+  assert.deepEqual([code, stdout, stderr], [0, 'true 0\n', ''])
 })
 
 test('the probes of a worker end with it', async (t) => {
@@ -133,7 +137,10 @@ test('the probes of a worker end with it', async (t) => {
   await until(() => probes(simulator) > 2, 'the third probe')
   await worker.terminate()
   const before = probes(simulator)
-  await sleep(300)
+  // Twenty probes of another client at the same interval.
+  const other = await provider(t)
+  clientOf(t, other, { healthCheckMs: 10 })
+  await until(() => probes(other) >= 20, 'the probes of the other client')
   // A probe in flight may be recorded late.
   assert.ok(probes(simulator) <= before + 1, `${probes(simulator)} after ${before}`)
 })

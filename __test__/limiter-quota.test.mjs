@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict'
 import { createServer } from 'node:http'
 import { describe, test } from 'node:test'
-import { ANSWER, clientOf, clockOf, END, eventOf, failure, KEY, provider, REQUEST, sleep } from './support/provider.mjs'
+import { ANSWER, clientOf, clockOf, END, eventOf, failure, KEY, provider, REQUEST, until } from './support/provider.mjs'
 
 const CALLS = 1000
 const CAPACITY = 100
@@ -50,9 +50,8 @@ async function rush(t, rateLimit) {
   const clock = clockOf(t, { settleMs: 0 })
   const { url, records } = await bucket(t, clock)
   const started = []
-  let [attempts, ended] = [0, 0]
+  let ended = 0
   const onEvent = ({ type, attempt, requestId }) => {
-    if (type === 'attempt') attempts++
     if (type === 'attempt' && attempt === 1) started.push(requestId)
     if (type === 'attempt-failed' || type === 'complete') ended++
   }
@@ -67,11 +66,10 @@ async function rush(t, rateLimit) {
   })
   all.catch(() => {})
   while (!over) {
-    // Time advances when no request is in flight; the calls that are admitted then have a moment to start.
-    while (!over && ended < attempts) await sleep(1)
-    const before = attempts
+    // Time advances when no request is in flight. The metrics count the attempts that the last step started, whose
+    // events may still be on their way.
+    await until(() => over || ended === client.metrics().attempts, 'the answers')
     await clock.advance(1000 / PER_SECOND)
-    for (let left = 50; left > 0 && !over && attempts === before; left--) await sleep(1)
   }
   for (const answer of await all) assert.equal(answer.choices[0].message.content, ANSWER)
   const userOf = new Map(records.map(({ id, user }) => [id, user]))

@@ -91,7 +91,7 @@ describe('an option', () => {
   test('of calls only is rejected by a client', async () => {
     for (const option of ['idempotencyKey', 'sessionId', 'signal']) {
       const message = await invalidMessage(() => new HolySheepStreamingClient(KEY, { [option]: 'mine' }))
-      assert.ok(message.startsWith(`${option}: unknown option here, it is an option of a call`), message)
+      assert.ok(message.startsWith(`${option}: unknown option; it belongs to a call`), message)
     }
   })
 

@@ -163,7 +163,7 @@ const timeout = () =>
 
 const difference = (text, wanted) => `delivered ${JSON.stringify(text)}\n  instead of ${JSON.stringify(wanted)}`
 
-/** How long a provider may be silent in mid-answer. */
+/** How long a provider may be silent mid-answer. */
 const IDLE_MS = 150
 
 /**

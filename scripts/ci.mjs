@@ -72,7 +72,7 @@ await check('clippy of the fuzz targets', 'cargo', [
 await check('rustfmt', 'cargo', ['fmt', '--check'])
 await check('rustfmt of the fuzz targets', 'cargo', ['fmt', '--check', '--manifest-path', 'fuzz/Cargo.toml'])
 await check('rust docs', 'cargo', ['doc', '--locked', '--no-deps', '--quiet'], { RUSTDOCFLAGS: '-D warnings' })
-await check('imports: layers, floors of the engine, no circles', process.execPath, ['scripts/import-lint.mjs'])
+await check('imports: layers, floors of the engine, no cycles', process.execPath, ['scripts/import-lint.mjs'])
 await check('biome', bin('biome'), ['ci', '.'])
 await check('types of the public interface', bin('tsc'), ['-p', '__test__/types'])
 for (const resolution of ['nodenext', 'bundler'])

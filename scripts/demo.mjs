@@ -35,7 +35,7 @@ const print = (text) => {
   process.stdout.write(text)
   midLine = !text.endsWith('\n')
 }
-/** Notes taken in mid-answer are printed after it, so that they do not split its text. */
+/** Notes taken mid-answer are printed after it, so that they do not split its text. */
 const deferred = []
 const note = (text) => {
   if (midLine) deferred.push(text)
@@ -43,7 +43,7 @@ const note = (text) => {
 }
 const endAnswer = () => {
   if (midLine) print('\n')
-  for (const text of deferred.splice(0)) note(`in mid-answer: ${text}`)
+  for (const text of deferred.splice(0)) note(`mid-answer: ${text}`)
 }
 
 /** Prints what failed and what the client did about it. */

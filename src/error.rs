@@ -168,6 +168,8 @@ pub enum Kind {
     Truncated,
     /// The response violates the protocol: HTML, JSON instead of a stream, broken events.
     Malformed,
+    /// The answer is complete and has no content.
+    EmptyAnswer,
     /// A continuation does not match what was already delivered.
     ContinuationMismatch,
     /// Part of a response exceeds its limit: a line, the head.
@@ -208,6 +210,7 @@ impl Kind {
             Kind::Interrupted => "STREAM_INTERRUPTED",
             Kind::Truncated => "STREAM_TRUNCATED",
             Kind::Malformed => "MALFORMED_RESPONSE",
+            Kind::EmptyAnswer => "EMPTY_ANSWER",
             Kind::ContinuationMismatch => "CONTINUATION_MISMATCH",
             Kind::ResponseTooLarge => "RESPONSE_TOO_LARGE",
             Kind::RetriesExhausted => "RETRIES_EXHAUSTED",
@@ -235,7 +238,9 @@ impl Kind {
             Kind::Connection(_) => "ConnectionError",
             Kind::CircuitOpen => "CircuitOpenError",
             Kind::Interrupted | Kind::Truncated => "StreamInterruptedError",
-            Kind::Malformed | Kind::ContinuationMismatch | Kind::ResponseTooLarge => "MalformedResponseError",
+            Kind::Malformed | Kind::EmptyAnswer | Kind::ContinuationMismatch | Kind::ResponseTooLarge => {
+                "MalformedResponseError"
+            }
             Kind::RetriesExhausted => "RetriesExhaustedError",
             Kind::QueueFull | Kind::NeverFits => "QueueFullError",
             Kind::CostCap => "CostCapError",

@@ -13,14 +13,16 @@
 //! | Where is every default and validation? | [`config`] |
 //!
 //! Imports point downwards only:
-//! `js → binding → engine → config → {policy, wire, session, transport, store} → error`.
-//! The five in braces do not import each other. `scripts/import-lint.mjs` enforces this.
+//! `js → binding → engine → config → {policy, wire, session, transport, store} → {error, usage, rng}`.
+//! The five in the first braces do not import each other. `scripts/import-lint.mjs` enforces this.
 
 pub mod config;
 pub mod error;
 pub mod policy;
+pub mod rng;
 pub mod session;
 pub mod store;
+pub mod usage;
 pub mod wire;
 
 #[cfg(feature = "engine")]

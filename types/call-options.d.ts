@@ -8,7 +8,7 @@ export interface CallOptions {
   /**
    * Headers sent to every endpoint in addition to the client's own. Headers for one endpoint belong in that endpoint's
    * `headers`. Line breaks and headers that the client sets itself (`authorization`, `content-type`, `idempotency-key` …)
-   * are refused.
+   * are rejected.
    */
   headers?: Record<string, string>
   /** Time limit for DNS lookup, TCP and TLS, in milliseconds. @default 10000 */
@@ -16,7 +16,8 @@ export interface CallOptions {
   /**
    * Time limit from sending the request to the first text, reasoning, refusal or tool call, in milliseconds. A value that
    * you set applies unchanged to every route. Only the default is longer on the last remaining route (always the case with
-   * one endpoint and one model): 120000, because there is nowhere else to go. @default 60000
+   * one endpoint and one model): 120000, because there is nowhere else to go. With `totalTimeoutMs`, while other routes are
+   * left, an attempt's share of the remaining time applies if it is shorter. @default 60000
    */
   firstTokenTimeoutMs?: number
   /**
@@ -96,7 +97,7 @@ export interface RecoveryOptions {
   /**
    * How the rest is requested. `dialog`: the partial answer as an assistant message, then an instruction. `anchored`: the
    * same, and the model is asked to repeat the last words, which are verified. `system`: one system message that quotes
-   * the end. `prefill`: the assistant message last, for models that support it. If the provider refuses a style, another
+   * the end. `prefill`: the assistant message last, for models that support it. If the provider rejects a style, another
    * is used. @default 'dialog'
    */
   style?: 'dialog' | 'anchored' | 'system' | 'prefill'

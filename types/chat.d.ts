@@ -74,7 +74,7 @@ export interface ChatCompletionChunk {
       role?: 'developer' | 'system' | 'user' | 'assistant' | 'tool'
       content?: string | null
       refusal?: string | null
-      /** Reasoning, where the provider exposes it. */
+      /** Reasoning, if the provider exposes it. */
       reasoning_content?: string | null
       tool_calls?: ToolCallDelta[]
     }
@@ -107,7 +107,7 @@ export interface ChatCompletion {
   system_fingerprint?: string
   /** The provider's id of the request that was answered. Not enumerable. */
   readonly _request_id?: string | null
-  /** What all attempts cost together, in USD; null where a price is unknown. Not enumerable. */
+  /** What all attempts cost together, in USD; null if a price is unknown. Not enumerable. */
   readonly _cost_usd?: number | null
   /** The endpoint that answered; for a continued answer, the one that finished it. Not enumerable. */
   readonly _endpoint?: string

@@ -17,7 +17,7 @@ export interface Endpoint {
   apiKey?: string
   /** Sent in addition to the client's, to this endpoint only. */
   headers?: Record<string, string>
-  /** Model names at this endpoint where they differ: yours to the endpoint's. */
+  /** Model names at this endpoint if they differ: yours to the endpoint's. */
   models?: Record<string, string>
   /** Its share of the calls relative to the other endpoints' weights (`routing`), more than 0. @default 1 */
   weight?: number

@@ -36,7 +36,7 @@ export interface CostReport {
   /** When the window began, in epoch milliseconds; for `total`, when the client was created. */
   since: number
   spentUsd: number
-  /** Reserved by calls in flight, where `cost` is set. */
+  /** Reserved by calls in flight, if `cost` is set. */
   reservedUsd: number
   capUsd: number | null
   /** Beyond 10,000 tenants and 256 models, the rest share one entry, `(others)`. */

@@ -7,14 +7,14 @@ import type { Snapshot } from './snapshot.js'
  * `INVALID_REQUEST`, `CONTEXT_LENGTH_EXCEEDED`, `CONTENT_FILTERED`, `AUTH_FAILED`, `RATE_LIMITED`,
  * `QUOTA_EXHAUSTED`, `SERVER_ERROR`, `REDIRECTED`, `TIMEOUT`, `ECONNREFUSED`, `ECONNRESET`, `ENOTFOUND`,
  * `EHOSTUNREACH`, `ERR_TLS`, `ECONNFAILED`, `CIRCUIT_OPEN`, `STREAM_INTERRUPTED`, `STREAM_TRUNCATED`,
- * `MALFORMED_RESPONSE`, `RESPONSE_TOO_LARGE`, `RETRIES_EXHAUSTED`, `QUEUE_FULL`, `RATE_LIMIT_NEVER_FITS`,
+ * `MALFORMED_RESPONSE`, `EMPTY_ANSWER`, `RESPONSE_TOO_LARGE`, `RETRIES_EXHAUSTED`, `QUEUE_FULL`, `RATE_LIMIT_NEVER_FITS`,
  * `COST_CAP`, `CLIENT_CLOSED`, `INTERNAL`.
  */
 export class HolySheepError extends Error {
   readonly code: string
-  /** The HTTP status, where there was one. */
+  /** The HTTP status, if there was one. */
   readonly status?: number
-  /** How long to wait before retrying, where known, in milliseconds. */
+  /** How long to wait before retrying, if known, in milliseconds. */
   readonly retryAfterMs?: number
   /** The attempts that were made. */
   readonly attempts: AttemptRecord[]
@@ -22,7 +22,7 @@ export class HolySheepError extends Error {
   readonly partial?: string
   /** What `client.resume` continues from, if anything was received. Not enumerable, so that logs do not contain it. */
   readonly snapshot?: Snapshot
-  /** The provider's id of the last request where it sent one, otherwise ours. */
+  /** The provider's id of the last request if it sent one, otherwise ours. */
   readonly requestId?: string
   /** The provider's own `error.type`, `error.code` and `error.param`. */
   readonly type?: string
@@ -43,7 +43,7 @@ export class APIError extends HolySheepError {}
 /** 401 or 403. */
 export class AuthenticationError extends APIError {}
 
-/** 429. `code` is `QUOTA_EXHAUSTED` where waiting does not help. */
+/** 429. `code` is `QUOTA_EXHAUSTED` if waiting does not help. */
 export class RateLimitError extends APIError {}
 
 /** A stage exceeded its timeout. */
@@ -75,7 +75,7 @@ export class RetriesExhaustedError extends HolySheepError {}
 export class CostCapError extends HolySheepError {
   readonly capUsd: number
   readonly spentUsd: number
-  /** Reserved by calls in flight, including this one where it was cut off. */
+  /** Reserved by calls in flight, including this one if it was cut off. */
   readonly reservedUsd: number
   readonly neededUsd: number
   readonly window: 'minute' | 'hour' | 'day' | 'month' | 'total'

@@ -24,7 +24,7 @@ export type ClientEvent =
       requestId: string
       /** From the start of the attempt. */
       firstTokenMs: number
-      /** The response headers about the request and rate limits; absent where there are none. */
+      /** The response headers about the request and rate limits; absent if there are none. */
       headers?: Record<string, string>
     }
   | {
@@ -36,7 +36,7 @@ export type ClientEvent =
       requestId: string
       /** The name of the error's class. */
       class: string
-      /** The provider's own id of the request, where it sent one. */
+      /** The provider's own id of the request, if it sent one. */
       providerRequestId?: string
       code: string
       status?: number
@@ -78,7 +78,7 @@ export type ClientEvent =
     }
   | {
       type: 'circuit'
-      /** Absent where a probe (`healthCheckMs`) caused the change, which is reported with the next call. */
+      /** Absent if a probe (`healthCheckMs`) caused the change, which is reported with the next call. */
       call?: string
       requestId?: string
       endpoint: string
@@ -123,7 +123,7 @@ export interface AttemptRecord {
   endpoint: string
   /** The model that was asked, by your name for it. */
   model: string
-  /** The provider's id of the request where it sent one, otherwise ours (`x-client-request-id`). */
+  /** The provider's id of the request if it sent one, otherwise ours (`x-client-request-id`). */
   requestId: string
   /**
    * `complete`, the code of the error that ended it, or `hedge-lost`: aborted because the other attempt had its first token

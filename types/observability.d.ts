@@ -1,5 +1,6 @@
 /** Observing calls: `logger`, and the channels of `node:diagnostics_channel` (docs/observability.md). */
-import type { AttemptRecord, ChatRequest, Usage } from '../index.js'
+import type { ChatRequest, Usage } from './chat.js'
+import type { AttemptRecord } from './events.js'
 
 /** A logger: `console`, pino, winston … Levels that it lacks are skipped. */
 export interface Logger {

@@ -1,7 +1,7 @@
 /** The state of an answer, to be stored and resumed later. */
 import type { ChatRequest, FinishReason, Usage } from './chat.js'
 import type { AttemptRecord } from './events.js'
-import type { Segment } from './stream.js'
+import type { Join, Segment } from './segments.js'
 
 /**
  * The state of a stream as plain data, to be stored as JSON and resumed with `client.resume`, in this process or another.
@@ -37,7 +37,7 @@ export interface Snapshot {
   }
   /** The sum over the attempts that reported it. */
   usage?: Usage
-  /** What these attempts cost, in USD; null where a price is unknown. */
+  /** What these attempts cost, in USD; null if a price is unknown. */
   costUsd: number | null
   attempts: AttemptRecord[]
   recoveries: number
@@ -51,16 +51,4 @@ export interface SnapshotOptions {
    * request again. @default 'full'
    */
   messages?: 'full' | 'hash'
-}
-
-/** How a continuation was joined to the text before it. */
-export interface Join {
-  /** What kind of continuation it was. */
-  kind: 'exact' | 'overlap' | 'word' | 'restart' | 'anchor'
-  /** How many code points of duplicate text were removed. */
-  trimmed: number
-  /** How long text was buffered before the decision, from the continuation's first character, in milliseconds. */
-  bufferedMs: number
-  /** The decision was made because the buffer limit, in characters or time, was reached. */
-  hitLimit: boolean
 }

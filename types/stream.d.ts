@@ -1,7 +1,8 @@
 /** A streamed answer. */
 import type { ChatCompletionChunk, FinishReason, ToolCall, Usage } from './chat.js'
 import type { AttemptRecord } from './events.js'
-import type { Join, Snapshot, SnapshotOptions } from './snapshot.js'
+import type { Join, Segment } from './segments.js'
+import type { Snapshot, SnapshotOptions } from './snapshot.js'
 import type { WebStream } from './web.js'
 
 /** What `ChatStream.result` resolves to. */
@@ -30,17 +31,10 @@ export interface StreamResult {
   /** The session of every attempt. */
   sessionId: string
   /**
-   * What all attempts cost together, in USD: by their usage, or where there is none by what was sent and received,
-   * overestimated. Null where the price of a model is unknown.
+   * What all attempts cost together, in USD: by their usage reports or, without one, overestimated by what was sent
+   * and received. Null if the price of a model is unknown.
    */
   costUsd: number | null
-}
-
-/** A part of an answer's text, who wrote it, and its length in code points. */
-export interface Segment {
-  endpoint: string
-  model: string
-  characters: number
 }
 
 /**

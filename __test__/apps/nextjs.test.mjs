@@ -160,7 +160,7 @@ describe('the page', () => {
     assert.deepEqual(problems, [])
   })
 
-  test('keeps the conversation across a reload in mid-answer, and aborts the stream', async () => {
+  test('keeps the conversation across a reload mid-answer, and aborts the stream', async () => {
     await ask('A question')
     await text().waitFor()
     await page.reload()

@@ -138,7 +138,7 @@ describe('errors', () => {
     assert.equal(breaking.simulator.requests.length, 1)
   })
 
-  test('in mid-stream follow the text received so far', async (t) => {
+  test('mid-stream follow the text received so far', async (t) => {
     const { model } = await sdk(t, { recovery: false }, { chunks: CHUNKS, disconnect: RESET })
     const stream = streamText({ model, prompt: 'x', maxRetries: 0, onError: () => {} })
     const texts = []

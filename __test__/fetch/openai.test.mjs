@@ -258,7 +258,7 @@ describe('errors', () => {
     assert.equal(simulator.requests.length, 2)
   })
 
-  test('in mid-stream follow the text received so far and have ours as the cause', async (t) => {
+  test('mid-stream follow the text received so far and have ours as the cause', async (t) => {
     const { openai } = await sdk(
       t,
       { recovery: false },

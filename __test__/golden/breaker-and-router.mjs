@@ -1,11 +1,11 @@
-// What the documents' breaker and router do by hand.
+// The breaker and the router of the HolySheep tutorials, driven manually.
 import { describe, test } from 'node:test'
 import * as H from '../../index.mjs'
 import { testClock } from '../../simulator.mjs'
 import { CLASSES } from './classes.mjs'
 import { outcome, same } from './match.mjs'
 
-describe('CircuitBreaker by hand', () => {
+describe('CircuitBreaker, driven manually', () => {
   const opened = (...args) => {
     const breaker = new H.CircuitBreaker(...args)
     while (breaker.state === 'CLOSED') breaker.recordFailure()
@@ -54,7 +54,7 @@ describe('CircuitBreaker by hand', () => {
     same('after five successes', breaker.getHealthScore(), 50)
   })
 
-  test('errorRate opens from minimumCalls (10) on, within windowMs (30000)', async (t) => {
+  test('errorRate opens the circuit after at least minimumCalls (10) calls within windowMs (30000)', async (t) => {
     const clock = testClock()
     t.after(() => clock.restore())
     const half = (breaker) => {
@@ -70,13 +70,13 @@ describe('CircuitBreaker by hand', () => {
     for (let i = 0; i < 4; i++) half(slow)
     await clock.advance(30_001)
     half(slow)
-    same('where the window is over', slow.state, 'CLOSED')
+    same('after the window', slow.state, 'CLOSED')
     const within = new H.CircuitBreaker({ errorRate: 0.5 })
     for (let i = 0; i < 4; i++) half(within)
-    // The window moves on in steps, of which the last may be cut.
+    // The window advances in steps, so its oldest part may already be gone.
     await clock.advance(20_000)
     half(within)
-    same('where it is not', within.state, 'OPEN')
+    same('within the window', within.state, 'OPEN')
   })
 
   test('isFailure excludes errors, and onStateChange gets from and to', async () => {
@@ -106,7 +106,7 @@ describe('MultiProviderRouter', () => {
   const { primary, backup1, backup2 } = CLASSES.MultiProviderRouter.properties.endpoints
   const times = (n, act) => Array.from({ length: n }, act)
 
-  test('selectEndpoint: the first that is available, and the primary where none is', () => {
+  test('selectEndpoint: the first available endpoint, or the primary if none is available', () => {
     const router = new H.MultiProviderRouter()
     same('at first', router.selectEndpoint(), primary)
     times(3, () => router.recordFailure('primary'))
@@ -119,7 +119,7 @@ describe('MultiProviderRouter', () => {
 
   test('selectEndpoint: 0.7 · health + 0.3 · latency', () => {
     for (const [successes, best] of [
-      // 0.7·80 + 0.3·100 = 86 against 0.7·100 + 0.3·50 = 85, and 79 with one success less.
+      // 0.7·80 + 0.3·100 = 86 against 0.7·100 + 0.3·50 = 85, and 79 with one success fewer.
       [8, primary],
       [7, backup1],
     ]) {
@@ -143,7 +143,7 @@ describe('MultiProviderRouter', () => {
     same('fast', router.selectEndpoint(), primary)
   })
 
-  test('getEndpointName, and a name that is unknown', () => {
+  test('getEndpointName, and an unknown name', () => {
     const router = new H.MultiProviderRouter()
     const names = [`${backup1}/chat/completions`, primary, 'https://example.com'].map((url) =>
       router.getEndpointName(url),

@@ -1,18 +1,18 @@
-// What the calls of this folder share: requests, what is sent of them, and objects whose waits are short.
+// What the calls in this folder share: requests, what they send, and clients with short waits.
 import { KEY } from './classes.mjs'
 import { ANSWER } from './provider.mjs'
 
 export const MESSAGES = [{ role: 'user', content: 'Cửa hàng mở cửa mấy giờ?' }]
 export const REQUEST = { model: 'gpt-4.1', messages: MESSAGES }
 export const COMPLETION = { choices: [{ message: { role: 'assistant', content: ANSWER } }] }
-/** What document 002 sends. */
+/** What tutorial 002 sends. */
 export const HEADERS = {
   'content-type': 'application/json',
   authorization: `Bearer ${KEY}`,
   'content-length': /^\d+$/,
 }
 export const SENT = { method: 'POST', path: '/v1/chat/completions', headers: HEADERS }
-/** The request defaults of document 003. */
+/** The request defaults of tutorial 003. */
 export const SENT_003 = { ...SENT, body: { model: 'gpt-4.1', messages: MESSAGES, temperature: 0.7, max_tokens: 500 } }
 export const fail = (status, headers) => ({ status, headers })
 

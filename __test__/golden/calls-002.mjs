@@ -1,11 +1,11 @@
-// Document 002: see `calls.mjs`.
+// HolySheep tutorial 002: see `calls.mjs`.
 import { COMPLETION, fail, HEADERS, MESSAGES, manager, REQUEST, resilient, SENT, streaming } from './callers.mjs'
 import { KEY } from './classes.mjs'
 import { ANSWER, PIECES } from './provider.mjs'
 import { SESSION_ID } from './tables.mjs'
 
 export const CALLS_002 = {
-  // Document 002, retry logic.
+  // Tutorial 002, retry logic.
   'HolySheepStreamingClient.streamWithRetry: success': {
     replies: [fail(503)],
     run: ({ H, url, tell }) => streaming(H, url).streamWithRetry(MESSAGES, tell('onChunk'), tell('onError')),
@@ -86,7 +86,7 @@ export const CALLS_002 = {
     asked: 0,
   },
 
-  // Document 002, session recovery.
+  // Tutorial 002, session recovery.
   'ResilientStreamingClient.smartStreamWithRecovery: success': {
     replies: [fail(503), { cut: PIECES.slice(0, 1) }, { text: PIECES.slice(1) }],
     run: ({ H, url, tell }) =>
@@ -150,7 +150,7 @@ export const CALLS_002 = {
     asked: 0,
   },
 
-  // Document 002, retry manager.
+  // Tutorial 002, retry manager.
   'HolySheepRetryManager.executeWithRetry: success': {
     replies: [fail(500), fail(429), { reset: true }],
     run: ({ H, url, tell }) =>
@@ -197,7 +197,7 @@ export const CALLS_002 = {
     asked: 1,
   },
 
-  // Document 002, errors.
+  // Tutorial 002, errors.
   'handleConnectionReset: another error, or no attempt left': {
     run: async ({ H }) => {
       const reset = Object.assign(new Error('socket hang up'), { code: 'ECONNRESET' })
@@ -209,7 +209,7 @@ export const CALLS_002 = {
     resolves: [false, false],
     asked: 0,
   },
-  'RateLimitedClient.acquireToken: true, or false where there is none': {
+  'RateLimitedClient.acquireToken: true, or false if there is none': {
     run: async ({ H }) => {
       const client = new H.RateLimitedClient(KEY, { capacity: 1, refillRate: 0.001 })
       return [await client.acquireToken(), await client.acquireToken()]

@@ -1,9 +1,9 @@
-// Documents 000, 001, 003 and 004: see `calls.mjs`.
+// HolySheep tutorials 000, 001, 003 and 004: see `calls.mjs`.
 import { COMPLETION, collect, degrades, fail, fallback, MESSAGES, retries, SENT, SENT_003, tiers } from './callers.mjs'
 import { ANSWER, PIECES } from './provider.mjs'
 
 export const CALLS_OTHERS = {
-  // Document 003, timeouts.
+  // Tutorial 003, timeouts.
   'TimeoutAIManager.callWithTimeout: success': {
     run: ({ H, url }) => tiers(H, url).callWithTimeout(MESSAGES, 'analysis', 'gpt-4.1'),
     resolves: { success: true, data: COMPLETION, latencyMs: Number, timeoutTier: 'DEEP' },
@@ -47,7 +47,7 @@ export const CALLS_OTHERS = {
     resolves: { totalRequests: 2, successRate: 50, avgLatency: Number },
   },
 
-  // Document 003, retries.
+  // Tutorial 003, retries.
   'RetryAIManager.callWithRetry: success': {
     replies: [fail(500)],
     run: ({ H, url }) => retries(H, url).callWithRetry(MESSAGES, 'gpt-4.1', ['gemini-2.5-flash', 'deepseek-v3.2']),
@@ -122,7 +122,7 @@ export const CALLS_OTHERS = {
     },
   },
 
-  // Document 003, degradation.
+  // Tutorial 003, degradation.
   'ModelDegradationManager.callWithDegradation: success': {
     run: ({ H, url }) => degrades(H, url).callWithDegradation(MESSAGES),
     resolves: {
@@ -182,7 +182,7 @@ export const CALLS_OTHERS = {
     asked: 5,
   },
 
-  // Document 004.
+  // Tutorial 004.
   'HolySheepAIClient.chatCompletion: defaults': {
     run: ({ H, url }) => fallback(H, url).chatCompletion('deepseek-v3.2', MESSAGES),
     resolves: COMPLETION,
@@ -242,7 +242,7 @@ export const CALLS_OTHERS = {
     asked: 5,
   },
 
-  // Documents 000 and 001.
+  // Tutorials 000 and 001.
   'retryWithBackoff: success': {
     run: async ({ H, tell }) => {
       let calls = 0

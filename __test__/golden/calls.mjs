@@ -1,10 +1,11 @@
-// What each method of the documents resolves to, rejects with, sends and tells. The calls are really made.
+// What each method of the HolySheep tutorials resolves to or rejects with, what it sends, and which callbacks it calls. The
+// calls are really made.
 //
-// replies      what the provider answers, in order; `reply` is the rest
-// run          the call: `H` is the package, `tell(name)` a callback whose arguments are kept
+// replies      the provider's answers, in order; `reply` is every later one
+// run          the call: `H` is the package, `tell(name)` a callback whose arguments are recorded
 // resolves     the fields of the result; `rejects` those of the error
-// asked        how many requests were made; `sent` what they held
-// told         what the callbacks were called with
+// asked        the number of requests; `sent` their contents
+// told         the recorded arguments of the callbacks
 
 import { fallback, MESSAGES, manager, REQUEST, resilient } from './callers.mjs'
 import { CALLS_002 } from './calls-002.mjs'
@@ -13,7 +14,7 @@ import { KEY } from './classes.mjs'
 
 export const CALLS = { ...CALLS_002, ...CALLS_OTHERS }
 
-/** Options of methods: each is accepted alone, and a name that is none is refused before anything is sent. */
+/** Options of methods: each is accepted on its own, and an unknown name is rejected before anything is sent. */
 export const METHOD_OPTIONS = {
   'ResilientStreamingClient.smartStreamWithRecovery': {
     call: (H, url, options) => resilient(H, url).smartStreamWithRecovery('gpt-4.1', MESSAGES, options),

@@ -1,20 +1,20 @@
-// The classes of the documents: members, defaults, arguments. Plain data; `golden.test.mjs` reads it.
+// The classes of the HolySheep tutorials: members, defaults, arguments. Plain data; `golden.test.mjs` reads it.
 //
-// properties   what a new object has, by `args` or by `(KEY)`
-// writable     properties that can be set: [a value that is taken, a value that is refused]
-// constructs   further forms of the arguments, and what the object then has
-// options      each option of the constructor, with a value that it takes; `optionsAt` is its position
-// refuses      arguments that are refused
+// properties   those of a new object, constructed with `args` or `(KEY)`
+// writable     properties that can be set: [an accepted value, a rejected value]
+// constructs   other forms of the arguments, and the resulting properties
+// options      each option of the constructor, with an accepted value; `optionsAt` is the position of the options
+// refuses      arguments that are rejected
 import { CircuitBreaker } from '../../index.mjs'
 
 export const KEY = 'YOUR_HOLYSHEEP_API_KEY'
 const PRIMARY = 'https://api.holysheep.ai/v1'
 const BACKUP1 = 'https://backup1.holysheep.ai/v1'
 const BACKUP2 = 'https://backup2.holysheep.ai/v1'
-/** The address of a client that was given none: 002 writes the host, 003 and 004 the URL. */
+/** The default address of a client: tutorial 002 has the host, 003 and 004 have the URL. */
 const HOLYSHEEP = /^(api\.holysheep\.ai|https:\/\/api\.holysheep\.ai\/v1)$/
 
-/** Keys and addresses that a client takes, and those it does not (SYSTEMS.md, key check). */
+/** Keys that a client accepts, and keys that it rejects. */
 const KEYS = [
   { args: [` ${KEY}\n`], properties: { apiKey: KEY } },
   { args: ['ollama'], properties: { apiKey: 'ollama' } },
@@ -23,7 +23,7 @@ const KEYS = [
 const NO_KEYS = [[''], ['sk-a b'], ['sk-a\u0007b']]
 
 export const CLASSES = {
-  // Document 002.
+  // Tutorial 002.
   HolySheepStreamingClient: {
     properties: { apiKey: KEY, maxRetries: 3, baseUrl: 'api.holysheep.ai', baseDelay: 1000 },
     hidden: ['apiKey'],
@@ -65,7 +65,7 @@ export const CLASSES = {
     options: { baseUrl: 'HOST' },
     refuses: NO_KEYS,
   },
-  // Documents 002 (by hand), 004 (successThreshold, health score), 001 (error rate), 000 (isFailure).
+  // Tutorials 002 (manual interface), 004 (successThreshold, health score), 001 (error rate), 000 (isFailure).
   CircuitBreaker: {
     args: [],
     properties: { failureThreshold: 5, timeout: 60_000, failures: 0, lastFailureTime: null, state: 'CLOSED' },
@@ -130,7 +130,7 @@ export const CLASSES = {
     options: { baseUrl: 'HOST', circuitBreaker: new CircuitBreaker(5, 30_000) },
     refuses: NO_KEYS,
   },
-  // Document 003.
+  // Tutorial 003.
   TimeoutAIManager: {
     properties: { apiKey: KEY, baseUrl: HOLYSHEEP },
     methods: ['callWithTimeout', 'getTimeoutStats'],
@@ -177,7 +177,7 @@ export const CLASSES = {
     options: { baseUrl: 'HOST' },
     refuses: [...NO_KEYS, [KEY, []]],
   },
-  // Document 004.
+  // Tutorial 004.
   HolySheepAIClient: {
     properties: { apiKey: KEY, baseUrl: PRIMARY },
     methods: ['chatCompletion', 'getMetrics'],
@@ -206,7 +206,7 @@ export const CLASSES = {
     optionsAt: 0,
     options: { endpoints: { primary: PRIMARY } },
   },
-  // Document 000.
+  // Tutorial 000.
   BoundedRetryQueue: {
     args: [],
     properties: { maxRetries: 3, maxSize: 1000 },

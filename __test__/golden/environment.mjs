@@ -1,4 +1,4 @@
-// Nothing of the machine's environment is heard of; document 004 reads the key there.
+// Isolates the tests from the machine's environment. HolySheep tutorial 004 reads the key from it.
 import { KEY } from './classes.mjs'
 
 process.env.HOLYSHEEP_API_KEY = KEY

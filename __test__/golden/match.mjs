@@ -1,4 +1,4 @@
-// How what is there is compared with what the documents name.
+// Compares actual values with those of the HolySheep tutorials.
 import assert from 'node:assert/strict'
 import { inspect } from 'node:util'
 
@@ -12,16 +12,18 @@ const TYPES = new Map([
 const show = (value) => inspect(value, { depth: 2, breakLength: Number.POSITIVE_INFINITY }).split('\n')[0]
 
 /**
- * What is wrong with `actual`, each difference with its path. `String`, `Number`, `Boolean`, `Function`, `Object` stand
- * for any value of that type, `Error` for any error; a RegExp is for text. Of an object only the named fields are
- * compared: a result may tell more than the documents do.
+ * The differences between `actual` and `expected`, each with its path. `String`, `Number`, `Boolean`, `Function`, `Object`
+ * stand for any value of that type, `Error` for any error; a RegExp must match a string. Of an object only the expected
+ * fields are compared: a result may have more than in the tutorials.
  */
 export function differences(path, actual, expected) {
-  if (expected === Error) return actual instanceof Error ? [] : [`${path}: ${show(actual)} is no Error`]
+  if (expected === Error) return actual instanceof Error ? [] : [`${path}: ${show(actual)} is not an Error`]
   if (TYPES.has(expected)) {
     const type = TYPES.get(expected)
     const fits = typeof actual === type && actual !== null
-    return fits ? [] : [`${path}: ${actual === undefined ? 'is missing' : `${show(actual)} is no ${type}`}`]
+    return fits
+      ? []
+      : [`${path}: ${actual === undefined ? 'is missing' : `${show(actual)} is not a value of type ${type}`}`]
   }
   if (expected instanceof RegExp) {
     const fits = typeof actual === 'string' && expected.test(actual)

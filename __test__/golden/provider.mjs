@@ -1,14 +1,14 @@
-// A provider of plain `node:http`: it answers what a test scripts, and keeps what it was asked.
+// A provider on plain `node:http` that answers as scripted and records its requests.
 import { createServer } from 'node:http'
 
-/** The answer where nothing is scripted. */
+/** The default answer. */
 export const PIECES = ['Xin ', 'chào ', 'thế giới']
 export const ANSWER = PIECES.join('')
 
 /**
- * Replies: `{ text: [pieces] }` streams an answer, `{ cut: [pieces] }` resets the connection after these pieces,
- * `{ status, headers, error }` refuses, `{ reset: true }` resets before any byte, `{ hang: true }` never answers,
- * `{ stall: text }` sends this much of a body and no more.
+ * Replies: `{ text: [deltas] }` streams an answer, `{ cut: [deltas] }` resets the connection after these deltas,
+ * `{ status, headers, error }` is an error response, `{ reset: true }` resets before any byte, `{ hang: true }` never
+ * answers, `{ stall: text }` sends this much of a body and then stalls.
  */
 export async function startProvider(t, { replies = [], reply: rest = { text: PIECES } } = {}) {
   const requests = []
@@ -47,13 +47,13 @@ function play(reply, request, response) {
     response.write(`data: ${JSON.stringify({ ...about, choices })}\n\n`)
   }
   for (const content of reply.cut ?? reply.text) send({ content })
-  // The pieces are on their way before the reset.
+  // The deltas must arrive before the reset.
   if (reply.cut) return setTimeout(() => request.socket.resetAndDestroy(), 50)
   send({}, 'stop')
   response.end('data: [DONE]\n\n')
 }
 
-/** A proxy that refuses every tunnel; `hosts` are those that were asked for, in order. */
+/** A proxy that refuses every tunnel; `hosts` lists the requested hosts, in order. */
 export async function startProxy(t) {
   const hosts = []
   const server = createServer()

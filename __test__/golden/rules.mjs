@@ -1,4 +1,4 @@
-// The documents' rules: which error, which model, which key, which host.
+// The rules of the HolySheep tutorials: which errors, which models, which keys, which hosts.
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { inspect } from 'node:util'
@@ -10,7 +10,7 @@ import * as tables from './tables.mjs'
 
 const user = (content) => [{ role: 'user', content }]
 
-describe('which error', () => {
+describe('which errors', () => {
   const client = new H.HolySheepStreamingClient(KEY)
   const manager = new H.HolySheepRetryManager(KEY)
   const resilient = new H.ResilientStreamingClient(KEY)
@@ -70,7 +70,7 @@ describe('which error', () => {
 describe('models', () => {
   test('DEFAULT_MODEL_CHAIN', () => {
     const chain = H.ModelDegradationManager.DEFAULT_MODEL_CHAIN
-    // The document's name of the price is wrong, and ours may change: the figure is what counts.
+    // The tutorial's name for the price is wrong, and ours may change, so only the figure is compared.
     const priced = chain.map((model, at) => ({
       ...model,
       price: Object.values(model).find((v) => v === tables.CHAIN[at]?.price),
@@ -84,7 +84,7 @@ describe('models', () => {
       const left = Object.values(H.catalogue()[model] ?? {})
       for (const figure of figures) {
         const at = left.indexOf(figure)
-        assert.notEqual(at, -1, `${figure} is not among what the catalogue knows of ${model}`)
+        assert.notEqual(at, -1, `the catalogue does not have ${figure} for ${model}`)
         left.splice(at, 1)
       }
     })
@@ -119,7 +119,7 @@ describe('models', () => {
     same('too long', await complexity(user('a'.repeat(complex + 1))), 'complex')
     same('two keywords', await complexity(user('compare, evaluate')), 'complex')
     same(
-      'of a system prompt',
+      'in a system prompt',
       await complexity([{ role: 'system', content: 'compare, evaluate' }], user('a')),
       'simple',
     )

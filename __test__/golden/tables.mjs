@@ -1,6 +1,6 @@
-// The documents' fixed tables and strings. Plain data; `golden.test.mjs` reads it.
+// The fixed tables and strings of the HolySheep tutorials. Plain data; `golden.test.mjs` reads it.
 
-/** USD per million tokens, in and out (documents 000, 003, 004), and the limits in tokens that 004 names. */
+/** USD per million input and output tokens (tutorials 000, 003, 004), and the token limits that 004 states. */
 export const MODELS = {
   'gpt-4.1': [8, 8, 128_000, 16_384],
   'claude-sonnet-4.5': [15, 15],
@@ -17,7 +17,7 @@ export const CHAIN = [
   { name: 'deepseek-v3.2', price: 0.42, avgLatencyMs: 200, capability: 'simple', priority: 4 },
 ]
 
-/** Whom a question of each complexity is asked, in order. */
+/** The models that answer a question of each complexity, in order. */
 export const CANDIDATES = {
   complex: ['gpt-4.1', 'claude-sonnet-4.5', 'gemini-2.5-flash', 'deepseek-v3.2'],
   moderate: ['gpt-4.1', 'claude-sonnet-4.5', 'gemini-2.5-flash'],
@@ -29,7 +29,7 @@ export const QUESTIONS = {
   simple: 'Cửa hàng mở cửa mấy giờ?',
 }
 
-/** One of them makes a question moderate, two complex; compared in NFC, without regard to case. */
+/** One of them makes a question moderate, two make it complex. Compared in NFC and case-insensitively. */
 export const KEYWORDS = [
   'phân tích',
   'tổng hợp',
@@ -44,10 +44,10 @@ export const KEYWORDS = [
   'giải thích',
   'báo cáo',
 ]
-/** More characters than these. */
+/** A longer question has at least this complexity. */
 export const LENGTHS = { moderate: 150, complex: 500 }
 
-/** `RetryAIManager.RETRY_STATUS_MAP`: the names of 003 are IMMEDIATE, DELAYED and NEVER. */
+/** `RetryAIManager.RETRY_STATUS_MAP`: tutorial 003 calls them IMMEDIATE, DELAYED and NEVER. */
 export const DECISIONS = {
   408: 'immediate',
   429: 'delayed',
@@ -64,18 +64,18 @@ export const DECISIONS = {
 /** FALLBACK_MODEL, the fourth decision. */
 export const FALLBACK_MODEL = 'fallback'
 
-/** `isRetryable` of 000, 001 and 002, `shouldRetry` of 002: by `code` or `status`, number or string. */
+/** `isRetryable` of tutorials 000, 001 and 002, `shouldRetry` of 002: by `code` or `status`, a number or a string. */
 export const RETRYABLE = {
   codes: ['ECONNRESET', 'ETIMEDOUT', 'ENOTFOUND', 'ECONNREFUSED'],
   statuses: [408, 429, 500, 502, 503, 504],
-  /** Of relays. */
+  /** Statuses of relays. */
   relays: [520, 521, 522, 523, 524, 529],
   never: [400, 401, 403, 404, 422],
-  /** Digits in a message say nothing. */
+  /** Digits in a message have no meaning. */
   messages: ['500 of 429 were refused', 'ECONNRESET'],
 }
 
-/** `error.code` by status, and what `isRecoverable` says of it. */
+/** `error.code` by status, and the codes that `isRecoverable` rejects. */
 export const UNRECOVERABLE = ['INVALID_REQUEST', 'AUTH_FAILED', 'CONTENT_FILTERED']
 export const CODES = [
   { status: 400, code: 'INVALID_REQUEST' },
@@ -86,7 +86,7 @@ export const CODES = [
   { status: 400, code: 'CONTENT_FILTERED', error: { code: 'content_filter' } },
 ]
 
-/** `callWithTimeout`: the tier of a kind of question, and the tier's time. */
+/** `callWithTimeout`: the tier of each kind of question, and the timeout of each tier. */
 export const TIERS = {
   faq: 'FAST',
   simple: 'FAST',
@@ -96,13 +96,13 @@ export const TIERS = {
   'anything else': 'NORMAL',
 }
 export const TIER_MS = { FAST: 1000, NORMAL: 3000, DEEP: 8000 }
-/** How a tier's time is written in `error`. */
+/** How the timeout of a tier is written in `error`. */
 export const TIER_TEXT = { FAST: '1.0s', NORMAL: '3.0s', DEEP: '8.0s' }
 
-/** `createClientWithTimeout`: silence and connection, in milliseconds. */
+/** `createClientWithTimeout`: the limits on silence and on connecting, in milliseconds. */
 export const TASKS = { short: [10_000, 5000], medium: [30_000, 10_000], long: [60_000, 15_000] }
 
-/** The hosts that a key goes to where nothing else is said. */
+/** The hosts that a key is sent to by default. */
 export const PRIMARY_HOST = 'api.holysheep.ai:443'
 export const BACKUP_HOSTS = ['backup1.holysheep.ai:443', 'backup2.holysheep.ai:443']
 
@@ -112,14 +112,14 @@ export const INVALID_KEYS = ['pk-SECRETSECRETSECRETSECRET', 'sk-SECRET', `sk-${'
 
 export const SESSION_ID = /^session_\d{13}_[0-9a-z]{9}$/
 
-/** Forms of a backoff with base 1000 ms and no jitter: the first waits (documents 000 and 001). */
+/** The first wait of each kind of backoff, with a base of 1000 ms and no jitter (tutorials 000 and 001). */
 export const BACKOFFS = [
   { backoff: 'exponential', first: 1000 },
   { backoff: 'linear', first: 1000 },
   { backoff: 'constant', first: 1000 },
   { backoff: [1, 2, 4], first: 1 },
 ]
-/** Jitter of a wait of 1000 ms that may not be above 2000: from, to. */
+/** The range of a wait of 1000 ms with each jitter, if waits are at most 2000 ms. */
 export const JITTERS = [
   { jitter: true, from: 0, to: 1000 },
   { jitter: false, from: 1000, to: 1000 },

@@ -1,4 +1,4 @@
-// The documents' default waits and timeouts, without waiting for them.
+// The default waits and timeouts of the HolySheep tutorials, without waiting for them.
 import assert from 'node:assert/strict'
 import { createServer } from 'node:net'
 import { describe, test } from 'node:test'
@@ -15,7 +15,7 @@ const turn = () => new Promise((resolve) => setImmediate(resolve))
 const user = (content) => [{ role: 'user', content }]
 
 describe('retryWithBackoff', () => {
-  /** The wait after the first attempt, which is then left. */
+  /** The wait after the first attempt; it is then aborted. */
   async function firstWait(error, options) {
     const controller = new AbortController()
     let wait
@@ -58,7 +58,7 @@ describe('retryWithBackoff', () => {
     'the header': { headers: { 'retry-after': '30' } },
     'the header of response': { response: { headers: { 'Retry-After': '30' } } },
   })) {
-    test(`never sooner than ${form} says`, async () => {
+    test(`never sooner than ${form} allows`, async () => {
       const error = Object.assign(new Error('busy'), { status: 429 }, asks)
       same('delay', await firstWait(error, { baseDelay: 1 }), 30_000)
     })
@@ -82,7 +82,7 @@ test('RetryConfig.calculateDelay: 1, 2, 4 … 30 s, and 50 to 150 % of it with j
 })
 
 describe('waits of JavaScript’s own timers', () => {
-  /** Whether a promise is still pending so long after its beginning. */
+  /** Asserts that a promise settles after `notBefore` and at the latest after `latest`, in milliseconds. */
   async function lasts(t, promise, { notBefore, latest = notBefore }) {
     let over = false
     const end = () => {
@@ -92,10 +92,10 @@ describe('waits of JavaScript’s own timers', () => {
     for (let i = 0; i < 20; i++) await turn()
     t.mock.timers.tick(notBefore - 1)
     for (let i = 0; i < 20; i++) await turn()
-    assert.equal(over, false, `it is over before ${notBefore} ms`)
+    assert.equal(over, false, `it settled before ${notBefore} ms`)
     t.mock.timers.tick(latest - notBefore + 1)
     for (let i = 0; i < 20; i++) await turn()
-    assert.equal(over, true, `it is not over after ${latest} ms`)
+    assert.equal(over, true, `it has not settled after ${latest} ms`)
     return promise
   }
 
@@ -153,7 +153,7 @@ describe('waits of JavaScript’s own timers', () => {
 })
 
 describe('waits and timeouts of calls', () => {
-  /** Starts calls on the test clock, each with a provider of its own, and waits until each has its first request. */
+  /** Starts calls on the test clock, each with its own provider, and waits until each has made its first request. */
   async function begin(t, cases, replyOf) {
     const clock = testClock()
     t.after(() => clock.restore())
@@ -171,7 +171,7 @@ describe('waits and timeouts of calls', () => {
     return { clock, calls, ends: Promise.all(ends) }
   }
 
-  /** Waits in real time, on a busy machine long enough. */
+  /** Waits in real time, long enough for a busy machine. */
   async function arrived(condition) {
     for (const since = performance.now(); !condition() && performance.now() - since < 10_000; ) await turn()
   }
@@ -186,7 +186,7 @@ describe('waits and timeouts of calls', () => {
     }
     const times = new Set(calls.flatMap(({ due }) => due.flatMap(({ from, to }) => [from, to])))
     const isWell = ({ problems }) => problems.length === 0
-    // The clock stands still until what is due has really come: how fast the machine is makes no difference.
+    // The clock stands still until every request that is due has arrived, so the speed of the machine makes no difference.
     for (const time of [...times].sort((a, b) => a - b)) {
       await clock.advance(time - clock.elapsedMs - 1)
       for (const call of calls.filter(isWell)) {
@@ -211,7 +211,7 @@ describe('waits and timeouts of calls', () => {
     }
   })
 
-  test('the attempts in all', async (t) => {
+  test('the total number of attempts', async (t) => {
     const { clock, calls, ends } = await begin(t, ATTEMPTS, () => ({ status: 503 }))
     await clock.runUntil(ends)
     for (const { name, golden, requests } of calls) {
@@ -219,7 +219,7 @@ describe('waits and timeouts of calls', () => {
     }
   })
 
-  test('how long silence is waited for', async (t) => {
+  test('how long a silent provider is waited for', async (t) => {
     const { clock, calls, ends } = await begin(t, SILENCE, () => ({ hang: true }))
     await clock.runUntil(ends)
     for (const { name, golden, end } of calls) {
@@ -228,7 +228,8 @@ describe('waits and timeouts of calls', () => {
   })
 
   test('TimeoutAIManager waits half a second for a connection', async (t) => {
-    // A host that accepts and never says a word of TLS. This limit is not on the clock, on which the others stand still.
+    // A host that accepts connections and never answers the TLS handshake. This limit follows real time; the others are on
+    // the test clock, which stands still.
     const clock = testClock()
     t.after(() => clock.restore())
     const sockets = []
@@ -247,6 +248,6 @@ describe('waits and timeouts of calls', () => {
       return n
     })
     same('the one that ends first', await Promise.race(ends), 1)
-    assert.ok(performance.now() - since >= 499, 'it ends before half a second')
+    assert.ok(performance.now() - since >= 499, 'it ended before half a second')
   })
 })

@@ -1,4 +1,5 @@
-// The documents' default waits and timeouts, in milliseconds. They pass on the test clock of `holysheep/simulator`.
+// The default waits and timeouts of the HolySheep tutorials, in milliseconds. They elapse on the test clock of
+// `holysheep/simulator`.
 import { KEY } from './classes.mjs'
 import { TASKS, TIER_MS, TIERS } from './tables.mjs'
 
@@ -7,8 +8,8 @@ const REQUEST = { model: 'gpt-4.1', messages: MESSAGES }
 const fail = (status, headers) => ({ status, headers })
 
 /**
- * The waits between the requests of a call whose provider answers with `reply`. `range`: the only wait is random, from
- * and to.
+ * The waits between the requests of a call whose provider answers with `reply`. `range`: there is a single wait, random
+ * between these bounds.
  */
 export const WAITS = {
   'HolySheepStreamingClient.streamWithRetry': {
@@ -17,11 +18,11 @@ export const WAITS = {
       new H.HolySheepStreamingClient(KEY, { baseUrl: url, retry: { jitter: 'none' } }).streamWithRetry(MESSAGES),
     waits: [1000, 2000, 4000],
   },
-  'HolySheepStreamingClient.streamWithRetry without jitter, as the document has none': {
+  'HolySheepStreamingClient.streamWithRetry without jitter, as in the tutorial': {
     reply: fail(503),
     run: (H, url) => new H.HolySheepStreamingClient(KEY, { baseUrl: url }).streamWithRetry(MESSAGES),
     waits: [1000, 2000, 4000],
-    todo: 'the waits have full jitter where the caller says nothing of it',
+    todo: 'the waits have full jitter unless the caller sets it',
   },
   'HolySheepStreamingClient, retry.connectionReset': {
     reply: { reset: true },
@@ -106,7 +107,7 @@ export const WAITS = {
   ),
 }
 
-/** The attempts in all, where the waits are random. */
+/** The total number of attempts, where the waits are random. */
 export const ATTEMPTS = {
   'BoundedRetryQueue.processWithRetry': {
     run: async (H, url) => {
@@ -130,13 +131,13 @@ export const ATTEMPTS = {
 const tasks = Object.entries(TASKS)
 const client = (H, task, url, options) => H.createClientWithTimeout(task, { baseUrl: url, maxRetries: 0, ...options })
 
-/** How long a call is silent before it ends, where a provider takes the request and never answers. */
+/** How long a call waits for a provider that accepts the request and never answers. */
 export const SILENCE = {
   ...Object.fromEntries(
     Object.entries(TIERS).map(([type, tier]) => [
       `TimeoutAIManager.callWithTimeout, ${type}: ${tier}`,
       {
-        // The time for a connection is not what this is about.
+        // The connect timeout is not under test.
         run: (H, url) =>
           new H.TimeoutAIManager(KEY, { baseUrl: url, connectTimeoutMs: 60_000 }).callWithTimeout(MESSAGES, type),
         after: TIER_MS[tier],

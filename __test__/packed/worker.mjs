@@ -1,4 +1,4 @@
-// Two workers at once after the main thread, and a third that is terminated in mid-stream.
+// Two workers at once after the main thread, and a third that is terminated mid-stream.
 import { Worker } from 'node:worker_threads'
 import './app.mjs'
 

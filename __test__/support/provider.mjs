@@ -91,19 +91,12 @@ export function settled(promise) {
 }
 
 /**
- * Advances a clock by `ms` until the condition is true. One advance is enough if the timer is armed. If the condition is
- * still false after a second, the timer was not armed, and the clock advances again. What the timer starts runs in real
+ * Advances a clock by `ms`, once all timers are armed, and waits for the condition. What the timer starts runs in real
  * time, however long the machine takes.
  */
 export async function passTime(clock, ms, condition) {
-  for (let left = 20; left > 0; left--) {
-    await clock.advance(ms)
-    for (let wait = 1000; wait > 0; wait--) {
-      if (await condition()) return
-      await sleep(1)
-    }
-  }
-  assert.fail(`advancing the clock by ${ms} ms had no effect`)
+  await clock.advance(ms)
+  await until(condition, `the effect of ${ms} ms`)
 }
 
 /** The number of bytes sent in answer to a request once every buffer on the way is full and sending stalls. */

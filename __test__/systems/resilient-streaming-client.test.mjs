@@ -2,7 +2,20 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { ResilientStreamingClient, StreamInterruptedError } from '../../index.mjs'
-import { ANSWER, CHUNKS, clockOf, failure, KEY, MESSAGES, passTime, provider, until } from '../support/provider.mjs'
+import {
+  ANSWER,
+  CHUNKS,
+  clockOf,
+  END,
+  eventOf,
+  failure,
+  KEY,
+  MESSAGES,
+  manualProvider,
+  passTime,
+  provider,
+  until,
+} from '../support/provider.mjs'
 
 /** A simulator, and a client of it with short delays. */
 async function setup(t, options = {}) {
@@ -105,22 +118,26 @@ test('an error that is not retryable is reported after one attempt', async (t) =
 
 test('the timeout limits the silence between chunks, not the length of the answer', async (t) => {
   const clock = clockOf(t, { settleMs: 5 })
-  const { simulator, client } = await setup(t, { retry: { baseDelayMs: 0 } })
-  simulator.script({ hang: true }, { ...interrupted(4, 'stall') }, { chunks: CHUNKS, chunkDelayMs: 20 })
+  const manual = await manualProvider(t)
+  const { client } = await setup(t, { baseUrl: manual.url, retry: { baseDelayMs: 0 } })
   let received = ''
   const onProgress = (text) => {
     received += text
   }
   const call = client.smartStreamWithRecovery('gpt-4.1', MESSAGES, { timeout: 150, onProgress })
-  await until(() => simulator.requests.length === 1)
-  await passTime(clock, 150, () => simulator.requests.length === 2)
-  await until(() => received === CHUNKS.slice(0, 4).join(''))
-  await passTime(clock, 150, () => simulator.requests.length === 3)
+  await until(() => manual.requests.length === 1)
+  await passTime(clock, 150, () => manual.requests.length === 2)
+  const stalled = CHUNKS.slice(0, 4)
+  manual.requests[1].begin().write(stalled.map((text) => eventOf(text)).join(''))
+  await until(() => received === stalled.join(''))
+  await passTime(clock, 150, () => manual.requests.length === 3)
   // More than 150 ms in total, but less between two chunks.
-  for (const [index] of CHUNKS.slice(0, -1).entries()) {
-    await until(() => received.length >= CHUNKS.slice(0, index + 1).join('').length)
-    await clock.advance(50)
+  const response = manual.requests[2].begin()
+  for (const text of CHUNKS.slice(4)) {
+    response.write(eventOf(text))
+    await clock.advance(100)
   }
+  response.end(END)
   const outcome = await call
   assert.deepEqual(outcome, { success: true, response: ANSWER, attempts: 3 })
 })

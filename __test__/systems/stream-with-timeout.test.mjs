@@ -12,7 +12,7 @@ const init = (extra) => ({
   ...extra,
 })
 const at = (simulator) => `${simulator.url}/chat/completions`
-/** Reads a body to its end or its error. */
+/** Reads a body until it ends or fails. */
 async function readAll(response, onText = () => {}) {
   let text = ''
   const decoder = new TextDecoder()

@@ -2,7 +2,7 @@
 import { startSimulator } from 'holysheep/simulator'
 
 const ANSWER =
-  'When a provider disconnects in mid-sentence, half an answer is not good enough. The client asks for the rest, removes ' +
+  'When a provider disconnects mid-sentence, half an answer is not good enough. The client asks for the rest, removes ' +
   'duplicate text and continues where it left off: the reader gets one complete text, in order. Xin chào! 🐑'
 
 const HEALTHY = { text: ANSWER, chunkChars: 5, chunkDelayMs: 20, onContinue: 'word' }

@@ -5,9 +5,7 @@
 //! and the continuation or, in the modes that build one, the true rest of the answer.
 #![no_main]
 
-mod common;
-
-use common::{Rng, split_text};
+use holysheep::rng::SeededRng;
 use holysheep::session::splice::{
     ContinuationMismatch, Expectation, Join, JoinKind, Limits, MIN_OVERLAP, Splice, WINDOW,
 };
@@ -26,7 +24,7 @@ fuzz_target!(|input: &[u8]| {
         return;
     };
     let repeated = usize::from(*repeated);
-    let mut rng = Rng(u64::from(*seed));
+    let mut rng = SeededRng::new(u64::from(*seed));
     let limits = match limits {
         0..128 => Limits::default(),
         small => Limits {
@@ -78,10 +76,28 @@ fuzz_target!(|input: &[u8]| {
     }
 });
 
+/// Splits a text into parts of random lengths from 0 to 15 characters.
+pub fn split<'a>(mut text: &'a str, rng: &mut SeededRng) -> Vec<&'a str> {
+    let mut parts = Vec::new();
+    while !text.is_empty() {
+        let end = text.char_indices().nth(rng.below(16)).map_or(text.len(), |(end, _)| end);
+        let (part, rest) = text.split_at(end);
+        parts.push(part);
+        text = rest;
+    }
+    parts
+}
+
 /// What holds for every continuation.
-fn check(delivered: &str, continuation: &str, limits: Limits, expect: Expectation, rng: &mut Rng) -> Outcome {
+fn check(
+    delivered: &str,
+    continuation: &str,
+    limits: Limits,
+    expect: Expectation,
+    rng: &mut SeededRng,
+) -> Outcome {
     let outcome = spliced(delivered, &[continuation], limits, expect.clone());
-    let parts = split_text(continuation, rng);
+    let parts = split(continuation, rng);
     assert_eq!(spliced(delivered, &parts, limits, expect.clone()), outcome, "differs in parts");
     let each: Vec<&str> = continuation.split_inclusive(|_| true).collect();
     assert_eq!(spliced(delivered, &each, limits, expect.clone()), outcome, "differs character by character");
@@ -115,7 +131,7 @@ fn spliced(delivered: &str, parts: &[&str], limits: Limits, expect: Expectation)
 }
 
 /// The deadline passes after some part: only a prefix of the received text is removed, and later text passes unchanged.
-fn check_timeout(delivered: &str, parts: &[&str], limits: Limits, expect: Expectation, rng: &mut Rng) {
+fn check_timeout(delivered: &str, parts: &[&str], limits: Limits, expect: Expectation, rng: &mut SeededRng) {
     if parts.is_empty() {
         return;
     }

@@ -4,13 +4,11 @@
 //! Input: one byte that seeds the splits, one that selects the limit, and the body.
 #![no_main]
 
-mod common;
-
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-use common::{Rng, split};
+use holysheep::rng::SeededRng;
 use holysheep::wire::sse::{Event, FeedResult, Parser, TooLong};
 use libfuzzer_sys::fuzz_target;
 
@@ -22,7 +20,7 @@ type Record = (Option<String>, String, bool);
 fuzz_target!(|input: &[u8]| {
     let [seed, limit, body @ ..] = input else { return };
     let limit = LIMITS[usize::from(*limit) % LIMITS.len()];
-    let parts = split(body, &mut Rng(u64::from(*seed)));
+    let parts = split(body, &mut SeededRng::new(u64::from(*seed)));
     let bytes: Vec<&[u8]> = body.chunks(1).collect();
 
     let expected = parse(limit, &[body]);
@@ -37,6 +35,17 @@ fuzz_target!(|input: &[u8]| {
 
 fn owned(event: &Event<'_>) -> Record {
     (event.event.map(str::to_owned), event.data.to_string(), event.at_end)
+}
+
+/// Splits bytes into parts of random lengths from 0 to 15.
+pub fn split<'a>(mut bytes: &'a [u8], rng: &mut SeededRng) -> Vec<&'a [u8]> {
+    let mut parts = Vec::new();
+    while !bytes.is_empty() {
+        let (part, rest) = bytes.split_at(rng.below(16).min(bytes.len()));
+        parts.push(part);
+        bytes = rest;
+    }
+    parts
 }
 
 /// The events up to the end of the body or the limit, and whether the limit was exceeded.

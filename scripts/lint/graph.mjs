@@ -1,12 +1,12 @@
-// Circles in a graph of imports.
+// Cycles in a graph of imports.
 
 /**
- * The circles of a graph, one for each group of files that all reach each other: `path`, the shortest
- * circle, which ends where it begins, and `files`, how many files the group has.
+ * The cycles of a graph, one for each group of files that all reach each other: `path`, the shortest
+ * cycle, which ends where it begins, and `files`, how many files the group has.
  *
  * @param {{ from: string, to: string }[]} imports
  */
-export function circles(imports) {
+export function cycles(imports) {
   const targets = new Map()
   for (const { from, to } of imports) {
     if (!targets.has(from)) targets.set(from, new Set())
@@ -14,7 +14,7 @@ export function circles(imports) {
   }
   return components(targets)
     .filter((component) => component.length > 1)
-    .map((component) => ({ path: shortestCircle(component, targets), files: component.length }))
+    .map((component) => ({ path: shortestCycle(component, targets), files: component.length }))
     .sort((a, b) => (a.path[0] < b.path[0] ? -1 : 1))
 }
 
@@ -42,7 +42,7 @@ function components(targets) {
   return found
 }
 
-function shortestCircle(component, targets) {
+function shortestCycle(component, targets) {
   const inside = new Set(component)
   let shortest
   for (const start of [...component].sort()) {

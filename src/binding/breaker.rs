@@ -43,28 +43,28 @@ impl NativeBreaker {
                 "'CLOSED', 'OPEN', 'HALF_OPEN'",
             )));
         };
-        self.shared.update(|inner| inner.breaker.set_state(state));
+        self.shared.update(|shared| shared.breaker.set_state(state));
         Ok(())
     }
 
     #[napi(getter)]
     pub fn failures(&self) -> u32 {
-        self.shared.update(|inner| inner.breaker.failures)
+        self.shared.update(|state| state.breaker.failures)
     }
 
     #[napi(setter)]
     pub fn set_failures(&mut self, failures: u32) {
-        self.shared.update(|inner| inner.breaker.failures = failures);
+        self.shared.update(|state| state.breaker.failures = failures);
     }
 
     #[napi(getter)]
     pub fn last_failure_time(&self) -> Option<f64> {
-        self.shared.update(|inner| inner.breaker.last_failure_time.map(|at| at as f64))
+        self.shared.update(|state| state.breaker.last_failure_time.map(|at| at as f64))
     }
 
     #[napi(setter)]
     pub fn set_last_failure_time(&mut self, at: Option<f64>) {
-        self.shared.update(|inner| inner.breaker.last_failure_time = at.map(|at| at.max(0.0) as u64));
+        self.shared.update(|state| state.breaker.last_failure_time = at.map(|at| at.max(0.0) as u64));
     }
 
     /// Sets one option by its JavaScript name, in its JavaScript unit.
@@ -72,11 +72,11 @@ impl NativeBreaker {
     pub fn set_option(&mut self, name: String, value: String) -> napi::Result<()> {
         let value = parse_json(&value)?;
         let options = config::breaker("", &json!({ name.as_str(): value })).or_throw()?;
-        self.shared.update(|inner| match name.as_str() {
-            "failureThreshold" => inner.options.failure_threshold = options.failure_threshold,
-            "timeout" => inner.options.timeout = options.timeout,
-            "halfOpenMaxCalls" => inner.options.half_open_max_calls = options.half_open_max_calls,
-            "successThreshold" => inner.options.success_threshold = options.success_threshold,
+        self.shared.update(|state| match name.as_str() {
+            "failureThreshold" => state.options.failure_threshold = options.failure_threshold,
+            "timeout" => state.options.timeout = options.timeout,
+            "halfOpenMaxCalls" => state.options.half_open_max_calls = options.half_open_max_calls,
+            "successThreshold" => state.options.success_threshold = options.success_threshold,
             _ => {}
         });
         Ok(())
@@ -84,57 +84,57 @@ impl NativeBreaker {
 
     #[napi(getter)]
     pub fn failure_threshold(&self) -> u32 {
-        self.shared.update(|inner| inner.options.failure_threshold)
+        self.shared.update(|state| state.options.failure_threshold)
     }
 
     #[napi(getter)]
     pub fn timeout(&self) -> f64 {
-        self.shared.update(|inner| inner.options.timeout.as_millis() as f64)
+        self.shared.update(|state| state.options.timeout.as_millis() as f64)
     }
 
     #[napi(getter)]
     pub fn half_open_max_calls(&self) -> u32 {
-        self.shared.update(|inner| inner.options.half_open_max_calls)
+        self.shared.update(|state| state.options.half_open_max_calls)
     }
 
     #[napi(getter)]
     pub fn success_threshold(&self) -> u32 {
-        self.shared.update(|inner| inner.options.success_threshold)
+        self.shared.update(|state| state.options.success_threshold)
     }
 
     #[napi]
     pub fn can_execute(&self) -> bool {
-        self.shared.update(|inner| inner.breaker.can_execute(&inner.options, clock::now()))
+        self.shared.update(|state| state.breaker.can_execute(&state.options, clock::now()))
     }
 
     #[napi]
     pub fn record_success(&self) {
-        self.shared.update(|inner| inner.breaker.record_success(&inner.options, clock::now()));
+        self.shared.update(|state| state.breaker.record_success(&state.options, clock::now()));
     }
 
     #[napi]
     pub fn record_failure(&self) {
-        self.shared.update(|inner| inner.breaker.record_failure(&inner.options, clock::now()));
+        self.shared.update(|state| state.breaker.record_failure(&state.options, clock::now()));
     }
 
     #[napi]
     pub fn health_score(&self) -> f64 {
-        self.shared.update(|inner| inner.breaker.health_score())
+        self.shared.update(|state| state.breaker.health_score())
     }
 
     #[napi]
     pub fn open(&self) {
-        self.shared.update(|inner| inner.breaker.open(clock::now()));
+        self.shared.update(|state| state.breaker.open(clock::now()));
     }
 
     #[napi]
     pub fn close(&self) {
-        self.shared.update(|inner| inner.breaker.close());
+        self.shared.update(|state| state.breaker.close());
     }
 
     #[napi]
     pub fn reset(&self) {
-        self.shared.update(|inner| inner.breaker.reset());
+        self.shared.update(|state| state.breaker.reset());
     }
 
     /// A permit for one call of `execute`. Throws if the breaker rejects the call.
@@ -166,7 +166,7 @@ impl NativeBreaker {
     /// The time until a call may be admitted, in milliseconds; null if one may be admitted now.
     #[napi]
     pub fn retry_after_ms(&self) -> Option<f64> {
-        let wait = self.shared.update(|inner| inner.breaker.retry_after(&inner.options, clock::now()));
+        let wait = self.shared.update(|state| state.breaker.retry_after(&state.options, clock::now()));
         wait.filter(|wait| *wait > Duration::ZERO).map(|wait| wait.as_millis() as f64)
     }
 }

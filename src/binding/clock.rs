@@ -5,20 +5,25 @@ use std::time::Duration;
 
 use napi_derive::napi;
 
+use super::runtime::runtime;
+use crate::engine::IdleProbe;
 use crate::engine::test_clock::TestClock;
 
 #[napi]
 pub struct NativeClock {
     clock: Arc<TestClock>,
+    probe: IdleProbe,
 }
 
 #[napi]
 impl NativeClock {
     /// Stops time for the calls of this thread.
-    #[napi(constructor)]
-    #[allow(clippy::new_without_default)] // It has a side effect.
-    pub fn new() -> Self {
-        NativeClock { clock: TestClock::install() }
+    #[napi(constructor, catch_unwind)]
+    pub fn new() -> napi::Result<Self> {
+        let probe = runtime().block_on(IdleProbe::new()).map_err(|error| {
+            napi::Error::from_reason(format!("the test clock needs a socket on 127.0.0.1: {error}"))
+        })?;
+        Ok(NativeClock { clock: TestClock::install(), probe })
     }
 
     #[napi(getter)]
@@ -56,7 +61,15 @@ impl NativeClock {
         }
     }
 
-    /// Lets time pass by itself again.
+    /// Whether nothing is under way in this process: the runtime, which also runs the simulators, is idle, and no call
+    /// was polled meanwhile.
+    #[napi(catch_unwind)]
+    pub fn is_idle(&self) -> bool {
+        let before = self.clock.activity().active;
+        runtime().block_on(self.probe.is_idle()) && self.clock.activity().active == before
+    }
+
+    /// Lets time pass automatically again.
     #[napi(catch_unwind)]
     pub fn release(&self) {
         self.clock.release();

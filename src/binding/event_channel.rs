@@ -10,11 +10,14 @@ use super::batch::{Batch, RecordKind};
 use super::errors::error_record;
 use super::hub::{CallState, Hub};
 use crate::engine::event::Event;
-use crate::engine::sink::{Sink, Wants};
+use crate::engine::sink::{DeliveryMode, Sink};
 use crate::error::{Error, Result};
 
 /// How far, in bytes, one call may be ahead of JavaScript before it waits.
 const MAX_BACKLOG: usize = 64 * 1024;
+/// What a record counts in addition to its text, in bytes: its words in a [`Batch`], rounded up. Without it records with
+/// little text would have no limit.
+const RECORD_OVERHEAD: usize = 16;
 
 /// Delivers one call to JavaScript: deltas, events, and the end.
 pub struct EventChannel {
@@ -46,14 +49,13 @@ impl EventChannel {
         POLL_BUFFER.with_borrow_mut(|buffer| {
             buffer.finish_delta();
             buffer.batch.push(self.id, kind, text);
-            self.queue(&mut buffer.batch, is_last);
+            self.enqueue(&mut buffer.batch, is_last);
         });
     }
 
-    fn queue(&self, records: &mut Batch, is_last: bool) {
+    fn enqueue(&self, records: &mut Batch, is_last: bool) {
         let mut backlog = self.backlog();
-        // A record costs more than its text.
-        backlog.bytes += records.text_len() + 16 * records.record_count();
+        backlog.bytes += records.text_len() + RECORD_OVERHEAD * records.record_count();
         backlog.last_batch = self.hub.push(records, &mut backlog.counted_in, is_last);
     }
 
@@ -63,13 +65,13 @@ impl EventChannel {
 }
 
 impl Sink for EventChannel {
-    fn wants(&self) -> Wants {
-        self.state.wants.get().copied().unwrap_or(Wants::Nothing)
+    fn mode(&self) -> DeliveryMode {
+        self.state.mode.get().copied().unwrap_or(DeliveryMode::Nothing)
     }
 
     fn delta(&self, delta: &str) {
         POLL_BUFFER.with_borrow_mut(|buffer| {
-            if self.options.coalesce && self.wants() == Wants::Text {
+            if self.options.coalesce && self.mode() == DeliveryMode::Text {
                 buffer.join_delta(self.id, delta);
             } else {
                 buffer.batch.push(self.id, RecordKind::Delta, delta);
@@ -81,14 +83,14 @@ impl Sink for EventChannel {
         POLL_BUFFER.with_borrow_mut(|buffer| {
             buffer.finish_delta();
             if !buffer.batch.is_empty() {
-                self.queue(&mut buffer.batch, false);
+                self.enqueue(&mut buffer.batch, false);
             }
         });
     }
 
     fn complete(&self, text: &str) {
         // A consumer of deltas has the text already.
-        let text = if self.wants() == Wants::Nothing { text } else { "" };
+        let text = if self.mode() == DeliveryMode::Nothing { text } else { "" };
         self.push(RecordKind::Complete, text, false);
     }
 

@@ -2,7 +2,7 @@
 //! pending.
 //!
 //! Tokio tasks append records to the [`queue`](super::queue). The first record wakes JavaScript, which takes a
-//! bounded batch. If more is left, JavaScript comes back by itself (`setImmediate`), so that a burst cannot hold
+//! bounded batch. If more is left, JavaScript polls again (`setImmediate`), so that a burst cannot hold
 //! the event loop. While many calls stream, it polls every two milliseconds instead of being woken. A call far
 //! ahead of JavaScript waits, and so does its socket.
 //!
@@ -23,8 +23,8 @@ use tokio_util::sync::CancellationToken;
 use super::batch::Batch;
 use super::queue::{NextTake, Queue};
 use super::runtime::spawn_in_order;
-use crate::engine::live::Live;
-use crate::engine::sink::Wants;
+use crate::engine::live_snapshot::LiveSnapshot;
+use crate::engine::sink::DeliveryMode;
 
 /// The function that wakes JavaScript.
 pub type Waker = ThreadsafeFunction<(), UnknownReturnValue, (), Status, false, true, 0>;
@@ -36,7 +36,7 @@ pub struct Hub {
     /// How many batches JavaScript has taken.
     batches_taken: watch::Sender<u64>,
     waker: OnceLock<Waker>,
-    /// Cancelled when the environment shuts down.
+    /// Canceled when the environment shuts down.
     shutdown: CancellationToken,
 }
 
@@ -106,7 +106,7 @@ impl Hub {
     pub fn wake(&self) {
         let Some(waker) = self.waker.get() else { return };
         if waker.call((), ThreadsafeFunctionCallMode::NonBlocking) != Status::Ok {
-            // The environment is closing: no one takes batches any more.
+            // The environment is closing: no one takes batches anymore.
             self.shutdown.cancel();
         }
     }
@@ -123,10 +123,10 @@ impl Hub {
 /// The state of one call that both sides share.
 pub struct CallState {
     pub cancel: CancellationToken,
-    /// What JavaScript wants to receive. Set when the call begins.
-    pub wants: OnceLock<Wants>,
+    /// How the answer is delivered to JavaScript. Set when the call begins.
+    pub mode: OnceLock<DeliveryMode>,
     /// The progress of a call that can be resumed.
-    pub live: OnceLock<Arc<Live>>,
+    pub live: OnceLock<Arc<LiveSnapshot>>,
     /// The task of the call, until it begins.
     parked: Mutex<Option<BoxFuture<'static, ()>>>,
     paused: AtomicBool,
@@ -139,7 +139,7 @@ impl CallState {
     fn new(cancel: CancellationToken) -> Self {
         CallState {
             cancel,
-            wants: OnceLock::new(),
+            mode: OnceLock::new(),
             live: OnceLock::new(),
             parked: Mutex::default(),
             paused: AtomicBool::new(false),
@@ -154,8 +154,8 @@ impl CallState {
     }
 
     /// Starts the parked task. Only the first call has an effect.
-    pub fn begin(&self, wants: Wants) {
-        let _ = self.wants.set(wants);
+    pub fn begin(&self, mode: DeliveryMode) {
+        let _ = self.mode.set(mode);
         let parked = self.parked.lock().unwrap_or_else(PoisonError::into_inner).take();
         parked.into_iter().for_each(spawn_in_order);
     }

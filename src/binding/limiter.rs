@@ -1,4 +1,4 @@
-//! The native part of `RateLimitedClient`'s limiter: one set of buckets, standalone and in front of every attempt.
+//! The native part of `RateLimitedClient`'s limiter: one set of buckets, standalone or built into the client.
 
 use std::sync::Arc;
 use std::time::Duration;

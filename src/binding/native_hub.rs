@@ -10,7 +10,7 @@ use napi_derive::napi;
 use super::batch::{Batch, WORDS};
 use super::hub::{Hub, Waker};
 use super::queue::{MAX_RECORDS, POLL_INTERVAL_MS};
-use crate::engine::sink::Wants;
+use crate::engine::sink::DeliveryMode;
 
 /// The words before the records in the shared array: the number of records, and when to take the next batch
 /// ([`super::queue::NextTake`]).
@@ -65,7 +65,7 @@ impl NativeHub {
         POLL_INTERVAL_MS
     }
 
-    /// Wakes JavaScript in the next round of its event loop, if it has no timers of its own.
+    /// Wakes JavaScript in the next round of its event loop, if it has no timers.
     #[napi]
     pub fn schedule_wake(&self) {
         self.hub.wake();
@@ -111,13 +111,13 @@ impl NativeHub {
     /// Begins a call. `mode`: 0 for text, 1 for chunks, 2 for nothing before the end.
     #[napi]
     pub fn begin(&self, id: u32, mode: u32) {
-        let wants = match mode {
-            0 => Wants::Text,
-            1 => Wants::Chunks,
-            _ => Wants::Nothing,
+        let mode = match mode {
+            0 => DeliveryMode::Text,
+            1 => DeliveryMode::Chunks,
+            _ => DeliveryMode::Nothing,
         };
         if let Some(call) = self.hub.call(id) {
-            call.begin(wants);
+            call.begin(mode);
         }
     }
 

@@ -1,7 +1,7 @@
 //! The batches that wait for one JavaScript thread, and the decision when to wake it.
 //!
 //! While few calls stream, the first record of a batch wakes JavaScript. Under load JavaScript polls instead, on
-//! a timer of its own. Pure: the time is an argument.
+//! a separate timer. Pure: the time is an argument.
 
 use std::collections::VecDeque;
 use std::mem;
@@ -19,8 +19,8 @@ pub const MAX_RECORDS: usize = 4096;
 
 /// The load is the number of calls that stream within this window.
 const WINDOW: Duration = Duration::from_millis(1);
-/// Up to this many calls in a window wake JavaScript for each delta: so few cost little, and the caller of a
-/// single answer waits for nothing.
+/// Up to this many calls in a window wake JavaScript for each delta: for so few that is cheap, and the
+/// caller of a single answer does not wait.
 const MAX_WAKING_CALLS: u32 = 2;
 
 pub struct Queue {

@@ -111,7 +111,7 @@ fn a_full_batch_is_followed_by_another() {
         scene.push(1, DELTA);
     }
     assert_eq!(scene.take(), (MAX_RECORDS, NextTake::Immediate));
-    // JavaScript comes back by itself, so nothing wakes it in between.
+    // JavaScript polls again, so nothing wakes it in between.
     assert!(!scene.push(1, DELTA));
     assert_eq!(scene.take(), (2, NextTake::OnWake));
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::defaults as d;
+use super::defaults;
 use super::reader::{Reader, as_object};
 use crate::error::{Error, Result};
 use crate::policy::circuit_breaker;
@@ -12,7 +12,7 @@ use crate::policy::circuit_breaker;
 /// Whether the routes of a client have breakers.
 #[derive(Clone, Debug, Default)]
 pub enum BreakerChoice {
-    /// No option: on where a model has several routes, off where it has one.
+    /// No option: on if a model has several routes, off if it has one.
     #[default]
     Auto,
     /// No breaker.
@@ -26,13 +26,13 @@ pub enum BreakerChoice {
 impl Default for circuit_breaker::Options {
     fn default() -> Self {
         circuit_breaker::Options {
-            failure_threshold: d::FAILURE_THRESHOLD,
-            timeout: d::BREAKER_TIMEOUT,
-            half_open_max_calls: d::HALF_OPEN_MAX_CALLS,
-            success_threshold: d::SUCCESS_THRESHOLD,
+            failure_threshold: defaults::FAILURE_THRESHOLD,
+            timeout: defaults::BREAKER_TIMEOUT,
+            half_open_max_calls: defaults::HALF_OPEN_MAX_CALLS,
+            success_threshold: defaults::SUCCESS_THRESHOLD,
             error_rate: None,
-            window: d::ERROR_RATE_WINDOW,
-            minimum_calls: d::MINIMUM_CALLS,
+            window: defaults::ERROR_RATE_WINDOW,
+            minimum_calls: defaults::MINIMUM_CALLS,
         }
     }
 }
@@ -74,7 +74,7 @@ fn open_time(reader: &mut Reader<'_>) -> Result<Option<Duration>> {
     if open.is_some() && timeout.is_some() {
         let name = reader.full_name("openMs");
         let problem = "a value in addition to `timeout`, which means the same";
-        return Err(Error::invalid(&name, problem, "one of the two"));
+        return Err(Error::invalid(&name, problem, "only one of the two"));
     }
     Ok(open.or(timeout))
 }

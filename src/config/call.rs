@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::defaults as d;
+use super::defaults;
 use super::first_endpoint_extras::FirstEndpointExtras;
 use super::headers::{header_value, headers};
 use super::hedge::Hedge;
@@ -26,6 +26,12 @@ pub struct CallConfig {
     pub whole_answer_timeout: Duration,
     /// Between two reads of a stream. 60 s by default.
     pub idle_timeout: Duration,
+    /// From the last finish reason until the usage. 1 s by default, at most 10 s.
+    pub usage_timeout: Duration,
+    /// The largest event of a stream, in bytes. 16 MiB by default.
+    pub max_event: usize,
+    /// An answer without content is no failure. False by default.
+    pub allow_empty_answer: bool,
     /// The deadline of the call: queues, waits, attempts and recoveries. No limit by default.
     pub total_timeout: Option<Duration>,
     /// Until the end of the answer, for each attempt. No limit by default.
@@ -59,7 +65,7 @@ pub struct CallConfig {
     /// Every attempt after the first on a model waits, counts as a retry, and goes to the next endpoint.
     /// False by default.
     pub rotate_endpoints: bool,
-    /// When a second request starts on another route; `None` is never, the default.
+    /// When a second request starts on another route; `None`, the default: never.
     pub hedge: Option<Hedge>,
     pub first_endpoint_extras: Option<FirstEndpointExtras>,
 }
@@ -67,15 +73,18 @@ pub struct CallConfig {
 impl Default for CallConfig {
     fn default() -> Self {
         CallConfig {
-            connect_timeout: d::CONNECT_TIMEOUT,
+            connect_timeout: defaults::CONNECT_TIMEOUT,
             first_token_timeout: None,
-            whole_answer_timeout: d::WHOLE_ANSWER_TIMEOUT,
-            idle_timeout: d::IDLE_TIMEOUT,
+            whole_answer_timeout: defaults::WHOLE_ANSWER_TIMEOUT,
+            idle_timeout: defaults::IDLE_TIMEOUT,
+            usage_timeout: defaults::USAGE_TIMEOUT,
+            max_event: defaults::MAX_EVENT,
+            allow_empty_answer: false,
             total_timeout: None,
             attempt_timeout: None,
-            max_retries: d::MAX_RETRIES,
+            max_retries: defaults::MAX_RETRIES,
             retry: Arc::default(),
-            require_finish_reason: d::REQUIRE_FINISH_REASON,
+            require_finish_reason: defaults::REQUIRE_FINISH_REASON,
             headers: Vec::new(),
             idempotency_key: None,
             tenant: None,
@@ -86,7 +95,7 @@ impl Default for CallConfig {
             prompt_tokens: BTreeMap::new(),
             single_attempt: false,
             fallback_models: Vec::new(),
-            rotate_endpoints: d::ROTATE_ENDPOINTS,
+            rotate_endpoints: defaults::ROTATE_ENDPOINTS,
             hedge: None,
             first_endpoint_extras: None,
         }
@@ -97,7 +106,11 @@ impl CallConfig {
     /// The time until the first token of an attempt. An explicit timeout applies to every route; only the
     /// default is longer on the last one (120 s instead of 60 s).
     pub fn first_token_timeout(&self, is_last_route: bool) -> Duration {
-        let default = if is_last_route { d::FIRST_TOKEN_TIMEOUT_LAST_ROUTE } else { d::FIRST_TOKEN_TIMEOUT };
+        let default = if is_last_route {
+            defaults::FIRST_TOKEN_TIMEOUT_LAST_ROUTE
+        } else {
+            defaults::FIRST_TOKEN_TIMEOUT
+        };
         self.first_token_timeout.unwrap_or(default)
     }
 
@@ -127,6 +140,14 @@ impl CallConfig {
         call.whole_answer_timeout =
             reader.milliseconds("wholeAnswerTimeoutMs", 1)?.unwrap_or(call.whole_answer_timeout);
         call.idle_timeout = reader.milliseconds("idleTimeoutMs", 1)?.unwrap_or(call.idle_timeout);
+        let max_usage_ms = defaults::MAX_USAGE_TIMEOUT.as_millis() as u64;
+        if let Some(ms) = reader.integer("usageTimeoutMs", 0, max_usage_ms)? {
+            call.usage_timeout = Duration::from_millis(ms);
+        }
+        if let Some(bytes) = reader.integer("maxEventBytes", 1024, defaults::MAX_WHOLE_ANSWER as u64)? {
+            call.max_event = bytes as usize;
+        }
+        call.allow_empty_answer = reader.boolean("allowEmptyAnswer")?.unwrap_or(call.allow_empty_answer);
         call.total_timeout = reader.milliseconds("totalTimeoutMs", 1)?.or(call.total_timeout);
         call.attempt_timeout = reader.milliseconds("attemptTimeoutMs", 1)?.or(call.attempt_timeout);
         if let Some(retries) = reader.integer("maxRetries", 0, 10_000)? {
@@ -138,7 +159,7 @@ impl CallConfig {
         call.require_finish_reason =
             reader.boolean("requireFinishReason")?.unwrap_or(call.require_finish_reason);
         for (name, value) in headers(reader, "headers")? {
-            call.headers.retain(|(have, _)| *have != name);
+            call.headers.retain(|(existing, _)| *existing != name);
             call.headers.push((name, value));
         }
         if let Some(name) = reader.string("tenant", retry::TENANT_ACCEPTED)? {

@@ -9,7 +9,7 @@ use super::breaker::{BREAKER_ACCEPTED, BreakerChoice, breaker_choice};
 use super::call::CallConfig;
 use super::certificates::certificates;
 use super::cost::{self, Cost};
-use super::defaults as d;
+use super::defaults;
 use super::endpoint::{self, Endpoint, SendSessionId, base_url};
 use super::proxy::{self, ProxyConfig};
 use super::rate_limit::{RateLimit, rate_limit};
@@ -35,7 +35,7 @@ pub struct ClientConfig {
     pub health_check: Option<Duration>,
     /// What applies to each call that does not override it.
     pub call: CallConfig,
-    /// `None` is no budget. On by default, with the defaults of its options.
+    /// `None` disables it. On by default, with the defaults of its options.
     pub retry_budget: Option<retry_budget::Options>,
     pub breaker: BreakerChoice,
     /// The limit of all endpoints together. None by default.
@@ -64,7 +64,7 @@ impl ClientConfig {
     /// Like [`ClientConfig::read`], for a caller that has already read `other_names`: an error lists them too.
     pub fn read_accepting(options: &Value, other_names: &[&str]) -> Result<ClientConfig> {
         let mut reader = Reader::new("", options)?;
-        reader.misplaced(&["signal", "idempotencyKey", "sessionId"], "a call, not of a client");
+        reader.misplaced(&["signal", "idempotencyKey", "sessionId"], "a call, not to a client");
         let call = CallConfig::default().read(&mut reader)?;
         let key = match reader.value("apiKey") {
             None => None,
@@ -87,11 +87,15 @@ impl ClientConfig {
                         "a key, or HOLYSHEEP_API_KEY in the environment",
                     ));
                 };
-                let url = base.as_deref().unwrap_or(d::BASE_URL);
+                let url = base.as_deref().unwrap_or(defaults::BASE_URL);
                 vec![Arc::new(Endpoint::from_url(url, key, send_session_id))]
             }
             Some(_) if base.is_some() => {
-                return Err(Error::invalid("baseUrl", "a URL in addition to `endpoints`", "one of the two"));
+                return Err(Error::invalid(
+                    "baseUrl",
+                    "a URL in addition to `endpoints`",
+                    "only one of the two",
+                ));
             }
             Some(Value::Array(items)) if !items.is_empty() => {
                 endpoint::read_all(items, key.as_ref(), send_session_id)?
@@ -103,7 +107,7 @@ impl ClientConfig {
         let (catalogue, cost) = cost::read(&mut reader, &call.fallback_models)?;
         let config = ClientConfig {
             endpoints,
-            model: reader.string("model", "a model name")?.unwrap_or(d::MODEL).to_owned(),
+            model: reader.string("model", "a model name")?.unwrap_or(defaults::MODEL).to_owned(),
             routing: routing::strategy(&mut reader)?,
             health_check: reader.milliseconds("healthCheckMs", 10)?,
             call,
@@ -111,12 +115,12 @@ impl ClientConfig {
             breaker: breaker_choice(&mut reader, "circuitBreaker", BREAKER_ACCEPTED)?,
             rate_limit: rate_limit(&mut reader, "rateLimit")?,
             max_concurrent: reader.integer("maxConcurrent", 1, 1_000_000)?.map(|n| n as usize),
-            max_queue: reader.integer("maxQueue", 0, 1_000_000)?.map_or(d::MAX_QUEUE, |n| n as usize),
+            max_queue: reader.integer("maxQueue", 0, 1_000_000)?.map_or(defaults::MAX_QUEUE, |n| n as usize),
             ca: certificates(&mut reader)?,
             proxy: proxy::read(&mut reader)?,
             catalogue,
             cost,
-            validate_model: reader.boolean("validateModel")?.unwrap_or(d::VALIDATE_MODEL),
+            validate_model: reader.boolean("validateModel")?.unwrap_or(defaults::VALIDATE_MODEL),
         };
         reader.allow(&["onEvent"]);
         reader.allow(other_names);

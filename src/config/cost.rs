@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::defaults as d;
+use super::defaults;
 use super::reader::{Reader, as_object};
 use crate::error::{Error, Kind, Result, truncate};
 use crate::policy::catalogue::{Catalogue, Model};
@@ -53,7 +53,8 @@ pub struct Cost {
 
 impl Default for Cost {
     fn default() -> Self {
-        let limits = Limits { window: d::COST_WINDOW, hard_cap: None, tenant_cap: None, soft_limit: None };
+        let limits =
+            Limits { window: defaults::COST_WINDOW, hard_cap: None, tenant_cap: None, soft_limit: None };
         Cost { limits }
     }
 }
@@ -143,72 +144,4 @@ fn catalogue(reader: &mut Reader<'_>) -> Result<Catalogue> {
         Ok(())
     })?;
     Ok(catalogue)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::config::ClientConfig;
-    use serde_json::Value;
-    use serde_json::json;
-
-    fn read(mut options: Value) -> Result<ClientConfig> {
-        options["apiKey"] = json!("k");
-        ClientConfig::read(&options)
-    }
-
-    #[test]
-    fn the_models_option_extends_the_catalogue() {
-        let models =
-            json!({ "mine": { "contextTokens": 9, "inputUsdPerMillion": 0.1, "outputUsdPerMillion": 0.2 } });
-        let config = read(json!({ "models": models })).unwrap();
-        assert_eq!(config.catalogue.context_tokens("mine"), Some(9));
-        assert_eq!(config.catalogue.price("mine"), Some((0.1, 0.2)));
-        assert_eq!(config.catalogue.price("gpt-4.1"), Some((8.0, 8.0)));
-    }
-
-    #[test]
-    fn the_cost_option_sets_the_window_the_caps_and_prices() {
-        let prices = json!({ "mine": { "input": 1, "output": 2 } });
-        let cost = json!({ "hardCapUsd": 1.5, "tenantCapUsd": 0.5, "softLimitUsd": 1, "window": "month", "prices": prices });
-        let config = read(json!({ "cost": cost, "fallbackModels": ["mine"] })).unwrap();
-        let limits = config.cost.unwrap().limits;
-        assert_eq!(
-            (limits.window, limits.hard_cap, limits.tenant_cap),
-            (Window::Month, Some(usd_to_pico(1.5)), Some(usd_to_pico(0.5)))
-        );
-        assert_eq!(config.catalogue.price("mine"), Some((1.0, 2.0)));
-        assert_eq!(read(json!({ "cost": {} })).unwrap().cost, Some(Cost::default()));
-        assert_eq!(read(json!({})).unwrap().cost, None);
-    }
-
-    #[test]
-    fn an_invalid_cost_is_rejected() {
-        for (cost, message) in [
-            (json!(5), "cost: got 5"),
-            (json!({ "hardCapUsd": -1 }), "cost.hardCapUsd: got -1"),
-            (json!({ "window": "week" }), "cost.window: got 'week'"),
-            (json!({ "prices": { "m": { "input": 1 } } }), "cost.prices['m']: got an incomplete price"),
-            (json!({ "prices": { "m": { "input": -1, "output": 1 } } }), "cost.prices['m'].input: got -1"),
-            (json!({ "cap": 1 }), "cost.cap: unknown option"),
-            (json!({ "hardCapUsd": 1 }), "fallbackModels: got 'gpt-4-turbo', which has no price"),
-        ] {
-            let error = read(json!({ "cost": cost, "fallbackModels": ["gpt-4-turbo"] })).unwrap_err();
-            assert!(error.message.starts_with(message), "{error}");
-        }
-    }
-
-    #[test]
-    fn the_error_for_an_invalid_model_has_its_full_name() {
-        for (models, message) in [
-            (json!([]), "models: got an array"),
-            (json!({ "m": 3 }), "models['m']: got 3"),
-            (json!({ "m": { "contextTokens": 0 } }), "models['m'].contextTokens: got 0"),
-            (json!({ "m": { "price": 0 } }), "models['m'].price: unknown option"),
-            (json!({ "": {} }), "models['']: got an empty name"),
-        ] {
-            let error = read(json!({ "models": models })).unwrap_err();
-            assert!(error.message.starts_with(message), "{error}");
-        }
-    }
 }

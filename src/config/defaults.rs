@@ -1,5 +1,5 @@
 //! The defaults of options, and the fixed limits of the engine. Each is defined here only; tests compare
-//! `types/` and the README with [`list`].
+//! `types/`, the README and `docs/options.md` with [`list`].
 
 use std::time::Duration;
 
@@ -19,7 +19,12 @@ pub const FIRST_TOKEN_TIMEOUT_LAST_ROUTE: Duration = Duration::from_secs(120);
 /// is written.
 pub const WHOLE_ANSWER_TIMEOUT: Duration = Duration::from_secs(300);
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
-/// How long reading continues after the last finish reason, to get the usage and to reuse the connection.
+/// How long the usage is awaited after the last finish reason.
+pub const USAGE_TIMEOUT: Duration = Duration::from_secs(1);
+pub const MAX_USAGE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long after the last finish reason an answer is settled, if neither the usage nor its end has come.
+pub const SETTLE_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long reading continues after the answer, so that the connection can be reused.
 pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long to read the body of an error. Its details are not worth a longer delay of the retry.
 pub const ERROR_BODY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -87,9 +92,9 @@ pub const HEDGE_MINIMUM_CALLS: u64 = 20;
 /// The quantile of first-token times after which a hedge starts.
 pub const HEDGE_QUANTILE: f64 = 0.95;
 
-/// The longest line of an event stream, in bytes.
-pub const MAX_LINE: usize = 1024 * 1024;
-/// The largest answer that is not streamed, in bytes.
+/// The largest event of a stream, in bytes. An image in base64 is one event.
+pub const MAX_EVENT: usize = 16 * 1024 * 1024;
+/// The largest answer that is one document, in bytes.
 pub const MAX_WHOLE_ANSWER: usize = 64 * 1024 * 1024;
 /// The maximum number of bytes that are buffered of an answer in a race before its first token.
 pub const MAX_PEEK: usize = 256 * 1024;
@@ -98,7 +103,7 @@ pub const MAX_TOOL_CALL: usize = 256 * 1024;
 /// How much of the body of an error is read, in bytes.
 pub const MAX_ERROR_BODY: usize = 64 * 1024;
 
-/// The defaults by the names of their options in JavaScript.
+/// The defaults by the names of their options in JavaScript. `lastRoute` has those that differ on the last route left.
 pub fn list() -> Value {
     let ms = |duration: Duration| duration.as_millis() as u64;
     json!({
@@ -109,7 +114,11 @@ pub fn list() -> Value {
         "firstTokenTimeoutMs": ms(FIRST_TOKEN_TIMEOUT),
         "wholeAnswerTimeoutMs": ms(WHOLE_ANSWER_TIMEOUT),
         "idleTimeoutMs": ms(IDLE_TIMEOUT),
+        "usageTimeoutMs": ms(USAGE_TIMEOUT),
+        "maxEventBytes": MAX_EVENT,
+        "allowEmptyAnswer": false,
         "rotateEndpoints": ROTATE_ENDPOINTS,
+        "lastRoute": { "firstTokenTimeoutMs": ms(FIRST_TOKEN_TIMEOUT_LAST_ROUTE) },
         "hedge": false,
         "hedging": { "afterMs": "p95" },
         "maxRetries": MAX_RETRIES,

@@ -6,60 +6,13 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::breaker::{BreakerChoice, breaker_choice};
-use super::defaults as d;
+use super::defaults;
 use super::headers::headers;
 use super::rate_limit::{RateLimit, rate_limit};
 use super::reader::{Reader, describe};
 use super::routing;
 use super::secret::{Secret, api_key};
 use crate::error::{Error, Result, truncate};
-
-/// What [`base_url`] accepts, for errors.
-pub const BASE_URL_ACCEPTED: &str = "an http or https URL up to and including /v1, such as https://api.holysheep.ai/v1, without user, query or \
-     fragment; or a bare host";
-
-/// Where a request carries the id of its session.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SendSessionId {
-    /// In the header `x-session-id`. The default for other hosts than HolySheep's.
-    Header,
-    /// In the body's `session_id`, a field of HolySheep's API that a strict provider rejects.
-    Body,
-    /// In both. The default for HolySheep's hosts.
-    Both,
-    /// Nowhere.
-    Off,
-}
-
-impl SendSessionId {
-    /// Reads `sendSessionId`. `None` if it is absent.
-    pub fn read(reader: &mut Reader<'_>) -> Result<Option<SendSessionId>> {
-        const KEY: &str = "sendSessionId";
-        Ok(Some(match reader.value(KEY) {
-            None => return Ok(None),
-            Some(Value::Bool(false)) => SendSessionId::Off,
-            Some(Value::String(word)) if word == "header" => SendSessionId::Header,
-            Some(Value::String(word)) if word == "body" => SendSessionId::Body,
-            Some(Value::String(word)) if word == "both" => SendSessionId::Both,
-            Some(other) => return reader.invalid(KEY, other, "'header', 'body', 'both' or false"),
-        }))
-    }
-
-    /// The default for a base URL.
-    fn default_for(url: &str) -> SendSessionId {
-        if is_holysheep(url) { SendSessionId::Both } else { SendSessionId::Header }
-    }
-
-    /// Whether the header carries the id.
-    pub fn in_header(self) -> bool {
-        matches!(self, SendSessionId::Header | SendSessionId::Both)
-    }
-
-    /// Whether the body carries the id.
-    pub fn in_body(self) -> bool {
-        matches!(self, SendSessionId::Body | SendSessionId::Both)
-    }
-}
 
 /// One provider. Its key and headers are sent to it and to no other host.
 #[derive(Clone, Debug)]
@@ -72,7 +25,7 @@ pub struct Endpoint {
     pub key: Option<Secret>,
     /// Headers that only this endpoint receives. Names in lower case, each once.
     pub headers: Vec<(String, String)>,
-    /// The names of models at this endpoint, by the caller's names, where they differ.
+    /// The names of models at this endpoint, by the caller's names, if they differ.
     pub models: BTreeMap<String, String>,
     /// Its share of the calls relative to the other endpoints' weights, from 0.001 to 1,000,000. 1 by default.
     pub weight: f64,
@@ -94,7 +47,7 @@ impl Endpoint {
             key: Some(key),
             headers: Vec::new(),
             models: BTreeMap::new(),
-            weight: d::WEIGHT,
+            weight: defaults::WEIGHT,
             require_finish_reason: None,
             send_session_id: send_session_id.unwrap_or_else(|| SendSessionId::default_for(url)),
             rate_limit: None,
@@ -162,26 +115,75 @@ impl Endpoint {
 }
 
 /// Reads a list of endpoints. Errors: an invalid endpoint, or an explicit name that occurs twice. Breakers,
-/// events and results identify an endpoint by its name, so a default name that is taken gets a suffix.
+/// events and results identify an endpoint by its name, so a default name that is taken gets a suffix that no other
+/// name has.
 pub fn read_all(
     items: &[Value],
     key: Option<&Secret>,
     send_session_id: Option<SendSessionId>,
 ) -> Result<Vec<Arc<Endpoint>>> {
+    let explicit_names: Vec<&str> = items.iter().filter_map(|item| item.get("name")?.as_str()).collect();
     let mut endpoints: Vec<Arc<Endpoint>> = Vec::new();
     for (index, item) in items.iter().enumerate() {
         let path = format!("endpoints[{index}]");
         let mut endpoint = Endpoint::read(&path, item, key, send_session_id)?;
-        if endpoints.iter().any(|have| have.name == endpoint.name) {
+        let is_taken = |name: &str| endpoints.iter().any(|other| other.name == name);
+        if is_taken(&endpoint.name) {
             if item.get("name").is_some() {
                 let problem = format!("'{}', which is already taken", truncate(&endpoint.name, 60));
                 return Err(Error::invalid(&format!("{path}.name"), problem, "a unique name"));
             }
-            endpoint.name = format!("{}#{}", endpoint.name, index + 1);
+            let mut numbered = (index + 1..).map(|number| format!("{}#{number}", endpoint.name));
+            let is_free = |name: &String| !is_taken(name) && !explicit_names.contains(&name.as_str());
+            // One of the next numbers is free: the list is finite.
+            endpoint.name = numbered.find(is_free).unwrap_or_default();
         }
         endpoints.push(Arc::new(endpoint));
     }
     Ok(endpoints)
+}
+
+/// Where a request carries the id of its session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SendSessionId {
+    /// In the header `x-session-id`. The default for other hosts than HolySheep's.
+    Header,
+    /// In the body's `session_id`, a field of HolySheep's API that a strict provider rejects.
+    Body,
+    /// In both. The default for HolySheep's hosts.
+    Both,
+    /// Nowhere.
+    Off,
+}
+
+impl SendSessionId {
+    /// Reads `sendSessionId`. `None` if it is absent.
+    pub fn read(reader: &mut Reader<'_>) -> Result<Option<SendSessionId>> {
+        const KEY: &str = "sendSessionId";
+        Ok(Some(match reader.value(KEY) {
+            None => return Ok(None),
+            Some(Value::Bool(false)) => SendSessionId::Off,
+            Some(Value::String(word)) if word == "header" => SendSessionId::Header,
+            Some(Value::String(word)) if word == "body" => SendSessionId::Body,
+            Some(Value::String(word)) if word == "both" => SendSessionId::Both,
+            Some(other) => return reader.invalid(KEY, other, "'header', 'body', 'both' or false"),
+        }))
+    }
+
+    /// The default for a base URL.
+    fn default_for(url: &str) -> SendSessionId {
+        if is_holysheep(url) { SendSessionId::Both } else { SendSessionId::Header }
+    }
+
+    /// Whether the header carries the id.
+    pub fn in_header(self) -> bool {
+        matches!(self, SendSessionId::Header | SendSessionId::Both)
+    }
+
+    /// Whether the body carries the id.
+    pub fn in_body(self) -> bool {
+        matches!(self, SendSessionId::Body | SendSessionId::Both)
+    }
 }
 
 fn models(reader: &mut Reader<'_>) -> Result<BTreeMap<String, String>> {
@@ -214,6 +216,10 @@ fn is_holysheep(url: &str) -> bool {
     let name = host.rsplit_once(':').map_or(host, |(name, _)| name).to_ascii_lowercase();
     name == "holysheep.ai" || name.ends_with(".holysheep.ai")
 }
+
+/// What [`base_url`] accepts, for errors.
+pub const BASE_URL_ACCEPTED: &str = "an http or https URL up to and including /v1, such as \
+     https://api.holysheep.ai/v1, without user, query or fragment; or a bare host";
 
 /// Validates a base URL and removes slashes at its end. A bare host (`api.holysheep.ai`) means
 /// `https://HOST/v1`. `name` is the name of the option. Errors: another scheme, credentials, a query, a

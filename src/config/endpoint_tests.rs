@@ -77,3 +77,23 @@ fn default_names_are_made_unique_and_a_duplicate_explicit_name_is_rejected() {
     let twice = [json!({"baseUrl": "https://a", "name": "x"}), json!({"baseUrl": "https://b", "name": "x"})];
     assert!(read_all(&twice, None, None).is_err());
 }
+
+#[test]
+fn a_generated_name_is_never_that_of_another_endpoint() {
+    let names = |items: &[Value]| -> Vec<String> {
+        read_all(items, None, None).unwrap().iter().map(|endpoint| endpoint.name.clone()).collect()
+    };
+    let unnamed = json!({"baseUrl": "https://a"});
+    for explicit in ["a#2", "a#3"] {
+        let named = json!({"baseUrl": "https://b", "name": explicit});
+        for position in 0..3 {
+            let mut items = vec![unnamed.clone(), unnamed.clone()];
+            items.insert(position, named.clone());
+            let mut names = names(&items);
+            assert_eq!(names[position], explicit);
+            names.sort();
+            names.dedup();
+            assert_eq!(names.len(), 3, "{names:?}");
+        }
+    }
+}

@@ -56,7 +56,7 @@ pub fn headers(reader: &mut Reader<'_>, key: &'static str) -> Result<Vec<(String
                 "one line of text",
             ));
         }
-        if headers.iter().any(|(have, _)| *have == name) {
+        if headers.iter().any(|(existing, _)| *existing == name) {
             return Err(Error::invalid(&full_name, "a duplicate name", "each name once"));
         }
         headers.push((name, text.to_owned()));

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::defaults as d;
+use super::defaults;
 use super::reader::Reader;
 use crate::error::{Error, Result};
 
@@ -25,10 +25,10 @@ pub struct RateLimit {
 impl Default for RateLimit {
     fn default() -> Self {
         RateLimit {
-            capacity: d::CAPACITY,
-            refill_per_second: d::REFILL_RATE,
+            capacity: defaults::CAPACITY,
+            refill_per_second: defaults::REFILL_RATE,
             tokens_per_minute: None,
-            max_queue: d::MAX_QUEUE,
+            max_queue: defaults::MAX_QUEUE,
             adapt_to_headers: false,
         }
     }
@@ -44,11 +44,11 @@ impl RateLimit {
         let capacity = reader.number("capacity", 1.0, 1e9)?;
         if let Some(per_minute) = reader.number("requestsPerMinute", 0.1, 1e9)? {
             if rate.or(capacity).is_some() {
-                let problem = "a value in addition to capacity or refillRate";
+                let problem = "a value in addition to `capacity` or `refillRate`";
                 return Err(Error::invalid(
                     &reader.full_name("requestsPerMinute"),
                     problem,
-                    "one of the two",
+                    "only one of the two",
                 ));
             }
             limit.refill_per_second = per_minute / 60.0;

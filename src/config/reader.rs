@@ -136,7 +136,8 @@ impl<'a> Reader<'a> {
     /// The value that belongs to one of these words.
     pub fn one_of<T: Copy>(&mut self, key: &'static str, words: &[(&str, T)]) -> Result<Option<T>> {
         let Some(value) = self.value(key) else { return Ok(None) };
-        if let Some((_, found)) = value.as_str().and_then(|word| words.iter().find(|(have, _)| *have == word))
+        if let Some((_, found)) =
+            value.as_str().and_then(|word| words.iter().find(|(known, _)| *known == word))
         {
             return Ok(Some(*found));
         }
@@ -171,7 +172,7 @@ impl<'a> Reader<'a> {
             Some(key) => {
                 let (names, owner) = self.misplaced;
                 let problem = match names.contains(&key.as_str()) {
-                    true => format!("unknown option here, it is an option of {owner}"),
+                    true => format!("unknown option; it belongs to {owner}"),
                     false => format!("unknown option{}", did_you_mean(key, &self.known)),
                 };
                 let name = self.full_name(truncate(key, 60));

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::defaults as d;
+use super::defaults;
 use super::reader::{Reader, describe};
 use crate::error::{Error, Result};
 use crate::session::prompts::Style;
@@ -39,7 +39,7 @@ impl Default for Recovery {
         Recovery {
             mode: Mode::Continue,
             style: Style::Dialog,
-            max_recoveries: d::MAX_RECOVERIES,
+            max_recoveries: defaults::MAX_RECOVERIES,
             min_overlap: MIN_OVERLAP,
             skip_malformed: false,
         }

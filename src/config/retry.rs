@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::defaults as d;
+use super::defaults;
 use super::reader::{self, Reader, as_object, describe};
 use crate::error::{Error, Kind, Result, truncate};
 use crate::policy::backoff::{Backoff, Jitter, Shape};
@@ -23,7 +23,7 @@ pub struct RetryConfig {
     /// The wait after a reset connection, in place of the backoff: uniformly random in this range. Off by
     /// default.
     pub connection_reset: Option<RangeInclusive<Duration>>,
-    /// What to do about a failure, where it differs from the built-in table.
+    /// What to do about a failure, if it differs from the built-in table.
     pub decisions: DecisionTable,
 }
 
@@ -31,7 +31,7 @@ impl Default for RetryConfig {
     fn default() -> Self {
         RetryConfig {
             backoff: Backoff::default(),
-            max_retry_after: d::MAX_RETRY_AFTER,
+            max_retry_after: defaults::MAX_RETRY_AFTER,
             connection_reset: None,
             decisions: DecisionTable::default(),
         }
@@ -114,11 +114,11 @@ fn delays(items: &[Value]) -> Option<Vec<Duration>> {
 fn connection_reset(path: &str, value: &Value) -> Result<Option<RangeInclusive<Duration>>> {
     match value {
         Value::Bool(false) => Ok(None),
-        Value::Bool(true) => Ok(Some(d::RESET_MIN_DELAY..=d::RESET_MAX_DELAY)),
+        Value::Bool(true) => Ok(Some(defaults::RESET_MIN_DELAY..=defaults::RESET_MAX_DELAY)),
         Value::Object(_) => {
             let mut reader = Reader::new(path, value)?;
-            let min = reader.milliseconds("minDelayMs", 0)?.unwrap_or(d::RESET_MIN_DELAY);
-            let max = reader.milliseconds("maxDelayMs", 0)?.unwrap_or(d::RESET_MAX_DELAY);
+            let min = reader.milliseconds("minDelayMs", 0)?.unwrap_or(defaults::RESET_MIN_DELAY);
+            let max = reader.milliseconds("maxDelayMs", 0)?.unwrap_or(defaults::RESET_MAX_DELAY);
             check_range(&reader, "minDelayMs", min, "maxDelayMs", max)?;
             reader.finish()?;
             Ok(Some(min..=max))
@@ -192,7 +192,7 @@ pub fn tenant(reader: &Reader<'_>, name: &str) -> Result<String> {
     Ok(name.to_owned())
 }
 
-/// Reads the retry budget; `None` is none (`false`). On by default.
+/// Reads the retry budget; `None` (`false`) disables it. On by default.
 pub fn budget(reader: &mut Reader<'_>, key: &'static str) -> Result<Option<retry_budget::Options>> {
     let default = retry_budget::Options::default();
     match reader.value(key) {
@@ -228,11 +228,11 @@ impl Default for Backoff {
     fn default() -> Self {
         Backoff {
             shape: Shape::Exponential,
-            base: d::BASE_DELAY,
-            max: d::MAX_DELAY,
-            multiplier: d::MULTIPLIER,
+            base: defaults::BASE_DELAY,
+            max: defaults::MAX_DELAY,
+            multiplier: defaults::MULTIPLIER,
             jitter: Jitter::Full,
-            min: d::MIN_DELAY,
+            min: defaults::MIN_DELAY,
         }
     }
 }
@@ -240,9 +240,9 @@ impl Default for Backoff {
 impl Default for retry_budget::Options {
     fn default() -> Self {
         retry_budget::Options {
-            ratio: d::BUDGET_RATIO,
-            min_per_second: d::BUDGET_MIN_PER_SECOND,
-            window: d::BUDGET_WINDOW,
+            ratio: defaults::BUDGET_RATIO,
+            min_per_second: defaults::BUDGET_MIN_PER_SECOND,
+            window: defaults::BUDGET_WINDOW,
         }
     }
 }

@@ -11,7 +11,7 @@ const MIN_LENGTH: usize = 3;
 /// Empty if none is similar enough.
 pub fn did_you_mean(name: &str, known: &[&str]) -> String {
     let lower = name.to_lowercase();
-    let contains_name = |have: &&&str| have.to_lowercase().contains(&lower);
+    let contains_name = |known: &&&str| known.to_lowercase().contains(&lower);
     if lower.chars().count() < MIN_LENGTH {
         return String::new();
     }

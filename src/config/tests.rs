@@ -3,7 +3,9 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::error::Result;
 use crate::policy::backoff::{Backoff, Jitter};
+use crate::policy::ledger::{Window, usd_to_pico};
 
 fn rejection(options: Value) -> String {
     ClientConfig::read(&options).unwrap_err().message.clone()
@@ -87,7 +89,7 @@ fn open_ms_and_timeout_are_aliases_and_giving_both_is_an_error() {
     let both = open(json!({ "openMs": 5, "timeout": 5 })).unwrap_err();
     assert_eq!(
         both.message,
-        "circuitBreaker.openMs: got a value in addition to `timeout`, which means the same; accepted: one of the two"
+        "circuitBreaker.openMs: got a value in addition to `timeout`, which means the same; accepted: only one of the two"
     );
 }
 
@@ -119,7 +121,9 @@ fn the_listed_defaults_are_the_effective_ones() {
     let first_token = options.as_object_mut().unwrap().remove("firstTokenTimeoutMs").unwrap();
     let default = CallConfig::default();
     assert_eq!(first_token, json!(default.first_token_timeout(false).as_millis() as u64));
-    assert_eq!(default.first_token_timeout(true), Duration::from_secs(120));
+    let last_route = options.as_object_mut().unwrap().remove("lastRoute").unwrap();
+    let first_token_on_last = default.first_token_timeout(true).as_millis() as u64;
+    assert_eq!(last_route, json!({ "firstTokenTimeoutMs": first_token_on_last }));
     let endpoint = options.as_object_mut().unwrap().remove("endpoint").unwrap();
     assert_eq!(endpoint, json!({ "weight": defaults::WEIGHT }));
     let hedge = options.as_object_mut().unwrap().remove("hedging").unwrap();
@@ -136,4 +140,64 @@ fn the_listed_defaults_are_the_effective_ones() {
     assert_eq!(limit, RateLimit::default());
     let breakers = [breaker("b", &list["circuitBreaker"]).unwrap(), breaker("b", &json!({})).unwrap()];
     assert_eq!(format!("{:?}", breakers[0]), format!("{:?}", breakers[1]));
+}
+
+fn read_with_key(mut options: Value) -> Result<ClientConfig> {
+    options["apiKey"] = json!("k");
+    ClientConfig::read(&options)
+}
+
+#[test]
+fn the_models_option_extends_the_catalogue() {
+    let models =
+        json!({ "mine": { "contextTokens": 9, "inputUsdPerMillion": 0.1, "outputUsdPerMillion": 0.2 } });
+    let config = read_with_key(json!({ "models": models })).unwrap();
+    assert_eq!(config.catalogue.context_tokens("mine"), Some(9));
+    assert_eq!(config.catalogue.price("mine"), Some((0.1, 0.2)));
+    assert_eq!(config.catalogue.price("gpt-4.1"), Some((8.0, 8.0)));
+}
+
+#[test]
+fn the_cost_option_sets_the_window_the_caps_and_prices() {
+    let prices = json!({ "mine": { "input": 1, "output": 2 } });
+    let cost = json!({ "hardCapUsd": 1.5, "tenantCapUsd": 0.5, "softLimitUsd": 1, "window": "month", "prices": prices });
+    let config = read_with_key(json!({ "cost": cost, "fallbackModels": ["mine"] })).unwrap();
+    let limits = config.cost.unwrap().limits;
+    assert_eq!(
+        (limits.window, limits.hard_cap, limits.tenant_cap),
+        (Window::Month, Some(usd_to_pico(1.5)), Some(usd_to_pico(0.5)))
+    );
+    assert_eq!(config.catalogue.price("mine"), Some((1.0, 2.0)));
+    assert_eq!(read_with_key(json!({ "cost": {} })).unwrap().cost, Some(Cost::default()));
+    assert_eq!(read_with_key(json!({})).unwrap().cost, None);
+}
+
+#[test]
+fn an_invalid_cost_is_rejected() {
+    for (cost, message) in [
+        (json!(5), "cost: got 5"),
+        (json!({ "hardCapUsd": -1 }), "cost.hardCapUsd: got -1"),
+        (json!({ "window": "week" }), "cost.window: got 'week'"),
+        (json!({ "prices": { "m": { "input": 1 } } }), "cost.prices['m']: got an incomplete price"),
+        (json!({ "prices": { "m": { "input": -1, "output": 1 } } }), "cost.prices['m'].input: got -1"),
+        (json!({ "cap": 1 }), "cost.cap: unknown option"),
+        (json!({ "hardCapUsd": 1 }), "fallbackModels: got 'gpt-4-turbo', which has no price"),
+    ] {
+        let error = read_with_key(json!({ "cost": cost, "fallbackModels": ["gpt-4-turbo"] })).unwrap_err();
+        assert!(error.message.starts_with(message), "{error}");
+    }
+}
+
+#[test]
+fn the_error_for_an_invalid_model_has_its_full_name() {
+    for (models, message) in [
+        (json!([]), "models: got an array"),
+        (json!({ "m": 3 }), "models['m']: got 3"),
+        (json!({ "m": { "contextTokens": 0 } }), "models['m'].contextTokens: got 0"),
+        (json!({ "m": { "price": 0 } }), "models['m'].price: unknown option"),
+        (json!({ "": {} }), "models['']: got an empty name"),
+    ] {
+        let error = read_with_key(json!({ "models": models })).unwrap_err();
+        assert!(error.message.starts_with(message), "{error}");
+    }
 }

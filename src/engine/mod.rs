@@ -1,8 +1,8 @@
 //! The engine runs calls. It is the only place that sleeps.
 //!
-//! Its layers, from the bottom up. Each imports only those listed before it:
+//! Its floors, from the bottom up. Each imports only those listed before it:
 //!
-//! | layer | what it decides |
+//! | floor | what it decides |
 //! |---|---|
 //! | [`time`] | nothing: the clock, the test clock, timers |
 //! | [`shared`] | nothing: what the calls of a client share, one type per module |
@@ -22,8 +22,8 @@ pub use call::Answer;
 pub use client::{Client, decisions, health};
 pub use shared::call_request::CallRequest;
 pub use shared::ids::session_id;
-pub use shared::{breaker, event, limiter, live, retry_budget, sink};
-pub use time::{clock, test_clock};
+pub use shared::{breaker, event, limiter, live_snapshot, retry_budget, sink};
+pub use time::{IdleProbe, clock, test_clock};
 
 // What the binding needs from the modules below: it imports only the engine.
 pub use crate::policy::catalogue;

@@ -22,7 +22,7 @@ const { NODE_EXTRA_CA_CERTS, SSL_CERT_FILE, SSL_CERT_DIR } = process.env
 
 let configured = false
 
-/** Passes the trusted certificate authorities to Rust, once. An unreadable file causes a warning, as in Node. */
+/** Passes the sources of root certificates to Rust, once. An unreadable file causes a warning, as in Node. */
 export function trustEnvironment(): void {
   if (configured) return
   configured = true
@@ -32,14 +32,14 @@ export function trustEnvironment(): void {
   // empty string disables the system's certificates.
   const isOverridden = SSL_CERT_FILE !== undefined || SSL_CERT_DIR !== undefined
   const hasNone = !HAS_STORE && (isOverridden || !SYSTEM_ROOTS.some((path) => existsSync(path)))
-  const authorities = {
+  const sources = {
     file,
     dirs,
     ...(hasNone && !file && dirs.length === 0 && { bundled: bundledRoots() }),
   }
   if (NODE_EXTRA_CA_CERTS) {
     try {
-      addon.trustAuthorities({ ...authorities, extra: readFileSync(NODE_EXTRA_CA_CERTS, 'utf8') })
+      addon.setRootCertSources({ ...sources, extra: readFileSync(NODE_EXTRA_CA_CERTS, 'utf8') })
       return
     } catch (error) {
       const reason = failureReason(error as Error)
@@ -48,7 +48,7 @@ export function trustEnvironment(): void {
       })
     }
   }
-  addon.trustAuthorities(authorities)
+  addon.setRootCertSources(sources)
 }
 
 /** The certificates that Node bundles. Loading `node:tls` takes longer than loading this package, so it is lazy. */

@@ -7,7 +7,7 @@ import { performance } from 'node:perf_hooks'
 import type { ChatRequest, ClientEvent } from '../../index'
 import type { AttemptTrace, CallTrace, TracedResult } from '../../types/observability'
 
-// The names of `diagnostics_channel.tracingChannel('holysheep:call')`, so that its `subscribe` works.
+// The names that `diagnostics_channel.tracingChannel('holysheep:call').subscribe` expects.
 const tracing = (name: string) => ({
   start: channel(`tracing:holysheep:${name}:start`),
   end: channel(`tracing:holysheep:${name}:end`),

@@ -1,6 +1,6 @@
 //! The catalogue of models: context window, output limit and prices.
 //!
-//! The built-in table goes out of date, so it never rejects a call by itself. It bounds the cost of a call.
+//! The built-in table goes out of date, so it alone never rejects a call. It bounds the cost of a call.
 //! With `validateModel` it also tells a misspelled model name from a new one.
 
 use std::collections::BTreeMap;

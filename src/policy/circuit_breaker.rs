@@ -169,7 +169,7 @@ impl Breaker {
         self.enter(State::Closed)
     }
 
-    /// Resets the breaker to a new one. Earlier permits have no effect any more.
+    /// Resets the breaker to a new one. Earlier permits no longer have an effect.
     pub fn reset(&mut self) -> Option<Transition> {
         let before = self.state;
         *self = Breaker {

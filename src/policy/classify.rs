@@ -74,6 +74,7 @@ pub fn is_retryable_code(code: &str) -> bool {
         Kind::Interrupted,
         Kind::Truncated,
         Kind::Malformed,
+        Kind::EmptyAnswer,
     ];
     retryable_kinds.iter().any(|kind| kind.code() == code) || NODE_CODES.contains(&code)
 }
@@ -106,6 +107,8 @@ pub fn classify(error: &Error) -> Classification {
         Kind::Connection(ConnectionFailure::Tls) => class(false, Failure, Any),
         Kind::Connection(_) | Kind::Interrupted | Kind::Truncated => class(true, Failure, Any),
         Kind::Malformed => class(error.should_retry != Some(false), Failure, Any),
+        // Asked once more; the engine counts.
+        Kind::EmptyAnswer => class(true, Ignored, Any),
         // The service works; only its continuation does not match.
         Kind::ContinuationMismatch => class(true, Success, Any),
         // It would be as large again.

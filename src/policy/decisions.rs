@@ -32,7 +32,7 @@ const SPECIFIC_KINDS: [Kind; 3] = [Kind::QuotaExhausted, Kind::ContextLength, Ki
 const BROAD_KINDS: [Kind; 4] = [Kind::Server, Kind::InvalidRequest, Kind::Authentication, Kind::RateLimit];
 
 /// The other kinds that a table may decide.
-const OTHER_KINDS: [Kind; 13] = [
+const OTHER_KINDS: [Kind; 14] = [
     Kind::Redirect,
     Kind::Timeout(Phase::Idle),
     Kind::Connection(ConnectionFailure::Refused),
@@ -44,6 +44,7 @@ const OTHER_KINDS: [Kind; 13] = [
     Kind::Interrupted,
     Kind::Truncated,
     Kind::Malformed,
+    Kind::EmptyAnswer,
     Kind::ContinuationMismatch,
     Kind::ResponseTooLarge,
 ];

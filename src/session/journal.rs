@@ -4,14 +4,21 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-/// The bound on choices, and on the tool calls of a choice. No request and no model exceeds it.
-const MAX_INDEX: usize = 128;
+use super::merge::insert_missing;
+use super::tool_calls::{self, ToolCall};
+
+/// The maximum number of choices. OpenAI's limit is the same.
+const MAX_CHOICES: usize = 128;
 
 /// Everything received of one answer.
 #[derive(Clone, Debug, Default)]
 pub struct Journal {
     pub identity: Identity,
     choices: Vec<Choice>,
+    /// The provider's index of the first choice; `None` until a choice arrives. Some count from one.
+    base: Option<u32>,
+    /// The index of the first choice that the consumer sees.
+    visible_base: Option<u32>,
     pub usage: Option<Value>,
     /// Fields of the answer that the engine does not know, each with its last value.
     pub extra: Map<String, Value>,
@@ -20,10 +27,27 @@ pub struct Journal {
 impl Journal {
     /// The journal of an answer with `choices` choices.
     pub fn new(choices: usize) -> Self {
-        Journal { choices: vec![Choice::default(); choices.clamp(1, MAX_INDEX)], ..Journal::default() }
+        Journal { choices: vec![Choice::default(); choices.clamp(1, MAX_CHOICES)], ..Journal::default() }
     }
 
-    /// The choice with this index; `None` if it was not requested.
+    /// The number of the choice with the provider's `index`, counted from zero; `None` if it was not requested. True if
+    /// only now it is known that the provider counts from one: every choice has moved.
+    pub fn locate(&mut self, index: u32) -> Option<(u32, bool)> {
+        let count = self.choices.len() as u32;
+        // Only one choice was requested: whatever its index, it is that one.
+        let mut base = *self.base.get_or_insert(if count == 1 { index } else { 0 });
+        let moves = base == 0 && count > 1 && index == count && !self.choices[0].has_begun();
+        if moves {
+            self.choices.rotate_left(1);
+            base = 1;
+            self.base = Some(base);
+        }
+        self.visible_base.get_or_insert(base);
+        let number = index.checked_sub(base).filter(|number| *number < count)?;
+        Some((number, moves))
+    }
+
+    /// The choice with this number.
     pub fn choice(&mut self, index: u32) -> Option<&mut Choice> {
         self.choices.get_mut(index as usize)
     }
@@ -43,6 +67,25 @@ impl Journal {
         self.choices.iter().all(|choice| choice.finish_reason.is_some())
     }
 
+    /// Whether every choice that has begun has its finish reason, and at least one has begun: some providers ignore `n`.
+    pub fn is_complete_without_others(&self) -> bool {
+        let mut begun = self.choices.iter().filter(|choice| choice.has_begun()).peekable();
+        begun.peek().is_some() && begun.all(|choice| choice.finish_reason.is_some())
+    }
+
+    /// Drops the choices that have not begun.
+    pub fn drop_missing_choices(&mut self) {
+        self.choices.retain(Choice::has_begun);
+        if self.choices.is_empty() {
+            self.choices.push(Choice::default());
+        }
+    }
+
+    /// Whether there is nothing in any of the choices.
+    pub fn is_empty(&self) -> bool {
+        self.choices.iter().all(Choice::is_empty)
+    }
+
     /// Clears what the next attempt sends again: tool calls, finish reasons and usage. Keeps the texts.
     pub fn prepare_continuation(&mut self) {
         for choice in &mut self.choices {
@@ -51,6 +94,7 @@ impl Journal {
             choice.finish_reason = None;
         }
         self.usage = None;
+        self.base = None;
     }
 
     /// A generated chunk with the identity of the answer.
@@ -69,6 +113,7 @@ impl Journal {
                 chunk[name] = json!(value);
             }
         }
+        let index = index + self.visible_base.unwrap_or_default();
         chunk["choices"] =
             json!([{ "index": index, "delta": delta, "logprobs": null, "finish_reason": finish_reason }]);
         chunk.to_string()
@@ -124,58 +169,25 @@ pub struct Choice {
     pub extra: Map<String, Value>,
     /// Fields of its message that the engine does not know.
     pub message_extra: Map<String, Value>,
+    /// There is more than these fields: audio, images, annotations or a field that the engine does not know.
+    pub has_other: bool,
 }
 
 impl Choice {
-    /// The index of the tool call that a delta belongs to. If the provider sends no index, a new id starts a
-    /// new call, and a delta without an id continues the last one.
-    pub fn tool_call_index(&self, index: Option<u32>, id: Option<&str>) -> u32 {
-        let calls = &self.tool_calls;
-        let last = calls.len().saturating_sub(1);
-        let position = match (index, id.filter(|id| !id.is_empty())) {
-            (Some(index), _) => return index,
-            (None, Some(id)) => calls.iter().position(|call| call.id == id).unwrap_or(calls.len()),
-            (None, None) => last,
-        };
-        position as u32
+    /// Whether anything was received of it.
+    pub fn has_begun(&self) -> bool {
+        !self.is_empty() || self.finish_reason.is_some()
     }
 
-    /// The tool call with this index, created if necessary; `None` past the bound.
-    pub fn tool_call(&mut self, index: u32) -> Option<&mut ToolCall> {
-        let index = index as usize;
-        if index >= MAX_INDEX {
-            return None;
-        }
-        if self.tool_calls.len() <= index {
-            self.tool_calls.resize_with(index + 1, ToolCall::default);
-        }
-        self.tool_calls.get_mut(index)
-    }
-
-    /// Finalizes the buffered tool calls. Drops indexes without a call (a provider may count from one), and
-    /// sets missing arguments to an empty object. Without `strict`, drops calls whose arguments are not valid
-    /// JSON, because they were cut off.
-    ///
-    /// # Errors
-    /// With `strict`, the name of a call whose arguments are not valid JSON.
-    pub fn finalize_tool_calls(&mut self, strict: bool) -> std::result::Result<(), String> {
-        self.tool_calls.retain(|call| *call != ToolCall::default());
-        for call in &mut self.tool_calls {
-            if call.arguments.trim_ascii().is_empty() && !call.custom {
-                call.arguments = "{}".to_owned();
-            }
-        }
-        let is_valid = |call: &ToolCall| {
-            call.custom || serde_json::from_str::<serde::de::IgnoredAny>(&call.arguments).is_ok()
-        };
-        if !strict {
-            self.tool_calls.retain(is_valid);
-            return Ok(());
-        }
-        match self.tool_calls.iter().find(|call| !is_valid(call)) {
-            Some(call) => Err(call.name.clone()),
-            None => Ok(()),
-        }
+    /// Whether it has no content.
+    fn is_empty(&self) -> bool {
+        let Choice { text, reasoning, refusal, tool_calls, function_call, has_other, .. } = self;
+        text.is_empty()
+            && reasoning.is_empty()
+            && refusal.is_empty()
+            && tool_calls.is_empty()
+            && function_call.is_none()
+            && !has_other
     }
 
     /// Adds the `logprobs` of one chunk.
@@ -206,7 +218,7 @@ impl Choice {
             message.insert("reasoning_content".into(), json!(self.reasoning));
         }
         if !self.tool_calls.is_empty() {
-            message.insert("tool_calls".into(), self.tool_calls());
+            message.insert("tool_calls".into(), tool_calls::message(&self.tool_calls));
         }
         if let Some(call) = &self.function_call {
             message.insert("function_call".into(), json!({ "name": call.name, "arguments": call.arguments }));
@@ -219,54 +231,6 @@ impl Choice {
         choice.insert("finish_reason".into(), json!(self.finish_reason));
         insert_missing(&mut choice, &self.extra);
         choice.into()
-    }
-
-    /// The tool calls as the `tool_calls` of a delta, each complete.
-    pub fn tool_call_deltas(&self) -> Value {
-        let call = |(index, call): (usize, &ToolCall)| {
-            let mut delta = Map::new();
-            delta.insert("index".into(), json!(index));
-            delta.extend(call.to_map());
-            Value::Object(delta)
-        };
-        self.tool_calls.iter().enumerate().map(call).collect()
-    }
-
-    /// The tool calls as the `tool_calls` of a complete message.
-    pub fn tool_calls(&self) -> Value {
-        self.tool_calls.iter().map(|call| Value::Object(call.to_map())).collect()
-    }
-}
-
-/// A tool call, possibly incomplete.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct ToolCall {
-    pub id: String,
-    pub name: String,
-    /// The arguments, or the input of a call of `type: "custom"`.
-    pub arguments: String,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    pub custom: bool,
-    /// Fields that the engine does not know.
-    #[serde(skip_serializing_if = "Map::is_empty")]
-    pub extra: Map<String, Value>,
-}
-
-impl ToolCall {
-    fn to_map(&self) -> Map<String, Value> {
-        let Self { id, name, arguments, .. } = self;
-        let mut call = Map::new();
-        call.insert("id".into(), json!(id));
-        if self.custom {
-            call.insert("type".into(), json!("custom"));
-            call.insert("custom".into(), json!({ "name": name, "input": arguments }));
-        } else {
-            call.insert("type".into(), json!("function"));
-            call.insert("function".into(), json!({ "name": name, "arguments": arguments }));
-        }
-        insert_missing(&mut call, &self.extra);
-        call
     }
 }
 
@@ -286,13 +250,6 @@ pub struct Identity {
     pub service_tier: Option<String>,
 }
 
-/// Inserts the fields that are missing.
-fn insert_missing(fields: &mut Map<String, Value>, extra: &Map<String, Value>) {
-    for (name, value) in extra {
-        fields.entry(name.as_str()).or_insert_with(|| value.clone());
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -308,17 +265,46 @@ mod tests {
 
     #[test]
     fn a_choice_that_was_not_requested_does_not_exist() {
-        assert!(Journal::new(1).choice(1).is_none());
+        let mut journal = Journal::new(2);
+        assert_eq!(journal.locate(0), Some((0, false)));
+        journal.choice(0).unwrap().text.push('a');
+        assert_eq!(journal.locate(2), None);
+    }
+
+    #[test]
+    fn choices_may_be_counted_from_one() {
+        let mut journal = Journal::new(1);
+        assert_eq!(journal.locate(1), Some((0, false)));
+        assert_eq!(journal.locate(2), None);
+        let mut journal = Journal::new(2);
+        assert_eq!(journal.locate(1), Some((1, false)));
+        journal.choice(1).unwrap().text.push('a');
+        assert_eq!(journal.locate(2), Some((1, true)));
+        assert_eq!(journal.first_choice().text, "a");
+        assert_eq!(journal.locate(1), Some((0, false)));
+    }
+
+    #[test]
+    fn an_answer_with_fewer_choices_than_requested_ends_with_those_that_came() {
+        let mut journal = Journal::new(3);
+        assert!(!journal.is_complete_without_others());
+        journal.choice(0).unwrap().finish_reason = Some("stop".into());
+        assert!(journal.is_complete_without_others());
+        journal.drop_missing_choices();
+        assert_eq!(journal.choice_count(), 1);
     }
 
     #[test]
     fn a_message_with_only_tool_calls_has_null_content() {
         let mut journal = Journal::new(1);
         let choice = journal.choice(0).unwrap();
-        let call = choice.tool_call(0).unwrap();
-        call.id.push_str("call_1");
-        call.name.push_str("weather");
-        call.arguments.push_str("{}");
+        let call = ToolCall {
+            id: "call_1".into(),
+            name: "weather".into(),
+            arguments: "{}".into(),
+            ..ToolCall::default()
+        };
+        choice.tool_calls.push(call);
         choice.finish_reason = Some("tool_calls".into());
         let answer = journal.completion();
         assert_eq!(answer["choices"][0]["message"]["content"], Value::Null);

@@ -30,6 +30,13 @@ pub fn merge(fields: &mut Map<String, Value>, more: Map<String, Value>) {
     }
 }
 
+/// Inserts the fields that are missing.
+pub(super) fn insert_missing(fields: &mut Map<String, Value>, extra: &Map<String, Value>) {
+    for (name, value) in extra {
+        fields.entry(name.as_str()).or_insert_with(|| value.clone());
+    }
+}
+
 fn merge_entry(list: &mut Vec<Value>, entry: Value) {
     let index = entry.get("index").filter(|index| index.is_u64());
     let position =

@@ -5,4 +5,4 @@ pub mod merge;
 pub mod prompts;
 pub mod snapshot;
 pub mod splice;
-pub mod usage;
+pub mod tool_calls;

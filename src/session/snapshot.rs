@@ -4,8 +4,9 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::journal::{Choice, Identity, Journal, ToolCall};
+use super::journal::{Choice, Identity, Journal};
 use super::splice::Join;
+use super::tool_calls::ToolCall;
 use crate::error::{AttemptRecord, Error, Result, truncate};
 
 /// The version of the format. Any other version is rejected.

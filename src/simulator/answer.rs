@@ -18,10 +18,11 @@ use super::event_stream::EventStream;
 use super::messages;
 use super::plan::{BodySource, FixedBody, Framing, Head, Plan, Start};
 use super::responses;
-use super::rng::SeededRng;
+use super::rng;
 use super::scenario::{DisconnectHow, Scenario, Usage};
 use super::step::Ending;
 use super::validate;
+use crate::rng::SeededRng;
 
 /// What an answer depends on besides its request and its scenario.
 pub(super) struct AnswerContext<'a> {
@@ -64,13 +65,13 @@ pub(super) fn bad_request(message: &str, param: Option<&str>, code: Option<&str>
 
 /// The answer of `scenario` to a chat request.
 pub(super) fn plan(scenario: &Arc<Scenario>, request: &ChatRequest, context: &AnswerContext<'_>) -> Plan {
-    let mut rng = SeededRng::new(scenario.seed.unwrap_or(context.seed), context.index);
+    let mut rng = rng::of_answer(scenario.seed.unwrap_or(context.seed), context.index);
     let id = match context.dialect {
-        None => format!("chatcmpl-{}", rng.id(29)),
-        Some(Dialect::Responses) => format!("resp_{}", rng.id(48)),
-        Some(Dialect::Messages) => format!("msg_{}", rng.id(24)),
+        None => format!("chatcmpl-{}", rng::id(&mut rng, 29)),
+        Some(Dialect::Responses) => format!("resp_{}", rng::id(&mut rng, 48)),
+        Some(Dialect::Messages) => format!("msg_{}", rng::id(&mut rng, 24)),
     };
-    let request_id = format!("req_{:016x}{:016x}", rng.next(), rng.next());
+    let request_id = format!("req_{:016x}{:016x}", rng.next_u64(), rng.next_u64());
     let model = request.model.as_deref().unwrap_or(context.model);
     let created = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
     let identity = Identity { id: &id, model, created };
@@ -319,7 +320,7 @@ fn content(
     let reasoning = scenario.reasoning.as_deref().map_or_else(Deltas::empty, &mut split);
     let refusal = scenario.refusal.as_deref().map_or_else(Deltas::empty, &mut split);
     let tools = scenario.tool_calls.iter().map(|call| Tool {
-        id: call.id.clone().unwrap_or_else(|| format!("call_{}", rng.id(24))),
+        id: call.id.clone().unwrap_or_else(|| format!("call_{}", rng::id(rng, 24))),
         name: call.name.clone(),
         arguments: match &call.arguments {
             None => Deltas::split("{}".to_owned(), size, rng),

@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use bytes::{BufMut, BytesMut};
 
 use super::json::{escape, number};
-use super::rng::SeededRng;
+use crate::rng::SeededRng;
 
 /// The deltas in which a text is sent.
 pub(super) enum Deltas {
@@ -39,7 +39,7 @@ impl Deltas {
 
     /// Splits a text at character boundaries: `size` characters each, or a random 1 to 8.
     pub(super) fn split(text: String, size: Option<usize>, rng: &mut SeededRng) -> Self {
-        let mut next_size = || size.map_or_else(|| 1 + (rng.next() % 8) as usize, |size| size.max(1));
+        let mut next_size = || size.map_or_else(|| 1 + rng.below(8), |size| size.max(1));
         let (mut ends, mut left) = (Vec::new(), next_size());
         for (at, _) in text.char_indices().skip(1) {
             left -= 1;
@@ -152,6 +152,7 @@ fn stamp(time: SystemTime, out: &mut BytesMut) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::simulator::rng;
 
     fn all(deltas: &Deltas) -> Vec<String> {
         deltas.iter().collect()
@@ -161,16 +162,16 @@ mod tests {
     fn a_text_is_split_the_same_way_for_the_same_seed_and_never_inside_a_character() {
         let text = "Schäfchen 🐑🐑 zählen \"ist\"\n\\ \u{1} schön";
         for size in [None, Some(1), Some(3)] {
-            let first = all(&Deltas::split(text.to_owned(), size, &mut SeededRng::new(7, 3)));
-            let second = all(&Deltas::split(text.to_owned(), size, &mut SeededRng::new(7, 3)));
+            let first = all(&Deltas::split(text.to_owned(), size, &mut rng::of_answer(7, 3)));
+            let second = all(&Deltas::split(text.to_owned(), size, &mut rng::of_answer(7, 3)));
             assert_eq!(first, second);
             assert_eq!(first.concat(), text);
             if let Some(size) = size {
                 assert!(first[..first.len() - 1].iter().all(|delta| delta.chars().count() == size));
             }
         }
-        assert_ne!(SeededRng::new(1, 1).id(8), SeededRng::new(1, 2).id(8));
-        assert_eq!(Deltas::split(String::new(), None, &mut SeededRng::new(1, 1)).len(), 0);
+        assert_ne!(rng::id(&mut rng::of_answer(1, 1), 8), rng::id(&mut rng::of_answer(1, 2), 8));
+        assert_eq!(Deltas::split(String::new(), None, &mut rng::of_answer(1, 1)).len(), 0);
     }
 
     #[test]

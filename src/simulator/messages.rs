@@ -4,7 +4,8 @@ use serde_json::{Value, json};
 
 use super::content::{Content, Identity};
 use super::dialect::{DialectAnswer, Event};
-use super::rng::SeededRng;
+use super::rng;
+use crate::rng::SeededRng;
 
 struct Writer {
     events: Vec<Event>,
@@ -58,7 +59,7 @@ pub(super) fn build(
     });
     writer.event("message_start", json!({ "type": "message_start", "message": message }), false);
     if content.reasoning.len() > 0 {
-        let signature = rng.id(64);
+        let signature = rng::id(rng, 64);
         writer.begin(json!({ "type": "thinking", "thinking": "", "signature": "" }));
         for delta in content.reasoning.iter() {
             writer.delta(json!({ "type": "thinking_delta", "thinking": delta }), true);

@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 use super::content::{Content, Identity};
 use super::deltas::Deltas;
 use super::dialect::{DialectAnswer, Event};
-use super::rng::SeededRng;
+use super::rng;
+use crate::rng::SeededRng;
 
 struct Writer {
     events: Vec<Event>,
@@ -65,7 +66,7 @@ impl Writer {
     }
 
     fn message(&mut self, content: &Content, finished: bool, rng: &mut SeededRng) {
-        let id = format!("msg_{}", rng.id(48));
+        let id = format!("msg_{}", rng::id(rng, 48));
         let item = |status: &str, parts: Value| json!({ "id": id, "type": "message", "status": status, "content": parts, "role": "assistant" });
         self.begin(item("in_progress", json!([])));
         let refused = content.refusal.len() > 0;
@@ -86,7 +87,7 @@ impl Writer {
     }
 
     fn reasoning(&mut self, summary: &Deltas, rng: &mut SeededRng) {
-        let id = format!("rs_{}", rng.id(48));
+        let id = format!("rs_{}", rng::id(rng, 48));
         let text = summary.text();
         let at = json!({ "item_id": id, "output_index": self.output.len(), "summary_index": 0 });
         let with = |name: &str, value: Value| {
@@ -137,7 +138,7 @@ pub(super) fn build(
         writer.message(content, reason.is_none(), rng);
     }
     for tool in &content.tools {
-        let id = format!("fc_{}", rng.id(48));
+        let id = format!("fc_{}", rng::id(rng, 48));
         let item = |status: &str, arguments: &str| {
             json!({ "id": id, "type": "function_call", "status": status, "arguments": arguments,
                 "call_id": tool.id, "name": tool.name })

@@ -86,11 +86,11 @@ pub struct Scenario {
     pub usage_in_last_chunk: bool,
     /// The wait before the usage chunk in milliseconds; default 0.
     pub usage_delay_ms: u64,
-    /// Whether a request with `stream_options` is refused with a 400; default false.
+    /// Whether a request with `stream_options` is rejected with a 400; default false.
     pub refuse_stream_options: bool,
-    /// Whether a request whose last message is the assistant's is refused with a 400; default false.
+    /// Whether a request whose last message is the assistant's is rejected with a 400; default false.
     pub refuse_prefill: bool,
-    /// Whether a request that ends with a system message, and has others, is refused with a 400; default false.
+    /// Whether a request that ends with a system message, and has others, is rejected with a 400; default false.
     pub refuse_system_tail: bool,
 
     /// How the lines of the stream end; default `lf`.
@@ -170,7 +170,7 @@ pub enum PingStyle {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase", deny_unknown_fields)]
 pub struct Disconnect {
-    /// After this many chunks, counted over all choices; at the latest after the last one.
+    /// After this many chunks, counted over all choices, or after the last one if there are fewer.
     pub after_chunks: Option<u64>,
     /// After this many bytes of the body (without chunk framing), also inside a character. A cut that writes an event
     /// waits for the end of the event in which that byte lies.

@@ -1,28 +1,28 @@
 //! Shared state. The state of a circuit breaker or a token bucket is a small plain value, and a decision is a
-//! pure function of it. A [`Slot`] holds one such value in the memory of this process.
+//! pure function of it. A [`SharedState`] holds one such value in the memory of this process.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// A value that all clones of the slot share.
-pub struct Slot<S>(Arc<Mutex<S>>);
+/// A value that all clones share.
+pub struct SharedState<S>(Arc<Mutex<S>>);
 
-impl<S> Clone for Slot<S> {
+impl<S> Clone for SharedState<S> {
     fn clone(&self) -> Self {
-        Slot(Arc::clone(&self.0))
+        SharedState(Arc::clone(&self.0))
     }
 }
 
-impl<S: Default> Default for Slot<S> {
+impl<S: Default> Default for SharedState<S> {
     fn default() -> Self {
-        Slot::new(S::default())
+        SharedState::new(S::default())
     }
 }
 
-impl<S> Slot<S> {
-    /// A slot with this initial value.
+impl<S> SharedState<S> {
+    /// A shared state with this initial value.
     pub fn new(state: S) -> Self {
-        Slot(Arc::new(Mutex::new(state)))
+        SharedState(Arc::new(Mutex::new(state)))
     }
 
     /// Runs a decision on the state. It holds a lock, so it must be short and must not wait.
@@ -32,7 +32,7 @@ impl<S> Slot<S> {
     }
 }
 
-impl<S: fmt::Debug> fmt::Debug for Slot<S> {
+impl<S: fmt::Debug> fmt::Debug for SharedState<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.update(|state| state.fmt(f))
     }

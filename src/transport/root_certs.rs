@@ -10,18 +10,6 @@ use rustls::pki_types::pem::PemObject;
 
 use crate::error::{ConnectionFailure, Error, Kind, Result};
 
-static SOURCES: OnceLock<RootCertSources> = OnceLock::new();
-
-/// Sets the sources of the process. Call it before the first request: only the first call has an effect, as
-/// Node also reads the environment once.
-pub fn set_root_cert_sources(sources: RootCertSources) {
-    let _ = SOURCES.set(sources);
-}
-
-pub(super) fn sources() -> &'static RootCertSources {
-    SOURCES.get_or_init(RootCertSources::default)
-}
-
 /// The root certificates that the environment configures, the same for the whole process.
 #[derive(Default)]
 pub struct RootCertSources {
@@ -71,6 +59,18 @@ impl RootCertSources {
             format!("no certificate could be read from {} (SSL_CERT_FILE, SSL_CERT_DIR)", paths.join(", ")),
         )
     }
+}
+
+static SOURCES: OnceLock<RootCertSources> = OnceLock::new();
+
+/// Sets the sources of the process. Call it before the first request: only the first call has an effect, as
+/// Node also reads the environment once.
+pub fn set_root_cert_sources(sources: RootCertSources) {
+    let _ = SOURCES.set(sources);
+}
+
+pub(super) fn sources() -> &'static RootCertSources {
+    SOURCES.get_or_init(RootCertSources::default)
 }
 
 /// Parses PEM certificates. Errors name `name` as the source of the text.

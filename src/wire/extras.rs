@@ -3,6 +3,8 @@
 
 use serde_json::{Map, Value};
 
+use super::json;
+
 /// Fields that are read elsewhere, and `obfuscation`, OpenAI's padding against eavesdroppers.
 const CHUNK_FIELDS: &[&str] = &[
     "id",
@@ -13,10 +15,12 @@ const CHUNK_FIELDS: &[&str] = &[
     "service_tier",
     "choices",
     "usage",
+    "x_groq",
     "error",
     "obfuscation",
 ];
-const CHOICE_FIELDS: &[&str] = &["index", "delta", "finish_reason", "logprobs"];
+const CHOICE_FIELDS: &[&str] =
+    &["index", "delta", "message", "text", "finish_reason", "logprobs", "usage", "error"];
 const DELTA_FIELDS: &[&str] =
     &["role", "content", "reasoning_content", "refusal", "tool_calls", "function_call"];
 
@@ -37,18 +41,23 @@ pub struct ChoiceExtras {
 
 /// The extra fields in the JSON of a chunk; none if it is not a chunk.
 pub fn extras(chunk: &str) -> Extras {
-    let Ok(Value::Object(mut chunk)) = serde_json::from_str(chunk) else { return Extras::default() };
+    let Some(Value::Object(mut chunk)) = json::value(chunk) else { return Extras::default() };
     let choices = match chunk.get_mut("choices").map(Value::take) {
         Some(Value::Array(choices)) => choices,
         _ => Vec::new(),
     };
     let choices = choices.into_iter().filter_map(|choice| {
         let Value::Object(mut choice) = choice else { return None };
-        let index = choice.get("index").and_then(Value::as_u64).unwrap_or_default();
-        let delta = match choice.get_mut("delta").map(Value::take) {
-            Some(Value::Object(delta)) => delta,
-            _ => Map::new(),
+        let index = match choice.get("index") {
+            Some(Value::String(index)) => index.trim().parse().ok(),
+            index => index.and_then(Value::as_u64),
         };
+        let index = index.unwrap_or_default();
+        let mut object = |name: &str| match choice.get_mut(name).map(Value::take) {
+            Some(Value::Object(fields)) if !fields.is_empty() => Some(fields),
+            _ => None,
+        };
+        let delta = object("delta").or_else(|| object("message")).unwrap_or_default();
         Some(ChoiceExtras {
             index: u32::try_from(index).ok()?,
             choice: without(choice, CHOICE_FIELDS),

@@ -4,13 +4,16 @@
 //! - [`sse`]: from bytes to events.
 //! - [`chat`]: the events of chat completions. [`dialect`]: which API dialects there are, and the events of
 //!   the others.
-//! - [`provider_error`], [`retry_after`], [`limits`]: what a provider says when it refuses.
+//! - [`provider_error`], [`retry_after`], [`limits`]: what a provider says when it rejects a request.
 
+pub mod body;
 pub mod chat;
 pub mod dialect;
+mod dialect_spec;
 mod duration;
 pub mod extras;
 pub mod header_allowlist;
+pub mod json;
 pub mod limits;
 pub mod prometheus;
 pub mod provider_error;

@@ -8,7 +8,7 @@ use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-use super::dialect::spec::Dialect;
+use super::dialect_spec::Dialect;
 use super::request_body::{ChatBody, PassthroughBody};
 use crate::error::{Error, Result, truncate};
 
@@ -41,7 +41,7 @@ impl ChatRequest {
             .map_err(|_| Error::invalid("request", truncate(json, 40), "an object with `messages`"))?;
         let request = ChatRequest { dialect, fields };
         match request.field(dialect.conversation_field()) {
-            // There is none where the provider stores the conversation.
+            // There is none if the provider stores the conversation.
             None if dialect == Dialect::Responses => {}
             Some(raw) if dialect == Dialect::Responses => {
                 if !raw.get().starts_with(['"', '[']) {
@@ -166,6 +166,17 @@ impl ChatRequest {
         Cow::Borrowed(messages)
     }
 
+    /// Whether the last message is the result of a tool.
+    pub fn ends_with_tool_result(&self) -> bool {
+        #[derive(Deserialize)]
+        struct Message {
+            role: Option<String>,
+        }
+        let messages: Vec<&RawValue> = serde_json::from_str(self.messages()).unwrap_or_default();
+        let last = messages.last().and_then(|last| serde_json::from_str::<Message>(last.get()).ok());
+        last.and_then(|last| last.role).is_some_and(|role| role == "tool" || role == "function")
+    }
+
     /// Whether the answer comes as a stream of events, and not as one document.
     pub fn is_streamed(&self) -> bool {
         self.dialect == Dialect::Chat || self.read("stream").unwrap_or(false)
@@ -275,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn values_that_every_provider_rejects_are_refused_by_field() {
+    fn values_that_every_provider_rejects_are_rejected_by_field() {
         for (bad, name) in [
             (r#"{"messages":[{},null]}"#, "request.messages[1]: got null"),
             (r#"{"messages":["hi"]}"#, "request.messages[0]: got \"hi\""),
@@ -336,7 +347,7 @@ mod tests {
     }
 
     #[test]
-    fn invalid_values_of_other_dialects_are_refused_by_field() {
+    fn invalid_values_of_other_dialects_are_rejected_by_field() {
         for (dialect, bad, message) in [
             (Dialect::Responses, r#"{"input":3}"#, "request.input: got 3"),
             (

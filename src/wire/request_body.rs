@@ -6,7 +6,7 @@ use serde::ser::SerializeMap;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use super::dialect::spec::Dialect;
+use super::dialect_spec::Dialect;
 
 /// What an attempt sends instead of the caller's own fields, or in addition to them.
 #[derive(Clone, Copy, Default)]

@@ -45,7 +45,7 @@ pub fn mask(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// Masks this key in the text, and also a beginning of it at the very end, where the text may have been truncated. A
+/// Masks this key in the text, and also a beginning of it at the very end, because the text may have been truncated. A
 /// key too short to be a secret (`none`, for example) is left unchanged.
 pub fn mask_key(text: &str, key: &str) -> String {
     if key.len() < MIN_SECRET_LENGTH {

@@ -1,10 +1,14 @@
 //! An incremental parser of `text/event-stream` (WHATWG HTML, section 9.2.6). Bytes go in as they arrive,
 //! events come out. An event is copied only if it is split over several reads.
 //!
-//! The parser deviates from the standard in three points. At the end of the body, an event without a blank
+//! The parser deviates from the standard in four points. At the end of the body, an event without a blank
 //! line after it is dispatched too, and marked ([`Event::at_end`]): the completion rules need it. Events
 //! with empty data are skipped: relays send them to keep a connection alive. `id` and `retry` are ignored:
-//! they cannot resume a POST.
+//! they cannot resume a POST. A data line that follows a complete JSON object, and begins another one or is
+//! `[DONE]`, is an event of its own: some servers leave out the blank lines.
+//!
+//! Lines that are no fields are not part of any event. The first 2 KiB of them are kept ([`Parser::stray`]):
+//! an error that a proxy wrote into the stream.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -12,8 +16,14 @@ use std::mem;
 use std::ops::ControlFlow;
 
 use memchr::{memchr, memchr2};
+use serde::de::IgnoredAny;
 
 const BOM: &[u8] = b"\xEF\xBB\xBF";
+/// How much is kept of lines that are no fields, in bytes.
+const MAX_STRAY: usize = 2048;
+/// How often an event is checked for a complete JSON object, and up to which length: a check reads all of it.
+const MAX_CHECKS: u8 = 8;
+const MAX_CHECKED: usize = 64 * 1024;
 
 /// One event.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,6 +81,10 @@ pub struct Parser {
     after_cr: bool,
     /// No line has ended yet, so a byte order mark may come first.
     at_start: bool,
+    /// Lines that are no fields.
+    stray: Vec<u8>,
+    /// How often this event was checked for a complete JSON object.
+    checks: u8,
 }
 
 impl Parser {
@@ -85,7 +99,14 @@ impl Parser {
             event: String::new(),
             after_cr: false,
             at_start: true,
+            stray: Vec::new(),
+            checks: 0,
         }
+    }
+
+    /// The beginning of the lines that are no fields. [`Parser::finish`] keeps it.
+    pub fn stray(&self) -> &[u8] {
+        &self.stray
     }
 
     /// Resets the parser: the next byte is the first of a body.
@@ -126,15 +147,29 @@ impl Parser {
                 // A new buffer for each read would be O(n²).
                 let mut line = mem::take(&mut self.line);
                 line.extend_from_slice(&rest[..end]);
+                let mut flow = ControlFlow::Continue(());
                 if let Some(data) = self.field(&line) {
+                    if self.is_next_event(borrowed, data) {
+                        flow = self.dispatch(borrowed.take(), false, &mut on_event);
+                    }
                     self.append(borrowed.take())?;
                     self.append(Some(data))?;
                 }
                 line.clear();
                 self.line = line;
+                if let ControlFlow::Break(value) = flow {
+                    return Ok(FeedResult::Stopped { consumed: position, value });
+                }
             } else if end > 0 {
                 if let Some(data) = self.field(&rest[..end]) {
-                    if self.has_data || borrowed.is_some() {
+                    if self.is_next_event(borrowed, data) {
+                        let flow = self.dispatch(borrowed.take(), false, &mut on_event);
+                        borrowed = Some(data);
+                        if let ControlFlow::Break(value) = flow {
+                            self.append(borrowed)?;
+                            return Ok(FeedResult::Stopped { consumed: position, value });
+                        }
+                    } else if self.has_data || borrowed.is_some() {
                         self.append(borrowed.take())?;
                         self.append(Some(data))?;
                     } else {
@@ -163,7 +198,9 @@ impl Parser {
         let data = self.field(&line).filter(|data| !data.is_empty());
         let appended = self.append(data);
         let flow = appended.map(|()| self.dispatch(None, true, &mut on_event));
+        let stray = mem::take(&mut self.stray);
         self.reset();
+        self.stray = stray;
         Ok(flow?.break_value())
     }
 
@@ -185,9 +222,29 @@ impl Parser {
                 self.event.clear();
                 self.event.push_str(&String::from_utf8_lossy(value));
             }
-            _ => {}
+            // A comment has no name.
+            b"" | b"id" | b"retry" => {}
+            _ => {
+                let room = MAX_STRAY - self.stray.len();
+                self.stray.extend(line.iter().chain(b"\n").take(room));
+            }
         }
         None
+    }
+
+    /// Whether the data so far is an event, and `next` the first line of another one without a blank line in between.
+    fn is_next_event(&mut self, borrowed: Option<&[u8]>, next: &[u8]) -> bool {
+        let so_far = borrowed.unwrap_or(&self.data);
+        let may_be = (next.starts_with(b"{") || next == b"[DONE]")
+            && so_far.starts_with(b"{")
+            && so_far.trim_ascii_end().ends_with(b"}")
+            && so_far.len() <= MAX_CHECKED
+            && self.checks < MAX_CHECKS;
+        if !may_be {
+            return false;
+        }
+        self.checks += 1;
+        serde_json::from_slice::<IgnoredAny>(so_far).is_ok()
     }
 
     fn append(&mut self, data: Option<&[u8]>) -> Result<(), TooLong> {
@@ -209,6 +266,7 @@ impl Parser {
     ) -> ControlFlow<B> {
         self.at_start = false;
         self.has_data = false;
+        self.checks = 0;
         let bytes = borrowed.unwrap_or(&self.data);
         let flow = if bytes.is_empty() {
             ControlFlow::Continue(())

@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::config::defaults::MAX_LINE;
+const MAX_LINE: usize = 1024 * 1024;
 
 type Parsed = (Option<String>, String, bool);
 
@@ -212,25 +212,40 @@ fn a_reset_discards_an_incomplete_event() {
     assert_eq!(parsed, data(&["new"]));
 }
 
+#[test]
+fn a_complete_object_ends_its_event_without_a_blank_line() {
+    let body = "data: {\"a\":1}\ndata: {\"b\":\ndata: 2}\ndata: {\"c\":3}\r\ndata: [DONE]\n";
+    let expected = ["{\"a\":1}", "{\"b\":\n2}", "{\"c\":3}", "[DONE]"];
+    for cut in 0..=body.len() {
+        let parsed = parse_parts(MAX_LINE, &[&body.as_bytes()[..cut], &body.as_bytes()[cut..]]).unwrap();
+        let texts: Vec<&str> = parsed.iter().map(|(_, data, _)| data.as_str()).collect();
+        assert_eq!(texts, expected, "cut at {cut}");
+    }
+    // A document over several lines is one event.
+    let pretty = "data: {\ndata: \"a\": {}\ndata: }\n\n";
+    assert_eq!(parse_parts(MAX_LINE, &[pretty.as_bytes()]).unwrap(), data(&["{\n\"a\": {}\n}"]));
+}
+
+#[test]
+fn lines_that_are_no_fields_are_kept_up_to_a_limit() {
+    let mut parser = Parser::new(MAX_LINE);
+    let mut feed = |text: &str| parser.feed(text.as_bytes(), |_| ControlFlow::<()>::Continue(())).map(drop);
+    feed("upstream failed\n: comment\nid: 1\nretry: 5\ndata: {}\n\nerror: x").unwrap();
+    parser.finish(|_| ControlFlow::<()>::Continue(())).unwrap();
+    assert_eq!(parser.stray(), b"upstream failed\nerror: x\n");
+    parser
+        .feed(&[b"x".repeat(5000).as_slice(), b"\n"].concat(), |_| ControlFlow::<()>::Continue(()))
+        .unwrap();
+    assert_eq!(parser.stray().len(), MAX_STRAY);
+}
+
 /// Fragments that trigger the parser's decisions.
 fn fragment() -> impl Strategy<Value = Vec<u8>> {
     let fixed = prop::sample::select(vec![
-        "\n",
-        "\r",
-        "\r\n",
-        "\n\n",
-        "data",
-        "data:",
-        "data: ",
-        "event: ",
-        ":",
-        " ",
-        "x",
-        "é",
-        "🐑",
-        "\u{FEFF}",
-        "id: 1",
-        "{\"a\":1}",
+        "\n", "\r", "\r\n", "\n\n", "data", "data:", "data: ", "event: ", ":", " ", "x", "é", "🐑",
+        "\u{FEFF}", "id: 1",
+        // Without a brace at the start: objects are split into events, see below.
+        "\"a\":1}",
     ]);
     prop_oneof![
         9 => fixed.prop_map(|text| text.as_bytes().to_vec()),

@@ -119,7 +119,7 @@ export type RetryResult =
   | { success: true; data: ChatCompletion; modelUsed: string }
   | {
       success: false
-      /** The last status, where there was one. */
+      /** The last status, if there was one. */
       statusCode?: number
       error: string
       /** How many attempts were made. */

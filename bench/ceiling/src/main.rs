@@ -298,6 +298,6 @@ async fn main() -> Result<(), Failure> {
         other => return Err(format!("unknown workload {other}").into()),
     };
     println!("{figures}");
-    // Open streams need not be read to their end.
+    // Open streams need not be read to the end.
     std::process::exit(0)
 }

@@ -6,7 +6,7 @@ import { CheckIcon, Logo, PanelIcon, PlusIcon, SendIcon, StopIcon } from './icon
 import { nameOf, Panel } from './panel'
 
 const SUGGESTIONS = [
-  'What happens when the connection breaks in mid-answer?',
+  'What happens when the connection breaks mid-answer?',
   'Why not simply start the answer over?',
   'When does another provider take over?',
 ]

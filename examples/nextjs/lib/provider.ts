@@ -8,7 +8,7 @@ import type { Fault, Status } from './types'
 const ANSWER = [
   'This answer comes from a simulator inside this app, so it is the same for every question. What happens to it on the ' +
     'way is real: the sockets, timeouts and errors are those of a provider that fails.',
-  'A model writes for seconds, and in those seconds anything can break. When the connection is lost in mid-word, the ' +
+  'A model writes for seconds, and in those seconds anything can break. When the connection is lost mid-word, the ' +
     'client asks for the rest, compares it with the text that you have, and removes every letter that would be a ' +
     'duplicate. You see one complete text, in order.',
   'When a provider stays down, its circuit breaker opens and the next one answers. No request waits for a server that ' +

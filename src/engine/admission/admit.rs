@@ -43,7 +43,7 @@ impl Rejected {
 
 /// Admits an attempt on the route that is due, as far as that is possible without a wait. `will_wait`: no other route
 /// can be tried sooner, so the call waits in the queue of this one, and neither a cooldown nor the limits reject it
-/// here. The client's own limiter applies to all routes, so it is no reason to try another one.
+/// here. The client's own limiter applies to all routes, so it does not justify another one.
 pub fn try_admit(
     ctx: &CallContext<'_>,
     route: &CallRoute,
@@ -56,7 +56,7 @@ pub fn try_admit(
     }
     let limits = if will_wait { [None, None] } else { reserve_limits(ctx, route)? };
     let breaker = acquire_breaker(ctx, route).map_err(Rejected::CircuitOpen)?;
-    Ok(Box::new(Permit::new(&route.endpoint, breaker, limits)))
+    Ok(Box::new(Permit::new(&route.endpoint, breaker, limits, None)))
 }
 
 /// What the limiters grant now. If the client's own has no capacity, nothing is taken from either.
@@ -101,8 +101,8 @@ fn has_another_key(ctx: &CallContext<'_>, route: &CallRoute) -> bool {
 /// Whether a route could take a hedge now. Takes nothing.
 pub fn would_admit(ctx: &CallContext<'_>, route: &CallRoute, committed: bool) -> bool {
     let tokens = estimated_tokens(ctx, route);
-    let key_rests = has_another_key(ctx, route) && route.endpoint.is_quota_exhausted();
-    !key_rests
+    let key_is_exhausted = has_another_key(ctx, route) && route.endpoint.is_quota_exhausted();
+    !key_is_exhausted
         && route.state.queue.is_free()
         && route.state.breaker.as_ref().is_none_or(SharedBreaker::would_admit)
         && limiters(ctx.client, &route.endpoint)
@@ -126,7 +126,5 @@ pub fn try_admit_hedge(
         }
     }
     let breaker = acquire_breaker(ctx, route).ok()?;
-    let mut permit = Box::new(Permit::new(&route.endpoint, breaker, limits));
-    permit.slot = slot;
-    Some(permit)
+    Some(Box::new(Permit::new(&route.endpoint, breaker, limits, slot)))
 }

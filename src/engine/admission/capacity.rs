@@ -33,9 +33,9 @@ pub async fn wait_for_capacity(
     let queue = Arc::clone(&route.state.queue);
     // A call that its provider rejected keeps its position ahead of later arrivals.
     let ticket = *route.ticket.get_or_insert_with(|| queue.take_ticket());
-    let limits = mem::take(&mut permit.limits);
-    (permit.limits, permit.slot) =
-        find_capacity(ctx, route, has_other_routes, &queue, ticket, limits).await?;
+    let limits = permit.take_limits();
+    let (limits, slot) = find_capacity(ctx, route, has_other_routes, &queue, ticket, limits).await?;
+    permit.set_capacity(limits, slot);
     Ok(())
 }
 
@@ -91,7 +91,7 @@ async fn find_capacity(
             ctx.events.wait(cooldown.map_or(Duration::ZERO, |cooldown| cooldown.left), "retry-after");
         }
     }
-    let _turn = queue.wait_turn(ticket).await;
+    let _guard = queue.acquire(ticket).await;
     loop {
         while let Some(cooldown) = queue.cooldown() {
             if is_too_long(ctx, &cooldown) {

@@ -16,7 +16,8 @@ use crate::engine::time::clock;
 use crate::policy::circuit_breaker::Transition;
 use crate::policy::estimate::{self, TokenCount};
 
-/// The context of a call: the client, the request, and the consumer. It does not change while the call runs.
+/// The context of a call: the client, the request, and the consumer. Only `prompt` and the id of the last attempt
+/// change while the call runs.
 pub struct CallContext<'a> {
     pub client: &'a ClientState,
     pub request: &'a CallRequest,

@@ -2,7 +2,7 @@
 
 use super::context::CallContext;
 use super::route::CallRoute;
-use crate::config::defaults as d;
+use crate::config::defaults;
 use crate::engine::shared::endpoint::EndpointState;
 use crate::error::{Error, Kind};
 
@@ -12,7 +12,7 @@ pub fn cool_down(ctx: &CallContext<'_>, route: &CallRoute, error: &Error, rate_l
     match error.retry_after {
         Some(requested) => route.state.queue.cool_down(requested),
         None if rate_limited && error.kind != Kind::QuotaExhausted => {
-            route.state.queue.deprioritize(d::DEPRIORITIZATION_TIME);
+            route.state.queue.deprioritize(defaults::DEPRIORITIZATION_TIME);
         }
         None => {}
     }

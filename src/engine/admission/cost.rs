@@ -6,7 +6,7 @@ use super::context::CallContext;
 use super::cost_reservation::{CostReservation, Meter, OpenReservation, cost_cap_error};
 use super::estimate::prompt_upper_bound;
 use super::route::CallRoute;
-use crate::config::{Cost, defaults as d, unpriced_model};
+use crate::config::{Cost, defaults, unpriced_model};
 use crate::engine::shared::costs::{Price, limits};
 use crate::engine::time::clock;
 use crate::error::Result;
@@ -23,9 +23,8 @@ pub(super) fn check_cost(ctx: &CallContext<'_>, route: &CallRoute, committed: bo
     ctx.client.costs.ledger.update(fits).map_err(|refusal| cost_cap_error(&refusal, &limits))
 }
 
-/// Reserves what an attempt may cost. `messages` replace the caller's own, and `max_tokens` the caller's limit, if the
-/// attempt continues an answer. Errors: [`crate::error::Kind::CostCap`].
-pub fn reserve_cost(
+/// [`super::permit::Permit::reserve_cost`].
+pub(super) fn reserve_cost(
     ctx: &CallContext<'_>,
     route: &CallRoute,
     messages: Option<&str>,
@@ -98,7 +97,7 @@ impl CostBound {
         if self.has_max_tokens {
             self.maximum()
         } else {
-            self.price.times(self.prompt, d::MIN_OUTPUT_TOKENS).min(self.maximum())
+            self.price.times(self.prompt, defaults::MIN_OUTPUT_TOKENS).min(self.maximum())
         }
     }
 }

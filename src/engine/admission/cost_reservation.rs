@@ -25,7 +25,7 @@ pub(super) struct OpenReservation {
     pub limits: Limits,
     pub reservation: Reservation,
     pub price: Option<Price>,
-    /// The upper bound of the prompt in tokens, where it was estimated.
+    /// The upper bound of the prompt in tokens, if it was estimated.
     pub prompt: Option<u64>,
     /// The prompt is the caller's, not that of a continuation.
     pub is_original_prompt: bool,
@@ -58,8 +58,8 @@ impl CostReservation {
         CostReservation(Some(open))
     }
 
-    /// The request is on its way: from now on it costs.
-    pub fn mark_sent(&mut self) {
+    /// [`super::permit::Permit::mark_sent`].
+    pub(super) fn mark_sent(&mut self) {
         if let Some(open) = &mut self.0 {
             open.was_sent = true;
         }
@@ -71,11 +71,11 @@ impl CostReservation {
         for delta in chunk.choices.iter().flatten().filter_map(|choice| choice.delta.as_ref()) {
             let reasoning = delta.reasoning_content.as_ref().or(delta.reasoning.as_ref());
             for text in [delta.content.as_ref(), reasoning, delta.refusal.as_ref()].into_iter().flatten() {
-                open.received.add_text(&text.0);
+                open.received.add_text(&text.text);
             }
             for (name, arguments) in delta.tool_calls.iter().flatten().map(chat::ToolCall::name_and_arguments)
             {
-                for text in [name, arguments].into_iter().flatten() {
+                for text in [name, arguments.map(|text| &*text.text)].into_iter().flatten() {
                     open.received.add_text(text);
                 }
             }
@@ -94,9 +94,8 @@ impl CostReservation {
         self.0.as_mut().filter(|open| open.price.is_some())
     }
 
-    /// Settles an attempt that has ended: by its usage report, else by what was sent and received. `None` if nothing
-    /// was reserved.
-    pub fn settle(
+    /// [`super::permit::Permit::settle_cost`].
+    pub(super) fn settle(
         mut self,
         ctx: &CallContext<'_>,
         route: &CallRoute,
@@ -106,7 +105,7 @@ impl CostReservation {
     ) -> Option<Settlement> {
         let mut open = self.0.take()?;
         let model = &route.model;
-        let is_free = !open.was_sent || (is_refusal(status) && open.received == TokenCount::default());
+        let is_free = !open.was_sent || (is_rejection(status) && open.received == TokenCount::default());
         let Some(price) = open.price else {
             open.settle(0);
             return (!is_free).then_some(Settlement::Unknown);
@@ -194,7 +193,7 @@ impl OpenReservation {
 }
 
 /// Whether the response means that no work was done, so that nothing is billed.
-pub fn is_refusal(status: Option<u16>) -> bool {
+pub fn is_rejection(status: Option<u16>) -> bool {
     status.is_some_and(|status| (300..500).contains(&status) && !matches!(status, 408 | 499))
 }
 

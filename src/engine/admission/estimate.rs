@@ -27,7 +27,7 @@ pub fn estimated_tokens(ctx: &CallContext<'_>, route: &CallRoute) -> f64 {
     let recent = ctx.client.costs.lengths.update(|lengths| lengths.estimate(model));
     let limit = || ctx.client.config.catalogue.max_output_tokens(model).map(|limit| limit as f64);
     let answer = recent.or_else(limit).unwrap_or(0.0);
-    // The caller has not asked for that many, so it is no reason to reject the call.
+    // The caller has not asked for that many, so it does not justify a rejection.
     let capacities = limiters.into_iter().flatten().filter_map(|limiter| Limiter::token_capacity(limiter));
     let capacity = capacities.fold(f64::INFINITY, f64::min);
     (prompt + answer * choices).min(capacity).max(prompt)

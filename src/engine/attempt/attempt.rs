@@ -1,6 +1,5 @@
 //! The attempt as a value.
 
-use std::mem;
 use std::pin::pin;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -11,10 +10,12 @@ use tokio::time::Instant;
 
 use super::deliver::{Consumer, Continuation, Delivery};
 use super::form::RequestForm;
-use super::open::Opened;
+use super::open::OpenResponse;
 use super::progress::{Progress, ResponseHead};
 use super::read::Reader;
-use super::request::{event_headers, first_endpoint_extras, refuses_session, refuses_usage, without_key};
+use super::request::{
+    accepts_empty, event_headers, first_endpoint_extras, rejects_session, rejects_usage, without_key,
+};
 use super::transcript::Transcript;
 use crate::engine::admission::{CallContext, CallRoute, Permit};
 use crate::engine::shared::event::Event;
@@ -22,7 +23,7 @@ use crate::engine::time::clock::{self, timeout_at};
 use crate::error::{Error, Phase, Result};
 use crate::policy::plan::RouteId;
 use crate::session::splice::Join;
-use crate::store::Slot;
+use crate::store::SharedState;
 
 /// A running attempt. It owns its permit, which settles itself when the attempt is dropped; [`Attempt::finish`] settles
 /// it according to the outcome.
@@ -40,7 +41,7 @@ pub struct Attempt {
     /// The optional fields in the request.
     pub(super) sent_fields: OptionalFields,
     /// Filled by the future that opens it.
-    pub(super) head: Slot<ResponseHead>,
+    pub(super) head: SharedState<ResponseHead>,
     pub(super) progress: Progress,
     /// How its text was joined to that of earlier attempts.
     pub(super) join: Option<Join>,
@@ -54,21 +55,21 @@ pub(super) struct OptionalFields {
 }
 
 /// What a continuation needs from the attempts before it.
-pub struct Earlier {
+pub struct PriorAttempts {
     /// A tool call was interrupted.
     pub lost_tool_call: bool,
     pub usage: Option<Value>,
 }
 
 impl Attempt {
-    /// Reads an open answer to its end and delivers it.
+    /// Reads an open answer completely and delivers it.
     pub async fn deliver(
         &mut self,
         ctx: &CallContext<'_>,
         route: &CallRoute,
-        opened: Opened,
+        opened: OpenResponse,
         form: RequestForm,
-        earlier: Earlier,
+        prior: PriorAttempts,
         transcript: &mut Transcript,
     ) -> Result<()> {
         self.take_head();
@@ -85,26 +86,27 @@ impl Attempt {
                 model: route.model.clone(),
                 request_id: request_id.clone(),
                 first_token_ms: clock::instant().saturating_duration_since(started).as_millis() as u64,
-                headers: head.update(|head| event_headers(&mem::take(&mut head.headers), endpoint, extras)),
+                headers: head.update(|head| event_headers(&head.headers, endpoint, extras)),
             });
         };
         let consumer = Consumer {
             sink: ctx.sink,
-            wants: ctx.sink.wants(),
+            mode: ctx.sink.mode(),
             live: &ctx.request.live,
             on_first_token: &on_first_token,
             wants_usage: ctx.request.chat.wants_usage(),
             buffer_tool_calls: options.buffer_tool_calls,
+            accepts_empty: accepts_empty(ctx.request),
         };
         let continuation = Continuation {
             is_active: form.continues,
-            expects_tool_call: form.continues && earlier.lost_tool_call && options.buffer_tool_calls,
-            earlier_usage: earlier.usage,
+            expects_tool_call: form.continues && prior.lost_tool_call && options.buffer_tool_calls,
+            earlier_usage: prior.usage,
             splice: form.splice,
         };
         let delivery = Delivery::new(consumer, transcript, &mut self.progress, continuation);
-        let Opened { settings, body, first_token_until } = opened;
-        let mut reader = Reader::new(settings, delivery, &mut self.permit.cost);
+        let OpenResponse { settings, body, first_token_until } = opened;
+        let mut reader = Reader::new(settings, delivery, self.permit.cost_counter());
         let read = {
             let read = pin!(reader.read(body, first_token_until));
             match options.attempt_timeout {
@@ -116,11 +118,12 @@ impl Attempt {
             Ok(result) => result,
             // Only the usage was pending.
             Err(_) if reader.delivery.progress.is_complete => Ok(()),
+            Err(_) if reader.delivery.transcript.journal.is_complete() => reader.complete(),
             Err(limit) => Err(Error::timeout(Phase::Attempt, limit)),
         };
         let splice = reader.delivery.continuation.splice.as_ref();
         self.join = splice.and_then(|splice| splice.join());
-        result.map_err(|error| without_key(error, endpoint, extras))
+        result.map_err(|error| without_key(self.head.update(|head| head.describe(error)), endpoint, extras))
     }
 
     /// Whether completion was reported to the consumer.
@@ -144,13 +147,13 @@ impl Attempt {
 
     /// Whether the provider rejected the request for an optional field of ours. The endpoint is not sent that field
     /// again. This checks the attempt and not the endpoint, whose state another call may have updated in the meantime.
-    pub fn was_refused_for_field(&self, route: &CallRoute, error: &Error) -> bool {
-        let usage = self.sent_fields.usage && refuses_usage(error);
-        let session = self.sent_fields.session && refuses_session(error);
-        for (is_refused, known) in
-            [(usage, &route.endpoint.refuses_usage), (session, &route.endpoint.refuses_session)]
+    pub fn was_rejected_for_field(&self, route: &CallRoute, error: &Error) -> bool {
+        let usage = self.sent_fields.usage && rejects_usage(error);
+        let session = self.sent_fields.session && rejects_session(error);
+        for (is_rejected, known) in
+            [(usage, &route.endpoint.rejects_usage), (session, &route.endpoint.rejects_session)]
         {
-            if is_refused {
+            if is_rejected {
                 known.store(true, Ordering::Relaxed);
             }
         }
@@ -162,7 +165,7 @@ impl Attempt {
         let taken = |head: &mut ResponseHead| (head.was_sent, head.status, head.request_id.clone());
         let (was_sent, status, request_id) = self.head.update(taken);
         if was_sent {
-            self.permit.cost.mark_sent();
+            self.permit.mark_sent();
         }
         self.progress.status = status;
         self.progress.request_id = request_id;

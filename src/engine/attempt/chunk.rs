@@ -1,82 +1,118 @@
 //! Chat chunks: each is journaled by choice, and delivered unchanged or rebuilt.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::deliver::{Delivery, Flow, MAX_HELD_CHUNKS, ReadEnd, missing_tool_call};
-use crate::config::defaults as d;
-use crate::engine::shared::sink::Wants;
-use crate::error::{Error, Kind};
-use crate::session::merge::merge;
-use crate::session::usage::add_usage;
-use crate::wire::chat;
+use super::deliver::{Delivery, Flow, MAX_HELD_CHUNKS, ReadEnd};
+use super::halves::Part;
+use crate::engine::shared::sink::DeliveryMode;
+use crate::error::{Error, Kind, truncate};
+use crate::usage::add_usage;
+use crate::wire::chat::{self, is_broken_off};
 
 impl Delivery<'_> {
     /// Accepts one chunk. `raw` is its JSON.
-    pub fn chunk(&mut self, chunk: &chat::Chunk<'_>, raw: &str) -> Flow {
-        self.batch(raw, |delivery| delivery.accept_chunk(chunk, raw))
+    pub fn accept_chunk(&mut self, chunk: &chat::Chunk<'_>, raw: &str) -> Flow {
+        self.batch(raw, |delivery| delivery.apply_chunk(chunk, raw))
     }
 
-    fn accept_chunk(&mut self, chunk: &chat::Chunk<'_>, raw: &str) -> Flow {
-        let is_complete = self.transcript.journal.is_complete();
+    fn apply_chunk(&mut self, chunk: &chat::Chunk<'_>, raw: &str) -> Flow {
         self.identify(chunk);
-        if self.consumer.wants == Wants::Nothing && !chunk.only_text_changed {
-            self.extras(raw);
+        let mode = self.consumer.mode;
+        if mode == DeliveryMode::Nothing && !chunk.only_text_changed {
+            self.accept_extras(raw);
         }
-        if let Some(usage) = chunk.usage.filter(|usage| usage.get() != "null") {
-            self.transcript.journal.usage = serde_json::from_str(usage.get()).ok();
+        let usage = chunk.usage();
+        let has_usage = usage.is_some();
+        if has_usage {
+            self.transcript.journal.usage = usage;
         }
         let choices = chunk.choices.as_deref().unwrap_or_default();
-        let is_usage = choices.is_empty() && chunk.usage.is_some();
-        if is_complete || is_usage {
-            // After the last finish reason only the usage counts, and only a caller who requested it gets it.
-            if self.consumer.wants_usage && choices.is_empty() && self.consumer.wants == Wants::Chunks {
-                self.deliver_usage(raw);
-            }
+        if choices.is_empty() {
+            self.accept_without_choices(raw, has_usage);
             return Ok(());
         }
         let has_token = choices.iter().any(|choice| choice.delta.as_ref().is_some_and(chat::Delta::is_token));
         if has_token {
             self.mark_first_token();
         }
-        let is_verbatim = self.consumer.wants == Wants::Chunks
+        let broken_off = choices.iter().find_map(broken_off);
+        let is_verbatim = mode == DeliveryMode::Chunks
             && !self.continuation.is_active
+            && !chunk.must_rebuild
+            && broken_off.is_none()
             && !(self.consumer.buffer_tool_calls && choices.iter().any(has_tool_call));
         if !is_verbatim {
-            if self.consumer.wants == Wants::Chunks && !chunk.only_text_changed {
-                self.extras(raw);
+            if mode == DeliveryMode::Chunks && !chunk.only_text_changed {
+                self.accept_extras(raw);
             }
-            return choices.iter().try_for_each(|choice| self.choice(choice, false));
+            choices.iter().try_for_each(|choice| self.accept_choice(choice, false))?;
+            return match broken_off {
+                Some(reason) => Err(ReadEnd::Failed(broken_off_error(reason))),
+                None => Ok(()),
+            };
         }
         // A buffered tool call is delivered before the chunk that ends its choice.
-        choices.iter().try_for_each(|choice| self.choice(choice, true))?;
+        choices.iter().try_for_each(|choice| self.accept_choice(choice, true))?;
         let has_begun = has_token || self.progress.first_token.is_some();
         if has_begun || self.held_chunks.len() >= MAX_HELD_CHUNKS {
             self.release_held_chunks();
             self.deliver(raw);
+            self.usage_delivered |= chunk.usage.is_some() && has_usage;
         } else {
             self.held_chunks.push(raw.to_owned());
         }
         Ok(())
     }
 
-    fn deliver_usage(&mut self, raw: &str) {
-        self.release_held_chunks();
-        match (self.continuation.is_active, &self.transcript.journal.usage) {
-            // The caller requested the usage of the complete answer.
-            (true, Some(usage)) => {
-                let total = add_usage(self.continuation.earlier_usage.clone(), usage);
-                let chunk = self.transcript.journal.usage_chunk(&total);
-                self.deliver(&chunk);
-            }
-            _ => self.deliver(raw),
+    /// A chunk with the usage, or with fields that belong to no choice (citations). Only a caller who requested the
+    /// usage gets it.
+    fn accept_without_choices(&mut self, raw: &str, has_usage: bool) {
+        self.usage_chunk_arrived |= has_usage;
+        if self.consumer.mode != DeliveryMode::Chunks {
+            return;
         }
+        if has_usage {
+            if self.consumer.wants_usage && !self.continuation.is_active {
+                self.usage_delivered = true;
+                self.deliver_or_hold(raw);
+            }
+        } else if self.continuation.is_active {
+            self.accept_extras(raw);
+        } else {
+            self.deliver_or_hold(raw);
+        }
+    }
+
+    fn deliver_or_hold(&mut self, raw: &str) {
+        if self.progress.first_token.is_some() || self.held_chunks.len() >= MAX_HELD_CHUNKS {
+            self.release_held_chunks();
+            self.deliver(raw);
+        } else {
+            self.held_chunks.push(raw.to_owned());
+        }
+    }
+
+    /// Delivers the usage to a caller who requested it, if no chunk has brought it in the place where OpenAI has it.
+    /// After a recovery it is the usage of the complete answer.
+    pub(super) fn deliver_missing_usage(&mut self) {
+        if self.usage_delivered || !self.consumer.wants_usage || self.consumer.mode != DeliveryMode::Chunks {
+            return;
+        }
+        let Some(usage) = &self.transcript.journal.usage else { return };
+        let total = match self.continuation.is_active {
+            true => add_usage(self.continuation.earlier_usage.clone(), usage),
+            false => usage.clone(),
+        };
+        self.usage_delivered = true;
+        let chunk = self.transcript.journal.usage_chunk(&total);
+        self.deliver(&chunk);
     }
 
     fn identify(&mut self, chunk: &chat::Chunk<'_>) {
         let identity = &mut self.transcript.journal.identity;
         let keep_first = |known: &mut Option<String>, received: &Option<chat::Text<'_>>| {
             if let (None, Some(text)) = (&known, received) {
-                *known = Some(text.0.to_string());
+                *known = Some(text.text.to_string());
             }
         };
         keep_first(&mut identity.id, &chunk.id);
@@ -87,26 +123,53 @@ impl Delivery<'_> {
     }
 
     /// Accepts one choice of a chunk. `verbatim`: the chunk is delivered unchanged.
-    fn choice(&mut self, update: &chat::Choice<'_>, verbatim: bool) -> Flow {
-        let index = update.index;
+    fn accept_choice(&mut self, update: &chat::Choice<'_>, verbatim: bool) -> Flow {
+        let Some((index, moved)) = self.transcript.journal.locate(update.index) else {
+            // Nobody asked for it. A consumer of chunks has it, and a continuation would not.
+            self.transcript.unrepeatable |= verbatim;
+            return Ok(());
+        };
+        if moved {
+            self.first_choice_changed();
+        }
         let Some(choice) = self.transcript.journal.choice(index) else { return Ok(()) };
         if let Some(logprobs) = update.logprobs.and_then(|raw| serde_json::from_str(raw.get()).ok()) {
             choice.add_logprobs(logprobs);
         }
         if let Some(delta) = &update.delta {
-            self.delta(index, delta, verbatim)?;
+            self.accept_delta(index, delta, update, verbatim)?;
         }
-        let Some(reason) = update.finish_reason.as_ref().filter(|reason| !reason.0.is_empty()) else {
-            return Ok(());
-        };
-        self.finish_choice(index, Some(&reason.0), verbatim)
+        let reason = update.finish_reason.as_ref().filter(|reason| !reason.is_empty());
+        let Some(reason) = reason.filter(|reason| !is_broken_off(&reason.text)) else { return Ok(()) };
+        self.finish_choice(index, Some(&reason.text), verbatim)
     }
 
-    fn delta(&mut self, index: u32, delta: &chat::Delta<'_>, verbatim: bool) -> Flow {
-        let rebuilds = self.consumer.wants == Wants::Chunks && !verbatim;
-        self.reasoning_and_refusal(index, delta, rebuilds);
-        if let Some(content) = delta.content.as_ref().filter(|content| !content.0.is_empty()) {
-            self.received_text(index, &content.0, verbatim)?;
+    /// Another choice than before turns out to be the first: its text is the text of the answer.
+    fn first_choice_changed(&mut self) {
+        let text = self.transcript.journal.first_choice().text.clone();
+        if !text.is_empty() && self.consumer.mode == DeliveryMode::Text {
+            self.progress.deltas += 1;
+            self.deliver(&text);
+        }
+    }
+
+    fn accept_delta(
+        &mut self,
+        index: u32,
+        delta: &chat::Delta<'_>,
+        update: &chat::Choice<'_>,
+        verbatim: bool,
+    ) -> Flow {
+        let rebuilds = self.consumer.mode == DeliveryMode::Chunks && !verbatim;
+        if let Some(choice) = self.transcript.journal.choice(index) {
+            choice.has_other |= delta.has_other;
+        }
+        self.transcript.unrepeatable |= delta.has_other && self.consumer.mode != DeliveryMode::Text;
+        self.accept_reasoning_and_refusal(index, delta, rebuilds);
+        if let Some(content) = delta.content.as_ref().filter(|content| !content.is_empty()) {
+            let content = self.halves.join(index, Part::Content, content);
+            let content = if update.from_message { self.new_part(index, &content) } else { &content };
+            self.received_text(index, content, verbatim)?;
         }
         let has_calls = delta.tool_calls.as_ref().is_some_and(|calls| !calls.is_empty());
         if index == 0 && (has_calls || delta.function_call.is_some()) {
@@ -115,156 +178,69 @@ impl Delivery<'_> {
             self.release_withheld_text();
         }
         if let Some(part) = &delta.function_call {
-            self.function_call(index, part, rebuilds);
+            self.accept_function_call(index, part, rebuilds);
         }
-        for part in delta.tool_calls.iter().flatten() {
-            self.tool_call(index, part)?;
-            if rebuilds && !self.consumer.buffer_tool_calls {
-                let journal = &mut self.transcript.journal;
-                let at =
-                    journal.choice(index).map_or(0, |choice| choice.tool_call_index(part.index, id_of(part)));
-                self.deliver_delta(index, json!({ "tool_calls": [part.to_json(at)] }), None);
-            }
-        }
-        Ok(())
+        self.accept_tool_calls(index, delta, rebuilds)
     }
 
-    fn reasoning_and_refusal(&mut self, index: u32, delta: &chat::Delta<'_>, rebuilds: bool) {
-        let text =
-            |text: &Option<chat::Text<'_>>| text.as_ref().map(|t| t.0.to_string()).filter(|t| !t.is_empty());
+    /// What is new in a `message`, which may be all of the answer so far.
+    fn new_part<'t>(&mut self, index: u32, text: &'t str) -> &'t str {
+        let received =
+            self.transcript.journal.choice(index).map(|choice| choice.text.as_str()).unwrap_or_default();
+        text.strip_prefix(received).unwrap_or(text)
+    }
+
+    fn accept_reasoning_and_refusal(&mut self, index: u32, delta: &chat::Delta<'_>, rebuilds: bool) {
         // Some providers send both names: the same text under both, or nothing under one of them. Repeated reasoning of
         // a continuation is not delivered again.
-        let reasoning = text(&delta.reasoning_content)
-            .or_else(|| text(&delta.reasoning))
+        let reasoning = some(&delta.reasoning_content)
+            .or_else(|| some(&delta.reasoning))
             .filter(|_| !self.continuation.is_active);
-        let refusal = text(&delta.refusal);
-        if let Some(choice) = self.transcript.journal.choice(index) {
-            choice.reasoning.push_str(reasoning.as_deref().unwrap_or_default());
-            choice.refusal.push_str(refusal.as_deref().unwrap_or_default());
+        let refusal = some(&delta.refusal);
+        if reasoning.is_none() && refusal.is_none() {
+            return;
         }
-        if index == 0 && (reasoning.is_some() || refusal.is_some()) {
+        let mut join = |part, text: Option<&chat::Text<'_>>| {
+            text.map(|text| self.halves.join(index, part, text).into_owned()).unwrap_or_default()
+        };
+        let reasoning = join(Part::Reasoning, reasoning);
+        let refusal = join(Part::Refusal, refusal);
+        if let Some(choice) = self.transcript.journal.choice(index) {
+            choice.reasoning.push_str(&reasoning);
+            choice.refusal.push_str(&refusal);
+        }
+        if index == 0 {
             self.consumer.live.update(|live| {
-                live.answer.reasoning.push_str(reasoning.as_deref().unwrap_or_default());
-                live.answer.refusal.push_str(refusal.as_deref().unwrap_or_default());
+                live.answer.reasoning.push_str(&reasoning);
+                live.answer.refusal.push_str(&refusal);
             });
         }
         if !rebuilds {
             return;
         }
         for (name, text) in [("reasoning_content", reasoning), ("refusal", refusal)] {
-            if let Some(text) = text {
+            if !text.is_empty() {
                 self.deliver_delta(index, json!({ name: text }), None);
             }
         }
     }
+}
 
-    fn function_call(&mut self, index: u32, part: &chat::Function<'_>, rebuilds: bool) {
-        let Some(choice) = self.transcript.journal.choice(index) else { return };
-        let call = choice.function_call.get_or_insert_default();
-        let text = |text: &Option<chat::Text<'_>>| text.as_ref().map(|t| t.0.to_string()).unwrap_or_default();
-        let (name, arguments) = (text(&part.name), text(&part.arguments));
-        call.name.push_str(&name);
-        call.arguments.push_str(&arguments);
-        if rebuilds {
-            let call = json!({ "name": name, "arguments": arguments });
-            self.deliver_delta(index, json!({ "function_call": call }), None);
-        }
-    }
+fn some<'d, 'a>(text: &'d Option<chat::Text<'a>>) -> Option<&'d chat::Text<'a>> {
+    text.as_ref().filter(|text| !text.is_empty())
+}
 
-    fn tool_call(&mut self, index: u32, part: &chat::ToolCall<'_>) -> Flow {
-        if index == 0 {
-            self.consumer.live.update(|live| live.answer.lost_tool_call = true);
-        }
-        let Some(choice) = self.transcript.journal.choice(index) else { return Ok(()) };
-        let at = choice.tool_call_index(part.index, id_of(part));
-        let Some(call) = choice.tool_call(at) else { return Ok(()) };
-        let (name, arguments) = part.name_and_arguments();
-        if let Some(id) = id_of(part).filter(|_| call.id.is_empty()) {
-            call.id.push_str(id);
-        }
-        if let Some(name) = name.filter(|_| call.name.is_empty()) {
-            call.name.push_str(name);
-        }
-        call.arguments.push_str(arguments.unwrap_or_default());
-        call.custom |= part.is_custom();
-        merge(&mut call.extra, part.extra.clone());
-        if self.consumer.buffer_tool_calls && call.arguments.len() > d::MAX_TOOL_CALL {
-            let limit = d::MAX_TOOL_CALL;
-            let message =
-                format!("a tool call is longer than {limit} bytes (toolCalls: 'stream' passes it through)");
-            return Err(ReadEnd::Failed(Error::new(Kind::ResponseTooLarge, message)));
-        }
-        Ok(())
-    }
+/// The finish reason of a choice that the provider broke off.
+fn broken_off<'a>(choice: &'a chat::Choice<'_>) -> Option<&'a str> {
+    choice.finish_reason.as_ref().map(|reason| &*reason.text).filter(|reason| is_broken_off(reason))
+}
 
-    /// Ends a choice, with or without a finish reason. What is held of it is delivered first.
-    fn finish_choice(&mut self, index: u32, reason: Option<&str>, verbatim: bool) -> Flow {
-        let is_natural = !matches!(reason, Some("length" | "content_filter"));
-        if index == 0 {
-            self.finish_text()?;
-            if self.continuation.expects_tool_call && is_natural {
-                return Err(missing_tool_call());
-            }
-            self.release_withheld_text();
-        }
-        let buffered = self.consumer.buffer_tool_calls;
-        let Some(choice) = self.transcript.journal.choice(index) else { return Ok(()) };
-        choice.finalize_tool_calls(buffered && is_natural).map_err(|name| {
-            let message = format!("the arguments of the tool call '{name}' are not valid JSON");
-            ReadEnd::Failed(Error::new(Kind::Malformed, message))
-        })?;
-        let calls = (buffered && !choice.tool_calls.is_empty()).then(|| choice.tool_call_deltas());
-        if let Some(reason) = reason {
-            choice.finish_reason = Some(reason.to_owned());
-        }
-        if self.consumer.wants != Wants::Chunks {
-            return Ok(());
-        }
-        if let Some(calls) = calls {
-            let mut delta = json!({ "tool_calls": calls });
-            if !self.transcript.committed && self.held_chunks.is_empty() {
-                // These arrived with the first delta of the call, which was buffered.
-                delta["role"] = json!("assistant");
-                delta["content"] = Value::Null;
-            }
-            self.deliver_delta(index, delta, None);
-        }
-        if !verbatim && reason.is_some() {
-            self.deliver_delta(index, json!({}), reason);
-        }
-        Ok(())
-    }
-
-    /// The answer is complete: releases everything held.
-    pub fn complete(&mut self) -> Flow {
-        let flow = self.finish_open_choices();
-        self.flush_failed(flow)?;
-        self.release_held_chunks();
-        self.progress.is_complete = true;
-        self.publish();
-        let first = self.transcript.journal.first_choice();
-        self.consumer.live.update(|live| live.answer.finish(first));
-        self.consumer.sink.complete(&first.text);
-        Ok(())
-    }
-
-    /// Finishes the choices without a finish reason, if none is required.
-    fn finish_open_choices(&mut self) -> Flow {
-        for index in 0..self.transcript.journal.choice_count() as u32 {
-            let choice = self.transcript.journal.choice(index);
-            if choice.is_some_and(|choice| choice.finish_reason.is_none()) {
-                self.finish_choice(index, None, false)?;
-            }
-        }
-        Ok(())
-    }
+fn broken_off_error(reason: &str) -> Error {
+    let reason = truncate(reason, 100);
+    Error::new(Kind::Truncated, format!("the provider broke the answer off (finish_reason: '{reason}')"))
 }
 
 fn has_tool_call(choice: &chat::Choice<'_>) -> bool {
     let calls = choice.delta.as_ref().and_then(|delta| delta.tool_calls.as_ref());
     calls.is_some_and(|calls| !calls.is_empty())
-}
-
-fn id_of<'a>(part: &'a chat::ToolCall<'_>) -> Option<&'a str> {
-    part.id.as_ref().map(|id| &*id.0)
 }

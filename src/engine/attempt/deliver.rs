@@ -5,11 +5,12 @@ use std::mem;
 
 use serde_json::Value;
 
+use super::halves::PendingHalves;
 use super::progress::Progress;
 use super::transcript::Transcript;
-use crate::config::defaults as d;
-use crate::engine::shared::live::Live;
-use crate::engine::shared::sink::{Sink, Wants};
+use crate::config::defaults;
+use crate::engine::shared::live_snapshot::LiveSnapshot;
+use crate::engine::shared::sink::{DeliveryMode, Sink};
 use crate::engine::time::clock;
 use crate::error::{Error, Kind};
 use crate::session::splice::{ContinuationMismatch, Splice};
@@ -34,15 +35,17 @@ pub(super) type Flow = std::result::Result<(), ReadEnd>;
 /// The consumer of the answer.
 pub(super) struct Consumer<'a> {
     pub sink: &'a dyn Sink,
-    /// The value of [`Sink::wants`], queried once.
-    pub wants: Wants,
+    /// The value of [`Sink::mode`], queried once.
+    pub mode: DeliveryMode,
     /// Where the snapshot of the call is published.
-    pub live: &'a Live,
+    pub live: &'a LiveSnapshot,
     /// Called once, with the first token.
     pub on_first_token: &'a (dyn Fn() + Sync),
     /// The caller requested the usage chunk.
     pub wants_usage: bool,
     pub buffer_tool_calls: bool,
+    /// An answer without content is no failure.
+    pub accepts_empty: bool,
 }
 
 /// The continuation that an attempt receives, if it is one.
@@ -68,6 +71,11 @@ pub(super) struct Delivery<'a> {
     /// Chunks before the first token (a bare role). They are delivered with it, so that another attempt can take over
     /// unnoticed until then.
     pub held_chunks: Vec<String>,
+    pub(super) halves: PendingHalves,
+    /// The consumer has a chunk with the usage where OpenAI has it.
+    pub(super) usage_delivered: bool,
+    /// The chunk that only has the usage has arrived. OpenAI sends it last.
+    pub(super) usage_chunk_arrived: bool,
     /// The approximate number of bytes that wait for [`Delivery::flush`].
     batched: usize,
     /// The number of deltas in the live snapshot.
@@ -88,6 +96,9 @@ impl<'a> Delivery<'a> {
             continuation,
             withheld_text: String::new(),
             held_chunks: Vec::new(),
+            halves: PendingHalves::default(),
+            usage_delivered: false,
+            usage_chunk_arrived: false,
             batched: 0,
             published: 0,
         }
@@ -156,7 +167,7 @@ impl<'a> Delivery<'a> {
             return Ok(());
         }
         self.withheld_text.push_str(text);
-        if self.withheld_text.len() > d::MAX_TOOL_CALL { Err(missing_tool_call()) } else { Ok(()) }
+        if self.withheld_text.len() > defaults::MAX_TOOL_CALL { Err(missing_tool_call()) } else { Ok(()) }
     }
 
     /// Journals text and delivers it in the form that the consumer wants.
@@ -170,9 +181,9 @@ impl<'a> Delivery<'a> {
         if index == 0 {
             self.progress.deltas += 1;
         }
-        match self.consumer.wants {
-            Wants::Text if index == 0 => self.deliver(text),
-            Wants::Chunks if !verbatim => match &mut self.transcript.events {
+        match self.consumer.mode {
+            DeliveryMode::Text if index == 0 => self.deliver(text),
+            DeliveryMode::Chunks if !verbatim => match &mut self.transcript.events {
                 Some(events) => {
                     let events = events.append_text(text);
                     events.iter().for_each(|event| self.deliver(&event.sse()));

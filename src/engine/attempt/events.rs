@@ -10,13 +10,13 @@ use crate::wire::sse;
 
 impl Delivery<'_> {
     /// Accepts one event, and counts its cost. `skip_malformed`: an event that cannot be read is skipped.
-    pub(super) fn event(
+    pub(super) fn accept_event(
         &mut self,
         sse_event: &sse::Event<'_>,
         skip_malformed: bool,
         cost: &mut CostReservation,
     ) -> ControlFlow<ReadEnd> {
-        // After the last event nothing is an error any more.
+        // After the last event nothing is an error.
         if self.transcript.journal.is_complete() {
             return ControlFlow::Break(ReadEnd::Done);
         }
@@ -31,7 +31,7 @@ impl Delivery<'_> {
             Err(_) if sse_event.at_end || skip_malformed => return ControlFlow::Continue(()),
             Err(error) => return ControlFlow::Break(ReadEnd::Failed(error)),
         };
-        if let Err(end) = self.batch(&sse_event.data, |delivery| delivery.accept_event(&event, sse_event)) {
+        if let Err(end) = self.batch(&sse_event.data, |delivery| delivery.apply_event(&event, sse_event)) {
             return ControlFlow::Break(end);
         }
         let (DecodedEvent::Text(text) | DecodedEvent::Content(text) | DecodedEvent::Dropped(text)) = &event
@@ -45,7 +45,7 @@ impl Delivery<'_> {
         }
     }
 
-    fn accept_event(&mut self, event: &DecodedEvent<'_>, sse_event: &sse::Event<'_>) -> Flow {
+    fn apply_event(&mut self, event: &DecodedEvent<'_>, sse_event: &sse::Event<'_>) -> Flow {
         let raw = || dialect::sse(sse_event.event, &sse_event.data);
         match event {
             DecodedEvent::Ignored => {}

@@ -3,23 +3,25 @@
 use serde_json::{Value, json};
 
 use super::deliver::Delivery;
-use crate::engine::shared::sink::Wants;
+use crate::engine::shared::sink::DeliveryMode;
 use crate::session::merge::merge;
+use crate::wire::chat::is_reasoning;
 use crate::wire::extras::{ChoiceExtras, Extras, extras};
 
 impl Delivery<'_> {
     /// Accepts the unknown fields of a chunk that is not delivered unchanged.
     ///
     /// A chunk that differs from the one before only in its text has no new ones and is not searched for them.
-    pub(super) fn extras(&mut self, raw: &str) {
+    pub(super) fn accept_extras(&mut self, raw: &str) {
         let Extras { chunk, choices } = extras(raw);
         self.transcript.journal.extra.extend(chunk);
         for ChoiceExtras { index, choice: of_choice, mut delta } in choices {
             // Repeated reasoning of a continuation is not delivered again.
-            delta.retain(|name, _| !(self.continuation.is_active && name.starts_with("reasoning")));
+            delta.retain(|name, _| !(self.continuation.is_active && is_reasoning(name)));
+            let Some((index, _)) = self.transcript.journal.locate(index) else { continue };
             let Some(choice) = self.transcript.journal.choice(index) else { continue };
             merge(&mut choice.extra, of_choice);
-            if self.consumer.wants == Wants::Nothing {
+            if self.consumer.mode == DeliveryMode::Nothing {
                 merge(&mut choice.message_extra, delta);
                 continue;
             }

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::attempt::Attempt;
 use super::progress::Progress;
-use crate::engine::admission::{CallContext, CallRoute, Permit, Settlement, is_refusal, restore_quota};
+use crate::engine::admission::{CallContext, CallRoute, Permit, Settlement, is_rejection, restore_quota};
 use crate::engine::shared::event::Event;
 use crate::engine::shared::limiter::Consumption;
 use crate::engine::time::clock;
@@ -48,7 +48,7 @@ impl<'e> AttemptEnd<'e> {
 }
 
 /// The result of an attempt.
-pub struct Finished {
+pub struct FinishedAttempt {
     pub record: AttemptRecord,
     /// Our id of the request.
     pub request_id: String,
@@ -70,7 +70,7 @@ impl Attempt {
         end: AttemptEnd<'_>,
         is_failure: Option<bool>,
         usage: Option<&Value>,
-    ) -> Finished {
+    ) -> FinishedAttempt {
         self.take_head();
         let outcome = self.breaker_outcome(end, is_failure);
         if outcome != Outcome::Ignored {
@@ -93,7 +93,7 @@ impl Attempt {
         route: &CallRoute,
         error: &Error,
         usage: Option<&Value>,
-    ) -> (Finished, Box<Permit>) {
+    ) -> (FinishedAttempt, Box<Permit>) {
         self.take_head();
         let finished = self.conclude(ctx, route, AttemptEnd::Failed(error), usage);
         (finished, self.permit)
@@ -106,9 +106,9 @@ impl Attempt {
         route: &CallRoute,
         end: AttemptEnd<'_>,
         usage: Option<&Value>,
-    ) -> Finished {
+    ) -> FinishedAttempt {
         let Progress { status, is_complete, .. } = self.progress;
-        let cost = mem::take(&mut self.permit.cost).settle(ctx, route, status, is_complete, usage);
+        let cost = self.permit.settle_cost(ctx, route, status, is_complete, usage);
         let error = end.error();
         let code = error.map(Error::code);
         let record = self.record(route, end);
@@ -146,7 +146,13 @@ impl Attempt {
                 duration_ms: record.duration_ms,
             });
         }
-        Finished { record, request_id: mem::take(&mut self.request_id), code, cost, join: self.join.take() }
+        FinishedAttempt {
+            record,
+            request_id: mem::take(&mut self.request_id),
+            code,
+            cost,
+            join: self.join.take(),
+        }
     }
 
     fn record(&self, route: &CallRoute, end: AttemptEnd<'_>) -> AttemptRecord {
@@ -193,7 +199,7 @@ impl Attempt {
         match usage.and_then(|usage| usage.get("total_tokens")?.as_f64()) {
             _ if !was_sent => Consumption::Nothing,
             Some(tokens) => Consumption::Tokens(tokens),
-            None if is_refusal(status) => Consumption::Tokens(0.0),
+            None if is_rejection(status) => Consumption::Tokens(0.0),
             None => Consumption::Unknown,
         }
     }

@@ -2,16 +2,18 @@
 //!
 //! An [`Attempt`] owns its [`super::admission::Permit`] and settles it when it ends, however it ends. It is opened by a
 //! future that borrows nothing from it (`open`), so that two attempts can race. Then its answer is read (`read`) and
-//! delivered to the consumer (`deliver`). Its result is a value, [`Finished`].
+//! delivered to the consumer (`deliver`). Its result is a value, [`FinishedAttempt`].
 
 #[allow(clippy::module_inception)] // The file is named after its type.
 mod attempt;
 mod chunk;
+mod completion;
 mod deliver;
 mod events;
 mod extras;
 mod finish;
 mod form;
+mod halves;
 mod open;
 mod peek;
 mod progress;
@@ -19,13 +21,14 @@ mod read;
 mod request;
 mod settings;
 mod start;
+mod tool_calls;
 mod transcript;
 mod unstreamed;
 
-pub use attempt::{Attempt, Earlier};
-pub use finish::{AttemptEnd, Finished};
+pub use attempt::{Attempt, PriorAttempts};
+pub use finish::{AttemptEnd, FinishedAttempt};
 pub use form::RequestForm;
-pub use open::Opened;
+pub use open::OpenResponse;
 pub use request::{Requests, common_headers, without_key};
 pub use start::{HEDGE, OpenFuture, Start};
 pub use transcript::Transcript;

@@ -9,19 +9,19 @@ use tokio::time::Instant;
 
 use super::progress::ResponseHead;
 use super::settings::ReadSettings;
-use crate::config::{Secret, defaults as d};
+use crate::config::{Secret, defaults};
 use crate::engine::shared::limiter::Limiter;
 use crate::engine::time::clock::{self, sleep_until_some, timeout_at};
-use crate::error::{BODY_LIMIT, Error, Kind, Phase, Result, truncate};
-use crate::store::Slot;
+use crate::error::{Error, Phase, Result};
+use crate::store::SharedState;
 use crate::transport::{Body, HeaderMap, Request, Response, Transport};
 use crate::wire::header_allowlist;
 use crate::wire::{limits, provider_error, retry_after, secrets};
 
-/// Opens one attempt. It borrows nothing from the call, so two attempts can be opened at once.
-pub(super) struct Opening {
+/// The request of one attempt. It borrows nothing from the call, so two attempts can be opened at once.
+pub(super) struct OpenRequest {
     pub settings: ReadSettings,
-    pub head: Slot<ResponseHead>,
+    pub head: SharedState<ResponseHead>,
     /// Masked in the headers and the request id, in case the provider quotes it.
     pub key: Option<Secret>,
     /// The limiters that adapt to the head immediately: it is stale by the end of the answer.
@@ -29,19 +29,19 @@ pub(super) struct Opening {
 }
 
 /// An open response whose answer has not been read.
-pub struct Opened {
+pub struct OpenResponse {
     pub(super) settings: ReadSettings,
     pub(super) body: Body,
     pub(super) first_token_until: Instant,
 }
 
-impl Opening {
+impl OpenRequest {
     /// Sends the request and checks the head. An unexpected content type is an error.
     pub async fn open(
         mut self,
         transport: &dyn Transport,
         request: impl FnOnce(oneshot::Sender<()>) -> Request,
-    ) -> Result<Opened> {
+    ) -> Result<OpenResponse> {
         let (on_sent, mut sent) = oneshot::channel();
         let give_up_at = self.settings.deadline_share.map(|share| clock::instant() + share);
         let mut send = transport.send(request(on_sent));
@@ -70,22 +70,10 @@ impl Opening {
         self.read_head(&response);
         let Response { status, headers, body } = response;
         if !(200..300).contains(&status) {
-            return Err(self.with_headers(self.error_response(status, &headers, body, until).await));
+            let error = self.error_response(status, &headers, body, until).await;
+            return Err(self.head.update(|head| head.describe(error)));
         }
-        let content_type = header_text(&headers, "content-type").unwrap_or_default().to_ascii_lowercase();
-        let kind = content_type.split(';').next().unwrap_or_default().trim();
-        let expected: &[&str] = match self.settings.unstreamed.is_some() {
-            true => &["", "application/json"],
-            false => &["", "text/event-stream", "text/plain", "application/octet-stream"],
-        };
-        if !expected.contains(&kind) {
-            return Err(self.with_headers(self.unexpected_content(status, kind, &headers, body, until).await));
-        }
-        Ok(Opened { settings: self.settings, body, first_token_until: until })
-    }
-
-    fn request_id(&self) -> Option<String> {
-        self.head.update(|head| head.request_id.clone())
+        Ok(OpenResponse { settings: self.settings, body, first_token_until: until })
     }
 
     fn read_head(&self, response: &Response) {
@@ -99,18 +87,14 @@ impl Opening {
             head.request_id = id.map(masked);
             let pairs = response.headers.iter();
             let pairs = pairs.filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)));
+            let header = |name: &str| header_text(&response.headers, name).map(str::to_owned);
+            head.retry_after = retry_after::parse(&header, clock::now());
             head.headers = header_allowlist::allowed(pairs);
             head.headers.iter_mut().for_each(|(_, text)| *text = masked(text));
         });
         let header = |name: &str| header_text(&response.headers, name).map(str::to_owned);
         let limits = limits::parse(&header, clock::now());
         self.limiters.iter().flatten().for_each(|limiter| limiter.adapt(&limits));
-    }
-
-    /// Adds the headers of the response to an error.
-    fn with_headers(&self, mut error: Error) -> Error {
-        error.headers = self.head.update(|head| head.headers.clone());
-        error
     }
 
     /// The error of a response whose status is not 2xx.
@@ -126,52 +110,15 @@ impl Opening {
         )
     }
 
-    /// A 2xx response with an unexpected content type: an error in disguise, or not an API.
-    async fn unexpected_content(
-        &self,
-        status: u16,
-        kind: &str,
-        headers: &HeaderMap,
-        body: Body,
-        until: Instant,
-    ) -> Error {
-        let body = self.read_prefix(body, until).await;
-        let value: Option<serde_json::Value> = serde_json::from_slice(&body).ok();
-        if let Some(value) = value.as_ref().filter(|value| value.get("error").is_some_and(|e| !e.is_null())) {
-            let mut error = provider_error::from_event(value);
-            let header = |name: &str| header_text(headers, name).map(str::to_owned);
-            error.retry_after = retry_after::parse(&header, clock::now());
-            error.request_id = self.request_id();
-            return error;
-        }
-        let text_of_body = String::from_utf8_lossy(&body);
-        let what = match kind {
-            "text/html" => "an HTML page",
-            "application/json" => "a JSON document",
-            "text/event-stream" => "an event stream",
-            other => other,
-        };
-        let expected = if self.settings.unstreamed.is_some() { "a JSON document" } else { "an event stream" };
-        let mut error = Error::new(
-            Kind::Malformed,
-            format!("expected {expected}, got {what} (status {status}): does the base URL point to an API?"),
-        );
-        error.status = Some(status);
-        error.request_id = self.request_id();
-        error.body = Some(truncate(&text_of_body, BODY_LIMIT).to_owned());
-        // The same server would send the same page again.
-        error.should_retry = Some(false);
-        error
-    }
-
     /// The part of a body that arrives in time, truncated.
     async fn read_prefix(&self, mut body: Body, until: Instant) -> Vec<u8> {
         let mut read = Vec::new();
-        let until = until.min(clock::instant() + self.settings.idle_timeout.min(d::ERROR_BODY_TIMEOUT));
+        let until =
+            until.min(clock::instant() + self.settings.idle_timeout.min(defaults::ERROR_BODY_TIMEOUT));
         while let Ok(Some(Ok(bytes))) = timeout_at(until, body.next()).await {
-            let remaining = d::MAX_ERROR_BODY - read.len();
+            let remaining = defaults::MAX_ERROR_BODY - read.len();
             read.extend_from_slice(&bytes[..bytes.len().min(remaining)]);
-            if read.len() == d::MAX_ERROR_BODY {
+            if read.len() == defaults::MAX_ERROR_BODY {
                 break;
             }
         }

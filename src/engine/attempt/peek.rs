@@ -9,15 +9,15 @@ use futures::stream::{self, Fuse};
 use futures::{Stream, StreamExt};
 
 use super::deliver::{Consumer, Continuation, Delivery};
-use super::open::Opened;
+use super::open::OpenResponse;
 use super::progress::Progress;
 use super::read::Reader;
 use super::transcript::Transcript;
-use crate::config::defaults as d;
+use crate::config::defaults;
 use crate::engine::admission::CostReservation;
 use crate::engine::shared::event::Event;
-use crate::engine::shared::live::Live;
-use crate::engine::shared::sink::{Sink, Wants};
+use crate::engine::shared::live_snapshot::LiveSnapshot;
+use crate::engine::shared::sink::{DeliveryMode, Sink};
 use crate::error::Result;
 use crate::transport::Body;
 use crate::wire::dialect::Dialect;
@@ -28,25 +28,31 @@ pub(super) struct Peek {
     pub dialect: Dialect,
     pub choices: usize,
     pub buffer_tool_calls: bool,
+    pub accepts_empty: bool,
 }
 
 impl Peek {
     /// Reads up to the first token, or to the end of an answer that has none, with the same reader and the same limits
-    /// as afterwards, and puts back what was read. After [`d::MAX_PEEK`] bytes without a token it stops, and the answer
+    /// as afterwards, and puts back what was read. After [`defaults::MAX_PEEK`] bytes without a token it stops, and the answer
     /// counts as started.
-    pub async fn read_to_first_token(self, opened: Opened, request_id: Option<String>) -> Result<Opened> {
-        let Opened { settings, body, first_token_until } = opened;
+    pub async fn read_to_first_token(
+        self,
+        opened: OpenResponse,
+        request_id: Option<String>,
+    ) -> Result<OpenResponse> {
+        let OpenResponse { settings, body, first_token_until } = opened;
         let mut tee = Tee { body: body.fuse(), read: Vec::new(), bytes: 0, is_full: false };
         let mut transcript = Transcript::new(self.dialect, self.choices);
         let mut progress = Progress { request_id, ..Progress::default() };
-        let live = Live::new(String::new());
+        let live = LiveSnapshot::new(String::new());
         let consumer = Consumer {
             sink: &NullSink,
-            wants: Wants::Nothing,
+            mode: DeliveryMode::Nothing,
             live: &live,
             on_first_token: &|| {},
             wants_usage: false,
             buffer_tool_calls: self.buffer_tool_calls,
+            accepts_empty: self.accepts_empty,
         };
         let mut cost = CostReservation::default();
         let delivery = Delivery::new(consumer, &mut transcript, &mut progress, Continuation::default());
@@ -58,11 +64,11 @@ impl Peek {
         }
         let Tee { body, read, .. } = tee;
         let body = stream::iter(read).map(Ok).chain(body).boxed();
-        Ok(Opened { settings, body, first_token_until })
+        Ok(OpenResponse { settings, body, first_token_until })
     }
 }
 
-/// A body that records what was read from it, and appears to end once that exceeds [`d::MAX_PEEK`].
+/// A body that records what was read from it, and appears to end once that exceeds [`defaults::MAX_PEEK`].
 struct Tee {
     body: Fuse<Body>,
     read: Vec<Bytes>,
@@ -74,7 +80,7 @@ impl Stream for Tee {
     type Item = Result<Bytes>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        if self.bytes > d::MAX_PEEK {
+        if self.bytes > defaults::MAX_PEEK {
             self.is_full = true;
             return Poll::Ready(None);
         }
@@ -91,8 +97,8 @@ impl Stream for Tee {
 struct NullSink;
 
 impl Sink for NullSink {
-    fn wants(&self) -> Wants {
-        Wants::Nothing
+    fn mode(&self) -> DeliveryMode {
+        DeliveryMode::Nothing
     }
 
     fn delta(&self, _: &str) {}

@@ -1,6 +1,10 @@
 //! The progress of an attempt. Both types live outside the futures that fill them, so they survive an abort.
 
+use std::time::Duration;
+
 use tokio::time::Instant;
+
+use crate::error::Error;
 
 /// The progress of opening an attempt.
 #[derive(Clone, Default)]
@@ -12,6 +16,20 @@ pub(super) struct ResponseHead {
     pub request_id: Option<String>,
     /// The headers shown to the caller.
     pub headers: Vec<(String, String)>,
+    /// The wait that its headers ask for.
+    pub retry_after: Option<Duration>,
+}
+
+impl ResponseHead {
+    /// Adds what the head says to an error that the body of the response reports.
+    pub fn describe(&self, mut error: Error) -> Error {
+        if error.body.is_some() || error.status.is_some() {
+            error.headers.clone_from(&self.headers);
+            error.retry_after = error.retry_after.or(self.retry_after);
+            error.request_id = error.request_id.take().or_else(|| self.request_id.clone());
+        }
+        error
+    }
 }
 
 /// The progress of reading an answer.

@@ -1,4 +1,4 @@
-//! Reading an answer to its end.
+//! Reads an answer to the end.
 
 use std::future::poll_fn;
 use std::ops::ControlFlow;
@@ -11,12 +11,13 @@ use tokio::time::Instant;
 use super::deliver::{Delivery, ReadEnd};
 use super::settings::ReadSettings;
 use super::unstreamed::read_unstreamed;
-use crate::config::defaults as d;
+use crate::config::defaults;
 use crate::engine::admission::CostReservation;
 use crate::engine::time::Deadline;
 use crate::engine::time::clock::{self, timeout_at};
 use crate::error::{Error, Kind, Phase, Result};
 use crate::transport::Body;
+use crate::wire::body::Events;
 use crate::wire::{chat, provider_error, sse};
 
 /// Reads one answer, and passes it to its [`Delivery`].
@@ -28,12 +29,17 @@ pub(super) struct Reader<'a> {
     /// Reading ends at the first token ([`super::peek`]).
     pub stops_at_first_token: bool,
     chunks: chat::Reader,
+    has_read_chunk: bool,
+    /// Text has arrived after the last finish reason.
+    is_unreliable: bool,
+    /// When the last finish reason arrived.
+    finished_at: Option<Instant>,
 }
 
 /// What remains of a body after the answer.
-pub(super) enum Rest {
+pub(super) enum BodyRemainder {
     /// The usage may still follow.
-    Usage(sse::Parser),
+    Usage(Events),
     /// A connection worth reusing.
     Connection,
     Nothing,
@@ -41,10 +47,19 @@ pub(super) enum Rest {
 
 impl<'a> Reader<'a> {
     pub fn new(settings: ReadSettings, delivery: Delivery<'a>, cost: &'a mut CostReservation) -> Self {
-        Reader { settings, delivery, cost, stops_at_first_token: false, chunks: chat::Reader::default() }
+        Reader {
+            settings,
+            delivery,
+            cost,
+            stops_at_first_token: false,
+            chunks: chat::Reader::default(),
+            has_read_chunk: false,
+            is_unreliable: false,
+            finished_at: None,
+        }
     }
 
-    /// Reads the answer to its end.
+    /// Reads the answer to the end.
     pub async fn read(&mut self, mut body: Body, first_token_until: Instant) -> Result<()> {
         if let Some(dialect) = self.settings.unstreamed {
             let read = read_unstreamed(&mut self.delivery, dialect, body, self.settings.idle_timeout);
@@ -52,31 +67,37 @@ impl<'a> Reader<'a> {
             return self.complete();
         }
         match self.read_stream(&mut body, first_token_until).await? {
-            Rest::Usage(parser) => self.drain(parser, body).boxed().await,
-            Rest::Connection => keep_connection(body),
-            Rest::Nothing => {}
+            BodyRemainder::Usage(events) => self.drain(events, body).boxed().await,
+            BodyRemainder::Connection => keep_connection(body),
+            BodyRemainder::Nothing => {}
         }
         Ok(())
     }
 
-    /// Reads until the answer is complete, or up to its first token if reading stops there.
+    /// Reads until the answer is settled, or up to its first token if reading stops there.
+    ///
+    /// An answer is settled at `[DONE]`, at the end of the body, when the usage has come after the last finish reason, or
+    /// [`defaults::SETTLE_TIMEOUT`] after it. Until then the provider may still add to it, or report an error.
     pub async fn read_stream(
         &mut self,
         body: &mut (impl Stream<Item = Result<Bytes>> + Unpin),
         mut first_token_until: Instant,
-    ) -> Result<Rest> {
-        let mut parser = sse::Parser::new(d::MAX_LINE);
+    ) -> Result<BodyRemainder> {
+        let mut events = Events::new(self.settings.max_event, defaults::MAX_WHOLE_ANSWER);
         let idle = self.settings.idle_timeout;
         // Idle is the time between two reads: many servers send the head immediately and compute afterwards.
         let mut idle_until = None;
+        let mut settle_until: Option<Instant> = None;
         let mut deadline = Deadline::new(first_token_until);
         loop {
             let token_until = self.delivery.progress.first_token.is_none().then_some(first_token_until);
-            let (until, phase) = match (token_until, idle_until) {
+            let (mut until, phase) = match (token_until, idle_until) {
                 (Some(token), Some(idle)) if idle < token => (idle, Phase::Idle),
                 (Some(token), _) => (token, Phase::FirstToken),
                 (None, idle) => (idle.unwrap_or(first_token_until), Phase::Idle),
             };
+            let settles = settle_until.filter(|at| *at <= until);
+            until = settles.unwrap_or(until);
             // Text that the splice holds must not wait for the next read.
             let splice = self.delivery.continuation.splice.as_ref();
             let splice_until = splice.and_then(|splice| splice.deadline());
@@ -98,58 +119,75 @@ impl<'a> Reader<'a> {
                     }
                     continue;
                 }
+                if settles.is_some() {
+                    self.complete()?;
+                    return Ok(BodyRemainder::Usage(events));
+                }
                 let limit = if phase == Phase::Idle { idle } else { self.settings.first_token_timeout };
                 return Err(Error::timeout(phase, limit));
             };
+            let was_complete = self.delivery.transcript.journal.is_complete();
             let end = match read {
-                Some(Ok(bytes)) => match parser.feed(&bytes, |event| self.on_event(&event)) {
-                    Ok(sse::FeedResult::All) => None,
-                    Ok(sse::FeedResult::Stopped { value, .. }) => Some(value),
+                Some(Ok(bytes)) => match events.feed(&bytes, |event| self.on_event(&event)) {
+                    Ok(None) if events.is_page() => {
+                        Some(ReadEnd::Failed(self.not_an_answer(events.stray(false))))
+                    }
+                    Ok(end) => end,
                     Err(too_long) => {
                         Some(ReadEnd::Failed(Error::new(Kind::ResponseTooLarge, too_long.to_string())))
                     }
                 },
+                // The connection is lost, and everything has arrived.
+                Some(Err(_)) if was_complete => {
+                    self.complete()?;
+                    return Ok(BodyRemainder::Nothing);
+                }
                 Some(Err(error)) => Some(ReadEnd::Failed(error)),
                 None => {
-                    let finished = parser.finish(|event| self.on_event(&event));
+                    let finished = events.finish(|event| self.on_event(&event));
                     self.delivery.flush();
                     match finished {
                         Ok(Some(ReadEnd::Failed(error))) => return Err(error),
                         Ok(Some(ReadEnd::FirstToken)) => {}
-                        Ok(Some(ReadEnd::Done)) => self.end(true)?,
-                        _ => self.end(false)?,
+                        Ok(Some(ReadEnd::Done)) => self.end(true, events.stray(self.has_read_chunk))?,
+                        _ => self.end(false, events.stray(self.has_read_chunk))?,
                     }
-                    return Ok(Rest::Nothing);
+                    return Ok(BodyRemainder::Nothing);
                 }
             };
             if end.is_some() {
                 self.delivery.flush();
             }
-            let is_complete = self.delivery.transcript.journal.is_complete();
             match end {
-                // Nothing after the last finish reason is an error.
-                Some(ReadEnd::Failed(_)) if is_complete => {
-                    self.complete()?;
-                    return Ok(Rest::Nothing);
-                }
                 Some(ReadEnd::Failed(error)) => return Err(error),
-                Some(ReadEnd::FirstToken) => return Ok(Rest::Nothing),
+                Some(ReadEnd::FirstToken) => return Ok(BodyRemainder::Nothing),
                 Some(ReadEnd::Done) => {
-                    self.end(true)?;
-                    return Ok(Rest::Connection);
+                    self.end(true, events.stray(self.has_read_chunk))?;
+                    return Ok(BodyRemainder::Connection);
                 }
                 None => {}
             }
-            if is_complete {
-                self.complete()?;
-                return Ok(Rest::Usage(parser));
+            if self.delivery.transcript.journal.is_complete() {
+                // The last event of another dialect is the last one. Usage in a chunk of its own is OpenAI's last chunk.
+                if self.delivery.transcript.events.is_some() || self.delivery.usage_chunk_arrived {
+                    self.finished_at.get_or_insert_with(clock::instant);
+                    self.complete()?;
+                    return Ok(BodyRemainder::Usage(events));
+                }
+                // Text after a finish reason: the provider sends one with every chunk, and only silence ends the answer.
+                let wait = if was_complete && self.is_unreliable { idle } else { defaults::SETTLE_TIMEOUT };
+                let now = clock::instant();
+                self.finished_at = Some(now);
+                settle_until = Some(now + wait);
             }
             if let Some(ready) = self.delivery.consumer.sink.ready() {
                 let since = clock::instant();
                 self.delivery.flush();
                 ready.await;
                 // The time that a slow consumer takes does not count against the server.
-                first_token_until += clock::instant().saturating_duration_since(since);
+                let waited = clock::instant().saturating_duration_since(since);
+                first_token_until += waited;
+                settle_until = settle_until.map(|until| until + waited);
             }
             idle_until = Some(clock::instant() + idle);
         }
@@ -158,7 +196,7 @@ impl<'a> Reader<'a> {
     /// Accepts one event.
     fn on_event(&mut self, event: &sse::Event<'_>) -> ControlFlow<ReadEnd> {
         let flow = match self.delivery.transcript.events.is_some() {
-            true => self.delivery.event(event, self.settings.skip_malformed, self.cost),
+            true => self.delivery.accept_event(event, self.settings.skip_malformed, self.cost),
             false => self.on_chunk(event),
         };
         flow?;
@@ -173,8 +211,6 @@ impl<'a> Reader<'a> {
             Ok(chat::StreamEvent::Chunk(chunk)) => chunk,
             Ok(chat::StreamEvent::Other) => return ControlFlow::Continue(()),
             Ok(chat::StreamEvent::Done) => return ControlFlow::Break(ReadEnd::Done),
-            // Nothing after the last finish reason is an error.
-            _ if self.delivery.transcript.journal.is_complete() => return ControlFlow::Break(ReadEnd::Done),
             Ok(chat::StreamEvent::Error(value)) => {
                 let mut error = provider_error::from_event(&value);
                 error.request_id = self.delivery.progress.request_id.clone();
@@ -182,9 +218,26 @@ impl<'a> Reader<'a> {
             }
             // A partial event at the end of the body is a truncation, which `end` reports.
             Err(_) if event.at_end || self.settings.skip_malformed => return ControlFlow::Continue(()),
-            Err(error) => return ControlFlow::Break(ReadEnd::Failed(error)),
+            // After the last finish reason only a chunk is part of the answer.
+            Err(_) if self.delivery.transcript.journal.is_complete() && !event.data.starts_with('{') => {
+                return ControlFlow::Continue(());
+            }
+            Err(mut error) => {
+                // What is no JSON object from the first event on will be the same the next time.
+                if !self.has_read_chunk && !event.data.trim_ascii_start().starts_with('{') {
+                    error.should_retry = Some(false);
+                }
+                return ControlFlow::Break(ReadEnd::Failed(error));
+            }
         };
-        if let Err(end) = self.delivery.chunk(&chunk, &event.data) {
+        self.has_read_chunk = true;
+        self.is_unreliable |= self.delivery.transcript.journal.is_complete()
+            && chunk
+                .choices
+                .iter()
+                .flatten()
+                .any(|choice| choice.delta.as_ref().is_some_and(chat::Delta::is_token));
+        if let Err(end) = self.delivery.accept_chunk(&chunk, &event.data) {
             return ControlFlow::Break(end);
         }
         // After the delivery, because it is billed either way.
@@ -197,10 +250,14 @@ impl<'a> Reader<'a> {
     }
 
     /// The body has ended, or `[DONE]` has arrived.
-    fn end(&mut self, done: bool) -> Result<()> {
+    fn end(&mut self, done: bool, stray: &[u8]) -> Result<()> {
+        let journal = &self.delivery.transcript.journal;
         let is_lenient = done && !self.settings.require_finish_reason;
-        if self.delivery.transcript.journal.is_complete() || is_lenient {
+        if journal.is_complete() || is_lenient || journal.is_complete_without_others() {
             return self.complete();
+        }
+        if !stray.trim_ascii().is_empty() {
+            return Err(self.not_an_answer(stray));
         }
         if let Some(events) = &self.delivery.transcript.events {
             let message =
@@ -217,7 +274,20 @@ impl<'a> Reader<'a> {
         ))
     }
 
-    fn complete(&mut self) -> Result<()> {
+    /// The error of a body that is no answer, or in which something else stands where the rest of the answer should be.
+    fn not_an_answer(&self, stray: &[u8]) -> Error {
+        let status = self.delivery.progress.status.unwrap_or(200);
+        let mut error = provider_error::from_response(status, None, stray, &|_| None, clock::now());
+        error.request_id.clone_from(&self.delivery.progress.request_id);
+        if self.has_read_chunk && error.kind == Kind::Malformed {
+            // The answer had begun: it is cut off.
+            error.kind = Kind::Truncated;
+            error.should_retry = None;
+        }
+        error
+    }
+
+    pub fn complete(&mut self) -> Result<()> {
         self.delivery.complete().map_err(|end| match end {
             ReadEnd::Failed(error) => error,
             ReadEnd::Done | ReadEnd::FirstToken => {
@@ -226,25 +296,41 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// Reads on after the last finish reason, for the usage and so that the connection can be reused. The text has been
-    /// delivered, so nothing here is an error.
-    async fn drain(&mut self, mut parser: sse::Parser, mut body: Body) {
-        let until = clock::instant() + d::DRAIN_TIMEOUT;
+    /// Reads on after the answer, for the usage and so that the connection can be reused. The text has been delivered, so
+    /// nothing here is an error.
+    async fn drain(&mut self, mut events: Events, mut body: Body) {
+        let until = self.finished_at.unwrap_or_else(clock::instant) + self.settings.usage_timeout;
         while self.settings.expects_usage && self.delivery.transcript.journal.usage.is_none() {
             let Ok(Some(Ok(bytes))) = timeout_at(until, body.next()).await else { return };
-            let fed = parser.feed(&bytes, |event| self.on_event(&event));
+            let fed = events.feed(&bytes, |event| self.on_late_event(&event));
             self.delivery.flush();
-            if !matches!(fed, Ok(sse::FeedResult::All)) {
+            if !matches!(fed, Ok(None)) {
                 break;
             }
         }
+        self.delivery.deliver_missing_usage();
+        self.delivery.flush();
         keep_connection(body);
+    }
+
+    /// Accepts an event after the answer: only the usage counts.
+    fn on_late_event(&mut self, event: &sse::Event<'_>) -> ControlFlow<()> {
+        match chat::read(event.event, &event.data) {
+            Ok(chat::StreamEvent::Chunk(chunk)) => {
+                if let Some(usage) = chunk.usage() {
+                    self.delivery.transcript.journal.usage = Some(usage);
+                }
+                ControlFlow::Continue(())
+            }
+            Ok(chat::StreamEvent::Other) | Err(_) => ControlFlow::Continue(()),
+            Ok(chat::StreamEvent::Done | chat::StreamEvent::Error(_)) => ControlFlow::Break(()),
+        }
     }
 }
 
-/// Reads a finished body to its end in the background, so that its connection can be reused.
+/// Reads the remainder of a finished body in the background, so that the connection can be reused.
 #[allow(clippy::disallowed_methods)] // The socket's time is real, whatever clock the call uses.
 fn keep_connection(mut body: Body) {
     let read = async move { while let Some(Ok(_)) = body.next().await {} };
-    tokio::spawn(tokio::time::timeout(d::DRAIN_TIMEOUT, read));
+    tokio::spawn(tokio::time::timeout(defaults::DRAIN_TIMEOUT, read));
 }

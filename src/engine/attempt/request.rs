@@ -178,6 +178,12 @@ pub(super) fn headers(
     Ok(headers)
 }
 
+/// Whether an answer without content is no failure: the caller says so, or the conversation ends with the result of a
+/// tool, after which models end so.
+pub(super) fn accepts_empty(request: &CallRequest) -> bool {
+    request.options.allow_empty_answer || request.chat.ends_with_tool_result()
+}
+
 /// What a call sends to the first endpoint only; `None` for other endpoints.
 pub(super) fn first_endpoint_extras(
     request: &CallRequest,
@@ -236,7 +242,7 @@ fn secrets_of<'a>(
     key.into_iter().chain(extras.into_iter().flat_map(FirstEndpointExtras::secrets))
 }
 
-/// The headers of a response for an event, with the key masked where the provider quotes it.
+/// The headers of a response for an event, with the key masked in case the provider quotes it.
 pub(super) fn event_headers(
     headers: &[(String, String)],
     endpoint: &Endpoint,
@@ -249,16 +255,16 @@ pub(super) fn event_headers(
 }
 
 /// Whether the provider rejects `stream_options`.
-pub fn refuses_usage(error: &Error) -> bool {
-    refuses(error, &["stream_options", "include_usage"])
+pub fn rejects_usage(error: &Error) -> bool {
+    rejects(error, &["stream_options", "include_usage"])
 }
 
 /// Whether the provider rejects `session_id`.
-pub fn refuses_session(error: &Error) -> bool {
-    refuses(error, &["session_id"])
+pub fn rejects_session(error: &Error) -> bool {
+    rejects(error, &["session_id"])
 }
 
-fn refuses(error: &Error, fields: &[&str]) -> bool {
+fn rejects(error: &Error, fields: &[&str]) -> bool {
     let names_it = |text: &str| fields.iter().any(|field| text.contains(field));
     error.kind == Kind::InvalidRequest
         && (names_it(&error.message) || error.body.as_deref().is_some_and(names_it))

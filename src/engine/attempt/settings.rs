@@ -10,6 +10,9 @@ pub(super) struct ReadSettings {
     /// The timeout to the first token, including the connection, if the total deadline is shared with other routes.
     pub deadline_share: Option<Duration>,
     pub idle_timeout: Duration,
+    pub usage_timeout: Duration,
+    /// The largest event, in bytes.
+    pub max_event: usize,
     pub require_finish_reason: bool,
     /// The request includes the usage chunk.
     pub expects_usage: bool,

@@ -10,18 +10,18 @@ use futures::future::BoxFuture;
 
 use super::attempt::{Attempt, OptionalFields};
 use super::form::RequestForm;
-use super::open::{Opened, Opening};
+use super::open::{OpenRequest, OpenResponse};
 use super::peek::Peek;
 use super::progress::{Progress, ResponseHead};
 use super::request::{self, Requests, Target, first_endpoint_extras, without_key};
 use super::settings::ReadSettings;
-use crate::engine::admission::{CallContext, CallRoute, Permit, reserve_cost};
+use crate::engine::admission::{CallContext, CallRoute, Permit};
 use crate::engine::shared::event::Event;
 use crate::engine::shared::ids::random_id;
 use crate::engine::time::clock::{self, timeout_at};
 use crate::error::{Error, Phase, Result};
 use crate::policy::deadline;
-use crate::store::Slot;
+use crate::store::SharedState;
 use crate::transport::{Method, Request};
 use crate::wire::chat::Overrides;
 
@@ -29,7 +29,7 @@ use crate::wire::chat::Overrides;
 pub const HEDGE: &str = "hedge";
 
 /// The future that opens an attempt. It borrows nothing from the attempt or the state of its call.
-pub type OpenFuture<'a> = BoxFuture<'a, Result<Opened>>;
+pub type OpenFuture<'a> = BoxFuture<'a, Result<OpenResponse>>;
 
 /// How an attempt starts.
 pub struct Start<'s> {
@@ -60,7 +60,7 @@ impl Attempt {
         let (client, call) = (ctx.client, ctx.request);
         let max_tokens = call.chat.max_tokens().filter(|_| form.received_tokens > 0);
         let rest = max_tokens.map(|max| max.saturating_sub(form.received_tokens));
-        permit.cost = reserve_cost(ctx, route, form.messages.as_deref(), rest)?;
+        permit.reserve_cost(ctx, route, form.messages.as_deref(), rest)?;
         let endpoint = Arc::clone(&route.endpoint.config);
         let request_id = random_id("req_", &mut rand::rng());
         let sent_fields = optional_fields(ctx, route);
@@ -74,8 +74,8 @@ impl Attempt {
         let encoded = match form.messages.as_deref().map(serde_json::from_str) {
             Some(Ok(messages)) => {
                 let received = form.received_tokens;
-                let instead = Overrides { messages: Some(messages), received, ..Overrides::default() };
-                requests.encode_continuation(target, instead, &mut rand::rng())
+                let overrides = Overrides { messages: Some(messages), received, ..Overrides::default() };
+                requests.encode_continuation(target, overrides, &mut rand::rng())
             }
             _ => requests.encode(target, &mut rand::rng()),
         };
@@ -96,9 +96,9 @@ impl Attempt {
         });
         let started = clock::instant();
         let settings = read_settings(ctx, route, other_routes, sent_fields.usage);
-        let head = Slot::<ResponseHead>::default();
+        let head = SharedState::<ResponseHead>::default();
         let limiters = [client.limiter.clone(), route.endpoint.limiter.clone()];
-        let opening = Opening { settings, head: head.clone(), key: endpoint.key.clone(), limiters };
+        let open_request = OpenRequest { settings, head: head.clone(), key: endpoint.key.clone(), limiters };
         let transport_options = client.transport_options(call.options.connect_timeout);
         let send = |on_sent| Request {
             method: Method::POST,
@@ -125,18 +125,20 @@ impl Attempt {
             dialect,
             choices: call.chat.choices(),
             buffer_tool_calls: call.options.buffer_tool_calls,
+            accepts_empty: request::accepts_empty(call),
         });
         let transport = &*client.transport;
         let attempt_timeout = call.options.attempt_timeout;
         let future = async move {
-            // Pinned, or boxed where rare, so that the future does not occupy its size twice.
+            // Pinned, or boxed if rare, so that the future does not occupy its size twice.
             let open = pin!(async move {
-                let opened = opening.open(transport, send).await?;
+                let opened = open_request.open(transport, send).await?;
                 match peek {
                     None => Ok(opened),
                     Some(peek) => {
                         let request_id = head.update(|head| head.request_id.clone());
-                        peek.read_to_first_token(opened, request_id).boxed().await
+                        let peeked = peek.read_to_first_token(opened, request_id).boxed().await;
+                        peeked.map_err(|error| head.update(|head| head.describe(error)))
                     }
                 }
             });
@@ -158,10 +160,10 @@ fn optional_fields(ctx: &CallContext<'_>, route: &CallRoute) -> OptionalFields {
     let endpoint = &route.endpoint;
     let is_chat = !ctx.request.chat.dialect().is_passthrough();
     OptionalFields {
-        usage: is_chat && !endpoint.refuses_usage.load(Ordering::Relaxed),
+        usage: is_chat && !endpoint.rejects_usage.load(Ordering::Relaxed),
         session: is_chat
             && endpoint.config.send_session_id.in_body()
-            && !endpoint.refuses_session.load(Ordering::Relaxed),
+            && !endpoint.rejects_session.load(Ordering::Relaxed),
     }
 }
 
@@ -183,6 +185,8 @@ fn read_settings(
         },
         deadline_share: remaining.map(|remaining| deadline::fair_share(remaining, other_routes)),
         idle_timeout: options.idle_timeout,
+        usage_timeout: options.usage_timeout,
+        max_event: options.max_event,
         require_finish_reason: route
             .endpoint
             .config

@@ -11,16 +11,25 @@ pub struct Transcript {
     pub events: Option<Box<dyn EventCodec>>,
     /// Something has been delivered: from now on another attempt is visible to the consumer.
     pub committed: bool,
+    /// Something was received that a continuation would deliver a second time: audio, images, annotations, a field that
+    /// the engine does not know, a choice that was not requested.
+    pub unrepeatable: bool,
 }
 
 impl Transcript {
     pub fn new(dialect: Dialect, choices: usize) -> Self {
-        Transcript { journal: Journal::new(choices), events: dialect.codec(), committed: false }
+        Transcript {
+            journal: Journal::new(choices),
+            events: dialect.codec(),
+            committed: false,
+            unrepeatable: false,
+        }
     }
 
     /// Clears everything received: the answer starts over.
     pub fn clear(&mut self, request: &ChatRequest) {
         self.journal = Journal::new(request.choices());
         self.events = request.dialect().codec();
+        self.unrepeatable = false;
     }
 }

@@ -6,14 +6,15 @@ use futures::StreamExt;
 use serde_json::Value;
 
 use super::deliver::Delivery;
-use crate::config::defaults as d;
+use crate::config::defaults;
 use crate::engine::time::clock::{self, timeout_at};
-use crate::error::{Error, Kind, Phase, Result, truncate};
+use crate::error::{BODY_LIMIT, Error, Kind, Phase, Result};
 use crate::transport::Body;
 use crate::wire::dialect::Dialect;
+use crate::wire::{json, provider_error};
 
 /// Reads the body and delivers it. The caller completes the delivery. Errors: [`Kind::ResponseTooLarge`] beyond
-/// [`d::MAX_WHOLE_ANSWER`] bytes, [`Kind::Malformed`], and those that the document itself reports.
+/// [`defaults::MAX_WHOLE_ANSWER`] bytes, [`Kind::Malformed`], and those that the document itself reports.
 pub(super) async fn read_unstreamed(
     delivery: &mut Delivery<'_>,
     dialect: Dialect,
@@ -26,17 +27,22 @@ pub(super) async fn read_unstreamed(
             return Err(Error::timeout(Phase::Idle, idle_timeout));
         };
         let Some(bytes) = bytes.transpose()? else { break };
-        if read.len() + bytes.len() > d::MAX_WHOLE_ANSWER {
-            let message = format!("the answer is longer than {} bytes", d::MAX_WHOLE_ANSWER);
+        if read.len() + bytes.len() > defaults::MAX_WHOLE_ANSWER {
+            let message = format!("the answer is longer than {} bytes", defaults::MAX_WHOLE_ANSWER);
             return Err(Error::new(Kind::ResponseTooLarge, message));
         }
         read.extend_from_slice(&bytes);
     }
-    let parsed =
-        std::str::from_utf8(&read).ok().and_then(|text| Some((text, serde_json::from_str(text).ok()?)));
+    let parsed = std::str::from_utf8(&read).ok().and_then(|text| Some((text, json::value(text)?)));
     let Some((text, value)): Option<(&str, Value)> = parsed else {
-        let mut error = Error::new(Kind::Malformed, "the answer is not valid JSON");
-        error.body = Some(truncate(&String::from_utf8_lossy(&read), 200).to_owned());
+        read.truncate(BODY_LIMIT);
+        let status = delivery.progress.status.unwrap_or(200);
+        let mut error = provider_error::from_response(status, None, &read, &|_| None, clock::now());
+        error.request_id.clone_from(&delivery.progress.request_id);
+        if error.kind == Kind::Malformed && read.trim_ascii_start().starts_with(b"{") {
+            // The document is cut off.
+            error.should_retry = None;
+        }
         return Err(error);
     };
     let ending = dialect.read_unstreamed(&value).map_err(|mut error| {

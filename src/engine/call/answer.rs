@@ -7,6 +7,7 @@ use crate::error::AttemptRecord;
 use crate::session::journal::Journal;
 use crate::session::snapshot::Segment;
 use crate::session::splice::Join;
+use crate::session::tool_calls;
 
 pub struct Answer {
     pub journal: Journal,
@@ -58,7 +59,7 @@ impl Answer {
             text: &first.text,
             reasoning: &first.reasoning,
             refusal: &first.refusal,
-            tool_calls: (!first.tool_calls.is_empty()).then(|| first.tool_calls()),
+            tool_calls: (!first.tool_calls.is_empty()).then(|| tool_calls::message(&first.tool_calls)),
             finish_reason: first.finish_reason.as_deref(),
             usage: self.journal.usage.as_ref(),
             id: self.journal.identity.id.as_deref(),

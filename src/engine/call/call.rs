@@ -3,27 +3,27 @@
 use super::history::History;
 use super::planning;
 use super::recovery::Recovery;
+use super::running_attempts::RunningAttempts;
 use super::stopwatch::Stopwatch;
 use crate::engine::admission::{CallContext, Routes};
-use crate::engine::attempt::{Attempt, AttemptEnd, Finished, Requests, Transcript};
+use crate::engine::attempt::{Attempt, AttemptEnd, FinishedAttempt, Requests, Transcript};
 use crate::error::Error;
-use crate::policy::plan::{Failure, RouteId};
+use crate::policy::plan::{Failure, Plan, RouteId};
 use crate::session::snapshot::Snapshot;
-use crate::session::usage::add_usage;
+use crate::usage::add_usage;
 
 /// One call. It lives outside the future that runs it, so that its state survives when that future is dropped:
 /// [`Call::finish`] ends the attempts that are still running.
 pub struct Call<'a> {
     pub(super) ctx: &'a CallContext<'a>,
     pub(super) routes: Routes,
+    pub(super) plan: Plan,
     pub(super) requests: Requests<'a>,
     pub(super) transcript: Transcript,
     pub(super) history: History,
     pub(super) recovery: Recovery,
     pub(super) stopwatch: Stopwatch,
-    /// The running attempt and, while it is being opened, the hedge that races it.
-    pub(super) running: Option<Attempt>,
-    pub(super) hedge: Option<Box<Attempt>>,
+    pub(super) running: RunningAttempts,
 }
 
 impl<'a> Call<'a> {
@@ -31,16 +31,17 @@ impl<'a> Call<'a> {
         let request = ctx.request;
         let chat = &request.chat;
         let resumes = request.resume_from.as_deref().is_some_and(Snapshot::has_content);
+        let routes = Routes::new(ctx);
         let mut call = Call {
             ctx,
-            routes: Routes::new(ctx),
+            plan: planning::plan(ctx, &routes),
+            routes,
             requests: Requests::new(chat, request.options.idempotency_key.as_deref(), resumes),
             transcript: Transcript::new(chat.dialect(), chat.choices()),
             history: History::default(),
             recovery: Recovery::default(),
             stopwatch: Stopwatch::default(),
-            running: None,
-            hedge: None,
+            running: RunningAttempts::default(),
         };
         if let Some(snapshot) = &request.resume_from {
             call.restore(Snapshot::clone(snapshot));
@@ -53,18 +54,16 @@ impl<'a> Call<'a> {
         self.transcript.committed = snapshot.has_content();
         self.transcript.journal = snapshot.journal(self.ctx.request.chat.choices());
         self.recovery = Recovery::resume(&mut snapshot);
-        self.history.cost.restore(snapshot.cost_usd);
-        self.history.records = snapshot.attempts;
+        self.history = History::resume(snapshot.attempts, snapshot.cost_usd);
         self.publish();
     }
 
     /// What the failure of the running or last attempt means for the plan.
     pub(super) fn failure(&self, route: RouteId, error: &Error) -> Failure {
-        let earlier = self.ctx.request.resume_from.as_ref().map_or(0, |snapshot| snapshot.attempts.len());
-        planning::failure(self.ctx, &self.routes[route], error, self.history.len() - earlier)
+        planning::failure(self.ctx, &self.routes[route], error, self.history.attempts_made())
     }
 
-    /// Publishes the state between two deltas in [`crate::engine::shared::live::Live`].
+    /// Publishes the state between two deltas in [`crate::engine::shared::live_snapshot::LiveSnapshot`].
     pub(super) fn publish(&self) {
         let (recovery, journal) = (&self.recovery, &self.transcript.journal);
         let choice = journal.first_choice();
@@ -99,7 +98,7 @@ impl<'a> Call<'a> {
         self.record(route, finished);
     }
 
-    pub(super) fn record(&mut self, route: RouteId, finished: Finished) {
+    pub(super) fn record(&mut self, route: RouteId, finished: FinishedAttempt) {
         self.recovery.attempt_ended(&self.routes[route], &self.transcript, &finished);
         self.recovery.add_usage(&mut self.transcript);
         self.ctx.events.attempt_ended(&finished.request_id);
@@ -109,12 +108,12 @@ impl<'a> Call<'a> {
 
     /// The number of the next attempt, 1-based.
     pub(super) fn next_number(&self) -> u32 {
-        (self.history.len() + usize::from(self.running.is_some())) as u32 + 1
+        (self.history.len() + self.running.len()) as u32 + 1
     }
 
     /// Publishes which route writes the answer.
     pub(super) fn publish_writer(&self) {
-        let Some(attempt) = &self.running else { return };
+        let Some(attempt) = self.running.current() else { return };
         let route = &self.routes[attempt.route];
         let writer = (route.endpoint.config.name.clone(), route.model.clone());
         self.ctx.request.live.update(|live| live.writer = Some(writer));

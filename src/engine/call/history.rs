@@ -1,7 +1,7 @@
 //! The finished attempts of a call.
 
 use crate::engine::admission::Settlement;
-use crate::engine::attempt::Finished;
+use crate::engine::attempt::FinishedAttempt;
 use crate::error::AttemptRecord;
 use crate::policy::ledger::{self, PicoUsd};
 
@@ -10,13 +10,25 @@ use crate::policy::ledger::{self, PicoUsd};
 pub(super) struct History {
     pub records: Vec<AttemptRecord>,
     pub cost: CallCost,
+    /// How many of the attempts came before the snapshot.
+    earlier: usize,
     /// The last attempt of this call: its error's code, or `None` if it completed.
     last: Option<Option<&'static str>>,
 }
 
 impl History {
+    /// Continues with the attempts and the cost in a snapshot.
+    pub fn resume(records: Vec<AttemptRecord>, cost_usd: Option<f64>) -> Self {
+        History { earlier: records.len(), records, cost: CallCost::resume(cost_usd), last: None }
+    }
+
     pub fn len(&self) -> usize {
         self.records.len()
+    }
+
+    /// The number of attempts of this call, without those before the snapshot.
+    pub fn attempts_made(&self) -> usize {
+        self.records.len() - self.earlier
     }
 
     /// The code of the error of the last attempt, `complete` if it had none; `None` before the first attempt.
@@ -33,7 +45,12 @@ impl History {
         self.records.iter().filter(|record| !record.lost_hedge_race()).count()
     }
 
-    pub fn push(&mut self, finished: Finished) {
+    /// How many attempts of this call ended with this code.
+    pub fn count(&self, code: &str) -> usize {
+        self.records[self.earlier..].iter().filter(|record| record.outcome == code).count()
+    }
+
+    pub fn push(&mut self, finished: FinishedAttempt) {
         self.cost.add(finished.cost);
         self.last = Some(finished.code);
         self.records.push(finished.record);
@@ -50,10 +67,10 @@ pub(super) struct CallCost {
 
 impl CallCost {
     /// Continues from the cost in a snapshot.
-    pub fn restore(&mut self, usd: Option<f64>) {
+    fn resume(usd: Option<f64>) -> Self {
         match usd {
-            Some(usd) => self.spent = ledger::usd_to_pico(usd.clamp(0.0, 1e6)),
-            None => self.is_unknown = true,
+            Some(usd) => CallCost { spent: ledger::usd_to_pico(usd.clamp(0.0, 1e6)), is_unknown: false },
+            None => CallCost { is_unknown: true, ..CallCost::default() },
         }
     }
 

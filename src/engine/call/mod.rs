@@ -1,7 +1,7 @@
 //! One call: the loop that follows [`crate::policy::plan`].
 //!
-//! A [`Call`] owns its parts: the [`super::attempt::Transcript`] of what was received, the `history` of finished
-//! attempts, the state of the `recovery`, and the running attempts. `run` is the loop over the plan, `run_turn` makes
+//! A [`Call`] owns its parts: the plan, the [`super::attempt::Transcript`] of what was received, the `history` of
+//! finished attempts, the state of the `recovery`, and the running attempts. `run` is the loop over the plan, `run_round` makes
 //! one attempt, `race` makes a second one in parallel, and `outcome` builds the answer or the error.
 
 mod answer;
@@ -13,11 +13,12 @@ mod outcome;
 mod planning;
 mod race;
 mod recovery;
+mod round;
 mod run;
-mod run_turn;
+mod run_round;
+mod running_attempts;
 mod stop;
 mod stopwatch;
-mod turn;
 
 pub use answer::Answer;
 pub use call::Call;

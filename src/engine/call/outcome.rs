@@ -13,18 +13,32 @@ impl Call<'_> {
     /// still running, reports the outcome, and builds the answer or completes the error.
     pub fn finish(mut self, outcome: Result<()>) -> Result<Answer> {
         // Interrupted while only the usage was pending: the answer is complete anyway.
-        let is_complete = self.running.as_ref().is_some_and(|attempt| attempt.is_complete());
+        let is_complete = match self.running.current() {
+            Some(attempt) => attempt.is_complete() || self.settle(),
+            None => false,
+        };
         let outcome = if is_complete { Ok(()) } else { outcome };
         let outcome = outcome.map_err(|error| self.classify_interruption(error));
         let end = AttemptEnd::of(outcome.as_ref().err());
-        let hedge = self.hedge.take().map(|hedge| *hedge);
-        for attempt in self.running.take().into_iter().chain(hedge) {
+        while let Some(attempt) = self.running.take_current() {
             self.finish_attempt(attempt, end, None);
         }
         match outcome {
             Ok(()) => Ok(self.complete()),
             Err(error) => Err(self.fail(error)),
         }
+    }
+
+    /// Settles an answer that has its last finish reason, if it has content. False if it does not.
+    fn settle(&self) -> bool {
+        let journal = &self.transcript.journal;
+        if self.transcript.events.is_some() || !journal.is_complete() || journal.is_empty() {
+            return false;
+        }
+        let first = journal.first_choice();
+        self.ctx.request.live.update(|live| live.answer.finish(first));
+        self.ctx.sink.complete(&first.text);
+        true
     }
 
     /// If part of the answer was received, the error becomes an interruption, unless its own class is more specific.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::config::defaults as d;
+use crate::config::defaults;
 use crate::engine::admission::{CallContext, CallRoute, Routes, cool_down, estimated_tokens};
 use crate::engine::time::clock;
 use crate::error::{ConnectionFailure, Error, Kind};
@@ -36,7 +36,7 @@ pub(super) fn plan(ctx: &CallContext<'_>, routes: &Routes) -> Plan {
         max_retries: if options.single_attempt { 0 } else { options.max_retries },
         backoff: options.retry.backoff.clone(),
         max_retry_after: options.retry.max_retry_after,
-        min_attempt_time: deadline::min_attempt_time(options.total_timeout, d::MIN_ATTEMPT_TIME),
+        min_attempt_time: deadline::min_attempt_time(options.total_timeout, defaults::MIN_ATTEMPT_TIME),
     };
     Plan::new(settings, planned.take(if options.single_attempt { 1 } else { usize::MAX }).collect())
         .with_rotation(options.rotate_endpoints)
@@ -71,7 +71,8 @@ pub(super) fn failure(ctx: &CallContext<'_>, route: &CallRoute, error: &Error, a
     Failure {
         class,
         retry_after: error.retry_after,
-        timed_out: matches!(error.kind, Kind::Timeout(_)),
+        // Another route is tried first.
+        timed_out: matches!(error.kind, Kind::Timeout(_) | Kind::EmptyAnswer),
         // A decision of the caller takes precedence.
         rate_limited: class.cools_down && decision.is_none(),
         retry_delays: match decision {

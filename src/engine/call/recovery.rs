@@ -7,14 +7,14 @@ use serde_json::Value;
 
 use crate::config::Mode;
 use crate::engine::admission::{CallContext, CallRoute};
-use crate::engine::attempt::{Earlier, Finished, RequestForm, Transcript};
-use crate::engine::shared::sink::Wants;
+use crate::engine::attempt::{FinishedAttempt, PriorAttempts, RequestForm, Transcript};
+use crate::engine::shared::sink::DeliveryMode;
 use crate::error::{Error, Kind};
 use crate::policy::plan::RouteId;
 use crate::session::prompts::{self, Style};
 use crate::session::snapshot::{Segment, Snapshot};
 use crate::session::splice::{Expectation, Join, Limits, Splice};
-use crate::session::usage::add_usage;
+use crate::usage::add_usage;
 use crate::wire::dialect::Dialect;
 
 /// The recovery state of a call.
@@ -35,7 +35,7 @@ pub(super) struct Recovery {
     /// A tool call was interrupted, and no other has arrived since.
     pub lost_tool_call: bool,
     /// Styles of continuation that were rejected, with the route that rejected them.
-    refused_styles: Vec<(RouteId, Style)>,
+    rejected_styles: Vec<(RouteId, Style)>,
     /// The next attempt continues what was received.
     pub continues: bool,
 }
@@ -63,11 +63,12 @@ impl Recovery {
     /// Whether there is a partial answer that another attempt can continue: the consumer has it, or waits for the
     /// complete answer and nothing was lost.
     pub fn has_begun(&self, ctx: &CallContext<'_>, transcript: &Transcript) -> bool {
-        let is_kept = ctx.sink.wants() == Wants::Nothing
+        let is_kept = ctx.sink.mode() == DeliveryMode::Nothing
             && ctx.request.options.recovery.mode == Mode::Continue
             && !ctx.request.chat.wants_json()
             && self.not_resumable(ctx, transcript).is_none()
-            && !transcript.journal.first_choice().text.is_empty();
+            && !transcript.journal.first_choice().text.is_empty()
+            && !transcript.journal.is_complete();
         transcript.committed || is_kept
     }
 
@@ -103,6 +104,11 @@ impl Recovery {
         }
         if choice.function_call.is_some() {
             return Some("a function_call cannot be continued".into());
+        }
+        if transcript.unrepeatable && ctx.sink.mode() != DeliveryMode::Text {
+            return Some(
+                "it has audio, images, annotations or other fields that a continuation would repeat".into(),
+            );
         }
         let in_tool_call = self.lost_tool_call || !choice.tool_calls.is_empty();
         if !ctx.request.options.buffer_tool_calls && in_tool_call {
@@ -178,19 +184,19 @@ impl Recovery {
         &mut self,
         ctx: &CallContext<'_>,
         route: RouteId,
-        refused: Option<Style>,
+        rejected: Option<Style>,
     ) -> bool {
-        self.refused_styles.extend(refused.map(|style| (route, style)));
-        !self.refused_styles.contains(&(route, self.style(ctx, route)))
+        self.rejected_styles.extend(rejected.map(|style| (route, style)));
+        !self.rejected_styles.contains(&(route, self.style(ctx, route)))
     }
 
     /// What the next attempt needs from earlier ones.
-    pub fn earlier(&self) -> Earlier {
-        Earlier { lost_tool_call: self.lost_tool_call, usage: self.usage.clone() }
+    pub fn prior_attempts(&self) -> PriorAttempts {
+        PriorAttempts { lost_tool_call: self.lost_tool_call, usage: self.usage.clone() }
     }
 
     /// Records the contribution of an attempt.
-    pub fn attempt_ended(&mut self, route: &CallRoute, transcript: &Transcript, finished: &Finished) {
+    pub fn attempt_ended(&mut self, route: &CallRoute, transcript: &Transcript, finished: &FinishedAttempt) {
         self.deltas += finished.record.deltas;
         self.joins.extend(finished.join);
         let first = transcript.journal.first_choice();
@@ -225,7 +231,7 @@ impl Recovery {
     fn style(&self, ctx: &CallContext<'_>, route: RouteId) -> Style {
         let (first, others) = styles(ctx.request.chat.dialect(), ctx.request.options.recovery.style);
         let mut order = std::iter::once(first).chain(others.iter().copied());
-        order.find(|style| !self.refused_styles.contains(&(route, *style))).unwrap_or(first)
+        order.find(|style| !self.rejected_styles.contains(&(route, *style))).unwrap_or(first)
     }
 }
 
@@ -242,13 +248,13 @@ fn styles(dialect: Dialect, preferred: Style) -> (Style, &'static [Style]) {
 
 /// The error of a provider that accepts no style of continuation. Another route may accept one, and the caller's
 /// request is not at fault.
-pub(super) fn refuses_to_continue(refusal: &Error) -> Error {
-    let message = format!("the provider refuses to continue an answer: {}", refusal.message);
+pub(super) fn continuation_rejected(rejection: &Error) -> Error {
+    let message = format!("the provider rejects every continuation style: {}", rejection.message);
     let mut error = Error::new(Kind::ContinuationMismatch, message);
-    error.status = refusal.status;
+    error.status = rejection.status;
     error.should_retry = Some(false);
-    error.request_id.clone_from(&refusal.request_id);
-    error.with_cause(refusal.clone())
+    error.request_id.clone_from(&rejection.request_id);
+    error.with_cause(rejection.clone())
 }
 
 /// The approximate number of tokens of a text that arrived in `deltas` deltas: one each, unless the provider sends

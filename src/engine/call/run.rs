@@ -4,20 +4,19 @@ use std::time::Duration;
 
 use super::budget;
 use super::call::Call;
-use super::planning;
-use super::stop::{interrupted, no_capacity, stopped};
+use super::round::Round;
+use super::stop::{interrupted, no_capacity};
 use super::stopwatch::Stage;
-use super::turn::Turn;
 use crate::config::Mode;
 use crate::engine::admission::{Rejected, try_admit};
 use crate::engine::shared::event::Event;
-use crate::engine::shared::sink::Wants;
+use crate::engine::shared::sink::DeliveryMode;
 use crate::engine::time::clock;
 use crate::error::{Error, Kind, Result};
-use crate::policy::plan::{Plan, Step, Stop};
+use crate::policy::plan::{Step, Stop};
 
 impl Call<'_> {
-    /// Runs the call to its end. The future may be dropped at any time.
+    /// Runs the call to completion. The future may be dropped at any time.
     pub async fn run(&mut self) -> Result<()> {
         if self.recovery.continues
             && let Some(ended) = self.begin_resumed()
@@ -25,10 +24,8 @@ impl Call<'_> {
             return ended;
         }
         let ctx = self.ctx;
-        let earlier = self.history.len();
         ctx.client.budget.deposit(ctx.request.tenant());
-        let mut plan = planning::plan(ctx, &self.routes);
-        let mut step = plan.start(clock::now(), ctx.remaining(), &mut rand::rng());
+        let mut step = self.plan.start(clock::now(), ctx.remaining(), &mut rand::rng());
         // The error of the last attempt, and that of the last rejection.
         let mut last: Option<Error> = None;
         let mut rejection: Option<Error> = None;
@@ -44,23 +41,23 @@ impl Call<'_> {
             };
             self.wait(wait, if server_requested { "retry-after" } else { "backoff" }).await;
             let committed = self.transcript.committed;
-            let rejected = match try_admit(ctx, &self.routes[route], committed, plan.must_queue()) {
+            let rejected = match try_admit(ctx, &self.routes[route], committed, self.plan.must_queue()) {
                 Err(rejected) => rejected,
                 Ok(permit) => {
                     let attempts_before = self.history.len();
-                    let mut turn = self.plan_turn(route, reason, &plan, earlier);
-                    let Err(error) = self.turn(&mut turn, permit).await else { return Ok(()) };
+                    let mut round = self.plan_round(route, reason);
+                    let Err(error) = self.run_round(&mut round, permit).await else { return Ok(()) };
                     if self.history.len() > attempts_before {
-                        step = match self.after_failure(&turn, &error, earlier, &mut plan) {
-                            After::Next(step) => step,
-                            After::Complete => return Ok(()),
-                            After::Fail => {
+                        step = match self.after_failure(&round, &error) {
+                            NextAction::Next(step) => step,
+                            NextAction::Complete => return Ok(()),
+                            NextAction::Fail => {
                                 let mut error = error;
                                 error.cause = error.cause.take().or(last);
                                 return Err(error);
                             }
-                            After::Interrupt(why) => return Err(interrupted(error, &why)),
-                            After::Stop(stop) => return Err(self.stopped(stop, Some(error))),
+                            NextAction::Interrupt(why) => return Err(interrupted(error, &why)),
+                            NextAction::Stop(stop) => return Err(self.stopped(stop, Some(error))),
                         };
                         last = Some(error);
                         continue;
@@ -72,15 +69,15 @@ impl Call<'_> {
                 Rejected::Call(error) => return Err(no_capacity(Some(error), last)),
                 Rejected::CircuitOpen(retry_after) => {
                     budget::refund(ctx, reason, self.transcript.committed);
-                    plan.circuit_open(retry_after, clock::now(), ctx.remaining(), &mut rand::rng())
+                    self.plan.circuit_open(retry_after, clock::now(), ctx.remaining(), &mut rand::rng())
                 }
                 Rejected::Route(unavailable, error) => {
                     budget::refund(ctx, reason, self.transcript.committed);
                     rejection = error.or(rejection);
-                    plan.route_unavailable(unavailable, clock::now(), ctx.remaining(), &mut rand::rng())
+                    self.plan.route_unavailable(unavailable, clock::now(), ctx.remaining(), &mut rand::rng())
                 }
             };
-            step = budget::charge(ctx, step, &mut plan, self.transcript.committed);
+            step = budget::charge(ctx, step, &mut self.plan, self.transcript.committed);
         }
     }
 
@@ -104,40 +101,46 @@ impl Call<'_> {
     }
 
     /// What follows a failed attempt.
-    fn after_failure(&mut self, turn: &Turn, error: &Error, earlier: usize, plan: &mut Plan) -> After {
+    fn after_failure(&mut self, round: &Round, error: &Error) -> NextAction {
         let ctx = self.ctx;
-        let route = turn.settle_race(plan);
+        let route = round.settle_race(&mut self.plan);
         if matches!(error.kind, Kind::QueueFull | Kind::NeverFits | Kind::CostCap | Kind::InvalidArgument) {
             // The last request was not sent, so the reason is the failure before it.
-            return After::Fail;
+            return NextAction::Fail;
         }
         if self.recovery.is_used_up(ctx, &self.transcript) {
             self.end_at_length();
-            return After::Complete;
+            return NextAction::Complete;
         }
         let has_begun = self.recovery.has_begun(ctx, &self.transcript);
+        if has_begun && self.transcript.journal.is_complete() {
+            return NextAction::Interrupt("after its finish reason, so nothing is left to continue".into());
+        }
+        // An empty answer is requested once more.
+        if error.kind == Kind::EmptyAnswer && self.history.count(error.code()) > 1 {
+            return NextAction::Fail;
+        }
         if has_begun && let Some(why) = self.recovery.not_recoverable(ctx, &self.transcript) {
-            return After::Interrupt(why);
+            return NextAction::Interrupt(why);
         }
         let options = &ctx.request.options;
         self.recovery.continues = has_begun && options.recovery.mode == Mode::Continue;
-        let attempts_made = self.history.len() - earlier;
-        if options.max_attempts.is_some_and(|max| attempts_made >= max as usize) {
-            return After::Stop(Stop::RetriesExhausted);
+        if options.max_attempts.is_some_and(|max| self.history.attempts_made() >= max as usize) {
+            return NextAction::Stop(Stop::RetriesExhausted);
         }
         let failure = self.failure(route, error);
         // Only what the consumer has counts as progress: anything else is requested again.
         if has_begun && self.history.last_record().is_some_and(|attempt| attempt.deltas > 0) {
-            plan.attempt_progressed();
+            self.plan.attempt_progressed();
         }
-        let step = plan.attempt_failed(failure, clock::now(), ctx.remaining(), &mut rand::rng());
-        let step = budget::charge(ctx, step, plan, self.transcript.committed);
+        let step = self.plan.attempt_failed(failure, clock::now(), ctx.remaining(), &mut rand::rng());
+        let step = budget::charge(ctx, step, &mut self.plan, self.transcript.committed);
         if has_begun && let Step::Try { wait, .. } = &step {
             self.recovery.count += 1;
             self.publish();
             self.emit_recovery(*wait);
         }
-        After::Next(step)
+        NextAction::Next(step)
     }
 
     async fn wait(&mut self, wait: Duration, reason: &'static str) {
@@ -150,11 +153,6 @@ impl Call<'_> {
         self.stopwatch.end();
     }
 
-    fn stopped(&mut self, stop: Stop, last: Option<Error>) -> Error {
-        let committed = self.transcript.committed;
-        stopped(self.ctx, stop, last, committed, &self.routes, &self.history, &mut self.stopwatch)
-    }
-
     /// Every token that the caller allowed was received before the interruption: the answer ends there.
     fn end_at_length(&mut self) {
         let ctx = self.ctx;
@@ -165,7 +163,7 @@ impl Call<'_> {
         let journal = &self.transcript.journal;
         if let Some(events) = &mut self.transcript.events {
             events.end_at_token_limit().iter().for_each(|event| ctx.sink.delta(&event.sse()));
-        } else if ctx.sink.wants() == Wants::Chunks {
+        } else if ctx.sink.mode() == DeliveryMode::Chunks {
             ctx.sink.delta(&journal.chunk(0, serde_json::json!({}), Some("length")));
             if let Some(usage) = self.recovery.usage.as_ref().filter(|_| ctx.request.chat.wants_usage()) {
                 ctx.sink.delta(&journal.usage_chunk(usage));
@@ -191,7 +189,7 @@ impl Call<'_> {
 }
 
 /// What follows a failed attempt.
-enum After {
+enum NextAction {
     Next(Step),
     /// The answer is complete anyway.
     Complete,

@@ -1,54 +1,48 @@
 //! The errors of calls that have nothing left to try.
 
+use super::call::Call;
 use super::history::History;
-use super::stopwatch::Stopwatch;
-use crate::engine::admission::{CallContext, Routes, cooling_down};
+use crate::engine::admission::cooling_down;
 use crate::error::{Error, Kind};
 use crate::policy::plan::Stop;
 
-/// The error of a call that its plan ends. `last` is the error of the last attempt.
-pub(super) fn stopped(
-    ctx: &CallContext<'_>,
-    stop: Stop,
-    last: Option<Error>,
-    committed: bool,
-    routes: &Routes,
-    history: &History,
-    stopwatch: &mut Stopwatch,
-) -> Error {
-    match (stop, last) {
-        (Stop::CircuitOpen(wait), last) => {
-            let ms = wait.as_millis();
-            let message = format!("the circuit is open; the next attempt is allowed in {ms} ms");
-            let mut error = Error::new(Kind::CircuitOpen, message).with_retry_after(Some(wait));
-            error.cause = last;
-            error
-        }
-        (Stop::RetryBudgetExhausted, Some(last)) if committed => {
-            interrupted(last, "the retry budget is exhausted")
-        }
-        (Stop::WaitTooLong(wait), Some(mut last)) if last.retry_after == Some(wait) => {
-            if wait <= ctx.request.options.retry.max_retry_after {
-                last.message.push_str("; the deadline leaves no time for the requested wait");
-                stopwatch.explain(&mut last, &history.records);
+impl Call<'_> {
+    /// The error of a call that its plan ends. `last` is the error of the last attempt.
+    pub(super) fn stopped(&mut self, stop: Stop, last: Option<Error>) -> Error {
+        match (stop, last) {
+            (Stop::CircuitOpen(wait), last) => {
+                let ms = wait.as_millis();
+                let message = format!("the circuit is open; the next attempt is allowed in {ms} ms");
+                let mut error = Error::new(Kind::CircuitOpen, message).with_retry_after(Some(wait));
+                error.cause = last;
+                error
             }
-            last
+            (Stop::RetryBudgetExhausted, Some(last)) if self.transcript.committed => {
+                interrupted(last, "the retry budget is exhausted")
+            }
+            (Stop::WaitTooLong(wait), Some(mut last)) if last.retry_after == Some(wait) => {
+                if wait <= self.ctx.request.options.retry.max_retry_after {
+                    last.message.push_str("; the deadline leaves no time for the requested wait");
+                    self.stopwatch.explain(&mut last, &self.history.records);
+                }
+                last
+            }
+            (Stop::WaitTooLong(_), last) => {
+                let cooldowns = self.routes.iter().filter_map(|route| route.state.queue.cooldown());
+                let shortest = cooldowns.min_by_key(|cooldown| cooldown.left);
+                no_capacity(shortest.map(|cooldown| cooling_down(&cooldown)), last)
+            }
+            // The only key left has no quota.
+            (Stop::RetriesExhausted | Stop::NoCapacity, Some(last)) => exhausted(last, &self.history),
+            (Stop::Deadline, Some(last)) => {
+                let mut error = exhausted(last, &self.history);
+                error.message.push_str("; the deadline leaves no time for another attempt");
+                self.stopwatch.explain(&mut error, &self.history.records);
+                error
+            }
+            (_, Some(last)) => last,
+            (_, None) => Error::new(Kind::Internal, "no route to try"),
         }
-        (Stop::WaitTooLong(_), last) => {
-            let cooldowns = routes.iter().filter_map(|route| route.state.queue.cooldown());
-            let shortest = cooldowns.min_by_key(|cooldown| cooldown.left);
-            no_capacity(shortest.map(|cooldown| cooling_down(&cooldown)), last)
-        }
-        // The only key left has no quota.
-        (Stop::RetriesExhausted | Stop::NoCapacity, Some(last)) => exhausted(last, history),
-        (Stop::Deadline, Some(last)) => {
-            let mut error = exhausted(last, history);
-            error.message.push_str("; the deadline leaves no time for another attempt");
-            stopwatch.explain(&mut error, &history.records);
-            error
-        }
-        (_, Some(last)) => last,
-        (_, None) => Error::new(Kind::Internal, "no route to try"),
     }
 }
 

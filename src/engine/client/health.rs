@@ -10,7 +10,7 @@ use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
 use super::Client;
-use crate::config::{BreakerChoice, Secret, defaults as d};
+use crate::config::{BreakerChoice, Secret, defaults};
 use crate::engine::shared::breaker::{BreakerPermit, SharedBreaker};
 use crate::engine::shared::endpoint::{EndpointState, RouteState};
 use crate::engine::shared::event::Event;
@@ -72,7 +72,8 @@ impl Client {
             due.push(permit);
         }
         // A silent endpoint must not delay the next round.
-        let limit = d::HEALTH_CHECK_TIMEOUT.min(self.state.config.health_check.unwrap_or(Duration::MAX));
+        let limit =
+            defaults::HEALTH_CHECK_TIMEOUT.min(self.state.config.health_check.unwrap_or(Duration::MAX));
         let started = clock::instant();
         let (status, answer) = match timeout(limit, self.request_models(endpoint)).await {
             Ok(answered) => answered,
@@ -119,12 +120,12 @@ impl Client {
             Ok(response) => response,
             Err(error) => return (None, Err(error)),
         };
-        // A short body is read to its end, so that the connection can be reused.
+        // A short body is read completely, so that the connection can be reused.
         let mut read = Vec::new();
         while let Some(Ok(bytes)) = body.next().await {
-            let remaining = d::MAX_ERROR_BODY - read.len();
+            let remaining = defaults::MAX_ERROR_BODY - read.len();
             read.extend_from_slice(&bytes[..bytes.len().min(remaining)]);
-            if read.len() == d::MAX_ERROR_BODY {
+            if read.len() == defaults::MAX_ERROR_BODY {
                 break;
             }
         }
@@ -150,7 +151,7 @@ impl Client {
         };
         self.state.metrics.observe(&event);
         self.state.pending_events.update(|pending| {
-            if pending.len() == d::MAX_PENDING_EVENTS {
+            if pending.len() == defaults::MAX_PENDING_EVENTS {
                 pending.pop_front();
             }
             pending.push_back(event);
@@ -161,15 +162,15 @@ impl Client {
 /// Makes an open breaker half-open now, since its service has answered. A list of models is not an answer of a model,
 /// so it takes a call to close it.
 fn half_open(breaker: &SharedBreaker) -> Option<Transition> {
-    breaker.update(|inner| {
-        let before = inner.breaker.state();
+    breaker.update(|state| {
+        let before = state.breaker.state();
         if before != State::Open {
             return None;
         }
-        inner.breaker.last_failure_time = None;
-        let permit = inner.breaker.try_acquire(&inner.options, clock::now()).ok()?;
-        inner.breaker.report(&inner.options, permit, Outcome::Ignored, clock::now());
-        inner.breaker.transition_since(before)
+        state.breaker.last_failure_time = None;
+        let permit = state.breaker.try_acquire(&state.options, clock::now()).ok()?;
+        state.breaker.report(&state.options, permit, Outcome::Ignored, clock::now());
+        state.breaker.transition_since(before)
     })
 }
 

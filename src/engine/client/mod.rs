@@ -70,7 +70,7 @@ impl Client {
         self.state.closed.cancel();
     }
 
-    /// Runs a call to its end. Canceling ends it immediately, at any stage.
+    /// Runs a call to completion. Canceling ends it immediately, at any stage.
     pub async fn run(
         &self,
         request: &CallRequest,

@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use super::Client;
-use crate::config::{Endpoint, defaults as d};
+use crate::config::{Endpoint, defaults};
 use crate::engine::attempt::{common_headers, without_key};
 use crate::engine::shared::ids::random_id;
 use crate::engine::time::clock::{self, timeout};
@@ -79,7 +79,7 @@ impl Client {
     async fn exchange(&self, request: Request) -> Result<Vec<Value>> {
         let Response { status, headers, mut body } = self.state.transport.send(request).await?;
         let text = |name: &str| headers.get(name)?.to_str().ok().map(str::to_owned);
-        let limit = if (200..300).contains(&status) { MAX_BODY } else { d::MAX_ERROR_BODY };
+        let limit = if (200..300).contains(&status) { MAX_BODY } else { defaults::MAX_ERROR_BODY };
         let mut read = Vec::new();
         while let Some(bytes) = body.next().await {
             let bytes = bytes?;

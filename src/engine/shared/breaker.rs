@@ -3,32 +3,27 @@
 
 use crate::engine::time::clock;
 use crate::policy::circuit_breaker::{Breaker, Denial, Options, Outcome, Permit, State, Transition};
-use crate::store::Slot;
-
-pub struct Inner {
-    pub options: Options,
-    pub breaker: Breaker,
-}
+use crate::store::SharedState;
 
 #[derive(Clone)]
-pub struct SharedBreaker(Slot<Inner>);
+pub struct SharedBreaker(SharedState<BreakerState>);
 
 impl SharedBreaker {
     pub fn new(options: Options) -> Self {
-        SharedBreaker(Slot::new(Inner { options, breaker: Breaker::new() }))
+        SharedBreaker(SharedState::new(BreakerState { options, breaker: Breaker::new() }))
     }
 
     /// Runs one decision on the breaker.
-    pub fn update<R>(&self, decide: impl FnOnce(&mut Inner) -> R) -> R {
+    pub fn update<R>(&self, decide: impl FnOnce(&mut BreakerState) -> R) -> R {
         self.0.update(decide)
     }
 
     /// Requests a permit. Also returns the transition from OPEN to HALF_OPEN if the request caused it.
     pub fn acquire(&self) -> Result<(BreakerPermit, Option<Transition>), Denial> {
-        self.update(|inner| {
-            let before = inner.breaker.state();
-            let permit = inner.breaker.try_acquire(&inner.options, clock::now())?;
-            let transition = inner.breaker.transition_since(before);
+        self.update(|state| {
+            let before = state.breaker.state();
+            let permit = state.breaker.try_acquire(&state.options, clock::now())?;
+            let transition = state.breaker.transition_since(before);
             Ok((BreakerPermit { breaker: self.clone(), permit: Some(permit) }, transition))
         })
     }
@@ -36,32 +31,38 @@ impl SharedBreaker {
     /// A probe's permit of a breaker that is not closed; `None` if no probe is due. Also returns the transition from
     /// OPEN to HALF_OPEN if the request caused it.
     pub fn acquire_probe(&self) -> Option<(BreakerPermit, Option<Transition>)> {
-        self.update(|inner| {
-            let before = inner.breaker.state();
+        self.update(|state| {
+            let before = state.breaker.state();
             if before == State::Closed {
                 return None;
             }
-            let permit = inner.breaker.try_acquire(&inner.options, clock::now()).ok()?;
-            let transition = inner.breaker.transition_since(before);
+            let permit = state.breaker.try_acquire(&state.options, clock::now()).ok()?;
+            let transition = state.breaker.transition_since(before);
             Some((BreakerPermit { breaker: self.clone(), permit: Some(permit) }, transition))
         })
     }
 
     /// Whether the breaker is not closed and would admit a probe now. Changes nothing.
     pub fn is_probe_due(&self) -> bool {
-        self.update(|inner| {
-            inner.breaker.state() != State::Closed && inner.breaker.would_admit(&inner.options, clock::now())
+        self.update(|state| {
+            state.breaker.state() != State::Closed && state.breaker.would_admit(&state.options, clock::now())
         })
     }
 
     /// Whether a call would be admitted now. Changes nothing.
     pub fn would_admit(&self) -> bool {
-        self.update(|inner| inner.breaker.would_admit(&inner.options, clock::now()))
+        self.update(|state| state.breaker.would_admit(&state.options, clock::now()))
     }
 
     pub fn state(&self) -> State {
-        self.update(|inner| inner.breaker.state())
+        self.update(|state| state.breaker.state())
     }
+}
+
+/// What a breaker's lock protects.
+pub struct BreakerState {
+    pub options: Options,
+    pub breaker: Breaker,
 }
 
 /// A permit of a breaker. Dropping it without a report records nothing.
@@ -74,7 +75,7 @@ impl BreakerPermit {
     /// Reports how the call ended.
     pub fn report(mut self, outcome: Outcome) -> Option<Transition> {
         let permit = self.permit.take()?;
-        self.breaker.update(|inner| inner.breaker.report(&inner.options, permit, outcome, clock::now()))
+        self.breaker.update(|state| state.breaker.report(&state.options, permit, outcome, clock::now()))
     }
 }
 
@@ -82,7 +83,7 @@ impl Drop for BreakerPermit {
     fn drop(&mut self) {
         if let Some(permit) = self.permit.take() {
             self.breaker
-                .update(|inner| inner.breaker.report(&inner.options, permit, Outcome::Ignored, clock::now()));
+                .update(|state| state.breaker.report(&state.options, permit, Outcome::Ignored, clock::now()));
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::ids::session_id;
-use super::live::Live;
+use super::live_snapshot::LiveSnapshot;
 use crate::config::CallConfig;
 use crate::session::snapshot::Snapshot;
 use crate::wire::chat::ChatRequest;
@@ -15,7 +15,7 @@ pub struct CallRequest {
     /// The caller's session id, else that of the snapshot, else a new one.
     pub session_id: String,
     /// Where the state of the call is published.
-    pub live: Arc<Live>,
+    pub live: Arc<LiveSnapshot>,
     /// The snapshot of the answer to resume.
     pub resume_from: Option<Box<Snapshot>>,
 }
@@ -25,7 +25,7 @@ impl CallRequest {
         let known_id = options.session_id.clone();
         let known_id = known_id.or_else(|| resume_from.as_ref().map(|snapshot| snapshot.session_id.clone()));
         let session_id = known_id.unwrap_or_else(|| session_id(&mut rand::rng()));
-        let live = Arc::new(Live::new(session_id.clone()));
+        let live = Arc::new(LiveSnapshot::new(session_id.clone()));
         CallRequest { chat, options, session_id, live, resume_from: resume_from.map(Box::new) }
     }
 

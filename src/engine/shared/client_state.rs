@@ -16,7 +16,7 @@ use super::limiter::Limiter;
 use super::metrics::Metrics;
 use super::retry_budget::RetryBudget;
 use crate::config::{ClientConfig, RateLimit, Secret};
-use crate::store::Slot;
+use crate::store::SharedState;
 use crate::transport::{Proxies, Transport, TransportOptions};
 
 pub struct ClientState {
@@ -30,13 +30,13 @@ pub struct ClientState {
     pub transport: Arc<dyn Transport>,
     pub closed: CancellationToken,
     /// Names of models that the providers have listed.
-    pub known_models: Slot<BTreeSet<String>>,
+    pub known_models: SharedState<BTreeSet<String>>,
     pub costs: Arc<Costs>,
     pub metrics: Metrics,
     /// Held while the endpoints are probed.
     pub probing: Arc<Mutex<()>>,
     /// Events that occurred outside calls; the next call delivers them.
-    pub pending_events: Slot<VecDeque<Event>>,
+    pub pending_events: SharedState<VecDeque<Event>>,
 }
 
 impl ClientState {
@@ -62,9 +62,9 @@ impl ClientState {
             budget: RetryBudget::new(config.retry_budget),
             metrics: Metrics::default(),
             probing: Arc::default(),
-            pending_events: Slot::new(VecDeque::new()),
+            pending_events: SharedState::new(VecDeque::new()),
             closed: CancellationToken::new(),
-            known_models: Slot::default(),
+            known_models: SharedState::default(),
             costs: Costs::new(),
             config,
         }

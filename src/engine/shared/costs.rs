@@ -9,15 +9,15 @@ use crate::config::ClientConfig;
 use crate::engine::time::clock;
 use crate::policy::estimate::{AnswerLengths, TokenRatios};
 use crate::policy::ledger::{self, Ledger, Limits, PicoUsd};
-use crate::store::Slot;
+use crate::store::SharedState;
 
 #[derive(Default)]
 pub struct Costs {
-    pub ledger: Slot<Ledger>,
+    pub ledger: SharedState<Ledger>,
     /// Tokens per character of prompts, by model.
-    pub ratios: Slot<TokenRatios>,
+    pub ratios: SharedState<TokenRatios>,
     /// Lengths of recent answers, by model.
-    pub lengths: Slot<AnswerLengths>,
+    pub lengths: SharedState<AnswerLengths>,
     /// When the client was created, in milliseconds since the epoch.
     created_at: u64,
 }

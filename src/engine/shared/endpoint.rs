@@ -8,11 +8,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::breaker::SharedBreaker;
 use super::limiter::Limiter;
 use super::queue::RouteQueue;
-use crate::config::{BreakerChoice, Endpoint, RateLimit, defaults as d};
+use crate::config::{BreakerChoice, Endpoint, RateLimit, defaults};
 use crate::engine::time::clock;
 use crate::policy::circuit_breaker;
 use crate::policy::routing::{Candidate, RouteSnapshot, RouteStats, Strategy};
-use crate::store::Slot;
+use crate::store::SharedState;
 
 /// The maximum number of routes kept for an endpoint. Callers choose the model names, so the list must be bounded.
 const MAX_ROUTES: usize = 1024;
@@ -21,9 +21,9 @@ pub struct EndpointState {
     pub config: Arc<Endpoint>,
     pub limiter: Option<Arc<Limiter>>,
     /// The provider has rejected `stream_options`: it is not sent again.
-    pub refuses_usage: AtomicBool,
+    pub rejects_usage: AtomicBool,
     /// The provider has rejected `session_id`: it is not sent again.
-    pub refuses_session: AtomicBool,
+    pub rejects_session: AtomicBool,
     /// Its key is considered out of quota until then, in milliseconds since the epoch; 0 if it is not.
     quota_exhausted_until: AtomicU64,
     /// Attempts in flight, including those waiting for its limiter.
@@ -37,7 +37,7 @@ pub struct RouteState {
     pub breaker: Option<SharedBreaker>,
     /// The queue of its attempts.
     pub queue: Arc<RouteQueue>,
-    pub stats: Slot<RouteStats>,
+    pub stats: SharedState<RouteStats>,
 }
 
 impl EndpointState {
@@ -51,17 +51,17 @@ impl EndpointState {
             limiter: limit.as_ref().or(adapted).map(Limiter::new),
             config,
             quota_exhausted_until: AtomicU64::new(0),
-            refuses_usage: AtomicBool::new(false),
-            refuses_session: AtomicBool::new(false),
+            rejects_usage: AtomicBool::new(false),
+            rejects_session: AtomicBool::new(false),
             in_flight: AtomicUsize::new(0),
             routes: Mutex::default(),
         }
     }
 
-    /// The provider reported that the quota of the key is exhausted: the key is not used for [`d::QUOTA_COOLDOWN`].
+    /// The provider reported that the quota of the key is exhausted: the key is not used for [`defaults::QUOTA_COOLDOWN`].
     pub fn mark_quota_exhausted(&self) {
         self.quota_exhausted_until
-            .store(clock::now() + d::QUOTA_COOLDOWN.as_millis() as u64, Ordering::Relaxed);
+            .store(clock::now() + defaults::QUOTA_COOLDOWN.as_millis() as u64, Ordering::Relaxed);
     }
 
     /// Whether the key is considered out of quota.
@@ -76,14 +76,14 @@ impl EndpointState {
             && self.quota_exhausted_until.swap(0, Ordering::Relaxed) != 0
     }
 
-    /// Whether an attempt may use the key. After [`d::QUOTA_COOLDOWN`] a single attempt may, as a probe.
+    /// Whether an attempt may use the key. After [`defaults::QUOTA_COOLDOWN`] a single attempt may, as a probe.
     pub fn try_quota(&self) -> bool {
         let until = self.quota_exhausted_until.load(Ordering::Relaxed);
         if until == 0 {
             return true;
         }
         let now = clock::now();
-        let next = now + d::QUOTA_COOLDOWN.as_millis() as u64;
+        let next = now + defaults::QUOTA_COOLDOWN.as_millis() as u64;
         let relaxed = Ordering::Relaxed;
         until <= now && self.quota_exhausted_until.compare_exchange(until, next, relaxed, relaxed).is_ok()
     }
@@ -139,7 +139,8 @@ impl EndpointState {
             BreakerChoice::On(options) => Some(SharedBreaker::new(options.clone())),
             BreakerChoice::Shared => shared.cloned(),
         };
-        let route = RouteState { breaker, queue: Arc::default(), stats: Slot::new(RouteStats::default()) };
+        let route =
+            RouteState { breaker, queue: Arc::default(), stats: SharedState::new(RouteStats::default()) };
         if routes.len() >= MAX_ROUTES {
             // A closed breaker without waiters has little state to lose.
             routes.retain(|_, route| {

@@ -12,44 +12,11 @@ use crate::engine::time::clock;
 use crate::error::{Error, Kind, Result};
 use crate::policy::plan::RouteUnavailable;
 use crate::policy::token_bucket::Bucket;
-use crate::store::Slot;
+use crate::store::SharedState;
 use crate::wire::limits::Limits;
 
-pub struct Buckets {
-    pub requests: Bucket,
-    /// Model tokens per minute, if limited.
-    pub tokens: Option<Bucket>,
-}
-
-impl Buckets {
-    /// The wait until both buckets have enough. Errors: [`Kind::NeverFits`] if they never will.
-    fn time_until(&self, requests: f64, tokens: f64, now: f64) -> Result<Duration> {
-        let mut wait = Duration::ZERO;
-        let both = [(Some(&self.requests), requests, "requests"), (self.tokens.as_ref(), tokens, "tokens")];
-        for (bucket, amount, what) in both {
-            let Some(bucket) = bucket else { continue };
-            let Some(until) = bucket.time_until(amount, now) else {
-                let capacity = bucket.effective_capacity();
-                let message = format!(
-                    "the call needs {amount} {what}, and the limiter holds at most {capacity}: it can never be admitted"
-                );
-                return Err(Error::new(Kind::NeverFits, message));
-            };
-            wait = wait.max(until);
-        }
-        Ok(wait)
-    }
-
-    /// The interval between calls of this many tokens each, once both buckets are empty.
-    fn time_between(&self, tokens: f64) -> Duration {
-        let both = [(Some(&self.requests), 1.0), (self.tokens.as_ref(), tokens)];
-        let waits = both.into_iter().filter_map(|(bucket, amount)| Some(bucket?.refill_time(amount)));
-        waits.max().unwrap_or_default()
-    }
-}
-
 pub struct Limiter {
-    buckets: Slot<Buckets>,
+    buckets: SharedState<Buckets>,
     /// Held by the call whose turn it is; tokio's mutex is fair.
     turn: Mutex<()>,
     changed: Notify,
@@ -62,7 +29,7 @@ impl Limiter {
     pub fn new(options: &RateLimit) -> Arc<Self> {
         let now = clock::now_exact();
         Arc::new(Limiter {
-            buckets: Slot::new(Buckets {
+            buckets: SharedState::new(Buckets {
                 requests: Bucket::new(options.capacity, options.refill_per_second, now),
                 tokens: options.tokens_per_minute.map(|rate| Bucket::new(rate, rate / 60.0, now)),
             }),
@@ -218,6 +185,39 @@ impl Limiter {
                 }
             }
         });
+    }
+}
+
+pub struct Buckets {
+    pub requests: Bucket,
+    /// Model tokens per minute, if limited.
+    pub tokens: Option<Bucket>,
+}
+
+impl Buckets {
+    /// The wait until both buckets have enough. Errors: [`Kind::NeverFits`] if they never will.
+    fn time_until(&self, requests: f64, tokens: f64, now: f64) -> Result<Duration> {
+        let mut wait = Duration::ZERO;
+        let both = [(Some(&self.requests), requests, "requests"), (self.tokens.as_ref(), tokens, "tokens")];
+        for (bucket, amount, what) in both {
+            let Some(bucket) = bucket else { continue };
+            let Some(until) = bucket.time_until(amount, now) else {
+                let capacity = bucket.effective_capacity();
+                let message = format!(
+                    "the call needs {amount} {what}, and the limiter holds at most {capacity}: it can never be admitted"
+                );
+                return Err(Error::new(Kind::NeverFits, message));
+            };
+            wait = wait.max(until);
+        }
+        Ok(wait)
+    }
+
+    /// The interval between calls of this many tokens each, once both buckets are empty.
+    fn time_between(&self, tokens: f64) -> Duration {
+        let both = [(Some(&self.requests), 1.0), (self.tokens.as_ref(), tokens)];
+        let waits = both.into_iter().filter_map(|(bucket, amount)| Some(bucket?.refill_time(amount)));
+        waits.max().unwrap_or_default()
     }
 }
 

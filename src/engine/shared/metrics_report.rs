@@ -98,18 +98,18 @@ impl From<Histogram> for Times {
 }
 
 impl From<RouteMetrics> for Route {
-    fn from(state: RouteMetrics) -> Self {
+    fn from(route: RouteMetrics) -> Self {
         Route {
-            attempts: state.attempts,
-            failures: sum(&state.failures),
-            failures_by_code: state.failures,
-            tokens_in: state.tokens_in,
-            tokens_out: state.tokens_out,
-            cost_usd: state.cost_usd,
-            first_token_ms: state.first_token.into(),
-            duration_ms: state.duration.into(),
-            endpoint: state.endpoint,
-            model: state.model,
+            attempts: route.attempts,
+            failures: sum(&route.failures),
+            failures_by_code: route.failures,
+            tokens_in: route.tokens_in,
+            tokens_out: route.tokens_out,
+            cost_usd: route.cost_usd,
+            first_token_ms: route.first_token.into(),
+            duration_ms: route.duration.into(),
+            endpoint: route.endpoint,
+            model: route.model,
         }
     }
 }
@@ -117,9 +117,9 @@ impl From<RouteMetrics> for Route {
 impl Report {
     /// The current counters of a client.
     pub fn of(client: &ClientState) -> Self {
-        let state = client.metrics.state();
-        let failures = sum(&state.failures);
-        let ended = state.successes + failures + state.aborted;
+        let counters = client.metrics.snapshot();
+        let failures = sum(&counters.failures);
+        let ended = counters.successes + failures + counters.aborted;
         let breakers = client.endpoints.iter().flat_map(|endpoint| {
             let of = |(model, route): (String, RouteState)| {
                 let state = route.breaker?.state().as_str();
@@ -127,31 +127,31 @@ impl Report {
             };
             endpoint.routes().into_iter().filter_map(of)
         });
-        let total = |of: fn(&RouteMetrics) -> u64| state.routes.iter().map(of).sum();
+        let total = |of: fn(&RouteMetrics) -> u64| counters.routes.iter().map(of).sum();
         Report {
-            calls: state.calls,
-            in_flight: state.calls.saturating_sub(ended),
-            successes: state.successes,
+            calls: counters.calls,
+            in_flight: counters.calls.saturating_sub(ended),
+            successes: counters.successes,
             failures,
-            aborted: state.aborted,
-            success_after_retry: state.successes_after_retry,
-            failures_by_code: state.failures,
+            aborted: counters.aborted,
+            success_after_retry: counters.successes_after_retry,
+            failures_by_code: counters.failures,
             attempts: total(|route| route.attempts),
-            retries: sum(&state.retries),
-            retries_by_cause: state.retries,
-            fallbacks: state.fallbacks,
-            hedges: state.hedges,
-            hedge_wins: state.hedge_wins,
-            recoveries: state.recoveries,
-            circuit_openings: state.circuit_openings,
-            waits: state.waits,
-            wait_ms: state.wait_ms,
+            retries: sum(&counters.retries),
+            retries_by_cause: counters.retries,
+            fallbacks: counters.fallbacks,
+            hedges: counters.hedges,
+            hedge_wins: counters.hedge_wins,
+            recoveries: counters.recoveries,
+            circuit_openings: counters.circuit_openings,
+            waits: counters.waits,
+            wait_ms: counters.wait_ms,
             tokens_in: total(|route| route.tokens_in),
             tokens_out: total(|route| route.tokens_out),
             // Not `sum()`, which starts at -0.
-            cost_usd: state.routes.iter().fold(0.0, |sum, route| sum + route.cost_usd),
+            cost_usd: counters.routes.iter().fold(0.0, |sum, route| sum + route.cost_usd),
             breakers: breakers.take(MAX_ROUTES).collect(),
-            routes: state.routes.into_iter().map(Route::from).collect(),
+            routes: counters.routes.into_iter().map(Route::from).collect(),
         }
     }
 }

@@ -1,5 +1,5 @@
 //! What the calls of a client share, one type per module, and the interface between a call and its consumer ([`sink`],
-//! [`event`], [`live`]).
+//! [`event`], [`live_snapshot`]).
 
 pub mod breaker;
 pub mod call_request;
@@ -10,7 +10,7 @@ pub mod endpoint;
 pub mod event;
 pub mod ids;
 pub mod limiter;
-pub mod live;
+pub mod live_snapshot;
 pub mod metrics;
 pub mod metrics_report;
 pub mod queue;

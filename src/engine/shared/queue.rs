@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
-use crate::config::defaults as d;
+use crate::config::defaults;
 use crate::engine::time::clock;
 
 #[derive(Default)]
@@ -39,10 +39,10 @@ pub struct Cooldown {
 }
 
 impl RouteQueue {
-    /// Starts a cooldown that the provider requested: nothing is sent until it ends. At most [`d::MAX_COOLDOWN`] of it
+    /// Starts a cooldown that the provider requested: nothing is sent until it ends. At most [`defaults::MAX_COOLDOWN`] of it
     /// applies to all calls.
     pub fn cool_down(&self, requested: Duration) {
-        let until = clock::nanos() + requested.min(d::MAX_COOLDOWN).as_nanos() as u64;
+        let until = clock::nanos() + requested.min(defaults::MAX_COOLDOWN).as_nanos() as u64;
         if self.cooldown_until.fetch_max(until, Ordering::Relaxed) < until {
             let ms = u64::try_from(requested.as_millis()).unwrap_or(u64::MAX);
             self.requested_ms.store(ms, Ordering::Relaxed);
@@ -85,21 +85,20 @@ impl RouteQueue {
         self.next_ticket.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// Waits for the turn of a ticket. Dropping the future leaves the queue; dropping the turn passes it on.
-    pub async fn wait_turn(self: &Arc<Self>, ticket: u64) -> Turn {
+    /// Waits for the turn of a ticket. Dropping the future leaves the queue; dropping the guard passes the turn on.
+    pub async fn acquire(self: &Arc<Self>, ticket: u64) -> QueueGuard {
         let notify = Arc::new(Notify::new());
-        let turn = {
+        let (guard, is_first) = {
             let mut waiters = self.waiters();
             self.len.fetch_add(1, Ordering::Relaxed);
             waiters.by_ticket.insert(ticket, Arc::clone(&notify));
             let is_first = *waiters.turn.get_or_insert(ticket) == ticket;
-            (Turn { queue: Arc::clone(self), ticket }, is_first)
+            (QueueGuard { queue: Arc::clone(self), ticket }, is_first)
         };
-        let (turn, is_first) = turn;
         if !is_first {
             notify.notified().await;
         }
-        turn
+        guard
     }
 
     fn waiters(&self) -> MutexGuard<'_, Waiters> {
@@ -107,13 +106,13 @@ impl RouteQueue {
     }
 }
 
-/// A position in the queue; the turn once its future has resolved.
-pub struct Turn {
+/// A position in the queue, and the turn once [`RouteQueue::acquire`] has returned it.
+pub struct QueueGuard {
     queue: Arc<RouteQueue>,
     ticket: u64,
 }
 
-impl Drop for Turn {
+impl Drop for QueueGuard {
     fn drop(&mut self) {
         let mut waiters = self.queue.waiters();
         waiters.by_ticket.remove(&self.ticket);
@@ -139,13 +138,13 @@ mod tests {
     async fn the_turn_goes_to_the_lowest_ticket_and_a_canceled_waiter_leaves_the_queue() {
         let queue = Arc::new(RouteQueue::default());
         let tickets: Vec<u64> = (0..4).map(|_| queue.take_ticket()).collect();
-        let first = queue.wait_turn(tickets[1]).await;
-        let mut last = pin!(queue.wait_turn(tickets[3]));
+        let first = queue.acquire(tickets[1]).await;
+        let mut last = pin!(queue.acquire(tickets[3]));
         assert!(poll!(last.as_mut()).is_pending());
-        let mut early = pin!(queue.wait_turn(tickets[0]));
+        let mut early = pin!(queue.acquire(tickets[0]));
         assert!(poll!(early.as_mut()).is_pending());
         {
-            let mut gone = pin!(queue.wait_turn(tickets[2]));
+            let mut gone = pin!(queue.acquire(tickets[2]));
             assert!(poll!(gone.as_mut()).is_pending());
             assert_eq!(queue.waiting(), 4);
         }
@@ -159,11 +158,11 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn the_turn_of_a_canceled_waiter_is_passed_on() {
         let queue = Arc::new(RouteQueue::default());
-        let first = queue.wait_turn(queue.take_ticket()).await;
+        let first = queue.acquire(queue.take_ticket()).await;
         let mut last = {
-            let mut gone = Box::pin(queue.wait_turn(queue.take_ticket()));
+            let mut gone = Box::pin(queue.acquire(queue.take_ticket()));
             assert!(poll!(gone.as_mut()).is_pending());
-            let mut last = Box::pin(queue.wait_turn(queue.take_ticket()));
+            let mut last = Box::pin(queue.acquire(queue.take_ticket()));
             assert!(poll!(last.as_mut()).is_pending());
             drop(first);
             last

@@ -4,10 +4,10 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::config::defaults as d;
+use crate::config::defaults;
 use crate::engine::time::clock;
 use crate::policy::retry_budget::{Budget, Options};
-use crate::store::Slot;
+use crate::store::SharedState;
 
 /// The budget that is exhausted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,7 +29,7 @@ impl Exhausted {
 #[derive(Default)]
 struct Budgets {
     client: Budget,
-    /// At most [`d::MAX_TENANTS`], each with the number of its last use.
+    /// At most [`defaults::MAX_TENANTS`], each with the number of its last use.
     keys: HashMap<Arc<str>, (u64, Budget)>,
     uses: u64,
 }
@@ -37,7 +37,7 @@ struct Budgets {
 impl Budgets {
     fn key(&mut self, key: &str) -> &mut Budget {
         self.uses += 1;
-        if !self.keys.contains_key(key) && self.keys.len() >= d::MAX_TENANTS {
+        if !self.keys.contains_key(key) && self.keys.len() >= defaults::MAX_TENANTS {
             let oldest = self.keys.iter().min_by_key(|(_, (used, _))| *used).map(|(key, _)| Arc::clone(key));
             if let Some(oldest) = oldest {
                 self.keys.remove(&oldest);
@@ -61,12 +61,12 @@ impl Budgets {
 #[derive(Clone)]
 pub struct RetryBudget {
     options: Option<Options>,
-    state: Slot<Budgets>,
+    state: SharedState<Budgets>,
 }
 
 impl RetryBudget {
     pub fn new(options: Option<Options>) -> Self {
-        RetryBudget { options, state: Slot::new(Budgets::default()) }
+        RetryBudget { options, state: SharedState::new(Budgets::default()) }
     }
 
     /// The same budgets under other options.

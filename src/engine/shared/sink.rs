@@ -7,7 +7,7 @@ use crate::error::Error;
 
 /// What a consumer receives while the answer arrives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wants {
+pub enum DeliveryMode {
     /// The text of the first choice, delta by delta.
     Text,
     /// Every chunk, as JSON.
@@ -18,8 +18,8 @@ pub enum Wants {
 
 /// The consumer of one call. Delivery never blocks; a slow consumer applies backpressure through `ready`.
 pub trait Sink: Send + Sync {
-    fn wants(&self) -> Wants;
-    /// Delivers one delta of text, or one chunk as JSON, depending on [`Sink::wants`].
+    fn mode(&self) -> DeliveryMode;
+    /// Delivers one delta of text, or one chunk as JSON, depending on [`Sink::mode`].
     fn delta(&self, delta: &str);
     /// Ends a batch of [`Sink::delta`]: called before the engine waits.
     fn flush(&self) {}
@@ -28,7 +28,7 @@ pub trait Sink: Send + Sync {
     /// Revokes everything delivered so far: the answer starts over (`recovery: { mode: 'restart' }`).
     fn restart(&self) {}
     fn event(&self, event: Event);
-    /// Asks the caller whether an error counts as a failure for the breaker; `None` where the caller has no
+    /// Asks the caller whether an error counts as a failure for the breaker; `None` if the caller has no
     /// `isFailure`.
     fn is_failure(&self, _error: &Error) -> Option<BoxFuture<'_, bool>> {
         None

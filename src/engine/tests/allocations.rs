@@ -17,7 +17,7 @@ thread_local! {
 #[derive(Clone, Copy, Debug)]
 pub struct Count {
     pub allocations: u64,
-    /// What was allocated and not freed; negative where the thread freed more than it allocated.
+    /// What was allocated and not freed; negative if the thread freed more than it allocated.
     pub live_bytes: i64,
 }
 
@@ -27,7 +27,7 @@ pub fn count() -> Count {
 }
 
 fn add(allocations: u64, bytes: i64) {
-    // A thread that is being torn down has no count any more.
+    // A thread that is being torn down no longer has a count.
     let _ = COUNT.try_with(|count| {
         let Count { allocations: before, live_bytes } = count.get();
         count.set(Count { allocations: before + allocations, live_bytes: live_bytes + bytes });

@@ -6,7 +6,7 @@ use super::harness::{Harness, TestCall};
 use super::scripted_provider::{Reply, answer, error_response, unavailable};
 use crate::error::Kind;
 
-/// Endpoints with these limits (`null` is none) and scripts.
+/// Endpoints with these limits (`null`: no limit) and scripts.
 fn limited_hosts(mut options: Value, hosts: Vec<(&str, Value, Vec<Reply>)>) -> Harness {
     let endpoint = |(name, limit, _): &(&str, Value, Vec<Reply>)| {
         let mut endpoint = json!({ "name": name, "baseUrl": format!("http://{name}/v1"), "apiKey": name });

@@ -123,8 +123,8 @@ async fn a_call_over_the_cap_takes_no_rate_limit_token() {
     harness.run(with_max_tokens(1)).await.answer();
     assert_eq!(harness.run(with_max_tokens(1_000)).await.error().kind, Kind::CostCap);
     assert_eq!(harness.run(with_max_tokens(1)).await.text(), "b");
-    let refused = harness.run(with_max_tokens(1_000)).await;
-    assert_eq!((refused.error().kind, refused.at), (Kind::CostCap, 0));
+    let rejected = harness.run(with_max_tokens(1_000)).await;
+    assert_eq!((rejected.error().kind, rejected.at), (Kind::CostCap, 0));
 }
 
 #[tokio::test(start_paused = true)]

@@ -13,7 +13,7 @@ use super::cost::{capped, spent_and_reserved, with_max_tokens, with_usage};
 use super::harness::{Harness, TestCall};
 use super::scripted_provider::{connection_refused, stream, unavailable};
 use crate::policy::ledger::{Ledger, Limits, Window};
-use crate::store::Slot;
+use crate::store::SharedState;
 
 /// Runs random calls concurrently. At no moment has the window spent and reserved more than its cap, and in
 /// the end nothing is reserved.
@@ -93,7 +93,7 @@ async fn concurrent_calls_never_exceed_the_cap() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 8)]
 async fn concurrent_reservations_from_many_threads_never_exceed_the_cap() {
     let limits = Limits { window: Window::Total, hard_cap: Some(1_000), tenant_cap: None, soft_limit: None };
-    let ledger: Slot<Ledger> = Slot::default();
+    let ledger: SharedState<Ledger> = SharedState::default();
     let tasks = (0..64).map(|seed| {
         let ledger = ledger.clone();
         tokio::spawn(async move {

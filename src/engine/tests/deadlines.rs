@@ -88,7 +88,7 @@ async fn a_complete_answer_is_not_lost_while_waiting_for_its_usage() {
         (outcome.text(), outcome.at, outcome.attempt_outcomes()),
         ("a", 500, vec!["complete".to_owned()])
     );
-    assert_eq!(outcome.completed_at(), [0]);
+    assert_eq!(outcome.completed_at(), [500]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::harness::{Harness, Outcome, TestCall};
 use super::scripted_provider::{Reply, error_response, status, stream};
-use crate::engine::sink::Wants;
+use crate::engine::sink::DeliveryMode;
 use crate::error::{Kind, Phase};
 use crate::wire::dialect::Dialect::{self, Messages, Responses};
 
@@ -80,7 +80,9 @@ async fn run(harness: &Harness, dialect: Dialect, stream: bool) -> Outcome {
 }
 
 async fn run_with(harness: &Harness, dialect: Dialect, request: Value, options: Value) -> Outcome {
-    harness.run(TestCall { dialect, request, options, wants: Wants::Chunks, ..TestCall::default() }).await
+    harness
+        .run(TestCall { dialect, request, options, mode: DeliveryMode::Chunks, ..TestCall::default() })
+        .await
 }
 
 fn options() -> Value {

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::scripted_provider::{RecordedRequest, Reply, ScriptedProvider};
 use crate::config::ClientConfig;
 use crate::engine::event::Event;
-use crate::engine::sink::{Sink, Wants};
+use crate::engine::sink::{DeliveryMode, Sink};
 use crate::engine::{Answer, CallRequest, Client};
 use crate::error::{Error, Result};
 use crate::session::snapshot::Snapshot;
@@ -23,7 +23,7 @@ use crate::wire::dialect::Dialect;
 
 /// A consumer that records what it gets, with the time in milliseconds since the harness started.
 pub struct Recorder {
-    wants: Wants,
+    mode: DeliveryMode,
     started_at: Instant,
     pause: Option<Duration>,
     /// It pauses when it is next asked whether it is ready.
@@ -36,7 +36,7 @@ pub struct Recorder {
 impl Recorder {
     fn new(call: &TestCall, started_at: Instant) -> Self {
         Recorder {
-            wants: call.wants,
+            mode: call.mode,
             started_at,
             pause: call.pause,
             is_pause_due: Mutex::new(call.pauses_first),
@@ -52,8 +52,8 @@ impl Recorder {
 }
 
 impl Sink for Recorder {
-    fn wants(&self) -> Wants {
-        self.wants
+    fn mode(&self) -> DeliveryMode {
+        self.mode
     }
 
     fn delta(&self, delta: &str) {
@@ -130,7 +130,7 @@ pub struct TestCall {
     pub dialect: Dialect,
     pub request: Value,
     pub options: Value,
-    pub wants: Wants,
+    pub mode: DeliveryMode,
     /// How long the consumer pauses after each delta.
     pub pause: Option<Duration>,
     /// The consumer pauses before the first delta too.
@@ -151,7 +151,7 @@ impl Default for TestCall {
             dialect: Dialect::Chat,
             request: json!({ "messages": [{ "role": "user", "content": "hi" }] }),
             options: json!({}),
-            wants: Wants::Text,
+            mode: DeliveryMode::Text,
             pause: None,
             pauses_first: false,
             cancel: CancellationToken::new(),
@@ -258,8 +258,8 @@ impl Harness {
         self.run(TestCall { single_attempt: true, ..TestCall::default() }).await
     }
 
-    pub async fn call_with_wants(&self, wants: Wants) -> Outcome {
-        self.run(TestCall { wants, ..TestCall::default() }).await
+    pub async fn call_with_mode(&self, mode: DeliveryMode) -> Outcome {
+        self.run(TestCall { mode, ..TestCall::default() }).await
     }
 
     /// A default call that is aborted after `ms` milliseconds.

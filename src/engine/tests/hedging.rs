@@ -6,7 +6,7 @@ use super::harness::{Harness, Outcome, TestCall};
 use super::scripted_provider::{
     Reply, answer, chunk, connection_refused, error_response, status, stream, unavailable,
 };
-use crate::engine::sink::Wants;
+use crate::engine::sink::DeliveryMode;
 use crate::error::{Kind, Phase};
 
 /// An answer whose first token arrives after `ms` milliseconds.
@@ -51,10 +51,10 @@ pub fn metric_values(harness: &Harness, names: &[&str]) -> Vec<u64> {
 
 #[tokio::test(start_paused = true)]
 async fn a_slow_first_token_starts_a_hedge_and_the_faster_attempt_continues() {
-    for (wants, deltas) in [(Wants::Text, 2), (Wants::Chunks, 3), (Wants::Nothing, 0)] {
+    for (mode, deltas) in [(DeliveryMode::Text, 2), (DeliveryMode::Chunks, 3), (DeliveryMode::Nothing, 0)] {
         let b = stream().wait(50).delta("from ").wait(30).delta("b").finish().done();
         let harness = hedged(json!({}), vec![first_token_after(1_000, "from a")], vec![b]);
-        let outcome = harness.call_with_wants(wants).await;
+        let outcome = harness.call_with_mode(mode).await;
         assert_eq!((outcome.text(), outcome.at, outcome.answer().endpoint.as_str()), ("from b", 180, "b"));
         assert_eq!(outcome.deltas().len(), deltas);
         assert_eq!((harness.request_hosts().as_str(), harness.request_times()), ("ab", vec![0, 100]));
@@ -145,7 +145,7 @@ async fn chunks_before_the_first_token_are_delivered_once_and_in_order() {
     let tokens = ["one", "two"];
     let b = stream().ping().role().wait(20).delta(tokens[0]).delta(tokens[1]).finish().done();
     let harness = hedged(json!({}), vec![stream().role().wait(500).delta("no")], vec![b]);
-    let outcome = harness.call_with_wants(Wants::Chunks).await;
+    let outcome = harness.call_with_mode(DeliveryMode::Chunks).await;
     let role = chunk(json!({ "role": "assistant", "content": "" }), None).to_string();
     let mut expected = vec![role];
     expected.extend(tokens.map(|text| chunk(json!({ "content": text }), None).to_string()));
@@ -240,7 +240,7 @@ async fn the_attempt_timeout_applies_to_each_of_the_two() {
     let options = json!({ "attemptTimeoutMs": 400, "maxRetries": 0 });
     let b = stream().wait(50).delta("b").wait(1_000);
     let harness = hedged(options, vec![stream().stall()], vec![b]);
-    let outcome = harness.call_with_wants(Wants::Chunks).await;
+    let outcome = harness.call_with_mode(DeliveryMode::Chunks).await;
     assert_eq!((outcome.at, close_times(&harness)), (500, vec![Some(150), Some(500)]));
     assert_eq!(outcomes_by_number(&outcome)[1].1, "TIMEOUT");
 }
@@ -332,11 +332,11 @@ async fn a_recovery_after_a_hedge_won_is_not_hedged() {
 
 #[tokio::test(start_paused = true)]
 async fn a_recovery_is_not_hedged_even_if_a_route_is_free() {
-    for wants in [Wants::Text, Wants::Chunks, Wants::Nothing] {
+    for mode in [DeliveryMode::Text, DeliveryMode::Chunks, DeliveryMode::Nothing] {
         let broken = stream().delta("Hello wide, wide world of").breaks();
         let options = json!({ "fallbackModels": ["m2"] });
         let harness = hedged(options, vec![broken], vec![first_token_after(700, " letters")]);
-        let outcome = harness.call_with_wants(wants).await;
+        let outcome = harness.call_with_mode(mode).await;
         assert_eq!(
             (outcome.text(), harness.request_hosts().as_str()),
             ("Hello wide, wide world of letters", "ab")
@@ -384,7 +384,8 @@ async fn an_endpoint_that_rejects_stream_options_in_a_race_is_asked_again_only_i
 #[tokio::test(start_paused = true)]
 async fn an_empty_answer_or_a_stream_of_comments_can_win() {
     let empty = stream().wait(50).finish().done();
-    let harness = hedged(json!({}), vec![first_token_after(500, "a")], vec![empty]);
+    let options = json!({ "allowEmptyAnswer": true });
+    let harness = hedged(options, vec![first_token_after(500, "a")], vec![empty]);
     let outcome = harness.call().await;
     assert_eq!((outcome.text(), outcome.at, outcome.answer().endpoint.as_str()), ("", 150, "b"));
     let ping = format!(": {}\n\n", "x".repeat(1_000));

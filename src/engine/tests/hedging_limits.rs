@@ -45,7 +45,7 @@ async fn a_route_without_capacity_gets_no_hedge_and_spends_nothing() {
     let harness = hedged(options, vec![first_token_after(500, "a")], vec![]);
     let route =
         harness.client.state.endpoints[1].route("gpt-4.1", &harness.client.config().breaker, None, false);
-    route.breaker.unwrap().update(|inner| inner.breaker.open(crate::engine::clock::now()));
+    route.breaker.unwrap().update(|state| state.breaker.open(crate::engine::clock::now()));
     assert_eq!(harness.call().await.text(), "a");
     assert_eq!(harness.client.state.budget.try_spend(None), Ok(()), "nothing was spent");
 
@@ -112,7 +112,7 @@ async fn a_loser_reports_nothing_to_its_breaker_and_releases_its_probe() {
     let route =
         harness.client.state.endpoints[0].route("gpt-4.1", &harness.client.config().breaker, None, false);
     let breaker = route.breaker.unwrap();
-    breaker.update(|inner| inner.breaker.open(crate::engine::clock::now()));
+    breaker.update(|state| state.breaker.open(crate::engine::clock::now()));
     tokio::time::sleep(std::time::Duration::from_millis(1_000)).await;
     assert_eq!((harness.call().await.text(), harness.request_hosts().as_str()), ("b", "ab"));
     assert_eq!(breaker.state().as_str(), "HALF_OPEN");

@@ -62,8 +62,8 @@ async fn an_incomplete_event_at_the_end_of_the_body_is_a_truncation() {
 #[tokio::test(start_paused = true)]
 async fn html_or_json_instead_of_a_stream_is_named_and_not_retried() {
     for (kind, body, name) in [
-        ("text/html; charset=utf-8", "<html>hi", "an HTML page"),
-        ("application/json", "{}", "a JSON document"),
+        ("text/html; charset=utf-8", "<html>hi", "HTML page"),
+        ("application/json", "{}", "not the requested stream"),
     ] {
         let reply = || status(200).header("content-type", kind).raw(body);
         let harness = Harness::new(json!({}), vec![reply()]);
@@ -78,12 +78,12 @@ async fn html_or_json_instead_of_a_stream_is_named_and_not_retried() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_line_longer_than_a_mebibyte_is_too_large() {
+async fn an_event_longer_than_its_limit_is_too_large() {
     let mut reply = stream().raw("data: ");
     for _ in 0..17 {
         reply = reply.raw(&"x".repeat(64 * 1024));
     }
-    let harness = Harness::new(json!({}), vec![reply.stall()]);
+    let harness = Harness::new(json!({ "maxEventBytes": 1024 * 1024 }), vec![reply.stall()]);
     let outcome = harness.call().await;
     assert_eq!(
         (outcome.error().kind, outcome.at, harness.request_times().len()),

@@ -1,4 +1,4 @@
-//! The engine in virtual time: a scripted provider instead of sockets, and a clock that advances by itself.
+//! The engine in virtual time: a scripted provider instead of sockets, and a clock that advances automatically.
 
 mod aborts;
 mod allocations;

@@ -8,7 +8,7 @@ use super::harness::{Harness, Outcome, TestCall};
 use super::scripted_provider::{
     RecordedRequest, Reply, answer, chunk, error_response, status, stream, unavailable, usage_chunk,
 };
-use crate::engine::sink::Wants;
+use crate::engine::sink::DeliveryMode;
 use crate::error::Kind;
 use crate::session::snapshot::Snapshot;
 
@@ -83,7 +83,7 @@ async fn the_call_is_interrupted_if_every_style_is_rejected() {
     assert_eq!((error.kind, error.partial.as_deref()), (Kind::Interrupted, Some("half ")));
     let cause = error.cause.as_ref().unwrap();
     assert_eq!((cause.kind, cause.status), (Kind::ContinuationMismatch, Some(400)));
-    assert!(error.message.contains("refuses to continue an answer"), "{error}");
+    assert!(error.message.contains("rejects every continuation style"), "{error}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -144,14 +144,14 @@ async fn progress_resets_the_retries_and_recoveries_are_limited() {
 #[tokio::test(start_paused = true)]
 async fn an_answer_that_is_not_delivered_until_the_end_is_continued_too() {
     let harness = Harness::new(options(), vec![broken("one half, "), answer(&["and the other"])]);
-    let outcome = harness.call_with_wants(Wants::Nothing).await;
+    let outcome = harness.call_with_mode(DeliveryMode::Nothing).await;
     assert_eq!(outcome.text(), "one half, and the other");
     assert_eq!(messages(&harness, 1)[1], json!({ "role": "assistant", "content": "one half, " }));
     let result: Value = serde_json::from_str(&outcome.answer().result()).unwrap();
     assert_eq!((&result["recoveries"], result["segments"].as_array().unwrap().len()), (&json!(1), 2));
     // An attempt without new text is not progress, so the retries run out.
     let harness = Harness::new(options(), (0..4).map(|_| broken("half")).collect());
-    let outcome = harness.call_with_wants(Wants::Nothing).await;
+    let outcome = harness.call_with_mode(DeliveryMode::Nothing).await;
     assert_eq!((outcome.error().kind, harness.requests().len()), (Kind::Interrupted, 4));
     assert_eq!(outcome.error().partial.as_deref(), Some("half"));
 }
@@ -168,7 +168,8 @@ async fn an_undelivered_answer_that_is_not_resumable_is_requested_again() {
             second = second.event(&other);
         }
         let harness = Harness::new(options(), vec![broken("half"), second.done()]);
-        let outcome = harness.run(TestCall { request, wants: Wants::Nothing, ..TestCall::default() }).await;
+        let outcome =
+            harness.run(TestCall { request, mode: DeliveryMode::Nothing, ..TestCall::default() }).await;
         assert_eq!((outcome.text(), messages(&harness, 1).len()), ("whole", 1));
     }
 }
@@ -184,7 +185,7 @@ async fn chunks_after_a_break_have_the_identity_of_the_first() {
         second = second.event(&event);
     }
     let harness = Harness::new(options(), vec![broken("a "), second.done()]);
-    let outcome = harness.call_with_wants(Wants::Chunks).await;
+    let outcome = harness.call_with_mode(DeliveryMode::Chunks).await;
     let chunks: Vec<Value> =
         outcome.deltas().iter().map(|json| serde_json::from_str(json).unwrap()).collect();
     assert!(chunks.iter().all(|chunk| chunk["id"] == "chatcmpl-1" && chunk["model"] == "m-2025"));
@@ -212,7 +213,7 @@ async fn an_answer_without_text_yet_is_requested_with_the_original_request() {
         (thinks().event(&tool_call("{\"ci")).breaks(), calls, "", 1),
     ] {
         let harness = Harness::new(options(), vec![first, rest]);
-        let outcome = harness.call_with_wants(Wants::Chunks).await;
+        let outcome = harness.call_with_mode(DeliveryMode::Chunks).await;
         let [first, second] = &harness.requests()[..] else { panic!("not two requests") };
         assert_eq!((&first.body, first.key()), (&second.body, second.key()));
         let choice = outcome.answer().journal.first_choice();
@@ -239,7 +240,7 @@ async fn a_tool_call_is_delivered_once_complete_and_requested_again_after_a_brea
         .event(&chunk(json!({}), Some("tool_calls")))
         .done();
     let harness = Harness::new(options(), vec![cut, complete]);
-    let outcome = harness.call_with_wants(Wants::Chunks).await;
+    let outcome = harness.call_with_mode(DeliveryMode::Chunks).await;
     let chunks: Vec<Value> =
         outcome.deltas().iter().map(|json| serde_json::from_str(json).unwrap()).collect();
     let calls: Vec<&Value> =

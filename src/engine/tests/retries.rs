@@ -9,7 +9,7 @@ use super::scripted_provider::{
     Reply, answer, connection_refused, error_response, status, stream, unavailable,
 };
 use crate::engine::clock;
-use crate::engine::sink::Wants;
+use crate::engine::sink::DeliveryMode;
 use crate::error::Kind;
 
 fn rate_limited() -> Reply {
@@ -112,11 +112,11 @@ async fn a_failed_connection_is_retried() {
 #[tokio::test(start_paused = true)]
 async fn a_stream_that_ends_before_its_first_delta_is_retried_silently() {
     for cut in [stream().role(), stream().role().breaks(), stream().role().done(), stream(), status(200)] {
-        for wants in [Wants::Text, Wants::Chunks] {
+        for mode in [DeliveryMode::Text, DeliveryMode::Chunks] {
             let harness = Harness::new(json!({}), vec![cut.clone(), answer(&["a"])]);
-            let outcome = harness.call_with_wants(wants).await;
+            let outcome = harness.call_with_mode(mode).await;
             assert_eq!(outcome.text(), "a");
-            assert_eq!(outcome.deltas().len(), if wants == Wants::Text { 1 } else { 2 });
+            assert_eq!(outcome.deltas().len(), if mode == DeliveryMode::Text { 1 } else { 2 });
             let requests = harness.requests();
             assert_eq!((requests.len(), requests[0].key()), (2, requests[1].key()));
         }
@@ -141,7 +141,7 @@ async fn without_recovery_a_stream_that_ends_after_a_delta_fails_with_the_exact_
 async fn without_recovery_an_undelivered_answer_is_requested_again() {
     let harness =
         Harness::new(json!({ "recovery": false }), vec![stream().delta("half").breaks(), answer(&["whole"])]);
-    let outcome = harness.call_with_wants(Wants::Nothing).await;
+    let outcome = harness.call_with_mode(DeliveryMode::Nothing).await;
     assert_eq!(outcome.text(), "whole");
     assert_eq!(outcome.sink.complete.lock().unwrap()[0].1, "whole");
 }

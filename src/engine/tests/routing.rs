@@ -113,7 +113,7 @@ async fn ranking_an_endpoint_takes_no_probe_and_no_token() {
     let endpoint = &harness.client.state.endpoints[1];
     let route = endpoint.route("gpt-4.1", &harness.client.config().breaker, None, false);
     let breaker = route.breaker.as_ref().unwrap();
-    breaker.update(|inner| inner.breaker.open(crate::engine::clock::now()));
+    breaker.update(|state| state.breaker.open(crate::engine::clock::now()));
     sleep(Duration::from_millis(1_000)).await;
     for _ in 0..3 {
         let candidate = endpoint.candidate(&route, harness.client.config().routing, 0.0);

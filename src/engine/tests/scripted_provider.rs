@@ -29,9 +29,9 @@ pub enum BodyStep {
 /// The answer to one request.
 #[derive(Clone)]
 pub struct Reply {
-    /// Milliseconds until the connection; `None` is never.
+    /// Milliseconds until the connection; `None`: never.
     connect_after: Option<u64>,
-    /// Milliseconds from the connection to the head; `None` is never.
+    /// Milliseconds from the connection to the head; `None`: never.
     head_after: Option<u64>,
     connect_error: Option<Error>,
     status: u16,

@@ -10,15 +10,15 @@ use super::harness::Harness;
 use super::scripted_provider::{answer, stream, unavailable};
 use crate::engine::CallRequest;
 use crate::engine::event::Event;
-use crate::engine::live::Live;
-use crate::engine::sink::{Sink, Wants};
+use crate::engine::live_snapshot::LiveSnapshot;
+use crate::engine::sink::{DeliveryMode, Sink};
 use crate::session::snapshot::Snapshot;
 use crate::wire::chat::ChatRequest;
 use crate::wire::dialect::Dialect;
 
 /// A consumer that takes a snapshot after each delivery.
 struct Observer {
-    live: Arc<Live>,
+    live: Arc<LiveSnapshot>,
     delivered: Mutex<String>,
     /// The delivered text and that of the snapshot, after each delivery.
     observations: Mutex<Vec<(String, String)>>,
@@ -32,8 +32,8 @@ impl Observer {
 }
 
 impl Sink for Observer {
-    fn wants(&self) -> Wants {
-        Wants::Text
+    fn mode(&self) -> DeliveryMode {
+        DeliveryMode::Text
     }
 
     fn delta(&self, delta: &str) {

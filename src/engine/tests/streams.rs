@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::harness::{Harness, TestCall};
 use super::scripted_provider::{answer, chunk, status, stream, usage_chunk};
-use crate::engine::sink::Wants;
+use crate::engine::sink::DeliveryMode;
 use crate::error::Kind;
 
 #[tokio::test(start_paused = true)]
@@ -15,7 +15,7 @@ async fn each_delta_is_delivered_once_and_in_order_and_complete_precedes_the_res
     let outcome = harness.call().await;
     assert_eq!(outcome.deltas(), ["xin ", "chào"]);
     assert_eq!(outcome.delta_times(), [60, 70]);
-    assert_eq!((outcome.completed_at(), outcome.at), (vec![70], 370));
+    assert_eq!((outcome.completed_at(), outcome.at), (vec![370], 370));
     assert_eq!(outcome.text(), "xin chào");
     let answer = outcome.answer();
     assert_eq!(answer.journal.usage, Some(json!({ "total_tokens": 9 })));
@@ -43,7 +43,7 @@ async fn a_successful_call_emits_attempt_first_token_and_complete() {
 #[tokio::test(start_paused = true)]
 async fn a_consumer_without_deltas_gets_the_complete_text_at_the_end() {
     let harness = Harness::new(json!({}), vec![answer(&["a", "b"])]);
-    let outcome = harness.call_with_wants(Wants::Nothing).await;
+    let outcome = harness.call_with_mode(DeliveryMode::Nothing).await;
     assert_eq!(outcome.deltas(), [""; 0]);
     assert_eq!(outcome.sink.complete.lock().unwrap()[0].1, "ab");
     assert_eq!(outcome.answer().attempts[0].deltas, 2);
@@ -52,7 +52,7 @@ async fn a_consumer_without_deltas_gets_the_complete_text_at_the_end() {
 #[tokio::test(start_paused = true)]
 async fn the_usage_chunk_is_withheld_from_a_caller_who_did_not_request_it() {
     let harness = Harness::new(json!({}), vec![stream().delta("a").finish().usage(5).done()]);
-    let outcome = harness.call_with_wants(Wants::Chunks).await;
+    let outcome = harness.call_with_mode(DeliveryMode::Chunks).await;
     let chunks: Vec<Value> = outcome.deltas().iter().map(|c| serde_json::from_str(c).unwrap()).collect();
     assert_eq!(chunks, [chunk(json!({ "content": "a" }), None), chunk(json!({}), Some("stop"))]);
     assert_eq!(outcome.answer().journal.usage, Some(json!({ "total_tokens": 5 })));
@@ -60,7 +60,7 @@ async fn the_usage_chunk_is_withheld_from_a_caller_who_did_not_request_it() {
 
 fn requests_usage() -> TestCall {
     let request = json!({ "messages": [{}], "stream_options": { "include_usage": true } });
-    TestCall { request, wants: Wants::Chunks, ..TestCall::default() }
+    TestCall { request, mode: DeliveryMode::Chunks, ..TestCall::default() }
 }
 
 #[tokio::test(start_paused = true)]
@@ -68,15 +68,21 @@ async fn the_usage_chunk_is_delivered_to_a_caller_who_requested_it() {
     let harness = Harness::new(json!({}), vec![stream().delta("a").finish().wait(100).usage(5).done()]);
     let outcome = harness.run(requests_usage()).await;
     assert_eq!(outcome.deltas()[2], usage_chunk(5).to_string());
-    assert_eq!((outcome.delta_times(), outcome.completed_at()), (vec![0, 0, 100], vec![0]));
+    assert_eq!((outcome.delta_times(), outcome.completed_at()), (vec![0, 0, 100], vec![100]));
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_wait_for_usage_after_the_finish_reason_is_at_most_a_second() {
+async fn an_answer_is_settled_a_second_after_the_finish_reason_and_its_usage_may_come_later() {
     let harness = Harness::new(json!({}), vec![stream().delta("a").finish().stall()]);
     let outcome = harness.call().await;
-    assert_eq!((outcome.completed_at(), outcome.at, outcome.text()), (vec![0], 1_000, "a"));
+    assert_eq!((outcome.delta_times(), outcome.completed_at()), (vec![0], vec![1_000]));
+    assert_eq!((outcome.at, outcome.text()), (1_000, "a"));
     assert_eq!(harness.requests()[0].closed_at(), Some(1_000));
+    let reply = stream().delta("a").finish().wait(2_500).usage(5).stall();
+    let harness = Harness::new(json!({ "usageTimeoutMs": 3_000 }), vec![reply]);
+    let outcome = harness.call().await;
+    assert_eq!((outcome.completed_at(), outcome.at), (vec![1_000], 2_500));
+    assert_eq!(outcome.answer().journal.usage, Some(json!({ "total_tokens": 5 })));
 }
 
 #[tokio::test(start_paused = true)]
@@ -134,8 +140,9 @@ async fn tool_calls_are_assembled() {
         .event(&chunk(json!({}), Some("tool_calls")))
         .done();
     let harness = Harness::new(json!({}), vec![reply]);
-    let outcome = harness.call_with_wants(Wants::Nothing).await;
-    let calls = outcome.answer().journal.first_choice().tool_calls();
+    let outcome = harness.call_with_mode(DeliveryMode::Nothing).await;
+    let calls = outcome.answer().journal.first_choice().tool_calls.clone();
+    let calls = crate::session::tool_calls::message(&calls);
     assert_eq!(calls[0]["function"], json!({ "name": "f", "arguments": "{\"a\":1}" }));
     assert_eq!((&calls[1]["id"], &calls[1]["function"]["name"]), (&json!("c1"), &json!("g")));
     assert!(outcome.answer().attempts[0].first_token_ms.is_some(), "a tool call is a first token");
@@ -181,17 +188,17 @@ async fn a_character_split_across_reads_is_delivered_intact() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn text_after_the_finish_reason_is_dropped_however_the_reads_are_split() {
+async fn text_after_the_finish_reason_belongs_to_the_answer_however_the_reads_are_split() {
     let late = chunk(json!({ "content": "late" }), None);
     let finish = chunk(json!({ "content": "a" }), Some("stop"));
     let together = stream().raw(&format!("data: {finish}\n\ndata: {late}\n\n"));
     let apart = stream().event(&finish).wait(5).event(&late).usage(3);
     for reply in [together.usage(3), apart] {
-        for wants in [Wants::Text, Wants::Chunks] {
+        for mode in [DeliveryMode::Text, DeliveryMode::Chunks] {
             let harness = Harness::new(json!({}), vec![reply.clone()]);
-            let outcome = harness.call_with_wants(wants).await;
-            assert_eq!((outcome.text(), outcome.deltas().len()), ("a", 1));
-            assert_eq!(outcome.sink.complete.lock().unwrap()[0].1, "a");
+            let outcome = harness.call_with_mode(mode).await;
+            assert_eq!((outcome.text(), outcome.deltas().len()), ("alate", 2));
+            assert_eq!(outcome.sink.complete.lock().unwrap()[0].1, "alate");
             assert!(outcome.answer().journal.usage.is_some());
         }
     }
@@ -199,7 +206,8 @@ async fn text_after_the_finish_reason_is_dropped_however_the_reads_are_split() {
 
 #[tokio::test(start_paused = true)]
 async fn the_usage_chunk_of_an_empty_answer_is_delivered_to_a_caller_who_requested_it() {
-    let harness = Harness::new(json!({}), vec![stream().role().finish().wait(100).usage(5).done()]);
+    let reply = stream().role().finish().wait(100).usage(5).done();
+    let harness = Harness::new(json!({ "allowEmptyAnswer": true }), vec![reply]);
     let outcome = harness.run(requests_usage()).await;
     assert_eq!(outcome.deltas().len(), 3);
     assert_eq!(outcome.deltas()[2], usage_chunk(5).to_string());
@@ -207,17 +215,33 @@ async fn the_usage_chunk_of_an_empty_answer_is_delivered_to_a_caller_who_request
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_failure_after_the_finish_reason_is_not_an_error() {
-    let long = "x".repeat(1024 * 1024 + 9);
+async fn a_lost_connection_or_garbage_after_the_finish_reason_is_not_an_error() {
     for end in [
         stream().delta("a").finish().wait(5).breaks(),
-        stream().delta("a").finish().raw("data: {\"error\":{\"message\":\"late\"}}\n\n"),
-        stream().delta("a").finish().wait(5).raw("data: {oops\n\n"),
-        stream().raw(&format!("data: {}\n\ndata: {long}", chunk(json!({ "content": "a" }), Some("stop")))),
+        stream().delta("a").finish().wait(5).raw("data: oops\n\n"),
+        stream().raw(&format!("data: {}\n\ndata: {{oops", chunk(json!({ "content": "a" }), Some("stop")))),
     ] {
         let harness = Harness::new(json!({}), vec![end]);
         let outcome = harness.call().await;
         assert_eq!((outcome.text(), outcome.completed_at().len()), ("a", 1));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_error_after_the_finish_reason_is_an_error() {
+    let late = r#"data: {"error":{"message":"late"}}"#;
+    for end in [
+        stream().delta("a").finish().raw(&format!("{late}\n\n")),
+        stream().delta("a").finish().wait(500).raw(&format!("{late}\n\n")),
+        stream().delta("a").finish().wait(5).raw("data: {oops\n\n"),
+    ] {
+        let harness = Harness::new(json!({}), vec![end]);
+        let outcome = harness.call().await;
+        assert_eq!(
+            (outcome.error().kind, outcome.error().partial.as_deref()),
+            (Kind::Interrupted, Some("a"))
+        );
+        assert!(outcome.completed_at().is_empty());
     }
 }
 

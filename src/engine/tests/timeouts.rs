@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::harness::{Harness, Outcome, TestCall};
 use super::scripted_provider::{Reply, answer, chunk, status, stream};
-use crate::engine::sink::Wants;
+use crate::engine::sink::DeliveryMode;
 use crate::error::{Kind, Phase};
 use crate::wire::dialect::Dialect;
 
@@ -117,7 +117,7 @@ async fn the_pauses_of_a_slow_consumer_do_not_count_as_idle_time() {
 async fn a_silent_attempt_is_recorded_as_a_timeout() {
     let options = json!({ "firstTokenTimeoutMs": 100 });
     let harness = Harness::new(options, vec![stream().never_answers(), answer(&["a"])]);
-    let outcome = harness.call_with_wants(Wants::Nothing).await;
+    let outcome = harness.call_with_mode(DeliveryMode::Nothing).await;
     let record = &outcome.answer().attempts[0];
     assert_eq!((record.outcome.as_str(), record.duration_ms, record.status), ("TIMEOUT", 100, None));
     assert_eq!(record.message.as_deref(), Some("no first token within 100 ms"));

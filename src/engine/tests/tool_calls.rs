@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::harness::{Harness, Outcome, TestCall};
 use super::scripted_provider::{Reply, answer, chunk, stream, unavailable};
-use crate::engine::sink::Wants;
+use crate::engine::sink::DeliveryMode;
 use crate::error::Kind;
 use crate::session::snapshot::Snapshot;
 
@@ -39,7 +39,7 @@ fn result(outcome: &Outcome) -> Value {
 }
 
 async fn chunks(script: Vec<Reply>, options: Value) -> (Outcome, Vec<Value>) {
-    let outcome = Harness::new(options, script).call_with_wants(Wants::Chunks).await;
+    let outcome = Harness::new(options, script).call_with_mode(DeliveryMode::Chunks).await;
     let chunks = outcome.deltas().iter().map(|json| serde_json::from_str(json).unwrap()).collect();
     (outcome, chunks)
 }
@@ -62,9 +62,9 @@ async fn a_lost_tool_call_is_still_required_after_other_failures() {
 
 #[tokio::test(start_paused = true)]
 async fn text_instead_of_a_lost_tool_call_is_not_delivered_and_interrupts_the_call() {
-    for wants in [Wants::Text, Wants::Nothing] {
+    for mode in [DeliveryMode::Text, DeliveryMode::Nothing] {
         let harness = Harness::new(options(), vec![broken(), prose(), unavailable(), prose()]);
-        let outcome = harness.call_with_wants(wants).await;
+        let outcome = harness.call_with_mode(mode).await;
         assert_eq!(
             (outcome.error().kind, outcome.error().partial.as_deref()),
             (Kind::Interrupted, Some("Let me see. "))
@@ -161,7 +161,7 @@ async fn the_usage_chunk_of_a_continued_answer_covers_all_attempts() {
     let first = stream().delta("a ").event(&usage("chatcmpl-1", 3)).breaks();
     let second = stream().delta("b").finish().event(&usage("chatcmpl-2", 4)).done();
     let harness = Harness::new(options(), vec![first, second]);
-    let outcome = harness.run(TestCall { request, wants: Wants::Chunks, ..TestCall::default() }).await;
+    let outcome = harness.run(TestCall { request, mode: DeliveryMode::Chunks, ..TestCall::default() }).await;
     let last: Value = serde_json::from_str(outcome.deltas().last().unwrap()).unwrap();
     assert_eq!((&last["id"], &last["usage"]["total_tokens"]), (&json!("chatcmpl-1"), &json!(7)));
 }
@@ -172,7 +172,7 @@ async fn max_recoveries_applies_to_an_undelivered_answer_too() {
     few["recovery"] = json!({ "maxRecoveries": 2 });
     let script = ["one ", "two ", "three "].map(|word| stream().delta(word).breaks()).to_vec();
     let harness = Harness::new(few, script);
-    let outcome = harness.call_with_wants(Wants::Nothing).await;
+    let outcome = harness.call_with_mode(DeliveryMode::Nothing).await;
     let error = outcome.error();
     assert_eq!((error.kind, error.partial.as_deref()), (Kind::Interrupted, Some("one two three ")));
     assert_eq!(harness.requests().len(), 3);

@@ -4,17 +4,17 @@ use serde_json::{Value, json};
 
 use super::harness::Harness;
 use super::scripted_provider::{Reply, chunk, stream};
-use crate::engine::sink::Wants;
+use crate::engine::sink::DeliveryMode;
 
 async fn completion(script: Vec<Reply>) -> Value {
     let harness = Harness::new(json!({ "retry": { "baseDelayMs": 1 } }), script);
-    let outcome = harness.call_with_wants(Wants::Nothing).await;
+    let outcome = harness.call_with_mode(DeliveryMode::Nothing).await;
     serde_json::from_str::<Value>(&outcome.answer().completion()).unwrap()["completion"].take()
 }
 
 async fn chunks(script: Vec<Reply>) -> Vec<Value> {
     let harness = Harness::new(json!({ "retry": { "baseDelayMs": 1 } }), script);
-    let outcome = harness.call_with_wants(Wants::Chunks).await;
+    let outcome = harness.call_with_mode(DeliveryMode::Chunks).await;
     outcome.deltas().iter().map(|json| serde_json::from_str(json).unwrap()).collect()
 }
 

@@ -23,17 +23,23 @@ pub(super) fn anchor() -> &'static Anchor {
 /// Reads both clocks at the same time. A thread that is preempted between two readings reads them again, or the
 /// clocks would stay apart by as much.
 fn read_both_clocks() -> Anchor {
-    let mut best: Option<(Duration, Anchor)> = None;
-    for _ in 0..MAX_READINGS {
-        let before = Instant::now();
-        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let gap = Instant::now().saturating_duration_since(before);
-        if best.as_ref().is_none_or(|(smallest, _)| gap < *smallest) {
-            best = Some((gap, Anchor { since_epoch, started: before }));
-        }
-        if gap <= MAX_GAP {
+    let (mut anchor, mut smallest) = read_once();
+    for _ in 1..MAX_READINGS {
+        if smallest <= MAX_GAP {
             break;
         }
+        let (another, gap) = read_once();
+        if gap < smallest {
+            (anchor, smallest) = (another, gap);
+        }
     }
-    best.map_or_else(|| Anchor { since_epoch: Duration::ZERO, started: Instant::now() }, |(_, anchor)| anchor)
+    anchor
+}
+
+/// A reading of both clocks, and the most by which they can be apart in it.
+fn read_once() -> (Anchor, Duration) {
+    let started = Instant::now();
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let gap = Instant::now().saturating_duration_since(started);
+    (Anchor { since_epoch, started }, gap)
 }

@@ -8,19 +8,19 @@ use std::task::{Context, Poll, Waker};
 
 use futures::task::{ArcWake, waker};
 
-/// Runs `work` to its end, or to that of `interrupt`, which wins where both are ready. `interrupt` is polled
-/// only when it has woken the task: polling it (two cancellation tokens, a timer) takes locks that all calls
+/// Runs `work` until it or `interrupt` completes; `interrupt` wins if both are ready. `interrupt` is polled only
+/// when it has woken the task: polling it (two cancellation tokens, a timer) takes locks that all calls
 /// share. Pass both pinned (`pin!`): a future that is moved into another one occupies its size twice.
 pub async fn unless_interrupted<T>(interrupt: impl Future<Output = T>, work: impl Future<Output = T>) -> T {
     let flag = Arc::new(WakeFlag { woken: AtomicBool::new(true), task: Mutex::default() });
     let flag_waker = waker(Arc::clone(&flag));
     let (mut interrupt, mut work) = (pin!(interrupt), pin!(work));
-    let mut known: Option<Waker> = None;
+    let mut registered: Option<Waker> = None;
     poll_fn(|context| {
-        if known.as_ref().is_none_or(|waker| !waker.will_wake(context.waker())) {
-            known = Some(context.waker().clone());
+        if registered.as_ref().is_none_or(|waker| !waker.will_wake(context.waker())) {
+            registered = Some(context.waker().clone());
             // Before the flag is read: a wake-up between the two wakes this task again.
-            flag.task().clone_from(&known);
+            flag.task().clone_from(&registered);
         }
         if flag.woken.load(Ordering::Acquire)
             && flag.woken.swap(false, Ordering::AcqRel)

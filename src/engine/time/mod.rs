@@ -7,9 +7,12 @@ mod anchor;
 #[allow(clippy::disallowed_methods)] // The only place that sleeps.
 pub mod clock;
 mod deadline;
+#[allow(clippy::disallowed_methods)] // It observes the runtime in real time.
+mod idle_probe;
 mod interrupt;
 #[allow(clippy::disallowed_methods)] // It stands in for time.
 pub mod test_clock;
 
 pub use deadline::Deadline;
+pub use idle_probe::IdleProbe;
 pub use interrupt::unless_interrupted;

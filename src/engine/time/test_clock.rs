@@ -35,13 +35,13 @@ pub(super) fn installed() -> Option<Arc<TestClock>> {
     OF_TASK.try_with(Arc::clone).ok().or_else(|| OF_THREAD.with_borrow(Clone::clone))
 }
 
-/// Binds a call to the test clock of the current thread; returns it unchanged where there is none.
+/// Binds a call to the test clock of the current thread; returns it unchanged if there is none.
 pub fn bind<T: Send + 'static>(call: BoxFuture<'static, T>) -> BoxFuture<'static, T> {
     let Some(clock) = installed() else { return call };
     // Counted from now on: before the first poll nothing else shows that there is something to wait for.
     clock.update(|state| state.calls += 1);
     let inner = OF_TASK.scope(Arc::clone(&clock), call).boxed();
-    Bound { clock, inner }.boxed()
+    TrackedCall { clock, inner }.boxed()
 }
 
 /// Like [`bind`], for background tasks that no one awaits.
@@ -78,6 +78,8 @@ pub struct Activity {
     pub sleeping: usize,
     /// How long no call has been polled, in real time.
     pub quiet: Duration,
+    /// When a call was last polled.
+    pub active: Instant,
 }
 
 impl TestClock {
@@ -151,6 +153,7 @@ impl TestClock {
             calls: state.calls,
             sleeping: state.sleeping,
             quiet: state.active.elapsed(),
+            active: state.active,
         })
     }
 
@@ -212,12 +215,12 @@ impl Drop for Timer {
 }
 
 /// A call whose activity its clock records.
-struct Bound<T> {
+struct TrackedCall<T> {
     clock: Arc<TestClock>,
     inner: BoxFuture<'static, T>,
 }
 
-impl<T> Future for Bound<T> {
+impl<T> Future for TrackedCall<T> {
     type Output = T;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<T> {
@@ -226,7 +229,7 @@ impl<T> Future for Bound<T> {
     }
 }
 
-impl<T> Drop for Bound<T> {
+impl<T> Drop for TrackedCall<T> {
     fn drop(&mut self) {
         self.clock.update(|state| {
             state.calls -= 1;

@@ -15,9 +15,9 @@ export function createHolySheep(options?: HolySheepProviderOptions): HolySheepPr
   if (existingClient !== undefined && !(existingClient instanceof HolySheepStreamingClient)) {
     throw invalid('client', existingClient, 'a HolySheepStreamingClient')
   }
-  const [other] = Object.keys(rest)
-  if (existingClient && other !== undefined)
-    throw unknownOption(other, 'only client and structuredOutputs, if there is a client')
+  const [conflicting] = Object.keys(rest)
+  if (existingClient && conflicting !== undefined)
+    throw unknownOption(conflicting, 'only `client` and `structuredOutputs` when `client` is given')
   const client = existingClient ?? new HolySheepStreamingClient(rest)
   const model = (modelId: string) =>
     new HolySheepLanguageModel(

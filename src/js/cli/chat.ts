@@ -44,7 +44,7 @@ export async function chat(args: string[]): Promise<void> {
   const waitNotice = new WaitNotice()
   const logger = values.verbose
     ? { debug: log, info: log, warn: log, error: log }
-    : // On a terminal, warnings after the start of the answer would mix with it.
+    : // On a terminal, a warning must not appear in the middle of the answer.
       process.stderr.isTTY && { warn: (message: string) => waitNotice.isDone || log(message) }
   const showsNotice = values.verbose || process.stderr.isTTY
   const onEvent = showsNotice ? (event: ClientEvent) => waitNotice.onEvent(event) : undefined

@@ -80,7 +80,7 @@ impl Received {
     }
 }
 
-/// One request on a connection of its own.
+/// One request on a separate connection.
 pub(super) async fn ask(simulator: &Simulator, request: &str) -> Received {
     let mut tcp = TcpStream::connect(simulator.addr()).await.expect("it listens");
     tcp.write_all(request.as_bytes()).await.expect("it reads");

@@ -3,13 +3,14 @@
 //! Shapes: OpenAI API reference, "Chat" and "Chat streaming". Text fields that other providers add
 //! (`reasoning_content`, `reasoning`) are read too; everything else is passed through unread.
 
+use std::fmt;
+
 use serde::Deserialize;
-use serde::de::{Deserializer, IgnoredAny};
+use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
-use crate::error::{Error, Kind, Result, truncate};
-use crate::wire::text::Text;
+pub use crate::wire::text::Text;
 
 /// The data of one event of a stream.
 #[derive(Debug, Default, Deserialize)]
@@ -28,6 +29,9 @@ pub struct Chunk<'a> {
     pub choices: Option<Vec<Choice<'a>>>,
     #[serde(borrow, default)]
     pub usage: Option<&'a RawValue>,
+    /// Groq's usage is in here.
+    #[serde(borrow, default)]
+    pub x_groq: Option<&'a RawValue>,
     #[serde(borrow, default)]
     pub error: Option<&'a RawValue>,
     #[serde(default)]
@@ -35,6 +39,9 @@ pub struct Chunk<'a> {
     /// Nothing but the text differs from the chunk before.
     #[serde(skip)]
     pub only_text_changed: bool,
+    /// A consumer that expects OpenAI's shape would not find everything in it.
+    #[serde(skip)]
+    pub must_rebuild: bool,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -47,24 +54,100 @@ pub struct Choice<'a> {
     pub finish_reason: Option<Text<'a>>,
     #[serde(borrow, default)]
     pub logprobs: Option<&'a RawValue>,
+    /// Usage for which others use a field of the chunk.
+    #[serde(borrow, default)]
+    pub usage: Option<&'a RawValue>,
+    /// OpenRouter's error of one choice.
+    #[serde(borrow, default)]
+    pub error: Option<&'a RawValue>,
+    /// What some send instead of `delta`. Only `lenient` reads these two.
+    #[serde(borrow, default)]
+    pub message: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    pub text: Option<&'a RawValue>,
+    /// The delta was read from `message`: it may be the whole answer so far.
+    #[serde(skip)]
+    pub from_message: bool,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default)]
 pub struct Delta<'a> {
-    #[serde(borrow, default)]
     pub content: Option<Text<'a>>,
-    #[serde(borrow, default)]
     pub reasoning_content: Option<Text<'a>>,
     /// What OpenRouter and Groq call `reasoning_content`.
-    #[serde(borrow, default)]
     pub reasoning: Option<Text<'a>>,
-    #[serde(borrow, default)]
     pub refusal: Option<Text<'a>>,
-    #[serde(borrow, default)]
     pub tool_calls: Option<Vec<ToolCall<'a>>>,
     /// The predecessor of `tool_calls`, which some providers still send.
-    #[serde(borrow, default)]
     pub function_call: Option<Function<'a>>,
+    /// There is more in it that a consumer must not get twice: audio, images, annotations, a field of the provider's
+    /// own. See [`is_significant`].
+    pub has_other: bool,
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Delta<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        struct DeltaVisitor;
+        impl<'de> Visitor<'de> for DeltaVisitor {
+            type Value = Delta<'de>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a delta")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> std::result::Result<Self::Value, A::Error> {
+                let mut delta = Delta::default();
+                while let Some(Text { text: name, .. }) = map.next_key()? {
+                    match &*name {
+                        "content" => delta.content = map.next_value()?,
+                        "reasoning_content" => delta.reasoning_content = map.next_value()?,
+                        "reasoning" => delta.reasoning = map.next_value()?,
+                        "refusal" => delta.refusal = map.next_value()?,
+                        "tool_calls" => delta.tool_calls = map.next_value()?,
+                        "function_call" => delta.function_call = map.next_value()?,
+                        _ if is_repeatable(&name) => _ = map.next_value::<IgnoredAny>()?,
+                        _ => delta.has_other |= map.next_value::<HasContent>()?.0,
+                    }
+                }
+                Ok(delta)
+            }
+        }
+        deserializer.deserialize_map(DeltaVisitor)
+    }
+}
+
+/// Whether a field that the engine does not know holds something that would be wrong if it arrived twice. Numbers,
+/// booleans and labels may be repeated.
+pub fn is_significant(name: &str, value: &Value) -> bool {
+    !is_repeatable(name)
+        && match value {
+            Value::String(text) => !text.is_empty(),
+            Value::Array(list) => !list.is_empty(),
+            Value::Object(fields) => !fields.is_empty(),
+            _ => false,
+        }
+}
+
+/// Whether a continuation may repeat the field. What belongs to the reasoning is not delivered again.
+fn is_repeatable(name: &str) -> bool {
+    const LABELS: &[&str] =
+        &["role", "name", "id", "type", "status", "model", "object", "phase", "obfuscation"];
+    LABELS.contains(&name) || is_reasoning(name)
+}
+
+/// Whether a field that the engine does not know belongs to the reasoning.
+pub fn is_reasoning(name: &str) -> bool {
+    const WORDS: &[&str] = &["reasoning", "thinking", "thought", "signature", "provider_specific"];
+    WORDS.iter().any(|word| name.starts_with(word))
+}
+
+/// Whether a value of any type is a string, a list or an object that is not empty.
+struct HasContent(bool);
+
+impl<'de> Deserialize<'de> for HasContent {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        let raw = <&RawValue>::deserialize(deserializer)?.get();
+        let inside = raw.get(1..raw.len() - 1).unwrap_or_default();
+        Ok(HasContent(raw.starts_with(['"', '[', '{']) && !inside.trim_ascii().is_empty()))
+    }
 }
 
 /// Seconds since the epoch. Some providers send a fraction.
@@ -114,22 +197,22 @@ pub struct Function<'a> {
 impl ToolCall<'_> {
     /// Whether this is a custom tool call, whose input is free text instead of JSON arguments.
     pub fn is_custom(&self) -> bool {
-        self.custom.is_some() || self.r#type.as_ref().is_some_and(|kind| kind.0 == "custom")
+        self.custom.is_some() || self.r#type.as_ref().is_some_and(|kind| kind.text == "custom")
     }
 
     /// The deltas of the name, and of the arguments or the input.
-    pub fn name_and_arguments(&self) -> (Option<&str>, Option<&str>) {
+    pub fn name_and_arguments(&self) -> (Option<&str>, Option<&Text<'_>>) {
         let (name, arguments) = match (&self.function, &self.custom) {
             (_, Some(custom)) => (&custom.name, &custom.input),
             (Some(function), _) => (&function.name, &function.arguments),
             _ => return (None, None),
         };
-        (name.as_ref().map(|text| &*text.0), arguments.as_ref().map(|text| &*text.0))
+        (name.as_ref().map(|text| &*text.text), arguments.as_ref())
     }
 
     /// The delta as JSON, with this index.
     pub fn to_json(&self, index: u32) -> Value {
-        let text = |text: &Option<Text<'_>>| text.as_ref().map(|text| text.0.to_string());
+        let text = |text: &Option<Text<'_>>| text.as_ref().map(|text| text.text.to_string());
         let mut value = json!({ "index": index });
         if let Some(id) = text(&self.id) {
             value["id"] = id.into();
@@ -154,119 +237,70 @@ impl ToolCall<'_> {
     }
 }
 
+impl Chunk<'_> {
+    /// The usage, wherever the provider puts it.
+    pub fn usage(&self) -> Option<Value> {
+        let object =
+            |raw: &RawValue| serde_json::from_str(raw.get()).ok().filter(|usage: &Value| is_usage(usage));
+        let of_choice = || self.choices.iter().flatten().find_map(|choice| choice.usage.and_then(object));
+        let of_groq = || {
+            object(self.x_groq?).and_then(|mut groq| groq.get_mut("usage").map(Value::take)).filter(is_usage)
+        };
+        self.usage.and_then(object).or_else(of_choice).or_else(of_groq)
+    }
+}
+
+fn is_usage(value: &Value) -> bool {
+    value.as_object().is_some_and(|fields| !fields.is_empty())
+}
+
 impl Delta<'_> {
+    /// Whether the field is one of those that are read.
+    pub fn reads(name: &str) -> bool {
+        matches!(
+            name,
+            "content" | "reasoning_content" | "reasoning" | "refusal" | "tool_calls" | "function_call"
+        )
+    }
+
+    /// Whether there is nothing in it.
+    pub fn is_empty(&self) -> bool {
+        !self.is_token() && !self.has_other
+    }
+
     /// Whether this is more than a bare role: text, reasoning, a refusal or a tool call.
     pub fn is_token(&self) -> bool {
-        let some = |text: &Option<Text>| text.as_ref().is_some_and(|t| !t.0.is_empty());
+        let some = |text: &Option<Text>| text.as_ref().is_some_and(|t| !t.is_empty());
         some(&self.content)
             || some(&self.reasoning_content)
             || some(&self.reasoning)
             || some(&self.refusal)
             || self.tool_calls.as_ref().is_some_and(|calls| !calls.is_empty())
-            || self.function_call.is_some()
+            || self.function_call.as_ref().is_some_and(|call| some(&call.name) || some(&call.arguments))
     }
 }
 
-/// One event of a stream.
-#[derive(Debug)]
-pub enum StreamEvent<'a> {
-    Chunk(Chunk<'a>),
-    /// `[DONE]`.
-    Done,
-    /// An error inside the stream, as JSON, or as the bare text of an `event: error`.
-    Error(Value),
-    /// JSON that is not part of an answer, such as a provider's own events. Ignored.
-    Other,
-}
-
-/// Reads one event.
-///
-/// # Errors
-/// [`Kind::Malformed`] if the data is not JSON, or JSON of another shape.
-pub fn read<'a>(event: Option<&str>, data: &'a str) -> Result<StreamEvent<'a>> {
-    let data = data.trim_ascii();
-    if data == "[DONE]" {
-        return Ok(StreamEvent::Done);
-    }
-    if matches!(event, Some("ping" | "heartbeat" | "keepalive")) {
-        return Ok(StreamEvent::Other);
-    }
-    if event == Some("error") {
-        let value = serde_json::from_str(data).unwrap_or_else(|_| truncate(data, 500).into());
-        return Ok(StreamEvent::Error(value));
-    }
-    let chunk: Chunk<'a> = serde_json::from_str(data).map_err(|error| malformed(data, &error))?;
-    if !data.starts_with('{') {
-        // serde reads a struct from an array too.
-        return Err(malformed(data, &serde::de::Error::custom("expected an object")));
-    }
-    if chunk.error.is_some_and(|raw| raw.get() != "null") {
-        // Parsed again as a tree: this happens once a stream.
-        return Ok(StreamEvent::Error(serde_json::from_str(data).unwrap_or_default()));
-    }
-    if chunk.choices.is_none() && chunk.usage.is_none() {
-        if chunk.object.as_ref().is_some_and(|object| object.0 == "error") {
-            return Ok(StreamEvent::Error(serde_json::from_str(data).unwrap_or_default()));
-        }
-        return Ok(StreamEvent::Other);
-    }
-    Ok(StreamEvent::Chunk(chunk))
-}
-
-fn malformed(data: &str, error: &serde_json::Error) -> Error {
-    // Valid JSON of another shape is not the same error as invalid JSON.
-    let what = if serde_json::from_str::<IgnoredAny>(data).is_ok() {
-        "an event of the stream has an unexpected shape"
-    } else {
-        "an event of the stream is not valid JSON"
-    };
-    let mut malformed = Error::new(Kind::Malformed, format!("{what} (column {})", error.column()));
-    malformed.body = Some(truncate(data, 200).to_owned());
-    malformed
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn text_without_escapes_is_not_copied() {
-        let StreamEvent::Chunk(chunk) =
-            read(None, r#"{"choices":[{"delta":{"content":"xin chào"}}]}"#).unwrap()
-        else {
-            panic!("not a chunk")
-        };
-        let delta = chunk.choices.unwrap().remove(0).delta.unwrap();
-        assert!(matches!(delta.content.unwrap().0, std::borrow::Cow::Borrowed("xin chào")));
-    }
-
-    #[test]
-    fn a_bare_role_and_an_empty_text_are_not_tokens() {
-        let token = |json: &str| serde_json::from_str::<Delta>(json).unwrap().is_token();
-        assert!(!token(r#"{"role":"assistant","content":""}"#));
-        assert!(!token(r#"{"role":"assistant","content":null,"tool_calls":[]}"#));
-        assert!(token(r#"{"reasoning_content":"hm"}"#));
-        assert!(token(r#"{"refusal":"no"}"#));
-        assert!(token(r#"{"tool_calls":[{"index":0}]}"#));
-    }
-
-    #[test]
-    fn errors_in_the_stream_are_distinguished_from_chunks() {
-        assert!(matches!(read(None, r#"{"error":{"message":"x"}}"#).unwrap(), StreamEvent::Error(_)));
-        assert!(matches!(read(Some("error"), "boom").unwrap(), StreamEvent::Error(_)));
-        assert!(matches!(read(None, r#"{"error":null,"choices":[]}"#).unwrap(), StreamEvent::Chunk(_)));
-        assert!(matches!(read(None, r#"{"type":"ping"}"#).unwrap(), StreamEvent::Other));
-        assert!(matches!(read(None, " [DONE]").unwrap(), StreamEvent::Done));
-        assert_eq!(read(None, r#"{"choices":[{"del"#).unwrap_err().kind, Kind::Malformed);
-        assert_eq!(read(None, "[1]").unwrap_err().kind, Kind::Malformed);
-    }
-
-    #[test]
-    fn a_list_of_text_parts_is_joined() {
-        let delta: Delta = serde_json::from_str(
-            r#"{"content":[{"type":"thinking","thinking":[]},{"type":"text","text":"a"}]}"#,
-        )
-        .unwrap();
-        assert_eq!(delta.content.unwrap().0, "a");
-    }
+/// Whether a finish reason says that the provider broke the answer off. Documented ones: `error` (OpenRouter, Mistral),
+/// `abort` (vLLM, SGLang), `network_error` (Zhipu), `insufficient_system_resource` (DeepSeek), `MALFORMED_FUNCTION_CALL`
+/// and `OTHER` (Gemini). Unknown ones with the same words are of the same kind; any other is a complete answer.
+pub fn is_broken_off(reason: &str) -> bool {
+    const WORDS: &[&str] = &[
+        "error",
+        "abort",
+        "fail",
+        "timeout",
+        "timed_out",
+        "cancel",
+        "interrupt",
+        "insufficient",
+        "malformed",
+        "unexpected",
+        "unspecified",
+        "incomplete",
+        "overload",
+        "unavailable",
+        "disconnect",
+    ];
+    let reason = reason.to_ascii_lowercase();
+    reason == "other" || WORDS.iter().any(|word| reason.contains(word))
 }

@@ -1,8 +1,13 @@
 //! Reads the events of one stream.
 
-use super::chunk::{StreamEvent, read};
+use serde::de::IgnoredAny;
+use serde_json::Value;
+
+use super::chunk::{Chunk, Delta};
+use super::lenient;
 use super::template::Template;
-use crate::error::Result;
+use crate::error::{Error, Kind, Result, truncate};
+use crate::wire::{json, provider_error};
 
 /// Reads the events of one stream.
 #[derive(Debug, Default)]
@@ -11,7 +16,7 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// Reads one event as [`read`] does, and faster where it resembles the one before.
+    /// Reads one event as [`read`] does, and faster if it resembles the one before.
     ///
     /// # Errors
     /// Those of [`read`].
@@ -29,5 +34,127 @@ impl Reader {
             self.template.learn(data, chunk);
         }
         Ok(event)
+    }
+}
+
+/// One event of a stream.
+#[derive(Debug)]
+pub enum StreamEvent<'a> {
+    Chunk(Chunk<'a>),
+    /// `[DONE]`.
+    Done,
+    /// An error inside the stream, as JSON, or as the bare text of an `event: error`.
+    Error(Value),
+    /// JSON that is not part of an answer, such as a provider's own events. Ignored.
+    Other,
+}
+
+/// Reads one event.
+///
+/// # Errors
+/// [`Kind::Malformed`] if the data is not JSON, or JSON of another shape.
+pub fn read<'a>(event: Option<&str>, data: &'a str) -> Result<StreamEvent<'a>> {
+    let data = data.trim_ascii();
+    if data == "[DONE]" {
+        return Ok(StreamEvent::Done);
+    }
+    if matches!(event, Some("ping" | "heartbeat" | "keepalive")) {
+        return Ok(StreamEvent::Other);
+    }
+    if event == Some("error") {
+        let value = serde_json::from_str(data).unwrap_or_else(|_| truncate(data, 500).into());
+        return Ok(StreamEvent::Error(value));
+    }
+    let chunk = read_chunk(data)?;
+    if chunk.error.is_some_and(|error| provider_error::is_error_value(error.get())) {
+        return Ok(StreamEvent::Error(json::value(data).unwrap_or_default()));
+    }
+    let errors = chunk.choices.iter().flatten().filter_map(|choice| choice.error);
+    if let Some(error) = errors.into_iter().find(|error| provider_error::is_error_value(error.get())) {
+        let error = json::value(error.get()).unwrap_or_default();
+        return Ok(StreamEvent::Error(serde_json::json!({ "error": error })));
+    }
+    if chunk.choices.is_none() && chunk.usage.is_none() {
+        let value = json::value(data).unwrap_or_default();
+        return Ok(match provider_error::is_error_event(&value) {
+            true => StreamEvent::Error(value),
+            // Citations and other fields of the chunk itself.
+            false if chunk.object.as_ref().is_some_and(|object| object.text == "chat.completion.chunk") => {
+                StreamEvent::Chunk(chunk)
+            }
+            false => StreamEvent::Other,
+        });
+    }
+    Ok(StreamEvent::Chunk(chunk))
+}
+
+fn read_chunk(data: &str) -> Result<Chunk<'_>> {
+    // serde reads a struct from an array too.
+    let read = if data.starts_with('{') { serde_json::from_str(data).ok() } else { None };
+    if let Some(chunk) = read.filter(|chunk| !has_substitutes(chunk)) {
+        return Ok(chunk);
+    }
+    match lenient::chunk(data) {
+        Some(read) => read.map_err(|unreadable| malformed(data, &unreadable.to_string())),
+        None => Err(malformed(data, &not_an_object(data))),
+    }
+}
+
+/// Whether a choice has a `message` or a `text`, and no delta.
+fn has_substitutes(chunk: &Chunk<'_>) -> bool {
+    let mut choices = chunk.choices.iter().flatten();
+    choices.any(|choice| {
+        (choice.message.is_some() || choice.text.is_some())
+            && choice.delta.as_ref().is_none_or(Delta::is_empty)
+    })
+}
+
+fn not_an_object(data: &str) -> String {
+    match serde_json::from_str::<IgnoredAny>(data) {
+        Ok(_) => "it is not a JSON object".to_owned(),
+        Err(error) => format!("it is not valid JSON (column {})", error.column()),
+    }
+}
+
+fn malformed(data: &str, why: &str) -> Error {
+    let mut malformed = Error::new(Kind::Malformed, format!("an event of the stream cannot be read: {why}"));
+    malformed.body = Some(truncate(data, 200).to_owned());
+    malformed
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_without_escapes_is_not_copied() {
+        let StreamEvent::Chunk(chunk) =
+            read(None, r#"{"choices":[{"delta":{"content":"xin chào"}}]}"#).unwrap()
+        else {
+            panic!("not a chunk")
+        };
+        let delta = chunk.choices.unwrap().remove(0).delta.unwrap();
+        assert!(matches!(delta.content.unwrap().text, std::borrow::Cow::Borrowed("xin chào")));
+    }
+
+    #[test]
+    fn a_bare_role_and_an_empty_text_are_not_tokens() {
+        let token = |json: &str| serde_json::from_str::<Delta>(json).unwrap().is_token();
+        assert!(!token(r#"{"role":"assistant","content":""}"#));
+        assert!(!token(r#"{"role":"assistant","content":null,"tool_calls":[]}"#));
+        assert!(token(r#"{"reasoning_content":"hm"}"#));
+        assert!(token(r#"{"refusal":"no"}"#));
+        assert!(token(r#"{"tool_calls":[{"index":0}]}"#));
+    }
+
+    #[test]
+    fn errors_in_the_stream_are_distinguished_from_chunks() {
+        assert!(matches!(read(None, r#"{"error":{"message":"x"}}"#).unwrap(), StreamEvent::Error(_)));
+        assert!(matches!(read(Some("error"), "boom").unwrap(), StreamEvent::Error(_)));
+        assert!(matches!(read(None, r#"{"error":null,"choices":[]}"#).unwrap(), StreamEvent::Chunk(_)));
+        assert!(matches!(read(None, r#"{"type":"ping"}"#).unwrap(), StreamEvent::Other));
+        assert!(matches!(read(None, " [DONE]").unwrap(), StreamEvent::Done));
+        assert_eq!(read(None, r#"{"choices":[{"del"#).unwrap_err().kind, Kind::Malformed);
+        assert_eq!(read(None, "[1]").unwrap_err().kind, Kind::Malformed);
     }
 }

@@ -70,7 +70,7 @@ impl Template {
             let span = span.as_ref()?.range();
             // Everything behind the text has moved by the difference in its length.
             let at = if span.start < from { span.start } else { span.start + content.len() - self.length };
-            data.get(at..at + span.len()).map(|text| Text(Cow::Borrowed(text)))
+            data.get(at..at + span.len()).map(|text| Text::new(Cow::Borrowed(text)))
         };
         let shape = &self.shape;
         Some(Chunk {
@@ -82,7 +82,7 @@ impl Template {
             choices: Some(vec![Choice {
                 index: shape.index,
                 delta: Some(Delta {
-                    content: Some(Text(Cow::Borrowed(content))),
+                    content: Some(Text::new(Cow::Borrowed(content))),
                     reasoning_content: text(&shape.reasoning_content),
                     reasoning: text(&shape.reasoning),
                     refusal: text(&shape.refusal),
@@ -118,14 +118,28 @@ impl Template {
 }
 
 fn shape(data: &str, chunk: &Chunk<'_>) -> Option<(Shape, Range<usize>)> {
-    let Chunk { id, created, model, system_fingerprint, service_tier, choices, usage, error, object, .. } =
-        chunk;
+    let Chunk {
+        id,
+        created,
+        model,
+        system_fingerprint,
+        service_tier,
+        choices,
+        usage,
+        x_groq,
+        error,
+        object,
+        must_rebuild,
+        ..
+    } = chunk;
     let [choice] = choices.as_deref()? else { return None };
-    let Choice { index, delta, finish_reason, logprobs } = choice;
-    let Delta { content, reasoning_content, reasoning, refusal, tool_calls, function_call } =
+    let Choice { index, delta, finish_reason, logprobs, usage: of_choice, error: choice_error, .. } = choice;
+    let Delta { content, reasoning_content, reasoning, refusal, tool_calls, function_call, has_other } =
         delta.as_ref()?;
     let rare = finish_reason.is_some()
-        || [usage, error, logprobs].iter().any(|raw| raw.is_some())
+        || *must_rebuild
+        || *has_other
+        || [usage, x_groq, error, logprobs, of_choice, choice_error].iter().any(|raw| raw.is_some())
         || tool_calls.is_some()
         || function_call.is_some();
     // An empty text may borrow from anywhere.
@@ -155,7 +169,7 @@ fn shape(data: &str, chunk: &Chunk<'_>) -> Option<(Shape, Range<usize>)> {
 /// The position of a text in `data`. An error if the text is a copy, made from escapes or parts.
 fn span(data: &str, text: &Option<Text<'_>>) -> Result<Option<Span>, ()> {
     let Some(text) = text else { return Ok(None) };
-    let Cow::Borrowed(text) = &text.0 else { return Err(()) };
+    let Cow::Borrowed(text) = &text.text else { return Err(()) };
     let start = (text.as_ptr() as usize).checked_sub(data.as_ptr() as usize).ok_or(())?;
     if start + text.len() > data.len() {
         return Err(());

@@ -3,9 +3,9 @@
 use serde_json::Value;
 
 use super::codec::{Ending, EventCodec};
-use super::spec::Dialect;
 use super::{messages, response_object, responses};
 use crate::error::{Error, Kind, Result};
+use crate::wire::dialect_spec::Dialect;
 use crate::wire::request::ChatRequest;
 
 impl Dialect {

@@ -9,10 +9,10 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::codec::{
-    DecodedEvent, Ending, EventCodec, MAX_PENDING, SyntheticEvent, add_usage, chat_usage, invalid_json,
-    not_joinable,
+    DecodedEvent, Ending, EventCodec, MAX_PENDING, SyntheticEvent, chat_usage, invalid_json, not_joinable,
 };
 use crate::error::Result;
+use crate::usage::add_usage;
 use crate::wire::provider_error;
 use crate::wire::text::Text;
 
@@ -103,7 +103,7 @@ pub struct Answer {
     /// Whether `message_stop` was sent.
     stopped: bool,
     /// The usage of the attempts before this one.
-    earlier_usage: Value,
+    earlier_usage: Option<Value>,
 
     // The attempt being read.
     resumed: bool,
@@ -149,7 +149,7 @@ impl Answer {
 
     /// Content other than text.
     fn other_content<'a>(&mut self, index: u64, text: Option<Text<'a>>, data: &str) -> DecodedEvent<'a> {
-        let text = text.unwrap_or_default().0;
+        let text = text.unwrap_or_default().text;
         if !self.resumed {
             self.settle();
             self.has_other_content = true;
@@ -167,7 +167,7 @@ impl Answer {
     }
 
     fn text_delta<'a>(&mut self, index: u64, text: Text<'a>) -> DecodedEvent<'a> {
-        if text.0.is_empty() {
+        if text.text.is_empty() {
             return self.structural(Structure::Empty);
         }
         if self.resumed {
@@ -179,30 +179,30 @@ impl Answer {
             self.open = Some(index);
             self.next = self.next.max(index.saturating_add(1));
         }
-        DecodedEvent::Text(text.0)
+        DecodedEvent::Text(text.text)
     }
 
     /// The text without the white space with which the answer already ends.
     fn untrimmed<'a>(&mut self, text: Text<'a>) -> std::borrow::Cow<'a, str> {
         if self.trimmed.is_empty() {
-            return text.0;
+            return text.text;
         }
         let same = |(a, b): &(char, char)| a == b;
         let shared: usize =
-            text.0.chars().zip(self.trimmed.chars()).take_while(same).map(|(c, _)| c.len_utf8()).sum();
-        if shared == text.0.len() {
+            text.text.chars().zip(self.trimmed.chars()).take_while(same).map(|(c, _)| c.len_utf8()).sum();
+        if shared == text.text.len() {
             self.trimmed.drain(..shared);
         } else {
             self.trimmed.clear();
         }
-        match text.0 {
+        match text.text {
             std::borrow::Cow::Borrowed(text) => text[shared..].into(),
             std::borrow::Cow::Owned(text) => text[shared..].to_owned().into(),
         }
     }
 
     fn start_block<'a>(&mut self, index: u64, block: Block<'a>, data: &str) -> DecodedEvent<'a> {
-        let kind = match &*block.r#type.0 {
+        let kind = match &*block.r#type.text {
             "text" => BlockKind::Text,
             "thinking" | "redacted_thinking" => BlockKind::Thinking,
             _ => BlockKind::Other,
@@ -210,7 +210,7 @@ impl Answer {
         if self.kinds.len() < MAX_BLOCKS {
             self.kinds.insert(index, kind);
         }
-        let has_text = block.text.is_some_and(|text| !text.0.is_empty());
+        let has_text = block.text.is_some_and(|text| !text.text.is_empty());
         if kind == BlockKind::Text && !has_text {
             return self.structural(Structure::Start(index));
         }
@@ -230,11 +230,7 @@ impl Answer {
 
     /// The last events, with this `message_delta`.
     fn end(&mut self, mut delta: Value) -> Vec<SyntheticEvent> {
-        let mut sum = self.earlier_usage.clone();
-        if sum.is_null() {
-            sum = json!({});
-        }
-        add_usage(&mut sum, &Value::Object(self.usage.clone()));
+        let sum = add_usage(self.earlier_usage.clone(), &Value::Object(self.usage.clone()));
         let reported = delta["usage"].as_object().cloned().unwrap_or_default();
         // A reader takes each count in this event for that of the whole answer.
         let mut usage = Map::new();
@@ -269,13 +265,13 @@ impl EventCodec for Answer {
         }
         let read: Event<'a> = serde_json::from_str(data).map_err(|error| invalid_json(data, &error))?;
         let Event { r#type, index, delta, message, content_block, usage } = read;
-        Ok(match (&*r#type.0, delta, content_block) {
+        Ok(match (&*r#type.text, delta, content_block) {
             ("ping", ..) => DecodedEvent::Ping,
             ("error", ..) => DecodedEvent::Error(provider_error::from_event(
                 &serde_json::from_str(data).unwrap_or_default(),
             )),
             ("message_start", ..) => {
-                let owned = |text: Option<Text<'_>>| text.map(|text| text.0.into_owned());
+                let owned = |text: Option<Text<'_>>| text.map(|text| text.text.into_owned());
                 let (id, model, usage) = match message {
                     Some(Start { id, model, usage }) => (owned(id), owned(model), usage),
                     None => (None, None, None),
@@ -284,7 +280,7 @@ impl EventCodec for Answer {
                 self.structural(Structure::Message { id, model })
             }
             ("content_block_start", _, Some(block)) => self.start_block(index, block, data),
-            ("content_block_delta", Some(delta), _) => match delta.r#type.as_ref().map(|kind| &*kind.0) {
+            ("content_block_delta", Some(delta), _) => match delta.r#type.as_ref().map(|kind| &*kind.text) {
                 Some("text_delta") => self.text_delta(index, delta.text.unwrap_or_default()),
                 _ => self.other_content(index, delta.partial_json.or(delta.thinking), data),
             },
@@ -295,7 +291,7 @@ impl EventCodec for Answer {
             }
             ("message_delta", Some(Delta { stop_reason: Some(reason), .. }), _) => {
                 self.update_usage(usage);
-                self.stop_reason = Some(reason.0.into_owned());
+                self.stop_reason = Some(reason.text.into_owned());
                 if self.resumed {
                     self.last = serde_json::from_str(data).ok();
                 } else {
@@ -372,11 +368,7 @@ impl EventCodec for Answer {
 
     fn resume(&mut self, trimmed: &str) {
         let usage = Value::Object(std::mem::take(&mut self.usage));
-        if self.earlier_usage.is_null() {
-            self.earlier_usage = usage;
-        } else {
-            add_usage(&mut self.earlier_usage, &usage);
-        }
+        self.earlier_usage = Some(add_usage(self.earlier_usage.take(), &usage));
         self.resumed = true;
         self.trimmed = trimmed.to_owned();
         self.pending.clear();

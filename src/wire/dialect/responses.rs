@@ -150,7 +150,7 @@ impl Answer {
     /// Content other than text.
     fn other_content<'a>(&mut self, event: &Event<'a>, data: &str) -> DecodedEvent<'a> {
         let text = event.delta.and_then(|raw| serde_json::from_str::<Text<'a>>(raw.get()).ok());
-        let text = text.unwrap_or_default().0;
+        let text = text.unwrap_or_default().text;
         if !self.resumed {
             self.settle();
             self.has_other_content = true;
@@ -168,7 +168,7 @@ impl Answer {
 
     fn text_delta<'a>(&mut self, event: &Event<'a>, data: &str) -> DecodedEvent<'a> {
         let text = event.delta.and_then(|raw| serde_json::from_str::<Text<'a>>(raw.get()).ok());
-        let text = text.unwrap_or_default().0;
+        let text = text.unwrap_or_default().text;
         if text.is_empty() {
             return self.structural(data);
         }
@@ -178,7 +178,7 @@ impl Answer {
         self.settle();
         let open = self.open.get_or_insert_with(|| {
             // Some relays send no structural events.
-            let id = event.item_id.as_ref().map(|id| &*id.0);
+            let id = event.item_id.as_ref().map(|id| &*id.text);
             let item = json!({ "id": id, "type": "message", "status": "in_progress", "content": [], "role": "assistant" });
             OpenPart { item, output_index: event.output_index, content_index: event.content_index, text: String::new() }
         });
@@ -189,7 +189,7 @@ impl Answer {
 
     /// Whether an item event is structural: it belongs to a text, or has no content.
     fn is_structural(&mut self, event: &Event<'_>) -> bool {
-        match &*event.r#type.0 {
+        match &*event.r#type.text {
             "response.output_item.added" => {
                 let kind = item_kind(&parse(event.item));
                 if self.kinds.len() < MAX_ITEMS {
@@ -267,7 +267,7 @@ impl EventCodec for Answer {
             return Ok(DecodedEvent::Ping);
         }
         let read: Event<'a> = serde_json::from_str(data).map_err(|error| invalid_json(data, &error))?;
-        let decoded = match &*read.r#type.0 {
+        let decoded = match &*read.r#type.text {
             "ping" => return Ok(DecodedEvent::Ping),
             "keepalive" => return Ok(DecodedEvent::Ignored),
             "error" => DecodedEvent::Error(failure(&serde_json::from_str(data).unwrap_or_default())),

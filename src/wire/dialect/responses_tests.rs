@@ -1,8 +1,8 @@
-use super::super::spec::Dialect;
 use super::*;
 use crate::error::Kind;
 use crate::wire::dialect::codec::chat_usage;
 use crate::wire::dialect::response_object::{not_resumable, read_unstreamed};
+use crate::wire::dialect_spec::Dialect;
 use crate::wire::request::ChatRequest;
 
 fn read<'a>(answer: &mut Answer, data: &'a str) -> DecodedEvent<'a> {

@@ -90,7 +90,7 @@ fn event_error(value: &Value, now: Option<u64>) -> Error {
     let Found { fields, detail, wait } = Found::in_json(value, now);
     let mut error = Error::new(kind_of(fields.status, &fields, wait.is_some()), "");
     error.status = fields.status;
-    error.message = sentence(fields.status, "from the provider, inside the stream", detail.as_deref());
+    error.message = sentence(fields.status, "in the provider's stream", detail.as_deref());
     let body = value.as_str().map_or_else(|| Cow::Owned(value.to_string()), Cow::Borrowed);
     error.body = Some(sanitize(&body, BODY_LIMIT));
     error.retry_after = wait.filter(|_| allows_wait(&error));
@@ -117,7 +117,7 @@ pub fn is_error_event(value: &Value) -> bool {
 /// objects of nothing else. Relays written in Go send such a field in each chunk.
 pub fn is_error_value(raw: &str) -> bool {
     match raw.trim() {
-        "null" | "false" | "0" | "\"\"" | "{}" | "[]" => false,
+        "" | "null" | "false" | "0" | "\"\"" | "{}" | "[]" => false,
         raw => serde_json::from_str(raw).map_or(true, |value| !is_vacant(&value)),
     }
 }

@@ -168,7 +168,7 @@ fn a_status_in_the_json_is_read_where_http_has_none() {
     }
     assert_eq!(
         from_event(&json!("upstream closed")).message,
-        "error from the provider, inside the stream: upstream closed"
+        "error in the provider's stream: upstream closed"
     );
 }
 

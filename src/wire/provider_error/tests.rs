@@ -113,10 +113,7 @@ fn errors_inside_a_stream_are_read_in_every_form() {
     ] {
         let error = from_event(&value);
         assert_eq!((error.kind, error.status), (kind, status), "{value}");
-        assert!(
-            error.message.ends_with(&format!("from the provider, inside the stream: {message}")),
-            "{error}"
-        );
+        assert!(error.message.ends_with(&format!("in the provider's stream: {message}")), "{error}");
         assert!(is_error_event(&value), "{value}");
     }
     assert_eq!(from_event(&json!(7)).kind, Kind::Server);

@@ -1,27 +1,20 @@
 //! Generated texts of the kinds that models write, with their natural repetitions.
 
-/// SplitMix64: the same numbers on every machine and with every crate version.
-pub struct Rng(pub u64);
+use crate::rng::SeededRng;
 
-impl Rng {
-    pub fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
+/// Random choices from lists.
+trait Choices {
+    fn pick<'a>(&mut self, items: &[&'a str]) -> &'a str;
 
-    /// A number below `end`.
-    pub fn below(&mut self, end: usize) -> usize {
-        (self.next() % end as u64) as usize
-    }
+    /// `count` different items in random order.
+    fn sample<'a>(&mut self, items: &[&'a str], count: usize) -> Vec<&'a str>;
+}
 
-    pub fn pick<'a>(&mut self, items: &[&'a str]) -> &'a str {
+impl Choices for SeededRng {
+    fn pick<'a>(&mut self, items: &[&'a str]) -> &'a str {
         items[self.below(items.len())]
     }
 
-    /// `count` different items in random order.
     fn sample<'a>(&mut self, items: &[&'a str], count: usize) -> Vec<&'a str> {
         let mut all = items.to_vec();
         (0..count.min(items.len())).map(|_| all.swap_remove(self.below(all.len()))).collect()
@@ -29,7 +22,7 @@ impl Rng {
 }
 
 /// A kind of text and its generator.
-pub type Kind = (&'static str, fn(&mut Rng) -> String);
+pub type Kind = (&'static str, fn(&mut SeededRng) -> String);
 
 pub const KINDS: [Kind; 10] = [
     ("English prose", english),
@@ -44,7 +37,7 @@ pub const KINDS: [Kind; 10] = [
     ("numbers", numbers),
 ];
 
-fn paragraphs(rng: &mut Rng, pool: &[&str], space: &str) -> String {
+fn paragraphs(rng: &mut SeededRng, pool: &[&str], space: &str) -> String {
     let mut text = String::new();
     for (at, sentence) in rng.sample(pool, 12).into_iter().enumerate() {
         if at > 0 {
@@ -55,19 +48,19 @@ fn paragraphs(rng: &mut Rng, pool: &[&str], space: &str) -> String {
     text
 }
 
-fn english(rng: &mut Rng) -> String {
+fn english(rng: &mut SeededRng) -> String {
     paragraphs(rng, &ENGLISH, " ")
 }
 
-fn vietnamese(rng: &mut Rng) -> String {
+fn vietnamese(rng: &mut SeededRng) -> String {
     paragraphs(rng, &VIETNAMESE, " ")
 }
 
-fn chinese(rng: &mut Rng) -> String {
+fn chinese(rng: &mut SeededRng) -> String {
     paragraphs(rng, &CHINESE, "")
 }
 
-fn emoji(rng: &mut Rng) -> String {
+fn emoji(rng: &mut SeededRng) -> String {
     let mut text = String::new();
     for at in 0..8 {
         if at > 0 {
@@ -85,7 +78,7 @@ fn emoji(rng: &mut Rng) -> String {
     text
 }
 
-fn list(rng: &mut Rng) -> String {
+fn list(rng: &mut SeededRng) -> String {
     let starts = ["- **", "- Check that the ", "* [ ] Add ", "1. Use `", "- The client ", "  - "];
     let start = rng.pick(&starts);
     let mut text = rng.pick(&["", "", "Steps:\n\n"]).to_owned();
@@ -109,7 +102,7 @@ fn list(rng: &mut Rng) -> String {
 }
 
 /// Half of the tables are padded to columns.
-fn table(rng: &mut Rng) -> String {
+fn table(rng: &mut SeededRng) -> String {
     let wide = [18, 0][rng.below(2)];
     let row = |a: &str, b: &str, c: &str| format!("| {a:<wide$} | {b:<wide$} | {c:<wide$} |\n");
     let rule = "-".repeat(wide.max(6));
@@ -129,7 +122,7 @@ fn table(rng: &mut Rng) -> String {
     text
 }
 
-fn json(rng: &mut Rng) -> String {
+fn json(rng: &mut SeededRng) -> String {
     let mut rows = Vec::new();
     for id in 0..9 {
         let tags = rng.sample(&["\"new\"", "\"old\"", "\"hot\""], 2).join(", ");
@@ -142,7 +135,7 @@ fn json(rng: &mut Rng) -> String {
     format!("{{\n  \"items\": [\n{}\n  ]\n}}\n", rows.join(",\n"))
 }
 
-fn code(rng: &mut Rng) -> String {
+fn code(rng: &mut SeededRng) -> String {
     let mut text = String::new();
     let header = "```python\nimport json\nimport time\n\n";
     for block in 0..3 {
@@ -164,7 +157,7 @@ fn code(rng: &mut Rng) -> String {
     text
 }
 
-fn song(rng: &mut Rng) -> String {
+fn song(rng: &mut SeededRng) -> String {
     let lines = rng.sample(&LINES, 12);
     let refrain = lines[..1 + rng.below(4)].join("\n");
     let hook = rng.pick(&[
@@ -189,7 +182,7 @@ fn song(rng: &mut Rng) -> String {
     text
 }
 
-fn numbers(rng: &mut Rng) -> String {
+fn numbers(rng: &mut SeededRng) -> String {
     let mut text = String::new();
     match rng.below(3) {
         0 => (1..60).for_each(|n| text.push_str(&format!("{n}, "))),

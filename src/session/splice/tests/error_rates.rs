@@ -3,8 +3,9 @@
 
 use std::fmt::Write as _;
 
-use super::corpus::{KINDS, Rng};
+use super::corpus::KINDS;
 use super::*;
+use crate::rng::SeededRng;
 use crate::session::splice::MIN_OVERLAP;
 use crate::session::splice::head::HEAD_MIN_LINE;
 
@@ -39,7 +40,7 @@ enum Outcome {
 
 /// Half of the cuts are anywhere, a quarter at the start of a line and a quarter at the end of a word. There texts
 /// repeat themselves most often, and streams are cut between tokens.
-fn cut_position(text: &str, rng: &mut Rng) -> usize {
+fn cut_position(text: &str, rng: &mut SeededRng) -> usize {
     let all = cut_positions(text);
     let after = |c: fn(char) -> bool, before: bool| {
         let fits = |&&at: &&usize| match before {
@@ -57,7 +58,7 @@ fn cut_position(text: &str, rng: &mut Rng) -> usize {
     of[rng.below(of.len())]
 }
 
-fn sample(rng: &mut Rng, kind: usize, behavior: Behavior) -> Option<Sample> {
+fn sample(rng: &mut SeededRng, kind: usize, behavior: Behavior) -> Option<Sample> {
     let text = KINDS[kind].1(rng);
     let at = cut_position(&text, rng);
     let continuation = match behavior {
@@ -82,7 +83,7 @@ fn sample(rng: &mut Rng, kind: usize, behavior: Behavior) -> Option<Sample> {
 }
 
 fn samples(count: usize, seed: u64) -> Vec<Sample> {
-    let mut rng = Rng(seed);
+    let mut rng = SeededRng::new(seed);
     let behaviors = [
         Behavior::Exact,
         Behavior::Exact,
@@ -241,7 +242,7 @@ fn overlap(delivered: &str, continuation: &str) -> usize {
 
 #[test]
 fn exact_continuations_with_less_overlap_than_min_overlap_lose_no_character() {
-    let mut rng = Rng(11);
+    let mut rng = SeededRng::new(11);
     let mut tested = 0;
     for round in 0..6_000 {
         // The kinds of text that repeat themselves: lists, tables, JSON, code, songs, numbers.

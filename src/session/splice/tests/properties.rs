@@ -2,8 +2,9 @@
 
 use proptest::prelude::*;
 
-use super::corpus::{KINDS, Rng};
+use super::corpus::KINDS;
 use super::*;
+use crate::rng::SeededRng;
 use crate::session::splice::MIN_OVERLAP;
 use crate::session::splice::cut_word::is_letter;
 
@@ -21,7 +22,7 @@ fn assert_intact(text: &str, at: usize, from: usize, lead: &str) {
 }
 
 fn texts(seed: u64) -> Vec<String> {
-    let mut rng = Rng(seed);
+    let mut rng = SeededRng::new(seed);
     KINDS.iter().map(|(_, text)| text(&mut rng)).collect()
 }
 
@@ -102,7 +103,7 @@ proptest! {
         lead in "[ \n]{0,2}",
         splits in proptest::collection::vec(0.0f64..1.0, 0..40),
     ) {
-        let text = KINDS[kind].1(&mut Rng(seed));
+        let text = KINDS[kind].1(&mut SeededRng::new(seed));
         let cuts = cut_positions(&text);
         let at = cuts[(at * cuts.len() as f64) as usize];
         let from = match repeat { 0..30 => at, 30..80 => step_back(&text, at, repeat), _ => 0 };

@@ -6,11 +6,11 @@ use std::sync::{Mutex, PoisonError};
 use crate::session::snapshot::Snapshot;
 
 /// The snapshot of a running call. It is never behind what was delivered to the consumer.
-pub struct Live(Mutex<Snapshot>);
+pub struct LiveSnapshot(Mutex<Snapshot>);
 
-impl Live {
+impl LiveSnapshot {
     pub fn new(session_id: String) -> Self {
-        Live(Mutex::new(Snapshot::new(session_id)))
+        LiveSnapshot(Mutex::new(Snapshot::new(session_id)))
     }
 
     pub fn update<R>(&self, change: impl FnOnce(&mut Snapshot) -> R) -> R {

@@ -1,23 +1,23 @@
-//! One turn of a call, and the result of its race.
+//! One round of a call, and the result of its race.
 
 use std::time::Duration;
 
 use crate::policy::plan::{Failure, Plan, Reason, RouteId};
 
-/// One turn of a call: an attempt on a route, and possibly its hedge.
-pub(super) struct Turn {
+/// One round of a call: an attempt on a route, and possibly its hedge.
+pub(super) struct Round {
     pub route: RouteId,
     pub reason: Reason,
     /// How many other routes are left if it fails.
     pub other_routes: usize,
     /// The routes that a hedge may use, best first; empty if hedging is not allowed.
     pub hedge_candidates: Vec<RouteId>,
-    /// The result of the race with a hedge. Boxed: most turns have none.
+    /// The result of the race with a hedge. Boxed: most rounds have none.
     pub race: Option<Box<RaceReport>>,
 }
 
-impl Turn {
-    /// After a failed turn: reports the race to the plan. Returns the route of the failure.
+impl Round {
+    /// After a failed round: reports the race to the plan. Returns the route of the failure.
     pub fn settle_race(&self, plan: &mut Plan) -> RouteId {
         let Some(race) = &self.race else { return self.route };
         plan.hedge_started(race.hedge_route);

@@ -1,64 +1,63 @@
-//! One turn of a call: the wait for capacity, the attempt, and its end. If the provider rejects only the form of the
+//! One round of a call: the wait for capacity, the attempt, and its end. If the provider rejects only the form of the
 //! request, the request is repeated in another form on the same permit.
 
 use futures::FutureExt;
 
 use super::call::Call;
-use super::recovery::refuses_to_continue;
+use super::recovery::continuation_rejected;
+use super::round::Round;
 use super::stopwatch::Stage;
-use super::turn::Turn;
 use crate::engine::admission::{Permit, wait_for_capacity};
 use crate::engine::attempt::{Attempt, AttemptEnd, RequestForm, Start};
 use crate::engine::shared::event::Event;
 use crate::engine::time::clock;
 use crate::error::{Error, Kind, Result};
-use crate::policy::plan::{Plan, Reason, RouteId};
+use crate::policy::plan::{Reason, RouteId};
 
 impl Call<'_> {
-    /// The turn on the route that is due. `earlier` is the number of attempts before this call.
-    pub(super) fn plan_turn(&self, route: RouteId, reason: Reason, plan: &Plan, earlier: usize) -> Turn {
+    /// The round on the route that is due.
+    pub(super) fn plan_round(&self, route: RouteId, reason: Reason) -> Round {
         let options = &self.ctx.request.options;
-        let attempts_made = self.history.len() - earlier;
         // The attempt and its hedge count separately.
         let may_hedge = options.hedge.is_some()
-            && options.max_attempts.is_none_or(|max| attempts_made + 2 <= max as usize);
-        let candidates = may_hedge.then(|| plan.hedge_candidates(clock::now()));
+            && options.max_attempts.is_none_or(|max| self.history.attempts_made() + 2 <= max as usize);
+        let candidates = may_hedge.then(|| self.plan.hedge_candidates(clock::now()));
         let hedge_candidates = candidates.into_iter().flatten().map(|route| route.id).collect();
-        Turn { route, reason, other_routes: plan.routes_left(), hedge_candidates, race: None }
+        Round { route, reason, other_routes: self.plan.routes_left(), hedge_candidates, race: None }
     }
 
-    /// Runs one turn to the end of its attempt.
-    pub(super) async fn turn(&mut self, turn: &mut Turn, mut permit: Box<Permit>) -> Result<()> {
-        self.announce(turn);
+    /// Runs one round to the end of its attempt.
+    pub(super) async fn run_round(&mut self, round: &mut Round, mut permit: Box<Permit>) -> Result<()> {
+        self.report_reason(round);
         self.stopwatch.begin(Stage::Queue);
         let has_other_routes = self.routes.has_several();
-        let route = &mut self.routes[turn.route];
+        let route = &mut self.routes[round.route];
         let admitted = wait_for_capacity(self.ctx, route, has_other_routes, &mut permit).await;
         self.stopwatch.end();
         admitted?;
-        let result = self.attempt_in_forms(turn, permit).await;
+        let result = self.attempt_in_forms(round, permit).await;
         let mut is_failure = None;
-        if let Some(attempt) = &mut self.running {
+        if let Some(attempt) = self.running.current_mut() {
             attempt.release_slot();
             if let Err(error) = &result
                 && attempt.has_breaker()
-                && let Some(judgment) = self.ctx.sink.is_failure(error)
+                && let Some(is_failure_reply) = self.ctx.sink.is_failure(error)
             {
-                is_failure = Some(judgment.await);
+                is_failure = Some(is_failure_reply.await);
             }
         }
-        if let Some(attempt) = self.running.take() {
+        if let Some(attempt) = self.running.take_current() {
             self.finish_attempt(attempt, AttemptEnd::of(result.as_ref().err()), is_failure);
         }
         result
     }
 
-    /// Reports the turn as a fallback or a retry.
-    fn announce(&self, turn: &Turn) {
-        match (turn.reason, self.history.last_code(), self.history.last_record()) {
+    /// Reports the round as a fallback or a retry.
+    fn report_reason(&self, round: &Round) {
+        match (round.reason, self.history.last_code(), self.history.last_record()) {
             (Reason::Retry(_), Some(code), _) => self.ctx.client.metrics.retry_started(code),
             (Reason::Fallback, _, Some(last)) => {
-                let route = &self.routes[turn.route];
+                let route = &self.routes[round.route];
                 self.ctx.events.emit(Event::Fallback {
                     call: self.ctx.events.call.clone(),
                     request_id: self.ctx.events.last_request(),
@@ -73,27 +72,27 @@ impl Call<'_> {
     }
 
     /// Makes the attempt, and repeats it in another form if the provider rejects only the form.
-    async fn attempt_in_forms(&mut self, turn: &mut Turn, mut permit: Box<Permit>) -> Result<()> {
-        let mut route = turn.route;
+    async fn attempt_in_forms(&mut self, round: &mut Round, mut permit: Box<Permit>) -> Result<()> {
+        let mut route = round.route;
         loop {
             let form = self.recovery.next_form(self.ctx, &self.routes[route], &mut self.transcript);
             if !form.continues {
                 self.publish();
             }
             let style = form.style;
-            let result = self.attempt(turn, route, permit, form).await;
+            let result = self.run_attempt(round, route, permit, form).await;
             let Err(error) = &result else { return result };
-            let Some(attempt) = &self.running else { return result };
-            // The hedge may have taken its place.
+            let Some(attempt) = self.running.current() else { return result };
+            // It may be the hedge.
             route = attempt.route;
-            if attempt.was_refused_for_field(&self.routes[route], error) {
+            if attempt.was_rejected_for_field(&self.routes[route], error) {
                 // Repeated without the field.
             } else if error.kind != Kind::InvalidRequest || style.is_none() {
                 return result;
             } else if !self.recovery.has_another_style(self.ctx, route, style) {
-                return Err(refuses_to_continue(error));
+                return Err(continuation_rejected(error));
             }
-            let Some(attempt) = self.running.take() else { return result };
+            let Some(attempt) = self.running.take_current() else { return result };
             let usage = self.transcript.journal.usage.as_ref();
             let finished;
             (finished, permit) = attempt.finish_rejected_form(self.ctx, &self.routes[route], error, usage);
@@ -102,15 +101,15 @@ impl Call<'_> {
     }
 
     /// Starts an attempt, opens it, in a race with a hedge if one is due, and delivers its answer.
-    async fn attempt(
+    async fn run_attempt(
         &mut self,
-        turn: &mut Turn,
+        round: &mut Round,
         route: RouteId,
         permit: Box<Permit>,
         form: RequestForm,
     ) -> Result<()> {
-        let hedge_after = self.hedge_after(turn, route, &form);
-        let reason = match turn.reason {
+        let hedge_after = self.hedge_after(round, route, &form);
+        let reason = match round.reason {
             Reason::First => "first",
             Reason::Retry(_) => "retry",
             Reason::Fallback => "fallback",
@@ -121,7 +120,7 @@ impl Call<'_> {
                 reason,
                 number: self.next_number(),
                 waited: self.stopwatch.since_attempt(),
-                other_routes: turn.other_routes,
+                other_routes: round.other_routes,
                 form: &form,
                 may_race: hedge_after.is_some(),
             };
@@ -129,19 +128,19 @@ impl Call<'_> {
                 Attempt::start(self.ctx, &self.routes[route], permit, &mut self.requests, start)?;
             self.stopwatch.attempt_started();
             let due = hedge_after.map(|after| attempt.started() + after);
-            self.running = Some(attempt);
+            self.running.primary = Some(attempt);
             (due, open)
         };
         self.publish_writer();
         let opened = match due {
             None => open.await,
-            Some(due) => self.race(turn, open, due).boxed().await,
+            Some(due) => self.race(round, open, due).boxed().await,
         };
         let opened = opened?;
-        let Some(attempt) = &mut self.running else {
+        let Some(attempt) = self.running.current_mut() else {
             return Err(Error::new(Kind::Internal, "an opened answer has no attempt"));
         };
-        let (route, earlier) = (&self.routes[attempt.route], self.recovery.earlier());
-        attempt.deliver(self.ctx, route, opened, form, earlier, &mut self.transcript).await
+        let (route, prior) = (&self.routes[attempt.route], self.recovery.prior_attempts());
+        attempt.deliver(self.ctx, route, opened, form, prior, &mut self.transcript).await
     }
 }

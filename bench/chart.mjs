@@ -1,12 +1,12 @@
 // The chart of W2 from the JSON lines of a run: `npm run -s bench -- --json --only idle,W2 > w2.jsonl`,
-// then `node bench/picture.mjs w2.jsonl [NODE_MAJOR]`, which writes bench/w2.svg.
+// then `node bench/chart.mjs w2.jsonl [NODE_MAJOR]`, which writes bench/w2.svg.
 import { readFileSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { CLIENTS } from './clients/index.mjs'
 
 const [file, major] = process.argv.slice(2)
 if (!file) {
-  console.error('usage: node bench/picture.mjs RESULTS.jsonl [NODE_MAJOR]')
+  console.error('usage: node bench/chart.mjs RESULTS.jsonl [NODE_MAJOR]')
   process.exit(2)
 }
 const results = readFileSync(file, 'utf8')

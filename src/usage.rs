@@ -1,8 +1,9 @@
-//! Usage reports, as a provider's JSON.
+//! Usage reports of providers, as JSON.
 
 use serde_json::Value;
 
-/// The sum of two usage reports.
+/// The sum of two usage reports, field by field. An integer saturates; a value that is not a number keeps the first
+/// report's, unless that is null.
 pub fn add_usage(sum: Option<Value>, more: &Value) -> Value {
     match sum {
         Some(mut sum) => {
@@ -13,7 +14,6 @@ pub fn add_usage(sum: Option<Value>, more: &Value) -> Value {
     }
 }
 
-/// Adds numbers field by field; what is not a number keeps its first value. An integer saturates.
 fn add(sum: &mut Value, more: &Value) {
     match (sum, more) {
         (Value::Object(sum), Value::Object(more)) => {
@@ -26,6 +26,7 @@ fn add(sum: &mut Value, more: &Value) {
                 }
             }
         }
+        (sum, more) if sum.is_null() => *sum = more.clone(),
         (sum, more) => {
             if let (Some(a), Some(b)) = (sum.as_u64(), more.as_u64()) {
                 *sum = a.saturating_add(b).into();
@@ -51,8 +52,18 @@ mod tests {
     }
 
     #[test]
+    fn a_null_is_replaced_by_a_value_and_never_replaces_one() {
+        let sum = json!({"details": null, "total_tokens": 3});
+        let more = json!({"details": {"cached": 2}, "total_tokens": null});
+        let expected = json!({"details": {"cached": 2}, "total_tokens": 3});
+        assert_eq!(add_usage(Some(sum), &more), expected);
+    }
+
+    #[test]
     fn integers_saturate() {
-        let sum = add_usage(Some(json!({ "total_tokens": u64::MAX })), &json!({ "total_tokens": 1 }));
-        assert_eq!(sum, json!({ "total_tokens": u64::MAX }));
+        let sum = json!({ "total_tokens": u64::MAX, "details": { "cached": 1 } });
+        let more = json!({ "total_tokens": 1, "details": { "cached": u64::MAX } });
+        let expected = json!({ "total_tokens": u64::MAX, "details": { "cached": u64::MAX } });
+        assert_eq!(add_usage(Some(sum), &more), expected);
     }
 }

@@ -1,0 +1,105 @@
+//! The end of an answer: its choices are finished, and what is held is delivered.
+
+use serde_json::json;
+
+use super::deliver::{Delivery, Flow, ReadEnd, missing_tool_call};
+use super::halves::Part;
+use crate::engine::shared::sink::DeliveryMode;
+use crate::error::{Error, Kind};
+
+impl Delivery<'_> {
+    /// Ends a choice, with or without a finish reason. What is held of it is delivered first.
+    pub(super) fn finish_choice(&mut self, index: u32, reason: Option<&str>, verbatim: bool) -> Flow {
+        let is_natural = is_natural(reason);
+        self.finish_halves(index, verbatim)?;
+        if index == 0 {
+            self.finish_text()?;
+            if self.continuation.expects_tool_call && is_natural {
+                return Err(missing_tool_call());
+            }
+            self.release_withheld_text();
+        }
+        self.finish_tool_calls(index, is_natural)?;
+        let Some(choice) = self.transcript.journal.choice(index) else { return Ok(()) };
+        let is_new = reason.is_some() && choice.finish_reason.as_deref() != reason;
+        if let Some(reason) = reason {
+            choice.finish_reason = Some(reason.to_owned());
+        }
+        if self.consumer.mode == DeliveryMode::Chunks && !verbatim && is_new {
+            self.deliver_delta(index, json!({}), reason);
+        }
+        Ok(())
+    }
+
+    /// Replaces the half of a surrogate pair at the end of each text, whose other half did not arrive.
+    fn finish_halves(&mut self, index: u32, verbatim: bool) -> Flow {
+        let content = self.halves.finish(index, Part::Content);
+        if !content.is_empty() {
+            self.received_text(index, content, false)?;
+        }
+        let reasoning = self.halves.finish(index, Part::Reasoning);
+        let refusal = self.halves.finish(index, Part::Refusal);
+        if let Some(choice) = self.transcript.journal.choice(index) {
+            choice.reasoning.push_str(reasoning);
+            choice.refusal.push_str(refusal);
+        }
+        let rebuilds = self.consumer.mode == DeliveryMode::Chunks && !verbatim;
+        for (name, text) in [("reasoning_content", reasoning), ("refusal", refusal)] {
+            if rebuilds && !text.is_empty() {
+                self.deliver_delta(index, json!({ name: text }), None);
+            }
+        }
+        Ok(())
+    }
+
+    /// The answer is complete: releases everything held.
+    pub fn complete(&mut self) -> Flow {
+        if self.transcript.events.is_none() {
+            self.transcript.journal.drop_missing_choices();
+            let flow = self.finish_choices();
+            self.flush_failed(flow)?;
+            self.check_not_empty()?;
+        }
+        self.release_held_chunks();
+        self.deliver_missing_usage();
+        self.progress.is_complete = true;
+        self.publish();
+        let first = self.transcript.journal.first_choice();
+        self.consumer.live.update(|live| live.answer.finish(first));
+        self.consumer.sink.complete(&first.text);
+        Ok(())
+    }
+
+    /// Finishes the choices without a finish reason, if none is required, and what arrived after one.
+    fn finish_choices(&mut self) -> Flow {
+        for index in 0..self.transcript.journal.choice_count() as u32 {
+            let Some(choice) = self.transcript.journal.choice(index) else { continue };
+            match choice.finish_reason.clone() {
+                None => self.finish_choice(index, None, false)?,
+                Some(reason) => {
+                    self.finish_halves(index, false)?;
+                    self.finish_tool_calls(index, is_natural(Some(&reason)))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Fails if there is nothing in the answer: gateways make such answers of error pages and of prompts that are too
+    /// long.
+    fn check_not_empty(&self) -> Flow {
+        let journal = &self.transcript.journal;
+        let is_natural = is_natural(journal.first_choice().finish_reason.as_deref());
+        if self.consumer.accepts_empty || self.continuation.is_active || !is_natural || !journal.is_empty() {
+            return Ok(());
+        }
+        let message = "the answer is empty: no text, no reasoning, no refusal and no tool call \
+                       (allowEmptyAnswer: true accepts it)";
+        Err(ReadEnd::Failed(Error::new(Kind::EmptyAnswer, message)))
+    }
+}
+
+/// Whether the model ended the answer itself.
+fn is_natural(reason: Option<&str>) -> bool {
+    !matches!(reason, Some("length" | "content_filter" | "max_tokens" | "SAFETY" | "MAX_TOKENS"))
+}

@@ -1,0 +1,129 @@
+//! Tool calls: buffered until they are complete, or passed through delta by delta.
+
+use serde_json::json;
+
+use super::deliver::{Delivery, Flow, ReadEnd};
+use super::halves::Part;
+use crate::config::defaults;
+use crate::engine::shared::sink::DeliveryMode;
+use crate::error::{Error, Kind};
+use crate::session::merge::merge;
+use crate::session::tool_calls::{self, Label, MAX_CALLS};
+use crate::wire::chat;
+
+impl Delivery<'_> {
+    pub(super) fn accept_function_call(&mut self, index: u32, part: &chat::Function<'_>, rebuilds: bool) {
+        let text =
+            |text: &Option<chat::Text<'_>>| text.as_ref().map(|t| t.lossy().into_owned()).unwrap_or_default();
+        let (name, arguments) = (text(&part.name), text(&part.arguments));
+        // Some providers send an empty one with each delta.
+        if name.is_empty() && arguments.is_empty() {
+            return;
+        }
+        let Some(choice) = self.transcript.journal.choice(index) else { return };
+        let call = choice.function_call.get_or_insert_default();
+        call.add_name(&name);
+        call.arguments.push_str(&arguments);
+        if rebuilds {
+            let call = json!({ "name": name, "arguments": arguments });
+            self.deliver_delta(index, json!({ "function_call": call }), None);
+        }
+    }
+
+    pub(super) fn accept_tool_calls(&mut self, index: u32, delta: &chat::Delta<'_>, rebuilds: bool) -> Flow {
+        let parts = delta.tool_calls.as_deref().unwrap_or_default();
+        for (at, part) in parts.iter().enumerate() {
+            // Without indexes, the order of several calls is all there is to tell them apart.
+            let of_list = if parts.len() > 1 { u32::try_from(at).ok() } else { None };
+            let position = self.accept_tool_call(index, part, part.index.or(of_list))?;
+            if rebuilds && !self.consumer.buffer_tool_calls {
+                self.deliver_delta(index, json!({ "tool_calls": [part.to_json(position as u32)] }), None);
+            }
+        }
+        Ok(())
+    }
+
+    /// Journals the delta of a tool call, and returns the position of the call.
+    fn accept_tool_call(
+        &mut self,
+        index: u32,
+        part: &chat::ToolCall<'_>,
+        of_provider: Option<u32>,
+    ) -> std::result::Result<usize, ReadEnd> {
+        if index == 0 {
+            self.consumer.live.update(|live| live.answer.lost_tool_call = true);
+        }
+        let Some(choice) = self.transcript.journal.choice(index) else { return Ok(0) };
+        let (name, arguments) = part.name_and_arguments();
+        let id = part.id.as_ref().map(|id| &*id.text);
+        let label = Label { index: of_provider, id, name };
+        let position = tool_calls::position(&choice.tool_calls, label);
+        let Some(call) = tool_calls::at(&mut choice.tool_calls, position, label) else {
+            return Err(failed(
+                Kind::ResponseTooLarge,
+                format!("the answer has more than {MAX_CALLS} tool calls"),
+            ));
+        };
+        let arguments = arguments.map(|text| self.halves.join(index, Part::Arguments(position), text));
+        if call.is_delivered && arguments.as_ref().is_some_and(|arguments| !arguments.is_empty()) {
+            let message = format!("the tool call '{}' went on after it had been completed", call.name);
+            return Err(failed(Kind::Malformed, message));
+        }
+        call.add_id(id.unwrap_or_default());
+        call.add_name(name.unwrap_or_default());
+        call.arguments.push_str(arguments.as_deref().unwrap_or_default());
+        call.custom |= part.is_custom();
+        merge(&mut call.extra, part.extra.clone());
+        if self.consumer.buffer_tool_calls && call.arguments.len() > defaults::MAX_TOOL_CALL {
+            let limit = defaults::MAX_TOOL_CALL;
+            let message =
+                format!("a tool call is longer than {limit} bytes (toolCalls: 'stream' passes it through)");
+            return Err(failed(Kind::ResponseTooLarge, message));
+        }
+        Ok(position)
+    }
+
+    /// Completes the tool calls of a choice, and delivers the buffered ones that the consumer does not have. Those that
+    /// were cut off are dropped, unless the consumer has a part of them.
+    pub(super) fn finish_tool_calls(&mut self, index: u32, is_natural: bool) -> Flow {
+        let buffered = self.consumer.buffer_tool_calls;
+        let mode = self.consumer.mode;
+        let Some(choice) = self.transcript.journal.choice(index) else { return Ok(()) };
+        let calls = &mut choice.tool_calls;
+        let delivered = calls.iter().filter(|call| call.is_delivered).count();
+        if calls.len() == delivered {
+            return Ok(());
+        }
+        tool_calls::complete(calls);
+        if buffered && is_natural {
+            if let Some(name) = tool_calls::invalid(calls) {
+                let message = format!("the arguments of the tool call '{name}' are not valid JSON");
+                return Err(failed(Kind::Malformed, message));
+            }
+        } else if buffered {
+            tool_calls::drop_cut_off(calls);
+        }
+        if !buffered || calls.len() <= delivered {
+            return Ok(());
+        }
+        // Calls that arrive after the finish reason come after those that were delivered with it.
+        calls.sort_by_key(|call| !call.is_delivered);
+        let deltas = tool_calls::deltas(calls, delivered);
+        calls.iter_mut().for_each(|call| call.is_delivered = true);
+        if mode != DeliveryMode::Chunks {
+            return Ok(());
+        }
+        let mut delta = json!({ "tool_calls": deltas });
+        if !self.transcript.committed && self.held_chunks.is_empty() {
+            // These arrived with the first delta of the call, which was buffered.
+            delta["role"] = json!("assistant");
+            delta["content"] = serde_json::Value::Null;
+        }
+        self.deliver_delta(index, delta, None);
+        Ok(())
+    }
+}
+
+fn failed(kind: Kind, message: String) -> ReadEnd {
+    ReadEnd::Failed(Error::new(kind, message))
+}

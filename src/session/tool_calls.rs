@@ -1,0 +1,224 @@
+//! The tool calls of a choice, put together from their deltas.
+
+use serde::de::IgnoredAny;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+use super::merge::insert_missing;
+
+/// The maximum number of tool calls of a choice. No model makes as many.
+pub const MAX_CALLS: usize = 128;
+
+/// A tool call, possibly incomplete.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ToolCall {
+    pub id: String,
+    pub name: String,
+    /// The arguments, or the input of a call of `type: "custom"`.
+    pub arguments: String,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub custom: bool,
+    /// Fields that the engine does not know.
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    pub extra: Map<String, Value>,
+    /// The provider's index.
+    #[serde(skip)]
+    pub(super) index: Option<u32>,
+    /// The consumer has it.
+    #[serde(skip)]
+    pub is_delivered: bool,
+}
+
+/// What a delta says about the call it belongs to.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Label<'a> {
+    pub index: Option<u32>,
+    pub id: Option<&'a str>,
+    pub name: Option<&'a str>,
+}
+
+impl ToolCall {
+    pub fn to_map(&self) -> Map<String, Value> {
+        let Self { id, name, arguments, .. } = self;
+        let mut call = Map::new();
+        call.insert("id".into(), json!(id));
+        if self.custom {
+            call.insert("type".into(), json!("custom"));
+            call.insert("custom".into(), json!({ "name": name, "input": arguments }));
+        } else {
+            call.insert("type".into(), json!("function"));
+            call.insert("function".into(), json!({ "name": name, "arguments": arguments }));
+        }
+        insert_missing(&mut call, &self.extra);
+        call
+    }
+
+    /// Adds the id of a delta. The first one counts: some providers make a new one for each delta.
+    pub fn add_id(&mut self, id: &str) {
+        if self.id.is_empty() {
+            self.id.push_str(id);
+        }
+    }
+
+    /// Adds the name of a delta. Providers send it once, in parts, all of it so far, or again with each delta.
+    pub fn add_name(&mut self, name: &str) {
+        if self.name.is_empty() || !name.starts_with(&self.name) {
+            // A part belongs to the name until the arguments begin.
+            if self.arguments.is_empty() {
+                self.name.push_str(name);
+            }
+        } else if self.arguments.is_empty() {
+            name.clone_into(&mut self.name);
+        }
+    }
+
+    /// Whether nothing was received of it.
+    fn is_empty(&self) -> bool {
+        self.id.is_empty() && self.name.is_empty() && self.arguments.is_empty() && self.extra.is_empty()
+    }
+
+    fn has_valid_arguments(&self) -> bool {
+        self.custom || serde_json::from_str::<IgnoredAny>(&self.arguments).is_ok()
+    }
+}
+
+/// The position of the call that a delta belongs to; the number of calls if it starts a new one.
+///
+/// The provider's index decides. Some providers send none: then a new id, or a name after complete arguments, starts a
+/// new call, and anything else continues the last one. Others send the same index for all calls: then a new id with a
+/// name starts a new call. A new id alone does not, because some make a new one for each delta.
+pub fn position(calls: &[ToolCall], label: Label<'_>) -> usize {
+    let some = |text: Option<&'_ str>| text.is_some_and(|text| !text.is_empty());
+    let has_id = |call: &ToolCall| label.id == Some(call.id.as_str());
+    let (has_name, new) = (some(label.name), calls.len());
+    if let Some(index) = label.index {
+        let with_index = |call: &ToolCall| call.index == Some(index);
+        let Some(last) = calls.iter().rposition(with_index) else { return new };
+        if !some(label.id) || calls[last].id.is_empty() || has_id(&calls[last]) {
+            return last;
+        }
+        let same = calls.iter().rposition(|call| with_index(call) && has_id(call));
+        return same.unwrap_or(if has_name { new } else { last });
+    }
+    if some(label.id) {
+        return calls.iter().rposition(has_id).unwrap_or(new);
+    }
+    match calls.last() {
+        Some(last) if has_name && !last.arguments.is_empty() && last.has_valid_arguments() => new,
+        Some(_) => new - 1,
+        None => new,
+    }
+}
+
+/// The call at a position of [`position`], created if it is new; `None` past [`MAX_CALLS`].
+pub fn at<'a>(calls: &'a mut Vec<ToolCall>, position: usize, label: Label<'_>) -> Option<&'a mut ToolCall> {
+    if position == calls.len() && position < MAX_CALLS {
+        calls.push(ToolCall { index: label.index, ..ToolCall::default() });
+    }
+    calls.get_mut(position)
+}
+
+/// Completes the calls: puts them in the order of their indexes, drops those of which nothing was received, and sets
+/// missing arguments to an empty object.
+pub fn complete(calls: &mut Vec<ToolCall>) {
+    calls.retain(|call| !call.is_empty());
+    calls.sort_by_key(|call| call.index.unwrap_or(u32::MAX));
+    for call in calls {
+        if call.arguments.trim_ascii().is_empty() && !call.custom {
+            call.arguments = "{}".to_owned();
+        }
+    }
+}
+
+/// The name of a call whose arguments are not valid JSON.
+pub fn invalid(calls: &[ToolCall]) -> Option<&str> {
+    calls.iter().find(|call| !call.has_valid_arguments()).map(|call| call.name.as_str())
+}
+
+/// Drops the calls whose arguments are not valid JSON, because they were cut off.
+pub fn drop_cut_off(calls: &mut Vec<ToolCall>) {
+    calls.retain(ToolCall::has_valid_arguments);
+}
+
+/// The calls as the `tool_calls` of a delta, each complete, from this position on.
+pub fn deltas(calls: &[ToolCall], from: usize) -> Value {
+    let call = |(index, call): (usize, &ToolCall)| {
+        let mut delta = Map::new();
+        delta.insert("index".into(), json!(index));
+        delta.extend(call.to_map());
+        Value::Object(delta)
+    };
+    calls.iter().enumerate().skip(from).map(call).collect()
+}
+
+/// The calls as the `tool_calls` of a complete message.
+pub fn message(calls: &[ToolCall]) -> Value {
+    calls.iter().map(|call| Value::Object(call.to_map())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The calls of these deltas: index, id, name and arguments.
+    fn calls(deltas: &[(Option<u32>, &str, &str, &str)]) -> Vec<(String, String, String)> {
+        let mut calls = Vec::new();
+        for &(index, id, name, arguments) in deltas {
+            let label = Label { index, id: Some(id), name: Some(name) };
+            let position = position(&calls, label);
+            let call = at(&mut calls, position, label).unwrap();
+            call.add_id(id);
+            call.add_name(name);
+            call.arguments.push_str(arguments);
+        }
+        complete(&mut calls);
+        calls.into_iter().map(|call| (call.id, call.name, call.arguments)).collect()
+    }
+
+    fn call(id: &str, name: &str, arguments: &str) -> (String, String, String) {
+        (id.into(), name.into(), arguments.into())
+    }
+
+    #[test]
+    fn calls_are_told_apart_by_their_index() {
+        let deltas = [(Some(200), "b", "g", "{}"), (Some(1), "a", "f", "{"), (Some(1), "", "", "}")];
+        assert_eq!(calls(&deltas), [call("a", "f", "{}"), call("b", "g", "{}")]);
+    }
+
+    #[test]
+    fn a_new_id_with_a_name_starts_a_new_call_at_the_same_index() {
+        let deltas = [(Some(0), "a", "f", "{"), (Some(0), "b", "g", "{}"), (Some(0), "a", "f", "}")];
+        assert_eq!(calls(&deltas), [call("a", "f", "{}"), call("b", "g", "{}")]);
+        let deltas = [(Some(0), "a", "f", "{"), (Some(0), "b", "", "}")];
+        assert_eq!(calls(&deltas), [call("a", "f", "{}")]);
+    }
+
+    #[test]
+    fn without_an_index_a_new_id_or_a_name_after_complete_arguments_starts_a_new_call() {
+        let deltas = [(None, "a", "f", "{"), (None, "", "", "}"), (None, "b", "g", "")];
+        assert_eq!(calls(&deltas), [call("a", "f", "{}"), call("b", "g", "{}")]);
+        let deltas = [(None, "", "f", "{\"x\""), (None, "", "f", ":1}"), (None, "", "f", "{}")];
+        assert_eq!(calls(&deltas), [call("", "f", "{\"x\":1}"), call("", "f", "{}")]);
+    }
+
+    #[test]
+    fn a_name_may_arrive_in_parts_or_again_and_again() {
+        for names in [
+            ["get_", "weather"],
+            ["get_weather", "get_weather"],
+            ["get_", "get_weather"],
+            ["", "get_weather"],
+        ] {
+            let deltas = names.map(|name| (Some(0), "a", name, ""));
+            assert_eq!(calls(&deltas), [call("a", "get_weather", "{}")], "{names:?}");
+        }
+        let deltas = [(Some(0), "a", "f", "{"), (Some(0), "a", "f", "}")];
+        assert_eq!(calls(&deltas), [call("a", "f", "{}")]);
+    }
+
+    #[test]
+    fn calls_of_which_nothing_was_received_are_dropped() {
+        assert_eq!(calls(&[(Some(0), "", "", ""), (Some(1), "a", "f", "")]), [call("a", "f", "{}")]);
+    }
+}

@@ -1,0 +1,403 @@
+//! Reads a chunk whose shape differs from OpenAI's. A field that the engine does not need never fails it, whatever its
+//! type. What is needed is read in every form that providers are known to send: numbers as strings, lists of text
+//! parts, a `message` or a `text` instead of the `delta`, arguments as an object. Slow: this runs only for a chunk that
+//! cannot be read otherwise.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde_json::value::RawValue;
+
+use super::chunk::{Choice, Chunk, Custom, Delta, Function, Text, ToolCall, is_significant};
+use crate::wire::json::{self, entries, field, fields};
+
+/// How deep text may be nested in parts.
+const MAX_DEPTH: u32 = 4;
+/// How much of an unreadable value is quoted, in bytes.
+const QUOTE_LIMIT: usize = 60;
+
+type Fields<'a> = Vec<(String, &'a str)>;
+
+/// Which field cannot be read, and what was expected.
+#[derive(Debug)]
+pub struct Unreadable {
+    path: String,
+    found: String,
+    expected: &'static str,
+}
+
+impl Unreadable {
+    fn new(path: impl Into<String>, found: &str, expected: &'static str) -> Self {
+        let found = crate::error::truncate(found, QUOTE_LIMIT).to_owned();
+        Unreadable { path: path.into(), found, expected }
+    }
+}
+
+impl fmt::Display for Unreadable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}` is {}, expected {}", self.path, self.found, self.expected)
+    }
+}
+
+type Result<T> = std::result::Result<T, Unreadable>;
+
+/// Reads the JSON of a chunk; `None` if it is not the JSON of an object.
+pub fn chunk(data: &str) -> Option<Result<Chunk<'_>>> {
+    let all = fields(data)?;
+    Some(read_chunk(&all))
+}
+
+fn read_chunk<'a>(all: &Fields<'a>) -> Result<Chunk<'a>> {
+    let raw = |name| field(all, name).and_then(raw);
+    let choices = match field(all, "choices") {
+        None => None,
+        Some(list) => Some(read_choices(list)?),
+    };
+    let must_rebuild = choices.iter().flatten().any(|(_, rebuild)| *rebuild);
+    Ok(Chunk {
+        id: label(all, "id"),
+        created: field(all, "created").and_then(number).map(|seconds| seconds as u64),
+        model: label(all, "model"),
+        system_fingerprint: label(all, "system_fingerprint"),
+        service_tier: label(all, "service_tier"),
+        choices: choices.map(|choices| choices.into_iter().map(|(choice, _)| choice).collect()),
+        usage: raw("usage"),
+        x_groq: raw("x_groq"),
+        error: raw("error"),
+        object: label(all, "object"),
+        only_text_changed: false,
+        must_rebuild,
+    })
+}
+
+/// The choices, and for each whether it has to be rebuilt before a consumer can read it.
+fn read_choices(list: &str) -> Result<Vec<(Choice<'_>, bool)>> {
+    // A single choice without its list.
+    let list = if list.starts_with('{') { vec![list] } else { entries(list).unwrap_or_else(|| vec![list]) };
+    let choices = list.into_iter().enumerate().filter(|(_, json)| *json != "null");
+    choices.map(|(at, json)| read_choice(json, &format!("choices[{at}]"))).collect()
+}
+
+fn read_choice<'a>(json: &'a str, path: &str) -> Result<(Choice<'a>, bool)> {
+    let Some(all) = fields(json) else { return Err(Unreadable::new(path, json, "an object")) };
+    let raw = |name| field(&all, name).and_then(raw);
+    let given = field(&all, "delta").and_then(fields).filter(|delta| !delta.is_empty());
+    let message = field(&all, "message").and_then(fields).filter(|message| !message.is_empty());
+    let mut must_rebuild = given.is_none() && (message.is_some() || field(&all, "text").is_some());
+    let from_message = given.is_none() && message.is_some();
+    let mut delta = match given.or(message) {
+        Some(delta) => {
+            let name = if from_message { "message" } else { "delta" };
+            let (delta, rebuild) = read_delta(&delta, &format!("{path}.{name}"))?;
+            must_rebuild |= rebuild;
+            Some(delta)
+        }
+        None => None,
+    };
+    // Completions without chat have their text beside the index.
+    if let (None, Some(text)) = (&delta, field(&all, "text")) {
+        let content = text_of(text, &format!("{path}.text"))?;
+        delta = Some(Delta { content, ..Delta::default() });
+    }
+    let choice = Choice {
+        index: index(&all, path)?.unwrap_or_default(),
+        delta,
+        finish_reason: finish_reason(&all),
+        logprobs: raw("logprobs"),
+        usage: raw("usage"),
+        error: raw("error"),
+        message: None,
+        text: None,
+        from_message,
+    };
+    Ok((choice, must_rebuild))
+}
+
+fn read_delta<'a>(all: &Fields<'a>, path: &str) -> Result<(Delta<'a>, bool)> {
+    let optional = |name| field(all, name).and_then(optional_text);
+    let content = match field(all, "content") {
+        Some(json) => text_of(json, &format!("{path}.content"))?,
+        None => None,
+    };
+    // A consumer of chunks may know lists of parts, but not lists of strings.
+    let parts = field(all, "content").and_then(entries).unwrap_or_default();
+    let mut must_rebuild = parts.iter().any(|part| !part.starts_with('{'));
+    let tool_calls = match field(all, "tool_calls") {
+        None => None,
+        Some(list) => {
+            let path = format!("{path}.tool_calls");
+            let list = entries(list).ok_or_else(|| Unreadable::new(&path, list, "a list"))?;
+            let calls = list.into_iter().enumerate().filter(|(_, json)| *json != "null");
+            let mut read = Vec::new();
+            for (at, json) in calls {
+                let (call, rebuild) = read_tool_call(json, &format!("{path}[{at}]"))?;
+                must_rebuild |= rebuild;
+                read.push(call);
+            }
+            Some(read)
+        }
+    };
+    let function_call = match field(all, "function_call") {
+        None => None,
+        Some(json) => {
+            let (function, rebuild) = read_function(json, &format!("{path}.function_call"))?;
+            must_rebuild |= rebuild;
+            Some(function)
+        }
+    };
+    let delta = Delta {
+        content,
+        reasoning_content: optional("reasoning_content"),
+        reasoning: optional("reasoning"),
+        refusal: optional("refusal"),
+        tool_calls,
+        function_call,
+        has_other: all.iter().any(|(name, json)| {
+            !Delta::reads(name) && json::value(json).is_some_and(|value| is_significant(name, &value))
+        }),
+    };
+    let texts = [&delta.content, &delta.reasoning_content, &delta.reasoning, &delta.refusal];
+    let has_halves = texts.into_iter().flatten().any(Text::has_halves);
+    Ok((delta, must_rebuild || has_halves))
+}
+
+fn read_tool_call<'a>(json: &'a str, path: &str) -> Result<(ToolCall<'a>, bool)> {
+    let Some(all) = fields(json) else { return Err(Unreadable::new(path, json, "an object")) };
+    let (function, rebuild) = match field(&all, "function") {
+        Some(json) => {
+            read_function(json, &format!("{path}.function")).map(|(function, r)| (Some(function), r))?
+        }
+        None => (None, false),
+    };
+    let custom = field(&all, "custom").and_then(fields).map(|custom| {
+        let text = |name| field(&custom, name).and_then(json_text);
+        Custom { name: text("name"), input: text("input") }
+    });
+    let known = ["index", "id", "type", "function", "custom"];
+    let extra = all.iter().filter(|(name, _)| !known.contains(&name.as_str()));
+    let extra = extra.filter_map(|(name, json)| Some((name.clone(), json::value(json)?))).collect();
+    let call = ToolCall {
+        index: index(&all, path)?,
+        id: label(&all, "id"),
+        r#type: label(&all, "type"),
+        function,
+        custom,
+        extra,
+    };
+    Ok((call, rebuild))
+}
+
+/// Reads a function. Arguments that are not a string are their JSON; then the delta has to be rebuilt.
+fn read_function<'a>(json: &'a str, path: &str) -> Result<(Function<'a>, bool)> {
+    let Some(all) = fields(json) else { return Err(Unreadable::new(path, json, "an object")) };
+    let arguments = field(&all, "arguments");
+    let text = arguments.and_then(json_text);
+    let is_string = arguments.is_none_or(|json| json.starts_with('"'));
+    let has_halves = text.as_ref().is_some_and(Text::has_halves);
+    Ok((Function { name: label(&all, "name"), arguments: text }, !is_string || has_halves))
+}
+
+/// A string, or the JSON of anything else.
+fn json_text(json: &str) -> Option<Text<'_>> {
+    json::string(json).or_else(|| (json != "null").then(|| Text::new(Cow::Borrowed(json))))
+}
+
+/// A name or an id: a string or a number. Anything else is ignored.
+fn label<'a>(all: &Fields<'a>, name: &str) -> Option<Text<'a>> {
+    let json = field(all, name)?;
+    json::string(json).or_else(|| json::number(json).map(|number| Text::new(number.into())))
+}
+
+/// Text that the answer can do without.
+fn optional_text(json: &str) -> Option<Text<'_>> {
+    match json.as_bytes().first() {
+        Some(b'"' | b'[' | b'{') => nested_text(json, MAX_DEPTH),
+        _ => None,
+    }
+}
+
+/// Text that belongs to the answer.
+fn text_of<'a>(json: &'a str, path: &str) -> Result<Option<Text<'a>>> {
+    match nested_text(json, MAX_DEPTH) {
+        Some(text) => Ok(Some(text)),
+        None if json == "null" => Ok(None),
+        None => Err(Unreadable::new(path, json, "text")),
+    }
+}
+
+/// The text of a string, a number, a boolean, a part or a list of parts.
+fn nested_text(json: &str, depth: u32) -> Option<Text<'_>> {
+    let below = depth.checked_sub(1)?;
+    match json.as_bytes().first()? {
+        b'"' => json::string(json),
+        b't' | b'f' => Some(Text::new(Cow::Borrowed(json))),
+        b'[' => {
+            let parts = entries(json)?;
+            let texts = parts.into_iter().filter_map(|part| nested_text(part, below));
+            Some(texts.fold(Text::default(), join))
+        }
+        b'{' => {
+            let all = fields(json)?;
+            let kind = field(&all, "type").and_then(json::string);
+            // Parts of other kinds are no text: thinking, references, images.
+            if kind.is_some_and(|kind| !kind.text.is_empty() && !kind.text.ends_with("text")) {
+                return Some(Text::default());
+            }
+            let known =
+                ["text", "content", "value"].iter().find(|name| all.iter().any(|(key, _)| key == *name))?;
+            field(&all, known).map_or_else(|| Some(Text::default()), |json| nested_text(json, below))
+        }
+        _ => json::number(json).map(|number| Text::new(number.into())),
+    }
+}
+
+/// Joins two texts, and the halves of a surrogate pair between them.
+fn join<'a>(first: Text<'a>, second: Text<'a>) -> Text<'a> {
+    if first.is_empty() {
+        return second;
+    }
+    if second.is_empty() {
+        return first;
+    }
+    let mut halves = first.halves;
+    let mut text = first.text.into_owned();
+    text.push_str(&Text::joint(halves.high.take(), second.halves.low));
+    text.push_str(&second.text);
+    halves.high = second.halves.high;
+    Text { text: text.into(), halves }
+}
+
+fn finish_reason<'a>(all: &Fields<'a>) -> Option<Text<'a>> {
+    let json = field(all, "finish_reason")?;
+    match json.as_bytes().first()? {
+        b'"' => json::string(json),
+        b'f' => None,
+        b't' => Some(Text::new(Cow::Borrowed("stop"))),
+        b'{' => {
+            let all = fields(json)?;
+            ["type", "reason", "name"].iter().find_map(|name| field(&all, name)).and_then(json::string)
+        }
+        _ => Some(Text::new(Cow::Borrowed(json))),
+    }
+}
+
+fn index(all: &Fields<'_>, path: &str) -> Result<Option<u32>> {
+    let Some(json) = field(all, "index").filter(|json| *json != "\"\"") else { return Ok(None) };
+    let whole =
+        number(json).filter(|number| number.fract() == 0.0 && (0.0..=f64::from(u32::MAX)).contains(number));
+    match whole {
+        Some(index) => Ok(Some(index as u32)),
+        None => Err(Unreadable::new(format!("{path}.index"), json, "a whole number")),
+    }
+}
+
+/// A number, or a string that holds one.
+fn number(json: &str) -> Option<f64> {
+    let text = json::string(json).map_or(Cow::Borrowed(json), |text| text.text);
+    text.trim().parse().ok().filter(|number: &f64| number.is_finite())
+}
+
+fn raw(json: &str) -> Option<&RawValue> {
+    serde_json::from_str(json).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(json: &str) -> Chunk<'_> {
+        chunk(json).unwrap().unwrap()
+    }
+
+    /// The first choice of a chunk whose first choice is this JSON.
+    fn choice(json: &str) -> (u32, Option<String>, Option<String>, bool) {
+        let json = format!(r#"{{"choices":[{json}]}}"#);
+        let mut chunk = read(&json);
+        let choice = chunk.choices.as_mut().unwrap().remove(0);
+        let text = |text: Option<Text<'_>>| text.map(|text| text.text.into_owned());
+        let content = choice.delta.and_then(|delta| text(delta.content));
+        (choice.index, content, text(choice.finish_reason), chunk.must_rebuild)
+    }
+
+    fn content(json: &str) -> Option<String> {
+        choice(&format!(r#"{{"delta":{{"content":{json}}}}}"#)).1
+    }
+
+    #[test]
+    fn fields_that_are_not_needed_may_have_any_type() {
+        let chunk = read(
+            r#"{"id":{},"object":[],"created":"1700000000","created":1e400,"model":{"name":"m"},"choices":
+            [{"index":0,"delta":{"role":5,"refusal":false,"reasoning":7,"content":"a","x":1e999}}],"usage":"none"}"#,
+        );
+        assert!(chunk.id.is_none() && chunk.model.is_none() && chunk.created.is_none());
+        let delta = chunk.choices.as_ref().unwrap()[0].delta.as_ref().unwrap();
+        assert!(delta.refusal.is_none() && delta.reasoning.is_none());
+        assert_eq!(chunk.usage(), None);
+        assert_eq!(read(r#"{"created":"1700000000","choices":[]}"#).created, Some(1_700_000_000));
+    }
+
+    #[test]
+    fn text_is_read_in_every_known_form() {
+        for (json, text) in [
+            (r#""a""#, "a"),
+            ("6", "6"),
+            ("0.50", "0.5"),
+            ("true", "true"),
+            (r#"["a","b"]"#, "ab"),
+            (r#"[{"type":"thinking","thinking":[]},{"type":"text","text":"a"},{"text":"b"}]"#, "ab"),
+            (r#"[{"type":"text","text":null},{"type":"output_text","text":"a"}]"#, "a"),
+            (r#"{"type":"text","text":{"value":"a"}}"#, "a"),
+            (r#"["\ud83d","\ude00"]"#, "😀"),
+        ] {
+            assert_eq!(content(json).as_deref(), Some(text), "{json}");
+        }
+        assert_eq!(content("null"), None);
+    }
+
+    #[test]
+    fn what_is_needed_and_cannot_be_read_is_named() {
+        for (json, message) in [
+            (r#"{"choices":"x"}"#, r#"`choices[0]` is "x", expected an object"#),
+            (r#"{"choices":[{"index":-1,"delta":{}}]}"#, "`choices[0].index` is -1, expected a whole number"),
+            (
+                r#"{"choices":[{"delta":{"content":{"a":1}}}]}"#,
+                r#"`choices[0].delta.content` is {"a":1}, expected text"#,
+            ),
+            (
+                r#"{"choices":[null,{"delta":{"tool_calls":{}}}]}"#,
+                "`choices[1].delta.tool_calls` is {}, expected a list",
+            ),
+        ] {
+            assert_eq!(chunk(json).unwrap().unwrap_err().to_string(), message);
+        }
+        assert!(chunk("[1]").is_none());
+    }
+
+    #[test]
+    fn a_message_or_a_text_replaces_the_delta() {
+        let hello = Some("Hello".to_owned());
+        let stop = Some("stop".to_owned());
+        let message = r#"{"index":"1","message":{"content":"Hello"},"finish_reason":"stop"}"#;
+        assert_eq!(choice(message), (1, hello.clone(), stop, true));
+        assert_eq!(
+            choice(r#"{"delta":{},"text":"Hello","finish_reason":false}"#),
+            (0, hello.clone(), None, true)
+        );
+        assert_eq!(choice(r#"{"delta":{"content":"Hello"},"message":{"content":"x"}}"#).1, hello);
+    }
+
+    #[test]
+    fn arguments_may_be_an_object() {
+        let chunk = read(
+            r#"{"choices":[{"delta":{"tool_calls":[{"index":"0","function":{"name":"f","arguments":{"x": 1}}}]}}]}"#,
+        );
+        assert!(chunk.must_rebuild);
+        let choices = chunk.choices.unwrap();
+        let call = &choices[0].delta.as_ref().unwrap().tool_calls.as_ref().unwrap()[0];
+        let (name, arguments) = call.name_and_arguments();
+        assert_eq!(
+            (call.index, name, arguments.map(|text| &*text.text)),
+            (Some(0), Some("f"), Some(r#"{"x": 1}"#))
+        );
+    }
+}

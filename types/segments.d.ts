@@ -1,0 +1,20 @@
+/** The parts of an answer that several attempts wrote. */
+
+/** A part of an answer's text, who wrote it, and its length in code points. */
+export interface Segment {
+  endpoint: string
+  model: string
+  characters: number
+}
+
+/** How a continuation was joined to the text before it. */
+export interface Join {
+  /** What kind of continuation it was. */
+  kind: 'exact' | 'overlap' | 'word' | 'restart' | 'anchor'
+  /** How many code points of duplicate text were removed. */
+  trimmed: number
+  /** How long text was buffered before the decision, from the continuation's first character, in milliseconds. */
+  bufferedMs: number
+  /** The decision was made because the buffer limit, in characters or time, was reached. */
+  hitLimit: boolean
+}
