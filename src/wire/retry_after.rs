@@ -1,38 +1,55 @@
-//! The wait that a server asks for: `retry-after-ms` (OpenAI and Azure), then `retry-after`
-//! (RFC 9110, section 10.2.3: seconds or an HTTP date).
+//! The wait that a server's headers ask for: `retry-after-ms` (OpenAI and Azure), then `retry-after`
+//! (RFC 9110, section 10.2.3: seconds or an HTTP date), then what LiteLLM passes on of its provider's.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// The longest wait in milliseconds, at which longer ones saturate: the largest safe integer of JavaScript.
-const MAX_WAIT_MS: f64 = 9_007_199_254_740_991.0;
+use super::duration::{self, milliseconds, number};
+use super::timestamp;
+
+/// A wait that no header of its own asks for is ignored past this: it is a misread time, or no hint for a retry.
+pub(super) const MAX_HINT: Duration = Duration::from_secs(31 * 86_400);
 
 /// Parses the wait that the headers ask for. `header` looks up a header by its name in lower case. Both
 /// numbers may have a fraction. `None` without a header and for an invalid value, including negative
 /// numbers; zero for a date in the past. Saturates at 2^53 − 1 ms.
 pub fn parse(header: &dyn Fn(&str) -> Option<String>, now_epoch_ms: u64) -> Option<Duration> {
-    if let Some(wait) = header("retry-after-ms").and_then(|text| number(&text)) {
-        return Some(milliseconds(wait));
-    }
-    let text = header("retry-after")?;
-    if let Some(seconds) = number(&text) {
-        return Some(milliseconds(seconds * 1e3));
-    }
-    let date: SystemTime = httpdate::parse_http_date(text.trim()).ok()?;
-    let now = UNIX_EPOCH.checked_add(Duration::from_millis(now_epoch_ms))?;
+    [("retry-after-ms", "retry-after"), ("llm_provider-retry-after-ms", "llm_provider-retry-after")]
+        .into_iter()
+        .find_map(|(precise, plain)| {
+            let ms = header(precise).and_then(|text| number(&text)).map(milliseconds);
+            ms.or_else(|| read(&header(plain)?, now_epoch_ms))
+        })
+}
+
+/// Reads the value of `retry-after`: seconds or a date; a duration with units and a time since the epoch, which some
+/// gateways send; or a list of these, as proxies join several headers. The longest one of a list counts, because no
+/// attempt may come too early.
+pub(super) fn read(text: &str, now_epoch_ms: u64) -> Option<Duration> {
+    let one = |text: &str| {
+        let wait = near_epoch(text, now_epoch_ms).or_else(|| duration::parse(text));
+        wait.or_else(|| date(text, now_epoch_ms))
+    };
+    // A date has a comma too.
+    one(text).or_else(|| text.split(',').filter_map(one).max())
+}
+
+/// The time left until a number of seconds or milliseconds since the epoch. Numbers far from now are not taken for
+/// times.
+fn near_epoch(text: &str, now_epoch_ms: u64) -> Option<Duration> {
+    number(text)?;
+    let soonest = now_epoch_ms.saturating_sub(MAX_HINT.as_millis() as u64);
+    let left = timestamp::until(text, soonest)?;
+    let is_near = !left.is_zero() && left <= 2 * MAX_HINT;
+    is_near.then(|| left.saturating_sub(MAX_HINT))
+}
+
+/// The time left until a date of HTTP or RFC 3339.
+fn date(text: &str, now_epoch_ms: u64) -> Option<Duration> {
+    let Ok(date) = httpdate::parse_http_date(text.trim()) else {
+        return timestamp::until(text, now_epoch_ms);
+    };
+    let now: SystemTime = UNIX_EPOCH.checked_add(Duration::from_millis(now_epoch_ms))?;
     Some(date.duration_since(now).unwrap_or(Duration::ZERO))
-}
-
-/// Parses a number of digits with at most one point. Rust's own parser also accepts `inf`, `1e3` and a
-/// sign.
-pub(super) fn number(text: &str) -> Option<f64> {
-    let text = text.trim();
-    let is_plain = text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
-    if is_plain { text.parse().ok() } else { None }
-}
-
-/// The duration of a number that is neither negative nor NaN.
-pub(super) fn milliseconds(ms: f64) -> Duration {
-    Duration::from_secs_f64(ms.min(MAX_WAIT_MS) / 1e3)
 }
 
 #[cfg(test)]
@@ -75,7 +92,9 @@ mod tests {
 
     #[test]
     fn invalid_values_are_ignored() {
-        for text in ["", ".", "-1", "NaN", "inf", "1e9", "1,5", "5 s", "tomorrow", "1.2.3", "\u{0663}"] {
+        for text in
+            ["", ".", "-1", "NaN", "inf", "1e9", "tomorrow", "1.2.3", "-5s", "soon, later", "\u{0663}"]
+        {
             assert_eq!(wait(None, Some(text)), None, "{text:?}");
             assert_eq!(wait(Some(text), None), None, "{text:?}");
         }
@@ -89,5 +108,41 @@ mod tests {
         assert_eq!(longest, wait(Some(&huge), None));
         assert!(longest.unwrap() > Duration::from_secs(1 << 40));
         assert!(u64::try_from(longest.unwrap().as_millis()).is_ok());
+    }
+
+    #[test]
+    fn units_lists_and_times_are_read() {
+        for (text, seconds) in [
+            ("20s", 20.0),
+            ("500ms", 0.5),
+            ("1m30s", 90.0),
+            ("5 seconds", 5.0),
+            ("7, 9", 9.0),
+            ("9,7", 9.0),
+            ("soon, 3", 3.0),
+            ("2, 1m", 60.0),
+            // A time, in seconds and in milliseconds since the epoch.
+            ("1994-11-06T08:50:37Z", 60.0),
+        ] {
+            assert_eq!(wait(None, Some(text)), Some(Duration::from_secs_f64(seconds)), "{text}");
+        }
+        let in_2026 = 1_780_000_000_000;
+        let read = |text: &str| read(text, in_2026);
+        assert_eq!(read("1780000030"), Some(Duration::from_secs(30)));
+        assert_eq!(read("1780000030000"), Some(Duration::from_secs(30)));
+        assert_eq!(read("1779999990"), Some(Duration::ZERO));
+        assert_eq!(read("1500000000"), Some(Duration::from_secs(1_500_000_000)), "no time that is near");
+    }
+
+    #[test]
+    fn what_litellm_passes_on_is_the_last_choice() {
+        let provider = |name: &str| (name == "llm_provider-retry-after").then(|| "11".to_owned());
+        assert_eq!(parse(&provider, NOW), Some(Duration::from_secs(11)));
+        let both = |name: &str| match name {
+            "llm_provider-retry-after" => Some("11".to_owned()),
+            "retry-after" => Some("5".to_owned()),
+            _ => None,
+        };
+        assert_eq!(parse(&both, NOW), Some(Duration::from_secs(5)));
     }
 }

@@ -12,6 +12,7 @@ use super::estimate::estimated_tokens;
 use super::limits::{LimitReservations, Limiters, limiters};
 use super::permit::Permit;
 use super::route::CallRoute;
+use crate::config::defaults as d;
 use crate::engine::shared::limiter::{LimitReservation, Limiter};
 use crate::engine::shared::queue::{Cooldown, RouteQueue};
 use crate::engine::time::clock;
@@ -167,7 +168,10 @@ fn is_too_long(ctx: &CallContext<'_>, cooldown: &Cooldown) -> bool {
 
 /// The error of a call that does not wait for a cooldown requested of another call.
 pub fn cooling_down(cooldown: &Cooldown) -> Error {
-    let (requested, left) = (cooldown.requested.as_millis(), cooldown.left.as_millis());
-    let message = format!("the provider requested a pause of {requested} ms; {left} ms are left");
-    Error::new(Kind::RateLimit, message).with_status(429).with_retry_after(Some(cooldown.requested))
+    // Of a longer pause only the first part is a cooldown.
+    let passed = cooldown.requested.min(d::MAX_COOLDOWN).saturating_sub(cooldown.left);
+    let left = cooldown.requested.saturating_sub(passed);
+    let (requested, left_ms) = (cooldown.requested.as_millis(), left.as_millis());
+    let message = format!("the provider requested a pause of {requested} ms; {left_ms} ms are left");
+    Error::new(Kind::RateLimit, message).with_status(429).with_retry_after(Some(left))
 }

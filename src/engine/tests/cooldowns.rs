@@ -58,13 +58,23 @@ async fn a_cool_down_that_is_too_long_fails_at_once_with_the_error_of_the_provid
     let outcome = harness.run(delayed(1_000)).await;
     let error = outcome.error();
     assert_eq!((error.kind, error.status, outcome.at), (Kind::RateLimit, Some(429), 1_000));
-    assert_eq!((error.retry_after.unwrap().as_secs(), harness.requests().len()), (3_600, 1));
+    assert_eq!((error.retry_after.unwrap().as_secs(), harness.requests().len()), (3_599, 1));
     assert!(error.message.ends_with("3599000 ms are left"), "{error}");
     let harness = Harness::new(json!({ "maxRetries": 0 }), vec![rate_limited(30), answer(&["a"])]);
     harness.call().await.error();
     let hurried = harness.call_with(json!({ "totalTimeoutMs": 20_000 })).await;
     assert_eq!((hurried.error().kind, hurried.at), (Kind::RateLimit, 0));
     assert_eq!(harness.call().await.at, 30_000, "calls without that deadline wait");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_later_call_reports_what_is_left_of_the_wait() {
+    for seconds in [100, 3_600, 90_000] {
+        let harness = Harness::new(json!({ "maxRetries": 0 }), vec![rate_limited(seconds)]);
+        assert_eq!(harness.call().await.error().retry_after.unwrap().as_secs(), seconds);
+        let later = harness.run(delayed(30_000)).await;
+        assert_eq!(later.error().retry_after.unwrap().as_secs(), seconds - 30);
+    }
 }
 
 #[tokio::test(start_paused = true)]
