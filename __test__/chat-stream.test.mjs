@@ -151,9 +151,9 @@ test('the result can be awaited before, during and after reading', async (t) => 
   assert.equal((await stream.result).text, ANSWER)
 })
 
-test('readers do not wait for late usage', async (t) => {
+test('readers wait at most a second for late usage', async (t) => {
   const clock = clockOf(t)
-  const { simulator, client } = await pair(t)
+  const { simulator, client } = await pair(t, { usageTimeoutMs: 5000 })
   simulator.setDefault({ chunks: CHUNKS, usageDelayMs: 600_000 })
   for (const read of [
     (stream) => collect(stream),
@@ -166,7 +166,7 @@ test('readers do not wait for late usage', async (t) => {
     stream.result.then(() => {
       over = true
     })
-    await read(stream)
+    await clock.runUntil(read(stream))
     assert.equal(over, false)
     await clock.runUntil(stream.result)
   }

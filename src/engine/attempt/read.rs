@@ -213,7 +213,7 @@ impl<'a> Reader<'a> {
             Ok(chat::StreamEvent::Other) => return ControlFlow::Continue(()),
             Ok(chat::StreamEvent::Done) => return ControlFlow::Break(ReadEnd::Done),
             Ok(chat::StreamEvent::Error(value)) => {
-                let mut error = provider_error::from_event(&value);
+                let mut error = provider_error::from_event_at(&value, clock::now());
                 error.request_id = self.delivery.progress.request_id.clone();
                 return ControlFlow::Break(ReadEnd::Failed(error));
             }
@@ -279,7 +279,9 @@ impl<'a> Reader<'a> {
     /// The error of a body that is no answer, or in which something else stands where the rest of the answer should be.
     fn not_an_answer(&self, stray: &[u8]) -> Error {
         let status = self.delivery.progress.status.unwrap_or(200);
-        let mut error = provider_error::from_response(status, None, stray, &|_| None, clock::now());
+        let text = String::from_utf8_lossy(stray);
+        let error = provider_error::from_text(&text, status, &|_| None, clock::now());
+        let mut error = error.unwrap_or_else(|| Error::new(Kind::Malformed, "the body has no answer"));
         error.request_id.clone_from(&self.delivery.progress.request_id);
         if self.has_read_chunk && error.kind == Kind::Malformed {
             // The answer had begun: it is cut off.

@@ -37,7 +37,9 @@ pub(super) async fn read_unstreamed(
     let Some((text, value)): Option<(&str, Value)> = parsed else {
         read.truncate(BODY_LIMIT);
         let status = delivery.progress.status.unwrap_or(200);
-        let mut error = provider_error::from_response(status, None, &read, &|_| None, clock::now());
+        let text = String::from_utf8_lossy(&read);
+        let error = provider_error::from_text(&text, status, &|_| None, clock::now());
+        let mut error = error.unwrap_or_else(|| Error::new(Kind::Malformed, "the body is empty"));
         error.request_id.clone_from(&delivery.progress.request_id);
         if error.kind == Kind::Malformed && read.trim_ascii_start().starts_with(b"{") {
             // The document is cut off.

@@ -5,9 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::harness::Harness;
-use super::scripted_provider::{
-    Reply, answer, connection_refused, error_response, status, stream, unavailable,
-};
+use super::scripted_provider::{Reply, answer, connection_refused, error_response, stream, unavailable};
 use crate::engine::clock;
 use crate::engine::sink::DeliveryMode;
 use crate::error::Kind;
