@@ -47,7 +47,7 @@ const FAULTS = {
   'a 422': [{ status: 422 }, 'APIError', 'INVALID_REQUEST', false],
   'a redirect': [{ status: 302, headers: { location: 'http://127.0.0.1:1/' } }, 'APIError', 'REDIRECTED', false],
   'an HTML page': [{ html: true }, 'MalformedResponseError', 'MALFORMED_RESPONSE', false],
-  'a JSON document': [{ jsonInstead: true }, 'MalformedResponseError', 'MALFORMED_RESPONSE', false],
+  'a JSON document': [{ body: { hello: 'world' } }, 'MalformedResponseError', 'MALFORMED_RESPONSE', false],
   'an oversized head': [{ headerBytes: 80_000 }, 'MalformedResponseError', 'RESPONSE_TOO_LARGE', false],
   'a reset connection': [{ connectReset: true }, 'ConnectionError', 'ECONNRESET', true],
   'a closed connection': [{ closeBeforeHeaders: true }, 'ConnectionError', 'ECONNRESET', true],

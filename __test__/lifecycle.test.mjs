@@ -41,7 +41,7 @@ describe('a process', { concurrency: 2 }, () => {
     const ended = await run(`
       const cut = (how) => ({ chunks: ['a', 'b'], disconnect: { afterChunks: 1, how } })
       const faults = [
-        { status: 500 }, { status: 401 }, { html: true }, { jsonInstead: true }, { headerBytes: 80000 },
+        { status: 500 }, { status: 401 }, { html: true }, { body: {} }, { headerBytes: 80000 },
         { connectReset: true }, { closeBeforeHeaders: true }, { hang: true }, { finish: false },
         ...['reset', 'close', 'stall', 'errorEvent', 'malformed', 'done', 'noFinish'].map(cut),
       ]

@@ -90,11 +90,27 @@ test('an answer without a finish reason is interrupted, unless none is required'
   assert.equal(error.code, 'STREAM_INTERRUPTED')
 })
 
-test('an empty answer is valid', async (t) => {
+test('an empty answer is requested once more, and is accepted only on request or after the result of a tool', async (t) => {
   const { simulator, client } = await pair(t)
   simulator.setDefault({ chunks: [] })
-  for (const method of Object.keys(METHODS)) assert.equal((await METHODS[method](client, [])).text, '')
-  assert.equal(simulator.requests.length, Object.keys(METHODS).length)
+  for (const method of Object.keys(METHODS)) {
+    simulator.clear()
+    assert.equal((await failure(METHODS[method](client, []))).code, 'EMPTY_ANSWER')
+    assert.equal(simulator.requests.length, 2)
+    simulator.clear()
+    assert.equal((await METHODS[method](client, [], { allowEmptyAnswer: true })).text, '')
+    assert.equal(simulator.requests.length, 1)
+  }
+  simulator.clear()
+  const messages = [...MESSAGES, { role: 'tool', tool_call_id: 'a', content: '5' }]
+  assert.equal((await client.chat({ messages })).choices[0].message.content, '')
+  assert.equal(simulator.requests.length, 1)
+})
+
+test('a whole answer is an answer although a stream was requested', async (t) => {
+  const { simulator, client } = await pair(t)
+  simulator.setDefault({ text: 'xin chào', jsonInstead: true })
+  for (const method of Object.keys(METHODS)) assert.equal((await METHODS[method](client, [])).text, 'xin chào')
 })
 
 test('an answer that is cut by the limit or the filter is complete and has that finish reason', async (t) => {
