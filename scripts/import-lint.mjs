@@ -32,7 +32,7 @@ const CRATES = {
   reqwest: ['transport'],
   hyper: ['transport'],
   tokio: ['engine', 'transport', 'simulator', 'binding'],
-  h2: ['simulator'],
+  h2: ['transport', 'simulator'],
 }
 
 const MAX_LINES = 450

@@ -1,0 +1,5 @@
+//! The transport against real sockets.
+
+mod certificates;
+mod connections;
+mod urls;
