@@ -11,7 +11,8 @@ use super::progress::ResponseHead;
 use super::settings::ReadSettings;
 use crate::config::{Secret, defaults as d};
 use crate::engine::shared::limiter::Limiter;
-use crate::engine::time::clock::{self, sleep_until_some, timeout_at};
+use crate::engine::time::clock::{self, sleep_until_some};
+use crate::engine::time::unless_silent_until;
 use crate::error::{BODY_LIMIT, Error, Kind, Phase, Result, truncate};
 use crate::store::Slot;
 use crate::transport::{Body, HeaderMap, Request, Response, Transport};
@@ -63,7 +64,7 @@ impl Opening {
         let until = clock::instant() + first_token;
         let response = match early {
             Some(response) => response?,
-            None => timeout_at(until, send)
+            None => unless_silent_until(until, send)
                 .await
                 .map_err(|_| Error::timeout(Phase::FirstToken, first_token))??,
         };
@@ -168,7 +169,7 @@ impl Opening {
     async fn read_prefix(&self, mut body: Body, until: Instant) -> Vec<u8> {
         let mut read = Vec::new();
         let until = until.min(clock::instant() + self.settings.idle_timeout.min(d::ERROR_BODY_TIMEOUT));
-        while let Ok(Some(Ok(bytes))) = timeout_at(until, body.next()).await {
+        while let Ok(Some(Ok(bytes))) = unless_silent_until(until, body.next()).await {
             let remaining = d::MAX_ERROR_BODY - read.len();
             read.extend_from_slice(&bytes[..bytes.len().min(remaining)]);
             if read.len() == d::MAX_ERROR_BODY {

@@ -11,5 +11,5 @@ mod interrupt;
 #[allow(clippy::disallowed_methods)] // It stands in for time.
 pub mod test_clock;
 
-pub use deadline::Deadline;
+pub use deadline::{Deadline, unless_silent_until};
 pub use interrupt::unless_interrupted;
