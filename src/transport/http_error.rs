@@ -161,7 +161,7 @@ fn certificate_problem(error: &CertificateError) -> &'static str {
         }
         Certificate::Revoked => ": the server's certificate has been revoked",
         Certificate::BadSignature => {
-            ": the trusted authority of that name did not sign the server's certificate"
+            ": a signature of the server, or of the authority that its certificate names, is wrong"
         }
         _ => "",
     }

@@ -101,7 +101,7 @@ async fn a_self_signed_certificate_that_is_not_in_ca_is_not_trusted() {
     let other = self_signed(&["localhost"], |_| ());
     for is_ca in [IsCa::Ca(BasicConstraints::Unconstrained), IsCa::NoCa] {
         let server = self_signed(&["localhost"], |params| {
-            params.is_ca = is_ca.clone();
+            params.is_ca = is_ca;
             params.distinguished_name.push(DnType::CommonName, "server");
         });
         for trusted in [vec![], vec![&other]] {
@@ -109,7 +109,7 @@ async fn a_self_signed_certificate_that_is_not_in_ca_is_not_trusted() {
             assert!(message.contains("not trusted; add") && message.contains("`ca`"), "{message}");
         }
         // With the name of the trusted one too.
-        let server = self_signed(&["localhost"], |params| params.is_ca = is_ca.clone());
+        let server = self_signed(&["localhost"], |params| params.is_ca = is_ca);
         tls_error(&server, &[&other]).await;
     }
     let server = self_signed(&["localhost"], |params| params.is_ca = IsCa::NoCa);
@@ -120,17 +120,17 @@ async fn a_self_signed_certificate_that_is_not_in_ca_is_not_trusted() {
 #[tokio::test]
 async fn the_name_and_the_dates_of_a_trusted_certificate_are_verified() {
     for is_ca in [IsCa::Ca(BasicConstraints::Unconstrained), IsCa::NoCa] {
-        let of_another = self_signed(&["other.example"], |params| params.is_ca = is_ca.clone());
+        let of_another = self_signed(&["other.example"], |params| params.is_ca = is_ca);
         let message = tls_error(&of_another, &[&of_another]).await;
         assert!(message.contains("is for other names"), "{message}");
         let expired = self_signed(&["localhost"], |params| {
-            params.is_ca = is_ca.clone();
+            params.is_ca = is_ca;
             params.not_after = date_time_ymd(2020, 1, 1);
         });
         let message = tls_error(&expired, &[&expired]).await;
         assert!(message.contains("has expired"), "{message}");
         let early = self_signed(&["localhost"], |params| {
-            params.is_ca = is_ca.clone();
+            params.is_ca = is_ca;
             (params.not_before, params.not_after) = (date_time_ymd(2090, 1, 1), date_time_ymd(2099, 1, 1));
         });
         let message = tls_error(&early, &[&early]).await;

@@ -2,4 +2,5 @@
 
 mod certificates;
 mod connections;
+mod http2;
 mod urls;
