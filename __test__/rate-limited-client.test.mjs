@@ -14,8 +14,9 @@ function empty(refillRate = 0.001, options = {}) {
 
 describe('the bucket', () => {
   test('has the documented defaults, starts full, and can be changed', (t) => {
-    clockOf(t)
+    // Before the clock stops.
     const before = Date.now()
+    clockOf(t)
     const client = new RateLimitedClient(KEY)
     assert.ok(client instanceof HolySheepStreamingClient)
     assert.deepEqual([client.capacity, client.tokens, client.refillRate], [100, 100, 10])

@@ -13,14 +13,20 @@ export const ANSWER = PIECES.join('')
 export async function startProvider(t, { replies = [], reply: rest = { text: PIECES } } = {}) {
   const requests = []
   const queue = [...replies]
+  // A client repeats a request at once if its reused connection was reset. It is the same request.
+  const reset = new Set()
   const server = createServer((request, response) => {
     const chunks = []
     request.on('data', (chunk) => chunks.push(chunk))
     request.on('end', () => {
       const { method, url: path, headers } = request
+      const id = headers['x-client-request-id']
+      if (reset.delete(id)) return request.socket.resetAndDestroy()
       const text = Buffer.concat(chunks).toString()
       requests.push({ method, path, headers, body: text ? JSON.parse(text) : undefined })
-      play(queue.shift() ?? rest, request, response)
+      const reply = queue.shift() ?? rest
+      if (reply.reset) reset.add(id)
+      play(reply, request, response)
     })
   })
   await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve))
