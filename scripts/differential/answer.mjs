@@ -10,6 +10,7 @@ const STRICT = {
   choices: (chunk) => (Array.isArray(chunk.choices) ? chunk.choices : []),
   delta: (choice) => choice.delta,
   text: (value) => (value === null || value === undefined ? '' : String(value)),
+  optional: (value) => (typeof value === 'string' ? value : ''),
   finish: (value) => (value ? String(value) : undefined),
   usage: (chunk) => usable(chunk.usage),
   call: (calls, part) => calls.findIndex((call) => call.index === part.index),
@@ -34,6 +35,7 @@ const LENIENT = {
     if (typeof value.type === 'string' && value.type && !value.type.endsWith('text')) return ''
     return LENIENT.text(value.text ?? value.content ?? value.value)
   },
+  optional: (value) => (typeof value === 'object' && value ? LENIENT.text(value) : STRICT.optional(value)),
   finish: (value) =>
     value === true ? 'stop' : isObject(value) ? (value.type ?? value.reason ?? value.name) : STRICT.finish(value),
   usage: (chunk) =>
@@ -44,7 +46,7 @@ const LENIENT = {
     usable(chunk.x_groq?.usage),
   call(calls, part) {
     if (part.index !== undefined && part.index !== null) {
-      const same = calls.findIndex((call) => String(call.index) === String(part.index))
+      const same = calls.findLastIndex((call) => String(call.index) === String(part.index))
       const isOther = same >= 0 && part.id && calls[same].id && calls[same].id !== part.id && part.function?.name
       return isOther ? calls.findIndex((call) => call.id === part.id) : same
     }
@@ -69,8 +71,10 @@ function assemble(chunks, n, how) {
       if (n === 1) break
     }
   }
-  const sorted = [...choices].sort(([a], [b]) => a - b).map(([, choice]) => choice)
-  return { choices: sorted.map(shape), usage }
+  // Choices that were not requested are nobody's.
+  const place = (index) => (index >= 0 ? index : Number.POSITIVE_INFINITY)
+  const sorted = [...choices].sort(([a], [b]) => place(a) - place(b)).map(([, choice]) => choice)
+  return { choices: sorted.slice(0, n).map(shape), usage }
 }
 
 function add(known, choice, how) {
@@ -78,15 +82,16 @@ function add(known, choice, how) {
   const delta = how.delta(choice, known)
   if (!isObject(delta)) return
   known.text += how.text(delta.content)
-  known.reasoning += text(delta.reasoning_content) || text(delta.reasoning)
-  known.refusal += text(delta.refusal)
+  known.reasoning += how.optional(delta.reasoning_content) || how.optional(delta.reasoning)
+  known.refusal += how.optional(delta.refusal)
   for (const part of Array.isArray(delta.tool_calls) ? delta.tool_calls : []) {
     if (!isObject(part)) continue
     const at = how.call(known.calls, part)
     const call = known.calls[at] ?? { index: part.index, id: '', name: '', args: '' }
     if (at < 0) known.calls.push(call)
     if (part.id) call.id ||= String(part.id)
-    if (part.function?.name) call.name = how.name(call.name, String(part.function.name))
+    const name = part.function?.name
+    if (name && ['string', 'number'].includes(typeof name)) call.name = how.name(call.name, String(name))
     const args = part.function?.arguments
     call.args += typeof args === 'string' ? args : isObject(args) || Array.isArray(args) ? JSON.stringify(args) : ''
   }
@@ -113,4 +118,3 @@ export function canonical(args) {
 
 export const isObject = (value) => typeof value === 'object' && value !== null && !Array.isArray(value)
 const usable = (usage) => (isObject(usage) && Object.keys(usage).length > 0 ? usage : undefined)
-const text = (value) => (typeof value === 'string' ? value : '')

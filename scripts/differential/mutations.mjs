@@ -102,12 +102,14 @@ export const MUTATIONS = {
   },
   'deep nesting': (c, r) => {
     const depth = r.pick([5, 100, 150, 2000])
-    objectOf(c, r).x = new Raw(r.pick(['[', '{"a":']).repeat(depth) + '1')
+    const object = objectOf(c, r)
+    // Of usage, and of nothing else, the fields are compared: what is nested deeper than 100 is null there.
+    if (!('prompt_tokens' in object)) object.x = new Raw(r.pick(['[', '{"a":']).repeat(depth) + '1')
     const raw = chunksOf(c)
     for (const { data } of raw) close(data)
   },
   'indexes as strings': (c) => {
-    for (const choice of choices(c)) choice.index = String(choice.index)
+    for (const choice of choices(c)) if (choice.index !== undefined) choice.index = String(choice.index)
   },
   'indexes from one': (c) => {
     for (const choice of choices(c)) choice.index = Number(choice.index) + 1

@@ -3,25 +3,31 @@ import { isObject } from './answer.mjs'
 
 const TRUNCATED = ['STREAM_INTERRUPTED', 'STREAM_TRUNCATED']
 /** Errors that the provider reports. */
-export const PROVIDER = /^(HTTP \d+|SERVER_ERROR|RATE_LIMITED|QUOTA_EXHAUSTED|CONTEXT_LENGTH_EXCEEDED|INVALID_REQUEST)$/
+export const PROVIDER = /^(APIError|HTTP \d+|SERVER_ERROR|RATE_LIMITED|QUOTA_EXHAUSTED|CONTEXT_LENGTH_EXCEEDED|INVALID_REQUEST)$/
 const CONNECTION = ['ECONNRESET', 'ECONNFAILED']
 
 /** The code of the last cause that is an error of this package, or the status of a response that was made of one. */
-export function codeOf(error) {
+export const codeOf = (error) =>
+  lastOf(error)?.code ?? (error.status ? `HTTP ${error.status}` : error.constructor.name)
+
+export const messageOf = (error) => (lastOf(error) ?? error).message
+
+function lastOf(error) {
   const causes = []
   for (let cause = error; cause && causes.length < 8; cause = cause.cause) causes.push(cause)
-  const known = causes.findLast((cause) => typeof cause.code === 'string' && cause.attempts)
-  return known?.code ?? (error.status ? `HTTP ${error.status}` : error.constructor.name)
+  return causes.findLast((cause) => typeof cause.code === 'string' && cause.attempts)
 }
 
 export function holds(c, sdk, error) {
   const code = codeOf(error)
+  // `openai` over `createFetch` fails by itself, as it does alone.
+  if (error.constructor === sdk.error?.constructor && error.message === sdk.error.message) return true
   if (TRUNCATED.includes(code)) return Boolean(sdk.error) || isCutOff(sdk) || breaksOff(c)
   if (CONNECTION.includes(code)) return c.framing.reset === true
   if (code === 'EMPTY_ANSWER') return isEmpty(c.intended.lenient) || isEmpty(sdk.lenient)
   if (code === 'MALFORMED_RESPONSE') return isMalformed(c, sdk)
   if (code === 'RESPONSE_TOO_LARGE') return false
-  return PROVIDER.test(code) && c.events.some(isError)
+  return PROVIDER.test(code) && hasError(c)
 }
 
 /** A choice has no finish reason. */
@@ -42,8 +48,10 @@ export const hasInvalidArguments = (c) =>
 
 const isMalformed = (c, sdk) => sdk.error instanceof SyntaxError || hasInvalidArguments(c) || isCutOff(sdk)
 
-/** Whether an event is one of the forms of an error. */
-export const isError = (event) =>
+/** Whether one of the events is an error, in any of its forms. */
+export const hasError = (c) => c.events.some(isError) || c.items.some(({ event }) => event === 'error')
+
+const isError = (event) =>
   isObject(event) &&
   (Boolean(event.error) ||
     (!event.choices && Boolean(event.message || event.detail)) ||

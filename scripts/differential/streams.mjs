@@ -56,7 +56,8 @@ export function streamOf(r) {
   if (of.usage === 'after' || of.usage === 'last choice')
     push([{ ...choice(0, { content: '' }, of.usage === 'after' ? reason : null) }], { usage })
   if (of.done !== false) items.push({ data: '[DONE]' })
-  return { provider, kind, n, items }
+  // The parts of a provider are shared by its streams, and mutations change them.
+  return { provider, kind, n, items: structuredClone(items) }
 }
 
 function deltasOf(r, of, kind) {
