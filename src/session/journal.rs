@@ -31,18 +31,24 @@ impl Journal {
     }
 
     /// The number of the choice with the provider's `index`, counted from zero; `None` if it was not requested. True if
-    /// only now it is known that the provider counts from one: every choice has moved.
-    pub fn locate(&mut self, index: u32) -> Option<(u32, bool)> {
+    /// only now it is known that the provider counts from one: every choice has moved. `is_alone`: its chunk has no other
+    /// choice.
+    pub fn locate(&mut self, index: u32, is_alone: bool) -> Option<(u32, bool)> {
         let count = self.choices.len() as u32;
-        // Only one choice was requested: whatever its index, it is that one.
         let mut base = *self.base.get_or_insert(if count == 1 { index } else { 0 });
         let moves = base == 0 && count > 1 && index == count && !self.choices[0].has_begun();
         if moves {
             self.choices.rotate_left(1);
             base = 1;
             self.base = Some(base);
+            // The consumer has the provider's indexes.
+            self.visible_base = Some(base);
         }
-        self.visible_base.get_or_insert(base);
+        self.visible_base.get_or_insert(if base as usize <= MAX_CHOICES { base } else { 0 });
+        // Only one choice was requested: whatever its index, it is that one. Some count chunks there.
+        if count == 1 && is_alone {
+            return Some((0, false));
+        }
         let number = index.checked_sub(base).filter(|number| *number < count)?;
         Some((number, moves))
     }
@@ -60,6 +66,11 @@ impl Journal {
     /// The choice with index 0.
     pub fn first_choice(&self) -> &Choice {
         &self.choices[0]
+    }
+
+    /// Whether a tool call is buffered whose arguments are not complete.
+    pub fn has_open_tool_call(&self) -> bool {
+        self.choices.iter().flat_map(|choice| &choice.tool_calls).any(ToolCall::is_open)
     }
 
     /// Whether every choice has its finish reason.
@@ -92,6 +103,7 @@ impl Journal {
             choice.tool_calls.clear();
             choice.function_call = None;
             choice.finish_reason = None;
+            choice.holds_finish = false;
         }
         self.usage = None;
         self.base = None;
@@ -165,6 +177,8 @@ pub struct Choice {
     /// `logprobs.content` and `logprobs.refusal` of all chunks.
     pub logprobs: Option<Map<String, Value>>,
     pub finish_reason: Option<String>,
+    /// The consumer does not have the finish reason: something that is not complete has to be delivered before it.
+    pub holds_finish: bool,
     /// Fields of the choice that the engine does not know.
     pub extra: Map<String, Value>,
     /// Fields of its message that the engine does not know.
@@ -266,22 +280,35 @@ mod tests {
     #[test]
     fn a_choice_that_was_not_requested_does_not_exist() {
         let mut journal = Journal::new(2);
-        assert_eq!(journal.locate(0), Some((0, false)));
+        assert_eq!(journal.locate(0, true), Some((0, false)));
         journal.choice(0).unwrap().text.push('a');
-        assert_eq!(journal.locate(2), None);
+        assert_eq!(journal.locate(2, true), None);
     }
 
     #[test]
     fn choices_may_be_counted_from_one() {
         let mut journal = Journal::new(1);
-        assert_eq!(journal.locate(1), Some((0, false)));
-        assert_eq!(journal.locate(2), None);
+        assert_eq!(journal.locate(1, false), Some((0, false)));
+        assert_eq!(journal.locate(2, false), None);
         let mut journal = Journal::new(2);
-        assert_eq!(journal.locate(1), Some((1, false)));
+        assert_eq!(journal.locate(1, true), Some((1, false)));
         journal.choice(1).unwrap().text.push('a');
-        assert_eq!(journal.locate(2), Some((1, true)));
+        assert_eq!(journal.locate(2, true), Some((1, true)));
         assert_eq!(journal.first_choice().text, "a");
-        assert_eq!(journal.locate(1), Some((0, false)));
+        assert_eq!(journal.locate(1, true), Some((0, false)));
+        assert!(journal.chunk(0, json!({}), None).contains(r#""index":1"#));
+    }
+
+    #[test]
+    fn the_only_choice_of_a_chunk_is_the_only_requested_one_whatever_its_index() {
+        let mut journal = Journal::new(1);
+        for index in [0, 5, 1, u32::MAX] {
+            assert_eq!(journal.locate(index, true), Some((0, false)));
+        }
+        assert_eq!(journal.locate(1, false), None);
+        let mut journal = Journal::new(1);
+        assert_eq!(journal.locate(u32::MAX, true), Some((0, false)));
+        assert!(journal.chunk(0, json!({}), None).contains(r#""index":0"#));
     }
 
     #[test]

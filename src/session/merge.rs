@@ -7,6 +7,9 @@ use serde_json::{Map, Value};
 const IDENTIFIERS: &[&str] =
     &["id", "type", "name", "role", "format", "object", "model", "provider", "title", "url"];
 
+/// How many entries of a list are searched for one with the same index. Entries beyond are appended.
+const MAX_INDEXED: usize = 256;
+
 /// Merges the fields of one chunk into those of the chunks before it. Strings and lists are appended, objects
 /// are merged field by field, and list entries with an `index` are merged by it. Any other value replaces the
 /// earlier one. This is how OpenAI's Python SDK accumulates deltas (`_deltas.py`).
@@ -39,8 +42,8 @@ pub(super) fn insert_missing(fields: &mut Map<String, Value>, extra: &Map<String
 
 fn merge_entry(list: &mut Vec<Value>, entry: Value) {
     let index = entry.get("index").filter(|index| index.is_u64());
-    let position =
-        index.and_then(|index| list.iter().position(|existing| existing.get("index") == Some(index)));
+    let position = index
+        .and_then(|index| list.iter().take(MAX_INDEXED).position(|entry| entry.get("index") == Some(index)));
     match (position.and_then(|position| list.get_mut(position)), entry) {
         (Some(Value::Object(existing)), Value::Object(more)) => merge(existing, more),
         (_, entry) => list.push(entry),

@@ -9,6 +9,9 @@ use super::merge::insert_missing;
 /// The maximum number of tool calls of a choice. No model makes as many.
 pub const MAX_CALLS: usize = 128;
 
+/// Up to which length arguments are checked for completeness with each delta, in bytes.
+const MAX_CHECKED: usize = 16 * 1024;
+
 /// A tool call, possibly incomplete.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -64,8 +67,8 @@ impl ToolCall {
     /// Adds the name of a delta. Providers send it once, in parts, all of it so far, or again with each delta.
     pub fn add_name(&mut self, name: &str) {
         if self.name.is_empty() || !name.starts_with(&self.name) {
-            // A part belongs to the name until the arguments begin.
-            if self.arguments.is_empty() {
+            // A part belongs to the name until the arguments begin. The first one may come late.
+            if self.name.is_empty() || self.arguments.is_empty() {
                 self.name.push_str(name);
             }
         } else if self.arguments.is_empty() {
@@ -73,9 +76,22 @@ impl ToolCall {
         }
     }
 
+    /// Whether the consumer does not have it, and more of its arguments may follow.
+    pub fn is_open(&self) -> bool {
+        !self.is_delivered
+            && !(self.arguments.trim_ascii_start().starts_with('{') && self.has_valid_arguments())
+    }
+
     /// Whether nothing was received of it.
     fn is_empty(&self) -> bool {
         self.id.is_empty() && self.name.is_empty() && self.arguments.is_empty() && self.extra.is_empty()
+    }
+
+    /// Whether the arguments may be complete. Long ones are not checked: this runs for each delta.
+    fn ends(&self) -> bool {
+        self.arguments.len() <= MAX_CHECKED
+            && self.arguments.trim_ascii_end().ends_with('}')
+            && self.has_valid_arguments()
     }
 
     fn has_valid_arguments(&self) -> bool {
@@ -105,7 +121,7 @@ pub fn position(calls: &[ToolCall], label: Label<'_>) -> usize {
         return calls.iter().rposition(has_id).unwrap_or(new);
     }
     match calls.last() {
-        Some(last) if has_name && !last.arguments.is_empty() && last.has_valid_arguments() => new,
+        Some(last) if has_name && last.ends() => new,
         Some(_) => new - 1,
         None => new,
     }
@@ -119,11 +135,13 @@ pub fn at<'a>(calls: &'a mut Vec<ToolCall>, position: usize, label: Label<'_>) -
     calls.get_mut(position)
 }
 
-/// Completes the calls: puts them in the order of their indexes, drops those of which nothing was received, and sets
+/// Completes the calls: puts them in the order of their indexes, if each has one, drops those of which nothing was received, and sets
 /// missing arguments to an empty object.
 pub fn complete(calls: &mut Vec<ToolCall>) {
     calls.retain(|call| !call.is_empty());
-    calls.sort_by_key(|call| call.index.unwrap_or(u32::MAX));
+    if calls.iter().all(|call| call.index.is_some()) {
+        calls.sort_by_key(|call| call.index);
+    }
     for call in calls {
         if call.arguments.trim_ascii().is_empty() && !call.custom {
             call.arguments = "{}".to_owned();
@@ -213,8 +231,16 @@ mod tests {
             let deltas = names.map(|name| (Some(0), "a", name, ""));
             assert_eq!(calls(&deltas), [call("a", "get_weather", "{}")], "{names:?}");
         }
-        let deltas = [(Some(0), "a", "f", "{"), (Some(0), "a", "f", "}")];
-        assert_eq!(calls(&deltas), [call("a", "f", "{}")]);
+        for names in [["f", "f"], ["f", ""], ["", "f"]] {
+            let deltas = [(Some(0), "a", names[0], "{"), (Some(0), "a", names[1], "}")];
+            assert_eq!(calls(&deltas), [call("a", "f", "{}")], "{names:?}");
+        }
+    }
+
+    #[test]
+    fn calls_stay_in_order_if_one_has_no_index() {
+        let deltas = [(None, "a", "f", "{}"), (Some(1), "b", "g", "{}"), (Some(0), "c", "h", "{}")];
+        assert_eq!(calls(&deltas), [call("a", "f", "{}"), call("b", "g", "{}"), call("c", "h", "{}")]);
     }
 
     #[test]

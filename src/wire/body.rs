@@ -34,7 +34,10 @@ enum Format {
     Unknown,
     Sse(Box<Parser>),
     /// The first line is not a complete document, or has not ended.
-    Document(Vec<u8>),
+    Document {
+        read: Vec<u8>,
+        has_line: bool,
+    },
     /// A document a line: the line so far.
     Lines(Vec<u8>),
     /// The beginning of a page.
@@ -65,12 +68,12 @@ impl Events {
             let Some(begin) = begin else { return Ok(None) };
             bytes = &bytes[begin..];
             self.format = match bytes[0] {
-                b'{' | b'[' => Format::Document(Vec::new()),
+                b'{' | b'[' => Format::Document { read: Vec::new(), has_line: false },
                 b'<' => Format::Page(Vec::new()),
                 _ => Format::Sse(Box::new(Parser::new(self.max_event))),
             };
         }
-        if matches!(self.format, Format::Document(_) | Format::Lines(_)) {
+        if matches!(self.format, Format::Document { .. } | Format::Lines(_)) {
             let room = MAX_STRAY - self.document_start.len();
             self.document_start.extend_from_slice(&bytes[..bytes.len().min(room)]);
         }
@@ -84,17 +87,17 @@ impl Events {
                 page.extend_from_slice(&bytes[..bytes.len().min(MAX_STRAY - page.len())]);
                 Ok(None)
             }
-            Format::Document(document) => {
-                let first_line_ends = !document.contains(&b'\n');
-                let end = memchr(b'\n', bytes).filter(|_| first_line_ends);
+            Format::Document { read, has_line } => {
+                let end = if *has_line { None } else { memchr(b'\n', bytes) };
                 if let Some(end) = end {
-                    let line = [document.as_slice(), &bytes[..end]].concat();
+                    *has_line = true;
+                    let line = [read.as_slice(), &bytes[..end]].concat();
                     if serde_json::from_slice::<IgnoredAny>(&line).is_ok() {
-                        self.format = Format::Lines(document.split_off(0));
+                        self.format = Format::Lines(mem::take(read));
                         return self.lines(bytes, &mut on_event);
                     }
                 }
-                append(document, bytes, self.max_document)?;
+                append(read, bytes, self.max_document)?;
                 Ok(None)
             }
             Format::Lines(_) => self.lines(bytes, &mut on_event),
@@ -125,8 +128,8 @@ impl Events {
             Format::Sse(parser) => parser.finish(on_event),
             Format::Unknown | Format::Page(_) => Ok(None),
             Format::Lines(line) => Ok(dispatch(&mem::take(line), true, &mut on_event).break_value()),
-            Format::Document(document) => {
-                let document = mem::take(document);
+            Format::Document { read, .. } => {
+                let document = mem::take(read);
                 // A list of chunks.
                 let list = std::str::from_utf8(&document).ok().and_then(json::entries);
                 let Some(list) = list.filter(|_| document.starts_with(b"[")) else {

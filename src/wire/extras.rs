@@ -59,7 +59,7 @@ pub fn extras(chunk: &str) -> Extras {
         };
         let delta = object("delta").or_else(|| object("message")).unwrap_or_default();
         Some(ChoiceExtras {
-            index: u32::try_from(index).ok()?,
+            index: u32::try_from(index).unwrap_or(u32::MAX),
             choice: without(choice, CHOICE_FIELDS),
             delta: without(delta, DELTA_FIELDS),
         })

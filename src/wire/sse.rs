@@ -76,6 +76,8 @@ pub struct Parser {
     /// The joined data of the event so far, without what `feed` still borrows.
     data: Vec<u8>,
     has_data: bool,
+    /// The name of the event. A name after its data follows after a line feed: it replaces the first one, unless the
+    /// next line turns out to begin another event.
     event: String,
     /// The last line ended with CR. If an LF comes next, it belongs to that line end.
     after_cr: bool,
@@ -148,9 +150,9 @@ impl Parser {
                 let mut line = mem::take(&mut self.line);
                 line.extend_from_slice(&rest[..end]);
                 let mut flow = ControlFlow::Continue(());
-                if let Some(data) = self.field(&line) {
+                if let Some(data) = self.field(&line, borrowed.is_some()) {
                     if self.is_next_event(borrowed, data) {
-                        flow = self.dispatch(borrowed.take(), false, &mut on_event);
+                        flow = self.dispatch(borrowed.take(), End::NextEvent, &mut on_event);
                     }
                     self.append(borrowed.take())?;
                     self.append(Some(data))?;
@@ -161,9 +163,9 @@ impl Parser {
                     return Ok(FeedResult::Stopped { consumed: position, value });
                 }
             } else if end > 0 {
-                if let Some(data) = self.field(&rest[..end]) {
+                if let Some(data) = self.field(&rest[..end], borrowed.is_some()) {
                     if self.is_next_event(borrowed, data) {
-                        let flow = self.dispatch(borrowed.take(), false, &mut on_event);
+                        let flow = self.dispatch(borrowed.take(), End::NextEvent, &mut on_event);
                         borrowed = Some(data);
                         if let ControlFlow::Break(value) = flow {
                             self.append(borrowed)?;
@@ -176,7 +178,9 @@ impl Parser {
                         borrowed = Some(data);
                     }
                 }
-            } else if let ControlFlow::Break(value) = self.dispatch(borrowed.take(), false, &mut on_event) {
+            } else if let ControlFlow::Break(value) =
+                self.dispatch(borrowed.take(), End::BlankLine, &mut on_event)
+            {
                 return Ok(FeedResult::Stopped { consumed: position, value });
             }
         }
@@ -195,9 +199,9 @@ impl Parser {
     ) -> Result<Option<B>, TooLong> {
         let line = mem::take(&mut self.line);
         // A last line without data (`da`, `data:`) is an incomplete one and adds nothing.
-        let data = self.field(&line).filter(|data| !data.is_empty());
+        let data = self.field(&line, false).filter(|data| !data.is_empty());
         let appended = self.append(data);
-        let flow = appended.map(|()| self.dispatch(None, true, &mut on_event));
+        let flow = appended.map(|()| self.dispatch(None, End::Body, &mut on_event));
         let stray = mem::take(&mut self.stray);
         self.reset();
         self.stray = stray;
@@ -209,7 +213,7 @@ impl Parser {
     }
 
     /// Processes a line that is not empty. Returns the value of a `data` field.
-    fn field<'a>(&mut self, line: &'a [u8]) -> Option<&'a [u8]> {
+    fn field<'a>(&mut self, line: &'a [u8], has_borrowed: bool) -> Option<&'a [u8]> {
         let line = if mem::take(&mut self.at_start) { line.strip_prefix(BOM).unwrap_or(line) } else { line };
         let (name, value) = match memchr(b':', line) {
             Some(colon) => (&line[..colon], &line[colon + 1..]),
@@ -219,7 +223,13 @@ impl Parser {
         match name {
             b"data" => return Some(value),
             b"event" => {
-                self.event.clear();
+                // After data it may be the first line of the next event.
+                if self.has_data || has_borrowed {
+                    self.event.truncate(self.event.find('\n').unwrap_or(self.event.len()));
+                    self.event.push('\n');
+                } else {
+                    self.event.clear();
+                }
                 self.event.push_str(&String::from_utf8_lossy(value));
             }
             // A comment has no name.
@@ -257,11 +267,11 @@ impl Parser {
         Ok(())
     }
 
-    /// Ends the event at a blank line, whether or not there is something to dispatch.
+    /// Ends the event, whether or not there is something to dispatch.
     fn dispatch<B>(
         &mut self,
         borrowed: Option<&[u8]>,
-        at_end: bool,
+        end: End,
         on_event: &mut impl FnMut(Event<'_>) -> ControlFlow<B>,
     ) -> ControlFlow<B> {
         self.at_start = false;
@@ -271,16 +281,31 @@ impl Parser {
         let flow = if bytes.is_empty() {
             ControlFlow::Continue(())
         } else {
-            let event = (!self.event.is_empty()).then_some(self.event.as_str());
+            let name = match self.event.split_once('\n') {
+                Some((name, _)) if end == End::NextEvent => name,
+                Some((_, name)) => name,
+                None => &self.event,
+            };
+            let event = (!name.is_empty()).then_some(name);
             // Validation is several times faster than lossy conversion.
             let data =
                 std::str::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes), Cow::Borrowed);
-            on_event(Event { event, data, at_end })
+            on_event(Event { event, data, at_end: end == End::Body })
         };
         self.data.clear();
-        self.event.clear();
+        let of_next = self.event.find('\n').filter(|_| end == End::NextEvent);
+        self.event.drain(..of_next.map_or(self.event.len(), |at| at + 1));
         flow
     }
+}
+
+/// What ends an event.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    BlankLine,
+    /// The first line of another event, without a blank line in between.
+    NextEvent,
+    Body,
 }
 
 #[cfg(test)]

@@ -213,6 +213,17 @@ fn a_reset_discards_an_incomplete_event() {
 }
 
 #[test]
+fn a_name_after_complete_data_belongs_to_the_next_event_if_one_follows() {
+    let event = |name: Option<&str>, data: &str| (name.map(str::to_owned), data.to_owned(), false);
+    assert_eq!(
+        parse("event: a\ndata: {}\nevent: ping\ndata: {\"b\":1}\ndata: {}\n\n"),
+        [event(Some("a"), "{}"), event(Some("ping"), "{\"b\":1}"), event(None, "{}")]
+    );
+    assert_eq!(parse("event: a\ndata: {}\nevent: error\n\n"), [event(Some("error"), "{}")]);
+    assert_eq!(parse("data: {}\nevent: a\nevent:\n\n"), [event(None, "{}")]);
+}
+
+#[test]
 fn a_complete_object_ends_its_event_without_a_blank_line() {
     let body = "data: {\"a\":1}\ndata: {\"b\":\ndata: 2}\ndata: {\"c\":3}\r\ndata: [DONE]\n";
     let expected = ["{\"a\":1}", "{\"b\":\n2}", "{\"c\":3}", "[DONE]"];

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::deliver::{Delivery, Flow, MAX_HELD_CHUNKS, ReadEnd};
+use super::deliver::{Delivery, Flow, MAX_HELD_BYTES, MAX_HELD_CHUNKS, ReadEnd};
 use super::halves::Part;
 use crate::engine::shared::sink::DeliveryMode;
 use crate::error::{Error, Kind, truncate};
@@ -31,6 +31,7 @@ impl Delivery<'_> {
             self.accept_without_choices(raw, has_usage);
             return Ok(());
         }
+        let is_alone = choices.len() == 1;
         let has_token = choices.iter().any(|choice| choice.delta.as_ref().is_some_and(chat::Delta::is_token));
         if has_token {
             self.mark_first_token();
@@ -40,27 +41,22 @@ impl Delivery<'_> {
             && !self.continuation.is_active
             && !chunk.must_rebuild
             && broken_off.is_none()
-            && !(self.consumer.buffer_tool_calls && choices.iter().any(has_tool_call));
+            && self.halves.is_empty()
+            && !(self.consumer.buffer_tool_calls && self.has_or_ends_tool_call(choices));
         if !is_verbatim {
             if mode == DeliveryMode::Chunks && !chunk.only_text_changed {
                 self.accept_extras(raw);
             }
-            choices.iter().try_for_each(|choice| self.accept_choice(choice, false))?;
+            choices.iter().try_for_each(|choice| self.accept_choice(choice, is_alone, false))?;
             return match broken_off {
                 Some(reason) => Err(ReadEnd::Failed(broken_off_error(reason))),
                 None => Ok(()),
             };
         }
         // A buffered tool call is delivered before the chunk that ends its choice.
-        choices.iter().try_for_each(|choice| self.accept_choice(choice, true))?;
-        let has_begun = has_token || self.progress.first_token.is_some();
-        if has_begun || self.held_chunks.len() >= MAX_HELD_CHUNKS {
-            self.release_held_chunks();
-            self.deliver(raw);
-            self.usage_delivered |= chunk.usage.is_some() && has_usage;
-        } else {
-            self.held_chunks.push(raw.to_owned());
-        }
+        choices.iter().try_for_each(|choice| self.accept_choice(choice, is_alone, true))?;
+        self.deliver_or_hold(raw);
+        self.usage_delivered |= chunk.usage.is_some() && has_usage;
         Ok(())
     }
 
@@ -72,7 +68,9 @@ impl Delivery<'_> {
             return;
         }
         if has_usage {
-            if self.consumer.wants_usage && !self.continuation.is_active {
+            // A held finish reason is delivered before it.
+            let is_last = !self.consumer.buffer_tool_calls || !self.transcript.journal.has_open_tool_call();
+            if self.consumer.wants_usage && !self.continuation.is_active && is_last {
                 self.usage_delivered = true;
                 self.deliver_or_hold(raw);
             }
@@ -84,12 +82,20 @@ impl Delivery<'_> {
     }
 
     fn deliver_or_hold(&mut self, raw: &str) {
-        if self.progress.first_token.is_some() || self.held_chunks.len() >= MAX_HELD_CHUNKS {
+        let held: usize = self.held_chunks.iter().map(String::len).sum();
+        let is_full = self.held_chunks.len() >= MAX_HELD_CHUNKS || held + raw.len() > MAX_HELD_BYTES;
+        if self.progress.first_token.is_some() || is_full {
             self.release_held_chunks();
             self.deliver(raw);
         } else {
             self.held_chunks.push(raw.to_owned());
         }
+    }
+
+    /// Whether a choice has a tool call, or ends while one is buffered whose arguments are not complete.
+    fn has_or_ends_tool_call(&self, choices: &[chat::Choice<'_>]) -> bool {
+        let ends = choices.iter().any(|choice| choice.finish_reason.is_some());
+        choices.iter().any(has_tool_call) || (ends && self.transcript.journal.has_open_tool_call())
     }
 
     /// Delivers the usage to a caller who requested it, if no chunk has brought it in the place where OpenAI has it.
@@ -122,9 +128,9 @@ impl Delivery<'_> {
         identity.created = identity.created.or(chunk.created);
     }
 
-    /// Accepts one choice of a chunk. `verbatim`: the chunk is delivered unchanged.
-    fn accept_choice(&mut self, update: &chat::Choice<'_>, verbatim: bool) -> Flow {
-        let Some((index, moved)) = self.transcript.journal.locate(update.index) else {
+    /// Accepts one choice of a chunk. `is_alone`: the chunk has no other. `verbatim`: it is delivered unchanged.
+    fn accept_choice(&mut self, update: &chat::Choice<'_>, is_alone: bool, verbatim: bool) -> Flow {
+        let Some((index, moved)) = self.transcript.journal.locate(update.index, is_alone) else {
             // Nobody asked for it. A consumer of chunks has it, and a continuation would not.
             self.transcript.unrepeatable |= verbatim;
             return Ok(());
@@ -139,7 +145,7 @@ impl Delivery<'_> {
         if let Some(delta) = &update.delta {
             self.accept_delta(index, delta, update, verbatim)?;
         }
-        let reason = update.finish_reason.as_ref().filter(|reason| !reason.is_empty());
+        let reason = update.finish_reason.as_ref().filter(|reason| !matches!(&*reason.text, "" | "0"));
         let Some(reason) = reason.filter(|reason| !is_broken_off(&reason.text)) else { return Ok(()) };
         self.finish_choice(index, Some(&reason.text), verbatim)
     }

@@ -1,5 +1,7 @@
 //! The end of an answer: its choices are finished, and what is held is delivered.
 
+use std::mem;
+
 use serde_json::json;
 
 use super::deliver::{Delivery, Flow, ReadEnd, missing_tool_call};
@@ -11,7 +13,11 @@ impl Delivery<'_> {
     /// Ends a choice, with or without a finish reason. What is held of it is delivered first.
     pub(super) fn finish_choice(&mut self, index: u32, reason: Option<&str>, verbatim: bool) -> Flow {
         let is_natural = is_natural(reason);
-        self.finish_halves(index, verbatim)?;
+        // Without a reason the answer has ended. With one, the text may go on: some send it with each chunk.
+        let is_settled = reason.is_none();
+        if is_settled {
+            self.finish_halves(index)?;
+        }
         if index == 0 {
             self.finish_text()?;
             if self.continuation.expects_tool_call && is_natural {
@@ -19,20 +25,21 @@ impl Delivery<'_> {
             }
             self.release_withheld_text();
         }
-        self.finish_tool_calls(index, is_natural)?;
+        let is_whole = self.finish_tool_calls(index, is_natural, is_settled)? && !self.halves.has(index);
         let Some(choice) = self.transcript.journal.choice(index) else { return Ok(()) };
         let is_new = reason.is_some() && choice.finish_reason.as_deref() != reason;
+        choice.holds_finish = !is_whole || (choice.holds_finish && !is_new && !verbatim);
         if let Some(reason) = reason {
             choice.finish_reason = Some(reason.to_owned());
         }
-        if self.consumer.mode == DeliveryMode::Chunks && !verbatim && is_new {
+        if self.consumer.mode == DeliveryMode::Chunks && !verbatim && is_new && is_whole {
             self.deliver_delta(index, json!({}), reason);
         }
         Ok(())
     }
 
     /// Replaces the half of a surrogate pair at the end of each text, whose other half did not arrive.
-    fn finish_halves(&mut self, index: u32, verbatim: bool) -> Flow {
+    fn finish_halves(&mut self, index: u32) -> Flow {
         let content = self.halves.finish(index, Part::Content);
         if !content.is_empty() {
             self.received_text(index, content, false)?;
@@ -43,7 +50,7 @@ impl Delivery<'_> {
             choice.reasoning.push_str(reasoning);
             choice.refusal.push_str(refusal);
         }
-        let rebuilds = self.consumer.mode == DeliveryMode::Chunks && !verbatim;
+        let rebuilds = self.consumer.mode == DeliveryMode::Chunks;
         for (name, text) in [("reasoning_content", reasoning), ("refusal", refusal)] {
             if rebuilds && !text.is_empty() {
                 self.deliver_delta(index, json!({ name: text }), None);
@@ -77,12 +84,20 @@ impl Delivery<'_> {
             match choice.finish_reason.clone() {
                 None => self.finish_choice(index, None, false)?,
                 Some(reason) => {
-                    self.finish_halves(index, false)?;
-                    self.finish_tool_calls(index, is_natural(Some(&reason)))?;
+                    self.finish_halves(index)?;
+                    self.finish_tool_calls(index, is_natural(Some(&reason)), true)?;
+                    self.deliver_held_finish(index, &reason);
                 }
             }
         }
         Ok(())
+    }
+
+    fn deliver_held_finish(&mut self, index: u32, reason: &str) {
+        let Some(choice) = self.transcript.journal.choice(index) else { return };
+        if mem::take(&mut choice.holds_finish) && self.consumer.mode == DeliveryMode::Chunks {
+            self.deliver_delta(index, json!({}), Some(reason));
+        }
     }
 
     /// Fails if there is nothing in the answer: gateways make such answers of error pages and of prompts that are too

@@ -17,6 +17,8 @@ use crate::session::splice::{ContinuationMismatch, Splice};
 
 /// More role-only chunks than any provider sends.
 pub(super) const MAX_HELD_CHUNKS: usize = 64;
+/// How much of them is held, in bytes. Some contain the results of content filters.
+pub(super) const MAX_HELD_BYTES: usize = 256 * 1024;
 /// The approximate maximum size of a batch in bytes, and the overhead counted for each chunk and each delta in it.
 const MAX_BATCH: usize = 16 * 1024;
 const CHUNK: usize = 64;

@@ -15,10 +15,11 @@ impl Delivery<'_> {
     pub(super) fn accept_extras(&mut self, raw: &str) {
         let Extras { chunk, choices } = extras(raw);
         self.transcript.journal.extra.extend(chunk);
+        let is_alone = choices.len() == 1;
         for ChoiceExtras { index, choice: of_choice, mut delta } in choices {
             // Repeated reasoning of a continuation is not delivered again.
             delta.retain(|name, _| !(self.continuation.is_active && is_reasoning(name)));
-            let Some((index, _)) = self.transcript.journal.locate(index) else { continue };
+            let Some((index, _)) = self.transcript.journal.locate(index, is_alone) else { continue };
             let Some(choice) = self.transcript.journal.choice(index) else { continue };
             merge(&mut choice.extra, of_choice);
             if self.consumer.mode == DeliveryMode::Nothing {

@@ -19,6 +19,16 @@ pub(super) enum Part {
 pub(super) struct PendingHalves(Vec<(u32, Part, u16)>);
 
 impl PendingHalves {
+    /// Whether no half waits: the next delta may be delivered as it is.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether a half of this choice waits.
+    pub fn has(&self, choice: u32) -> bool {
+        self.0.iter().any(|(of, part, _)| *of == choice && !matches!(part, Part::Arguments(_)))
+    }
+
     /// The text of a delta, without a high half at its end, which is kept, and with the one kept before. A half whose
     /// other half does not arrive becomes U+FFFD.
     pub fn join<'t>(&mut self, choice: u32, part: Part, text: &'t Text<'_>) -> Cow<'t, str> {

@@ -8,7 +8,7 @@ use crate::config::defaults;
 use crate::engine::shared::sink::DeliveryMode;
 use crate::error::{Error, Kind};
 use crate::session::merge::merge;
-use crate::session::tool_calls::{self, Label, MAX_CALLS};
+use crate::session::tool_calls::{self, Label, MAX_CALLS, ToolCall};
 use crate::wire::chat;
 
 impl Delivery<'_> {
@@ -65,7 +65,8 @@ impl Delivery<'_> {
             ));
         };
         let arguments = arguments.map(|text| self.halves.join(index, Part::Arguments(position), text));
-        if call.is_delivered && arguments.as_ref().is_some_and(|arguments| !arguments.is_empty()) {
+        if call.is_delivered && arguments.as_ref().is_some_and(|arguments| !arguments.trim_ascii().is_empty())
+        {
             let message = format!("the tool call '{}' went on after it had been completed", call.name);
             return Err(failed(Kind::Malformed, message));
         }
@@ -74,7 +75,8 @@ impl Delivery<'_> {
         call.arguments.push_str(arguments.as_deref().unwrap_or_default());
         call.custom |= part.is_custom();
         merge(&mut call.extra, part.extra.clone());
-        if self.consumer.buffer_tool_calls && call.arguments.len() > defaults::MAX_TOOL_CALL {
+        if self.consumer.buffer_tool_calls && call.name.len() + call.arguments.len() > defaults::MAX_TOOL_CALL
+        {
             let limit = defaults::MAX_TOOL_CALL;
             let message =
                 format!("a tool call is longer than {limit} bytes (toolCalls: 'stream' passes it through)");
@@ -85,14 +87,25 @@ impl Delivery<'_> {
 
     /// Completes the tool calls of a choice, and delivers the buffered ones that the consumer does not have. Those that
     /// were cut off are dropped, unless the consumer has a part of them.
-    pub(super) fn finish_tool_calls(&mut self, index: u32, is_natural: bool) -> Flow {
+    ///
+    /// Returns false if that has to wait: some providers send a finish reason with each delta of a call, so until the
+    /// answer is settled, arguments that are not complete may go on.
+    pub(super) fn finish_tool_calls(
+        &mut self,
+        index: u32,
+        is_natural: bool,
+        is_settled: bool,
+    ) -> std::result::Result<bool, ReadEnd> {
         let buffered = self.consumer.buffer_tool_calls;
         let mode = self.consumer.mode;
-        let Some(choice) = self.transcript.journal.choice(index) else { return Ok(()) };
+        let Some(choice) = self.transcript.journal.choice(index) else { return Ok(true) };
         let calls = &mut choice.tool_calls;
         let delivered = calls.iter().filter(|call| call.is_delivered).count();
         if calls.len() == delivered {
-            return Ok(());
+            return Ok(true);
+        }
+        if !is_settled && (!buffered || calls.iter().any(ToolCall::is_open)) {
+            return Ok(!buffered);
         }
         tool_calls::complete(calls);
         if buffered && is_natural {
@@ -104,14 +117,14 @@ impl Delivery<'_> {
             tool_calls::drop_cut_off(calls);
         }
         if !buffered || calls.len() <= delivered {
-            return Ok(());
+            return Ok(true);
         }
         // Calls that arrive after the finish reason come after those that were delivered with it.
         calls.sort_by_key(|call| !call.is_delivered);
         let deltas = tool_calls::deltas(calls, delivered);
         calls.iter_mut().for_each(|call| call.is_delivered = true);
         if mode != DeliveryMode::Chunks {
-            return Ok(());
+            return Ok(true);
         }
         let mut delta = json!({ "tool_calls": deltas });
         if !self.transcript.committed && self.held_chunks.is_empty() {
@@ -120,7 +133,7 @@ impl Delivery<'_> {
             delta["content"] = serde_json::Value::Null;
         }
         self.deliver_delta(index, delta, None);
-        Ok(())
+        Ok(true)
     }
 }
 

@@ -18,6 +18,7 @@ mod hedging_limits;
 mod limits;
 mod malformed;
 mod metrics;
+mod odd_streams;
 mod queue;
 mod recovery;
 mod retries;

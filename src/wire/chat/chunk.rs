@@ -10,6 +10,7 @@ use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
+use crate::wire::json;
 pub use crate::wire::text::Text;
 
 /// The data of one event of a stream.
@@ -240,8 +241,7 @@ impl ToolCall<'_> {
 impl Chunk<'_> {
     /// The usage, wherever the provider puts it.
     pub fn usage(&self) -> Option<Value> {
-        let object =
-            |raw: &RawValue| serde_json::from_str(raw.get()).ok().filter(|usage: &Value| is_usage(usage));
+        let object = |raw: &RawValue| json::value(raw.get()).filter(is_usage);
         let of_choice = || self.choices.iter().flatten().find_map(|choice| choice.usage.and_then(object));
         let of_groq = || {
             object(self.x_groq?).and_then(|mut groq| groq.get_mut("usage").map(Value::take)).filter(is_usage)

@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
 use super::chunk::{Choice, Chunk, Custom, Delta, Function, Text, ToolCall, is_significant};
@@ -43,6 +44,8 @@ type Result<T> = std::result::Result<T, Unreadable>;
 
 /// Reads the JSON of a chunk; `None` if it is not the JSON of an object.
 pub fn chunk(data: &str) -> Option<Result<Chunk<'_>>> {
+    // `fields` would accept control characters in keys, which the consumer's JSON parser does not.
+    serde_json::from_str::<IgnoredAny>(data).ok()?;
     let all = fields(data)?;
     Some(read_chunk(&all))
 }
@@ -72,8 +75,11 @@ fn read_chunk<'a>(all: &Fields<'a>) -> Result<Chunk<'a>> {
 
 /// The choices, and for each whether it has to be rebuilt before a consumer can read it.
 fn read_choices(list: &str) -> Result<Vec<(Choice<'_>, bool)>> {
+    if matches!(list, "false" | "0" | "\"\"") {
+        return Ok(Vec::new());
+    }
     // A single choice without its list.
-    let list = if list.starts_with('{') { vec![list] } else { entries(list).unwrap_or_else(|| vec![list]) };
+    let list = entries(list).unwrap_or_else(|| vec![list]);
     let choices = list.into_iter().enumerate().filter(|(_, json)| *json != "null");
     choices.map(|(at, json)| read_choice(json, &format!("choices[{at}]"))).collect()
 }
@@ -96,11 +102,11 @@ fn read_choice<'a>(json: &'a str, path: &str) -> Result<(Choice<'a>, bool)> {
     };
     // Completions without chat have their text beside the index.
     if let (None, Some(text)) = (&delta, field(&all, "text")) {
-        let content = text_of(text, &format!("{path}.text"))?;
+        let content = nested_text(text, MAX_DEPTH);
         delta = Some(Delta { content, ..Delta::default() });
     }
     let choice = Choice {
-        index: index(&all, path)?.unwrap_or_default(),
+        index: choice_index(&all),
         delta,
         finish_reason: finish_reason(&all),
         logprobs: raw("logprobs"),
@@ -124,27 +130,18 @@ fn read_delta<'a>(all: &Fields<'a>, path: &str) -> Result<(Delta<'a>, bool)> {
     let mut must_rebuild = parts.iter().any(|part| !part.starts_with('{'));
     let tool_calls = match field(all, "tool_calls") {
         None => None,
-        Some(list) => {
-            let path = format!("{path}.tool_calls");
-            let list = entries(list).ok_or_else(|| Unreadable::new(&path, list, "a list"))?;
-            let calls = list.into_iter().enumerate().filter(|(_, json)| *json != "null");
-            let mut read = Vec::new();
-            for (at, json) in calls {
-                let (call, rebuild) = read_tool_call(json, &format!("{path}[{at}]"))?;
-                must_rebuild |= rebuild;
-                read.push(call);
-            }
-            Some(read)
-        }
-    };
-    let function_call = match field(all, "function_call") {
-        None => None,
         Some(json) => {
-            let (function, rebuild) = read_function(json, &format!("{path}.function_call"))?;
-            must_rebuild |= rebuild;
-            Some(function)
+            // A single call without its list.
+            let list = entries(json).unwrap_or_else(|| vec![json]);
+            let read: Vec<_> = list.iter().filter_map(|json| read_tool_call(json)).collect();
+            must_rebuild |= read.len() < list.len() || !json.starts_with('[') || read.iter().any(|(_, r)| *r);
+            Some(read.into_iter().map(|(call, _)| call).collect())
         }
     };
+    let function_call = field(all, "function_call").and_then(read_function).map(|(function, rebuild)| {
+        must_rebuild |= rebuild;
+        function
+    });
     let delta = Delta {
         content,
         reasoning_content: optional("reasoning_content"),
@@ -161,14 +158,10 @@ fn read_delta<'a>(all: &Fields<'a>, path: &str) -> Result<(Delta<'a>, bool)> {
     Ok((delta, must_rebuild || has_halves))
 }
 
-fn read_tool_call<'a>(json: &'a str, path: &str) -> Result<(ToolCall<'a>, bool)> {
-    let Some(all) = fields(json) else { return Err(Unreadable::new(path, json, "an object")) };
-    let (function, rebuild) = match field(&all, "function") {
-        Some(json) => {
-            read_function(json, &format!("{path}.function")).map(|(function, r)| (Some(function), r))?
-        }
-        None => (None, false),
-    };
+/// Reads a tool call; `None` if it is nothing that could be one.
+fn read_tool_call(json: &str) -> Option<(ToolCall<'_>, bool)> {
+    let all = fields(json).filter(|all| !all.is_empty())?;
+    let (function, rebuild) = field(&all, "function").and_then(read_function).unzip();
     let custom = field(&all, "custom").and_then(fields).map(|custom| {
         let text = |name| field(&custom, name).and_then(json_text);
         Custom { name: text("name"), input: text("input") }
@@ -177,24 +170,24 @@ fn read_tool_call<'a>(json: &'a str, path: &str) -> Result<(ToolCall<'a>, bool)>
     let extra = all.iter().filter(|(name, _)| !known.contains(&name.as_str()));
     let extra = extra.filter_map(|(name, json)| Some((name.clone(), json::value(json)?))).collect();
     let call = ToolCall {
-        index: index(&all, path)?,
+        index: index(&all),
         id: label(&all, "id"),
         r#type: label(&all, "type"),
         function,
         custom,
         extra,
     };
-    Ok((call, rebuild))
+    Some((call, rebuild.unwrap_or_default()))
 }
 
 /// Reads a function. Arguments that are not a string are their JSON; then the delta has to be rebuilt.
-fn read_function<'a>(json: &'a str, path: &str) -> Result<(Function<'a>, bool)> {
-    let Some(all) = fields(json) else { return Err(Unreadable::new(path, json, "an object")) };
+fn read_function(json: &str) -> Option<(Function<'_>, bool)> {
+    let all = fields(json)?;
     let arguments = field(&all, "arguments");
     let text = arguments.and_then(json_text);
     let is_string = arguments.is_none_or(|json| json.starts_with('"'));
     let has_halves = text.as_ref().is_some_and(Text::has_halves);
-    Ok((Function { name: label(&all, "name"), arguments: text }, !is_string || has_halves))
+    Some((Function { name: label(&all, "name"), arguments: text }, !is_string || has_halves))
 }
 
 /// A string, or the JSON of anything else.
@@ -272,6 +265,9 @@ fn finish_reason<'a>(all: &Fields<'a>) -> Option<Text<'a>> {
     match json.as_bytes().first()? {
         b'"' => json::string(json),
         b'f' => None,
+        b'-' | b'0'..=b'9' => {
+            json::number(json).filter(|number| number != "0").map(|number| Text::new(number.into()))
+        }
         b't' => Some(Text::new(Cow::Borrowed("stop"))),
         b'{' => {
             let all = fields(json)?;
@@ -281,14 +277,18 @@ fn finish_reason<'a>(all: &Fields<'a>) -> Option<Text<'a>> {
     }
 }
 
-fn index(all: &Fields<'_>, path: &str) -> Result<Option<u32>> {
-    let Some(json) = field(all, "index").filter(|json| *json != "\"\"") else { return Ok(None) };
-    let whole =
-        number(json).filter(|number| number.fract() == 0.0 && (0.0..=f64::from(u32::MAX)).contains(number));
-    match whole {
-        Some(index) => Ok(Some(index as u32)),
-        None => Err(Unreadable::new(format!("{path}.index"), json, "a whole number")),
+/// The index of a choice. An unreadable one is no choice that was requested, unless only one was.
+fn choice_index(all: &Fields<'_>) -> u32 {
+    match field(all, "index") {
+        None | Some("\"\"") => 0,
+        Some(_) => index(all).unwrap_or(u32::MAX),
     }
+}
+
+/// An index; `None` if there is none, or one that no index can be.
+fn index(all: &Fields<'_>) -> Option<u32> {
+    let index = field(all, "index").and_then(number)?;
+    (index.fract() == 0.0 && (0.0..=f64::from(u32::MAX)).contains(&index)).then_some(index as u32)
 }
 
 /// A number, or a string that holds one.
@@ -334,6 +334,8 @@ mod tests {
         assert!(delta.refusal.is_none() && delta.reasoning.is_none());
         assert_eq!(chunk.usage(), None);
         assert_eq!(read(r#"{"created":"1700000000","choices":[]}"#).created, Some(1_700_000_000));
+        let usage = read(r#"{"choices":[],"usage":{"total_tokens":5,"x":1e400}}"#).usage();
+        assert_eq!(usage, Some(serde_json::json!({ "total_tokens": 5, "x": null })));
     }
 
     #[test]
@@ -358,19 +360,47 @@ mod tests {
     fn what_is_needed_and_cannot_be_read_is_named() {
         for (json, message) in [
             (r#"{"choices":"x"}"#, r#"`choices[0]` is "x", expected an object"#),
-            (r#"{"choices":[{"index":-1,"delta":{}}]}"#, "`choices[0].index` is -1, expected a whole number"),
             (
                 r#"{"choices":[{"delta":{"content":{"a":1}}}]}"#,
                 r#"`choices[0].delta.content` is {"a":1}, expected text"#,
             ),
-            (
-                r#"{"choices":[null,{"delta":{"tool_calls":{}}}]}"#,
-                "`choices[1].delta.tool_calls` is {}, expected a list",
-            ),
+            (r#"{"choices":[null,1]}"#, "`choices[1]` is 1, expected an object"),
         ] {
             assert_eq!(chunk(json).unwrap().unwrap_err().to_string(), message);
         }
         assert!(chunk("[1]").is_none());
+    }
+
+    #[test]
+    fn an_unreadable_index_is_no_index() {
+        assert_eq!(choice(r#"{"index":-1,"delta":{"content":"a"}}"#).0, u32::MAX);
+        assert_eq!(choice(r#"{"index":4294967296}"#).0, u32::MAX);
+        assert_eq!(choice(r#"{"index":"","delta":{"content":"a"}}"#).0, 0);
+        let chunk = read(r#"{"choices":[{"delta":{"tool_calls":[{"index":-1,"id":"a"},{"index":"x"}]}}]}"#);
+        let delta = chunk.choices.as_ref().unwrap()[0].delta.as_ref().unwrap();
+        assert!(delta.tool_calls.as_ref().unwrap().iter().all(|call| call.index.is_none()));
+    }
+
+    #[test]
+    fn what_is_no_tool_call_is_none() {
+        for (json, count) in [
+            ("{}", 0),
+            ("false", 0),
+            (r#""x""#, 0),
+            (r#"[1,null,{},{"id":"a","function":"x"}]"#, 1),
+            (r#"{"id":"a"}"#, 1),
+        ] {
+            let json = format!(r#"{{"choices":[{{"delta":{{"tool_calls":{json},"function_call":1}}}}]}}"#);
+            let chunk = read(&json);
+            let delta = chunk.choices.as_ref().unwrap()[0].delta.as_ref().unwrap();
+            assert_eq!(delta.tool_calls.as_ref().unwrap().len(), count, "{json}");
+            assert!(delta.function_call.is_none() && chunk.must_rebuild);
+        }
+    }
+
+    #[test]
+    fn control_characters_in_keys_are_not_json() {
+        assert!(chunk("{\"a\u{c}b\":1,\"created\":\"1\",\"choices\":[]}").is_none());
     }
 
     #[test]
@@ -384,6 +414,21 @@ mod tests {
             (0, hello.clone(), None, true)
         );
         assert_eq!(choice(r#"{"delta":{"content":"Hello"},"message":{"content":"x"}}"#).1, hello);
+        assert_eq!(choice(r#"{"delta":{},"text":{"tokens":1},"finish_reason":"stop"}"#).1, None);
+    }
+
+    #[test]
+    fn a_finish_reason_may_be_of_another_type() {
+        for (json, reason) in [
+            ("true", Some("stop")),
+            ("false", None),
+            ("0", None),
+            ("-0", None),
+            ("1E5", Some("100000")),
+            (r#"{"type":"stop"}"#, Some("stop")),
+        ] {
+            assert_eq!(choice(&format!(r#"{{"finish_reason":{json}}}"#)).2.as_deref(), reason, "{json}");
+        }
     }
 
     #[test]

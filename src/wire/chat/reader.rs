@@ -21,7 +21,7 @@ impl Reader {
     /// # Errors
     /// Those of [`read`].
     pub fn read<'a>(&mut self, event: Option<&str>, data: &'a str) -> Result<StreamEvent<'a>> {
-        let data = data.trim_ascii();
+        let data = trim(data);
         if event.is_some() {
             return read(event, data);
         }
@@ -54,7 +54,7 @@ pub enum StreamEvent<'a> {
 /// # Errors
 /// [`Kind::Malformed`] if the data is not JSON, or JSON of another shape.
 pub fn read<'a>(event: Option<&str>, data: &'a str) -> Result<StreamEvent<'a>> {
-    let data = data.trim_ascii();
+    let data = trim(data);
     if data == "[DONE]" {
         return Ok(StreamEvent::Done);
     }
@@ -64,6 +64,9 @@ pub fn read<'a>(event: Option<&str>, data: &'a str) -> Result<StreamEvent<'a>> {
     if event == Some("error") {
         let value = serde_json::from_str(data).unwrap_or_else(|_| truncate(data, 500).into());
         return Ok(StreamEvent::Error(value));
+    }
+    if let Some(event) = read_no_object(data) {
+        return Ok(event);
     }
     let chunk = read_chunk(data)?;
     if chunk.error.is_some_and(|error| provider_error::is_error_value(error.get())) {
@@ -86,6 +89,24 @@ pub fn read<'a>(event: Option<&str>, data: &'a str) -> Result<StreamEvent<'a>> {
         });
     }
     Ok(StreamEvent::Chunk(chunk))
+}
+
+/// JSON that is no object: an error in a list, as Gemini sends it, or nothing. A text or a list may be more than nothing.
+fn read_no_object(data: &str) -> Option<StreamEvent<'_>> {
+    if data.starts_with('{') {
+        return None;
+    }
+    match json::value(data)? {
+        Value::Null | Value::Bool(_) | Value::Number(_) => Some(StreamEvent::Other),
+        Value::String(text) => text.is_empty().then_some(StreamEvent::Other),
+        Value::Array(list) if list.is_empty() => Some(StreamEvent::Other),
+        value => provider_error::is_error_event(&value).then(|| StreamEvent::Error(value)),
+    }
+}
+
+/// Without the white space of JSON. A form feed is none.
+fn trim(data: &str) -> &str {
+    data.trim_matches([' ', '\t', '\n', '\r'])
 }
 
 fn read_chunk(data: &str) -> Result<Chunk<'_>> {
@@ -156,5 +177,17 @@ mod tests {
         assert!(matches!(read(None, " [DONE]").unwrap(), StreamEvent::Done));
         assert_eq!(read(None, r#"{"choices":[{"del"#).unwrap_err().kind, Kind::Malformed);
         assert_eq!(read(None, "[1]").unwrap_err().kind, Kind::Malformed);
+    }
+
+    #[test]
+    fn json_that_is_no_object_is_nothing_or_an_error() {
+        for data in ["null", "true", "0", "[]", "\"\""] {
+            assert!(matches!(read(None, data).unwrap(), StreamEvent::Other), "{data}");
+        }
+        let list = r#"[{"error":{"message":"x"}}]"#;
+        assert!(matches!(read(None, list).unwrap(), StreamEvent::Error(_)));
+        for data in ["\"upstream failed\"", "1 2", "\u{c}{\"choices\":[]}"] {
+            assert_eq!(read(None, data).unwrap_err().kind, Kind::Malformed, "{data}");
+        }
     }
 }

@@ -1,0 +1,49 @@
+/** The accepted differences from the `openai` package, each with its reason. */
+import { breaksOff, hasError, isEmpty, PROVIDER } from './reasons.mjs'
+
+export const ACCEPTED = [
+  {
+    name: 'a finish reason that says that the answer was broken off is an error',
+    when: (c, { code }) => code === 'STREAM_TRUNCATED' && breaksOff(c),
+  },
+  {
+    name: 'an error is one wherever it stands: the package reads only the `error` of an event',
+    when: (c, { code }) => PROVIDER.test(code) && hasError(c),
+  },
+  {
+    name: 'an answer without content is an error',
+    when: (_, { code, sdk }) => code === 'EMPTY_ANSWER' && isEmpty(sdk.lenient),
+  },
+  {
+    name: 'tool calls whose arguments are not JSON are an error',
+    when: (_, { detail = '', sdk }) =>
+      /not valid JSON/.test(detail) && [sdk.strict, sdk.lenient].some((answer) => hasInvalidCall(answer)),
+  },
+  {
+    name: 'an event that is a text or a list is an error: an application that reads its choices fails too',
+    when: (c, { code }) => code === 'MALFORMED_RESPONSE' && c.events.some(isGarbage),
+  },
+  {
+    name: 'content and choices that cannot be read are an error: without them a part of the answer is lost',
+    when: (_, { code, detail = '' }) =>
+      code === 'MALFORMED_RESPONSE' && /`choices\[\d+\](\.(delta|message)\.content)?` is .*, expected/.test(detail),
+  },
+  {
+    name: 'an answer is settled when its usage has come after its finish reason: what follows is not waited for',
+    when: (_, { field, sdk, ours }) => field === 'text' && isCut(sdk.lenient, ours.lenient),
+  },
+]
+
+const isGarbage = (event) => (Array.isArray(event) && event.length > 0) || (typeof event === 'string' && event !== '')
+const hasInvalidCall = ({ choices }) => choices.some(({ tools }) => tools.some(([, , args]) => !isJson(args)))
+const isCut = (sdk, ours) =>
+  ours.usage && ours.choices.every(({ text, finish }, at) => finish && sdk.choices[at]?.text.startsWith(text))
+
+function isJson(text) {
+  try {
+    JSON.parse(text)
+    return true
+  } catch {
+    return false
+  }
+}
