@@ -16,6 +16,7 @@ mod answer;
 mod bodies;
 mod chat_request;
 mod chat_stream;
+mod chunk_writer;
 mod content;
 mod continuation;
 mod deltas;
@@ -37,6 +38,7 @@ mod scenario;
 mod step;
 mod tls;
 mod validate;
+mod wire_format;
 
 #[cfg(test)]
 mod tests;
@@ -56,9 +58,9 @@ pub use options::Options;
 pub use rate_limit::RateLimit;
 pub use record::{EndedBy, RecordedRequest};
 pub use scenario::{
-    Disconnect, DisconnectHow, HeaderValues, LineEnd, OnContinue, PacketStyle, Packets, PingStyle, Pings,
-    Scenario, ToolCall, Usage,
+    Disconnect, DisconnectHow, HeaderValues, OnContinue, PingStyle, Pings, Scenario, ToolCall, Usage,
 };
+pub use wire_format::{DeltaShape, Format, IndexStyle, LineEnd, PacketStyle, Packets, UsageIn};
 
 use router::ServerState;
 

@@ -7,8 +7,9 @@ use bytes::{Bytes, BytesMut};
 
 use super::chat_stream::ChatStream;
 use super::event_stream::EventStream;
-use super::scenario::{Packets, PingStyle, Pings};
+use super::scenario::{PingStyle, Pings};
 use super::step::{Ending, Step};
+use super::wire_format::Packets;
 
 /// Whether there is a response, and what happens otherwise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

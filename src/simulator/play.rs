@@ -8,9 +8,9 @@ use tokio::time::{Instant, sleep_until};
 
 use super::plan::{Head, Plan, Start};
 use super::record::{EndedBy, RecordHandle};
-use super::scenario::{PacketStyle, Packets};
 use super::step::{Ending, Step};
 use super::validate;
+use super::wire_format::{PacketStyle, Packets};
 
 /// How many bytes are collected before they are written.
 const BATCH: usize = 16 * 1024;
