@@ -39,7 +39,7 @@ const CRATES = {
   hyper_util: ['transport'],
   tokio: ['engine', 'transport', 'simulator', 'binding'],
   tokio_util: ['engine', 'transport', 'simulator', 'binding'],
-  h2: ['simulator'],
+  h2: ['transport', 'simulator'],
 }
 
 const MAX_LINES = 450

@@ -80,7 +80,10 @@ export interface ClientOptions extends Omit<CallOptions, 'signal' | 'idempotency
    * that it does not know.
    */
   sendSessionId?: 'header' | 'body' | 'both' | false
-  /** Certificates in PEM to trust in addition to the system's and those of `NODE_EXTRA_CA_CERTS`. */
+  /**
+   * Certificates in PEM to trust in addition to the system's and those of `NODE_EXTRA_CA_CERTS`: authorities, and servers'
+   * own.
+   */
   ca?: string | Uint8Array | Array<string | Uint8Array>
   /**
    * The proxy for every request (`http`, `https`, `socks4`, `socks4a`, `socks5`, `socks5h`; the URL may contain a user name

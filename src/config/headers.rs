@@ -16,7 +16,6 @@ pub const RESERVED_HEADERS: &[&str] = &[
     "connection",
     "host",
     "accept",
-    "accept-encoding",
     "expect",
     "upgrade",
     "te",

@@ -40,7 +40,14 @@ struct ScenarioQueue {
     scripted_taken: u64,
     scripted: VecDeque<Arc<Scenario>>,
     default: Arc<Scenario>,
+    /// The requests whose connection was lost before a byte of the answer, by their `x-client-request-id`.
+    lost: VecDeque<(String, Arc<Scenario>)>,
 }
+
+/// The header with which a client names its requests.
+const CLIENT_REQUEST_ID: &str = "x-client-request-id";
+/// The maximum number of lost requests that are remembered.
+const MAX_LOST: usize = 1024;
 
 impl ServerState {
     pub(super) fn new(options: Options) -> Self {
@@ -53,6 +60,7 @@ impl ServerState {
                 scripted_taken: 0,
                 scripted: VecDeque::new(),
                 default: Arc::new(options.default.clone()),
+                lost: VecDeque::new(),
             }),
             options,
         }
@@ -97,6 +105,12 @@ impl ServerState {
         let path = request.path.split('?').next().unwrap_or_default();
         if let Some(command) = path.strip_prefix("/__simulator/") {
             let plan = self.control(command, &request);
+            return (plan, RecordHandle::unrecorded());
+        }
+        // A client repeats a request at once if its reused connection was lost. To the log and the script it is the same
+        // request, and a new connection is lost too.
+        if let Some(scenario) = self.take_lost(&request) {
+            let (plan, _) = self.answer(&request, 0, &scenario, String::new());
             return (plan, RecordHandle::unrecorded());
         }
         let index = self.log.next_index();
@@ -152,7 +166,6 @@ impl ServerState {
 
     fn chat(&self, request: &IncomingRequest, index: u64) -> (Plan, Option<String>) {
         let from_header = request.header("x-simulate").map(Scenario::from_json);
-        let default = Arc::clone(&self.queue().default);
         let (scenario, name) = match from_header {
             Some(Err(why)) => {
                 let why = format!("x-simulate: {why}");
@@ -161,6 +174,33 @@ impl ServerState {
             Some(Ok(scenario)) => (Arc::new(scenario), "x-simulate".to_owned()),
             None => self.next_scenario(),
         };
+        if let Some(id) = request.header(CLIENT_REQUEST_ID)
+            && (scenario.connect_reset || scenario.close_before_headers)
+        {
+            let mut queue = self.queue();
+            if queue.lost.len() == MAX_LOST {
+                queue.lost.pop_front();
+            }
+            queue.lost.push_back((id.to_owned(), Arc::clone(&scenario)));
+        }
+        self.answer(request, index, &scenario, name)
+    }
+
+    fn take_lost(&self, request: &IncomingRequest) -> Option<Arc<Scenario>> {
+        let id = request.header(CLIENT_REQUEST_ID)?;
+        let mut queue = self.queue();
+        let position = queue.lost.iter().position(|(lost, _)| lost == id)?;
+        queue.lost.remove(position).map(|(_, scenario)| scenario)
+    }
+
+    fn answer(
+        &self,
+        request: &IncomingRequest,
+        index: u64,
+        scenario: &Arc<Scenario>,
+        name: String,
+    ) -> (Plan, Option<String>) {
+        let default = Arc::clone(&self.queue().default);
         let name = scenario.label.clone().unwrap_or(name);
         let dialect = Dialect::of(request.path.split('?').next().unwrap_or_default());
         let parsed = match dialect {
@@ -184,7 +224,7 @@ impl ServerState {
             text,
             model: self.options.models.first().map_or("simulator", String::as_str),
         };
-        (answer::plan(&scenario, &chat, &context), Some(name))
+        (answer::plan(scenario, &chat, &context), Some(name))
     }
 
     fn next_scenario(&self) -> (Arc<Scenario>, String) {

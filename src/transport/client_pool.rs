@@ -3,10 +3,9 @@
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use rustls::pki_types::CertificateDer;
-
+use super::connection::ConnectionLayer;
 use super::http_error::{MAX_HEAD, error_chain};
-use super::{TransportOptions, root_certs};
+use super::{TransportOptions, tls};
 use crate::error::{Error, Kind, Result};
 
 /// How many clients the pool holds. At the limit the oldest one is dropped.
@@ -17,15 +16,23 @@ const STREAM_WINDOW: u32 = 64 * 1024;
 /// slow readers cannot use it up for the others.
 const CONNECTION_WINDOW: u32 = 32 * 1024 * 1024;
 
-type Clients = Vec<(TransportOptions, reqwest::Client)>;
+type Clients = Vec<(TransportOptions, Client)>;
+
+/// The clients for one set of options.
+#[derive(Clone)]
+pub(super) struct Client {
+    pub pooled: reqwest::Client,
+    /// Makes a connection for each request.
+    pub fresh: reqwest::Client,
+}
 
 /// The client for these options, built if necessary. The first build loads the system's certificates, which
 /// takes tens of milliseconds, so it runs on a thread that may block.
-pub(super) async fn client(options: TransportOptions) -> Result<reqwest::Client> {
+pub(super) async fn client(options: TransportOptions) -> Result<Client> {
     if let Some(client) = cached(&options) {
         return Ok(client);
     }
-    let build = move || -> Result<reqwest::Client> {
+    let build = move || -> Result<Client> {
         let client = build(&options)?;
         let mut clients = clients().lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, client)) = clients.iter().find(|(cached, _)| *cached == options) {
@@ -47,49 +54,32 @@ fn clients() -> &'static Mutex<Clients> {
     CLIENTS.get_or_init(Mutex::default)
 }
 
-fn cached(options: &TransportOptions) -> Option<reqwest::Client> {
+fn cached(options: &TransportOptions) -> Option<Client> {
     let clients = clients().lock().unwrap_or_else(PoisonError::into_inner);
     clients.iter().find(|(cached, _)| cached == options).map(|(_, client)| client.clone())
 }
 
-fn build(options: &TransportOptions) -> Result<reqwest::Client> {
-    // Fails if a provider is already installed, which is fine.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let sources = root_certs::sources();
-    let mut extra = sources.extra.clone();
-    if let Some(pem) = &options.ca {
-        extra.extend(root_certs::parse_certificates("ca", pem)?);
-    }
-    let Some(mut roots) = sources.system_replacement() else {
-        let merged = builder(options)?.tls_certs_merge(to_reqwest(&extra)?).build();
-        return match merged {
-            // reqwest reports a system without certificates in the text only.
-            Err(error) if error_chain(&error).contains("No CA certificates") => {
-                let bundled: Vec<_> = sources.bundled.iter().chain(&extra).cloned().collect();
-                if bundled.is_empty() {
-                    return Err(sources.no_roots_error());
-                }
-                builder(options)?.tls_certs_only(to_reqwest(&bundled)?).build().map_err(build_error)
-            }
-            merged => merged.map_err(build_error),
-        };
-    };
-    roots.extend(extra);
-    if roots.is_empty() {
-        return Err(sources.no_roots_error());
-    }
-    builder(options)?.tls_certs_only(to_reqwest(&roots)?).build().map_err(build_error)
+fn build(options: &TransportOptions) -> Result<Client> {
+    let tls = tls::config(options.ca.as_deref())?;
+    Ok(Client {
+        pooled: builder(options, tls.clone())?.build().map_err(build_error)?,
+        fresh: builder(options, tls)?.pool_max_idle_per_host(0).build().map_err(build_error)?,
+    })
 }
 
-/// A builder with every setting but the root certificates.
-fn builder(options: &TransportOptions) -> Result<reqwest::ClientBuilder> {
+fn builder(options: &TransportOptions, tls: rustls::ClientConfig) -> Result<reqwest::ClientBuilder> {
     let builder = reqwest::Client::builder()
         .user_agent(concat!("holysheep/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(options.connect_timeout)
+        .connector_layer(ConnectionLayer)
+        .tls_backend_preconfigured(tls)
         // The key must not follow a redirect, so a redirect is a response like any other.
         .redirect(reqwest::redirect::Policy::none())
         .tcp_nodelay(true)
         .tcp_keepalive(Duration::from_secs(30))
+        // A recipient may ignore the space, and a proxy must remove it (RFC 9112, section 5.1). Other invalid header lines stay
+        // errors, as they are in Node.
+        .http1_allow_spaces_after_header_name_in_responses(true)
         .http2_initial_stream_window_size(STREAM_WINDOW)
         .http2_initial_connection_window_size(CONNECTION_WINDOW)
         .http2_max_header_list_size(MAX_HEAD as u32)
@@ -100,10 +90,6 @@ fn builder(options: &TransportOptions) -> Result<reqwest::ClientBuilder> {
         Some(proxy) => builder.proxy(proxy),
         None => builder,
     })
-}
-
-fn to_reqwest(certificates: &[CertificateDer<'static>]) -> Result<Vec<reqwest::Certificate>> {
-    certificates.iter().map(|der| reqwest::Certificate::from_der(der).map_err(build_error)).collect()
 }
 
 fn build_error(error: reqwest::Error) -> Error {

@@ -11,10 +11,13 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 use futures::{FutureExt, Stream};
 use http_body::{Body as HttpBody, Frame, SizeHint};
+use reqwest::header::{ACCEPT_ENCODING, HeaderValue};
 use tokio::sync::oneshot;
 
-use super::http_error::{MAX_HEAD, from_reqwest, head_too_large};
-use super::{Proxies, Request, Response, Transport, client_pool, proxy, tls_diagnostics};
+use super::http_error::{LostConnection, MAX_HEAD, from_reqwest, head_too_large, lost_connection};
+use super::{
+    Proxies, Request, Response, Transport, client_pool, connection, content_coding, proxy, tls_diagnostics,
+};
 use crate::error::{ConnectionFailure, Error, Kind, Phase, Result};
 
 /// The transport of the process. All values share one pool of connections.
@@ -30,13 +33,25 @@ impl Transport for HttpTransport {
             // With a proxy in between, an early close says nothing about the server's handshake.
             let tls_to_server = proxy.is_none() && request.url.starts_with("https:");
             let client = client_pool::client(request.options).await?;
-            let body = RequestBody { bytes: Some(request.body), on_sent: Some(request.on_sent) };
-            let sent = client
-                .request(request.method, &request.url)
-                .headers(request.headers)
-                .body(reqwest::Body::wrap(body))
-                .send()
-                .await;
+            let mut headers = request.headers;
+            // Not asking would allow any coding (RFC 9110, section 12.5.3).
+            headers.entry(ACCEPT_ENCODING).or_insert(HeaderValue::from_static("identity"));
+            let send = |client: &reqwest::Client, on_sent| {
+                let body = RequestBody { bytes: Some(request.body.clone()), on_sent };
+                let request = client.request(request.method.clone(), &request.url).headers(headers.clone());
+                request.body(reqwest::Body::wrap(body)).send()
+            };
+            let (mut sent, is_new) = connection::observe(send(&client.pooled, Some(request.on_sent))).await;
+            // The server closed a connection that had been idle, and the request crossed with that: it says nothing about
+            // the server, and nothing of an answer was received.
+            let lost = sent.as_ref().err().and_then(lost_connection).filter(|_| !is_new);
+            match lost {
+                // Other idle connections may be closed too.
+                Some(LostConnection::Http1) => sent = send(&client.fresh, None).await,
+                // The pool has no second one, and all requests of the lost one share the new one.
+                Some(LostConnection::Http2) => sent = send(&client.pooled, None).await,
+                None => {}
+            }
             let mut response = match sent {
                 Ok(response) => response,
                 Err(error) => {
@@ -63,13 +78,14 @@ impl Transport for HttpTransport {
                 }
             };
             let status = response.status().as_u16();
-            let headers = mem::take(response.headers_mut());
+            let mut headers = mem::take(response.headers_mut());
             let head: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
             if head > MAX_HEAD {
                 return Err(head_too_large());
             }
             let body = ResponseBody { body: response.into(), connect_timeout, address };
-            Ok(Response { status, headers, body: Box::pin(body) })
+            let body = content_coding::decoded(&mut headers, Box::pin(body));
+            Ok(Response { status, headers, body })
         }
         .boxed()
     }

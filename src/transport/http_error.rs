@@ -4,7 +4,9 @@ use std::error::Error as StdError;
 use std::io;
 use std::time::Duration;
 
-use super::tls_diagnostics;
+use rustls::CertificateError;
+
+use super::{tls, tls_diagnostics};
 use crate::error::{ConnectionFailure, Error, Kind, Phase};
 
 /// The largest response head that is accepted, in bytes.
@@ -24,8 +26,7 @@ pub(super) fn from_reqwest(
     }
     let mut failure = ConnectionFailure::Other;
     let mut not_tls = false;
-    let mut source: Option<&(dyn StdError + 'static)> = Some(&error);
-    while let Some(link) = source {
+    for link in links(&error) {
         if let Some(io) = link.downcast_ref::<io::Error>() {
             use io::ErrorKind as Io;
             failure = match io.kind() {
@@ -55,11 +56,6 @@ pub(super) fn from_reqwest(
                 failure = ConnectionFailure::Closed;
             }
         }
-        source = match link.downcast_ref::<io::Error>() {
-            // io::Error::source() skips the error that it wraps.
-            Some(io) => io.get_ref().map(|inner| inner as _),
-            None => link.source(),
-        };
     }
     let text = error_chain(&error);
     if failure == ConnectionFailure::Other {
@@ -74,12 +70,10 @@ pub(super) fn from_reqwest(
         ConnectionFailure::Reset => format!("connection reset by {address}"),
         ConnectionFailure::NotFound => format!("the host name could not be resolved: {address}"),
         ConnectionFailure::Unreachable => format!("{address} is unreachable"),
-        // Usually a company's own authority.
-        ConnectionFailure::Tls if text.contains("UnknownIssuer") => format!(
-            "the TLS connection to {address} failed: the server's certificate is signed by an authority that is not \
-             trusted; add the authority's certificate to `ca` or NODE_EXTRA_CA_CERTS"
-        ),
-        ConnectionFailure::Tls => format!("the TLS connection to {address} failed"),
+        ConnectionFailure::Tls => {
+            let reason = certificate_error(&error).map(certificate_problem).unwrap_or_default();
+            format!("the TLS connection to {address} failed{reason}")
+        }
         ConnectionFailure::Closed => {
             format!("{address} closed the connection before the response was complete")
         }
@@ -103,8 +97,93 @@ pub(super) fn from_reqwest(
     }
 }
 
+/// The HTTP of an established connection that was lost before a response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum LostConnection {
+    Http1,
+    Http2,
+}
+
+/// Whether a request failed because its connection was lost. A reset of an HTTP/2 stream is the server's answer, not a loss.
+pub(super) fn lost_connection(error: &reqwest::Error) -> Option<LostConnection> {
+    if error.is_connect() || error.is_timeout() {
+        return None;
+    }
+    let mut lost = None;
+    for link in links(error) {
+        if let Some(h2) = link.downcast_ref::<h2::Error>() {
+            // A server that shuts down says NO_ERROR, and does not process the requests that cross with that.
+            let is_shut_down = h2.is_go_away() && h2.reason() == Some(h2::Reason::NO_ERROR);
+            return (is_shut_down || h2.is_io()).then_some(LostConnection::Http2);
+        }
+        let is_lost = match (link.downcast_ref::<io::Error>(), link.downcast_ref::<hyper::Error>()) {
+            (Some(io), _) => is_loss(io.kind()),
+            (_, Some(hyper)) => hyper.is_incomplete_message() || hyper.is_closed() || hyper.is_canceled(),
+            _ => false,
+        };
+        if is_lost {
+            lost = Some(LostConnection::Http1);
+        }
+    }
+    lost
+}
+
+fn is_loss(kind: io::ErrorKind) -> bool {
+    use io::ErrorKind as Io;
+    matches!(kind, Io::ConnectionReset | Io::ConnectionAborted | Io::BrokenPipe | Io::UnexpectedEof)
+}
+
 pub(super) fn head_too_large() -> Error {
     Error::new(Kind::ResponseTooLarge, format!("the response head exceeds {MAX_HEAD} bytes"))
+}
+
+/// What is wrong with the server's certificate, in words that follow "the TLS connection failed".
+fn certificate_problem(error: &CertificateError) -> &'static str {
+    use CertificateError as Certificate;
+    match error {
+        // Usually a company's own authority.
+        Certificate::UnknownIssuer => {
+            ": the server's certificate is signed by an authority that is not trusted; add the authority's certificate to \
+             `ca` or NODE_EXTRA_CA_CERTS"
+        }
+        error if tls::is_ca_as_end_entity(error) => {
+            ": the server's certificate is self-signed and not trusted; add it to `ca` or NODE_EXTRA_CA_CERTS"
+        }
+        Certificate::Expired | Certificate::ExpiredContext { .. } => ": the server's certificate has expired",
+        Certificate::NotValidYet | Certificate::NotValidYetContext { .. } => {
+            ": the server's certificate is not valid yet; is the clock right?"
+        }
+        Certificate::NotValidForName | Certificate::NotValidForNameContext { .. } => {
+            ": the server's certificate is for other names (only subjectAltName counts)"
+        }
+        Certificate::InvalidPurpose | Certificate::InvalidPurposeContext { .. } => {
+            ": the certificate is not one for servers"
+        }
+        Certificate::Revoked => ": the server's certificate has been revoked",
+        Certificate::BadSignature => {
+            ": a signature of the server, or of the authority that its certificate names, is wrong"
+        }
+        _ => "",
+    }
+}
+
+fn certificate_error(error: &reqwest::Error) -> Option<&CertificateError> {
+    links(error).find_map(|link| match link.downcast_ref() {
+        Some(rustls::Error::InvalidCertificate(certificate)) => Some(certificate),
+        _ => None,
+    })
+}
+
+/// An error and its causes, from the outermost one.
+fn links<'e>(error: &'e (dyn StdError + 'static)) -> impl Iterator<Item = &'e (dyn StdError + 'static)> {
+    std::iter::successors(Some(error), |link: &&'e (dyn StdError + 'static)| {
+        let link: &'e (dyn StdError + 'static) = *link;
+        match link.downcast_ref::<io::Error>() {
+            // io::Error::source() skips the error that it wraps.
+            Some(io) => io.get_ref().map(|inner| inner as _),
+            None => link.source(),
+        }
+    })
 }
 
 /// The messages of an error and its causes, without repetitions.

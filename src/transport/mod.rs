@@ -2,10 +2,15 @@
 //! outside this one may name.
 
 mod client_pool;
+mod connection;
+mod content_coding;
 pub mod http;
 mod http_error;
 pub mod proxy;
 pub mod root_certs;
+#[cfg(test)]
+mod tests;
+mod tls;
 mod tls_diagnostics;
 
 use std::pin::Pin;
@@ -59,13 +64,3 @@ pub struct Response {
 
 /// The bytes of a response as they arrive. Dropping it closes the stream or the connection.
 pub type Body = Pin<Box<dyn Stream<Item = Result<Bytes>> + Send>>;
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn a_punycode_host_name_is_accepted() {
-        // Cargo.toml leaves the Unicode tables for host names out of the build.
-        let url = reqwest::Url::parse("https://xn--bcher-kva.example/v1").unwrap();
-        assert_eq!(url.host_str(), Some("xn--bcher-kva.example"));
-    }
-}

@@ -11,7 +11,8 @@ use super::progress::ResponseHead;
 use super::settings::ReadSettings;
 use crate::config::{Secret, defaults};
 use crate::engine::shared::limiter::Limiter;
-use crate::engine::time::clock::{self, sleep_until_some, timeout_at};
+use crate::engine::time::clock::{self, sleep_until_some};
+use crate::engine::time::unless_silent_until;
 use crate::error::{Error, Phase, Result};
 use crate::store::SharedState;
 use crate::transport::{Body, HeaderMap, Request, Response, Transport};
@@ -63,7 +64,7 @@ impl OpenRequest {
         let until = clock::instant() + first_token;
         let response = match early {
             Some(response) => response?,
-            None => timeout_at(until, send)
+            None => unless_silent_until(until, send)
                 .await
                 .map_err(|_| Error::timeout(Phase::FirstToken, first_token))??,
         };
@@ -115,7 +116,7 @@ impl OpenRequest {
         let mut read = Vec::new();
         let until =
             until.min(clock::instant() + self.settings.idle_timeout.min(defaults::ERROR_BODY_TIMEOUT));
-        while let Ok(Some(Ok(bytes))) = timeout_at(until, body.next()).await {
+        while let Ok(Some(Ok(bytes))) = unless_silent_until(until, body.next()).await {
             let remaining = defaults::MAX_ERROR_BODY - read.len();
             read.extend_from_slice(&bytes[..bytes.len().min(remaining)]);
             if read.len() == defaults::MAX_ERROR_BODY {

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::deliver::Delivery;
 use crate::config::defaults;
-use crate::engine::time::clock::{self, timeout_at};
+use crate::engine::time::{clock, unless_silent_until};
 use crate::error::{BODY_LIMIT, Error, Kind, Phase, Result};
 use crate::transport::Body;
 use crate::wire::dialect::Dialect;
@@ -23,7 +23,7 @@ pub(super) async fn read_unstreamed(
 ) -> Result<()> {
     let mut read = Vec::new();
     loop {
-        let Ok(bytes) = timeout_at(clock::instant() + idle_timeout, body.next()).await else {
+        let Ok(bytes) = unless_silent_until(clock::instant() + idle_timeout, body.next()).await else {
             return Err(Error::timeout(Phase::Idle, idle_timeout));
         };
         let Some(bytes) = bytes.transpose()? else { break };

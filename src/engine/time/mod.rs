@@ -13,6 +13,6 @@ mod interrupt;
 #[allow(clippy::disallowed_methods)] // It stands in for time.
 pub mod test_clock;
 
-pub use deadline::Deadline;
+pub use deadline::{Deadline, unless_silent_until};
 pub use idle_probe::IdleProbe;
 pub use interrupt::unless_interrupted;
