@@ -50,6 +50,8 @@ export interface Scenario {
   usageDelayMs?: number
   /** Whether a chunk with only the role comes first. @default true */
   roleFirst?: boolean
+  /** How the body is encoded, whatever the request accepts. */
+  contentEncoding?: 'gzip' | 'deflate' | 'br' | 'zstd'
   /**
    * The data of the events in place of generated chunks: a string is sent unchanged, anything else as JSON. `[DONE]` still
    * follows (`done`), and each event counts as a chunk. A request that continues the answer gets the same events.

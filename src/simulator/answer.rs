@@ -53,6 +53,7 @@ pub(super) fn reply(status: u16, content_type: &'static str, body: Bytes) -> Pla
         source: BodySource::Fixed(FixedBody { wait: Duration::ZERO, body, cut: None }),
         packets: None,
         pings: None,
+        encoding: None,
     }
 }
 
@@ -103,6 +104,7 @@ pub(super) fn plan(scenario: &Arc<Scenario>, request: &ChatRequest, context: &An
     plan.packets = scenario.packets;
     plan.pings.clone_from(&scenario.pings);
     plan.head.size = scenario.header_bytes.unwrap_or(0);
+    encode(&mut plan, scenario);
     let ends_with_connection = plan.head.framing == Framing::UntilClose;
     plan.head.keep_alive = scenario.keep_alive.unwrap_or(true) && !ends_with_connection;
     add_headers(&mut plan.head, scenario, request_id);
@@ -116,6 +118,18 @@ pub(super) fn plan(scenario: &Arc<Scenario>, request: &ChatRequest, context: &An
             .for_each(|(name, _)| *name = "request-id".into());
     }
     plan
+}
+
+/// Encodes the body. Its length is not known in advance then.
+fn encode(plan: &mut Plan, scenario: &Scenario) {
+    let Some(encoding) = scenario.content_encoding.filter(|_| plan.head.framing != Framing::Length(0)) else {
+        return;
+    };
+    plan.encoding = Some(encoding);
+    plan.head.headers.push(("content-encoding".into(), encoding.name().into()));
+    if matches!(plan.head.framing, Framing::Length(_)) {
+        plan.head.framing = Framing::Chunked;
+    }
 }
 
 /// Converts an error to the shape of this dialect.
@@ -229,6 +243,7 @@ fn event_stream(scenario: &Scenario, format: Format, source: BodySource) -> Plan
         source,
         packets: None,
         pings: None,
+        encoding: None,
     }
 }
 

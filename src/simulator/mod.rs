@@ -18,6 +18,7 @@ mod chat_request;
 mod chat_stream;
 mod chunk_writer;
 mod content;
+mod content_encoding;
 mod continuation;
 mod deltas;
 mod dialect;
@@ -54,6 +55,7 @@ use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_rustls::TlsAcceptor;
 
+pub use content_encoding::ContentEncoding;
 pub use options::Options;
 pub use rate_limit::RateLimit;
 pub use record::{EndedBy, RecordedRequest};

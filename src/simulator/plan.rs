@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 
 use super::chat_stream::ChatStream;
+use super::content_encoding::ContentEncoding;
 use super::event_stream::EventStream;
 use super::scenario::{PingStyle, Pings};
 use super::step::{Ending, Step};
@@ -97,4 +98,5 @@ pub(super) struct Plan {
     pub(super) source: BodySource,
     pub(super) packets: Option<Packets>,
     pub(super) pings: Option<Pings>,
+    pub(super) encoding: Option<ContentEncoding>,
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::content_encoding::ContentEncoding;
 use super::validate::{self, MAX_WAIT_MS, in_range};
 use super::wire_format::{DeltaShape, Format, IndexStyle, LineEnd, Packets, UsageIn};
 
@@ -35,6 +36,8 @@ pub struct Scenario {
     pub json_instead: bool,
     /// The format of the answer, whatever was requested; by default what was requested.
     pub format: Option<Format>,
+    /// How the body is encoded, whatever the request accepts; not by default.
+    pub content_encoding: Option<ContentEncoding>,
     /// The size in bytes to which the response head is padded, at most 1 MiB; no padding by default.
     pub header_bytes: Option<usize>,
 
@@ -407,6 +410,7 @@ mod tests {
         for (field, accepted) in [
             ("format", "`sse`, `ndjson`, `document`"),
             ("usageIn", "`chunk`, `choiceChunk`, `lastChunk`, `choice`, `xGroq`, `every`"),
+            ("contentEncoding", "`gzip`, `deflate`, `br`, `zstd`"),
             ("shape", "`delta`, `message`, `text`, `parts`"),
             ("choiceIndex", "`fromZero`, `fromOne`, `zero`, `string`, `none`"),
             ("toolCallIndex", "`fromZero`, `fromOne`, `zero`, `string`, `none`"),
