@@ -25,8 +25,13 @@ export interface Scenario {
   retryAfterMs?: number
   /** A gateway's HTML page in place of an answer. @default false */
   html?: boolean
-  /** A plain JSON completion although a stream was requested. @default false */
+  /** A plain JSON completion although a stream was requested, like `format: 'document'`. @default false */
   jsonInstead?: boolean
+  /**
+   * The format of the answer, whatever was requested: a stream of events, the same data as lines without `[DONE]`, or one
+   * JSON document. What was requested by default. `headers` can give any of them another content type.
+   */
+  format?: 'sse' | 'ndjson' | 'document'
   /** The size in bytes to which the response headers are padded. */
   headerBytes?: number
   /** A TCP reset before any response byte. @default false */
@@ -45,6 +50,14 @@ export interface Scenario {
   usageDelayMs?: number
   /** Whether a chunk with only the role comes first. @default true */
   roleFirst?: boolean
+  /** How the body is encoded, whatever the request accepts. */
+  contentEncoding?: 'gzip' | 'deflate' | 'br' | 'zstd'
+  /**
+   * The data of the events in place of generated chunks: a string is sent unchanged, anything else as JSON. `[DONE]` still
+   * follows (`done`), and each event counts as a chunk. A request that continues the answer gets the same events.
+   * Excludes `text`, `chunks` and `repeat`.
+   */
+  events?: unknown[]
   /** The answer as exact chunks of text. Excludes `text`. */
   chunks?: string[]
   /** The answer; the seed splits it into chunks. */
@@ -66,6 +79,19 @@ export interface Scenario {
   toolCalls?: Array<{ id?: string; name: string; arguments?: unknown }>
   /** `stop` by default, or `tool_calls` if there are any. */
   finishReason?: string
+  /** More text of the first choice, in one chunk after those with the finish reason. */
+  lateText?: string
+  /** Fields that each chunk has besides its choices and usage, or has with another value: `{ created: '1' }`. */
+  chunkFields?: Record<string, unknown>
+  /**
+   * Where the text of a chunk is: `delta.content`; `message.content`; `text` of the choice, as in the old completions; or
+   * `delta.content` as a list of parts. @default 'delta'
+   */
+  shape?: 'delta' | 'message' | 'text' | 'parts'
+  /** How choices are numbered: from 0, from 1, all with 0, from 0 as strings, or not at all. @default 'fromZero' */
+  choiceIndex?: 'fromZero' | 'fromOne' | 'zero' | 'string' | 'none'
+  /** How tool calls are numbered, likewise. @default 'fromZero' */
+  toolCallIndex?: 'fromZero' | 'fromOne' | 'zero' | 'string' | 'none'
   /** Pings while the stream waits or stalls. */
   pings?: { everyMs?: number; style?: 'comment' | 'event' }
   /** Where and how the answer ends early. */
@@ -74,6 +100,11 @@ export interface Scenario {
     afterChunks?: number
     /** After this many bytes of the body, possibly in the middle of a character. */
     afterBytes?: number
+    /**
+     * After the chunks with the finish reason and `lateText`, before usage and `[DONE]`. Excludes `afterChunks` and
+     * `afterBytes`. @default false
+     */
+    afterFinish?: boolean
     /** @default 'reset' */
     how?: 'reset' | 'close' | 'stall' | 'errorEvent' | 'errorEventNamed' | 'malformed' | 'done' | 'noFinish'
     /** The error object of an error event. */
@@ -85,7 +116,13 @@ export interface Scenario {
   finish?: boolean
   /** Whether usage is sent, or the usage to send. By default it is sent when requested. */
   usage?: boolean | object
-  /** Whether usage comes in the chunk with the finish reason. @default false */
+  /**
+   * Where usage is: in its own chunk without choices; in its own chunk with an empty choice; in the chunk with the last
+   * finish reason; in the choice of that chunk; in its `x_groq`; or in every chunk that has a choice. Except for a chunk of
+   * its own, it is sent unasked. @default 'chunk'
+   */
+  usageIn?: 'chunk' | 'choiceChunk' | 'lastChunk' | 'choice' | 'xGroq' | 'every'
+  /** Whether usage comes in the chunk with the finish reason, like `usageIn: 'lastChunk'`. @default false */
   usageInLastChunk?: boolean
   /** Whether a request with `stream_options` gets a 400. @default false */
   refuseStreamOptions?: boolean
@@ -95,6 +132,8 @@ export interface Scenario {
   refuseSystemTail?: boolean
   /** How lines end. @default 'lf' */
   lineEnd?: 'lf' | 'crlf' | 'cr'
+  /** Whether an empty line follows each event. @default true */
+  blankLines?: boolean
   /** Bytes per write: one event, one byte, or a number; up to 16 KiB by default. */
   packets?: 'whole' | 'bytes' | number
   /** Whether an HTTP/1.1 stream is chunked, or ends with the connection. @default true */

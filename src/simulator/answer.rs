@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::bodies;
 use super::chat_request::ChatRequest;
 use super::chat_stream::ChatStream;
+use super::chunk_writer::ChunkWriter;
 use super::content::{Content, Identity, Tool};
 use super::continuation;
 use super::deltas::Deltas;
@@ -22,6 +23,7 @@ use super::rng;
 use super::scenario::{DisconnectHow, Scenario, Usage};
 use super::step::Ending;
 use super::validate;
+use super::wire_format::Format;
 use crate::rng::SeededRng;
 
 /// What an answer depends on besides its request and its scenario.
@@ -51,6 +53,7 @@ pub(super) fn reply(status: u16, content_type: &'static str, body: Bytes) -> Pla
         source: BodySource::Fixed(FixedBody { wait: Duration::ZERO, body, cut: None }),
         packets: None,
         pings: None,
+        encoding: None,
     }
 }
 
@@ -101,6 +104,7 @@ pub(super) fn plan(scenario: &Arc<Scenario>, request: &ChatRequest, context: &An
     plan.packets = scenario.packets;
     plan.pings.clone_from(&scenario.pings);
     plan.head.size = scenario.header_bytes.unwrap_or(0);
+    encode(&mut plan, scenario);
     let ends_with_connection = plan.head.framing == Framing::UntilClose;
     plan.head.keep_alive = scenario.keep_alive.unwrap_or(true) && !ends_with_connection;
     add_headers(&mut plan.head, scenario, request_id);
@@ -114,6 +118,18 @@ pub(super) fn plan(scenario: &Arc<Scenario>, request: &ChatRequest, context: &An
             .for_each(|(name, _)| *name = "request-id".into());
     }
     plan
+}
+
+/// Encodes the body. Its length is not known in advance then.
+fn encode(plan: &mut Plan, scenario: &Scenario) {
+    let Some(encoding) = scenario.content_encoding.filter(|_| plan.head.framing != Framing::Length(0)) else {
+        return;
+    };
+    plan.encoding = Some(encoding);
+    plan.head.headers.push(("content-encoding".into(), encoding.name().into()));
+    if matches!(plan.head.framing, Framing::Length(_)) {
+        plan.head.framing = Framing::Chunked;
+    }
 }
 
 /// Converts an error to the shape of this dialect.
@@ -170,15 +186,20 @@ fn model_answer(
     identity: &Identity<'_>,
     rng: &mut SeededRng,
 ) -> Plan {
-    let content = content(scenario, request, context, rng);
-    let streamed = request.stream && !scenario.json_instead;
-    if let Some(dialect) = context.dialect {
-        return dialect_answer(dialect, scenario, request, &content, identity, streamed, rng);
+    let format = scenario.format(request.stream);
+    if let Some(events) = &scenario.events {
+        let stream = EventStream::of_scenario(context.dialect, format, Arc::clone(scenario), events);
+        return event_stream(scenario, format, BodySource::Events(Box::new(stream)));
     }
+    let content = content(scenario, request, context, rng);
+    if let Some(dialect) = context.dialect {
+        return dialect_answer(dialect, scenario, request, &content, identity, format, rng);
+    }
+    let streamed = format != Format::Document;
     let usage = match &scenario.usage {
         Some(Usage::Exactly(usage)) => Some(Value::Object(usage.clone()).to_string()),
         Some(Usage::Sent(false)) => None,
-        None if streamed && !request.include_usage && !scenario.usage_in_last_chunk => None,
+        None if streamed && !request.include_usage && scenario.usage_in().has_own_chunk() => None,
         _ => {
             let (prompt, completion) = (request.prompt_tokens(), content.delta_count() * request.choices);
             let mut usage = json!({"prompt_tokens": prompt, "completion_tokens": completion,
@@ -197,23 +218,20 @@ fn model_answer(
             .as_ref()
             .is_some_and(|cut| matches!(cut.how, DisconnectHow::Done | DisconnectHow::NoFinish));
         let finish = scenario.finish.unwrap_or(true) && !unfinished;
-        let body = bodies::completion(&content, request.choices, identity, usage.as_deref(), finish);
+        let body =
+            bodies::completion(&content, scenario, request.choices, identity, usage.as_deref(), finish);
         return unstreamed_answer(scenario, status, body);
     }
-    let stream = ChatStream::new(
-        Arc::clone(scenario),
-        content,
-        request.choices,
-        identity,
-        usage,
-        request.include_usage,
-    );
-    event_stream(scenario, BodySource::Stream(Box::new(stream)))
+    let writer = ChunkWriter::new(Arc::clone(scenario), format, identity, usage, request.include_usage);
+    let stream = ChatStream::new(Arc::clone(scenario), content, request.choices, writer);
+    event_stream(scenario, format, BodySource::Stream(Box::new(stream)))
 }
 
-fn event_stream(scenario: &Scenario, source: BodySource) -> Plan {
+fn event_stream(scenario: &Scenario, format: Format, source: BodySource) -> Plan {
+    let is_ndjson = format == Format::Ndjson;
+    let content_type = if is_ndjson { "application/x-ndjson" } else { "text/event-stream; charset=utf-8" };
     let headers = vec![
-        (Cow::Borrowed("content-type"), Cow::Borrowed("text/event-stream; charset=utf-8")),
+        (Cow::Borrowed("content-type"), Cow::Borrowed(content_type)),
         (Cow::Borrowed("cache-control"), Cow::Borrowed("no-cache")),
     ];
     let framing = if scenario.chunked.unwrap_or(true) { Framing::Chunked } else { Framing::UntilClose };
@@ -225,6 +243,7 @@ fn event_stream(scenario: &Scenario, source: BodySource) -> Plan {
         source,
         packets: None,
         pings: None,
+        encoding: None,
     }
 }
 
@@ -235,7 +254,7 @@ fn dialect_answer(
     request: &ChatRequest,
     content: &Content,
     identity: &Identity<'_>,
-    streamed: bool,
+    format: Format,
     rng: &mut SeededRng,
 ) -> Plan {
     let finish = scenario.finish.unwrap_or(true);
@@ -244,13 +263,11 @@ fn dialect_answer(
         Dialect::Messages => messages::build,
     };
     let DialectAnswer { events, whole } = build(content, identity, request.prompt_tokens(), finish, rng);
-    if !streamed {
+    if format == Format::Document {
         return unstreamed_answer(scenario, scenario.status.unwrap_or(200), Bytes::from(whole.to_string()));
     }
-    event_stream(
-        scenario,
-        BodySource::Events(Box::new(EventStream::new(dialect, Arc::clone(scenario), events))),
-    )
+    let stream = EventStream::new(Some(dialect), format, Arc::clone(scenario), events);
+    event_stream(scenario, format, BodySource::Events(Box::new(stream)))
 }
 
 /// An answer that is not streamed, with the cuts that change its content.

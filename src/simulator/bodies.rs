@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::content::{Content, Identity, Tool};
 use super::deltas::Deltas;
+use super::scenario::Scenario;
 
 /// An error body.
 pub(super) fn error(message: &str, kind: &str, param: Option<&str>, code: Option<&str>) -> Bytes {
@@ -48,6 +49,15 @@ pub(super) fn error_of(status: u16, model: &str) -> Bytes {
     error(message, kind, None, code)
 }
 
+/// The data of an error event in a stream of chunks.
+pub(super) fn error_event(custom: Option<&Value>) -> Value {
+    let error = custom.cloned().unwrap_or_else(|| {
+        json!({"message": "The server had an error while processing your request. Sorry about that!",
+            "type": "server_error", "param": null, "code": "server_error"})
+    });
+    json!({ "error": error })
+}
+
 /// The error page of a gateway in front of the provider.
 pub(super) fn html(status: u16) -> Bytes {
     let reason = reason(status);
@@ -73,6 +83,7 @@ pub(super) fn model(id: &str) -> Value {
 /// A complete `chat.completion`. Without `finish`, its finish reasons are null.
 pub(super) fn completion(
     content: &Content,
+    scenario: &Scenario,
     choices: u64,
     identity: &Identity<'_>,
     usage: Option<&str>,
@@ -83,7 +94,12 @@ pub(super) fn completion(
     let choice = |index: u64| {
         let mut message = Map::new();
         message.insert("role".to_owned(), "assistant".into());
-        let visible = if bare { Value::from(content.text.text()) } else { text(&content.text) };
+        let late = scenario.late_text.as_deref().filter(|_| index == 0);
+        let visible = match late {
+            Some(late) => Value::from(content.text.text() + late),
+            None if bare => Value::from(content.text.text()),
+            None => text(&content.text),
+        };
         message.insert("content".to_owned(), visible);
         if content.reasoning.len() > 0 {
             message.insert("reasoning_content".to_owned(), text(&content.reasoning));
@@ -105,6 +121,9 @@ pub(super) fn completion(
         "model": identity.model, "system_fingerprint": "fp_simulator",
         "choices": (0..choices).map(choice).collect::<Vec<_>>(),
     });
+    if let Value::Object(body) = &mut body {
+        body.extend(scenario.chunk_fields.clone());
+    }
     if let Some(usage) = usage.and_then(|usage| serde_json::from_str::<Value>(usage).ok()) {
         body["usage"] = usage;
     }

@@ -3,29 +3,20 @@
 use std::sync::Arc;
 
 use bytes::BytesMut;
-use serde_json::{Value, json};
 
-use super::content::{Content, Identity};
-use super::json::{escape, number};
-use super::scenario::{DisconnectHow, LineEnd, PingStyle, Scenario};
+use super::bodies;
+use super::chunk_writer::ChunkWriter;
+use super::content::Content;
+use super::scenario::{DisconnectHow, PingStyle, Scenario};
 use super::step::{Ending, Step};
 use super::validate;
 
 pub(super) struct ChatStream {
     scenario: Arc<Scenario>,
     content: Content,
+    writer: ChunkWriter,
     choices: u64,
     total: u64,
-    /// The error event of a cut, or empty.
-    error: String,
-    usage: Option<String>,
-    eol: &'static [u8],
-    /// The start of a chunk, up to the inside of `choices`.
-    open: Vec<u8>,
-    /// The end of a choice without a finish reason, and of its chunk.
-    unfinished: Vec<u8>,
-    /// The end of a chunk, after its choices.
-    close: Vec<u8>,
     phase: Phase,
     at: u64,
     sent: u64,
@@ -37,6 +28,7 @@ enum Phase {
     FirstWait,
     Deltas,
     Finish(u64),
+    LateText,
     UsageWait,
     Usage,
     Done,
@@ -46,53 +38,10 @@ enum Phase {
 }
 
 impl ChatStream {
-    pub(super) fn new(
-        scenario: Arc<Scenario>,
-        content: Content,
-        choices: u64,
-        identity: &Identity<'_>,
-        usage: Option<String>,
-        usage_field: bool,
-    ) -> Self {
-        let eol: &'static [u8] = match scenario.line_end {
-            LineEnd::Lf => b"\n",
-            LineEnd::Crlf => b"\r\n",
-            LineEnd::Cr => b"\r",
-        };
-        let mut open = BytesMut::with_capacity(192);
-        open.extend_from_slice(b"data: {\"id\":\"");
-        escape(identity.id, &mut open);
-        open.extend_from_slice(b"\",\"object\":\"chat.completion.chunk\",\"created\":");
-        number(identity.created, &mut open);
-        open.extend_from_slice(b",\"model\":\"");
-        escape(identity.model, &mut open);
-        open.extend_from_slice(b"\",\"system_fingerprint\":\"fp_simulator\",\"choices\":[");
-        let mut close = if usage_field { b"],\"usage\":null}".to_vec() } else { b"]}".to_vec() };
-        close.extend_from_slice(eol);
-        close.extend_from_slice(eol);
-        let unfinished = [b",\"logprobs\":null,\"finish_reason\":null}".as_slice(), &close].concat();
-        let error = scenario.disconnect.as_ref().map(|cut| {
-            let error = cut.error.clone().unwrap_or_else(|| {
-                json!({"message": "The server had an error while processing your request. Sorry about that!",
-                    "type": "server_error", "param": null, "code": "server_error"})
-            });
-            Value::Object(serde_json::Map::from_iter([("error".to_owned(), error)])).to_string()
-        });
-        Self {
-            total: content.delta_count() * choices,
-            phase: if scenario.role_first.unwrap_or(true) { Phase::Role(0) } else { Phase::FirstWait },
-            open: open.to_vec(),
-            error: error.unwrap_or_default(),
-            scenario,
-            content,
-            choices,
-            usage,
-            eol,
-            unfinished,
-            close,
-            at: 0,
-            sent: 0,
-        }
+    pub(super) fn new(scenario: Arc<Scenario>, content: Content, choices: u64, writer: ChunkWriter) -> Self {
+        let phase = if writer.has_role_chunk() { Phase::Role(0) } else { Phase::FirstWait };
+        let total = content.delta_count() * choices;
+        Self { scenario, content, writer, choices, total, phase, at: 0, sent: 0 }
     }
 
     pub(super) fn step(&mut self, out: &mut BytesMut) -> Step {
@@ -110,15 +59,7 @@ impl ChatStream {
         if self.limit().is_some_and(|limit| self.sent >= limit) {
             return;
         }
-        match style {
-            PingStyle::Comment => out.extend_from_slice(b": ping"),
-            PingStyle::Event => {
-                out.extend_from_slice(b"event: ping");
-                out.extend_from_slice(self.eol);
-                out.extend_from_slice(b"data: {\"type\":\"ping\"}");
-            }
-        }
-        self.end_event(out);
+        self.writer.ping(style, out);
         self.count_written(before, out);
     }
 
@@ -156,13 +97,7 @@ impl ChatStream {
     fn advance(&mut self, out: &mut BytesMut) -> Step {
         match self.phase {
             Phase::Role(choice) => {
-                self.begin(choice, out);
-                let bare = self.content.text.len() == 0 && !self.content.tools.is_empty();
-                let content: &[u8] = if bare { b"null" } else { b"\"\"" };
-                out.extend_from_slice(b"\"role\":\"assistant\",\"content\":");
-                out.extend_from_slice(content);
-                out.extend_from_slice(b",\"refusal\":null}");
-                out.extend_from_slice(&self.unfinished);
+                self.writer.role(choice, &self.content, out);
                 self.phase =
                     if choice + 1 < self.choices { Phase::Role(choice + 1) } else { Phase::FirstWait };
                 Step::More
@@ -173,25 +108,32 @@ impl ChatStream {
             }
             Phase::Deltas => self.next_delta(out),
             Phase::Finish(choice) => {
-                self.finish(choice, out);
-                self.phase =
-                    if choice + 1 < self.choices { Phase::Finish(choice + 1) } else { Phase::UsageWait };
+                let is_last = choice + 1 == self.choices;
+                self.writer.finish(choice, &self.content.finish, is_last, out);
+                self.phase = if is_last { Phase::LateText } else { Phase::Finish(choice + 1) };
+                Step::More
+            }
+            Phase::LateText => {
+                if let Some(text) = &self.scenario.late_text {
+                    self.writer.late_text(text, out);
+                }
+                let is_cut = self.scenario.disconnect.as_ref().is_some_and(|cut| cut.after_finish);
+                self.phase = if is_cut { Phase::Cut } else { Phase::UsageWait };
                 Step::More
             }
             Phase::UsageWait => {
-                let chunk = self.usage.is_some() && !self.scenario.usage_in_last_chunk;
+                let chunk = self.writer.has_usage_chunk();
                 self.phase = if chunk { Phase::Usage } else { Phase::Done };
                 if chunk { wait(self.scenario.usage_delay_ms) } else { Step::More }
             }
             Phase::Usage => {
-                out.extend_from_slice(&self.open);
-                self.close_with_usage(out);
+                self.writer.usage(out);
                 self.phase = Phase::Done;
                 Step::More
             }
             Phase::Done => {
                 if self.scenario.done.unwrap_or(true) {
-                    self.done(out);
+                    self.writer.done(out);
                 }
                 self.phase = Phase::End;
                 Step::More
@@ -213,6 +155,7 @@ impl ChatStream {
     fn next_delta(&mut self, out: &mut BytesMut) -> Step {
         let cut_at =
             self.scenario.disconnect.as_ref().and_then(|cut| match (cut.after_chunks, cut.after_bytes) {
+                _ if cut.after_finish => None,
                 (None, None) => Some(0),
                 (deltas, _) => deltas.map(|deltas| deltas.min(self.total)),
             });
@@ -222,17 +165,11 @@ impl ChatStream {
         }
         if self.at == self.total {
             let finish = self.scenario.finish.unwrap_or(true);
-            self.phase = if finish { Phase::Finish(0) } else { Phase::UsageWait };
+            self.phase = if finish { Phase::Finish(0) } else { Phase::LateText };
             return Step::More;
         }
         let (row, choice) = (self.at / self.choices, self.at % self.choices);
-        self.begin(choice, out);
-        if row == 0 && !self.scenario.role_first.unwrap_or(true) {
-            out.extend_from_slice(b"\"role\":\"assistant\",");
-        }
-        self.write_delta(row, choice, out);
-        out.extend_from_slice(b"}");
-        out.extend_from_slice(&self.unfinished);
+        self.writer.delta(&self.content, row, choice, out);
         self.at += 1;
         let paced = self.at < self.total && cut_at != Some(self.at);
         if paced && self.scenario.chunk_delay_ms > 0 {
@@ -242,87 +179,6 @@ impl ChatStream {
         }
     }
 
-    /// Writes the fields of the delta with the number `row` of a choice.
-    fn write_delta(&self, mut row: u64, choice: u64, out: &mut BytesMut) {
-        for (field, deltas) in [
-            (b"\"reasoning_content\":\"".as_slice(), &self.content.reasoning),
-            (b"\"content\":\"", &self.content.text),
-            (b"\"refusal\":\"", &self.content.refusal),
-        ] {
-            if row < deltas.len() {
-                out.extend_from_slice(field);
-                deltas.write(row, out);
-                out.extend_from_slice(b"\"");
-                return;
-            }
-            row -= deltas.len();
-        }
-        for (index, tool) in self.content.tools.iter().enumerate() {
-            if row > tool.arguments.len() {
-                row -= tool.arguments.len() + 1;
-                continue;
-            }
-            out.extend_from_slice(b"\"tool_calls\":[{\"index\":");
-            number(index as u64, out);
-            if row == 0 {
-                out.extend_from_slice(b",\"id\":\"");
-                escape(&tool.id, out);
-                if choice > 0 {
-                    out.extend_from_slice(b"_");
-                    number(choice, out);
-                }
-                out.extend_from_slice(b"\",\"type\":\"function\",\"function\":{\"name\":\"");
-                escape(&tool.name, out);
-                out.extend_from_slice(b"\",\"arguments\":\"\"}}]");
-            } else {
-                out.extend_from_slice(b",\"function\":{\"arguments\":\"");
-                tool.arguments.write(row - 1, out);
-                out.extend_from_slice(b"\"}}]");
-            }
-            return;
-        }
-    }
-
-    fn begin(&self, choice: u64, out: &mut BytesMut) {
-        out.extend_from_slice(&self.open);
-        out.extend_from_slice(b"{\"index\":");
-        number(choice, out);
-        out.extend_from_slice(b",\"delta\":{");
-    }
-
-    fn finish(&self, choice: u64, out: &mut BytesMut) {
-        self.begin(choice, out);
-        out.extend_from_slice(b"},\"logprobs\":null,\"finish_reason\":\"");
-        escape(&self.content.finish, out);
-        out.extend_from_slice(b"\"}");
-        if choice + 1 == self.choices && self.scenario.usage_in_last_chunk {
-            self.close_with_usage(out);
-        } else {
-            out.extend_from_slice(&self.close);
-        }
-    }
-
-    fn close_with_usage(&self, out: &mut BytesMut) {
-        let Some(usage) = &self.usage else {
-            out.extend_from_slice(&self.close);
-            return;
-        };
-        out.extend_from_slice(b"],\"usage\":");
-        out.extend_from_slice(usage.as_bytes());
-        out.extend_from_slice(b"}");
-        self.end_event(out);
-    }
-
-    fn done(&self, out: &mut BytesMut) {
-        out.extend_from_slice(b"data: [DONE]");
-        self.end_event(out);
-    }
-
-    fn end_event(&self, out: &mut BytesMut) {
-        out.extend_from_slice(self.eol);
-        out.extend_from_slice(self.eol);
-    }
-
     fn cut(&self, out: &mut BytesMut) -> Ending {
         let how = self.how();
         match how {
@@ -330,20 +186,11 @@ impl ChatStream {
             DisconnectHow::Close => return Ending::Close,
             DisconnectHow::Stall => return Ending::Stall,
             DisconnectHow::NoFinish => {}
-            DisconnectHow::Done => self.done(out),
-            DisconnectHow::Malformed => {
-                out.extend_from_slice(&self.open);
-                out.extend_from_slice(b"{\"index\":0,\"delta\":{\"content\":\"");
-                self.end_event(out);
-            }
+            DisconnectHow::Done => self.writer.done(out),
+            DisconnectHow::Malformed => self.writer.malformed(out),
             DisconnectHow::ErrorEvent | DisconnectHow::ErrorEventNamed => {
-                if how == DisconnectHow::ErrorEventNamed {
-                    out.extend_from_slice(b"event: error");
-                    out.extend_from_slice(self.eol);
-                }
-                out.extend_from_slice(b"data: ");
-                out.extend_from_slice(self.error.as_bytes());
-                self.end_event(out);
+                let error = self.scenario.disconnect.as_ref().and_then(|cut| cut.error.as_ref());
+                self.writer.error(&bodies::error_event(error), how == DisconnectHow::ErrorEventNamed, out);
             }
         }
         Ending::Clean

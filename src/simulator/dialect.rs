@@ -1,5 +1,7 @@
 //! The dialects other than chat completions: their requests, and the shapes of their errors.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use serde_json::{Value, json};
 
@@ -16,7 +18,8 @@ pub(super) enum Dialect {
 
 /// One event of a stream.
 pub(super) struct Event {
-    pub(super) name: &'static str,
+    pub(super) name: Option<Cow<'static, str>>,
+    /// A string is sent unchanged, anything else as JSON.
     pub(super) data: Value,
     /// Whether it carries a delta of the answer.
     pub(super) is_delta: bool,
@@ -120,7 +123,7 @@ impl Dialect {
                 ("error", data)
             }
         };
-        Event { name, data, is_delta: false }
+        Event { name: Some(name.into()), data, is_delta: false }
     }
 }
 

@@ -1,17 +1,23 @@
 //! A stream of events that are known in advance, as steps: with waits and cuts.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::BytesMut;
+use serde_json::Value;
 
+use super::bodies;
 use super::dialect::{Dialect, Event};
-use super::scenario::{Disconnect, DisconnectHow, LineEnd, PingStyle, Scenario};
+use super::scenario::{Disconnect, DisconnectHow, PingStyle, Scenario};
 use super::step::{Ending, Step};
 use super::validate;
+use super::wire_format::{Format, LineEnd};
 
 pub(super) struct EventStream {
-    dialect: Dialect,
+    /// `None` for chat completions.
+    dialect: Option<Dialect>,
+    format: Format,
     scenario: Arc<Scenario>,
     events: VecDeque<Event>,
     total: u64,
@@ -24,10 +30,46 @@ pub(super) struct EventStream {
 }
 
 impl EventStream {
-    pub(super) fn new(dialect: Dialect, scenario: Arc<Scenario>, events: Vec<Event>) -> Self {
+    /// The exact events of a scenario.
+    pub(super) fn of_scenario(
+        dialect: Option<Dialect>,
+        format: Format,
+        scenario: Arc<Scenario>,
+        events: &[Value],
+    ) -> Self {
+        let event = |data: &Value| Event {
+            name: dialect.and_then(|_| data["type"].as_str().map(|name| name.to_owned().into())),
+            data: data.clone(),
+            is_delta: true,
+        };
+        let mut events: Vec<Event> = events.iter().map(event).collect();
+        let has_done = dialect.is_none() && format == Format::Sse && scenario.done.unwrap_or(true);
+        if has_done {
+            events.push(Event { name: None, data: "[DONE]".into(), is_delta: false });
+        }
+        Self::new(dialect, format, scenario, events)
+    }
+
+    pub(super) fn new(
+        dialect: Option<Dialect>,
+        format: Format,
+        scenario: Arc<Scenario>,
+        events: Vec<Event>,
+    ) -> Self {
         let total = events.iter().filter(|event| event.is_delta).count() as u64;
         let events = VecDeque::from(events);
-        Self { dialect, scenario, events, total, deltas: 0, count: 0, bytes: 0, waited: false, over: None }
+        Self {
+            dialect,
+            format,
+            scenario,
+            events,
+            total,
+            deltas: 0,
+            count: 0,
+            bytes: 0,
+            waited: false,
+            over: None,
+        }
     }
 
     fn cut(&self) -> Option<&Disconnect> {
@@ -41,6 +83,7 @@ impl EventStream {
             return true;
         }
         match (cut.after_chunks, cut.after_bytes) {
+            _ if cut.after_finish => next.is_none_or(|event| event.data == "[DONE]"),
             (None, None) | (Some(0), _) => next.is_none_or(|event| event.is_delta),
             (Some(deltas), _) => self.deltas >= deltas.min(self.total),
             (None, Some(_)) => next.is_none(),
@@ -87,13 +130,23 @@ impl EventStream {
 
     pub(super) fn ping(&mut self, style: PingStyle, out: &mut BytesMut) {
         match style {
+            _ if self.format == Format::Ndjson => self.lines("\n", out),
             PingStyle::Comment => self.lines(": ping\n\n", out),
             PingStyle::Event => self.lines("event: ping\ndata: {\"type\": \"ping\"}\n\n", out),
         }
     }
 
     fn write(&self, event: &Event, out: &mut BytesMut) {
-        self.lines(&format!("event: {}\ndata: {}\n\n", event.name, event.data), out);
+        let data = match &event.data {
+            Value::String(text) => Cow::Borrowed(text.as_str()),
+            data => Cow::Owned(data.to_string()),
+        };
+        if self.format == Format::Ndjson {
+            return self.lines(&format!("{data}\n"), out);
+        }
+        let name = event.name.as_deref().map(|name| format!("event: {name}\n")).unwrap_or_default();
+        let end = if self.scenario.blank_lines.unwrap_or(true) { "\n\n" } else { "\n" };
+        self.lines(&format!("{name}data: {}{end}", data.replace('\n', "\ndata: ")), out);
     }
 
     fn lines(&self, text: &str, out: &mut BytesMut) {
@@ -115,7 +168,15 @@ impl EventStream {
             DisconnectHow::Malformed => self.lines("data: {\"type\":\"\n\n", out),
             DisconnectHow::ErrorEvent | DisconnectHow::ErrorEventNamed => {
                 let named = *how == DisconnectHow::ErrorEventNamed;
-                self.write(&self.dialect.error_event(error.as_ref(), named, self.count), out);
+                let event = match self.dialect {
+                    Some(dialect) => dialect.error_event(error.as_ref(), named, self.count),
+                    None => Event {
+                        name: named.then_some("error".into()),
+                        data: bodies::error_event(error.as_ref()),
+                        is_delta: false,
+                    },
+                };
+                self.write(&event, out);
             }
         }
         Ending::Clean

@@ -14,7 +14,7 @@ struct Writer {
 
 impl Writer {
     fn event(&mut self, name: &'static str, data: Value, is_delta: bool) {
-        self.events.push(Event { name, data, is_delta });
+        self.events.push(Event { name: Some(name.into()), data, is_delta });
     }
 
     fn begin(&mut self, block: Value) {

@@ -16,7 +16,9 @@ mod answer;
 mod bodies;
 mod chat_request;
 mod chat_stream;
+mod chunk_writer;
 mod content;
+mod content_encoding;
 mod continuation;
 mod deltas;
 mod dialect;
@@ -37,6 +39,7 @@ mod scenario;
 mod step;
 mod tls;
 mod validate;
+mod wire_format;
 
 #[cfg(test)]
 mod tests;
@@ -52,13 +55,14 @@ use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_rustls::TlsAcceptor;
 
+pub use content_encoding::ContentEncoding;
 pub use options::Options;
 pub use rate_limit::RateLimit;
 pub use record::{EndedBy, RecordedRequest};
 pub use scenario::{
-    Disconnect, DisconnectHow, HeaderValues, LineEnd, OnContinue, PacketStyle, Packets, PingStyle, Pings,
-    Scenario, ToolCall, Usage,
+    Disconnect, DisconnectHow, HeaderValues, OnContinue, PingStyle, Pings, Scenario, ToolCall, Usage,
 };
+pub use wire_format::{DeltaShape, Format, IndexStyle, LineEnd, PacketStyle, Packets, UsageIn};
 
 use router::ServerState;
 

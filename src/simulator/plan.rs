@@ -6,9 +6,11 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 
 use super::chat_stream::ChatStream;
+use super::content_encoding::ContentEncoding;
 use super::event_stream::EventStream;
-use super::scenario::{Packets, PingStyle, Pings};
+use super::scenario::{PingStyle, Pings};
 use super::step::{Ending, Step};
+use super::wire_format::Packets;
 
 /// Whether there is a response, and what happens otherwise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,4 +98,5 @@ pub(super) struct Plan {
     pub(super) source: BodySource,
     pub(super) packets: Option<Packets>,
     pub(super) pings: Option<Pings>,
+    pub(super) encoding: Option<ContentEncoding>,
 }

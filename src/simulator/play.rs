@@ -6,11 +6,12 @@ use std::io;
 use bytes::BytesMut;
 use tokio::time::{Instant, sleep_until};
 
+use super::content_encoding::Encoded;
 use super::plan::{Head, Plan, Start};
 use super::record::{EndedBy, RecordHandle};
-use super::scenario::{PacketStyle, Packets};
 use super::step::{Ending, Step};
 use super::validate;
+use super::wire_format::{PacketStyle, Packets};
 
 /// How many bytes are collected before they are written.
 const BATCH: usize = 16 * 1024;
@@ -38,7 +39,11 @@ pub(super) enum AfterResponse {
 
 /// Plays a plan, and records how the answer ended.
 pub(super) async fn play<W: Wire>(wire: &mut W, plan: Plan, record: &RecordHandle) -> AfterResponse {
-    match run(wire, plan, record).await {
+    let played = match plan.encoding {
+        Some(encoding) => run(&mut Encoded::new(wire, encoding), plan, record).await,
+        None => run(wire, plan, record).await,
+    };
+    match played {
         Ok((after, ended)) => {
             record.finish(ended);
             after

@@ -19,7 +19,7 @@ impl Writer {
         if let (Some(data), Value::Object(fields)) = (data.as_object_mut(), fields) {
             data.extend(fields);
         }
-        self.events.push(Event { name, data, is_delta });
+        self.events.push(Event { name: Some(name.into()), data, is_delta });
     }
 
     fn begin(&mut self, item: Value) {

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::content_encoding::ContentEncoding;
 use super::validate::{self, MAX_WAIT_MS, in_range};
+use super::wire_format::{DeltaShape, Format, IndexStyle, LineEnd, Packets, UsageIn};
 
 /// How one chat request is answered; a default scenario is a healthy answer.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -30,8 +32,12 @@ pub struct Scenario {
     pub retry_after_ms: Option<f64>,
     /// Whether to send a gateway's HTML page in place of an answer; default false.
     pub html: bool,
-    /// Whether to send a JSON completion in place of a requested stream; default false.
+    /// Whether to send a JSON completion in place of a requested stream, like the format `document`; default false.
     pub json_instead: bool,
+    /// The format of the answer, whatever was requested; by default what was requested.
+    pub format: Option<Format>,
+    /// How the body is encoded, whatever the request accepts; not by default.
+    pub content_encoding: Option<ContentEncoding>,
     /// The size in bytes to which the response head is padded, at most 1 MiB; no padding by default.
     pub header_bytes: Option<usize>,
 
@@ -50,6 +56,9 @@ pub struct Scenario {
 
     /// Whether a chunk with the bare role comes before the first chunk; default true.
     pub role_first: Option<bool>,
+    /// The data of the events, in place of generated chunks: a string is sent unchanged, anything else as JSON. A
+    /// continuation gets the same events. None by default; `[DONE]` still follows.
+    pub events: Option<Vec<Value>>,
     /// The answer as exact content deltas; excludes `text`.
     pub chunks: Option<Vec<String>>,
     /// The answer, which the seed splits into chunks; by default the simulator's answer.
@@ -70,6 +79,17 @@ pub struct Scenario {
     pub tool_calls: Vec<ToolCall>,
     /// The finish reason; default `stop`, or `tool_calls` when there are any.
     pub finish_reason: Option<String>,
+    /// More text of the first choice, in one chunk after those with the finish reason; none by default.
+    pub late_text: Option<String>,
+
+    /// Fields that each chunk has besides its choices and usage, or has with another value; none by default.
+    pub chunk_fields: serde_json::Map<String, Value>,
+    /// Where the text of a chunk is; default `delta`.
+    pub shape: DeltaShape,
+    /// How choices are numbered; default `fromZero`.
+    pub choice_index: IndexStyle,
+    /// How tool calls are numbered; default `fromZero`.
+    pub tool_call_index: IndexStyle,
 
     /// Pings while the stream waits or stalls; none by default.
     pub pings: Option<Pings>,
@@ -82,7 +102,9 @@ pub struct Scenario {
 
     /// Whether usage is sent, or which; by default if the request includes usage or is not streamed.
     pub usage: Option<Usage>,
-    /// Whether usage is sent in the chunk with the finish reason; by default it has its own chunk.
+    /// Where usage is sent; by default in its own chunk.
+    pub usage_in: Option<UsageIn>,
+    /// Whether usage is sent in the chunk with the finish reason, like the place `lastChunk`; default false.
     pub usage_in_last_chunk: bool,
     /// The wait before the usage chunk in milliseconds; default 0.
     pub usage_delay_ms: u64,
@@ -95,6 +117,8 @@ pub struct Scenario {
 
     /// How the lines of the stream end; default `lf`.
     pub line_end: LineEnd,
+    /// Whether an empty line follows each event; default true.
+    pub blank_lines: Option<bool>,
     /// How the bytes are split into writes; by default up to 16 KiB a write.
     pub packets: Option<Packets>,
     /// Whether a streamed HTTP/1.1 body is chunked, or ends with the connection; default true.
@@ -175,6 +199,8 @@ pub struct Disconnect {
     /// After this many bytes of the body (without chunk framing), also inside a character. A cut that writes an event
     /// waits for the end of the event in which that byte lies.
     pub after_bytes: Option<u64>,
+    /// After the chunks with the finish reason, before usage and `[DONE]`; default false. Excludes the numbers.
+    pub after_finish: bool,
     /// How it is cut; default `reset`.
     pub how: DisconnectHow,
     /// The error of `errorEvent` and `errorEventNamed`; by default a server error in OpenAI's shape.
@@ -221,50 +247,6 @@ pub enum Usage {
     Exactly(serde_json::Map<String, Value>),
 }
 
-/// How the lines of a stream end.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub enum LineEnd {
-    /// Line feed.
-    #[default]
-    Lf,
-    /// Carriage return and line feed.
-    Crlf,
-    /// Carriage return.
-    Cr,
-}
-
-/// How the bytes of a reply are split into writes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(untagged, expecting = "expected \"whole\", \"bytes\" or a whole number of bytes from 1")]
-pub enum Packets {
-    /// By name.
-    Named(PacketStyle),
-    /// This many bytes a write.
-    Size(usize),
-}
-
-/// A named way of splitting bytes into writes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub enum PacketStyle {
-    /// One event a write.
-    Whole,
-    /// One byte a write.
-    Bytes,
-}
-
-impl Packets {
-    /// The bytes of one write; `None` if writes follow the events.
-    pub(super) fn size(self) -> Option<usize> {
-        match self {
-            Self::Named(PacketStyle::Whole) => None,
-            Self::Named(PacketStyle::Bytes) => Some(1),
-            Self::Size(bytes) => Some(bytes.max(1)),
-        }
-    }
-}
-
 /// The answer to a request that continues a cut one.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -283,6 +265,21 @@ pub enum OnContinue {
 }
 
 impl Scenario {
+    /// The format of the answer to a request, which may have asked for a stream.
+    pub(super) fn format(&self, streamed: bool) -> Format {
+        match self.format {
+            Some(format) => format,
+            None if self.json_instead => Format::Document,
+            None if streamed || self.events.is_some() => Format::Sse,
+            None => Format::Document,
+        }
+    }
+
+    pub(super) fn usage_in(&self) -> UsageIn {
+        let default = if self.usage_in_last_chunk { UsageIn::LastChunk } else { UsageIn::Chunk };
+        self.usage_in.unwrap_or(default)
+    }
+
     /// Parses a scenario from JSON.
     ///
     /// # Errors
@@ -349,6 +346,33 @@ impl Scenario {
         if self.text.is_some() && self.chunks.is_some() {
             return Err("text and chunks exclude each other; give one".to_owned());
         }
+        if self.json_instead && self.format.is_some_and(|format| format != Format::Document) {
+            return Err("jsonInstead and another format exclude each other; give one".to_owned());
+        }
+        if self.usage_in_last_chunk && self.usage_in.is_some_and(|place| place != UsageIn::LastChunk) {
+            return Err("usageInLastChunk and another usageIn exclude each other; give one".to_owned());
+        }
+        if self.events.is_some() {
+            if self.text.is_some() || self.chunks.is_some() || self.repeat.is_some() {
+                return Err("events exclude text, chunks and repeat".to_owned());
+            }
+            if self.format(true) == Format::Document {
+                return Err(
+                    "events need the format \"sse\" or \"ndjson\"; a document is given as body".to_owned()
+                );
+            }
+        }
+        for (field, option) in [("choices", "events"), ("usage", "usage")] {
+            if self.chunk_fields.contains_key(field) {
+                return Err(format!("chunkFields cannot have {field}; use the field {option}"));
+            }
+        }
+        if let Some(cut) = &self.disconnect
+            && cut.after_finish
+            && (cut.after_chunks.is_some() || cut.after_bytes.is_some())
+        {
+            return Err("disconnect.afterFinish excludes afterChunks and afterBytes".to_owned());
+        }
         if self.stamp && (self.repeat.is_none() || self.text.is_some() || self.chunks.is_some()) {
             return Err("stamp needs repeat, and neither text nor chunks".to_owned());
         }
@@ -383,6 +407,17 @@ mod tests {
         assert!(why.starts_with("scenario: toolCalls[1].name"), "{why}");
         let why = refusal(r#"{"packets":"many"}"#);
         assert!(why.contains("packets") && why.contains("\"bytes\" or a whole number"), "{why}");
+        for (field, accepted) in [
+            ("format", "`sse`, `ndjson`, `document`"),
+            ("usageIn", "`chunk`, `choiceChunk`, `lastChunk`, `choice`, `xGroq`, `every`"),
+            ("contentEncoding", "`gzip`, `deflate`, `br`, `zstd`"),
+            ("shape", "`delta`, `message`, `text`, `parts`"),
+            ("choiceIndex", "`fromZero`, `fromOne`, `zero`, `string`, `none`"),
+            ("toolCallIndex", "`fromZero`, `fromOne`, `zero`, `string`, `none`"),
+        ] {
+            let why = refusal(&format!(r#"{{"{field}":"other"}}"#));
+            assert!(why.starts_with(&format!("scenario: {field}: ")) && why.contains(accepted), "{why}");
+        }
         let why = refusal(r#"{"colour":1}"#);
         assert!(why.contains("unknown field `colour`") && why.contains("`headersDelayMs`"), "{why}");
     }
@@ -393,6 +428,13 @@ mod tests {
         assert!(refusal(r#"{"headers":{"a b":"c"}}"#).contains("not a header name"));
         assert!(refusal(r#"{"headers":{"a":["c","d\r\nset-cookie: x"]}}"#).contains("headers.a"));
         assert!(refusal(r#"{"text":"a","chunks":["a"]}"#).contains("exclude each other"));
+        assert!(refusal(r#"{"jsonInstead":true,"format":"sse"}"#).contains("another format"));
+        assert!(refusal(r#"{"usageInLastChunk":true,"usageIn":"every"}"#).contains("another usageIn"));
+        assert!(refusal(r#"{"events":[],"text":"a"}"#).contains("exclude text, chunks and repeat"));
+        assert!(refusal(r#"{"events":[],"format":"document"}"#).contains(r#""sse" or "ndjson""#));
+        assert!(refusal(r#"{"chunkFields":{"choices":[]}}"#).contains("use the field events"));
+        let why = refusal(r#"{"disconnect":{"afterFinish":true,"afterChunks":1}}"#);
+        assert!(why.contains("excludes afterChunks"), "{why}");
         assert!(refusal(r#"{"stamp":true}"#).contains("stamp needs repeat"));
         assert!(refusal(r#"{"stamp":true,"repeat":2,"text":"a"}"#).contains("neither text nor chunks"));
         assert!(refusal("[]").contains("must be an object"));

@@ -3,5 +3,6 @@
 mod connection;
 mod cuts;
 mod encrypted;
+mod formats;
 mod shape;
 mod support;
