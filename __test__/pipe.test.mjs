@@ -5,6 +5,7 @@ import http from 'node:http'
 import http2 from 'node:http2'
 import { test } from 'node:test'
 import OpenAI from 'openai'
+import { eventsOf, serve, textOf } from './support/http-server.mjs'
 import {
   ANSWER,
   bytesSentAtStall,
@@ -12,50 +13,11 @@ import {
   clientOf,
   contentOf,
   failure,
-  KEY,
   manualProvider,
   pair,
-  provider,
   REQUEST,
   until,
 } from './support/provider.mjs'
-
-/** An HTTP server whose handler pipes a stream; resolves to its URL and the outcomes of the pipes. */
-async function serve(t, handler, server = http.createServer()) {
-  const outcomes = []
-  server.on('request', async (req, res) => {
-    // A request is read before it is answered.
-    for await (const _ of req);
-    outcomes.push(await handler(res, req).catch((error) => error))
-  })
-  server.listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  t.after(() => {
-    server.closeAllConnections?.()
-    return server.close()
-  })
-  return { url: `http://127.0.0.1:${server.address().port}`, outcomes }
-}
-
-/** The events of a body: `{ event, data }`, comments as `{ comment }`. */
-const eventsOf = (body) =>
-  body
-    .split('\n\n')
-    .filter((block) => block !== '')
-    .map((block) =>
-      Object.fromEntries(
-        block.split('\n').map((line) => {
-          const [, name, value] = line.match(/^(\w*): ?(.*)$/)
-          return [name || 'comment', value]
-        }),
-      ),
-    )
-
-const textOf = (events) =>
-  events
-    .filter(({ data, event }) => data && data !== '[DONE]' && !event)
-    .map(({ data }) => contentOf(JSON.parse(data)))
-    .join('')
 
 /** Sends a request and resolves to it once the client has received this text, or immediately without one. */
 async function requestUntil(url, text) {
@@ -120,59 +82,6 @@ test('text arrives while the provider is still writing', async (t) => {
   while (!body.includes('ào, th')) body += (await reader.read()).value
   assert.equal(simulator.requests[0].endedBy, 'open')
   await reader.cancel()
-})
-
-for (const [name, scenario, status, type, options] of [
-  ['a rejected request', { status: 400 }, 400, 'invalid_request_error'],
-  [
-    'a context that is too long',
-    { status: 400, body: { error: { code: 'context_length_exceeded', message: 'x' } } },
-    400,
-    'invalid_request_error',
-  ],
-  ['an unknown model', { status: 404 }, 502, 'upstream_error'],
-  ['a rejected key', { status: 401 }, 502, 'upstream_error'],
-  ['a rate limit', { status: 429, retryAfter: 7 }, 429, 'rate_limit_error'],
-  [
-    'an exhausted quota',
-    { status: 429, body: { error: { code: 'insufficient_quota', message: 'x' } } },
-    503,
-    'service_unavailable',
-  ],
-  ['a server error', { status: 500 }, 502, 'upstream_error'],
-  ['a reset', { connectReset: true }, 502, 'upstream_error'],
-  ['silence', { hang: true }, 504, 'timeout', { firstTokenTimeoutMs: 100 }],
-  ['an HTML page', { html: true }, 502, 'upstream_error'],
-]) {
-  test(`${name} before the first chunk is answered with ${status}, as JSON without hosts or keys`, async (t) => {
-    const simulator = await provider(t, { default: scenario })
-    const client = clientOf(t, simulator, { maxRetries: 0, ...options })
-    const { url, outcomes } = await serve(t, (res) => client.stream(REQUEST).pipe(res))
-    const response = await fetch(url)
-    const text = await response.text()
-    assert.equal(response.status, status)
-    assert.equal(response.headers.get('content-type'), 'application/json; charset=utf-8')
-    assert.equal(response.headers.get('cache-control'), 'no-store')
-    assert.equal(response.headers.get('retry-after'), scenario.retryAfter ? '7' : null)
-    const { error } = JSON.parse(text)
-    assert.deepEqual(Object.keys(error), ['message', 'type', 'code', 'param'])
-    assert.equal(error.type, type)
-    assert.ok(!text.includes(String(simulator.port)) && !text.includes('127.0.0.1') && !text.includes(KEY))
-    await until(() => outcomes.length === 1)
-    assert.equal(outcomes[0].outcome, 'failed')
-    assert.equal(outcomes[0].error.code, error.code)
-  })
-}
-
-test('when every attempt fails, the last failure determines the status', async (t) => {
-  const simulator = await provider(t, { default: { status: 429, retryAfterMs: 1 } })
-  const client = clientOf(t, simulator, { maxRetries: 2 })
-  const { url, outcomes } = await serve(t, (res) => client.stream(REQUEST).pipe(res))
-  const response = await fetch(url)
-  assert.equal(response.status, 429)
-  assert.equal((await response.json()).error.code, 'RATE_LIMITED')
-  await until(() => outcomes.length === 1)
-  assert.equal(outcomes[0].error.code, 'RETRIES_EXHAUSTED')
 })
 
 test('a failure after the first chunk is an error event, and no [DONE] follows', async (t) => {

@@ -31,7 +31,7 @@ export class HolySheepError extends Error {
   /** The start of the response's body, at most 2 KiB. */
   readonly body?: string
   /**
-   * The response headers about the request, rate limits and waits (`x-ratelimit-*`, `retry-after`, `x-request-id` …);
+   * The response headers (`x-ratelimit-*`, `retry-after`, `x-request-id` …) without cookies and those of the connection;
    * names in lower case. Not enumerable.
    */
   readonly headers?: Record<string, string>

@@ -24,7 +24,7 @@ export type ClientEvent =
       requestId: string
       /** From the start of the attempt. */
       firstTokenMs: number
-      /** The response headers about the request and rate limits; absent if there are none. */
+      /** The response headers, without cookies and those of the connection; absent if there are none. */
       headers?: Record<string, string>
     }
   | {

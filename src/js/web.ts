@@ -3,7 +3,8 @@
  * This file knows HTTP and server-sent events. How a stream is read is behind `Source`.
  */
 import type { PipeOptions, PipeOutcome, ServerResponseLike, SSEResponseInit, TextResponseInit } from '../../index'
-import { HolySheepError, invalid } from './errors'
+import { type ClientError, clientErrorOf } from './client-error'
+import { invalid } from './errors'
 import { callback, checkKnownOptions, oneOf, optionsObject, wholeMs } from './options'
 
 /** The reading side of a stream. */
@@ -72,78 +73,12 @@ class EventReader {
   }
 }
 
+const errorEvent = (error: ClientError) => `event: error\ndata: ${JSON.stringify(error.body)}\n\n`
+
 /** Line breaks in JSON occur only between tokens, where a space means the same. */
 function event(json: string): string {
   return `data: ${/[\r\n]/.test(json) ? json.replace(/[\r\n]+/g, ' ') : json}\n\n`
 }
-
-// ---------------------------------------------------------------------------------------------
-// The error that the browser receives: its kind, without providers, hosts or keys
-// ---------------------------------------------------------------------------------------------
-
-/** The kinds of errors: HTTP status, OpenAI's `type`, message. */
-const KINDS = {
-  request: [400, 'invalid_request_error', 'The model cannot answer this request.'],
-  rate: [429, 'rate_limit_error', 'Too many requests; try again later.'],
-  quota: [429, 'insufficient_quota', 'The quota is exhausted.'],
-  busy: [503, 'service_unavailable', 'The service is busy; try again later.'],
-  timeout: [504, 'timeout', 'The model took too long to answer.'],
-  upstream: [502, 'upstream_error', 'The model could not answer; try again later.'],
-  internal: [500, 'server_error', 'Something went wrong.'],
-} as const
-
-const KIND_OF: Record<string, keyof typeof KINDS> = {
-  INVALID_REQUEST: 'request',
-  CONTEXT_LENGTH_EXCEEDED: 'request',
-  CONTENT_FILTERED: 'request',
-  RATE_LIMITED: 'rate',
-  COST_CAP: 'quota',
-  QUOTA_EXHAUSTED: 'busy',
-  CIRCUIT_OPEN: 'busy',
-  QUEUE_FULL: 'busy',
-  RATE_LIMIT_NEVER_FITS: 'busy',
-  CLIENT_CLOSED: 'busy',
-  TIMEOUT: 'timeout',
-}
-
-interface ClientError {
-  status: number
-  retryAfterMs?: number
-  body: { error: { message: string; type: string; code: string | null; param: null } }
-}
-
-function clientErrorOf(error: unknown, errorMessage: PipeOptions['errorMessage']): ClientError {
-  // After several attempts, the last error is the informative one.
-  const last =
-    error instanceof HolySheepError && error.code === 'RETRIES_EXHAUSTED' && error.cause instanceof HolySheepError
-      ? error.cause
-      : error
-  const known = last instanceof HolySheepError ? last : undefined
-  // A wrong model or path is the server's mistake, not its client's.
-  const missing = known?.code === 'INVALID_REQUEST' && known.status === 404
-  const kind = known === undefined ? 'internal' : missing ? 'upstream' : (KIND_OF[known.code] ?? 'upstream')
-  const [status, type, message] = KINDS[kind]
-  return {
-    status,
-    retryAfterMs: known?.retryAfterMs,
-    body: {
-      error: { message: customMessage(error, errorMessage) ?? message, type, code: known?.code ?? null, param: null },
-    },
-  }
-}
-
-/** The caller's message for an error. If the callback fails, the client still gets a response. */
-function customMessage(error: unknown, errorMessage: PipeOptions['errorMessage']): string | undefined {
-  try {
-    const text = errorMessage?.(error)
-    return typeof text === 'string' ? text : undefined
-  } catch (failure) {
-    process.emitWarning(`errorMessage failed: ${failure}`, { type: 'HolySheepWarning' })
-    return undefined
-  }
-}
-
-const errorEvent = (error: ClientError) => `event: error\ndata: ${JSON.stringify(error.body)}\n\n`
 
 // ---------------------------------------------------------------------------------------------
 // Web streams
@@ -323,7 +258,7 @@ class ResponseWriter {
     res.statusCode = error.status
     res.setHeader('content-type', 'application/json; charset=utf-8')
     res.setHeader('cache-control', 'no-store')
-    if (error.retryAfterMs !== undefined) res.setHeader('retry-after', String(Math.ceil(error.retryAfterMs / 1000)))
+    if (error.retryAfterS !== undefined) res.setHeader('retry-after', String(error.retryAfterS))
     const json = JSON.stringify(error.body)
     res.setHeader('content-length', String(Buffer.byteLength(json)))
     res.write(json)

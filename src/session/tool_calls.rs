@@ -102,8 +102,9 @@ impl ToolCall {
 /// The position of the call that a delta belongs to; the number of calls if it starts a new one.
 ///
 /// The provider's index decides. Some providers send none: then a new id, or a name after complete arguments, starts a
-/// new call, and anything else continues the last one. Others send the same index for all calls: then a new id with a
-/// name starts a new call. A new id alone does not, because some make a new one for each delta.
+/// new call, and anything else continues the last one; an id or a name that the last call still lacks is its own. Others
+/// send the same index for all calls: then a new id with a name starts a new call. A new id alone does not, because some
+/// make a new one for each delta.
 pub fn position(calls: &[ToolCall], label: Label<'_>) -> usize {
     let some = |text: Option<&'_ str>| text.is_some_and(|text| !text.is_empty());
     let has_id = |call: &ToolCall| label.id == Some(call.id.as_str());
@@ -117,14 +118,13 @@ pub fn position(calls: &[ToolCall], label: Label<'_>) -> usize {
         let same = calls.iter().rposition(|call| with_index(call) && has_id(call));
         return same.unwrap_or(if has_name { new } else { last });
     }
+    let Some(last) = calls.last() else { return new };
+    let is_named_again = has_name && !last.name.is_empty();
     if some(label.id) {
-        return calls.iter().rposition(has_id).unwrap_or(new);
+        let lacks_id = last.id.is_empty() && !is_named_again;
+        return calls.iter().rposition(has_id).unwrap_or(if lacks_id { new - 1 } else { new });
     }
-    match calls.last() {
-        Some(last) if has_name && last.ends() => new,
-        Some(_) => new - 1,
-        None => new,
-    }
+    if is_named_again && last.ends() { new } else { new - 1 }
 }
 
 /// The call at a position of [`position`], created if it is new; `None` past [`MAX_CALLS`].
@@ -241,6 +241,23 @@ mod tests {
     fn calls_stay_in_order_if_one_has_no_index() {
         let deltas = [(None, "a", "f", "{}"), (Some(1), "b", "g", "{}"), (Some(0), "c", "h", "{}")];
         assert_eq!(calls(&deltas), [call("a", "f", "{}"), call("b", "g", "{}"), call("c", "h", "{}")]);
+    }
+
+    #[test]
+    fn the_id_and_the_name_may_come_last() {
+        for index in [Some(0), None] {
+            let deltas = [
+                (index, "", "", "{\"x\""),
+                (index, "", "", ":1}"),
+                (index, "", "f", ""),
+                (index, "a", "", ""),
+            ];
+            assert_eq!(calls(&deltas), [call("a", "f", "{\"x\":1}")], "{index:?}");
+            let deltas = [(index, "", "f", "{}"), (index, "a", "", "")];
+            assert_eq!(calls(&deltas), [call("a", "f", "{}")], "{index:?}");
+        }
+        let deltas = [(None, "", "f", "{}"), (None, "b", "g", "{}")];
+        assert_eq!(calls(&deltas), [call("", "f", "{}"), call("b", "g", "{}")]);
     }
 
     #[test]

@@ -16,8 +16,7 @@ use crate::engine::time::unless_silent_until;
 use crate::error::{Error, Phase, Result};
 use crate::store::SharedState;
 use crate::transport::{Body, HeaderMap, Request, Response, Transport};
-use crate::wire::header_allowlist;
-use crate::wire::{limits, provider_error, retry_after, secrets};
+use crate::wire::{limits, provider_error, response_headers, retry_after, secrets};
 
 /// The request of one attempt. It borrows nothing from the call, so two attempts can be opened at once.
 pub(super) struct OpenRequest {
@@ -90,7 +89,7 @@ impl OpenRequest {
             let pairs = pairs.filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)));
             let header = |name: &str| header_text(&response.headers, name).map(str::to_owned);
             head.retry_after = retry_after::parse(&header, clock::now());
-            head.headers = header_allowlist::allowed(pairs);
+            head.headers = response_headers::visible(pairs);
             head.headers.iter_mut().for_each(|(_, text)| *text = masked(text));
         });
         let header = |name: &str| header_text(&response.headers, name).map(str::to_owned);

@@ -26,7 +26,7 @@ pub enum Event {
         model: String,
         request_id: String,
         first_token_ms: u64,
-        /// Response headers about the request and its limits.
+        /// The response headers, without cookies and those of the connection.
         #[serde(skip_serializing_if = "BTreeMap::is_empty")]
         headers: BTreeMap<String, String>,
     },

@@ -70,17 +70,27 @@ export function responseOf(completion: {
 
 export function contentOf(message: ChatCompletion['choices'][number]['message']): LanguageModelV4Content[] {
   const content: LanguageModelV4Content[] = []
-  const { reasoning_content: reasoning, tool_calls: calls = [] } = message as typeof message & {
+  const {
+    reasoning_content: reasoning,
+    tool_calls: calls,
+    function_call,
+  } = message as typeof message & {
     reasoning_content?: string
+    function_call?: { name: string; arguments: string } | null
   }
   if (reasoning) content.push({ type: 'reasoning', text: reasoning })
   const text = `${message.content ?? ''}${message.refusal ?? ''}`
   if (text !== '') content.push({ type: 'text', text })
-  for (const call of calls ?? []) {
+  for (const [position, call] of (calls ?? []).entries()) {
     // The AI SDK cannot request custom tools, so their calls are skipped.
     if (!call.function) continue
     const { name: toolName, arguments: input } = call.function
-    content.push({ type: 'tool-call', toolCallId: call.id, toolName, input, ...extraOf(call.extra_content) })
+    const toolCallId = call.id || `call_${position}`
+    content.push({ type: 'tool-call', toolCallId, toolName, input, ...extraOf(call.extra_content) })
+  }
+  if (function_call) {
+    const { name: toolName, arguments: input } = function_call
+    content.push({ type: 'tool-call', toolCallId: 'call_0', toolName, input: input || '{}' })
   }
   return content
 }

@@ -33,7 +33,7 @@ export async function chat(context: RequestContext): Promise<Response | undefine
     return await (form.stream ? streamedResponse(start, head, form, context.heartbeatMs) : jsonResponse(start, head))
   } catch (error) {
     if (isRequestError(error, context.validatesModel)) return undefined
-    return errorResponse(error)
+    return errorResponse(error, 'openai')
   }
 }
 

@@ -1,12 +1,14 @@
 /**
  * Converts the error of a call for an SDK. An error of the provider becomes a response with its status, from which the SDK
  * creates its own error. A network failure rejects like the platform's `fetch`, with the typed error as `cause`. If the
- * engine has decided not to send the request, `fetch` rejects with the typed error itself.
+ * engine has decided not to send the request, or no response can have the status (304, 600), `fetch` rejects with the
+ * typed error itself.
  */
 import { STATUS_CODES } from 'node:http'
 import { APIError, CircuitOpenError, HolySheepError, lastError } from '../errors'
+import { errorBody, type SDK } from './error-body'
 
-/** The status of errors without one, which arrived in a stream with status 200. */
+/** The status of errors without one, which arrived in a response with status 200. */
 const STATUS_OF: Record<string, number> = {
   INVALID_REQUEST: 400,
   CONTEXT_LENGTH_EXCEEDED: 400,
@@ -28,12 +30,12 @@ const ENGINE_DECISIONS = [
 ]
 
 /** The response for a failed call; throws the error that `fetch` rejects with if there is no response. */
-export function errorResponse(thrown: unknown): Response {
+export function errorResponse(thrown: unknown, sdk: SDK): Response {
   // An abort rejects with the caller's reason.
   if (!(thrown instanceof HolySheepError)) throw thrown
   const error = lastError(thrown) as HolySheepError
   const apiError = error instanceof CircuitOpenError && error.cause instanceof APIError ? error.cause : error
-  if (apiError instanceof APIError) return responseOf(apiError, error.retryAfterMs)
+  if (apiError instanceof APIError) return responseOf(apiError, error.retryAfterMs, sdk)
   if (ENGINE_DECISIONS.includes(error.code)) throw error
   // Both SDKs recognize exactly this message as a connection error.
   throw new TypeError('fetch failed', { cause: error })
@@ -55,38 +57,25 @@ export function headersOf(received: Record<string, string> | undefined, requestI
   return headers
 }
 
-function responseOf(error: HolySheepError, retryAfterMs: number | undefined): Response {
-  const { status = 0, code, requestId } = error
+/** Whether a `Response` with this status and a body can be constructed (Fetch standard, "initialize a response"). */
+function canHaveBody(status: number): boolean {
+  return status >= 200 && status <= 599 && ![204, 205, 304].includes(status)
+}
+
+function responseOf(error: HolySheepError, retryAfterMs: number | undefined, sdk: SDK): Response {
+  const { code, requestId } = error
+  // The error of a response with status 2xx was inside it.
+  const received = error.status === undefined || (error.status >= 200 && error.status < 300) ? undefined : error.status
+  const status = received ?? STATUS_OF[code] ?? 500
+  if (!canHaveBody(status)) throw error
   const headers = headersOf(error.headers, requestId)
-  const json = isJson(error.body)
-  const contentType = headers.get('content-type')
-  const raw = error.body !== undefined && (json || !contentType?.includes('json'))
-  if (raw) headers.set('content-type', json ? 'application/json' : (contentType ?? 'text/plain; charset=utf-8'))
-  else headers.set('content-type', 'application/json')
+  const { body, contentType } = errorBody(error, sdk, status, headers.get('content-type'), received !== undefined)
+  headers.set('content-type', contentType)
   if (retryAfterMs !== undefined && !headers.has('retry-after') && !headers.has('retry-after-ms')) {
     headers.set('retry-after-ms', String(retryAfterMs))
     headers.set('retry-after', String(Math.ceil(retryAfterMs / 1000)))
   }
   // The engine has retried already. The SDK's retries would multiply the attempts.
   headers.set('x-should-retry', 'false')
-  const validStatus = status >= 300 ? status : (STATUS_OF[code] ?? 500)
-  return new Response(raw ? error.body : openAIErrorBody(error), {
-    status: validStatus,
-    statusText: STATUS_CODES[validStatus] ?? '',
-    headers,
-  })
-}
-
-/** Replaces a body that is missing, or was truncated. */
-function openAIErrorBody({ message, type, param, providerCode, code }: HolySheepError): string {
-  return JSON.stringify({ error: { message, type: type ?? null, param: param ?? null, code: providerCode ?? code } })
-}
-
-function isJson(text: string | undefined): boolean {
-  try {
-    JSON.parse(text ?? '')
-    return true
-  } catch {
-    return false
-  }
+  return new Response(body, { status, statusText: STATUS_CODES[status] ?? '', headers })
 }

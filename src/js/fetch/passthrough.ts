@@ -17,7 +17,7 @@ export function passthrough(dialect: 'responses' | 'messages') {
       return await (form.stream ? streamedResponse(context, dialect) : jsonResponse(context, dialect))
     } catch (error) {
       if (isRequestError(error, context.validatesModel)) return undefined
-      return errorResponse(error)
+      return errorResponse(error, dialect === 'messages' ? 'anthropic' : 'openai')
     }
   }
 }

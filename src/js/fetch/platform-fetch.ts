@@ -119,8 +119,10 @@ class StatusError extends Error {
     // The body has been decoded, so these no longer apply.
     for (const name of ['content-encoding', 'content-length', 'transfer-encoding']) headers.delete(name)
     headers.set('x-should-retry', 'false')
-    const response = new Response(this.body === '' ? null : this.body, { status, statusText, headers })
-    return Object.defineProperty(response, 'url', { value: this.original.url })
+    // Node's `fetch` passes on a status that the constructor refuses.
+    const body = this.body === '' ? null : this.body
+    const response = new Response(body, { status: Math.min(status, 599), statusText, headers })
+    return Object.defineProperties(response, { url: { value: this.original.url }, status: { value: status } })
   }
 }
 

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use serde_json::{Value, json};
 
 use crate::error::{Error, Kind, Result, truncate};
+use crate::wire::{json as lenient, provider_error};
 
 /// More structural events in a row than any provider sends.
 pub(super) const MAX_PENDING: usize = 64;
@@ -131,6 +132,30 @@ pub(super) fn not_joinable(content: &str) -> Error {
         Kind::ContinuationMismatch,
         format!("the continuation contains {content}, which cannot be joined to the text"),
     )
+}
+
+/// The error in the data of an event that is named `error`: JSON of any shape, or a bare text.
+pub(super) fn error_event(data: &str) -> Value {
+    lenient::value(data).unwrap_or_else(|| truncate(data, 500).into())
+}
+
+/// An event without a type: an error in another provider's shape, which relays pass on as it is. `error` says why it
+/// could not be read.
+///
+/// # Errors
+/// [`Kind::Malformed`] if it is no error either.
+pub(super) fn untyped<'a>(data: &str, error: &serde_json::Error) -> Result<DecodedEvent<'a>> {
+    match lenient::value(data).filter(provider_error::is_error_event) {
+        Some(value) => Ok(DecodedEvent::Error(provider_error::from_event(&value))),
+        None => Err(invalid_json(data, error)),
+    }
+}
+
+/// The error in an event of an unknown type, if it holds one.
+pub(super) fn error_inside(data: &str) -> Option<Value> {
+    // Most events do not even contain the word.
+    let value = data.contains("\"error\"").then(|| lenient::value(data)).flatten()?;
+    provider_error::is_error_event(&value).then_some(value)
 }
 
 /// The error of an event that is not valid JSON.

@@ -6,6 +6,7 @@ use super::codec::{Ending, EventCodec};
 use super::{messages, response_object, responses};
 use crate::error::{Error, Kind, Result};
 use crate::wire::dialect_spec::Dialect;
+use crate::wire::provider_error;
 use crate::wire::request::ChatRequest;
 
 impl Dialect {
@@ -34,6 +35,18 @@ impl Dialect {
         if !answer.is_object() {
             let message = "the answer is JSON, but not an object";
             return Err(Error::new(Kind::Malformed, message));
+        }
+        let (name, content) = match self {
+            Dialect::Responses => ("response", "output"),
+            Dialect::Chat | Dialect::Messages => ("message", "content"),
+        };
+        let is_answer = answer["object"] == name || answer["type"] == name || answer[content].is_array();
+        // Anything else that is no error is passed on: the caller may know what it is.
+        if !is_answer && provider_error::is_error_event(answer) {
+            return Err(match self {
+                Dialect::Responses => response_object::failure(answer),
+                Dialect::Chat | Dialect::Messages => provider_error::from_event(answer),
+            });
         }
         match self {
             Dialect::Responses => response_object::read_unstreamed(answer),

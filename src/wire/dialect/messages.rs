@@ -9,7 +9,8 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::codec::{
-    DecodedEvent, Ending, EventCodec, MAX_PENDING, SyntheticEvent, chat_usage, invalid_json, not_joinable,
+    DecodedEvent, Ending, EventCodec, MAX_PENDING, SyntheticEvent, chat_usage, error_event, error_inside,
+    not_joinable, untyped,
 };
 use crate::error::Result;
 use crate::usage::add_usage;
@@ -259,17 +260,16 @@ impl EventCodec for Answer {
             return Ok(DecodedEvent::Ping);
         }
         if event == Some("error") {
-            let value =
-                serde_json::from_str(data).unwrap_or_else(|_| crate::error::truncate(data, 500).into());
-            return Ok(DecodedEvent::Error(provider_error::from_event(&value)));
+            return Ok(DecodedEvent::Error(provider_error::from_event(&error_event(data))));
         }
-        let read: Event<'a> = serde_json::from_str(data).map_err(|error| invalid_json(data, &error))?;
+        let read: Event<'a> = match serde_json::from_str(data) {
+            Ok(read) => read,
+            Err(error) => return untyped(data, &error),
+        };
         let Event { r#type, index, delta, message, content_block, usage } = read;
         Ok(match (&*r#type.text, delta, content_block) {
             ("ping", ..) => DecodedEvent::Ping,
-            ("error", ..) => DecodedEvent::Error(provider_error::from_event(
-                &serde_json::from_str(data).unwrap_or_default(),
-            )),
+            ("error", ..) => DecodedEvent::Error(provider_error::from_event(&error_event(data))),
             ("message_start", ..) => {
                 let owned = |text: Option<Text<'_>>| text.map(|text| text.text.into_owned());
                 let (id, model, usage) = match message {
@@ -314,7 +314,10 @@ impl EventCodec for Answer {
                 }
                 DecodedEvent::End
             }
-            _ => self.other_content(index, None, data),
+            _ => match error_inside(data) {
+                Some(error) => DecodedEvent::Error(provider_error::from_event(&error)),
+                None => self.other_content(index, None, data),
+            },
         })
     }
 

@@ -1,5 +1,6 @@
 use super::*;
 use crate::error::Kind as Error;
+use crate::wire::dialect_spec::Dialect;
 
 fn read<'a>(answer: &mut Answer, data: &'a str) -> DecodedEvent<'a> {
     answer.read(None, data).unwrap()
@@ -212,4 +213,28 @@ fn the_number_of_pending_structural_events_is_bounded() {
     assert_eq!(pending, MAX_PENDING - 1);
     assert!(matches!(read(&mut answer, &empty), DecodedEvent::Content(_)));
     assert!(answer.not_resumable().is_some());
+}
+
+#[test]
+fn errors_of_other_shapes_are_found_in_the_stream_and_in_a_whole_answer() {
+    for data in [
+        r#"{"error":{"message":"no channel"}}"#,
+        r#"{"type":"new_api_error","error":{"message":"no channel"}}"#,
+        r#"{"type":"error","code":"x","message":"no channel"}"#,
+        r#"{"code":1,"message":"no channel","success":false}"#,
+    ] {
+        let mut answer = Answer::default();
+        let DecodedEvent::Error(error) = read(&mut answer, data) else { panic!("{data}") };
+        assert!(error.message.contains("no channel"), "{data}: {error}");
+        let whole = serde_json::from_str(data).unwrap();
+        for dialect in [Dialect::Messages, Dialect::Responses] {
+            let error = dialect.read_unstreamed(&whole).unwrap_err();
+            assert!(error.message.contains("no channel"), "{data}: {error}");
+        }
+    }
+    let mut answer = Answer::default();
+    assert!(matches!(answer.read(Some("error"), "boom"), Ok(DecodedEvent::Error(_))));
+    assert_eq!(answer.read(None, r#"{"a":1}"#).unwrap_err().kind, Error::Malformed);
+    let whole = json!({ "type": "message", "content": [], "message": "no error", "stop_reason": "end_turn" });
+    assert!(Dialect::Messages.read_unstreamed(&whole).is_ok());
 }

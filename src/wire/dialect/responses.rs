@@ -10,7 +10,8 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::codec::{
-    DecodedEvent, Ending, EventCodec, MAX_PENDING, SyntheticEvent, invalid_json, malformed, not_joinable,
+    DecodedEvent, Ending, EventCodec, MAX_PENDING, SyntheticEvent, error_event, error_inside, malformed,
+    not_joinable, untyped,
 };
 use super::response_object::{ending, failure};
 use crate::error::Result;
@@ -266,11 +267,17 @@ impl EventCodec for Answer {
         if event == Some("ping") {
             return Ok(DecodedEvent::Ping);
         }
-        let read: Event<'a> = serde_json::from_str(data).map_err(|error| invalid_json(data, &error))?;
+        let read: Event<'a> = match serde_json::from_str(data) {
+            Ok(read) => read,
+            Err(_) if event == Some("error") => {
+                return Ok(DecodedEvent::Error(failure(&error_event(data))));
+            }
+            Err(error) => return untyped(data, &error),
+        };
         let decoded = match &*read.r#type.text {
             "ping" => return Ok(DecodedEvent::Ping),
             "keepalive" => return Ok(DecodedEvent::Ignored),
-            "error" => DecodedEvent::Error(failure(&serde_json::from_str(data).unwrap_or_default())),
+            "error" => DecodedEvent::Error(failure(&error_event(data))),
             "response.failed" => {
                 let event: Value = serde_json::from_str(data).unwrap_or_default();
                 DecodedEvent::Error(failure(&event["response"]))
@@ -301,6 +308,10 @@ impl EventCodec for Answer {
                 }
                 DecodedEvent::End
             }
+            kind if !kind.starts_with("response.") => match error_inside(data) {
+                Some(error) => DecodedEvent::Error(failure(&error)),
+                None => self.other_content(&read, data),
+            },
             _ => self.other_content(&read, data),
         };
         // An error is reported in another way, and a structural event was not sent yet.

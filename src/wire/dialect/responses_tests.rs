@@ -250,3 +250,18 @@ fn an_answer_stored_by_the_provider_is_not_resumable() {
     let plain = ChatRequest::parse_as(Dialect::Responses, r#"{"input":"hi","background":false}"#).unwrap();
     assert_eq!(not_resumable(&plain), None);
 }
+
+#[test]
+fn errors_of_other_shapes_are_found_in_the_stream() {
+    for (event, data) in [
+        (None, r#"{"error":{"message":"no channel"}}"#),
+        (None, r#"{"type":"new_api_error","error":{"message":"no channel"}}"#),
+        (None, r#"{"type":"error","code":"x","message":"no channel"}"#),
+        (Some("error"), r#"{"message":"no channel"}"#),
+        (Some("error"), "no channel"),
+    ] {
+        let Ok(DecodedEvent::Error(error)) = Answer::default().read(event, data) else { panic!("{data}") };
+        assert!(error.message.contains("no channel"), "{data}: {error}");
+    }
+    assert_eq!(Answer::default().read(None, r#"{"a":1}"#).unwrap_err().kind, Kind::Malformed);
+}

@@ -51,7 +51,9 @@ pub(super) fn page_summary(html: &str) -> String {
 }
 
 pub(super) fn first_line(text: &str) -> &str {
-    truncate(text.lines().next().unwrap_or_default(), EXCERPT_LIMIT)
+    let line = truncate(text.lines().next().unwrap_or_default(), EXCERPT_LIMIT);
+    let is_text = !line.contains(|c: char| c == char::REPLACEMENT_CHARACTER || c.is_control() && c != '\t');
+    if is_text { line } else { "a body that is not text" }
 }
 
 /// Names the host of a redirect and nothing else: path and query may contain secrets.
