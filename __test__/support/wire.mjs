@@ -21,9 +21,9 @@ export const deltas = (...list) => ({ events: [...list.map((delta) => chunk(delt
 
 /**
  * Reads the scenarios (one per request, the last one for all that follow) with each of `METHODS` and with the `openai`
- * package over `createFetch`. Yields what each got: `text` or `error`, the `deltas` that were delivered, and `requests`.
+ * package over `createFetch`, or with some of these `methods`. Yields what each got: `text` or `error`, the `deltas` that were delivered, and `requests`.
  */
-export async function* outcomes(t, scenarios, options = {}) {
+export async function* outcomes(t, scenarios, { methods, ...options } = {}) {
   const { simulator, client } = await pair(t, options)
   const fetch = createFetch({ ...QUICK, ...options })
   t.after(() => fetch.close())
@@ -34,6 +34,7 @@ export async function* outcomes(t, scenarios, options = {}) {
     return { text: deltas.join('') }
   }
   for (const [method, call] of Object.entries({ ...METHODS, overFetch })) {
+    if (methods && !methods.includes(method)) continue
     simulator.reset()
     simulator.script(...scenarios.slice(0, -1))
     simulator.setDefault(scenarios.at(-1))
