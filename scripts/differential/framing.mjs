@@ -120,7 +120,11 @@ function completion(c) {
       ...(choice.refusal && { refusal: choice.refusal }),
       ...(choice.reasoning && { reasoning_content: choice.reasoning }),
       ...(choice.tools.length && {
-        tool_calls: choice.tools.map(([id, name, args]) => ({ id, type: 'function', function: { name, arguments: args } })),
+        tool_calls: choice.tools.map(([id, name, args]) => ({
+          id,
+          type: 'function',
+          function: { name, arguments: args },
+        })),
       }),
     },
     finish_reason: choice.finish,

@@ -38,7 +38,19 @@ const ERRORS = [
   { object: 'error', message: 'boom', code: 50001 },
   { detail: 'Internal Server Error' },
 ]
-const GARBAGE = ['{', 'not json', '[]', '[1]', 'null', '"text"', '1', 'true', '{"type":"ping"}', '{}', '{"choices":null}']
+const GARBAGE = [
+  '{',
+  'not json',
+  '[]',
+  '[1]',
+  'null',
+  '"text"',
+  '1',
+  'true',
+  '{"type":"ping"}',
+  '{}',
+  '{"choices":null}',
+]
 
 const chunksOf = (c) => c.items.filter((item) => typeof item.data === 'object' && Array.isArray(item.data?.choices))
 const withChoice = (c) => chunksOf(c).filter((item) => item.data.choices[0]?.delta)
@@ -104,7 +116,7 @@ export const MUTATIONS = {
     const depth = r.pick([5, 100, 150, 2000])
     const object = objectOf(c, r)
     // Of usage, and of nothing else, the fields are compared: what is nested deeper than 100 is null there.
-    if (!('prompt_tokens' in object)) object.x = new Raw(r.pick(['[', '{"a":']).repeat(depth) + '1')
+    if (!('prompt_tokens' in object)) object.x = new Raw(`${r.pick(['[', '{"a":']).repeat(depth)}1`)
     const raw = chunksOf(c)
     for (const { data } of raw) close(data)
   },
@@ -209,7 +221,8 @@ export const MUTATIONS = {
     const at = r.int(Math.max(1, c.items.length - 1))
     c.items.splice(at, 2, ...c.items.slice(at, at + 2).reverse())
   },
-  'an error event': (c, r) => insert(c, r, { data: structuredClone(r.pick(ERRORS)), event: r.pick([undefined, 'error']) }),
+  'an error event': (c, r) =>
+    insert(c, r, { data: structuredClone(r.pick(ERRORS)), event: r.pick([undefined, 'error']) }),
   'an error after the finish': (c, r) => {
     const at = lastFinish(c)
     if (at >= 0) c.items.splice(at + 1, 0, { data: structuredClone(r.pick(ERRORS)) })

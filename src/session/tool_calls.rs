@@ -78,8 +78,8 @@ impl ToolCall {
 
     /// Whether the consumer does not have it, and more of its arguments may follow.
     pub fn is_open(&self) -> bool {
-        !self.is_delivered
-            && !(self.arguments.trim_ascii_start().starts_with('{') && self.has_valid_arguments())
+        let is_whole = self.arguments.trim_ascii_start().starts_with('{') && self.has_valid_arguments();
+        !self.is_delivered && !is_whole
     }
 
     /// Whether nothing was received of it.

@@ -5,24 +5,10 @@ use std::future::Future;
 use std::io;
 
 use bytes::{BufMut, BytesMut};
-use serde::Deserialize;
 
 use super::plan::Head;
-use super::play::Wire;
-
-/// The coding of a body.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub enum ContentEncoding {
-    /// RFC 1952.
-    Gzip,
-    /// The zlib format, RFC 1950.
-    Deflate,
-    /// Brotli, RFC 7932.
-    Br,
-    /// Zstandard, RFC 8878.
-    Zstd,
-}
+use super::wire::Wire;
+use super::wire_format::ContentEncoding;
 
 impl ContentEncoding {
     pub(super) fn name(self) -> &'static str {
@@ -152,7 +138,7 @@ impl Encoder {
                     self.crc ^= u32::from(byte);
                     for _ in 0..8 {
                         let lowest = self.crc & 1;
-                        self.crc = self.crc >> 1 ^ 0xEDB8_8320 * lowest;
+                        self.crc = (self.crc >> 1) ^ (0xEDB8_8320 * lowest);
                     }
                 }
             }

@@ -13,9 +13,10 @@ use tokio::time::{sleep, timeout};
 use super::answer;
 use super::bodies;
 use super::plan::{Framing, Head};
-use super::play::{AfterResponse, Wire, play};
+use super::play::{AfterResponse, play};
 use super::record::{IncomingRequest, RecordHandle};
 use super::router::ServerState;
+use super::wire::Wire;
 
 const MAX_HEAD: usize = 64 * 1024;
 pub(super) const MAX_BODY: usize = 32 * 1024 * 1024;

@@ -20,9 +20,10 @@ use super::answer;
 use super::bodies;
 use super::http1::{BEFORE_RESET, MAX_BODY, Socket};
 use super::plan::{Framing, Head};
-use super::play::{Wire, play};
+use super::play::play;
 use super::record::{IncomingRequest, RecordHandle};
 use super::router::ServerState;
+use super::wire::Wire;
 
 /// The limit of providers' gateways on the streams of a connection.
 const MAX_STREAMS: u32 = 100;

@@ -39,6 +39,7 @@ mod scenario;
 mod step;
 mod tls;
 mod validate;
+mod wire;
 mod wire_format;
 
 #[cfg(test)]
@@ -55,13 +56,13 @@ use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_rustls::TlsAcceptor;
 
-pub use content_encoding::ContentEncoding;
 pub use options::Options;
 pub use rate_limit::RateLimit;
 pub use record::{EndedBy, RecordedRequest};
 pub use scenario::{
     Disconnect, DisconnectHow, HeaderValues, OnContinue, PingStyle, Pings, Scenario, ToolCall, Usage,
 };
+pub use wire_format::ContentEncoding;
 pub use wire_format::{DeltaShape, Format, IndexStyle, LineEnd, PacketStyle, Packets, UsageIn};
 
 use router::ServerState;

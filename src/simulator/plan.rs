@@ -6,11 +6,10 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 
 use super::chat_stream::ChatStream;
-use super::content_encoding::ContentEncoding;
 use super::event_stream::EventStream;
 use super::scenario::{PingStyle, Pings};
 use super::step::{Ending, Step};
-use super::wire_format::Packets;
+use super::wire_format::{ContentEncoding, Packets};
 
 /// Whether there is a response, and what happens otherwise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

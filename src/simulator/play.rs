@@ -1,34 +1,20 @@
 //! Plays a plan on a connection of either protocol.
 
-use std::future::Future;
 use std::io;
 
 use bytes::BytesMut;
 use tokio::time::{Instant, sleep_until};
 
 use super::content_encoding::Encoded;
-use super::plan::{Head, Plan, Start};
+use super::plan::{Plan, Start};
 use super::record::{EndedBy, RecordHandle};
 use super::step::{Ending, Step};
 use super::validate;
+use super::wire::Wire;
 use super::wire_format::{PacketStyle, Packets};
 
 /// How many bytes are collected before they are written.
 const BATCH: usize = 16 * 1024;
-
-/// How a protocol sends one response.
-pub(super) trait Wire: Send {
-    /// Sets the head, which is sent with the next bytes.
-    fn head(&mut self, head: &Head, packets: Option<usize>) -> io::Result<()>;
-    /// Writes the payload and, if it is the last one, the end of the body.
-    fn send(&mut self, payload: &mut BytesMut, last: bool) -> impl Future<Output = io::Result<()>> + Send;
-    /// Returns when the client has disconnected.
-    fn client_gone(&mut self) -> impl Future<Output = ()> + Send;
-    /// Resets the stream or the connection. `has_sent` says whether bytes were sent, which must arrive first.
-    fn reset(&mut self, has_sent: bool) -> impl Future<Output = ()> + Send;
-    /// Closes the connection without ending the answer.
-    fn close(&mut self) -> impl Future<Output = ()> + Send;
-}
 
 /// Whether the connection can take another request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -5,9 +5,8 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::content_encoding::ContentEncoding;
 use super::validate::{self, MAX_WAIT_MS, in_range};
-use super::wire_format::{DeltaShape, Format, IndexStyle, LineEnd, Packets, UsageIn};
+use super::wire_format::{ContentEncoding, DeltaShape, Format, IndexStyle, LineEnd, Packets, UsageIn};
 
 /// How one chat request is answered; a default scenario is a healthy answer.
 #[derive(Debug, Clone, Default, Deserialize)]

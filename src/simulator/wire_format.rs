@@ -14,6 +14,20 @@ pub enum Format {
     Document,
 }
 
+/// The coding of a body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum ContentEncoding {
+    /// RFC 1952.
+    Gzip,
+    /// The zlib format, RFC 1950.
+    Deflate,
+    /// Brotli, RFC 7932.
+    Br,
+    /// Zstandard, RFC 8878.
+    Zstd,
+}
+
 /// Where the text of a chunk is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
