@@ -263,3 +263,27 @@ async fn the_future_of_a_call_is_small() {
     let size = Harness::new(json!({}), vec![]).call_future_size();
     assert!(size < 7 * 1024, "{size} bytes");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_surrogate_pair_split_over_two_chunks_is_one_character_and_half_of_one_is_replaced() {
+    let event =
+        |content: &str| format!("data: {{\"choices\":[{{\"delta\":{{\"content\":\"{content}\"}}}}]}}\n\n");
+    let contents = |deltas: Vec<String>| -> String {
+        let text = |chunk: &String| serde_json::from_str::<Value>(chunk).unwrap();
+        deltas
+            .iter()
+            .map(|delta| text(delta)["choices"][0]["delta"]["content"].as_str().unwrap_or("").to_owned())
+            .collect()
+    };
+    for (parts, text) in [
+        (["a\\ud83d", "\\ude00b"], "a😀b"),
+        (["a\\ud83d", "b"], "a\u{FFFD}b"),
+        (["a", "b\\ud83d"], "ab\u{FFFD}"),
+    ] {
+        let reply = parts.iter().fold(stream(), |reply, part| reply.raw(&event(part))).finish().done();
+        let outcome = Harness::new(json!({}), vec![reply.clone()]).call().await;
+        assert_eq!((outcome.text(), outcome.deltas().concat()), (text, text.to_owned()));
+        let outcome = Harness::new(json!({}), vec![reply]).call_with_mode(DeliveryMode::Chunks).await;
+        assert_eq!(contents(outcome.deltas()), text);
+    }
+}
