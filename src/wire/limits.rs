@@ -42,7 +42,7 @@ pub fn parse(header: &dyn Fn(&str) -> Option<String>, now_epoch_ms: u64) -> Limi
 
 /// How long until the limits that a response calls exhausted are available again: those with nothing remaining or, if
 /// the headers say of none how much remains, all of them. The longest one counts. `None` without such headers, for a
-/// time in the past, and past [`MAX_HINT`].
+/// time in the past, and past `MAX_HINT`.
 pub fn reset_wait(header: &dyn Fn(&str) -> Option<String>, now_epoch_ms: u64) -> Option<Duration> {
     let prefixes = ["x-ratelimit-", "llm_provider-x-ratelimit-", "x-rate-limit-", "ratelimit-"];
     let subjects = ["", "-requests", "-tokens", "-project-tokens"];

@@ -138,7 +138,11 @@ impl<P: Protocol> Answer<P> {
             _ if self.failed => return ControlFlow::Continue(()),
             _ => {}
         }
-        assert_eq!(parse(sse(name, data).as_bytes()), [(name.map(str::to_owned), data.to_owned())]);
+        // A complete object in the data ends its event.
+        let parsed = parse(sse(name, data).as_bytes());
+        assert_eq!(parsed.first().map(|(name, _)| name.as_deref()), Some(name));
+        let lines: Vec<String> = parsed.into_iter().map(|(_, data)| data).collect();
+        assert_eq!(lines.join("\n"), data);
         let event: Option<Value> = serde_json::from_str(data).ok();
         consumer.conforms &= event.as_ref().is_some_and(|event| self.provider.advance(event));
         if let Some(text) = event.as_ref().and_then(|event| self.provider.text(event)) {

@@ -82,7 +82,7 @@ pub struct Delta<'a> {
     /// The predecessor of `tool_calls`, which some providers still send.
     pub function_call: Option<Function<'a>>,
     /// There is more in it that a consumer must not get twice: audio, images, annotations, a field of the provider's
-    /// own. See [`is_significant`].
+    /// own. See `is_significant`.
     pub has_other: bool,
 }
 
