@@ -33,7 +33,9 @@ async function all() {
       }
     },
   })
-  console.log(`${numbers.length} cases, seed ${seed}: the openai package reads ${count.succeed} and fails in ${count.fail}`)
+  console.log(
+    `${numbers.length} cases, seed ${seed}: the openai package reads ${count.succeed} and fails in ${count.fail}`,
+  )
   print('accepted differences', kinds.accepted)
   print('differences', kinds.other)
   if (kinds.other.size > 0) process.exitCode = 1

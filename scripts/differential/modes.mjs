@@ -15,7 +15,8 @@ const OPTIONS = {
 /** Each mode yields `{ strict, lenient }`, or `{ error, strict, lenient }` with what was received before the error. */
 export function modesOf(url) {
   const client = new HolySheepStreamingClient('sk-key', { ...OPTIONS, baseUrl: url })
-  const openai = (fetch) => new OpenAI({ apiKey: 'sk-key', baseURL: url, maxRetries: 0, timeout: 20_000, logLevel: 'off', fetch })
+  const openai = (fetch) =>
+    new OpenAI({ apiKey: 'sk-key', baseURL: url, maxRetries: 0, timeout: 20_000, logLevel: 'off', fetch })
   const [alone, over] = [openai(), openai(createFetch(OPTIONS))]
   return {
     sdk: (c) => chunks(c, async () => alone.chat.completions.create(streamed(c))),
@@ -76,5 +77,4 @@ async function chat(client, c) {
   return { choices: choices.map(read), usage }
 }
 
-const calls = (list) =>
-  (list ?? []).map(({ id, function: { name, arguments: args } = {} }) => ({ id, name, args }))
+const calls = (list) => (list ?? []).map(({ id, function: { name, arguments: args } = {} }) => ({ id, name, args }))

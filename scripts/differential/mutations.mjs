@@ -2,6 +2,7 @@
  * Mutations of the events of a stream, before they are written. Each changes `case.items` in place; it may do nothing
  * where it does not apply.
  */
+import { isObject } from './answer.mjs'
 import { FIRST, LAST, Raw } from './json.mjs'
 
 const OTHER_VALUES = [
@@ -38,13 +39,25 @@ const ERRORS = [
   { object: 'error', message: 'boom', code: 50001 },
   { detail: 'Internal Server Error' },
 ]
-const GARBAGE = ['{', 'not json', '[]', '[1]', 'null', '"text"', '1', 'true', '{"type":"ping"}', '{}', '{"choices":null}']
+const GARBAGE = [
+  '{',
+  'not json',
+  '[]',
+  '[1]',
+  'null',
+  '"text"',
+  '1',
+  'true',
+  '{"type":"ping"}',
+  '{}',
+  '{"choices":null}',
+]
 
 const chunksOf = (c) => c.items.filter((item) => typeof item.data === 'object' && Array.isArray(item.data?.choices))
 const withChoice = (c) => chunksOf(c).filter((item) => item.data.choices[0]?.delta)
 const choices = (c) => withChoice(c).flatMap((item) => item.data.choices)
 const deltas = (c) => choices(c).map((choice) => choice.delta)
-const calls = (c) => deltas(c).flatMap((delta) => (Array.isArray(delta?.tool_calls) ? delta.tool_calls : []))
+const calls = (c) => deltas(c).flatMap((delta) => [delta?.tool_calls ?? []].flat().filter(isObject))
 const lastFinish = (c) => c.items.findLastIndex((item) => item.data?.choices?.some?.((choice) => choice?.finish_reason))
 const insert = (c, r, item) => c.items.splice(r.int(c.items.length + 1), 0, item)
 
@@ -209,7 +222,8 @@ export const MUTATIONS = {
     const at = r.int(Math.max(1, c.items.length - 1))
     c.items.splice(at, 2, ...c.items.slice(at, at + 2).reverse())
   },
-  'an error event': (c, r) => insert(c, r, { data: structuredClone(r.pick(ERRORS)), event: r.pick([undefined, 'error']) }),
+  'an error event': (c, r) =>
+    insert(c, r, { data: structuredClone(r.pick(ERRORS)), event: r.pick([undefined, 'error']) }),
   'an error after the finish': (c, r) => {
     const at = lastFinish(c)
     if (at >= 0) c.items.splice(at + 1, 0, { data: structuredClone(r.pick(ERRORS)) })

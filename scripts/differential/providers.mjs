@@ -49,7 +49,12 @@ export const PROVIDERS = {
   gemini: { tools: 'without index', usage: 'every', delta: { role: 'assistant' }, roleFirst: false },
   vllm: { chunk: { prompt_token_ids: null }, choice: { stop_reason: null, token_ids: null, logprobs: null } },
   sglang: { choice: { matched_stop: null }, usage: 'own', nulls: true, delta: { reasoning_content: null } },
-  ollama: { chunk: { system_fingerprint: 'fp_ollama' }, delta: { role: 'assistant' }, roleFirst: false, tools: 'whole' },
+  ollama: {
+    chunk: { system_fingerprint: 'fp_ollama' },
+    delta: { role: 'assistant' },
+    roleFirst: false,
+    tools: 'whole',
+  },
   'llama.cpp': {
     usage: 'last',
     lastFields: { timings: { prompt_n: 11, predicted_ms: 12.5, predicted_per_second: 560.25 } },

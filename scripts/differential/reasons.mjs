@@ -3,12 +3,12 @@ import { isObject } from './answer.mjs'
 
 const TRUNCATED = ['STREAM_INTERRUPTED', 'STREAM_TRUNCATED']
 /** Errors that the provider reports. */
-export const PROVIDER = /^(APIError|HTTP \d+|SERVER_ERROR|RATE_LIMITED|QUOTA_EXHAUSTED|CONTEXT_LENGTH_EXCEEDED|INVALID_REQUEST)$/
+export const PROVIDER =
+  /^(APIError|HTTP \d+|SERVER_ERROR|RATE_LIMITED|QUOTA_EXHAUSTED|CONTEXT_LENGTH_EXCEEDED|INVALID_REQUEST)$/
 const CONNECTION = ['ECONNRESET', 'ECONNFAILED']
 
 /** The code of the last cause that is an error of this package, or the status of a response that was made of one. */
-export const codeOf = (error) =>
-  lastOf(error)?.code ?? (error.status ? `HTTP ${error.status}` : error.constructor.name)
+export const codeOf = (error) => lastOf(error)?.code ?? (error.status ? `HTTP ${error.status}` : error.constructor.name)
 
 export const messageOf = (error) => (lastOf(error) ?? error).message
 
