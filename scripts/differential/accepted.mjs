@@ -17,7 +17,8 @@ export const ACCEPTED = [
   {
     name: 'tool calls whose arguments are not JSON are an error',
     when: (_, { detail = '', sdk }) =>
-      /not valid JSON/.test(detail) && [sdk.strict, sdk.lenient].some((answer) => hasInvalidCall(answer)),
+      /not valid JSON|went on after it had been completed/.test(detail) &&
+      [sdk.strict, sdk.lenient].some((answer) => hasInvalidCall(answer)),
   },
   {
     name: 'an event that is a text or a list is an error: an application that reads its choices fails too',

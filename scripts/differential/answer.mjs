@@ -35,9 +35,15 @@ const LENIENT = {
     if (typeof value.type === 'string' && value.type && !value.type.endsWith('text')) return ''
     return LENIENT.text(value.text ?? value.content ?? value.value)
   },
-  optional: (value) => (typeof value === 'object' && value ? LENIENT.text(value) : STRICT.optional(value)),
+  optional: (value) => (typeof value === 'boolean' ? '' : LENIENT.text(value)),
   finish: (value) =>
-    value === true ? 'stop' : isObject(value) ? (value.type ?? value.reason ?? value.name) : STRICT.finish(value),
+    Array.isArray(value)
+      ? value[0]
+      : value === true
+        ? 'stop'
+        : isObject(value)
+          ? (value.type ?? value.reason ?? value.name)
+          : STRICT.finish(value),
   usage: (chunk) =>
     usable(chunk.usage) ??
     LENIENT.choices(chunk)
@@ -45,7 +51,7 @@ const LENIENT = {
       .find(Boolean) ??
     usable(chunk.x_groq?.usage),
   call(calls, part) {
-    if (part.index !== undefined && part.index !== null) {
+    if (isIndex(part.index)) {
       const same = calls.findLastIndex((call) => String(call.index) === String(part.index))
       const isOther = same >= 0 && part.id && calls[same].id && calls[same].id !== part.id && part.function?.name
       return isOther ? calls.findIndex((call) => call.id === part.id) : same
@@ -103,14 +109,20 @@ export const shape = ({ text, reasoning, refusal, calls, finish }) => ({
   text: text.toWellFormed(),
   reasoning: reasoning.toWellFormed(),
   refusal: refusal.toWellFormed(),
-  tools: calls.map(({ id, name, args }) => [id, name, canonical(args)]),
+  tools: inOrder(calls).map(({ id, name, args }) => [id, name, canonical(args)]),
   finish,
 })
+
+/** Applications put calls in an array at their index. */
+const inOrder = (calls) =>
+  calls.every(({ index }) => isIndex(index)) ? calls.toSorted((a, b) => a.index - b.index) : calls
+const isIndex = (index) =>
+  (typeof index === 'number' && index >= 0) || (typeof index === 'string' && /^\d+$/.test(index))
 
 /** Arguments are compared as JSON. Ours are `{}` where a provider sends none. */
 export function canonical(args) {
   try {
-    return JSON.stringify(JSON.parse(args || '{}'))
+    return JSON.stringify(JSON.parse(args.toWellFormed() || '{}'))
   } catch {
     return args
   }

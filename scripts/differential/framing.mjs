@@ -92,8 +92,10 @@ function sse({ items, framing }) {
   for (const [at, item] of items.entries()) {
     if (framing.stray && Math.floor(framing.stray[0] * items.length) === at) lines.push(framing.stray[1])
     if (item.comment) lines.push(item.comment)
-    if (item.event) lines.push(`event${colon}${item.event}`)
+    if (item.event && !(item.data === '' && framing.isJoined)) lines.push(`event${colon}${item.event}`)
     const data = dataOf(item)
+    // Only a blank line ends an event without data.
+    if (data === '' && framing.isJoined) continue
     if (data !== undefined) {
       lines.push(...fields)
       for (const line of framing.isPretty ? pretty(data) : [data]) lines.push(`data${colon}${line}`)

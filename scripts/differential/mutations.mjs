@@ -2,6 +2,7 @@
  * Mutations of the events of a stream, before they are written. Each changes `case.items` in place; it may do nothing
  * where it does not apply.
  */
+import { isObject } from './answer.mjs'
 import { FIRST, LAST, Raw } from './json.mjs'
 
 const OTHER_VALUES = [
@@ -56,7 +57,7 @@ const chunksOf = (c) => c.items.filter((item) => typeof item.data === 'object' &
 const withChoice = (c) => chunksOf(c).filter((item) => item.data.choices[0]?.delta)
 const choices = (c) => withChoice(c).flatMap((item) => item.data.choices)
 const deltas = (c) => choices(c).map((choice) => choice.delta)
-const calls = (c) => deltas(c).flatMap((delta) => (Array.isArray(delta?.tool_calls) ? delta.tool_calls : []))
+const calls = (c) => deltas(c).flatMap((delta) => [delta?.tool_calls ?? []].flat().filter(isObject))
 const lastFinish = (c) => c.items.findLastIndex((item) => item.data?.choices?.some?.((choice) => choice?.finish_reason))
 const insert = (c, r, item) => c.items.splice(r.int(c.items.length + 1), 0, item)
 
