@@ -117,7 +117,7 @@ export const MUTATIONS = {
     const depth = r.pick([5, 100, 150, 2000])
     const object = objectOf(c, r)
     // Of usage, and of nothing else, the fields are compared: what is nested deeper than 100 is null there.
-    if (!('prompt_tokens' in object)) object.x = new Raw(r.pick(['[', '{"a":']).repeat(depth) + '1')
+    if (!('prompt_tokens' in object)) object.x = new Raw(`${r.pick(['[', '{"a":']).repeat(depth)}1`)
     const raw = chunksOf(c)
     for (const { data } of raw) close(data)
   },

@@ -76,10 +76,10 @@ impl ToolCall {
         }
     }
 
-    /// Whether the consumer does not have it, and more of its arguments may follow.
+    /// Whether the consumer does not have it, and more of it may follow.
     pub fn is_open(&self) -> bool {
-        !self.is_delivered
-            && !(self.arguments.trim_ascii_start().starts_with('{') && self.has_valid_arguments())
+        let is_object = self.arguments.trim_ascii_start().starts_with('{');
+        !(self.is_delivered || (is_object && !self.name.is_empty() && self.has_valid_arguments()))
     }
 
     /// Whether nothing was received of it.
