@@ -21,6 +21,11 @@ export const ACCEPTED = [
       [sdk.strict, sdk.lenient].some((answer) => hasInvalidCall(answer)),
   },
   {
+    name: 'of an answer that reached its limit, tool calls that were cut off are dropped',
+    when: (c, { field, ours }) =>
+      field === 'tools' && [c.intended.strict, c.intended.lenient].some((answer) => dropsCutOff(answer, ours.lenient)),
+  },
+  {
     name: 'an event that is a text or a list is an error: an application that reads its choices fails too',
     when: (c, { code }) => code === 'MALFORMED_RESPONSE' && c.events.some(isGarbage),
   },
@@ -36,6 +41,11 @@ export const ACCEPTED = [
 ]
 
 const isGarbage = (event) => (Array.isArray(event) && event.length > 0) || (typeof event === 'string' && event !== '')
+const dropsCutOff = (sdk, ours) =>
+  ours.choices.every(({ tools, finish }, at) => {
+    const valid = sdk.choices[at]?.tools.filter(([, , args]) => isJson(args))
+    return finish !== 'stop' && JSON.stringify(tools) === JSON.stringify(valid)
+  })
 const hasInvalidCall = ({ choices }) => choices.some(({ tools }) => tools.some(([, , args]) => !isJson(args)))
 const isCut = (sdk, ours) =>
   ours.usage && ours.choices.every(({ text, finish }, at) => finish && sdk.choices[at]?.text.startsWith(text))

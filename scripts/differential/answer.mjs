@@ -95,11 +95,11 @@ function add(known, choice, how) {
     const at = how.call(known.calls, part)
     const call = known.calls[at] ?? { index: part.index, id: '', name: '', args: '' }
     if (at < 0) known.calls.push(call)
-    if (part.id) call.id ||= String(part.id)
+    if (part.id || part.id === 0) call.id ||= String(part.id)
     const name = part.function?.name
     if (name && ['string', 'number'].includes(typeof name)) call.name = how.name(call.name, String(name))
     const args = part.function?.arguments
-    call.args += typeof args === 'string' ? args : isObject(args) || Array.isArray(args) ? JSON.stringify(args) : ''
+    if (args !== null && args !== undefined) call.args += typeof args === 'object' ? JSON.stringify(args) : String(args)
   }
 }
 

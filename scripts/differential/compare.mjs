@@ -25,8 +25,7 @@ function find(c, sdk, ours) {
     ? [sdk.strict, sdk.lenient]
     : [sdk.strict, sdk.lenient, c.intended.strict, c.intended.lenient]
   // A finish reason in every chunk makes the beginning of an answer a complete one.
-  if (!sdkSucceeds && c.framing.truncated !== undefined && isBeginning(ours.lenient, c.intended.lenient))
-    return undefined
+  if (!sdkSucceeds && isCut(c) && isBeginning(ours.lenient, c.intended.lenient)) return undefined
   const field = differingField([ours.strict, ours.lenient], expected)
   if (field === undefined) return undefined
   return { kind: `${sdkSucceeds ? '' : 'only ours succeeds, '}another ${field}`, field }
@@ -34,6 +33,7 @@ function find(c, sdk, ours) {
 
 const isComplete = ({ choices }) => choices.length > 0 && choices.every((choice) => choice.finish)
 
+const isCut = ({ framing, mutations }) => framing.truncated !== undefined || mutations.includes('[DONE] early')
 const isBeginning = (ours, whole) => ours.choices.every(({ text }, at) => whole.choices[at]?.text.startsWith(text))
 
 /** The first field that is different in all of the expected answers. */

@@ -399,8 +399,10 @@ function unchanged(_stream: ChatStream, delta: string) {
 /** The text of the first choice in a chunk. */
 function textOf(chunk: ChatCompletionChunk): string {
   let text = ''
-  for (const choice of chunk.choices ?? []) {
-    if (choice.index === 0 && typeof choice.delta?.content === 'string') text += choice.delta.content
+  // A provider may send anything here.
+  if (!Array.isArray(chunk.choices)) return text
+  for (const choice of chunk.choices) {
+    if (choice?.index === 0 && typeof choice.delta?.content === 'string') text += choice.delta.content
   }
   return text
 }

@@ -76,9 +76,10 @@ impl ToolCall {
         }
     }
 
-    /// Whether the consumer does not have it, and more of its arguments may follow.
+    /// Whether the consumer does not have it, and more of it may follow.
     pub fn is_open(&self) -> bool {
-        let is_whole = self.arguments.trim_ascii_start().starts_with('{') && self.has_valid_arguments();
+        let is_object = self.arguments.trim_ascii_start().starts_with('{');
+        let is_whole = is_object && !self.name.is_empty() && self.has_valid_arguments();
         !self.is_delivered && !is_whole
     }
 

@@ -188,8 +188,8 @@ impl Parser {
         Ok(FeedResult::All)
     }
 
-    /// Ends the body: dispatches what is pending, including an unterminated last line, as at most one
-    /// event with [`Event::at_end`]. Resets the parser. Returns the value of the callback's break.
+    /// Ends the body: dispatches what is pending, including an unterminated last line, as an event with
+    /// [`Event::at_end`]. Resets the parser. Returns the value of the callback's break.
     ///
     /// # Errors
     /// [`TooLong`].
@@ -200,6 +200,12 @@ impl Parser {
         let line = mem::take(&mut self.line);
         // A last line without data (`da`, `data:`) is an incomplete one and adds nothing.
         let data = self.field(&line, false).filter(|data| !data.is_empty());
+        if let Some(next) = data
+            && self.is_next_event(None, next)
+            && let ControlFlow::Break(value) = self.dispatch(None, End::NextEvent, &mut on_event)
+        {
+            return Ok(Some(value));
+        }
         let appended = self.append(data);
         let flow = appended.map(|()| self.dispatch(None, End::Body, &mut on_event));
         let stray = mem::take(&mut self.stray);

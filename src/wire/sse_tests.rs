@@ -213,6 +213,14 @@ fn a_reset_discards_an_incomplete_event() {
 }
 
 #[test]
+fn an_unterminated_last_line_may_begin_another_event() {
+    let event = |data: &str, at_end| (None, data.to_owned(), at_end);
+    assert_eq!(parse("data: {}\ndata: {\"a\":1}"), [event("{}", false), event("{\"a\":1}", true)]);
+    assert_eq!(parse("data: {}\ndata: {\"a"), [event("{}", false), event("{\"a", true)]);
+    assert_eq!(parse("data: {}\ndata: 1"), [event("{}\n1", true)]);
+}
+
+#[test]
 fn a_name_after_complete_data_belongs_to_the_next_event_if_one_follows() {
     let event = |name: Option<&str>, data: &str| (name.map(str::to_owned), data.to_owned(), false);
     assert_eq!(

@@ -28,7 +28,7 @@ impl Delivery<'_> {
         }
         let choices = chunk.choices.as_deref().unwrap_or_default();
         if choices.is_empty() {
-            self.accept_without_choices(raw, has_usage);
+            self.accept_without_choices(raw, has_usage, chunk.must_rebuild);
             return Ok(());
         }
         let is_alone = choices.len() == 1;
@@ -62,7 +62,7 @@ impl Delivery<'_> {
 
     /// A chunk with the usage, or with fields that belong to no choice (citations). Only a caller who requested the
     /// usage gets it.
-    fn accept_without_choices(&mut self, raw: &str, has_usage: bool) {
+    fn accept_without_choices(&mut self, raw: &str, has_usage: bool, must_rebuild: bool) {
         self.usage_chunk_arrived |= has_usage;
         if self.consumer.mode != DeliveryMode::Chunks {
             return;
@@ -70,13 +70,13 @@ impl Delivery<'_> {
         if has_usage {
             // A held finish reason is delivered before it.
             let is_last = !self.consumer.buffer_tool_calls || !self.transcript.journal.has_open_tool_call();
-            if self.consumer.wants_usage && !self.continuation.is_active && is_last {
+            if self.consumer.wants_usage && !self.continuation.is_active && is_last && !must_rebuild {
                 self.usage_delivered = true;
                 self.deliver_or_hold(raw);
             }
         } else if self.continuation.is_active {
             self.accept_extras(raw);
-        } else {
+        } else if !must_rebuild {
             self.deliver_or_hold(raw);
         }
     }

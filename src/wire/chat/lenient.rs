@@ -56,7 +56,8 @@ fn read_chunk<'a>(all: &Fields<'a>) -> Result<Chunk<'a>> {
         None => None,
         Some(list) => Some(read_choices(list)?),
     };
-    let must_rebuild = choices.iter().flatten().any(|(_, rebuild)| *rebuild);
+    let is_list = field(all, "choices").is_none_or(|choices| choices.starts_with('['));
+    let must_rebuild = !is_list || choices.iter().flatten().any(|(_, rebuild)| *rebuild);
     Ok(Chunk {
         id: label(all, "id"),
         created: field(all, "created").and_then(number).map(|seconds| seconds as u64),
@@ -160,7 +161,8 @@ fn read_delta<'a>(all: &Fields<'a>, path: &str) -> Result<(Delta<'a>, bool)> {
 
 /// Reads a tool call; `None` if it is nothing that could be one.
 fn read_tool_call(json: &str) -> Option<(ToolCall<'_>, bool)> {
-    let all = fields(json).filter(|all| !all.is_empty())?;
+    const NEEDED: &[&str] = &["index", "id", "function", "custom"];
+    let all = fields(json).filter(|all| all.iter().any(|(name, _)| NEEDED.contains(&name.as_str())))?;
     let (function, rebuild) = field(&all, "function").and_then(read_function).unzip();
     let custom = field(&all, "custom").and_then(fields).map(|custom| {
         let text = |name| field(&custom, name).and_then(json_text);

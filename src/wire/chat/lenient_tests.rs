@@ -84,6 +84,7 @@ fn what_is_no_tool_call_is_none() {
         (r#""x""#, 0),
         (r#"[1,null,{},{"id":"a","function":"x"}]"#, 1),
         (r#"{"id":"a"}"#, 1),
+        (r#"[{"type":"text","text":"a"}]"#, 0),
     ] {
         let json = format!(r#"{{"choices":[{{"delta":{{"tool_calls":{json},"function_call":1}}}}]}}"#);
         let chunk = read(&json);

@@ -58,7 +58,8 @@ pub fn read<'a>(event: Option<&str>, data: &'a str) -> Result<StreamEvent<'a>> {
     if data == "[DONE]" {
         return Ok(StreamEvent::Done);
     }
-    if matches!(event, Some("ping" | "heartbeat" | "keepalive")) {
+    // Without a blank line between them, a chunk gets the name of the ping before it.
+    if matches!(event, Some("ping" | "heartbeat" | "keepalive")) && !data.contains("\"choices\"") {
         return Ok(StreamEvent::Other);
     }
     if event == Some("error") {
@@ -175,6 +176,8 @@ mod tests {
         assert!(matches!(read(None, r#"{"error":null,"choices":[]}"#).unwrap(), StreamEvent::Chunk(_)));
         assert!(matches!(read(None, r#"{"type":"ping"}"#).unwrap(), StreamEvent::Other));
         assert!(matches!(read(None, " [DONE]").unwrap(), StreamEvent::Done));
+        assert!(matches!(read(Some("ping"), "x").unwrap(), StreamEvent::Other));
+        assert!(matches!(read(Some("ping"), r#"{"choices":[]}"#).unwrap(), StreamEvent::Chunk(_)));
         assert_eq!(read(None, r#"{"choices":[{"del"#).unwrap_err().kind, Kind::Malformed);
         assert_eq!(read(None, "[1]").unwrap_err().kind, Kind::Malformed);
     }
