@@ -28,7 +28,7 @@ test('an error of a choice is an error (OpenRouter)', (t) => {
   return assertFailure(t, [{ events }], /the upstream disconnected/, { maxRetries: 0, recovery: false })
 })
 
-describe('a finish reason of a complete answer is none of them', () => {
+describe('a finish reason of a complete answer is not one of them', () => {
   for (const finishReason of ['length', 'content_filter', 'eos_token', 'STOP']) {
     test(finishReason, (t) => assertText(t, [{ text: 'Xin chào', finishReason }], 'Xin chào'))
   }

@@ -15,7 +15,7 @@ const BODIES = {
   'plain text': ['the upstream is not configured', /the upstream is not configured/],
 }
 
-describe('a body that is no answer', () => {
+describe('a body that is not an answer', () => {
   for (const [provider, [body, pattern]] of Object.entries(BODIES)) {
     for (const type of ['application/json', 'text/event-stream']) {
       test(`${provider}, as ${type}`, (t) =>
@@ -66,4 +66,5 @@ test('an empty stream is requested once as a document, which names the reason (l
 test('an empty stream whose document is the answer is that answer', (t) =>
   assertText(t, [{ events: [], done: false }, { text: 'Xin chào' }], 'Xin chào', { requests: 2 }))
 
-test('what is no answer from its first byte on is requested once', (t) => assertFailure(t, [{ html: true }], /HTML/))
+test('a body that cannot be an answer from its first byte on is requested once', (t) =>
+  assertFailure(t, [{ html: true }], /HTML/))

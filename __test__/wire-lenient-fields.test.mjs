@@ -4,7 +4,7 @@ import { describe, test } from 'node:test'
 import { pair, REQUEST } from './support/provider.mjs'
 import { assertText, chunk, deltas, STOP } from './support/wire.mjs'
 
-/** Whoever reads chunks gets the parts as they came. */
+/** A reader of chunks receives the parts unchanged. */
 const TEXT = ['textStream', 'text', 'chat', 'streamWithRetry']
 
 describe('a field that is not needed never fails a chunk', () => {

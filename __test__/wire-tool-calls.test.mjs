@@ -72,7 +72,7 @@ test('interleaved calls are not mixed', async (t) => {
   ])
 })
 
-test('a call whose arguments are no JSON does not vanish', async (t) => {
+test('a call whose arguments are not JSON does not vanish', async (t) => {
   const { simulator, client } = await pair(t, { maxRetries: 0 })
   simulator.setDefault({ events: [call({ name: 'f', arguments: '{"x":' }, { id: 'a' }), END] })
   assert.match((await failure(client.chat(REQUEST))).message, /tool call|arguments/i)

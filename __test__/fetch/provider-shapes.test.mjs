@@ -162,7 +162,7 @@ describe('tool calls are neither split nor mixed', () => {
     })
   }
 
-  test('and one whose input is no JSON does not vanish', async (t) => {
+  test('and one whose input is not JSON does not vanish', async (t) => {
     const chunks = [calls(call(0, 'a', 'f', '{"x": oops')), END]
     const { model } = await modelOf(t, chunks, { toolCalls: 'stream' })
     assert.deepEqual(callsOf(await partsOf(model)), [['a', 'f', '{"x": oops']])

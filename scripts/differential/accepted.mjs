@@ -1,5 +1,5 @@
 /** The accepted differences from the `openai` package, each with its reason. */
-import { breaksOff, hasError, isEmpty, PROVIDER } from './reasons.mjs'
+import { breaksOff, hasError, isEmpty, isJson, PROVIDER } from './reasons.mjs'
 
 export const ACCEPTED = [
   {
@@ -49,12 +49,3 @@ const dropsCutOff = (sdk, ours) =>
 const hasInvalidCall = ({ choices }) => choices.some(({ tools }) => tools.some(([, , args]) => !isJson(args)))
 const isCut = (sdk, ours) =>
   ours.usage && ours.choices.every(({ text, finish }, at) => finish && sdk.choices[at]?.text.startsWith(text))
-
-function isJson(text) {
-  try {
-    JSON.parse(text)
-    return true
-  } catch {
-    return false
-  }
-}

@@ -57,7 +57,7 @@ const isError = (event) =>
     (!event.choices && Boolean(event.message || event.detail)) ||
     (Array.isArray(event.choices) && event.choices.some((choice) => choice?.error)))
 
-function isJson(text) {
+export function isJson(text) {
   try {
     JSON.parse(text)
     return true

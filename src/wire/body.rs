@@ -11,9 +11,7 @@ use serde::de::IgnoredAny;
 
 use super::json;
 use super::sse::{Event, FeedResult, Parser, TooLong};
-
-/// How much is kept of what is no event, in bytes.
-const MAX_STRAY: usize = 2048;
+use crate::error::BODY_LIMIT;
 
 /// The result of feeding: `Some` if the callback stopped it.
 type Fed<B> = Result<Option<B>, TooLong>;
@@ -52,7 +50,7 @@ impl Events {
 
     /// Whether the body is a page: nothing that follows is an answer.
     pub fn is_page(&self) -> bool {
-        matches!(&self.format, Format::Page(page) if page.len() >= MAX_STRAY)
+        matches!(&self.format, Format::Page(page) if page.len() >= BODY_LIMIT)
     }
 
     /// Consumes bytes and calls `on_event` for each event that they complete. If the callback stops, the rest of the
@@ -74,7 +72,7 @@ impl Events {
             };
         }
         if matches!(self.format, Format::Document { .. } | Format::Lines(_)) {
-            let room = MAX_STRAY - self.document_start.len();
+            let room = BODY_LIMIT - self.document_start.len();
             self.document_start.extend_from_slice(&bytes[..bytes.len().min(room)]);
         }
         match &mut self.format {
@@ -84,7 +82,7 @@ impl Events {
                 FeedResult::Stopped { value, .. } => Ok(Some(value)),
             },
             Format::Page(page) => {
-                page.extend_from_slice(&bytes[..bytes.len().min(MAX_STRAY - page.len())]);
+                page.extend_from_slice(&bytes[..bytes.len().min(BODY_LIMIT - page.len())]);
                 Ok(None)
             }
             Format::Document { read, has_line } => {
@@ -145,7 +143,7 @@ impl Events {
         }
     }
 
-    /// The beginning of what was received and is no event. `had_answer`: some of the events were part of an answer.
+    /// The beginning of what was received and is not an event, up to [`BODY_LIMIT`]. `had_answer`: some of the events were part of an answer.
     pub fn stray(&self, had_answer: bool) -> &[u8] {
         match &self.format {
             Format::Sse(parser) => parser.stray(),
@@ -224,7 +222,7 @@ mod tests {
             events.feed(body.as_bytes(), |_| ControlFlow::<()>::Continue(())).unwrap();
             events.finish(|_| ControlFlow::<()>::Continue(())).unwrap();
             assert!(String::from_utf8_lossy(events.stray(false)).contains("upstream failed"));
-            assert!(events.stray(false).len() <= MAX_STRAY);
+            assert!(events.stray(false).len() <= BODY_LIMIT);
         }
     }
 

@@ -18,9 +18,9 @@ use std::ops::ControlFlow;
 use memchr::{memchr, memchr2};
 use serde::de::IgnoredAny;
 
+use crate::error::BODY_LIMIT;
+
 const BOM: &[u8] = b"\xEF\xBB\xBF";
-/// How much is kept of lines that are no fields, in bytes.
-const MAX_STRAY: usize = 2048;
 /// How often an event is checked for a complete JSON object, and up to which length: a check reads all of it.
 const MAX_CHECKS: u8 = 8;
 const MAX_CHECKED: usize = 64 * 1024;
@@ -200,14 +200,15 @@ impl Parser {
         let line = mem::take(&mut self.line);
         // A last line without data (`da`, `data:`) is an incomplete one and adds nothing.
         let data = self.field(&line, false).filter(|data| !data.is_empty());
+        let mut flow = Ok(ControlFlow::Continue(()));
         if let Some(next) = data
             && self.is_next_event(None, next)
-            && let ControlFlow::Break(value) = self.dispatch(None, End::NextEvent, &mut on_event)
         {
-            return Ok(Some(value));
+            flow = Ok(self.dispatch(None, End::NextEvent, &mut on_event));
         }
-        let appended = self.append(data);
-        let flow = appended.map(|()| self.dispatch(None, End::Body, &mut on_event));
+        if let Ok(ControlFlow::Continue(())) = flow {
+            flow = self.append(data).map(|()| self.dispatch(None, End::Body, &mut on_event));
+        }
         let stray = mem::take(&mut self.stray);
         self.reset();
         self.stray = stray;
@@ -241,7 +242,7 @@ impl Parser {
             // A comment has no name.
             b"" | b"id" | b"retry" => {}
             _ => {
-                let room = MAX_STRAY - self.stray.len();
+                let room = BODY_LIMIT - self.stray.len();
                 self.stray.extend(line.iter().chain(b"\n").take(room));
             }
         }

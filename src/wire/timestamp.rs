@@ -64,7 +64,7 @@ pub(super) fn epoch_ms(text: &str) -> Option<i64> {
 /// Days since the epoch of a date of the Gregorian calendar (Hinnant, "chrono-Compatible Low-Level
 /// Date Algorithms", `days_from_civil`), for years from 0 on.
 fn days(year: i64, month: i64, day: i64) -> i64 {
-    // The year begins in March, so that its last day is the leap day.
+    // Counted from March, the leap day is the last day of a year.
     let year = if month <= 2 { year - 1 } else { year };
     let era = year.div_euclid(400);
     let year_of_era = year.rem_euclid(400);

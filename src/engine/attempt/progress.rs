@@ -39,7 +39,7 @@ pub(super) struct Progress {
     /// The provider's id of the request.
     pub request_id: Option<String>,
     pub first_token: Option<Instant>,
-    /// An event has arrived, or anything that is none.
+    /// The body has had an event, or anything else but white space.
     pub has_content: bool,
     /// The number of text deltas received.
     pub deltas: u64,

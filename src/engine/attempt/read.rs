@@ -32,7 +32,7 @@ pub(super) struct Reader<'a> {
     has_read_chunk: bool,
     /// Text has arrived after the last finish reason.
     is_unreliable: bool,
-    /// When the last finish reason arrived.
+    /// When the provider last sent anything after the last finish reason.
     finished_at: Option<Instant>,
 }
 
@@ -224,7 +224,7 @@ impl<'a> Reader<'a> {
                 return ControlFlow::Continue(());
             }
             Err(mut error) => {
-                // What is no JSON object from the first event on will be the same the next time.
+                // If the first event is not a JSON object, it will not be one the next time either.
                 if !self.has_read_chunk && !event.data.trim_ascii_start().starts_with('{') {
                     error.should_retry = Some(false);
                 }
@@ -276,7 +276,7 @@ impl<'a> Reader<'a> {
         ))
     }
 
-    /// The error of a body that is no answer, or in which something else stands where the rest of the answer should be.
+    /// The error of a body that is not an answer, or in which something else takes the place of the rest of the answer.
     fn not_an_answer(&self, stray: &[u8]) -> Error {
         let status = self.delivery.progress.status.unwrap_or(200);
         let text = String::from_utf8_lossy(stray);

@@ -202,7 +202,7 @@ async fn what_a_continuation_would_repeat_is_not_continued() {
         let harness = Harness::new(json!({}), vec![broken()]);
         let outcome = harness.call_with_mode(DeliveryMode::Chunks).await;
         assert_eq!((outcome.error().kind, outcome.deltas().len()), (Kind::Interrupted, 2), "{delta}");
-        // Whoever reads the text has nothing of it.
+        // A reader of the text has not received any of it.
         let harness = Harness::new(json!({}), vec![broken(), answer(&["b"])]);
         assert_eq!(harness.call().await.text(), "ab");
     }

@@ -31,7 +31,7 @@ impl IdleProbe {
         Ok(IdleProbe { socket })
     }
 
-    /// Whether the current runtime is idle. Must be called on a thread that is none of its workers.
+    /// Whether the current runtime is idle. Must not be called on one of its worker threads.
     pub async fn is_idle(&self) -> bool {
         let metrics = Handle::current().metrics();
         for _ in 0..ROUNDS {

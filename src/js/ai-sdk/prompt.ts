@@ -2,6 +2,7 @@
 import type { LanguageModelV4FilePart, LanguageModelV4Prompt, LanguageModelV4ToolResultPart } from '@ai-sdk/provider'
 import type { ChatRequest } from '../../../index'
 import { invalid } from '../errors'
+import { isJson } from './tool-calls'
 
 type Message = ChatRequest['messages'][number] & Record<string, unknown>
 type Turn<Role> = Extract<LanguageModelV4Prompt[number], { role: Role }>
@@ -116,13 +117,4 @@ function base64(data: Uint8Array | string): string {
 
 function unsupported({ mediaType }: LanguageModelV4FilePart, accepted: string): TypeError {
   return invalid('prompt: a file part', mediaType, accepted)
-}
-
-function isJson(text: string): boolean {
-  try {
-    JSON.parse(text)
-    return true
-  } catch {
-    return false
-  }
 }

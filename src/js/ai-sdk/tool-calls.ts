@@ -122,7 +122,8 @@ function textOf(input: unknown): string {
   return typeof input === 'string' ? input : JSON.stringify(input)
 }
 
-function isJson(text: string): boolean {
+/** Whether this is valid JSON. */
+export function isJson(text: string): boolean {
   try {
     JSON.parse(text)
     return true

@@ -115,16 +115,10 @@ impl<'de: 'a, 'a> Deserialize<'de> for Delta<'a> {
     }
 }
 
-/// Whether a field that the engine does not know holds something that would be wrong if it arrived twice. Numbers,
-/// booleans and labels may be repeated.
-pub fn is_significant(name: &str, value: &Value) -> bool {
-    !is_repeatable(name)
-        && match value {
-            Value::String(text) => !text.is_empty(),
-            Value::Array(list) => !list.is_empty(),
-            Value::Object(fields) => !fields.is_empty(),
-            _ => false,
-        }
+/// Whether a field that the engine does not know, with its JSON, holds something that would be wrong if it arrived twice.
+/// Numbers, booleans and labels may be repeated.
+pub fn is_significant(name: &str, json: &str) -> bool {
+    !is_repeatable(name) && has_content(json)
 }
 
 /// Whether a continuation may repeat the field. What belongs to the reasoning is not delivered again.
@@ -140,14 +134,21 @@ pub fn is_reasoning(name: &str) -> bool {
     WORDS.iter().any(|word| name.starts_with(word))
 }
 
-/// Whether a value of any type is a string, a list or an object that is not empty.
+/// Whether this is the JSON of a string, a list or an object that is not empty.
+fn has_content(json: &str) -> bool {
+    match json.as_bytes().first() {
+        Some(b'"') => json != "\"\"",
+        Some(b'[' | b'{') => !json[1..json.len() - 1].trim_ascii().is_empty(),
+        _ => false,
+    }
+}
+
+/// [`has_content`] of a field.
 struct HasContent(bool);
 
 impl<'de> Deserialize<'de> for HasContent {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
-        let raw = <&RawValue>::deserialize(deserializer)?.get();
-        let inside = raw.get(1..raw.len() - 1).unwrap_or_default();
-        Ok(HasContent(raw.starts_with(['"', '[', '{']) && !inside.trim_ascii().is_empty()))
+        Ok(HasContent(has_content(<&RawValue>::deserialize(deserializer)?.get())))
     }
 }
 

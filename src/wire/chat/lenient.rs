@@ -150,9 +150,7 @@ fn read_delta<'a>(all: &Fields<'a>, path: &str) -> Result<(Delta<'a>, bool)> {
         refusal: optional("refusal"),
         tool_calls,
         function_call,
-        has_other: all.iter().any(|(name, json)| {
-            !Delta::reads(name) && json::value(json).is_some_and(|value| is_significant(name, &value))
-        }),
+        has_other: all.iter().any(|(name, json)| !Delta::reads(name) && is_significant(name, json)),
     };
     let texts = [&delta.content, &delta.reasoning_content, &delta.reasoning, &delta.refusal];
     let has_halves = texts.into_iter().flatten().any(Text::has_halves);

@@ -92,7 +92,7 @@ pub fn read<'a>(event: Option<&str>, data: &'a str) -> Result<StreamEvent<'a>> {
     Ok(StreamEvent::Chunk(chunk))
 }
 
-/// JSON that is no object: an error in a list, as Gemini sends it, or nothing. A text or a list may be more than nothing.
+/// JSON other than an object: an error in a list, as Gemini sends it, or nothing. A text or a list may be more than nothing.
 fn read_no_object(data: &str) -> Option<StreamEvent<'_>> {
     if data.starts_with('{') {
         return None;

@@ -143,7 +143,7 @@ pub(super) fn error_event(data: &str) -> Value {
 /// could not be read.
 ///
 /// # Errors
-/// [`Kind::Malformed`] if it is no error either.
+/// [`Kind::Malformed`] if it is not an error either.
 pub(super) fn untyped<'a>(data: &str, error: &serde_json::Error) -> Result<DecodedEvent<'a>> {
     match lenient::value(data).filter(provider_error::is_error_event) {
         Some(value) => Ok(DecodedEvent::Error(provider_error::from_event(&value))),

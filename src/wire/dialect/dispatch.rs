@@ -41,7 +41,7 @@ impl Dialect {
             Dialect::Chat | Dialect::Messages => ("message", "content"),
         };
         let is_answer = answer["object"] == name || answer["type"] == name || answer[content].is_array();
-        // Anything else that is no error is passed on: the caller may know what it is.
+        // Anything else that is not an error is passed on: the caller may know what it is.
         if !is_answer && provider_error::is_error_event(answer) {
             return Err(match self {
                 Dialect::Responses => response_object::failure(answer),

@@ -69,7 +69,7 @@ pub(super) struct ErrorFields {
 }
 
 impl ErrorFields {
-    /// The fields of a text that is no JSON.
+    /// The fields of a text that is not JSON.
     pub fn of_text(text: &str) -> Self {
         let message = truncate(text, BODY_LIMIT).trim();
         ErrorFields { message: (!message.is_empty()).then(|| message.to_owned()), ..Self::default() }
@@ -319,7 +319,7 @@ fn text_in(object: &Map<String, Value>, names: &[&str], depth: usize) -> Option<
     })
 }
 
-/// Whether an object without an envelope is an error. Streams have events with a message that are none, so something
+/// Whether an object without an envelope is an error. Streams have events with a message that are not errors, so something
 /// must say that it failed, or nothing else may be there.
 fn is_flat_error(object: &Map<String, Value>, fields: &ErrorFields) -> bool {
     let is_failed = |name: &str| object.get(name).is_some_and(|value| value == &Value::Bool(false));

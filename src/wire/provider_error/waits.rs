@@ -105,7 +105,7 @@ impl Search {
                     self.field(name, value, depth);
                 }
             }
-            // The text of an error that is no object.
+            // The text of an error that is not an object.
             Value::String(text) if depth == 0 => self.found(in_text(text, self.now)),
             _ => {}
         }

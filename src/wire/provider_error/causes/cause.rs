@@ -77,3 +77,12 @@ pub(super) const fn cause(
 ) -> Cause {
     Cause { provider, field, text, kind, status, source }
 }
+
+/// Sources that several tables cite.
+pub(super) mod source {
+    pub const BAIDU: &str = "cloud.baidu.com/doc/qianfan: error codes";
+    pub const DASHSCOPE: &str = "alibabacloud.com/help/en/model-studio/error-code";
+    pub const MINIMAX: &str = "platform.minimax.io/docs/api-reference/errorcode";
+    pub const VOLCENGINE: &str = "volcengine.com/docs/82379/1299023";
+    pub const ZHIPU: &str = "docs.bigmodel.cn/cn/api/api-code";
+}

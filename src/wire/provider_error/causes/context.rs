@@ -3,6 +3,7 @@
 use super::cause::Field::{Anywhere, Code, Message};
 use super::cause::Match::{All, Has, Is};
 use super::cause::Status::{Any, Client, Not429, Of};
+use super::cause::source::{DASHSCOPE, ZHIPU};
 use super::cause::{Cause, Field, Match, Status, cause};
 use crate::error::Kind;
 
@@ -17,14 +18,12 @@ const fn context(
 }
 
 const ANTHROPIC: &str = "docs.anthropic.com/en/api/errors";
-const DASHSCOPE: &str = "alibabacloud.com/help/en/model-studio/error-code";
 const LLAMA_CPP: &str = "report: llama.cpp's server";
 const LM_STUDIO: &str = "report: LM Studio";
 const OLLAMA: &str = "report: Ollama's server";
 const VLLM: &str = "report: vLLM's API server";
 const SGLANG: &str = "report: SGLang's server";
 const TGI: &str = "report: text-generation-inference's validation";
-const ZHIPU: &str = "docs.bigmodel.cn/cn/api/api-code";
 
 /// Relays turn the status of their provider into 5xx, so most texts match with any status but that of a rate limit.
 pub(super) const CAUSES: &[Cause] = &[

@@ -3,18 +3,14 @@
 use super::cause::Field::{BaseCode, Code, Message, Wait};
 use super::cause::Match::{All, Has, Is};
 use super::cause::Status::{Any, Client, Missing, Of};
+use super::cause::source::{BAIDU, DASHSCOPE, MINIMAX, VOLCENGINE, ZHIPU};
 use super::cause::{Cause, cause};
 use crate::error::Kind::{
     Authentication, ContentFiltered, InvalidRequest, QuotaExhausted, RateLimit, Server,
 };
 
-const MINIMAX: &str = "platform.minimax.io/docs/api-reference/errorcode";
-const ZHIPU: &str = "docs.bigmodel.cn/cn/api/api-code";
 const AWS: &str = "docs.aws.amazon.com: common errors of Bedrock";
-const DASHSCOPE: &str = "alibabacloud.com/help/en/model-studio/error-code";
 const GEMINI: &str = "ai.google.dev/gemini-api/docs/troubleshooting";
-const BAIDU: &str = "cloud.baidu.com/doc/qianfan: error codes";
-const VOLCENGINE: &str = "volcengine.com/docs/82379/1299023";
 
 /// Before the quotas: money that is spent stays spent whatever the wait, other quotas are rates.
 pub(super) const RATES: &[Cause] = &[

@@ -3,6 +3,7 @@
 use super::cause::Field::{Anywhere, BaseCode, Code, Message};
 use super::cause::Match::{All, Has, Is};
 use super::cause::Status::{Any, Client, Not429, Of};
+use super::cause::source::{BAIDU, DASHSCOPE, MINIMAX, VOLCENGINE, ZHIPU};
 use super::cause::{Cause, Field, Match, Status, cause};
 use crate::error::Kind;
 
@@ -17,12 +18,7 @@ const fn quota(
 }
 
 const OPENAI: &str = "platform.openai.com/docs/guides/error-codes";
-const ZHIPU: &str = "docs.bigmodel.cn/cn/api/api-code";
-const MINIMAX: &str = "platform.minimax.io/docs/api-reference/errorcode";
-const DASHSCOPE: &str = "alibabacloud.com/help/en/model-studio/error-code";
-const VOLCENGINE: &str = "volcengine.com/docs/82379/1299023";
 const NEW_API: &str = "report: one-api and new-api, 403 from the relay itself";
-const BAIDU: &str = "cloud.baidu.com/doc/qianfan: error codes";
 const NOVITA: &str = "novita.ai/docs/api-reference/basic-error-code";
 
 /// Statuses with which Zhipu sends its codes, which are mere numbers.
