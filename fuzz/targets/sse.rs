@@ -90,11 +90,13 @@ fn parse_stopping(limit: usize, parts: &[&[u8]]) -> (Vec<Record>, bool) {
             }
         }
     }
-    match parser.finish(stop) {
-        Ok(last) => records.extend(last),
-        Err(_) => return (records, true),
+    loop {
+        match parser.finish(stop) {
+            Ok(Some(record)) => records.push(record),
+            Ok(None) => return (records, false),
+            Err(_) => return (records, true),
+        }
     }
-    (records, false)
 }
 
 /// WHATWG HTML, section 9.2.6, on the complete body, with the two documented differences of the parser: it dispatches an

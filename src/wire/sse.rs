@@ -189,7 +189,8 @@ impl Parser {
     }
 
     /// Ends the body: dispatches what is pending, including an unterminated last line, as an event with
-    /// [`Event::at_end`]. Resets the parser. Returns the value of the callback's break.
+    /// [`Event::at_end`]. Returns the value of the callback's break; one more event may be pending then, which the next
+    /// call dispatches. Otherwise resets the parser.
     ///
     /// # Errors
     /// [`TooLong`].
@@ -200,15 +201,14 @@ impl Parser {
         let line = mem::take(&mut self.line);
         // A last line without data (`da`, `data:`) is an incomplete one and adds nothing.
         let data = self.field(&line, false).filter(|data| !data.is_empty());
-        let mut flow = Ok(ControlFlow::Continue(()));
         if let Some(next) = data
             && self.is_next_event(None, next)
+            && let ControlFlow::Break(value) = self.dispatch(None, End::NextEvent, &mut on_event)
         {
-            flow = Ok(self.dispatch(None, End::NextEvent, &mut on_event));
+            self.append(data)?;
+            return Ok(Some(value));
         }
-        if let Ok(ControlFlow::Continue(())) = flow {
-            flow = self.append(data).map(|()| self.dispatch(None, End::Body, &mut on_event));
-        }
+        let flow = self.append(data).map(|()| self.dispatch(None, End::Body, &mut on_event));
         let stray = mem::take(&mut self.stray);
         self.reset();
         self.stray = stray;

@@ -246,6 +246,16 @@ fn a_complete_object_ends_its_event_without_a_blank_line() {
 }
 
 #[test]
+fn a_stop_at_the_end_of_the_body_keeps_what_is_still_pending() {
+    let mut parser = Parser::new(MAX_LINE);
+    let stop = |event: Event<'_>| ControlFlow::Break(owned(&event));
+    assert_eq!(parser.feed(b"data: {\"a\":1}\ndata: {\"b\"", stop), Ok(FeedResult::All));
+    assert_eq!(parser.finish(stop), Ok(Some((None, "{\"a\":1}".to_owned(), false))));
+    assert_eq!(parser.finish(stop), Ok(Some((None, "{\"b\"".to_owned(), true))));
+    assert_eq!(parser.finish(stop), Ok(None));
+}
+
+#[test]
 fn lines_that_are_no_fields_are_kept_up_to_a_limit() {
     let mut parser = Parser::new(MAX_LINE);
     let mut feed = |text: &str| parser.feed(text.as_bytes(), |_| ControlFlow::<()>::Continue(())).map(drop);
