@@ -2,7 +2,7 @@
 import { type CallHandle, type Consumer, emptySnapshot, TEXT } from './call-handle'
 import { type ErrorRecord, fromRecord } from './errors'
 import { PendingRecords } from './pending-records'
-import { type NativeHub, type RecordBatch, RecordKind } from './record-batch'
+import { LONG_TEXT, type NativeHub, type RecordBatch, RecordKind } from './record-batch'
 import { checkClockSoon, claimRound, handledOtherRecord, mustYield, readerResolved } from './scheduler'
 
 /** How many deltas may wait for a consumer that awaits before its socket is paused, and when it resumes. */
@@ -119,9 +119,10 @@ export class InFlightCall extends PendingRecords implements CallHandle {
   private readBatch(): boolean {
     const { id, dispatcher } = this
     const { batch } = dispatcher
+    const { words, end } = batch
     let deltas = 0
-    while (batch.callId === id && !this.blocked) {
-      const { kind } = batch
+    while (batch.at < end && words[batch.at] === id && !this.blocked) {
+      const kind = (words[batch.at + 1] as number) & ~LONG_TEXT
       // There may be many more deltas, each as slow as the first, even if the records before it were quick.
       if (kind === RecordKind.Delta && deltas++ === 1) checkClockSoon()
       // A restart voids the deltas of this turn. Their reader has to run before it learns of the restart.

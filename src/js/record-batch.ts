@@ -14,7 +14,7 @@ export const enum RecordKind {
   Restart = 6,
 }
 /** Set in the kind of a record whose text is a separate string. */
-const LONG_TEXT = 8
+export const LONG_TEXT = 8
 
 /** When the next batch is due. `NextTake` in `src/binding/queue.rs` has the same numbers. */
 export const PACED = 1
@@ -28,16 +28,18 @@ const WORDS = 3
 export class RecordBatch {
   /** When the next batch is due. */
   next = 0
-  /** The index of the next record, and the index after the last one. */
-  private at = 0
-  private end = 0
+  /**
+   * The words of the records, the index of the next record, and the index after the last one. `InFlightCall` reads them
+   * itself: V8 does not inline the accessors there, and each delta would pay for two calls.
+   */
+  words: Uint32Array = new Uint32Array(0)
+  at = 0
+  end = 0
   /** The joined short texts, and how far they have been read. */
   private text = ''
   private position = 0
   private readonly longTexts: string[] = []
   private longTextsRead = 0
-
-  private words: Uint32Array = new Uint32Array(0)
 
   /** Sets the array that Rust writes records to. */
   attach(words: Uint32Array) {

@@ -144,7 +144,10 @@ impl<P: Protocol> Answer<P> {
         let lines: Vec<String> = parsed.into_iter().map(|(_, data)| data).collect();
         assert_eq!(lines.join("\n"), data);
         let event: Option<Value> = serde_json::from_str(data).ok();
-        consumer.conforms &= event.as_ref().is_some_and(|event| self.provider.advance(event));
+        // The name of a conforming event is its type.
+        consumer.conforms &= event.as_ref().is_some_and(|event| {
+            name.is_none_or(|name| event["type"] == name) && self.provider.advance(event)
+        });
         if let Some(text) = event.as_ref().and_then(|event| self.provider.text(event)) {
             self.sent.push_str(text);
         }
