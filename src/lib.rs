@@ -8,7 +8,8 @@
 //! | When is the next attempt? | [`policy::backoff`], [`wire::retry_after`] |
 //! | What may a call cost, and what did it cost? | [`policy::estimate`], [`policy::ledger`], `engine::admission` |
 //! | Where is a socket read? | `transport::http` |
-//! | Who runs a call and sleeps? | `engine::call` |
+//! | Who runs a call? | `engine::call` |
+//! | Who reads the time and sleeps? | `engine::time` |
 //! | Where is JavaScript called? | `binding::hub` |
 //! | Where is every default and validation? | [`config`] |
 //!

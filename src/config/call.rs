@@ -18,25 +18,25 @@ use crate::error::Result;
 /// The settings of one call: the client's options, overridden by those of the call.
 #[derive(Clone, Debug)]
 pub struct CallConfig {
-    /// Until an attempt has a connection. 10 s by default.
+    /// Timeout for connecting. 10 s by default.
     pub connect_timeout: Duration,
     /// The explicit timeout, if there is one; see [`CallConfig::first_token_timeout`].
     pub first_token_timeout: Option<Duration>,
-    /// Until the end of an answer that is not streamed, instead of the first-token timeout. 300 s by default.
+    /// Timeout for an answer that is not streamed, which replaces the first-token timeout. 300 s by default.
     pub whole_answer_timeout: Duration,
-    /// Between two reads of a stream. 60 s by default.
+    /// Timeout between two reads of a stream. 60 s by default.
     pub idle_timeout: Duration,
-    /// From the last finish reason until the usage. 1 s by default, at most 10 s.
+    /// How long to wait for the usage after the last finish reason. 1 s by default, at most 10 s.
     pub usage_timeout: Duration,
     /// The largest event of a stream, in bytes. 16 MiB by default.
     pub max_event: usize,
-    /// An answer without content is no failure. False by default.
+    /// An answer without content is not a failure. False by default.
     pub allow_empty_answer: bool,
     /// The deadline of the call: queues, waits, attempts and recoveries. No limit by default.
     pub total_timeout: Option<Duration>,
-    /// Until the end of the answer, for each attempt. No limit by default.
+    /// Timeout of an attempt, to the end of its answer. No limit by default.
     pub attempt_timeout: Option<Duration>,
-    /// Retries on the same route after the first attempt. 3 by default.
+    /// Retries after the first attempt, across the endpoints of one model. 3 by default.
     pub max_retries: u32,
     pub retry: Arc<RetryConfig>,
     /// An answer is complete when every choice has its finish reason; otherwise `[DONE]` is enough. True by
@@ -65,7 +65,7 @@ pub struct CallConfig {
     /// Every attempt after the first on a model waits, counts as a retry, and goes to the next endpoint.
     /// False by default.
     pub rotate_endpoints: bool,
-    /// When a second request starts on another route; `None`, the default: never.
+    /// When a second request starts on another route. `None`, the default, disables hedging.
     pub hedge: Option<Hedge>,
     pub first_endpoint_extras: Option<FirstEndpointExtras>,
 }

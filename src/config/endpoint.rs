@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use super::authority::{is_authority, split_port};
 use super::breaker::{BreakerChoice, breaker_choice};
 use super::defaults;
 use super::headers::headers;
@@ -212,8 +213,7 @@ fn host(url: &str) -> &str {
 
 /// Whether a URL is one of HolySheep's hosts.
 fn is_holysheep(url: &str) -> bool {
-    let host = host(url);
-    let name = host.rsplit_once(':').map_or(host, |(name, _)| name).to_ascii_lowercase();
+    let name = split_port(host(url)).0.to_ascii_lowercase();
     name == "holysheep.ai" || name.ends_with(".holysheep.ai")
 }
 
@@ -241,21 +241,7 @@ pub fn base_url(name: &str, url: &str) -> Result<String> {
     if !is_visible || is_request_url || url.contains(['?', '#', '@']) {
         return Err(invalid());
     }
-    let host = host(&url);
-    let (host_name, port) = match host.rsplit_once(':') {
-        // The colons of `[::1]` do not separate a port.
-        Some((host_name, port)) if !port.ends_with(']') => (host_name, Some(port)),
-        _ => (host, None),
-    };
-    let is_valid_name = match host_name.strip_prefix('[') {
-        Some(rest) => rest.strip_suffix(']').is_some_and(|ip| ip.parse::<std::net::Ipv6Addr>().is_ok()),
-        None => {
-            !host_name.is_empty()
-                && !host_name.starts_with(['.', '-'])
-                && host_name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_".contains(&byte))
-        }
-    };
-    if !is_valid_name || port.is_some_and(|port| port.parse::<u16>().is_err()) {
+    if !is_authority(host(&url)) {
         return Err(invalid());
     }
     Ok(url.trim_end_matches('/').to_owned())

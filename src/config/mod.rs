@@ -1,6 +1,7 @@
 //! Options: every default and every validation, and the only place for either. The policies define what can
 //! be configured (`Backoff`, breaker and bucket options); this module defines the defaults and the bounds.
 
+mod authority;
 mod breaker;
 mod call;
 mod certificates;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use super::authority::{is_authority, split_port};
 use super::reader::{Reader, as_object};
 use crate::error::{Error, Result, truncate};
 
@@ -36,7 +37,7 @@ pub fn read(reader: &mut Reader<'_>) -> Result<ProxyConfig> {
     match reader.value("proxy") {
         Some(Value::Bool(false)) => Ok(ProxyConfig::default()),
         Some(Value::String(text)) => {
-            let url = url("proxy", text)?;
+            let url = parse_url("proxy", text)?;
             Ok(ProxyConfig { http: Some(Arc::clone(&url)), https: Some(url), no_proxy: "".into() })
         }
         Some(value @ Value::Object(_)) if as_object(value).is_none() => {
@@ -47,7 +48,7 @@ pub fn read(reader: &mut Reader<'_>) -> Result<ProxyConfig> {
             let url_for = |key: &str| -> Result<Option<Arc<str>>> {
                 let Some(entry) = environment.and_then(|all| all.get(key)) else { return Ok(None) };
                 let text = |field: &str| entry.get(field).and_then(Value::as_str).unwrap_or_default();
-                url(text("name"), text("url")).map(Some)
+                parse_url(text("name"), text("url")).map(Some)
             };
             let no_proxy =
                 environment.and_then(|all| all.get("no")).and_then(Value::as_str).unwrap_or_default();
@@ -57,7 +58,7 @@ pub fn read(reader: &mut Reader<'_>) -> Result<ProxyConfig> {
 }
 
 /// Validates the URL of a proxy. One without a scheme means `http://`.
-fn url(name: &str, url: &str) -> Result<Arc<str>> {
+fn parse_url(name: &str, url: &str) -> Result<Arc<str>> {
     // A user and a password may precede the host, so the error shows only the host.
     let invalid = || {
         let host = url.rsplit_once('@').map_or(url, |(_, host)| host);
@@ -68,27 +69,15 @@ fn url(name: &str, url: &str) -> Result<Arc<str>> {
     let (scheme, rest) = text.split_once("://").unwrap_or(("http", text));
     let scheme = scheme.to_ascii_lowercase();
     let rest = rest.trim_end_matches('/');
-    let (user, host) = rest.rsplit_once('@').map_or(("", rest), |(user, host)| (user, host));
-    let (host_name, port) = match host.rsplit_once(':') {
-        Some((host_name, port)) if !port.ends_with(']') => (host_name, Some(port)),
-        _ => (host, None),
-    };
-    let is_valid_name = match host_name.strip_prefix('[') {
-        Some(rest) => rest.strip_suffix(']').is_some_and(|ip| ip.parse::<std::net::Ipv6Addr>().is_ok()),
-        None => {
-            !host_name.is_empty()
-                && host_name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_".contains(&byte))
-        }
-    };
+    let (userinfo, host) = rest.rsplit_once('@').unwrap_or(("", rest));
     let is_valid = SCHEMES.contains(&scheme.as_str())
-        && is_valid_name
-        && port.is_none_or(|port| port.parse::<u16>().is_ok())
-        && user.bytes().all(|byte| byte.is_ascii_graphic() && !b"/?#".contains(&byte));
+        && is_authority(host)
+        && userinfo.bytes().all(|byte| byte.is_ascii_graphic() && !b"/?#".contains(&byte));
     if !is_valid {
         return Err(invalid());
     }
     // URL parsers do not know the default port of SOCKS.
-    let port = match (port, scheme.starts_with("socks")) {
+    let port = match (split_port(host).1, scheme.starts_with("socks")) {
         (None, true) => ":1080",
         _ => "",
     };

@@ -42,6 +42,19 @@ async fn the_deadline_covers_waits_and_attempts() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_deadline_covers_recoveries() {
+    let broken = |text| stream().delta(text).wait(400).breaks();
+    let harness = Harness::new(
+        json!({ "totalTimeoutMs": 1_000, "retry": { "baseDelayMs": 1, "jitter": "none" } }),
+        vec![broken("one "), broken("two "), stream().delta("three").stall()],
+    );
+    let outcome = harness.call().await;
+    assert_eq!((outcome.error().kind, outcome.at), (TOTAL, 1_000));
+    assert_eq!(outcome.error().partial.as_deref(), Some("one two three"));
+    assert_eq!((harness.requests().len(), harness.requests()[2].closed_at()), (3, Some(1_000)));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_retry_whose_wait_exceeds_the_deadline_is_not_made() {
     let harness = Harness::new(json!({ "totalTimeoutMs": 3_000 }), vec![unavailable(), unavailable()]);
     let outcome = harness.call().await;
