@@ -11,6 +11,7 @@ use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 pub(super) fn runtime() -> &'static Runtime {
     static RUNTIME: OnceLock<Runtime> = OnceLock::new();
     RUNTIME.get_or_init(|| {
+        // Calls wait for the network. More threads would only take the cores from JavaScript.
         let workers = std::thread::available_parallelism().map_or(1, |cores| cores.get().min(4));
         Builder::new_multi_thread()
             .worker_threads(workers)
@@ -28,11 +29,12 @@ pub(super) fn runtime() -> &'static Runtime {
 pub(super) fn spawn_in_order(task: BoxFuture<'static, ()>) {
     static TASKS: OnceLock<UnboundedSender<BoxFuture<'static, ()>>> = OnceLock::new();
     let tasks = TASKS.get_or_init(|| {
+        // Bounded by the caller: one task for each call that JavaScript has started.
         let (sender, mut tasks) = unbounded_channel::<BoxFuture<'static, ()>>();
         runtime().spawn(async move {
             while let Some(mut task) = tasks.recv().await {
-                // Under tokio's cooperative budget every hundredth lock would pretend to be taken, and its
-                // call would lose its position in the queue.
+                // Without `unconstrained`, a burst would use up this task's cooperative budget: a free lock would
+                // return `Pending`, and its call would lose its position in the queue.
                 if futures::poll!(tokio::task::unconstrained(&mut task)).is_pending() {
                     tokio::spawn(task);
                 }

@@ -162,6 +162,15 @@ impl Breaker {
         self.enter(State::Open)
     }
 
+    /// Changes open to half-open before `timeout` has elapsed: the next call is a probe.
+    pub fn half_open(&mut self) -> Option<Transition> {
+        if self.state != State::Open {
+            return None;
+        }
+        self.last_failure_time = None;
+        self.enter(State::HalfOpen)
+    }
+
     /// Closes the circuit, and clears `failures` and the window of the error rate.
     pub fn close(&mut self) -> Option<Transition> {
         self.failures = 0;

@@ -2,8 +2,8 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use serde_json::json;
@@ -18,13 +18,18 @@ use super::rate_limit::RateLimiter;
 use super::record::{IncomingRequest, RecordHandle, RequestLog};
 use super::scenario::Scenario;
 
+/// The header with which a client names its requests.
+const CLIENT_REQUEST_ID: &str = "x-client-request-id";
+/// The maximum number of lost requests that are remembered.
+const MAX_LOST: usize = 1024;
+
 /// The answer of scenarios without one.
 const DEFAULT_ANSWER: &str = "A flock of sheep is easy to count while it stands still. The trouble begins at the gate: \
 one jumps twice, one turns back, and one was never there. A careful shepherd writes each name down as it passes, \
-looks up when the line breaks off, and asks only for those who are missing.\n\n\
-So it is with an answer that comes in pieces. “Schäfchen” has an umlaut, 🐑 takes four bytes, and a cut may fall \
-into the middle of either. What was heard is kept, what is missing is asked for again, and at the end every word \
-stands there once, in its order.";
+looks up when the line stops, and asks only for those that are missing.\n\n\
+So it is with a streamed answer. “Schäfchen” has an umlaut, 🐑 takes four bytes, and a connection can drop in the \
+middle of either. What arrived is kept, what is missing is requested, and in the end every word is there once, in \
+order.";
 
 /// The state that all connections of a simulator share.
 pub(super) struct ServerState {
@@ -44,11 +49,6 @@ struct ScenarioQueue {
     lost: VecDeque<(String, Arc<Scenario>)>,
 }
 
-/// The header with which a client names its requests.
-const CLIENT_REQUEST_ID: &str = "x-client-request-id";
-/// The maximum number of lost requests that are remembered.
-const MAX_LOST: usize = 1024;
-
 impl ServerState {
     pub(super) fn new(options: Options) -> Self {
         Self {
@@ -66,7 +66,7 @@ impl ServerState {
         }
     }
 
-    fn queue(&self) -> std::sync::MutexGuard<'_, ScenarioQueue> {
+    fn queue(&self) -> MutexGuard<'_, ScenarioQueue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -92,11 +92,9 @@ impl ServerState {
         let is_head = request.method == "HEAD";
         let (mut plan, record) = self.route(request);
         if is_head {
-            plan.source = BodySource::Fixed(FixedBody {
-                wait: std::time::Duration::ZERO,
-                body: Bytes::new(),
-                cut: None,
-            });
+            // The answer to HEAD has no body.
+            plan.source =
+                BodySource::Fixed(FixedBody { wait: Duration::ZERO, body: Bytes::new(), cut: None });
         }
         (plan, record)
     }
@@ -118,7 +116,7 @@ impl ServerState {
             (answer::json(401, bodies::error_of(401, "")), None)
         } else if path.ends_with("/chat/completions") || Dialect::of(path).is_some() {
             if request.method == "POST" {
-                self.rate_limited(&request, index)
+                self.chat_within_limit(&request, index)
             } else {
                 let message = format!("Not allowed to {} on {path}. (HINT: use POST)", request.method);
                 (answer::json(405, bodies::error(&message, "invalid_request_error", None, None)), None)
@@ -152,7 +150,7 @@ impl ServerState {
     }
 
     /// The answer to a chat request if its key is within the rate limit, else a 429. Both report the limit.
-    fn rate_limited(&self, request: &IncomingRequest, index: u64) -> (Plan, Option<String>) {
+    fn chat_within_limit(&self, request: &IncomingRequest, index: u64) -> (Plan, Option<String>) {
         let Some(rate_limiter) = &self.rate_limiter else { return self.chat(request, index) };
         let key = request.header("authorization").or_else(|| request.header("x-api-key"));
         let decision = rate_limiter.take(key.unwrap_or_default(), Instant::now());

@@ -1,7 +1,7 @@
 //! What goes over the wire. Pure: bytes in, values out, bounded.
 //!
 //! - [`request`]: the caller's request, and the body of an attempt that is made from it.
-//! - [`sse`]: from bytes to events.
+//! - [`body`]: from bytes to events, whatever the format. [`sse`]: event streams.
 //! - [`chat`]: the events of chat completions. [`dialect`]: which API dialects there are, and the events of
 //!   the others.
 //! - [`provider_error`], [`retry_after`], [`limits`]: what a provider says when it rejects a request.

@@ -16,7 +16,7 @@ use crate::engine::shared::endpoint::{EndpointState, RouteState};
 use crate::engine::shared::event::Event;
 use crate::engine::time::clock::{self, timeout};
 use crate::error::{Error, Kind, Phase, Result};
-use crate::policy::circuit_breaker::{Outcome, State, Transition};
+use crate::policy::circuit_breaker::{Outcome, Transition};
 use crate::policy::classify::classify;
 use crate::transport::Response;
 use crate::wire::{provider_error, secrets};
@@ -52,8 +52,7 @@ impl Client {
         };
         tokio::select! {
             biased;
-            () = self.state.closed.cancelled() => Err(Error::new(Kind::Closed, "the client was closed")),
-            () = cancel.cancelled() => Err(Error::new(Kind::Aborted, "the call was aborted")),
+            interrupted = self.interrupted(cancel) => Err(interrupted),
             results = probes => Ok(results),
         }
     }
@@ -63,13 +62,13 @@ impl Client {
         let shared =
             self.state.shared_breaker.is_some() && matches!(endpoint.config.breaker, BreakerChoice::Auto);
         let routes = endpoint.routes();
-        let watched = |route: &RouteState| route.breaker.clone().filter(|_| !shared);
-        // If the breaker is due for a probe, this is it, so that no call has to be.
-        let mut due: Vec<Option<(BreakerPermit, Option<Transition>)>> = Vec::with_capacity(routes.len());
+        let breaker_of = |route: &RouteState| route.breaker.clone().filter(|_| !shared);
+        // If a breaker is due for a probe, this request is the probe, so that no call has to be.
+        let mut probes: Vec<Option<(BreakerPermit, Option<Transition>)>> = Vec::with_capacity(routes.len());
         for (model, route) in &routes {
-            let permit = watched(route).and_then(|breaker| breaker.acquire_probe());
-            self.report(endpoint, model, permit.as_ref().and_then(|(_, transition)| *transition));
-            due.push(permit);
+            let permit = breaker_of(route).and_then(|breaker| breaker.acquire_probe());
+            self.report_transition(endpoint, model, permit.as_ref().and_then(|(_, transition)| *transition));
+            probes.push(permit);
         }
         // A silent endpoint must not delay the next round.
         let limit =
@@ -84,7 +83,7 @@ impl Client {
         };
         let latency_ms = clock::instant().saturating_duration_since(started).as_millis() as u64;
         let outcome = answer.as_ref().err().map_or(Outcome::Success, |error| classify(error).breaker);
-        for ((model, route), permit) in routes.iter().zip(due) {
+        for ((model, route), permit) in routes.iter().zip(probes) {
             if outcome != Outcome::Ignored {
                 route.stats.update(|stats| stats.record_outcome(outcome == Outcome::Success, clock::now()));
             }
@@ -92,10 +91,10 @@ impl Client {
                 (Some((permit, _)), Outcome::Failure) => permit.report(Outcome::Failure),
                 // Frees the permit for the call that decides.
                 (Some((permit, _)), Outcome::Success) => permit.report(Outcome::Ignored),
-                (None, Outcome::Success) => watched(route).and_then(|breaker| half_open(&breaker)),
+                (None, Outcome::Success) => breaker_of(route).and_then(|breaker| half_open(&breaker)),
                 (_, Outcome::Ignored) | (None, Outcome::Failure) => None,
             };
-            self.report(endpoint, model, transition);
+            self.report_transition(endpoint, model, transition);
         }
         let error = answer.err();
         Health {
@@ -139,7 +138,7 @@ impl Client {
     }
 
     /// A probe belongs to no call: its breaker transition is reported with the next one.
-    fn report(&self, endpoint: &EndpointState, model: &str, transition: Option<Transition>) {
+    fn report_transition(&self, endpoint: &EndpointState, model: &str, transition: Option<Transition>) {
         let Some(Transition { from, to }) = transition else { return };
         let event = Event::Circuit {
             call: None,
@@ -159,28 +158,19 @@ impl Client {
     }
 }
 
-/// Makes an open breaker half-open now, since its service has answered. A list of models is not an answer of a model,
-/// so it takes a call to close it.
+/// The service behind an open breaker has answered. A list of models is not an answer of a model, so it takes a call to
+/// close the breaker.
 fn half_open(breaker: &SharedBreaker) -> Option<Transition> {
-    breaker.update(|state| {
-        let before = state.breaker.state();
-        if before != State::Open {
-            return None;
-        }
-        state.breaker.last_failure_time = None;
-        let permit = state.breaker.try_acquire(&state.options, clock::now()).ok()?;
-        state.breaker.report(&state.options, permit, Outcome::Ignored, clock::now());
-        state.breaker.transition_since(before)
-    })
+    breaker.update(|state| state.breaker.half_open())
 }
 
-/// Probes the endpoints of a client periodically, until `find` returns none or `stop` is canceled. Between two rounds
+/// Probes the endpoints of a client periodically, until `upgrade` returns none or `stop` is canceled. Between two rounds
 /// nothing holds the client, so it can be dropped.
-pub async fn watch(find: impl Fn() -> Option<Arc<Client>> + Send, stop: CancellationToken) {
+pub async fn watch(upgrade: impl Fn() -> Option<Arc<Client>> + Send, stop: CancellationToken) {
     let mut next = clock::instant();
     loop {
-        let Some((every, closed)) =
-            find().and_then(|client| Some((client.state.config.health_check?, client.state.closed.clone())))
+        let Some((every, closed)) = upgrade()
+            .and_then(|client| Some((client.state.config.health_check?, client.state.closed.clone())))
         else {
             return;
         };
@@ -193,7 +183,7 @@ pub async fn watch(find: impl Fn() -> Option<Arc<Client>> + Send, stop: Cancella
         }
         // The duration of the probes is part of the interval; missed rounds are skipped.
         next = clock::instant();
-        let Some(client) = find() else { return };
+        let Some(client) = upgrade() else { return };
         if client.check_health(&stop).await.is_err() {
             return;
         }

@@ -30,7 +30,8 @@ pub struct Client {
 }
 
 impl Client {
-    /// A client over this transport. `breaker` and `limiter` are the caller's own, if the options name them.
+    /// A client over this transport. `breaker` and `limiter`: those that the caller created and shares, if the options
+    /// name them.
     pub fn new(
         config: ClientConfig,
         transport: Arc<dyn Transport>,
@@ -40,12 +41,12 @@ impl Client {
         Client { state: ClientState::new(config, transport, breaker, limiter) }
     }
 
-    /// This client with other options; the state of everything unchanged is kept.
+    /// A client with new options that keeps all unchanged state.
     pub fn reconfigured(&self, config: ClientConfig) -> Self {
         Client { state: self.state.reconfigured(config) }
     }
 
-    /// This client with another breaker of the caller's, if its options name one.
+    /// A client that uses this shared breaker, if its options name one.
     pub fn with_breaker(&self, breaker: SharedBreaker) -> Self {
         let state = self.state.reconfigured(self.state.config.clone());
         Client { state: ClientState { shared_breaker: Some(breaker), ..state } }
@@ -70,6 +71,15 @@ impl Client {
         self.state.closed.cancel();
     }
 
+    /// Waits until the client is closed or `cancel` is canceled. Returns the error of what was interrupted.
+    async fn interrupted(&self, cancel: &CancellationToken) -> Error {
+        tokio::select! {
+            biased;
+            () = self.state.closed.cancelled() => closed(),
+            () = cancel.cancelled() => aborted(),
+        }
+    }
+
     /// Runs a call to completion. Canceling ends it immediately, at any stage.
     pub async fn run(
         &self,
@@ -85,12 +95,12 @@ impl Client {
         let ctx = CallContext::new(client, request, sink, started);
         let mut call = Call::new(&ctx);
         let outcome = {
-            // Pinned here: a future that is passed by value occupies its size twice, in every call that runs.
+            // `interrupted` would be a future within this one, and larger. Pinned here: a future that is passed by value occupies its size twice, in every call that runs.
             let interrupt = pin!(async {
                 Err(tokio::select! {
                     biased;
-                    () = client.closed.cancelled() => Error::new(Kind::Closed, "the client was closed"),
-                    () = cancel.cancelled() => Error::new(Kind::Aborted, "the call was aborted"),
+                    () = client.closed.cancelled() => closed(),
+                    () = cancel.cancelled() => aborted(),
                     () = sleep_until_some(total.map(|total| started + total)) => {
                         Error::timeout(Phase::Total, total.unwrap_or_default())
                     }
@@ -101,4 +111,12 @@ impl Client {
         };
         call.finish(outcome)
     }
+}
+
+fn closed() -> Error {
+    Error::new(Kind::Closed, "the client was closed")
+}
+
+fn aborted() -> Error {
+    Error::new(Kind::Aborted, "the call was aborted")
 }

@@ -34,8 +34,7 @@ impl Client {
     pub async fn models(&self, cancel: &CancellationToken) -> Result<Vec<Value>> {
         tokio::select! {
             biased;
-            () = self.state.closed.cancelled() => Err(Error::new(Kind::Closed, "the client was closed")),
-            () = cancel.cancelled() => Err(Error::new(Kind::Aborted, "the call was aborted")),
+            interrupted = self.interrupted(cancel) => Err(interrupted),
             models = self.list_models() => models,
         }
     }

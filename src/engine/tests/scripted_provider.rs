@@ -55,7 +55,7 @@ pub fn status(status: u16) -> Reply {
     }
 }
 
-/// A provider's error_response, in OpenAI's form.
+/// A provider's error, in OpenAI's format.
 pub fn error_response(code: u16, provider_code: &str, message: &str) -> Reply {
     let body = json!({ "error": { "message": message, "code": provider_code } }).to_string();
     status(code).header("content-type", "application/json").raw(&body)
@@ -253,7 +253,7 @@ impl Transport for ScriptedProvider {
             closed,
         }));
         let reply = self.scripts.lock().unwrap().get_mut(&host).and_then(VecDeque::pop_front);
-        let reply = reply.unwrap_or_else(|| panic!("a request to {host} that its script does not expect"));
+        let reply = reply.unwrap_or_else(|| panic!("unexpected request to {host}: its script is exhausted"));
         async move {
             let exchange = exchange;
             match reply.connect_after {
