@@ -51,7 +51,8 @@ fn a_reservation_past_the_cap_is_rejected_with_its_amounts() {
     ledger.settle(reservation, 50);
     let reservation = ledger.reserve(&capped(100), None, "m", exactly(30), 0).unwrap();
     let error = ledger.reserve(&capped(100), None, "m", exactly(21), 0).unwrap_err();
-    assert_eq!(error, CapExceeded { cap: 100, spent: 50, reserved: 30, needed: 21 });
+    let scope = LimitScope::Client;
+    assert_eq!(error, CapExceeded { scope, cap: 100, spent: 50, reserved: 30, needed: 21 });
     assert_eq!(ledger.check(&capped(100), None, 21, 0), Err(error));
     ledger.settle(reservation, 0);
     let reservation = ledger.reserve(&capped(100), None, "m", exactly(21), 0).unwrap();

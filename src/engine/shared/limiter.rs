@@ -100,7 +100,7 @@ impl Limiter {
     fn queue_slot(&self) -> Result<QueueSlot<'_>> {
         let max = self.max_queue.load(Ordering::Relaxed);
         let full =
-            || Error::new(Kind::QueueFull, format!("{max} calls are already waiting for the rate limit"));
+            || Error::refused(Kind::QueueFull, format!("{max} calls are already waiting for the rate limit"));
         QueueSlot::take(&self.waiting, max).ok_or_else(full)
     }
 
@@ -206,7 +206,7 @@ impl Buckets {
                 let message = format!(
                     "the call needs {amount} {what}, and the limiter holds at most {capacity}: it can never be admitted"
                 );
-                return Err(Error::new(Kind::NeverFits, message));
+                return Err(Error::refused(Kind::NeverFits, message));
             };
             wait = wait.max(until);
         }
