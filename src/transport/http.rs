@@ -41,15 +41,15 @@ impl Transport for HttpTransport {
                 let request = client.request(request.method.clone(), &request.url).headers(headers.clone());
                 request.body(reqwest::Body::wrap(body)).send()
             };
-            let (mut sent, is_new) = connection::observe(send(&client.pooled, Some(request.on_sent))).await;
+            let (mut sent, is_new) = connection::observe(send(client.pooled(), Some(request.on_sent))).await;
             // The server closed a connection that had been idle, and the request crossed with that: it says nothing about
             // the server, and nothing of an answer was received.
             let lost = sent.as_ref().err().and_then(lost_connection).filter(|_| !is_new);
             match lost {
                 // Other idle connections may be closed too.
-                Some(LostConnection::Http1) => sent = send(&client.fresh, None).await,
+                Some(LostConnection::Http1) => sent = send(client.unpooled()?, None).await,
                 // The pool has no second one, and all requests of the lost one share the new one.
-                Some(LostConnection::Http2) => sent = send(&client.pooled, None).await,
+                Some(LostConnection::Http2) => sent = send(client.pooled(), None).await,
                 None => {}
             }
             let mut response = match sent {

@@ -104,7 +104,8 @@ pub(super) enum LostConnection {
     Http2,
 }
 
-/// Whether a request failed because its connection was lost. A reset of an HTTP/2 stream is the server's answer, not a loss.
+/// Whether a request failed because its connection was lost, or because the server refused its HTTP/2 stream unprocessed. Any
+/// other reset of a stream is the server's answer, not a loss.
 pub(super) fn lost_connection(error: &reqwest::Error) -> Option<LostConnection> {
     if error.is_connect() || error.is_timeout() {
         return None;
@@ -114,7 +115,9 @@ pub(super) fn lost_connection(error: &reqwest::Error) -> Option<LostConnection> 
         if let Some(h2) = link.downcast_ref::<h2::Error>() {
             // A server that shuts down says NO_ERROR, and does not process the requests that cross with that.
             let is_shut_down = h2.is_go_away() && h2.reason() == Some(h2::Reason::NO_ERROR);
-            return (is_shut_down || h2.is_io()).then_some(LostConnection::Http2);
+            // RFC 9113, section 8.7: the server has processed nothing of it.
+            let is_refused = h2.is_reset() && h2.reason() == Some(h2::Reason::REFUSED_STREAM);
+            return (is_shut_down || is_refused || h2.is_io()).then_some(LostConnection::Http2);
         }
         let is_lost = match (link.downcast_ref::<io::Error>(), link.downcast_ref::<hyper::Error>()) {
             (Some(io), _) => is_loss(io.kind()),
