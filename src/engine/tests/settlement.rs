@@ -1,7 +1,9 @@
 //! A settled answer whose usage is awaited holds nothing that another call may need, and is charged once.
 
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use serde_json::{Value, json};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -9,7 +11,12 @@ use tokio_util::sync::CancellationToken;
 use super::cost::{capped, spent_and_reserved, with_max_tokens};
 use super::harness::{Harness, TestCall};
 use super::scripted_provider::{Reply, answer, stream, unavailable};
+use crate::engine::CallRequest;
+use crate::engine::event::Event;
+use crate::engine::sink::{DeliveryMode, Sink};
 use crate::error::Kind;
+use crate::wire::chat::ChatRequest;
+use crate::wire::dialect::Dialect;
 
 /// An answer that is settled at 1000 ms, and whose usage comes at 5000 ms.
 fn late_usage() -> Reply {
@@ -122,4 +129,56 @@ async fn a_settled_answer_whose_usage_does_not_come_is_charged_its_estimate_once
     let cancel = CancellationToken::new();
     let third = harness.run(TestCall { cancel: cancel.clone(), ..TestCall::default() });
     assert!(timeout(Duration::from_millis(500_000), third).await.is_err(), "the rate limit is used up");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_slot_is_free_before_the_consumer_learns_that_the_answer_is_complete() {
+    // At `[DONE]`, and at an abort after the finish reason.
+    for reply in [answer(&["a"]), settled().stall()] {
+        let harness = Harness::new(with(json!({ "maxConcurrent": 1 })), vec![reply]);
+        let chat = json!({ "messages": [{ "role": "user", "content": "hi" }] }).to_string();
+        let chat = ChatRequest::parse_as(Dialect::Chat, &chat).unwrap();
+        let request = CallRequest::new(chat, harness.client.config().call.clone(), None);
+        let consumer = NextCaller { harness: &harness, had_slot: AtomicBool::default() };
+        let cancel = CancellationToken::new();
+        let abort = async {
+            sleep(Duration::from_millis(500)).await;
+            cancel.cancel();
+        };
+        let (result, ()) = futures::join!(harness.client.run(&request, &consumer, &cancel), abort);
+        assert!(result.is_ok() && consumer.had_slot.load(Relaxed));
+    }
+}
+
+/// A consumer that would make its next call as soon as the answer is complete.
+struct NextCaller<'a> {
+    harness: &'a Harness,
+    had_slot: AtomicBool,
+}
+
+impl Sink for NextCaller<'_> {
+    fn mode(&self) -> DeliveryMode {
+        DeliveryMode::Text
+    }
+
+    fn delta(&self, _: &str) {}
+
+    fn complete(&self, _: &str) {
+        self.had_slot.store(self.harness.client.state.concurrency.try_acquire().is_some(), Relaxed);
+    }
+
+    fn event(&self, _: Event) {}
+
+    fn ready(&self) -> Option<BoxFuture<'_, ()>> {
+        None
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_settled_answer_counts_once_in_the_health_of_its_route() {
+    let harness = Harness::new(with(json!({})), vec![late_usage(), unavailable()]);
+    harness.call().await;
+    harness.call().await;
+    let routes = harness.client.state.endpoints[0].routes();
+    assert_eq!(routes[0].1.stats.update(|stats| stats.health()), 50.0);
 }
