@@ -123,5 +123,6 @@ test('many streams of a frozen process are all read before the idle timeout appl
       })()
     },
   })
+  await frozen
   assert.deepEqual(JSON.parse(stdout.trim().split('\n').at(-1)), Array(COUNT).fill('one two'))
 })

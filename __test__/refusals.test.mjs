@@ -35,15 +35,7 @@ const upTo = (seconds) => (wait) => Number(wait) >= 1 && Number(wait) <= seconds
 for (const [name, options, prepare, status, type, code, wait] of [
   // The service is busy.
   ['a full queue', { maxConcurrent: 1, maxQueue: 0 }, occupy, 503, 'service_unavailable', 'QUEUE_FULL', SECOND],
-  [
-    'a full queue of the rate limit',
-    bucket({ maxQueue: 0 }),
-    occupy,
-    503,
-    'service_unavailable',
-    'QUEUE_FULL',
-    SECOND,
-  ],
+  ['a full queue of the rate limit', bucket({ maxQueue: 0 }), occupy, 503, 'service_unavailable', 'QUEUE_FULL', SECOND],
   [
     'a deadline that passes in the queue',
     { maxConcurrent: 1, totalTimeoutMs: 50 },
@@ -101,7 +93,15 @@ for (const [name, options, prepare, status, type, code, wait] of [
     upTo(86_400),
   ],
   // The provider has asked for a longer pause than the client waits.
-  ['a pause of the provider', {}, refuse(429, { 'retry-after': '120' }), 429, 'rate_limit_error', 'RATE_LIMITED', upTo(120)],
+  [
+    'a pause of the provider',
+    {},
+    refuse(429, { 'retry-after': '120' }),
+    429,
+    'rate_limit_error',
+    'RATE_LIMITED',
+    upTo(120),
+  ],
   // No wait helps.
   [
     'more tokens than the rate limit holds',
@@ -146,7 +146,10 @@ for (const [name, options, prepare, status, type, code, wait] of [
 
     const response = await fetch(`${url}/pipe`)
     const body = await response.text()
-    assert.deepEqual([response.status, response.headers.get('content-type')], [status, 'application/json; charset=utf-8'])
+    assert.deepEqual(
+      [response.status, response.headers.get('content-type')],
+      [status, 'application/json; charset=utf-8'],
+    )
     assert.ok(wait(response.headers.get('retry-after')), `retry-after: ${response.headers.get('retry-after')}`)
     const { error } = JSON.parse(body)
     assert.deepEqual([Object.keys(error), error.type, error.code], [['message', 'type', 'code', 'param'], type, code])
@@ -178,7 +181,10 @@ test('a refusal says whose limit it was', async (t) => {
     manual.requests.length = 0
     const client = clientOf(t, manual, options)
     await occupy(client, manual)
-    const error = await client.stream(CALL, { tenant: 'a' }).text().catch((error) => error)
+    const error = await client
+      .stream(CALL, { tenant: 'a' })
+      .text()
+      .catch((error) => error)
     assert.equal(error.scope, scope)
     if (scope === 'tenant') {
       // Another tenant is not concerned.

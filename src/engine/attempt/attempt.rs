@@ -9,11 +9,11 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use super::deliver::{Consumer, Continuation, Delivery};
-use super::finish::report_success;
 use super::form::RequestForm;
 use super::open::OpenResponse;
 use super::progress::{Progress, ResponseHead};
 use super::read::Reader;
+use super::report::report_success;
 use super::request::{
     accepts_empty, event_headers, first_endpoint_extras, rejects_session, rejects_usage, without_key,
 };

@@ -7,9 +7,8 @@ use tokio::time::Instant;
 
 use super::attempt::Attempt;
 use super::progress::Progress;
-use crate::engine::admission::{
-    Admission, CallContext, CallRoute, Permit, Settlement, is_rejection, restore_quota,
-};
+use super::report::report;
+use crate::engine::admission::{CallContext, CallRoute, Permit, Settlement, is_rejection};
 use crate::engine::shared::event::Event;
 use crate::engine::shared::limiter::Consumption;
 use crate::engine::time::clock;
@@ -204,36 +203,6 @@ impl Attempt {
             None => Consumption::Unknown,
         }
     }
-}
-
-/// The answer is settled: reports its success, and returns what other attempts may wait for. Its usage may still come.
-pub(super) fn report_success(
-    ctx: &CallContext<'_>,
-    route: &CallRoute,
-    admission: &mut Admission,
-    request_id: &str,
-) {
-    admission.answered();
-    report(ctx, route, admission, Outcome::Success, request_id);
-}
-
-/// Reports an outcome to the breaker and the statistics of the route.
-fn report(
-    ctx: &CallContext<'_>,
-    route: &CallRoute,
-    admission: &mut Admission,
-    outcome: Outcome,
-    request_id: &str,
-) {
-    if outcome != Outcome::Ignored {
-        let success = outcome == Outcome::Success;
-        route.state.stats.update(|stats| stats.record_outcome(success, clock::now()));
-    }
-    if outcome == Outcome::Success {
-        restore_quota(ctx, route);
-    }
-    let transition = admission.report(outcome);
-    ctx.events.circuit(&route.endpoint, &route.model, transition, Some(request_id));
 }
 
 /// Records the length of a complete answer that had no limit.
