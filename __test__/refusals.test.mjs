@@ -2,6 +2,8 @@
 import assert from 'node:assert/strict'
 import { Readable } from 'node:stream'
 import { test } from 'node:test'
+import clientErrors from '../dist/client-error.js'
+import { QueueFullError, RateLimitError } from '../index.mjs'
 import { eventsOf, serve } from './support/http-server.mjs'
 import { ANSWER, clientOf, manualProvider, QUICK, REQUEST, until } from './support/provider.mjs'
 
@@ -193,5 +195,16 @@ test('a refusal says whose limit it was', async (t) => {
       manual.requests[1].answer(ANSWER)
       assert.equal(await other, ANSWER)
     }
+  }
+})
+
+test("any limit of a tenant's own is 429, whichever error it is", () => {
+  for (const [error, data, status, wait] of [
+    [new QueueFullError('x'), { code: 'QUEUE_FULL' }, 429, 1],
+    [new RateLimitError('x'), { code: 'RATE_LIMITED', retryAfterMs: 2500 }, 429, 3],
+    [new QueueFullError('x'), { code: 'RATE_LIMIT_NEVER_FITS' }, 400, undefined],
+  ]) {
+    const answer = clientErrors.clientErrorOf(Object.assign(error, { scope: 'tenant', ...data }))
+    assert.deepEqual([answer.status, answer.retryAfterS], [status, wait], data.code)
   }
 })

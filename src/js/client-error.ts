@@ -17,8 +17,6 @@ const KIND_OF: Record<string, keyof typeof KINDS> = {
   INVALID_REQUEST: 'request',
   CONTEXT_LENGTH_EXCEEDED: 'request',
   CONTENT_FILTERED: 'request',
-  // The request alone is larger than the limit: no wait helps.
-  RATE_LIMIT_NEVER_FITS: 'request',
   RATE_LIMITED: 'rate',
   COST_CAP: 'busy',
   QUOTA_EXHAUSTED: 'busy',
@@ -58,16 +56,18 @@ export function clientErrorOf(error: unknown, errorMessage: PipeOptions['errorMe
 function kindOf(error: HolySheepError): keyof typeof KINDS {
   // A wrong model or path is the server's mistake, not its client's.
   if (error.code === 'INVALID_REQUEST' && error.status === 404) return 'upstream'
-  if (error instanceof CostCapError && neverFits(error)) return 'request'
+  if (neverFits(error)) return 'request'
   // Any limit of a tenant is its own to keep. Those of the whole client are the server's.
   if (error.scope === 'tenant') return error instanceof CostCapError ? 'quota' : 'rate'
   if (error.code === 'TIMEOUT' && wasNeverSent(error)) return 'busy'
   return KIND_OF[error.code] ?? 'upstream'
 }
 
-/** Not even an unspent cap would cover the call. One that was cut off needed more than anyone could know before. */
-function neverFits(error: CostCapError): boolean {
-  return wasNeverSent(error) && error.neededUsd > error.capUsd
+/** The request alone is larger than a limit: no wait helps. */
+function neverFits(error: HolySheepError): boolean {
+  if (error.code === 'RATE_LIMIT_NEVER_FITS') return true
+  // An answer that was cut off needed more than anyone could know before.
+  return error instanceof CostCapError && wasNeverSent(error) && error.neededUsd > error.capUsd
 }
 
 /** Nothing was sent to a provider: the call ended in a queue of the client. */
