@@ -121,6 +121,29 @@ test('corrupt data and unknown codings are errors that say so', async (t) => {
   assert.match(unknown.message, /'compress'/)
 })
 
+for (const [coding, encoder] of Object.entries(ENCODERS)) {
+  test(`the limits apply to the decoded size: ${coding}`, async (t) => {
+    const block = Buffer.alloc(1 << 20, 'a')
+    let isClosed
+    const { client } = await pair(
+      t,
+      (response) => {
+        response.writeHead(200, { 'content-type': 'text/event-stream', 'content-encoding': coding })
+        isClosed = new Promise((resolve) => response.on('close', resolve))
+        const stream = encoder()
+        stream.on('error', () => {}).pipe(response)
+        // An event without an end: its first few kilobytes decode to more than the limit.
+        stream.write('data: ')
+        const more = () => !response.destroyed && stream.write(block, more)
+        more()
+      },
+      { maxEventBytes: 1 << 20, idleTimeoutMs: 60_000 },
+    )
+    assert.equal((await failure(client.chat(REQUEST))).code, 'RESPONSE_TOO_LARGE')
+    await isClosed
+  })
+}
+
 test('an error body without an end is read up to the limit', async (t) => {
   const block = Buffer.alloc(1 << 20, 'a')
   let isClosed

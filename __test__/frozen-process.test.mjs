@@ -45,7 +45,7 @@ async function freeze(t, { first, options }) {
       for await (const { choices } of client.stream({ messages: [{ role: 'user', content: 'x' }] })) {
         if (choices[0]?.delta.content) console.log(choices[0].delta.content)
       }
-    } catch (error) { console.log(error.code) }`
+    } catch (error) { console.log(error.code, error.phase) }`
   const { stdout } = await node(['--input-type=module', '-e', script], {
     onOutput(process, output) {
       child = process
@@ -69,5 +69,60 @@ test('what arrived while the process was frozen is read before the first-token t
 
 test('a total timeout applies to a process that was frozen', { skip }, async (t) => {
   const output = await freeze(t, { first: true, options: { totalTimeoutMs: LIMIT_MS } })
-  assert.match(output.at(-1), /TIMEOUT|DEADLINE|INTERRUPTED/)
+  assert.equal(output.at(-1), 'TIMEOUT total')
+})
+
+test('many streams of a frozen process are all read before the idle timeout applies', { skip }, async (t) => {
+  const COUNT = 100
+  const responses = []
+  const server = createServer((request, response) => {
+    request.resume().on('end', () => {
+      response.writeHead(200, { 'content-type': 'text/event-stream' })
+      response.write(chunk({ role: 'assistant', content: 'one ' }))
+      responses.push(response)
+    })
+  })
+  await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve))
+  t.after(() => server.close())
+  // No stream is idle before the process is frozen, however long it takes to start all of them.
+  const pings = setInterval(() => {
+    for (const response of responses) response.write(': ping\n\n')
+  }, 100)
+  t.after(() => clearInterval(pings))
+  let frozen
+  const script = `
+    import { HolySheepStreamingClient } from './index.mjs'
+    const baseUrl = 'http://127.0.0.1:${server.address().port}/v1'
+    const client = new HolySheepStreamingClient('sk-test', { baseUrl, maxRetries: 0, recovery: false, idleTimeoutMs: ${LIMIT_MS} })
+    let begun = 0
+    const read = async () => {
+      let text = ''
+      for await (const delta of client.stream({ messages: [{ role: 'user', content: 'x' }] }).textStream) {
+        if (text === '' && ++begun === ${COUNT}) console.log('begun')
+        text += delta
+      }
+      return text
+    }
+    const results = await Promise.allSettled(Array.from({ length: ${COUNT} }, read))
+    console.log(JSON.stringify(results.map(({ value, reason }) => value ?? reason.code)))`
+  const { stdout } = await node(['--input-type=module', '-e', script], {
+    onOutput(child, { stdout }) {
+      if (!stdout.includes('begun')) return
+      frozen ??= (async () => {
+        child.kill('SIGSTOP')
+        clearInterval(pings)
+        await sleep(FROZEN_MS)
+        const ended = responses.map(
+          (response) =>
+            new Promise((resolve) =>
+              response.end(`${chunk({ content: 'two' })}${chunk({}, 'stop')}data: [DONE]\n\n`, resolve),
+            ),
+        )
+        await Promise.all(ended)
+        child.kill('SIGCONT')
+      })()
+    },
+  })
+  await frozen
+  assert.deepEqual(JSON.parse(stdout.trim().split('\n').at(-1)), Array(COUNT).fill('one two'))
 })

@@ -77,8 +77,6 @@ test("a tenant's cost cap is answered with 429, and with a retry-after where a w
     ['minute', 100 / 1e6, (wait) => wait !== null && wait <= 60],
     ['month', 100 / 1e6, (wait) => wait !== null && wait <= 31 * 86_400],
     ['total', 100 / 1e6, (wait) => wait === null],
-    // Not even an unspent cap covers the call.
-    ['day', 20 / 1e6, (wait) => wait === null],
   ]) {
     const client = clientOf(t, simulator, { cost: { prices, window, tenantCapUsd } })
     const { url } = await serve(t, (res) => client.stream({ ...REQUEST, max_tokens: 50 }, { tenant: 'a' }).pipe(res))

@@ -39,8 +39,16 @@ impl Error {
             attempts: Vec::new(),
             time_breakdown: None,
             cost_cap: None,
+            scope: None,
             cause: None,
         }))
+    }
+
+    /// A refusal by a limit of the whole client.
+    pub fn refused(kind: Kind, message: impl Into<String>) -> Self {
+        let mut error = Error::new(kind, message);
+        error.scope = Some(LimitScope::Client);
+        error
     }
 
     /// An invalid argument: its name, what was given, and what is accepted.
@@ -136,6 +144,8 @@ pub struct ErrorData {
     /// Set if the call's deadline passed.
     pub time_breakdown: Option<TimeBreakdown>,
     pub cost_cap: Option<CostCap>,
+    /// Whose limit refused the call, if one of the caller's own limits did.
+    pub scope: Option<LimitScope>,
     pub cause: Option<Error>,
 }
 
@@ -364,6 +374,24 @@ pub struct CostCap {
     pub reserved_usd: f64,
     pub needed_usd: f64,
     pub window: &'static str,
+}
+
+/// Whose limit a limit is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LimitScope {
+    /// All calls of the client share it.
+    Client,
+    /// The calls of one tenant share it.
+    Tenant,
+}
+
+impl LimitScope {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            LimitScope::Client => "client",
+            LimitScope::Tenant => "tenant",
+        }
+    }
 }
 
 /// The longest prefix of `text` that has at most `limit` bytes and splits no character.

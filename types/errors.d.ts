@@ -16,6 +16,8 @@ export class HolySheepError extends Error {
   readonly status?: number
   /** How long to wait before retrying, if known, in milliseconds. */
   readonly retryAfterMs?: number
+  /** Whose limit refused the call, if one of your own did: that of the tenant, or that of the whole client. */
+  readonly scope?: 'tenant' | 'client'
   /** The attempts that were made. */
   readonly attempts: AttemptRecord[]
   /** The text received for the first choice. */

@@ -86,7 +86,7 @@ export interface WebStream {
    * Writes the stream to a Node response (Express, `node:http`, `node:http2`) like `toSSEResponse`, and ends it. It applies
    * backpressure when the client is slow. The headers are sent with the first chunk or the first heartbeat; a failure
    * before that is a JSON response with a matching status: 400, 429 and 503 (with `retry-after` where a wait helps), 502,
-   * 504.
+   * 504. A limit of the tenant is 429, one of the whole client 503.
    *
    * The promise resolves when the response has ended, also after a failure, which the client has received by then; with
    * `onDisconnect: 'finish'` not before the call has ended.

@@ -33,6 +33,7 @@ pub fn error_record(error: &Error) -> Value {
     if let Some(Value::Object(cap)) = error.cost_cap.as_ref().and_then(|cap| serde_json::to_value(cap).ok()) {
         cap.into_iter().for_each(|(name, value)| put(&name, Some(value)));
     }
+    put("scope", error.scope.map(|scope| json!(scope.as_str())));
     put("cause", error.cause.as_ref().map(error_record));
     map.insert("attempts".into(), json!(error.attempts));
     Value::Object(map)

@@ -17,10 +17,8 @@ const KIND_OF: Record<string, keyof typeof KINDS> = {
   INVALID_REQUEST: 'request',
   CONTEXT_LENGTH_EXCEEDED: 'request',
   CONTENT_FILTERED: 'request',
-  // The request alone is larger than the limit: no wait helps.
-  RATE_LIMIT_NEVER_FITS: 'request',
   RATE_LIMITED: 'rate',
-  COST_CAP: 'quota',
+  COST_CAP: 'busy',
   QUOTA_EXHAUSTED: 'busy',
   CIRCUIT_OPEN: 'busy',
   QUEUE_FULL: 'busy',
@@ -45,10 +43,7 @@ export function clientErrorOf(error: unknown, errorMessage: PipeOptions['errorMe
       ? error.cause
       : error
   const known = last instanceof HolySheepError ? last : undefined
-  // A wrong model or path is the server's mistake, not its client's.
-  const missing = known?.code === 'INVALID_REQUEST' && known.status === 404
-  const kind = known === undefined ? 'internal' : missing ? 'upstream' : (KIND_OF[known.code] ?? 'upstream')
-  const [status, type, message] = KINDS[kind]
+  const [status, type, message] = KINDS[known === undefined ? 'internal' : kindOf(known)]
   return {
     status,
     retryAfterS: known && retryAfterS(known),
@@ -58,16 +53,37 @@ export function clientErrorOf(error: unknown, errorMessage: PipeOptions['errorMe
   }
 }
 
+function kindOf(error: HolySheepError): keyof typeof KINDS {
+  // A wrong model or path is the server's mistake, not its client's.
+  if (error.code === 'INVALID_REQUEST' && error.status === 404) return 'upstream'
+  if (neverFits(error)) return 'request'
+  // Any limit of a tenant is its own to keep. Those of the whole client are the server's.
+  if (error.scope === 'tenant') return error instanceof CostCapError ? 'quota' : 'rate'
+  if (error.code === 'TIMEOUT' && wasNeverSent(error)) return 'busy'
+  return KIND_OF[error.code] ?? 'upstream'
+}
+
+/** The request alone is larger than a limit: no wait helps. */
+function neverFits(error: HolySheepError): boolean {
+  if (error.code === 'RATE_LIMIT_NEVER_FITS') return true
+  // An answer that was cut off needed more than anyone could know before.
+  return error instanceof CostCapError && wasNeverSent(error) && error.neededUsd > error.capUsd
+}
+
+/** Nothing was sent to a provider: the call ended in a queue of the client. */
+function wasNeverSent(error: HolySheepError): boolean {
+  return error.attempts.length === 0
+}
+
 function retryAfterS(error: HolySheepError): number | undefined {
   if (error.retryAfterMs !== undefined) return Math.ceil(error.retryAfterMs / 1000)
   if (error instanceof CostCapError) {
-    // Even an unspent cap would not cover the call.
     if (error.neededUsd > error.capUsd) return undefined
     const now = Date.now()
     const end = endOfWindow(error.window, now)
     return end && Math.ceil((end - now) / 1000)
   }
-  return SOON.includes(error.code) ? 1 : undefined
+  return SOON.includes(error.code) || (error.code === 'TIMEOUT' && wasNeverSent(error)) ? 1 : undefined
 }
 
 /** When the next window of a cost cap starts, in milliseconds since the epoch. Windows are those of UTC. */

@@ -16,6 +16,7 @@ class HolySheepError extends Error {
   declare readonly code: string
   declare readonly status?: number
   declare readonly retryAfterMs?: number
+  declare readonly scope?: 'tenant' | 'client'
   declare readonly attempts: AttemptRecord[]
   declare readonly partial?: string
   declare readonly snapshot?: Snapshot

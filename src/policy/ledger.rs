@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::error::LimitScope;
+
 /// An amount in pico-dollars, 10⁻¹² USD.
 pub type PicoUsd = u64;
 
@@ -105,7 +107,8 @@ impl Ledger {
         let tenant = reservation.tenant.clone();
         let needed = amount.saturating_add(more);
         let Some(period) = self.period_of(reservation) else {
-            return Err(CapExceeded { cap: 0, spent: 0, reserved: amount, needed });
+            let scope = LimitScope::Client;
+            return Err(CapExceeded { scope, cap: 0, spent: 0, reserved: amount, needed });
         };
         let headroom = period.headroom(limits, tenant.as_deref());
         let added = more.min(headroom.available);
@@ -173,6 +176,8 @@ impl Reservation {
 /// A reservation does not fit under a cap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CapExceeded {
+    /// Whose cap it is.
+    pub scope: LimitScope,
     pub cap: PicoUsd,
     pub spent: PicoUsd,
     pub reserved: PicoUsd,
@@ -223,15 +228,17 @@ impl Period {
 
     /// The headroom of the cap that leaves the least.
     fn headroom(&mut self, limits: &Limits, tenant: Option<&str>) -> Headroom {
-        let total = Headroom::new(self.total, limits.hard_cap);
+        let total = Headroom::new(LimitScope::Client, self.total, limits.hard_cap);
         let (Some(tenant), Some(cap)) = (tenant, limits.tenant_cap) else { return total };
-        let tenant = Headroom::new(*balance_of(&mut self.tenants, tenant, MAX_TENANTS), Some(cap));
+        let balance = *balance_of(&mut self.tenants, tenant, MAX_TENANTS);
+        let tenant = Headroom::new(LimitScope::Tenant, balance, Some(cap));
         if tenant.available < total.available { tenant } else { total }
     }
 }
 
 /// The amount that can still be reserved under one cap.
 struct Headroom {
+    scope: LimitScope,
     available: PicoUsd,
     balance: Balance,
     cap: PicoUsd,
@@ -239,15 +246,15 @@ struct Headroom {
 
 impl Headroom {
     /// Without a cap everything is available.
-    fn new(balance: Balance, cap: Option<PicoUsd>) -> Self {
+    fn new(scope: LimitScope, balance: Balance, cap: Option<PicoUsd>) -> Self {
         let committed = balance.spent.saturating_add(balance.reserved);
         let available = cap.map_or(PicoUsd::MAX, |cap| cap.saturating_sub(committed));
-        Headroom { available, balance, cap: cap.unwrap_or(PicoUsd::MAX) }
+        Headroom { scope, available, balance, cap: cap.unwrap_or(PicoUsd::MAX) }
     }
 
     fn exceeded(&self, needed: PicoUsd) -> CapExceeded {
         let Balance { spent, reserved } = self.balance;
-        CapExceeded { cap: self.cap, spent, reserved, needed }
+        CapExceeded { scope: self.scope, cap: self.cap, spent, reserved, needed }
     }
 }
 

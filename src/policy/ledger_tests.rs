@@ -51,7 +51,8 @@ fn a_reservation_past_the_cap_is_rejected_with_its_amounts() {
     ledger.settle(reservation, 50);
     let reservation = ledger.reserve(&capped(100), None, "m", exactly(30), 0).unwrap();
     let error = ledger.reserve(&capped(100), None, "m", exactly(21), 0).unwrap_err();
-    assert_eq!(error, CapExceeded { cap: 100, spent: 50, reserved: 30, needed: 21 });
+    let scope = LimitScope::Client;
+    assert_eq!(error, CapExceeded { scope, cap: 100, spent: 50, reserved: 30, needed: 21 });
     assert_eq!(ledger.check(&capped(100), None, 21, 0), Err(error));
     ledger.settle(reservation, 0);
     let reservation = ledger.reserve(&capped(100), None, "m", exactly(21), 0).unwrap();
@@ -76,9 +77,11 @@ fn each_tenant_has_its_own_cap() {
     let mut ledger = Ledger::default();
     let limits = Limits { tenant_cap: Some(10), ..capped(15) };
     let one = ledger.reserve(&limits, Some("a"), "m", exactly(10), 0).unwrap();
-    assert_eq!(ledger.reserve(&limits, Some("a"), "m", exactly(1), 0).unwrap_err().cap, 10);
+    let refusal = ledger.reserve(&limits, Some("a"), "m", exactly(1), 0).unwrap_err();
+    assert_eq!((refusal.cap, refusal.scope), (10, LimitScope::Tenant));
     let two = ledger.reserve(&limits, Some("b"), "m", exactly(5), 0).unwrap();
-    assert_eq!(ledger.reserve(&limits, Some("b"), "m", exactly(1), 0).unwrap_err().cap, 15);
+    let refusal = ledger.reserve(&limits, Some("b"), "m", exactly(1), 0).unwrap_err();
+    assert_eq!((refusal.cap, refusal.scope), (15, LimitScope::Client));
     ledger.settle(one, 4);
     ledger.settle(two, 5);
     let period = ledger.period(Window::Day, 0);

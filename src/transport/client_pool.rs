@@ -1,6 +1,6 @@
 //! The process-wide pool of reqwest clients, one for each set of transport options.
 
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use super::connection::ConnectionLayer;
@@ -16,32 +16,54 @@ const STREAM_WINDOW: u32 = 64 * 1024;
 /// slow readers cannot use it up for the others.
 const CONNECTION_WINDOW: u32 = 32 * 1024 * 1024;
 
-type Clients = Vec<(TransportOptions, Client)>;
-
-/// The clients for one set of options.
-#[derive(Clone)]
+/// The client for one set of options.
 pub(super) struct Client {
-    pub pooled: reqwest::Client,
+    options: TransportOptions,
+    tls: rustls::ClientConfig,
+    pooled: reqwest::Client,
+    /// Built at its first use: most processes never lose a connection between two requests.
+    unpooled: OnceLock<reqwest::Client>,
+}
+
+impl Client {
+    fn build(options: TransportOptions) -> Result<Self> {
+        let tls = tls::config(options.ca.as_deref())?;
+        let pooled = builder(&options, tls.clone())?.build().map_err(build_error)?;
+        Ok(Client { options, tls, pooled, unpooled: OnceLock::new() })
+    }
+
+    pub fn pooled(&self) -> &reqwest::Client {
+        &self.pooled
+    }
+
     /// Makes a connection for each request.
-    pub fresh: reqwest::Client,
+    pub fn unpooled(&self) -> Result<&reqwest::Client> {
+        if let Some(client) = self.unpooled.get() {
+            return Ok(client);
+        }
+        // The certificates are loaded already, so this does not block.
+        let builder = builder(&self.options, self.tls.clone())?.pool_max_idle_per_host(0);
+        let client = builder.build().map_err(build_error)?;
+        Ok(self.unpooled.get_or_init(|| client))
+    }
 }
 
 /// The client for these options, built if necessary. The first build loads the system's certificates, which
 /// takes tens of milliseconds, so it runs on a thread that may block.
-pub(super) async fn client(options: TransportOptions) -> Result<Client> {
+pub(super) async fn client(options: TransportOptions) -> Result<Arc<Client>> {
     if let Some(client) = cached(&options) {
         return Ok(client);
     }
-    let build = move || -> Result<Client> {
-        let client = build(&options)?;
+    let build = move || -> Result<Arc<Client>> {
+        let client = Arc::new(Client::build(options)?);
         let mut clients = clients().lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, client)) = clients.iter().find(|(cached, _)| *cached == options) {
-            return Ok(client.clone());
+        if let Some(cached) = clients.iter().find(|cached| cached.options == client.options) {
+            return Ok(Arc::clone(cached));
         }
         if clients.len() == MAX_CLIENTS {
             clients.remove(0);
         }
-        clients.push((options, client.clone()));
+        clients.push(Arc::clone(&client));
         Ok(client)
     };
     tokio::task::spawn_blocking(build)
@@ -49,22 +71,14 @@ pub(super) async fn client(options: TransportOptions) -> Result<Client> {
         .map_err(|error| Error::new(Kind::Internal, format!("the HTTP client could not be built: {error}")))?
 }
 
-fn clients() -> &'static Mutex<Clients> {
-    static CLIENTS: OnceLock<Mutex<Clients>> = OnceLock::new();
+fn clients() -> &'static Mutex<Vec<Arc<Client>>> {
+    static CLIENTS: OnceLock<Mutex<Vec<Arc<Client>>>> = OnceLock::new();
     CLIENTS.get_or_init(Mutex::default)
 }
 
-fn cached(options: &TransportOptions) -> Option<Client> {
+fn cached(options: &TransportOptions) -> Option<Arc<Client>> {
     let clients = clients().lock().unwrap_or_else(PoisonError::into_inner);
-    clients.iter().find(|(cached, _)| cached == options).map(|(_, client)| client.clone())
-}
-
-fn build(options: &TransportOptions) -> Result<Client> {
-    let tls = tls::config(options.ca.as_deref())?;
-    Ok(Client {
-        pooled: builder(options, tls.clone())?.build().map_err(build_error)?,
-        fresh: builder(options, tls)?.pool_max_idle_per_host(0).build().map_err(build_error)?,
-    })
+    clients.iter().find(|cached| cached.options == *options).map(Arc::clone)
 }
 
 fn builder(options: &TransportOptions, tls: rustls::ClientConfig) -> Result<reqwest::ClientBuilder> {

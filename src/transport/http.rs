@@ -14,7 +14,7 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 use reqwest::header::{ACCEPT_ENCODING, HeaderValue};
 use tokio::sync::oneshot;
 
-use super::http_error::{LostConnection, MAX_HEAD, from_reqwest, head_too_large, lost_connection};
+use super::http_error::{MAX_HEAD, Unanswered, from_reqwest, head_too_large, unanswered};
 use super::{
     Proxies, Request, Response, Transport, client_pool, connection, content_coding, proxy, tls_diagnostics,
 };
@@ -41,15 +41,15 @@ impl Transport for HttpTransport {
                 let request = client.request(request.method.clone(), &request.url).headers(headers.clone());
                 request.body(reqwest::Body::wrap(body)).send()
             };
-            let (mut sent, is_new) = connection::observe(send(&client.pooled, Some(request.on_sent))).await;
+            let (mut sent, is_new) = connection::observe(send(client.pooled(), Some(request.on_sent))).await;
             // The server closed a connection that had been idle, and the request crossed with that: it says nothing about
             // the server, and nothing of an answer was received.
-            let lost = sent.as_ref().err().and_then(lost_connection).filter(|_| !is_new);
-            match lost {
+            let unanswered = sent.as_ref().err().and_then(unanswered).filter(|_| !is_new);
+            match unanswered {
                 // Other idle connections may be closed too.
-                Some(LostConnection::Http1) => sent = send(&client.fresh, None).await,
-                // The pool has no second one, and all requests of the lost one share the new one.
-                Some(LostConnection::Http2) => sent = send(&client.pooled, None).await,
+                Some(Unanswered::ConnectionLost) => sent = send(client.unpooled()?, None).await,
+                // The pool does not use a connection that is shut down.
+                Some(Unanswered::NotProcessed) => sent = send(client.pooled(), None).await,
                 None => {}
             }
             let mut response = match sent {

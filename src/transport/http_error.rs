@@ -97,24 +97,27 @@ pub(super) fn from_reqwest(
     }
 }
 
-/// The HTTP of an established connection that was lost before a response.
+/// Why a request over an established connection got no answer, although the server has not rejected it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum LostConnection {
-    Http1,
-    Http2,
+pub(super) enum Unanswered {
+    ConnectionLost,
+    /// HTTP/2: the server shuts the connection down, or refuses the stream.
+    NotProcessed,
 }
 
-/// Whether a request failed because its connection was lost. A reset of an HTTP/2 stream is the server's answer, not a loss.
-pub(super) fn lost_connection(error: &reqwest::Error) -> Option<LostConnection> {
+/// Whether a request got no answer for one of these reasons. Any other reset of an HTTP/2 stream is the server's answer.
+pub(super) fn unanswered(error: &reqwest::Error) -> Option<Unanswered> {
     if error.is_connect() || error.is_timeout() {
         return None;
     }
-    let mut lost = None;
+    let mut reason = None;
     for link in links(error) {
+        // hyper reports the I/O errors of h2 as those of HTTP/1.
         if let Some(h2) = link.downcast_ref::<h2::Error>() {
-            // A server that shuts down says NO_ERROR, and does not process the requests that cross with that.
             let is_shut_down = h2.is_go_away() && h2.reason() == Some(h2::Reason::NO_ERROR);
-            return (is_shut_down || h2.is_io()).then_some(LostConnection::Http2);
+            let is_refused = h2.is_reset() && h2.reason() == Some(h2::Reason::REFUSED_STREAM);
+            // RFC 9113, section 8.7: neither was processed.
+            return (is_shut_down || is_refused).then_some(Unanswered::NotProcessed);
         }
         let is_lost = match (link.downcast_ref::<io::Error>(), link.downcast_ref::<hyper::Error>()) {
             (Some(io), _) => is_loss(io.kind()),
@@ -122,10 +125,10 @@ pub(super) fn lost_connection(error: &reqwest::Error) -> Option<LostConnection> 
             _ => false,
         };
         if is_lost {
-            lost = Some(LostConnection::Http1);
+            reason = Some(Unanswered::ConnectionLost);
         }
     }
-    lost
+    reason
 }
 
 fn is_loss(kind: io::ErrorKind) -> bool {

@@ -216,6 +216,7 @@ pub(super) fn cost_cap_error(refusal: &CapExceeded, limits: &Limits) -> Error {
     );
     let mut error = Error::new(Kind::CostCap, message);
     error.cost_cap = Some(cap);
+    error.scope = Some(refusal.scope);
     error
 }
 

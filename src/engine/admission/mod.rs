@@ -22,5 +22,5 @@ pub use context::{CallContext, EventEmitter};
 pub use cool_down::{cool_down, restore_quota};
 pub use cost_reservation::{CostReservation, Settlement, is_rejection};
 pub use estimate::estimated_tokens;
-pub use permit::Permit;
+pub use permit::{Admission, Permit};
 pub use route::{CallRoute, Routes};

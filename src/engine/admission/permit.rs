@@ -13,19 +13,25 @@ use super::limits::LimitReservations;
 use super::route::CallRoute;
 use crate::engine::shared::breaker::BreakerPermit;
 use crate::engine::shared::endpoint::{EndpointState, InFlight};
-use crate::engine::shared::limiter::Consumption;
+use crate::engine::shared::limiter::{Consumption, LimitReservation};
 use crate::error::Result;
 use crate::policy::circuit_breaker::{Outcome, Transition};
 
 /// The permission of one attempt to run on a route. It owns what admission reserved: the breaker's permit, the rate
-/// limits, a concurrency slot, and the cost. [`Permit::settle`] reports the outcome of the attempt. Dropping the permit
-/// without that returns everything as unused, except for the cost of what was sent and received.
+/// limits, a concurrency slot, and the cost. [`Admission::report`] and [`Admission::settle_limits`] report the outcome of
+/// the attempt. Dropping the permit without that returns everything as unused, except for the cost of what was sent and
+/// received.
 pub struct Permit {
+    admission: Admission,
+    cost: CostReservation,
+}
+
+/// What a permit holds besides the cost.
+pub struct Admission {
     breaker: Option<BreakerPermit>,
     limits: LimitReservations,
     slot: Option<OwnedSemaphorePermit>,
-    cost: CostReservation,
-    _in_flight: InFlight,
+    in_flight: Option<InFlight>,
 }
 
 impl Permit {
@@ -36,17 +42,18 @@ impl Permit {
         slot: Option<OwnedSemaphorePermit>,
     ) -> Self {
         let cost = CostReservation::default();
-        Permit { breaker, limits, slot, cost, _in_flight: InFlight::enter(endpoint) }
+        let in_flight = Some(InFlight::enter(endpoint));
+        Permit { admission: Admission { breaker, limits, slot, in_flight }, cost }
     }
 
     /// Takes out the rate limits that were reserved so far, to complete them.
     pub(super) fn take_limits(&mut self) -> LimitReservations {
-        mem::take(&mut self.limits)
+        mem::take(&mut self.admission.limits)
     }
 
     pub(super) fn set_capacity(&mut self, limits: LimitReservations, slot: Option<OwnedSemaphorePermit>) {
-        self.limits = limits;
-        self.slot = slot;
+        self.admission.limits = limits;
+        self.admission.slot = slot;
     }
 
     /// Reserves what the attempt may cost. `messages` replace the caller's own, and `max_tokens` the caller's limit, if
@@ -67,9 +74,13 @@ impl Permit {
         self.cost.mark_sent();
     }
 
-    /// Counts the cost of the answer while it is read.
-    pub fn cost_counter(&mut self) -> &mut CostReservation {
-        &mut self.cost
+    /// What counts the cost of the answer while it is read, and what is returned once the answer is settled.
+    pub fn parts(&mut self) -> (&mut CostReservation, &mut Admission) {
+        (&mut self.cost, &mut self.admission)
+    }
+
+    pub fn admission(&mut self) -> &mut Admission {
+        &mut self.admission
     }
 
     /// Settles the cost: by the usage report, else by what was sent and received. Another attempt with this permit
@@ -87,21 +98,33 @@ impl Permit {
 
     /// Whether a breaker awaits the outcome.
     pub fn has_breaker(&self) -> bool {
-        self.breaker.is_some()
+        self.admission.breaker.is_some()
     }
+}
 
-    /// Releases the concurrency slot: the answer has been received, and only its settlement is left.
+impl Admission {
+    /// Releases the concurrency slot: nothing more is expected but the usage, or the decision on an error.
     pub fn release_slot(&mut self) {
         self.slot = None;
     }
 
-    /// Reports the outcome to the breaker, and what was consumed to the limiters. Returns the breaker's change of
-    /// state.
-    pub fn settle(&mut self, outcome: Outcome, consumption: Consumption) -> Option<Transition> {
-        let transition = self.breaker.take().and_then(|breaker| breaker.report(outcome));
+    /// The answer is settled: from here on other attempts may run in its place. The rate limits count as consumed as
+    /// reserved, until [`Admission::settle_limits`] corrects them by the usage.
+    pub fn answered(&mut self) {
+        self.release_slot();
+        self.in_flight = None;
+        self.limits.iter_mut().flatten().for_each(LimitReservation::consume);
+    }
+
+    /// Reports the outcome to the breaker. Returns its change of state.
+    pub fn report(&mut self, outcome: Outcome) -> Option<Transition> {
+        self.breaker.take().and_then(|breaker| breaker.report(outcome))
+    }
+
+    /// Reports to the limiters what was consumed.
+    pub fn settle_limits(&mut self, consumption: Consumption) {
         for limit in self.limits.iter_mut().filter_map(Option::take) {
             limit.settle(consumption);
         }
-        transition
     }
 }

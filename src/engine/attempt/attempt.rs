@@ -13,6 +13,7 @@ use super::form::RequestForm;
 use super::open::OpenResponse;
 use super::progress::{Progress, ResponseHead};
 use super::read::Reader;
+use super::report::report_success;
 use super::request::{
     accepts_empty, event_headers, first_endpoint_extras, rejects_session, rejects_usage, without_key,
 };
@@ -75,25 +76,27 @@ impl Attempt {
         self.take_head();
         let options = &ctx.request.options;
         let extras = first_endpoint_extras(ctx.request, route.endpoint_index);
-        let endpoint = &route.endpoint.config;
-        let started = self.started;
-        let (number, request_id, head) = (self.number, &self.request_id, &self.head);
+        // These closures borrow fields of the attempt: a local for each would make every call's future larger.
         let on_first_token = || {
+            let endpoint = &route.endpoint.config;
             ctx.sink.event(Event::FirstToken {
                 call: ctx.events.call.clone(),
-                attempt: number,
+                attempt: self.number,
                 endpoint: endpoint.name.clone(),
                 model: route.model.clone(),
-                request_id: request_id.clone(),
-                first_token_ms: clock::instant().saturating_duration_since(started).as_millis() as u64,
-                headers: head.update(|head| event_headers(&head.headers, endpoint, extras)),
+                request_id: self.request_id.clone(),
+                first_token_ms: clock::instant().saturating_duration_since(self.started).as_millis() as u64,
+                headers: self.head.update(|head| event_headers(&head.headers, endpoint, extras)),
             });
         };
+        let (cost, admission) = self.permit.parts();
+        let mut on_settled = || report_success(ctx, route, admission, &self.request_id);
         let consumer = Consumer {
             sink: ctx.sink,
             mode: ctx.sink.mode(),
             live: &ctx.request.live,
             on_first_token: &on_first_token,
+            on_settled: &mut on_settled,
             wants_usage: ctx.request.chat.wants_usage(),
             buffer_tool_calls: options.buffer_tool_calls,
             accepts_empty: accepts_empty(ctx.request),
@@ -106,12 +109,12 @@ impl Attempt {
         };
         let delivery = Delivery::new(consumer, transcript, &mut self.progress, continuation);
         let OpenResponse { settings, body, first_token_until } = opened;
-        let mut reader = Reader::new(settings, delivery, self.permit.cost_counter());
+        let mut reader = Reader::new(settings, delivery, cost);
         let read = {
             let read = pin!(reader.read(body, first_token_until));
             match options.attempt_timeout {
                 None => Ok(read.await),
-                Some(limit) => timeout_at(started + limit, read).boxed().await.map_err(|_| limit),
+                Some(limit) => timeout_at(self.started + limit, read).boxed().await.map_err(|_| limit),
             }
         };
         let result = match read {
@@ -123,6 +126,7 @@ impl Attempt {
         };
         let splice = reader.delivery.continuation.splice.as_ref();
         self.join = splice.and_then(|splice| splice.join());
+        let endpoint = &route.endpoint.config;
         result.map_err(|error| without_key(self.head.update(|head| head.describe(error)), endpoint, extras))
     }
 
@@ -141,9 +145,9 @@ impl Attempt {
         self.permit.has_breaker()
     }
 
-    /// Releases the concurrency slot: only the settlement is left.
+    /// Releases the concurrency slot: nothing more is expected but the usage, or the decision on an error.
     pub fn release_slot(&mut self) {
-        self.permit.release_slot();
+        self.permit.admission().release_slot();
     }
 
     pub fn started(&self) -> Instant {

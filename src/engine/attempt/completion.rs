@@ -70,6 +70,7 @@ impl Delivery<'_> {
         self.release_held_chunks();
         self.deliver_missing_usage();
         self.progress.is_complete = true;
+        (self.consumer.on_settled)();
         self.publish();
         let first = self.transcript.journal.first_choice();
         self.consumer.live.update(|live| live.answer.finish(first));

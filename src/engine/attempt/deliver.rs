@@ -43,6 +43,8 @@ pub(super) struct Consumer<'a> {
     pub live: &'a LiveSnapshot,
     /// Called once, with the first token.
     pub on_first_token: &'a (dyn Fn() + Sync),
+    /// Called once, when the answer is complete and before the consumer learns it.
+    pub on_settled: &'a mut (dyn FnMut() + Send),
     /// The caller requested the usage chunk.
     pub wants_usage: bool,
     pub buffer_tool_calls: bool,

@@ -7,7 +7,8 @@ use tokio::time::Instant;
 
 use super::attempt::Attempt;
 use super::progress::Progress;
-use crate::engine::admission::{CallContext, CallRoute, Permit, Settlement, is_rejection, restore_quota};
+use super::report::report;
+use crate::engine::admission::{CallContext, CallRoute, Permit, Settlement, is_rejection};
 use crate::engine::shared::event::Event;
 use crate::engine::shared::limiter::Consumption;
 use crate::engine::time::clock;
@@ -72,16 +73,15 @@ impl Attempt {
         usage: Option<&Value>,
     ) -> FinishedAttempt {
         self.take_head();
-        let outcome = self.breaker_outcome(end, is_failure);
-        if outcome != Outcome::Ignored {
-            let success = outcome == Outcome::Success;
-            route.state.stats.update(|stats| stats.record_outcome(success, clock::now()));
+        // The success of a settled answer was reported at once.
+        if !self.progress.is_complete {
+            let outcome = self.breaker_outcome(end, is_failure);
+            report(ctx, route, self.permit.admission(), outcome, &self.request_id);
         }
-        let transition = self.permit.settle(outcome, self.consumption(usage));
-        ctx.events.circuit(&route.endpoint, &route.model, transition, Some(&self.request_id));
+        let consumption = self.consumption(usage);
+        self.permit.admission().settle_limits(consumption);
         if let AttemptEnd::Complete = end {
             learn_length(ctx, route, usage);
-            restore_quota(ctx, route);
         }
         self.conclude(ctx, route, end, usage)
     }

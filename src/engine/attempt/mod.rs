@@ -18,6 +18,7 @@ mod open;
 mod peek;
 mod progress;
 mod read;
+mod report;
 mod request;
 mod settings;
 mod start;

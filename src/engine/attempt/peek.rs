@@ -50,6 +50,7 @@ impl Peek {
             mode: DeliveryMode::Nothing,
             live: &live,
             on_first_token: &|| {},
+            on_settled: &mut || {},
             wants_usage: false,
             buffer_tool_calls: self.buffer_tool_calls,
             accepts_empty: self.accepts_empty,

@@ -304,17 +304,29 @@ impl<'a> Reader<'a> {
     /// nothing here is an error.
     async fn drain(&mut self, mut events: Events, mut body: Body) {
         let until = self.finished_at.unwrap_or_else(clock::instant) + self.settings.usage_timeout;
+        let mut is_at_end = false;
         while self.settings.expects_usage && self.delivery.transcript.journal.usage.is_none() {
-            let Ok(Some(Ok(bytes))) = timeout_at(until, body.next()).await else { return };
-            let fed = events.feed(&bytes, |event| self.on_late_event(&event));
-            self.delivery.flush();
-            if !matches!(fed, Ok(None)) {
+            let is_open = match timeout_at(until, body.next()).await {
+                Ok(Some(Ok(bytes))) => {
+                    matches!(events.feed(&bytes, |event| self.on_late_event(&event)), Ok(None))
+                }
+                Ok(None) => {
+                    // The last event may lack its blank line.
+                    let _ = events.finish(|event| self.on_late_event(&event));
+                    is_at_end = true;
+                    false
+                }
+                Ok(Some(Err(_))) | Err(_) => return,
+            };
+            if !is_open {
                 break;
             }
         }
         self.delivery.deliver_missing_usage();
         self.delivery.flush();
-        keep_connection(body);
+        if !is_at_end {
+            keep_connection(body);
+        }
     }
 
     /// Accepts an event after the answer: only the usage counts.

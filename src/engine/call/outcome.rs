@@ -30,12 +30,15 @@ impl Call<'_> {
     }
 
     /// Settles an answer that has its last finish reason, if it has content. False if it does not.
-    fn settle(&self) -> bool {
+    fn settle(&mut self) -> bool {
         let journal = &self.transcript.journal;
         if self.transcript.events.is_some() || !journal.is_complete() || journal.is_empty() {
             return false;
         }
-        let first = journal.first_choice();
+        if let Some(attempt) = self.running.current_mut() {
+            attempt.release_slot();
+        }
+        let first = self.transcript.journal.first_choice();
         self.ctx.request.live.update(|live| live.answer.finish(first));
         self.ctx.sink.complete(&first.text);
         true

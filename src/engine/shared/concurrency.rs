@@ -33,7 +33,7 @@ impl ConcurrencyLimit {
         }
         let Some(_waiting) = QueueSlot::take(&self.waiting, self.max_queue) else {
             let message = format!("{} calls are already waiting for a slot", self.max_queue);
-            return Err(Error::new(Kind::QueueFull, message));
+            return Err(Error::refused(Kind::QueueFull, message));
         };
         on_wait();
         let slot = Arc::clone(slots).acquire_owned().await;

@@ -100,7 +100,7 @@ impl Limiter {
     fn queue_slot(&self) -> Result<QueueSlot<'_>> {
         let max = self.max_queue.load(Ordering::Relaxed);
         let full =
-            || Error::new(Kind::QueueFull, format!("{max} calls are already waiting for the rate limit"));
+            || Error::refused(Kind::QueueFull, format!("{max} calls are already waiting for the rate limit"));
         QueueSlot::take(&self.waiting, max).ok_or_else(full)
     }
 
@@ -126,7 +126,7 @@ impl Limiter {
     /// the attempt ends.
     pub async fn reserve(self: &Arc<Self>, tokens: f64) -> Result<LimitReservation> {
         self.wait(1.0, tokens).await?;
-        Ok(LimitReservation { limiter: Some(Arc::clone(self)), tokens })
+        Ok(LimitReservation::new(self, tokens))
     }
 
     /// [`Limiter::reserve`] without a wait; never overtakes a waiting call.
@@ -138,7 +138,7 @@ impl Limiter {
     /// the waiting calls, which arrived later.
     pub fn try_reserve_first(self: &Arc<Self>, tokens: f64) -> Option<LimitReservation> {
         let taken = self.take(1.0, tokens).is_ok_and(|wait| wait.is_none());
-        taken.then(|| LimitReservation { limiter: Some(Arc::clone(self)), tokens })
+        taken.then(|| LimitReservation::new(self, tokens))
     }
 
     /// Like [`Limiter::try_reserve`], but reports why not: the expected wait, or the error if the call is rejected.
@@ -153,7 +153,7 @@ impl Limiter {
             _ => self.buckets.update(|buckets| buckets.time_until(1.0, tokens, now)).map(Some),
         };
         let wait = match taken {
-            Ok(None) => return Ok(LimitReservation { limiter: Some(Arc::clone(self)), tokens }),
+            Ok(None) => return Ok(LimitReservation::new(self, tokens)),
             Ok(Some(wait)) => wait,
             Err(error) => return Err((RouteUnavailable::Rejected, Some(error))),
         };
@@ -206,7 +206,7 @@ impl Buckets {
                 let message = format!(
                     "the call needs {amount} {what}, and the limiter holds at most {capacity}: it can never be admitted"
                 );
-                return Err(Error::new(Kind::NeverFits, message));
+                return Err(Error::refused(Kind::NeverFits, message));
             };
             wait = wait.max(until);
         }
@@ -232,13 +232,23 @@ pub enum Consumption {
     Unknown,
 }
 
-/// The tokens taken for one request. Dropping it refunds them.
+/// The tokens taken for one request. Dropping it refunds them, unless they were consumed.
 pub struct LimitReservation {
     limiter: Option<Arc<Limiter>>,
     tokens: f64,
+    is_consumed: bool,
 }
 
 impl LimitReservation {
+    fn new(limiter: &Arc<Limiter>, tokens: f64) -> Self {
+        LimitReservation { limiter: Some(Arc::clone(limiter)), tokens, is_consumed: false }
+    }
+
+    /// The request was answered. Only [`LimitReservation::settle`] corrects the charge from here on.
+    pub fn consume(&mut self) {
+        self.is_consumed = true;
+    }
+
     /// Refunds what was not consumed, and charges any consumption beyond the reservation.
     pub fn settle(mut self, consumption: Consumption) {
         let used = match consumption {
@@ -258,7 +268,7 @@ impl LimitReservation {
 
 impl Drop for LimitReservation {
     fn drop(&mut self) {
-        if let Some(limiter) = self.limiter.take() {
+        if let Some(limiter) = self.limiter.take().filter(|_| !self.is_consumed) {
             limiter.update(|buckets| {
                 buckets.requests.refund(1.0);
                 if let Some(bucket) = &mut buckets.tokens {

@@ -167,6 +167,11 @@ async fn an_empty_answer_is_requested_once_more_on_the_next_route_if_there_is_on
     let harness = Harness::new(json!({}), vec![empty()]);
     let outcome = harness.run(TestCall { request, ..TestCall::default() }).await;
     assert_eq!(outcome.text(), "");
+    // The model did not end these itself.
+    for reason in ["length", "content_filter"] {
+        let cut = stream().role().event(&chunk(json!({}), Some(reason))).done();
+        assert_eq!(Harness::new(json!({}), vec![cut]).call().await.text(), "");
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -25,6 +25,7 @@ mod retries;
 mod retry_budget;
 mod routing;
 mod scripted_provider;
+mod settlement;
 mod sizes;
 mod snapshots;
 mod stream_options;

@@ -86,6 +86,25 @@ async fn an_answer_is_settled_a_second_after_the_finish_reason_and_its_usage_may
 }
 
 #[tokio::test(start_paused = true)]
+async fn usage_that_comes_after_the_settlement_is_delivered_to_a_caller_who_requested_it() {
+    let usage = format!("data: {}", usage_chunk(5));
+    let late = || stream().delta("a").finish().wait(2_500);
+    for reply in [
+        late().usage(5).stall(),
+        late().usage(5).done(),
+        // The body ends, and its last event has no blank line.
+        late().raw(&usage),
+    ] {
+        let harness = Harness::new(json!({ "usageTimeoutMs": 3_000 }), vec![reply]);
+        let outcome = harness.run(requests_usage()).await;
+        assert_eq!((outcome.delta_times(), outcome.completed_at()), (vec![0, 0, 2_500], vec![1_000]));
+        let chunk: serde_json::Value = serde_json::from_str(&outcome.deltas()[2]).unwrap();
+        assert_eq!((&chunk["usage"], &chunk["choices"]), (&json!({ "total_tokens": 5 }), &json!([])));
+        assert_eq!(outcome.answer().journal.usage, Some(json!({ "total_tokens": 5 })));
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_missing_done_after_the_finish_reason_is_not_an_error() {
     let harness = Harness::new(json!({}), vec![stream().delta("a").finish()]);
     let outcome = harness.call().await;

@@ -235,6 +235,11 @@ fn bomb(coding: &str) -> Vec<u8> {
             output.truncate(size);
             output
         }
+        "deflate" => {
+            let mut encoder = ZlibEncoder::new(Vec::new(), Compression::default());
+            (0..8).for_each(|_| encoder.write_all(&block).unwrap());
+            encoder.finish().unwrap()
+        }
         _ => {
             let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
             (0..8).for_each(|_| encoder.write_all(&block).unwrap());
@@ -243,9 +248,11 @@ fn bomb(coding: &str) -> Vec<u8> {
     }
 }
 
+const BOMBS: [&str; 4] = ["gzip", "deflate", "br", "zstd"];
+
 #[test]
 fn a_bomb_is_decoded_only_as_far_as_it_is_read_and_yields() {
-    for coding in ["gzip", "br", "zstd"] {
+    for coding in BOMBS {
         let mut body = body(coding, [bomb(coding)]);
         let mut context = Context::from_waker(Waker::noop());
         let (mut size, mut pauses, mut in_a_row) = (0, 0, 0);
@@ -267,7 +274,7 @@ fn a_bomb_is_decoded_only_as_far_as_it_is_read_and_yields() {
 
 #[tokio::test]
 async fn a_bomb_that_is_read_to_its_end_is_complete() {
-    for coding in ["gzip", "br", "zstd"] {
+    for coding in BOMBS {
         let mut body = body(coding, [bomb(coding)]);
         let mut size = 0;
         while let Some(bytes) = body.next().await {

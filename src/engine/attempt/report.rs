@@ -1,0 +1,35 @@
+//! The reports of an attempt's outcome to what the calls of a client share.
+
+use crate::engine::admission::{Admission, CallContext, CallRoute, restore_quota};
+use crate::engine::time::clock;
+use crate::policy::circuit_breaker::Outcome;
+
+/// The answer is settled: reports its success, and returns what other attempts may wait for. Its usage may still come.
+pub(super) fn report_success(
+    ctx: &CallContext<'_>,
+    route: &CallRoute,
+    admission: &mut Admission,
+    request_id: &str,
+) {
+    admission.answered();
+    report(ctx, route, admission, Outcome::Success, request_id);
+}
+
+/// Reports an outcome to the breaker and the statistics of the route.
+pub(super) fn report(
+    ctx: &CallContext<'_>,
+    route: &CallRoute,
+    admission: &mut Admission,
+    outcome: Outcome,
+    request_id: &str,
+) {
+    if outcome != Outcome::Ignored {
+        let success = outcome == Outcome::Success;
+        route.state.stats.update(|stats| stats.record_outcome(success, clock::now()));
+    }
+    if outcome == Outcome::Success {
+        restore_quota(ctx, route);
+    }
+    let transition = admission.report(outcome);
+    ctx.events.circuit(&route.endpoint, &route.model, transition, Some(request_id));
+}
