@@ -80,7 +80,7 @@ export interface CallOptions {
   /** What happens when a stream breaks after text was delivered; `false` is `{ mode: 'fail' }`: see `recovery.*`. */
   recovery?: RecoveryOptions | false
   /**
-   * `buffer`: tool calls are buffered until complete, and one that breaks off is requested again. `stream`: their deltas
+   * `buffer`: tool calls are buffered until complete, and one that is interrupted is requested again. `stream`: their deltas
    * are passed on, and a break inside a tool call is final. @default 'buffer'
    */
   toolCalls?: 'buffer' | 'stream'

@@ -111,7 +111,7 @@ export interface ChatCompletion {
   readonly _cost_usd?: number | null
   /** The endpoint that answered; for a continued answer, the one that finished it. Not enumerable. */
   readonly _endpoint?: string
-  /** The model that was asked last, by your name for it; after a fallback, not the requested one. Not enumerable. */
+  /** The model of the last attempt, by your name for it; after a fallback, not the requested one. Not enumerable. */
   readonly _model?: string
   /** All attempts, including the one that answered. Not enumerable. */
   readonly _attempts?: AttemptRecord[]

@@ -76,7 +76,7 @@ export interface ClientOptions extends Omit<CallOptions, 'signal' | 'idempotency
   maxQueue?: number
   /**
    * Where requests name the session: the header `x-session-id`, the body's `session_id`, both, or neither (`false`). By
-   * default `'both'` for hosts of holysheep.ai and `'header'` for others, because a strict provider refuses body fields
+   * default `'both'` for hosts of holysheep.ai and `'header'` for others, because a strict provider rejects body fields
    * that it does not know.
    */
   sendSessionId?: 'header' | 'body' | 'both' | false
@@ -92,13 +92,13 @@ export interface ClientOptions extends Omit<CallOptions, 'signal' | 'idempotency
   proxy?: string | URL | false
   /**
    * Model data by exact name, merged over `catalogue()`. It bounds what calls can cost and decides which model has the
-   * larger context. By itself it refuses no call.
+   * larger context. By itself it never rejects a call.
    */
   models?: Record<string, ModelInfo>
-  /** Cost limits: see `cost.*`. Without them costs are only counted, and nothing is refused. */
+  /** Cost limits: see `cost.*`. Without them costs are only counted, and nothing is rejected. */
   cost?: CostOptions
   /**
-   * Whether to refuse a request whose model is neither in the catalogue nor among those that `client.models()` returned;
+   * Whether to reject a request whose model is neither in the catalogue nor among those that `client.models()` returned;
    * the error names the nearest known models. @default false
    */
   validateModel?: boolean

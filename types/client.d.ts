@@ -101,7 +101,7 @@ export class HolySheepStreamingClient implements AsyncDisposable {
   metricsText(): string
 
   /**
-   * Ends calls in flight (`code: 'CLIENT_CLOSED'`) and refuses new ones. A complete answer is still delivered to a callback
+   * Ends calls in flight (`code: 'CLIENT_CLOSED'`) and rejects new ones. A complete answer is still delivered to a callback
    * that is processing it.
    */
   close(): Promise<void>

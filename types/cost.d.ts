@@ -15,7 +15,7 @@ export interface CostOptions {
   /** The same for the calls of each `tenant`, in USD. No cap by default. */
   tenantCapUsd?: number
   /**
-   * Once this much is spent in a window, in USD, there is a `soft-limit` event, and the cheapest of the requested model
+   * Once this much is spent in a window, in USD, a `soft-limit` event is emitted, and the cheapest of the requested model
    * and `fallbackModels` is tried first. At most `hardCapUsd`. Off by default.
    */
   softLimitUsd?: number

@@ -33,7 +33,7 @@ export class HolySheepError extends Error {
   /** The start of the response's body, at most 2 KiB. */
   readonly body?: string
   /**
-   * The response headers (`x-ratelimit-*`, `retry-after`, `x-request-id` …) without cookies and those of the connection;
+   * The response headers (`x-ratelimit-*`, `retry-after`, `x-request-id` …) without cookies and hop-by-hop headers;
    * names in lower case. Not enumerable.
    */
   readonly headers?: Record<string, string>
@@ -61,7 +61,7 @@ export class ConnectionError extends HolySheepError {}
 /** The breakers of all remaining routes are open; `cause` is the failure that opened one during the call, if any. */
 export class CircuitOpenError extends HolySheepError {}
 
-/** The answer broke off; `partial` is what was received. */
+/** The answer was interrupted; `partial` is what was received. */
 export class StreamInterruptedError extends HolySheepError {
   readonly partial: string
   readonly snapshot: Snapshot

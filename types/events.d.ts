@@ -24,7 +24,7 @@ export type ClientEvent =
       requestId: string
       /** From the start of the attempt. */
       firstTokenMs: number
-      /** The response headers, without cookies and those of the connection; absent if there are none. */
+      /** The response headers, without cookies and hop-by-hop headers; absent if there are none. */
       headers?: Record<string, string>
     }
   | {
@@ -121,7 +121,7 @@ export interface AttemptRecord {
   /** 1-based. */
   attempt: number
   endpoint: string
-  /** The model that was asked, by your name for it. */
+  /** The requested model, by your name for it. */
   model: string
   /** The provider's id of the request if it sent one, otherwise ours (`x-client-request-id`). */
   requestId: string

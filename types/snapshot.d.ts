@@ -30,7 +30,7 @@ export interface Snapshot {
     complete?: boolean
     /** The tool calls of a complete answer. */
     toolCalls?: Array<{ id: string; name: string; arguments: string }>
-    /** A tool call broke off: it is requested again. */
+    /** A tool call was interrupted: it is requested again. */
     lostToolCall?: boolean
     /** How many text deltas were received. */
     deltas: number

@@ -56,7 +56,7 @@ export class ChatStream implements AsyncIterable<ChatCompletionChunk> {
    */
   abort(reason?: unknown): void
   /**
-   * The state of the stream, at any time, also after it was aborted or has failed. Its text ends at the reader's position;
+   * The state of the stream, at any time, even after it was aborted or has failed. Its text ends at the reader's position;
    * if the stream is not read in parts (`text()`, `result`, `pipe`, `toSSEResponse`), it is everything received.
    */
   snapshot(options?: SnapshotOptions): Snapshot

@@ -88,7 +88,7 @@ export interface WebStream {
    * before that is a JSON response with a matching status: 400, 429 and 503 (with `retry-after` where a wait helps), 502,
    * 504. A limit of the tenant is 429, one of the whole client 503.
    *
-   * The promise resolves when the response has ended, also after a failure, which the client has received by then; with
+   * The promise resolves when the response has ended, even after a failure, which the client has received by then; with
    * `onDisconnect: 'finish'` not before the call has ended.
    * @throws TypeError (as a rejection) for an invalid response or one that has ended.
    */
