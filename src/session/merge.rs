@@ -7,12 +7,13 @@ use serde_json::{Map, Value};
 const IDENTIFIERS: &[&str] =
     &["id", "type", "name", "role", "format", "object", "model", "provider", "title", "url"];
 
-/// How many entries of a list are searched for one with the same index. Entries beyond are appended.
-const MAX_INDEXED: usize = 256;
+/// How many entries at the end of a list are searched for one with the same index. Searching all of them would make the
+/// work of an answer quadratic.
+const MAX_SEARCHED: usize = 16;
 
 /// Merges the fields of one chunk into those of the chunks before it. Strings and lists are appended, objects
-/// are merged field by field, and list entries with an `index` are merged by it. Any other value replaces the
-/// earlier one. This is how OpenAI's Python SDK accumulates deltas (`_deltas.py`).
+/// are merged field by field, and list entries with an `index` are merged by it if that is their position, counted from
+/// zero or one, or they are among the last [`MAX_SEARCHED`]. Any other value replaces the earlier one. This is how OpenAI's Python SDK accumulates deltas (`_deltas.py`).
 pub fn merge(fields: &mut Map<String, Value>, more: Map<String, Value>) {
     for (name, value) in more {
         match (fields.get_mut(&name), value) {
@@ -41,9 +42,12 @@ pub(super) fn insert_missing(fields: &mut Map<String, Value>, extra: &Map<String
 }
 
 fn merge_entry(list: &mut Vec<Value>, entry: Value) {
-    let index = entry.get("index").filter(|index| index.is_u64());
-    let position = index
-        .and_then(|index| list.iter().take(MAX_INDEXED).position(|entry| entry.get("index") == Some(index)));
+    let index_of = |entry: &Value| entry.get("index").and_then(Value::as_u64);
+    let position = index_of(&entry).and_then(|index| {
+        let numbered = usize::try_from(index).into_iter().flat_map(|index| [index, index.wrapping_sub(1)]);
+        let last = (list.len().saturating_sub(MAX_SEARCHED)..list.len()).rev();
+        numbered.chain(last).find(|&at| list.get(at).and_then(index_of) == Some(index))
+    });
     match (position.and_then(|position| list.get_mut(position)), entry) {
         (Some(Value::Object(existing)), Value::Object(more)) => merge(existing, more),
         (_, entry) => list.push(entry),
@@ -76,6 +80,23 @@ mod tests {
             { "index": 1, "type": "text", "text": "more" },
         ]);
         assert_eq!(merged(&chunks), json!({ "details": details, "n": 2 }));
+    }
+
+    #[test]
+    fn entries_are_found_by_their_index() {
+        let list = |indexes: &mut dyn Iterator<Item = u64>| -> Value {
+            json!({ "x": indexes.map(|index| json!({ "index": index, "text": "a" })).collect::<Vec<_>>() })
+        };
+        for offset in [0, 1] {
+            let all = || (0..100).map(|index| index + offset);
+            let merged = merged(&[list(&mut all()), list(&mut all().rev())]);
+            let entries = merged["x"].as_array().unwrap();
+            assert_eq!(entries.len(), 100, "from {offset}");
+            assert!(entries.iter().all(|entry| entry["text"] == "aa"));
+        }
+        let sparse = || [7, 1000, 3].into_iter();
+        let merged = merged(&[list(&mut sparse()), list(&mut sparse())]);
+        assert_eq!(merged["x"].as_array().unwrap().len(), 3);
     }
 
     #[test]
