@@ -168,8 +168,8 @@ impl<'a> Reader<'a> {
                 None => {}
             }
             if self.delivery.transcript.journal.is_complete() {
-                // The last event of another dialect is the last one. Usage in a chunk of its own is OpenAI's last chunk.
-                if self.delivery.transcript.events.is_some() || self.delivery.usage_chunk_arrived {
+                // Usage in a chunk of its own is OpenAI's last chunk.
+                if self.delivery.usage_chunk_arrived {
                     self.finished_at.get_or_insert_with(clock::instant);
                     self.complete()?;
                     return Ok(BodyRemainder::Usage(events));
@@ -196,15 +196,22 @@ impl<'a> Reader<'a> {
     /// Accepts one event.
     fn on_event(&mut self, event: &sse::Event<'_>) -> ControlFlow<ReadEnd> {
         self.delivery.progress.has_content = true;
-        let flow = match self.delivery.transcript.events.is_some() {
-            true => self.delivery.accept_event(event, self.settings.skip_malformed, self.cost),
-            false => self.on_chunk(event),
-        };
-        flow?;
+        match self.delivery.transcript.events.is_some() {
+            true => self.on_dialect_event(event)?,
+            false => self.on_chunk(event)?,
+        }
         match self.stops_at_first_token && self.delivery.progress.first_token.is_some() {
             true => ControlFlow::Break(ReadEnd::FirstToken),
             false => ControlFlow::Continue(()),
         }
+    }
+
+    fn on_dialect_event(&mut self, event: &sse::Event<'_>) -> ControlFlow<ReadEnd> {
+        let deltas = self.delivery.progress.deltas;
+        let was_complete = self.delivery.transcript.journal.is_complete();
+        let flow = self.delivery.accept_event(event, self.settings.skip_malformed, self.cost);
+        self.is_unreliable |= was_complete && self.delivery.progress.deltas > deltas;
+        flow
     }
 
     fn on_chunk(&mut self, event: &sse::Event<'_>) -> ControlFlow<ReadEnd> {
