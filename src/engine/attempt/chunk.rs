@@ -11,6 +11,7 @@ use crate::wire::chat::{self, is_broken_off};
 impl Delivery<'_> {
     /// Accepts one chunk. `raw` is its JSON.
     pub fn accept_chunk(&mut self, chunk: &chat::Chunk<'_>, raw: &str) -> Flow {
+        self.accepted += 1;
         self.batch(raw, |delivery| delivery.apply_chunk(chunk, raw))
     }
 

@@ -81,6 +81,8 @@ pub(super) struct Delivery<'a> {
     pub(super) usage_delivered: bool,
     /// The chunk that only has the usage has arrived. OpenAI sends it last.
     pub(super) usage_chunk_arrived: bool,
+    /// How many chunks and events were part of the answer, which pings are not.
+    pub(super) accepted: u64,
     /// The approximate number of bytes that wait for [`Delivery::flush`].
     batched: usize,
     /// The number of deltas in the live snapshot.
@@ -104,6 +106,7 @@ impl<'a> Delivery<'a> {
             halves: PendingHalves::default(),
             usage_delivered: false,
             usage_chunk_arrived: false,
+            accepted: 0,
             batched: 0,
             published: 0,
         }

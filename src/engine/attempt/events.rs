@@ -58,6 +58,7 @@ impl Delivery<'_> {
             }
             Err(error) => return ControlFlow::Break(ReadEnd::Failed(error)),
         };
+        self.accepted += u64::from(!matches!(event, DecodedEvent::Ping | DecodedEvent::Ignored));
         if let Err(end) = self.batch(data, |delivery| delivery.apply_event(&event, name, data)) {
             return ControlFlow::Break(end);
         }

@@ -127,6 +127,7 @@ impl<'a> Reader<'a> {
                 return Err(Error::timeout(phase, limit));
             };
             let was_complete = self.delivery.transcript.journal.is_complete();
+            let accepted = self.delivery.accepted;
             let end = match read {
                 Some(Ok(bytes)) => match events.feed(&bytes, |event| self.on_event(&event)) {
                     Ok(None) if events.is_page() => {
@@ -176,9 +177,12 @@ impl<'a> Reader<'a> {
                 }
                 // Text after a finish reason: the provider sends one with every chunk, and only silence ends the answer.
                 let wait = if was_complete && self.is_unreliable { idle } else { defaults::SETTLE_TIMEOUT };
-                let now = clock::instant();
-                self.finished_at = Some(now);
-                settle_until = Some(now + wait);
+                // Pings do not keep an answer open.
+                if settle_until.is_none() || self.delivery.accepted > accepted {
+                    let now = clock::instant();
+                    self.finished_at = Some(now);
+                    settle_until = Some(now + wait);
+                }
             }
             if let Some(ready) = self.delivery.consumer.sink.ready() {
                 let since = clock::instant();

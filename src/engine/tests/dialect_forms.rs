@@ -152,6 +152,17 @@ async fn an_answer_without_its_last_event_is_settled_by_silence() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn pings_do_not_keep_an_answer_open() {
+    let hello = delta(Messages, r#""hello""#);
+    let finished = reply(&[MESSAGE, BLOCK, &hello, END]);
+    let ping = |reply: Reply| reply.wait(300).raw("event: ping\ndata: {\"type\":\"ping\"}\n\n");
+    let harness = Harness::new(options(), vec![(0..20).fold(finished, |reply, _| ping(reply))]);
+    let outcome = run(&harness, Messages).await;
+    assert_eq!((outcome.text(), outcome.at), ("hello", 1000));
+    assert!(outcome.deltas().last().unwrap().contains("message_stop"));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_resumed_answer_ends_once_with_all_of_its_text() {
     let first = broken(Messages, &[r#""the quick brown fox ""#]).breaks();
     let (jumps, over) = (delta(Messages, r#""jumps ""#), delta(Messages, r#""over""#));
