@@ -109,8 +109,9 @@ impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
     }
 }
 
-/// A string without halves of surrogate pairs.
-struct Str<'a>(Cow<'a, str>);
+/// A string without halves of surrogate pairs. It borrows from the JSON if it contains no escapes.
+#[derive(Debug)]
+pub struct Str<'a>(pub Cow<'a, str>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for Str<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

@@ -151,12 +151,33 @@ impl<P: Protocol> Answer<P> {
         if let Some(text) = event.as_ref().and_then(|event| self.provider.text(event)) {
             self.sent.push_str(text);
         }
-        let Ok(decoded) = self.codec.read(name, data) else {
+        if name.is_some() && !self.codec.awaits_half() {
+            let decoded = self.codec.read(name, data);
+            if !matches!(decoded, Ok(DecodedEvent::Unusual)) {
+                return self.apply(decoded.ok(), data, consumer);
+            }
+        }
+        for event in self.codec.normalize(name, data) {
+            let decoded = self.codec.read_normal(event.name.as_deref(), &event.data).ok();
+            self.apply(decoded, &event.data, consumer)?;
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// `data` is what the consumer gets of a first attempt.
+    fn apply(
+        &mut self,
+        decoded: Option<DecodedEvent<'_>>,
+        data: &str,
+        consumer: &mut Consumer<P>,
+    ) -> ControlFlow<()> {
+        let Some(decoded) = decoded.filter(|_| !self.failed) else {
             self.failed = true;
             return ControlFlow::Continue(());
         };
         match decoded {
-            DecodedEvent::Ignored | DecodedEvent::Ping => {}
+            DecodedEvent::Ignored | DecodedEvent::Ping | DecodedEvent::Done => {}
+            DecodedEvent::Unusual => panic!("an event was not normalized: {data}"),
             DecodedEvent::Structural if self.resumed => {}
             DecodedEvent::Structural => {
                 self.pending.push(data.to_owned());
@@ -175,6 +196,8 @@ impl<P: Protocol> Answer<P> {
             }
             DecodedEvent::Content(_) => self.pass_through(data, "", consumer),
             DecodedEvent::Dropped(_) => assert!(self.resumed, "a first attempt drops content"),
+            DecodedEvent::Finish if self.resumed => {}
+            DecodedEvent::Finish => self.pass_through(data, "", consumer),
             DecodedEvent::End => {
                 self.end(data, consumer);
                 return ControlFlow::Break(());
@@ -204,14 +227,11 @@ impl<P: Protocol> Answer<P> {
 
     /// The last event.
     fn end(&mut self, data: &str, consumer: &mut Consumer<P>) {
-        let events = if self.resumed {
-            let events = self.codec.rewrite_last();
-            assert!(!events.is_empty());
-            events
-        } else {
+        if !self.resumed {
             self.pass_through(data, "", consumer);
-            self.codec.epilogue()
-        };
+        }
+        let events = self.codec.finish();
+        assert!(!events.is_empty() || !self.resumed);
         events.iter().for_each(|event| consumer.receive_synthetic(event));
         assert!(!consumer.conforms || consumer.protocol.is_complete(), "the answer has no end");
         self.codec.ending();

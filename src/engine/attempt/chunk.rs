@@ -3,15 +3,15 @@
 use serde_json::json;
 
 use super::deliver::{Delivery, Flow, MAX_HELD_BYTES, MAX_HELD_CHUNKS, ReadEnd};
-use super::halves::Part;
+use super::part::Part;
 use crate::engine::shared::sink::DeliveryMode;
-use crate::error::{Error, Kind, truncate};
 use crate::usage::add_usage;
 use crate::wire::chat::{self, is_broken_off};
 
 impl Delivery<'_> {
     /// Accepts one chunk. `raw` is its JSON.
     pub fn accept_chunk(&mut self, chunk: &chat::Chunk<'_>, raw: &str) -> Flow {
+        self.accepted += 1;
         self.batch(raw, |delivery| delivery.apply_chunk(chunk, raw))
     }
 
@@ -49,7 +49,7 @@ impl Delivery<'_> {
             }
             choices.iter().try_for_each(|choice| self.accept_choice(choice, is_alone, false))?;
             return match broken_off {
-                Some(reason) => Err(ReadEnd::Failed(broken_off_error(reason))),
+                Some(reason) => Err(ReadEnd::Failed(chat::broken_off_error(reason))),
                 None => Ok(()),
             };
         }
@@ -173,7 +173,7 @@ impl Delivery<'_> {
         self.transcript.unrepeatable |= delta.has_other && self.consumer.mode != DeliveryMode::Text;
         self.accept_reasoning_and_refusal(index, delta, rebuilds);
         if let Some(content) = delta.content.as_ref().filter(|content| !content.is_empty()) {
-            let content = self.halves.join(index, Part::Content, content);
+            let content = self.halves.join((index, Part::Content), content);
             let content = if update.from_message { self.new_part(index, &content) } else { &content };
             self.received_text(index, content, verbatim)?;
         }
@@ -207,7 +207,7 @@ impl Delivery<'_> {
             return;
         }
         let mut join = |part, text: Option<&chat::Text<'_>>| {
-            text.map(|text| self.halves.join(index, part, text).into_owned()).unwrap_or_default()
+            text.map(|text| self.halves.join((index, part), text).into_owned()).unwrap_or_default()
         };
         let reasoning = join(Part::Reasoning, reasoning);
         let refusal = join(Part::Refusal, refusal);
@@ -239,11 +239,6 @@ fn some<'d, 'a>(text: &'d Option<chat::Text<'a>>) -> Option<&'d chat::Text<'a>> 
 /// The finish reason of a choice that the provider broke off.
 fn broken_off<'a>(choice: &'a chat::Choice<'_>) -> Option<&'a str> {
     choice.finish_reason.as_ref().map(|reason| &*reason.text).filter(|reason| is_broken_off(reason))
-}
-
-fn broken_off_error(reason: &str) -> Error {
-    let reason = truncate(reason, 100);
-    Error::new(Kind::Truncated, format!("the provider broke the answer off (finish_reason: '{reason}')"))
 }
 
 fn has_tool_call(choice: &chat::Choice<'_>) -> bool {

@@ -5,7 +5,7 @@ use std::mem;
 use serde_json::json;
 
 use super::deliver::{Delivery, Flow, ReadEnd, missing_tool_call};
-use super::halves::Part;
+use super::part::Part;
 use crate::engine::shared::sink::DeliveryMode;
 use crate::error::{Error, Kind};
 
@@ -25,7 +25,7 @@ impl Delivery<'_> {
             }
             self.release_withheld_text();
         }
-        let is_whole = self.finish_tool_calls(index, is_natural, is_settled)? && !self.halves.has(index);
+        let is_whole = self.finish_tool_calls(index, is_natural, is_settled)? && !self.has_half(index);
         let Some(choice) = self.transcript.journal.choice(index) else { return Ok(()) };
         let is_new = reason.is_some() && choice.finish_reason.as_deref() != reason;
         choice.holds_finish = !is_whole || (choice.holds_finish && !is_new && !verbatim);
@@ -38,14 +38,19 @@ impl Delivery<'_> {
         Ok(())
     }
 
+    /// Whether the half of a surrogate pair waits at the end of a text of this choice.
+    fn has_half(&self, index: u32) -> bool {
+        self.halves.has(|(of, part)| *of == index && !matches!(part, Part::Arguments(_)))
+    }
+
     /// Replaces the half of a surrogate pair at the end of each text, whose other half did not arrive.
     fn finish_halves(&mut self, index: u32) -> Flow {
-        let content = self.halves.finish(index, Part::Content);
+        let content = self.halves.finish(&(index, Part::Content));
         if !content.is_empty() {
             self.received_text(index, content, false)?;
         }
-        let reasoning = self.halves.finish(index, Part::Reasoning);
-        let refusal = self.halves.finish(index, Part::Refusal);
+        let reasoning = self.halves.finish(&(index, Part::Reasoning));
+        let refusal = self.halves.finish(&(index, Part::Refusal));
         if let Some(choice) = self.transcript.journal.choice(index) {
             choice.reasoning.push_str(reasoning);
             choice.refusal.push_str(refusal);
@@ -66,6 +71,9 @@ impl Delivery<'_> {
             let flow = self.finish_choices();
             self.flush_failed(flow)?;
             self.check_not_empty()?;
+        } else {
+            let flow = self.complete_events();
+            self.flush_failed(flow)?;
         }
         self.release_held_chunks();
         self.deliver_missing_usage();

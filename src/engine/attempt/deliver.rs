@@ -5,7 +5,7 @@ use std::mem;
 
 use serde_json::Value;
 
-use super::halves::PendingHalves;
+use super::part::Part;
 use super::progress::Progress;
 use super::transcript::Transcript;
 use crate::config::defaults;
@@ -14,6 +14,7 @@ use crate::engine::shared::sink::{DeliveryMode, Sink};
 use crate::engine::time::clock;
 use crate::error::{Error, Kind};
 use crate::session::splice::{ContinuationMismatch, Splice};
+use crate::wire::halves::PendingHalves;
 
 /// More role-only chunks than any provider sends.
 pub(super) const MAX_HELD_CHUNKS: usize = 64;
@@ -75,11 +76,13 @@ pub(super) struct Delivery<'a> {
     /// Chunks before the first token (a bare role). They are delivered with it, so that another attempt can take over
     /// unnoticed until then.
     pub held_chunks: Vec<String>,
-    pub(super) halves: PendingHalves,
+    pub(super) halves: PendingHalves<(u32, Part)>,
     /// The consumer has a chunk with the usage where OpenAI has it.
     pub(super) usage_delivered: bool,
     /// The chunk that only has the usage has arrived. OpenAI sends it last.
     pub(super) usage_chunk_arrived: bool,
+    /// How many chunks and events were part of the answer, which pings are not.
+    pub(super) accepted: u64,
     /// The approximate number of bytes that wait for [`Delivery::flush`].
     batched: usize,
     /// The number of deltas in the live snapshot.
@@ -103,6 +106,7 @@ impl<'a> Delivery<'a> {
             halves: PendingHalves::default(),
             usage_delivered: false,
             usage_chunk_arrived: false,
+            accepted: 0,
             batched: 0,
             published: 0,
         }

@@ -5,33 +5,61 @@ use std::ops::ControlFlow;
 
 use super::deliver::{Delivery, Flow, MAX_HELD_CHUNKS, ReadEnd};
 use crate::engine::admission::CostReservation;
-use crate::wire::dialect::{self, DecodedEvent, Ending, SyntheticEvent};
+use crate::error::Result;
+use crate::wire::dialect::{self, DecodedEvent, Ending, NormalEvent, SyntheticEvent};
 use crate::wire::sse;
 
 impl Delivery<'_> {
     /// Accepts one event, and counts its cost. `skip_malformed`: an event that cannot be read is skipped.
     pub(super) fn accept_event(
         &mut self,
-        sse_event: &sse::Event<'_>,
+        event: &sse::Event<'_>,
         skip_malformed: bool,
         cost: &mut CostReservation,
     ) -> ControlFlow<ReadEnd> {
-        // After the last event nothing is an error.
-        if self.transcript.journal.is_complete() {
-            return ControlFlow::Break(ReadEnd::Done);
-        }
         let Some(events) = &mut self.transcript.events else { return ControlFlow::Continue(()) };
-        let event = match events.read(sse_event.event, &sse_event.data) {
+        let is_skipped = event.at_end || skip_malformed;
+        let mut is_usual = event.event.is_some() && !events.awaits_half();
+        if is_usual {
+            let decoded = events.read(event.event, &event.data);
+            is_usual = !matches!(decoded, Ok(DecodedEvent::Unusual));
+            if is_usual {
+                return self.accept_decoded(decoded, event.event, &event.data, is_skipped, cost);
+            }
+        }
+        for normal in events.normalize(event.event, &event.data) {
+            let Some(events) = &mut self.transcript.events else { break };
+            let NormalEvent { name, data } = &normal;
+            let decoded = events.read_normal(name.as_deref(), data);
+            self.accept_decoded(decoded, name.as_deref(), data, is_skipped, cost)?;
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// `name` and `data` are those of the event as the consumer gets it.
+    fn accept_decoded(
+        &mut self,
+        decoded: Result<DecodedEvent<'_>>,
+        name: Option<&str>,
+        data: &str,
+        is_skipped: bool,
+        cost: &mut CostReservation,
+    ) -> ControlFlow<ReadEnd> {
+        let event = match decoded {
             Ok(DecodedEvent::Error(mut error)) => {
                 error.request_id = self.progress.request_id.clone();
                 return ControlFlow::Break(ReadEnd::Failed(error));
             }
             Ok(event) => event,
-            // A partial event at the end of the body is a truncation, which the end of the body reports.
-            Err(_) if sse_event.at_end || skip_malformed => return ControlFlow::Continue(()),
+            // A partial event at the end of the body is a truncation, which the end of the body reports. After the stop
+            // reason only an event of the dialect is part of the answer.
+            Err(_) if is_skipped || self.transcript.journal.is_complete() => {
+                return ControlFlow::Continue(());
+            }
             Err(error) => return ControlFlow::Break(ReadEnd::Failed(error)),
         };
-        if let Err(end) = self.batch(&sse_event.data, |delivery| delivery.apply_event(&event, sse_event)) {
+        self.accepted += u64::from(!matches!(event, DecodedEvent::Ping | DecodedEvent::Ignored));
+        if let Err(end) = self.batch(data, |delivery| delivery.apply_event(&event, name, data)) {
             return ControlFlow::Break(end);
         }
         let (DecodedEvent::Text(text) | DecodedEvent::Content(text) | DecodedEvent::Dropped(text)) = &event
@@ -45,10 +73,10 @@ impl Delivery<'_> {
         }
     }
 
-    fn apply_event(&mut self, event: &DecodedEvent<'_>, sse_event: &sse::Event<'_>) -> Flow {
-        let raw = || dialect::sse(sse_event.event, &sse_event.data);
+    fn apply_event(&mut self, event: &DecodedEvent<'_>, name: Option<&str>, data: &str) -> Flow {
+        let raw = || dialect::sse(name, data);
         match event {
-            DecodedEvent::Ignored => {}
+            DecodedEvent::Ignored | DecodedEvent::Unusual => {}
             DecodedEvent::Ping => {
                 // Never ahead of held events. If too many are held, a ping can be dropped.
                 match self.held_chunks.len() {
@@ -81,18 +109,20 @@ impl Delivery<'_> {
                 self.deliver(&raw());
             }
             DecodedEvent::Dropped(_) => self.begin_answer(),
-            DecodedEvent::End => {
-                if self.continuation.is_active {
-                    self.pass_rebuilt()?;
-                } else {
+            DecodedEvent::Finish | DecodedEvent::End => {
+                let ending = self.ending();
+                // A resumed answer has its last events when it is settled.
+                if !self.continuation.is_active {
                     self.release_held_chunks();
                     self.deliver(&raw());
-                    let rest = self.transcript.events.as_mut().map(|events| events.epilogue());
-                    self.deliver_events(rest);
                 }
-                let ending = self.ending();
                 self.finish_events(ending);
+                if matches!(event, DecodedEvent::End) {
+                    return Err(ReadEnd::Done);
+                }
             }
+            DecodedEvent::Done if self.transcript.journal.is_complete() => return Err(ReadEnd::Done),
+            DecodedEvent::Done => {}
             DecodedEvent::Error(error) => return Err(ReadEnd::Failed(error.clone())),
         }
         Ok(())
@@ -102,7 +132,18 @@ impl Delivery<'_> {
         self.transcript.events.as_ref().map(|events| events.ending()).unwrap_or_default()
     }
 
-    /// The last event has been read.
+    /// Delivers the last events of an answer that is complete.
+    pub(super) fn complete_events(&mut self) -> Flow {
+        if self.continuation.is_active {
+            self.finish_text()?;
+        }
+        self.release_held_chunks();
+        let events = self.transcript.events.as_mut().map(|events| events.finish());
+        self.deliver_events(events);
+        Ok(())
+    }
+
+    /// The answer has a stop reason.
     pub(super) fn finish_events(&mut self, ending: Ending) {
         self.identify_events();
         let journal = &mut self.transcript.journal;
@@ -131,7 +172,7 @@ impl Delivery<'_> {
         }
     }
 
-    /// Delivers the last event, rebuilt to follow text that was delivered before.
+    /// Delivers an event, rebuilt to follow text that was delivered before.
     fn pass_rebuilt(&mut self) -> Flow {
         self.finish_text()?;
         let events = self.transcript.events.as_mut().map(|events| events.rewrite_last());

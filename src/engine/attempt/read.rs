@@ -127,6 +127,7 @@ impl<'a> Reader<'a> {
                 return Err(Error::timeout(phase, limit));
             };
             let was_complete = self.delivery.transcript.journal.is_complete();
+            let accepted = self.delivery.accepted;
             let end = match read {
                 Some(Ok(bytes)) => match events.feed(&bytes, |event| self.on_event(&event)) {
                     Ok(None) if events.is_page() => {
@@ -168,17 +169,20 @@ impl<'a> Reader<'a> {
                 None => {}
             }
             if self.delivery.transcript.journal.is_complete() {
-                // The last event of another dialect is the last one. Usage in a chunk of its own is OpenAI's last chunk.
-                if self.delivery.transcript.events.is_some() || self.delivery.usage_chunk_arrived {
+                // Usage in a chunk of its own is OpenAI's last chunk.
+                if self.delivery.usage_chunk_arrived {
                     self.finished_at.get_or_insert_with(clock::instant);
                     self.complete()?;
                     return Ok(BodyRemainder::Usage(events));
                 }
                 // Text after a finish reason: the provider sends one with every chunk, and only silence ends the answer.
                 let wait = if was_complete && self.is_unreliable { idle } else { defaults::SETTLE_TIMEOUT };
-                let now = clock::instant();
-                self.finished_at = Some(now);
-                settle_until = Some(now + wait);
+                // Pings do not keep an answer open.
+                if settle_until.is_none() || self.delivery.accepted > accepted {
+                    let now = clock::instant();
+                    self.finished_at = Some(now);
+                    settle_until = Some(now + wait);
+                }
             }
             if let Some(ready) = self.delivery.consumer.sink.ready() {
                 let since = clock::instant();
@@ -196,15 +200,22 @@ impl<'a> Reader<'a> {
     /// Accepts one event.
     fn on_event(&mut self, event: &sse::Event<'_>) -> ControlFlow<ReadEnd> {
         self.delivery.progress.has_content = true;
-        let flow = match self.delivery.transcript.events.is_some() {
-            true => self.delivery.accept_event(event, self.settings.skip_malformed, self.cost),
-            false => self.on_chunk(event),
-        };
-        flow?;
+        match self.delivery.transcript.events.is_some() {
+            true => self.on_dialect_event(event)?,
+            false => self.on_chunk(event)?,
+        }
         match self.stops_at_first_token && self.delivery.progress.first_token.is_some() {
             true => ControlFlow::Break(ReadEnd::FirstToken),
             false => ControlFlow::Continue(()),
         }
+    }
+
+    fn on_dialect_event(&mut self, event: &sse::Event<'_>) -> ControlFlow<ReadEnd> {
+        let deltas = self.delivery.progress.deltas;
+        let was_complete = self.delivery.transcript.journal.is_complete();
+        let flow = self.delivery.accept_event(event, self.settings.skip_malformed, self.cost);
+        self.is_unreliable |= was_complete && self.delivery.progress.deltas > deltas;
+        flow
     }
 
     fn on_chunk(&mut self, event: &sse::Event<'_>) -> ControlFlow<ReadEnd> {

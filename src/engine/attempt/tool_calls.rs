@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::deliver::{Delivery, Flow, ReadEnd};
-use super::halves::Part;
+use super::part::Part;
 use crate::config::defaults;
 use crate::engine::shared::sink::DeliveryMode;
 use crate::error::{Error, Kind};
@@ -64,7 +64,7 @@ impl Delivery<'_> {
                 format!("the answer has more than {MAX_CALLS} tool calls"),
             ));
         };
-        let arguments = arguments.map(|text| self.halves.join(index, Part::Arguments(position), text));
+        let arguments = arguments.map(|text| self.halves.join((index, Part::Arguments(position)), text));
         if call.is_delivered && arguments.as_ref().is_some_and(|arguments| !arguments.trim_ascii().is_empty())
         {
             let message = format!("the tool call '{}' went on after it had been completed", call.name);

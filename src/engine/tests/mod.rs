@@ -9,6 +9,7 @@ mod cost;
 mod cost_concurrency;
 mod deadlines;
 mod decisions;
+mod dialect_forms;
 mod dialects;
 mod fallbacks;
 mod harness;

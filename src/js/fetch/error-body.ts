@@ -28,7 +28,13 @@ export function errorBody(
 ): { body: string; contentType: string } {
   const text = error.body
   const json = parse(text)
-  if (text !== undefined && json === undefined && isResponse && isText(text) && !contentType?.includes('json')) {
+  if (
+    text !== undefined &&
+    json === undefined &&
+    isResponse &&
+    isText(text) &&
+    !/json|event-stream/.test(contentType ?? '')
+  ) {
     return { body: text, contentType: contentType ?? 'text/plain; charset=utf-8' }
   }
   const body = text !== undefined && isShaped(json, sdk) ? text : JSON.stringify(shaped(error, sdk, status, json))

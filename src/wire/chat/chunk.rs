@@ -10,6 +10,7 @@ use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
+use crate::error::{Error, Kind, truncate};
 use crate::wire::json;
 pub use crate::wire::text::Text;
 
@@ -304,4 +305,10 @@ pub fn is_broken_off(reason: &str) -> bool {
     ];
     let reason = reason.to_ascii_lowercase();
     reason == "other" || WORDS.iter().any(|word| reason.contains(word))
+}
+
+/// The error of an answer that the provider broke off with this finish reason.
+pub fn broken_off_error(reason: &str) -> Error {
+    let reason = truncate(reason, 100);
+    Error::new(Kind::Truncated, format!("the provider broke the answer off (finish_reason: '{reason}')"))
 }

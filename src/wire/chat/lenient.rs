@@ -11,9 +11,8 @@ use serde_json::value::RawValue;
 
 use super::chunk::{Choice, Chunk, Custom, Delta, Function, Text, ToolCall, is_significant};
 use crate::wire::json::{self, entries, field, fields};
+use crate::wire::lenient;
 
-/// How deep text may be nested in parts.
-const MAX_DEPTH: u32 = 4;
 /// How much of an unreadable value is quoted, in bytes.
 const QUOTE_LIMIT: usize = 60;
 
@@ -60,7 +59,7 @@ fn read_chunk<'a>(all: &Fields<'a>) -> Result<Chunk<'a>> {
     let must_rebuild = !is_list || choices.iter().flatten().any(|(_, rebuild)| *rebuild);
     Ok(Chunk {
         id: label(all, "id"),
-        created: field(all, "created").and_then(number).map(|seconds| seconds as u64),
+        created: field(all, "created").and_then(lenient::number).map(|seconds| seconds as u64),
         model: label(all, "model"),
         system_fingerprint: label(all, "system_fingerprint"),
         service_tier: label(all, "service_tier"),
@@ -103,7 +102,7 @@ fn read_choice<'a>(json: &'a str, path: &str) -> Result<(Choice<'a>, bool)> {
     };
     // Completions without chat have their text beside the index.
     if let (None, Some(text)) = (&delta, field(&all, "text")) {
-        let content = nested_text(text, MAX_DEPTH);
+        let content = lenient::text(text);
         delta = Some(Delta { content, ..Delta::default() });
     }
     let choice = Choice {
@@ -163,7 +162,7 @@ fn read_tool_call(json: &str) -> Option<(ToolCall<'_>, bool)> {
     let all = fields(json).filter(|all| all.iter().any(|(name, _)| NEEDED.contains(&name.as_str())))?;
     let (function, rebuild) = field(&all, "function").and_then(read_function).unzip();
     let custom = field(&all, "custom").and_then(fields).map(|custom| {
-        let text = |name| field(&custom, name).and_then(json_text);
+        let text = |name| field(&custom, name).and_then(lenient::string_or_json);
         Custom { name: text("name"), input: text("input") }
     });
     let known = ["index", "id", "type", "function", "custom"];
@@ -184,15 +183,10 @@ fn read_tool_call(json: &str) -> Option<(ToolCall<'_>, bool)> {
 fn read_function(json: &str) -> Option<(Function<'_>, bool)> {
     let all = fields(json)?;
     let arguments = field(&all, "arguments");
-    let text = arguments.and_then(json_text);
+    let text = arguments.and_then(lenient::string_or_json);
     let is_string = arguments.is_none_or(|json| json.starts_with('"'));
     let has_halves = text.as_ref().is_some_and(Text::has_halves);
     Some((Function { name: label(&all, "name"), arguments: text }, !is_string || has_halves))
-}
-
-/// A string, or the JSON of anything else.
-fn json_text(json: &str) -> Option<Text<'_>> {
-    json::string(json).or_else(|| (json != "null").then(|| Text::new(Cow::Borrowed(json))))
 }
 
 /// A name or an id: a string or a number. Anything else is ignored.
@@ -204,60 +198,18 @@ fn label<'a>(all: &Fields<'a>, name: &str) -> Option<Text<'a>> {
 /// Text that the answer can do without.
 fn optional_text(json: &str) -> Option<Text<'_>> {
     match json.as_bytes().first() {
-        Some(b'"' | b'[' | b'{') => nested_text(json, MAX_DEPTH),
+        Some(b'"' | b'[' | b'{') => lenient::text(json),
         _ => None,
     }
 }
 
 /// Text that belongs to the answer.
 fn text_of<'a>(json: &'a str, path: &str) -> Result<Option<Text<'a>>> {
-    match nested_text(json, MAX_DEPTH) {
+    match lenient::text(json) {
         Some(text) => Ok(Some(text)),
         None if json == "null" => Ok(None),
         None => Err(Unreadable::new(path, json, "text")),
     }
-}
-
-/// The text of a string, a number, a boolean, a part or a list of parts.
-fn nested_text(json: &str, depth: u32) -> Option<Text<'_>> {
-    let below = depth.checked_sub(1)?;
-    match json.as_bytes().first()? {
-        b'"' => json::string(json),
-        b't' | b'f' => Some(Text::new(Cow::Borrowed(json))),
-        b'[' => {
-            let parts = entries(json)?;
-            let texts = parts.into_iter().filter_map(|part| nested_text(part, below));
-            Some(texts.fold(Text::default(), join))
-        }
-        b'{' => {
-            let all = fields(json)?;
-            let kind = field(&all, "type").and_then(json::string);
-            // Parts of other kinds are no text: thinking, references, images.
-            if kind.is_some_and(|kind| !kind.text.is_empty() && !kind.text.ends_with("text")) {
-                return Some(Text::default());
-            }
-            let known =
-                ["text", "content", "value"].iter().find(|name| all.iter().any(|(key, _)| key == *name))?;
-            field(&all, known).map_or_else(|| Some(Text::default()), |json| nested_text(json, below))
-        }
-        _ => json::number(json).map(|number| Text::new(number.into())),
-    }
-}
-
-/// Joins two texts, and the halves of a surrogate pair between them.
-fn join<'a>(first: Text<'a>, second: Text<'a>) -> Text<'a> {
-    if first.is_empty() {
-        return second;
-    }
-    if second.is_empty() {
-        return first;
-    }
-    let mut halves = first.halves;
-    let mut text = first.text.into_owned();
-    text.push_str(&Text::joint(halves.high.take(), second.halves.low));
-    text.push_str(&second.text);
-    halves.high = second.halves.high;
-    Text { text: text.into(), halves }
 }
 
 fn finish_reason<'a>(all: &Fields<'a>) -> Option<Text<'a>> {
@@ -288,14 +240,8 @@ fn choice_index(all: &Fields<'_>) -> u32 {
 
 /// An index; `None` if there is none, or one that no index can be.
 fn index(all: &Fields<'_>) -> Option<u32> {
-    let index = field(all, "index").and_then(number)?;
+    let index = field(all, "index").and_then(lenient::number)?;
     (index.fract() == 0.0 && (0.0..=f64::from(u32::MAX)).contains(&index)).then_some(index as u32)
-}
-
-/// A number, or a string that holds one.
-fn number(json: &str) -> Option<f64> {
-    let text = json::string(json).map_or(Cow::Borrowed(json), |text| text.text);
-    text.trim().parse().ok().filter(|number: &f64| number.is_finite())
 }
 
 fn raw(json: &str) -> Option<&RawValue> {

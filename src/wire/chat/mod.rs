@@ -10,5 +10,7 @@ mod template;
 
 pub use super::request::{ChatRequest, Overrides};
 pub use super::text::Text;
-pub use chunk::{Choice, Chunk, Custom, Delta, Function, ToolCall, is_broken_off, is_reasoning};
+pub use chunk::{
+    Choice, Chunk, Custom, Delta, Function, ToolCall, broken_off_error, is_broken_off, is_reasoning,
+};
 pub use reader::{Reader, StreamEvent, read};

@@ -4,8 +4,12 @@ use std::borrow::Cow;
 
 use serde_json::{Value, json};
 
+use super::normal::NormalEvent;
 use crate::error::{Error, Kind, Result, truncate};
 use crate::wire::{json as lenient, provider_error};
+
+/// More blocks or items than any answer has.
+pub(super) const MAX_PARTS: usize = 1024;
 
 /// More structural events in a row than any provider sends.
 pub(super) const MAX_PENDING: usize = 64;
@@ -25,8 +29,14 @@ pub enum DecodedEvent<'a> {
     Content(Cow<'a, str>),
     /// Content that a resumed answer leaves out: reasoning that was repeated. Holds its text.
     Dropped(Cow<'a, str>),
-    /// The answer is complete.
+    /// The answer has a stop reason. More may follow.
+    Finish,
+    /// The last event of the answer.
     End,
+    /// `[DONE]`: nothing follows.
+    Done,
+    /// Not in the form of the protocol, and not read: [`EventCodec::normalize`] has it in that form.
+    Unusual,
     /// The provider reports an error.
     Error(Error),
 }
@@ -51,17 +61,39 @@ pub trait EventCodec: Send + Sync {
     /// [`Kind::Malformed`] if the data is not JSON.
     fn read<'a>(&mut self, event: Option<&str>, data: &'a str) -> Result<DecodedEvent<'a>>;
 
+    /// Whether half of a surrogate pair waits for the other one. Until then each event is normalized before it is read.
+    fn awaits_half(&self) -> bool;
+
+    /// The events that the protocol has for an event in another form. They are passed to
+    /// [`EventCodec::read_normal`], and to the consumer, in its place.
+    fn normalize(&mut self, event: Option<&str>, data: &str) -> Vec<NormalEvent>;
+
+    /// Decodes an event that was normalized. One that still has another form is content that nobody knows.
+    ///
+    /// # Errors
+    /// [`Kind::Malformed`] if the data is not JSON, or if no event of the protocol came before it.
+    fn read_normal<'a>(&mut self, event: Option<&str>, data: &'a str) -> Result<DecodedEvent<'a>> {
+        match self.read(event, data)? {
+            DecodedEvent::Unusual => self.unknown(event, data),
+            decoded => Ok(decoded),
+        }
+    }
+
+    /// An event that the protocol does not have.
+    ///
+    /// # Errors
+    /// [`Kind::Malformed`] if it cannot be part of an answer.
+    fn unknown<'a>(&mut self, event: Option<&str>, data: &'a str) -> Result<DecodedEvent<'a>>;
+
     /// What the consumer of a resumed answer gets for the last event that was read, if that was
-    /// [`DecodedEvent::Content`] or [`DecodedEvent::End`].
+    /// [`DecodedEvent::Content`].
     fn rewrite_last(&mut self) -> Vec<SyntheticEvent>;
 
     /// The events that append this text to a resumed answer.
     fn append_text(&mut self, text: &str) -> Vec<SyntheticEvent>;
 
-    /// The events that must follow the last event that was passed through.
-    fn epilogue(&mut self) -> Vec<SyntheticEvent> {
-        Vec::new()
-    }
+    /// The last events of an answer that is complete, without those that were passed through.
+    fn finish(&mut self) -> Vec<SyntheticEvent>;
 
     /// The events that end an answer at its token limit.
     fn end_at_token_limit(&mut self) -> Vec<SyntheticEvent>;
@@ -139,16 +171,28 @@ pub(super) fn error_event(data: &str) -> Value {
     lenient::value(data).unwrap_or_else(|| truncate(data, 500).into())
 }
 
-/// An event without a type: an error in another provider's shape, which relays pass on as it is. `error` says why it
-/// could not be read.
+/// An event that is not in the form of the protocol: an error in another provider's shape, which relays pass on as it
+/// is; nothing; or [`DecodedEvent::Unusual`]. `error` says why it could not be read.
 ///
 /// # Errors
-/// [`Kind::Malformed`] if it is not an error either.
-pub(super) fn untyped<'a>(data: &str, error: &serde_json::Error) -> Result<DecodedEvent<'a>> {
-    match lenient::value(data).filter(provider_error::is_error_event) {
-        Some(value) => Ok(DecodedEvent::Error(provider_error::from_event(&value))),
-        None => Err(invalid_json(data, error)),
+/// [`Kind::Malformed`] if it is not the JSON of an object, and not an error either.
+pub(super) fn unusual<'a>(data: &str, error: &serde_json::Error) -> Result<DecodedEvent<'a>> {
+    match lenient::value(data) {
+        Some(Value::Null | Value::Bool(_) | Value::Number(_)) => Ok(DecodedEvent::Ignored),
+        Some(Value::String(text)) if text.is_empty() => Ok(DecodedEvent::Ignored),
+        Some(Value::Array(list)) if list.is_empty() => Ok(DecodedEvent::Ignored),
+        Some(value) if !value["type"].is_string() && provider_error::is_error_event(&value) => {
+            Ok(DecodedEvent::Error(provider_error::from_event(&value)))
+        }
+        Some(Value::Object(_)) => Ok(DecodedEvent::Unusual),
+        _ => Err(invalid_json(data, error)),
     }
+}
+
+/// Whether the event is a `ping` by its name alone.
+pub(super) fn is_ping(event: Option<&str>, data: &str) -> bool {
+    // Without a blank line between them, an event gets the name of the ping before it.
+    event == Some("ping") && !data.contains("\"type\"")
 }
 
 /// The error in an event of an unknown type, if it holds one.

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::codec::{Ending, EventCodec};
-use super::{messages, response_object, responses};
+use super::{message_object, messages, response_object, responses};
 use crate::error::{Error, Kind, Result};
 use crate::wire::dialect_spec::Dialect;
 use crate::wire::provider_error;
@@ -32,7 +32,8 @@ impl Dialect {
     /// # Errors
     /// [`Kind::Malformed`] if it is not an object; the provider's error if the answer reports one.
     pub fn read_unstreamed(self, answer: &Value) -> Result<Ending> {
-        if !answer.is_object() {
+        // Gemini sends its errors in a list.
+        if !answer.is_object() && !provider_error::is_error_event(answer) {
             let message = "the answer is JSON, but not an object";
             return Err(Error::new(Kind::Malformed, message));
         }
@@ -50,7 +51,7 @@ impl Dialect {
         }
         match self {
             Dialect::Responses => response_object::read_unstreamed(answer),
-            Dialect::Chat | Dialect::Messages => Ok(messages::read_unstreamed(answer)),
+            Dialect::Chat | Dialect::Messages => Ok(message_object::read_unstreamed(answer)),
         }
     }
 }

@@ -3,72 +3,25 @@
 //! Shapes: Anthropic API reference, "Streaming messages". An answer is complete with the `message_delta` that
 //! has a `stop_reason`. Only `message_stop` follows it, and is supplied here if the provider leaves it out.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
+use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
 use super::codec::{
-    DecodedEvent, Ending, EventCodec, MAX_PENDING, SyntheticEvent, chat_usage, error_event, error_inside,
-    not_joinable, untyped,
+    DecodedEvent, Ending, EventCodec, MAX_PARTS, MAX_PENDING, SyntheticEvent, error_event, error_inside,
+    is_ping, malformed, not_joinable, unusual,
 };
+use super::message_object::{finish_reason, total_usage};
+use super::messages_event::{Block, Delta, Event};
+use super::messages_normal::Normalizer;
+use super::normal::{NormalEvent, count, index_of};
 use crate::error::Result;
 use crate::usage::add_usage;
+use crate::wire::chat::{broken_off_error, is_broken_off};
+use crate::wire::json::{self as lenient, Str};
 use crate::wire::provider_error;
-use crate::wire::text::Text;
-
-/// More blocks than any answer has.
-const MAX_BLOCKS: usize = 1024;
-
-#[derive(Deserialize)]
-struct Event<'a> {
-    #[serde(borrow)]
-    r#type: Text<'a>,
-    #[serde(default)]
-    index: u64,
-    #[serde(borrow, default)]
-    delta: Option<Delta<'a>>,
-    #[serde(borrow, default)]
-    message: Option<Start<'a>>,
-    #[serde(borrow, default)]
-    content_block: Option<Block<'a>>,
-    #[serde(default)]
-    usage: Option<Map<String, Value>>,
-}
-
-#[derive(Deserialize)]
-struct Start<'a> {
-    #[serde(borrow, default)]
-    id: Option<Text<'a>>,
-    #[serde(borrow, default)]
-    model: Option<Text<'a>>,
-    #[serde(default)]
-    usage: Option<Map<String, Value>>,
-}
-
-#[derive(Deserialize)]
-struct Block<'a> {
-    #[serde(borrow)]
-    r#type: Text<'a>,
-    #[serde(borrow, default)]
-    text: Option<Text<'a>>,
-    #[serde(borrow, default)]
-    name: Option<Text<'a>>,
-}
-
-#[derive(Deserialize)]
-struct Delta<'a> {
-    #[serde(borrow, default)]
-    r#type: Option<Text<'a>>,
-    #[serde(borrow, default)]
-    text: Option<Text<'a>>,
-    #[serde(borrow, default)]
-    thinking: Option<Text<'a>>,
-    #[serde(borrow, default)]
-    partial_json: Option<Text<'a>>,
-    #[serde(borrow, default)]
-    stop_reason: Option<Text<'a>>,
-}
 
 /// What a block of the attempt holds.
 #[derive(Clone, Copy, PartialEq)]
@@ -117,6 +70,9 @@ pub struct Answer {
     stop_reason: Option<String>,
     /// The last event, if a resumed answer needs it rewritten.
     last: Option<Value>,
+    /// The event with the stop reason, which a resumed answer has at its end.
+    last_delta: Option<Value>,
+    normalizer: Normalizer,
 }
 
 impl Answer {
@@ -149,26 +105,31 @@ impl Answer {
     }
 
     /// Content other than text.
-    fn other_content<'a>(&mut self, index: u64, text: Option<Text<'a>>, data: &str) -> DecodedEvent<'a> {
-        let text = text.unwrap_or_default().text;
+    fn other_content<'a>(
+        &mut self,
+        index: Option<u64>,
+        text: Option<Str<'a>>,
+        data: &str,
+    ) -> DecodedEvent<'a> {
+        let text = text.map(|Str(text)| text).unwrap_or_default();
         if !self.resumed {
             self.settle();
             self.has_other_content = true;
-            self.next = self.next.max(index.saturating_add(1));
+            self.next = self.next.max(index.map_or(0, |index| index.saturating_add(1)));
             return DecodedEvent::Content(text);
         }
-        match self.kinds.get(&index) {
+        match index.and_then(|index| self.kinds.get(&index)) {
             Some(BlockKind::Thinking) => DecodedEvent::Dropped(text),
             Some(BlockKind::Text) => DecodedEvent::Error(not_joinable("citations")),
             _ => {
-                self.last = serde_json::from_str(data).ok();
+                self.last = lenient::value(data);
                 DecodedEvent::Content(text)
             }
         }
     }
 
-    fn text_delta<'a>(&mut self, index: u64, text: Text<'a>) -> DecodedEvent<'a> {
-        if text.text.is_empty() {
+    fn text_delta<'a>(&mut self, index: u64, Str(text): Str<'a>) -> DecodedEvent<'a> {
+        if text.is_empty() {
             return self.structural(Structure::Empty);
         }
         if self.resumed {
@@ -180,48 +141,103 @@ impl Answer {
             self.open = Some(index);
             self.next = self.next.max(index.saturating_add(1));
         }
-        DecodedEvent::Text(text.text)
+        DecodedEvent::Text(text)
     }
 
     /// The text without the white space with which the answer already ends.
-    fn untrimmed<'a>(&mut self, text: Text<'a>) -> std::borrow::Cow<'a, str> {
+    fn untrimmed<'a>(&mut self, text: Cow<'a, str>) -> Cow<'a, str> {
         if self.trimmed.is_empty() {
-            return text.text;
+            return text;
         }
         let same = |(a, b): &(char, char)| a == b;
         let shared: usize =
-            text.text.chars().zip(self.trimmed.chars()).take_while(same).map(|(c, _)| c.len_utf8()).sum();
-        if shared == text.text.len() {
+            text.chars().zip(self.trimmed.chars()).take_while(same).map(|(c, _)| c.len_utf8()).sum();
+        if shared == text.len() {
             self.trimmed.drain(..shared);
         } else {
             self.trimmed.clear();
         }
-        match text.text {
-            std::borrow::Cow::Borrowed(text) => text[shared..].into(),
-            std::borrow::Cow::Owned(text) => text[shared..].to_owned().into(),
+        match text {
+            Cow::Borrowed(text) => text[shared..].into(),
+            Cow::Owned(text) => text[shared..].to_owned().into(),
         }
     }
 
-    fn start_block<'a>(&mut self, index: u64, block: Block<'a>, data: &str) -> DecodedEvent<'a> {
-        let kind = match &*block.r#type.text {
-            "text" => BlockKind::Text,
-            "thinking" | "redacted_thinking" => BlockKind::Thinking,
-            _ => BlockKind::Other,
+    fn start_message(&mut self, message: Option<&RawValue>) -> DecodedEvent<'static> {
+        let message = parse(message);
+        if !message["content"].is_array() || !message["usage"].is_object() {
+            return DecodedEvent::Unusual;
+        }
+        self.update_usage(&message["usage"]);
+        let text = |name: &str| message[name].as_str().filter(|text| !text.is_empty()).map(str::to_owned);
+        self.structural(Structure::Message { id: text("id"), model: text("model") })
+    }
+
+    fn start_block<'a>(&mut self, index: u64, block: &'a RawValue, data: &str) -> DecodedEvent<'a> {
+        let Ok(block) = serde_json::from_str::<Block<'a>>(block.get()) else { return DecodedEvent::Unusual };
+        let (kind, begins_empty) = match &*block.r#type.0 {
+            "text" => (BlockKind::Text, block.text.is_some_and(|text| text.0.is_empty())),
+            "thinking" => (BlockKind::Thinking, block.thinking.is_some_and(|text| text.0.is_empty())),
+            "redacted_thinking" => (BlockKind::Thinking, true),
+            _ => (BlockKind::Other, block.input.is_none_or(|input| !input.get().starts_with('"'))),
         };
-        if self.kinds.len() < MAX_BLOCKS {
+        if !begins_empty {
+            return DecodedEvent::Unusual;
+        }
+        self.normalizer.start_block(index);
+        if self.kinds.len() < MAX_PARTS {
             self.kinds.insert(index, kind);
         }
-        let has_text = block.text.is_some_and(|text| !text.text.is_empty());
-        if kind == BlockKind::Text && !has_text {
+        if kind == BlockKind::Text {
             return self.structural(Structure::Start(index));
         }
-        self.other_content(index, block.name, data)
+        self.other_content(Some(index), block.name, data)
+    }
+
+    fn block_delta<'a>(&mut self, index: u64, delta: Delta<'a>, data: &str) -> DecodedEvent<'a> {
+        let Delta { r#type: kind, text, thinking, partial_json, .. } = delta;
+        match (kind.as_ref().map(|Str(kind)| &**kind), text, thinking.or(partial_json)) {
+            (Some("text_delta"), Some(text), _) => self.text_delta(index, text),
+            (None, ..) | (Some("text_delta"), ..) => DecodedEvent::Unusual,
+            (Some("thinking_delta" | "input_json_delta"), _, None) => DecodedEvent::Unusual,
+            (Some(_), _, content) => self.other_content(Some(index), content, data),
+        }
+    }
+
+    /// The event with the stop reason, or one with the usage alone.
+    fn message_delta(
+        &mut self,
+        delta: &Delta<'_>,
+        usage: Option<&RawValue>,
+        data: &str,
+    ) -> DecodedEvent<'static> {
+        let usage = parse(usage);
+        if !usage.is_object() || (delta.stop_reason.is_none() && self.stop_reason.is_some()) {
+            return DecodedEvent::Unusual;
+        }
+        if let Some(Str(reason)) = delta.stop_reason.as_ref().filter(|Str(reason)| is_broken_off(reason)) {
+            return DecodedEvent::Error(broken_off_error(reason));
+        }
+        self.update_usage(&usage);
+        let Some(Str(reason)) = &delta.stop_reason else { return self.structural(Structure::Empty) };
+        self.stop_reason = Some(reason.clone().into_owned());
+        if self.resumed {
+            self.last_delta = lenient::value(data);
+        } else {
+            self.settle();
+        }
+        DecodedEvent::Finish
     }
 
     /// Replaces the counts reported before: Anthropic's are cumulative.
-    fn update_usage(&mut self, usage: Option<Map<String, Value>>) {
-        let counts = usage.into_iter().flatten().filter(|(_, value)| !value.is_null());
-        self.usage.extend(counts);
+    fn update_usage(&mut self, usage: &Value) {
+        for (name, value) in usage.as_object().into_iter().flatten().filter(|(_, value)| !value.is_null()) {
+            let value = match count(value).filter(|_| name.ends_with("_tokens")) {
+                Some(count) => count.into(),
+                None => value.clone(),
+            };
+            self.usage.insert(name.clone(), value);
+        }
     }
 
     fn close(&mut self) -> Option<SyntheticEvent> {
@@ -254,9 +270,9 @@ impl EventCodec for Answer {
         self.last = None;
         let data = data.trim_ascii();
         if data == "[DONE]" {
-            return Ok(DecodedEvent::Ignored);
+            return Ok(DecodedEvent::Done);
         }
-        if event == Some("ping") {
+        if is_ping(event, data) {
             return Ok(DecodedEvent::Ping);
         }
         if event == Some("error") {
@@ -264,68 +280,74 @@ impl EventCodec for Answer {
         }
         let read: Event<'a> = match serde_json::from_str(data) {
             Ok(read) => read,
-            Err(error) => return untyped(data, &error),
+            Err(error) => return unusual(data, &error),
         };
-        let Event { r#type, index, delta, message, content_block, usage } = read;
-        Ok(match (&*r#type.text, delta, content_block) {
+        let Event { r#type: Str(kind), index, delta, message, content_block, usage } = read;
+        if event == Some("ping") && kind != "ping" {
+            return Ok(DecodedEvent::Unusual);
+        }
+        let index = index.and_then(index_of);
+        let delta = delta.and_then(|raw| serde_json::from_str::<Delta<'a>>(raw.get()).ok());
+        let decoded = match (&*kind, index, delta, content_block) {
             ("ping", ..) => DecodedEvent::Ping,
             ("error", ..) => DecodedEvent::Error(provider_error::from_event(&error_event(data))),
-            ("message_start", ..) => {
-                let owned = |text: Option<Text<'_>>| text.map(|text| text.text.into_owned());
-                let (id, model, usage) = match message {
-                    Some(Start { id, model, usage }) => (owned(id), owned(model), usage),
-                    None => (None, None, None),
-                };
-                self.update_usage(usage);
-                self.structural(Structure::Message { id, model })
-            }
-            ("content_block_start", _, Some(block)) => self.start_block(index, block, data),
-            ("content_block_delta", Some(delta), _) => match delta.r#type.as_ref().map(|kind| &*kind.text) {
-                Some("text_delta") => self.text_delta(index, delta.text.unwrap_or_default()),
-                _ => self.other_content(index, delta.partial_json.or(delta.thinking), data),
-            },
-            ("content_block_stop", ..)
-                if self.kinds.get(&index).is_none_or(|kind| *kind == BlockKind::Text) =>
-            {
-                self.structural(Structure::Stop)
-            }
-            ("message_delta", Some(Delta { stop_reason: Some(reason), .. }), _) => {
-                self.update_usage(usage);
-                self.stop_reason = Some(reason.text.into_owned());
-                if self.resumed {
-                    self.last = serde_json::from_str(data).ok();
-                } else {
-                    self.settle();
+            ("message_start", ..) => self.start_message(message),
+            ("content_block_start", Some(index), _, Some(block)) => self.start_block(index, block, data),
+            ("content_block_delta", Some(index), Some(delta), _) => self.block_delta(index, delta, data),
+            ("content_block_stop", Some(index), ..) => {
+                self.normalizer.stop_block();
+                match self.kinds.get(&index) {
+                    None | Some(BlockKind::Text) => self.structural(Structure::Stop),
+                    Some(_) => self.other_content(Some(index), None, data),
                 }
-                DecodedEvent::End
             }
-            ("message_delta", ..) => {
-                self.update_usage(usage);
-                self.structural(Structure::Empty)
-            }
+            ("message_delta", _, Some(delta), _) => self.message_delta(&delta, usage, data),
             ("message_stop", ..) => {
+                self.update_usage(&parse(usage));
                 self.stop_reason.get_or_insert_with(|| "end_turn".to_owned());
-                if self.resumed {
-                    let delta = json!({ "stop_reason": self.stop_reason, "stop_sequence": null });
-                    self.last = Some(json!({ "type": "message_delta", "delta": delta }));
-                } else {
+                if !self.resumed {
                     self.settle();
                     self.stopped = true;
                 }
                 DecodedEvent::End
             }
-            _ => match error_inside(data) {
-                Some(error) => DecodedEvent::Error(provider_error::from_event(&error)),
-                None => self.other_content(index, None, data),
-            },
+            ("content_block_start" | "content_block_delta" | "content_block_stop" | "message_delta", ..) => {
+                DecodedEvent::Unusual
+            }
+            ("message", ..) if !self.normalizer.has_begun() => DecodedEvent::Unusual,
+            _ => {
+                return Ok(match error_inside(data) {
+                    Some(error) => DecodedEvent::Error(provider_error::from_event(&error)),
+                    None => self.other_content(index, None, data),
+                });
+            }
+        };
+        if !matches!(decoded, DecodedEvent::Unusual | DecodedEvent::Ping | DecodedEvent::Error(_)) {
+            self.normalizer.begin();
+        }
+        Ok(decoded)
+    }
+
+    fn awaits_half(&self) -> bool {
+        self.normalizer.awaits_half()
+    }
+
+    fn normalize(&mut self, event: Option<&str>, data: &str) -> Vec<NormalEvent> {
+        self.normalizer.normalize(event, data.trim_ascii(), &self.usage, self.stop_reason.as_deref())
+    }
+
+    fn unknown<'a>(&mut self, event: Option<&str>, data: &'a str) -> Result<DecodedEvent<'a>> {
+        if event.is_none() && !self.normalizer.has_begun() {
+            return Err(malformed(data, "the stream does not begin with a message"));
+        }
+        Ok(match error_inside(data) {
+            Some(error) => DecodedEvent::Error(provider_error::from_event(&error)),
+            None => self.other_content(None, None, data),
         })
     }
 
     fn rewrite_last(&mut self) -> Vec<SyntheticEvent> {
         let Some(mut event) = self.last.take() else { return Vec::new() };
-        if event["type"] == "message_delta" {
-            return self.end(event);
-        }
         self.has_other_content = true;
         let mut events: Vec<SyntheticEvent> = self.close().into_iter().collect();
         if let Some(index) = event["index"].as_u64() {
@@ -357,11 +379,16 @@ impl EventCodec for Answer {
         events
     }
 
-    fn epilogue(&mut self) -> Vec<SyntheticEvent> {
-        if std::mem::replace(&mut self.stopped, true) {
-            return Vec::new();
+    fn finish(&mut self) -> Vec<SyntheticEvent> {
+        let Some(reason) = self.stop_reason.as_ref().filter(|_| !self.stopped) else { return Vec::new() };
+        if !self.resumed {
+            self.stopped = true;
+            return vec![SyntheticEvent::new(json!({ "type": "message_stop" }))];
         }
-        vec![SyntheticEvent::new(json!({ "type": "message_stop" }))]
+        let delta = json!({ "stop_reason": reason, "stop_sequence": null });
+        let last = json!({ "type": "message_delta", "delta": delta });
+        let last = self.last_delta.take().unwrap_or(last);
+        self.end(last)
     }
 
     fn end_at_token_limit(&mut self) -> Vec<SyntheticEvent> {
@@ -379,6 +406,8 @@ impl EventCodec for Answer {
         self.indices.clear();
         self.stop_reason = None;
         self.last = None;
+        self.last_delta = None;
+        self.normalizer = Normalizer::default();
     }
 
     fn not_resumable(&self) -> Option<&'static str> {
@@ -392,7 +421,7 @@ impl EventCodec for Answer {
 
     fn ending(&self) -> Ending {
         let reason = self.stop_reason.as_deref().map(finish_reason).unwrap_or_default().to_owned();
-        Ending { reason, usage: (!self.usage.is_empty()).then(|| total_usage(&self.usage)) }
+        Ending { reason, usage: total_usage(&self.usage) }
     }
 
     fn terminal_events(&self) -> &'static str {
@@ -400,30 +429,8 @@ impl EventCodec for Answer {
     }
 }
 
-/// A `stop_reason` as a finish reason of chat completions.
-fn finish_reason(stop: &str) -> &str {
-    match stop {
-        "end_turn" | "stop_sequence" => "stop",
-        "max_tokens" => "length",
-        "tool_use" => "tool_calls",
-        "refusal" => "content_filter",
-        other => other,
-    }
-}
-
-/// Tokens read from the cache or written to it count as input too.
-fn total_usage(usage: &Map<String, Value>) -> Value {
-    let count = |name: &str| usage.get(name).and_then(Value::as_u64).unwrap_or(0);
-    let input = ["input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens"]
-        .into_iter()
-        .fold(0, |sum: u64, name| sum.saturating_add(count(name)));
-    chat_usage(input, count("output_tokens"))
-}
-
-/// How an answer that was not streamed ended.
-pub fn read_unstreamed(answer: &Value) -> Ending {
-    let stop = answer["stop_reason"].as_str().unwrap_or("end_turn");
-    Ending { reason: finish_reason(stop).to_owned(), usage: answer["usage"].as_object().map(total_usage) }
+fn parse(raw: Option<&RawValue>) -> Value {
+    raw.and_then(|raw| lenient::value(raw.get())).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 use super::*;
 use crate::error::Kind as Error;
+use crate::wire::dialect::codec::chat_usage;
 use crate::wire::dialect_spec::Dialect;
 
 fn read<'a>(answer: &mut Answer, data: &'a str) -> DecodedEvent<'a> {
@@ -21,7 +22,9 @@ fn text(index: u64, text: &str) -> String {
 
 fn message(id: &str) -> String {
     let usage = json!({ "input_tokens": 10, "cache_read_input_tokens": 5, "output_tokens": 1 });
-    event(json!({ "type": "message_start", "message": { "id": id, "model": "claude", "usage": usage } }))
+    event(
+        json!({ "type": "message_start", "message": { "id": id, "model": "claude", "content": [], "usage": usage } }),
+    )
 }
 
 fn stop(reason: &str, output: u64) -> String {
@@ -60,9 +63,9 @@ fn text_is_read_and_the_events_around_it_are_structural() {
         read(&mut answer, r#"{"type":"content_block_stop","index":0}"#),
         DecodedEvent::Structural
     ));
-    assert!(matches!(read(&mut answer, &stop("end_turn", 7)), DecodedEvent::End));
+    assert!(matches!(read(&mut answer, &stop("end_turn", 7)), DecodedEvent::Finish));
     assert_eq!(answer.ending(), Ending { reason: "stop".into(), usage: Some(chat_usage(15, 7)) });
-    assert_eq!(names(&answer.epilogue()), ["message_stop"]);
+    assert_eq!(names(&answer.finish()), ["message_stop"]);
     assert_eq!(answer.not_resumable(), None);
 }
 
@@ -84,8 +87,9 @@ fn a_continuation_ends_the_first_message_with_the_total_usage() {
         assert!(matches!(read(&mut answer, &data), DecodedEvent::Structural));
     }
     assert!(matches!(read(&mut answer, &text(0, " whole")), DecodedEvent::Text(_)));
-    assert!(matches!(read(&mut answer, &stop("end_turn", 4)), DecodedEvent::End));
-    let events = answer.rewrite_last();
+    assert!(matches!(read(&mut answer, &stop("end_turn", 4)), DecodedEvent::Finish));
+    assert!(matches!(read(&mut answer, r#"{"type":"message_stop"}"#), DecodedEvent::End));
+    let events = answer.finish();
     assert_eq!(names(&events), ["content_block_stop", "message_delta", "message_stop"]);
     assert_eq!(events[1].data["usage"], json!({ "input_tokens": 20, "output_tokens": 5 }));
     assert_eq!(answer.identity().0, Some("msg_1"));
@@ -234,7 +238,7 @@ fn errors_of_other_shapes_are_found_in_the_stream_and_in_a_whole_answer() {
     }
     let mut answer = Answer::default();
     assert!(matches!(answer.read(Some("error"), "boom"), Ok(DecodedEvent::Error(_))));
-    assert_eq!(answer.read(None, r#"{"a":1}"#).unwrap_err().kind, Error::Malformed);
+    assert_eq!(answer.read_normal(None, r#"{"a":1}"#).unwrap_err().kind, Error::Malformed);
     let whole = json!({ "type": "message", "content": [], "message": "no error", "stop_reason": "end_turn" });
     assert!(Dialect::Messages.read_unstreamed(&whole).is_ok());
 }

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::codec::{Ending, chat_usage};
+use super::normal::count;
 use crate::error::{Error, Kind, Result};
 use crate::wire::provider_error;
 use crate::wire::request::ChatRequest;
@@ -18,8 +19,10 @@ pub(super) fn ending(response: &Value) -> Ending {
         None if calls => "tool_calls",
         None => "stop",
     };
-    let tokens = |name: &str| response["usage"][name].as_u64();
-    let usage = match (tokens("input_tokens"), tokens("output_tokens")) {
+    let tokens = |names: [&str; 2]| names.iter().find_map(|name| count(&response["usage"][*name]));
+    // The names in chat completions too: relays translate the answer and not its usage.
+    let input = tokens(["input_tokens", "prompt_tokens"]);
+    let usage = match (input, tokens(["output_tokens", "completion_tokens"])) {
         (Some(input), Some(output)) => Some(chat_usage(input, output)),
         _ => None,
     };

@@ -5,40 +5,19 @@
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
-use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::codec::{
-    DecodedEvent, Ending, EventCodec, MAX_PENDING, SyntheticEvent, error_event, error_inside, malformed,
-    not_joinable, untyped,
+    DecodedEvent, Ending, EventCodec, MAX_PARTS, MAX_PENDING, SyntheticEvent, error_event, error_inside,
+    is_ping, malformed, not_joinable, unusual,
 };
+use super::normal::NormalEvent;
 use super::response_object::{ending, failure};
+use super::responses_event::{Event, parse};
+use super::responses_normal::Normalizer;
+use super::whole_response::has_arguments;
 use crate::error::Result;
-use crate::wire::text::Text;
-
-/// More items than any answer has.
-const MAX_ITEMS: usize = 1024;
-
-#[derive(Deserialize)]
-struct Event<'a> {
-    #[serde(borrow)]
-    r#type: Text<'a>,
-    #[serde(default)]
-    sequence_number: Option<u64>,
-    #[serde(default)]
-    output_index: u64,
-    #[serde(default)]
-    content_index: u64,
-    #[serde(borrow, default)]
-    item_id: Option<Text<'a>>,
-    #[serde(borrow, default)]
-    delta: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    item: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    part: Option<&'a RawValue>,
-}
+use crate::wire::json as lenient;
 
 /// What an item of the attempt is.
 #[derive(Clone, Copy, PartialEq)]
@@ -78,10 +57,7 @@ pub struct Answer {
     /// The last event, if a resumed answer needs it rewritten.
     last: Option<Value>,
     ending: Ending,
-}
-
-fn parse(raw: Option<&RawValue>) -> Value {
-    raw.and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default()
+    normalizer: Normalizer,
 }
 
 /// What an item is. Reasoning of which nothing is shown has no content.
@@ -139,7 +115,7 @@ impl Answer {
         if self.resumed {
             return DecodedEvent::Structural;
         }
-        self.pending.push(serde_json::from_str(data).unwrap_or_default());
+        self.pending.push(lenient::value(data).unwrap_or_default());
         if self.pending.len() < MAX_PENDING {
             return DecodedEvent::Structural;
         }
@@ -150,26 +126,24 @@ impl Answer {
 
     /// Content other than text.
     fn other_content<'a>(&mut self, event: &Event<'a>, data: &str) -> DecodedEvent<'a> {
-        let text = event.delta.and_then(|raw| serde_json::from_str::<Text<'a>>(raw.get()).ok());
-        let text = text.unwrap_or_default().text;
+        let text = event.text().unwrap_or_default();
         if !self.resumed {
             self.settle();
             self.has_other_content = true;
             return DecodedEvent::Content(text);
         }
-        match self.kinds.get(&event.output_index) {
+        match event.output_index().and_then(|index| self.kinds.get(&index)) {
             Some(ItemKind::Reasoning) => DecodedEvent::Dropped(text),
             Some(ItemKind::Message) => DecodedEvent::Error(not_joinable("a refusal or annotations")),
             _ => {
-                self.last = serde_json::from_str(data).ok();
+                self.last = lenient::value(data);
                 DecodedEvent::Content(text)
             }
         }
     }
 
     fn text_delta<'a>(&mut self, event: &Event<'a>, data: &str) -> DecodedEvent<'a> {
-        let text = event.delta.and_then(|raw| serde_json::from_str::<Text<'a>>(raw.get()).ok());
-        let text = text.unwrap_or_default().text;
+        let text = event.text().unwrap_or_default();
         if text.is_empty() {
             return self.structural(data);
         }
@@ -177,31 +151,36 @@ impl Answer {
             return DecodedEvent::Text(text);
         }
         self.settle();
+        let output_index = event.output_index().unwrap_or_default();
         let open = self.open.get_or_insert_with(|| {
             // Some relays send no structural events.
-            let id = event.item_id.as_ref().map(|id| &*id.text);
+            let id = parse(event.item_id);
             let item = json!({ "id": id, "type": "message", "status": "in_progress", "content": [], "role": "assistant" });
-            OpenPart { item, output_index: event.output_index, content_index: event.content_index, text: String::new() }
+            OpenPart { item, output_index, content_index: event.content_index().unwrap_or_default(), text: String::new() }
         });
         open.text.push_str(&text);
-        self.next_item = self.next_item.max(event.output_index.saturating_add(1));
+        self.next_item = self.next_item.max(output_index.saturating_add(1));
         DecodedEvent::Text(text)
     }
 
     /// Whether an item event is structural: it belongs to a text, or has no content.
     fn is_structural(&mut self, event: &Event<'_>) -> bool {
-        match &*event.r#type.text {
+        let index = event.output_index().unwrap_or_default();
+        match &*event.r#type.0 {
             "response.output_item.added" => {
+                self.normalizer.start_item(index);
                 let kind = item_kind(&parse(event.item));
-                if self.kinds.len() < MAX_ITEMS {
+                if self.kinds.len() < MAX_PARTS {
                     // Reasoning after a break is not shown a second time.
                     let is_reasoning = self.resumed && parse(event.item)["type"] == "reasoning";
-                    self.kinds
-                        .insert(event.output_index, if is_reasoning { ItemKind::Reasoning } else { kind });
+                    self.kinds.insert(index, if is_reasoning { ItemKind::Reasoning } else { kind });
                 }
                 kind != ItemKind::Other
             }
-            "response.output_item.done" => item_kind(&parse(event.item)) != ItemKind::Other,
+            "response.output_item.done" => {
+                self.normalizer.stop_item();
+                item_kind(&parse(event.item)) != ItemKind::Other
+            }
             _ => parse(event.part)["type"] == "output_text",
         }
     }
@@ -260,11 +239,14 @@ impl EventCodec for Answer {
     fn read<'a>(&mut self, event: Option<&str>, data: &'a str) -> Result<DecodedEvent<'a>> {
         self.last = None;
         let data = data.trim_ascii();
-        if event == Some("keepalive") || data == "[DONE]" {
+        if data == "[DONE]" {
+            return Ok(DecodedEvent::Done);
+        }
+        if event == Some("keepalive") {
             // A keepalive has a sequence number, from which a resumed answer would have to continue.
             return Ok(DecodedEvent::Ignored);
         }
-        if event == Some("ping") {
+        if is_ping(event, data) {
             return Ok(DecodedEvent::Ping);
         }
         let read: Event<'a> = match serde_json::from_str(data) {
@@ -272,14 +254,17 @@ impl EventCodec for Answer {
             Err(_) if event == Some("error") => {
                 return Ok(DecodedEvent::Error(failure(&error_event(data))));
             }
-            Err(error) => return untyped(data, &error),
+            Err(error) => return unusual(data, &error),
         };
-        let decoded = match &*read.r#type.text {
+        if !read.is_usual(data) || (event == Some("ping") && read.r#type.0 != "ping") {
+            return Ok(DecodedEvent::Unusual);
+        }
+        let decoded = match &*read.r#type.0 {
             "ping" => return Ok(DecodedEvent::Ping),
             "keepalive" => return Ok(DecodedEvent::Ignored),
             "error" => DecodedEvent::Error(failure(&error_event(data))),
             "response.failed" => {
-                let event: Value = serde_json::from_str(data).unwrap_or_default();
+                let event = lenient::value(data).unwrap_or_default();
                 DecodedEvent::Error(failure(&event["response"]))
             }
             "response.created" | "response.queued" | "response.in_progress" | "response.output_text.done" => {
@@ -295,10 +280,14 @@ impl EventCodec for Answer {
             }
             "response.output_text.delta" => self.text_delta(&read, data),
             "response.completed" | "response.incomplete" => {
-                let event: Value = serde_json::from_str(data).unwrap_or_default();
+                let event = lenient::value(data).unwrap_or_default();
                 if self.resumed && !event["response"].is_object() {
                     // Nothing to take the status and the usage of the resumed answer from.
                     return Err(malformed(data, "the last event of the stream has no response"));
+                }
+                if event["response"]["output"].as_array().is_some_and(|items| items.iter().any(has_arguments))
+                {
+                    return Ok(DecodedEvent::Unusual);
                 }
                 self.ending = ending(&event["response"]);
                 if self.resumed {
@@ -308,6 +297,7 @@ impl EventCodec for Answer {
                 }
                 DecodedEvent::End
             }
+            "response" | "message" if !self.normalizer.has_begun() => return Ok(DecodedEvent::Unusual),
             kind if !kind.starts_with("response.") => match error_inside(data) {
                 Some(error) => DecodedEvent::Error(failure(&error)),
                 None => self.other_content(&read, data),
@@ -316,17 +306,41 @@ impl EventCodec for Answer {
         };
         // An error is reported in another way, and a structural event was not sent yet.
         if !self.resumed && !matches!(decoded, DecodedEvent::Structural | DecodedEvent::Error(_)) {
-            self.next_sequence =
-                read.sequence_number.map_or(self.next_sequence, |number| number.saturating_add(1));
+            let number = read.sequence_number.and_then(|raw| raw.get().trim_matches('"').parse::<u64>().ok());
+            self.next_sequence = number.map_or(self.next_sequence, |number| number.saturating_add(1));
+        }
+        if read.r#type.0.starts_with("response.") && !matches!(decoded, DecodedEvent::Error(_)) {
+            self.normalizer.begin();
         }
         Ok(decoded)
     }
 
+    fn awaits_half(&self) -> bool {
+        self.normalizer.awaits_half()
+    }
+
+    fn normalize(&mut self, event: Option<&str>, data: &str) -> Vec<NormalEvent> {
+        self.normalizer.normalize(event, data.trim_ascii())
+    }
+
+    fn unknown<'a>(&mut self, event: Option<&str>, data: &'a str) -> Result<DecodedEvent<'a>> {
+        if event.is_none() && !self.normalizer.has_begun() {
+            return Err(malformed(data, "the stream does not begin with a response"));
+        }
+        if let Some(error) = error_inside(data) {
+            return Ok(DecodedEvent::Error(failure(&error)));
+        }
+        if self.resumed {
+            self.last = lenient::value(data);
+        } else {
+            self.settle();
+            self.has_other_content = true;
+        }
+        Ok(DecodedEvent::Content("".into()))
+    }
+
     fn rewrite_last(&mut self) -> Vec<SyntheticEvent> {
         let Some(mut event) = self.last.take() else { return Vec::new() };
-        if event["response"].is_object() {
-            return self.end(&event["response"]);
-        }
         self.has_other_content = true;
         let mut events = self.close("completed");
         if let Some(index) = event["output_index"].as_u64() {
@@ -368,6 +382,11 @@ impl EventCodec for Answer {
         events
     }
 
+    fn finish(&mut self) -> Vec<SyntheticEvent> {
+        let last = self.last.take().filter(|event| event["response"].is_object());
+        last.map(|event| self.end(&event["response"])).unwrap_or_default()
+    }
+
     fn end_at_token_limit(&mut self) -> Vec<SyntheticEvent> {
         let details = json!({ "reason": "max_output_tokens" });
         self.end(&json!({ "status": "incomplete", "incomplete_details": details }))
@@ -380,6 +399,7 @@ impl EventCodec for Answer {
         self.indices.clear();
         self.last = None;
         self.ending = Ending::default();
+        self.normalizer = Normalizer::default();
     }
 
     fn not_resumable(&self) -> Option<&'static str> {

@@ -77,7 +77,11 @@ fn a_continuation_continues_the_numbering_and_ends_the_first_response() {
     let error = event("error", 5, json!({ "code": "server_error", "message": "sorry" }));
     assert!(matches!(read(&mut answer, &error), DecodedEvent::Error(_)));
     // Held back, as nothing came after it.
-    let done = event("response.output_text.done", 5, json!({ "output_index": 0, "text": "half" }));
+    let done = event(
+        "response.output_text.done",
+        5,
+        json!({ "output_index": 0, "content_index": 0, "text": "half" }),
+    );
     assert!(matches!(read(&mut answer, &done), DecodedEvent::Structural));
     answer.resume("");
     for data in structural_events("b") {
@@ -93,7 +97,7 @@ fn a_continuation_continues_the_numbering_and_ends_the_first_response() {
     let response = json!({ "id": "resp_b", "status": "completed", "usage": usage, "output": [message("b")] });
     let end = event("response.completed", 9, json!({ "response": response }));
     assert!(matches!(read(&mut answer, &end), DecodedEvent::End));
-    let events = answer.rewrite_last();
+    let events = answer.finish();
     assert_eq!(names(&events), ["output_text.done", "content_part.done", "output_item.done", "completed"]);
     let numbers: Vec<_> =
         events.iter().map(|event| event.data["sequence_number"].as_u64().unwrap()).collect();
@@ -117,7 +121,7 @@ fn a_continuation_that_ends_without_a_response_is_malformed() {
             answer.resume("");
             let error = answer.read(None, &event(kind, 9, fields)).unwrap_err();
             assert_eq!(error.kind, Kind::Malformed);
-            assert!(answer.rewrite_last().is_empty());
+            assert!(answer.finish().is_empty());
         }
     }
 }
@@ -129,7 +133,14 @@ fn indices_and_sequence_numbers_saturate() {
     read(&mut answer, &event("response.output_text.delta", u64::MAX, text));
     let added = json!({ "output_index": u64::MAX, "item": message("b") });
     read(&mut answer, &event("response.output_item.added", u64::MAX, added));
-    read(&mut answer, &event("response.output_text.delta", u64::MAX, json!({ "delta": "y" })));
+    read(
+        &mut answer,
+        &event(
+            "response.output_text.delta",
+            u64::MAX,
+            json!({ "output_index": 0, "content_index": 0, "delta": "y" }),
+        ),
+    );
     answer.resume("");
     let call = json!({ "output_index": 0, "item": { "type": "function_call" } });
     read(&mut answer, &event("response.output_item.added", 0, call));
@@ -164,7 +175,7 @@ fn a_call_after_a_continued_text_gets_the_next_index() {
     let end =
         event("response.completed", 5, json!({ "response": { "status": "completed", "output": [call] } }));
     read(&mut answer, &end);
-    let response = answer.rewrite_last().pop().unwrap().data;
+    let response = answer.finish().pop().unwrap().data;
     let kinds: Vec<_> =
         response["response"]["output"].as_array().unwrap().iter().map(|item| item["type"].clone()).collect();
     assert_eq!(kinds, ["message", "function_call"]);
@@ -200,7 +211,11 @@ fn a_refusal_in_place_of_the_rest_is_an_error() {
         read(&mut answer, data);
     }
     let part = json!({ "type": "refusal", "refusal": "" });
-    let added = event("response.content_part.added", 3, json!({ "output_index": 0, "part": part }));
+    let added = event(
+        "response.content_part.added",
+        3,
+        json!({ "output_index": 0, "content_index": 0, "part": part }),
+    );
     let DecodedEvent::Error(error) = read(&mut answer, &added) else { panic!("no error") };
     assert_eq!(error.kind, Kind::ContinuationMismatch);
 }
@@ -263,5 +278,5 @@ fn errors_of_other_shapes_are_found_in_the_stream() {
         let Ok(DecodedEvent::Error(error)) = Answer::default().read(event, data) else { panic!("{data}") };
         assert!(error.message.contains("no channel"), "{data}: {error}");
     }
-    assert_eq!(Answer::default().read(None, r#"{"a":1}"#).unwrap_err().kind, Kind::Malformed);
+    assert_eq!(Answer::default().read_normal(None, r#"{"a":1}"#).unwrap_err().kind, Kind::Malformed);
 }

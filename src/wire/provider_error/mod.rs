@@ -239,7 +239,7 @@ fn kind_of(status: Option<u16>, fields: &ErrorFields, has_wait: bool) -> Kind {
 
 /// JSON with an object or a list in it, also if it was cut off.
 fn json(text: &str) -> Option<Value> {
-    text.starts_with(['{', '[']).then(|| prefix::parse(text)).flatten()
+    text.starts_with(['{', '[']).then(|| super::json::value(text).or_else(|| prefix::parse(text))).flatten()
 }
 
 /// The first error in the lines of a text: in a field `error` of SSE, in the data behind `event: error`, or as JSON.

@@ -2,63 +2,73 @@
 
 use std::borrow::Cow;
 
-use crate::wire::chat::Text;
+use super::text::Text;
 
-/// The part of a choice that a text belongs to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Part {
-    Content,
-    Reasoning,
-    Refusal,
-    /// The arguments of the tool call at this position.
-    Arguments(usize),
+/// The high halves that wait for the next delta of the same part of an answer. Almost always there are none. `K` says
+/// which part a text belongs to.
+#[derive(Debug)]
+pub struct PendingHalves<K>(Vec<(K, u16)>);
+
+impl<K> Default for PendingHalves<K> {
+    fn default() -> Self {
+        PendingHalves(Vec::new())
+    }
 }
 
-/// The high halves that wait for the next delta of the same part. Almost always there are none.
-#[derive(Debug, Default)]
-pub(super) struct PendingHalves(Vec<(u32, Part, u16)>);
-
-impl PendingHalves {
+impl<K: PartialEq> PendingHalves<K> {
     /// Whether no half waits: the next delta may be delivered as it is.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Whether a half of this choice waits.
-    pub fn has(&self, choice: u32) -> bool {
-        self.0.iter().any(|(of, part, _)| *of == choice && !matches!(part, Part::Arguments(_)))
+    /// How many halves wait.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether a half of a part like this waits.
+    pub fn has(&self, is_part: impl Fn(&K) -> bool) -> bool {
+        self.0.iter().any(|(part, _)| is_part(part))
     }
 
     /// The text of a delta, without a high half at its end, which is kept, and with the one kept before. A half whose
     /// other half does not arrive becomes U+FFFD.
-    pub fn join<'t>(&mut self, choice: u32, part: Part, text: &'t Text<'_>) -> Cow<'t, str> {
+    pub fn join<'t>(&mut self, part: K, text: &'t Text<'_>) -> Cow<'t, str> {
         if (self.0.is_empty() && !text.has_halves()) || text.is_empty() {
             return Cow::Borrowed(&text.text);
         }
-        let Some(before) = self.take(choice, part).into_iter().chain(text.halves.low).next() else {
-            self.keep(choice, part, text.halves.high);
+        let Some(before) = self.take(&part).into_iter().chain(text.halves.low).next() else {
+            self.keep(part, text.halves.high);
             return Cow::Borrowed(&text.text);
         };
         let is_kept = text.halves.low != Some(before);
         let (high, low) = if is_kept { (Some(before), text.halves.low) } else { (None, Some(before)) };
         let mut joined = Text::joint(high, low);
         joined.push_str(&text.text);
-        self.keep(choice, part, text.halves.high);
+        self.keep(part, text.halves.high);
         Cow::Owned(joined)
     }
 
     /// The other half did not arrive: what stands for it.
-    pub fn finish(&mut self, choice: u32, part: Part) -> &'static str {
-        if self.take(choice, part).is_some() { "\u{FFFD}" } else { "" }
+    pub fn finish(&mut self, part: &K) -> &'static str {
+        if self.take(part).is_some() { "\u{FFFD}" } else { "" }
     }
 
-    fn take(&mut self, choice: u32, part: Part) -> Option<u16> {
-        let position = self.0.iter().position(|(of, known, _)| (*of, *known) == (choice, part))?;
-        Some(self.0.swap_remove(position).2)
+    /// The parts like this whose other half did not arrive.
+    pub fn take_all(&mut self, is_part: impl Fn(&K) -> bool) -> Vec<K> {
+        let (taken, kept) = std::mem::take(&mut self.0).into_iter().partition(|(part, _)| is_part(part));
+        self.0 = kept;
+        let taken: Vec<_> = taken;
+        taken.into_iter().map(|(part, _)| part).collect()
     }
 
-    fn keep(&mut self, choice: u32, part: Part, half: Option<u16>) {
-        self.0.extend(half.map(|half| (choice, part, half)));
+    fn take(&mut self, part: &K) -> Option<u16> {
+        let position = self.0.iter().position(|(known, _)| known == part)?;
+        Some(self.0.swap_remove(position).1)
+    }
+
+    fn keep(&mut self, part: K, half: Option<u16>) {
+        self.0.extend(half.map(|half| (part, half)));
     }
 }
 
@@ -72,9 +82,9 @@ mod tests {
         let mut text = String::new();
         for delta in deltas {
             let delta = json::string(delta).unwrap();
-            text.push_str(&halves.join(0, Part::Content, &delta));
+            text.push_str(&halves.join("text", &delta));
         }
-        text + halves.finish(0, Part::Content)
+        text + halves.finish(&"text")
     }
 
     #[test]
@@ -91,9 +101,9 @@ mod tests {
     fn parts_do_not_mix() {
         let mut halves = PendingHalves::default();
         let (high, low) = (json::string(r#""\ud83d""#).unwrap(), json::string(r#""\ude00""#).unwrap());
-        assert_eq!(halves.join(0, Part::Content, &high), "");
-        assert_eq!(halves.join(0, Part::Reasoning, &low), "\u{FFFD}");
-        assert_eq!(halves.join(1, Part::Content, &low), "\u{FFFD}");
-        assert_eq!(halves.join(0, Part::Content, &low), "😀");
+        assert_eq!(halves.join((0, "text"), &high), "");
+        assert_eq!(halves.join((0, "reasoning"), &low), "\u{FFFD}");
+        assert_eq!(halves.join((1, "text"), &low), "\u{FFFD}");
+        assert_eq!(halves.join((0, "text"), &low), "😀");
     }
 }

@@ -1,0 +1,36 @@
+//! Anthropic's Messages: the stop reason and the usage, which a stream and an answer that is not streamed have.
+
+use serde_json::{Map, Value};
+
+use super::codec::{Ending, chat_usage};
+use super::normal::count;
+
+/// A `stop_reason` as a finish reason of chat completions.
+pub(super) fn finish_reason(stop: &str) -> &str {
+    match stop {
+        "end_turn" | "stop_sequence" => "stop",
+        "max_tokens" => "length",
+        "tool_use" => "tool_calls",
+        "refusal" => "content_filter",
+        other => other,
+    }
+}
+
+/// Tokens read from the cache or written to it count as input too. `None` if nothing was counted.
+pub(super) fn total_usage(usage: &Map<String, Value>) -> Option<Value> {
+    let tokens = |name: &str| usage.get(name).and_then(count).unwrap_or(0);
+    let input = ["input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens"]
+        .into_iter()
+        .fold(0, |sum: u64, name| sum.saturating_add(tokens(name)));
+    let output = tokens("output_tokens");
+    ((input, output) != (0, 0)).then(|| chat_usage(input, output))
+}
+
+/// How an answer that was not streamed ended.
+pub fn read_unstreamed(answer: &Value) -> Ending {
+    let stop = answer["stop_reason"].as_str().unwrap_or("end_turn");
+    Ending {
+        reason: finish_reason(stop).to_owned(),
+        usage: answer["usage"].as_object().and_then(total_usage),
+    }
+}
