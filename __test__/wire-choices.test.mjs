@@ -41,6 +41,53 @@ test('a server that ignores `n` answers with the choices that came', async (t) =
   assert.equal(simulator.requests.length, 1)
 })
 
+describe('one finish reason for all choices (LiteLLM)', () => {
+  const of = (index, delta, finish_reason = null) => ({
+    ...chunk({}),
+    choices: [{ index, delta, finish_reason }],
+  })
+  const usage = { prompt_tokens: 1, completion_tokens: 4, total_tokens: 5 }
+  const texts = [of(0, { content: 'Xin ' }), of(1, { content: 'Chào ' }), of(0, { content: 'chào' })]
+  const other = of(1, { content: 'bạn' })
+  const finish = of(0, {}, 'stop')
+  const report = { ...of(0, {}), usage }
+  const request = { messages: MESSAGES, n: 2 }
+
+  test('it stands for the others if it comes last, with the usage after it', async (t) => {
+    const { simulator, client } = await pair(t)
+    simulator.setDefault({ events: [...texts, other, finish, report] })
+    const { choices } = await client.chat(request)
+    assert.deepEqual(
+      choices.map(({ message, finish_reason }) => [message.content, finish_reason]),
+      [
+        ['Xin chào', 'stop'],
+        ['Chào bạn', 'stop'],
+      ],
+    )
+    const reasons = []
+    for await (const { choices } of client.stream(request)) {
+      for (const { index, finish_reason } of choices) if (finish_reason) reasons.push([index, finish_reason])
+    }
+    assert.deepEqual(reasons, [
+      [0, 'stop'],
+      [1, 'stop'],
+    ])
+    assert.equal(simulator.requests.length, 2)
+  })
+
+  for (const [what, events, done] of [
+    ['another choice goes on after it', [...texts, finish, other, report], true],
+    ['there is no usage', [...texts, other, finish], true],
+    ['there is no [DONE]', [...texts, other, finish, report], false],
+  ]) {
+    test(`it does not if ${what}`, async (t) => {
+      const { simulator, client } = await pair(t, { maxRetries: 0 })
+      simulator.setDefault({ events, done })
+      await assert.rejects(client.chat(request), { code: 'STREAM_TRUNCATED' })
+    })
+  }
+})
+
 test('text and a delta that is not continued: a break delivers neither twice', async (t) => {
   const { simulator, client } = await pair(t)
   const events = [chunk({ content: 'a' }), chunk({ audio: { data: 'QUJD' } }), chunk({ content: 'b' }), STOP]

@@ -35,15 +35,24 @@ impl FirstEndpointExtras {
 
     /// The texts that an error must not quote: the query, and headers whose names suggest credentials.
     pub fn secrets(&self) -> impl Iterator<Item = &str> {
-        let is_secret =
-            |name: &str| ["auth", "key", "token", "secret", "cookie"].iter().any(|w| name.contains(w));
-        let headers = self.headers.iter().filter(move |(name, _)| is_secret(name)).map(|(_, value)| value);
+        let headers =
+            self.headers.iter().filter(|(name, _)| suggests_credentials(name)).map(|(_, value)| value);
         headers.chain(&self.query).map(|secret| {
             let text = secret.expose();
             // A scheme such as `Bearer` is not secret.
             text.split_once(' ').map_or(text, |(_, credentials)| credentials)
         })
     }
+}
+
+/// Whether a header's name has a word for credentials, such as `x-api-key`, `apikey` or `helicone-auth`. A part of a word
+/// is not one: `x-portkey-provider` has a value that errors quote.
+fn suggests_credentials(name: &str) -> bool {
+    const WORDS: &[&str] = &["auth", "authorization", "authentication", "key", "token", "secret", "cookie"];
+    const ENDINGS: &[&str] = &["key", "token", "secret"];
+    let mut words = name.split(['-', '_']);
+    let last = words.clone().next_back().unwrap_or_default();
+    words.any(|word| WORDS.contains(&word)) || ENDINGS.iter().any(|ending| last.ends_with(ending))
 }
 
 #[cfg(test)]
@@ -63,5 +72,34 @@ mod tests {
         assert_eq!(names, ["authorization", "user-agent", "x-api-key"]);
         assert_eq!(extras.secrets().collect::<Vec<_>>(), ["sk-0123456789", "short", "api-version=1"]);
         assert!(!format!("{extras:?}").contains("sk-"));
+    }
+
+    #[test]
+    fn a_name_with_a_word_for_credentials_has_a_secret_value() {
+        for name in [
+            "authorization",
+            "cf-aig-authorization",
+            "helicone-auth",
+            "x-auth-user",
+            "x-api-key",
+            "apikey",
+            "ocp-apim-subscription-key",
+            "x-portkey-api-key",
+            "x-goog-iam-authority-token",
+            "client_secret",
+            "cookie",
+        ] {
+            assert!(suggests_credentials(name), "{name}");
+        }
+        for name in [
+            "x-portkey-provider",
+            "x-author",
+            "x-tokenizer",
+            "x-max-tokens",
+            "keyboard",
+            "openai-organization",
+        ] {
+            assert!(!suggests_credentials(name), "{name}");
+        }
     }
 }

@@ -20,6 +20,8 @@ pub struct Journal {
     /// The index of the first choice that the consumer sees.
     visible_base: Option<u32>,
     pub usage: Option<Value>,
+    /// A finish reason has come, and no content of a choice without one after it.
+    finished_last: bool,
     /// Fields of the answer that the engine does not know, each with its last value.
     pub extra: Map<String, Value>,
 }
@@ -84,6 +86,21 @@ impl Journal {
         begun.peek().is_some() && begun.all(|choice| choice.finish_reason.is_some())
     }
 
+    /// Notes what a chunk has brought for a choice, in the order of arrival.
+    pub fn note_progress(&mut self, index: u32, has_content: bool, has_reason: bool) {
+        let Some(choice) = self.choices.get(index as usize) else { return };
+        self.finished_last =
+            has_reason || (self.finished_last && !(has_content && choice.finish_reason.is_none()));
+    }
+
+    /// The one finish reason of an answer of several choices, for gateways that keep only one (LiteLLM): all content of
+    /// the others came before it. The usage must have come too, because relays send `[DONE]` after their provider died.
+    pub fn shared_finish_reason(&self) -> Option<&str> {
+        let mut reasons = self.choices.iter().filter_map(|choice| choice.finish_reason.as_deref());
+        let reason = reasons.next()?;
+        (self.finished_last && self.usage.is_some() && reasons.next().is_none()).then_some(reason)
+    }
+
     /// Drops the choices that have not begun.
     pub fn drop_missing_choices(&mut self) {
         self.choices.retain(Choice::has_begun);
@@ -106,6 +123,7 @@ impl Journal {
             choice.holds_finish = false;
         }
         self.usage = None;
+        self.finished_last = false;
         self.base = None;
     }
 
@@ -275,6 +293,31 @@ mod tests {
         assert!(!journal.is_complete());
         journal.choice(1).unwrap().finish_reason = Some("length".into());
         assert!(journal.is_complete());
+    }
+
+    #[test]
+    fn one_finish_reason_stands_for_all_choices_if_it_is_the_last_thing_before_the_usage() {
+        let mut journal = Journal::new(2);
+        let finish = |journal: &mut Journal, index: u32| {
+            journal.choice(index).unwrap().finish_reason = Some("stop".into());
+            journal.note_progress(index, false, true);
+        };
+        journal.note_progress(1, true, false);
+        finish(&mut journal, 0);
+        assert_eq!(journal.shared_finish_reason(), None, "a relay whose provider died may have sent it");
+        journal.usage = Some(json!({ "total_tokens": 1 }));
+        assert_eq!(journal.shared_finish_reason(), Some("stop"));
+        // Late text of the finished choice says nothing about the other.
+        journal.note_progress(0, true, false);
+        assert_eq!(journal.shared_finish_reason(), Some("stop"));
+        journal.note_progress(1, true, false);
+        assert_eq!(journal.shared_finish_reason(), None, "the other choice has gone on");
+
+        let mut journal = Journal::new(3);
+        journal.usage = Some(json!({ "total_tokens": 1 }));
+        finish(&mut journal, 0);
+        finish(&mut journal, 1);
+        assert_eq!(journal.shared_finish_reason(), None, "this provider sends one for each choice");
     }
 
     #[test]

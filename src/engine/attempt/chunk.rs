@@ -146,7 +146,10 @@ impl Delivery<'_> {
             self.accept_delta(index, delta, update, verbatim)?;
         }
         let reason = update.finish_reason.as_ref().filter(|reason| !matches!(&*reason.text, "" | "0"));
-        let Some(reason) = reason.filter(|reason| !is_broken_off(&reason.text)) else { return Ok(()) };
+        let reason = reason.filter(|reason| !is_broken_off(&reason.text));
+        let has_content = update.delta.as_ref().is_some_and(|delta| !delta.is_empty());
+        self.transcript.journal.note_progress(index, has_content, reason.is_some());
+        let Some(reason) = reason else { return Ok(()) };
         self.finish_choice(index, Some(&reason.text), verbatim)
     }
 

@@ -86,17 +86,20 @@ impl Delivery<'_> {
         Ok(())
     }
 
-    /// Finishes the choices without a finish reason, if none is required, and what arrived after one.
+    /// Finishes the choices without a finish reason, if none is required or one stands for all, and what arrived after
+    /// one.
     fn finish_choices(&mut self) -> Flow {
+        let shared = self.transcript.journal.shared_finish_reason().map(str::to_owned);
         for index in 0..self.transcript.journal.choice_count() as u32 {
             let Some(choice) = self.transcript.journal.choice(index) else { continue };
-            match choice.finish_reason.clone() {
-                None => self.finish_choice(index, None, false)?,
-                Some(reason) => {
-                    self.finish_halves(index)?;
-                    self.finish_tool_calls(index, is_natural(Some(&reason)), true)?;
-                    self.deliver_held_finish(index, &reason);
-                }
+            let reason = choice.finish_reason.clone();
+            if reason.is_none() {
+                self.finish_choice(index, shared.as_deref(), false)?;
+            }
+            if let Some(reason) = reason.or_else(|| shared.clone()) {
+                self.finish_halves(index)?;
+                self.finish_tool_calls(index, is_natural(Some(&reason)), true)?;
+                self.deliver_held_finish(index, &reason);
             }
         }
         Ok(())

@@ -264,7 +264,8 @@ impl<'a> Reader<'a> {
     /// The body has ended, or `[DONE]` has arrived.
     fn end(&mut self, done: bool, stray: &[u8]) -> Result<()> {
         let journal = &self.delivery.transcript.journal;
-        let is_lenient = done && !self.settings.require_finish_reason;
+        let is_lenient =
+            done && (!self.settings.require_finish_reason || journal.shared_finish_reason().is_some());
         if journal.is_complete() || is_lenient || journal.is_complete_without_others() {
             return self.complete();
         }

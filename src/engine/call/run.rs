@@ -112,7 +112,7 @@ impl Call<'_> {
             self.end_at_length();
             return NextAction::Complete;
         }
-        let has_begun = self.recovery.has_begun(ctx, &self.transcript);
+        let has_begun = self.recovery.has_begun(ctx, &self.transcript) && !self.prefers_document();
         if has_begun && self.transcript.journal.is_complete() {
             return NextAction::Interrupt("after its finish reason, so nothing is left to continue".into());
         }

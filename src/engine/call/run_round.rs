@@ -10,6 +10,7 @@ use super::stopwatch::Stage;
 use crate::engine::admission::{Permit, wait_for_capacity};
 use crate::engine::attempt::{Attempt, AttemptEnd, RequestForm, Start};
 use crate::engine::shared::event::Event;
+use crate::engine::shared::sink::DeliveryMode;
 use crate::engine::time::clock;
 use crate::error::{Error, Kind, Result};
 use crate::policy::plan::{Reason, RouteId};
@@ -74,7 +75,7 @@ impl Call<'_> {
     /// Makes the attempt, and repeats it in another form if the provider rejects only the form.
     async fn attempt_in_forms(&mut self, round: &mut Round, mut permit: Box<Permit>) -> Result<()> {
         let mut route = round.route;
-        let mut unstreamed = false;
+        let mut unstreamed = self.prefers_document();
         loop {
             let mut form = self.recovery.next_form(self.ctx, &self.routes[route], &mut self.transcript);
             if !form.continues {
@@ -103,6 +104,23 @@ impl Call<'_> {
             (finished, permit) = attempt.finish_rejected_form(self.ctx, &self.routes[route], error, usage);
             self.record(route, finished);
         }
+    }
+
+    /// Whether the next attempt requests the answer as one document: the caller waits for one, its streams were cut off, the
+    /// last one before its first token, and there is no other route. Some servers cut off a stream for another request
+    /// (llama-cpp-python), and some gateways cannot stream.
+    pub(super) fn prefers_document(&self) -> bool {
+        let truncated = Kind::Truncated.code();
+        let made_no_progress = self
+            .history
+            .last_record()
+            .is_some_and(|attempt| attempt.outcome == truncated && attempt.first_token_ms.is_none());
+        made_no_progress
+            && self.history.count(truncated) > 1
+            && self.ctx.sink.mode() == DeliveryMode::Nothing
+            && !self.transcript.committed
+            && !self.routes.has_several()
+            && !self.ctx.request.chat.dialect().is_passthrough()
     }
 
     /// Whether an answer whose stream was empty may be requested as one document: once for each call that retries.

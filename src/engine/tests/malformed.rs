@@ -13,6 +13,13 @@ async fn once(reply: Reply) -> Outcome {
     Harness::new(json!({ "maxRetries": 0 }), vec![reply]).call().await
 }
 
+/// An answer that is not streamed.
+fn document(text: &str) -> Reply {
+    let body = json!({ "id": "a", "object": "chat.completion", "choices": [{ "index": 0,
+        "message": { "role": "assistant", "content": text }, "finish_reason": "stop" }] });
+    status(200).header("content-type", "application/json").raw(&body.to_string())
+}
+
 fn cause(outcome: &Outcome) -> &Error {
     outcome.error().cause.as_ref().unwrap()
 }
@@ -143,13 +150,35 @@ async fn an_empty_stream_is_requested_once_as_a_document_which_may_name_the_reas
     let requests = harness.requests();
     assert_eq!((&requests[0].json()["stream"], &requests[1].json()["stream"]), (&json!(true), &json!(false)));
     assert!(requests[1].json().get("stream_options").is_none());
-    let document = json!({ "id": "a", "object": "chat.completion", "choices": [{ "index": 0,
-        "message": { "role": "assistant", "content": "Hello" }, "finish_reason": "stop" }] });
-    let document = status(200).header("content-type", "application/json").raw(&document.to_string());
-    let harness = Harness::new(json!({}), vec![stream(), document]);
+    let harness = Harness::new(json!({}), vec![stream(), document("Hello")]);
     assert_eq!(harness.call().await.text(), "Hello");
     let harness = Harness::new(json!({ "maxRetries": 0 }), vec![stream()]);
     assert_eq!(harness.call().await.error().kind, Kind::Truncated);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_caller_of_a_document_gets_one_after_streams_that_are_cut_off_before_their_first_token() {
+    let cut = || stream().role().done();
+    let started = || stream().delta("a").done();
+    let streamed = async |harness: &Harness, mode| {
+        let outcome = harness.call_with_mode(mode).await;
+        let forms: Vec<bool> =
+            harness.requests().iter().map(|request| request.json()["stream"] == true).collect();
+        (outcome.text().to_owned(), forms)
+    };
+    let whole = || document("Hello");
+    let harness = Harness::new(json!({}), vec![cut(), cut(), whole()]);
+    assert_eq!(streamed(&harness, DeliveryMode::Nothing).await, ("Hello".into(), vec![true, true, false]));
+    // What arrived before is requested again.
+    let harness = Harness::new(json!({}), vec![started(), cut(), whole()]);
+    assert_eq!(streamed(&harness, DeliveryMode::Nothing).await, ("Hello".into(), vec![true, true, false]));
+    // Not after progress, for a reader of a stream, or where another route may stream.
+    let harness = Harness::new(json!({}), vec![cut(), started(), answer(&["b"])]);
+    assert_eq!(streamed(&harness, DeliveryMode::Nothing).await, ("ab".into(), vec![true, true, true]));
+    let harness = Harness::new(json!({}), vec![cut(), cut(), answer(&["b"])]);
+    assert_eq!(streamed(&harness, DeliveryMode::Text).await, ("b".into(), vec![true, true, true]));
+    let harness = Harness::two_endpoints(json!({}), vec![cut(), answer(&["b"])], vec![cut()]);
+    assert_eq!(streamed(&harness, DeliveryMode::Nothing).await, ("b".into(), vec![true, true, true]));
 }
 
 #[tokio::test(start_paused = true)]

@@ -20,8 +20,11 @@ pub(super) const RATES: &[Cause] = &[
     cause("Moonshot", Code, Is("exceeded_current_quota_error"), QuotaExhausted, Any, "report: 429"),
     cause("Gemini", Code, Is("resource_exhausted"), RateLimit, Of(&[429]), GEMINI),
     cause("Groq", Code, Is("rate_limit_exceeded"), RateLimit, Of(&[413]), "report: 413, tokens per minute"),
-    cause("DashScope", Code, Has("throttling"), RateLimit, Any, DASHSCOPE),
+    // LiteLLM's `throttling_error` is its name for any 429 and tells nothing apart.
+    cause("DashScope", Code, Is("throttling"), RateLimit, Any, DASHSCOPE),
+    cause("DashScope", Code, Has("throttling."), RateLimit, Any, DASHSCOPE),
     cause("Volcengine", Code, Has("ratelimitexceeded"), RateLimit, Any, VOLCENGINE),
+    cause("Bedrock", Code, Has("throttlingexception"), RateLimit, Any, AWS),
     cause("Bedrock", Code, Has("toomanyrequestsexception"), RateLimit, Any, AWS),
     cause("Bedrock", Code, Has("servicequotaexceededexception"), RateLimit, Any, AWS),
     cause(

@@ -151,6 +151,16 @@ fn out_of_money_or_quota_in_the_words_of_each_provider() {
                 ),
             ),
             (
+                "LiteLLM",
+                429,
+                json!({ "error": { "message": "No deployments available - crossed budget: Exceeded budget for provider openai: 2 >= 1", "type": "internal_server_error", "code": "429" } }),
+            ),
+            (
+                "LiteLLM",
+                429,
+                json!({ "error": { "message": format!("litellm.RateLimitError: OpenAIException - {plan}"), "type": "throttling_error", "code": "429" } }),
+            ),
+            (
                 "Cohere",
                 429,
                 json!({ "message": "You are using a Trial key, which is limited to 1000 API calls / month." }),
