@@ -107,6 +107,7 @@ pub(super) const TEXTS: &[Cause] = &[
     quota("OpenAI", Message, Has("please check your billing details on our website"), Any, OPENAI),
     quota("LiteLLM", Message, Has("budget has been exceeded"), Any, "docs.litellm.ai/docs/proxy/users"),
     quota("LiteLLM", Message, Has("exceededbudget"), Any, "docs.litellm.ai/docs/proxy/users"),
+    quota("Portkey", Message, Has("budget limit exceeded"), Any, "report: 412"),
     quota("Together", Message, Has("credit limit exceeded"), Any, "report: 402"),
     quota("Hugging Face", Message, Has("exceeded your monthly included credits"), Any, "report: 402"),
     quota("Mistral", Message, Has("inactive subscription"), Any, "report: 401 and 403"),
