@@ -32,6 +32,7 @@ impl Error {
             request_id: None,
             retry_after: None,
             should_retry: None,
+            is_unexplained: false,
             headers: Vec::new(),
             body: None,
             partial: None,
@@ -132,6 +133,9 @@ pub struct ErrorData {
     pub retry_after: Option<Duration>,
     /// The value of `x-should-retry`, if the server sent it.
     pub should_retry: Option<bool>,
+    /// The provider answered 200 with a document that names an error, but neither a status nor a cause that is known. It is
+    /// probably the same each time, so the route is tried at most once more.
+    pub is_unexplained: bool,
     /// The response headers that callers may see, with lower-case names.
     pub headers: Vec<(String, String)>,
     /// The start of the response body, at most [`BODY_LIMIT`] bytes.

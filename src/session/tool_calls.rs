@@ -76,6 +76,25 @@ impl ToolCall {
         }
     }
 
+    /// Adds the arguments of a delta. Some providers begin with an empty object, or send the whole call once more.
+    pub fn add_arguments(&mut self, arguments: &str) {
+        if self.repeats(arguments) {
+            return;
+        }
+        if !self.custom && self.arguments == "{}" && arguments.starts_with('{') {
+            self.arguments.clear();
+        }
+        self.arguments.push_str(arguments);
+    }
+
+    /// Whether these are the complete arguments once more.
+    pub fn repeats(&self, arguments: &str) -> bool {
+        !self.custom
+            && arguments.starts_with('{')
+            && arguments == self.arguments
+            && self.has_valid_arguments()
+    }
+
     /// Whether the consumer does not have it, and more of it may follow.
     pub fn is_open(&self) -> bool {
         let is_object = self.arguments.trim_ascii_start().starts_with('{');
@@ -105,14 +124,17 @@ impl ToolCall {
 /// The provider's index decides. Some providers send none: then a new id, or a name after complete arguments, starts a
 /// new call, and anything else continues the last one; an id or a name that the last call still lacks is its own. Others
 /// send the same index for all calls: then a new id with a name starts a new call. A new id alone does not, because some
-/// make a new one for each delta.
+/// make a new one for each delta. Of those, some use the right index for the arguments, which have neither id nor name.
 pub fn position(calls: &[ToolCall], label: Label<'_>) -> usize {
     let some = |text: Option<&'_ str>| text.is_some_and(|text| !text.is_empty());
     let has_id = |call: &ToolCall| label.id == Some(call.id.as_str());
     let (has_name, new) = (some(label.name), calls.len());
     if let Some(index) = label.index {
         let with_index = |call: &ToolCall| call.index == Some(index);
-        let Some(last) = calls.iter().rposition(with_index) else { return new };
+        let Some(last) = calls.iter().rposition(with_index) else {
+            let is_continuation = !some(label.id) && !has_name && begins_at_taken_index(calls);
+            return if is_continuation { new - 1 } else { new };
+        };
         if !some(label.id) || calls[last].id.is_empty() || has_id(&calls[last]) {
             return last;
         }
@@ -128,12 +150,20 @@ pub fn position(calls: &[ToolCall], label: Label<'_>) -> usize {
     if is_named_again && last.ends() { new } else { new - 1 }
 }
 
+/// Whether the last call has no arguments yet, and its index is that of a call before it.
+fn begins_at_taken_index(calls: &[ToolCall]) -> bool {
+    let Some((last, others)) = calls.split_last() else { return false };
+    last.arguments.is_empty() && others.iter().any(|call| call.index == last.index)
+}
+
 /// The call at a position of [`position`], created if it is new; `None` past [`MAX_CALLS`].
 pub fn at<'a>(calls: &'a mut Vec<ToolCall>, position: usize, label: Label<'_>) -> Option<&'a mut ToolCall> {
     if position == calls.len() && position < MAX_CALLS {
         calls.push(ToolCall { index: label.index, ..ToolCall::default() });
     }
-    calls.get_mut(position)
+    let call = calls.get_mut(position)?;
+    call.index = label.index.or(call.index);
+    Some(call)
 }
 
 /// Completes the calls: puts them in the order of their indexes, if each has one, drops those of which nothing was received, and sets
@@ -155,9 +185,14 @@ pub fn invalid(calls: &[ToolCall]) -> Option<&str> {
     calls.iter().find(|call| !call.has_valid_arguments()).map(|call| call.name.as_str())
 }
 
-/// Drops the calls whose arguments are not valid JSON, because they were cut off.
+/// Whether one of the calls has no name, so that nobody can execute it.
+pub fn has_nameless(calls: &[ToolCall]) -> bool {
+    calls.iter().any(|call| call.name.is_empty())
+}
+
+/// Drops the calls without a name or with arguments that are not valid JSON, because they were cut off.
 pub fn drop_cut_off(calls: &mut Vec<ToolCall>) {
-    calls.retain(ToolCall::has_valid_arguments);
+    calls.retain(|call| !call.name.is_empty() && call.has_valid_arguments());
 }
 
 /// The calls as the `tool_calls` of a delta, each complete, from this position on.
@@ -189,7 +224,7 @@ mod tests {
             let call = at(&mut calls, position, label).unwrap();
             call.add_id(id);
             call.add_name(name);
-            call.arguments.push_str(arguments);
+            call.add_arguments(arguments);
         }
         complete(&mut calls);
         calls.into_iter().map(|call| (call.id, call.name, call.arguments)).collect()
@@ -259,6 +294,29 @@ mod tests {
         }
         let deltas = [(None, "", "f", "{}"), (None, "b", "g", "{}")];
         assert_eq!(calls(&deltas), [call("", "f", "{}"), call("b", "g", "{}")]);
+    }
+
+    #[test]
+    fn the_arguments_of_a_second_call_at_a_taken_index_may_have_the_right_one() {
+        let deltas = [
+            (Some(0), "a", "f", "{}"),
+            (Some(0), "b", "g", ""),
+            (Some(1), "", "", "{\"y\""),
+            (Some(1), "", "", ":2}"),
+        ];
+        assert_eq!(calls(&deltas), [call("a", "f", "{}"), call("b", "g", "{\"y\":2}")]);
+        let deltas = [(Some(0), "a", "f", ""), (Some(1), "", "", "{}"), (Some(1), "b", "g", "")];
+        assert_eq!(calls(&deltas), [call("a", "f", "{}"), call("b", "g", "{}")]);
+    }
+
+    #[test]
+    fn an_empty_object_before_the_arguments_and_a_repeated_call_are_not_part_of_them() {
+        let deltas = [(Some(0), "a", "f", "{}"), (Some(0), "", "", "{\"x\""), (Some(0), "", "", ":1}")];
+        assert_eq!(calls(&deltas), [call("a", "f", "{\"x\":1}")]);
+        let whole = (Some(0), "a", "f", "{\"x\":1}");
+        assert_eq!(calls(&[whole, whole]), [call("a", "f", "{\"x\":1}")]);
+        let nested = [(Some(0), "a", "f", "{\"x\":"), (Some(0), "", "", "{\"x\":"), (Some(0), "", "", "1}}")];
+        assert_eq!(calls(&nested), [call("a", "f", "{\"x\":{\"x\":1}}")]);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! From the bytes of an answer to its events, whatever the content type says. A body that begins with a brace or a
 //! bracket is JSON: one document, or a document a line (NDJSON). One that begins with `<` is a page. Anything else is
-//! an event stream.
+//! an event stream. White space and comments before that do not count: gateways send them while they wait.
 
 use std::borrow::Cow;
 use std::mem;
@@ -28,8 +28,10 @@ pub struct Events {
 
 #[derive(Debug)]
 enum Format {
-    /// Only white space so far.
-    Unknown,
+    /// Only white space and comments so far.
+    Unknown {
+        in_comment: bool,
+    },
     Sse(Box<Parser>),
     /// The first line is not a complete document, or has not ended.
     Document {
@@ -45,7 +47,17 @@ enum Format {
 impl Events {
     /// `max_event` is the limit of an event in bytes, and `max_document` that of a single document.
     pub fn new(max_event: usize, max_document: usize) -> Self {
-        Events { max_event, max_document, format: Format::Unknown, document_start: Vec::new() }
+        Events {
+            max_event,
+            max_document,
+            format: Format::Unknown { in_comment: false },
+            document_start: Vec::new(),
+        }
+    }
+
+    /// Whether the body is one document of JSON, so far.
+    pub fn is_document(&self) -> bool {
+        matches!(self.format, Format::Document { .. })
     }
 
     /// Whether the body is a page: nothing that follows is an answer.
@@ -60,10 +72,10 @@ impl Events {
     /// [`TooLong`].
     pub fn feed<B>(&mut self, bytes: &[u8], mut on_event: impl FnMut(Event<'_>) -> ControlFlow<B>) -> Fed<B> {
         let mut bytes = bytes;
-        if let Format::Unknown = self.format {
-            let begin =
-                bytes.iter().position(|byte| !byte.is_ascii_whitespace() && !b"\xEF\xBB\xBF".contains(byte));
-            let Some(begin) = begin else { return Ok(None) };
+        if let Format::Unknown { in_comment } = &mut self.format {
+            let Some(begin) = bytes.iter().position(|byte| begins_content(*byte, in_comment)) else {
+                return Ok(None);
+            };
             bytes = &bytes[begin..];
             self.format = match bytes[0] {
                 b'{' | b'[' => Format::Document { read: Vec::new(), has_line: false },
@@ -76,7 +88,7 @@ impl Events {
             self.document_start.extend_from_slice(&bytes[..bytes.len().min(room)]);
         }
         match &mut self.format {
-            Format::Unknown => Ok(None),
+            Format::Unknown { .. } => Ok(None),
             Format::Sse(parser) => match parser.feed(bytes, on_event)? {
                 FeedResult::All => Ok(None),
                 FeedResult::Stopped { value, .. } => Ok(Some(value)),
@@ -124,7 +136,7 @@ impl Events {
     pub fn finish<B>(&mut self, mut on_event: impl FnMut(Event<'_>) -> ControlFlow<B>) -> Fed<B> {
         match &mut self.format {
             Format::Sse(parser) => parser.finish(on_event),
-            Format::Unknown | Format::Page(_) => Ok(None),
+            Format::Unknown { .. } | Format::Page(_) => Ok(None),
             Format::Lines(line) => Ok(dispatch(&mem::take(line), true, &mut on_event).break_value()),
             Format::Document { read, .. } => {
                 let document = mem::take(read);
@@ -152,6 +164,16 @@ impl Events {
             _ => &self.document_start,
         }
     }
+}
+
+/// Whether a byte is neither white space, nor part of a byte order mark or a comment.
+fn begins_content(byte: u8, in_comment: &mut bool) -> bool {
+    if *in_comment {
+        *in_comment = !matches!(byte, b'\n' | b'\r');
+        return false;
+    }
+    *in_comment = byte == b':';
+    !*in_comment && !byte.is_ascii_whitespace() && !b"\xEF\xBB\xBF".contains(&byte)
 }
 
 fn append(buffer: &mut Vec<u8>, bytes: &[u8], limit: usize) -> Result<(), TooLong> {
@@ -209,6 +231,8 @@ mod tests {
         assert_eq!(events("{\"a\":1}"), ["{\"a\":1}"]);
         assert_eq!(events(" {\n \"a\": 1\n}\n"), ["{\n \"a\": 1\n}"]);
         assert_eq!(events("[{\"a\":1},\n{\"b\":2}]"), ["{\"a\":1}", "{\"b\":2}"]);
+        assert_eq!(events(": a { b\r\n\r\n:\n{\"a\":1}"), ["{\"a\":1}"]);
+        assert_eq!(events(": {\n\ndata: 1\n\n"), ["1"]);
         assert_eq!(events("<html>\n{}\n"), Vec::<String>::new());
     }
 

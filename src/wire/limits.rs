@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::duration::{self, number};
-use super::retry_after::MAX_HINT;
+use super::retry_after::{LITELLM_PREFIX, MAX_HINT};
 use super::timestamp;
 
 /// One limit as the server reports it. Missing and unreadable values are `None`.
@@ -44,19 +44,34 @@ pub fn parse(header: &dyn Fn(&str) -> Option<String>, now_epoch_ms: u64) -> Limi
 /// the headers say of none how much remains, all of them. The longest one counts. `None` without such headers, for a
 /// time in the past, and past `MAX_HINT`.
 pub fn reset_wait(header: &dyn Fn(&str) -> Option<String>, now_epoch_ms: u64) -> Option<Duration> {
-    let prefixes = ["x-ratelimit-", "llm_provider-x-ratelimit-", "x-rate-limit-", "ratelimit-"];
-    let subjects = ["", "-requests", "-tokens", "-project-tokens"];
+    // `ratelimitbysize-` is Mistral's.
+    let prefixes = ["x-ratelimit-", "x-rate-limit-", "ratelimit-", "ratelimitbysize-"];
+    // With a unit of time: Cerebras.
+    let subjects = [
+        "",
+        "-requests",
+        "-tokens",
+        "-project-tokens",
+        "-requests-minute",
+        "-requests-hour",
+        "-requests-day",
+        "-tokens-minute",
+        "-tokens-hour",
+        "-tokens-day",
+    ];
     let anthropic = ["requests", "tokens", "input-tokens", "output-tokens"];
-    let windows: Vec<Window> = prefixes
-        .into_iter()
-        .flat_map(|prefix| subjects.map(|subject| (prefix, subject)))
-        .filter_map(|(prefix, subject)| {
-            window(header, now_epoch_ms, |part| format!("{prefix}{part}{subject}"))
-        })
-        .chain(anthropic.into_iter().filter_map(|subject| {
-            window(header, now_epoch_ms, |part| format!("anthropic-ratelimit-{subject}-{part}"))
-        }))
-        .collect();
+    let mut windows: Vec<Window> = Vec::new();
+    for gateway in ["", LITELLM_PREFIX] {
+        for prefix in prefixes {
+            windows.extend(subjects.into_iter().filter_map(|subject| {
+                window(header, now_epoch_ms, |part| format!("{gateway}{prefix}{part}{subject}"))
+            }));
+        }
+        windows.extend(anthropic.into_iter().filter_map(|subject| {
+            window(header, now_epoch_ms, |part| format!("{gateway}anthropic-ratelimit-{subject}-{part}"))
+        }));
+        windows.extend(header(&format!("{gateway}ratelimit")).map(|text| draft(&text)));
+    }
     let says_what_remains = windows.iter().any(|window| window.remaining.is_some());
     let is_exhausted = |window: &&Window| match window.remaining {
         Some(remaining) => remaining < 1.0,
@@ -64,6 +79,23 @@ pub fn reset_wait(header: &dyn Fn(&str) -> Option<String>, now_epoch_ms: u64) ->
     };
     let waits = windows.iter().filter(is_exhausted).filter_map(|window| window.reset);
     waits.filter(|wait| !wait.is_zero() && *wait <= MAX_HINT).max()
+}
+
+/// The header `ratelimit` of the IETF's drafts: `limit=10, remaining=0, reset=9`, then `"name";r=0;t=9`. Of several limits
+/// the last one with each field counts.
+fn draft(text: &str) -> Window {
+    let mut window = Window::default();
+    for parameter in text.split([',', ';']) {
+        let Some((name, value)) = parameter.split_once('=') else { continue };
+        let value = number(value.trim()).filter(|value| value.is_finite());
+        match name.trim() {
+            "limit" | "q" => window.limit = value,
+            "remaining" | "r" => window.remaining = value,
+            "reset" | "t" => window.reset = value.map(|seconds| duration::milliseconds(seconds * 1e3)),
+            _ => {}
+        }
+    }
+    window
 }
 
 fn window(
@@ -76,7 +108,7 @@ fn window(
     let window = Window {
         limit: count("limit"),
         remaining: count("remaining"),
-        reset: header(&name("reset")).and_then(reset),
+        reset: header(&name("reset")).or_else(|| header(&name("reset-after"))).and_then(reset),
     };
     (window != Window::default()).then_some(window)
 }
@@ -168,6 +200,14 @@ mod tests {
             ("x-ratelimit-reset-tokens", "6ms", seconds(0.006)),
             ("anthropic-ratelimit-output-tokens-reset", "2025-01-02T03:04:05Z", seconds(45.0)),
             ("llm_provider-x-ratelimit-reset-tokens", "2s", seconds(2.0)),
+            ("llm_provider-anthropic-ratelimit-requests-reset", "2025-01-02T03:04:05Z", seconds(45.0)),
+            ("x-ratelimit-reset-tokens-minute", "33.5", seconds(33.5)),
+            ("x-ratelimit-reset-after", "8", seconds(8.0)),
+            ("ratelimitbysize-reset", "21", seconds(21.0)),
+            ("ratelimit", "limit=10, remaining=0, reset=9", seconds(9.0)),
+            ("ratelimit", "\"api\";r=0;t=167", seconds(167.0)),
+            ("ratelimit", "\"api\";r=3;t=167", None),
+            ("ratelimit", "reset=soon", None),
             // In the past, in a year, and nonsense.
             ("x-ratelimit-reset", "1735786000", None),
             ("x-ratelimit-reset", "1767323030", None),

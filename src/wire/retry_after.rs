@@ -6,6 +6,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use super::duration::{self, milliseconds, number};
 use super::timestamp;
 
+/// What LiteLLM puts before the names of its provider's headers.
+pub(super) const LITELLM_PREFIX: &str = "llm_provider-";
+
 /// A wait that no header of its own asks for is ignored past this: it is a misread time, or no hint for a retry.
 pub(super) const MAX_HINT: Duration = Duration::from_secs(31 * 86_400);
 
@@ -13,18 +16,17 @@ pub(super) const MAX_HINT: Duration = Duration::from_secs(31 * 86_400);
 /// numbers may have a fraction. `None` without a header and for an invalid value, including negative
 /// numbers; zero for a date in the past. Saturates at 2^53 − 1 ms.
 pub fn parse(header: &dyn Fn(&str) -> Option<String>, now_epoch_ms: u64) -> Option<Duration> {
-    [("retry-after-ms", "retry-after"), ("llm_provider-retry-after-ms", "llm_provider-retry-after")]
-        .into_iter()
-        .find_map(|(precise, plain)| {
-            let ms = header(precise).and_then(|text| number(&text)).map(milliseconds);
-            ms.or_else(|| read(&header(plain)?, now_epoch_ms))
-        })
+    ["", LITELLM_PREFIX].into_iter().find_map(|prefix| {
+        let ms = header(&format!("{prefix}retry-after-ms")).and_then(|text| number(&text)).map(milliseconds);
+        ms.or_else(|| read(&header(&format!("{prefix}retry-after"))?, now_epoch_ms))
+    })
 }
 
 /// Reads the value of `retry-after`: seconds or a date; a duration with units and a time since the epoch, which some
 /// gateways send; or a list of these, as proxies join several headers. The longest one of a list counts, because no
 /// attempt may come too early.
 pub(super) fn read(text: &str, now_epoch_ms: u64) -> Option<Duration> {
+    let text = text.trim().trim_matches('"');
     let one = |text: &str| {
         let wait = near_epoch(text, now_epoch_ms).or_else(|| duration::parse(text));
         wait.or_else(|| date(text, now_epoch_ms))
@@ -117,6 +119,7 @@ mod tests {
             ("500ms", 0.5),
             ("1m30s", 90.0),
             ("5 seconds", 5.0),
+            ("\"7\"", 7.0),
             ("7, 9", 9.0),
             ("9,7", 9.0),
             ("soon, 3", 3.0),

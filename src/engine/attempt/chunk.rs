@@ -6,7 +6,7 @@ use super::deliver::{Delivery, Flow, MAX_HELD_BYTES, MAX_HELD_CHUNKS, ReadEnd};
 use super::part::Part;
 use crate::engine::shared::sink::DeliveryMode;
 use crate::usage::add_usage;
-use crate::wire::chat::{self, is_broken_off};
+use crate::wire::chat::{self, FinishKind};
 
 impl Delivery<'_> {
     /// Accepts one chunk. `raw` is its JSON.
@@ -28,7 +28,7 @@ impl Delivery<'_> {
         }
         let choices = chunk.choices.as_deref().unwrap_or_default();
         if choices.is_empty() {
-            self.accept_without_choices(raw, has_usage, chunk.must_rebuild);
+            self.accept_without_choices(chunk, raw, has_usage);
             return Ok(());
         }
         let is_alone = choices.len() == 1;
@@ -55,14 +55,14 @@ impl Delivery<'_> {
         }
         // A buffered tool call is delivered before the chunk that ends its choice.
         choices.iter().try_for_each(|choice| self.accept_choice(choice, is_alone, true))?;
-        self.deliver_or_hold(raw);
+        self.deliver_or_hold(chunk.in_openai_shape(raw).as_deref().unwrap_or(raw));
         self.usage_delivered |= chunk.usage.is_some() && has_usage;
         Ok(())
     }
 
     /// A chunk with the usage, or with fields that belong to no choice (citations). Only a caller who requested the
     /// usage gets it.
-    fn accept_without_choices(&mut self, raw: &str, has_usage: bool, must_rebuild: bool) {
+    fn accept_without_choices(&mut self, chunk: &chat::Chunk<'_>, raw: &str, has_usage: bool) {
         self.usage_chunk_arrived |= has_usage;
         if self.consumer.mode != DeliveryMode::Chunks {
             return;
@@ -70,18 +70,18 @@ impl Delivery<'_> {
         if has_usage {
             // A held finish reason is delivered before it.
             let is_last = !self.consumer.buffer_tool_calls || !self.transcript.journal.has_open_tool_call();
-            if self.consumer.wants_usage && !self.continuation.is_active && is_last && !must_rebuild {
-                self.usage_delivered = true;
+            if self.consumer.wants_usage && !self.continuation.is_active && is_last && !chunk.must_rebuild {
+                self.usage_delivered |= chunk.usage.is_some();
                 self.deliver_or_hold(raw);
             }
         } else if self.continuation.is_active {
             self.accept_extras(raw);
-        } else if !must_rebuild {
+        } else if !chunk.must_rebuild {
             self.deliver_or_hold(raw);
         }
     }
 
-    fn deliver_or_hold(&mut self, raw: &str) {
+    pub(super) fn deliver_or_hold(&mut self, raw: &str) {
         let held: usize = self.held_chunks.iter().map(String::len).sum();
         let is_full = self.held_chunks.len() >= MAX_HELD_CHUNKS || held + raw.len() > MAX_HELD_BYTES;
         if self.progress.first_token.is_some() || is_full {
@@ -94,7 +94,7 @@ impl Delivery<'_> {
 
     /// Whether a choice has a tool call, or ends while one is buffered whose arguments are not complete.
     fn has_or_ends_tool_call(&self, choices: &[chat::Choice<'_>]) -> bool {
-        let ends = choices.iter().any(|choice| choice.finish_reason.is_some());
+        let ends = choices.iter().any(|choice| finish_kind(choice) != FinishKind::Missing);
         choices.iter().any(has_tool_call) || (ends && self.transcript.journal.has_open_tool_call())
     }
 
@@ -145,8 +145,9 @@ impl Delivery<'_> {
         if let Some(delta) = &update.delta {
             self.accept_delta(index, delta, update, verbatim)?;
         }
-        let reason = update.finish_reason.as_ref().filter(|reason| !matches!(&*reason.text, "" | "0"));
-        let reason = reason.filter(|reason| !is_broken_off(&reason.text));
+        let kind = finish_kind(update);
+        let reason = update.finish_reason.as_ref();
+        let reason = reason.filter(|_| matches!(kind, FinishKind::Natural | FinishKind::CutOff));
         let has_content = update.delta.as_ref().is_some_and(|delta| !delta.is_empty());
         self.transcript.journal.note_progress(index, has_content, reason.is_some());
         let Some(reason) = reason else { return Ok(()) };
@@ -241,7 +242,12 @@ fn some<'d, 'a>(text: &'d Option<chat::Text<'a>>) -> Option<&'d chat::Text<'a>> 
 
 /// The finish reason of a choice that the provider broke off.
 fn broken_off<'a>(choice: &'a chat::Choice<'_>) -> Option<&'a str> {
-    choice.finish_reason.as_ref().map(|reason| &*reason.text).filter(|reason| is_broken_off(reason))
+    let reason = choice.finish_reason.as_ref().filter(|_| finish_kind(choice) == FinishKind::BrokenOff)?;
+    Some(&reason.text)
+}
+
+fn finish_kind(choice: &chat::Choice<'_>) -> FinishKind {
+    choice.finish_reason.as_ref().map_or(FinishKind::Missing, |reason| FinishKind::of(&reason.text))
 }
 
 fn has_tool_call(choice: &chat::Choice<'_>) -> bool {

@@ -8,6 +8,7 @@ use super::deliver::{Delivery, Flow, ReadEnd, missing_tool_call};
 use super::part::Part;
 use crate::engine::shared::sink::DeliveryMode;
 use crate::error::{Error, Kind};
+use crate::wire::chat::FinishKind;
 
 impl Delivery<'_> {
     /// Ends a choice, with or without a finish reason. What is held of it is delivered first.
@@ -33,7 +34,7 @@ impl Delivery<'_> {
             choice.finish_reason = Some(reason.to_owned());
         }
         if self.consumer.mode == DeliveryMode::Chunks && !verbatim && is_new && is_whole {
-            self.deliver_delta(index, json!({}), reason);
+            self.deliver_finish(index, reason);
         }
         Ok(())
     }
@@ -108,8 +109,15 @@ impl Delivery<'_> {
     fn deliver_held_finish(&mut self, index: u32, reason: &str) {
         let Some(choice) = self.transcript.journal.choice(index) else { return };
         if mem::take(&mut choice.holds_finish) && self.consumer.mode == DeliveryMode::Chunks {
-            self.deliver_delta(index, json!({}), Some(reason));
+            self.deliver_finish(index, Some(reason));
         }
+    }
+
+    /// Delivers a generated chunk with a finish reason. Before the first token it is held like a bare role: an empty answer
+    /// is requested again.
+    fn deliver_finish(&mut self, index: u32, reason: Option<&str>) {
+        let chunk = self.transcript.journal.chunk(index, json!({}), reason);
+        self.deliver_or_hold(&chunk);
     }
 
     /// Fails if there is nothing in the answer: gateways make such answers of error pages and of prompts that are too
@@ -128,5 +136,5 @@ impl Delivery<'_> {
 
 /// Whether the model ended the answer itself.
 fn is_natural(reason: Option<&str>) -> bool {
-    !matches!(reason, Some("length" | "content_filter" | "max_tokens" | "SAFETY" | "MAX_TOKENS"))
+    reason.is_none_or(|reason| FinishKind::of(reason) != FinishKind::CutOff)
 }

@@ -76,7 +76,8 @@ impl<'a> Reader<'a> {
 
     /// Reads until the answer is settled, or up to its first token if reading stops there.
     ///
-    /// An answer is settled at `[DONE]`, at the end of the body, when the usage has come after the last finish reason, or
+    /// An answer is settled at `[DONE]`, at the end of the body, when the usage has come after the last finish reason (in a
+    /// chunk of its own, which is OpenAI's last one) and with it everything that was sent, or
     /// [`defaults::SETTLE_TIMEOUT`] after it. Until then the provider may still add to it, or report an error.
     pub async fn read_stream(
         &mut self,
@@ -104,15 +105,25 @@ impl<'a> Reader<'a> {
             let splice_until = splice_until.map(clock::instant_at).filter(|at| *at < until);
             let until = splice_until.unwrap_or(until);
             let delivery = &mut self.delivery;
+            let journal = &delivery.transcript.journal;
+            // What has arrived behind the usage is still read, and nothing is waited for.
+            let settles_at_once = delivery.usage_chunk_arrived && journal.is_complete();
             let next = poll_fn(|context| {
                 if let Poll::Ready(read) = body.poll_next_unpin(context) {
                     return Poll::Ready(Some(read));
                 }
                 // Everything that has arrived is accepted; now it is delivered.
                 delivery.flush();
+                if settles_at_once {
+                    return Poll::Ready(None);
+                }
                 deadline.poll(until, context).map(|()| None)
             });
             let Some(read) = next.await else {
+                if settles_at_once {
+                    self.complete()?;
+                    return Ok(BodyRemainder::Usage(events));
+                }
                 if splice_until.is_some() {
                     if let Err(ReadEnd::Failed(error)) = self.delivery.splice_timeout() {
                         return Err(error);
@@ -148,7 +159,11 @@ impl<'a> Reader<'a> {
                     let finished = events.finish(|event| self.on_event(&event));
                     self.delivery.flush();
                     match finished {
-                        Ok(Some(ReadEnd::Failed(error))) => return Err(error),
+                        Ok(Some(ReadEnd::Failed(mut error))) => {
+                            error.is_unexplained =
+                                events.is_document() && provider_error::is_unexplained(&error);
+                            return Err(error);
+                        }
                         Ok(Some(ReadEnd::FirstToken)) => {}
                         Ok(Some(ReadEnd::Done)) => self.end(true, events.stray(self.has_read_chunk))?,
                         _ => self.end(false, events.stray(self.has_read_chunk))?,
@@ -169,12 +184,6 @@ impl<'a> Reader<'a> {
                 None => {}
             }
             if self.delivery.transcript.journal.is_complete() {
-                // Usage in a chunk of its own is OpenAI's last chunk.
-                if self.delivery.usage_chunk_arrived {
-                    self.finished_at.get_or_insert_with(clock::instant);
-                    self.complete()?;
-                    return Ok(BodyRemainder::Usage(events));
-                }
                 // Text after a finish reason: the provider sends one with every chunk, and only silence ends the answer.
                 let wait = if was_complete && self.is_unreliable { idle } else { defaults::SETTLE_TIMEOUT };
                 // Pings do not keep an answer open.
@@ -264,6 +273,14 @@ impl<'a> Reader<'a> {
     /// The body has ended, or `[DONE]` has arrived.
     fn end(&mut self, done: bool, stray: &[u8]) -> Result<()> {
         let journal = &self.delivery.transcript.journal;
+        if journal.is_complete()
+            && !done
+            && let Some(mut error) =
+                provider_error::after_answer(&String::from_utf8_lossy(stray), clock::now())
+        {
+            error.request_id.clone_from(&self.delivery.progress.request_id);
+            return Err(error);
+        }
         let is_lenient =
             done && (!self.settings.require_finish_reason || journal.shared_finish_reason().is_some());
         if journal.is_complete() || is_lenient || journal.is_complete_without_others() {

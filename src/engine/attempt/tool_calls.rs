@@ -65,15 +65,15 @@ impl Delivery<'_> {
             ));
         };
         let arguments = arguments.map(|text| self.halves.join((index, Part::Arguments(position)), text));
-        if call.is_delivered && arguments.as_ref().is_some_and(|arguments| !arguments.trim_ascii().is_empty())
-        {
+        let goes_on = |arguments: &str| !arguments.trim_ascii().is_empty() && !call.repeats(arguments);
+        if call.is_delivered && arguments.as_deref().is_some_and(goes_on) {
             let message = format!("the tool call '{}' went on after it had been completed", call.name);
             return Err(failed(Kind::Malformed, message));
         }
         call.add_id(id.unwrap_or_default());
         call.add_name(name.unwrap_or_default());
-        call.arguments.push_str(arguments.as_deref().unwrap_or_default());
         call.custom |= part.is_custom();
+        call.add_arguments(arguments.as_deref().unwrap_or_default());
         merge(&mut call.extra, part.extra.clone());
         if self.consumer.buffer_tool_calls && call.name.len() + call.arguments.len() > defaults::MAX_TOOL_CALL
         {
@@ -112,6 +112,9 @@ impl Delivery<'_> {
             if let Some(name) = tool_calls::invalid(calls) {
                 let message = format!("the arguments of the tool call '{name}' are not valid JSON");
                 return Err(failed(Kind::Malformed, message));
+            }
+            if tool_calls::has_nameless(calls) {
+                return Err(failed(Kind::Malformed, "a tool call has no name".to_owned()));
             }
         } else if buffered {
             tool_calls::drop_cut_off(calls);

@@ -49,6 +49,7 @@ pub(super) async fn read_unstreamed(
     };
     let ending = dialect.read_unstreamed(&value).map_err(|mut error| {
         error.request_id = delivery.progress.request_id.clone();
+        error.is_unexplained = provider_error::is_unexplained(&error);
         error
     })?;
     delivery.begin_answer();

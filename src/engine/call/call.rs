@@ -63,7 +63,8 @@ impl<'a> Call<'a> {
 
     /// What the failure of the running or last attempt means for the plan.
     pub(super) fn failure(&self, route: RouteId, error: &Error) -> Failure {
-        planning::failure(self.ctx, &self.routes[route], error, self.history.attempts_made())
+        let again = self.history.count(error.code()) > 1;
+        planning::failure(self.ctx, &self.routes[route], error, self.history.attempts_made(), again)
     }
 
     /// Publishes the state between two deltas in [`crate::engine::shared::live_snapshot::LiveSnapshot`].

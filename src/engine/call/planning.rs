@@ -62,10 +62,18 @@ fn order(ctx: &CallContext<'_>, routes: &Routes) -> Vec<RouteId> {
 
 /// What a failure means for the plan; its route starts to cool down. `attempt` is the number of the attempt in this
 /// call, from 0.
-pub(super) fn failure(ctx: &CallContext<'_>, route: &CallRoute, error: &Error, attempt: usize) -> Failure {
+/// `again` is whether an attempt of this call has failed with the same code before.
+pub(super) fn failure(
+    ctx: &CallContext<'_>,
+    route: &CallRoute,
+    error: &Error,
+    attempt: usize,
+    again: bool,
+) -> Failure {
     let retry = &ctx.request.options.retry;
     let decision = retry.decisions.decision_for(error).map(|row| row.at_attempt(attempt));
-    let class = classify(error);
+    let mut class = classify(error);
+    class.retryable &= !(error.is_unexplained && again);
     let class = decision.map_or(class, |decision| decision.apply(class, error.kind));
     cool_down(ctx, route, error, class.cools_down);
     Failure {

@@ -67,6 +67,11 @@ pub struct Choice<'a> {
     pub message: Option<&'a RawValue>,
     #[serde(borrow, default)]
     pub text: Option<&'a RawValue>,
+    /// What some send instead of `finish_reason`: Gemini, and OpenAI's first models with images. Only `lenient` reads these two.
+    #[serde(borrow, default, rename = "finishReason")]
+    pub finish_reason_camel: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    pub finish_details: Option<&'a RawValue>,
     /// The delta was read from `message`: it may be the whole answer so far.
     #[serde(skip)]
     pub from_message: bool,
@@ -198,6 +203,13 @@ pub struct Function<'a> {
 }
 
 impl ToolCall<'_> {
+    /// Whether the name and the arguments may be beside the index instead of in a function. Only `lenient` reads those.
+    pub fn is_flat(&self) -> bool {
+        self.function.is_none()
+            && self.custom.is_none()
+            && ["name", "arguments"].iter().any(|name| self.extra.contains_key(*name))
+    }
+
     /// Whether this is a custom tool call, whose input is free text instead of JSON arguments.
     pub fn is_custom(&self) -> bool {
         self.custom.is_some() || self.r#type.as_ref().is_some_and(|kind| kind.text == "custom")
@@ -282,33 +294,8 @@ impl Delta<'_> {
     }
 }
 
-/// Whether a finish reason says that the provider broke the answer off. Documented ones: `error` (OpenRouter, Mistral),
-/// `abort` (vLLM, SGLang), `network_error` (Zhipu), `insufficient_system_resource` (DeepSeek), `MALFORMED_FUNCTION_CALL`
-/// and `OTHER` (Gemini). Unknown ones with the same words are of the same kind; any other is a complete answer.
-pub fn is_broken_off(reason: &str) -> bool {
-    const WORDS: &[&str] = &[
-        "error",
-        "abort",
-        "fail",
-        "timeout",
-        "timed_out",
-        "cancel",
-        "interrupt",
-        "insufficient",
-        "malformed",
-        "unexpected",
-        "unspecified",
-        "incomplete",
-        "overload",
-        "unavailable",
-        "disconnect",
-    ];
-    let reason = reason.to_ascii_lowercase();
-    reason == "other" || WORDS.iter().any(|word| reason.contains(word))
-}
-
-/// The error of an answer that the provider broke off with this finish reason.
+/// The error of an answer that the provider interrupted with this finish reason.
 pub fn broken_off_error(reason: &str) -> Error {
     let reason = truncate(reason, 100);
-    Error::new(Kind::Truncated, format!("the provider broke the answer off (finish_reason: '{reason}')"))
+    Error::new(Kind::Truncated, format!("the provider interrupted the answer (finish_reason: '{reason}')"))
 }

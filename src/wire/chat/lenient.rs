@@ -55,8 +55,10 @@ fn read_chunk<'a>(all: &Fields<'a>) -> Result<Chunk<'a>> {
         None => None,
         Some(list) => Some(read_choices(list)?),
     };
-    let is_list = field(all, "choices").is_none_or(|choices| choices.starts_with('['));
-    let must_rebuild = !is_list || choices.iter().flatten().any(|(_, rebuild)| *rebuild);
+    // A list of choices, each of them an object.
+    let is_list = |json| entries(json).is_some_and(|list| !list.contains(&"null"));
+    let must_rebuild =
+        !field(all, "choices").is_none_or(is_list) || choices.iter().flatten().any(|(_, rebuild)| *rebuild);
     Ok(Chunk {
         id: label(all, "id"),
         created: field(all, "created").and_then(lenient::number).map(|seconds| seconds as u64),
@@ -105,15 +107,24 @@ fn read_choice<'a>(json: &'a str, path: &str) -> Result<(Choice<'a>, bool)> {
         let content = lenient::text(text);
         delta = Some(Delta { content, ..Delta::default() });
     }
+    let given = field(&all, "finish_reason").and_then(finish_reason);
+    let substitute = || ["finishReason", "finish_details"].iter().find_map(|name| field(&all, name));
+    let finish_reason = given.or_else(|| {
+        let reason = substitute().and_then(finish_reason);
+        must_rebuild |= reason.is_some();
+        reason
+    });
     let choice = Choice {
         index: choice_index(&all),
         delta,
-        finish_reason: finish_reason(&all),
+        finish_reason,
         logprobs: raw("logprobs"),
         usage: raw("usage"),
         error: raw("error"),
         message: None,
         text: None,
+        finish_reason_camel: None,
+        finish_details: None,
         from_message,
     };
     Ok((choice, must_rebuild))
@@ -121,13 +132,21 @@ fn read_choice<'a>(json: &'a str, path: &str) -> Result<(Choice<'a>, bool)> {
 
 fn read_delta<'a>(all: &Fields<'a>, path: &str) -> Result<(Delta<'a>, bool)> {
     let optional = |name| field(all, name).and_then(optional_text);
+    let (reasoning_content, reasoning) = (optional("reasoning_content"), optional("reasoning"));
     let content = match field(all, "content") {
         Some(json) => text_of(json, &format!("{path}.content"))?,
         None => None,
     };
-    // A consumer of chunks may know lists of parts, but not lists of strings.
+    // A consumer of chunks may know lists of parts with their text, but no other form, and of the reasoning only text.
+    let is_part = |part: &&str| fields(part).is_some_and(|part| !field(&part, "text").is_some_and(is_nested));
     let parts = field(all, "content").and_then(entries).unwrap_or_default();
-    let mut must_rebuild = parts.iter().any(|part| !part.starts_with('{'));
+    let mut must_rebuild = !parts.iter().all(is_part)
+        || field(all, "content").is_some_and(|content| content.starts_with('{'))
+        || [&reasoning_content, &reasoning].into_iter().zip(["reasoning_content", "reasoning"]).any(
+            |(text, name)| {
+                text.as_ref().is_some_and(|text| !text.is_empty()) && field(all, name).is_some_and(is_nested)
+            },
+        );
     let tool_calls = match field(all, "tool_calls") {
         None => None,
         Some(json) => {
@@ -144,8 +163,8 @@ fn read_delta<'a>(all: &Fields<'a>, path: &str) -> Result<(Delta<'a>, bool)> {
     });
     let delta = Delta {
         content,
-        reasoning_content: optional("reasoning_content"),
-        reasoning: optional("reasoning"),
+        reasoning_content,
+        reasoning,
         refusal: optional("refusal"),
         tool_calls,
         function_call,
@@ -156,17 +175,26 @@ fn read_delta<'a>(all: &Fields<'a>, path: &str) -> Result<(Delta<'a>, bool)> {
     Ok((delta, must_rebuild || has_halves))
 }
 
+fn is_nested(json: &str) -> bool {
+    json.starts_with(['{', '['])
+}
+
 /// Reads a tool call; `None` if it is nothing that could be one.
 fn read_tool_call(json: &str) -> Option<(ToolCall<'_>, bool)> {
-    const NEEDED: &[&str] = &["index", "id", "function", "custom"];
+    const NEEDED: &[&str] = &["index", "id", "function", "custom", "name", "arguments"];
     let all = fields(json).filter(|all| all.iter().any(|(name, _)| NEEDED.contains(&name.as_str())))?;
-    let (function, rebuild) = field(&all, "function").and_then(read_function).unzip();
+    let nested = field(&all, "function").or_else(|| field(&all, "custom"));
+    // Some have the name and the arguments beside the index.
+    let is_flat = nested.is_none() && (field(&all, "name").or_else(|| field(&all, "arguments"))).is_some();
+    let function = if is_flat { Some(json) } else { field(&all, "function") };
+    let (function, rebuild) = function.and_then(read_function).unzip();
     let custom = field(&all, "custom").and_then(fields).map(|custom| {
         let text = |name| field(&custom, name).and_then(lenient::string_or_json);
         Custom { name: text("name"), input: text("input") }
     });
     let known = ["index", "id", "type", "function", "custom"];
-    let extra = all.iter().filter(|(name, _)| !known.contains(&name.as_str()));
+    let is_known = |name: &str| known.contains(&name) || (is_flat && matches!(name, "name" | "arguments"));
+    let extra = all.iter().filter(|(name, _)| !is_known(name));
     let extra = extra.filter_map(|(name, json)| Some((name.clone(), json::value(json)?))).collect();
     let call = ToolCall {
         index: index(&all),
@@ -176,7 +204,7 @@ fn read_tool_call(json: &str) -> Option<(ToolCall<'_>, bool)> {
         custom,
         extra,
     };
-    Some((call, rebuild.unwrap_or_default()))
+    Some((call, rebuild.unwrap_or_default() || is_flat))
 }
 
 /// Reads a function. Arguments that are not a string are their JSON; then the delta has to be rebuilt.
@@ -212,8 +240,7 @@ fn text_of<'a>(json: &'a str, path: &str) -> Result<Option<Text<'a>>> {
     }
 }
 
-fn finish_reason<'a>(all: &Fields<'a>) -> Option<Text<'a>> {
-    let json = field(all, "finish_reason")?;
+fn finish_reason(json: &str) -> Option<Text<'_>> {
     match json.as_bytes().first()? {
         b'"' => json::string(json),
         b'f' => None,

@@ -1,16 +1,18 @@
 //! The chat completions dialect: the events of a stream.
 //!
 //! [`chunk`](Chunk) has the shapes, `template` a fast path for chunks that differ in their text alone, `lenient` a slow
-//! one for chunks of other shapes, and [`Reader`] reads a stream with all three.
+//! one for chunks of other shapes, and [`Reader`] reads a stream with all three. [`FinishKind`] is the meaning of a finish
+//! reason, and `openai_shape` what is mended in a chunk before it is delivered.
 
 mod chunk;
+mod finish_reason;
 mod lenient;
+mod openai_shape;
 mod reader;
 mod template;
 
 pub use super::request::{ChatRequest, Overrides};
 pub use super::text::Text;
-pub use chunk::{
-    Choice, Chunk, Custom, Delta, Function, ToolCall, broken_off_error, is_broken_off, is_reasoning,
-};
+pub use chunk::{Choice, Chunk, Custom, Delta, Function, ToolCall, broken_off_error, is_reasoning};
+pub use finish_reason::FinishKind;
 pub use reader::{Reader, StreamEvent, read};

@@ -3,7 +3,7 @@
 use serde::de::IgnoredAny;
 use serde_json::Value;
 
-use super::chunk::{Chunk, Delta};
+use super::chunk::{Chunk, Delta, ToolCall};
 use super::lenient;
 use super::template::Template;
 use crate::error::{Error, Kind, Result, truncate};
@@ -122,12 +122,17 @@ fn read_chunk(data: &str) -> Result<Chunk<'_>> {
     }
 }
 
-/// Whether a choice has a `message` or a `text`, and no delta.
+/// Whether a choice has a `message` or a `text`, and no delta; a finish reason under another name; or a tool call without
+/// a function.
 fn has_substitutes(chunk: &Chunk<'_>) -> bool {
     let mut choices = chunk.choices.iter().flatten();
     choices.any(|choice| {
-        (choice.message.is_some() || choice.text.is_some())
-            && choice.delta.as_ref().is_none_or(Delta::is_empty)
+        let has_text = choice.message.is_some() || choice.text.is_some();
+        let has_reason = choice.finish_reason_camel.is_some() || choice.finish_details.is_some();
+        let calls = choice.delta.as_ref().and_then(|delta| delta.tool_calls.as_ref());
+        (has_text && choice.delta.as_ref().is_none_or(Delta::is_empty))
+            || (has_reason && choice.finish_reason.is_none())
+            || calls.into_iter().flatten().any(ToolCall::is_flat)
     })
 }
 

@@ -19,7 +19,7 @@ use super::messages_normal::Normalizer;
 use super::normal::{NormalEvent, count, index_of};
 use crate::error::Result;
 use crate::usage::add_usage;
-use crate::wire::chat::{broken_off_error, is_broken_off};
+use crate::wire::chat::{FinishKind, broken_off_error};
 use crate::wire::json::{self as lenient, Str};
 use crate::wire::provider_error;
 
@@ -215,7 +215,9 @@ impl Answer {
         if !usage.is_object() || (delta.stop_reason.is_none() && self.stop_reason.is_some()) {
             return DecodedEvent::Unusual;
         }
-        if let Some(Str(reason)) = delta.stop_reason.as_ref().filter(|Str(reason)| is_broken_off(reason)) {
+        if let Some(Str(reason)) =
+            delta.stop_reason.as_ref().filter(|Str(reason)| FinishKind::of(reason) == FinishKind::BrokenOff)
+        {
             return DecodedEvent::Error(broken_off_error(reason));
         }
         self.update_usage(&usage);

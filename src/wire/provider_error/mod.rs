@@ -74,6 +74,20 @@ pub fn from_text(text: &str, status: u16, header: &Header<'_>, now_epoch_ms: u64
     Some(from_response(status, None, text.as_bytes(), header, now_epoch_ms))
 }
 
+/// The error in a text that is not an event and came after the answer: JSON, an SSE field `error`. `None` for anything else.
+pub fn after_answer(text: &str, now_epoch_ms: u64) -> Option<Error> {
+    let text = text.trim();
+    let whole = json(text).filter(is_error_event);
+    Some(from_event_at(&whole.or_else(|| error_line(text))?, now_epoch_ms))
+}
+
+/// Whether an error in a document with status 200 says neither what it is nor when to come back.
+pub fn is_unexplained(error: &Error) -> bool {
+    error.kind == Kind::Server
+        && error.retry_after.is_none()
+        && error.status.is_none_or(|status| status < 400)
+}
+
 /// The error of an error object inside a stream: `{"error":{…}}`, `{"error":"text"}`, or an object
 /// with `message` and `type` itself. A numeric `code` or `status` is taken as the HTTP status that the
 /// provider could no longer send. An error that fits no other kind is [`Kind::Server`].

@@ -1,6 +1,6 @@
 //! The rows that tell a limit on a rate from a quota, and the other causes.
 
-use super::cause::Field::{BaseCode, Code, Message, Wait};
+use super::cause::Field::{Anywhere, BaseCode, Code, Message, Wait};
 use super::cause::Match::{All, Has, Is};
 use super::cause::Status::{Any, Client, Missing, Of};
 use super::cause::source::{BAIDU, DASHSCOPE, MINIMAX, VOLCENGINE, ZHIPU};
@@ -10,12 +10,15 @@ use crate::error::Kind::{
 };
 
 const AWS: &str = "docs.aws.amazon.com: common errors of Bedrock";
+const IFLYTEK: &str = "xfyun.cn/doc/spark: error codes";
+const LITELLM: &str = "docs.litellm.ai/docs/exception_mapping";
 const GEMINI: &str = "ai.google.dev/gemini-api/docs/troubleshooting";
 
 /// Before the quotas: money that is spent stays spent whatever the wait, other quotas are rates.
 pub(super) const RATES: &[Cause] = &[
     cause("Gemini", Message, Has("prepayment credits are depleted"), QuotaExhausted, Any, "report: 429"),
     cause("xAI", Message, Has("used all available credits"), QuotaExhausted, Any, "report: 403 and 429"),
+    cause("DashScope", Message, All(&["aliyun", "error-code#token-limit"]), RateLimit, Of(&[429]), DASHSCOPE),
     cause("OpenAI", Code, Is("insufficient_quota"), QuotaExhausted, Any, "platform.openai.com: error codes"),
     cause("Moonshot", Code, Is("exceeded_current_quota_error"), QuotaExhausted, Any, "report: 429"),
     cause("Gemini", Code, Is("resource_exhausted"), RateLimit, Of(&[429]), GEMINI),
@@ -26,6 +29,7 @@ pub(super) const RATES: &[Cause] = &[
     cause("Volcengine", Code, Has("ratelimitexceeded"), RateLimit, Any, VOLCENGINE),
     cause("Bedrock", Code, Has("throttlingexception"), RateLimit, Any, AWS),
     cause("Bedrock", Code, Has("toomanyrequestsexception"), RateLimit, Any, AWS),
+    cause("Bedrock", Anywhere, Has("throttlingexception"), RateLimit, Any, AWS),
     cause("Bedrock", Code, Has("servicequotaexceededexception"), RateLimit, Any, AWS),
     cause(
         "any",
@@ -61,7 +65,36 @@ pub(super) const CAUSES: &[Cause] = &[
     cause("OpenAI", Code, Has("content_policy"), ContentFiltered, Any, "report: 400"),
     cause("Azure", Code, Has("responsibleaipolicyviolation"), ContentFiltered, Any, "report: 400"),
     cause("DashScope", Code, Has("data_inspection_failed"), ContentFiltered, Any, DASHSCOPE),
-    cause("DashScope", Code, Has("datainspectionfailed"), ContentFiltered, Any, DASHSCOPE),
+    cause("DashScope", Anywhere, Has("datainspectionfailed"), ContentFiltered, Any, DASHSCOPE),
+    cause(
+        "Anthropic",
+        Message,
+        Has("blocked by content filtering policy"),
+        ContentFiltered,
+        Any,
+        "report: 400",
+    ),
+    cause(
+        "OpenRouter",
+        Message,
+        Has("input was flagged"),
+        ContentFiltered,
+        Client,
+        "report: 403, moderation",
+    ),
+    cause("Gemini", Anywhere, Has("prohibited_content"), ContentFiltered, Any, "report: 403"),
+    cause("OpenAI", Message, Has("flagged as potentially violating"), ContentFiltered, Client, "report: 400"),
+    cause("MiniMax", Message, Has("new_sensitive"), ContentFiltered, Any, MINIMAX),
+    cause("DeepSeek", Message, Has("content exists risk"), ContentFiltered, Any, "report: 400"),
+    cause("xAI", Message, Has("content violates usage guidelines"), ContentFiltered, Any, "report: 403"),
+    cause("LiteLLM", Anywhere, Has("contentpolicyviolationerror"), ContentFiltered, Any, LITELLM),
+    cause("LiteLLM", Message, Has("violated guardrail policy"), ContentFiltered, Client, LITELLM),
+    cause("Portkey", Code, Is("hooks_failed"), ContentFiltered, Any, "report: 446, guardrails"),
+    cause("iFlytek", Code, Is("10013"), ContentFiltered, Missing, IFLYTEK),
+    cause("iFlytek", Code, Is("10014"), ContentFiltered, Missing, IFLYTEK),
+    cause("Baidu", Message, Has("sensitive words"), ContentFiltered, Client, BAIDU),
+    cause("Zhipu, relays", Message, Has("敏感内容"), ContentFiltered, Client, ZHIPU),
+    cause("Tencent, relays", Message, Has("敏感信息"), ContentFiltered, Client, "report: 400"),
     cause("Volcengine", Code, Has("sensitivecontentdetected"), ContentFiltered, Any, VOLCENGINE),
     cause("Zhipu", Code, Is("1301"), ContentFiltered, Of(&[400]), ZHIPU),
     cause("MiniMax", BaseCode, Is("1026"), ContentFiltered, Any, MINIMAX),

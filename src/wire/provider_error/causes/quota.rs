@@ -114,6 +114,7 @@ pub(super) const TEXTS: &[Cause] = &[
         Any,
         "docs.litellm.ai/docs/proxy/provider_budget_routing",
     ),
+    quota("Portkey", Message, Has("budget limit exceeded"), Any, "report: 412"),
     quota("Together", Message, Has("credit limit exceeded"), Any, "report: 402"),
     quota("Hugging Face", Message, Has("exceeded your monthly included credits"), Any, "report: 402"),
     quota("Mistral", Message, Has("inactive subscription"), Any, "report: 401 and 403"),

@@ -227,5 +227,5 @@ fn the_table_is_in_lower_case_and_names_its_sources() {
         }
         assert!(!cause.source.is_empty() && !cause.provider.is_empty());
     }
-    assert!(table().count() < 256, "the pass over the table is bounded");
+    assert!(table().count() < 512, "the pass over the table is bounded");
 }
