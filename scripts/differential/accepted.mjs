@@ -21,6 +21,16 @@ export const ACCEPTED = [
       [sdk.strict, sdk.lenient].some((answer) => hasInvalidCall(answer)),
   },
   {
+    name: 'a tool call whose name never comes is an error: no application can run it',
+    when: (_, { detail = '', sdk }) =>
+      /tool call has no name/.test(detail) && [sdk.strict, sdk.lenient].some((answer) => hasNamelessCall(answer)),
+  },
+  {
+    name: 'a tool call that comes once more as a whole is not doubled',
+    when: (c, { field, ours }) =>
+      field === 'tools' && [c.intended.strict, c.intended.lenient].some((answer) => doubles(answer, ours.lenient)),
+  },
+  {
     name: 'of an answer that reached its limit, tool calls that were cut off are dropped',
     when: (c, { field, ours }) =>
       field === 'tools' && [c.intended.strict, c.intended.lenient].some((answer) => dropsCutOff(answer, ours.lenient)),
@@ -45,6 +55,16 @@ const dropsCutOff = (sdk, ours) =>
   ours.choices.every(({ tools, finish }, at) => {
     const valid = sdk.choices[at]?.tools.filter(([, , args]) => isJson(args))
     return finish !== 'stop' && JSON.stringify(tools) === JSON.stringify(valid)
+  })
+const hasNamelessCall = ({ choices }) => choices.some(({ tools }) => tools.some(([, name]) => name === ''))
+const once = (args) => {
+  const half = args.slice(0, args.length / 2)
+  return half + half === args && isJson(half) ? half : args
+}
+const doubles = (sdk, ours) =>
+  ours.choices.every(({ tools }, at) => {
+    const single = sdk.choices[at]?.tools.map(([id, name, args]) => [id, name, once(args)])
+    return JSON.stringify(tools) === JSON.stringify(single)
   })
 const hasInvalidCall = ({ choices }) => choices.some(({ tools }) => tools.some(([, , args]) => !isJson(args)))
 const isCut = (sdk, ours) =>
