@@ -154,7 +154,9 @@ async function peek(body: ReadableStream<Uint8Array>, size: number) {
     read += value.length
   }
   const whole = new ReadableStream<Uint8Array>({
-    start: (controller) => chunks.forEach((chunk) => controller.enqueue(chunk)),
+    start(controller) {
+      for (const chunk of chunks) controller.enqueue(chunk)
+    },
     async pull(controller) {
       const { done, value } = await reader.read()
       if (done) controller.close()

@@ -244,7 +244,9 @@ mod tests {
             #[serde(rename = "type")]
             _kind: String,
         }
-        for (data, why) in [(r#"{"choices":[]}"#, "is not an event of this API: missing"), ("{", "is not valid JSON")] {
+        for (data, why) in
+            [(r#"{"choices":[]}"#, "is not an event of this API: missing"), ("{", "is not valid JSON")]
+        {
             let error = invalid_json(data, &serde_json::from_str::<Event>(data).unwrap_err());
             assert!(error.message.starts_with(&format!("an event of the stream {why}")), "{}", error.message);
         }
