@@ -117,23 +117,6 @@ test('the message of an error is the one of the provider, in whatever shape it s
   }
 })
 
-test('the name of a tool call that the provider never sent is missing', async (t) => {
-  const delta = { tool_calls: [{ index: 0, id: 'a', type: 'function', function: { arguments: '{}' } }] }
-  const chunks = [
-    { index: 0, delta },
-    { index: 0, delta: {}, finish_reason: 'tool_calls' },
-  ]
-  const sse = chunks.map((choice) => `data: ${JSON.stringify({ choices: [choice] })}\n\n`).join('')
-  const { url } = await serve(t, async (response) =>
-    response.writeHead(200, { 'content-type': 'text/event-stream' }).end(`${sse}data: [DONE]\n\n`),
-  )
-  const fetch = createFetch(QUICK)
-  t.after(() => fetch.close())
-  const body = JSON.stringify({ model: 'm', messages: MESSAGES, stream: true })
-  const text = await (await fetch(`${url}/v1/chat/completions`, { method: 'POST', body })).text()
-  assert.match(text, /"function":\{"arguments":"\{\}"\}/)
-})
-
 test('a URL with a name and a password is rejected, and nothing is sent', async (t) => {
   let requests = 0
   const { url } = await serve(t, async (response) => {

@@ -43,17 +43,16 @@ pub struct Label<'a> {
 
 impl ToolCall {
     pub fn to_map(&self) -> Map<String, Value> {
-        let (kind, input) = if self.custom { ("custom", "input") } else { ("function", "arguments") };
-        let mut function = Map::new();
-        // A name that never came is missing, so that an SDK sees that.
-        if !self.name.is_empty() {
-            function.insert("name".into(), json!(self.name));
-        }
-        function.insert(input.into(), json!(self.arguments));
+        let Self { id, name, arguments, .. } = self;
         let mut call = Map::new();
-        call.insert("id".into(), json!(self.id));
-        call.insert("type".into(), json!(kind));
-        call.insert(kind.into(), function.into());
+        call.insert("id".into(), json!(id));
+        if self.custom {
+            call.insert("type".into(), json!("custom"));
+            call.insert("custom".into(), json!({ "name": name, "input": arguments }));
+        } else {
+            call.insert("type".into(), json!("function"));
+            call.insert("function".into(), json!({ "name": name, "arguments": arguments }));
+        }
         insert_missing(&mut call, &self.extra);
         call
     }
