@@ -26,6 +26,7 @@ impl Error {
             kind,
             message: message.into(),
             status: None,
+            provider_message: None,
             provider_code: None,
             provider_type: None,
             param: None,
@@ -124,7 +125,9 @@ pub struct ErrorData {
     pub kind: Kind,
     pub message: String,
     pub status: Option<u16>,
-    /// The provider's own `error.code`, `error.type` and `error.param`.
+    /// The provider's own `error.message` or what it calls that, if its error is JSON, and its `error.code`,
+    /// `error.type` and `error.param`.
+    pub provider_message: Option<String>,
     pub provider_code: Option<String>,
     pub provider_type: Option<String>,
     pub param: Option<String>,

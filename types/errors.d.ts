@@ -26,6 +26,8 @@ export class HolySheepError extends Error {
   readonly snapshot?: Snapshot
   /** The provider's id of the last request if it sent one, otherwise ours. */
   readonly requestId?: string
+  /** The provider's own message, if its error is JSON. `message` is the client's sentence about it. */
+  readonly providerMessage?: string
   /** The provider's own `error.type`, `error.code` and `error.param`. */
   readonly type?: string
   readonly providerCode?: string

@@ -22,6 +22,7 @@ pub fn error_record(error: &Error) -> Value {
     put("status", error.status.map(Value::from));
     put("retryAfterMs", error.retry_after.map(|wait| json!(wait.as_millis().min(1 << 53) as u64)));
     put("type", error.provider_type.clone().map(Value::from));
+    put("providerMessage", error.provider_message.clone().map(Value::from));
     put("providerCode", error.provider_code.clone().map(Value::from));
     put("param", error.param.clone().map(Value::from));
     put("requestId", error.request_id.clone().map(Value::from));

@@ -22,6 +22,7 @@ class HolySheepError extends Error {
   declare readonly snapshot?: Snapshot
   declare readonly requestId?: string
   declare readonly type?: string
+  declare readonly providerMessage?: string
   declare readonly providerCode?: string
   declare readonly param?: string
   declare readonly body?: string

@@ -1,5 +1,6 @@
 //! Opens an attempt: sends the request and checks the head of the response.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use crate::engine::time::clock::{self, sleep_until_some};
 use crate::engine::time::unless_silent_until;
 use crate::error::{Error, Phase, Result};
 use crate::store::SharedState;
-use crate::transport::{Body, HeaderMap, Request, Response, Transport};
+use crate::transport::{Body, HeaderMap, HeaderValue, Request, Response, Transport};
 use crate::wire::{limits, provider_error, response_headers, retry_after, secrets};
 
 /// The request of one attempt. It borrows nothing from the call, so two attempts can be opened at once.
@@ -85,11 +86,11 @@ impl OpenRequest {
                 None => text.to_owned(),
             };
             head.request_id = id.map(masked);
-            let pairs = response.headers.iter();
-            let pairs = pairs.filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)));
+            let pairs: Vec<_> =
+                response.headers.iter().map(|(name, value)| (name.as_str(), text_of(value))).collect();
             let header = |name: &str| header_text(&response.headers, name).map(str::to_owned);
             head.retry_after = retry_after::parse(&header, clock::now());
-            head.headers = response_headers::visible(pairs);
+            head.headers = response_headers::visible(pairs.iter().map(|(name, text)| (*name, text.as_ref())));
             head.headers.iter_mut().for_each(|(_, text)| *text = masked(text));
         });
         let header = |name: &str| header_text(&response.headers, name).map(str::to_owned);
@@ -123,6 +124,14 @@ impl OpenRequest {
             }
         }
         read
+    }
+}
+
+/// The value of a header as `fetch` shows it, each byte as one character (Fetch standard, "isomorphic decode").
+fn text_of(value: &HeaderValue) -> Cow<'_, str> {
+    match value.to_str() {
+        Ok(text) => text.into(),
+        Err(_) => value.as_bytes().iter().copied().map(char::from).collect(),
     }
 }
 

@@ -131,8 +131,25 @@ impl<'a> Requests<'a> {
 }
 
 fn value(text: &str) -> Result<HeaderValue> {
+    value_of(text.as_bytes())
+}
+
+/// The value of a header of a `fetch` request, each of whose characters stands for one byte (Fetch standard, "isomorphic
+/// encode").
+fn received_value(text: &str) -> Result<HeaderValue> {
+    match latin1(text) {
+        Some(bytes) => value_of(&bytes),
+        None => value(text),
+    }
+}
+
+fn latin1(text: &str) -> Option<Vec<u8>> {
+    text.chars().map(|char| u8::try_from(char).ok()).collect()
+}
+
+fn value_of(bytes: &[u8]) -> Result<HeaderValue> {
     // The text may be a secret, so the error does not quote it.
-    HeaderValue::from_bytes(text.as_bytes()).map_err(|_| {
+    HeaderValue::from_bytes(bytes).map_err(|_| {
         Error::new(Kind::InvalidArgument, "a header value contains a character that is not allowed there")
     })
 }
@@ -208,7 +225,7 @@ pub(super) fn add_extras(
     for (name, text) in &extras.headers {
         let name = HeaderName::from_bytes(name.as_bytes())
             .map_err(|_| Error::invalid("headers", "an invalid header name", "letters, digits and -"))?;
-        let mut text = value(text.expose())?;
+        let mut text = received_value(text.expose())?;
         text.set_sensitive(true);
         headers.insert(name, text);
     }
@@ -233,7 +250,7 @@ pub fn without_key(mut error: Error, endpoint: &Endpoint, extras: Option<&FirstE
         let error = &mut *error;
         error.message = secrets::mask_key(&error.message, key);
         let fields = [&mut error.body, &mut error.provider_code, &mut error.provider_type, &mut error.param];
-        for text in fields.into_iter().chain([&mut error.request_id]) {
+        for text in fields.into_iter().chain([&mut error.provider_message, &mut error.request_id]) {
             *text = text.as_deref().map(|text| secrets::mask_key(text, key));
         }
         error.headers.iter_mut().for_each(|(_, text)| *text = secrets::mask_key(text, key));

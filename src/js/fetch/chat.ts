@@ -1,4 +1,5 @@
 /** Runs chat completions on the engine, streamed or not. */
+import { STATUS_CODES } from 'node:http'
 import type { CallOptions, ChatCompletion, ClientEvent } from '../../../index'
 import { CHUNKS, type Consumer, NOTHING } from '../call-handle'
 import { type HolySheepStreamingClient, startCall } from '../client'
@@ -7,6 +8,9 @@ import { readerResolved } from '../scheduler'
 import { bodyError, errorResponse, headersOf } from './errors'
 import { EventStream } from './event-stream'
 import type { BufferedRequest } from './request'
+
+/** The reason phrase of an answer. The provider's is not known. */
+export const OK = STATUS_CODES[200]
 
 /** A request and the options that apply to it. */
 export interface RequestContext {
@@ -109,7 +113,7 @@ export class ResponseHead {
     headers.set('cache-control', 'no-cache')
     // The awaiting caller runs before other calls are served.
     readerResolved()
-    return new Response(stream.readable, { headers })
+    return new Response(stream.readable, { headers, statusText: OK })
   }
 }
 
@@ -119,7 +123,7 @@ function jsonResponse(start: StartCall, head: ResponseHead): Promise<Response> {
       end(json) {
         const { completion, about } = JSON.parse(json) as { completion: ChatCompletion; about: { requestId: string } }
         const headers = head.headers('application/json', about.requestId)
-        resolve(new Response(JSON.stringify(completion), { headers }))
+        resolve(new Response(JSON.stringify(completion), { headers, statusText: OK }))
       },
       error: reject,
     }

@@ -54,7 +54,9 @@ function shaped(error: HolySheepError, sdk: SDK, status: number, json: unknown):
   // Gemini sends a list of one.
   const sent = fieldsOf(Array.isArray(json) ? json[0] : json)
   const inner = fieldsOf(sent.error)
-  const message = typeof inner.message === 'string' && inner.message !== '' ? inner.message : error.message
+  // An SDK adds the status itself, so the client's sentence is the last choice.
+  const sentMessage = typeof inner.message === 'string' && inner.message !== '' ? inner.message : undefined
+  const message = sentMessage ?? error.providerMessage ?? error.message
   // The type of an event says only that it is an error.
   const type = error.type === 'error' ? undefined : error.type
   if (sdk === 'anthropic') {

@@ -52,7 +52,7 @@ export function headersOf(received: Record<string, string> | undefined, requestI
   const headers = new Headers()
   for (const [name, value] of Object.entries({ ...(requestId && { 'x-request-id': requestId }), ...received })) {
     // A quoted API key is masked with a character that is not valid in a header.
-    headers.set(name, value.replace(/[^\t\x20-\x7e]/g, '*'))
+    headers.set(name, value.replace(/[^\t\x20-\x7e\x80-\xff]/g, '*'))
   }
   return headers
 }

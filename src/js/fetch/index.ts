@@ -8,6 +8,7 @@ import { HEARTBEAT_MS } from '../web'
 import { chat, type RequestContext } from './chat'
 import { passthrough } from './passthrough'
 import { fetchOnce, fetchWithRetries, retryPolicyOf } from './platform-fetch'
+import { asReceived, responseUrl } from './received'
 import { bufferRequest, type Target, targetOf } from './request'
 
 /** The dialects of the engine by the end of the request's path. Other requests go to the platform's `fetch`. */
@@ -67,7 +68,7 @@ export function createFetch(options?: FetchOptions): HolySheepFetch {
       validatesModel: general.validateModel === true,
     })
     if (!response) return fetchOnce(policy, ...request.replay)
-    return Object.defineProperty(response, 'url', { value: url.href })
+    return asReceived(response, { url: responseUrl(url) })
   }
   const close = async () => {
     closed = true

@@ -4,7 +4,7 @@
  */
 import { type CallHandle, CHUNKS, type Consumer } from '../call-handle'
 import { startCall } from '../client'
-import { callOptions, isRequestError, type RequestContext, ResponseHead } from './chat'
+import { callOptions, isRequestError, OK, type RequestContext, ResponseHead } from './chat'
 import { bodyError, errorResponse } from './errors'
 import { EventStream } from './event-stream'
 
@@ -61,7 +61,7 @@ function jsonResponse(context: RequestContext, dialect: string): Promise<Respons
       delta(text: string) {
         json = text
       },
-      end: () => resolve(new Response(json, { headers: head.headers('application/json') })),
+      end: () => resolve(new Response(json, { headers: head.headers('application/json'), statusText: OK })),
       error: reject,
     }
     start(context, dialect, head, consumer).begin(CHUNKS)

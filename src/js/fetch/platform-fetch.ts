@@ -4,6 +4,7 @@ import type { HolySheepStreamingClient } from '../client'
 import { addon } from '../native'
 import { retryWithBackoff } from '../systems/retry-with-backoff'
 import { defined } from '../systems/shared'
+import { asReceived } from './received'
 import type { Target } from './request'
 
 /** The POST endpoints without side effects. */
@@ -50,12 +51,14 @@ export async function fetchWithRetries(
       async () => {
         const response = await policy.fetch(input, init)
         if (response.status < 400) return response
-        // Reading the body frees the connection for the next attempt.
-        throw new StatusError(response, await response.text())
+        throw await StatusError.of(response)
       },
       {
         ...defined({ ...backoffOptions, maxRetryAfterMs, signal: signal ?? undefined }),
         maxAttempts: policy.maxRetries + 1,
+        onRetry: (_attempt: number, error: unknown) => {
+          if (error instanceof StatusError) error.discard()
+        },
         retryable: (error: unknown) =>
           error instanceof StatusError ? error.isRetryable(policy.client) : isNetworkError(error),
       },
@@ -92,24 +95,39 @@ function isNetworkError(error: unknown): boolean {
   return code.startsWith('UND_ERR_') || addon.isRetryableCode(code)
 }
 
-/** A response with an error status, and its body. */
+/** How much of the body of a 429 is searched for the code of an exhausted quota, in bytes. */
+const SEARCHED = 2048
+
+/** A response with an error status. Its body, which may never end, is not read unless it decides about a retry. */
 class StatusError extends Error {
   readonly headers: Headers
 
-  constructor(
+  private constructor(
     private readonly original: Response,
-    private readonly body: string,
+    private readonly body: ReadableStream<Uint8Array> | null,
+    private readonly isQuotaExhausted: boolean,
   ) {
     super(`status ${original.status}`)
     // `retryWithBackoff` reads `Retry-After` from here.
     this.headers = original.headers
   }
 
+  static async of(response: Response): Promise<StatusError> {
+    if (response.status !== 429 || !response.body) return new StatusError(response, response.body, false)
+    const { start, body } = await peek(response.body, SEARCHED)
+    return new StatusError(response, body, QUOTA_EXHAUSTED.test(start))
+  }
+
   isRetryable(client: HolySheepStreamingClient): boolean {
     const shouldRetry = this.headers.get('x-should-retry')
     if (shouldRetry === 'true' || shouldRetry === 'false') return shouldRetry === 'true'
     const { status } = this.original
-    return client.isRetryable({ status, code: QUOTA_EXHAUSTED.test(this.body) ? 'insufficient_quota' : undefined })
+    return client.isRetryable({ status, code: this.isQuotaExhausted ? 'insufficient_quota' : undefined })
+  }
+
+  /** Drops the body, which frees its connection. */
+  discard() {
+    this.body?.cancel().catch(() => {})
   }
 
   /** The response with its original body, and a header that keeps the SDK from retrying again. */
@@ -120,10 +138,33 @@ class StatusError extends Error {
     for (const name of ['content-encoding', 'content-length', 'transfer-encoding']) headers.delete(name)
     headers.set('x-should-retry', 'false')
     // Node's `fetch` passes on a status that the constructor refuses.
-    const body = this.body === '' ? null : this.body
-    const response = new Response(body, { status: Math.min(status, 599), statusText, headers })
-    return Object.defineProperties(response, { url: { value: this.original.url }, status: { value: status } })
+    const response = new Response(this.body, { status: Math.min(status, 599), statusText, headers })
+    return asReceived(response, { url: this.original.url, status, redirected: this.original.redirected })
   }
+}
+
+/** Reads the first `size` bytes of a body or more, and returns their text with a body that still has them. */
+async function peek(body: ReadableStream<Uint8Array>, size: number) {
+  const reader = body.getReader()
+  const chunks: Uint8Array[] = []
+  for (let read = 0; read < size; ) {
+    const { done, value } = await reader.read()
+    if (done) break
+    chunks.push(value)
+    read += value.length
+  }
+  const whole = new ReadableStream<Uint8Array>({
+    start(controller) {
+      for (const chunk of chunks) controller.enqueue(chunk)
+    },
+    async pull(controller) {
+      const { done, value } = await reader.read()
+      if (done) controller.close()
+      else controller.enqueue(value)
+    },
+    cancel: (reason) => reader.cancel(reason),
+  })
+  return { start: Buffer.concat(chunks).toString(), body: whole }
 }
 
 /** The retry policy of the options. */

@@ -22,6 +22,8 @@ export function targetOf(input: string | URL | Request, init: RequestInit | unde
   try {
     const url = new URL(request ? request.url : String(input))
     if (url.protocol !== 'https:' && url.protocol !== 'http:') return undefined
+    // `fetch` rejects a URL with a name and a password.
+    if (url.username !== '' || url.password !== '') return undefined
     return { url, method: (init?.method ?? request?.method ?? 'GET').toUpperCase() }
   } catch {
     return undefined

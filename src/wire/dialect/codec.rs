@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use serde_json::error::Category;
 use serde_json::{Value, json};
 
 use super::normal::NormalEvent;
@@ -202,9 +203,13 @@ pub(super) fn error_inside(data: &str) -> Option<Value> {
     provider_error::is_error_event(&value).then_some(value)
 }
 
-/// The error of an event that is not valid JSON.
+/// The error of an event that is not valid JSON, or not an event of the dialect.
 pub(super) fn invalid_json(data: &str, error: &serde_json::Error) -> Error {
-    malformed(data, format!("an event of the stream is not valid JSON (column {})", error.column()))
+    let why = match error.classify() {
+        Category::Data => format!("is not an event of this API: {error}"),
+        _ => format!("is not valid JSON (column {})", error.column()),
+    };
+    malformed(data, format!("an event of the stream {why}"))
 }
 
 /// The error of an event that cannot be decoded.
@@ -229,6 +234,21 @@ mod tests {
         for kind in ["x\ndata: 1", "x\rid: 1", "x\r\n\r\ndata: 1"] {
             let event = SyntheticEvent::new(json!({ "type": kind }));
             assert_eq!(event.sse(), format!("data: {}\n\n", event.data));
+        }
+    }
+
+    #[test]
+    fn an_event_of_another_api_is_told_apart_from_invalid_json() {
+        #[derive(Debug, serde::Deserialize)]
+        struct Event {
+            #[serde(rename = "type")]
+            _kind: String,
+        }
+        for (data, why) in
+            [(r#"{"choices":[]}"#, "is not an event of this API: missing"), ("{", "is not valid JSON")]
+        {
+            let error = invalid_json(data, &serde_json::from_str::<Event>(data).unwrap_err());
+            assert!(error.message.starts_with(&format!("an event of the stream {why}")), "{}", error.message);
         }
     }
 

@@ -105,6 +105,7 @@ fn event_error(value: &Value, now: Option<u64>) -> Error {
     let mut error = Error::new(kind_of(fields.status, &fields, wait.is_some()), "");
     error.status = fields.status;
     error.message = sentence(fields.status, "in the provider's stream", detail.as_deref());
+    error.provider_message = fields.message_of_json();
     let body = value.as_str().map_or_else(|| Cow::Owned(value.to_string()), Cow::Borrowed);
     error.body = Some(sanitize(&body, BODY_LIMIT));
     error.retry_after = wait.filter(|_| allows_wait(&error));
@@ -160,6 +161,7 @@ impl Found {
     fn into_error(self, status: u16, body: &str, header: &Header<'_>, now_epoch_ms: u64) -> Error {
         let Found { fields, mut detail, wait } = self;
         let mut error = Error::new(Kind::Malformed, "");
+        error.provider_message = json(body).and_then(|_| fields.message_of_json());
         error.status = Some(status);
         let is_redirect = (300..400).contains(&status);
         if is_redirect {
@@ -207,6 +209,11 @@ impl Found {
 }
 
 impl ErrorFields {
+    /// What happened in the provider's words, masked and truncated.
+    fn message_of_json(&self) -> Option<String> {
+        self.summary().map(|text| sanitize(&text, BODY_LIMIT))
+    }
+
     /// Moves codes and types into the error, masked and truncated.
     fn copy_into(self, error: &mut Error) {
         let short = |text: String| sanitize(&text, EXCERPT_LIMIT);

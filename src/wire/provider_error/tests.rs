@@ -27,6 +27,7 @@ fn an_error_object_is_read_into_the_fields_of_the_error() {
     assert_eq!(error.kind, Kind::Server);
     assert_eq!(error.message, "503 Service Unavailable from the provider: The model is busy");
     assert_eq!(error.status, Some(503));
+    assert_eq!(error.provider_message.as_deref(), Some("The model is busy"));
     assert_eq!(error.provider_code.as_deref(), Some("busy"));
     assert_eq!(error.provider_type.as_deref(), Some("server_error"));
     assert_eq!(error.param.as_deref(), Some("model"));
