@@ -47,7 +47,12 @@ enum Format {
 impl Events {
     /// `max_event` is the limit of an event in bytes, and `max_document` that of a single document.
     pub fn new(max_event: usize, max_document: usize) -> Self {
-        Events { max_event, max_document, format: Format::Unknown { in_comment: false }, document_start: Vec::new() }
+        Events {
+            max_event,
+            max_document,
+            format: Format::Unknown { in_comment: false },
+            document_start: Vec::new(),
+        }
     }
 
     /// Whether the body is one document of JSON, so far.

@@ -271,7 +271,8 @@ impl<'a> Reader<'a> {
         let is_lenient = done && !self.settings.require_finish_reason;
         if journal.is_complete()
             && !done
-            && let Some(mut error) = provider_error::after_answer(&String::from_utf8_lossy(stray), clock::now())
+            && let Some(mut error) =
+                provider_error::after_answer(&String::from_utf8_lossy(stray), clock::now())
         {
             error.request_id.clone_from(&self.delivery.progress.request_id);
             return Err(error);

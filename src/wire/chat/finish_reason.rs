@@ -80,11 +80,23 @@ mod tests {
     fn finish_reasons_of_many_providers() {
         for (kind, reasons) in [
             (Missing, "  |0|null|None|undefined|nil"),
-            (Natural, "stop|STOP|end_turn|eos|eos_token|end|stop_sequence|COMPLETE|tool_calls|tool-calls|unknown"),
-            (CutOff, "length|MAX_TOKENS|model_length|max_output_tokens|model_context_window_exceeded|ERROR_LIMIT"),
-            (CutOff, "content_filter|content-filter|content_filtered|SAFETY|IMAGE_SAFETY|RECITATION|BLOCKLIST"),
+            (
+                Natural,
+                "stop|STOP|end_turn|eos|eos_token|end|stop_sequence|COMPLETE|tool_calls|tool-calls|unknown",
+            ),
+            (
+                CutOff,
+                "length|MAX_TOKENS|model_length|max_output_tokens|model_context_window_exceeded|ERROR_LIMIT",
+            ),
+            (
+                CutOff,
+                "content_filter|content-filter|content_filtered|SAFETY|IMAGE_SAFETY|RECITATION|BLOCKLIST",
+            ),
             (CutOff, "PROHIBITED_CONTENT|SPII|sensitive|guardrail_intervened|refusal|ERROR_TOXIC"),
-            (BrokenOff, "error|ERROR|abort|network_error|insufficient_system_resource|MALFORMED_FUNCTION_CALL|OTHER"),
+            (
+                BrokenOff,
+                "error|ERROR|abort|network_error|insufficient_system_resource|MALFORMED_FUNCTION_CALL|OTHER",
+            ),
             (BrokenOff, "UNEXPECTED_TOOL_CALL|engine_overloaded|cancelled|FINISH_REASON_UNSPECIFIED|timeout"),
         ] {
             for reason in reasons.split('|') {

@@ -58,8 +58,8 @@ fn read_chunk<'a>(all: &Fields<'a>) -> Result<Chunk<'a>> {
     };
     // A list of choices, each of them an object.
     let is_list = |json| entries(json).is_some_and(|list| !list.contains(&"null"));
-    let must_rebuild = !field(all, "choices").is_none_or(is_list)
-        || choices.iter().flatten().any(|(_, rebuild)| *rebuild);
+    let must_rebuild =
+        !field(all, "choices").is_none_or(is_list) || choices.iter().flatten().any(|(_, rebuild)| *rebuild);
     Ok(Chunk {
         id: label(all, "id"),
         created: field(all, "created").and_then(number).map(|seconds| seconds as u64),
@@ -194,8 +194,7 @@ fn read_tool_call(json: &str) -> Option<(ToolCall<'_>, bool)> {
         Custom { name: text("name"), input: text("input") }
     });
     let known = ["index", "id", "type", "function", "custom"];
-    let is_known =
-        |name: &str| known.contains(&name) || (is_flat && matches!(name, "name" | "arguments"));
+    let is_known = |name: &str| known.contains(&name) || (is_flat && matches!(name, "name" | "arguments"));
     let extra = all.iter().filter(|(name, _)| !is_known(name));
     let extra = extra.filter_map(|(name, json)| Some((name.clone(), json::value(json)?))).collect();
     let call = ToolCall {

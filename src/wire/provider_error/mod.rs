@@ -83,7 +83,9 @@ pub fn after_answer(text: &str, now_epoch_ms: u64) -> Option<Error> {
 
 /// Whether an error in a document with status 200 says neither what it is nor when to come back.
 pub fn is_unexplained(error: &Error) -> bool {
-    error.kind == Kind::Server && error.retry_after.is_none() && error.status.is_none_or(|status| status < 400)
+    error.kind == Kind::Server
+        && error.retry_after.is_none()
+        && error.status.is_none_or(|status| status < 400)
 }
 
 /// The error of an error object inside a stream: `{"error":{…}}`, `{"error":"text"}`, or an object
