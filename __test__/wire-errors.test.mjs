@@ -68,3 +68,12 @@ test('an empty stream whose document is the answer is that answer', (t) =>
 
 test('a body that cannot be an answer from its first byte on is requested once', (t) =>
   assertFailure(t, [{ html: true }], /HTML/))
+
+describe('an error that nothing explains', () => {
+  const body = { detail: 'the backend is not ready' }
+  test('is asked for once more, not again and again', (t) =>
+    assertFailure(t, [{ body }], /the backend is not ready/, { requests: 2 }))
+  test('may have passed by then', (t) => assertText(t, [{ body }, { text: 'Xin chào' }], 'Xin chào', { requests: 2 }))
+  test('is asked for as often as any other if it has a status', (t) =>
+    assertFailure(t, [{ body: { detail: 'the backend is not ready', status: 503 } }], /not ready/, { requests: 3, maxRetries: 2 }))
+})

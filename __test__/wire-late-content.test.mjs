@@ -103,3 +103,8 @@ test('an empty answer followed by a full one is that one', async (t) => {
     assert.deepEqual([text, requests], ['Xin chào', 2])
   }
 })
+
+test('text behind the usage is part of the answer if it was sent together with it (SenseNova)', (t) => {
+  const usage = { ...chunk({}), choices: [], usage: USAGE }
+  return assertText(t, [{ events: [chunk({ content: 'Xin' }), STOP, usage, chunk({ content: ' chào' })] }], 'Xin chào')
+})

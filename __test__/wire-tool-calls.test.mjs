@@ -32,6 +32,38 @@ const SCENARIOS = {
     { events: [call({ name: 'f', arguments: { x: 1 } }, { id: 'a' }), END] },
     [['f', '{"x":1}']],
   ],
+  'an empty object before the arguments (one-api)': [
+    { events: [call({ name: 'f', arguments: '{}' }, { id: 'a' }), call({ arguments: '{"x":1}' }), END] },
+    [['f', '{"x":1}']],
+  ],
+  'the whole call once more beside the finish reason (vLLM, Qwen)': [
+    {
+      events: [
+        call({ name: 'f', arguments: '{"x":1}' }, { id: 'a' }),
+        { ...call({ name: 'f', arguments: '{"x":1}' }, { id: 'a' }) },
+        END,
+      ],
+    },
+    [['f', '{"x":1}']],
+  ],
+  'the name and the arguments beside the index': [
+    { events: [chunk({ tool_calls: [{ index: 0, id: 'a', name: 'f', arguments: '{"x":1}' }] }), END] },
+    [['f', '{"x":1}']],
+  ],
+  'a second call at index 0, its arguments at index 1 (DeepSeek behind a relay)': [
+    {
+      events: [
+        call({ name: 'f', arguments: '{}' }, { id: 'a' }),
+        call({ name: 'g', arguments: '' }, { id: 'b' }),
+        call({ arguments: '{"y":2}' }, { index: 1 }),
+        END,
+      ],
+    },
+    [
+      ['f', '{}'],
+      ['g', '{"y":2}'],
+    ],
+  ],
   'another id in each delta (LM Studio)': [
     { events: [call({ name: 'f', arguments: '{"x"' }, { id: 'a' }), call({ arguments: ':1}' }, { id: 'b' }), END] },
     [['f', '{"x":1}']],
@@ -78,4 +110,10 @@ test('a call whose arguments are not JSON does not vanish', async (t) => {
   assert.match((await failure(client.chat(REQUEST))).message, /tool call|arguments/i)
   const outcome = await client.chat(REQUEST, { toolCalls: 'stream' }).catch((error) => error)
   assert.ok(outcome instanceof Error || outcome.choices[0].message.tool_calls.length === 1)
+})
+
+test('a call without a name is an error', async (t) => {
+  const { simulator, client } = await pair(t, { maxRetries: 0 })
+  simulator.setDefault({ events: [call({ arguments: '{"x":1}' }, { id: 'a' }), END] })
+  assert.match((await failure(client.chat(REQUEST))).message, /no name/)
 })

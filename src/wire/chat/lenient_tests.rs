@@ -130,6 +130,45 @@ fn a_finish_reason_may_be_of_another_type() {
 }
 
 #[test]
+fn a_finish_reason_may_have_another_name() {
+    let stop = Some("stop".to_owned());
+    for json in [
+        r#"{"delta":{},"finish_reason":null,"finishReason":"stop"}"#,
+        r#"{"delta":{},"finish_details":{"type":"stop","stop":"<|end|>"}}"#,
+    ] {
+        assert_eq!(choice(json), (0, None, stop.clone(), true), "{json}");
+    }
+    assert_eq!(choice(r#"{"delta":{},"finish_reason":"stop","finishReason":"x"}"#), (0, None, stop, false));
+}
+
+#[test]
+fn the_name_and_the_arguments_may_be_beside_the_index() {
+    let chunk = read(
+        r#"{"choices":[{"delta":{"tool_calls":[{"index":0,"id":"a","name":"f","arguments":"{}","x":1}]}}]}"#,
+    );
+    assert!(chunk.must_rebuild);
+    let call = &chunk.choices.as_ref().unwrap()[0].delta.as_ref().unwrap().tool_calls.as_ref().unwrap()[0];
+    let (name, arguments) = call.name_and_arguments();
+    assert_eq!((name, arguments.map(|text| &*text.text)), (Some("f"), Some("{}")));
+    assert_eq!(serde_json::Value::from(call.extra.clone()), serde_json::json!({ "x": 1 }));
+}
+
+#[test]
+fn text_in_a_form_that_consumers_do_not_read_is_rebuilt() {
+    for (delta, rebuild) in [
+        (r#"{"content":{"text":"a"}}"#, true),
+        (r#"{"content":[{"type":"text","text":{"value":"a"}}]}"#, true),
+        (r#"{"content":[{"type":"text","text":"a"},{"type":"thinking","thinking":[]}]}"#, false),
+        (r#"{"content":6}"#, false),
+        (r#"{"content":"a","reasoning_content":[{"type":"text","text":"hm"}]}"#, true),
+        (r#"{"content":"a","reasoning":{}}"#, false),
+    ] {
+        assert_eq!(choice(&format!(r#"{{"delta":{delta}}}"#)).3, rebuild, "{delta}");
+    }
+    assert!(read(r#"{"choices":[null]}"#).must_rebuild);
+}
+
+#[test]
 fn arguments_may_be_an_object() {
     let chunk = read(
         r#"{"choices":[{"delta":{"tool_calls":[{"index":"0","function":{"name":"f","arguments":{"x": 1}}}]}}]}"#,

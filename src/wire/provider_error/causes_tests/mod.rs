@@ -1,6 +1,7 @@
 //! The words of each provider, and the kind that they mean.
 
 mod context;
+mod filter;
 mod quota;
 
 use serde_json::json;
@@ -61,6 +62,16 @@ fn limits_on_a_rate_are_no_quota() {
                 "Moonshot",
                 429,
                 json!({ "error": { "message": "Your account reached max request: 3, please try again after 1 seconds", "type": "rate_limit_reached_error" } }),
+            ),
+            (
+                "Bedrock",
+                400,
+                openai("ThrottlingException: Too many tokens, please wait before trying again."),
+            ),
+            (
+                "DashScope",
+                429,
+                json!({ "error": { "message": format!("{plan} See https://help.aliyun.com/zh/model-studio/error-code#token-limit"), "code": "insufficient_quota" } }),
             ),
             (
                 "DashScope",
@@ -227,5 +238,5 @@ fn the_table_is_in_lower_case_and_names_its_sources() {
         }
         assert!(!cause.source.is_empty() && !cause.provider.is_empty());
     }
-    assert!(table().count() < 512, "the pass over the table is bounded");
+    assert!(table().count() < 320, "the pass over the table is bounded");
 }
