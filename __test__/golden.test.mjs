@@ -168,7 +168,11 @@ describe('options of methods', { concurrency: 8 }, () => {
       test(`${name} accepts the option ${option}, and rejects a misspelling`, async (t) => {
         const provider = await startProvider(t)
         const accepted = await outcome((async () => call(H, provider.url, { [option]: value }))())
-        assert.equal(accepted.rejected, undefined, `${name} rejects the option ${option}: ${accepted.rejected?.message}`)
+        assert.equal(
+          accepted.rejected,
+          undefined,
+          `${name} rejects the option ${option}: ${accepted.rejected?.message}`,
+        )
         const rejected = await outcome((async () => call(H, provider.url, { [`${option}Golden`]: value }))())
         same(`${name} with an option that does not exist`, rejected.rejected, isRejection)
       })
