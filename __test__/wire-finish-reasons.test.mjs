@@ -37,9 +37,9 @@ describe('a tool call that a filter or a limit cut off is dropped', () => {
   }
 })
 
-describe('null as text is no finish reason', () => {
+describe('null as text is not a finish reason', () => {
   for (const reason of ['null', 'None', 'undefined']) {
-    test(`${reason}, and the answer breaks off`, (t) =>
+    test(`${reason}, and the answer is interrupted`, (t) =>
       assertFailure(t, [{ events: [chunk({ content: 'Xin' }, reason)] }], /without a finish reason/, {
         maxRetries: 0,
         recovery: false,
