@@ -93,7 +93,11 @@ test('an error that says nothing is not an error for the openai package either',
 })
 
 test('a whole answer without content is requested once more before anything is delivered', async (t) => {
-  const body = { ...chunk({}), object: 'chat.completion', choices: [{ index: 0, message: { content: '' }, finish_reason: 'stop' }] }
+  const body = {
+    ...chunk({}),
+    object: 'chat.completion',
+    choices: [{ index: 0, message: { content: '' }, finish_reason: 'stop' }],
+  }
   for await (const { method, error, deltas, requests } of outcomes(t, [{ body }])) {
     assert.match(`${error?.code} ${error?.cause?.code} ${error?.cause?.cause?.code}`, /EMPTY_ANSWER/, method)
     assert.deepEqual([method, deltas, requests], [method, [], 2])
