@@ -36,7 +36,7 @@ export interface HolySheepFetch extends AsyncDisposable {
    * recently used ones are kept.
    */
   readonly clients: ReadonlyMap<string, HolySheepStreamingClient>
-  /** Ends requests in flight and refuses new ones. */
+  /** Ends requests in flight and rejects new ones. */
   close(): Promise<void>
 }
 

@@ -25,8 +25,6 @@ export interface Scenario {
   retryAfterMs?: number
   /** A gateway's HTML page in place of an answer. @default false */
   html?: boolean
-  /** A plain JSON completion although a stream was requested, like `format: 'document'`. @default false */
-  jsonInstead?: boolean
   /**
    * The format of the answer, whatever was requested: a stream of events, the same data as lines without `[DONE]`, or one
    * JSON document. What was requested by default. `headers` can give any of them another content type.
@@ -90,7 +88,7 @@ export interface Scenario {
   shape?: 'delta' | 'message' | 'text' | 'parts'
   /** How choices are numbered: from 0, from 1, all with 0, from 0 as strings, or not at all. @default 'fromZero' */
   choiceIndex?: 'fromZero' | 'fromOne' | 'zero' | 'string' | 'none'
-  /** How tool calls are numbered, likewise. @default 'fromZero' */
+  /** How tool calls are numbered, in the same way. @default 'fromZero' */
   toolCallIndex?: 'fromZero' | 'fromOne' | 'zero' | 'string' | 'none'
   /** Pings while the stream waits or stalls. */
   pings?: { everyMs?: number; style?: 'comment' | 'event' }
@@ -119,23 +117,21 @@ export interface Scenario {
   /**
    * Where usage is: in its own chunk without choices; in its own chunk with an empty choice; in the chunk with the last
    * finish reason; in the choice of that chunk; in its `x_groq`; or in every chunk that has a choice. Except for a chunk of
-   * its own, it is sent unasked. @default 'chunk'
+   * its own, it is sent without being requested. @default 'chunk'
    */
   usageIn?: 'chunk' | 'choiceChunk' | 'lastChunk' | 'choice' | 'xGroq' | 'every'
-  /** Whether usage comes in the chunk with the finish reason, like `usageIn: 'lastChunk'`. @default false */
-  usageInLastChunk?: boolean
   /** Whether a request with `stream_options` gets a 400. @default false */
-  refuseStreamOptions?: boolean
+  rejectStreamOptions?: boolean
   /** Whether a request whose last message is the assistant's gets a 400. @default false */
-  refusePrefill?: boolean
+  rejectPrefill?: boolean
   /** Whether a request that ends with a system message and has others gets a 400. @default false */
-  refuseSystemTail?: boolean
+  rejectSystemTail?: boolean
   /** How lines end. @default 'lf' */
   lineEnd?: 'lf' | 'crlf' | 'cr'
   /** Whether an empty line follows each event. @default true */
   blankLines?: boolean
   /** Bytes per write: one event, one byte, or a number; up to 16 KiB by default. */
-  packets?: 'whole' | 'bytes' | number
+  packets?: 'event' | 'bytes' | number
   /** Whether an HTTP/1.1 stream is chunked, or ends with the connection. @default true */
   chunked?: boolean
   /** Whether the connection stays open. @default true */

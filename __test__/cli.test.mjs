@@ -198,10 +198,10 @@ describe('doctor', () => {
 
   test('reports a key that is missing, unusual or rejected', async (t) => {
     const simulator = await provider(t, { apiKey: 'another-key' })
-    const refused = await checksOf([], envOf(simulator))
-    assert.equal(refused.endpoint.ok, false)
-    assert.match(refused.endpoint.detail, /HTTP 401 after \d+ ms: AUTH_FAILED/)
-    assert.match(refused.endpoint.remedy, /rejected the key/)
+    const rejected = await checksOf([], envOf(simulator))
+    assert.equal(rejected.endpoint.ok, false)
+    assert.match(rejected.endpoint.detail, /HTTP 401 after \d+ ms: AUTH_FAILED/)
+    assert.match(rejected.endpoint.remedy, /rejected the key/)
     const missing = await checksOf(['-e', simulator.url], {})
     assert.deepEqual([missing.key.ok, missing.key.detail], [false, 'HOLYSHEEP_API_KEY is not set'])
     const strange = await checksOf(['-e', simulator.url], { HOLYSHEEP_API_KEY: 'another-key' })
@@ -313,7 +313,7 @@ describe('simulate', () => {
       [['--script', '[{'], /--script: invalid JSON: .*position 2/],
       [
         ['--script', '[{"statsu":503}]'],
-        /statsu.*\(did you mean status\?\), expected one of .*`overlapChars`; given: 503$/m,
+        /statsu.*\(did you mean status\?\), expected one of .*`overlapChars`; got 503$/m,
       ],
       [['--script', '@/nowhere.json'], /--script: ENOENT/],
       [['--default', '{"staus":1}'], /unknown field `staus`/],

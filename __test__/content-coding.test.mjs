@@ -78,7 +78,7 @@ for (const [coding, encoder] of Object.entries(ENCODERS)) {
       assert.deepEqual(await client.models(), [{ id: 'one' }])
     })
 
-    test('a body that breaks off is a truncation', async (t) => {
+    test('an interrupted body is a truncation', async (t) => {
       const { client } = await pair(t, (response) => {
         response.writeHead(200, { 'content-type': 'text/event-stream', 'content-encoding': coding })
         const stream = encoder()

@@ -208,26 +208,26 @@ test('each tenant has its own cap', async (t) => {
 
 test('an invalid cost option is rejected where it is given', async (t) => {
   const simulator = await provider(t)
-  const refused = (options, message) => {
+  const rejects = (options, message) => {
     assert.throws(() => new HolySheepStreamingClient(KEY, { baseUrl: simulator.url, ...QUICK, ...options }), {
       code: 'INVALID_ARGUMENT',
       message,
     })
   }
-  refused({ cost: { hardCapUsd: Number.NaN } }, /^cost\.hardCapUsd: got NaN/)
-  refused({ cost: { hardCapUsd: 1, softLimitUsd: 2 } }, /^cost\.softLimitUsd: got 2; accepted: at most hardCapUsd, 1/)
-  refused({ cost: 5 }, /^cost: got 5/)
-  refused({ cost: { countTokens: 5 } }, /^cost\.countTokens: got 5/)
-  refused(
+  rejects({ cost: { hardCapUsd: Number.NaN } }, /^cost\.hardCapUsd: got NaN/)
+  rejects({ cost: { hardCapUsd: 1, softLimitUsd: 2 } }, /^cost\.softLimitUsd: got 2; accepted: at most hardCapUsd, 1/)
+  rejects({ cost: 5 }, /^cost: got 5/)
+  rejects({ cost: { countTokens: 5 } }, /^cost\.countTokens: got 5/)
+  rejects(
     { cost: { hardCap: 5 } },
     /^cost\.hardCap: unknown option .did you mean hardCapUsd\?.; accepted: .*onSoftLimit/,
   )
-  refused({ cost: { prices: { m: 1 } } }, /^cost\.prices\['m'\]: got 1/)
-  refused(
+  rejects({ cost: { prices: { m: 1 } } }, /^cost\.prices\['m'\]: got 1/)
+  rejects(
     { cost: { hardCapUsd: 1 }, fallbackModels: ['strange'] },
     /^fallbackModels: got 'strange', which has no price/,
   )
-  refused({ tenant: 'x'.repeat(256) }, /^tenant: got /)
+  rejects({ tenant: 'x'.repeat(256) }, /^tenant: got /)
   const client = clientOf(t, simulator, { cost: { hardCapUsd: 1 } })
   const error = await failure(client.chat({ model: 'strange', messages: MESSAGES }))
   assert.match(error.message, /^request\.model: got 'strange', which has no price/)

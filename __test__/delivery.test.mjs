@@ -237,7 +237,7 @@ test('onRestart is called one turn after the text that it discards, even between
       const { simulator, client } = await pair(t, { maxConcurrent: 1, coalesce }, { default: { chunks: ['good'] } })
       const broken = {
         chunks: ['void ', 'too ', 'never'],
-        packets: 'whole',
+        packets: 'event',
         disconnect: { afterChunks: 2, how: 'reset' },
       }
       simulator.script(broken, broken)

@@ -199,7 +199,7 @@ test('an error after the stop reason is an error', async (t) => {
   assert.equal(got.requests, 1)
 })
 
-test('messages: a stop reason that says that the answer broke off is a break', async (t) => {
+test('messages: a stop reason that reports an interruption is a break', async (t) => {
   const broken = streamOf(
     start,
     block(),

@@ -74,7 +74,7 @@ test('a whole answer that reached its token limit says so', async (t) => {
   assert.deepEqual([incomplete.text, incomplete.kinds.at(-1)], ['Hel', 'response.incomplete'])
 })
 
-test('a whole answer continues one that broke off', async (t) => {
+test('a whole answer continues one that was interrupted', async (t) => {
   const { messages, responses, streamOf } = await import('./support/dialect-shapes.mjs')
   const sentence = 'The quick brown fox jumps '
   const send = FORMS['as JSON']

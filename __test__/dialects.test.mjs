@@ -1,4 +1,4 @@
-// The Responses and Messages dialects with their official SDKs: the engine hides a provider that breaks off.
+// The Responses and Messages dialects with their official SDKs: the engine hides a provider's interruptions.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { fetchOf, NOT_STREAMED, PROGRAMS, raw } from './support/dialects.mjs'

@@ -16,7 +16,7 @@ import './golden/rules.mjs'
 import './golden/times.mjs'
 
 const H = { ...names }
-const isRefusal = { code: 'INVALID_ARGUMENT' }
+const isRejection = { code: 'INVALID_ARGUMENT' }
 /** The arguments of a constructor, with the options at their position. */
 const withOptions = (at, options) => [...[KEY, undefined].slice(0, at), options]
 
@@ -32,7 +32,7 @@ for (const [name, golden] of Object.entries(CLASSES)) {
       refuses = [],
     } = golden
     const args = golden.args ?? [KEY]
-    const make = (given = args) => new H[name](...given)
+    const make = (values = args) => new H[name](...values)
 
     test(`${name} is exported and declared`, () => {
       assert.equal(typeof H[name], 'function', `${name} is not exported`)
@@ -70,7 +70,7 @@ for (const [name, golden] of Object.entries(CLASSES)) {
         const set = () => {
           made[property] = bad
         }
-        assert.throws(set, isRefusal, `${name}.${property} accepts ${inspect(bad)}`)
+        assert.throws(set, isRejection, `${name}.${property} accepts ${inspect(bad)}`)
       })
     }
 
@@ -88,17 +88,17 @@ for (const [name, golden] of Object.entries(CLASSES)) {
         )
         assert.throws(
           () => make(withOptions(optionsAt, { [`${option}Golden`]: value })),
-          isRefusal,
+          isRejection,
           `${name} accepts an option that does not exist`,
         )
       })
     }
 
-    for (const given of refuses) {
-      test(`new ${name}(${given.map((arg) => inspect(arg)).join(', ')}) is rejected`, () => {
+    for (const values of refuses) {
+      test(`new ${name}(${values.map((arg) => inspect(arg)).join(', ')}) is rejected`, () => {
         assert.throws(
-          () => make(given),
-          (error) => !differences('', error, isRefusal).length && !/sk-a/.test(error.message),
+          () => make(values),
+          (error) => !differences('', error, isRejection).length && !/sk-a/.test(error.message),
         )
       })
     }
@@ -167,10 +167,14 @@ describe('options of methods', { concurrency: 8 }, () => {
     for (const [option, value] of Object.entries(options)) {
       test(`${name} accepts the option ${option}, and rejects a misspelling`, async (t) => {
         const provider = await startProvider(t)
-        const taken = await outcome((async () => call(H, provider.url, { [option]: value }))())
-        assert.equal(taken.rejected, undefined, `${name} rejects the option ${option}: ${taken.rejected?.message}`)
-        const refused = await outcome((async () => call(H, provider.url, { [`${option}Golden`]: value }))())
-        same(`${name} with an option that does not exist`, refused.rejected, isRefusal)
+        const accepted = await outcome((async () => call(H, provider.url, { [option]: value }))())
+        assert.equal(
+          accepted.rejected,
+          undefined,
+          `${name} rejects the option ${option}: ${accepted.rejected?.message}`,
+        )
+        const rejected = await outcome((async () => call(H, provider.url, { [`${option}Golden`]: value }))())
+        same(`${name} with an option that does not exist`, rejected.rejected, isRejection)
       })
     }
   }

@@ -79,7 +79,7 @@ describe('an independent server', () => {
     assert.equal(mock.getRequests().length, 3)
   })
 
-  test('that breaks off mid-answer causes an error with the text received', async () => {
+  test('that interrupts an answer causes an error with the text received', async () => {
     mock.onMessage(/./, { content: TEXT }, { truncateAfterChunks: 5 })
     const deltas = []
     const error = await failure(METHODS.textStream(client, deltas))

@@ -20,14 +20,14 @@ async function bucket(t, clock) {
     tokens = Math.min(CAPACITY, tokens + ((atMs - at) / 1000) * PER_SECOND)
     at = atMs
     // Tolerates rounding errors.
-    const refused = tokens < 1 - 1e-6
-    if (!refused) tokens--
+    const rejected = tokens < 1 - 1e-6
+    if (!rejected) tokens--
     const { headers } = request
-    records.push({ atMs, refused, user: Number(JSON.parse(body).user), id: headers['x-client-request-id'] })
+    records.push({ atMs, rejected, user: Number(JSON.parse(body).user), id: headers['x-client-request-id'] })
     response.setHeader('x-ratelimit-limit-requests', CAPACITY)
     response.setHeader('x-ratelimit-remaining-requests', Math.floor(tokens))
     response.setHeader('x-ratelimit-reset-requests', `${Math.ceil(((CAPACITY - tokens) / PER_SECOND) * 1000)}ms`)
-    if (refused) {
+    if (rejected) {
       response.setHeader('retry-after-ms', Math.ceil(((1 - tokens) / PER_SECOND) * 1000))
       response.writeHead(429).end()
     } else {
@@ -74,8 +74,8 @@ async function rush(t, rateLimit) {
   for (const answer of await all) assert.equal(answer.choices[0].message.content, ANSWER)
   const userOf = new Map(records.map(({ id, user }) => [id, user]))
   return {
-    refused: records.filter(({ refused }) => refused).map(({ atMs }) => atMs - records[0].atMs),
-    admitted: records.filter(({ refused }) => !refused).map(({ atMs }) => atMs - records[0].atMs),
+    rejected: records.filter(({ rejected }) => rejected).map(({ atMs }) => atMs - records[0].atMs),
+    admitted: records.filter(({ rejected }) => !rejected).map(({ atMs }) => atMs - records[0].atMs),
     order: started.map((id) => userOf.get(id)),
   }
 }
@@ -86,9 +86,9 @@ describe('a provider with a token bucket', () => {
     ['a client that learns the quota from headers', { capacity: CALLS, refillRate: CALLS, adapt: 'headers' }],
   ]) {
     test(`${name} uses all of it, in order, without a 429 after the first second`, async (t) => {
-      const { refused, admitted, order } = await rush(t, rateLimit)
+      const { rejected, admitted, order } = await rush(t, rateLimit)
       assert.deepEqual(
-        refused.filter((ms) => ms > 1000),
+        rejected.filter((ms) => ms > 1000),
         [],
       )
       assert.equal(admitted.length, CALLS)

@@ -106,14 +106,14 @@ test('user and password are sent only to the proxy', async (t) => {
   assert.ok(!inspect(client, { depth: 9, showHidden: true }).includes('p%40ss'))
 })
 
-test('a proxy that refuses or is unreachable is named, without its password', async (t) => {
+test('a proxy that rejects the tunnel or is unreachable is named, without its password', async (t) => {
   const simulator = await provider(t, { tls: true })
   const authenticating = await httpProxy(t, { password: 'user:right' })
-  const refusing = await httpProxy(t, { refuse: 503 })
+  const rejecting = await httpProxy(t, { rejectWith: 503 })
   for (const [{ port }, words] of [
     [{ port: 1 }, /connection refused by the proxy http:\/\/…@127\.0\.0\.1:1 \(connecting to 127\.0\.0\.1:\d+\)/],
     [authenticating, /the proxy could not connect to 127\.0\.0\.1:\d+ \(proxy authorization required\)/],
-    [refusing, /the proxy could not connect to 127\.0\.0\.1:\d+ \(unsuccessful\)/],
+    [rejecting, /the proxy could not connect to 127\.0\.0\.1:\d+ \(unsuccessful\)/],
   ]) {
     const proxy = `http://user:wrong-secret@127.0.0.1:${port}`
     const client = clientOf(t, simulator, { proxy, ca: simulator.certificate, maxRetries: 0 })

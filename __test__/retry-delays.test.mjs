@@ -31,9 +31,9 @@ describe('no attempt starts sooner than allowed', { concurrency: 8 }, () => {
     const { simulator, client } = await pair(t)
     simulator.script({ status: 503, retryAfterDate: 1 })
     assert.equal((await METHODS.chat(client, [])).text, ANSWER)
-    const [refused, next] = simulator.requests
+    const [rejected, next] = simulator.requests
     // A date has a resolution of one second.
-    assert.ok(next.epochMs >= Math.floor((refused.epochMs + 1000) / 1000) * 1000)
+    assert.ok(next.epochMs >= Math.floor((rejected.epochMs + 1000) / 1000) * 1000)
   })
 
   test('the longer of backoff and retry-after applies', async (t) => {
@@ -88,8 +88,8 @@ describe('no attempt starts sooner than allowed', { concurrency: 8 }, () => {
     simulator.script({ status: 429, retryAfterMs: 300 })
     await failure(client.chat(REQUEST))
     await Promise.all(Array.from({ length: 20 }, (_, user) => client.chat({ ...REQUEST, user: `${user}` })))
-    const [refused, ...rest] = simulator.requests
-    assert.ok(rest[0].atMs - refused.atMs >= 300)
+    const [rejected, ...rest] = simulator.requests
+    assert.ok(rest[0].atMs - rejected.atMs >= 300)
     assert.equal(rest.length, 20)
   })
 

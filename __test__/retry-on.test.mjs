@@ -8,7 +8,7 @@ import { ANSWER, CHUNKS, clientOf, failure, KEY, pair, provider, REQUEST } from 
 const addon = createRequire(import.meta.url)('../dist/native.js').addon
 const gaps = ({ requests }) => requests.slice(1).map((request, index) => request.atMs - requests[index].atMs)
 const textOf = (completion) => completion.choices[0].message.content
-const refusal = (status, code) => ({ status, body: { error: { message: 'no', code } } })
+const rejection = (status, code) => ({ status, body: { error: { message: 'no', code } } })
 
 /** A simulator, and a client with this retryOn table. */
 const pairWith = (t, retryOn, options) => pair(t, { retry: { baseDelayMs: 1, jitter: 'none', retryOn }, ...options })
@@ -56,10 +56,10 @@ describe('retry.retryOn', { concurrency: 4 }, () => {
 
   test('sends a filtered prompt to another model only if configured to', async (t) => {
     const { simulator, client } = await pairWith(t, {}, { fallbackModels: ['other'] })
-    simulator.script(refusal(400, 'content_filter'))
+    simulator.script(rejection(400, 'content_filter'))
     assert.equal((await failure(client.chat(REQUEST))).code, 'CONTENT_FILTERED')
     const configured = await pairWith(t, { 'content-filter': 'fallback' }, { fallbackModels: ['other'] })
-    configured.simulator.script(refusal(400, 'content_filter'))
+    configured.simulator.script(rejection(400, 'content_filter'))
     assert.equal(textOf(await configured.client.chat(REQUEST)), ANSWER)
     assert.deepEqual(
       configured.simulator.requests.map(({ json }) => json.model),
@@ -110,14 +110,14 @@ describe('the cause of a failure', { concurrency: 4 }, () => {
     const [a, b, c] = [await provider(t), await provider(t), await provider(t)]
     const endpoints = [a.url, b.url, { baseUrl: c.url, apiKey: 'sk-other-0123456789abcdef' }]
     const client = clientOf(t, a, { baseUrl: undefined, endpoints })
-    a.script(refusal(429, 'insufficient_quota'))
+    a.script(rejection(429, 'insufficient_quota'))
     assert.equal(textOf(await client.chat(REQUEST)), ANSWER)
     assert.deepEqual(
       [a, b, c].map(({ requests }) => requests.length),
       [1, 0, 1],
     )
     const sameKey = clientOf(t, a, { baseUrl: undefined, endpoints: endpoints.slice(0, 2) })
-    a.script(refusal(429, 'insufficient_quota'))
+    a.script(rejection(429, 'insufficient_quota'))
     const error = await failure(sameKey.chat(REQUEST))
     assert.ok(error instanceof RateLimitError)
     assert.deepEqual([error.code, b.requests.length], ['QUOTA_EXHAUSTED', 0])
@@ -125,7 +125,7 @@ describe('the cause of a failure', { concurrency: 4 }, () => {
 
   test('a prompt that is too long for a model is sent to the next one', async (t) => {
     const { simulator, client } = await pair(t, { fallbackModels: ['large'] })
-    simulator.script(refusal(400, 'context_length_exceeded'))
+    simulator.script(rejection(400, 'context_length_exceeded'))
     const stream = client.stream(REQUEST)
     assert.equal(await stream.text(), ANSWER)
     const { attempts } = await stream.result

@@ -80,8 +80,8 @@ describe('the session of a call', () => {
       ],
     )
     const message = "sendSessionId: got true; accepted: 'header', 'body', 'both' or false"
-    const refused = () => new HolySheepStreamingClient(KEY, { sendSessionId: true })
-    assert.throws(refused, { code: 'INVALID_ARGUMENT', message })
+    const rejects = () => new HolySheepStreamingClient(KEY, { sendSessionId: true })
+    assert.throws(rejects, { code: 'INVALID_ARGUMENT', message })
   })
 
   test('can be named by the caller, and a session_id in the request takes precedence in the body', async (t) => {

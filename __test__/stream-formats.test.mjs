@@ -23,7 +23,7 @@ const SHAPES = {
   'one byte per packet, CR LF': { packets: 'bytes', lineEnd: 'crlf' },
   'one byte per packet, CR': { packets: 'bytes', lineEnd: 'cr' },
   'seven bytes per packet': { packets: 7 },
-  'one event per packet': { packets: 'whole' },
+  'one event per packet': { packets: 'event' },
   'a body that ends with the connection': { chunked: false },
   'a connection that closes after the answer': { keepAlive: false },
   'a slow answer': { chunkDelayMs: 3 },
@@ -33,9 +33,9 @@ const SHAPES = {
   'no role chunk': { roleFirst: false },
   'no [DONE]': { done: false },
   'no usage': { usage: false },
-  'usage in the last chunk': { usageInLastChunk: true },
+  'usage in the last chunk': { usageIn: 'lastChunk' },
   'usage long after the finish': { usageDelayMs: 30 },
-  'rejected stream_options': { refuseStreamOptions: true },
+  'rejected stream_options': { rejectStreamOptions: true },
 }
 
 describe('an answer arrives complete', { concurrency: 8 }, () => {
@@ -53,7 +53,7 @@ describe('an answer arrives complete', { concurrency: 8 }, () => {
 
 test('an answer of a thousand deltas arrives in order at every packet size', async (t) => {
   const { simulator, client } = await pair(t)
-  for (const packets of [1024, 333, 'whole']) {
+  for (const packets of [1024, 333, 'event']) {
     simulator.script({ text: 'đếm cừu 🐑 ', chunkChars: 3, repeat: 1000, packets })
     const deltas = []
     const { text } = await METHODS.textStream(client, deltas)
@@ -109,7 +109,7 @@ test('an empty answer is requested once more, and is accepted only on request or
 
 test('a whole answer is an answer although a stream was requested', async (t) => {
   const { simulator, client } = await pair(t)
-  simulator.setDefault({ text: 'xin chào', jsonInstead: true })
+  simulator.setDefault({ text: 'xin chào', format: 'document' })
   for (const method of Object.keys(METHODS)) assert.equal((await METHODS[method](client, [])).text, 'xin chào')
 })
 
@@ -175,7 +175,7 @@ test('tool calls and refusals are assembled', async (t) => {
 
 test('an endpoint that rejects stream_options gets later requests without it', async (t) => {
   const { simulator, client } = await pair(t, { maxRetries: 0 })
-  simulator.setDefault({ chunks: CHUNKS, refuseStreamOptions: true })
+  simulator.setDefault({ chunks: CHUNKS, rejectStreamOptions: true })
   await client.chat({ messages: MESSAGES })
   await client.chat({ messages: MESSAGES })
   const usageRequested = simulator.requests.map(({ json }) => json.stream_options?.include_usage ?? null)

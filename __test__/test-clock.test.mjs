@@ -170,11 +170,11 @@ test('a cost window ends with its day', async (t) => {
   const request = { ...REQUEST, max_tokens: 1000 }
   let calls = 0
   for (; calls < 100; calls++) {
-    const refused = await client.chat(request).then(
+    const rejected = await client.chat(request).then(
       () => undefined,
       ({ code }) => code,
     )
-    if (refused) break
+    if (rejected) break
   }
   assert.ok(calls > 0 && calls < 100)
   await clock.advance(86_400_000)

@@ -26,7 +26,7 @@ describe('a document is an answer where a stream was requested (gateways with a 
   }
 })
 
-describe('an encoded body is decoded (relays that compress unasked)', () => {
+describe('an encoded body is decoded (relays that compress without being requested)', () => {
   for (const contentEncoding of ['gzip', 'deflate', 'br', 'zstd']) {
     test(contentEncoding, (t) => assertText(t, [{ chunks: CHUNKS, contentEncoding }], 'Xin chào'))
     test(`${contentEncoding}, one byte at a time`, (t) =>

@@ -75,5 +75,8 @@ describe('an error that nothing explains', () => {
     assertFailure(t, [{ body }], /the backend is not ready/, { requests: 2 }))
   test('may have passed by then', (t) => assertText(t, [{ body }, { text: 'Xin chào' }], 'Xin chào', { requests: 2 }))
   test('is asked for as often as any other if it has a status', (t) =>
-    assertFailure(t, [{ body: { detail: 'the backend is not ready', status: 503 } }], /not ready/, { requests: 3, maxRetries: 2 }))
+    assertFailure(t, [{ body: { detail: 'the backend is not ready', status: 503 } }], /not ready/, {
+      requests: 3,
+      maxRetries: 2,
+    }))
 })

@@ -37,9 +37,9 @@ describe('a tool call that a filter or a limit cut off is dropped', () => {
   }
 })
 
-describe('null as text is no finish reason', () => {
+describe('null as text is not a finish reason', () => {
   for (const reason of ['null', 'None', 'undefined']) {
-    test(`${reason}, and the answer breaks off`, (t) =>
+    test(`${reason}, and the answer is interrupted`, (t) =>
       assertFailure(t, [{ events: [chunk({ content: 'Xin' }, reason)] }], /without a finish reason/, {
         maxRetries: 0,
         recovery: false,
@@ -93,7 +93,11 @@ test('an error that says nothing is not an error for the openai package either',
 })
 
 test('a whole answer without content is requested once more before anything is delivered', async (t) => {
-  const body = { ...chunk({}), object: 'chat.completion', choices: [{ index: 0, message: { content: '' }, finish_reason: 'stop' }] }
+  const body = {
+    ...chunk({}),
+    object: 'chat.completion',
+    choices: [{ index: 0, message: { content: '' }, finish_reason: 'stop' }],
+  }
   for await (const { method, error, deltas, requests } of outcomes(t, [{ body }])) {
     assert.match(`${error?.code} ${error?.cause?.code} ${error?.cause?.cause?.code}`, /EMPTY_ANSWER/, method)
     assert.deepEqual([method, deltas, requests], [method, [], 2])

@@ -70,7 +70,7 @@ const SCENARIOS = {
   ],
 }
 
-describe('tool calls are told apart and put together', () => {
+describe('tool calls are distinguished and assembled', () => {
   for (const [name, [scenario, expected]] of Object.entries(SCENARIOS)) {
     test(name, async (t) => {
       const { simulator, client } = await pair(t)

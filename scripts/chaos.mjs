@@ -4,7 +4,7 @@
 //   npm run chaos -- --seed N                    one script, with its requests printed
 //
 // In most scripts the provider recovers in the end: then the delivered text must be the answer, byte for
-// byte, with one request for each fault and one more for each style that is refused. In the others it never does:
+// byte, with one request for each fault and one more for each style that is rejected. In the others it never does:
 // then the outcome must be a typed error whose `partial` is exactly the delivered text and a prefix of the answer,
 // and the rest must follow when the provider has recovered and the error's snapshot is resumed.
 import { parseArgs } from 'node:util'
@@ -113,7 +113,7 @@ export function scriptOf(seed, minOverlap) {
     lineEnd: pick(r, ['lf', 'crlf', 'cr']),
     ...(r() < 0.2 && { packets: pick(r, ['bytes', 7, 100]) }),
     ...(r() < 0.1 && { pings: { everyMs: 5 } }),
-    ...(r() < 0.1 && { refusePrefill: true }),
+    ...(r() < 0.1 && { rejectPrefill: true }),
   })
   return {
     seed,
@@ -221,15 +221,15 @@ export async function play(script, simulator, joinDelays = [], clock = undefined
   }
 }
 
-/** A fault costs one request, and one more for each style that is refused. */
+/** A fault costs one request, and one more for each style that is rejected. */
 function excessRequests(script, requests) {
-  const refused = requests.filter(({ json }, index) => index > 0 && refusal(script, json.messages)).length
-  const limit = script.scenarios.length + refused
+  const rejected = requests.filter(({ json }, index) => index > 0 && isRejected(script, json.messages)).length
+  const limit = script.scenarios.length + rejected
   return requests.length > limit ? `${requests.length} requests instead of at most ${limit}` : null
 }
 
-const refusal = (script, messages) =>
-  messages.at(-1).role === 'assistant' && script.scenarios.some(({ refusePrefill }) => refusePrefill)
+const isRejected = (script, messages) =>
+  messages.at(-1).role === 'assistant' && script.scenarios.some(({ rejectPrefill }) => rejectPrefill)
 
 /** Resumes the snapshot against the recovered provider, which must complete the answer. */
 async function resumed(script, simulator, client, error) {

@@ -42,9 +42,9 @@ function options() {
   }
 }
 
-const { seconds: given, target: targets = TARGETS, input } = options()
-const seconds = Number(given)
-if (!Number.isInteger(seconds) || seconds < 0) fail(`--seconds: got ${given}; accepted: a whole number from 0`)
+const { seconds: text, target: targets = TARGETS, input } = options()
+const seconds = Number(text)
+if (!Number.isInteger(seconds) || seconds < 0) fail(`--seconds: got ${text}; accepted: a whole number from 0`)
 const unknown = targets.find((target) => !TARGETS.includes(target))
 if (unknown !== undefined) fail(`--target: got ${unknown}; accepted: ${TARGETS.join(', ')}`)
 if (input !== undefined && targets.length !== 1) fail('--input: needs exactly one --target')

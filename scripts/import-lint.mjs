@@ -58,7 +58,7 @@ function filesIn(folder, base, ending, recursive = true) {
 }
 
 /** The name of a file relative to `root`, in messages: the same as those of Rust files, relative to `src`. */
-const shown = (file) => file.replace(/^src\//, '')
+const displayName = (file) => file.replace(/^src\//, '')
 const layerOf = (file) => file.split('/')[0].replace(/\.rs$/, '')
 
 const typescript = [
@@ -69,7 +69,7 @@ const typescript = [
 const read = (file) => readFileSync(join(root, file), 'utf8')
 for (const file of [...filesIn(source, root, '.rs'), ...typescript]) {
   const lines = read(file).split('\n').length
-  if (lines > MAX_LINES) problems.push(`${shown(file)}: ${lines} lines; at most ${MAX_LINES}`)
+  if (lines > MAX_LINES) problems.push(`${displayName(file)}: ${lines} lines; at most ${MAX_LINES}`)
 }
 
 // Tests may import anything; `readCrate` leaves them out.
@@ -116,7 +116,7 @@ if (hasFloors) {
 function reportCycles(imports) {
   for (const { path, files } of cycles(imports)) {
     const group = files > path.length - 1 ? ` (one of the cycles of ${files} files)` : ''
-    problems.push(`cycle: ${path.map(shown).join(' → ')}${group}`)
+    problems.push(`cycle: ${path.map(displayName).join(' → ')}${group}`)
   }
 }
 
@@ -126,7 +126,7 @@ const manifest = join(root, 'package.json')
 const { name } = existsSync(manifest) ? JSON.parse(readFileSync(manifest, 'utf8')) : {}
 const { imports, byName } = typescriptImports(typescript, read, name)
 reportCycles(imports)
-for (const file of byName) problems.push(`${shown(file)}: imports the package by its own name`)
+for (const file of byName) problems.push(`${displayName(file)}: imports the package by its own name`)
 
 if (problems.length > 0) {
   console.error([...new Set(problems)].join('\n'))

@@ -46,16 +46,16 @@ impl Error {
         }))
     }
 
-    /// A refusal by a limit of the whole client.
-    pub fn refused(kind: Kind, message: impl Into<String>) -> Self {
+    /// A rejection by a limit of the whole client.
+    pub fn rejected(kind: Kind, message: impl Into<String>) -> Self {
         let mut error = Error::new(kind, message);
         error.scope = Some(LimitScope::Client);
         error
     }
 
-    /// An invalid argument: its name, what was given, and what is accepted.
-    pub fn invalid(name: &str, given: impl fmt::Display, accepted: &str) -> Self {
-        Error::new(Kind::InvalidArgument, format!("{name}: got {given}; accepted: {accepted}"))
+    /// An invalid argument: its name, its value, and what is accepted.
+    pub fn invalid(name: &str, value: impl fmt::Display, accepted: &str) -> Self {
+        Error::new(Kind::InvalidArgument, format!("{name}: got {value}; accepted: {accepted}"))
     }
 
     pub fn timeout(phase: Phase, limit: Duration) -> Self {
@@ -151,7 +151,7 @@ pub struct ErrorData {
     /// Set if the call's deadline passed.
     pub time_breakdown: Option<TimeBreakdown>,
     pub cost_cap: Option<CostCap>,
-    /// Whose limit refused the call, if one of the caller's own limits did.
+    /// Whose limit rejected the call, if one of the caller's own limits did.
     pub scope: Option<LimitScope>,
     pub cause: Option<Error>,
 }

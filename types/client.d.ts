@@ -71,7 +71,7 @@ export class HolySheepStreamingClient implements AsyncDisposable {
   /**
    * Resumes an answer from its snapshot. The stream delivers the rest; `result.text` and `text()` are the whole answer, and
    * `result.attempts` and the other figures include those of the snapshot. For a complete answer the stream is empty.
-   * @param request Required if the snapshot contains only a hash of the messages; other messages are refused.
+   * @param request Required if the snapshot contains only a hash of the messages; other messages are rejected.
    * @throws TypeError for an invalid snapshot or one of another version.
    */
   resume(snapshot: Snapshot, request?: ChatRequest | ChatRequestFields, options?: CallOptions): ChatStream

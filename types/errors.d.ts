@@ -16,7 +16,7 @@ export class HolySheepError extends Error {
   readonly status?: number
   /** How long to wait before retrying, if known, in milliseconds. */
   readonly retryAfterMs?: number
-  /** Whose limit refused the call, if one of your own did: that of the tenant, or that of the whole client. */
+  /** Whose limit rejected the call, if one of your own did: that of the tenant, or that of the whole client. */
   readonly scope?: 'tenant' | 'client'
   /** The attempts that were made. */
   readonly attempts: AttemptRecord[]
@@ -41,7 +41,7 @@ export class HolySheepError extends Error {
   readonly headers?: Record<string, string>
 }
 
-/** The provider refused the request or failed: 4xx, 5xx, an error inside a stream. */
+/** The provider rejected the request or failed: 4xx, 5xx, an error inside a stream. */
 export class APIError extends HolySheepError {}
 
 /** 401 or 403. */

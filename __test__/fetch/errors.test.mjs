@@ -64,7 +64,7 @@ describe('a status that no Response can have', () => {
     assert.ok(requests.length <= 2)
   })
 
-  test('204 and 205 are no answer', async (t) => {
+  test('204 and 205 are not an answer', async (t) => {
     for (const status of [204, 205]) {
       for (const [name, call] of Object.entries(CALLS)) {
         const head = `HTTP/1.1 ${status} X\r\nconnection: close\r\n${status === 205 ? 'content-length: 0\r\n' : ''}\r\n`
@@ -178,7 +178,7 @@ describe('an error with status 200 is an error of the SDK with a matching status
   }
 })
 
-test('all headers of the response pass, except cookies and those of the connection and of the encoded body', async (t) => {
+test('all headers of the response pass, except cookies, hop-by-hop headers and those of the encoded body', async (t) => {
   const visible = {
     date: 'Sun, 29 Nov 2026 20:00:00 GMT',
     'x-generation-id': 'gen-1',

@@ -218,8 +218,8 @@ describe('a request', () => {
     test(`that ${name} is sent to the provider once, unchanged`, async (t) => {
       const { base, requests } = await server(t, (response) => response.writeHead(400).end('no'))
       const url = `${base}/v1/chat/completions`
-      for (const given of [body, new Blob([body]).stream()]) {
-        const init = { method: 'POST', headers: HEADERS, body: given, duplex: 'half' }
+      for (const requestBody of [body, new Blob([body]).stream()]) {
+        const init = { method: 'POST', headers: HEADERS, body: requestBody, duplex: 'half' }
         const response = await createFetch(QUICK)(url, init)
         assert.deepEqual([response.status, await response.text()], [400, 'no'])
         assert.equal(requests.at(-1).headers.authorization, HEADERS.authorization)

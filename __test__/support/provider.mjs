@@ -80,7 +80,7 @@ export function clockOf(t, options = {}) {
   return clock
 }
 
-/** Returns a function that tells whether a promise has settled. Its rejection counts as handled. */
+/** Returns a function that reports whether a promise has settled. Its rejection counts as handled. */
 export function settled(promise) {
   let over = false
   const end = () => {

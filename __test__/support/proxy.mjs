@@ -12,16 +12,16 @@ function closeTogether(a, b) {
 
 /**
  * An HTTP proxy: `{ url, port, seen }`, where `seen` lists the requests. With `target` every request goes there, whatever
- * host it names. With `password` a request without it gets a 407. With `refuse` every CONNECT gets that status.
+ * host it names. With `password` a request without it gets a 407. With `rejectWith` every CONNECT gets that status.
  */
-export async function httpProxy(t, { target, password, refuse } = {}) {
+export async function httpProxy(t, { target, password, rejectWith } = {}) {
   const seen = []
   const server = createServer()
   const authorized = ({ headers }) =>
     !password || headers['proxy-authorization'] === `Basic ${Buffer.from(password).toString('base64')}`
   server.on('connect', (req, socket) => {
     seen.push(`CONNECT ${req.url}`)
-    const status = refuse ?? (authorized(req) ? 200 : 407)
+    const status = rejectWith ?? (authorized(req) ? 200 : 407)
     if (status !== 200) return socket.end(`HTTP/1.1 ${status} No\r\nContent-Length: 0\r\n\r\n`)
     const [, host, port] = req.url.match(/^\[?(.*?)\]?:(\d+)$/)
     const upstream = connect(target ?? { host, port: Number(port) }, () => {

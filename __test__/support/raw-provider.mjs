@@ -1,4 +1,4 @@
-// A provider that sends exactly these bytes, also those that Node's HTTP server refuses to send.
+// A provider that sends exactly these bytes, including those that Node's HTTP server refuses to send.
 import { createServer } from 'node:net'
 
 /** The event of a chunk. */

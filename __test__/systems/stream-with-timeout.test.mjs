@@ -32,8 +32,8 @@ function ask(simulator, extra) {
   const { setTimeout } = globalThis
   const timer = { unref() {} }
   const TIMEOUT = 1234
-  globalThis.setTimeout = (callback, ms, ...given) => {
-    if (ms !== TIMEOUT) return setTimeout(callback, ms, ...given)
+  globalThis.setTimeout = (callback, ms, ...args) => {
+    if (ms !== TIMEOUT) return setTimeout(callback, ms, ...args)
     timer.fire = callback
     return timer
   }

@@ -5,7 +5,7 @@ const headers = { authorization: `Bearer ${process.env.HOLYSHEEP_API_KEY}`, 'con
 const body = JSON.stringify({ model: 'gpt-4o-mini', messages: [{ role: 'user', content: 'Hi' }] })
 const callLlm = async () => {
   const response = await fetch(`${process.env.HOLYSHEEP_BASE_URL}/chat/completions`, { method: 'POST', headers, body })
-  if (!response.ok) throw Object.assign(new Error('refused'), { status: response.status, headers: response.headers })
+  if (!response.ok) throw Object.assign(new Error('rejected'), { status: response.status, headers: response.headers })
   return (await response.json()).choices[0].message.content
 }
 const onRetry = (attempt, error, ms) => console.log(`Attempt ${attempt}/5 failed: ${error.status}. ${ms.toFixed()} ms`)

@@ -152,7 +152,7 @@ fn reference(limit: usize, body: &[u8]) -> (Vec<Record>, bool) {
 }
 
 /// Between two reads the parser holds at most a line, and the data and the name of an event. A growing buffer is up
-/// to twice as large as its content, and an invalid byte of UTF-8 becomes three bytes in a name. Lines that are no fields
+/// to twice as large as its content, and an invalid byte of UTF-8 becomes three bytes in a name. Lines that are not fields
 /// are kept up to 2 KiB.
 fn assert_memory(limit: usize, parts: &[&[u8]]) {
     let bound = 2 * limit + 2 * limit + 6 * limit + 2 * 2048 + 64;

@@ -1,10 +1,10 @@
 /** The accepted differences from the `openai` package, each with its reason. */
-import { breaksOff, hasError, isEmpty, isJson, PROVIDER } from './reasons.mjs'
+import { hasError, isEmpty, isInterrupted, isJson, PROVIDER } from './reasons.mjs'
 
 export const ACCEPTED = [
   {
-    name: 'a finish reason that says that the answer was broken off is an error',
-    when: (c, { code }) => code === 'STREAM_TRUNCATED' && breaksOff(c),
+    name: 'a finish reason that reports an interruption is an error',
+    when: (c, { code }) => code === 'STREAM_TRUNCATED' && isInterrupted(c),
   },
   {
     name: 'an error is one wherever it stands: the package reads only the `error` of an event',
@@ -17,7 +17,7 @@ export const ACCEPTED = [
   {
     name: 'tool calls whose arguments are not JSON are an error',
     when: (_, { detail = '', sdk }) =>
-      /not valid JSON|went on after it had been completed/.test(detail) &&
+      /not valid JSON|continued after it was complete/.test(detail) &&
       [sdk.strict, sdk.lenient].some((answer) => hasInvalidCall(answer)),
   },
   {

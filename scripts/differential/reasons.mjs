@@ -22,7 +22,7 @@ export function holds(c, sdk, error) {
   const code = codeOf(error)
   // `openai` over `createFetch` fails by itself, as it does alone.
   if (error.constructor === sdk.error?.constructor && error.message === sdk.error.message) return true
-  if (TRUNCATED.includes(code)) return Boolean(sdk.error) || isCutOff(sdk) || breaksOff(c)
+  if (TRUNCATED.includes(code)) return Boolean(sdk.error) || isCutOff(sdk) || isInterrupted(c)
   if (CONNECTION.includes(code)) return c.framing.reset === true
   if (code === 'EMPTY_ANSWER') return isEmpty(c.intended.lenient) || isEmpty(sdk.lenient)
   if (code === 'MALFORMED_RESPONSE') return isMalformed(c, sdk)
@@ -33,8 +33,8 @@ export function holds(c, sdk, error) {
 /** A choice has no finish reason. */
 const isCutOff = ({ strict: { choices } }) => choices.length === 0 || choices.some((choice) => !choice.finish)
 
-/** A finish reason says that the provider broke the answer off. */
-export const breaksOff = (c) =>
+/** A finish reason reports that the provider interrupted the answer. */
+export const isInterrupted = (c) =>
   c.intended.lenient.choices.some((choice) => /error|abort|fail/i.test(choice.finish ?? '')) ||
   c.events.some((event) => event?.choices?.some?.((choice) => /error|abort|fail/i.test(String(choice?.finish_reason))))
 

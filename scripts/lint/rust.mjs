@@ -11,7 +11,7 @@ import { existsSync, readFileSync } from 'node:fs'
 import { dirname, join, relative, sep } from 'node:path'
 
 const FORBIDDEN = /\binclude!|#\[\s*macro_(?:export|use)\b/g
-/** An inherent `impl` or one of a trait, where an item may stand; `-> impl Trait` is none. */
+/** An inherent `impl` or one of a trait, where an item may stand; `-> impl Trait` is not one. */
 const IMPL = /(?<=^|[;{}\]]\s*|\bunsafe\s+)impl\b([^;{}]*)\{/g
 
 /**

@@ -27,7 +27,7 @@ use crate::engine::live_snapshot::LiveSnapshot;
 use crate::engine::sink::DeliveryMode;
 
 /// The function that wakes JavaScript.
-pub type Waker = ThreadsafeFunction<(), UnknownReturnValue, (), Status, false, true, 0>;
+pub type WakeFunction = ThreadsafeFunction<(), UnknownReturnValue, (), Status, false, true, 0>;
 
 /// The calls and the queue of one JavaScript thread.
 pub struct Hub {
@@ -35,7 +35,7 @@ pub struct Hub {
     calls: Mutex<Calls>,
     /// How many batches JavaScript has taken.
     batches_taken: watch::Sender<u64>,
-    waker: OnceLock<Waker>,
+    waker: OnceLock<WakeFunction>,
     /// Canceled when the environment shuts down.
     shutdown: CancellationToken,
 }
@@ -52,12 +52,12 @@ impl Hub {
         }
     }
 
-    pub fn set_waker(&self, waker: Waker) {
+    pub fn set_waker(&self, waker: WakeFunction) {
         // Set once, by the constructor of `NativeHub`.
         let _ = self.waker.set(waker);
     }
 
-    pub fn waker(&self) -> Option<&Waker> {
+    pub fn waker(&self) -> Option<&WakeFunction> {
         self.waker.get()
     }
 

@@ -8,7 +8,7 @@ use napi::{Env, sys};
 use napi_derive::napi;
 
 use super::batch::{Batch, WORDS};
-use super::hub::{Hub, Waker};
+use super::hub::{Hub, WakeFunction};
 use super::queue::{MAX_RECORDS, POLL_INTERVAL_MS};
 use crate::engine::sink::DeliveryMode;
 
@@ -46,7 +46,7 @@ impl NativeHub {
         }
         let hub = Arc::new(Hub::new(can_poll));
         // The TSFN refers to nothing of ours, so no cycle keeps the process alive.
-        let waker: Waker = wake.build_threadsafe_function::<()>().weak::<true>().build()?;
+        let waker: WakeFunction = wake.build_threadsafe_function::<()>().weak::<true>().build()?;
         hub.set_waker(waker);
         // After `worker.terminate()` and `process.exit()` every task of this environment must end.
         env.add_env_cleanup_hook(hub.shutdown().clone(), |shutdown| shutdown.cancel())?;

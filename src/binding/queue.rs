@@ -81,7 +81,7 @@ impl Queue {
         if wake {
             self.update_polling(now());
         }
-        // A call that ends no longer counts: calls in sequence are no load.
+        // A call that ends no longer counts: calls in sequence are not load.
         match (*counted_in == self.window, is_last) {
             (false, false) => {
                 *counted_in = self.window;

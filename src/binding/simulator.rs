@@ -106,7 +106,7 @@ fn with_suggestion(message: &str) -> Option<String> {
     let (before, rest) = message.split_once("unknown field `")?;
     let (name, rest) = rest.split_once('`')?;
     // The accepted names, each in backquotes.
-    let (accepted, _) = rest.split_once("; given: ")?;
+    let (accepted, _) = rest.split_once("; got ")?;
     let known: Vec<&str> = accepted.split('`').skip(1).step_by(2).collect();
     let suggestion = config::did_you_mean(name, &known);
     Some(format!("{before}unknown field `{name}`{suggestion}{rest}"))

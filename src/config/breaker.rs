@@ -41,7 +41,10 @@ pub(super) const BREAKER_ACCEPTED: &str =
     "circuit breaker options ({} for the defaults), a CircuitBreaker, or false";
 
 /// Reads the options of a breaker named `path`. Accepts `isFailure` and `onStateChange`, which JavaScript
-/// handles. Errors: an invalid or unknown option, or both `openMs` and `timeout`.
+/// handles.
+///
+/// # Errors
+/// An invalid or unknown option, or both `openMs` and `timeout`.
 pub fn breaker(path: &str, value: &Value) -> Result<circuit_breaker::Options> {
     let mut reader = Reader::new(path, value)?;
     let default = circuit_breaker::Options::default();

@@ -114,19 +114,23 @@ impl CallConfig {
         self.first_token_timeout.unwrap_or(default)
     }
 
-    /// These settings, overridden by the options of one call. Errors: an invalid or unknown option.
+    /// These settings, overridden by the options of one call.
+    ///
+    /// # Errors
+    /// An invalid or unknown option.
     pub fn with(&self, options: &Value) -> Result<CallConfig> {
         self.with_accepting(options, &[])
     }
 
-    /// Like [`CallConfig::with`], for a caller that has already read `other_names`: an error lists them too.
-    pub fn with_accepting(&self, options: &Value, other_names: &[&str]) -> Result<CallConfig> {
+    /// Like [`CallConfig::with`], for a caller that has already read the options in `also_accepted`: an error lists them
+    /// too.
+    pub fn with_accepting(&self, options: &Value, also_accepted: &[&str]) -> Result<CallConfig> {
         let mut reader = Reader::new("", options)?;
         let mut call = self.read(&mut reader)?;
         call.idempotency_key = header_value(&mut reader, "idempotencyKey")?;
         call.session_id = header_value(&mut reader, "sessionId")?;
         reader.allow(&["signal"]);
-        reader.allow(other_names);
+        reader.allow(also_accepted);
         reader.finish()?;
         Ok(call)
     }

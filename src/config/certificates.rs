@@ -7,8 +7,11 @@ use serde_json::Value;
 use super::reader::{Reader, describe};
 use crate::error::{Error, Result};
 
-/// The certificates of the `ca` option, a string or several, as one PEM text. Errors: a text without a
-/// certificate. The transport parses them and reports one that is malformed.
+/// The certificates of the `ca` option, a string or several, as one PEM text. The transport parses them and
+/// reports one that is malformed.
+///
+/// # Errors
+/// A text without a certificate.
 pub fn certificates(reader: &mut Reader<'_>) -> Result<Option<Arc<str>>> {
     let accepted = "PEM certificates: a string or an array of strings";
     let Some(value) = reader.value("ca") else { return Ok(None) };

@@ -56,13 +56,17 @@ pub struct ClientConfig {
 }
 
 impl ClientConfig {
-    /// Reads and validates the options of a client. Errors: an invalid, unknown or missing option.
+    /// Reads and validates the options of a client.
+    ///
+    /// # Errors
+    /// An invalid, unknown or missing option.
     pub fn read(options: &Value) -> Result<ClientConfig> {
         ClientConfig::read_accepting(options, &[])
     }
 
-    /// Like [`ClientConfig::read`], for a caller that has already read `other_names`: an error lists them too.
-    pub fn read_accepting(options: &Value, other_names: &[&str]) -> Result<ClientConfig> {
+    /// Like [`ClientConfig::read`], for a caller that has already read the options in `also_accepted`: an error lists
+    /// them too.
+    pub fn read_accepting(options: &Value, also_accepted: &[&str]) -> Result<ClientConfig> {
         let mut reader = Reader::new("", options)?;
         reader.misplaced(&["signal", "idempotencyKey", "sessionId"], "a call, not to a client");
         let call = CallConfig::default().read(&mut reader)?;
@@ -123,7 +127,7 @@ impl ClientConfig {
             validate_model: reader.boolean("validateModel")?.unwrap_or(defaults::VALIDATE_MODEL),
         };
         reader.allow(&["onEvent"]);
-        reader.allow(other_names);
+        reader.allow(also_accepted);
         reader.finish()?;
         Ok(config)
     }

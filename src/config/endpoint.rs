@@ -115,9 +115,11 @@ impl Endpoint {
     }
 }
 
-/// Reads a list of endpoints. Errors: an invalid endpoint, or an explicit name that occurs twice. Breakers,
-/// events and results identify an endpoint by its name, so a default name that is taken gets a suffix that no other
-/// name has.
+/// Reads a list of endpoints. Breakers, events and results identify an endpoint by its name, so a default name that is
+/// taken gets a suffix that no other name has.
+///
+/// # Errors
+/// An invalid endpoint, or an explicit name that occurs twice.
 pub fn read_all(
     items: &[Value],
     key: Option<&Secret>,
@@ -222,8 +224,10 @@ pub const BASE_URL_ACCEPTED: &str = "an http or https URL up to and including /v
      https://api.holysheep.ai/v1, without user, query or fragment; or a bare host";
 
 /// Validates a base URL and removes slashes at its end. A bare host (`api.holysheep.ai`) means
-/// `https://HOST/v1`. `name` is the name of the option. Errors: another scheme, credentials, a query, a
-/// fragment, or the URL of a request; the error shows none of them.
+/// `https://HOST/v1`. `name` is the name of the option.
+///
+/// # Errors
+/// Another scheme, credentials, a query, a fragment, or the URL of a request; the error shows none of them.
 pub fn base_url(name: &str, url: &str) -> Result<String> {
     let invalid = || Error::invalid(name, describe(&Value::from(without_secrets(url))), BASE_URL_ACCEPTED);
     let text = url.trim();

@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn headers_of_the_connection_and_of_the_engine_are_skipped_except_the_key() {
+    fn hop_by_hop_headers_and_those_of_the_engine_are_skipped_except_the_key() {
         let request = json!({ "query": "api-version=1", "headers": {
             "Authorization": "Bearer sk-0123456789", "content-length": "3", "Connection": "close",
             "keep-alive": "timeout=5", "idempotency-key": "k", "user-agent": "sdk", "x-api-key": "short",

@@ -24,8 +24,11 @@ pub const RESERVED_HEADERS: &[&str] = &[
     "x-session-id",
 ];
 
-/// Reads an object of headers: names in lower case, values unchanged. Errors: a name or value that is not
-/// valid in HTTP, a reserved name (`RESERVED_HEADERS`), or a name that occurs twice. No error shows a value.
+/// Reads an object of headers: names in lower case, values unchanged.
+///
+/// # Errors
+/// A name or value that is not valid in HTTP, a reserved name (`RESERVED_HEADERS`), or a name that occurs twice. No
+/// error shows a value.
 pub fn headers(reader: &mut Reader<'_>, key: &'static str) -> Result<Vec<(String, String)>> {
     let Some(value) = reader.value(key) else { return Ok(Vec::new()) };
     let Some(map) = as_object(value) else {

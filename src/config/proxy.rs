@@ -30,8 +30,10 @@ impl fmt::Debug for ProxyConfig {
 }
 
 /// Reads `proxy`, which applies to every request. Where it is absent, reads `$proxy`, the proxies of the
-/// environment as the JavaScript side reports them: `{ http, https: { name, url }, no }`. Errors: an invalid
-/// URL, under the name of its option or environment variable.
+/// environment as the JavaScript side reports them: `{ http, https: { name, url }, no }`.
+///
+/// # Errors
+/// An invalid URL, under the name of its option or environment variable.
 pub fn read(reader: &mut Reader<'_>) -> Result<ProxyConfig> {
     let environment = reader.value("$proxy");
     match reader.value("proxy") {
@@ -40,6 +42,7 @@ pub fn read(reader: &mut Reader<'_>) -> Result<ProxyConfig> {
             let url = parse_url("proxy", text)?;
             Ok(ProxyConfig { http: Some(Arc::clone(&url)), https: Some(url), no_proxy: "".into() })
         }
+        // A value that JSON cannot hold, such as NaN, is safe to show. Any other may contain a URL with a password.
         Some(value @ Value::Object(_)) if as_object(value).is_none() => {
             reader.invalid("proxy", value, ACCEPTED)
         }

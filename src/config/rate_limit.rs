@@ -35,8 +35,10 @@ impl Default for RateLimit {
 }
 
 impl RateLimit {
-    /// Reads the options named `path`. Errors: an invalid or unknown option, or `requestsPerMinute` together
-    /// with `capacity` or `refillRate`.
+    /// Reads the options named `path`.
+    ///
+    /// # Errors
+    /// An invalid or unknown option, or `requestsPerMinute` together with `capacity` or `refillRate`.
     pub fn read(path: &str, value: &Value) -> Result<RateLimit> {
         let mut reader = Reader::new(path, value)?;
         let mut limit = RateLimit::default();

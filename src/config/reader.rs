@@ -50,7 +50,9 @@ pub fn as_object(value: &Value) -> Option<&Map<String, Value>> {
 }
 
 impl<'a> Reader<'a> {
-    /// A reader of the options in `value`. `path` is its name in errors, empty at the top level. Errors:
+    /// A reader of the options in `value`. `path` is its name in errors, empty at the top level.
+    ///
+    /// # Errors
     /// [`Kind::InvalidArgument`] if `value` is not an object.
     pub fn new(path: &str, value: &'a Value) -> Result<Self> {
         let Some(map) = as_object(value) else {
@@ -165,7 +167,10 @@ impl<'a> Reader<'a> {
         self.misplaced = (names, owner);
     }
 
-    /// Ends the reading. Errors: [`Kind::InvalidArgument`] for an option that was neither read nor allowed.
+    /// Ends the reading.
+    ///
+    /// # Errors
+    /// [`Kind::InvalidArgument`] for an option that was neither read nor allowed.
     pub fn finish(self) -> Result<()> {
         match self.map.keys().find(|key| !self.known.contains(&key.as_str())) {
             None => Ok(()),

@@ -58,7 +58,9 @@ const ON_MALFORMED: &[(&str, bool)] = &[("recover", false), ("skip", true)];
 
 impl Recovery {
     /// These settings, overridden by the options in `value`; `false` is [`Mode::Fail`]. `path` is their name.
-    /// Errors: an invalid or unknown option.
+    ///
+    /// # Errors
+    /// An invalid or unknown option.
     pub fn with(&self, path: &str, value: &Value) -> Result<Recovery> {
         let mut recovery = self.clone();
         match value {

@@ -47,7 +47,10 @@ const JITTERS: &[(&str, Jitter)] = &[
 ];
 
 impl RetryConfig {
-    /// Reads the options named `path`. Errors: an invalid or unknown option, or a minimum above its maximum.
+    /// Reads the options named `path`.
+    ///
+    /// # Errors
+    /// An invalid or unknown option, or a minimum above its maximum.
     pub fn read(path: &str, value: &Value) -> Result<RetryConfig> {
         RetryConfig::default().with(path, value)
     }
@@ -127,8 +130,10 @@ fn connection_reset(path: &str, value: &Value) -> Result<Option<RangeInclusive<D
     }
 }
 
-/// Reads a decision table named `path`. Errors: a key that [`DecisionTable::is_valid_name`] rejects, an
-/// invalid decision, or a retry of an exhausted quota.
+/// Reads a decision table named `path`.
+///
+/// # Errors
+/// A key that [`DecisionTable::is_valid_name`] rejects, an invalid decision, or a retry of an exhausted quota.
 pub fn decisions(path: &str, value: &Value) -> Result<DecisionTable> {
     let accepted = "an object that maps statuses, codes or classes to decisions";
     let Some(map) = as_object(value) else {

@@ -22,8 +22,10 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// Validates a key and trims it. `name` is the name of the option. Errors: an empty key, one with characters
-/// other than visible ASCII, or one that starts with `Bearer `. No error shows the key.
+/// Validates a key and trims it. `name` is the name of the option.
+///
+/// # Errors
+/// An empty key, one with characters other than visible ASCII, or one that starts with `Bearer `. No error shows the key.
 pub fn api_key(name: &str, key: &str) -> Result<Secret> {
     let accepted = "a key without spaces, line breaks or control characters";
     let key = key.trim();

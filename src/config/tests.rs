@@ -73,11 +73,11 @@ fn a_limiter_can_adapt_to_headers_only() {
     assert!(read(json!("headers")).unwrap().adapt_to_headers);
     assert!(!read(json!(false)).unwrap().adapt_to_headers);
     assert!(!RateLimit::default().adapt_to_headers);
-    for (wrong, shown) in
+    for (wrong, value) in
         [(json!("429"), "'429' (a string)"), (json!("both"), "'both' (a string)"), (json!(true), "true")]
     {
         let message = read(wrong).unwrap_err().message.clone();
-        assert_eq!(message, format!("rateLimit.adapt: got {shown}; accepted: 'headers' or false"));
+        assert_eq!(message, format!("rateLimit.adapt: got {value}; accepted: 'headers' or false"));
     }
 }
 

@@ -1,4 +1,4 @@
-//! The engine runs calls. It is the only place that sleeps.
+//! The engine runs calls. It is the only part of the client that sleeps.
 //!
 //! Its floors, from the bottom up. Each imports only those listed before it:
 //!

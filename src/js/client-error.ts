@@ -26,12 +26,12 @@ const KIND_OF: Record<string, keyof typeof KINDS> = {
   TIMEOUT: 'timeout',
 }
 
-/** The codes that a wait helps with, though nobody knows how long: `retry-after` is a second. */
+/** Codes for which a wait of unknown length helps: `retry-after` is one second. */
 const SOON = ['RATE_LIMITED', 'QUEUE_FULL', 'CLIENT_CLOSED', 'CIRCUIT_OPEN']
 
 export interface ClientError {
   status: number
-  /** When the client may ask again, in seconds. */
+  /** When the client may retry, in seconds. */
   retryAfterS?: number
   body: { error: { message: string; type: string; code: string | null; param: null } }
 }

@@ -407,7 +407,7 @@ function textOf(chunk: ChatCompletionChunk): string {
   return text
 }
 
-/** The text of a delta, also where it is a number, a boolean or a list of parts, as the engine reads it. */
+/** The text of a delta, even where it is a number, a boolean or a list of parts, as the engine reads it. */
 function partText(content: unknown): string {
   if (typeof content === 'string') return content
   if (typeof content === 'number' || typeof content === 'boolean') return String(content)

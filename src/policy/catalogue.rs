@@ -1,7 +1,7 @@
 //! The catalogue of models: context window, output limit and prices.
 //!
 //! The built-in table goes out of date, so it alone never rejects a call. It bounds the cost of a call.
-//! With `validateModel` it also tells a misspelled model name from a new one.
+//! With `validateModel` it also distinguishes a misspelled model name from a new one.
 
 use std::collections::BTreeMap;
 

@@ -7,7 +7,7 @@
 //! | script | upper bound | estimate |
 //! |---|---|---|
 //! | lower-case ASCII letters | 1 token per 2, rounded up at the end of each run | 1 per 4 |
-//! | upper-case ASCII letters | 2 tokens per 3, rounded up likewise | 1 per 4 |
+//! | upper-case ASCII letters | 2 tokens per 3, rounded up in the same way | 1 per 4 |
 //! | digits, punctuation, line breaks | 1 each | 1 per 4 |
 //! | spaces | 0 for the first of a run, then 1 token per 4 | 1 per 4 |
 //! | two-byte accented Latin letters, Cyrillic | 1 each | 1 each, Cyrillic 1 per 2 |

@@ -77,11 +77,11 @@ fn each_tenant_has_its_own_cap() {
     let mut ledger = Ledger::default();
     let limits = Limits { tenant_cap: Some(10), ..capped(15) };
     let one = ledger.reserve(&limits, Some("a"), "m", exactly(10), 0).unwrap();
-    let refusal = ledger.reserve(&limits, Some("a"), "m", exactly(1), 0).unwrap_err();
-    assert_eq!((refusal.cap, refusal.scope), (10, LimitScope::Tenant));
+    let exceeded = ledger.reserve(&limits, Some("a"), "m", exactly(1), 0).unwrap_err();
+    assert_eq!((exceeded.cap, exceeded.scope), (10, LimitScope::Tenant));
     let two = ledger.reserve(&limits, Some("b"), "m", exactly(5), 0).unwrap();
-    let refusal = ledger.reserve(&limits, Some("b"), "m", exactly(1), 0).unwrap_err();
-    assert_eq!((refusal.cap, refusal.scope), (15, LimitScope::Client));
+    let exceeded = ledger.reserve(&limits, Some("b"), "m", exactly(1), 0).unwrap_err();
+    assert_eq!((exceeded.cap, exceeded.scope), (15, LimitScope::Client));
     ledger.settle(one, 4);
     ledger.settle(two, 5);
     let period = ledger.period(Window::Day, 0);

@@ -11,7 +11,7 @@ const MIN_MISSING: f64 = 4.0;
 ///
 /// A token bucket is full again sooner if less was taken: the missing tokens divided by the time until the
 /// reset are its rate, however many are missing. A fixed window resets at one moment, however many are missing.
-/// Two samples with different numbers of missing tokens tell which of the two it is.
+/// Two samples with different numbers of missing tokens distinguish the two.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct ServerRefill {
     /// The first sample: the missing tokens, and their quotient with the time until the reset.

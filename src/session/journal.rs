@@ -15,7 +15,7 @@ const MAX_CHOICES: usize = 128;
 pub struct Journal {
     pub identity: Identity,
     choices: Vec<Choice>,
-    /// The provider's index of the first choice; `None` until a choice arrives. Some count from one.
+    /// The provider's index of the first choice; `None` until a choice arrives. Some providers count from one.
     base: Option<u32>,
     /// The index of the first choice that the consumer sees.
     visible_base: Option<u32>,
@@ -47,7 +47,7 @@ impl Journal {
             self.visible_base = Some(base);
         }
         self.visible_base.get_or_insert(if base as usize <= MAX_CHOICES { base } else { 0 });
-        // Only one choice was requested: whatever its index, it is that one. Some count chunks there.
+        // Only one choice was requested: whatever its index, it is that one. Some providers count chunks there.
         if count == 1 && is_alone {
             return Some((0, false));
         }

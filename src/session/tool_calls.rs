@@ -98,8 +98,8 @@ impl ToolCall {
     /// Whether the consumer does not have it, and more of it may follow.
     pub fn is_open(&self) -> bool {
         let is_object = self.arguments.trim_ascii_start().starts_with('{');
-        let is_whole = is_object && !self.name.is_empty() && self.has_valid_arguments();
-        !self.is_delivered && !is_whole
+        let is_complete = is_object && !self.name.is_empty() && self.has_valid_arguments();
+        !self.is_delivered && !is_complete
     }
 
     /// Whether nothing was received of it.

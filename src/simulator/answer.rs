@@ -142,15 +142,15 @@ pub(super) fn apply_error_shape(plan: &mut Plan, dialect: Option<Dialect>) {
 
 /// The 400 of a provider that does not accept this form of request.
 fn rejection(scenario: &Scenario, request: &ChatRequest) -> Option<Plan> {
-    if scenario.refuse_stream_options && request.has_stream_options {
+    if scenario.reject_stream_options && request.has_stream_options {
         let message = "Unknown parameter: 'stream_options'.";
         return Some(bad_request(message, Some("stream_options"), Some("unknown_parameter")));
     }
-    if scenario.refuse_prefill && request.ends_with_assistant() {
+    if scenario.reject_prefill && request.ends_with_assistant() {
         let message = "The last message must not have the role 'assistant': prefill is not supported.";
         return Some(bad_request(message, Some("messages"), Some("invalid_value")));
     }
-    if scenario.refuse_system_tail && request.ends_with_system() {
+    if scenario.reject_system_tail && request.ends_with_system() {
         let message = "System message must be at the beginning.";
         return Some(bad_request(message, Some("messages"), Some("invalid_value")));
     }

@@ -1,5 +1,5 @@
-//! Encodes bodies, as some relays do unasked. Every format has blocks that are stored as they are: nothing is compressed,
-//! each write can be decoded at once, and the addon needs no encoder.
+//! Encodes bodies, as some relays do without being requested. Every format has blocks that are stored as they are:
+//! nothing is compressed, each write can be decoded at once, and the addon needs no encoder.
 
 use std::future::Future;
 use std::io;

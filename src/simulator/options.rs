@@ -62,7 +62,7 @@ impl Options {
         let options: Self = validate::from_json("simulator options", json)?;
         options.default.check().map_err(|why| format!("simulator options: default: {why}"))?;
         if options.api_key.as_deref() == Some("") {
-            return Err("simulator options: apiKey must have at least one character; given: \"\"".to_owned());
+            return Err("simulator options: apiKey must have at least one character; got \"\"".to_owned());
         }
         if let Some(limit) = &options.rate_limit {
             limit.check().map_err(|why| format!("simulator options: {why}"))?;

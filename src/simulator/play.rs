@@ -72,7 +72,7 @@ async fn run<W: Wire>(
         }
     }
     wire.head(&plan.head, plan.packets.and_then(Packets::size))?;
-    let batch = if plan.packets == Some(Packets::Named(PacketStyle::Whole)) { 1 } else { BATCH };
+    let batch = if plan.packets == Some(Packets::Named(PacketStyle::Event)) { 1 } else { BATCH };
     let mut payload = BytesMut::new();
     let mut pinged = Instant::now();
     loop {

@@ -31,8 +31,6 @@ pub struct Scenario {
     pub retry_after_ms: Option<f64>,
     /// Whether to send a gateway's HTML page in place of an answer; default false.
     pub html: bool,
-    /// Whether to send a JSON completion in place of a requested stream, like the format `document`; default false.
-    pub json_instead: bool,
     /// The format of the answer, whatever was requested; by default what was requested.
     pub format: Option<Format>,
     /// How the body is encoded, whatever the request accepts; not by default.
@@ -103,16 +101,14 @@ pub struct Scenario {
     pub usage: Option<Usage>,
     /// Where usage is sent; by default in its own chunk.
     pub usage_in: Option<UsageIn>,
-    /// Whether usage is sent in the chunk with the finish reason, like the place `lastChunk`; default false.
-    pub usage_in_last_chunk: bool,
     /// The wait before the usage chunk in milliseconds; default 0.
     pub usage_delay_ms: u64,
     /// Whether a request with `stream_options` is rejected with a 400; default false.
-    pub refuse_stream_options: bool,
+    pub reject_stream_options: bool,
     /// Whether a request whose last message is the assistant's is rejected with a 400; default false.
-    pub refuse_prefill: bool,
+    pub reject_prefill: bool,
     /// Whether a request that ends with a system message, and has others, is rejected with a 400; default false.
-    pub refuse_system_tail: bool,
+    pub reject_system_tail: bool,
 
     /// How the lines of the stream end; default `lf`.
     pub line_end: LineEnd,
@@ -195,7 +191,7 @@ pub enum PingStyle {
 pub struct Disconnect {
     /// After this many chunks, counted over all choices, or after the last one if there are fewer.
     pub after_chunks: Option<u64>,
-    /// After this many bytes of the body (without chunk framing), also inside a character. A cut that writes an event
+    /// After this many bytes of the body (without chunk framing), even inside a character. A cut that writes an event
     /// waits for the end of the event in which that byte lies.
     pub after_bytes: Option<u64>,
     /// After the chunks with the finish reason, before usage and `[DONE]`; default false. Excludes the numbers.
@@ -268,15 +264,13 @@ impl Scenario {
     pub(super) fn format(&self, streamed: bool) -> Format {
         match self.format {
             Some(format) => format,
-            None if self.json_instead => Format::Document,
             None if streamed || self.events.is_some() => Format::Sse,
             None => Format::Document,
         }
     }
 
     pub(super) fn usage_in(&self) -> UsageIn {
-        let default = if self.usage_in_last_chunk { UsageIn::LastChunk } else { UsageIn::Chunk };
-        self.usage_in.unwrap_or(default)
+        self.usage_in.unwrap_or(UsageIn::Chunk)
     }
 
     /// Parses a scenario from JSON.
@@ -315,9 +309,7 @@ impl Scenario {
             }
             for value in values.lines() {
                 if http::HeaderValue::from_str(value).is_err() {
-                    return Err(format!(
-                        "headers.{name} must be printable text in one line; given: {value:?}"
-                    ));
+                    return Err(format!("headers.{name} must be printable text in one line; got {value:?}"));
                 }
             }
         }
@@ -344,12 +336,6 @@ impl Scenario {
         }
         if self.text.is_some() && self.chunks.is_some() {
             return Err("text and chunks exclude each other; give one".to_owned());
-        }
-        if self.json_instead && self.format.is_some_and(|format| format != Format::Document) {
-            return Err("jsonInstead and another format exclude each other; give one".to_owned());
-        }
-        if self.usage_in_last_chunk && self.usage_in.is_some_and(|place| place != UsageIn::LastChunk) {
-            return Err("usageInLastChunk and another usageIn exclude each other; give one".to_owned());
         }
         if self.events.is_some() {
             if self.text.is_some() || self.chunks.is_some() || self.repeat.is_some() {
@@ -383,7 +369,7 @@ impl Scenario {
 mod tests {
     use super::*;
 
-    fn refusal(json: &str) -> String {
+    fn rejection(json: &str) -> String {
         Scenario::from_json(json).expect_err("an invalid scenario")
     }
 
@@ -396,15 +382,15 @@ mod tests {
     #[test]
     fn an_error_names_the_field_its_value_and_the_accepted_values() {
         assert_eq!(
-            refusal(r#"{"chunkDelayMs":"fast"}"#),
-            "scenario: chunkDelayMs: invalid type: string \"fast\", expected a whole number from 0; given: \"fast\""
+            rejection(r#"{"chunkDelayMs":"fast"}"#),
+            "scenario: chunkDelayMs: invalid type: string \"fast\", expected a whole number from 0; got \"fast\""
         );
-        let why = refusal(r#"{"label":"x","disconnect":{"afterChunks":2,"how":"gently"}}"#);
+        let why = rejection(r#"{"label":"x","disconnect":{"afterChunks":2,"how":"gently"}}"#);
         assert!(why.starts_with("scenario: disconnect.how: unknown variant `gently`"), "{why}");
-        assert!(why.contains("`noFinish`") && why.ends_with("given: \"gently\""), "{why}");
-        let why = refusal(r#"{"toolCalls":[{"name":"a"},{"name":1}]}"#);
+        assert!(why.contains("`noFinish`") && why.ends_with("got \"gently\""), "{why}");
+        let why = rejection(r#"{"toolCalls":[{"name":"a"},{"name":1}]}"#);
         assert!(why.starts_with("scenario: toolCalls[1].name"), "{why}");
-        let why = refusal(r#"{"packets":"many"}"#);
+        let why = rejection(r#"{"packets":"many"}"#);
         assert!(why.contains("packets") && why.contains("\"bytes\" or a whole number"), "{why}");
         for (field, accepted) in [
             ("format", "`sse`, `ndjson`, `document`"),
@@ -414,29 +400,27 @@ mod tests {
             ("choiceIndex", "`fromZero`, `fromOne`, `zero`, `string`, `none`"),
             ("toolCallIndex", "`fromZero`, `fromOne`, `zero`, `string`, `none`"),
         ] {
-            let why = refusal(&format!(r#"{{"{field}":"other"}}"#));
+            let why = rejection(&format!(r#"{{"{field}":"other"}}"#));
             assert!(why.starts_with(&format!("scenario: {field}: ")) && why.contains(accepted), "{why}");
         }
-        let why = refusal(r#"{"colour":1}"#);
+        let why = rejection(r#"{"colour":1}"#);
         assert!(why.contains("unknown field `colour`") && why.contains("`headersDelayMs`"), "{why}");
     }
 
     #[test]
     fn a_value_out_of_range_is_rejected_with_the_range() {
-        assert_eq!(refusal(r#"{"status":99}"#), "scenario: status must be from 200 to 599; given: 99");
-        assert!(refusal(r#"{"headers":{"a b":"c"}}"#).contains("not a header name"));
-        assert!(refusal(r#"{"headers":{"a":["c","d\r\nset-cookie: x"]}}"#).contains("headers.a"));
-        assert!(refusal(r#"{"text":"a","chunks":["a"]}"#).contains("exclude each other"));
-        assert!(refusal(r#"{"jsonInstead":true,"format":"sse"}"#).contains("another format"));
-        assert!(refusal(r#"{"usageInLastChunk":true,"usageIn":"every"}"#).contains("another usageIn"));
-        assert!(refusal(r#"{"events":[],"text":"a"}"#).contains("exclude text, chunks and repeat"));
-        assert!(refusal(r#"{"events":[],"format":"document"}"#).contains(r#""sse" or "ndjson""#));
-        assert!(refusal(r#"{"chunkFields":{"choices":[]}}"#).contains("use the field events"));
-        let why = refusal(r#"{"disconnect":{"afterFinish":true,"afterChunks":1}}"#);
+        assert_eq!(rejection(r#"{"status":99}"#), "scenario: status must be from 200 to 599; got 99");
+        assert!(rejection(r#"{"headers":{"a b":"c"}}"#).contains("not a header name"));
+        assert!(rejection(r#"{"headers":{"a":["c","d\r\nset-cookie: x"]}}"#).contains("headers.a"));
+        assert!(rejection(r#"{"text":"a","chunks":["a"]}"#).contains("exclude each other"));
+        assert!(rejection(r#"{"events":[],"text":"a"}"#).contains("exclude text, chunks and repeat"));
+        assert!(rejection(r#"{"events":[],"format":"document"}"#).contains(r#""sse" or "ndjson""#));
+        assert!(rejection(r#"{"chunkFields":{"choices":[]}}"#).contains("use the field events"));
+        let why = rejection(r#"{"disconnect":{"afterFinish":true,"afterChunks":1}}"#);
         assert!(why.contains("excludes afterChunks"), "{why}");
-        assert!(refusal(r#"{"stamp":true}"#).contains("stamp needs repeat"));
-        assert!(refusal(r#"{"stamp":true,"repeat":2,"text":"a"}"#).contains("neither text nor chunks"));
-        assert!(refusal("[]").contains("must be an object"));
+        assert!(rejection(r#"{"stamp":true}"#).contains("stamp needs repeat"));
+        assert!(rejection(r#"{"stamp":true,"repeat":2,"text":"a"}"#).contains("neither text nor chunks"));
+        assert!(rejection("[]").contains("must be an object"));
     }
 
     #[test]

@@ -20,15 +20,16 @@ pub(super) fn from_json<T: DeserializeOwned>(what: &str, json: &str) -> Result<T
 
 pub(super) fn from_value<T: DeserializeOwned>(what: &str, value: Value) -> Result<T, String> {
     if !value.is_object() {
-        return Err(format!("{what} must be an object; given: {}", excerpt(&value)));
+        return Err(format!("{what} must be an object; got {}", excerpt(&value)));
     }
     let failure = |candidate: Value| T::deserialize(candidate).err().map(|e| e.to_string());
     match T::deserialize(&value) {
         Ok(read) => Ok(read),
         Err(error) => {
-            let (path, given, why) = find_invalid(&value, &failure, &|v| v, String::new(), error.to_string());
+            let (path, invalid, why) =
+                find_invalid(&value, &failure, &|v| v, String::new(), error.to_string());
             let name = if path.is_empty() { what.to_owned() } else { format!("{what}: {path}") };
-            Err(format!("{name}: {}; given: {}", in_plain_words(&why), excerpt(&given)))
+            Err(format!("{name}: {}; got {}", in_plain_words(&why), excerpt(&invalid)))
         }
     }
 }
@@ -94,13 +95,13 @@ fn excerpt(value: &Value) -> String {
 /// Checks that a number is in its range.
 pub(super) fn in_range<T: PartialOrd + std::fmt::Display>(
     name: &str,
-    given: T,
+    value: T,
     from: T,
     to: T,
 ) -> Result<(), String> {
-    if given >= from && given <= to {
+    if value >= from && value <= to {
         Ok(())
     } else {
-        Err(format!("{name} must be from {from} to {to}; given: {given}"))
+        Err(format!("{name} must be from {from} to {to}; got {value}"))
     }
 }

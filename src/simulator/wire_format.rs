@@ -60,7 +60,7 @@ pub enum IndexStyle {
     None,
 }
 
-/// Where usage is sent. Except for a chunk of its own, it is also sent unasked.
+/// Where usage is sent. Except for a chunk of its own, it is also sent without being requested.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum UsageIn {
@@ -112,7 +112,7 @@ pub enum Packets {
 #[serde(rename_all = "camelCase")]
 pub enum PacketStyle {
     /// One event a write.
-    Whole,
+    Event,
     /// One byte a write.
     Bytes,
 }
@@ -121,7 +121,7 @@ impl Packets {
     /// The bytes of one write; `None` if writes follow the events.
     pub(super) fn size(self) -> Option<usize> {
         match self {
-            Self::Named(PacketStyle::Whole) => None,
+            Self::Named(PacketStyle::Event) => None,
             Self::Named(PacketStyle::Bytes) => Some(1),
             Self::Size(bytes) => Some(bytes.max(1)),
         }

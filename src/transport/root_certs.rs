@@ -75,7 +75,7 @@ pub(super) fn sources() -> &'static RootCertSources {
 
 /// Parses PEM certificates. Errors name `name` as the source of the text.
 pub fn parse_certificates(name: &str, pem: &str) -> Result<Vec<CertificateDer<'static>>> {
-    let invalid = |given: &str| Error::invalid(name, given, "one or more PEM certificates");
+    let invalid = |problem: &str| Error::invalid(name, problem, "one or more PEM certificates");
     let parsed: std::result::Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem.as_bytes()).collect();
     let certificates = parsed.map_err(|_| invalid("text that is not PEM"))?;
     if certificates.is_empty() {

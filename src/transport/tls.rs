@@ -22,23 +22,23 @@ use crate::error::{Error, Kind, Result};
 pub(super) fn config(ca: Option<&str>) -> Result<ClientConfig> {
     let provider = Arc::new(ring::default_provider());
     let sources = root_certs::sources();
-    let mut own = sources.extra.clone();
+    let mut callers_certs = sources.extra.clone();
     if let Some(pem) = ca {
-        own.extend(root_certs::parse_certificates("ca", pem)?);
+        callers_certs.extend(root_certs::parse_certificates("ca", pem)?);
     }
     let inner: Arc<dyn ServerCertVerifier> = match sources.system_replacement() {
         Some(roots) => {
-            let roots: Vec<_> = roots.into_iter().chain(own.iter().cloned()).collect();
+            let roots: Vec<_> = roots.into_iter().chain(callers_certs.iter().cloned()).collect();
             if roots.is_empty() {
                 return Err(sources.no_roots_error());
             }
             roots_verifier(roots, &provider)?
         }
-        None => match system_verifier(&own, &provider) {
+        None => match system_verifier(&callers_certs, &provider) {
             Ok(verifier) => verifier,
             // A system without certificates is reported in the text only.
             Err(error) if error.to_string().contains("No CA certificates") => {
-                let bundled: Vec<_> = sources.bundled.iter().chain(&own).cloned().collect();
+                let bundled: Vec<_> = sources.bundled.iter().chain(&callers_certs).cloned().collect();
                 if bundled.is_empty() {
                     return Err(sources.no_roots_error());
                 }
@@ -47,7 +47,7 @@ pub(super) fn config(ca: Option<&str>) -> Result<ClientConfig> {
             Err(error) => return Err(setup_error(error)),
         },
     };
-    let verifier = TrustedCertificates { inner, own, provider: Arc::clone(&provider) };
+    let verifier = TrustedCertificates { inner, callers_certs, provider: Arc::clone(&provider) };
     let mut config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(setup_error)?
@@ -59,13 +59,13 @@ pub(super) fn config(ca: Option<&str>) -> Result<ClientConfig> {
 }
 
 fn system_verifier(
-    own: &[CertificateDer<'static>],
+    callers_certs: &[CertificateDer<'static>],
     provider: &Arc<CryptoProvider>,
 ) -> std::result::Result<Arc<dyn ServerCertVerifier>, TlsError> {
     let provider = Arc::clone(provider);
-    Ok(match own.is_empty() {
+    Ok(match callers_certs.is_empty() {
         true => Arc::new(Verifier::new(provider)?),
-        false => Arc::new(Verifier::new_with_extra_roots(own.to_vec(), provider)?),
+        false => Arc::new(Verifier::new_with_extra_roots(callers_certs.to_vec(), provider)?),
     })
 }
 
@@ -86,20 +86,20 @@ fn setup_error(error: impl std::fmt::Display) -> Error {
     Error::new(Kind::Internal, format!("TLS could not be set up: {error}"))
 }
 
-/// Accepts what `inner` accepts, and a server's certificate that is itself among the caller's own. webpki does not accept
+/// Accepts what `inner` accepts, and a server's certificate that is itself one of the caller's. webpki does not accept
 /// such a certificate if it may sign others (`CA:TRUE`, as `openssl req -x509` makes it); OpenSSL, and so Node, does.
 #[derive(Debug)]
 struct TrustedCertificates {
     inner: Arc<dyn ServerCertVerifier>,
     /// `ca` and NODE_EXTRA_CA_CERTS: not the system's.
-    own: Vec<CertificateDer<'static>>,
+    callers_certs: Vec<CertificateDer<'static>>,
     provider: Arc<CryptoProvider>,
 }
 
 impl TrustedCertificates {
-    /// Verifies a server's certificate that is one of the caller's own: its dates and its names. Nobody else has to vouch
+    /// Verifies a server's certificate that is one of the caller's: its dates and its names. Nobody else has to vouch
     /// for it.
-    fn verify_own(
+    fn verify_callers_cert(
         &self,
         certificate: &CertificateDer<'_>,
         server_name: &ServerName<'_>,
@@ -132,8 +132,8 @@ impl ServerCertVerifier for TrustedCertificates {
         let verified =
             self.inner.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
         match verified {
-            Err(_) if self.own.iter().any(|own| own.as_ref() == end_entity.as_ref()) => {
-                self.verify_own(end_entity, server_name, ocsp_response, now)
+            Err(_) if self.callers_certs.iter().any(|cert| cert.as_ref() == end_entity.as_ref()) => {
+                self.verify_callers_cert(end_entity, server_name, ocsp_response, now)
             }
             verified => verified,
         }

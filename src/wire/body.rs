@@ -84,8 +84,8 @@ impl Events {
             };
         }
         if matches!(self.format, Format::Document { .. } | Format::Lines(_)) {
-            let room = BODY_LIMIT - self.document_start.len();
-            self.document_start.extend_from_slice(&bytes[..bytes.len().min(room)]);
+            let remaining = BODY_LIMIT - self.document_start.len();
+            self.document_start.extend_from_slice(&bytes[..bytes.len().min(remaining)]);
         }
         match &mut self.format {
             Format::Unknown { .. } => Ok(None),
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn the_beginning_of_what_is_no_event_is_kept() {
+    fn the_beginning_of_what_is_not_an_event_is_kept() {
         for body in
             ["upstream failed\n", "error: {\"message\":\"upstream failed\"}\n\n", "<p>upstream failed"]
         {

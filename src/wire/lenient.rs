@@ -31,7 +31,7 @@ fn nested_text(json: &str, depth: u32) -> Option<Text<'_>> {
         b'{' => {
             let all = fields(json)?;
             let kind = field(&all, "type").and_then(json::string);
-            // Parts of other kinds are no text: thinking, references, images.
+            // Parts of other kinds are not text: thinking, references, images.
             if kind.is_some_and(|kind| !kind.text.is_empty() && !kind.text.ends_with("text")) {
                 return Some(Text::default());
             }

@@ -314,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_without_messages_is_refused() {
+    fn a_request_without_messages_is_rejected() {
         for bad in ["[]", "3", "{}", r#"{"messages":"hi"}"#, r#"{"messages":[ ]}"#, r#"{"messages":null}"#] {
             assert_eq!(ChatRequest::parse(bad).unwrap_err().kind, Kind::InvalidArgument, "{bad}");
         }

@@ -1,10 +1,10 @@
-//! Which response headers are shown to a caller: all but cookies, those of the connection, and those that describe the
+//! Which response headers are visible to a caller: all but cookies, hop-by-hop headers, and those that describe the
 //! encoded body. Gateways name the route, the cost and the cache in headers of their own, so no list could name all.
 
 use crate::error::truncate;
 
-/// Not shown. Cookies are secrets. The connection's own headers (RFC 9110, section 7.6.1; `proxy-*` too) mean nothing
-/// further on. The body is decoded before it is delivered, so its encoding and length no longer apply. The query of a
+/// Not visible. Cookies are secrets. Hop-by-hop headers (RFC 9110, section 7.6.1; `proxy-*` too) mean nothing beyond the
+/// connection. The body is decoded before it is delivered, so its encoding and length no longer apply. The query of a
 /// redirect's address may hold a token.
 const HIDDEN: &[&str] = &[
     "connection",
@@ -27,10 +27,10 @@ const MAX_VALUE: usize = 4 * 1024;
 const MAX_ALL: usize = 32 * 1024;
 
 /// The visible ones of these headers, whose names are in lower case, each once: the values of a repeated header are
-/// joined, as `fetch` does. Longer values are truncated. What a `connection` header names belongs to the connection too.
+/// joined, as `fetch` does. Longer values are truncated. The headers that a `connection` header names are hop-by-hop too.
 pub fn visible<'a>(headers: impl Iterator<Item = (&'a str, &'a str)>) -> Vec<(String, String)> {
     let headers: Vec<_> = headers.collect();
-    let of_connection: Vec<&str> = headers
+    let hop_by_hop: Vec<&str> = headers
         .iter()
         .filter(|(name, _)| *name == "connection")
         .flat_map(|(_, value)| value.split(',').map(str::trim))
@@ -38,14 +38,14 @@ pub fn visible<'a>(headers: impl Iterator<Item = (&'a str, &'a str)>) -> Vec<(St
     let is_hidden = |name: &str| {
         HIDDEN.contains(&name)
             || name.starts_with(HIDDEN_PREFIX)
-            || of_connection.iter().any(|other| other.eq_ignore_ascii_case(name))
+            || hop_by_hop.iter().any(|other| other.eq_ignore_ascii_case(name))
     };
     let mut visible: Vec<(String, String)> = Vec::new();
-    let mut room = MAX_ALL;
+    let mut remaining = MAX_ALL;
     for (name, value) in headers.into_iter().filter(|(name, _)| !is_hidden(name)) {
         let value = truncate(value, MAX_VALUE);
-        let Some(left) = room.checked_sub(name.len() + value.len()) else { break };
-        room = left;
+        let Some(left) = remaining.checked_sub(name.len() + value.len()) else { break };
+        remaining = left;
         match visible.iter_mut().find(|(other, _)| other == name) {
             Some((_, joined)) => {
                 joined.push_str(", ");
@@ -66,8 +66,8 @@ mod tests {
     }
 
     #[test]
-    fn headers_of_gateways_are_shown_and_cookies_and_those_of_the_connection_are_not() {
-        let shown = ["x-ratelimit-remaining-tokens", "date", "x-litellm-model-id", "cf-aig-cache-status"];
+    fn headers_of_gateways_are_visible_and_cookies_and_hop_by_hop_headers_are_not() {
+        let visible = ["x-ratelimit-remaining-tokens", "date", "x-litellm-model-id", "cf-aig-cache-status"];
         let hidden = [
             "set-cookie",
             "set-cookie2",
@@ -77,8 +77,8 @@ mod tests {
             "x-hop",
         ];
         let mut headers = vec![("connection", "close, X-Hop")];
-        headers.extend(shown.iter().chain(&hidden).map(|name| (*name, "1")));
-        assert_eq!(names(&headers), shown);
+        headers.extend(visible.iter().chain(&hidden).map(|name| (*name, "1")));
+        assert_eq!(names(&headers), visible);
     }
 
     #[test]

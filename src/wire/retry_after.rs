@@ -1,12 +1,12 @@
 //! The wait that a server's headers ask for: `retry-after-ms` (OpenAI and Azure), then `retry-after`
-//! (RFC 9110, section 10.2.3: seconds or an HTTP date), then what LiteLLM passes on of its provider's.
+//! (RFC 9110, section 10.2.3: seconds or an HTTP date), then the provider's own headers as LiteLLM forwards them.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::duration::{self, milliseconds, number};
 use super::timestamp;
 
-/// What LiteLLM puts before the names of its provider's headers.
+/// What LiteLLM puts before the names of the provider's headers that it forwards.
 pub(super) const LITELLM_PREFIX: &str = "llm_provider-";
 
 /// A wait that no header of its own asks for is ignored past this: it is a misread time, or no hint for a retry.
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn what_litellm_passes_on_is_the_last_choice() {
+    fn headers_forwarded_by_litellm_have_the_lowest_precedence() {
         let provider = |name: &str| (name == "llm_provider-retry-after").then(|| "11".to_owned());
         assert_eq!(parse(&provider, NOW), Some(Duration::from_secs(11)));
         let both = |name: &str| match name {

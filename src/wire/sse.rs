@@ -7,7 +7,7 @@
 //! they cannot resume a POST. A data line that follows a complete JSON object, and begins another one or is
 //! `[DONE]`, is an event of its own: some servers leave out the blank lines.
 //!
-//! Lines that are no fields are not part of any event. The first 2 KiB of them are kept ([`Parser::stray`]):
+//! Lines that are not fields are not part of any event. The first 2 KiB of them are kept ([`Parser::stray`]):
 //! an error that a proxy wrote into the stream.
 
 use std::borrow::Cow;
@@ -83,7 +83,7 @@ pub struct Parser {
     after_cr: bool,
     /// No line has ended yet, so a byte order mark may come first.
     at_start: bool,
-    /// Lines that are no fields.
+    /// Lines that are not fields.
     stray: Vec<u8>,
     /// How often this event was checked for a complete JSON object.
     checks: u8,
@@ -106,7 +106,7 @@ impl Parser {
         }
     }
 
-    /// The beginning of the lines that are no fields. [`Parser::finish`] keeps it.
+    /// The beginning of the lines that are not fields. [`Parser::finish`] keeps it.
     pub fn stray(&self) -> &[u8] {
         &self.stray
     }
@@ -242,8 +242,8 @@ impl Parser {
             // A comment has no name.
             b"" | b"id" | b"retry" => {}
             _ => {
-                let room = BODY_LIMIT - self.stray.len();
-                self.stray.extend(line.iter().chain(b"\n").take(room));
+                let remaining = BODY_LIMIT - self.stray.len();
+                self.stray.extend(line.iter().chain(b"\n").take(remaining));
             }
         }
         None

@@ -256,7 +256,7 @@ fn a_stop_at_the_end_of_the_body_keeps_what_is_still_pending() {
 }
 
 #[test]
-fn lines_that_are_no_fields_are_kept_up_to_a_limit() {
+fn lines_that_are_not_fields_are_kept_up_to_a_limit() {
     let mut parser = Parser::new(MAX_LINE);
     let mut feed = |text: &str| parser.feed(text.as_bytes(), |_| ControlFlow::<()>::Continue(())).map(drop);
     feed("upstream failed\n: comment\nid: 1\nretry: 5\ndata: {}\n\nerror: x").unwrap();

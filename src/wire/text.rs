@@ -66,7 +66,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
             fn visit_str<E: de::Error>(self, text: &str) -> std::result::Result<Self::Value, E> {
                 Ok(Text::new(Cow::Owned(text.to_owned())))
             }
-            // Some send numbers where OpenAI sends text (`id`).
+            // Some providers send numbers where OpenAI sends text (`id`).
             fn visit_u64<E: de::Error>(self, number: u64) -> std::result::Result<Self::Value, E> {
                 Ok(Text::new(Cow::Owned(number.to_string())))
             }

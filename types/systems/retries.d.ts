@@ -26,7 +26,7 @@ export interface RetryWithBackoffOptions {
   /** If a server asks for a longer wait, the error is thrown. @default 60000 */
   maxRetryAfterMs?: number
   /** Error classes, or a predicate. By default what the client retries, and other libraries' timeouts and connection errors. */
-  retryable?: ReadonlyArray<abstract new (...given: any[]) => unknown> | ((error: unknown) => boolean)
+  retryable?: ReadonlyArray<abstract new (...args: any[]) => unknown> | ((error: unknown) => boolean)
   /** Called before each wait with the failed attempt (1-based), its error and the wait. */
   onRetry?(attempt: number, error: unknown, delayMs: number): unknown
   /** Aborts waits and attempts: rejects with `signal.reason`. */

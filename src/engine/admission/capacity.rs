@@ -22,8 +22,11 @@ use crate::error::{Error, Kind, Result};
 type Capacity = (LimitReservations, Option<OwnedSemaphorePermit>);
 
 /// Completes a permit: waits for the rate limits and for a slot. Dropping the future leaves every queue and returns
-/// what was taken. `has_other_routes`: the call can use another route. Errors: [`Kind::QueueFull`],
-/// [`Kind::NeverFits`], [`Kind::RateLimit`] if the route has no capacity after all and the plan must decide again.
+/// what was taken. `has_other_routes`: the call can use another route.
+///
+/// # Errors
+/// [`Kind::QueueFull`], [`Kind::NeverFits`], [`Kind::RateLimit`] if the route has no capacity after all and the plan must
+/// decide again.
 pub async fn wait_for_capacity(
     ctx: &CallContext<'_>,
     route: &mut CallRoute,

@@ -12,7 +12,9 @@ use crate::engine::time::clock;
 use crate::error::Result;
 use crate::policy::ledger::{Ledger, PicoUsd};
 
-/// Fails if an attempt on this route does not fit under the cap now, before it waits. Errors:
+/// Fails if an attempt on this route does not fit under the cap now, before it waits.
+///
+/// # Errors
 /// [`crate::error::Kind::CostCap`]; a model without a price under a cap.
 pub(super) fn check_cost(ctx: &CallContext<'_>, route: &CallRoute, committed: bool) -> Result<()> {
     let Some(bound) = cost_bound(ctx, route, None, None)? else { return Ok(()) };
@@ -20,7 +22,7 @@ pub(super) fn check_cost(ctx: &CallContext<'_>, route: &CallRoute, committed: bo
     // A continuation may need less than the whole answer.
     let needed = if committed { 1 } else { bound.minimum() };
     let fits = |ledger: &mut Ledger| ledger.check(&limits, ctx.request.tenant(), needed, clock::now());
-    ctx.client.costs.ledger.update(fits).map_err(|refusal| cost_cap_error(&refusal, &limits))
+    ctx.client.costs.ledger.update(fits).map_err(|exceeded| cost_cap_error(&exceeded, &limits))
 }
 
 /// [`super::permit::Permit::reserve_cost`].
@@ -50,7 +52,7 @@ pub(super) fn reserve_cost(
     };
     let reserve = |ledger: &mut Ledger| ledger.reserve(&limits, tenant, model, range, clock::now());
     let reservation =
-        client.costs.ledger.update(reserve).map_err(|refusal| cost_cap_error(&refusal, &limits))?;
+        client.costs.ledger.update(reserve).map_err(|exceeded| cost_cap_error(&exceeded, &limits))?;
     let meter = match &bound {
         Some(bound) if is_capped => match bound.output {
             Some(output) if bound.has_max_tokens => Meter::Full(output),

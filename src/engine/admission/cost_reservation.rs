@@ -65,7 +65,10 @@ impl CostReservation {
         }
     }
 
-    /// Counts the content of a chunk. Errors: [`Kind::CostCap`] if the reservation is exhausted and cannot grow.
+    /// Counts the content of a chunk.
+    ///
+    /// # Errors
+    /// [`Kind::CostCap`] if the reservation is exhausted and cannot grow.
     pub fn count(&mut self, chunk: &chat::Chunk<'_>) -> Result<()> {
         let Some(open) = self.priced() else { return Ok(()) };
         for delta in chunk.choices.iter().flatten().filter_map(|choice| choice.delta.as_ref()) {
@@ -143,7 +146,7 @@ impl Drop for CostReservation {
 impl OpenReservation {
     /// Fails if the received tokens cost more than is reserved, and no more can be reserved.
     fn check(&mut self) -> Result<()> {
-        let refusal = match self.meter {
+        let exceeded = match self.meter {
             Meter::Off => return Ok(()),
             Meter::Full(tokens) if self.received.estimate() / 2 <= tokens => return Ok(()),
             Meter::Full(_) => {
@@ -152,7 +155,7 @@ impl OpenReservation {
                     |ledger: &mut Ledger| ledger.check(&self.limits, tenant, PicoUsd::MAX, clock::now());
                 match self.costs.ledger.update(fits) {
                     Ok(()) => return Ok(()),
-                    Err(refusal) => CapExceeded { needed, ..refusal },
+                    Err(exceeded) => CapExceeded { needed, ..exceeded },
                 }
             }
             Meter::Reduced(bound) => {
@@ -164,11 +167,11 @@ impl OpenReservation {
                 let (reservation, limits) = (&mut self.reservation, &self.limits);
                 match self.costs.ledger.update(|ledger| ledger.grow(limits, reservation, more)) {
                     Ok(()) => return Ok(()),
-                    Err(refusal) => refusal,
+                    Err(exceeded) => exceeded,
                 }
             }
         };
-        let mut error = cost_cap_error(&refusal, &self.limits);
+        let mut error = cost_cap_error(&exceeded, &self.limits);
         error.message = format!("the answer was cut off: {}", error.message);
         Err(error)
     }
@@ -197,13 +200,13 @@ pub fn is_rejection(status: Option<u16>) -> bool {
     status.is_some_and(|status| (300..500).contains(&status) && !matches!(status, 408 | 499))
 }
 
-pub(super) fn cost_cap_error(refusal: &CapExceeded, limits: &Limits) -> Error {
+pub(super) fn cost_cap_error(exceeded: &CapExceeded, limits: &Limits) -> Error {
     let usd = ledger::pico_to_usd;
     let cap = CostCap {
-        cap_usd: usd(refusal.cap),
-        spent_usd: usd(refusal.spent),
-        reserved_usd: usd(refusal.reserved),
-        needed_usd: usd(refusal.needed),
+        cap_usd: usd(exceeded.cap),
+        spent_usd: usd(exceeded.spent),
+        reserved_usd: usd(exceeded.reserved),
+        needed_usd: usd(exceeded.needed),
         window: limits.window.as_str(),
     };
     let per = match limits.window {
@@ -216,7 +219,7 @@ pub(super) fn cost_cap_error(refusal: &CapExceeded, limits: &Limits) -> Error {
     );
     let mut error = Error::new(Kind::CostCap, message);
     error.cost_cap = Some(cap);
-    error.scope = Some(refusal.scope);
+    error.scope = Some(exceeded.scope);
     error
 }
 

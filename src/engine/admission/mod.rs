@@ -8,7 +8,7 @@
 mod admit;
 mod capacity;
 mod context;
-mod cool_down;
+mod cooldown;
 mod cost;
 mod cost_reservation;
 mod estimate;
@@ -19,7 +19,7 @@ mod route;
 pub use admit::{Rejected, try_admit, try_admit_hedge, would_admit};
 pub use capacity::{cooling_down, wait_for_capacity};
 pub use context::{CallContext, EventEmitter};
-pub use cool_down::{cool_down, restore_quota};
+pub use cooldown::{cool_down, restore_quota};
 pub use cost_reservation::{CostReservation, Settlement, is_rejection};
 pub use estimate::estimated_tokens;
 pub use permit::{Admission, Permit};

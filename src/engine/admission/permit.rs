@@ -57,7 +57,10 @@ impl Permit {
     }
 
     /// Reserves what the attempt may cost. `messages` replace the caller's own, and `max_tokens` the caller's limit, if
-    /// the attempt continues an answer. Errors: [`crate::error::Kind::CostCap`].
+    /// the attempt continues an answer.
+    ///
+    /// # Errors
+    /// [`crate::error::Kind::CostCap`].
     pub fn reserve_cost(
         &mut self,
         ctx: &CallContext<'_>,

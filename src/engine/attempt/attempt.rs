@@ -171,8 +171,8 @@ impl Attempt {
 
     /// Takes over the progress of opening the attempt.
     pub(super) fn take_head(&mut self) {
-        let taken = |head: &mut ResponseHead| (head.was_sent, head.status, head.request_id.clone());
-        let (was_sent, status, request_id) = self.head.update(taken);
+        let progress = |head: &mut ResponseHead| (head.was_sent, head.status, head.request_id.clone());
+        let (was_sent, status, request_id) = self.head.update(progress);
         if was_sent {
             self.permit.mark_sent();
         }

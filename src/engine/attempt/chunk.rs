@@ -36,20 +36,20 @@ impl Delivery<'_> {
         if has_token {
             self.mark_first_token();
         }
-        let broken_off = choices.iter().find_map(broken_off);
+        let interruption = choices.iter().find_map(interruption);
         let is_verbatim = mode == DeliveryMode::Chunks
             && !self.continuation.is_active
             && !chunk.must_rebuild
-            && broken_off.is_none()
-            && self.halves.is_empty()
+            && interruption.is_none()
+            && self.surrogates.is_empty()
             && !(self.consumer.buffer_tool_calls && self.has_or_ends_tool_call(choices));
         if !is_verbatim {
             if mode == DeliveryMode::Chunks && !chunk.only_text_changed {
                 self.accept_extras(raw);
             }
             choices.iter().try_for_each(|choice| self.accept_choice(choice, is_alone, false))?;
-            return match broken_off {
-                Some(reason) => Err(ReadEnd::Failed(chat::broken_off_error(reason))),
+            return match interruption {
+                Some(reason) => Err(ReadEnd::Failed(chat::interruption_error(reason))),
                 None => Ok(()),
             };
         }
@@ -98,7 +98,7 @@ impl Delivery<'_> {
         choices.iter().any(has_tool_call) || (ends && self.transcript.journal.has_open_tool_call())
     }
 
-    /// Delivers the usage to a caller who requested it, if no chunk has brought it in the place where OpenAI has it.
+    /// Delivers the usage to a caller who requested it, if no chunk has brought it where OpenAI sends it.
     /// After a recovery it is the usage of the complete answer.
     pub(super) fn deliver_missing_usage(&mut self) {
         if self.usage_delivered || !self.consumer.wants_usage || self.consumer.mode != DeliveryMode::Chunks {
@@ -177,7 +177,7 @@ impl Delivery<'_> {
         self.transcript.unrepeatable |= delta.has_other && self.consumer.mode != DeliveryMode::Text;
         self.accept_reasoning_and_refusal(index, delta, rebuilds);
         if let Some(content) = delta.content.as_ref().filter(|content| !content.is_empty()) {
-            let content = self.halves.join((index, Part::Content), content);
+            let content = self.surrogates.join((index, Part::Content), content);
             let content = if update.from_message { self.new_part(index, &content) } else { &content };
             self.received_text(index, content, verbatim)?;
         }
@@ -211,7 +211,7 @@ impl Delivery<'_> {
             return;
         }
         let mut join = |part, text: Option<&chat::Text<'_>>| {
-            text.map(|text| self.halves.join((index, part), text).into_owned()).unwrap_or_default()
+            text.map(|text| self.surrogates.join((index, part), text).into_owned()).unwrap_or_default()
         };
         let reasoning = join(Part::Reasoning, reasoning);
         let refusal = join(Part::Refusal, refusal);
@@ -240,9 +240,9 @@ fn some<'d, 'a>(text: &'d Option<chat::Text<'a>>) -> Option<&'d chat::Text<'a>> 
     text.as_ref().filter(|text| !text.is_empty())
 }
 
-/// The finish reason of a choice that the provider broke off.
-fn broken_off<'a>(choice: &'a chat::Choice<'_>) -> Option<&'a str> {
-    let reason = choice.finish_reason.as_ref().filter(|_| finish_kind(choice) == FinishKind::BrokenOff)?;
+/// The finish reason of a choice that the provider interrupted.
+fn interruption<'a>(choice: &'a chat::Choice<'_>) -> Option<&'a str> {
+    let reason = choice.finish_reason.as_ref().filter(|_| finish_kind(choice) == FinishKind::Interrupted)?;
     Some(&reason.text)
 }
 

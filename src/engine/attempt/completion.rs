@@ -14,7 +14,7 @@ impl Delivery<'_> {
     /// Ends a choice, with or without a finish reason. What is held of it is delivered first.
     pub(super) fn finish_choice(&mut self, index: u32, reason: Option<&str>, verbatim: bool) -> Flow {
         let is_natural = is_natural(reason);
-        // Without a reason the answer has ended. With one, the text may go on: some send it with each chunk.
+        // Without a reason the answer has ended. With one, the text may continue: some providers send one with each chunk.
         let is_settled = reason.is_none();
         if is_settled {
             self.finish_halves(index)?;
@@ -26,14 +26,14 @@ impl Delivery<'_> {
             }
             self.release_withheld_text();
         }
-        let is_whole = self.finish_tool_calls(index, is_natural, is_settled)? && !self.has_half(index);
+        let is_complete = self.finish_tool_calls(index, is_natural, is_settled)? && !self.has_half(index);
         let Some(choice) = self.transcript.journal.choice(index) else { return Ok(()) };
         let is_new = reason.is_some() && choice.finish_reason.as_deref() != reason;
-        choice.holds_finish = !is_whole || (choice.holds_finish && !is_new && !verbatim);
+        choice.holds_finish = !is_complete || (choice.holds_finish && !is_new && !verbatim);
         if let Some(reason) = reason {
             choice.finish_reason = Some(reason.to_owned());
         }
-        if self.consumer.mode == DeliveryMode::Chunks && !verbatim && is_new && is_whole {
+        if self.consumer.mode == DeliveryMode::Chunks && !verbatim && is_new && is_complete {
             self.deliver_finish(index, reason);
         }
         Ok(())
@@ -41,17 +41,17 @@ impl Delivery<'_> {
 
     /// Whether the half of a surrogate pair waits at the end of a text of this choice.
     fn has_half(&self, index: u32) -> bool {
-        self.halves.has(|(of, part)| *of == index && !matches!(part, Part::Arguments(_)))
+        self.surrogates.has(|(of, part)| *of == index && !matches!(part, Part::Arguments(_)))
     }
 
     /// Replaces the half of a surrogate pair at the end of each text, whose other half did not arrive.
     fn finish_halves(&mut self, index: u32) -> Flow {
-        let content = self.halves.finish(&(index, Part::Content));
+        let content = self.surrogates.finish(&(index, Part::Content));
         if !content.is_empty() {
             self.received_text(index, content, false)?;
         }
-        let reasoning = self.halves.finish(&(index, Part::Reasoning));
-        let refusal = self.halves.finish(&(index, Part::Refusal));
+        let reasoning = self.surrogates.finish(&(index, Part::Reasoning));
+        let refusal = self.surrogates.finish(&(index, Part::Refusal));
         if let Some(choice) = self.transcript.journal.choice(index) {
             choice.reasoning.push_str(reasoning);
             choice.refusal.push_str(refusal);

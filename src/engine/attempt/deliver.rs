@@ -14,7 +14,7 @@ use crate::engine::shared::sink::{DeliveryMode, Sink};
 use crate::engine::time::clock;
 use crate::error::{Error, Kind};
 use crate::session::splice::{ContinuationMismatch, Splice};
-use crate::wire::halves::PendingHalves;
+use crate::wire::surrogates::PendingSurrogates;
 
 /// More role-only chunks than any provider sends.
 pub(super) const MAX_HELD_CHUNKS: usize = 64;
@@ -22,8 +22,8 @@ pub(super) const MAX_HELD_CHUNKS: usize = 64;
 pub(super) const MAX_HELD_BYTES: usize = 256 * 1024;
 /// The approximate maximum size of a batch in bytes, and the overhead counted for each chunk and each delta in it.
 const MAX_BATCH: usize = 16 * 1024;
-const CHUNK: usize = 64;
-const DELTA: usize = 16;
+const CHUNK_OVERHEAD: usize = 64;
+const DELTA_OVERHEAD: usize = 16;
 
 /// Why reading ends.
 pub(super) enum ReadEnd {
@@ -49,7 +49,7 @@ pub(super) struct Consumer<'a> {
     /// The caller requested the usage chunk.
     pub wants_usage: bool,
     pub buffer_tool_calls: bool,
-    /// An answer without content is no failure.
+    /// An answer without content is not a failure.
     pub accepts_empty: bool,
 }
 
@@ -76,7 +76,7 @@ pub(super) struct Delivery<'a> {
     /// Chunks before the first token (a bare role). They are delivered with it, so that another attempt can take over
     /// unnoticed until then.
     pub held_chunks: Vec<String>,
-    pub(super) halves: PendingHalves<(u32, Part)>,
+    pub(super) surrogates: PendingSurrogates<(u32, Part)>,
     /// The consumer has a chunk with the usage where OpenAI has it.
     pub(super) usage_delivered: bool,
     /// The chunk that only has the usage has arrived. OpenAI sends it last.
@@ -103,7 +103,7 @@ impl<'a> Delivery<'a> {
             continuation,
             withheld_text: String::new(),
             held_chunks: Vec::new(),
-            halves: PendingHalves::default(),
+            surrogates: PendingSurrogates::default(),
             usage_delivered: false,
             usage_chunk_arrived: false,
             accepted: 0,
@@ -114,7 +114,7 @@ impl<'a> Delivery<'a> {
 
     /// Accepts one of many chunks or events. Its output is batched until [`Delivery::flush`]. `raw` is its JSON.
     pub fn batch(&mut self, raw: &str, accept: impl FnOnce(&mut Self) -> Flow) -> Flow {
-        self.batched += CHUNK + raw.len();
+        self.batched += CHUNK_OVERHEAD + raw.len();
         let flow = accept(self);
         if self.batched >= MAX_BATCH {
             self.flush();
@@ -161,7 +161,7 @@ impl<'a> Delivery<'a> {
     pub(super) fn received_text(&mut self, index: u32, text: &str, verbatim: bool) -> Flow {
         match &mut self.continuation.splice {
             Some(splice) if index == 0 => {
-                let new = splice.push(text, clock::now()).map_err(|e| contradiction(&e))?;
+                let new = splice.push(text, clock::now()).map_err(|e| continuation_mismatch(&e))?;
                 self.new_text(index, &new, verbatim)
             }
             _ => self.new_text(index, text, verbatim),
@@ -206,7 +206,7 @@ impl<'a> Delivery<'a> {
     /// Decides on the text that the splice still holds: no more text follows.
     pub(super) fn finish_text(&mut self) -> Flow {
         let Some(splice) = &mut self.continuation.splice else { return Ok(()) };
-        let rest = splice.finish(clock::now()).map_err(|e| contradiction(&e))?;
+        let rest = splice.finish(clock::now()).map_err(|e| continuation_mismatch(&e))?;
         self.new_text(0, &rest, false)
     }
 
@@ -220,8 +220,8 @@ impl<'a> Delivery<'a> {
     /// The decision on held text cannot wait any longer.
     pub fn splice_timeout(&mut self) -> Flow {
         let Some(splice) = &mut self.continuation.splice else { return Ok(()) };
-        let text = splice.timeout(clock::now()).map_err(|e| contradiction(&e))?;
-        self.batched += CHUNK;
+        let text = splice.timeout(clock::now()).map_err(|e| continuation_mismatch(&e))?;
+        self.batched += CHUNK_OVERHEAD;
         let flow = self.new_text(0, &text, false);
         self.flush();
         flow
@@ -230,7 +230,7 @@ impl<'a> Delivery<'a> {
     /// Delivers what was accepted before a failure, and returns the failure.
     pub(super) fn flush_failed(&mut self, flow: Flow) -> Flow {
         if flow.is_err() {
-            self.batched += CHUNK;
+            self.batched += CHUNK_OVERHEAD;
             self.flush();
         }
         flow
@@ -247,7 +247,7 @@ impl<'a> Delivery<'a> {
         self.transcript.committed = true;
         self.consumer.sink.delta(delta);
         // One chunk may become any number of deltas.
-        self.batched += DELTA;
+        self.batched += DELTA_OVERHEAD;
         if self.batched >= MAX_BATCH {
             self.flush();
         }
@@ -260,8 +260,8 @@ impl<'a> Delivery<'a> {
     }
 }
 
-pub(super) fn contradiction(contradiction: &ContinuationMismatch) -> ReadEnd {
-    let message = format!("the continuation does not match the delivered text: {contradiction}");
+pub(super) fn continuation_mismatch(mismatch: &ContinuationMismatch) -> ReadEnd {
+    let message = format!("the continuation does not match the delivered text: {mismatch}");
     ReadEnd::Failed(Error::new(Kind::ContinuationMismatch, message))
 }
 

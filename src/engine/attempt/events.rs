@@ -165,9 +165,9 @@ impl Delivery<'_> {
         let Some(events) = &self.transcript.events else { return };
         let (id, model) = events.identity();
         let identity = &mut self.transcript.journal.identity;
-        for (known, given) in [(&mut identity.id, id), (&mut identity.model, model)] {
+        for (known, received) in [(&mut identity.id, id), (&mut identity.model, model)] {
             if known.is_none() {
-                *known = given.map(str::to_owned);
+                *known = received.map(str::to_owned);
             }
         }
     }

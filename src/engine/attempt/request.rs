@@ -202,7 +202,7 @@ pub(super) fn headers(
     Ok(headers)
 }
 
-/// Whether an answer without content is no failure: the caller says so, or the conversation ends with the result of a
+/// Whether an answer without content is not a failure: the caller says so, or the conversation ends with the result of a
 /// tool, after which models end so.
 pub(super) fn accepts_empty(request: &CallRequest) -> bool {
     request.options.allow_empty_answer || request.chat.ends_with_tool_result()

@@ -47,8 +47,10 @@ pub struct Start<'s> {
 }
 
 impl Attempt {
-    /// Starts an attempt. On an error the permit is returned as unused. Errors: [`crate::error::Kind::CostCap`],
-    /// and invalid headers.
+    /// Starts an attempt. On an error the permit is returned as unused.
+    ///
+    /// # Errors
+    /// [`crate::error::Kind::CostCap`], and invalid headers.
     pub fn start<'a>(
         ctx: &'a CallContext<'a>,
         route: &CallRoute,

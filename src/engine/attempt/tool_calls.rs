@@ -33,7 +33,7 @@ impl Delivery<'_> {
     pub(super) fn accept_tool_calls(&mut self, index: u32, delta: &chat::Delta<'_>, rebuilds: bool) -> Flow {
         let parts = delta.tool_calls.as_deref().unwrap_or_default();
         for (at, part) in parts.iter().enumerate() {
-            // Without indexes, the order of several calls is all there is to tell them apart.
+            // Without indexes, only the order of several calls distinguishes them.
             let of_list = if parts.len() > 1 { u32::try_from(at).ok() } else { None };
             let position = self.accept_tool_call(index, part, part.index.or(of_list))?;
             if rebuilds && !self.consumer.buffer_tool_calls {
@@ -64,10 +64,10 @@ impl Delivery<'_> {
                 format!("the answer has more than {MAX_CALLS} tool calls"),
             ));
         };
-        let arguments = arguments.map(|text| self.halves.join((index, Part::Arguments(position)), text));
-        let goes_on = |arguments: &str| !arguments.trim_ascii().is_empty() && !call.repeats(arguments);
-        if call.is_delivered && arguments.as_deref().is_some_and(goes_on) {
-            let message = format!("the tool call '{}' went on after it had been completed", call.name);
+        let arguments = arguments.map(|text| self.surrogates.join((index, Part::Arguments(position)), text));
+        let continues = |arguments: &str| !arguments.trim_ascii().is_empty() && !call.repeats(arguments);
+        if call.is_delivered && arguments.as_deref().is_some_and(continues) {
+            let message = format!("the tool call '{}' continued after it was complete", call.name);
             return Err(failed(Kind::Malformed, message));
         }
         call.add_id(id.unwrap_or_default());

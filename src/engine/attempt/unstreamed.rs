@@ -13,8 +13,11 @@ use crate::transport::Body;
 use crate::wire::dialect::Dialect;
 use crate::wire::{json, provider_error};
 
-/// Reads the body and delivers it. The caller completes the delivery. Errors: [`Kind::ResponseTooLarge`] beyond
-/// [`defaults::MAX_WHOLE_ANSWER`] bytes, [`Kind::Malformed`], and those that the document itself reports.
+/// Reads the body and delivers it. The caller completes the delivery.
+///
+/// # Errors
+/// [`Kind::ResponseTooLarge`] beyond [`defaults::MAX_WHOLE_ANSWER`] bytes, [`Kind::Malformed`], and those that the
+/// document itself reports.
 pub(super) async fn read_unstreamed(
     delivery: &mut Delivery<'_>,
     dialect: Dialect,

@@ -25,7 +25,7 @@ pub struct Call<'a> {
     pub(super) stopwatch: Stopwatch,
     pub(super) running: RunningAttempts,
     /// The answer was requested as one document, after a stream of it that was empty.
-    pub(super) asked_unstreamed: bool,
+    pub(super) requested_unstreamed: bool,
 }
 
 impl<'a> Call<'a> {
@@ -44,7 +44,7 @@ impl<'a> Call<'a> {
             recovery: Recovery::default(),
             stopwatch: Stopwatch::default(),
             running: RunningAttempts::default(),
-            asked_unstreamed: false,
+            requested_unstreamed: false,
         };
         if let Some(snapshot) = &request.resume_from {
             call.restore(Snapshot::clone(snapshot));

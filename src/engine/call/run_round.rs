@@ -90,7 +90,7 @@ impl Call<'_> {
             route = attempt.route;
             if attempt.was_rejected_for_field(&self.routes[route], error) {
                 // Repeated without the field.
-            } else if !continues && attempt.was_empty(error) && self.may_ask_unstreamed() {
+            } else if !continues && attempt.was_empty(error) && self.may_request_unstreamed() {
                 // Some servers report an error only to a request that is not streamed.
                 unstreamed = true;
             } else if error.kind != Kind::InvalidRequest || style.is_none() {
@@ -124,13 +124,13 @@ impl Call<'_> {
     }
 
     /// Whether an answer whose stream was empty may be requested as one document: once for each call that retries.
-    fn may_ask_unstreamed(&mut self) -> bool {
+    fn may_request_unstreamed(&mut self) -> bool {
         let options = &self.ctx.request.options;
         let may = !options.single_attempt
             && options.max_retries > 0
             && options.max_attempts.is_none_or(|max| self.history.attempts_made() + 1 < max as usize)
             && !self.ctx.request.chat.dialect().is_passthrough();
-        may && !std::mem::replace(&mut self.asked_unstreamed, true)
+        may && !std::mem::replace(&mut self.requested_unstreamed, true)
     }
 
     /// Starts an attempt, opens it, in a race with a hedge if one is due, and delivers its answer.

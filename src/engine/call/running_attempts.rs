@@ -2,7 +2,7 @@
 
 use crate::engine::attempt::Attempt;
 
-/// The running attempt and, while they race, its hedge. An attempt keeps its place: when the other one is removed, it is
+/// The running attempt and, while they race, its hedge. An attempt keeps its field: when the other one is removed, it is
 /// the current one.
 #[derive(Default)]
 pub(super) struct RunningAttempts {

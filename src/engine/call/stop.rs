@@ -62,7 +62,7 @@ fn exhausted(last: Error, history: &History) -> Error {
 /// The error of a call that no route admits: the last rejection, with the error of the last attempt as its cause.
 pub(super) fn no_capacity(rejection: Option<Error>, last: Option<Error>) -> Error {
     let mut error =
-        rejection.unwrap_or_else(|| Error::refused(Kind::QueueFull, "no route has capacity for the call"));
+        rejection.unwrap_or_else(|| Error::rejected(Kind::QueueFull, "no route has capacity for the call"));
     error.cause = error.cause.take().or(last);
     error
 }

@@ -29,8 +29,10 @@ const MAX_NAMES: usize = 10_000;
 const MAX_NAME: usize = 200;
 
 impl Client {
-    /// The models of the first endpoint that lists them, as it lists them. Their names are remembered. Errors: that of
-    /// the last endpoint.
+    /// The models of the first endpoint that lists them, as it lists them. Their names are remembered.
+    ///
+    /// # Errors
+    /// That of the last endpoint.
     pub async fn models(&self, cancel: &CancellationToken) -> Result<Vec<Value>> {
         tokio::select! {
             biased;
@@ -127,8 +129,8 @@ impl Client {
                 }
                 false => format!("a known model; the nearest: {}", near.join(", ")),
             };
-            let given = format!("'{}', which is not known", crate::error::truncate(&name, 60));
-            Err(Error::invalid("request.model", given, &accepted))
+            let problem = format!("'{}', which is not known", crate::error::truncate(&name, 60));
+            Err(Error::invalid("request.model", problem, &accepted))
         })
     }
 }

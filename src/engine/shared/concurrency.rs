@@ -25,7 +25,10 @@ impl ConcurrencyLimit {
     }
 
     /// Waits for a slot; `None` if there is no limit. Dropping the future leaves the queue. `on_wait` is called once if
-    /// there is a wait. Errors: [`Kind::QueueFull`].
+    /// there is a wait.
+    ///
+    /// # Errors
+    /// [`Kind::QueueFull`].
     pub async fn acquire(&self, on_wait: impl FnOnce()) -> Result<Option<OwnedSemaphorePermit>> {
         let Some(slots) = &self.slots else { return Ok(None) };
         if let Ok(slot) = Arc::clone(slots).try_acquire_owned() {
@@ -33,7 +36,7 @@ impl ConcurrencyLimit {
         }
         let Some(_waiting) = QueueSlot::take(&self.waiting, self.max_queue) else {
             let message = format!("{} calls are already waiting for a slot", self.max_queue);
-            return Err(Error::refused(Kind::QueueFull, message));
+            return Err(Error::rejected(Kind::QueueFull, message));
         };
         on_wait();
         let slot = Arc::clone(slots).acquire_owned().await;

@@ -26,7 +26,7 @@ pub enum Event {
         model: String,
         request_id: String,
         first_token_ms: u64,
-        /// The response headers, without cookies and those of the connection.
+        /// The response headers, without cookies and hop-by-hop headers.
         #[serde(skip_serializing_if = "BTreeMap::is_empty")]
         headers: BTreeMap<String, String>,
     },

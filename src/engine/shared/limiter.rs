@@ -82,7 +82,10 @@ impl Limiter {
     }
 
     /// Waits for its turn and until both buckets have enough. Dropping the future leaves the queue. `on_wait` is called
-    /// once if there is a wait. Errors: [`Kind::QueueFull`], [`Kind::NeverFits`].
+    /// once if there is a wait.
+    ///
+    /// # Errors
+    /// [`Kind::QueueFull`], [`Kind::NeverFits`].
     pub async fn acquire(&self, requests: f64, tokens: f64, on_wait: impl FnOnce()) -> Result<()> {
         if self.waiting() == 0 {
             if self.take(requests, tokens)?.is_none() {
@@ -99,8 +102,9 @@ impl Limiter {
 
     fn queue_slot(&self) -> Result<QueueSlot<'_>> {
         let max = self.max_queue.load(Ordering::Relaxed);
-        let full =
-            || Error::refused(Kind::QueueFull, format!("{max} calls are already waiting for the rate limit"));
+        let full = || {
+            Error::rejected(Kind::QueueFull, format!("{max} calls are already waiting for the rate limit"))
+        };
         QueueSlot::take(&self.waiting, max).ok_or_else(full)
     }
 
@@ -115,8 +119,10 @@ impl Limiter {
         Ok(())
     }
 
-    /// A queue slot for a request that waits in the queue of its route. Errors: [`Kind::QueueFull`],
-    /// [`Kind::NeverFits`].
+    /// A queue slot for a request that waits in the queue of its route.
+    ///
+    /// # Errors
+    /// [`Kind::QueueFull`], [`Kind::NeverFits`].
     pub fn enter_queue(&self, tokens: f64) -> Result<QueueSlot<'_>> {
         self.buckets.update(|buckets| buckets.time_until(1.0, tokens, clock::now_exact()))?;
         self.queue_slot()
@@ -137,8 +143,8 @@ impl Limiter {
     /// [`Limiter::reserve`] without a wait, for an attempt that had its turn and returned its tokens. It goes ahead of
     /// the waiting calls, which arrived later.
     pub fn try_reserve_first(self: &Arc<Self>, tokens: f64) -> Option<LimitReservation> {
-        let taken = self.take(1.0, tokens).is_ok_and(|wait| wait.is_none());
-        taken.then(|| LimitReservation::new(self, tokens))
+        let acquired = self.take(1.0, tokens).is_ok_and(|wait| wait.is_none());
+        acquired.then(|| LimitReservation::new(self, tokens))
     }
 
     /// Like [`Limiter::try_reserve`], but reports why not: the expected wait, or the error if the call is rejected.
@@ -148,11 +154,11 @@ impl Limiter {
     ) -> std::result::Result<LimitReservation, (RouteUnavailable, Option<Error>)> {
         let ahead = self.waiting();
         let now = clock::now_exact();
-        let taken = match ahead {
+        let outcome = match ahead {
             0 => self.take(1.0, tokens),
             _ => self.buckets.update(|buckets| buckets.time_until(1.0, tokens, now)).map(Some),
         };
-        let wait = match taken {
+        let wait = match outcome {
             Ok(None) => return Ok(LimitReservation::new(self, tokens)),
             Ok(Some(wait)) => wait,
             Err(error) => return Err((RouteUnavailable::Rejected, Some(error))),
@@ -195,7 +201,10 @@ pub struct Buckets {
 }
 
 impl Buckets {
-    /// The wait until both buckets have enough. Errors: [`Kind::NeverFits`] if they never will.
+    /// The wait until both buckets have enough.
+    ///
+    /// # Errors
+    /// [`Kind::NeverFits`] if they never will.
     fn time_until(&self, requests: f64, tokens: f64, now: f64) -> Result<Duration> {
         let mut wait = Duration::ZERO;
         let both = [(Some(&self.requests), requests, "requests"), (self.tokens.as_ref(), tokens, "tokens")];
@@ -206,7 +215,7 @@ impl Buckets {
                 let message = format!(
                     "the call needs {amount} {what}, and the limiter holds at most {capacity}: it can never be admitted"
                 );
-                return Err(Error::refused(Kind::NeverFits, message));
+                return Err(Error::rejected(Kind::NeverFits, message));
             };
             wait = wait.max(until);
         }

@@ -139,7 +139,7 @@ async fn a_full_queue_does_not_reject_a_call_that_it_admitted_earlier() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_that_returns_to_the_queue_for_a_cool_down_returns_its_token() {
+async fn a_call_that_returns_to_the_queue_for_a_cooldown_returns_its_token() {
     let rate_limited =
         error_response(429, "rate_limit_exceeded", "no").header("retry-after", 5).head_after(1_000);
     let limit = json!({ "capacity": 2, "refillRate": 0.01 });

@@ -1,4 +1,4 @@
-//! Cool-downs: a `retry-after` applies to all calls of the client, and their order is kept.
+//! Cooldowns: a `retry-after` applies to all calls of the client, and their order is kept.
 
 use futures::future::join_all;
 use serde_json::{Value, json};
@@ -40,7 +40,7 @@ async fn a_retry_after_from_the_only_endpoint_applies_to_all_calls() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_waits_for_the_endpoint_whose_cool_down_ends_first() {
+async fn a_call_waits_for_the_endpoint_whose_cooldown_ends_first() {
     let harness = Harness::two_endpoints(
         json!({ "maxRetries": 0 }),
         vec![rate_limited(10)],
@@ -52,7 +52,7 @@ async fn a_call_waits_for_the_endpoint_whose_cool_down_ends_first() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_cool_down_that_is_too_long_fails_at_once_with_the_error_of_the_provider() {
+async fn a_cooldown_that_is_too_long_fails_at_once_with_the_error_of_the_provider() {
     let harness = Harness::new(json!({ "maxRetries": 0 }), vec![rate_limited(3_600), answer(&["a"])]);
     harness.call().await.error();
     let outcome = harness.run(delayed(1_000)).await;
@@ -78,7 +78,7 @@ async fn a_later_call_reports_what_is_left_of_the_wait() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_cool_down_extended_past_the_limit_ends_the_wait() {
+async fn a_cooldown_extended_past_the_limit_ends_the_wait() {
     let options = json!({ "maxRetries": 0, "rateLimit": { "capacity": 2, "refillRate": 1 } });
     let harness = Harness::new(options, vec![rate_limited(5), rate_limited(100)]);
     harness.call().await.error();
@@ -97,7 +97,7 @@ async fn a_retry_after_of_one_call_applies_to_the_retry_of_another() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn calls_pass_after_a_cool_down_in_the_order_of_their_arrival() {
+async fn calls_pass_after_a_cooldown_in_the_order_of_their_arrival() {
     for rate_limit in [Value::Null, json!({ "capacity": 3, "refillRate": 10 })] {
         let mut script = vec![rate_limited(2)];
         script.resize(30, answer(&["a"]));
@@ -117,7 +117,7 @@ async fn calls_pass_after_a_cool_down_in_the_order_of_their_arrival() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_cool_down_keeps_the_order_of_calls_that_wait_for_the_rate_limit() {
+async fn a_cooldown_keeps_the_order_of_calls_that_wait_for_the_rate_limit() {
     let mut script = vec![answer(&["a"]), rate_limited(3).head_after(250)];
     script.resize(20, answer(&["a"]));
     let options = json!({ "maxRetries": 0, "rateLimit": { "capacity": 1, "refillRate": 10 } });
@@ -131,7 +131,7 @@ async fn a_cool_down_keeps_the_order_of_calls_that_wait_for_the_rate_limit() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_cool_down_keeps_the_order_of_calls_that_wait_for_a_slot() {
+async fn a_cooldown_keeps_the_order_of_calls_that_wait_for_a_slot() {
     let slow = || stream().delta("a").wait(500).finish().done();
     let mut script = vec![slow(), rate_limited(5).head_after(100)];
     script.resize(20, slow());
@@ -144,7 +144,7 @@ async fn a_cool_down_keeps_the_order_of_calls_that_wait_for_a_slot() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_aborted_during_a_cool_down_leaves_the_queue() {
+async fn a_call_aborted_during_a_cooldown_leaves_the_queue() {
     let harness = Harness::new(json!({ "maxRetries": 0 }), vec![rate_limited(2), answer(&["a"])]);
     harness.call().await.error();
     let (aborted, next) = futures::join!(harness.call_aborted_after(100), harness.run(delayed(50)));
@@ -236,7 +236,7 @@ async fn a_call_that_returns_to_the_queue_keeps_its_position() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_error_for_a_cool_down_past_the_deadline_has_the_time_breakdown() {
+async fn the_error_for_a_cooldown_past_the_deadline_has_the_time_breakdown() {
     let harness = Harness::new(json!({}), vec![rate_limited(30).head_after(100)]);
     let hurried = harness.call_with(json!({ "totalTimeoutMs": 20_000 })).await;
     let error = hurried.error();

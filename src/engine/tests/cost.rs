@@ -219,7 +219,7 @@ async fn a_recovery_reserves_again_and_the_cap_error_has_the_partial_answer() {
     let mut options = capped(2_000.0);
     options["recovery"] = json!({ "mode": "continue" });
     options["maxRetries"] = json!(3);
-    let broken = || stream().delta("one two three four").breaks();
+    let broken = || stream().delta("one two three four").reset();
     let harness = Harness::new(options.clone(), vec![broken(), with_usage(stream().delta(" five"), 100, 5)]);
     assert_eq!(harness.run(with_max_tokens(500)).await.text(), "one two three four five");
     let (spent, reserved) = spent_and_reserved(&harness);

@@ -35,7 +35,7 @@ async fn concurrent_calls_never_exceed_the_cap() {
             match rng.random_range(0..6) {
                 0 => unavailable(),
                 1 => connection_refused(),
-                2 => body.breaks(),
+                2 => body.reset(),
                 // Within the `max_tokens` below.
                 3 => with_usage(body, rng.random_range(1..9), rng.random_range(0..20)),
                 4 => body.wait(1_000),

@@ -43,7 +43,7 @@ async fn the_deadline_covers_waits_and_attempts() {
 
 #[tokio::test(start_paused = true)]
 async fn the_deadline_covers_recoveries() {
-    let broken = |text| stream().delta(text).wait(400).breaks();
+    let broken = |text| stream().delta(text).wait(400).reset();
     let harness = Harness::new(
         json!({ "totalTimeoutMs": 1_000, "retry": { "baseDelayMs": 1, "jitter": "none" } }),
         vec![broken("one "), broken("two "), stream().delta("three").stall()],

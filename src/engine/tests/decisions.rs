@@ -165,7 +165,7 @@ async fn a_429_with_configured_delays_is_retried_on_its_route() {
 async fn the_wait_after_a_connection_reset_is_within_the_configured_range() {
     let retry =
         json!({ "connectionReset": { "minDelayMs": 2000, "maxDelayMs": 2500 }, "baseDelayMs": 60_000 });
-    let broken = || stream().breaks();
+    let broken = || stream().reset();
     let harness = Harness::new(json!({ "retry": retry }), vec![broken(), broken(), answer(&["a"])]);
     harness.call().await.answer();
     let times = harness.request_times();

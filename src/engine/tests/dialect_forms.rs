@@ -98,7 +98,7 @@ async fn the_journal_has_the_text_that_the_consumer_has() {
 #[tokio::test(start_paused = true)]
 async fn a_break_after_half_of_a_pair_delivers_no_half_and_loses_none() {
     for dialect in [Messages, Responses] {
-        let first = broken(dialect, &[r#""the quick brown fox \ud83d""#]).breaks();
+        let first = broken(dialect, &[r#""the quick brown fox \ud83d""#]).reset();
         let rest = answer(dialect, &[r#""\ud83d""#, r#""\ude00 jumps""#]);
         let harness = Harness::new(options(), vec![first, rest]);
         let outcome = run(&harness, dialect).await;
@@ -164,7 +164,7 @@ async fn pings_do_not_keep_an_answer_open() {
 
 #[tokio::test(start_paused = true)]
 async fn a_resumed_answer_ends_once_with_all_of_its_text() {
-    let first = broken(Messages, &[r#""the quick brown fox ""#]).breaks();
+    let first = broken(Messages, &[r#""the quick brown fox ""#]).reset();
     let (jumps, over) = (delta(Messages, r#""jumps ""#), delta(Messages, r#""over""#));
     let rest = reply(&[MESSAGE, BLOCK, &jumps, END, &over, STOP]);
     let harness = Harness::new(options(), vec![first, rest]);

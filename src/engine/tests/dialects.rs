@@ -6,7 +6,7 @@ use super::harness::{Harness, Outcome, TestCall};
 use super::scripted_provider::{Reply, error_response, status, stream};
 use crate::engine::sink::DeliveryMode;
 use crate::error::{Kind, Phase};
-use crate::wire::dialect::Dialect::{self, Messages, Responses};
+use crate::wire::dialect::Dialect::{self, Chat, Messages, Responses};
 
 const BOTH: [Dialect; 2] = [Responses, Messages];
 
@@ -21,11 +21,12 @@ fn preamble(dialect: Dialect, id: &str) -> Reply {
             json!({ "type": "message_start", "message": { "id": id, "model": "m", "usage": { "input_tokens": 5, "output_tokens": 1 } } }),
             json!({ "type": "content_block_start", "index": 0, "content_block": { "type": "text", "text": "" } }),
         ],
-        _ => vec![
+        Responses => vec![
             json!({ "type": "response.created", "sequence_number": 0, "response": { "id": id, "model": "m", "status": "in_progress", "output": [] } }),
             json!({ "type": "response.output_item.added", "sequence_number": 1, "output_index": 0, "item": { "id": format!("{id}_item"), "type": "message", "content": [] } }),
             json!({ "type": "response.content_part.added", "sequence_number": 2, "output_index": 0, "content_index": 0, "part": { "type": "output_text", "text": "" } }),
         ],
+        Chat => unreachable!(),
     };
     frames.into_iter().fold(stream(), event)
 }
@@ -35,9 +36,10 @@ fn text_delta(dialect: Dialect, reply: Reply, text: &str) -> Reply {
         Messages => {
             json!({ "type": "content_block_delta", "index": 0, "delta": { "type": "text_delta", "text": text } })
         }
-        _ => {
+        Responses => {
             json!({ "type": "response.output_text.delta", "sequence_number": 3, "item_id": "x", "output_index": 0, "content_index": 0, "delta": text })
         }
+        Chat => unreachable!(),
     };
     event(reply, data)
 }
@@ -53,13 +55,14 @@ fn finish(dialect: Dialect, reply: Reply) -> Reply {
             );
             event(reply, json!({ "type": "message_stop" }))
         }
-        _ => {
+        Responses => {
             let usage = json!({ "input_tokens": 5, "output_tokens": 7 });
             event(
                 reply,
                 json!({ "type": "response.completed", "sequence_number": 4, "response": { "status": "completed", "usage": usage, "output": [] } }),
             )
         }
+        Chat => unreachable!(),
     }
 }
 
@@ -71,7 +74,8 @@ fn request(dialect: Dialect, stream: bool) -> Value {
     let messages = json!([{ "role": "user", "content": "hi" }]);
     match dialect {
         Messages => json!({ "model": "m", "max_tokens": 100, "messages": messages, "stream": stream }),
-        _ => json!({ "model": "m", "input": "hi", "stream": stream }),
+        Responses => json!({ "model": "m", "input": "hi", "stream": stream }),
+        Chat => unreachable!(),
     }
 }
 
@@ -103,8 +107,12 @@ fn text(outcome: &Outcome) -> String {
     events(outcome).iter().map(delta).collect()
 }
 
-fn terminal(dialect: Dialect) -> &'static str {
-    if dialect == Messages { "message_stop" } else { "response.completed" }
+fn terminal_event(dialect: Dialect) -> &'static str {
+    match dialect {
+        Messages => "message_stop",
+        Responses => "response.completed",
+        Chat => unreachable!(),
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -114,7 +122,7 @@ async fn events_are_delivered_unchanged_one_at_a_time() {
         let outcome = run(&harness, dialect, true).await;
         let stream = outcome.deltas().concat();
         assert!(stream.starts_with("event: "), "{stream}");
-        assert_eq!(events(&outcome).last().unwrap()["type"], terminal(dialect));
+        assert_eq!(events(&outcome).last().unwrap()["type"], terminal_event(dialect));
         let count = if dialect == Messages { 6 } else { 5 };
         assert_eq!(outcome.deltas().len(), count);
         assert_eq!(outcome.text(), "hello");
@@ -134,7 +142,7 @@ async fn each_dialect_has_its_path_and_key_header() {
         run(&harness, dialect, true).await;
         let sent = harness.requests().remove(0);
         assert_eq!(sent.url, path);
-        assert_eq!(sent.json(), request(dialect, true), "the request of the caller, unchanged");
+        assert_eq!(sent.json(), request(dialect, true), "the caller's request, unchanged");
         let messages = dialect == Messages;
         assert_eq!(sent.header("x-api-key"), messages.then_some("key-of-the-client"));
         assert_eq!(sent.header("authorization").is_some(), !messages);
@@ -158,7 +166,7 @@ async fn a_failure_before_the_first_text_is_retried_without_a_trace_in_the_strea
         let script = vec![
             status(529).header("content-type", "application/json").raw(&overloaded.to_string()),
             event(preamble(dialect, "b"), overloaded),
-            preamble(dialect, "c").breaks(),
+            preamble(dialect, "c").reset(),
             preamble(dialect, "d"),
             answer(dialect, "e", "hello"),
         ];
@@ -207,7 +215,7 @@ async fn the_first_token_and_idle_timeouts_apply() {
 #[tokio::test(start_paused = true)]
 async fn a_recovered_answer_keeps_the_identity_of_its_first_part() {
     for dialect in BOTH {
-        let broken = text_delta(dialect, preamble(dialect, "first"), "the quick brown fox ").breaks();
+        let broken = text_delta(dialect, preamble(dialect, "first"), "the quick brown fox ").reset();
         let harness =
             Harness::new(options(), vec![broken, answer(dialect, "second", "quick brown fox jumps")]);
         let outcome = run(&harness, dialect, true).await;
@@ -216,7 +224,7 @@ async fn a_recovered_answer_keeps_the_identity_of_its_first_part() {
         let all = outcome.deltas().concat();
         assert!(all.contains("first") && !all.contains("second"), "{all}");
         let events = events(&outcome);
-        assert_eq!(events.last().unwrap()["type"], terminal(dialect));
+        assert_eq!(events.last().unwrap()["type"], terminal_event(dialect));
         if dialect == Responses {
             let numbers: Vec<_> =
                 events.iter().map(|event| event["sequence_number"].as_u64().unwrap()).collect();
@@ -239,7 +247,7 @@ async fn a_recovered_answer_keeps_the_identity_of_its_first_part() {
 
 #[tokio::test(start_paused = true)]
 async fn a_prefill_has_no_trailing_white_space_and_the_text_has_it_once() {
-    let broken = text_delta(Messages, preamble(Messages, "a"), "one two ").breaks();
+    let broken = text_delta(Messages, preamble(Messages, "a"), "one two ").reset();
     let options = json!({ "retry": { "baseDelayMs": 10 }, "recovery": { "style": "prefill" } });
     let harness = Harness::new(options, vec![broken, answer(Messages, "b", " three")]);
     assert_eq!(text(&run(&harness, Messages, true).await), "one two three");
@@ -250,7 +258,7 @@ async fn a_prefill_has_no_trailing_white_space_and_the_text_has_it_once() {
 
 #[tokio::test(start_paused = true)]
 async fn a_rejected_prefill_falls_back_to_an_instruction() {
-    let broken = text_delta(Messages, preamble(Messages, "a"), "one two ").breaks();
+    let broken = text_delta(Messages, preamble(Messages, "a"), "one two ").reset();
     let rejected = error_response(400, "invalid_request_error", "prefill is not supported");
     let options = json!({ "retry": { "baseDelayMs": 10 }, "recovery": { "style": "prefill" } });
     let harness = Harness::new(options, vec![broken, rejected, answer(Messages, "b", "three")]);
@@ -263,7 +271,7 @@ async fn a_break_after_more_than_text_is_an_error_with_the_partial_answer() {
     let tool = json!({ "type": "content_block_start", "index": 1, "content_block": { "type": "tool_use", "name": "f" } });
     let call = json!({ "type": "response.output_item.added", "sequence_number": 4, "output_index": 1, "item": { "type": "function_call", "id": "fc" } });
     for (dialect, other) in [(Messages, tool), (Responses, call)] {
-        let broken = event(text_delta(dialect, preamble(dialect, "a"), "half"), other).breaks();
+        let broken = event(text_delta(dialect, preamble(dialect, "a"), "half"), other).reset();
         let harness = Harness::new(options(), vec![broken]);
         let outcome = run(&harness, dialect, true).await;
         let error = outcome.error();
@@ -278,10 +286,8 @@ async fn a_break_after_more_than_text_is_an_error_with_the_partial_answer() {
 async fn an_answer_that_breaks_after_all_its_tokens_ends_without_another_request() {
     for dialect in BOTH {
         let words = ["a b c d e f g h ", "i j k l m n o p "];
-        let broken = words
-            .iter()
-            .fold(preamble(dialect, "a"), |reply, text| text_delta(dialect, reply, text))
-            .breaks();
+        let broken =
+            words.iter().fold(preamble(dialect, "a"), |reply, text| text_delta(dialect, reply, text)).reset();
         let harness = Harness::new(options(), vec![broken]);
         let mut request = request(dialect, true);
         request[if dialect == Messages { "max_tokens" } else { "max_output_tokens" }] = json!(2);
@@ -297,7 +303,7 @@ async fn an_answer_that_breaks_after_all_its_tokens_ends_without_another_request
 async fn a_structured_answer_is_requested_again_and_continues_at_the_break() {
     for dialect in BOTH {
         let (first, all) = (r#"{"name":"Dolly the first","#, r#"{"name":"Dolly the first","age":6}"#);
-        let broken = text_delta(dialect, preamble(dialect, "a"), first).breaks();
+        let broken = text_delta(dialect, preamble(dialect, "a"), first).reset();
         let harness = Harness::new(options(), vec![broken, answer(dialect, "b", all)]);
         let mut request = request(dialect, true);
         let format = json!({ "format": { "type": "json_schema" } });
@@ -317,14 +323,15 @@ async fn a_rejected_request_fails_at_once() {
     }
 }
 
-fn whole_answer(dialect: Dialect) -> Value {
+fn unstreamed_answer(dialect: Dialect) -> Value {
     match dialect {
         Messages => {
             json!({ "id": "a", "type": "message", "model": "m", "content": [{ "type": "text", "text": "hello" }], "stop_reason": "end_turn", "usage": { "input_tokens": 5, "output_tokens": 7 } })
         }
-        _ => {
+        Responses => {
             json!({ "id": "a", "model": "m", "status": "completed", "error": null, "output": [], "usage": { "input_tokens": 5, "output_tokens": 7 } })
         }
+        Chat => unreachable!(),
     }
 }
 
@@ -335,7 +342,7 @@ fn json_response(body: &str) -> Reply {
 #[tokio::test(start_paused = true)]
 async fn an_answer_that_is_not_streamed_is_delivered_unchanged_after_retries() {
     for dialect in BOTH {
-        let body = format!(" {} \n", whole_answer(dialect));
+        let body = format!(" {} \n", unstreamed_answer(dialect));
         let cut = json_response(&body[..30]);
         let harness = Harness::new(
             options(),
@@ -356,7 +363,7 @@ async fn a_failed_response_that_is_not_streamed_is_retried() {
         json!({ "id": "a", "status": "failed", "error": { "code": "server_error", "message": "sorry" } });
     let harness = Harness::new(
         options(),
-        vec![json_response(&failed.to_string()), json_response(&whole_answer(Responses).to_string())],
+        vec![json_response(&failed.to_string()), json_response(&unstreamed_answer(Responses).to_string())],
     );
     let outcome = run(&harness, Responses, false).await;
     assert_eq!(outcome.attempt_outcomes(), ["SERVER_ERROR", "complete"]);
@@ -364,7 +371,7 @@ async fn a_failed_response_that_is_not_streamed_is_retried() {
 
 #[tokio::test(start_paused = true)]
 async fn an_answer_that_is_not_streamed_has_the_whole_answer_timeout() {
-    let slow = json_response(&whole_answer(Messages).to_string()).head_after(450);
+    let slow = json_response(&unstreamed_answer(Messages).to_string()).head_after(450);
     let options = json!({ "firstTokenTimeoutMs": 100, "wholeAnswerTimeoutMs": 500, "maxRetries": 0 });
     let harness = Harness::new(options.clone(), vec![slow]);
     run(&harness, Messages, false).await.answer();
@@ -380,7 +387,7 @@ async fn usage_is_charged_at_the_price_of_the_model() {
             let reply = if streamed {
                 answer(dialect, "a", "hello")
             } else {
-                json_response(&whole_answer(dialect).to_string())
+                json_response(&unstreamed_answer(dialect).to_string())
             };
             let cost = json!({ "prices": { "m": { "input": 1, "output": 10 } } });
             let harness = Harness::new(json!({ "cost": cost }), vec![reply]);

@@ -16,7 +16,7 @@ async fn failing_over_to_the_next_endpoint_is_immediate_and_does_not_count_as_a_
         Harness::two_endpoints(json!({ "maxRetries": 0 }), vec![unavailable()], vec![answer(&["a"])]);
     let outcome = harness.call().await;
     assert_eq!((outcome.at, harness.request_hosts().as_str()), (0, "ab"));
-    assert_ne!(harness.requests()[0].key(), harness.requests()[1].key());
+    assert_ne!(harness.requests()[0].idempotency_key(), harness.requests()[1].idempotency_key());
     assert_eq!((outcome.answer().endpoint.as_str(), outcome.attempt_outcomes().len()), ("b", 2));
     let fallback = &outcome.events("fallback")[0];
     assert_eq!((&fallback["endpoint"], &fallback["fromEndpoint"]), (&json!("b"), &json!("a")));
@@ -67,7 +67,7 @@ async fn each_endpoint_has_an_idempotency_key_and_each_model_a_body() {
     let outcome = harness.call_with(json!({ "idempotencyKey": "mine" })).await;
     assert_eq!((harness.request_hosts().as_str(), outcome.error().attempts.len()), ("abaaba", 6));
     let requests = harness.requests();
-    let keys: Vec<&str> = requests.iter().map(|request| request.key()).collect();
+    let keys: Vec<&str> = requests.iter().map(|request| request.idempotency_key()).collect();
     assert_eq!((keys[0], keys[2], keys[3], keys[5]), ("mine", "mine", keys[5], keys[3]));
     let mut distinct = keys.clone();
     distinct.sort_unstable();

@@ -85,7 +85,7 @@ async fn a_hedge_has_its_own_attempt_number_key_and_request_id() {
     let harness = hedged(json!({}), vec![first_token_after(1_000, "a")], vec![first_token_after(10, "b")]);
     let outcome = harness.call_with(json!({ "idempotencyKey": "k", "sessionId": "s1" })).await;
     let [a, b] = &harness.requests()[..] else { panic!("two requests") };
-    assert_eq!((a.key(), b.key()), ("k", "k-b-2"));
+    assert_eq!((a.idempotency_key(), b.idempotency_key()), ("k", "k-b-2"));
     let header = |name: &str| (a.header(name).unwrap().to_owned(), b.header(name).unwrap().to_owned());
     assert_eq!(header("x-holysheep-attempt"), ("1".into(), "2".into()));
     assert_eq!(header("x-session-id"), ("s1".into(), "s1".into()));
@@ -160,7 +160,7 @@ async fn the_hedge_continues_as_the_attempt_if_the_first_attempt_fails() {
         fails_after(200),
         stream().wait(200).raw("data: {\"error\":{\"message\":\"no\"}}\n\n"),
         stream().role().wait(200),
-        stream().wait(200).breaks(),
+        stream().wait(200).reset(),
         status(200).header("content-type", "text/html").head_after(200),
     ];
     for reply in broken {
@@ -318,7 +318,7 @@ async fn a_recovery_after_a_hedge_won_is_not_hedged() {
     let text = "Hello wide, wide world of";
     // The hedge wins and breaks. The rest comes from `a`, however long it takes.
     let a = vec![first_token_after(1_000, "no"), first_token_after(700, " letters")];
-    let b = vec![stream().wait(20).delta(text).wait(10).breaks()];
+    let b = vec![stream().wait(20).delta(text).wait(10).reset()];
     let harness = hedged(json!({}), a, b);
     let outcome = harness.call().await;
     assert_eq!(outcome.text(), format!("{text} letters"));
@@ -333,7 +333,7 @@ async fn a_recovery_after_a_hedge_won_is_not_hedged() {
 #[tokio::test(start_paused = true)]
 async fn a_recovery_is_not_hedged_even_if_a_route_is_free() {
     for mode in [DeliveryMode::Text, DeliveryMode::Chunks, DeliveryMode::Nothing] {
-        let broken = stream().delta("Hello wide, wide world of").breaks();
+        let broken = stream().delta("Hello wide, wide world of").reset();
         let options = json!({ "fallbackModels": ["m2"] });
         let harness = hedged(options, vec![broken], vec![first_token_after(700, " letters")]);
         let outcome = harness.call_with_mode(mode).await;
@@ -360,7 +360,7 @@ async fn a_retry_is_hedged_if_there_is_an_untried_route() {
 async fn a_recovery_stays_on_the_model_whose_hedge_won() {
     let options = json!({ "fallbackModels": ["m2"], "maxRetries": 1 });
     let text = "Hello wide, wide world of";
-    let broken = stream().wait(10).delta(text).breaks();
+    let broken = stream().wait(10).delta(text).reset();
     let harness =
         Harness::new(with_hedge(options), vec![first_token_after(500, "no"), broken, answer(&[" letters"])]);
     let outcome = harness.call().await;

@@ -161,7 +161,7 @@ async fn every_failed_attempt_frees_its_slot() {
         stream().raw("data: {oops\n\n"),
         stream().raw(&long),
         status(204),
-        stream().delta("a").breaks(),
+        stream().delta("a").reset(),
         answer(&["a"]),
     ];
     let options = json!({ "maxConcurrent": 1, "maxQueue": 0, "maxRetries": 0, "firstTokenTimeoutMs": 10 });

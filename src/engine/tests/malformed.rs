@@ -204,7 +204,7 @@ async fn an_empty_answer_is_requested_once_more_on_the_next_route_if_there_is_on
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_finish_reason_that_says_broken_off_is_a_break() {
+async fn a_finish_reason_that_reports_an_interruption_is_a_break() {
     for reason in
         ["error", "abort", "network_error", "insufficient_system_resource", "MALFORMED_FUNCTION_CALL"]
     {
@@ -232,7 +232,7 @@ async fn what_a_continuation_would_repeat_is_not_continued() {
     let audio = json!({ "audio": { "data": "QUJD" } });
     let annotations = json!({ "annotations": [{ "url": "u" }] });
     for delta in [audio, annotations, json!({ "images": [1] }), json!({ "x": "y" })] {
-        let broken = || stream().delta("a").event(&chunk(delta.clone(), None)).breaks();
+        let broken = || stream().delta("a").event(&chunk(delta.clone(), None)).reset();
         let harness = Harness::new(json!({}), vec![broken()]);
         let outcome = harness.call_with_mode(DeliveryMode::Chunks).await;
         assert_eq!((outcome.error().kind, outcome.deltas().len()), (Kind::Interrupted, 2), "{delta}");

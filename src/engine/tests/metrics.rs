@@ -86,7 +86,7 @@ async fn the_cost_of_an_attempt_counts_for_its_route_and_in_total() {
 #[tokio::test(start_paused = true)]
 async fn every_event_has_the_id_of_its_request() {
     let rejected = error_response(503, "overloaded", "no").header("x-request-id", "p-1");
-    let b = stream().delta("one two").breaks();
+    let b = stream().delta("one two").reset();
     let options = json!({ "maxRetries": 1, "recovery": { "mode": "continue" } });
     let harness = Harness::two_endpoints(options, vec![rejected, answer(&[" three"])], vec![b]);
     let outcome = harness.call().await;

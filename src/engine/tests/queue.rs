@@ -34,7 +34,7 @@ async fn a_call_that_gets_its_slot_stays_ahead_of_a_larger_later_one() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_cool_down_past_the_deadline_ends_a_queued_call() {
+async fn a_cooldown_past_the_deadline_ends_a_queued_call() {
     let options = json!({ "maxRetries": 0, "rateLimit": { "capacity": 1, "refillRate": 1 } });
     let harness = Harness::new(options, vec![rate_limited(30).head_after(500)]);
     let hurried =
@@ -70,11 +70,11 @@ async fn a_route_with_an_empty_queue_is_preferred() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_that_arrives_after_a_cool_down_does_not_overtake_the_queue() {
+async fn a_call_that_arrives_after_a_cooldown_does_not_overtake_the_queue() {
     let mut script = vec![answer(&["a"]).head_after(500); 5];
     script[0] = rate_limited(1);
     let harness = Harness::new(json!({ "maxConcurrent": 1, "maxRetries": 0 }), script);
-    // The last call arrives after the cool-down, while the first of the three others runs.
+    // The last call arrives after the cooldown, while the first of the three others runs.
     let calls = [(0, 0), (10, 1), (20, 2), (30, 3), (1_100, 4)];
     join_all(calls.map(|(delay_ms, user)| harness.run(from_user(delay_ms, user, 5)))).await;
     assert_eq!(users(&harness), [0, 1, 2, 3, 4]);

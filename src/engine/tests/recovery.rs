@@ -17,7 +17,7 @@ fn options() -> Value {
 }
 
 fn broken(text: &str) -> Reply {
-    stream().delta(text).breaks()
+    stream().delta(text).reset()
 }
 
 fn text(outcome: &Outcome) -> String {
@@ -59,7 +59,7 @@ async fn each_request_is_built_from_the_original_messages() {
     assert_eq!((second.len(), third.len()), (3, 3));
     assert!(third[2]["content"].as_str().unwrap().contains("one two "));
     let requests = harness.requests();
-    let keys: Vec<_> = requests.iter().map(|request| request.key()).collect();
+    let keys: Vec<_> = requests.iter().map(|request| request.idempotency_key()).collect();
     assert!(keys[0] != keys[1] && keys[1] != keys[2]);
 }
 
@@ -209,13 +209,13 @@ async fn an_answer_without_text_yet_is_requested_with_the_original_request() {
         .event(&chunk(json!({}), Some("tool_calls")))
         .done();
     for (first, rest, text, tool_calls) in [
-        (thinks().breaks(), answer(&["Hi"]), "Hi", 0),
-        (thinks().event(&tool_call("{\"ci")).breaks(), calls, "", 1),
+        (thinks().reset(), answer(&["Hi"]), "Hi", 0),
+        (thinks().event(&tool_call("{\"ci")).reset(), calls, "", 1),
     ] {
         let harness = Harness::new(options(), vec![first, rest]);
         let outcome = harness.call_with_mode(DeliveryMode::Chunks).await;
         let [first, second] = &harness.requests()[..] else { panic!("not two requests") };
-        assert_eq!((&first.body, first.key()), (&second.body, second.key()));
+        assert_eq!((&first.body, first.idempotency_key()), (&second.body, second.idempotency_key()));
         let choice = outcome.answer().journal.first_choice();
         assert_eq!((choice.text.as_str(), choice.tool_calls.len()), (text, tool_calls));
         assert_eq!(choice.reasoning, "hm", "repeated reasoning is not delivered");
@@ -233,7 +233,7 @@ async fn a_tool_call_is_delivered_once_complete_and_requested_again_after_a_brea
         }
         chunk(json!({ "tool_calls": [call] }), None)
     };
-    let cut = stream().event(&part("{\"ci", true)).breaks();
+    let cut = stream().event(&part("{\"ci", true)).reset();
     let complete = stream()
         .event(&part("{\"city\":", true))
         .event(&part("\"Huế\"}", false))
@@ -252,7 +252,7 @@ async fn a_tool_call_is_delivered_once_complete_and_requested_again_after_a_brea
 #[tokio::test(start_paused = true)]
 async fn max_tokens_is_reduced_by_the_received_text_and_zero_ends_with_length() {
     let request = |max: u64| json!({ "messages": [{ "role": "user", "content": "hi" }], "max_tokens": max });
-    let cut = || stream().delta("a ").delta("b ").breaks();
+    let cut = || stream().delta("a ").delta("b ").reset();
     let harness = Harness::new(options(), vec![cut(), answer(&["c"])]);
     let outcome = harness.run(TestCall { request: request(10), ..TestCall::default() }).await;
     assert_eq!((text(&outcome).as_str(), &harness.requests()[1].json()["max_tokens"]), ("a b c", &json!(8)));
@@ -288,7 +288,7 @@ async fn several_choices_and_logprobs_are_not_continued() {
 
 #[tokio::test(start_paused = true)]
 async fn usage_is_the_sum_over_the_attempts_that_reported_it() {
-    let first = stream().delta("a ").event(&usage_chunk(3)).breaks();
+    let first = stream().delta("a ").event(&usage_chunk(3)).reset();
     let second = stream().delta("b").finish().event(&usage_chunk(4)).done();
     let harness = Harness::new(options(), vec![first, second]);
     let outcome = harness.call().await;

@@ -40,7 +40,7 @@ async fn a_retry_has_the_same_key_and_bytes_and_the_next_attempt_number() {
     let outcome = harness.call().await;
     assert_eq!(outcome.attempt_outcomes(), ["SERVER_ERROR", "SERVER_ERROR", "complete"]);
     let requests = harness.requests();
-    assert!(requests.iter().all(|request| request.key() == requests[0].key()));
+    assert!(requests.iter().all(|request| request.idempotency_key() == requests[0].idempotency_key()));
     assert!(
         requests.iter().all(|request| request.body.as_ptr() == requests[0].body.as_ptr()),
         "encoded once"
@@ -109,21 +109,21 @@ async fn a_failed_connection_is_retried() {
 
 #[tokio::test(start_paused = true)]
 async fn a_stream_that_ends_before_its_first_delta_is_retried_silently() {
-    for cut in [stream().role(), stream().role().breaks(), stream().role().done()] {
+    for cut in [stream().role(), stream().role().reset(), stream().role().done()] {
         for mode in [DeliveryMode::Text, DeliveryMode::Chunks] {
             let harness = Harness::new(json!({}), vec![cut.clone(), answer(&["a"])]);
             let outcome = harness.call_with_mode(mode).await;
             assert_eq!(outcome.text(), "a");
             assert_eq!(outcome.deltas().len(), if mode == DeliveryMode::Text { 1 } else { 2 });
             let requests = harness.requests();
-            assert_eq!((requests.len(), requests[0].key()), (2, requests[1].key()));
+            assert_eq!((requests.len(), requests[0].idempotency_key()), (2, requests[1].idempotency_key()));
         }
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn without_recovery_a_stream_that_ends_after_a_delta_fails_with_the_exact_partial_text() {
-    for cut in [stream().delta("xin ").delta("ch").breaks(), stream().delta("xin ").delta("ch")] {
+    for cut in [stream().delta("xin ").delta("ch").reset(), stream().delta("xin ").delta("ch")] {
         let harness = Harness::new(json!({ "recovery": false }), vec![cut.header("x-request-id", "p-1")]);
         let outcome = harness.call().await;
         let error = outcome.error();
@@ -138,7 +138,7 @@ async fn without_recovery_a_stream_that_ends_after_a_delta_fails_with_the_exact_
 #[tokio::test(start_paused = true)]
 async fn without_recovery_an_undelivered_answer_is_requested_again() {
     let harness =
-        Harness::new(json!({ "recovery": false }), vec![stream().delta("half").breaks(), answer(&["whole"])]);
+        Harness::new(json!({ "recovery": false }), vec![stream().delta("half").reset(), answer(&["whole"])]);
     let outcome = harness.call_with_mode(DeliveryMode::Nothing).await;
     assert_eq!(outcome.text(), "whole");
     assert_eq!(outcome.sink.complete.lock().unwrap()[0].1, "whole");

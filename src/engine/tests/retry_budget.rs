@@ -102,7 +102,7 @@ async fn a_retry_that_a_breaker_rejects_is_refunded() {
 }
 
 fn broken(text: &str) -> Reply {
-    stream().delta(text).breaks()
+    stream().delta(text).reset()
 }
 
 #[tokio::test(start_paused = true)]

@@ -15,13 +15,59 @@ use tokio::time::{Instant, sleep};
 use crate::error::{ConnectionFailure, Error, Kind, Result};
 use crate::transport::{HeaderMap, HeaderName, HeaderValue, Request, Response, Transport};
 
+/// Answers each request to a host with the next reply of that host's script.
+pub struct ScriptedProvider {
+    pub started_at: Instant,
+    pub scripts: Mutex<HashMap<String, VecDeque<Reply>>>,
+    pub requests: Mutex<Vec<Arc<RecordedRequest>>>,
+}
+
+impl Transport for ScriptedProvider {
+    fn send(&self, request: Request) -> BoxFuture<'static, Result<Response>> {
+        let host = request.url.split('/').nth(2).unwrap().to_owned();
+        let closed = Arc::new(Mutex::new(None));
+        let exchange = Exchange { started_at: self.started_at, closed: Arc::clone(&closed) };
+        self.requests.lock().unwrap().push(Arc::new(RecordedRequest {
+            at: self.started_at.elapsed().as_millis() as u64,
+            url: request.url,
+            headers: request.headers,
+            body: request.body,
+            closed,
+        }));
+        let reply = self.scripts.lock().unwrap().get_mut(&host).and_then(VecDeque::pop_front);
+        let reply = reply.unwrap_or_else(|| panic!("unexpected request to {host}: its script is exhausted"));
+        async move {
+            let exchange = exchange;
+            match reply.connect_after {
+                Some(ms) => sleep(Duration::from_millis(ms)).await,
+                None => std::future::pending().await,
+            }
+            if let Some(error) = reply.connect_error {
+                return Err(error);
+            }
+            let _ = request.on_sent.send(());
+            match reply.head_after {
+                Some(ms) => sleep(Duration::from_millis(ms)).await,
+                None => std::future::pending().await,
+            }
+            let mut headers = HeaderMap::new();
+            for (name, value) in reply.headers {
+                headers.append(HeaderName::from_static(name), HeaderValue::from_str(&value).unwrap());
+            }
+            let body = ScriptedBody { chunks: Box::pin(play(reply.steps)), _exchange: exchange };
+            Ok(Response { status: reply.status, headers, body: Box::pin(body) })
+        }
+        .boxed()
+    }
+}
+
 /// One step of a body. Waits are in milliseconds.
 #[derive(Clone)]
 pub enum BodyStep {
     Wait(u64),
     Bytes(Bytes),
     /// Reset the connection.
-    Break,
+    Reset,
     /// Send nothing more.
     Stall,
 }
@@ -158,8 +204,8 @@ impl Reply {
         self.step(BodyStep::Stall)
     }
 
-    pub fn breaks(self) -> Self {
-        self.step(BodyStep::Break)
+    pub fn reset(self) -> Self {
+        self.step(BodyStep::Reset)
     }
 }
 
@@ -179,7 +225,7 @@ impl RecordedRequest {
         self.headers.get(name)?.to_str().ok()
     }
 
-    pub fn key(&self) -> &str {
+    pub fn idempotency_key(&self) -> &str {
         self.header("idempotency-key").unwrap()
     }
 
@@ -223,7 +269,7 @@ fn play(steps: Vec<BodyStep>) -> impl Stream<Item = Result<Bytes>> + Send {
             match steps.pop_front()? {
                 BodyStep::Wait(ms) => sleep(Duration::from_millis(ms)).await,
                 BodyStep::Bytes(bytes) => return Some((Ok(bytes), steps)),
-                BodyStep::Break => {
+                BodyStep::Reset => {
                     let error = Error::new(Kind::Connection(ConnectionFailure::Reset), "connection reset");
                     return Some((Err(error), VecDeque::new()));
                 }
@@ -231,50 +277,4 @@ fn play(steps: Vec<BodyStep>) -> impl Stream<Item = Result<Bytes>> + Send {
             }
         }
     })
-}
-
-/// Answers each request to a host with the next reply of that host's script.
-pub struct ScriptedProvider {
-    pub started_at: Instant,
-    pub scripts: Mutex<HashMap<String, VecDeque<Reply>>>,
-    pub requests: Mutex<Vec<Arc<RecordedRequest>>>,
-}
-
-impl Transport for ScriptedProvider {
-    fn send(&self, request: Request) -> BoxFuture<'static, Result<Response>> {
-        let host = request.url.split('/').nth(2).unwrap().to_owned();
-        let closed = Arc::new(Mutex::new(None));
-        let exchange = Exchange { started_at: self.started_at, closed: Arc::clone(&closed) };
-        self.requests.lock().unwrap().push(Arc::new(RecordedRequest {
-            at: self.started_at.elapsed().as_millis() as u64,
-            url: request.url,
-            headers: request.headers,
-            body: request.body,
-            closed,
-        }));
-        let reply = self.scripts.lock().unwrap().get_mut(&host).and_then(VecDeque::pop_front);
-        let reply = reply.unwrap_or_else(|| panic!("unexpected request to {host}: its script is exhausted"));
-        async move {
-            let exchange = exchange;
-            match reply.connect_after {
-                Some(ms) => sleep(Duration::from_millis(ms)).await,
-                None => std::future::pending().await,
-            }
-            if let Some(error) = reply.connect_error {
-                return Err(error);
-            }
-            let _ = request.on_sent.send(());
-            match reply.head_after {
-                Some(ms) => sleep(Duration::from_millis(ms)).await,
-                None => std::future::pending().await,
-            }
-            let mut headers = HeaderMap::new();
-            for (name, value) in reply.headers {
-                headers.append(HeaderName::from_static(name), HeaderValue::from_str(&value).unwrap());
-            }
-            let body = ScriptedBody { chunks: Box::pin(play(reply.steps)), _exchange: exchange };
-            Ok(Response { status: reply.status, headers, body: Box::pin(body) })
-        }
-        .boxed()
-    }
 }

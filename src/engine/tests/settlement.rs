@@ -106,7 +106,7 @@ async fn a_settled_answer_whose_usage_does_not_come_is_charged_its_estimate_once
     // The usage timeout passes, or the provider closes the connection.
     let harness = new();
     assert_eq!((harness.call().await.at, spent_and_reserved(&harness)), (10_000, ESTIMATE));
-    let harness = Harness::new(options.clone(), vec![settled().wait(3_000).breaks()]);
+    let harness = Harness::new(options.clone(), vec![settled().wait(3_000).reset()]);
     assert_eq!((harness.call().await.at, spent_and_reserved(&harness)), (3_000, ESTIMATE));
 
     // The call is aborted, or its client is closed.

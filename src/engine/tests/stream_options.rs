@@ -24,7 +24,7 @@ async fn the_request_is_repeated_at_once_without_stream_options_and_the_endpoint
     let options: Vec<Value> =
         requests.iter().map(|request| request.json()["stream_options"].clone()).collect();
     assert_eq!(options, [json!({ "include_usage": true }), Value::Null, Value::Null]);
-    assert_ne!(requests[0].key(), requests[1].key());
+    assert_ne!(requests[0].idempotency_key(), requests[1].idempotency_key());
 }
 
 #[tokio::test(start_paused = true)]

@@ -236,7 +236,7 @@ async fn the_usage_chunk_of_an_empty_answer_is_delivered_to_a_caller_who_request
 #[tokio::test(start_paused = true)]
 async fn a_lost_connection_or_garbage_after_the_finish_reason_is_not_an_error() {
     for end in [
-        stream().delta("a").finish().wait(5).breaks(),
+        stream().delta("a").finish().wait(5).reset(),
         stream().delta("a").finish().wait(5).raw("data: oops\n\n"),
         stream().raw(&format!("data: {}\n\ndata: {{oops", chunk(json!({ "content": "a" }), Some("stop")))),
     ] {

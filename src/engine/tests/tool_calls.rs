@@ -27,7 +27,7 @@ fn call(arguments: &str) -> Reply {
 
 /// Text and an incomplete tool call, then a connection reset.
 fn broken() -> Reply {
-    stream().delta("Let me see. ").event(&part(0, "call_1", "{\"ci")).breaks()
+    stream().delta("Let me see. ").event(&part(0, "call_1", "{\"ci")).reset()
 }
 
 fn prose() -> Reply {
@@ -50,7 +50,7 @@ fn deltas<'a>(chunks: &'a [Value], name: &str) -> Vec<&'a Value> {
 
 #[tokio::test(start_paused = true)]
 async fn a_lost_tool_call_is_still_required_after_other_failures() {
-    for between in [vec![unavailable()], vec![stream().breaks()], vec![prose()], vec![prose(), unavailable()]]
+    for between in [vec![unavailable()], vec![stream().reset()], vec![prose()], vec![prose(), unavailable()]]
     {
         let script = [vec![broken()], between, vec![call("{}")]].concat();
         let harness = Harness::new(options(), script);
@@ -130,7 +130,7 @@ async fn an_answer_that_breaks_at_max_tokens_ends_without_a_request_even_without
     options["maxRetries"] = json!(0);
     options["circuitBreaker"] = json!({ "failureThreshold": 1 });
     let request = json!({ "messages": [{ "role": "user", "content": "hi" }], "max_tokens": 2 });
-    let harness = Harness::new(options, vec![stream().delta("a ").delta("b ").breaks()]);
+    let harness = Harness::new(options, vec![stream().delta("a ").delta("b ").reset()]);
     let outcome = harness.run(TestCall { request, ..TestCall::default() }).await;
     assert_eq!(
         (&result(&outcome)["finishReason"], &result(&outcome)["recoveries"]),
@@ -142,7 +142,7 @@ async fn an_answer_that_breaks_at_max_tokens_ends_without_a_request_even_without
 #[tokio::test(start_paused = true)]
 async fn single_letters_do_not_count_as_tokens() {
     let letters = "the quick brown fox".split("").filter(|c| !c.is_empty());
-    let cut = letters.fold(stream(), |reply, letter| reply.delta(letter)).breaks();
+    let cut = letters.fold(stream(), |reply, letter| reply.delta(letter)).reset();
     let request = json!({ "messages": [{ "role": "user", "content": "hi" }], "max_tokens": 19 });
     let harness = Harness::new(options(), vec![cut, answer(&[" jumps"])]);
     let outcome = harness.run(TestCall { request, ..TestCall::default() }).await;
@@ -158,7 +158,7 @@ async fn the_usage_chunk_of_a_continued_answer_covers_all_attempts() {
     let request = json!({
         "messages": [{ "role": "user", "content": "hi" }], "stream_options": { "include_usage": true },
     });
-    let first = stream().delta("a ").event(&usage("chatcmpl-1", 3)).breaks();
+    let first = stream().delta("a ").event(&usage("chatcmpl-1", 3)).reset();
     let second = stream().delta("b").finish().event(&usage("chatcmpl-2", 4)).done();
     let harness = Harness::new(options(), vec![first, second]);
     let outcome = harness.run(TestCall { request, mode: DeliveryMode::Chunks, ..TestCall::default() }).await;
@@ -170,7 +170,7 @@ async fn the_usage_chunk_of_a_continued_answer_covers_all_attempts() {
 async fn max_recoveries_applies_to_an_undelivered_answer_too() {
     let mut few = options();
     few["recovery"] = json!({ "maxRecoveries": 2 });
-    let script = ["one ", "two ", "three "].map(|word| stream().delta(word).breaks()).to_vec();
+    let script = ["one ", "two ", "three "].map(|word| stream().delta(word).reset()).to_vec();
     let harness = Harness::new(few, script);
     let outcome = harness.call_with_mode(DeliveryMode::Nothing).await;
     let error = outcome.error();

@@ -23,7 +23,7 @@ async fn a_retry_avoids_a_route_that_another_call_has_cooled_down() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_retry_that_a_cool_down_delays_spends_the_budget_once() {
+async fn a_retry_that_a_cooldown_delays_spends_the_budget_once() {
     let options = json!({ "retryBudget": { "ratio": 0, "minPerSecond": 0.1 } });
     let harness = Harness::new(options, vec![unavailable(), rate_limited(5), answer(&["a"])]);
     let other = TestCall { options: json!({ "maxRetries": 0 }), delay_ms: 500, ..TestCall::default() };
@@ -40,7 +40,7 @@ async fn a_recovery_over_the_cap_does_not_move_to_a_cheaper_model() {
         "model": "m", "fallbackModels": ["cheap"], "recovery": { "mode": "continue" },
         "cost": { "hardCapUsd": 60e-6, "prices": prices },
     });
-    let harness = Harness::new(options, vec![stream().delta("one two").breaks(), answer(&[" three"])]);
+    let harness = Harness::new(options, vec![stream().delta("one two").reset(), answer(&[" three"])]);
     let request = json!({ "messages": [{ "role": "user", "content": "hi" }], "max_tokens": 50 });
     let outcome = harness.run(TestCall { request, ..TestCall::default() }).await;
     assert_eq!((outcome.error().kind, outcome.error().partial.as_deref()), (Kind::CostCap, Some("one two")));

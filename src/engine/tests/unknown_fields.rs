@@ -130,7 +130,7 @@ async fn tool_calls_without_an_index_are_distinguished_by_their_ids() {
 async fn annotations_after_a_join_are_delivered() {
     let annotations = json!([{ "type": "url_citation" }]);
     let replies = vec![
-        stream().delta("It is a long way to go. ").breaks(),
+        stream().delta("It is a long way to go. ").reset(),
         stream()
             .delta("The end.")
             .event(&chunk(json!({ "annotations": annotations, "reasoning_details": [1] }), None))

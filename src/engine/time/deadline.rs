@@ -17,11 +17,11 @@ const ON_TIME: Duration = Duration::from_millis(20);
 /// The longest grace after a late timer.
 const MAX_GRACE: Duration = Duration::from_secs(1);
 
-/// A limit on how long a peer may be silent. It moves with every delta and is seldom reached. Its timer is reset only when it
+/// A limit on how long a peer may be silent. It moves with every delta and is rarely reached. Its timer is reset only when it
 /// fires too early or would fire too late; until then it is not polled.
 ///
-/// A process that was frozen (SIGSTOP, Lambda) wakes up with an expired timer, and sees what has arrived meanwhile only after
-/// that. So where the timer fires late, it is set again once, for as long as it was late.
+/// A process that was frozen (SIGSTOP, Lambda) wakes up with an expired timer, and sees what arrived meanwhile only
+/// afterwards. If the timer fires late, it is therefore re-armed once, for as long as it was late.
 pub struct Deadline {
     timer: Timer,
     /// When the timer fires.

@@ -1,4 +1,4 @@
-//! Tells whether the tokio runtime is idle: no worker runs, no task is queued, and no socket has news that the runtime
+//! Determines whether the tokio runtime is idle: no worker runs, no task is queued, and no socket has news that the runtime
 //! has not read. How long a machine is quiet would not show that, because a busy machine is quiet too.
 
 use std::io;

@@ -59,7 +59,7 @@ pub struct TestClock {
 
 struct State {
     elapsed: Duration,
-    /// Timers by due time; the number tells timers of the same time apart.
+    /// Timers by due time; the number distinguishes timers of the same time.
     timers: BTreeMap<(Duration, u64), Waker>,
     next: u64,
     /// Calls that have started and not ended.

@@ -96,7 +96,7 @@ export class StreamParts {
   }
 }
 
-/** Text that the answer can do without, such as reasoning: numbers and booleans are none. */
+/** Text that the answer can do without, such as reasoning: numbers and booleans do not count as text. */
 function optionalText(value: unknown): string {
   return typeof value === 'number' || typeof value === 'boolean' ? '' : textOf(value)
 }
@@ -108,7 +108,7 @@ function textOf(value: unknown, depth = MAX_DEPTH): string {
   if (typeof value !== 'object' || value === null || depth === 0) return ''
   if (Array.isArray(value)) return value.map((part) => textOf(part, depth - 1)).join('')
   const { type, text, content, value: inner } = value as Record<string, unknown>
-  // Parts of other kinds are no text: thinking, references, images.
+  // Parts of other kinds are not text: thinking, references, images.
   if (typeof type === 'string' && type !== '' && !type.endsWith('text')) return ''
   return textOf(text ?? content ?? inner, depth - 1)
 }

@@ -133,11 +133,11 @@ function authorities({ HAS_STORE, SYSTEM_ROOTS }: typeof Network): Check[] {
 function proxy({ proxyEnvironment }: typeof Network): Check {
   const env = proxyEnvironment()
   if (!env) return { name: 'proxy', ok: true, detail: 'none in the environment' }
-  const shown = [env.https, env.http].flatMap((each) =>
+  const proxies = [env.https, env.http].flatMap((each) =>
     each ? [`${each.name}=${each.url.replace(/^(\w+:\/\/)?.*@/, '$1…@')}`] : [],
   )
   const no = env.no ? `, NO_PROXY=${env.no}` : ''
-  return { name: 'proxy', ok: true, detail: `${[...new Set(shown)].join(', ')}${no}` }
+  return { name: 'proxy', ok: true, detail: `${[...new Set(proxies)].join(', ')}${no}` }
 }
 
 function key({ validateApiKey }: typeof Key, isHolySheep: boolean): Check {

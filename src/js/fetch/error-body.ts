@@ -60,8 +60,8 @@ function shaped(error: HolySheepError, sdk: SDK, status: number, json: unknown):
   // The type of an event says only that it is an error.
   const type = error.type === 'error' ? undefined : error.type
   if (sdk === 'anthropic') {
-    const own = ANTHROPIC_TYPES[status] ?? (status < 500 ? 'invalid_request_error' : 'api_error')
-    return { ...sent, type: 'error', error: { ...inner, type: type ?? own, message } }
+    const defaultType = ANTHROPIC_TYPES[status] ?? (status < 500 ? 'invalid_request_error' : 'api_error')
+    return { ...sent, type: 'error', error: { ...inner, type: type ?? defaultType, message } }
   }
   const { providerCode, code, param = null } = error
   return { ...sent, error: { ...inner, message, type: type ?? null, param, code: providerCode ?? code } }
@@ -73,11 +73,11 @@ function fieldsOf(value: unknown): Fields {
 
 /** Whether this is text, and not bytes that were read as text. */
 function isText(text: string): boolean {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what tells bytes from text
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: they distinguish bytes from text
   return !/[\0-\x08\x0e-\x1a\x1c-\x1f\ufffd]/.test(text)
 }
 
-/** The JSON of a text; undefined if it is none. */
+/** The JSON of a text; undefined if it is not JSON. */
 function parse(text: string | undefined): unknown {
   try {
     return JSON.parse(text ?? '')

@@ -137,7 +137,7 @@ class StatusError extends Error {
     // The body has been decoded, so these no longer apply.
     for (const name of ['content-encoding', 'content-length', 'transfer-encoding']) headers.delete(name)
     headers.set('x-should-retry', 'false')
-    // Node's `fetch` passes on a status that the constructor refuses.
+    // Node's `fetch` passes on a status that the constructor rejects.
     const response = new Response(this.body, { status: Math.min(status, 599), statusText, headers })
     return asReceived(response, { url: this.original.url, status, redirected: this.original.redirected })
   }

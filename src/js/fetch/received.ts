@@ -2,7 +2,7 @@
 interface NetworkProperties {
   /** Without the fragment, as the Fetch standard says ("response URL"). */
   url: string
-  /** A status that the constructor refuses. */
+  /** A status that the constructor rejects. */
   status?: number
   redirected?: boolean
 }

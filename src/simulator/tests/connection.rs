@@ -17,16 +17,16 @@ async fn pipelined_requests_are_answered_in_order_on_one_connection() {
     let mut tcp = TcpStream::connect(simulator.addr()).await.expect("it listens");
     let three = [post(STREAM, ""), post(&STREAM.replace("true", "false"), ""), get("/v1/models")].concat();
     tcp.write_all(three.as_bytes()).await.expect("it reads");
-    let mut ahead = Vec::new();
-    assert_eq!(receive(&mut tcp, &mut ahead).await.content(0), "a");
-    assert_eq!(receive(&mut tcp, &mut ahead).await.json()["object"], "chat.completion");
-    assert_eq!(receive(&mut tcp, &mut ahead).await.json()["data"][0]["id"], "simulator-large");
+    let mut buffer = Vec::new();
+    assert_eq!(receive(&mut tcp, &mut buffer).await.content(0), "a");
+    assert_eq!(receive(&mut tcp, &mut buffer).await.json()["object"], "chat.completion");
+    assert_eq!(receive(&mut tcp, &mut buffer).await.json()["data"][0]["id"], "simulator-large");
     assert!(simulator.requests().iter().all(|request| request.connection == 1));
     let closing = post(STREAM, "x-simulate: {\"keepAlive\":false}\r\n");
     tcp.write_all(closing.as_bytes()).await.expect("it reads");
-    let received = receive(&mut tcp, &mut ahead).await;
+    let received = receive(&mut tcp, &mut buffer).await;
     assert_eq!(received.header("connection"), Some("close"));
-    assert!(received.whole && !receive(&mut tcp, &mut ahead).await.reset);
+    assert!(received.complete && !receive(&mut tcp, &mut buffer).await.reset);
 }
 
 #[tokio::test]
@@ -80,7 +80,7 @@ async fn invalid_json_scenarios_and_paths_are_rejected_with_a_reason() {
 }
 
 #[tokio::test]
-async fn a_wrong_key_is_rejected_and_takes_no_scenario() {
+async fn a_wrong_key_is_rejected_and_consumes_no_scenario() {
     let options = Options { api_key: Some("right".to_owned()), ..Options::default() };
     let simulator = Simulator::start(options).await.expect("a free port");
     simulator.script(vec![super::support::scenario_of(r#"{"label":"first"}"#)]);
@@ -96,12 +96,12 @@ async fn a_wrong_key_is_rejected_and_takes_no_scenario() {
 #[tokio::test]
 async fn another_process_can_script_and_read_over_http() {
     let simulator = simulator("{}").await;
-    let own = |path: &str, body: &str| {
+    let command = |path: &str, body: &str| {
         post(body, "").replacen("/v1/chat/completions", &format!("/__simulator/{path}"), 1)
     };
-    assert_eq!(ask(&simulator, &own("script", r#"[{"status":503},{"status":429}]"#)).await.status(), 200);
-    assert_eq!(ask(&simulator, &own("script", r#"[{"status":1}]"#)).await.status(), 400);
-    assert_eq!(ask(&simulator, &own("default", r#"{"status":418}"#)).await.status(), 200);
+    assert_eq!(ask(&simulator, &command("script", r#"[{"status":503},{"status":429}]"#)).await.status(), 200);
+    assert_eq!(ask(&simulator, &command("script", r#"[{"status":1}]"#)).await.status(), 400);
+    assert_eq!(ask(&simulator, &command("default", r#"{"status":418}"#)).await.status(), 200);
     for status in [503, 429, 418, 418] {
         assert_eq!(chat(&simulator).await.status(), status);
     }
@@ -119,8 +119,8 @@ async fn only_the_latest_requests_are_recorded() {
     for _ in 0..4 {
         chat(&simulator).await;
     }
-    let kept: Vec<_> = simulator.requests().iter().map(|request| request.index).collect();
-    assert_eq!(kept, [2, 3]);
+    let indices: Vec<_> = simulator.requests().iter().map(|request| request.index).collect();
+    assert_eq!(indices, [2, 3]);
 }
 
 #[tokio::test]

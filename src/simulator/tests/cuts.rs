@@ -30,7 +30,7 @@ async fn a_cut_after_deltas_delivers_them_and_then_resets_or_closes() {
             format!(r#"{{"chunks":["a","b","c"],"disconnect":{{"afterChunks":2,"how":"{how}"}}}}"#);
         let received = ask(&simulator, &with(&scenario)).await;
         assert_eq!(
-            (received.content(0).as_str(), received.finish(), received.whole),
+            (received.content(0).as_str(), received.finish(), received.complete),
             ("ab", None, false),
             "{how}"
         );
@@ -51,13 +51,13 @@ async fn a_cut_after_bytes_is_exact_even_inside_a_character() {
         );
         let received = ask(&simulator, &with(&cut)).await;
         assert_eq!(received.body.len(), bytes.min(whole.len()), "{bytes}");
-        assert_eq!(received.whole, how == "noFinish");
+        assert_eq!(received.complete, how == "noFinish");
     }
     let cut =
         format!(r#"{{"chunks":["\u00e4","\u00f6"],"disconnect":{{"afterBytes":{inside},"how":"done"}}}}"#);
     let received = ask(&simulator, &with(&cut)).await;
     assert_eq!((received.content(0).as_str(), received.finish()), ("ä", None));
-    assert!(received.whole && received.text().ends_with("data: [DONE]\n\n"));
+    assert!(received.complete && received.text().ends_with("data: [DONE]\n\n"));
 }
 
 #[tokio::test]
@@ -80,7 +80,7 @@ async fn a_stream_can_end_in_an_error_a_malformed_event_or_without_a_finish_reas
     ] {
         let received = ask(&simulator, &request).await;
         assert_eq!(received.content(0), "a");
-        assert!(received.whole);
+        assert!(received.complete);
         assert!(received.text().ends_with(tail), "{}", received.text());
     }
     let error = with(r#"{"disconnect":{"how":"errorEvent","error":{"code":"x"}}}"#);
@@ -97,10 +97,10 @@ async fn an_unstreamed_body_is_cut_in_the_middle() {
         |how: &str| post(&plain, &format!("x-simulate: {{\"disconnect\":{{\"how\":\"{how}\"}}}}\r\n"));
     let received = ask(&simulator, &request("close")).await;
     let length: usize = received.header("content-length").and_then(|l| l.parse().ok()).expect("a length");
-    assert_eq!((received.body.len(), received.whole), (length / 2, false));
+    assert_eq!((received.body.len(), received.complete), (length / 2, false));
     assert!(ask(&simulator, &request("reset")).await.reset);
     let received = ask(&simulator, &request("malformed")).await;
-    assert!(received.whole && serde_json::from_slice::<serde_json::Value>(&received.body).is_err());
+    assert!(received.complete && serde_json::from_slice::<serde_json::Value>(&received.body).is_err());
     assert!(ask(&simulator, &request("noFinish")).await.json()["choices"][0]["finish_reason"].is_null());
     assert!(ask(&simulator, &request("errorEvent")).await.json()["error"].is_object());
 }
@@ -149,5 +149,5 @@ async fn closing_the_simulator_cuts_the_open_answers() {
 async fn a_healthy_request_after_the_cut_ones_is_answered() {
     let simulator = simulator("{}").await;
     assert!(ask(&simulator, &with(r#"{"disconnect":{}}"#)).await.reset);
-    assert!(chat(&simulator).await.whole);
+    assert!(chat(&simulator).await.complete);
 }

@@ -64,7 +64,7 @@ impl Client {
 
     /// The response, and the error of a reset stream or a lost connection.
     async fn ask(&self, scenario: &str) -> (Received, Option<h2::Error>) {
-        let mut received = Received { head: String::new(), body: Vec::new(), whole: false, reset: false };
+        let mut received = Received { head: String::new(), body: Vec::new(), complete: false, reset: false };
         let response = match self.begin(scenario).await {
             Ok(response) => response.await,
             Err(error) => Err(error),
@@ -85,7 +85,7 @@ impl Client {
                 Err(error) => return (received, Some(error)),
             }
         }
-        received.whole = true;
+        received.complete = true;
         (received, None)
     }
 }
@@ -120,7 +120,7 @@ async fn http_2_plays_the_same_scripts() {
         r#"{"text":"hello","headerBytes":12000,"headers":{"connection":"close"}}"#,
     ] {
         let (received, error) = client.ask(scenario).await;
-        assert!(error.is_none() && received.whole, "{scenario}");
+        assert!(error.is_none() && received.complete, "{scenario}");
         assert_eq!((received.status(), received.content(0).as_str()), (200, "hello"), "{scenario}");
         assert_eq!(received.finish().as_deref(), Some("stop"));
     }
@@ -144,7 +144,7 @@ async fn a_reset_of_a_stream_leaves_its_connection_and_a_close_ends_it() {
     assert!(error.is_some_and(|error| error.is_reset()));
     let (received, _) =
         client.ask(r#"{"chunks":["a","b"],"disconnect":{"afterChunks":1,"how":"noFinish"}}"#).await;
-    assert_eq!((received.content(0).as_str(), received.whole, received.finish()), ("a", true, None));
+    assert_eq!((received.content(0).as_str(), received.complete, received.finish()), ("a", true, None));
     let (received, error) =
         client.ask(r#"{"chunks":["a","b"],"disconnect":{"afterChunks":1,"how":"close"}}"#).await;
     assert_eq!(received.content(0), "a");

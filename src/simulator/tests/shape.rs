@@ -9,7 +9,7 @@ use crate::simulator::{EndedBy, Options, Simulator};
 async fn a_stream_has_a_role_the_deltas_a_finish_reason_and_done() {
     let simulator = simulator(r#"{"chunks":["Hä","l\n","\"lo"]}"#).await;
     let received = chat(&simulator).await;
-    assert_eq!((received.status(), received.whole), (200, true));
+    assert_eq!((received.status(), received.complete), (200, true));
     assert_eq!(received.header("content-type"), Some("text/event-stream; charset=utf-8"));
     assert!(received.header("x-request-id").is_some_and(|id| id.starts_with("req_")));
     let chunks = received.chunks();
@@ -61,7 +61,7 @@ async fn usage_is_sent_on_request_always_never_or_in_the_last_chunk() {
     assert_eq!((&chunks[4]["choices"], &chunks[4]["usage"]["completion_tokens"]), (&json!([]), &json!(2)));
     let received = ask(&simulator, &with(r#"{"usage":false}"#)).await;
     assert!(received.chunks().iter().all(|chunk| chunk["usage"].is_null()));
-    let received = ask(&simulator, &with(r#"{"usage":{"total_tokens":7},"usageInLastChunk":true}"#)).await;
+    let received = ask(&simulator, &with(r#"{"usage":{"total_tokens":7},"usageIn":"lastChunk"}"#)).await;
     let last = received.chunks().pop().expect("chunks");
     assert_eq!(
         (&last["usage"], &last["choices"][0]["finish_reason"]),
@@ -114,7 +114,7 @@ async fn an_unstreamed_request_gets_one_completion_with_the_same_text() {
     assert_eq!((&message["content"], &message["reasoning_content"]), (&json!("Hällo"), &json!("r")));
     assert_eq!(message["tool_calls"][0]["function"], json!({"name":"f","arguments":"{}"}));
     assert!(body["usage"]["prompt_tokens"].is_u64());
-    let received = ask(&simulator, &post(STREAM, "x-simulate: {\"jsonInstead\":true}\r\n")).await;
+    let received = ask(&simulator, &post(STREAM, "x-simulate: {\"format\":\"document\"}\r\n")).await;
     assert_eq!(received.json()["object"], "chat.completion");
 }
 
@@ -152,7 +152,7 @@ async fn a_status_has_its_error_headers_and_wait() {
 #[tokio::test]
 async fn a_scenario_can_reject_forms_of_a_request() {
     let simulator =
-        simulator(r#"{"refuseStreamOptions":true,"refusePrefill":true,"refuseSystemTail":true}"#).await;
+        simulator(r#"{"rejectStreamOptions":true,"rejectPrefill":true,"rejectSystemTail":true}"#).await;
     let with = |options: &str, role: &str| {
         let messages = format!(r#"[{{"role":"user","content":"a"}},{{"role":"{role}","content":"b"}}]"#);
         post(&format!(r#"{{"stream":true,{options}"messages":{messages}}}"#), "")
@@ -174,7 +174,7 @@ async fn line_ends_packets_pings_and_unchunked_bodies_do_not_change_the_text() {
     for scenario in [
         r#"{"text":"Schäf🐑chen","lineEnd":"crlf","packets":"bytes"}"#,
         r#"{"text":"Schäf🐑chen","lineEnd":"cr","packets":7}"#,
-        r#"{"text":"Schäf🐑chen","packets":"whole","chunked":false,"keepAlive":false}"#,
+        r#"{"text":"Schäf🐑chen","packets":"event","chunked":false,"keepAlive":false}"#,
         r#"{"text":"Schäf🐑chen","pings":{"everyMs":1},"chunkDelayMs":3,"firstTokenDelayMs":5}"#,
         r#"{"text":"Schäf🐑chen","pings":{"everyMs":1,"style":"event"},"headersDelayMs":2,"firstTokenDelayMs":5}"#,
     ] {
@@ -184,7 +184,7 @@ async fn line_ends_packets_pings_and_unchunked_bodies_do_not_change_the_text() {
         let pinged =
             received.text().contains(": ping\n\n") || received.text().contains("event: ping\ndata: {");
         assert_eq!(pinged, scenario.contains("pings"), "{scenario}");
-        assert_eq!(received.whole, !scenario.contains("false"), "{scenario}");
+        assert_eq!(received.complete, !scenario.contains("false"), "{scenario}");
     }
 }
 

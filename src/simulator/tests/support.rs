@@ -31,7 +31,7 @@ pub(super) fn post(body: &str, headers: &str) -> String {
 pub(super) struct Received {
     pub(super) head: String,
     pub(super) body: Vec<u8>,
-    pub(super) whole: bool,
+    pub(super) complete: bool,
     pub(super) reset: bool,
 }
 
@@ -91,34 +91,34 @@ pub(super) async fn chat(simulator: &Simulator) -> Received {
     ask(simulator, &post(STREAM, "")).await
 }
 
-/// Reads one response. Bytes after it stay in `ahead`.
-pub(super) async fn receive<S: AsyncReadExt + Unpin>(socket: &mut S, ahead: &mut Vec<u8>) -> Received {
-    let mut received = Received { head: String::new(), body: Vec::new(), whole: false, reset: false };
+/// Reads one response. Bytes after it stay in `buffer`.
+pub(super) async fn receive<S: AsyncReadExt + Unpin>(socket: &mut S, buffer: &mut Vec<u8>) -> Received {
+    let mut received = Received { head: String::new(), body: Vec::new(), complete: false, reset: false };
     loop {
-        if let Some((head, body, used)) = whole(ahead) {
-            (received.head, received.body, received.whole) = (head, body, true);
-            ahead.drain(..used);
+        if let Some((head, body, used)) = complete_response(buffer) {
+            (received.head, received.body, received.complete) = (head, body, true);
+            buffer.drain(..used);
             return received;
         }
-        let mut buffer = [0_u8; 4096];
-        match socket.read(&mut buffer).await {
+        let mut bytes = [0_u8; 4096];
+        match socket.read(&mut bytes).await {
             Ok(0) => break,
-            Ok(read) => ahead.extend_from_slice(&buffer[..read]),
+            Ok(read) => buffer.extend_from_slice(&bytes[..read]),
             Err(error) => {
                 received.reset = error.kind() == std::io::ErrorKind::ConnectionReset;
                 break;
             }
         }
     }
-    let Some(at) = memchr::memmem::find(ahead, b"\r\n\r\n") else { return received };
-    received.head = String::from_utf8_lossy(&ahead[..at]).into_owned();
-    let rest = &ahead[at + 4..];
+    let Some(at) = memchr::memmem::find(buffer, b"\r\n\r\n") else { return received };
+    received.head = String::from_utf8_lossy(&buffer[..at]).into_owned();
+    let rest = &buffer[at + 4..];
     let chunked = received.head.contains("transfer-encoding: chunked");
     received.body = if chunked { unchunk(rest).0 } else { rest.to_vec() };
     received
 }
 
-fn whole(bytes: &[u8]) -> Option<(String, Vec<u8>, usize)> {
+fn complete_response(bytes: &[u8]) -> Option<(String, Vec<u8>, usize)> {
     let at = memchr::memmem::find(bytes, b"\r\n\r\n")?;
     let head = String::from_utf8_lossy(&bytes[..at]).into_owned();
     let rest = &bytes[at + 4..];

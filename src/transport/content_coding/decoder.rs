@@ -40,7 +40,7 @@ impl Coding {
     }
 
     /// Whether data that begins with this byte is plain text: a proxy that decodes a body may leave the header in place.
-    /// Only the codings that begin with a fixed number can be told from text.
+    /// Only the codings that begin with a fixed number can be distinguished from text.
     pub fn is_plain(self, first: u8) -> bool {
         // What JSON, events, HTML and words begin with; not the `(` or `P` of a zstd frame.
         let begins_text =

@@ -168,8 +168,8 @@ impl Stream for Decoded {
                     };
                     match next {
                         Some(Ok(bytes)) => this.input = bytes,
-                        // Data that breaks off here ends like a body without a coding that breaks off: what was decoded
-                        // tells whether the answer is complete.
+                        // Interrupted data ends like an interrupted body without a coding: what was decoded shows
+                        // whether the answer is complete.
                         end => {
                             this.state = State::Ended;
                             return Poll::Ready(end);

@@ -181,7 +181,7 @@ async fn corrupt_data_is_an_error_that_names_the_coding() {
 }
 
 #[tokio::test]
-async fn data_that_breaks_off_ends_like_a_body_that_breaks_off() {
+async fn interrupted_data_ends_like_an_interrupted_body() {
     for coding in CODINGS {
         let [one, two, _] = parts(coding);
         let text = read(coding, [one, two[..two.len() / 2].to_vec()]).await.unwrap();
@@ -285,7 +285,7 @@ async fn a_bomb_that_is_read_to_its_end_is_complete() {
 }
 
 #[tokio::test]
-async fn a_zstd_window_above_8_mib_is_refused() {
+async fn a_zstd_window_above_8_mib_is_rejected() {
     let mut encoder = CCtx::create();
     encoder.set_parameter(zstd_safe::CParameter::WindowLog(24)).unwrap();
     let mut space = [0; 1024];

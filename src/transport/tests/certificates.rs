@@ -139,7 +139,7 @@ async fn the_name_and_the_dates_of_a_trusted_certificate_are_verified() {
 }
 
 #[tokio::test]
-async fn a_server_without_the_key_of_a_trusted_certificate_is_refused() {
+async fn a_server_without_the_key_of_a_trusted_certificate_is_rejected() {
     let trusted = self_signed(&["localhost"], |_| ());
     let key = KeyPair::generate().unwrap();
     let error = call(&trusted, &key, &[&trusted]).await.unwrap_err();
@@ -148,7 +148,7 @@ async fn a_server_without_the_key_of_a_trusted_certificate_is_refused() {
 }
 
 #[tokio::test]
-async fn the_certificate_of_a_client_is_refused_in_words() {
+async fn the_certificate_of_a_client_is_rejected_with_a_reason() {
     let client = self_signed(&["localhost"], |params| {
         params.is_ca = IsCa::NoCa;
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];

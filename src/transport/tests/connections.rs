@@ -124,7 +124,7 @@ async fn a_new_connection_that_is_lost_is_an_error() {
 }
 
 #[tokio::test]
-async fn an_answer_that_breaks_off_on_a_reused_connection_is_not_asked_for_again() {
+async fn an_answer_interrupted_on_a_reused_connection_is_not_requested_again() {
     const CUT: &str = "HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nok";
     let server =
         Server::start(|number| if number == 1 { Action::Send(OK) } else { Action::SendAndClose(CUT) }).await;

@@ -62,12 +62,13 @@ pub struct Choice<'a> {
     /// OpenRouter's error of one choice.
     #[serde(borrow, default)]
     pub error: Option<&'a RawValue>,
-    /// What some send instead of `delta`. Only `lenient` reads these two.
+    /// What some providers send instead of `delta`. Only `lenient` reads these two.
     #[serde(borrow, default)]
     pub message: Option<&'a RawValue>,
     #[serde(borrow, default)]
     pub text: Option<&'a RawValue>,
-    /// What some send instead of `finish_reason`: Gemini, and OpenAI's first models with images. Only `lenient` reads these two.
+    /// What some providers send instead of `finish_reason`: Gemini, and OpenAI's first models with images. Only `lenient`
+    /// reads these two.
     #[serde(borrow, default, rename = "finishReason")]
     pub finish_reason_camel: Option<&'a RawValue>,
     #[serde(borrow, default)]
@@ -295,7 +296,7 @@ impl Delta<'_> {
 }
 
 /// The error of an answer that the provider interrupted with this finish reason.
-pub fn broken_off_error(reason: &str) -> Error {
+pub fn interruption_error(reason: &str) -> Error {
     let reason = truncate(reason, 100);
     Error::new(Kind::Truncated, format!("the provider interrupted the answer (finish_reason: '{reason}')"))
 }

@@ -7,8 +7,8 @@
 pub enum FinishKind {
     /// None: what JavaScript, Python and Go write for a missing value.
     Missing,
-    /// The provider broke the answer off.
-    BrokenOff,
+    /// The provider interrupted the answer.
+    Interrupted,
     /// A limit or a filter ended the answer: it may be empty, and a tool call may be cut off.
     CutOff,
     /// The model ended the answer.
@@ -36,7 +36,7 @@ impl FinishKind {
             "refusal",
             "toxic",
         ];
-        const BROKEN_OFF: &[&str] = &[
+        const INTERRUPTED: &[&str] = &[
             "error",
             "abort",
             "fail",
@@ -63,8 +63,8 @@ impl FinishKind {
             FinishKind::Missing
         } else if has(CUT_OFF) {
             FinishKind::CutOff
-        } else if has(BROKEN_OFF) || reason == "other" {
-            FinishKind::BrokenOff
+        } else if has(INTERRUPTED) || reason == "other" {
+            FinishKind::Interrupted
         } else {
             FinishKind::Natural
         }
@@ -73,7 +73,7 @@ impl FinishKind {
 
 #[cfg(test)]
 mod tests {
-    use super::FinishKind::{BrokenOff, CutOff, Missing, Natural};
+    use super::FinishKind::{CutOff, Interrupted, Missing, Natural};
     use super::*;
 
     #[test]
@@ -94,10 +94,13 @@ mod tests {
             ),
             (CutOff, "PROHIBITED_CONTENT|SPII|sensitive|guardrail_intervened|refusal|ERROR_TOXIC"),
             (
-                BrokenOff,
+                Interrupted,
                 "error|ERROR|abort|network_error|insufficient_system_resource|MALFORMED_FUNCTION_CALL|OTHER",
             ),
-            (BrokenOff, "UNEXPECTED_TOOL_CALL|engine_overloaded|cancelled|FINISH_REASON_UNSPECIFIED|timeout"),
+            (
+                Interrupted,
+                "UNEXPECTED_TOOL_CALL|engine_overloaded|cancelled|FINISH_REASON_UNSPECIFIED|timeout",
+            ),
         ] {
             for reason in reasons.split('|') {
                 assert_eq!(FinishKind::of(reason), kind, "{reason}");

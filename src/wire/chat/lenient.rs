@@ -89,11 +89,11 @@ fn read_choices(list: &str) -> Result<Vec<(Choice<'_>, bool)>> {
 fn read_choice<'a>(json: &'a str, path: &str) -> Result<(Choice<'a>, bool)> {
     let Some(all) = fields(json) else { return Err(Unreadable::new(path, json, "an object")) };
     let raw = |name| field(&all, name).and_then(raw);
-    let given = field(&all, "delta").and_then(fields).filter(|delta| !delta.is_empty());
+    let delta_fields = field(&all, "delta").and_then(fields).filter(|delta| !delta.is_empty());
     let message = field(&all, "message").and_then(fields).filter(|message| !message.is_empty());
-    let mut must_rebuild = given.is_none() && (message.is_some() || field(&all, "text").is_some());
-    let from_message = given.is_none() && message.is_some();
-    let mut delta = match given.or(message) {
+    let mut must_rebuild = delta_fields.is_none() && (message.is_some() || field(&all, "text").is_some());
+    let from_message = delta_fields.is_none() && message.is_some();
+    let mut delta = match delta_fields.or(message) {
         Some(delta) => {
             let name = if from_message { "message" } else { "delta" };
             let (delta, rebuild) = read_delta(&delta, &format!("{path}.{name}"))?;
@@ -107,9 +107,9 @@ fn read_choice<'a>(json: &'a str, path: &str) -> Result<(Choice<'a>, bool)> {
         let content = lenient::text(text);
         delta = Some(Delta { content, ..Delta::default() });
     }
-    let given = field(&all, "finish_reason").and_then(finish_reason);
+    let standard_reason = field(&all, "finish_reason").and_then(finish_reason);
     let substitute = || ["finishReason", "finish_details"].iter().find_map(|name| field(&all, name));
-    let finish_reason = given.or_else(|| {
+    let finish_reason = standard_reason.or_else(|| {
         let reason = substitute().and_then(finish_reason);
         must_rebuild |= reason.is_some();
         reason
@@ -257,7 +257,7 @@ fn finish_reason(json: &str) -> Option<Text<'_>> {
     }
 }
 
-/// The index of a choice. An unreadable one is no choice that was requested, unless only one was.
+/// The index of a choice. An unreadable one is not a choice that was requested, unless only one was.
 fn choice_index(all: &Fields<'_>) -> u32 {
     match field(all, "index") {
         None | Some("\"\"") => 0,
@@ -265,7 +265,7 @@ fn choice_index(all: &Fields<'_>) -> u32 {
     }
 }
 
-/// An index; `None` if there is none, or one that no index can be.
+/// An index; `None` if there is none, or if its value cannot be one.
 fn index(all: &Fields<'_>) -> Option<u32> {
     let index = field(all, "index").and_then(lenient::number)?;
     (index.fract() == 0.0 && (0.0..=f64::from(u32::MAX)).contains(&index)).then_some(index as u32)

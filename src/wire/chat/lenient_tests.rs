@@ -67,7 +67,7 @@ fn what_is_needed_and_cannot_be_read_is_named() {
 }
 
 #[test]
-fn an_unreadable_index_is_no_index() {
+fn an_unreadable_index_is_ignored() {
     assert_eq!(choice(r#"{"index":-1,"delta":{"content":"a"}}"#).0, u32::MAX);
     assert_eq!(choice(r#"{"index":4294967296}"#).0, u32::MAX);
     assert_eq!(choice(r#"{"index":"","delta":{"content":"a"}}"#).0, 0);
@@ -77,7 +77,7 @@ fn an_unreadable_index_is_no_index() {
 }
 
 #[test]
-fn what_is_no_tool_call_is_none() {
+fn what_is_not_a_tool_call_is_ignored() {
     for (json, count) in [
         ("{}", 0),
         ("false", 0),

@@ -10,7 +10,7 @@ impl Chunk<'_> {
     /// takes for one. `None` if the chunk has this shape already.
     pub fn in_openai_shape(&self, raw: &str) -> Option<String> {
         let lacks_delta = self.choices.iter().flatten().any(|choice| choice.delta.is_none());
-        // `read` has found that it is none.
+        // `read` has found that it is not an error.
         let has_error = self.error.is_some_and(|error| error.get().starts_with(['{', '[']));
         if !lacks_delta && !has_error {
             return None;

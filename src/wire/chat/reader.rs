@@ -105,7 +105,7 @@ fn read_no_object(data: &str) -> Option<StreamEvent<'_>> {
     }
 }
 
-/// Without the white space of JSON. A form feed is none.
+/// Without the white space of JSON. A form feed is not white space.
 fn trim(data: &str) -> &str {
     data.trim_matches([' ', '\t', '\n', '\r'])
 }
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn json_that_is_no_object_is_nothing_or_an_error() {
+    fn json_that_is_not_an_object_is_nothing_or_an_error() {
         for data in ["null", "true", "0", "[]", "\"\""] {
             assert!(matches!(read(None, data).unwrap(), StreamEvent::Other), "{data}");
         }

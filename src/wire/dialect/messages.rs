@@ -19,7 +19,7 @@ use super::messages_normal::Normalizer;
 use super::normal::{NormalEvent, count, index_of};
 use crate::error::Result;
 use crate::usage::add_usage;
-use crate::wire::chat::{FinishKind, broken_off_error};
+use crate::wire::chat::{FinishKind, interruption_error};
 use crate::wire::json::{self as lenient, Str};
 use crate::wire::provider_error;
 
@@ -216,9 +216,9 @@ impl Answer {
             return DecodedEvent::Unusual;
         }
         if let Some(Str(reason)) =
-            delta.stop_reason.as_ref().filter(|Str(reason)| FinishKind::of(reason) == FinishKind::BrokenOff)
+            delta.stop_reason.as_ref().filter(|Str(reason)| FinishKind::of(reason) == FinishKind::Interrupted)
         {
-            return DecodedEvent::Error(broken_off_error(reason));
+            return DecodedEvent::Error(interruption_error(reason));
         }
         self.update_usage(&usage);
         let Some(Str(reason)) = &delta.stop_reason else { return self.structural(Structure::Empty) };

@@ -100,8 +100,7 @@ impl Normalizer {
 
     /// The index of the event's block: that of the open one if the event has none.
     fn set_index(&mut self, object: &mut Object<'_>) -> u64 {
-        let given = object.index("index");
-        let index = given.or(self.open).unwrap_or_else(|| self.next.saturating_sub(1));
+        let index = object.index("index").or(self.open).unwrap_or_else(|| self.next.saturating_sub(1));
         object.set("index", index.to_string());
         index
     }
@@ -208,9 +207,9 @@ fn message_delta(event: &mut Object<'_>, usage: &Map<String, Value>, stop_reason
     event.set_default("delta", "{}");
     let json = event.get("delta").unwrap_or("{}").to_owned();
     let Some(mut delta) = Object::parse(&json) else { return false };
-    let given = delta.get("stop_reason").and_then(stop_reason_of);
+    let event_reason = delta.get("stop_reason").and_then(stop_reason_of);
     // A second event would revoke the reason in the first one.
-    let json = given.as_deref().or(stop_reason).map_or_else(|| "null".to_owned(), quoted);
+    let json = event_reason.as_deref().or(stop_reason).map_or_else(|| "null".to_owned(), quoted);
     delta.set("stop_reason", json);
     let delta = delta.json();
     event.set("delta", delta);
@@ -218,7 +217,7 @@ fn message_delta(event: &mut Object<'_>, usage: &Map<String, Value>, stop_reason
         let output = usage.get("output_tokens").and_then(count).unwrap_or_default();
         event.set("usage", format!("{{\"output_tokens\":{output}}}"));
     }
-    given.is_some()
+    event_reason.is_some()
 }
 
 /// A stop reason: a string, or what stands for one.

@@ -7,9 +7,9 @@ use serde::de::IgnoredAny;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::wire::halves::PendingHalves;
 use crate::wire::json::{self, fields};
 use crate::wire::lenient;
+use crate::wire::surrogates::PendingSurrogates;
 use crate::wire::text::Text;
 
 /// More texts that end with half of a surrogate pair than any answer has at once.
@@ -116,11 +116,11 @@ impl<'a> Object<'a> {
 
 /// Texts that deltas add to, with the halves of surrogate pairs at their ends.
 #[derive(Debug)]
-pub(super) struct Halves<K>(PendingHalves<K>);
+pub(super) struct Halves<K>(PendingSurrogates<K>);
 
 impl<K> Default for Halves<K> {
     fn default() -> Self {
-        Halves(PendingHalves::default())
+        Halves(PendingSurrogates::default())
     }
 }
 
@@ -129,7 +129,7 @@ impl<K: Clone + PartialEq> Halves<K> {
         self.0.is_empty()
     }
 
-    /// The text of a delta as a JSON string ([`PendingHalves::join`]).
+    /// The text of a delta as a JSON string ([`PendingSurrogates::join`]).
     pub fn join(&mut self, part: K, text: &Text<'_>) -> String {
         if self.0.len() >= MAX_HALVES && !self.0.has(|known| *known == part) {
             return quoted(&text.lossy());
@@ -163,7 +163,7 @@ pub(super) fn index_of(raw: &RawValue) -> Option<u64> {
     raw.get().parse().ok()
 }
 
-/// A count of tokens, which some send as a string.
+/// A count of tokens, which some providers send as a string.
 pub(super) fn count(value: &Value) -> Option<u64> {
     let text = || value.as_str()?.trim().parse::<f64>().ok();
     value.as_u64().or_else(|| {

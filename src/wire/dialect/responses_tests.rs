@@ -193,14 +193,14 @@ fn reasoning_without_content_is_structural() {
     let done = event("response.output_item.done", 3, json!({ "output_index": 0, "item": item(json!([])) }));
     assert!(matches!(read(&mut answer, &done), DecodedEvent::Structural));
     assert_eq!(answer.not_resumable(), None);
-    let shown =
+    let summary =
         event("response.reasoning_summary_text.delta", 4, json!({ "output_index": 0, "delta": "hm" }));
-    assert!(matches!(read(&mut answer, &shown), DecodedEvent::Content(text) if text == "hm"));
+    assert!(matches!(read(&mut answer, &summary), DecodedEvent::Content(text) if text == "hm"));
     assert!(answer.not_resumable().is_some());
     let mut again = broken("half");
     again.resume("");
     read(&mut again, &begin);
-    assert!(matches!(read(&mut again, &shown), DecodedEvent::Dropped(_)));
+    assert!(matches!(read(&mut again, &summary), DecodedEvent::Dropped(_)));
 }
 
 #[test]

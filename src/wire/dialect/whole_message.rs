@@ -6,7 +6,7 @@ use super::codec::MAX_PARTS;
 use super::normal::{NormalEvent, delta_text};
 use crate::wire::json;
 
-/// The events of a message. `None` if this is no message, or one with more than [`MAX_PARTS`] blocks.
+/// The events of a message. `None` if this is not a message, or is one with more than [`MAX_PARTS`] blocks.
 pub(super) fn events(data: &str) -> Option<Vec<NormalEvent>> {
     let mut message = json::value(data)?;
     let Value::Array(blocks) = message["content"].take() else { return None };

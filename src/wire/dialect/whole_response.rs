@@ -6,7 +6,7 @@ use super::codec::MAX_PARTS;
 use super::normal::NormalEvent;
 use crate::wire::json;
 
-/// The events of a response. `None` if this is none, or one with more than [`MAX_PARTS`] items or parts.
+/// The events of a response. `None` if this is not a response, or is one with more than [`MAX_PARTS`] items or parts.
 pub(super) fn events(data: &str) -> Option<Vec<NormalEvent>> {
     let mut response = json::value(data)?;
     if response["object"] != "response" && !(response["output"].is_array() && response["id"].is_string()) {

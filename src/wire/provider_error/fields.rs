@@ -77,11 +77,11 @@ impl ErrorFields {
 
     /// What happened in words: the message, with the upstream's, or else the code or the type.
     pub fn summary(&self) -> Option<String> {
-        let own = [&self.message, &self.code, &self.kind].into_iter().flatten().next();
+        let text = [&self.message, &self.code, &self.kind].into_iter().flatten().next();
         let upstream = self.upstream.as_ref().and_then(|upstream| upstream.summary());
-        match (own, upstream) {
-            (Some(own), Some(upstream)) if !own.contains(&upstream) => Some(format!("{own} ({upstream})")),
-            (Some(own), _) => Some(own.clone()),
+        match (text, upstream) {
+            (Some(text), Some(upstream)) if !text.contains(&upstream) => Some(format!("{text} ({upstream})")),
+            (Some(text), _) => Some(text.clone()),
             (None, upstream) => upstream,
         }
     }
@@ -198,12 +198,12 @@ fn in_envelope(inner: &Value, envelope: &Map<String, Value>, depth: usize) -> Er
             }
         },
         Value::Object(object) => {
-            let own = flat(object, depth + 1);
-            match own.message {
-                Some(_) => own,
+            let shallow = flat(object, depth + 1);
+            match shallow.message {
+                Some(_) => shallow,
                 None => match find(inner, depth + 1) {
                     Some(deeper) if deeper.message.is_some() => deeper,
-                    _ => own,
+                    _ => shallow,
                 },
             }
         }
@@ -214,7 +214,7 @@ fn in_envelope(inner: &Value, envelope: &Map<String, Value>, depth: usize) -> Er
     };
     fields.is_error = true;
     fields.message = fields.message.or(outer.message);
-    fields.code = outer_or(fields.code, outer.code);
+    fields.code = inner_or_outer(fields.code, outer.code);
     fields.kind = fields.kind.or(outer.kind.filter(|kind| kind != "error"));
     fields.param = fields.param.or(outer.param);
     fields.status = fields.status.or(outer.status);
@@ -223,8 +223,8 @@ fn in_envelope(inner: &Value, envelope: &Map<String, Value>, depth: usize) -> Er
 }
 
 /// The code of the error itself; the envelope's if it has none.
-fn outer_or(own: Option<String>, outer: Option<String>) -> Option<String> {
-    own.or(outer.filter(|code| !is_success_code(code)))
+fn inner_or_outer(inner: Option<String>, outer: Option<String>) -> Option<String> {
+    inner.or(outer.filter(|code| !is_success_code(code)))
 }
 
 /// The error in a field of this name, if it is one.
@@ -247,7 +247,7 @@ fn find_named(name: &str, inner: &Value, envelope: &Map<String, Value>, depth: u
         is_validation: location.is_some(),
         param: found.param.or_else(|| Some(location?.last()?.as_str()?.to_owned())),
         message: found.message.or(outer.message),
-        code: outer_or(found.code.or_else(|| deep_code(inner)), outer.code),
+        code: inner_or_outer(found.code.or_else(|| deep_code(inner)), outer.code),
         status: found.status.or(outer.status),
         ..found
     })

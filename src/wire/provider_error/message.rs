@@ -1,4 +1,4 @@
-//! The words of an error: what a provider said, without secrets and within bounds.
+//! The text of an error message: what a provider said, without secrets and within bounds.
 
 use std::fmt::Write as _;
 

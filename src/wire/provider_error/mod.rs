@@ -55,7 +55,7 @@ pub fn from_response(
 }
 
 /// The error in the first bytes of a body with status 2xx that turned out not to be an event stream: JSON of any
-/// shape, also cut off; the first line of NDJSON with an error; an SSE field `error`; `data:` lines with an error that no
+/// shape, even if it is cut off; the first line of NDJSON with an error; an SSE field `error`; `data:` lines with an error that no
 /// empty line ends; text; an HTML page. `text` is at most a few KiB; the error keeps [`BODY_LIMIT`] bytes of it. What
 /// names no error is [`Kind::Malformed`] with `should_retry` false. `None` for an empty text.
 pub fn from_text(text: &str, status: u16, header: &Header<'_>, now_epoch_ms: u64) -> Option<Error> {
@@ -258,7 +258,7 @@ fn kind_of(status: Option<u16>, fields: &ErrorFields, has_wait: bool) -> Kind {
     }
 }
 
-/// JSON with an object or a list in it, also if it was cut off.
+/// JSON with an object or a list in it, even if it was cut off.
 fn json(text: &str) -> Option<Value> {
     text.starts_with(['{', '[']).then(|| super::json::value(text).or_else(|| prefix::parse(text))).flatten()
 }

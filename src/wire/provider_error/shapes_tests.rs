@@ -173,7 +173,7 @@ fn a_status_in_the_json_is_read_where_http_has_none() {
 }
 
 #[test]
-fn a_field_that_says_nothing_is_no_error() {
+fn a_field_that_says_nothing_is_not_an_error() {
     for error in [
         json!(null),
         json!(false),
@@ -204,7 +204,7 @@ fn a_field_that_says_nothing_is_no_error() {
 }
 
 #[test]
-fn events_that_are_no_error() {
+fn events_that_are_not_errors() {
     for value in [
         json!({ "type": "ping", "message": "still here" }),
         json!({ "type": "message_start", "message": { "id": "m", "content": [] } }),
@@ -227,7 +227,7 @@ fn events_that_are_no_error() {
 }
 
 #[test]
-fn a_body_that_is_no_stream_is_read_as_an_error() {
+fn a_body_that_is_not_a_stream_is_read_as_an_error() {
     for (body, kind, message) in [
         ("{\"error\":{\"message\":\"no\",\"code\":429}}", Kind::RateLimit, "no"),
         (

@@ -130,7 +130,7 @@ fn routes_left_counts_the_alternatives() {
     let mut scenario = Scenario::new(settings(1), grid(2, 2), None);
     assert_eq!(scenario.plan.routes_left(), 3);
     scenario.fail(timed_out());
-    assert_eq!(scenario.plan.routes_left(), 2, "a route that timed out is no alternative");
+    assert_eq!(scenario.plan.routes_left(), 2, "a route that timed out is not an alternative");
     scenario.fail(not_retryable(NextRoute::Any));
     assert_eq!(scenario.plan.routes_left(), 1);
 }

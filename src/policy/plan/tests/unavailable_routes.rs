@@ -66,7 +66,7 @@ fn a_skipped_model_is_resumed_with_its_retries() {
 }
 
 #[test]
-fn a_retry_without_capacity_queues_is_not_counted_twice_and_does_not_wait_twice() {
+fn a_retry_that_queues_for_capacity_is_counted_once_and_waits_once() {
     let mut scenario = Scenario::new(settings(1), grid(1, 1), None);
     assert_eq!(scenario.fail(failure()).attempt(), (0, 1_000, Reason::Retry(1)));
     let paused = RouteUnavailable::RetryAfter(ms(5_000));

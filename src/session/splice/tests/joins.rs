@@ -219,7 +219,7 @@ fn deltas_after_the_decision_are_not_copied() {
 }
 
 #[test]
-fn a_seam_is_serialized_in_camel_case() {
+fn a_join_is_serialized_in_camel_case() {
     let join = Join { kind: JoinKind::Overlap, trimmed: 21, buffered_ms: 0, hit_limit: false };
     let json = serde_json::to_string(&join).unwrap();
     assert_eq!(json, r#"{"kind":"overlap","trimmed":21,"bufferedMs":0,"hitLimit":false}"#);

@@ -1,6 +1,6 @@
 //! The causes that providers name in their errors: one table of codes and texts, each row with its provider and source.
 //!
-//! The first row that matches decides, so a row that tells two causes apart stands before the general one. A `report`
+//! The first row that matches decides, so a row that distinguishes two causes stands before the general one. A `report`
 //! is an error that users of that provider have published; everything else is the provider's own documentation.
 
 mod cause;

@@ -1,4 +1,4 @@
-//! The rows that tell a limit on a rate from a quota, and the other causes.
+//! The rows that distinguish a rate limit from a quota, and the other causes.
 
 use super::cause::Field::{Anywhere, BaseCode, Code, Message, Wait};
 use super::cause::Match::{All, Has, Is};
@@ -14,7 +14,7 @@ const IFLYTEK: &str = "xfyun.cn/doc/spark: error codes";
 const LITELLM: &str = "docs.litellm.ai/docs/exception_mapping";
 const GEMINI: &str = "ai.google.dev/gemini-api/docs/troubleshooting";
 
-/// Before the quotas: money that is spent stays spent whatever the wait, other quotas are rates.
+/// Before the quotas: spent credit does not come back with time; other quotas are rates.
 pub(super) const RATES: &[Cause] = &[
     cause("Gemini", Message, Has("prepayment credits are depleted"), QuotaExhausted, Any, "report: 429"),
     cause("xAI", Message, Has("used all available credits"), QuotaExhausted, Any, "report: 403 and 429"),
@@ -23,7 +23,7 @@ pub(super) const RATES: &[Cause] = &[
     cause("Moonshot", Code, Is("exceeded_current_quota_error"), QuotaExhausted, Any, "report: 429"),
     cause("Gemini", Code, Is("resource_exhausted"), RateLimit, Of(&[429]), GEMINI),
     cause("Groq", Code, Is("rate_limit_exceeded"), RateLimit, Of(&[413]), "report: 413, tokens per minute"),
-    // LiteLLM's `throttling_error` is its name for any 429 and tells nothing apart.
+    // LiteLLM's `throttling_error` is its name for any 429 and distinguishes nothing.
     cause("DashScope", Code, Is("throttling"), RateLimit, Any, DASHSCOPE),
     cause("DashScope", Code, Has("throttling."), RateLimit, Any, DASHSCOPE),
     cause("Volcengine", Code, Has("ratelimitexceeded"), RateLimit, Any, VOLCENGINE),
@@ -49,7 +49,7 @@ pub(super) const RATES: &[Cause] = &[
     ),
 ];
 
-/// A 429 with a wait in its body is about a rate, unless it names money.
+/// A 429 with a wait in its body is about a rate, unless it mentions billing.
 pub(super) const WAITS: &[Cause] = &[cause(
     "Gemini, OpenAI",
     Wait,

@@ -1,4 +1,4 @@
-//! Out of money or quota: waiting does not help.
+//! Exhausted credit or quota: waiting does not help.
 
 use super::cause::Field::{Anywhere, BaseCode, Code, Message};
 use super::cause::Match::{All, Has, Is};

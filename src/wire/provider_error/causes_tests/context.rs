@@ -4,7 +4,7 @@ use super::{check, openai};
 use crate::error::Kind;
 
 #[test]
-fn a_prompt_that_is_too_long_in_the_words_of_each_provider() {
+fn a_prompt_that_is_too_long_in_each_providers_wording() {
     let gemini = |message: &str| json!([{ "error": { "code": 400, "message": message, "status": "INVALID_ARGUMENT" } }]);
     let vllm = "This model's maximum context length is 4096 tokens. However, you requested 5000 tokens";
     check(

@@ -1,4 +1,4 @@
-//! The words of each provider, and the kind that they mean.
+//! Each provider's wording, and the kind of error that it means.
 
 mod context;
 mod filter;
@@ -28,7 +28,7 @@ fn check(expected: Kind, rows: &[(&str, u16, Value)]) {
 }
 
 #[test]
-fn limits_on_a_rate_are_no_quota() {
+fn rate_limits_are_not_quotas() {
     let google = |message: &str, details: Value| json!([{ "error": { "code": 429, "message": message, "status": "RESOURCE_EXHAUSTED", "details": details } }]);
     let plan = "You exceeded your current quota, please check your plan and billing details.";
     let retry = json!([{ "@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "17s" }]);

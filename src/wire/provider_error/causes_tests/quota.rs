@@ -4,7 +4,7 @@ use super::{check, openai};
 use crate::error::Kind;
 
 #[test]
-fn out_of_money_or_quota_in_the_words_of_each_provider() {
+fn exhausted_credit_or_quota_in_each_providers_wording() {
     let typed = |kind: &str, message: &str| json!({ "error": { "message": message, "type": kind } });
     let coded = |code: &str, message: &str| json!({ "error": { "message": message, "code": code } });
     let base =

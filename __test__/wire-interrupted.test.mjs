@@ -1,4 +1,4 @@
-// Finish reasons that say that the provider broke off, and errors of a choice.
+// Finish reasons that report an interruption by the provider, and errors of a choice.
 import { describe, test } from 'node:test'
 import { assertFailure, assertText, chunk } from './support/wire.mjs'
 
@@ -11,7 +11,7 @@ const REASONS = {
   server_error: 'a relay',
 }
 
-describe('a finish reason that says broken off is a break', () => {
+describe('a finish reason that reports an interruption is a break', () => {
   for (const [finishReason, provider] of Object.entries(REASONS)) {
     const broken = { chunks: ['Xin ch'], finishReason }
     test(`${finishReason} (${provider}) is continued`, (t) =>

@@ -1,4 +1,4 @@
-// How a refusal by a limit of one's own is answered: stream.pipe(res) with a status, toSSEResponse() with an event.
+// How a rejection by one of the client's limits is answered: stream.pipe(res) with a status, toSSEResponse() with an event.
 import assert from 'node:assert/strict'
 import { Readable } from 'node:stream'
 import { test } from 'node:test'
@@ -20,8 +20,8 @@ const occupy = async (client, manual) => {
   client.stream(CALL, { totalTimeoutMs: 60_000, tenant: 'a' }).result.catch(() => {})
   await until(() => manual.requests.length === 1)
 }
-/** Makes a call that the provider refuses. */
-const refuse = (status, headers) => async (client, manual) => {
+/** Makes a call that the provider rejects. */
+const reject = (status, headers) => async (client, manual) => {
   const { result } = client.stream(CALL, { maxRetries: 0 })
   const ended = result.catch(() => {})
   await until(() => manual.requests.length === 1)
@@ -59,7 +59,7 @@ for (const [name, options, prepare, status, type, code, wait] of [
   [
     'an open breaker',
     { circuitBreaker: { failureThreshold: 1, openMs: 30_000 } },
-    refuse(500),
+    reject(500),
     503,
     'service_unavailable',
     'CIRCUIT_OPEN',
@@ -98,7 +98,7 @@ for (const [name, options, prepare, status, type, code, wait] of [
   [
     'a pause of the provider',
     {},
-    refuse(429, { 'retry-after': '120' }),
+    reject(429, { 'retry-after': '120' }),
     429,
     'rate_limit_error',
     'RATE_LIMITED',
@@ -172,7 +172,7 @@ test('a deadline that passes at the provider is a timeout of the model', async (
   assert.deepEqual((await response.json()).error.type, 'timeout')
 })
 
-test('a refusal says whose limit it was', async (t) => {
+test('a rejection says whose limit it was', async (t) => {
   const manual = await manualProvider(t)
   for (const [options, scope] of [
     [{ maxConcurrent: 1, maxQueue: 0 }, 'client'],

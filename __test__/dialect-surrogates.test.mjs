@@ -83,7 +83,7 @@ for (const [name, [deltas, text]] of Object.entries(SPLITS)) {
   })
 }
 
-test('an answer that breaks off after half of a pair is continued with the whole character', async (t) => {
+test('an answer that is interrupted after half of a pair is continued with the whole character', async (t) => {
   const sentence = 'The answer ends in the middle of '
   const broken = {
     messages: streamOf(messages.start, messages.block(), messages.text(`${sentence}\ud83d`)),

@@ -7,15 +7,15 @@ use super::text::Text;
 /// The high halves that wait for the next delta of the same part of an answer. Almost always there are none. `K` says
 /// which part a text belongs to.
 #[derive(Debug)]
-pub struct PendingHalves<K>(Vec<(K, u16)>);
+pub struct PendingSurrogates<K>(Vec<(K, u16)>);
 
-impl<K> Default for PendingHalves<K> {
+impl<K> Default for PendingSurrogates<K> {
     fn default() -> Self {
-        PendingHalves(Vec::new())
+        PendingSurrogates(Vec::new())
     }
 }
 
-impl<K: PartialEq> PendingHalves<K> {
+impl<K: PartialEq> PendingSurrogates<K> {
     /// Whether no half waits: the next delta may be delivered as it is.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -78,7 +78,7 @@ mod tests {
     use crate::wire::json;
 
     fn joined(deltas: &[&str]) -> String {
-        let mut halves = PendingHalves::default();
+        let mut halves = PendingSurrogates::default();
         let mut text = String::new();
         for delta in deltas {
             let delta = json::string(delta).unwrap();
@@ -99,7 +99,7 @@ mod tests {
 
     #[test]
     fn parts_do_not_mix() {
-        let mut halves = PendingHalves::default();
+        let mut halves = PendingSurrogates::default();
         let (high, low) = (json::string(r#""\ud83d""#).unwrap(), json::string(r#""\ude00""#).unwrap());
         assert_eq!(halves.join((0, "text"), &high), "");
         assert_eq!(halves.join((0, "reasoning"), &low), "\u{FFFD}");
