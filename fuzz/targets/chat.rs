@@ -21,6 +21,14 @@ fuzz_target!(|body: &[u8]| {
         if let Ok(read) = &slow {
             check(read, &event.data);
         }
+        if let Some(text) = reader.read_text(event.event, &event.data) {
+            let Ok(StreamEvent::Chunk(chunk)) = &slow else { panic!("the text of something else") };
+            let [choice] = chunk.choices.as_deref().unwrap_or_default() else { panic!("not one choice") };
+            let delta = choice.delta.as_ref();
+            let content = delta.and_then(|delta| delta.content.as_ref()).map(|content| &*content.text);
+            assert_eq!((choice.index, content), (text.index, Some(text.content)));
+            assert!(choice.finish_reason.is_none() && chunk.usage().is_none() && !chunk.must_rebuild);
+        }
         let fast = reader.read(event.event, &event.data);
         assert_eq!(summary(fast), summary(slow), "the two readers differ on {:?}", event.data);
         ControlFlow::<()>::Continue(())

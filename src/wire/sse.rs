@@ -288,21 +288,32 @@ impl Parser {
         let flow = if bytes.is_empty() {
             ControlFlow::Continue(())
         } else {
-            let name = match self.event.split_once('\n') {
-                Some((name, _)) if end == End::NextEvent => name,
-                Some((_, name)) => name,
-                None => &self.event,
-            };
-            let event = (!name.is_empty()).then_some(name);
+            let event = self.name(end);
             // Validation is several times faster than lossy conversion.
             let data =
                 std::str::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes), Cow::Borrowed);
             on_event(Event { event, data, at_end: end == End::Body })
         };
         self.data.clear();
-        let of_next = self.event.find('\n').filter(|_| end == End::NextEvent);
-        self.event.drain(..of_next.map_or(self.event.len(), |at| at + 1));
+        if !self.event.is_empty() {
+            let of_next = self.event.find('\n').filter(|_| end == End::NextEvent);
+            self.event.drain(..of_next.map_or(self.event.len(), |at| at + 1));
+        }
         flow
+    }
+
+    /// The name of the event that ends.
+    fn name(&self, end: End) -> Option<&str> {
+        // Almost no event has a name.
+        if self.event.is_empty() {
+            return None;
+        }
+        let name = match self.event.split_once('\n') {
+            Some((name, _)) if end == End::NextEvent => name,
+            Some((_, name)) => name,
+            None => &self.event,
+        };
+        (!name.is_empty()).then_some(name)
     }
 }
 

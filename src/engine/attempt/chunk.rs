@@ -15,6 +15,38 @@ impl Delivery<'_> {
         self.batch(raw, |delivery| delivery.apply_chunk(chunk, raw))
     }
 
+    /// Whether text is journaled and delivered as it comes: no half of a character waits for it, and it is not part of a
+    /// continuation.
+    pub fn takes_text_as_it_comes(&self) -> bool {
+        !self.continuation.is_active && !self.continuation.expects_tool_call && self.surrogates.is_empty()
+    }
+
+    /// [`Delivery::accept_chunk`] for the most frequent chunks, while [`Delivery::takes_text_as_it_comes`]. Everything but
+    /// the text is known from the chunk before.
+    pub fn accept_text(&mut self, chunk: chat::TextChunk<'_>, raw: &str) {
+        self.accepted += 1;
+        // Text that comes as it is cannot fail.
+        let _ = self.batch(raw, |delivery| {
+            delivery.mark_first_token();
+            let chunks = delivery.consumer.mode == DeliveryMode::Chunks;
+            match delivery.transcript.journal.locate(chunk.index, true) {
+                Some((index, moved)) => {
+                    if moved {
+                        delivery.first_choice_changed();
+                    }
+                    delivery.append_text(index, chunk.content, true);
+                    delivery.transcript.journal.note_progress(index, true, false);
+                }
+                // As in `accept_choice`.
+                None => delivery.transcript.unrepeatable |= chunks,
+            }
+            if chunks {
+                delivery.deliver_or_hold(raw);
+            }
+            Ok(())
+        });
+    }
+
     fn apply_chunk(&mut self, chunk: &chat::Chunk<'_>, raw: &str) -> Flow {
         self.identify(chunk);
         let mode = self.consumer.mode;

@@ -179,7 +179,7 @@ impl<'a> Delivery<'a> {
     }
 
     /// Journals text and delivers it in the form that the consumer wants.
-    fn append_text(&mut self, index: u32, text: &str, verbatim: bool) {
+    pub(super) fn append_text(&mut self, index: u32, text: &str, verbatim: bool) {
         if text.is_empty() {
             return;
         }

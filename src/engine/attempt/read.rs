@@ -228,6 +228,14 @@ impl<'a> Reader<'a> {
     }
 
     fn on_chunk(&mut self, event: &sse::Event<'_>) -> ControlFlow<ReadEnd> {
+        if self.delivery.takes_text_as_it_comes()
+            && let Some(chunk) = self.chunks.read_text(event.event, &event.data)
+        {
+            self.is_unreliable |= self.delivery.transcript.journal.is_complete();
+            self.delivery.accept_text(chunk, &event.data);
+            let counted = self.cost.count_text(chunk.content);
+            return self.unless_over_cap(counted);
+        }
         let chunk = match self.chunks.read(event.event, &event.data) {
             Ok(chat::StreamEvent::Chunk(chunk)) => chunk,
             Ok(chat::StreamEvent::Other) => return ControlFlow::Continue(()),
@@ -262,7 +270,13 @@ impl<'a> Reader<'a> {
             return ControlFlow::Break(end);
         }
         // After the delivery, because it is billed either way.
-        match self.cost.count(&chunk) {
+        let counted = self.cost.count(&chunk);
+        self.unless_over_cap(counted)
+    }
+
+    /// An answer that exceeds the cost cap fails, unless it is complete.
+    fn unless_over_cap(&self, counted: Result<()>) -> ControlFlow<ReadEnd> {
+        match counted {
             Err(error) if !self.delivery.transcript.journal.is_complete() => {
                 ControlFlow::Break(ReadEnd::Failed(error))
             }

@@ -46,6 +46,15 @@ pub struct Chunk<'a> {
     pub must_rebuild: bool,
 }
 
+/// The text of a chunk that differs from the chunk before in nothing else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TextChunk<'a> {
+    /// The provider's index of the only choice.
+    pub index: u32,
+    /// The text of its delta; not empty.
+    pub content: &'a str,
+}
+
 #[derive(Debug, Default, Deserialize)]
 pub struct Choice<'a> {
     #[serde(default, deserialize_with = "or_zero")]

@@ -13,6 +13,8 @@ mod template;
 
 pub use super::request::{ChatRequest, Overrides};
 pub use super::text::Text;
-pub use chunk::{Choice, Chunk, Custom, Delta, Function, ToolCall, interruption_error, is_reasoning};
+pub use chunk::{
+    Choice, Chunk, Custom, Delta, Function, TextChunk, ToolCall, interruption_error, is_reasoning,
+};
 pub use finish_reason::FinishKind;
 pub use reader::{Reader, StreamEvent, read};

@@ -3,7 +3,7 @@
 use serde::de::IgnoredAny;
 use serde_json::Value;
 
-use super::chunk::{Chunk, Delta, ToolCall};
+use super::chunk::{Chunk, Delta, TextChunk, ToolCall};
 use super::lenient;
 use super::template::Template;
 use crate::error::{Error, Kind, Result, truncate};
@@ -16,6 +16,14 @@ pub struct Reader {
 }
 
 impl Reader {
+    /// Reads one event if it is a chunk that differs from the one before in its text alone: most events of a stream are.
+    /// [`Reader::read`] reads every event, these too.
+    pub fn read_text<'a>(&mut self, event: Option<&str>, data: &'a str) -> Option<TextChunk<'a>> {
+        let chunk = if event.is_none() { self.template.read_text(trim(data))? } else { return None };
+        self.template.record_hit();
+        Some(chunk)
+    }
+
     /// Reads one event as [`read`] does, and faster if it resembles the one before.
     ///
     /// # Errors
@@ -107,6 +115,10 @@ fn read_no_object(data: &str) -> Option<StreamEvent<'_>> {
 
 /// Without the white space of JSON. A form feed is not white space.
 fn trim(data: &str) -> &str {
+    // Almost every event is an object without white space around it.
+    if data.starts_with('{') && data.ends_with('}') {
+        return data;
+    }
     data.trim_matches([' ', '\t', '\n', '\r'])
 }
 

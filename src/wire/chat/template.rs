@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use super::chunk::{Choice, Chunk, Delta};
+use super::chunk::{Choice, Chunk, Delta, TextChunk};
 use crate::wire::text::Text;
 
 /// The position of a text in its chunk. 32 bits keep it small: every open stream has eight of them.
@@ -57,14 +57,7 @@ struct Shape {
 impl Template {
     /// The chunk, if nothing but its text differs from the chunk before.
     pub fn read<'a>(&self, data: &'a str) -> Option<Chunk<'a>> {
-        if self.before.is_empty() {
-            return None;
-        }
-        let rest = data.strip_prefix(self.before.as_str())?;
-        let content = rest.strip_suffix(self.after.as_str())?;
-        if !is_plain(content.as_bytes()) {
-            return None;
-        }
+        let content = self.content(data)?;
         let from = self.before.len();
         let text = |span: &Option<Span>| {
             let span = span.as_ref()?.range();
@@ -94,6 +87,23 @@ impl Template {
             only_text_changed: true,
             ..Chunk::default()
         })
+    }
+
+    /// The text of the chunk, if nothing else differs from the chunk before and it has no other text. Never empty.
+    pub fn read_text<'a>(&self, data: &'a str) -> Option<TextChunk<'a>> {
+        let Shape { index, reasoning_content: None, reasoning: None, refusal: None, .. } = self.shape else {
+            return None;
+        };
+        self.content(data).filter(|content| !content.is_empty()).map(|content| TextChunk { index, content })
+    }
+
+    fn content<'a>(&self, data: &'a str) -> Option<&'a str> {
+        if self.before.is_empty() {
+            return None;
+        }
+        let rest = data.strip_prefix(self.before.as_str())?;
+        let content = rest.strip_suffix(self.after.as_str())?;
+        is_plain(content.as_bytes()).then_some(content)
     }
 
     /// Makes a template of a chunk that serde_json has read, if its shape allows one.

@@ -62,13 +62,29 @@ fn printed(read: crate::error::Result<StreamEvent<'_>>) -> String {
     }
 }
 
+/// The text of a chunk's only choice, and the rest of that choice.
+fn without_text(read: crate::error::Result<StreamEvent<'_>>) -> (String, String) {
+    let Ok(StreamEvent::Chunk(chunk)) = read else { panic!("not a chunk") };
+    assert!(chunk.usage().is_none() && chunk.error.is_none() && !chunk.must_rebuild);
+    let Ok([mut choice]) = <[Choice<'_>; 1]>::try_from(chunk.choices.unwrap_or_default()) else {
+        panic!("not one choice")
+    };
+    let content = choice.delta.as_mut().and_then(|delta| delta.content.take());
+    (content.unwrap().text.into_owned(), format!("{choice:?}"))
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 
     #[test]
     fn the_template_reads_what_serde_json_reads(chunks in stream()) {
-        let mut reader = Reader::default();
+        let (mut reader, mut texts) = (Reader::default(), Reader::default());
         for chunk in chunks {
+            if let Some(text) = texts.read_text(None, &chunk) {
+                let alone = Choice { index: text.index, delta: Some(Delta::default()), ..Choice::default() };
+                prop_assert_eq!(without_text(chat::read(None, &chunk)), (text.content.to_owned(), format!("{alone:?}")));
+            }
+            let _ = texts.read(None, &chunk);
             prop_assert_eq!(printed(reader.read(None, &chunk)), printed(chat::read(None, &chunk)), "{}", chunk);
         }
     }
