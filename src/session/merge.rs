@@ -13,7 +13,7 @@ const MAX_SEARCHED: usize = 16;
 
 /// Merges the fields of one chunk into those of the chunks before it. Strings and lists are appended, objects
 /// are merged field by field, and list entries with an `index` are merged by it if that is their position, counted from
-/// zero or one, or they are among the last [`MAX_SEARCHED`]. Any other value replaces the earlier one. This is how OpenAI's Python SDK accumulates deltas (`_deltas.py`).
+/// zero or one, or they are among the last 16. Any other value replaces the earlier one. This is how OpenAI's Python SDK accumulates deltas (`_deltas.py`).
 pub fn merge(fields: &mut Map<String, Value>, more: Map<String, Value>) {
     for (name, value) in more {
         match (fields.get_mut(&name), value) {

@@ -387,9 +387,12 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Reads the remainder of a finished body in the background, so that the connection can be reused.
+/// Reads the remainder of a finished body, so that the connection can be reused. Mostly it has arrived with the answer:
+/// then the next call finds the connection in the pool. Otherwise it is read in the background.
 #[allow(clippy::disallowed_methods)] // The socket's time is real, whatever clock the call uses.
 fn keep_connection(mut body: Body) {
-    let read = async move { while let Some(Ok(_)) = body.next().await {} };
-    tokio::spawn(tokio::time::timeout(defaults::DRAIN_TIMEOUT, read));
+    let mut read = async move { while let Some(Ok(_)) = body.next().await {} }.boxed();
+    if (&mut read).now_or_never().is_none() {
+        tokio::spawn(tokio::time::timeout(defaults::DRAIN_TIMEOUT, read));
+    }
 }
