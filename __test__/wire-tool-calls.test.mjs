@@ -36,7 +36,7 @@ const SCENARIOS = {
     { events: [call({ name: 'f', arguments: '{}' }, { id: 'a' }), call({ arguments: '{"x":1}' }), END] },
     [['f', '{"x":1}']],
   ],
-  'the whole call once more beside the finish reason (vLLM, Qwen)': [
+  'the whole call once more next to the finish reason (vLLM, Qwen)': [
     {
       events: [
         call({ name: 'f', arguments: '{"x":1}' }, { id: 'a' }),
@@ -46,7 +46,7 @@ const SCENARIOS = {
     },
     [['f', '{"x":1}']],
   ],
-  'the name and the arguments beside the index': [
+  'the name and the arguments next to the index': [
     { events: [chunk({ tool_calls: [{ index: 0, id: 'a', name: 'f', arguments: '{"x":1}' }] }), END] },
     [['f', '{"x":1}']],
   ],

@@ -1,4 +1,4 @@
-// What a response of `createFetch` looks like, beside one of the platform's `fetch` for the same request.
+// What a response of `createFetch` looks like, next to one of the platform's `fetch` for the same request.
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { createFetch } from '../../fetch.mjs'

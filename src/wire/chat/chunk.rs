@@ -213,7 +213,7 @@ pub struct Function<'a> {
 }
 
 impl ToolCall<'_> {
-    /// Whether the name and the arguments may be beside the index instead of in a function. Only `lenient` reads those.
+    /// Whether the name and the arguments may be next to the index instead of in a function. Only `lenient` reads those.
     pub fn is_flat(&self) -> bool {
         self.function.is_none()
             && self.custom.is_none()

@@ -102,7 +102,7 @@ fn read_choice<'a>(json: &'a str, path: &str) -> Result<(Choice<'a>, bool)> {
         }
         None => None,
     };
-    // Completions without chat have their text beside the index.
+    // Completions without chat have their text next to the index.
     if let (None, Some(text)) = (&delta, field(&all, "text")) {
         let content = lenient::text(text);
         delta = Some(Delta { content, ..Delta::default() });
@@ -184,7 +184,7 @@ fn read_tool_call(json: &str) -> Option<(ToolCall<'_>, bool)> {
     const NEEDED: &[&str] = &["index", "id", "function", "custom", "name", "arguments"];
     let all = fields(json).filter(|all| all.iter().any(|(name, _)| NEEDED.contains(&name.as_str())))?;
     let nested = field(&all, "function").or_else(|| field(&all, "custom"));
-    // Some have the name and the arguments beside the index.
+    // Some providers have the name and the arguments next to the index.
     let is_flat = nested.is_none() && (field(&all, "name").or_else(|| field(&all, "arguments"))).is_some();
     let function = if is_flat { Some(json) } else { field(&all, "function") };
     let (function, rebuild) = function.and_then(read_function).unzip();

@@ -2,7 +2,7 @@
 //!
 //! [`chunk`](Chunk) has the shapes, `template` a fast path for chunks that differ in their text alone, `lenient` a slow
 //! one for chunks of other shapes, and [`Reader`] reads a stream with all three. [`FinishKind`] is the meaning of a finish
-//! reason, and `openai_shape` what is mended in a chunk before it is delivered.
+//! reason, and `openai_shape` what is corrected in a chunk before it is delivered.
 
 mod chunk;
 mod finish_reason;
