@@ -31,9 +31,14 @@ export const ACCEPTED = [
       field === 'tools' && [c.intended.strict, c.intended.lenient].some((answer) => doubles(answer, ours.lenient)),
   },
   {
+    name: 'a name after complete arguments begins another tool call: the package makes one of both',
+    when: (_, { field, sdk, ours }) => field === 'tools' && splits(sdk.strict, ours.strict),
+  },
+  {
     name: 'of an answer that reached its limit, tool calls that were cut off are dropped',
-    when: (c, { field, ours }) =>
-      field === 'tools' && [c.intended.strict, c.intended.lenient].some((answer) => dropsCutOff(answer, ours.lenient)),
+    when: (c, { field, sdk, ours }) =>
+      field === 'tools' &&
+      [c.intended.strict, c.intended.lenient, sdk.strict].some((answer) => dropsCutOff(answer, ours.lenient)),
   },
   {
     name: 'an event that is a text or a list is an error: an application that reads its choices fails too',
@@ -46,7 +51,15 @@ export const ACCEPTED = [
   },
   {
     name: 'an answer is settled when its usage has come after its finish reason: what follows is not waited for',
-    when: (_, { field, sdk, ours }) => field === 'text' && isCut(sdk.lenient, ours.lenient),
+    when: (_, { field, sdk, ours }) => /^(text|refusal|finish)$/.test(field) && isCut(sdk.lenient, ours.lenient),
+  },
+  {
+    name: 'a number as text keeps its digits, also where JavaScript has only Infinity',
+    when: (_, { field, sdk, ours }) => field && isInfinite(sdk.strict) && !isInfinite(ours.strict),
+  },
+  {
+    name: 'the only finish reason of an answer of several choices stands for all: some gateways keep only one',
+    when: (c, { field, ours }) => field === 'finish' && sharesFinish(c.intended.lenient, ours.lenient),
   },
 ]
 
@@ -68,4 +81,24 @@ const doubles = (sdk, ours) =>
   })
 const hasInvalidCall = ({ choices }) => choices.some(({ tools }) => tools.some(([, , args]) => !isJson(args)))
 const isCut = (sdk, ours) =>
-  ours.usage && ours.choices.every(({ text, finish }, at) => finish && sdk.choices[at]?.text.startsWith(text))
+  ours.usage &&
+  ours.choices.every(
+    ({ text, refusal, finish }, at) =>
+      finish && sdk.choices[at]?.text.startsWith(text) && sdk.choices[at].refusal.startsWith(refusal),
+  ) &&
+  ours.choices.some(({ text, refusal }, at) => text + refusal !== sdk.choices[at].text + sdk.choices[at].refusal)
+const splits = (sdk, ours) => {
+  const joined = ({ tools }, at) => tools.map((call) => call[at]).join('')
+  return ours.choices.every((choice, index) => {
+    const other = sdk.choices[index]
+    const same = [1, 2].every((at) => other && joined(choice, at) === joined(other, at))
+    return same && choice.tools.length > other.tools.length && choice.tools.every(([, , args]) => isJson(args))
+  })
+}
+const isInfinite = (answer) => JSON.stringify(answer).includes('Infinity')
+const sharesFinish = (intended, ours) => {
+  const reasons = intended.choices.map(({ finish }) => finish).filter(Boolean)
+  return (
+    intended.choices.length > 1 && reasons.length === 1 && ours.choices.every(({ finish }) => finish === reasons[0])
+  )
+}
