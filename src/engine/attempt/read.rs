@@ -107,7 +107,8 @@ impl<'a> Reader<'a> {
             let delivery = &mut self.delivery;
             let journal = &delivery.transcript.journal;
             // What has arrived behind the usage is still read, and nothing is waited for.
-            let settles_at_once = delivery.usage_chunk_arrived && journal.is_complete();
+            let settles_at_once =
+                delivery.usage_chunk_arrived && journal.is_complete() && !self.is_unreliable;
             let next = poll_fn(|context| {
                 if let Poll::Ready(read) = body.poll_next_unpin(context) {
                     return Poll::Ready(Some(read));
@@ -185,7 +186,9 @@ impl<'a> Reader<'a> {
             }
             if self.delivery.transcript.journal.is_complete() {
                 // Text after a finish reason: the provider sends one with every chunk, and only silence ends the answer.
-                let wait = if was_complete && self.is_unreliable { idle } else { defaults::SETTLE_TIMEOUT };
+                // Usage shortens it.
+                let awaits_text = was_complete && self.is_unreliable && !self.delivery.usage_chunk_arrived;
+                let wait = if awaits_text { idle } else { defaults::SETTLE_TIMEOUT };
                 // Pings do not keep an answer open.
                 if settle_until.is_none() || self.delivery.accepted > accepted {
                     let now = clock::instant();

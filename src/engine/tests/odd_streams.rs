@@ -31,6 +31,20 @@ fn call(id: Option<&str>, arguments: &str) -> Value {
 }
 
 #[tokio::test(start_paused = true)]
+async fn usage_in_the_middle_does_not_end_an_answer_with_a_finish_reason_in_every_chunk() {
+    let text = |text: &str| chunk(json!({ "content": text }), Some("stop"));
+    for mode in MODES {
+        let reply =
+            stream().event(&text("one ")).event(&text("two ")).usage(5).wait(500).event(&text("three"));
+        let (outcome, _) = read(mode, &reply.wait(5_000).done()).await;
+        let answer = outcome.answer();
+        let result: Value = serde_json::from_str(&answer.result()).unwrap();
+        assert_eq!((&result["text"], &result["usage"]["total_tokens"]), (&json!("one two three"), &json!(5)));
+        assert_eq!(outcome.at, 1_500, "a second after the last text");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_tool_call_may_have_a_finish_reason_with_each_delta() {
     for (between, last) in [("tool_calls", "tool_calls"), ("stop", "tool_calls"), ("length", "stop")] {
         let mut reply = stream();
