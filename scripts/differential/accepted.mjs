@@ -54,8 +54,14 @@ export const ACCEPTED = [
     when: (_, { field, sdk, ours }) => /^(text|refusal|finish)$/.test(field) && isCut(sdk.lenient, ours.lenient),
   },
   {
-    name: 'a number as text keeps its digits, also where JavaScript has only Infinity',
-    when: (_, { field, sdk, ours }) => field && isInfinite(sdk.strict) && !isInfinite(ours.strict),
+    name: 'a number as text is kept as it was sent, where JavaScript has -0 without its sign, or Infinity',
+    when: (c, { field, sdk, ours }) =>
+      field && c.mutations.includes('an odd number') && withoutNumbers(sdk.strict) === withoutNumbers(ours.strict),
+  },
+  {
+    name: 'a finish reason of 0, null or none is missing',
+    when: (c, { field }) =>
+      field === 'finish' && c.intended.lenient.choices.some(({ finish }) => /^(0|null|none|undefined)$/i.test(finish)),
   },
   {
     name: 'the only finish reason of an answer of several choices stands for all: some gateways keep only one',
@@ -95,7 +101,7 @@ const splits = (sdk, ours) => {
     return same && choice.tools.length > other.tools.length && choice.tools.every(([, , args]) => isJson(args))
   })
 }
-const isInfinite = (answer) => JSON.stringify(answer).includes('Infinity')
+const withoutNumbers = (answer) => JSON.stringify(answer).replace(/Infinity|[-+.\deE]+/g, '')
 const sharesFinish = (intended, ours) => {
   const reasons = intended.choices.map(({ finish }) => finish).filter(Boolean)
   return (

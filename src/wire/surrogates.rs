@@ -54,6 +54,11 @@ impl<K: PartialEq> PendingSurrogates<K> {
         if self.take(part).is_some() { "\u{FFFD}" } else { "" }
     }
 
+    /// The parts have moved.
+    pub fn move_parts(&mut self, move_part: impl Fn(&mut K)) {
+        self.0.iter_mut().for_each(|(part, _)| move_part(part));
+    }
+
     /// The parts like this whose other half did not arrive.
     pub fn take_all(&mut self, is_part: impl Fn(&K) -> bool) -> Vec<K> {
         let (taken, kept) = std::mem::take(&mut self.0).into_iter().partition(|(part, _)| is_part(part));

@@ -186,8 +186,11 @@ impl Delivery<'_> {
         self.finish_choice(index, Some(&reason.text), verbatim)
     }
 
-    /// Another choice than before turns out to be the first: its text is the text of the answer.
+    /// Another choice than before turns out to be the first ([`Journal::locate`](crate::session::journal::Journal::locate)
+    /// has moved all of them): its text is the text of the answer.
     fn first_choice_changed(&mut self) {
+        let last = self.transcript.journal.choice_count() as u32 - 1;
+        self.surrogates.move_parts(|(index, _)| *index = index.checked_sub(1).unwrap_or(last));
         let text = self.transcript.journal.first_choice().text.clone();
         if !text.is_empty() && self.consumer.mode == DeliveryMode::Text {
             self.progress.deltas += 1;

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::harness::{Harness, Outcome};
+use super::harness::{Harness, Outcome, TestCall};
 use super::scripted_provider::{Reply, chunk, stream};
 use crate::engine::sink::DeliveryMode;
 
@@ -127,4 +127,24 @@ async fn what_is_held_before_the_first_token_is_bounded() {
     let (outcome, chunks) = read(DeliveryMode::Chunks, &reply).await;
     assert_eq!((outcome.text(), chunks.len()), ("a", 7));
     assert_eq!(outcome.delta_times()[0], 20);
+}
+
+#[tokio::test(start_paused = true)]
+async fn half_a_character_waits_for_the_rest_of_its_choice_when_choices_are_counted_from_one() {
+    let choices = |texts: &[(u32, &str)], finish: Option<&str>| {
+        let choices = texts.iter().map(
+            |(index, text)| json!({ "index": index, "delta": { "content": text }, "finish_reason": finish }),
+        );
+        let chunk = json!({ "id": "c", "choices": choices.collect::<Vec<_>>() });
+        // JSON's own escapes cannot be written with `json!`.
+        format!("data: {}\n\n", chunk.to_string().replace("HIGH", r"\ud83d").replace("LOW", r"\udc11"))
+    };
+    let reply = stream()
+        .raw(&choices(&[(1, "a HIGH"), (2, "b")], None))
+        .raw(&choices(&[(1, "LOW c")], None))
+        .raw(&choices(&[(1, ""), (2, "")], Some("stop")))
+        .done();
+    let request = json!({ "messages": [{}], "n": 2 });
+    let outcome = Harness::new(json!({}), vec![reply]).run(TestCall { request, ..TestCall::default() }).await;
+    assert_eq!(outcome.deltas().concat(), "a 🐑 c");
 }
