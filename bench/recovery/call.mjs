@@ -6,7 +6,7 @@ const OPTIONS = {
   retry: { baseDelayMs: 1, jitter: 'none' },
   connectTimeoutMs: 10_000,
   firstTokenTimeoutMs: 60_000,
-  idleTimeoutMs: 5_000,
+  idleTimeoutMs: 3_000,
   totalTimeoutMs: 180_000,
 }
 

@@ -87,11 +87,17 @@ function endsAtCut({ after, rest, before, finishReason }) {
   return isSentence ? 'nothing was added, after a complete sentence' : 'nothing was added'
 }
 
+/** Talk about the cut, in the model's own words. */
+const ABOUT_THE_CUT =
+  /(?:answer|response|message|text)(?: \w+){0,2} (?:is|was|were|has been) (?:cut|interrupted)|(?:answer|response|text) (?:\w+ ){0,2}ends with|(?:your|the|my) previous (?:answer|response|message)|where (?:it|you|i) (?:stops?|stopped|left off)|as if there had been no break/iu
+
 function hasInstruction({ after, rest, before, added = [] }) {
   if (/^\s*[”»]/u.test(after) && !/^\s*[”»]/u.test(rest) && !/“[^”]*$/u.test(before))
     return 'begins with a closing quote'
   const preamble = PREAMBLE.exec(after)
   if (preamble && !PREAMBLE.test(rest)) return `begins with “${preamble[0].trim()}”`
+  const about = ABOUT_THE_CUT.exec(after)
+  if (about && !ABOUT_THE_CUT.test(before + rest)) return `talks about the cut: “${about[0]}”`
   const text = comparable(after).join('')
   const own = comparable(before + rest).join('')
   for (const message of added) {
@@ -189,6 +195,9 @@ const wordsOf = (text) => text.toLowerCase().match(/[\p{L}\p{M}'’]+/gu) ?? []
 /** Two words have become one, or the rest of a cut word is missing. */
 function isGlued({ after, rest, before, uncut, prompt = '' }) {
   if (UNSPACED.test(before.slice(-1)) || UNSPACED.test(after.slice(0, 1))) return undefined
+  if (/[,;:.!?)]$/u.test(before) && /^\s/u.test(rest) && /^[\p{L}\p{N}]/u.test(after)) {
+    return `no space between “${before.slice(-1)}” and “${after.slice(0, 12)}”`
+  }
   const [fragment] = /[\p{L}\p{M}]*$/u.exec(before)
   if (fragment === '') return undefined
   const [beginning] = /^[\p{L}\p{M}]*/u.exec(after)

@@ -55,9 +55,9 @@ async function answer(response, body, deltas) {
       `data: ${JSON.stringify({ ...head, object: 'chat.completion.chunk', choices: [{ index: 0, finish_reason: null, ...choice }] })}\n\n`,
     )
   let count = 0
-  let next
   if (body.stream) response.writeHead(200, { 'content-type': 'text/event-stream' })
-  while (!(next = await deltas.next()).done) {
+  let next = await deltas.next()
+  for (; !next.done; next = await deltas.next()) {
     count++
     const delta = next.value
     if (body.stream) chunk({ delta })
