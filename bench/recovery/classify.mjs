@@ -18,7 +18,7 @@ export const CLASSES = {
 }
 
 /** How much of the beginning of a continuation is looked for elsewhere, in code points. */
-const HEAD = 36
+const HEAD = { spaced: 36, unspaced: 14 }
 /** The shortest piece that is looked for with errors. Ideographs carry more than letters. */
 const SHORTEST = { spaced: 14, unspaced: 7 }
 const UNSPACED = /[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\p{Script=Thai}]/u
@@ -78,6 +78,7 @@ const RULES = [
   ['twice', repeats],
   ['missing', skips],
   ['broken', isGlued],
+  ['broken', changesScript],
   ['broken', brokenStructure],
 ]
 
@@ -113,13 +114,14 @@ function hasInstruction({ after, rest, before, added = [] }) {
 }
 
 const shortest = (text) => (UNSPACED.test(text) ? SHORTEST.unspaced : SHORTEST.spaced)
-const headOf = (text, length = HEAD) => comparable(text).slice(0, length)
+const windowOf = (text) => (UNSPACED.test(text.slice(0, HEAD.spaced)) ? HEAD.unspaced : HEAD.spaced)
+const headOf = (text, length = windowOf(text)) => comparable(text).slice(0, length)
 
 /** The answer is begun again. */
 function restarts({ after, rest, before }) {
   const start = comparable(before)
   // A cut within the first sentence leaves less than a head to compare.
-  const head = headOf(after, Math.min(HEAD, start.length))
+  const head = headOf(after, Math.min(windowOf(after), start.length))
   if (head.length < shortest(after) && head.length < start.length) return undefined
   if (head.length < 3) return undefined
   const isStart = (text) => occurrence(text, start.slice(0, text.length + 8), 0.2)?.start <= 2
@@ -139,12 +141,13 @@ function repeats({ after, rest, before, kind }) {
   if (!['en', 'vi', 'zh', 'ja', 'th'].includes(kind)) return undefined
   const text = comparable(after)
   const expected = comparable(rest)
-  for (let at = 6; at <= 120 && at + HEAD <= text.length; at += 6) {
-    const piece = text.slice(at, at + HEAD)
+  const size = windowOf(after)
+  for (let at = 6; at <= 120 && at + size <= text.length; at += 6) {
+    const piece = text.slice(at, at + size)
     if (
       occurrence(piece, delivered, 0.1) &&
       !occurrence(piece, expected, 0.2) &&
-      !expectedRepeats(expected, delivered)
+      !expectedRepeats(expected, delivered, size)
     ) {
       return `“${piece.join('')}” was delivered before`
     }
@@ -153,9 +156,9 @@ function repeats({ after, rest, before, kind }) {
 }
 
 /** Whether the uncut answer repeats what was delivered, as small models do that are caught in a loop. */
-function expectedRepeats(expected, delivered) {
-  for (let at = 0; at <= 120 && at + HEAD <= expected.length; at += 12) {
-    if (occurrence(expected.slice(at, at + HEAD), delivered, 0.1)) return true
+function expectedRepeats(expected, delivered, size) {
+  for (let at = 0; at <= 120 && at + size <= expected.length; at += 12) {
+    if (occurrence(expected.slice(at, at + size), delivered, 0.1)) return true
   }
   return false
 }
@@ -210,4 +213,12 @@ function isGlued({ after, rest, before, uncut, prompt = '' }) {
   if (/\p{Ll}$/u.test(fragment) && /^\p{Lu}/u.test(beginning)) return `“${fragment}${beginning}”`
   const isWord = beginning.length >= 2 && known.has(beginning.toLowerCase())
   return isWord || expected === '' ? `“${fragment}${beginning}” is no word of the uncut answer` : undefined
+}
+
+/** In the middle of a Chinese, Japanese or Thai sentence another language begins. */
+function changesScript({ after, rest, before }) {
+  const [letter] = /\p{L}/u.exec(rest) ?? ['']
+  if (!UNSPACED.test(before.slice(-1)) || !UNSPACED.test(letter)) return undefined
+  const [latin] = /^[^\p{L}]{0,3}\p{Script=Latin}{3,}/u.exec(after) ?? []
+  return latin && !/\p{Script=Latin}{3,}/u.test(rest.slice(0, 40)) ? `goes on with “${latin}”` : undefined
 }

@@ -116,7 +116,9 @@ export class CuttingProxy {
     for (const event of events) {
       if (left <= 0) break
       const text = points(textOf(event))
-      const part = call.isInDelta ? text.slice(0, left).join('') : text.join('')
+      // The last delta is never delivered whole, or nothing would be cut.
+      const isLast = [...call.before].length + text.length >= total
+      const part = call.isInDelta || isLast ? text.slice(0, left).join('') : text.join('')
       left -= text.length
       call.before += part
       const sent = part === text.join('') ? event : withText(event, part)
