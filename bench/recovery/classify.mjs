@@ -19,10 +19,14 @@ export const CLASSES = {
 
 /** How much of the beginning of a continuation is looked for elsewhere, in code points. */
 const HEAD = { spaced: 36, unspaced: 14 }
+/** The same after a few other words, where repetition is more often the model's own. */
+const LATER = { spaced: 44, unspaced: 22 }
 /** The shortest piece that is looked for with errors. Ideographs carry more than letters. */
 const SHORTEST = { spaced: 14, unspaced: 7 }
 const UNSPACED = /[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\p{Script=Thai}]/u
 const LETTER_OR_DIGIT = /[\p{L}\p{N}]/u
+/** Kinds of prompts that are answered in sentences. */
+const PROSE = ['en', 'vi', 'zh', 'ja', 'th']
 const COMMON =
   'a an and are as at be but by can for from had has have he her his i if in into is it its not of on one or our out she so that the their them then there they this to up was we were which who will with would you your'
 const PREAMBLE =
@@ -134,15 +138,18 @@ function repeats({ after, rest, before, kind }) {
   const delivered = comparable(before)
   const head = headOf(after)
   const again = (text, errors) => text.length >= shortest(text.join('')) && occurrence(text, delivered, errors)
-  if (again(head, 0.2) && !again(headOf(rest), 0.2)) return `“${head.join('')}” was delivered before`
+  // Rows, items and lines of code resemble one another; sentences do not.
+  const isProse = PROSE.includes(kind)
+  const errors = isProse ? 0.2 : 0.05
+  if (again(head, errors) && !again(headOf(rest), errors)) return `“${head.join('')}” was delivered before`
   const overlap = repeatedWords(before, after, rest)
   if (overlap) return `“${overlap}” at the cut comes again`
-  // In prose, what comes after a few other words counts too; in tables, lists and code lines resemble one another.
-  if (!['en', 'vi', 'zh', 'ja', 'th'].includes(kind)) return undefined
+  if (!isProse) return undefined
+  // What comes after a few other words counts too.
+  const size = LATER[HEAD.unspaced === windowOf(after) ? 'unspaced' : 'spaced']
   const text = comparable(after)
   const expected = comparable(rest)
-  const size = windowOf(after)
-  for (let at = 6; at <= 120 && at + size <= text.length; at += 6) {
+  for (let at = 6; at <= 2 * size && at + size <= text.length; at += 6) {
     const piece = text.slice(at, at + size)
     if (
       occurrence(piece, delivered, 0.1) &&

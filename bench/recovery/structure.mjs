@@ -86,7 +86,7 @@ function brokenFence({ before, after, rest, final, uncut, finishReason }) {
 const isRow = (line) => /^\s*\|.*\|\s*$/u.test(line)
 const cells = (line) => line.split('|').length
 
-function brokenTable({ before, after, uncut, final }) {
+function brokenTable({ before, after, uncut, final, finishReason }) {
   const header = before.split('\n').find(isRow)
   if (!header) return undefined
   const lines = after.split('\n')
@@ -96,8 +96,9 @@ function brokenTable({ before, after, uncut, final }) {
   if (rules(final) > Math.max(1, rules(uncut))) return 'the rule of the table comes again'
   const seam = (before.split('\n').at(-1) + lines[0]).trimEnd()
   const expected = uncut.split('\n')[before.split('\n').length - 1]
-  if (lines.length > 1 && isRow(expected) && cells(expected) === cells(header) && cells(seam) !== cells(header)) {
-    return `the row at the cut has ${cells(seam) - 2} cells, not ${cells(header) - 2}`
+  const isEnded = lines.length > 1 || finishReason !== 'length'
+  if (isEnded && isRow(expected) && cells(expected) === cells(header) && cells(seam) !== cells(header)) {
+    return `the row at the cut has ${cells(seam) - 1} bars, not ${cells(header) - 1}`
   }
   return undefined
 }
@@ -112,9 +113,11 @@ const isIncreasing = (all) => all.every((number, at) => at === 0 || number > all
 
 function brokenList({ before, after, final, uncut, rest }) {
   const line = before.split('\n').at(-1)
-  // An item in the middle of a line: its line break is missing.
-  const item = /^ ?(?:[-*•]|\d{1,2}[.)]) \S/u
-  if (/\p{L}[.!]?$/u.test(line) && item.test(after) && !item.test(rest)) return 'an item without its line break'
+  // An item, a row, a heading or a fence in the middle of a line: its line break is missing.
+  const block = /^ ?(?:[-*•] |\d{1,2}[.)] |#{1,6} |```|\|.*\|)/u
+  const isBetweenLines = /^\s*\n/u.test(rest) || /\p{L}[.!]?$/u.test(line)
+  if (line.trim() !== '' && isBetweenLines && block.test(after) && !block.test(rest))
+    return 'a block without its line break'
   if (isIncreasing(numbers(uncut)) && !isIncreasing(numbers(final))) return 'the numbers of the list start again'
   return undefined
 }

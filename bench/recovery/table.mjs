@@ -58,7 +58,7 @@ export function seam(call) {
   const after = final.startsWith(before) ? final.slice(before.length) : `(another text) ${final}`
   const shown = call.error ? `(${call.error.code}) ${after}` : after
   return [
-    `── ${call.id} · ${call.cut} · ${CLASSES[call.class].title}: ${call.reason}`,
+    `── ${call.id} · ${call.cut} · ${CLASSES[call.class].title}: ${visible(call.reason)}`,
     `   before   ${visible(last(before, 100))}▮`,
     `   joined   ▮${visible(first(shown, 160))}${final.length === before.length ? ' (nothing)' : ''}`,
     `   expected ▮${visible(first(uncut.slice(before.length), 160))}`,
