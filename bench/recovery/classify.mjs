@@ -44,7 +44,7 @@ export function classify(call) {
     if (!before.startsWith(final) && !final.startsWith(before)) {
       return { class: 'missing', reason: 'the partial answer of the error differs from what was delivered' }
     }
-    return { class: 'error', reason: error.code }
+    return { class: 'error', reason: `${error.code}: ${error.message}` }
   }
   if (call.kind === 'tool') return classifyToolCall(call)
   if (!final.startsWith(before)) return { class: 'missing', reason: 'what was delivered before the cut is not there' }
@@ -83,6 +83,7 @@ const RULES = [
   ['missing', skips],
   ['broken', isGlued],
   ['broken', changesScript],
+  ['broken', startsSentence],
   ['broken', brokenStructure],
 ]
 
@@ -228,4 +229,12 @@ function changesScript({ after, rest, before }) {
   if (!UNSPACED.test(before.slice(-1)) || !UNSPACED.test(letter)) return undefined
   const [latin] = /^[^\p{L}]{0,3}\p{Script=Latin}{3,}/u.exec(after) ?? []
   return latin && !/\p{Script=Latin}{3,}/u.test(rest.slice(0, 40)) ? `goes on with “${latin}”` : undefined
+}
+
+/** A new sentence inside one that is not complete. Only words count that are written small there: others may be names. */
+function startsSentence({ after, rest, before, kind }) {
+  if (!PROSE.includes(kind) || !/[\p{Ll},;]\s*$/u.test(before) || !/^\s*\p{Ll}/u.test(rest)) return undefined
+  const [, word] = /^\s*(\p{Lu}\p{L}*)/u.exec(after) ?? []
+  const isCommon = word && word !== 'I' && COMMON.split(' ').includes(word.toLowerCase())
+  return isCommon ? `“${word}” begins another sentence` : undefined
 }
