@@ -68,13 +68,16 @@ export const CUTS = ['rst', 'fin', 'stall']
 /** Where an answer is cut, as shares of it. Odd ones inside a delta, even ones after it, as a connection mostly breaks. */
 const SHARES = [0.45, 0.2, 0.7, 0.08, 0.55, 0.88, 0.33]
 
+/** After so many rounds every prompt has been cut at every place and in every way. */
+const ROUNDS = SHARES.length * CUTS.length * 12
+
 /**
- * The cases of a run, so that the first ones already have every kind: for each round a prompt of every kind with another
- * place and another kind of cut.
+ * The cases in their order, so that the first ones already have every kind: for each round a prompt of every kind with
+ * another place and another kind of cut. The name of a case says all of it.
  */
-export function* cases(kinds = KINDS) {
-  for (let round = 0; ; round++) {
-    for (const [at, kind] of kinds.entries()) {
+export function* cases() {
+  for (let round = 0; round < ROUNDS; round++) {
+    for (const [at, kind] of KINDS.entries()) {
       const prompts = PROMPTS[kind]
       const prompt = prompts[round % prompts.length]
       const [text, fields] = Array.isArray(prompt) ? prompt : [prompt, {}]

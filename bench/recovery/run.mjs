@@ -28,10 +28,18 @@ const { values: options } = parseArgs({
     json: { type: 'boolean' },
     smoke: { type: 'boolean' },
     minutes: { type: 'string' },
+    help: { type: 'boolean' },
   },
 })
 
 const isReport = options.show || options.report
+
+/** The number that an option gives. */
+function count(name, byDefault) {
+  const value = Number(options[name] ?? byDefault)
+  if (!(value > 0)) throw new Error(`--${name}: got '${options[name]}'; accepted: a positive number`)
+  return value
+}
 
 /** What is measured: results of another build of the client do not count. */
 function build() {
@@ -81,11 +89,10 @@ function readResults(version) {
 
 /** The calls of a run, round by round, so that a run that is stopped has something of everything. */
 function* plan(selected, model, server) {
-  const rounds = cases()
-  const total = Number(options.cases ?? (options.full ? 40 : 10))
-  for (let at = 0; at < total; at++) {
-    const testCase = rounds.next().value
+  let left = count('cases', options.full ? 40 : 10)
+  for (const testCase of cases()) {
     if (!selected.kind.includes(testCase.kind) || !selected.cut.includes(testCase.cut)) continue
+    if (left-- === 0) return
     for (const temperature of TEMPERATURES) {
       if (!selected.temperature.includes(`t${temperature}`)) continue
       for (const form of forms()) {
@@ -100,7 +107,7 @@ function* plan(selected, model, server) {
 async function measure(selected, version) {
   const done = new Set(readResults(version).map(({ id }) => id))
   mkdirSync(dirname(options.results), { recursive: true })
-  const deadline = options.minutes ? Date.now() + 60_000 * Number(options.minutes) : Number.POSITIVE_INFINITY
+  const deadline = Date.now() + 60_000 * count('minutes', Number.POSITIVE_INFINITY)
   const proxy = await new CuttingProxy(join(CACHE, 'recordings')).start()
   try {
     for (const model of selected.model) {
@@ -213,7 +220,20 @@ async function smoke() {
   if (wrong.length > 0) process.exitCode = 1
 }
 
-if (options.smoke) await smoke()
+const HELP = `npm run bench:recovery -- [options]
+
+--cases N        cut answers for each form and temperature (10)
+--full           both models, 40 cases
+--only a,b       names of forms, models, servers, kinds, cuts (rst, fin, stall), temperatures (t0, t0.8), classes
+--minutes N      stop after that time; the next run goes on from there
+--results FILE   where the calls are recorded (bench/recovery/.cache/results.jsonl)
+--report         the tables of what is recorded
+--show           every recorded seam: before | joined | expected
+--json           the tables as JSON
+--smoke          the stand itself, with a scripted model`
+
+if (options.help) console.log(HELP)
+else if (options.smoke) await smoke()
 else {
   const selected = selection()
   const version = build()
