@@ -178,6 +178,10 @@ describe('the classifier', () => {
     })
   }
 
+  test('does not blame a client for a loop that goes on', () => {
+    assert.equal(classOf(`${'tra la '.repeat(8)}▮${'tra la '.repeat(3)}`, 'tra la '.repeat(6)), 'other')
+  })
+
   test('does not blame a client for a loop of the model', () => {
     const line = 'And the sea sang its song to me. '
     assert.equal(

@@ -174,6 +174,10 @@ function expectedRepeats(expected, delivered, size) {
 /** The last words of what was delivered, if the continuation begins with them and the uncut answer does not go on so. */
 function repeatedWords(before, after, rest) {
   const [old, next, expected] = [before, after, rest].map((text) => comparable(text).join(''))
+  // It goes on like the uncut answer: a model in a loop, which would have repeated itself.
+  let same = 0
+  while (same < next.length && next[same] === expected[same]) same++
+  if (same > 0 && same >= Math.min(expected.length, shortest(expected))) return undefined
   const longest = Math.min(old.length, next.length, 60)
   for (let length = longest; length >= 2; length--) {
     const words = next.slice(0, length)

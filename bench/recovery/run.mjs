@@ -164,6 +164,8 @@ function report(selected, version) {
     form: ({ model, server, form }) => `${model} · ${server} · ${form}`,
     kind: ({ form, kind }) => `${kind} · ${form === 'native' ? 'native' : 'asked'}`,
     temperature: ({ form, temperature }) => `${temperature} · ${form === 'native' ? 'native' : 'asked'}`,
+    place: ({ form, isInDelta }) =>
+      `${isInDelta ? 'inside a delta' : 'after a delta'} · ${form === 'native' ? 'native' : 'asked'}`,
     cut: ({ form, cut }) => `${cut} · ${form === 'native' ? 'native' : 'asked'}`,
   }
   if (options.json) {
