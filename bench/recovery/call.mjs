@@ -44,16 +44,12 @@ async function deliver(client, request, record) {
 export async function cutCall({ proxy, upstream, form, testCase, temperature, model, maxTokens, delays = {} }) {
   const id = `${Math.random().toString(36).slice(2)}`
   const { cut, share, isInDelta } = testCase
-  const { baseUrl, call } = proxy.prepare(id, {
-    upstream: upstream.baseUrl,
-    identity: upstream.identity,
-    cut,
-    share,
-    isInDelta,
-  })
-  const client = new HolySheepStreamingClient('sk-bench', { baseUrl, ...OPTIONS, ...delays, ...form.options })
   const request = { model, temperature, seed: testCase.seed, max_tokens: maxTokens, ...testCase.request }
   const record = { kind: testCase.kind, prompt: request.messages[0].content, temperature, cut, isInDelta }
+  const delivered = testCase.request.tools ? undefined : () => record.final
+  const plan = { upstream: upstream.baseUrl, identity: upstream.identity, cut, share, isInDelta, delivered }
+  const { baseUrl, call } = proxy.prepare(id, plan)
+  const client = new HolySheepStreamingClient('sk-bench', { baseUrl, ...OPTIONS, ...delays, ...form.options })
   const started = Date.now()
   try {
     await deliver(client, request, record)

@@ -7,8 +7,10 @@ import { createServer, request as httpRequest } from 'node:http'
 import { join } from 'node:path'
 import { listen, readJson, sendJson } from './openai-server.mjs'
 
-/** How long the bytes before a reset have to arrive: a reset discards what the receiver has not read. */
-const BEFORE_RESET_MS = 60
+/** How long the client has at most to read what comes before the cut: a reset discards what it has not read. */
+const BEFORE_CUT_MS = 5_000
+
+const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms))
 
 /** The text of an event: of the content, or of the arguments of a tool call. */
 const textOf = (event) => {
@@ -67,7 +69,8 @@ export class CuttingProxy {
 
   /**
    * Prepares a call and returns its base URL and its record, which the proxy completes: `uncut`, `before`, `requests`.
-   * `plan`: `upstream` (a base URL), `identity` (of model and server, for the recording), `cut`, `share`, `isInDelta`.
+   * `plan`: `upstream` (a base URL), `identity` (of model and server, for the recording), `cut`, `share`, `isInDelta`,
+   * `delivered` (a function that returns what the client has delivered).
    */
   prepare(id, plan) {
     const call = { ...plan, uncut: undefined, before: undefined, requests: [] }
@@ -124,7 +127,10 @@ export class CuttingProxy {
       const sent = part === text.join('') ? event : withText(event, part)
       response.write(`data: ${JSON.stringify(sent)}\n\n`)
     }
-    await new Promise((resolve) => setTimeout(resolve, BEFORE_RESET_MS))
+    const deadline = Date.now() + BEFORE_CUT_MS
+    while (call.delivered && call.delivered() !== call.before && Date.now() < deadline) await sleep(2)
+    // Tool calls are buffered by the client and requested anew, so it does not matter how much of one has arrived.
+    if (!call.delivered) await sleep(50)
     if (call.cut === 'rst') response.socket?.resetAndDestroy()
     else if (call.cut === 'fin') response.socket?.end()
     // A stall: the client has to give up.

@@ -131,7 +131,14 @@ async function measureOn(proxy, model, server, todo, version, deadline) {
       // A server without this mode.
       if (!baseUrl) continue
       const upstream = { baseUrl, identity: running.identity }
-      const call = await cutCall({ proxy, upstream, form, testCase, temperature, model, maxTokens: MAX_TOKENS })
+      let call
+      try {
+        call = await cutCall({ proxy, upstream, form, testCase, temperature, model, maxTokens: MAX_TOKENS })
+      } catch (error) {
+        // Not recorded, so that the next run tries again.
+        console.error(`${id}: ${error.message}`)
+        continue
+      }
       const record = {
         build: version,
         id,
