@@ -1,6 +1,7 @@
 /** The contract between a call and its starter: the consumer of its records, and the handle that controls it. */
 import { getMaxListeners, setMaxListeners } from 'node:events'
 import { addon } from './native'
+import { soon } from './timers'
 
 /** The form in which a call delivers its answer. `NOTHING` delivers no deltas. */
 export const TEXT = 0
@@ -51,7 +52,7 @@ export const emptySnapshot = () =>
 
 /** The handle of a call that was aborted before it started. */
 export function abortedCall(consumer: Consumer, reason: unknown): CallHandle {
-  queueMicrotask(() => consumer.error(reason, true))
+  soon(() => consumer.error(reason, true))
   const noop = () => {}
   return { begin: noop, cancel: noop, pause: noop, resume: noop, requestTurn: noop, snapshot: emptySnapshot }
 }

@@ -32,11 +32,11 @@ import {
   INTERNAL,
   notify,
   optionsObject,
-  sleep,
   splitSignal,
   type WithEventListener,
   type WithInternalOptions,
 } from './options'
+import { sleep } from './sleep'
 import { type ReadPosition, readSnapshot, withSnapshot } from './snapshot'
 import { type ChatStream, createStream } from './stream'
 

@@ -209,12 +209,3 @@ export function splitSignal(options: unknown): { signal?: AbortSignal; rest: Rec
   }
   return { signal: signal as AbortSignal, rest }
 }
-
-/** Resolves after `ms`, which may exceed the limit of one timer. */
-export async function sleep(ms: number): Promise<void> {
-  if (typeof ms !== 'number' || !(ms >= 0)) throw invalid('ms', ms, 'milliseconds from 0')
-  const maxTimerMs = 2 ** 31 - 1
-  for (let left = ms; left > 0 || left === ms; left -= maxTimerMs) {
-    await new Promise((resolve) => setTimeout(resolve, Math.min(left, maxTimerMs)))
-  }
-}

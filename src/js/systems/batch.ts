@@ -3,6 +3,7 @@ import { setMaxListeners } from 'node:events'
 import type { BatchOptions, BatchProgress, BatchResult, Prompt } from '../../../index'
 import { invalid } from '../errors'
 import { attemptsOf, callback, nonEmpty, notify, optionsObject, splitSignal, wholeNumber } from '../options'
+import { now } from '../timers'
 import { CircuitWaiters, chatClientOf, complete, DEFAULT_OPTIONS, requestOf } from './prompts'
 import { defined } from './shared'
 
@@ -148,13 +149,13 @@ function failed(index: number, cause: unknown): BatchResult {
 
 /** Counts results and reports the progress. */
 function progressCounter(total: number | undefined, onProgress: ((progress: BatchProgress) => void) | undefined) {
-  const started = performance.now()
+  const started = now()
   const counts = { done: 0, succeeded: 0, failed: 0 }
   return (result: BatchResult) => {
     counts.done++
     counts[result.success ? 'succeeded' : 'failed']++
     if (!onProgress) return
-    const elapsedMs = performance.now() - started
+    const elapsedMs = now() - started
     const estimate = total === undefined ? {} : { total, estimatedMsLeft: remainingMs(elapsedMs, counts.done, total) }
     notify('onProgress', onProgress, { ...counts, elapsedMs, ...estimate })
   }

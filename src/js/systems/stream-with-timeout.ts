@@ -1,6 +1,10 @@
 /** `streamWithTimeout` of tutorial 002: a fetch whose deadline covers the headers and the body. */
+import { ByteLengthQueuingStrategy, ReadableStream } from 'node:stream/web'
+import { URL } from 'node:url'
+import { TextDecoder } from 'node:util'
 import { invalid, TimeoutError } from '../errors'
 import { splitSignal } from '../options'
+import { clearTimeout, setTimeout } from '../timers'
 
 const TIMEOUT_MS = 30_000
 /** How many bytes of the body are read ahead of the reader, so that they count as received. */
