@@ -78,6 +78,11 @@ export function withAbortListener(consumer: Consumer, signal: AbortSignal, abort
   }
 }
 
+/** For a signal of ours that each of many calls adds a listener to. That of jsdom is none of Node's, and has no limit. */
+export function allowAnyListeners(signal: AbortSignal) {
+  if (signal instanceof EventTarget && limitOf(signal) > 0) setMaxListeners(0, signal)
+}
+
 /** How many listeners of ours a signal has, and by how many we have raised its limit. */
 const listeners = new WeakMap<AbortSignal, { count: number; raisedBy: number }>()
 

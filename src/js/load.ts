@@ -1,7 +1,7 @@
 /** Loads the addon: from a local build in `native/`, or from the package that npm has installed for this platform. */
 import { closeSync, openSync, readSync } from 'node:fs'
 
-const { version } = require('../package.json') as { version: string }
+export const { version } = require('../package.json') as { version: string }
 
 interface Platform {
   built(): unknown

@@ -1,5 +1,6 @@
 /** The test clock of `holysheep/simulator`: time that a test advances. */
 import type { TestClockOptions } from '../../simulator'
+import { copies } from './copies'
 import { native } from './errors'
 import { callsInFlight } from './hub'
 import { addon } from './native'
@@ -115,5 +116,11 @@ export function testClock(options?: TestClockOptions): TestClock {
   checkKnownOptions(checked, ['settleMs'])
   installed?.restore()
   installed = create(checked)
+  const others = copies().filter((other) => other.addon !== addon)
+  if (others.length > 0) {
+    const list = others.map(({ version, path }) => `version ${version} in ${path}`).join(', ')
+    const message = `testClock does not affect the other copies of holysheep in this process: ${list}`
+    process.emitWarning(message, { type: 'HolySheepWarning' })
+  }
   return installed
 }

@@ -1,6 +1,6 @@
 /** `batchProcess` and `batchStream` of tutorial 000: many prompts with bounded concurrency. */
-import { setMaxListeners } from 'node:events'
 import type { BatchOptions, BatchProgress, BatchResult, Prompt } from '../../../index'
+import { allowAnyListeners } from '../call-handle'
 import { invalid } from '../errors'
 import { attemptsOf, callback, nonEmpty, notify, optionsObject, splitSignal, wholeNumber } from '../options'
 import { now } from '../timers'
@@ -67,8 +67,7 @@ async function* results(
 ): AsyncGenerator<BatchResult, void> {
   const source = (prompts[Symbol.asyncIterator]?.() ?? prompts[Symbol.iterator]?.()) as AsyncIterator<Prompt>
   const stop = new AbortController()
-  // Every running call adds a listener.
-  setMaxListeners(0, stop.signal)
+  allowAnyListeners(stop.signal)
   const ready: BatchResult[] = []
   let running = 0
   let index = 0

@@ -46,7 +46,7 @@ export class MultiProviderRouter {
       // The sort is stable, so the first of equals wins.
       .sort((a, b) => b.score - a.score)
     // Only the chosen endpoint takes a permit: for the others the breaker is only read.
-    const admits = ({ name }: { name: string }) => nativeBreaker(this.#breaker(name))?.retryAfterMs() == null
+    const admits = ({ name }: { name: string }) => nativeBreaker(this.#breaker(name)).retryAfterMs() == null
     const best = ranked.find((candidate) => admits(candidate) && this.#breaker(candidate.name).canExecute())
     return this.endpoints[best?.name ?? (this.#names[0] as string)] as string
   }
