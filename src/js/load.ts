@@ -84,8 +84,9 @@ export function load(): { version(): string } {
     )
   }
   const file = `holysheep.${name}.node`
-  // A bundle in ESM has no `__filename`.
-  const here = typeof __filename === 'string' ? __filename : (process.argv[1] ?? '')
+  // A bundle in ESM has no `__filename`, and one of Bun's has that of the machine that bundled it.
+  const isFile = typeof __filename === 'string' && existsSync(__filename)
+  const here = isFile ? __filename : (process.argv[1] ?? process.execPath)
   const isBundled = basename(here) !== 'load.js'
   // Bundlers follow neither.
   const requireHere = createRequire(here)
