@@ -90,13 +90,22 @@ export function load(): { version(): string } {
   const isBundled = basename(here) !== 'load.js'
   // Bundlers follow neither.
   const requireHere = createRequire(here)
-  const beside = join(dirname(here), isBundled ? file : `../native/${file}`)
-  const sources: Array<[name: string, get: () => unknown]> = [
-    [isBundled ? `the file ${beside}` : 'the addon in native/', () => existsSync(beside) && requireHere(beside)],
-    [`the package ${packageName}`, packaged],
-    // A bundle has its code, but cannot have its addon.
-    [`the package ${packageName}`, () => isBundled && requireHere(packageName)],
-  ]
+  const at = (path: string) => () => {
+    const addon = join(dirname(here), path)
+    return existsSync(addon) && requireHere(addon)
+  }
+  const sources: Array<[name: string, get: () => unknown]> = isBundled
+    ? [
+        [`the file ${file} beside the bundle`, at(file)],
+        [`the package ${packageName}`, packaged],
+        // The package may be part of the bundle without its addon, or a tracer may have copied nothing else of it.
+        [`the package ${packageName}`, () => requireHere(packageName)],
+        [`the package ${packageName}`, at(`node_modules/${packageName}/${file}`)],
+      ]
+    : [
+        ['the addon in native/', at(`../native/${file}`)],
+        [`the package ${packageName}`, packaged],
+      ]
   let missing: unknown
   for (const [source, get] of sources) {
     try {
@@ -127,8 +136,8 @@ export function load(): { version(): string } {
   if (isBundled) {
     throw failure(
       `${subject}: holysheep is part of the bundle ${here}, and its native addon is not beside it. Copy ` +
-        `node_modules/${packageName}/${file} into the folder of the bundle, or do not bundle holysheep (for most bundlers: ` +
-        `external: ['holysheep']) and install it where the bundle runs. docs/bundlers.md has both for each bundler.`,
+        `node_modules/${packageName}/${file} into the folder of the bundle, or do not bundle holysheep (\`external\`; in ` +
+        `Next.js \`serverExternalPackages\`) and install it where the bundle runs. docs/bundlers.md has both for each bundler.`,
       missing,
     )
   }
