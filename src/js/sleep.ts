@@ -1,5 +1,5 @@
 /**
- * The waits that are the purpose of a helper: `client.sleep`, `retryWithBackoff` and the like. They use the global
+ * The waits that are the purpose of a helper: `client.sleep`, `retryWithBackoff`, `streamWithTimeout` and the like. They use the global
  * timers of the moment, so that a test's fake timers control them. Every other wait is real (`timers.ts`).
  */
 import { invalid } from './errors'
@@ -14,7 +14,7 @@ export type Wait = (ms: number, signal?: AbortSignal) => Promise<void>
 /** A wait in real time. */
 export const realWait: Wait = waitWith(() => ({ setTimeout, clearTimeout }))
 /** A wait that fake timers control. */
-export const fakeableWait: Wait = waitWith(() => globalThis as unknown as Timers)
+export const fakeableWait: Wait = waitWith(callersTimers)
 
 /** A wait that fake timers control, for as long as it takes. */
 export async function sleep(ms: number): Promise<void> {
@@ -23,8 +23,13 @@ export async function sleep(ms: number): Promise<void> {
 }
 
 interface Timers {
-  setTimeout(run: () => void, ms: number): unknown
+  setTimeout(run: () => void, ms: number): { unref?(): void }
   clearTimeout(timer: any): void
+}
+
+/** The global timers as they are now. */
+export function callersTimers(): Timers {
+  return globalThis as unknown as Timers
 }
 
 /** `timers` is called at each wait. A wait takes no longer than one timer can. */
