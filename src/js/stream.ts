@@ -1,4 +1,5 @@
 /** `ChatStream`: one streamed answer, read as chunks, as text deltas, or as the complete text. */
+import type { ReadableStream } from 'node:stream/web'
 import type {
   ChatCompletionChunk,
   PipeOptions,
@@ -16,6 +17,7 @@ import { Deferred } from './deferred'
 import { addStackOf, invalidState, withCallerStack } from './errors'
 import { mayRead, readerResolved } from './scheduler'
 import { addRequest, clip, type ReadPosition, readSnapshotOptions, snapshotOfResult } from './snapshot'
+import { soon } from './timers'
 import type * as Web from './web'
 
 /** Loaded on first use. */
@@ -104,7 +106,7 @@ export class ChatStream implements AsyncIterable<ChatCompletionChunk> {
       turn: () => this.#onTurn(),
     })
     // Callers usually start to read synchronously, so the mode is known by then.
-    queueMicrotask(() => this.#begin())
+    soon(() => this.#begin())
   }
 
   get result(): Promise<StreamResult> {
