@@ -45,7 +45,6 @@ class ConnectionError extends HolySheepError {}
 class CircuitOpenError extends HolySheepError {}
 class StreamInterruptedError extends HolySheepError {
   declare readonly partial: string
-  declare readonly snapshot: Snapshot
 }
 class MalformedResponseError extends HolySheepError {}
 class RetriesExhaustedError extends HolySheepError {}

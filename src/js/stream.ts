@@ -16,7 +16,15 @@ import { type CallHandle, CHUNKS, type Consumer, NOTHING, TEXT } from './call-ha
 import { Deferred } from './deferred'
 import { addStackOf, invalidState, withCallerStack } from './errors'
 import { mayRead, readerResolved } from './scheduler'
-import { addRequest, clip, type ReadPosition, readSnapshotOptions, snapshotOfResult } from './snapshot'
+import {
+  addRequest,
+  answerTooLarge,
+  clip,
+  parseSnapshot,
+  type ReadPosition,
+  readSnapshotOptions,
+  snapshotOfResult,
+} from './snapshot'
 import { soon } from './timers'
 import type * as Web from './web'
 
@@ -86,6 +94,8 @@ export class ChatStream implements AsyncIterable<ChatCompletionChunk> {
   #settledResult: StreamResult | undefined
   /** The caller awaits the end of the answer, so backpressure from the reader must not apply. */
   #unbounded = false
+  /** Why there is no result of an answer that was read completely. */
+  #tooLarge: Error | undefined
   /** The read position is unknown, so a snapshot contains everything received. */
   #uncounted = false
 
@@ -151,7 +161,8 @@ export class ChatStream implements AsyncIterable<ChatCompletionChunk> {
   snapshot(options?: SnapshotOptions): Snapshot {
     const messages = readSnapshotOptions(options)
     const { body } = this.#start
-    const snapshot = this.#settledResult ? snapshotOfResult(this.#settledResult) : JSON.parse(this.#call.snapshot())
+    if (this.#tooLarge) throw this.#tooLarge
+    const snapshot = this.#settledResult ? snapshotOfResult(this.#settledResult) : parseSnapshot(this.#call.snapshot())
     // A caller that awaits the complete answer has all of it.
     const isUnclipped =
       this.#uncounted || this.#reader === 'complete' || (this.#reader === undefined && this.#unbounded)
@@ -359,8 +370,15 @@ export class ChatStream implements AsyncIterable<ChatCompletionChunk> {
     this.#serve()
   }
 
-  #onEnd(result: StreamResult) {
+  #onEnd({ tooLargeFor, ...result }: StreamResult & { tooLargeFor?: number }) {
     this.#complete = true
+    if (tooLargeFor !== undefined) {
+      // The reader has everything; there is no whole of it.
+      this.#tooLarge = answerTooLarge(`the answer takes more than ${tooLargeFor} bytes of memory (maxAnswerBytes)`)
+      this.#text.reject(this.#tooLarge)
+      this.#result.reject(this.#tooLarge)
+      return this.#serve()
+    }
     this.#settledResult = result
     this.#text.resolve(result.text)
     this.#result.resolve(result)
