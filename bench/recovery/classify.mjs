@@ -134,8 +134,15 @@ function restarts({ after, rest, before }) {
   return `begins like the answer: “${head.join('')}”`
 }
 
+/** Whether a text begins like the uncut answer: a model in a loop would have repeated itself too. */
+function goesOnLike(text, expected, enough) {
+  const length = Math.min(expected.length, enough)
+  return length > 0 && text.slice(0, length).join('') === expected.slice(0, length).join('')
+}
+
 /** Something that was delivered comes again, where the uncut answer has something new. */
 function repeats({ after, rest, before, kind }) {
+  if (goesOnLike(comparable(after), comparable(rest), shortest(rest))) return undefined
   const delivered = comparable(before)
   const head = headOf(after)
   const again = (text, errors) => text.length >= shortest(text.join('')) && occurrence(text, delivered, errors)
@@ -174,10 +181,6 @@ function expectedRepeats(expected, delivered, size) {
 /** The last words of what was delivered, if the continuation begins with them and the uncut answer does not go on so. */
 function repeatedWords(before, after, rest) {
   const [old, next, expected] = [before, after, rest].map((text) => comparable(text).join(''))
-  // It goes on like the uncut answer: a model in a loop, which would have repeated itself.
-  let same = 0
-  while (same < next.length && next[same] === expected[same]) same++
-  if (same > 0 && same >= Math.min(expected.length, shortest(expected))) return undefined
   const longest = Math.min(old.length, next.length, 60)
   for (let length = longest; length >= 2; length--) {
     const words = next.slice(0, length)
@@ -198,7 +201,8 @@ function repeatedWords(before, after, rest) {
 /** The continuation is the uncut answer, but for its beginning. */
 function skips({ after, rest }) {
   const head = headOf(after, 28)
-  if (head.length < 2 * shortest(after)) return undefined
+  // Bars and rules of tables say nothing.
+  if (head.filter((letter) => LETTER_OR_DIGIT.test(letter)).length < shortest(after)) return undefined
   const expected = comparable(rest)
   const found = occurrence(head, expected, 0.1)
   if (!found || found.start < 8) return undefined
