@@ -120,10 +120,10 @@ export const SERVERS = {
     title: `llama-cpp-python ${LLAMA_CPP_PYTHON}`,
     async start(name) {
       const port = await freePort()
-      const settings = { model: weights(name), n_ctx: 4096, n_threads: 1, n_threads_batch: 1, interrupt_requests: true }
+      const settings = { model: weights(name), n_ctx: 4096, n_threads: 1, n_threads_batch: 1, verbose: false }
       const flags = Object.entries(settings).flatMap(([key, value]) => [`--${key}`, String(value)])
       const args = ['-m', 'llama_cpp.server', '--host', '127.0.0.1', '--port', String(port), ...flags]
-      const child = spawn(pythonLlama(), args, { stdio: ['pipe', 2, 'ignore'] })
+      const child = spawn(pythonLlama(), args, { stdio: ['pipe', 'ignore', 'inherit'] })
       await ready(child, () => ({ port, path: '/v1/models' }))
       const baseUrls = { turn: `http://127.0.0.1:${port}/v1` }
       return { baseUrls, identity: `${name}/python/${LLAMA_CPP_PYTHON}`, stop: () => child.kill() }
