@@ -77,6 +77,13 @@ const EXAMPLES = [
   ['two words without a space', cutAfter(STORY, 'and watched'), 'Captain Ahab sail by.', 'broken'],
   ['a space left out after a full stop', AT_END, 'In winter there were none.', 'broken'],
   ['a sentence inside a sentence', IN_SENTENCE, ' The weather was fine.', 'broken'],
+  [
+    'a sentence inside a line of code',
+    'def f(a):\n    return ▮a',
+    'This function returns a.',
+    'broken',
+    { kind: 'code' },
+  ],
   ['a name inside a sentence', IN_SENTENCE, ' Ahab’s ledger and smiled.', 'other'],
   ['talk about the cut', IN_SENTENCE, ', and here the response is cut off without a reason.', 'instruction'],
   ['a space left out', cutAfter(STORY, 'and watched'), 'the ships.', 'broken'],

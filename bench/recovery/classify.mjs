@@ -30,7 +30,7 @@ const PROSE = ['en', 'vi', 'zh', 'ja', 'th']
 const COMMON =
   'a an and are as at be but by can for from had has have he her his i if in into is it its not of on one or our out she so that the their them then there they this to up was we were which who will with would you your'
 const PREAMBLE =
-  /^["“”'*\s]*(?:sure\b|certainly\b|of course\b|i apologi[sz]e|i'm sorry|sorry\b|here(?:'s| is| are) (?:the|your|my) (?:rest|continu|answer|previous|completed)|continuing (?:from|the|where)|let me (?:continue|finish)|as an ai\b|i(?:'m| am) (?:ready|here) to)/iu
+  /^["“”'*\s]*(?:sure\b|certainly\b|of course\b|i apologi[sz]e|i'm sorry|sorry\b|here(?:'s| is| are) (?:the|your|my) (?:rest|continu|answer|previous|completed)|continuing (?:from|the|where)|let me (?:continue|finish)|the answer (?:is|begins|ends|to)\b|as an ai\b|i(?:'m| am) (?:ready|here) to)/iu
 
 /**
  * The class of a cut call and the reason. `call` has `before` (delivered at the cut), `final` (the whole answer that the
@@ -239,10 +239,12 @@ function changesScript({ after, rest, before }) {
   return latin && !/\p{Script=Latin}{3,}/u.test(rest.slice(0, 40)) ? `goes on with “${latin}”` : undefined
 }
 
-/** A new sentence inside one that is not complete. Only words count that are written small there: others may be names. */
+/** A new sentence inside one, or inside a line of code. Only words count that are written small there: others may be names. */
 function startsSentence({ after, rest, before, kind }) {
-  if (!PROSE.includes(kind) || !/[\p{Ll},;]\s*$/u.test(before) || !/^\s*\p{Ll}/u.test(rest)) return undefined
-  const [, word] = /^\s*(\p{Lu}\p{L}*)/u.exec(after) ?? []
+  const isInside = PROSE.includes(kind)
+    ? /[\p{Ll},;]\s*$/u.test(before) && /^\s*\p{Ll}/u.test(rest)
+    : !/[.!?:\n]\s*$/u.test(before) && !/^\s*(?:\n|\p{Lu})/u.test(rest)
+  const [, word] = /^\s*(\p{Lu}\p{L}*)\b/u.exec(after) ?? []
   const isCommon = word && word !== 'I' && COMMON.split(' ').includes(word.toLowerCase())
-  return isCommon ? `“${word}” begins another sentence` : undefined
+  return isInside && isCommon ? `“${word}” begins another sentence` : undefined
 }
