@@ -236,7 +236,7 @@ function changesScript({ after, rest, before }) {
   const [letter] = /\p{L}/u.exec(rest) ?? ['']
   if (!UNSPACED.test(before.slice(-1)) || !UNSPACED.test(letter)) return undefined
   const [latin] = /^[^\p{L}]{0,3}\p{Script=Latin}{3,}/u.exec(after) ?? []
-  return latin && !/\p{Script=Latin}{3,}/u.test(rest.slice(0, 40)) ? `goes on with “${latin}”` : undefined
+  return latin && !/\p{Script=Latin}{3,}/u.test(rest.slice(0, 12)) ? `goes on with “${latin}”` : undefined
 }
 
 /** A new sentence inside one, or inside a line of code. Only words count that are written small there: others may be names. */
