@@ -181,6 +181,8 @@ function report(selected, version) {
     console.log(JSON.stringify({ build: version, skipped: length, ...Object.fromEntries(tables) }, null, 2))
     return
   }
+  const skipped = all.filter((call) => call.skipped).length
+  console.log(`${calls.length} cut calls; ${skipped} answers were too short to be cut\n`)
   for (const [name, nameOf] of Object.entries(groups))
     console.log(`${table(grouped(calls, nameOf).sort(byName), name)}\n`)
 }
