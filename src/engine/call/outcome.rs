@@ -51,7 +51,7 @@ impl Call<'_> {
             | Kind::Aborted
             | Kind::Closed
             | Kind::CostCap
-            | Kind::Timeout(Phase::Total) => error,
+            | Kind::Timeout(Phase::Total | Phase::Paused) => error,
             _ if self.recovery.has_begun(self.ctx, &self.transcript) => {
                 interrupted(error, "nothing is left to try")
             }
@@ -102,6 +102,9 @@ impl Call<'_> {
             message: error.message.clone(),
             duration_ms: self.duration_ms(),
         });
+        if !self.ctx.sink.wants_end() {
+            return error;
+        }
         let partial = &self.transcript.journal.first_choice().text;
         if !partial.is_empty() || error.kind == Kind::Interrupted {
             error.partial = Some(partial.clone());

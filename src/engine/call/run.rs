@@ -12,7 +12,7 @@ use crate::engine::admission::{Rejected, try_admit};
 use crate::engine::shared::event::Event;
 use crate::engine::shared::sink::DeliveryMode;
 use crate::engine::time::clock;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Phase, Result};
 use crate::policy::plan::{Step, Stop};
 
 impl Call<'_> {
@@ -106,6 +106,10 @@ impl Call<'_> {
         let route = round.settle_race(&mut self.plan);
         if matches!(error.kind, Kind::QueueFull | Kind::NeverFits | Kind::CostCap | Kind::InvalidArgument) {
             // The last request was not sent, so the reason is the failure before it.
+            return NextAction::Fail;
+        }
+        if error.kind == Kind::Timeout(Phase::Paused) {
+            // Nobody would read another attempt either.
             return NextAction::Fail;
         }
         if self.recovery.is_used_up(ctx, &self.transcript) {
