@@ -16,6 +16,8 @@ use crate::error::{Error, Result};
 
 /// How far, in bytes, one call may be ahead of JavaScript before it waits.
 const MAX_BACKLOG: usize = 64 * 1024;
+/// The same while few batches wait: a busy event loop takes everything at once, but rarely.
+const MAX_BACKLOG_OF_FEW: usize = 256 * 1024;
 /// What a record counts in addition to its text, in bytes: its words in a [`Batch`], rounded up. Without it records with
 /// little text would have no limit.
 const RECORD_OVERHEAD: usize = 16;
@@ -138,11 +140,12 @@ impl Sink for EventChannel {
 
     fn ready(&self) -> Option<BoxFuture<'_, ()>> {
         let bytes = self.backlog().bytes;
-        if bytes < MAX_BACKLOG && !self.state.is_paused() {
+        let is_ahead = bytes >= MAX_BACKLOG && (bytes >= MAX_BACKLOG_OF_FEW || !self.hub.has_few_batches());
+        if !is_ahead && !self.state.is_paused() {
             return None;
         }
         let wait = async move {
-            if bytes >= MAX_BACKLOG {
+            if is_ahead {
                 let last_batch = self.backlog().last_batch;
                 self.hub.wait_until_taken(last_batch).await;
                 self.backlog().bytes = 0;

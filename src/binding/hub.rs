@@ -21,6 +21,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::batch::Batch;
+use super::memory;
 use super::queue::{NextTake, Queue, Taken};
 use super::runtime::spawn_in_order;
 use crate::engine::clock;
@@ -69,6 +70,7 @@ impl Hub {
     /// Registers a call, and returns its id and its state.
     pub fn register(&self) -> (u32, Arc<CallState>) {
         let state = Arc::new(CallState::new(self.shutdown.child_token()));
+        memory::call_opened();
         (self.calls().insert(Arc::clone(&state)), state)
     }
 
@@ -122,6 +124,11 @@ impl Hub {
     pub async fn wait_until_taken(&self, batch: u64) {
         // Fails only if the hub is gone, and then there is nothing to wait for.
         let _ = self.batches_taken.subscribe().wait_for(|taken| *taken >= batch).await;
+    }
+
+    /// Whether few batches wait, so that a call may be further ahead.
+    pub fn has_few_batches(&self) -> bool {
+        self.queue().has_few_batches()
     }
 
     pub fn wake(&self) {
@@ -292,6 +299,7 @@ impl Calls {
         let state = (id as usize).checked_sub(1).and_then(|index| self.states.get_mut(index));
         if state.and_then(Option::take).is_some() {
             self.free_ids.push(id);
+            memory::call_closed();
         }
     }
 }

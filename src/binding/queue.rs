@@ -23,6 +23,8 @@ pub const POLL_INTERVAL_MS: u32 = 2;
 /// The maximum number of records in a batch; the shared array has this capacity.
 pub const MAX_RECORDS: usize = 4096;
 
+/// So many waiting batches are few: a megabyte of text at most.
+const FEW_BATCHES: usize = 32;
 /// How long an ending lets the records of other calls go first. Then both take turns.
 const MAX_ENDING_WAIT: Duration = Duration::from_millis(50);
 /// The maximum number of endings in a batch: JavaScript takes a batch as a whole, and a delta should not wait behind many.
@@ -116,10 +118,14 @@ impl Queue {
         counted_in: u64,
         now: impl Fn() -> Instant,
     ) -> bool {
-        let is_full = |endings: &Endings| {
-            endings.batch.text_len() >= MAX_TEXT || endings.batch.record_count() >= MAX_ENDINGS
+        let taken = self.batches_taken();
+        let fits = |endings: &Endings| {
+            endings.batch.text_len() < MAX_TEXT
+                && endings.batch.record_count() < MAX_ENDINGS
+                // Otherwise one that is due would wait for the batches that this one waits for.
+                && last_batch <= endings.after.max(taken)
         };
-        if self.endings.back().is_none_or(is_full) {
+        if !self.endings.back().is_some_and(fits) {
             self.endings.push_back(Endings { batch: Batch::default(), since: now(), after: 0 });
         }
         if let Some(endings) = self.endings.back_mut() {
@@ -156,6 +162,10 @@ impl Queue {
         let next = self.next_take(now);
         self.take_scheduled = next != NextTake::OnWake;
         Taken { batch: batch.unwrap_or_default(), next, batches_taken: self.batches_taken(), free_ids }
+    }
+
+    pub fn has_few_batches(&self) -> bool {
+        self.batches.len() <= FEW_BATCHES
     }
 
     fn batches_taken(&self) -> u64 {
