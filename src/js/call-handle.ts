@@ -58,7 +58,15 @@ export const emptySnapshot = () =>
 export function abortedCall(consumer: Consumer, reason: unknown): CallHandle {
   queueMicrotask(() => consumer.error(reason, true))
   const noop = () => {}
-  return { begin: noop, cancel: noop, pause: noop, resume: noop, took: noop, requestTurn: noop, snapshot: emptySnapshot }
+  return {
+    begin: noop,
+    cancel: noop,
+    pause: noop,
+    resume: noop,
+    took: noop,
+    requestTurn: noop,
+    snapshot: emptySnapshot,
+  }
 }
 
 /** Adds an abort listener to the signal, and returns a consumer that removes it when the call ends. */

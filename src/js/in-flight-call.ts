@@ -281,7 +281,8 @@ export class InFlightCall extends PendingRecords implements CallHandle {
    */
   private failNow(text: string) {
     const error = fromRecord(JSON.parse(text)) as Error & { code?: string; phase?: string }
-    if (error.code === 'CLIENT_CLOSED' || error.phase === 'total' || error.phase === 'paused') this.runInAsyncScope(this.fail, this, error)
+    if (error.code === 'CLIENT_CLOSED' || error.phase === 'total' || error.phase === 'paused')
+      this.runInAsyncScope(this.fail, this, error)
   }
 
   private block(promise: PromiseLike<unknown>) {
