@@ -12,10 +12,12 @@ import type {
   TextResponseInit,
 } from '../../index'
 import { type CallHandle, CHUNKS, type Consumer, NOTHING, TEXT } from './call-handle'
+import { textOf } from './chunk-text'
 import { Deferred } from './deferred'
 import { addStackOf, invalidState, withCallerStack } from './errors'
 import { mayRead, readerResolved } from './scheduler'
 import { addRequest, clip, type ReadPosition, readSnapshotOptions, snapshotOfResult } from './snapshot'
+import { type Link, unread } from './stream-link'
 import type * as Web from './web'
 
 /** Loaded on first use. */
@@ -50,20 +52,6 @@ type Reject = (error: unknown) => void
 
 /** Converts a delta to what the reader gets; undefined to skip it. */
 type Shape = (stream: ChatStream, delta: string) => unknown
-
-/**
- * Leads from a call to its stream. It holds the stream until the call begins, and again once something of the stream is
- * taken. In between it does not, so that a stream which nobody reads or holds is collected.
- */
-interface Link {
-  held: ChatStream | undefined
-  weak: WeakRef<ChatStream> | undefined
-}
-
-/** Cancels the calls of streams that were collected before anything of them was taken. */
-const unread = new FinalizationRegistry<CallHandle>((call) => {
-  call.cancel(new DOMException('The stream was collected, and nothing had been read of it', 'AbortError'))
-})
 
 /** For `HolySheepStreamingClient.stream`. */
 export let createStream: (start: StreamStart) => ChatStream
@@ -454,25 +442,4 @@ export class ChatStream implements AsyncIterable<ChatCompletionChunk> {
 /** For the adapters of `web.ts`. */
 function unchanged(_stream: ChatStream, delta: string) {
   return delta
-}
-
-/** The text of the first choice in a chunk. */
-function textOf(chunk: ChatCompletionChunk): string {
-  let text = ''
-  // A provider may send anything here.
-  if (!Array.isArray(chunk.choices)) return text
-  for (const choice of chunk.choices) {
-    if (choice?.index === 0) text += partText(choice.delta?.content)
-  }
-  return text
-}
-
-/** The text of a delta, even where it is a number, a boolean or a list of parts, as the engine reads it. */
-function partText(content: unknown): string {
-  if (typeof content === 'string') return content
-  if (typeof content === 'number' || typeof content === 'boolean') return String(content)
-  if (!Array.isArray(content)) return ''
-  const isText = (part: { type?: unknown; text?: unknown } | null) =>
-    typeof part?.text === 'string' && (typeof part.type !== 'string' || /^$|text$/.test(part.type))
-  return content.map((part) => (isText(part) ? part.text : '')).join('')
 }
