@@ -55,7 +55,7 @@ type Shape = (stream: ChatStream, delta: string) => unknown
 
 /** For `HolySheepStreamingClient.stream`. */
 export let createStream: (start: StreamStart) => ChatStream
-let consumerOf: (link: Link) => Consumer
+let consumerOf: (link: Link<ChatStream>) => Consumer
 
 export class ChatStream implements AsyncIterable<ChatCompletionChunk> {
   // The fields that each delta touches come first: with a thousand streams, none of them is in the cache.
@@ -81,7 +81,7 @@ export class ChatStream implements AsyncIterable<ChatCompletionChunk> {
   /** The other waiting readers. */
   readonly #waiting: [Resolve, Reject][] = []
   readonly #call: CallHandle
-  readonly #link: Link = { held: this, weak: undefined }
+  readonly #link: Link<ChatStream> = { held: this, weak: undefined }
   readonly #result = new Deferred<StreamResult>()
   readonly #text = new Deferred<string>()
   /** Has the stack of the code that began to read. */
