@@ -14,6 +14,7 @@ mod event_channel;
 pub mod helpers;
 mod hub;
 mod limiter;
+mod memory;
 mod native_hub;
 pub mod network;
 mod queue;

@@ -26,6 +26,8 @@ pub struct CallConfig {
     pub whole_answer_timeout: Duration,
     /// Timeout between two reads of a stream. 60 s by default.
     pub idle_timeout: Duration,
+    /// How long a call may be paused because its consumer reads nothing. 10 min by default; `None` for no limit.
+    pub max_paused: Option<Duration>,
     /// How long to wait for the usage after the last finish reason. 1 s by default, at most 10 s.
     pub usage_timeout: Duration,
     /// The largest event of a stream, in bytes. 16 MiB by default.
@@ -79,6 +81,7 @@ impl Default for CallConfig {
             first_token_timeout: None,
             whole_answer_timeout: defaults::WHOLE_ANSWER_TIMEOUT,
             idle_timeout: defaults::IDLE_TIMEOUT,
+            max_paused: Some(defaults::MAX_PAUSED),
             usage_timeout: defaults::USAGE_TIMEOUT,
             max_event: defaults::MAX_EVENT,
             max_answer: defaults::MAX_ANSWER,
@@ -147,6 +150,9 @@ impl CallConfig {
         call.whole_answer_timeout =
             reader.milliseconds("wholeAnswerTimeoutMs", 1)?.unwrap_or(call.whole_answer_timeout);
         call.idle_timeout = reader.milliseconds("idleTimeoutMs", 1)?.unwrap_or(call.idle_timeout);
+        if let Some(limit) = reader.milliseconds_or_false("maxPausedMs", 1)? {
+            call.max_paused = limit;
+        }
         let max_usage_ms = defaults::MAX_USAGE_TIMEOUT.as_millis() as u64;
         if let Some(ms) = reader.integer("usageTimeoutMs", 0, max_usage_ms)? {
             call.usage_timeout = Duration::from_millis(ms);

@@ -23,6 +23,8 @@ export interface Consumer {
   isFailure?(error: Error): boolean
   /** A turn that `requestTurn` has requested. */
   turn?(): void
+  /** Whether the snapshot may be taken after the call has ended. */
+  takesSnapshots?: boolean
 }
 
 export interface CallHandle {
@@ -30,8 +32,11 @@ export interface CallHandle {
   begin(mode: number): void
   /** Ends the call. The consumer gets `reason` as its error at once. */
   cancel(reason: unknown): void
+  /** Stops reading the socket. A paused call does not keep the process alive, and ends after `maxPausedMs`. */
   pause(): void
   resume(): void
+  /** The consumer has taken a delta, so the time that the call may be paused begins again. */
+  took(): void
   /** Has the consumer's `turn` called in a turn of the dispatcher. */
   requestTurn(): void
   /** The snapshot of the call, as JSON. */
@@ -54,7 +59,15 @@ export const emptySnapshot = () =>
 export function abortedCall(consumer: Consumer, reason: unknown): CallHandle {
   soon(() => consumer.error(reason, true))
   const noop = () => {}
-  return { begin: noop, cancel: noop, pause: noop, resume: noop, requestTurn: noop, snapshot: emptySnapshot }
+  return {
+    begin: noop,
+    cancel: noop,
+    pause: noop,
+    resume: noop,
+    took: noop,
+    requestTurn: noop,
+    snapshot: emptySnapshot,
+  }
 }
 
 /** Adds an abort listener to the signal, and returns a consumer that removes it when the call ends. */

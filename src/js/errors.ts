@@ -38,7 +38,7 @@ class APIError extends HolySheepError {}
 class AuthenticationError extends APIError {}
 class RateLimitError extends APIError {}
 class TimeoutError extends HolySheepError {
-  declare readonly phase: 'connect' | 'first-token' | 'idle' | 'attempt' | 'total' | 'queue'
+  declare readonly phase: 'connect' | 'first-token' | 'idle' | 'attempt' | 'total' | 'queue' | 'paused'
   declare readonly timeBreakdown?: { queueMs: number; waitMs: number; attemptMs: number }
 }
 class ConnectionError extends HolySheepError {}

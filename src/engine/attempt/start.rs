@@ -195,6 +195,7 @@ fn read_settings(
         },
         deadline_share: remaining.map(|remaining| deadline::fair_share(remaining, other_routes)),
         idle_timeout: options.idle_timeout,
+        max_paused: options.max_paused,
         usage_timeout: options.usage_timeout,
         max_event: options.max_event,
         require_finish_reason: route
