@@ -18,6 +18,7 @@ mod memory;
 mod native_hub;
 pub mod network;
 mod queue;
+mod redactor;
 mod runtime;
 mod simulator;
 mod timer;

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::defaults;
 use super::first_endpoint_extras::FirstEndpointExtras;
-use super::headers::{header_value, headers};
+use super::headers::{header_value, headers, secret_values};
 use super::hedge::Hedge;
 use super::reader::Reader;
 use super::recovery::Recovery;
@@ -118,6 +118,12 @@ impl CallConfig {
             defaults::FIRST_TOKEN_TIMEOUT
         };
         self.first_token_timeout.unwrap_or(default)
+    }
+
+    /// What no error may quote: the values of its headers, and what goes to the first endpoint only.
+    pub fn secrets(&self) -> impl Iterator<Item = &str> {
+        let extras = self.first_endpoint_extras.iter().flat_map(FirstEndpointExtras::secrets);
+        secret_values(&self.headers).chain(extras)
     }
 
     /// These settings, overridden by the options of one call.

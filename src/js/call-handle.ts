@@ -1,6 +1,7 @@
 /** The contract between a call and its starter: the consumer of its records, and the handle that controls it. */
 import { getMaxListeners, setMaxListeners } from 'node:events'
 import { addon } from './native'
+import { bare } from './own'
 import { soon } from './timers'
 
 /** The form in which a call delivers its answer. `NOTHING` delivers no deltas. */
@@ -73,7 +74,7 @@ export function abortedCall(consumer: Consumer, reason: unknown): CallHandle {
 /** Adds an abort listener to the signal, and returns a consumer that removes it when the call ends. */
 export function withAbortListener(consumer: Consumer, signal: AbortSignal, abort: () => void): Consumer {
   countListener(signal)
-  signal.addEventListener('abort', abort, { once: true })
+  signal.addEventListener('abort', abort, bare({ once: true }))
   const stop = () => {
     signal.removeEventListener('abort', abort)
     uncountListener(signal)

@@ -7,6 +7,7 @@
 import { type CallHandle, type Consumer, withAbortListener } from './call-handle'
 import { type Dispatcher, InFlightCall } from './in-flight-call'
 import { addon } from './native'
+import { bare, own } from './own'
 import { AT_ONCE, type NativeHub, PACED, RecordBatch } from './record-batch'
 import {
   afterMs,
@@ -59,15 +60,17 @@ const dispatcher: Dispatcher & { turn: number; isRunning: boolean } = {
  * The process stays alive until the call has ended.
  */
 export function open(
-  consumer: Consumer,
+  given: Consumer,
   options: { coalesce?: boolean; signal?: AbortSignal },
   enter: (hub: NativeHub) => number,
 ): CallHandle {
-  const { signal } = options
+  // Without a prototype, because most of its methods are optional.
+  const consumer = bare({ ...given })
+  const signal = own(options, 'signal') as AbortSignal | undefined
   // If this throws, no listener has been added yet.
   const id = enter(nativeHub())
   const abortable = signal ? withAbortListener(consumer, signal, () => call.cancel(signal.reason)) : consumer
-  const call: InFlightCall = new InFlightCall(id, abortable, options.coalesce === true, dispatcher)
+  const call: InFlightCall = new InFlightCall(id, abortable, own(options, 'coalesce') === true, dispatcher)
   calls[id] = call
   inFlight++
   nativeHub().callStarted()
