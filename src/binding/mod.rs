@@ -18,7 +18,7 @@ mod memory;
 mod native_hub;
 pub mod network;
 mod queue;
-mod redactor;
+pub mod redactor;
 mod runtime;
 mod simulator;
 mod timer;

@@ -193,7 +193,7 @@ fn an_ending_waits_for_a_bounded_time_while_others_stream_without_a_pause() {
 #[test]
 fn the_id_of_a_detached_call_is_free_once_no_unread_batch_has_a_record_of_it() {
     let mut scene = Scene::new();
-    let mut free = |scene: &mut Scene, id: u32, last_batch| scene.queue.end_detached(id, last_batch, 0);
+    let free = |scene: &mut Scene, id: u32, last_batch| scene.queue.end_detached(id, last_batch, 0);
     assert!(free(&mut scene, 1, 0), "it has no records");
     scene.push(2, DELTA);
     assert!(!free(&mut scene, 2, 1), "its record waits");
