@@ -26,7 +26,7 @@ import {
   readSnapshotOptions,
   snapshotOfResult,
 } from './snapshot'
-import { type Link, unread } from './stream-link'
+import { hold, type Link, release, streamOf } from './stream-link'
 import { soon } from './timers'
 import type * as Web from './web'
 
@@ -112,14 +112,13 @@ export class ChatStream implements AsyncIterable<ChatCompletionChunk> {
     createStream = (start) => new ChatStream(start)
     // Its functions must not refer to `this` of a stream: the call holds them.
     consumerOf = (link) => {
-      const streamOf = () => link.held ?? link.weak?.deref()
       const tell = (act: (stream: ChatStream) => void) => {
-        const stream = streamOf()
+        const stream = streamOf(link)
         if (stream !== undefined) act(stream)
       }
       return {
         delta(text) {
-          const stream = streamOf()
+          const stream = streamOf(link)
           if (stream !== undefined) stream.#onDelta(text)
         },
         complete: (text) => tell((stream) => stream.#onComplete(text)),
@@ -142,7 +141,7 @@ export class ChatStream implements AsyncIterable<ChatCompletionChunk> {
   }
 
   get result(): Promise<StreamResult> {
-    this.#hold()
+    hold(this.#link, this)
     this.#unbounded = true
     this.#call.resume()
     return this.#result.promise
@@ -158,7 +157,7 @@ export class ChatStream implements AsyncIterable<ChatCompletionChunk> {
   }
 
   text(): Promise<string> {
-    this.#hold()
+    hold(this.#link, this)
     if (this.#reader === undefined) {
       this.#reader = 'complete'
       this.#clear()
@@ -225,23 +224,7 @@ export class ChatStream implements AsyncIterable<ChatCompletionChunk> {
     // Without a reader, chunks: a later reader of any kind can be served from them.
     this.#mode = this.#reader === 'text' ? TEXT : this.#reader === 'complete' ? NOTHING : CHUNKS
     this.#call.begin(this.#mode)
-    if (this.#reader === undefined && !this.#unbounded) this.#release()
-  }
-
-  /** Has the call hold the stream: something of it is taken. */
-  #hold() {
-    const link = this.#link
-    if (link.weak) unread.unregister(link)
-    link.weak = undefined
-    link.held = this
-  }
-
-  /** Nothing of the stream is taken yet, so only its owner holds it. */
-  #release() {
-    const link = this.#link
-    link.weak = new WeakRef(this)
-    link.held = undefined
-    unread.register(this, this.#call, link)
+    if (this.#reader === undefined && !this.#unbounded) release(this.#link, this, this.#call)
   }
 
   #iterate<T>(reader: 'chunks' | 'text', shape: Shape, below: () => unknown): AsyncIterator<T, undefined> {
@@ -309,7 +292,7 @@ export class ChatStream implements AsyncIterable<ChatCompletionChunk> {
         `this stream has already been read (${READ_AS[this.#reader]}), and can be read only once: call stream() again for a new one`,
       )
     }
-    this.#hold()
+    hold(this.#link, this)
     this.#reader = reader
     this.#shape = shape
   }

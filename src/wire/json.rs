@@ -63,7 +63,7 @@ pub fn number(json: &str) -> Option<String> {
 const MAX_MEMORY: usize = 64 * 1024 * 1024;
 
 /// Any value. What no [`Value`] can hold is replaced: half of a surrogate pair by U+FFFD, a number out of range by
-/// null. `None` if this is not JSON, or takes more than [`MAX_MEMORY`].
+/// null. `None` if this is not JSON, or takes more than 64 MiB of memory.
 pub fn value(json: &str) -> Option<Value> {
     value_within(json, MAX_MEMORY).ok().flatten()
 }
