@@ -1,11 +1,15 @@
 //! The one error type of the crate. Its [`Kind`] says what happened, [`Kind::code`] is the stable
 //! string that JavaScript sees, and everything else is data: callers never parse a message.
 
+mod local_resource;
+
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+
+pub use local_resource::LocalResource;
 
 /// How much of a response body an error keeps, in bytes.
 pub const BODY_LIMIT: usize = 2048;
@@ -177,6 +181,8 @@ pub enum Kind {
     Redirect,
     Timeout(Phase),
     Connection(ConnectionFailure),
+    /// This machine refuses what the call needs. No provider has a part in it.
+    LocalResource(LocalResource),
     /// The breaker of every remaining route is open.
     CircuitOpen,
     /// The stream ended before the answer was complete, after some of it had been delivered.
@@ -223,6 +229,7 @@ impl Kind {
             Kind::Redirect => "REDIRECTED",
             Kind::Timeout(_) => "TIMEOUT",
             Kind::Connection(connection) => connection.code(),
+            Kind::LocalResource(_) => "LOCAL_RESOURCE",
             Kind::CircuitOpen => "CIRCUIT_OPEN",
             Kind::Interrupted => "STREAM_INTERRUPTED",
             Kind::Truncated => "STREAM_TRUNCATED",
@@ -263,7 +270,7 @@ impl Kind {
             Kind::CostCap => "CostCapError",
             Kind::InvalidArgument => "TypeError",
             Kind::OutOfRange => "RangeError",
-            Kind::Aborted | Kind::Closed | Kind::Internal => "HolySheepError",
+            Kind::Aborted | Kind::Closed | Kind::Internal | Kind::LocalResource(_) => "HolySheepError",
         }
     }
 }

@@ -54,19 +54,19 @@ impl NativeHub {
     }
 
     /// The length that the shared array needs.
-    #[napi]
+    #[napi(catch_unwind)]
     pub fn shared_words() -> u32 {
         (HEADER + WORDS * MAX_RECORDS) as u32
     }
 
     /// How long JavaScript waits between two polls, in milliseconds.
-    #[napi]
+    #[napi(catch_unwind)]
     pub fn poll_interval_ms() -> u32 {
         POLL_INTERVAL_MS
     }
 
     /// Wakes JavaScript in the next round of its event loop, if it has no timers.
-    #[napi]
+    #[napi(catch_unwind)]
     pub fn schedule_wake(&self) {
         self.hub.wake();
     }
@@ -94,14 +94,14 @@ impl NativeHub {
     }
 
     /// Keeps the process alive until the call has ended.
-    #[napi]
+    #[napi(catch_unwind)]
     pub fn call_started(&mut self, env: &Env) -> Result<()> {
         self.calls_in_flight += 1;
         if self.calls_in_flight == 1 { self.set_ref(env, true) } else { Ok(()) }
     }
 
     /// Forgets a call whose end JavaScript has seen. Its id may be reused.
-    #[napi]
+    #[napi(catch_unwind)]
     pub fn call_ended(&mut self, env: &Env, id: u32) -> Result<()> {
         self.hub.unregister(id);
         self.calls_in_flight = self.calls_in_flight.saturating_sub(1);
@@ -109,7 +109,7 @@ impl NativeHub {
     }
 
     /// Begins a call. `mode`: 0 for text, 1 for chunks, 2 for nothing before the end.
-    #[napi]
+    #[napi(catch_unwind)]
     pub fn begin(&self, id: u32, mode: u32) {
         let mode = match mode {
             0 => DeliveryMode::Text,
@@ -121,7 +121,7 @@ impl NativeHub {
         }
     }
 
-    #[napi]
+    #[napi(catch_unwind)]
     pub fn cancel(&self, id: u32) {
         if let Some(call) = self.hub.call(id) {
             call.cancel.cancel();
@@ -129,13 +129,13 @@ impl NativeHub {
     }
 
     /// The snapshot of a call in flight, as JSON.
-    #[napi]
+    #[napi(catch_unwind)]
     pub fn snapshot(&self, id: u32) -> Option<String> {
         Some(self.hub.call(id)?.live.get()?.json())
     }
 
     /// Replies to the question whether an error counts as a failure.
-    #[napi]
+    #[napi(catch_unwind)]
     pub fn answer(&self, id: u32, is_failure: bool) {
         if let Some(call) = self.hub.call(id) {
             call.reply_is_failure(is_failure);
@@ -143,14 +143,14 @@ impl NativeHub {
     }
 
     /// Stops reading the call's socket until `resume`.
-    #[napi]
+    #[napi(catch_unwind)]
     pub fn pause(&self, id: u32) {
         if let Some(call) = self.hub.call(id) {
             call.pause();
         }
     }
 
-    #[napi]
+    #[napi(catch_unwind)]
     pub fn resume(&self, id: u32) {
         if let Some(call) = self.hub.call(id) {
             call.resume();

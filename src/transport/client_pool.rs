@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::connection::ConnectionLayer;
 use super::http_error::{MAX_HEAD, error_chain};
+use super::resolver::Resolver;
 use super::{TransportOptions, tls};
 use crate::error::{Error, Kind, Result};
 
@@ -86,6 +87,7 @@ fn builder(options: &TransportOptions, tls: rustls::ClientConfig) -> Result<reqw
         .user_agent(concat!("holysheep/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(options.connect_timeout)
         .connector_layer(ConnectionLayer)
+        .dns_resolver(Resolver::default())
         .tls_backend_preconfigured(tls)
         // The key must not follow a redirect, so a redirect is a response like any other.
         .redirect(reqwest::redirect::Policy::none())

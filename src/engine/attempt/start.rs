@@ -19,7 +19,7 @@ use crate::engine::admission::{CallContext, CallRoute, Permit};
 use crate::engine::shared::event::Event;
 use crate::engine::shared::ids::random_id;
 use crate::engine::time::clock::{self, timeout_at};
-use crate::error::{Error, Phase, Result};
+use crate::error::{Error, LocalResource, Phase, Result};
 use crate::policy::deadline;
 use crate::store::SharedState;
 use crate::transport::{Method, Request};
@@ -106,13 +106,14 @@ impl Attempt {
         let limiters = [client.limiter.clone(), route.endpoint.limiter.clone()];
         let open_request = OpenRequest { settings, head: head.clone(), key: endpoint.key.clone(), limiters };
         let transport_options = client.transport_options(call.options.connect_timeout);
-        let send = |on_sent| Request {
+        let send = |on_sent, shortage| Request {
             method: Method::POST,
             url,
             headers,
             body: encoded.body,
             options: transport_options,
             on_sent,
+            shortage,
         };
         let attempt = Attempt {
             permit,
@@ -135,6 +136,7 @@ impl Attempt {
         });
         let transport = &*client.transport;
         let attempt_timeout = call.options.attempt_timeout;
+        let open_head = head.clone();
         let future = async move {
             // Pinned, or boxed if rare, so that the future does not occupy its size twice.
             let open = pin!(async move {
@@ -150,10 +152,10 @@ impl Attempt {
             });
             let result = match attempt_timeout {
                 None => open.await,
-                Some(limit) => timeout_at(started + limit, open)
-                    .boxed()
-                    .await
-                    .unwrap_or_else(|_| Err(Error::timeout(Phase::Attempt, limit))),
+                Some(limit) => timeout_at(started + limit, open).boxed().await.unwrap_or_else(|_| {
+                    let lacks = open_head.update(|head| head.lacks());
+                    Err(lacks.map_or_else(|| Error::timeout(Phase::Attempt, limit), LocalResource::error))
+                }),
             };
             result.map_err(|error| without_key(error, &endpoint, extras))
         };

@@ -56,6 +56,7 @@ impl Server {
             body: "question".into(),
             options: TransportOptions { connect_timeout: Duration::from_secs(60), ..Default::default() },
             on_sent,
+            shortage: Shortage::default(),
         };
         let mut response = HttpTransport.send(request).await?;
         let mut text = Vec::new();

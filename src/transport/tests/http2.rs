@@ -81,6 +81,7 @@ async fn post(url: &str, ca: &str) -> Result<String> {
         body: "question".into(),
         options,
         on_sent,
+        shortage: Shortage::default(),
     };
     let mut response = HttpTransport.send(request).await?;
     let mut text = Vec::new();
