@@ -17,8 +17,10 @@ const MAX_BLOCKING_THREADS: usize = 16;
 /// In effect forever: a thread that may block exists for as long as the runtime does. tokio panics if it needs one, has none
 /// and can start none; with one it queues.
 const KEEP_ALIVE: Duration = Duration::from_secs(u32::MAX as u64);
-/// How often the start is tried. Right after a thread has ended, the system may still count it.
-const TRIES: u32 = 5;
+/// How often a start that lacks a thread is tried again.
+const TRIES: usize = 3;
+/// How long the system may count a thread that has ended.
+const RELEASE: Duration = Duration::from_millis(2);
 const NAME: &str = "holysheep";
 
 /// The runtime of the process. It starts at first use and outlives every JavaScript environment. (napi's own
@@ -37,7 +39,8 @@ pub(super) fn runtime() -> Result<&'static Runtime> {
     if let Some(runtime) = RUNTIME.get() {
         return Ok(runtime);
     }
-    let runtime = start().map_err(|error| LocalResource::of(&error).unwrap_or(LocalResource::Threads).error())?;
+    let runtime =
+        start().map_err(|error| LocalResource::of(&error).unwrap_or(LocalResource::Threads).error())?;
     Ok(RUNTIME.get_or_init(|| runtime))
 }
 
@@ -63,26 +66,32 @@ pub(super) fn spawn_in_order(runtime: &'static Runtime, task: BoxFuture<'static,
     let _ = tasks.send(task);
 }
 
-/// Starts the runtime, with fewer workers if there are not enough threads.
+/// Starts the runtime, with one worker if there are not enough threads for more.
 fn start() -> io::Result<Runtime> {
     // Calls wait for the network. More threads would only take the cores from JavaScript.
-    let workers = thread::available_parallelism().map_or(1, |cores| cores.get().min(4));
-    let mut failed = None;
-    for try_number in 0..TRIES {
-        for workers in [workers, 1] {
-            match start_with(workers) {
-                Ok(runtime) => return Ok(runtime),
-                Err(error) => failed = Some(error),
-            }
+    let most = thread::available_parallelism().map_or(1, |cores| cores.get().min(4));
+    // A failed start of the runtime leaves its descriptors open, so it is not tried in vain.
+    let (startable, refused) = startable_threads(most + 1);
+    let workers = match startable {
+        0 | 1 => return Err(refused.unwrap_or_else(|| io::ErrorKind::WouldBlock.into())),
+        count if count > most => most,
+        _ => 1,
+    };
+    let mut tries = 0..TRIES;
+    loop {
+        if refused.is_some() || tries.start > 0 {
+            thread::sleep(RELEASE);
         }
-        thread::sleep(Duration::from_millis(1 << try_number));
+        match start_with(workers) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock && tries.next().is_some() => {}
+            result => return result,
+        }
     }
-    Err(failed.unwrap_or_else(|| io::ErrorKind::WouldBlock.into()))
 }
 
+/// # Errors
+/// `WouldBlock` if a thread cannot start.
 fn start_with(workers: usize) -> io::Result<Runtime> {
-    // A failed start of the runtime leaves its descriptors open, so it is not tried in vain.
-    check_threads(workers + 1)?;
     let gate = Gate::default();
     let at_gate = gate.clone();
     let mut builder = Builder::new_multi_thread();
@@ -109,22 +118,25 @@ fn start_with(workers: usize) -> io::Result<Runtime> {
     }
 }
 
-/// Fails if the system does not allow this many threads more.
-fn check_threads(count: usize) -> io::Result<()> {
+/// How many threads the system allows to start, up to `count`, and why it does not allow more.
+fn startable_threads(count: usize) -> (usize, Option<io::Error>) {
     let mut threads = Vec::with_capacity(count);
-    let result = (0..count).try_for_each(|_| {
+    let mut refused = None;
+    while threads.len() < count && refused.is_none() {
         let (end, ended) = mpsc::channel::<()>();
         // Lives until its sender is dropped.
-        let thread = thread::Builder::new().name(NAME.into()).spawn(move || ended.recv().is_err())?;
-        threads.push((thread, end));
-        Ok(())
-    });
+        match thread::Builder::new().name(NAME.into()).spawn(move || ended.recv().is_err()) {
+            Ok(thread) => threads.push((thread, end)),
+            Err(error) => refused = Some(error),
+        }
+    }
+    let startable = threads.len();
     for (thread, end) in threads {
         drop(end);
         // It does not panic.
         let _ = thread.join();
     }
-    result
+    (startable, refused)
 }
 
 /// Holds the threads of a runtime back until it is known whether all of them have started.

@@ -56,9 +56,9 @@ impl LocalResource {
 /// The codes of the operating system.
 #[cfg(unix)]
 const CODES: [(i32, LocalResource); 4] = [
-    (24, LocalResource::Descriptors),                                      // EMFILE
-    (23, LocalResource::SystemDescriptors),                                // ENFILE
-    (12, LocalResource::Memory),                                           // ENOMEM
+    (24, LocalResource::Descriptors),       // EMFILE
+    (23, LocalResource::SystemDescriptors), // ENFILE
+    (12, LocalResource::Memory),            // ENOMEM
     (if cfg!(target_os = "linux") { 105 } else { 55 }, LocalResource::Memory), // ENOBUFS
 ];
 #[cfg(windows)]

@@ -33,7 +33,8 @@ impl Transport for HttpTransport {
         async move {
             let Request { method, url, headers, body, options, on_sent, shortage } = request;
             let mut waits = Waits::new(options.connect_timeout);
-            let mut exchange = Exchange { method, url, headers, body, options, on_sent: OnSent::new(on_sent) };
+            let mut exchange =
+                Exchange { method, url, headers, body, options, on_sent: OnSent::new(on_sent) };
             // Not asking would allow any coding (RFC 9110, section 12.5.3).
             exchange.headers.entry(ACCEPT_ENCODING).or_insert(HeaderValue::from_static("identity"));
             loop {

@@ -39,7 +39,8 @@ impl Resolve for Resolver {
 impl Resolver {
     fn lookup(&self, host: &str) -> Shared<Lookup> {
         let mut lookups = self.lookups.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(lookup) = lookups.get(host).and_then(WeakShared::upgrade).filter(|lookup| lookup.peek().is_none())
+        if let Some(lookup) =
+            lookups.get(host).and_then(WeakShared::upgrade).filter(|lookup| lookup.peek().is_none())
         {
             return lookup;
         }
@@ -48,7 +49,10 @@ impl Resolver {
         let name = host.to_owned();
         let lookup = async move {
             let found = tokio::task::spawn_blocking(move || addresses(&name)).await;
-            found.map_err(io::Error::other).and_then(|found| found).map_err(|error| LookupError(Arc::new(error)))
+            found
+                .map_err(io::Error::other)
+                .and_then(|found| found)
+                .map_err(|error| LookupError(Arc::new(error)))
         }
         .boxed()
         .shared();

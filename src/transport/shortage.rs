@@ -71,6 +71,8 @@ pub(super) async fn lacks_ports(address: &str) -> bool {
     let Ok(addresses) = tokio::net::lookup_host(address).await else { return false };
     addresses.into_iter().any(|address| {
         let any = if address.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
-        UdpSocket::bind::<(std::net::IpAddr, u16)>((any, 0)).and_then(|socket| socket.connect(address)).is_ok()
+        UdpSocket::bind::<(std::net::IpAddr, u16)>((any, 0))
+            .and_then(|socket| socket.connect(address))
+            .is_ok()
     })
 }

@@ -61,9 +61,8 @@ impl Client {
         let shortage = request.shortage.clone();
         let limit =
             self.state.config.call.total_timeout.unwrap_or(self.state.config.call.first_token_timeout(false));
-        let timed_out = |_| {
-            shortage.get().map_or_else(|| Error::timeout(Phase::Total, limit), LocalResource::error)
-        };
+        let timed_out =
+            |_| shortage.get().map_or_else(|| Error::timeout(Phase::Total, limit), LocalResource::error);
         timeout(limit, self.exchange(request)).await.map_err(timed_out)?
     }
 

@@ -17,6 +17,7 @@ mod health;
 mod hedging;
 mod hedging_limits;
 mod limits;
+mod local_resources;
 mod malformed;
 mod metrics;
 mod odd_streams;

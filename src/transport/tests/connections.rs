@@ -10,7 +10,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 
 use super::super::http::HttpTransport;
-use super::super::{HeaderMap, Method, Request, Transport, TransportOptions};
+use super::super::{HeaderMap, Method, Request, Shortage, Transport, TransportOptions};
 use crate::error::{ConnectionFailure, Kind, Result};
 
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";

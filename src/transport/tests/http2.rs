@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 use tokio_rustls::TlsAcceptor;
 
 use super::super::http::HttpTransport;
-use super::super::{HeaderMap, Method, Request, Transport, TransportOptions};
+use super::super::{HeaderMap, Method, Request, Shortage, Transport, TransportOptions};
 use crate::error::Result;
 
 /// How a server ends the second request on each connection.
