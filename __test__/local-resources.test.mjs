@@ -95,7 +95,10 @@ test('without a descriptor', { skip: process.platform === 'win32' }, async (t) =
     t.after(() => rmSync(folder, { recursive: true }))
     const file = join(folder, 'root.pem')
     writeFileSync(file, simulator.certificate)
-    for (const env of [{ SSL_CERT_FILE: file, SSL_CERT_DIR: '' }, { SSL_CERT_FILE: '', SSL_CERT_DIR: folder }]) {
+    for (const env of [
+      { SSL_CERT_FILE: file, SSL_CERT_DIR: '' },
+      { SSL_CERT_FILE: '', SSL_CERT_DIR: folder },
+    ]) {
       const { run } = await withFewDescriptors(t, { ...argument, ca: undefined }, { NODE_EXTRA_CA_CERTS: '', ...env })
       await run('create')
       await run('simulator')
@@ -145,7 +148,8 @@ test('without a thread', { skip: canLimit ? false : 'needs root and prlimit' }, 
   const folder = mkdtempSync(join(tmpdir(), 'holysheep-threads-'))
   t.after(() => rmSync(folder, { recursive: true }))
   chmodSync(folder, 0o755)
-  for (const name of ['dist', 'native', 'package.json']) cpSync(join(root, name), join(folder, name), { recursive: true })
+  for (const name of ['dist', 'native', 'package.json'])
+    cpSync(join(root, name), join(folder, name), { recursive: true })
   cpSync(join(root, '__test__/support', PROGRAM), join(folder, PROGRAM))
   const limit = (child, count) => execFileSync('prlimit', ['--pid', child.pid, `--nproc=${count}:`], identity)
 

@@ -62,6 +62,11 @@ impl Error {
         Error::new(Kind::InvalidArgument, format!("{name}: got {value}; accepted: {accepted}"))
     }
 
+    /// This machine refuses what the call needs.
+    pub fn local_resource(resource: LocalResource) -> Self {
+        Error::new(Kind::LocalResource(resource), resource.message())
+    }
+
     pub fn timeout(phase: Phase, limit: Duration) -> Self {
         let what = match phase {
             Phase::Connect => "no connection",

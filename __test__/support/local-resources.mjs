@@ -40,7 +40,10 @@ const commands = {
   },
   models: async () => (await client().models()).length > 0,
   health: async () => (await client().healthCheck()).map(({ code }) => code ?? 'ok'),
-  breakers: async () => client().metrics().breakers.map(({ state }) => state),
+  breakers: async () =>
+    client()
+      .metrics()
+      .breakers.map(({ state }) => state),
   create: async (options) => create(options).url,
   watch: async () => create({ healthCheckMs: 600_000 }).close(),
   simulator: async () => (await startSimulator()).close(),

@@ -10,7 +10,7 @@ use super::errors::{OrThrow, exception};
 use super::runtime::runtime;
 use crate::engine::IdleProbe;
 use crate::engine::test_clock::TestClock;
-use crate::error::LocalResource;
+use crate::error::{Error, LocalResource};
 
 #[napi]
 pub struct NativeClock {
@@ -26,7 +26,7 @@ impl NativeClock {
     pub fn new() -> napi::Result<Self> {
         let runtime = runtime().or_throw()?;
         let probe = runtime.block_on(IdleProbe::new()).map_err(|error| match LocalResource::of(&error) {
-            Some(resource) => exception(&resource.error()),
+            Some(resource) => exception(&Error::local_resource(resource)),
             None => napi::Error::from_reason(format!("the test clock needs a socket on 127.0.0.1: {error}")),
         })?;
         Ok(NativeClock { clock: TestClock::install(), probe, runtime })

@@ -10,7 +10,7 @@ use futures::future::BoxFuture;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
-use crate::error::{LocalResource, Result};
+use crate::error::{Error, LocalResource, Result};
 
 /// How many threads wait for the system at once: for name lookups and files. More wait for a thread.
 const MAX_BLOCKING_THREADS: usize = 16;
@@ -39,8 +39,9 @@ pub(super) fn runtime() -> Result<&'static Runtime> {
     if let Some(runtime) = RUNTIME.get() {
         return Ok(runtime);
     }
-    let runtime =
-        start().map_err(|error| LocalResource::of(&error).unwrap_or(LocalResource::Threads).error())?;
+    let runtime = start().map_err(|error| {
+        Error::local_resource(LocalResource::of(&error).unwrap_or(LocalResource::Threads))
+    })?;
     Ok(RUNTIME.get_or_init(|| runtime))
 }
 

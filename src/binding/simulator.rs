@@ -28,7 +28,7 @@ impl NativeSimulator {
         let runtime = runtime().or_throw()?;
         let simulator = runtime.block_on(Simulator::start(options)).map_err(|error| {
             if let Some(resource) = LocalResource::of(&error) {
-                return exception(&resource.error());
+                return exception(&Error::local_resource(resource));
             }
             let message = format!("the simulator cannot listen on {address}: {error}");
             let mut record = error_record(&Error::new(Kind::Internal, message));

@@ -2,8 +2,6 @@
 
 use std::io;
 
-use super::{Error, Kind};
-
 /// A resource of this machine that is used up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LocalResource {
@@ -27,9 +25,9 @@ impl LocalResource {
         CODES.iter().find(|(known, _)| *known == code).map(|(_, resource)| *resource)
     }
 
-    /// The error, with what can be done.
-    pub fn error(self) -> Error {
-        let message = match self {
+    /// What is lacking, and what can be done.
+    pub fn message(self) -> &'static str {
+        match self {
             LocalResource::Descriptors => {
                 "this process has no file descriptor left (EMFILE): raise its limit (`ulimit -n`), or run fewer calls at \
                  once (`maxConcurrent`)"
@@ -48,8 +46,7 @@ impl LocalResource {
                 "this process can start no thread (EAGAIN): raise the limit of its user (`ulimit -u`) or container \
                  (`pids.max`)"
             }
-        };
-        Error::new(Kind::LocalResource(self), message)
+        }
     }
 }
 

@@ -78,7 +78,10 @@ export function load(): { version(): string } {
       if ((error as NodeJS.ErrnoException).code === 'ADDON_NOT_LOADED') throw error
       if ((error as NodeJS.ErrnoException).code !== 'MODULE_NOT_FOUND') {
         const reason = (error instanceof Error ? error.message : String(error)).replace(/\.$/, '')
-        throw failure(`${subject}: ${source} was found but cannot be loaded: ${reason}. ${remedy(error, reason)}`, error)
+        throw failure(
+          `${subject}: ${source} was found but cannot be loaded: ${reason}. ${remedy(error, reason)}`,
+          error,
+        )
       }
       missing = error
     }

@@ -302,7 +302,11 @@ export async function pipe(
   checkKnownOptions(checked, SSE_OPTIONS)
   const { heartbeatMs, onDisconnect, errorMessage } = readSSE(checked)
   if (typeof res?.write !== 'function' || typeof res.setHeader !== 'function' || typeof res.on !== 'function') {
-    throw invalid('res', res, 'a ServerResponse of node:http or node:http2 (`res` in Express, `reply.raw` in Fastify, `ctx.res` in Koa)')
+    throw invalid(
+      'res',
+      res,
+      'a ServerResponse of node:http or node:http2 (`res` in Express, `reply.raw` in Fastify, `ctx.res` in Koa)',
+    )
   }
   if (res.writableEnded)
     throw invalid('res', undefined, 'a response that has not been ended', 'one that has been ended')

@@ -243,7 +243,7 @@ mod tests {
     #[test]
     fn what_this_machine_lacks_blames_nobody() {
         for resource in [LocalResource::Descriptors, LocalResource::Ports, LocalResource::Threads] {
-            let class = classify(&resource.error());
+            let class = classify(&Error::local_resource(resource));
             let expected = Classification {
                 retryable: false,
                 breaker: Outcome::Ignored,

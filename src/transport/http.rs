@@ -87,7 +87,7 @@ impl Exchange {
             Err(error) => {
                 let peer = proxy.as_deref().map_or_else(|| String::from(&*address), self::address);
                 if is_unavailable_address(&error) && lacks_ports(&peer).await {
-                    return Err(LocalResource::Ports.error());
+                    return Err(Error::local_resource(LocalResource::Ports));
                 }
                 let mut error = from_reqwest(error, connect_timeout, &address, tls_to_server);
                 if matches!(error.kind, Kind::LocalResource(_)) {

@@ -30,7 +30,7 @@ pub(super) fn from_reqwest(
         if let Some(io) = link.downcast_ref::<io::Error>() {
             use io::ErrorKind as Io;
             if let Some(resource) = LocalResource::of(io) {
-                return resource.error();
+                return Error::local_resource(resource);
             }
             failure = match io.kind() {
                 Io::ConnectionRefused => ConnectionFailure::Refused,

@@ -26,8 +26,8 @@ impl Resolve for Resolver {
         async move {
             match lookup.await {
                 Ok(addresses) => {
-                    let addresses: Addrs = Box::new(addresses.to_vec().into_iter());
-                    Ok(addresses)
+                    let addresses: Vec<_> = addresses.iter().copied().collect();
+                    Ok(Box::new(addresses.into_iter()) as Addrs)
                 }
                 Err(LookupError(error)) => Err(same_error(&error).into()),
             }
@@ -103,7 +103,7 @@ mod tests {
         drop(resolver.lookup("localhost"));
         assert!(resolver.lookups.lock().unwrap()["localhost"].upgrade().is_none());
         resolver.lookup("localhost").await.unwrap();
-        let _ = resolver.lookup("127.0.0.1");
+        drop(resolver.lookup("127.0.0.1"));
         assert_eq!(resolver.lookups.lock().unwrap().len(), 1, "ended lookups are forgotten");
     }
 }

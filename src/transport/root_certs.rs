@@ -110,7 +110,7 @@ fn files_in(dir: &Path) -> Result<Vec<PathBuf>> {
 /// A file that cannot be read is skipped, unless this machine is the reason: what is trusted is kept for as long as the
 /// process runs, so it must be complete.
 pub(super) fn fail_without_descriptors(error: &io::Error) -> Result<()> {
-    LocalResource::of(error).map_or(Ok(()), |resource| Err(resource.error()))
+    LocalResource::of(error).map_or(Ok(()), |resource| Err(Error::local_resource(resource)))
 }
 
 /// Whether the certificate can verify others. Some PEM blocks only look like certificates.

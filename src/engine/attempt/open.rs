@@ -14,7 +14,7 @@ use crate::config::{Secret, defaults};
 use crate::engine::shared::limiter::Limiter;
 use crate::engine::time::clock::{self, sleep_until_some};
 use crate::engine::time::unless_silent_until;
-use crate::error::{Error, LocalResource, Phase, Result};
+use crate::error::{Error, Phase, Result};
 use crate::store::SharedState;
 use crate::transport::{Body, HeaderMap, HeaderValue, Request, Response, Shortage, Transport};
 use crate::wire::{limits, provider_error, response_headers, retry_after, secrets};
@@ -54,7 +54,7 @@ impl OpenRequest {
             _ = &mut sent => None,
             () = sleep_until_some(give_up_at) => {
                 let timeout = || Error::timeout(Phase::Connect, self.settings.deadline_share.unwrap_or_default());
-                return Err(self.head.update(|head| head.lacks().map_or_else(timeout, LocalResource::error)));
+                return Err(self.head.update(|head| head.lacks().map_or_else(timeout, Error::local_resource)));
             }
         };
         if matches!(early, None | Some(Ok(_))) || sent.try_recv().is_ok() {

@@ -19,7 +19,7 @@ use crate::engine::admission::{CallContext, CallRoute, Permit};
 use crate::engine::shared::event::Event;
 use crate::engine::shared::ids::random_id;
 use crate::engine::time::clock::{self, timeout_at};
-use crate::error::{Error, LocalResource, Phase, Result};
+use crate::error::{Error, Phase, Result};
 use crate::policy::deadline;
 use crate::store::SharedState;
 use crate::transport::{Method, Request};
@@ -154,7 +154,7 @@ impl Attempt {
                 None => open.await,
                 Some(limit) => timeout_at(started + limit, open).boxed().await.unwrap_or_else(|_| {
                     let lacks = open_head.update(|head| head.lacks());
-                    Err(lacks.map_or_else(|| Error::timeout(Phase::Attempt, limit), LocalResource::error))
+                    Err(lacks.map_or_else(|| Error::timeout(Phase::Attempt, limit), Error::local_resource))
                 }),
             };
             result.map_err(|error| without_key(error, &endpoint, extras))

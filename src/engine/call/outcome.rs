@@ -6,7 +6,7 @@ use super::stop::interrupted;
 use crate::engine::attempt::{Attempt, AttemptEnd};
 use crate::engine::shared::event::Event;
 use crate::engine::time::clock;
-use crate::error::{Error, Kind, LocalResource, Phase, Result};
+use crate::error::{Error, Kind, Phase, Result};
 
 impl Call<'_> {
     /// Ends the call with the result of its future, or with the error that interrupted it: ends the attempts that are
@@ -47,7 +47,7 @@ impl Call<'_> {
     /// A deadline that passed while the attempt waited for what this machine lacks has that as its cause.
     fn with_shortage(&self, mut error: Error) -> Error {
         if error.kind == Kind::Timeout(Phase::Total) && error.cause.is_none() {
-            error.cause = self.running.current().and_then(Attempt::lacks).map(LocalResource::error);
+            error.cause = self.running.current().and_then(Attempt::lacks).map(Error::local_resource);
         }
         error
     }

@@ -15,7 +15,7 @@ use crate::engine::shared::breaker::{BreakerPermit, SharedBreaker};
 use crate::engine::shared::endpoint::{EndpointState, RouteState};
 use crate::engine::shared::event::Event;
 use crate::engine::time::clock::{self, timeout};
-use crate::error::{Error, Kind, LocalResource, Phase, Result};
+use crate::error::{Error, Kind, Phase, Result};
 use crate::policy::circuit_breaker::{Outcome, Transition};
 use crate::policy::classify::classify;
 use crate::transport::{Request, Response, Shortage};
@@ -80,7 +80,7 @@ impl Client {
             Err(_) => {
                 let message = format!("no answer within {} ms", limit.as_millis());
                 let timeout = || Error::new(Kind::Timeout(Phase::FirstToken), message);
-                (None, Err(shortage.get().map_or_else(timeout, LocalResource::error)))
+                (None, Err(shortage.get().map_or_else(timeout, Error::local_resource)))
             }
         };
         let latency_ms = clock::instant().saturating_duration_since(started).as_millis() as u64;

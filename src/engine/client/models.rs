@@ -13,7 +13,7 @@ use crate::config::{Endpoint, defaults};
 use crate::engine::attempt::{common_headers, without_key};
 use crate::engine::shared::ids::random_id;
 use crate::engine::time::clock::{self, timeout};
-use crate::error::{Error, Kind, LocalResource, Phase, Result};
+use crate::error::{Error, Kind, Phase, Result};
 use crate::policy::catalogue::nearest;
 use crate::transport::{Method, Request, Response, Shortage};
 use crate::wire::chat::ChatRequest;
@@ -62,7 +62,7 @@ impl Client {
         let limit =
             self.state.config.call.total_timeout.unwrap_or(self.state.config.call.first_token_timeout(false));
         let timed_out =
-            |_| shortage.get().map_or_else(|| Error::timeout(Phase::Total, limit), LocalResource::error);
+            |_| shortage.get().map_or_else(|| Error::timeout(Phase::Total, limit), Error::local_resource);
         timeout(limit, self.exchange(request)).await.map_err(timed_out)?
     }
 

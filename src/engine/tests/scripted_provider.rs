@@ -119,7 +119,10 @@ pub fn unavailable() -> Reply {
 
 /// Fails after a wait for what this machine lacks.
 pub fn lacks(resource: LocalResource, after_ms: u64) -> Reply {
-    Reply { connect_error: Some(resource.error()), ..status(0).waits_for(resource).connects_after(after_ms) }
+    Reply {
+        connect_error: Some(Error::local_resource(resource)),
+        ..status(0).waits_for(resource).connects_after(after_ms)
+    }
 }
 
 pub fn connection_refused() -> Reply {
