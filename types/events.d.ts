@@ -96,6 +96,7 @@ export type ClientEvent =
       spentUsd: number
     }
   | {
+      /** The answer is settled: the whole text has arrived. Its usage may still come. */
       type: 'complete'
       call: string
       requestId?: string
@@ -134,6 +135,7 @@ export interface AttemptRecord {
   message?: string
   /** How long the call waited before the attempt, in milliseconds. */
   waitMs: number
+  /** From its start to its end, in milliseconds; of a complete one, to the moment its answer was settled. */
   durationMs: number
   firstTokenMs?: number
   /** How many text deltas it delivered. */

@@ -59,9 +59,10 @@ export const ACCEPTED = [
       field && c.mutations.includes('an odd number') && withoutNumbers(sdk.strict) === withoutNumbers(ours.strict),
   },
   {
-    name: 'a finish reason of 0, null or none is missing',
-    when: (c, { field }) =>
-      field === 'finish' && c.intended.lenient.choices.some(({ finish }) => /^(0|null|none|undefined)$/i.test(finish)),
+    name: 'a finish reason of 0, null or none is missing, and without one an answer is cut off',
+    when: (c, { field, code }) =>
+      (field === 'finish' || code === 'STREAM_TRUNCATED') &&
+      c.intended.lenient.choices.some(({ finish }) => /^(0|null|none|undefined)$/i.test(finish)),
   },
   {
     name: 'the only finish reason of an answer of several choices stands for all: some gateways keep only one',
@@ -101,7 +102,7 @@ const splits = (sdk, ours) => {
     return same && choice.tools.length > other.tools.length && choice.tools.every(([, , args]) => isJson(args))
   })
 }
-const withoutNumbers = (answer) => JSON.stringify(answer).replace(/Infinity|[-+.\deE]+/g, '')
+const withoutNumbers = ({ choices }) => JSON.stringify(choices).replace(/Infinity|[-+.\deE]+/g, '')
 const sharesFinish = (intended, ours) => {
   const reasons = intended.choices.map(({ finish }) => finish).filter(Boolean)
   return (

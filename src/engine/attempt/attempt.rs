@@ -13,7 +13,7 @@ use super::form::RequestForm;
 use super::open::OpenResponse;
 use super::progress::{Progress, ResponseHead};
 use super::read::Reader;
-use super::report::report_success;
+use super::report::{report_completion, report_success};
 use super::request::{
     accepts_empty, event_headers, first_endpoint_extras, rejects_session, rejects_usage, without_key,
 };
@@ -55,8 +55,11 @@ pub(super) struct OptionalFields {
     pub session: bool,
 }
 
-/// What a continuation needs from the attempts before it.
+/// What an attempt needs to know of the attempts before it.
 pub struct PriorAttempts {
+    pub count: u32,
+    /// One of them failed.
+    pub has_failed: bool,
     /// A tool call was interrupted.
     pub lost_tool_call: bool,
     pub usage: Option<Value>,
@@ -90,7 +93,12 @@ impl Attempt {
             });
         };
         let (cost, admission) = self.permit.parts();
-        let mut on_settled = || report_success(ctx, route, admission, &self.request_id);
+        let mut on_settled = || {
+            report_success(ctx, route, admission, &self.request_id);
+            let (endpoint, model) = (&*route.endpoint.config.name, &*route.model);
+            let request_id = Some(self.request_id.clone());
+            report_completion(ctx, request_id, endpoint, model, prior.count + 1, prior.has_failed);
+        };
         let consumer = Consumer {
             sink: ctx.sink,
             mode: ctx.sink.mode(),
@@ -120,7 +128,7 @@ impl Attempt {
         let result = match read {
             Ok(result) => result,
             // Only the usage was pending.
-            Err(_) if reader.delivery.progress.is_complete => Ok(()),
+            Err(_) if reader.delivery.progress.settled.is_some() => Ok(()),
             Err(_) if reader.delivery.transcript.journal.is_complete() => reader.complete(),
             Err(limit) => Err(Error::timeout(Phase::Attempt, limit)),
         };
@@ -131,8 +139,8 @@ impl Attempt {
     }
 
     /// Whether completion was reported to the consumer.
-    pub fn is_complete(&self) -> bool {
-        self.progress.is_complete
+    pub fn is_settled(&self) -> bool {
+        self.progress.settled.is_some()
     }
 
     /// Whether the body of a successful response had nothing in it.

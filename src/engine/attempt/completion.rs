@@ -7,6 +7,7 @@ use serde_json::json;
 use super::deliver::{Delivery, Flow, ReadEnd, missing_tool_call};
 use super::part::Part;
 use crate::engine::shared::sink::DeliveryMode;
+use crate::engine::time::clock;
 use crate::error::{Error, Kind};
 use crate::wire::chat::FinishKind;
 
@@ -78,7 +79,7 @@ impl Delivery<'_> {
         }
         self.release_held_chunks();
         self.deliver_missing_usage();
-        self.progress.is_complete = true;
+        self.progress.settled = Some(clock::instant());
         (self.consumer.on_settled)();
         self.publish();
         let first = self.transcript.journal.first_choice();

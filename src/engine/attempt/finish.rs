@@ -6,7 +6,6 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use super::attempt::Attempt;
-use super::progress::Progress;
 use super::report::report;
 use crate::engine::admission::{CallContext, CallRoute, Permit, Settlement, is_rejection};
 use crate::engine::shared::event::Event;
@@ -57,6 +56,8 @@ pub struct FinishedAttempt {
     pub code: Option<&'static str>,
     /// `None` if nothing was reserved.
     pub cost: Option<Settlement>,
+    /// The completion of the answer has been reported.
+    pub is_settled: bool,
     /// How its text was joined to that of earlier attempts.
     pub join: Option<Join>,
 }
@@ -74,7 +75,7 @@ impl Attempt {
     ) -> FinishedAttempt {
         self.take_head();
         // The success of a settled answer was reported at once.
-        if !self.progress.is_complete {
+        if !self.is_settled() {
             let outcome = self.breaker_outcome(end, is_failure);
             report(ctx, route, self.permit.admission(), outcome, &self.request_id);
         }
@@ -107,8 +108,8 @@ impl Attempt {
         end: AttemptEnd<'_>,
         usage: Option<&Value>,
     ) -> FinishedAttempt {
-        let Progress { status, is_complete, .. } = self.progress;
-        let cost = self.permit.settle_cost(ctx, route, status, is_complete, usage);
+        let is_settled = self.is_settled();
+        let cost = self.permit.settle_cost(ctx, route, self.progress.status, is_settled, usage);
         let error = end.error();
         let code = error.map(Error::code);
         let record = self.record(route, end);
@@ -151,6 +152,7 @@ impl Attempt {
             request_id: mem::take(&mut self.request_id),
             code,
             cost,
+            is_settled,
             join: self.join.take(),
         }
     }
@@ -167,7 +169,7 @@ impl Attempt {
             status: progress.status,
             message: end.error().map(|error| truncate(&error.message, 300).to_owned()),
             wait_ms: self.waited.as_millis() as u64,
-            duration_ms: since_start(clock::instant()),
+            duration_ms: since_start(progress.settled.unwrap_or_else(clock::instant)),
             first_token_ms: progress.first_token.map(since_start),
             deltas: progress.deltas,
         }

@@ -30,6 +30,7 @@ pub use attempt::{Attempt, PriorAttempts};
 pub use finish::{AttemptEnd, FinishedAttempt};
 pub use form::RequestForm;
 pub use open::OpenResponse;
+pub use report::report_completion;
 pub use request::{Requests, common_headers, without_key};
 pub use start::{HEDGE, OpenFuture, Start};
 pub use transcript::Transcript;

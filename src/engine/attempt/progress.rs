@@ -51,6 +51,6 @@ pub(super) struct Progress {
     pub has_content: bool,
     /// The number of text deltas received.
     pub deltas: u64,
-    /// Completion was reported to the consumer.
-    pub is_complete: bool,
+    /// When the answer was settled: its completion has been reported, and only the usage may still come.
+    pub settled: Option<Instant>,
 }

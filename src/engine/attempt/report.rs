@@ -1,6 +1,7 @@
 //! The reports of an attempt's outcome to what the calls of a client share.
 
 use crate::engine::admission::{Admission, CallContext, CallRoute, restore_quota};
+use crate::engine::shared::event::Event;
 use crate::engine::time::clock;
 use crate::policy::circuit_breaker::Outcome;
 
@@ -13,6 +14,26 @@ pub(super) fn report_success(
 ) {
     admission.answered();
     report(ctx, route, admission, Outcome::Success, request_id);
+}
+
+/// Reports that the call has its answer, which took `attempts` attempts.
+pub fn report_completion(
+    ctx: &CallContext<'_>,
+    request_id: Option<String>,
+    endpoint: &str,
+    model: &str,
+    attempts: u32,
+    after_retry: bool,
+) {
+    ctx.events.emit(Event::Complete {
+        call: ctx.events.call.clone(),
+        request_id,
+        attempts,
+        after_retry,
+        endpoint: endpoint.to_owned(),
+        model: model.to_owned(),
+        duration_ms: clock::instant().saturating_duration_since(ctx.started).as_millis() as u64,
+    });
 }
 
 /// Reports an outcome to the breaker and the statistics of the route.

@@ -6,7 +6,7 @@ use super::recovery::Recovery;
 use super::running_attempts::RunningAttempts;
 use super::stopwatch::Stopwatch;
 use crate::engine::admission::{CallContext, Routes};
-use crate::engine::attempt::{Attempt, AttemptEnd, FinishedAttempt, Requests, Transcript};
+use crate::engine::attempt::{Attempt, AttemptEnd, FinishedAttempt, PriorAttempts, Requests, Transcript};
 use crate::error::Error;
 use crate::policy::plan::{Failure, Plan, RouteId};
 use crate::session::snapshot::Snapshot;
@@ -113,6 +113,16 @@ impl<'a> Call<'a> {
     /// The number of the next attempt, 1-based.
     pub(super) fn next_number(&self) -> u32 {
         (self.history.len() + self.running.len()) as u32 + 1
+    }
+
+    /// What the next attempt needs to know of earlier ones.
+    pub(super) fn prior_attempts(&self) -> PriorAttempts {
+        PriorAttempts {
+            count: self.history.len() as u32,
+            has_failed: self.history.without_lost_races() > 0,
+            lost_tool_call: self.recovery.lost_tool_call,
+            usage: self.recovery.usage.clone(),
+        }
     }
 
     /// Publishes which route writes the answer.

@@ -14,12 +14,14 @@ pub(super) struct History {
     earlier: usize,
     /// The last attempt of this call: its error's code, or `None` if it completed.
     last: Option<Option<&'static str>>,
+    /// The completion of the answer has been reported.
+    pub is_settled: bool,
 }
 
 impl History {
     /// Continues with the attempts and the cost in a snapshot.
     pub fn resume(records: Vec<AttemptRecord>, cost_usd: Option<f64>) -> Self {
-        History { earlier: records.len(), records, cost: CallCost::resume(cost_usd), last: None }
+        History { earlier: records.len(), records, cost: CallCost::resume(cost_usd), ..History::default() }
     }
 
     pub fn len(&self) -> usize {
@@ -53,6 +55,7 @@ impl History {
     pub fn push(&mut self, finished: FinishedAttempt) {
         self.cost.add(finished.cost);
         self.last = Some(finished.code);
+        self.is_settled |= finished.is_settled;
         self.records.push(finished.record);
     }
 }

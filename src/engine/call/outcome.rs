@@ -3,7 +3,7 @@
 use super::answer::Answer;
 use super::call::Call;
 use super::stop::interrupted;
-use crate::engine::attempt::{Attempt, AttemptEnd};
+use crate::engine::attempt::{Attempt, AttemptEnd, report_completion};
 use crate::engine::shared::event::Event;
 use crate::engine::time::clock;
 use crate::error::{Error, Kind, Phase, Result};
@@ -14,7 +14,7 @@ impl Call<'_> {
     pub fn finish(mut self, outcome: Result<()>) -> Result<Answer> {
         // Interrupted while only the usage was pending: the answer is complete anyway.
         let is_complete = match self.running.current() {
-            Some(attempt) => attempt.is_complete() || self.settle(),
+            Some(attempt) => attempt.is_settled() || self.settle(),
             None => false,
         };
         let outcome = if is_complete { Ok(()) } else { outcome };
@@ -73,15 +73,11 @@ impl Call<'_> {
         let (endpoint, model, request_id) = last
             .map(|record| (record.endpoint.clone(), record.model.clone(), record.request_id.clone()))
             .unwrap_or_default();
-        self.ctx.events.emit(Event::Complete {
-            call: self.ctx.events.call.clone(),
-            request_id: self.ctx.events.last_request(),
-            attempts: self.history.len() as u32,
-            after_retry: self.history.without_lost_races() > 1,
-            endpoint: endpoint.clone(),
-            model: model.clone(),
-            duration_ms: self.duration_ms(),
-        });
+        if !self.history.is_settled {
+            let (attempts, after_retry) = (self.history.len() as u32, self.history.without_lost_races() > 1);
+            let request_id = self.ctx.events.last_request();
+            report_completion(self.ctx, request_id, &endpoint, &model, attempts, after_retry);
+        }
         self.recovery.add_usage(&mut self.transcript);
         self.transcript.journal.usage = self.recovery.usage.take();
         Answer {

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::config::Mode;
 use crate::engine::admission::{CallContext, CallRoute};
-use crate::engine::attempt::{FinishedAttempt, PriorAttempts, RequestForm, Transcript};
+use crate::engine::attempt::{FinishedAttempt, RequestForm, Transcript};
 use crate::engine::shared::sink::DeliveryMode;
 use crate::error::{Error, Kind};
 use crate::policy::plan::RouteId;
@@ -189,11 +189,6 @@ impl Recovery {
     ) -> bool {
         self.rejected_styles.extend(rejected.map(|style| (route, style)));
         !self.rejected_styles.contains(&(route, self.style(ctx, route)))
-    }
-
-    /// What the next attempt needs from earlier ones.
-    pub fn prior_attempts(&self) -> PriorAttempts {
-        PriorAttempts { lost_tool_call: self.lost_tool_call, usage: self.usage.clone() }
     }
 
     /// Records the contribution of an attempt.

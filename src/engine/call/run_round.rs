@@ -170,10 +170,11 @@ impl Call<'_> {
             Some(due) => self.race(round, open, due).boxed().await,
         };
         let opened = opened?;
+        let prior = self.prior_attempts();
         let Some(attempt) = self.running.current_mut() else {
             return Err(Error::new(Kind::Internal, "an opened answer has no attempt"));
         };
-        let (route, prior) = (&self.routes[attempt.route], self.recovery.prior_attempts());
+        let route = &self.routes[attempt.route];
         attempt.deliver(self.ctx, route, opened, form, prior, &mut self.transcript).await
     }
 }

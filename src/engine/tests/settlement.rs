@@ -182,3 +182,25 @@ async fn a_settled_answer_counts_once_in_the_health_of_its_route() {
     let routes = harness.client.state.endpoints[0].routes();
     assert_eq!(routes[0].1.stats.update(|stats| stats.health()), 50.0);
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_complete_event_and_the_durations_are_those_of_the_settlement() {
+    let harness = Harness::new(
+        with(json!({ "maxRetries": 1, "retryBudget": false })),
+        vec![unavailable(), late_usage()],
+    );
+    let outcome = harness.call().await;
+    let waited = outcome.answer().attempts[1].wait_ms;
+    assert_eq!((outcome.completed_at(), outcome.at), (vec![waited + 1_000], waited + 5_000));
+    let [complete] = &outcome.events("complete")[..] else { panic!("one event") };
+    assert_eq!((&complete["attempts"], &complete["durationMs"]), (&json!(2), &json!(waited + 1_000)));
+    assert_eq!(complete["requestId"], outcome.events("attempt")[1]["requestId"]);
+    assert_eq!(outcome.answer().attempts[1].duration_ms, 1_000);
+    let times: Vec<u64> = outcome.sink.events.lock().unwrap().iter().map(|(at, _)| *at).collect();
+    assert_eq!(times.last(), Some(&(waited + 1_000)));
+
+    // Without the settlement, the end of the call completes the answer, once.
+    let harness = Harness::new(with(json!({})), vec![settled().stall()]);
+    let outcome = harness.call_aborted_after(1_500).await;
+    assert_eq!(outcome.events("complete").len(), 1);
+}

@@ -184,7 +184,7 @@ impl Answer {
         if !begins_empty {
             return DecodedEvent::Unusual;
         }
-        self.normalizer.start_block(index);
+        self.normalizer.sent.start(index);
         if self.kinds.len() < MAX_PARTS {
             self.kinds.insert(index, kind);
         }
@@ -297,7 +297,7 @@ impl EventCodec for Answer {
             ("content_block_start", Some(index), _, Some(block)) => self.start_block(index, block, data),
             ("content_block_delta", Some(index), Some(delta), _) => self.block_delta(index, delta, data),
             ("content_block_stop", Some(index), ..) => {
-                self.normalizer.stop_block();
+                self.normalizer.sent.stop();
                 match self.kinds.get(&index) {
                     None | Some(BlockKind::Text) => self.structural(Structure::Stop),
                     Some(_) => self.other_content(Some(index), None, data),
@@ -316,7 +316,7 @@ impl EventCodec for Answer {
             ("content_block_start" | "content_block_delta" | "content_block_stop" | "message_delta", ..) => {
                 DecodedEvent::Unusual
             }
-            ("message", ..) if !self.normalizer.has_begun() => DecodedEvent::Unusual,
+            ("message", ..) if !self.normalizer.sent.has_begun => DecodedEvent::Unusual,
             _ => {
                 return Ok(match error_inside(data) {
                     Some(error) => DecodedEvent::Error(provider_error::from_event(&error)),
@@ -325,13 +325,13 @@ impl EventCodec for Answer {
             }
         };
         if !matches!(decoded, DecodedEvent::Unusual | DecodedEvent::Ping | DecodedEvent::Error(_)) {
-            self.normalizer.begin();
+            self.normalizer.sent.has_begun = true;
         }
         Ok(decoded)
     }
 
     fn awaits_half(&self) -> bool {
-        self.normalizer.awaits_half()
+        !self.normalizer.sent.halves.is_empty()
     }
 
     fn normalize(&mut self, event: Option<&str>, data: &str) -> Vec<NormalEvent> {
@@ -339,7 +339,7 @@ impl EventCodec for Answer {
     }
 
     fn unknown<'a>(&mut self, event: Option<&str>, data: &'a str) -> Result<DecodedEvent<'a>> {
-        if event.is_none() && !self.normalizer.has_begun() {
+        if event.is_none() && !self.normalizer.sent.has_begun {
             return Err(malformed(data, "the stream does not begin with a message"));
         }
         Ok(match error_inside(data) {

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::normal::{Halves, NormalEvent, Object, count, delta_json, delta_text, quoted};
+use super::normal::{NormalEvent, Object, Sent, count, delta_json, delta_text, quoted};
 use super::whole_message;
 use crate::wire::json;
 
@@ -20,42 +20,14 @@ const NAMES: &[&str] = &[
 const TEXTS: &[(&str, &str)] =
     &[("text", "text_delta"), ("thinking", "thinking_delta"), ("partial_json", "input_json_delta")];
 
-/// What one attempt has sent.
+/// The protocol's form of the events of one attempt.
 #[derive(Default)]
 pub(super) struct Normalizer {
-    /// By block, and the field of its deltas.
-    halves: Halves<(u64, &'static str)>,
-    /// The block that is open.
-    open: Option<u64>,
-    next: u64,
-    has_begun: bool,
+    /// Texts are known by their block and the field of their deltas.
+    pub sent: Sent<(u64, &'static str)>,
 }
 
 impl Normalizer {
-    /// Whether half of a surrogate pair waits for the other one.
-    pub fn awaits_half(&self) -> bool {
-        !self.halves.is_empty()
-    }
-
-    /// Whether an event of the protocol has arrived.
-    pub fn has_begun(&self) -> bool {
-        self.has_begun
-    }
-
-    /// An event of the protocol has arrived.
-    pub fn begin(&mut self) {
-        self.has_begun = true;
-    }
-
-    pub fn start_block(&mut self, index: u64) {
-        self.open = Some(index);
-        self.next = self.next.max(index.saturating_add(1));
-    }
-
-    pub fn stop_block(&mut self) {
-        self.open = None;
-    }
-
     /// The events that the protocol has for this one. `usage` and `stop_reason` are those that have been reported.
     pub fn normalize(
         &mut self,
@@ -68,7 +40,7 @@ impl Normalizer {
         let named = || name.filter(|name| NAMES.contains(name)).map(str::to_owned);
         let kind = object.string("type").map(|kind| kind.into_owned()).or_else(named);
         if kind.as_deref().is_none_or(|kind| kind == "message")
-            && !self.has_begun
+            && !self.sent.has_begun
             && object.has_list("content")
             && let Some(events) = whole_message::events(data)
         {
@@ -82,7 +54,7 @@ impl Normalizer {
             "content_block_start" => return self.block_start(object),
             "content_block_delta" => self.block_delta(&mut object),
             "content_block_stop" => {
-                let index = self.set_index(&mut object);
+                let index = self.sent.set_index(&mut object, "index", false);
                 events = self.finish_halves(|(of, _)| *of == index);
             }
             "message_delta" => {
@@ -98,17 +70,9 @@ impl Normalizer {
         events
     }
 
-    /// The index of the event's block: that of the open one if the event has none.
-    fn set_index(&mut self, object: &mut Object<'_>) -> u64 {
-        let index = object.index("index").or(self.open).unwrap_or_else(|| self.next.saturating_sub(1));
-        object.set("index", index.to_string());
-        index
-    }
-
     /// A block begins empty. What it has already is in a delta of its own.
     fn block_start(&mut self, mut object: Object<'_>) -> Vec<NormalEvent> {
-        let index = object.index("index").unwrap_or(self.next);
-        object.set("index", index.to_string());
+        let index = self.sent.set_index(&mut object, "index", true);
         object.set_default("content_block", "{}");
         let json = object.get("content_block").unwrap_or("{}").to_owned();
         let Some(mut block) = Object::parse(&json) else { return vec![object.event()] };
@@ -118,7 +82,7 @@ impl Normalizer {
         for &(field, delta_type) in TEXTS.iter().filter(|(field, _)| *field == kind) {
             let text = block.get(field).map(delta_text).unwrap_or_default();
             if !text.is_empty() {
-                let text = self.halves.join((index, field), &text);
+                let text = self.sent.halves.join((index, field), &text);
                 delta = Some(delta_event(index, delta_type, field, text));
             }
             block.set(field, "\"\"");
@@ -126,7 +90,7 @@ impl Normalizer {
         // Arguments are an object, which their JSON in deltas replaces.
         if let Some(input) = block.get("input").and_then(json::string) {
             if !input.is_empty() {
-                let text = self.halves.join((index, "partial_json"), &input);
+                let text = self.sent.halves.join((index, "partial_json"), &input);
                 delta = Some(delta_event(index, "input_json_delta", "partial_json", text));
             }
             block.set("input", "{}");
@@ -137,7 +101,7 @@ impl Normalizer {
     }
 
     fn block_delta(&mut self, object: &mut Object<'_>) {
-        let index = self.set_index(object);
+        let index = self.sent.set_index(object, "index", false);
         let json = object.get("delta").unwrap_or("\"\"").to_owned();
         let mut delta = Object::parse(&json).unwrap_or_else(|| {
             // A bare text.
@@ -153,7 +117,7 @@ impl Normalizer {
         if let Some(&(field, kind)) = known {
             let json = delta.get(field).unwrap_or("\"\"");
             let text = if field == "partial_json" { delta_json(json) } else { delta_text(json) };
-            let text = self.halves.join((index, field), &text);
+            let text = self.sent.halves.join((index, field), &text);
             delta.set_string("type", kind);
             delta.set(field, text);
         }
@@ -163,7 +127,7 @@ impl Normalizer {
 
     /// The deltas with what stands for halves whose other half did not arrive.
     fn finish_halves(&mut self, is_part: impl Fn(&(u64, &'static str)) -> bool) -> Vec<NormalEvent> {
-        let parts = self.halves.finish(is_part);
+        let parts = self.sent.halves.finish(is_part);
         let delta = |(index, field): (u64, &'static str)| {
             let (_, kind) = TEXTS.iter().find(|(known, _)| *known == field)?;
             Some(delta_event(index, kind, field, quoted("\u{FFFD}")))

@@ -143,6 +143,47 @@ impl<K: Clone + PartialEq> Halves<K> {
     }
 }
 
+/// What one attempt has sent, as far as it says what the next events mean.
+#[derive(Debug)]
+pub(super) struct Sent<K> {
+    pub halves: Halves<K>,
+    /// An event of the protocol has arrived.
+    pub has_begun: bool,
+    /// The block or item that is open.
+    open: Option<u64>,
+    next: u64,
+}
+
+impl<K> Default for Sent<K> {
+    fn default() -> Self {
+        Sent { halves: Halves::default(), has_begun: false, open: None, next: 0 }
+    }
+}
+
+impl<K> Sent<K> {
+    /// A block or item starts.
+    pub fn start(&mut self, index: u64) {
+        self.open = Some(index);
+        self.next = self.next.max(index.saturating_add(1));
+    }
+
+    /// The open block or item stops.
+    pub fn stop(&mut self) {
+        self.open = None;
+    }
+
+    /// The index of the block or item of an event, which is set if the event has none: the next one if it starts one,
+    /// otherwise the open one, or the last.
+    pub fn set_index(&self, object: &mut Object<'_>, name: &str, starts: bool) -> u64 {
+        let index = object.index(name).unwrap_or_else(|| match starts {
+            true => self.next,
+            false => self.open.unwrap_or_else(|| self.next.saturating_sub(1)),
+        });
+        object.set(name, index.to_string());
+        index
+    }
+}
+
 /// The text of a delta.
 pub(super) fn delta_text(json: &str) -> Text<'_> {
     lenient::text(json).unwrap_or_default()

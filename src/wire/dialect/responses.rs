@@ -168,7 +168,7 @@ impl Answer {
         let index = event.output_index().unwrap_or_default();
         match &*event.r#type.0 {
             "response.output_item.added" => {
-                self.normalizer.start_item(index);
+                self.normalizer.sent.start(index);
                 let kind = item_kind(&parse(event.item));
                 if self.kinds.len() < MAX_PARTS {
                     // Reasoning after a break is not shown a second time.
@@ -178,7 +178,7 @@ impl Answer {
                 kind != ItemKind::Other
             }
             "response.output_item.done" => {
-                self.normalizer.stop_item();
+                self.normalizer.sent.stop();
                 item_kind(&parse(event.item)) != ItemKind::Other
             }
             _ => parse(event.part)["type"] == "output_text",
@@ -297,7 +297,7 @@ impl EventCodec for Answer {
                 }
                 DecodedEvent::End
             }
-            "response" | "message" if !self.normalizer.has_begun() => return Ok(DecodedEvent::Unusual),
+            "response" | "message" if !self.normalizer.sent.has_begun => return Ok(DecodedEvent::Unusual),
             kind if !kind.starts_with("response.") => match error_inside(data) {
                 Some(error) => DecodedEvent::Error(failure(&error)),
                 None => self.other_content(&read, data),
@@ -310,13 +310,13 @@ impl EventCodec for Answer {
             self.next_sequence = number.map_or(self.next_sequence, |number| number.saturating_add(1));
         }
         if read.r#type.0.starts_with("response.") && !matches!(decoded, DecodedEvent::Error(_)) {
-            self.normalizer.begin();
+            self.normalizer.sent.has_begun = true;
         }
         Ok(decoded)
     }
 
     fn awaits_half(&self) -> bool {
-        self.normalizer.awaits_half()
+        !self.normalizer.sent.halves.is_empty()
     }
 
     fn normalize(&mut self, event: Option<&str>, data: &str) -> Vec<NormalEvent> {
@@ -324,7 +324,7 @@ impl EventCodec for Answer {
     }
 
     fn unknown<'a>(&mut self, event: Option<&str>, data: &'a str) -> Result<DecodedEvent<'a>> {
-        if event.is_none() && !self.normalizer.has_begun() {
+        if event.is_none() && !self.normalizer.sent.has_begun {
             return Err(malformed(data, "the stream does not begin with a response"));
         }
         if let Some(error) = error_inside(data) {

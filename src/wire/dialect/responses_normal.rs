@@ -1,6 +1,6 @@
 //! Events of Responses from providers that send them in another form, as the protocol has them.
 
-use super::normal::{Halves, NormalEvent, Object, delta_json, delta_text, quoted};
+use super::normal::{NormalEvent, Object, Sent, delta_json, delta_text, quoted};
 use super::whole_response::{self, has_arguments, normalize_arguments};
 use crate::wire::{json, lenient};
 
@@ -25,7 +25,7 @@ const MAX_ID: usize = 1024;
 
 /// A text that deltas add to. Some relays give each delta another `item_id`.
 #[derive(Clone, Debug)]
-struct Part {
+pub(super) struct Part {
     subject: &'static str,
     output_index: u64,
     inner_index: u64,
@@ -39,14 +39,10 @@ impl PartialEq for Part {
     }
 }
 
-/// What one attempt has sent.
+/// The protocol's form of the events of one attempt.
 #[derive(Default)]
 pub(super) struct Normalizer {
-    halves: Halves<Part>,
-    /// The item that is open.
-    open: Option<u64>,
-    next: u64,
-    has_begun: bool,
+    pub sent: Sent<Part>,
 }
 
 /// The subject and the verb of an event of an item, and its inner index.
@@ -64,30 +60,6 @@ pub(super) fn has_indices(kind: &str, output_index: Option<u64>, content_index: 
 }
 
 impl Normalizer {
-    /// Whether half of a surrogate pair waits for the other one.
-    pub fn awaits_half(&self) -> bool {
-        !self.halves.is_empty()
-    }
-
-    /// Whether an event of the protocol has arrived.
-    pub fn has_begun(&self) -> bool {
-        self.has_begun
-    }
-
-    /// An event of the protocol has arrived.
-    pub fn begin(&mut self) {
-        self.has_begun = true;
-    }
-
-    pub fn start_item(&mut self, index: u64) {
-        self.open = Some(index);
-        self.next = self.next.max(index.saturating_add(1));
-    }
-
-    pub fn stop_item(&mut self) {
-        self.open = None;
-    }
-
     /// The events that the protocol has for this one.
     pub fn normalize(&mut self, name: Option<&str>, data: &str) -> Vec<NormalEvent> {
         let Some(mut object) = Object::parse(data) else { return vec![NormalEvent::unchanged(name, data)] };
@@ -95,7 +67,7 @@ impl Normalizer {
         let kind = object.string("type").map(|kind| kind.into_owned()).or_else(named);
         let is_response = kind.as_deref().is_none_or(|kind| kind == "response" || kind == "message");
         if is_response
-            && !self.has_begun
+            && !self.sent.has_begun
             && let Some(events) = whole_response::events(data)
         {
             return events;
@@ -108,7 +80,8 @@ impl Normalizer {
         object.set_string("type", &kind);
         let mut events = Vec::new();
         if let Some((subject, verb, inner)) = indexed(&kind) {
-            let output_index = self.set_index(&mut object, (subject, verb) == ("output_item", "added"));
+            let starts = (subject, verb) == ("output_item", "added");
+            let output_index = self.sent.set_index(&mut object, "output_index", starts);
             let inner_index = inner.map_or(0, |name| {
                 let index = object.index(name).unwrap_or_default();
                 object.set(name, index.to_string());
@@ -139,20 +112,11 @@ impl Normalizer {
         events
     }
 
-    /// The index of the event's item: that of the open one if the event has none.
-    fn set_index(&mut self, object: &mut Object<'_>, is_new: bool) -> u64 {
-        let open = || if is_new { None } else { self.open };
-        let last = if is_new { self.next } else { self.next.saturating_sub(1) };
-        let index = object.index("output_index").or_else(open).unwrap_or(last);
-        object.set("output_index", index.to_string());
-        index
-    }
-
     fn set_delta(&mut self, object: &mut Object<'_>, part: Part) {
         let is_json = matches!(part.subject, "function_call_arguments" | "mcp_call_arguments");
         let json = object.get("delta").unwrap_or("\"\"").to_owned();
         let text = if is_json { delta_json(&json) } else { delta_text(&json) };
-        let text = self.halves.join(part, &text);
+        let text = self.sent.halves.join(part, &text);
         object.set("delta", text);
     }
 
@@ -176,7 +140,7 @@ impl Normalizer {
             delta.set_string("delta", "\u{FFFD}");
             delta.event()
         };
-        self.halves.finish(is_part).into_iter().map(delta).collect()
+        self.sent.halves.finish(is_part).into_iter().map(delta).collect()
     }
 }
 
