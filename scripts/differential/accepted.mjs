@@ -54,7 +54,7 @@ export const ACCEPTED = [
     when: (_, { field, sdk, ours }) => /^(text|refusal|finish)$/.test(field) && isCut(sdk.lenient, ours.lenient),
   },
   {
-    name: 'a number as text is kept as it was sent, where JavaScript has -0 without its sign, or Infinity',
+    name: 'an odd number is kept as text as it was sent, where JavaScript has 0 or Infinity, and as an index is none',
     when: (c, { field, sdk, ours }) =>
       field && c.mutations.includes('an odd number') && withoutNumbers(sdk.strict) === withoutNumbers(ours.strict),
   },
@@ -73,7 +73,7 @@ export const ACCEPTED = [
 const isGarbage = (event) => (Array.isArray(event) && event.length > 0) || (typeof event === 'string' && event !== '')
 const dropsCutOff = (sdk, ours) =>
   ours.choices.every(({ tools, finish }, at) => {
-    const valid = sdk.choices[at]?.tools.filter(([, , args]) => isJson(args))
+    const valid = sdk.choices[at]?.tools.filter(([, name, args]) => name && isJson(args))
     return finish !== 'stop' && JSON.stringify(tools) === JSON.stringify(valid)
   })
 const hasNamelessCall = ({ choices }) => choices.some(({ tools }) => tools.some(([, name]) => name === ''))
@@ -102,7 +102,11 @@ const splits = (sdk, ours) => {
     return same && choice.tools.length > other.tools.length && choice.tools.every(([, , args]) => isJson(args))
   })
 }
-const withoutNumbers = ({ choices }) => JSON.stringify(choices).replace(/Infinity|[-+.\deE]+/g, '')
+const withoutNumbers = ({ choices }) => {
+  // Without an index, the order of tool calls is that of their arrival.
+  const unordered = choices.map((choice) => ({ ...choice, tools: choice.tools.map(String).sort() }))
+  return JSON.stringify(unordered).replace(/Infinity|[-+.\deE]+/g, '')
+}
 const sharesFinish = (intended, ours) => {
   const reasons = intended.choices.map(({ finish }) => finish).filter(Boolean)
   return (

@@ -46,7 +46,9 @@ export const hasInvalidArguments = (c) =>
     choices.some(({ tools }) => tools.some(([, , args]) => !isJson(args))),
   )
 
-const isMalformed = (c, sdk) => sdk.error instanceof SyntaxError || hasInvalidArguments(c) || isCutOff(sdk)
+/** Where the package stops at an earlier error, it has not seen the event in which a byte was replaced. */
+const isMalformed = (c, sdk) =>
+  sdk.error instanceof SyntaxError || (sdk.error && c.framing.replaced) || hasInvalidArguments(c) || isCutOff(sdk)
 
 /** Whether one of the events is an error, in any of its forms. */
 export const hasError = (c) => c.events.some(isError) || c.items.some(({ event }) => event === 'error')

@@ -95,9 +95,11 @@ impl OpenRequest {
             head.headers = response_headers::visible(pairs.iter().map(|(name, text)| (*name, text.as_ref())));
             head.headers.iter_mut().for_each(|(_, text)| *text = masked(text));
         });
-        let header = |name: &str| header_text(&response.headers, name).map(str::to_owned);
-        let limits = limits::parse(&header, clock::now());
-        self.limiters.iter().flatten().for_each(|limiter| limiter.adapt(&limits));
+        if self.limiters.iter().any(Option::is_some) {
+            let header = |name: &str| header_text(&response.headers, name).map(str::to_owned);
+            let limits = limits::parse(&header, clock::now());
+            self.limiters.iter().flatten().for_each(|limiter| limiter.adapt(&limits));
+        }
     }
 
     /// The error of a response whose status is not 2xx.
