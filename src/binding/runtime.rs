@@ -168,17 +168,7 @@ impl Gate {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::HashSet;
-
     use super::*;
-
-    #[test]
-    fn a_thread_that_may_block_is_never_missing() {
-        let runtime = start_with(1).unwrap();
-        let id = || runtime.block_on(runtime.spawn_blocking(|| thread::current().id())).unwrap();
-        // One after the other they need one thread, and it stays.
-        assert_eq!((0..5).map(|_| id()).collect::<HashSet<_>>().len(), 1);
-    }
 
     #[test]
     fn threads_that_may_not_run_end_at_the_gate() {
