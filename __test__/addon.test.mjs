@@ -6,7 +6,7 @@ import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, describe, test } from 'node:test'
-import { platforms } from '../scripts/platforms.mjs'
+import { entryOf, platformOf, platforms } from '../scripts/platforms.mjs'
 import { node, root } from './support/child.mjs'
 
 const { platformName, supported } = createRequire(import.meta.url)('../dist/load.js')
@@ -29,8 +29,10 @@ function app({ platform = here, put, change } = {}) {
   if (put) {
     const other = join(folder, `node_modules/holysheep-${platform}`)
     mkdirSync(other)
-    writeFileSync(join(other, 'package.json'), JSON.stringify({ name: `holysheep-${platform}`, main: 'addon.node' }))
-    put(join(other, 'addon.node'))
+    const { addon, packageName } = platformOf(platform)
+    writeFileSync(join(other, 'package.json'), JSON.stringify({ name: packageName, main: 'index.js' }))
+    writeFileSync(join(other, 'index.js'), entryOf(addon))
+    put(join(other, addon))
   }
   return folder
 }

@@ -48,10 +48,10 @@ test('a result has the cost of its call, and the client has the total', async (t
 
 test("the catalogue's prices are the default, and a model without a price costs null", async (t) => {
   const { simulator, client } = await pair(t)
-  simulator.setDefault({ chunks: CHUNKS, usage: usage(1_000_000, 0) })
-  assert.equal((await client.chat(REQUEST))._cost_usd, 8)
+  simulator.setDefault({ chunks: CHUNKS, usage: usage(100_000, 0) })
+  assert.equal((await client.chat(REQUEST))._cost_usd, 0.8)
   assert.equal((await client.chat({ model: 'strange', messages: MESSAGES }))._cost_usd, null)
-  assert.equal(client.cost().spentUsd, 8)
+  assert.equal(client.cost().spentUsd, 0.8)
 })
 
 test('a call that exceeds the cap is rejected before anything is sent, with the amounts in the error', async (t) => {

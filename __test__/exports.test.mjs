@@ -38,6 +38,9 @@ test('the declarations, CommonJS and ESM have the same exports', () => {
   }
 })
 
+/** Members for Node.js and for other copies of the package. */
+const INTERNAL = ['constructor', Symbol.for('nodejs.util.inspect.custom'), Symbol.for('holysheep.brand')]
+
 test('every declared member exists, and every public member is declared', () => {
   for (const name of ['HolySheepStreamingClient', 'ChatStream', 'CircuitBreaker', 'RateLimitedClient']) {
     const bodyOf = (head) => types.match(new RegExp(`^export ${head}\\b[^{]*\\{\\n([\\s\\S]*?)^\\}`, 'm'))[1]
@@ -49,7 +52,7 @@ test('every declared member exists, and every public member is declared', () => 
         .filter((n) => n !== 'constructor'),
     )
     const actual = Reflect.ownKeys(esm[name].prototype)
-      .filter((key) => key !== 'constructor' && key !== Symbol.for('nodejs.util.inspect.custom'))
+      .filter((key) => !INTERNAL.includes(key))
       .map((key) => (typeof key === 'symbol' ? `[${key.description.replace('nodejs.', 'Symbol.')}]` : key))
     assert.deepEqual(actual.sort(), [...members].sort(), name)
   }

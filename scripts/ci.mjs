@@ -90,6 +90,7 @@ await check('demo', 'npm', ['run', 'demo'])
 await check('bench: every client delivers every chunk', process.execPath, ['bench/run.mjs', '--smoke', '--no-install'])
 await check('packages: the published addon, its size and its glibc version', 'npm', ['run', 'pack'])
 await check('packages: installation in an empty app without a compiler', process.execPath, ['scripts/packed.mjs'])
+await check('test runners with fake timers, bundlers', process.execPath, ['scripts/hosts.mjs'])
 await check('example apps, in a browser', process.execPath, ['scripts/apps.mjs'])
 
 console.log(`\n${passed} passed, ${failed} failed`)

@@ -1,5 +1,5 @@
 // The platforms with a prebuilt package, and the folders of their packages.
-import { copyFileSync, readFileSync } from 'node:fs'
+import { copyFileSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { bin, root, run } from './lib.mjs'
 
@@ -38,8 +38,24 @@ function platformHere() {
   return platform === 'win32' ? `win32-${arch}-msvc` : `${platform}-${arch}`
 }
 
-/** Writes npm/PLATFORM/package.json for every platform. */
+/** Writes npm/PLATFORM/package.json and index.js for every platform. */
 export function makePackages() {
   run(bin('napi'), ['create-npm-dirs', '--npm-dir', 'npm'], { stdio: ['ignore', 'ignore', 'inherit'] })
-  for (const { folder } of platforms) copyFileSync(join(root, 'LICENSE'), join(folder, 'LICENSE'))
+  for (const { folder, addon } of platforms) {
+    copyFileSync(join(root, 'LICENSE'), join(folder, 'LICENSE'))
+    writeFileSync(join(folder, 'index.js'), entryOf(addon))
+    const path = join(folder, 'package.json')
+    const json = JSON.parse(readFileSync(path, 'utf8'))
+    writeFileSync(path, `${JSON.stringify({ ...json, main: 'index.js', files: ['index.js', addon] }, null, 2)}\n`)
+  }
+}
+
+/** The entry point of a platform's package. */
+export function entryOf(addon) {
+  return `'use strict'
+const { createRequire } = require('node:module')
+const { join } = require('node:path')
+// A bundler would read the addon as JavaScript if it followed this, as it follows \`require\`. A tracer finds the file.
+module.exports = createRequire(__filename)(join(__dirname, '${addon}'))
+`
 }

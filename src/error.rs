@@ -79,6 +79,14 @@ impl Error {
         Error::new(Kind::Timeout(phase), format!("{what} within {} ms", limit.as_millis()))
     }
 
+    /// What a call keeps of its answer is larger than `maxAnswerBytes`.
+    pub fn answer_too_large(limit: usize) -> Self {
+        Error::new(
+            Kind::AnswerTooLarge,
+            format!("the answer takes more than {limit} bytes of memory (maxAnswerBytes)"),
+        )
+    }
+
     #[must_use]
     pub fn with_cause(mut self, cause: Error) -> Self {
         self.cause = Some(cause);
@@ -202,6 +210,8 @@ pub enum Kind {
     ContinuationMismatch,
     /// Part of a response exceeds its limit: a line, the head.
     ResponseTooLarge,
+    /// What a call keeps of its answer exceeds the limit (`maxAnswerBytes`).
+    AnswerTooLarge,
     RetriesExhausted,
     /// The client's queue is full.
     QueueFull,
@@ -242,6 +252,7 @@ impl Kind {
             Kind::EmptyAnswer => "EMPTY_ANSWER",
             Kind::ContinuationMismatch => "CONTINUATION_MISMATCH",
             Kind::ResponseTooLarge => "RESPONSE_TOO_LARGE",
+            Kind::AnswerTooLarge => "ANSWER_TOO_LARGE",
             Kind::RetriesExhausted => "RETRIES_EXHAUSTED",
             Kind::QueueFull => "QUEUE_FULL",
             Kind::NeverFits => "RATE_LIMIT_NEVER_FITS",
@@ -267,9 +278,11 @@ impl Kind {
             Kind::Connection(_) => "ConnectionError",
             Kind::CircuitOpen => "CircuitOpenError",
             Kind::Interrupted | Kind::Truncated => "StreamInterruptedError",
-            Kind::Malformed | Kind::EmptyAnswer | Kind::ContinuationMismatch | Kind::ResponseTooLarge => {
-                "MalformedResponseError"
-            }
+            Kind::Malformed
+            | Kind::EmptyAnswer
+            | Kind::ContinuationMismatch
+            | Kind::ResponseTooLarge
+            | Kind::AnswerTooLarge => "MalformedResponseError",
             Kind::RetriesExhausted => "RetriesExhaustedError",
             Kind::QueueFull | Kind::NeverFits => "QueueFullError",
             Kind::CostCap => "CostCapError",

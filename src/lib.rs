@@ -14,7 +14,7 @@
 //! | Where is every default and validation? | [`config`] |
 //!
 //! Imports point downwards only:
-//! `js → binding → engine → config → {policy, wire, session, transport, store} → {error, usage, rng}`.
+//! `js → binding → engine → config → {policy, wire, session, transport, store} → {error, usage, weight, rng}`.
 //! The five in the first braces do not import each other. `scripts/import-lint.mjs` enforces this.
 
 pub mod config;
@@ -24,6 +24,7 @@ pub mod rng;
 pub mod session;
 pub mod store;
 pub mod usage;
+pub mod weight;
 pub mod wire;
 
 #[cfg(feature = "engine")]

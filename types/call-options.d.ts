@@ -39,6 +39,13 @@ export interface CallOptions {
   /** The largest event of a stream, in bytes: 1024 to 67108864. A larger one fails with `RESPONSE_TOO_LARGE`. @default 16777216 */
   maxEventBytes?: number
   /**
+   * The most that a call keeps of its answer, in bytes of memory: from `maxEventBytes` to 536870912. Beyond it the call fails
+   * with `ANSWER_TOO_LARGE`. `chat` and `text()` keep everything. A stream that is read in parts passes on everything else
+   * and keeps tool calls and, for `result`, its text; a longer text is read to its end, and only `result` fails. A value other
+   * than a text takes more memory than its JSON. @default 67108864
+   */
+  maxAnswerBytes?: number
+  /**
    * Accepts an answer without text, reasoning, refusal and tool call. Otherwise it is requested once more, on the next route
    * if there is one, and then fails with `EMPTY_ANSWER`. After the result of a tool an empty answer is always accepted.
    * @default false
@@ -122,6 +129,11 @@ export interface RecoveryOptions {
   maxRecoveries?: number
   /** The minimum overlap to treat as a repeat, in code points. Shorter overlaps stay in the text. @default 16 */
   minOverlap?: number
+  /**
+   * The most that is kept of an answer to continue it, in bytes of memory, up to 536870912. A larger answer goes on without
+   * recovery, which a `recovery-disabled` event reports, and has no snapshot. @default 8388608
+   */
+  maxBytes?: number
   /** An event that is not JSON: `recover` treats it as a break, `skip` ignores it. @default 'recover' */
   onMalformed?: 'recover' | 'skip'
   /** Required by `mode: 'restart'` (except in `chat`): the text delivered so far is void. */

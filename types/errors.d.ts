@@ -7,7 +7,7 @@ import type { Snapshot } from './snapshot.js'
  * `INVALID_REQUEST`, `CONTEXT_LENGTH_EXCEEDED`, `CONTENT_FILTERED`, `AUTH_FAILED`, `RATE_LIMITED`,
  * `QUOTA_EXHAUSTED`, `SERVER_ERROR`, `REDIRECTED`, `TIMEOUT`, `ECONNREFUSED`, `ECONNRESET`, `ENOTFOUND`,
  * `EHOSTUNREACH`, `ERR_TLS`, `ECONNFAILED`, `CIRCUIT_OPEN`, `STREAM_INTERRUPTED`, `STREAM_TRUNCATED`,
- * `MALFORMED_RESPONSE`, `EMPTY_ANSWER`, `RESPONSE_TOO_LARGE`, `RETRIES_EXHAUSTED`, `QUEUE_FULL`, `RATE_LIMIT_NEVER_FITS`,
+ * `MALFORMED_RESPONSE`, `EMPTY_ANSWER`, `RESPONSE_TOO_LARGE`, `ANSWER_TOO_LARGE`, `RETRIES_EXHAUSTED`, `QUEUE_FULL`, `RATE_LIMIT_NEVER_FITS`,
  * `COST_CAP`, `CLIENT_CLOSED`, `LOCAL_RESOURCE` (this process has no file descriptor, thread or port left), `INTERNAL`.
  */
 export class HolySheepError extends Error {
@@ -22,7 +22,7 @@ export class HolySheepError extends Error {
   readonly attempts: AttemptRecord[]
   /** The text received for the first choice. */
   readonly partial?: string
-  /** What `client.resume` continues from, if anything was received. Not enumerable, so that logs do not contain it. */
+  /** What `client.resume` continues from, if anything was received and no more than `recovery.maxBytes`. Not enumerable, so that logs do not contain it. */
   readonly snapshot?: Snapshot
   /** The provider's id of the last request if it sent one, otherwise ours. */
   readonly requestId?: string
@@ -66,10 +66,12 @@ export class CircuitOpenError extends HolySheepError {}
 /** The answer was interrupted; `partial` is what was received. */
 export class StreamInterruptedError extends HolySheepError {
   readonly partial: string
-  readonly snapshot: Snapshot
 }
 
-/** The response is not a valid answer: HTML, JSON in place of a stream, malformed or oversized events. */
+/**
+ * The response is not a valid answer: HTML, JSON in place of a stream, malformed or oversized events. `ANSWER_TOO_LARGE`:
+ * what the call keeps of its answer takes more than `maxAnswerBytes`; `partial` has the text so far.
+ */
 export class MalformedResponseError extends HolySheepError {}
 
 /** Every attempt failed; `cause` is the last error. */

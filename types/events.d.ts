@@ -76,6 +76,11 @@ export type ClientEvent =
       model: string
       waitMs: number
     }
+  /**
+   * The answer has outgrown `recovery.maxBytes`: it goes on, and is not continued if it is interrupted. From here on there
+   * is no snapshot of it. At most once in a call.
+   */
+  | { type: 'recovery-disabled'; call: string; requestId: string; maxBytes: number }
   | {
       type: 'circuit'
       /** Absent if a probe (`healthCheckMs`) caused the change, which is reported with the next call. */
@@ -85,6 +90,23 @@ export type ClientEvent =
       model: string
       from: CircuitState
       to: CircuitState
+    }
+  /**
+   * The provider reports a usage that the request cannot have caused: negative, or beyond the bounds in this event. It is not
+   * counted: the attempt costs what was sent and received, overestimated, as without a usage.
+   */
+  | {
+      type: 'implausible-usage'
+      call: string
+      attempt: number
+      endpoint: string
+      model: string
+      requestId: string
+      promptTokens?: number
+      completionTokens?: number
+      totalTokens?: number
+      maxPromptTokens: number
+      maxCompletionTokens: number
     }
   | {
       type: 'soft-limit'

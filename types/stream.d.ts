@@ -57,7 +57,8 @@ export class ChatStream implements AsyncIterable<ChatCompletionChunk> {
   abort(reason?: unknown): void
   /**
    * The state of the stream, at any time, even after it was aborted or has failed. Its text ends at the reader's position;
-   * if the stream is not read in parts (`text()`, `result`, `pipe`, `toSSEResponse`), it is everything received.
+   * if the stream is not read in parts (`text()`, `result`, `pipe`, `toSSEResponse`), it is everything received. Throws a
+   * `MalformedResponseError` with the code `ANSWER_TOO_LARGE` past `recovery.maxBytes`, until the answer is complete.
    */
   snapshot(options?: SnapshotOptions): Snapshot
 }

@@ -1,6 +1,6 @@
 /** @type {import('next').NextConfig} */
 export default {
-  // A native addon cannot be bundled.
+  // Loaded from node_modules, not bundled.
   serverExternalPackages: ['holysheep'],
   // `next dev` serves its scripts only to `localhost`; a page opened by IP address would not work without this.
   allowedDevOrigins: ['127.0.0.1', '[::1]'],

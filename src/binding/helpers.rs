@@ -37,6 +37,12 @@ pub fn is_retryable_code(code: String) -> bool {
     engine::is_retryable_code(&code)
 }
 
+/// The time of the calls of this thread, in milliseconds since the epoch: that of the test clock, if there is one.
+#[napi(catch_unwind)]
+pub fn epoch_ms() -> f64 {
+    clock::now() as f64
+}
+
 /// How long a response asks the client to wait, in milliseconds; null without a valid header. Header names are
 /// in lower case.
 #[napi(catch_unwind)]

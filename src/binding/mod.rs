@@ -19,4 +19,5 @@ pub mod network;
 mod queue;
 mod runtime;
 mod simulator;
+mod timer;
 pub mod wrappers;

@@ -128,10 +128,10 @@ impl NativeHub {
         }
     }
 
-    /// The snapshot of a call in flight, as JSON.
+    /// The snapshot of a call in flight, as JSON; empty if the answer has outgrown it.
     #[napi(catch_unwind)]
     pub fn snapshot(&self, id: u32) -> Option<String> {
-        Some(self.hub.call(id)?.live.get()?.json())
+        Some(self.hub.call(id)?.live.get()?.json().unwrap_or_default())
     }
 
     /// Replies to the question whether an error counts as a failure.

@@ -13,7 +13,7 @@ use super::hedge::Hedge;
 use super::reader::Reader;
 use super::recovery::Recovery;
 use super::retry::{self, RetryConfig};
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 
 /// The settings of one call: the client's options, overridden by those of the call.
 #[derive(Clone, Debug)]
@@ -30,6 +30,8 @@ pub struct CallConfig {
     pub usage_timeout: Duration,
     /// The largest event of a stream, in bytes. 16 MiB by default.
     pub max_event: usize,
+    /// The most that the call keeps of its answer, in bytes of memory. 64 MiB by default; never less than `max_event`.
+    pub max_answer: usize,
     /// An answer without content is not a failure. False by default.
     pub allow_empty_answer: bool,
     /// The deadline of the call: queues, waits, attempts and recoveries. No limit by default.
@@ -79,6 +81,7 @@ impl Default for CallConfig {
             idle_timeout: defaults::IDLE_TIMEOUT,
             usage_timeout: defaults::USAGE_TIMEOUT,
             max_event: defaults::MAX_EVENT,
+            max_answer: defaults::MAX_ANSWER,
             allow_empty_answer: false,
             total_timeout: None,
             attempt_timeout: None,
@@ -148,9 +151,7 @@ impl CallConfig {
         if let Some(ms) = reader.integer("usageTimeoutMs", 0, max_usage_ms)? {
             call.usage_timeout = Duration::from_millis(ms);
         }
-        if let Some(bytes) = reader.integer("maxEventBytes", 1024, defaults::MAX_WHOLE_ANSWER as u64)? {
-            call.max_event = bytes as usize;
-        }
+        call.read_sizes(reader)?;
         call.allow_empty_answer = reader.boolean("allowEmptyAnswer")?.unwrap_or(call.allow_empty_answer);
         call.total_timeout = reader.milliseconds("totalTimeoutMs", 1)?.or(call.total_timeout);
         call.attempt_timeout = reader.milliseconds("attemptTimeoutMs", 1)?.or(call.attempt_timeout);
@@ -185,5 +186,22 @@ impl CallConfig {
         // Only validated here; the JavaScript side uses it.
         reader.boolean("coalesce")?;
         Ok(call)
+    }
+
+    /// Reads the limits of an event and of an answer. An answer may have one event, so its limit is not the lower one.
+    fn read_sizes(&mut self, reader: &mut Reader<'_>) -> Result<()> {
+        if let Some(bytes) = reader.integer("maxEventBytes", 1024, defaults::MAX_MAX_EVENT as u64)? {
+            self.max_event = bytes as usize;
+        }
+        if let Some(bytes) = reader.integer("maxAnswerBytes", 1024, defaults::MAX_MAX_ANSWER as u64)? {
+            self.max_answer = bytes as usize;
+        }
+        if self.max_answer < self.max_event {
+            let accepted = format!("a number from `maxEventBytes`, which is {}", self.max_event);
+            let mut error = Error::invalid(&reader.full_name("maxAnswerBytes"), self.max_answer, &accepted);
+            error.kind = Kind::OutOfRange;
+            return Err(error);
+        }
+        Ok(())
     }
 }

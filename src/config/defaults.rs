@@ -94,8 +94,14 @@ pub const HEDGE_QUANTILE: f64 = 0.95;
 
 /// The largest event of a stream, in bytes. An image in base64 is one event.
 pub const MAX_EVENT: usize = 16 * 1024 * 1024;
-/// The largest answer that is one document, in bytes.
-pub const MAX_WHOLE_ANSWER: usize = 64 * 1024 * 1024;
+/// The largest value of `maxEventBytes`.
+pub const MAX_MAX_EVENT: usize = 64 * 1024 * 1024;
+/// The most that a call keeps of its answer, in bytes of memory, and the largest answer that is one document.
+pub const MAX_ANSWER: usize = 64 * 1024 * 1024;
+/// The largest value of `maxAnswerBytes`: a longer string is more than V8 can hold.
+pub const MAX_MAX_ANSWER: usize = 512 * 1024 * 1024;
+/// The most that a call keeps of its answer for a recovery, in bytes of memory.
+pub const MAX_RECOVERY: usize = 8 * 1024 * 1024;
 /// The maximum number of bytes that are buffered of an answer in a race before its first token.
 pub const MAX_PEEK: usize = 256 * 1024;
 /// The longest tool call that is buffered until it is complete, in bytes.
@@ -116,6 +122,7 @@ pub fn list() -> Value {
         "idleTimeoutMs": ms(IDLE_TIMEOUT),
         "usageTimeoutMs": ms(USAGE_TIMEOUT),
         "maxEventBytes": MAX_EVENT,
+        "maxAnswerBytes": MAX_ANSWER,
         "allowEmptyAnswer": false,
         "rotateEndpoints": ROTATE_ENDPOINTS,
         "lastRoute": { "firstTokenTimeoutMs": ms(FIRST_TOKEN_TIMEOUT_LAST_ROUTE) },
@@ -129,6 +136,7 @@ pub fn list() -> Value {
             "mode": "continue",
             "style": "dialog",
             "maxRecoveries": MAX_RECOVERIES,
+            "maxBytes": MAX_RECOVERY,
             "minOverlap": crate::session::splice::MIN_OVERLAP,
             "onMalformed": "recover",
         },

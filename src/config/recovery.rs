@@ -30,6 +30,9 @@ pub struct Recovery {
     pub max_recoveries: u32,
     /// The minimum overlap to treat as a repeat, in code points; a shorter one is left in. 16 by default.
     pub min_overlap: usize,
+    /// The most that is kept for a recovery, in bytes of memory: beyond it the answer goes on without one. 8 MiB by
+    /// default.
+    pub max_bytes: usize,
     /// Events that are not JSON are ignored; otherwise one is a break. False by default.
     pub skip_malformed: bool,
 }
@@ -41,6 +44,7 @@ impl Default for Recovery {
             style: Style::Dialog,
             max_recoveries: defaults::MAX_RECOVERIES,
             min_overlap: MIN_OVERLAP,
+            max_bytes: defaults::MAX_RECOVERY,
             skip_malformed: false,
         }
     }
@@ -74,6 +78,9 @@ impl Recovery {
                 }
                 if let Some(min) = reader.integer("minOverlap", 1, 1000)? {
                     recovery.min_overlap = min as usize;
+                }
+                if let Some(max) = reader.integer("maxBytes", 0, defaults::MAX_MAX_ANSWER as u64)? {
+                    recovery.max_bytes = max as usize;
                 }
                 recovery.skip_malformed =
                     reader.one_of("onMalformed", ON_MALFORMED)?.unwrap_or(recovery.skip_malformed);

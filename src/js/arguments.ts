@@ -1,6 +1,6 @@
 /** Reads a client's constructor arguments: everything that stays in JavaScript. */
 import type { CircuitBreakerOptions, ClientOptions, RecoveryOptions } from '../../index'
-import { CircuitBreaker } from './breaker'
+import { breakerOf, type CircuitBreaker } from './breaker'
 import { invalid } from './errors'
 import type { addon } from './native'
 import type { proxyEnvironment } from './network'
@@ -34,10 +34,13 @@ export function readArguments(apiKey: unknown, options: unknown): Options {
 /** The callbacks of a client's breakers. */
 export type BreakerCallbacks = Pick<CircuitBreakerOptions, 'isFailure' | 'onStateChange'>
 
-/** Splits the `circuitBreaker` option into the part for Rust and the callbacks. */
-export function readBreaker(option: unknown): [ClientOptions['circuitBreaker'], BreakerCallbacks] {
+/** Splits the `circuitBreaker` option into the part for Rust and the callbacks, or returns the breaker to share. */
+export function readBreaker(
+  option: unknown,
+): [ClientOptions['circuitBreaker'], BreakerCallbacks, shared?: CircuitBreaker] {
+  const breaker = breakerOf('circuitBreaker', option)
   // The breaker itself, not its callbacks, because `onStateChange` may be set later.
-  if (option instanceof CircuitBreaker) return [undefined, option]
+  if (breaker) return [undefined, breaker, breaker]
   if (typeof option !== 'object' || option === null) return [option as ClientOptions['circuitBreaker'], {}]
   const { isFailure, onStateChange, ...options } = option as CircuitBreakerOptions
   return [

@@ -1,20 +1,31 @@
 /** `CircuitBreaker`: a thin wrapper around the state machine in Rust. */
 import type { CircuitBreakerOptions, CircuitState } from '../../index'
-import { invalid, native } from './errors'
-import { addon } from './native'
-import { callback, encode, notify, notOptions, optionsObject } from './options'
+import { BRAND, type Brand, brandOf } from './copies'
+import { invalid, native, otherVersion } from './errors'
+import { addon, copy, isOurs } from './native'
+import { callback, encode, notify, optionsObject } from './options'
 
 type Change = { from: CircuitState; to: CircuitState }
+
+const KIND = 'a CircuitBreaker'
 
 const SUCCESS = 0
 const FAILURE = 1
 const IGNORED = 2
 
-const natives = new WeakMap<CircuitBreaker, InstanceType<typeof addon.NativeBreaker>>()
+type NativeBreaker = InstanceType<typeof addon.NativeBreaker>
 
 /** The breaker's Rust object, for a client that shares the breaker. */
-export function nativeBreaker(breaker: CircuitBreaker) {
-  return natives.get(breaker)
+export function nativeBreaker(breaker: CircuitBreaker): NativeBreaker {
+  return breaker[BRAND].native as NativeBreaker
+}
+
+/** A value as a breaker, of this copy or of one that shares the addon; undefined if it is none. */
+export function breakerOf(name: string, value: unknown): CircuitBreaker | undefined {
+  const brand = brandOf(value)
+  if (brand?.kind !== KIND) return undefined
+  if (!isOurs(brand)) throw otherVersion(name, brand)
+  return value as CircuitBreaker
 }
 
 export class CircuitBreaker {
@@ -31,8 +42,10 @@ export class CircuitBreaker {
     this.#isFailure = callback('isFailure', isFailure)
     this.#onStateChange = callback('onStateChange', onStateChange)
     this.#native = native(() => new addon.NativeBreaker(encode(options)))
-    natives.set(this, this.#native)
-    notOptions(this, 'a CircuitBreaker')
+  }
+
+  get [BRAND](): Brand {
+    return { kind: KIND, copy, native: this.#native }
   }
 
   get isFailure() {

@@ -1,6 +1,7 @@
 /** The contract between a call and its starter: the consumer of its records, and the handle that controls it. */
 import { getMaxListeners, setMaxListeners } from 'node:events'
 import { addon } from './native'
+import { soon } from './timers'
 
 /** The form in which a call delivers its answer. `NOTHING` delivers no deltas. */
 export const TEXT = 0
@@ -51,7 +52,7 @@ export const emptySnapshot = () =>
 
 /** The handle of a call that was aborted before it started. */
 export function abortedCall(consumer: Consumer, reason: unknown): CallHandle {
-  queueMicrotask(() => consumer.error(reason, true))
+  soon(() => consumer.error(reason, true))
   const noop = () => {}
   return { begin: noop, cancel: noop, pause: noop, resume: noop, requestTurn: noop, snapshot: emptySnapshot }
 }
@@ -75,6 +76,11 @@ export function withAbortListener(consumer: Consumer, signal: AbortSignal, abort
       consumer.error(error, canceled)
     },
   }
+}
+
+/** For a signal of ours that each of many calls adds a listener to. That of jsdom is none of Node's, and has no limit. */
+export function allowAnyListeners(signal: AbortSignal) {
+  if (signal instanceof EventTarget && limitOf(signal) > 0) setMaxListeners(0, signal)
 }
 
 /** How many listeners of ours a signal has, and by how many we have raised its limit. */

@@ -1,6 +1,7 @@
 /** The error that the client of a web server receives for a failed stream: its kind, without providers, hosts or keys. */
 import type { PipeOptions } from '../../index'
 import { CostCapError, HolySheepError } from './errors'
+import { addon } from './native'
 
 /** The kinds of errors: HTTP status, OpenAI's `type`, message. */
 const KINDS = {
@@ -80,7 +81,7 @@ function retryAfterS(error: HolySheepError): number | undefined {
   if (error.retryAfterMs !== undefined) return Math.ceil(error.retryAfterMs / 1000)
   if (error instanceof CostCapError) {
     if (error.neededUsd > error.capUsd) return undefined
-    const now = Date.now()
+    const now = addon.epochMs()
     const end = endOfWindow(error.window, now)
     return end && Math.ceil((end - now) / 1000)
   }

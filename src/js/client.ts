@@ -15,13 +15,14 @@ import type {
   StreamOutcome,
 } from '../../index'
 import { type BreakerCallbacks, LIMITER, type Options, readArguments, readBreaker, splitRecovery } from './arguments'
-import { CircuitBreaker, nativeBreaker } from './breaker'
+import { type CircuitBreaker, nativeBreaker } from './breaker'
 import { abortedCall, type CallHandle, type Consumer, NOTHING, TEXT } from './call-handle'
+import { BRAND, type Brand } from './copies'
 import { countPrompt, type SoftLimitEvent, splitCost } from './cost'
 import { HolySheepError, invalid, isRetryable, lastError, native, unknownOption, withCallerStack } from './errors'
 import { open } from './hub'
 import { readLogger } from './logger'
-import { addon } from './native'
+import { addon, copy } from './native'
 import { proxyEnvironment, readCa, trustEnvironment } from './network'
 import { type CallObserver, observe } from './observe'
 import {
@@ -32,11 +33,11 @@ import {
   INTERNAL,
   notify,
   optionsObject,
-  sleep,
   splitSignal,
   type WithEventListener,
   type WithInternalOptions,
 } from './options'
+import { sleep } from './sleep'
 import { type ReadPosition, readSnapshot, withSnapshot } from './snapshot'
 import { type ChatStream, createStream } from './stream'
 
@@ -48,6 +49,9 @@ const defaults = JSON.parse(addon.defaults()) as {
 }
 /** The default endpoint in the form of the HolySheep tutorials. */
 const DEFAULT_HOST = 'api.holysheep.ai'
+
+/** The kind in the brand of a client. */
+export const CLIENT = 'a HolySheepStreamingClient'
 
 type Messages = ChatRequest['messages']
 
@@ -69,7 +73,7 @@ export class HolySheepStreamingClient {
   static {
     startCall = (client, ...rest) => client.#start(...rest)
     setBreaker = (client, breaker) => {
-      client.#native.setBreaker(nativeBreaker(breaker) as InstanceType<typeof addon.NativeBreaker>)
+      client.#native.setBreaker(nativeBreaker(breaker))
       client.#breakerCallbacks = breaker
     }
   }
@@ -89,7 +93,7 @@ export class HolySheepStreamingClient {
     const { onEvent, logger, circuitBreaker, ...rest } = merged
     this.#onEvent = callback('onEvent', onEvent)
     this.#log = readLogger(logger)
-    const [breaker, breakerCallbacks] = readBreaker(circuitBreaker)
+    const [breaker, breakerCallbacks, shared] = readBreaker(circuitBreaker)
     this.#breakerCallbacks = breakerCallbacks
     this.#coalesce = rest.coalesce === true
     this.#onRestart = splitRecovery(rest).onRestart
@@ -105,10 +109,19 @@ export class HolySheepStreamingClient {
       baseUrl: rest.baseUrl ?? (rest.endpoints ? undefined : process.env.HOLYSHEEP_BASE_URL || undefined),
       circuitBreaker: breaker,
     }
-    const shared = circuitBreaker instanceof CircuitBreaker ? nativeBreaker(circuitBreaker) : undefined
     this.#native = native(
-      () => new addon.NativeClient(encode(this.#options), shared, merged[LIMITER], merged[INTERNAL]?.alsoAccepted),
+      () =>
+        new addon.NativeClient(
+          encode(this.#options),
+          shared && nativeBreaker(shared),
+          merged[LIMITER],
+          merged[INTERNAL]?.alsoAccepted,
+        ),
     )
+  }
+
+  get [BRAND](): Brand {
+    return { kind: CLIENT, copy }
   }
 
   get apiKey(): string {

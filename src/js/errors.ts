@@ -1,6 +1,7 @@
 /** The error classes, and their construction from the error records of Rust. */
 import type { AttemptRecord, Snapshot } from '../../index'
-import { addon } from './native'
+import { type Brand, brandErrors } from './copies'
+import { addon, copy } from './native'
 
 export interface ErrorRecord {
   class: string
@@ -44,7 +45,6 @@ class ConnectionError extends HolySheepError {}
 class CircuitOpenError extends HolySheepError {}
 class StreamInterruptedError extends HolySheepError {
   declare readonly partial: string
-  declare readonly snapshot: Snapshot
 }
 class MalformedResponseError extends HolySheepError {}
 class RetriesExhaustedError extends HolySheepError {}
@@ -76,6 +76,8 @@ const classes = {
 for (const [name, value] of Object.entries(classes)) {
   Object.defineProperty(value.prototype, 'name', { value: name, writable: true, configurable: true })
 }
+
+brandErrors(classes)
 
 const builtins: Record<string, new (message: string) => Error> = { TypeError, RangeError }
 
@@ -132,6 +134,16 @@ export function fromRecord(record: ErrorRecord): Error {
  */
 export function invalid(name: string, value: unknown, accepted: string, description = describe(value)): TypeError {
   const error = new TypeError(`${name}: got ${description}; accepted: ${accepted}`)
+  return Object.assign(error, { code: 'INVALID_ARGUMENT' })
+}
+
+/** The error of an object that another version of this package has created. */
+export function otherVersion(name: string, { kind, copy: other }: Brand): TypeError {
+  const error = new TypeError(
+    `${name}: got ${kind} of another copy of holysheep, version ${other.version} in ${other.path}; accepted: one of this ` +
+      `copy, version ${copy.version} in ${copy.path}. 'npm ls holysheep' shows why both are installed: require one ` +
+      `version everywhere, and run 'npm dedupe'`,
+  )
   return Object.assign(error, { code: 'INVALID_ARGUMENT' })
 }
 

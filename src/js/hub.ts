@@ -13,12 +13,12 @@ import {
   checkClockSoon,
   continueTurn,
   endTurn,
-  HAS_REAL_TIMERS,
   inNextRound,
   mustYield,
   oncePerRound,
   rootContext,
 } from './scheduler'
+import { HAS_REAL_TIMERS } from './timers'
 
 /** The calls in flight, by id. An array, because ids are reused and stay small. */
 const calls: (InFlightCall | undefined)[] = []

@@ -6,7 +6,8 @@ import { HolySheepStreamingClient } from './client'
 import { invalid, native, unknownOption, withCallerStack } from './errors'
 import { open } from './hub'
 import { addon } from './native'
-import { encode, INTERNAL, optionsObject, sleep, splitSignal } from './options'
+import { encode, INTERNAL, optionsObject, splitSignal } from './options'
+import { sleep } from './sleep'
 
 /** The wait after a 429 without a `Retry-After` header. */
 const DEFAULT_RETRY_AFTER_MS = 60_000

@@ -1,43 +1,65 @@
-/** Loads the addon: from a local build in `native/`, or from the package that npm has installed for this platform. */
-import { closeSync, openSync, readSync } from 'node:fs'
+/**
+ * Loads the addon: from a local build in `native/`, or from the package that npm has installed for this platform. In a
+ * bundle, from the file beside it.
+ */
+import { closeSync, existsSync, openSync, readSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { basename, dirname, join } from 'node:path'
 
-const { version } = require('../package.json') as { version: string }
+export const { version } = require('../package.json') as { version: string }
 
-interface Platform {
-  built(): unknown
-  packaged(): unknown
-}
-
-// Each `require` takes a literal, because bundlers and tracers (such as that of Next.js' `output: 'standalone'`) follow
-// nothing else.
-const platforms: Record<string, Platform> = {
-  'darwin-arm64': {
-    built: () => require('../native/holysheep.darwin-arm64.node'),
-    packaged: () => require('holysheep-darwin-arm64'),
+// Each `require` takes a literal, because tracers (such as that of Next.js' `output: 'standalone'`) follow nothing else.
+// Each is inside a `try`, because bundlers then accept that the packages of the other platforms are not installed. The
+// packages load their addons in a way that bundlers do not follow (`scripts/platforms.mjs`).
+const platforms: Record<string, () => unknown> = {
+  'darwin-arm64'() {
+    try {
+      return require('holysheep-darwin-arm64')
+    } catch (error) {
+      return rethrow(error)
+    }
   },
-  'darwin-x64': {
-    built: () => require('../native/holysheep.darwin-x64.node'),
-    packaged: () => require('holysheep-darwin-x64'),
+  'darwin-x64'() {
+    try {
+      return require('holysheep-darwin-x64')
+    } catch (error) {
+      return rethrow(error)
+    }
   },
-  'linux-arm64-gnu': {
-    built: () => require('../native/holysheep.linux-arm64-gnu.node'),
-    packaged: () => require('holysheep-linux-arm64-gnu'),
+  'linux-arm64-gnu'() {
+    try {
+      return require('holysheep-linux-arm64-gnu')
+    } catch (error) {
+      return rethrow(error)
+    }
   },
-  'linux-arm64-musl': {
-    built: () => require('../native/holysheep.linux-arm64-musl.node'),
-    packaged: () => require('holysheep-linux-arm64-musl'),
+  'linux-arm64-musl'() {
+    try {
+      return require('holysheep-linux-arm64-musl')
+    } catch (error) {
+      return rethrow(error)
+    }
   },
-  'linux-x64-gnu': {
-    built: () => require('../native/holysheep.linux-x64-gnu.node'),
-    packaged: () => require('holysheep-linux-x64-gnu'),
+  'linux-x64-gnu'() {
+    try {
+      return require('holysheep-linux-x64-gnu')
+    } catch (error) {
+      return rethrow(error)
+    }
   },
-  'linux-x64-musl': {
-    built: () => require('../native/holysheep.linux-x64-musl.node'),
-    packaged: () => require('holysheep-linux-x64-musl'),
+  'linux-x64-musl'() {
+    try {
+      return require('holysheep-linux-x64-musl')
+    } catch (error) {
+      return rethrow(error)
+    }
   },
-  'win32-x64-msvc': {
-    built: () => require('../native/holysheep.win32-x64-msvc.node'),
-    packaged: () => require('holysheep-win32-x64-msvc'),
+  'win32-x64-msvc'() {
+    try {
+      return require('holysheep-win32-x64-msvc')
+    } catch (error) {
+      return rethrow(error)
+    }
   },
 }
 
@@ -54,20 +76,41 @@ export function load(): { version(): string } {
   const name = platformName()
   const packageName = `holysheep-${name}`
   const subject = `holysheep ${version} on ${name} (Node.js ${process.versions.node})`
-  const platform = Object.hasOwn(platforms, name) ? platforms[name] : undefined
-  if (!platform) {
+  const packaged = Object.hasOwn(platforms, name) ? platforms[name] : undefined
+  if (!packaged) {
     throw failure(
       `${subject}: this platform has no native addon, so there is no package ${packageName}. Supported platforms: ` +
         `${supported.join(', ')}.`,
     )
   }
+  const file = `holysheep.${name}.node`
+  // A bundle in ESM has no `__filename`, and one of Bun's has that of the machine that bundled it.
+  const isFile = typeof __filename === 'string' && existsSync(__filename)
+  const here = isFile ? __filename : (process.argv[1] ?? process.execPath)
+  const isBundled = basename(here) !== 'load.js'
+  // Bundlers follow neither.
+  const requireHere = createRequire(here)
+  const at = (path: string) => () => {
+    const addon = join(dirname(here), path)
+    return existsSync(addon) && requireHere(addon)
+  }
+  const sources: Array<[name: string, get: () => unknown]> = isBundled
+    ? [
+        [`the file ${file} beside the bundle`, at(file)],
+        [`the package ${packageName}`, packaged],
+        // The package may be part of the bundle without its addon, or a tracer may have copied nothing else of it.
+        [`the package ${packageName}`, () => requireHere(packageName)],
+        [`the package ${packageName}`, at(`node_modules/${packageName}/${file}`)],
+      ]
+    : [
+        ['the addon in native/', at(`../native/${file}`)],
+        [`the package ${packageName}`, packaged],
+      ]
   let missing: unknown
-  for (const [source, get] of [
-    ['the addon in native/', platform.built],
-    [`the package ${packageName}`, platform.packaged],
-  ] as const) {
+  for (const [source, get] of sources) {
     try {
-      const addon = get() as { version(): string }
+      const addon = get() as { version(): string } | false
+      if (addon === false) continue
       const found = addon.version()
       if (found === version) return addon
       throw failure(
@@ -75,8 +118,10 @@ export function load(): { version(): string } {
           `elsewhere remove node_modules and run 'npm install'.`,
       )
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === 'ADDON_NOT_LOADED') throw error
-      if ((error as NodeJS.ErrnoException).code !== 'MODULE_NOT_FOUND') {
+      const { code } = error as NodeJS.ErrnoException
+      if (code === 'ADDON_NOT_LOADED') throw error
+      // The stub that a bundler leaves instead of `require` throws errors without a code.
+      if (code !== 'MODULE_NOT_FOUND' && !(isBundled && code === undefined)) {
         const reason = (error instanceof Error ? error.message : String(error)).replace(/\.$/, '')
         throw failure(
           `${subject}: ${source} was found but cannot be loaded: ${reason}. ${remedy(error, reason)}`,
@@ -86,6 +131,14 @@ export function load(): { version(): string } {
       missing = error
     }
   }
+  if (isBundled) {
+    throw failure(
+      `${subject}: holysheep is part of the bundle ${here}, and its native addon is not beside it. Copy ` +
+        `node_modules/${packageName}/${file} into the folder of the bundle, or do not bundle holysheep (\`external\`; in ` +
+        `Next.js \`serverExternalPackages\`) and install it where the bundle runs. docs/bundlers.md has both for each bundler.`,
+      missing,
+    )
+  }
   throw failure(
     `${subject}: the package ${packageName} with the native addon for this platform is not installed. It is an optional ` +
       `dependency, which npm skips with --omit=optional, or if node_modules or the lock file were created on another ` +
@@ -93,6 +146,10 @@ export function load(): { version(): string } {
       `dependencies, or install the package by name: npm install ${packageName}@${version}`,
     missing,
   )
+}
+
+function rethrow(error: unknown): never {
+  throw error
 }
 
 function remedy(error: unknown, reason: string): string {

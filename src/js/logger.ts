@@ -55,10 +55,14 @@ function describe(event: ClientEvent): [Level, string] {
         'warn',
         `holysheep: the answer was interrupted after ${event.received} characters; continuing ${at(event)}`,
       ]
+    case 'recovery-disabled':
+      return ['warn', `holysheep: the answer takes more than ${event.maxBytes} bytes: it is not recovered if it breaks`]
     case 'circuit': {
       const level = event.to === 'OPEN' ? 'warn' : 'info'
       return [level, `holysheep: circuit ${event.from} → ${event.to} ${at(event)}`]
     }
+    case 'implausible-usage':
+      return ['warn', `holysheep: a usage that the request cannot have caused was not counted ${at(event)}`]
     case 'soft-limit':
       return ['warn', `holysheep: ${event.spentUsd} USD spent, above the soft limit of ${event.softLimitUsd} USD`]
     case 'complete':

@@ -3,9 +3,10 @@
  * observer, which costs nothing.
  */
 import { type Channel, channel } from 'node:diagnostics_channel'
-import { performance } from 'node:perf_hooks'
+import { URL } from 'node:url'
 import type { ChatRequest, ClientEvent } from '../../index'
 import type { AttemptTrace, CallTrace, TracedResult } from '../../types/observability'
+import { now } from './timers'
 
 // The names that `diagnostics_channel.tracingChannel('holysheep:call').subscribe` expects.
 const tracing = (name: string) => ({
@@ -42,7 +43,7 @@ export class CallObserver {
   readonly #trace: CallTrace
   readonly #servers: Map<string, { address: string; port: number }>
   readonly #open = new Map<number, AttemptTrace>()
-  readonly #started = performance.now()
+  readonly #started = now()
 
   constructor({ operation, body, model, sessionId, tenant, endpoints }: CallInfo) {
     const known = endpoints().map(({ name, url }) => [name, serverOf(url)] as const)
@@ -77,7 +78,7 @@ export class CallObserver {
       publish(attempts.start, trace)
       publish(attempts.end, trace)
     } else if (event.type === 'first-token') {
-      this.#trace.firstTokenMs ??= performance.now() - this.#started
+      this.#trace.firstTokenMs ??= now() - this.#started
       const trace = this.#open.get(event.attempt)
       if (trace) trace.firstTokenMs = event.firstTokenMs
     } else if (event.type === 'attempt-failed') {
@@ -107,7 +108,7 @@ export class CallObserver {
   }
 
   #finish() {
-    this.#trace.durationMs = performance.now() - this.#started
+    this.#trace.durationMs = now() - this.#started
     publish(calls.asyncStart, this.#trace)
     publish(calls.asyncEnd, this.#trace)
   }

@@ -1,15 +1,17 @@
 /** Encodes options and requests for Rust, which validates them, and checks the options that only JavaScript reads. */
 import type { ClientEvent } from '../../index'
+import { brandOf } from './copies'
 import { describe, invalid, unknownOption } from './errors'
+import { internalSymbol } from './native'
 
 /** The key of a call's internal event listener. For the wrappers. A symbol is never encoded as JSON. */
-export const EVENTS = Symbol('events')
+export const EVENTS: unique symbol = internalSymbol('events') as never
 export interface WithEventListener {
   [EVENTS]?: (event: ClientEvent) => void
 }
 
-/** The key of options that only this package sets. A caller's options object cannot name it. */
-export const INTERNAL = Symbol('internal')
+/** The key of options that only this package sets. */
+export const INTERNAL: unique symbol = internalSymbol('internal') as never
 /** `InternalOptions` in `src/binding/client.rs` has the same fields. */
 export interface InternalOptions {
   /** Per call: make exactly one attempt. */
@@ -25,14 +27,6 @@ export interface InternalOptions {
 }
 export interface WithInternalOptions {
   [INTERNAL]?: InternalOptions
-}
-
-/** Objects that are not options, with their description for error messages. */
-const descriptions = new WeakMap<object, string>()
-
-/** Marks an object as not being options, so that an error describes it as `description`. */
-export function notOptions(object: object, description: string): void {
-  descriptions.set(object, description)
 }
 
 /**
@@ -57,7 +51,7 @@ function replaceUnrepresentable(_key: string, value: unknown): unknown {
       return { $unencodable: describe(value) }
     case 'object':
       // JSON would make an empty object of these, and of a `Map` or `Headers` below.
-      if (value !== null && descriptions.has(value)) return { $unencodable: descriptions.get(value) }
+      if (brandOf(value)) return { $unencodable: brandOf(value)?.kind }
       return value !== null && !Array.isArray(value) && Symbol.iterator in value
         ? { $unencodable: `a ${value.constructor?.name ?? 'collection'}` }
         : value
@@ -208,13 +202,4 @@ export function splitSignal(options: unknown): { signal?: AbortSignal; rest: Rec
     throw invalid('signal', signal, 'an AbortSignal')
   }
   return { signal: signal as AbortSignal, rest }
-}
-
-/** Resolves after `ms`, which may exceed the limit of one timer. */
-export async function sleep(ms: number): Promise<void> {
-  if (typeof ms !== 'number' || !(ms >= 0)) throw invalid('ms', ms, 'milliseconds from 0')
-  const maxTimerMs = 2 ** 31 - 1
-  for (let left = ms; left > 0 || left === ms; left -= maxTimerMs) {
-    await new Promise((resolve) => setTimeout(resolve, Math.min(left, maxTimerMs)))
-  }
 }

@@ -7,14 +7,9 @@
  * shares the time of one turn; the rest moves to the next round.
  */
 import { AsyncResource } from 'node:async_hooks'
-import { performance } from 'node:perf_hooks'
-import * as timers from 'node:timers'
+// Without real timers there are no rounds to divide the work into, so Rust then wakes us for every batch.
+import { HAS_REAL_TIMERS, nextTick, now, setImmediate, setTimeout } from './timers'
 
-// Captured at load: a test that installs fake timers does not mean ours.
-const { clearImmediate, clearTimeout, setImmediate, setTimeout } = timers
-const { nextTick } = process
-/** False if fake timers were already installed at load. They never fire, so Rust then wakes us for every batch. */
-export const HAS_REAL_TIMERS = areReal()
 /** The async context that turns run in. In a caller's context, turn after turn would keep that context alive. */
 export const rootContext = new AsyncResource('HOLYSHEEP')
 
@@ -54,7 +49,7 @@ let fallback: (() => void) | undefined
 export function beginTurn() {
   readersPending = false
   onlyDeltas = true
-  checkedAt = performance.now()
+  checkedAt = now()
   deadline = checkedAt + TURN_MS
   stride = 1
   untilCheck = 2
@@ -83,13 +78,13 @@ export function handledOtherRecord() {
 }
 
 function timeIsOver() {
-  const now = performance.now()
-  const over = now >= deadline
-  stride = onlyDeltas && now - checkedAt < QUICK_MS ? Math.min(4 * stride, MAX_STRIDE) : 1
+  const at = now()
+  const over = at >= deadline
+  stride = onlyDeltas && at - checkedAt < QUICK_MS ? Math.min(4 * stride, MAX_STRIDE) : 1
   // Once the time is over, the next check must say so too.
   untilCheck = over ? 0 : stride
   onlyDeltas = true
-  checkedAt = now
+  checkedAt = at
   return over
 }
 
@@ -109,7 +104,7 @@ export function continueTurn(more: () => void, another: () => void) {
  * here in the same round, if the process is suspended until the timer is due.
  */
 export function endTurn() {
-  if (performance.now() >= deadline) claimRound()
+  if (now() >= deadline) claimRound()
 }
 
 const requestTick = () => nextTick(afterReaders)
@@ -190,11 +185,11 @@ export function mayRead() {
 function beginReading() {
   if (!roundClaimed) {
     claimRound()
-    if (performance.now() >= deadline) beginTurn()
+    if (now() >= deadline) beginTurn()
   }
   readInRound = true
   awaitReaders()
-  checkedAt = performance.now()
+  checkedAt = now()
   checkClockSoon()
   return checkedAt < deadline
 }
@@ -206,12 +201,4 @@ function awaitReaders() {
 
 function onReadersHaveRun() {
   readersHaveRun = true
-}
-
-function areReal() {
-  const [timer, immediate] = [setTimeout(() => {}, 1), setImmediate(() => {})]
-  clearTimeout(timer)
-  clearImmediate(immediate)
-  // These fields identify Node's handles. A fake may return a plain number.
-  return '_idleTimeout' in Object(timer) && '_onImmediate' in Object(immediate)
 }

@@ -1,6 +1,6 @@
 /** Snapshots: the state of a stream as a plain object, from which another process can resume. */
 import type { ChatRequest, Snapshot, SnapshotOptions, StreamResult } from '../../index'
-import { describe, HolySheepError, invalid, unknownOption } from './errors'
+import { describe, fromRecord, HolySheepError, invalid, unknownOption } from './errors'
 import { optionsObject } from './options'
 
 /** A snapshot as Rust has it, without the request. */
@@ -25,6 +25,16 @@ export function readSnapshotOptions(options: SnapshotOptions | undefined): 'full
   for (const name of Object.keys(others)) throw unknownOption(name, 'messages')
   if (messages !== 'full' && messages !== 'hash') throw invalid('messages', messages, "'full' or 'hash'")
   return messages
+}
+
+/** Reads a snapshot from Rust, which is empty if the answer has outgrown it. */
+export function parseSnapshot(json: string): NativeSnapshot {
+  if (json !== '') return JSON.parse(json)
+  throw answerTooLarge('the answer takes more memory than a snapshot may (recovery.maxBytes)')
+}
+
+export function answerTooLarge(message: string): Error {
+  return fromRecord({ class: 'MalformedResponseError', code: 'ANSWER_TOO_LARGE', message })
 }
 
 /** The snapshot of a stream that has completed. */

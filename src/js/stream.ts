@@ -1,4 +1,5 @@
 /** `ChatStream`: one streamed answer, read as chunks, as text deltas, or as the complete text. */
+import type { ReadableStream } from 'node:stream/web'
 import type {
   ChatCompletionChunk,
   PipeOptions,
@@ -15,7 +16,16 @@ import { type CallHandle, CHUNKS, type Consumer, NOTHING, TEXT } from './call-ha
 import { Deferred } from './deferred'
 import { addStackOf, invalidState, withCallerStack } from './errors'
 import { mayRead, readerResolved } from './scheduler'
-import { addRequest, clip, type ReadPosition, readSnapshotOptions, snapshotOfResult } from './snapshot'
+import {
+  addRequest,
+  answerTooLarge,
+  clip,
+  parseSnapshot,
+  type ReadPosition,
+  readSnapshotOptions,
+  snapshotOfResult,
+} from './snapshot'
+import { soon } from './timers'
 import type * as Web from './web'
 
 /** Loaded on first use. */
@@ -84,6 +94,8 @@ export class ChatStream implements AsyncIterable<ChatCompletionChunk> {
   #settledResult: StreamResult | undefined
   /** The caller awaits the end of the answer, so backpressure from the reader must not apply. */
   #unbounded = false
+  /** Why there is no result of an answer that was read completely. */
+  #tooLarge: Error | undefined
   /** The read position is unknown, so a snapshot contains everything received. */
   #uncounted = false
 
@@ -104,7 +116,7 @@ export class ChatStream implements AsyncIterable<ChatCompletionChunk> {
       turn: () => this.#onTurn(),
     })
     // Callers usually start to read synchronously, so the mode is known by then.
-    queueMicrotask(() => this.#begin())
+    soon(() => this.#begin())
   }
 
   get result(): Promise<StreamResult> {
@@ -149,7 +161,8 @@ export class ChatStream implements AsyncIterable<ChatCompletionChunk> {
   snapshot(options?: SnapshotOptions): Snapshot {
     const messages = readSnapshotOptions(options)
     const { body } = this.#start
-    const snapshot = this.#settledResult ? snapshotOfResult(this.#settledResult) : JSON.parse(this.#call.snapshot())
+    if (this.#tooLarge) throw this.#tooLarge
+    const snapshot = this.#settledResult ? snapshotOfResult(this.#settledResult) : parseSnapshot(this.#call.snapshot())
     // A caller that awaits the complete answer has all of it.
     const isUnclipped =
       this.#uncounted || this.#reader === 'complete' || (this.#reader === undefined && this.#unbounded)
@@ -357,8 +370,15 @@ export class ChatStream implements AsyncIterable<ChatCompletionChunk> {
     this.#serve()
   }
 
-  #onEnd(result: StreamResult) {
+  #onEnd({ tooLargeFor, ...result }: StreamResult & { tooLargeFor?: number }) {
     this.#complete = true
+    if (tooLargeFor !== undefined) {
+      // The reader has everything; there is no whole of it.
+      this.#tooLarge = answerTooLarge(`the answer takes more than ${tooLargeFor} bytes of memory (maxAnswerBytes)`)
+      this.#text.reject(this.#tooLarge)
+      this.#result.reject(this.#tooLarge)
+      return this.#serve()
+    }
     this.#settledResult = result
     this.#text.resolve(result.text)
     this.#result.resolve(result)

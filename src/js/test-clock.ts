@@ -1,12 +1,11 @@
 /** The test clock of `holysheep/simulator`: time that a test advances. */
 import type { TestClockOptions } from '../../simulator'
+import { copies } from './copies'
 import { native } from './errors'
 import { callsInFlight } from './hub'
 import { addon } from './native'
 import { checkKnownOptions, numberIn, optionsObject, wholeMs } from './options'
-
-// Captured before a test can install fake timers.
-const { setTimeout } = globalThis
+import { realWait } from './sleep'
 
 /** How long nothing may happen before the calls in flight count as settled, in milliseconds. */
 const SETTLE_MS = 250
@@ -22,7 +21,7 @@ let installed: TestClock | undefined
 export class TestClock {
   readonly #native: InstanceType<typeof addon.NativeClock>
   readonly #settleMs: number
-  readonly #startedAt = Date.now()
+  readonly #startedAt = addon.epochMs()
   #lastMove: Promise<unknown> = Promise.resolve()
 
   static {
@@ -96,7 +95,7 @@ export class TestClock {
   async #settle(isDone: () => boolean = () => false): Promise<void> {
     let quiet = 0
     for (let turns = 0; !isDone(); turns++) {
-      await new Promise((resolve) => setTimeout(resolve, 1))
+      await realWait(1)
       const { calls, resting, quietMs } = this.#native.activity
       if (quietMs < quiet) turns = 0
       quiet = quietMs
@@ -117,5 +116,11 @@ export function testClock(options?: TestClockOptions): TestClock {
   checkKnownOptions(checked, ['settleMs'])
   installed?.restore()
   installed = create(checked)
+  const others = copies().filter((other) => other.addon !== addon)
+  if (others.length > 0) {
+    const list = others.map(({ version, path }) => `version ${version} in ${path}`).join(', ')
+    const message = `testClock does not affect the other copies of holysheep in this process: ${list}`
+    process.emitWarning(message, { type: 'HolySheepWarning' })
+  }
   return installed
 }

@@ -2,10 +2,13 @@
  * Sends a stream to a browser: as a web `ReadableStream` or `Response`, or through Node's `ServerResponse`.
  * This file knows HTTP and server-sent events. How a stream is read is behind `Source`.
  */
+import { ReadableStream } from 'node:stream/web'
+import { TextEncoder } from 'node:util'
 import type { PipeOptions, PipeOutcome, ServerResponseLike, SSEResponseInit, TextResponseInit } from '../../index'
 import { type ClientError, clientErrorOf } from './client-error'
 import { invalid } from './errors'
 import { callback, checkKnownOptions, oneOf, optionsObject, wholeMs } from './options'
+import { clearInterval, setInterval, type Timer } from './timers'
 
 /** The reading side of a stream. */
 export interface Source {
@@ -186,7 +189,7 @@ class ResponseWriter {
   /** The response has to drain before the next write. HTTP/2 has no `writableNeedDrain`. */
   #full = false
   #wake = () => {}
-  readonly #timer: NodeJS.Timeout | undefined
+  readonly #timer: Timer | undefined
 
   constructor(
     private readonly res: ServerResponseLike,

@@ -105,6 +105,8 @@ pub fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Vec<&'a 
     let name: Vec<char> = name.chars().take(100).flat_map(char::to_lowercase).collect();
     let max_distance = (name.len() / 2).max(1);
     let mut matches: Vec<(usize, &str)> = known
+        // The distance is at least the difference of the lengths, and a character has up to four bytes.
+        .filter(|known| known.len() <= 4 * (name.len() + max_distance))
         .map(|known| (distance(&name, known), known))
         .filter(|(distance, _)| *distance <= max_distance)
         .collect();

@@ -120,6 +120,7 @@ pub fn classify(error: &Error) -> Classification {
         Kind::QueueFull
         | Kind::NeverFits
         | Kind::CostCap
+        | Kind::AnswerTooLarge
         | Kind::Aborted
         | Kind::Closed
         | Kind::InvalidArgument

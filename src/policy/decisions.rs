@@ -32,7 +32,7 @@ const SPECIFIC_KINDS: [Kind; 3] = [Kind::QuotaExhausted, Kind::ContextLength, Ki
 const BROAD_KINDS: [Kind; 4] = [Kind::Server, Kind::InvalidRequest, Kind::Authentication, Kind::RateLimit];
 
 /// The other kinds that a table may decide.
-const OTHER_KINDS: [Kind; 14] = [
+const OTHER_KINDS: [Kind; 15] = [
     Kind::Redirect,
     Kind::Timeout(Phase::Idle),
     Kind::Connection(ConnectionFailure::Refused),
@@ -47,6 +47,7 @@ const OTHER_KINDS: [Kind; 14] = [
     Kind::EmptyAnswer,
     Kind::ContinuationMismatch,
     Kind::ResponseTooLarge,
+    Kind::AnswerTooLarge,
 ];
 
 /// Kinds that end a call. No table can change them, whatever status they carry.

@@ -17,3 +17,4 @@ pub mod retry_budget;
 pub mod routing;
 mod server_refill;
 pub mod token_bucket;
+pub mod usage_bound;

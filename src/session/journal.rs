@@ -4,11 +4,17 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use super::merge::insert_missing;
-use super::tool_calls::{self, ToolCall};
+use super::choice::Choice;
+use super::merge::{insert_missing, merge, replace};
+use super::tool_calls::ToolCall;
+use crate::weight::weight_of_fields;
 
 /// The maximum number of choices. OpenAI's limit is the same.
 const MAX_CHOICES: usize = 128;
+
+/// The longest id, name or other label of an answer that is kept, in bytes: generated chunks repeat them. What follows is
+/// cut off.
+pub const MAX_LABEL: usize = 1024;
 
 /// Everything received of one answer.
 #[derive(Clone, Debug, Default)]
@@ -23,7 +29,11 @@ pub struct Journal {
     /// A finish reason has come, and no content of a choice without one after it.
     finished_last: bool,
     /// Fields of the answer that the engine does not know, each with its last value.
-    pub extra: Map<String, Value>,
+    extra: Map<String, Value>,
+    /// The approximate memory of all of this, in bytes. The identity and the usage are small and not included.
+    size: usize,
+    /// The texts were released, and nothing is added to them any more.
+    released: bool,
 }
 
 impl Journal {
@@ -58,6 +68,81 @@ impl Journal {
     /// The choice with this number.
     pub fn choice(&mut self, index: u32) -> Option<&mut Choice> {
         self.choices.get_mut(index as usize)
+    }
+
+    /// The approximate memory that the journal takes, in bytes. Counted as it grows, and never measured.
+    pub fn size(&self) -> usize {
+        self.size
+    }
+
+    /// Releases the texts, which the consumer has: from here on their choices are only known to have had some.
+    pub fn release_texts(&mut self) {
+        self.released = true;
+        for choice in &mut self.choices {
+            choice.has_other |= !choice.is_empty();
+            for text in [&mut choice.text, &mut choice.reasoning, &mut choice.refusal] {
+                self.size = self.size.saturating_sub(text.len());
+                *text = String::new();
+            }
+        }
+    }
+
+    /// How much of the size is that of the texts, in bytes.
+    pub fn size_of_texts(&self) -> usize {
+        let length = |choice: &Choice| choice.text.len() + choice.reasoning.len() + choice.refusal.len();
+        self.choices.iter().map(length).sum()
+    }
+
+    /// Whether the texts were released.
+    pub fn is_released(&self) -> bool {
+        self.released
+    }
+
+    /// Something was added to a choice, or removed, whose memory the journal has not counted.
+    pub fn resize(&mut self, growth: isize) {
+        self.size = self.size.saturating_add_signed(growth);
+    }
+
+    /// Adds text to a choice.
+    pub fn append_text(&mut self, index: u32, text: &str) {
+        let Some(choice) = self.choices.get_mut(index as usize) else { return };
+        if self.released {
+            choice.has_other = true;
+        } else {
+            choice.text.push_str(text);
+            self.size += text.len();
+        }
+    }
+
+    /// Adds reasoning and a refusal to a choice.
+    pub fn append_reasoning_and_refusal(&mut self, index: u32, reasoning: &str, refusal: &str) {
+        let Some(choice) = self.choices.get_mut(index as usize) else { return };
+        if self.released {
+            choice.has_other = true;
+        } else {
+            choice.reasoning.push_str(reasoning);
+            choice.refusal.push_str(refusal);
+            self.size += reasoning.len() + refusal.len();
+        }
+    }
+
+    /// Adds the `logprobs` of one chunk to a choice.
+    pub fn add_logprobs(&mut self, index: u32, logprobs: Map<String, Value>) {
+        let growth = self.choices.get_mut(index as usize).map(|choice| choice.add_logprobs(logprobs));
+        self.resize(growth.unwrap_or_default());
+    }
+
+    /// Sets fields of the answer that the engine does not know.
+    pub fn set_extra(&mut self, fields: Map<String, Value>) {
+        let growth = fields.into_iter().map(|(name, value)| replace(&mut self.extra, name, value)).sum();
+        self.resize(growth);
+    }
+
+    /// Adds fields that the engine does not know to a choice and to its message.
+    pub fn add_extra(&mut self, index: u32, of_choice: Map<String, Value>, of_message: Map<String, Value>) {
+        let Some(choice) = self.choices.get_mut(index as usize) else { return };
+        let growth = merge(&mut choice.extra, of_choice) + merge(&mut choice.message_extra, of_message);
+        self.resize(growth);
     }
 
     /// The number of choices, at least one.
@@ -125,6 +210,7 @@ impl Journal {
         self.usage = None;
         self.finished_last = false;
         self.base = None;
+        self.size = self.choices.iter().map(Choice::weight).sum::<usize>() + weight_of_fields(&self.extra);
     }
 
     /// A generated chunk with the identity of the answer.
@@ -180,89 +266,6 @@ impl Journal {
         }
         insert_missing(&mut answer, &self.extra);
         Value::Object(answer)
-    }
-}
-
-/// What was received of one choice.
-#[derive(Clone, Debug, Default)]
-pub struct Choice {
-    pub text: String,
-    pub reasoning: String,
-    pub refusal: String,
-    pub tool_calls: Vec<ToolCall>,
-    /// `function_call`, the predecessor of tool calls.
-    pub function_call: Option<Box<ToolCall>>,
-    /// `logprobs.content` and `logprobs.refusal` of all chunks.
-    pub logprobs: Option<Map<String, Value>>,
-    pub finish_reason: Option<String>,
-    /// The consumer does not have the finish reason: something that is not complete has to be delivered before it.
-    pub holds_finish: bool,
-    /// Fields of the choice that the engine does not know.
-    pub extra: Map<String, Value>,
-    /// Fields of its message that the engine does not know.
-    pub message_extra: Map<String, Value>,
-    /// There is more than these fields: audio, images, annotations or a field that the engine does not know.
-    pub has_other: bool,
-}
-
-impl Choice {
-    /// Whether anything was received of it.
-    pub fn has_begun(&self) -> bool {
-        !self.is_empty() || self.finish_reason.is_some()
-    }
-
-    /// Whether it has no content.
-    fn is_empty(&self) -> bool {
-        let Choice { text, reasoning, refusal, tool_calls, function_call, has_other, .. } = self;
-        text.is_empty()
-            && reasoning.is_empty()
-            && refusal.is_empty()
-            && tool_calls.is_empty()
-            && function_call.is_none()
-            && !has_other
-    }
-
-    /// Adds the `logprobs` of one chunk.
-    pub fn add_logprobs(&mut self, logprobs: Map<String, Value>) {
-        let all = self.logprobs.get_or_insert_with(Map::new);
-        for (name, value) in logprobs {
-            match (all.get_mut(&name), value) {
-                (Some(Value::Array(entries)), Value::Array(more)) => entries.extend(more),
-                (Some(Value::Null) | None, value) => {
-                    all.insert(name, value);
-                }
-                _ => {}
-            }
-        }
-    }
-
-    fn completion(&self, index: usize) -> Value {
-        let mut message = Map::new();
-        message.insert("role".into(), json!("assistant"));
-        let has_call = !self.tool_calls.is_empty() || self.function_call.is_some();
-        let no_content = self.text.is_empty() && (has_call || !self.refusal.is_empty());
-        message.insert("content".into(), if no_content { Value::Null } else { json!(self.text) });
-        message.insert(
-            "refusal".into(),
-            if self.refusal.is_empty() { Value::Null } else { json!(self.refusal) },
-        );
-        if !self.reasoning.is_empty() {
-            message.insert("reasoning_content".into(), json!(self.reasoning));
-        }
-        if !self.tool_calls.is_empty() {
-            message.insert("tool_calls".into(), tool_calls::message(&self.tool_calls));
-        }
-        if let Some(call) = &self.function_call {
-            message.insert("function_call".into(), json!({ "name": call.name, "arguments": call.arguments }));
-        }
-        insert_missing(&mut message, &self.message_extra);
-        let mut choice = Map::new();
-        choice.insert("index".into(), json!(index));
-        choice.insert("message".into(), message.into());
-        choice.insert("logprobs".into(), json!(self.logprobs));
-        choice.insert("finish_reason".into(), json!(self.finish_reason));
-        insert_missing(&mut choice, &self.extra);
-        choice.into()
     }
 }
 
@@ -379,14 +382,5 @@ mod tests {
         let answer = journal.completion();
         assert_eq!(answer["choices"][0]["message"]["content"], Value::Null);
         assert_eq!(answer["choices"][0]["message"]["tool_calls"][0]["function"]["name"], "weather");
-    }
-
-    #[test]
-    fn logprobs_of_all_chunks_are_concatenated() {
-        let mut choice = Choice::default();
-        for logprobs in [json!({"content": [1], "refusal": null}), json!({"content": [2], "refusal": [3]})] {
-            choice.add_logprobs(logprobs.as_object().unwrap().clone());
-        }
-        assert_eq!(Value::from(choice.logprobs.unwrap()), json!({"content": [1, 2], "refusal": [3]}));
     }
 }

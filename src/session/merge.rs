@@ -2,6 +2,8 @@
 
 use serde_json::{Map, Value};
 
+use crate::weight::{weight, weight_of_field};
+
 /// String fields that identify something: a repeated value replaces the earlier one. Any other string is
 /// appended.
 const IDENTIFIERS: &[&str] =
@@ -13,25 +15,35 @@ const MAX_SEARCHED: usize = 16;
 
 /// Merges the fields of one chunk into those of the chunks before it. Strings and lists are appended, objects
 /// are merged field by field, and list entries with an `index` are merged by it if that is their position, counted from
-/// zero or one, or they are among the last 16. Any other value replaces the earlier one. This is how OpenAI's Python SDK accumulates deltas (`_deltas.py`).
-pub fn merge(fields: &mut Map<String, Value>, more: Map<String, Value>) {
+/// zero or one, or they are among the last 16. Any other value replaces the earlier one. This is how OpenAI's Python SDK
+/// accumulates deltas (`_deltas.py`). Takes time for `more` alone, however much is there already.
+///
+/// Returns by how much the memory of `fields` has grown, in bytes ([`weight`]).
+pub fn merge(fields: &mut Map<String, Value>, more: Map<String, Value>) -> isize {
+    let mut growth = 0;
     for (name, value) in more {
         match (fields.get_mut(&name), value) {
-            (Some(Value::Object(existing)), Value::Object(more)) => merge(existing, more),
+            (Some(Value::Object(existing)), Value::Object(more)) => growth += merge(existing, more),
             (Some(Value::Array(list)), Value::Array(more)) => {
-                for entry in more {
-                    merge_entry(list, entry);
-                }
+                growth += more.into_iter().map(|entry| merge_entry(list, entry)).sum::<isize>();
             }
             (Some(Value::String(text)), Value::String(more)) if !IDENTIFIERS.contains(&name.as_str()) => {
                 text.push_str(&more);
+                growth += more.len() as isize;
             }
             (Some(_), Value::Null) => {}
-            (_, value) => {
-                fields.insert(name, value);
-            }
+            (_, value) => growth += replace(fields, name, value),
         }
     }
+    growth
+}
+
+/// Sets a field. Returns by how much the memory of `fields` has grown.
+pub fn replace(fields: &mut Map<String, Value>, name: String, value: Value) -> isize {
+    let added = weight_of_field(&name, &value);
+    let earlier = fields.get(&name).map_or(0, |earlier| weight_of_field(&name, earlier));
+    fields.insert(name, value);
+    added as isize - earlier as isize
 }
 
 /// Inserts the fields that are missing.
@@ -41,7 +53,7 @@ pub(super) fn insert_missing(fields: &mut Map<String, Value>, extra: &Map<String
     }
 }
 
-fn merge_entry(list: &mut Vec<Value>, entry: Value) {
+fn merge_entry(list: &mut Vec<Value>, entry: Value) -> isize {
     let index_of = |entry: &Value| entry.get("index").and_then(Value::as_u64);
     let position = index_of(&entry).and_then(|index| {
         let numbered = usize::try_from(index).into_iter().flat_map(|index| [index, index.wrapping_sub(1)]);
@@ -50,7 +62,11 @@ fn merge_entry(list: &mut Vec<Value>, entry: Value) {
     });
     match (position.and_then(|position| list.get_mut(position)), entry) {
         (Some(Value::Object(existing)), Value::Object(more)) => merge(existing, more),
-        (_, entry) => list.push(entry),
+        (_, entry) => {
+            let added = weight(&entry);
+            list.push(entry);
+            added as isize
+        }
     }
 }
 
@@ -59,12 +75,13 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::weight::weight_of_fields;
 
     fn merged(chunks: &[Value]) -> Value {
         let mut all = Map::new();
-        for chunk in chunks {
-            merge(&mut all, chunk.as_object().unwrap().clone());
-        }
+        let growth = chunks.iter().map(|chunk| merge(&mut all, chunk.as_object().unwrap().clone()));
+        let growth: isize = growth.sum();
+        assert_eq!(growth, weight_of_fields(&all) as isize, "the growth is what was added");
         all.into()
     }
 

@@ -4,7 +4,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::journal::{Choice, Identity, Journal};
+use super::choice::Choice;
+use super::journal::{Identity, Journal};
 use super::splice::Join;
 use super::tool_calls::ToolCall;
 use crate::error::{AttemptRecord, Error, Result, truncate};
@@ -36,6 +37,9 @@ pub struct Snapshot {
     /// The endpoint and the model of the segment in progress.
     #[serde(skip)]
     pub writer: Option<(String, String)>,
+    /// The answer has outgrown a snapshot, and is not in it.
+    #[serde(skip)]
+    pub is_released: bool,
 }
 
 impl Snapshot {
@@ -76,10 +80,9 @@ impl Snapshot {
     pub fn journal(&self, choices: usize) -> Journal {
         let mut journal = Journal::new(choices);
         journal.identity = self.answer.identity.clone();
+        journal.append_text(0, &self.answer.text);
+        journal.append_reasoning_and_refusal(0, &self.answer.reasoning, &self.answer.refusal);
         if let Some(choice) = journal.choice(0) {
-            choice.text.clone_from(&self.answer.text);
-            choice.reasoning.clone_from(&self.answer.reasoning);
-            choice.refusal.clone_from(&self.answer.refusal);
             choice.finish_reason.clone_from(&self.answer.finish_reason);
             choice.tool_calls.clone_from(&self.answer.tool_calls);
         }

@@ -4,13 +4,11 @@ use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
+use super::json_scan::JsonScan;
 use super::merge::insert_missing;
 
 /// The maximum number of tool calls of a choice. No model makes as many.
 pub const MAX_CALLS: usize = 128;
-
-/// Up to which length arguments are checked for completeness with each delta, in bytes.
-const MAX_CHECKED: usize = 16 * 1024;
 
 /// A tool call, possibly incomplete.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,6 +29,12 @@ pub struct ToolCall {
     /// The consumer has it.
     #[serde(skip)]
     pub is_delivered: bool,
+    /// The approximate memory of `extra`, in bytes.
+    #[serde(skip)]
+    pub extra_size: usize,
+    /// What is known of the arguments, as far as they were added here.
+    #[serde(skip)]
+    pub(super) scan: JsonScan,
 }
 
 /// What a delta says about the call it belongs to.
@@ -83,8 +87,10 @@ impl ToolCall {
         }
         if !self.custom && self.arguments == "{}" && arguments.starts_with('{') {
             self.arguments.clear();
+            self.scan = JsonScan::default();
         }
         self.arguments.push_str(arguments);
+        self.scan.update(&self.arguments);
     }
 
     /// Whether these are the complete arguments once more.
@@ -95,10 +101,14 @@ impl ToolCall {
             && self.has_valid_arguments()
     }
 
+    /// The approximate memory of what was received of it, in bytes. `extra` is not included.
+    pub fn text_length(&self) -> usize {
+        self.id.len() + self.name.len() + self.arguments.len()
+    }
+
     /// Whether the consumer does not have it, and more of it may follow.
     pub fn is_open(&self) -> bool {
-        let is_object = self.arguments.trim_ascii_start().starts_with('{');
-        let is_complete = is_object && !self.name.is_empty() && self.has_valid_arguments();
+        let is_complete = self.scan().first == b'{' && !self.name.is_empty() && self.has_valid_arguments();
         !self.is_delivered && !is_complete
     }
 
@@ -107,15 +117,28 @@ impl ToolCall {
         self.id.is_empty() && self.name.is_empty() && self.arguments.is_empty() && self.extra.is_empty()
     }
 
-    /// Whether the arguments may be complete. Long ones are not checked: this runs for each delta.
+    /// Whether the arguments may be complete.
     fn ends(&self) -> bool {
-        self.arguments.len() <= MAX_CHECKED
-            && self.arguments.trim_ascii_end().ends_with('}')
-            && self.has_valid_arguments()
+        self.scan().last == b'}' && self.has_valid_arguments()
     }
 
     fn has_valid_arguments(&self) -> bool {
-        self.custom || serde_json::from_str::<IgnoredAny>(&self.arguments).is_ok()
+        let scan = self.scan();
+        self.custom
+            || match scan.has_brackets() {
+                true => scan.is_valid(),
+                false => serde_json::from_str::<IgnoredAny>(&self.arguments).is_ok(),
+            }
+    }
+
+    /// What is known of the arguments. Those of a snapshot were not scanned yet.
+    fn scan(&self) -> JsonScan {
+        let mut scan = self.scan;
+        if scan.length != self.arguments.len() {
+            scan = JsonScan::default();
+            scan.update(&self.arguments);
+        }
+        scan
     }
 }
 
@@ -174,7 +197,7 @@ pub fn complete(calls: &mut Vec<ToolCall>) {
         calls.sort_by_key(|call| call.index);
     }
     for call in calls {
-        if call.arguments.trim_ascii().is_empty() && !call.custom {
+        if call.scan().first == 0 && !call.custom {
             call.arguments = "{}".to_owned();
         }
     }

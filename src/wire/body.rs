@@ -3,8 +3,9 @@
 //! an event stream. White space and comments before that do not count: gateways send them while they wait.
 
 use std::borrow::Cow;
+use std::collections::VecDeque;
 use std::mem;
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 
 use memchr::memchr;
 use serde::de::IgnoredAny;
@@ -38,6 +39,11 @@ enum Format {
         read: Vec<u8>,
         has_line: bool,
     },
+    /// A document that is a list of chunks, at its end: those that were not dispatched yet.
+    List {
+        document: Vec<u8>,
+        rest: VecDeque<Range<usize>>,
+    },
     /// A document a line: the line so far.
     Lines(Vec<u8>),
     /// The beginning of a page.
@@ -57,7 +63,7 @@ impl Events {
 
     /// Whether the body is one document of JSON, so far.
     pub fn is_document(&self) -> bool {
-        matches!(self.format, Format::Document { .. })
+        matches!(self.format, Format::Document { .. } | Format::List { .. })
     }
 
     /// Whether the body is a page: nothing that follows is an answer.
@@ -111,6 +117,7 @@ impl Events {
                 Ok(None)
             }
             Format::Lines(_) => self.lines(bytes, &mut on_event),
+            Format::List { .. } => Ok(None),
         }
     }
 
@@ -129,7 +136,7 @@ impl Events {
         Ok(None)
     }
 
-    /// Ends the body: dispatches what is pending.
+    /// Ends the body: dispatches what is pending. If the callback stops, the next call goes on with the rest.
     ///
     /// # Errors
     /// [`TooLong`].
@@ -145,8 +152,18 @@ impl Events {
                 let Some(list) = list.filter(|_| document.starts_with(b"[")) else {
                     return Ok(dispatch(&document, true, &mut on_event).break_value());
                 };
-                for entry in list {
-                    if let ControlFlow::Break(value) = dispatch(entry.as_bytes(), true, &mut on_event) {
+                let start = document.as_ptr() as usize;
+                let range = |entry: &str| {
+                    let from = entry.as_ptr() as usize - start;
+                    from..from + entry.len()
+                };
+                let rest = list.into_iter().map(range).collect();
+                self.format = Format::List { document, rest };
+                self.finish(on_event)
+            }
+            Format::List { document, rest } => {
+                while let Some(entry) = rest.pop_front() {
+                    if let ControlFlow::Break(value) = dispatch(&document[entry], true, &mut on_event) {
                         return Ok(Some(value));
                     }
                 }

@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value};
 
-use super::json;
+use super::json::{self, TooLarge};
 
 /// Fields that are read elsewhere, and `obfuscation`, OpenAI's padding against eavesdroppers.
 const CHUNK_FIELDS: &[&str] = &[
@@ -40,8 +40,13 @@ pub struct ChoiceExtras {
 }
 
 /// The extra fields in the JSON of a chunk; none if it is not a chunk.
-pub fn extras(chunk: &str) -> Extras {
-    let Some(Value::Object(mut chunk)) = json::value(chunk) else { return Extras::default() };
+///
+/// # Errors
+/// [`TooLarge`] if the chunk takes more than `max` bytes of memory.
+pub fn extras(chunk: &str, max: usize) -> Result<Extras, TooLarge> {
+    let Some(Value::Object(mut chunk)) = json::value_within(chunk, max)? else {
+        return Ok(Extras::default());
+    };
     let choices = match chunk.get_mut("choices").map(Value::take) {
         Some(Value::Array(choices)) => choices,
         _ => Vec::new(),
@@ -64,7 +69,7 @@ pub fn extras(chunk: &str) -> Extras {
             delta: without(delta, DELTA_FIELDS),
         })
     });
-    Extras { choices: choices.collect(), chunk: without(chunk, CHUNK_FIELDS) }
+    Ok(Extras { choices: choices.collect(), chunk: without(chunk, CHUNK_FIELDS) })
 }
 
 fn without(mut fields: Map<String, Value>, known: &[&str]) -> Map<String, Value> {
@@ -84,7 +89,7 @@ mod tests {
             "id": "a", "citations": [1], "obfuscation": "x", "cost": null,
             "choices": [{ "index": 1, "delta": { "content": "x", "annotations": [2] }, "native_finish_reason": "e" }],
         });
-        let Extras { chunk, choices } = extras(&chunk.to_string());
+        let Extras { chunk, choices } = extras(&chunk.to_string(), 10_000).unwrap();
         assert_eq!(Value::from(chunk), json!({ "citations": [1] }));
         assert_eq!((choices.len(), choices[0].index), (1, 1));
         assert_eq!(Value::from(choices[0].delta.clone()), json!({ "annotations": [2] }));
@@ -94,7 +99,7 @@ mod tests {
     #[test]
     fn invalid_chunks_have_no_extra_fields() {
         for text in ["[1]", "{", r#"{"choices":[1,{"delta":null}]}"#] {
-            let Extras { chunk, choices } = extras(text);
+            let Extras { chunk, choices } = extras(text, 10_000).unwrap();
             assert!(chunk.is_empty() && choices.iter().all(|choice| choice.delta.is_empty()), "{text}");
         }
     }

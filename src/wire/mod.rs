@@ -26,3 +26,5 @@ pub mod sse;
 pub mod surrogates;
 pub mod text;
 mod timestamp;
+#[cfg(test)]
+pub mod work;

@@ -151,6 +151,42 @@ impl ChatRequest {
         self.read("logprobs").unwrap_or(false)
     }
 
+    /// How many images the prompt has.
+    pub fn images(&self) -> usize {
+        let messages = self.messages();
+        ["\"image_url\"", "\"input_image\"", "\"image\""]
+            .iter()
+            .map(|part| messages.matches(part).count())
+            .sum()
+    }
+
+    /// Whether the provider has a part of the prompt, or fetches it: an earlier response, a file, what a tool of its own
+    /// finds.
+    pub fn has_stored_prompt(&self) -> bool {
+        const FIELDS: &[&str] = &[
+            "previous_response_id",
+            "conversation",
+            "prompt",
+            "web_search_options",
+            "search_parameters",
+            "plugins",
+            "data_sources",
+            "mcp_servers",
+            "container",
+        ];
+        const PARTS: &[&str] = &["\"file_id\"", "\"file_url\"", "\"video_url\"", "\"audio_url\"", "\"url\""];
+        #[derive(Deserialize)]
+        struct Tool {
+            r#type: Option<String>,
+        }
+        let messages = self.messages();
+        let is_own =
+            |tool: &Tool| tool.r#type.as_ref().is_some_and(|kind| kind != "function" && kind != "custom");
+        FIELDS.iter().any(|name| self.field(name).is_some())
+            || PARTS.iter().any(|part| messages.contains(part) && !(*part == "\"url\"" && self.images() > 0))
+            || self.read::<Vec<Tool>>("tools").is_some_and(|tools| tools.iter().any(is_own))
+    }
+
     /// The messages, as the caller wrote them.
     pub fn messages(&self) -> &str {
         self.field(self.dialect.conversation_field()).map_or("[]", RawValue::get)

@@ -76,9 +76,10 @@ pub struct Parser {
     /// The joined data of the event so far, without what `feed` still borrows.
     data: Vec<u8>,
     has_data: bool,
-    /// The name of the event. A name after its data follows after a line feed: it replaces the first one, unless the
-    /// next line turns out to begin another event.
+    /// The name of the event.
     event: String,
+    /// A name after its data: it replaces the first one, unless the next line turns out to begin another event.
+    late_event: Option<String>,
     /// The last line ended with CR. If an LF comes next, it belongs to that line end.
     after_cr: bool,
     /// No line has ended yet, so a byte order mark may come first.
@@ -99,6 +100,7 @@ impl Parser {
             data: Vec::new(),
             has_data: false,
             event: String::new(),
+            late_event: None,
             after_cr: false,
             at_start: true,
             stray: Vec::new(),
@@ -231,13 +233,13 @@ impl Parser {
             b"data" => return Some(value),
             b"event" => {
                 // After data it may be the first line of the next event.
+                let name = String::from_utf8_lossy(value);
                 if self.has_data || has_borrowed {
-                    self.event.truncate(self.event.find('\n').unwrap_or(self.event.len()));
-                    self.event.push('\n');
+                    self.late_event = Some(name.into_owned());
                 } else {
                     self.event.clear();
+                    self.event.push_str(&name);
                 }
-                self.event.push_str(&String::from_utf8_lossy(value));
             }
             // A comment has no name.
             b"" | b"id" | b"retry" => {}
@@ -253,10 +255,10 @@ impl Parser {
     fn is_next_event(&mut self, borrowed: Option<&[u8]>, next: &[u8]) -> bool {
         let so_far = borrowed.unwrap_or(&self.data);
         let may_be = (next.starts_with(b"{") || next == b"[DONE]")
-            && so_far.starts_with(b"{")
-            && so_far.trim_ascii_end().ends_with(b"}")
             && so_far.len() <= MAX_CHECKED
-            && self.checks < MAX_CHECKS;
+            && self.checks < MAX_CHECKS
+            && so_far.starts_with(b"{")
+            && so_far.trim_ascii_end().ends_with(b"}");
         if !may_be {
             return false;
         }
@@ -295,24 +297,17 @@ impl Parser {
             on_event(Event { event, data, at_end: end == End::Body })
         };
         self.data.clear();
-        if !self.event.is_empty() {
-            let of_next = self.event.find('\n').filter(|_| end == End::NextEvent);
-            self.event.drain(..of_next.map_or(self.event.len(), |at| at + 1));
+        self.event.clear();
+        if let Some(name) = self.late_event.take().filter(|_| end == End::NextEvent) {
+            self.event = name;
         }
         flow
     }
 
     /// The name of the event that ends.
     fn name(&self, end: End) -> Option<&str> {
-        // Almost no event has a name.
-        if self.event.is_empty() {
-            return None;
-        }
-        let name = match self.event.split_once('\n') {
-            Some((name, _)) if end == End::NextEvent => name,
-            Some((_, name)) => name,
-            None => &self.event,
-        };
+        let late = self.late_event.as_ref().filter(|_| end != End::NextEvent);
+        let name = late.unwrap_or(&self.event);
         (!name.is_empty()).then_some(name)
     }
 }

@@ -4,6 +4,10 @@ use std::borrow::Cow;
 
 use super::text::Text;
 
+/// The maximum number of texts that end with half of a surrogate pair at once; what ends with one beyond that gets U+FFFD
+/// in its place. No answer has as many.
+pub const MAX_HALVES: usize = 64;
+
 /// The high halves that wait for the next delta of the same part of an answer. Almost always there are none. `K` says
 /// which part a text belongs to.
 #[derive(Debug)]
@@ -21,11 +25,6 @@ impl<K: PartialEq> PendingSurrogates<K> {
         self.0.is_empty()
     }
 
-    /// How many halves wait.
-    pub fn len(&self) -> usize {
-        self.0.len()
-    }
-
     /// Whether a half of a part like this waits.
     pub fn has(&self, is_part: impl Fn(&K) -> bool) -> bool {
         self.0.iter().any(|(part, _)| is_part(part))
@@ -36,6 +35,9 @@ impl<K: PartialEq> PendingSurrogates<K> {
     pub fn join<'t>(&mut self, part: K, text: &'t Text<'_>) -> Cow<'t, str> {
         if (self.0.is_empty() && !text.has_halves()) || text.is_empty() {
             return Cow::Borrowed(&text.text);
+        }
+        if self.0.len() >= MAX_HALVES && !self.has(|known| *known == part) {
+            return text.lossy();
         }
         let Some(before) = self.take(&part).into_iter().chain(text.halves.low).next() else {
             self.keep(part, text.halves.high);
@@ -110,5 +112,16 @@ mod tests {
         assert_eq!(halves.join((0, "reasoning"), &low), "\u{FFFD}");
         assert_eq!(halves.join((1, "text"), &low), "\u{FFFD}");
         assert_eq!(halves.join((0, "text"), &low), "😀");
+    }
+
+    #[test]
+    fn the_number_of_waiting_halves_is_bounded() {
+        let mut halves = PendingSurrogates::default();
+        let half = json::string(r#""\ud83d""#).unwrap();
+        for part in 0..MAX_HALVES {
+            assert_eq!(halves.join(part, &half), "");
+        }
+        assert_eq!(halves.join(MAX_HALVES, &half), "\u{FFFD}");
+        assert_eq!(halves.take_all(|_| true).len(), MAX_HALVES);
     }
 }

@@ -8,7 +8,7 @@ use futures::FutureExt;
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::deliver::{Consumer, Continuation, Delivery};
+use super::deliver::{Consumer, Continuation, Delivery, Milestone};
 use super::form::RequestForm;
 use super::open::OpenResponse;
 use super::progress::{Progress, ResponseHead};
@@ -18,6 +18,7 @@ use super::request::{
     accepts_empty, event_headers, first_endpoint_extras, rejects_session, rejects_usage, without_key,
 };
 use super::transcript::Transcript;
+use crate::config::Mode;
 use crate::engine::admission::{CallContext, CallRoute, Permit};
 use crate::engine::shared::event::Event;
 use crate::engine::time::clock::{self, timeout_at};
@@ -37,6 +38,8 @@ pub struct Attempt {
     /// Our id of the request.
     pub(super) request_id: String,
     pub(super) started: Instant,
+    /// The length of the request's body.
+    pub(super) body_bytes: usize,
     /// How long the call waited for this attempt.
     pub(super) waited: Duration,
     /// The optional fields in the request.
@@ -80,16 +83,27 @@ impl Attempt {
         let options = &ctx.request.options;
         let extras = first_endpoint_extras(ctx.request, route.endpoint_index);
         // These closures borrow fields of the attempt: a local for each would make every call's future larger.
-        let on_first_token = || {
+        let on_milestone = |milestone| {
             let endpoint = &route.endpoint.config;
-            ctx.sink.event(Event::FirstToken {
-                call: ctx.events.call.clone(),
-                attempt: self.number,
-                endpoint: endpoint.name.clone(),
-                model: route.model.clone(),
-                request_id: self.request_id.clone(),
-                first_token_ms: clock::instant().saturating_duration_since(self.started).as_millis() as u64,
-                headers: self.head.update(|head| event_headers(&head.headers, endpoint, extras)),
+            let call = ctx.events.call.clone();
+            let request_id = self.request_id.clone();
+            ctx.sink.event(match milestone {
+                Milestone::FirstToken => Event::FirstToken {
+                    call,
+                    attempt: self.number,
+                    endpoint: endpoint.name.clone(),
+                    model: route.model.clone(),
+                    request_id,
+                    first_token_ms: clock::instant().saturating_duration_since(self.started).as_millis()
+                        as u64,
+                    headers: self.head.update(|head| event_headers(&head.headers, endpoint, extras)),
+                },
+                // Nothing was to be recovered, or the answer starts over.
+                Milestone::OutgrewRecovery if options.recovery.mode != Mode::Continue => return,
+                Milestone::OutgrewRecovery => {
+                    let max_bytes = options.recovery.max_bytes;
+                    Event::RecoveryDisabled { call, request_id, max_bytes }
+                }
             });
         };
         let (cost, admission) = self.permit.parts();
@@ -103,7 +117,7 @@ impl Attempt {
             sink: ctx.sink,
             mode: ctx.sink.mode(),
             live: &ctx.request.live,
-            on_first_token: &on_first_token,
+            on_milestone: &on_milestone,
             on_settled: &mut on_settled,
             wants_usage: ctx.request.chat.wants_usage(),
             buffer_tool_calls: options.buffer_tool_calls,

@@ -5,8 +5,10 @@ use serde_json::json;
 use super::deliver::{Delivery, Flow, MAX_HELD_BYTES, MAX_HELD_CHUNKS, ReadEnd};
 use super::part::Part;
 use crate::engine::shared::sink::DeliveryMode;
+use crate::error::truncate;
+use crate::session::journal::MAX_LABEL;
 use crate::usage::add_usage;
-use crate::wire::chat::{self, FinishKind};
+use crate::wire::chat::{self, FinishKind, MAX_REASON};
 
 impl Delivery<'_> {
     /// Accepts one chunk. `raw` is its JSON.
@@ -23,10 +25,9 @@ impl Delivery<'_> {
 
     /// [`Delivery::accept_chunk`] for the most frequent chunks, while [`Delivery::takes_text_as_it_comes`]. Everything but
     /// the text is known from the chunk before.
-    pub fn accept_text(&mut self, chunk: chat::TextChunk<'_>, raw: &str) {
+    pub fn accept_text(&mut self, chunk: chat::TextChunk<'_>, raw: &str) -> Flow {
         self.accepted += 1;
-        // Text that comes as it is cannot fail.
-        let _ = self.batch(raw, |delivery| {
+        self.batch(raw, |delivery| {
             delivery.mark_first_token();
             let chunks = delivery.consumer.mode == DeliveryMode::Chunks;
             match delivery.transcript.journal.locate(chunk.index, true) {
@@ -44,14 +45,14 @@ impl Delivery<'_> {
                 delivery.deliver_or_hold(raw);
             }
             Ok(())
-        });
+        })
     }
 
     fn apply_chunk(&mut self, chunk: &chat::Chunk<'_>, raw: &str) -> Flow {
         self.identify(chunk);
         let mode = self.consumer.mode;
         if mode == DeliveryMode::Nothing && !chunk.only_text_changed {
-            self.accept_extras(raw);
+            self.accept_extras(raw)?;
         }
         let usage = chunk.usage();
         let has_usage = usage.is_some();
@@ -60,8 +61,7 @@ impl Delivery<'_> {
         }
         let choices = chunk.choices.as_deref().unwrap_or_default();
         if choices.is_empty() {
-            self.accept_without_choices(chunk, raw, has_usage);
-            return Ok(());
+            return self.accept_without_choices(chunk, raw, has_usage);
         }
         let is_alone = choices.len() == 1;
         let has_token = choices.iter().any(|choice| choice.delta.as_ref().is_some_and(chat::Delta::is_token));
@@ -77,7 +77,7 @@ impl Delivery<'_> {
             && !(self.consumer.buffer_tool_calls && self.has_or_ends_tool_call(choices));
         if !is_verbatim {
             if mode == DeliveryMode::Chunks && !chunk.only_text_changed {
-                self.accept_extras(raw);
+                self.accept_extras(raw)?;
             }
             choices.iter().try_for_each(|choice| self.accept_choice(choice, is_alone, false))?;
             return match interruption {
@@ -94,10 +94,10 @@ impl Delivery<'_> {
 
     /// A chunk with the usage, or with fields that belong to no choice (citations). Only a caller who requested the
     /// usage gets it.
-    fn accept_without_choices(&mut self, chunk: &chat::Chunk<'_>, raw: &str, has_usage: bool) {
+    fn accept_without_choices(&mut self, chunk: &chat::Chunk<'_>, raw: &str, has_usage: bool) -> Flow {
         self.usage_chunk_arrived |= has_usage;
         if self.consumer.mode != DeliveryMode::Chunks {
-            return;
+            return Ok(());
         }
         if has_usage {
             // A held finish reason is delivered before it.
@@ -107,10 +107,11 @@ impl Delivery<'_> {
                 self.deliver_or_hold(raw);
             }
         } else if self.continuation.is_active {
-            self.accept_extras(raw);
+            self.accept_extras(raw)?;
         } else if !chunk.must_rebuild {
             self.deliver_or_hold(raw);
         }
+        Ok(())
     }
 
     pub(super) fn deliver_or_hold(&mut self, raw: &str) {
@@ -150,7 +151,7 @@ impl Delivery<'_> {
         let identity = &mut self.transcript.journal.identity;
         let keep_first = |known: &mut Option<String>, received: &Option<chat::Text<'_>>| {
             if let (None, Some(text)) = (&known, received) {
-                *known = Some(text.text.to_string());
+                *known = Some(truncate(&text.text, MAX_LABEL).to_owned());
             }
         };
         keep_first(&mut identity.id, &chunk.id);
@@ -170,9 +171,11 @@ impl Delivery<'_> {
         if moved {
             self.first_choice_changed();
         }
-        let Some(choice) = self.transcript.journal.choice(index) else { return Ok(()) };
-        if let Some(logprobs) = update.logprobs.and_then(|raw| serde_json::from_str(raw.get()).ok()) {
-            choice.add_logprobs(logprobs);
+        // A consumer of chunks has them, and nobody else gets them before the answer is complete.
+        if let Some(logprobs) = update.logprobs.filter(|_| self.consumer.mode == DeliveryMode::Nothing)
+            && let Some(serde_json::Value::Object(logprobs)) = self.value(logprobs.get())?
+        {
+            self.transcript.journal.add_logprobs(index, logprobs);
         }
         if let Some(delta) = &update.delta {
             self.accept_delta(index, delta, update, verbatim)?;
@@ -183,7 +186,7 @@ impl Delivery<'_> {
         let has_content = update.delta.as_ref().is_some_and(|delta| !delta.is_empty());
         self.transcript.journal.note_progress(index, has_content, reason.is_some());
         let Some(reason) = reason else { return Ok(()) };
-        self.finish_choice(index, Some(&reason.text), verbatim)
+        self.finish_choice(index, Some(truncate(&reason.text, MAX_REASON)), verbatim)
     }
 
     /// Another choice than before turns out to be the first ([`Journal::locate`](crate::session::journal::Journal::locate)
@@ -213,6 +216,10 @@ impl Delivery<'_> {
         self.accept_reasoning_and_refusal(index, delta, rebuilds);
         if let Some(content) = delta.content.as_ref().filter(|content| !content.is_empty()) {
             let content = self.surrogates.join((index, Part::Content), content);
+            if update.from_message && self.transcript.journal.is_released() {
+                // What is new in it is not known any more.
+                return Err(self.too_large());
+            }
             let content = if update.from_message { self.new_part(index, &content) } else { &content };
             self.received_text(index, content, verbatim)?;
         }
@@ -250,14 +257,11 @@ impl Delivery<'_> {
         };
         let reasoning = join(Part::Reasoning, reasoning);
         let refusal = join(Part::Refusal, refusal);
-        if let Some(choice) = self.transcript.journal.choice(index) {
-            choice.reasoning.push_str(&reasoning);
-            choice.refusal.push_str(&refusal);
-        }
+        self.transcript.journal.append_reasoning_and_refusal(index, &reasoning, &refusal);
         if index == 0 {
-            self.consumer.live.update(|live| {
-                live.answer.reasoning.push_str(&reasoning);
-                live.answer.refusal.push_str(&refusal);
+            self.consumer.live.update_answer(|answer| {
+                answer.reasoning.push_str(&reasoning);
+                answer.refusal.push_str(&refusal);
             });
         }
         if !rebuilds {

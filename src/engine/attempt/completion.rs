@@ -53,10 +53,7 @@ impl Delivery<'_> {
         }
         let reasoning = self.surrogates.finish(&(index, Part::Reasoning));
         let refusal = self.surrogates.finish(&(index, Part::Refusal));
-        if let Some(choice) = self.transcript.journal.choice(index) {
-            choice.reasoning.push_str(reasoning);
-            choice.refusal.push_str(refusal);
-        }
+        self.transcript.journal.append_reasoning_and_refusal(index, reasoning, refusal);
         let rebuilds = self.consumer.mode == DeliveryMode::Chunks;
         for (name, text) in [("reasoning_content", reasoning), ("refusal", refusal)] {
             if rebuilds && !text.is_empty() {
@@ -83,7 +80,7 @@ impl Delivery<'_> {
         (self.consumer.on_settled)();
         self.publish();
         let first = self.transcript.journal.first_choice();
-        self.consumer.live.update(|live| live.answer.finish(first));
+        self.consumer.live.update_answer(|answer| answer.finish(first));
         self.consumer.sink.complete(&first.text);
         Ok(())
     }

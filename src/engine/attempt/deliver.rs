@@ -14,6 +14,7 @@ use crate::engine::shared::sink::{DeliveryMode, Sink};
 use crate::engine::time::clock;
 use crate::error::{Error, Kind};
 use crate::session::splice::{ContinuationMismatch, Splice};
+use crate::wire::json::{self, TooLarge};
 use crate::wire::surrogates::PendingSurrogates;
 
 /// More role-only chunks than any provider sends.
@@ -30,6 +31,8 @@ pub(super) enum ReadEnd {
     Done,
     /// The first token has arrived, and nothing more is needed ([`super::peek`]).
     FirstToken,
+    /// Other tasks have their turn before the rest.
+    Pause,
     Failed(Error),
 }
 
@@ -42,8 +45,8 @@ pub(super) struct Consumer<'a> {
     pub mode: DeliveryMode,
     /// Where the snapshot of the call is published.
     pub live: &'a LiveSnapshot,
-    /// Called once, with the first token.
-    pub on_first_token: &'a (dyn Fn() + Sync),
+    /// Called with each milestone, which each comes at most once.
+    pub on_milestone: &'a (dyn Fn(Milestone) + Sync),
     /// Called once, when the answer is complete and before the consumer learns it.
     pub on_settled: &'a mut (dyn FnMut() + Send),
     /// The caller requested the usage chunk.
@@ -51,6 +54,14 @@ pub(super) struct Consumer<'a> {
     pub buffer_tool_calls: bool,
     /// An answer without content is not a failure.
     pub accepts_empty: bool,
+}
+
+/// What happens once while an answer arrives, and is reported.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Milestone {
+    FirstToken,
+    /// The answer has outgrown what is kept for a recovery.
+    OutgrewRecovery,
 }
 
 /// The continuation that an attempt receives, if it is one.
@@ -115,11 +126,40 @@ impl<'a> Delivery<'a> {
     /// Accepts one of many chunks or events. Its output is batched until [`Delivery::flush`]. `raw` is its JSON.
     pub fn batch(&mut self, raw: &str, accept: impl FnOnce(&mut Self) -> Flow) -> Flow {
         self.batched += CHUNK_OVERHEAD + raw.len();
-        let flow = accept(self);
+        let flow = accept(self).and_then(|()| self.check_size());
         if self.batched >= MAX_BATCH {
             self.flush();
         }
         flow
+    }
+
+    /// Gives up the recovery of an answer that is too large for one, and fails if it is too large to be kept at all.
+    fn check_size(&mut self) -> Flow {
+        let is_too_large = self.transcript.is_too_large();
+        if self.transcript.outgrows_recovery() || (is_too_large && !self.transcript.outgrew_recovery) {
+            self.transcript.give_up_recovery();
+            self.consumer.live.release();
+            (self.consumer.on_milestone)(Milestone::OutgrewRecovery);
+        }
+        if !is_too_large {
+            return Ok(());
+        }
+        // Who reads a stream has its text.
+        let is_enough = self.transcript.fits_without_texts() && self.consumer.mode != DeliveryMode::Nothing;
+        if !is_enough {
+            return Err(self.too_large());
+        }
+        self.transcript.journal.release_texts();
+        Ok(())
+    }
+
+    pub(super) fn too_large(&self) -> ReadEnd {
+        ReadEnd::Failed(Error::answer_too_large(self.transcript.max_size()))
+    }
+
+    /// A value of the provider's JSON that is kept; `None` if it is not JSON.
+    pub(super) fn value(&self, json: &str) -> std::result::Result<Option<Value>, ReadEnd> {
+        json::value_within(json, self.transcript.max_size()).map_err(|TooLarge| self.too_large())
     }
 
     /// Delivers the batch. Must be called before any wait.
@@ -140,10 +180,10 @@ impl<'a> Delivery<'a> {
             return;
         }
         let text = &self.transcript.journal.first_choice().text;
-        self.consumer.live.update(|live| {
-            let from = live.answer.text.len();
-            live.answer.text.push_str(text.get(from..).unwrap_or_default());
-            live.answer.deltas += new;
+        self.consumer.live.update_answer(|answer| {
+            let from = answer.text.len();
+            answer.text.push_str(text.get(from..).unwrap_or_default());
+            answer.deltas += new;
         });
     }
 
@@ -153,7 +193,7 @@ impl<'a> Delivery<'a> {
             self.progress.first_token = Some(clock::instant());
             let identity = &self.transcript.journal.identity;
             self.consumer.live.update(|live| live.answer.identity.clone_from(identity));
-            (self.consumer.on_first_token)();
+            (self.consumer.on_milestone)(Milestone::FirstToken);
         }
     }
 
@@ -183,9 +223,7 @@ impl<'a> Delivery<'a> {
         if text.is_empty() {
             return;
         }
-        if let Some(choice) = self.transcript.journal.choice(index) {
-            choice.text.push_str(text);
-        }
+        self.transcript.journal.append_text(index, text);
         if index == 0 {
             self.progress.deltas += 1;
         }

@@ -5,9 +5,10 @@ use std::ops::ControlFlow;
 
 use super::deliver::{Delivery, Flow, MAX_HELD_CHUNKS, ReadEnd};
 use crate::engine::admission::CostReservation;
-use crate::error::Result;
+use crate::error::{Result, truncate};
+use crate::session::journal::MAX_LABEL;
 use crate::wire::dialect::{self, DecodedEvent, Ending, NormalEvent, SyntheticEvent};
-use crate::wire::sse;
+use crate::wire::{json, sse};
 
 impl Delivery<'_> {
     /// Accepts one event, and counts its cost. `skip_malformed`: an event that cannot be read is skipped.
@@ -17,6 +18,10 @@ impl Delivery<'_> {
         skip_malformed: bool,
         cost: &mut CostReservation,
     ) -> ControlFlow<ReadEnd> {
+        // Its value is read, and some of it is kept.
+        if !json::fits(&event.data, self.transcript.max_size()) {
+            return ControlFlow::Break(self.too_large());
+        }
         let Some(events) = &mut self.transcript.events else { return ControlFlow::Continue(()) };
         let is_skipped = event.at_end || skip_malformed;
         let mut is_usual = event.event.is_some() && !events.awaits_half();
@@ -167,7 +172,7 @@ impl Delivery<'_> {
         let identity = &mut self.transcript.journal.identity;
         for (known, received) in [(&mut identity.id, id), (&mut identity.model, model)] {
             if known.is_none() {
-                *known = received.map(str::to_owned);
+                *known = received.map(|text| truncate(text, MAX_LABEL).to_owned());
             }
         }
     }

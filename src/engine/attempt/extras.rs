@@ -2,28 +2,31 @@
 
 use serde_json::{Value, json};
 
-use super::deliver::Delivery;
+use super::deliver::{Delivery, Flow};
 use crate::engine::shared::sink::DeliveryMode;
-use crate::session::merge::merge;
 use crate::wire::chat::is_reasoning;
 use crate::wire::extras::{ChoiceExtras, Extras, extras};
+use crate::wire::json::TooLarge;
 
 impl Delivery<'_> {
     /// Accepts the unknown fields of a chunk that is not delivered unchanged.
     ///
     /// A chunk that differs from the one before only in its text has no new ones and is not searched for them.
-    pub(super) fn accept_extras(&mut self, raw: &str) {
-        let Extras { chunk, choices } = extras(raw);
-        self.transcript.journal.extra.extend(chunk);
+    pub(super) fn accept_extras(&mut self, raw: &str) -> Flow {
+        let read = extras(raw, self.transcript.max_size());
+        let Extras { chunk, choices } = read.map_err(|TooLarge| self.too_large())?;
+        // A consumer of chunks has them, and nobody else gets them before the answer is complete.
+        let is_kept = self.consumer.mode == DeliveryMode::Nothing;
+        if is_kept {
+            self.transcript.journal.set_extra(chunk);
+        }
         let is_alone = choices.len() == 1;
         for ChoiceExtras { index, choice: of_choice, mut delta } in choices {
             // Repeated reasoning of a continuation is not delivered again.
             delta.retain(|name, _| !(self.continuation.is_active && is_reasoning(name)));
             let Some((index, _)) = self.transcript.journal.locate(index, is_alone) else { continue };
-            let Some(choice) = self.transcript.journal.choice(index) else { continue };
-            merge(&mut choice.extra, of_choice);
-            if self.consumer.mode == DeliveryMode::Nothing {
-                merge(&mut choice.message_extra, delta);
+            if is_kept {
+                self.transcript.journal.add_extra(index, of_choice, delta);
                 continue;
             }
             // Delivered as `reasoning_content`.
@@ -39,6 +42,7 @@ impl Delivery<'_> {
             }
             self.deliver_delta(index, delta.into(), None);
         }
+        Ok(())
     }
 }
 

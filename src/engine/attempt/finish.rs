@@ -7,6 +7,7 @@ use tokio::time::Instant;
 
 use super::attempt::Attempt;
 use super::report::report;
+use super::transcript::Transcript;
 use crate::engine::admission::{CallContext, CallRoute, Permit, Settlement, is_rejection};
 use crate::engine::shared::event::Event;
 use crate::engine::shared::limiter::Consumption;
@@ -14,6 +15,7 @@ use crate::engine::time::clock;
 use crate::error::{AttemptRecord, Error, HEDGE_LOST, Kind, LocalResource, Phase, truncate};
 use crate::policy::circuit_breaker::Outcome;
 use crate::policy::classify::classify;
+use crate::policy::usage_bound::{RequestFacts, UsageBound};
 use crate::session::splice::Join;
 
 /// How an attempt ended.
@@ -47,6 +49,22 @@ impl<'e> AttemptEnd<'e> {
     }
 }
 
+/// What a provider reports of its usage.
+#[derive(Clone, Copy)]
+pub struct Usage<'u> {
+    pub report: &'u Value,
+    /// The length of what was received, in bytes.
+    pub received_bytes: usize,
+}
+
+impl<'u> Usage<'u> {
+    /// The usage that the running attempt has reported.
+    pub fn of(transcript: &'u Transcript) -> Option<Self> {
+        let journal = &transcript.journal;
+        Some(Usage { report: journal.usage.as_ref()?, received_bytes: journal.size() })
+    }
+}
+
 /// The result of an attempt.
 pub struct FinishedAttempt {
     pub record: AttemptRecord,
@@ -71,9 +89,10 @@ impl Attempt {
         route: &CallRoute,
         end: AttemptEnd<'_>,
         is_failure: Option<bool>,
-        usage: Option<&Value>,
+        usage: Option<Usage<'_>>,
     ) -> FinishedAttempt {
         self.take_head();
+        let usage = self.plausible(ctx, route, usage);
         // The success of a settled answer was reported at once.
         if !self.is_settled() {
             let outcome = self.breaker_outcome(end, is_failure);
@@ -93,11 +112,50 @@ impl Attempt {
         ctx: &CallContext<'_>,
         route: &CallRoute,
         error: &Error,
-        usage: Option<&Value>,
+        usage: Option<Usage<'_>>,
     ) -> (FinishedAttempt, Box<Permit>) {
         self.take_head();
+        let usage = self.plausible(ctx, route, usage);
         let finished = self.conclude(ctx, route, AttemptEnd::Failed(error), usage);
         (finished, self.permit)
+    }
+
+    /// The usage, unless the request cannot have caused it. Then the attempt is charged as one without usage.
+    fn plausible<'u>(
+        &self,
+        ctx: &CallContext<'_>,
+        route: &CallRoute,
+        usage: Option<Usage<'u>>,
+    ) -> Option<&'u Value> {
+        let Usage { report, received_bytes } = usage?;
+        let (chat, model) = (&ctx.request.chat, &route.model);
+        let facts = RequestFacts {
+            body_bytes: self.body_bytes as u64,
+            images: chat.images() as u64,
+            has_stored_prompt: chat.has_stored_prompt(),
+            max_tokens: chat.max_tokens(),
+            model_limit: ctx.client.config.catalogue.max_output_tokens(model),
+            choices: chat.choices() as u64,
+            received_bytes: received_bytes as u64,
+        };
+        let bound = UsageBound::of(&facts);
+        if bound.allows(report) {
+            return Some(report);
+        }
+        let count = |name: &str| report.get(name).and_then(Value::as_f64);
+        ctx.events.emit(Event::ImplausibleUsage {
+            call: ctx.events.call.clone(),
+            attempt: self.number,
+            endpoint: route.endpoint.config.name.clone(),
+            model: model.clone(),
+            request_id: self.request_id.clone(),
+            prompt_tokens: count("prompt_tokens"),
+            completion_tokens: count("completion_tokens"),
+            total_tokens: count("total_tokens"),
+            max_prompt_tokens: bound.prompt,
+            max_completion_tokens: bound.completion,
+        });
+        None
     }
 
     /// Settles the cost, counts the attempt and reports it.

@@ -12,7 +12,7 @@ use super::deliver::{Consumer, Continuation, Delivery};
 use super::open::OpenResponse;
 use super::progress::Progress;
 use super::read::Reader;
-use super::transcript::Transcript;
+use super::transcript::{SizeLimits, Transcript};
 use crate::config::defaults;
 use crate::engine::admission::CostReservation;
 use crate::engine::shared::event::Event;
@@ -29,6 +29,7 @@ pub(super) struct Peek {
     pub choices: usize,
     pub buffer_tool_calls: bool,
     pub accepts_empty: bool,
+    pub limits: SizeLimits,
 }
 
 impl Peek {
@@ -42,14 +43,14 @@ impl Peek {
     ) -> Result<OpenResponse> {
         let OpenResponse { settings, body, first_token_until } = opened;
         let mut tee = Tee { body: body.fuse(), read: Vec::new(), bytes: 0, is_full: false };
-        let mut transcript = Transcript::new(self.dialect, self.choices);
+        let mut transcript = Transcript::new(self.dialect, self.choices, self.limits);
         let mut progress = Progress { request_id, ..Progress::default() };
         let live = LiveSnapshot::new(String::new());
         let consumer = Consumer {
             sink: &NullSink,
             mode: DeliveryMode::Nothing,
             live: &live,
-            on_first_token: &|| {},
+            on_milestone: &|_| {},
             on_settled: &mut || {},
             wants_usage: false,
             buffer_tool_calls: self.buffer_tool_calls,

@@ -9,16 +9,20 @@ use futures::{FutureExt, Stream, StreamExt};
 use tokio::time::Instant;
 
 use super::deliver::{Delivery, ReadEnd};
+use super::remainder::{drain, keep_connection};
 use super::settings::ReadSettings;
 use super::unstreamed::read_unstreamed;
 use crate::config::defaults;
 use crate::engine::admission::CostReservation;
 use crate::engine::time::Deadline;
-use crate::engine::time::clock::{self, timeout_at};
+use crate::engine::time::clock;
 use crate::error::{Error, Kind, Phase, Result};
 use crate::transport::Body;
 use crate::wire::body::Events;
 use crate::wire::{chat, provider_error, sse};
+
+/// After this many bytes other tasks have their turn. One read of a socket is at most about as long.
+const MAX_UNYIELDED: usize = 256 * 1024;
 
 /// Reads one answer, and passes it to its [`Delivery`].
 pub(super) struct Reader<'a> {
@@ -34,6 +38,8 @@ pub(super) struct Reader<'a> {
     is_unreliable: bool,
     /// When the provider last sent anything after the last finish reason.
     finished_at: Option<Instant>,
+    /// How many bytes were read since the last time that other tasks had their turn.
+    unyielded: usize,
 }
 
 /// What remains of a body after the answer.
@@ -56,6 +62,7 @@ impl<'a> Reader<'a> {
             has_read_chunk: false,
             is_unreliable: false,
             finished_at: None,
+            unyielded: 0,
         }
     }
 
@@ -67,7 +74,11 @@ impl<'a> Reader<'a> {
             return self.complete();
         }
         match self.read_stream(&mut body, first_token_until).await? {
-            BodyRemainder::Usage(events) => self.drain(events, body).boxed().await,
+            BodyRemainder::Usage(events) => {
+                let until = self.finished_at.unwrap_or_else(clock::instant) + self.settings.usage_timeout;
+                let expects_usage = self.settings.expects_usage;
+                drain(&mut self.delivery, expects_usage, until, events, body).boxed().await;
+            }
             BodyRemainder::Connection => keep_connection(body),
             BodyRemainder::Nothing => {}
         }
@@ -84,7 +95,7 @@ impl<'a> Reader<'a> {
         body: &mut (impl Stream<Item = Result<Bytes>> + Unpin),
         mut first_token_until: Instant,
     ) -> Result<BodyRemainder> {
-        let mut events = Events::new(self.settings.max_event, defaults::MAX_WHOLE_ANSWER);
+        let mut events = Events::new(self.settings.max_event, self.delivery.transcript.max_size());
         let idle = self.settings.idle_timeout;
         // Idle is the time between two reads: many servers send the head immediately and compute afterwards.
         let mut idle_until = None;
@@ -109,7 +120,16 @@ impl<'a> Reader<'a> {
             // What has arrived behind the usage is still read, and nothing is waited for.
             let settles_at_once =
                 delivery.usage_chunk_arrived && journal.is_complete() && !self.is_unreliable;
+            let unyielded = &mut self.unyielded;
             let next = poll_fn(|context| {
+                // A body that is always ready would keep its thread from everything else: other calls, timers, the deadline
+                // of this one.
+                if *unyielded >= MAX_UNYIELDED {
+                    *unyielded = 0;
+                    delivery.flush();
+                    context.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
                 if let Poll::Ready(read) = body.poll_next_unpin(context) {
                     return Poll::Ready(Some(read));
                 }
@@ -141,11 +161,12 @@ impl<'a> Reader<'a> {
             let was_complete = self.delivery.transcript.journal.is_complete();
             let accepted = self.delivery.accepted;
             let end = match read {
-                Some(Ok(bytes)) => match events.feed(&bytes, |event| self.on_event(&event)) {
+                Some(Ok(bytes)) => match self.feed(&mut events, &bytes) {
                     Ok(None) if events.is_page() => {
                         Some(ReadEnd::Failed(self.not_an_answer(events.stray(false))))
                     }
                     Ok(end) => end,
+                    Err(_) if events.is_document() => Some(self.delivery.too_large()),
                     Err(too_long) => {
                         Some(ReadEnd::Failed(Error::new(Kind::ResponseTooLarge, too_long.to_string())))
                     }
@@ -157,7 +178,16 @@ impl<'a> Reader<'a> {
                 }
                 Some(Err(error)) => Some(ReadEnd::Failed(error)),
                 None => {
-                    let finished = events.finish(|event| self.on_event(&event));
+                    let finished = loop {
+                        match events.finish(|event| self.on_last_event(&event)) {
+                            Ok(Some(ReadEnd::Pause)) => {
+                                self.delivery.flush();
+                                self.unyielded = 0;
+                                tokio::task::yield_now().await;
+                            }
+                            finished => break finished,
+                        }
+                    };
                     self.delivery.flush();
                     match finished {
                         Ok(Some(ReadEnd::Failed(mut error))) => {
@@ -165,7 +195,7 @@ impl<'a> Reader<'a> {
                                 events.is_document() && provider_error::is_unexplained(&error);
                             return Err(error);
                         }
-                        Ok(Some(ReadEnd::FirstToken)) => {}
+                        Ok(Some(ReadEnd::FirstToken | ReadEnd::Pause)) => {}
                         Ok(Some(ReadEnd::Done)) => self.end(true, events.stray(self.has_read_chunk))?,
                         _ => self.end(false, events.stray(self.has_read_chunk))?,
                     }
@@ -177,7 +207,7 @@ impl<'a> Reader<'a> {
             }
             match end {
                 Some(ReadEnd::Failed(error)) => return Err(error),
-                Some(ReadEnd::FirstToken) => return Ok(BodyRemainder::Nothing),
+                Some(ReadEnd::FirstToken | ReadEnd::Pause) => return Ok(BodyRemainder::Nothing),
                 Some(ReadEnd::Done) => {
                     self.end(true, events.stray(self.has_read_chunk))?;
                     return Ok(BodyRemainder::Connection);
@@ -209,6 +239,25 @@ impl<'a> Reader<'a> {
         }
     }
 
+    fn feed(
+        &mut self,
+        events: &mut Events,
+        bytes: &[u8],
+    ) -> std::result::Result<Option<ReadEnd>, sse::TooLong> {
+        self.unyielded += bytes.len();
+        events.feed(bytes, |event| self.on_event(&event))
+    }
+
+    /// Accepts an event at the end of the body, where a document may have any number of them.
+    fn on_last_event(&mut self, event: &sse::Event<'_>) -> ControlFlow<ReadEnd> {
+        self.on_event(event)?;
+        self.unyielded += event.data.len();
+        if self.unyielded >= MAX_UNYIELDED {
+            return ControlFlow::Break(ReadEnd::Pause);
+        }
+        ControlFlow::Continue(())
+    }
+
     /// Accepts one event.
     fn on_event(&mut self, event: &sse::Event<'_>) -> ControlFlow<ReadEnd> {
         self.delivery.progress.has_content = true;
@@ -235,7 +284,9 @@ impl<'a> Reader<'a> {
             && let Some(chunk) = self.chunks.read_text(event.event, &event.data)
         {
             self.is_unreliable |= self.delivery.transcript.journal.is_complete();
-            self.delivery.accept_text(chunk, &event.data);
+            if let Err(end) = self.delivery.accept_text(chunk, &event.data) {
+                return ControlFlow::Break(end);
+            }
             let counted = self.cost.count_text(chunk.content);
             return self.unless_over_cap(counted);
         }
@@ -340,62 +391,9 @@ impl<'a> Reader<'a> {
     pub fn complete(&mut self) -> Result<()> {
         self.delivery.complete().map_err(|end| match end {
             ReadEnd::Failed(error) => error,
-            ReadEnd::Done | ReadEnd::FirstToken => {
+            ReadEnd::Done | ReadEnd::FirstToken | ReadEnd::Pause => {
                 Error::new(Kind::Internal, "a complete answer was completed again")
             }
         })
-    }
-
-    /// Reads on after the answer, for the usage and so that the connection can be reused. The text has been delivered, so
-    /// nothing here is an error.
-    async fn drain(&mut self, mut events: Events, mut body: Body) {
-        let until = self.finished_at.unwrap_or_else(clock::instant) + self.settings.usage_timeout;
-        let mut is_at_end = false;
-        while self.settings.expects_usage && self.delivery.transcript.journal.usage.is_none() {
-            let is_open = match timeout_at(until, body.next()).await {
-                Ok(Some(Ok(bytes))) => {
-                    matches!(events.feed(&bytes, |event| self.on_late_event(&event)), Ok(None))
-                }
-                Ok(None) => {
-                    // The last event may lack its blank line.
-                    let _ = events.finish(|event| self.on_late_event(&event));
-                    is_at_end = true;
-                    false
-                }
-                Ok(Some(Err(_))) | Err(_) => return,
-            };
-            if !is_open {
-                break;
-            }
-        }
-        self.delivery.deliver_missing_usage();
-        self.delivery.flush();
-        if !is_at_end {
-            keep_connection(body);
-        }
-    }
-
-    /// Accepts an event after the answer: only the usage counts.
-    fn on_late_event(&mut self, event: &sse::Event<'_>) -> ControlFlow<()> {
-        match chat::read(event.event, &event.data) {
-            Ok(chat::StreamEvent::Chunk(chunk)) => {
-                if let Some(usage) = chunk.usage() {
-                    self.delivery.transcript.journal.usage = Some(usage);
-                }
-                ControlFlow::Continue(())
-            }
-            Ok(chat::StreamEvent::Other) | Err(_) => ControlFlow::Continue(()),
-            Ok(chat::StreamEvent::Done | chat::StreamEvent::Error(_)) => ControlFlow::Break(()),
-        }
-    }
-}
-
-/// Reads the remainder of a finished body, so that the connection can be reused. Mostly it has arrived with the answer:
-/// then the next call finds the connection in the pool. Otherwise it is read in the background.
-#[allow(clippy::disallowed_methods)] // The socket's time is real, whatever clock the call uses.
-fn keep_connection(mut body: Body) {
-    let mut read = async move { while let Some(Ok(_)) = body.next().await {} }.boxed();
-    if (&mut read).now_or_never().is_none() {
-        tokio::spawn(tokio::time::timeout(defaults::DRAIN_TIMEOUT, read));
     }
 }

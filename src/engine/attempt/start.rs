@@ -15,6 +15,7 @@ use super::peek::Peek;
 use super::progress::{Progress, ResponseHead};
 use super::request::{self, Requests, Target, first_endpoint_extras, without_key};
 use super::settings::ReadSettings;
+use super::transcript::SizeLimits;
 use crate::engine::admission::{CallContext, CallRoute, Permit};
 use crate::engine::shared::event::Event;
 use crate::engine::shared::ids::random_id;
@@ -105,6 +106,7 @@ impl Attempt {
         let head = SharedState::<ResponseHead>::default();
         let limiters = [client.limiter.clone(), route.endpoint.limiter.clone()];
         let open_request = OpenRequest { settings, head: head.clone(), key: endpoint.key.clone(), limiters };
+        let body_bytes = encoded.body.len();
         let transport_options = client.transport_options(call.options.connect_timeout);
         let send = |on_sent, shortage| Request {
             method: Method::POST,
@@ -122,6 +124,7 @@ impl Attempt {
             number,
             request_id,
             started,
+            body_bytes,
             waited,
             sent_fields,
             head: head.clone(),
@@ -133,6 +136,7 @@ impl Attempt {
             choices: call.chat.choices(),
             buffer_tool_calls: call.options.buffer_tool_calls,
             accepts_empty: request::accepts_empty(call),
+            limits: SizeLimits::of(&call.options),
         });
         let transport = &*client.transport;
         let attempt_timeout = call.options.attempt_timeout;

@@ -1,6 +1,6 @@
 //! Tool calls: buffered until they are complete, or passed through delta by delta.
 
-use serde_json::json;
+use serde_json::{Map, json};
 
 use super::deliver::{Delivery, Flow, ReadEnd};
 use super::part::Part;
@@ -22,8 +22,11 @@ impl Delivery<'_> {
         }
         let Some(choice) = self.transcript.journal.choice(index) else { return };
         let call = choice.function_call.get_or_insert_default();
+        let before = call.text_length();
         call.add_name(&name);
         call.arguments.push_str(&arguments);
+        let growth = call.text_length() as isize - before as isize;
+        self.transcript.journal.resize(growth);
         if rebuilds {
             let call = json!({ "name": name, "arguments": arguments });
             self.deliver_delta(index, json!({ "function_call": call }), None);
@@ -51,7 +54,11 @@ impl Delivery<'_> {
         of_provider: Option<u32>,
     ) -> std::result::Result<usize, ReadEnd> {
         if index == 0 {
-            self.consumer.live.update(|live| live.answer.lost_tool_call = true);
+            self.consumer.live.update_answer(|answer| answer.lost_tool_call = true);
+        }
+        let mut extra = Map::new();
+        for (name, json) in &part.extra {
+            extra.insert(name.to_string(), self.value(json.get())?.unwrap_or_default());
         }
         let Some(choice) = self.transcript.journal.choice(index) else { return Ok(0) };
         let (name, arguments) = part.name_and_arguments();
@@ -70,13 +77,17 @@ impl Delivery<'_> {
             let message = format!("the tool call '{}' continued after it was complete", call.name);
             return Err(failed(Kind::Malformed, message));
         }
+        let before = call.text_length();
         call.add_id(id.unwrap_or_default());
         call.add_name(name.unwrap_or_default());
         call.custom |= part.is_custom();
         call.add_arguments(arguments.as_deref().unwrap_or_default());
-        merge(&mut call.extra, part.extra.clone());
-        if self.consumer.buffer_tool_calls && call.name.len() + call.arguments.len() > defaults::MAX_TOOL_CALL
-        {
+        let growth = merge(&mut call.extra, extra);
+        call.extra_size = call.extra_size.saturating_add_signed(growth);
+        let size = call.text_length() + call.extra_size;
+        let growth = growth + call.text_length() as isize - before as isize;
+        self.transcript.journal.resize(growth);
+        if self.consumer.buffer_tool_calls && size > defaults::MAX_TOOL_CALL {
             let limit = defaults::MAX_TOOL_CALL;
             let message =
                 format!("a tool call is longer than {limit} bytes (toolCalls: 'stream' passes it through)");

@@ -2,22 +2,21 @@
 
 use std::time::Duration;
 
-use futures::StreamExt;
-use serde_json::Value;
-
 use super::deliver::Delivery;
-use crate::config::defaults;
 use crate::engine::time::{clock, unless_silent_until};
-use crate::error::{BODY_LIMIT, Error, Kind, Phase, Result};
+use crate::error::{BODY_LIMIT, Error, Kind, Phase, Result, truncate};
+use crate::session::journal::MAX_LABEL;
 use crate::transport::Body;
 use crate::wire::dialect::Dialect;
-use crate::wire::{json, provider_error};
+use crate::wire::json::{self, TooLarge};
+use crate::wire::provider_error;
+use futures::StreamExt;
 
 /// Reads the body and delivers it. The caller completes the delivery.
 ///
 /// # Errors
-/// [`Kind::ResponseTooLarge`] beyond [`defaults::MAX_WHOLE_ANSWER`] bytes, [`Kind::Malformed`], and those that the
-/// document itself reports.
+/// [`Kind::AnswerTooLarge`] beyond the limit of an answer, [`Kind::Malformed`], and those that the document itself
+/// reports.
 pub(super) async fn read_unstreamed(
     delivery: &mut Delivery<'_>,
     dialect: Dialect,
@@ -30,14 +29,20 @@ pub(super) async fn read_unstreamed(
             return Err(Error::timeout(Phase::Idle, idle_timeout));
         };
         let Some(bytes) = bytes.transpose()? else { break };
-        if read.len() + bytes.len() > defaults::MAX_WHOLE_ANSWER {
-            let message = format!("the answer is longer than {} bytes", defaults::MAX_WHOLE_ANSWER);
-            return Err(Error::new(Kind::ResponseTooLarge, message));
+        let max = delivery.transcript.max_size();
+        if read.len() + bytes.len() > max {
+            return Err(Error::answer_too_large(max));
         }
         read.extend_from_slice(&bytes);
     }
-    let parsed = std::str::from_utf8(&read).ok().and_then(|text| Some((text, json::value(text)?)));
-    let Some((text, value)): Option<(&str, Value)> = parsed else {
+    let max = delivery.transcript.max_size();
+    let parsed = match std::str::from_utf8(&read) {
+        Ok(text) => json::value_within(text, max)
+            .map_err(|TooLarge| Error::answer_too_large(max))?
+            .map(|value| (text, value)),
+        Err(_) => None,
+    };
+    let Some((text, value)) = parsed else {
         read.truncate(BODY_LIMIT);
         let status = delivery.progress.status.unwrap_or(200);
         let text = String::from_utf8_lossy(&read);
@@ -57,8 +62,8 @@ pub(super) async fn read_unstreamed(
     })?;
     delivery.begin_answer();
     let identity = &mut delivery.transcript.journal.identity;
-    identity.id = value["id"].as_str().map(str::to_owned);
-    identity.model = value["model"].as_str().map(str::to_owned);
+    let label = |name: &str| value[name].as_str().map(|text| truncate(text, MAX_LABEL).to_owned());
+    (identity.id, identity.model) = (label("id"), label("model"));
     delivery.deliver(text);
     delivery.finish_events(ending);
     Ok(())

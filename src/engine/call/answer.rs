@@ -11,6 +11,8 @@ use crate::session::tool_calls;
 
 pub struct Answer {
     pub journal: Journal,
+    /// The most that was kept of it, in bytes.
+    pub max_size: usize,
     /// The endpoint that answered.
     pub endpoint: String,
     /// The requested model, by our name.
@@ -49,6 +51,9 @@ struct StreamResult<'a> {
     joins: &'a [Join],
     session_id: &'a str,
     cost_usd: Option<f64>,
+    /// The limit of the answer, if its texts have outgrown it and were released.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    too_large_for: Option<usize>,
 }
 
 impl Answer {
@@ -73,6 +78,7 @@ impl Answer {
             joins: &self.joins,
             session_id: &self.session_id,
             cost_usd: self.cost_usd,
+            too_large_for: self.journal.is_released().then_some(self.max_size),
         };
         // Strings and numbers always encode.
         serde_json::to_string(&result).unwrap_or_default()

@@ -6,7 +6,9 @@ use super::recovery::Recovery;
 use super::running_attempts::RunningAttempts;
 use super::stopwatch::Stopwatch;
 use crate::engine::admission::{CallContext, Routes};
-use crate::engine::attempt::{Attempt, AttemptEnd, FinishedAttempt, PriorAttempts, Requests, Transcript};
+use crate::engine::attempt::{
+    Attempt, AttemptEnd, FinishedAttempt, PriorAttempts, Requests, SizeLimits, Transcript, Usage,
+};
 use crate::error::Error;
 use crate::policy::plan::{Failure, Plan, RouteId};
 use crate::session::snapshot::Snapshot;
@@ -39,7 +41,7 @@ impl<'a> Call<'a> {
             plan: planning::plan(ctx, &routes),
             routes,
             requests: Requests::new(chat, request.options.idempotency_key.as_deref(), resumes),
-            transcript: Transcript::new(chat.dialect(), chat.choices()),
+            transcript: Transcript::new(chat.dialect(), chat.choices(), SizeLimits::of(&request.options)),
             history: History::default(),
             recovery: Recovery::default(),
             stopwatch: Stopwatch::default(),
@@ -76,13 +78,15 @@ impl<'a> Call<'a> {
             None => recovery.usage.clone(),
         };
         self.ctx.request.live.update(|live| {
-            // A revoked text is replaced; a longer one was written delta by delta.
-            if live.answer.text.len() != choice.text.len() {
-                live.answer.text.clone_from(&choice.text);
+            if !live.is_released {
+                // A revoked text is replaced; a longer one was written delta by delta.
+                if live.answer.text.len() != choice.text.len() {
+                    live.answer.text.clone_from(&choice.text);
+                }
+                live.answer.reasoning.clone_from(&choice.reasoning);
+                live.answer.refusal.clone_from(&choice.refusal);
             }
             live.answer.identity.clone_from(&journal.identity);
-            live.answer.reasoning.clone_from(&choice.reasoning);
-            live.answer.refusal.clone_from(&choice.refusal);
             live.answer.deltas = recovery.deltas;
             live.answer.lost_tool_call = recovery.lost_tool_call;
             live.usage = usage;
@@ -97,7 +101,7 @@ impl<'a> Call<'a> {
     /// Ends an attempt and records it.
     pub(super) fn finish_attempt(&mut self, attempt: Attempt, end: AttemptEnd<'_>, is_failure: Option<bool>) {
         let route = attempt.route;
-        let usage = self.transcript.journal.usage.as_ref();
+        let usage = Usage::of(&self.transcript);
         let finished = attempt.finish(self.ctx, &self.routes[route], end, is_failure, usage);
         self.record(route, finished);
     }

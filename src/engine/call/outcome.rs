@@ -39,7 +39,7 @@ impl Call<'_> {
             attempt.release_slot();
         }
         let first = self.transcript.journal.first_choice();
-        self.ctx.request.live.update(|live| live.answer.finish(first));
+        self.ctx.request.live.update_answer(|answer| answer.finish(first));
         self.ctx.sink.complete(&first.text);
         true
     }
@@ -59,6 +59,7 @@ impl Call<'_> {
             | Kind::Aborted
             | Kind::Closed
             | Kind::CostCap
+            | Kind::AnswerTooLarge
             | Kind::Timeout(Phase::Total) => error,
             _ if self.recovery.has_begun(self.ctx, &self.transcript) => {
                 interrupted(error, "nothing is left to try")
@@ -81,6 +82,7 @@ impl Call<'_> {
         self.recovery.add_usage(&mut self.transcript);
         self.transcript.journal.usage = self.recovery.usage.take();
         Answer {
+            max_size: self.transcript.max_size(),
             journal: self.transcript.journal,
             cost_usd: self.history.cost.usd(),
             endpoint,
@@ -113,7 +115,7 @@ impl Call<'_> {
         // A passed-through dialect has no snapshot: its events are not journaled.
         let live = &self.ctx.request.live;
         if self.transcript.events.is_none() && live.has_begun() {
-            error.snapshot = Some(live.json());
+            error.snapshot = live.json();
         }
         if let Some(last) = self.history.last_record()
             && error.request_id.is_none()

@@ -88,6 +88,10 @@ impl Recovery {
     /// Why this answer cannot be continued; `None` if it can.
     pub fn not_resumable(&self, ctx: &CallContext<'_>, transcript: &Transcript) -> Option<String> {
         let request = &ctx.request.chat;
+        let max_bytes = ctx.request.options.recovery.max_bytes;
+        if transcript.outgrew_recovery || transcript.journal.size() > max_bytes {
+            return Some(format!("it takes more than {max_bytes} bytes of memory (recovery.maxBytes)"));
+        }
         if let Some(events) = &transcript.events {
             let reason = events.not_resumable().or_else(|| request.dialect().not_resumable(request));
             return reason.map(str::to_owned);

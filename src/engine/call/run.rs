@@ -104,8 +104,12 @@ impl Call<'_> {
     fn after_failure(&mut self, round: &Round, error: &Error) -> NextAction {
         let ctx = self.ctx;
         let route = round.settle_race(&mut self.plan);
-        if matches!(error.kind, Kind::QueueFull | Kind::NeverFits | Kind::CostCap | Kind::InvalidArgument) {
-            // The last request was not sent, so the reason is the failure before it.
+        if matches!(
+            error.kind,
+            Kind::QueueFull | Kind::NeverFits | Kind::CostCap | Kind::InvalidArgument | Kind::AnswerTooLarge
+        ) {
+            // The last request was not sent, so the reason is the failure before it; or the answer is too large, which it
+            // would be again.
             return NextAction::Fail;
         }
         if self.recovery.is_used_up(ctx, &self.transcript) {
@@ -170,7 +174,7 @@ impl Call<'_> {
             }
         }
         let first = journal.first_choice();
-        ctx.request.live.update(|live| live.answer.finish(first));
+        ctx.request.live.update_answer(|answer| answer.finish(first));
         ctx.sink.complete(&first.text);
     }
 

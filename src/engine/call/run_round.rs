@@ -8,7 +8,7 @@ use super::recovery::continuation_rejected;
 use super::round::Round;
 use super::stopwatch::Stage;
 use crate::engine::admission::{Permit, wait_for_capacity};
-use crate::engine::attempt::{Attempt, AttemptEnd, RequestForm, Start};
+use crate::engine::attempt::{Attempt, AttemptEnd, RequestForm, Start, Usage};
 use crate::engine::shared::event::Event;
 use crate::engine::shared::sink::DeliveryMode;
 use crate::engine::time::clock;
@@ -99,7 +99,7 @@ impl Call<'_> {
                 return Err(continuation_rejected(error));
             }
             let Some(attempt) = self.running.take_current() else { return result };
-            let usage = self.transcript.journal.usage.as_ref();
+            let usage = Usage::of(&self.transcript);
             let finished;
             (finished, permit) = attempt.finish_rejected_form(self.ctx, &self.routes[route], error, usage);
             self.record(route, finished);

@@ -96,6 +96,9 @@ pub enum Event {
         model: String,
         wait_ms: u64,
     },
+    /// The answer has outgrown what is kept to continue it (`recovery.maxBytes`): it goes on, and is not recovered if it is
+    /// interrupted.
+    RecoveryDisabled { call: String, request_id: String, max_bytes: usize },
     /// A breaker has changed state, in this call or through an earlier probe.
     Circuit {
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -106,6 +109,23 @@ pub enum Event {
         model: String,
         from: &'static str,
         to: &'static str,
+    },
+    /// A usage report that its request cannot have caused is not counted: the attempt is charged by what was sent and
+    /// received.
+    ImplausibleUsage {
+        call: String,
+        attempt: u32,
+        endpoint: String,
+        model: String,
+        request_id: String,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        prompt_tokens: Option<f64>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        completion_tokens: Option<f64>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        total_tokens: Option<f64>,
+        max_prompt_tokens: u64,
+        max_completion_tokens: u64,
     },
     /// The soft cost limit is reached; reported once per window.
     SoftLimit {

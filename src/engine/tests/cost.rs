@@ -66,13 +66,13 @@ async fn a_call_costs_what_its_usage_reports() {
 
 #[tokio::test(start_paused = true)]
 async fn without_a_cap_calls_are_priced_from_the_catalogue_and_never_rejected() {
-    let script = vec![with_usage(stream().delta("a"), 1_000_000, 0), with_usage(stream().delta("a"), 1, 1)];
+    let script = vec![with_usage(stream().delta("a"), 100_000, 0), with_usage(stream().delta("a"), 1, 1)];
     let harness = Harness::new(json!({}), script);
-    assert_eq!(result(&harness.call().await)["costUsd"], 8.0);
+    assert_eq!(result(&harness.call().await)["costUsd"], 0.8);
     let unknown =
         TestCall { request: json!({ "model": "unknown", "messages": [{}] }), ..TestCall::default() };
     assert_eq!(result(&harness.run(unknown).await)["costUsd"], Value::Null);
-    assert_eq!(harness.client.cost()["spentUsd"], 8.0);
+    assert_eq!(harness.client.cost()["spentUsd"], 0.8);
 }
 
 #[tokio::test(start_paused = true)]
@@ -330,4 +330,61 @@ async fn the_reservation_covers_all_choices() {
     let request = json!({ "messages": [{ "role": "user", "content": "hi" }], "max_tokens": 31, "n": 3 });
     let outcome = harness.run(TestCall { request, ..TestCall::default() }).await;
     assert_eq!(outcome.error().cost_cap.as_ref().unwrap().needed_usd, 102e-6);
+}
+
+/// One usage that nobody can have caused, in each of the ways in which providers get it wrong.
+#[tokio::test(start_paused = true)]
+async fn an_absurd_usage_does_not_exhaust_the_cap() {
+    for (prompt, completion) in [
+        (json!(u64::MAX), json!(1)),
+        (json!(9), json!(u64::MAX)),
+        (json!(1e300), json!(1e300)),
+        (json!(-5), json!(3)),
+        (json!(2_000_000), json!(3)),
+    ] {
+        let absurd = json!({ "prompt_tokens": prompt, "completion_tokens": completion });
+        let replies = (0..2).map(|_| {
+            let reply = stream().delta("hello").finish();
+            reply.event(&json!({ "choices": [], "usage": absurd })).done()
+        });
+        let harness = Harness::new(capped(100.0), replies.collect());
+        for call in 1..=2 {
+            let outcome = harness.run(with_max_tokens(20)).await;
+            // The bound of the prompt, and of the text that arrived.
+            assert_eq!(spent_and_reserved(&harness), (12.0 * f64::from(call), 0.0), "{absurd}");
+            assert_eq!(result(&outcome)["usage"], absurd, "the caller sees what was reported");
+            let told = &outcome.events("implausible-usage");
+            assert_eq!(told.len(), 1, "{absurd}");
+            assert_eq!(told[0]["maxCompletionTokens"], 32_808);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_absurd_usage_does_not_exhaust_a_rate_limit_nor_predict_longer_answers() {
+    for total in [json!(1e18), json!(-1e18)] {
+        let absurd = json!({ "prompt_tokens": 9, "completion_tokens": total, "total_tokens": total });
+        let replies = (0..3).map(|_| {
+            stream().delta("hello").finish().event(&json!({ "choices": [], "usage": absurd })).done()
+        });
+        let options = json!({ "model": "m", "maxRetries": 0, "rateLimit": { "tokensPerMinute": 6000 } });
+        let harness = Harness::new(options, replies.collect());
+        for _ in 0..3 {
+            let outcome = harness.run(with_max_tokens(20)).await;
+            assert_eq!((outcome.text(), outcome.events("wait").len()), ("hello", 0), "{total}");
+        }
+        let without_limit = Harness::new(
+            json!({ "model": "m", "maxRetries": 0, "rateLimit": { "tokensPerMinute": 6000 } }),
+            (0..2)
+                .map(|_| {
+                    stream().delta("a").finish().event(&json!({ "choices": [], "usage": absurd })).done()
+                })
+                .collect(),
+        );
+        for _ in 0..2 {
+            assert_eq!((without_limit.call().await.text(), total.is_number()), ("a", true));
+        }
+        let metrics = &serde_json::to_value(without_limit.client.metrics()).unwrap()["routes"][0];
+        assert_eq!(metrics["tokensOut"], 0, "{metrics}");
+    }
 }

@@ -75,12 +75,12 @@ async fn openings_of_breakers_are_counted_and_their_states_reported() {
 async fn the_cost_of_an_attempt_counts_for_its_route_and_in_total() {
     let usage = json!({
         "id": "chatcmpl-1", "choices": [],
-        "usage": { "prompt_tokens": 1_000_000, "completion_tokens": 500_000, "total_tokens": 1_500_000 },
+        "usage": { "prompt_tokens": 100_000, "completion_tokens": 50_000, "total_tokens": 150_000 },
     });
     let harness = Harness::new(json!({}), vec![stream().delta("a").finish().event(&usage).done()]);
     harness.call().await;
     let counted = metrics(&harness);
-    assert_eq!((&counted["costUsd"], &counted["routes"][0]["costUsd"]), (&json!(12.0), &json!(12.0)));
+    assert_eq!((&counted["costUsd"], &counted["routes"][0]["costUsd"]), (&json!(1.2), &json!(1.2)));
 }
 
 #[tokio::test(start_paused = true)]

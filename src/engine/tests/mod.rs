@@ -2,6 +2,7 @@
 
 mod aborts;
 mod allocations;
+mod answer_size;
 mod breakers;
 mod capacity;
 mod cooldowns;
@@ -16,6 +17,7 @@ mod harness;
 mod health;
 mod hedging;
 mod hedging_limits;
+mod hostile_work;
 mod limits;
 mod local_resources;
 mod malformed;

@@ -26,7 +26,7 @@ struct Observer {
 
 impl Observer {
     fn observe(&self) {
-        let text = Snapshot::parse(&self.live.json()).unwrap().answer.text;
+        let text = Snapshot::parse(&self.live.json().unwrap()).unwrap().answer.text;
         self.observations.lock().unwrap().push((self.delivered.lock().unwrap().clone(), text));
     }
 }

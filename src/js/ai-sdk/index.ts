@@ -1,7 +1,9 @@
 /** `holysheep/ai-sdk`: a provider for the AI SDK that runs on the engine. */
 import type { HolySheepProvider, HolySheepProviderOptions } from '../../../ai-sdk'
-import { HolySheepStreamingClient } from '../client'
-import { invalid, unknownOption } from '../errors'
+import { CLIENT, HolySheepStreamingClient } from '../client'
+import { brandOf } from '../copies'
+import { invalid, otherVersion, unknownOption } from '../errors'
+import { isOurs } from '../native'
 import { nonEmpty, optionsObject } from '../options'
 import { HolySheepLanguageModel } from './model'
 
@@ -12,13 +14,15 @@ export function createHolySheep(options?: HolySheepProviderOptions): HolySheepPr
     ...rest
   } = optionsObject('options', options) as HolySheepProviderOptions
   if (typeof structuredOutputs !== 'boolean') throw invalid('structuredOutputs', structuredOutputs, 'true or false')
-  if (existingClient !== undefined && !(existingClient instanceof HolySheepStreamingClient)) {
+  const brand = brandOf(existingClient)
+  if (brand?.kind === CLIENT && !isOurs(brand)) throw otherVersion('client', brand)
+  if (existingClient !== undefined && brand?.kind !== CLIENT) {
     throw invalid('client', existingClient, 'a HolySheepStreamingClient')
   }
   const [conflicting] = Object.keys(rest)
   if (existingClient && conflicting !== undefined)
     throw unknownOption(conflicting, 'only `client` and `structuredOutputs` when `client` is given')
-  const client = existingClient ?? new HolySheepStreamingClient(rest)
+  const client = (existingClient as HolySheepStreamingClient | undefined) ?? new HolySheepStreamingClient(rest)
   const model = (modelId: string) =>
     new HolySheepLanguageModel(
       nonEmpty('modelId', modelId, 'the name of a model'),

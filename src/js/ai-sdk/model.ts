@@ -2,6 +2,7 @@
  * A language model of the AI SDK that calls the engine directly, without HTTP in between. It converts chunks to stream
  * parts, and passes typed errors on unchanged.
  */
+import { ReadableStream } from 'node:stream/web'
 import type {
   LanguageModelV4,
   LanguageModelV4CallOptions,

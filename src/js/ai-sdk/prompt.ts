@@ -1,4 +1,5 @@
 /** Converts the AI SDK's prompt to messages of a chat request. */
+import { TextDecoder } from 'node:util'
 import type { LanguageModelV4FilePart, LanguageModelV4Prompt, LanguageModelV4ToolResultPart } from '@ai-sdk/provider'
 import type { ChatRequest } from '../../../index'
 import { invalid } from '../errors'

@@ -1,6 +1,7 @@
 /** `holysheep chat`: asks a model, and streams the answer to stdout. */
 import type { ClientEvent } from '../../../index'
 import { HolySheepStreamingClient } from '../client'
+import { clearTimeout, setTimeout, type Timer } from '../timers'
 import { clientOptions, defined, explain, parse, UsageError, wholeNumber } from './args'
 
 export const HELP = `holysheep chat [options] [PROMPT]   asks a model, and streams the answer to stdout
@@ -97,14 +98,14 @@ export async function chat(args: string[]): Promise<void> {
 /** Logs a notice for each attempt whose first token is late. */
 class WaitNotice {
   isDone = false
-  #timer: NodeJS.Timeout | undefined
+  #timer: Timer | undefined
 
   onEvent(event: ClientEvent) {
     clearTimeout(this.#timer)
     if (event.type !== 'attempt' || this.isDone) return
     const { attempt, endpoint, model } = event
     const message = `holysheep: attempt ${attempt}: no answer yet from ${endpoint} (${model}); still waiting`
-    this.#timer = setTimeout(log, NOTICE_MS, message)
+    this.#timer = setTimeout(() => log(message), NOTICE_MS)
   }
 
   end() {

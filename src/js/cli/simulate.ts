@@ -1,6 +1,7 @@
 /** `holysheep simulate`: runs the simulator as a server. */
 import { readFileSync } from 'node:fs'
 import { startSimulator } from '../simulator'
+import { clearInterval, setInterval } from '../timers'
 import { defined, parse, UsageError, wholeNumber } from './args'
 
 export const HELP = `holysheep simulate [options]   an OpenAI-compatible provider that misbehaves on request

@@ -1,5 +1,6 @@
 /** Runs chat completions on the engine, streamed or not. */
 import { STATUS_CODES } from 'node:http'
+import type { URL } from 'node:url'
 import type { CallOptions, ChatCompletion, ClientEvent } from '../../../index'
 import { CHUNKS, type Consumer, NOTHING } from '../call-handle'
 import { type HolySheepStreamingClient, startCall } from '../client'

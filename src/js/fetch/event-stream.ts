@@ -2,8 +2,11 @@
  * The body of a streamed answer: makes server-sent events of the deltas of a call. The reader sets the pace: deltas wait
  * here until it reads, and are enqueued together in a turn of the call. A call that is far ahead of its reader is paused.
  */
+import { ReadableStream } from 'node:stream/web'
+import { TextEncoder } from 'node:util'
 import type { CallHandle } from '../call-handle'
 import { mayRead, readerResolved } from '../scheduler'
+import { clearTimeout, now, setTimeout, type Timer } from '../timers'
 import { HEARTBEAT } from '../web'
 
 /** How many characters may wait for the reader before the socket is paused. */
@@ -24,8 +27,8 @@ export class EventStream {
   #turnRequested = false
   #ended = false
   #failure: { error: unknown } | undefined
-  #lastMs = performance.now()
-  #timer: NodeJS.Timeout | undefined
+  #lastMs = now()
+  #timer: Timer | undefined
 
   constructor() {
     this.readable = new ReadableStream<Uint8Array>(
@@ -57,16 +60,16 @@ export class EventStream {
   /** Sends a comment whenever nothing has been sent for `everyMs`. */
   keepAlive(everyMs: number, beat: () => void) {
     const tick = () => {
-      const left = this.#lastMs + everyMs - performance.now()
+      const left = this.#lastMs + everyMs - now()
       if (left <= 0) {
-        this.#lastMs = performance.now()
+        this.#lastMs = now()
         beat()
         if (this.#wanted && this.#text === '') this.#push(HEARTBEAT)
       }
       this.#timer = setTimeout(tick, left > 0 ? left : everyMs).unref()
     }
     if (this.#timer === undefined && !this.#ended) {
-      this.#lastMs = performance.now()
+      this.#lastMs = now()
       this.#timer = setTimeout(tick, everyMs).unref()
     }
   }
@@ -121,7 +124,7 @@ export class EventStream {
       const text = this.#text
       this.#text = ''
       this.#wanted = false
-      this.#lastMs = performance.now()
+      this.#lastMs = now()
       this.#controller.enqueue(encoder.encode(text))
       readerResolved()
       this.#call?.resume()

@@ -1,4 +1,5 @@
 /** `holysheep/fetch`: a WHATWG `fetch` that runs on the engine. */
+import type { URL } from 'node:url'
 import type { FetchOptions, HolySheepFetch } from '../../../fetch'
 import type { ClientOptions } from '../../../index'
 import { HolySheepStreamingClient } from '../client'

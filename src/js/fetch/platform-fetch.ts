@@ -1,8 +1,11 @@
 /** Sends all other requests with the platform's `fetch`, and retries them only if that is safe. */
+import { ReadableStream } from 'node:stream/web'
+import type { URL } from 'node:url'
 import type { ClientOptions, RetryOptions } from '../../../index'
 import type { HolySheepStreamingClient } from '../client'
 import { addon } from '../native'
-import { retryWithBackoff } from '../systems/retry-with-backoff'
+import { realWait } from '../sleep'
+import { retry } from '../systems/retry-with-backoff'
 import { defined } from '../systems/shared'
 import { asReceived } from './received'
 import type { Target } from './request'
@@ -47,7 +50,7 @@ export async function fetchWithRetries(
     jitter,
   }
   try {
-    return await retryWithBackoff(
+    return await retry(
       async () => {
         const response = await policy.fetch(input, init)
         if (response.status < 400) return response
@@ -62,6 +65,7 @@ export async function fetchWithRetries(
         retryable: (error: unknown) =>
           error instanceof StatusError ? error.isRetryable(policy.client) : isNetworkError(error),
       },
+      realWait,
     )
   } catch (error) {
     if (error instanceof StatusError) return error.response()

@@ -1,3 +1,5 @@
+import { URL } from 'node:url'
+
 /** What a response from the network has and the constructor of `Response` cannot set. */
 interface NetworkProperties {
   /** Without the fragment, as the Fetch standard says ("response URL"). */

@@ -1,4 +1,6 @@
 /** The arguments of `fetch`. The body is read only if the engine takes the request. */
+import { URL } from 'node:url'
+import { TextDecoder } from 'node:util'
 
 /** The URL and method of a request. */
 export interface Target {

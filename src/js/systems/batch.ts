@@ -1,8 +1,9 @@
 /** `batchProcess` and `batchStream` of tutorial 000: many prompts with bounded concurrency. */
-import { setMaxListeners } from 'node:events'
 import type { BatchOptions, BatchProgress, BatchResult, Prompt } from '../../../index'
+import { allowAnyListeners } from '../call-handle'
 import { invalid } from '../errors'
 import { attemptsOf, callback, nonEmpty, notify, optionsObject, splitSignal, wholeNumber } from '../options'
+import { now } from '../timers'
 import { CircuitWaiters, chatClientOf, complete, DEFAULT_OPTIONS, requestOf } from './prompts'
 import { defined } from './shared'
 
@@ -66,8 +67,7 @@ async function* results(
 ): AsyncGenerator<BatchResult, void> {
   const source = (prompts[Symbol.asyncIterator]?.() ?? prompts[Symbol.iterator]?.()) as AsyncIterator<Prompt>
   const stop = new AbortController()
-  // Every running call adds a listener.
-  setMaxListeners(0, stop.signal)
+  allowAnyListeners(stop.signal)
   const ready: BatchResult[] = []
   let running = 0
   let index = 0
@@ -148,13 +148,13 @@ function failed(index: number, cause: unknown): BatchResult {
 
 /** Counts results and reports the progress. */
 function progressCounter(total: number | undefined, onProgress: ((progress: BatchProgress) => void) | undefined) {
-  const started = performance.now()
+  const started = now()
   const counts = { done: 0, succeeded: 0, failed: 0 }
   return (result: BatchResult) => {
     counts.done++
     counts[result.success ? 'succeeded' : 'failed']++
     if (!onProgress) return
-    const elapsedMs = performance.now() - started
+    const elapsedMs = now() - started
     const estimate = total === undefined ? {} : { total, estimatedMsLeft: remainingMs(elapsedMs, counts.done, total) }
     notify('onProgress', onProgress, { ...counts, elapsedMs, ...estimate })
   }

@@ -3,7 +3,7 @@ import type { ChatRequest } from '../../../index'
 import { invalid } from '../errors'
 import { addon } from '../native'
 import { splitSignal } from '../options'
-import { pause } from './shared'
+import { fakeableWait } from '../sleep'
 
 /** The bounds of the random wait, in milliseconds. */
 const MIN_WAIT_MS = 1000
@@ -30,7 +30,7 @@ export async function handleConnectionReset(
   if (code !== 'ECONNRESET' && cause?.code !== 'ECONNRESET') return false
   if (attempt >= maxAttempts) return false
   const received = request.partialResponse || (typeof partial === 'string' ? partial : '')
-  await pause(MIN_WAIT_MS + Math.random() * (MAX_WAIT_MS - MIN_WAIT_MS), signal)
+  await fakeableWait(MIN_WAIT_MS + Math.random() * (MAX_WAIT_MS - MIN_WAIT_MS), signal)
   if (received !== '' && Array.isArray(request.messages)) continueFrom(request, received)
   return true
 }

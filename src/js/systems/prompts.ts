@@ -2,6 +2,7 @@
 import type { CallOptions, ChatCompletion, ChatMessage, ChatRequest, ClientOptions, Prompt } from '../../../index'
 import { CircuitOpenError, HolySheepError, invalid, lastError } from '../errors'
 import { EVENTS, type WithEventListener } from '../options'
+import { clearTimeout, setTimeout } from '../timers'
 import { clientOf } from './shared'
 
 /** The breaker of tutorial 000. */

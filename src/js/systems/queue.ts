@@ -1,6 +1,6 @@
 /** `BoundedRetryQueue` of tutorial 000: tasks with a bounded number of attempts, in a bounded queue. */
-import { setMaxListeners } from 'node:events'
 import type { Prompt, QueueOptions, QueueResult } from '../../../index'
+import { allowAnyListeners } from '../call-handle'
 import { invalid, QueueFullError } from '../errors'
 import { attemptsOf, nonEmpty, optionsObject, splitSignal, wholeNumber } from '../options'
 import { type ChatClient, CircuitWaiters, chatClientOf, complete, DEFAULT_OPTIONS, requestOf } from './prompts'
@@ -76,8 +76,7 @@ export class BoundedRetryQueue {
     if (this.#reading) throw invalid('processWithRetry', undefined, 'one reader at a time', 'a second reader')
     this.#reading = true
     const stop = new AbortController()
-    // Every running call adds a listener.
-    setMaxListeners(0, stop.signal)
+    allowAnyListeners(stop.signal)
     const circuit = new CircuitWaiters()
     const ready = this.#ready
     let active = 0

@@ -8,6 +8,7 @@ import type {
   RetryStats,
   StatusDecision,
 } from '../../../index'
+import { brandErrors } from '../copies'
 import { ConnectionError, HolySheepError, invalid, TimeoutError } from '../errors'
 import { addon } from '../native'
 import { checkKnownOptions, encode, numberIn, optionsObject, wholeMs, wholeNumber } from '../options'
@@ -65,6 +66,7 @@ export class RetryableError extends HolySheepError {
     Object.assign(this, { code: 'RETRYABLE', statusCode, status: statusCode, decision })
   }
 }
+brandErrors({ RetryableError })
 Object.defineProperty(RetryableError.prototype, 'name', { value: 'RetryableError', writable: true, configurable: true })
 
 const DECISIONS: Record<number, StatusDecision> = {

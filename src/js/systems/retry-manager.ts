@@ -7,7 +7,7 @@ import type {
   ManagedRequest,
   StreamResult,
 } from '../../../index'
-import { CircuitBreaker } from '../breaker'
+import { breakerOf, CircuitBreaker } from '../breaker'
 import { type HolySheepStreamingClient, setBreaker } from '../client'
 import { CircuitOpenError, invalid, lastError, QueueFullError } from '../errors'
 import {
@@ -54,9 +54,8 @@ export class HolySheepRetryManager extends Wrapper {
     wholeNumber('maxQueue', maxQueue, 0)
     if (circuitBreaker === false) throw invalid('circuitBreaker', false, 'a CircuitBreaker or its options')
     const breaker =
-      circuitBreaker instanceof CircuitBreaker
-        ? circuitBreaker
-        : new CircuitBreaker({ ...BREAKER_DEFAULTS, ...optionsObject('circuitBreaker', circuitBreaker) })
+      breakerOf('circuitBreaker', circuitBreaker) ??
+      new CircuitBreaker({ ...BREAKER_DEFAULTS, ...optionsObject('circuitBreaker', circuitBreaker) })
     super(clientOf(apiKey, CLIENT_DEFAULTS, { ...rest, circuitBreaker: breaker }))
     this.#circuitBreaker = breaker
     this.#maxConcurrent = maxConcurrent
@@ -67,9 +66,10 @@ export class HolySheepRetryManager extends Wrapper {
     return this.#circuitBreaker
   }
   set circuitBreaker(breaker: CircuitBreaker) {
-    if (!(breaker instanceof CircuitBreaker)) throw invalid('circuitBreaker', breaker, 'a CircuitBreaker')
-    setBreaker(this.client, breaker)
-    this.#circuitBreaker = breaker
+    const checked = breakerOf('circuitBreaker', breaker)
+    if (!checked) throw invalid('circuitBreaker', breaker, 'a CircuitBreaker')
+    setBreaker(this.client, checked)
+    this.#circuitBreaker = checked
   }
 
   /** Whether any call is running. */

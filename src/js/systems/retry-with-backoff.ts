@@ -4,8 +4,9 @@ import { HolySheepError, invalid, isRetryable, unknownOption } from '../errors'
 import { retryAfterHeaders } from '../limiter'
 import { addon } from '../native'
 import { callback, notify, numberIn, splitSignal, wholeNumber } from '../options'
+import { fakeableWait, type Wait } from '../sleep'
 import { backoffDelay } from './backoff'
-import { defined, pause } from './shared'
+import { defined } from './shared'
 
 const DEFAULTS = {
   maxAttempts: 5,
@@ -21,10 +22,14 @@ const ACCEPTED = [...Object.keys(DEFAULTS), 'retryable', 'onRetry', 'signal'].jo
 
 type ErrorClass = abstract new (...args: never[]) => unknown
 
-export async function retryWithBackoff<T>(
-  fn: (context: { attempt: number; signal?: AbortSignal }) => T | PromiseLike<T>,
-  options?: RetryWithBackoffOptions,
-): Promise<T> {
+type Run<T> = (context: { attempt: number; signal?: AbortSignal }) => T | PromiseLike<T>
+
+export async function retryWithBackoff<T>(fn: Run<T>, options?: RetryWithBackoffOptions): Promise<T> {
+  return retry(fn, options, fakeableWait)
+}
+
+/** `retryWithBackoff` with another wait. */
+export async function retry<T>(fn: Run<T>, options: RetryWithBackoffOptions | undefined, wait: Wait): Promise<T> {
   if (typeof fn !== 'function') throw invalid('fn', fn, 'a function')
   const { signal, rest } = splitSignal(options)
   const { retryable, onRetry, ...numbers } = rest as RetryWithBackoffOptions
@@ -61,7 +66,7 @@ export async function retryWithBackoff<T>(
       previous = backoffDelay(backoffOptions, attempt - 1, previous)
       const delay = Math.max(previous, retryAfterMs ?? 0)
       if (retryCallback) notify('onRetry', () => retryCallback(attempt, error, delay), undefined)
-      await pause(delay, signal)
+      await wait(delay, signal)
     }
   }
 }

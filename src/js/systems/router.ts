@@ -1,4 +1,5 @@
 /** `MultiProviderRouter` of tutorial 004: the endpoint with the best health and latency. */
+import { URL } from 'node:url'
 import type { RouterEndpointName, RouterOptions } from '../../../index'
 import { CircuitBreaker, nativeBreaker } from '../breaker'
 import { invalid } from '../errors'
@@ -45,7 +46,7 @@ export class MultiProviderRouter {
       // The sort is stable, so the first of equals wins.
       .sort((a, b) => b.score - a.score)
     // Only the chosen endpoint takes a permit: for the others the breaker is only read.
-    const admits = ({ name }: { name: string }) => nativeBreaker(this.#breaker(name))?.retryAfterMs() == null
+    const admits = ({ name }: { name: string }) => nativeBreaker(this.#breaker(name)).retryAfterMs() == null
     const best = ranked.find((candidate) => admits(candidate) && this.#breaker(candidate.name).canExecute())
     return this.endpoints[best?.name ?? (this.#names[0] as string)] as string
   }
@@ -79,5 +80,5 @@ export class MultiProviderRouter {
 /** 0–100. Failures older than the breaker's timeout do not count, or an abandoned endpoint would never be tried again. */
 function health(breaker: CircuitBreaker): number {
   const { lastFailureTime, timeout } = breaker
-  return lastFailureTime !== null && Date.now() - lastFailureTime >= timeout ? 100 : breaker.getHealthScore()
+  return lastFailureTime !== null && addon.epochMs() - lastFailureTime >= timeout ? 100 : breaker.getHealthScore()
 }

@@ -3,6 +3,7 @@ import type { CallOptions, ChatCompletion, ChatRequest, ClientEvent, ClientOptio
 import { HolySheepStreamingClient } from '../client'
 import { fromRecord, HolySheepError, lastError } from '../errors'
 import { EVENTS, INTERNAL, optionsObject, type WithEventListener, type WithInternalOptions } from '../options'
+import { now } from '../timers'
 
 /** The request defaults of tutorial 003. */
 export const REQUEST_DEFAULTS = { temperature: 0.7, max_tokens: 500 }
@@ -147,7 +148,7 @@ export async function runChat(
   onEvent?: (event: ClientEvent) => void,
 ): Promise<CallOutcome> {
   const attempts: AttemptSummary[] = []
-  const started = performance.now()
+  const started = now()
   // Summed from the events, because they may arrive together with the end of the call.
   let beforeLastMs = 0
   const addTime = (event: ClientEvent) => {
@@ -155,7 +156,7 @@ export async function runChat(
     else if (event.type === 'wait') beforeLastMs += event.ms
     onEvent?.(event)
   }
-  const latency = () => Math.max(0, performance.now() - started - beforeLastMs)
+  const latency = () => Math.max(0, now() - started - beforeLastMs)
   const listener: WithEventListener = { [EVENTS]: recordAttempts(attempts, addTime) }
   try {
     const data = await client.chat(request, { ...options, ...listener })
@@ -170,23 +171,4 @@ export async function runChat(
 /** A percentage with a number of digits: `'66.7%'`. */
 export function percent(part: number, total: number, digits: number): string {
   return `${(total > 0 ? (part / total) * 100 : 0).toFixed(digits)}%`
-}
-
-/** Resolves after `ms`. An abort rejects with the signal's reason. */
-export function pause(ms: number, signal?: AbortSignal): Promise<void> {
-  return new Promise((resolve, reject) => {
-    if (signal?.aborted) return reject(signal.reason)
-    const timer = setTimeout(
-      () => {
-        signal?.removeEventListener('abort', abort)
-        resolve()
-      },
-      Math.min(ms, 2 ** 31 - 1),
-    )
-    const abort = () => {
-      clearTimeout(timer)
-      reject(signal?.reason)
-    }
-    signal?.addEventListener('abort', abort, { once: true })
-  })
 }

@@ -1,6 +1,10 @@
 /** `streamWithTimeout` of tutorial 002: a fetch whose deadline covers the headers and the body. */
+import { ByteLengthQueuingStrategy, ReadableStream } from 'node:stream/web'
+import { URL } from 'node:url'
+import { TextDecoder } from 'node:util'
 import { invalid, TimeoutError } from '../errors'
 import { splitSignal } from '../options'
+import { callersTimers } from '../sleep'
 
 const TIMEOUT_MS = 30_000
 /** How many bytes of the body are read ahead of the reader, so that they count as received. */
@@ -29,7 +33,9 @@ export async function streamWithTimeout(
   const received = new ReceivedData(partialBuffer)
   const controller = new AbortController()
   const abort = () => controller.abort(callerSignal?.reason)
-  const timer = setTimeout(
+  // A test of the timeout controls it with fake timers.
+  const timers = callersTimers()
+  const timer = timers.setTimeout(
     () => {
       stop()
       const error = new TimeoutError('Request timeout')
@@ -39,13 +45,14 @@ export async function streamWithTimeout(
   )
   callerSignal?.addEventListener('abort', abort, { once: true })
   const stop = () => {
-    clearTimeout(timer)
+    timers.clearTimeout(timer)
     callerSignal?.removeEventListener('abort', abort)
   }
   try {
     const response = await fetch(url, { ...init, signal: controller.signal })
     // An unread body must not keep the process alive. A pending read does, through its connection.
-    timer.unref()
+    // A fake timer, or that of a window, may be a number.
+    timer.unref?.()
     if (response.body) return limitedResponse(response, response.body, received, controller.signal, stop)
     stop()
     return response

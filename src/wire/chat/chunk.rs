@@ -3,16 +3,20 @@
 //! Shapes: OpenAI API reference, "Chat" and "Chat streaming". Text fields that other providers add
 //! (`reasoning_content`, `reasoning`) are read too; everything else is passed through unread.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::error::{Error, Kind, truncate};
 use crate::wire::json;
 pub use crate::wire::text::Text;
+
+/// The longest usage that is read, in bytes of JSON. No provider's is nearly as long.
+pub const MAX_USAGE: usize = 16 * 1024;
 
 /// The data of one event of a stream.
 #[derive(Debug, Default, Deserialize)]
@@ -177,23 +181,44 @@ fn or_zero<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<u3
     Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default)]
 pub struct ToolCall<'a> {
     /// Some providers send none.
-    #[serde(default)]
     pub index: Option<u32>,
-    #[serde(borrow, default)]
     pub id: Option<Text<'a>>,
-    #[serde(borrow, default)]
     pub r#type: Option<Text<'a>>,
-    #[serde(borrow, default)]
     pub function: Option<Function<'a>>,
     /// Replaces `function` in a call of `type: "custom"`.
-    #[serde(borrow, default)]
     pub custom: Option<Custom<'a>>,
-    /// All other fields. Gemini's `extra_content`, for example, has to be sent back with the call.
-    #[serde(flatten)]
-    pub extra: Map<String, Value>,
+    /// All other fields, unread. Gemini's `extra_content`, for example, has to be sent back with the call.
+    pub extra: Vec<(Cow<'a, str>, &'a RawValue)>,
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for ToolCall<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        struct ToolCallVisitor;
+        impl<'de> Visitor<'de> for ToolCallVisitor {
+            type Value = ToolCall<'de>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a tool call")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> std::result::Result<Self::Value, A::Error> {
+                let mut call = ToolCall::default();
+                while let Some(Text { text: name, .. }) = map.next_key()? {
+                    match &*name {
+                        "index" => call.index = map.next_value()?,
+                        "id" => call.id = map.next_value()?,
+                        "type" => call.r#type = map.next_value()?,
+                        "function" => call.function = map.next_value()?,
+                        "custom" => call.custom = map.next_value()?,
+                        _ => call.extra.push((name, map.next_value()?)),
+                    }
+                }
+                Ok(call)
+            }
+        }
+        deserializer.deserialize_map(ToolCallVisitor)
+    }
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -217,7 +242,7 @@ impl ToolCall<'_> {
     pub fn is_flat(&self) -> bool {
         self.function.is_none()
             && self.custom.is_none()
-            && ["name", "arguments"].iter().any(|name| self.extra.contains_key(*name))
+            && self.extra.iter().any(|(name, _)| matches!(&**name, "name" | "arguments"))
     }
 
     /// Whether this is a custom tool call, whose input is free text instead of JSON arguments.
@@ -256,7 +281,7 @@ impl ToolCall<'_> {
             }
         }
         for (name, extra) in &self.extra {
-            value[name] = extra.clone();
+            value[&**name] = json::value(extra.get()).unwrap_or_default();
         }
         value
     }
@@ -265,7 +290,9 @@ impl ToolCall<'_> {
 impl Chunk<'_> {
     /// The usage, wherever the provider puts it.
     pub fn usage(&self) -> Option<Value> {
-        let object = |raw: &RawValue| json::value(raw.get()).filter(is_usage);
+        let object = |raw: &RawValue| {
+            if raw.get().len() > MAX_USAGE { None } else { json::value(raw.get()).filter(is_usage) }
+        };
         let of_choice = || self.choices.iter().flatten().find_map(|choice| choice.usage.and_then(object));
         let of_groq = || {
             object(self.x_groq?).and_then(|mut groq| groq.get_mut("usage").map(Value::take)).filter(is_usage)

@@ -2,6 +2,11 @@
 //! DeepSeek, Gemini, Mistral, Moonshot, OpenRouter, SGLang, vLLM and Zhipu, which gateways pass through in any case and
 //! with hyphens. An unknown reason with the same words is of the same kind; any other is the end of an answer.
 
+use crate::error::truncate;
+
+/// The longest finish reason, in bytes. What follows is cut off.
+pub const MAX_REASON: usize = 256;
+
 /// The meaning of a finish reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FinishKind {
@@ -57,7 +62,7 @@ impl FinishKind {
         if reason == "stop" {
             return FinishKind::Natural;
         }
-        let reason = reason.trim().to_ascii_lowercase().replace('-', "_");
+        let reason = truncate(reason, MAX_REASON).trim().to_ascii_lowercase().replace('-', "_");
         let has = |words: &[&str]| words.iter().any(|word| reason.contains(word));
         if MISSING.contains(&reason.as_str()) {
             FinishKind::Missing

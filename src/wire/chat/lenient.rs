@@ -195,7 +195,7 @@ fn read_tool_call(json: &str) -> Option<(ToolCall<'_>, bool)> {
     let known = ["index", "id", "type", "function", "custom"];
     let is_known = |name: &str| known.contains(&name) || (is_flat && matches!(name, "name" | "arguments"));
     let extra = all.iter().filter(|(name, _)| !is_known(name));
-    let extra = extra.filter_map(|(name, json)| Some((name.clone(), json::value(json)?))).collect();
+    let extra = extra.filter_map(|(name, json)| Some((name.clone().into(), raw(json)?))).collect();
     let call = ToolCall {
         index: index(&all),
         id: label(&all, "id"),

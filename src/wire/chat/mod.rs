@@ -16,5 +16,5 @@ pub use super::text::Text;
 pub use chunk::{
     Choice, Chunk, Custom, Delta, Function, TextChunk, ToolCall, interruption_error, is_reasoning,
 };
-pub use finish_reason::FinishKind;
+pub use finish_reason::{FinishKind, MAX_REASON};
 pub use reader::{Reader, StreamEvent, read};

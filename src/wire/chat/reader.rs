@@ -71,7 +71,7 @@ pub fn read<'a>(event: Option<&str>, data: &'a str) -> Result<StreamEvent<'a>> {
         return Ok(StreamEvent::Other);
     }
     if event == Some("error") {
-        let value = serde_json::from_str(data).unwrap_or_else(|_| truncate(data, 500).into());
+        let value = json::value(data).unwrap_or_else(|| truncate(data, 500).into());
         return Ok(StreamEvent::Error(value));
     }
     if let Some(event) = read_no_object(data) {

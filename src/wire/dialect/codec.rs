@@ -12,8 +12,13 @@ use crate::wire::{json as lenient, provider_error};
 /// More blocks or items than any answer has.
 pub(super) const MAX_PARTS: usize = 1024;
 
-/// More structural events in a row than any provider sends.
+/// More structural events in a row than any provider sends, and longer ones, in bytes of JSON. The first one of Responses
+/// repeats the request's tools.
 pub(super) const MAX_PENDING: usize = 64;
+pub(super) const MAX_PENDING_BYTES: usize = 1024 * 1024;
+
+/// The longest id that is repeated in generated events, in bytes. What follows is cut off.
+pub(super) const MAX_ID: usize = 1024;
 
 /// What one event means.
 #[derive(Debug)]
@@ -105,6 +110,12 @@ pub trait EventCodec: Send + Sync {
 
     /// Why the answer, as far as it has come, cannot be resumed; `None` if it can.
     fn not_resumable(&self) -> Option<&'static str>;
+
+    /// The approximate memory that is held only to resume the answer, in bytes.
+    fn held(&self) -> usize;
+
+    /// The answer is not resumed any more: releases what is held only for that, and holds nothing more.
+    fn release(&mut self);
 
     /// The id and the model of the answer.
     fn identity(&self) -> (Option<&str>, Option<&str>);

@@ -4,6 +4,14 @@ use serde_json::{Map, Value};
 
 use super::codec::{Ending, chat_usage};
 use super::normal::count;
+use crate::error::truncate;
+use crate::weight::weight;
+use crate::wire::chat::MAX_REASON;
+
+/// More counts than any usage has.
+const MAX_COUNTS: usize = 64;
+/// The largest usage that is read, in bytes of memory.
+const MAX_USAGE: usize = 64 * 1024;
 
 /// A `stop_reason` as a finish reason of chat completions.
 pub(super) fn finish_reason(stop: &str) -> &str {
@@ -26,9 +34,25 @@ pub(super) fn total_usage(usage: &Map<String, Value>) -> Option<Value> {
     ((input, output) != (0, 0)).then(|| chat_usage(input, output))
 }
 
+/// Replaces the counts reported before: Anthropic's are cumulative.
+pub(super) fn update_usage(known: &mut Map<String, Value>, usage: &Value) {
+    if weight(usage) > MAX_USAGE {
+        return;
+    }
+    for (name, value) in usage.as_object().into_iter().flatten().filter(|(_, value)| !value.is_null()) {
+        let value = match count(value).filter(|_| name.ends_with("_tokens")) {
+            Some(count) => count.into(),
+            None => value.clone(),
+        };
+        if known.len() < MAX_COUNTS || known.contains_key(name) {
+            known.insert(name.clone(), value);
+        }
+    }
+}
+
 /// How an answer that was not streamed ended.
 pub fn read_unstreamed(answer: &Value) -> Ending {
-    let stop = answer["stop_reason"].as_str().unwrap_or("end_turn");
+    let stop = truncate(answer["stop_reason"].as_str().unwrap_or("end_turn"), MAX_REASON);
     Ending {
         reason: finish_reason(stop).to_owned(),
         usage: answer["usage"].as_object().and_then(total_usage),

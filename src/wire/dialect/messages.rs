@@ -10,16 +10,16 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
 use super::codec::{
-    DecodedEvent, Ending, EventCodec, MAX_PARTS, MAX_PENDING, SyntheticEvent, error_event, error_inside,
-    is_ping, malformed, not_joinable, unusual,
+    DecodedEvent, Ending, EventCodec, MAX_ID, MAX_PARTS, MAX_PENDING, MAX_PENDING_BYTES, SyntheticEvent,
+    error_event, error_inside, is_ping, malformed, not_joinable, unusual,
 };
-use super::message_object::{finish_reason, total_usage};
+use super::message_object::{finish_reason, total_usage, update_usage};
 use super::messages_event::{Block, Delta, Event};
 use super::messages_normal::Normalizer;
-use super::normal::{NormalEvent, count, index_of};
-use crate::error::Result;
+use super::normal::{NormalEvent, index_of};
+use crate::error::{Result, truncate};
 use crate::usage::add_usage;
-use crate::wire::chat::{FinishKind, interruption_error};
+use crate::wire::chat::{FinishKind, MAX_REASON, interruption_error};
 use crate::wire::json::{self as lenient, Str};
 use crate::wire::provider_error;
 
@@ -63,6 +63,8 @@ pub struct Answer {
     resumed: bool,
     trimmed: String,
     pending: Vec<Structure>,
+    /// The length of the pending events, in bytes of JSON.
+    pending_bytes: usize,
     kinds: BTreeMap<u64, BlockKind>,
     /// From its block indices to those of the resumed answer.
     indices: BTreeMap<u64, u64>,
@@ -78,6 +80,7 @@ pub struct Answer {
 impl Answer {
     /// The pending structural events have reached the consumer.
     fn settle(&mut self) {
+        self.pending_bytes = 0;
         for event in std::mem::take(&mut self.pending) {
             match event {
                 Structure::Message { id, model } => (self.id, self.model) = (id, model),
@@ -91,12 +94,13 @@ impl Answer {
         }
     }
 
-    fn structural(&mut self, event: Structure) -> DecodedEvent<'static> {
+    fn structural(&mut self, event: Structure, data: &str) -> DecodedEvent<'static> {
         if self.resumed {
             return DecodedEvent::Structural;
         }
         self.pending.push(event);
-        if self.pending.len() < MAX_PENDING {
+        self.pending_bytes += data.len();
+        if self.pending.len() < MAX_PENDING && self.pending_bytes < MAX_PENDING_BYTES {
             return DecodedEvent::Structural;
         }
         self.settle();
@@ -128,9 +132,9 @@ impl Answer {
         }
     }
 
-    fn text_delta<'a>(&mut self, index: u64, Str(text): Str<'a>) -> DecodedEvent<'a> {
+    fn text_delta<'a>(&mut self, index: u64, Str(text): Str<'a>, data: &str) -> DecodedEvent<'a> {
         if text.is_empty() {
-            return self.structural(Structure::Empty);
+            return self.structural(Structure::Empty, data);
         }
         if self.resumed {
             return DecodedEvent::Text(self.untrimmed(text));
@@ -163,14 +167,19 @@ impl Answer {
         }
     }
 
-    fn start_message(&mut self, message: Option<&RawValue>) -> DecodedEvent<'static> {
+    fn start_message(&mut self, message: Option<&RawValue>, data: &str) -> DecodedEvent<'static> {
         let message = parse(message);
         if !message["content"].is_array() || !message["usage"].is_object() {
             return DecodedEvent::Unusual;
         }
-        self.update_usage(&message["usage"]);
-        let text = |name: &str| message[name].as_str().filter(|text| !text.is_empty()).map(str::to_owned);
-        self.structural(Structure::Message { id: text("id"), model: text("model") })
+        update_usage(&mut self.usage, &message["usage"]);
+        let text = |name: &str| {
+            message[name]
+                .as_str()
+                .filter(|text| !text.is_empty())
+                .map(|text| truncate(text, MAX_ID).to_owned())
+        };
+        self.structural(Structure::Message { id: text("id"), model: text("model") }, data)
     }
 
     fn start_block<'a>(&mut self, index: u64, block: &'a RawValue, data: &str) -> DecodedEvent<'a> {
@@ -189,7 +198,7 @@ impl Answer {
             self.kinds.insert(index, kind);
         }
         if kind == BlockKind::Text {
-            return self.structural(Structure::Start(index));
+            return self.structural(Structure::Start(index), data);
         }
         self.other_content(Some(index), block.name, data)
     }
@@ -197,7 +206,7 @@ impl Answer {
     fn block_delta<'a>(&mut self, index: u64, delta: Delta<'a>, data: &str) -> DecodedEvent<'a> {
         let Delta { r#type: kind, text, thinking, partial_json, .. } = delta;
         match (kind.as_ref().map(|Str(kind)| &**kind), text, thinking.or(partial_json)) {
-            (Some("text_delta"), Some(text), _) => self.text_delta(index, text),
+            (Some("text_delta"), Some(text), _) => self.text_delta(index, text, data),
             (None, ..) | (Some("text_delta"), ..) => DecodedEvent::Unusual,
             (Some("thinking_delta" | "input_json_delta"), _, None) => DecodedEvent::Unusual,
             (Some(_), _, content) => self.other_content(Some(index), content, data),
@@ -220,26 +229,15 @@ impl Answer {
         {
             return DecodedEvent::Error(interruption_error(reason));
         }
-        self.update_usage(&usage);
-        let Some(Str(reason)) = &delta.stop_reason else { return self.structural(Structure::Empty) };
-        self.stop_reason = Some(reason.clone().into_owned());
+        update_usage(&mut self.usage, &usage);
+        let Some(Str(reason)) = &delta.stop_reason else { return self.structural(Structure::Empty, data) };
+        self.stop_reason = Some(truncate(reason, MAX_REASON).to_owned());
         if self.resumed {
             self.last_delta = lenient::value(data);
         } else {
             self.settle();
         }
         DecodedEvent::Finish
-    }
-
-    /// Replaces the counts reported before: Anthropic's are cumulative.
-    fn update_usage(&mut self, usage: &Value) {
-        for (name, value) in usage.as_object().into_iter().flatten().filter(|(_, value)| !value.is_null()) {
-            let value = match count(value).filter(|_| name.ends_with("_tokens")) {
-                Some(count) => count.into(),
-                None => value.clone(),
-            };
-            self.usage.insert(name.clone(), value);
-        }
     }
 
     fn close(&mut self) -> Option<SyntheticEvent> {
@@ -293,19 +291,19 @@ impl EventCodec for Answer {
         let decoded = match (&*kind, index, delta, content_block) {
             ("ping", ..) => DecodedEvent::Ping,
             ("error", ..) => DecodedEvent::Error(provider_error::from_event(&error_event(data))),
-            ("message_start", ..) => self.start_message(message),
+            ("message_start", ..) => self.start_message(message, data),
             ("content_block_start", Some(index), _, Some(block)) => self.start_block(index, block, data),
             ("content_block_delta", Some(index), Some(delta), _) => self.block_delta(index, delta, data),
             ("content_block_stop", Some(index), ..) => {
                 self.normalizer.sent.stop();
                 match self.kinds.get(&index) {
-                    None | Some(BlockKind::Text) => self.structural(Structure::Stop),
+                    None | Some(BlockKind::Text) => self.structural(Structure::Stop, data),
                     Some(_) => self.other_content(Some(index), None, data),
                 }
             }
             ("message_delta", _, Some(delta), _) => self.message_delta(&delta, usage, data),
             ("message_stop", ..) => {
-                self.update_usage(&parse(usage));
+                update_usage(&mut self.usage, &parse(usage));
                 self.stop_reason.get_or_insert_with(|| "end_turn".to_owned());
                 if !self.resumed {
                     self.settle();
@@ -354,7 +352,8 @@ impl EventCodec for Answer {
         let mut events: Vec<SyntheticEvent> = self.close().into_iter().collect();
         if let Some(index) = event["index"].as_u64() {
             let next = self.next;
-            let renumbered = *self.indices.entry(index).or_insert(next);
+            let is_known = self.indices.len() < MAX_PARTS || self.indices.contains_key(&index);
+            let renumbered = if is_known { *self.indices.entry(index).or_insert(next) } else { next };
             self.next = next.max(renumbered.saturating_add(1));
             event["index"] = renumbered.into();
         }
@@ -404,6 +403,7 @@ impl EventCodec for Answer {
         self.resumed = true;
         self.trimmed = trimmed.to_owned();
         self.pending.clear();
+        self.pending_bytes = 0;
         self.kinds.clear();
         self.indices.clear();
         self.stop_reason = None;
@@ -416,6 +416,12 @@ impl EventCodec for Answer {
         self.has_other_content
             .then_some("content other than text was sent: reasoning, or the input of a tool")
     }
+
+    fn held(&self) -> usize {
+        0
+    }
+
+    fn release(&mut self) {}
 
     fn identity(&self) -> (Option<&str>, Option<&str>) {
         (self.id.as_deref(), self.model.as_deref())

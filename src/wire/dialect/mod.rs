@@ -18,6 +18,7 @@ mod normal;
 mod response_object;
 mod responses;
 mod responses_event;
+mod responses_item;
 mod responses_normal;
 mod whole_message;
 mod whole_response;

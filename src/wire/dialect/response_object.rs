@@ -4,7 +4,8 @@ use serde_json::Value;
 
 use super::codec::{Ending, chat_usage};
 use super::normal::count;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result, truncate};
+use crate::wire::chat::MAX_REASON;
 use crate::wire::provider_error;
 use crate::wire::request::ChatRequest;
 
@@ -15,7 +16,7 @@ pub(super) fn ending(response: &Value) -> Ending {
     });
     let reason = match response["incomplete_details"]["reason"].as_str() {
         Some("max_output_tokens") => "length",
-        Some(other) => other,
+        Some(other) => truncate(other, MAX_REASON),
         None if calls => "tool_calls",
         None => "stop",
     };

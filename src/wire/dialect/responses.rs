@@ -8,32 +8,18 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::codec::{
-    DecodedEvent, Ending, EventCodec, MAX_PARTS, MAX_PENDING, SyntheticEvent, error_event, error_inside,
-    is_ping, malformed, not_joinable, unusual,
+    DecodedEvent, Ending, EventCodec, MAX_PARTS, MAX_PENDING, MAX_PENDING_BYTES, SyntheticEvent, error_event,
+    error_inside, is_ping, malformed, not_joinable, unusual,
 };
 use super::normal::NormalEvent;
 use super::response_object::{ending, failure};
 use super::responses_event::{Event, parse};
+use super::responses_item::{ItemKind, OpenPart, identity_of, item_kind, shorten};
 use super::responses_normal::Normalizer;
 use super::whole_response::has_arguments;
 use crate::error::Result;
+use crate::weight::weight;
 use crate::wire::json as lenient;
-
-/// What an item of the attempt is.
-#[derive(Clone, Copy, PartialEq)]
-enum ItemKind {
-    Message,
-    Reasoning,
-    Other,
-}
-
-/// The text part that is open at the consumer.
-struct OpenPart {
-    item: Value,
-    output_index: u64,
-    content_index: u64,
-    text: String,
-}
 
 /// One answer, over all its attempts.
 #[derive(Default)]
@@ -47,10 +33,15 @@ pub struct Answer {
     next_sequence: u64,
     /// Whether content other than text was sent.
     has_other_content: bool,
+    /// The approximate memory of the response, the items and the open part, in bytes.
+    held: usize,
+    is_released: bool,
 
     // The attempt being read.
     resumed: bool,
     pending: Vec<Value>,
+    /// The length of the pending events, in bytes of JSON.
+    pending_bytes: usize,
     kinds: BTreeMap<u64, ItemKind>,
     /// From its output indices to those of the resumed answer.
     indices: BTreeMap<u64, u64>,
@@ -60,19 +51,10 @@ pub struct Answer {
     normalizer: Normalizer,
 }
 
-/// What an item is. Reasoning of which nothing is shown has no content.
-fn item_kind(item: &Value) -> ItemKind {
-    let empty = |name: &str| item[name].as_array().is_none_or(Vec::is_empty);
-    match item["type"].as_str() {
-        Some("message") => ItemKind::Message,
-        Some("reasoning") if empty("summary") && empty("content") => ItemKind::Reasoning,
-        _ => ItemKind::Other,
-    }
-}
-
 impl Answer {
     /// The pending structural events have reached the consumer.
     fn settle(&mut self) {
+        self.pending_bytes = 0;
         for event in std::mem::take(&mut self.pending) {
             self.apply(event);
         }
@@ -82,10 +64,18 @@ impl Answer {
         let index = event["output_index"].as_u64().unwrap_or(0);
         match event["type"].as_str().unwrap_or_default() {
             "response.created" | "response.queued" | "response.in_progress" => {
+                self.held = self.held.saturating_sub(weight(&self.response));
                 self.response = event["response"].take();
+                shorten(&mut self.response["id"]);
+                shorten(&mut self.response["model"]);
+                if self.is_released {
+                    self.response = identity_of(&self.response);
+                }
+                self.held += weight(&self.response);
             }
             "response.output_item.added" => {
-                let item = event["item"].take();
+                let mut item = event["item"].take();
+                shorten(&mut item["id"]);
                 self.next_item = self.next_item.max(index.saturating_add(1));
                 if item_kind(&item) == ItemKind::Message {
                     self.open =
@@ -100,14 +90,25 @@ impl Answer {
             }
             "response.content_part.done" => {
                 if let Some(parts) = self.open.as_mut().and_then(|open| open.item["content"].as_array_mut()) {
+                    self.held += weight(&event["part"]);
                     parts.push(event["part"].take());
                 }
             }
             "response.output_item.done" => {
-                self.open.take_if(|open| open.output_index == index);
-                self.items.insert(index, event["item"].take());
+                if let Some(open) = self.open.take_if(|open| open.output_index == index) {
+                    self.held = self.held.saturating_sub(open.text.len());
+                }
+                self.keep_item(index, event["item"].take());
             }
             _ => {}
+        }
+    }
+
+    fn keep_item(&mut self, index: u64, item: Value) {
+        if !self.is_released {
+            self.held += weight(&item);
+            let replaced = self.items.insert(index, item);
+            self.held = self.held.saturating_sub(replaced.as_ref().map_or(0, weight));
         }
     }
 
@@ -116,7 +117,8 @@ impl Answer {
             return DecodedEvent::Structural;
         }
         self.pending.push(lenient::value(data).unwrap_or_default());
-        if self.pending.len() < MAX_PENDING {
+        self.pending_bytes += data.len();
+        if self.pending.len() < MAX_PENDING && self.pending_bytes < MAX_PENDING_BYTES {
             return DecodedEvent::Structural;
         }
         self.settle();
@@ -154,11 +156,15 @@ impl Answer {
         let output_index = event.output_index().unwrap_or_default();
         let open = self.open.get_or_insert_with(|| {
             // Some relays send no structural events.
-            let id = parse(event.item_id);
+            let mut id = parse(event.item_id);
+            shorten(&mut id);
             let item = json!({ "id": id, "type": "message", "status": "in_progress", "content": [], "role": "assistant" });
             OpenPart { item, output_index, content_index: event.content_index().unwrap_or_default(), text: String::new() }
         });
-        open.text.push_str(&text);
+        if !self.is_released {
+            open.text.push_str(&text);
+            self.held += text.len();
+        }
         self.next_item = self.next_item.max(output_index.saturating_add(1));
         DecodedEvent::Text(text)
     }
@@ -203,7 +209,7 @@ impl Answer {
             Some(parts) => parts.push(part.clone()),
             None => item["content"] = json!([part]),
         }
-        self.items.insert(output_index, item.clone());
+        self.keep_item(output_index, item.clone());
         let at = |kind: &str, name: &str, value: Value| {
             json!({
                 "type": kind, "sequence_number": 0, "item_id": id, "output_index": output_index,
@@ -345,11 +351,12 @@ impl EventCodec for Answer {
         let mut events = self.close("completed");
         if let Some(index) = event["output_index"].as_u64() {
             let next = self.next_item;
-            let renumbered = *self.indices.entry(index).or_insert(next);
+            let is_known = self.indices.len() < MAX_PARTS || self.indices.contains_key(&index);
+            let renumbered = if is_known { *self.indices.entry(index).or_insert(next) } else { next };
             self.next_item = next.max(renumbered.saturating_add(1));
             event["output_index"] = renumbered.into();
             if event["type"] == "response.output_item.done" {
-                self.items.insert(renumbered, event["item"].clone());
+                self.keep_item(renumbered, event["item"].clone());
             }
         }
         events.push(self.numbered(event));
@@ -372,6 +379,7 @@ impl EventCodec for Answer {
         }
         if let Some(open) = &mut self.open {
             open.text.push_str(text);
+            self.held += text.len();
             let delta = json!({
                 "type": "response.output_text.delta", "sequence_number": 0, "item_id": open.item["id"],
                 "output_index": open.output_index, "content_index": open.content_index, "delta": text,
@@ -395,6 +403,7 @@ impl EventCodec for Answer {
     fn resume(&mut self, _trimmed: &str) {
         self.resumed = true;
         self.pending.clear();
+        self.pending_bytes = 0;
         self.kinds.clear();
         self.indices.clear();
         self.last = None;
@@ -405,6 +414,18 @@ impl EventCodec for Answer {
     fn not_resumable(&self) -> Option<&'static str> {
         self.has_other_content
             .then_some("content other than text was sent: reasoning, a refusal, or a tool call")
+    }
+
+    fn held(&self) -> usize {
+        self.held
+    }
+
+    fn release(&mut self) {
+        self.is_released = true;
+        self.response = identity_of(&self.response);
+        self.items.clear();
+        self.open = None;
+        self.held = 0;
     }
 
     fn identity(&self) -> (Option<&str>, Option<&str>) {

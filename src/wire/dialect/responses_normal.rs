@@ -1,5 +1,6 @@
 //! Events of Responses from providers that send them in another form, as the protocol has them.
 
+use super::codec::MAX_ID;
 use super::normal::{NormalEvent, Object, Sent, delta_json, delta_text, quoted};
 use super::whole_response::{self, has_arguments, normalize_arguments};
 use crate::wire::{json, lenient};
@@ -19,9 +20,6 @@ const INDEXED: &[(&str, Option<&str>)] = &[
     ("custom_tool_call_input", None),
     ("code_interpreter_call_code", None),
 ];
-
-/// The longest id that is repeated in an event, in bytes.
-const MAX_ID: usize = 1024;
 
 /// A text that deltas add to. Some relays give each delta another `item_id`.
 #[derive(Clone, Debug)]

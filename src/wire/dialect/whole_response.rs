@@ -2,8 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::codec::MAX_PARTS;
+use super::codec::{MAX_ID, MAX_PARTS};
 use super::normal::NormalEvent;
+use crate::error::truncate;
 use crate::wire::json;
 
 /// The events of a response. `None` if this is not a response, or is one with more than [`MAX_PARTS`] items or parts.
@@ -86,7 +87,8 @@ impl Events {
             }
         }
         self.push("response.output_item.added", json!({ "output_index": index, "item": begun }));
-        let id = &item["id"];
+        // Each event of the item repeats it.
+        let id = item["id"].as_str().map(|id| truncate(id, MAX_ID));
         let is_message = item["type"] == "message";
         for (at, part) in item["content"].as_array().into_iter().flatten().enumerate() {
             let at = json!({ "item_id": id, "output_index": index, "content_index": at });

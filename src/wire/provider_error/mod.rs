@@ -133,7 +133,7 @@ pub fn is_error_event(value: &Value) -> bool {
 pub fn is_error_value(raw: &str) -> bool {
     match raw.trim() {
         "" | "null" | "false" | "0" | "\"\"" | "{}" | "[]" => false,
-        raw => serde_json::from_str(raw).map_or(true, |value| !is_vacant(&value)),
+        raw => super::json::value(raw).is_none_or(|value| !is_vacant(&value)),
     }
 }
 

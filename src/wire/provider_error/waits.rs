@@ -12,8 +12,12 @@ use crate::wire::retry_after::{self, MAX_HINT};
 use crate::wire::{limits, timestamp};
 
 /// How many values of the JSON are looked at, and how deep.
-const MAX_VALUES: usize = 256;
+const MAX_VALUES: usize = 512;
 const MAX_DEPTH: usize = 8;
+/// How many headers that a gateway quotes are looked at.
+const MAX_HEADERS: usize = 128;
+/// How much of the text after the words before a wait is read, in bytes.
+const MAX_WAIT_LENGTH: usize = 128;
 
 /// The words before a wait.
 const BEFORE: &[&str] = &[
@@ -50,8 +54,8 @@ pub(super) fn in_text(text: &str, now_epoch_ms: Option<u64>) -> Option<Duration>
     let text = truncate(text, BODY_LIMIT).to_ascii_lowercase();
     let after = |words: &&str| {
         let waits = text.match_indices(words).filter_map(|(at, words)| {
-            let rest = &text[at + words.len()..];
-            after_words(rest, now_epoch_ms)
+            let rest = text[at + words.len()..].trim_start();
+            after_words(truncate(rest, MAX_WAIT_LENGTH), now_epoch_ms)
         });
         waits.filter(is_sane).max()
     };
@@ -65,7 +69,7 @@ fn is_sane(wait: &Duration) -> bool {
 
 /// The wait at the beginning of a text; a bare number is in seconds.
 fn after_words(text: &str, now: Option<u64>) -> Option<Duration> {
-    let mut rest = text.trim_start();
+    let mut rest = text;
     while let Some(after) = FILLERS.iter().find_map(|word| rest.strip_prefix(word)) {
         rest = after.trim_start();
     }
@@ -101,7 +105,7 @@ impl Search {
         match value {
             Value::Array(list) => list.iter().for_each(|value| self.visit(value, depth + 1)),
             Value::Object(object) => {
-                for (name, value) in object {
+                for (name, value) in object.iter().take(self.left) {
                     self.field(name, value, depth);
                 }
             }
@@ -112,8 +116,13 @@ impl Search {
     }
 
     fn field(&mut self, name: &str, value: &Value, depth: usize) {
-        let name: String =
-            name.chars().filter(|c| c.is_ascii_alphanumeric()).map(|c| c.to_ascii_lowercase()).collect();
+        let Some(left) = self.left.checked_sub(1) else { return };
+        self.left = left;
+        let name: String = truncate(name, BODY_LIMIT)
+            .chars()
+            .filter(|c| c.is_ascii_alphanumeric())
+            .map(|c| c.to_ascii_lowercase())
+            .collect();
         let text = match value {
             Value::String(text) => Some(truncate(text, BODY_LIMIT).to_owned()),
             Value::Number(number) => Some(number.to_string()),
@@ -155,7 +164,8 @@ impl Search {
     /// Headers that a gateway quotes.
     fn headers(&mut self, headers: &Map<String, Value>) {
         let header = |wanted: &str| {
-            let (_, value) = headers.iter().find(|(name, _)| name.eq_ignore_ascii_case(wanted))?;
+            let mut headers = headers.iter().take(MAX_HEADERS);
+            let (_, value) = headers.find(|(name, _)| name.eq_ignore_ascii_case(wanted))?;
             match value {
                 Value::String(text) => Some(text.clone()),
                 Value::Number(number) => Some(number.to_string()),

@@ -1,0 +1,17 @@
+const { load } = require('../load.cjs')
+
+test('a breaker and errors from before resetModules work after it', async () => {
+  const first = load(require)
+  jest.resetModules()
+  const second = load(require)
+  expect(second.CircuitBreaker).not.toBe(first.CircuitBreaker)
+  const simulator = await first.startSimulator({ default: { status: 500 } })
+  const circuitBreaker = new first.CircuitBreaker({ failureThreshold: 1 })
+  const client = new second.HolySheepStreamingClient('k', { baseUrl: simulator.url, maxRetries: 0, circuitBreaker })
+  const call = () => client.chat({ messages: [{ role: 'user', content: 'Hi' }] })
+  await expect(call()).rejects.toThrow(first.APIError)
+  await expect(call()).rejects.toThrow(first.CircuitOpenError)
+  expect(circuitBreaker.state).toBe('OPEN')
+  await client.close()
+  await simulator.close()
+})

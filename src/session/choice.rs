@@ -1,0 +1,119 @@
+//! What was received of one choice of an answer.
+
+use serde_json::{Map, Value, json};
+
+use super::merge::{insert_missing, replace};
+use super::tool_calls::{self, ToolCall};
+use crate::weight::{weight, weight_of_fields};
+
+/// What was received of one choice.
+#[derive(Clone, Debug, Default)]
+pub struct Choice {
+    pub text: String,
+    pub reasoning: String,
+    pub refusal: String,
+    pub tool_calls: Vec<ToolCall>,
+    /// `function_call`, the predecessor of tool calls.
+    pub function_call: Option<Box<ToolCall>>,
+    /// `logprobs.content` and `logprobs.refusal` of all chunks.
+    pub logprobs: Option<Map<String, Value>>,
+    pub finish_reason: Option<String>,
+    /// The consumer does not have the finish reason: something that is not complete has to be delivered before it.
+    pub holds_finish: bool,
+    /// Fields of the choice that the engine does not know.
+    pub extra: Map<String, Value>,
+    /// Fields of its message that the engine does not know.
+    pub message_extra: Map<String, Value>,
+    /// There is more than these fields: audio, images, annotations or a field that the engine does not know.
+    pub has_other: bool,
+}
+
+impl Choice {
+    /// Whether anything was received of it.
+    pub fn has_begun(&self) -> bool {
+        !self.is_empty() || self.finish_reason.is_some()
+    }
+
+    /// Whether it has no content.
+    pub(super) fn is_empty(&self) -> bool {
+        let Choice { text, reasoning, refusal, tool_calls, function_call, has_other, .. } = self;
+        text.is_empty()
+            && reasoning.is_empty()
+            && refusal.is_empty()
+            && tool_calls.is_empty()
+            && function_call.is_none()
+            && !has_other
+    }
+
+    /// The approximate memory that it takes, in bytes.
+    pub(super) fn weight(&self) -> usize {
+        let calls = self.tool_calls.iter().chain(self.function_call.as_deref());
+        let calls = calls.map(|call| call.text_length() + weight_of_fields(&call.extra));
+        let fields = self.logprobs.iter().chain([&self.extra, &self.message_extra]).map(weight_of_fields);
+        self.text.len()
+            + self.reasoning.len()
+            + self.refusal.len()
+            + calls.sum::<usize>()
+            + fields.sum::<usize>()
+    }
+
+    /// Adds the `logprobs` of one chunk. Returns by how much their memory has grown.
+    pub(super) fn add_logprobs(&mut self, logprobs: Map<String, Value>) -> isize {
+        let all = self.logprobs.get_or_insert_with(Map::new);
+        let mut growth = 0;
+        for (name, value) in logprobs {
+            match (all.get_mut(&name), value) {
+                (Some(Value::Array(entries)), Value::Array(more)) => {
+                    growth += more.iter().map(weight).sum::<usize>() as isize;
+                    entries.extend(more);
+                }
+                (Some(Value::Null) | None, value) => growth += replace(all, name, value),
+                _ => {}
+            }
+        }
+        growth
+    }
+
+    pub(super) fn completion(&self, index: usize) -> Value {
+        let mut message = Map::new();
+        message.insert("role".into(), json!("assistant"));
+        let has_call = !self.tool_calls.is_empty() || self.function_call.is_some();
+        let no_content = self.text.is_empty() && (has_call || !self.refusal.is_empty());
+        message.insert("content".into(), if no_content { Value::Null } else { json!(self.text) });
+        message.insert(
+            "refusal".into(),
+            if self.refusal.is_empty() { Value::Null } else { json!(self.refusal) },
+        );
+        if !self.reasoning.is_empty() {
+            message.insert("reasoning_content".into(), json!(self.reasoning));
+        }
+        if !self.tool_calls.is_empty() {
+            message.insert("tool_calls".into(), tool_calls::message(&self.tool_calls));
+        }
+        if let Some(call) = &self.function_call {
+            message.insert("function_call".into(), json!({ "name": call.name, "arguments": call.arguments }));
+        }
+        insert_missing(&mut message, &self.message_extra);
+        let mut choice = Map::new();
+        choice.insert("index".into(), json!(index));
+        choice.insert("message".into(), message.into());
+        choice.insert("logprobs".into(), json!(self.logprobs));
+        choice.insert("finish_reason".into(), json!(self.finish_reason));
+        insert_missing(&mut choice, &self.extra);
+        choice.into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn logprobs_of_all_chunks_are_concatenated() {
+        let mut choice = Choice::default();
+        for logprobs in [json!({"content": [1], "refusal": null}), json!({"content": [2], "refusal": [3]})] {
+            choice.add_logprobs(logprobs.as_object().unwrap().clone());
+        }
+        assert_eq!(Value::from(choice.logprobs.unwrap()), json!({"content": [1, 2], "refusal": [3]}));
+    }
+}
