@@ -7,9 +7,8 @@ use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
 pub use local_resource::LocalResource;
+use serde::{Deserialize, Serialize};
 
 /// How much of a response body an error keeps, in bytes.
 pub const BODY_LIMIT: usize = 2048;
@@ -62,7 +61,6 @@ impl Error {
         Error::new(Kind::InvalidArgument, format!("{name}: got {value}; accepted: {accepted}"))
     }
 
-    /// This machine refuses what the call needs.
     pub fn local_resource(resource: LocalResource) -> Self {
         Error::new(Kind::LocalResource(resource), resource.message())
     }
@@ -194,7 +192,7 @@ pub enum Kind {
     Redirect,
     Timeout(Phase),
     Connection(ConnectionFailure),
-    /// This machine refuses what the call needs. No provider has a part in it.
+    /// This machine refuses what the call needs.
     LocalResource(LocalResource),
     /// The breaker of every remaining route is open.
     CircuitOpen,
