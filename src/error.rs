@@ -2,6 +2,7 @@
 //! string that JavaScript sees, and everything else is data: callers never parse a message.
 
 mod local_resource;
+mod truncate;
 
 use std::fmt;
 use std::ops::{Deref, DerefMut};
@@ -9,6 +10,7 @@ use std::time::Duration;
 
 pub use local_resource::LocalResource;
 use serde::{Deserialize, Serialize};
+pub use truncate::truncate;
 
 /// How much of a response body an error keeps, in bytes.
 pub const BODY_LIMIT: usize = 2048;
@@ -73,6 +75,7 @@ impl Error {
             Phase::Attempt => "the attempt did not finish",
             Phase::Total => "the call did not finish",
             Phase::Queue => "not admitted",
+            Phase::Paused => "nothing was read of the paused answer",
         };
         Error::new(Kind::Timeout(phase), format!("{what} within {} ms", limit.as_millis()))
     }
@@ -307,6 +310,8 @@ pub enum Phase {
     Total,
     /// In the queue, before admission: `acquire({ timeoutMs })`.
     Queue,
+    /// The call is paused, because its consumer reads nothing: `maxPausedMs`.
+    Paused,
 }
 
 impl Phase {
@@ -318,6 +323,7 @@ impl Phase {
             Phase::Attempt => "attempt",
             Phase::Total => "total",
             Phase::Queue => "queue",
+            Phase::Paused => "paused",
         }
     }
 }
@@ -421,29 +427,5 @@ impl LimitScope {
             LimitScope::Client => "client",
             LimitScope::Tenant => "tenant",
         }
-    }
-}
-
-/// The longest prefix of `text` that has at most `limit` bytes and splits no character.
-pub fn truncate(text: &str, limit: usize) -> &str {
-    if text.len() <= limit {
-        return text;
-    }
-    let mut end = limit;
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    &text[..end]
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn truncate_never_splits_a_character() {
-        assert_eq!(truncate("tiếng", 4), "ti");
-        assert_eq!(truncate("tiếng", 5), "tiế");
-        assert_eq!(truncate("ab", 9), "ab");
     }
 }

@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::mem;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -24,17 +25,33 @@ use super::{
 };
 use crate::error::{ConnectionFailure, Error, Kind, LocalResource, Phase, Result};
 
-/// The transport of the process. All values share one pool of connections.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct HttpTransport;
+/// The transport of one client. All of them share one pool of connections.
+#[derive(Debug)]
+pub struct HttpTransport {
+    user: client_pool::UserId,
+}
+
+impl Default for HttpTransport {
+    fn default() -> Self {
+        static USERS: AtomicU64 = AtomicU64::new(0);
+        HttpTransport { user: USERS.fetch_add(1, Ordering::Relaxed) }
+    }
+}
+
+impl Drop for HttpTransport {
+    fn drop(&mut self) {
+        client_pool::forget(self.user);
+    }
+}
 
 impl Transport for HttpTransport {
     fn send(&self, request: Request) -> BoxFuture<'static, Result<Response>> {
+        let user = self.user;
         async move {
             let Request { method, url, headers, body, options, on_sent, shortage } = request;
             let mut waits = Waits::new(options.connect_timeout);
             let mut exchange =
-                Exchange { method, url, headers, body, options, on_sent: OnSent::new(on_sent) };
+                Exchange { user, method, url, headers, body, options, on_sent: OnSent::new(on_sent) };
             // Not asking would allow any coding (RFC 9110, section 12.5.3).
             exchange.headers.entry(ACCEPT_ENCODING).or_insert(HeaderValue::from_static("identity"));
             loop {
@@ -51,10 +68,15 @@ impl Transport for HttpTransport {
         }
         .boxed()
     }
+
+    fn close(&self) {
+        client_pool::close(self.user);
+    }
 }
 
 /// A request, which is sent again after a [`Kind::LocalResource`].
 struct Exchange {
+    user: client_pool::UserId,
     method: Method,
     url: String,
     headers: HeaderMap,
@@ -70,7 +92,7 @@ impl Exchange {
         let proxy = proxy_name(&self.options.proxies, &self.url);
         // With a proxy in between, an early close says nothing about the server's handshake.
         let tls_to_server = proxy.is_none() && self.url.starts_with("https:");
-        let client = client_pool::client(self.options.clone()).await?;
+        let client = client_pool::client(self.options.clone(), self.user).await?;
         let (mut sent, is_new) = connection::observe(self.send(client.pooled())).await;
         // The server closed a connection that had been idle, and the request crossed with that: it says nothing about
         // the server, and nothing of an answer was received.

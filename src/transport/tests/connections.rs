@@ -58,7 +58,7 @@ impl Server {
             on_sent,
             shortage: Shortage::default(),
         };
-        let mut response = HttpTransport.send(request).await?;
+        let mut response = HttpTransport::default().send(request).await?;
         let mut text = Vec::new();
         while let Some(bytes) = response.body.next().await {
             text.extend_from_slice(&bytes?);
