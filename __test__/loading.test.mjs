@@ -5,7 +5,7 @@ import { createRequire } from 'node:module'
 import { test } from 'node:test'
 import * as imported from 'holysheep'
 import * as importedSimulator from 'holysheep/simulator'
-import { node } from './support/child.mjs'
+import { node, run } from './support/child.mjs'
 
 const require = createRequire(import.meta.url)
 
@@ -51,3 +51,25 @@ for (const condition of ['browser', 'edge-light', 'workerd', 'worker']) {
     }
   })
 }
+
+const PERMISSION = ['--permission', '--experimental-permission'].find((flag) =>
+  process.allowedNodeEnvironmentFlags.has(flag),
+)
+
+test('under the permission model the error names --allow-addons, with which everything works', async () => {
+  const flags = [PERMISSION, '--allow-fs-read=*', '--no-warnings']
+  const refused = await run('', { flags })
+  assert.equal(refused.code, 1)
+  assert.match(refused.stderr, /holysheep .* cannot be loaded: .*permission model.* --allow-addons/)
+  const script = `
+    for await (const text of client.stream({ messages }).textStream) process.stdout.write(text)
+    process.exit()`
+  const allowed = await run(script, { flags: [...flags, '--allow-addons'] })
+  assert.deepEqual([allowed.code, allowed.stdout, allowed.stderr], [0, 'one two three', ''])
+})
+
+test('with --no-addons the error names the flag', async () => {
+  const { code, stderr } = await node(['--no-addons', '-e', "require('holysheep')"])
+  assert.equal(code, 1)
+  assert.match(stderr, /cannot be loaded: .* without --no-addons/)
+})

@@ -1,11 +1,16 @@
 //! The one error type of the crate. Its [`Kind`] says what happened, [`Kind::code`] is the stable
 //! string that JavaScript sees, and everything else is data: callers never parse a message.
 
+mod local_resource;
+mod truncate;
+
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
+pub use local_resource::LocalResource;
 use serde::{Deserialize, Serialize};
+pub use truncate::truncate;
 
 /// How much of a response body an error keeps, in bytes.
 pub const BODY_LIMIT: usize = 2048;
@@ -56,6 +61,10 @@ impl Error {
     /// An invalid argument: its name, its value, and what is accepted.
     pub fn invalid(name: &str, value: impl fmt::Display, accepted: &str) -> Self {
         Error::new(Kind::InvalidArgument, format!("{name}: got {value}; accepted: {accepted}"))
+    }
+
+    pub fn local_resource(resource: LocalResource) -> Self {
+        Error::new(Kind::LocalResource(resource), resource.message())
     }
 
     pub fn timeout(phase: Phase, limit: Duration) -> Self {
@@ -186,6 +195,8 @@ pub enum Kind {
     Redirect,
     Timeout(Phase),
     Connection(ConnectionFailure),
+    /// This machine refuses what the call needs.
+    LocalResource(LocalResource),
     /// The breaker of every remaining route is open.
     CircuitOpen,
     /// The stream ended before the answer was complete, after some of it had been delivered.
@@ -234,6 +245,7 @@ impl Kind {
             Kind::Redirect => "REDIRECTED",
             Kind::Timeout(_) => "TIMEOUT",
             Kind::Connection(connection) => connection.code(),
+            Kind::LocalResource(_) => "LOCAL_RESOURCE",
             Kind::CircuitOpen => "CIRCUIT_OPEN",
             Kind::Interrupted => "STREAM_INTERRUPTED",
             Kind::Truncated => "STREAM_TRUNCATED",
@@ -277,7 +289,7 @@ impl Kind {
             Kind::CostCap => "CostCapError",
             Kind::InvalidArgument => "TypeError",
             Kind::OutOfRange => "RangeError",
-            Kind::Aborted | Kind::Closed | Kind::Internal => "HolySheepError",
+            Kind::Aborted | Kind::Closed | Kind::Internal | Kind::LocalResource(_) => "HolySheepError",
         }
     }
 }
@@ -415,29 +427,5 @@ impl LimitScope {
             LimitScope::Client => "client",
             LimitScope::Tenant => "tenant",
         }
-    }
-}
-
-/// The longest prefix of `text` that has at most `limit` bytes and splits no character.
-pub fn truncate(text: &str, limit: usize) -> &str {
-    if text.len() <= limit {
-        return text;
-    }
-    let mut end = limit;
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    &text[..end]
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn truncate_never_splits_a_character() {
-        assert_eq!(truncate("tiếng", 4), "ti");
-        assert_eq!(truncate("tiếng", 5), "tiế");
-        assert_eq!(truncate("ab", 9), "ab");
     }
 }

@@ -11,7 +11,10 @@ export interface CallOptions {
    * are rejected.
    */
   headers?: Record<string, string>
-  /** Time limit for DNS lookup, TCP and TLS, in milliseconds. @default 10000 */
+  /**
+   * Time limit for DNS lookup, TCP and TLS, in milliseconds, and before that for a file descriptor or a local port, if this
+   * process has none left (then `LOCAL_RESOURCE`). @default 10000
+   */
   connectTimeoutMs?: number
   /**
    * Time limit from sending the request to the first text, reasoning, refusal or tool call, in milliseconds. A value that

@@ -8,7 +8,7 @@ import type { Snapshot } from './snapshot.js'
  * `QUOTA_EXHAUSTED`, `SERVER_ERROR`, `REDIRECTED`, `TIMEOUT`, `ECONNREFUSED`, `ECONNRESET`, `ENOTFOUND`,
  * `EHOSTUNREACH`, `ERR_TLS`, `ECONNFAILED`, `CIRCUIT_OPEN`, `STREAM_INTERRUPTED`, `STREAM_TRUNCATED`,
  * `MALFORMED_RESPONSE`, `EMPTY_ANSWER`, `RESPONSE_TOO_LARGE`, `ANSWER_TOO_LARGE`, `RETRIES_EXHAUSTED`, `QUEUE_FULL`, `RATE_LIMIT_NEVER_FITS`,
- * `COST_CAP`, `CLIENT_CLOSED`, `INTERNAL`.
+ * `COST_CAP`, `CLIENT_CLOSED`, `LOCAL_RESOURCE` (this process has no file descriptor, thread or port left), `INTERNAL`.
  */
 export class HolySheepError extends Error {
   readonly code: string

@@ -45,7 +45,7 @@ export interface PipeOutcome {
   error?: unknown
 }
 
-/** What `pipe` needs of a response; `node:http`, `node:http2` and Express provide it. */
+/** What `pipe` needs of a response; `node:http`, `node:http2`, Express and Koa (`ctx.res`) provide it. */
 export interface ServerResponseLike {
   statusCode: number
   readonly headersSent: boolean

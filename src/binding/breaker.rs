@@ -27,7 +27,7 @@ impl NativeBreaker {
         Ok(NativeBreaker { shared: SharedBreaker::new(options), permits: HashMap::new(), next_permit: 0 })
     }
 
-    #[napi(getter)]
+    #[napi(getter, catch_unwind)]
     pub fn state(&self) -> String {
         self.shared.state().as_str().to_owned()
     }
@@ -47,22 +47,22 @@ impl NativeBreaker {
         Ok(())
     }
 
-    #[napi(getter)]
+    #[napi(getter, catch_unwind)]
     pub fn failures(&self) -> u32 {
         self.shared.update(|state| state.breaker.failures)
     }
 
-    #[napi(setter)]
+    #[napi(setter, catch_unwind)]
     pub fn set_failures(&mut self, failures: u32) {
         self.shared.update(|state| state.breaker.failures = failures);
     }
 
-    #[napi(getter)]
+    #[napi(getter, catch_unwind)]
     pub fn last_failure_time(&self) -> Option<f64> {
         self.shared.update(|state| state.breaker.last_failure_time.map(|at| at as f64))
     }
 
-    #[napi(setter)]
+    #[napi(setter, catch_unwind)]
     pub fn set_last_failure_time(&mut self, at: Option<f64>) {
         self.shared.update(|state| state.breaker.last_failure_time = at.map(|at| at.max(0.0) as u64));
     }
@@ -82,57 +82,57 @@ impl NativeBreaker {
         Ok(())
     }
 
-    #[napi(getter)]
+    #[napi(getter, catch_unwind)]
     pub fn failure_threshold(&self) -> u32 {
         self.shared.update(|state| state.options.failure_threshold)
     }
 
-    #[napi(getter)]
+    #[napi(getter, catch_unwind)]
     pub fn timeout(&self) -> f64 {
         self.shared.update(|state| state.options.timeout.as_millis() as f64)
     }
 
-    #[napi(getter)]
+    #[napi(getter, catch_unwind)]
     pub fn half_open_max_calls(&self) -> u32 {
         self.shared.update(|state| state.options.half_open_max_calls)
     }
 
-    #[napi(getter)]
+    #[napi(getter, catch_unwind)]
     pub fn success_threshold(&self) -> u32 {
         self.shared.update(|state| state.options.success_threshold)
     }
 
-    #[napi]
+    #[napi(catch_unwind)]
     pub fn can_execute(&self) -> bool {
         self.shared.update(|state| state.breaker.can_execute(&state.options, clock::now()))
     }
 
-    #[napi]
+    #[napi(catch_unwind)]
     pub fn record_success(&self) {
         self.shared.update(|state| state.breaker.record_success(&state.options, clock::now()));
     }
 
-    #[napi]
+    #[napi(catch_unwind)]
     pub fn record_failure(&self) {
         self.shared.update(|state| state.breaker.record_failure(&state.options, clock::now()));
     }
 
-    #[napi]
+    #[napi(catch_unwind)]
     pub fn health_score(&self) -> f64 {
         self.shared.update(|state| state.breaker.health_score())
     }
 
-    #[napi]
+    #[napi(catch_unwind)]
     pub fn open(&self) {
         self.shared.update(|state| state.breaker.open(clock::now()));
     }
 
-    #[napi]
+    #[napi(catch_unwind)]
     pub fn close(&self) {
         self.shared.update(|state| state.breaker.close());
     }
 
-    #[napi]
+    #[napi(catch_unwind)]
     pub fn reset(&self) {
         self.shared.update(|state| state.breaker.reset());
     }
@@ -152,7 +152,7 @@ impl NativeBreaker {
     }
 
     /// Reports how a permitted call ended: 0 for success, 1 for failure, anything else to ignore it.
-    #[napi]
+    #[napi(catch_unwind)]
     pub fn report(&mut self, permit: u32, outcome: u32) {
         if let Some(guard) = self.permits.remove(&permit) {
             guard.report(match outcome {
@@ -164,7 +164,7 @@ impl NativeBreaker {
     }
 
     /// The time until a call may be admitted, in milliseconds; null if one may be admitted now.
-    #[napi]
+    #[napi(catch_unwind)]
     pub fn retry_after_ms(&self) -> Option<f64> {
         let wait = self.shared.update(|state| state.breaker.retry_after(&state.options, clock::now()));
         wait.filter(|wait| *wait > Duration::ZERO).map(|wait| wait.as_millis() as f64)

@@ -52,10 +52,11 @@ impl NativeClient {
         let checks_health = config.health_check.is_some();
         let client = Client::new(config, Arc::new(HttpTransport::default()), breaker, limiter);
         let client = Arc::new(Mutex::new(Arc::new(client)));
-        let _health_checks = checks_health.then(|| {
+        let runtime = checks_health.then(runtime).transpose().or_throw()?;
+        let _health_checks = runtime.map(|runtime| {
             let (stop, client) = (CancellationToken::new(), Arc::downgrade(&client));
             let upgrade = move || client.upgrade().map(|client| current(&client));
-            runtime().spawn(bind_background(health::watch(upgrade, stop.clone()).boxed()));
+            runtime.spawn(bind_background(health::watch(upgrade, stop.clone()).boxed()));
             stop.drop_guard()
         });
         Ok(NativeClient { client, _health_checks })
@@ -72,7 +73,7 @@ impl NativeClient {
     }
 
     /// Replaces the shared breaker for future calls.
-    #[napi]
+    #[napi(catch_unwind)]
     pub fn set_breaker(&self, breaker: &NativeBreaker) {
         let mut client = self.client.lock().unwrap_or_else(PoisonError::into_inner);
         *client = Arc::new(client.with_breaker(breaker.shared.clone()));
@@ -102,6 +103,7 @@ impl NativeClient {
         let dialect = dialect.as_deref().map_or(Ok(Dialect::Chat), Dialect::from_name).or_throw()?;
         let call = CallRequest::new(ChatRequest::parse_as(dialect, &request).or_throw()?, options, snapshot);
         client.check_model(&call.chat).or_throw()?;
+        let runtime = runtime().or_throw()?;
         let channel = EventChannel::open(&hub.hub, ChannelOptions { events, custom_is_failure, coalesce });
         let (id, state) = (channel.id, Arc::clone(&channel.state));
         // Cannot fail: the state is new.
@@ -124,13 +126,14 @@ impl NativeClient {
             channel
                 .end(result.map(|answer| if whole_answer { answer.completion() } else { answer.result() }));
         };
-        state.park(bind(task.boxed()));
+        state.park(runtime, bind(task.boxed()));
         Ok(id)
     }
 
     /// Requests the list of models. Ends like a call, with the list as JSON, and returns its id.
     #[napi(catch_unwind)]
     pub fn models(&self, hub: &NativeHub) -> napi::Result<u32> {
+        let runtime = runtime().or_throw()?;
         let client = self.current();
         let channel = EventChannel::open(&hub.hub, ChannelOptions::default());
         let (id, state) = (channel.id, Arc::clone(&channel.state));
@@ -138,13 +141,14 @@ impl NativeClient {
             let models = client.models(&channel.state.cancel).await;
             channel.end(models.map(|models| Value::from(models).to_string()));
         };
-        state.park(bind(task.boxed()));
+        state.park(runtime, bind(task.boxed()));
         Ok(id)
     }
 
     /// Probes all endpoints. Ends like a call, with their health as JSON, and returns its id.
     #[napi(catch_unwind)]
-    pub fn check_health(&self, hub: &NativeHub) -> u32 {
+    pub fn check_health(&self, hub: &NativeHub) -> napi::Result<u32> {
+        let runtime = runtime().or_throw()?;
         let client = self.current();
         let channel = EventChannel::open(&hub.hub, ChannelOptions::default());
         let (id, state) = (channel.id, Arc::clone(&channel.state));
@@ -152,31 +156,31 @@ impl NativeClient {
             let health = client.check_health(&channel.state.cancel).await;
             channel.end(health.map(|health| serde_json::to_string(&health).unwrap_or_default()));
         };
-        state.park(bind(task.boxed()));
-        id
+        state.park(runtime, bind(task.boxed()));
+        Ok(id)
     }
 
     /// The cost of the current window, as JSON.
-    #[napi]
+    #[napi(catch_unwind)]
     pub fn cost(&self) -> String {
         self.current().cost().to_string()
     }
 
     /// The metrics, as JSON.
-    #[napi]
+    #[napi(catch_unwind)]
     pub fn metrics(&self) -> String {
         // Strings and numbers always encode.
         serde_json::to_string(&self.current().metrics()).unwrap_or_default()
     }
 
     /// The metrics in Prometheus' text format.
-    #[napi]
+    #[napi(catch_unwind)]
     pub fn metrics_text(&self) -> String {
         self.current().metrics().text()
     }
 
     /// The names and base URLs of the endpoints, as JSON.
-    #[napi]
+    #[napi(catch_unwind)]
     pub fn endpoints(&self) -> String {
         let client = self.current();
         let describe = |endpoint: &Arc<Endpoint>| json!({ "name": endpoint.name, "url": endpoint.url });
@@ -185,13 +189,13 @@ impl NativeClient {
     }
 
     /// The normalized base URL of the first endpoint.
-    #[napi(getter)]
+    #[napi(getter, catch_unwind)]
     pub fn url(&self) -> String {
         self.current().config().endpoints.first().map(|endpoint| endpoint.url.clone()).unwrap_or_default()
     }
 
     /// Aborts the calls in flight and rejects future ones.
-    #[napi]
+    #[napi(catch_unwind)]
     pub fn close(&self) {
         self.current().close();
     }

@@ -4,15 +4,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use napi_derive::napi;
+use tokio::runtime::Runtime;
 
+use super::errors::{OrThrow, exception};
 use super::runtime::runtime;
 use crate::engine::IdleProbe;
 use crate::engine::test_clock::TestClock;
+use crate::error::{Error, LocalResource};
 
 #[napi]
 pub struct NativeClock {
     clock: Arc<TestClock>,
     probe: IdleProbe,
+    runtime: &'static Runtime,
 }
 
 #[napi]
@@ -20,19 +24,21 @@ impl NativeClock {
     /// Stops time for the calls of this thread.
     #[napi(constructor, catch_unwind)]
     pub fn new() -> napi::Result<Self> {
-        let probe = runtime().block_on(IdleProbe::new()).map_err(|error| {
-            napi::Error::from_reason(format!("the test clock needs a socket on 127.0.0.1: {error}"))
+        let runtime = runtime().or_throw()?;
+        let probe = runtime.block_on(IdleProbe::new()).map_err(|error| match LocalResource::of(&error) {
+            Some(resource) => exception(&Error::local_resource(resource)),
+            None => napi::Error::from_reason(format!("the test clock needs a socket on 127.0.0.1: {error}")),
         })?;
-        Ok(NativeClock { clock: TestClock::install(), probe })
+        Ok(NativeClock { clock: TestClock::install(), probe, runtime })
     }
 
-    #[napi(getter)]
+    #[napi(getter, catch_unwind)]
     pub fn elapsed_ms(&self) -> f64 {
         ms(self.clock.elapsed())
     }
 
     /// The time until the next timer fires, in milliseconds; null without timers.
-    #[napi(getter)]
+    #[napi(getter, catch_unwind)]
     pub fn until_next_ms(&self) -> Option<f64> {
         self.clock.until_next().map(ms)
     }
@@ -51,7 +57,7 @@ impl NativeClock {
         self.clock.advance(self.clock.until_next().unwrap_or_default());
     }
 
-    #[napi(getter)]
+    #[napi(getter, catch_unwind)]
     pub fn activity(&self) -> ClockActivity {
         let activity = self.clock.activity();
         ClockActivity {
@@ -66,7 +72,7 @@ impl NativeClock {
     #[napi(catch_unwind)]
     pub fn is_idle(&self) -> bool {
         let before = self.clock.activity().active;
-        runtime().block_on(self.probe.is_idle()) && self.clock.activity().active == before
+        self.runtime.block_on(self.probe.is_idle()) && self.clock.activity().active == before
     }
 
     /// Lets time pass automatically again.

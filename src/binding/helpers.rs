@@ -13,13 +13,13 @@ use crate::engine::{self, catalogue, clock, complexity, retry_after};
 use crate::error::Error;
 
 /// The default of each option, as JSON.
-#[napi]
+#[napi(catch_unwind)]
 pub fn defaults() -> String {
     defaults::list().to_string()
 }
 
 /// The built-in catalogue of models, as JSON.
-#[napi]
+#[napi(catch_unwind)]
 pub fn catalogue() -> String {
     // Strings and numbers always encode.
     serde_json::to_string(&catalogue::Catalogue::default()).unwrap_or_default()
@@ -32,27 +32,27 @@ pub fn classify_complexity(messages: String) -> napi::Result<String> {
 }
 
 /// Whether a failure with this code (Node's, ours, or a status as text) is retryable.
-#[napi]
+#[napi(catch_unwind)]
 pub fn is_retryable_code(code: String) -> bool {
     engine::is_retryable_code(&code)
 }
 
 /// The time of the calls of this thread, in milliseconds since the epoch: that of the test clock, if there is one.
-#[napi]
+#[napi(catch_unwind)]
 pub fn epoch_ms() -> f64 {
     clock::now() as f64
 }
 
 /// How long a response asks the client to wait, in milliseconds; null without a valid header. Header names are
 /// in lower case.
-#[napi]
+#[napi(catch_unwind)]
 pub fn retry_after_ms(headers: HashMap<String, String>) -> Option<f64> {
     let header = |name: &str| headers.get(name).cloned();
     retry_after::parse(&header, clock::now()).map(|wait| wait.as_secs_f64() * 1000.0)
 }
 
 /// A new session id.
-#[napi]
+#[napi(catch_unwind)]
 pub fn session_id() -> String {
     engine::session_id(&mut rand::rng())
 }
@@ -84,13 +84,13 @@ pub fn decision_row(retry_on: String, code: String, status: Option<u32>) -> napi
 }
 
 /// ` (did you mean …?)` if a name in `known` is similar to `name`, otherwise an empty string.
-#[napi]
+#[napi(catch_unwind)]
 pub fn did_you_mean(name: String, known: Vec<String>) -> String {
     config::did_you_mean(&name, &known.iter().map(String::as_str).collect::<Vec<_>>())
 }
 
 /// The version of this package.
-#[napi]
+#[napi(catch_unwind)]
 pub fn version() -> String {
     env!("CARGO_PKG_VERSION").to_owned()
 }

@@ -16,6 +16,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use futures::future::BoxFuture;
 use napi::Status;
 use napi::threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode, UnknownReturnValue};
+use tokio::runtime::Runtime;
 use tokio::sync::{Notify, oneshot, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -155,8 +156,8 @@ pub struct CallState {
     pub mode: OnceLock<DeliveryMode>,
     /// The progress of a call that can be resumed.
     pub live: OnceLock<Arc<LiveSnapshot>>,
-    /// The task of the call, until it begins.
-    parked: Mutex<Option<BoxFuture<'static, ()>>>,
+    /// The task of the call and its runtime, until it begins.
+    parked: Mutex<Option<(&'static Runtime, BoxFuture<'static, ()>)>>,
     /// Whether the call runs, has ended, or is detached: the first of both decides who forgets it.
     phase: AtomicU8,
     paused: AtomicBool,
@@ -183,15 +184,17 @@ impl CallState {
     }
 
     /// Keeps the task of the call until [`CallState::begin`].
-    pub fn park(&self, task: BoxFuture<'static, ()>) {
-        *self.parked.lock().unwrap_or_else(PoisonError::into_inner) = Some(task);
+    pub fn park(&self, runtime: &'static Runtime, task: BoxFuture<'static, ()>) {
+        *self.parked.lock().unwrap_or_else(PoisonError::into_inner) = Some((runtime, task));
     }
 
     /// Starts the parked task. Only the first call has an effect.
     pub fn begin(&self, mode: DeliveryMode) {
         let _ = self.mode.set(mode);
         let parked = self.parked.lock().unwrap_or_else(PoisonError::into_inner).take();
-        parked.into_iter().for_each(spawn_in_order);
+        if let Some((runtime, task)) = parked {
+            spawn_in_order(runtime, task);
+        }
     }
 
     /// Ends the call for JavaScript, which receives nothing more of it and has forgotten it: its end needs no record. False if

@@ -37,32 +37,32 @@ impl NativeLimiter {
         Ok(NativeLimiter { limiter: Limiter::new(&options) })
     }
 
-    #[napi(getter)]
+    #[napi(getter, catch_unwind)]
     pub fn tokens(&self) -> f64 {
         self.limiter.update(|buckets| buckets.requests.tokens)
     }
 
-    #[napi(setter)]
+    #[napi(setter, catch_unwind)]
     pub fn set_tokens(&mut self, tokens: f64) {
         self.limiter.update(|buckets| buckets.requests.tokens = tokens.min(buckets.requests.capacity));
     }
 
-    #[napi(getter)]
+    #[napi(getter, catch_unwind)]
     pub fn capacity(&self) -> f64 {
         self.limiter.update(|buckets| buckets.requests.capacity)
     }
 
-    #[napi(getter)]
+    #[napi(getter, catch_unwind)]
     pub fn refill_rate(&self) -> f64 {
         self.limiter.update(|buckets| buckets.requests.refill_per_second)
     }
 
-    #[napi(getter)]
+    #[napi(getter, catch_unwind)]
     pub fn last_refill(&self) -> f64 {
         self.limiter.update(|buckets| buckets.requests.last_refill)
     }
 
-    #[napi(setter)]
+    #[napi(setter, catch_unwind)]
     pub fn set_last_refill(&mut self, at: f64) {
         self.limiter.update(|buckets| buckets.requests.last_refill = at);
     }
@@ -85,18 +85,18 @@ impl NativeLimiter {
         Ok(())
     }
 
-    #[napi]
+    #[napi(catch_unwind)]
     pub fn refill(&self) {
         self.limiter.update(|buckets| buckets.requests.refill(clock::now_exact()));
     }
 
     /// Takes one token if one is available now.
-    #[napi]
+    #[napi(catch_unwind)]
     pub fn try_acquire(&self) -> bool {
         self.limiter.try_acquire(1.0)
     }
 
-    #[napi(getter)]
+    #[napi(getter, catch_unwind)]
     pub fn waiting(&self) -> u32 {
         self.limiter.waiting() as u32
     }
@@ -104,6 +104,7 @@ impl NativeLimiter {
     /// Waits in the queue for tokens. Ends like a call, and returns its id.
     #[napi(catch_unwind)]
     pub fn acquire(&self, hub: &NativeHub, tokens: f64, timeout_ms: Option<f64>) -> napi::Result<u32> {
+        let runtime = runtime().or_throw()?;
         let channel = EventChannel::open(&hub.hub, ChannelOptions::default());
         let (id, state) = (channel.id, Arc::clone(&channel.state));
         let limiter = Arc::clone(&self.limiter);
@@ -116,7 +117,7 @@ impl NativeLimiter {
         });
         // Enters the queue now, so that a later `acquireToken()` cannot overtake it.
         let immediate = {
-            let _context = runtime().enter();
+            let _context = runtime.enter();
             (&mut acquire).now_or_never()
         };
         let task = async move {
@@ -130,7 +131,7 @@ impl NativeLimiter {
             };
             channel.end(result.map(|()| "null".to_owned()));
         };
-        state.park(bind(task.boxed()));
+        state.park(runtime, bind(task.boxed()));
         Ok(id)
     }
 }

@@ -58,19 +58,19 @@ impl NativeHub {
     }
 
     /// The length that the shared array needs.
-    #[napi]
+    #[napi(catch_unwind)]
     pub fn shared_words() -> u32 {
         (HEADER + WORDS * MAX_RECORDS) as u32
     }
 
     /// How long JavaScript waits between two polls, in milliseconds.
-    #[napi]
+    #[napi(catch_unwind)]
     pub fn poll_interval_ms() -> u32 {
         POLL_INTERVAL_MS
     }
 
     /// Wakes JavaScript in the next round of its event loop, if it has no timers.
-    #[napi]
+    #[napi(catch_unwind)]
     pub fn schedule_wake(&self) {
         self.hub.wake();
     }
@@ -98,13 +98,13 @@ impl NativeHub {
     }
 
     /// Keeps the process alive until the call has ended or is paused.
-    #[napi]
+    #[napi(catch_unwind)]
     pub fn call_started(&mut self, env: &Env) -> Result<()> {
         self.keep_alive(env)
     }
 
     /// Forgets a call whose end JavaScript has seen. Its id may be reused.
-    #[napi]
+    #[napi(catch_unwind)]
     pub fn call_ended(&mut self, env: &Env, id: u32) -> Result<()> {
         let keeps_alive = self.hub.call(id).is_some_and(|call| self.keeps_alive(&call));
         self.hub.unregister(id);
@@ -112,7 +112,7 @@ impl NativeHub {
     }
 
     /// Begins a call. `mode`: 0 for text, 1 for chunks, 2 for nothing before the end.
-    #[napi]
+    #[napi(catch_unwind)]
     pub fn begin(&self, id: u32, mode: u32) {
         let mode = match mode {
             0 => DeliveryMode::Text,
@@ -126,7 +126,7 @@ impl NativeHub {
 
     /// Cancels a call. True if JavaScript must forget it at once: it receives nothing more of it. Otherwise the call has
     /// ended, and its last record is on the way.
-    #[napi]
+    #[napi(catch_unwind)]
     pub fn cancel(&mut self, env: &Env, id: u32) -> Result<bool> {
         let Some(call) = self.hub.call(id) else { return Ok(false) };
         let detached = call.detach();
@@ -137,13 +137,13 @@ impl NativeHub {
     }
 
     /// The snapshot of a call in flight, as JSON; empty if the answer has outgrown it.
-    #[napi]
+    #[napi(catch_unwind)]
     pub fn snapshot(&self, id: u32) -> Option<String> {
         Some(self.hub.call(id)?.live.get()?.json().unwrap_or_default())
     }
 
     /// Replies to the question whether an error counts as a failure.
-    #[napi]
+    #[napi(catch_unwind)]
     pub fn answer(&self, id: u32, is_failure: bool) {
         if let Some(call) = self.hub.call(id) {
             call.reply_is_failure(is_failure);
@@ -151,7 +151,7 @@ impl NativeHub {
     }
 
     /// Stops reading the call's socket until `resume`. JavaScript calls this only for a call that is not paused.
-    #[napi]
+    #[napi(catch_unwind)]
     pub fn pause(&mut self, env: &Env, id: u32) -> Result<()> {
         let Some(call) = self.hub.call(id) else { return Ok(()) };
         let kept_alive = self.keeps_alive(&call);
@@ -160,14 +160,14 @@ impl NativeHub {
     }
 
     /// The consumer of a paused call has taken something, so the time that it may be paused begins again.
-    #[napi]
+    #[napi(catch_unwind)]
     pub fn took(&self, id: u32) {
         if let Some(call) = self.hub.call(id) {
             call.took();
         }
     }
 
-    #[napi]
+    #[napi(catch_unwind)]
     pub fn resume(&mut self, env: &Env, id: u32) -> Result<()> {
         let Some(call) = self.hub.call(id) else { return Ok(()) };
         let kept_alive = self.keeps_alive(&call);

@@ -29,7 +29,7 @@ impl NativeRedactor {
 }
 
 /// The text on one printable line.
-#[napi(js_name = "oneLine")]
+#[napi(js_name = "oneLine", catch_unwind)]
 pub fn to_one_line(text: String) -> String {
     one_line(&text).into_owned()
 }

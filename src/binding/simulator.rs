@@ -4,16 +4,18 @@ use std::io::ErrorKind;
 
 use napi_derive::napi;
 use serde_json::json;
+use tokio::runtime::Runtime;
 
-use super::errors::{error_record, exception};
+use super::errors::{OrThrow, error_record, exception};
 use super::runtime::runtime;
 use crate::config;
-use crate::error::{Error, Kind};
+use crate::error::{Error, Kind, LocalResource};
 use crate::simulator::{Options, Scenario, Simulator};
 
 #[napi]
 pub struct NativeSimulator {
     simulator: Simulator,
+    runtime: &'static Runtime,
 }
 
 #[napi]
@@ -23,7 +25,11 @@ impl NativeSimulator {
     pub fn new(options: String) -> napi::Result<Self> {
         let options = Options::from_json(&options).map_err(invalid)?;
         let address = format!("{}:{}", options.host, options.port);
-        let simulator = runtime().block_on(Simulator::start(options)).map_err(|error| {
+        let runtime = runtime().or_throw()?;
+        let simulator = runtime.block_on(Simulator::start(options)).map_err(|error| {
+            if let Some(resource) = LocalResource::of(&error) {
+                return exception(&Error::local_resource(resource));
+            }
             let message = format!("the simulator cannot listen on {address}: {error}");
             let mut record = error_record(&Error::new(Kind::Internal, message));
             // Node's own code, if it has one.
@@ -36,25 +42,25 @@ impl NativeSimulator {
             .into();
             napi::Error::from_reason(record.to_string())
         })?;
-        Ok(NativeSimulator { simulator })
+        Ok(NativeSimulator { simulator, runtime })
     }
 
-    #[napi(getter)]
+    #[napi(getter, catch_unwind)]
     pub fn url(&self) -> String {
         self.simulator.url()
     }
 
-    #[napi(getter)]
+    #[napi(getter, catch_unwind)]
     pub fn port(&self) -> u32 {
         u32::from(self.simulator.addr().port())
     }
 
-    #[napi(getter)]
+    #[napi(getter, catch_unwind)]
     pub fn certificate(&self) -> Option<String> {
         self.simulator.certificate_pem().map(str::to_owned)
     }
 
-    #[napi(getter)]
+    #[napi(getter, catch_unwind)]
     pub fn open_connections(&self) -> u32 {
         self.simulator.open_connections() as u32
     }
@@ -79,12 +85,12 @@ impl NativeSimulator {
         json!(self.simulator.requests()).to_string()
     }
 
-    #[napi]
+    #[napi(catch_unwind)]
     pub fn clear(&self) {
         self.simulator.clear();
     }
 
-    #[napi]
+    #[napi(catch_unwind)]
     pub fn reset(&self) {
         self.simulator.reset();
     }
@@ -92,7 +98,7 @@ impl NativeSimulator {
     /// Stops listening and drops every connection.
     #[napi(catch_unwind)]
     pub fn close(&self) {
-        runtime().block_on(self.simulator.close());
+        self.runtime.block_on(self.simulator.close());
     }
 }
 

@@ -9,6 +9,7 @@ use napi::{Env, Status, sys};
 use napi_derive::napi;
 use tokio::task::AbortHandle;
 
+use super::errors::OrThrow;
 use super::runtime::runtime;
 
 type FireFunction = ThreadsafeFunction<(), UnknownReturnValue, (), Status, false, false, 0>;
@@ -27,11 +28,12 @@ impl NativeTimer {
     /// Calls `fire` after `ms`. It may still be called once after `stop`.
     #[napi(constructor, catch_unwind, ts_args_type = "fire: () => void, ms: number")]
     pub fn new(fire: Function<(), UnknownReturnValue>, ms: f64) -> Result<Self> {
+        let runtime = runtime().or_throw()?;
         let fire: Arc<FireFunction> = Arc::new(fire.build_threadsafe_function::<()>().build()?);
         // A wait that a duration cannot hold never ends.
         let wait = Duration::try_from_secs_f64(ms / 1000.0).unwrap_or(Duration::MAX);
         let owned = Arc::clone(&fire);
-        let task = runtime().spawn(async move {
+        let task = runtime.spawn(async move {
             sleep(wait).await;
             // Fails only if the environment is closing.
             let _ = owned.call((), ThreadsafeFunctionCallMode::NonBlocking);
@@ -39,13 +41,13 @@ impl NativeTimer {
         Ok(NativeTimer { fire: Arc::downgrade(&fire), task: task.abort_handle() })
     }
 
-    #[napi]
+    #[napi(catch_unwind)]
     pub fn stop(&self) {
         self.task.abort();
     }
 
     /// No longer keeps the process alive.
-    #[napi]
+    #[napi(catch_unwind)]
     pub fn unref(&self, env: &Env) -> Result<()> {
         let Some(fire) = self.fire.upgrade() else { return Ok(()) };
         // SAFETY: `fire` is alive, and this is the thread of its environment.

@@ -6,7 +6,7 @@ use crate::engine::{RouteSnapshot, RouteStats, Style, continuation, scores};
 
 /// The messages of a request that asks for the rest of `partial`, as JSON. `messages` is the caller's JSON
 /// array. With `system`, one system message that quotes the end of `partial` is appended, otherwise a dialog.
-#[napi]
+#[napi(catch_unwind)]
 pub fn continuation_messages(messages: String, partial: String, system: Option<bool>) -> String {
     let style = if system == Some(true) { Style::System } else { Style::Dialog };
     continuation(&messages, &partial, style).messages
@@ -20,13 +20,13 @@ pub struct NativeScores {
 
 #[napi]
 impl NativeScores {
-    #[napi(constructor)]
+    #[napi(constructor, catch_unwind)]
     pub fn new(endpoints: u32) -> Self {
         NativeScores { endpoints: vec![RouteStats::default(); endpoints as usize] }
     }
 
     /// Records a latency in milliseconds, rounded to a whole number.
-    #[napi]
+    #[napi(catch_unwind)]
     pub fn record_latency(&mut self, endpoint: u32, ms: f64) {
         if let Some(record) = self.endpoints.get_mut(endpoint as usize) {
             record.record_first_token(ms.round() as u64);
@@ -34,7 +34,7 @@ impl NativeScores {
     }
 
     /// The score of each endpoint. The caller supplies each endpoint's health, from 0 to 100.
-    #[napi]
+    #[napi(catch_unwind)]
     pub fn scores(&self, health: Vec<f64>) -> Vec<f64> {
         let snapshot = |(record, health): (&RouteStats, f64)| RouteSnapshot {
             health,

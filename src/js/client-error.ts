@@ -24,11 +24,12 @@ const KIND_OF: Record<string, keyof typeof KINDS> = {
   CIRCUIT_OPEN: 'busy',
   QUEUE_FULL: 'busy',
   CLIENT_CLOSED: 'busy',
+  LOCAL_RESOURCE: 'busy',
   TIMEOUT: 'timeout',
 }
 
 /** Codes for which a wait of unknown length helps: `retry-after` is one second. */
-const SOON = ['RATE_LIMITED', 'QUEUE_FULL', 'CLIENT_CLOSED', 'CIRCUIT_OPEN']
+const SOON = ['RATE_LIMITED', 'QUEUE_FULL', 'CLIENT_CLOSED', 'CIRCUIT_OPEN', 'LOCAL_RESOURCE']
 
 export interface ClientError {
   status: number

@@ -159,6 +159,13 @@ export function invalidState(message: string): TypeError {
   return Object.assign(new TypeError(message), { code: 'INVALID_STATE' })
 }
 
+/** The error of a file that cannot be opened because this process, or the system, has no descriptor left. */
+export function noDescriptor(path: string, code: 'EMFILE' | 'ENFILE'): HolySheepError {
+  const remedy = code === 'EMFILE' ? 'raise the limit of this process (`ulimit -n`)' : 'close files on this system'
+  const error = new HolySheepError(`${path} cannot be opened: no file descriptor is left (${code}); ${remedy}`)
+  return Object.assign(error, { code: 'LOCAL_RESOURCE' })
+}
+
 /** The error of an unknown option. `accepted` lists the accepted names, separated by commas. */
 export function unknownOption(name: string, accepted: string): TypeError {
   const suggestion = addon.didYouMean(name, accepted.split(', '))

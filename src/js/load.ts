@@ -122,11 +122,9 @@ export function load(): { version(): string } {
       if (code === 'ADDON_NOT_LOADED') throw error
       // The stub that a bundler leaves instead of `require` throws errors without a code.
       if (code !== 'MODULE_NOT_FOUND' && !(isBundled && code === undefined)) {
-        const reason = error instanceof Error ? error.message : String(error)
-        const glibcHint = reason.includes('GLIBC_') ? ' It needs glibc 2.28 or later.' : ''
+        const reason = (error instanceof Error ? error.message : String(error)).replace(/\.$/, '')
         throw failure(
-          `${subject}: ${source} was found but cannot be loaded: ${reason}.${glibcHint} If the file is damaged or from ` +
-            `another system, remove node_modules and run 'npm install' on this machine.`,
+          `${subject}: ${source} was found but cannot be loaded: ${reason}. ${remedy(error, reason)}`,
           error,
         )
       }
@@ -152,6 +150,21 @@ export function load(): { version(): string } {
 
 function rethrow(error: unknown): never {
   throw error
+}
+
+function remedy(error: unknown, reason: string): string {
+  const { code, name } = error as { code?: unknown; name?: unknown }
+  if (code === 'ERR_DLOPEN_DISABLED') {
+    return process.permission
+      ? "Node's permission model allows no native addons by default: start Node.js with --allow-addons."
+      : 'Start Node.js without --no-addons.'
+  }
+  if (process.versions.deno && name === 'NotCapable') {
+    return 'Start Deno with --allow-ffi, --allow-read and --allow-env: the network access of a native addon needs no permission.'
+  }
+  if (reason.includes('Too many open files')) return 'Raise the limit of file descriptors (`ulimit -n`).'
+  const glibcHint = reason.includes('GLIBC_') ? 'It needs glibc 2.28 or later. ' : ''
+  return `${glibcHint}If the file is damaged or from another system, remove node_modules and run 'npm install' on this machine.`
 }
 
 function failure(message: string, cause?: unknown): Error {
@@ -183,6 +196,8 @@ function isMusl(): boolean {
   }
   if (start.includes('/ld-musl-')) return true
   if (start.includes('/ld-linux')) return false
+  // Deno exists for glibc only, and its report needs a permission.
+  if (process.versions.deno) return false
   const { header } = process.report.getReport() as { header?: { glibcVersionRuntime?: string } }
   return header?.glibcVersionRuntime === undefined
 }

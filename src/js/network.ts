@@ -1,7 +1,7 @@
 /** Proxies and certificates from the environment, by the variables that Node and curl use. */
 import { existsSync, readFileSync } from 'node:fs'
 import { delimiter } from 'node:path'
-import { invalid } from './errors'
+import { invalid, noDescriptor } from './errors'
 import { addon } from './native'
 import { bare, environment } from './own'
 
@@ -24,7 +24,11 @@ const { NODE_EXTRA_CA_CERTS, SSL_CERT_FILE, SSL_CERT_DIR } = bare({ ...process.e
 
 let configured = false
 
-/** Passes the sources of root certificates to Rust, once. An unreadable file causes a warning, as in Node. */
+/**
+ * Passes the sources of root certificates to Rust, once. An unreadable file causes a warning, as in Node.
+ *
+ * @throws {HolySheepError} `LOCAL_RESOURCE`. The next client tries again.
+ */
 export function trustEnvironment(): void {
   if (configured) return
   configured = true
@@ -44,6 +48,12 @@ export function trustEnvironment(): void {
       addon.setRootCertSources(bare({ ...sources, extra: readFileSync(NODE_EXTRA_CA_CERTS, 'utf8') }))
       return
     } catch (error) {
+      const { code } = error as NodeJS.ErrnoException
+      if (code === 'EMFILE' || code === 'ENFILE') {
+        // What is trusted is set once, so it must be complete.
+        configured = false
+        throw noDescriptor(NODE_EXTRA_CA_CERTS, code)
+      }
       const reason = failureReason(error as Error)
       process.emitWarning(`Ignoring extra certs from \`${NODE_EXTRA_CA_CERTS}\`, load failed: ${reason}`, {
         type: 'HolySheepWarning',

@@ -232,6 +232,7 @@ class ResponseWriter {
   #sendHeaders() {
     const { res } = this
     if (res.headersSent) return
+    if (isPresetByKoa(res)) res.statusCode = 200
     for (const [name, value] of Object.entries(SSE_HEADERS)) {
       if (name === 'content-type' || !res.hasHeader(name)) res.setHeader(name, value)
     }
@@ -287,6 +288,16 @@ class ResponseWriter {
   }
 }
 
+/**
+ * Whether the status is the 404 with which Koa begins every response, and not one that the caller has set: `ctx.status`
+ * sets the status message too (not in HTTP/2, which has none), and only Koa and middleware attach `on-finished`. Express,
+ * whose responses have `locals`, presets nothing.
+ */
+function isPresetByKoa(res: ServerResponseLike): boolean {
+  const { statusCode, statusMessage, __onFinished, locals } = res as ServerResponseLike & Record<string, unknown>
+  return statusCode === 404 && !statusMessage && Boolean(__onFinished) && locals === undefined
+}
+
 export async function pipe(
   res: ServerResponseLike,
   options: PipeOptions | undefined,
@@ -297,7 +308,11 @@ export async function pipe(
   checkKnownOptions(checked, SSE_OPTIONS)
   const { heartbeatMs, onDisconnect, errorMessage } = readSSE(checked)
   if (typeof res?.write !== 'function' || typeof res.setHeader !== 'function' || typeof res.on !== 'function') {
-    throw invalid('res', res, 'a ServerResponse of node:http or node:http2 (`res` in Express, `reply.raw` in Fastify)')
+    throw invalid(
+      'res',
+      res,
+      'a ServerResponse of node:http or node:http2 (`res` in Express, `reply.raw` in Fastify, `ctx.res` in Koa)',
+    )
   }
   if (res.writableEnded)
     throw invalid('res', undefined, 'a response that has not been ended', 'one that has been ended')

@@ -112,6 +112,8 @@ pub fn classify(error: &Error) -> Classification {
         Kind::EmptyAnswer => class(true, Ignored, Any),
         // The service works; only its continuation does not match.
         Kind::ContinuationMismatch => class(true, Success, Any),
+        // The transport has waited for it already. Any other route needs the same.
+        Kind::LocalResource(_) => class(false, Ignored, Never),
         // It would be as large again.
         Kind::ResponseTooLarge => class(false, Ignored, Any),
         // Each of their attempts was recorded on its own.
@@ -138,6 +140,7 @@ pub fn classify(error: &Error) -> Classification {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::LocalResource;
 
     fn classified(kind: Kind, status: Option<u16>) -> Classification {
         let mut error = Error::new(kind, "");
@@ -243,6 +246,21 @@ mod tests {
                 (false, Outcome::Ignored, NextRoute::Never)
             );
         }
+    }
+
+    #[test]
+    fn what_this_machine_lacks_blames_nobody() {
+        for resource in [LocalResource::Descriptors, LocalResource::Ports, LocalResource::Threads] {
+            let class = classify(&Error::local_resource(resource));
+            let expected = Classification {
+                retryable: false,
+                breaker: Outcome::Ignored,
+                cools_down: false,
+                next_route: NextRoute::Never,
+            };
+            assert_eq!(class, expected);
+        }
+        assert!(!is_retryable_code("LOCAL_RESOURCE"));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::classify::{Classification, NODE_CODES, NextRoute, classify, is_retryable_code};
-use crate::error::{ConnectionFailure, Error, Kind, Phase};
+use crate::error::{ConnectionFailure, Error, Kind, LocalResource, Phase};
 
 /// How the client reacts to a failure.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,7 +51,7 @@ const OTHER_KINDS: [Kind; 15] = [
 ];
 
 /// Kinds that end a call. No table can change them, whatever status they carry.
-const FINAL_KINDS: [Kind; 9] = [
+const FINAL_KINDS: [Kind; 10] = [
     Kind::CircuitOpen,
     Kind::RetriesExhausted,
     Kind::QueueFull,
@@ -60,6 +60,7 @@ const FINAL_KINDS: [Kind; 9] = [
     Kind::Aborted,
     Kind::Closed,
     Kind::InvalidArgument,
+    Kind::LocalResource(LocalResource::Descriptors),
     Kind::Internal,
 ];
 

@@ -10,6 +10,8 @@ use futures::FutureExt;
 use futures::future::{BoxFuture, Shared};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
+use super::shortage::check_descriptors;
+
 /// The resolver of all clients.
 pub(super) struct Resolver;
 
@@ -31,17 +33,22 @@ type Lookup = Shared<BoxFuture<'static, Result<Arc<[SocketAddr]>, LookupError>>>
 pub(super) struct LookupError {
     kind: io::ErrorKind,
     message: String,
+    /// The code of the operating system.
+    code: Option<i32>,
 }
 
 impl From<io::Error> for LookupError {
     fn from(error: io::Error) -> Self {
-        LookupError { kind: error.kind(), message: error.to_string() }
+        LookupError { kind: error.kind(), message: error.to_string(), code: error.raw_os_error() }
     }
 }
 
 impl From<LookupError> for Box<dyn std::error::Error + Send + Sync> {
     fn from(error: LookupError) -> Self {
-        Box::new(io::Error::new(error.kind, error.message))
+        Box::new(match error.code {
+            Some(code) => io::Error::from_raw_os_error(code),
+            None => io::Error::new(error.kind, error.message),
+        })
     }
 }
 
@@ -55,6 +62,8 @@ fn lookup(host: &str) -> Lookup {
     let resolve = tokio::task::spawn_blocking(move || {
         // The port is the connector's business.
         let addresses = (name.as_str(), 0).to_socket_addrs();
+        // The C library reports a temporary failure or an unknown name if it cannot open its files.
+        let addresses = addresses.map_err(|error| check_descriptors().err().unwrap_or(error));
         // Later requests look the name up again: the system knows how long an address is valid.
         self::running().remove(&name);
         addresses.map(|addresses| addresses.collect::<Arc<[_]>>()).map_err(LookupError::from)

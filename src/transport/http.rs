@@ -3,8 +3,8 @@
 use std::convert::Infallible;
 use std::mem;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -15,11 +15,15 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 use reqwest::header::{ACCEPT_ENCODING, HeaderValue};
 use tokio::sync::oneshot;
 
-use super::http_error::{MAX_HEAD, Unanswered, from_reqwest, head_too_large, unanswered};
-use super::{
-    Proxies, Request, Response, Transport, client_pool, connection, content_coding, proxy, tls_diagnostics,
+use super::http_error::{
+    MAX_HEAD, Unanswered, from_reqwest, head_too_large, is_unavailable_address, unanswered,
 };
-use crate::error::{ConnectionFailure, Error, Kind, Phase, Result};
+use super::shortage::{Waits, lacks_ports};
+use super::{
+    HeaderMap, Method, Proxies, Request, Response, Transport, TransportOptions, client_pool, connection,
+    content_coding, proxy, tls_diagnostics,
+};
+use crate::error::{ConnectionFailure, Error, Kind, LocalResource, Phase, Result};
 
 /// The transport of one client. All of them share one pool of connections.
 #[derive(Debug)]
@@ -44,65 +48,23 @@ impl Transport for HttpTransport {
     fn send(&self, request: Request) -> BoxFuture<'static, Result<Response>> {
         let user = self.user;
         async move {
-            let connect_timeout = request.options.connect_timeout;
-            let address: Arc<str> = address(&request.url).into();
-            let proxy = proxy_name(&request.options.proxies, &request.url);
-            // With a proxy in between, an early close says nothing about the server's handshake.
-            let tls_to_server = proxy.is_none() && request.url.starts_with("https:");
-            let client = client_pool::client(request.options, user).await?;
-            let mut headers = request.headers;
+            let Request { method, url, headers, body, options, on_sent, shortage } = request;
+            let mut waits = Waits::new(options.connect_timeout);
+            let mut exchange =
+                Exchange { user, method, url, headers, body, options, on_sent: OnSent::new(on_sent) };
             // Not asking would allow any coding (RFC 9110, section 12.5.3).
-            headers.entry(ACCEPT_ENCODING).or_insert(HeaderValue::from_static("identity"));
-            let send = |client: &reqwest::Client, on_sent| {
-                let body = RequestBody { bytes: Some(request.body.clone()), on_sent };
-                let request = client.request(request.method.clone(), &request.url).headers(headers.clone());
-                request.body(reqwest::Body::wrap(body)).send()
-            };
-            let (mut sent, is_new) = connection::observe(send(client.pooled(), Some(request.on_sent))).await;
-            // The server closed a connection that had been idle, and the request crossed with that: it says nothing about
-            // the server, and nothing of an answer was received.
-            let unanswered = sent.as_ref().err().and_then(unanswered).filter(|_| !is_new);
-            match unanswered {
-                // Other idle connections may be closed too.
-                Some(Unanswered::ConnectionLost) => sent = send(client.unpooled()?, None).await,
-                // The pool does not use a connection that is shut down.
-                Some(Unanswered::NotProcessed) => sent = send(client.pooled(), None).await,
-                None => {}
-            }
-            let mut response = match sent {
-                Ok(response) => response,
-                Err(error) => {
-                    let mut error = from_reqwest(error, connect_timeout, &address, tls_to_server);
-                    if let Some(proxy) = proxy {
-                        error.message = match error.kind {
-                            // Only the proxy can have refused: it is the only peer.
-                            Kind::Connection(ConnectionFailure::Refused) => {
-                                format!("connection refused by the proxy {proxy} (connecting to {address})")
-                            }
-                            _ => format!("{} (through the proxy {proxy})", error.message),
-                        };
-                    } else if tls_to_server
-                        && error.kind == Kind::Timeout(Phase::Connect)
-                        && tls_diagnostics::accepts_tcp(&address, connect_timeout).await
-                    {
-                        error.message = format!(
-                            "{}: TCP connects, but the TLS handshake did not complete; {}",
-                            error.message,
-                            tls_diagnostics::plain_http_hint(&address)
-                        );
-                    }
+            exchange.headers.entry(ACCEPT_ENCODING).or_insert(HeaderValue::from_static("identity"));
+            loop {
+                let error = match exchange.run().await {
+                    Ok(response) => return Ok(response),
+                    Err(error) => error,
+                };
+                let Kind::LocalResource(resource) = error.kind else { return Err(error) };
+                shortage.record(resource);
+                if exchange.on_sent.has_fired() || !waits.wait().await {
                     return Err(error);
                 }
-            };
-            let status = response.status().as_u16();
-            let mut headers = mem::take(response.headers_mut());
-            let head: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
-            if head > MAX_HEAD {
-                return Err(head_too_large());
             }
-            let body = ResponseBody { body: response.into(), connect_timeout, address };
-            let body = content_coding::decoded(&mut headers, Box::pin(body));
-            Ok(Response { status, headers, body })
         }
         .boxed()
     }
@@ -112,11 +74,119 @@ impl Transport for HttpTransport {
     }
 }
 
+/// A request, which is sent again after a [`Kind::LocalResource`].
+struct Exchange {
+    user: client_pool::UserId,
+    method: Method,
+    url: String,
+    headers: HeaderMap,
+    body: Bytes,
+    options: TransportOptions,
+    on_sent: OnSent,
+}
+
+impl Exchange {
+    async fn run(&self) -> Result<Response> {
+        let connect_timeout = self.options.connect_timeout;
+        let address: Arc<str> = address(&self.url).into();
+        let proxy = proxy_name(&self.options.proxies, &self.url);
+        // With a proxy in between, an early close says nothing about the server's handshake.
+        let tls_to_server = proxy.is_none() && self.url.starts_with("https:");
+        let client = client_pool::client(self.options.clone(), self.user).await?;
+        let (mut sent, is_new) = connection::observe(self.send(client.pooled())).await;
+        // The server closed a connection that had been idle, and the request crossed with that: it says nothing about
+        // the server, and nothing of an answer was received.
+        let unanswered = sent.as_ref().err().and_then(unanswered).filter(|_| !is_new);
+        match unanswered {
+            // Other idle connections may be closed too.
+            Some(Unanswered::ConnectionLost) => sent = self.send(client.unpooled()?).await,
+            // The pool does not use a connection that is shut down.
+            Some(Unanswered::NotProcessed) => sent = self.send(client.pooled()).await,
+            None => {}
+        }
+        let mut response = match sent {
+            Ok(response) => response,
+            Err(error) => {
+                let peer = proxy.as_deref().map_or_else(|| String::from(&*address), self::address);
+                if is_unavailable_address(&error) && lacks_ports(&peer).await {
+                    return Err(Error::local_resource(LocalResource::Ports));
+                }
+                let mut error = from_reqwest(error, connect_timeout, &address, tls_to_server);
+                if matches!(error.kind, Kind::LocalResource(_)) {
+                    return Err(error);
+                }
+                if let Some(proxy) = proxy {
+                    error.message = match error.kind {
+                        // Only the proxy can have refused: it is the only peer.
+                        Kind::Connection(ConnectionFailure::Refused) => {
+                            format!("connection refused by the proxy {proxy} (connecting to {address})")
+                        }
+                        _ => format!("{} (through the proxy {proxy})", error.message),
+                    };
+                } else if tls_to_server
+                    && error.kind == Kind::Timeout(Phase::Connect)
+                    && tls_diagnostics::accepts_tcp(&address, connect_timeout).await
+                {
+                    error.message = format!(
+                        "{}: TCP connects, but the TLS handshake did not complete; {}",
+                        error.message,
+                        tls_diagnostics::plain_http_hint(&address)
+                    );
+                }
+                return Err(error);
+            }
+        };
+        let status = response.status().as_u16();
+        let mut headers = mem::take(response.headers_mut());
+        let head: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
+        if head > MAX_HEAD {
+            return Err(head_too_large());
+        }
+        let body = ResponseBody { body: response.into(), connect_timeout, address };
+        let body = content_coding::decoded(&mut headers, Box::pin(body));
+        Ok(Response { status, headers, body })
+    }
+
+    fn send(
+        &self,
+        client: &reqwest::Client,
+    ) -> impl Future<Output = reqwest::Result<reqwest::Response>> + use<> {
+        let body = RequestBody { bytes: Some(self.body.clone()), on_sent: self.on_sent.clone() };
+        let request = client.request(self.method.clone(), &self.url).headers(self.headers.clone());
+        request.body(reqwest::Body::wrap(body)).send()
+    }
+}
+
+/// Fires once, whichever request of an [`Exchange`] is sent first.
+#[derive(Clone)]
+struct OnSent(Arc<Mutex<Option<oneshot::Sender<()>>>>);
+
+impl OnSent {
+    fn new(sender: oneshot::Sender<()>) -> Self {
+        OnSent(Arc::new(Mutex::new(Some(sender))))
+    }
+
+    fn fire(&self) {
+        if let Some(sender) = self.sender().take() {
+            // The receiver is gone if the attempt was canceled in the meantime.
+            let _ = sender.send(());
+        }
+    }
+
+    fn has_fired(&self) -> bool {
+        self.sender().is_none()
+    }
+
+    fn sender(&self) -> MutexGuard<'_, Option<oneshot::Sender<()>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// A request body that fires `on_sent` at its first poll: hyper polls it once the connection is established
 /// and the head is being written.
 struct RequestBody {
     bytes: Option<Bytes>,
-    on_sent: Option<oneshot::Sender<()>>,
+    on_sent: OnSent,
 }
 
 impl HttpBody for RequestBody {
@@ -127,10 +197,7 @@ impl HttpBody for RequestBody {
         mut self: Pin<&mut Self>,
         _: &mut Context<'_>,
     ) -> Poll<Option<std::result::Result<Frame<Bytes>, Self::Error>>> {
-        if let Some(on_sent) = self.on_sent.take() {
-            // The receiver is gone if the attempt was canceled in the meantime.
-            let _ = on_sent.send(());
-        }
+        self.on_sent.fire();
         Poll::Ready(self.bytes.take().map(|bytes| Ok(Frame::data(bytes))))
     }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use rustls::CertificateError;
 
 use super::{tls, tls_diagnostics};
-use crate::error::{ConnectionFailure, Error, Kind, Phase};
+use crate::error::{ConnectionFailure, Error, Kind, LocalResource, Phase};
 
 /// The largest response head that is accepted, in bytes.
 pub(super) const MAX_HEAD: usize = 64 * 1024;
@@ -29,6 +29,9 @@ pub(super) fn from_reqwest(
     for link in links(&error) {
         if let Some(io) = link.downcast_ref::<io::Error>() {
             use io::ErrorKind as Io;
+            if let Some(resource) = LocalResource::of(io) {
+                return Error::local_resource(resource);
+            }
             failure = match io.kind() {
                 Io::ConnectionRefused => ConnectionFailure::Refused,
                 Io::ConnectionReset | Io::ConnectionAborted | Io::BrokenPipe => ConnectionFailure::Reset,
@@ -95,6 +98,12 @@ pub(super) fn from_reqwest(
         Some(cause) => Error::new(kind, format!("{message} ({cause}){hint}")),
         None => Error::new(kind, format!("{message}{hint}")),
     }
+}
+
+/// Whether the system could not give the connection a local address: it has no port left, or none that reaches the peer.
+pub(super) fn is_unavailable_address(error: &reqwest::Error) -> bool {
+    let io = links(error).filter_map(|link| link.downcast_ref::<io::Error>()).last();
+    io.is_some_and(|io| io.kind() == io::ErrorKind::AddrNotAvailable)
 }
 
 /// Why a request over an established connection got no answer, although the server has not rejected it.

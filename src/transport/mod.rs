@@ -9,6 +9,7 @@ pub mod http;
 mod http_error;
 pub mod proxy;
 pub mod root_certs;
+mod shortage;
 #[cfg(test)]
 mod tests;
 mod tls;
@@ -28,6 +29,7 @@ pub use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::error::Result;
 pub use proxy::Proxies;
+pub use shortage::Shortage;
 
 pub trait Transport: Send + Sync + 'static {
     /// Sends the request and resolves once the response head has arrived. Dropping the future cancels the
@@ -48,6 +50,8 @@ pub struct Request {
     /// Fires when the connection is established and the request is being written: the server's time counts
     /// from here. Waiting for a connection or for an HTTP/2 stream slot happens before.
     pub on_sent: oneshot::Sender<()>,
+    /// What this machine lacks, as soon as the request has to wait for it: the time is not the server's.
+    pub shortage: Shortage,
 }
 
 /// The options that select a connection pool: requests with equal options share connections.

@@ -1,14 +1,15 @@
 //! The root certificates that TLS trusts: the system's, plus or replaced by what the environment and the caller
 //! configure.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::pem::{self, PemObject};
 
-use crate::error::{ConnectionFailure, Error, Kind, Result};
+use crate::error::{ConnectionFailure, Error, Kind, LocalResource, Result};
 
 /// The root certificates that the environment configures, the same for the whole process.
 #[derive(Default)]
@@ -25,22 +26,31 @@ pub struct RootCertSources {
 
 impl RootCertSources {
     /// The certificates that replace the system's, if the environment names any.
-    pub(super) fn system_replacement(&self) -> Option<Vec<CertificateDer<'static>>> {
+    ///
+    /// # Errors
+    /// [`Kind::LocalResource`].
+    pub(super) fn system_replacement(&self) -> Result<Option<Vec<CertificateDer<'static>>>> {
         if self.file.is_none() && self.dirs.is_empty() {
-            return None;
+            return Ok(None);
         }
         let mut found: Vec<CertificateDer<'static>> = Vec::new();
-        let files = self.dirs.iter().flat_map(|dir| files_in(dir)).chain(self.file.clone());
-        for file in files {
-            // Files without certificates are skipped, as in OpenSSL.
-            let Ok(certificates) = CertificateDer::pem_file_iter(&file) else { continue };
-            found.extend(certificates.filter_map(|certificate| certificate.ok()));
+        let mut files = Vec::new();
+        for dir in &self.dirs {
+            files.extend(files_in(dir)?);
+        }
+        for file in files.iter().chain(&self.file) {
+            match CertificateDer::pem_file_iter(file) {
+                Ok(certificates) => found.extend(certificates.filter_map(|certificate| certificate.ok())),
+                Err(pem::Error::Io(error)) => fail_without_descriptors(&error)?,
+                // Files without certificates are skipped, as in OpenSSL.
+                Err(_) => {}
+            }
         }
         // `SSL_CERT_DIR` usually holds each certificate more than once, and those of the file again.
         found.sort_unstable_by(|a, b| a.as_ref().cmp(b.as_ref()));
         found.dedup();
         found.retain(is_trust_anchor);
-        Some(found)
+        Ok(Some(found))
     }
 
     /// The error if no root certificate was found.
@@ -87,9 +97,20 @@ pub fn parse_certificates(name: &str, pem: &str) -> Result<Vec<CertificateDer<'s
     }
 }
 
-fn files_in(dir: &Path) -> Vec<PathBuf> {
-    let Ok(entries) = std::fs::read_dir(dir) else { return Vec::new() };
-    entries.filter_map(|entry| Some(entry.ok()?.path())).filter(|path| path.is_file()).collect()
+fn files_in(dir: &Path) -> Result<Vec<PathBuf>> {
+    match std::fs::read_dir(dir) {
+        Ok(entries) => {
+            let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
+            Ok(paths.filter(|path| path.is_file()).collect())
+        }
+        Err(error) => fail_without_descriptors(&error).map(|()| Vec::new()),
+    }
+}
+
+/// A file that cannot be read is skipped, unless this machine is the reason: what is trusted is kept for as long as the
+/// process runs, so it must be complete.
+pub(super) fn fail_without_descriptors(error: &io::Error) -> Result<()> {
+    LocalResource::of(error).map_or(Ok(()), |resource| Err(Error::local_resource(resource)))
 }
 
 /// Whether the certificate can verify others. Some PEM blocks only look like certificates.

@@ -12,7 +12,6 @@ use rustls::server::ParsedCertificate;
 use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, Error as TlsError, RootCertStore, SignatureScheme,
 };
-use rustls_platform_verifier::Verifier;
 
 use super::root_certs;
 use crate::error::{Error, Kind, Result};
@@ -26,7 +25,7 @@ pub(super) fn config(ca: Option<&str>) -> Result<ClientConfig> {
     if let Some(pem) = ca {
         callers_certs.extend(root_certs::parse_certificates("ca", pem)?);
     }
-    let inner: Arc<dyn ServerCertVerifier> = match sources.system_replacement() {
+    let inner: Arc<dyn ServerCertVerifier> = match sources.system_replacement()? {
         Some(roots) => {
             let roots: Vec<_> = roots.into_iter().chain(callers_certs.iter().cloned()).collect();
             if roots.is_empty() {
@@ -34,17 +33,15 @@ pub(super) fn config(ca: Option<&str>) -> Result<ClientConfig> {
             }
             roots_verifier(roots, &provider)?
         }
-        None => match system_verifier(&callers_certs, &provider) {
-            Ok(verifier) => verifier,
-            // A system without certificates is reported in the text only.
-            Err(error) if error.to_string().contains("No CA certificates") => {
+        None => match system_verifier(&callers_certs, &provider)? {
+            Some(verifier) => verifier,
+            None => {
                 let bundled: Vec<_> = sources.bundled.iter().chain(&callers_certs).cloned().collect();
                 if bundled.is_empty() {
                     return Err(sources.no_roots_error());
                 }
                 roots_verifier(bundled, &provider)?
             }
-            Err(error) => return Err(setup_error(error)),
         },
     };
     let verifier = TrustedCertificates { inner, callers_certs, provider: Arc::clone(&provider) };
@@ -58,25 +55,58 @@ pub(super) fn config(ca: Option<&str>) -> Result<ClientConfig> {
     Ok(config)
 }
 
+/// Trusts the system's certificates and the caller's. `None` if there are neither.
+#[cfg(all(unix, not(target_vendor = "apple")))]
 fn system_verifier(
     callers_certs: &[CertificateDer<'static>],
     provider: &Arc<CryptoProvider>,
-) -> std::result::Result<Arc<dyn ServerCertVerifier>, TlsError> {
-    let provider = Arc::clone(provider);
-    Ok(match callers_certs.is_empty() {
-        true => Arc::new(Verifier::new(provider)?),
-        false => Arc::new(Verifier::new_with_extra_roots(callers_certs.to_vec(), provider)?),
+) -> Result<Option<Arc<dyn ServerCertVerifier>>> {
+    let loaded = rustls_native_certs::load_native_certs();
+    for error in &loaded.errors {
+        if let rustls_native_certs::ErrorKind::Io { inner, .. } = &error.kind {
+            root_certs::fail_without_descriptors(inner)?;
+        }
+    }
+    let mut store = store_of(callers_certs.to_vec())?;
+    // Systems have certificates that cannot be read.
+    store.add_parsable_certificates(loaded.certs);
+    Ok(match store.is_empty() {
+        true => None,
+        false => Some(verifier_of(store, provider)?),
     })
+}
+
+/// Trusts the system's certificates and the caller's.
+#[cfg(not(all(unix, not(target_vendor = "apple"))))]
+fn system_verifier(
+    callers_certs: &[CertificateDer<'static>],
+    provider: &Arc<CryptoProvider>,
+) -> Result<Option<Arc<dyn ServerCertVerifier>>> {
+    use rustls_platform_verifier::Verifier;
+    let provider = Arc::clone(provider);
+    let verifier = match callers_certs.is_empty() {
+        true => Verifier::new(provider),
+        false => Verifier::new_with_extra_roots(callers_certs.to_vec(), provider),
+    };
+    Ok(Some(Arc::new(verifier.map_err(setup_error)?)))
 }
 
 fn roots_verifier(
     roots: Vec<CertificateDer<'static>>,
     provider: &Arc<CryptoProvider>,
 ) -> Result<Arc<WebPkiServerVerifier>> {
+    verifier_of(store_of(roots)?, provider)
+}
+
+fn store_of(roots: Vec<CertificateDer<'static>>) -> Result<RootCertStore> {
     let mut store = RootCertStore::empty();
     for root in roots {
         store.add(root).map_err(setup_error)?;
     }
+    Ok(store)
+}
+
+fn verifier_of(store: RootCertStore, provider: &Arc<CryptoProvider>) -> Result<Arc<WebPkiServerVerifier>> {
     WebPkiServerVerifier::builder_with_provider(Arc::new(store), Arc::clone(provider))
         .build()
         .map_err(setup_error)

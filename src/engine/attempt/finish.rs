@@ -12,7 +12,7 @@ use crate::engine::admission::{CallContext, CallRoute, Permit, Settlement, is_re
 use crate::engine::shared::event::Event;
 use crate::engine::shared::limiter::Consumption;
 use crate::engine::time::clock;
-use crate::error::{AttemptRecord, Error, HEDGE_LOST, Kind, Phase, truncate};
+use crate::error::{AttemptRecord, Error, HEDGE_LOST, Kind, LocalResource, Phase, truncate};
 use crate::policy::circuit_breaker::Outcome;
 use crate::policy::classify::classify;
 use crate::policy::usage_bound::{RequestFacts, UsageBound};
@@ -173,7 +173,7 @@ impl Attempt {
         let record = self.record(route, end);
         // An attempt that lost to its hedge would have taken even longer. Without it slow attempts would never count,
         // and hedges would start earlier and earlier.
-        let outlasted = matches!(end, AttemptEnd::LostRace) && !self.is_hedge;
+        let outlasted = matches!(end, AttemptEnd::LostRace) && !self.is_hedge && self.lacks().is_none();
         let first_token_ms = record.first_token_ms.or(outlasted.then_some(record.duration_ms));
         if let Some(ms) = first_token_ms {
             route.state.stats.update(|stats| stats.record_first_token(ms));
@@ -240,9 +240,9 @@ impl Attempt {
             Some(false) => return Outcome::Ignored,
             None => {}
         }
-        // Cut off by the total deadline: silence until then counts against the route, an answer that was arriving
-        // does not.
-        let is_silent = self.progress.first_token.is_none();
+        // Cut off by the total deadline: silence until then counts against the route, unless this machine was the reason.
+        // An answer that was arriving does not count.
+        let is_silent = self.progress.first_token.is_none() && self.lacks().is_none();
         match end {
             AttemptEnd::Complete => Outcome::Success,
             AttemptEnd::LostRace => Outcome::Ignored,
@@ -251,6 +251,11 @@ impl Attempt {
             }
             AttemptEnd::Failed(error) => classify(error).breaker,
         }
+    }
+
+    /// What this machine lacked, so that nothing was sent.
+    pub fn lacks(&self) -> Option<LocalResource> {
+        self.head.update(|head| head.lacks())
     }
 
     /// The attempt's consumption of its rate limits.

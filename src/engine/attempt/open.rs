@@ -16,7 +16,7 @@ use crate::engine::time::clock::{self, sleep_until_some};
 use crate::engine::time::unless_silent_until;
 use crate::error::{Error, Phase, Result};
 use crate::store::SharedState;
-use crate::transport::{Body, HeaderMap, HeaderValue, Request, Response, Transport};
+use crate::transport::{Body, HeaderMap, HeaderValue, Request, Response, Shortage, Transport};
 use crate::wire::one_line::one_line;
 use crate::wire::redactor::Redactor;
 use crate::wire::{limits, provider_error, response_headers, retry_after};
@@ -43,18 +43,20 @@ impl OpenRequest {
     pub async fn open(
         mut self,
         transport: &dyn Transport,
-        request: impl FnOnce(oneshot::Sender<()>) -> Request,
+        request: impl FnOnce(oneshot::Sender<()>, Shortage) -> Request,
     ) -> Result<OpenResponse> {
         let (on_sent, mut sent) = oneshot::channel();
         let give_up_at = self.settings.deadline_share.map(|share| clock::instant() + share);
-        let mut send = transport.send(request(on_sent));
+        let shortage = self.head.update(|head| head.shortage.clone());
+        let mut send = transport.send(request(on_sent, shortage));
         // The first-token timeout starts when the request is on its way, not while it connects.
         let early = tokio::select! {
             biased;
             response = &mut send => Some(response),
             _ = &mut sent => None,
             () = sleep_until_some(give_up_at) => {
-                return Err(Error::timeout(Phase::Connect, self.settings.deadline_share.unwrap_or_default()));
+                let timeout = || Error::timeout(Phase::Connect, self.settings.deadline_share.unwrap_or_default());
+                return Err(self.head.update(|head| head.lacks().map_or_else(timeout, Error::local_resource)));
             }
         };
         if matches!(early, None | Some(Ok(_))) || sent.try_recv().is_ok() {

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::error::Error;
+use crate::error::{Error, LocalResource};
+use crate::transport::Shortage;
 
 /// The progress of opening an attempt.
 #[derive(Clone, Default)]
@@ -18,9 +19,16 @@ pub(super) struct ResponseHead {
     pub headers: Vec<(String, String)>,
     /// The wait that its headers ask for.
     pub retry_after: Option<Duration>,
+    /// Filled by the transport.
+    pub shortage: Shortage,
 }
 
 impl ResponseHead {
+    /// What this machine lacked, so that nothing was sent: no time and no error counts against the provider.
+    pub fn lacks(&self) -> Option<LocalResource> {
+        self.shortage.get().filter(|_| !self.was_sent)
+    }
+
     /// Adds what the head says to an error that the body of the response reports.
     pub fn describe(&self, mut error: Error) -> Error {
         if error.body.is_some() || error.status.is_some() {

@@ -110,13 +110,14 @@ impl Attempt {
             OpenRequest { settings, head: head.clone(), redactor: Arc::clone(&ctx.redactor), limiters };
         let body_bytes = encoded.body.len();
         let transport_options = client.transport_options(call.options.connect_timeout);
-        let send = |on_sent| Request {
+        let send = |on_sent, shortage| Request {
             method: Method::POST,
             url,
             headers,
             body: encoded.body,
             options: transport_options,
             on_sent,
+            shortage,
         };
         let attempt = Attempt {
             permit,
@@ -141,6 +142,7 @@ impl Attempt {
         });
         let transport = &*client.transport;
         let attempt_timeout = call.options.attempt_timeout;
+        let open_head = head.clone();
         let future = async move {
             // Pinned, or boxed if rare, so that the future does not occupy its size twice.
             let open = pin!(async move {
@@ -156,10 +158,10 @@ impl Attempt {
             });
             let result = match attempt_timeout {
                 None => open.await,
-                Some(limit) => timeout_at(started + limit, open)
-                    .boxed()
-                    .await
-                    .unwrap_or_else(|_| Err(Error::timeout(Phase::Attempt, limit))),
+                Some(limit) => timeout_at(started + limit, open).boxed().await.unwrap_or_else(|_| {
+                    let lacks = open_head.update(|head| head.lacks());
+                    Err(lacks.map_or_else(|| Error::timeout(Phase::Attempt, limit), Error::local_resource))
+                }),
             };
             result.map_err(|error| {
                 explain_missing_key(without_secrets(error, &ctx.redactor), &endpoint, extras)

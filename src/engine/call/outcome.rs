@@ -3,7 +3,7 @@
 use super::answer::Answer;
 use super::call::Call;
 use super::stop::interrupted;
-use crate::engine::attempt::{AttemptEnd, report_completion};
+use crate::engine::attempt::{Attempt, AttemptEnd, report_completion};
 use crate::engine::shared::event::Event;
 use crate::engine::time::clock;
 use crate::error::{Error, Kind, Phase, Result};
@@ -18,7 +18,7 @@ impl Call<'_> {
             None => false,
         };
         let outcome = if is_complete { Ok(()) } else { outcome };
-        let outcome = outcome.map_err(|error| self.classify_interruption(error));
+        let outcome = outcome.map_err(|error| self.classify_interruption(self.with_shortage(error)));
         let end = AttemptEnd::of(outcome.as_ref().err());
         while let Some(attempt) = self.running.take_current() {
             self.finish_attempt(attempt, end, None);
@@ -42,6 +42,14 @@ impl Call<'_> {
         self.ctx.request.live.update_answer(|answer| answer.finish(first));
         self.ctx.sink.complete(&first.text);
         true
+    }
+
+    /// A deadline that passed while the attempt waited for what this machine lacks has that as its cause.
+    fn with_shortage(&self, mut error: Error) -> Error {
+        if error.kind == Kind::Timeout(Phase::Total) && error.cause.is_none() {
+            error.cause = self.running.current().and_then(Attempt::lacks).map(Error::local_resource);
+        }
+        error
     }
 
     /// If part of the answer was received, the error becomes an interruption, unless its own class is more specific.

@@ -19,7 +19,7 @@ use crate::engine::time::clock::{self, timeout};
 use crate::error::{Error, Kind, Phase, Result};
 use crate::policy::circuit_breaker::{Outcome, Transition};
 use crate::policy::classify::classify;
-use crate::transport::Response;
+use crate::transport::{Request, Response, Shortage};
 use crate::wire::provider_error;
 
 /// The result of a probe. An endpoint is healthy when it answers with success, or does not know the path (404, 405,
@@ -75,11 +75,13 @@ impl Client {
         let limit =
             defaults::HEALTH_CHECK_TIMEOUT.min(self.state.config.health_check.unwrap_or(Duration::MAX));
         let started = clock::instant();
-        let (status, answer) = match timeout(limit, self.request_models(endpoint)).await {
+        let shortage = Shortage::default();
+        let (status, answer) = match timeout(limit, self.request_models(endpoint, &shortage)).await {
             Ok(answered) => answered,
             Err(_) => {
                 let message = format!("no answer within {} ms", limit.as_millis());
-                (None, Err(Error::new(Kind::Timeout(Phase::FirstToken), message)))
+                let timeout = || Error::new(Kind::Timeout(Phase::FirstToken), message);
+                (None, Err(shortage.get().map_or_else(timeout, Error::local_resource)))
             }
         };
         let latency_ms = clock::instant().saturating_duration_since(started).as_millis() as u64;
@@ -111,9 +113,13 @@ impl Client {
         }
     }
 
-    async fn request_models(&self, endpoint: &EndpointState) -> (Option<u16>, Result<()>) {
+    async fn request_models(
+        &self,
+        endpoint: &EndpointState,
+        shortage: &Shortage,
+    ) -> (Option<u16>, Result<()>) {
         let request = match self.models_request(&endpoint.config) {
-            Ok(request) => request,
+            Ok(request) => Request { shortage: shortage.clone(), ..request },
             Err(error) => return (None, Err(error)),
         };
         let Response { status, headers, mut body } = match self.state.transport.send(request).await {

@@ -16,7 +16,7 @@ use crate::engine::shared::redaction::without_secrets;
 use crate::engine::time::clock::{self, timeout};
 use crate::error::{Error, Kind, Phase, Result};
 use crate::policy::catalogue::nearest;
-use crate::transport::{Method, Request, Response};
+use crate::transport::{Method, Request, Response, Shortage};
 use crate::wire::chat::ChatRequest;
 use crate::wire::dialect::Dialect;
 use crate::wire::provider_error;
@@ -50,6 +50,7 @@ impl Client {
                     self.state.known_models.update(|known| remember(known, &models));
                     return Ok(models);
                 }
+                Err(error) if matches!(error.kind, Kind::LocalResource(_)) => return Err(error),
                 Err(error) => {
                     let config = &self.state.config;
                     last = without_secrets(error, &self.state.redactors.of(config, &config.call));
@@ -61,9 +62,12 @@ impl Client {
 
     async fn list_models_of(&self, endpoint: &Endpoint) -> Result<Vec<Value>> {
         let request = self.models_request(endpoint)?;
+        let shortage = request.shortage.clone();
         let limit =
             self.state.config.call.total_timeout.unwrap_or(self.state.config.call.first_token_timeout(false));
-        timeout(limit, self.exchange(request)).await.map_err(|_| Error::timeout(Phase::Total, limit))?
+        let timed_out =
+            |_| shortage.get().map_or_else(|| Error::timeout(Phase::Total, limit), Error::local_resource);
+        timeout(limit, self.exchange(request)).await.map_err(timed_out)?
     }
 
     /// The request for the models of an endpoint, with its own key. Health checks use it too.
@@ -78,6 +82,7 @@ impl Client {
             body: bytes::Bytes::new(),
             options: self.state.transport_options(call.connect_timeout),
             on_sent,
+            shortage: Shortage::default(),
         })
     }
 

@@ -19,6 +19,7 @@ mod hedging;
 mod hedging_limits;
 mod hostile_work;
 mod limits;
+mod local_resources;
 mod malformed;
 mod metrics;
 mod odd_streams;

@@ -12,7 +12,7 @@ use futures::{FutureExt, Stream, StreamExt};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
-use crate::error::{ConnectionFailure, Error, Kind, Result};
+use crate::error::{ConnectionFailure, Error, Kind, LocalResource, Result};
 use crate::transport::{HeaderMap, HeaderName, HeaderValue, Request, Response, Transport};
 
 /// Answers each request to a host with the next reply of that host's script.
@@ -38,6 +38,9 @@ impl Transport for ScriptedProvider {
         let reply = reply.unwrap_or_else(|| panic!("unexpected request to {host}: its script is exhausted"));
         async move {
             let exchange = exchange;
+            if let Some(resource) = reply.lacks {
+                request.shortage.record(resource);
+            }
             match reply.connect_after {
                 Some(ms) => sleep(Duration::from_millis(ms)).await,
                 None => std::future::pending().await,
@@ -80,6 +83,8 @@ pub struct Reply {
     /// Milliseconds from the connection to the head; `None`: never.
     head_after: Option<u64>,
     connect_error: Option<Error>,
+    /// What the request waits for before it connects.
+    lacks: Option<LocalResource>,
     status: u16,
     headers: Vec<(&'static str, String)>,
     steps: Vec<BodyStep>,
@@ -95,6 +100,7 @@ pub fn status(status: u16) -> Reply {
         connect_after: Some(0),
         head_after: Some(0),
         connect_error: None,
+        lacks: None,
         status,
         headers: Vec::new(),
         steps: Vec::new(),
@@ -109,6 +115,14 @@ pub fn error_response(code: u16, provider_code: &str, message: &str) -> Reply {
 
 pub fn unavailable() -> Reply {
     error_response(503, "overloaded", "try again")
+}
+
+/// Fails after a wait for what this machine lacks.
+pub fn lacks(resource: LocalResource, after_ms: u64) -> Reply {
+    Reply {
+        connect_error: Some(Error::local_resource(resource)),
+        ..status(0).waits_for(resource).connects_after(after_ms)
+    }
 }
 
 pub fn connection_refused() -> Reply {
@@ -140,6 +154,11 @@ impl Reply {
 
     pub fn connects_after(mut self, ms: u64) -> Self {
         self.connect_after = Some(ms);
+        self
+    }
+
+    pub fn waits_for(mut self, resource: LocalResource) -> Self {
+        self.lacks = Some(resource);
         self
     }
 

@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 use tokio_rustls::TlsAcceptor;
 
 use super::super::http::HttpTransport;
-use super::super::{HeaderMap, Method, Request, Transport, TransportOptions};
+use super::super::{HeaderMap, Method, Request, Shortage, Transport, TransportOptions};
 use crate::error::{ConnectionFailure, Kind, Result};
 
 struct SelfSigned {
@@ -70,6 +70,7 @@ async fn call(server: &SelfSigned, key: &KeyPair, trusted: &[&SelfSigned]) -> Re
             ..Default::default()
         },
         on_sent,
+        shortage: Shortage::default(),
     };
     let mut response = HttpTransport::default().send(request).await?;
     let mut text = Vec::new();

@@ -10,7 +10,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 
 use super::super::http::HttpTransport;
-use super::super::{HeaderMap, Method, Request, Transport, TransportOptions};
+use super::super::{HeaderMap, Method, Request, Shortage, Transport, TransportOptions};
 use crate::error::{ConnectionFailure, Kind, Result};
 
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
@@ -56,6 +56,7 @@ impl Server {
             body: "question".into(),
             options: TransportOptions { connect_timeout: Duration::from_secs(60), ..Default::default() },
             on_sent,
+            shortage: Shortage::default(),
         };
         let mut response = HttpTransport::default().send(request).await?;
         let mut text = Vec::new();

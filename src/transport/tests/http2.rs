@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 use tokio_rustls::TlsAcceptor;
 
 use super::super::http::HttpTransport;
-use super::super::{HeaderMap, Method, Request, Transport, TransportOptions};
+use super::super::{HeaderMap, Method, Request, Shortage, Transport, TransportOptions};
 use crate::error::Result;
 
 /// How a server ends the second request on each connection.
@@ -81,6 +81,7 @@ async fn post(url: &str, ca: &str) -> Result<String> {
         body: "question".into(),
         options,
         on_sent,
+        shortage: Shortage::default(),
     };
     let mut response = HttpTransport::default().send(request).await?;
     let mut text = Vec::new();
