@@ -119,10 +119,9 @@ fn words(reason: &str) -> String {
     let mut words = String::with_capacity(reason.len() + 4);
     let mut was_lower = false;
     for c in reason.trim().chars() {
-        if !c.is_alphanumeric() || (was_lower && c.is_ascii_uppercase()) {
-            if !words.is_empty() && !words.ends_with('_') {
-                words.push('_');
-            }
+        let starts_word = !c.is_alphanumeric() || (was_lower && c.is_ascii_uppercase());
+        if starts_word && !words.is_empty() && !words.ends_with('_') {
+            words.push('_');
         }
         was_lower = c.is_ascii_lowercase();
         if c.is_alphanumeric() {

@@ -272,10 +272,6 @@ impl EventCodec for Answer {
             "ping" => return Ok(DecodedEvent::Ping),
             "keepalive" => return Ok(DecodedEvent::Ignored),
             "error" => DecodedEvent::Error(failure(&error_event(data))),
-            "response.failed" => {
-                let event = lenient::value(data).unwrap_or_default();
-                DecodedEvent::Error(failure(&event["response"]))
-            }
             "response.created" | "response.queued" | "response.in_progress" | "response.output_text.done" => {
                 self.structural(data)
             }
@@ -288,9 +284,9 @@ impl EventCodec for Answer {
                 self.structural(data)
             }
             "response.output_text.delta" => self.text_delta(&read, data),
-            "response.completed" | "response.incomplete" => {
+            kind @ ("response.completed" | "response.incomplete" | "response.failed") => {
                 let event = lenient::value(data).unwrap_or_default();
-                if has_failed(&event["response"]) {
+                if kind == "response.failed" || has_failed(&event["response"]) {
                     return Ok(DecodedEvent::Error(failure(&event["response"])));
                 }
                 if self.resumed && !event["response"].is_object() {
