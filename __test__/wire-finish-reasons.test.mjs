@@ -103,3 +103,27 @@ test('a whole answer without content is requested once more before anything is d
     assert.deepEqual([method, deltas, requests], [method, [], 2])
   }
 })
+
+describe('a finish reason that says that the answer broke off is a break', () => {
+  for (const [reason, provider] of Object.entries({
+    'function_call_filter: MALFORMED_FUNCTION_CALL': 'Gemini, as OpenAI',
+    MISSING_THOUGHT_SIGNATURE: 'Gemini',
+    TOO_MANY_TOOL_CALLS: 'Gemini',
+    content_filter_error: 'a filter that failed itself',
+    rate_limit: 'a relay',
+    rateLimitExceeded: 'a relay',
+    resource_exhausted: 'gRPC',
+    deadline_exceeded: 'gRPC',
+    connection_closed: 'a relay',
+    'server busy': 'a relay',
+    terminated: 'undici',
+    shutdown: 'an engine',
+    preempted: 'an engine',
+  })) {
+    test(`${reason} (${provider})`, (t) =>
+      assertFailure(t, [{ events: [text('Xin'), chunk({}, reason)] }], /interrupted the answer/, {
+        maxRetries: 0,
+        recovery: false,
+      }))
+  }
+})

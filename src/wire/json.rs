@@ -33,6 +33,14 @@ pub fn entries(json: &str) -> Option<Vec<&str>> {
     Some(entries.into_iter().map(RawValue::get).collect())
 }
 
+/// The JSON of the entries of a list: of an array, or of an object whose names are indices, which PHP makes of an array
+/// with gaps. `None` for anything else.
+pub fn list(json: &str) -> Option<Vec<&str>> {
+    let is_index = |name: &str| !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_digit());
+    let by_index = || fields(json).filter(|all| all.iter().all(|(name, _)| is_index(name)));
+    entries(json).or_else(|| Some(by_index()?.into_iter().map(|(_, json)| json).collect()))
+}
+
 /// A string. `None` if this is not a string.
 pub fn string(json: &str) -> Option<Text<'_>> {
     if let Ok(Str(text)) = serde_json::from_str(json) {

@@ -23,13 +23,12 @@ fn nested_text(json: &str, depth: u32) -> Option<Text<'_>> {
     match json.as_bytes().first()? {
         b'"' => json::string(json),
         b't' | b'f' => Some(Text::new(Cow::Borrowed(json))),
-        b'[' => {
-            let parts = entries(json)?;
-            let texts = parts.into_iter().filter_map(|part| nested_text(part, below));
-            Some(texts.fold(Text::default(), join))
-        }
+        b'[' => Some(joined(&entries(json)?, below)),
         b'{' => {
             let all = fields(json)?;
+            if let Some(parts) = json::list(json).filter(|parts| !parts.is_empty()) {
+                return Some(joined(&parts, below));
+            }
             let kind = field(&all, "type").and_then(json::string);
             // Parts of other kinds are not text: thinking, references, images.
             if kind.is_some_and(|kind| !kind.text.is_empty() && !kind.text.ends_with("text")) {
@@ -41,6 +40,11 @@ fn nested_text(json: &str, depth: u32) -> Option<Text<'_>> {
         }
         _ => json::number(json).map(|number| Text::new(number.into())),
     }
+}
+
+/// The text of a list of parts.
+fn joined<'a>(parts: &[&'a str], depth: u32) -> Text<'a> {
+    parts.iter().filter_map(|part| nested_text(part, depth)).fold(Text::default(), join)
 }
 
 /// Joins two texts, and the halves of a surrogate pair between them.

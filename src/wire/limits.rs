@@ -71,6 +71,7 @@ pub fn reset_wait(header: &dyn Fn(&str) -> Option<String>, now_epoch_ms: u64) ->
             window(header, now_epoch_ms, |part| format!("{gateway}anthropic-ratelimit-{subject}-{part}"))
         }));
         windows.extend(header(&format!("{gateway}ratelimit")).map(|text| draft(&text)));
+        windows.extend(unified(header, now_epoch_ms, gateway));
     }
     let says_what_remains = windows.iter().any(|window| window.remaining.is_some());
     let is_exhausted = |window: &&Window| match window.remaining {
@@ -79,6 +80,14 @@ pub fn reset_wait(header: &dyn Fn(&str) -> Option<String>, now_epoch_ms: u64) ->
     };
     let waits = windows.iter().filter(is_exhausted).filter_map(|window| window.reset);
     waits.filter(|wait| !wait.is_zero() && *wait <= MAX_HINT).max()
+}
+
+/// Anthropic's limit of a subscription, which says whether it is exhausted and not how much remains.
+fn unified(header: &dyn Fn(&str) -> Option<String>, now_epoch_ms: u64, gateway: &str) -> Option<Window> {
+    let part = |name: &str| header(&format!("{gateway}anthropic-ratelimit-unified-{name}"));
+    let is_rejected = part("status")?.trim().eq_ignore_ascii_case("rejected");
+    let reset = part("reset").and_then(|text| timestamp::until(&text, now_epoch_ms));
+    Some(Window { limit: None, remaining: Some(if is_rejected { 0.0 } else { 1.0 }), reset })
 }
 
 /// The header `ratelimit` of the IETF's drafts: `limit=10, remaining=0, reset=9`, then `"name";r=0;t=9`. Of several limits
@@ -222,5 +231,13 @@ mod tests {
         let tokens = [("x-ratelimit-remaining-tokens", "500"), ("x-ratelimit-reset-tokens", "9s")];
         assert_eq!(wait(&[requests, tokens].concat()), seconds(2.0), "only the exhausted one");
         assert_eq!(wait(&tokens), None, "nothing is known to be exhausted");
+        let unified = |status| {
+            [
+                ("anthropic-ratelimit-unified-status", status),
+                ("anthropic-ratelimit-unified-reset", "1735787030"),
+            ]
+        };
+        assert_eq!(wait(&unified("rejected")), seconds(30.0));
+        assert_eq!(wait(&unified("allowed_warning")), None);
     }
 }

@@ -40,6 +40,9 @@ pub struct Chunk<'a> {
     pub x_groq: Option<&'a RawValue>,
     #[serde(borrow, default)]
     pub error: Option<&'a RawValue>,
+    /// MiniMax's errors are in here, and success too.
+    #[serde(borrow, default)]
+    pub base_resp: Option<&'a RawValue>,
     #[serde(default)]
     pub object: Option<Text<'a>>,
     /// Nothing but the text differs from the chunk before.
@@ -101,6 +104,8 @@ pub struct Delta<'a> {
     pub tool_calls: Option<Vec<ToolCall<'a>>>,
     /// The predecessor of `tool_calls`, which some providers still send.
     pub function_call: Option<Function<'a>>,
+    /// A relay's error in the place of text.
+    pub error: Option<&'a RawValue>,
     /// There is more in it that a consumer must not get twice: audio, images, annotations, a field of the provider's
     /// own. See `is_significant`.
     pub has_other: bool,
@@ -124,6 +129,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Delta<'a> {
                         "refusal" => delta.refusal = map.next_value()?,
                         "tool_calls" => delta.tool_calls = map.next_value()?,
                         "function_call" => delta.function_call = map.next_value()?,
+                        "error" => delta.error = map.next_value()?,
                         _ if is_repeatable(&name) => _ = map.next_value::<IgnoredAny>()?,
                         _ => delta.has_other |= map.next_value::<HasContent>()?.0,
                     }
@@ -288,6 +294,14 @@ impl ToolCall<'_> {
 }
 
 impl Chunk<'_> {
+    /// Whether no choice has anything in it.
+    pub fn is_empty(&self) -> bool {
+        self.choices
+            .iter()
+            .flatten()
+            .all(|choice| choice.finish_reason.is_none() && choice.delta.as_ref().is_none_or(Delta::is_empty))
+    }
+
     /// The usage, wherever the provider puts it.
     pub fn usage(&self) -> Option<Value> {
         let object = |raw: &RawValue| {
@@ -310,7 +324,13 @@ impl Delta<'_> {
     pub fn reads(name: &str) -> bool {
         matches!(
             name,
-            "content" | "reasoning_content" | "reasoning" | "refusal" | "tool_calls" | "function_call"
+            "content"
+                | "reasoning_content"
+                | "reasoning"
+                | "refusal"
+                | "tool_calls"
+                | "function_call"
+                | "error"
         )
     }
 

@@ -69,6 +69,7 @@ fn read_chunk<'a>(all: &Fields<'a>) -> Result<Chunk<'a>> {
         usage: raw("usage"),
         x_groq: raw("x_groq"),
         error: raw("error"),
+        base_resp: raw("base_resp"),
         object: label(all, "object"),
         only_text_changed: false,
         must_rebuild,
@@ -81,7 +82,7 @@ fn read_choices(list: &str) -> Result<Vec<(Choice<'_>, bool)>> {
         return Ok(Vec::new());
     }
     // A single choice without its list.
-    let list = entries(list).unwrap_or_else(|| vec![list]);
+    let list = json::list(list).unwrap_or_else(|| vec![list]);
     let choices = list.into_iter().enumerate().filter(|(_, json)| *json != "null");
     choices.map(|(at, json)| read_choice(json, &format!("choices[{at}]"))).collect()
 }
@@ -91,21 +92,29 @@ fn read_choice<'a>(json: &'a str, path: &str) -> Result<(Choice<'a>, bool)> {
     let raw = |name| field(&all, name).and_then(raw);
     let delta_fields = field(&all, "delta").and_then(fields).filter(|delta| !delta.is_empty());
     let message = field(&all, "message").and_then(fields).filter(|message| !message.is_empty());
-    let mut must_rebuild = delta_fields.is_none() && (message.is_some() || field(&all, "text").is_some());
-    let from_message = delta_fields.is_none() && message.is_some();
-    let mut delta = match delta_fields.or(message) {
-        Some(delta) => {
-            let name = if from_message { "message" } else { "delta" };
-            let (delta, rebuild) = read_delta(&delta, &format!("{path}.{name}"))?;
-            must_rebuild |= rebuild;
-            Some(delta)
+    let mut must_rebuild = false;
+    let mut from_message = false;
+    let mut delta = None;
+    // A delta of nothing but a role may have the text beside it.
+    for (name, fields) in [("delta", &delta_fields), ("message", &message)] {
+        let Some(fields) = fields.as_ref().filter(|_| delta.as_ref().is_none_or(Delta::is_empty)) else {
+            continue;
+        };
+        let (read, rebuild) = read_delta(fields, &format!("{path}.{name}"))?;
+        if delta.is_none() || !read.is_empty() {
+            from_message = name == "message";
+            must_rebuild |= rebuild || from_message;
+            delta = Some(read);
         }
-        None => None,
-    };
+    }
     // Completions without chat have their text next to the index.
-    if let (None, Some(text)) = (&delta, field(&all, "text")) {
-        let content = lenient::text(text);
-        delta = Some(Delta { content, ..Delta::default() });
+    if let Some(text) = field(&all, "text").filter(|_| delta.as_ref().is_none_or(Delta::is_empty)) {
+        let read = Delta { content: lenient::text(text), ..Delta::default() };
+        if delta.is_none() || !read.is_empty() {
+            must_rebuild = true;
+            from_message = false;
+            delta = Some(read);
+        }
     }
     let standard_reason = field(&all, "finish_reason").and_then(finish_reason);
     let substitute = || ["finishReason", "finish_details"].iter().find_map(|name| field(&all, name));
@@ -151,7 +160,7 @@ fn read_delta<'a>(all: &Fields<'a>, path: &str) -> Result<(Delta<'a>, bool)> {
         None => None,
         Some(json) => {
             // A single call without its list.
-            let list = entries(json).unwrap_or_else(|| vec![json]);
+            let list = json::list(json).unwrap_or_else(|| vec![json]);
             let read: Vec<_> = list.iter().filter_map(|json| read_tool_call(json)).collect();
             must_rebuild |= read.len() < list.len() || !json.starts_with('[') || read.iter().any(|(_, r)| *r);
             Some(read.into_iter().map(|(call, _)| call).collect())
@@ -168,6 +177,7 @@ fn read_delta<'a>(all: &Fields<'a>, path: &str) -> Result<(Delta<'a>, bool)> {
         refusal: optional("refusal"),
         tool_calls,
         function_call,
+        error: field(all, "error").and_then(raw),
         has_other: all.iter().any(|(name, json)| !Delta::reads(name) && is_significant(name, json)),
     };
     let texts = [&delta.content, &delta.reasoning_content, &delta.reasoning, &delta.refusal];

@@ -2,8 +2,9 @@
 
 use serde::de::IgnoredAny;
 use serde_json::Value;
+use serde_json::value::RawValue;
 
-use super::chunk::{Chunk, Delta, TextChunk, ToolCall};
+use super::chunk::{Choice, Chunk, Delta, TextChunk, ToolCall};
 use super::lenient;
 use super::template::Template;
 use crate::error::{Error, Kind, Result, truncate};
@@ -81,23 +82,39 @@ pub fn read<'a>(event: Option<&str>, data: &'a str) -> Result<StreamEvent<'a>> {
     if chunk.error.is_some_and(|error| provider_error::is_error_value(error.get())) {
         return Ok(StreamEvent::Error(json::value(data).unwrap_or_default()));
     }
-    let errors = chunk.choices.iter().flatten().filter_map(|choice| choice.error);
-    if let Some(error) = errors.into_iter().find(|error| provider_error::is_error_value(error.get())) {
-        let error = json::value(error.get()).unwrap_or_default();
-        return Ok(StreamEvent::Error(serde_json::json!({ "error": error })));
+    if let Some(error) = error_inside(&chunk) {
+        return Ok(StreamEvent::Error(error));
     }
-    if chunk.choices.is_none() && chunk.usage.is_none() {
+    // An error without an envelope, whose fields may mean something else beside an answer.
+    if chunk.is_empty() {
         let value = json::value(data).unwrap_or_default();
-        return Ok(match provider_error::is_error_event(&value) {
-            true => StreamEvent::Error(value),
-            // Citations and other fields of the chunk itself.
-            false if chunk.object.as_ref().is_some_and(|object| object.text == "chat.completion.chunk") => {
-                StreamEvent::Chunk(chunk)
-            }
-            false => StreamEvent::Other,
-        });
+        if provider_error::is_error(&value) {
+            return Ok(StreamEvent::Error(value));
+        }
     }
-    Ok(StreamEvent::Chunk(chunk))
+    // Without choices: citations and other fields of the chunk itself.
+    let is_chunk = chunk.choices.is_some()
+        || chunk.usage.is_some()
+        || chunk.object.as_ref().is_some_and(|object| object.text == "chat.completion.chunk");
+    Ok(if is_chunk { StreamEvent::Chunk(chunk) } else { StreamEvent::Other })
+}
+
+/// The error in a chunk, whatever else is in it: of a choice, of a delta, of the answer's status (MiniMax), or the one
+/// with which Groq says why it stopped early.
+fn error_inside(chunk: &Chunk<'_>) -> Option<Value> {
+    let is_error = |raw: &&RawValue| provider_error::is_error_value(raw.get());
+    let of_choice = |choice: &Choice<'_>| {
+        let of_delta = choice.delta.as_ref().and_then(|delta| delta.error);
+        choice.error.filter(is_error).or(of_delta.filter(is_error)).and_then(|raw| json::value(raw.get()))
+    };
+    let groq = || json::value(chunk.x_groq?.get())?.get_mut("error").map(Value::take);
+    let error = chunk.choices.iter().flatten().find_map(of_choice);
+    let error = error.or_else(|| groq().filter(|error| !provider_error::is_vacant(error)));
+    if let Some(error) = error {
+        return Some(serde_json::json!({ "error": error }));
+    }
+    let base = chunk.base_resp.filter(is_error).and_then(|raw| json::value(raw.get()));
+    base.map(|base| serde_json::json!({ "base_resp": base })).filter(provider_error::is_error)
 }
 
 /// JSON other than an object: an error in a list, as Gemini sends it, or nothing. A text or a list may be more than nothing.
@@ -134,7 +151,7 @@ fn read_chunk(data: &str) -> Result<Chunk<'_>> {
     }
 }
 
-/// Whether a choice has a `message` or a `text`, and no delta; a finish reason under another name; or a tool call without
+/// Whether a choice has a `message` or a `text`, and a delta of nothing, or none; a finish reason under another name; or a tool call without
 /// a function.
 fn has_substitutes(chunk: &Chunk<'_>) -> bool {
     let mut choices = chunk.choices.iter().flatten();

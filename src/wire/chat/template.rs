@@ -144,12 +144,22 @@ fn shape(data: &str, chunk: &Chunk<'_>) -> Option<(Shape, Range<usize>)> {
     } = chunk;
     let [choice] = choices.as_deref()? else { return None };
     let Choice { index, delta, finish_reason, logprobs, usage: of_choice, error: choice_error, .. } = choice;
-    let Delta { content, reasoning_content, reasoning, refusal, tool_calls, function_call, has_other } =
-        delta.as_ref()?;
+    let Delta {
+        content,
+        reasoning_content,
+        reasoning,
+        refusal,
+        tool_calls,
+        function_call,
+        error: of_delta,
+        has_other,
+    } = delta.as_ref()?;
     let rare = finish_reason.is_some()
         || *must_rebuild
         || *has_other
-        || [usage, x_groq, error, logprobs, of_choice, choice_error].iter().any(|raw| raw.is_some())
+        || [usage, x_groq, error, logprobs, of_choice, choice_error, of_delta]
+            .iter()
+            .any(|raw| raw.is_some())
         || tool_calls.is_some()
         || function_call.is_some();
     // An empty text may borrow from anywhere.

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use serde_json::error::Category;
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::normal::NormalEvent;
@@ -205,6 +206,12 @@ pub(super) fn unusual<'a>(data: &str, error: &serde_json::Error) -> Result<Decod
 pub(super) fn is_ping(event: Option<&str>, data: &str) -> bool {
     // Without a blank line between them, an event gets the name of the ping before it.
     event == Some("ping") && !data.contains("\"type\"")
+}
+
+/// The error in an event that has one of these fields, whatever its type. Their JSON may say that there is none.
+pub(super) fn error_beside(fields: [Option<&RawValue>; 2], data: &str) -> Option<Value> {
+    fields.into_iter().flatten().find(|raw| provider_error::is_error_value(raw.get()))?;
+    lenient::value(data).filter(provider_error::has_error)
 }
 
 /// The error in an event of an unknown type, if it holds one.

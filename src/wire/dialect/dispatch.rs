@@ -42,8 +42,12 @@ impl Dialect {
             Dialect::Chat | Dialect::Messages => ("message", "content"),
         };
         let is_answer = answer["object"] == name || answer["type"] == name || answer[content].is_array();
-        // Anything else that is not an error is passed on: the caller may know what it is.
-        if !is_answer && provider_error::is_error_event(answer) {
+        let is_error = match is_answer {
+            true => provider_error::has_error(answer),
+            // Anything else is passed on: the caller may know what it is.
+            false => provider_error::is_error_event(answer),
+        };
+        if is_error {
             return Err(match self {
                 Dialect::Responses => response_object::failure(answer),
                 Dialect::Chat | Dialect::Messages => provider_error::from_event(answer),
@@ -53,5 +57,65 @@ impl Dialect {
             Dialect::Responses => response_object::read_unstreamed(answer),
             Dialect::Chat | Dialect::Messages => Ok(message_object::read_unstreamed(answer)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::super::codec::DecodedEvent;
+    use super::*;
+
+    #[test]
+    fn an_answer_with_an_error_in_it_is_an_error() {
+        let base = json!({ "status_code": 1008, "status_msg": "insufficient balance" });
+        for (dialect, answer) in [
+            (Dialect::Messages, json!({ "type": "message", "content": null, "base_resp": base })),
+            (Dialect::Messages, json!({ "type": "message", "content": [], "error": { "message": "no" } })),
+            (Dialect::Responses, json!({ "object": "response", "output": [], "base_resp": base })),
+            (Dialect::Responses, json!({ "object": "response", "output": [], "error": { "code": "no" } })),
+            (Dialect::Responses, json!({ "object": "response", "status": "failed", "output": [] })),
+        ] {
+            assert!(dialect.read_unstreamed(&answer).is_err(), "{answer}");
+        }
+        for (dialect, answer) in [
+            (
+                Dialect::Messages,
+                json!({ "type": "message", "content": [], "base_resp": { "status_code": 0 } }),
+            ),
+            (Dialect::Responses, json!({ "object": "response", "output": [], "error": null })),
+        ] {
+            assert!(dialect.read_unstreamed(&answer).is_ok(), "{answer}");
+        }
+    }
+
+    #[test]
+    fn an_event_with_an_error_in_it_is_an_error_whatever_its_type() {
+        let failed = json!({ "status": "failed", "output": [] });
+        let hidden = json!({ "status": "completed", "output": [], "error": { "code": "server_error" } });
+        let delta = json!({ "type": "text_delta", "text": "" });
+        let base = json!({ "status_code": 1013, "status_msg": "fault" });
+        let is_error = |dialect: Dialect, event: &Value| {
+            let mut codec = dialect.codec().unwrap();
+            matches!(codec.read(None, &event.to_string()), Ok(DecodedEvent::Error(_)))
+        };
+        for (dialect, event) in [
+            (Dialect::Responses, json!({ "type": "response.completed", "response": failed })),
+            (Dialect::Responses, json!({ "type": "response.completed", "response": hidden })),
+            (Dialect::Responses, json!({ "type": "response.in_progress", "base_resp": base })),
+            (
+                Dialect::Messages,
+                json!({ "type": "content_block_delta", "index": 0, "delta": delta, "error": { "message": "x" } }),
+            ),
+            (
+                Dialect::Messages,
+                json!({ "type": "message_delta", "delta": { "stop_reason": "rate_limit" }, "usage": {} }),
+            ),
+        ] {
+            assert!(is_error(dialect, &event), "{event}");
+        }
+        let fine = json!({ "type": "message_stop", "error": null, "base_resp": { "status_code": 0, "status_msg": "" } });
+        assert!(!is_error(Dialect::Messages, &fine));
     }
 }

@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 
 use super::codec::{
     DecodedEvent, Ending, EventCodec, MAX_ID, MAX_PARTS, MAX_PENDING, MAX_PENDING_BYTES, SyntheticEvent,
-    error_event, error_inside, is_ping, malformed, not_joinable, unusual,
+    error_beside, error_event, error_inside, is_ping, malformed, not_joinable, unusual,
 };
 use super::message_object::{finish_reason, total_usage, update_usage};
 use super::messages_event::{Block, Delta, Event};
@@ -282,7 +282,10 @@ impl EventCodec for Answer {
             Ok(read) => read,
             Err(error) => return unusual(data, &error),
         };
-        let Event { r#type: Str(kind), index, delta, message, content_block, usage } = read;
+        if let Some(error) = error_beside([read.error, read.base_resp], data) {
+            return Ok(DecodedEvent::Error(provider_error::from_event(&error)));
+        }
+        let Event { r#type: Str(kind), index, delta, message, content_block, usage, .. } = read;
         if event == Some("ping") && kind != "ping" {
             return Ok(DecodedEvent::Unusual);
         }

@@ -21,6 +21,10 @@ pub(super) struct Event<'a> {
     pub content_block: Option<&'a RawValue>,
     #[serde(borrow, default)]
     pub usage: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    pub error: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    pub base_resp: Option<&'a RawValue>,
 }
 
 /// The beginning of a block.

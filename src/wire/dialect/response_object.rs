@@ -43,12 +43,17 @@ pub(super) fn failure(value: &Value) -> Error {
     error
 }
 
+/// Whether a response has failed, whatever the event that holds it says.
+pub(super) fn has_failed(response: &Value) -> bool {
+    response["status"] == "failed" || provider_error::has_error(response)
+}
+
 /// How an answer that was not streamed ended.
 ///
 /// # Errors
 /// The provider's error, if the response failed.
 pub fn read_unstreamed(answer: &Value) -> Result<Ending> {
-    if answer["status"] == "failed" {
+    if has_failed(answer) {
         return Err(failure(answer));
     }
     Ok(ending(answer))

@@ -8,11 +8,11 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::codec::{
-    DecodedEvent, Ending, EventCodec, MAX_PARTS, MAX_PENDING, MAX_PENDING_BYTES, SyntheticEvent, error_event,
-    error_inside, is_ping, malformed, not_joinable, unusual,
+    DecodedEvent, Ending, EventCodec, MAX_PARTS, MAX_PENDING, MAX_PENDING_BYTES, SyntheticEvent,
+    error_beside, error_event, error_inside, is_ping, malformed, not_joinable, unusual,
 };
 use super::normal::NormalEvent;
-use super::response_object::{ending, failure};
+use super::response_object::{ending, failure, has_failed};
 use super::responses_event::{Event, parse};
 use super::responses_item::{ItemKind, OpenPart, identity_of, item_kind, shorten};
 use super::responses_normal::Normalizer;
@@ -262,6 +262,9 @@ impl EventCodec for Answer {
             }
             Err(error) => return unusual(data, &error),
         };
+        if let Some(error) = error_beside([read.error, read.base_resp], data) {
+            return Ok(DecodedEvent::Error(failure(&error)));
+        }
         if !read.is_usual(data) || (event == Some("ping") && read.r#type.0 != "ping") {
             return Ok(DecodedEvent::Unusual);
         }
@@ -269,10 +272,6 @@ impl EventCodec for Answer {
             "ping" => return Ok(DecodedEvent::Ping),
             "keepalive" => return Ok(DecodedEvent::Ignored),
             "error" => DecodedEvent::Error(failure(&error_event(data))),
-            "response.failed" => {
-                let event = lenient::value(data).unwrap_or_default();
-                DecodedEvent::Error(failure(&event["response"]))
-            }
             "response.created" | "response.queued" | "response.in_progress" | "response.output_text.done" => {
                 self.structural(data)
             }
@@ -285,8 +284,11 @@ impl EventCodec for Answer {
                 self.structural(data)
             }
             "response.output_text.delta" => self.text_delta(&read, data),
-            "response.completed" | "response.incomplete" => {
+            kind @ ("response.completed" | "response.incomplete" | "response.failed") => {
                 let event = lenient::value(data).unwrap_or_default();
+                if kind == "response.failed" || has_failed(&event["response"]) {
+                    return Ok(DecodedEvent::Error(failure(&event["response"])));
+                }
                 if self.resumed && !event["response"].is_object() {
                     // Nothing to take the status and the usage of the resumed answer from.
                     return Err(malformed(data, "the last event of the stream has no response"));

@@ -31,6 +31,10 @@ pub(super) struct Event<'a> {
     pub item: Option<&'a RawValue>,
     #[serde(borrow, default)]
     pub part: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    pub error: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    pub base_resp: Option<&'a RawValue>,
 }
 
 impl<'a> Event<'a> {

@@ -94,7 +94,7 @@ pub(super) fn find_error(value: &Value) -> Option<ErrorFields> {
 
 /// Whether the content of a field `error` says nothing: null, false, 0, an empty text, and lists and objects of nothing
 /// else. Relays written in Go send such a field in each chunk.
-pub(super) fn is_vacant(value: &Value) -> bool {
+pub fn is_vacant(value: &Value) -> bool {
     match value {
         Value::Null => true,
         Value::Bool(flag) => !flag,
@@ -135,9 +135,10 @@ fn find(value: &Value, depth: usize) -> Option<ErrorFields> {
         return Some(in_envelope(inner, object, depth));
     }
     if let Some(base) = field("base_resp").and_then(Value::as_object) {
-        let code = text_in(base, &["status_code"], depth);
-        let is_error = code.is_some();
-        return Some(ErrorFields { base_code: code, is_error, ..flat(base, depth) });
+        let code = text_in(base, &["status_code"], depth).filter(|code| !is_success_code(code));
+        if code.is_some() {
+            return Some(ErrorFields { base_code: code, is_error: true, ..flat(base, depth) });
+        }
     }
     // An error in a field that only errors have. Flat objects may have them too: then their text is the message.
     for name in ["errors", "Error", "fault", "Fault", "detail", "header", "Response"] {
@@ -339,7 +340,10 @@ fn is_flat_error(object: &Map<String, Value>, fields: &ErrorFields) -> bool {
         })
     };
     let names_error = || ["errorMessage", "error_msg", "errorMsg", "error_message", "errMsg"];
-    failed || has_code || is_alone() || names_error().iter().any(|name| text(&name))
+    failed
+        || has_code
+        || (is_alone() && !says_success(object))
+        || names_error().iter().any(|name| text(&name))
 }
 
 fn is_error_word(word: &str) -> bool {

@@ -17,7 +17,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use self::fields::{ErrorFields, find_error, is_vacant};
+pub use self::fields::is_vacant;
+use self::fields::{ErrorFields, find_error};
 use self::message::{EXCERPT_LIMIT, first_line, is_html, page_summary, redirect_target, sanitize, sentence};
 use super::{limits, retry_after};
 use crate::error::{BODY_LIMIT, Error, Kind, truncate};
@@ -116,16 +117,23 @@ fn event_error(value: &Value, now: Option<u64>) -> Error {
 /// Whether the data of an event is an error for [`from_event`], and not a chunk. Data with `error` is one,
 /// whatever else it contains: OpenRouter puts an error and a choice into the same chunk.
 pub fn is_error_event(value: &Value) -> bool {
-    // The common case first: this runs for each chunk.
+    // Beside an answer, the fields of an error without an envelope mean something else.
     let has_choices = value.get("choices").and_then(Value::as_array).is_some_and(|list| !list.is_empty());
-    if has_choices
-        && value.get("error").is_none_or(is_vacant)
-        && value.pointer("/choices/0/error").is_none_or(is_vacant)
-        && value.pointer("/base_resp/status_code").is_none_or(is_vacant)
-    {
+    if has_choices && !has_error(value) && value.pointer("/choices/0/error").is_none_or(is_vacant) {
         return false;
     }
+    is_error(value)
+}
+
+/// Whether an object that holds no answer is an error.
+pub fn is_error(value: &Value) -> bool {
     !value.is_string() && find_error(value).is_some_and(|fields| fields.is_error)
+}
+
+/// Whether an object has one of the fields that make it an error, whatever else is in it.
+pub fn has_error(value: &Value) -> bool {
+    value.get("error").is_some_and(|error| !is_vacant(error))
+        || value.pointer("/base_resp/status_code").is_some_and(|code| !is_vacant(code) && code != "0")
 }
 
 /// Whether the JSON of a field `error` says that there is one: not for null, false, 0, an empty text, and lists and

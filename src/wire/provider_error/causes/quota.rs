@@ -48,6 +48,8 @@ pub(super) const CODES: &[Cause] = &[
     quota("Volcengine", Anywhere, Has("accountoverdueerror"), Any, VOLCENGINE),
     quota("Volcengine", Code, Is("serviceoverdue"), Any, VOLCENGINE),
     quota("Volcengine", Code, Is("accountquotaexceeded"), Any, VOLCENGINE),
+    // A limit that the account sets itself: the model is paused until it is raised.
+    quota("Volcengine", Anywhere, Has("setlimitexceeded"), Any, VOLCENGINE),
     quota("Together", Code, Is("credit_limit"), Any, "report: 402, type"),
     quota("Zhipu", Code, Is("1113"), ZHIPU_STATUSES, ZHIPU),
     quota("Zhipu", Code, Is("1304"), ZHIPU_STATUSES, ZHIPU),
@@ -135,6 +137,7 @@ pub(super) const TEXTS: &[Cause] = &[
         "docs.cohere.com/docs/rate-limits",
     ),
     quota("Volcengine", Message, Has("account has an overdue balance"), Any, VOLCENGINE),
+    quota("Volcengine", Message, All(&["reached the set inference limit", "paused"]), Any, VOLCENGINE),
     quota("DashScope", Message, Has("account is in good standing"), Client, DASHSCOPE),
     quota("DashScope", Message, Has("free tier of the model has been exhausted"), Any, DASHSCOPE),
     quota("NVIDIA", Message, Has("cloud credits expired"), Any, "report: 402"),

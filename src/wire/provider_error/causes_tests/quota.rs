@@ -41,6 +41,18 @@ fn exhausted_credit_or_quota_in_each_providers_wording() {
             ("MiniMax", 500, typed("api_error", "Token Plan usage limit exceeded (2056)")),
             ("MiniMax", 200, base(1008, "insufficient balance")),
             ("MiniMax", 200, base(2056, "usage limit exceeded")),
+            (
+                "Volcengine",
+                429,
+                coded("SetLimitExceeded", "Your account has reached the set inference limit for this model"),
+            ),
+            (
+                "Volcengine, through a relay",
+                429,
+                openai(
+                    "the account has reached the set inference limit, and the model service has been paused",
+                ),
+            ),
             ("Zhipu", 429, coded("1113", "余额不足或无可用资源包,请充值。")),
             ("Zhipu", 429, json!({ "error": { "code": 1113, "message": "Your account is in arrears" } })),
             ("Zhipu", 429, coded("1308", "已达到 5 小时的使用上限。您的限额将在 18:00 重置。")),
