@@ -144,8 +144,16 @@ fn shape(data: &str, chunk: &Chunk<'_>) -> Option<(Shape, Range<usize>)> {
     } = chunk;
     let [choice] = choices.as_deref()? else { return None };
     let Choice { index, delta, finish_reason, logprobs, usage: of_choice, error: choice_error, .. } = choice;
-    let Delta { content, reasoning_content, reasoning, refusal, tool_calls, function_call, has_other } =
-        delta.as_ref()?;
+    let Delta {
+        content,
+        reasoning_content,
+        reasoning,
+        refusal,
+        tool_calls,
+        function_call,
+        has_other,
+        others: _,
+    } = delta.as_ref()?;
     let rare = finish_reason.is_some()
         || *must_rebuild
         || *has_other
