@@ -66,6 +66,7 @@ impl Error {
             Phase::Attempt => "the attempt did not finish",
             Phase::Total => "the call did not finish",
             Phase::Queue => "not admitted",
+            Phase::Paused => "nothing was read of the paused answer",
         };
         Error::new(Kind::Timeout(phase), format!("{what} within {} ms", limit.as_millis()))
     }
@@ -297,6 +298,8 @@ pub enum Phase {
     Total,
     /// In the queue, before admission: `acquire({ timeoutMs })`.
     Queue,
+    /// The call is paused, because its consumer reads nothing: `maxPausedMs`.
+    Paused,
 }
 
 impl Phase {
@@ -308,6 +311,7 @@ impl Phase {
             Phase::Attempt => "attempt",
             Phase::Total => "total",
             Phase::Queue => "queue",
+            Phase::Paused => "paused",
         }
     }
 }

@@ -28,6 +28,13 @@ export interface CallOptions {
   /** The longest silence between two reads, in milliseconds. Comments and pings reset it. @default 60000 */
   idleTimeoutMs?: number
   /**
+   * How long a call may be paused because its consumer reads nothing, in milliseconds. A call is paused while too many deltas
+   * wait for its reader or callback; each delta that is taken begins the time again. Then the call ends with a `TimeoutError`
+   * of the phase `paused`, and its connection is closed; what had arrived can still be read. A paused call does not keep
+   * the process alive. `false`: no limit. @default 600000
+   */
+  maxPausedMs?: number | false
+  /**
    * How long after the last finish reason `result` (and a stream of chunks that requested it) waits for the usage, in
    * milliseconds. The text is complete earlier: at `[DONE]`, at the end of the body, or a second after the last finish
    * reason. At most 10000. @default 1000

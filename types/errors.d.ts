@@ -52,7 +52,7 @@ export class RateLimitError extends APIError {}
 
 /** A stage exceeded its timeout. */
 export class TimeoutError extends HolySheepError {
-  readonly phase: 'connect' | 'first-token' | 'idle' | 'attempt' | 'total' | 'queue'
+  readonly phase: 'connect' | 'first-token' | 'idle' | 'attempt' | 'total' | 'queue' | 'paused'
   /** With `phase: 'total'`: where the time of the call went, in milliseconds. */
   readonly timeBreakdown?: { queueMs: number; waitMs: number; attemptMs: number }
 }

@@ -38,14 +38,14 @@ describe('a response looks like one of the platform', () => {
     test(name, async (t) => {
       const sent = []
       const { url } = await serve(t, async (response, request) => {
-        sent.push(request.headers['x-name'])
+        sent.push(request.headers['x-title'])
         answer(response)
       })
       const fetch = createFetch({ ...QUICK, maxRetries: 1 })
       t.after(() => fetch.close())
       const init = {
         method: 'POST',
-        headers: { 'content-type': 'application/json', 'x-name': ACCENT },
+        headers: { 'content-type': 'application/json', 'x-title': ACCENT },
         body: JSON.stringify({ model: 'm', ...body }),
       }
       const [expected, response] = [

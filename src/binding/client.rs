@@ -50,7 +50,7 @@ impl NativeClient {
         let breaker = breaker.map(|breaker| breaker.shared.clone());
         let limiter = limiter.map(|limiter| Arc::clone(&limiter.limiter));
         let checks_health = config.health_check.is_some();
-        let client = Client::new(config, Arc::new(HttpTransport), breaker, limiter);
+        let client = Client::new(config, Arc::new(HttpTransport::default()), breaker, limiter);
         let client = Arc::new(Mutex::new(Arc::new(client)));
         let _health_checks = checks_health.then(|| {
             let (stop, client) = (CancellationToken::new(), Arc::downgrade(&client));

@@ -5,8 +5,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use tokio::time::Instant;
 
-use super::batch::{Batch, RecordKind};
+use super::batch::{Batch, MAX_SPARE, RecordKind};
 use super::errors::error_record;
 use super::hub::{CallState, Hub};
 use crate::engine::event::Event;
@@ -15,6 +16,8 @@ use crate::error::{Error, Result};
 
 /// How far, in bytes, one call may be ahead of JavaScript before it waits.
 const MAX_BACKLOG: usize = 64 * 1024;
+/// The same while few batches wait: a busy event loop takes everything at once, but rarely.
+const MAX_BACKLOG_OF_FEW: usize = 256 * 1024;
 /// What a record counts in addition to its text, in bytes: its words in a [`Batch`], rounded up. Without it records with
 /// little text would have no limit.
 const RECORD_OVERHEAD: usize = 16;
@@ -36,27 +39,39 @@ impl EventChannel {
     }
 
     /// Sends the last record of the call. The state stays until JavaScript has seen it: JavaScript may still
-    /// ask for a snapshot.
+    /// ask for a snapshot. A call that JavaScript has detached ends without a record, which nobody would read.
     pub fn end(self, result: Result<String>) {
-        match result {
-            Ok(json) => self.push(RecordKind::End, &json, true),
-            Err(error) => self.push(RecordKind::Error, &error_record(&error).to_string(), true),
+        self.flush();
+        let Backlog { last_batch, counted_in, .. } = *self.backlog();
+        if !self.state.end() {
+            return self.hub.end_detached(self.id, last_batch, counted_in);
+        }
+        let (kind, text) = match result {
+            Ok(json) => (RecordKind::End, json),
+            Err(error) => (RecordKind::Error, error_record(&error).to_string()),
         };
-    }
-
-    /// Queues a record behind the buffered ones.
-    fn push(&self, kind: RecordKind, text: &str, is_last: bool) {
         POLL_BUFFER.with_borrow_mut(|buffer| {
-            buffer.finish_delta();
-            buffer.batch.push(self.id, kind, text);
-            self.enqueue(&mut buffer.batch, is_last);
+            buffer.batch.push(self.id, kind, &text);
+            self.hub.push_ending(&mut buffer.batch, last_batch, counted_in);
         });
     }
 
-    fn enqueue(&self, records: &mut Batch, is_last: bool) {
+    /// Queues a record behind the buffered ones.
+    fn push(&self, kind: RecordKind, text: &str) {
+        POLL_BUFFER.with_borrow_mut(|buffer| {
+            buffer.finish_delta();
+            buffer.batch.push(self.id, kind, text);
+            self.enqueue(&mut buffer.batch);
+        });
+    }
+
+    fn enqueue(&self, records: &mut Batch) {
+        if self.state.is_detached() {
+            return records.clear(MAX_SPARE);
+        }
         let mut backlog = self.backlog();
         backlog.bytes += records.text_len() + RECORD_OVERHEAD * records.record_count();
-        backlog.last_batch = self.hub.push(records, &mut backlog.counted_in, is_last);
+        backlog.last_batch = self.hub.push(records, &mut backlog.counted_in);
     }
 
     fn backlog(&self) -> MutexGuard<'_, Backlog> {
@@ -83,7 +98,7 @@ impl Sink for EventChannel {
         POLL_BUFFER.with_borrow_mut(|buffer| {
             buffer.finish_delta();
             if !buffer.batch.is_empty() {
-                self.enqueue(&mut buffer.batch, false);
+                self.enqueue(&mut buffer.batch);
             }
         });
     }
@@ -91,37 +106,46 @@ impl Sink for EventChannel {
     fn complete(&self, text: &str) {
         // A consumer of deltas has the text already.
         let text = if self.mode() == DeliveryMode::Nothing { text } else { "" };
-        self.push(RecordKind::Complete, text, false);
+        self.push(RecordKind::Complete, text);
     }
 
     fn restart(&self) {
-        self.push(RecordKind::Restart, "", false);
+        self.push(RecordKind::Restart, "");
     }
 
     fn event(&self, event: Event) {
-        if self.options.events {
+        if self.options.events && !self.state.is_detached() {
             // Strings and numbers always encode.
-            self.push(RecordKind::Event, &serde_json::to_string(&event).unwrap_or_default(), false);
+            self.push(RecordKind::Event, &serde_json::to_string(&event).unwrap_or_default());
         }
     }
 
     fn is_failure(&self, error: &Error) -> Option<BoxFuture<'_, bool>> {
-        if !self.options.custom_is_failure {
+        if !self.options.custom_is_failure || self.state.is_detached() {
             return None;
         }
         let reply = self.state.expect_is_failure();
-        self.push(RecordKind::IsFailure, &error_record(error).to_string(), false);
+        self.push(RecordKind::IsFailure, &error_record(error).to_string());
         // Without a reply the call is over for JavaScript, and the error does not count.
         Some(async move { reply.await.unwrap_or(false) }.boxed())
     }
 
+    fn wants_end(&self) -> bool {
+        !self.state.is_detached()
+    }
+
+    fn last_taken(&self) -> Option<Instant> {
+        *self.state.last_taken()
+    }
+
     fn ready(&self) -> Option<BoxFuture<'_, ()>> {
         let bytes = self.backlog().bytes;
-        if bytes < MAX_BACKLOG && !self.state.is_paused() {
+        let is_ahead = bytes >= MAX_BACKLOG && (bytes >= MAX_BACKLOG_OF_FEW || !self.hub.has_few_batches());
+        if !is_ahead && !self.state.is_paused() {
             return None;
         }
         let wait = async move {
-            if bytes >= MAX_BACKLOG {
+            if is_ahead {
                 let last_batch = self.backlog().last_batch;
                 self.hub.wait_until_taken(last_batch).await;
                 self.backlog().bytes = 0;

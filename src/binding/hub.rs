@@ -10,7 +10,7 @@
 //! (TSFN) in each of its rounds, so there is only one. Ends travel with the deltas, because with a TSFN of its
 //! own a promise may resolve before its last deltas arrive.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use futures::future::BoxFuture;
@@ -21,8 +21,10 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::batch::Batch;
-use super::queue::{NextTake, Queue};
+use super::memory;
+use super::queue::{NextTake, Queue, Taken};
 use super::runtime::spawn_in_order;
+use crate::engine::clock;
 use crate::engine::live_snapshot::LiveSnapshot;
 use crate::engine::sink::DeliveryMode;
 
@@ -68,6 +70,7 @@ impl Hub {
     /// Registers a call, and returns its id and its state.
     pub fn register(&self) -> (u32, Arc<CallState>) {
         let state = Arc::new(CallState::new(self.shutdown.child_token()));
+        memory::call_opened();
         (self.calls().insert(Arc::clone(&state)), state)
     }
 
@@ -80,19 +83,39 @@ impl Hub {
         self.calls().get(id).cloned()
     }
 
-    /// Queues the records of one call, the last ones if `is_last`, and wakes JavaScript if necessary. Returns
-    /// the number of their batch. `counted_in` is the queue's: see [`Queue::push`].
-    pub fn push(&self, records: &mut Batch, counted_in: &mut u64, is_last: bool) -> u64 {
-        let (batch, wake) = self.queue().push(records, counted_in, is_last, now);
+    /// Queues records of one call, and wakes JavaScript if necessary. Returns the number of their batch. `counted_in` is
+    /// the queue's: see [`Queue::push`].
+    pub fn push(&self, records: &mut Batch, counted_in: &mut u64) -> u64 {
+        let (batch, wake) = self.queue().push(records, counted_in, now);
         if wake {
             self.wake();
         }
         batch
     }
 
-    /// Takes the first batch for JavaScript. `spare` is a batch to reuse.
+    /// Queues the last record of a call: see [`Queue::push_ending`].
+    pub fn push_ending(&self, ending: &mut Batch, last_batch: u64, counted_in: u64) {
+        let wake = self.queue().push_ending(ending, last_batch, counted_in, now);
+        if wake {
+            self.wake();
+        }
+    }
+
+    /// Forgets a detached call that has ended. JavaScript does not learn of it.
+    pub fn end_detached(&self, id: u32, last_batch: u64, counted_in: u64) {
+        let is_free = self.queue().end_detached(id, last_batch, counted_in);
+        if is_free {
+            self.unregister(id);
+        }
+    }
+
+    /// Takes the next batch for JavaScript. `spare` is a batch to reuse.
     pub fn take(&self, spare: Batch) -> (Batch, NextTake) {
-        let (batch, next, batches_taken) = self.queue().take(spare, now);
+        let Taken { batch, next, batches_taken, free_ids } = self.queue().take(spare, now);
+        if !free_ids.is_empty() {
+            let mut calls = self.calls();
+            free_ids.into_iter().for_each(|id| calls.remove(id));
+        }
         self.batches_taken.send_replace(batches_taken);
         (batch, next)
     }
@@ -101,6 +124,11 @@ impl Hub {
     pub async fn wait_until_taken(&self, batch: u64) {
         // Fails only if the hub is gone, and then there is nothing to wait for.
         let _ = self.batches_taken.subscribe().wait_for(|taken| *taken >= batch).await;
+    }
+
+    /// Whether few batches wait, so that a call may be further ahead.
+    pub fn has_few_batches(&self) -> bool {
+        self.queue().has_few_batches()
     }
 
     pub fn wake(&self) {
@@ -129,8 +157,12 @@ pub struct CallState {
     pub live: OnceLock<Arc<LiveSnapshot>>,
     /// The task of the call, until it begins.
     parked: Mutex<Option<BoxFuture<'static, ()>>>,
+    /// Whether the call runs, has ended, or is detached: the first of both decides who forgets it.
+    phase: AtomicU8,
     paused: AtomicBool,
     resumed: Notify,
+    /// When the consumer last took something while the call was paused.
+    last_taken: Mutex<Option<Instant>>,
     /// Waits for the reply to [`RecordKind::IsFailure`](super::batch::RecordKind::IsFailure).
     is_failure: Mutex<Option<oneshot::Sender<bool>>>,
 }
@@ -142,8 +174,10 @@ impl CallState {
             mode: OnceLock::new(),
             live: OnceLock::new(),
             parked: Mutex::default(),
+            phase: AtomicU8::new(RUNNING),
             paused: AtomicBool::new(false),
             resumed: Notify::new(),
+            last_taken: Mutex::default(),
             is_failure: Mutex::default(),
         }
     }
@@ -160,8 +194,42 @@ impl CallState {
         parked.into_iter().for_each(spawn_in_order);
     }
 
+    /// Ends the call for JavaScript, which receives nothing more of it and has forgotten it: its end needs no record. False if
+    /// its last record is on the way.
+    pub fn detach(&self) -> bool {
+        let detached = self.leave_running(DETACHED);
+        // So that its end is counted.
+        self.begin(DeliveryMode::Nothing);
+        self.cancel.cancel();
+        detached
+    }
+
+    /// Ends the call in Rust. False if it was detached, and nobody receives its last record.
+    pub fn end(&self) -> bool {
+        self.leave_running(ENDED)
+    }
+
+    pub fn is_detached(&self) -> bool {
+        self.phase.load(Ordering::Acquire) == DETACHED
+    }
+
+    fn leave_running(&self, phase: u8) -> bool {
+        self.phase.compare_exchange(RUNNING, phase, Ordering::AcqRel, Ordering::Acquire).is_ok()
+    }
+
     pub fn pause(&self) {
+        *self.last_taken() = None;
         self.paused.store(true, Ordering::Release);
+    }
+
+    /// The consumer of a paused call has taken something.
+    pub fn took(&self) {
+        *self.last_taken() = Some(clock::instant());
+    }
+
+    /// When the consumer last took something while the call was paused.
+    pub fn last_taken(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.last_taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub fn resume(&self) {
@@ -199,8 +267,13 @@ impl CallState {
     }
 }
 
-/// The calls of a hub by id. An id is reused once JavaScript has seen the end of its call, so that JavaScript
-/// can keep its calls in an array.
+/// The phases of [`CallState`].
+const RUNNING: u8 = 0;
+const ENDED: u8 = 1;
+const DETACHED: u8 = 2;
+
+/// The calls of a hub by id. An id is reused once JavaScript has seen the end of its call, or all records of a call that it
+/// has detached, so that JavaScript can keep its calls in an array.
 #[derive(Default)]
 struct Calls {
     /// Starts with the call of id 1; there is no id 0.
@@ -226,6 +299,7 @@ impl Calls {
         let state = (id as usize).checked_sub(1).and_then(|index| self.states.get_mut(index));
         if state.and_then(Option::take).is_some() {
             self.free_ids.push(id);
+            memory::call_closed();
         }
     }
 }

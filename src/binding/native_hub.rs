@@ -8,7 +8,7 @@ use napi::{Env, sys};
 use napi_derive::napi;
 
 use super::batch::{Batch, WORDS};
-use super::hub::{Hub, WakeFunction};
+use super::hub::{CallState, Hub, WakeFunction};
 use super::queue::{MAX_RECORDS, POLL_INTERVAL_MS};
 use crate::engine::sink::DeliveryMode;
 
@@ -21,7 +21,11 @@ const HEADER: usize = 2;
 pub struct NativeHub {
     pub(super) hub: Arc<Hub>,
     shared: Uint32Array,
-    calls_in_flight: u32,
+    /// JavaScript has a timer to poll with.
+    can_poll: bool,
+    /// The number of calls that keep the process alive: those in flight that are not paused. A paused call waits for its
+    /// consumer, and whatever may make that go on keeps the process alive itself.
+    keeping_alive: u32,
     /// The batch that was taken last, to reuse its memory.
     spare: Batch,
 }
@@ -50,7 +54,7 @@ impl NativeHub {
         hub.set_waker(waker);
         // After `worker.terminate()` and `process.exit()` every task of this environment must end.
         env.add_env_cleanup_hook(hub.shutdown().clone(), |shutdown| shutdown.cancel())?;
-        Ok(NativeHub { hub, shared, calls_in_flight: 0, spare: Batch::default() })
+        Ok(NativeHub { hub, shared, can_poll, keeping_alive: 0, spare: Batch::default() })
     }
 
     /// The length that the shared array needs.
@@ -93,19 +97,18 @@ impl NativeHub {
         Ok(text)
     }
 
-    /// Keeps the process alive until the call has ended.
+    /// Keeps the process alive until the call has ended or is paused.
     #[napi]
     pub fn call_started(&mut self, env: &Env) -> Result<()> {
-        self.calls_in_flight += 1;
-        if self.calls_in_flight == 1 { self.set_ref(env, true) } else { Ok(()) }
+        self.keep_alive(env)
     }
 
     /// Forgets a call whose end JavaScript has seen. Its id may be reused.
     #[napi]
     pub fn call_ended(&mut self, env: &Env, id: u32) -> Result<()> {
+        let keeps_alive = self.hub.call(id).is_some_and(|call| self.keeps_alive(&call));
         self.hub.unregister(id);
-        self.calls_in_flight = self.calls_in_flight.saturating_sub(1);
-        if self.calls_in_flight == 0 { self.set_ref(env, false) } else { Ok(()) }
+        if keeps_alive { self.let_exit(env) } else { Ok(()) }
     }
 
     /// Begins a call. `mode`: 0 for text, 1 for chunks, 2 for nothing before the end.
@@ -121,11 +124,16 @@ impl NativeHub {
         }
     }
 
+    /// Cancels a call. True if JavaScript must forget it at once: it receives nothing more of it. Otherwise the call has
+    /// ended, and its last record is on the way.
     #[napi]
-    pub fn cancel(&self, id: u32) {
-        if let Some(call) = self.hub.call(id) {
-            call.cancel.cancel();
+    pub fn cancel(&mut self, env: &Env, id: u32) -> Result<bool> {
+        let Some(call) = self.hub.call(id) else { return Ok(false) };
+        let detached = call.detach();
+        if detached && self.keeps_alive(&call) {
+            self.let_exit(env)?;
         }
+        Ok(detached)
     }
 
     /// The snapshot of a call in flight, as JSON; empty if the answer has outgrown it.
@@ -142,19 +150,44 @@ impl NativeHub {
         }
     }
 
-    /// Stops reading the call's socket until `resume`.
+    /// Stops reading the call's socket until `resume`. JavaScript calls this only for a call that is not paused.
     #[napi]
-    pub fn pause(&self, id: u32) {
+    pub fn pause(&mut self, env: &Env, id: u32) -> Result<()> {
+        let Some(call) = self.hub.call(id) else { return Ok(()) };
+        let kept_alive = self.keeps_alive(&call);
+        call.pause();
+        if kept_alive && !self.keeps_alive(&call) { self.let_exit(env) } else { Ok(()) }
+    }
+
+    /// The consumer of a paused call has taken something, so the time that it may be paused begins again.
+    #[napi]
+    pub fn took(&self, id: u32) {
         if let Some(call) = self.hub.call(id) {
-            call.pause();
+            call.took();
         }
     }
 
     #[napi]
-    pub fn resume(&self, id: u32) {
-        if let Some(call) = self.hub.call(id) {
-            call.resume();
-        }
+    pub fn resume(&mut self, env: &Env, id: u32) -> Result<()> {
+        let Some(call) = self.hub.call(id) else { return Ok(()) };
+        let kept_alive = self.keeps_alive(&call);
+        call.resume();
+        if kept_alive { Ok(()) } else { self.keep_alive(env) }
+    }
+
+    /// Without a timer JavaScript is woken for each batch, and only a call in flight keeps the process alive until then.
+    fn keeps_alive(&self, call: &CallState) -> bool {
+        !call.is_paused() || !self.can_poll
+    }
+
+    fn keep_alive(&mut self, env: &Env) -> Result<()> {
+        self.keeping_alive += 1;
+        if self.keeping_alive == 1 { self.set_ref(env, true) } else { Ok(()) }
+    }
+
+    fn let_exit(&mut self, env: &Env) -> Result<()> {
+        self.keeping_alive = self.keeping_alive.saturating_sub(1);
+        if self.keeping_alive == 0 { self.set_ref(env, false) } else { Ok(()) }
     }
 
     fn set_ref(&self, env: &Env, keep_alive: bool) -> Result<()> {

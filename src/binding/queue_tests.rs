@@ -9,25 +9,51 @@ struct Scene {
     queue: Queue,
     now: Instant,
     counted_in: Vec<u64>,
+    /// The last batch with a record of each call.
+    last_batch: Vec<u64>,
 }
 
 impl Scene {
     #[allow(clippy::disallowed_methods)] // An arbitrary start for simulated time.
     fn new() -> Self {
         let now = Instant::now();
-        Scene { queue: Queue::new(now, true), now: now + 10 * WINDOW, counted_in: vec![0; 100] }
+        Scene {
+            queue: Queue::new(now, true),
+            now: now + 10 * WINDOW,
+            counted_in: vec![0; 100],
+            last_batch: vec![0; 100],
+        }
     }
 
     fn push(&mut self, call: usize, kind: RecordKind) -> bool {
         let mut batch = Batch::default();
         batch.push(call as u32, kind, "x");
-        let is_last = matches!(kind, RecordKind::End);
-        self.queue.push(&mut batch, &mut self.counted_in[call], is_last, || self.now).1
+        if matches!(kind, RecordKind::End) {
+            return self
+                .queue
+                .push_ending(&mut batch, self.last_batch[call], self.counted_in[call], || self.now);
+        }
+        let (number, wake) = self.queue.push(&mut batch, &mut self.counted_in[call], || self.now);
+        self.last_batch[call] = number;
+        wake
     }
 
     fn take(&mut self) -> (usize, NextTake) {
-        let (batch, next, _) = self.queue.take(Batch::default(), || self.now);
-        (batch.record_count(), next)
+        let taken = self.queue.take(Batch::default(), || self.now);
+        (taken.batch.record_count(), taken.next)
+    }
+
+    /// The calls of the records in the next batch.
+    fn take_calls(&mut self) -> Vec<u32> {
+        let taken = self.queue.take(Batch::default(), || self.now);
+        taken.batch.words.chunks(WORDS).map(|record| record[0]).collect()
+    }
+
+    /// Fills a batch with records of one call.
+    fn fill_batch(&mut self, call: usize) {
+        for _ in 0..MAX_RECORDS {
+            self.push(call, DELTA);
+        }
     }
 
     /// Whether a record wakes JavaScript, and so will the next one after it is taken.
@@ -114,4 +140,67 @@ fn a_full_batch_is_followed_by_another() {
     // JavaScript polls again, so nothing wakes it in between.
     assert!(!scene.push(1, DELTA));
     assert_eq!(scene.take(), (2, NextTake::OnWake));
+}
+
+#[test]
+fn the_deltas_of_living_calls_go_before_the_endings_of_others() {
+    let mut scene = Scene::new();
+    for call in 10..10 + 2 * MAX_ENDINGS {
+        scene.push(call, RecordKind::End);
+    }
+    scene.push(1, DELTA);
+    assert_eq!(scene.take_calls(), [1]);
+    // Between two batches of endings, too.
+    assert_eq!(scene.take_calls().len(), MAX_ENDINGS);
+    scene.push(1, DELTA);
+    assert_eq!(scene.take_calls(), [1]);
+    assert_eq!(scene.take(), (MAX_ENDINGS, NextTake::OnWake));
+}
+
+#[test]
+fn an_ending_comes_after_the_deltas_of_its_own_call() {
+    let mut scene = Scene::new();
+    scene.fill_batch(1);
+    scene.push(2, DELTA);
+    scene.push(2, RecordKind::End);
+    scene.now += 2 * MAX_ENDING_WAIT;
+    // Overdue, and still behind the batch that has a record of its call.
+    assert_eq!(scene.take_calls()[0], 1);
+    assert_eq!(scene.take_calls(), [2]);
+    assert_eq!(scene.take_calls(), [2]);
+}
+
+#[test]
+fn an_ending_waits_for_a_bounded_time_while_others_stream_without_a_pause() {
+    let mut scene = Scene::new();
+    scene.push(9, RecordKind::End);
+    scene.fill_batch(1);
+    scene.fill_batch(1);
+    scene.fill_batch(1);
+    assert_eq!(scene.take_calls()[0], 1);
+    scene.now += MAX_ENDING_WAIT;
+    for call in 10..10 + MAX_ENDINGS {
+        scene.push(call, RecordKind::End);
+    }
+    assert_eq!(scene.take_calls()[0], 9);
+    // Endings that are overdue take turns with deltas.
+    assert_eq!(scene.take_calls()[0], 1);
+    scene.now += MAX_ENDING_WAIT;
+    assert!(scene.take_calls()[0] >= 9);
+    assert_eq!(scene.take_calls()[0], 1);
+}
+
+#[test]
+fn the_id_of_a_detached_call_is_free_once_no_unread_batch_has_a_record_of_it() {
+    let mut scene = Scene::new();
+    let free = |scene: &mut Scene, id: u32, last_batch| scene.queue.end_detached(id, last_batch, 0);
+    assert!(free(&mut scene, 1, 0), "it has no records");
+    scene.push(2, DELTA);
+    assert!(!free(&mut scene, 2, 1), "its record waits");
+    let taken = scene.queue.take(Batch::default(), || scene.now);
+    assert_eq!((taken.batch.record_count(), taken.free_ids), (1, vec![]), "JavaScript reads its record");
+    assert!(!free(&mut scene, 3, 1));
+    let taken = scene.queue.take(Batch::default(), || scene.now);
+    assert_eq!(taken.free_ids, [2, 3]);
+    assert!(free(&mut scene, 4, 1), "its records have been read");
 }

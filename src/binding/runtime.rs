@@ -6,6 +6,10 @@ use futures::future::BoxFuture;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
+/// How many threads may block at the same time: in a lookup of a host name, of which there is one for each name, and while
+/// certificates are loaded. More work waits.
+const MAX_BLOCKING_THREADS: usize = 16;
+
 /// The runtime of the process. It starts at first use and outlives every JavaScript environment. (napi's own
 /// runtime starts its threads at `require` and is gone after the last environment closes.)
 pub(super) fn runtime() -> &'static Runtime {
@@ -15,6 +19,7 @@ pub(super) fn runtime() -> &'static Runtime {
         let workers = std::thread::available_parallelism().map_or(1, |cores| cores.get().min(4));
         Builder::new_multi_thread()
             .worker_threads(workers)
+            .max_blocking_threads(MAX_BLOCKING_THREADS)
             .thread_name("holysheep")
             .enable_all()
             .build()

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::defaults;
 use super::first_endpoint_extras::FirstEndpointExtras;
-use super::headers::{header_value, headers};
+use super::headers::{header_value, headers, secret_values};
 use super::hedge::Hedge;
 use super::reader::Reader;
 use super::recovery::Recovery;
@@ -26,6 +26,8 @@ pub struct CallConfig {
     pub whole_answer_timeout: Duration,
     /// Timeout between two reads of a stream. 60 s by default.
     pub idle_timeout: Duration,
+    /// How long a call may be paused because its consumer reads nothing. 10 min by default; `None` for no limit.
+    pub max_paused: Option<Duration>,
     /// How long to wait for the usage after the last finish reason. 1 s by default, at most 10 s.
     pub usage_timeout: Duration,
     /// The largest event of a stream, in bytes. 16 MiB by default.
@@ -79,6 +81,7 @@ impl Default for CallConfig {
             first_token_timeout: None,
             whole_answer_timeout: defaults::WHOLE_ANSWER_TIMEOUT,
             idle_timeout: defaults::IDLE_TIMEOUT,
+            max_paused: Some(defaults::MAX_PAUSED),
             usage_timeout: defaults::USAGE_TIMEOUT,
             max_event: defaults::MAX_EVENT,
             max_answer: defaults::MAX_ANSWER,
@@ -117,6 +120,12 @@ impl CallConfig {
         self.first_token_timeout.unwrap_or(default)
     }
 
+    /// What no error may quote: the values of its headers, and what goes to the first endpoint only.
+    pub fn secrets(&self) -> impl Iterator<Item = &str> {
+        let extras = self.first_endpoint_extras.iter().flat_map(FirstEndpointExtras::secrets);
+        secret_values(&self.headers).chain(extras)
+    }
+
     /// These settings, overridden by the options of one call.
     ///
     /// # Errors
@@ -147,6 +156,9 @@ impl CallConfig {
         call.whole_answer_timeout =
             reader.milliseconds("wholeAnswerTimeoutMs", 1)?.unwrap_or(call.whole_answer_timeout);
         call.idle_timeout = reader.milliseconds("idleTimeoutMs", 1)?.unwrap_or(call.idle_timeout);
+        if let Some(limit) = reader.milliseconds_or_false("maxPausedMs", 1)? {
+            call.max_paused = limit;
+        }
         let max_usage_ms = defaults::MAX_USAGE_TIMEOUT.as_millis() as u64;
         if let Some(ms) = reader.integer("usageTimeoutMs", 0, max_usage_ms)? {
             call.usage_timeout = Duration::from_millis(ms);

@@ -19,6 +19,8 @@ pub const FIRST_TOKEN_TIMEOUT_LAST_ROUTE: Duration = Duration::from_secs(120);
 /// is written.
 pub const WHOLE_ANSWER_TIMEOUT: Duration = Duration::from_secs(300);
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long a call may be paused because its consumer reads nothing.
+pub const MAX_PAUSED: Duration = Duration::from_secs(600);
 /// How long the usage is awaited after the last finish reason.
 pub const USAGE_TIMEOUT: Duration = Duration::from_secs(1);
 pub const MAX_USAGE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -120,6 +122,7 @@ pub fn list() -> Value {
         "firstTokenTimeoutMs": ms(FIRST_TOKEN_TIMEOUT),
         "wholeAnswerTimeoutMs": ms(WHOLE_ANSWER_TIMEOUT),
         "idleTimeoutMs": ms(IDLE_TIMEOUT),
+        "maxPausedMs": ms(MAX_PAUSED),
         "usageTimeoutMs": ms(USAGE_TIMEOUT),
         "maxEventBytes": MAX_EVENT,
         "maxAnswerBytes": MAX_ANSWER,

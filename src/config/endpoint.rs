@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::authority::{is_authority, split_port};
 use super::breaker::{BreakerChoice, breaker_choice};
 use super::defaults;
-use super::headers::headers;
+use super::headers::{headers, secret_values};
 use super::rate_limit::{RateLimit, rate_limit};
 use super::reader::{Reader, describe};
 use super::routing;
@@ -59,6 +59,11 @@ impl Endpoint {
     /// The name of a model at this endpoint.
     pub fn model<'a>(&'a self, model: &'a str) -> &'a str {
         self.models.get(model).map_or(model, String::as_str)
+    }
+
+    /// What no error may quote: its key, and the values of its headers.
+    pub fn secrets(&self) -> impl Iterator<Item = &str> {
+        self.key.iter().map(Secret::expose).chain(secret_values(&self.headers))
     }
 
     fn read(

@@ -24,6 +24,58 @@ pub const RESERVED_HEADERS: &[&str] = &[
     "x-session-id",
 ];
 
+/// Headers whose values hold no secrets: they describe a request, an SDK or an application, and select a version or a
+/// route. An error may quote them. In lower case; one that ends with `*` is a beginning.
+const HARMLESS_HEADERS: &[&str] = &[
+    "accept",
+    "accept-charset",
+    "accept-encoding",
+    "accept-language",
+    "anthropic-beta",
+    "anthropic-dangerous-direct-browser-access",
+    "anthropic-version",
+    "cache-control",
+    "connection",
+    "content-encoding",
+    "content-language",
+    "content-length",
+    "content-type",
+    "date",
+    "expect",
+    "host",
+    "http-referer",
+    "idempotency-key",
+    "openai-beta",
+    "origin",
+    "pragma",
+    "priority",
+    "referer",
+    "sec-fetch-*",
+    "traceparent",
+    "tracestate",
+    "user-agent",
+    "x-client-request-id",
+    "x-openrouter-title",
+    "x-portkey-provider",
+    "x-request-id",
+    "x-session-id",
+    "x-stainless-*",
+    "x-title",
+];
+
+/// Whether the value of a header, whose name is in lower case, holds no secret. One that is not known may hold one.
+pub fn is_harmless(name: &str) -> bool {
+    HARMLESS_HEADERS.iter().any(|known| match known.strip_suffix('*') {
+        Some(start) => name.starts_with(start),
+        None => *known == name,
+    })
+}
+
+/// The values that no error may quote.
+pub fn secret_values(headers: &[(String, String)]) -> impl Iterator<Item = &str> {
+    headers.iter().filter(|(name, _)| !is_harmless(name)).map(|(_, value)| value.as_str())
+}
+
 /// Reads an object of headers: names in lower case, values unchanged.
 ///
 /// # Errors

@@ -23,6 +23,14 @@ pub struct ProxyConfig {
     pub no_proxy: Arc<str>,
 }
 
+impl ProxyConfig {
+    /// The URLs that contain a user or a password, which no error may quote.
+    pub fn secrets(&self) -> impl Iterator<Item = &str> {
+        let urls = [self.http.as_deref(), self.https.as_deref()].into_iter().flatten();
+        urls.filter(|url| url.contains('@'))
+    }
+}
+
 impl fmt::Debug for ProxyConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ProxyConfig").field("no_proxy", &self.no_proxy).finish_non_exhaustive()

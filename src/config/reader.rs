@@ -117,6 +117,17 @@ impl<'a> Reader<'a> {
         Ok(self.number_where(key, &accepted, is_accepted)?.map(|n| Duration::from_millis(n as u64)))
     }
 
+    /// Whole milliseconds from `min` to [`MAX_MS`], inclusive, or `false`, which is `Some(None)`.
+    pub fn milliseconds_or_false(&mut self, key: &'static str, min: u64) -> Result<Option<Option<Duration>>> {
+        if self.value(key) == Some(&Value::Bool(false)) {
+            return Ok(Some(None));
+        }
+        let accepted = format!("whole milliseconds from {min} to {MAX_MS}, or false");
+        let is_accepted = |n: f64| n.fract() == 0.0 && n >= min as f64 && n <= MAX_MS;
+        let limit = self.number_where(key, &accepted, is_accepted)?;
+        Ok(limit.map(|n| Some(Duration::from_millis(n as u64))))
+    }
+
     /// A string that is not empty.
     pub fn string(&mut self, key: &'static str, accepted: &str) -> Result<Option<&'a str>> {
         match self.value(key) {

@@ -53,6 +53,21 @@ fn the_options_of_a_call_override_those_of_the_client() {
 }
 
 #[test]
+fn max_paused_ms_is_a_duration_or_false() {
+    let read = |options: Value| CallConfig::default().with(&options).map(|call| call.max_paused);
+    assert_eq!(read(json!({})).unwrap(), Some(Duration::from_secs(600)));
+    assert_eq!(read(json!({"maxPausedMs": 5})).unwrap(), Some(Duration::from_millis(5)));
+    assert_eq!(read(json!({"maxPausedMs": false})).unwrap(), None);
+    for invalid in [json!(0), json!(true), json!("5"), json!(1e12)] {
+        let error = read(json!({ "maxPausedMs": invalid })).unwrap_err();
+        assert!(
+            error.message.ends_with("accepted: whole milliseconds from 1 to 604800000, or false"),
+            "{error}"
+        );
+    }
+}
+
+#[test]
 fn an_explicit_first_token_timeout_applies_to_the_last_route_too() {
     let client = ClientConfig::read(&json!({"apiKey": "k", "firstTokenTimeoutMs": 30_000})).unwrap();
     let seconds = |call: &CallConfig| [false, true].map(|last| call.first_token_timeout(last).as_secs());

@@ -37,6 +37,8 @@ pub use crate::transport::http::HttpTransport;
 pub use crate::transport::root_certs::{RootCertSources, parse_certificates, set_root_cert_sources};
 pub use crate::wire::chat::ChatRequest;
 pub use crate::wire::dialect::Dialect;
+pub use crate::wire::one_line::one_line;
+pub use crate::wire::redactor::Redactor;
 pub use crate::wire::retry_after;
 
 #[cfg(test)]

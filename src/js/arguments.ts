@@ -5,6 +5,7 @@ import { invalid } from './errors'
 import type { addon } from './native'
 import type { proxyEnvironment } from './network'
 import { callback, optionsObject, type WithInternalOptions } from './options'
+import { bare } from './own'
 
 /** The key of the limiter that a subclass of the client has created, among the client's options. */
 export const LIMITER = Symbol('limiter')
@@ -28,7 +29,7 @@ export function readArguments(apiKey: unknown, options: unknown): Options {
   }
   const rest =
     typeof options === 'object' || options === undefined ? optionsObject('options', options) : { maxRetries: options }
-  return { ...rest, ...(apiKey !== undefined && { apiKey }) } as Options
+  return bare({ ...rest, ...(apiKey !== undefined && { apiKey }) }) as Options
 }
 
 /** The callbacks of a client's breakers. */
@@ -41,10 +42,10 @@ export function readBreaker(
   const breaker = breakerOf('circuitBreaker', option)
   // The breaker itself, not its callbacks, because `onStateChange` may be set later.
   if (breaker) return [undefined, breaker, breaker]
-  if (typeof option !== 'object' || option === null) return [option as ClientOptions['circuitBreaker'], {}]
+  if (typeof option !== 'object' || option === null) return [option as ClientOptions['circuitBreaker'], bare({})]
   const { isFailure, onStateChange, ...options } = option as CircuitBreakerOptions
   return [
-    options,
+    bare(options),
     { isFailure: callback('isFailure', isFailure), onStateChange: callback('onStateChange', onStateChange) },
   ]
 }
@@ -52,7 +53,7 @@ export function readBreaker(
 /** Separates `recovery.onRestart` from the options that go to Rust. */
 export function splitRecovery<T extends { recovery?: unknown }>(options: T): { onRestart?: () => void; rest: T } {
   const { recovery } = options
-  if (typeof recovery !== 'object' || recovery === null) return { rest: options }
+  if (typeof recovery !== 'object' || recovery === null) return { onRestart: undefined, rest: options }
   const { onRestart, ...others } = recovery as RecoveryOptions
-  return { onRestart: callback('recovery.onRestart', onRestart), rest: { ...options, recovery: others } }
+  return { onRestart: callback('recovery.onRestart', onRestart), rest: bare({ ...options, recovery: bare(others) }) }
 }

@@ -4,6 +4,7 @@ import { BRAND, type Brand, brandOf } from './copies'
 import { invalid, native, otherVersion } from './errors'
 import { addon, copy, isOurs } from './native'
 import { callback, encode, notify, optionsObject } from './options'
+import { bare } from './own'
 
 type Change = { from: CircuitState; to: CircuitState }
 
@@ -37,7 +38,7 @@ export class CircuitBreaker {
     const merged =
       typeof failureThreshold === 'object' && failureThreshold !== null
         ? optionsObject('options', failureThreshold)
-        : { failureThreshold, timeout }
+        : bare({ failureThreshold, timeout })
     const { isFailure, onStateChange, ...options } = merged as CircuitBreakerOptions
     this.#isFailure = callback('isFailure', isFailure)
     this.#onStateChange = callback('onStateChange', onStateChange)

@@ -1,6 +1,7 @@
 /** The contract between a call and its starter: the consumer of its records, and the handle that controls it. */
 import { getMaxListeners, setMaxListeners } from 'node:events'
 import { addon } from './native'
+import { bare } from './own'
 import { soon } from './timers'
 
 /** The form in which a call delivers its answer. `NOTHING` delivers no deltas. */
@@ -23,6 +24,8 @@ export interface Consumer {
   isFailure?(error: Error): boolean
   /** A turn that `requestTurn` has requested. */
   turn?(): void
+  /** Whether the snapshot may be taken after the call has ended. */
+  takesSnapshots?: boolean
 }
 
 export interface CallHandle {
@@ -30,8 +33,11 @@ export interface CallHandle {
   begin(mode: number): void
   /** Ends the call. The consumer gets `reason` as its error at once. */
   cancel(reason: unknown): void
+  /** Stops reading the socket. A paused call does not keep the process alive, and ends after `maxPausedMs`. */
   pause(): void
   resume(): void
+  /** The consumer has taken a delta, so the time that the call may be paused begins again. */
+  took(): void
   /** Has the consumer's `turn` called in a turn of the dispatcher. */
   requestTurn(): void
   /** The snapshot of the call, as JSON. */
@@ -54,13 +60,21 @@ export const emptySnapshot = () =>
 export function abortedCall(consumer: Consumer, reason: unknown): CallHandle {
   soon(() => consumer.error(reason, true))
   const noop = () => {}
-  return { begin: noop, cancel: noop, pause: noop, resume: noop, requestTurn: noop, snapshot: emptySnapshot }
+  return {
+    begin: noop,
+    cancel: noop,
+    pause: noop,
+    resume: noop,
+    took: noop,
+    requestTurn: noop,
+    snapshot: emptySnapshot,
+  }
 }
 
 /** Adds an abort listener to the signal, and returns a consumer that removes it when the call ends. */
 export function withAbortListener(consumer: Consumer, signal: AbortSignal, abort: () => void): Consumer {
   countListener(signal)
-  signal.addEventListener('abort', abort, { once: true })
+  signal.addEventListener('abort', abort, bare({ once: true }))
   const stop = () => {
     signal.removeEventListener('abort', abort)
     uncountListener(signal)

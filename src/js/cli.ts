@@ -1,5 +1,6 @@
 /** The command line: `npx holysheep chat | doctor | simulate`. */
 import { explain, nearest, UsageError } from './cli/args'
+import { printableLine } from './cli/terminal'
 
 /** Each command is loaded on demand, so that `doctor` runs even if the addon does not load. */
 const COMMANDS: Record<string, () => { HELP: string; run(args: string[]): Promise<void> }> = {
@@ -72,6 +73,6 @@ main(process.argv.slice(2)).catch((error: Error & { code?: string }) => {
   const isKnown = isUsage || (typeof error.code === 'string' && error.code !== 'INTERNAL')
   const { message, remedy } = explain(error)
   process.stderr.write(
-    isKnown ? `holysheep: ${message}\n${remedy ? `  ${remedy}\n` : ''}` : `holysheep: ${error.stack}\n`,
+    isKnown ? `holysheep: ${printableLine(message)}\n${remedy ? `  ${remedy}\n` : ''}` : `holysheep: ${error.stack}\n`,
   )
 })

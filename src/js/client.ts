@@ -37,6 +37,7 @@ import {
   type WithEventListener,
   type WithInternalOptions,
 } from './options'
+import { bare, environment, own, stringify } from './own'
 import { sleep } from './sleep'
 import { type ReadPosition, readSnapshot, withSnapshot } from './snapshot'
 import { type ChatStream, createStream } from './stream'
@@ -90,7 +91,8 @@ export class HolySheepStreamingClient {
 
   constructor(apiKey?: string | ClientOptions, options?: number | ClientOptions) {
     const merged = readArguments(apiKey, options)
-    const { onEvent, logger, circuitBreaker, ...rest } = merged
+    const { onEvent, logger, circuitBreaker, ...others } = merged
+    const rest = bare(others)
     this.#onEvent = callback('onEvent', onEvent)
     this.#log = readLogger(logger)
     const [breaker, breakerCallbacks, shared] = readBreaker(circuitBreaker)
@@ -100,15 +102,14 @@ export class HolySheepStreamingClient {
     const { callbacks, rest: encodable } = splitCost(splitRecovery(rest).rest)
     this.#costCallbacks = callbacks
     trustEnvironment()
-    this.#options = {
+    this.#options = bare({
       ...encodable,
       ca: readCa(rest.ca) as string | string[] | undefined,
       $proxy: proxyEnvironment(),
-      // An empty variable counts as unset.
-      apiKey: rest.apiKey ?? (process.env.HOLYSHEEP_API_KEY || undefined),
-      baseUrl: rest.baseUrl ?? (rest.endpoints ? undefined : process.env.HOLYSHEEP_BASE_URL || undefined),
+      apiKey: rest.apiKey ?? environment('HOLYSHEEP_API_KEY'),
+      baseUrl: rest.baseUrl ?? (rest.endpoints ? undefined : environment('HOLYSHEEP_BASE_URL')),
       circuitBreaker: breaker,
-    }
+    })
     this.#native = native(
       () =>
         new addon.NativeClient(
@@ -146,7 +147,7 @@ export class HolySheepStreamingClient {
     return this.#options.retry?.baseDelayMs ?? defaults.retry.baseDelayMs
   }
   set baseDelay(baseDelayMs: number) {
-    this.#configure({ retry: { ...this.#options.retry, baseDelayMs } })
+    this.#configure({ retry: bare({ ...this.#options.retry, baseDelayMs }) })
   }
 
   async streamWithRetry(
@@ -208,7 +209,7 @@ export class HolySheepStreamingClient {
 
   resume(snapshot: Snapshot, request?: ChatRequest, options?: CallOptions): ChatStream {
     const { request: full, json } = readSnapshot(snapshot, request)
-    const { text = '', deltas = 0 } = snapshot.answer ?? {}
+    const { text = '', deltas = 0 } = bare({ ...(own(snapshot, 'answer') as Partial<Snapshot['answer']>) })
     return this.#stream(full, options, { json, position: { length: text.length, deltas } })
   }
 
@@ -221,9 +222,9 @@ export class HolySheepStreamingClient {
     return createStream({
       enter: (consumer) => this.#start(body, options, consumer, false, snapshot?.json),
       body,
-      withUsage: request.stream_options?.include_usage === true,
+      withUsage: own(own(request, 'stream_options'), 'include_usage') === true,
       resumedAt: snapshot?.position ?? { length: 0, deltas: 0 },
-      signal: options?.signal,
+      signal: own(options, 'signal') as AbortSignal | undefined,
     })
   }
 
@@ -384,13 +385,13 @@ export class HolySheepStreamingClient {
   #internalOptions(body: string, options: CallOptions & WithInternalOptions): string | undefined {
     const promptTokens = this.#countTokens(body, options)
     const internal = options[INTERNAL]
-    return internal || promptTokens ? JSON.stringify({ ...internal, promptTokens }) : undefined
+    return internal || promptTokens ? (stringify({ ...internal, promptTokens }) as string) : undefined
   }
 
   #countTokens(body: string, options: CallOptions): Record<string, number> | undefined {
     const { countTokens } = this.#costCallbacks
     if (!countTokens) return undefined
-    const request = JSON.parse(body) as ChatRequest
+    const request = bare(JSON.parse(body) as ChatRequest)
     // Rust rejects an invalid request, with a better message.
     if (!Array.isArray(request.messages)) return undefined
     const model = request.model ?? this.#options.model ?? defaults.model
@@ -428,7 +429,7 @@ export class HolySheepStreamingClient {
   }
 
   #configure(change: Partial<Options>) {
-    const options = { ...this.#options, ...change }
+    const options = bare({ ...this.#options, ...change })
     native(() => this.#native.configure(encode(options)))
     this.#options = options
   }

@@ -2,6 +2,7 @@
 import type { ChatRequest, ClientEvent, CostOptions } from '../../index'
 import { invalid } from './errors'
 import { callback } from './options'
+import { bare, stringify } from './own'
 
 export type SoftLimitEvent = Extract<ClientEvent, { type: 'soft-limit' }>
 
@@ -10,13 +11,13 @@ type CostCallbacks = Pick<CostOptions, 'countTokens' | 'onSoftLimit'>
 /** Separates the callbacks of `cost` from the options that go to Rust. */
 export function splitCost<T extends { cost?: unknown }>(options: T): { callbacks: CostCallbacks; rest: T } {
   const { cost } = options
-  if (typeof cost !== 'object' || cost === null || Array.isArray(cost)) return { callbacks: {}, rest: options }
+  if (typeof cost !== 'object' || cost === null || Array.isArray(cost)) return { callbacks: bare({}), rest: options }
   const { countTokens, onSoftLimit, ...others } = cost as CostOptions
   const callbacks = {
     countTokens: callback('cost.countTokens', countTokens),
     onSoftLimit: callback('cost.onSoftLimit', onSoftLimit),
   }
-  return { callbacks, rest: { ...options, cost: others } }
+  return { callbacks, rest: bare({ ...options, cost: bare(others) }) }
 }
 
 /** Counts the tokens of a request's text for each model, with the caller's function. */
@@ -41,14 +42,15 @@ export function countPrompt(
 function promptText(request: ChatRequest): string {
   const texts: unknown[] = []
   for (const message of request.messages as Array<Record<string, unknown> | null>) {
-    const { content, name, tool_calls: calls } = message ?? {}
+    const { content, name, tool_calls: calls } = bare({ ...message }) as Record<string, unknown>
     if (Array.isArray(content)) texts.push(...content.map((part) => part?.text ?? part?.refusal))
     else texts.push(content)
     texts.push(name)
-    if (calls !== undefined) texts.push(JSON.stringify(calls))
+    if (calls !== undefined) texts.push(stringify(calls) as string)
   }
-  for (const field of [request.tools, request.functions, request.response_format]) {
-    if (field) texts.push(JSON.stringify(field))
+  const { tools, functions, response_format } = bare({ ...request })
+  for (const field of [tools, functions, response_format]) {
+    if (field) texts.push(stringify(field) as string)
   }
   return texts.filter((text) => typeof text === 'string' && text !== '').join('\n')
 }

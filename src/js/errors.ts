@@ -2,6 +2,7 @@
 import type { AttemptRecord, Snapshot } from '../../index'
 import { type Brand, brandErrors } from './copies'
 import { addon, copy } from './native'
+import { bare, own } from './own'
 
 export interface ErrorRecord {
   class: string
@@ -38,7 +39,7 @@ class APIError extends HolySheepError {}
 class AuthenticationError extends APIError {}
 class RateLimitError extends APIError {}
 class TimeoutError extends HolySheepError {
-  declare readonly phase: 'connect' | 'first-token' | 'idle' | 'attempt' | 'total' | 'queue'
+  declare readonly phase: 'connect' | 'first-token' | 'idle' | 'attempt' | 'total' | 'queue' | 'paused'
   declare readonly timeBreakdown?: { queueMs: number; waitMs: number; attemptMs: number }
 }
 class ConnectionError extends HolySheepError {}
@@ -115,17 +116,23 @@ export async function withCallerStack<T>(promise: Promise<T>): Promise<T> {
   }
 }
 
+/** A text on one printable line: line breaks and control characters become escapes. */
+export function oneLine(text: string): string {
+  return /[^\x20-\x7e]/.test(text) ? addon.oneLine(text) : text
+}
+
 /** Builds the error that a record describes. */
 export function fromRecord(record: ErrorRecord): Error {
-  const { class: name, message, cause, snapshot, headers, ...data } = record
-  const Builtin = builtins[name]
-  if (Builtin) return Object.assign(new Builtin(message), { code: data.code })
+  const { class: name, message: text, cause, snapshot, headers, ...fields } = bare({ ...record })
+  const message = oneLine(text)
+  const Builtin = own(builtins, name) as (typeof builtins)[string] | undefined
+  if (Builtin) return Object.assign(new Builtin(message), { code: fields.code })
   const Class = (classes as Record<string, typeof HolySheepError>)[name] ?? HolySheepError
   const error = cause ? new Class(message, { cause: fromRecord(cause) }) : new Class(message)
   if (snapshot !== undefined) Object.defineProperty(error, 'snapshot', { value: snapshot, configurable: true })
   withoutCallerStack.add(error)
   if (headers !== undefined) Object.defineProperty(error, 'headers', { value: headers, configurable: true })
-  return Object.assign(error, data)
+  return Object.assign(error, fields)
 }
 
 /**
@@ -133,7 +140,7 @@ export function fromRecord(record: ErrorRecord): Error {
  * not explain the error.
  */
 export function invalid(name: string, value: unknown, accepted: string, description = describe(value)): TypeError {
-  const error = new TypeError(`${name}: got ${description}; accepted: ${accepted}`)
+  const error = new TypeError(oneLine(`${name}: got ${description}; accepted: ${accepted}`))
   return Object.assign(error, { code: 'INVALID_ARGUMENT' })
 }
 
@@ -155,7 +162,7 @@ export function invalidState(message: string): TypeError {
 /** The error of an unknown option. `accepted` lists the accepted names, separated by commas. */
 export function unknownOption(name: string, accepted: string): TypeError {
   const suggestion = addon.didYouMean(name, accepted.split(', '))
-  const error = new TypeError(`${name}: unknown option${suggestion}; accepted: ${accepted}`)
+  const error = new TypeError(oneLine(`${name}: unknown option${suggestion}; accepted: ${accepted}`))
   return Object.assign(error, { code: 'INVALID_ARGUMENT' })
 }
 

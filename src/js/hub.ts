@@ -1,11 +1,13 @@
 /**
  * The dispatcher: takes batches from the queue that `src/binding/hub.rs` fills, and lets each call handle its records in
- * the async context that the call was started in. Consecutive records of one call are handled together. A turn ends after
- * a few milliseconds and continues in the next round of the event loop, so that a burst cannot block the loop.
+ * the async context that the call was started in. Consecutive records of one call are handled together. A turn takes
+ * batches until none is left or a few milliseconds are over, and then continues in the next round of the event loop, so
+ * that a burst cannot block the loop.
  */
 import { type CallHandle, type Consumer, withAbortListener } from './call-handle'
 import { type Dispatcher, InFlightCall } from './in-flight-call'
 import { addon } from './native'
+import { bare, own } from './own'
 import { AT_ONCE, type NativeHub, PACED, RecordBatch } from './record-batch'
 import {
   afterMs,
@@ -47,10 +49,9 @@ const dispatcher: Dispatcher & { turn: number; isRunning: boolean } = {
     enqueued.push(call)
   },
   schedule,
-  remove({ id }: InFlightCall) {
+  forget({ id }: InFlightCall) {
     calls[id] = undefined
     inFlight--
-    nativeHub().callEnded(id)
   },
 }
 
@@ -59,15 +60,17 @@ const dispatcher: Dispatcher & { turn: number; isRunning: boolean } = {
  * The process stays alive until the call has ended.
  */
 export function open(
-  consumer: Consumer,
+  given: Consumer,
   options: { coalesce?: boolean; signal?: AbortSignal },
   enter: (hub: NativeHub) => number,
 ): CallHandle {
-  const { signal } = options
+  // Without a prototype, because most of its methods are optional.
+  const consumer = bare({ ...given })
+  const signal = own(options, 'signal') as AbortSignal | undefined
   // If this throws, no listener has been added yet.
   const id = enter(nativeHub())
   const abortable = signal ? withAbortListener(consumer, signal, () => call.cancel(signal.reason)) : consumer
-  const call: InFlightCall = new InFlightCall(id, abortable, options.coalesce === true, dispatcher)
+  const call: InFlightCall = new InFlightCall(id, abortable, own(options, 'coalesce') === true, dispatcher)
   calls[id] = call
   inFlight++
   nativeHub().callStarted()
@@ -120,6 +123,16 @@ function runTurn() {
 
 /** False if records or calls are left, for the rest of this turn or for the next one. */
 function deliver(): boolean {
+  for (;;) {
+    if (!deliverBatch()) return false
+    if (batch.next !== AT_ONCE) return enqueued.length === 0
+    // More batches wait, and this turn has time for them.
+    if (mustYield()) return false
+  }
+}
+
+/** Delivers a batch, or the rest of one, and serves the calls that are ready after it. False if something is left of that. */
+function deliverBatch(): boolean {
   // A new batch has to wait for the rest of the last one and for the calls that were ready then.
   if (batch.isEmpty && ready.length === 0) batch.take(nativeHub())
   for (let id = batch.callId; id !== undefined; id = batch.callId) {
@@ -147,5 +160,5 @@ function deliver(): boolean {
   }
   ready.length = 0
   nextReady = 0
-  return enqueued.length === 0
+  return true
 }

@@ -3,7 +3,7 @@ import { type CallHandle, type Consumer, emptySnapshot, TEXT } from './call-hand
 import { type ErrorRecord, fromRecord } from './errors'
 import { PendingRecords } from './pending-records'
 import { LONG_TEXT, type NativeHub, type RecordBatch, RecordKind } from './record-batch'
-import { checkClockSoon, claimRound, handledOtherRecord, mustYield, readerResolved } from './scheduler'
+import { checkClockSoon, claimRound, currentRound, handledOtherRecord, mustYield, readerResolved } from './scheduler'
 
 /** How many deltas may wait for a consumer that awaits before its socket is paused, and when it resumes. */
 const HIGH_WATER = 64
@@ -21,8 +21,8 @@ export interface Dispatcher {
   enqueue(call: InFlightCall): void
   /** Requests a turn. */
   schedule(): void
-  /** Forgets a call that has ended. */
-  remove(call: InFlightCall): void
+  /** Passes the call no more records: it has ended, or nobody wants them. */
+  forget(call: InFlightCall): void
 }
 
 export class InFlightCall extends PendingRecords implements CallHandle {
@@ -37,6 +37,8 @@ export class InFlightCall extends PendingRecords implements CallHandle {
   private paused = false
   /** Paused because the consumer awaits, and not through `pause`. */
   private overrun = false
+  /** The round of the event loop in which Rust last learned that the consumer of the paused call takes deltas. */
+  private tookInRound = 0
   /** Rust knows the call. After that another call may have its id. */
   private known = true
   /** The snapshot at the time of the cancellation. */
@@ -71,10 +73,15 @@ export class InFlightCall extends PendingRecords implements CallHandle {
     this.fail(reason, true)
   }
 
-  /** Ends the call in Rust, which then forgets it. */
+  /** Ends the call in Rust. Its end would tell nobody anything, so it has no record. */
   private stop() {
-    this.lastSnapshot ??= this.snapshot()
-    if (this.known) this.dispatcher.nativeHub().cancel(this.id)
+    if (!this.known) return
+    if (this.consumer.takesSnapshots) this.lastSnapshot ??= this.snapshot()
+    // If the end is already on the way, it is ignored when it arrives.
+    if (!this.dispatcher.nativeHub().cancel(this.id)) return
+    this.known = false
+    this.dispatcher.forget(this)
+    this.clearPending()
   }
 
   snapshot(): string {
@@ -92,6 +99,15 @@ export class InFlightCall extends PendingRecords implements CallHandle {
     if (!this.paused || !this.known) return
     this.paused = false
     this.dispatcher.nativeHub().resume(this.id)
+  }
+
+  took() {
+    if (!this.paused || !this.known) return
+    // Once per round is enough for a limit of minutes, and costs the deltas after the first nothing.
+    const round = currentRound()
+    if (this.tookInRound === round) return
+    this.tookInRound = round
+    this.dispatcher.nativeHub().took(this.id)
   }
 
   requestTurn() {
@@ -181,6 +197,8 @@ export class InFlightCall extends PendingRecords implements CallHandle {
       if (this.overrun && this.pendingCount() <= LOW_WATER) {
         this.overrun = false
         this.resume()
+      } else if (this.overrun) {
+        this.took()
       }
     }
     return true
@@ -210,11 +228,13 @@ export class InFlightCall extends PendingRecords implements CallHandle {
   /** Handles a record other than a delta. */
   private control(kind: number, text: string) {
     handledOtherRecord()
-    const record = kind === RecordKind.Error ? (JSON.parse(text) as ErrorRecord) : undefined
+    // Nobody reads the error of a call that its consumer has ended.
+    const record = kind === RecordKind.Error && !this.settled ? (JSON.parse(text) as ErrorRecord) : undefined
     if (kind === RecordKind.End || kind === RecordKind.Error) {
-      if (record) this.lastSnapshot ??= record.snapshot ?? this.snapshot()
+      if (record && this.consumer.takesSnapshots) this.lastSnapshot ??= record.snapshot ?? this.snapshot()
       this.known = false
-      this.dispatcher.remove(this)
+      this.dispatcher.forget(this)
+      this.dispatcher.nativeHub().callEnded(this.id)
     }
     if (this.settled) return
     if (kind === RecordKind.Complete || record || kind === RecordKind.End) readerResolved()
@@ -255,10 +275,14 @@ export class InFlightCall extends PendingRecords implements CallHandle {
     }
   }
 
-  /** Fails a blocked call at once if its deadline has passed or its client is closed: neither waits for a consumer. */
+  /**
+   * Fails a blocked call at once if its deadline has passed, its client is closed, or its consumer was paused for too long:
+   * none of these waits for a consumer.
+   */
   private failNow(text: string) {
     const error = fromRecord(JSON.parse(text)) as Error & { code?: string; phase?: string }
-    if (error.code === 'CLIENT_CLOSED' || error.phase === 'total') this.runInAsyncScope(this.fail, this, error)
+    if (error.code === 'CLIENT_CLOSED' || error.phase === 'total' || error.phase === 'paused')
+      this.runInAsyncScope(this.fail, this, error)
   }
 
   private block(promise: PromiseLike<unknown>) {

@@ -7,6 +7,7 @@ import { invalid, native, unknownOption, withCallerStack } from './errors'
 import { open } from './hub'
 import { addon } from './native'
 import { encode, INTERNAL, optionsObject, splitSignal } from './options'
+import { bare } from './own'
 import { sleep } from './sleep'
 
 /** The wait after a 429 without a `Retry-After` header. */
@@ -25,9 +26,10 @@ export class RateLimitedClient extends HolySheepStreamingClient {
       throw invalid('options', options, 'no argument after an options object')
     }
     const [key, second] = typeof apiKey === 'object' && apiKey !== null ? [undefined, apiKey] : [apiKey, options]
-    const merged = typeof second === 'number' ? { maxRetries: second } : optionsObject('options', second)
-    const { capacity, refillRate, requestsPerMinute, tokensPerMinute, adapt, rateLimit, ...rest } =
+    const merged = typeof second === 'number' ? bare({ maxRetries: second }) : optionsObject('options', second)
+    const { capacity, refillRate, requestsPerMinute, tokensPerMinute, adapt, rateLimit, ...others } =
       merged as ClientOptions & RateLimitOptions
+    const rest = bare(others)
     if (rateLimit === false) throw invalid('rateLimit', false, 'options of the limiter')
     const limits = optionsObject('rateLimit', rateLimit)
     // The limit of the client's queue is also that of the limiter's queue, unless the limiter has its own.

@@ -1,7 +1,7 @@
 /** The `logger` option: writes one line for each event of a call. */
 import type { ClientEvent } from '../../index'
 import type { Logger } from '../../types/observability'
-import { invalid } from './errors'
+import { invalid, oneLine } from './errors'
 import { notify } from './options'
 
 type Level = 'debug' | 'info' | 'warn' | 'error'
@@ -25,7 +25,8 @@ export function readLogger(logger: unknown): ((event: ClientEvent) => void) | un
     const [level, message] = describe(event)
     if (!has(level)) return
     const { type, ...fields } = event
-    notify('logger', write, [level, message, { event: type, ...fields }] as LogLine)
+    // Names of models and endpoints may come from anywhere too.
+    notify('logger', write, [level, oneLine(message), { event: type, ...fields }] as LogLine)
   }
 }
 

@@ -2,6 +2,7 @@
 import type { ChatRequest, Complexity, ModelInfo } from '../../index'
 import { invalid, native } from './errors'
 import { addon } from './native'
+import { stringify } from './own'
 
 export function catalogue(): Record<string, ModelInfo> {
   return JSON.parse(addon.catalogue())
@@ -9,5 +10,5 @@ export function catalogue(): Record<string, ModelInfo> {
 
 export function classifyComplexity(messages: ChatRequest['messages']): Complexity {
   if (!Array.isArray(messages)) throw invalid('messages', messages, 'an array of messages')
-  return native(() => addon.classifyComplexity(JSON.stringify(messages))) as Complexity
+  return native(() => addon.classifyComplexity(stringify(messages) as string)) as Complexity
 }

@@ -3,6 +3,7 @@ import { existsSync, readFileSync } from 'node:fs'
 import { delimiter } from 'node:path'
 import { invalid } from './errors'
 import { addon } from './native'
+import { bare, environment } from './own'
 
 /** The files of root certificates on systems without a certificate store. */
 export const SYSTEM_ROOTS = [
@@ -17,8 +18,9 @@ export const SYSTEM_ROOTS = [
 /** Whether the operating system has a certificate store, which TLS then queries. */
 export const HAS_STORE = ['darwin', 'win32'].includes(process.platform)
 
-// Read once, as Node does: later changes have no effect. An empty variable counts as unset.
-const { NODE_EXTRA_CA_CERTS, SSL_CERT_FILE, SSL_CERT_DIR } = process.env
+// Read once, as Node does: later changes have no effect. An empty variable counts as unset, but turns the system's
+// certificates off.
+const { NODE_EXTRA_CA_CERTS, SSL_CERT_FILE, SSL_CERT_DIR } = bare({ ...process.env })
 
 let configured = false
 
@@ -32,14 +34,14 @@ export function trustEnvironment(): void {
   // empty string disables the system's certificates.
   const isOverridden = SSL_CERT_FILE !== undefined || SSL_CERT_DIR !== undefined
   const hasNone = !HAS_STORE && (isOverridden || !SYSTEM_ROOTS.some((path) => existsSync(path)))
-  const sources = {
+  const sources = bare({
     file,
     dirs,
     ...(hasNone && !file && dirs.length === 0 && { bundled: bundledRoots() }),
-  }
+  })
   if (NODE_EXTRA_CA_CERTS) {
     try {
-      addon.setRootCertSources({ ...sources, extra: readFileSync(NODE_EXTRA_CA_CERTS, 'utf8') })
+      addon.setRootCertSources(bare({ ...sources, extra: readFileSync(NODE_EXTRA_CA_CERTS, 'utf8') }))
       return
     } catch (error) {
       const reason = failureReason(error as Error)
@@ -65,15 +67,15 @@ function failureReason({ message }: Error): string {
 /** The proxies from the environment. Lower-case variables take precedence. */
 export function proxyEnvironment(env: NodeJS.ProcessEnv = process.env) {
   const first = (...names: string[]) => {
-    const name = names.find((name) => env[name])
-    return name && { name, url: env[name] as string }
+    const name = names.find((name) => environment(name, env))
+    return name && { name, url: environment(name, env) as string }
   }
   // In CGI, HTTP_PROXY may come from the client's `Proxy` header (httpoxy). The lower-case variable cannot.
-  const upper = env.REQUEST_METHOD ? [] : ['HTTP_PROXY']
+  const upper = environment('REQUEST_METHOD', env) ? [] : ['HTTP_PROXY']
   const http = first('http_proxy', ...upper, 'all_proxy', 'ALL_PROXY')
   const https = first('https_proxy', 'HTTPS_PROXY', 'all_proxy', 'ALL_PROXY')
   if (!http && !https) return undefined
-  return { http, https, no: env.no_proxy || env.NO_PROXY || '' }
+  return { http, https, no: environment('no_proxy', env) ?? environment('NO_PROXY', env) ?? '' }
 }
 
 /** The `ca` option as text. Node accepts buffers too, so they are decoded. Rust validates the rest. */

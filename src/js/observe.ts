@@ -6,6 +6,7 @@ import { type Channel, channel } from 'node:diagnostics_channel'
 import { URL } from 'node:url'
 import type { ChatRequest, ClientEvent } from '../../index'
 import type { AttemptTrace, CallTrace, TracedResult } from '../../types/observability'
+import { bare } from './own'
 import { now } from './timers'
 
 // The names that `diagnostics_channel.tracingChannel('holysheep:call').subscribe` expects.
@@ -50,7 +51,7 @@ export class CallObserver {
     this.#servers = new Map(known)
     let request: ChatRequest | undefined
     const read = () => {
-      request ??= JSON.parse(body) as ChatRequest
+      request ??= bare(JSON.parse(body) as ChatRequest)
       return request
     }
     const trace = { operation, model: read().model ?? model, sessionId, tenant, server: known[0]?.[1] }

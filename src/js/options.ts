@@ -3,6 +3,7 @@ import type { ClientEvent } from '../../index'
 import { brandOf } from './copies'
 import { describe, invalid, unknownOption } from './errors'
 import { internalSymbol } from './native'
+import { bare, ownOptions, stringify } from './own'
 
 /** The key of a call's internal event listener. For the wrappers. A symbol is never encoded as JSON. */
 export const EVENTS: unique symbol = internalSymbol('events') as never
@@ -35,7 +36,7 @@ export interface WithInternalOptions {
  */
 export function encode(options: unknown): string {
   try {
-    return JSON.stringify(options, replaceUnrepresentable) ?? 'null'
+    return stringify(options, replaceUnrepresentable) ?? 'null'
   } catch (error) {
     throw unencodable('options', error)
   }
@@ -103,21 +104,24 @@ export function encodeRequest(request: unknown): string {
   }
   warnAboutMisspelledFields(request)
   try {
-    return JSON.stringify(request)
+    return stringify(request) as string
   } catch (error) {
     throw unencodable('request', error)
   }
 }
 
-/** Checks that a value is an options object, and returns it; an empty object if there is none. */
+/**
+ * Checks that a value is an options object, and returns a copy of what it has itself (see `ownOptions`); an empty object if
+ * there is none.
+ */
 export function optionsObject(name: string, value: unknown): Record<string, unknown> {
-  if (value === undefined || value === null) return {}
+  if (value === undefined || value === null) return bare({})
   if (typeof value === 'string') {
     // Probably an API key in the wrong position, so the message does not show it.
     throw invalid(name, undefined, 'an object', 'a string')
   }
   if (typeof value !== 'object' || Array.isArray(value)) throw invalid(name, value, 'an object')
-  return value as Record<string, unknown>
+  return ownOptions(value)
 }
 
 /** Throws if an option is not one of `known`. */
@@ -197,7 +201,8 @@ export function notify<T>(name: string, observer: ((value: T) => unknown) | unde
 /** Separates the signal from the other options of a call, and checks it. */
 export function splitSignal(options: unknown): { signal?: AbortSignal; rest: Record<string, unknown> } {
   const { signal, ...rest } = optionsObject('options', options)
-  if (signal === undefined || signal === null) return { rest }
+  bare(rest)
+  if (signal === undefined || signal === null) return { signal: undefined, rest }
   if (typeof (signal as AbortSignal).addEventListener !== 'function' || !('aborted' in (signal as object))) {
     throw invalid('signal', signal, 'an AbortSignal')
   }

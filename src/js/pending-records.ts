@@ -48,10 +48,14 @@ export class PendingRecords extends AsyncResource {
         this.head = 0
       }
     } else {
-      this.firstPending = undefined
-      this.rest = EMPTY
-      this.head = 0
+      this.clearPending()
     }
+  }
+
+  protected clearPending() {
+    this.firstPending = undefined
+    this.rest = EMPTY
+    this.head = 0
   }
 
   /** Removes the deltas at the front, and returns `text` followed by their text. */

@@ -35,6 +35,8 @@ let onlyDeltas = true
 let readersPending = false
 /** Work that may run once per round has run in this round. An immediate ends the round. */
 let roundClaimed = false
+/** The number of rounds in which work has run. */
+let rounds = 1
 /** In this round readers took deltas that had already arrived. */
 let readInRound = false
 /** The readers that got deltas before the last check of the clock have run. */
@@ -151,10 +153,17 @@ export function oncePerRound(turn: () => void) {
   turn()
 }
 
+/** Identifies this round of the event loop. It is never 0. */
+export function currentRound(): number {
+  claimRound()
+  return HAS_REAL_TIMERS ? rounds : ++rounds
+}
+
 /** Marks this round as used, so that no second turn runs in it. */
 export function claimRound() {
   if (roundClaimed || !HAS_REAL_TIMERS) return
   roundClaimed = true
+  rounds++
   rootContext.runInAsyncScope(setImmediate, undefined, onNextRound)
 }
 

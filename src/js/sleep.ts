@@ -3,6 +3,7 @@
  * timers of the moment, so that a test's fake timers control them. Every other wait is real (`timers.ts`).
  */
 import { invalid } from './errors'
+import { bare } from './own'
 import { clearTimeout, setTimeout } from './timers'
 
 /** The maximum of one timer. */
@@ -49,6 +50,6 @@ function waitWith(timers: () => Timers): Wait {
         source.clearTimeout(timer)
         reject(signal?.reason)
       }
-      signal?.addEventListener('abort', abort, { once: true })
+      signal?.addEventListener('abort', abort, bare({ once: true }))
     })
 }

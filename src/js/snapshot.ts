@@ -2,6 +2,7 @@
 import type { ChatRequest, Snapshot, SnapshotOptions, StreamResult } from '../../index'
 import { describe, fromRecord, HolySheepError, invalid, unknownOption } from './errors'
 import { optionsObject } from './options'
+import { bare, stringify } from './own'
 
 /** A snapshot as Rust has it, without the request. */
 type NativeSnapshot = Omit<Snapshot, 'request' | 'messagesSha256'>
@@ -9,7 +10,9 @@ type NativeSnapshot = Omit<Snapshot, 'request' | 'messagesSha256'>
 function sha256(messages: unknown): string {
   // Loaded with the first snapshot, because loading it would double the time to `require` this package.
   const { createHash } = require('node:crypto') as typeof import('node:crypto')
-  return createHash('sha256').update(JSON.stringify(messages)).digest('hex')
+  return createHash('sha256')
+    .update(stringify(messages) as string)
+    .digest('hex')
 }
 
 /** Adds the request to a snapshot from Rust. `body` is the JSON of the request. */
@@ -118,7 +121,8 @@ export function readSnapshot(
     // A string is not shown: a snapshot contains a conversation.
     throw invalid('snapshot', snapshot, accepted, typeof snapshot === 'string' ? 'a string' : describe(snapshot))
   }
-  const { request: snapshotRequest, messagesSha256, ...native } = snapshot as Partial<Snapshot>
+  const { request: snapshotRequest, messagesSha256, ...native } = bare({ ...snapshot }) as Partial<Snapshot>
+  bare(native)
   if (native.version === undefined) throw invalid('snapshot', snapshot, accepted, 'an object without a version')
   const full = request ?? snapshotRequest
   if (full === undefined) {
@@ -127,5 +131,5 @@ export function readSnapshot(
   if (messagesSha256 !== undefined && messagesSha256 !== sha256(full?.messages)) {
     throw invalid('request.messages', full?.messages, 'the messages of the snapshot', 'other messages')
   }
-  return { request: full, json: JSON.stringify(native) }
+  return { request: full, json: stringify(native) as string }
 }

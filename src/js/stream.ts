@@ -13,6 +13,7 @@ import type {
   TextResponseInit,
 } from '../../index'
 import { type CallHandle, CHUNKS, type Consumer, NOTHING, TEXT } from './call-handle'
+import { textOf } from './chunk-text'
 import { Deferred } from './deferred'
 import { addStackOf, invalidState, withCallerStack } from './errors'
 import { mayRead, readerResolved } from './scheduler'
@@ -25,6 +26,7 @@ import {
   readSnapshotOptions,
   snapshotOfResult,
 } from './snapshot'
+import { type Link, unread } from './stream-link'
 import { soon } from './timers'
 import type * as Web from './web'
 
@@ -34,6 +36,9 @@ const web = () => require('./web') as typeof Web
 /** How many deltas may wait for a reader before the socket is paused, and when it resumes. */
 const HIGH_WATER = 256
 const LOW_WATER = 64
+/** The same for their text, in UTF-16 units: a chunk may be of any size. */
+const HIGH_WATER_TEXT = 64 * 1024
+const LOW_WATER_TEXT = 16 * 1024
 
 /** How a stream was read, for the error of a second reader. */
 const READ_AS = { chunks: 'as chunks', text: 'as text', complete: 'as the complete text' }
@@ -60,6 +65,7 @@ type Shape = (stream: ChatStream, delta: string) => unknown
 
 /** For `HolySheepStreamingClient.stream`. */
 export let createStream: (start: StreamStart) => ChatStream
+let consumerOf: (link: Link<ChatStream>) => Consumer
 
 export class ChatStream implements AsyncIterable<ChatCompletionChunk> {
   // The fields that each delta touches come first: with a thousand streams, none of them is in the cache.
@@ -80,9 +86,12 @@ export class ChatStream implements AsyncIterable<ChatCompletionChunk> {
   /** The deltas that have not been read. */
   #deltas: string[] = []
   #head = 0
+  /** The length of their text. */
+  #textLength = 0
   /** The other waiting readers. */
   readonly #waiting: [Resolve, Reject][] = []
   readonly #call: CallHandle
+  readonly #link: Link<ChatStream> = { held: this, weak: undefined }
   readonly #result = new Deferred<StreamResult>()
   readonly #text = new Deferred<string>()
   /** Has the stack of the code that began to read. */
@@ -101,25 +110,39 @@ export class ChatStream implements AsyncIterable<ChatCompletionChunk> {
 
   static {
     createStream = (start) => new ChatStream(start)
+    // Its functions must not refer to `this` of a stream: the call holds them.
+    consumerOf = (link) => {
+      const streamOf = () => link.held ?? link.weak?.deref()
+      const tell = (act: (stream: ChatStream) => void) => {
+        const stream = streamOf()
+        if (stream !== undefined) act(stream)
+      }
+      return {
+        delta(text) {
+          const stream = streamOf()
+          if (stream !== undefined) stream.#onDelta(text)
+        },
+        complete: (text) => tell((stream) => stream.#onComplete(text)),
+        restart: () => tell((stream) => stream.#onRestart()),
+        end: (json) => tell((stream) => stream.#onEnd(json)),
+        error: (error, canceled) => tell((stream) => stream.#onError(error, canceled)),
+        turn: () => tell((stream) => stream.#onTurn()),
+        takesSnapshots: true,
+      }
+    }
   }
 
   private constructor(start: StreamStart) {
     this.#start = start
     this.#readLength = start.resumedAt.length
     this.#readDeltas = start.resumedAt.deltas
-    this.#call = start.enter({
-      delta: (text) => this.#onDelta(text),
-      complete: (text) => this.#onComplete(text),
-      restart: () => this.#onRestart(),
-      end: (json) => this.#onEnd(JSON.parse(json)),
-      error: (error, canceled) => this.#onError(error, canceled),
-      turn: () => this.#onTurn(),
-    })
+    this.#call = start.enter(consumerOf(this.#link))
     // Callers usually start to read synchronously, so the mode is known by then.
     soon(() => this.#begin())
   }
 
   get result(): Promise<StreamResult> {
+    this.#hold()
     this.#unbounded = true
     this.#call.resume()
     return this.#result.promise
@@ -135,6 +158,7 @@ export class ChatStream implements AsyncIterable<ChatCompletionChunk> {
   }
 
   text(): Promise<string> {
+    this.#hold()
     if (this.#reader === undefined) {
       this.#reader = 'complete'
       this.#clear()
@@ -201,6 +225,23 @@ export class ChatStream implements AsyncIterable<ChatCompletionChunk> {
     // Without a reader, chunks: a later reader of any kind can be served from them.
     this.#mode = this.#reader === 'text' ? TEXT : this.#reader === 'complete' ? NOTHING : CHUNKS
     this.#call.begin(this.#mode)
+    if (this.#reader === undefined && !this.#unbounded) this.#release()
+  }
+
+  /** Has the call hold the stream: something of it is taken. */
+  #hold() {
+    const link = this.#link
+    if (link.weak) unread.unregister(link)
+    link.weak = undefined
+    link.held = this
+  }
+
+  /** Nothing of the stream is taken yet, so only its owner holds it. */
+  #release() {
+    const link = this.#link
+    link.weak = new WeakRef(this)
+    link.held = undefined
+    unread.register(this, this.#call, link)
   }
 
   #iterate<T>(reader: 'chunks' | 'text', shape: Shape, below: () => unknown): AsyncIterator<T, undefined> {
@@ -268,6 +309,7 @@ export class ChatStream implements AsyncIterable<ChatCompletionChunk> {
         `this stream has already been read (${READ_AS[this.#reader]}), and can be read only once: call stream() again for a new one`,
       )
     }
+    this.#hold()
     this.#reader = reader
     this.#shape = shape
   }
@@ -302,7 +344,8 @@ export class ChatStream implements AsyncIterable<ChatCompletionChunk> {
 
   #shift(): string | undefined {
     if (this.#head >= this.#deltas.length) return undefined
-    const delta = this.#deltas[this.#head++]
+    const delta = this.#deltas[this.#head++] as string
+    this.#textLength -= delta.length
     if (this.#head === this.#deltas.length) this.#clear()
     return delta
   }
@@ -310,6 +353,7 @@ export class ChatStream implements AsyncIterable<ChatCompletionChunk> {
   #clear() {
     this.#deltas = []
     this.#head = 0
+    this.#textLength = 0
   }
 
   /** Serves the waiting readers with what has arrived. */
@@ -332,7 +376,8 @@ export class ChatStream implements AsyncIterable<ChatCompletionChunk> {
         break
       }
     }
-    if (this.#deltas.length - this.#head <= LOW_WATER) this.#call.resume()
+    if (this.#deltas.length - this.#head <= LOW_WATER && this.#textLength <= LOW_WATER_TEXT) this.#call.resume()
+    else this.#call.took()
   }
 
   /** Delivers a delta to the first waiting reader. */
@@ -349,7 +394,9 @@ export class ChatStream implements AsyncIterable<ChatCompletionChunk> {
     // A waiting reader has read all earlier deltas, unless it waits for a turn.
     if (this.#resolve !== undefined && !this.#deferred) return this.#deliver(delta)
     this.#deltas.push(delta)
-    if (this.#deltas.length - this.#head >= HIGH_WATER && !this.#unbounded) this.#call.pause()
+    this.#textLength += delta.length
+    const isFull = this.#deltas.length - this.#head >= HIGH_WATER || this.#textLength >= HIGH_WATER_TEXT
+    if (isFull && !this.#unbounded) this.#call.pause()
   }
 
   #onTurn() {
@@ -370,7 +417,8 @@ export class ChatStream implements AsyncIterable<ChatCompletionChunk> {
     this.#serve()
   }
 
-  #onEnd({ tooLargeFor, ...result }: StreamResult & { tooLargeFor?: number }) {
+  #onEnd(json: string) {
+    const { tooLargeFor, ...result } = JSON.parse(json) as StreamResult & { tooLargeFor?: number }
     this.#complete = true
     if (tooLargeFor !== undefined) {
       // The reader has everything; there is no whole of it.
@@ -414,25 +462,4 @@ export class ChatStream implements AsyncIterable<ChatCompletionChunk> {
 /** For the adapters of `web.ts`. */
 function unchanged(_stream: ChatStream, delta: string) {
   return delta
-}
-
-/** The text of the first choice in a chunk. */
-function textOf(chunk: ChatCompletionChunk): string {
-  let text = ''
-  // A provider may send anything here.
-  if (!Array.isArray(chunk.choices)) return text
-  for (const choice of chunk.choices) {
-    if (choice?.index === 0) text += partText(choice.delta?.content)
-  }
-  return text
-}
-
-/** The text of a delta, even where it is a number, a boolean or a list of parts, as the engine reads it. */
-function partText(content: unknown): string {
-  if (typeof content === 'string') return content
-  if (typeof content === 'number' || typeof content === 'boolean') return String(content)
-  if (!Array.isArray(content)) return ''
-  const isText = (part: { type?: unknown; text?: unknown } | null) =>
-    typeof part?.text === 'string' && (typeof part.type !== 'string' || /^$|text$/.test(part.type))
-  return content.map((part) => (isText(part) ? part.text : '')).join('')
 }

@@ -8,6 +8,7 @@ import type { PipeOptions, PipeOutcome, ServerResponseLike, SSEResponseInit, Tex
 import { type ClientError, clientErrorOf } from './client-error'
 import { invalid } from './errors'
 import { callback, checkKnownOptions, oneOf, optionsObject, wholeMs } from './options'
+import { bare, stringify } from './own'
 import { clearInterval, setInterval, type Timer } from './timers'
 
 /** The reading side of a stream. */
@@ -76,7 +77,7 @@ class EventReader {
   }
 }
 
-const errorEvent = (error: ClientError) => `event: error\ndata: ${JSON.stringify(error.body)}\n\n`
+const errorEvent = (error: ClientError) => `event: error\ndata: ${stringify(error.body) as string}\n\n`
 
 /** Line breaks in JSON occur only between tokens, where a space means the same. */
 function event(json: string): string {
@@ -93,24 +94,26 @@ function readableOf<T>(
   cancel: () => void,
   heartbeat?: { everyMs: number; value: T },
 ): ReadableStream<T> {
-  return new ReadableStream<T>({
-    async pull(controller) {
-      const timer = heartbeat?.everyMs
-        ? setInterval(() => {
-            // Only for a waiting reader, so that heartbeats do not pile up.
-            if ((controller.desiredSize ?? 0) > 0) controller.enqueue(heartbeat.value)
-          }, heartbeat.everyMs).unref()
-        : undefined
-      try {
-        const value = await next()
-        if (value === undefined) controller.close()
-        else controller.enqueue(value)
-      } finally {
-        clearInterval(timer)
-      }
-    },
-    cancel,
-  })
+  return new ReadableStream<T>(
+    bare({
+      async pull(controller) {
+        const timer = heartbeat?.everyMs
+          ? setInterval(() => {
+              // Only for a waiting reader, so that heartbeats do not pile up.
+              if ((controller.desiredSize ?? 0) > 0) controller.enqueue(heartbeat.value)
+            }, heartbeat.everyMs).unref()
+          : undefined
+        try {
+          const value = await next()
+          if (value === undefined) controller.close()
+          else controller.enqueue(value)
+        } finally {
+          clearInterval(timer)
+        }
+      },
+      cancel,
+    }),
+  )
 }
 
 export function toReadableStream(options: unknown, open: Open): ReadableStream<string> {
@@ -262,7 +265,7 @@ class ResponseWriter {
     res.setHeader('content-type', 'application/json; charset=utf-8')
     res.setHeader('cache-control', 'no-store')
     if (error.retryAfterS !== undefined) res.setHeader('retry-after', String(error.retryAfterS))
-    const json = JSON.stringify(error.body)
+    const json = stringify(error.body) as string
     res.setHeader('content-length', String(Buffer.byteLength(json)))
     res.write(json)
   }

@@ -103,7 +103,8 @@ pub fn classify(error: &Error) -> Classification {
         }
         // The attempt in flight at the deadline has timed out like any other.
         Kind::Timeout(Phase::Total) => class(false, Failure, Never),
-        Kind::Timeout(Phase::Queue) => class(false, Ignored, Never),
+        // The caller's own time.
+        Kind::Timeout(Phase::Queue | Phase::Paused) => class(false, Ignored, Never),
         Kind::Connection(ConnectionFailure::Tls) => class(false, Failure, Any),
         Kind::Connection(_) | Kind::Interrupted | Kind::Truncated => class(true, Failure, Any),
         Kind::Malformed => class(error.should_retry != Some(false), Failure, Any),
@@ -229,7 +230,13 @@ mod tests {
 
     #[test]
     fn what_the_caller_causes_is_ignored_by_the_breaker() {
-        for kind in [Kind::Aborted, Kind::Closed, Kind::Timeout(Phase::Queue), Kind::CostCap] {
+        for kind in [
+            Kind::Aborted,
+            Kind::Closed,
+            Kind::Timeout(Phase::Queue),
+            Kind::Timeout(Phase::Paused),
+            Kind::CostCap,
+        ] {
             let class = classified(kind, None);
             assert_eq!(
                 (class.retryable, class.breaker, class.next_route),

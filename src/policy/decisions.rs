@@ -144,7 +144,7 @@ impl DecisionTable {
     /// it: the call's own deadline, its abort, its queues.
     pub fn decision_for(&self, error: &Error) -> Option<&Decision> {
         let is_decidable = match error.kind {
-            Kind::Timeout(phase) => !matches!(phase, Phase::Total | Phase::Queue),
+            Kind::Timeout(phase) => !matches!(phase, Phase::Total | Phase::Queue | Phase::Paused),
             // Each kind of connection failure has its own code.
             Kind::Connection(_) => true,
             kind => decidable_kinds().any(|known| known == kind),

@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::mem;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -20,19 +21,35 @@ use super::{
 };
 use crate::error::{ConnectionFailure, Error, Kind, Phase, Result};
 
-/// The transport of the process. All values share one pool of connections.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct HttpTransport;
+/// The transport of one client. All of them share one pool of connections.
+#[derive(Debug)]
+pub struct HttpTransport {
+    user: client_pool::UserId,
+}
+
+impl Default for HttpTransport {
+    fn default() -> Self {
+        static USERS: AtomicU64 = AtomicU64::new(0);
+        HttpTransport { user: USERS.fetch_add(1, Ordering::Relaxed) }
+    }
+}
+
+impl Drop for HttpTransport {
+    fn drop(&mut self) {
+        client_pool::forget(self.user);
+    }
+}
 
 impl Transport for HttpTransport {
     fn send(&self, request: Request) -> BoxFuture<'static, Result<Response>> {
+        let user = self.user;
         async move {
             let connect_timeout = request.options.connect_timeout;
             let address: Arc<str> = address(&request.url).into();
             let proxy = proxy_name(&request.options.proxies, &request.url);
             // With a proxy in between, an early close says nothing about the server's handshake.
             let tls_to_server = proxy.is_none() && request.url.starts_with("https:");
-            let client = client_pool::client(request.options).await?;
+            let client = client_pool::client(request.options, user).await?;
             let mut headers = request.headers;
             // Not asking would allow any coding (RFC 9110, section 12.5.3).
             headers.entry(ACCEPT_ENCODING).or_insert(HeaderValue::from_static("identity"));
@@ -88,6 +105,10 @@ impl Transport for HttpTransport {
             Ok(Response { status, headers, body })
         }
         .boxed()
+    }
+
+    fn close(&self) {
+        client_pool::close(self.user);
     }
 }
 

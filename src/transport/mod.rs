@@ -4,6 +4,7 @@
 mod client_pool;
 mod connection;
 mod content_coding;
+mod dns;
 pub mod http;
 mod http_error;
 pub mod proxy;
@@ -32,6 +33,9 @@ pub trait Transport: Send + Sync + 'static {
     /// Sends the request and resolves once the response head has arrived. Dropping the future cancels the
     /// request.
     fn send(&self, request: Request) -> BoxFuture<'static, Result<Response>>;
+
+    /// Closes the idle connections that no other transport uses. Called when no request follows.
+    fn close(&self) {}
 }
 
 /// One HTTP request. A GET has no body.

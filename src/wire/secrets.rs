@@ -2,11 +2,7 @@
 
 use std::borrow::Cow;
 
-/// What replaces a secret.
-const MASK: &str = "…";
-
-/// Shorter values are not secrets, and masking them would garble the message. In bytes.
-const MIN_SECRET_LENGTH: usize = 8;
+use super::redactor::MASK;
 
 /// Prefixes of known providers' keys. The rest of the key is masked.
 const PREFIXES: &[&str] = &["sk-", "sk_", "gsk_", "xai-", "AIza", "pplx-", "hf_", "r8_", "nvapi-", "eyJ"];
@@ -17,7 +13,8 @@ const LABELS: &[&str] =
 
 /// Masks everything in a provider's text that looks like a key: known prefixes (`sk-…`), what follows
 /// `Bearer`, `api_key=` or "API key provided:", and words that are already partly masked
-/// (`YOUR_*****_KEY`). This knows the forms of keys and not the key itself, for which there is [`mask_key`].
+/// (`YOUR_*****_KEY`). This knows the forms of keys and not the keys themselves, for which there is
+/// [`super::redactor`].
 /// Takes linear time, and borrows the text if there is nothing to mask.
 pub fn mask(text: &str) -> Cow<'_, str> {
     let mut masked: Option<String> = None;
@@ -42,21 +39,6 @@ pub fn mask(text: &str) -> Cow<'_, str> {
             Cow::Owned(out)
         }
         None => Cow::Borrowed(text),
-    }
-}
-
-/// Masks this key in the text, and also a beginning of it at the very end, because the text may have been truncated. A
-/// key too short to be a secret (`none`, for example) is left unchanged.
-pub fn mask_key(text: &str, key: &str) -> String {
-    if key.len() < MIN_SECRET_LENGTH {
-        return text.to_owned();
-    }
-    let masked = text.replace(key, MASK);
-    // Shorter beginnings reveal nothing.
-    let beginnings = (6..key.len()).rev().filter(|end| key.is_char_boundary(*end)).map(|end| &key[..end]);
-    match beginnings.into_iter().find_map(|beginning| masked.strip_suffix(beginning)) {
-        Some(rest) => format!("{rest}{MASK}"),
-        None => masked,
     }
 }
 
@@ -110,21 +92,6 @@ mod tests {
         ] {
             assert_eq!(mask(text), masked);
         }
-    }
-
-    #[test]
-    fn a_known_key_is_masked_everywhere() {
-        assert_eq!(mask_key("key plainkey99, plainkey99!", "plainkey99"), "key …, …!");
-        assert_eq!(mask_key("cut in plaink", "plainkey99"), "cut in …");
-        assert_eq!(mask_key("a plain word", "plainkey99"), "a plain word");
-        assert_eq!(mask_key("", "plainkey99"), "");
-    }
-
-    #[test]
-    fn a_key_too_short_for_a_secret_is_not_masked() {
-        assert_eq!(mask_key("failed to look it up", "k"), "failed to look it up");
-        assert_eq!(mask_key("none of 7 chars", "7 chars"), "none of 7 chars");
-        assert_eq!(mask_key("but 8 bytes.", "8 bytes."), "but …");
     }
 
     #[test]

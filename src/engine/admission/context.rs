@@ -1,6 +1,6 @@
 //! The context that every part of a call shares.
 
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -15,6 +15,7 @@ use crate::engine::shared::sink::Sink;
 use crate::engine::time::clock;
 use crate::policy::circuit_breaker::Transition;
 use crate::policy::estimate::{self, TokenCount};
+use crate::wire::redactor::Redactor;
 
 /// The context of a call: the client, the request, and the consumer. Only `prompt` and the id of the last attempt
 /// change while the call runs.
@@ -24,6 +25,8 @@ pub struct CallContext<'a> {
     pub sink: &'a dyn Sink,
     pub events: EventEmitter<'a>,
     pub started: Instant,
+    /// Knows the secrets that the call sends.
+    pub redactor: Arc<Redactor>,
     /// The size of the caller's prompt; estimated at its first use.
     prompt: OnceLock<TokenCount>,
 }
@@ -37,7 +40,8 @@ impl<'a> CallContext<'a> {
     ) -> Self {
         let call = random_id("call_", &mut rand::rng());
         let events = EventEmitter { metrics: &client.metrics, sink, call, last_request: Mutex::default() };
-        CallContext { client, request, sink, events, started, prompt: OnceLock::new() }
+        let redactor = client.redactors.of(&client.config, &request.options);
+        CallContext { client, request, sink, events, started, redactor, prompt: OnceLock::new() }
     }
 
     /// The time left until the total deadline; `None` without one.

@@ -15,12 +15,13 @@ use super::progress::{Progress, ResponseHead};
 use super::read::Reader;
 use super::report::{report_completion, report_success};
 use super::request::{
-    accepts_empty, event_headers, first_endpoint_extras, rejects_session, rejects_usage, without_key,
+    accepts_empty, explain_missing_key, first_endpoint_extras, rejects_session, rejects_usage,
 };
 use super::transcript::Transcript;
 use crate::config::Mode;
 use crate::engine::admission::{CallContext, CallRoute, Permit};
 use crate::engine::shared::event::Event;
+use crate::engine::shared::redaction::{event_headers, without_secrets};
 use crate::engine::time::clock::{self, timeout_at};
 use crate::error::{Error, Kind, Phase, Result};
 use crate::policy::plan::RouteId;
@@ -96,7 +97,7 @@ impl Attempt {
                     request_id,
                     first_token_ms: clock::instant().saturating_duration_since(self.started).as_millis()
                         as u64,
-                    headers: self.head.update(|head| event_headers(&head.headers, endpoint, extras)),
+                    headers: self.head.update(|head| event_headers(&head.headers, &ctx.redactor)),
                 },
                 // Nothing was to be recovered, or the answer starts over.
                 Milestone::OutgrewRecovery if options.recovery.mode != Mode::Continue => return,
@@ -149,7 +150,10 @@ impl Attempt {
         let splice = reader.delivery.continuation.splice.as_ref();
         self.join = splice.and_then(|splice| splice.join());
         let endpoint = &route.endpoint.config;
-        result.map_err(|error| without_key(self.head.update(|head| head.describe(error)), endpoint, extras))
+        result.map_err(|error| {
+            let error = without_secrets(self.head.update(|head| head.describe(error)), &ctx.redactor);
+            explain_missing_key(error, endpoint, extras)
+        })
     }
 
     /// Whether completion was reported to the consumer.

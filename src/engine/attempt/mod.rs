@@ -35,6 +35,6 @@ pub use finish::{AttemptEnd, FinishedAttempt, Usage};
 pub use form::RequestForm;
 pub use open::OpenResponse;
 pub use report::report_completion;
-pub use request::{Requests, common_headers, without_key};
+pub use request::{Requests, common_headers};
 pub use start::{HEDGE, OpenFuture, Start};
 pub use transcript::{SizeLimits, Transcript};

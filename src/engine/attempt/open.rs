@@ -10,21 +10,23 @@ use tokio::time::Instant;
 
 use super::progress::ResponseHead;
 use super::settings::ReadSettings;
-use crate::config::{Secret, defaults};
+use crate::config::defaults;
 use crate::engine::shared::limiter::Limiter;
 use crate::engine::time::clock::{self, sleep_until_some};
 use crate::engine::time::unless_silent_until;
 use crate::error::{Error, Phase, Result};
 use crate::store::SharedState;
 use crate::transport::{Body, HeaderMap, HeaderValue, Request, Response, Transport};
-use crate::wire::{limits, provider_error, response_headers, retry_after, secrets};
+use crate::wire::one_line::one_line;
+use crate::wire::redactor::Redactor;
+use crate::wire::{limits, provider_error, response_headers, retry_after};
 
 /// The request of one attempt. It borrows nothing from the call, so two attempts can be opened at once.
 pub(super) struct OpenRequest {
     pub settings: ReadSettings,
     pub head: SharedState<ResponseHead>,
-    /// Masked in the headers and the request id, in case the provider quotes it.
-    pub key: Option<Secret>,
+    /// For the request id, in case the provider quotes a secret there.
+    pub redactor: Arc<Redactor>,
     /// The limiters that adapt to the head immediately: it is stale by the end of the answer.
     pub limiters: [Option<Arc<Limiter>>; 2],
 }
@@ -81,17 +83,12 @@ impl OpenRequest {
         let id = ["x-request-id", "request-id"].iter().find_map(|name| header_text(&response.headers, name));
         self.head.update(|head| {
             head.status = Some(response.status);
-            let masked = |text: &str| match &self.key {
-                Some(key) => secrets::mask_key(text, key.expose()),
-                None => text.to_owned(),
-            };
-            head.request_id = id.map(masked);
+            head.request_id = id.map(|id| one_line(&self.redactor.redact(id)).into_owned());
             let pairs: Vec<_> =
                 response.headers.iter().map(|(name, value)| (name.as_str(), text_of(value))).collect();
             let header = |name: &str| header_text(&response.headers, name).map(str::to_owned);
             head.retry_after = retry_after::parse(&header, clock::now());
             head.headers = response_headers::visible(pairs.iter().map(|(name, text)| (*name, text.as_ref())));
-            head.headers.iter_mut().for_each(|(_, text)| *text = masked(text));
         });
         if self.limiters.iter().any(Option::is_some) {
             let header = |name: &str| header_text(&response.headers, name).map(str::to_owned);

@@ -14,7 +14,7 @@ pub(super) struct ResponseHead {
     pub status: Option<u16>,
     /// The provider's id of the request.
     pub request_id: Option<String>,
-    /// The headers shown to the caller.
+    /// The headers shown to the caller, still with the secrets that the provider quotes.
     pub headers: Vec<(String, String)>,
     /// The wait that its headers ask for.
     pub retry_after: Option<Duration>,

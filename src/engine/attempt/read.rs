@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 use std::task::Poll;
 
 use bytes::Bytes;
+use futures::future::BoxFuture;
 use futures::{FutureExt, Stream, StreamExt};
 use tokio::time::Instant;
 
@@ -14,8 +15,8 @@ use super::settings::ReadSettings;
 use super::unstreamed::read_unstreamed;
 use crate::config::defaults;
 use crate::engine::admission::CostReservation;
-use crate::engine::time::Deadline;
 use crate::engine::time::clock;
+use crate::engine::time::{Deadline, unless_silent_until};
 use crate::error::{Error, Kind, Phase, Result};
 use crate::transport::Body;
 use crate::wire::body::Events;
@@ -229,7 +230,7 @@ impl<'a> Reader<'a> {
             if let Some(ready) = self.delivery.consumer.sink.ready() {
                 let since = clock::instant();
                 self.delivery.flush();
-                ready.await;
+                self.wait_for_consumer(ready).await?;
                 // The time that a slow consumer takes does not count against the server.
                 let waited = clock::instant().saturating_duration_since(since);
                 first_token_until += waited;
@@ -256,6 +257,31 @@ impl<'a> Reader<'a> {
             return ControlFlow::Break(ReadEnd::Pause);
         }
         ControlFlow::Continue(())
+    }
+
+    /// Waits until a slow consumer accepts more, at most [`ReadSettings::max_paused`] after it last took something.
+    fn wait_for_consumer<'s>(&self, ready: BoxFuture<'s, ()>) -> BoxFuture<'s, Result<()>>
+    where
+        'a: 's,
+    {
+        let (sink, limit) = (self.delivery.consumer.sink, self.settings.max_paused);
+        let wait = async move {
+            let Some(limit) = limit else {
+                ready.await;
+                return Ok(());
+            };
+            let mut ready = ready;
+            let mut since = clock::instant();
+            // A process that was frozen gives its consumer time to go on.
+            while unless_silent_until(since + limit, &mut ready).await.is_err() {
+                match sink.last_taken().filter(|taken| *taken > since) {
+                    Some(taken) => since = taken,
+                    None => return Err(Error::timeout(Phase::Paused, limit)),
+                }
+            }
+            Ok(())
+        };
+        wait.boxed()
     }
 
     /// Accepts one event.

@@ -1,11 +1,9 @@
 //! The requests of a call: each distinct body is encoded once and has one idempotency key.
 
-use std::collections::BTreeMap;
-
 use bytes::Bytes;
 use rand::Rng;
 
-use crate::config::{Endpoint, FirstEndpointExtras, Secret};
+use crate::config::{Endpoint, FirstEndpointExtras};
 use crate::engine::shared::call_request::CallRequest;
 use crate::engine::shared::ids::random_id;
 use crate::error::{Error, Kind, Result};
@@ -13,7 +11,6 @@ use crate::policy::plan::RouteId;
 use crate::transport::{HeaderMap, HeaderName, HeaderValue};
 use crate::wire::chat::{ChatRequest, Overrides};
 use crate::wire::dialect::Dialect;
-use crate::wire::secrets;
 
 #[derive(Clone)]
 pub struct Encoded {
@@ -236,9 +233,12 @@ pub(super) fn add_extras(
     Ok(())
 }
 
-/// Masks the key of the endpoint in an error, however the provider quotes it. The error of a 401 for a request without
-/// a key mentions that.
-pub fn without_key(mut error: Error, endpoint: &Endpoint, extras: Option<&FirstEndpointExtras>) -> Error {
+/// Says in the error of a 401 that no key was sent, if that is so.
+pub(super) fn explain_missing_key(
+    mut error: Error,
+    endpoint: &Endpoint,
+    extras: Option<&FirstEndpointExtras>,
+) -> Error {
     if error.status == Some(401) && endpoint.key.is_none() && endpoint.headers.is_empty() && extras.is_none()
     {
         let name = &endpoint.name;
@@ -246,36 +246,7 @@ pub fn without_key(mut error: Error, endpoint: &Endpoint, extras: Option<&FirstE
             " (no key was sent: endpoint '{name}' has no apiKey, and the client's key is not sent to it)"
         );
     }
-    for key in secrets_of(endpoint, extras) {
-        let error = &mut *error;
-        error.message = secrets::mask_key(&error.message, key);
-        let fields = [&mut error.body, &mut error.provider_code, &mut error.provider_type, &mut error.param];
-        for text in fields.into_iter().chain([&mut error.provider_message, &mut error.request_id]) {
-            *text = text.as_deref().map(|text| secrets::mask_key(text, key));
-        }
-        error.headers.iter_mut().for_each(|(_, text)| *text = secrets::mask_key(text, key));
-    }
     error
-}
-
-fn secrets_of<'a>(
-    endpoint: &'a Endpoint,
-    extras: Option<&'a FirstEndpointExtras>,
-) -> impl Iterator<Item = &'a str> {
-    let key = endpoint.key.as_ref().map(Secret::expose);
-    key.into_iter().chain(extras.into_iter().flat_map(FirstEndpointExtras::secrets))
-}
-
-/// The headers of a response for an event, with the key masked in case the provider quotes it.
-pub(super) fn event_headers(
-    headers: &[(String, String)],
-    endpoint: &Endpoint,
-    extras: Option<&FirstEndpointExtras>,
-) -> BTreeMap<String, String> {
-    let masked = |text: &String| {
-        secrets_of(endpoint, extras).fold(text.clone(), |text, key| secrets::mask_key(&text, key))
-    };
-    headers.iter().map(|(name, text)| (name.clone(), masked(text))).collect()
 }
 
 /// Whether the provider rejects `stream_options`.

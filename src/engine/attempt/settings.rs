@@ -10,6 +10,8 @@ pub(super) struct ReadSettings {
     /// The timeout to the first token, including the connection, if the total deadline is shared with other routes.
     pub deadline_share: Option<Duration>,
     pub idle_timeout: Duration,
+    /// How long the call may be paused because its consumer reads nothing.
+    pub max_paused: Option<Duration>,
     pub usage_timeout: Duration,
     /// The largest event, in bytes.
     pub max_event: usize,

@@ -13,12 +13,13 @@ use super::form::RequestForm;
 use super::open::{OpenRequest, OpenResponse};
 use super::peek::Peek;
 use super::progress::{Progress, ResponseHead};
-use super::request::{self, Requests, Target, first_endpoint_extras, without_key};
+use super::request::{self, Requests, Target, explain_missing_key, first_endpoint_extras};
 use super::settings::ReadSettings;
 use super::transcript::SizeLimits;
 use crate::engine::admission::{CallContext, CallRoute, Permit};
 use crate::engine::shared::event::Event;
 use crate::engine::shared::ids::random_id;
+use crate::engine::shared::redaction::without_secrets;
 use crate::engine::time::clock::{self, timeout_at};
 use crate::error::{Error, Phase, Result};
 use crate::policy::deadline;
@@ -105,7 +106,8 @@ impl Attempt {
         }
         let head = SharedState::<ResponseHead>::default();
         let limiters = [client.limiter.clone(), route.endpoint.limiter.clone()];
-        let open_request = OpenRequest { settings, head: head.clone(), key: endpoint.key.clone(), limiters };
+        let open_request =
+            OpenRequest { settings, head: head.clone(), redactor: Arc::clone(&ctx.redactor), limiters };
         let body_bytes = encoded.body.len();
         let transport_options = client.transport_options(call.options.connect_timeout);
         let send = |on_sent| Request {
@@ -159,7 +161,9 @@ impl Attempt {
                     .await
                     .unwrap_or_else(|_| Err(Error::timeout(Phase::Attempt, limit))),
             };
-            result.map_err(|error| without_key(error, &endpoint, extras))
+            result.map_err(|error| {
+                explain_missing_key(without_secrets(error, &ctx.redactor), &endpoint, extras)
+            })
         };
         Ok((attempt, future.boxed()))
     }
@@ -195,6 +199,7 @@ fn read_settings(
         },
         deadline_share: remaining.map(|remaining| deadline::fair_share(remaining, other_routes)),
         idle_timeout: options.idle_timeout,
+        max_paused: options.max_paused,
         usage_timeout: options.usage_timeout,
         max_event: options.max_event,
         require_finish_reason: route

@@ -52,7 +52,7 @@ impl Call<'_> {
             | Kind::Closed
             | Kind::CostCap
             | Kind::AnswerTooLarge
-            | Kind::Timeout(Phase::Total) => error,
+            | Kind::Timeout(Phase::Total | Phase::Paused) => error,
             _ if self.recovery.has_begun(self.ctx, &self.transcript) => {
                 interrupted(error, "nothing is left to try")
             }
@@ -100,6 +100,9 @@ impl Call<'_> {
             message: error.message.clone(),
             duration_ms: self.duration_ms(),
         });
+        if !self.ctx.sink.wants_end() {
+            return error;
+        }
         let partial = &self.transcript.journal.first_choice().text;
         if !partial.is_empty() || error.kind == Kind::Interrupted {
             error.partial = Some(partial.clone());

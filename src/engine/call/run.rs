@@ -12,7 +12,7 @@ use crate::engine::admission::{Rejected, try_admit};
 use crate::engine::shared::event::Event;
 use crate::engine::shared::sink::DeliveryMode;
 use crate::engine::time::clock;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Phase, Result};
 use crate::policy::plan::{Step, Stop};
 
 impl Call<'_> {
@@ -110,6 +110,10 @@ impl Call<'_> {
         ) {
             // The last request was not sent, so the reason is the failure before it; or the answer is too large, which it
             // would be again.
+            return NextAction::Fail;
+        }
+        if error.kind == Kind::Timeout(Phase::Paused) {
+            // Nobody would read another attempt either.
             return NextAction::Fail;
         }
         if self.recovery.is_used_up(ctx, &self.transcript) {

@@ -10,16 +10,17 @@ use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
 use super::Client;
-use crate::config::{BreakerChoice, Secret, defaults};
+use crate::config::{BreakerChoice, defaults};
 use crate::engine::shared::breaker::{BreakerPermit, SharedBreaker};
 use crate::engine::shared::endpoint::{EndpointState, RouteState};
 use crate::engine::shared::event::Event;
+use crate::engine::shared::redaction::without_secrets;
 use crate::engine::time::clock::{self, timeout};
 use crate::error::{Error, Kind, Phase, Result};
 use crate::policy::circuit_breaker::{Outcome, Transition};
 use crate::policy::classify::classify;
 use crate::transport::Response;
-use crate::wire::{provider_error, secrets};
+use crate::wire::provider_error;
 
 /// The result of a probe. An endpoint is healthy when it answers with success, or does not know the path (404, 405,
 /// 501), which not every endpoint has.
@@ -96,17 +97,17 @@ impl Client {
             };
             self.report_transition(endpoint, model, transition);
         }
-        let error = answer.err();
+        let error = answer.err().map(|error| {
+            let config = &self.state.config;
+            without_secrets(error, &self.state.redactors.of(config, &config.call))
+        });
         Health {
             endpoint: endpoint.config.name.clone(),
             healthy: error.is_none(),
             status,
             latency_ms,
             code: error.as_ref().map(Error::code),
-            error: error.map(|error| match endpoint.config.key.as_ref().map(Secret::expose) {
-                Some(key) => secrets::mask_key(&error.message, key),
-                None => error.message.clone(),
-            }),
+            error: error.map(|error| error.message.clone()),
         }
     }
 

@@ -66,9 +66,10 @@ impl Client {
         self.state.costs.report(&self.state.config)
     }
 
-    /// Ends the calls in flight; later calls are rejected.
+    /// Ends the calls in flight; later calls are rejected. Idle connections that no other client uses are closed.
     pub fn close(&self) {
         self.state.closed.cancel();
+        self.state.transport.close();
     }
 
     /// Waits until the client is closed or `cancel` is canceled. Returns the error of what was interrupted.

@@ -10,8 +10,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::Client;
 use crate::config::{Endpoint, defaults};
-use crate::engine::attempt::{common_headers, without_key};
+use crate::engine::attempt::common_headers;
 use crate::engine::shared::ids::random_id;
+use crate::engine::shared::redaction::without_secrets;
 use crate::engine::time::clock::{self, timeout};
 use crate::error::{Error, Kind, Phase, Result};
 use crate::policy::catalogue::nearest;
@@ -49,7 +50,10 @@ impl Client {
                     self.state.known_models.update(|known| remember(known, &models));
                     return Ok(models);
                 }
-                Err(error) => last = without_key(error, &endpoint.config, None),
+                Err(error) => {
+                    let config = &self.state.config;
+                    last = without_secrets(error, &self.state.redactors.of(config, &config.call));
+                }
             }
         }
         Err(last)

@@ -14,6 +14,7 @@ use super::endpoint::EndpointState;
 use super::event::Event;
 use super::limiter::Limiter;
 use super::metrics::Metrics;
+use super::redaction::Redactors;
 use super::retry_budget::RetryBudget;
 use crate::config::{ClientConfig, RateLimit, Secret};
 use crate::store::SharedState;
@@ -33,6 +34,7 @@ pub struct ClientState {
     pub known_models: SharedState<BTreeSet<String>>,
     pub costs: Arc<Costs>,
     pub metrics: Metrics,
+    pub redactors: Redactors,
     /// Held while the endpoints are probed.
     pub probing: Arc<Mutex<()>>,
     /// Events that occurred outside calls; the next call delivers them.
@@ -61,6 +63,7 @@ impl ClientState {
             transport,
             budget: RetryBudget::new(config.retry_budget),
             metrics: Metrics::default(),
+            redactors: Redactors::default(),
             probing: Arc::default(),
             pending_events: SharedState::new(VecDeque::new()),
             closed: CancellationToken::new(),
@@ -89,6 +92,7 @@ impl ClientState {
             transport: Arc::clone(&self.transport),
             budget: self.budget.with(config.retry_budget),
             metrics: self.metrics.clone(),
+            redactors: self.redactors.clone(),
             probing: Arc::clone(&self.probing),
             pending_events: self.pending_events.clone(),
             closed: self.closed.clone(),

@@ -15,5 +15,6 @@ pub mod metrics;
 pub mod metrics_report;
 pub mod queue;
 mod queue_slot;
+pub mod redaction;
 pub mod retry_budget;
 pub mod sink;

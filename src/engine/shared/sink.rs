@@ -1,6 +1,7 @@
 //! Where an answer goes.
 
 use futures::future::BoxFuture;
+use tokio::time::Instant;
 
 use super::event::Event;
 use crate::error::Error;
@@ -31,6 +32,14 @@ pub trait Sink: Send + Sync {
     /// Asks the caller whether an error counts as a failure for the breaker; `None` if the caller has no
     /// `isFailure`.
     fn is_failure(&self, _error: &Error) -> Option<BoxFuture<'_, bool>> {
+        None
+    }
+    /// Whether anyone reads the end of the call: nobody does once the caller has aborted it.
+    fn wants_end(&self) -> bool {
+        true
+    }
+    /// When a consumer that is not [`Sink::ready`] last took something.
+    fn last_taken(&self) -> Option<Instant> {
         None
     }
     /// Resolves when the consumer can accept more; `None` if it can now.

@@ -26,6 +26,7 @@ pub struct Recorder {
     mode: DeliveryMode,
     started_at: Instant,
     pause: Option<Duration>,
+    takes_every: Option<Duration>,
     /// It pauses when it is next asked whether it is ready.
     is_pause_due: Mutex<bool>,
     pub deltas: Mutex<Vec<(u64, String)>>,
@@ -39,6 +40,7 @@ impl Recorder {
             mode: call.mode,
             started_at,
             pause: call.pause,
+            takes_every: call.takes_every,
             is_pause_due: Mutex::new(call.pauses_first),
             deltas: Mutex::default(),
             complete: Mutex::default(),
@@ -67,6 +69,12 @@ impl Sink for Recorder {
 
     fn event(&self, event: Event) {
         self.events.lock().unwrap().push((self.now(), serde_json::to_value(event).unwrap()));
+    }
+
+    fn last_taken(&self) -> Option<Instant> {
+        let every = self.takes_every?;
+        let times = self.started_at.elapsed().as_millis() / every.as_millis();
+        Some(self.started_at + every * times as u32)
     }
 
     fn ready(&self) -> Option<BoxFuture<'_, ()>> {
@@ -133,6 +141,8 @@ pub struct TestCall {
     pub mode: DeliveryMode,
     /// How long the consumer pauses after each delta.
     pub pause: Option<Duration>,
+    /// How often it takes something while it pauses.
+    pub takes_every: Option<Duration>,
     /// The consumer pauses before the first delta too.
     pub pauses_first: bool,
     pub cancel: CancellationToken,
@@ -153,6 +163,7 @@ impl Default for TestCall {
             options: json!({}),
             mode: DeliveryMode::Text,
             pause: None,
+            takes_every: None,
             pauses_first: false,
             cancel: CancellationToken::new(),
             delay_ms: 0,

@@ -156,3 +156,40 @@ async fn an_attempt_past_its_timeout_is_cut_off_even_if_it_still_sends() {
         Harness::two_endpoints(options, vec![stream().never_answers()], vec![answer(&["b"]).head_after(900)]);
     assert_eq!(harness.call().await.at, 1_900);
 }
+
+/// A consumer that pauses for an hour after its first delta.
+fn paused() -> TestCall {
+    TestCall { pause: Some(Duration::from_secs(3600)), ..TestCall::default() }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_whose_consumer_reads_nothing_ends_after_max_paused_ms() {
+    let reply = || stream().delta("a").wait(10).delta("b").finish().done();
+    let harness = Harness::new(json!({}), vec![reply(), reply()]);
+    let outcome = harness.run(paused()).await;
+    let error = outcome.error();
+    assert_eq!((error.kind, outcome.at), (Kind::Timeout(Phase::Paused), 600_000));
+    assert_eq!((error.code(), error.kind.class()), ("TIMEOUT", "TimeoutError"));
+    assert_eq!(error.message, "nothing was read of the paused answer within 600000 ms");
+    // Nothing is lost, and nothing is requested again.
+    assert_eq!(error.partial.as_deref(), Some("a"));
+    assert!(error.snapshot.as_deref().is_some_and(|json| json.contains("\"a\"")));
+    assert_eq!(outcome.attempt_outcomes(), ["TIMEOUT"]);
+    assert!(harness.requests()[0].closed_at().is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_delta_that_a_paused_consumer_takes_begins_the_time_again() {
+    let reply = stream().delta("a").wait(10).delta("b").finish().done();
+    let harness = Harness::new(json!({ "maxPausedMs": 60_000 }), vec![reply]);
+    let takes_every = Some(Duration::from_secs(50));
+    let outcome = harness.run(TestCall { takes_every, ..paused() }).await;
+    assert_eq!(outcome.text(), "ab");
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_max_paused_ms_a_call_may_be_paused_for_ever() {
+    let reply = stream().delta("a").finish().done();
+    let harness = Harness::new(json!({ "maxPausedMs": false }), vec![reply]);
+    assert_eq!(harness.run(paused()).await.text(), "a");
+}

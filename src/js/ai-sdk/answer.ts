@@ -8,6 +8,7 @@ import type {
   SharedV4ProviderMetadata,
 } from '@ai-sdk/provider'
 import type { AttemptRecord, ChatCompletion } from '../../../index'
+import { bare } from '../own'
 
 const REASONS: Record<string, LanguageModelV4FinishReason['unified']> = {
   stop: 'stop',
@@ -74,12 +75,13 @@ export function contentOf(message: ChatCompletion['choices'][number]['message'])
     reasoning_content: reasoning,
     tool_calls: calls,
     function_call,
-  } = message as typeof message & {
+  } = bare({ ...message }) as typeof message & {
     reasoning_content?: string
     function_call?: { name: string; arguments: string } | null
   }
   if (reasoning) content.push({ type: 'reasoning', text: reasoning })
-  const text = `${message.content ?? ''}${message.refusal ?? ''}`
+  const { content: words, refusal } = bare({ ...message })
+  const text = `${words ?? ''}${refusal ?? ''}`
   if (text !== '') content.push({ type: 'text', text })
   for (const [position, call] of (calls ?? []).entries()) {
     // The AI SDK cannot request custom tools, so their calls are skipped.

@@ -14,6 +14,7 @@ import type { CallOptions, ChatCompletionChunk, ClientEvent } from '../../../ind
 import type { HolySheepStreamingClient } from '../client'
 import { HolySheepError } from '../errors'
 import { EVENTS, type WithEventListener } from '../options'
+import { bare } from '../own'
 import type { ChatStream } from '../stream'
 import { contentOf, finishReasonOf, metadataOf, responseOf, usageOf } from './answer'
 import { StreamParts } from './parts'
@@ -100,41 +101,43 @@ function partsOf(
   let parts: StreamParts
   let unread: typeof first | undefined = first
   let enqueued = 0
-  return new ReadableStream<LanguageModelV4StreamPart>({
-    start(controller) {
-      parts = new StreamParts((part) => {
-        enqueued++
-        controller.enqueue(part)
-      })
-      controller.enqueue({ type: 'stream-start', warnings })
-    },
-    async pull(controller) {
-      try {
-        const before = enqueued
-        // A chunk may have no parts, and a pull that enqueues nothing would not be repeated.
-        for (let read = unread ?? (await chunks.next()); !read.done; read = await chunks.next()) {
-          unread = undefined
-          if (raw) controller.enqueue({ type: 'raw', rawValue: read.value })
-          parts.chunk(read.value)
-          if (enqueued > before) return
+  return new ReadableStream<LanguageModelV4StreamPart>(
+    bare({
+      start(controller) {
+        parts = new StreamParts((part) => {
+          enqueued++
+          controller.enqueue(part)
+        })
+        controller.enqueue({ type: 'stream-start', warnings })
+      },
+      async pull(controller) {
+        try {
+          const before = enqueued
+          // A chunk may have no parts, and a pull that enqueues nothing would not be repeated.
+          for (let read = unread ?? (await chunks.next()); !read.done; read = await chunks.next()) {
+            unread = undefined
+            if (raw) controller.enqueue({ type: 'raw', rawValue: read.value })
+            parts.chunk(read.value)
+            if (enqueued > before) return
+          }
+          parts.end(true)
+          const result = await stream.result
+          const { finishReason } = parts
+          const providerMetadata = metadataOf(result)
+          controller.enqueue({ type: 'finish', finishReason, usage: usageOf(result.usage), providerMetadata })
+        } catch (error) {
+          // An abort rejects with the caller's reason.
+          if (!(error instanceof HolySheepError)) return controller.error(error)
+          parts.end(false)
+          controller.enqueue({ type: 'error', error })
+          const finishReason = { unified: 'error' as const, raw: error.code }
+          controller.enqueue({ type: 'finish', finishReason, usage: usageOf(undefined) })
         }
-        parts.end(true)
-        const result = await stream.result
-        const { finishReason } = parts
-        const providerMetadata = metadataOf(result)
-        controller.enqueue({ type: 'finish', finishReason, usage: usageOf(result.usage), providerMetadata })
-      } catch (error) {
-        // An abort rejects with the caller's reason.
-        if (!(error instanceof HolySheepError)) return controller.error(error)
-        parts.end(false)
-        controller.enqueue({ type: 'error', error })
-        const finishReason = { unified: 'error' as const, raw: error.code }
-        controller.enqueue({ type: 'finish', finishReason, usage: usageOf(undefined) })
-      }
-      controller.close()
-    },
-    async cancel() {
-      await chunks.return?.()
-    },
-  })
+        controller.close()
+      },
+      async cancel() {
+        await chunks.return?.()
+      },
+    }),
+  )
 }

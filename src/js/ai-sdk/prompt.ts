@@ -3,6 +3,7 @@ import { TextDecoder } from 'node:util'
 import type { LanguageModelV4FilePart, LanguageModelV4Prompt, LanguageModelV4ToolResultPart } from '@ai-sdk/provider'
 import type { ChatRequest } from '../../../index'
 import { invalid } from '../errors'
+import { stringify } from '../own'
 import { isJson } from './tool-calls'
 
 type Message = ChatRequest['messages'][number] & Record<string, unknown>
@@ -37,7 +38,8 @@ function assistant({ content }: Turn<'assistant'>): Message {
     if (part.type === 'text') text += part.text
     else if (part.type === 'reasoning') reasoning += part.text
     else if (part.type === 'tool-call') {
-      const json = typeof part.input === 'string' && isJson(part.input) ? part.input : JSON.stringify(part.input ?? {})
+      const json =
+        typeof part.input === 'string' && isJson(part.input) ? part.input : (stringify(part.input ?? {}) as string)
       const extra_content = part.providerOptions?.holysheep?.extra_content
       calls.push({
         id: part.toolCallId,
@@ -67,7 +69,7 @@ function outputText(output: LanguageModelV4ToolResultPart['output']): string {
     case 'execution-denied':
       return output.reason ?? 'The execution of the tool was denied.'
     default:
-      return JSON.stringify(output.value)
+      return stringify(output.value) as string
   }
 }
 

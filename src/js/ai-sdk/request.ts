@@ -3,6 +3,7 @@ import type { LanguageModelV4CallOptions, SharedV4Warning } from '@ai-sdk/provid
 import type { HolySheepModelOptions } from '../../../ai-sdk'
 import type { CallOptions, ChatRequest } from '../../../index'
 import { checkKnownOptions, optionsObject } from '../options'
+import { bare, own } from '../own'
 import { messagesOf } from './prompt'
 
 export interface PreparedCall {
@@ -13,9 +14,10 @@ export interface PreparedCall {
 
 export function prepareCall(
   modelId: string,
-  callOptions: LanguageModelV4CallOptions,
+  given: LanguageModelV4CallOptions,
   structuredOutputs: boolean,
 ): PreparedCall {
+  const callOptions = bare({ ...given })
   const warnings: SharedV4Warning[] = []
   const { call, body } = modelOptions(callOptions)
   if (callOptions.topK !== undefined) warnings.push({ type: 'unsupported', feature: 'topK' })
@@ -44,7 +46,7 @@ export function prepareCall(
 }
 
 function modelOptions({ providerOptions }: LanguageModelV4CallOptions): HolySheepModelOptions {
-  const checked = optionsObject('providerOptions.holysheep', providerOptions?.holysheep)
+  const checked = optionsObject('providerOptions.holysheep', own(providerOptions, 'holysheep'))
   checkKnownOptions(checked, ['call', 'body'])
   return checked as HolySheepModelOptions
 }

@@ -1,5 +1,6 @@
 /** Shared by the commands: parsing arguments and reporting errors. */
 import { parseArgs } from 'node:util'
+import { environment } from '../own'
 
 /** A mistake on the command line, reported without a stack. */
 export class UsageError extends Error {}
@@ -63,8 +64,9 @@ export function defined<T extends object>(object: T): Partial<T> {
 
 /** The client options for these endpoints. The key from the environment goes to each endpoint that the user has named. */
 export function clientOptions(endpoints: string[] | undefined) {
-  const apiKey = process.env.HOLYSHEEP_API_KEY?.trim() || undefined
-  const urls = endpoints ?? (process.env.HOLYSHEEP_BASE_URL ? [process.env.HOLYSHEEP_BASE_URL] : undefined)
+  const apiKey = environment('HOLYSHEEP_API_KEY')?.trim() || undefined
+  const baseUrl = environment('HOLYSHEEP_BASE_URL')
+  const urls = endpoints ?? (baseUrl ? [baseUrl] : undefined)
   if (!urls) return defined({ apiKey })
   return { endpoints: urls.map((baseUrl) => defined({ baseUrl, apiKey }) as { baseUrl: string; apiKey?: string }) }
 }

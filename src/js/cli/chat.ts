@@ -1,8 +1,10 @@
 /** `holysheep chat`: asks a model, and streams the answer to stdout. */
 import type { ClientEvent } from '../../../index'
 import { HolySheepStreamingClient } from '../client'
+import { oneLine } from '../errors'
 import { clearTimeout, setTimeout, type Timer } from '../timers'
 import { clientOptions, defined, explain, parse, UsageError, wholeNumber } from './args'
+import { printableJson, TerminalFilter } from './terminal'
 
 export const HELP = `holysheep chat [options] [PROMPT]   asks a model, and streams the answer to stdout
 
@@ -70,7 +72,8 @@ export async function chat(args: string[]): Promise<void> {
     if (code === 'EPIPE') interrupt(0)
   })
   const write = (text: string) => new Promise<void>((resolve) => process.stdout.write(text, () => resolve()))
-  const writeJson = (object: object) => write(`${JSON.stringify(object)}\n`)
+  const writeJson = (object: object) => write(`${printableJson(object)}\n`)
+  const terminal = process.stdout.isTTY ? new TerminalFilter() : undefined
 
   let last = '\n'
   try {
@@ -78,7 +81,7 @@ export async function chat(args: string[]): Promise<void> {
     for await (const text of stream.textStream) {
       waitNotice.end()
       last = text
-      await (values.json ? writeJson({ type: 'text', text }) : write(text))
+      await (values.json ? writeJson({ type: 'text', text }) : write(terminal?.filter(text) ?? text))
     }
     const { text: _text, ...result } = await stream.result
     if (values.json) await writeJson({ type: 'result', ...result })
@@ -89,6 +92,8 @@ export async function chat(args: string[]): Promise<void> {
     else throw error
   } finally {
     waitNotice.end()
+    const rest = terminal?.end()
+    if (rest && !values.json) await write(rest)
     // The shell prompt starts on a new line.
     if (!values.json && !last.endsWith('\n')) await write('\n')
     await client.close()
@@ -115,7 +120,7 @@ class WaitNotice {
 }
 
 function log(message: string) {
-  process.stderr.write(`${message}\n`)
+  process.stderr.write(`${oneLine(message)}\n`)
 }
 
 async function promptOf(positionals: string[]): Promise<string> {

@@ -5,6 +5,7 @@ import type * as Client from '../client'
 import type * as Network from '../network'
 import type * as Key from '../systems/key'
 import { clientOptions, explain, parse, REMEDIES } from './args'
+import { printableJson, printableLine } from './terminal'
 
 export const HELP = `holysheep doctor [options]   checks the addon, Node.js, certificates, proxy, key, endpoint and clock
 
@@ -49,11 +50,13 @@ export async function doctor(args: string[]): Promise<void> {
   }
   const ok = checks.every((check) => check.ok !== false)
   if (values.json) {
-    process.stdout.write(`${JSON.stringify({ ok, checks })}\n`)
+    process.stdout.write(`${printableJson({ ok, checks })}\n`)
   } else {
     for (const { ok, name, detail, remedy } of checks) {
       const mark = ok ? 'ok  ' : ok === null ? '?   ' : 'FAIL'
-      process.stdout.write(`${mark}  ${name.padEnd(18)}  ${detail}\n${remedy ? `${' '.repeat(26)}${remedy}\n` : ''}`)
+      process.stdout.write(
+        `${mark}  ${name.padEnd(18)}  ${printableLine(detail)}\n${remedy ? `${' '.repeat(26)}${remedy}\n` : ''}`,
+      )
     }
   }
   process.exitCode = ok ? 0 : 1

@@ -5,6 +5,7 @@ import type { CallOptions, ChatCompletion, ClientEvent } from '../../../index'
 import { CHUNKS, type Consumer, NOTHING } from '../call-handle'
 import { type HolySheepStreamingClient, startCall } from '../client'
 import { EVENTS, INTERNAL, type WithEventListener, type WithInternalOptions } from '../options'
+import { bare, own, parseObject, stringify } from '../own'
 import { readerResolved } from '../scheduler'
 import { bodyError, errorResponse, headersOf } from './errors'
 import { EventStream } from './event-stream'
@@ -48,13 +49,13 @@ export function callOptions(
   head: ResponseHead,
 ): CallOptions & WithInternalOptions & WithEventListener {
   const key = request.headers.get('idempotency-key')
-  return {
+  return bare({
     [INTERNAL]: { firstEndpoint: { headers: Object.fromEntries(request.headers), query: url.search.slice(1) } },
     [EVENTS]: head.onEvent,
     ...(request.signal && { signal: request.signal }),
     // The engine derives keys for further requests from it, and cannot from any other.
     ...(key && /^[!-~]{1,255}$/.test(key) && { idempotencyKey: key }),
-  }
+  })
 }
 
 type StartCall = (consumer: Consumer, unstreamed: boolean) => ReturnType<typeof startCall>
@@ -66,19 +67,13 @@ interface StreamForm {
 
 /** The form of the answer; undefined for a request that the engine does not accept. */
 function streamFormOf(text: string | undefined, hasModel: boolean): StreamForm | undefined {
-  let body: Record<string, unknown> | null
-  try {
-    body = JSON.parse(text ?? '')
-  } catch {
-    return undefined
-  }
-  if (!Array.isArray(body?.messages) || !(hasModel || typeof body.model === 'string')) return undefined
+  const body = parseObject(text)
+  if (!body || !Array.isArray(body.messages) || !(hasModel || typeof body.model === 'string')) return undefined
   const stream = body.stream === true
   // Audio has different forms streamed and unstreamed, so an unstreamed answer cannot be assembled from chunks.
   const hasAudio = Array.isArray(body.modalities) && body.modalities.some((modality) => modality !== 'text')
   if (hasAudio && !stream) return undefined
-  const options = body.stream_options as { include_usage?: unknown } | null | undefined
-  return { stream, usage: options?.include_usage === true }
+  return { stream, usage: own(body.stream_options, 'include_usage') === true }
 }
 
 /** Whether the engine rejected the request. Such a request goes to the provider, which has the final say. */
@@ -114,7 +109,7 @@ export class ResponseHead {
     headers.set('cache-control', 'no-cache')
     // The awaiting caller runs before other calls are served.
     readerResolved()
-    return new Response(stream.readable, { headers, statusText: OK })
+    return new Response(stream.readable, bare({ headers, statusText: OK }))
   }
 }
 
@@ -124,7 +119,7 @@ function jsonResponse(start: StartCall, head: ResponseHead): Promise<Response> {
       end(json) {
         const { completion, about } = JSON.parse(json) as { completion: ChatCompletion; about: { requestId: string } }
         const headers = head.headers('application/json', about.requestId)
-        resolve(new Response(JSON.stringify(completion), { headers, statusText: OK }))
+        resolve(new Response(stringify(completion) as string, bare({ headers, statusText: OK })))
       },
       error: reject,
     }

@@ -1,5 +1,6 @@
 /** The body of an error response: as the provider sent it if the SDK finds the cause in it, or else in the SDK's shape. */
 import type { HolySheepError } from '../errors'
+import { stringify } from '../own'
 
 /** Whose shape an error has: OpenAI's `{ error: { message, type, code, param } }` or Anthropic's `{ type, error }`. */
 export type SDK = 'openai' | 'anthropic'
@@ -37,7 +38,8 @@ export function errorBody(
   ) {
     return { body: text, contentType: contentType ?? 'text/plain; charset=utf-8' }
   }
-  const body = text !== undefined && isShaped(json, sdk) ? text : JSON.stringify(shaped(error, sdk, status, json))
+  const body =
+    text !== undefined && isShaped(json, sdk) ? text : (stringify(shaped(error, sdk, status, json)) as string)
   return { body, contentType: 'application/json' }
 }
 

@@ -6,6 +6,7 @@
  */
 import { STATUS_CODES } from 'node:http'
 import { APIError, CircuitOpenError, HolySheepError, lastError } from '../errors'
+import { bare } from '../own'
 import { errorBody, type SDK } from './error-body'
 
 /** The status of errors without one, which arrived in a response with status 200. */
@@ -77,5 +78,5 @@ function responseOf(error: HolySheepError, retryAfterMs: number | undefined, sdk
   }
   // The engine has retried already. The SDK's retries would multiply the attempts.
   headers.set('x-should-retry', 'false')
-  return new Response(body, { status, statusText: STATUS_CODES[status] ?? '', headers })
+  return new Response(body, bare({ status, statusText: STATUS_CODES[status] ?? '', headers }))
 }

@@ -5,6 +5,7 @@
 import { ReadableStream } from 'node:stream/web'
 import { TextEncoder } from 'node:util'
 import type { CallHandle } from '../call-handle'
+import { bare } from '../own'
 import { mayRead, readerResolved } from '../scheduler'
 import { clearTimeout, now, setTimeout, type Timer } from '../timers'
 import { HEARTBEAT } from '../web'
@@ -32,7 +33,7 @@ export class EventStream {
 
   constructor() {
     this.readable = new ReadableStream<Uint8Array>(
-      {
+      bare({
         start: (controller) => {
           this.#controller = controller
         },
@@ -46,7 +47,7 @@ export class EventStream {
           this.#controller = undefined
           this.#call?.cancel(reason ?? new DOMException('The body was canceled', 'AbortError'))
         },
-      },
+      }),
       // The stream itself buffers nothing, because an error would discard its buffer.
       { highWaterMark: 0 },
     )

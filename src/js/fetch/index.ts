@@ -5,6 +5,7 @@ import type { ClientOptions } from '../../../index'
 import { HolySheepStreamingClient } from '../client'
 import { fromRecord, invalid, unknownOption } from '../errors'
 import { callback, optionsObject, wholeMs } from '../options'
+import { bare, ownInit } from '../own'
 import { HEARTBEAT_MS } from '../web'
 import { chat, type RequestContext } from './chat'
 import { passthrough } from './passthrough'
@@ -26,7 +27,8 @@ const MAX_CLIENTS = 64
 const UNSUPPORTED_OPTIONS = ['baseUrl', 'signal', 'coalesce', 'idempotencyKey', 'sessionId', 'healthCheckMs']
 
 export function createFetch(options?: FetchOptions): HolySheepFetch {
-  const { heartbeatMs, fetch: customFetch, ...general } = optionsObject('options', options) as FetchOptions
+  const { heartbeatMs, fetch: customFetch, ...others } = optionsObject('options', options) as FetchOptions
+  const general = bare(others)
   for (const name of UNSUPPORTED_OPTIONS) {
     if (name in general)
       throw unknownOption(name, 'the other options of a client; base URL, key and signal come from the request')
@@ -52,7 +54,8 @@ export function createFetch(options?: FetchOptions): HolySheepFetch {
     return client
   }
 
-  const answer = async (input: string | URL | Request, init?: RequestInit): Promise<Response> => {
+  const answer = async (input: string | URL | Request, options?: RequestInit): Promise<Response> => {
+    const init = ownInit(options)
     if (closed)
       throw fromRecord({ class: 'HolySheepError', code: 'CLIENT_CLOSED', message: 'this fetch has been closed' })
     const target = targetOf(input, init)
@@ -68,7 +71,7 @@ export function createFetch(options?: FetchOptions): HolySheepFetch {
       hasModel: general.model !== undefined,
       validatesModel: general.validateModel === true,
     })
-    if (!response) return fetchOnce(policy, ...request.replay)
+    if (!response) return fetchOnce(policy, target, ...request.replay)
     return asReceived(response, { url: responseUrl(url) })
   }
   const close = async () => {

@@ -4,6 +4,7 @@
  */
 import { type CallHandle, CHUNKS, type Consumer } from '../call-handle'
 import { startCall } from '../client'
+import { bare, parseObject } from '../own'
 import { callOptions, isRequestError, OK, type RequestContext, ResponseHead } from './chat'
 import { bodyError, errorResponse } from './errors'
 import { EventStream } from './event-stream'
@@ -23,13 +24,9 @@ export function passthrough(dialect: 'responses' | 'messages') {
 }
 
 function streamFormOf({ request, hasModel }: RequestContext): { stream: boolean } | undefined {
-  try {
-    const body = JSON.parse(request.text ?? '')
-    // Without a model the request may use that of a stored prompt, which our default would override.
-    return hasModel || typeof body.model === 'string' ? { stream: body.stream === true } : undefined
-  } catch {
-    return undefined
-  }
+  const body = parseObject(request.text)
+  // Without a model the request may use that of a stored prompt, which our default would override.
+  return body && (hasModel || typeof body.model === 'string') ? { stream: body.stream === true } : undefined
 }
 
 /** The headers that select the version of the API. They hold no secrets, and go to every endpoint. */
@@ -61,7 +58,7 @@ function jsonResponse(context: RequestContext, dialect: string): Promise<Respons
       delta(text: string) {
         json = text
       },
-      end: () => resolve(new Response(json, { headers: head.headers('application/json'), statusText: OK })),
+      end: () => resolve(new Response(json, bare({ headers: head.headers('application/json'), statusText: OK }))),
       error: reject,
     }
     start(context, dialect, head, consumer).begin(CHUNKS)

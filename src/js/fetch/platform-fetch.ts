@@ -4,10 +4,13 @@ import type { URL } from 'node:url'
 import type { ClientOptions, RetryOptions } from '../../../index'
 import type { HolySheepStreamingClient } from '../client'
 import { addon } from '../native'
+import { bare } from '../own'
 import { realWait } from '../sleep'
 import { retry } from '../systems/retry-with-backoff'
 import { defined } from '../systems/shared'
 import { asReceived } from './received'
+import { withoutSecrets } from './redaction'
+import { send } from './redirects'
 import type { Target } from './request'
 
 /** The POST endpoints without side effects. */
@@ -26,9 +29,14 @@ export interface RetryPolicy {
 
 type Input = string | URL | Request
 
-/** Sends a request once. */
-export function fetchOnce(policy: RetryPolicy, input: Input, init: RequestInit | undefined): Promise<Response> {
-  return policy.fetch(input, init)
+/** Sends a request once. Only a GET follows redirects, on its own origin. */
+export async function fetchOnce(
+  policy: RetryPolicy,
+  target: Target | undefined,
+  input: Input,
+  init: RequestInit | undefined,
+): Promise<Response> {
+  return withoutSecrets(await send(policy.fetch, target, input, init), input, init)
 }
 
 /** Sends a request, with retries by the engine's rules if it may be sent twice. */
@@ -38,7 +46,9 @@ export async function fetchWithRetries(
   input: Input,
   init: RequestInit | undefined,
 ): Promise<Response> {
-  if (!target || policy.maxRetries === 0 || !mayRepeat(target, input, init)) return fetchOnce(policy, input, init)
+  if (!target || policy.maxRetries === 0 || !mayRepeat(target, input, init)) {
+    return fetchOnce(policy, target, input, init)
+  }
   const { baseDelayMs, maxDelayMs, minDelayMs, backoff, multiplier, jitter, maxRetryAfterMs } = policy.retry
   const signal = init?.signal ?? (input instanceof Request ? input.signal : undefined)
   const backoffOptions = {
@@ -52,7 +62,7 @@ export async function fetchWithRetries(
   try {
     return await retry(
       async () => {
-        const response = await policy.fetch(input, init)
+        const response = await send(policy.fetch, target, input, init)
         if (response.status < 400) return response
         throw await StatusError.of(response)
       },
@@ -68,7 +78,7 @@ export async function fetchWithRetries(
       realWait,
     )
   } catch (error) {
-    if (error instanceof StatusError) return error.response()
+    if (error instanceof StatusError) return withoutSecrets(error.response(), input, init)
     throw error
   }
 }
@@ -142,7 +152,7 @@ class StatusError extends Error {
     for (const name of ['content-encoding', 'content-length', 'transfer-encoding']) headers.delete(name)
     headers.set('x-should-retry', 'false')
     // Node's `fetch` passes on a status that the constructor rejects.
-    const response = new Response(this.body, { status: Math.min(status, 599), statusText, headers })
+    const response = new Response(this.body, bare({ status: Math.min(status, 599), statusText, headers }))
     return asReceived(response, { url: this.original.url, status, redirected: this.original.redirected })
   }
 }
@@ -157,17 +167,19 @@ async function peek(body: ReadableStream<Uint8Array>, size: number) {
     chunks.push(value)
     read += value.length
   }
-  const whole = new ReadableStream<Uint8Array>({
-    start(controller) {
-      for (const chunk of chunks) controller.enqueue(chunk)
-    },
-    async pull(controller) {
-      const { done, value } = await reader.read()
-      if (done) controller.close()
-      else controller.enqueue(value)
-    },
-    cancel: (reason) => reader.cancel(reason),
-  })
+  const whole = new ReadableStream<Uint8Array>(
+    bare({
+      start(controller) {
+        for (const chunk of chunks) controller.enqueue(chunk)
+      },
+      async pull(controller) {
+        const { done, value } = await reader.read()
+        if (done) controller.close()
+        else controller.enqueue(value)
+      },
+      cancel: (reason) => reader.cancel(reason),
+    }),
+  )
   return { start: Buffer.concat(chunks).toString(), body: whole }
 }
 
@@ -177,5 +189,5 @@ export function retryPolicyOf(
   fetch: typeof globalThis.fetch,
   client: HolySheepStreamingClient,
 ): RetryPolicy {
-  return { fetch, maxRetries: client.maxRetries, retry: options.retry ?? {}, client }
+  return { fetch, maxRetries: client.maxRetries, retry: options.retry ?? bare({}), client }
 }

@@ -7,6 +7,7 @@ interface NetworkProperties {
   /** A status that the constructor rejects. */
   status?: number
   redirected?: boolean
+  statusText?: string
 }
 
 /** Makes a constructed response look like one that the platform's `fetch` has received, and its clones too. */

@@ -1,6 +1,7 @@
 /** The arguments of `fetch`. The body is read only if the engine takes the request. */
 import { URL } from 'node:url'
 import { TextDecoder } from 'node:util'
+import { bare } from '../own'
 
 /** The URL and method of a request. */
 export interface Target {
@@ -49,7 +50,7 @@ export async function bufferRequest(
     headers,
     text: decode(body),
     signal,
-    replay: [request.url, { ...init, method, headers, redirect, credentials, signal, body }],
+    replay: [request.url, bare({ ...init, method, headers, redirect, credentials, signal, body })],
   }
 }
 

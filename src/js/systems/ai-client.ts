@@ -2,6 +2,7 @@
 import type { AIClientMetrics, AIClientOptions, ChatCompletion, ChatCompletionOptions } from '../../../index'
 import { HolySheepError, lastError, RetriesExhaustedError } from '../errors'
 import { attemptsOf, EVENTS, INTERNAL, numberIn, optionsObject, wholeMs } from '../options'
+import { bare, environment } from '../own'
 import {
   type AttemptSummary,
   clientOf,
@@ -29,8 +30,11 @@ export class HolySheepAIClient extends Wrapper {
   readonly #counts = { errors429: 0, otherErrors: 0, fallbackCount: 0 }
 
   constructor(apiKey?: string, options?: AIClientOptions) {
-    const merged = { ...DEFAULTS, ...defined(optionsObject('options', options)) } as typeof DEFAULTS & AIClientOptions
-    const { maxRetries, maxAttempts, retryDelay, exponentialBackoff, timeout, endpoints, healthCheck, ...rest } = merged
+    const merged = bare({ ...DEFAULTS, ...defined(optionsObject('options', options)) }) as typeof DEFAULTS &
+      AIClientOptions
+    const { maxRetries, maxAttempts, retryDelay, exponentialBackoff, timeout, endpoints, healthCheck, ...others } =
+      merged
+    const rest = bare(others)
     const attempts = attemptsOf({ maxRetries, maxAttempts }, MAX_ATTEMPTS)
     wholeMs('retryDelay', retryDelay)
     numberIn('exponentialBackoff', exponentialBackoff, 1, 100)
@@ -51,7 +55,8 @@ export class HolySheepAIClient extends Wrapper {
       '5xx': constant,
     }
     const retry = { backoff: 'constant', baseDelayMs: retryDelay, jitter: 'none', retryOn, ...rest.retry } as const
-    const defaultEndpoints = process.env.HOLYSHEEP_BASE_URL ? [process.env.HOLYSHEEP_BASE_URL] : ENDPOINTS
+    const configured = environment('HOLYSHEEP_BASE_URL')
+    const defaultEndpoints = configured ? [configured] : ENDPOINTS
     const defaults = {
       // The tutorial's `maxRetries` includes the first attempt.
       maxRetries: attempts - 1,
@@ -66,8 +71,10 @@ export class HolySheepAIClient extends Wrapper {
   }
 
   async chatCompletion(model: string, messages: Messages, options?: ChatCompletionOptions): Promise<ChatCompletion> {
-    const merged = { ...REQUEST_DEFAULTS, ...defined(optionsObject('options', options)) } as typeof REQUEST_DEFAULTS &
-      ChatCompletionOptions
+    const merged = bare({
+      ...REQUEST_DEFAULTS,
+      ...defined(optionsObject('options', options)),
+    }) as typeof REQUEST_DEFAULTS & ChatCompletionOptions
     const { temperature, maxTokens, ...call } = merged
     const attempts: AttemptSummary[] = []
     const request = { model, messages, temperature, max_tokens: maxTokens }

@@ -3,6 +3,7 @@ import type { BatchOptions, BatchProgress, BatchResult, Prompt } from '../../../
 import { allowAnyListeners } from '../call-handle'
 import { invalid } from '../errors'
 import { attemptsOf, callback, nonEmpty, notify, optionsObject, splitSignal, wholeNumber } from '../options'
+import { bare } from '../own'
 import { now } from '../timers'
 import { CircuitWaiters, chatClientOf, complete, DEFAULT_OPTIONS, requestOf } from './prompts'
 import { defined } from './shared'
@@ -14,7 +15,7 @@ type PromptSource = Iterable<Prompt> | AsyncIterable<Prompt>
 
 export async function batchProcess(prompts: PromptSource, options?: BatchOptions): Promise<BatchResult[]> {
   const total = Array.isArray(prompts) ? { total: prompts.length } : {}
-  const merged = { ...total, ...defined(optionsObject('options', options)) }
+  const merged = bare({ ...total, ...defined(optionsObject('options', options)) })
   const finished: BatchResult[] = []
   for await (const result of batchStream(prompts, merged)) finished[result.index] = result
   // Prompts that did not start because of an abort have a result too.
@@ -82,7 +83,7 @@ async function* results(
     wake()
   }
   if (signal?.aborted) onAbort()
-  else signal?.addEventListener('abort', onAbort, { once: true })
+  else signal?.addEventListener('abort', onAbort, bare({ once: true }))
 
   const runOne = async (at: number, prompt: Prompt) => {
     let result: BatchResult

@@ -3,6 +3,7 @@ import type { ChatRequest } from '../../../index'
 import { invalid } from '../errors'
 import { addon } from '../native'
 import { splitSignal } from '../options'
+import { stringify } from '../own'
 import { fakeableWait } from '../sleep'
 
 /** The bounds of the random wait, in milliseconds. */
@@ -40,6 +41,6 @@ function continueFrom(request: RetryableRequest, received: string) {
   const known = originals.get(request)
   const original = known && known.continuation === request.messages ? known.original : request.messages
   request.partialResponse = received
-  request.messages = JSON.parse(addon.continuationMessages(JSON.stringify(original), received))
+  request.messages = JSON.parse(addon.continuationMessages(stringify(original) as string, received))
   originals.set(request, { continuation: request.messages, original })
 }

@@ -2,6 +2,7 @@
 import type { CallOptions, ChatCompletion, ChatMessage, ChatRequest, ClientOptions, Prompt } from '../../../index'
 import { CircuitOpenError, HolySheepError, invalid, lastError } from '../errors'
 import { EVENTS, type WithEventListener } from '../options'
+import { bare } from '../own'
 import { clearTimeout, setTimeout } from '../timers'
 import { clientOf } from './shared'
 
@@ -68,7 +69,7 @@ export class CircuitWaiters {
         reject(signal?.reason)
       }
       const timer = setTimeout(wake, ms)
-      signal?.addEventListener('abort', abort, { once: true })
+      signal?.addEventListener('abort', abort, bare({ once: true }))
       this.#wakers.add(wake)
     })
   }

@@ -3,6 +3,7 @@ import type { Prompt, QueueOptions, QueueResult } from '../../../index'
 import { allowAnyListeners } from '../call-handle'
 import { invalid, QueueFullError } from '../errors'
 import { attemptsOf, nonEmpty, optionsObject, splitSignal, wholeNumber } from '../options'
+import { bare } from '../own'
 import { type ChatClient, CircuitWaiters, chatClientOf, complete, DEFAULT_OPTIONS, requestOf } from './prompts'
 import { defined } from './shared'
 
@@ -34,8 +35,10 @@ export class BoundedRetryQueue {
       typeof maxRetries === 'object' && maxRetries !== null
         ? optionsObject('options', maxRetries)
         : { ...optionsObject('options', options), ...defined({ maxRetries, maxSize }) }
-    const { client, request, concurrency, model, ...rest } = { ...DEFAULTS, ...defined(merged) } as typeof DEFAULTS &
-      QueueOptions
+    const { client, request, concurrency, model, ...rest } = bare({
+      ...DEFAULTS,
+      ...defined(merged),
+    }) as typeof DEFAULTS & QueueOptions
     this.maxRetries = attemptsOf(rest, MAX_ATTEMPTS)
     this.maxSize = wholeNumber('maxSize', rest.maxSize, 1)
     this.#concurrency = wholeNumber('concurrency', concurrency, 1)
@@ -82,8 +85,8 @@ export class BoundedRetryQueue {
     let active = 0
     let wake = () => {}
     const abort = () => stop.abort(signal?.reason)
-    signal?.addEventListener('abort', abort, { once: true })
-    stop.signal.addEventListener('abort', () => wake(), { once: true })
+    signal?.addEventListener('abort', abort, bare({ once: true }))
+    stop.signal.addEventListener('abort', () => wake(), bare({ once: true }))
     const waitListener = {
       // While a task waits for its retry, another one may run.
       idle() {

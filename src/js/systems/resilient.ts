@@ -13,6 +13,7 @@ import {
   optionsObject,
   type WithEventListener,
 } from '../options'
+import { stringify } from '../own'
 
 type Messages = ChatRequest['messages']
 
@@ -88,7 +89,7 @@ export class ResilientStreamingClient extends HolySheepStreamingClient {
   buildRecoveryContext(messages: Messages, partialResponse: string): Messages {
     if (!Array.isArray(messages)) throw invalid('messages', messages, 'an array of messages')
     if (typeof partialResponse !== 'string') throw invalid('partialResponse', partialResponse, 'a string')
-    return JSON.parse(addon.continuationMessages(JSON.stringify(messages), partialResponse, true))
+    return JSON.parse(addon.continuationMessages(stringify(messages) as string, partialResponse, true))
   }
 
   generateSessionId(): string {

@@ -12,6 +12,7 @@ import { brandErrors } from '../copies'
 import { ConnectionError, HolySheepError, invalid, TimeoutError } from '../errors'
 import { addon } from '../native'
 import { checkKnownOptions, encode, numberIn, optionsObject, wholeMs, wholeNumber } from '../options'
+import { bare } from '../own'
 import { backoffDelay } from './backoff'
 import {
   clientOf,
@@ -38,7 +39,7 @@ export class RetryConfig {
   readonly jitter: boolean
 
   constructor(options?: RetryConfigOptions) {
-    const merged = { ...DEFAULTS, ...defined(optionsObject('options', options)) } as typeof DEFAULTS
+    const merged = bare({ ...DEFAULTS, ...defined(optionsObject('options', options)) }) as typeof DEFAULTS
     checkKnownOptions(merged, Object.keys(DEFAULTS))
     this.maxRetries = wholeNumber('maxRetries', merged.maxRetries, 0)
     this.baseDelay = wholeMs('baseDelay', merged.baseDelay)

@@ -22,6 +22,7 @@ import {
   wholeMs,
   wholeNumber,
 } from '../options'
+import { bare } from '../own'
 import { type AttemptSummary, clientOf, defined, recordAttempts, rephrase, Wrapper } from './shared'
 
 const BREAKER_DEFAULTS = { failureThreshold: 5, timeout: 30_000 }
@@ -49,7 +50,7 @@ export class HolySheepRetryManager extends Wrapper {
 
   constructor(apiKey?: string, options?: ClientOptions) {
     const { circuitBreaker, ...clientOptions } = optionsObject('options', options) as ClientOptions
-    const { maxConcurrent, maxQueue, ...rest } = { ...LIMITS, ...defined(clientOptions) }
+    const { maxConcurrent, maxQueue, ...rest } = bare({ ...LIMITS, ...defined(clientOptions) })
     wholeNumber('maxConcurrent', maxConcurrent, 1)
     wholeNumber('maxQueue', maxQueue, 0)
     if (circuitBreaker === false) throw invalid('circuitBreaker', false, 'a CircuitBreaker or its options')
@@ -83,7 +84,7 @@ export class HolySheepRetryManager extends Wrapper {
     const { baseDelay, maxDelay, onRetry, onCircuitOpen, ...others } = rest as ExecuteOptions
     const retryCallback = callback('onRetry', onRetry)
     const circuitOpenCallback = callback('onCircuitOpen', onCircuitOpen)
-    const retry = retryOptions(others.retry, { baseDelay, maxDelay })
+    const retry = retryOptions(bare(others).retry, { baseDelay, maxDelay })
     const call = { ...others, ...(signal && { signal }), retry, [INTERNAL]: { alsoAccepted: EXTRA_OPTIONS } }
     try {
       return await this.#runInSlot(request, signal, () =>
@@ -143,7 +144,7 @@ export class HolySheepRetryManager extends Wrapper {
         },
       }
       this.requestQueue.push(queued)
-      signal?.addEventListener('abort', abort, { once: true })
+      signal?.addEventListener('abort', abort, bare({ once: true }))
     })
   }
 }
@@ -167,6 +168,7 @@ async function send(
   listener: WithEventListener[typeof EVENTS],
 ): Promise<ChatCompletion | StreamResult> {
   const { onChunk, ...body } = optionsObject('request', request) as ManagedRequest
+  bare(body)
   const chunkCallback = callback('onChunk', onChunk)
   const call = { ...options, ...(listener && { [EVENTS]: listener }) }
   if (body.stream !== true) return client.chat(body, call)

@@ -3,6 +3,7 @@ import type { CallOptions, ChatCompletion, ChatRequest, ClientEvent, ClientOptio
 import { HolySheepStreamingClient } from '../client'
 import { fromRecord, HolySheepError, lastError } from '../errors'
 import { EVENTS, INTERNAL, optionsObject, type WithEventListener, type WithInternalOptions } from '../options'
+import { bare } from '../own'
 import { now } from '../timers'
 
 /** The request defaults of tutorial 003. */
@@ -27,7 +28,8 @@ export function clientOf(
   alsoAccepted: string[] = [],
 ): HolySheepStreamingClient {
   const overrides = defined(optionsObject('options', options)) as ClientOptions
-  const retry = defaults.retry && { retry: { ...defaults.retry, ...overrides.retry } }
+  const { retry: byDefault } = bare({ ...defaults })
+  const retry = byDefault && { retry: { ...byDefault, ...overrides.retry } }
   const merged = {
     ...defaults,
     ...overrides,
@@ -40,7 +42,7 @@ export function clientOf(
 
 /** Removes undefined members, so that they do not override defaults. */
 export function defined<T extends object>(options: T): Partial<T> {
-  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as Partial<T>
+  return bare(Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined))) as Partial<T>
 }
 
 /** The base of a wrapper with a client that is not shared, so that the client's metrics are those of the wrapper. */

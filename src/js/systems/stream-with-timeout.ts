@@ -4,6 +4,7 @@ import { URL } from 'node:url'
 import { TextDecoder } from 'node:util'
 import { invalid, TimeoutError } from '../errors'
 import { splitSignal } from '../options'
+import { bare } from '../own'
 import { callersTimers } from '../sleep'
 
 const TIMEOUT_MS = 30_000
@@ -43,7 +44,7 @@ export async function streamWithTimeout(
     },
     Math.min(timeout, 2 ** 31 - 1),
   )
-  callerSignal?.addEventListener('abort', abort, { once: true })
+  callerSignal?.addEventListener('abort', abort, bare({ once: true }))
   const stop = () => {
     timers.clearTimeout(timer)
     callerSignal?.removeEventListener('abort', abort)
@@ -72,7 +73,7 @@ function limitedResponse(
 ): Response {
   const reader = body.getReader()
   const stream = new ReadableStream<Uint8Array>(
-    {
+    bare({
       async pull(controller) {
         try {
           const { done, value } = await reader.read()
@@ -91,11 +92,11 @@ function limitedResponse(
         stop()
         return reader.cancel(reason)
       },
-    },
+    }),
     new ByteLengthQueuingStrategy({ highWaterMark: READ_AHEAD }),
   )
   const { status, statusText, headers, url, redirected } = response
-  const limited = new Response(stream, { status, statusText, headers })
+  const limited = new Response(stream, bare({ status, statusText, headers }))
   return Object.defineProperties(limited, { url: { value: url }, redirected: { value: redirected } })
 }
 

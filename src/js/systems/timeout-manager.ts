@@ -9,6 +9,7 @@ import type {
 } from '../../../index'
 import { invalid, TimeoutError } from '../errors'
 import { optionsObject } from '../options'
+import { bare } from '../own'
 import { clientOf, defined, Mean, type Messages, REQUEST_DEFAULTS, runChat, Wrapper } from './shared'
 
 /** The timeout of a complete answer, in milliseconds. */
@@ -28,7 +29,7 @@ export class TimeoutAIManager extends Wrapper {
 
   constructor(apiKey?: string, options?: TimeoutManagerOptions) {
     const { tiers, ...rest } = optionsObject('options', options) as TimeoutManagerOptions
-    const merged = { ...TIERS, ...defined(optionsObject('tiers', tiers)) }
+    const merged = bare({ ...TIERS, ...defined(optionsObject('tiers', tiers)) })
     for (const [name, ms] of Object.entries(merged)) {
       if (!(name in TIERS)) throw invalid(`tiers.${name}`, ms, Object.keys(TIERS).join(', '))
       if (!Number.isInteger(ms) || ms < 1) throw invalid(`tiers.${name}`, ms, 'whole milliseconds from 1')

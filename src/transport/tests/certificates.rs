@@ -71,7 +71,7 @@ async fn call(server: &SelfSigned, key: &KeyPair, trusted: &[&SelfSigned]) -> Re
         },
         on_sent,
     };
-    let mut response = HttpTransport.send(request).await?;
+    let mut response = HttpTransport::default().send(request).await?;
     let mut text = Vec::new();
     while let Some(bytes) = response.body.next().await {
         text.extend_from_slice(&bytes?);

@@ -57,7 +57,7 @@ impl Server {
             options: TransportOptions { connect_timeout: Duration::from_secs(60), ..Default::default() },
             on_sent,
         };
-        let mut response = HttpTransport.send(request).await?;
+        let mut response = HttpTransport::default().send(request).await?;
         let mut text = Vec::new();
         while let Some(bytes) = response.body.next().await {
             text.extend_from_slice(&bytes?);

@@ -82,7 +82,7 @@ async fn post(url: &str, ca: &str) -> Result<String> {
         options,
         on_sent,
     };
-    let mut response = HttpTransport.send(request).await?;
+    let mut response = HttpTransport::default().send(request).await?;
     let mut text = Vec::new();
     while let Some(bytes) = response.body.next().await {
         text.extend_from_slice(&bytes?);
