@@ -198,7 +198,9 @@ impl Delivery<'_> {
         let last = self.transcript.journal.choice_count() as u32 - 1;
         let move_choice = |index: &mut u32| *index = index.checked_sub(1).unwrap_or(last);
         self.surrogates.move_parts(|(index, _)| move_choice(index));
-        self.messages.move_choices(move_choice);
+        if let Some(messages) = &mut self.messages {
+            messages.move_choices(move_choice);
+        }
         if let Some(pending) = &mut self.pending_extras {
             pending.move_choices(move_choice);
         }

@@ -91,7 +91,7 @@ pub(super) struct Delivery<'a> {
     pub held_chunks: Vec<String>,
     pub(super) surrogates: PendingSurrogates<(u32, Part)>,
     /// What is known of messages in place of deltas.
-    pub(super) messages: Messages,
+    pub(super) messages: Option<Box<Messages>>,
     /// The first token came before the chunk that is being accepted.
     pub(super) began_before: bool,
     /// Unknown fields that the next generated chunk takes along.
@@ -123,7 +123,7 @@ impl<'a> Delivery<'a> {
             withheld_text: String::new(),
             held_chunks: Vec::new(),
             surrogates: PendingSurrogates::default(),
-            messages: Messages::default(),
+            messages: None,
             began_before: false,
             pending_extras: None,
             usage_delivered: false,

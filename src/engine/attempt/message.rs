@@ -23,7 +23,7 @@ impl Delivery<'_> {
         // A continuation begins with the text of earlier attempts.
         let has_begun = (self.began_before || !self.continuation.is_active)
             && self.transcript.journal.choice(index).is_some_and(|choice| choice.has_begun());
-        self.messages.is_summary(index, has_begun)
+        self.messages.get_or_insert_default().is_summary(index, has_begun)
     }
 
     /// What is new in the text of an update that has it in place of the delta.
@@ -47,7 +47,8 @@ impl Delivery<'_> {
             // Completions without chat send parts.
             Source::Text => text.into(),
             Source::Message => {
-                let (repeats, new) = self.messages.text((index, part)).new_part(received, text);
+                let (repeats, new) =
+                    self.messages.get_or_insert_default().text((index, part)).new_part(received, text);
                 if repeats == 0 {
                     return new.into();
                 }
