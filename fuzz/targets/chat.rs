@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
 use holysheep::error::{BODY_LIMIT, Result};
-use holysheep::wire::chat::{self, Chunk, Delta, Reader, StreamEvent, Text, ToolCall};
+use holysheep::wire::chat::{self, Chunk, Delta, Reader, Source, StreamEvent, Text, ToolCall};
 use holysheep::wire::extras::extras;
 use holysheep::wire::json::value;
 use holysheep::wire::provider_error;
@@ -90,7 +90,7 @@ fn check_chunk(chunk: &Chunk<'_>, tree: &Value) {
             assert_eq!(u64::from(choice.index), index.min(u32::MAX.into()));
         }
         assert_text(&choice.finish_reason, &tree["finish_reason"]);
-        let is_delta = |_: &&Delta<'_>| tree["delta"].is_object() && !choice.from_message;
+        let is_delta = |_: &&Delta<'_>| tree["delta"].is_object() && choice.source == Source::Delta;
         if let Some(delta) = choice.delta.as_ref().filter(is_delta) {
             check_delta(delta, &tree["delta"]);
         }

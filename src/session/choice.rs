@@ -6,6 +6,12 @@ use super::merge::{insert_missing, replace};
 use super::tool_calls::{self, ToolCall};
 use crate::weight::{weight, weight_of_fields};
 
+/// More fields that the engine does not know than any message has.
+const MAX_OTHERS: usize = 32;
+
+/// The longest name of such a field that is noted, in bytes.
+const MAX_NAME: usize = 256;
+
 /// What was received of one choice.
 #[derive(Clone, Debug, Default)]
 pub struct Choice {
@@ -26,12 +32,28 @@ pub struct Choice {
     pub message_extra: Map<String, Value>,
     /// There is more than these fields: audio, images, annotations or a field that the engine does not know.
     pub has_other: bool,
+    /// The names of the unknown fields of its message that have come and were not empty, up to [`MAX_OTHERS`].
+    others: Vec<String>,
 }
 
 impl Choice {
     /// Whether anything was received of it.
     pub fn has_begun(&self) -> bool {
         !self.is_empty() || self.finish_reason.is_some()
+    }
+
+    /// Notes the names of unknown fields that came with content. What is beyond the limits is not noted.
+    pub fn note_others<'n>(&mut self, names: impl Iterator<Item = &'n str>) {
+        for name in names.filter(|name| name.len() <= MAX_NAME) {
+            if self.others.len() < MAX_OTHERS && !self.has_noted(name) {
+                self.others.push(name.to_owned());
+            }
+        }
+    }
+
+    /// Whether an unknown field with this name came with content.
+    pub fn has_noted(&self, name: &str) -> bool {
+        self.others.iter().any(|known| known == name)
     }
 
     /// Whether it has no content.
@@ -48,7 +70,9 @@ impl Choice {
     /// The approximate memory that it takes, in bytes.
     pub(super) fn weight(&self) -> usize {
         let calls = self.tool_calls.iter().chain(self.function_call.as_deref());
-        let calls = calls.map(|call| call.text_length() + weight_of_fields(&call.extra));
+        let calls = calls.map(|call| {
+            call.text_length() + weight_of_fields(&call.extra) + weight_of_fields(&call.nested_extra)
+        });
         let fields = self.logprobs.iter().chain([&self.extra, &self.message_extra]).map(weight_of_fields);
         self.text.len()
             + self.reasoning.len()
@@ -91,7 +115,7 @@ impl Choice {
             message.insert("tool_calls".into(), tool_calls::message(&self.tool_calls));
         }
         if let Some(call) = &self.function_call {
-            message.insert("function_call".into(), json!({ "name": call.name, "arguments": call.arguments }));
+            message.insert("function_call".into(), call.function());
         }
         insert_missing(&mut message, &self.message_extra);
         let mut choice = Map::new();

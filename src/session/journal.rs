@@ -215,6 +215,11 @@ impl Journal {
 
     /// A generated chunk with the identity of the answer.
     pub fn chunk(&self, index: u32, delta: Value, finish_reason: Option<&str>) -> String {
+        self.chunk_value(index, delta, finish_reason).to_string()
+    }
+
+    /// [`Journal::chunk`], as a value.
+    pub fn chunk_value(&self, index: u32, delta: Value, finish_reason: Option<&str>) -> Value {
         let mut chunk = json!({
             "id": self.identity.id.as_deref().unwrap_or_default(),
             "object": "chat.completion.chunk",
@@ -232,12 +237,12 @@ impl Journal {
         let index = index + self.visible_base.unwrap_or_default();
         chunk["choices"] =
             json!([{ "index": index, "delta": delta, "logprobs": null, "finish_reason": finish_reason }]);
-        chunk.to_string()
+        chunk
     }
 
     /// The usage chunk, with the identity of the answer.
     pub fn usage_chunk(&self, usage: &Value) -> String {
-        let mut chunk: Value = serde_json::from_str(&self.chunk(0, Value::Null, None)).unwrap_or_default();
+        let mut chunk = self.chunk_value(0, Value::Null, None);
         chunk["choices"] = json!([]);
         chunk["usage"] = usage.clone();
         chunk.to_string()

@@ -23,13 +23,16 @@ pub struct ToolCall {
     /// Fields that the engine does not know.
     #[serde(skip_serializing_if = "Map::is_empty")]
     pub extra: Map<String, Value>,
+    /// Fields of its function or custom tool that the engine does not know.
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    pub nested_extra: Map<String, Value>,
     /// The provider's index.
     #[serde(skip)]
     pub(super) index: Option<u32>,
     /// The consumer has it.
     #[serde(skip)]
     pub is_delivered: bool,
-    /// The approximate memory of `extra`, in bytes.
+    /// The approximate memory of `extra` and `nested_extra`, in bytes.
     #[serde(skip)]
     pub extra_size: usize,
     /// What is known of the arguments, as far as they were added here.
@@ -47,18 +50,23 @@ pub struct Label<'a> {
 
 impl ToolCall {
     pub fn to_map(&self) -> Map<String, Value> {
-        let Self { id, name, arguments, .. } = self;
         let mut call = Map::new();
-        call.insert("id".into(), json!(id));
-        if self.custom {
-            call.insert("type".into(), json!("custom"));
-            call.insert("custom".into(), json!({ "name": name, "input": arguments }));
-        } else {
-            call.insert("type".into(), json!("function"));
-            call.insert("function".into(), json!({ "name": name, "arguments": arguments }));
-        }
+        call.insert("id".into(), json!(self.id));
+        let parent = if self.custom { "custom" } else { "function" };
+        call.insert("type".into(), json!(parent));
+        call.insert(parent.into(), self.function());
         insert_missing(&mut call, &self.extra);
         call
+    }
+
+    /// The function, or the custom tool with its input.
+    pub fn function(&self) -> Value {
+        let mut function = Map::new();
+        function.insert("name".into(), json!(self.name));
+        let label = if self.custom { "input" } else { "arguments" };
+        function.insert(label.into(), json!(self.arguments));
+        insert_missing(&mut function, &self.nested_extra);
+        function.into()
     }
 
     /// Adds the id of a delta. The first one counts: some providers make a new one for each delta.
@@ -101,7 +109,7 @@ impl ToolCall {
             && self.has_valid_arguments()
     }
 
-    /// The approximate memory of what was received of it, in bytes. `extra` is not included.
+    /// The approximate memory of what was received of it, in bytes. Unknown fields are not included.
     pub fn text_length(&self) -> usize {
         self.id.len() + self.name.len() + self.arguments.len()
     }
@@ -114,7 +122,11 @@ impl ToolCall {
 
     /// Whether nothing was received of it.
     fn is_empty(&self) -> bool {
-        self.id.is_empty() && self.name.is_empty() && self.arguments.is_empty() && self.extra.is_empty()
+        self.id.is_empty()
+            && self.name.is_empty()
+            && self.arguments.is_empty()
+            && self.extra.is_empty()
+            && self.nested_extra.is_empty()
     }
 
     /// Whether the arguments may be complete.

@@ -8,7 +8,7 @@ use crate::engine::shared::sink::DeliveryMode;
 use crate::error::truncate;
 use crate::session::journal::MAX_LABEL;
 use crate::usage::add_usage;
-use crate::wire::chat::{self, FinishKind, MAX_REASON};
+use crate::wire::chat::{self, FinishKind, MAX_REASON, Source};
 
 impl Delivery<'_> {
     /// Accepts one chunk. `raw` is its JSON.
@@ -50,9 +50,10 @@ impl Delivery<'_> {
 
     fn apply_chunk(&mut self, chunk: &chat::Chunk<'_>, raw: &str) -> Flow {
         self.identify(chunk);
+        self.began_before = self.progress.first_token.is_some();
         let mode = self.consumer.mode;
         if mode == DeliveryMode::Nothing && !chunk.only_text_changed {
-            self.accept_extras(raw)?;
+            self.accept_extras(chunk, raw)?;
         }
         let usage = chunk.usage();
         let has_usage = usage.is_some();
@@ -77,9 +78,13 @@ impl Delivery<'_> {
             && !(self.consumer.buffer_tool_calls && self.has_or_ends_tool_call(choices));
         if !is_verbatim {
             if mode == DeliveryMode::Chunks && !chunk.only_text_changed {
-                self.accept_extras(raw)?;
+                self.accept_extras(chunk, raw)?;
             }
             choices.iter().try_for_each(|choice| self.accept_choice(choice, is_alone, false))?;
+            // Those of a buffered tool call come with it.
+            if !(self.consumer.buffer_tool_calls && choices.iter().any(has_tool_call)) {
+                self.deliver_pending_extras();
+            }
             return match interruption {
                 Some(reason) => Err(ReadEnd::Failed(chat::interruption_error(reason))),
                 None => Ok(()),
@@ -107,7 +112,8 @@ impl Delivery<'_> {
                 self.deliver_or_hold(raw);
             }
         } else if self.continuation.is_active {
-            self.accept_extras(raw)?;
+            self.accept_extras(chunk, raw)?;
+            self.deliver_pending_extras();
         } else if !chunk.must_rebuild {
             self.deliver_or_hold(raw);
         }
@@ -171,11 +177,8 @@ impl Delivery<'_> {
         if moved {
             self.first_choice_changed();
         }
-        // A consumer of chunks has them, and nobody else gets them before the answer is complete.
-        if let Some(logprobs) = update.logprobs.filter(|_| self.consumer.mode == DeliveryMode::Nothing)
-            && let Some(serde_json::Value::Object(logprobs)) = self.value(logprobs.get())?
-        {
-            self.transcript.journal.add_logprobs(index, logprobs);
+        if let Some(logprobs) = update.logprobs.filter(|_| !verbatim) {
+            self.accept_logprobs(index, logprobs.get(), update)?;
         }
         if let Some(delta) = &update.delta {
             self.accept_delta(index, delta, update, verbatim)?;
@@ -191,9 +194,16 @@ impl Delivery<'_> {
 
     /// Another choice than before turns out to be the first ([`Journal::locate`](crate::session::journal::Journal::locate)
     /// has moved all of them): its text is the text of the answer.
-    fn first_choice_changed(&mut self) {
+    pub(super) fn first_choice_changed(&mut self) {
         let last = self.transcript.journal.choice_count() as u32 - 1;
-        self.surrogates.move_parts(|(index, _)| *index = index.checked_sub(1).unwrap_or(last));
+        let move_choice = |index: &mut u32| *index = index.checked_sub(1).unwrap_or(last);
+        self.surrogates.move_parts(|(index, _)| move_choice(index));
+        if let Some(messages) = &mut self.messages {
+            messages.move_choices(move_choice);
+        }
+        if let Some(pending) = &mut self.pending_extras {
+            pending.move_choices(move_choice);
+        }
         let text = self.transcript.journal.first_choice().text.clone();
         if !text.is_empty() && self.consumer.mode == DeliveryMode::Text {
             self.progress.deltas += 1;
@@ -209,19 +219,22 @@ impl Delivery<'_> {
         verbatim: bool,
     ) -> Flow {
         let rebuilds = self.consumer.mode == DeliveryMode::Chunks && !verbatim;
+        let is_summary = self.is_summary(index, update);
+        self.check_comparable(index, update)?;
         if let Some(choice) = self.transcript.journal.choice(index) {
             choice.has_other |= delta.has_other;
+            choice.note_others(delta.others.iter().map(|name| &**name));
         }
         self.transcript.unrepeatable |= delta.has_other && self.consumer.mode != DeliveryMode::Text;
-        self.accept_reasoning_and_refusal(index, delta, rebuilds);
+        self.accept_reasoning_and_refusal(index, delta, update, rebuilds);
         if let Some(content) = delta.content.as_ref().filter(|content| !content.is_empty()) {
             let content = self.surrogates.join((index, Part::Content), content);
-            if update.from_message && self.transcript.journal.is_released() {
-                // What is new in it is not known any more.
-                return Err(self.too_large());
+            if update.source == Source::Delta {
+                self.received_text(index, &content, verbatim)?;
+            } else {
+                let content = self.new_part(index, Part::Content, update, &content).into_owned();
+                self.received_text(index, &content, verbatim)?;
             }
-            let content = if update.from_message { self.new_part(index, &content) } else { &content };
-            self.received_text(index, content, verbatim)?;
         }
         let has_calls = delta.tool_calls.as_ref().is_some_and(|calls| !calls.is_empty());
         if index == 0 && (has_calls || delta.function_call.is_some()) {
@@ -229,20 +242,21 @@ impl Delivery<'_> {
             self.finish_text()?;
             self.release_withheld_text();
         }
+        // A message has its tool calls as a whole: what came before is not in it once more.
+        let from_message = update.source == Source::Message;
         if let Some(part) = &delta.function_call {
-            self.accept_function_call(index, part, rebuilds);
+            self.accept_function_call(index, part, from_message, rebuilds)?;
         }
-        self.accept_tool_calls(index, delta, rebuilds)
+        self.accept_tool_calls(index, delta, is_summary, rebuilds)
     }
 
-    /// What is new in a `message`, which may be all of the answer so far.
-    fn new_part<'t>(&mut self, index: u32, text: &'t str) -> &'t str {
-        let received =
-            self.transcript.journal.choice(index).map(|choice| choice.text.as_str()).unwrap_or_default();
-        text.strip_prefix(received).unwrap_or(text)
-    }
-
-    fn accept_reasoning_and_refusal(&mut self, index: u32, delta: &chat::Delta<'_>, rebuilds: bool) {
+    fn accept_reasoning_and_refusal(
+        &mut self,
+        index: u32,
+        delta: &chat::Delta<'_>,
+        update: &chat::Choice<'_>,
+        rebuilds: bool,
+    ) {
         // Some providers send both names: the same text under both, or nothing under one of them. Repeated reasoning of
         // a continuation is not delivered again.
         let reasoning = some(&delta.reasoning_content)
@@ -255,8 +269,12 @@ impl Delivery<'_> {
         let mut join = |part, text: Option<&chat::Text<'_>>| {
             text.map(|text| self.surrogates.join((index, part), text).into_owned()).unwrap_or_default()
         };
-        let reasoning = join(Part::Reasoning, reasoning);
-        let refusal = join(Part::Refusal, refusal);
+        let mut reasoning = join(Part::Reasoning, reasoning);
+        let mut refusal = join(Part::Refusal, refusal);
+        if update.source != Source::Delta {
+            reasoning = self.new_part(index, Part::Reasoning, update, &reasoning).into_owned();
+            refusal = self.new_part(index, Part::Refusal, update, &refusal).into_owned();
+        }
         self.transcript.journal.append_reasoning_and_refusal(index, &reasoning, &refusal);
         if index == 0 {
             self.consumer.live.update_answer(|answer| {

@@ -42,7 +42,7 @@ impl Delivery<'_> {
 
     /// Whether the half of a surrogate pair waits at the end of a text of this choice.
     fn has_half(&self, index: u32) -> bool {
-        self.surrogates.has(|(of, part)| *of == index && !matches!(part, Part::Arguments(_)))
+        self.surrogates.has(|(of, _)| *of == index)
     }
 
     /// Replaces the half of a surrogate pair at the end of each text, whose other half did not arrive.
@@ -60,6 +60,7 @@ impl Delivery<'_> {
                 self.deliver_delta(index, json!({ name: text }), None);
             }
         }
+        self.finish_arguments(index);
         Ok(())
     }
 
@@ -74,6 +75,7 @@ impl Delivery<'_> {
             let flow = self.complete_events();
             self.flush_failed(flow)?;
         }
+        self.deliver_pending_extras();
         self.release_held_chunks();
         self.deliver_missing_usage();
         self.progress.settled = Some(clock::instant());
@@ -114,7 +116,7 @@ impl Delivery<'_> {
     /// Delivers a generated chunk with a finish reason. Before the first token it is held like a bare role: an empty answer
     /// is requested again.
     fn deliver_finish(&mut self, index: u32, reason: Option<&str>) {
-        let chunk = self.transcript.journal.chunk(index, json!({}), reason);
+        let chunk = self.generate(index, json!({}), reason);
         self.deliver_or_hold(&chunk);
     }
 

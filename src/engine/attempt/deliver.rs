@@ -5,7 +5,9 @@ use std::mem;
 
 use serde_json::Value;
 
+use super::messages::Messages;
 use super::part::Part;
+use super::pending_extras::PendingExtras;
 use super::progress::Progress;
 use super::transcript::Transcript;
 use crate::config::defaults;
@@ -88,6 +90,12 @@ pub(super) struct Delivery<'a> {
     /// unnoticed until then.
     pub held_chunks: Vec<String>,
     pub(super) surrogates: PendingSurrogates<(u32, Part)>,
+    /// What is known of messages in place of deltas.
+    pub(super) messages: Option<Box<Messages>>,
+    /// The first token came before the chunk that is being accepted.
+    pub(super) began_before: bool,
+    /// Unknown fields that the next generated chunk takes along.
+    pub(super) pending_extras: Option<Box<PendingExtras>>,
     /// The consumer has a chunk with the usage where OpenAI has it.
     pub(super) usage_delivered: bool,
     /// The chunk that only has the usage has arrived. OpenAI sends it last.
@@ -115,6 +123,9 @@ impl<'a> Delivery<'a> {
             withheld_text: String::new(),
             held_chunks: Vec::new(),
             surrogates: PendingSurrogates::default(),
+            messages: None,
+            began_before: false,
+            pending_extras: None,
             usage_delivered: false,
             usage_chunk_arrived: false,
             accepted: 0,
@@ -277,7 +288,7 @@ impl<'a> Delivery<'a> {
     /// Delivers a generated chunk.
     pub(super) fn deliver_delta(&mut self, index: u32, delta: Value, finish_reason: Option<&str>) {
         self.release_held_chunks();
-        let chunk = self.transcript.journal.chunk(index, delta, finish_reason);
+        let chunk = self.generate(index, delta, finish_reason);
         self.deliver(&chunk);
     }
 

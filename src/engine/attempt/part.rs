@@ -6,6 +6,8 @@ pub(super) enum Part {
     Content,
     Reasoning,
     Refusal,
+    /// The arguments of `function_call`.
+    FunctionCall,
     /// The arguments of the tool call at this position.
     Arguments(usize),
 }

@@ -1,6 +1,9 @@
 //! Tool calls: buffered until they are complete, or passed through delta by delta.
 
-use serde_json::{Map, json};
+use std::borrow::Cow;
+
+use serde_json::value::RawValue;
+use serde_json::{Map, Value, json};
 
 use super::deliver::{Delivery, Flow, ReadEnd};
 use super::part::Part;
@@ -11,56 +14,85 @@ use crate::session::merge::merge;
 use crate::session::tool_calls::{self, Label, MAX_CALLS, ToolCall};
 use crate::wire::chat;
 
+/// What stands for half of a surrogate pair.
+const HALF: &str = "\u{FFFD}";
+
 impl Delivery<'_> {
-    pub(super) fn accept_function_call(&mut self, index: u32, part: &chat::Function<'_>, rebuilds: bool) {
-        let text =
-            |text: &Option<chat::Text<'_>>| text.as_ref().map(|t| t.lossy().into_owned()).unwrap_or_default();
-        let (name, arguments) = (text(&part.name), text(&part.arguments));
+    /// Accepts a `function_call`. One of a message is not accepted after another: it is the same one again.
+    pub(super) fn accept_function_call(
+        &mut self,
+        index: u32,
+        part: &chat::Function<'_>,
+        from_message: bool,
+        rebuilds: bool,
+    ) -> Flow {
+        let some = |text: &Option<chat::Text<'_>>| text.as_ref().is_some_and(|text| !text.is_empty());
         // Some providers send an empty one with each delta.
-        if name.is_empty() && arguments.is_empty() {
-            return;
+        if !some(&part.name) && !some(&part.arguments) {
+            return Ok(());
         }
-        let Some(choice) = self.transcript.journal.choice(index) else { return };
+        let extra = self.values(&part.extra)?;
+        let Some(choice) = self.transcript.journal.choice(index) else { return Ok(()) };
+        if from_message && choice.function_call.is_some() {
+            return Ok(());
+        }
+        let name = part.name.as_ref().map(chat::Text::lossy).unwrap_or_default();
+        let arguments = part.arguments.as_ref();
+        let arguments = arguments.map(|text| self.surrogates.join((index, Part::FunctionCall), text));
+        let arguments = arguments.unwrap_or_default();
+        let delta = rebuilds.then(|| {
+            let mut delta = extra.clone();
+            delta.insert("name".into(), json!(name));
+            delta.insert("arguments".into(), json!(arguments));
+            delta
+        });
         let call = choice.function_call.get_or_insert_default();
         let before = call.text_length();
         call.add_name(&name);
         call.arguments.push_str(&arguments);
-        let growth = call.text_length() as isize - before as isize;
+        let growth = merge(&mut call.nested_extra, extra) + call.text_length() as isize - before as isize;
         self.transcript.journal.resize(growth);
-        if rebuilds {
-            let call = json!({ "name": name, "arguments": arguments });
+        if let Some(call) = delta {
             self.deliver_delta(index, json!({ "function_call": call }), None);
         }
+        Ok(())
     }
 
-    pub(super) fn accept_tool_calls(&mut self, index: u32, delta: &chat::Delta<'_>, rebuilds: bool) -> Flow {
+    /// Accepts the tool calls of a delta. `is_summary`: those that are known come once more.
+    pub(super) fn accept_tool_calls(
+        &mut self,
+        index: u32,
+        delta: &chat::Delta<'_>,
+        is_summary: bool,
+        rebuilds: bool,
+    ) -> Flow {
         let parts = delta.tool_calls.as_deref().unwrap_or_default();
-        for (at, part) in parts.iter().enumerate() {
+        let known = if is_summary { self.transcript.journal.choice(index) } else { None };
+        let known = known.map_or(0, |choice| choice.tool_calls.len());
+        for (at, part) in parts.iter().enumerate().skip(known) {
             // Without indexes, only the order of several calls distinguishes them.
             let of_list = if parts.len() > 1 { u32::try_from(at).ok() } else { None };
-            let position = self.accept_tool_call(index, part, part.index.or(of_list))?;
+            let (position, arguments) = self.accept_tool_call(index, part, part.index.or(of_list))?;
             if rebuilds && !self.consumer.buffer_tool_calls {
-                self.deliver_delta(index, json!({ "tool_calls": [part.to_json(position as u32)] }), None);
+                let call = part.to_json_with(position as u32, arguments.as_deref());
+                self.deliver_delta(index, json!({ "tool_calls": [call] }), None);
             }
         }
         Ok(())
     }
 
-    /// Journals the delta of a tool call, and returns the position of the call.
-    fn accept_tool_call(
+    /// Journals the delta of a tool call, and returns the position of the call, and its new arguments.
+    fn accept_tool_call<'p>(
         &mut self,
         index: u32,
-        part: &chat::ToolCall<'_>,
+        part: &'p chat::ToolCall<'_>,
         of_provider: Option<u32>,
-    ) -> std::result::Result<usize, ReadEnd> {
+    ) -> std::result::Result<(usize, Option<Cow<'p, str>>), ReadEnd> {
         if index == 0 {
             self.consumer.live.update_answer(|answer| answer.lost_tool_call = true);
         }
-        let mut extra = Map::new();
-        for (name, json) in &part.extra {
-            extra.insert(name.to_string(), self.value(json.get())?.unwrap_or_default());
-        }
-        let Some(choice) = self.transcript.journal.choice(index) else { return Ok(0) };
+        let (extra, nested) = (self.values(&part.extra)?, self.values(part.nested_extra())?);
+        let Some(choice) = self.transcript.journal.choice(index) else { return Ok((0, None)) };
         let (name, arguments) = part.name_and_arguments();
         let id = part.id.as_ref().map(|id| &*id.text);
         let label = Label { index: of_provider, id, name };
@@ -82,7 +114,7 @@ impl Delivery<'_> {
         call.add_name(name.unwrap_or_default());
         call.custom |= part.is_custom();
         call.add_arguments(arguments.as_deref().unwrap_or_default());
-        let growth = merge(&mut call.extra, extra);
+        let growth = merge(&mut call.extra, extra) + merge(&mut call.nested_extra, nested);
         call.extra_size = call.extra_size.saturating_add_signed(growth);
         let size = call.text_length() + call.extra_size;
         let growth = growth + call.text_length() as isize - before as isize;
@@ -93,7 +125,42 @@ impl Delivery<'_> {
                 format!("a tool call is longer than {limit} bytes (toolCalls: 'stream' passes it through)");
             return Err(failed(Kind::ResponseTooLarge, message));
         }
-        Ok(position)
+        Ok((position, arguments))
+    }
+
+    /// The values of fields that are kept.
+    fn values(
+        &self,
+        fields: &[(Cow<'_, str>, &RawValue)],
+    ) -> std::result::Result<Map<String, Value>, ReadEnd> {
+        let value = |json: &RawValue| self.value(json.get()).map(Option::unwrap_or_default);
+        fields.iter().map(|(name, json)| Ok((name.to_string(), value(json)?))).collect()
+    }
+
+    /// Replaces the half of a surrogate pair at the end of arguments, whose other half did not arrive.
+    pub(super) fn finish_arguments(&mut self, index: u32) {
+        for (_, part) in self.surrogates.take_all(|(of, _)| *of == index) {
+            let Some(choice) = self.transcript.journal.choice(index) else { return };
+            let call = match part {
+                Part::Arguments(position) => choice.tool_calls.get_mut(position),
+                _ => choice.function_call.as_deref_mut(),
+            };
+            let Some(call) = call.filter(|call| !call.is_delivered) else { continue };
+            call.add_arguments(HALF);
+            let (parent, label) = if call.custom { ("custom", "input") } else { ("function", "arguments") };
+            self.transcript.journal.resize(HALF.len() as isize);
+            if self.consumer.mode != DeliveryMode::Chunks {
+                continue;
+            }
+            match part {
+                Part::Arguments(_) if self.consumer.buffer_tool_calls => {}
+                Part::Arguments(position) => {
+                    let call = json!({ "index": position, parent: { label: HALF } });
+                    self.deliver_delta(index, json!({ "tool_calls": [call] }), None);
+                }
+                _ => self.deliver_delta(index, json!({ "function_call": { "arguments": HALF } }), None),
+            }
+        }
     }
 
     /// Completes the tool calls of a choice, and delivers the buffered ones that the consumer does not have. Those that
@@ -144,7 +211,7 @@ impl Delivery<'_> {
         if !self.transcript.committed && self.held_chunks.is_empty() {
             // These arrived with the first delta of the call, which was buffered.
             delta["role"] = json!("assistant");
-            delta["content"] = serde_json::Value::Null;
+            delta["content"] = Value::Null;
         }
         self.deliver_delta(index, delta, None);
         Ok(true)

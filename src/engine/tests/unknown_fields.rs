@@ -142,3 +142,58 @@ async fn annotations_after_a_join_are_delivered() {
     assert!(all.iter().any(|delta| delta["annotations"] == annotations), "{all:?}");
     assert!(all.iter().all(|delta| delta.get("reasoning_details").is_none() && delta.get("role").is_none()));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_rebuilt_chunk_keeps_the_fields_of_the_chunk_and_of_the_choice() {
+    // A message in place of the delta, as in whole answers where a stream was requested.
+    let choice = json!({
+        "index": 0,
+        "message": { "content": "Hi" },
+        "content_filter_results": { "hate": { "filtered": false } },
+        "logprobs": { "content": [{ "token": "Hi" }] },
+        "finish_reason": "stop",
+    });
+    let event = json!({ "id": "i", "provider": "p", "citations": ["c"], "choices": [choice] });
+    let chunks = chunks(vec![stream().event(&event).done()]).await;
+    assert_eq!((&chunks[0]["provider"], &chunks[0]["citations"]), (&json!("p"), &json!(["c"])));
+    let rebuilt = &chunks[0]["choices"][0];
+    assert_eq!(rebuilt["delta"]["content"], "Hi");
+    assert_eq!(rebuilt["content_filter_results"], choice["content_filter_results"]);
+    assert_eq!(rebuilt["logprobs"], choice["logprobs"]);
+    assert_eq!(chunks[1]["choices"][0]["logprobs"], Value::Null, "they come once");
+}
+
+#[tokio::test(start_paused = true)]
+async fn unknown_fields_of_a_function_arrive() {
+    // Relays of Gemini have its signature here.
+    let function = json!({ "name": "f", "arguments": "{}", "thought_signature": "s" });
+    let call = json!({ "index": 0, "id": "a", "type": "function", "function": function });
+    let reply = || {
+        let call = chunk(json!({ "tool_calls": [call] }), None);
+        vec![stream().event(&call).event(&chunk(json!({}), Some("tool_calls"))).done()]
+    };
+    let message = completion(reply()).await["choices"][0]["message"].take();
+    assert_eq!(message["tool_calls"][0]["function"], function);
+    assert_eq!(chunks(reply()).await[0]["choices"][0]["delta"]["tool_calls"], json!([call]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_surrogate_pair_in_two_deltas_of_a_call_arrives_joined() {
+    let event =
+        |delta: &str| format!("data: {{\"id\":\"i\",\"choices\":[{{\"index\":0,\"delta\":{delta}}}]}}\n\n");
+    let deltas = [
+        r#"{"function_call":{"name":"f","arguments":"\"\ud83d"}}"#,
+        r#"{"function_call":{"arguments":"\ude00\""}}"#,
+    ];
+    let mut reply = stream();
+    for delta in deltas {
+        reply = reply.raw(&event(delta));
+    }
+    let reply = reply.event(&chunk(json!({}), Some("function_call"))).done();
+    let message = completion(vec![reply.clone()]).await["choices"][0]["message"].take();
+    assert_eq!(message["function_call"]["arguments"], "\"😀\"");
+    let chunks = chunks(vec![reply]).await;
+    let parts =
+        chunks.iter().filter_map(|chunk| chunk["choices"][0]["delta"]["function_call"]["arguments"].as_str());
+    assert_eq!(parts.collect::<String>(), "\"😀\"");
+}

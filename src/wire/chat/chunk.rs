@@ -89,9 +89,24 @@ pub struct Choice<'a> {
     pub finish_reason_camel: Option<&'a RawValue>,
     #[serde(borrow, default)]
     pub finish_details: Option<&'a RawValue>,
-    /// The delta was read from `message`: it may be the whole answer so far.
+    /// Where the delta was read from.
     #[serde(skip)]
-    pub from_message: bool,
+    pub source: Source,
+    /// The chunk is the last one of the choice, or says that it is no part but a whole answer.
+    #[serde(skip)]
+    pub is_whole: bool,
+}
+
+/// Where a delta was read from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Source {
+    /// `delta`, as OpenAI has it.
+    #[default]
+    Delta,
+    /// `message`: a part, or the whole answer so far.
+    Message,
+    /// `text`, as in completions without chat: a part.
+    Text,
 }
 
 #[derive(Debug, Default)]
@@ -109,6 +124,8 @@ pub struct Delta<'a> {
     /// There is more in it that a consumer must not get twice: audio, images, annotations, a field of the provider's
     /// own. See `is_significant`.
     pub has_other: bool,
+    /// The names of the fields that are not read and not empty. Labels are left out.
+    pub others: Vec<Cow<'a, str>>,
 }
 
 impl<'de: 'a, 'a> Deserialize<'de> for Delta<'a> {
@@ -130,8 +147,12 @@ impl<'de: 'a, 'a> Deserialize<'de> for Delta<'a> {
                         "tool_calls" => delta.tool_calls = map.next_value()?,
                         "function_call" => delta.function_call = map.next_value()?,
                         "error" => delta.error = map.next_value()?,
-                        _ if is_repeatable(&name) => _ = map.next_value::<IgnoredAny>()?,
-                        _ => delta.has_other |= map.next_value::<HasContent>()?.0,
+                        _ if is_label(&name) => _ = map.next_value::<IgnoredAny>()?,
+                        _ if map.next_value::<HasContent>()?.0 => {
+                            delta.has_other |= !is_reasoning(&name);
+                            delta.others.push(name);
+                        }
+                        _ => {}
                     }
                 }
                 Ok(delta)
@@ -144,17 +165,18 @@ impl<'de: 'a, 'a> Deserialize<'de> for Delta<'a> {
 /// Whether a field that the engine does not know, with its JSON, holds something that would be wrong if it arrived twice.
 /// Numbers, booleans and labels may be repeated.
 pub fn is_significant(name: &str, json: &str) -> bool {
-    !is_repeatable(name) && has_content(json)
+    !is_label(name) && has_content(json)
 }
 
-/// Whether a continuation may repeat the field. What belongs to the reasoning is not delivered again.
-fn is_repeatable(name: &str) -> bool {
+/// Whether a field says what something is. It may be repeated.
+fn is_label(name: &str) -> bool {
     const LABELS: &[&str] =
         &["role", "name", "id", "type", "status", "model", "object", "phase", "obfuscation"];
-    LABELS.contains(&name) || is_reasoning(name)
+    LABELS.contains(&name)
 }
 
-/// Whether a field that the engine does not know belongs to the reasoning.
+/// Whether a field that the engine does not know belongs to the reasoning. A continuation may repeat it: it is not delivered
+/// again.
 pub fn is_reasoning(name: &str) -> bool {
     const WORDS: &[&str] = &["reasoning", "thinking", "thought", "signature", "provider_specific"];
     WORDS.iter().any(|word| name.starts_with(word))
@@ -227,20 +249,65 @@ impl<'de: 'a, 'a> Deserialize<'de> for ToolCall<'a> {
     }
 }
 
-#[derive(Debug, Default, Deserialize)]
+/// Fields that are not read, each with its JSON.
+type Unread<'a> = Vec<(Cow<'a, str>, &'a RawValue)>;
+
+#[derive(Debug, Default)]
 pub struct Custom<'a> {
-    #[serde(borrow, default)]
     pub name: Option<Text<'a>>,
-    #[serde(borrow, default)]
     pub input: Option<Text<'a>>,
+    /// All other fields, unread.
+    pub extra: Unread<'a>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default)]
 pub struct Function<'a> {
-    #[serde(borrow, default)]
     pub name: Option<Text<'a>>,
-    #[serde(borrow, default)]
     pub arguments: Option<Text<'a>>,
+    /// All other fields, unread: Gemini's `thought_signature` is here with some relays.
+    pub extra: Unread<'a>,
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Custom<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        let Named { name, text, extra } = deserializer.deserialize_map(NamedVisitor("input"))?;
+        Ok(Custom { name, input: text, extra })
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Function<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        let Named { name, text, extra } = deserializer.deserialize_map(NamedVisitor("arguments"))?;
+        Ok(Function { name, arguments: text, extra })
+    }
+}
+
+/// What a function and a custom tool have in common: a name, and a text under the name of the visitor.
+#[derive(Default)]
+struct Named<'a> {
+    name: Option<Text<'a>>,
+    text: Option<Text<'a>>,
+    extra: Unread<'a>,
+}
+
+struct NamedVisitor(&'static str);
+
+impl<'de> Visitor<'de> for NamedVisitor {
+    type Value = Named<'de>;
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a function")
+    }
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> std::result::Result<Self::Value, A::Error> {
+        let mut named = Named::default();
+        while let Some(Text { text: name, .. }) = map.next_key()? {
+            match &*name {
+                "name" => named.name = map.next_value()?,
+                name if name == self.0 => named.text = map.next_value()?,
+                _ => named.extra.push((name, map.next_value()?)),
+            }
+        }
+        Ok(named)
+    }
 }
 
 impl ToolCall<'_> {
@@ -266,25 +333,39 @@ impl ToolCall<'_> {
         (name.as_ref().map(|text| &*text.text), arguments.as_ref())
     }
 
+    /// The unread fields of the function or the custom tool.
+    pub fn nested_extra(&self) -> &[(Cow<'_, str>, &RawValue)] {
+        match (&self.function, &self.custom) {
+            (_, Some(custom)) => &custom.extra,
+            (Some(function), _) => &function.extra,
+            _ => &[],
+        }
+    }
+
     /// The delta as JSON, with this index.
     pub fn to_json(&self, index: u32) -> Value {
+        let (_, arguments) = self.name_and_arguments();
+        self.to_json_with(index, arguments.map(|text| &*text.text))
+    }
+
+    /// The delta as JSON, with this index and these arguments in place of its own.
+    pub fn to_json_with(&self, index: u32, arguments: Option<&str>) -> Value {
         let text = |text: &Option<Text<'_>>| text.as_ref().map(|text| text.text.to_string());
         let mut value = json!({ "index": index });
         if let Some(id) = text(&self.id) {
             value["id"] = id.into();
             value["type"] = json!(if self.is_custom() { "custom" } else { "function" });
         }
-        let (parent, fields) = match (&self.function, &self.custom) {
-            (_, Some(custom)) => ("custom", [("name", &custom.name), ("input", &custom.input)]),
-            (Some(function), _) => {
-                ("function", [("name", &function.name), ("arguments", &function.arguments)])
+        let (parent, label) =
+            if self.custom.is_some() { ("custom", "input") } else { ("function", "arguments") };
+        let (name, _) = self.name_and_arguments();
+        for (label, text) in [("name", name), (label, arguments)] {
+            if let Some(text) = text {
+                value[parent][label] = text.into();
             }
-            _ => ("", [("", &None), ("", &None)]),
-        };
-        for (name, field) in fields {
-            if let Some(field) = text(field) {
-                value[parent][name] = field.into();
-            }
+        }
+        for (name, extra) in self.nested_extra() {
+            value[parent][&**name] = json::value(extra.get()).unwrap_or_default();
         }
         for (name, extra) in &self.extra {
             value[&**name] = json::value(extra.get()).unwrap_or_default();

@@ -9,7 +9,9 @@ use std::fmt;
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
-use super::chunk::{Choice, Chunk, Custom, Delta, Function, Text, ToolCall, is_significant};
+use super::chunk::{
+    Choice, Chunk, Custom, Delta, Function, Source, Text, ToolCall, is_reasoning, is_significant,
+};
 use crate::wire::json::{self, entries, field, fields};
 use crate::wire::lenient;
 
@@ -59,18 +61,24 @@ fn read_chunk<'a>(all: &Fields<'a>) -> Result<Chunk<'a>> {
     let is_list = |json| entries(json).is_some_and(|list| !list.contains(&"null"));
     let must_rebuild =
         !field(all, "choices").is_none_or(is_list) || choices.iter().flatten().any(|(_, rebuild)| *rebuild);
+    let object = label(all, "object");
+    let is_whole = object.as_ref().is_some_and(|object| object.text == "chat.completion");
+    let choices = choices.map(|choices| {
+        let choice = |choice: Choice<'a>| Choice { is_whole: choice.is_whole || is_whole, ..choice };
+        choices.into_iter().map(|(read, _)| choice(read)).collect()
+    });
     Ok(Chunk {
         id: label(all, "id"),
         created: field(all, "created").and_then(lenient::number).map(|seconds| seconds as u64),
         model: label(all, "model"),
         system_fingerprint: label(all, "system_fingerprint"),
         service_tier: label(all, "service_tier"),
-        choices: choices.map(|choices| choices.into_iter().map(|(choice, _)| choice).collect()),
+        choices,
         usage: raw("usage"),
         x_groq: raw("x_groq"),
         error: raw("error"),
         base_resp: raw("base_resp"),
-        object: label(all, "object"),
+        object,
         only_text_changed: false,
         must_rebuild,
     })
@@ -90,21 +98,18 @@ fn read_choices(list: &str) -> Result<Vec<(Choice<'_>, bool)>> {
 fn read_choice<'a>(json: &'a str, path: &str) -> Result<(Choice<'a>, bool)> {
     let Some(all) = fields(json) else { return Err(Unreadable::new(path, json, "an object")) };
     let raw = |name| field(&all, name).and_then(raw);
-    let delta_fields = field(&all, "delta").and_then(fields).filter(|delta| !delta.is_empty());
-    let message = field(&all, "message").and_then(fields).filter(|message| !message.is_empty());
     let mut must_rebuild = false;
-    let mut from_message = false;
+    let mut source = Source::Delta;
     let mut delta = None;
-    // A delta of nothing but a role may have the text beside it.
-    for (name, fields) in [("delta", &delta_fields), ("message", &message)] {
-        let Some(fields) = fields.as_ref().filter(|_| delta.as_ref().is_none_or(Delta::is_empty)) else {
-            continue;
-        };
-        let (read, rebuild) = read_delta(fields, &format!("{path}.{name}"))?;
-        if delta.is_none() || !read.is_empty() {
-            from_message = name == "message";
-            must_rebuild |= rebuild || from_message;
-            delta = Some(read);
+    for (of, name) in [(Source::Delta, "delta"), (Source::Message, "message")] {
+        let fields = field(&all, name).and_then(fields).filter(|fields| !fields.is_empty());
+        // A delta may have nothing but a role beside the message.
+        if let Some(fields) = fields.filter(|_| delta.as_ref().is_none_or(Delta::is_empty)) {
+            let (read, rebuild) = read_delta(&fields, &format!("{path}.{name}"))?;
+            if delta.is_none() || !read.is_empty() {
+                must_rebuild |= rebuild || of == Source::Message;
+                (source, delta) = (of, Some(read));
+            }
         }
     }
     // Completions without chat have their text next to the index.
@@ -112,8 +117,7 @@ fn read_choice<'a>(json: &'a str, path: &str) -> Result<(Choice<'a>, bool)> {
         let read = Delta { content: lenient::text(text), ..Delta::default() };
         if delta.is_none() || !read.is_empty() {
             must_rebuild = true;
-            from_message = false;
-            delta = Some(read);
+            (source, delta) = (Source::Text, Some(read));
         }
     }
     let standard_reason = field(&all, "finish_reason").and_then(finish_reason);
@@ -123,6 +127,7 @@ fn read_choice<'a>(json: &'a str, path: &str) -> Result<(Choice<'a>, bool)> {
         must_rebuild |= reason.is_some();
         reason
     });
+    let is_whole = finish_reason.is_some();
     let choice = Choice {
         index: choice_index(&all),
         delta,
@@ -134,7 +139,8 @@ fn read_choice<'a>(json: &'a str, path: &str) -> Result<(Choice<'a>, bool)> {
         text: None,
         finish_reason_camel: None,
         finish_details: None,
-        from_message,
+        source,
+        is_whole,
     };
     Ok((choice, must_rebuild))
 }
@@ -170,6 +176,11 @@ fn read_delta<'a>(all: &Fields<'a>, path: &str) -> Result<(Delta<'a>, bool)> {
         must_rebuild |= rebuild;
         function
     });
+    let others: Vec<Cow<'_, str>> = all
+        .iter()
+        .filter(|(name, json)| !Delta::reads(name) && is_significant(name, json))
+        .map(|(name, _)| name.clone().into())
+        .collect();
     let delta = Delta {
         content,
         reasoning_content,
@@ -178,7 +189,8 @@ fn read_delta<'a>(all: &Fields<'a>, path: &str) -> Result<(Delta<'a>, bool)> {
         tool_calls,
         function_call,
         error: field(all, "error").and_then(raw),
-        has_other: all.iter().any(|(name, json)| !Delta::reads(name) && is_significant(name, json)),
+        has_other: others.iter().any(|name| !is_reasoning(name)),
+        others,
     };
     let texts = [&delta.content, &delta.reasoning_content, &delta.reasoning, &delta.refusal];
     let has_halves = texts.into_iter().flatten().any(Text::has_halves);
@@ -197,15 +209,19 @@ fn read_tool_call(json: &str) -> Option<(ToolCall<'_>, bool)> {
     // Some providers have the name and the arguments next to the index.
     let is_flat = nested.is_none() && (field(&all, "name").or_else(|| field(&all, "arguments"))).is_some();
     let function = if is_flat { Some(json) } else { field(&all, "function") };
-    let (function, rebuild) = function.and_then(read_function).unzip();
+    let (mut function, rebuild) = function.and_then(read_function).unzip();
+    if let Some(function) = function.as_mut().filter(|_| is_flat) {
+        function.extra.clear();
+    }
     let custom = field(&all, "custom").and_then(fields).map(|custom| {
         let text = |name| field(&custom, name).and_then(lenient::string_or_json);
-        Custom { name: text("name"), input: text("input") }
+        Custom { name: text("name"), input: text("input"), extra: unread(&custom, &["name", "input"]) }
     });
+    let has_halves = custom.as_ref().and_then(|custom| custom.input.as_ref()).is_some_and(Text::has_halves);
     let known = ["index", "id", "type", "function", "custom"];
     let is_known = |name: &str| known.contains(&name) || (is_flat && matches!(name, "name" | "arguments"));
-    let extra = all.iter().filter(|(name, _)| !is_known(name));
-    let extra = extra.filter_map(|(name, json)| Some((name.clone().into(), raw(json)?))).collect();
+    let mut extra = unread(&all, &[]);
+    extra.retain(|(name, _)| !is_known(name));
     let call = ToolCall {
         index: index(&all),
         id: label(&all, "id"),
@@ -214,7 +230,7 @@ fn read_tool_call(json: &str) -> Option<(ToolCall<'_>, bool)> {
         custom,
         extra,
     };
-    Some((call, rebuild.unwrap_or_default() || is_flat))
+    Some((call, rebuild.unwrap_or_default() || is_flat || has_halves))
 }
 
 /// Reads a function. Arguments that are not a string are their JSON; then the delta has to be rebuilt.
@@ -224,7 +240,13 @@ fn read_function(json: &str) -> Option<(Function<'_>, bool)> {
     let text = arguments.and_then(lenient::string_or_json);
     let is_string = arguments.is_none_or(|json| json.starts_with('"'));
     let has_halves = text.as_ref().is_some_and(Text::has_halves);
-    Some((Function { name: label(&all, "name"), arguments: text }, !is_string || has_halves))
+    let extra = unread(&all, &["name", "arguments"]);
+    Some((Function { name: label(&all, "name"), arguments: text, extra }, !is_string || has_halves))
+}
+
+fn unread<'a>(all: &Fields<'a>, known: &[&str]) -> Vec<(Cow<'a, str>, &'a RawValue)> {
+    let extra = all.iter().filter(|(name, _)| !known.contains(&name.as_str()));
+    extra.filter_map(|(name, json)| Some((name.clone().into(), raw(json)?))).collect()
 }
 
 /// A name or an id: a string or a number. Anything else is ignored.

@@ -14,7 +14,7 @@ mod template;
 pub use super::request::{ChatRequest, Overrides};
 pub use super::text::Text;
 pub use chunk::{
-    Choice, Chunk, Custom, Delta, Function, TextChunk, ToolCall, interruption_error, is_reasoning,
+    Choice, Chunk, Custom, Delta, Function, Source, TextChunk, ToolCall, interruption_error, is_reasoning,
 };
 pub use finish_reason::{FinishKind, MAX_REASON};
 pub use reader::{Reader, StreamEvent, read};

@@ -153,6 +153,7 @@ fn shape(data: &str, chunk: &Chunk<'_>) -> Option<(Shape, Range<usize>)> {
         function_call,
         error: of_delta,
         has_other,
+        others: _,
     } = delta.as_ref()?;
     let rare = finish_reason.is_some()
         || *must_rebuild
