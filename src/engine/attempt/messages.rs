@@ -2,6 +2,10 @@
 
 use super::part::Part;
 
+/// The longest part that an answer may begin with twice, in bytes: white space, or a syllable. A longer one that comes again is
+/// all of the text so far, sent twice.
+const MAX_REPEATED_PART: usize = 4;
+
 /// What is known of the messages of the answer.
 #[derive(Debug, Default)]
 pub(super) struct Messages {
@@ -67,8 +71,12 @@ impl TextMessages {
             (None, TextMessages::Whole) if received.starts_with(message) => (0, ""),
             (None, before) => {
                 *self = TextMessages::Parts;
-                let repeats = if let TextMessages::Undecided { repeats } = before { repeats } else { 0 };
-                (repeats, message)
+                match before {
+                    TextMessages::Undecided { repeats } if received.len() <= MAX_REPEATED_PART => {
+                        (repeats, message)
+                    }
+                    _ => (0, message),
+                }
             }
         }
     }
@@ -95,6 +103,7 @@ mod tests {
         assert_eq!(joined(&["\n", "\n", "Hello"]), "\n\nHello");
         assert_eq!(joined(&["\n", "\n", "\nHello", "\nHello"]), "\nHello");
         assert_eq!(joined(&["a", "a", "b", "ab"]), "aabab");
+        assert_eq!(joined(&["Sheep", "Sheep", " and goats"]), "Sheep and goats");
         assert_eq!(joined(&["Hello ", "Hello world\n", "Hello world"]), "Hello world\n");
     }
 }
