@@ -1,7 +1,7 @@
 // A message or a text where the delta should be: parts, the whole so far, or the whole once more after the deltas.
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { contentOf, pair, REQUEST } from './support/provider.mjs'
+import { pair, REQUEST } from './support/provider.mjs'
 import { assertText, chunk, STOP } from './support/wire.mjs'
 
 const whole = (choice, more = {}) => ({ ...chunk({}), choices: [{ index: 0, ...choice }], ...more })

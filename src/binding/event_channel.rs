@@ -113,8 +113,12 @@ impl Sink for EventChannel {
         self.push(RecordKind::Restart, "");
     }
 
+    fn wants_events(&self) -> bool {
+        self.options.events && !self.state.is_detached()
+    }
+
     fn event(&self, event: Event) {
-        if self.options.events && !self.state.is_detached() {
+        if self.wants_events() {
             // Strings and numbers always encode.
             self.push(RecordKind::Event, &serde_json::to_string(&event).unwrap_or_default());
         }

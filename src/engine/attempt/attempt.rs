@@ -85,6 +85,9 @@ impl Attempt {
         let extras = first_endpoint_extras(ctx.request, route.endpoint_index);
         // These closures borrow fields of the attempt: a local for each would make every call's future larger.
         let on_milestone = |milestone| {
+            if !ctx.sink.wants_events() {
+                return;
+            }
             let endpoint = &route.endpoint.config;
             let call = ctx.events.call.clone();
             let request_id = self.request_id.clone();

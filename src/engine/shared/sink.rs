@@ -29,6 +29,10 @@ pub trait Sink: Send + Sync {
     /// Revokes everything delivered so far: the answer starts over (`recovery: { mode: 'restart' }`).
     fn restart(&self) {}
     fn event(&self, event: Event);
+    /// Whether anyone reads the events. The more expensive ones are not made otherwise.
+    fn wants_events(&self) -> bool {
+        true
+    }
     /// Asks the caller whether an error counts as a failure for the breaker; `None` if the caller has no
     /// `isFailure`.
     fn is_failure(&self, _error: &Error) -> Option<BoxFuture<'_, bool>> {

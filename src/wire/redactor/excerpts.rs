@@ -102,6 +102,10 @@ impl Excerpts {
     fn find_around_fillers(&self, text: &[u8], found: &mut Vec<Range<usize>>) {
         let mut at = 0;
         while at < text.len() {
+            at += text[at..].iter().take_while(|byte| !may_begin_filler(**byte)).count();
+            if at == text.len() {
+                return;
+            }
             let Some(filler) = filler(text, at) else {
                 at += 1;
                 continue;
@@ -159,8 +163,11 @@ impl Excerpts {
         let tail = text.iter().rev().take(8).take_while(|byte| !is_key_byte(**byte)).count();
         let end = text.len() - tail;
         let secrets = self.secrets.iter().map(|secret| &secret.bytes);
+        let Some(last) = text[..end].last() else { return };
         for secret in secrets.chain(&self.encodings) {
-            let length = longest(secret.len() - 1, |length| text[..end].ends_with(&secret[..length]));
+            let is_cut =
+                |length: usize| secret[length - 1] == *last && text[..end].ends_with(&secret[..length]);
+            let length = longest(secret.len() - 1, is_cut);
             if length >= MIN_CUT {
                 found.push(end - length..end);
             }
@@ -222,21 +229,42 @@ fn filler(text: &[u8], start: usize) -> Option<Range<usize>> {
     Some(start - before..end)
 }
 
+/// Rules out nearly every position of a text.
+fn may_begin_filler(byte: u8) -> bool {
+    matches!(
+        byte,
+        b'*' | b'.'
+            | b'#'
+            | b'~'
+            | b'?'
+            | b'x'
+            | b'_'
+            | b'-'
+            | 0xC2
+            | 0xE2
+            | 0xEF
+            | b'['
+            | b'('
+            | b'{'
+            | b'<'
+    )
+}
+
 fn filler_length(text: &[u8], start: usize) -> Option<usize> {
     let rest = &text[start..];
     match rest[0] {
-        b'*' | b'.' | b'#' | b'~' | b'?' | b'x' | b'_' | b'-' | 0xC2 | 0xE2 | 0xEF => {
-            FILLERS.iter().find_map(|(filler, least)| {
+        byte if !may_begin_filler(byte) => None,
+        b'[' | b'(' | b'{' | b'<' => {
+            let word = FILLER_WORDS.iter().find(|word| rest[1..].starts_with(word.as_bytes()))?;
+            Some(1 + word.len())
+        }
+        first => {
+            FILLERS.iter().filter(|(filler, _)| filler.as_bytes()[0] == first).find_map(|(filler, least)| {
                 let is_filler = |chunk: &&[u8]| *chunk == filler.as_bytes();
                 let count = rest.chunks_exact(filler.len()).take_while(is_filler).count();
                 (count >= *least).then_some(count * filler.len())
             })
         }
-        b'[' | b'(' | b'{' | b'<' => {
-            let word = FILLER_WORDS.iter().find(|word| rest[1..].starts_with(word.as_bytes()))?;
-            Some(1 + word.len())
-        }
-        _ => None,
     }
 }
 

@@ -187,9 +187,9 @@ proptest! {
             _ => c.to_string(),
         }).collect();
         let redacted = Redactor::new([&*secret]).redact(&format!("{before} {written} end")).into_owned();
-        let decoded = String::from_utf8(decode::Decoded::of(&redacted).bytes).unwrap();
+        let decoded = decode::Decoded::of(&redacted).bytes;
         for part in secret.to_ascii_lowercase().as_bytes().windows(8) {
-            prop_assert!(!decoded.contains(std::str::from_utf8(part).unwrap()), "{redacted}");
+            prop_assert!(!decoded.windows(8).any(|shown| shown == part), "{redacted}");
         }
     }
 }
