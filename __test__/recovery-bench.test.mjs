@@ -13,7 +13,7 @@ const STORY =
   'The keeper climbed the stairs every evening. He lit the lamp, wrote the hour into his book and watched the ships. ' +
   'One night a small boat came out of the fog, and a girl asked him for the way to the harbor.'
 
-/** `before▮rest` of the uncut answer, and what came after the cut instead. */
+/** An answer with the place of its cut (`before▮rest`), and the text that arrived in place of `rest`. */
 function classOf(uncut, after, { kind = 'en', finishReason = 'stop', ...more } = {}) {
   const [before, rest] = uncut.split('▮')
   assert.notEqual(rest, undefined)
@@ -26,7 +26,7 @@ const IN_WORD = cutAfter(STORY, 'One night a small bo')
 const AT_END = cutAfter(STORY, 'watched the ships.')
 const restOf = (cut) => cut.split('▮')[1]
 
-/** Name, uncut answer with the cut, what came after it, class, and more of the call. */
+/** The name, the answer with the place of its cut, the text that arrived after the cut, the class, and more of the call. */
 const EXAMPLES = [
   ['the same text', IN_SENTENCE, restOf(IN_SENTENCE), 'exact'],
   ['the same text with white space at its end', IN_SENTENCE, `${restOf(IN_SENTENCE)}\n`, 'exact'],
@@ -89,7 +89,7 @@ const EXAMPLES = [
   ['a space left out', cutAfter(STORY, 'and watched'), 'the ships.', 'broken'],
   ['a cut word that is not completed', cutAfter(STORY, 'out of the f'), ', and he saw nothing any more.', 'broken'],
   ['an error', IN_SENTENCE, '', 'error', { error: { typed: true, code: 'STREAM_INTERRUPTED' } }],
-  ['a failure that is no error of the client', IN_SENTENCE, '', 'untyped', { error: { typed: false, message: 'x' } }],
+  ['a failure without a typed error', IN_SENTENCE, '', 'untyped', { error: { typed: false, message: 'x' } }],
   [
     'an error with another text',
     IN_SENTENCE,

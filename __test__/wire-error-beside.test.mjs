@@ -94,7 +94,7 @@ describe('an error beside choices or usage is an error', () => {
   })
 })
 
-describe('what says that there is no error is none', () => {
+describe('a status of success is not an error', () => {
   for (const [name, more] of Object.entries({
     MiniMax: base(0, ''),
     'MiniMax, in words': base(0, 'success'),

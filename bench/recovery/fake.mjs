@@ -1,5 +1,5 @@
 // A scripted model for `--smoke`: it knows its answers and behaves, when it is asked for the rest, as small models were seen
-// to do. Where the answer was cut it learns from the proxy, so that it depends on no wording of an instruction.
+// to do. Where the answer was cut it learns from the proxy, so it does not depend on the wording of an instruction.
 import { chatServer } from './openai-server.mjs'
 
 const ANSWERS = {

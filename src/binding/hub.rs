@@ -201,7 +201,7 @@ impl CallState {
     /// its last record is on the way.
     pub fn detach(&self) -> bool {
         let detached = self.leave_running(DETACHED);
-        // So that its end is counted.
+        // A parked call must run to be counted as ended.
         self.begin(DeliveryMode::Nothing);
         self.cancel.cancel();
         detached

@@ -30,7 +30,7 @@ pub(super) fn call_opened() {
 pub(super) fn call_closed() {
     let left = CALLS.fetch_sub(1, Ordering::Relaxed) - 1;
     if is_due(left, PEAK.load(Ordering::Relaxed)) && !IS_DUE.swap(true, Ordering::AcqRel) {
-        // Whoever ended the call had a runtime.
+        // A call that has ended had a runtime.
         if let Ok(runtime) = runtime() {
             runtime.spawn(trim_soon());
         }

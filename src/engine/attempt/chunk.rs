@@ -242,7 +242,7 @@ impl Delivery<'_> {
             self.finish_text()?;
             self.release_withheld_text();
         }
-        // A message has its tool calls as a whole: what came before is not in it once more.
+        // A message has whole tool calls, each once.
         let from_message = update.source == Source::Message;
         if let Some(part) = &delta.function_call {
             self.accept_function_call(index, part, from_message, rebuilds)?;

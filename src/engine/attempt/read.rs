@@ -208,12 +208,12 @@ impl<'a> Reader<'a> {
             }
             match end {
                 Some(ReadEnd::Failed(error)) => return Err(error),
-                Some(ReadEnd::FirstToken | ReadEnd::Pause) => return Ok(BodyRemainder::Nothing),
+                Some(ReadEnd::FirstToken) => return Ok(BodyRemainder::Nothing),
                 Some(ReadEnd::Done) => {
                     self.end(true, events.stray(self.has_read_chunk))?;
                     return Ok(BodyRemainder::Connection);
                 }
-                None => {}
+                Some(ReadEnd::Pause) | None => {}
             }
             if self.delivery.transcript.journal.is_complete() {
                 // Text after a finish reason: the provider sends one with every chunk, and only silence ends the answer.

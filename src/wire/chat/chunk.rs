@@ -219,7 +219,7 @@ pub struct ToolCall<'a> {
     /// Replaces `function` in a call of `type: "custom"`.
     pub custom: Option<Custom<'a>>,
     /// All other fields, unread. Gemini's `extra_content`, for example, has to be sent back with the call.
-    pub extra: Vec<(Cow<'a, str>, &'a RawValue)>,
+    pub extra: Unread<'a>,
 }
 
 impl<'de: 'a, 'a> Deserialize<'de> for ToolCall<'a> {

@@ -151,8 +151,8 @@ fn read_chunk(data: &str) -> Result<Chunk<'_>> {
     }
 }
 
-/// Whether a choice has a `message` or a `text`, and a delta of nothing, or none; a finish reason under another name; or a tool call without
-/// a function.
+/// Whether a choice has a `message` or a `text`, and no delta or an empty one; a finish reason under another name; or a
+/// tool call without a function.
 fn has_substitutes(chunk: &Chunk<'_>) -> bool {
     let mut choices = chunk.choices.iter().flatten();
     choices.any(|choice| {
