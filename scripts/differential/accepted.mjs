@@ -61,10 +61,11 @@ export const ACCEPTED = [
       (withoutNumbers(sdk.strict) === withoutNumbers(ours.strict) || mendsIndex(field, sdk.strict, ours.strict)),
   },
   {
-    name: 'a finish reason of 0, null or none is missing, and without one an answer is cut off',
+    name: 'a finish reason of 0, null or none is missing, and without one an answer is cut off; of a list or an object it is the name',
     when: (c, { field, code }) =>
-      (field === 'finish' || code === 'STREAM_TRUNCATED') &&
-      c.intended.lenient.choices.some(({ finish }) => /^(0|null|none|undefined)$/i.test(finish)),
+      ((field === 'finish' || code === 'STREAM_TRUNCATED') &&
+        c.intended.lenient.choices.some(({ finish }) => /^(0|null|none|undefined)$/i.test(finish))) ||
+      (field === 'finish' && c.intended.lenient.choices.some(({ finish }) => typeof finish === 'object' && finish)),
   },
   {
     name: 'the only finish reason of an answer of several choices stands for all: some gateways keep only one',
@@ -73,6 +74,12 @@ export const ACCEPTED = [
   {
     name: 'a choice that has nothing but fields of unknown names is none where choices are counted from one',
     when: (c, { sdk }) => c.mutations.includes('indexes from one') && isBlank(sdk.lenient.choices[0]),
+  },
+  {
+    name: 'messages that begin with the same part twice have it once: it is the text so far, twice',
+    when: (c, { sdk, ours }) =>
+      ['a message instead of a delta', 'a chunk twice'].every((name) => c.mutations.includes(name)) &&
+      isWithoutDouble(sdk.lenient.choices, ours.lenient.choices),
   },
   {
     name: 'the text beside a delta is read where the delta lost it: Together sends both',
@@ -118,7 +125,15 @@ const withoutNumbers = ({ choices }) => {
   const unordered = choices.map((choice) => ({ ...choice, tools: choice.tools.map(String).sort() }))
   return JSON.stringify(unordered).replace(/Infinity|[-+.\deE]+/g, '')
 }
-const isBlank = ({ text, reasoning, refusal, tools, finish }) => !(text || reasoning || refusal || finish || tools.length)
+const isBlank = ({ text, reasoning, refusal, tools, finish }) =>
+  !(text || reasoning || refusal || finish || tools.length)
+const isWithoutDouble = (sdk, ours) =>
+  ours.every((choice, at) =>
+    ['text', 'reasoning', 'refusal'].every((name) => {
+      const [doubled, single] = [sdk[at]?.[name] ?? '', choice[name]]
+      return doubled === single || doubled === single.slice(0, doubled.length - single.length) + single
+    }),
+  )
 const choicesOf = (event) => (Array.isArray(event?.choices) ? event.choices.filter(Boolean) : [])
 const hasTextBeside = (event) => choicesOf(event).some(({ text, delta }) => text && delta)
 const isTextBeside = (events, ours) => {

@@ -114,7 +114,9 @@ fn read_choice<'a>(json: &'a str, path: &str) -> Result<(Choice<'a>, bool)> {
     }
     // Completions without chat have their text next to the index.
     if let Some(text) = field(&all, "text").filter(|_| delta.as_ref().is_none_or(Delta::is_empty)) {
-        let read = Delta { content: lenient::text(text), ..Delta::default() };
+        // Beside a delta a number is something else.
+        let content = if delta.is_none() { lenient::text(text) } else { optional_text(text) };
+        let read = Delta { content, ..Delta::default() };
         if delta.is_none() || !read.is_empty() {
             must_rebuild = true;
             (source, delta) = (Source::Text, Some(read));

@@ -113,6 +113,8 @@ fn a_message_or_a_text_replaces_the_delta() {
     );
     assert_eq!(choice(r#"{"delta":{"content":"Hello"},"message":{"content":"x"}}"#).1, hello);
     assert_eq!(choice(r#"{"delta":{},"text":{"tokens":1},"finish_reason":"stop"}"#).1, None);
+    assert_eq!(choice(r#"{"delta":{"role":"assistant","content":""},"text":0}"#).1, Some(String::new()));
+    assert_eq!(choice(r#"{"text":0}"#).1, Some("0".to_owned()));
 }
 
 #[test]
