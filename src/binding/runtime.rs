@@ -21,6 +21,8 @@ const KEEP_ALIVE: Duration = Duration::from_secs(u32::MAX as u64);
 const TRIES: usize = 3;
 /// How long the system may count a thread that has ended.
 const RELEASE: Duration = Duration::from_millis(2);
+/// How many calls start in a row before other tasks have their turn.
+const MAX_STARTS: usize = 8;
 const NAME: &str = "holysheep";
 
 /// The runtime of the process. It starts at first use and outlives every JavaScript environment. (napi's own
@@ -53,11 +55,17 @@ pub(super) fn spawn_in_order(runtime: &'static Runtime, task: BoxFuture<'static,
         // Bounded by the caller: one task for each call that JavaScript has started.
         let (sender, mut tasks) = unbounded_channel::<BoxFuture<'static, ()>>();
         runtime.spawn(async move {
+            let mut in_turn = 0;
             while let Some(mut task) = tasks.recv().await {
                 // Without `unconstrained`, a burst would use up this task's cooperative budget: a free lock would
                 // return `Pending`, and its call would lose its position in the queue.
                 if futures::poll!(tokio::task::unconstrained(&mut task)).is_pending() {
                     tokio::spawn(task);
+                }
+                // The calls that stream already have their turn before the rest of a burst.
+                in_turn = (in_turn + 1) % MAX_STARTS;
+                if in_turn == 0 {
+                    tokio::task::yield_now().await;
                 }
             }
         });
