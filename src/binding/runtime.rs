@@ -176,7 +176,31 @@ impl Gate {
 
 #[cfg(test)]
 mod tests {
+    use futures::FutureExt;
+
     use super::*;
+
+    #[test]
+    fn in_a_burst_of_starts_other_tasks_have_their_turn() {
+        let runtime = Builder::new_multi_thread().worker_threads(1).build().unwrap();
+        let runtime: &'static Runtime = Box::leak(Box::new(runtime));
+        let (order, ran) = mpsc::channel();
+        let (all_are_queued, gate) = mpsc::channel();
+        let other = order.clone();
+        // The only worker waits until the burst is complete.
+        let first = async move {
+            gate.recv().unwrap();
+            tokio::spawn(async move { other.send("other").unwrap() });
+        };
+        spawn_in_order(runtime, first.boxed());
+        for _ in 0..100 {
+            let order = order.clone();
+            spawn_in_order(runtime, async move { order.send("start").unwrap() }.boxed());
+        }
+        all_are_queued.send(()).unwrap();
+        let before = ran.iter().position(|name| name == "other").unwrap();
+        assert!(before <= MAX_STARTS, "{before} calls started before");
+    }
 
     #[test]
     fn threads_that_may_not_run_end_at_the_gate() {
