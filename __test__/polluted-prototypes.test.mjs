@@ -10,13 +10,18 @@ import { HolySheepStreamingClient } from '../index.mjs'
 import { node, root } from './support/child.mjs'
 import { listen } from './support/listen.mjs'
 
-/** Every name that a type of this package declares, and those of `RequestInit` and of the environment. */
+/** Every name that a type of this package declares, and those of a call's consumer, of `RequestInit` and of the environment. */
 function names() {
   const types = readdirSync(join(root, 'types'), { recursive: true }).filter((file) => file.endsWith('.d.ts'))
   const own = ['index.d.ts', 'fetch.d.ts', 'ai-sdk.d.ts', 'simulator.d.ts', 'opentelemetry.d.ts']
   const files = [...types.map((file) => `types/${file}`), ...own]
-  const found = files.flatMap((file) =>
-    [...readFileSync(join(root, file), 'utf8').matchAll(/^\s+(?:readonly )?(\w+)\??:/gm)].map(([, name]) => name),
+  const handle = readFileSync(join(root, 'src/js/call-handle.ts'), 'utf8')
+  const consumer = handle.slice(
+    handle.indexOf('export interface Consumer'),
+    handle.indexOf('export interface CallHandle'),
+  )
+  const found = [...files.map((file) => readFileSync(join(root, file), 'utf8')), consumer].flatMap((text) =>
+    [...text.matchAll(/^\s+(?:readonly )?(\w+)\??:/gm)].map(([, name]) => name),
   )
   const init = ['method', 'body', 'headers', 'redirect', 'signal', 'credentials', 'keepalive', 'dispatcher', 'duplex']
   const env = [

@@ -79,17 +79,22 @@ impl NativeClient {
         *client = Arc::new(client.with_breaker(breaker.shared.clone()));
     }
 
-    /// Creates a call and returns its id. `NativeHub.begin` starts it.
+    /// Creates a call and returns its id. `NativeHub.begin` starts it. `flags` is a sum of the flags below: reading the
+    /// properties of an object takes longer. `snapshot` is the JSON snapshot to resume from, `internal` the JSON of an
+    /// [`InternalOptions`], `dialect` is `responses` or `messages`, and chat completions by default.
     #[napi(catch_unwind)]
     pub fn start(
         &self,
         hub: &NativeHub,
         request: String,
         options: String,
-        start_options: StartOptions,
+        flags: u32,
+        snapshot: Option<String>,
+        internal: Option<String>,
+        dialect: Option<String>,
     ) -> napi::Result<u32> {
-        let StartOptions { whole_answer, events, custom_is_failure, coalesce, snapshot, internal, dialect } =
-            start_options;
+        let has = |flag: u32| flags & flag != 0;
+        let (whole_answer, only_outcome) = (has(WHOLE_ANSWER), has(ONLY_OUTCOME));
         let client = self.current();
         let internal = InternalOptions::parse(internal.as_deref())?;
         let also_accepted = as_strs(&internal.also_accepted);
@@ -104,7 +109,14 @@ impl NativeClient {
         let call = CallRequest::new(ChatRequest::parse_as(dialect, &request).or_throw()?, options, snapshot);
         client.check_model(&call.chat).or_throw()?;
         let runtime = runtime().or_throw()?;
-        let channel = EventChannel::open(&hub.hub, ChannelOptions { events, custom_is_failure, coalesce });
+        let channel = EventChannel::open(
+            &hub.hub,
+            ChannelOptions {
+                events: has(EVENTS),
+                custom_is_failure: has(CUSTOM_IS_FAILURE),
+                coalesce: has(COALESCE),
+            },
+        );
         let (id, state) = (channel.id, Arc::clone(&channel.state));
         // Cannot fail: the state is new.
         let _ = state.live.set(Arc::clone(&call.live));
@@ -123,8 +135,11 @@ impl NativeClient {
             let result = outcome.unwrap_or_else(|_| {
                 Err(Error::new(Kind::Internal, "the call panicked; this is a bug in holysheep"))
             });
-            channel
-                .end(result.map(|answer| if whole_answer { answer.completion() } else { answer.result() }));
+            channel.end(result.map(|answer| match (only_outcome, whole_answer) {
+                (true, _) => String::new(),
+                (_, true) => answer.completion(),
+                (_, false) => answer.result(),
+            }));
         };
         state.park(runtime, bind(task.boxed()));
         Ok(id)
@@ -205,24 +220,18 @@ impl NativeClient {
     }
 }
 
-/// What the JavaScript side wants of a call, besides the caller's options.
-#[napi(object)]
-pub struct StartOptions {
-    /// The result is the complete answer instead of the result of a stream.
-    pub whole_answer: bool,
-    /// Deliver events.
-    pub events: bool,
-    /// The caller decides which errors count as failures for the breaker (`isFailure`).
-    pub custom_is_failure: bool,
-    /// Join deltas that arrive together.
-    pub coalesce: bool,
-    /// The JSON snapshot to resume from.
-    pub snapshot: Option<String>,
-    /// The JSON of an [`InternalOptions`].
-    pub internal: Option<String>,
-    /// `responses` or `messages`; chat completions by default.
-    pub dialect: Option<String>,
-}
+// The flags of a call: what JavaScript wants of it besides the caller's options. `StartFlag` in `src/js/call-handle.ts` has the
+// same numbers.
+/// The result is the complete answer instead of the result of a stream.
+const WHOLE_ANSWER: u32 = 1;
+/// Deliver events.
+const EVENTS: u32 = 2;
+/// The caller decides which errors count as failures for the breaker (`isFailure`).
+const CUSTOM_IS_FAILURE: u32 = 4;
+/// Join deltas that arrive together.
+const COALESCE: u32 = 8;
+/// Nobody reads the result, so it is empty.
+const ONLY_OUTCOME: u32 = 16;
 
 /// Options that only this package sets: a caller's options object cannot reach them.
 #[derive(Default, Deserialize)]

@@ -118,6 +118,9 @@ impl Sink for EventChannel {
     }
 
     fn event(&self, event: Event) {
+        if matches!(event, Event::Attempt { .. }) {
+            self.state.attempt_begins();
+        }
         if self.wants_events() {
             // Strings and numbers always encode.
             self.push(RecordKind::Event, &serde_json::to_string(&event).unwrap_or_default());

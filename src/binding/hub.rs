@@ -10,7 +10,7 @@
 //! (TSFN) in each of its rounds, so there is only one. Ends travel with the deltas, because with a TSFN of its
 //! own a promise may resolve before its last deltas arrive.
 
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use futures::future::BoxFuture;
@@ -160,6 +160,8 @@ pub struct CallState {
     parked: Mutex<Option<(&'static Runtime, BoxFuture<'static, ()>)>>,
     /// Whether the call runs, has ended, or is detached: the first of both decides who forgets it.
     phase: AtomicU8,
+    /// How many attempts have begun.
+    attempts: AtomicU32,
     paused: AtomicBool,
     resumed: Notify,
     /// When the consumer last took something while the call was paused.
@@ -176,6 +178,7 @@ impl CallState {
             live: OnceLock::new(),
             parked: Mutex::default(),
             phase: AtomicU8::new(RUNNING),
+            attempts: AtomicU32::new(0),
             paused: AtomicBool::new(false),
             resumed: Notify::new(),
             last_taken: Mutex::default(),
@@ -214,6 +217,15 @@ impl CallState {
 
     pub fn is_detached(&self) -> bool {
         self.phase.load(Ordering::Acquire) == DETACHED
+    }
+
+    pub fn attempt_begins(&self) {
+        self.attempts.fetch_add(1, Ordering::Release);
+    }
+
+    /// How many attempts have begun.
+    pub fn attempts(&self) -> u32 {
+        self.attempts.load(Ordering::Acquire)
     }
 
     fn leave_running(&self, phase: u8) -> bool {

@@ -103,12 +103,21 @@ impl NativeHub {
         self.keep_alive(env)
     }
 
-    /// Forgets a call whose end JavaScript has seen. Its id may be reused.
+    /// Forgets a call whose end JavaScript has seen. Its id may be reused. Returns how many attempts it has begun.
     #[napi(catch_unwind)]
-    pub fn call_ended(&mut self, env: &Env, id: u32) -> Result<()> {
-        let keeps_alive = self.hub.call(id).is_some_and(|call| self.keeps_alive(&call));
+    pub fn call_ended(&mut self, env: &Env, id: u32) -> Result<u32> {
+        let Some(call) = self.hub.call(id) else { return Ok(0) };
         self.hub.unregister(id);
-        if keeps_alive { self.let_exit(env) } else { Ok(()) }
+        if self.keeps_alive(&call) {
+            self.let_exit(env)?;
+        }
+        Ok(call.attempts())
+    }
+
+    /// How many attempts a call has begun.
+    #[napi(catch_unwind)]
+    pub fn attempts(&self, id: u32) -> u32 {
+        self.hub.call(id).map_or(0, |call| call.attempts())
     }
 
     /// Begins a call. `mode`: 0 for text, 1 for chunks, 2 for nothing before the end.
@@ -124,16 +133,18 @@ impl NativeHub {
         }
     }
 
-    /// Cancels a call. True if JavaScript must forget it at once: it receives nothing more of it. Otherwise the call has
-    /// ended, and its last record is on the way.
+    /// Cancels a call. Returns how many attempts it has begun if JavaScript must forget it at once: it receives nothing more
+    /// of it. Otherwise the call has ended, and its last record is on the way.
     #[napi(catch_unwind)]
-    pub fn cancel(&mut self, env: &Env, id: u32) -> Result<bool> {
-        let Some(call) = self.hub.call(id) else { return Ok(false) };
-        let detached = call.detach();
-        if detached && self.keeps_alive(&call) {
+    pub fn cancel(&mut self, env: &Env, id: u32) -> Result<Option<u32>> {
+        let Some(call) = self.hub.call(id) else { return Ok(None) };
+        if !call.detach() {
+            return Ok(None);
+        }
+        if self.keeps_alive(&call) {
             self.let_exit(env)?;
         }
-        Ok(detached)
+        Ok(Some(call.attempts()))
     }
 
     /// The snapshot of a call in flight, as JSON; empty if the answer has outgrown it.

@@ -21,6 +21,8 @@ const KEEP_ALIVE: Duration = Duration::from_secs(u32::MAX as u64);
 const TRIES: usize = 3;
 /// How long the system may count a thread that has ended.
 const RELEASE: Duration = Duration::from_millis(2);
+/// How many calls start in a row before other tasks have their turn.
+const MAX_STARTS: usize = 8;
 const NAME: &str = "holysheep";
 
 /// The runtime of the process. It starts at first use and outlives every JavaScript environment. (napi's own
@@ -53,11 +55,17 @@ pub(super) fn spawn_in_order(runtime: &'static Runtime, task: BoxFuture<'static,
         // Bounded by the caller: one task for each call that JavaScript has started.
         let (sender, mut tasks) = unbounded_channel::<BoxFuture<'static, ()>>();
         runtime.spawn(async move {
+            let mut in_turn = 0;
             while let Some(mut task) = tasks.recv().await {
                 // Without `unconstrained`, a burst would use up this task's cooperative budget: a free lock would
                 // return `Pending`, and its call would lose its position in the queue.
                 if futures::poll!(tokio::task::unconstrained(&mut task)).is_pending() {
                     tokio::spawn(task);
+                }
+                // The calls that stream already have their turn before the rest of a burst.
+                in_turn = (in_turn + 1) % MAX_STARTS;
+                if in_turn == 0 {
+                    tokio::task::yield_now().await;
                 }
             }
         });
@@ -168,7 +176,31 @@ impl Gate {
 
 #[cfg(test)]
 mod tests {
+    use futures::FutureExt;
+
     use super::*;
+
+    #[test]
+    fn in_a_burst_of_starts_other_tasks_have_their_turn() {
+        let runtime = Builder::new_multi_thread().worker_threads(1).build().unwrap();
+        let runtime: &'static Runtime = Box::leak(Box::new(runtime));
+        let (order, ran) = mpsc::channel();
+        let (all_are_queued, gate) = mpsc::channel();
+        let other = order.clone();
+        // The only worker waits until the burst is complete.
+        let first = async move {
+            gate.recv().unwrap();
+            tokio::spawn(async move { other.send("other").unwrap() });
+        };
+        spawn_in_order(runtime, first.boxed());
+        for _ in 0..100 {
+            let order = order.clone();
+            spawn_in_order(runtime, async move { order.send("start").unwrap() }.boxed());
+        }
+        all_are_queued.send(()).unwrap();
+        let before = ran.iter().position(|name| name == "other").unwrap();
+        assert!(before <= MAX_STARTS, "{before} calls started before");
+    }
 
     #[test]
     fn threads_that_may_not_run_end_at_the_gate() {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::defaults;
 use super::first_endpoint_extras::FirstEndpointExtras;
@@ -137,6 +137,9 @@ impl CallConfig {
     /// Like [`CallConfig::with`], for a caller that has already read the options in `also_accepted`: an error lists them
     /// too.
     pub fn with_accepting(&self, options: &Value, also_accepted: &[&str]) -> Result<CallConfig> {
+        if options.as_object().is_some_and(Map::is_empty) {
+            return Ok(CallConfig { idempotency_key: None, session_id: None, ..self.clone() });
+        }
         let mut reader = Reader::new("", options)?;
         let mut call = self.read(&mut reader)?;
         call.idempotency_key = header_value(&mut reader, "idempotencyKey")?;

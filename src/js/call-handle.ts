@@ -9,23 +9,50 @@ export const TEXT = 0
 export const CHUNKS = 1
 export const NOTHING = 2
 
-/** Receives the records of a call. An error thrown by `delta`, or the rejection of its promise, ends the call. */
+/** The flags of `NativeClient.start`. `src/binding/client.rs` has the same numbers. */
+// biome-ignore lint/suspicious/noConstEnum: every call adds them up, so they are inlined.
+export const enum StartFlag {
+  WholeAnswer = 1,
+  Events = 2,
+  CustomIsFailure = 4,
+  Coalesce = 8,
+  OnlyOutcome = 16,
+}
+
+/**
+ * Receives the records of a call. An error thrown by `delta`, or the rejection of its promise, ends the call. Each member is
+ * a property of the object itself, if only an undefined one, so that none is read from a polluted `Object.prototype`.
+ */
 export interface Consumer {
-  delta?(text: string): unknown
+  delta: ((text: string) => unknown) | undefined
   /** All deltas have arrived. `text` is the complete answer if the mode was `NOTHING`. */
-  complete?(text: string): void
+  complete: ((text: string) => void) | undefined
   end(json: string): void
   /** `canceled`: the caller has ended the call and wants no more deltas. */
   error(error: unknown, canceled: boolean): void
-  event?(json: string): void
+  event: ((json: string) => void) | undefined
   /** All deltas so far are void: the answer starts over. */
-  restart?(): void
+  restart: (() => void) | undefined
   /** Whether an error counts as a failure for a breaker. */
-  isFailure?(error: Error): boolean
+  isFailure: ((error: Error) => boolean) | undefined
   /** A turn that `requestTurn` has requested. */
-  turn?(): void
+  turn: (() => void) | undefined
   /** Whether the snapshot may be taken after the call has ended. */
-  takesSnapshots?: boolean
+  takesSnapshots: boolean
+  /** Whether `end` reads its JSON, which is empty otherwise. */
+  readsResult: boolean
+}
+
+/** The members of a consumer that is told nothing but the end. */
+export const ONLY_END: Omit<Consumer, 'end' | 'error'> = {
+  delta: undefined,
+  complete: undefined,
+  event: undefined,
+  restart: undefined,
+  isFailure: undefined,
+  turn: undefined,
+  takesSnapshots: false,
+  readsResult: true,
 }
 
 export interface CallHandle {
@@ -42,6 +69,8 @@ export interface CallHandle {
   requestTurn(): void
   /** The snapshot of the call, as JSON. */
   snapshot(): string
+  /** How many attempts have begun. */
+  attempts(): number
 }
 
 /** The snapshot of a call that Rust does not know: it was rejected, or ended before anything arrived. */
@@ -68,6 +97,7 @@ export function abortedCall(consumer: Consumer, reason: unknown): CallHandle {
     took: noop,
     requestTurn: noop,
     snapshot: emptySnapshot,
+    attempts: () => 0,
   }
 }
 

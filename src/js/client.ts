@@ -16,9 +16,10 @@ import type {
 } from '../../index'
 import { type BreakerCallbacks, LIMITER, type Options, readArguments, readBreaker, splitRecovery } from './arguments'
 import { type CircuitBreaker, nativeBreaker } from './breaker'
-import { abortedCall, type CallHandle, type Consumer, NOTHING, TEXT } from './call-handle'
+import { abortedCall, type CallHandle, type Consumer, NOTHING, ONLY_END, StartFlag, TEXT } from './call-handle'
 import { BRAND, type Brand } from './copies'
 import { countPrompt, type SoftLimitEvent, splitCost } from './cost'
+import { Deferred } from './deferred'
 import { HolySheepError, invalid, isRetryable, lastError, native, unknownOption, withCallerStack } from './errors'
 import { open } from './hub'
 import { readLogger } from './logger'
@@ -56,6 +57,11 @@ export const CLIENT = 'a HolySheepStreamingClient'
 
 type Messages = ChatRequest['messages']
 
+/** A call in flight, and the promise of its end if `close` waits for it. */
+interface InFlight {
+  settled: Deferred<void> | undefined
+}
+
 /** Replaces the shared breaker of a client. For the wrappers. */
 export let setBreaker: (client: HolySheepStreamingClient, breaker: CircuitBreaker) => void
 
@@ -83,7 +89,7 @@ export class HolySheepStreamingClient {
   #breakerCallbacks: BreakerCallbacks
   readonly #onEvent: ((event: ClientEvent) => void) | undefined
   readonly #log: ((event: ClientEvent) => void) | undefined
-  readonly #inFlight = new Set<Promise<unknown>>()
+  readonly #inFlight = new Set<InFlight>()
   readonly #coalesce: boolean
   readonly #onRestart: (() => void) | undefined
   readonly #costCallbacks: ReturnType<typeof splitCost>['callbacks']
@@ -157,16 +163,16 @@ export class HolySheepStreamingClient {
     options?: CallOptions,
   ): Promise<StreamOutcome> {
     const errorCallback = callback('onError', onError)
-    // Counted as the attempts begin: after an abort, or an error of a callback, the call reports no attempts itself.
-    const counter = { attempts: 0 }
-    const finished = this.#streamText({ messages }, onChunk, options, counter)
+    const { finished, call } = this.#streamText({ messages }, onChunk, options)
     try {
       await withCallerStack(finished)
-      return { success: true, ...counter }
+      return { success: true, attempts: call.attempts() }
     } catch (thrown) {
       const error = lastError(thrown)
+      // The error of an abort, or of a callback, does not say it.
+      const attempts = call.attempts()
       notify('onError', errorCallback, error)
-      return { success: false, error, ...counter }
+      return { success: false, error, attempts }
     }
   }
 
@@ -179,7 +185,7 @@ export class HolySheepStreamingClient {
       ...optionsObject('options', options),
       [INTERNAL]: { singleAttempt: true },
     }
-    await withCallerStack(this.#streamText({ messages }, onChunk, singleAttempt, { attempts: 0 }))
+    await withCallerStack(this.#streamText({ messages }, onChunk, singleAttempt).finished)
   }
 
   isRetryable(error: unknown): boolean {
@@ -230,7 +236,7 @@ export class HolySheepStreamingClient {
 
   async chat(request: ChatRequest, options?: CallOptions): Promise<ChatCompletion> {
     const answer = new Promise<string>((end, error) => {
-      this.#start(encodeRequest(request), options, { end, error }, true).begin(NOTHING)
+      this.#start(encodeRequest(request), options, { ...ONLY_END, end, error }, true).begin(NOTHING)
     })
     const json = await withCallerStack(answer)
     const { completion, about } = JSON.parse(json)
@@ -253,15 +259,18 @@ export class HolySheepStreamingClient {
     for (const name of Object.keys(rest)) throw unknownOption(name, 'signal')
     signal?.throwIfAborted()
     const answer = new Promise<string>((end, error) => {
-      open({ end, error }, { signal }, (hub) => native(() => this.#native.models(hub))).begin(NOTHING)
+      const enter = (hub: InstanceType<typeof addon.NativeHub>) => native(() => this.#native.models(hub))
+      open({ ...ONLY_END, end, error }, signal, false, enter).begin(NOTHING)
     })
-    this.#track(answer.catch(() => {}))
+    const settle = this.#track()
+    answer.then(settle, settle)
     return JSON.parse(await withCallerStack(answer))
   }
 
   async healthCheck(): Promise<EndpointHealth[]> {
     const answer = new Promise<string>((end, error) => {
-      open({ end, error }, {}, (hub) => native(() => this.#native.checkHealth(hub))).begin(NOTHING)
+      const enter = (hub: InstanceType<typeof addon.NativeHub>) => native(() => this.#native.checkHealth(hub))
+      open({ ...ONLY_END, end, error }, undefined, false, enter).begin(NOTHING)
     })
     return JSON.parse(await withCallerStack(answer))
   }
@@ -276,31 +285,34 @@ export class HolySheepStreamingClient {
 
   async close(): Promise<void> {
     this.#native.close()
-    await Promise.allSettled(this.#inFlight)
+    const ends = [...this.#inFlight].map((call) => {
+      call.settled ??= new Deferred<void>()
+      return call.settled.promise
+    })
+    await Promise.all(ends)
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close()
   }
 
-  /** Streams text to a callback, and counts the attempts. Throws for invalid arguments. */
+  /** Streams text to a callback. Throws for invalid arguments. */
   #streamText(
     request: ChatRequest,
     onChunk: unknown,
     options: CallOptions | undefined,
-    counter: { attempts: number },
-  ): Promise<void> {
+  ): { finished: Promise<void>; call: CallHandle } {
     const delta = callback('onChunk', onChunk as (content: string) => unknown)
-    const consumer = { delta } as Consumer
-    consumer.event = (json) => {
-      if ((JSON.parse(json) as ClientEvent).type === 'attempt') counter.attempts++
-    }
-    const finished = new Promise<void>((resolve, error) => {
-      consumer.end = () => resolve()
-      consumer.error = error
+    let end: Consumer['end'] = () => {}
+    let error: Consumer['error'] = () => {}
+    const finished = new Promise<void>((resolve, reject) => {
+      end = () => resolve()
+      error = reject
     })
-    this.#start(encodeRequest(request), options, consumer, false).begin(delta ? TEXT : NOTHING)
-    return finished
+    const consumer = { ...ONLY_END, delta, end, error, readsResult: false }
+    const call = this.#start(encodeRequest(request), options, consumer, false)
+    call.begin(delta ? TEXT : NOTHING)
+    return { finished, call }
   }
 
   /** Starts a call. Throws for invalid arguments. An aborted signal fails the call without starting it. */
@@ -354,31 +366,28 @@ export class HolySheepStreamingClient {
     }
     const enter = (hub: InstanceType<typeof addon.NativeHub>) =>
       native(() => {
-        const { event, isFailure } = tracked
-        const startOptions = {
-          wholeAnswer: unstreamed,
-          events: event !== undefined,
-          customIsFailure: isFailure !== undefined,
-          coalesce,
-          snapshot,
-          internal,
-          dialect,
-        }
-        return this.#native.start(hub, body, json, startOptions)
+        const flags =
+          (unstreamed ? StartFlag.WholeAnswer : 0) +
+          (tracked.event ? StartFlag.Events : 0) +
+          (tracked.isFailure ? StartFlag.CustomIsFailure : 0) +
+          (coalesce ? StartFlag.Coalesce : 0) +
+          (consumer.readsResult || observer ? 0 : StartFlag.OnlyOutcome)
+        return this.#native.start(hub, body, json, flags, snapshot, internal, dialect)
       })
-    const call = open(tracked, { coalesce, signal }, enter)
+    const call = open(tracked, signal, coalesce, enter)
     observer?.start()
-    const settled = new Promise<void>((resolve) => {
-      settle = resolve
-    })
-    this.#track(settled)
+    settle = this.#track()
     return call
   }
 
-  /** Has `close` wait for a call. */
-  #track(settled: Promise<unknown>) {
-    this.#inFlight.add(settled)
-    settled.then(() => this.#inFlight.delete(settled))
+  /** Has `close` wait for a call, until the returned function is called. */
+  #track(): () => void {
+    const call: InFlight = { settled: undefined }
+    this.#inFlight.add(call)
+    return () => {
+      this.#inFlight.delete(call)
+      call.settled?.resolve()
+    }
   }
 
   /** The internal options of a call as JSON, with the token counts of the prompt if the caller counts tokens. */

@@ -7,7 +7,6 @@
 import { type CallHandle, type Consumer, withAbortListener } from './call-handle'
 import { type Dispatcher, InFlightCall } from './in-flight-call'
 import { addon } from './native'
-import { bare, own } from './own'
 import { AT_ONCE, type NativeHub, PACED, RecordBatch } from './record-batch'
 import {
   afterMs,
@@ -60,17 +59,15 @@ const dispatcher: Dispatcher & { turn: number; isRunning: boolean } = {
  * The process stays alive until the call has ended.
  */
 export function open(
-  given: Consumer,
-  options: { coalesce?: boolean; signal?: AbortSignal },
+  consumer: Consumer,
+  signal: AbortSignal | undefined,
+  coalesce: boolean,
   enter: (hub: NativeHub) => number,
 ): CallHandle {
-  // Without a prototype, because most of its methods are optional.
-  const consumer = bare({ ...given })
-  const signal = own(options, 'signal') as AbortSignal | undefined
   // If this throws, no listener has been added yet.
   const id = enter(nativeHub())
   const abortable = signal ? withAbortListener(consumer, signal, () => call.cancel(signal.reason)) : consumer
-  const call: InFlightCall = new InFlightCall(id, abortable, own(options, 'coalesce') === true, dispatcher)
+  const call: InFlightCall = new InFlightCall(id, abortable, coalesce, dispatcher)
   calls[id] = call
   inFlight++
   nativeHub().callStarted()

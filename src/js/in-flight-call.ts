@@ -41,6 +41,8 @@ export class InFlightCall extends PendingRecords implements CallHandle {
   private tookInRound = 0
   /** Rust knows the call. After that another call may have its id. */
   private known = true
+  /** How many attempts had begun when Rust forgot the call. */
+  private lastAttempts = 0
   /** The snapshot at the time of the cancellation. */
   private lastSnapshot: string | undefined
   /** The last turn in which the consumer got a delta. */
@@ -77,8 +79,10 @@ export class InFlightCall extends PendingRecords implements CallHandle {
   private stop() {
     if (!this.known) return
     if (this.consumer.takesSnapshots) this.lastSnapshot ??= this.snapshot()
+    const attempts = this.dispatcher.nativeHub().cancel(this.id)
     // If the end is already on the way, it is ignored when it arrives.
-    if (!this.dispatcher.nativeHub().cancel(this.id)) return
+    if (attempts === null) return
+    this.lastAttempts = attempts
     this.known = false
     this.dispatcher.forget(this)
     this.clearPending()
@@ -87,6 +91,10 @@ export class InFlightCall extends PendingRecords implements CallHandle {
   snapshot(): string {
     const { known, lastSnapshot } = this
     return lastSnapshot ?? (known ? this.dispatcher.nativeHub().snapshot(this.id) : undefined) ?? emptySnapshot()
+  }
+
+  attempts(): number {
+    return this.known ? this.dispatcher.nativeHub().attempts(this.id) : this.lastAttempts
   }
 
   pause() {
@@ -234,7 +242,7 @@ export class InFlightCall extends PendingRecords implements CallHandle {
       if (record && this.consumer.takesSnapshots) this.lastSnapshot ??= record.snapshot ?? this.snapshot()
       this.known = false
       this.dispatcher.forget(this)
-      this.dispatcher.nativeHub().callEnded(this.id)
+      this.lastAttempts = this.dispatcher.nativeHub().callEnded(this.id)
     }
     if (this.settled) return
     if (kind === RecordKind.Complete || record || kind === RecordKind.End) readerResolved()

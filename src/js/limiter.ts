@@ -1,7 +1,7 @@
 /** `RateLimitedClient`: a client whose attempts all pass its token bucket. */
 import type { ClientOptions, RateLimitOptions } from '../../index'
 import { LIMITER } from './arguments'
-import { NOTHING } from './call-handle'
+import { NOTHING, ONLY_END } from './call-handle'
 import { HolySheepStreamingClient } from './client'
 import { invalid, native, unknownOption, withCallerStack } from './errors'
 import { open } from './hub'
@@ -89,7 +89,7 @@ export class RateLimitedClient extends HolySheepStreamingClient {
     const acquired = new Promise<string>((end, error) => {
       const enter = (hub: InstanceType<typeof addon.NativeHub>) =>
         native(() => this.#limiter.acquire(hub, tokens, timeoutMs))
-      open({ end, error }, { signal }, enter).begin(NOTHING)
+      open({ ...ONLY_END, end, error }, signal, false, enter).begin(NOTHING)
     })
     await withCallerStack(acquired)
   }

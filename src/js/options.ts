@@ -35,6 +35,7 @@ export interface WithInternalOptions {
  * `{"$unencodable": "NaN"}`, so that Rust can name it in a validation error.
  */
 export function encode(options: unknown): string {
+  if (options === NO_OPTIONS) return '{}'
   try {
     return stringify(options, replaceUnrepresentable) ?? 'null'
   } catch (error) {
@@ -198,10 +199,16 @@ export function notify<T>(name: string, observer: ((value: T) => unknown) | unde
   }
 }
 
+/** The options of a call that has none. */
+const NO_OPTIONS: Record<string, unknown> = Object.freeze(bare({}))
+
 /** Separates the signal from the other options of a call, and checks it. */
-export function splitSignal(options: unknown): { signal?: AbortSignal; rest: Record<string, unknown> } {
-  const { signal, ...rest } = optionsObject('options', options)
-  bare(rest)
+export function splitSignal(options: unknown): { signal: AbortSignal | undefined; rest: Record<string, unknown> } {
+  if (options === undefined || options === null) return { signal: undefined, rest: NO_OPTIONS }
+  // It is a copy.
+  const rest = optionsObject('options', options)
+  const { signal } = rest
+  delete rest.signal
   if (signal === undefined || signal === null) return { signal: undefined, rest }
   if (typeof (signal as AbortSignal).addEventListener !== 'function' || !('aborted' in (signal as object))) {
     throw invalid('signal', signal, 'an AbortSignal')

@@ -23,12 +23,20 @@ export function environment(name: string, env: NodeJS.ProcessEnv = process.env):
  * A copy of an options object without prototypes: the own enumerable properties of the object, and of the plain objects and
  * arrays in it. Instances of classes (a breaker, a signal, a logger, a buffer) stay as they are.
  */
-export function ownOptions(options: object, copies = new Map<object, object>()): Record<string, unknown> {
+export function ownOptions(options: object, known?: Map<object, object>): Record<string, unknown> {
   const copy: Record<string, unknown> = bare({})
-  copies.set(options, copy)
-  for (const key of Reflect.ownKeys(options) as string[]) {
-    if (!Object.prototype.propertyIsEnumerable.call(options, key)) continue
-    copy[key] = copied((options as Record<string, unknown>)[key], copies)
+  let copies = known?.set(options, copy)
+  const add = (key: string) => {
+    const value = (options as Record<string, unknown>)[key]
+    if (typeof value === 'object' && value !== null) {
+      // Most options have no objects in them.
+      copies ??= new Map([[options, copy]])
+      copy[key] = copied(value, copies)
+    } else copy[key] = value
+  }
+  Object.keys(options).forEach(add)
+  for (const key of Object.getOwnPropertySymbols(options) as never[]) {
+    if (Object.prototype.propertyIsEnumerable.call(options, key)) add(key)
   }
   return copy
 }

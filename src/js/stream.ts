@@ -12,7 +12,7 @@ import type {
   StreamResult,
   TextResponseInit,
 } from '../../index'
-import { type CallHandle, CHUNKS, type Consumer, NOTHING, TEXT } from './call-handle'
+import { type CallHandle, CHUNKS, type Consumer, NOTHING, ONLY_END, TEXT } from './call-handle'
 import { textOf } from './chunk-text'
 import { Deferred } from './deferred'
 import { addStackOf, invalidState, withCallerStack } from './errors'
@@ -117,6 +117,7 @@ export class ChatStream implements AsyncIterable<ChatCompletionChunk> {
         if (stream !== undefined) act(stream)
       }
       return {
+        ...ONLY_END,
         delta(text) {
           const stream = streamOf(link)
           if (stream !== undefined) stream.#onDelta(text)

@@ -88,26 +88,30 @@ struct Exchange {
 impl Exchange {
     async fn run(&self) -> Result<Response> {
         let connect_timeout = self.options.connect_timeout;
-        let address: Arc<str> = address(&self.url).into();
+        let url = reqwest::Url::parse(&self.url).ok();
+        let address: Arc<str> = address(url.as_ref()).into();
         let proxy = proxy_name(&self.options.proxies, &self.url);
         // With a proxy in between, an early close says nothing about the server's handshake.
         let tls_to_server = proxy.is_none() && self.url.starts_with("https:");
         let client = client_pool::client(self.options.clone(), self.user).await?;
-        let (mut sent, is_new) = connection::observe(self.send(client.pooled())).await;
+        let (mut sent, is_new) = connection::observe(self.send(client.pooled(), url.as_ref())).await;
         // The server closed a connection that had been idle, and the request crossed with that: it says nothing about
         // the server, and nothing of an answer was received.
         let unanswered = sent.as_ref().err().and_then(unanswered).filter(|_| !is_new);
         match unanswered {
             // Other idle connections may be closed too.
-            Some(Unanswered::ConnectionLost) => sent = self.send(client.unpooled()?).await,
+            Some(Unanswered::ConnectionLost) => sent = self.send(client.unpooled()?, url.as_ref()).await,
             // The pool does not use a connection that is shut down.
-            Some(Unanswered::NotProcessed) => sent = self.send(client.pooled()).await,
+            Some(Unanswered::NotProcessed) => sent = self.send(client.pooled(), url.as_ref()).await,
             None => {}
         }
         let mut response = match sent {
             Ok(response) => response,
             Err(error) => {
-                let peer = proxy.as_deref().map_or_else(|| String::from(&*address), self::address);
+                let peer = proxy.as_deref().map_or_else(
+                    || String::from(&*address),
+                    |proxy| self::address(reqwest::Url::parse(proxy).ok().as_ref()),
+                );
                 if is_unavailable_address(&error) && lacks_ports(&peer).await {
                     return Err(Error::local_resource(LocalResource::Ports));
                 }
@@ -150,10 +154,15 @@ impl Exchange {
     fn send(
         &self,
         client: &reqwest::Client,
+        url: Option<&reqwest::Url>,
     ) -> impl Future<Output = reqwest::Result<reqwest::Response>> + use<> {
         let body = RequestBody { bytes: Some(self.body.clone()), on_sent: self.on_sent.clone() };
-        let request = client.request(self.method.clone(), &self.url).headers(self.headers.clone());
-        request.body(reqwest::Body::wrap(body)).send()
+        let request = match url {
+            Some(url) => client.request(self.method.clone(), url.clone()),
+            // For the error of a URL that is none.
+            None => client.request(self.method.clone(), &self.url),
+        };
+        request.headers(self.headers.clone()).body(reqwest::Body::wrap(body)).send()
     }
 }
 
@@ -252,8 +261,7 @@ fn proxy_name(proxies: &Proxies, url: &str) -> Option<String> {
 }
 
 /// The host and port of a URL: the only part that an error may show.
-fn address(url: &str) -> String {
-    let parsed = reqwest::Url::parse(url).ok();
-    let parts = parsed.as_ref().and_then(|url| Some((url.host_str()?, url.port_or_known_default()?)));
+fn address(url: Option<&reqwest::Url>) -> String {
+    let parts = url.and_then(|url| Some((url.host_str()?, url.port_or_known_default()?)));
     parts.map_or_else(|| "the provider".to_owned(), |(host, port)| format!("{host}:{port}"))
 }

@@ -12,6 +12,11 @@ pub(super) const LITELLM_PREFIX: &str = "llm_provider-";
 /// A wait that no header of its own asks for is ignored past this: it is a misread time, or no hint for a retry.
 pub(super) const MAX_HINT: Duration = Duration::from_secs(31 * 86_400);
 
+/// Whether [`parse`] reads a header with this name in lower case. Few answers have one.
+pub fn may_be_in(name: &str) -> bool {
+    name.ends_with("retry-after") || name.ends_with("retry-after-ms")
+}
+
 /// Parses the wait that the headers ask for. `header` looks up a header by its name in lower case. Both
 /// numbers may have a fraction. `None` without a header and for an invalid value, including negative
 /// numbers; zero for a date in the past. Saturates at 2^53 − 1 ms.

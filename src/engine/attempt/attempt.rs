@@ -14,9 +14,7 @@ use super::open::OpenResponse;
 use super::progress::{Progress, ResponseHead};
 use super::read::Reader;
 use super::report::{report_completion, report_success};
-use super::request::{
-    accepts_empty, explain_missing_key, first_endpoint_extras, rejects_session, rejects_usage,
-};
+use super::request::{explain_missing_key, first_endpoint_extras, rejects_session, rejects_usage};
 use super::transcript::Transcript;
 use crate::config::Mode;
 use crate::engine::admission::{CallContext, CallRoute, Permit};
@@ -125,7 +123,7 @@ impl Attempt {
             on_settled: &mut on_settled,
             wants_usage: ctx.request.chat.wants_usage(),
             buffer_tool_calls: options.buffer_tool_calls,
-            accepts_empty: accepts_empty(ctx.request),
+            request: ctx.request,
         };
         let continuation = Continuation {
             is_active: form.continues,

@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::deliver::{Delivery, Flow, ReadEnd, missing_tool_call};
 use super::part::Part;
+use super::request::accepts_empty;
 use crate::engine::shared::sink::DeliveryMode;
 use crate::engine::time::clock;
 use crate::error::{Error, Kind};
@@ -125,7 +126,8 @@ impl Delivery<'_> {
     fn check_not_empty(&self) -> Flow {
         let journal = &self.transcript.journal;
         let is_natural = is_natural(journal.first_choice().finish_reason.as_deref());
-        if self.consumer.accepts_empty || self.continuation.is_active || !is_natural || !journal.is_empty() {
+        let is_failure = is_natural && journal.is_empty() && !self.continuation.is_active;
+        if !is_failure || accepts_empty(self.consumer.request) {
             return Ok(());
         }
         let message = "the answer is empty: no text, no reasoning, no refusal and no tool call \

@@ -11,6 +11,7 @@ use super::pending_extras::PendingExtras;
 use super::progress::Progress;
 use super::transcript::Transcript;
 use crate::config::defaults;
+use crate::engine::shared::call_request::CallRequest;
 use crate::engine::shared::live_snapshot::LiveSnapshot;
 use crate::engine::shared::sink::{DeliveryMode, Sink};
 use crate::engine::time::clock;
@@ -54,8 +55,8 @@ pub(super) struct Consumer<'a> {
     /// The caller requested the usage chunk.
     pub wants_usage: bool,
     pub buffer_tool_calls: bool,
-    /// An answer without content is not a failure.
-    pub accepts_empty: bool,
+    /// Says whether an answer without content is a failure.
+    pub request: &'a CallRequest,
 }
 
 /// What happens once while an answer arrives, and is reported.

@@ -88,8 +88,10 @@ impl OpenRequest {
             head.request_id = id.map(|id| one_line(&self.redactor.redact(id)).into_owned());
             let pairs: Vec<_> =
                 response.headers.iter().map(|(name, value)| (name.as_str(), text_of(value))).collect();
-            let header = |name: &str| header_text(&response.headers, name).map(str::to_owned);
-            head.retry_after = retry_after::parse(&header, clock::now());
+            if pairs.iter().any(|(name, _)| retry_after::may_be_in(name)) {
+                let header = |name: &str| header_text(&response.headers, name).map(str::to_owned);
+                head.retry_after = retry_after::parse(&header, clock::now());
+            }
             head.headers = response_headers::visible(pairs.iter().map(|(name, text)| (*name, text.as_ref())));
         });
         if self.limiters.iter().any(Option::is_some) {

@@ -15,6 +15,7 @@ use super::read::Reader;
 use super::transcript::{SizeLimits, Transcript};
 use crate::config::defaults;
 use crate::engine::admission::CostReservation;
+use crate::engine::shared::call_request::CallRequest;
 use crate::engine::shared::event::Event;
 use crate::engine::shared::live_snapshot::LiveSnapshot;
 use crate::engine::shared::sink::{DeliveryMode, Sink};
@@ -24,15 +25,15 @@ use crate::wire::dialect::Dialect;
 
 /// What peeking needs to know about the call.
 #[derive(Clone, Copy)]
-pub(super) struct Peek {
+pub(super) struct Peek<'a> {
+    pub request: &'a CallRequest,
     pub dialect: Dialect,
     pub choices: usize,
     pub buffer_tool_calls: bool,
-    pub accepts_empty: bool,
     pub limits: SizeLimits,
 }
 
-impl Peek {
+impl Peek<'_> {
     /// Reads up to the first token, or to the end of an answer that has none, with the same reader and the same limits
     /// as afterwards, and puts back what was read. After [`defaults::MAX_PEEK`] bytes without a token it stops, and the answer
     /// counts as started.
@@ -54,7 +55,7 @@ impl Peek {
             on_settled: &mut || {},
             wants_usage: false,
             buffer_tool_calls: self.buffer_tool_calls,
-            accepts_empty: self.accepts_empty,
+            request: self.request,
         };
         let mut cost = CostReservation::default();
         let delivery = Delivery::new(consumer, &mut transcript, &mut progress, Continuation::default());

@@ -134,10 +134,10 @@ impl Attempt {
             join: None,
         };
         let peek = (may_race && call.chat.is_streamed()).then_some(Peek {
+            request: call,
             dialect,
             choices: call.chat.choices(),
             buffer_tool_calls: call.options.buffer_tool_calls,
-            accepts_empty: request::accepts_empty(call),
             limits: SizeLimits::of(&call.options),
         });
         let transport = &*client.transport;

@@ -2,7 +2,7 @@
 import { STATUS_CODES } from 'node:http'
 import type { URL } from 'node:url'
 import type { CallOptions, ChatCompletion, ClientEvent } from '../../../index'
-import { CHUNKS, type Consumer, NOTHING } from '../call-handle'
+import { CHUNKS, type Consumer, NOTHING, ONLY_END } from '../call-handle'
 import { type HolySheepStreamingClient, startCall } from '../client'
 import { EVENTS, INTERNAL, type WithEventListener, type WithInternalOptions } from '../options'
 import { bare, own, parseObject, stringify } from '../own'
@@ -116,6 +116,7 @@ export class ResponseHead {
 function jsonResponse(start: StartCall, head: ResponseHead): Promise<Response> {
   return new Promise((resolve, reject) => {
     const consumer: Consumer = {
+      ...ONLY_END,
       end(json) {
         const { completion, about } = JSON.parse(json) as { completion: ChatCompletion; about: { requestId: string } }
         const headers = head.headers('application/json', about.requestId)
@@ -158,6 +159,7 @@ function streamedResponse(
     }
     const call = start(
       {
+        ...ONLY_END,
         delta(json) {
           begin()
           stream.send(json)

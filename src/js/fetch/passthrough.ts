@@ -2,7 +2,7 @@
  * Runs the Responses and Messages dialects on the engine. Their answers pass through in the provider's format: complete
  * server-sent events, or the JSON of an unstreamed answer as one delta.
  */
-import { type CallHandle, CHUNKS, type Consumer } from '../call-handle'
+import { type CallHandle, CHUNKS, type Consumer, ONLY_END } from '../call-handle'
 import { startCall } from '../client'
 import { bare, parseObject } from '../own'
 import { callOptions, isRequestError, OK, type RequestContext, ResponseHead } from './chat'
@@ -55,6 +55,7 @@ function jsonResponse(context: RequestContext, dialect: string): Promise<Respons
     const head = new ResponseHead()
     let json = ''
     const consumer = {
+      ...ONLY_END,
       delta(text: string) {
         json = text
       },
@@ -78,6 +79,7 @@ function streamedResponse(context: RequestContext, dialect: string): Promise<Res
       resolve(head.eventStream(stream))
     }
     const consumer = {
+      ...ONLY_END,
       delta(event: string) {
         begin()
         stream.sendRaw(event)

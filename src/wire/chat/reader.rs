@@ -1,6 +1,8 @@
 //! Reads the events of one stream.
 
-use serde::de::IgnoredAny;
+use std::fmt;
+
+use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
@@ -86,7 +88,7 @@ pub fn read<'a>(event: Option<&str>, data: &'a str) -> Result<StreamEvent<'a>> {
         return Ok(StreamEvent::Error(error));
     }
     // An error without an envelope, whose fields may mean something else beside an answer.
-    if chunk.is_empty() {
+    if chunk.is_empty() && !has_only_answer_fields(&chunk, data) {
         let value = json::value(data).unwrap_or_default();
         if provider_error::is_error(&value) {
             return Ok(StreamEvent::Error(value));
@@ -97,6 +99,40 @@ pub fn read<'a>(event: Option<&str>, data: &'a str) -> Result<StreamEvent<'a>> {
         || chunk.usage.is_some()
         || chunk.object.as_ref().is_some_and(|object| object.text == "chat.completion.chunk");
     Ok(if is_chunk { StreamEvent::Chunk(chunk) } else { StreamEvent::Other })
+}
+
+/// Whether the chunk says that it is one, and has no field that an error could have. Every stream has such a chunk without
+/// content: its first one has the role.
+fn has_only_answer_fields(chunk: &Chunk<'_>, data: &str) -> bool {
+    const FIELDS: &[&str] =
+        &["id", "object", "created", "model", "system_fingerprint", "service_tier", "choices", "usage"];
+    let is_chunk = chunk.object.as_ref().is_some_and(|object| object.text == "chat.completion.chunk");
+    is_chunk && has_only_fields(data, FIELDS)
+}
+
+/// Whether an object has no other fields than these. False also if one is written with an escape.
+fn has_only_fields(json: &str, names: &[&str]) -> bool {
+    struct Names<'n>(&'n [&'n str]);
+
+    impl<'de> Visitor<'de> for Names<'_> {
+        type Value = bool;
+
+        fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+            formatter.write_str("an object")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> std::result::Result<bool, A::Error> {
+            let mut has_only_these = true;
+            while let Some(name) = map.next_key::<&str>()? {
+                has_only_these &= self.0.contains(&name);
+                map.next_value::<IgnoredAny>()?;
+            }
+            Ok(has_only_these)
+        }
+    }
+
+    let mut reader = serde_json::Deserializer::from_str(json);
+    reader.deserialize_map(Names(names)).is_ok_and(|has_only_these| has_only_these)
 }
 
 /// The error in a chunk, whatever else is in it: of a choice, of a delta, of the answer's status (MiniMax), or the one
@@ -191,6 +227,33 @@ mod tests {
         };
         let delta = chunk.choices.unwrap().remove(0).delta.unwrap();
         assert!(matches!(delta.content.unwrap().text, std::borrow::Cow::Borrowed("xin chào")));
+    }
+
+    #[test]
+    fn a_chunk_without_content_is_an_error_if_it_has_the_fields_of_one() {
+        let chunk = |more: &str| {
+            format!(
+                r#"{{"object":"chat.completion.chunk","id":"c","choices":[{{"index":0,"delta":{{"role":"assistant"}}}}]{more}}}"#
+            )
+        };
+        let is_error = |data: &str| matches!(read(None, data).unwrap(), StreamEvent::Error(_));
+        for more in ["", r#","usage":null"#, r#","model":"m","created":1"#, r#","citations":[]"#] {
+            assert!(!is_error(&chunk(more)), "{more}");
+        }
+        for more in [r#","code":429,"message":"slow down""#, r#","\u0063ode":429,"m\u0065ssage":"slow down""#]
+        {
+            assert!(is_error(&chunk(more)), "{more}");
+        }
+        assert!(is_error(r#"{"object":"error","message":"slow down","choices":[]}"#));
+    }
+
+    #[test]
+    fn a_field_with_another_name_or_an_escaped_one_is_no_field_of_a_list() {
+        let has_only = |json: &str| has_only_fields(json, &["a", "b"]);
+        assert!(has_only(r#"{"a":{"x":[1,{"y":2}]},"b":"a \\"}"#) && has_only("{}"));
+        for json in [r#"{"a":1,"c":2}"#, r#"{"a":1,"\u0062":2}"#, r#"{"a":1"#, "[]", ""] {
+            assert!(!has_only(json), "{json}");
+        }
     }
 
     #[test]

@@ -10,6 +10,9 @@ use super::grams::{LONGEST, is_mixed};
 /// At the end of a text this much of a secret's beginning is removed. Less reveals nothing. In bytes.
 const MIN_CUT: usize = 6;
 
+/// The number of bits of the filter for it: 128 bytes.
+const CUT_FILTER_BITS: u32 = 10;
+
 /// How much of one end of a secret, and of both together, next to dots or asterisks is removed. In bytes.
 const MIN_ONE: usize = 4;
 const MIN_BOTH: usize = 5;
@@ -69,6 +72,8 @@ pub(super) struct Excerpts {
     secrets: Vec<Excerpted>,
     /// Their encodings, of which only a beginning at the end of a text is an excerpt.
     encodings: Vec<Vec<u8>>,
+    /// Whether a beginning that is an excerpt may end with four bytes of this hash. Rules out nearly every end of a text.
+    cut_ends: [u64; 1 << (CUT_FILTER_BITS - 6)],
 }
 
 struct Excerpted {
@@ -79,6 +84,7 @@ struct Excerpted {
 
 impl Excerpts {
     pub fn add(&mut self, bytes: Vec<u8>) {
+        self.add_cut_ends(&bytes);
         if !self.secrets.iter().any(|secret| secret.bytes == bytes) {
             let mut words = bytes.split(|byte| !byte.is_ascii_alphanumeric());
             let looks_random = is_mixed(&bytes) || words.any(|word| word.len() >= 16);
@@ -87,7 +93,15 @@ impl Excerpts {
     }
 
     pub fn add_encoding(&mut self, bytes: Vec<u8>) {
+        self.add_cut_ends(&bytes);
         self.encodings.push(bytes);
+    }
+
+    fn add_cut_ends(&mut self, bytes: &[u8]) {
+        for length in MIN_CUT..=longest_excerpt(bytes.len() - 1) {
+            let bit = end_hash(&bytes[..length]);
+            self.cut_ends[bit / 64] |= 1 << (bit % 64);
+        }
     }
 
     /// Adds the ranges of a text that are excerpts.
@@ -105,6 +119,11 @@ impl Excerpts {
             at += text[at..].iter().take_while(|byte| !may_begin_filler(**byte)).count();
             if at == text.len() {
                 return;
+            }
+            // Words are joined by single ones of these.
+            if matches!(text[at], b'x' | b'_' | b'-' | b'.') && text.get(at + 1) != Some(&text[at]) {
+                at += 1;
+                continue;
             }
             let Some(filler) = filler(text, at) else {
                 at += 1;
@@ -162,11 +181,16 @@ impl Excerpts {
         // What a quote ends with, or a sentence around it.
         let tail = text.iter().rev().take(8).take_while(|byte| !is_key_byte(**byte)).count();
         let end = text.len() - tail;
+        if end < MIN_CUT {
+            return;
+        }
+        let bit = end_hash(&text[..end]);
+        if self.cut_ends[bit / 64] & 1 << (bit % 64) == 0 {
+            return;
+        }
         let secrets = self.secrets.iter().map(|secret| &secret.bytes);
-        let Some(last) = text[..end].last() else { return };
         for secret in secrets.chain(&self.encodings) {
-            let is_cut =
-                |length: usize| secret[length - 1] == *last && text[..end].ends_with(&secret[..length]);
+            let is_cut = |length: usize| text[..end].ends_with(&secret[..length]);
             let length = longest(secret.len() - 1, is_cut);
             if length >= MIN_CUT {
                 found.push(end - length..end);
@@ -204,7 +228,17 @@ impl Excerpted {
 
 /// The greatest length up to `max` that matches. Parts that are longer than a gram are found without.
 fn longest(max: usize, matches: impl Fn(usize) -> bool) -> usize {
-    (1..=max.min(2 * LONGEST)).rev().find(|length| matches(*length)).unwrap_or(0)
+    (1..=longest_excerpt(max)).rev().find(|length| matches(*length)).unwrap_or(0)
+}
+
+fn longest_excerpt(max: usize) -> usize {
+    max.min(2 * LONGEST)
+}
+
+/// A hash of the last four bytes, as in `grams.rs`. There must be so many.
+fn end_hash(text: &[u8]) -> usize {
+    let last = text[text.len() - 4..].iter().fold(0_u32, |last, byte| last << 8 | u32::from(*byte));
+    (last.wrapping_mul(0x9E37_79B1) >> (32 - CUT_FILTER_BITS)) as usize
 }
 
 fn is_word_byte(byte: Option<&u8>) -> bool {

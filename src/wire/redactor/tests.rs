@@ -77,6 +77,19 @@ fn a_part_of_a_secret_is_removed_where_it_is_quoted() {
 }
 
 #[test]
+fn the_beginning_of_a_secret_that_was_cut_off_is_removed_however_long_it_is() {
+    let secret = "correct-horse-battery-staple";
+    let all = forms::encodings(secret).into_iter().chain([secret.to_owned()]);
+    for form in all.map(|form| form.to_ascii_lowercase()) {
+        for length in 6..form.len() {
+            let cut = &form[..length];
+            let shown = redact(&[secret], &format!("\"{cut}\"."));
+            assert!(!shown.contains(cut), "{shown}");
+        }
+    }
+}
+
+#[test]
 fn the_parts_of_credentials_are_secrets_of_their_own() {
     let basic = format!("Basic {}", STANDARD.encode("maria:open-sesame-9"));
     for (secret, text, redacted) in [
