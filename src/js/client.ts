@@ -299,7 +299,13 @@ export class HolySheepStreamingClient {
       consumer.end = () => resolve()
       consumer.error = error
     })
-    this.#start(encodeRequest(request), options, consumer, false).begin(delta ? TEXT : NOTHING)
+    try {
+      this.#start(encodeRequest(request), options, consumer, false).begin(delta ? TEXT : NOTHING)
+    } catch (error) {
+      // What this machine lacks is a failure of the call.
+      if ((error as { code?: unknown }).code !== 'LOCAL_RESOURCE') throw error
+      consumer.error(error, false)
+    }
     return finished
   }
 
