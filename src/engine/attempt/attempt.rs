@@ -126,6 +126,7 @@ impl Attempt {
             wants_usage: ctx.request.chat.wants_usage(),
             buffer_tool_calls: options.buffer_tool_calls,
             accepts_empty: accepts_empty(ctx.request),
+            redactor: &ctx.redactor,
         };
         let continuation = Continuation {
             is_active: form.continues,
