@@ -56,7 +56,9 @@ export const ACCEPTED = [
   {
     name: 'an odd number is kept as text as it was sent, where JavaScript has 0 or Infinity, and as an index is none',
     when: (c, { field, sdk, ours }) =>
-      field && c.mutations.includes('an odd number') && withoutNumbers(sdk.strict) === withoutNumbers(ours.strict),
+      field &&
+      c.mutations.includes('an odd number') &&
+      (withoutNumbers(sdk.strict) === withoutNumbers(ours.strict) || mendsIndex(field, sdk.strict, ours.strict)),
   },
   {
     name: 'a finish reason of 0, null or none is missing, and without one an answer is cut off',
@@ -67,6 +69,15 @@ export const ACCEPTED = [
   {
     name: 'the only finish reason of an answer of several choices stands for all: some gateways keep only one',
     when: (c, { field, ours }) => field === 'finish' && sharesFinish(c.intended.lenient, ours.lenient),
+  },
+  {
+    name: 'a choice that has nothing but fields of unknown names is none where choices are counted from one',
+    when: (c, { sdk }) => c.mutations.includes('indexes from one') && isBlank(sdk.lenient.choices[0]),
+  },
+  {
+    name: 'the text beside a delta is read where the delta lost it: Together sends both',
+    when: (c, { field, ours }) =>
+      field === 'text' && c.events.some(hasTextBeside) && isTextBeside(c.events, ours.strict),
   },
 ]
 
@@ -107,6 +118,22 @@ const withoutNumbers = ({ choices }) => {
   const unordered = choices.map((choice) => ({ ...choice, tools: choice.tools.map(String).sort() }))
   return JSON.stringify(unordered).replace(/Infinity|[-+.\deE]+/g, '')
 }
+const isBlank = ({ text, reasoning, refusal, tools, finish }) => !(text || reasoning || refusal || finish || tools.length)
+const choicesOf = (event) => (Array.isArray(event?.choices) ? event.choices.filter(Boolean) : [])
+const hasTextBeside = (event) => choicesOf(event).some(({ text, delta }) => text && delta)
+const isTextBeside = (events, ours) => {
+  const texts = ours.choices.map(() => '')
+  for (const event of events) {
+    for (const { index, text, delta } of choicesOf(event)) {
+      if (typeof text === 'string')
+        texts[index ?? 0] += text || (typeof delta?.content === 'string' ? delta.content : '')
+    }
+  }
+  return ours.choices.every(({ text }, at) => text === texts[at])
+}
+/** A part of a tool call whose index cannot be one belongs to the call before it: then all arguments are JSON. */
+const mendsIndex = (field, sdk, ours) =>
+  field === 'tools' && hasInvalidCall(sdk) && !hasInvalidCall(ours) && !hasNamelessCall(ours)
 const sharesFinish = (intended, ours) => {
   const reasons = intended.choices.map(({ finish }) => finish).filter(Boolean)
   return (

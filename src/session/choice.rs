@@ -57,7 +57,7 @@ impl Choice {
     }
 
     /// Whether it has no content.
-    pub(super) fn is_empty(&self) -> bool {
+    pub fn is_empty(&self) -> bool {
         let Choice { text, reasoning, refusal, tool_calls, function_call, has_other, .. } = self;
         text.is_empty()
             && reasoning.is_empty()

@@ -20,9 +20,10 @@ impl Delivery<'_> {
         if update.source == Source::Delta || update.delta.as_ref().is_none_or(is_empty) {
             return false;
         }
-        // A continuation begins with the text of earlier attempts.
+        // A continuation begins with the text of earlier attempts. A finish reason alone is nothing that could be repeated:
+        // some providers send one in every chunk.
         let has_begun = (self.began_before || !self.continuation.is_active)
-            && self.transcript.journal.choice(index).is_some_and(|choice| choice.has_begun());
+            && self.transcript.journal.choice(index).is_some_and(|choice| !choice.is_empty());
         self.messages.get_or_insert_default().is_summary(index, has_begun)
     }
 

@@ -98,6 +98,25 @@ async fn a_surrogate_pair_is_joined_across_a_finish_reason() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_finish_reason_in_every_chunk_makes_no_text_a_repetition() {
+    for name in ["text", "message"] {
+        let content = |text: &str| if name == "text" { json!(text) } else { json!({ "content": text }) };
+        let mut reply = stream();
+        for (text, reason) in [("", "length"), ("one ", "length"), ("two ", "length"), ("three", "stop")] {
+            let choice = json!({ "index": 0, name: content(text), "finish_reason": reason });
+            reply = reply.event(&json!({ "choices": [choice] }));
+        }
+        for mode in MODES {
+            let (outcome, chunks) = read(mode, &reply.clone().done()).await;
+            assert_eq!(outcome.text(), "one two three", "{name}");
+            if mode == DeliveryMode::Chunks {
+                assert_eq!(joined(&chunks, "/content"), "one two three");
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_index_of_the_only_choice_does_not_matter() {
     let mut reply = stream();
     for (index, text) in [(json!(0), "a"), (json!(1), "b"), (json!(-1), "c"), (json!("x"), "d")] {

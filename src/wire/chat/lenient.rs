@@ -279,10 +279,12 @@ fn finish_reason(json: &str) -> Option<Text<'_>> {
             json::number(json).filter(|number| number != "0").map(|number| Text::new(number.into()))
         }
         b't' => Some(Text::new(Cow::Borrowed("stop"))),
-        b'[' => entries(json)?.first().copied().and_then(json::string),
+        b'[' => entries(json)?.first().copied().and_then(finish_reason),
         b'{' => {
-            let all = fields(json)?;
-            ["type", "reason", "name"].iter().find_map(|name| field(&all, name)).and_then(json::string)
+            let all = fields(json).filter(|all| !all.is_empty())?;
+            let named = ["type", "reason", "name"].iter().find_map(|name| field(&all, name));
+            // As for `true`: the provider says that it ended, and nothing else that is known.
+            named.and_then(json::string).or(Some(Text::new(Cow::Borrowed("stop"))))
         }
         _ => Some(Text::new(Cow::Borrowed(json))),
     }
@@ -298,7 +300,12 @@ fn choice_index(all: &Fields<'_>) -> u32 {
 
 /// An index; `None` if there is none, or if its value cannot be one.
 fn index(all: &Fields<'_>) -> Option<u32> {
-    let index = field(all, "index").and_then(lenient::number)?;
+    let index = match field(all, "index")? {
+        // Python's numbers, in disguise.
+        "false" => 0.0,
+        "true" => 1.0,
+        json => lenient::number(json)?,
+    };
     (index.fract() == 0.0 && (0.0..=f64::from(u32::MAX)).contains(&index)).then_some(index as u32)
 }
 

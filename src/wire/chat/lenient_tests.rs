@@ -71,6 +71,8 @@ fn an_unreadable_index_is_ignored() {
     assert_eq!(choice(r#"{"index":-1,"delta":{"content":"a"}}"#).0, u32::MAX);
     assert_eq!(choice(r#"{"index":4294967296}"#).0, u32::MAX);
     assert_eq!(choice(r#"{"index":"","delta":{"content":"a"}}"#).0, 0);
+    assert_eq!(choice(r#"{"index":true,"delta":{"content":"a"}}"#).0, 1);
+    assert_eq!(choice(r#"{"index":false,"delta":{"content":"a"}}"#).0, 0);
     let chunk = read(r#"{"choices":[{"delta":{"tool_calls":[{"index":-1,"id":"a"},{"index":"x"}]}}]}"#);
     let delta = chunk.choices.as_ref().unwrap()[0].delta.as_ref().unwrap();
     assert!(delta.tool_calls.as_ref().unwrap().iter().all(|call| call.index.is_none()));
@@ -123,7 +125,10 @@ fn a_finish_reason_may_be_of_another_type() {
         ("1E5", Some("100000")),
         (r#"{"type":"stop"}"#, Some("stop")),
         (r#"["stop"]"#, Some("stop")),
+        (r#"[{"type":"stop"}]"#, Some("stop")),
+        (r#"{"ended":true}"#, Some("stop")),
         ("[]", None),
+        ("{}", None),
     ] {
         assert_eq!(choice(&format!(r#"{{"finish_reason":{json}}}"#)).2.as_deref(), reason, "{json}");
     }
