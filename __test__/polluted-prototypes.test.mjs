@@ -62,7 +62,9 @@ const poison = (name) => ({
   baseUrl: EVIL, proxy: EVIL, http_proxy: EVIL, https_proxy: EVIL, ALL_PROXY: EVIL, HOLYSHEEP_BASE_URL: EVIL,
   $proxy: { http: { name: 'x', url: EVIL } }, http: { name: 'x', url: EVIL }, https: { name: 'x', url: EVIL },
   endpoints: [{ baseUrl: EVIL, apiKey: 'sk-evil-0123456789' }], apiKey: 'sk-evil-0123456789',
-  headers: { 'x-evil': '1' }, method: 'PUT', body: 'evil', keepalive: true, window: {}, signal: AbortSignal.abort(new Error('evil')),
+  headers: { 'x-evil': '1' }, method: 'PUT', body: 'evil', keepalive: true, window: {}, coalesce: true,
+  // Aborts as soon as somebody listens.
+  signal: { aborted: false, addEventListener: (_type, listener) => listener(), removeEventListener() {} },
   stream: true, stream_options: { include_usage: true }, toJSON: () => 'evil', recovery: { mode: 'fail' },
   model: 'evil', fallbackModels: ['evil'], sessionId: 'evil', sendSessionId: 'both', idempotencyKey: 'evil',
   client: 'evil', fetch: () => { throw new Error('evil') }, messages: [], tools: [{}], redirect: 'error',

@@ -118,7 +118,8 @@ const withoutNumbers = ({ choices }) => {
   const unordered = choices.map((choice) => ({ ...choice, tools: choice.tools.map(String).sort() }))
   return JSON.stringify(unordered).replace(/Infinity|[-+.\deE]+/g, '')
 }
-const isBlank = ({ text, reasoning, refusal, tools, finish }) => !(text || reasoning || refusal || finish || tools.length)
+const isBlank = ({ text, reasoning, refusal, tools, finish }) =>
+  !(text || reasoning || refusal || finish || tools.length)
 const choicesOf = (event) => (Array.isArray(event?.choices) ? event.choices.filter(Boolean) : [])
 const hasTextBeside = (event) => choicesOf(event).some(({ text, delta }) => text && delta)
 const isTextBeside = (events, ours) => {
