@@ -315,7 +315,7 @@ test('the options about usage, events and empty answers apply', async (t) => {
     try {
       await read(openai.chat.completions.create({ ...CHAT, stream: true }))
     } catch (error) {
-      return error.cause?.cause?.code
+      return error.cause?.cause?.code ?? error.code
     }
   }
   assert.equal(await codeOf(empty), 'EMPTY_ANSWER')

@@ -4,7 +4,7 @@ use memchr::memchr2;
 use serde_json::value::RawValue;
 use serde_json::{Map, Number, Value};
 
-use super::json::string;
+use super::json_text::string;
 use super::text::{Halves, Text};
 
 /// How deep [`value`] reads. What is nested deeper becomes null.

@@ -14,6 +14,7 @@ mod duration;
 pub mod extras;
 pub mod field_halves;
 pub mod json;
+mod json_text;
 mod json_value;
 mod lenient;
 pub mod limits;

@@ -54,7 +54,7 @@ impl Dialect {
             });
         }
         match self {
-            Dialect::Responses => response_object::ending(answer),
+            Dialect::Responses => response_object::ending("response", answer),
             Dialect::Chat | Dialect::Messages => message_object::read_unstreamed(answer),
         }
     }

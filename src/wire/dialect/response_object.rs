@@ -9,12 +9,12 @@ use crate::wire::chat::{FinishKind, MAX_REASON, interruption_error};
 use crate::wire::provider_error;
 use crate::wire::request::ChatRequest;
 
-/// How a response ended, whatever the event that holds it says.
+/// How a response ended. `kind` is the type of what holds it; whatever that says, the response itself may have failed.
 ///
 /// # Errors
 /// The provider's error, if the response failed, and that of an answer that was broken off.
-pub fn ending(response: &Value) -> Result<Ending> {
-    if has_failed(response) {
+pub fn ending(kind: &str, response: &Value) -> Result<Ending> {
+    if kind == "response.failed" || has_failed(response) {
         return Err(failure(response));
     }
     let status = match response["status"].as_str() {

@@ -286,10 +286,7 @@ impl EventCodec for Answer {
             "response.output_text.delta" => self.text_delta(&read, data),
             kind @ ("response.completed" | "response.incomplete" | "response.failed") => {
                 let event = lenient::value(data).unwrap_or_default();
-                if kind == "response.failed" {
-                    return Ok(DecodedEvent::Error(failure(&event["response"])));
-                }
-                let ending = match ending(&event["response"]) {
+                self.ending = match ending(kind, &event["response"]) {
                     Ok(ending) => ending,
                     Err(error) => return Ok(DecodedEvent::Error(error)),
                 };
@@ -301,7 +298,6 @@ impl EventCodec for Answer {
                 {
                     return Ok(DecodedEvent::Unusual);
                 }
-                self.ending = ending;
                 if self.resumed {
                     self.last = Some(event);
                 } else {

@@ -238,7 +238,7 @@ fn failures_have_their_kind() {
             assert_eq!((error.kind, error.provider_code.as_deref()), (kind, Some(code)), "{data}");
         }
         let whole = json!({ "status": "failed", "error": { "code": code, "message": "no" } });
-        assert_eq!(ending(&whole).unwrap_err().kind, kind);
+        assert_eq!(ending("response", &whole).unwrap_err().kind, kind);
     }
 }
 
