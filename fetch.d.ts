@@ -25,10 +25,10 @@ export interface HolySheepFetch extends AsyncDisposable {
   /**
    * Like the platform's `fetch`. An error of the provider is a `Response` with its status, its headers and
    * `x-should-retry: false`. It has the provider's body, in the SDK's shape if the SDK would not find the message in it;
-   * an error that the provider reports with status 200 has a matching one. Without a response it rejects with a
-   * `TypeError` whose `cause` is the typed error, or with the typed error itself if nothing was sent (`CircuitOpenError`,
-   * `QueueFullError`, `CostCapError`) or no `Response` can have the status (304, 600); an abort rejects with the signal's
-   * reason. If recovery fails, the body errors with a `TypeError` whose `cause` is the typed error.
+   * an error that the provider reports with status 200 has a matching one, and an answer that is too large has 422. Without
+   * a response it rejects with a `TypeError` whose `cause` is the typed error, or with the typed error itself if nothing was
+   * sent (`CircuitOpenError`, `QueueFullError`, `CostCapError`) or no `Response` can have the status (304, 600); an abort
+   * rejects with the signal's reason. If recovery fails, the body errors with a `TypeError` whose `cause` is the typed error.
    */
   (input: string | URL | Request, init?: RequestInit): Promise<Response>
   /**

@@ -140,3 +140,19 @@ describe('a process', { concurrency: 2 }, () => {
     assert.equal(ended.stdout, 'still here\nstill here\n')
   })
 })
+
+test('a simulator runs until it is closed, also if only its URL is kept', async () => {
+  const ended = await run(
+    `
+    const { url } = await startSimulator({ default: { chunks: ['still here'] } })
+    for (let round = 0; round < 20; round++) {
+      gc()
+      await new Promise((resolve) => setImmediate(resolve))
+    }
+    const other = new HolySheepStreamingClient('sk-test', { baseUrl: url, maxRetries: 0 })
+    console.log((await other.chat({ messages })).choices[0].message.content)
+  `,
+    { flags: ['--expose-gc'] },
+  )
+  assert.deepEqual([ended.code, ended.stderr, ended.stdout], [0, '', 'still here\n'])
+})

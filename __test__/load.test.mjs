@@ -6,33 +6,43 @@ import { blockUntil, clockOf, failure, MESSAGES, pair, REQUEST, settled, until }
 
 const streamText = (client, onDelta, options) => client.streamWithRetry(MESSAGES, onDelta, null, options)
 
-test('a turn takes every batch that waits while it has time', async (t) => {
-  const { simulator, client } = await pair(t)
-  // Eight batches of text.
-  simulator.setDefault({ text: 'x'.repeat(4000), chunkChars: 4000, repeat: 8 })
-  let rounds = 0
-  let received = 0
-  const byRound = new Map()
-  const calls = Array.from({ length: 8 }, () =>
-    streamText(client, (text) => {
-      received += text.length
-      byRound.set(rounds, (byRound.get(rounds) ?? 0) + text.length)
-    }),
+/** Lets a script stop the clock that turns are measured with: then every turn has all the time. */
+const CLOCK = `data:text/javascript,${encodeURIComponent(`
+  import { performance } from 'node:perf_hooks'
+  const prototype = Object.getPrototypeOf(performance)
+  const { now } = prototype
+  prototype.now = () => globalThis.stoppedAt ?? now.call(performance)
+`)}`
+
+test('a turn takes every batch that waits while it has time', async () => {
+  const ended = await run(
+    `
+    // Eight batches of text.
+    simulator.setDefault({ text: 'x'.repeat(4000), chunkChars: 4000, repeat: 8 })
+    let rounds = 0
+    const byRound = new Map()
+    const calls = Array.from({ length: 8 }, () =>
+      client.streamWithRetry(messages, (text) => byRound.set(rounds, (byRound.get(rounds) ?? 0) + text.length)))
+    await new Promise((resolve) => setImmediate(resolve))
+    // The answers are complete in Rust, and none of them has been taken.
+    const cell = new Int32Array(new SharedArrayBuffer(4))
+    while (client.metrics().successes < 8) Atomics.wait(cell, 0, 0, 1)
+    globalThis.stoppedAt = performance.now()
+    let done = false
+    const count = () => {
+      rounds++
+      if (!done) setImmediate(count)
+    }
+    count()
+    await Promise.all(calls)
+    done = true
+    // A batch has 32 KiB and one record more. The sum of a round shows whether it took one or all of them.
+    const all = [...byRound.values()]
+    console.log(all.reduce((sum, each) => sum + each), Math.max(...all) > 2 * 40_000 || all)
+  `,
+    { flags: ['--import', CLOCK] },
   )
-  await new Promise((resolve) => setImmediate(resolve))
-  blockUntil(() => simulator.requests.filter(({ endedBy }) => endedBy !== 'open').length === 8)
-  let done = false
-  const count = () => {
-    rounds++
-    if (!done) setImmediate(count)
-  }
-  count()
-  await Promise.all(calls)
-  done = true
-  assert.equal(received, 8 * 32_000)
-  // A batch has 32 KiB and one record more. The sum of a round shows whether it took one or all of them.
-  const most = Math.max(...byRound.values())
-  assert.ok(most > 2 * 40_000, `${most} characters in one round`)
+  assert.deepEqual([ended.stderr, ended.stdout], ['', `${8 * 32_000} true\n`])
 })
 
 test('the ends of aborted calls reach JavaScript neither as records nor as errors', async () => {
@@ -94,7 +104,7 @@ test('a stream that nobody reads or holds is canceled when it is collected', asy
     const open = () => simulator.requests.filter(({ endedBy }) => endedBy === 'open').length
     while (simulator.requests.length < 53) await sleep(5)
     await reading
-    for (let tries = 0; open() > 2 && tries < 2000; tries++) { gc(); await sleep(5) }
+    while (open() > 2) { gc(); await sleep(5) }
     console.log(open(), text)
     held.abort()
     await client.close()
@@ -153,28 +163,29 @@ test('close() closes idle connections at once, except those that another client 
   const ended = await run(`
     import { connect, createServer } from 'node:net'
     // Counts the connections to the simulator.
-    let open = 0
+    let opened = 0
+    let closed = 0
     const proxy = createServer((socket) => {
-      open++
+      opened++
       const to = connect(new URL(simulator.url).port, '127.0.0.1')
       socket.pipe(to).pipe(socket)
-      socket.on('error', () => {}).on('close', () => { open--; to.destroy() })
+      socket.on('error', () => {}).on('close', () => { closed++; to.destroy() })
       to.on('error', () => {})
     })
     await new Promise((resolve) => proxy.listen(0, '127.0.0.1', resolve))
     const baseUrl = 'http://127.0.0.1:' + proxy.address().port + '/v1'
     const clients = [1, 2].map(() => new HolySheepStreamingClient('sk-test', { baseUrl }))
     await Promise.all(clients.map((client) => client.chat({ messages })))
-    const before = open
     await clients[0].close()
-    await new Promise((resolve) => setTimeout(resolve, 50))
-    const shared = open
+    // Whatever the close has ended would have ended by the time that the other client has had another answer.
+    for (let i = 0; i < 5; i++) await clients[1].chat({ messages })
+    const closedEarly = closed
     await clients[1].close()
-    while (open > 0) await new Promise((resolve) => setTimeout(resolve, 1))
-    console.log(before > 0, shared === before, open)
+    while (closed < opened) await new Promise((resolve) => setTimeout(resolve, 1))
+    console.log(opened > 0, closedEarly)
     proxy.close()
   `)
-  assert.deepEqual([ended.stderr, ended.stdout], ['', 'true true 0\n'])
+  assert.deepEqual([ended.stderr, ended.stdout], ['', 'true 0\n'])
 })
 
 test('a cold burst of calls starts few threads', { skip: process.platform !== 'linux' }, async () => {

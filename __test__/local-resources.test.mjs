@@ -79,7 +79,17 @@ test('without a descriptor', { skip: process.platform === 'win32' }, async (t) =
     const { argument } = await providers(t)
     const { run } = await withFewDescriptors(t, argument)
     await run('hold')
-    for (const command of ['chat', 'stream', 'models', 'health', 'simulator', 'clock', 'limiter', 'watch']) {
+    for (const command of [
+      'chat',
+      'stream',
+      'callback',
+      'models',
+      'health',
+      'simulator',
+      'clock',
+      'limiter',
+      'watch',
+    ]) {
       assertLacks(await run(command), NO_DESCRIPTOR)
     }
     await run('free')
@@ -153,7 +163,7 @@ test('without a thread', { skip: canLimit ? false : 'needs root and prlimit' }, 
   cpSync(join(root, '__test__/support', PROGRAM), join(folder, PROGRAM))
   const limit = (child, count) => execFileSync('prlimit', ['--pid', child.pid, `--nproc=${count}:`], identity)
 
-  const commands = ['chat', 'stream', 'models', 'health', 'watch', 'simulator', 'clock', 'limiter']
+  const commands = ['chat', 'stream', 'callback', 'models', 'health', 'watch', 'simulator', 'clock', 'limiter']
   for (const command of commands) {
     await t.test(`${command} works or fails with a typed error, and works once there are threads`, async (t) => {
       const { argument } = await providers(t, { host: 'localhost' })
@@ -179,4 +189,24 @@ test('without a thread', { skip: canLimit ? false : 'needs root and prlimit' }, 
       assert.ok(worked > 0)
     })
   }
+
+  await t.test(
+    'workers get typed errors or Node’s own, and the process can exit in the middle of a stream',
+    async (t) => {
+      const { argument } = await providers(t)
+      const outcomes = new Set()
+      for (let free = 0; free <= 8; free += 2) {
+        const args = [process.execPath, join(folder, PROGRAM), folder, JSON.stringify(argument)]
+        const { child, run } = await startChild(t, args, { ...identity, cwd: folder, env: { PATH: process.env.PATH } })
+        const ended = new Promise((resolve) => child.on('exit', (...end) => resolve(end)))
+        limit(child, threads() + free)
+        const { ok } = await run('workers', 3)
+        for (const outcome of ok) outcomes.add(outcome)
+        await run('exit')
+        assert.deepEqual(await ended, [3, null])
+      }
+      for (const outcome of outcomes) assert.match(outcome, /^(ok|LOCAL_RESOURCE|ERR_WORKER_INIT_FAILED|EAGAIN)$/)
+      assert.ok(outcomes.size > 1, [...outcomes].join())
+    },
+  )
 })

@@ -10,6 +10,27 @@ import { HolySheepStreamingClient } from '../index.mjs'
 import { node, root } from './support/child.mjs'
 import { listen } from './support/listen.mjs'
 
+/**
+ * The members of `RequestInit` that Node's own `fetch` reads from the prototype unless they are given. Its sockets read
+ * `signal` there too, and no value of `dispatcher` stands for none.
+ */
+const INIT = [
+  'method',
+  'headers',
+  'body',
+  'redirect',
+  'credentials',
+  'cache',
+  'mode',
+  'referrer',
+  'referrerPolicy',
+  'integrity',
+  'keepalive',
+  'window',
+  'duplex',
+  'priority',
+]
+
 /** Every name that a type of this package declares, and those of a call's consumer, of `RequestInit` and of the environment. */
 function names() {
   const types = readdirSync(join(root, 'types'), { recursive: true }).filter((file) => file.endsWith('.d.ts'))
@@ -23,7 +44,6 @@ function names() {
   const found = [...files.map((file) => readFileSync(join(root, file), 'utf8')), consumer].flatMap((text) =>
     [...text.matchAll(/^\s+(?:readonly )?(\w+)\??:/gm)].map(([, name]) => name),
   )
-  const init = ['method', 'body', 'headers', 'redirect', 'signal', 'credentials', 'keepalive', 'dispatcher', 'duplex']
   const env = [
     'HOLYSHEEP_BASE_URL',
     'HOLYSHEEP_API_KEY',
@@ -34,7 +54,7 @@ function names() {
     'SSL_CERT_FILE',
   ]
   return (
-    [...new Set([...found, ...init, ...env, '$proxy', 'toJSON'])]
+    [...new Set([...found, ...INIT, 'signal', 'dispatcher', ...env, '$proxy', 'toJSON'])]
       // Node.js and V8 read these from descriptors and iterators themselves.
       .filter((name) => !['get', 'set', 'value', 'next', 'done', 'then', 'constructor'].includes(name))
   )
@@ -47,7 +67,9 @@ const poison = (name) => ({
   baseUrl: EVIL, proxy: EVIL, http_proxy: EVIL, https_proxy: EVIL, ALL_PROXY: EVIL, HOLYSHEEP_BASE_URL: EVIL,
   $proxy: { http: { name: 'x', url: EVIL } }, http: { name: 'x', url: EVIL }, https: { name: 'x', url: EVIL },
   endpoints: [{ baseUrl: EVIL, apiKey: 'sk-evil-0123456789' }], apiKey: 'sk-evil-0123456789',
-  headers: { 'x-evil': '1' }, method: 'PUT', body: 'evil', signal: AbortSignal.abort(new Error('evil')),
+  headers: { 'x-evil': '1' }, method: 'PUT', body: 'evil', keepalive: true, window: {}, coalesce: true,
+  // Aborts as soon as somebody listens.
+  signal: { aborted: false, addEventListener: (_type, listener) => listener(), removeEventListener() {} },
   stream: true, stream_options: { include_usage: true }, toJSON: () => 'evil', recovery: { mode: 'fail' },
   model: 'evil', fallbackModels: ['evil'], sessionId: 'evil', sendSessionId: 'both', idempotencyKey: 'evil',
   client: 'evil', fetch: () => { throw new Error('evil') }, messages: [], tools: [{}], redirect: 'error',
@@ -64,10 +86,12 @@ import { createHolySheep } from './ai-sdk.mjs'
 const [, origin] = [0, process.env.ORIGIN]
 const plain = (error) => String(error?.message ?? error)
 const report = []
-const PLATFORM = ['fetch embeddings', 'fetch get', 'fetch without init']
+const PLATFORM = ['fetch embeddings', 'fetch get', 'fetch without init', 'fetch request']
 async function attempt(name, act) {
   try { report.push([name, await act()]) } catch (error) { report.push([name, plain(error)]) }
 }
+// Made before anything is polluted: Node's constructor reads the prototype too.
+const sent = new Request(origin + '/v1/models')
 async function calls() {
   const messages = [{ role: 'user', content: 'x', nested: { a: [1, { b: 2 }] } }]
   const request = { messages }
@@ -118,6 +142,7 @@ async function calls() {
   await attempt('fetch embeddings', async () => (await fetch(origin + '/v1/embeddings', post('"input":"x"'))).status)
   await attempt('fetch get', async () => (await fetch(origin + '/v1/models', { headers })).status)
   await attempt('fetch without init', async () => (await fetch(origin + '/v1/models')).status)
+  await attempt('fetch request', async () => (await fetch(sent)).status)
   await fetch.close()
   const { languageModel, client: own } = createHolySheep({ ...options })
   await attempt('ai-sdk', async () =>
@@ -158,6 +183,7 @@ test('with any name polluted, the same requests reach the same server', async (t
   const rounds = []
   const script = `${POISON}${CALLS}
     const names = ${JSON.stringify(names())}
+    const INIT = ${JSON.stringify(INIT)}
     const load = () => calls()
     await load()
     const expected = JSON.stringify(report.splice(0))
@@ -171,8 +197,8 @@ test('with any name polluted, the same requests reach the same server', async (t
       Object.defineProperty(Object.prototype, name, { __proto__: null, value, enumerable: true, configurable: true, writable: true })
       await load().catch((error) => report.push(['threw', plain(error)]))
       delete Object.prototype[name]
-      // Node's own \`fetch\` may fail for what it reads itself, but sends nothing else.
-      for (const entry of report) if (PLATFORM.includes(entry[0])) entry[1] = 200
+      // Node's own \`fetch\` may fail for what it reads from the prototype besides its options, but sends nothing else.
+      if (!INIT.includes(name)) for (const entry of report) if (PLATFORM.includes(entry[0])) entry[1] = 200
       const got = JSON.stringify(report.splice(0))
       await mark(got === expected ? name : name + ' ' + got)
     }

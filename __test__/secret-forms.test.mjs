@@ -4,8 +4,10 @@ import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { createServer } from 'node:http'
 import { test } from 'node:test'
 import { inspect } from 'node:util'
+import { BasicTracerProvider, InMemorySpanExporter, SimpleSpanProcessor } from '@opentelemetry/sdk-trace-base'
 import { createFetch } from '../fetch.mjs'
 import { HolySheepStreamingClient } from '../index.mjs'
+import { instrument } from '../opentelemetry.mjs'
 import { listen } from './support/listen.mjs'
 import { failure, QUICK, REQUEST } from './support/provider.mjs'
 
@@ -166,6 +168,56 @@ test('the text of an answer is never changed', async (t) => {
   const client = new HolySheepStreamingClient({ endpoints: [{ baseUrl: url, headers: { 'api-key': SECRET } }] })
   t.after(() => client.close())
   assert.equal(await client.stream(REQUEST).text(), text)
+})
+
+test('results, traces and snapshots have no secret that a provider quotes as the id or model of an answer', async (t) => {
+  const exporter = new InMemorySpanExporter()
+  const instrumentation = instrument()
+  instrumentation.setTracerProvider(new BasicTracerProvider({ spanProcessors: [new SimpleSpanProcessor(exporter)] }))
+  t.after(() => instrumentation.disable())
+  const traces = []
+  const onTrace = (trace) => traces.push(inspect(trace, { depth: 9 }))
+  subscribe('tracing:holysheep:call:asyncEnd', onTrace)
+  t.after(() => unsubscribe('tracing:holysheep:call:asyncEnd', onTrace))
+  let form = ''
+  let isCut = false
+  const url = await echo(t, ({ url }) => {
+    if (url.endsWith('/models')) return { status: 200, body: JSON.stringify({ data: [{ id: `model-${form}` }] }) }
+    const about = { id: form, model: form, system_fingerprint: form, service_tier: form }
+    const usage = { prompt_tokens: 1, completion_tokens: 1, total_tokens: 2, note: form, [form]: 1 }
+    const chunk = (delta, reason) => ({ ...about, choices: [{ index: 0, delta, finish_reason: reason }] })
+    const events = [chunk({ content: 'yes' }, null), chunk({}, `stop ${form}`), { choices: [], usage }]
+    const sent = isCut ? events.slice(0, 1) : events
+    const body = `${sent.map((event) => `data: ${JSON.stringify(event)}\n\n`).join('')}${isCut ? '' : 'data: [DONE]\n\n'}`
+    return { status: 200, headers: { 'content-type': 'text/event-stream' }, body }
+  })
+  const client = new HolySheepStreamingClient({
+    endpoints: [{ baseUrl: url, headers: { 'api-key': SECRET } }],
+    recovery: false,
+    maxRetries: 0,
+    circuitBreaker: false,
+    validateModel: true,
+    model: 'model-zq7',
+  })
+  t.after(() => client.close())
+  for (const [name, written] of Object.entries(FORMS)) {
+    form = written
+    isCut = false
+    await client.models()
+    assertHidden(printed(await failure(client.chat(REQUEST))), `the nearest model: ${name}`)
+    const request = { ...REQUEST, model: 'gpt-4.1' }
+    const completion = await client.chat(request)
+    assert.equal(completion.choices[0].message.content, 'yes')
+    assertHidden(JSON.stringify(completion), `chat(): ${name}`)
+    assertHidden(JSON.stringify(await client.stream(request).result), `result: ${name}`)
+    isCut = true
+    assertHidden(printed(await failure(client.stream(request).result)), `snapshot: ${name}`)
+    assertHidden(traces.splice(0).join('\n'), `trace: ${name}`)
+    const spans = exporter.getFinishedSpans().map(({ attributes, events, status }) => ({ attributes, events, status }))
+    assert.ok(spans.some(({ attributes }) => attributes['gen_ai.response.id'] !== undefined))
+    assertHidden(inspect(spans, { depth: 9 }), `spans: ${name}`)
+    exporter.reset()
+  }
 })
 
 test('a response of createFetch with an error status quotes no secret of the request', async (t) => {

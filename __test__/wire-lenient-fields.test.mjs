@@ -57,6 +57,8 @@ test('unknown fields arrive unchanged', async (t) => {
   const citations = ['https://example.com/', { page: 1 }]
   simulator.setDefault({ chunks: ['Xin ch', 'ào'], chunkFields: { citations, created: '17' } })
   for await (const chunk of client.stream(REQUEST)) {
-    assert.deepEqual([chunk.citations, chunk.created], [citations, '17'])
+    assert.deepEqual(chunk.citations, citations)
+    // Those beside the usage, which was not requested, come in a chunk of the client's own.
+    if (chunk.choices.length > 0) assert.equal(chunk.created, '17')
   }
 })

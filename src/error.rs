@@ -1,6 +1,7 @@
 //! The one error type of the crate. Its [`Kind`] says what happened, [`Kind::code`] is the stable
 //! string that JavaScript sees, and everything else is data: callers never parse a message.
 
+mod figures;
 mod local_resource;
 mod truncate;
 
@@ -8,6 +9,7 @@ use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
+pub use figures::{CostCap, LimitScope, TimeBreakdown};
 pub use local_resource::LocalResource;
 use serde::{Deserialize, Serialize};
 pub use truncate::truncate;
@@ -385,47 +387,5 @@ impl AttemptRecord {
     /// Whether the attempt was canceled because it lost a hedge race. It did not fail.
     pub fn lost_hedge_race(&self) -> bool {
         self.outcome == HEDGE_LOST
-    }
-}
-
-/// Where the time of a call went, in milliseconds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct TimeBreakdown {
-    /// In queues: for a slot or for the rate limit.
-    pub queue_ms: u64,
-    /// Between attempts: backoff and `Retry-After`.
-    pub wait_ms: u64,
-    /// In attempts.
-    pub attempt_ms: u64,
-}
-
-/// The figures behind a [`Kind::CostCap`] error, in USD.
-#[derive(Clone, Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct CostCap {
-    pub cap_usd: f64,
-    pub spent_usd: f64,
-    /// Reserved by calls in flight, including this one if its answer was cut off.
-    pub reserved_usd: f64,
-    pub needed_usd: f64,
-    pub window: &'static str,
-}
-
-/// Whose limit a limit is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LimitScope {
-    /// All calls of the client share it.
-    Client,
-    /// The calls of one tenant share it.
-    Tenant,
-}
-
-impl LimitScope {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            LimitScope::Client => "client",
-            LimitScope::Tenant => "tenant",
-        }
     }
 }

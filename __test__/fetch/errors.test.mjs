@@ -1,7 +1,9 @@
 // Errors of a provider under `createFetch`, as the SDKs see them.
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
+import { createOpenAICompatible } from '@ai-sdk/openai-compatible'
 import Anthropic from '@anthropic-ai/sdk'
+import { APICallError, generateText } from 'ai'
 import OpenAI from 'openai'
 import { createFetch } from '../../fetch.mjs'
 import { APIError } from '../../index.mjs'
@@ -178,6 +180,57 @@ describe('an error with status 200 is an error of the SDK with a matching status
   }
 })
 
+describe('an answer that is too large is an error of the SDK that it does not retry', () => {
+  const LIMITS = { maxEventBytes: 1024, maxAnswerBytes: 2048 }
+  const event = sse(`data: ${JSON.stringify(chunkOf({ content: 'x'.repeat(2000) }))}\n\n`, META)
+  const chunks = Array.from({ length: 8 }, () => chunkOf({ content: 'x'.repeat(500) }))
+  const content = [{ type: 'text', text: 'x'.repeat(5000) }]
+  const document = json(200, { type: 'message', object: 'response', content, output: content }, META)
+  for (const [name, response, code] of [
+    ['chat', event, 'RESPONSE_TOO_LARGE'],
+    ['chat', sse(streamOf(...chunks), META), 'ANSWER_TOO_LARGE'],
+    // After part of the answer.
+    [
+      'chat',
+      sse(
+        streamOf(chunkOf({ content: 'some' })).replace('data: [DONE]\n\n', '') +
+          event.toString('latin1').split('\r\n\r\n')[1],
+        META,
+      ),
+      'RESPONSE_TOO_LARGE',
+    ],
+    ['streamed chat', event, 'RESPONSE_TOO_LARGE'],
+    ['response', document, 'ANSWER_TOO_LARGE'],
+    ['message', document, 'ANSWER_TOO_LARGE'],
+    ['streamed response', event, 'RESPONSE_TOO_LARGE'],
+    ['streamed message', event, 'RESPONSE_TOO_LARGE'],
+  ]) {
+    test(`${code}: ${name}`, async (t) => {
+      const over = await setup(t, response, { ...LIMITS, recovery: { mode: 'fail' } })
+      const retrying = {
+        ...over,
+        openai: over.openai.withOptions({ maxRetries: 2 }),
+        anthropic: over.anthropic.withOptions({ maxRetries: 2 }),
+      }
+      const thrown = await failure(CALLS[name](retrying))
+      assert.ok(thrown instanceof (isAnthropic(name) ? Anthropic : OpenAI).UnprocessableEntityError, thrown.stack)
+      assert.equal(thrown.headers.get('x-should-retry'), 'false')
+      if (!isAnthropic(name)) assert.equal(thrown.code, code)
+      assert.match(thrown.message, /bytes/)
+      assert.equal(over.requests.length, 1)
+    })
+  }
+
+  test('also for the AI SDK', async (t) => {
+    const { fetch, url, requests } = await setup(t, event, LIMITS)
+    const model = createOpenAICompatible({ name: 'p', baseURL: url, apiKey: KEY, fetch })('m')
+    const thrown = await failure(generateText({ model, prompt: 'x', maxRetries: 2 }))
+    assert.deepEqual([APICallError.isInstance(thrown), thrown.statusCode, thrown.isRetryable], [true, 422, false])
+    assert.equal(thrown.data.error.code, 'RESPONSE_TOO_LARGE')
+    assert.equal(requests.length, 1)
+  })
+})
+
 test('all headers of the response pass, except cookies, hop-by-hop headers and those of the encoded body', async (t) => {
   const visible = {
     date: 'Sun, 29 Nov 2026 20:00:00 GMT',
@@ -262,7 +315,7 @@ test('the options about usage, events and empty answers apply', async (t) => {
     try {
       await read(openai.chat.completions.create({ ...CHAT, stream: true }))
     } catch (error) {
-      return error.cause?.cause?.code
+      return error.cause?.cause?.code ?? error.code
     }
   }
   assert.equal(await codeOf(empty), 'EMPTY_ANSWER')

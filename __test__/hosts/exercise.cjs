@@ -77,11 +77,18 @@ exports.exercise = async ({ HolySheepStreamingClient, RateLimitedClient, batchPr
   if (typeof Response === 'function') {
     results.sse = isWhole(await stream().toSSEResponse({ heartbeatMs: 5 }).text())
     results.textResponse = await stream().toTextResponse().text()
-    const fetch = holysheep.createFetch()
+    const fetch = holysheep.createFetch({ heartbeatMs: 5 })
     const headers = { 'content-type': 'application/json', authorization: 'Bearer k' }
     const body = JSON.stringify({ model: 'm', messages: MESSAGES, stream: true })
     const answer = await fetch(`${simulator.url}/v1/chat/completions`, { method: 'POST', headers, body })
     results.fetch = (await answer.text()).endsWith('data: [DONE]\n\n')
+    // A heartbeat depends on how much time has passed.
+    simulator.setDefault({ chunkDelayMs: 60_000 })
+    const slow = await fetch(`${simulator.url}/v1/chat/completions`, { method: 'POST', headers, body })
+    const reader = slow.body.getReader()
+    let events = ''
+    while (!events.includes(': heartbeat')) events += Buffer.from((await reader.read()).value)
+    await reader.cancel()
     await fetch.close()
   }
 

@@ -1,8 +1,10 @@
 // A program for local-resources.test.mjs: runs the commands that it reads from its standard input, one a line, and writes
 // their results, one a line. Its first argument is the folder of the package, its second one a JSON object of urls.
+import assert from 'node:assert/strict'
 import { closeSync, openSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { createInterface } from 'node:readline'
+import { isMainThread, parentPort, Worker } from 'node:worker_threads'
 
 const require = createRequire(import.meta.url)
 const folder = process.argv[2]
@@ -38,6 +40,12 @@ const commands = {
     for await (const delta of client().stream(request).textStream) text += delta
     return text
   },
+  callback: async () => {
+    const { success, error } = await client()
+      .streamWithRetry(request.messages, () => {})
+      .catch((error) => assert.fail(`rejected with ${error}`))
+    if (!success) throw error
+  },
   models: async () => (await client().models()).length > 0,
   health: async () => (await client().healthCheck()).map(({ code }) => code ?? 'ok'),
   breakers: async () =>
@@ -61,6 +69,37 @@ const commands = {
     }
   },
   free: async () => held.splice(0).forEach(closeSync),
+  /** A call in each of some worker threads: how they end. */
+  workers: async (count) => Promise.all(Array.from({ length: count }, inWorker)),
+  /** Ends the process in the middle of a stream. */
+  exit: async () => {
+    client().streamWithRetry(request.messages, () => {})
+    setImmediate(() => process.exit(3))
+  },
+}
+
+function inWorker() {
+  return new Promise((resolve) => {
+    try {
+      const worker = new Worker(new URL(import.meta.url), { argv: process.argv.slice(2) })
+      worker.on('message', resolve)
+      // Node's own error if the thread cannot start.
+      worker.on('error', ({ code, message }) => resolve(code ?? message))
+      worker.on('exit', (code) => resolve(`exit ${code}`))
+    } catch ({ code }) {
+      resolve(code)
+    }
+  })
+}
+
+if (!isMainThread) {
+  parentPort.postMessage(
+    await commands.chat().then(
+      () => 'ok',
+      ({ code, message }) => code ?? message,
+    ),
+  )
+  process.exit(0)
 }
 
 createInterface({ input: process.stdin }).on('line', async (line) => {

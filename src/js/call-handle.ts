@@ -85,20 +85,24 @@ export const emptySnapshot = () =>
     joins: [],
   })
 
+const noop = () => {}
+
+/** The handle of a call that has never started. */
+export const UNSTARTED: CallHandle = {
+  begin: noop,
+  cancel: noop,
+  pause: noop,
+  resume: noop,
+  took: noop,
+  requestTurn: noop,
+  snapshot: emptySnapshot,
+  attempts: () => 0,
+}
+
 /** The handle of a call that was aborted before it started. */
 export function abortedCall(consumer: Consumer, reason: unknown): CallHandle {
   soon(() => consumer.error(reason, true))
-  const noop = () => {}
-  return {
-    begin: noop,
-    cancel: noop,
-    pause: noop,
-    resume: noop,
-    took: noop,
-    requestTurn: noop,
-    snapshot: emptySnapshot,
-    attempts: () => 0,
-  }
+  return UNSTARTED
 }
 
 /** Adds an abort listener to the signal, and returns a consumer that removes it when the call ends. */

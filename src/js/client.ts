@@ -16,7 +16,16 @@ import type {
 } from '../../index'
 import { type BreakerCallbacks, LIMITER, type Options, readArguments, readBreaker, splitRecovery } from './arguments'
 import { type CircuitBreaker, nativeBreaker } from './breaker'
-import { abortedCall, type CallHandle, type Consumer, NOTHING, ONLY_END, StartFlag, TEXT } from './call-handle'
+import {
+  abortedCall,
+  type CallHandle,
+  type Consumer,
+  NOTHING,
+  ONLY_END,
+  StartFlag,
+  TEXT,
+  UNSTARTED,
+} from './call-handle'
 import { BRAND, type Brand } from './copies'
 import { countPrompt, type SoftLimitEvent, splitCost } from './cost'
 import { Deferred } from './deferred'
@@ -310,8 +319,16 @@ export class HolySheepStreamingClient {
       error = reject
     })
     const consumer = { ...ONLY_END, delta, end, error, readsResult: false }
-    const call = this.#start(encodeRequest(request), options, consumer, false)
-    call.begin(delta ? TEXT : NOTHING)
+    let call: CallHandle
+    try {
+      call = this.#start(encodeRequest(request), options, consumer, false)
+      call.begin(delta ? TEXT : NOTHING)
+    } catch (thrown) {
+      // What this machine lacks is a failure of the call.
+      if ((thrown as { code?: unknown }).code !== 'LOCAL_RESOURCE') throw thrown
+      error(thrown, false)
+      call = UNSTARTED
+    }
     return { finished, call }
   }
 

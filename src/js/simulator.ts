@@ -6,6 +6,9 @@ import { encode, optionsObject } from './options'
 
 let create: (options: object) => Simulator
 
+/** The simulators that were not closed. One that is collected stops, and a program may keep nothing of it but its URL. */
+const running = new Set<Simulator>()
+
 export class Simulator {
   readonly #native: InstanceType<typeof addon.NativeSimulator>
   readonly url: string
@@ -50,6 +53,7 @@ export class Simulator {
   }
 
   async close(): Promise<void> {
+    running.delete(this)
     native(() => this.#native.close())
   }
 
@@ -63,7 +67,9 @@ export class Simulator {
 }
 
 export async function startSimulator(options?: SimulatorOptions): Promise<Simulator> {
-  return create(optionsObject('options', options))
+  const simulator = create(optionsObject('options', options))
+  running.add(simulator)
+  return simulator
 }
 
 export { TestClock, testClock } from './test-clock'

@@ -13,6 +13,11 @@ const IDENTIFIERS: &[&str] =
 /// work of an answer quadratic.
 const MAX_SEARCHED: usize = 16;
 
+/// Whether the text of a field with this name is appended to the earlier one.
+pub fn is_appended(name: &str) -> bool {
+    !IDENTIFIERS.contains(&name)
+}
+
 /// Merges the fields of one chunk into those of the chunks before it. Strings and lists are appended, objects
 /// are merged field by field, and list entries with an `index` are merged by it if that is their position, counted from
 /// zero or one, or they are among the last 16. Any other value replaces the earlier one. This is how OpenAI's Python SDK
@@ -27,7 +32,7 @@ pub fn merge(fields: &mut Map<String, Value>, more: Map<String, Value>) -> isize
             (Some(Value::Array(list)), Value::Array(more)) => {
                 growth += more.into_iter().map(|entry| merge_entry(list, entry)).sum::<isize>();
             }
-            (Some(Value::String(text)), Value::String(more)) if !IDENTIFIERS.contains(&name.as_str()) => {
+            (Some(Value::String(text)), Value::String(more)) if is_appended(&name) => {
                 text.push_str(&more);
                 growth += more.len() as isize;
             }

@@ -265,3 +265,46 @@ fn address(url: Option<&reqwest::Url>) -> String {
     let parts = url.and_then(|url| Some((url.host_str()?, url.port_or_known_default()?)));
     parts.map_or_else(|| "the provider".to_owned(), |(host, port)| format!("{host}:{port}"))
 }
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use std::collections::VecDeque;
+    use std::io;
+
+    use futures::StreamExt;
+
+    use super::*;
+
+    /// A body of these frames.
+    struct Failing(VecDeque<io::Result<Frame<Bytes>>>);
+
+    impl HttpBody for Failing {
+        type Data = Bytes;
+        type Error = io::Error;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+            Poll::Ready(self.0.pop_front())
+        }
+    }
+
+    #[tokio::test]
+    async fn what_this_machine_lacks_in_the_middle_of_a_body_is_named_so() {
+        for (code, expected) in [
+            (105, Kind::LocalResource(LocalResource::Memory)),
+            (12, Kind::LocalResource(LocalResource::Memory)),
+            (24, Kind::LocalResource(LocalResource::Descriptors)),
+            (104, Kind::Connection(ConnectionFailure::Reset)),
+        ] {
+            let frames =
+                [Ok(Frame::data(Bytes::from_static(b"some"))), Err(io::Error::from_raw_os_error(code))];
+            let body = reqwest::Body::wrap(Failing(frames.into()));
+            let mut body =
+                ResponseBody { body, connect_timeout: Duration::from_secs(1), address: "a:443".into() };
+            assert_eq!(body.next().await.unwrap().unwrap(), "some");
+            assert_eq!(body.next().await.unwrap().unwrap_err().kind, expected, "{code}");
+        }
+    }
+}

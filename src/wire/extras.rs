@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value};
 
-use super::json::{self, TooLarge};
+use super::json::{self, Halved, Step, TooLarge};
 
 /// Fields that are read elsewhere, and `obfuscation`, OpenAI's padding against eavesdroppers.
 const CHUNK_FIELDS: &[&str] = &[
@@ -37,6 +37,8 @@ pub struct ChoiceExtras {
     pub index: u32,
     pub choice: Map<String, Value>,
     pub delta: Map<String, Value>,
+    /// The texts in the delta that begin or end with half of a surrogate pair.
+    pub halved: Vec<Halved>,
 }
 
 /// The extra fields in the JSON of a chunk; none if it is not a chunk.
@@ -44,14 +46,14 @@ pub struct ChoiceExtras {
 /// # Errors
 /// [`TooLarge`] if the chunk takes more than `max` bytes of memory.
 pub fn extras(chunk: &str, max: usize) -> Result<Extras, TooLarge> {
-    let Some(Value::Object(mut chunk)) = json::value_within(chunk, max)? else {
+    let Some((Value::Object(mut chunk), mut halved)) = json::value_and_halves(chunk, max)? else {
         return Ok(Extras::default());
     };
     let choices = match chunk.get_mut("choices").map(Value::take) {
         Some(Value::Array(choices)) => choices,
         _ => Vec::new(),
     };
-    let choices = choices.into_iter().filter_map(|choice| {
+    let choices = choices.into_iter().enumerate().filter_map(|(at, choice)| {
         let Value::Object(mut choice) = choice else { return None };
         let index = match choice.get("index") {
             Some(Value::String(index)) => index.trim().parse().ok(),
@@ -67,9 +69,21 @@ pub fn extras(chunk: &str, max: usize) -> Result<Extras, TooLarge> {
             index: u32::try_from(index).unwrap_or(u32::MAX),
             choice: without(choice, CHOICE_FIELDS),
             delta: without(delta, DELTA_FIELDS),
+            halved: halved.extract_if(.., |text| is_in_choice(&text.path, at)).map(in_delta).collect(),
         })
     });
     Ok(Extras { choices: choices.collect(), chunk: without(chunk, CHUNK_FIELDS) })
+}
+
+fn is_in_choice(path: &[Step], at: usize) -> bool {
+    matches!(path, [Step::Field(choices), Step::Entry(entry), Step::Field(parent), _, ..]
+        if choices == "choices" && *entry == at && (parent == "delta" || parent == "message"))
+}
+
+/// With its path in the delta.
+fn in_delta(mut text: Halved) -> Halved {
+    text.path.drain(..3);
+    text
 }
 
 fn without(mut fields: Map<String, Value>, known: &[&str]) -> Map<String, Value> {

@@ -56,6 +56,11 @@ impl<K: PartialEq> PendingSurrogates<K> {
         if self.take(part).is_some() { "\u{FFFD}" } else { "" }
     }
 
+    /// The parts of which a half waits.
+    pub fn parts(&self) -> impl Iterator<Item = &K> {
+        self.0.iter().map(|(part, _)| part)
+    }
+
     /// The parts have moved.
     pub fn move_parts(&mut self, move_part: impl Fn(&mut K)) {
         self.0.iter_mut().for_each(|(part, _)| move_part(part));

@@ -124,6 +124,7 @@ impl Attempt {
             wants_usage: ctx.request.chat.wants_usage(),
             buffer_tool_calls: options.buffer_tool_calls,
             request: ctx.request,
+            redactor: &ctx.redactor,
         };
         let continuation = Continuation {
             is_active: form.continues,

@@ -4,6 +4,7 @@ use serde_json::json;
 
 use super::deliver::{Delivery, Flow, MAX_HELD_BYTES, MAX_HELD_CHUNKS, ReadEnd};
 use super::part::Part;
+use crate::engine::shared::redaction::label;
 use crate::engine::shared::sink::DeliveryMode;
 use crate::error::truncate;
 use crate::session::journal::MAX_LABEL;
@@ -58,7 +59,7 @@ impl Delivery<'_> {
         let usage = chunk.usage();
         let has_usage = usage.is_some();
         if has_usage {
-            self.transcript.journal.usage = usage;
+            self.set_usage(usage);
         }
         let choices = chunk.choices.as_deref().unwrap_or_default();
         if choices.is_empty() {
@@ -75,6 +76,7 @@ impl Delivery<'_> {
             && !chunk.must_rebuild
             && interruption.is_none()
             && self.surrogates.is_empty()
+            && self.field_halves.is_none()
             && !(self.consumer.buffer_tool_calls && self.has_or_ends_tool_call(choices));
         if !is_verbatim {
             if mode == DeliveryMode::Chunks && !chunk.only_text_changed {
@@ -104,18 +106,16 @@ impl Delivery<'_> {
         if self.consumer.mode != DeliveryMode::Chunks {
             return Ok(());
         }
-        if has_usage {
-            // A held finish reason is delivered before it.
-            let is_last = !self.consumer.buffer_tool_calls || !self.transcript.journal.has_open_tool_call();
-            if self.consumer.wants_usage && !self.continuation.is_active && is_last && !chunk.must_rebuild {
-                self.usage_delivered |= chunk.usage.is_some();
-                self.deliver_or_hold(raw);
-            }
-        } else if self.continuation.is_active {
+        // A held finish reason is delivered before the usage.
+        let is_held = self.consumer.buffer_tool_calls && self.transcript.journal.has_open_tool_call();
+        let is_verbatim = !self.continuation.is_active && !chunk.must_rebuild;
+        if is_verbatim && (!has_usage || (self.consumer.wants_usage && !is_held)) {
+            self.usage_delivered |= has_usage && chunk.usage.is_some();
+            self.deliver_or_hold(raw);
+        } else {
+            // The usage has a chunk of its own, or is not wanted.
             self.accept_extras(chunk, raw)?;
             self.deliver_pending_extras();
-        } else if !chunk.must_rebuild {
-            self.deliver_or_hold(raw);
         }
         Ok(())
     }
@@ -157,7 +157,7 @@ impl Delivery<'_> {
         let identity = &mut self.transcript.journal.identity;
         let keep_first = |known: &mut Option<String>, received: &Option<chat::Text<'_>>| {
             if let (None, Some(text)) = (&known, received) {
-                *known = Some(truncate(&text.text, MAX_LABEL).to_owned());
+                *known = Some(label(&text.text, MAX_LABEL, self.consumer.redactor));
             }
         };
         keep_first(&mut identity.id, &chunk.id);
@@ -189,7 +189,8 @@ impl Delivery<'_> {
         let has_content = update.delta.as_ref().is_some_and(|delta| !delta.is_empty());
         self.transcript.journal.note_progress(index, has_content, reason.is_some());
         let Some(reason) = reason else { return Ok(()) };
-        self.finish_choice(index, Some(truncate(&reason.text, MAX_REASON)), verbatim)
+        let reason = self.consumer.redactor.redact(&reason.text);
+        self.finish_choice(index, Some(truncate(&reason, MAX_REASON)), verbatim)
     }
 
     /// Another choice than before turns out to be the first ([`Journal::locate`](crate::session::journal::Journal::locate)
@@ -198,6 +199,9 @@ impl Delivery<'_> {
         let last = self.transcript.journal.choice_count() as u32 - 1;
         let move_choice = |index: &mut u32| *index = index.checked_sub(1).unwrap_or(last);
         self.surrogates.move_parts(|(index, _)| move_choice(index));
+        if let Some(halves) = &mut self.field_halves {
+            halves.move_choices(move_choice);
+        }
         if let Some(messages) = &mut self.messages {
             messages.move_choices(move_choice);
         }

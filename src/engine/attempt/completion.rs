@@ -44,6 +44,7 @@ impl Delivery<'_> {
     /// Whether the half of a surrogate pair waits at the end of a text of this choice.
     fn has_half(&self, index: u32) -> bool {
         self.surrogates.has(|(of, _)| *of == index)
+            || self.field_halves.as_ref().is_some_and(|halves| halves.has(index))
     }
 
     /// Replaces the half of a surrogate pair at the end of each text, whose other half did not arrive.
@@ -62,6 +63,7 @@ impl Delivery<'_> {
             }
         }
         self.finish_arguments(index);
+        self.finish_field_halves(index);
         Ok(())
     }
 

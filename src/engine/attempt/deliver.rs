@@ -13,11 +13,14 @@ use super::transcript::Transcript;
 use crate::config::defaults;
 use crate::engine::shared::call_request::CallRequest;
 use crate::engine::shared::live_snapshot::LiveSnapshot;
+use crate::engine::shared::redaction::redact_value;
 use crate::engine::shared::sink::{DeliveryMode, Sink};
 use crate::engine::time::clock;
 use crate::error::{Error, Kind};
 use crate::session::splice::{ContinuationMismatch, Splice};
+use crate::wire::field_halves::FieldHalves;
 use crate::wire::json::{self, TooLarge};
+use crate::wire::redactor::Redactor;
 use crate::wire::surrogates::PendingSurrogates;
 
 /// More role-only chunks than any provider sends.
@@ -57,6 +60,8 @@ pub(super) struct Consumer<'a> {
     pub buffer_tool_calls: bool,
     /// Says whether an answer without content is a failure.
     pub request: &'a CallRequest,
+    /// For what a provider says about an answer, which logs and traces have.
+    pub redactor: &'a Redactor,
 }
 
 /// What happens once while an answer arrives, and is reported.
@@ -91,6 +96,8 @@ pub(super) struct Delivery<'a> {
     /// unnoticed until then.
     pub held_chunks: Vec<String>,
     pub(super) surrogates: PendingSurrogates<(u32, Part)>,
+    /// The same in fields that the engine does not know.
+    pub(super) field_halves: Option<Box<FieldHalves>>,
     /// What is known of messages in place of deltas.
     pub(super) messages: Option<Box<Messages>>,
     /// The first token came before the chunk that is being accepted.
@@ -124,6 +131,7 @@ impl<'a> Delivery<'a> {
             withheld_text: String::new(),
             held_chunks: Vec::new(),
             surrogates: PendingSurrogates::default(),
+            field_halves: None,
             messages: None,
             began_before: false,
             pending_extras: None,
@@ -172,6 +180,14 @@ impl<'a> Delivery<'a> {
     /// A value of the provider's JSON that is kept; `None` if it is not JSON.
     pub(super) fn value(&self, json: &str) -> std::result::Result<Option<Value>, ReadEnd> {
         json::value_within(json, self.transcript.max_size()).map_err(|TooLarge| self.too_large())
+    }
+
+    /// Sets the usage that the provider reports.
+    pub(super) fn set_usage(&mut self, mut usage: Option<Value>) {
+        if let Some(usage) = &mut usage {
+            redact_value(usage, self.consumer.redactor);
+        }
+        self.transcript.journal.usage = usage;
     }
 
     /// Delivers the batch. Must be called before any wait.

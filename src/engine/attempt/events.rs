@@ -5,8 +5,10 @@ use std::ops::ControlFlow;
 
 use super::deliver::{Delivery, Flow, MAX_HELD_CHUNKS, ReadEnd};
 use crate::engine::admission::CostReservation;
-use crate::error::{Result, truncate};
+use crate::engine::shared::redaction::label;
+use crate::error::Result;
 use crate::session::journal::MAX_LABEL;
+use crate::wire::chat::MAX_REASON;
 use crate::wire::dialect::{self, DecodedEvent, Ending, NormalEvent, SyntheticEvent};
 use crate::wire::{json, sse};
 
@@ -94,7 +96,7 @@ impl Delivery<'_> {
                 if !self.continuation.is_active {
                     self.held_chunks.push(raw());
                 }
-                self.transcript.journal.usage = self.ending().usage;
+                self.set_usage(self.ending().usage);
             }
             DecodedEvent::Text(text) => {
                 self.begin_answer();
@@ -151,10 +153,9 @@ impl Delivery<'_> {
     /// The answer has a stop reason.
     pub(super) fn finish_events(&mut self, ending: Ending) {
         self.identify_events();
-        let journal = &mut self.transcript.journal;
-        journal.usage = ending.usage;
-        if let Some(choice) = journal.choice(0) {
-            choice.finish_reason = Some(ending.reason);
+        self.set_usage(ending.usage);
+        if let Some(choice) = self.transcript.journal.choice(0) {
+            choice.finish_reason = Some(label(&ending.reason, MAX_REASON, self.consumer.redactor));
         }
     }
 
@@ -172,7 +173,7 @@ impl Delivery<'_> {
         let identity = &mut self.transcript.journal.identity;
         for (known, received) in [(&mut identity.id, id), (&mut identity.model, model)] {
             if known.is_none() {
-                *known = received.map(|text| truncate(text, MAX_LABEL).to_owned());
+                *known = received.map(|text| label(text, MAX_LABEL, self.consumer.redactor));
             }
         }
     }

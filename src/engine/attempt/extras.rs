@@ -1,13 +1,14 @@
 //! Unknown provider fields in an answer that is assembled or rebuilt.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::deliver::{Delivery, Flow, MAX_HELD_BYTES};
 use super::pending_extras::PendingExtras;
 use crate::engine::shared::sink::DeliveryMode;
+use crate::session::merge::is_appended;
 use crate::wire::chat::{self, is_reasoning};
 use crate::wire::extras::{ChoiceExtras, Extras, extras};
-use crate::wire::json::TooLarge;
+use crate::wire::json::{Halved, TooLarge};
 
 impl Delivery<'_> {
     /// Accepts the unknown fields of a chunk that is not delivered unchanged.
@@ -25,7 +26,7 @@ impl Delivery<'_> {
             pending.chunk.extend(chunk);
         }
         let is_alone = choices.len() == 1;
-        for ChoiceExtras { index: of_provider, choice: of_choice, mut delta } in choices {
+        for ChoiceExtras { index: of_provider, choice: of_choice, mut delta, halved } in choices {
             // Repeated reasoning of a continuation is not delivered again.
             delta.retain(|name, _| !(self.continuation.is_active && is_reasoning(name)));
             let Some((index, moved)) = self.transcript.journal.locate(of_provider, is_alone) else {
@@ -39,6 +40,7 @@ impl Delivery<'_> {
             if update.is_some_and(|update| self.is_summary(index, update)) {
                 delta.retain(|name, _| !self.has_field(index, name));
             }
+            self.join_halves(index, &mut delta, halved);
             if is_kept {
                 self.transcript.journal.add_extra(index, of_choice, delta);
                 continue;
@@ -60,6 +62,30 @@ impl Delivery<'_> {
             self.deliver_delta(index, delta.into(), None);
         }
         Ok(())
+    }
+
+    /// Joins characters of which half came in an earlier delta.
+    fn join_halves(&mut self, index: u32, delta: &mut Map<String, Value>, halved: Vec<Halved>) {
+        if halved.is_empty() && self.field_halves.is_none() {
+            return;
+        }
+        let halves = self.field_halves.get_or_insert_default();
+        halves.join(index, delta, halved, is_appended);
+        self.field_halves.take_if(|halves| halves.is_empty());
+    }
+
+    /// Replaces the halves of characters in the unknown fields of a choice whose other half did not arrive.
+    pub(super) fn finish_field_halves(&mut self, index: u32) {
+        let Some(halves) = &mut self.field_halves else { return };
+        let ended = halves.take(index);
+        self.field_halves.take_if(|halves| halves.is_empty());
+        for fields in ended {
+            if self.consumer.mode == DeliveryMode::Nothing {
+                self.transcript.journal.add_extra(index, Map::new(), fields);
+            } else {
+                self.deliver_delta(index, fields.into(), None);
+            }
+        }
     }
 
     /// Accepts the `logprobs` of a choice whose chunk is not delivered unchanged.
@@ -127,7 +153,7 @@ impl Delivery<'_> {
 }
 
 /// Adds fields to a generated object. Those that it has itself stay, except for null.
-fn add(object: &mut Value, fields: serde_json::Map<String, Value>) {
+fn add(object: &mut Value, fields: Map<String, Value>) {
     for (name, value) in fields {
         if object[&*name].is_null() {
             object[&*name] = value;

@@ -1,6 +1,7 @@
 //! Peeks at an answer that is still in a race: reads it up to its first token, and puts it back.
 
 use std::pin::Pin;
+use std::sync::LazyLock;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -22,6 +23,7 @@ use crate::engine::shared::sink::{DeliveryMode, Sink};
 use crate::error::Result;
 use crate::transport::Body;
 use crate::wire::dialect::Dialect;
+use crate::wire::redactor::Redactor;
 
 /// What peeking needs to know about the call.
 #[derive(Clone, Copy)]
@@ -56,6 +58,7 @@ impl Peek<'_> {
             wants_usage: false,
             buffer_tool_calls: self.buffer_tool_calls,
             request: self.request,
+            redactor: &NO_SECRETS,
         };
         let mut cost = CostReservation::default();
         let delivery = Delivery::new(consumer, &mut transcript, &mut progress, Continuation::default());
@@ -70,6 +73,9 @@ impl Peek<'_> {
         Ok(OpenResponse { settings, body, first_token_until })
     }
 }
+
+/// What is read here is read again for the consumer, so nobody sees it.
+static NO_SECRETS: LazyLock<Redactor> = LazyLock::new(Redactor::default);
 
 /// A body that records what was read from it, and appears to end once that exceeds [`defaults::MAX_PEEK`].
 struct Tee {

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use super::deliver::Delivery;
+use crate::engine::shared::redaction::label;
 use crate::engine::time::{clock, unless_silent_until};
-use crate::error::{BODY_LIMIT, Error, Kind, Phase, Result, truncate};
+use crate::error::{BODY_LIMIT, Error, Kind, Phase, Result};
 use crate::session::journal::MAX_LABEL;
 use crate::transport::Body;
 use crate::wire::dialect::Dialect;
@@ -61,9 +62,10 @@ pub(super) async fn read_unstreamed(
         error
     })?;
     delivery.begin_answer();
+    let redactor = delivery.consumer.redactor;
+    let field = |name: &str| value[name].as_str().map(|text| label(text, MAX_LABEL, redactor));
     let identity = &mut delivery.transcript.journal.identity;
-    let label = |name: &str| value[name].as_str().map(|text| truncate(text, MAX_LABEL).to_owned());
-    (identity.id, identity.model) = (label("id"), label("model"));
+    (identity.id, identity.model) = (field("id"), field("model"));
     delivery.deliver(text);
     delivery.finish_events(ending);
     Ok(())

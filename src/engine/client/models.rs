@@ -19,7 +19,9 @@ use crate::policy::catalogue::nearest;
 use crate::transport::{Method, Request, Response, Shortage};
 use crate::wire::chat::ChatRequest;
 use crate::wire::dialect::Dialect;
+use crate::wire::one_line::one_line;
 use crate::wire::provider_error;
+use crate::wire::redactor::Redactor;
 
 /// The path below the base URL.
 const PATH: &str = "/models";
@@ -47,7 +49,9 @@ impl Client {
         for endpoint in &self.state.endpoints {
             match self.list_models_of(&endpoint.config).await {
                 Ok(models) => {
-                    self.state.known_models.update(|known| remember(known, &models));
+                    let config = &self.state.config;
+                    let redactor = self.state.redactors.of(config, &config.call);
+                    self.state.known_models.update(|known| remember(known, &models, &redactor));
                     return Ok(models);
                 }
                 Err(error) if matches!(error.kind, Kind::LocalResource(_)) => return Err(error),
@@ -131,7 +135,8 @@ impl Client {
                 return Ok(());
             }
             let known = self.state.config.catalogue.names().chain(known_models.iter().map(String::as_str));
-            let near: Vec<String> = nearest(&name, known).iter().map(|name| format!("'{name}'")).collect();
+            let near: Vec<String> =
+                nearest(&name, known).iter().map(|name| format!("'{}'", one_line(name))).collect();
             let accepted = match near.is_empty() {
                 true => {
                     "a model of the catalogue (`catalogue()`, `models`) or of `client.models()`".to_owned()
@@ -144,9 +149,10 @@ impl Client {
     }
 }
 
-fn remember(known: &mut BTreeSet<String>, models: &[Value]) {
+/// Remembers the names of models. An error may show them, so one in which a secret is quoted is no name.
+fn remember(known: &mut BTreeSet<String>, models: &[Value], redactor: &Redactor) {
     for id in models.iter().filter_map(|model| model.get("id")?.as_str()) {
-        if id.len() <= MAX_NAME && known.len() < MAX_NAMES {
+        if id.len() <= MAX_NAME && known.len() < MAX_NAMES && redactor.redact(id) == id {
             known.insert(id.to_owned());
         }
     }

@@ -1,10 +1,13 @@
 //! Removes the secrets of a client and of a call from what they show.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use serde_json::Value;
+
 use crate::config::{CallConfig, ClientConfig, Endpoint};
-use crate::error::Error;
+use crate::error::{Error, truncate};
 use crate::store::SharedState;
 use crate::wire::one_line::one_line;
 use crate::wire::redactor::Redactor;
@@ -54,6 +57,28 @@ pub fn without_secrets(mut error: Error, redactor: &Redactor) -> Error {
     }
     data.headers = visible_headers(&data.headers, redactor).collect();
     error
+}
+
+/// What a provider says about an answer (its id, its model, a finish reason), without secrets and of at most `max` bytes.
+pub fn label(text: &str, max: usize, redactor: &Redactor) -> String {
+    truncate(&redactor.redact(text), max).to_owned()
+}
+
+/// Removes secrets from the texts in a value. A field with a secret in its name is left out.
+pub fn redact_value(value: &mut Value, redactor: &Redactor) {
+    match value {
+        Value::String(text) => {
+            if let Cow::Owned(redacted) = redactor.redact(text) {
+                *text = redacted;
+            }
+        }
+        Value::Array(list) => list.iter_mut().for_each(|value| redact_value(value, redactor)),
+        Value::Object(fields) => {
+            fields.retain(|name, _| redactor.redact(name) == *name);
+            fields.values_mut().for_each(|value| redact_value(value, redactor));
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
 }
 
 /// The headers of a response for an event.

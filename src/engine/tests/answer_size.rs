@@ -125,9 +125,13 @@ async fn a_buffered_tool_call_is_bounded_in_all_its_fields() {
 #[tokio::test(start_paused = true)]
 async fn a_value_that_would_take_too_much_memory_is_not_built() {
     let numbers = json!(vec![0; 6_000]);
-    let harness = Harness::new(limits(), vec![reply(&json!({ "x": numbers }))]);
-    let outcome = harness.call_with_mode(DeliveryMode::Nothing).await;
-    assert_too_large(&outcome, &harness, "one event of 12 kB that takes 400 kB");
+    // A message in place of a delta is rebuilt, passed on, and not kept.
+    let event = json!({ "choices": [{ "index": 0, "message": { "content": "b", "x": numbers } }] });
+    for mode in [DeliveryMode::Nothing, DeliveryMode::Chunks] {
+        let harness = Harness::new(limits(), vec![stream().event(&event).finish().done()]);
+        let outcome = harness.call_with_mode(mode).await;
+        assert_too_large(&outcome, &harness, "one event of 12 kB that takes 400 kB");
+    }
 }
 
 fn small_recovery() -> Value {

@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use super::harness::Harness;
-use super::scripted_provider::{Reply, answer, lacks, status};
-use crate::error::{Kind, LocalResource, Phase};
+use super::scripted_provider::{Reply, answer, lacks, status, stream};
+use crate::error::{Error, Kind, LocalResource, Phase};
 
 const DESCRIPTORS: LocalResource = LocalResource::Descriptors;
 const LACKS: Kind = Kind::LocalResource(DESCRIPTORS);
@@ -80,4 +80,21 @@ async fn probes_and_model_lists_blame_nobody() {
     assert_eq!(harness.call().await.text(), "a");
     let harness = Harness::two_endpoints(json!({}), vec![lacks(DESCRIPTORS, 10)], vec![]);
     assert_eq!(harness.client.models(&CancellationToken::new()).await.unwrap_err().kind, LACKS);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shortage_while_an_answer_is_read_blames_nobody_and_loses_nothing() {
+    let broken = || stream().delta("some").fails(Error::local_resource(LocalResource::Memory));
+    // The request was sent, so the rate limit counts it.
+    let options = json!({ "circuitBreaker": { "failureThreshold": 1 }, "recovery": { "mode": "fail" } });
+    let harness = Harness::two_endpoints(options, vec![broken(), answer(&["a"])], vec![]);
+    let failed = harness.call().await;
+    let error = failed.error();
+    assert_eq!(error.partial.as_deref(), Some("some"));
+    let cause = error.cause.as_ref().map_or(error.kind, |cause| cause.kind);
+    assert_eq!(cause, Kind::LocalResource(LocalResource::Memory));
+    assert_eq!(error.attempts[0].outcome, "LOCAL_RESOURCE");
+    assert!(failed.events("circuit").is_empty());
+    let next = harness.call_with(json!({ "totalTimeoutMs": 10_000 })).await;
+    assert_eq!((next.text(), harness.request_hosts()), ("a", "aa".into()));
 }

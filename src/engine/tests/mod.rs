@@ -24,6 +24,7 @@ mod malformed;
 mod metrics;
 mod odd_streams;
 mod queue;
+mod quoted_secrets;
 mod recovery;
 mod retries;
 mod retry_budget;

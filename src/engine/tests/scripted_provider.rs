@@ -69,8 +69,8 @@ impl Transport for ScriptedProvider {
 pub enum BodyStep {
     Wait(u64),
     Bytes(Bytes),
-    /// Reset the connection.
-    Reset,
+    /// End with an error.
+    Fail(Error),
     /// Send nothing more.
     Stall,
 }
@@ -224,7 +224,11 @@ impl Reply {
     }
 
     pub fn reset(self) -> Self {
-        self.step(BodyStep::Reset)
+        self.fails(Error::new(Kind::Connection(ConnectionFailure::Reset), "connection reset"))
+    }
+
+    pub fn fails(self, error: Error) -> Self {
+        self.step(BodyStep::Fail(error))
     }
 }
 
@@ -288,10 +292,7 @@ fn play(steps: Vec<BodyStep>) -> impl Stream<Item = Result<Bytes>> + Send {
             match steps.pop_front()? {
                 BodyStep::Wait(ms) => sleep(Duration::from_millis(ms)).await,
                 BodyStep::Bytes(bytes) => return Some((Ok(bytes), steps)),
-                BodyStep::Reset => {
-                    let error = Error::new(Kind::Connection(ConnectionFailure::Reset), "connection reset");
-                    return Some((Err(error), VecDeque::new()));
-                }
+                BodyStep::Fail(error) => return Some((Err(error), VecDeque::new())),
                 BodyStep::Stall => std::future::pending().await,
             }
         }

@@ -177,3 +177,45 @@ async fn max_recoveries_applies_to_an_undelivered_answer_too() {
     assert_eq!((error.kind, error.partial.as_deref()), (Kind::Interrupted, Some("one two three ")));
     assert_eq!(harness.requests().len(), 3);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_call_beyond_the_limit_fails_with_everything_that_came_before_it() {
+    // All of a choice's calls at once, and then one more of them after the other choice has gone on.
+    let calls = |from: u32, to: u32| -> Value {
+        let call = |at: u32| json!({ "index": at, "id": format!("c{at}"), "function": { "name": "f", "arguments": "{}" } });
+        (from..to).map(call).collect()
+    };
+    let of = |index: u32, delta: Value, finish: Option<&str>| json!({ "id": "i", "choices": [{ "index": index, "delta": delta, "finish_reason": finish }] });
+    for (buffered, finish) in [(true, Some("tool_calls")), (false, Some("tool_calls")), (false, None)] {
+        let reply = stream()
+            .event(&of(0, json!({ "content": "zero" }), None))
+            .event(&of(1, json!({ "content": "one", "tool_calls": calls(0, 128) }), None))
+            .event(&of(1, json!({}), finish))
+            .event(&of(0, json!({ "content": " more" }), None))
+            .event(&of(1, json!({ "tool_calls": calls(128, 129) }), None))
+            .event(&of(0, json!({}), Some("stop")))
+            .done();
+        let request = json!({ "messages": [{ "role": "user", "content": "hi" }], "n": 2 });
+        let options = json!({ "toolCalls": if buffered { "buffer" } else { "stream" }, "recovery": { "mode": "fail" } });
+        let call = TestCall { request, options, mode: DeliveryMode::Chunks, ..TestCall::default() };
+        let outcome = Harness::new(json!({ "maxRetries": 0 }), vec![reply]).run(call).await;
+        let error = outcome.error();
+        let cause = error.cause.as_ref().map_or(error.kind, |cause| cause.kind);
+        assert_eq!(cause, Kind::ResponseTooLarge, "{error:?}");
+        assert!(error.message.contains("128 tool calls"), "{}", error.message);
+        assert_eq!(error.partial.as_deref(), Some("zero more"));
+        let chunks: Vec<Value> =
+            outcome.deltas().iter().map(|json| serde_json::from_str(json).unwrap()).collect();
+        let choices = || chunks.iter().flat_map(|chunk| chunk["choices"].as_array().unwrap());
+        let text = |of: u64| -> String {
+            choices()
+                .filter(|choice| choice["index"] == of)
+                .filter_map(|choice| choice["delta"]["content"].as_str())
+                .collect()
+        };
+        assert_eq!((text(0), text(1)), ("zero more".into(), "one".into()));
+        let delivered: usize =
+            choices().filter_map(|choice| choice["delta"]["tool_calls"].as_array()).map(Vec::len).sum();
+        assert_eq!(delivered, 128);
+    }
+}

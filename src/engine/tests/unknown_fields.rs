@@ -127,6 +127,48 @@ async fn tool_calls_without_an_index_are_distinguished_by_their_ids() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn fields_beside_a_usage_that_nobody_requested_arrive() {
+    let last =
+        json!({ "choices": [], "usage": { "total_tokens": 3 }, "search_results": [1], "service_tier": "x" });
+    let reply = stream().delta("a").finish().event(&last).done();
+    let chunks = chunks(vec![reply]).await;
+    let found: Vec<&Value> = chunks.iter().filter(|chunk| !chunk["search_results"].is_null()).collect();
+    assert_eq!(
+        (found.len(), &found[0]["search_results"], &found[0]["choices"]),
+        (1, &json!([1]), &json!([]))
+    );
+    assert!(chunks.iter().all(|chunk| chunk.get("usage").is_none()));
+}
+
+/// Two deltas whose unknown field has one half of a character each, in chunks that are delivered unchanged or rebuilt.
+fn halved_field(rebuilt: bool) -> Vec<Reply> {
+    let delta = |text: &str| {
+        let details =
+            format!(r#"{{"reasoning_details":[{{"index":0,"type":"reasoning.text","text":"{text}"}}]}}"#);
+        // A message in place of the delta is rebuilt.
+        let parent = if rebuilt { "message" } else { "delta" };
+        format!("data: {{\"id\":\"i\",\"choices\":[{{\"index\":0,\"{parent}\":{details}}}]}}\n\n")
+    };
+    let halves = stream().raw(&delta("a\\ud83d")).raw(&delta("\\ude00b"));
+    vec![halves.raw(&delta("c\\ud83d")).delta("text").finish().done()]
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_character_that_is_split_over_two_deltas_of_an_unknown_field_arrives() {
+    for rebuilt in [false, true] {
+        let message = completion(halved_field(rebuilt)).await["choices"][0]["message"].take();
+        assert_eq!(message["reasoning_details"][0]["text"], "a😀bc\u{FFFD}");
+    }
+    let chunks = chunks(halved_field(true)).await;
+    let details = chunks
+        .iter()
+        .filter_map(|chunk| chunk["choices"][0]["delta"]["reasoning_details"][0]["text"].as_str());
+    assert_eq!(details.collect::<String>(), "a😀bc\u{FFFD}");
+    let last = chunks.last().unwrap();
+    assert_eq!(last["choices"][0]["finish_reason"], "stop", "it comes after the text");
+}
+
+#[tokio::test(start_paused = true)]
 async fn annotations_after_a_join_are_delivered() {
     let annotations = json!([{ "type": "url_citation" }]);
     let replies = vec![

@@ -2,7 +2,7 @@
  * Converts the error of a call for an SDK. An error of the provider becomes a response with its status, from which the SDK
  * creates its own error. A network failure rejects like the platform's `fetch`, with the typed error as `cause`. If the
  * engine has decided not to send the request, or no response can have the status (304, 600), `fetch` rejects with the
- * typed error itself.
+ * typed error itself. An answer that is too large is a response with status 422.
  */
 import { STATUS_CODES } from 'node:http'
 import { APIError, CircuitOpenError, HolySheepError, lastError } from '../errors'
@@ -18,7 +18,12 @@ const STATUS_OF: Record<string, number> = {
   RATE_LIMITED: 429,
   QUOTA_EXHAUSTED: 429,
   REDIRECTED: 502,
+  // No SDK retries this status. The answer would be as large, and would cost as much, each time.
+  ANSWER_TOO_LARGE: 422,
+  RESPONSE_TOO_LARGE: 422,
 }
+
+const TOO_LARGE = ['ANSWER_TOO_LARGE', 'RESPONSE_TOO_LARGE']
 
 /** Errors of the engine before anything was sent. An immediate retry would not help. */
 const ENGINE_DECISIONS = [
@@ -38,6 +43,10 @@ export function errorResponse(thrown: unknown, sdk: SDK): Response {
   const error = lastError(thrown) as HolySheepError
   const apiError = error instanceof CircuitOpenError && error.cause instanceof APIError ? error.cause : error
   if (apiError instanceof APIError) return responseOf(apiError, error.retryAfterMs, sdk)
+  const tooLarge = [error, error.cause].find((each) =>
+    TOO_LARGE.includes((each as HolySheepError | undefined)?.code ?? ''),
+  )
+  if (tooLarge) return responseOf(tooLarge as HolySheepError, undefined, sdk)
   if (ENGINE_DECISIONS.includes(error.code)) throw error
   // Both SDKs recognize exactly this message as a connection error.
   throw new TypeError('fetch failed', { cause: error })

@@ -24,12 +24,7 @@ export async function send(
   input: Input,
   options: RequestInit | undefined,
 ): Promise<Response> {
-  // Node's `fetch` reads missing members from the prototype.
-  const given =
-    input instanceof Request
-      ? { method: input.method, signal: input.signal, headers: input.headers }
-      : { method: 'GET', signal: null, headers: bare({}), body: null }
-  const init = bare({ ...given, ...ownInit(options) })
+  const init = wholeInit(input, options)
   const mode = init.redirect ?? (input instanceof Request ? input.redirect : 'follow')
   if (mode !== 'follow') return fetch(input, init)
   const manual = bare({ ...init, redirect: 'manual' as const })
@@ -46,6 +41,36 @@ export async function send(
     response = await fetch(to.href, bare({ ...manual, method: target.method }))
   }
   return response
+}
+
+/** The members of `RequestInit` that have no effect with these values. */
+const NO_EFFECT: Record<string, unknown> = {
+  body: null,
+  cache: 'default',
+  credentials: 'same-origin',
+  integrity: '',
+  keepalive: false,
+  mode: 'cors',
+  redirect: 'follow',
+  referrer: 'about:client',
+  referrerPolicy: '',
+  window: null,
+}
+
+/** The options with every member that `fetch` would otherwise read from the prototype. */
+function wholeInit(input: Input, options: RequestInit | undefined): RequestInit {
+  const request = input instanceof Request ? input : undefined
+  const given = request
+    ? { method: request.method, signal: request.signal, headers: request.headers }
+    : { method: 'GET', signal: null, headers: bare({}), body: null }
+  const init: Record<string, unknown> = bare({ ...given, ...ownInit(options) })
+  for (const [name, value] of Object.entries(NO_EFFECT)) {
+    // Other members are given only where this is needed: a `fetch` of the caller's may not know them.
+    if (name in init || !(name in Object.prototype)) continue
+    const isOfRequest = request && name !== 'body' && Object.hasOwn(Request.prototype, name)
+    init[name] = isOfRequest ? (request as unknown as Record<string, unknown>)[name] : value
+  }
+  return init as RequestInit
 }
 
 function isRedirect({ status, type }: Response): boolean {

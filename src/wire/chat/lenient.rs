@@ -9,9 +9,8 @@ use std::fmt;
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
-use super::chunk::{
-    Choice, Chunk, Custom, Delta, Function, Source, Text, ToolCall, is_reasoning, is_significant,
-};
+use super::chunk::{Choice, Chunk, Delta, Source, Text, is_reasoning, is_significant};
+use super::tool_call::{Custom, Function, ToolCall};
 use crate::wire::json::{self, entries, field, fields};
 use crate::wire::lenient;
 

@@ -10,11 +10,11 @@ mod lenient;
 mod openai_shape;
 mod reader;
 mod template;
+mod tool_call;
 
 pub use super::request::{ChatRequest, Overrides};
 pub use super::text::Text;
-pub use chunk::{
-    Choice, Chunk, Custom, Delta, Function, Source, TextChunk, ToolCall, interruption_error, is_reasoning,
-};
+pub use chunk::{Choice, Chunk, Delta, Source, TextChunk, interruption_error, is_reasoning};
 pub use finish_reason::{FinishKind, MAX_REASON};
 pub use reader::{Reader, StreamEvent, read};
+pub use tool_call::{Custom, Function, ToolCall};

@@ -6,9 +6,10 @@ use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::chunk::{Choice, Chunk, Delta, TextChunk, ToolCall};
+use super::chunk::{Choice, Chunk, Delta, TextChunk};
 use super::lenient;
 use super::template::Template;
+use super::tool_call::ToolCall;
 use crate::error::{Error, Kind, Result, truncate};
 use crate::wire::{json, provider_error};
 

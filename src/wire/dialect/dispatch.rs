@@ -54,8 +54,8 @@ impl Dialect {
             });
         }
         match self {
-            Dialect::Responses => response_object::read_unstreamed(answer),
-            Dialect::Chat | Dialect::Messages => Ok(message_object::read_unstreamed(answer)),
+            Dialect::Responses => response_object::ending("response", answer),
+            Dialect::Chat | Dialect::Messages => message_object::read_unstreamed(answer),
         }
     }
 }
@@ -87,6 +87,42 @@ mod tests {
             (Dialect::Responses, json!({ "object": "response", "output": [], "error": null })),
         ] {
             assert!(dialect.read_unstreamed(&answer).is_ok(), "{answer}");
+        }
+    }
+
+    #[test]
+    fn an_answer_that_was_broken_off_is_an_error_streamed_or_not() {
+        let response = |status: &str, reason: Option<&str>| {
+            let details = reason.map(|reason| json!({ "reason": reason }));
+            json!({ "object": "response", "status": status, "output": [], "incomplete_details": details })
+        };
+        let message = |reason: &str| json!({ "type": "message", "content": [], "stop_reason": reason });
+        for (dialect, answer, is_error) in [
+            (Dialect::Messages, message("network_error"), true),
+            (Dialect::Messages, message("cancelled"), true),
+            (Dialect::Messages, message("max_tokens"), false),
+            (Dialect::Messages, message("refusal"), false),
+            (Dialect::Responses, response("cancelled", None), true),
+            (Dialect::Responses, response("incomplete", None), true),
+            (Dialect::Responses, response("incomplete", Some("server_error")), true),
+            (Dialect::Responses, response("failed", None), true),
+            (Dialect::Responses, response("incomplete", Some("max_output_tokens")), false),
+            (Dialect::Responses, response("incomplete", Some("content_filter")), false),
+            (Dialect::Responses, response("completed", None), false),
+            // Answers to a background request.
+            (Dialect::Responses, response("queued", None), false),
+            (Dialect::Responses, response("in_progress", None), false),
+        ] {
+            assert_eq!(dialect.read_unstreamed(&answer).is_err(), is_error, "{answer}");
+            let event = match dialect {
+                Dialect::Responses => json!({ "type": "response.completed", "response": answer }),
+                _ => {
+                    json!({ "type": "message_delta", "delta": { "stop_reason": answer["stop_reason"] }, "usage": {} })
+                }
+            };
+            let (mut codec, data) = (dialect.codec().unwrap(), event.to_string());
+            let decoded = codec.read(None, &data);
+            assert_eq!(matches!(decoded, Ok(DecodedEvent::Error(_))), is_error, "{event}");
         }
     }
 

@@ -4,9 +4,9 @@ use serde_json::{Map, Value};
 
 use super::codec::{Ending, chat_usage};
 use super::normal::count;
-use crate::error::truncate;
+use crate::error::{Result, truncate};
 use crate::weight::weight;
-use crate::wire::chat::MAX_REASON;
+use crate::wire::chat::{FinishKind, MAX_REASON, interruption_error};
 
 /// More counts than any usage has.
 const MAX_COUNTS: usize = 64;
@@ -51,10 +51,16 @@ pub(super) fn update_usage(known: &mut Map<String, Value>, usage: &Value) {
 }
 
 /// How an answer that was not streamed ended.
-pub fn read_unstreamed(answer: &Value) -> Ending {
-    let stop = truncate(answer["stop_reason"].as_str().unwrap_or("end_turn"), MAX_REASON);
-    Ending {
-        reason: finish_reason(stop).to_owned(),
-        usage: answer["usage"].as_object().and_then(total_usage),
+///
+/// # Errors
+/// That of an answer that was broken off.
+pub fn read_unstreamed(answer: &Value) -> Result<Ending> {
+    let stop = answer["stop_reason"].as_str().unwrap_or("end_turn");
+    if FinishKind::of(stop) == FinishKind::Interrupted {
+        return Err(interruption_error(stop));
     }
+    Ok(Ending {
+        reason: finish_reason(truncate(stop, MAX_REASON)).to_owned(),
+        usage: answer["usage"].as_object().and_then(total_usage),
+    })
 }

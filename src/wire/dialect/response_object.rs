@@ -5,12 +5,26 @@ use serde_json::Value;
 use super::codec::{Ending, chat_usage};
 use super::normal::count;
 use crate::error::{Error, Kind, Result, truncate};
-use crate::wire::chat::MAX_REASON;
+use crate::wire::chat::{FinishKind, MAX_REASON, interruption_error};
 use crate::wire::provider_error;
 use crate::wire::request::ChatRequest;
 
-/// How a response ended that did not fail.
-pub(super) fn ending(response: &Value) -> Ending {
+/// How a response ended. `kind` is the type of what holds it; whatever that says, the response itself may have failed.
+///
+/// # Errors
+/// The provider's error, if the response failed, and that of an answer that was broken off.
+pub fn ending(kind: &str, response: &Value) -> Result<Ending> {
+    if kind == "response.failed" || has_failed(response) {
+        return Err(failure(response));
+    }
+    let status = match response["status"].as_str() {
+        // For a limit or a filter, or it was broken off.
+        Some("incomplete") => response["incomplete_details"]["reason"].as_str().or(Some("incomplete")),
+        status => status,
+    };
+    if let Some(status) = status.filter(|status| FinishKind::of(status) == FinishKind::Interrupted) {
+        return Err(interruption_error(status));
+    }
     let calls = response["output"].as_array().is_some_and(|items| {
         items.iter().any(|item| item["type"].as_str().is_some_and(|kind| kind.ends_with("_call")))
     });
@@ -27,7 +41,7 @@ pub(super) fn ending(response: &Value) -> Ending {
         (Some(input), Some(output)) => Some(chat_usage(input, output)),
         _ => None,
     };
-    Ending { reason: reason.to_owned(), usage }
+    Ok(Ending { reason: reason.to_owned(), usage })
 }
 
 /// The error of a failed response, or of an `error` event.
@@ -43,20 +57,8 @@ pub(super) fn failure(value: &Value) -> Error {
     error
 }
 
-/// Whether a response has failed, whatever the event that holds it says.
-pub(super) fn has_failed(response: &Value) -> bool {
+fn has_failed(response: &Value) -> bool {
     response["status"] == "failed" || provider_error::has_error(response)
-}
-
-/// How an answer that was not streamed ended.
-///
-/// # Errors
-/// The provider's error, if the response failed.
-pub fn read_unstreamed(answer: &Value) -> Result<Ending> {
-    if has_failed(answer) {
-        return Err(failure(answer));
-    }
-    Ok(ending(answer))
 }
 
 /// Why an answer to this request cannot be resumed; `None` if it can.

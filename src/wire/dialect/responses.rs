@@ -12,7 +12,7 @@ use super::codec::{
     error_beside, error_event, error_inside, is_ping, malformed, not_joinable, unusual,
 };
 use super::normal::NormalEvent;
-use super::response_object::{ending, failure, has_failed};
+use super::response_object::{ending, failure};
 use super::responses_event::{Event, parse};
 use super::responses_item::{ItemKind, OpenPart, identity_of, item_kind, shorten};
 use super::responses_normal::Normalizer;
@@ -286,9 +286,10 @@ impl EventCodec for Answer {
             "response.output_text.delta" => self.text_delta(&read, data),
             kind @ ("response.completed" | "response.incomplete" | "response.failed") => {
                 let event = lenient::value(data).unwrap_or_default();
-                if kind == "response.failed" || has_failed(&event["response"]) {
-                    return Ok(DecodedEvent::Error(failure(&event["response"])));
-                }
+                self.ending = match ending(kind, &event["response"]) {
+                    Ok(ending) => ending,
+                    Err(error) => return Ok(DecodedEvent::Error(error)),
+                };
                 if self.resumed && !event["response"].is_object() {
                     // Nothing to take the status and the usage of the resumed answer from.
                     return Err(malformed(data, "the last event of the stream has no response"));
@@ -297,7 +298,6 @@ impl EventCodec for Answer {
                 {
                     return Ok(DecodedEvent::Unusual);
                 }
-                self.ending = ending(&event["response"]);
                 if self.resumed {
                     self.last = Some(event);
                 } else {

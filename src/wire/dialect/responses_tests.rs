@@ -1,7 +1,7 @@
 use super::*;
 use crate::error::Kind;
 use crate::wire::dialect::codec::chat_usage;
-use crate::wire::dialect::response_object::{not_resumable, read_unstreamed};
+use crate::wire::dialect::response_object::{ending, not_resumable};
 use crate::wire::dialect_spec::Dialect;
 use crate::wire::request::ChatRequest;
 
@@ -238,7 +238,7 @@ fn failures_have_their_kind() {
             assert_eq!((error.kind, error.provider_code.as_deref()), (kind, Some(code)), "{data}");
         }
         let whole = json!({ "status": "failed", "error": { "code": code, "message": "no" } });
-        assert_eq!(read_unstreamed(&whole).unwrap_err().kind, kind);
+        assert_eq!(ending("response", &whole).unwrap_err().kind, kind);
     }
 }
 

@@ -17,8 +17,10 @@ const CUT_FILTER_BITS: u32 = 10;
 const MIN_ONE: usize = 4;
 const MIN_BOTH: usize = 5;
 
-/// A word that is an end of a secret is removed from this length on, in bytes; behind one of [`HINTS`] from the others.
+/// A word that is an end of a secret is removed from this length on, in bytes; one with a letter and a digit that is half of
+/// the secret from the next, and one behind one of [`HINTS`] from the others.
 const MIN_WORD: usize = 6;
+const MIN_HALF: usize = 4;
 const MIN_HINTED_HEAD: usize = 4;
 const MIN_HINTED_TAIL: usize = 3;
 
@@ -204,7 +206,14 @@ impl Excerpted {
     fn is_end(&self, word: &[u8], is_hinted: impl Fn() -> bool) -> bool {
         let (bytes, length) = (&self.bytes, word.len());
         let (is_head, is_tail) = (bytes.starts_with(word), bytes.ends_with(word));
-        if length + MIN_ONE > bytes.len() || !is_head && !is_tail {
+        if !is_head && !is_tail {
+            return false;
+        }
+        if length >= MIN_HALF && 2 * length >= bytes.len() && is_mixed(word) {
+            return true;
+        }
+        // The secret may be an ordinary word with a few more characters.
+        if length + MIN_ONE > bytes.len() {
             return false;
         }
         let cuts_word = is_head && self.cuts_word(length, true) || is_tail && self.cuts_word(length, false);

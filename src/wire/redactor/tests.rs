@@ -90,6 +90,37 @@ fn the_beginning_of_a_secret_that_was_cut_off_is_removed_however_long_it_is() {
 }
 
 #[test]
+fn half_of_a_short_secret_is_removed_as_a_word_of_its_own() {
+    for (secret, text, redacted) in [
+        ("k7xq2m9wz", "user k7xq2 with q2m9wz", "user … with …"),
+        ("ab12cd34", "ab12:cd34", "…:…"),
+        ("ab12cd34", "xab12 cd345 b12c", "xab12 cd345 b12c"),
+        // What these leave is an ordinary word, or less than half.
+        ("holysheep1", "holysheep failed", "holysheep failed"),
+        ("k7xq2m9wz0", "k7xq m9wz0", "k7xq …"),
+        ("fourfive", "four five", "four five"),
+    ] {
+        assert_eq!(redact(&[secret], text), redacted, "{secret}: {text}");
+    }
+}
+
+/// docs/security.md says so.
+#[test]
+fn a_shorter_part_stays() {
+    let key = "sk-proj-Ab3dEf6hIj9kLmNoPqRsTuVwXyZ";
+    for (secret, text) in [
+        (key, "eleven letters of the middle: LmNoPqRsTuV."),
+        (key, "seven letters and digits: 9kLmNoP."),
+        (key, "cut off in sk-pr"),
+        (key, "a word of it, sk-proj, is no part"),
+        ("quertyuiop", "half of ten letters: query or tyuiop"),
+        ("quertyuiop", "half of ten letters: quert"),
+    ] {
+        assert_eq!(redact(&[secret], text), text, "{secret}");
+    }
+}
+
+#[test]
 fn the_parts_of_credentials_are_secrets_of_their_own() {
     let basic = format!("Basic {}", STANDARD.encode("maria:open-sesame-9"));
     for (secret, text, redacted) in [
