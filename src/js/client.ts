@@ -26,9 +26,10 @@ import {
   TEXT,
   UNSTARTED,
 } from './call-handle'
+import { CallsInFlight } from './calls-in-flight'
 import { BRAND, type Brand } from './copies'
 import { countPrompt, type SoftLimitEvent, splitCost } from './cost'
-import { Deferred } from './deferred'
+import { decisionRow } from './decision-row'
 import { HolySheepError, invalid, isRetryable, lastError, native, unknownOption, withCallerStack } from './errors'
 import { open } from './hub'
 import { readLogger } from './logger'
@@ -66,11 +67,6 @@ export const CLIENT = 'a HolySheepStreamingClient'
 
 type Messages = ChatRequest['messages']
 
-/** A call in flight, and the promise of its end if `close` waits for it. */
-interface InFlight {
-  settled: Deferred<void> | undefined
-}
-
 /** Replaces the shared breaker of a client. For the wrappers. */
 export let setBreaker: (client: HolySheepStreamingClient, breaker: CircuitBreaker) => void
 
@@ -98,7 +94,7 @@ export class HolySheepStreamingClient {
   #breakerCallbacks: BreakerCallbacks
   readonly #onEvent: ((event: ClientEvent) => void) | undefined
   readonly #log: ((event: ClientEvent) => void) | undefined
-  readonly #inFlight = new Set<InFlight>()
+  readonly #inFlight = new CallsInFlight()
   readonly #coalesce: boolean
   readonly #onRestart: (() => void) | undefined
   readonly #costCallbacks: ReturnType<typeof splitCost>['callbacks']
@@ -200,18 +196,10 @@ export class HolySheepStreamingClient {
   isRetryable(error: unknown): boolean {
     if (typeof error !== 'object' || error === null) return false
     const { code, status, cause } = error as { code?: unknown; status?: unknown; cause?: { code?: unknown } }
-    const row = this.#decisionRow(error instanceof HolySheepError ? code : (code ?? cause?.code), status)
+    const named = error instanceof HolySheepError ? code : (code ?? cause?.code)
+    const row = decisionRow(this.#options.retry?.retryOn, named, status)
     if (row) return row !== 'never' && row !== 'fallback'
     return isRetryable(error)
-  }
-
-  /** The row of the client's decision table for an error, if there is one. */
-  #decisionRow(code: unknown, status: unknown): unknown {
-    const { retryOn } = this.#options.retry ?? {}
-    if (!retryOn) return undefined
-    const number = Number(status)
-    const row = addon.decisionRow(encode(retryOn), String(code ?? ''), Number.isInteger(number) ? number : undefined)
-    return row && JSON.parse(row)
   }
 
   sleep(ms: number): Promise<void> {
@@ -271,7 +259,7 @@ export class HolySheepStreamingClient {
       const enter = (hub: InstanceType<typeof addon.NativeHub>) => native(() => this.#native.models(hub))
       open({ ...ONLY_END, end, error }, signal, false, enter).begin(NOTHING)
     })
-    const settle = this.#track()
+    const settle = this.#inFlight.begin()
     answer.then(settle, settle)
     return JSON.parse(await withCallerStack(answer))
   }
@@ -294,11 +282,7 @@ export class HolySheepStreamingClient {
 
   async close(): Promise<void> {
     this.#native.close()
-    const ends = [...this.#inFlight].map((call) => {
-      call.settled ??= new Deferred<void>()
-      return call.settled.promise
-    })
-    await Promise.all(ends)
+    await this.#inFlight.settled()
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -393,18 +377,8 @@ export class HolySheepStreamingClient {
       })
     const call = open(tracked, signal, coalesce, enter)
     observer?.start()
-    settle = this.#track()
+    settle = this.#inFlight.begin()
     return call
-  }
-
-  /** Has `close` wait for a call, until the returned function is called. */
-  #track(): () => void {
-    const call: InFlight = { settled: undefined }
-    this.#inFlight.add(call)
-    return () => {
-      this.#inFlight.delete(call)
-      call.settled?.resolve()
-    }
   }
 
   /** The internal options of a call as JSON, with the token counts of the prompt if the caller counts tokens. */
@@ -416,14 +390,8 @@ export class HolySheepStreamingClient {
 
   #countTokens(body: string, options: CallOptions): Record<string, number> | undefined {
     const { countTokens } = this.#costCallbacks
-    if (!countTokens) return undefined
-    const request = bare(JSON.parse(body) as ChatRequest)
-    // Rust rejects an invalid request, with a better message.
-    if (!Array.isArray(request.messages)) return undefined
-    const model = request.model ?? this.#options.model ?? defaults.model
     const fallbacks = options.fallbackModels ?? this.#options.fallbackModels ?? []
-    if (!Array.isArray(fallbacks)) return undefined
-    return countPrompt(countTokens, [model, ...fallbacks], request)
+    return countTokens && countPrompt(countTokens, body, this.#options.model ?? defaults.model, fallbacks)
   }
 
   /** The event listener of a call: its consumer's, its internal one, and the observers of the client. */

@@ -20,15 +20,21 @@ export function splitCost<T extends { cost?: unknown }>(options: T): { callbacks
   return { callbacks, rest: bare({ ...options, cost: bare(others) }) }
 }
 
-/** Counts the tokens of a request's text for each model, with the caller's function. */
+/**
+ * Counts the tokens of a request's text for each model that it may reach, with the caller's function. None if the request is
+ * invalid: Rust rejects it, with a better message.
+ */
 export function countPrompt(
   countTokens: (model: string, text: string) => number,
-  models: string[],
-  request: ChatRequest,
-): Record<string, number> {
+  body: string,
+  defaultModel: string,
+  fallbackModels: string[],
+): Record<string, number> | undefined {
+  const request = bare(JSON.parse(body) as ChatRequest)
+  if (!Array.isArray(request.messages) || !Array.isArray(fallbackModels)) return undefined
   const text = promptText(request)
   const counts: Record<string, number> = {}
-  for (const model of models) {
+  for (const model of [request.model ?? defaultModel, ...fallbackModels]) {
     const count = countTokens(model, text)
     if (typeof count !== 'number' || !(count >= 0) || count > Number.MAX_SAFE_INTEGER) {
       throw invalid('cost.countTokens', count, 'a function that returns a number of tokens from 0')
