@@ -82,6 +82,7 @@ impl NativeClient {
     /// Creates a call and returns its id. `NativeHub.begin` starts it. `flags` is a sum of the flags below: reading the
     /// properties of an object takes longer. `snapshot` is the JSON snapshot to resume from, `internal` the JSON of an
     /// [`InternalOptions`], `dialect` is `responses` or `messages`, and chat completions by default.
+    #[allow(clippy::too_many_arguments)] // An object of options would cost every call more than its arguments.
     #[napi(catch_unwind)]
     pub fn start(
         &self,
