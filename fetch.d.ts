@@ -17,7 +17,7 @@ export interface FetchOptions
    * tool call is buffered. SDKs ignore comments. 0 turns it off. @default 15000
    */
   heartbeatMs?: number
-  /** Sends the requests that the client does not handle. The platform's `fetch` by default. */
+  /** Sends the requests that the client does not handle. By default `globalThis.fetch` at the time of creation. */
   fetch?: (input: string | URL | Request, init?: RequestInit) => Promise<Response>
 }
 

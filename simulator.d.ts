@@ -122,8 +122,18 @@ export interface Scenario {
   usageIn?: 'chunk' | 'choiceChunk' | 'lastChunk' | 'choice' | 'xGroq' | 'every'
   /** Whether a request with `stream_options` gets a 400. @default false */
   rejectStreamOptions?: boolean
-  /** Whether a request whose last message is the assistant's gets a 400. @default false */
-  rejectPrefill?: boolean
+  /**
+   * The form of request in which a last assistant message is continued. `assistant`: in any, like llama-server.
+   * `continue_final_message`: with that field and `add_generation_prompt: false` in the body, like vLLM. `prefix` and
+   * `partial`: with that field of the message, like Mistral and Kimi. In another form, and with `none` in every one, the
+   * request gets a new turn: the answer from its beginning. `'assistant'` by default, `'none'` with `rejectAssistantTail`.
+   */
+  continues?: 'assistant' | 'continue_final_message' | 'prefix' | 'partial' | 'none'
+  /**
+   * The status, 400 to 499, of the reply to a request whose last message is the assistant's and is not continued. Not
+   * rejected by default.
+   */
+  rejectAssistantTail?: number
   /** Whether a request that ends with a system message and has others gets a 400. @default false */
   rejectSystemTail?: boolean
   /** How lines end. @default 'lf' */
@@ -136,10 +146,37 @@ export interface Scenario {
   chunked?: boolean
   /** Whether the connection stays open. @default true */
   keepAlive?: boolean
-  /** How a request to continue the answer is answered. @default 'exact' */
-  onContinue?: 'exact' | 'overlap' | 'restart' | 'different' | 'word'
+  /**
+   * How a request to continue the answer is answered. `asked`: as it asks. `exact`: with the rest; `overlap`: from
+   * `overlapChars` earlier; `word`: from the beginning of the cut word; `restart`: with all of it; `different`: with another
+   * text. The others behave like models that do not obey: the last sentence again (`echo`) or nothing (`empty`), and the end;
+   * the rest after a sentence about it (`preamble`), after the instruction (`instruction`), after the last sentence with
+   * another beginning (`near`) or from the middle of the text (`middle`); with a capital letter and no space (`glued`); after
+   * the first two lines (`header`). @default 'asked'
+   */
+  onContinue?:
+    | 'asked'
+    | 'exact'
+    | 'overlap'
+    | 'restart'
+    | 'different'
+    | 'word'
+    | 'echo'
+    | 'empty'
+    | 'preamble'
+    | 'near'
+    | 'middle'
+    | 'instruction'
+    | 'glued'
+    | 'header'
   /** How many characters `overlap` repeats. @default 0 */
   overlapChars?: number
+  /**
+   * How a background response of `/v1/responses` can be requested again: as a stream from any event on (`starting_after`);
+   * only as a document, because its stream is too old, a 400; or not at all, a 404. A request for it takes a scenario too.
+   * @default 'stream'
+   */
+  kept?: 'stream' | 'document' | 'no'
 }
 
 export interface SimulatorOptions {

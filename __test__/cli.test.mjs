@@ -311,10 +311,7 @@ describe('simulate', () => {
       [['--script', '{}'], /--script: accepted: an array/],
       [['--script', 'nonsense'], /--script: invalid JSON: .*nonsense/],
       [['--script', '[{'], /--script: invalid JSON: .*position 2/],
-      [
-        ['--script', '[{"statsu":503}]'],
-        /statsu.*\(did you mean status\?\), expected one of .*`overlapChars`; got 503$/m,
-      ],
+      [['--script', '[{"statsu":503}]'], /statsu.*\(did you mean status\?\), expected one of .*`kept`; got 503$/m],
       [['--script', '@/nowhere.json'], /--script: ENOENT/],
       [['--default', '{"staus":1}'], /unknown field `staus`/],
       [['--port', 'x'], /--port: got 'x'; accepted: a whole number/],

@@ -57,7 +57,9 @@ test('a trace has the error of a failed call, the recoveries of an interrupted o
     ['start', 'end', 'error', 'asyncStart', 'asyncEnd'],
   )
   assert.equal(published[0][1].error, error)
-  await client.stream(REQUEST).result
+  const stream = client.stream(REQUEST)
+  for await (const _ of stream.textStream);
+  await stream.result
   const [, { operation, result }] = published.at(-1)
   assert.deepEqual([operation, result.recoveries, result.attempts.length], ['stream', 1, 2])
 })

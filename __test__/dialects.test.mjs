@@ -37,8 +37,8 @@ for (const [dialect, programs] of Object.entries(PROGRAMS)) {
       const uncut = await run(simulator.url)
       simulator.script(
         { disconnect: { afterChunks: 4, how: 'errorEvent' } },
-        { disconnect: { afterChunks: 2, how: 'reset' }, onContinue: 'overlap', overlapChars: 14 },
-        { onContinue: 'word' },
+        { disconnect: { afterChunks: 2, how: 'reset' }, onContinue: 'overlap', overlapChars: 20 },
+        {},
       )
       assert.deepEqual(await run(simulator.url, fetch), uncut)
       // A call is counted when it ends, shortly after its last event. The tests below wait for that too.
@@ -105,10 +105,10 @@ for (const [dialect, run] of Object.entries(NOT_STREAMED)) {
   })
 }
 
-test('a prefill continues correctly wherever in white space the cut falls', async (t) => {
+test('a native continuation is correct wherever in white space the cut falls', async (t) => {
   const chunks = ['One ', 'two.\n', '\n  Three ', ' four', '\n']
   const simulator = await provider(t, { default: { chunks } })
-  const fetch = fetchOf(t, { recovery: { style: 'prefill' }, retryBudget: false })
+  const fetch = fetchOf(t, { continuation: 'assistant', retryBudget: false })
   const run = Object.values(PROGRAMS.messages)[0]
   const uncut = await run(simulator.url)
   for (let afterChunks = 1; afterChunks <= chunks.length; afterChunks++) {

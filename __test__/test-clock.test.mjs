@@ -135,6 +135,39 @@ test('the first-token timeout is 60 s, 120 s on the last route, and an explicit 
   assert.match((await failure(clock.runUntil(client.chat(REQUEST)))).message, /within 30000 ms/)
 })
 
+test('an answer that crawls is left after text was delivered, and the event and the error name the phase', async (t) => {
+  clock.restore()
+  clock = testClock({ settleMs: 30 })
+  const events = []
+  const options = { minTokensPerSecond: 5, maxRetries: 0, onEvent: (event) => events.push(event) }
+  const { client } = await pair(t, options, { default: { disconnect: { afterChunks: 1, how: 'stall' } } })
+  const error = await failure(clock.runUntil(client.chat(REQUEST, { recovery: false })))
+  assert.deepEqual([error.name, error.code, error.phase], ['TimeoutError', 'TIMEOUT', 'throughput'])
+  assert.match(error.message, /tokens per second over the last 10 s, less than 5 \(minTokensPerSecond\)/)
+  const failed = events.find(({ type }) => type === 'attempt-failed')
+  assert.deepEqual([failed.code, failed.phase], ['TIMEOUT', 'throughput'])
+  assert.ok(clock.elapsedMs >= 10_000 && clock.elapsedMs <= 11_000, `${clock.elapsedMs} ms`)
+})
+
+test('a short retry-after comes before another model, except in the methods of the tutorials', async (t) => {
+  clock.restore()
+  clock = testClock({ settleMs: 30 })
+  const asks = {
+    stream: (client) => client.stream(REQUEST).result,
+    chat: (client) => client.chat(REQUEST),
+    streamWithRetry: (client) => client.streamWithRetry(REQUEST.messages),
+  }
+  for (const [method, ask] of Object.entries(asks)) {
+    const { simulator, client } = await pair(t, { fallbackModels: ['m2'] })
+    simulator.script({ status: 429, retryAfterMs: 2000 })
+    const began = clock.elapsedMs
+    await clock.runUntil(ask(client))
+    const models = simulator.requests.map(({ body }) => body.model)
+    const waited = method === 'streamWithRetry' ? 0 : 2000
+    assert.deepEqual([clock.elapsedMs - began, models[1] === 'm2'], [waited, waited === 0], method)
+  }
+})
+
 test('an answer that createFetch does not stream has wholeAnswerTimeoutMs instead of the first-token timeout', async (t) => {
   clock.restore()
   clock = testClock({ settleMs: 30 })

@@ -74,6 +74,7 @@ impl Error {
             Phase::Connect => "no connection",
             Phase::FirstToken => "no first token",
             Phase::Idle => "no bytes received",
+            Phase::Throughput => "too few tokens received",
             Phase::Attempt => "the attempt did not finish",
             Phase::Total => "the call did not finish",
             Phase::Queue => "not admitted",
@@ -268,6 +269,14 @@ impl Kind {
     }
 
     /// The JavaScript class of this kind.
+    /// Of a timeout: which stage exceeded its limit.
+    pub fn phase(self) -> Option<Phase> {
+        match self {
+            Kind::Timeout(phase) => Some(phase),
+            _ => None,
+        }
+    }
+
     pub fn class(self) -> &'static str {
         match self {
             Kind::InvalidRequest
@@ -306,6 +315,8 @@ pub enum Phase {
     FirstToken,
     /// Between two reads from the socket.
     Idle,
+    /// The answer crawls: `minTokensPerSecond`.
+    Throughput,
     /// One attempt, from its start to the end of the answer.
     Attempt,
     /// The deadline of the whole call.
@@ -322,6 +333,7 @@ impl Phase {
             Phase::Connect => "connect",
             Phase::FirstToken => "first-token",
             Phase::Idle => "idle",
+            Phase::Throughput => "throughput",
             Phase::Attempt => "attempt",
             Phase::Total => "total",
             Phase::Queue => "queue",

@@ -18,7 +18,7 @@ export interface CallOptions {
   connectTimeoutMs?: number
   /**
    * Time limit from sending the request to the first text, reasoning, refusal or tool call, in milliseconds. A value that
-   * you set applies unchanged to every route. Only the default is longer on the last remaining route (always the case with
+   * you set applies unchanged to every route; only an attempt on a route that has just been silent gets less (docs/retries.md). Only the default is longer on the last remaining route (always the case with
    * one endpoint and one model): 120000, because there is nowhere else to go. With `totalTimeoutMs`, while other routes are
    * left, an attempt's share of the remaining time applies if it is shorter. @default 60000
    */
@@ -30,6 +30,13 @@ export interface CallOptions {
   wholeAnswerTimeoutMs?: number
   /** The longest silence between two reads, in milliseconds. Comments and pings reset it. @default 60000 */
   idleTimeoutMs?: number
+  /**
+   * The fewest tokens per second of an answer, measured over the last 10 seconds after its first token: 0.1 to 10000. A slower
+   * answer is left like one that stalls (a `TimeoutError` of the phase `throughput`): it goes on at another route, or at the
+   * same one if there is no other. Text, reasoning and tool calls count, as estimated from their characters and at least
+   * one token each; time in which your code reads nothing does not. `false`: no minimum. @default false
+   */
+  minTokensPerSecond?: number | false
   /**
    * How long a call may be paused because its consumer reads nothing, in milliseconds. A call is paused while too many deltas
    * wait for its reader or callback; each delta that is taken begins the time again. Then the call ends with a `TimeoutError`
@@ -126,15 +133,29 @@ export interface RecoveryOptions {
    */
   mode?: 'continue' | 'restart' | 'fail'
   /**
-   * How the rest is requested. `dialog`: the partial answer as an assistant message, then an instruction. `anchored`: the
-   * same, and the model is asked to repeat the last words, which are verified. `system`: one system message that quotes
-   * the end. `prefill`: the assistant message last, for models that support it. If the provider rejects a style, another
-   * is used. @default 'dialog'
+   * How a model is asked for the rest first; the others follow if it is rejected or fails a check. `anchored`: the partial
+   * answer as an assistant message, then an instruction to repeat its last words. `dialog`: the same, without them. `system`: one
+   * system message that quotes the end. `repeat`: the partial answer in a user message, with which the model begins again. `auto`:
+   * in the order anchored, system, dialog, repeat. @default 'auto'
    */
-  style?: 'dialog' | 'anchored' | 'system' | 'prefill'
+  style?: 'auto' | 'anchored' | 'dialog' | 'system' | 'repeat'
+  /**
+   * What must vouch for a continuation before it is delivered. `native`: the provider itself continues the answer.
+   * `verified`: that, or the continuation repeats words of the answer, or fits so that only the next words of it do. `any`:
+   * nothing. Where nothing vouches for it, the rest is requested in another way, and at last the call fails with a
+   * `StreamInterruptedError`. @default 'verified'
+   */
+  assurance?: 'native' | 'verified' | 'any'
+  /**
+   * What happens when a stream breaks of which nothing was delivered, because the caller waits for the complete answer
+   * (`chat`, `text()`, `createFetch` without `stream`). `auto`: a provider that continues the answer itself continues it
+   * (`continuation`); elsewhere it is requested again. `restart`: it is requested again. `continue`: it is continued as if it
+   * had been delivered. @default 'auto'
+   */
+  buffered?: 'auto' | 'restart' | 'continue'
   /** How many times one answer is recovered. @default 5 */
   maxRecoveries?: number
-  /** The minimum overlap to treat as a repeat, in code points. Shorter overlaps stay in the text. @default 16 */
+  /** The minimum overlap to treat as a repeat, in code points. A shorter one vouches for nothing. @default 16 */
   minOverlap?: number
   /**
    * The most that is kept of an answer to continue it, in bytes of memory, up to 536870912. A larger answer goes on without

@@ -1,5 +1,6 @@
 /** Options of a client, and its endpoints. */
 import type { CallOptions } from './call-options.js'
+import type { ContinuationForm } from './continuation.js'
 import type { CostOptions } from './cost.js'
 import type { ClientEvent } from './events.js'
 import type { CircuitBreaker, CircuitBreakerOptions, RateLimitOptions } from './limits.js'
@@ -25,6 +26,8 @@ export interface Endpoint {
   requireFinishReason?: boolean
   /** Overrides the client's. */
   sendSessionId?: 'header' | 'body' | 'both' | false
+  /** Overrides the client's. */
+  continuation?: ContinuationForm | 'auto' | 'none'
   /** A limiter for this endpoint, which an attempt passes after the client's. Off by default. */
   rateLimit?: RateLimitOptions | false
   /** Overrides the client's; `false`: no breaker here. */
@@ -80,6 +83,13 @@ export interface ClientOptions extends Omit<CallOptions, 'signal' | 'idempotency
    * that it does not know.
    */
   sendSessionId?: 'header' | 'body' | 'both' | false
+  /**
+   * How providers are told to continue the assistant turn of a broken answer: what they then write is the rest, to the
+   * character. `auto`: as `probeContinuation()` has found, or as is known of the provider's host, otherwise not. A form:
+   * always so; set one only for a provider that takes it, because nothing is compared. `none`: not at all. Where a provider
+   * is not told to, or rejects the form (400, 422), the model is asked for the rest (`recovery.style`). @default 'auto'
+   */
+  continuation?: ContinuationForm | 'auto' | 'none'
   /**
    * Certificates in PEM to trust in addition to the system's and those of `NODE_EXTRA_CA_CERTS`: authorities, and servers'
    * own.

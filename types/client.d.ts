@@ -3,6 +3,7 @@
 import type { CallOptions } from './call-options.js'
 import type { ChatCompletion, ChatRequest, ChatRequestFields } from './chat.js'
 import type { ClientOptions } from './client-options.js'
+import type { ContinuationProbeOptions, ProbedContinuation } from './continuation.js'
 import type { CostReport } from './cost.js'
 import type { EndpointHealth, Metrics } from './metrics.js'
 import type { ProviderModel } from './models.js'
@@ -93,6 +94,15 @@ export class HolySheepStreamingClient implements AsyncDisposable {
    * The result counts toward the health of its routes (`routing: 'score'`), and success turns an open breaker half-open.
    */
   healthCheck(): Promise<EndpointHealth[]>
+
+  /**
+   * Asks models, in each form of `continuation`, to continue the beginning of a sentence, and remembers for each endpoint
+   * and model the form in which its provider continues: with `continuation: 'auto'` broken answers are then continued so. The
+   * client never probes on its own. Up to eight requests for each endpoint and model, one at a time, of 16 tokens each; they
+   * count like calls (limits, breakers, costs, metrics) and have no events. A request that fails is part of the result.
+   * @throws TypeError with `code: 'INVALID_ARGUMENT'`; `signal.reason`; ClientClosedError.
+   */
+  probeContinuation(options?: ContinuationProbeOptions): Promise<ProbedContinuation[]>
 
   /** What the client has counted since it was created. */
   metrics(): Metrics

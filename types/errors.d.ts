@@ -1,5 +1,5 @@
 /** Error classes and their data. */
-import type { AttemptRecord } from './events.js'
+import type { AttemptRecord, TimeoutPhase } from './events.js'
 import type { Snapshot } from './snapshot.js'
 
 /**
@@ -52,7 +52,8 @@ export class RateLimitError extends APIError {}
 
 /** A stage exceeded its timeout. */
 export class TimeoutError extends HolySheepError {
-  readonly phase: 'connect' | 'first-token' | 'idle' | 'attempt' | 'total' | 'queue' | 'paused'
+  /** `throughput`: the answer crawls (`minTokensPerSecond`). */
+  readonly phase: TimeoutPhase
   /** With `phase: 'total'`: where the time of the call went, in milliseconds. */
   readonly timeBreakdown?: { queueMs: number; waitMs: number; attemptMs: number }
 }

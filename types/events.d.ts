@@ -39,6 +39,8 @@ export type ClientEvent =
       /** The provider's own id of the request, if it sent one. */
       providerRequestId?: string
       code: string
+      /** Of a timeout: which stage exceeded its limit. */
+      phase?: TimeoutPhase
       status?: number
       message: string
       durationMs: number
@@ -126,6 +128,8 @@ export type ClientEvent =
       endpoint: string
       model: string
       durationMs: number
+      /** The response headers of an answer without a token, which has no `first-token` event; absent if there are none. */
+      headers?: Record<string, string>
     }
   | {
       type: 'failed'
@@ -138,6 +142,9 @@ export type ClientEvent =
     }
 
 export type WaitReason = 'backoff' | 'retry-after' | 'rate-limit' | 'queue'
+
+/** The stage that exceeded its limit. */
+export type TimeoutPhase = 'connect' | 'first-token' | 'idle' | 'throughput' | 'attempt' | 'total' | 'queue' | 'paused'
 
 /** One attempt and its outcome. */
 export interface AttemptRecord {

@@ -23,6 +23,12 @@ export interface RetryOptions {
    */
   maxRetryAfterMs?: number
   /**
+   * The longest wait after a 429 that comes before another model, in milliseconds: its `retry-after`, or the first backoff. Other
+   * endpoints of the same model come before the wait, which is made once for each model. `0`: another model comes first. Not
+   * in the methods of the HolySheep tutorials. @default 5000
+   */
+  maxWaitBeforeFallbackMs?: number
+  /**
    * What to do about a failure, merged over the default table (docs/retries.md): from a status (`429`), an error code of
    * this package or Node (`'TIMEOUT'`, `'ECONNRESET'`) or a class (`'5xx'`, `'rate-limit'`) to a decision. The most
    * specific name wins.

@@ -15,6 +15,22 @@ export interface Snapshot {
   request?: ChatRequest
   /** SHA-256 of the messages' JSON: an answer can only be resumed with the messages it answers. */
   messagesSha256: string
+  /**
+   * The API of the request, if it is not chat completions. `client.resume` reads such an answer as text (`textStream`,
+   * `text()`, `result`); its request is the body for `/v1/responses` or `/v1/messages`.
+   */
+  dialect?: 'responses' | 'messages'
+  /**
+   * A background response of `/v1/responses`, as its provider keeps it: its id, the number of the last event that was
+   * delivered, and the endpoint that has it. It is resumed there without a second generation.
+   */
+  response?: {
+    id: string
+    sequenceNumber?: number
+    endpoint: string
+    /** More than text was delivered, so that the answer cannot be continued without the provider that has it. */
+    onlyThere?: boolean
+  }
   /** What was received. In `stream.snapshot()` the text ends at the reader's position. */
   answer: {
     id?: string

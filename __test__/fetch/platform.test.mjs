@@ -62,6 +62,141 @@ describe('a response looks like one of the platform', () => {
   }
 })
 
+const EMPTY_CHUNKS = [
+  { choices: [{ index: 0, delta: { role: 'assistant', content: '' }, finish_reason: null }] },
+  { choices: [{ index: 0, delta: {}, finish_reason: 'stop' }] },
+  '[DONE]',
+]
+const EMPTY_RESPONSE = [
+  { type: 'response.created', sequence_number: 0, response: { ...RESPONSE, status: 'in_progress' } },
+  { type: 'response.completed', sequence_number: 1, response: RESPONSE },
+]
+const EMPTY_MESSAGE = { id: 'm', type: 'message', role: 'assistant', model: 'm', content: [], stop_reason: 'end_turn' }
+const streamed = (list) => (response) => {
+  const data = list.map((event) => `data: ${typeof event === 'string' ? event : JSON.stringify(event)}\n\n`)
+  response
+    .writeHead(200, { 'content-type': 'text/event-stream', 'x-request-id': 'r-1', 'x-name': 'n' })
+    .end(data.join(''))
+}
+const whole = (value) => (response) =>
+  response
+    .writeHead(200, { 'content-type': 'application/json', 'x-request-id': 'r-1', 'x-name': 'n' })
+    .end(JSON.stringify(value))
+const usage = { input_tokens: 1, output_tokens: 0 }
+
+describe('an empty answer has the headers of the provider', () => {
+  for (const [name, path, body, answer] of [
+    ['a completion', '/chat/completions', { messages: MESSAGES }, streamed(EMPTY_CHUNKS)],
+    ['a stream of chunks', '/chat/completions', { messages: MESSAGES, stream: true }, streamed(EMPTY_CHUNKS)],
+    [
+      'a stream of chunks with usage',
+      '/chat/completions',
+      { messages: MESSAGES, stream: true, stream_options: { include_usage: true } },
+      streamed(EMPTY_CHUNKS),
+    ],
+    ['a response object', '/responses', { input: 'x' }, whole(RESPONSE)],
+    ['a streamed response', '/responses', { input: 'x', stream: true }, streamed(EMPTY_RESPONSE)],
+    ['a message', '/messages', { messages: MESSAGES, max_tokens: 9 }, whole({ ...EMPTY_MESSAGE, usage })],
+    [
+      'a streamed message',
+      '/messages',
+      { messages: MESSAGES, max_tokens: 9, stream: true },
+      streamed([
+        { type: 'message_start', message: { ...EMPTY_MESSAGE, stop_reason: null, usage } },
+        { type: 'message_delta', delta: { stop_reason: 'end_turn', stop_sequence: null }, usage },
+        { type: 'message_stop' },
+      ]),
+    ],
+  ]) {
+    test(name, async (t) => {
+      const { url } = await serve(t, async (response) => answer(response))
+      const fetch = createFetch({ ...QUICK, allowEmptyAnswer: true, usageTimeoutMs: 0 })
+      t.after(() => fetch.close())
+      const response = await fetch(`${url}/v1${path}`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify({ model: 'm', ...body }),
+      })
+      const { status, headers } = response
+      assert.deepEqual([status, headers.get('x-request-id'), headers.get('x-name')], [200, 'r-1', 'n'])
+      assert.notEqual(await response.text(), '')
+    })
+  }
+})
+
+test('the properties of a response can be redefined as those of the platform can', async (t) => {
+  const { url } = await serve(t, async (response) => json(200, COMPLETION)(response))
+  const fetch = createFetch(QUICK)
+  t.after(() => fetch.close())
+  const init = {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ model: 'm', messages: MESSAGES }),
+  }
+  for (const of of [globalThis.fetch, fetch]) {
+    const response = await of(`${url}/v1/chat/completions`, init)
+    assert.throws(() => {
+      response.url = 'x'
+    }, TypeError)
+    for (const name of ['url', 'type']) Object.defineProperty(response, name, { value: name, configurable: true })
+    const clone = response.clone
+    response.clone = function () {
+      return clone.call(this)
+    }
+    assert.deepEqual([response.url, response.type], ['url', 'type'])
+    assert.equal(await response.clone().text(), await response.text())
+  }
+})
+
+test('it can take the place of the global fetch', async (t) => {
+  const { url } = await serve(t, async (response) => response.end('ok'))
+  const original = globalThis.fetch
+  const fetch = createFetch(QUICK)
+  t.after(async () => {
+    globalThis.fetch = original
+    await fetch.close()
+  })
+  globalThis.fetch = fetch
+  assert.equal(await (await globalThis.fetch(`${url}/v1/models`)).text(), 'ok')
+})
+
+describe('the content of an assembled answer', () => {
+  const call = { id: 't', type: 'function', function: { name: 'f', arguments: '{"a":1}' } }
+  const part = { ...call, index: 0 }
+  const message = (fields, reason) =>
+    whole({ choices: [{ index: 0, message: { role: 'assistant', ...fields }, finish_reason: reason ?? 'stop' }] })
+  const chunks = (...deltas) =>
+    streamed([
+      ...deltas.map((delta) => ({ choices: [{ index: 0, delta, finish_reason: null }] })),
+      ...EMPTY_CHUNKS.slice(1),
+    ])
+  for (const [name, answer, content] of [
+    ['null and nothing else', message({ content: null }), null],
+    ['no content and nothing else', message({}), null],
+    ['"" and nothing else', message({ content: '' }), ''],
+    ['null and a refusal', message({ content: null, refusal: 'no' }), null],
+    ['"" and a refusal', message({ content: '', refusal: 'no' }), ''],
+    ['null and a tool call', message({ content: null, tool_calls: [call] }, 'tool_calls'), null],
+    ['"" and a tool call', message({ content: '', tool_calls: [call] }, 'tool_calls'), ''],
+    ['a stream of null', chunks({ role: 'assistant', content: null }), null],
+    ['a stream of ""', chunks({ role: 'assistant', content: '' }), ''],
+    ['a stream of "" and a tool call', chunks({ role: 'assistant', content: '' }, { tool_calls: [part] }), null],
+    ['a stream of reasoning', chunks({ reasoning_content: 'hm' }), null],
+  ]) {
+    test(name, async (t) => {
+      const { url } = await serve(t, async (response) => answer(response))
+      const fetch = createFetch({ ...QUICK, allowEmptyAnswer: true, usageTimeoutMs: 0 })
+      t.after(() => fetch.close())
+      const response = await fetch(`${url}/v1/chat/completions`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify({ model: 'm', messages: MESSAGES }),
+      })
+      assert.equal((await response.json()).choices[0].message.content, content)
+    })
+  }
+})
+
 test('the body of an error that passes through keeps its bytes', async (t) => {
   const bytes = Buffer.from([0xef, 0xbb, 0xbf, 0xff, 0x00, 0xe9])
   const { url } = await serve(t, async (response) => response.writeHead(500).end(bytes))

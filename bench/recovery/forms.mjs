@@ -27,8 +27,6 @@ export function forms() {
   }
   if (continuations.includes('assistant')) {
     all.push({ name: 'native', mode: 'native', options: { continuation: 'assistant' } })
-  } else if (styles.includes('prefill')) {
-    all.push({ name: 'native', mode: 'native', options: { recovery: { style: 'prefill' } } })
   }
   all.push({ name: 'default-native', mode: 'native', options: {} })
   return all

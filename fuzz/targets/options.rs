@@ -60,6 +60,7 @@ fn check_call(call: &CallConfig) {
         assert!(!timeout.is_zero() && timeout <= week, "{timeout:?}");
     }
     assert!(call.max_retries <= 10_000);
+    assert!(call.min_tokens_per_second.is_none_or(|rate| (0.1..=10_000.0).contains(&rate)));
     // Empty options change nothing except the fields that hold for one call only.
     let same = call.with(&json!({})).expect("empty options are valid");
     let bare = CallConfig { idempotency_key: None, session_id: None, ..call.clone() };

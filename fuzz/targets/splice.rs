@@ -1,5 +1,5 @@
 //! The splice. It removes only a prefix of the continuation, decides the same however the continuation is split, respects
-//! its limits, and agrees with a plain search for the longest overlap.
+//! its limits, and what it finds repeated agrees with a plain search for the longest overlap.
 //!
 //! Input: one byte each for the mode, the length of the repeat, the limits and the splits; then the delivered text, a NUL,
 //! and the continuation or, in the modes that build one, the true rest of the answer.
@@ -7,14 +7,15 @@
 
 use holysheep::rng::SeededRng;
 use holysheep::session::splice::{
-    ContinuationMismatch, Expectation, Join, JoinKind, Limits, MIN_OVERLAP, Splice, WINDOW,
+    Assurance, ContinuationMismatch, Expectation, Found, JoinKind, Limits, MIN_OVERLAP, Repeats, Splice,
+    WINDOW,
 };
 use libfuzzer_sys::fuzz_target;
 
 /// A continuation that matches the start of the answer for this many characters may be a mismatch.
 const HEAD_MIN: usize = 12;
 
-type Outcome = Result<(String, Join), ContinuationMismatch>;
+type Outcome = Result<(String, Found), ContinuationMismatch>;
 
 fuzz_target!(|input: &[u8]| {
     let [mode, repeated, limits, seed, texts @ ..] = input else { return };
@@ -104,56 +105,50 @@ fn check(
 
     if let Ok((out, join)) = &outcome {
         assert!(continuation.ends_with(out), "delivers text that was not received");
-        assert_eq!(join.trimmed, points(continuation) - points(out));
+        assert_eq!(join.points, points(continuation) - points(out));
     }
     if expect == Expectation::Restart {
         assert_eq!(outcome.as_ref().ok().map(|(out, _)| out.as_str()), restarted(delivered, continuation));
     } else if expect == Expectation::Continuation && points(continuation) < limits.max_held {
         check_overlap(delivered, continuation, limits, &outcome);
     }
-    check_timeout(delivered, &parts, limits, expect, rng);
+    check_assurance(delivered, continuation, &parts, limits, expect);
     outcome
 }
 
-/// Pushes the parts and finishes the continuation.
+/// Pushes the parts and ends the continuation.
 fn spliced(delivered: &str, parts: &[&str], limits: Limits, expect: Expectation) -> Outcome {
-    let mut splice = Splice::new(delivered, limits, expect);
+    let mut repeats = Repeats::new(delivered, limits, expect);
     let mut out = String::new();
-    let mut received = 0;
     for part in parts {
-        received += points(part);
-        out.push_str(&splice.push(part, 0)?);
-        // There is a deadline exactly while text is held.
-        assert!(splice.deadline().is_none() || received <= limits.max_held, "holds more than the limit");
+        out.push_str(&repeats.push(part)?);
     }
-    out.push_str(&splice.finish(0)?);
-    Ok((out, splice.join().expect("a finished splice has a join")))
+    out.push_str(&repeats.close(true)?);
+    Ok((out, repeats.found().expect("it has decided")))
 }
 
-/// The deadline passes after some part: only a prefix of the received text is removed, and later text passes unchanged.
-fn check_timeout(delivered: &str, parts: &[&str], limits: Limits, expect: Expectation, rng: &mut SeededRng) {
-    if parts.is_empty() {
-        return;
+/// What is delivered of a continuation that must be vouched for: a suffix of it, however it is split, of which no more than
+/// the limits allow is held.
+fn check_assurance(delivered: &str, continuation: &str, parts: &[&str], limits: Limits, expect: Expectation) {
+    for assurance in [Assurance::Verified, Assurance::Any] {
+        let limits = Limits { assurance, ..limits };
+        let verified = |parts: &[&str]| {
+            let mut splice = Splice::new(delivered, limits, expect.clone());
+            let mut out = String::new();
+            for part in parts {
+                out.push_str(&splice.push(part, 0)?);
+            }
+            out.push_str(&splice.finish(false, 0)?);
+            Ok((out, splice.join().expect("a finished splice has a join")))
+        };
+        let whole: Result<_, ContinuationMismatch> = verified(&[continuation]);
+        assert_eq!(verified(parts), whole, "differs in parts");
+        if let Ok((out, join)) = whole {
+            assert!(continuation.ends_with(&out), "delivers text that was not received");
+            assert_eq!(join.trimmed, points(continuation) - points(&out));
+            assert!(assurance.accepts(join.tier));
+        }
     }
-    let (early, late) = parts.split_at(rng.below(parts.len()));
-    let mut splice = Splice::new(delivered, limits, expect);
-    let mut out = String::new();
-    for part in early {
-        let Ok(new) = splice.push(part, 7) else { return };
-        out.push_str(&new);
-    }
-    let is_due = splice.deadline().is_some();
-    let Ok(new) = splice.timeout(7) else { return };
-    out.push_str(&new);
-    assert!(splice.deadline().is_none(), "text is held after the deadline");
-    if !is_due {
-        return;
-    }
-    assert!(early.concat().ends_with(&out), "delivers text that was not received");
-    for part in late {
-        assert_eq!(splice.push(part, 8).as_deref(), Ok(*part), "text after the decision is changed");
-    }
-    assert_eq!(splice.finish(8).as_deref(), Ok(""));
 }
 
 /// The text after a restart: the delivered text once more, without regard to leading white space.

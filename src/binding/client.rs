@@ -18,11 +18,12 @@ use super::event_channel::{ChannelOptions, EventChannel};
 use super::limiter::NativeLimiter;
 use super::native_hub::NativeHub;
 use super::runtime::runtime;
-use crate::config::{BreakerChoice, ClientConfig, Endpoint, FirstEndpointExtras};
+use crate::config::{BreakerChoice, ClientConfig, Endpoint, FirstEndpointExtras, ProbeOptions};
 use crate::engine::sink::Sink as _;
 use crate::engine::test_clock::{bind, bind_background};
 use crate::engine::{
-    CallRequest, ChatRequest, Client, Dialect, HttpTransport, Snapshot, health, parse_certificates,
+    CallRequest, ChatRequest, Client, ContinuationProbe, Dialect, HttpTransport, Snapshot, health,
+    parse_certificates,
 };
 use crate::error::{Error, Kind};
 
@@ -102,6 +103,7 @@ impl NativeClient {
         let mut options =
             client.config().call.with_accepting(&parse_json(&options)?, &also_accepted).or_throw()?;
         options.single_attempt = internal.single_attempt;
+        options.is_mirrored = internal.mirrored;
         options.max_attempts = internal.max_attempts;
         options.prompt_tokens = internal.prompt_tokens;
         options.first_endpoint_extras = internal.first_endpoint.as_ref().map(FirstEndpointExtras::from_json);
@@ -176,6 +178,30 @@ impl NativeClient {
         Ok(id)
     }
 
+    /// Probes how models at endpoints continue a turn. `options` is JSON: `endpoints`, `models`, `dialect`, `totalTimeoutMs`.
+    /// Ends like a call, with what was found as JSON, and returns its id.
+    #[napi(catch_unwind)]
+    pub fn probe_continuation(&self, hub: &NativeHub, options: String) -> napi::Result<u32> {
+        let client = self.current();
+        let options = ProbeOptions::read(&parse_json(&options)?).or_throw()?;
+        let probe = ContinuationProbe {
+            endpoints: options.endpoints,
+            models: options.models,
+            dialect: options.dialect.map_or(Ok(Dialect::Chat), Dialect::from_name).or_throw()?,
+        };
+        let mut call = client.config().call.clone();
+        call.total_timeout = options.total_timeout.or(call.total_timeout);
+        let runtime = runtime().or_throw()?;
+        let channel = EventChannel::open(&hub.hub, ChannelOptions::default());
+        let (id, state) = (channel.id, Arc::clone(&channel.state));
+        let task = async move {
+            let found = client.probe_continuation(&probe, &call, &channel.state.cancel).await;
+            channel.end(found.map(|found| serde_json::to_string(&found).unwrap_or_default()));
+        };
+        state.park(runtime, bind(task.boxed()));
+        Ok(id)
+    }
+
     /// The cost of the current window, as JSON.
     #[napi(catch_unwind)]
     pub fn cost(&self) -> String {
@@ -240,6 +266,8 @@ const ONLY_OUTCOME: u32 = 16;
 struct InternalOptions {
     /// Make exactly one attempt.
     single_attempt: bool,
+    /// Which attempts follow, and when, is the tutorial's.
+    mirrored: bool,
     /// The maximum number of attempts in total.
     max_attempts: Option<u32>,
     /// The prompt's tokens by model, as the caller's own function counts them.

@@ -26,6 +26,8 @@ pub struct CallConfig {
     pub whole_answer_timeout: Duration,
     /// Timeout between two reads of a stream. 60 s by default.
     pub idle_timeout: Duration,
+    /// The fewest tokens per second of an answer that has begun. `None`, the default, sets no limit.
+    pub min_tokens_per_second: Option<f64>,
     /// How long a call may be paused because its consumer reads nothing. 10 min by default; `None` for no limit.
     pub max_paused: Option<Duration>,
     /// How long to wait for the usage after the last finish reason. 1 s by default, at most 10 s.
@@ -64,6 +66,8 @@ pub struct CallConfig {
     pub prompt_tokens: BTreeMap<String, u64>,
     /// Exactly one attempt, however many routes there are (`executeStream`). False by default.
     pub single_attempt: bool,
+    /// A method of the HolySheep tutorials: which attempts follow, and when, is theirs (`docs/retries.md`). False by default.
+    pub is_mirrored: bool,
     /// The models to try, in order, when the requested one fails on all endpoints. None by default.
     pub fallback_models: Vec<String>,
     /// Every attempt after the first on a model waits, counts as a retry, and goes to the next endpoint.
@@ -81,6 +85,7 @@ impl Default for CallConfig {
             first_token_timeout: None,
             whole_answer_timeout: defaults::WHOLE_ANSWER_TIMEOUT,
             idle_timeout: defaults::IDLE_TIMEOUT,
+            min_tokens_per_second: None,
             max_paused: Some(defaults::MAX_PAUSED),
             usage_timeout: defaults::USAGE_TIMEOUT,
             max_event: defaults::MAX_EVENT,
@@ -100,6 +105,7 @@ impl Default for CallConfig {
             max_attempts: None,
             prompt_tokens: BTreeMap::new(),
             single_attempt: false,
+            is_mirrored: false,
             fallback_models: Vec::new(),
             rotate_endpoints: defaults::ROTATE_ENDPOINTS,
             hedge: None,
@@ -159,6 +165,9 @@ impl CallConfig {
         call.whole_answer_timeout =
             reader.milliseconds("wholeAnswerTimeoutMs", 1)?.unwrap_or(call.whole_answer_timeout);
         call.idle_timeout = reader.milliseconds("idleTimeoutMs", 1)?.unwrap_or(call.idle_timeout);
+        if let Some(rate) = reader.number_or_false("minTokensPerSecond", 0.1, 10_000.0)? {
+            call.min_tokens_per_second = rate;
+        }
         if let Some(limit) = reader.milliseconds_or_false("maxPausedMs", 1)? {
             call.max_paused = limit;
         }

@@ -8,9 +8,10 @@ use serde_json::Value;
 use super::breaker::{BREAKER_ACCEPTED, BreakerChoice, breaker_choice};
 use super::call::CallConfig;
 use super::certificates::certificates;
+use super::continuation::Continuation;
 use super::cost::{self, Cost};
 use super::defaults;
-use super::endpoint::{self, Endpoint, SendSessionId, base_url};
+use super::endpoint::{self, Endpoint, Inherited, SendSessionId, base_url};
 use super::proxy::{self, ProxyConfig};
 use super::rate_limit::{RateLimit, rate_limit};
 use super::reader::Reader;
@@ -81,7 +82,10 @@ impl ClientConfig {
             Some(Value::String(url)) => Some(base_url("baseUrl", url)?),
             Some(other) => return reader.invalid("baseUrl", other, endpoint::BASE_URL_ACCEPTED),
         };
-        let send_session_id = SendSessionId::read(&mut reader)?;
+        let inherited = Inherited {
+            send_session_id: SendSessionId::read(&mut reader)?,
+            continuation: Continuation::read(&mut reader)?.unwrap_or_default(),
+        };
         let endpoints = match reader.value("endpoints") {
             None => {
                 let Some(key) = key else {
@@ -92,7 +96,7 @@ impl ClientConfig {
                     ));
                 };
                 let url = base.as_deref().unwrap_or(defaults::BASE_URL);
-                vec![Arc::new(Endpoint::from_url(url, key, send_session_id))]
+                vec![Arc::new(Endpoint::from_url(url, key, inherited))]
             }
             Some(_) if base.is_some() => {
                 return Err(Error::invalid(
@@ -102,7 +106,7 @@ impl ClientConfig {
                 ));
             }
             Some(Value::Array(items)) if !items.is_empty() => {
-                endpoint::read_all(items, key.as_ref(), send_session_id)?
+                endpoint::read_all(items, key.as_ref(), inherited)?
             }
             Some(other) => {
                 return reader.invalid("endpoints", other, "an array with at least one endpoint");

@@ -42,6 +42,8 @@ pub const MULTIPLIER: f64 = 2.0;
 /// starts.
 pub const MIN_ATTEMPT_TIME: Duration = Duration::from_millis(250);
 pub const MAX_RETRY_AFTER: Duration = Duration::from_secs(60);
+/// The longest wait for a rate limit that comes before another model.
+pub const MAX_WAIT_BEFORE_FALLBACK: Duration = Duration::from_secs(5);
 /// The longest time for which one `retry-after` keeps the calls of a client from a route.
 pub const MAX_COOLDOWN: Duration = Duration::from_secs(60 * 60);
 /// How long a route comes after the others when its provider limits the rate without a `retry-after`.
@@ -122,12 +124,14 @@ pub fn list() -> Value {
         "firstTokenTimeoutMs": ms(FIRST_TOKEN_TIMEOUT),
         "wholeAnswerTimeoutMs": ms(WHOLE_ANSWER_TIMEOUT),
         "idleTimeoutMs": ms(IDLE_TIMEOUT),
+        "minTokensPerSecond": false,
         "maxPausedMs": ms(MAX_PAUSED),
         "usageTimeoutMs": ms(USAGE_TIMEOUT),
         "maxEventBytes": MAX_EVENT,
         "maxAnswerBytes": MAX_ANSWER,
         "allowEmptyAnswer": false,
         "rotateEndpoints": ROTATE_ENDPOINTS,
+        "continuation": "auto",
         "lastRoute": { "firstTokenTimeoutMs": ms(FIRST_TOKEN_TIMEOUT_LAST_ROUTE) },
         "hedge": false,
         "hedging": { "afterMs": "p95" },
@@ -137,7 +141,9 @@ pub fn list() -> Value {
         "toolCalls": "buffer",
         "recovery": {
             "mode": "continue",
-            "style": "dialog",
+            "style": "auto",
+            "assurance": "verified",
+            "buffered": "auto",
             "maxRecoveries": MAX_RECOVERIES,
             "maxBytes": MAX_RECOVERY,
             "minOverlap": crate::session::splice::MIN_OVERLAP,
@@ -153,6 +159,7 @@ pub fn list() -> Value {
             "multiplier": MULTIPLIER,
             "jitter": "full",
             "maxRetryAfterMs": ms(MAX_RETRY_AFTER),
+            "maxWaitBeforeFallbackMs": ms(MAX_WAIT_BEFORE_FALLBACK),
         },
         "connectionReset": {
             "minDelayMs": ms(RESET_MIN_DELAY),

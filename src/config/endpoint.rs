@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::authority::{is_authority, split_port};
+use super::authority::{host, is_authority, split_port};
 use super::breaker::{BreakerChoice, breaker_choice};
+use super::continuation::Continuation;
 use super::defaults;
 use super::headers::{headers, secret_values};
 use super::rate_limit::{RateLimit, rate_limit};
@@ -33,6 +34,8 @@ pub struct Endpoint {
     /// Overrides that of the call.
     pub require_finish_reason: Option<bool>,
     pub send_session_id: SendSessionId,
+    /// How it is asked to continue the assistant turn. That of the client by default.
+    pub continuation: Continuation,
     /// The limit of this endpoint, which applies in addition to the client's. None by default.
     pub rate_limit: Option<RateLimit>,
     /// Overrides that of the client unless it is [`BreakerChoice::Auto`].
@@ -41,7 +44,7 @@ pub struct Endpoint {
 
 impl Endpoint {
     /// An endpoint with a URL and a key, and defaults otherwise.
-    pub fn from_url(url: &str, key: Secret, send_session_id: Option<SendSessionId>) -> Endpoint {
+    pub fn from_url(url: &str, key: Secret, inherited: Inherited) -> Endpoint {
         Endpoint {
             name: host(url).to_owned(),
             url: url.to_owned(),
@@ -50,7 +53,8 @@ impl Endpoint {
             models: BTreeMap::new(),
             weight: defaults::WEIGHT,
             require_finish_reason: None,
-            send_session_id: send_session_id.unwrap_or_else(|| SendSessionId::default_for(url)),
+            send_session_id: inherited.send_session_id.unwrap_or_else(|| SendSessionId::default_for(url)),
+            continuation: inherited.continuation,
             rate_limit: None,
             breaker: BreakerChoice::Auto,
         }
@@ -66,12 +70,7 @@ impl Endpoint {
         self.key.iter().map(Secret::expose).chain(secret_values(&self.headers))
     }
 
-    fn read(
-        path: &str,
-        value: &Value,
-        key: Option<&Secret>,
-        send_session_id: Option<SendSessionId>,
-    ) -> Result<Endpoint> {
+    fn read(path: &str, value: &Value, key: Option<&Secret>, inherited: Inherited) -> Result<Endpoint> {
         if let Value::String(url) = value {
             let Some(key) = key else {
                 return Err(Error::invalid(
@@ -80,7 +79,7 @@ impl Endpoint {
                     "a key for the endpoints given as plain URLs, or HOLYSHEEP_API_KEY in the environment",
                 ));
             };
-            return Ok(Endpoint::from_url(&base_url(path, url)?, key.clone(), send_session_id));
+            return Ok(Endpoint::from_url(&base_url(path, url)?, key.clone(), inherited));
         }
         let mut reader = Reader::new(path, value)?;
         let url = match reader.value("baseUrl") {
@@ -109,8 +108,9 @@ impl Endpoint {
             weight: routing::weight(&mut reader)?,
             require_finish_reason: reader.boolean("requireFinishReason")?,
             send_session_id: SendSessionId::read(&mut reader)?
-                .or(send_session_id)
+                .or(inherited.send_session_id)
                 .unwrap_or_else(|| SendSessionId::default_for(&url)),
+            continuation: Continuation::read(&mut reader)?.unwrap_or(inherited.continuation),
             rate_limit: rate_limit(&mut reader, "rateLimit")?,
             breaker: breaker_choice(&mut reader, "circuitBreaker", "circuit breaker options or false")?,
             url,
@@ -120,21 +120,24 @@ impl Endpoint {
     }
 }
 
+/// The options of a client that its endpoints inherit.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Inherited {
+    pub send_session_id: Option<SendSessionId>,
+    pub continuation: Continuation,
+}
+
 /// Reads a list of endpoints. Breakers, events and results identify an endpoint by its name, so a default name that is
 /// taken gets a suffix that no other name has.
 ///
 /// # Errors
 /// An invalid endpoint, or an explicit name that occurs twice.
-pub fn read_all(
-    items: &[Value],
-    key: Option<&Secret>,
-    send_session_id: Option<SendSessionId>,
-) -> Result<Vec<Arc<Endpoint>>> {
+pub fn read_all(items: &[Value], key: Option<&Secret>, inherited: Inherited) -> Result<Vec<Arc<Endpoint>>> {
     let explicit_names: Vec<&str> = items.iter().filter_map(|item| item.get("name")?.as_str()).collect();
     let mut endpoints: Vec<Arc<Endpoint>> = Vec::new();
     for (index, item) in items.iter().enumerate() {
         let path = format!("endpoints[{index}]");
-        let mut endpoint = Endpoint::read(&path, item, key, send_session_id)?;
+        let mut endpoint = Endpoint::read(&path, item, key, inherited)?;
         let is_taken = |name: &str| endpoints.iter().any(|other| other.name == name);
         if is_taken(&endpoint.name) {
             if item.get("name").is_some() {
@@ -210,12 +213,6 @@ fn models(reader: &mut Reader<'_>) -> Result<BTreeMap<String, String>> {
         Some(other) => return reader.invalid("models", other, accepted),
     }
     Ok(models)
-}
-
-/// The host and port of a URL that [`base_url`] has accepted.
-fn host(url: &str) -> &str {
-    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
-    rest.split('/').next().unwrap_or(rest)
 }
 
 /// Whether a URL is one of HolySheep's hosts.

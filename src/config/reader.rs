@@ -110,6 +110,15 @@ impl<'a> Reader<'a> {
         self.number_where(key, &format!("a number from {min} to {max}"), |n| n >= min && n <= max)
     }
 
+    /// A number from `min` to `max`, inclusive, or `false`, which is `Some(None)`.
+    pub fn number_or_false(&mut self, key: &'static str, min: f64, max: f64) -> Result<Option<Option<f64>>> {
+        if self.value(key) == Some(&Value::Bool(false)) {
+            return Ok(Some(None));
+        }
+        let accepted = format!("a number from {min} to {max}, or false");
+        Ok(self.number_where(key, &accepted, |n| n >= min && n <= max)?.map(Some))
+    }
+
     /// Whole milliseconds from `min` to [`MAX_MS`], inclusive.
     pub fn milliseconds(&mut self, key: &'static str, min: u64) -> Result<Option<Duration>> {
         let accepted = format!("whole milliseconds from {min} to {MAX_MS}");

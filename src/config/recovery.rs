@@ -6,7 +6,7 @@ use super::defaults;
 use super::reader::{Reader, describe};
 use crate::error::{Error, Result};
 use crate::session::prompts::Style;
-use crate::session::splice::MIN_OVERLAP;
+use crate::session::splice::{Assurance, MIN_OVERLAP};
 
 /// What happens when a stream breaks after deltas were delivered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,12 +19,27 @@ pub enum Mode {
     Fail,
 }
 
+/// What happens when a stream breaks of which nothing was delivered, because the caller waits for the complete answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Buffered {
+    /// A provider that continues the assistant turn continues it; elsewhere the answer is requested again. The default.
+    #[default]
+    Auto,
+    /// The answer is requested again.
+    Restart,
+    /// What was received is continued as if it had been delivered.
+    Continue,
+}
+
 /// How a call recovers from a break.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Recovery {
     pub mode: Mode,
-    /// How the rest is requested. `dialog` by default.
-    pub style: Style,
+    /// How the rest is requested first; `None`, the default, is the order of [`Style::ALL`].
+    pub style: Option<Style>,
+    /// What must vouch for a continuation before it is delivered. `verified` by default.
+    pub assurance: Assurance,
+    pub buffered: Buffered,
     /// The maximum number of recoveries of one answer; the break after the last one fails the call. 5 by
     /// default.
     pub max_recoveries: u32,
@@ -41,7 +56,9 @@ impl Default for Recovery {
     fn default() -> Self {
         Recovery {
             mode: Mode::Continue,
-            style: Style::Dialog,
+            style: None,
+            assurance: Assurance::Verified,
+            buffered: Buffered::Auto,
             max_recoveries: defaults::MAX_RECOVERIES,
             min_overlap: MIN_OVERLAP,
             max_bytes: defaults::MAX_RECOVERY,
@@ -52,12 +69,17 @@ impl Default for Recovery {
 
 const MODES: &[(&str, Mode)] =
     &[("continue", Mode::Continue), ("restart", Mode::Restart), ("fail", Mode::Fail)];
-const STYLES: &[(&str, Style)] = &[
-    ("dialog", Style::Dialog),
-    ("anchored", Style::Anchored),
-    ("system", Style::System),
-    ("prefill", Style::Prefill),
+const STYLES: &[(&str, Option<Style>)] = &[
+    ("auto", None),
+    ("anchored", Some(Style::Anchored)),
+    ("dialog", Some(Style::Dialog)),
+    ("system", Some(Style::System)),
+    ("repeat", Some(Style::Repeat)),
 ];
+const ASSURANCES: &[(&str, Assurance)] =
+    &[("native", Assurance::Native), ("verified", Assurance::Verified), ("any", Assurance::Any)];
+const BUFFERED: &[(&str, Buffered)] =
+    &[("auto", Buffered::Auto), ("restart", Buffered::Restart), ("continue", Buffered::Continue)];
 const ON_MALFORMED: &[(&str, bool)] = &[("recover", false), ("skip", true)];
 
 impl Recovery {
@@ -73,6 +95,8 @@ impl Recovery {
                 let mut reader = Reader::new(path, value)?;
                 recovery.mode = reader.one_of("mode", MODES)?.unwrap_or(recovery.mode);
                 recovery.style = reader.one_of("style", STYLES)?.unwrap_or(recovery.style);
+                recovery.assurance = reader.one_of("assurance", ASSURANCES)?.unwrap_or(recovery.assurance);
+                recovery.buffered = reader.one_of("buffered", BUFFERED)?.unwrap_or(recovery.buffered);
                 if let Some(max) = reader.integer("maxRecoveries", 0, 1000)? {
                     recovery.max_recoveries = max as u32;
                 }

@@ -20,6 +20,8 @@ pub struct RetryConfig {
     /// The longest `retry-after` to wait for; past it the call goes to the next route or fails. 60 s by
     /// default.
     pub max_retry_after: Duration,
+    /// The longest wait for a rate limit that comes before another model. 5 s by default; zero disables it.
+    pub max_wait_before_fallback: Duration,
     /// The wait after a reset connection, in place of the backoff: uniformly random in this range. Off by
     /// default.
     pub connection_reset: Option<RangeInclusive<Duration>>,
@@ -32,6 +34,7 @@ impl Default for RetryConfig {
         RetryConfig {
             backoff: Backoff::default(),
             max_retry_after: defaults::MAX_RETRY_AFTER,
+            max_wait_before_fallback: defaults::MAX_WAIT_BEFORE_FALLBACK,
             connection_reset: None,
             decisions: DecisionTable::default(),
         }
@@ -70,6 +73,8 @@ impl RetryConfig {
         backoff.multiplier = reader.number("multiplier", 1.0, 100.0)?.unwrap_or(backoff.multiplier);
         backoff.jitter = reader.one_of("jitter", JITTERS)?.unwrap_or(backoff.jitter);
         retry.max_retry_after = reader.milliseconds("maxRetryAfterMs", 0)?.unwrap_or(retry.max_retry_after);
+        retry.max_wait_before_fallback =
+            reader.milliseconds("maxWaitBeforeFallbackMs", 0)?.unwrap_or(retry.max_wait_before_fallback);
         if let Some(reset) = reader.value("connectionReset") {
             retry.connection_reset = connection_reset(&reader.full_name("connectionReset"), reset)?;
         }

@@ -19,6 +19,7 @@ pub mod shared;
 pub mod time;
 
 pub use call::Answer;
+pub use client::continuation_probe::ContinuationProbe;
 pub use client::{Client, decisions, health};
 pub use shared::call_request::CallRequest;
 pub use shared::ids::session_id;

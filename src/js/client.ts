@@ -6,9 +6,11 @@ import type {
   CircuitState,
   ClientEvent,
   ClientOptions,
+  ContinuationProbeOptions,
   CostReport,
   EndpointHealth,
   Metrics,
+  ProbedContinuation,
   ProviderModel,
   RecoveryOptions,
   Snapshot,
@@ -168,7 +170,11 @@ export class HolySheepStreamingClient {
     options?: CallOptions,
   ): Promise<StreamOutcome> {
     const errorCallback = callback('onError', onError)
-    const { finished, call } = this.#streamText({ messages }, onChunk, options)
+    const mirrored: CallOptions & WithInternalOptions = {
+      ...optionsObject('options', options),
+      [INTERNAL]: { mirrored: true },
+    }
+    const { finished, call } = this.#streamText({ messages }, onChunk, mirrored)
     try {
       await withCallerStack(finished)
       return { success: true, attempts: call.attempts() }
@@ -211,20 +217,21 @@ export class HolySheepStreamingClient {
   }
 
   resume(snapshot: Snapshot, request?: ChatRequest, options?: CallOptions): ChatStream {
-    const { request: full, json } = readSnapshot(snapshot, request)
+    const { request: full, json, dialect } = readSnapshot(snapshot, request)
     const { text = '', deltas = 0 } = bare({ ...(own(snapshot, 'answer') as Partial<Snapshot['answer']>) })
-    return this.#stream(full, options, { json, position: { length: text.length, deltas } })
+    return this.#stream(full, options, { json, dialect, position: { length: text.length, deltas } })
   }
 
   #stream(
     request: ChatRequest,
     options?: CallOptions,
-    snapshot?: { json: string; position: ReadPosition },
+    snapshot?: { json: string; dialect?: string | undefined; position: ReadPosition },
   ): ChatStream {
     const body = encodeRequest(request)
     return createStream({
-      enter: (consumer) => this.#start(body, options, consumer, false, snapshot?.json),
+      enter: (consumer) => this.#start(body, options, consumer, false, snapshot?.json, snapshot?.dialect),
       body,
+      textOnly: snapshot?.dialect !== undefined,
       withUsage: own(own(request, 'stream_options'), 'include_usage') === true,
       resumedAt: snapshot?.position ?? { length: 0, deltas: 0 },
       signal: own(options, 'signal') as AbortSignal | undefined,
@@ -254,21 +261,26 @@ export class HolySheepStreamingClient {
   async models(options?: { signal?: AbortSignal }): Promise<ProviderModel[]> {
     const { signal, rest } = splitSignal(options)
     for (const name of Object.keys(rest)) throw unknownOption(name, 'signal')
-    signal?.throwIfAborted()
-    const answer = new Promise<string>((end, error) => {
-      const enter = (hub: InstanceType<typeof addon.NativeHub>) => native(() => this.#native.models(hub))
-      open({ ...ONLY_END, end, error }, signal, false, enter).begin(NOTHING)
-    })
-    const settle = this.#inFlight.begin()
-    answer.then(settle, settle)
-    return JSON.parse(await withCallerStack(answer))
+    return this.#ask((hub) => this.#native.models(hub), signal)
   }
 
   async healthCheck(): Promise<EndpointHealth[]> {
+    return this.#ask((hub) => this.#native.checkHealth(hub))
+  }
+
+  async probeContinuation(options?: ContinuationProbeOptions): Promise<ProbedContinuation[]> {
+    const { signal, rest } = splitSignal(options)
+    return this.#ask((hub) => this.#native.probeContinuation(hub, encode(rest)), signal)
+  }
+
+  /** Starts what is not a call of the caller. Resolves to its result. */
+  async #ask<T>(start: (hub: InstanceType<typeof addon.NativeHub>) => number, signal?: AbortSignal): Promise<T> {
+    signal?.throwIfAborted()
     const answer = new Promise<string>((end, error) => {
-      const enter = (hub: InstanceType<typeof addon.NativeHub>) => native(() => this.#native.checkHealth(hub))
-      open({ ...ONLY_END, end, error }, undefined, false, enter).begin(NOTHING)
+      open({ ...ONLY_END, end, error }, signal, false, (hub) => native(() => start(hub))).begin(NOTHING)
     })
+    const settle = this.#inFlight.begin()
+    answer.then(settle, settle)
     return JSON.parse(await withCallerStack(answer))
   }
 

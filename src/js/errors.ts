@@ -1,5 +1,5 @@
 /** The error classes, and their construction from the error records of Rust. */
-import type { AttemptRecord, Snapshot } from '../../index'
+import type { AttemptRecord, Snapshot, TimeoutPhase } from '../../index'
 import { type Brand, brandErrors } from './copies'
 import { addon, copy } from './native'
 import { bare, own } from './own'
@@ -39,7 +39,7 @@ class APIError extends HolySheepError {}
 class AuthenticationError extends APIError {}
 class RateLimitError extends APIError {}
 class TimeoutError extends HolySheepError {
-  declare readonly phase: 'connect' | 'first-token' | 'idle' | 'attempt' | 'total' | 'queue' | 'paused'
+  declare readonly phase: TimeoutPhase
   declare readonly timeBreakdown?: { queueMs: number; waitMs: number; attemptMs: number }
 }
 class ConnectionError extends HolySheepError {}

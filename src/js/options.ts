@@ -17,6 +17,8 @@ export const INTERNAL: unique symbol = internalSymbol('internal') as never
 export interface InternalOptions {
   /** Per call: make exactly one attempt. */
   singleAttempt?: boolean
+  /** Per call: which attempts follow, and when, is the tutorial's. */
+  mirrored?: boolean
   /** Per call: the maximum number of attempts in total. */
   maxAttempts?: number
   /** Per call: the tokens of the prompt by model, as the caller's `countTokens` counts them. */

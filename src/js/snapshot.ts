@@ -2,24 +2,29 @@
 import type { ChatRequest, Snapshot, SnapshotOptions, StreamResult } from '../../index'
 import { describe, fromRecord, HolySheepError, invalid, unknownOption } from './errors'
 import { optionsObject } from './options'
-import { bare, stringify } from './own'
+import { bare, own, stringify } from './own'
 
 /** A snapshot as Rust has it, without the request. */
 type NativeSnapshot = Omit<Snapshot, 'request' | 'messagesSha256'>
 
-function sha256(messages: unknown): string {
+function sha256(request: unknown): string {
   // Loaded with the first snapshot, because loading it would double the time to `require` this package.
   const { createHash } = require('node:crypto') as typeof import('node:crypto')
   return createHash('sha256')
-    .update(stringify(messages) as string)
+    .update(stringify(conversationOf(request)) as string)
     .digest('hex')
+}
+
+/** The messages of a request, or the `input` of one for `/v1/responses`. */
+function conversationOf(request: unknown): unknown {
+  return own(request, 'messages') ?? own(request, 'input') ?? null
 }
 
 /** Adds the request to a snapshot from Rust. `body` is the JSON of the request. */
 export function addRequest(from: NativeSnapshot, body: string, messages: 'full' | 'hash' = 'full'): Snapshot {
   const { request: _, ...native } = from as Snapshot
   const request = JSON.parse(body) as ChatRequest
-  const withHash = { ...native, messagesSha256: sha256(request.messages) }
+  const withHash = { ...native, messagesSha256: sha256(request) }
   return messages === 'full' ? { ...withHash, request } : withHash
 }
 
@@ -83,6 +88,8 @@ export function clip(snapshot: NativeSnapshot, position: ReadPosition): NativeSn
   })
   return {
     ...snapshot,
+    // Its position is that of everything received.
+    response: undefined,
     answer: {
       ...answer,
       text,
@@ -115,7 +122,7 @@ export function withSnapshot(error: unknown, body: string): unknown {
 export function readSnapshot(
   snapshot: unknown,
   request: ChatRequest | undefined,
-): { request: ChatRequest; json: string } {
+): { request: ChatRequest; json: string; dialect: string | undefined } {
   const accepted = 'a snapshot from `stream.snapshot()` or `error.snapshot`'
   if (typeof snapshot !== 'object' || snapshot === null || Array.isArray(snapshot)) {
     // A string is not shown: a snapshot contains a conversation.
@@ -128,8 +135,11 @@ export function readSnapshot(
   if (full === undefined) {
     throw invalid('request', undefined, 'the request of the snapshot, which contains only a hash of it')
   }
-  if (messagesSha256 !== undefined && messagesSha256 !== sha256(full?.messages)) {
+  if (messagesSha256 !== undefined && messagesSha256 !== sha256(full)) {
     throw invalid('request.messages', full?.messages, 'the messages of the snapshot', 'other messages')
   }
-  return { request: full, json: stringify(native) as string }
+  const { dialect } = native
+  // What the provider keeps is a stream.
+  const streamed = dialect === undefined ? full : bare({ ...full, stream: true })
+  return { request: streamed, json: stringify(native) as string, dialect }
 }

@@ -48,6 +48,8 @@ export interface StreamStart {
   enter(consumer: Consumer): CallHandle
   /** The JSON of the request. */
   body: string
+  /** The answer of another API, whose chunks are not chat chunks. */
+  textOnly: boolean
   /** The caller has requested usage, so one more chunk follows the text. */
   withUsage: boolean
   /** The position that the call resumes at. */
@@ -222,8 +224,8 @@ export class ChatStream implements AsyncIterable<ChatCompletionChunk> {
 
   #begin() {
     if (this.#mode !== undefined) return
-    // Without a reader, chunks: a later reader of any kind can be served from them.
-    this.#mode = this.#reader === 'text' ? TEXT : this.#reader === 'complete' ? NOTHING : CHUNKS
+    const unread = this.#start.textOnly ? TEXT : CHUNKS // A later reader of any kind can be served from chunks.
+    this.#mode = this.#reader === 'text' ? TEXT : this.#reader === 'complete' ? NOTHING : unread
     this.#call.begin(this.#mode)
     if (this.#reader === undefined && !this.#unbounded) release(this.#link, this, this.#call)
   }
@@ -293,6 +295,8 @@ export class ChatStream implements AsyncIterable<ChatCompletionChunk> {
         `this stream has already been read (${READ_AS[this.#reader]}), and can be read only once: call stream() again for a new one`,
       )
     }
+    if (reader === 'chunks' && this.#start.textOnly)
+      throw invalidState('no chat chunks here: read textStream or text()')
     hold(this.#link, this)
     this.#reader = reader
     this.#shape = shape
@@ -438,12 +442,8 @@ export class ChatStream implements AsyncIterable<ChatCompletionChunk> {
   }
 
   [Symbol.for('nodejs.util.inspect.custom')]() {
-    const state = this.#failure ? 'failed' : this.#complete ? 'complete' : 'streaming'
-    return `ChatStream { ${state} }`
+    return `ChatStream { ${this.#failure ? 'failed' : this.#complete ? 'complete' : 'streaming'} }`
   }
 }
 
-/** For the adapters of `web.ts`. */
-function unchanged(_stream: ChatStream, delta: string) {
-  return delta
-}
+const unchanged = (_stream: ChatStream, delta: string) => delta

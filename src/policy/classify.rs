@@ -98,9 +98,9 @@ pub fn classify(error: &Error) -> Classification {
         Kind::Server => class(error.status.is_none_or(is_retryable_status), Failure, Any),
         // A proxy sent it, not the service.
         Kind::Redirect => class(false, Ignored, Any),
-        Kind::Timeout(Phase::Connect | Phase::FirstToken | Phase::Idle | Phase::Attempt) => {
-            class(true, Failure, Any)
-        }
+        Kind::Timeout(
+            Phase::Connect | Phase::FirstToken | Phase::Idle | Phase::Throughput | Phase::Attempt,
+        ) => class(true, Failure, Any),
         // The attempt in flight at the deadline has timed out like any other.
         Kind::Timeout(Phase::Total) => class(false, Failure, Never),
         // The caller's own time.
@@ -199,6 +199,7 @@ mod tests {
             Kind::Timeout(Phase::Connect),
             Kind::Timeout(Phase::FirstToken),
             Kind::Timeout(Phase::Idle),
+            Kind::Timeout(Phase::Throughput),
             Kind::Connection(ConnectionFailure::Reset),
             Kind::Connection(ConnectionFailure::NotFound),
             Kind::Interrupted,

@@ -114,6 +114,11 @@ impl TokenCount {
         self.quarters.div_ceil(4) + self.fixed_estimate
     }
 
+    /// The whole tokens of the estimate: a part of one is not counted.
+    pub fn whole_tokens(&self) -> u64 {
+        self.fixed_estimate.saturating_add(self.quarters / 4)
+    }
+
     /// The upper bound of the number of tokens.
     pub fn upper_bound(&self) -> u64 {
         self.bound + self.fixed_bound

@@ -12,10 +12,20 @@ const MAX_OTHERS: usize = 32;
 /// The longest name of such a field that is noted, in bytes.
 const MAX_NAME: usize = 256;
 
+/// Where the provider has sent content, if only an empty text.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ContentSource {
+    #[default]
+    None,
+    Delta,
+    Message,
+}
+
 /// What was received of one choice.
 #[derive(Clone, Debug, Default)]
 pub struct Choice {
     pub text: String,
+    pub content_source: ContentSource,
     pub reasoning: String,
     pub refusal: String,
     pub tool_calls: Vec<ToolCall>,
@@ -98,12 +108,25 @@ impl Choice {
         growth
     }
 
+    /// Whether its content is a text, if only an empty one, and not null.
+    fn has_content(&self) -> bool {
+        if !self.text.is_empty() {
+            return true;
+        }
+        match self.content_source {
+            ContentSource::None => false,
+            // Streams begin with an empty text beside the role, before it is known what follows.
+            ContentSource::Delta => {
+                self.tool_calls.is_empty() && self.function_call.is_none() && self.refusal.is_empty()
+            }
+            ContentSource::Message => true,
+        }
+    }
+
     pub(super) fn completion(&self, index: usize) -> Value {
         let mut message = Map::new();
         message.insert("role".into(), json!("assistant"));
-        let has_call = !self.tool_calls.is_empty() || self.function_call.is_some();
-        let no_content = self.text.is_empty() && (has_call || !self.refusal.is_empty());
-        message.insert("content".into(), if no_content { Value::Null } else { json!(self.text) });
+        message.insert("content".into(), if self.has_content() { json!(self.text) } else { Value::Null });
         message.insert(
             "refusal".into(),
             if self.refusal.is_empty() { Value::Null } else { json!(self.refusal) },
@@ -131,6 +154,20 @@ impl Choice {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn content_without_text_is_null_unless_the_provider_sent_an_empty_text() {
+        for (content_source, alone, beside_refusal) in [
+            (ContentSource::None, Value::Null, Value::Null),
+            (ContentSource::Delta, json!(""), Value::Null),
+            (ContentSource::Message, json!(""), json!("")),
+        ] {
+            for (refusal, expected) in [("", alone), ("no", beside_refusal)] {
+                let choice = Choice { content_source, refusal: refusal.into(), ..Choice::default() };
+                assert_eq!(choice.completion(0)["message"]["content"], expected, "{content_source:?}");
+            }
+        }
+    }
 
     #[test]
     fn logprobs_of_all_chunks_are_concatenated() {

@@ -4,6 +4,7 @@ pub mod choice;
 pub mod journal;
 mod json_scan;
 pub mod merge;
+pub mod native;
 pub mod prompts;
 pub mod snapshot;
 pub mod splice;

@@ -17,19 +17,18 @@ pub enum Style {
     Anchored,
     /// One system message after the caller's messages.
     System,
-    /// The partial answer as the last message, for models that continue it.
-    Prefill,
+    /// The partial answer in the caller's last message, with which the model is asked to begin.
+    Repeat,
 }
 
 impl Style {
-    /// The styles to try, in this order, if a provider rejects this one with a 400. They require less of a
-    /// provider. Most providers reject a prefill, so it is never a fallback.
-    pub fn fallbacks(self) -> &'static [Style] {
-        match self {
-            Style::Dialog => &[Style::System],
-            Style::Anchored | Style::Prefill => &[Style::Dialog, Style::System],
-            Style::System => &[Style::Dialog],
-        }
+    /// Best first: how often the answer of each passes the checks is in `bench/recovery/README.md`.
+    pub const ALL: [Style; 4] = [Style::Anchored, Style::System, Style::Dialog, Style::Repeat];
+
+    /// The styles to try one after the other, beginning with `preferred`.
+    pub fn in_order(preferred: Option<Style>) -> impl Iterator<Item = Style> {
+        let others = Style::ALL.into_iter().filter(move |style| Some(*style) != preferred);
+        preferred.into_iter().chain(others)
     }
 }
 
@@ -45,12 +44,13 @@ pub struct Prompt {
 /// Asks the model to continue `partial`. `messages` is the JSON array of the caller's messages.
 pub fn continuation(messages: &str, partial: &str, style: Style) -> Prompt {
     let turn = json!({ "role": "assistant", "content": partial });
-    // A continuation may start with the same few words by chance, so a short text has no anchor.
-    let is_long = partial.chars().nth(MIN_ANCHOR - 1).is_some();
-    let anchor = (style == Style::Anchored && is_long).then(|| anchor(partial).to_owned());
+    let anchor = matches!(style, Style::Anchored | Style::Repeat).then(|| match style {
+        Style::Repeat => partial.to_owned(),
+        _ => anchor(partial).to_owned(),
+    });
     let added = match style {
-        Style::Prefill => vec![turn],
         Style::System => vec![json!({ "role": "system", "content": instruction(partial, None) })],
+        Style::Repeat => vec![json!({ "role": "user", "content": format!("{AGAIN}\n\n{partial}") })],
         Style::Dialog | Style::Anchored => {
             let text = instruction(partial, anchor.as_deref());
             vec![turn, json!({ "role": "user", "content": text })]
@@ -59,26 +59,42 @@ pub fn continuation(messages: &str, partial: &str, style: Style) -> Prompt {
     Prompt { messages: append(messages, &added), anchor }
 }
 
+/// The fixed parts of the instructions.
+const CUT_OFF: &str =
+    "Your previous answer was cut off. Go on exactly where it stops, as if there had been no break.";
+const REPEAT: &str = "Begin by repeating, character for character, its last words";
+const BEGIN: &str = "If it stops in or right after a word that is made of letters, in a language that puts spaces between \
+                     words, begin with that one word again, from its first letter. Otherwise begin with the very next \
+                     character.";
+const RULES: &str = "No greeting, no explanation, no other repetition; do not start over, and do not open a code block, list \
+                     or table again that is still open. Keep the language and the formatting. The answer so far ends with:";
+
+const AGAIN: &str = "Your answer was cut off. Write it again: begin with exactly this text, word for word, and go on from \
+                     there to the end of the answer.";
+
 /// The instruction asks the model to repeat a word that was cut from its first letter. Models continue in whole
 /// words anyway, and otherwise it would be open whether a space comes first. The splice recognizes a repeated
 /// word even if it is short. The quote is verbatim and last, so that nothing separates it from the answer.
 fn instruction(partial: &str, anchor: Option<&str>) -> String {
     let start = match anchor {
-        Some(anchor) => format!(
-            "Begin by repeating, character for character, its last words “{anchor}”, and go on from there."
-        ),
-        None => "If it stops in or right after a word that is made of letters, in a language that puts \
-                 spaces between words, begin with that one word again, from its first letter. Otherwise \
-                 begin with the very next character."
-            .to_owned(),
+        Some(anchor) => format!("{REPEAT} “{anchor}”, and go on from there."),
+        None => BEGIN.to_owned(),
     };
     let quote = last_points(partial, QUOTE_LENGTH);
-    format!(
-        "Your previous answer was cut off. Go on exactly where it stops, as if there had been no break. \
-         {start} No greeting, no explanation, no other repetition; do not start over, and do not open a \
-         code block, list or table again that is still open. Keep the language and the formatting. The \
-         answer so far ends with: “{quote}”"
-    )
+    format!("{CUT_OFF} {start} {RULES} “{quote}”")
+}
+
+/// The shortest part of an instruction that is one, in bytes, and how much of a text is searched for it, in code points.
+const MIN_ECHO: usize = 18;
+const SEARCHED: usize = 200;
+
+/// Whether a text contains a part of an instruction.
+pub fn is_echo(text: &str) -> bool {
+    let is_part =
+        |words: &str| [CUT_OFF, REPEAT, BEGIN, RULES, AGAIN].iter().any(|part| part.contains(words));
+    let starts = text.char_indices().take(SEARCHED).map(|(at, _)| at);
+    let mut starts = starts.filter(|&at| at == 0 || !text[..at].ends_with(|c: char| c.is_ascii_alphabetic()));
+    starts.any(|at| text.get(at..at + MIN_ECHO).is_some_and(is_part))
 }
 
 /// The anchor: the shortest ending that occurs only once in the text, starting at a word if possible.
@@ -98,7 +114,7 @@ fn last_points(text: &str, points: usize) -> &str {
 }
 
 /// Appends messages to a JSON array.
-fn append(messages: &str, added: &[Value]) -> String {
+pub(super) fn append(messages: &str, added: &[Value]) -> String {
     let open = messages.trim_end();
     let open = open.strip_suffix(']').unwrap_or(open);
     let mut out = String::with_capacity(messages.len() + 2_048);
@@ -130,10 +146,10 @@ mod tests {
 
     #[test]
     fn the_callers_messages_do_not_change() {
-        for style in [Style::Dialog, Style::Anchored, Style::System, Style::Prefill] {
+        for style in Style::ALL {
             assert!(!added("half", style).is_empty());
         }
-        assert!(continuation(" [ ] ", "half", Style::Prefill).messages.starts_with(" [ {"));
+        assert!(continuation(" [ ] ", "half", Style::Dialog).messages.starts_with(" [ {"));
     }
 
     #[test]
@@ -160,11 +176,6 @@ mod tests {
     }
 
     #[test]
-    fn a_prefill_ends_with_the_partial_answer() {
-        assert_eq!(added("half ", Style::Prefill), [json!({ "role": "assistant", "content": "half " })]);
-    }
-
-    #[test]
     fn an_anchor_is_the_shortest_unique_ending() {
         let anchor = |partial: &str| continuation("[]", partial, Style::Anchored).anchor.unwrap();
         assert_eq!(anchor("the quick brown fox jumps over the lazy do"), "fox jumps over the lazy do");
@@ -172,14 +183,23 @@ mod tests {
         assert_eq!(anchor(&format!("one {refrain}two {refrain}")), format!("two {refrain}"));
         assert_eq!(anchor(&"羊".repeat(300)), "羊".repeat(MIN_ANCHOR));
         assert_eq!(continuation("[]", "half", Style::Dialog).anchor, None);
-        assert_eq!(continuation("[]", "too short", Style::Anchored).anchor, None);
+        assert_eq!(anchor("too short"), "too short");
     }
 
     #[test]
-    fn no_style_falls_back_to_itself_or_to_a_prefill() {
-        for style in [Style::Dialog, Style::Anchored, Style::System, Style::Prefill] {
-            assert!(!style.fallbacks().is_empty());
-            assert!(!style.fallbacks().contains(&style) && !style.fallbacks().contains(&Style::Prefill));
+    fn every_style_has_its_turn_once() {
+        for preferred in [None, Some(Style::Dialog), Some(Style::System)] {
+            let order: Vec<Style> = Style::in_order(preferred).collect();
+            assert_eq!(order.len(), Style::ALL.len());
+            assert!(Style::ALL.iter().all(|style| order.contains(style)));
+            assert!(preferred.is_none_or(|style| order[0] == style));
         }
+    }
+
+    #[test]
+    fn the_instruction_is_recognized_in_a_text() {
+        let instruction = instruction("one two three", None);
+        assert!(is_echo(&instruction) && is_echo(&format!("Well. {}", &instruction[40..])));
+        assert!(!is_echo("It was cut off by the sea, and nobody came for a year."));
     }
 }

@@ -23,7 +23,13 @@ pub struct Snapshot {
     pub version: u32,
     /// The session of all attempts, including those after a resume.
     pub session_id: String,
+    /// The name of the dialect, if it is not chat completions.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dialect: Option<String>,
     pub answer: PartialAnswer,
+    /// The answer as its provider keeps it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub response: Option<KeptResponse>,
     /// The total of the finished attempts that reported a usage.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub usage: Option<Value>,
@@ -70,6 +76,8 @@ impl Snapshot {
         }
         let counts = snapshot.segments.iter().map(|part| part.characters as u64);
         let counts = counts.chain([u64::from(snapshot.recoveries), snapshot.answer.deltas]);
+        let number = snapshot.response.as_ref().and_then(|response| response.sequence_number);
+        let counts = counts.chain(number);
         if let Some(count) = counts.max().filter(|count| *count > MAX_COUNT) {
             return Err(Error::invalid("snapshot", format!("one with a counter of {count}"), ACCEPTED));
         }
@@ -103,6 +111,9 @@ impl Snapshot {
 
     /// Whether the consumer has received anything of the answer.
     pub fn has_content(&self) -> bool {
+        if self.response.as_ref().is_some_and(|response| response.sequence_number.is_some()) {
+            return true;
+        }
         let PartialAnswer { text, reasoning, refusal, complete, lost_tool_call, .. } = &self.answer;
         *complete || *lost_tool_call || !(text.is_empty() && reasoning.is_empty() && refusal.is_empty())
     }
@@ -142,6 +153,22 @@ impl PartialAnswer {
         self.finish_reason.clone_from(&choice.finish_reason);
         self.tool_calls.clone_from(&choice.tool_calls);
     }
+}
+
+/// A response whose provider keeps its stream.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct KeptResponse {
+    /// The provider's id of it.
+    pub id: String,
+    /// The number of the last event that was delivered; `None` before the first one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sequence_number: Option<u64>,
+    /// The endpoint whose provider has it.
+    pub endpoint: String,
+    /// More than text was delivered, so that nobody else can continue the answer.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub only_there: bool,
 }
 
 /// A part of the answer, and the endpoint and model that wrote it.

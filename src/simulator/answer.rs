@@ -12,10 +12,12 @@ use super::chat_request::ChatRequest;
 use super::chat_stream::ChatStream;
 use super::chunk_writer::ChunkWriter;
 use super::content::{Content, Identity, Tool};
-use super::continuation;
+use super::continuation::{self, Rest};
+use super::cut::{cut_at, cut_of_fixed};
 use super::deltas::Deltas;
 use super::dialect::{Dialect, DialectAnswer};
 use super::event_stream::EventStream;
+use super::kept_responses::{self, KeptResponse, KeptResponses};
 use super::messages;
 use super::plan::{BodySource, FixedBody, Framing, Head, Plan, Start};
 use super::responses;
@@ -38,6 +40,9 @@ pub(super) struct AnswerContext<'a> {
     pub(super) text: &'a str,
     /// The model of a request without one.
     pub(super) model: &'a str,
+    /// The key of the request.
+    pub(super) key: Option<String>,
+    pub(super) kept: &'a KeptResponses,
 }
 
 const JSON: &str = "application/json";
@@ -82,9 +87,20 @@ pub(super) fn plan(scenario: &Arc<Scenario>, request: &ChatRequest, context: &An
     let rejection = rejection(scenario, request);
     // A cut applies to answers, and a rejection is not one.
     let is_rejected = rejection.is_some();
-    let mut plan = rejection
+    let plan = rejection
         .or_else(|| fixed_reply(scenario, model))
         .unwrap_or_else(|| model_answer(scenario, request, context, &identity, &mut rng));
+    complete(plan, scenario, context, is_rejected, request_id)
+}
+
+/// Adds the faults and the headers of a scenario to a plan.
+pub(super) fn complete(
+    mut plan: Plan,
+    scenario: &Scenario,
+    context: &AnswerContext<'_>,
+    is_rejected: bool,
+    request_id: String,
+) -> Plan {
     if scenario.body.is_none() && !scenario.html {
         apply_error_shape(&mut plan, context.dialect);
     }
@@ -146,9 +162,13 @@ fn rejection(scenario: &Scenario, request: &ChatRequest) -> Option<Plan> {
         let message = "Unknown parameter: 'stream_options'.";
         return Some(bad_request(message, Some("stream_options"), Some("unknown_parameter")));
     }
-    if scenario.reject_prefill && request.ends_with_assistant() {
+    if let Some(status) = scenario.reject_assistant_tail
+        && request.ends_with_assistant()
+        && !request.is_in_form(scenario.continues())
+    {
         let message = "The last message must not have the role 'assistant': prefill is not supported.";
-        return Some(bad_request(message, Some("messages"), Some("invalid_value")));
+        let body = bodies::error(message, "invalid_request_error", Some("messages"), Some("invalid_value"));
+        return Some(json(status, body));
     }
     if scenario.reject_system_tail && request.ends_with_system() {
         let message = "System message must be at the beginning.";
@@ -158,7 +178,7 @@ fn rejection(scenario: &Scenario, request: &ChatRequest) -> Option<Plan> {
 }
 
 /// A reply that is not an answer: an error, an HTML page, or the body of the scenario.
-fn fixed_reply(scenario: &Scenario, model: &str) -> Option<Plan> {
+pub(super) fn fixed_reply(scenario: &Scenario, model: &str) -> Option<Plan> {
     let status = scenario.status.unwrap_or(200);
     let (content_type, body) = match &scenario.body {
         Some(Value::String(text)) => {
@@ -193,7 +213,7 @@ fn model_answer(
     }
     let content = content(scenario, request, context, rng);
     if let Some(dialect) = context.dialect {
-        return dialect_answer(dialect, scenario, request, &content, identity, format, rng);
+        return dialect_answer(dialect, scenario, request, context, &content, identity, rng);
     }
     let streamed = format != Format::Document;
     let usage = match &scenario.usage {
@@ -227,7 +247,7 @@ fn model_answer(
     event_stream(scenario, format, BodySource::Stream(Box::new(stream)))
 }
 
-fn event_stream(scenario: &Scenario, format: Format, source: BodySource) -> Plan {
+pub(super) fn event_stream(scenario: &Scenario, format: Format, source: BodySource) -> Plan {
     let is_ndjson = format == Format::Ndjson;
     let content_type = if is_ndjson { "application/x-ndjson" } else { "text/event-stream; charset=utf-8" };
     let headers = vec![
@@ -252,17 +272,31 @@ fn dialect_answer(
     dialect: Dialect,
     scenario: &Arc<Scenario>,
     request: &ChatRequest,
+    context: &AnswerContext<'_>,
     content: &Content,
     identity: &Identity<'_>,
-    format: Format,
     rng: &mut SeededRng,
 ) -> Plan {
+    let format = scenario.format(request.stream);
     let finish = scenario.finish.unwrap_or(true);
-    let build = match dialect {
-        Dialect::Responses => responses::build,
-        Dialect::Messages => messages::build,
+    let (prompt, background) = (request.prompt_tokens(), request.background);
+    let DialectAnswer { events, mut whole } = match dialect {
+        Dialect::Responses => responses::build(content, identity, prompt, finish, background, rng),
+        Dialect::Messages => messages::build(content, identity, prompt, finish, rng),
     };
-    let DialectAnswer { events, whole } = build(content, identity, request.prompt_tokens(), finish, rng);
+    if background {
+        context.kept.keep(KeptResponse {
+            id: identity.id.to_owned(),
+            key: context.key.clone(),
+            kept: scenario.kept,
+            is_streamed: request.stream,
+            events: events.clone(),
+            whole: whole.clone(),
+        });
+        if format == Format::Document {
+            whole = kept_responses::queued(&whole);
+        }
+    }
     if format == Format::Document {
         return unstreamed_answer(scenario, scenario.status.unwrap_or(200), Bytes::from(whole.to_string()));
     }
@@ -302,22 +336,6 @@ fn record_as_cut(plan: &mut Plan) {
     if let BodySource::Fixed(fixed) = &mut plan.source {
         fixed.cut = Some((fixed.body.len(), Ending::Clean));
     }
-}
-
-fn cut_of_fixed(scenario: &Scenario, length: usize) -> Option<(usize, Ending)> {
-    let cut = scenario.disconnect.as_ref()?;
-    let ending = match cut.how {
-        DisconnectHow::Reset => Ending::Reset,
-        DisconnectHow::Close => Ending::Close,
-        DisconnectHow::Stall => Ending::Stall,
-        _ => return None,
-    };
-    Some((cut_at(cut.after_bytes, length), ending))
-}
-
-/// Where a fixed body is cut. Deltas do not count there: without a number of bytes, in the middle.
-fn cut_at(after_bytes: Option<u64>, length: usize) -> usize {
-    after_bytes.map_or(length / 2, |bytes| usize::try_from(bytes).unwrap_or(length).min(length))
 }
 
 fn content(
@@ -374,6 +392,9 @@ fn continue_or_answer(
     request: &ChatRequest,
     rng: &mut SeededRng,
 ) -> Deltas {
+    if request.ends_with_assistant() && !request.is_in_form(scenario.continues()) {
+        return whole;
+    }
     // The text of a benchmark's answer is only assembled if the request can be a continuation.
     let repeated = !matches!(whole, Deltas::Split { .. });
     if request.messages.len() < 2 && !request.ends_with_assistant()
@@ -383,10 +404,11 @@ fn continue_or_answer(
     }
     let text = whole.text();
     let Some(point) = continuation::resume_point(&request.messages, &text) else { return whole };
-    match continuation::resume_from(&text, point, scenario.on_continue, scenario.overlap_chars) {
-        Some(0) => whole,
-        Some(from) => whole.skip(from),
-        None => Deltas::split(continuation::DIFFERENT_ANSWER.to_owned(), scenario.chunk_chars, rng),
+    let instruction = request.messages.last().map_or("", |message| message.text.as_str());
+    match continuation::rest(&text, point, instruction, scenario.on_continue, scenario.overlap_chars) {
+        Rest::From(0) => whole,
+        Rest::From(from) => whole.skip(from),
+        Rest::Other(other) => Deltas::split(other, scenario.chunk_chars, rng),
     }
 }
 

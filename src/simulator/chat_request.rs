@@ -4,6 +4,8 @@ use std::borrow::Cow;
 
 use serde::Deserialize;
 
+use super::wire_format::Continues;
+
 pub(super) struct ChatRequest {
     pub(super) model: Option<String>,
     pub(super) stream: bool,
@@ -11,6 +13,13 @@ pub(super) struct ChatRequest {
     pub(super) include_usage: bool,
     pub(super) choices: u64,
     pub(super) messages: Vec<Message>,
+    /// The body says that the last message is to be continued.
+    pub(super) continues_final_message: bool,
+    /// So does the last message, in one of two fields.
+    pub(super) is_prefix: bool,
+    pub(super) is_partial: bool,
+    /// The response is kept, and can be requested again.
+    pub(super) background: bool,
 }
 
 pub(super) struct Message {
@@ -37,6 +46,10 @@ struct Raw<'a> {
     n: Option<u64>,
     #[serde(default, borrow)]
     messages: Option<Vec<RawMessage<'a>>>,
+    #[serde(default)]
+    continue_final_message: Option<bool>,
+    #[serde(default)]
+    add_generation_prompt: Option<bool>,
 }
 
 #[derive(Deserialize)]
@@ -51,6 +64,10 @@ struct RawMessage<'a> {
     role: Cow<'a, str>,
     #[serde(default)]
     content: Option<RawContent>,
+    #[serde(default)]
+    prefix: Option<bool>,
+    #[serde(default)]
+    partial: Option<bool>,
 }
 
 #[derive(Deserialize)]
@@ -76,6 +93,12 @@ impl ChatRequest {
             let message = "Missing required parameter: 'messages'.".to_owned();
             return Err(InvalidRequest { message, param: Some("messages") });
         };
+        let continues_final_message = raw.continue_final_message == Some(true);
+        // vLLM: without the second field, which is true by default, the two contradict each other.
+        if continues_final_message && raw.add_generation_prompt != Some(false) {
+            let message = "Cannot set both `continue_final_message` and `add_generation_prompt` to True.";
+            return Err(InvalidRequest { message: message.to_owned(), param: None });
+        }
         let choices = raw.n.unwrap_or(1);
         if !(1..=128).contains(&choices) {
             let message =
@@ -93,6 +116,10 @@ impl ChatRequest {
             has_stream_options: raw.stream_options.is_some(),
             include_usage: raw.stream_options.and_then(|o| o.include_usage).unwrap_or(false),
             choices,
+            continues_final_message,
+            is_prefix: messages.last().is_some_and(|last| last.prefix == Some(true)),
+            is_partial: messages.last().is_some_and(|last| last.partial == Some(true)),
+            background: false,
             messages: messages
                 .into_iter()
                 .map(|m| Message { role: m.role.into_owned(), text: text(m.content) })
@@ -107,6 +134,17 @@ impl ChatRequest {
 
     pub(super) fn ends_with_assistant(&self) -> bool {
         self.messages.last().is_some_and(|m| m.role == "assistant")
+    }
+
+    /// Whether a request that ends with an assistant message has this form.
+    pub(super) fn is_in_form(&self, form: Continues) -> bool {
+        match form {
+            Continues::Assistant => true,
+            Continues::ContinueFinalMessage => self.continues_final_message,
+            Continues::Prefix => self.is_prefix,
+            Continues::Partial => self.is_partial,
+            Continues::None => false,
+        }
     }
 
     pub(super) fn ends_with_system(&self) -> bool {
@@ -137,5 +175,28 @@ mod tests {
         assert!(why(b"{").message.contains("could not parse"));
         assert_eq!(why(b"{}").param, Some("messages"));
         assert_eq!(why(br#"{"messages":[],"n":0}"#).param, Some("n"));
+        let both = why(br#"{"messages":[],"continue_final_message":true}"#);
+        assert!(both.message.contains("add_generation_prompt"), "{both:?}");
+    }
+
+    #[test]
+    fn a_last_assistant_message_has_the_form_of_its_fields() {
+        let forms = [
+            Continues::Assistant,
+            Continues::ContinueFinalMessage,
+            Continues::Prefix,
+            Continues::Partial,
+            Continues::None,
+        ];
+        let in_forms = |body: &str, message: &str| {
+            let body = format!(r#"{{{body}"messages":[{{"role":"assistant","content":"a"{message}}}]}}"#);
+            let request = ChatRequest::parse(body.as_bytes()).expect("valid");
+            forms.map(|form| request.is_in_form(form))
+        };
+        assert_eq!(in_forms("", ""), [true, false, false, false, false]);
+        let fields = r#""continue_final_message":true,"add_generation_prompt":false,"#;
+        assert_eq!(in_forms(fields, ""), [true, true, false, false, false]);
+        assert_eq!(in_forms("", r#","prefix":true"#), [true, false, true, false, false]);
+        assert_eq!(in_forms("", r#","partial":true"#), [true, false, false, true, false]);
     }
 }

@@ -78,30 +78,90 @@ fn longest_passage(message: &str, answer: &str) -> Option<(usize, usize)> {
     best.map(|(length, end)| (length, (0..=end).rev().find(|&b| answer.is_char_boundary(b)).unwrap_or(0)))
 }
 
-/// The offset in `answer` from which the rest is sent; `None` for another text.
-pub(super) fn resume_from(
+/// What a request for the rest of `answer`, which it has up to `point`, gets. `instruction` is its last message.
+pub(super) enum Rest {
+    /// The answer from this offset on.
+    From(usize),
+    /// Another text.
+    Other(String),
+}
+
+pub(super) fn rest(
     answer: &str,
     point: usize,
+    instruction: &str,
     style: OnContinue,
     overlap_chars: usize,
-) -> Option<usize> {
+) -> Rest {
+    let (known, new) = answer.split_at(point);
+    let other = |text: String| Rest::Other(text);
     match style {
-        OnContinue::Restart => Some(0),
-        OnContinue::Different => None,
+        OnContinue::Asked if instruction.contains("that one word again") => {
+            self::rest(answer, point, instruction, OnContinue::Word, overlap_chars)
+        }
+        OnContinue::Asked => Rest::From(point - asked_words(known, instruction)),
+        OnContinue::Restart => Rest::From(0),
+        OnContinue::Different => other(DIFFERENT_ANSWER.to_owned()),
         OnContinue::Overlap => {
-            let earlier = answer[..point].char_indices().rev().map(|(at, _)| at);
-            Some(match overlap_chars {
+            let earlier = known.char_indices().rev().map(|(at, _)| at);
+            Rest::From(match overlap_chars {
                 0 => point,
                 n => earlier.into_iter().nth(n - 1).unwrap_or(0),
             })
         }
-        OnContinue::Word if answer[point..].starts_with(is_letter) => {
-            let begins = answer[..point].char_indices().rev().take_while(|(_, c)| is_letter(*c));
-            Some(begins.last().map_or(point, |(at, _)| at))
+        OnContinue::Word if new.starts_with(is_letter) => {
+            let begins = known.char_indices().rev().take_while(|(_, c)| is_letter(*c));
+            Rest::From(begins.last().map_or(point, |(at, _)| at))
         }
         // The cut was between two words.
-        OnContinue::Exact | OnContinue::Word => Some(point),
+        OnContinue::Exact | OnContinue::Word => Rest::From(point),
+        OnContinue::Echo => other(last_sentence(known).to_owned()),
+        OnContinue::Empty => other(String::new()),
+        OnContinue::Preamble => other(format!("Sure, here is the rest of the answer:\n\n{new}")),
+        OnContinue::Near => {
+            let sentence = last_sentence(known);
+            let rest = sentence.split_once(' ').map_or(sentence, |(_, rest)| rest);
+            other(format!("Thus {rest}{new}"))
+        }
+        OnContinue::Middle => {
+            let middle = (point / 2..=point).find(|&at| answer.is_char_boundary(at));
+            Rest::From(middle.unwrap_or(point))
+        }
+        OnContinue::Instruction => {
+            let start: String = instruction.chars().take(90).collect();
+            other(format!("{start}\n\n{new}"))
+        }
+        OnContinue::Glued => {
+            let mut rest = new.trim_start().chars();
+            let first = rest.next().map(|c| c.to_uppercase().to_string()).unwrap_or_default();
+            other(first + rest.as_str())
+        }
+        OnContinue::Header => {
+            let header: String = answer.split_inclusive('\n').take(2).collect();
+            let next = new.find('\n').map_or("", |at| &new[at + 1..]);
+            other(header + next)
+        }
     }
+}
+
+/// How many bytes at the end of `known` an instruction asks to repeat: the words that it quotes after "repeating", or all if
+/// the answer shall be written again.
+fn asked_words(known: &str, instruction: &str) -> usize {
+    if instruction.contains("rite it again") {
+        return known.len();
+    }
+    let quote = instruction.split_once("repeating").and_then(|(_, after)| after.split_once('“'));
+    // The words may contain such marks themselves.
+    let quotes =
+        quote.into_iter().flat_map(|(_, quote)| quote.match_indices('”').map(|(end, _)| &quote[..end]));
+    quotes.filter(|words| !words.is_empty() && known.ends_with(words)).map(str::len).next().unwrap_or(0)
+}
+
+/// The last sentence or line of a text.
+fn last_sentence(text: &str) -> &str {
+    let end = text.trim_end().trim_end_matches(['.', '\n']);
+    let start = end.rfind(['.', '\n']).map_or(0, |at| at + 1);
+    text[start..].trim_start()
 }
 
 /// A letter, or a combining mark: a text may be in decomposed form.
@@ -157,17 +217,37 @@ mod tests {
 
     #[test]
     fn each_style_resumes_at_its_own_offset() {
+        let offset = |end: usize, instruction: &str, style, overlap| match rest(
+            ANSWER,
+            end,
+            instruction,
+            style,
+            overlap,
+        ) {
+            Rest::From(at) => Some(at),
+            Rest::Other(_) => None,
+        };
         let end = ANSWER.find("nn von").expect("in the answer");
-        assert_eq!(resume_from(ANSWER, end, OnContinue::Exact, 0), Some(end));
-        assert_eq!(
-            resume_from(ANSWER, end, OnContinue::Overlap, 5),
-            Some(ANSWER.find("nd da").expect("there"))
-        );
-        assert_eq!(resume_from(ANSWER, 3, OnContinue::Overlap, 60), Some(0));
-        assert_eq!(resume_from(ANSWER, end, OnContinue::Word, 0), ANSWER.find("dann"));
-        assert_eq!(resume_from(ANSWER, end + 2, OnContinue::Word, 0), Some(end + 2));
-        assert_eq!(resume_from(ANSWER, end + 3, OnContinue::Word, 0), Some(end + 3));
-        assert_eq!(resume_from(ANSWER, end, OnContinue::Restart, 0), Some(0));
-        assert_eq!(resume_from(ANSWER, end, OnContinue::Different, 0), None);
+        assert_eq!(offset(end, "", OnContinue::Exact, 0), Some(end));
+        assert_eq!(offset(end, "", OnContinue::Overlap, 5), Some(ANSWER.find("nd da").expect("there")));
+        assert_eq!(offset(3, "", OnContinue::Overlap, 60), Some(0));
+        assert_eq!(offset(end, "", OnContinue::Word, 0), ANSWER.find("dann"));
+        assert_eq!(offset(end + 2, "", OnContinue::Word, 0), Some(end + 2));
+        assert_eq!(offset(end + 3, "", OnContinue::Word, 0), Some(end + 3));
+        assert_eq!(offset(end, "", OnContinue::Restart, 0), Some(0));
+        assert_eq!(offset(end, "", OnContinue::Different, 0), None);
+    }
+
+    #[test]
+    fn the_words_that_are_asked_for_come_first() {
+        let end = ANSWER.find("nn von").expect("in the answer");
+        let asked = |instruction: &str| match rest(ANSWER, end, instruction, OnContinue::Asked, 0) {
+            Rest::From(at) => &ANSWER[at..end],
+            Rest::Other(_) => "another text",
+        };
+        assert_eq!(asked("Go on."), "");
+        assert_eq!(asked("Begin by repeating its last words “fünf und da”, and go on."), "fünf und da");
+        assert_eq!(asked("Begin by repeating its last words “something else”, and go on."), "");
+        assert_eq!(asked("Write it again, from its start."), &ANSWER[..end]);
     }
 }

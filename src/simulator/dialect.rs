@@ -17,6 +17,7 @@ pub(super) enum Dialect {
 }
 
 /// One event of a stream.
+#[derive(Clone)]
 pub(super) struct Event {
     pub(super) name: Option<Cow<'static, str>>,
     /// A string is sent unchanged, anything else as JSON.
@@ -85,6 +86,10 @@ impl Dialect {
             include_usage: true,
             choices: 1,
             messages,
+            continues_final_message: false,
+            is_prefix: false,
+            is_partial: false,
+            background: self == Self::Responses && body["background"] == true && body["store"] != false,
         })
     }
 

@@ -113,6 +113,7 @@ pub(super) fn build(
     identity: &Identity<'_>,
     prompt_tokens: u64,
     finish: bool,
+    background: bool,
     rng: &mut SeededRng,
 ) -> DialectAnswer {
     let mut writer = Writer { events: Vec::new(), output: Vec::new() };
@@ -124,7 +125,15 @@ pub(super) fn build(
         "text": { "format": { "type": "text" } }, "tool_choice": "auto", "tools": [], "top_p": 1.0,
         "truncation": "disabled", "usage": null, "metadata": {},
     });
-    writer.event("response.created", json!({ "response": response }), false);
+    if background {
+        response["background"] = true.into();
+        response["status"] = "queued".into();
+        writer.event("response.created", json!({ "response": response }), false);
+        writer.event("response.queued", json!({ "response": response }), false);
+        response["status"] = "in_progress".into();
+    } else {
+        writer.event("response.created", json!({ "response": response }), false);
+    }
     writer.event("response.in_progress", json!({ "response": response }), false);
     let reason = match content.finish.as_str() {
         "length" => Some("max_output_tokens"),

@@ -12,6 +12,8 @@ use super::answer::{self, AnswerContext};
 use super::bodies;
 use super::chat_request::ChatRequest;
 use super::dialect::Dialect;
+use super::kept_answer;
+use super::kept_responses::{KeptResponses, key_of};
 use super::options::Options;
 use super::plan::{BodySource, FixedBody, Plan};
 use super::rate_limit::RateLimiter;
@@ -39,6 +41,7 @@ pub(super) struct ServerState {
     pub(super) connections: AtomicU64,
     rate_limiter: Option<RateLimiter>,
     queue: Mutex<ScenarioQueue>,
+    kept: KeptResponses,
 }
 
 struct ScenarioQueue {
@@ -62,6 +65,7 @@ impl ServerState {
                 default: Arc::new(options.default.clone()),
                 lost: VecDeque::new(),
             }),
+            kept: KeptResponses::default(),
             options,
         }
     }
@@ -114,6 +118,14 @@ impl ServerState {
         let index = self.log.next_index();
         let (plan, scenario) = if self.rejects_key(&request) {
             (answer::json(401, bodies::error_of(401, "")), None)
+        } else if let Some((id, is_canceled)) = kept_answer::requested(&request.method, path) {
+            match is_canceled {
+                true => {
+                    let response = self.kept.cancel(id, key_of(&request).as_deref());
+                    (kept_answer::canceled(id, response), None)
+                }
+                false => self.kept_response(&request, id, index),
+            }
         } else if path.ends_with("/chat/completions") || Dialect::of(path).is_some() {
             if request.method == "POST" {
                 self.chat_within_limit(&request, index)
@@ -184,6 +196,35 @@ impl ServerState {
         self.answer(request, index, &scenario, name)
     }
 
+    /// The answer to a request for a kept response, which takes a scenario like a chat request.
+    fn kept_response(&self, request: &IncomingRequest, id: &str, index: u64) -> (Plan, Option<String>) {
+        let (scenario, name) = self.next_scenario();
+        let found = self.kept.find(id, key_of(request).as_deref());
+        let context = self.context(request, index, Some(Dialect::Responses), None, "");
+        let name = scenario.label.clone().unwrap_or(name);
+        (kept_answer::plan(&scenario, (id, &request.path), found, &context), Some(name))
+    }
+
+    fn context<'a>(
+        &'a self,
+        request: &IncomingRequest,
+        index: u64,
+        dialect: Option<Dialect>,
+        deltas: Option<&'a [String]>,
+        text: &'a str,
+    ) -> AnswerContext<'a> {
+        AnswerContext {
+            dialect,
+            seed: self.options.seed,
+            index,
+            deltas,
+            text,
+            model: self.options.models.first().map_or("simulator", String::as_str),
+            key: key_of(request),
+            kept: &self.kept,
+        }
+    }
+
     fn take_lost(&self, request: &IncomingRequest) -> Option<Arc<Scenario>> {
         let id = request.header(CLIENT_REQUEST_ID)?;
         let mut queue = self.queue();
@@ -214,14 +255,7 @@ impl ServerState {
             }
         };
         let text = default.text.as_deref().or(self.options.answer.as_deref()).unwrap_or(DEFAULT_ANSWER);
-        let context = AnswerContext {
-            dialect,
-            seed: self.options.seed,
-            index,
-            deltas: default.chunks.as_deref(),
-            text,
-            model: self.options.models.first().map_or("simulator", String::as_str),
-        };
+        let context = self.context(request, index, dialect, default.chunks.as_deref(), text);
         (answer::plan(scenario, &chat, &context), Some(name))
     }
 

@@ -6,7 +6,9 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::validate::{self, MAX_WAIT_MS, in_range};
-use super::wire_format::{ContentEncoding, DeltaShape, Format, IndexStyle, LineEnd, Packets, UsageIn};
+use super::wire_format::{
+    ContentEncoding, Continues, DeltaShape, Format, IndexStyle, LineEnd, Packets, UsageIn,
+};
 
 /// How one chat request is answered; a default scenario is a healthy answer.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -105,8 +107,12 @@ pub struct Scenario {
     pub usage_delay_ms: u64,
     /// Whether a request with `stream_options` is rejected with a 400; default false.
     pub reject_stream_options: bool,
-    /// Whether a request whose last message is the assistant's is rejected with a 400; default false.
-    pub reject_prefill: bool,
+    /// The form of request in which a last assistant message is continued; default `assistant`, or `none` with
+    /// `rejectAssistantTail`. In another form it gets a new turn: the answer from its beginning.
+    pub continues: Option<Continues>,
+    /// The status, 400 to 499, with which a request whose last message is the assistant's is rejected, unless it is
+    /// continued; not rejected by default.
+    pub reject_assistant_tail: Option<u16>,
     /// Whether a request that ends with a system message, and has others, is rejected with a 400; default false.
     pub reject_system_tail: bool,
 
@@ -125,6 +131,8 @@ pub struct Scenario {
     pub on_continue: OnContinue,
     /// How many characters `overlap` sends again; default 0.
     pub overlap_chars: usize,
+    /// How a background response can be requested again; default `stream`.
+    pub kept: Kept,
 }
 
 /// One value of a header, or several lines of it.
@@ -246,8 +254,10 @@ pub enum Usage {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum OnContinue {
-    /// The answer from the end of the request's text.
+    /// What the request asks for: the words that it asks to repeat come first.
     #[default]
+    Asked,
+    /// The answer from the end of the request's text.
     Exact,
     /// The same, from `overlapChars` characters earlier.
     Overlap,
@@ -257,9 +267,45 @@ pub enum OnContinue {
     Different,
     /// The same as `exact`, but a word (a run of letters) that was cut inside begins again.
     Word,
+    /// The last words once more, and the end.
+    Echo,
+    /// Nothing, and the end.
+    Empty,
+    /// A sentence about the answer, then its rest.
+    Preamble,
+    /// The last sentence again with another beginning, then the rest.
+    Near,
+    /// The answer from the middle of what the request has.
+    Middle,
+    /// The beginning of the instruction, then the rest.
+    Instruction,
+    /// The rest with a capital letter, and without the space before it.
+    Glued,
+    /// The first two lines of the answer, then its rest from the next line on.
+    Header,
+}
+
+/// How a background response of `/v1/responses` can be requested again.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Kept {
+    /// As a stream from any event on, and as a document.
+    #[default]
+    Stream,
+    /// As a document: its stream is too old, a 400.
+    Document,
+    /// Not at all: a 404.
+    No,
 }
 
 impl Scenario {
+    /// The form in which a last assistant message is continued.
+    pub(super) fn continues(&self) -> Continues {
+        let default =
+            if self.reject_assistant_tail.is_some() { Continues::None } else { Continues::Assistant };
+        self.continues.unwrap_or(default)
+    }
+
     /// The format of the answer to a request, which may have asked for a stream.
     pub(super) fn format(&self, streamed: bool) -> Format {
         match self.format {
@@ -325,6 +371,7 @@ impl Scenario {
             in_range(name, wait.unwrap_or(0.0), 0.0, 1e12)?;
         }
         in_range("retryAfterDate", self.retry_after_date.unwrap_or(0.0), -1e9, 1e9)?;
+        in_range("rejectAssistantTail", self.reject_assistant_tail.unwrap_or(400), 400, 499)?;
         in_range("headerBytes", self.header_bytes.unwrap_or(0), 0, 1 << 20)?;
         in_range("chunkChars", self.chunk_chars.unwrap_or(1), 1, 1 << 20)?;
         in_range("repeat", self.repeat.unwrap_or(0), 0, 100_000_000)?;
@@ -366,66 +413,5 @@ impl Scenario {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn rejection(json: &str) -> String {
-        Scenario::from_json(json).expect_err("an invalid scenario")
-    }
-
-    #[test]
-    fn an_empty_object_is_a_healthy_answer() {
-        let scenario = Scenario::from_json("{}").expect("all fields have defaults");
-        assert!(scenario.status.is_none() && scenario.disconnect.is_none() && !scenario.hang);
-    }
-
-    #[test]
-    fn an_error_names_the_field_its_value_and_the_accepted_values() {
-        assert_eq!(
-            rejection(r#"{"chunkDelayMs":"fast"}"#),
-            "scenario: chunkDelayMs: invalid type: string \"fast\", expected a whole number from 0; got \"fast\""
-        );
-        let why = rejection(r#"{"label":"x","disconnect":{"afterChunks":2,"how":"gently"}}"#);
-        assert!(why.starts_with("scenario: disconnect.how: unknown variant `gently`"), "{why}");
-        assert!(why.contains("`noFinish`") && why.ends_with("got \"gently\""), "{why}");
-        let why = rejection(r#"{"toolCalls":[{"name":"a"},{"name":1}]}"#);
-        assert!(why.starts_with("scenario: toolCalls[1].name"), "{why}");
-        let why = rejection(r#"{"packets":"many"}"#);
-        assert!(why.contains("packets") && why.contains("\"bytes\" or a whole number"), "{why}");
-        for (field, accepted) in [
-            ("format", "`sse`, `ndjson`, `document`"),
-            ("usageIn", "`chunk`, `choiceChunk`, `lastChunk`, `choice`, `xGroq`, `every`"),
-            ("contentEncoding", "`gzip`, `deflate`, `br`, `zstd`"),
-            ("shape", "`delta`, `message`, `text`, `parts`"),
-            ("choiceIndex", "`fromZero`, `fromOne`, `zero`, `string`, `none`"),
-            ("toolCallIndex", "`fromZero`, `fromOne`, `zero`, `string`, `none`"),
-        ] {
-            let why = rejection(&format!(r#"{{"{field}":"other"}}"#));
-            assert!(why.starts_with(&format!("scenario: {field}: ")) && why.contains(accepted), "{why}");
-        }
-        let why = rejection(r#"{"colour":1}"#);
-        assert!(why.contains("unknown field `colour`") && why.contains("`headersDelayMs`"), "{why}");
-    }
-
-    #[test]
-    fn a_value_out_of_range_is_rejected_with_the_range() {
-        assert_eq!(rejection(r#"{"status":99}"#), "scenario: status must be from 200 to 599; got 99");
-        assert!(rejection(r#"{"headers":{"a b":"c"}}"#).contains("not a header name"));
-        assert!(rejection(r#"{"headers":{"a":["c","d\r\nset-cookie: x"]}}"#).contains("headers.a"));
-        assert!(rejection(r#"{"text":"a","chunks":["a"]}"#).contains("exclude each other"));
-        assert!(rejection(r#"{"events":[],"text":"a"}"#).contains("exclude text, chunks and repeat"));
-        assert!(rejection(r#"{"events":[],"format":"document"}"#).contains(r#""sse" or "ndjson""#));
-        assert!(rejection(r#"{"chunkFields":{"choices":[]}}"#).contains("use the field events"));
-        let why = rejection(r#"{"disconnect":{"afterFinish":true,"afterChunks":1}}"#);
-        assert!(why.contains("excludes afterChunks"), "{why}");
-        assert!(rejection(r#"{"stamp":true}"#).contains("stamp needs repeat"));
-        assert!(rejection(r#"{"stamp":true,"repeat":2,"text":"a"}"#).contains("neither text nor chunks"));
-        assert!(rejection("[]").contains("must be an object"));
-    }
-
-    #[test]
-    fn an_error_in_a_list_names_the_scenario() {
-        let why = Scenario::list_from_json(r#"[{},{"status":1}]"#).expect_err("the second is wrong");
-        assert!(why.starts_with("scenarios[1]: status"), "{why}");
-    }
-}
+#[path = "scenario_tests.rs"]
+mod tests;

@@ -127,3 +127,19 @@ impl Packets {
         }
     }
 }
+
+/// How a request asks for the continuation of its last message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Continues {
+    /// It ends with the assistant's message. Whatever else the request has is ignored.
+    Assistant,
+    /// The body has `continue_final_message: true` and `add_generation_prompt: false`.
+    ContinueFinalMessage,
+    /// The message has `prefix: true`.
+    Prefix,
+    /// The message has `partial: true`.
+    Partial,
+    /// In no way.
+    None,
+}

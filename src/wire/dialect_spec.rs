@@ -28,6 +28,15 @@ impl Dialect {
         }
     }
 
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Dialect::Chat => "chat",
+            Dialect::Responses => "responses",
+            Dialect::Messages => "messages",
+        }
+    }
+
     /// The path below the base URL.
     pub fn path(self) -> &'static str {
         match self {

@@ -146,6 +146,12 @@ impl ChatRequest {
         format.is_some_and(|format| format != "text")
     }
 
+    /// Whether the caller asks the model to think first (`thinking` in Anthropic's dialect).
+    pub fn wants_thinking(&self) -> bool {
+        let thinking: Option<Value> = self.read("thinking");
+        thinking.is_some_and(|thinking| thinking["type"] != "disabled")
+    }
+
     /// Whether the caller asks for logprobs.
     pub fn wants_logprobs(&self) -> bool {
         self.read("logprobs").unwrap_or(false)

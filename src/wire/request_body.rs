@@ -19,6 +19,8 @@ pub struct Overrides<'a> {
     pub session_id: Option<&'a str>,
     /// Requests the answer as one document.
     pub unstreamed: bool,
+    /// Fields to set, whatever the caller has there.
+    pub fields: &'a [(&'static str, bool)],
 }
 
 /// A body for chat completions: streamed, unless the overrides say otherwise.
@@ -35,9 +37,11 @@ impl Serialize for ChatBody<'_> {
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("model", self.model)?;
         let mut stream_options = None;
+        let is_set = |name: &str| self.overrides.fields.iter().any(|(set, _)| *set == name);
         for (key, value) in self.fields {
             match key.as_str() {
                 "model" | "stream" => {}
+                name if is_set(name) => {}
                 "stream_options" => stream_options = Some(value),
                 "messages" if self.overrides.messages.is_some() => {
                     map.serialize_entry(key, &self.overrides.messages)?;
@@ -55,6 +59,9 @@ impl Serialize for ChatBody<'_> {
         }
         if let Some(session) = self.overrides.session_id.filter(|_| self.sends_session_id) {
             map.serialize_entry("session_id", session)?;
+        }
+        for (name, value) in self.overrides.fields {
+            map.serialize_entry(name, value)?;
         }
         map.serialize_entry("stream", &!self.overrides.unstreamed)?;
         if self.overrides.unstreamed {

@@ -17,6 +17,9 @@ use crate::policy::ledger::{Ledger, PicoUsd};
 /// # Errors
 /// [`crate::error::Kind::CostCap`]; a model without a price under a cap.
 pub(super) fn check_cost(ctx: &CallContext<'_>, route: &CallRoute, committed: bool) -> Result<()> {
+    if route.needs_no_tokens {
+        return Ok(());
+    }
     let Some(bound) = cost_bound(ctx, route, None, None)? else { return Ok(()) };
     let limits = limits(&ctx.client.config);
     // A continuation may need less than the whole answer.

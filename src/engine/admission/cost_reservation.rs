@@ -97,8 +97,8 @@ impl CostReservation {
         self.0.as_mut().filter(|open| open.price.is_some())
     }
 
-    /// [`super::permit::Permit::settle_cost`].
-    pub(super) fn settle(
+    /// Settles the cost ([`super::permit::Permit::settle_cost`]).
+    pub fn settle(
         mut self,
         ctx: &CallContext<'_>,
         route: &CallRoute,

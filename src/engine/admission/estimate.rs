@@ -11,7 +11,7 @@ use crate::policy::estimate::{self, TokenCount};
 /// but never as more than the limiters hold.
 pub fn estimated_tokens(ctx: &CallContext<'_>, route: &CallRoute) -> f64 {
     let limiters = limiters(ctx.client, &route.endpoint);
-    if limiters.iter().all(Option::is_none) {
+    if route.needs_no_tokens || limiters.iter().all(Option::is_none) {
         return 0.0;
     }
     let (model, request) = (&route.model, ctx.request);

@@ -72,6 +72,16 @@ impl Permit {
         Ok(())
     }
 
+    /// Takes over the reservation of an earlier attempt, whose answer this one reads on.
+    pub fn continue_cost(&mut self, reserved: CostReservation) {
+        self.cost = reserved;
+    }
+
+    /// Takes out the reservation, for the attempt that reads the answer on.
+    pub fn take_cost(&mut self) -> CostReservation {
+        mem::take(&mut self.cost)
+    }
+
     /// The request is on its way: from now on it costs.
     pub fn mark_sent(&mut self) {
         self.cost.mark_sent();

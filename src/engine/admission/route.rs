@@ -23,6 +23,8 @@ pub struct CallRoute {
     pub ticket: Option<u64>,
     /// The call was admitted before, and the limit was exhausted when it got its slot: a full queue does not reject it.
     pub was_admitted: bool,
+    /// The next attempt reads the rest of a stream that the provider keeps: it needs no tokens, and its cost is reserved.
+    pub needs_no_tokens: bool,
 }
 
 /// The routes of a call: every model at every endpoint, model by model in the order in which they are tried.
@@ -54,6 +56,7 @@ impl Routes {
                     state,
                     ticket: None,
                     was_admitted: false,
+                    needs_no_tokens: false,
                 });
             }
         }
@@ -67,6 +70,11 @@ impl Routes {
 
     pub fn iter(&self) -> impl Iterator<Item = &CallRoute> {
         self.0.iter()
+    }
+
+    /// Whether all routes have the same endpoint.
+    pub fn are_one_endpoint(&self) -> bool {
+        self.0.iter().all(|route| route.endpoint_index == 0)
     }
 
     /// Whether there is more than one route.

@@ -1,5 +1,6 @@
 //! The attempt as a value.
 
+use std::collections::BTreeMap;
 use std::pin::pin;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -18,12 +19,14 @@ use super::request::{explain_missing_key, first_endpoint_extras, rejects_session
 use super::transcript::Transcript;
 use crate::config::Mode;
 use crate::engine::admission::{CallContext, CallRoute, Permit};
+use crate::engine::shared::call_request::CallRequest;
 use crate::engine::shared::event::Event;
 use crate::engine::shared::redaction::{event_headers, without_secrets};
 use crate::engine::time::clock::{self, timeout_at};
 use crate::error::{Error, Kind, Phase, Result};
+use crate::policy::interruption::Silence;
 use crate::policy::plan::RouteId;
-use crate::session::splice::Join;
+use crate::session::splice::{ContinuationMismatch, Join};
 use crate::store::SharedState;
 
 /// A running attempt. It owns its permit, which settles itself when the attempt is dropped; [`Attempt::finish`] settles
@@ -32,6 +35,8 @@ pub struct Attempt {
     pub(super) permit: Box<Permit>,
     pub route: RouteId,
     pub is_hedge: bool,
+    /// No other route is left if it fails.
+    pub(super) is_last_route: bool,
     /// 1-based.
     pub(super) number: u32,
     /// Our id of the request.
@@ -48,6 +53,11 @@ pub struct Attempt {
     pub(super) progress: Progress,
     /// How its text was joined to that of earlier attempts.
     pub(super) join: Option<Join>,
+    pub(super) mismatch: Option<ContinuationMismatch>,
+    /// It reads the rest of a stream that the provider keeps.
+    pub(super) is_rest: bool,
+    /// Its cost is not settled at its end: the provider keeps the answer, and another attempt reads it on.
+    pub(super) keeps_cost: bool,
 }
 
 /// Fields that this package adds to a request, and that not every provider supports.
@@ -109,11 +119,15 @@ impl Attempt {
             });
         };
         let (cost, admission) = self.permit.parts();
-        let mut on_settled = || {
+        let mut on_settled = |has_token: bool| {
             report_success(ctx, route, admission, &self.request_id);
+            let headers = match has_token || !ctx.sink.wants_events() {
+                true => BTreeMap::new(),
+                false => self.head.update(|head| event_headers(&head.headers, &ctx.redactor)),
+            };
             let (endpoint, model) = (&*route.endpoint.config.name, &*route.model);
             let request_id = Some(self.request_id.clone());
-            report_completion(ctx, request_id, endpoint, model, prior.count + 1, prior.has_failed);
+            report_completion(ctx, request_id, endpoint, model, prior.count + 1, prior.has_failed, headers);
         };
         let consumer = Consumer {
             sink: ctx.sink,
@@ -126,11 +140,13 @@ impl Attempt {
             request: ctx.request,
             redactor: &ctx.redactor,
         };
+        let joins_rest = form.rest.as_ref().is_some_and(|rest| rest.joins);
         let continuation = Continuation {
             is_active: form.continues,
             expects_tool_call: form.continues && prior.lost_tool_call && options.buffer_tool_calls,
             earlier_usage: prior.usage,
             splice: form.splice,
+            turn_start: form.turn_start,
         };
         let delivery = Delivery::new(consumer, transcript, &mut self.progress, continuation);
         let OpenResponse { settings, body, first_token_until } = opened;
@@ -150,7 +166,17 @@ impl Attempt {
             Err(limit) => Err(Error::timeout(Phase::Attempt, limit)),
         };
         let splice = reader.delivery.continuation.splice.as_ref();
-        self.join = splice.and_then(|splice| splice.join());
+        self.mismatch = splice.and_then(|splice| splice.mismatch());
+        if result.is_err() {
+            reader.delivery.keep_vouched_text();
+        }
+        let continuation = &reader.delivery.continuation;
+        let dropped = continuation.turn_start.as_ref().map_or(0, |start| start.dropped);
+        let join = continuation.splice.as_ref().and_then(|splice| splice.join());
+        self.join = join.map(|join| Join { trimmed: join.trimmed + dropped, ..join });
+        if joins_rest && reader.delivery.progress.first_token.is_some() {
+            self.join = Some(Join::RESUMED);
+        }
         let endpoint = &route.endpoint.config;
         result.map_err(|error| {
             let error = without_secrets(self.head.update(|head| head.describe(error)), &ctx.redactor);
@@ -168,6 +194,16 @@ impl Attempt {
         error.kind == Kind::Truncated && !self.progress.has_content
     }
 
+    /// Whether the provider accepted the form of the request: it has begun to answer.
+    pub fn was_accepted(&self) -> bool {
+        self.progress.status.is_some_and(|status| (200..300).contains(&status))
+    }
+
+    /// Another attempt reads the answer on, and takes over the cost.
+    pub fn keep_cost(&mut self) {
+        self.keeps_cost = true;
+    }
+
     /// Whether a breaker awaits the outcome.
     pub fn has_breaker(&self) -> bool {
         self.permit.has_breaker()
@@ -176,6 +212,18 @@ impl Attempt {
     /// Releases the concurrency slot: nothing more is expected but the usage, or the decision on an error.
     pub fn release_slot(&mut self) {
         self.permit.admission().release_slot();
+    }
+
+    /// How long nothing has been heard from the provider, for the plan.
+    pub fn silence(&self, request: &CallRequest) -> Silence {
+        let (options, progress) = (&request.options, &self.progress);
+        let has_begun = progress.first_token.is_some();
+        let since = if has_begun { progress.heard.or(progress.first_token) } else { None };
+        let lasted = clock::instant().saturating_duration_since(since.unwrap_or(self.started));
+        let limit =
+            if has_begun { options.idle_timeout } else { options.first_token_timeout(self.is_last_route) };
+        let limit = options.attempt_timeout.map_or(limit, |attempt| attempt.min(limit));
+        Silence { lasted, limit, at_start: !has_begun, is_streamed: request.chat.is_streamed() }
     }
 
     pub fn started(&self) -> Instant {

@@ -7,6 +7,7 @@ use super::part::Part;
 use crate::engine::shared::redaction::label;
 use crate::engine::shared::sink::DeliveryMode;
 use crate::error::truncate;
+use crate::session::choice::ContentSource;
 use crate::session::journal::MAX_LABEL;
 use crate::usage::add_usage;
 use crate::wire::chat::{self, FinishKind, MAX_REASON, Source};
@@ -30,6 +31,7 @@ impl Delivery<'_> {
         self.accepted += 1;
         self.batch(raw, |delivery| {
             delivery.mark_first_token();
+            delivery.count_tokens([chunk.content]);
             let chunks = delivery.consumer.mode == DeliveryMode::Chunks;
             match delivery.transcript.journal.locate(chunk.index, true) {
                 Some((index, moved)) => {
@@ -69,6 +71,7 @@ impl Delivery<'_> {
         let has_token = choices.iter().any(|choice| choice.delta.as_ref().is_some_and(chat::Delta::is_token));
         if has_token {
             self.mark_first_token();
+            self.count_tokens_of(choices);
         }
         let interruption = choices.iter().find_map(interruption);
         let is_verbatim = mode == DeliveryMode::Chunks
@@ -228,6 +231,13 @@ impl Delivery<'_> {
         if let Some(choice) = self.transcript.journal.choice(index) {
             choice.has_other |= delta.has_other;
             choice.note_others(delta.others.iter().map(|name| &**name));
+            if delta.content.is_some() {
+                let source = match update.source {
+                    Source::Message => ContentSource::Message,
+                    Source::Delta | Source::Text => ContentSource::Delta,
+                };
+                choice.content_source = choice.content_source.max(source);
+            }
         }
         self.transcript.unrepeatable |= delta.has_other && self.consumer.mode != DeliveryMode::Text;
         self.accept_reasoning_and_refusal(index, delta, update, rebuilds);
@@ -243,7 +253,7 @@ impl Delivery<'_> {
         let has_calls = delta.tool_calls.as_ref().is_some_and(|calls| !calls.is_empty());
         if index == 0 && (has_calls || delta.function_call.is_some()) {
             // The text before a tool call has ended.
-            self.finish_text()?;
+            self.finish_text(true)?;
             self.release_withheld_text();
         }
         // A message has whole tool calls, each once.

@@ -22,7 +22,7 @@ impl Delivery<'_> {
             self.finish_halves(index)?;
         }
         if index == 0 {
-            self.finish_text()?;
+            self.finish_text(!is_natural)?;
             if self.continuation.expects_tool_call && is_natural {
                 return Err(missing_tool_call());
             }
@@ -82,7 +82,7 @@ impl Delivery<'_> {
         self.release_held_chunks();
         self.deliver_missing_usage();
         self.progress.settled = Some(clock::instant());
-        (self.consumer.on_settled)();
+        (self.consumer.on_settled)(self.progress.first_token.is_some());
         self.publish();
         let first = self.transcript.journal.first_choice();
         self.consumer.live.update_answer(|answer| answer.finish(first));
@@ -139,6 +139,6 @@ impl Delivery<'_> {
 }
 
 /// Whether the model ended the answer itself.
-fn is_natural(reason: Option<&str>) -> bool {
+pub(super) fn is_natural(reason: Option<&str>) -> bool {
     reason.is_none_or(|reason| FinishKind::of(reason) != FinishKind::CutOff)
 }

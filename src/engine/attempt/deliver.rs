@@ -17,6 +17,8 @@ use crate::engine::shared::redaction::redact_value;
 use crate::engine::shared::sink::{DeliveryMode, Sink};
 use crate::engine::time::clock;
 use crate::error::{Error, Kind};
+use crate::session::native::TurnStart;
+use crate::session::snapshot::KeptResponse;
 use crate::session::splice::{ContinuationMismatch, Splice};
 use crate::wire::field_halves::FieldHalves;
 use crate::wire::json::{self, TooLarge};
@@ -53,8 +55,9 @@ pub(super) struct Consumer<'a> {
     pub live: &'a LiveSnapshot,
     /// Called with each milestone, which each comes at most once.
     pub on_milestone: &'a (dyn Fn(Milestone) + Sync),
-    /// Called once, when the answer is complete and before the consumer learns it.
-    pub on_settled: &'a mut (dyn FnMut() + Send),
+    /// Called once, when the answer is complete and before the consumer learns it, with whether this attempt has had a
+    /// token.
+    pub on_settled: &'a mut (dyn FnMut(bool) + Send),
     /// The caller requested the usage chunk.
     pub wants_usage: bool,
     pub buffer_tool_calls: bool,
@@ -83,6 +86,8 @@ pub(super) struct Continuation {
     /// The usage of earlier attempts.
     pub earlier_usage: Option<Value>,
     pub splice: Option<Box<Splice>>,
+    /// What is dropped at its beginning.
+    pub turn_start: Option<Box<TurnStart>>,
 }
 
 pub(super) struct Delivery<'a> {
@@ -110,6 +115,8 @@ pub(super) struct Delivery<'a> {
     pub(super) usage_chunk_arrived: bool,
     /// How many chunks and events were part of the answer, which pings are not.
     pub(super) accepted: u64,
+    /// The tokens that have arrived since they were last asked for, estimated; counted only if the throughput is measured.
+    pub(super) new_tokens: Option<u64>,
     /// The approximate number of bytes that wait for [`Delivery::flush`].
     batched: usize,
     /// The number of deltas in the live snapshot.
@@ -138,6 +145,7 @@ impl<'a> Delivery<'a> {
             usage_delivered: false,
             usage_chunk_arrived: false,
             accepted: 0,
+            new_tokens: None,
             batched: 0,
             published: 0,
         }
@@ -198,6 +206,7 @@ impl<'a> Delivery<'a> {
         self.batched = 0;
         // First, so that the consumer never has more than the snapshot.
         self.publish();
+        self.publish_position();
         self.consumer.sink.flush();
     }
 
@@ -215,6 +224,18 @@ impl<'a> Delivery<'a> {
         });
     }
 
+    /// Updates the position in a stream that the provider keeps.
+    fn publish_position(&self) {
+        let Some(events) = &self.transcript.events else { return };
+        let Some(position) = events.position() else { return };
+        let only_there = events.not_resumable().is_some();
+        self.consumer.live.update(|live| {
+            let endpoint = live.writer.as_ref().map(|(endpoint, _)| endpoint.clone()).unwrap_or_default();
+            let (id, sequence_number) = (position.id, position.after);
+            live.response = Some(KeptResponse { id, sequence_number, endpoint, only_there });
+        });
+    }
+
     /// Records the arrival of the first token; has no effect after that.
     pub(super) fn mark_first_token(&mut self) {
         if self.progress.first_token.is_none() {
@@ -229,7 +250,16 @@ impl<'a> Delivery<'a> {
     pub(super) fn received_text(&mut self, index: u32, text: &str, verbatim: bool) -> Flow {
         match &mut self.continuation.splice {
             Some(splice) if index == 0 => {
-                let new = splice.push(text, clock::now()).map_err(|e| continuation_mismatch(&e))?;
+                let text = match &mut self.continuation.turn_start {
+                    Some(start) if !start.is_done() => start.strip(text),
+                    _ => text,
+                };
+                let new = match splice.push(text, clock::now()) {
+                    Ok(new) => new,
+                    // The tool call is what counts.
+                    Err(_) if self.continuation.expects_tool_call => return Ok(()),
+                    Err(mismatch) => return Err(continuation_mismatch(&mismatch)),
+                };
                 self.new_text(index, &new, verbatim)
             }
             _ => self.new_text(index, text, verbatim),
@@ -269,11 +299,27 @@ impl<'a> Delivery<'a> {
         }
     }
 
-    /// Decides on the text that the splice still holds: no more text follows.
-    pub(super) fn finish_text(&mut self) -> Flow {
+    /// Decides on the text that the splice still holds: no more text follows. `is_cut_off`: because of a limit, or because
+    /// something else than text follows.
+    pub(super) fn finish_text(&mut self, is_cut_off: bool) -> Flow {
         let Some(splice) = &mut self.continuation.splice else { return Ok(()) };
-        let rest = splice.finish(clock::now()).map_err(|e| continuation_mismatch(&e))?;
+        let rest = match splice.finish(is_cut_off, clock::now()) {
+            Ok(rest) => rest,
+            Err(_) if self.continuation.expects_tool_call => return Ok(()),
+            Err(mismatch) => return Err(continuation_mismatch(&mismatch)),
+        };
         self.new_text(0, &rest, false)
+    }
+
+    /// The attempt has failed: delivers the held text that something vouches for.
+    pub fn keep_vouched_text(&mut self) {
+        let Some(splice) = &mut self.continuation.splice else { return };
+        let text = splice.interrupt(clock::now());
+        if !text.is_empty() && !self.continuation.expects_tool_call {
+            self.batched += CHUNK_OVERHEAD;
+            self.append_text(0, &text, false);
+            self.flush();
+        }
     }
 
     /// Releases the withheld text: the lost tool call has arrived, or the answer may end without it.
@@ -286,7 +332,11 @@ impl<'a> Delivery<'a> {
     /// The decision on held text cannot wait any longer.
     pub fn splice_timeout(&mut self) -> Flow {
         let Some(splice) = &mut self.continuation.splice else { return Ok(()) };
-        let text = splice.timeout(clock::now()).map_err(|e| continuation_mismatch(&e))?;
+        let text = match splice.timeout(clock::now()) {
+            Ok(text) => text,
+            Err(_) if self.continuation.expects_tool_call => return Ok(()),
+            Err(mismatch) => return Err(continuation_mismatch(&mismatch)),
+        };
         self.batched += CHUNK_OVERHEAD;
         let flow = self.new_text(0, &text, false);
         self.flush();

@@ -3,13 +3,15 @@
 
 use std::ops::ControlFlow;
 
+use super::completion::is_natural;
 use super::deliver::{Delivery, Flow, MAX_HELD_CHUNKS, ReadEnd};
 use crate::engine::admission::CostReservation;
 use crate::engine::shared::redaction::label;
-use crate::error::Result;
+use crate::engine::shared::sink::DeliveryMode;
+use crate::error::{Error, Kind, Result};
 use crate::session::journal::MAX_LABEL;
 use crate::wire::chat::MAX_REASON;
-use crate::wire::dialect::{self, DecodedEvent, Ending, NormalEvent, SyntheticEvent};
+use crate::wire::dialect::{self, Admission, DecodedEvent, Ending, NormalEvent, SyntheticEvent};
 use crate::wire::{json, sse};
 
 impl Delivery<'_> {
@@ -25,6 +27,14 @@ impl Delivery<'_> {
             return ControlFlow::Break(self.too_large());
         }
         let Some(events) = &mut self.transcript.events else { return ControlFlow::Continue(()) };
+        match events.admit(&event.data) {
+            Admission::New => {}
+            Admission::Repeated => return ControlFlow::Continue(()),
+            Admission::Missing(first, last) => {
+                let message = format!("events {first} to {last} of the stream are missing");
+                return ControlFlow::Break(ReadEnd::Failed(Error::new(Kind::Truncated, message)));
+            }
+        }
         let is_skipped = event.at_end || skip_malformed;
         let mut is_usual = event.event.is_some() && !events.awaits_half();
         if is_usual {
@@ -73,6 +83,7 @@ impl Delivery<'_> {
         else {
             return ControlFlow::Continue(());
         };
+        self.count_tokens([&**text]);
         // After the delivery, because it is billed either way.
         match cost.count_text(text) {
             Err(error) => ControlFlow::Break(ReadEnd::Failed(error)),
@@ -87,13 +98,13 @@ impl Delivery<'_> {
             DecodedEvent::Ping => {
                 // Never ahead of held events. If too many are held, a ping can be dropped.
                 match self.held_chunks.len() {
-                    0 if self.transcript.committed => self.deliver(&raw()),
+                    0 if self.transcript.committed => self.deliver_raw(&raw()),
                     1..MAX_HELD_CHUNKS => self.held_chunks.push(raw()),
                     _ => {}
                 }
             }
             DecodedEvent::Structural => {
-                if !self.continuation.is_active {
+                if !self.continuation.is_active && self.consumer.mode == DeliveryMode::Chunks {
                     self.held_chunks.push(raw());
                 }
                 self.set_usage(self.ending().usage);
@@ -105,7 +116,7 @@ impl Delivery<'_> {
                 }
                 self.received_text(0, text, true)?;
                 self.release_held_chunks();
-                self.deliver(&raw());
+                self.deliver_raw(&raw());
             }
             DecodedEvent::Content(_) => {
                 self.begin_answer();
@@ -113,7 +124,7 @@ impl Delivery<'_> {
                     return self.pass_rebuilt();
                 }
                 self.release_held_chunks();
-                self.deliver(&raw());
+                self.deliver_raw(&raw());
             }
             DecodedEvent::Dropped(_) => self.begin_answer(),
             DecodedEvent::Finish | DecodedEvent::End => {
@@ -121,7 +132,7 @@ impl Delivery<'_> {
                 // A resumed answer has its last events when it is settled.
                 if !self.continuation.is_active {
                     self.release_held_chunks();
-                    self.deliver(&raw());
+                    self.deliver_raw(&raw());
                 }
                 self.finish_events(ending);
                 if matches!(event, DecodedEvent::End) {
@@ -135,6 +146,13 @@ impl Delivery<'_> {
         Ok(())
     }
 
+    /// Delivers an event to a consumer that reads events.
+    fn deliver_raw(&mut self, event: &str) {
+        if self.consumer.mode == DeliveryMode::Chunks {
+            self.deliver(event);
+        }
+    }
+
     fn ending(&self) -> Ending {
         self.transcript.events.as_ref().map(|events| events.ending()).unwrap_or_default()
     }
@@ -142,7 +160,7 @@ impl Delivery<'_> {
     /// Delivers the last events of an answer that is complete.
     pub(super) fn complete_events(&mut self) -> Flow {
         if self.continuation.is_active {
-            self.finish_text()?;
+            self.finish_text(!is_natural(Some(&self.ending().reason)))?;
         }
         self.release_held_chunks();
         let events = self.transcript.events.as_mut().map(|events| events.finish());
@@ -180,13 +198,13 @@ impl Delivery<'_> {
 
     /// Delivers an event, rebuilt to follow text that was delivered before.
     fn pass_rebuilt(&mut self) -> Flow {
-        self.finish_text()?;
+        self.finish_text(!is_natural(Some(&self.ending().reason)))?;
         let events = self.transcript.events.as_mut().map(|events| events.rewrite_last());
         self.deliver_events(events);
         Ok(())
     }
 
     fn deliver_events(&mut self, events: Option<Vec<SyntheticEvent>>) {
-        events.iter().flatten().for_each(|event| self.deliver(&event.sse()));
+        events.iter().flatten().for_each(|event| self.deliver_raw(&event.sse()));
     }
 }

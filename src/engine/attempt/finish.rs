@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::attempt::Attempt;
 use super::report::report;
 use super::transcript::Transcript;
-use crate::engine::admission::{CallContext, CallRoute, Permit, Settlement, is_rejection};
+use crate::engine::admission::{CallContext, CallRoute, CostReservation, Permit, Settlement, is_rejection};
 use crate::engine::shared::event::Event;
 use crate::engine::shared::limiter::Consumption;
 use crate::engine::time::clock;
@@ -16,7 +16,7 @@ use crate::error::{AttemptRecord, Error, HEDGE_LOST, Kind, LocalResource, Phase,
 use crate::policy::circuit_breaker::Outcome;
 use crate::policy::classify::classify;
 use crate::policy::usage_bound::{RequestFacts, UsageBound};
-use crate::session::splice::Join;
+use crate::session::splice::{ContinuationMismatch, Join};
 
 /// How an attempt ended.
 #[derive(Clone, Copy)]
@@ -74,10 +74,16 @@ pub struct FinishedAttempt {
     pub code: Option<&'static str>,
     /// `None` if nothing was reserved.
     pub cost: Option<Settlement>,
+    /// The reservation for the attempt that reads the answer on.
+    pub kept_cost: Option<Box<CostReservation>>,
     /// The completion of the answer has been reported.
     pub is_settled: bool,
+    /// It read the rest of a stream that the provider keeps.
+    pub is_rest: bool,
     /// How its text was joined to that of earlier attempts.
     pub join: Option<Join>,
+    /// The check that its text failed.
+    pub mismatch: Option<ContinuationMismatch>,
 }
 
 impl Attempt {
@@ -167,7 +173,13 @@ impl Attempt {
         usage: Option<&Value>,
     ) -> FinishedAttempt {
         let is_settled = self.is_settled();
-        let cost = self.permit.settle_cost(ctx, route, self.progress.status, is_settled, usage);
+        // A refused request for the rest does not mean that the answer was not generated.
+        let status = self.progress.status.filter(|_| !self.is_rest);
+        let kept_cost = self.keeps_cost.then(|| Box::new(self.permit.take_cost()));
+        let cost = match &kept_cost {
+            Some(_) => None,
+            None => self.permit.settle_cost(ctx, route, status, is_settled, usage),
+        };
         let error = end.error();
         let code = error.map(Error::code);
         let record = self.record(route, end);
@@ -200,6 +212,7 @@ impl Attempt {
                 class: error.kind.class(),
                 provider_request_id: self.progress.request_id.clone(),
                 code: error.code(),
+                phase: error.kind.phase().map(Phase::as_str),
                 status: record.status,
                 message: record.message.clone().unwrap_or_default(),
                 duration_ms: record.duration_ms,
@@ -210,8 +223,11 @@ impl Attempt {
             request_id: mem::take(&mut self.request_id),
             code,
             cost,
+            kept_cost,
             is_settled,
+            is_rest: self.is_rest,
             join: self.join.take(),
+            mismatch: self.mismatch.take(),
         }
     }
 
@@ -263,6 +279,8 @@ impl Attempt {
         let (was_sent, status) = self.head.update(|head| (head.was_sent, head.status));
         match usage.and_then(|usage| usage.get("total_tokens")?.as_f64()) {
             _ if !was_sent => Consumption::Nothing,
+            // The tokens were counted with the request for the answer.
+            _ if self.is_rest => Consumption::Tokens(0.0),
             Some(tokens) => Consumption::Tokens(tokens),
             None if is_rejection(status) => Consumption::Tokens(0.0),
             None => Consumption::Unknown,

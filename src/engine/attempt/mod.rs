@@ -26,13 +26,14 @@ mod report;
 mod request;
 mod settings;
 mod start;
+mod throughput;
 mod tool_calls;
 mod transcript;
 mod unstreamed;
 
 pub use attempt::{Attempt, PriorAttempts};
 pub use finish::{AttemptEnd, FinishedAttempt, Usage};
-pub use form::RequestForm;
+pub use form::{RequestForm, RestOfStream};
 pub use open::OpenResponse;
 pub use report::report_completion;
 pub use request::{Requests, common_headers};

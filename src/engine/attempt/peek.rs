@@ -54,7 +54,7 @@ impl Peek<'_> {
             mode: DeliveryMode::Nothing,
             live: &live,
             on_milestone: &|_| {},
-            on_settled: &mut || {},
+            on_settled: &mut |_| {},
             wants_usage: false,
             buffer_tool_calls: self.buffer_tool_calls,
             request: self.request,

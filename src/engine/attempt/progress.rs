@@ -47,6 +47,8 @@ pub(super) struct Progress {
     /// The provider's id of the request.
     pub request_id: Option<String>,
     pub first_token: Option<Instant>,
+    /// When bytes last arrived, or the consumer last took what had arrived.
+    pub heard: Option<Instant>,
     /// The body has had an event, or anything else but white space.
     pub has_content: bool,
     /// The number of text deltas received.

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use super::deliver::{Delivery, ReadEnd};
 use super::remainder::{drain, keep_connection};
 use super::settings::ReadSettings;
+use super::throughput::Meter;
 use super::unstreamed::read_unstreamed;
 use crate::config::defaults;
 use crate::engine::admission::CostReservation;
@@ -39,6 +40,8 @@ pub(super) struct Reader<'a> {
     is_unreliable: bool,
     /// When the provider last sent anything after the last finish reason.
     finished_at: Option<Instant>,
+    /// Measures the throughput from the first token on, if the caller sets a minimum.
+    meter: Option<Box<Meter>>,
     /// How many bytes were read since the last time that other tasks had their turn.
     unyielded: usize,
 }
@@ -53,7 +56,8 @@ pub(super) enum BodyRemainder {
 }
 
 impl<'a> Reader<'a> {
-    pub fn new(settings: ReadSettings, delivery: Delivery<'a>, cost: &'a mut CostReservation) -> Self {
+    pub fn new(settings: ReadSettings, mut delivery: Delivery<'a>, cost: &'a mut CostReservation) -> Self {
+        delivery.new_tokens = (settings.min_tokens_per_second > 0.0).then_some(0);
         Reader {
             settings,
             delivery,
@@ -63,6 +67,7 @@ impl<'a> Reader<'a> {
             has_read_chunk: false,
             is_unreliable: false,
             finished_at: None,
+            meter: None,
             unyielded: 0,
         }
     }
@@ -97,12 +102,12 @@ impl<'a> Reader<'a> {
         mut first_token_until: Instant,
     ) -> Result<BodyRemainder> {
         let mut events = Events::new(self.settings.max_event, self.delivery.transcript.max_size());
-        let idle = self.settings.idle_timeout;
         // Idle is the time between two reads: many servers send the head immediately and compute afterwards.
         let mut idle_until = None;
         let mut settle_until: Option<Instant> = None;
         let mut deadline = Deadline::new(first_token_until);
         loop {
+            let idle = self.settings.idle_timeout(self.delivery.progress.deltas > 0);
             let token_until = self.delivery.progress.first_token.is_none().then_some(first_token_until);
             let (mut until, phase) = match (token_until, idle_until) {
                 (Some(token), Some(idle)) if idle < token => (idle, Phase::Idle),
@@ -116,6 +121,8 @@ impl<'a> Reader<'a> {
             let splice_until = splice.and_then(|splice| splice.deadline());
             let splice_until = splice_until.map(clock::instant_at).filter(|at| *at < until);
             let until = splice_until.unwrap_or(until);
+            let check_at = self.meter.as_ref().map(|meter| meter.next_check()).filter(|at| *at < until);
+            let until = check_at.unwrap_or(until);
             let delivery = &mut self.delivery;
             let journal = &delivery.transcript.journal;
             // What has arrived behind the usage is still read, and nothing is waited for.
@@ -145,6 +152,10 @@ impl<'a> Reader<'a> {
                 if settles_at_once {
                     self.complete()?;
                     return Ok(BodyRemainder::Usage(events));
+                }
+                if check_at.is_some() {
+                    self.measure_throughput()?;
+                    continue;
                 }
                 if splice_until.is_some() {
                     if let Err(ReadEnd::Failed(error)) = self.delivery.splice_timeout() {
@@ -215,6 +226,7 @@ impl<'a> Reader<'a> {
                 }
                 Some(ReadEnd::Pause) | None => {}
             }
+            self.measure_throughput()?;
             if self.delivery.transcript.journal.is_complete() {
                 // Text after a finish reason: the provider sends one with every chunk, and only silence ends the answer.
                 // Usage shortens it.
@@ -235,9 +247,18 @@ impl<'a> Reader<'a> {
                 let waited = clock::instant().saturating_duration_since(since);
                 first_token_until += waited;
                 settle_until = settle_until.map(|until| until + waited);
+                if let Some(meter) = &mut self.meter {
+                    meter.exclude(waited);
+                }
             }
-            idle_until = Some(clock::instant() + idle);
+            let now = clock::instant();
+            self.delivery.progress.heard = Some(now);
+            idle_until = Some(now + self.settings.idle_timeout(self.delivery.progress.deltas > 0));
         }
+    }
+
+    fn measure_throughput(&mut self) -> Result<()> {
+        Meter::measure(&mut self.meter, self.settings.min_tokens_per_second, self.delivery.take_tokens())
     }
 
     fn feed(

@@ -1,5 +1,7 @@
 //! The reports of an attempt's outcome to what the calls of a client share.
 
+use std::collections::BTreeMap;
+
 use crate::engine::admission::{Admission, CallContext, CallRoute, restore_quota};
 use crate::engine::shared::event::Event;
 use crate::engine::time::clock;
@@ -16,7 +18,7 @@ pub(super) fn report_success(
     report(ctx, route, admission, Outcome::Success, request_id);
 }
 
-/// Reports that the call has its answer, which took `attempts` attempts.
+/// Reports that the call has its answer, which took `attempts` attempts. `headers` are those of an answer without a token.
 pub fn report_completion(
     ctx: &CallContext<'_>,
     request_id: Option<String>,
@@ -24,6 +26,7 @@ pub fn report_completion(
     model: &str,
     attempts: u32,
     after_retry: bool,
+    headers: BTreeMap<String, String>,
 ) {
     ctx.events.emit(Event::Complete {
         call: ctx.events.call.clone(),
@@ -33,6 +36,7 @@ pub fn report_completion(
         endpoint: endpoint.to_owned(),
         model: model.to_owned(),
         duration_ms: clock::instant().saturating_duration_since(ctx.started).as_millis() as u64,
+        headers,
     });
 }
 

@@ -199,6 +199,14 @@ pub(super) fn headers(
     Ok(headers)
 }
 
+/// The headers of a request for the rest of a stream: it has no body, and is the same however often it is sent.
+pub(super) fn headers_of_rest(mut headers: HeaderMap) -> HeaderMap {
+    for name in ["content-type", "content-length", "idempotency-key"] {
+        headers.remove(name);
+    }
+    headers
+}
+
 /// Whether an answer without content is not a failure: the caller says so, or the conversation ends with the result of a
 /// tool, after which models end so.
 pub(super) fn accepts_empty(request: &CallRequest) -> bool {
@@ -227,7 +235,7 @@ pub(super) fn add_extras(
         headers.insert(name, text);
     }
     if let Some(query) = &extras.query {
-        url.push('?');
+        url.push(if url.contains('?') { '&' } else { '?' });
         url.push_str(query.expose());
     }
     Ok(())

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 
@@ -13,7 +14,7 @@ use super::form::RequestForm;
 use super::open::{OpenRequest, OpenResponse};
 use super::peek::Peek;
 use super::progress::{Progress, ResponseHead};
-use super::request::{self, Requests, Target, explain_missing_key, first_endpoint_extras};
+use super::request::{self, Encoded, Requests, Target, explain_missing_key, first_endpoint_extras};
 use super::settings::ReadSettings;
 use super::transcript::SizeLimits;
 use crate::engine::admission::{CallContext, CallRoute, Permit};
@@ -23,6 +24,7 @@ use crate::engine::shared::redaction::without_secrets;
 use crate::engine::time::clock::{self, timeout_at};
 use crate::error::{Error, Phase, Result};
 use crate::policy::deadline;
+use crate::session::native::NativeForm;
 use crate::store::SharedState;
 use crate::transport::{Method, Request};
 use crate::wire::chat::Overrides;
@@ -43,7 +45,9 @@ pub struct Start<'s> {
     pub waited: Duration,
     /// How many other routes are left if it fails.
     pub other_routes: usize,
-    pub form: &'s RequestForm,
+    /// What is left of the time for which the route may be silent, if it has stalled at this place of the answer.
+    pub silence_left: Option<Duration>,
+    pub form: &'s mut RequestForm,
     /// It may race another attempt: opening it includes the first token.
     pub may_race: bool,
 }
@@ -60,11 +64,14 @@ impl Attempt {
         requests: &mut Requests<'_>,
         start: Start<'_>,
     ) -> Result<(Attempt, OpenFuture<'a>)> {
-        let Start { reason, number, waited, other_routes, form, may_race } = start;
+        let Start { reason, number, waited, other_routes, silence_left, form, may_race } = start;
         let (client, call) = (ctx.client, ctx.request);
         let max_tokens = call.chat.max_tokens().filter(|_| form.received_tokens > 0);
         let rest = max_tokens.map(|max| max.saturating_sub(form.received_tokens));
-        permit.reserve_cost(ctx, route, form.messages.as_deref(), rest)?;
+        match form.rest.as_mut().and_then(|rest| rest.cost.take()) {
+            Some(reserved) => permit.continue_cost(*reserved),
+            None => permit.reserve_cost(ctx, route, form.messages.as_deref(), rest)?,
+        }
         let endpoint = Arc::clone(&route.endpoint.config);
         let request_id = random_id("req_", &mut rand::rng());
         let sent_fields = optional_fields(ctx, route);
@@ -75,10 +82,14 @@ impl Attempt {
             include_usage: sent_fields.usage,
             session_id: sent_fields.session.then_some(&*call.session_id),
         };
+        let rest_of_stream = form.rest.as_ref().map(|rest| &rest.position);
         let encoded = match form.messages.as_deref().map(serde_json::from_str) {
+            _ if rest_of_stream.is_some() => Encoded { body: Bytes::new(), key: String::new() },
             Some(Ok(messages)) => {
                 let received = form.received_tokens;
-                let overrides = Overrides { messages: Some(messages), received, ..Overrides::default() };
+                let fields = form.native.map_or(&[][..], NativeForm::body_fields);
+                let overrides =
+                    Overrides { messages: Some(messages), received, fields, ..Overrides::default() };
                 requests.encode_continuation(target, overrides, &mut rand::rng())
             }
             _ if form.unstreamed => requests.encode_unstreamed(target, &mut rand::rng()),
@@ -88,8 +99,16 @@ impl Attempt {
         let dialect = call.chat.dialect();
         let mut headers = request::headers(&endpoint, call, &encoded.key, &request_id, number)?;
         let mut url = format!("{}{}", endpoint.url, dialect.path());
+        if let Some(position) = rest_of_stream {
+            let (path, query) = dialect.rest_of_stream(&call.chat, position);
+            url = format!("{}{path}?{query}", endpoint.url);
+        }
         if let Some(extras) = extras {
             request::add_extras(&mut headers, &mut url, extras)?;
+        }
+        let is_rest = rest_of_stream.is_some();
+        if is_rest {
+            headers = request::headers_of_rest(headers);
         }
         ctx.events.emit(Event::Attempt {
             call: ctx.events.call.clone(),
@@ -101,6 +120,9 @@ impl Attempt {
         });
         let started = clock::instant();
         let mut settings = read_settings(ctx, route, other_routes, sent_fields.usage);
+        if let Some(left) = silence_left.filter(|_| settings.unstreamed.is_none()) {
+            settings.shorten(left, form.continues);
+        }
         if form.unstreamed {
             settings.first_token_timeout = call.options.whole_answer_timeout;
         }
@@ -108,10 +130,15 @@ impl Attempt {
         let limiters = [client.limiter.clone(), route.endpoint.limiter.clone()];
         let open_request =
             OpenRequest { settings, head: head.clone(), redactor: Arc::clone(&ctx.redactor), limiters };
-        let body_bytes = encoded.body.len();
+        let body_bytes = match is_rest {
+            // What its usage is compared with is the request for the answer.
+            true => call.chat.encode(target.model, target.include_usage, &Overrides::default()).len(),
+            false => encoded.body.len(),
+        };
+        let method = if is_rest { Method::GET } else { Method::POST };
         let transport_options = client.transport_options(call.options.connect_timeout);
         let send = |on_sent, shortage| Request {
-            method: Method::POST,
+            method,
             url,
             headers,
             body: encoded.body,
@@ -123,6 +150,7 @@ impl Attempt {
             permit,
             route: route.id,
             is_hedge: reason == HEDGE,
+            is_last_route: other_routes == 0,
             number,
             request_id,
             started,
@@ -132,6 +160,9 @@ impl Attempt {
             head: head.clone(),
             progress: Progress::default(),
             join: None,
+            mismatch: None,
+            is_rest,
+            keeps_cost: false,
         };
         let peek = (may_race && call.chat.is_streamed()).then_some(Peek {
             request: call,
@@ -201,6 +232,8 @@ fn read_settings(
         },
         deadline_share: remaining.map(|remaining| deadline::fair_share(remaining, other_routes)),
         idle_timeout: options.idle_timeout,
+        has_stalled: false,
+        min_tokens_per_second: options.min_tokens_per_second.unwrap_or_default(),
         max_paused: options.max_paused,
         usage_timeout: options.usage_timeout,
         max_event: options.max_event,

@@ -47,6 +47,13 @@ impl Transcript {
         }
     }
 
+    /// The provider keeps the stream of the answer, if the request asks for that.
+    pub fn expect_kept_stream(&mut self, request: &ChatRequest) {
+        if let Some(events) = self.events.as_mut().filter(|_| request.dialect().is_kept(request)) {
+            events.keep_stream();
+        }
+    }
+
     /// The most that the call keeps, in bytes.
     pub fn max_size(&self) -> usize {
         self.limits.answer
@@ -84,5 +91,6 @@ impl Transcript {
             events.release();
         }
         self.unrepeatable = false;
+        self.expect_kept_stream(request);
     }
 }

@@ -1,6 +1,7 @@
 //! A call and its parts.
 
 use super::history::History;
+use super::kept::KeptAnswer;
 use super::planning;
 use super::recovery::Recovery;
 use super::running_attempts::RunningAttempts;
@@ -10,6 +11,7 @@ use crate::engine::attempt::{
     Attempt, AttemptEnd, FinishedAttempt, PriorAttempts, Requests, SizeLimits, Transcript, Usage,
 };
 use crate::error::Error;
+use crate::policy::interruption::Silence;
 use crate::policy::plan::{Failure, Plan, RouteId};
 use crate::session::snapshot::Snapshot;
 use crate::usage::add_usage;
@@ -28,6 +30,9 @@ pub struct Call<'a> {
     pub(super) running: RunningAttempts,
     /// The answer was requested as one document, after a stream of it that was empty.
     pub(super) requested_unstreamed: bool,
+    /// How much of an answer any attempt has reached, in bytes.
+    furthest: usize,
+    pub(super) kept: KeptAnswer,
 }
 
 impl<'a> Call<'a> {
@@ -47,7 +52,10 @@ impl<'a> Call<'a> {
             stopwatch: Stopwatch::default(),
             running: RunningAttempts::default(),
             requested_unstreamed: false,
+            furthest: 0,
+            kept: KeptAnswer::default(),
         };
+        call.transcript.expect_kept_stream(chat);
         if let Some(snapshot) = &request.resume_from {
             call.restore(Snapshot::clone(snapshot));
         }
@@ -58,15 +66,29 @@ impl<'a> Call<'a> {
     fn restore(&mut self, mut snapshot: Snapshot) {
         self.transcript.committed = snapshot.has_content();
         self.transcript.journal = snapshot.journal(self.ctx.request.chat.choices());
+        self.furthest = self.transcript.journal.first_choice().text.len();
         self.recovery = Recovery::resume(&mut snapshot);
+        self.restore_kept(snapshot.response.take());
         self.history = History::resume(snapshot.attempts, snapshot.cost_usd);
         self.publish();
     }
 
     /// What the failure of the running or last attempt means for the plan.
-    pub(super) fn failure(&self, route: RouteId, error: &Error) -> Failure {
+    pub(super) fn failure(&self, route: RouteId, error: &Error, mut silence: Silence) -> Failure {
         let again = self.history.count(error.code()) > 1;
-        planning::failure(self.ctx, &self.routes[route], error, self.history.attempts_made(), again)
+        silence.at_start &= self.furthest == 0;
+        planning::failure(self.ctx, &self.routes[route], error, self.history.attempts_made(), again, silence)
+    }
+
+    /// After a failed attempt: whether the answer is longer than at the end of any attempt before.
+    pub(super) fn note_place(&mut self) {
+        let first = self.transcript.journal.first_choice();
+        let calls = first.tool_calls.iter().map(|call| call.arguments.len()).sum::<usize>();
+        let place = first.text.len() + first.reasoning.len() + first.refusal.len() + calls;
+        if place > self.furthest {
+            self.furthest = place;
+            self.plan.place_changed();
+        }
     }
 
     /// Publishes the state between two deltas in [`crate::engine::shared::live_snapshot::LiveSnapshot`].
@@ -106,7 +128,8 @@ impl<'a> Call<'a> {
         self.record(route, finished);
     }
 
-    pub(super) fn record(&mut self, route: RouteId, finished: FinishedAttempt) {
+    pub(super) fn record(&mut self, route: RouteId, mut finished: FinishedAttempt) {
+        self.kept.keep_cost(finished.kept_cost.take());
         self.recovery.attempt_ended(&self.routes[route], &self.transcript, &finished);
         self.recovery.add_usage(&mut self.transcript);
         self.ctx.events.attempt_ended(&finished.request_id);

@@ -16,6 +16,8 @@ pub(super) struct History {
     last: Option<Option<&'static str>>,
     /// The completion of the answer has been reported.
     pub is_settled: bool,
+    /// The last attempt read the rest of a stream.
+    last_was_rest: bool,
 }
 
 impl History {
@@ -52,10 +54,16 @@ impl History {
         self.records[self.earlier..].iter().filter(|record| record.outcome == code).count()
     }
 
+    /// Whether the last attempt read the rest of a stream that the provider keeps.
+    pub fn last_was_rest(&self) -> bool {
+        self.last_was_rest
+    }
+
     pub fn push(&mut self, finished: FinishedAttempt) {
         self.cost.add(finished.cost);
         self.last = Some(finished.code);
         self.is_settled |= finished.is_settled;
+        self.last_was_rest = finished.is_rest;
         self.records.push(finished.record);
     }
 }
@@ -82,7 +90,7 @@ impl CallCost {
         (!self.is_unknown).then(|| ledger::pico_to_usd(self.spent))
     }
 
-    fn add(&mut self, settlement: Option<Settlement>) {
+    pub fn add(&mut self, settlement: Option<Settlement>) {
         match settlement {
             Some(Settlement::Cost(cost)) => self.spent = self.spent.saturating_add(cost),
             Some(Settlement::Unknown) => self.is_unknown = true,

@@ -9,6 +9,9 @@ mod budget;
 #[allow(clippy::module_inception)] // The file is named after its type.
 mod call;
 mod history;
+mod kept;
+mod kept_answer;
+mod native;
 mod outcome;
 mod planning;
 mod race;

@@ -1,5 +1,7 @@
 //! The end of a call: an answer, or an error with the reason and what was received.
 
+use std::collections::BTreeMap;
+
 use super::answer::Answer;
 use super::call::Call;
 use super::stop::interrupted;
@@ -23,6 +25,7 @@ impl Call<'_> {
         while let Some(attempt) = self.running.take_current() {
             self.finish_attempt(attempt, end, None);
         }
+        self.settle_kept_cost();
         match outcome {
             Ok(()) => Ok(self.complete()),
             Err(error) => Err(self.fail(error)),
@@ -61,7 +64,7 @@ impl Call<'_> {
             | Kind::CostCap
             | Kind::AnswerTooLarge
             | Kind::Timeout(Phase::Total | Phase::Paused) => error,
-            _ if self.recovery.has_begun(self.ctx, &self.transcript) => {
+            _ if self.transcript.committed || self.recovery.is_kept(self.ctx, &self.transcript) => {
                 interrupted(error, "nothing is left to try")
             }
             _ => error,
@@ -77,7 +80,15 @@ impl Call<'_> {
         if !self.history.is_settled {
             let (attempts, after_retry) = (self.history.len() as u32, self.history.without_lost_races() > 1);
             let request_id = self.ctx.events.last_request();
-            report_completion(self.ctx, request_id, &endpoint, &model, attempts, after_retry);
+            report_completion(
+                self.ctx,
+                request_id,
+                &endpoint,
+                &model,
+                attempts,
+                after_retry,
+                BTreeMap::new(),
+            );
         }
         self.recovery.add_usage(&mut self.transcript);
         self.transcript.journal.usage = self.recovery.usage.take();
@@ -115,9 +126,14 @@ impl Call<'_> {
         if !partial.is_empty() || error.kind == Kind::Interrupted {
             error.partial = Some(partial.clone());
         }
-        // A passed-through dialect has no snapshot: its events are not journaled.
         let live = &self.ctx.request.live;
-        if self.transcript.events.is_none() && live.has_begun() {
+        let is_kept = live.update(|live| live.response.is_some());
+        // What is not text of a passed-through dialect is not journaled.
+        let is_text = match &self.transcript.events {
+            Some(events) => events.not_resumable().is_none(),
+            None => true,
+        };
+        if is_kept || (is_text && live.has_begun()) {
             error.snapshot = live.json();
         }
         if let Some(last) = self.history.last_record()

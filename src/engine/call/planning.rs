@@ -1,6 +1,7 @@
 //! The inputs of a call's plan: its routes in order, its settings, and what a failure means.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::config::defaults;
 use crate::engine::admission::{CallContext, CallRoute, Routes, cool_down, estimated_tokens};
@@ -10,6 +11,7 @@ use crate::policy::backoff::RetryDelays;
 use crate::policy::classify::classify;
 use crate::policy::deadline;
 use crate::policy::decisions::Decision;
+use crate::policy::interruption::{Interruption, Silence, interruption};
 use crate::policy::plan::{Failure, Plan, Route, RouteId, Settings};
 use crate::policy::routing;
 
@@ -36,6 +38,10 @@ pub(super) fn plan(ctx: &CallContext<'_>, routes: &Routes) -> Plan {
         max_retries: if options.single_attempt { 0 } else { options.max_retries },
         backoff: options.retry.backoff.clone(),
         max_retry_after: options.retry.max_retry_after,
+        max_wait_before_fallback: match options.is_mirrored {
+            true => Duration::ZERO,
+            false => options.retry.max_wait_before_fallback,
+        },
         min_attempt_time: deadline::min_attempt_time(options.total_timeout, defaults::MIN_ATTEMPT_TIME),
     };
     Plan::new(settings, planned.take(if options.single_attempt { 1 } else { usize::MAX }).collect())
@@ -62,13 +68,15 @@ fn order(ctx: &CallContext<'_>, routes: &Routes) -> Vec<RouteId> {
 
 /// What a failure means for the plan; its route starts to cool down. `attempt` is the number of the attempt in this
 /// call, from 0.
-/// `again` is whether an attempt of this call has failed with the same code before.
+/// `again` is whether an attempt of this call has failed with the same code before; `silence` is what came before the
+/// failure.
 pub(super) fn failure(
     ctx: &CallContext<'_>,
     route: &CallRoute,
     error: &Error,
     attempt: usize,
     again: bool,
+    silence: Silence,
 ) -> Failure {
     let retry = &ctx.request.options.retry;
     let decision = retry.decisions.decision_for(error).map(|row| row.at_attempt(attempt));
@@ -76,13 +84,17 @@ pub(super) fn failure(
     class.retryable &= !(error.is_unexplained && again);
     let class = decision.map_or(class, |decision| decision.apply(class, error.kind));
     cool_down(ctx, route, error, class.cools_down);
+    // A decision of the caller takes precedence.
+    let is_decided = decision.is_some() || ctx.request.options.is_mirrored;
+    let interruption = interruption(error, silence).filter(|_| !is_decided);
+    let has_stalled = matches!(interruption, Some(Interruption::Stalled { .. }));
     Failure {
         class,
         retry_after: error.retry_after,
         // Another route is tried first.
-        timed_out: matches!(error.kind, Kind::Timeout(_) | Kind::EmptyAnswer),
-        // A decision of the caller takes precedence.
+        timed_out: has_stalled || matches!(error.kind, Kind::Timeout(_) | Kind::EmptyAnswer),
         rate_limited: class.cools_down && decision.is_none(),
+        interruption,
         retry_delays: match decision {
             Some(Decision::Delays(waits) | Decision::FiniteDelays(waits)) => {
                 Some(RetryDelays::Schedule(Arc::clone(waits)))

@@ -25,7 +25,10 @@ impl<'a> Call<'a> {
     /// How long to wait for an attempt before its hedge starts; `None` if it is not hedged.
     pub(super) fn hedge_after(&self, round: &Round, route: RouteId, form: &RequestForm) -> Option<Duration> {
         let hedge = self.ctx.request.options.hedge?;
-        if self.transcript.committed || form.continues || round.hedge_candidates.is_empty() {
+        // A provider that keeps the stream goes on with an answer that nobody reads.
+        let chat = &self.ctx.request.chat;
+        let is_kept = chat.dialect().is_kept(chat);
+        if is_kept || self.transcript.committed || form.continues || round.hedge_candidates.is_empty() {
             return None;
         }
         match hedge {
@@ -98,6 +101,7 @@ impl<'a> Call<'a> {
         other: &mut OpenFuture<'a>,
     ) -> (Option<FailedAttempt>, Option<Result<OpenResponse>>) {
         let Some(attempt) = self.running.get(racer) else { return (None, None) };
+        let silence = attempt.silence(self.ctx.request);
         let (mut early, mut is_failure) = (None, None);
         let is_failure_reply = attempt.has_breaker().then(|| self.ctx.sink.is_failure(error));
         if let Some(mut reply) = is_failure_reply.flatten() {
@@ -113,7 +117,7 @@ impl<'a> Call<'a> {
         let route = attempt.route;
         let failed = (!attempt.was_rejected_for_field(&self.routes[route], error)).then(|| FailedAttempt {
             route,
-            failure: self.failure(route, error),
+            failure: self.failure(route, error, silence),
             at: clock::now(),
             remaining: self.ctx.remaining(),
         });
@@ -150,7 +154,8 @@ impl<'a> Call<'a> {
             waited: Duration::ZERO,
             // The first attempt's route is no longer available.
             other_routes: round.other_routes.saturating_sub(1),
-            form: &RequestForm::original(false),
+            silence_left: None,
+            form: &mut RequestForm::original(false),
             may_race: true,
         };
         let (attempt, open) =

@@ -11,9 +11,10 @@ use crate::engine::attempt::{FinishedAttempt, RequestForm, Transcript};
 use crate::engine::shared::sink::DeliveryMode;
 use crate::error::{Error, Kind};
 use crate::policy::plan::RouteId;
+use crate::session::native::NativeForm;
 use crate::session::prompts::{self, Style};
 use crate::session::snapshot::{Segment, Snapshot};
-use crate::session::splice::{Expectation, Join, Limits, Splice};
+use crate::session::splice::{ContinuationMismatch, Expectation, Join, Limits, Splice};
 use crate::usage::add_usage;
 use crate::wire::dialect::Dialect;
 
@@ -36,6 +37,18 @@ pub(super) struct Recovery {
     pub lost_tool_call: bool,
     /// Styles of continuation that were rejected, with the route that rejected them.
     rejected_styles: Vec<(RouteId, Style)>,
+    /// Styles in which the last break was continued in vain, with the route.
+    failed_styles: Vec<(RouteId, Style)>,
+    /// The style of the attempt that runs.
+    asked: Option<(RouteId, Style)>,
+    /// How many continuations have failed their checks since the last break.
+    pub failed_forms: u8,
+    /// The last attempt was one of them.
+    pub failed_last: bool,
+    /// One of them had nothing to add.
+    found_nothing: bool,
+    /// Native forms that were rejected, with the route that rejected them.
+    pub(super) rejected_native: Vec<(RouteId, NativeForm)>,
     /// The next attempt continues what was received.
     pub continues: bool,
 }
@@ -60,20 +73,19 @@ impl Recovery {
         }
     }
 
-    /// Whether there is a partial answer that another attempt can continue: the consumer has it, or waits for the
+    /// Whether there is a partial answer that an attempt on this route continues: the consumer has it, or waits for the
     /// complete answer and nothing was lost.
-    pub fn has_begun(&self, ctx: &CallContext<'_>, transcript: &Transcript) -> bool {
-        let is_kept = ctx.sink.mode() == DeliveryMode::Nothing
-            && ctx.request.options.recovery.mode == Mode::Continue
-            && !ctx.request.chat.wants_json()
-            && self.not_resumable(ctx, transcript).is_none()
-            && !transcript.journal.first_choice().text.is_empty()
-            && !transcript.journal.is_complete();
-        transcript.committed || is_kept
+    pub fn has_begun(&self, ctx: &CallContext<'_>, transcript: &Transcript, route: &CallRoute) -> bool {
+        transcript.committed || self.continues_kept(ctx, transcript, route)
     }
 
-    /// Why an interrupted answer is not recovered; `None` if it is.
-    pub fn not_recoverable(&self, ctx: &CallContext<'_>, transcript: &Transcript) -> Option<String> {
+    /// Why an interrupted answer is not recovered; `None` if it is. `is_kept`: its provider sends the rest.
+    pub fn not_recoverable(
+        &self,
+        ctx: &CallContext<'_>,
+        transcript: &Transcript,
+        is_kept: bool,
+    ) -> Option<String> {
         let options = &ctx.request.options.recovery;
         if options.mode == Mode::Fail || ctx.request.options.single_attempt {
             return Some("recovery is disabled".into());
@@ -82,7 +94,7 @@ impl Recovery {
             let max = options.max_recoveries;
             return Some(format!("it was already recovered {max} times (recovery.maxRecoveries)"));
         }
-        if options.mode == Mode::Restart { None } else { self.not_resumable(ctx, transcript) }
+        if is_kept || options.mode == Mode::Restart { None } else { self.not_resumable(ctx, transcript) }
     }
 
     /// Why this answer cannot be continued; `None` if it can.
@@ -125,9 +137,9 @@ impl Recovery {
     pub fn is_used_up(&self, ctx: &CallContext<'_>, transcript: &Transcript) -> bool {
         let request = &ctx.request.chat;
         let text = &transcript.journal.first_choice().text;
-        let continues =
-            ctx.request.options.recovery.mode == Mode::Continue && self.has_begun(ctx, transcript);
+        let continues = ctx.request.options.recovery.mode == Mode::Continue;
         continues
+            && (transcript.committed || self.is_kept(ctx, transcript))
             && !text.is_empty()
             && !request.wants_json()
             && self.not_resumable(ctx, transcript).is_none()
@@ -142,6 +154,8 @@ impl Recovery {
         route: &CallRoute,
         transcript: &mut Transcript,
     ) -> RequestForm {
+        // Another route than the one that was due, or it has rejected the form in which it would have been continued.
+        self.continues &= transcript.committed || self.continues_kept(ctx, transcript, route);
         if !self.continues {
             if transcript.committed {
                 ctx.sink.restart();
@@ -153,45 +167,66 @@ impl Recovery {
         }
         let request = &ctx.request.chat;
         transcript.journal.prepare_continuation();
+        self.segment_start = transcript.journal.first_choice().text.len();
+        if self.segment_start > 0
+            && let Some(form) = self.native_form(ctx, transcript, route)
+        {
+            return self.native_request(ctx, route, transcript, form);
+        }
         let style = self.style(ctx, route.id);
-        // Nothing can follow white space at the end of a prefill.
-        let trims = style == Style::Prefill && request.dialect() == Dialect::Messages;
         let text = &transcript.journal.first_choice().text;
         if let Some(events) = &mut transcript.events {
-            events.resume(if trims { &text[text.trim_end().len()..] } else { "" });
+            events.resume("");
         }
-        self.segment_start = text.len();
         // Only reasoning or a part of a tool call was received: there is no text to continue.
         if text.is_empty() {
             return RequestForm::original(true);
         }
-        let limits = Limits { min_overlap: ctx.request.options.recovery.min_overlap, ..Limits::default() };
+        let options = &ctx.request.options.recovery;
+        let limits = Limits {
+            assurance: options.assurance,
+            min_overlap: options.min_overlap,
+            may_be_complete: self.found_nothing,
+            ..Limits::default()
+        };
         if request.wants_json() {
             // A schema makes the provider start over: what arrives must repeat what was delivered.
             let splice = Splice::new(text, limits, Expectation::Restart);
             return RequestForm { splice: Some(Box::new(splice)), ..RequestForm::original(true) };
         }
-        let partial: &str = if trims { text.trim_end() } else { text };
-        let prompt = prompts::continuation(&request.conversation(), partial, style);
+        self.asked = Some((route.id, style));
+        let prompt = prompts::continuation(&request.conversation(), text, style);
         let expect = prompt.anchor.map_or(Expectation::Continuation, Expectation::Anchor);
         RequestForm {
             continues: true,
-            messages: Some(prompt.messages),
-            received_tokens: received_tokens(text, self.deltas),
+            messages: Some(prompt.messages.into()),
+            // What is repeated counts once more.
+            received_tokens: if style == Style::Repeat { 0 } else { received_tokens(text, self.deltas) },
             splice: Some(Box::new(Splice::new(text, limits, expect))),
             style: Some(style),
+            native: None,
+            turn_start: None,
             unstreamed: false,
+            rest: None,
         }
     }
 
-    /// Whether another style is left for a provider that rejects a style of continuation. Each is tried once.
-    pub fn has_another_style(
+    /// An attempt that continues the text starts.
+    pub fn begin_segment(&mut self, transcript: &Transcript) {
+        self.segment_start = transcript.journal.first_choice().text.len();
+    }
+
+    /// Whether another form is left for a provider that rejects a form of continuation. Each is tried once; after a native
+    /// one the model is asked, or the answer that nobody has yet is requested again.
+    pub fn has_another_form(
         &mut self,
         ctx: &CallContext<'_>,
         route: RouteId,
-        rejected: Option<Style>,
+        native: Option<NativeForm>,
+        style: Option<Style>,
     ) -> bool {
-        self.rejected_styles.extend(rejected.map(|style| (route, style)));
+        self.rejected_native.extend(native.map(|form| (route, form)));
+        self.rejected_styles.extend(style.map(|style| (route, style)));
         !self.rejected_styles.contains(&(route, self.style(ctx, route)))
     }
 
@@ -201,7 +236,18 @@ impl Recovery {
         self.joins.extend(finished.join);
         let first = transcript.journal.first_choice();
         let characters = first.text.get(self.segment_start..).map_or(0, |new| new.chars().count());
+        let asked = self.asked.take();
+        self.failed_last = false;
+        if let (Some(mismatch), Some(asked)) = (finished.mismatch, asked) {
+            self.failed_last = true;
+            self.failed_styles.push(asked);
+            self.failed_forms = self.failed_forms.saturating_add(1);
+            self.found_nothing |= mismatch == ContinuationMismatch::NothingAdded;
+        }
         if characters > 0 {
+            self.failed_styles.clear();
+            self.failed_forms = 0;
+            self.found_nothing = false;
             self.segments.push(Segment {
                 endpoint: route.endpoint.config.name.clone(),
                 model: route.model.clone(),
@@ -227,23 +273,39 @@ impl Recovery {
         self.joins.clear();
     }
 
-    /// The style of the next continuation: the caller's, then those that this route has not rejected.
+    /// Whether a route that answers in vain may be asked in another style. A route leaves one of the requests to the others.
+    pub fn may_ask_again(&self, ctx: &CallContext<'_>, route: RouteId, has_other_routes: bool) -> bool {
+        let failed = self.failed_styles.iter().filter(|(id, _)| *id == route).count();
+        let is_left = |style: &Style| self.is_open(route, *style) && !self.has_failed(*style);
+        (!has_other_routes || failed + 1 < usize::from(MAX_FORMS)) && styles(ctx).any(|style| is_left(&style))
+    }
+
+    /// The style of the next continuation: the caller's, then those that this route has not rejected. After a break each is
+    /// used once, as long as another is left.
     fn style(&self, ctx: &CallContext<'_>, route: RouteId) -> Style {
-        let (first, others) = styles(ctx.request.chat.dialect(), ctx.request.options.recovery.style);
-        let mut order = std::iter::once(first).chain(others.iter().copied());
-        order.find(|style| !self.rejected_styles.contains(&(route, *style))).unwrap_or(first)
+        let open = || styles(ctx).filter(move |style| self.is_open(route, *style));
+        let untried = open().find(|style| !self.has_failed(*style));
+        let untried = untried.or_else(|| open().find(|style| !self.failed_styles.contains(&(route, *style))));
+        untried.or_else(|| open().next()).or_else(|| styles(ctx).next()).unwrap_or(Style::Dialog)
+    }
+
+    fn is_open(&self, route: RouteId, style: Style) -> bool {
+        !self.rejected_styles.contains(&(route, style))
+    }
+
+    fn has_failed(&self, style: Style) -> bool {
+        self.failed_styles.iter().any(|(_, failed)| *failed == style)
     }
 }
 
-/// The first style of continuation, and those that replace it if it is rejected. Conversations of Anthropic's dialect
-/// have no system messages.
-fn styles(dialect: Dialect, preferred: Style) -> (Style, &'static [Style]) {
-    match (dialect, preferred) {
-        (Dialect::Messages, Style::System) => (Style::Dialog, &[]),
-        (Dialect::Messages, Style::Dialog) => (preferred, &[]),
-        (Dialect::Messages, _) => (preferred, &[Style::Dialog]),
-        _ => (preferred, preferred.fallbacks()),
-    }
+/// How often the rest is requested after one break.
+pub(super) const MAX_FORMS: u8 = 3;
+
+/// The styles of continuation in their order. Conversations of Anthropic's dialect have no system messages.
+fn styles(ctx: &CallContext<'_>) -> impl Iterator<Item = Style> {
+    let has_system = ctx.request.chat.dialect() != Dialect::Messages;
+    let styles = Style::in_order(ctx.request.options.recovery.style);
+    styles.filter(move |style| *style != Style::System || has_system)
 }
 
 /// The error of a provider that accepts no style of continuation. Another route may accept one, and the caller's
@@ -259,7 +321,7 @@ pub(super) fn continuation_rejected(rejection: &Error) -> Error {
 
 /// The approximate number of tokens of a text that arrived in `deltas` deltas: one each, unless the provider sends
 /// single letters.
-fn received_tokens(text: &str, deltas: u64) -> u64 {
+pub(super) fn received_tokens(text: &str, deltas: u64) -> u64 {
     let ascii = text.bytes().filter(u8::is_ascii).count() as u64;
     let is_split = ascii == text.len() as u64 && 2 * ascii < 3 * deltas;
     if is_split { ascii.div_ceil(4) } else { deltas.max(text.len() as u64 / 16) }

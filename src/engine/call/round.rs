@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::policy::interruption::Silence;
 use crate::policy::plan::{Failure, Plan, Reason, RouteId};
 
 /// One round of a call: an attempt on a route, and possibly its hedge.
@@ -12,6 +13,8 @@ pub(super) struct Round {
     pub other_routes: usize,
     /// The routes that a hedge may use, best first; empty if hedging is not allowed.
     pub hedge_candidates: Vec<RouteId>,
+    /// What came before the failure of its attempt. Boxed: most rounds have none.
+    pub silence: Option<Box<Silence>>,
     /// The result of the race with a hedge. Boxed: most rounds have none.
     pub race: Option<Box<RaceReport>>,
 }

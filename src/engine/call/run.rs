@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::budget;
 use super::call::Call;
+use super::recovery::MAX_FORMS;
 use super::round::Round;
 use super::stop::{interrupted, no_capacity};
 use super::stopwatch::Stage;
@@ -25,7 +26,10 @@ impl Call<'_> {
         }
         let ctx = self.ctx;
         ctx.client.budget.deposit(ctx.request.tenant());
-        let mut step = self.plan.start(clock::now(), ctx.remaining(), &mut rand::rng());
+        let mut step = match self.kept.route {
+            Some(route) => self.plan.start_where_kept(route, clock::now(), ctx.remaining(), &mut rand::rng()),
+            None => self.plan.start(clock::now(), ctx.remaining(), &mut rand::rng()),
+        };
         // The error of the last attempt, and that of the last rejection.
         let mut last: Option<Error> = None;
         let mut rejection: Option<Error> = None;
@@ -41,6 +45,7 @@ impl Call<'_> {
             };
             self.wait(wait, if server_requested { "retry-after" } else { "backoff" }).await;
             let committed = self.transcript.committed;
+            self.routes[route].needs_no_tokens = self.kept_position(route).is_some();
             let rejected = match try_admit(ctx, &self.routes[route], committed, self.plan.must_queue()) {
                 Err(rejected) => rejected,
                 Ok(permit) => {
@@ -88,6 +93,10 @@ impl Call<'_> {
             ctx.sink.complete(&self.transcript.journal.first_choice().text);
             return Some(Ok(()));
         }
+        if self.kept.route.is_some_and(|route| self.kept_position(route).is_some()) {
+            self.emit_recovery(Duration::ZERO);
+            return None;
+        }
         if let Some(why) = self.recovery.not_resumable(ctx, &self.transcript) {
             let message = format!("the answer cannot be resumed: {why}");
             return Some(Err(Error::new(Kind::Interrupted, message)));
@@ -116,11 +125,14 @@ impl Call<'_> {
             // Nobody would read another attempt either.
             return NextAction::Fail;
         }
-        if self.recovery.is_used_up(ctx, &self.transcript) {
+        let (is_kept, has_progressed) = self.rest_is_kept(route);
+        if !is_kept && self.recovery.is_used_up(ctx, &self.transcript) {
             self.end_at_length();
             return NextAction::Complete;
         }
-        let has_begun = self.recovery.has_begun(ctx, &self.transcript) && !self.prefers_document();
+        let prefers_document = self.prefers_document();
+        let has_begun =
+            self.recovery.has_begun(ctx, &self.transcript, &self.routes[route]) && !prefers_document;
         if has_begun && self.transcript.journal.is_complete() {
             return NextAction::Interrupt("after its finish reason, so nothing is left to continue".into());
         }
@@ -128,21 +140,48 @@ impl Call<'_> {
         if error.kind == Kind::EmptyAnswer && self.history.count(error.code()) > 1 {
             return NextAction::Fail;
         }
-        if has_begun && let Some(why) = self.recovery.not_recoverable(ctx, &self.transcript) {
+        if has_begun && let Some(why) = self.recovery.not_recoverable(ctx, &self.transcript, is_kept) {
+            if self.may_end_after_call() {
+                self.end_after_call();
+                return NextAction::Complete;
+            }
             return NextAction::Interrupt(why);
         }
         let options = &ctx.request.options;
-        self.recovery.continues = has_begun && options.recovery.mode == Mode::Continue;
         if options.max_attempts.is_some_and(|max| self.history.attempts_made() >= max as usize) {
             return NextAction::Stop(Stop::RetriesExhausted);
         }
-        let failure = self.failure(route, error);
+        self.note_place();
+        let mut failure = self.failure(route, error, round.silence.as_deref().copied().unwrap_or_default());
+        let in_vain = has_begun && error.kind == Kind::ContinuationMismatch && self.recovery.failed_last;
+        if in_vain && self.recovery.failed_forms >= MAX_FORMS {
+            return NextAction::Interrupt(format!("{MAX_FORMS} continuations failed their checks"));
+        }
+        let asks_again = in_vain && self.recovery.may_ask_again(ctx, route, self.plan.routes_left() > 0);
+        // The route cannot continue this answer.
+        failure.class.retryable &= !in_vain;
         // Only what the consumer has counts as progress: anything else is requested again.
-        if has_begun && self.history.last_record().is_some_and(|attempt| attempt.deltas > 0) {
+        let has_deltas = self.history.last_record().is_some_and(|attempt| attempt.deltas > 0);
+        if has_begun && (has_deltas || has_progressed) {
             self.plan.attempt_progressed();
         }
-        let step = self.plan.attempt_failed(failure, clock::now(), ctx.remaining(), &mut rand::rng());
+        let (now, remaining) = (clock::now(), ctx.remaining());
+        let step = match (is_kept, asks_again) {
+            (true, _) => self.plan.attempt_failed_with_answer_kept(failure, now, remaining, &mut rand::rng()),
+            // The provider is healthy: nothing is gained by a wait.
+            (false, true) => self.plan.retry_at_once(),
+            (false, false) => self.plan.attempt_failed(failure, now, remaining, &mut rand::rng()),
+        };
         let step = budget::charge(ctx, step, &mut self.plan, self.transcript.committed);
+        // What nobody has yet is continued only where the next route does it itself.
+        let has_begun = match &step {
+            Step::Try { route, .. } => {
+                let next = &self.routes[route.id];
+                self.recovery.has_begun(ctx, &self.transcript, next) && !prefers_document
+            }
+            Step::Stop(_) => has_begun,
+        };
+        self.recovery.continues = has_begun && options.recovery.mode == Mode::Continue;
         if has_begun && let Step::Try { wait, .. } = &step {
             self.recovery.count += 1;
             self.publish();
@@ -164,13 +203,12 @@ impl Call<'_> {
     /// Every token that the caller allowed was received before the interruption: the answer ends there.
     fn end_at_length(&mut self) {
         let ctx = self.ctx;
-        if let Some(choice) = self.transcript.journal.choice(0) {
-            choice.finish_reason = Some("length".to_owned());
-            choice.tool_calls.clear();
-        }
+        self.set_finish_reason("length");
         let journal = &self.transcript.journal;
         if let Some(events) = &mut self.transcript.events {
-            events.end_at_token_limit().iter().for_each(|event| ctx.sink.delta(&event.sse()));
+            let events = events.end_at_token_limit();
+            let is_read = ctx.sink.mode() == DeliveryMode::Chunks;
+            events.iter().filter(|_| is_read).for_each(|event| ctx.sink.delta(&event.sse()));
         } else if ctx.sink.mode() == DeliveryMode::Chunks {
             ctx.sink.delta(&journal.chunk(0, serde_json::json!({}), Some("length")));
             if let Some(usage) = self.recovery.usage.as_ref().filter(|_| ctx.request.chat.wants_usage()) {
@@ -178,6 +216,33 @@ impl Call<'_> {
             }
         }
         let first = journal.first_choice();
+        ctx.request.live.update_answer(|answer| answer.finish(first));
+        ctx.sink.complete(&first.text);
+    }
+
+    fn set_finish_reason(&mut self, reason: &str) {
+        if let Some(choice) = self.transcript.journal.choice(0) {
+            choice.finish_reason = Some(reason.to_owned());
+            choice.tool_calls.clear();
+        }
+    }
+
+    /// Whether the answer was cut off only at its end: the request allows one tool call, and the consumer has it.
+    fn may_end_after_call(&self) -> bool {
+        let request = &self.ctx.request;
+        let ends = self.transcript.events.as_ref().is_some_and(|events| events.ends_with_call());
+        ends && request.options.recovery.mode == Mode::Continue
+            && request.chat.dialect().allows_one_call(&request.chat)
+    }
+
+    /// Nothing can follow the tool call that the consumer has: the answer ends there.
+    fn end_after_call(&mut self) {
+        let ctx = self.ctx;
+        self.set_finish_reason("tool_calls");
+        let events = self.transcript.events.as_mut().map(|events| events.end_after_call());
+        let is_read = ctx.sink.mode() == DeliveryMode::Chunks;
+        events.iter().flatten().filter(|_| is_read).for_each(|event| ctx.sink.delta(&event.sse()));
+        let first = self.transcript.journal.first_choice();
         ctx.request.live.update_answer(|answer| answer.finish(first));
         ctx.sink.complete(&first.text);
     }

@@ -1,5 +1,6 @@
 //! The entry point: starts calls, and closes the client.
 
+pub mod continuation_probe;
 pub mod decisions;
 pub mod health;
 mod models;

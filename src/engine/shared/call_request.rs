@@ -26,6 +26,9 @@ impl CallRequest {
         let known_id = known_id.or_else(|| resume_from.as_ref().map(|snapshot| snapshot.session_id.clone()));
         let session_id = known_id.unwrap_or_else(|| session_id(&mut rand::rng()));
         let live = Arc::new(LiveSnapshot::new(session_id.clone()));
+        if chat.dialect().is_passthrough() {
+            live.update(|snapshot| snapshot.dialect = Some(chat.dialect().name().to_owned()));
+        }
         CallRequest { chat, options, session_id, live, resume_from: resume_from.map(Box::new) }
     }
 

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::breaker::SharedBreaker;
+use super::continuation::KnownContinuation;
 use super::limiter::Limiter;
 use super::queue::RouteQueue;
 use crate::config::{BreakerChoice, Endpoint, RateLimit, defaults};
@@ -38,6 +39,8 @@ pub struct RouteState {
     /// The queue of its attempts.
     pub queue: Arc<RouteQueue>,
     pub stats: SharedState<RouteStats>,
+    /// How its provider continues an answer, as far as it was learned.
+    pub continuation: SharedState<KnownContinuation>,
 }
 
 impl EndpointState {
@@ -139,12 +142,17 @@ impl EndpointState {
             BreakerChoice::On(options) => Some(SharedBreaker::new(options.clone())),
             BreakerChoice::Shared => shared.cloned(),
         };
-        let route =
-            RouteState { breaker, queue: Arc::default(), stats: SharedState::new(RouteStats::default()) };
+        let route = RouteState {
+            breaker,
+            queue: Arc::default(),
+            stats: SharedState::new(RouteStats::default()),
+            continuation: SharedState::default(),
+        };
         if routes.len() >= MAX_ROUTES {
-            // A closed breaker without waiters has little state to lose.
+            // A closed breaker without waiters has little state to lose; what a probe has found would cost a probe.
             routes.retain(|_, route| {
                 !route.queue.is_free()
+                    || route.continuation.update(|known| known.is_probed())
                     || route.breaker.as_ref().is_some_and(|b| b.state() != circuit_breaker::State::Closed)
             });
         }

@@ -43,6 +43,9 @@ pub enum Event {
         #[serde(skip_serializing_if = "Option::is_none")]
         provider_request_id: Option<String>,
         code: &'static str,
+        /// Of a timeout: which stage exceeded its limit.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        phase: Option<&'static str>,
         #[serde(skip_serializing_if = "Option::is_none")]
         status: Option<u16>,
         message: String,
@@ -149,6 +152,9 @@ pub enum Event {
         endpoint: String,
         model: String,
         duration_ms: u64,
+        /// The response headers of an answer without a token, for which there is no [`Event::FirstToken`].
+        #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+        headers: BTreeMap<String, String>,
     },
     /// The call has failed.
     Failed {

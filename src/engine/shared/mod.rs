@@ -5,6 +5,7 @@ pub mod breaker;
 pub mod call_request;
 pub mod client_state;
 pub mod concurrency;
+pub mod continuation;
 pub mod costs;
 pub mod endpoint;
 pub mod event;

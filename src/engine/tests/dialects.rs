@@ -198,11 +198,12 @@ async fn the_first_token_and_idle_timeouts_apply() {
         let preamble_only = preamble(dialect, "a").stall();
         let ping = |reply: Reply| event(reply.wait(30), json!({ "type": "ping" }));
         let pings = (0..9).fold(preamble(dialect, "b"), |reply, _| ping(reply)).stall();
-        let script = vec![preamble_only, pings, answer(dialect, "c", "hello")];
-        let options = json!({ "retry": { "baseDelayMs": 10 }, "firstTokenTimeoutMs": 100 });
-        let harness = Harness::new(options, script);
-        assert_eq!(text(&run(&harness, dialect, true).await), "hello");
-        assert_eq!(harness.request_times(), [0, 110, 230]);
+        for silent in [preamble_only, pings] {
+            let options = json!({ "retry": { "baseDelayMs": 10 }, "firstTokenTimeoutMs": 100 });
+            let harness = Harness::new(options, vec![silent, answer(dialect, "c", "hello")]);
+            assert_eq!(text(&run(&harness, dialect, true).await), "hello");
+            assert_eq!(harness.request_times(), [0, 110]);
+        }
 
         let script =
             vec![text_delta(dialect, preamble(dialect, "a"), "half").stall(), answer(dialect, "b", " whole")];
@@ -246,9 +247,9 @@ async fn a_recovered_answer_keeps_the_identity_of_its_first_part() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_prefill_has_no_trailing_white_space_and_the_text_has_it_once() {
+async fn a_continued_turn_has_no_trailing_white_space_and_the_text_has_it_once() {
     let broken = text_delta(Messages, preamble(Messages, "a"), "one two ").reset();
-    let options = json!({ "retry": { "baseDelayMs": 10 }, "recovery": { "style": "prefill" } });
+    let options = json!({ "retry": { "baseDelayMs": 10 }, "continuation": "assistant" });
     let harness = Harness::new(options, vec![broken, answer(Messages, "b", " three")]);
     assert_eq!(text(&run(&harness, Messages, true).await), "one two three");
     let messages = harness.requests()[1].json()["messages"].clone();
@@ -257,10 +258,10 @@ async fn a_prefill_has_no_trailing_white_space_and_the_text_has_it_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_rejected_prefill_falls_back_to_an_instruction() {
+async fn a_rejected_turn_falls_back_to_an_instruction() {
     let broken = text_delta(Messages, preamble(Messages, "a"), "one two ").reset();
     let rejected = error_response(400, "invalid_request_error", "prefill is not supported");
-    let options = json!({ "retry": { "baseDelayMs": 10 }, "recovery": { "style": "prefill" } });
+    let options = json!({ "retry": { "baseDelayMs": 10 }, "continuation": "assistant" });
     let harness = Harness::new(options, vec![broken, rejected, answer(Messages, "b", "three")]);
     assert_eq!(text(&run(&harness, Messages, true).await), "one two three");
     assert_eq!(harness.requests()[2].json()["messages"].as_array().unwrap().len(), 3);

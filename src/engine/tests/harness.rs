@@ -151,6 +151,8 @@ pub struct TestCall {
     /// The snapshot that it resumes.
     pub snapshot: Option<Snapshot>,
     pub single_attempt: bool,
+    /// A method of the tutorials.
+    pub is_mirrored: bool,
     /// The caller's token count of the prompt, by model.
     pub prompt_tokens: BTreeMap<String, u64>,
 }
@@ -169,6 +171,7 @@ impl Default for TestCall {
             delay_ms: 0,
             snapshot: None,
             single_attempt: false,
+            is_mirrored: false,
             prompt_tokens: BTreeMap::new(),
         }
     }
@@ -241,6 +244,7 @@ impl Harness {
         let request = ChatRequest::parse_as(call.dialect, &call.request.to_string()).unwrap();
         let mut options = self.client.config().call.with(&call.options).unwrap();
         options.single_attempt = call.single_attempt;
+        options.is_mirrored = call.is_mirrored;
         options.prompt_tokens = call.prompt_tokens;
         let request = CallRequest::new(request, options, call.snapshot);
         let result = self.client.run(&request, &*sink, &call.cancel).await;

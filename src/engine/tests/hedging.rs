@@ -334,7 +334,7 @@ async fn a_recovery_after_a_hedge_won_is_not_hedged() {
 async fn a_recovery_is_not_hedged_even_if_a_route_is_free() {
     for mode in [DeliveryMode::Text, DeliveryMode::Chunks, DeliveryMode::Nothing] {
         let broken = stream().delta("Hello wide, wide world of").reset();
-        let options = json!({ "fallbackModels": ["m2"] });
+        let options = json!({ "fallbackModels": ["m2"], "recovery": { "buffered": "continue" } });
         let harness = hedged(options, vec![broken], vec![first_token_after(700, " letters")]);
         let outcome = harness.call_with_mode(mode).await;
         assert_eq!(

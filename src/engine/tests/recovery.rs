@@ -12,19 +12,19 @@ use crate::engine::sink::DeliveryMode;
 use crate::error::Kind;
 use crate::session::snapshot::Snapshot;
 
-fn options() -> Value {
+pub(super) fn options() -> Value {
     json!({ "retry": { "baseDelayMs": 10 } })
 }
 
-fn broken(text: &str) -> Reply {
+pub(super) fn broken(text: &str) -> Reply {
     stream().delta(text).reset()
 }
 
-fn text(outcome: &Outcome) -> String {
+pub(super) fn text(outcome: &Outcome) -> String {
     outcome.deltas().concat()
 }
 
-fn messages(harness: &Harness, index: usize) -> Vec<Value> {
+pub(super) fn messages(harness: &Harness, index: usize) -> Vec<Value> {
     harness.requests()[index].json()["messages"].as_array().unwrap().clone()
 }
 
@@ -77,7 +77,7 @@ async fn a_rejected_style_is_replaced_by_another_at_once() {
 #[tokio::test(start_paused = true)]
 async fn the_call_is_interrupted_if_every_style_is_rejected() {
     let rejected = || error_response(400, "invalid", "no");
-    let harness = Harness::new(options(), vec![broken("half "), rejected(), rejected()]);
+    let harness = Harness::new(options(), vec![broken("half "), rejected(), rejected(), rejected()]);
     let outcome = harness.call().await;
     let error = outcome.error();
     assert_eq!((error.kind, error.partial.as_deref()), (Kind::Interrupted, Some("half ")));
@@ -92,12 +92,12 @@ async fn a_provider_that_rejects_every_style_fails_over_and_the_next_one_gets_th
     let harness = Harness::two_endpoints(
         options(),
         vec![broken("half "), answer(&["whole"])],
-        vec![rejected(), rejected()],
+        vec![rejected(), rejected(), rejected()],
     );
     let outcome = harness.call().await;
-    assert_eq!((text(&outcome).as_str(), harness.request_hosts().as_str()), ("half whole", "abba"));
+    assert_eq!((text(&outcome).as_str(), harness.request_hosts().as_str()), ("half whole", "abbba"));
     assert_eq!(messages(&harness, 2)[1]["role"], "system");
-    let last = messages(&harness, 3);
+    let last = messages(&harness, 4);
     assert_eq!((last.len(), &last[1]["role"]), (3, &json!("assistant")));
 }
 
@@ -142,15 +142,17 @@ async fn progress_resets_the_retries_and_recoveries_are_limited() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_answer_that_is_not_delivered_until_the_end_is_continued_too() {
-    let harness = Harness::new(options(), vec![broken("one half, "), answer(&["and the other"])]);
+async fn an_answer_that_is_not_delivered_until_the_end_can_be_continued_too() {
+    let mut options = options();
+    options["recovery"] = json!({ "buffered": "continue" });
+    let harness = Harness::new(options.clone(), vec![broken("one half, "), answer(&["and the other"])]);
     let outcome = harness.call_with_mode(DeliveryMode::Nothing).await;
     assert_eq!(outcome.text(), "one half, and the other");
     assert_eq!(messages(&harness, 1)[1], json!({ "role": "assistant", "content": "one half, " }));
     let result: Value = serde_json::from_str(&outcome.answer().result()).unwrap();
     assert_eq!((&result["recoveries"], result["segments"].as_array().unwrap().len()), (&json!(1), 2));
     // An attempt without new text is not progress, so the retries run out.
-    let harness = Harness::new(options(), (0..4).map(|_| broken("half")).collect());
+    let harness = Harness::new(options, (0..4).map(|_| broken("half")).collect());
     let outcome = harness.call_with_mode(DeliveryMode::Nothing).await;
     assert_eq!((outcome.error().kind, harness.requests().len()), (Kind::Interrupted, 4));
     assert_eq!(outcome.error().partial.as_deref(), Some("half"));
@@ -320,7 +322,7 @@ async fn a_key_rejected_in_mid_answer_interrupts_the_call() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_break_costs_one_request_and_buffers_no_text() {
+async fn a_break_costs_one_request_and_no_time() {
     let delivered = "Once upon a time: the quick brown f";
     for rest in [
         "ox jumps.",

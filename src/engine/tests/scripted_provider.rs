@@ -29,6 +29,7 @@ impl Transport for ScriptedProvider {
         let exchange = Exchange { started_at: self.started_at, closed: Arc::clone(&closed) };
         self.requests.lock().unwrap().push(Arc::new(RecordedRequest {
             at: self.started_at.elapsed().as_millis() as u64,
+            method: request.method.to_string(),
             url: request.url,
             headers: request.headers,
             body: request.body,
@@ -236,6 +237,7 @@ impl Reply {
 pub struct RecordedRequest {
     /// Milliseconds since the harness started.
     pub at: u64,
+    pub method: String,
     pub url: String,
     pub headers: HeaderMap,
     pub body: Bytes,

@@ -234,6 +234,20 @@ async fn the_usage_chunk_of_an_empty_answer_is_delivered_to_a_caller_who_request
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_headers_are_reported_once_with_the_first_token_or_with_the_end_of_an_answer_without_one() {
+    for (reply, event, other) in [
+        (stream().role().finish().done(), "complete", "first-token"),
+        (stream().role().delta("a").finish().done(), "first-token", "complete"),
+    ] {
+        let reply = reply.header("x-ratelimit-remaining", 7);
+        let harness = Harness::new(json!({ "allowEmptyAnswer": true }), vec![reply]);
+        let outcome = harness.call().await;
+        assert_eq!(outcome.events(event)[0]["headers"]["x-ratelimit-remaining"], "7");
+        assert!(outcome.events(other).iter().all(|event| event.get("headers").is_none()));
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_lost_connection_or_garbage_after_the_finish_reason_is_not_an_error() {
     for end in [
         stream().delta("a").finish().wait(5).reset(),

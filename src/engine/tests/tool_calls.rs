@@ -63,13 +63,25 @@ async fn a_lost_tool_call_is_still_required_after_other_failures() {
 #[tokio::test(start_paused = true)]
 async fn text_instead_of_a_lost_tool_call_is_not_delivered_and_interrupts_the_call() {
     for mode in [DeliveryMode::Text, DeliveryMode::Nothing] {
-        let harness = Harness::new(options(), vec![broken(), prose(), unavailable(), prose()]);
+        let mut options = options();
+        options["recovery"] = json!({ "buffered": "continue" });
+        let harness = Harness::new(options, vec![broken(), prose(), unavailable(), prose(), prose()]);
         let outcome = harness.call_with_mode(mode).await;
         assert_eq!(
             (outcome.error().kind, outcome.error().partial.as_deref()),
             (Kind::Interrupted, Some("Let me see. "))
         );
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_whole_answer_that_lost_a_tool_call_is_requested_again_and_may_be_another() {
+    let mut options = options();
+    options["continuation"] = json!("prefix");
+    let harness = Harness::new(options, vec![broken(), prose()]);
+    let outcome = harness.call_with_mode(DeliveryMode::Nothing).await;
+    assert_eq!(outcome.text(), "It is sunny.");
+    assert_eq!(harness.requests()[1].json(), harness.requests()[0].json());
 }
 
 #[tokio::test(start_paused = true)]
@@ -80,7 +92,8 @@ async fn a_lost_tool_call_is_required_in_a_resumed_answer_too() {
     let snapshot = Snapshot::parse(outcome.error().snapshot.as_deref().unwrap()).unwrap();
     assert!(snapshot.answer.lost_tool_call);
     let resume = |snapshot| TestCall { snapshot: Some(snapshot), ..TestCall::default() };
-    let outcome = Harness::new(once.clone(), vec![prose()]).run(resume(snapshot.clone())).await;
+    let outcome =
+        Harness::new(once.clone(), vec![prose(), prose(), prose()]).run(resume(snapshot.clone())).await;
     assert_eq!(outcome.error().kind, Kind::Interrupted);
     let outcome = Harness::new(once, vec![call("{\"a\":1}")]).run(resume(snapshot)).await;
     assert_eq!(result(&outcome)["toolCalls"][0]["function"]["arguments"], "{\"a\":1}");
@@ -169,7 +182,7 @@ async fn the_usage_chunk_of_a_continued_answer_covers_all_attempts() {
 #[tokio::test(start_paused = true)]
 async fn max_recoveries_applies_to_an_undelivered_answer_too() {
     let mut few = options();
-    few["recovery"] = json!({ "maxRecoveries": 2 });
+    few["recovery"] = json!({ "maxRecoveries": 2, "buffered": "continue" });
     let script = ["one ", "two ", "three "].map(|word| stream().delta(word).reset()).to_vec();
     let harness = Harness::new(few, script);
     let outcome = harness.call_with_mode(DeliveryMode::Nothing).await;

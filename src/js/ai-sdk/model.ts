@@ -84,7 +84,8 @@ function responseHeaders(options: CallOptions): () => Record<string, string> {
   let headers: Record<string, string> = {}
   const listener: WithEventListener = {
     [EVENTS]: (event: ClientEvent) => {
-      if (event.type === 'first-token') headers = { ...event.headers }
+      // An answer without a token has them with its end.
+      if (event.type === 'first-token' || (event.type === 'complete' && event.headers)) headers = { ...event.headers }
     },
   }
   Object.assign(options, listener)

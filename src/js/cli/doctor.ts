@@ -1,19 +1,24 @@
 /** `holysheep doctor`: checks everything that a call needs. */
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { delimiter } from 'node:path'
+import type { ProbedContinuation } from '../../../index'
 import type * as Client from '../client'
 import type * as Network from '../network'
 import type * as Key from '../systems/key'
-import { clientOptions, explain, parse, REMEDIES } from './args'
+import { clientOptions, explain, parse, REMEDIES, UsageError } from './args'
 import { printableJson, printableLine } from './terminal'
 
 export const HELP = `holysheep doctor [options]   checks the addon, Node.js, certificates, proxy, key, endpoint and clock
 
   -e, --endpoint URL   a base URL up to and including /v1, or a host; HOLYSHEEP_BASE_URL or HolySheep's API by default
-      --json           print one JSON object: {"ok", "checks": [{"name", "ok", "detail", "remedy"}]}
+      --continuation   also ask the model to continue the beginning of a sentence, in each form: up to nine requests of
+                       16 tokens. Shows what to set as the client's option \`continuation\`
+  -m, --model NAME     the model to ask; gpt-4.1 by default
+      --json           print one JSON object: {"ok", "checks": [{"name", "ok", "detail", "remedy"}]}; with
+                       --continuation also {"continuation": {"endpoint", "model", "continuation", "forms"}}
 
   The key is read from HOLYSHEEP_API_KEY and never shown. The command sends GET /models, and HEAD without the
-  key to compare clocks.
+  key to compare clocks. Only with --continuation it asks a model.
   Exit code: 0 if all checks pass, 1 if one fails, 2 for a usage error.
 `
 
@@ -28,12 +33,22 @@ interface Check {
 /** Less than the 5 s of a health check, so that its error says why there is no connection. */
 const CONNECT_TIMEOUT_MS = 4000
 
+/** The longest that a request of the probe may take. */
+const PROBE_TIMEOUT_MS = 60_000
+
 /** The clock skew that certificates and `Retry-After` dates tolerate. */
 const MAX_SKEW_MS = 60_000
 
 export async function doctor(args: string[]): Promise<void> {
-  const { values } = parse(args, { endpoint: { type: 'string', short: 'e' }, json: { type: 'boolean' } })
-  const checks = [addon(), node()]
+  const { values } = parse(args, {
+    endpoint: { type: 'string', short: 'e' },
+    continuation: { type: 'boolean' },
+    model: { type: 'string', short: 'm' },
+    json: { type: 'boolean' },
+  })
+  if (values.model !== undefined && !values.continuation) throw new UsageError('--model needs --continuation')
+  const checks: Check[] = [addon(), node()]
+  let probed: ProbedContinuation | undefined
   // Without the addon no request can be sent.
   if (checks[0]?.ok) {
     const network = require('../network') as typeof Network
@@ -44,13 +59,20 @@ export async function doctor(args: string[]): Promise<void> {
     try {
       const url = client.baseUrl.includes('://') ? client.baseUrl : `https://${client.baseUrl}/v1`
       checks.push(await endpoint(client, url), await clock(url))
+      if (values.continuation) {
+        ;[probed] = await client.probeContinuation({
+          ...(values.model !== undefined && { models: [values.model] }),
+          totalTimeoutMs: PROBE_TIMEOUT_MS,
+        })
+        if (probed) checks.push(continuation(probed))
+      }
     } finally {
       await client.close()
     }
   }
   const ok = checks.every((check) => check.ok !== false)
   if (values.json) {
-    process.stdout.write(`${printableJson({ ok, checks })}\n`)
+    process.stdout.write(`${printableJson({ ok, checks, ...(probed && { continuation: probed }) })}\n`)
   } else {
     for (const { ok, name, detail, remedy } of checks) {
       const mark = ok ? 'ok  ' : ok === null ? '?   ' : 'FAIL'
@@ -195,6 +217,31 @@ async function endpoint(client: Client.HolySheepStreamingClient, url: string): P
   }
   const { message, remedy } = explain(Object.assign(new Error(error), { code }), { ...REMEDIES, ...ENDPOINT_REMEDIES })
   return { name, ok: false, detail: `${summary}: ${code}: ${message}`, remedy }
+}
+
+/** What a probe has found, and what to set. */
+function continuation({ model, continuation, forms }: ProbedContinuation): Check {
+  const name = 'continuation'
+  const failed = forms.find(({ outcome }) => outcome === 'failed')
+  if (failed || continuation === null) {
+    const { message, remedy } = explain(Object.assign(new Error(failed?.error), { code: failed?.code }), {
+      ...REMEDIES,
+      ...ENDPOINT_REMEDIES,
+      INVALID_REQUEST: 'Check --model and --endpoint (the base URL, up to and including /v1).',
+    })
+    return { name, ok: false, detail: `${model}: ${failed?.code}: ${message}`, remedy }
+  }
+  const asked = forms.map(({ form, outcome, text, status }) => {
+    if (outcome === 'continued') return `${form}: continued`
+    if (outcome === 'rejected') return `${form}: rejected with ${status}`
+    return `${form}: a new turn${text ? `, “${text}”` : ' without text'}`
+  })
+  if (continuation === 'none') {
+    const remedy = 'A broken answer is asked for, and what comes is verified: see docs/recovery.md.'
+    return { name, ok: null, detail: `${model}: not continued by the provider (${asked.join('; ')})`, remedy }
+  }
+  const detail = `${model}: continued by the provider (${asked.join('; ')})`
+  return { name, ok: true, detail, remedy: `Set continuation: '${continuation}' for this endpoint.` }
 }
 
 /** Compares the clock with the server's `Date` header. */

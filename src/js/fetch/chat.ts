@@ -87,14 +87,18 @@ export function isRequestError(error: unknown, validatesModel: boolean): boolean
 export class ResponseHead {
   #headers: Record<string, string> = {}
   #requestId: string | undefined
+  /** False until the first token, or the end of an answer without one. */
+  isKnown = false
   /** Called on the first token. */
   onToken: (() => void) | undefined
 
   readonly onEvent = (event: ClientEvent) => {
-    if (event.type !== 'first-token') return
+    const isToken = event.type === 'first-token'
+    if (!isToken && (event.type !== 'complete' || this.isKnown)) return
+    this.isKnown = true
     this.#headers = event.headers ?? {}
     this.#requestId = event.requestId
-    this.onToken?.()
+    if (isToken) this.onToken?.()
   }
 
   headers(contentType: string, requestId = this.#requestId): Headers {
@@ -130,7 +134,8 @@ function jsonResponse(start: StartCall, head: ResponseHead): Promise<Response> {
 
 /**
  * The response begins with the first delta. Until then failures are retried unnoticed, and a final error has its own
- * status. While a tool call is buffered, the response begins with the first heartbeat.
+ * status. While a tool call is buffered, the response begins with the first heartbeat. An answer without a token begins when
+ * it is complete.
  */
 function streamedResponse(
   start: StartCall,
@@ -161,13 +166,14 @@ function streamedResponse(
       {
         ...ONLY_END,
         delta(json) {
-          begin()
+          if (head.isKnown) begin()
           stream.send(json)
         },
         turn: () => stream.onTurn(),
         complete() {
           // The usage follows.
-          if (!form.usage) finish()
+          if (form.usage) begin()
+          else finish()
         },
         end: finish,
         error(error) {

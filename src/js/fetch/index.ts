@@ -37,7 +37,8 @@ export function createFetch(options?: FetchOptions): HolySheepFetch {
     throw invalid('recovery.mode', 'restart', "'continue' or 'fail': text that an SDK has received cannot be retracted")
   }
   const heartbeat = wholeMs('heartbeatMs', heartbeatMs ?? HEARTBEAT_MS)
-  const platformFetch = callback('fetch', customFetch) ?? ((input, init) => globalThis.fetch(input, init))
+  // Taken now: `globalThis.fetch` may become this one.
+  const platformFetch = callback('fetch', customFetch) ?? globalThis.fetch
   // This client validates the options now, and decides about retries of platform requests. It makes no calls.
   const endpoints = general.endpoints ?? [{ name: 'none', baseUrl: 'http://localhost' }]
   const validator = new HolySheepStreamingClient({ ...general, endpoints } as ClientOptions)

@@ -66,7 +66,10 @@ function jsonResponse(context: RequestContext, dialect: string): Promise<Respons
   })
 }
 
-/** The response begins with the first delta. Until then failures are retried unnoticed. */
+/**
+ * The response begins with the first delta. Until then failures are retried unnoticed. An answer without a token begins when
+ * it is complete.
+ */
 function streamedResponse(context: RequestContext, dialect: string): Promise<Response> {
   return new Promise((resolve, reject) => {
     const head = new ResponseHead()
@@ -81,12 +84,15 @@ function streamedResponse(context: RequestContext, dialect: string): Promise<Res
     const consumer = {
       ...ONLY_END,
       delta(event: string) {
-        begin()
+        if (head.isKnown) begin()
         stream.sendRaw(event)
       },
       turn: () => stream.onTurn(),
       // The last event has arrived.
-      complete: () => stream.end(),
+      complete() {
+        begin()
+        stream.end()
+      },
       end() {
         begin()
         stream.end()

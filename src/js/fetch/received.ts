@@ -12,10 +12,15 @@ interface NetworkProperties {
 
 /** Makes a constructed response look like one that the platform's `fetch` has received, and its clones too. */
 export function asReceived(response: Response, properties: NetworkProperties): Response {
-  const own = Object.entries({ type: 'basic', ...properties }).map(([name, value]) => [name, { value }])
+  // As with the platform's: redefinable, not enumerable (a copy by `{ ...response }` stays empty), and only the method is
+  // assignable.
+  const configurable = true
+  const own = Object.entries({ type: 'basic', ...properties }).map(([name, value]) => [name, { value, configurable }])
   const clone = () => asReceived(Response.prototype.clone.call(response), properties)
-  // The platform's are not enumerable either, so that a copy by `{ ...response }` stays empty.
-  return Object.defineProperties(response, { ...Object.fromEntries(own), clone: { value: clone } })
+  return Object.defineProperties(response, {
+    ...Object.fromEntries(own),
+    clone: { value: clone, configurable, writable: true },
+  })
 }
 
 /** A URL as a response shows it. */

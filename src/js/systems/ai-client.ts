@@ -79,7 +79,8 @@ export class HolySheepAIClient extends Wrapper {
     const attempts: AttemptSummary[] = []
     const request = { model, messages, temperature, max_tokens: maxTokens }
     try {
-      const extra = { [EVENTS]: recordAttempts(attempts), [INTERNAL]: { alsoAccepted: Object.keys(REQUEST_DEFAULTS) } }
+      const internal = { alsoAccepted: Object.keys(REQUEST_DEFAULTS), mirrored: true }
+      const extra = { [EVENTS]: recordAttempts(attempts), [INTERNAL]: internal }
       return await this.client.chat(request, { ...call, ...extra } as typeof call)
     } catch (thrown) {
       if (!(thrown instanceof RetriesExhaustedError)) throw thrown

@@ -1,7 +1,7 @@
 /** Completes one prompt of a batch or queue. It waits while the circuit is open, which does not count as an attempt. */
 import type { CallOptions, ChatCompletion, ChatMessage, ChatRequest, ClientOptions, Prompt } from '../../../index'
 import { CircuitOpenError, HolySheepError, invalid, lastError } from '../errors'
-import { EVENTS, type WithEventListener } from '../options'
+import { EVENTS, INTERNAL, type InternalOptions, type WithEventListener } from '../options'
 import { bare } from '../own'
 import { clearTimeout, setTimeout } from '../timers'
 import { clientOf } from './shared'
@@ -101,6 +101,7 @@ export async function complete(
       maxRetries: Math.max(0, maxAttempts - 1 - attempts.length),
       ...(signal && { signal }),
       ...listener,
+      [INTERNAL]: { mirrored: true } satisfies InternalOptions,
     }
     try {
       const completion = await client.chat(request, options)

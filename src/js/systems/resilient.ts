@@ -53,7 +53,7 @@ export class ResilientStreamingClient extends HolySheepStreamingClient {
     const limits = {
       maxRetries: attempts,
       recovery: { mode: 'continue', maxRecoveries: attempts },
-      [INTERNAL]: { maxAttempts: attempts } satisfies InternalOptions,
+      [INTERNAL]: { maxAttempts: attempts, mirrored: true } satisfies InternalOptions,
     }
     const run = this.#run(model, messages, this.generateSessionId(), timeout, onProgress, limits)
     try {

@@ -85,7 +85,8 @@ export class HolySheepRetryManager extends Wrapper {
     const retryCallback = callback('onRetry', onRetry)
     const circuitOpenCallback = callback('onCircuitOpen', onCircuitOpen)
     const retry = retryOptions(bare(others).retry, { baseDelay, maxDelay })
-    const call = { ...others, ...(signal && { signal }), retry, [INTERNAL]: { alsoAccepted: EXTRA_OPTIONS } }
+    const internal = { alsoAccepted: EXTRA_OPTIONS, mirrored: true }
+    const call = { ...others, ...(signal && { signal }), retry, [INTERNAL]: internal }
     try {
       return await this.#runInSlot(request, signal, () =>
         send(this.client, request, call, retryNotifier(retryCallback)),

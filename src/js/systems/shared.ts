@@ -161,7 +161,8 @@ export async function runChat(
   const latency = () => Math.max(0, now() - started - beforeLastMs)
   const listener: WithEventListener = { [EVENTS]: recordAttempts(attempts, addTime) }
   try {
-    const data = await client.chat(request, { ...options, ...listener })
+    const internal = { ...options[INTERNAL], mirrored: true }
+    const data = await client.chat(request, { ...options, ...listener, [INTERNAL]: internal } as typeof options)
     return { data, attempts, latencyMs: latency() }
   } catch (thrown) {
     if (!(thrown instanceof HolySheepError)) throw thrown

@@ -11,6 +11,7 @@
 //! and `hedging` process what the engine reports.
 
 mod hedging;
+mod kept_answer;
 mod route_state;
 mod selection;
 mod transitions;

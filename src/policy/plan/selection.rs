@@ -24,7 +24,7 @@ pub struct Plan {
     pub(super) current: Option<usize>,
     /// Why the current attempt is made.
     pub(super) reason: Reason,
-    previous_delay: Option<Duration>,
+    pub(super) previous_delay: Option<Duration>,
     /// The delays that the last failure sets, instead of the backoff.
     pub(super) retry_delays: Option<RetryDelays>,
     /// Only first tries are made.
@@ -35,6 +35,8 @@ pub struct Plan {
     pub(super) rotates: bool,
     /// The deadline leaves no time for a retry that was due.
     deadline_too_close: bool,
+    /// The call has waited for the rate limit of the current model, although another model is left.
+    has_waited_for_model: bool,
     /// See [`Plan::must_queue`].
     must_queue: bool,
 }
@@ -60,6 +62,7 @@ impl Plan {
             backoff_done: false,
             rotates: false,
             deadline_too_close: false,
+            has_waited_for_model: false,
             must_queue: false,
         }
     }
@@ -83,9 +86,15 @@ impl Plan {
         let is_left = |state: &RouteState| {
             let same_model = state.route.model == self.model;
             let used_up = same_model && (state.tried || self.rotates) && !self.may_retry();
-            !state.excluded && !state.timed_out && state.route.model >= self.model && !used_up
+            !state.excluded && state.is_promising() && state.route.model >= self.model && !used_up
         };
         self.routes.iter().enumerate().filter(|(index, state)| *index != current && is_left(state)).count()
+    }
+
+    /// What is left of the time for which the current route may be silent, if it has been silent at the place that the
+    /// answer has reached.
+    pub fn silence_left(&self) -> Option<Duration> {
+        self.routes[self.current?].here.allowance_left()
     }
 
     /// Whether the call has to wait in the queue of the current route, because no other route can be
@@ -107,7 +116,15 @@ impl Plan {
             return self.next_without_queue(now, remaining, rng, stop);
         };
         let before = self.clone();
+        let paused = self.short_pause(now, remaining);
         let step = self.next_without_queue(now, remaining, rng, stop);
+        if let Some((index, wait)) = paused.filter(|_| self.model != before.model) {
+            *self = before;
+            self.has_waited_for_model = true;
+            // Not in its queue: if the pause is extended, the other model has its turn.
+            let reason = self.first_try_reason();
+            return self.select(index, wait, true, reason);
+        }
         if matches!(step, Step::Try { wait, .. } if now.saturating_add(millis_ceil(wait)) <= available_at) {
             return step;
         }
@@ -146,7 +163,9 @@ impl Plan {
         remaining: Option<Duration>,
         rng: &mut dyn Rng,
     ) -> Option<Step> {
-        let is_candidate = |state: &RouteState| state.route.model == self.model && state.is_usable(now);
+        let is_candidate = |state: &RouteState| {
+            state.route.model == self.model && state.is_usable(now) && !state.here.is_over()
+        };
         let untried =
             self.routes.iter().position(|state| is_candidate(state) && !state.tried && state.is_ready(now));
         let rotating = self.rotates && self.has_tried_model();
@@ -159,23 +178,27 @@ impl Plan {
         if self.retries >= self.settings.max_retries || (self.budget_exhausted && !only_untried) {
             return None;
         }
-        let has_responsive = self
+        let has_promising = self
             .routes
             .iter()
-            .any(|state| state.is_usable(now) && !state.timed_out && state.route.model >= self.model);
-        let has_untried_model = self
-            .routes
-            .iter()
-            .any(|state| state.is_usable(now) && !state.tried && state.route.model > self.model);
-        let is_avoided = |state: &RouteState| {
-            (has_responsive && state.timed_out) || (has_untried_model && state.rate_limited)
-        };
+            .any(|state| state.is_usable(now) && state.is_promising() && state.route.model >= self.model);
+        let has_untried_model = self.has_untried_model(now);
         let backoff = match (self.backoff_done, &self.retry_delays) {
             (true, _) => Duration::ZERO,
             (false, Some(delays)) => delays.delay(self.retries, rng),
             (false, None) => self.settings.backoff.delay(self.retries, self.previous_delay, rng),
         };
         let due = now.saturating_add(millis_ceil(backoff));
+        // A short wait beats another model.
+        let wait_limit = match self.has_waited_for_model {
+            true => Duration::ZERO,
+            false => self.settings.max_wait_before_fallback,
+        };
+        let is_avoided = |state: &RouteState| {
+            let wait = Duration::from_millis(state.not_before.max(due).saturating_sub(now));
+            (has_promising && !state.is_promising())
+                || (has_untried_model && state.rate_limited && (wait_limit.is_zero() || wait > wait_limit))
+        };
         // Round robin, starting after the current route. A route whose server asked for a longer wait
         // gets its turn once that wait is over.
         let start = self.current.map_or(0, |current| current + 1);
@@ -196,6 +219,7 @@ impl Plan {
             self.deadline_too_close = true;
             return None;
         }
+        self.has_waited_for_model |= has_untried_model && self.routes[index].rate_limited;
         self.retries += 1;
         if !self.backoff_done {
             self.previous_delay = Some(backoff);
@@ -218,7 +242,7 @@ impl Plan {
             let same_model = state.route.model == self.model;
             match state.tried {
                 // A retry waits for its backoff first.
-                true => same_model && self.backoff_done && self.may_retry(),
+                true => same_model && self.backoff_done && self.may_retry() && !state.here.is_over(),
                 false => {
                     let is_retry = rotating && same_model;
                     Some(state.route.model) >= last_tried && (!is_retry || self.may_retry())
@@ -233,6 +257,29 @@ impl Plan {
             .filter(|(_, available_at, _)| *available_at > now)
             .map(|(index, available_at, not_before)| (index, available_at.max(not_before)))
             .min_by_key(|(_, at)| *at)
+    }
+
+    /// The route of the current model whose provider asked for a pause that is short enough to wait for, if another model is
+    /// left, and how long it takes.
+    fn short_pause(&self, now: u64, remaining: Option<Duration>) -> Option<(usize, Duration)> {
+        if self.has_waited_for_model || !self.has_untried_model(now) {
+            return None;
+        }
+        let left = |state: &RouteState| {
+            let is_first_try = state.route.model == self.model && !state.tried && state.is_paused;
+            let wait =
+                state.available_at.filter(|_| is_first_try && state.is_usable(now))?.checked_sub(now)?;
+            let wait = Duration::from_millis(wait);
+            let is_short = wait <= self.settings.max_wait_before_fallback;
+            (!wait.is_zero() && is_short && self.settings.leaves_time(wait, remaining)).then_some(wait)
+        };
+        let pauses = self.routes.iter().enumerate().filter_map(|(index, state)| Some((index, left(state)?)));
+        pauses.min_by_key(|(_, wait)| *wait)
+    }
+
+    /// Whether a model after the current one is left.
+    fn has_untried_model(&self, now: u64) -> bool {
+        self.routes.iter().any(|state| state.is_usable(now) && !state.tried && state.route.model > self.model)
     }
 
     /// Selects a route that is unavailable now: the call waits in its queue.
@@ -260,6 +307,14 @@ impl Plan {
         step
     }
 
+    /// Tries the current route once more, without a wait.
+    pub fn retry_at_once(&mut self) -> Step {
+        let Some(current) = self.current else { return Step::Stop(Stop::NotRetryable) };
+        self.retries += 1;
+        let reason = Reason::Retry(self.retries);
+        self.select(current, Duration::ZERO, false, reason)
+    }
+
     pub(super) fn enter_model(&mut self, model: usize) {
         self.earlier_models.push((self.model, self.retries));
         self.model = model;
@@ -267,6 +322,7 @@ impl Plan {
         self.previous_delay = None;
         self.retry_delays = None;
         self.backoff_done = false;
+        self.has_waited_for_model = false;
     }
 
     /// Starts the retries over.
@@ -275,7 +331,13 @@ impl Plan {
         self.previous_delay = None;
     }
 
-    fn select(&mut self, index: usize, wait: Duration, server_requested: bool, reason: Reason) -> Step {
+    pub(super) fn select(
+        &mut self,
+        index: usize,
+        wait: Duration,
+        server_requested: bool,
+        reason: Reason,
+    ) -> Step {
         self.routes[index].tried = true;
         self.current = Some(index);
         self.reason = reason;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use rand::Rng;
 
+use super::route_state::Here;
 use super::selection::{Plan, millis_ceil};
 use super::types::{Failure, Reason, Route, RouteUnavailable, Step, Stop};
 use crate::policy::classify::{Classification, NextRoute};
@@ -22,6 +23,13 @@ impl Plan {
         for state in &mut self.routes {
             state.timed_out = false;
             state.rate_limited = false;
+        }
+    }
+
+    /// The answer is longer than at the end of any attempt before: what happened at earlier places is no longer counted.
+    pub fn place_changed(&mut self) {
+        for state in &mut self.routes {
+            state.here = Here::default();
         }
     }
 
@@ -76,9 +84,11 @@ impl Plan {
         let state = &mut self.routes[current];
         match cause {
             RouteUnavailable::Wait(wait) => {
+                state.is_paused = false;
                 state.available_at = Some(now.saturating_add(millis_ceil(wait).max(1)));
             }
             RouteUnavailable::RetryAfter(wait) => {
+                state.is_paused = true;
                 state.available_at = Some(now.saturating_add(millis_ceil(wait).max(1)));
                 if self.settings.exceeds_limits(wait, remaining) {
                     state.excluded = true;
@@ -114,7 +124,7 @@ impl Plan {
         now: u64,
         remaining: Option<Duration>,
     ) -> Stop {
-        let Failure { class, retry_after, timed_out, rate_limited, .. } = *failure;
+        let Failure { class, retry_after, timed_out, rate_limited, interruption, .. } = *failure;
         if !class.retryable {
             let failed = self.routes[index].route;
             for state in &mut self.routes {
@@ -124,6 +134,9 @@ impl Plan {
         let state = &mut self.routes[index];
         state.timed_out |= timed_out;
         state.rate_limited |= rate_limited;
+        if let Some(interruption) = interruption {
+            state.here.add(interruption);
+        }
         let mut stop = match class.retryable {
             true if self.budget_exhausted => Stop::RetryBudgetExhausted,
             true => Stop::RetriesExhausted,

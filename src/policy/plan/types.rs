@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::policy::backoff::{Backoff, RetryDelays};
 use crate::policy::classify::Classification;
+use crate::policy::interruption::Interruption;
 
 /// A route of a call, as an index into the call's list of routes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -29,6 +30,9 @@ pub struct Settings {
     pub backoff: Backoff,
     /// The longest `Retry-After` that is honored. A route that asks for more is not used again.
     pub max_retry_after: Duration,
+    /// The longest wait for a model whose rate limit is reached, if another model is left: the wait comes before that
+    /// model, once for each model. Zero: the other model comes first.
+    pub max_wait_before_fallback: Duration,
     /// The time that an attempt needs at least. No retry is made if less is left before the deadline.
     pub min_attempt_time: Duration,
 }
@@ -97,10 +101,12 @@ pub struct Failure {
     pub class: Classification,
     /// The wait that the server asked for.
     pub retry_after: Option<Duration>,
-    /// The attempt timed out. Such a route is retried only if no other route is left.
+    /// The attempt timed out, or ended after a long silence. Such a route is retried only if no other route is left.
     pub timed_out: bool,
-    /// The route is rate limited. A model that was not tried yet comes before a retry here.
+    /// The route is rate limited. Unless the wait is short, a model that was not tried yet comes before a retry here.
     pub rate_limited: bool,
+    /// The attempt ended without a verdict of the provider.
+    pub interruption: Option<Interruption>,
     /// The delays of the retries, instead of the backoff.
     pub retry_delays: Option<RetryDelays>,
 }

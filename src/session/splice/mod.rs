@@ -1,22 +1,34 @@
-//! Removes the text that the continuation of an interrupted answer repeats, while it streams in.
+//! Joins the continuation of an interrupted answer to the text that was delivered, while it streams in, if something vouches
+//! for it.
 //!
-//! A continuation is the exact rest, or it first repeats the tail of the delivered text (an overlap), the cut word,
-//! or the whole answer (a restart). Text is held only while a longer repeat is possible. The longest repeat wins; a
-//! restart is the longest of all. Lengths are in code points, and no code point is ever split.
+//! A continuation may repeat the end of the delivered text, from its first character ([`repeats`]) or after other text
+//! ([`inside`]): the repeat vouches for it, and is removed. If it repeats nothing, the seam may vouch for it ([`seam`]): a
+//! cut word is completed, a sentence goes on. Text is held until something does, up to [`Limits::max_unverified`] and
+//! [`Limits::max_wait`]. Lengths are in code points, and no code point is ever split.
 
 mod cut_word;
 mod head;
+mod inside;
+mod json_prefix;
+mod repeats;
+mod seam;
+mod structure;
 mod tail;
 #[cfg(test)]
 mod tests;
 mod types;
+mod words;
 
 use std::borrow::Cow;
 
-use cut_word::{CutWord, is_letter, is_word_boundary};
-use head::Head;
-use tail::{Cursor, Tail};
-pub use types::{ContinuationMismatch, Expectation, Join, JoinKind, Limits, MIN_OVERLAP, WINDOW};
+use super::prompts;
+use inside::Inside;
+pub use repeats::{Found, Repeats};
+use seam::Seam;
+use types::Evidence;
+pub use types::{
+    Assurance, ContinuationMismatch, Expectation, Join, JoinKind, Limits, MIN_OVERLAP, Tier, WINDOW,
+};
 
 enum State {
     /// Undecided: text is held or suppressed.
@@ -25,82 +37,65 @@ enum State {
     Failed(ContinuationMismatch),
 }
 
-/// A repeat at the start of the continuation, and its length.
-#[derive(Clone, Copy)]
-struct Repeat {
-    kind: JoinKind,
-    bytes: usize,
-    points: usize,
+/// How much of the continuation has come.
+#[derive(Clone, Copy, PartialEq)]
+enum Progress {
+    More,
+    /// A limit is reached.
+    Limit,
+    Ended,
+    /// It was cut off by a limit of its length.
+    CutOff,
 }
 
-/// Removes the repeated text from one continuation.
+/// Joins one continuation.
 pub struct Splice {
     limits: Limits,
     state: State,
-    /// Only a restart is accepted.
-    restart_only: bool,
-    head: Head,
-    tail: Tail,
-    /// The position of the continuation in the tail.
-    exact: Cursor,
-    /// The same without the leading white space of the continuation. Unused if there is none.
-    trimmed: Cursor,
-    word: CutWord,
-    ends_in_letter: bool,
-    /// The words that the model was asked to repeat, and how many bytes of them matched.
-    anchor: Option<(String, usize)>,
-    /// The longest repeat so far.
-    repeat: Option<Repeat>,
-    /// No longer repeat is possible.
-    is_final: bool,
-    /// The leading white space of the continuation, in bytes and in code points.
-    lead: (usize, usize),
-    /// The leading white space has ended.
-    text_started: bool,
-    /// The earlier deltas. Of a suspected restart only the leading white space, because `head` has the rest.
-    held: String,
-    /// The continuation appears to be a restart.
-    suppressing: bool,
-    /// Bytes of the earlier deltas.
-    earlier_bytes: usize,
-    /// Code points of all deltas.
-    points: usize,
+    /// Nothing is compared.
+    is_native: bool,
+    repeats: Repeats,
+    /// Of an asked continuation.
+    asked: Option<Box<Asked>>,
     /// When the first character came, in milliseconds.
     started_at: Option<u64>,
+    /// When the first character after a repeat came: a repeat may take any time.
+    held_since: Option<u64>,
+}
+
+/// What is compared with an asked continuation.
+struct Asked {
+    seam: Seam,
+    inside: Inside,
+    /// The text after what [`Repeats`] has found.
+    fresh: String,
+    fresh_points: usize,
+    /// The code points of the continuation.
+    points: usize,
 }
 
 impl Splice {
     /// `delivered` is the text that the consumer has. It must not be empty.
     pub fn new(delivered: &str, limits: Limits, expect: Expectation) -> Self {
-        let restart_only = expect == Expectation::Restart;
-        let tail = Tail::new(delivered, if restart_only { 0 } else { WINDOW.min(limits.max_held) });
-        let head = Head::new(delivered, tail.len());
-        let anchor = match expect {
-            Expectation::Anchor(anchor) => {
-                Some((anchor.trim_start().to_owned(), 0)).filter(|(a, _)| !a.is_empty())
-            }
-            _ => None,
-        };
+        let is_native = expect == Expectation::Native;
+        let is_restart = expect == Expectation::Restart;
+        let asked = (!is_native && !is_restart).then(|| {
+            Box::new(Asked {
+                seam: Seam::new(delivered),
+                inside: Inside::new(delivered),
+                fresh: String::new(),
+                fresh_points: 0,
+                points: 0,
+            })
+        });
         Splice {
             limits,
             state: State::Open,
-            restart_only,
-            head,
-            exact: tail.cursor(),
-            trimmed: tail.cursor(),
-            tail,
-            word: CutWord::new(delivered),
-            ends_in_letter: delivered.chars().next_back().is_some_and(is_letter),
-            anchor,
-            repeat: None,
-            is_final: false,
-            lead: (0, 0),
-            text_started: false,
-            held: String::new(),
-            suppressing: restart_only,
-            earlier_bytes: 0,
-            points: 0,
+            is_native,
+            repeats: Repeats::new(if is_native { "" } else { delivered }, limits, expect),
+            asked,
             started_at: None,
+            held_since: None,
         }
     }
 
@@ -112,40 +107,67 @@ impl Splice {
             State::Failed(mismatch) => return Err(mismatch),
             State::Open => {}
         }
-        if !delta.is_empty() {
-            self.started_at.get_or_insert(now_ms);
+        if delta.is_empty() {
+            return Ok(Cow::Borrowed(""));
         }
-        for c in delta.chars() {
-            self.read(c);
-            let hit_limit = self.points >= self.limits.max_held && !self.suppressing;
-            if hit_limit || !self.is_open() {
-                return self.settle(delta, now_ms, hit_limit && self.is_open(), false);
+        self.started_at.get_or_insert(now_ms);
+        if self.is_native {
+            self.decide(JoinKind::Exact, Tier::Native, 0, now_ms, false)?;
+            return Ok(Cow::Borrowed(delta));
+        }
+        if self.asked.is_none() {
+            let new = self.repeats.push(delta).map_err(|mismatch| self.fail(mismatch))?;
+            if let Some(found) = self.repeats.found() {
+                self.decide(found.kind, Tier::Verified, found.points, now_ms, found.hit_limit)?;
+            }
+            return Ok(new);
+        }
+        // Character by character, so that the deltas make no difference.
+        let mut rest = delta;
+        while let Some(c) = rest.chars().next() {
+            let (character, after) = rest.split_at(c.len_utf8());
+            rest = after;
+            if let Some(new) = self.read(c, character, now_ms)? {
+                return Ok(Cow::Owned([new.as_str(), rest].concat()));
             }
         }
-        self.hold(delta);
         Ok(Cow::Borrowed(""))
     }
 
     /// When to call [`Splice::timeout`]: `max_wait` after the first held character. `None` while nothing is held, and
     /// while a restart is suppressed, which may take any time.
     pub fn deadline(&self) -> Option<u64> {
-        let is_holding = matches!(self.state, State::Open) && !self.suppressing;
+        let is_open = matches!(self.state, State::Open);
+        // After a repeat there may be nothing to judge yet.
+        let holds_new = || self.asked.as_ref().is_some_and(|asked| asked.fresh_points > 0);
+        let is_holding = is_open && (self.repeats.is_holding() || holds_new());
         let wait = u64::try_from(self.limits.max_wait.as_millis()).unwrap_or(u64::MAX);
-        self.started_at.filter(|_| is_holding).map(|start| start.saturating_add(wait))
+        let since = self.held_since.or(self.started_at);
+        since.filter(|_| is_holding).map(|start| start.saturating_add(wait))
     }
 
     /// The deadline has passed: decides on what was received.
     pub fn timeout(&mut self, now_ms: u64) -> Result<String, ContinuationMismatch> {
-        if matches!(self.state, State::Open) && (self.suppressing || self.started_at.is_none()) {
+        if matches!(self.state, State::Open) && self.deadline().is_none() {
             return Ok(String::new());
         }
-        self.close(now_ms, true)
+        self.close(Progress::Limit, now_ms)
     }
 
-    /// The continuation is complete: decides on what was received. Not for a continuation that is interrupted itself:
-    /// its held text is dropped with the `Splice` and requested again.
-    pub fn finish(&mut self, now_ms: u64) -> Result<String, ContinuationMismatch> {
-        self.close(now_ms, false)
+    /// The continuation is complete: decides on what was received. `is_cut_off`: by a limit of its length. Not for a
+    /// continuation that is interrupted itself ([`Splice::interrupt`]).
+    pub fn finish(&mut self, is_cut_off: bool, now_ms: u64) -> Result<String, ContinuationMismatch> {
+        self.close(if is_cut_off { Progress::CutOff } else { Progress::Ended }, now_ms)
+    }
+
+    /// The continuation was interrupted itself: returns the held text that something vouches for. The rest is dropped, and
+    /// requested again.
+    pub fn interrupt(&mut self, now_ms: u64) -> String {
+        let is_open = matches!(self.state, State::Open) && self.repeats.found().is_some();
+        if !is_open || self.asked.is_none() {
+            return String::new();
+        }
+        self.judge(Progress::Limit, now_ms).ok().flatten().unwrap_or_default()
     }
 
     /// How the continuation was joined; `None` before the decision.
@@ -156,228 +178,207 @@ impl Splice {
         }
     }
 
-    fn close(&mut self, now_ms: u64, hit_limit: bool) -> Result<String, ContinuationMismatch> {
+    /// The check that the continuation failed.
+    pub fn mismatch(&self) -> Option<ContinuationMismatch> {
         match self.state {
-            State::Open => self.settle("", now_ms, hit_limit, !hit_limit).map(Cow::into_owned),
-            State::Decided(_) => Ok(String::new()),
-            State::Failed(mismatch) => Err(mismatch),
+            State::Failed(mismatch) => Some(mismatch),
+            _ => None,
         }
     }
 
-    /// Reads one character of the continuation.
-    fn read(&mut self, c: char) {
-        self.points += 1;
-        if !self.text_started && c.is_whitespace() {
-            self.lead = (self.lead.0 + c.len_utf8(), self.lead.1 + 1);
-            if c == '\n' {
-                self.head.at_new_line();
+    fn close(&mut self, progress: Progress, now_ms: u64) -> Result<String, ContinuationMismatch> {
+        match self.state {
+            State::Open => {}
+            State::Decided(_) => return Ok(String::new()),
+            State::Failed(mismatch) => return Err(mismatch),
+        }
+        if self.is_native {
+            self.decide(JoinKind::Exact, Tier::Native, 0, now_ms, false)?;
+            return Ok(String::new());
+        }
+        let new = self.repeats.close(progress != Progress::Limit).map_err(|mismatch| self.fail(mismatch))?;
+        let Some(asked) = &mut self.asked else {
+            if let Some(found) = self.repeats.found() {
+                self.decide(found.kind, Tier::Verified, found.points, now_ms, found.hit_limit)?;
             }
-            return self.read_exact(c);
-        }
-        if !self.text_started {
-            self.start_text();
-        }
-        self.read_exact(c);
-        if self.lead.0 > 0 {
-            self.read_trimmed(c);
-        }
-        self.word.step(c);
-        if self.word.is_repeated() {
-            self.propose(JoinKind::Word, self.word.bytes(), self.word.points());
-        }
-        self.read_anchor(c);
-        self.read_head(c);
+            return Ok(new);
+        };
+        asked.add(&new);
+        Ok(self.judge(progress, now_ms)?.unwrap_or_default())
     }
 
-    /// The leading white space has ended.
-    fn start_text(&mut self) {
-        self.text_started = true;
-        if self.lead.0 > 0 {
-            // ` theory` after `the` is the next word.
-            self.word.reject();
+    /// Reads one character of an asked continuation. Returns the text to deliver once it is decided.
+    fn read(&mut self, c: char, text: &str, now_ms: u64) -> Result<Option<String>, ContinuationMismatch> {
+        let new = self.repeats.push(text).map_err(|mismatch| self.fail(mismatch))?;
+        let Some(asked) = &mut self.asked else { return Ok(None) };
+        asked.points += 1;
+        if asked.points <= self.limits.max_unverified {
+            asked.inside.read(c);
         }
-        if self.restart_only && self.head.text.is_empty() {
-            self.propose(JoinKind::Restart, self.lead.0, self.lead.1);
-            self.is_final = true;
+        let holds_nothing = asked.fresh_points == 0;
+        asked.add(&new);
+        let Some(found) = self.repeats.found() else { return Ok(None) };
+        if holds_nothing && found.kind != JoinKind::Exact && !new.is_empty() {
+            self.held_since = Some(now_ms);
         }
+        let length = if found.kind == JoinKind::Exact { asked.points } else { asked.fresh_points };
+        let progress = if length >= self.limits.max_unverified { Progress::Limit } else { Progress::More };
+        self.judge(progress, now_ms)
     }
 
-    fn read_exact(&mut self, c: char) {
-        if self.tail.occurrences(&self.exact) == 0 || !self.tail.step(&mut self.exact, c) {
-            return;
-        }
-        let (bytes, points) = (self.exact.bytes, self.exact.points);
-        if points >= self.limits.min_overlap && self.exact.varied {
-            self.propose(JoinKind::Overlap, bytes, points);
-        } else if self.repeats_words(bytes, points) {
-            self.propose(JoinKind::Word, bytes, points);
-        }
+    /// Decides on what was received, if it is enough.
+    fn judge(&mut self, progress: Progress, now_ms: u64) -> Result<Option<String>, ContinuationMismatch> {
+        let (Some(asked), Some(found)) = (&self.asked, self.repeats.found()) else { return Ok(None) };
+        let verdict = asked.judge(&self.limits, found.kind, progress);
+        let Some(verdict) = verdict else { return Ok(None) };
+        let Accepted { kind, tier, skipped } = verdict.map_err(|mismatch| self.fail(mismatch))?;
+        let hit_limit = found.hit_limit || (progress == Progress::Limit && tier == Tier::Unverified);
+        self.decide(kind, tier, found.points + skipped, now_ms, hit_limit)?;
+        let fresh = self.asked.take().map(|asked| asked.fresh).unwrap_or_default();
+        let start = fresh.char_indices().nth(skipped).map_or(fresh.len(), |(at, _)| at);
+        Ok(Some(fresh[start..].to_owned()))
     }
 
-    fn read_trimmed(&mut self, c: char) {
-        if self.tail.occurrences(&self.trimmed) > 0
-            && self.tail.step(&mut self.trimmed, c)
-            && self.trimmed.points >= self.limits.min_overlap
-            && self.trimmed.varied
-        {
-            let (bytes, points) = self.lead;
-            self.propose(JoinKind::Overlap, bytes + self.trimmed.bytes, points + self.trimmed.points);
-        }
-    }
-
-    /// A repeat shorter than `min_overlap` that starts at a word and ends inside one: `over the la` and
-    /// `the lazy dog`. As the exact rest it would form the word `lathe`.
-    fn repeats_words(&self, bytes: usize, points: usize) -> bool {
-        // The repeated cut word is more plausible than a few words that end in it.
-        if self.word.is_repeated() || !self.ends_in_letter || self.lead.0 > 0 || points <= self.word.points()
-        {
-            return false;
-        }
-        match self.tail.around(bytes) {
-            (before, Some(first)) if is_letter(first) => is_word_boundary(before),
-            (before, _) => points >= 4 && before.is_none_or(char::is_whitespace),
-        }
-    }
-
-    fn read_anchor(&mut self, c: char) {
-        let Some((anchor, at)) = &mut self.anchor else { return };
-        if !anchor[*at..].starts_with(c) {
-            self.anchor = None;
-            return;
-        }
-        *at += c.len_utf8();
-        if *at == anchor.len() {
-            let points = self.lead.1 + anchor.chars().count();
-            let bytes = self.lead.0 + *at;
-            self.repeat = Some(Repeat { kind: JoinKind::Anchor, bytes, points });
-            self.is_final = true;
-        }
-    }
-
-    fn read_head(&mut self, c: char) {
-        if self.head.in_run() {
-            return self.read_run(Some(c));
-        }
-        let head = &mut self.head;
-        head.step(c);
-        let cursor = if self.lead.0 > 0 { &self.trimmed } else { &self.exact };
-        if self.tail.occurrences(cursor) > usize::from(head.is_open && head.in_tail) {
-            head.elsewhere = cursor.points;
-        }
-        if !head.is_open {
-            return self.resume_holding();
-        }
-        self.suppressing |= head.is_significant();
-        if head.is_complete() {
-            head.is_open = false;
-            if self.restart_only || head.is_restart() == Some(true) {
-                self.restart();
-            }
-        }
-    }
-
-    fn restart(&mut self) {
-        let (bytes, points) = (self.lead.0 + self.head.bytes, self.lead.1 + self.head.points);
-        self.propose(JoinKind::Restart, bytes, points);
-        self.is_final = true;
-    }
-
-    fn read_run(&mut self, c: Option<char>) {
-        if self.head.step_run(c) == Some(true) {
-            self.restart();
-        }
-    }
-
-    /// The suppressed text is not a restart, but may be another repeat, for example of a refrain that occurs at the
-    /// start of the answer and again later.
-    fn resume_holding(&mut self) {
-        if self.suppressing && !self.restart_only && self.is_open() {
-            self.held = self.received().into_owned();
-            self.suppressing = false;
-        }
-    }
-
-    fn propose(&mut self, kind: JoinKind, bytes: usize, points: usize) {
-        if !self.is_final && self.repeat.is_none_or(|repeat| bytes >= repeat.bytes) {
-            self.repeat = Some(Repeat { kind, bytes, points });
-        }
-    }
-
-    /// Whether a longer repeat is possible.
-    fn is_open(&self) -> bool {
-        if self.is_final {
-            return false;
-        }
-        if !self.text_started || self.head.is_open || self.head.in_run() {
-            return true;
-        }
-        !self.restart_only
-            && (self.tail.is_open(&self.exact)
-                || (self.lead.0 > 0 && self.tail.is_open(&self.trimmed))
-                || self.word.is_open()
-                || self.anchor.is_some())
-    }
-
-    /// The earlier deltas, joined.
-    fn received(&self) -> Cow<'_, str> {
-        if self.held.len() == self.earlier_bytes {
-            return Cow::Borrowed(&self.held);
-        }
-        let repeated = self.earlier_bytes - self.held.len();
-        // A run of one character can be longer than the text that it repeats.
-        let text = &self.head.text;
-        let (times, rest) = (repeated / text.len(), repeated % text.len());
-        Cow::Owned([&self.held, text.repeat(times).as_str(), &text[..rest]].concat())
-    }
-
-    /// Holds a delta until the decision.
-    fn hold(&mut self, delta: &str) {
-        if !self.suppressing {
-            self.held.push_str(delta);
-        } else if !self.restart_only {
-            let lead = self.lead.0.saturating_sub(self.held.len()).min(delta.len());
-            self.held.push_str(&delta[..lead]);
-            self.held.truncate(self.lead.0);
-        }
-        self.earlier_bytes += delta.len();
-    }
-
-    /// Decides on what was received.
-    fn settle<'p>(
+    fn decide(
         &mut self,
-        delta: &'p str,
+        kind: JoinKind,
+        tier: Tier,
+        trimmed: usize,
         now_ms: u64,
         hit_limit: bool,
-        ended: bool,
-    ) -> Result<Cow<'p, str>, ContinuationMismatch> {
-        if ended {
-            self.read_run(None);
+    ) -> Result<(), ContinuationMismatch> {
+        if !self.limits.assurance.accepts(tier) {
+            return Err(self.fail(ContinuationMismatch::Unverified));
         }
-        let is_overlap = self.repeat.is_some_and(|repeat| repeat.kind == JoinKind::Overlap);
-        let is_restart = self.restart_only || self.head.has_diverged();
-        if is_restart && !is_overlap && !self.is_final {
-            let mismatch = ContinuationMismatch { matched: self.head.points, ended };
-            self.state = State::Failed(mismatch);
-            self.free();
-            return Err(mismatch);
-        }
-        let exact = Repeat { kind: JoinKind::Exact, bytes: 0, points: 0 };
-        let Repeat { kind, bytes, points } = self.repeat.unwrap_or(exact);
-        let new = match bytes.checked_sub(self.earlier_bytes) {
-            Some(inside) => Cow::Borrowed(&delta[inside..]),
-            None => Cow::Owned([&self.received()[bytes..], delta].concat()),
-        };
         let buffered_ms = self.started_at.map_or(0, |start| now_ms.saturating_sub(start));
-        self.state = State::Decided(Join { kind, trimmed: points, buffered_ms, hit_limit });
-        self.free();
-        Ok(new)
+        self.state = State::Decided(Join { kind, tier, trimmed, buffered_ms, hit_limit });
+        Ok(())
     }
 
-    /// Frees the memory that is no longer needed.
-    fn free(&mut self) {
-        self.head = Head::default();
-        self.tail = Tail::default();
-        self.held = String::new();
-        self.anchor = None;
+    fn fail(&mut self, mismatch: ContinuationMismatch) -> ContinuationMismatch {
+        self.state = State::Failed(mismatch);
+        self.asked = None;
+        mismatch
+    }
+}
+
+/// A continuation that is delivered.
+struct Accepted {
+    kind: JoinKind,
+    tier: Tier,
+    /// How much of the text after the repeat is dropped, in code points.
+    skipped: usize,
+}
+
+/// Whether a text has the instruction in it, or begins by speaking about the answer.
+fn is_talk(text: &str) -> bool {
+    prompts::is_echo(text) || words::is_about_the_answer(text)
+}
+
+type Verdict = Option<Result<Accepted, ContinuationMismatch>>;
+
+impl Asked {
+    fn add(&mut self, new: &str) {
+        self.fresh.push_str(new);
+        self.fresh_points += new.chars().count();
+    }
+
+    /// `None`: more is needed.
+    fn judge(&self, limits: &Limits, kind: JoinKind, progress: Progress) -> Verdict {
+        if kind != JoinKind::Exact {
+            let needed = if kind == JoinKind::Word { self.seam.needed() } else { 0 };
+            return self.after_repeat(limits, kind, 0, needed, progress);
+        }
+        let is_over = progress != Progress::More;
+        // Not at every character: a comparison with the delivered text is work.
+        if !is_over && !self.fresh_points.is_multiple_of(4) {
+            return None;
+        }
+        let is_all_held = self.fresh_points == self.points;
+        let is_place = || {
+            let fresh = &self.fresh;
+            is_all_held && (self.seam.starts_again(fresh) || is_talk(fresh))
+        };
+        if let Some(place) = self.inside.place().filter(|_| is_place()) {
+            return self.after_repeat(limits, JoinKind::Overlap, place.points, 0, progress);
+        }
+        if !is_over && self.fresh_points < self.seam.needed() {
+            return None;
+        }
+        if is_talk(&self.fresh) {
+            // The rest may follow after it.
+            return is_over.then_some(Err(ContinuationMismatch::Echo));
+        }
+        let ended = matches!(progress, Progress::Ended | Progress::CutOff);
+        let has_text = self.seam.has_text(&self.fresh);
+        if ended && (!has_text || self.seam.ends_with(&self.fresh)) {
+            return Some(self.without_text(limits, JoinKind::Exact, 0, progress));
+        }
+        let unverified = Accepted { kind: JoinKind::Exact, tier: Tier::Unverified, skipped: 0 };
+        match self.seam.judge(&self.fresh, ended) {
+            Evidence::Fits if has_text || is_over => {
+                Some(Ok(Accepted { tier: Tier::Verified, ..unverified }))
+            }
+            // Where the text ended may still come.
+            Evidence::Refuted(mismatch) => is_over.then_some(Err(mismatch)),
+            _ if !is_over => None,
+            _ if limits.assurance == Assurance::Any => Some(Ok(unverified)),
+            _ => Some(Err(ContinuationMismatch::Unverified)),
+        }
+    }
+
+    /// Judges what follows a repeat: `skipped` code points of the text that is held belong to it.
+    fn after_repeat(
+        &self,
+        limits: &Limits,
+        kind: JoinKind,
+        skipped: usize,
+        needed: usize,
+        progress: Progress,
+    ) -> Verdict {
+        let start = self.fresh.char_indices().nth(skipped).map_or(self.fresh.len(), |(at, _)| at);
+        let new = &self.fresh[start..];
+        let is_over = progress != Progress::More;
+        let points = self.fresh_points - skipped.min(self.fresh_points);
+        let Some(first) = new.chars().find(|c| !c.is_whitespace()) else {
+            return is_over.then(|| self.without_text(limits, kind, skipped, progress));
+        };
+        let has_text = self.seam.has_text(new);
+        if !has_text && is_over && progress != Progress::Limit {
+            return Some(self.without_text(limits, kind, skipped, progress));
+        }
+        // A line break, a closing quotation mark or the end of a sentence may be followed by the instruction, or by the
+        // answer once more.
+        let is_doubtful = !first.is_alphanumeric() || new.starts_with('\n');
+        let needed = if is_doubtful { needed.max(self.seam.needed()) } else { needed };
+        if !is_over && (points < needed || !has_text) {
+            return None;
+        }
+        let accepted = Accepted { kind, tier: Tier::Verified, skipped };
+        let mismatch = if prompts::is_echo(new) || (is_doubtful && words::is_about_the_answer(new)) {
+            Some(ContinuationMismatch::Echo)
+        } else if kind == JoinKind::Word && self.seam.repeats(&self.fresh) {
+            Some(ContinuationMismatch::Repeats)
+        } else {
+            self.seam.contradicts(new)
+        };
+        Some(mismatch.map_or(Ok(accepted), Err))
+    }
+
+    /// The continuation has no letter and no digit besides what it repeats: it may end there, or has failed.
+    fn without_text(
+        &self,
+        limits: &Limits,
+        kind: JoinKind,
+        skipped: usize,
+        progress: Progress,
+    ) -> Result<Accepted, ContinuationMismatch> {
+        let is_vouched = kind != JoinKind::Exact || limits.may_be_complete;
+        let is_end = is_vouched && self.seam.may_end();
+        if is_end || progress == Progress::CutOff {
+            // Nothing is added, white space neither.
+            return Ok(Accepted { kind, tier: Tier::Verified, skipped: self.fresh_points.max(skipped) });
+        }
+        Err(ContinuationMismatch::NothingAdded)
     }
 }

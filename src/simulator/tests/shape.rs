@@ -152,20 +152,44 @@ async fn a_status_has_its_error_headers_and_wait() {
 #[tokio::test]
 async fn a_scenario_can_reject_forms_of_a_request() {
     let simulator =
-        simulator(r#"{"rejectStreamOptions":true,"rejectPrefill":true,"rejectSystemTail":true}"#).await;
+        simulator(r#"{"rejectStreamOptions":true,"rejectAssistantTail":422,"rejectSystemTail":true}"#).await;
     let with = |options: &str, role: &str| {
         let messages = format!(r#"[{{"role":"user","content":"a"}},{{"role":"{role}","content":"b"}}]"#);
         post(&format!(r#"{{"stream":true,{options}"messages":{messages}}}"#), "")
     };
-    for (request, param) in [
-        (with(r#""stream_options":{},"#, "user"), "stream_options"),
-        (with("", "assistant"), "messages"),
-        (with("", "system"), "messages"),
+    for (request, status, param) in [
+        (with(r#""stream_options":{},"#, "user"), 400, "stream_options"),
+        (with("", "assistant"), 422, "messages"),
+        (with("", "system"), 400, "messages"),
     ] {
         let received = ask(&simulator, &request).await;
-        assert_eq!((received.status(), &received.json()["error"]["param"]), (400, &json!(param)));
+        assert_eq!((received.status(), &received.json()["error"]["param"]), (status, &json!(param)));
     }
     assert_eq!(ask(&simulator, &with("", "user")).await.status(), 200);
+}
+
+#[tokio::test]
+async fn a_last_assistant_turn_is_continued_in_the_form_of_the_scenario_only() {
+    let text = "one two three";
+    for (form, body, message) in [
+        ("assistant", "", ""),
+        ("continue_final_message", r#""continue_final_message":true,"add_generation_prompt":false,"#, ""),
+        ("prefix", "", r#","prefix":true"#),
+        ("partial", "", r#","partial":true"#),
+    ] {
+        let simulator = simulator(&format!(r#"{{"text":"{text}","continues":"{form}"}}"#)).await;
+        let ask_with = |body: &str, message: &str| {
+            let turn = format!(r#"{{"role":"assistant","content":"one tw"{message}}}"#);
+            post(
+                &format!(r#"{{"stream":true,{body}"messages":[{{"role":"user","content":"a"}},{turn}]}}"#),
+                "",
+            )
+        };
+        assert_eq!(ask(&simulator, &ask_with(body, message)).await.content(0), "o three", "{form}");
+        if form != "assistant" {
+            assert_eq!(ask(&simulator, &ask_with("", "")).await.content(0), text, "{form}: a new turn");
+        }
+    }
 }
 
 #[tokio::test]

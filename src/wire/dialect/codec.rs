@@ -48,6 +48,25 @@ pub enum DecodedEvent<'a> {
     Error(Error),
 }
 
+/// Where the consumer is in a stream that the provider keeps.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StreamPosition {
+    /// The provider's id of the response.
+    pub id: String,
+    /// The number of the last event that was delivered; `None` before the first one.
+    pub after: Option<u64>,
+}
+
+/// Whether an event of a stream is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Admission {
+    New,
+    /// It was read before.
+    Repeated,
+    /// Events before it are missing: from the first number to the last one.
+    Missing(u64, u64),
+}
+
 /// How an answer ended.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Ending {
@@ -126,6 +145,31 @@ pub trait EventCodec: Send + Sync {
 
     /// The names of the events of which one must end a stream, as a phrase for messages.
     fn terminal_events(&self) -> &'static str;
+
+    /// Whether the last thing that the consumer has is a complete tool call.
+    fn ends_with_call(&self) -> bool;
+
+    /// The events that end an answer after a tool call.
+    fn end_after_call(&mut self) -> Vec<SyntheticEvent>;
+
+    /// The provider was asked to keep the stream.
+    fn keep_stream(&mut self) {}
+
+    /// Whether an event is read: a stream that the provider keeps may repeat some, and miss some.
+    fn admit(&mut self, _data: &str) -> Admission {
+        Admission::New
+    }
+
+    /// Where the consumer is in a stream that the provider keeps; `None` if there is none, or the position is unknown.
+    fn position(&self) -> Option<StreamPosition> {
+        None
+    }
+
+    /// The next attempt reads the same stream, from the position on. Its events are passed through unchanged.
+    fn reattach(&mut self) {}
+
+    /// Continues from the position in a snapshot. `only_there`: nobody but the provider can continue the answer.
+    fn restore(&mut self, _position: StreamPosition, _only_there: bool) {}
 }
 
 /// An event that did not come from the provider.

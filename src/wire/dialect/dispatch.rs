@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::codec::{Ending, EventCodec};
+use super::codec::{Ending, EventCodec, StreamPosition};
 use super::{message_object, messages, response_object, responses};
 use crate::error::{Error, Kind, Result};
 use crate::wire::dialect_spec::Dialect;
@@ -24,6 +24,28 @@ impl Dialect {
         match self {
             Dialect::Chat | Dialect::Messages => None,
             Dialect::Responses => response_object::not_resumable(request),
+        }
+    }
+
+    /// Whether the provider is asked to keep the stream of the answer, so that the rest of it can be requested.
+    pub fn is_kept(self, request: &ChatRequest) -> bool {
+        self == Dialect::Responses && response_object::is_kept(request)
+    }
+
+    /// The path and the query of the rest of a stream that the provider keeps.
+    pub fn rest_of_stream(self, request: &ChatRequest, position: &StreamPosition) -> (String, String) {
+        let path = format!("{}/{}", self.path(), response_object::percent_encoded(&position.id));
+        (path, response_object::rest_query(request, position.after))
+    }
+
+    /// Whether the request allows one tool call at most, so that an answer ends after it.
+    pub fn allows_one_call(self, request: &ChatRequest) -> bool {
+        match self {
+            Dialect::Chat => false,
+            Dialect::Responses => request.read("parallel_tool_calls") == Some(false),
+            Dialect::Messages => request
+                .read::<Value>("tool_choice")
+                .is_some_and(|choice| choice["disable_parallel_tool_use"] == true),
         }
     }
 

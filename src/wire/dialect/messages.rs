@@ -17,11 +17,15 @@ use super::message_object::{finish_reason, total_usage, update_usage};
 use super::messages_event::{Block, Delta, Event};
 use super::messages_normal::Normalizer;
 use super::normal::{NormalEvent, index_of};
+use super::other_content::{OtherContent, OtherKind};
 use crate::error::{Result, truncate};
 use crate::usage::add_usage;
 use crate::wire::chat::{FinishKind, MAX_REASON, interruption_error};
 use crate::wire::json::{self as lenient, Str};
 use crate::wire::provider_error;
+
+#[path = "messages_writer.rs"]
+mod writer;
 
 /// What a block of the attempt holds.
 #[derive(Clone, Copy, PartialEq)]
@@ -52,8 +56,7 @@ pub struct Answer {
     /// The text block that is open.
     open: Option<u64>,
     next: u64,
-    /// Whether content other than text was sent.
-    has_other_content: bool,
+    other: OtherContent,
     /// Whether `message_stop` was sent.
     stopped: bool,
     /// The usage of the attempts before this one.
@@ -104,7 +107,7 @@ impl Answer {
             return DecodedEvent::Structural;
         }
         self.settle();
-        self.has_other_content = true;
+        self.other.unrepeatable();
         DecodedEvent::Content("".into())
     }
 
@@ -118,7 +121,7 @@ impl Answer {
         let text = text.map(|Str(text)| text).unwrap_or_default();
         if !self.resumed {
             self.settle();
-            self.has_other_content = true;
+            self.other.add(index);
             self.next = self.next.max(index.map_or(0, |index| index.saturating_add(1)));
             return DecodedEvent::Content(text);
         }
@@ -140,6 +143,7 @@ impl Answer {
             return DecodedEvent::Text(self.untrimmed(text));
         }
         self.settle();
+        self.other.text();
         if self.open.is_none() {
             // Some relays send no structural events.
             self.open = Some(index);
@@ -184,6 +188,7 @@ impl Answer {
 
     fn start_block<'a>(&mut self, index: u64, block: &'a RawValue, data: &str) -> DecodedEvent<'a> {
         let Ok(block) = serde_json::from_str::<Block<'a>>(block.get()) else { return DecodedEvent::Unusual };
+        let other = other_kind(&block);
         let (kind, begins_empty) = match &*block.r#type.0 {
             "text" => (BlockKind::Text, block.text.is_some_and(|text| text.0.is_empty())),
             "thinking" => (BlockKind::Thinking, block.thinking.is_some_and(|text| text.0.is_empty())),
@@ -199,6 +204,9 @@ impl Answer {
         }
         if kind == BlockKind::Text {
             return self.structural(Structure::Start(index), data);
+        }
+        if !self.resumed {
+            self.other.begin(index, other);
         }
         self.other_content(Some(index), block.name, data)
     }
@@ -239,30 +247,6 @@ impl Answer {
         }
         DecodedEvent::Finish
     }
-
-    fn close(&mut self) -> Option<SyntheticEvent> {
-        let index = self.open.take()?;
-        Some(SyntheticEvent::new(json!({ "type": "content_block_stop", "index": index })))
-    }
-
-    /// The last events, with this `message_delta`.
-    fn end(&mut self, mut delta: Value) -> Vec<SyntheticEvent> {
-        let sum = add_usage(self.earlier_usage.clone(), &Value::Object(self.usage.clone()));
-        let reported = delta["usage"].as_object().cloned().unwrap_or_default();
-        // A reader takes each count in this event for that of the whole answer.
-        let mut usage = Map::new();
-        for name in ["input_tokens", "output_tokens"].into_iter().chain(reported.keys().map(String::as_str)) {
-            if let Some(value) = sum.get(name) {
-                usage.insert(name.to_owned(), value.clone());
-            }
-        }
-        delta["usage"] = usage.into();
-        let mut events: Vec<SyntheticEvent> = self.close().into_iter().collect();
-        events.push(SyntheticEvent::new(delta));
-        events.push(SyntheticEvent::new(json!({ "type": "message_stop" })));
-        self.stopped = true;
-        events
-    }
 }
 
 impl EventCodec for Answer {
@@ -301,7 +285,11 @@ impl EventCodec for Answer {
                 self.normalizer.sent.stop();
                 match self.kinds.get(&index) {
                     None | Some(BlockKind::Text) => self.structural(Structure::Stop, data),
-                    Some(_) => self.other_content(Some(index), None, data),
+                    Some(_) => {
+                        let decoded = self.other_content(Some(index), None, data);
+                        self.other.end(index);
+                        decoded
+                    }
                 }
             }
             ("message_delta", _, Some(delta), _) => self.message_delta(&delta, usage, data),
@@ -350,37 +338,11 @@ impl EventCodec for Answer {
     }
 
     fn rewrite_last(&mut self) -> Vec<SyntheticEvent> {
-        let Some(mut event) = self.last.take() else { return Vec::new() };
-        self.has_other_content = true;
-        let mut events: Vec<SyntheticEvent> = self.close().into_iter().collect();
-        if let Some(index) = event["index"].as_u64() {
-            let next = self.next;
-            let is_known = self.indices.len() < MAX_PARTS || self.indices.contains_key(&index);
-            let renumbered = if is_known { *self.indices.entry(index).or_insert(next) } else { next };
-            self.next = next.max(renumbered.saturating_add(1));
-            event["index"] = renumbered.into();
-        }
-        events.push(SyntheticEvent::new(event));
-        events
+        self.rewritten()
     }
 
     fn append_text(&mut self, text: &str) -> Vec<SyntheticEvent> {
-        let mut events = Vec::new();
-        let index = self.open.unwrap_or_else(|| {
-            let index = self.next;
-            self.next = index.saturating_add(1);
-            let block = json!({ "type": "text", "text": "" });
-            events.push(SyntheticEvent::new(
-                json!({ "type": "content_block_start", "index": index, "content_block": block }),
-            ));
-            index
-        });
-        self.open = Some(index);
-        let delta = json!({ "type": "text_delta", "text": text });
-        events.push(SyntheticEvent::new(
-            json!({ "type": "content_block_delta", "index": index, "delta": delta }),
-        ));
-        events
+        self.appended(text)
     }
 
     fn finish(&mut self) -> Vec<SyntheticEvent> {
@@ -416,8 +378,7 @@ impl EventCodec for Answer {
     }
 
     fn not_resumable(&self) -> Option<&'static str> {
-        self.has_other_content
-            .then_some("content other than text was sent: reasoning, or the input of a tool")
+        self.other.not_resumable()
     }
 
     fn held(&self) -> usize {
@@ -437,6 +398,26 @@ impl EventCodec for Answer {
 
     fn terminal_events(&self) -> &'static str {
         "message_stop"
+    }
+
+    fn ends_with_call(&self) -> bool {
+        self.other.ends_with_call() && self.pending.is_empty()
+    }
+
+    fn end_after_call(&mut self) -> Vec<SyntheticEvent> {
+        let delta = json!({ "stop_reason": "tool_use", "stop_sequence": null });
+        self.end(json!({ "type": "message_delta", "delta": delta }))
+    }
+}
+
+/// What a block other than text means for a continuation.
+fn other_kind(block: &Block<'_>) -> OtherKind {
+    let name = block.name.as_ref().map(|Str(name)| &**name);
+    match (&*block.r#type.0, name) {
+        ("thinking" | "redacted_thinking" | "web_search_tool_result" | "web_fetch_tool_result", _)
+        | ("server_tool_use", Some("web_search" | "web_fetch")) => OtherKind::Harmless,
+        ("tool_use", _) => OtherKind::Call,
+        _ => OtherKind::Unrepeatable,
     }
 }
 

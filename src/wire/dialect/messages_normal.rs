@@ -36,7 +36,9 @@ impl Normalizer {
         usage: &Map<String, Value>,
         stop_reason: Option<&str>,
     ) -> Vec<NormalEvent> {
-        let Some(mut object) = Object::parse(data) else { return vec![NormalEvent::unchanged(name, data)] };
+        // The name makes it an error, whatever type its data has.
+        let object = Object::parse(data).filter(|_| name != Some("error"));
+        let Some(mut object) = object else { return vec![NormalEvent::unchanged(name, data)] };
         let named = || name.filter(|name| NAMES.contains(name)).map(str::to_owned);
         let kind = object.string("type").map(|kind| kind.into_owned()).or_else(named);
         if kind.as_deref().is_none_or(|kind| kind == "message")

@@ -242,3 +242,10 @@ fn errors_of_other_shapes_are_found_in_the_stream_and_in_a_whole_answer() {
     let whole = json!({ "type": "message", "content": [], "message": "no error", "stop_reason": "end_turn" });
     assert!(Dialect::Messages.read_unstreamed(&whole).is_ok());
 }
+
+#[test]
+fn an_event_named_error_keeps_its_name_when_it_is_normalized() {
+    let data = r#"{"message":"no channel","type":"server_error"}"#;
+    let [event] = <[_; 1]>::try_from(Answer::default().normalize(Some("error"), data)).unwrap();
+    assert_eq!(event.name.as_deref(), Some("error"));
+}

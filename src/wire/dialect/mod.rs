@@ -10,11 +10,13 @@
 
 pub(super) mod codec;
 mod dispatch;
+mod kept_stream;
 mod message_object;
 mod messages;
 mod messages_event;
 mod messages_normal;
 mod normal;
+mod other_content;
 mod response_object;
 mod responses;
 mod responses_event;
@@ -24,5 +26,5 @@ mod whole_message;
 mod whole_response;
 
 pub use crate::wire::dialect_spec::Dialect;
-pub use codec::{DecodedEvent, Ending, EventCodec, SyntheticEvent, sse};
+pub use codec::{Admission, DecodedEvent, Ending, EventCodec, StreamPosition, SyntheticEvent, sse};
 pub use normal::NormalEvent;

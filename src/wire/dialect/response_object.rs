@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::codec::{Ending, chat_usage};
+use super::codec::{Ending, chat_usage, error_event};
 use super::normal::count;
 use crate::error::{Error, Kind, Result, truncate};
 use crate::wire::chat::{FinishKind, MAX_REASON, interruption_error};
@@ -57,15 +57,18 @@ pub(super) fn failure(value: &Value) -> Error {
     error
 }
 
+/// The error of an event that is named `error`, whatever type its data has: `response.failed` has it in the response.
+pub(super) fn named_error(data: &str) -> Error {
+    let event = error_event(data);
+    failure(event.get("response").filter(|response| response.is_object()).unwrap_or(&event))
+}
+
 fn has_failed(response: &Value) -> bool {
     response["status"] == "failed" || provider_error::has_error(response)
 }
 
 /// Why an answer to this request cannot be resumed; `None` if it can.
 pub fn not_resumable(request: &ChatRequest) -> Option<&'static str> {
-    if request.read("background").unwrap_or(false) {
-        return Some("a background response cannot be continued");
-    }
     if request.field("conversation").is_some() {
         return Some("a response in a stored conversation cannot be continued");
     }
@@ -73,4 +76,77 @@ pub fn not_resumable(request: &ChatRequest) -> Option<&'static str> {
         return Some("an answer with logprobs cannot be continued");
     }
     None
+}
+
+/// Whether the provider keeps the stream of the answer to this request, and sends the rest of it on request (OpenAI's
+/// guide "Background mode", "Streaming a background response").
+pub fn is_kept(request: &ChatRequest) -> bool {
+    request.is_streamed()
+        && request.read("background").unwrap_or(false)
+        && request.read("store").unwrap_or(true)
+}
+
+/// The query of the request for the rest of a stream, with what of the caller's request decides what its events have.
+pub fn rest_query(request: &ChatRequest, after: Option<u64>) -> String {
+    let mut query = "stream=true".to_owned();
+    if let Some(after) = after {
+        query += &format!("&starting_after={after}");
+    }
+    let options: Option<Value> = request.read("stream_options");
+    if options.is_some_and(|options| options["include_obfuscation"] == false) {
+        query += "&include_obfuscation=false";
+    }
+    for name in request.read::<Vec<String>>("include").unwrap_or_default() {
+        query += &format!("&include[]={}", percent_encoded(&name));
+    }
+    query
+}
+
+/// A text as a segment of a path, or as a value in a query.
+pub fn percent_encoded(text: &str) -> String {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'~');
+    let encode = |byte: u8| match is_plain(byte) {
+        true => char::from(byte).to_string(),
+        false => format!("%{byte:02X}"),
+    };
+    text.bytes().map(encode).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::dialect_spec::Dialect;
+
+    fn request(json: &str) -> ChatRequest {
+        ChatRequest::parse_as(Dialect::Responses, json).unwrap()
+    }
+
+    #[test]
+    fn the_provider_keeps_the_streams_of_stored_background_responses() {
+        for (json, expected) in [
+            (r#"{"background":true,"stream":true}"#, true),
+            (r#"{"background":true,"stream":true,"store":true}"#, true),
+            (r#"{"background":true,"stream":true,"store":false}"#, false),
+            (r#"{"background":true}"#, false),
+            (r#"{"stream":true,"store":true}"#, false),
+        ] {
+            assert_eq!(is_kept(&request(json)), expected, "{json}");
+        }
+    }
+
+    #[test]
+    fn the_rest_of_a_stream_is_asked_for_as_the_stream_was() {
+        let json = r#"{"include":["web_search_call.action.sources"],"stream_options":{"include_obfuscation":false}}"#;
+        assert_eq!(
+            rest_query(&request(json), Some(7)),
+            "stream=true&starting_after=7&include_obfuscation=false&include[]=web_search_call%2Eaction%2Esources"
+        );
+        assert_eq!(rest_query(&request("{}"), None), "stream=true");
+    }
+
+    #[test]
+    fn an_id_does_not_change_the_path() {
+        assert_eq!(percent_encoded("resp_a-1~"), "resp_a-1~");
+        assert_eq!(percent_encoded("../é?x=1#"), "%2E%2E%2F%C3%A9%3Fx%3D1%23");
+    }
 }

@@ -8,18 +8,23 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::codec::{
-    DecodedEvent, Ending, EventCodec, MAX_PARTS, MAX_PENDING, MAX_PENDING_BYTES, SyntheticEvent,
-    error_beside, error_event, error_inside, is_ping, malformed, not_joinable, unusual,
+    Admission, DecodedEvent, Ending, EventCodec, MAX_PARTS, MAX_PENDING, MAX_PENDING_BYTES, StreamPosition,
+    SyntheticEvent, error_beside, error_inside, is_ping, malformed, not_joinable, unusual,
 };
+use super::kept_stream::{KeptStream, number_of};
 use super::normal::NormalEvent;
-use super::response_object::{ending, failure};
+use super::other_content::OtherContent;
+use super::response_object::{ending, failure, named_error};
 use super::responses_event::{Event, parse};
-use super::responses_item::{ItemKind, OpenPart, identity_of, item_kind, shorten};
+use super::responses_item::{ItemKind, OpenPart, identity_of, item_kind, other_kind, shorten};
 use super::responses_normal::Normalizer;
 use super::whole_response::has_arguments;
 use crate::error::Result;
 use crate::weight::weight;
 use crate::wire::json as lenient;
+
+#[path = "responses_writer.rs"]
+mod writer;
 
 /// One answer, over all its attempts.
 #[derive(Default)]
@@ -31,8 +36,8 @@ pub struct Answer {
     open: Option<OpenPart>,
     next_item: u64,
     next_sequence: u64,
-    /// Whether content other than text was sent.
-    has_other_content: bool,
+    other: OtherContent,
+    stream: KeptStream,
     /// The approximate memory of the response, the items and the open part, in bytes.
     held: usize,
     is_released: bool,
@@ -47,6 +52,8 @@ pub struct Answer {
     indices: BTreeMap<u64, u64>,
     /// The last event, if a resumed answer needs it rewritten.
     last: Option<Value>,
+    /// The event that ends a resumed answer, which has it once nothing more follows.
+    end_event: Option<Value>,
     ending: Ending,
     normalizer: Normalizer,
 }
@@ -80,6 +87,8 @@ impl Answer {
                 if item_kind(&item) == ItemKind::Message {
                     self.open =
                         Some(OpenPart { item, output_index: index, content_index: 0, text: String::new() });
+                } else {
+                    self.other.begin(index, other_kind(&item));
                 }
             }
             "response.content_part.added" => {
@@ -98,6 +107,7 @@ impl Answer {
                 if let Some(open) = self.open.take_if(|open| open.output_index == index) {
                     self.held = self.held.saturating_sub(open.text.len());
                 }
+                self.other.end(index);
                 self.keep_item(index, event["item"].take());
             }
             _ => {}
@@ -116,13 +126,15 @@ impl Answer {
         if self.resumed {
             return DecodedEvent::Structural;
         }
-        self.pending.push(lenient::value(data).unwrap_or_default());
+        let event = lenient::value(data).unwrap_or_default();
+        self.stream.identify(event["response"]["id"].as_str());
+        self.pending.push(event);
         self.pending_bytes += data.len();
         if self.pending.len() < MAX_PENDING && self.pending_bytes < MAX_PENDING_BYTES {
             return DecodedEvent::Structural;
         }
         self.settle();
-        self.has_other_content = true;
+        self.other.unrepeatable();
         DecodedEvent::Content("".into())
     }
 
@@ -131,7 +143,7 @@ impl Answer {
         let text = event.text().unwrap_or_default();
         if !self.resumed {
             self.settle();
-            self.has_other_content = true;
+            self.note_content(event);
             return DecodedEvent::Content(text);
         }
         match event.output_index().and_then(|index| self.kinds.get(&index)) {
@@ -144,6 +156,23 @@ impl Answer {
         }
     }
 
+    /// Notes what an event other than text means for a continuation.
+    fn note_content(&mut self, event: &Event<'_>) {
+        let index = event.output_index();
+        self.next_item = self.next_item.max(index.map_or(0, |index| index.saturating_add(1)));
+        match (&*event.r#type.0, index) {
+            ("response.output_item.added", Some(index)) => {
+                self.other.begin(index, other_kind(&parse(event.item)));
+            }
+            ("response.output_item.done", Some(index)) => {
+                self.other.add(Some(index));
+                self.other.end(index);
+                self.keep_item(index, parse(event.item));
+            }
+            (_, index) => self.other.add(index),
+        }
+    }
+
     fn text_delta<'a>(&mut self, event: &Event<'a>, data: &str) -> DecodedEvent<'a> {
         let text = event.text().unwrap_or_default();
         if text.is_empty() {
@@ -153,6 +182,7 @@ impl Answer {
             return DecodedEvent::Text(text);
         }
         self.settle();
+        self.other.text();
         let output_index = event.output_index().unwrap_or_default();
         let open = self.open.get_or_insert_with(|| {
             // Some relays send no structural events.
@@ -190,55 +220,6 @@ impl Answer {
             _ => parse(event.part)["type"] == "output_text",
         }
     }
-
-    fn numbered(&mut self, mut data: Value) -> SyntheticEvent {
-        data["sequence_number"] = self.next_sequence.into();
-        self.next_sequence = self.next_sequence.saturating_add(1);
-        SyntheticEvent::new(data)
-    }
-
-    /// The events that end the text part and its message.
-    fn close(&mut self, status: &str) -> Vec<SyntheticEvent> {
-        let Some(OpenPart { mut item, output_index, content_index, text }) = self.open.take() else {
-            return Vec::new();
-        };
-        let id = item["id"].clone();
-        let part = json!({ "type": "output_text", "annotations": [], "logprobs": [], "text": text });
-        item["status"] = status.into();
-        match item["content"].as_array_mut() {
-            Some(parts) => parts.push(part.clone()),
-            None => item["content"] = json!([part]),
-        }
-        self.keep_item(output_index, item.clone());
-        let at = |kind: &str, name: &str, value: Value| {
-            json!({
-                "type": kind, "sequence_number": 0, "item_id": id, "output_index": output_index,
-                "content_index": content_index, name: value,
-            })
-        };
-        let mut done = at("response.output_text.done", "text", text.into());
-        done["logprobs"] = json!([]);
-        let part = at("response.content_part.done", "part", part);
-        let item = json!({ "type": "response.output_item.done", "sequence_number": 0, "output_index": output_index, "item": item });
-        [done, part, item].map(|event| self.numbered(event)).into()
-    }
-
-    /// The last events. `last` is the response as the last attempt reports it.
-    fn end(&mut self, last: &Value) -> Vec<SyntheticEvent> {
-        let status = last["status"].as_str().unwrap_or("completed").to_owned();
-        let mut events = self.close(&status);
-        let mut response = if self.response.is_object() { self.response.take() } else { last.clone() };
-        for name in ["status", "error", "incomplete_details", "completed_at", "service_tier", "usage"] {
-            if let Some(value) = last.get(name) {
-                response[name] = value.clone();
-            }
-        }
-        response["output"] = self.items.values().cloned().collect();
-        let event = format!("response.{status}");
-        let event = json!({ "type": event, "sequence_number": 0, "response": response });
-        events.push(self.numbered(event));
-        events
-    }
 }
 
 impl EventCodec for Answer {
@@ -255,11 +236,11 @@ impl EventCodec for Answer {
         if is_ping(event, data) {
             return Ok(DecodedEvent::Ping);
         }
+        if event == Some("error") {
+            return Ok(DecodedEvent::Error(named_error(data)));
+        }
         let read: Event<'a> = match serde_json::from_str(data) {
             Ok(read) => read,
-            Err(_) if event == Some("error") => {
-                return Ok(DecodedEvent::Error(failure(&error_event(data))));
-            }
             Err(error) => return unusual(data, &error),
         };
         if let Some(error) = error_beside([read.error, read.base_resp], data) {
@@ -271,7 +252,7 @@ impl EventCodec for Answer {
         let decoded = match &*read.r#type.0 {
             "ping" => return Ok(DecodedEvent::Ping),
             "keepalive" => return Ok(DecodedEvent::Ignored),
-            "error" => DecodedEvent::Error(failure(&error_event(data))),
+            "error" => DecodedEvent::Error(named_error(data)),
             "response.created" | "response.queued" | "response.in_progress" | "response.output_text.done" => {
                 self.structural(data)
             }
@@ -288,7 +269,11 @@ impl EventCodec for Answer {
                 let event = lenient::value(data).unwrap_or_default();
                 self.ending = match ending(kind, &event["response"]) {
                     Ok(ending) => ending,
-                    Err(error) => return Ok(DecodedEvent::Error(error)),
+                    Err(error) => {
+                        // What the provider keeps is this failure.
+                        self.stream.give_up();
+                        return Ok(DecodedEvent::Error(error));
+                    }
                 };
                 if self.resumed && !event["response"].is_object() {
                     // Nothing to take the status and the usage of the resumed answer from.
@@ -299,11 +284,11 @@ impl EventCodec for Answer {
                     return Ok(DecodedEvent::Unusual);
                 }
                 if self.resumed {
-                    self.last = Some(event);
+                    self.end_event = Some(event);
                 } else {
                     self.settle();
                 }
-                DecodedEvent::End
+                DecodedEvent::Finish
             }
             "response" | "message" if !self.normalizer.sent.has_begun => return Ok(DecodedEvent::Unusual),
             kind if !kind.starts_with("response.") => match error_inside(data) {
@@ -314,8 +299,9 @@ impl EventCodec for Answer {
         };
         // An error is reported in another way, and a structural event was not sent yet.
         if !self.resumed && !matches!(decoded, DecodedEvent::Structural | DecodedEvent::Error(_)) {
-            let number = read.sequence_number.and_then(|raw| raw.get().trim_matches('"').parse::<u64>().ok());
+            let number = read.sequence_number.and_then(number_of);
             self.next_sequence = number.map_or(self.next_sequence, |number| number.saturating_add(1));
+            self.stream.delivered(number);
         }
         if read.r#type.0.starts_with("response.") && !matches!(decoded, DecodedEvent::Error(_)) {
             self.normalizer.sent.has_begun = true;
@@ -342,58 +328,22 @@ impl EventCodec for Answer {
             self.last = lenient::value(data);
         } else {
             self.settle();
-            self.has_other_content = true;
+            self.other.unrepeatable();
+            self.stream.give_up();
         }
         Ok(DecodedEvent::Content("".into()))
     }
 
     fn rewrite_last(&mut self) -> Vec<SyntheticEvent> {
-        let Some(mut event) = self.last.take() else { return Vec::new() };
-        self.has_other_content = true;
-        let mut events = self.close("completed");
-        if let Some(index) = event["output_index"].as_u64() {
-            let next = self.next_item;
-            let is_known = self.indices.len() < MAX_PARTS || self.indices.contains_key(&index);
-            let renumbered = if is_known { *self.indices.entry(index).or_insert(next) } else { next };
-            self.next_item = next.max(renumbered.saturating_add(1));
-            event["output_index"] = renumbered.into();
-            if event["type"] == "response.output_item.done" {
-                self.keep_item(renumbered, event["item"].clone());
-            }
-        }
-        events.push(self.numbered(event));
-        events
+        self.rewritten()
     }
 
     fn append_text(&mut self, text: &str) -> Vec<SyntheticEvent> {
-        let mut events = Vec::new();
-        if self.open.is_none() {
-            let index = self.next_item;
-            self.next_item = index.saturating_add(1);
-            let id = format!("msg_{}_{index}", self.response["id"].as_str().unwrap_or_default());
-            let item = json!({ "id": id, "type": "message", "status": "in_progress", "content": [], "role": "assistant" });
-            let part = json!({ "type": "output_text", "annotations": [], "logprobs": [], "text": "" });
-            let added = json!({ "type": "response.output_item.added", "sequence_number": 0, "output_index": index, "item": item });
-            events.push(self.numbered(added));
-            let added = json!({ "type": "response.content_part.added", "sequence_number": 0, "item_id": id, "output_index": index, "content_index": 0, "part": part });
-            events.push(self.numbered(added));
-            self.open = Some(OpenPart { item, output_index: index, content_index: 0, text: String::new() });
-        }
-        if let Some(open) = &mut self.open {
-            open.text.push_str(text);
-            self.held += text.len();
-            let delta = json!({
-                "type": "response.output_text.delta", "sequence_number": 0, "item_id": open.item["id"],
-                "output_index": open.output_index, "content_index": open.content_index, "delta": text,
-                "logprobs": [],
-            });
-            events.push(self.numbered(delta));
-        }
-        events
+        self.appended(text)
     }
 
     fn finish(&mut self) -> Vec<SyntheticEvent> {
-        let last = self.last.take().filter(|event| event["response"].is_object());
+        let last = self.end_event.take().filter(|event| event["response"].is_object());
         last.map(|event| self.end(&event["response"])).unwrap_or_default()
     }
 
@@ -404,18 +354,19 @@ impl EventCodec for Answer {
 
     fn resume(&mut self, _trimmed: &str) {
         self.resumed = true;
+        self.stream.give_up();
         self.pending.clear();
         self.pending_bytes = 0;
         self.kinds.clear();
         self.indices.clear();
         self.last = None;
+        self.end_event = None;
         self.ending = Ending::default();
         self.normalizer = Normalizer::default();
     }
 
     fn not_resumable(&self) -> Option<&'static str> {
-        self.has_other_content
-            .then_some("content other than text was sent: reasoning, a refusal, or a tool call")
+        self.other.not_resumable()
     }
 
     fn held(&self) -> usize {
@@ -440,6 +391,41 @@ impl EventCodec for Answer {
 
     fn terminal_events(&self) -> &'static str {
         "response.completed, response.incomplete or response.failed"
+    }
+
+    fn ends_with_call(&self) -> bool {
+        self.other.ends_with_call() && self.pending.is_empty()
+    }
+
+    fn end_after_call(&mut self) -> Vec<SyntheticEvent> {
+        self.end(&json!({ "status": "completed" }))
+    }
+
+    fn keep_stream(&mut self) {
+        self.stream.keep();
+    }
+
+    fn admit(&mut self, data: &str) -> Admission {
+        self.stream.admit(data)
+    }
+
+    fn position(&self) -> Option<StreamPosition> {
+        // Half of a surrogate pair that was not delivered would arrive a second time.
+        self.stream.position().filter(|_| !self.awaits_half() || self.pending.is_empty())
+    }
+
+    fn reattach(&mut self) {
+        self.stream.reattach();
+        self.pending.clear();
+        self.pending_bytes = 0;
+    }
+
+    fn restore(&mut self, position: StreamPosition, only_there: bool) {
+        if only_there {
+            self.other.unrepeatable();
+        }
+        self.next_sequence = position.after.map_or(0, |after| after.saturating_add(1));
+        self.stream.restore(position);
     }
 }
 

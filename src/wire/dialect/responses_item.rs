@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::codec::MAX_ID;
+use super::other_content::OtherKind;
 use crate::error::truncate;
 
 /// What an item of the attempt is.
@@ -28,6 +29,15 @@ pub(super) fn item_kind(item: &Value) -> ItemKind {
         Some("message") => ItemKind::Message,
         Some("reasoning") if empty("summary") && empty("content") => ItemKind::Reasoning,
         _ => ItemKind::Other,
+    }
+}
+
+/// What an item other than text means for a continuation.
+pub(super) fn other_kind(item: &Value) -> OtherKind {
+    match item["type"].as_str().unwrap_or_default() {
+        "reasoning" | "web_search_call" | "file_search_call" => OtherKind::Harmless,
+        "function_call" | "custom_tool_call" => OtherKind::Call,
+        _ => OtherKind::Unrepeatable,
     }
 }
 

@@ -60,7 +60,9 @@ pub(super) fn has_indices(kind: &str, output_index: Option<u64>, content_index: 
 impl Normalizer {
     /// The events that the protocol has for this one.
     pub fn normalize(&mut self, name: Option<&str>, data: &str) -> Vec<NormalEvent> {
-        let Some(mut object) = Object::parse(data) else { return vec![NormalEvent::unchanged(name, data)] };
+        // The name makes it an error, whatever type its data has.
+        let object = Object::parse(data).filter(|_| name != Some("error"));
+        let Some(mut object) = object else { return vec![NormalEvent::unchanged(name, data)] };
         let named = || name.filter(|name| name.starts_with("response.")).map(str::to_owned);
         let kind = object.string("type").map(|kind| kind.into_owned()).or_else(named);
         let is_response = kind.as_deref().is_none_or(|kind| kind == "response" || kind == "message");

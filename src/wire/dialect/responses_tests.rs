@@ -66,7 +66,7 @@ fn text_is_read_and_the_events_around_it_are_structural() {
     let usage = json!({ "input_tokens": 3, "output_tokens": 4 });
     let end =
         event("response.completed", 5, json!({ "response": { "status": "completed", "usage": usage } }));
-    assert!(matches!(read(&mut answer, &end), DecodedEvent::End));
+    assert!(matches!(read(&mut answer, &end), DecodedEvent::Finish));
     assert_eq!(answer.ending(), Ending { reason: "stop".into(), usage: Some(chat_usage(3, 4)) });
 }
 
@@ -96,7 +96,7 @@ fn a_continuation_continues_the_numbering_and_ends_the_first_response() {
     let usage = json!({ "input_tokens": 30, "output_tokens": 4 });
     let response = json!({ "id": "resp_b", "status": "completed", "usage": usage, "output": [message("b")] });
     let end = event("response.completed", 9, json!({ "response": response }));
-    assert!(matches!(read(&mut answer, &end), DecodedEvent::End));
+    assert!(matches!(read(&mut answer, &end), DecodedEvent::Finish));
     let events = answer.finish();
     assert_eq!(names(&events), ["output_text.done", "content_part.done", "output_item.done", "completed"]);
     let numbers: Vec<_> =
@@ -253,9 +253,7 @@ fn an_answer_at_its_token_limit_is_ended_locally() {
 
 #[test]
 fn an_answer_stored_by_the_provider_is_not_resumable() {
-    for (field, value) in
-        [("background", json!(true)), ("conversation", json!("conv_1")), ("top_logprobs", json!(2))]
-    {
+    for (field, value) in [("conversation", json!("conv_1")), ("top_logprobs", json!(2))] {
         let body = json!({ "input": "hi", field: value }).to_string();
         assert!(
             not_resumable(&ChatRequest::parse_as(Dialect::Responses, &body).unwrap()).is_some(),
@@ -273,10 +271,62 @@ fn errors_of_other_shapes_are_found_in_the_stream() {
         (None, r#"{"type":"new_api_error","error":{"message":"no channel"}}"#),
         (None, r#"{"type":"error","code":"x","message":"no channel"}"#),
         (Some("error"), r#"{"message":"no channel"}"#),
+        (Some("error"), r#"{"message":"no channel","type":"server_error","code":"x"}"#),
+        (Some("error"), r#"{"type":"response.failed","response":{"error":{"message":"no channel"}}}"#),
         (Some("error"), "no channel"),
     ] {
         let Ok(DecodedEvent::Error(error)) = Answer::default().read(event, data) else { panic!("{data}") };
         assert!(error.message.contains("no channel"), "{data}: {error}");
     }
     assert_eq!(Answer::default().read_normal(None, r#"{"a":1}"#).unwrap_err().kind, Kind::Malformed);
+}
+
+#[test]
+fn an_event_named_error_stays_one_while_half_of_a_pair_waits() {
+    let mut answer = broken("half");
+    let half = r#"{"type":"response.output_text.delta","output_index":0,"content_index":0,"delta":"\ud83d"}"#;
+    answer.normalize(None, half);
+    assert!(answer.awaits_half());
+    let data = r#"{"message":"no channel","type":"server_error"}"#;
+    let [event] = <[_; 1]>::try_from(answer.normalize(Some("error"), data)).unwrap();
+    let read = answer.read_normal(event.name.as_deref(), &event.data);
+    assert!(matches!(read, Ok(DecodedEvent::Error(error)) if error.kind == Kind::Server));
+}
+
+#[test]
+fn only_arguments_that_are_json_in_a_string_become_one() {
+    let arguments = json!({ "goal": "weather" });
+    for (kind, is_string) in [
+        ("function_call", true),
+        ("mcp_call", true),
+        ("mcp_approval_request", true),
+        ("tool_search_call", false),
+    ] {
+        let item = json!({ "id": "i", "type": kind, "arguments": arguments });
+        let response = json!({ "id": "r", "object": "response", "status": "completed", "output": [item] });
+        let expected = if is_string { arguments.to_string().into() } else { arguments.clone() };
+        let at = json!({ "output_index": 0, "item": item });
+        for data in [
+            event("response.output_item.added", 1, at.clone()),
+            event("response.output_item.done", 2, at),
+            event("response.completed", 3, json!({ "response": response })),
+        ] {
+            let mut answer = Answer::default();
+            let is_unusual = matches!(read(&mut answer, &data), DecodedEvent::Unusual);
+            assert_eq!(is_unusual, is_string, "{data}");
+            let normal = answer.normalize(None, &data).pop().unwrap();
+            let normal: Value = serde_json::from_str(&normal.data).unwrap();
+            let item = normal.get("item").unwrap_or(&normal["response"]["output"][0]);
+            assert_eq!(item["arguments"], expected, "{data}");
+        }
+        // A whole response where a stream was requested.
+        let events = Answer::default().normalize(None, &response.to_string());
+        let events: Vec<Value> =
+            events.iter().map(|event| serde_json::from_str(&event.data).unwrap()).collect();
+        let of = |kind: &str| events.iter().find(|event| event["type"] == kind).unwrap();
+        let begun = if is_string { json!("") } else { json!({}) };
+        assert_eq!(of("response.output_item.added")["item"]["arguments"], begun);
+        assert_eq!(of("response.output_item.done")["item"]["arguments"], expected);
+        assert_eq!(of("response.completed")["response"]["output"][0]["arguments"], expected);
+    }
 }

@@ -53,15 +53,19 @@ pub(super) fn events(data: &str) -> Option<Vec<NormalEvent>> {
     Some(events.0)
 }
 
-/// Whether an item has arguments that are not a string.
+/// The items whose arguments are JSON in a string. Those of others, such as `tool_search_call`, are an object.
+const WITH_STRING_ARGUMENTS: &[&str] = &["function_call", "mcp_call", "mcp_approval_request"];
+
+/// Whether an item has arguments that are not a string and should be one.
 pub(super) fn has_arguments(item: &Value) -> bool {
-    item.get("arguments").is_some_and(|arguments| arguments.is_object() || arguments.is_array())
+    item["type"].as_str().is_some_and(|kind| WITH_STRING_ARGUMENTS.contains(&kind))
+        && item.get("arguments").is_some_and(|arguments| arguments.is_object() || arguments.is_array())
 }
 
-/// The arguments of a function call are a string.
+/// Puts the arguments of an item into a string, if they should be one.
 pub(super) fn normalize_arguments(item: &mut Value) {
-    if let Some(arguments) = item.get_mut("arguments").filter(|value| value.is_object() || value.is_array()) {
-        *arguments = arguments.to_string().into();
+    if has_arguments(item) {
+        item["arguments"] = item["arguments"].to_string().into();
     }
 }
 
@@ -80,7 +84,7 @@ impl Events {
             ("status", json!("in_progress")),
             ("content", json!([])),
             ("summary", json!([])),
-            ("arguments", json!("")),
+            ("arguments", if item["arguments"].is_object() { json!({}) } else { json!("") }),
         ] {
             if begun.get(name).is_some_and(|value| !value.is_null()) {
                 begun[name] = empty;

@@ -7,6 +7,7 @@ use rand::rngs::StdRng;
 use super::support::{NOW, classification, failure, grid, ms, settings};
 use crate::policy::backoff::{Backoff, Shape};
 use crate::policy::classify::NextRoute;
+use crate::policy::interruption::Interruption;
 use crate::policy::plan::selection::millis_ceil;
 use crate::policy::plan::{Failure, Plan, Reason, Route, Settings, Step, Stop};
 
@@ -18,6 +19,14 @@ enum Event {
     BudgetExhausted,
 }
 
+fn interruption() -> impl Strategy<Value = Option<Interruption>> {
+    let stalled = (0..60_000u64, 0..60_000u64).prop_map(|(silence, allowance)| Interruption::Stalled {
+        silence: ms(silence),
+        allowance: ms(allowance),
+    });
+    prop::option::of(prop_oneof![Just(Interruption::Broken), stalled])
+}
+
 fn event() -> impl Strategy<Value = Event> {
     let next_route = prop_oneof![
         9 => Just(NextRoute::Any),
@@ -26,13 +35,27 @@ fn event() -> impl Strategy<Value = Event> {
         1 => Just(NextRoute::LargerContext),
         1 => Just(NextRoute::Never)
     ];
-    let failure =
-        (prop::bool::weighted(0.8), next_route, prop::option::of(0..90_000u64), any::<bool>(), any::<bool>())
-            .prop_map(|(retryable, next_route, wait, timed_out, rate_limited)| {
-                let retry_after = wait.map(ms);
-                let class = classification(retryable, next_route);
-                Event::Failure(Failure { class, retry_after, timed_out, rate_limited, retry_delays: None })
-            });
+    let failure = (
+        prop::bool::weighted(0.8),
+        next_route,
+        prop::option::of(0..90_000u64),
+        any::<bool>(),
+        any::<bool>(),
+        interruption(),
+    )
+        .prop_map(|(retryable, next_route, wait, timed_out, rate_limited, interruption)| {
+            let retry_after = wait.map(ms);
+            let class = classification(retryable, next_route);
+            let timed_out = timed_out || matches!(interruption, Some(Interruption::Stalled { .. }));
+            Event::Failure(Failure {
+                class,
+                retry_after,
+                timed_out,
+                rate_limited,
+                interruption,
+                retry_delays: None,
+            })
+        });
     let circuit_open = (0..90_000u64).prop_map(Event::CircuitOpen);
     prop_oneof![30 => failure, 7 => circuit_open, 1 => Just(Event::BudgetExhausted)]
 }
@@ -48,6 +71,7 @@ proptest! {
         max_retries in 0..5u32,
         total in prop::option::of(1..300_000u64),
         base in 0..5_000u64,
+        max_wait_before_fallback in 0..10_000u64,
         seed in any::<u64>(),
         events in prop::collection::vec((event(), 0..70_000u64), 1..80),
     ) {
@@ -57,7 +81,8 @@ proptest! {
             (route.0.key, route.0.context_tokens) = (keys[route.0.endpoint], contexts[route.0.model]);
         }
         let backoff = Backoff { base: ms(base), ..Backoff { shape: Shape::Exponential, ..Backoff::default() } };
-        let settings = Settings { backoff, ..settings(max_retries) };
+        let max_wait_before_fallback = ms(max_wait_before_fallback);
+        let settings = Settings { backoff, max_wait_before_fallback, ..settings(max_retries) };
         let max_wait = settings.max_retry_after;
         let mut rng = StdRng::seed_from_u64(seed);
         let mut plan = Plan::new(settings, routes.clone());
@@ -80,6 +105,7 @@ proptest! {
             .map(|(_, until)| until.is_some_and(|until| until > NOW && is_too_long(until)))
             .collect();
         let mut timed_out = vec![false; count];
+        let mut ended_here = vec![0u32; count];
         let mut attempts = vec![0u32; models];
         let mut budget_exhausted = false;
         let mut step = plan.start(now, remaining(now), &mut rng);
@@ -95,19 +121,21 @@ proptest! {
             );
             prop_assert!(circuit_open_until[id] <= now, "the circuit was known to be open");
             let is_retry = matches!(reason, Reason::Retry(_));
-            prop_assert!(is_retry || wait.is_zero(), "a first try does not wait");
+            let is_short = wait <= max_wait_before_fallback;
+            prop_assert!(is_retry || wait.is_zero() || is_short, "a first try does not wait for long");
             if let Reason::Retry(number) = reason {
                 prop_assert!(!budget_exhausted, "a retry without budget");
                 prop_assert!(number <= max_retries && number >= 1);
             }
-            if is_retry && timed_out[id] {
+            if is_retry && (timed_out[id] || ended_here[id] > 1) {
                 let is_alternative = |r: &Route| {
                     r.model >= route.model
                         && !excluded[r.id.0]
                         && !timed_out[r.id.0]
+                        && ended_here[r.id.0] < 2
                         && circuit_open_until[r.id.0] <= now
                 };
-                prop_assert!(!routes.iter().any(|(r, _)| is_alternative(r)), "timed out, with an alternative");
+                prop_assert!(!routes.iter().any(|(r, _)| is_alternative(r)), "no progress, with an alternative");
             }
             if matches!((&event, reason), (Event::BudgetExhausted, Reason::Retry(_))) {
                 budget_exhausted = true;
@@ -135,6 +163,7 @@ proptest! {
                     prop_assert!(attempts[route.model] <= endpoints as u32 + max_retries);
                     now += duration;
                     timed_out[id] |= failure.timed_out;
+                    ended_here[id] += u32::from(failure.interruption.is_some());
                     if !failure.class.retryable {
                         excluded[id] = true;
                         let no_larger = |r: &Route| {

@@ -19,7 +19,13 @@ pub fn ms(ms: u64) -> Duration {
 
 pub fn settings(max_retries: u32) -> Settings {
     let backoff = Backoff { jitter: Jitter::None, ..Backoff::default() };
-    Settings { max_retries, backoff, max_retry_after: ms(60_000), min_attempt_time: Duration::ZERO }
+    Settings {
+        max_retries,
+        backoff,
+        max_retry_after: ms(60_000),
+        max_wait_before_fallback: Duration::ZERO,
+        min_attempt_time: Duration::ZERO,
+    }
 }
 
 /// `models` × `endpoints`, none of which is paused.
@@ -38,7 +44,14 @@ pub fn classification(retryable: bool, next_route: NextRoute) -> Classification 
 
 pub fn failure() -> Failure {
     let class = classification(true, NextRoute::Any);
-    Failure { class, retry_after: None, timed_out: false, rate_limited: false, retry_delays: None }
+    Failure {
+        class,
+        retry_after: None,
+        timed_out: false,
+        rate_limited: false,
+        interruption: None,
+        retry_delays: None,
+    }
 }
 
 pub fn timed_out() -> Failure {

@@ -1,7 +1,6 @@
 //! Single joins of each kind.
 
 use std::borrow::Cow;
-use std::time::Duration;
 
 use super::*;
 
@@ -45,15 +44,11 @@ fn the_next_word_is_not_the_cut_word() {
 #[test]
 fn a_restart_is_suppressed_up_to_the_end_of_the_delivered_text() {
     let answer = "The quick brown fox jumps over the lazy dog.";
-    let mut splice = Splice::new(&answer[..20], Limits::default(), Expectation::Continuation);
-    assert_eq!(splice.push(&answer[..18], 0), Ok(Cow::Borrowed("")));
-    assert_eq!(splice.held, "", "text that the head contains is not held");
-    assert_eq!(splice.deadline(), None);
-    assert_eq!(splice.push(&answer[18..25], 0), Ok(Cow::Borrowed(&answer[20..25])));
-    assert_eq!(
-        splice.join(),
-        Some(Join { kind: JoinKind::Restart, trimmed: 20, buffered_ms: 0, hit_limit: false })
-    );
+    let mut repeats = Repeats::new(&answer[..20], Limits::default(), Expectation::Continuation);
+    assert_eq!(repeats.push(&answer[..18]), Ok(Cow::Borrowed("")));
+    assert!(!repeats.is_holding());
+    assert_eq!(repeats.push(&answer[18..25]), Ok(Cow::Borrowed(&answer[20..25])));
+    assert_eq!(repeats.found(), Some(Found { kind: JoinKind::Restart, points: 20, hit_limit: false }));
     assert_eq!(joined("Sur", "Sure, here").0, "e, here");
 }
 
@@ -86,24 +81,23 @@ fn a_restart_that_diverges_is_a_mismatch() {
     let delivered = "The quick brown fox jumps over the la";
     let result =
         spliced(delivered, &["The quick brown fox sleeps"], Limits::default(), Expectation::Continuation);
-    assert_eq!(result.unwrap_err(), ContinuationMismatch { matched: 20, ended: false });
+    assert_eq!(result.unwrap_err(), ContinuationMismatch::Restarted { matched: 20, ended: false });
 }
 
 #[test]
 fn a_restart_that_ends_too_soon_is_a_mismatch() {
     let delivered = "The quick brown fox jumps over the la";
     let result = spliced(delivered, &["The quick brown fox"], Limits::default(), Expectation::Continuation);
-    assert_eq!(result.unwrap_err(), ContinuationMismatch { matched: 19, ended: true });
+    assert_eq!(result.unwrap_err(), ContinuationMismatch::Restarted { matched: 19, ended: true });
 }
 
 #[test]
 fn a_mismatch_is_permanent() {
-    let mut splice = Splice::new("The quick brown fox jumps", Limits::default(), Expectation::Restart);
-    assert!(splice.push("The slow", 0).is_err());
-    assert!(splice.push(" brown", 0).is_err());
-    assert!(splice.finish(0).is_err());
-    assert!(splice.timeout(0).is_err());
-    assert_eq!(splice.join(), None);
+    let mut repeats = Repeats::new("The quick brown fox jumps", Limits::default(), Expectation::Restart);
+    assert!(repeats.push("The slow").is_err());
+    assert!(repeats.push(" brown").is_err());
+    assert!(repeats.close(true).is_err());
+    assert_eq!(repeats.found(), None);
 }
 
 #[test]
@@ -129,8 +123,8 @@ fn a_refrain_of_any_length_is_not_a_restart() {
 fn a_repeated_anchor_is_removed() {
     let anchored = |continuation| {
         let expect = Expectation::Anchor("brown f".into());
-        let (out, join) = spliced("the quick brown f", &[continuation], Limits::default(), expect).unwrap();
-        (out, join.kind)
+        let (out, found) = spliced("the quick brown f", &[continuation], Limits::default(), expect).unwrap();
+        (out, found.kind)
     };
     assert_eq!(anchored("brown fox"), ("ox".into(), JoinKind::Anchor));
     assert_eq!(anchored(" brown fox"), ("ox".into(), JoinKind::Anchor));
@@ -144,41 +138,27 @@ fn an_expected_restart_must_repeat_all_delivered_text() {
         spliced("{\"a\": 1, ", &[continuation], Limits::default(), Expectation::Restart).map(|(out, _)| out)
     };
     assert_eq!(restart("{\"a\": 1, \"b\": 2}"), Ok("\"b\": 2}".into()));
-    assert_eq!(restart("{\"a\": 2, \"b\": 2}"), Err(ContinuationMismatch { matched: 6, ended: false }));
-    assert_eq!(restart("{\"a\": 1"), Err(ContinuationMismatch { matched: 7, ended: true }));
-    assert_eq!(restart(""), Err(ContinuationMismatch { matched: 0, ended: true }));
-}
-
-#[test]
-fn held_text_is_delivered_at_the_deadline() {
-    let limits = Limits { max_wait: Duration::from_millis(80), ..Limits::default() };
-    let mut splice = Splice::new("a list:\n- one item\n- two items\n", limits, Expectation::Continuation);
-    assert_eq!(splice.deadline(), None);
-    assert_eq!(splice.push("- ", 1_000), Ok(Cow::Borrowed("")));
-    assert_eq!(splice.push("t", 1_050), Ok(Cow::Borrowed("")));
-    assert_eq!(splice.deadline(), Some(1_080));
-    assert_eq!(splice.timeout(1_080), Ok("- t".into()));
     assert_eq!(
-        splice.join(),
-        Some(Join { kind: JoinKind::Exact, trimmed: 0, buffered_ms: 80, hit_limit: true })
+        restart("{\"a\": 2, \"b\": 2}"),
+        Err(ContinuationMismatch::Restarted { matched: 6, ended: false })
     );
-    assert_eq!(splice.push("hree", 1_090), Ok(Cow::Borrowed("hree")));
-    assert_eq!(splice.deadline(), None);
+    assert_eq!(restart("{\"a\": 1"), Err(ContinuationMismatch::Restarted { matched: 7, ended: true }));
+    assert_eq!(restart(""), Err(ContinuationMismatch::Restarted { matched: 0, ended: true }));
 }
 
 #[test]
 fn held_text_is_bounded() {
     let limits = Limits { max_held: 100, ..Limits::default() };
     let spaces = " ".repeat(99);
-    let mut splice = Splice::new("a b", limits, Expectation::Continuation);
-    assert_eq!(splice.push(&spaces, 0), Ok(Cow::Borrowed("")));
-    assert_eq!(splice.push("  x", 0), Ok(Cow::<str>::Owned(spaces + "  x")));
-    assert_eq!(splice.join().map(|join| join.hit_limit), Some(true));
+    let mut repeats = Repeats::new("a b", limits, Expectation::Continuation);
+    assert_eq!(repeats.push(&spaces), Ok(Cow::Borrowed("")));
+    assert_eq!(repeats.push("  x"), Ok(Cow::<str>::Owned(spaces + "  x")));
+    assert_eq!(repeats.found().map(|found| found.hit_limit), Some(true));
     let refrain = "La la la, la la li, la la lo, ".repeat(8) + "\n";
-    let mut splice = Splice::new(&refrain, limits, Expectation::Continuation);
-    let out = splice.push(&refrain[..150], 0).map(Cow::into_owned);
+    let mut repeats = Repeats::new(&refrain, limits, Expectation::Continuation);
+    let out = repeats.push(&refrain[..150]).map(Cow::into_owned);
     assert_eq!(out.as_deref(), Ok(&refrain[..150]));
-    assert_eq!(splice.join().map(|join| join.hit_limit), Some(true));
+    assert_eq!(repeats.found().map(|found| found.hit_limit), Some(true));
 }
 
 #[test]
@@ -213,14 +193,7 @@ fn padding_and_rules_are_not_an_overlap() {
 
 #[test]
 fn deltas_after_the_decision_are_not_copied() {
-    let mut splice = Splice::new("The quick", Limits::default(), Expectation::Continuation);
-    assert!(matches!(splice.push("ly", 0), Ok(Cow::Borrowed("ly"))));
-    assert!(matches!(splice.push(" on", 0), Ok(Cow::Borrowed(" on"))));
-}
-
-#[test]
-fn a_join_is_serialized_in_camel_case() {
-    let join = Join { kind: JoinKind::Overlap, trimmed: 21, buffered_ms: 0, hit_limit: false };
-    let json = serde_json::to_string(&join).unwrap();
-    assert_eq!(json, r#"{"kind":"overlap","trimmed":21,"bufferedMs":0,"hitLimit":false}"#);
+    let mut repeats = Repeats::new("The quick", Limits::default(), Expectation::Continuation);
+    assert!(matches!(repeats.push("ly"), Ok(Cow::Borrowed("ly"))));
+    assert!(matches!(repeats.push(" on"), Ok(Cow::Borrowed(" on"))));
 }

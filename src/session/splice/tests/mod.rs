@@ -1,33 +1,54 @@
 //! The splice on single joins and on generated texts.
 
 mod corpus;
+
+mod assurance;
+mod corpus_scripts;
 mod error_rates;
+
 mod joins;
+mod seams;
+
 mod properties;
+mod recorded;
 
-use super::{ContinuationMismatch, Expectation, Join, JoinKind, Limits, Splice};
+use super::{
+    Assurance, ContinuationMismatch, Expectation, Found, Join, JoinKind, Limits, Repeats, Splice, Tier,
+};
 
-/// The text that a splice delivers of a continuation in these deltas.
+/// The text after what a continuation in these deltas repeats.
 fn spliced(
     delivered: &str,
     deltas: &[&str],
     limits: Limits,
     expect: Expectation,
-) -> Result<(String, Join), ContinuationMismatch> {
-    let mut splice = Splice::new(delivered, limits, expect);
+) -> Result<(String, Found), ContinuationMismatch> {
+    let mut repeats = Repeats::new(delivered, limits, expect);
     let mut out = String::new();
     for delta in deltas {
-        out.push_str(&splice.push(delta, 0)?);
-        assert!(splice.held.chars().count() <= limits.max_held, "holds more than max_held");
+        out.push_str(&repeats.push(delta)?);
     }
-    out.push_str(&splice.finish(0)?);
-    Ok((out, splice.join().expect("a finished splice has decided")))
+    out.push_str(&repeats.close(true)?);
+    Ok((out, repeats.found().expect("it has decided")))
 }
 
 fn joined(delivered: &str, continuation: &str) -> (String, JoinKind, usize) {
-    let (out, join) = spliced(delivered, &[continuation], Limits::default(), Expectation::Continuation)
+    let (out, found) = spliced(delivered, &[continuation], Limits::default(), Expectation::Continuation)
         .expect("the continuation matches");
-    (out, join.kind, join.trimmed)
+    (out, found.kind, found.points)
+}
+
+/// The text that is delivered of a whole continuation, and its join.
+fn verified(
+    delivered: &str,
+    continuation: &str,
+    limits: Limits,
+    expect: Expectation,
+) -> Result<(String, Join), ContinuationMismatch> {
+    let mut splice = Splice::new(delivered, limits, expect);
+    let mut out = splice.push(continuation, 0)?.into_owned();
+    out.push_str(&splice.finish(false, 0)?);
+    Ok((out, splice.join().expect("it has decided")))
 }
 
 /// The byte positions of all characters of a text but the first.

@@ -133,7 +133,7 @@ proptest! {
         let limits = Limits { min_overlap, max_held, ..Limits::default() };
         if let Ok((out, join)) = spliced(&delivered, &deltas, limits, Expectation::Continuation) {
             prop_assert!(continuation.ends_with(&out));
-            prop_assert_eq!(join.trimmed, continuation.chars().count() - out.chars().count());
+            prop_assert_eq!(join.points, continuation.chars().count() - out.chars().count());
         }
     }
 }

@@ -1,0 +1,243 @@
+//! Code blocks and tables that are open where the delivered text ends.
+
+use super::types::{ContinuationMismatch, Evidence};
+use super::words;
+
+use Evidence::{Fits, Refuted};
+
+/// An open code block.
+pub(super) struct Code {
+    /// Where its first line begins, in bytes.
+    pub start: usize,
+    /// The brackets that are open, and the quotation mark.
+    open: Vec<u8>,
+    quote: Option<u8>,
+    /// The brackets match so far: they do not in languages with other strings.
+    is_balanced: bool,
+}
+
+impl Code {
+    /// The code block that is open at the end of a text.
+    pub fn open_in(text: &str) -> Option<Self> {
+        let mut start = None;
+        let mut at = 0;
+        for line in text.split_inclusive('\n') {
+            at += line.len();
+            let bare = line.trim_start_matches(' ');
+            // A fence whose line is not complete is still being written.
+            if line.len() - bare.len() < 4
+                && (bare.starts_with("```") || bare.starts_with("~~~"))
+                && line.ends_with('\n')
+            {
+                start = if start.is_some() { None } else { Some(at) };
+            }
+        }
+        let start = start?;
+        let (mut open, mut quote) = (Vec::new(), None);
+        let is_balanced = brackets(&text[start..], &mut open, &mut quote);
+        Some(Code { start, open, quote, is_balanced })
+    }
+
+    /// `delivered` ends in this block.
+    pub fn judge(&self, delivered: &str, new: &str, ended: bool) -> Evidence {
+        if let Some(mismatch) = self.contradicts(new) {
+            return Refuted(mismatch);
+        }
+        let (line, is_complete) = match new.split_once('\n') {
+            Some((line, _)) => (line, true),
+            None => (new, ended),
+        };
+        let Some(first) = new.chars().next() else { return Evidence::None };
+        let last_line = &delivered[delivered.rfind('\n').map_or(0, |at| at + 1)..];
+        if last_line.trim().is_empty() {
+            return self.judge_line(delivered, last_line, new);
+        }
+        // A block that ends without its fence has not ended.
+        if is_sentence(line) || (ended && !new.contains("```")) {
+            return Evidence::None;
+        }
+        if new.trim_start().starts_with("```") || is_item(line) || new.split('\n').skip(1).any(is_item) {
+            return Evidence::None;
+        }
+        if first == '\n' {
+            let rest = new.trim_start_matches('\n');
+            return if rest.starts_with([' ', '\t']) && !rest.trim_start().is_empty() {
+                Fits
+            } else {
+                Evidence::None
+            };
+        }
+        // The rest of a line: enough of it was seen, or all of it.
+        if is_complete || line.chars().count() >= 24 { Fits } else { Evidence::None }
+    }
+
+    /// A new line: its indentation goes on, or it closes what is open.
+    fn judge_line(&self, delivered: &str, indent: &str, new: &str) -> Evidence {
+        let code = new.trim_start();
+        let Some(first) = code.chars().next() else { return Evidence::None };
+        let is_indented = indent.len() + (new.len() - code.trim_start().len()) > 0;
+        let previous = delivered.trim_end().lines().next_back().unwrap_or_default();
+        let expects = previous.starts_with([' ', '\t']) || previous.ends_with(['{', ':', '(', '[', ',']);
+        if matches!(first, '}' | ')' | ']') && !self.open.is_empty() {
+            return Fits;
+        }
+        if code.starts_with("```") && self.open.is_empty() {
+            let rest = &code[3..];
+            return if rest.is_empty() || rest.starts_with('\n') { Fits } else { Evidence::None };
+        }
+        if is_indented && expects && !is_sentence(code.lines().next().unwrap_or_default()) {
+            Fits
+        } else {
+            Evidence::None
+        }
+    }
+
+    pub fn contradicts(&self, new: &str) -> Option<ContinuationMismatch> {
+        let opens = |fence: &str| {
+            let mut lines = new.lines();
+            lines.any(|line| {
+                line.trim_start()
+                    .strip_prefix(fence)
+                    .is_some_and(|rest| rest.starts_with(char::is_alphabetic))
+            })
+        };
+        let line = new.split('\n').next().unwrap_or_default();
+        if opens("```") || opens("~~~") || self.closes_too_much(line) {
+            return Some(ContinuationMismatch::Code);
+        }
+        words::is_about_the_answer(new).then_some(ContinuationMismatch::Echo)
+    }
+
+    /// Whether the rest of a line closes a bracket that is not open. Quotation marks have too many meanings.
+    fn closes_too_much(&self, line: &str) -> bool {
+        let is_certain = self.is_balanced && self.quote.is_none() && !line.contains(['"', '\'', '`']);
+        is_certain && !brackets(line, &mut self.open.clone(), &mut None)
+    }
+}
+
+/// Follows the brackets outside of strings. False if one closes that is not open.
+fn brackets(code: &str, open: &mut Vec<u8>, quote: &mut Option<u8>) -> bool {
+    let mut bytes = code.bytes().peekable();
+    while let Some(byte) = bytes.next() {
+        match (byte, *quote) {
+            (b'\\', Some(_)) => drop(bytes.next()),
+            (b'\n', _) => *quote = None,
+            (b'"' | b'\'' | b'`', None) => *quote = Some(byte),
+            (_, Some(of)) if of == byte => *quote = None,
+            (_, Some(_)) => {}
+            (b'(' | b'[' | b'{', None) => open.push(byte),
+            (b')' | b']' | b'}', None) => {
+                let matches = open
+                    .pop()
+                    .is_some_and(|of| matches!((of, byte), (b'(', b')') | (b'[', b']') | (b'{', b'}')));
+                if !matches {
+                    return false;
+                }
+            }
+            _ => {}
+        }
+    }
+    true
+}
+
+/// Whether a line is a sentence about the code rather than code.
+fn is_sentence(line: &str) -> bool {
+    let words = line.trim().split(' ').take(4).collect::<Vec<_>>();
+    let is_word = |word: &&str| {
+        word.trim_end_matches([',', '.', ':']).chars().all(char::is_alphabetic) && !word.is_empty()
+    };
+    words.len() == 4 && words[0].starts_with(char::is_uppercase) && words.iter().all(is_word)
+}
+
+/// Whether a line is an item of a Markdown list.
+fn is_item(line: &str) -> bool {
+    let line = line.trim_start();
+    let text = line.trim_start_matches(|c: char| c.is_ascii_digit());
+    line.starts_with("* ") || line.starts_with("- ") || (text.len() < line.len() && text.starts_with(". "))
+}
+
+/// A table that is open.
+pub(super) struct Table {
+    /// The rows that are complete.
+    rows: Vec<String>,
+    /// The row that is not.
+    row: String,
+}
+
+/// More rows are not compared.
+const MAX_ROWS: usize = 200;
+
+impl Table {
+    /// The table that is open at the end of a text.
+    pub fn open_in(text: &str) -> Option<Self> {
+        let row = &text[text.rfind('\n').map_or(0, |at| at + 1)..];
+        let before = &text[..text.len() - row.len()];
+        let rows: Vec<String> = before
+            .lines()
+            .rev()
+            .take_while(|line| line.trim_start().starts_with('|'))
+            .take(MAX_ROWS)
+            .map(normal)
+            .collect();
+        let is_row = row.trim_start().starts_with('|');
+        (is_row || (row.trim().is_empty() && !rows.is_empty()))
+            .then(|| Table { rows: rows.into_iter().rev().collect(), row: row.to_owned() })
+    }
+
+    /// Whether no row is open.
+    pub fn is_between_rows(&self) -> bool {
+        let row = self.row.trim();
+        row.is_empty() || (self.rows.len() > 1 && row.len() > 1 && row.ends_with('|') && self.has_cells(row))
+    }
+
+    pub fn judge(&self, new: &str, ended: bool) -> Evidence {
+        let (line, is_complete) = match new.split_once('\n') {
+            Some((line, _)) => (line, true),
+            None => (new, ended),
+        };
+        let joined = [self.row.as_str(), line].concat();
+        let row = normal(&joined);
+        if row.is_empty() {
+            return Evidence::None;
+        }
+        if !row.starts_with('|') {
+            // The text after the table.
+            return Evidence::None;
+        }
+        let Some(header) = self.rows.first() else {
+            // The header itself, which its rule follows.
+            let rule = new.split('\n').nth(1).filter(|_| new.matches('\n').count() > 1).map(normal);
+            let fits = rule.is_some_and(|rule| is_rule(&rule) && cells(&rule) == cells(&row));
+            return if fits { Fits } else { Evidence::None };
+        };
+        if cells(&row) > cells(header) {
+            return Refuted(ContinuationMismatch::Table);
+        }
+        if !is_complete {
+            return Evidence::None;
+        }
+        let expects_rule = self.rows.len() == 1;
+        let is_again = self.rows.contains(&row) || (is_rule(&row) && !expects_rule);
+        if is_again || !self.has_cells(&row) || (expects_rule && !is_rule(&row)) {
+            return Refuted(ContinuationMismatch::Table);
+        }
+        if self.row.trim().is_empty() && !expects_rule { Evidence::None } else { Fits }
+    }
+
+    fn has_cells(&self, row: &str) -> bool {
+        self.rows.first().is_some_and(|header| cells(header) == cells(row))
+    }
+}
+
+/// A row without the padding of its cells.
+fn normal(row: &str) -> String {
+    row.split('|').map(str::trim).collect::<Vec<_>>().join("|")
+}
+
+fn cells(row: &str) -> usize {
+    row.replace("\\|", "").matches('|').count()
+}
+
+fn is_rule(row: &str) -> bool {
+    row.len() > 2 && row.chars().all(|c| matches!(c, '|' | '-' | ':' | ' ')) && row.contains('-')
+}
