@@ -162,9 +162,9 @@ test('a short retry-after comes before another model, except in the methods of t
     simulator.script({ status: 429, retryAfterMs: 2000 })
     const began = clock.elapsedMs
     await clock.runUntil(ask(client))
-    const models = simulator.requests.map(({ body }) => body.model)
-    const waited = method === 'streamWithRetry' ? 0 : 2000
-    assert.deepEqual([clock.elapsedMs - began, models[1] === 'm2'], [waited, waited === 0], method)
+    const models = simulator.requests.map(({ json }) => json.model)
+    const expected = method === 'streamWithRetry' ? [0, [models[0], 'm2']] : [2000, [models[0], models[0]]]
+    assert.deepEqual([clock.elapsedMs - began, models], expected, method)
   }
 })
 

@@ -79,7 +79,7 @@ test('messages do not accumulate, because every request is built from the origin
 
 test('maxRetries is the total number of attempts, after which the error has the tutorial’s message and a cause', async (t) => {
   const { simulator, client } = await setup(t)
-  simulator.script(...Array.from({ length: 9 }, () => interrupted(1)))
+  simulator.script(...Array.from({ length: 9 }, () => ({ ...interrupted(1), onContinue: 'exact' })))
   const errors = []
   const options = { maxRetries: 3, onError: (error) => errors.push(error) }
   const outcome = await client.smartStreamWithRecovery('gpt-4.1', MESSAGES, options)

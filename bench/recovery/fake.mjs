@@ -21,7 +21,7 @@ const BEHAVIORS = {
 }
 
 /** The classes that a behavior may have: the fault itself if the client does not notice it, or else an error or a repair. */
-export const EXPECTED = {
+const EXPECTED = {
   obedient: ['exact'],
   repeats: ['exact', 'twice', 'error'],
   restarts: ['restart', 'error'],
@@ -30,6 +30,12 @@ export const EXPECTED = {
   leaks: ['instruction', 'error', 'exact'],
   preamble: ['instruction', 'error', 'exact'],
   glues: ['broken', 'error', 'other'],
+}
+
+/** What a call with this form may have. A server that was said to continue the answer is believed, even if it begins anew. */
+export function expected(model, form) {
+  if (form.startsWith('assurance-native')) return [...EXPECTED[model], 'error']
+  return form === 'native' && model === 'leaks' ? [...EXPECTED[model], 'restart'] : EXPECTED[model]
 }
 
 async function* generate({ body, headers }) {

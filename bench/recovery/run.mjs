@@ -7,7 +7,7 @@ import { parseArgs } from 'node:util'
 import { cutCall } from './call.mjs'
 import { CUTS, cases, KINDS } from './cases.mjs'
 import { CLASSES, classify } from './classify.mjs'
-import { EXPECTED, fakeCases, fakeServer } from './fake.mjs'
+import { expected, fakeCases, fakeServer } from './fake.mjs'
 import { forms } from './forms.mjs'
 import { CACHE, MODELS, SERVERS } from './models.mjs'
 import { listen } from './openai-server.mjs'
@@ -210,7 +210,7 @@ async function smoke() {
     server.close()
   }
   const judged = classified(calls)
-  const wrong = judged.filter((call) => !EXPECTED[call.model].includes(call.class))
+  const wrong = judged.filter((call) => !expected(call.model, call.form).includes(call.class))
   for (const call of wrong) console.log(`${seam(call)}\n`)
   if (options.json)
     console.log(

@@ -82,8 +82,7 @@ impl NativeClient {
 
     /// Creates a call and returns its id. `NativeHub.begin` starts it. `flags` is a sum of the flags below: reading the
     /// properties of an object takes longer. `snapshot` is the JSON snapshot to resume from, `internal` the JSON of an
-    /// [`InternalOptions`], `dialect` is `responses` or `messages`, and chat completions by default.
-    #[allow(clippy::too_many_arguments)] // An object of options would cost every call more than its arguments.
+    /// [`InternalOptions`].
     #[napi(catch_unwind)]
     pub fn start(
         &self,
@@ -93,7 +92,6 @@ impl NativeClient {
         flags: u32,
         snapshot: Option<String>,
         internal: Option<String>,
-        dialect: Option<String>,
     ) -> napi::Result<u32> {
         let has = |flag: u32| flags & flag != 0;
         let (whole_answer, only_outcome) = (has(WHOLE_ANSWER), has(ONLY_OUTCOME));
@@ -108,7 +106,7 @@ impl NativeClient {
         options.prompt_tokens = internal.prompt_tokens;
         options.first_endpoint_extras = internal.first_endpoint.as_ref().map(FirstEndpointExtras::from_json);
         let snapshot = snapshot.as_deref().map(Snapshot::parse).transpose().or_throw()?;
-        let dialect = dialect.as_deref().map_or(Ok(Dialect::Chat), Dialect::from_name).or_throw()?;
+        let dialect = internal.dialect.as_deref().map_or(Ok(Dialect::Chat), Dialect::from_name).or_throw()?;
         let call = CallRequest::new(ChatRequest::parse_as(dialect, &request).or_throw()?, options, snapshot);
         client.check_model(&call.chat).or_throw()?;
         let runtime = runtime().or_throw()?;
@@ -264,6 +262,8 @@ const ONLY_OUTCOME: u32 = 16;
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 struct InternalOptions {
+    /// `responses` or `messages`; chat completions by default.
+    dialect: Option<String>,
     /// Make exactly one attempt.
     single_attempt: bool,
     /// Which attempts follow, and when, is the tutorial's.

@@ -346,7 +346,7 @@ export class HolySheepStreamingClient {
     }
     const coalesce = rest.coalesce === undefined ? this.#coalesce : rest.coalesce === true
     const json = encode(rest)
-    const internal = this.#internalOptions(body, rest)
+    const internal = this.#internalOptions(body, rest, dialect)
     if (signal?.aborted) return abortedCall(consumer, signal.reason)
     const observer = observe({
       operation: unstreamed ? 'chat' : 'stream',
@@ -385,7 +385,7 @@ export class HolySheepStreamingClient {
           (tracked.isFailure ? StartFlag.CustomIsFailure : 0) +
           (coalesce ? StartFlag.Coalesce : 0) +
           (consumer.readsResult || observer ? 0 : StartFlag.OnlyOutcome)
-        return this.#native.start(hub, body, json, flags, snapshot, internal, dialect)
+        return this.#native.start(hub, body, json, flags, snapshot, internal)
       })
     const call = open(tracked, signal, coalesce, enter)
     observer?.start()
@@ -393,11 +393,12 @@ export class HolySheepStreamingClient {
     return call
   }
 
-  /** The internal options of a call as JSON, with the token counts of the prompt if the caller counts tokens. */
-  #internalOptions(body: string, options: CallOptions & WithInternalOptions): string | undefined {
+  /** The internal options of a call as JSON, with its dialect and, if the caller counts tokens, those of the prompt. */
+  #internalOptions(body: string, options: CallOptions & WithInternalOptions, dialect?: string): string | undefined {
     const promptTokens = this.#countTokens(body, options)
     const internal = options[INTERNAL]
-    return internal || promptTokens ? (stringify({ ...internal, promptTokens }) as string) : undefined
+    if (!internal && !promptTokens && !dialect) return undefined
+    return stringify({ ...internal, promptTokens, dialect }) as string
   }
 
   #countTokens(body: string, options: CallOptions): Record<string, number> | undefined {

@@ -159,7 +159,7 @@ impl Exchange {
         let body = RequestBody { bytes: Some(self.body.clone()), on_sent: self.on_sent.clone() };
         let request = match url {
             Some(url) => client.request(self.method.clone(), url.clone()),
-            // For the error of a URL that is none.
+            // Its error says what is wrong with the URL.
             None => client.request(self.method.clone(), &self.url),
         };
         request.headers(self.headers.clone()).body(reqwest::Body::wrap(body)).send()

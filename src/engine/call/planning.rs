@@ -67,9 +67,7 @@ fn order(ctx: &CallContext<'_>, routes: &Routes) -> Vec<RouteId> {
 }
 
 /// What a failure means for the plan; its route starts to cool down. `attempt` is the number of the attempt in this
-/// call, from 0.
-/// `again` is whether an attempt of this call has failed with the same code before; `silence` is what came before the
-/// failure.
+/// call, from 0; `again` means that an attempt of this call has failed with the same code before.
 pub(super) fn failure(
     ctx: &CallContext<'_>,
     route: &CallRoute,

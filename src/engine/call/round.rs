@@ -13,7 +13,7 @@ pub(super) struct Round {
     pub other_routes: usize,
     /// The routes that a hedge may use, best first; empty if hedging is not allowed.
     pub hedge_candidates: Vec<RouteId>,
-    /// What came before the failure of its attempt. Boxed: most rounds have none.
+    /// How long its attempt was silent before it failed. Boxed: most rounds have none.
     pub silence: Option<Box<Silence>>,
     /// The result of the race with a hedge. Boxed: most rounds have none.
     pub race: Option<Box<RaceReport>>,

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::harness::Harness;
 use super::recovery::{broken, messages, options, text};
-use super::scripted_provider::{answer, stream};
+use super::scripted_provider::answer;
 use crate::error::Kind;
 
 const HALF: &str = "As the last light fell over the hills, the village was lost in";

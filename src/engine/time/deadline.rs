@@ -70,7 +70,10 @@ impl Deadline {
         loop {
             let polled = match &mut self.timer {
                 Timer::Real(timer) => timer.as_mut().poll(context),
-                Timer::Test(timer) => timer.as_mut().poll(context),
+                Timer::Test(timer) => timer.as_mut().poll(context).map(|()| {
+                    // Like a real timer it may be polled again, for a later deadline.
+                    *timer = poll_fn(|_| Poll::Ready(())).boxed();
+                }),
             };
             if polled.is_pending() {
                 self.waker = Some(context.waker().clone());

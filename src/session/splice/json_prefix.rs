@@ -5,6 +5,10 @@
 pub(super) struct JsonPrefix {
     /// The open brackets: true for an object.
     open: Vec<bool>,
+    /// The keys of the open objects, the innermost last: how many brackets are open in it, and a hash. An object has a key once.
+    keys: Vec<(usize, u64)>,
+    /// The hash of the key that is being read.
+    key: u64,
     state: State,
     /// Brackets, colons and commas outside of strings.
     pub structure: usize,
@@ -43,6 +47,9 @@ enum Escape {
     Hex(u8),
 }
 
+/// More keys are not compared: the work for each stays bounded.
+const MAX_KEYS: usize = 512;
+
 impl JsonPrefix {
     /// Reads more text. Returns whether it is still the beginning of JSON.
     pub fn read(&mut self, text: &str) -> bool {
@@ -64,10 +71,12 @@ impl JsonPrefix {
 
     fn step(&mut self, byte: u8) -> bool {
         if let State::String { is_key, escape } = self.state {
+            // FNV-1a.
+            self.key = (self.key ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
             let escape = match (escape, byte) {
                 (Escape::None, b'"') => {
                     self.state = if is_key { State::Colon } else { self.after_value() };
-                    return true;
+                    return !is_key || self.add_key();
                 }
                 (Escape::None, b'\\') => Escape::Backslash,
                 // A line break in a string is an error of many models that their readers forgive.
@@ -122,7 +131,10 @@ impl JsonPrefix {
             (State::Value | State::First, b't') => State::Literal(b"rue"),
             (State::Value | State::First, b'f') => State::Literal(b"alse"),
             (State::Value | State::First, b'n') => State::Literal(b"ull"),
-            (State::Key { .. }, b'"') => State::String { is_key: true, escape: Escape::None },
+            (State::Key { .. }, b'"') => {
+                self.key = 0xcbf2_9ce4_8422_2325;
+                State::String { is_key: true, escape: Escape::None }
+            }
             (State::Colon, b':') => State::Value,
             (State::Next, b',') if self.open.last() == Some(&true) => State::Key { may_end: false },
             (State::Next, b',') => State::Value,
@@ -139,7 +151,18 @@ impl JsonPrefix {
         true
     }
 
+    /// Whether the object does not have the key yet.
+    fn add_key(&mut self) -> bool {
+        let key = (self.open.len(), self.key);
+        let is_new = self.keys.iter().rev().take_while(|(depth, _)| *depth == key.0).all(|of| *of != key);
+        if self.keys.len() < MAX_KEYS {
+            self.keys.push(key);
+        }
+        is_new
+    }
+
     fn close(&mut self) -> State {
+        while self.keys.pop_if(|(depth, _)| *depth == self.open.len()).is_some() {}
         self.open.pop();
         self.after_value()
     }
@@ -159,7 +182,7 @@ mod tests {
 
     #[test]
     fn every_beginning_of_json_is_one() {
-        let json = r#" {"a": [1, -2.5e+3, true, null, "x\"\u00e9\\", {}, []], "b": {"c": false}} "#;
+        let json = r#" {"a": [1, -2.5e+3, true, null, "x\"\u00e9\\", {}, []], "b": {"c": false, "a": [{"a": 1}, {"a": 1}]}} "#;
         for (end, _) in json.char_indices() {
             assert!(is_prefix(&json[..end]), "{}", &json[..end]);
         }
@@ -181,6 +204,8 @@ mod tests {
             "[1.]",
             "{\"a\":1}x",
             "\"\\x",
+            r#"{"a":1,"a":1"#,
+            r#"[{"a":{"b":1},"c":[{"a":1}],"a":2"#,
         ] {
             assert!(!is_prefix(text), "{text}");
         }

@@ -1,8 +1,8 @@
 //! Joins the continuation of an interrupted answer to the text that was delivered, while it streams in, if something vouches
 //! for it.
 //!
-//! A continuation may repeat the end of the delivered text, from its first character ([`repeats`]) or after other text
-//! ([`inside`]): the repeat vouches for it, and is removed. If it repeats nothing, the seam may vouch for it ([`seam`]): a
+//! A continuation may repeat the end of the delivered text, from its first character (`repeats`) or after other text
+//! (`inside`): the repeat vouches for it, and is removed. If it repeats nothing, the seam may vouch for it (`seam`): a
 //! cut word is completed, a sentence goes on. Text is held until something does, up to [`Limits::max_unverified`] and
 //! [`Limits::max_wait`]. Lengths are in code points, and no code point is ever split.
 
@@ -314,6 +314,10 @@ impl Asked {
         if ended && (!has_text || self.seam.ends_with(&self.fresh)) {
             return Some(self.without_text(limits, JoinKind::Exact, 0, progress));
         }
+        // An echo that was cut off, for example.
+        if is_over && self.seam.ends_with(&self.fresh) {
+            return Some(Err(ContinuationMismatch::Repeats));
+        }
         let unverified = Accepted { kind: JoinKind::Exact, tier: Tier::Unverified, skipped: 0 };
         match self.seam.judge(&self.fresh, ended) {
             Evidence::Fits if has_text || is_over => {
@@ -365,7 +369,8 @@ impl Asked {
         Some(mismatch.map_or(Ok(accepted), Err))
     }
 
-    /// The continuation has no letter and no digit besides what it repeats: it may end there, or has failed.
+    /// Apart from what it repeats, the continuation has neither letters nor digits: the answer may end there, or the
+    /// continuation has failed.
     fn without_text(
         &self,
         limits: &Limits,

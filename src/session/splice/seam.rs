@@ -258,7 +258,8 @@ impl Seam {
         if !has_space && matches!(last, ',' | ';' | ')') && is_letter(next) {
             return Refuted(ContinuationMismatch::Glued);
         }
-        if !has_space {
+        let is_symbol = is_text(next) && !next.is_alphanumeric();
+        if !has_space && !is_symbol {
             let goes_on = is_inner_punctuation(next)
                 || matches!(next, '.' | '!' | '?' | '-' | '\'' | '’' | '*' | '/' | '%');
             let digits = last.is_ascii_digit() && next.is_ascii_digit();

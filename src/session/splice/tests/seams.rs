@@ -29,6 +29,7 @@ fn a_sentence_that_goes_on_is_accepted() {
     fits("The village lay in the valley", ", and nobody was awake yet.");
     fits("The village lay in the ", "valley, and nobody was awake yet.");
     fits("We went to Hanoi by train, and in ", "Hanoi we stayed for a week.");
+    fits("Xin chào, thế giới 🐑", "🐑 — viết từng chữ một.");
     fits("村子在", "山谷里，清晨没有一个人醒来。");
     fits("ตลาดน้ำเปิดตั้งแต่เช้า", "มืด พ่อค้าแม่ค้าพายเรือมาขายผัก");
 }
@@ -242,4 +243,19 @@ fn a_join_of_an_earlier_version_has_no_tier() {
     let join: Join =
         serde_json::from_str(r#"{"kind":"word","trimmed":3,"bufferedMs":0,"hitLimit":false}"#).unwrap();
     assert_eq!((join.kind, join.tier), (JoinKind::Word, Tier::Unverified));
+}
+
+#[test]
+fn an_object_has_a_key_once() {
+    let delivered = "[\n {\n  \"id\": 9,\n  \"name\": \"lazy\"\n },\n {\n  \"id\": 10,\n ";
+    fails(delivered, " \"id\": 10,\n  \"name\": \"fox\"\n }\n]", ContinuationMismatch::Json);
+    fits(delivered, " \"name\": \"fox\"\n },\n {\n  \"id\": 11,\n  \"name\": \"brown\"\n }\n]");
+}
+
+#[test]
+fn an_echo_that_is_cut_off_is_not_kept() {
+    let mut splice =
+        Splice::new("We packed the tent, and then, ", Limits::default(), Expectation::Continuation);
+    assert_eq!(splice.push("and then, ", 0).as_deref(), Ok(""));
+    assert_eq!(splice.interrupt(1), "");
 }
