@@ -136,6 +136,8 @@ pub(super) fn rest(
             let first = rest.next().map(|c| c.to_uppercase().to_string()).unwrap_or_default();
             other(first + rest.as_str())
         }
+        // Before the first row is complete it would be the same table, begun again.
+        OnContinue::Header if known.matches('\n').count() < 3 => Rest::From(point),
         OnContinue::Header => {
             let header: String = answer.split_inclusive('\n').take(2).collect();
             let next = new.find('\n').map_or("", |at| &new[at + 1..]);

@@ -37,7 +37,11 @@ impl Inside {
         if pattern.len() < MIN_LENGTH || 2 * letters < pattern.len() {
             pattern.clear();
         }
-        let column = (0..=pattern.len() as u16).collect();
+        let costs = pattern.iter().scan(0, |sum, &c| {
+            *sum += cost(c);
+            Some(*sum)
+        });
+        let column = std::iter::once(0).chain(costs).collect();
         Inside { pattern, column, last: ['\0'; EXACT], read: 0, place: None }
     }
 
@@ -53,9 +57,9 @@ impl Inside {
         for (at, &wanted) in self.pattern.iter().enumerate() {
             let above = self.column[at];
             let left = self.column[at + 1];
-            let replaced = diagonal + u16::from(!is_same(wanted, c));
+            let replaced = if is_same(wanted, c) { 0 } else { cost(wanted).max(cost(c)) };
+            self.column[at + 1] = (diagonal + replaced).min(left + cost(c)).min(above + cost(wanted));
             diagonal = left;
-            self.column[at + 1] = replaced.min(left + 1).min(above + 1);
         }
         let edits = self.column[self.pattern.len()];
         let is_close = usize::from(edits) * PER_EDIT <= self.pattern.len();
@@ -70,6 +74,11 @@ impl Inside {
     pub fn place(&self) -> Option<Place> {
         self.place
     }
+}
+
+/// What an edit of a character counts. A line that differs in a number is another line.
+fn cost(c: char) -> u16 {
+    if c.is_numeric() { 1 + (LENGTH / PER_EDIT) as u16 } else { 1 }
 }
 
 fn is_same(a: char, b: char) -> bool {
@@ -112,6 +121,8 @@ mod tests {
         );
         assert_eq!(place(delivered, "It was dark by then, and nobody was out."), None);
         assert_eq!(place("short", "not so short"), None);
+        assert_eq!(place("const value0 = compu", "const value1 = compute(1, 308)"), None);
+        assert_eq!(place("const value0 = compu", "konst value0 = compute(0, 9)"), Some("te(0, 9)".into()));
     }
 
     #[test]

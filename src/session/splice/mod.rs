@@ -6,6 +6,7 @@
 //! cut word is completed, a sentence goes on. Text is held until something does, up to [`Limits::max_unverified`] and
 //! [`Limits::max_wait`]. Lengths are in code points, and no code point is ever split.
 
+mod again;
 mod cut_word;
 mod head;
 mod inside;
@@ -348,7 +349,8 @@ impl Asked {
             return is_over.then(|| self.without_text(limits, kind, skipped, progress));
         };
         let has_text = self.seam.has_text(new);
-        if !has_text && is_over && progress != Progress::Limit {
+        let is_echo = kind == JoinKind::Word && self.seam.ends_with(new);
+        if (!has_text || is_echo) && is_over && progress != Progress::Limit {
             return Some(self.without_text(limits, kind, skipped, progress));
         }
         // A line break, a closing quotation mark or the end of a sentence may be followed by the instruction, or by the

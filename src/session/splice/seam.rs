@@ -3,16 +3,19 @@
 
 use std::collections::HashSet;
 
+use super::again::{Ending, Place, is_text};
 use super::cut_word::is_letter;
 use super::inside::occurs;
 use super::json_prefix::JsonPrefix;
 use super::structure::{Code, Table};
 use super::types::{ContinuationMismatch, Evidence};
-use super::words::{self, COMMON, ends_sentence};
+use super::words::{self, COMMON, comparable, ends_sentence, last_points};
 
 /// How much of the end of the delivered text is compared with the continuation, and of its beginning, in code points.
 const COMPARED: usize = 4_000;
 const COMPARED_START: usize = 600;
+/// After less text only a repetition counts: letters, digits and symbols, and half as many in scripts without spaces.
+const MIN_DELIVERED: usize = 12;
 
 use Evidence::{Fits, Refuted};
 
@@ -27,6 +30,9 @@ enum Context {
 /// The delivered text, as far as the seam needs it.
 pub(super) struct Seam {
     context: Context,
+    /// Too little to judge anything by.
+    is_short: bool,
+    ending: Ending,
     /// Its end.
     tail: String,
     /// What is compared with the beginning of the continuation: letters and digits in lower case.
@@ -47,8 +53,17 @@ impl Seam {
         let tail = last_points(delivered, COMPARED);
         let (known, names) = words::vocabulary(tail);
         let start: String = delivered.chars().take(COMPARED_START).collect();
+        let context = Context::of(delivered);
+        let place = match context {
+            Context::Code(_) => Place::Line,
+            Context::Table(_) => Place::Cell,
+            Context::Json(_) => Place::Value,
+            Context::Prose => Place::Text,
+        };
         Seam {
-            context: Context::of(delivered),
+            context,
+            is_short: weight(delivered) < MIN_DELIVERED,
+            ending: Ending::new(tail, place),
             comparable: comparable(tail).collect(),
             comparable_start: comparable(&start).collect(),
             has_inner_capitals: words::has_inner_capitals(tail),
@@ -92,10 +107,16 @@ impl Seam {
         let evidence = match &self.context {
             Context::Json(json) => self.judge_json(json, new, ended),
             Context::Code(code) => code.judge(&self.tail, new, ended),
+            Context::Table(_) if self.glues_a_capital(new) => Refuted(ContinuationMismatch::Glued),
             Context::Table(table) => table.judge(new, ended),
             Context::Prose => self.judge_prose(new),
         };
-        if evidence == Fits && self.repeats(new) { Refuted(ContinuationMismatch::Repeats) } else { evidence }
+        let is_again = || self.repeats(new) || self.ending.comes_again(new);
+        match evidence {
+            Fits if is_again() => Refuted(ContinuationMismatch::Repeats),
+            Fits if self.is_short => Evidence::None,
+            evidence => evidence,
+        }
     }
 
     /// Judges what follows a repeat. It needs no evidence, but may not contradict.
@@ -110,7 +131,7 @@ impl Seam {
                     Fits | Evidence::None => None,
                 };
             }
-            Context::Code(code) => return code.contradicts(new),
+            Context::Code(code) => return code.contradicts(&self.tail, new),
             Context::Prose => {}
         }
         let closes_quote =
@@ -295,8 +316,7 @@ impl Seam {
         let fragment: Vec<char> = self.tail.chars().rev().take_while(|&c| is_letter(c)).collect();
         let fragment: String = fragment.into_iter().rev().collect();
         let beginning: String = text.chars().take_while(|&c| is_letter(c)).collect();
-        let inner = fragment.ends_with(char::is_lowercase) && beginning.starts_with(char::is_uppercase);
-        if inner && !self.has_inner_capitals {
+        if self.glues_a_capital(text) {
             return Refuted(ContinuationMismatch::Glued);
         }
         let (fragment, beginning) = (fragment.to_lowercase(), beginning.to_lowercase());
@@ -308,6 +328,12 @@ impl Seam {
         let is_glued = (is_known(&fragment) && is_known(&beginning) && beginning.chars().count() > 1)
             || (self.is_syllabic && words::has_two_syllables(&joined));
         if is_glued { Refuted(ContinuationMismatch::Glued) } else { Fits }
+    }
+
+    /// Whether a word would get a capital letter inside, and no other has one.
+    fn glues_a_capital(&self, new: &str) -> bool {
+        let is_inner = self.tail.ends_with(char::is_lowercase) && new.starts_with(char::is_uppercase);
+        is_inner && !self.has_inner_capitals
     }
 
     /// The next item of a numbered list.
@@ -356,13 +382,6 @@ impl Context {
     }
 }
 
-/// A letter, a digit, or a symbol such as an emoji.
-fn is_text(c: char) -> bool {
-    c.is_alphanumeric()
-        || (c >= '\u{2190}'
-            && !matches!(c, '\u{3000}'..='\u{303f}' | '\u{fe00}'..='\u{fe0f}' | '\u{ff00}'..='\u{ff65}'))
-}
-
 fn is_inner_punctuation(c: char) -> bool {
     matches!(
         c,
@@ -385,13 +404,8 @@ fn is_inner_punctuation(c: char) -> bool {
     )
 }
 
-/// The letters and digits in lower case.
-fn comparable(text: &str) -> impl Iterator<Item = char> + '_ {
-    text.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase)
-}
-
-/// The last code points.
-pub(super) fn last_points(text: &str, points: usize) -> &str {
-    let start = text.char_indices().rev().take(points).last().map_or(text.len(), |(at, _)| at);
-    &text[start..]
+/// How much a text says, in letters of a script with spaces; not much more than [`MIN_DELIVERED`] is counted.
+fn weight(text: &str) -> usize {
+    let weights = text.chars().filter(|&c| is_text(c)).take(MIN_DELIVERED);
+    weights.map(|c| if c.is_alphabetic() && !is_letter(c) { 2 } else { 1 }).sum()
 }

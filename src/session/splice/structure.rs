@@ -40,7 +40,7 @@ impl Code {
 
     /// `delivered` ends in this block.
     pub fn judge(&self, delivered: &str, new: &str, ended: bool) -> Evidence {
-        if let Some(mismatch) = self.contradicts(new) {
+        if let Some(mismatch) = self.contradicts(delivered, new) {
             return Refuted(mismatch);
         }
         let (line, is_complete) = match new.split_once('\n') {
@@ -92,7 +92,8 @@ impl Code {
         }
     }
 
-    pub fn contradicts(&self, new: &str) -> Option<ContinuationMismatch> {
+    /// `delivered` ends in this block.
+    pub fn contradicts(&self, delivered: &str, new: &str) -> Option<ContinuationMismatch> {
         let opens = |fence: &str| {
             let mut lines = new.lines();
             lines.any(|line| {
@@ -102,6 +103,9 @@ impl Code {
             })
         };
         let line = new.split('\n').next().unwrap_or_default();
+        if glues_a_word(delivered, line) {
+            return Some(ContinuationMismatch::Glued);
+        }
         if opens("```") || opens("~~~") || self.closes_too_much(line) {
             return Some(ContinuationMismatch::Code);
         }
@@ -138,6 +142,14 @@ fn brackets(code: &str, open: &mut Vec<u8>, quote: &mut Option<u8>) -> bool {
         }
     }
     true
+}
+
+/// Whether a name that was cut would go on with a capital letter, and another word follow it: `conThus const`.
+fn glues_a_word(delivered: &str, line: &str) -> bool {
+    let is_inner = delivered.ends_with(char::is_lowercase) && line.starts_with(char::is_uppercase);
+    let (word, after) = line.split_once(' ').unwrap_or_default();
+    let is_word = !word.is_empty() && word.chars().all(char::is_alphabetic);
+    is_inner && is_word && after.starts_with(|c: char| c.is_alphabetic() || c == ' ' || c == '_')
 }
 
 /// Whether a line is a sentence about the code rather than code.
@@ -187,7 +199,8 @@ impl Table {
     /// Whether no row is open.
     pub fn is_between_rows(&self) -> bool {
         let row = self.row.trim();
-        row.is_empty() || (self.rows.len() > 1 && row.len() > 1 && row.ends_with('|') && self.has_cells(row))
+        (row.is_empty() && self.rows.len() > 2)
+            || (self.rows.len() > 1 && row.len() > 1 && row.ends_with('|') && self.has_cells(row))
     }
 
     pub fn judge(&self, new: &str, ended: bool) -> Evidence {

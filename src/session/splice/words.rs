@@ -123,3 +123,14 @@ pub(super) fn ends_sentence(text: &str) -> bool {
         || text.is_empty()
         || text.ends_with('\n')
 }
+
+/// The letters and digits in lower case.
+pub(super) fn comparable(text: &str) -> impl Iterator<Item = char> + '_ {
+    text.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase)
+}
+
+/// The last code points.
+pub(super) fn last_points(text: &str, points: usize) -> &str {
+    let start = text.char_indices().rev().take(points).last().map_or(text.len(), |(at, _)| at);
+    &text[start..]
+}

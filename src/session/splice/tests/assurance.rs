@@ -13,7 +13,7 @@ fn inner_cuts(kind: &str, text: &str) -> Vec<usize> {
         let (before, rest) = text.split_at(*at);
         let line = before.rsplit('\n').next().unwrap_or_default();
         match kind {
-            "JSON" => before.len() > 4 && !rest.trim().is_empty(),
+            "JSON" => before.chars().filter(|c| c.is_alphanumeric()).count() >= 12 && !rest.trim().is_empty(),
             "code" => {
                 before.matches("```").count() == 1
                     && !line.trim().is_empty()
@@ -73,6 +73,12 @@ fn wrong(kind: &str, answers: &[&str], index: usize, at: usize) -> Vec<(&'static
         ("English", "This is the rest of the text that was asked for.".to_owned()),
         ("repeated, then an echo", format!("{}\n\n{}", &before[start..], before)),
     ];
+    let line = before.rsplit('\n').next().unwrap_or_default();
+    if let Some((_, words)) = line.split_once(' ') {
+        all.push(("line, its first word changed", format!("Thus {words}{rest}")));
+    }
+    let middle = (before.len() / 2..).find(|at| text.is_char_boundary(*at)).unwrap_or(at);
+    all.push(("from the middle", text[middle..].to_owned()));
     if change(before) != before {
         all.push(("restart, changed", change(text)));
     }

@@ -30,7 +30,7 @@ fn a_sentence_that_goes_on_is_accepted() {
     fits("The village lay in the ", "valley, and nobody was awake yet.");
     fits("We went to Hanoi by train, and in ", "Hanoi we stayed for a week.");
     fits("Xin chào, thế giới 🐑", "🐑 — viết từng chữ một.");
-    fits("村子在", "山谷里，清晨没有一个人醒来。");
+    fits("那座古老的村子在", "山谷里，清晨没有一个人醒来。");
     fits("ตลาดน้ำเปิดตั้งแต่เช้า", "มืด พ่อค้าแม่ค้าพายเรือมาขายผัก");
 }
 
