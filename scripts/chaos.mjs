@@ -74,8 +74,16 @@ const TEXTS = {
 const int = (r, below) => Math.floor(r() * below)
 const pick = (r, list) => list[int(r, list.length)]
 const lines = (r, line) => Array.from({ length: 3 + int(r, 12) }, (_, i) => line(i)).join('\n')
-const sentence = (r, words, maxWords = 60) =>
-  Array.from({ length: 4 + int(r, maxWords) }, () => pick(r, words)).join(' ')
+/** Words that do not come twice in a row, nor two of them: after the first time, the rest and a repetition look alike. */
+function sentence(r, words, maxWords = 60) {
+  const picked = []
+  for (const length = 4 + int(r, maxWords); picked.length < length; ) {
+    const word = pick(r, words)
+    const [before, last] = picked.slice(-3, -1)
+    if (word !== picked.at(-1) && !(word === last && picked.at(-1) === before)) picked.push(word)
+  }
+  return picked.join(' ')
+}
 
 /** What a provider does that obeys, and what models do that do not; some only with texts of some kinds. */
 const OBEDIENT = ['asked', 'overlap', 'restart']
@@ -240,7 +248,10 @@ export async function play(script, simulator, joinDelays = [], clock = undefined
     if (!script.never) {
       // A route that is silent twice at the same place is not asked a third time.
       const stalls = script.scenarios.filter(({ label }) => label === 'stall').length
-      if (error.code === 'RETRIES_EXHAUSTED' && delivered.text === '' && stalls > 1) return null
+      if (stalls > 1 && ['RETRIES_EXHAUSTED', 'STREAM_INTERRUPTED'].includes(error.code)) return null
+      // An error that a provider does not explain is requested once more.
+      const unexplained = script.scenarios.filter(({ label }) => /^errorEvent/.test(label)).length
+      if (error.code === 'SERVER_ERROR' && delivered.text === '' && unexplained > 1) return null
       if (error.code !== 'STREAM_INTERRUPTED' || (script.method !== 'chat' && error.partial !== delivered.text))
         return description
       return isUnvouched(script, error) ? null : description

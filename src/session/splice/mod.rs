@@ -298,7 +298,7 @@ impl Asked {
         let is_all_held = self.fresh_points == self.points;
         let is_place = || {
             let fresh = &self.fresh;
-            is_all_held && (self.seam.starts_again(fresh) || is_talk(fresh))
+            is_all_held && (self.seam.starts_again(fresh) || (self.seam.is_prose() && is_talk(fresh)))
         };
         if let Some(place) = self.inside.place().filter(|_| is_place()) {
             return self.after_repeat(limits, JoinKind::Overlap, place.points, 0, progress);

@@ -78,7 +78,8 @@ impl Repeats {
         let head = Head::new(delivered, tail.len());
         let anchor = match expect {
             Expectation::Anchor(anchor) => {
-                Some((anchor.trim_start().to_owned(), 0)).filter(|(a, _)| !a.is_empty())
+                // A mark such as a backtick may also be the next one of a row.
+                Some((anchor.trim_start().to_owned(), 0)).filter(|(a, _)| a.contains(char::is_alphanumeric))
             }
             _ => None,
         };

@@ -3,20 +3,17 @@
 
 use std::collections::HashSet;
 
-use super::again::{Ending, Place, is_text};
+use super::again::{Ending, Place};
 use super::cut_word::is_letter;
 use super::inside::occurs;
 use super::json_prefix::JsonPrefix;
 use super::structure::{Code, Table};
 use super::types::{ContinuationMismatch, Evidence};
-use super::words::{self, COMMON, comparable, ends_sentence, last_points};
+use super::words::{self, COMMON, comparable, ends_sentence, is_text, last_points};
 
 /// How much of the end of the delivered text is compared with the continuation, and of its beginning, in code points.
 const COMPARED: usize = 4_000;
 const COMPARED_START: usize = 600;
-/// After less text only a repetition counts: letters, digits and symbols, and half as many in scripts without spaces.
-const MIN_DELIVERED: usize = 12;
-
 use Evidence::{Fits, Refuted};
 
 /// What the delivered text is where it ends.
@@ -30,8 +27,6 @@ enum Context {
 /// The delivered text, as far as the seam needs it.
 pub(super) struct Seam {
     context: Context,
-    /// Too little to judge anything by.
-    is_short: bool,
     ending: Ending,
     /// Its end.
     tail: String,
@@ -62,7 +57,6 @@ impl Seam {
         };
         Seam {
             context,
-            is_short: weight(delivered) < MIN_DELIVERED,
             ending: Ending::new(tail, place),
             comparable: comparable(tail).collect(),
             comparable_start: comparable(&start).collect(),
@@ -74,32 +68,39 @@ impl Seam {
         }
     }
 
+    /// Rows, lines and values are often alike, sentences are not.
+    pub fn is_prose(&self) -> bool {
+        matches!(self.context, Context::Prose)
+    }
+
     /// Whether an answer may end where the delivered text ends.
     pub fn may_end(&self) -> bool {
         match &self.context {
             Context::Json(json) => json.is_complete(),
-            Context::Code(_) => false,
-            Context::Table(table) => table.is_between_rows(),
+            // Every row ends like the last one.
+            Context::Code(_) | Context::Table(_) => false,
             Context::Prose => {
                 let end = self.tail.trim_end();
                 let closed =
                     end.ends_with("```") || (end.starts_with(['{', '[']) && end.ends_with(['}', ']']));
-                closed || (ends_sentence(end) && !end.ends_with([':', '：']))
+                // The number of a list's next item.
+                let line = end.rsplit('\n').next().unwrap_or_default();
+                let is_number = line.trim_start_matches(|c: char| c.is_ascii_digit()) == ".";
+                closed || (ends_sentence(end) && !end.ends_with([':', '：']) && !is_number)
             }
         }
     }
 
     /// Whether this is more than white space and the punctuation that a model ends an echo with.
     pub fn has_text(&self, new: &str) -> bool {
-        let is_prose = matches!(self.context, Context::Prose);
+        let is_prose = self.is_prose();
         new.chars().any(|c| if is_prose { is_text(c) } else { !c.is_whitespace() })
     }
 
     /// Whether this is nothing but the end of the delivered text.
     pub fn ends_with(&self, new: &str) -> bool {
         let new = new.trim();
-        let is_some = new.chars().nth(1).is_some() || new.chars().all(char::is_alphanumeric);
-        is_some && !new.is_empty() && self.tail.trim_end().ends_with(new)
+        !new.is_empty() && self.tail.trim_end().ends_with(new)
     }
 
     /// Judges a continuation that repeats nothing. `ended`: nothing follows.
@@ -112,11 +113,7 @@ impl Seam {
             Context::Prose => self.judge_prose(new),
         };
         let is_again = || self.repeats(new) || self.ending.comes_again(new);
-        match evidence {
-            Fits if is_again() => Refuted(ContinuationMismatch::Repeats),
-            Fits if self.is_short => Evidence::None,
-            evidence => evidence,
-        }
+        if evidence == Fits && is_again() { Refuted(ContinuationMismatch::Repeats) } else { evidence }
     }
 
     /// Judges what follows a repeat. It needs no evidence, but may not contradict.
@@ -152,7 +149,7 @@ impl Seam {
     fn is_in_lines(&self, line: &str, new: &str) -> bool {
         let line = line.trim_start();
         let digits = line.trim_start_matches(|c: char| c.is_ascii_digit());
-        let is_item = line.starts_with(['-', '*', '•', '#', '+'])
+        let is_item = line.starts_with(['-', '*', '•', '#', '+', '|', '>', '`', '~'])
             || (digits.len() < line.len() && digits.starts_with(['.', ')']));
         let before = self.tail.lines().rev().skip(1).filter(|line| !line.trim().is_empty()).take(3);
         let (lines, open) = before
@@ -174,7 +171,7 @@ impl Seam {
     pub fn repeats(&self, new: &str) -> bool {
         let unspaced = new.chars().filter(|c| c.is_alphanumeric()).take(6).all(|c| !is_letter(c));
         let (longest, shortest) = if unspaced { (12, 6) } else { (24, 12) };
-        let prose = matches!(self.context, Context::Prose);
+        let prose = self.is_prose();
         let longest = if matches!(self.context, Context::Code(_)) { 18 } else { longest };
         let longest = if matches!(self.context, Context::Json(_)) { 32 } else { longest };
         let pattern: Vec<char> = comparable(new).take(longest).collect();
@@ -320,6 +317,10 @@ impl Seam {
             return Refuted(ContinuationMismatch::Glued);
         }
         let (fragment, beginning) = (fragment.to_lowercase(), beginning.to_lowercase());
+        // `tố` and `tốt`: the word was begun again, or repeats itself.
+        if fragment.chars().nth(1).is_some() && beginning.starts_with(&fragment) {
+            return Refuted(ContinuationMismatch::Repeats);
+        }
         let joined = [fragment.as_str(), beginning.as_str()].concat();
         let is_known = |word: &str| self.known.contains(word) || COMMON.contains(&word);
         if is_known(&joined) {
@@ -402,10 +403,4 @@ fn is_inner_punctuation(c: char) -> bool {
             | 'ー'
             | '々'
     )
-}
-
-/// How much a text says, in letters of a script with spaces; not much more than [`MIN_DELIVERED`] is counted.
-fn weight(text: &str) -> usize {
-    let weights = text.chars().filter(|&c| is_text(c)).take(MIN_DELIVERED);
-    weights.map(|c| if c.is_alphabetic() && !is_letter(c) { 2 } else { 1 }).sum()
 }

@@ -49,11 +49,17 @@ impl Code {
         };
         let Some(first) = new.chars().next() else { return Evidence::None };
         let last_line = &delivered[delivered.rfind('\n').map_or(0, |at| at + 1)..];
+        // The fence that ends the block: what follows is not code.
+        if last_line.trim_start().starts_with('`') {
+            return Evidence::None;
+        }
         if last_line.trim().is_empty() {
             return self.judge_line(delivered, last_line, new);
         }
         // A block that ends without its fence has not ended.
-        if is_sentence(line) || (ended && !new.contains("```")) {
+        // `const Thus value`: a word that no line of code has there.
+        let is_stray = delivered.ends_with([' ', '(', ',', '=', '[', '{']) && is_word_before_another(line);
+        if is_sentence(line) || is_stray || (ended && !new.contains("```")) {
             return Evidence::None;
         }
         if new.trim_start().starts_with("```") || is_item(line) || new.split('\n').skip(1).any(is_item) {
@@ -146,10 +152,15 @@ fn brackets(code: &str, open: &mut Vec<u8>, quote: &mut Option<u8>) -> bool {
 
 /// Whether a name that was cut would go on with a capital letter, and another word follow it: `conThus const`.
 fn glues_a_word(delivered: &str, line: &str) -> bool {
-    let is_inner = delivered.ends_with(char::is_lowercase) && line.starts_with(char::is_uppercase);
+    let is_inner = delivered.ends_with(char::is_lowercase);
+    is_inner && is_word_before_another(line)
+}
+
+/// Whether a line begins with a capitalized word, and another word follows.
+fn is_word_before_another(line: &str) -> bool {
     let (word, after) = line.split_once(' ').unwrap_or_default();
-    let is_word = !word.is_empty() && word.chars().all(char::is_alphabetic);
-    is_inner && is_word && after.starts_with(|c: char| c.is_alphabetic() || c == ' ' || c == '_')
+    let is_word = word.starts_with(char::is_uppercase) && word.chars().all(char::is_alphabetic);
+    is_word && after.starts_with(|c: char| c.is_alphabetic() || c == ' ' || c == '_')
 }
 
 /// Whether a line is a sentence about the code rather than code.
@@ -196,13 +207,6 @@ impl Table {
             .then(|| Table { rows: rows.into_iter().rev().collect(), row: row.to_owned() })
     }
 
-    /// Whether no row is open.
-    pub fn is_between_rows(&self) -> bool {
-        let row = self.row.trim();
-        (row.is_empty() && self.rows.len() > 2)
-            || (self.rows.len() > 1 && row.len() > 1 && row.ends_with('|') && self.has_cells(row))
-    }
-
     pub fn judge(&self, new: &str, ended: bool) -> Evidence {
         let (line, is_complete) = match new.split_once('\n') {
             Some((line, _)) => (line, true),
@@ -234,7 +238,21 @@ impl Table {
         if is_again || !self.has_cells(&row) || (expects_rule && !is_rule(&row)) {
             return Refuted(ContinuationMismatch::Table);
         }
-        if self.row.trim().is_empty() && !expects_rule { Evidence::None } else { Fits }
+        let is_at_start = self.row.trim().is_empty() && !expects_rule;
+        if is_at_start || self.has_another_word(line) { Evidence::None } else { Fits }
+    }
+
+    /// Whether the cell that begins here begins with another word than those above it, which begin alike.
+    fn has_another_word(&self, new: &str) -> bool {
+        let Some((cells, open)) = self.row.rsplit_once('|').filter(|(_, open)| open.trim().is_empty()) else {
+            return false;
+        };
+        let word = |text: &str| text.split_whitespace().next().unwrap_or_default().to_owned();
+        let column = cells.matches('|').count() + 1;
+        let rows = self.rows.iter().skip(2).filter_map(|row| row.split('|').nth(column));
+        let mut words = rows.map(word);
+        let Some(first) = words.next() else { return false };
+        words.all(|other| other == first) && word(&[open, new].concat()) != first
     }
 
     fn has_cells(&self, row: &str) -> bool {

@@ -124,9 +124,16 @@ pub(super) fn ends_sentence(text: &str) -> bool {
         || text.ends_with('\n')
 }
 
-/// The letters and digits in lower case.
+/// A letter, a digit, or a symbol such as an emoji.
+pub(super) fn is_text(c: char) -> bool {
+    c.is_alphanumeric()
+        || (c >= '\u{2190}'
+            && !matches!(c, '\u{3000}'..='\u{303f}' | '\u{fe00}'..='\u{fe0f}' | '\u{ff00}'..='\u{ff65}'))
+}
+
+/// The letters, digits and symbols in lower case.
 pub(super) fn comparable(text: &str) -> impl Iterator<Item = char> + '_ {
-    text.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase)
+    text.chars().filter(|&c| is_text(c)).flat_map(char::to_lowercase)
 }
 
 /// The last code points.

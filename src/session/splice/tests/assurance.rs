@@ -13,7 +13,7 @@ fn inner_cuts(kind: &str, text: &str) -> Vec<usize> {
         let (before, rest) = text.split_at(*at);
         let line = before.rsplit('\n').next().unwrap_or_default();
         match kind {
-            "JSON" => before.chars().filter(|c| c.is_alphanumeric()).count() >= 12 && !rest.trim().is_empty(),
+            "JSON" => before.len() > 4 && !rest.trim().is_empty(),
             "code" => {
                 before.matches("```").count() == 1
                     && !line.trim().is_empty()

@@ -247,7 +247,7 @@ fn a_join_of_an_earlier_version_has_no_tier() {
 
 #[test]
 fn an_object_has_a_key_once() {
-    let delivered = "[\n {\n  \"id\": 9,\n  \"name\": \"lazy\"\n },\n {\n  \"id\": 10,\n ";
+    let delivered = "[\n {\n  \"id\": 9,\n  \"name\": \"humming\"\n },\n {\n  \"id\": 10,\n ";
     fails(delivered, " \"id\": 10,\n  \"name\": \"fox\"\n }\n]", ContinuationMismatch::Json);
     fits(delivered, " \"name\": \"fox\"\n },\n {\n  \"id\": 11,\n  \"name\": \"brown\"\n }\n]");
 }
@@ -258,4 +258,38 @@ fn an_echo_that_is_cut_off_is_not_kept() {
         Splice::new("We packed the tent, and then, ", Limits::default(), Expectation::Continuation);
     assert_eq!(splice.push("and then, ", 0).as_deref(), Ok(""));
     assert_eq!(splice.interrupt(1), "");
+}
+
+#[test]
+fn a_line_that_begins_again_is_not_the_rest_of_it() {
+    let code = "```js\nconst value0 = compute(0, 1)\nconst value1 = com";
+    fails(code, "Thus value1 = compute(1, 2)\nconst value2 = compute(2, 3)\n", ContinuationMismatch::Glued);
+    let cut = "```js\nconst value0 = compute(0, 1)\nconst ";
+    fails(
+        cut,
+        "Thus value1 = compute(1, 2)\nconst value2 = compute(2, 3)\n",
+        ContinuationMismatch::Unverified,
+    );
+    fits(cut, "value1 = compute(1, 2)\nconst value2 = compute(2, 3)\n```\n");
+    let table = "| name | count |\n| --- | --- |\n| row 0 fox | 1 |\n| row 1 b";
+    fails(table, "Thus row 1 brown | 2 |\n| row 2 fox | 3 |", ContinuationMismatch::Glued);
+    fits(table, "rown | 2 |\n| row 2 fox | 3 |");
+}
+
+#[test]
+fn what_begins_with_letters_of_a_short_text_is_not_its_rest() {
+    fits("It was a", " long day, and nobody was awake yet.");
+    fails("It was a l", "as a long day, and nobody was awake yet.", ContinuationMismatch::Repeats);
+    assert_eq!(
+        join("It was a", "It was a long day, and nobody was awake yet.").map(|(out, _)| out),
+        Ok(" long day, and nobody was awake yet.".into())
+    );
+}
+
+#[test]
+fn nothing_ends_at_the_number_of_an_item_or_at_a_row() {
+    for delivered in ["1. Dig a hole.\n2. ", "| a | b |\n| --- | --- |\n| 1 | 2 |\n", "```js\nlet a = 1\n"] {
+        fails(delivered, "", ContinuationMismatch::NothingAdded);
+        fails(delivered, delivered, ContinuationMismatch::NothingAdded);
+    }
 }
