@@ -168,7 +168,8 @@ mod tests {
         assert!(is_again(text, Place::Text, "Down the tall windows of the station it ran."));
         assert!(!is_again(text, Place::Text, "ation, and the platform was empty."));
         assert!(is_again("车站在山谷的尽头，雨水顺着", Place::Text, "尽头，雨水顺着高高的窗户流下来"));
-        assert!(!is_again("a b", Place::Text, "a b a b"));
+        assert!(is_again("a b", Place::Text, "a b a b"));
+        assert!(!is_again("a b", Place::Text, " c d e f"));
         assert!(is_again("chập v", Place::Text, "p vẫn chủ"));
         assert!(is_again("their while dog w", Place::Text, "ile dog while happy"));
         assert!(!is_again("their while dog w", Place::Text, "alks on and on"));
