@@ -22,7 +22,7 @@ pub enum Style {
 }
 
 impl Style {
-    /// Best first: how often the answer of each passes the checks is in `bench/recovery/README.md`.
+    /// In the order in which they are tried: words that are repeated prove the most.
     pub const ALL: [Style; 4] = [Style::Anchored, Style::System, Style::Dialog, Style::Repeat];
 
     /// The styles to try one after the other, beginning with `preferred`.

@@ -18,6 +18,12 @@ pub(super) struct Place {
     edits: u16,
 }
 
+impl Place {
+    pub fn is_exact(&self) -> bool {
+        self.edits == 0
+    }
+}
+
 /// An approximate search for a pattern in a text that arrives (P. H. Sellers, The theory and computation of evolutionary
 /// distances, 1980): one column of the table of edit distances for each character.
 pub(super) struct Inside {

@@ -23,7 +23,7 @@ mod words;
 use std::borrow::Cow;
 
 use super::prompts;
-use inside::Inside;
+use inside::{Inside, Place};
 pub use repeats::{Found, Repeats};
 use seam::Seam;
 use types::Evidence;
@@ -296,11 +296,13 @@ impl Asked {
             return None;
         }
         let is_all_held = self.fresh_points == self.points;
-        let is_place = || {
+        let is_place = |place: &Place| {
             let fresh = &self.fresh;
-            is_all_held && (self.seam.starts_again(fresh) || (self.seam.is_prose() && is_talk(fresh)))
+            // After talk the words may also be later ones that are alike.
+            let after_talk = || place.is_exact() && self.seam.is_prose() && is_talk(fresh);
+            is_all_held && (self.seam.starts_again(fresh) || after_talk())
         };
-        if let Some(place) = self.inside.place().filter(|_| is_place()) {
+        if let Some(place) = self.inside.place().filter(is_place) {
             return self.after_repeat(limits, JoinKind::Overlap, place.points, 0, progress);
         }
         if !is_over && self.fresh_points < self.seam.needed() {
