@@ -11,7 +11,7 @@ import { withZig } from './zig.mjs'
 /** Keeps the size from growing unnoticed; CONTRIBUTING.md breaks it down. */
 const MAX_BYTES = 8e6
 /** The known sizes. One that moves by more than 2 %, in either direction, must be updated here on purpose. */
-const KNOWN_BYTES = { 'linux-x64-gnu': 5_895_000 }
+const KNOWN_BYTES = { 'linux-x64-gnu': 6_160_000 }
 const MARGIN = 0.02
 
 const platform = platformOf(process.argv[2])

@@ -70,7 +70,9 @@ fuzz_target!(|input: &[u8]| {
             let continuation = format!("{anchor}{rest}");
             let expect = Expectation::Anchor(anchor.to_owned());
             let outcome = check(delivered, &continuation, Limits::default(), expect, &mut rng);
-            if !anchor.is_empty() && points(anchor) < WINDOW {
+            // A run of one mark is ambiguous.
+            let is_clear = is_varied(anchor) || anchor.contains(char::is_alphanumeric);
+            if is_clear && points(anchor) < WINDOW {
                 assert_eq!(outcome.expect("an anchor is not a mismatch").0, rest);
             }
         }

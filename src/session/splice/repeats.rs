@@ -78,8 +78,9 @@ impl Repeats {
         let head = Head::new(delivered, tail.len());
         let anchor = match expect {
             Expectation::Anchor(anchor) => {
-                // A mark such as a backtick may also be the next one of a row.
-                Some((anchor.trim_start().to_owned(), 0)).filter(|(a, _)| a.contains(char::is_alphanumeric))
+                // A backtick may also be the next one of a row.
+                let is_mark = |text: &str| text.chars().all(|c| !c.is_alphanumeric() && text.starts_with(c));
+                Some((anchor.trim_start().to_owned(), 0)).filter(|(anchor, _)| !is_mark(anchor))
             }
             _ => None,
         };
