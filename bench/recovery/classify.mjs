@@ -89,6 +89,7 @@ const RULES = [
 
 function endsAtCut({ after, rest, before, finishReason }) {
   if (finishReason === 'length' || LETTER_OR_DIGIT.test(after) || !LETTER_OR_DIGIT.test(rest)) return undefined
+  if (isJson(before + after)) return undefined
   const isSentence = /[.!?。！？…:;)\]}"”]\s*$/u.test(before + after)
   return isSentence ? 'nothing was added, after a complete sentence' : 'nothing was added'
 }
@@ -96,6 +97,15 @@ function endsAtCut({ after, rest, before, finishReason }) {
 /** Talk about the cut, in the model's own words. */
 const ABOUT_THE_CUT =
   /(?:answer|response|message|text)(?: \w+){0,2} (?:is|was|were|has been) (?:cut|interrupted)|(?:answer|response|text) (?:\w+ ){0,2}ends with|(?:your|the|my) previous (?:answer|response|message)|where (?:it|you|i) (?:stops?|stopped|left off)|as if there had been no break/iu
+
+/** Brackets alone complete a document. */
+function isJson(text) {
+  try {
+    return typeof JSON.parse(text) === 'object'
+  } catch {
+    return false
+  }
+}
 
 function hasInstruction({ after, rest, before, added = [] }) {
   if (/^\s*[”»]/u.test(after) && !/^\s*[”»]/u.test(rest) && !/“[^”]*$/u.test(before))

@@ -1,178 +1,242 @@
-//! Whether the end of the delivered text comes again near the beginning of a continuation, in too few characters to show where
-//! the continuation belongs: a model that begins the last words, the line or the row again.
+//! Whether a continuation begins with something that was delivered before: an alignment of its beginning with the delivered
+//! text. A model that does not go on most often begins the answer, the sentence, the line or the last words again, with small
+//! changes or after a word of its own.
 
-use super::words::{comparable, is_text};
+use super::words::{self, comparable, is_syllable};
 
-/// What a letter or a digit says, and what a character of a script without spaces or a symbol does, which is a word.
-const LETTER: usize = 2;
-const WORD: usize = 3;
-/// A part of a line is compared from this many letters, digits and symbols on.
-const LENGTH: usize = 8;
-/// A line or a cell that is shorter says nothing.
-const MIN_PART: usize = 3;
-/// A text of fewer letters, digits and symbols is short.
-const SHORT: usize = 20;
-/// A fragment of a word that is shorter says nothing.
-const MIN_FRAGMENT: usize = 2;
-/// How far into the continuation the end is looked for.
-const SEARCHED: usize = 60;
+/// What a letter or a digit that is the same in both counts, and a character that is a word or a syllable.
+const LETTER: i32 = 2;
+const WORD: i32 = 4;
+/// What an edit costs in prose.
+const EDIT: i32 = 3;
+/// What it costs where lines and values are alike and differ in a number.
+const NEVER: i32 = 1_000;
 
-/// Where the delivered text ends.
-#[derive(Clone, Copy, PartialEq)]
+/// How much of the beginning of a continuation is aligned, in characters that are compared.
+const COMPARED: usize = 48;
+/// How many of them may come before what was delivered.
+const LATEST: usize = 20;
+
+/// From so many letters on a continuation that begins like the answer begins it again.
+const RESTART: usize = 12;
+
+/// What the delivered text is where it ends.
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Place {
-    Text,
-    /// In JSON, whose values are often alike.
+    Prose,
+    /// A JSON document, whose values are often alike.
     Value,
-    /// In a line of code.
+    /// A line of code.
     Line,
-    /// In a cell of a table.
+    /// A cell of a table.
     Cell,
 }
 
+/// From how many letters on a part of the delivered text says that a continuation begins again.
+struct Enough {
+    /// The continuation begins with the end of the text.
+    overlap: usize,
+    /// The end of the text is near the beginning of the continuation.
+    end: usize,
+    /// The continuation begins with a part of the text,
+    prefix: usize,
+    /// or has one near its beginning.
+    inside: usize,
+    /// Of what is compared, so many percent must be the part: a phrase may come again, a sentence does not.
+    percent: usize,
+    edit: i32,
+}
+
 impl Place {
-    /// How much of the end is looked for.
-    fn weight(self) -> usize {
-        LETTER
-            * match self {
-                Place::Text => 8,
-                Place::Value => 12,
-                Place::Line | Place::Cell => 6,
-            }
+    /// `None`: only the line or the cell is compared.
+    fn of_text(self) -> Enough {
+        match self {
+            Place::Prose => Enough { overlap: 3, end: 8, prefix: 10, inside: 16, percent: 45, edit: EDIT },
+            Place::Value => Enough {
+                overlap: usize::MAX,
+                end: 12,
+                prefix: 32,
+                inside: usize::MAX,
+                percent: 0,
+                edit: NEVER,
+            },
+            Place::Line | Place::Cell => Enough {
+                overlap: usize::MAX,
+                end: usize::MAX,
+                prefix: 18,
+                inside: usize::MAX,
+                percent: 0,
+                edit: NEVER,
+            },
+        }
     }
 }
 
-/// The end of the delivered text.
-pub(super) struct Ending {
+/// A line or a cell is compared with more care: the end of the one that is open is hardly ever in the next one's beginning.
+const OF_PART: Enough = Enough { overlap: 3, end: 6, prefix: 8, inside: 8, percent: 0, edit: NEVER };
+/// So is a text of so few letters and less.
+const SHORT: usize = 20;
+const OF_SHORT: Enough = Enough { overlap: 2, end: 8, prefix: 3, inside: 16, percent: 0, edit: EDIT };
+
+/// The delivered text, as far as it is compared.
+pub(super) struct Again {
     place: Place,
-    pattern: Vec<char>,
-    /// The line or the cell as far as it goes.
+    text: Vec<char>,
+    /// Its last characters, in lower case.
+    last: Vec<char>,
+    /// The beginning of the answer, if it is not in `text`.
+    start: Vec<char>,
+    /// The line or the cell that is open.
     part: Vec<char>,
-    /// All of the text, if it is short: then a few of its letters are enough.
-    short: Vec<char>,
-    /// The word that was cut, in lower case; empty if it is too short, and in prose, where any word may begin like it.
+    /// The word that was cut in it.
     fragment: String,
 }
 
-impl Ending {
-    pub fn new(delivered: &str, place: Place) -> Self {
+impl Again {
+    /// `tail` and `start` are the end and the beginning of the delivered text.
+    pub fn new(tail: &str, start: &str, place: Place) -> Self {
         let part = match place {
-            Place::Text | Place::Value => delivered,
-            Place::Line => delivered.trim_end().rsplit('\n').next().unwrap_or_default(),
-            Place::Cell => delivered.rsplit(['|', '\n']).next().unwrap_or_default(),
+            Place::Prose | Place::Value => "",
+            Place::Line => tail.trim_end().rsplit('\n').next().unwrap_or_default(),
+            Place::Cell => tail.rsplit(['|', '\n']).next().unwrap_or_default(),
         };
-        let mut weight = 0;
-        let mut end: Vec<char> = Vec::new();
-        for c in part.chars().rev().filter(|&c| is_text(c)) {
-            if weight >= place.weight() {
-                break;
-            }
-            weight += if c.is_alphanumeric() && !is_unspaced(c) { LETTER } else { WORD };
-            end.push(c);
-        }
-        let is_part = matches!(place, Place::Line | Place::Cell);
-        let is_enough = if is_part { end.len() >= MIN_PART } else { weight >= place.weight() };
-        if !is_enough {
-            end.clear();
-        }
-        end.reverse();
         let fragment = part.rsplit(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap_or_default();
-        let is_cut = is_part && fragment.chars().nth(MIN_FRAGMENT - 1).is_some();
-        Ending {
+        Again {
             place,
-            short: if comparable(delivered).nth(SHORT).is_none() {
-                comparable(delivered).collect()
-            } else {
-                Vec::new()
-            },
-            part: if is_part { comparable(part).collect() } else { Vec::new() },
-            pattern: end.into_iter().flat_map(char::to_lowercase).collect(),
-            fragment: if is_cut && part == part.trim_end() { fragment.to_lowercase() } else { String::new() },
+            text: comparable(tail).collect(),
+            last: words::last_points(tail, COMPARED).chars().flat_map(char::to_lowercase).collect(),
+            start: comparable(start).collect(),
+            part: comparable(part).collect(),
+            fragment: fragment.to_lowercase(),
         }
     }
 
-    /// Whether it comes again in a continuation.
-    pub fn comes_again(&self, new: &str) -> bool {
+    /// Whether a continuation that begins with `new` was delivered before.
+    pub fn begins(&self, new: &str) -> bool {
+        let start: Vec<char> = comparable(new).take(COMPARED).collect();
+        let enough = self.of_text();
+        self.ends(new)
+            || enough.is_met(&start, &self.text)
+            || enough.is_met(&start, &self.start)
+            || (self.place == Place::Prose && self.is_restart(&start))
+            || self.begins_part(new)
+    }
+
+    /// Whether a continuation begins like the answer.
+    fn is_restart(&self, new: &[char]) -> bool {
+        let answer = if self.start.is_empty() { &self.text } else { &self.start };
+        let same = new.iter().zip(answer).take_while(|(a, b)| a == b);
+        is_enough(same.map(|(&c, _)| weight(c)).sum(), RESTART)
+    }
+
+    /// Whether the end of the text comes again near the beginning of a continuation.
+    pub fn ends(&self, new: &str) -> bool {
+        let start: Vec<char> = comparable(new).take(COMPARED).collect();
+        let enough = self.of_text();
+        self.overlaps(new, enough.overlap) || enough.is_end_met(&start, &self.text)
+    }
+
+    /// Whether a continuation begins with the last letters of the text, and all that is between them.
+    fn overlaps(&self, new: &str, letters: usize) -> bool {
+        let new: Vec<char> = new.trim_start().chars().take(COMPARED).flat_map(char::to_lowercase).collect();
+        let longest = new.len().min(self.last.len());
+        let is_text = |&&c: &&char| words::is_text(c);
+        (1..=longest).any(|length| {
+            let weight = || new[..length].iter().filter(is_text).map(|&c| weight(c)).sum();
+            self.last.ends_with(&new[..length]) && is_enough(weight(), letters)
+        })
+    }
+
+    fn of_text(&self) -> Enough {
+        let is_short = self.text.len() <= SHORT && self.place == Place::Prose;
+        if is_short { OF_SHORT } else { self.place.of_text() }
+    }
+
+    /// How much of the beginning of a continuation was delivered before, in letters: a part of any length.
+    pub fn letters(&self, new: &str) -> usize {
+        let start: Vec<char> = comparable(new).take(COMPARED / 2).collect();
+        let scores =
+            Scores::new(&start, &self.text, EDIT).prefix.max(Scores::new(&start, &self.start, EDIT).prefix);
+        usize::try_from(scores / LETTER).unwrap_or_default()
+    }
+
+    /// Whether the line or the cell that is open comes again.
+    fn begins_part(&self, new: &str) -> bool {
         let part = match self.place {
-            Place::Text | Place::Value => new,
+            Place::Prose | Place::Value => return false,
             Place::Line => new.trim_start().split('\n').next().unwrap_or_default(),
             Place::Cell => new.split(['|', '\n']).next().unwrap_or_default(),
         };
-        let start: String = part.chars().take(SEARCHED).collect();
-        let searched: Vec<char> = comparable(&start).collect();
-        let is_found =
-            !self.pattern.is_empty() && searched.windows(self.pattern.len()).any(|of| of == self.pattern);
-        is_found
-            || self.is_from_short(&searched)
-            || self.begins_with_end(&searched)
-            || self.begins_part_again(part)
-            || self.begins_word_again(&start.to_lowercase())
+        let start: Vec<char> = comparable(part).take(COMPARED).collect();
+        self.overlaps(new, OF_PART.overlap)
+            || OF_PART.is_end_met(&start, &self.part)
+            || OF_PART.is_met(&start, &self.part)
+            || self.begins_word(new)
     }
 
-    /// Whether a continuation begins with letters of a text of a few words: with the last two, or in prose with
-    /// any three.
-    fn is_from_short(&self, new: &[char]) -> bool {
-        let ends =
-            new.len() >= 2 && (2..=new.len().min(SHORT)).any(|length| self.short.ends_with(&new[..length]));
-        ends || (self.place == Place::Text
-            && new.len() >= MIN_PART
-            && self.short.windows(MIN_PART).any(|of| of == &new[..MIN_PART]))
-    }
-
-    /// Whether a continuation begins with the last letters.
-    fn begins_with_end(&self, new: &[char]) -> bool {
-        let longest = self.pattern.len().min(new.len());
-        self.place == Place::Text && (MIN_PART..=longest).any(|length| self.pattern.ends_with(&new[..length]))
-    }
-
-    /// Whether the line or the cell comes again from some place on, after a word that is not in it.
-    fn begins_part_again(&self, new: &str) -> bool {
-        let after_word = new.split_once(char::is_whitespace).map_or("", |(_, rest)| rest);
-        let start: Vec<char> = comparable(after_word).take(LENGTH).collect();
-        start.len() == LENGTH && self.part.windows(LENGTH).any(|of| of == start)
-    }
-
-    /// Whether the second word begins like the one that was cut: the first one does not belong there.
-    fn begins_word_again(&self, new: &str) -> bool {
-        let mut words = new.split(' ');
-        let first = words.next().unwrap_or_default();
-        let is_word = !first.is_empty() && first.chars().all(char::is_alphabetic);
-        let second = words.next().unwrap_or_default();
-        is_word && !self.fragment.is_empty() && second.starts_with(&self.fragment)
+    /// Whether the second word, or the next line, begins like the word that was cut: the first one does not belong there.
+    fn begins_word(&self, new: &str) -> bool {
+        let Some((first, rest)) = new.split_once([' ', '\n']) else { return false };
+        let is_word = first.chars().all(char::is_alphabetic);
+        let is_fragment = self.fragment.chars().nth(1).is_some();
+        is_word && is_fragment && rest.to_lowercase().starts_with(&self.fragment)
     }
 }
 
-/// A letter of a script that does not put spaces between words.
-fn is_unspaced(c: char) -> bool {
-    c.is_alphabetic() && !super::cut_word::is_letter(c)
+impl Enough {
+    fn is_end_met(&self, new: &[char], text: &[char]) -> bool {
+        is_enough(Scores::new(new, text, self.edit).end, self.end)
+    }
+
+    fn is_met(&self, new: &[char], text: &[char]) -> bool {
+        let all: i32 = new.iter().map(|&c| weight(c)).sum();
+        let share = usize::try_from(all / LETTER).unwrap_or_default() * self.percent / 100;
+        let scores = Scores::new(new, text, self.edit);
+        is_enough(scores.prefix, self.prefix.max(share)) || is_enough(scores.any, self.inside.max(share))
+    }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+fn is_enough(score: i32, letters: usize) -> bool {
+    usize::try_from(score / LETTER).is_ok_and(|score| score >= letters)
+}
 
-    fn is_again(delivered: &str, place: Place, new: &str) -> bool {
-        Ending::new(delivered, place).comes_again(new)
-    }
+/// The best local alignments of the beginning of a continuation with a text (T. F. Smith and M. S. Waterman, Identification
+/// of common molecular subsequences, 1981).
+struct Scores {
+    /// From the first character of the continuation on.
+    prefix: i32,
+    /// From one of the first [`LATEST`] characters on.
+    any: i32,
+    /// The same, up to the end of the text.
+    end: i32,
+}
 
-    #[test]
-    fn a_line_a_cell_and_the_last_words_are_found() {
-        let code = "```js\nconst value8 = compute(";
-        assert!(is_again(code, Place::Line, "Thus value8 = compute(8, 405)\nconst value9"));
-        assert!(!is_again(code, Place::Line, "8, 405)\nconst value9 = compute(9, 12)"));
-        assert!(is_again("```js\ncon", Place::Line, "Thus const value0 = compute(0, 1)"));
-        assert!(is_again("```js\nconst val", Place::Line, "Thus value2 = compute(2, 98)"));
-        assert!(!is_again("```js\nconst val", Place::Line, "ue2 = compute(2, 98)"));
-        assert!(is_again("| row 2 b", Place::Cell, "Thus row 2 brown | 96 |"));
-        assert!(!is_again("| row 2 b", Place::Cell, "rown | 96 |\n| row 2 b | 1 |"));
-        let text = "The rain ran down the tall windows of the st";
-        assert!(is_again(text, Place::Text, "Down the tall windows of the station it ran."));
-        assert!(!is_again(text, Place::Text, "ation, and the platform was empty."));
-        assert!(is_again("车站在山谷的尽头，雨水顺着", Place::Text, "尽头，雨水顺着高高的窗户流下来"));
-        assert!(is_again("a b", Place::Text, "a b a b"));
-        assert!(!is_again("a b", Place::Text, " c d e f"));
-        assert!(is_again("chập v", Place::Text, "p vẫn chủ"));
-        assert!(is_again("their while dog w", Place::Text, "ile dog while happy"));
-        assert!(!is_again("their while dog w", Place::Text, "alks on and on"));
-        assert!(is_again("tốt go 🐑 👍🏽 go 🏳️‍🌈", Place::Text, " go 🏳️‍🌈 go 👍🏽"));
+impl Scores {
+    fn new(new: &[char], text: &[char], edit: i32) -> Self {
+        let mut best = Scores { prefix: 0, any: 0, end: 0 };
+        let mut prefix = vec![0; text.len() + 1];
+        let mut any = vec![0; text.len() + 1];
+        for (read, &c) in new.iter().enumerate() {
+            let floor = if read < LATEST { 0 } else { -NEVER };
+            let (mut diagonal, mut diagonal_any) = (prefix[0], any[0]);
+            prefix[0] = -NEVER;
+            any[0] = floor;
+            for (at, &known) in text.iter().enumerate() {
+                let gain = if known == c { weight(c) } else { -edit };
+                let of_prefix = (diagonal + gain).max(prefix[at] - edit).max(prefix[at + 1] - edit);
+                let of_any = (diagonal_any + gain).max(any[at] - edit).max(any[at + 1] - edit).max(floor);
+                diagonal = std::mem::replace(&mut prefix[at + 1], of_prefix.max(-NEVER));
+                diagonal_any = std::mem::replace(&mut any[at + 1], of_any.max(-NEVER));
+                best.prefix = best.prefix.max(of_prefix);
+                best.any = best.any.max(of_any);
+            }
+            best.end = best.end.max(any[text.len()]);
+        }
+        best
     }
+}
+
+/// What a character counts that is the same in both.
+fn weight(c: char) -> i32 {
+    if is_syllable(c) { WORD } else { LETTER }
 }

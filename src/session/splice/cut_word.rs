@@ -13,7 +13,7 @@ fn is_mark(c: char) -> bool {
 
 /// Scripts in which a character may legitimately follow itself, because spaces do not separate words: Chinese,
 /// Japanese, Thai, Lao, Tibetan, Burmese, Khmer. Korean has spaces, but its syllable blocks repeat like ideographs.
-fn is_unspaced(c: char) -> bool {
+pub(super) fn is_unspaced(c: char) -> bool {
     matches!(c,
         '\u{e00}'..='\u{109f}' | '\u{1100}'..='\u{11ff}' | '\u{1780}'..='\u{17ff}' | '\u{1950}'..='\u{19df}'
         | '\u{2e80}'..='\u{a4cf}' | '\u{a960}'..='\u{a97f}' | '\u{aa60}'..='\u{aa7f}' | '\u{ac00}'..='\u{d7ff}'

@@ -36,8 +36,10 @@ enum State {
         last: u8,
     },
     Literal(&'static [u8]),
-    /// The document is complete.
+    /// The document is complete,
     End,
+    /// and the text after it has begun.
+    After,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -47,6 +49,8 @@ enum Escape {
     Hex(u8),
 }
 
+/// A document that begins behind more brackets is not found.
+const MAX_STARTS: usize = 20;
 /// More keys are not compared: the work for each stays bounded.
 const MAX_KEYS: usize = 512;
 
@@ -56,12 +60,24 @@ impl JsonPrefix {
         text.bytes().all(|byte| self.step(byte))
     }
 
+    /// The document that is open at the end of a text of something else.
+    pub fn open_in(text: &str) -> Option<Self> {
+        let starts = text.char_indices().filter(|(_, c)| matches!(c, '{' | '[')).take(MAX_STARTS);
+        let mut documents = starts.filter_map(|(at, _)| {
+            let mut json = JsonPrefix::default();
+            let is_one = json.read(&text[at..]) && !json.is_complete();
+            // A bracket and a comma or a colon, and a string.
+            (is_one && json.structure > 1 && text[at..].contains('"')).then_some(json)
+        });
+        documents.next()
+    }
+
     pub fn is_in_string(&self) -> bool {
         matches!(self.state, State::String { .. })
     }
 
     pub fn is_complete(&self) -> bool {
-        self.state == State::End
+        matches!(self.state, State::End | State::After)
     }
 
     /// No value is cut: a bracket, a comma or a complete value was the last.
@@ -70,6 +86,15 @@ impl JsonPrefix {
     }
 
     fn step(&mut self, byte: u8) -> bool {
+        if self.state == State::After {
+            return true;
+        }
+        if self.state == State::End {
+            // A line break, or the fence that follows a document.
+            let is_after = matches!(byte, b'\n' | b'`');
+            self.state = if is_after { State::After } else { State::End };
+            return is_after || byte.is_ascii_whitespace();
+        }
         if let State::String { is_key, escape } = self.state {
             // FNV-1a.
             self.key = (self.key ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
@@ -142,8 +167,6 @@ impl JsonPrefix {
             (State::Next, b'}') if self.open.last() == Some(&true) => self.close(),
             (State::First, b']') => self.close(),
             (State::Next, b']') if self.open.last() == Some(&false) => self.close(),
-            // The fence that follows a document.
-            (State::End, b'`') => State::End,
             _ => return false,
         };
         self.structure += usize::from(b"{}[]:,".contains(&byte));
@@ -188,6 +211,22 @@ mod tests {
         }
         let mut read = JsonPrefix::default();
         assert!(read.read(json) && read.is_complete());
+        assert!(is_prefix("[1]\n```\n\nThe first one.") && is_prefix("{} \n\nThat is all."));
+    }
+
+    #[test]
+    fn a_document_inside_of_code_is_found() {
+        assert!(JsonPrefix::open_in("data = [\n  {\"a\": 1, \"b\": \"").is_some());
+        assert!(JsonPrefix::open_in("\"x.json\"\n{\n  \"a\": [\n").is_some());
+        for code in [
+            "f(a[",
+            "if (a) { return [1, 2",
+            "x = {}\ny = [1, 2]\n",
+            "let a = {b: \"c\", d: \"",
+            "print(\"[a, {",
+        ] {
+            assert!(JsonPrefix::open_in(code).is_none(), "{code}");
+        }
     }
 
     #[test]

@@ -13,6 +13,7 @@ mod inside;
 mod json_prefix;
 mod repeats;
 mod seam;
+mod sentence;
 mod structure;
 mod tail;
 #[cfg(test)]
@@ -21,6 +22,7 @@ mod types;
 mod words;
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use super::prompts;
 use inside::{Inside, Place};
@@ -30,6 +32,9 @@ use types::Evidence;
 pub use types::{
     Assurance, ContinuationMismatch, Expectation, Join, JoinKind, Limits, MIN_OVERLAP, Tier, WINDOW,
 };
+
+/// How long text is held after the words that were asked for, which are the best evidence.
+const MAX_WAIT_AFTER_ANCHOR: Duration = Duration::from_millis(50);
 
 enum State {
     /// Undecided: text is held or suppressed.
@@ -142,7 +147,10 @@ impl Splice {
         // After a repeat there may be nothing to judge yet.
         let holds_new = || self.asked.as_ref().is_some_and(|asked| asked.fresh_points > 0);
         let is_holding = is_open && (self.repeats.is_holding() || holds_new());
-        let wait = u64::try_from(self.limits.max_wait.as_millis()).unwrap_or(u64::MAX);
+        let has_anchor = self.repeats.found().is_some_and(|found| found.kind == JoinKind::Anchor);
+        let wait =
+            if has_anchor { self.limits.max_wait.min(MAX_WAIT_AFTER_ANCHOR) } else { self.limits.max_wait };
+        let wait = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
         let since = self.held_since.or(self.started_at);
         since.filter(|_| is_holding).map(|start| start.saturating_add(wait))
     }
@@ -222,7 +230,7 @@ impl Splice {
         if holds_nothing && found.kind != JoinKind::Exact && !new.is_empty() {
             self.held_since = Some(now_ms);
         }
-        let length = if found.kind == JoinKind::Exact { asked.points } else { asked.fresh_points };
+        let length = asked.new_points(found.kind);
         let progress = if length >= self.limits.max_unverified { Progress::Limit } else { Progress::More };
         self.judge(progress, now_ms)
     }
@@ -271,11 +279,6 @@ struct Accepted {
     skipped: usize,
 }
 
-/// Whether a text has the instruction in it, or begins by speaking about the answer.
-fn is_talk(text: &str) -> bool {
-    prompts::is_echo(text) || words::is_about_the_answer(text)
-}
-
 type Verdict = Option<Result<Accepted, ContinuationMismatch>>;
 
 impl Asked {
@@ -284,31 +287,49 @@ impl Asked {
         self.fresh_points += new.chars().count();
     }
 
+    /// How much text is held that may be new. What comes before the place where the text ended is dropped.
+    fn new_points(&self, kind: JoinKind) -> usize {
+        let dropped = if kind == JoinKind::Exact { self.place().map_or(0, |place| place.points) } else { 0 };
+        self.fresh_points - dropped.min(self.fresh_points)
+    }
+
+    /// Whether a text has the instruction or its quotation in it.
+    fn is_echo(&self, text: &str) -> bool {
+        prompts::is_echo(text) || self.seam.is_quoted(text) || self.seam.mentions_answer(text)
+    }
+
+    /// The same, or whether it begins by speaking about the answer.
+    fn is_talk(&self, text: &str) -> bool {
+        words::is_about_the_answer(text) || self.is_echo(text)
+    }
+
+    /// The place where the delivered text ended in a continuation that begins again.
+    fn place(&self) -> Option<Place> {
+        let is_all_held = self.fresh_points == self.points;
+        self.inside.place().filter(|place| {
+            // After talk the words may also be later ones that are alike.
+            let after_talk = || place.is_exact() && self.seam.is_prose() && self.is_talk(&self.fresh);
+            is_all_held && (self.seam.starts_again(&self.fresh) || after_talk())
+        })
+    }
+
     /// `None`: more is needed.
     fn judge(&self, limits: &Limits, kind: JoinKind, progress: Progress) -> Verdict {
         if kind != JoinKind::Exact {
-            let needed = if kind == JoinKind::Word { self.seam.needed() } else { 0 };
-            return self.after_repeat(limits, kind, 0, needed, progress);
+            return self.after_repeat(limits, kind, 0, progress);
         }
         let is_over = progress != Progress::More;
         // Not at every character: a comparison with the delivered text is work.
         if !is_over && !self.fresh_points.is_multiple_of(4) {
             return None;
         }
-        let is_all_held = self.fresh_points == self.points;
-        let is_place = |place: &Place| {
-            let fresh = &self.fresh;
-            // After talk the words may also be later ones that are alike.
-            let after_talk = || place.is_exact() && self.seam.is_prose() && is_talk(fresh);
-            is_all_held && (self.seam.starts_again(fresh) || after_talk())
-        };
-        if let Some(place) = self.inside.place().filter(is_place) {
-            return self.after_repeat(limits, JoinKind::Overlap, place.points, 0, progress);
+        if let Some(place) = self.place() {
+            return self.after_repeat(limits, JoinKind::Overlap, place.points, progress);
         }
         if !is_over && self.fresh_points < self.seam.needed() {
             return None;
         }
-        if is_talk(&self.fresh) {
+        if self.is_talk(&self.fresh) {
             // The rest may follow after it.
             return is_over.then_some(Err(ContinuationMismatch::Echo));
         }
@@ -335,14 +356,7 @@ impl Asked {
     }
 
     /// Judges what follows a repeat: `skipped` code points of the text that is held belong to it.
-    fn after_repeat(
-        &self,
-        limits: &Limits,
-        kind: JoinKind,
-        skipped: usize,
-        needed: usize,
-        progress: Progress,
-    ) -> Verdict {
+    fn after_repeat(&self, limits: &Limits, kind: JoinKind, skipped: usize, progress: Progress) -> Verdict {
         let start = self.fresh.char_indices().nth(skipped).map_or(self.fresh.len(), |(at, _)| at);
         let new = &self.fresh[start..];
         let is_over = progress != Progress::More;
@@ -350,6 +364,9 @@ impl Asked {
         let Some(first) = new.chars().find(|c| !c.is_whitespace()) else {
             return is_over.then(|| self.without_text(limits, kind, skipped, progress));
         };
+        if is_over && self.seam.closes_quote(new) {
+            return Some(Err(ContinuationMismatch::Echo));
+        }
         let has_text = self.seam.has_text(new);
         let is_echo = kind == JoinKind::Word && self.seam.ends_with(new);
         if (!has_text || is_echo) && is_over && progress != Progress::Limit {
@@ -358,17 +375,16 @@ impl Asked {
         // A line break, a closing quotation mark or the end of a sentence may be followed by the instruction, or by the
         // answer once more.
         let is_doubtful = !first.is_alphanumeric() || new.starts_with('\n');
-        let needed = if is_doubtful { needed.max(self.seam.needed()) } else { needed };
-        if !is_over && (points < needed || !has_text) {
+        if !is_over && (points < self.seam.needed() || !has_text) {
             return None;
         }
         let accepted = Accepted { kind, tier: Tier::Verified, skipped };
-        let mismatch = if prompts::is_echo(new) || (is_doubtful && words::is_about_the_answer(new)) {
+        let mismatch = if self.is_echo(new) || (is_doubtful && words::is_about_the_answer(new)) {
             Some(ContinuationMismatch::Echo)
-        } else if kind == JoinKind::Word && self.seam.repeats(&self.fresh) {
+        } else if kind == JoinKind::Word && self.seam.begins_again(&self.fresh) {
             Some(ContinuationMismatch::Repeats)
         } else {
-            self.seam.contradicts(new)
+            self.seam.contradicts(new, kind == JoinKind::Anchor)
         };
         Some(mismatch.map_or(Ok(accepted), Err))
     }

@@ -59,7 +59,13 @@ impl Code {
         // A block that ends without its fence has not ended.
         // `const Thus value`: a word that no line of code has there.
         let is_stray = delivered.ends_with([' ', '(', ',', '=', '[', '{']) && is_word_before_another(line);
-        if is_sentence(line) || is_stray || (ended && !new.contains("```")) {
+        // A string or a bracket that has ended is followed by something else than a value.
+        let has_ended =
+            self.is_balanced && self.quote.is_none() && delivered.ends_with(['"', '\'', ']', '}']);
+        let is_value =
+            has_ended && new.starts_with(|c: char| c.is_alphanumeric() || matches!(c, '"' | '\'' | '{'));
+        let opens_again = self.quote.is_some() && (new.starts_with("{\"") || new.starts_with("[{"));
+        if is_value || opens_again || is_sentence(line) || is_stray || (ended && !new.contains("```")) {
             return Evidence::None;
         }
         if new.trim_start().starts_with("```") || is_item(line) || new.split('\n').skip(1).any(is_item) {
@@ -87,9 +93,9 @@ impl Code {
         if matches!(first, '}' | ')' | ']') && !self.open.is_empty() {
             return Fits;
         }
-        if code.starts_with("```") && self.open.is_empty() {
-            let rest = &code[3..];
-            return if rest.is_empty() || rest.starts_with('\n') { Fits } else { Evidence::None };
+        if let Some(rest) = code.strip_prefix("```") {
+            let ends = self.open.is_empty() && (rest.is_empty() || rest.starts_with('\n'));
+            return if ends { Fits } else { Evidence::None };
         }
         if is_indented && expects && !is_sentence(code.lines().next().unwrap_or_default()) {
             Fits
@@ -109,10 +115,14 @@ impl Code {
             })
         };
         let line = new.split('\n').next().unwrap_or_default();
-        if glues_a_word(delivered, line) {
+        if glues_a_word(delivered, line) || glues_a_keyword(delivered, line) {
             return Some(ContinuationMismatch::Glued);
         }
-        if opens("```") || opens("~~~") || self.closes_too_much(line) {
+        // A line that is not complete, or a bracket that is open, and then a fence.
+        let is_open =
+            !self.open.is_empty() || delivered.trim_end().ends_with(['=', '+', '|', '&', ',', '(', '[', '{']);
+        let leaves = self.is_balanced && is_open && new.trim_start().starts_with("```");
+        if opens("```") || opens("~~~") || leaves || self.closes_too_much(line) {
             return Some(ContinuationMismatch::Code);
         }
         words::is_about_the_answer(new).then_some(ContinuationMismatch::Echo)
@@ -156,6 +166,23 @@ fn glues_a_word(delivered: &str, line: &str) -> bool {
     is_inner && is_word_before_another(line)
 }
 
+/// Words with which a line of code begins.
+const KEYWORDS: &[&str] = &[
+    "async", "class", "const", "create", "def", "elif", "enum", "export", "fn", "for", "from", "function",
+    "if", "import", "insert", "let", "private", "public", "return", "select", "static", "struct", "switch",
+    "var", "void", "while",
+];
+
+/// Whether a new line of code would begin inside a name: `this.vconst counter`.
+fn glues_a_keyword(delivered: &str, line: &str) -> bool {
+    let is_name = |c: char| c.is_alphanumeric() || c == '_';
+    let Some((word, _)) = line.split_once(' ') else { return false };
+    let fragment = delivered.rsplit(|c: char| !is_name(c)).next().unwrap_or_default();
+    let joined = [fragment, word].concat().to_lowercase();
+    let is_keyword = |word: &str| KEYWORDS.contains(&word);
+    !fragment.is_empty() && is_keyword(&word.to_lowercase()) && !is_keyword(&joined)
+}
+
 /// Whether a line begins with a capitalized word, and another word follows.
 fn is_word_before_another(line: &str) -> bool {
     let (word, after) = line.split_once(' ').unwrap_or_default();
@@ -167,7 +194,8 @@ fn is_word_before_another(line: &str) -> bool {
 fn is_sentence(line: &str) -> bool {
     let words = line.trim().split(' ').take(4).collect::<Vec<_>>();
     let is_word = |word: &&str| {
-        word.trim_end_matches([',', '.', ':']).chars().all(char::is_alphabetic) && !word.is_empty()
+        let word = word.trim_end_matches([',', '.', ':']).replace(['\'', '’'], "");
+        word.chars().all(char::is_alphabetic) && !word.is_empty()
     };
     words.len() == 4 && words[0].starts_with(char::is_uppercase) && words.iter().all(is_word)
 }
@@ -187,6 +215,8 @@ pub(super) struct Table {
     row: String,
 }
 
+/// A shorter row says nothing before it is complete, in bytes.
+const MIN_ROW: usize = 12;
 /// More rows are not compared.
 const MAX_ROWS: usize = 200;
 
@@ -208,6 +238,9 @@ impl Table {
     }
 
     pub fn judge(&self, new: &str, ended: bool) -> Evidence {
+        if self.has_header_again(new) {
+            return Refuted(ContinuationMismatch::Table);
+        }
         let (line, is_complete) = match new.split_once('\n') {
             Some((line, _)) => (line, true),
             None => (new, ended),
@@ -238,8 +271,24 @@ impl Table {
         if is_again || !self.has_cells(&row) || (expects_rule && !is_rule(&row)) {
             return Refuted(ContinuationMismatch::Table);
         }
+        // An empty cell.
+        if !line.contains(words::is_text) && !expects_rule {
+            return Evidence::None;
+        }
         let is_at_start = self.row.trim().is_empty() && !expects_rule;
         if is_at_start || self.has_another_word(line) { Evidence::None } else { Fits }
+    }
+
+    /// Whether the header or its rule comes again in one of the rows, or begins to.
+    fn has_header_again(&self, new: &str) -> bool {
+        let Some(header) = self.rows.first() else { return false };
+        let joined = [self.row.as_str(), new].concat();
+        joined.split('\n').map(normal).enumerate().any(|(at, row)| {
+            let begins =
+                row.len() >= MIN_ROW && cells(&row) > 1 && header.starts_with(row.trim_end_matches('|'));
+            let is_second_rule = is_rule(&row) && cells(&row) > 1 && (at > 0 || self.rows.len() > 1);
+            begins || is_second_rule
+        })
     }
 
     /// Whether the cell that begins here begins with another word than those above it, which begin alike.

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::cut_word::is_letter;
+use super::cut_word::{is_letter, is_unspaced};
 
 /// Words that follow any other, and words that are made of two of them.
 pub(super) const COMMON: &[&str] = &[
@@ -59,6 +59,27 @@ const ABOUT: &[&str] = &[
     "ต่อไปนี้",
 ];
 
+/// What a text that speaks about the answer has near its beginning, in lower case.
+const OF_ANSWER: &[&str] = &[
+    "answer so far",
+    "previous answer",
+    "previous response",
+    "ends with:",
+    "answer ends with",
+    "response ends with",
+    "text ends with",
+    "ends with the word",
+    "ends with “",
+    "answer is: “",
+    "answer is “",
+    "was cut off",
+    "you asked me",
+    "i will continue",
+    "i will provide the same",
+];
+/// Where it is looked for, in code points.
+const NEAR: usize = 100;
+
 /// Whether a text begins by speaking about the answer.
 pub(super) fn is_about_the_answer(text: &str) -> bool {
     let start: String = text
@@ -68,6 +89,12 @@ pub(super) fn is_about_the_answer(text: &str) -> bool {
         .collect();
     let start = start.to_lowercase().replace('’', "'");
     ABOUT.iter().any(|about| start.starts_with(about))
+}
+
+/// Whether a text speaks about the answer near its beginning, and `delivered` does not.
+pub(super) fn mentions_the_answer(text: &str, delivered: &str) -> bool {
+    let start = text.chars().take(NEAR).collect::<String>().to_lowercase();
+    OF_ANSWER.iter().any(|words| start.contains(words) && !delivered.to_lowercase().contains(words))
 }
 
 /// The words of a text in lower case, and those with a capital letter that do not begin a sentence. The last word, which may
@@ -101,12 +128,6 @@ pub(super) fn is_syllabic(text: &str) -> bool {
 
 /// Whether a word has two groups of vowels with consonants between them.
 pub(super) fn has_two_syllables(word: &str) -> bool {
-    let is_vowel = |c: char| {
-        matches!(c, 'a' | 'e' | 'i' | 'o' | 'u' | 'y' | 'ă' | 'â' | 'ê' | 'ô' | 'ơ' | 'ư')
-            || ('\u{e0}'..='\u{fd}').contains(&c) && c != 'ñ'
-            || ('\u{1ea0}'..='\u{1ef9}').contains(&c)
-            || matches!(c, '\u{300}'..='\u{36f}' | 'ĩ' | 'ũ')
-    };
     let mut groups = 0;
     let mut in_group = false;
     for c in word.chars() {
@@ -114,6 +135,18 @@ pub(super) fn has_two_syllables(word: &str) -> bool {
         in_group = is_vowel(c);
     }
     groups > 1
+}
+
+/// Whether a word in lower case has a vowel.
+pub(super) fn has_vowel(word: &str) -> bool {
+    word.chars().any(is_vowel)
+}
+
+fn is_vowel(c: char) -> bool {
+    matches!(c, 'a' | 'e' | 'i' | 'o' | 'u' | 'y' | 'ă' | 'â' | 'ê' | 'ô' | 'ơ' | 'ư')
+        || ('\u{e0}'..='\u{fd}').contains(&c) && c != 'ñ'
+        || ('\u{1ea0}'..='\u{1ef9}').contains(&c)
+        || matches!(c, '\u{300}'..='\u{36f}' | 'ĩ' | 'ũ')
 }
 
 /// Whether a text may be complete after its last sentence.
@@ -129,6 +162,11 @@ pub(super) fn is_text(c: char) -> bool {
     c.is_alphanumeric()
         || (c >= '\u{2190}'
             && !matches!(c, '\u{3000}'..='\u{303f}' | '\u{fe00}'..='\u{fe0f}' | '\u{ff00}'..='\u{ff65}'))
+}
+
+/// Whether a character is a word or a syllable. Those of Thai, Lao, Tibetan and Burmese are letters.
+pub(super) fn is_syllable(c: char) -> bool {
+    is_unspaced(c) && !matches!(c, '\u{e00}'..='\u{109f}' | '\u{1780}'..='\u{17ff}')
 }
 
 /// The letters, digits and symbols in lower case.
