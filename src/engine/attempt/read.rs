@@ -161,6 +161,9 @@ impl<'a> Reader<'a> {
                     if let Err(ReadEnd::Failed(error)) = self.delivery.splice_timeout() {
                         return Err(error);
                     }
+                    // New text ends the short timeout of an attempt without any.
+                    let idle = self.settings.idle_timeout(self.delivery.progress.deltas > 0);
+                    idle_until = self.delivery.progress.heard.map(|heard| heard + idle);
                     continue;
                 }
                 if settles.is_some() {

@@ -46,11 +46,18 @@ async fn the_deadline_covers_recoveries() {
     let broken = |text| stream().delta(text).wait(400).reset();
     let harness = Harness::new(
         json!({ "totalTimeoutMs": 1_000, "retry": { "baseDelayMs": 1, "jitter": "none" } }),
-        vec![broken("one "), broken("two "), stream().delta("three, four, five, six, seven, eight ").stall()],
+        vec![
+            broken("one "),
+            broken("two "),
+            stream().delta("three, four, five, six, seven, eight, nine, ten, eleven, and twelve ").stall(),
+        ],
     );
     let outcome = harness.call().await;
     assert_eq!((outcome.error().kind, outcome.at), (TOTAL, 1_000));
-    assert_eq!(outcome.error().partial.as_deref(), Some("one two three, four, five, six, seven, eight "));
+    assert_eq!(
+        outcome.error().partial.as_deref(),
+        Some("one two three, four, five, six, seven, eight, nine, ten, eleven, and twelve ")
+    );
     assert_eq!((harness.requests().len(), harness.requests()[2].closed_at()), (3, Some(1_000)));
 }
 

@@ -72,6 +72,8 @@ impl Place {
     }
 }
 
+/// A shorter line or cell says nothing.
+const MIN_PART: usize = 3;
 /// A line or a cell is compared with more care: the end of the one that is open is hardly ever in the next one's beginning.
 const OF_PART: Enough = Enough { overlap: 3, end: 6, prefix: 8, inside: 8, percent: 0, edit: NEVER };
 /// So is a text of so few letters and less.
@@ -168,8 +170,9 @@ impl Again {
             Place::Cell => new.split(['|', '\n']).next().unwrap_or_default(),
         };
         let start: Vec<char> = comparable(part).take(COMPARED).collect();
+        let end = OF_PART.end.min(self.part.len()).max(MIN_PART);
         self.overlaps(new, OF_PART.overlap)
-            || OF_PART.is_end_met(&start, &self.part)
+            || Enough { end, ..OF_PART }.is_end_met(&start, &self.part)
             || OF_PART.is_met(&start, &self.part)
             || self.begins_word(new)
     }
@@ -239,4 +242,50 @@ impl Scores {
 /// What a character counts that is the same in both.
 fn weight(c: char) -> i32 {
     if is_syllable(c) { WORD } else { LETTER }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn begins(delivered: &str, place: Place, new: &str) -> bool {
+        Again::new(delivered, "", place).begins(new)
+    }
+
+    #[test]
+    fn a_line_or_a_cell_that_begins_again_is_found() {
+        let code = "```js\nconst value8 = compute(";
+        assert!(begins(code, Place::Line, "Thus value8 = compute(8, 405)\nconst value9"));
+        assert!(!begins(code, Place::Line, "8, 405)\nconst value9 = compute(9, 12)"));
+        assert!(begins("```js\ncon", Place::Line, "Thus const value0 = compute(0, 1)"));
+        assert!(begins("```js\nco", Place::Line, "s\nconst value0 = compute(0, 1)"));
+        assert!(begins("```js\nconst val", Place::Line, "Thus value2 = compute(2, 98)"));
+        assert!(!begins("```js\nconst val", Place::Line, "ue2 = compute(2, 98)"));
+        assert!(begins("| row 2 b", Place::Cell, "Thus row 2 brown | 96 |"));
+        assert!(!begins("| row 2 b", Place::Cell, "rown | 96 |\n| row 2 b | 1 |"));
+    }
+
+    #[test]
+    fn the_last_words_and_the_sentence_are_found_with_small_changes() {
+        let text = "The rain ran down the tall windows of the st";
+        assert!(begins(text, Place::Prose, "Down the tall windows of the station it ran."));
+        assert!(begins(
+            text,
+            Place::Prose,
+            "And so the rain had run down tall windows of a house, and it did not stop."
+        ));
+        assert!(!begins(text, Place::Prose, "ation, and the platform was empty."));
+        assert!(begins("车站在山谷的尽头，雨水顺着", Place::Prose, "尽头，雨水顺着高高的窗户流下来"));
+        assert!(!begins("车站在山谷的尽头，雨水顺着", Place::Prose, "高高的窗户流下来，灯光在水里晃动"));
+    }
+
+    #[test]
+    fn in_a_short_text_a_few_letters_are_enough() {
+        assert!(begins("a b", Place::Prose, "a b a b"));
+        assert!(!begins("a b", Place::Prose, " c d e f"));
+        assert!(begins("chập v", Place::Prose, "p vẫn chủ"));
+        assert!(begins("their while dog w", Place::Prose, "ile dog while happy"));
+        assert!(!begins("their while dog w", Place::Prose, "alks on and on"));
+        assert!(begins("tốt go 🐑 👍🏽 go 🏳️‍🌈", Place::Prose, " go 🏳️‍🌈 go 👍🏽"));
+    }
 }

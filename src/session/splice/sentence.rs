@@ -220,7 +220,9 @@ impl Sentence {
             return Evidence::None;
         }
         // `located` and `at`; `is` and `a`.
-        let may_be_next = is_word || (beginning.chars().nth(1).is_none() && is_known(&fragment));
+        let is_letter = beginning.chars().nth(1).is_none();
+        let is_after_word = fragment.chars().nth(1).is_some() && is_known(&fragment);
+        let may_be_next = is_word || (is_letter && is_after_word);
         if may_be_next { Evidence::None } else { Fits }
     }
 
