@@ -125,8 +125,10 @@ impl Seam {
         }
         let evidence = match &self.context {
             Context::Json(json) => self.judge_json(json, new, ended),
+            Context::Code(_) | Context::Table(_) if self.sentence.glues_a_capital(new) => {
+                Refuted(ContinuationMismatch::Glued)
+            }
             Context::Code(code) => code.judge(&self.tail, new, ended),
-            Context::Table(_) if self.sentence.glues_a_capital(new) => Refuted(ContinuationMismatch::Glued),
             Context::Table(table) => table.judge(new, ended),
             Context::Prose => self.sentence.judge(new),
         };
@@ -225,11 +227,14 @@ impl Context {
     }
 }
 
-/// Whether the last word is a number that ends neither a sentence nor a line: the number of an item, or one of a row of them.
+/// Whether the last word is the number or the letter of an item, or one of a row of numbers, and ends no sentence.
 fn ends_in_number(text: &str) -> bool {
     let Some(text) = text.strip_suffix(['.', ')']) else { return false };
     let before = text.trim_end_matches(|c: char| c.is_ascii_digit());
-    let is_number = before.len() < text.len();
+    let is_letter = before.len() == text.len() && text.ends_with(|c: char| c.is_ascii_alphabetic());
+    let before = if is_letter { &text[..text.len() - 1] } else { before };
+    let is_alone = before.len() < text.len();
     let before = before.trim_end_matches(' ');
-    is_number && (before.is_empty() || before.ends_with(['\n', '.', ')', ',', ';', ':']))
+    let starts_line = before.is_empty() || before.ends_with('\n');
+    is_alone && (starts_line || (!is_letter && before.ends_with(['.', ')', ',', ';', ':'])))
 }

@@ -86,8 +86,14 @@ impl Sentence {
 
     /// Whether a word would get a capital letter inside, and no other has one.
     pub fn glues_a_capital(&self, new: &str) -> bool {
-        let is_inner = self.tail.ends_with(char::is_lowercase) && new.starts_with(char::is_uppercase);
-        is_inner && !self.has_inner_capitals
+        let mut next = new.chars();
+        let is_capital = next.next().is_some_and(char::is_uppercase);
+        let is_inner = self.tail.ends_with(char::is_lowercase) && !self.has_inner_capitals;
+        // `NUL` and `Write`.
+        let mut last = self.tail.chars().rev();
+        let is_after_capitals = last.by_ref().take(2).filter(|c| c.is_uppercase()).count() == 2
+            && next.next().is_some_and(char::is_lowercase);
+        is_capital && (is_inner || is_after_capitals)
     }
 
     fn line(&self) -> &str {
@@ -216,7 +222,7 @@ impl Sentence {
             let mut start = line.chars();
             start.next().is_some_and(|c| c.is_ascii_lowercase()) && start.as_str().starts_with([')', '.'])
         };
-        if text.contains('\n') && text.lines().take(2).all(is_item) {
+        if text.contains('\n') && text.lines().filter(|line| !line.is_empty()).take(2).all(is_item) {
             return Evidence::None;
         }
         // `located` and `at`; `is` and `a`.

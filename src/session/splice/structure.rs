@@ -65,7 +65,14 @@ impl Code {
         let is_value =
             has_ended && new.starts_with(|c: char| c.is_alphanumeric() || matches!(c, '"' | '\'' | '{'));
         let opens_again = self.quote.is_some() && (new.starts_with("{\"") || new.starts_with("[{"));
-        if is_value || opens_again || is_sentence(line) || is_stray || (ended && !new.contains("```")) {
+        let is_heading = line.starts_with("##");
+        if is_value
+            || opens_again
+            || is_heading
+            || is_sentence(line)
+            || is_stray
+            || (ended && !new.contains("```"))
+        {
             return Evidence::None;
         }
         if new.trim_start().starts_with("```") || is_item(line) || new.split('\n').skip(1).any(is_item) {
