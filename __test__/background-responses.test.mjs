@@ -161,18 +161,18 @@ for (const [kept, status] of [
   ['document', 400],
 ]) {
   test(`a response that is gone (${status}) is continued in another way, and no text comes twice`, async (t) => {
-    const scenario = { text: SCENARIO.text, chunkChars: 3 }
+    const scenario = { text: SCENARIO.reasoning, chunkChars: 3 }
     const simulator = await provider(t, { default: scenario })
     const engine = fetchOf(t, { recovery: { assurance: 'any' } })
     simulator.script({ ...scenario, kept, disconnect: { afterChunks: 6, how: 'reset' } })
     const events = await create(simulator.url, engine)
     const text = events.map((event) => (event.type === 'response.output_text.delta' ? event.delta : '')).join('')
-    assert.equal(text, SCENARIO.text)
+    assert.equal(text, scenario.text)
     assert.deepEqual(
       simulator.requests.map(({ method }) => method),
       ['POST', 'GET', 'POST'],
     )
-    assert.equal(events.at(-1).response.output[0].content[0].text, SCENARIO.text)
+    assert.equal(events.at(-1).response.output[0].content[0].text, scenario.text)
   })
 }
 

@@ -12,7 +12,7 @@ const BEHAVIORS = {
   obedient: (answer, at) => answer.slice(at),
   repeats: (answer, at) => answer.slice(Math.max(0, at - 60)),
   restarts: (answer, at) =>
-    `${answer.slice(0, at).replace(/^The/u, 'An').replace(/wide/u, 'large')} and so on, as before.`,
+    `${answer.slice(0, at).replace(/^The/u, 'An').replace(/wide/u, 'large')}${answer.slice(at)}`,
   stops: () => '',
   skips: (answer, at) => answer.slice(at + 60),
   leaks: (answer, at, instruction) => `${instruction.slice(0, 80)} ${answer.slice(at)}`,
@@ -24,7 +24,7 @@ const BEHAVIORS = {
 const EXPECTED = {
   obedient: ['exact'],
   repeats: ['exact', 'twice', 'error'],
-  restarts: ['restart', 'error'],
+  restarts: ['restart', 'error', 'exact'],
   stops: ['ended', 'error'],
   skips: ['missing', 'broken', 'other', 'error'],
   leaks: ['instruction', 'error', 'exact'],

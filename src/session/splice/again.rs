@@ -52,14 +52,9 @@ impl Place {
     fn of_text(self) -> Enough {
         match self {
             Place::Prose => Enough { overlap: 3, end: 8, prefix: 10, inside: 16, percent: 45, edit: EDIT },
-            Place::Value => Enough {
-                overlap: usize::MAX,
-                end: 12,
-                prefix: 32,
-                inside: usize::MAX,
-                percent: 0,
-                edit: NEVER,
-            },
+            Place::Value => {
+                Enough { overlap: 8, end: 12, prefix: 32, inside: usize::MAX, percent: 0, edit: NEVER }
+            }
             Place::Line | Place::Cell => Enough {
                 overlap: usize::MAX,
                 end: usize::MAX,
@@ -78,6 +73,8 @@ const MIN_PART: usize = 3;
 const OF_PART: Enough = Enough { overlap: 3, end: 6, prefix: 8, inside: 8, percent: 0, edit: NEVER };
 /// So is a text of so few letters and less.
 const SHORT: usize = 20;
+/// After a repetition a phrase may come again, and only more of the text says that it begins once more.
+const AFTER_REPEAT: Enough = Enough { overlap: 8, end: 12, prefix: 16, inside: 20, percent: 60, edit: EDIT };
 const OF_SHORT: Enough = Enough { overlap: 2, end: 8, prefix: 3, inside: 16, percent: 0, edit: EDIT };
 
 /// The delivered text, as far as it is compared.
@@ -116,8 +113,11 @@ impl Again {
     /// Whether a continuation that begins with `new` was delivered before.
     pub fn begins(&self, new: &str) -> bool {
         let start: Vec<char> = comparable(new).take(COMPARED).collect();
-        let enough = self.of_text();
-        self.ends(new)
+        let is_short = self.text.len() <= SHORT && self.place == Place::Prose;
+        let overlap = if self.text.len() <= MIN_PART { 1 } else { OF_SHORT.overlap };
+        let enough = if is_short { Enough { overlap, ..OF_SHORT } } else { self.place.of_text() };
+        self.overlaps(new, enough.overlap)
+            || enough.is_end_met(&start, &self.text)
             || enough.is_met(&start, &self.text)
             || enough.is_met(&start, &self.start)
             || (self.place == Place::Prose && self.is_restart(&start))
@@ -131,27 +131,30 @@ impl Again {
         is_enough(same.map(|(&c, _)| weight(c)).sum(), RESTART)
     }
 
-    /// Whether the end of the text comes again near the beginning of a continuation.
-    pub fn ends(&self, new: &str) -> bool {
+    /// The same for what follows a repetition of the end of the text. `is_asked`: that was asked for, and only the end is
+    /// looked for.
+    pub fn follows(&self, new: &str, is_asked: bool) -> bool {
         let start: Vec<char> = comparable(new).take(COMPARED).collect();
-        let enough = self.of_text();
-        self.overlaps(new, enough.overlap) || enough.is_end_met(&start, &self.text)
+        let enough = match self.place {
+            Place::Prose => AFTER_REPEAT,
+            Place::Line => Enough { overlap: AFTER_REPEAT.overlap, ..self.place.of_text() },
+            Place::Value | Place::Cell => return false,
+        };
+        self.overlaps(new, enough.overlap)
+            || enough.is_end_met(&start, &self.text)
+            || (!is_asked && enough.is_met(&start, &self.text))
     }
 
     /// Whether a continuation begins with the last letters of the text, and all that is between them.
     fn overlaps(&self, new: &str, letters: usize) -> bool {
         let new: Vec<char> = new.trim_start().chars().take(COMPARED).flat_map(char::to_lowercase).collect();
         let longest = new.len().min(self.last.len());
-        let is_text = |&&c: &&char| words::is_text(c);
+        // Between values punctuation says as much.
+        let counts = |&&c: &&char| self.place == Place::Value || words::is_text(c);
         (1..=longest).any(|length| {
-            let weight = || new[..length].iter().filter(is_text).map(|&c| weight(c)).sum();
+            let weight = || new[..length].iter().filter(counts).map(|&c| weight(c)).sum();
             self.last.ends_with(&new[..length]) && is_enough(weight(), letters)
         })
-    }
-
-    fn of_text(&self) -> Enough {
-        let is_short = self.text.len() <= SHORT && self.place == Place::Prose;
-        if is_short { OF_SHORT } else { self.place.of_text() }
     }
 
     /// How much of the beginning of a continuation was delivered before, in letters: a part of any length.

@@ -141,7 +141,7 @@ impl Seam {
         if self.closes_quote(new) {
             return Some(ContinuationMismatch::Echo);
         }
-        let is_again = || if is_asked { self.again.ends(new) } else { self.again.begins(new) };
+        let is_again = || self.again.follows(new, is_asked);
         match &self.context {
             Context::Json(json) => {
                 // A fence ends, and the next one opens.
@@ -189,7 +189,8 @@ impl Seam {
 
     fn judge_json(&self, json: &JsonPrefix, new: &str, ended: bool) -> Evidence {
         // The line break comes again.
-        if self.tail.ends_with('\n') && new.starts_with('\n') {
+        let blank = new.len() - new.trim_start().len();
+        if self.tail.trim_end_matches(' ').ends_with('\n') && new[..blank].contains('\n') {
             return Evidence::None;
         }
         let mut read = json.clone();

@@ -213,6 +213,8 @@ impl Sentence {
         if is_known(&joined) {
             return Fits;
         }
+        // `t` and `rain`: what was cut is no word.
+        let may_be_whole = fragment.chars().nth(2).is_some() && words::has_vowel(&fragment);
         let is_word = beginning.chars().nth(1).is_some() && is_known(&beginning);
         if (is_word && is_known(&fragment)) || (self.is_syllabic && words::has_two_syllables(&joined)) {
             return Refuted(ContinuationMismatch::Glued);
@@ -228,7 +230,7 @@ impl Sentence {
         // `located` and `at`; `is` and `a`.
         let is_letter = beginning.chars().nth(1).is_none();
         let is_after_word = fragment.chars().nth(1).is_some() && is_known(&fragment);
-        let may_be_next = is_word || (is_letter && is_after_word);
+        let may_be_next = (is_word && may_be_whole) || (is_letter && is_after_word);
         if may_be_next { Evidence::None } else { Fits }
     }
 

@@ -265,6 +265,7 @@ impl Table {
             // The header itself, which its rule follows.
             let rule = new.split('\n').nth(1).filter(|_| new.matches('\n').count() > 1).map(normal);
             let fits = rule.is_some_and(|rule| is_rule(&rule) && cells(&rule) == cells(&row));
+            let fits = fits && self.row.contains(words::is_text);
             return if fits { Fits } else { Evidence::None };
         };
         if cells(&row) > cells(header) {
