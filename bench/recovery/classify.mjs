@@ -59,7 +59,7 @@ export function classify(call) {
 }
 
 /** Arguments are requested anew, so only their form can be compared. */
-function classifyToolCall({ final, uncut }) {
+function classifyToolCall({ final, uncut, uncutReason }) {
   if (final === uncut) return { class: 'exact', reason: 'equal to the uncut call' }
   const keys = (text) => {
     try {
@@ -68,6 +68,8 @@ function classifyToolCall({ final, uncut }) {
       return undefined
     }
   }
+  // The call had not ended at the limit of tokens before it was cut either.
+  if (final === '' && uncutReason === 'length') return { class: 'other', reason: 'the uncut call has no end either' }
   if (final === '') return { class: 'ended', reason: 'no tool call' }
   if (keys(final) === undefined && keys(uncut) !== undefined) {
     return { class: 'broken', reason: 'the arguments are not JSON' }
@@ -94,10 +96,6 @@ function endsAtCut({ after, rest, before, finishReason }) {
   return isSentence ? 'nothing was added, after a complete sentence' : 'nothing was added'
 }
 
-/** Talk about the cut, in the model's own words. */
-const ABOUT_THE_CUT =
-  /(?:answer|response|message|text)(?: \w+){0,2} (?:is|was|were|has been) (?:cut|interrupted)|(?:answer|response|text) (?:\w+ ){0,2}ends with|(?:your|the|my) previous (?:answer|response|message)|where (?:it|you|i) (?:stops?|stopped|left off)|as if there had been no break/iu
-
 /** Brackets alone complete a document. */
 function isJson(text) {
   try {
@@ -106,6 +104,10 @@ function isJson(text) {
     return false
   }
 }
+
+/** Talk about the cut, in the model's own words. */
+const ABOUT_THE_CUT =
+  /(?:answer|response|message|text)(?: \w+){0,2} (?:is|was|were|has been) (?:cut|interrupted)|(?:answer|response|text) (?:\w+ ){0,2}ends with|(?:your|the|my) previous (?:answer|response|message)|where (?:it|you|i) (?:stops?|stopped|left off)|as if there had been no break/iu
 
 function hasInstruction({ after, rest, before, added = [] }) {
   if (/^\s*[”»]/u.test(after) && !/^\s*[”»]/u.test(rest) && !/“[^”]*$/u.test(before))

@@ -18,7 +18,7 @@ const COMPARED: usize = 48;
 const LATEST: usize = 20;
 
 /// From so many letters on a continuation that begins like the answer begins it again.
-const RESTART: usize = 12;
+const RESTART: usize = 10;
 
 /// What the delivered text is where it ends.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -74,12 +74,14 @@ const OF_PART: Enough = Enough { overlap: 3, end: 6, prefix: 8, inside: 8, perce
 /// So is a text of so few letters and less.
 const SHORT: usize = 20;
 /// After a repetition a phrase may come again, and only more of the text says that it begins once more.
-const AFTER_REPEAT: Enough = Enough { overlap: 8, end: 12, prefix: 16, inside: 20, percent: 60, edit: EDIT };
+const AFTER_REPEAT: Enough = Enough { overlap: 5, end: 12, prefix: 16, inside: 20, percent: 60, edit: EDIT };
 const OF_SHORT: Enough = Enough { overlap: 2, end: 8, prefix: 3, inside: 16, percent: 0, edit: EDIT };
 
 /// The delivered text, as far as it is compared.
 pub(super) struct Again {
     place: Place,
+    /// Of the letters that are enough, so many percent are ([`super::Limits::begun_again`]).
+    percent: usize,
     text: Vec<char>,
     /// Its last characters, in lower case.
     last: Vec<char>,
@@ -93,7 +95,7 @@ pub(super) struct Again {
 
 impl Again {
     /// `tail` and `start` are the end and the beginning of the delivered text.
-    pub fn new(tail: &str, start: &str, place: Place) -> Self {
+    pub fn new(tail: &str, start: &str, place: Place, percent: usize) -> Self {
         let part = match place {
             Place::Prose | Place::Value => "",
             Place::Line => tail.trim_end().rsplit('\n').next().unwrap_or_default(),
@@ -102,6 +104,7 @@ impl Again {
         let fragment = part.rsplit(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap_or_default();
         Again {
             place,
+            percent,
             text: comparable(tail).collect(),
             last: words::last_points(tail, COMPARED).chars().flat_map(char::to_lowercase).collect(),
             start: comparable(start).collect(),
@@ -116,6 +119,7 @@ impl Again {
         let is_short = self.text.len() <= SHORT && self.place == Place::Prose;
         let overlap = if self.text.len() <= MIN_PART { 1 } else { OF_SHORT.overlap };
         let enough = if is_short { Enough { overlap, ..OF_SHORT } } else { self.place.of_text() };
+        let enough = enough.scaled(self.percent);
         self.overlaps(new, enough.overlap)
             || enough.is_end_met(&start, &self.text)
             || enough.is_met(&start, &self.text)
@@ -128,7 +132,7 @@ impl Again {
     fn is_restart(&self, new: &[char]) -> bool {
         let answer = if self.start.is_empty() { &self.text } else { &self.start };
         let same = new.iter().zip(answer).take_while(|(a, b)| a == b);
-        is_enough(same.map(|(&c, _)| weight(c)).sum(), RESTART)
+        is_enough(same.map(|(&c, _)| weight(c)).sum(), RESTART.saturating_mul(self.percent) / 100)
     }
 
     /// The same for what follows a repetition of the end of the text. `is_asked`: that was asked for, and only the end is
@@ -174,9 +178,10 @@ impl Again {
         };
         let start: Vec<char> = comparable(part).take(COMPARED).collect();
         let end = OF_PART.end.min(self.part.len()).max(MIN_PART);
-        self.overlaps(new, OF_PART.overlap)
-            || Enough { end, ..OF_PART }.is_end_met(&start, &self.part)
-            || OF_PART.is_met(&start, &self.part)
+        let enough = Enough { end, ..OF_PART }.scaled(self.percent);
+        self.overlaps(new, enough.overlap)
+            || enough.is_end_met(&start, &self.part)
+            || enough.is_met(&start, &self.part)
             || self.begins_word(new)
     }
 
@@ -190,6 +195,18 @@ impl Again {
 }
 
 impl Enough {
+    fn scaled(self, percent: usize) -> Self {
+        let scale = |letters: usize| letters.saturating_mul(percent) / 100;
+        Enough {
+            overlap: scale(self.overlap),
+            end: scale(self.end),
+            prefix: scale(self.prefix),
+            inside: scale(self.inside),
+            percent: scale(self.percent),
+            edit: self.edit,
+        }
+    }
+
     fn is_end_met(&self, new: &[char], text: &[char]) -> bool {
         is_enough(Scores::new(new, text, self.edit).end, self.end)
     }
@@ -252,7 +269,7 @@ mod tests {
     use super::*;
 
     fn begins(delivered: &str, place: Place, new: &str) -> bool {
-        Again::new(delivered, "", place).begins(new)
+        Again::new(delivered, "", place, 100).begins(new)
     }
 
     #[test]

@@ -33,7 +33,7 @@ pub use types::{
     Assurance, ContinuationMismatch, Expectation, Join, JoinKind, Limits, MIN_OVERLAP, Tier, WINDOW,
 };
 
-/// How long text is held after the words that were asked for, which are the best evidence.
+/// How long text is held after the words that were asked for, which are the best evidence, if a sentence goes on after them.
 const MAX_WAIT_AFTER_ANCHOR: Duration = Duration::from_millis(50);
 
 enum State {
@@ -87,7 +87,7 @@ impl Splice {
         let is_restart = expect == Expectation::Restart;
         let asked = (!is_native && !is_restart).then(|| {
             Box::new(Asked {
-                seam: Seam::new(delivered),
+                seam: Seam::new(delivered, limits.begun_again),
                 inside: Inside::new(delivered),
                 fresh: String::new(),
                 fresh_points: 0,
@@ -148,8 +148,9 @@ impl Splice {
         let holds_new = || self.asked.as_ref().is_some_and(|asked| asked.fresh_points > 0);
         let is_holding = is_open && (self.repeats.is_holding() || holds_new());
         let has_anchor = self.repeats.found().is_some_and(|found| found.kind == JoinKind::Anchor);
+        let goes_on = has_anchor && self.asked.as_ref().is_some_and(|asked| asked.goes_on());
         let wait =
-            if has_anchor { self.limits.max_wait.min(MAX_WAIT_AFTER_ANCHOR) } else { self.limits.max_wait };
+            if goes_on { self.limits.max_wait.min(MAX_WAIT_AFTER_ANCHOR) } else { self.limits.max_wait };
         let wait = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
         let since = self.held_since.or(self.started_at);
         since.filter(|_| is_holding).map(|start| start.saturating_add(wait))
@@ -279,12 +280,23 @@ struct Accepted {
     skipped: usize,
 }
 
+/// Whether what follows a repetition may be followed by the instruction, or by the answer once more: a line break, a quotation
+/// mark, the end of a sentence.
+fn is_doubtful(new: &str) -> bool {
+    new.starts_with('\n') || !new.trim_start().starts_with(char::is_alphanumeric)
+}
+
 type Verdict = Option<Result<Accepted, ContinuationMismatch>>;
 
 impl Asked {
     fn add(&mut self, new: &str) {
         self.fresh.push_str(new);
         self.fresh_points += new.chars().count();
+    }
+
+    /// Whether a sentence goes on in what is held.
+    fn goes_on(&self) -> bool {
+        self.seam.is_prose() && !is_doubtful(&self.fresh)
     }
 
     /// How much text is held that may be new. What comes before the place where the text ended is dropped.
@@ -361,9 +373,9 @@ impl Asked {
         let new = &self.fresh[start..];
         let is_over = progress != Progress::More;
         let points = self.fresh_points - skipped.min(self.fresh_points);
-        let Some(first) = new.chars().find(|c| !c.is_whitespace()) else {
+        if new.trim().is_empty() {
             return is_over.then(|| self.without_text(limits, kind, skipped, progress));
-        };
+        }
         if is_over && self.seam.closes_quote(new) {
             return Some(Err(ContinuationMismatch::Echo));
         }
@@ -372,9 +384,7 @@ impl Asked {
         if (!has_text || is_echo) && is_over && progress != Progress::Limit {
             return Some(self.without_text(limits, kind, skipped, progress));
         }
-        // A line break, a closing quotation mark or the end of a sentence may be followed by the instruction, or by the
-        // answer once more.
-        let is_doubtful = !first.is_alphanumeric() || new.starts_with('\n');
+        let is_doubtful = is_doubtful(new);
         if !is_over && (points < self.seam.needed() || !has_text) {
             return None;
         }

@@ -42,7 +42,7 @@ pub(super) struct Seam {
 }
 
 impl Seam {
-    pub fn new(delivered: &str) -> Self {
+    pub fn new(delivered: &str, begun_again: usize) -> Self {
         let tail = last_points(delivered, COMPARED);
         let start = if tail.len() < delivered.len() { delivered } else { "" };
         let start: String = start.chars().take(COMPARED_START).collect();
@@ -55,7 +55,7 @@ impl Seam {
         };
         Seam {
             context,
-            again: Again::new(tail, &start, place),
+            again: Again::new(tail, &start, place, begun_again),
             sentence: Sentence::new(tail),
             tail: tail.to_owned(),
         }

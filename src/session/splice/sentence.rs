@@ -163,6 +163,9 @@ impl Sentence {
             return Refuted(ContinuationMismatch::Glued);
         }
         let is_symbol = is_text(next) && !next.is_alphanumeric();
+        if starts_item(text) {
+            return Evidence::None;
+        }
         if !has_space && !is_symbol {
             let goes_on = is_inner_punctuation(next)
                 || matches!(next, '.' | '!' | '?' | '-' | '\'' | '’' | '*' | '/' | '%');
@@ -185,10 +188,7 @@ impl Sentence {
             return Evidence::None;
         }
         if next.is_lowercase() || (is_letter(next) && !next.is_uppercase()) || next.is_numeric() {
-            let is_item = next.is_numeric()
-                && bare.trim_start_matches(char::is_numeric).starts_with([')', '.'])
-                && bare.trim_start_matches(char::is_numeric).chars().nth(1).is_some_and(char::is_whitespace);
-            return if is_item { Evidence::None } else { Fits };
+            return if starts_item(bare) { Evidence::None } else { Fits };
         }
         if matches!(next, '—' | '–' | '&' | '+' | '=' | '<' | '>') {
             return Fits;
@@ -274,6 +274,15 @@ impl Sentence {
             && letters.take(WITH_DIACRITIC).count() == WITH_DIACRITIC;
         is_other || (self.is_syllabic && is_plain)
     }
+}
+
+/// Whether a text begins with the number of an item.
+fn starts_item(text: &str) -> bool {
+    let after = text.trim_start_matches(char::is_numeric);
+    let mut after_mark = after.chars().skip(1);
+    after.len() < text.len()
+        && after.starts_with([')', '.'])
+        && after_mark.next().is_some_and(char::is_whitespace)
 }
 
 /// From so many letters on a line is in English.

@@ -289,8 +289,19 @@ impl Table {
 
     /// Whether the header or its rule comes again in one of the rows, or begins to.
     fn has_header_again(&self, new: &str) -> bool {
-        let Some(header) = self.rows.first() else { return false };
         let joined = [self.row.as_str(), new].concat();
+        let Some(header) = self.rows.first() else {
+            // The row after the header must be its rule.
+            let mut lines = joined.split('\n').map(normal);
+            let (header, rule) = (lines.next().unwrap_or_default(), lines.next().unwrap_or_default());
+            return lines.next().is_some() && (!is_rule(&rule) || cells(&rule) != cells(&header));
+        };
+        // So does the first row, complete, after the one that is open.
+        let first = self.rows.get(2).filter(|row| row.len() >= MIN_ROW);
+        let complete = joined.rsplit_once('\n').map_or("", |(complete, _)| complete);
+        if first.is_some_and(|first| complete.split('\n').skip(1).any(|line| normal(line) == *first)) {
+            return true;
+        }
         joined.split('\n').map(normal).enumerate().any(|(at, row)| {
             let begins =
                 row.len() >= MIN_ROW && cells(&row) > 1 && header.starts_with(row.trim_end_matches('|'));

@@ -17,6 +17,9 @@ pub struct Limits {
     pub assurance: Assurance,
     /// Minimum overlap to treat as a repeat, in code points. Default `MIN_OVERLAP`.
     pub min_overlap: usize,
+    /// How much of the delivered text at the beginning of a continuation says that it begins again and does not go on, in percent
+    /// of what the kind of text needs. Default 100. `docs/recovery.md` has the measurements behind it.
+    pub begun_again: usize,
     /// The longest repeat of delivered text, in code points. Default `WINDOW`.
     pub max_held: usize,
     /// How much new text is held at most until something vouches for it, in code points. At the limit the splice decides on
@@ -33,6 +36,7 @@ impl Default for Limits {
         Limits {
             assurance: Assurance::Verified,
             min_overlap: MIN_OVERLAP,
+            begun_again: 100,
             max_held: WINDOW,
             max_unverified: 200,
             max_wait: Duration::from_secs(2),

@@ -73,6 +73,7 @@ const OF_ANSWER: &[&str] = &[
     "answer is: “",
     "answer is “",
     "was cut off",
+    "answer you are looking",
     "you asked me",
     "i will continue",
     "i will provide the same",

@@ -103,13 +103,13 @@ fn percent(part: usize, all: usize) -> f64 {
 }
 
 /// How many of the exact continuations are accepted; panics if another text than the rest is delivered.
-fn accepted((kind, answers): &Answers) -> (usize, usize) {
+fn accepted((kind, answers): &Answers, step: usize, limits: Limits) -> (usize, usize) {
     let (mut all, mut accepted) = (0, 0);
     for text in *answers {
-        for at in inner_cuts(kind, text) {
+        for at in inner_cuts(kind, text).into_iter().step_by(step) {
             let (before, rest) = text.split_at(at);
             all += 1;
-            match verified(before, rest, Limits::default(), Expectation::Continuation) {
+            match verified(before, rest, limits, Expectation::Continuation) {
                 Ok((out, join)) => {
                     accepted += 1;
                     assert_eq!(out, rest, "{join:?} after {before:?}");
@@ -134,7 +134,7 @@ fn show(kind: &str, what: impl std::fmt::Debug, before: &str, rest: &str) {
 #[allow(clippy::print_stdout)]
 fn the_exact_rest_is_accepted_inside_of_sentences() {
     for answers in &ANSWERS {
-        let (accepted, all) = accepted(answers);
+        let (accepted, all) = accepted(answers, 1, Limits::default());
         let share = percent(accepted, all);
         println!("| {} | {all} | {share:.1} % |", answers.0);
         assert!(share >= 95.0, "{}: {share:.1} % of {all}", answers.0);
@@ -167,42 +167,74 @@ fn the_rest_after_the_requested_words_is_accepted_everywhere() {
     }
 }
 
+/// The wrong continuations that are delivered, and all of them, by kind of text and by way.
+type Passed = BTreeMap<&'static str, (usize, usize)>;
+
+fn passed(step: usize, limits: Limits) -> (Passed, Passed) {
+    let (mut kinds, mut ways) = (Passed::new(), Passed::new());
+    for (kind, answers) in &ANSWERS {
+        for (index, text) in answers.iter().enumerate() {
+            for at in inner_cuts(kind, text).into_iter().step_by(step) {
+                let (before, rest) = text.split_at(at);
+                for (way, continuation) in wrong(kind, answers, index, at) {
+                    let result = verified(before, &continuation, limits, Expectation::Continuation);
+                    let is_wrong = matches!(&result, Ok((out, _)) if out != rest);
+                    if is_wrong && std::env::var("HOLYSHEEP_SHOW").is_ok() {
+                        show(kind, way, before, &continuation);
+                    }
+                    let is_counted = !NOT_COUNTED.contains(&way);
+                    let of_kind = is_counted.then(|| kinds.entry(*kind).or_default());
+                    for count in of_kind.into_iter().chain([ways.entry(way).or_default()]) {
+                        count.0 += usize::from(is_wrong);
+                        count.1 += 1;
+                    }
+                }
+            }
+        }
+    }
+    (kinds, ways)
+}
+
 #[test]
 #[allow(clippy::print_stdout)]
 fn wrong_continuations_are_rejected() {
     // All of them take minutes.
     let step = if std::env::var("HOLYSHEEP_FULL").is_ok() { 1 } else { 9 };
-    let mut kinds = BTreeMap::new();
-    let mut ways: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
-    for (kind, answers) in &ANSWERS {
-        let (mut all, mut passed) = (0, 0);
-        for (index, text) in answers.iter().enumerate() {
-            for at in inner_cuts(kind, text).into_iter().step_by(step) {
-                let (before, rest) = text.split_at(at);
-                for (way, continuation) in wrong(kind, answers, index, at) {
-                    let result =
-                        verified(before, &continuation, Limits::default(), Expectation::Continuation);
-                    let is_wrong = matches!(&result, Ok((out, _)) if out != rest);
-                    if is_wrong && std::env::var("HOLYSHEEP_SHOW").is_ok() {
-                        show(kind, way, before, &continuation);
-                    }
-                    let count = ways.entry(way).or_default();
-                    count.0 += usize::from(is_wrong);
-                    count.1 += 1;
-                    if NOT_COUNTED.contains(&way) {
-                        continue;
-                    }
-                    all += 1;
-                    passed += usize::from(is_wrong);
-                }
-            }
-        }
-        kinds.insert(*kind, (passed, all));
-    }
+    let (kinds, ways) = passed(step, Limits::default());
     for (name, (passed, all)) in ways.iter().chain(&kinds) {
         println!("| {name} | {all} | {:.2} % |", percent(*passed, *all));
     }
     for (kind, (passed, all)) in kinds {
         assert!(percent(passed, all) <= 1.0, "{kind}: {:.2} % of {all}", percent(passed, all));
     }
+}
+
+/// The curve of what is accepted against what is let through: from how much of the delivered text on a continuation begins
+/// again. The table of `docs/recovery.md`.
+#[test]
+#[allow(clippy::print_stdout)]
+fn the_default_of_begun_again_is_taken_from_the_curve() {
+    let is_full = std::env::var("HOLYSHEEP_FULL").is_ok();
+    let steps: &[usize] =
+        if is_full { &[25, 50, 75, 100, 150, 200, 400, 10_000] } else { &[25, 100, 10_000] };
+    let sum = |counts: &mut dyn Iterator<Item = (usize, usize)>| {
+        let (part, all) = counts.fold((0, 0), |sum, count| (sum.0 + count.0, sum.1 + count.1));
+        percent(part, all)
+    };
+    let step = if is_full { 1 } else { 7 };
+    let mut curve = Vec::new();
+    for &begun_again in steps {
+        let limits = Limits { begun_again, ..Limits::default() };
+        let exact: Vec<_> = ANSWERS.iter().map(|answers| accepted(answers, step, limits)).collect();
+        let worst = exact.iter().map(|&(part, all)| percent(part, all)).fold(100.0, f64::min);
+        let (kinds, ways) = passed(9 * step, limits);
+        let accepted = sum(&mut exact.into_iter());
+        let wrong = sum(&mut kinds.into_values());
+        let diverging = ways["sentence, diverging"];
+        let diverging = percent(diverging.0, diverging.1);
+        println!("| {begun_again} % | {accepted:.1} % | {worst:.1} % | {wrong:.2} % | {diverging:.1} % |");
+        curve.push((accepted, wrong));
+    }
+    let at = |step: usize| curve[steps.iter().position(|&of| of == step).unwrap()];
+    assert!(at(25).0 < at(100).0 && at(100).1 < at(10_000).1, "{curve:?}");
 }
