@@ -50,7 +50,7 @@ impl Throughput {
         if at < self.next_check() {
             return None;
         }
-        // No more than one bucket has ended: what came later is excluded.
+        // At most one bucket is complete here; later tokens are not counted.
         self.current += 1;
         // The oldest bucket is no longer part of the window.
         *self.bucket() = 0;

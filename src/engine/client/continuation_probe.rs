@@ -56,7 +56,7 @@ pub struct ProbedRoute {
 pub struct ProbedForm {
     pub form: &'static str,
     pub outcome: ProbeOutcome,
-    /// The beginning of what came instead of the continuation.
+    /// What the provider sent instead of the continuation, cut short.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -322,7 +322,7 @@ async fn a_new_answer_uses_up_the_retries_and_its_error_has_what_was_received() 
     assert_eq!((error.kind, harness.requests().len()), (Kind::Interrupted, 4));
     assert_eq!(error.cause.as_ref().unwrap().kind, Kind::RetriesExhausted);
     assert_eq!(error.partial.as_deref(), Some("half"));
-    // Whoever wants it can continue it.
+    // Resuming from the snapshot continues it all the same.
     let snapshot = Snapshot::parse(error.snapshot.as_ref().unwrap()).unwrap();
     assert_eq!((snapshot.answer.text.as_str(), snapshot.recoveries), ("half", 0));
 }

@@ -120,12 +120,15 @@ impl Again {
         let overlap = if self.text.len() <= MIN_PART { 1 } else { OF_SHORT.overlap };
         let enough = if is_short { Enough { overlap, ..OF_SHORT } } else { self.place.of_text() };
         let enough = enough.scaled(self.percent);
+        let is_met = |text: &[char], has_end: bool| {
+            let scores = Scores::new(&start, text, enough.edit);
+            enough.is_met(&scores, &start) || (has_end && enough.is_end_met(&scores))
+        };
         self.overlaps(new, enough.overlap)
-            || enough.is_end_met(&start, &self.text)
-            || enough.is_met(&start, &self.text)
-            || enough.is_met(&start, &self.start)
             || (self.place == Place::Prose && self.is_restart(&start))
             || self.begins_part(new)
+            || is_met(&self.text, true)
+            || is_met(&self.start, false)
     }
 
     /// Whether a continuation begins like the answer.
@@ -144,9 +147,10 @@ impl Again {
             Place::Line => Enough { overlap: AFTER_REPEAT.overlap, ..self.place.of_text() },
             Place::Value | Place::Cell => return false,
         };
+        let scores = Scores::new(&start, &self.text, enough.edit);
         self.overlaps(new, enough.overlap)
-            || enough.is_end_met(&start, &self.text)
-            || (!is_asked && enough.is_met(&start, &self.text))
+            || enough.is_end_met(&scores)
+            || (!is_asked && enough.is_met(&scores, &start))
     }
 
     /// Whether a continuation begins with the last letters of the text, and all that is between them.
@@ -179,9 +183,10 @@ impl Again {
         let start: Vec<char> = comparable(part).take(COMPARED).collect();
         let end = OF_PART.end.min(self.part.len()).max(MIN_PART);
         let enough = Enough { end, ..OF_PART }.scaled(self.percent);
+        let scores = Scores::new(&start, &self.part, enough.edit);
         self.overlaps(new, enough.overlap)
-            || enough.is_end_met(&start, &self.part)
-            || enough.is_met(&start, &self.part)
+            || enough.is_end_met(&scores)
+            || enough.is_met(&scores, &start)
             || self.begins_word(new)
     }
 
@@ -207,14 +212,13 @@ impl Enough {
         }
     }
 
-    fn is_end_met(&self, new: &[char], text: &[char]) -> bool {
-        is_enough(Scores::new(new, text, self.edit).end, self.end)
+    fn is_end_met(&self, scores: &Scores) -> bool {
+        is_enough(scores.end, self.end)
     }
 
-    fn is_met(&self, new: &[char], text: &[char]) -> bool {
+    fn is_met(&self, scores: &Scores, new: &[char]) -> bool {
         let all: i32 = new.iter().map(|&c| weight(c)).sum();
         let share = usize::try_from(all / LETTER).unwrap_or_default() * self.percent / 100;
-        let scores = Scores::new(new, text, self.edit);
         is_enough(scores.prefix, self.prefix.max(share)) || is_enough(scores.any, self.inside.max(share))
     }
 }

@@ -231,7 +231,7 @@ impl Splice {
         if holds_nothing && found.kind != JoinKind::Exact && !new.is_empty() {
             self.held_since = Some(now_ms);
         }
-        let length = asked.new_points(found.kind);
+        let length = asked.new_points(found.kind, self.limits.max_unverified);
         let progress = if length >= self.limits.max_unverified { Progress::Limit } else { Progress::More };
         self.judge(progress, now_ms)
     }
@@ -300,9 +300,15 @@ impl Asked {
     }
 
     /// How much text is held that may be new. What comes before the place where the text ended is dropped.
-    fn new_points(&self, kind: JoinKind) -> usize {
-        let dropped = if kind == JoinKind::Exact { self.place().map_or(0, |place| place.points) } else { 0 };
-        self.fresh_points - dropped.min(self.fresh_points)
+    fn new_points(&self, kind: JoinKind, limit: usize) -> usize {
+        if kind != JoinKind::Exact || self.fresh_points < limit {
+            return self.fresh_points;
+        }
+        // Not at every character, as in `judge`.
+        let place = self.fresh_points.is_multiple_of(4).then(|| self.place());
+        place.map_or(0, |place| {
+            self.fresh_points - place.map_or(0, |place| place.points.min(self.fresh_points))
+        })
     }
 
     /// Whether a text has the instruction or its quotation in it.
@@ -332,7 +338,8 @@ impl Asked {
         }
         let is_over = progress != Progress::More;
         // Not at every character: a comparison with the delivered text is work.
-        if !is_over && !self.fresh_points.is_multiple_of(4) {
+        let step = if self.fresh_points > self.seam.needed() { 16 } else { 4 };
+        if !is_over && !self.fresh_points.is_multiple_of(step) {
             return None;
         }
         if let Some(place) = self.place() {
@@ -399,7 +406,7 @@ impl Asked {
         Some(mismatch.map_or(Ok(accepted), Err))
     }
 
-    /// Apart from what it repeats, the continuation has neither letters nor digits: the answer may end there, or the
+    /// The continuation adds no letters and no digits to what it repeats: the answer may end there, or the
     /// continuation has failed.
     fn without_text(
         &self,
