@@ -6,6 +6,7 @@ mod assurance;
 mod corpus_scripts;
 mod error_rates;
 
+mod echoes;
 mod joins;
 mod seams;
 
