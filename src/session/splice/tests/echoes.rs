@@ -74,8 +74,8 @@ fn a_line_in_english_is_not_the_rest_of_a_text_in_another_language() {
 fn json_inside_of_code_stays_json() {
     let code = "```python\ndata = [\n    {\"name\": \"";
     let anchor = || Expectation::Anchor("{\"name\": \"".to_owned());
-    let leak = "{\"name\": \"Awesome\", and go on from there. No greeting";
-    assert!(mismatch(code, leak, anchor()).is_some());
+    let talk = "{\"name\": \"Rome\" and then the names of all the other cities of the country";
+    assert_eq!(mismatch(code, talk, anchor()), Some(ContinuationMismatch::Json));
     assert_eq!(
         mismatch(code, "{\"name\": \"Rome\", \"country\": \"Italy\"},\n    {\"name\": \"Oslo\"", anchor()),
         None
